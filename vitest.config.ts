@@ -1,0 +1,23 @@
+import { defineConfig } from 'vitest/config';
+
+/** One project per kind of test; `npm run check` runs `unit` alone. */
+const project = (name: string, options: { testTimeout: number; fileParallelism?: boolean }) => ({
+  test: {
+    name,
+    include: [`tests/${name}/**/*.test.ts`, ...(name === 'unit' ? ['tests/architecture.test.ts'] : [])],
+    pool: 'forks' as const,
+    hookTimeout: 120_000,
+    ...options,
+  },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      project('unit', { testTimeout: 10_000 }),
+      project('contracts', { testTimeout: 30_000 }),
+      project('integration', { testTimeout: 60_000 }),
+      project('e2e', { testTimeout: 120_000, fileParallelism: false }),
+    ],
+  },
+});
