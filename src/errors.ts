@@ -1,0 +1,145 @@
+/**
+ * The one error class and the one table of codes.
+ *
+ * Every layer speaks in codes; only `http` turns a code into a status, only the command line into an exit
+ * code. An error crosses a process as data (`toWire`), never with its stack.
+ */
+
+interface CodeMeaning {
+  /** HTTP status when the error answers a request. */
+  readonly status: number;
+  /** Whether the same thing may succeed when tried again unchanged. */
+  readonly retryable: boolean;
+  readonly title: string;
+}
+
+const meaning = (status: number, title: string, retryable = false): CodeMeaning => ({
+  status,
+  retryable,
+  title,
+});
+
+/** code → retryable → HTTP status → meaning. `docs/api.md` prints this table. */
+export const ERROR_CODES = {
+  'config.invalid': meaning(500, 'The settings are wrong'),
+  'config.locked': meaning(500, 'Another server uses this data folder'),
+  'internal.error': meaning(500, 'Something went wrong inside the server'),
+
+  'request.invalid': meaning(400, 'The request is not valid'),
+  'request.not_found': meaning(404, 'There is no such route'),
+  'request.method_not_allowed': meaning(405, 'The route does not take this method'),
+  'request.not_acceptable': meaning(406, 'The route cannot answer in the accepted types'),
+  'request.timeout': meaning(408, 'The request took too long to arrive'),
+  'request.too_large': meaning(413, 'The request body is too large'),
+  'request.unsupported_media_type': meaning(415, 'The content type is not supported'),
+  'request.headers_too_large': meaning(431, 'The request headers are too large'),
+
+  'auth.unauthenticated': meaning(401, 'A valid token is needed'),
+  'auth.forbidden': meaning(403, 'The token does not allow this'),
+  'auth.required': meaning(401, 'The CLI is not logged in or its key was refused'),
+
+  'job.not_found': meaning(404, 'There is no such job'),
+  'job.already_finished': meaning(409, 'The job has already ended'),
+  'job.not_finished': meaning(409, 'The job has not ended yet'),
+  'session.not_found': meaning(404, 'There is no such session'),
+  'session.busy': meaning(409, 'The session is busy'),
+  'cwd.not_allowed': meaning(400, 'The working directory is not inside an allowed root'),
+  'permission_mode.denied': meaning(403, 'The permission mode is not allowed here'),
+  'tools.denied': meaning(403, 'A tool is not allowed for this caller'),
+  'provider.unknown': meaning(400, 'There is no such provider'),
+  'provider.unsupported_option': meaning(422, 'The provider cannot honour an option'),
+  'idempotency.key_reused': meaning(422, 'The Idempotency-Key was used with another request'),
+
+  'queue.expired': meaning(504, 'The job waited longer than its ttlMs', true),
+  'queue.full': meaning(503, 'The queue takes no more jobs now', true),
+  'redis.unavailable': meaning(503, 'Redis cannot be reached', true),
+  'server.stopping': meaning(503, 'The server is stopping', true),
+  'store.unavailable': meaning(503, 'The ledger cannot be written', true),
+
+  'execution.cancelled': meaning(409, 'The execution was cancelled'),
+  'execution.quota': meaning(429, 'The account has no quota left'),
+  'execution.rate_limited': meaning(429, 'The vendor limits the rate', true),
+  'execution.overloaded': meaning(503, 'The vendor is overloaded or failing', true),
+  'execution.budget': meaning(422, 'The execution spent its budget'),
+  'execution.max_turns': meaning(422, 'The execution used its turns'),
+  'execution.invalid_request': meaning(422, 'The CLI or the vendor refused the request'),
+  'execution.permission_denied': meaning(422, 'A tool the prompt needed was denied'),
+  'execution.cli_missing': meaning(503, 'The CLI is not installed or cannot be started'),
+  'execution.timed_out': meaning(504, 'The execution ran longer than timeoutMs'),
+  'execution.idle': meaning(504, 'The execution was silent for idleTimeoutMs'),
+  'execution.output_limit': meaning(422, 'The execution wrote more than allowed'),
+  'execution.resource_limit': meaning(503, 'The execution or the machine ran out of a resource', true),
+  'execution.bad_output': meaning(502, 'The CLI ended without a usable result'),
+  'execution.crashed': meaning(502, 'The CLI crashed or was killed'),
+  'execution.lost': meaning(503, 'The server died or stopped while the execution ran', true),
+  'execution.node_unavailable': meaning(503, 'No server can run this job now', true),
+} as const satisfies Record<string, CodeMeaning>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** An error as data: what crosses a process and what an outcome carries. */
+export interface WireError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly retryable: boolean;
+}
+
+/** One thing wrong with an input. `path` is a JSON pointer into it. */
+export interface Problem {
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface AppErrorOptions {
+  readonly cause?: unknown;
+  /** What is wrong with the input, place by place. */
+  readonly problems?: readonly Problem[];
+  /** For 429 and 503: seconds until a retry makes sense. */
+  readonly retryAfterSeconds?: number;
+}
+
+/** The only error this project throws on purpose. `message` is a sentence a user can act on. */
+export class AppError extends Error {
+  readonly code: ErrorCode;
+  readonly problems: readonly Problem[];
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.name = 'AppError';
+    this.code = code;
+    this.problems = options.problems ?? [];
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+
+  get retryable(): boolean {
+    return ERROR_CODES[this.code].retryable;
+  }
+
+  get status(): number {
+    return ERROR_CODES[this.code].status;
+  }
+}
+
+/** An error made for a closed code, with its `retryable` from the table. */
+export const wireError = (code: ErrorCode, message: string): WireError => ({
+  code,
+  message,
+  retryable: ERROR_CODES[code].retryable,
+});
+
+/** Anything thrown, as data. What is not an AppError becomes `internal.error` without its message. */
+export function toWire(error: unknown): WireError {
+  if (error instanceof AppError) return wireError(error.code, error.message);
+  return wireError('internal.error', 'an unexpected error; the server log has it');
+}
+
+/** The text of anything thrown, for a log line or a message's end. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** For the `default` of a `switch` over a closed union: compiles only when every case is handled. */
+export function assertNever(value: never): never {
+  throw new AppError('internal.error', `unexpected value: ${JSON.stringify(value)}`);
+}

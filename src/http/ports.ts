@@ -1,0 +1,92 @@
+/** What HTTP needs from the rest of the server. `app.ts` hands in the real ones. */
+import type { Principal } from '../auth/principal.ts';
+import type { StoredEvent } from '../protocol/event.ts';
+import type { Job, JobListItem, JobStatus } from '../protocol/job.ts';
+import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
+
+/** `key` as the caller sent it; `fingerprint` = SHA-256 over method, path and body. */
+export interface Idempotency {
+  readonly key: string;
+  readonly fingerprint: string;
+}
+
+export interface Created {
+  readonly job: Job;
+  /** True when the same Idempotency-Key had already made this job. */
+  readonly replayed: boolean;
+}
+
+export interface JobQuery {
+  readonly status: readonly JobStatus[];
+  readonly provider: readonly string[];
+  /** Jobs that carry every one of these tags. */
+  readonly tag: readonly string[];
+  /** RFC 3339. */
+  readonly createdAfter: string | null;
+  readonly createdBefore: string | null;
+  /** Text searched in prompts, case-insensitive. */
+  readonly q: string | null;
+  readonly limit: number;
+  readonly cursor: string | null;
+}
+
+export interface JobPage {
+  readonly data: readonly JobListItem[];
+  readonly nextCursor: string | null;
+}
+
+/** Every method throws AppError: job.not_found also for somebody else's job, redis.unavailable within 2 s. */
+export interface Jobs {
+  create(principal: Principal, request: PromptRequest, idempotency: Idempotency | null): Promise<Created>;
+  get(principal: Principal, id: string): Promise<Job>;
+  /** The job once it is finished, or as it stands after `waitMs`. Never rejects because of `signal`. */
+  wait(principal: Principal, id: string, waitMs: number, signal: AbortSignal): Promise<Job>;
+  list(principal: Principal, query: JobQuery): Promise<JobPage>;
+  /** `alreadyCancelled`: the job had ended as cancelled before. 409 job.already_finished if it ended otherwise. */
+  cancel(principal: Principal, id: string, force: boolean): Promise<{ job: Job; alreadyCancelled: boolean }>;
+  retry(
+    principal: Principal,
+    id: string,
+    overrides: PromptOverrides,
+    idempotency: Idempotency | null,
+  ): Promise<Created>;
+  delete(principal: Principal, id: string): Promise<void>;
+}
+
+/** A job's events: what is there, then what comes, in order, without gap or duplicate, until job.finished. */
+export interface EventHub {
+  /**
+   * @param after the last seq the reader has (0 = from the start)
+   * @returns batches of events with seq > after. Ends after job.finished, or when `signal` aborts. A reader
+   * that takes batches too slowly is cut: iteration throws, and the reader resumes by seq.
+   */
+  read(jobId: string, after: number, signal: AbortSignal): AsyncIterable<readonly StoredEvent[]>;
+}
+
+export interface ProviderReport {
+  readonly name: string;
+  readonly available: boolean;
+  readonly version: string | null;
+  readonly binary: string | null;
+  readonly authenticated: 'yes' | 'no' | 'unknown';
+  readonly why: string | null;
+  readonly capabilities: Readonly<Record<string, unknown>>;
+}
+
+export interface Health {
+  /** One entry per dependency; `detail` says what is wrong or what to know. */
+  readiness(): Promise<{
+    readonly ready: boolean;
+    readonly checks: Readonly<Record<string, { readonly ok: boolean; readonly detail: string | null }>>;
+  }>;
+  /** `GET /claude-cli/health`. */
+  executor(): Promise<{
+    readonly healthy: boolean;
+    readonly pendingRequests: number;
+    readonly running: number;
+    readonly limit: number;
+  }>;
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+  providers(): Promise<readonly ProviderReport[]>;
+}

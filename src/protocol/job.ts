@@ -1,0 +1,61 @@
+import { type Static, Type } from 'typebox';
+import { Outcome } from './outcome.ts';
+
+const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+  Type.Union([schema, Type.Null()]);
+
+export const JOB_STATUSES = ['queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled'] as const;
+export const JobStatus = Type.Enum(JOB_STATUSES);
+export type JobStatus = Static<typeof JobStatus>;
+
+export const isFinished = (status: JobStatus): boolean =>
+  status === 'succeeded' || status === 'failed' || status === 'cancelled';
+
+const common = {
+  id: Type.String({ description: 'ULID' }),
+  status: JobStatus,
+  finished: Type.Boolean(),
+  waitReason: nullable(Type.String({ description: 'delayed | backoff | concurrency_key | session | …' })),
+  scheduledFor: nullable(Type.String()),
+  provider: Type.String(),
+  tags: Type.Array(Type.String()),
+  metadata: Type.Record(Type.String(), Type.String()),
+  attempts: Type.Integer(),
+  retryOf: nullable(Type.String()),
+  node: nullable(Type.String()),
+  createdAt: Type.String(),
+  startedAt: nullable(Type.String()),
+  finishedAt: nullable(Type.String()),
+};
+
+const links = Type.Object({ self: Type.String(), events: Type.String(), cancel: Type.String() });
+
+/** A job as callers see it. Unset fields are null, never absent. */
+export const Job = Type.Object({
+  ...common,
+  prompt: Type.String(),
+  model: nullable(Type.String()),
+  cwd: Type.String(),
+  permissionMode: Type.String(),
+  priority: Type.Integer(),
+  cancelRequested: Type.Boolean(),
+  outcome: nullable(Outcome),
+  links,
+});
+export type Job = Static<typeof Job>;
+
+/** A job in a list: a preview of the prompt and no texts. */
+export const JobListItem = Type.Object({
+  ...common,
+  promptPreview: Type.String({ description: 'first 200 characters' }),
+  error: nullable(Type.Object({ code: Type.String(), message: Type.String(), retryable: Type.Boolean() })),
+  costUsd: nullable(Type.Number()),
+  links,
+});
+export type JobListItem = Static<typeof JobListItem>;
+
+export const jobLinks = (id: string) => ({
+  self: `/v1/jobs/${id}`,
+  events: `/v1/jobs/${id}/events`,
+  cancel: `/v1/jobs/${id}/cancel`,
+});

@@ -1,0 +1,64 @@
+import { type Static, Type } from 'typebox';
+
+const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+  Type.Union([schema, Type.Null()]);
+
+/** Where a cost comes from: the CLI's own figure, a price table, or nobody knows. */
+export const CostBasis = Type.Enum(['reported', 'estimated', 'unknown']);
+
+export const Usage = Type.Object({
+  inputTokens: Type.Integer({ description: 'without cached tokens' }),
+  outputTokens: Type.Integer(),
+  cacheReadTokens: Type.Integer(),
+  cacheWriteTokens: Type.Integer(),
+  costUsd: nullable(Type.Number({ description: 'this run alone, also when it resumed a session' })),
+  costBasis: CostBasis,
+});
+export type Usage = Static<typeof Usage>;
+
+export const OutcomeError = Type.Object({
+  code: Type.String({ description: 'one of the table of error codes' }),
+  message: Type.String(),
+  retryable: Type.Boolean(),
+});
+export type OutcomeError = Static<typeof OutcomeError>;
+
+/**
+ * How an execution ended: exactly one per execution, the fold of its events. `error` is null only for
+ * success. A job's outcome is that of its last attempt, or a job-level one (`execution` fields are null then).
+ */
+export const Outcome = Type.Object({
+  status: Type.Enum(['succeeded', 'failed', 'cancelled']),
+  executionId: nullable(Type.String()),
+  text: Type.String(),
+  textTruncated: Type.Boolean(),
+  structured: Type.Unknown(),
+  sessionId: nullable(Type.String()),
+  nativeSessionId: nullable(Type.String()),
+  turns: nullable(Type.Integer()),
+  durationMs: nullable(Type.Number({ description: 'from the spawn to the end of the CLI' })),
+  exit: nullable(Type.Object({ code: nullable(Type.Integer()), signal: nullable(Type.String()) })),
+  permissionDenials: Type.Array(Type.Object({ tool: Type.String(), input: Type.Unknown() })),
+  usage: nullable(Usage),
+  error: nullable(OutcomeError),
+});
+export type Outcome = Static<typeof Outcome>;
+
+/** An outcome of a job that never ran: cancelled or expired while queued, or refused before the spawn. */
+export function jobOutcome(status: 'failed' | 'cancelled', error: OutcomeError): Outcome {
+  return {
+    status,
+    executionId: null,
+    text: '',
+    textTruncated: false,
+    structured: null,
+    sessionId: null,
+    nativeSessionId: null,
+    turns: null,
+    durationMs: null,
+    exit: null,
+    permissionDenials: [],
+    usage: null,
+    error,
+  };
+}

@@ -1,0 +1,100 @@
+import { type Static, Type } from 'typebox';
+
+/** 1 MiB, in UTF-8 bytes; facts: larger prompts belong in files of the workspace. */
+export const MAX_PROMPT_BYTES = 1024 * 1024;
+
+/** Model and provider names: nothing that could be read as a flag or a path (no leading dash, no spaces). */
+const NAME_PATTERN = '^[A-Za-z0-9][\\w.:/@-]{0,127}$';
+const TOOL_PATTERN = '^[A-Za-z_][\\w.*-]{0,127}(\\([^(),\\u0000-\\u001f]{1,256}\\))?$';
+const TAG_PATTERN = '^[^\\u0000-\\u001f]{1,64}$';
+
+export const ProviderName = Type.String({
+  pattern: '^[a-z][a-z0-9-]{0,31}$',
+  description: 'name of a provider',
+});
+export const PermissionMode = Type.Enum(['default', 'plan', 'acceptEdits', 'fullAccess']);
+export type PermissionMode = Static<typeof PermissionMode>;
+const ToolList = Type.Array(Type.String({ pattern: TOOL_PATTERN }), { maxItems: 64 });
+const closed = { additionalProperties: false } as const;
+
+/** Everything a caller may say beside the prompt. Units are in the names. */
+export const promptOptions = {
+  provider: Type.Optional(ProviderName),
+  model: Type.Optional(Type.String({ pattern: NAME_PATTERN })),
+  effort: Type.Optional(Type.Enum(['low', 'medium', 'high', 'xhigh', 'max'])),
+  cwd: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 4096, description: 'absolute, inside an allowed root' }),
+  ),
+  sessionId: Type.Optional(Type.String({ pattern: '^[0-9A-HJKMNP-TV-Z]{26}$' })),
+  permissionMode: Type.Optional(PermissionMode),
+  allowedTools: Type.Optional(ToolList),
+  disallowedTools: Type.Optional(ToolList),
+  onPermissionDenied: Type.Optional(Type.Enum(['report', 'fail'])),
+  appendSystemPrompt: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 65_536, pattern: '^[^\\u0000]*$' }),
+  ),
+  outputSchema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  maxTurns: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+  maxCostUsd: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 10_000 })),
+  providerOptions: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  timeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
+  idleTimeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
+  ttlMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_592_000_000 })),
+  priority: Type.Optional(Type.Integer({ minimum: -10, maximum: 10 })),
+  delayMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_592_000_000 })),
+  retry: Type.Optional(Type.Object({ maxAttempts: Type.Integer({ minimum: 1, maximum: 20 }) }, closed)),
+  concurrencyKey: Type.Optional(Type.String({ pattern: '^[^\\u0000-\\u001f]{1,128}$' })),
+  tags: Type.Optional(Type.Array(Type.String({ pattern: TAG_PATTERN }), { maxItems: 32, uniqueItems: true })),
+  metadata: Type.Optional(
+    Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 1024 }), { maxProperties: 32 }),
+  ),
+};
+
+/** Body of `POST /v1/jobs`. Unknown fields are refused. */
+export const PromptRequest = Type.Object(
+  {
+    prompt: Type.String({ minLength: 1, maxLength: MAX_PROMPT_BYTES, pattern: '^[^\\u0000]*$' }),
+    ...promptOptions,
+  },
+  closed,
+);
+export type PromptRequest = Static<typeof PromptRequest>;
+
+/** Body of `POST /v1/jobs/:id/retry`: any field of the first request, changed. */
+export const PromptOverrides = Type.Partial(PromptRequest, closed);
+export type PromptOverrides = Static<typeof PromptOverrides>;
+
+/**
+ * A request after the settings' defaults were applied and every option was checked: what the job record
+ * holds, and what the executor checks again. `null` = not asked for.
+ */
+export const ResolvedPrompt = Type.Object(
+  {
+    prompt: Type.String(),
+    provider: ProviderName,
+    model: Type.Union([Type.String({ pattern: NAME_PATTERN }), Type.Null()]),
+    effort: Type.Union([Type.String(), Type.Null()]),
+    cwd: Type.String(),
+    sessionId: Type.Union([Type.String(), Type.Null()]),
+    permissionMode: PermissionMode,
+    allowedTools: ToolList,
+    disallowedTools: ToolList,
+    onPermissionDenied: Type.Enum(['report', 'fail']),
+    appendSystemPrompt: Type.Union([Type.String(), Type.Null()]),
+    outputSchema: Type.Union([Type.Record(Type.String(), Type.Unknown()), Type.Null()]),
+    maxTurns: Type.Union([Type.Integer(), Type.Null()]),
+    maxCostUsd: Type.Union([Type.Number(), Type.Null()]),
+    providerOptions: Type.Record(Type.String(), Type.Unknown()),
+    timeoutMs: Type.Integer(),
+    idleTimeoutMs: Type.Integer(),
+    ttlMs: Type.Union([Type.Integer(), Type.Null()]),
+    priority: Type.Integer(),
+    delayMs: Type.Integer(),
+    maxAttempts: Type.Integer(),
+    concurrencyKey: Type.Union([Type.String(), Type.Null()]),
+    tags: Type.Array(Type.String()),
+    metadata: Type.Record(Type.String(), Type.String()),
+  },
+  closed,
+);
+export type ResolvedPrompt = Static<typeof ResolvedPrompt>;

@@ -1,0 +1,86 @@
+/**
+ * The port behind which every CLI stands. A provider is pure: it builds a command, translates lines into
+ * events and says how the run ended. It never spawns, reads files or looks at the clock, so that each one can
+ * be tested with recorded output alone.
+ */
+import type { ErrorCode, WireError } from '../errors.ts';
+import type { ExecutionEvent } from '../protocol/event.ts';
+import type { Usage } from '../protocol/outcome.ts';
+import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
+
+/** What a provider can do; shown by `GET /v1/providers`. */
+export interface Capabilities {
+  readonly permissionModes: readonly PermissionMode[];
+  readonly resume: boolean;
+  readonly tools: boolean;
+  readonly outputSchema: boolean;
+  readonly maxTurns: boolean;
+  readonly maxCostUsd: boolean;
+  readonly appendSystemPrompt: boolean;
+  readonly effort: boolean;
+  readonly model: boolean;
+}
+
+/** What to run. The executor adds the marker, the allow-listed environment and the working directory. */
+export interface Command {
+  /** Everything after the binary. Never holds the prompt. */
+  readonly args: readonly string[];
+  /** Written to stdin, which is then closed. */
+  readonly stdin: string;
+  /** Variables the provider sets itself, over the allow-listed ones. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface CommandContext {
+  /** The CLI's own id of the session to resume; null for a new one. */
+  readonly nativeSessionId: string | null;
+  /** Whether the workspace's own settings, hooks and MCP files may run. */
+  readonly trustedWorkspace: boolean;
+}
+
+/** How the process ended, as Node reports it. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** What a finished run amounts to. `error` is null exactly when the run succeeded. */
+export interface Verdict {
+  readonly text: string;
+  readonly structured: unknown;
+  readonly nativeSessionId: string | null;
+  readonly turns: number | null;
+  readonly usage: Usage | null;
+  readonly permissionDenials: readonly { readonly tool: string; readonly input: unknown }[];
+  readonly error: WireError | null;
+}
+
+/** The fold over one run's output. */
+export interface Translator {
+  /** One line of stdout, without its newline → the events it stands for. Unknown lines become `raw`. */
+  line(line: string): readonly ExecutionEvent[];
+  /** Whether the CLI has said its last word: its terminal event was seen. The process should exit soon. */
+  readonly done: boolean;
+  /**
+   * Whether going on is pointless, and why: an error the CLI itself would retry for minutes although it
+   * cannot get better (a refused key). The executor then ends the process with this code.
+   */
+  readonly hopeless: { readonly code: ErrorCode; readonly message: string } | null;
+  /** The end, from everything seen. Callable at any time, also for a killed run: keeps partial text and usage. */
+  end(exit: Exit, stderrTail: string): Verdict;
+}
+
+export interface Provider {
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  /** Names of the server's variables this CLI may see, beside the base set (PATH, HOME, LANG, TZ, TMPDIR …). */
+  readonly envNames: readonly string[];
+  /** Candidates for the binary when the settings name none, in order, looked up on PATH. */
+  readonly binaries: readonly string[];
+  /** Arguments that make the binary print its version and exit. */
+  readonly versionArgs: readonly string[];
+  /** Names of the request's options this provider cannot honour (→ 422), with the reason. */
+  unsupported(request: ResolvedPrompt): readonly { readonly option: string; readonly reason: string }[];
+  command(request: ResolvedPrompt, context: CommandContext): Command;
+  translator(request: ResolvedPrompt): Translator;
+}
