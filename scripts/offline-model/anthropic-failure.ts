@@ -1,0 +1,31 @@
+import type { Failure, JsonAnswer } from './vendor.ts';
+
+const ERROR_TYPES: Readonly<Record<number, string>> = {
+  400: 'invalid_request_error',
+  401: 'authentication_error',
+  402: 'billing_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  413: 'request_too_large',
+  429: 'rate_limit_error',
+  504: 'timeout_error',
+  529: 'overloaded_error',
+};
+
+/** A request's number as it stands in the ids of its answer. */
+export const padded = (serial: number): string => String(serial).padStart(6, '0');
+
+/** An error as the Messages API answers it. https://docs.claude.com/en/api/errors */
+export function failure({ status, message, retryAfterSeconds }: Failure, serial: number): JsonAnswer {
+  const requestId = `req_offline${padded(serial)}`;
+  const retryAfter = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
+  const error = {
+    type: ERROR_TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error'),
+    message,
+  };
+  return {
+    status,
+    headers: { 'request-id': requestId, ...retryAfter },
+    body: { type: 'error', error, request_id: requestId },
+  };
+}

@@ -1,0 +1,77 @@
+import { hostname, tmpdir, userInfo } from 'node:os';
+
+/** Takes out of a recorded output what differs between two machines or two runs. One per run: it numbers the ids it meets. */
+export interface Scrubber {
+  /** Scrubs one line of stdout; a line that is no JSON is scrubbed as text. */
+  line(line: string): string;
+  text(text: string): string;
+  /** @throws when something of this machine is left in the text. */
+  assertClean(text: string): void;
+}
+
+const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g;
+const ISO_TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
+const FIXED_MS = 100;
+
+/** Long lists of the init line that say nothing about the contract; of each, so many entries stay. */
+const KEPT_ENTRIES: Readonly<Record<string, number>> = {
+  slash_commands: 2,
+  terminal_slash_commands: 0,
+  agents: 1,
+  skills: 1,
+  plugins: 0,
+  capabilities: 1,
+};
+const KEPT_TOOLS = new Set(['Bash', 'Edit', 'Read', 'Write', 'StructuredOutput']);
+
+/** Makes the scrubber for a run that had this home, this workspace within it and this base URL. */
+export function createScrubber(place: { home: string; workspace: string; baseUrl: string }): Scrubber {
+  const ids = new Map<string, string>();
+  const slug = (path: string): string => path.replaceAll(/[^A-Za-z0-9]/g, '-');
+  const replacements: readonly (readonly [string, string])[] = [
+    [place.workspace, '/workspace'],
+    [place.home, '/home/user'],
+    [slug(place.workspace), '-workspace'],
+    [new URL(place.baseUrl).host, '127.0.0.1:8080'],
+  ];
+
+  const text = (raw: string): string =>
+    replacements
+      .reduce((current, [from, to]) => current.replaceAll(from, to), raw)
+      .replaceAll(UUID, (id) => {
+        const known = ids.get(id) ?? `00000000-0000-4000-8000-${String(ids.size + 1).padStart(12, '0')}`;
+        ids.set(id, known);
+        return known;
+      })
+      .replaceAll(ISO_TIME, '2026-01-01T00:00:00.000Z');
+
+  const value = (current: unknown, name: string): unknown => {
+    if (typeof current === 'string') return text(current);
+    if (typeof current === 'number' && name.endsWith('_ms')) return FIXED_MS;
+    if (Array.isArray(current)) return trimmed(current, name).map((entry) => value(entry, ''));
+    if (typeof current !== 'object' || current === null) return current;
+    const entries = Object.entries(current).filter(([key]) => key !== 'messaging_socket_path');
+    return Object.fromEntries(entries.map(([key, entry]) => [key, value(entry, key)]));
+  };
+
+  return {
+    text,
+    line(raw) {
+      if (!raw.startsWith('{')) return text(raw);
+      return JSON.stringify(value(JSON.parse(raw), ''));
+    },
+    assertClean(done) {
+      const traces = [place.home, tmpdir(), hostname(), new URL(place.baseUrl).port, process.cwd()];
+      const { username } = userInfo();
+      if (username !== 'user') traces.push(`/${username}/`);
+      const left = traces.find((trace) => done.includes(trace));
+      if (left !== undefined) throw new Error(`Not scrubbed: ${left}`);
+    },
+  };
+}
+
+function trimmed(list: readonly unknown[], name: string): readonly unknown[] {
+  if (name === 'tools') return list.filter((tool) => typeof tool !== 'string' || KEPT_TOOLS.has(tool));
+  const kept = KEPT_ENTRIES[name];
+  return kept === undefined ? list : list.slice(0, kept);
+}

@@ -1,0 +1,85 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { constants } from 'node:fs';
+import { mkdir, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AppError } from '../errors.ts';
+import type { Principal } from './principal.ts';
+
+const TOKEN_FILE = 'token';
+const TOKEN_PREFIX = 'bp_';
+const TOKEN_PATTERN = /^bp_[A-Za-z0-9_-]{43}$/;
+const BEARER = /^Bearer +([^\s,]+) *$/i;
+
+/** Turns an Authorization header into who asks. */
+export interface Authenticator {
+  /**
+   * @param authorization the one Authorization header, undefined when there is none or more than one
+   * @throws AppError auth.unauthenticated, always with the same message
+   */
+  authenticate(authorization: string | undefined): Principal;
+  /**
+   * Who a bare token belongs to; the login page takes it without a scheme.
+   * @throws AppError auth.unauthenticated
+   */
+  authenticateToken(token: string): Principal;
+}
+
+/** What the admin key of this server acts as. */
+const ADMIN: Principal = { id: 'admin', admin: true };
+
+const digest = (token: string): Buffer => createHash('sha256').update(token).digest();
+
+/**
+ * Knows tokens by their digests only. A missing token is compared like a wrong one, so that both take the
+ * same way and time.
+ */
+export function createAuthenticator(options: { readonly adminToken: string }): Authenticator {
+  const adminDigest = digest(options.adminToken);
+  const authenticateToken = (token: string): Principal => {
+    // Digests have one length: timingSafeEqual throws on a difference in length, which would tell it.
+    if (timingSafeEqual(digest(token), adminDigest)) return ADMIN;
+    throw new AppError('auth.unauthenticated', 'send a valid token as "Authorization: Bearer <token>"');
+  };
+  return {
+    authenticateToken,
+    authenticate: (authorization) => authenticateToken(BEARER.exec(authorization ?? '')?.[1] ?? ''),
+  };
+}
+
+/**
+ * The admin token in `homeDir/token`, made at the first start (0600, 32 random bytes). An empty file is what
+ * a crash between create and write leaves: nobody knows its token, so it is made anew. The caller holds the
+ * lock of the folder.
+ * @throws AppError config.invalid when the file holds something else
+ */
+export async function loadOrCreateAdminToken(homeDir: string): Promise<string> {
+  await mkdir(homeDir, { recursive: true, mode: 0o700 });
+  const path = join(homeDir, TOKEN_FILE);
+  const stored = await readToken(path);
+  if (stored !== null && stored !== '') return stored;
+  if (stored === '') await rm(path);
+  const token = TOKEN_PREFIX + randomBytes(32).toString('base64url');
+  await using file = await open(path, 'wx', 0o600);
+  await file.writeFile(`${token}\n`);
+  await file.sync();
+  return token;
+}
+
+/** The token, '' for an empty file, null for none. Rights that became too wide are narrowed again. */
+async function readToken(path: string): Promise<string | null> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW;
+  const file = await open(path, flags).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw new AppError('config.invalid', `the token file ${path} cannot be read`, { cause: error });
+  });
+  if (file === null) return null;
+  try {
+    const { mode } = await file.stat();
+    if ((mode & 0o077) !== 0) await file.chmod(0o600);
+    const token = (await file.readFile('utf8')).trim();
+    if (token === '' || TOKEN_PATTERN.test(token)) return token;
+  } finally {
+    await file.close();
+  }
+  throw new AppError('config.invalid', `the token file ${path} holds no token; delete it to get a new one`);
+}

@@ -1,0 +1,103 @@
+/** The only reader of the environment. Every problem is reported at once, and secrets are never quoted. */
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { Compile } from 'typebox/compile';
+import { Value } from 'typebox/value';
+import { parse as parseYaml } from 'yaml';
+import { AppError, messageOf, type Problem } from '../errors.ts';
+import { SETTINGS, Settings } from './schema.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+interface Described {
+  readonly env: string;
+  readonly type?: string;
+  readonly anyOf?: readonly { readonly type?: string }[];
+}
+
+const checker = Compile(Settings);
+/** `as`: TypeBox keeps custom keywords on the schema but not in its type. */
+const describedSettings = Object.entries(SETTINGS) as unknown as [keyof typeof SETTINGS, Described][];
+
+/** A variable's text as the setting's type; text that does not fit stays text, and the check names it. */
+function fromText(setting: Described, value: string): unknown {
+  const type = setting.type ?? setting.anyOf?.find((one) => one.type !== 'null')?.type;
+  if (type === 'array') return value.split(',').map((part) => part.trim()).filter(Boolean);
+  if (type === 'integer' || type === 'number') return /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+  if (type === 'boolean') return { true: true, on: true, '1': true, false: false, off: false, '0': false }[value] ?? value;
+  return value;
+}
+
+function readFile(path: string | undefined, cwd: string, problems: Problem[]): Record<string, unknown> {
+  const file = resolve(cwd, path ?? 'bullpen.config.yaml');
+  try {
+    const content: unknown = parseYaml(readFileSync(file, 'utf8')) ?? {};
+    if (typeof content === 'object' && !Array.isArray(content)) return { ...content };
+    problems.push({ path: file, message: 'must hold a mapping of settings' });
+  } catch (error) {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (!missing || path !== undefined) problems.push({ path: file, message: messageOf(error) });
+  }
+  return {};
+}
+
+function placeDefaults(values: Record<string, unknown>, env: Environment, cwd: string): void {
+  const home = env['HOME'] ?? homedir();
+  values['home'] ??= join(env['XDG_STATE_HOME'] ?? join(home, '.local/state'), 'bullpen');
+  values['cacheDir'] ??= join(env['XDG_CACHE_HOME'] ?? join(home, '.cache'), 'bullpen');
+  values['cwd'] ??= cwd;
+  for (const name of ['home', 'cacheDir', 'cwd']) {
+    const value = values[name];
+    if (typeof value === 'string' && !isAbsolute(value)) values[name] = resolve(cwd, value);
+  }
+  const { roots } = values;
+  if (!Array.isArray(roots) || roots.length === 0) values['roots'] = [values['cwd']];
+}
+
+/**
+ * Settings from the environment, over `bullpen.config.yaml`, over the defaults.
+ *
+ * @param env usually `process.env`
+ * @param cwd where the server was started
+ * @throws AppError config.invalid with one problem per wrong setting
+ */
+export function loadSettings(env: Environment, cwd: string): Settings {
+  const problems: Problem[] = [];
+  const values = readFile(env['BULLPEN_CONFIG'], cwd, problems);
+  const envNames = new Map<string, string>();
+  for (const [name, setting] of describedSettings) {
+    envNames.set(name, setting.env);
+    const value = env[setting.env];
+    if (value !== undefined && value !== '') values[name] = fromText(setting, value);
+  }
+  refuseUnknown(env, problems);
+  placeDefaults(values, env, cwd);
+  const complete: unknown = Value.Default(Settings, values);
+  for (const name of Object.keys(values)) {
+    if (!(name in SETTINGS) && name !== 'providers') problems.push({ path: name, message: 'is not a setting' });
+  }
+  for (const error of checker.Errors(complete)) {
+    const name = error.instancePath.split('/')[1] ?? '';
+    const env = envNames.get(name);
+    problems.push({ path: env === undefined ? error.instancePath.slice(1) : `${name} (${env})`, message: error.message });
+  }
+  if (problems.length > 0 || !checker.Check(complete)) throw invalid(problems);
+  return complete;
+}
+
+/** Variables read elsewhere than in the table: by the loader itself, the client, and the sandboxed workers. */
+const OTHER_NAMES = new Set(['BULLPEN_CONFIG', 'BULLPEN_URL', 'BULLPEN_TOKEN', 'BULLPEN_EXECUTION_ID']);
+
+function refuseUnknown(env: Environment, problems: Problem[]): void {
+  const known = new Set(describedSettings.map(([, setting]) => setting.env));
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith('BULLPEN_') || known.has(name) || OTHER_NAMES.has(name)) continue;
+    problems.push({ path: name, message: 'is not a setting; .env.example lists them all' });
+  }
+}
+
+function invalid(problems: readonly Problem[]): AppError {
+  const lines = problems.map(({ path, message }) => `  ${path}: ${message}`);
+  return new AppError('config.invalid', `the settings are wrong:\n${lines.join('\n')}`, { problems });
+}

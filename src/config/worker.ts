@@ -1,0 +1,36 @@
+/** Settings of a sandboxed worker: an allow-list of variables, nothing of the server's own environment. */
+import { Type } from 'typebox';
+import { Value } from 'typebox/value';
+import { AppError } from '../errors.ts';
+import type { ChannelSettings } from './schema.ts';
+
+const WorkerSettings = Type.Object({
+  redisUrl: Type.String(),
+  prefix: Type.String(),
+  requestChannel: Type.String(),
+  responseChannel: Type.String(),
+  keepInRedisMs: Type.Integer(),
+  logLevel: Type.String(),
+});
+
+export interface WorkerSettings extends ChannelSettings {
+  readonly redisUrl: string;
+  readonly keepInRedisMs: number;
+  readonly logLevel: string;
+}
+
+/** The one variable that carries them. */
+const NAME = 'BULLPEN_WORKER';
+
+/** The whole environment of a worker process. */
+export function workerEnvironment(settings: WorkerSettings): Record<string, string> {
+  const { redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel } = settings;
+  return { [NAME]: JSON.stringify({ redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel }) };
+}
+
+/** @throws AppError config.invalid when the process was not started by Bullpen */
+export function readWorkerSettings(env: Readonly<Record<string, string | undefined>>): WorkerSettings {
+  const settings: unknown = JSON.parse(env[NAME] ?? 'null');
+  if (Value.Check(WorkerSettings, settings)) return settings;
+  throw new AppError('config.invalid', 'a worker is started by the server, not by hand');
+}

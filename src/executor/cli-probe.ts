@@ -1,0 +1,79 @@
+/** Finds a provider's binary and its version; both are remembered until the file changes. */
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access, realpath, stat } from 'node:fs/promises';
+import { delimiter, isAbsolute, join } from 'node:path';
+import { promisify } from 'node:util';
+import { AppError } from '../errors.ts';
+import type { Provider } from '../providers/provider.ts';
+
+const run = promisify(execFile);
+const VERSION_TIMEOUT_MS = 10_000;
+
+export interface ProbedCli {
+  /** Real, absolute path. */
+  readonly binary: string;
+}
+
+export interface CliProbe {
+  /** @throws AppError execution.cli_missing with where was looked */
+  find(provider: Provider, configured: string | null): Promise<ProbedCli>;
+  /** What is known of the version by now, without waiting; asking starts finding out. */
+  knownVersion(binary: string): string | null;
+  /** Runs the binary with its version arguments; null when it does not tell. */
+  version(provider: Provider, binary: string): Promise<string | null>;
+}
+
+/**
+ * @param searchPath as in PATH
+ * @param env the whole environment of a version run
+ */
+export function createCliProbe(searchPath: string, env: Readonly<Record<string, string>>): CliProbe {
+  const versions = new Map<string, { mtimeMs: number; version: string | null }>();
+
+  async function executable(candidate: string): Promise<string | null> {
+    try {
+      await access(candidate, constants.X_OK);
+      const real = await realpath(candidate);
+      return (await stat(real)).isFile() ? real : null;
+    } catch {
+      return null; // not there or not ours to run: the next candidate
+    }
+  }
+
+  return {
+    async find(provider, configured) {
+      const candidates = configured === null ? provider.binaries : [configured];
+      for (const name of candidates) {
+        const places = isAbsolute(name) ? [name] : searchPath.split(delimiter).filter(isAbsolute).map((dir) => join(dir, name));
+        for (const place of places) {
+          const binary = await executable(place);
+          if (binary !== null) return { binary };
+        }
+      }
+      const where = configured === null ? 'on PATH' : 'where the settings say';
+      throw new AppError('execution.cli_missing', `${candidates.join(' or ')} is not installed: no executable file ${where}`);
+    },
+
+    knownVersion: (binary) => versions.get(binary)?.version ?? null,
+
+    async version(provider, binary) {
+      const { mtimeMs } = await stat(binary);
+      const known = versions.get(binary);
+      if (known !== undefined && known.mtimeMs === mtimeMs) return known.version;
+      const version = await askVersion(provider, binary, env);
+      versions.set(binary, { mtimeMs, version });
+      return version;
+    },
+  };
+}
+
+async function askVersion(provider: Provider, binary: string, env: Readonly<Record<string, string>>): Promise<string | null> {
+  if (provider.versionArgs.length === 0) return null;
+  try {
+    const { stdout } = await run(binary, [...provider.versionArgs], { timeout: VERSION_TIMEOUT_MS, env: { ...env } });
+    return /\d+\.\d+[\w.-]*/.exec(stdout)?.[0] ?? null;
+  } catch {
+    return null; // a CLI that cannot tell its version may still work
+  }
+}

@@ -1,0 +1,49 @@
+import type { ExecutionEvent } from '../protocol/event.ts';
+
+export interface Deadlines {
+  sawOutput(): void;
+  /** Follows tools: silence does not count while one runs. */
+  sawEvent(event: ExecutionEvent): void;
+  /** The CLI has said its last word and gets this long to leave. */
+  linger(ms: number): void;
+  clear(): void;
+}
+
+/** The clocks of one execution, from its spawn: run time, silence, and the time to leave after the last word. */
+export function createDeadlines(options: {
+  readonly timeoutMs: number;
+  readonly idleTimeoutMs: number;
+  stop(reason: 'timed_out' | 'idle' | 'lingered'): void;
+}): Deadlines {
+  const openTools = new Set<string>();
+  let lastSign = performance.now();
+  const total = setTimeout(() => options.stop('timed_out'), options.timeoutMs);
+  let lingering: NodeJS.Timeout | null = null;
+
+  // One timer that looks back, instead of one per line of output.
+  let idle = setTimeout(checkIdle, options.idleTimeoutMs);
+  function checkIdle(): void {
+    if (openTools.size > 0) lastSign = performance.now();
+    const left = options.idleTimeoutMs - (performance.now() - lastSign);
+    if (left <= 0) options.stop('idle');
+    else idle = setTimeout(checkIdle, Math.max(1, left));
+  }
+
+  return {
+    sawOutput() {
+      lastSign = performance.now();
+    },
+    sawEvent(event) {
+      if (event.kind === 'tool.started') openTools.add(event.toolId);
+      if (event.kind === 'tool.ended') openTools.delete(event.toolId);
+    },
+    linger(ms) {
+      lingering ??= setTimeout(() => options.stop('lingered'), ms);
+    },
+    clear() {
+      clearTimeout(total);
+      clearTimeout(idle);
+      if (lingering !== null) clearTimeout(lingering);
+    },
+  };
+}

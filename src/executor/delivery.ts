@@ -1,0 +1,45 @@
+import type { Logger } from 'pino';
+import { messageOf } from '../errors.ts';
+import type { Claims, Finish } from '../rpc/ports.ts';
+import type { Ledger } from './ledger.ts';
+
+/** Brings outcomes from the ledger to the job records: at once, or later when Redis refuses. */
+export interface Delivery {
+  deliver(finish: Finish): Promise<void>;
+  /** Tries what was refused before, in order. */
+  drain(): Promise<void>;
+}
+
+export function createDelivery(options: {
+  readonly claims: Pick<Claims, 'finish'>;
+  readonly ledger: Pick<Ledger, 'delivered'>;
+  readonly logger: Logger;
+}): Delivery {
+  const { claims, ledger, logger } = options;
+  const refused = new Map<string, Finish>();
+
+  async function tryOnce(finish: Finish): Promise<void> {
+    const { jobId, executionId } = finish;
+    const result = await claims.finish(finish);
+    refused.delete(executionId);
+    if (result === 'superseded') logger.warn({ jobId, executionId }, 'an outcome came too late and was refused');
+    else logger.debug({ jobId, executionId, status: finish.outcome.status }, 'execution finished');
+    ledger
+      .delivered(executionId, result === 'superseded')
+      .catch((error: unknown) => logger.error({ reason: messageOf(error) }, 'the ledger could not be written'));
+  }
+
+  return {
+    async deliver(finish) {
+      try {
+        await tryOnce(finish);
+      } catch (error) {
+        refused.set(finish.executionId, finish);
+        logger.warn({ jobId: finish.jobId, reason: messageOf(error) }, 'an outcome waits in the outbox');
+      }
+    },
+    async drain() {
+      for (const finish of refused.values()) await tryOnce(finish);
+    },
+  };
+}

@@ -1,0 +1,136 @@
+/**
+ * One execution's events on their way into the job's stream: in order, in batches, without waiting when idle.
+ * While Redis is away they are kept and appended later. An append may be repeated: each carries the number of
+ * its first event, and the record knows how far it has come.
+ */
+import type { ExecutionEvent } from '../protocol/event.ts';
+import type { TimedEvent } from '../rpc/ports.ts';
+
+/** A batch is cut here, so that one append never holds Redis for long. */
+const BATCH_EVENTS = 500;
+const BATCH_BYTES = 512 * 1024;
+const RETRY_MS = 250;
+/** Rough cost of an event beside its texts. */
+const EVENT_BYTES = 200;
+
+export interface EventSinkOptions {
+  /** Appends; false when the execution is no longer the job's current one. */
+  append(from: number, events: readonly TimedEvent[]): Promise<boolean>;
+  /** Above this many waiting bytes the source is asked to pause; half of it resumes. */
+  readonly highWaterBytes: number;
+  onPause(): void;
+  onResume(): void;
+  now(): number;
+}
+
+export interface EventSink {
+  push(event: ExecutionEvent, raw: string | null): void;
+  /** Stops appending and gives what is not known to be appended; `from` is the number of the first. */
+  close(): Promise<{ readonly from: number; readonly tail: readonly TimedEvent[] }>;
+}
+
+interface Waiting {
+  readonly timed: TimedEvent;
+  readonly bytes: number;
+}
+
+export function createEventSink(options: EventSinkOptions): EventSink {
+  let waiting: Waiting[] = [];
+  let waitingBytes = 0;
+  let appended = 0;
+  let paused = false;
+  let closed = false;
+  let fenced = false;
+  let healthy = true;
+  let pumping: Promise<void> | null = null;
+  let wakeUp: (() => void) | null = null;
+
+  function takeBatch(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    while (count < waiting.length && count < BATCH_EVENTS) {
+      bytes += waiting[count]?.bytes ?? 0;
+      if (count > 0 && bytes > BATCH_BYTES) break;
+      count += 1;
+    }
+    return waiting.slice(0, count);
+  }
+
+  function confirm(batch: readonly Waiting[]): void {
+    waiting = waiting.slice(batch.length);
+    for (const { bytes } of batch) waitingBytes -= bytes;
+    appended += batch.length;
+    if (paused && waitingBytes < options.highWaterBytes / 2) {
+      paused = false;
+      options.onResume();
+    }
+  }
+
+  async function pump(): Promise<void> {
+    while (waiting.length > 0 && !closed && !fenced) {
+      const batch = takeBatch();
+      try {
+        const taken = await options.append(
+          appended,
+          batch.map(({ timed }) => timed),
+        );
+        healthy = true;
+        if (taken) confirm(batch);
+        else fenced = true;
+      } catch {
+        // Redis is away: the events stay here, the CLI goes on, and its output cap bounds what can gather.
+        healthy = false;
+        release();
+        await pause(RETRY_MS);
+      }
+    }
+  }
+
+  function release(): void {
+    if (!paused) return;
+    paused = false;
+    options.onResume();
+  }
+
+  function pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    wakeUp = resolve;
+    return promise.finally(() => {
+      clearTimeout(timer);
+      wakeUp = null;
+    });
+  }
+
+  return {
+    push(event, raw) {
+      if (fenced) return;
+      const bytes = EVENT_BYTES + (raw?.length ?? 0) + textBytes(event);
+      waiting.push({ timed: { event, raw, at: options.now() }, bytes });
+      waitingBytes += bytes;
+      if (healthy && !paused && waitingBytes > options.highWaterBytes) {
+        paused = true;
+        options.onPause();
+      }
+      // Events of one chunk of output arrive in one turn and go out together.
+      pumping ??= Promise.resolve()
+        .then(pump)
+        .finally(() => {
+          pumping = null;
+        });
+    },
+
+    async close() {
+      closed = true;
+      wakeUp?.();
+      await pumping;
+      return { from: appended, tail: waiting.map(({ timed }) => timed) };
+    },
+  };
+}
+
+function textBytes(event: ExecutionEvent): number {
+  if ('text' in event) return event.text.length;
+  if ('output' in event) return event.output.length;
+  return 'line' in event ? event.line.length : 0;
+}

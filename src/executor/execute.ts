@@ -1,0 +1,233 @@
+/**
+ * ⑤ One run of a CLI: spawn → translate → wait → outcome. Refusals throw before the first event; after it
+ * nothing throws and there is exactly one outcome.
+ */
+import type { Logger } from 'pino';
+import { type ErrorCode, wireError } from '../errors.ts';
+import type { ExecutionEvent } from '../protocol/event.ts';
+import type { Outcome } from '../protocol/outcome.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Command, Exit, Provider, Translator, Verdict } from '../providers/provider.ts';
+import { createOutputFlow } from './output-flow.ts';
+import type { ProcScanner } from './process/proc-scanner.ts';
+import { spawnProcess } from './process/spawn.ts';
+import type { SpawnedProcess } from './process/spawned-process.ts';
+import { terminate } from './process/terminate.ts';
+import { createDeadlines } from './deadlines.ts';
+
+/** Why an execution was ended from outside. Recorded once, where it happens. */
+export type StopReason = 'cancelled' | 'shutdown' | 'fenced' | 'timed_out' | 'idle' | 'output_limit' | 'hopeless' | 'lingered';
+
+export interface ExecutionLimits {
+  readonly maxOutputBytes: number;
+  readonly maxLineBytes: number;
+  readonly maxEvents: number;
+  readonly maxEventsPerSecond: number;
+  readonly maxResultBytes: number;
+  readonly killGraceMs: number;
+  readonly lingerMs: number;
+}
+
+/** Everything decided before the spawn. */
+export interface PreparedExecution {
+  readonly executionId: string;
+  readonly marker: string;
+  readonly provider: Provider;
+  readonly request: ResolvedPrompt;
+  readonly command: Command;
+  readonly binary: string;
+  readonly version: string | null;
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  /** Bullpen's id for the conversation, should the CLI have one. */
+  readonly sessionId: string;
+}
+
+/** What may end a running execution early; `signal.reason` says why. */
+export interface StopSignals {
+  readonly stop: AbortSignal;
+  /** Skips the grace. */
+  readonly force: AbortSignal;
+}
+
+export interface ExecuteOptions {
+  readonly limits: ExecutionLimits;
+  readonly scanner: ProcScanner;
+  readonly logger: Logger;
+  /** Receives every event, in order, with the CLI's line it came from. */
+  emit(event: ExecutionEvent, raw: string | null): void;
+  /** Hands out the way to slow the CLI down. */
+  onFlow(flow: { pause(): void; resume(): void }): void;
+}
+
+export interface ExecutionResult {
+  readonly outcome: Outcome;
+  /** The CLI's own last word: the line of its terminal event. */
+  readonly lastWord: string | null;
+}
+
+/** @throws AppError when the process cannot be started; nothing was emitted then */
+export async function execute(
+  prepared: PreparedExecution,
+  signals: StopSignals,
+  options: ExecuteOptions,
+): Promise<ExecutionResult> {
+  const { limits } = options;
+  const child = await spawnProcess({
+    binary: prepared.binary,
+    args: prepared.command.args,
+    env: prepared.env,
+    cwd: prepared.cwd,
+    stdin: prepared.command.stdin,
+    marker: prepared.marker,
+    maxLineBytes: limits.maxLineBytes,
+    dieWithParent: true,
+  });
+  return supervise(child, prepared, signals, options);
+}
+
+async function supervise(
+  child: SpawnedProcess,
+  prepared: PreparedExecution,
+  signals: StopSignals,
+  { limits, scanner, logger, emit, onFlow }: ExecuteOptions,
+): Promise<ExecutionResult> {
+  const { request, provider } = prepared;
+  const translator = provider.translator(request);
+  let reason: StopReason | null = null;
+  let lastWord: string | null = null;
+  let ending: Promise<unknown> | null = null;
+
+  /** The one race: whoever comes first says why; everybody waits for the same end. */
+  const stop = (why: StopReason): void => {
+    if (reason !== null) return;
+    // A CLI that has said its last word has succeeded or failed already; only its exit is missing.
+    reason = translator.done && why !== 'fenced' ? 'lingered' : why;
+    ending = terminate(child, { graceMs: limits.killGraceMs, scanner, force: signals.force });
+  };
+
+  emit(
+    {
+      kind: 'execution.started',
+      executionId: prepared.executionId,
+      pid: child.pid,
+      provider: provider.name,
+      version: prepared.version,
+    },
+    null,
+  );
+
+  const deadlines = createDeadlines({ timeoutMs: request.timeoutMs, idleTimeoutMs: request.idleTimeoutMs, stop });
+  const flow = createOutputFlow(child, limits, () => stop('output_limit'));
+  onFlow(flow.sinkControl);
+  const onStop = (): void => stop(signals.stop.reason);
+  if (signals.stop.aborted) onStop();
+  else signals.stop.addEventListener('abort', onStop, { once: true });
+
+  child.onOutput((bytes) => {
+    deadlines.sawOutput();
+    flow.sawBytes(bytes);
+  });
+  child.onLine((line, truncated) => {
+    if (reason === 'output_limit') return; // what a flood still has in its pipe is not worth keeping
+    if (truncated) emit({ kind: 'warning', code: 'line_truncated', message: `a line was cut at ${limits.maxLineBytes} bytes` }, null);
+    const wasDone = translator.done;
+    const events = translator.line(line);
+    for (const [index, event] of events.entries()) {
+      deadlines.sawEvent(event);
+      emit(withSession(event, prepared.sessionId), index === 0 && event.kind !== 'raw' ? line : null);
+      flow.sawEvent();
+    }
+    if (translator.hopeless !== null) stop('hopeless');
+    if (translator.done) {
+      lastWord = line;
+      if (!wasDone) deadlines.linger(limits.lingerMs);
+    }
+  });
+
+  const end = await child.ended;
+  deadlines.clear();
+  flow.clear();
+  signals.stop.removeEventListener('abort', onStop);
+  if (end.leakedPipe) emit({ kind: 'warning', code: 'leaked_pipe', message: 'a process the CLI started kept its output open' }, null);
+  // A process that outlives its leader inside the group is ended before the outcome is told.
+  await (ending ?? (end.leakedPipe ? terminate(child, { graceMs: 0, scanner }) : null));
+  const survivors = await ending;
+  reportSurvivors(survivors, prepared, logger);
+
+  const durationMs = Math.round((performance.now() - child.startedAt) * 1000) / 1000;
+  const exit: Exit = { code: end.code, signal: end.signal };
+  // A lingering process was ended by us: its last word counts as if it had left by itself.
+  const verdict = translator.end(reason === 'lingered' ? { code: 0, signal: null } : exit, child.stderrTail());
+  return { outcome: toOutcome({ prepared, verdict, translator, reason, exit, durationMs, limits }), lastWord };
+}
+
+function reportSurvivors(termination: unknown, prepared: PreparedExecution, logger: Logger): void {
+  if (typeof termination !== 'object' || termination === null || !('survivors' in termination)) return;
+  const { survivors } = termination;
+  if (!Array.isArray(survivors) || survivors.length === 0) return;
+  logger.error({ executionId: prepared.executionId, pids: survivors }, 'processes survived their execution');
+}
+
+const withSession = (event: ExecutionEvent, sessionId: string): ExecutionEvent =>
+  event.kind === 'session' ? { ...event, sessionId } : event;
+
+interface Ended {
+  readonly prepared: PreparedExecution;
+  readonly verdict: Verdict;
+  readonly translator: Translator;
+  readonly reason: StopReason | null;
+  readonly exit: Exit;
+  readonly durationMs: number;
+  readonly limits: ExecutionLimits;
+}
+
+function toOutcome({ prepared, verdict, translator, reason, exit, durationMs, limits }: Ended): Outcome {
+  const stopped = reason === null || reason === 'lingered' ? null : stopError(reason, prepared.request, limits, translator);
+  const error = stopped ?? verdict.error;
+  const status = error === null ? 'succeeded' : error.code === 'execution.cancelled' ? 'cancelled' : 'failed';
+  const text = cutText(verdict.text, limits.maxResultBytes);
+  return {
+    status,
+    executionId: prepared.executionId,
+    text,
+    textTruncated: text.length < verdict.text.length,
+    structured: verdict.structured ?? null,
+    sessionId: verdict.nativeSessionId === null ? null : prepared.sessionId,
+    nativeSessionId: verdict.nativeSessionId,
+    turns: verdict.turns,
+    durationMs,
+    exit: { code: exit.code, signal: exit.signal },
+    permissionDenials: [...verdict.permissionDenials],
+    usage: verdict.usage,
+    error,
+  };
+}
+
+function stopError(
+  reason: Exclude<StopReason, 'lingered'>,
+  request: ResolvedPrompt,
+  limits: ExecutionLimits,
+  translator: Translator,
+) {
+  const codes: Record<typeof reason, [ErrorCode, string]> = {
+    cancelled: ['execution.cancelled', 'the job was cancelled while it ran'],
+    shutdown: ['execution.lost', 'the server was stopped while the job ran'],
+    fenced: ['execution.lost', 'another server had already ended this execution'],
+    timed_out: ['execution.timed_out', `the execution ran longer than ${request.timeoutMs} ms`],
+    idle: ['execution.idle', `the execution was silent for ${request.idleTimeoutMs} ms`],
+    output_limit: ['execution.output_limit', `the execution wrote more than ${limits.maxOutputBytes} bytes or ${limits.maxEvents} events`],
+    hopeless: [translator.hopeless?.code ?? 'execution.crashed', translator.hopeless?.message ?? 'the execution could not succeed'],
+  };
+  const [code, message] = codes[reason];
+  return wireError(code, message);
+}
+
+/** At most `maxBytes` of UTF-8, never half a character. */
+function cutText(text: string, maxBytes: number): string {
+  if (Buffer.byteLength(text) <= maxBytes) return text;
+  const bytes = Buffer.from(text);
+  let end = maxBytes;
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return bytes.toString('utf8', 0, end);
+}

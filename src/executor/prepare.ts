@@ -1,0 +1,59 @@
+import { Compile } from 'typebox/compile';
+import { AppError } from '../errors.ts';
+import { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Command } from '../providers/provider.ts';
+import type { Providers } from '../providers/registry.ts';
+import type { Claim } from '../rpc/ports.ts';
+import type { CliProbe } from './cli-probe.ts';
+import type { PreparedExecution } from './execute.ts';
+import { resolveWorkspace, type WorkspaceSettings } from './workspace.ts';
+
+const resolvedPrompt = Compile(ResolvedPrompt);
+
+export interface PrepareOptions {
+  readonly nodeId: string;
+  readonly providers: Providers;
+  readonly probe: CliProbe;
+  readonly workspace: WorkspaceSettings;
+  /** The environment for a provider's CLI: allow-listed names of the server's own, plus what the command sets. */
+  environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
+  /** The CLI's own id behind one of our sessions; null when it is not known. */
+  findNativeSession(sessionId: string): Promise<string | null>;
+}
+
+/**
+ * Everything that is decided before a spawn. Nothing that comes from Redis is trusted: the request is checked
+ * again, whoever wrote it.
+ * @throws AppError for whatever refuses the execution
+ */
+export async function prepare(claim: Claim, options: PrepareOptions): Promise<PreparedExecution> {
+  const { request } = claim;
+  if (!resolvedPrompt.Check(request)) {
+    throw new AppError('execution.invalid_request', 'the job record holds a request that is not valid');
+  }
+  const { provider, binary: configured } = options.providers.get(request.provider);
+  const [workspace, cli, nativeSessionId] = await Promise.all([
+    resolveWorkspace(request.cwd, options.workspace),
+    options.probe.find(provider, configured),
+    request.sessionId === null ? null : nativeSession(request.sessionId, options),
+  ]);
+  const command = provider.command(request, { nativeSessionId, trustedWorkspace: workspace.trusted });
+  return {
+    executionId: claim.executionId,
+    marker: `${options.nodeId}/${claim.executionId}`,
+    provider,
+    request,
+    command,
+    binary: cli.binary,
+    version: options.probe.knownVersion(cli.binary),
+    env: options.environment(provider.name, command.env),
+    cwd: workspace.cwd,
+    sessionId: request.sessionId ?? claim.executionId,
+  };
+}
+
+async function nativeSession(sessionId: string, options: PrepareOptions): Promise<string> {
+  const native = await options.findNativeSession(sessionId);
+  if (native === null) throw new AppError('session.not_found', `there is no session ${sessionId} to resume`);
+  return native;
+}

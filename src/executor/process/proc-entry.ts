@@ -1,0 +1,95 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { MARKER_VARIABLE } from './marker.ts';
+
+/** A process that carries a marker. `pid` and `startTicks` together name it for ever; `pid` alone may be reused. */
+export interface ProcessInfo {
+  readonly pid: number;
+  /** Value of its `BULLPEN_EXECUTION_ID`. */
+  readonly marker: string;
+  /** Start time in clock ticks since boot (field 22 of `/proc/PID/stat`). */
+  readonly startTicks: number;
+}
+
+/** The fields of `/proc/PID/stat` that matter here; see proc_pid_stat(5). */
+export interface ProcessStat {
+  /** One letter; `Z` and `X` are dead. */
+  readonly state: string;
+  readonly groupId: number;
+  readonly sessionId: number;
+  readonly startTicks: number;
+}
+
+const ASSIGNMENT = Buffer.from(`${MARKER_VARIABLE}=`);
+// Reads are synchronous, so one buffer serves them all; it grows to the largest environment met.
+let buffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+/**
+ * A short file of /proc, whole, in `buffer`; its length, or -1 when it cannot be read (gone, not ours).
+ * Three syscalls; /proc answers from memory, so the thread pool would only add to the cost.
+ */
+function readProcFile(path: string): number {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, 'r');
+  } catch {
+    return -1;
+  }
+  try {
+    let length = readSync(descriptor, buffer, 0, buffer.length, 0);
+    while (length === buffer.length) {
+      const grown = Buffer.allocUnsafeSlow(buffer.length * 2);
+      buffer.copy(grown);
+      const more = readSync(descriptor, grown, length, grown.length - length, length);
+      buffer = grown;
+      length += more;
+      if (more === 0) break;
+    }
+    return length;
+  } catch {
+    return -1;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** The marker in a process's environment, or null. Kernel threads and zombies have an empty environment. */
+function readMarker(pid: number): string | null {
+  const length = readProcFile(`/proc/${pid}/environ`);
+  if (length < ASSIGNMENT.length) return null;
+  let at = buffer.indexOf(ASSIGNMENT);
+  while (at !== -1 && at < length) {
+    if (at === 0 || buffer[at - 1] === 0) {
+      const start = at + ASSIGNMENT.length;
+      const end = buffer.indexOf(0, start);
+      return buffer.toString('utf8', start, end === -1 || end > length ? length : end);
+    }
+    at = buffer.indexOf(ASSIGNMENT, at + 1);
+  }
+  return null;
+}
+
+/** State, group and start time of a process, or null when it is gone. Linux only. */
+export function readStat(pid: number): ProcessStat | null {
+  const length = readProcFile(`/proc/${pid}/stat`);
+  if (length <= 0) return null;
+  const text = buffer.toString('latin1', 0, length);
+  // The second field is the name in parentheses and may itself hold spaces and parentheses.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return {
+    state: fields[0] ?? '',
+    groupId: Number(fields[2]),
+    sessionId: Number(fields[3]),
+    startTicks: Number(fields[19]),
+  };
+}
+
+/** Whether a process of this state has ended; a zombie only waits for its parent. */
+export const isDead = (stat: ProcessStat): boolean => stat.state === 'Z' || stat.state === 'X';
+
+/** The process if it lives and carries a marker, else null. */
+export function readMarked(pid: number): ProcessInfo | null {
+  const marker = readMarker(pid);
+  if (marker === null) return null;
+  const stat = readStat(pid);
+  return stat === null || isDead(stat) ? null : { pid, marker, startTicks: stat.startTicks };
+}

@@ -1,0 +1,123 @@
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import { uptime } from 'node:os';
+import type { Exit } from '../../providers/provider.ts';
+import { createLineSplitter } from './lines.ts';
+import { systemCode } from './spawn-error.ts';
+import { createTail, STDERR_TAIL_BYTES } from './tail.ts';
+import { type ProcessEnd, waitForEnd } from './wait.ts';
+
+/** One running process, the leader of its own group. */
+export interface SpawnedProcess {
+  readonly pid: number;
+  readonly marker: string;
+  /** `performance.now()` at the spawn. */
+  readonly startedAt: number;
+  /** The process is gone; output may still come. Never rejects. */
+  readonly exited: Promise<Exit>;
+  /** Exited, and every line was given out. Never rejects. */
+  readonly ended: Promise<ProcessEnd>;
+  /** Seconds since boot at the exit; null while it runs. */
+  readonly exitedAtUptimeS: number | null;
+  /** Sets the reader of stdout's lines. stdout is not read before, so this must be called. */
+  onLine(listener: (line: string, truncated: boolean) => void): void;
+  /** Sets the reader of byte counts, stdout and stderr together; told at once what was read before. */
+  onOutput(listener: (bytes: number) => void): void;
+  /** The end of stderr, at most 64 KiB. */
+  stderrTail(): string;
+  /** Stops reading stdout, so that the process blocks when its pipe is full. No effect after the exit. */
+  pauseOutput(): void;
+  resumeOutput(): void;
+  /** Signals the group; false, and nothing done, once the process has exited: its id may be reused. */
+  signalGroup(signal: NodeJS.Signals): boolean;
+}
+
+export interface SuperviseOptions {
+  readonly pid: number;
+  readonly marker: string;
+  readonly startedAt: number;
+  readonly maxLineBytes: number;
+  readonly drainMs: number;
+}
+
+/** Wires a child that has just been spawned; to be called before the event loop turns. */
+export function supervise(child: ChildProcessWithoutNullStreams, options: SuperviseOptions): SpawnedProcess {
+  const { pid, marker, startedAt, maxLineBytes, drainMs } = options;
+  const tail = createTail(STDERR_TAIL_BYTES);
+  let exitedAtUptimeS: number | null = null;
+  let lineListener: ((line: string, truncated: boolean) => void) | null = null;
+  let outputListener: ((bytes: number) => void) | null = null;
+  let uncounted = 0;
+
+  const splitter = createLineSplitter({
+    maxLineBytes,
+    onLine: (line, truncated) => lineListener?.(line, truncated),
+  });
+  const count = (bytes: number): void => {
+    if (outputListener === null) uncounted += bytes;
+    else outputListener(bytes);
+  };
+
+  const exited = new Promise<Exit>((resolve) => {
+    child.once('exit', (code, signal) => {
+      exitedAtUptimeS = uptime();
+      // Backpressure ends here: what is left is one pipe buffer, and an unread pipe would look leaked.
+      if (lineListener !== null) child.stdout.resume();
+      resolve({ code, signal });
+    });
+  });
+  const ended = waitForEnd(child, { drainMs }).then((end) => {
+    splitter.end();
+    return end;
+  });
+
+  child.stderr.on('data', (chunk: Buffer) => {
+    tail.write(chunk);
+    count(chunk.length);
+  });
+  // A broken stream ends like a closed one: the exit decides what the run amounts to. On stdin that is EPIPE
+  // from a CLI that does not read its prompt; unhandled, any of them would end the server.
+  for (const emitter of [child, child.stdin, child.stdout, child.stderr]) emitter.on('error', () => {});
+
+  return {
+    pid,
+    marker,
+    startedAt,
+    exited,
+    ended,
+    get exitedAtUptimeS() {
+      return exitedAtUptimeS;
+    },
+    onLine(listener) {
+      const first = lineListener === null;
+      lineListener = listener;
+      if (!first) return;
+      child.stdout.on('data', (chunk: Buffer) => {
+        count(chunk.length);
+        splitter.write(chunk);
+      });
+      if (exitedAtUptimeS !== null) child.stdout.resume();
+    },
+    onOutput(listener) {
+      outputListener = listener;
+      if (uncounted > 0) listener(uncounted);
+      uncounted = 0;
+    },
+    stderrTail: () => tail.text(),
+    pauseOutput() {
+      if (exitedAtUptimeS === null) child.stdout.pause();
+    },
+    resumeOutput() {
+      if (lineListener !== null) child.stdout.resume();
+    },
+    signalGroup(signal) {
+      // Node reaps in the same turn in which it sets these, so until then the id is the child's for sure.
+      if (child.exitCode !== null || child.signalCode !== null) return false;
+      try {
+        return process.kill(-pid, signal);
+      } catch (error) {
+        if (systemCode(error) === 'ESRCH' || systemCode(error) === 'EPERM') return false;
+        throw error;
+      }
+    },
+  };
+}

@@ -1,0 +1,49 @@
+import { realpath, stat } from 'node:fs/promises';
+import { isAbsolute, sep } from 'node:path';
+import { AppError } from '../errors.ts';
+
+export interface WorkspaceSettings {
+  /** Directories inside which a job may run. */
+  readonly roots: readonly string[];
+  /** Those whose own CLI settings, hooks and MCP files may run. */
+  readonly trustedRoots: readonly string[];
+}
+
+export interface Workspace {
+  /** Real path, without links. */
+  readonly cwd: string;
+  readonly trusted: boolean;
+}
+
+/**
+ * The directory a job may run in, with every link resolved.
+ * @throws AppError cwd.not_allowed
+ */
+export async function resolveWorkspace(cwd: string, settings: WorkspaceSettings): Promise<Workspace> {
+  if (!isAbsolute(cwd) || cwd.includes('\0')) throw refused('the working directory must be an absolute path');
+  let real: string;
+  try {
+    real = await realpath(cwd);
+    if (!(await stat(real)).isDirectory()) throw refused('the working directory is not a directory');
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    throw refused('the working directory does not exist or cannot be read');
+  }
+  if (!(await isInside(real, settings.roots))) {
+    throw refused('the working directory is not inside an allowed root (BULLPEN_ROOTS)');
+  }
+  return { cwd: real, trusted: await isInside(real, settings.trustedRoots) };
+}
+
+/** Whether a real path is one of the roots or lies below one. `/work` does not contain `/work-evil`. */
+export async function isInside(real: string, roots: readonly string[]): Promise<boolean> {
+  for (const root of roots) {
+    const realRoot = await realpath(root).catch(() => null); // a root that is not there contains nothing
+    if (realRoot === null) continue;
+    if (real === realRoot || real.startsWith(realRoot.endsWith(sep) ? realRoot : realRoot + sep)) return true;
+  }
+  return false;
+}
+
+const refused = (message: string): AppError =>
+  new AppError('cwd.not_allowed', message, { problems: [{ path: '/cwd', message }] });

@@ -1,0 +1,76 @@
+import type { FastifyReply } from 'fastify';
+import type { StoredEvent } from '../protocol/event.ts';
+import { type EventFilter, type EventFormat, passes } from './event-format.ts';
+import { createStreamWriter } from './stream-writer.ts';
+
+type Batches = AsyncIterable<readonly StoredEvent[]>;
+
+/**
+ * The batches, and whether there are any: waits for the first event or the end. For a stream that is known to
+ * be over; of one that is not, the first event may be long in coming.
+ */
+export async function peek(batches: Batches): Promise<Batches | null> {
+  const iterator = batches[Symbol.asyncIterator]();
+  for (;;) {
+    const { done, value } = await iterator.next();
+    if (done === true) return null;
+    if (value.length > 0) return following(value, iterator);
+  }
+}
+
+async function* following(first: readonly StoredEvent[], rest: AsyncIterator<readonly StoredEvent[]>) {
+  try {
+    yield first;
+    for (;;) {
+      const { done, value } = await rest.next();
+      if (done === true) return;
+      yield value;
+    }
+  } finally {
+    await rest.return?.();
+  }
+}
+
+export interface EventStreamOptions {
+  readonly format: EventFormat;
+  readonly filter: EventFilter;
+  readonly heartbeatMs: number;
+}
+
+/**
+ * Answers with a stream of events until they end or the reader leaves. A stream that breaks is broken off
+ * and not ended, so that nobody takes it for whole; the reader resumes by `seq`.
+ */
+export async function sendEventStream(reply: FastifyReply, batches: Batches, options: EventStreamOptions) {
+  const { format, filter, heartbeatMs } = options;
+  reply.hijack();
+  const response = reply.raw;
+  response.writeHead(200, {
+    ...reply.getHeaders(),
+    'content-type': format.contentType,
+    'cache-control': 'no-store, no-transform',
+    // Tells nginx and its like to pass events on as they come.
+    'x-accel-buffering': 'no',
+  });
+  response.flushHeaders();
+  const writer = createStreamWriter(response);
+  if (format.opening !== '') await writer.write(format.opening);
+  const { heartbeat } = format;
+  const timer =
+    heartbeat === null ? undefined : setInterval(() => writer.writeIfIdle(heartbeat), heartbeatMs);
+  try {
+    for await (const batch of batches) {
+      for (const event of batch) {
+        if (passes(event, filter)) await writer.write(format.encode(event, filter.raw));
+      }
+      if (response.destroyed) break;
+    }
+    if (writer.cut) reply.log.warn('slow event reader cut');
+    response.end();
+  } catch (error) {
+    reply.log.warn({ err: error }, 'event stream broken off');
+    response.destroy();
+  } finally {
+    clearInterval(timer);
+  }
+}

@@ -1,0 +1,16 @@
+import { Type } from 'typebox';
+import { AppError } from '../errors.ts';
+
+const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
+
+/** `:id` in paths. Any text: what is not an id is a job that is not there, not a bad request. */
+export const JobParams = Type.Object({ id: Type.String({ description: 'ULID of a job' }) });
+
+/**
+ * The id in a path.
+ * @throws AppError job.not_found for what cannot be one
+ */
+export function jobIdOf(params: { readonly id: string }): string {
+  if (ULID.test(params.id)) return params.id;
+  throw new AppError('job.not_found', 'there is no job with this id');
+}

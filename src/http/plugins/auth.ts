@@ -1,0 +1,73 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Authenticator } from '../../auth/keyring.ts';
+import { type LoginSessions, SESSION_COOKIE } from '../../auth/login-sessions.ts';
+import type { Principal } from '../../auth/principal.ts';
+import type { StreamTickets } from '../../auth/stream-tickets.ts';
+import { AppError } from '../../errors.ts';
+import { names } from '../accept.ts';
+import type { HttpApp } from '../http-app.ts';
+import { isSameOrigin } from '../same-origin.ts';
+
+export interface AuthOptions {
+  readonly authenticator: Authenticator;
+  readonly sessions: LoginSessions;
+  readonly tickets: StreamTickets;
+}
+
+/**
+ * Says who asks before anything else looks at a request. A route is closed unless its `config.access` opens
+ * it; the Authorization header wins over a ticket, a ticket over the login cookie.
+ */
+export function auth(app: HttpApp, options: AuthOptions): void {
+  app.decorateRequest('principal', null);
+  app.addHook('onRequest', async (request, reply) => {
+    const { access = 'caller', page = false } = request.routeOptions.config;
+    if (request.is404 || access === 'public') return;
+    try {
+      request.principal = identify(request, options);
+    } catch (error) {
+      if (page && wantsLoginPage(request, error)) return toLogin(request, reply);
+      throw error;
+    }
+    if (access === 'admin' && !request.principal.admin) {
+      throw new AppError('auth.forbidden', 'this needs an admin key');
+    }
+  });
+}
+
+function identify(request: FastifyRequest, { authenticator, sessions, tickets }: AuthOptions): Principal {
+  const headers = authorizationHeaders(request);
+  if (headers.length > 0) return authenticator.authenticate(headers.length === 1 ? headers[0] : undefined);
+  const ticketed = fromTicket(request, tickets);
+  if (ticketed !== null) return ticketed;
+  const cookie = request.cookies[SESSION_COOKIE];
+  const principal = cookie === undefined ? null : sessions.find(cookie);
+  if (principal === null) return authenticator.authenticate(undefined);
+  if (!isSameOrigin(request.headers, request.method === 'GET' || request.method === 'HEAD')) {
+    throw new AppError('auth.forbidden', 'the login cookie is taken only from pages of this server');
+  }
+  return principal;
+}
+
+/** All of them: Node's `headers` would silently keep the first of two. */
+function authorizationHeaders({ raw: { rawHeaders } }: FastifyRequest): string[] {
+  return rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === 'authorization');
+}
+
+function fromTicket(request: FastifyRequest, tickets: StreamTickets): Principal | null {
+  if (request.routeOptions.config.access !== 'ticket') return null;
+  // Read before validation: both may hold anything.
+  const { ticket } = request.query as { readonly ticket?: unknown };
+  const { id } = request.params as { readonly id?: unknown };
+  const opened = typeof ticket === 'string' ? tickets.find(ticket) : null;
+  return opened !== null && opened.jobId === id ? opened.principal : null;
+}
+
+const wantsLoginPage = (request: FastifyRequest, error: unknown): boolean =>
+  error instanceof AppError &&
+  error.code === 'auth.unauthenticated' &&
+  request.method === 'GET' &&
+  names(request.headers.accept, 'text/html');
+
+const toLogin = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
+  reply.redirect(`/login?next=${encodeURIComponent(request.url)}`, 303);

@@ -1,0 +1,38 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { HttpApp } from '../http-app.ts';
+
+/** The open connections, and which answer each one is busy with. */
+export interface Connections {
+  /** The answer under way on a connection, null when it is between requests. */
+  answering(socket: Socket): ServerResponse | null;
+}
+
+/**
+ * Lets `close()` end as soon as the last answer is out. Node closes connections that wait for another request,
+ * but neither those that never sent one (a browser's spare connection) nor those whose answer began
+ * before the close: these it would keep for their whole keep-alive time.
+ */
+export function trackConnections(app: HttpApp): Connections {
+  const open = new Map<Socket, ServerResponse | null>();
+  let closing = false;
+
+  app.server.on('connection', (socket: Socket) => {
+    open.set(socket, null);
+    socket.once('close', () => open.delete(socket));
+  });
+  app.server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    const { socket } = request;
+    open.set(socket, response);
+    response.once('close', () => {
+      if (open.get(socket) !== response) return;
+      if (open.has(socket)) open.set(socket, null);
+      if (closing) socket.destroySoon();
+    });
+  });
+  app.addHook('preClose', async () => {
+    closing = true;
+    for (const [socket, response] of open) if (response === null) socket.destroySoon();
+  });
+  return { answering: (socket) => open.get(socket) ?? null };
+}

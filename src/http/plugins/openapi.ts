@@ -1,0 +1,76 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { TSchema } from 'typebox';
+import { Job, JobListItem } from '../../protocol/job.ts';
+import { PromptRequest } from '../../protocol/prompt.ts';
+import type { SharedSchema } from '../answers.ts';
+import type { Access, HttpApp } from '../http-app.ts';
+import { ProblemDetails } from '../problem.ts';
+
+const SHARED: Readonly<Record<SharedSchema, TSchema>> = {
+  Job,
+  JobListItem,
+  PromptRequest,
+  Problem: ProblemDetails,
+};
+
+const SECURITY: Readonly<Record<Access, readonly Record<string, string[]>[]>> = {
+  public: [],
+  caller: [{ bearer: [] }, { login: [] }],
+  ticket: [{ bearer: [] }, { login: [] }, { ticket: [] }],
+  admin: [{ bearer: [] }, { login: [] }],
+};
+
+const PAGE_POLICY =
+  "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'";
+
+/** The OpenAPI 3.1 document of the routes at /openapi.json and a page to read it at /docs. */
+export async function openapi(app: HttpApp, version: string): Promise<void> {
+  for (const [name, schema] of Object.entries(SHARED)) app.addSchema({ ...schema, $id: name });
+  app.addHook('onRoute', (route) => {
+    if (route.schema === undefined || route.schema.hide === true) return;
+    route.schema.security = [...SECURITY[route.config?.access ?? 'caller']];
+  });
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Bullpen',
+        version,
+        description: 'Runs coding-agent CLIs as background jobs.',
+        license: { name: 'MIT', identifier: 'MIT' },
+      },
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', description: 'the admin token, or an API key' },
+          login: { type: 'apiKey', in: 'cookie', name: 'bullpen_session', description: 'from /login' },
+          ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'from POST /v1/stream-tokens' },
+        },
+      },
+      tags: [
+        { name: 'jobs', description: 'Prompts that run in the background' },
+        { name: 'events', description: 'What happens to a job, as it happens' },
+        { name: 'server', description: 'What the server can do and how it is' },
+        { name: 'login', description: 'For browsers' },
+      ],
+    },
+    refResolver: { buildLocalReference: (json) => String(json.$id) },
+  });
+  app.get(
+    '/openapi.json',
+    {
+      schema: {
+        tags: ['server'],
+        summary: 'This document',
+        response: { 200: { type: 'object', description: 'OpenAPI 3.1', additionalProperties: true } },
+      },
+    },
+    async () => app.swagger(),
+  );
+  await app.register(async (scope) => {
+    scope.addHook('onRoute', (route) => {
+      route.config = { ...route.config, page: true, produces: ['*'] };
+    });
+    await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: PAGE_POLICY });
+  });
+}

@@ -1,0 +1,68 @@
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { AppError } from '../errors.ts';
+import { MAX_PROMPT_BYTES, PromptRequest, promptOptions } from '../protocol/prompt.ts';
+import { invalid, problemsOf } from './validation.ts';
+import { Wait } from './wait-query.ts';
+
+const closed = { additionalProperties: false } as const;
+
+/**
+ * Query of `POST /v1/jobs`. The options stand here for text bodies alone; lists are repeated or separated by
+ * commas, objects are JSON.
+ */
+export const CreateQuery = Type.Object(
+  {
+    wait: Wait,
+    ...promptOptions,
+    maxAttempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 20, description: 'retry.maxAttempts' })),
+  },
+  closed,
+);
+export type CreateQuery = Static<typeof CreateQuery>;
+
+const validator = Compile(PromptRequest);
+
+/**
+ * The request a caller means, from a JSON body or from a text body and its query.
+ * @throws AppError request.invalid with every problem, request.too_large
+ */
+export function promptRequestOf(body: unknown, query: CreateQuery): PromptRequest {
+  const { wait: _, ...options } = query;
+  const request = typeof body === 'string' ? fromText(body, options) : fromJson(body, options);
+  checkPromptText(request);
+  if (validator.Check(request)) return request;
+  throw invalid(problemsOf(validator.Errors(request), ''));
+}
+
+type QueryOptions = Omit<CreateQuery, 'wait'>;
+
+function fromText(prompt: string, { maxAttempts, ...options }: QueryOptions): PromptRequest {
+  if (maxAttempts === undefined) return { ...options, prompt };
+  if (options.retry === undefined) return { ...options, retry: { maxAttempts }, prompt };
+  throw invalid([{ path: '/query/maxAttempts', message: 'is said twice: also in retry' }]);
+}
+
+function fromJson(body: unknown, options: QueryOptions): unknown {
+  const misplaced = Object.keys(options);
+  if (misplaced.length === 0) return body ?? null;
+  const message = 'belongs into the JSON body; the query takes options for text bodies only';
+  throw invalid(misplaced.map((name) => ({ path: `/query/${name}`, message })));
+}
+
+/**
+ * What a schema cannot say of a prompt: its size in bytes, and that it is more than white space.
+ * @throws AppError
+ */
+export function checkPromptText(request: unknown): void {
+  if (typeof request !== 'object' || request === null || !('prompt' in request)) return;
+  const { prompt } = request;
+  if (typeof prompt !== 'string' || prompt === '') return;
+  if (Buffer.byteLength(prompt) > MAX_PROMPT_BYTES) {
+    const message = `must have at most ${MAX_PROMPT_BYTES} bytes`;
+    throw new AppError('request.too_large', `prompt ${message}`, {
+      problems: [{ path: '/prompt', message }],
+    });
+  }
+  if (prompt.trim() === '') throw invalid([{ path: '/prompt', message: 'must not be only white space' }]);
+}

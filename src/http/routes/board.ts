@@ -1,0 +1,41 @@
+import type { Queue } from 'bullmq';
+import { AppError } from '../../errors.ts';
+import { type Board, createBoard } from '../board.ts';
+import type { HttpApp } from '../http-app.ts';
+
+export const BOARD_PATH = '/admin/queues';
+
+/**
+ * `/admin/queues`: Bull Board for admins, to look at only. It is built at the first look: until then it costs
+ * neither time nor memory. All its paths lie behind these two routes, so nothing of it can miss the login.
+ */
+export function boardRoutes(app: HttpApp, queues: readonly Queue[]): void {
+  let board: Promise<Board> | null = null;
+  const open = (): Promise<Board> => {
+    board ??= createBoard(queues, BOARD_PATH, app.log).catch((error: unknown) => {
+      board = null;
+      throw error;
+    });
+    return board;
+  };
+
+  for (const url of [BOARD_PATH, `${BOARD_PATH}/*`]) {
+    app.all(
+      url,
+      { config: { access: 'admin', page: true, produces: ['*'] }, schema: { hide: true } },
+      async (request, reply) => {
+        if (request.method !== 'GET' && request.method !== 'HEAD') {
+          reply.header('allow', 'GET, HEAD');
+          throw new AppError('request.method_not_allowed', 'the board is read-only');
+        }
+        const { show } = await open();
+        reply.hijack();
+        for (const [name, value] of Object.entries(reply.getHeaders())) {
+          if (value !== undefined) reply.raw.setHeader(name, value);
+        }
+        show(request.raw, reply.raw);
+      },
+    );
+  }
+  app.addHook('onClose', async () => (await board)?.close());
+}

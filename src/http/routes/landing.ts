@@ -1,0 +1,73 @@
+import { Type } from 'typebox';
+import { ERROR_CODES } from '../../errors.ts';
+import { negotiate } from '../accept.ts';
+import { answer } from '../answers.ts';
+import { escapeHtml, sendPage } from '../html.ts';
+import type { HttpApp } from '../http-app.ts';
+
+const LINKS = {
+  docs: '/docs',
+  openapi: '/openapi.json',
+  jobs: '/v1/jobs',
+  providers: '/v1/providers',
+  health: '/health',
+  ready: '/ready',
+  queues: '/admin/queues',
+} as const;
+const PAGE = ['application/json', 'text/html'];
+
+/** `GET /` for people and programs, and `GET /docs/errors`, where every problem's `type` points. */
+export function landingRoutes(app: HttpApp, version: string): void {
+  app.get(
+    '/',
+    {
+      config: { access: 'public', produces: PAGE },
+      schema: {
+        tags: ['server'],
+        summary: 'What this is, and where things are',
+        response: {
+          200: answer('Name, version, links', {
+            'application/json': Type.Object({
+              name: Type.Literal('bullpen'),
+              version: Type.String(),
+              links: Type.Record(Type.String(), Type.String()),
+            }),
+            'text/html': Type.String(),
+          }),
+        },
+      },
+    },
+    async (request, reply) => {
+      if (negotiate(request.headers.accept, PAGE) === 'text/html') {
+        return sendPage(reply, 'Coding agents as background jobs', landing(version));
+      }
+      return reply.send({ name: 'bullpen', version, links: LINKS });
+    },
+  );
+
+  app.get(
+    '/docs/errors',
+    { config: { page: true, produces: ['text/html'] }, schema: { hide: true } },
+    async (_, reply) => sendPage(reply, 'Error codes', errorTable(), true),
+  );
+}
+
+const landing = (version: string): string => `<h1>Bullpen</h1>
+<p>Coding-agent CLIs as background jobs. Version ${escapeHtml(version)}.</p>
+<ul>
+<li><a href="${LINKS.docs}">API documentation</a></li>
+<li><a href="${LINKS.queues}">Queues</a></li>
+<li><a href="${LINKS.ready}">Readiness</a></li>
+<li><a href="/login">Log in</a></li>
+</ul>`;
+
+const errorTable = (): string => {
+  const rows = Object.entries(ERROR_CODES).map(
+    ([code, { status, retryable, title }]) =>
+      `<tr id="${code}"><td><code>${code}</code></td><td>${status}</td><td>${retryable ? 'yes' : 'no'}</td><td>${escapeHtml(title)}</td></tr>`,
+  );
+  return `<h1>Error codes</h1>
+<p>One table for answers and for the outcomes of jobs.</p>
+<table><thead><tr><th scope="col">Code</th><th scope="col">Status</th><th scope="col">Retry helps</th><th scope="col">Meaning</th></tr></thead>
+<tbody>${rows.join('\n')}</tbody></table>`;
+};

@@ -1,0 +1,112 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
+import type { Authenticator } from '../../auth/keyring.ts';
+import { type LoginSessions, SESSION_COOKIE } from '../../auth/login-sessions.ts';
+import { AppError } from '../../errors.ts';
+import { emptyAnswer, errorAnswers } from '../answers.ts';
+import { escapeHtml, sendPage } from '../html.ts';
+import type { HttpApp } from '../http-app.ts';
+import { utf8Text } from '../plugins/body-parsing.ts';
+import { isSameOrigin, localPath } from '../same-origin.ts';
+
+const FORM = 'application/x-www-form-urlencoded';
+const closed = { additionalProperties: false } as const;
+const Credentials = Type.Object({ token: Type.String(), next: Type.Optional(Type.String()) }, closed);
+const COOKIE = { httpOnly: true, sameSite: 'strict', path: '/' } as const;
+
+/** `GET /login`, `POST /login` (form or JSON) and `POST /logout`: a token becomes a cookie, for browsers. */
+export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions: LoginSessions): void {
+  app.register(async (scope: HttpApp) => {
+    scope.addContentTypeParser(FORM, { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) =>
+      Object.fromEntries(new URLSearchParams(utf8Text(body))),
+    );
+
+    scope.get(
+      '/login',
+      {
+        config: { access: 'public', produces: ['text/html'] },
+        schema: { hide: true, querystring: Type.Object({ next: Type.Optional(Type.String()) }) },
+      },
+      async (request, reply) => sendLogin(reply, request.query.next, false),
+    );
+
+    scope.post(
+      '/login',
+      {
+        config: { access: 'public', produces: ['*'] },
+        schema: {
+          tags: ['login'],
+          summary: 'Log a browser in with a token',
+          body: { content: { 'application/json': { schema: Credentials }, [FORM]: { schema: Credentials } } },
+          response: {
+            204: emptyAnswer('The cookie is set'),
+            303: emptyAnswer('The cookie is set; for forms'),
+            ...errorAnswers('auth.unauthenticated', 'auth.forbidden', 'request.unsupported_media_type'),
+          },
+        },
+      },
+      async (request, reply) => {
+        refuseOtherOrigins(request);
+        // Validated against Credentials, whichever of the two types it came in.
+        const { token, next } = (request.body ?? { token: '' }) as { token: string; next?: string };
+        const form = request.headers['content-type']?.startsWith(FORM) === true;
+        const login = logIn(token, form);
+        if (login === null) return sendLogin(reply.code(401), next, true);
+        reply.setCookie(SESSION_COOKIE, login.cookie, { ...COOKIE, maxAge: login.maxAgeSeconds });
+        return form ? reply.redirect(localPath(next), 303) : reply.code(204).send();
+      },
+    );
+
+    scope.post(
+      '/logout',
+      {
+        config: { access: 'public', produces: ['*'] },
+        schema: {
+          tags: ['login'],
+          summary: 'Log a browser out',
+          response: { 204: emptyAnswer('The cookie is gone'), ...errorAnswers('auth.forbidden') },
+        },
+      },
+      async (request, reply) => {
+        refuseOtherOrigins(request);
+        const cookie = request.cookies[SESSION_COOKIE];
+        if (cookie !== undefined) sessions.end(cookie);
+        return reply.clearCookie(SESSION_COOKIE, COOKIE).code(204).send();
+      },
+    );
+  });
+
+  /** A form gets its page again, a program the error. */
+  function logIn(token: string, form: boolean) {
+    try {
+      return sessions.begin(authenticator.authenticateToken(token));
+    } catch (error) {
+      if (form && error instanceof AppError) return null;
+      throw error;
+    }
+  }
+}
+
+/** Another site must not log a browser in or out either. Without Origin it was no browser's form. */
+function refuseOtherOrigins({ headers }: FastifyRequest): void {
+  if (headers.origin === undefined && headers['sec-fetch-site'] === undefined) return;
+  if (isSameOrigin(headers, false)) return;
+  throw new AppError('auth.forbidden', 'log in and out from pages of this server only');
+}
+
+function sendLogin(reply: FastifyReply, next: string | undefined, refused: boolean): FastifyReply {
+  const problem = refused ? '<p class="bad" role="alert" id="problem">That token is not valid.</p>' : '';
+  const invalid = refused ? ' aria-invalid="true" aria-describedby="problem"' : '';
+  return sendPage(
+    reply,
+    'Log in',
+    `<h1>Log in to Bullpen</h1>
+<p>The admin token is in the file <code>token</code> of the server's data folder; the server prints its place when it starts.</p>
+${problem}<form method="post" action="/login">
+<input type="hidden" name="next" value="${escapeHtml(localPath(next))}">
+<label for="token">Token</label>
+<input id="token" name="token" type="password" required autofocus autocomplete="current-password" spellcheck="false"${invalid}>
+<button type="submit">Log in</button>
+</form>`,
+  );
+}

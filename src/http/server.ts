@@ -1,0 +1,118 @@
+import cookie from '@fastify/cookie';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { Queue } from 'bullmq';
+import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
+import type { Authenticator } from '../auth/keyring.ts';
+import { createLoginSessions } from '../auth/login-sessions.ts';
+import { createStreamTickets } from '../auth/stream-tickets.ts';
+import { answerClientError } from './client-error.ts';
+import type { HttpApp } from './http-app.ts';
+import { acceptable } from './plugins/acceptable.ts';
+import { auth } from './plugins/auth.ts';
+import { bodyParsing } from './plugins/body-parsing.ts';
+import { type Connections, trackConnections } from './plugins/connections.ts';
+import { answerFrameworkError, errorHandler } from './plugins/error-handler.ts';
+import { notFound } from './plugins/not-found.ts';
+import { openapi } from './plugins/openapi.ts';
+import { requestIdOf, requestIds } from './plugins/request-id.ts';
+import { requestLog } from './plugins/request-log.ts';
+import { securityHeaders } from './plugins/security-headers.ts';
+import { stopping } from './plugins/stopping.ts';
+import type { EventHub, Health, Jobs } from './ports.ts';
+import { boardRoutes } from './routes/board.ts';
+import { healthRoutes } from './routes/health.ts';
+import { jobEventsRoute } from './routes/job-events.ts';
+import { changeJobRoutes } from './routes/jobs-change.ts';
+import { createJobRoute } from './routes/jobs-create.ts';
+import { readJobRoutes } from './routes/jobs-read.ts';
+import { landingRoutes } from './routes/landing.ts';
+import { loginRoutes } from './routes/login.ts';
+import { serverInfoRoutes } from './routes/server-info.ts';
+import { streamTokensRoute } from './routes/stream-tokens.ts';
+import { type HttpSettings, MAX_PARAM_LENGTH, nodeServerOptions } from './settings.ts';
+import { validatorCompiler } from './validation.ts';
+
+export interface HttpServerOptions {
+  readonly settings: HttpSettings;
+  readonly jobs: Jobs;
+  readonly events: EventHub;
+  readonly health: Health;
+  readonly auth: Authenticator;
+  /** Queues that Bull Board shows. They stay the caller's to close. */
+  readonly board: readonly Queue[];
+  readonly logger: FastifyBaseLogger;
+  readonly version: string;
+}
+
+/**
+ * The whole HTTP edge, ready to `listen()`. To stop: `beginStopping()` refuses new requests and ends streams,
+ * `close()` waits for the answers under way and closes every connection.
+ */
+export async function createHttpServer(options: HttpServerOptions): Promise<HttpApp> {
+  const { settings, jobs, events, health, auth: authenticator, version } = options;
+  const app = createApp(options);
+  const sessions = createLoginSessions();
+  const tickets = createStreamTickets();
+
+  // In the order a request meets them.
+  requestIds(app);
+  securityHeaders(app);
+  requestLog(app);
+  errorHandler(app);
+  notFound(app);
+  stopping(app);
+  await app.register(cookie);
+  auth(app, { authenticator, sessions, tickets });
+  acceptable(app);
+  bodyParsing(app);
+  await openapi(app, version);
+
+  landingRoutes(app, version);
+  loginRoutes(app, authenticator, sessions);
+  healthRoutes(app, health);
+  createJobRoute(app, jobs);
+  readJobRoutes(app, jobs);
+  changeJobRoutes(app, jobs);
+  jobEventsRoute(app, jobs, events, settings.heartbeatMs);
+  streamTokensRoute(app, jobs, tickets);
+  serverInfoRoutes(app, health);
+  boardRoutes(app, options.board);
+  await app.ready();
+  return app;
+}
+
+function createApp({ settings, logger }: HttpServerOptions): HttpApp {
+  let connections: Connections | null = null;
+  const app = Fastify({
+    loggerInstance: logger,
+    // Our own line per request is in plugins/request-log.ts.
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    genReqId: requestIdOf,
+    requestIdHeader: false,
+    http: nodeServerOptions(settings),
+    bodyLimit: settings.bodyLimitBytes,
+    requestTimeout: settings.requestTimeoutMs,
+    connectionTimeout: settings.connectionTimeoutMs,
+    keepAliveTimeout: settings.keepAliveTimeoutMs,
+    maxRequestsPerSocket: settings.maxRequestsPerSocket,
+    // No limit on handlers: long polls and streams are long by design.
+    handlerTimeout: 0,
+    forceCloseConnections: 'idle',
+    // plugins/stopping.ts answers instead, as problem+json.
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    trustProxy: false,
+    onProtoPoisoning: 'error',
+    onConstructorPoisoning: 'error',
+    frameworkErrors: answerFrameworkError,
+    clientErrorHandler: (error, socket) => {
+      const answering = connections?.answering(socket) ?? null;
+      answerClientError(error.code, socket, answering?.headersSent === true);
+    },
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  connections = trackConnections(app);
+  app.setValidatorCompiler(validatorCompiler);
+  // Answers come from our own services, whole: the schemas document them and tests compare.
+  app.setSerializerCompiler(() => (body) => JSON.stringify(body));
+  return app;
+}

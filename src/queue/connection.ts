@@ -1,0 +1,66 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import type { Logger } from 'pino';
+import { messageOf } from '../errors.ts';
+
+/**
+ * How a connection behaves while Redis is away.
+ * - `prompt`: fails at once, and each command within `commandTimeoutMs`: for HTTP and for everything that has
+ *   its own way of trying again. In-flight commands of a broken connection fail instead of running twice.
+ * - `patient`: waits for Redis to come back: for BullMQ's workers and for blocking reads.
+ */
+export type ConnectionMode = 'prompt' | 'patient';
+
+const COMMAND_TIMEOUT_MS = 1900; // API.md: "Redis away: 503 within 2 s"
+
+/** Backoff between connection attempts: quick at first, never more than a second. */
+const retryStrategy = (times: number): number => Math.min(1000, 20 * 2 ** Math.min(times, 6)) + Math.random() * 20;
+
+const OPTIONS: Record<ConnectionMode, RedisOptions> = {
+  prompt: {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+  },
+  patient: { maxRetriesPerRequest: null },
+};
+
+/** Opens a connection. It connects in the background; errors are logged once per outage. */
+export function openConnection(url: string, mode: ConnectionMode, name: string, logger: Logger): Redis {
+  const redis = new Redis(url, {
+    ...OPTIONS[mode],
+    connectionName: `bullpen-${name}`,
+    retryStrategy,
+    connectTimeout: 5000,
+    keepAlive: 10_000,
+  });
+  let down = false;
+  redis.on('error', (error: unknown) => {
+    if (!down) logger.warn({ connection: name, reason: messageOf(error) }, 'redis connection failed');
+    down = true;
+  });
+  redis.on('ready', () => {
+    if (down) logger.info({ connection: name }, 'redis connection restored');
+    down = false;
+  });
+  return redis;
+}
+
+/** Resolves when the connection is usable; rejects after `timeoutMs`. */
+export async function untilReady(redis: Redis, timeoutMs: number): Promise<void> {
+  if (redis.status === 'ready') return;
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => reject(new Error(`no connection to Redis within ${timeoutMs} ms`)), timeoutMs);
+  redis.once('ready', resolve);
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+    redis.off('ready', resolve);
+  }
+}
+
+/** Ends a connection without waiting for a Redis that may not answer. */
+export function closeConnection(redis: Redis): void {
+  redis.disconnect();
+}

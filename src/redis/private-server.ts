@@ -1,0 +1,161 @@
+import { rm } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import { AppError, messageOf } from '../errors.ts';
+import { lockFolder, type ReleaseFolder } from './folder-lock.ts';
+import { freeLoopbackPort } from './free-port.ts';
+import { stopLeftover } from './leftover.ts';
+import type { RedisServerBinary } from './server-binary.ts';
+import {
+  type FsyncPolicy,
+  loadPassword,
+  prepareFolders,
+  REDIS_USER,
+  readOrNull,
+  renderAcl,
+  renderConfig,
+  type ServerPaths,
+  serverPaths,
+  writePrivate,
+} from './server-files.ts';
+import { launchServer, type ServerProcess } from './server-process.ts';
+import { supervise, type UnexpectedExit } from './supervise.ts';
+
+/** Bullpen's own Redis, restarted when it crashes. */
+export interface PrivateRedis {
+  /** `redis://bullpen:PASSWORD@127.0.0.1:PORT`. A secret: never log it. */
+  readonly url: string;
+  readonly port: number;
+  /** The process that runs now, or ran last. */
+  readonly pid: number;
+  /** Ends the server and gives the folder back; resolves when nothing runs. Idempotent. */
+  stop(): Promise<void>;
+}
+
+export interface PrivateRedisOptions {
+  /** Its folder: settings, users, password, data. Made if missing, 0700. */
+  readonly dir: string;
+  readonly binary: RedisServerBinary;
+  /** The two channels on which a client without a password may publish and listen. */
+  readonly requestChannel: string;
+  readonly responseChannel: string;
+  readonly logger?: Logger;
+  /** Taken when free, before the port of the last run. */
+  readonly preferredPort?: number;
+  /** Default `always`: what was acknowledged is on disk. */
+  readonly fsync?: FsyncPolicy;
+  /** Called each time the server ends by itself. */
+  readonly onExit?: (exit: UnexpectedExit) => void;
+  /** How many crashes in a row are answered with a restart; a minute of running begins a new row. Default 5. */
+  readonly restartLimit?: number;
+  /** How long the server may take to read its data. Default one minute. */
+  readonly readyTimeoutMs?: number;
+  /** Gives up a start. A server that runs is ended by `stop()`. */
+  readonly signal?: AbortSignal;
+}
+
+type Launch = (port: number, signal: AbortSignal) => Promise<ServerProcess>;
+
+const STOP_GRACE_MS = 10_000;
+const MAX_PORT_TRIES = 5;
+
+/**
+ * Starts a Redis that belongs to this process alone: loopback only, append-only file, no eviction. It ends
+ * with this process (on Linux also when that is killed; elsewhere the next start ends it), and a leftover in
+ * the folder is ended first.
+ *
+ * @throws AppError `config.locked` when a living process runs its Redis in `dir`; `redis.unavailable` when
+ * the server does not start, with the end of its log
+ */
+export async function startPrivateRedis(options: PrivateRedisOptions): Promise<PrivateRedis> {
+  const paths = serverPaths(options.dir);
+  await prepareFolders(options.dir);
+  const release = lockFolder(paths.lock);
+  try {
+    const leftover = await stopLeftover(paths, STOP_GRACE_MS);
+    if (leftover !== null) {
+      options.logger?.warn({ pid: leftover }, 'ended the Redis an earlier run left behind');
+    }
+    const password = await loadPassword(paths.password);
+    await writePrivate(paths.acl, renderAcl({ ...options, password }));
+    const launch = createLaunch(options, paths, password);
+    const { port, server } = await launchOnFreePort(options, paths, launch);
+    options.logger?.info({ port, pid: server.pid }, 'private Redis started');
+    return runningRedis(options, { paths, password, port, server, launch, release });
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function createLaunch(options: PrivateRedisOptions, paths: ServerPaths, password: string): Launch {
+  const { binary, fsync = 'always', readyTimeoutMs = 60_000 } = options;
+  return async (port, signal) => {
+    await writePrivate(paths.config, renderConfig({ paths, port, fsync }));
+    return launchServer({ binary, paths, port, password, readyTimeoutMs, signal });
+  };
+}
+
+async function launchOnFreePort(options: PrivateRedisOptions, paths: ServerPaths, launch: Launch) {
+  const signal = options.signal ?? new AbortController().signal;
+  const wanted = [options.preferredPort, Number(await readOrNull(paths.port))].filter(isPort);
+  for (let tries = 1; ; tries += 1) {
+    const port = await freeLoopbackPort(wanted);
+    try {
+      const server = await launch(port, signal);
+      await writePrivate(paths.port, `${port}\n`);
+      return { port, server };
+    } catch (error) {
+      // Someone took the port between our look and the server's bind.
+      if (tries >= MAX_PORT_TRIES || !messageOf(error).includes('Address already in use')) throw error;
+    }
+  }
+}
+
+interface Running {
+  readonly paths: ServerPaths;
+  readonly password: string;
+  readonly port: number;
+  readonly server: ServerProcess;
+  readonly launch: Launch;
+  readonly release: ReleaseFolder;
+}
+
+function runningRedis(options: PrivateRedisOptions, running: Running): PrivateRedis {
+  const { paths, password, port, launch, release } = running;
+  const stopping = new AbortController();
+  let server = running.server;
+  const supervision = supervise({
+    first: server,
+    launch: (signal) => launch(port, signal),
+    onReplaced: (next) => {
+      server = next;
+    },
+    onExit: (exit) => options.onExit?.(exit),
+    restartLimit: options.restartLimit ?? 5,
+    logger: options.logger,
+    signal: stopping.signal,
+  });
+  const stop = async () => {
+    stopping.abort(new AppError('server.stopping', 'The private Redis is being stopped'));
+    await supervision.then(() => server.stop(STOP_GRACE_MS));
+    await rm(paths.pid, { force: true });
+    release();
+    options.logger?.info({ port }, 'private Redis stopped');
+  };
+  let stopped: Promise<void> | undefined;
+  return {
+    url: `redis://${REDIS_USER}:${password}@127.0.0.1:${port}`,
+    port,
+    get pid() {
+      return server.pid;
+    },
+    stop: () => {
+      stopped ??= stop();
+      return stopped;
+    },
+  };
+}
+
+function isPort(value: number | undefined): value is number {
+  return value !== undefined && Number.isInteger(value) && value > 0 && value < 65_536;
+}

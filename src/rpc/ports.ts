@@ -1,0 +1,169 @@
+/**
+ * The durable records and the doorbells, as each side needs them. Two implementations: Redis (scripts and
+ * pub/sub) and memory (tests); one contract suite runs against both.
+ *
+ * Every fact lives in a record; a doorbell only says "look now". Each change is one atomic step that also
+ * appends to the job's events and to the log.
+ */
+import type { SourcedEvent, StoredEvent } from '../protocol/event.ts';
+import type { JobStatus } from '../protocol/job.ts';
+import type { Outcome } from '../protocol/outcome.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
+
+/** A job's record. Times are milliseconds since the epoch. */
+export interface JobRecord {
+  readonly id: string;
+  /** Grows by one with each change; a projection applies only what is newer. */
+  readonly rev: number;
+  readonly kind: 'api' | 'raw';
+  readonly owner: string;
+  readonly request: ResolvedPrompt;
+  readonly retryOf: string | null;
+  /** The only node that may run it, if pinned. */
+  readonly pin: string | null;
+  readonly status: JobStatus;
+  readonly waitReason: string | null;
+  readonly scheduledFor: number | null;
+  readonly attempt: number;
+  /** The current attempt's execution once it was submitted. */
+  readonly executionId: string | null;
+  readonly node: string | null;
+  readonly cancel: 'none' | 'requested' | 'forced';
+  readonly lastSeq: number;
+  readonly createdAt: number;
+  readonly startedAt: number | null;
+  readonly finishedAt: number | null;
+  readonly outcome: Outcome | null;
+}
+
+export interface NewJob {
+  readonly id: string;
+  readonly kind: 'api' | 'raw';
+  readonly owner: string;
+  readonly request: ResolvedPrompt;
+  readonly retryOf: string | null;
+  readonly pin: string | null;
+  readonly createdAt: number;
+  readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
+}
+
+export type CreateResult =
+  | { readonly kind: 'created' }
+  | { readonly kind: 'replayed'; readonly jobId: string }
+  /** The idempotency key was used for another request. */
+  | { readonly kind: 'mismatch' };
+
+export type CancelResult =
+  | { readonly kind: 'gone' }
+  /** It had ended before. */
+  | { readonly kind: 'finished'; readonly status: JobStatus }
+  /** It had not been claimed: it has ended now. */
+  | { readonly kind: 'cancelled' }
+  /** It runs: the flag is set and the owner will see it. */
+  | { readonly kind: 'requested' };
+
+/** For the HTTP side. */
+export interface JobRecords {
+  create(job: NewJob): Promise<CreateResult>;
+  read(id: string): Promise<JobRecord | null>;
+  cancel(id: string, force: boolean, outcome: Outcome): Promise<CancelResult>;
+  /** Removes a finished job and its events. False when it is not there or not finished. */
+  remove(id: string): Promise<boolean>;
+  /** Events with seq > after, in order, at most `limit`. */
+  events(id: string, after: number, limit: number): Promise<readonly StoredEvent[]>;
+}
+
+export type SubmitResult =
+  /** No such job: nothing to do. */
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'finished'; readonly status: JobStatus }
+  /** Its time has not come. */
+  | { readonly kind: 'early'; readonly dueInMs: number }
+  /** Submitted, but another job holds its session or concurrency key; it runs by itself when that ends. */
+  | { readonly kind: 'parked' }
+  /** Pending or running now, by this call or an earlier one. */
+  | { readonly kind: 'underway' };
+
+/** For the sandboxed worker. */
+export interface Submissions {
+  /** Idempotent: whoever asks again attaches, and nobody pays twice. */
+  submit(jobId: string, executionId: string): Promise<SubmitResult>;
+}
+
+/** An execution this node has claimed. */
+export interface Claim {
+  readonly jobId: string;
+  readonly executionId: string;
+  readonly attempt: number;
+  readonly kind: 'api' | 'raw';
+  readonly owner: string;
+  readonly request: ResolvedPrompt;
+}
+
+export type LeaseState = 'held' | 'cancel' | 'cancel-force' | 'lost';
+
+export interface Finish {
+  readonly jobId: string;
+  readonly executionId: string;
+  readonly outcome: Outcome;
+  /** The execution's events from index `from` on that may not have been appended yet. */
+  readonly from: number;
+  readonly tail: readonly TimedEvent[];
+  /** Delay before the next attempt, should the outcome allow one. */
+  readonly backoffMs: number;
+  /** For a raw job: what to publish on the responses channel. */
+  readonly rawAnswer: string | null;
+}
+
+export interface TimedEvent extends SourcedEvent {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+export type FinishResult = 'finished' | 'scheduled' | 'superseded';
+
+/** For the executor. */
+export interface Claims {
+  /** Claims up to `max` executions, best first. A claimed one is never handed out again. */
+  claim(max: number): Promise<readonly Claim[]>;
+  /** What this node owns according to the records, however it came to. */
+  owned(): Promise<readonly Claim[]>;
+  /** Renews leases and the heartbeat; one state per execution, in order. */
+  renew(executions: readonly { jobId: string; executionId: string }[]): Promise<readonly LeaseState[]>;
+  /**
+   * Appends events, of which the first is the execution's event number `from`; repeating a call adds nothing
+   * twice. False when the execution is no longer the job's current one.
+   */
+  append(jobId: string, executionId: string, from: number, events: readonly TimedEvent[]): Promise<boolean>;
+  finish(finish: Finish): Promise<FinishResult>;
+  /** Makes a job of a raw request, pending at once. False when another node answers raw requests. */
+  adopt(job: NewJob, executionId: string): Promise<boolean>;
+}
+
+/** For the sweeps that make lost doorbells and dead nodes cost no more than time. */
+export interface Upkeep {
+  /** Jobs BullMQ should have delivered by now and has not; each is put off by `againInMs`. */
+  undelivered(againInMs: number, limit: number): Promise<readonly string[]>;
+  /** Ends what waited longer than its ttlMs; returns the ids. */
+  expire(outcome: Outcome, limit: number): Promise<readonly string[]>;
+  /** Ends as lost what nodes silent for `absentMs` were running, and as unavailable what only they may run. */
+  settleLost(absentMs: number, lost: Outcome, unavailable: Outcome): Promise<readonly string[]>;
+  /** Ends a job that was never claimed; for one that cannot be delivered. */
+  abandon(id: string, outcome: Outcome): Promise<boolean>;
+  /** This node is going for good reasons: others need not wait for its heartbeat. */
+  leave(): Promise<void>;
+  /** Waiting, running and registered nodes, for health and metrics. */
+  counts(): Promise<{ readonly pending: number; readonly running: number; readonly nodes: number }>;
+}
+
+/** One message of a channel. */
+export type Listener = (message: string) => void;
+
+/** Pub/sub, at most once. */
+export interface Doorbells {
+  publish(channel: string, message: string): Promise<void>;
+  /** Resolves once messages arrive for certain. The returned function stops it. */
+  listen(channel: string, listener: Listener): Promise<() => Promise<void>>;
+  /** Called after each re-subscription: whoever waited must read the records again. */
+  onResumed(callback: () => void): () => void;
+}

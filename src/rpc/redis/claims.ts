@@ -1,0 +1,55 @@
+import { wireError } from '../../errors.ts';
+import { jobOutcome } from '../../protocol/outcome.ts';
+import type { Claims, FinishResult, LeaseState } from '../ports.ts';
+import { decodeClaim, encodeEvents, scoreOf } from './record-codec.ts';
+import type { ScriptRunner } from './script-runner.ts';
+
+/** How a job ends that waited longer than its `ttlMs`. */
+export const EXPIRED = jobOutcome('failed', wireError('queue.expired', 'the job waited longer than its ttlMs'));
+
+/** {@link Claims} over Redis, for one node. `leaseMs`: how long a claim holds without being renewed. */
+export function createClaims(
+  scripts: ScriptRunner,
+  node: string,
+  timing: { readonly leaseMs: number; readonly leaderMs: number },
+): Claims {
+  return {
+    async claim(max) {
+      const rows = await scripts.run('CLAIM', [node, max, timing.leaseMs, JSON.stringify(EXPIRED)]);
+      return (rows as unknown[][]).map(decodeClaim); // the script's replies
+    },
+
+    async owned() {
+      return ((await scripts.run('OWNED', [node])) as unknown[][]).map(decodeClaim); // the script's replies
+    },
+
+    async renew(executions) {
+      const pairs = executions.flatMap((one) => [one.jobId, one.executionId]);
+      return (await scripts.run('RENEW', [node, timing.leaseMs, ...pairs])) as LeaseState[]; // the script's replies
+    },
+
+    async append(jobId, executionId, from, events) {
+      return (await scripts.run('APPEND', [jobId, executionId, from, ...encodeEvents(events)])) === 1;
+    },
+
+    async finish(finish): Promise<FinishResult> {
+      const reply = await scripts.run('FINISH', [
+        finish.jobId,
+        finish.executionId,
+        finish.outcome.status,
+        JSON.stringify(finish.outcome),
+        finish.outcome.error?.retryable === true ? 1 : 0,
+        finish.backoffMs,
+        finish.rawAnswer ?? '',
+        finish.from,
+        ...encodeEvents(finish.tail),
+      ]);
+      return reply as FinishResult; // the script's replies
+    },
+
+    async adopt(job, executionId) {
+      const args = [node, timing.leaderMs, executionId, job.id, job.owner, JSON.stringify(job.request)];
+      return (await scripts.run('ADOPT', [...args, scoreOf(job), job.createdAt])) === 1;
+    },
+  };
+}

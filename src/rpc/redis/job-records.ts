@@ -1,0 +1,65 @@
+import type { Redis } from 'ioredis';
+import type { Names } from '../../queue/names.ts';
+import type { CancelResult, CreateResult, JobRecords } from '../ports.ts';
+import { decodeEvent, decodeRecord, lanesOf, scoreOf } from './record-codec.ts';
+import { type ScriptRunner, unavailable } from './script-runner.ts';
+
+/** How long an Idempotency-Key is remembered (API.md). */
+const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
+
+/** {@link JobRecords} over Redis. */
+export function createJobRecords(redis: Redis, names: Names, scripts: ScriptRunner): JobRecords {
+  return {
+    async create(job): Promise<CreateResult> {
+      const lanes = lanesOf(job);
+      const reply = (await scripts.run('CREATE', [
+        job.id,
+        job.kind,
+        job.owner,
+        JSON.stringify(job.request),
+        scoreOf(job),
+        job.request.delayMs,
+        job.request.ttlMs ?? '',
+        job.retryOf ?? '',
+        job.pin ?? '',
+        lanes.length === 0 ? '' : JSON.stringify(lanes),
+        job.createdAt,
+        job.request.maxAttempts,
+        job.idempotency?.key ?? '',
+        job.idempotency?.fingerprint ?? '',
+        IDEMPOTENCY_MS,
+      ])) as string[]; // the script's replies
+      const [kind, id] = reply;
+      if (kind === 'mismatch') return { kind };
+      if (kind === 'replayed' && id !== undefined && id !== job.id) return { kind, jobId: id };
+      return { kind: 'created' };
+    },
+
+    async read(id) {
+      try {
+        return decodeRecord(id, await redis.hgetall(names.job(id)));
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+
+    async cancel(id, force, outcome): Promise<CancelResult> {
+      const reply = await scripts.run('CANCEL', [id, force ? 1 : 0, JSON.stringify(outcome)]);
+      const [kind, status] = reply as string[]; // the script's replies
+      return kind === 'finished' ? ({ kind, status } as CancelResult) : ({ kind } as CancelResult);
+    },
+
+    async remove(id) {
+      return (await scripts.run('REMOVE', [id])) === 1;
+    },
+
+    async events(id, after, limit) {
+      try {
+        const entries = await redis.xrange(names.events(id), `${after + 1}-0`, '+', 'COUNT', limit);
+        return entries.map((entry) => decodeEvent(id, entry));
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+  };
+}

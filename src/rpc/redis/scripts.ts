@@ -1,0 +1,272 @@
+/** The scripts, one per step of the protocol (docs/protocol.md says which step is whose). */
+
+/** id, kind, owner, request, score, delayMs, ttlMs, retryOf, pin, lanes, createdAt, maxAttempts, idemKey, print, idemMs */
+export const CREATE = `
+local id, k = ARGV[1], jobKey(ARGV[1])
+if ARGV[13] ~= '' then
+  local idem = P .. ':idem:' .. ARGV[13]
+  local prior = redis.call('HMGET', idem, 'job', 'print')
+  if prior[1] then
+    if prior[2] ~= ARGV[14] then return { 'mismatch' } end
+    return { 'replayed', prior[1] }
+  end
+  redis.call('HSET', idem, 'job', id, 'print', ARGV[14])
+  redis.call('PEXPIRE', idem, ARGV[15])
+end
+if redis.call('EXISTS', k) == 1 then return { 'created' } end
+local delay = tonumber(ARGV[6])
+local due = now + delay
+local status, reason, scheduled, body = 'queued', '', '', '{"kind":"job.queued"}'
+if delay > 0 then
+  status, reason, scheduled = 'scheduled', 'delayed', due
+  body = '{"kind":"job.scheduled","waitReason":"delayed","scheduledFor":' .. string.format('%.0f', due) .. '}'
+end
+redis.call('HSET', k, 'kind', ARGV[2], 'owner', ARGV[3], 'request', ARGV[4], 'score', ARGV[5], 'retryOf', ARGV[8],
+  'pin', ARGV[9], 'lanes', ARGV[10], 'createdAt', ARGV[11], 'maxAttempts', ARGV[12], 'status', status,
+  'waitReason', reason, 'scheduledFor', scheduled, 'attempt', 0, 'executionId', '', 'node', '', 'cancel', '',
+  'seq', 0, 'rev', 0, 'appended', 0, 'startedAt', '', 'finishedAt', '', 'outcome', '', 'deadline', '')
+redis.call('ZADD', P .. ':awaiting', due + 15000, id)
+if ARGV[7] ~= '' then
+  redis.call('HSET', k, 'deadline', due + ARGV[7])
+  redis.call('ZADD', P .. ':expiries', due + ARGV[7], id)
+end
+if delay == 0 then enterLanes(id, ARGV[10]) end
+emit(id, 0, { now, body, '' })
+touch(id)
+return { 'created' }
+`;
+
+/** id, executionId */
+export const SUBMIT = `
+local id, k = ARGV[1], jobKey(ARGV[1])
+local r = redis.call('HMGET', k, 'status', 'executionId', 'scheduledFor', 'lanes', 'waitReason', 'attempt', 'pin')
+if not r[1] then return { 'gone' } end
+if finished(r[1]) then return { 'finished', r[1] } end
+if r[1] == 'running' then return { 'underway' } end
+if r[2] ~= '' then
+  if r[5] ~= '' then return { 'parked' } end
+  return { 'underway' }
+end
+if r[1] == 'scheduled' then
+  local wait = tonumber(r[3]) - now
+  if wait > 0 then return { 'early', wait } end
+  redis.call('HSET', k, 'status', 'queued', 'scheduledFor', '', 'waitReason', '')
+  emit(id, r[6], { now, '{"kind":"job.queued"}', '' })
+end
+redis.call('HSET', k, 'executionId', ARGV[2])
+redis.call('ZREM', P .. ':awaiting', id)
+enterLanes(id, r[4])
+local free = admit(id)
+touch(id)
+if free then return { 'underway' } end
+return { 'parked' }
+`;
+
+/** node, max, leaseMs, expiredOutcome */
+export const CLAIM = `
+local node, max = ARGV[1], tonumber(ARGV[2])
+local best = {}
+for _, set in ipairs({ P .. ':pending', P .. ':pending:' .. node }) do
+  local found = redis.call('ZRANGE', set, 0, max - 1, 'WITHSCORES')
+  for i = 1, #found, 2 do best[#best + 1] = { found[i], tonumber(found[i + 1]) } end
+end
+table.sort(best, function(a, b) if a[2] == b[2] then return a[1] < b[1] end return a[2] < b[2] end)
+local out = {}
+for _, pair in ipairs(best) do
+  if #out >= max then break end
+  local id, k = pair[1], jobKey(pair[1])
+  local r = redis.call('HMGET', k, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'owner', 'request', 'pin')
+  if r[1] ~= 'queued' or r[2] == '' then
+    forget(id, r[8] or '')
+  elseif r[3] ~= '' and tonumber(r[3]) < now then
+    settle(id, 'failed', ARGV[4])
+  else
+    forget(id, r[8])
+    redis.call('ZADD', P .. ':running', now + ARGV[3], id)
+    local attempt = redis.call('HINCRBY', k, 'attempt', 1)
+    redis.call('HSET', k, 'status', 'running', 'node', node, 'appended', 0, 'waitReason', '')
+    if r[4] == '' then redis.call('HSET', k, 'startedAt', now) end
+    emit(id, attempt, { now, '{"kind":"job.running","executionId":"' .. r[2] .. '","node":"' .. node .. '"}', '' })
+    touch(id)
+    out[#out + 1] = { id, r[2], attempt, r[5], r[6], r[7] }
+  end
+end
+return out
+`;
+
+/** node */
+export const OWNED = `
+local out = {}
+for _, id in ipairs(redis.call('ZRANGE', P .. ':running', 0, -1)) do
+  local r = redis.call('HMGET', jobKey(id), 'status', 'node', 'executionId', 'attempt', 'kind', 'owner')
+  if r[1] == 'running' and r[2] == ARGV[1] then
+    out[#out + 1] = { id, r[3], tonumber(r[4]), r[5], r[6], redis.call('HGET', jobKey(id), 'request') }
+  end
+end
+return out
+`;
+
+/** node, leaseMs, then jobId and executionId of each execution */
+export const RENEW = `
+redis.call('ZADD', P .. ':nodes', now, ARGV[1])
+local out = {}
+for i = 3, #ARGV, 2 do
+  local r = redis.call('HMGET', jobKey(ARGV[i]), 'status', 'executionId', 'node', 'cancel')
+  if r[1] == 'running' and r[2] == ARGV[i + 1] and r[3] == ARGV[1] then
+    redis.call('ZADD', P .. ':running', now + ARGV[2], ARGV[i])
+    out[#out + 1] = r[4] == '' and 'held' or (r[4] == 'forced' and 'cancel-force' or 'cancel')
+  else
+    out[#out + 1] = 'lost'
+  end
+end
+return out
+`;
+
+/** Appends ARGV[first..] as events number \`from\`… of the current execution, skipping what is there already. */
+const APPEND_TAIL = `
+local function appendFrom(id, attempt, from, first)
+  local done = tonumber(redis.call('HGET', jobKey(id), 'appended'))
+  local list = {}
+  for i = first + math.max(0, done - from) * 3, #ARGV do list[#list + 1] = ARGV[i] end
+  local upTo = from + (#ARGV - first + 1) / 3
+  if #list > 0 then
+    emit(id, attempt, list)
+    redis.call('HSET', jobKey(id), 'appended', upTo)
+  end
+end
+`;
+
+/** id, executionId, from, then at, body, raw of each event */
+export const APPEND = `${APPEND_TAIL}
+local r = redis.call('HMGET', jobKey(ARGV[1]), 'status', 'executionId', 'attempt')
+if r[1] ~= 'running' or r[2] ~= ARGV[2] then return 0 end
+appendFrom(ARGV[1], r[3], tonumber(ARGV[3]), 4)
+return 1
+`;
+
+/** id, executionId, status, outcome, retryable, backoffMs, rawAnswer, from, then the events of the tail */
+export const FINISH = `${APPEND_TAIL}
+local id, exec, k = ARGV[1], ARGV[2], jobKey(ARGV[1])
+local r = redis.call('HMGET', k, 'status', 'executionId', 'attempt', 'ended', 'endedAs')
+if r[4] == exec then return r[5] end
+if r[1] ~= 'running' or r[2] ~= exec then return 'superseded' end
+appendFrom(id, r[3], tonumber(ARGV[8]), 9)
+local how = endExecution(id, exec, ARGV[3], ARGV[4], ARGV[5] == '1', tonumber(ARGV[6]))
+if ARGV[7] ~= '' then redis.call('PUBLISH', RESPONSES, ARGV[7]) end
+return how
+`;
+
+/** id, force, outcome */
+export const CANCEL = `
+local id, k = ARGV[1], jobKey(ARGV[1])
+local status = redis.call('HGET', k, 'status')
+if not status then return { 'gone' } end
+if finished(status) then return { 'finished', status } end
+if status ~= 'running' then
+  redis.call('HSET', k, 'cancel', 'requested')
+  settle(id, 'cancelled', ARGV[3])
+  return { 'cancelled' }
+end
+local before = redis.call('HGET', k, 'cancel')
+local after = (ARGV[2] == '1' or before == 'forced') and 'forced' or 'requested'
+if before ~= after then
+  redis.call('HSET', k, 'cancel', after)
+  touch(id)
+end
+ring('cancel', id)
+return { 'requested' }
+`;
+
+/** id */
+export const REMOVE = `
+local status = redis.call('HGET', jobKey(ARGV[1]), 'status')
+if not status or not finished(status) then return 0 end
+redis.call('DEL', jobKey(ARGV[1]), eventsKey(ARGV[1]))
+redis.call('XADD', P .. ':log', 'MINID', '~', now - KEEP, '*', 'd', ARGV[1])
+return 1
+`;
+
+/** node, leaderMs, executionId, then the arguments of CREATE from its second one on, the id first */
+export const ADOPT = `
+local leader = redis.call('GET', P .. ':raw')
+if leader and leader ~= ARGV[1] then
+  local seen = redis.call('ZSCORE', P .. ':nodes', leader)
+  if seen and tonumber(seen) > now - ARGV[2] then return 0 end
+end
+redis.call('SET', P .. ':raw', ARGV[1])
+local id, k = ARGV[4], jobKey(ARGV[4])
+redis.call('HSET', k, 'kind', 'raw', 'owner', ARGV[5], 'request', ARGV[6], 'score', ARGV[7], 'retryOf', '', 'pin', '',
+  'lanes', '', 'createdAt', ARGV[8], 'maxAttempts', 1, 'status', 'queued', 'waitReason', '', 'scheduledFor', '',
+  'attempt', 0, 'executionId', ARGV[3], 'node', '', 'cancel', '', 'seq', 0, 'rev', 0, 'appended', 0, 'startedAt', '',
+  'finishedAt', '', 'outcome', '', 'deadline', '')
+emit(id, 0, { now, '{"kind":"job.queued"}', '' })
+admit(id)
+touch(id)
+return 1
+`;
+
+/** againInMs, limit */
+export const UNDELIVERED = `
+local out = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':awaiting', '-inf', now, 'LIMIT', 0, ARGV[2])) do
+  local r = redis.call('HMGET', jobKey(id), 'status', 'executionId')
+  if (r[1] == 'queued' or r[1] == 'scheduled') and r[2] == '' then
+    redis.call('ZADD', P .. ':awaiting', now + ARGV[1], id)
+    out[#out + 1] = id
+  else
+    redis.call('ZREM', P .. ':awaiting', id)
+  end
+end
+return out
+`;
+
+/** outcome, limit */
+export const EXPIRE = `
+local out = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':expiries', '-inf', now, 'LIMIT', 0, ARGV[2])) do
+  local status = redis.call('HGET', jobKey(id), 'status')
+  if status == 'queued' or status == 'scheduled' then
+    settle(id, 'failed', ARGV[1])
+    out[#out + 1] = id
+  else
+    redis.call('ZREM', P .. ':expiries', id)
+  end
+end
+return out
+`;
+
+/** absentMs, lostOutcome, unavailableOutcome, backoffMs */
+export const SETTLE_LOST = `
+local out = {}
+for _, node in ipairs(redis.call('ZRANGEBYSCORE', P .. ':nodes', '-inf', now - ARGV[1])) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':running', '-inf', now)) do
+    local r = redis.call('HMGET', jobKey(id), 'status', 'node', 'executionId')
+    if r[1] == 'running' and r[2] == node then
+      local lost = cjson.encode(r[3])
+      endExecution(id, r[3], 'failed', (string.gsub(ARGV[2], '"executionId":null', '"executionId":' .. lost, 1)), true, tonumber(ARGV[4]))
+      out[#out + 1] = id
+    end
+  end
+  for _, id in ipairs(redis.call('ZRANGE', P .. ':pending:' .. node, 0, -1)) do
+    settle(id, 'failed', ARGV[3])
+    out[#out + 1] = id
+  end
+  redis.call('ZREM', P .. ':nodes', node)
+end
+return out
+`;
+
+/** id, outcome */
+export const ABANDON = `
+local status = redis.call('HGET', jobKey(ARGV[1]), 'status')
+if status ~= 'queued' and status ~= 'scheduled' then return 0 end
+settle(ARGV[1], 'failed', ARGV[2])
+return 1
+`;
+
+/** node */
+export const LEAVE = `
+redis.call('ZREM', P .. ':nodes', ARGV[1])
+if redis.call('GET', P .. ':raw') == ARGV[1] then redis.call('DEL', P .. ':raw') end
+return 1
+`;

@@ -1,0 +1,45 @@
+import type { Redis } from 'ioredis';
+import type { Names } from '../../queue/names.ts';
+import type { Upkeep } from '../ports.ts';
+import { type ScriptRunner, unavailable } from './script-runner.ts';
+
+/** {@link Upkeep} over Redis, for one node. */
+export function createUpkeep(
+  redis: Redis,
+  names: Names,
+  scripts: ScriptRunner,
+  node: string,
+  backoffMs: number,
+): Upkeep {
+  return {
+    async undelivered(againInMs, limit) {
+      return (await scripts.run('UNDELIVERED', [againInMs, limit])) as string[]; // the script's replies
+    },
+    async expire(outcome, limit) {
+      return (await scripts.run('EXPIRE', [JSON.stringify(outcome), limit])) as string[]; // the script's replies
+    },
+    async settleLost(absentMs, lost, unavailableOutcome) {
+      const args = [absentMs, JSON.stringify(lost), JSON.stringify(unavailableOutcome), backoffMs];
+      return (await scripts.run('SETTLE_LOST', args)) as string[]; // the script's replies
+    },
+    async abandon(id, outcome) {
+      return (await scripts.run('ABANDON', [id, JSON.stringify(outcome)])) === 1;
+    },
+    async leave() {
+      await scripts.run('LEAVE', [node]);
+    },
+    async counts() {
+      try {
+        const [pending, pinned, running, nodes] = await Promise.all([
+          redis.zcard(names.pending),
+          redis.zcard(names.pendingOn(node)),
+          redis.zcard(names.running),
+          redis.zcard(names.nodes),
+        ]);
+        return { pending: pending + pinned, running, nodes };
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+  };
+}

@@ -1,0 +1,17 @@
+import { statSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
+import { AppError } from '../errors.ts';
+
+/** Reading a larger file in full would hold up every start; damage there shows when it is met. */
+const MAX_CHECKED_BYTES = 256 * 1024 * 1024;
+
+/** Refuses a damaged ledger before anything is appended to it. Throws AppError config.invalid. */
+export function checkIntegrity(db: DatabaseSync, file: string): void {
+  if (statSync(file).size > MAX_CHECKED_BYTES) return;
+  const result = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
+  if (result === 'ok') return;
+  throw new AppError(
+    'config.invalid',
+    `the ledger ${file} is damaged (${String(result)}); put a backup in its place, or move it away to start a new one`,
+  );
+}

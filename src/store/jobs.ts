@@ -1,0 +1,25 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { type JobColumns, jobColumns, toJob } from './job-row.ts';
+import type { ProjectedJob, SessionOrigin } from './rows.ts';
+import { first } from './statement.ts';
+
+export const jobReads = {
+  'jobs.get'(db: DatabaseSync, args: { readonly id: string }): ProjectedJob | null {
+    const columns = first<JobColumns>(db, `SELECT ${jobColumns} FROM jobs WHERE id = ?`, args.id);
+    return columns === null ? null : toJob(columns);
+  },
+
+  /**
+   * Where a session goes on. Jobs that never reached the CLI (cancelled in the queue, refused) are passed
+   * over: they have no native session.
+   */
+  'jobs.findSession'(db: DatabaseSync, args: { readonly sessionId: string }): SessionOrigin | null {
+    return first<SessionOrigin>(
+      db,
+      `SELECT owner, provider, cwd, node, native_session_id AS nativeSessionId FROM jobs
+       WHERE session_id = ? AND finished_at IS NOT NULL AND native_session_id IS NOT NULL
+       ORDER BY finished_at DESC, id DESC LIMIT 1`,
+      args.sessionId,
+    );
+  },
+};

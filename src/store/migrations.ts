@@ -1,0 +1,50 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { AppError } from '../errors.ts';
+import { backUp } from './backup.ts';
+import { initial } from './migrations/0001-initial.ts';
+
+export interface Migration {
+  /** 1, 2, 3 … without gaps; what `PRAGMA user_version` says once it was applied. */
+  readonly version: number;
+  readonly name: string;
+  readonly sql: string;
+}
+
+/** Forward only; one that was released never changes. */
+export const MIGRATIONS: readonly Migration[] = [initial];
+
+/**
+ * Brings a database to the last version, all steps or none, after a copy of what was there.
+ *
+ * @throws AppError config.invalid when the database is newer than the code, or not Bullpen's
+ */
+export function migrate(db: DatabaseSync, file: string, migrations: readonly Migration[]): void {
+  const current = versionOf(db);
+  const latest = migrations.at(-1)?.version ?? 0;
+  if (current > latest) {
+    throw new AppError(
+      'config.invalid',
+      `the ledger ${file} was written by a newer Bullpen (its version is ${current}, this program knows ${latest}); install that release again, or start with another data folder`,
+    );
+  }
+  if (current === latest) return;
+  if (current > 0) backUp(db, `${file}.v${current}.backup`);
+  else refuseForeign(db, file);
+  db.exec('BEGIN IMMEDIATE');
+  try {
+    for (const { version, sql } of migrations) if (version > current) db.exec(sql);
+    db.exec(`PRAGMA user_version = ${latest}; COMMIT`);
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+const versionOf = (db: DatabaseSync): number =>
+  Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+
+function refuseForeign(db: DatabaseSync, file: string): void {
+  const table = db.prepare('SELECT name FROM sqlite_schema LIMIT 1').get()?.['name'];
+  if (table === undefined) return;
+  throw new AppError('config.invalid', `${file} is a database of another program (it has ${String(table)})`);
+}

@@ -1,0 +1,26 @@
+import { cursorReads } from './cursors.ts';
+import { deletionWrites } from './delete-job.ts';
+import { eventReads, eventWrites } from './events.ts';
+import { executionReads, executionWrites } from './executions.ts';
+import { jobReads } from './jobs.ts';
+import { listReads } from './list-jobs.ts';
+import { projectionWrites } from './project-jobs.ts';
+import { retentionWrites } from './retention.ts';
+
+const reads = { ...executionReads, ...jobReads, ...listReads, ...eventReads, ...cursorReads };
+const writes = {
+  ...executionWrites,
+  ...projectionWrites,
+  ...deletionWrites,
+  ...eventWrites,
+  ...retentionWrites,
+};
+
+/** Everything the store can do: name → `(db, args) => result`, run in the store's thread. */
+export const operations = { ...reads, ...writes };
+
+export type Operations = typeof operations;
+export type OperationName = keyof Operations;
+
+/** Whether an operation changes the database, so that it is answered only after a commit. */
+export const isDurable = (op: OperationName): boolean => op in writes;

@@ -1,0 +1,82 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { saveCursor } from './cursors.ts';
+import { deleteJob } from './delete-job.ts';
+import type { NamedCursor, ProjectedJob } from './rows.ts';
+import { change } from './statement.ts';
+
+export interface Projection {
+  readonly jobs: readonly ProjectedJob[];
+  /** Ids of jobs that were deleted; they win over `jobs`, because an id is never used again. */
+  readonly removed: readonly string[];
+  readonly cursor: NamedCursor;
+}
+
+export const projectionWrites = {
+  /** Applies a piece of the log and moves its cursor, all or nothing. A revision not newer than ours is skipped. */
+  'jobs.project'(db: DatabaseSync, args: Projection): { applied: number; removed: number } {
+    let applied = 0;
+    let removed = 0;
+    for (const job of args.jobs) if (applyJob(db, job)) applied += 1;
+    for (const id of args.removed) if (deleteJob(db, id)) removed += 1;
+    saveCursor(db, args.cursor);
+    return { applied, removed };
+  },
+};
+
+const columns = [
+  ...['id', 'rev', 'kind', 'owner', 'status', 'wait_reason', 'scheduled_for', 'provider', 'model', 'cwd'],
+  ...['attempts', 'retry_of', 'node', 'created_at', 'started_at', 'finished_at', 'updated_at', 'session_id'],
+  ...['native_session_id', 'cancel_requested', 'tags', 'metadata', 'request', 'outcome', 'prompt'],
+];
+
+const upsert = `INSERT INTO jobs (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})
+  ON CONFLICT (id) DO UPDATE SET ${columns.map((column) => `${column} = excluded.${column}`).join(', ')}
+  WHERE excluded.rev > jobs.rev`;
+
+function applyJob(db: DatabaseSync, job: ProjectedJob): boolean {
+  const { prompt, ...request } = job.request;
+  const changed = change(
+    db,
+    upsert,
+    job.id,
+    job.rev,
+    job.kind,
+    job.owner,
+    job.status,
+    job.waitReason,
+    job.scheduledFor,
+    request.provider,
+    request.model,
+    request.cwd,
+    job.attempts,
+    job.retryOf,
+    job.node,
+    job.createdAt,
+    job.startedAt,
+    job.finishedAt,
+    job.updatedAt,
+    job.outcome?.sessionId ?? request.sessionId,
+    job.outcome?.nativeSessionId ?? null,
+    job.cancelRequested ? 1 : 0,
+    JSON.stringify(request.tags),
+    JSON.stringify(request.metadata),
+    JSON.stringify(request),
+    job.outcome === null ? null : JSON.stringify(job.outcome),
+    prompt,
+  );
+  if (changed === 0) return false;
+  for (const tag of request.tags) {
+    change(db, 'INSERT INTO job_tags (tag, job_id) VALUES (?, ?) ON CONFLICT DO NOTHING', tag, job.id);
+  }
+  change(
+    db,
+    `INSERT INTO transitions (job_id, rev, status, at, node) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT (job_id, rev) DO NOTHING`,
+    job.id,
+    job.rev,
+    job.status,
+    job.updatedAt,
+    job.node,
+  );
+  return true;
+}

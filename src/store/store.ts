@@ -1,0 +1,127 @@
+import { Worker } from 'node:worker_threads';
+import type { Logger } from 'pino';
+import { AppError, messageOf } from '../errors.ts';
+import { siblingModule } from '../sibling-module.ts';
+import { isDurable, type OperationName, type Operations } from './operations.ts';
+import type { FromThread, OperationReply, ThreadError, ToThread } from './thread-messages.ts';
+
+/** The ledger. Calls never block the event loop; what changed something is on the disk when it resolves. */
+export interface Store {
+  /**
+   * @throws AppError store.unavailable while the disk does not take it (full, failing, locked by another
+   * program) and after `close`; what the operation itself throws; internal.error
+   */
+  run<K extends OperationName>(op: K, args: Parameters<Operations[K]>[1]): Promise<ReturnType<Operations[K]>>;
+  /** Since the start. Many operations share a commit. */
+  stats(): { readonly operations: number; readonly commits: number; readonly pending: number };
+  /** Finishes what was asked for, closes the file, ends the thread. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface StoreOptions {
+  /** Path of the SQLite file. Its folder exists and is locked by the caller. */
+  readonly file: string;
+  readonly logger: Logger;
+}
+
+interface Waiter {
+  readonly op: OperationName;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: AppError) => void;
+}
+
+/** Starts the store's thread. Throws AppError config.invalid when the file cannot be used. */
+export async function openStore({ file, logger }: StoreOptions): Promise<Store> {
+  const log = logger.child({ component: 'store' });
+  const thread = new Worker(siblingModule(import.meta.url, './store-thread'), {
+    workerData: file,
+    name: 'store',
+  });
+  const waiters = new Map<number, Waiter>();
+  const counts = { operations: 0, commits: 0 };
+  let gone: string | null = null;
+  let closing: Promise<void> | null = null;
+
+  const started = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  thread.on('message', (message: FromThread) => {
+    if (message.kind === 'ready') started.resolve();
+    else if (message.kind === 'refused') started.reject(toAppError(message.error));
+    else {
+      counts.commits += message.commits;
+      for (const reply of message.replies) settle(reply);
+    }
+  });
+  thread.on('error', (error) => {
+    log.error({ err: error }, 'store thread failed');
+    fail(`its thread failed: ${messageOf(error)}`);
+  });
+  thread.on('exit', () => {
+    fail('it is closed');
+    ended.resolve();
+  });
+
+  function fail(reason: string): void {
+    gone ??= reason;
+    const error = unavailable(gone);
+    started.reject(error);
+    for (const waiter of waiters.values()) waiter.reject(error);
+    waiters.clear();
+  }
+
+  function settle(reply: OperationReply): void {
+    const waiter = waiters.get(reply.id);
+    waiters.delete(reply.id);
+    if (waiter === undefined) return;
+    if (reply.ok) {
+      waiter.resolve(reply.value);
+      return;
+    }
+    const { code, message } = reply.error;
+    if (code === 'internal.error') log.error({ op: waiter.op, error: message }, 'store operation failed');
+    waiter.reject(toAppError(reply.error));
+  }
+
+  const send = (message: ToThread): void => thread.postMessage(message);
+
+  const store: Store = {
+    run(op, args) {
+      return new Promise((resolve, reject) => {
+        if (gone !== null) throw unavailable(gone);
+        const id = counts.operations++;
+        send({ kind: 'run', request: { id, op, args, durable: isDurable(op) } });
+        // as: the thread answers with what the operation of this name returned.
+        waiters.set(id, {
+          op,
+          resolve: (value) => resolve(value as ReturnType<Operations[typeof op]>),
+          reject,
+        });
+      });
+    },
+    stats: () => ({ ...counts, pending: waiters.size }),
+    close() {
+      closing ??= (async () => {
+        gone ??= 'it is closed';
+        send({ kind: 'close' });
+        await ended.promise;
+      })();
+      return closing;
+    },
+  };
+
+  try {
+    await started.promise;
+    return store;
+  } catch (error) {
+    await ended.promise;
+    throw error;
+  }
+}
+
+const unavailable = (reason: string): AppError =>
+  new AppError('store.unavailable', `the ledger cannot be used: ${reason}`);
+
+function toAppError({ code, message, problems }: ThreadError): AppError {
+  if (code !== 'internal.error') return new AppError(code, message, { problems });
+  return new AppError(code, 'the ledger failed; the server log has it', { cause: new Error(message) });
+}

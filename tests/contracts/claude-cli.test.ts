@@ -1,0 +1,175 @@
+import { describe, expect, it } from 'vitest';
+import {
+  type ClaudeCaseName,
+  type RanCase,
+  runClaudeCase,
+} from '../../scripts/offline-model/claude-cases.ts';
+import type { ClaudeRun } from '../../scripts/offline-model/run-claude.ts';
+
+interface Line {
+  readonly type: string;
+  readonly subtype?: string;
+  readonly session_id?: string;
+  readonly [field: string]: unknown;
+}
+
+const linesOf = (run: ClaudeRun): Line[] => run.lines.map((line) => JSON.parse(line) as Line);
+const ofType = (run: ClaudeRun, type: string, subtype?: string): Line[] =>
+  linesOf(run).filter((line) => line.type === type && (subtype === undefined || line.subtype === subtype));
+
+/** The content blocks of all assistant or user lines. */
+const blocksOf = (run: ClaudeRun, type: 'assistant' | 'user'): { type: string; [field: string]: unknown }[] =>
+  ofType(run, type).flatMap((line) => (line['message'] as { content: { type: string }[] }).content);
+
+async function resultOf(name: ClaudeCaseName): Promise<RanCase & { result: Line }> {
+  const ran = await runClaudeCase(name);
+  const [result, ...others] = ofType(ran.run, 'result');
+  expect(others).toEqual([]);
+  return { ...ran, result: result ?? expect.unreachable(ran.run.stderr) };
+}
+
+describe.concurrent('the claude CLI', () => {
+  it('answers a prompt from stdin with init, deltas, the message and a result, and exits 0', async () => {
+    const { run, result, requests } = await resultOf('success');
+    expect([run.code, run.signal, run.stderr]).toEqual([0, null, '']);
+    expect(linesOf(run)[0]).toMatchObject({
+      type: 'system',
+      subtype: 'init',
+      apiKeySource: 'ANTHROPIC_API_KEY',
+    });
+    expect(ofType(run, 'stream_event').length).toBeGreaterThan(5);
+    expect(blocksOf(run, 'assistant')).toEqual([{ type: 'text', text: 'The parser is in src/parse.ts.' }]);
+    expect(result).toMatchObject({
+      subtype: 'success',
+      is_error: false,
+      terminal_reason: 'completed',
+      result: 'The parser is in src/parse.ts.',
+      num_turns: 1,
+      permission_denials: [],
+      usage: { input_tokens: 16, output_tokens: 8 },
+    });
+    expect(result['total_cost_usd']).toBeGreaterThan(0);
+    expect(result['model_usage_since_last_result']).toEqual(result['modelUsage']);
+    expect(requests.map(({ kind }) => kind)).toEqual(['turn']);
+  });
+
+  it('runs an allowed tool and goes on with its result', async () => {
+    const { run, result, requests } = await resultOf('tool-use');
+    expect(run.code).toBe(0);
+    expect(blocksOf(run, 'assistant').map(({ type }) => type)).toEqual([
+      'thinking',
+      'text',
+      'tool_use',
+      'text',
+    ]);
+    expect(blocksOf(run, 'user')).toMatchObject([{ type: 'tool_result', content: '3', is_error: false }]);
+    expect(result).toMatchObject({
+      subtype: 'success',
+      is_error: false,
+      result: 'There are 3 files.',
+      num_turns: 2,
+    });
+    expect(requests.map(({ behaviour }) => behaviour)).toEqual(['tool Bash', 'reply']);
+  });
+
+  it('resumes a session under its id, with cost that goes on and usage that does not', async () => {
+    const { run, first, result } = await resultOf('resume');
+    const before =
+      first === null ? expect.unreachable() : (ofType(first, 'result')[0] ?? expect.unreachable());
+    expect(run.code).toBe(0);
+    expect(result).toMatchObject({ session_id: before.session_id, result: 'You are Ada.', num_turns: 1 });
+    const costs = Object.values(
+      result['model_usage_since_last_result'] as Record<string, { costUSD: number }>,
+    );
+    const since = costs.reduce((sum, { costUSD }) => sum + costUSD, 0);
+    expect(result['total_cost_usd']).toBeCloseTo(Number(before['total_cost_usd']) + since, 10);
+  });
+
+  it.each([
+    ['auth-401', 401, 'authentication_failed', 'authentication_failed'],
+    ['overloaded-529', 529, 'overloaded', 'server_error'],
+    ['server-500', 500, 'server_error', 'server_error'],
+  ] as const)(
+    '%s: retries, then exits 1 with a result that calls itself a success and an error',
+    async (name, status, retried, error) => {
+      const { run, result, requests } = await resultOf(name);
+      expect([run.code, run.stderr]).toEqual([1, '']);
+      expect(ofType(run, 'system', 'api_retry')).toMatchObject([
+        { attempt: 1, max_retries: 1, error_status: status, error: retried },
+      ]);
+      expect(ofType(run, 'assistant')).toMatchObject([{ error, message: { model: '<synthetic>' } }]);
+      expect(result).toMatchObject({
+        subtype: 'success',
+        is_error: true,
+        terminal_reason: 'api_error',
+        api_error_status: status,
+        total_cost_usd: 0,
+      });
+      expect(requests).toHaveLength(2);
+    },
+  );
+
+  it('tells of a rate limit in api_retry, waits as told and succeeds', async () => {
+    const { run, result } = await resultOf('rate-limit-429-retry');
+    const [retry] = ofType(run, 'system', 'api_retry');
+    expect(retry).toMatchObject({ attempt: 1, max_retries: 2, error_status: 429, error: 'rate_limit' });
+    expect(retry?.['retry_delay_ms']).toBeGreaterThanOrEqual(1000);
+    expect(run.code).toBe(0);
+    expect(result).toMatchObject({
+      subtype: 'success',
+      is_error: false,
+      result: 'Here I am.',
+      api_error_status: null,
+    });
+  });
+
+  it('exits 143 without a result when it is terminated in the middle of an answer', async () => {
+    const { run } = await runClaudeCase('sigterm-hang');
+    expect([run.code, run.signal]).toEqual([143, null]);
+    expect(ofType(run, 'result')).toEqual([]);
+  });
+
+  it('exits 1 with error_max_turns when the turns are used up', async () => {
+    const { run, result, requests } = await resultOf('max-turns');
+    expect(run.code).toBe(1);
+    expect(result).toMatchObject({
+      subtype: 'error_max_turns',
+      is_error: true,
+      terminal_reason: 'max_turns',
+    });
+    expect(result['errors']).toEqual(['Reached maximum number of turns (1)']);
+    expect(requests).toHaveLength(1);
+  });
+
+  it('exits 1 for an unknown session, with the reason on stderr and a result but no init', async () => {
+    const { run, result, requests } = await resultOf('unknown-session');
+    expect(run.code).toBe(1);
+    expect(run.stderr).toContain('No conversation found with session ID');
+    expect(linesOf(run).map(({ type }) => type)).toEqual(['result']);
+    expect(result).toMatchObject({ subtype: 'error_during_execution', is_error: true, num_turns: 0 });
+    expect(requests).toEqual([]);
+  });
+
+  it('exits 0 although a tool was denied, and lists the denial', async () => {
+    const { run, result } = await resultOf('permission-denied');
+    expect(run.code).toBe(0);
+    expect(ofType(run, 'system', 'permission_denied')).toMatchObject([{ tool_name: 'Bash' }]);
+    expect(blocksOf(run, 'user')).toMatchObject([{ type: 'tool_result', is_error: true }]);
+    expect(result).toMatchObject({
+      subtype: 'success',
+      is_error: false,
+      permission_denials: [{ tool_name: 'Bash' }],
+    });
+  });
+
+  it('gives structured output as a value and as text', async () => {
+    const { run, result } = await resultOf('structured-output');
+    expect(run.code).toBe(0);
+    expect(result).toMatchObject({
+      subtype: 'success',
+      is_error: false,
+      structured_output: { answer: 'yes', count: 2 },
+    });
+    expect(JSON.parse(String(result['result']))).toEqual({ answer: 'yes', count: 2 });
+  });
+});

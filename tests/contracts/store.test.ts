@@ -1,0 +1,216 @@
+import { ulid } from 'ulid';
+import { describe, expect, it } from 'vitest';
+import type { StoredEvent } from '../../src/protocol/event.ts';
+import {
+  AT,
+  aFilter,
+  aFinishedJob,
+  aJob,
+  anIntent,
+  anOutcome,
+  project,
+  testStore,
+} from '../unit/store/test-store.ts';
+
+const LATER = '2026-03-01T12:05:00.000Z';
+
+const text = (jobId: string, seq: number, overrides: Partial<StoredEvent> = {}): StoredEvent =>
+  // as: an override of a common field keeps the kind.
+  ({ seq, jobId, attempt: 1, at: AT, raw: null, kind: 'text', text: `t${seq}`, ...overrides }) as StoredEvent;
+
+describe('executions', () => {
+  it('an intent is stored once; the second time the caller hears that it must not spawn', async () => {
+    const store = await testStore();
+    expect(await store.run('executions.intent', anIntent('e1'))).toEqual({ inserted: true });
+    expect(await store.run('executions.intent', { ...anIntent('e1'), epoch: 8 })).toEqual({
+      inserted: false,
+    });
+    const { at, ...intent } = anIntent('e1');
+    expect(await store.run('executions.find', { executionId: 'e1' })).toEqual({
+      ...intent,
+      createdAt: at,
+      state: 'intent',
+      pid: null,
+      startedAt: null,
+    });
+  });
+
+  it('find answers null for an execution that never was', async () => {
+    const store = await testStore();
+    expect(await store.run('executions.find', { executionId: 'e0' })).toBeNull();
+  });
+
+  it('a started execution has its pid and is unsettled, whichever boot it is of', async () => {
+    const store = await testStore();
+    await store.run('executions.intent', anIntent('e1'));
+    await store.run('executions.intent', { ...anIntent('e2', LATER), bootId: 'boot-2' });
+    expect(await store.run('executions.started', { executionId: 'e2', pid: 42, at: LATER })).toEqual({
+      stored: true,
+    });
+    expect(await store.run('executions.unsettled', {})).toMatchObject([
+      { executionId: 'e1', state: 'intent', bootId: 'boot-1' },
+      { executionId: 'e2', state: 'running', bootId: 'boot-2', pid: 42, startedAt: LATER },
+    ]);
+  });
+
+  it('the first outcome wins', async () => {
+    const store = await testStore();
+    await store.run('executions.intent', anIntent('e1'));
+    const tail = [{ event: { kind: 'text', text: 'late' } as const, raw: '{"a":\u0000}' }];
+    const first = { executionId: 'e1', outcome: anOutcome(), tail, at: LATER };
+    expect(await store.run('executions.ended', first)).toEqual({ stored: true });
+    const second = { ...first, outcome: anOutcome({ text: 'other' }), tail: [] };
+    expect(await store.run('executions.ended', second)).toEqual({ stored: false });
+    expect(await store.run('executions.started', { executionId: 'e1', pid: 1, at: LATER })).toEqual({
+      stored: false,
+    });
+    expect(await store.run('executions.find', { executionId: 'e1' })).toMatchObject({
+      state: 'ended',
+      endedAt: LATER,
+      outcome: anOutcome(),
+      tail,
+    });
+    expect(await store.run('executions.unsettled', {})).toEqual([]);
+  });
+
+  it('an outcome without an intent is refused', async () => {
+    const store = await testStore();
+    const ended = store.run('executions.ended', {
+      executionId: 'e0',
+      outcome: anOutcome(),
+      tail: [],
+      at: AT,
+    });
+    await expect(ended).rejects.toMatchObject({ code: 'internal.error' });
+  });
+
+  it('the outbox holds what ended and was not delivered, oldest first', async () => {
+    const store = await testStore();
+    for (const [executionId, at] of [
+      ['e1', LATER],
+      ['e2', AT],
+      ['e3', LATER],
+    ] as const) {
+      await store.run('executions.intent', anIntent(executionId));
+      await store.run('executions.ended', { executionId, outcome: anOutcome(), tail: [], at });
+    }
+    const ids = async (limit: number) =>
+      (await store.run('executions.outbox', { limit })).map(({ executionId }) => executionId);
+    expect(await ids(10)).toEqual(['e2', 'e1', 'e3']);
+    expect(await ids(2)).toEqual(['e2', 'e1']);
+    const delivered = { executionId: 'e2', superseded: false };
+    expect(await store.run('executions.delivered', delivered)).toEqual({ stored: true });
+    expect(await store.run('executions.delivered', delivered)).toEqual({ stored: false });
+    await store.run('executions.delivered', { executionId: 'e1', superseded: true });
+    expect(await ids(10)).toEqual(['e3']);
+    expect(await store.run('executions.find', { executionId: 'e1' })).toMatchObject({
+      state: 'superseded',
+      outcome: { text: 'the answer' },
+    });
+  });
+});
+
+describe('jobs', () => {
+  it('a projected job comes back as it was', async () => {
+    const store = await testStore();
+    const job = aFinishedJob(AT, {
+      cancelRequested: true,
+      node: 'n1',
+      request: {
+        prompt: 'größe 👋',
+        tags: ['a', 'b'],
+        metadata: { k: 'v' },
+        outputSchema: { type: 'object' },
+      },
+    });
+    await project(store, job);
+    expect(await store.run('jobs.get', { id: job.id })).toEqual(job);
+    expect(await store.run('jobs.get', { id: ulid() })).toBeNull();
+  });
+
+  it('a revision applies only when it is newer, and the cursor moves either way', async () => {
+    const store = await testStore();
+    const job = aJob({ rev: 2, status: 'running' });
+    const cursor = (value: string) => ({ removed: [], cursor: { name: 'log', value } });
+    expect(await store.run('cursors.get', { name: 'log' })).toBeNull();
+    expect(await store.run('jobs.project', { jobs: [job], ...cursor('1-0') })).toMatchObject({ applied: 1 });
+    const older = { ...job, rev: 1, status: 'queued' as const };
+    expect(await store.run('jobs.project', { jobs: [older, job], ...cursor('2-0') })).toMatchObject({
+      applied: 0,
+    });
+    expect(await store.run('jobs.get', { id: job.id })).toMatchObject({ rev: 2, status: 'running' });
+    expect(await store.run('cursors.get', { name: 'log' })).toBe('2-0');
+  });
+
+  it('a removed job goes with its events and the content of its executions, whose cost stays', async () => {
+    const store = await testStore();
+    const job = aFinishedJob();
+    await project(store, job);
+    await store.run('events.append', { jobId: job.id, events: [text(job.id, 1)] });
+    await store.run('executions.intent', { ...anIntent('e1'), jobId: job.id });
+    await store.run('executions.ended', { executionId: 'e1', outcome: anOutcome(), tail: [], at: AT });
+    await store.run('executions.delivered', { executionId: 'e1', superseded: false });
+    const removal = { jobs: [job], removed: [job.id, ulid()], cursor: { name: 'log', value: '2-0' } };
+    expect(await store.run('jobs.project', removal)).toEqual({ applied: 0, removed: 1 });
+    expect(await store.run('jobs.get', { id: job.id })).toBeNull();
+    expect(await store.run('events.read', { jobId: job.id, after: 0, limit: 10 })).toEqual([]);
+    expect(await store.run('executions.find', { executionId: 'e1' })).toMatchObject({
+      state: 'delivered',
+      outcome: null,
+    });
+    expect(await store.run('executions.intent', anIntent('e1'))).toEqual({ inserted: false });
+  });
+
+  it('delete leaves an outcome that is still in the outbox', async () => {
+    const store = await testStore();
+    const job = aFinishedJob(AT, { request: { tags: ['x'] } });
+    await project(store, job);
+    await store.run('executions.intent', { ...anIntent('e1'), jobId: job.id });
+    await store.run('executions.ended', { executionId: 'e1', outcome: anOutcome(), tail: [], at: AT });
+    expect(await store.run('jobs.delete', { id: job.id })).toEqual({ deleted: true });
+    expect(await store.run('jobs.delete', { id: job.id })).toEqual({ deleted: false });
+    expect(await store.run('executions.outbox', { limit: 5 })).toMatchObject([{ outcome: anOutcome() }]);
+    const query = aFilter({ tag: ['x'] });
+    expect(await store.run('jobs.list', { owner: null, query })).toEqual({ rows: [], nextCursor: null });
+  });
+
+  it('a session goes on from its newest finished job that reached the CLI', async () => {
+    const store = await testStore();
+    const sessionId = ulid();
+    const ran = (finishedAt: string, nativeSessionId: string) =>
+      aFinishedJob(finishedAt, { node: 'n1', outcome: anOutcome({ sessionId, nativeSessionId }) });
+    expect(await store.run('jobs.findSession', { sessionId })).toBeNull();
+    await project(
+      store,
+      ran(LATER, 'native-2'),
+      ran(AT, 'native-1'),
+      aFinishedJob('2026-03-02T00:00:00.000Z', {
+        request: { sessionId },
+        status: 'cancelled',
+        outcome: anOutcome({ status: 'cancelled' }),
+      }),
+      aJob({ status: 'running', request: { sessionId } }),
+    );
+    expect(await store.run('jobs.findSession', { sessionId })).toEqual({
+      owner: 'alice',
+      provider: 'claude',
+      cwd: '/workspace',
+      node: 'n1',
+      nativeSessionId: 'native-2',
+    });
+  });
+});
+
+describe('events', () => {
+  it('are read in order after a seq, and a repeated one changes nothing', async () => {
+    const store = await testStore();
+    const events = [2, 1, 3].map((seq) => text('j', seq, { raw: `{"line":${seq}}` }));
+    expect(await store.run('events.append', { jobId: 'j', events })).toEqual({ inserted: 3 });
+    const again = [text('j', 3, { attempt: 9 }), text('j', 4)];
+    expect(await store.run('events.append', { jobId: 'j', events: again })).toEqual({ inserted: 1 });
+    const read = (after: number, limit: number) => store.run('events.read', { jobId: 'j', after, limit });
+    expect(await read(0, 2)).toEqual([events[1], events[0]]);
+    expect(await read(2, 10)).toEqual([events[2], text('j', 4)]);
+    expect(await store.run('events.read', { jobId: 'other', after: 0, limit: 10 })).toEqual([]);
+  });
+});

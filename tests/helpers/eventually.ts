@@ -1,0 +1,43 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface EventuallyOptions {
+  /** Default 5000. */
+  readonly timeoutMs?: number;
+  /** Default 20. */
+  readonly intervalMs?: number;
+}
+
+/**
+ * Polls until `check` neither throws nor gives `false` or `null`, and resolves to what it gave. A check that
+ * gives `undefined` (a block of expectations, `Array.find`'s miss is not told apart) passes when it does not
+ * throw.
+ *
+ * @throws what `check` threw last, or an error that tells what it gave last
+ */
+export async function eventually<T>(
+  check: () => T | Promise<T>,
+  { timeoutMs = 5000, intervalMs = 20 }: EventuallyOptions = {},
+): Promise<Exclude<T, false | null>> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const failure = await attempt(check);
+    if (failure.passed) return failure.value;
+    if (performance.now() >= deadline) throw failure.why;
+    await delay(intervalMs);
+  }
+}
+
+type Attempt<T> = { passed: true; value: Exclude<T, false | null> } | { passed: false; why: unknown };
+
+async function attempt<T>(check: () => T | Promise<T>): Promise<Attempt<T>> {
+  try {
+    const value = await check();
+    if (value === false || value === null) {
+      return { passed: false, why: new Error(`the condition was still ${String(value)}`) };
+    }
+    // The two values the type leaves out are the two the line above returned for.
+    return { passed: true, value: value as Exclude<T, false | null> };
+  } catch (why) {
+    return { passed: false, why };
+  }
+}

@@ -1,0 +1,90 @@
+import { chmodSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { redisCacheDir } from '../../../src/redis/cache-dir.ts';
+import { executablesOnPath, findRedisServer } from '../../../src/redis/find-server.ts';
+import { parseSimulatedInstall } from '../../../src/redis/provision-apt.ts';
+import { isAtLeast, parseServerVersion, probeServerBinary } from '../../../src/redis/server-binary.ts';
+import { tempDir } from '../../helpers/temp.ts';
+
+function writeProgram(dir: string, name: string, output: string): string {
+  const file = join(dir, name);
+  writeFileSync(file, `#!/bin/sh\necho '${output}'\n`);
+  chmodSync(file, 0o755);
+  return file;
+}
+
+describe('parseServerVersion', () => {
+  test.each([
+    ['Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=d0b6ac41b1128ade', '7.0.15'],
+    ['Valkey server v=8.1.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64', '8.1.1'],
+    ['Redis server v=255.255.255 sha=unstable', '255.255.255'],
+    ['something else', null],
+  ])('reads %j', (output, version) => {
+    expect(parseServerVersion(output)).toBe(version);
+  });
+});
+
+test.each([
+  ['6.2.0', true],
+  ['6.10.0', true],
+  ['10.0.0', true],
+  ['6.1.99', false],
+  ['5.0.14', false],
+])('version %s is new enough: %s', (version, expected) => {
+  expect(isAtLeast(version, '6.2.0')).toBe(expected);
+});
+
+describe('probeServerBinary', () => {
+  test('refuses an old server', async () => {
+    const old = writeProgram(tempDir(), 'redis-server', 'Redis server v=5.0.14 sha=0');
+    expect(await probeServerBinary(old, null)).toBeNull();
+  });
+
+  test('refuses what does not start', async () => {
+    expect(await probeServerBinary(join(tempDir(), 'absent'), null)).toBeNull();
+  });
+});
+
+describe('findRedisServer', () => {
+  test('takes the first new enough server on the path, whatever its name', async () => {
+    const [oldDir, newDir] = [tempDir(), tempDir()];
+    writeProgram(oldDir, 'redis-server', 'Redis server v=5.0.14 sha=0');
+    const valkey = writeProgram(newDir, 'valkey-server', 'Valkey server v=8.1.1 sha=0');
+
+    const found = await findRedisServer({ cacheDir: tempDir(), path: `${oldDir}:${newDir}` });
+
+    expect(found).toEqual({ path: valkey, version: '8.1.1', libraryPath: null });
+  });
+
+  test('ignores relative entries and files that are no programs', () => {
+    const dir = tempDir();
+    writeFileSync(join(dir, 'redis-server'), '');
+    expect(executablesOnPath('redis-server', `.:bin::${dir}`)).toEqual([]);
+  });
+});
+
+test('parseSimulatedInstall names what is missing or too old, but never the C library', () => {
+  const output = [
+    'Reading package lists...',
+    'The following NEW packages will be installed:',
+    '  liblzf1 redis-server redis-tools',
+    'Inst libc6 [2.36-9] (2.36-10 Debian:12 [amd64])',
+    'Inst libssl3 [3.0.1] (3.0.2 Debian:12 [amd64])',
+    'Inst liblzf1 (3.6-3 Debian:12 [amd64])',
+    'Inst redis-server (5:7.0.15-1 Debian:12 [amd64])',
+    'Conf liblzf1 (3.6-3 Debian:12 [amd64])',
+  ].join('\n');
+  expect(parseSimulatedInstall(output)).toEqual(['libssl3', 'liblzf1', 'redis-server']);
+});
+
+test('redisCacheDir follows the XDG rules', () => {
+  expect(redisCacheDir('/cache')).toBe('/cache/bullpen/redis');
+  const fallback = join(homedir(), '.cache', 'bullpen', 'redis');
+  expect([redisCacheDir(undefined), redisCacheDir(''), redisCacheDir('relative')]).toEqual([
+    fallback,
+    fallback,
+    fallback,
+  ]);
+});

@@ -1,0 +1,172 @@
+import { describe, expect, it } from 'vitest';
+import type { JobFilter, ProjectedJob } from '../../../src/store/rows.ts';
+import type { Store } from '../../../src/store/store.ts';
+import { AT, aFilter, aFinishedJob, aJob, anOutcome, project, testStore } from './test-store.ts';
+
+const idsOf = async (store: Store, query: Partial<JobFilter>, owner: string | null = null) =>
+  (await store.run('jobs.list', { owner, query: aFilter(query) })).rows.map(({ id }) => id);
+
+/** The prompts of the jobs that `q` finds, among those given. */
+async function found(prompts: readonly string[], q: string): Promise<string[]> {
+  const store = await testStore();
+  const jobs = prompts.map((prompt) => aJob({ request: { prompt } }));
+  await project(store, ...jobs);
+  const ids = await idsOf(store, { q });
+  return jobs.filter(({ id }) => ids.includes(id)).map(({ request }) => request.prompt);
+}
+
+describe('the list of jobs', () => {
+  it('pages newest first over jobs of the same millisecond, none twice and none left out', async () => {
+    const store = await testStore();
+    const jobs = Array.from({ length: 25 }, () => aJob());
+    await project(store, ...jobs);
+    const seen: string[] = [];
+    let cursor: string | null = null;
+    let pages = 0;
+    do {
+      const page: Awaited<ReturnType<typeof list>> = await list(cursor);
+      seen.push(...page.rows.map(({ id }) => id));
+      cursor = page.nextCursor;
+      pages += 1;
+    } while (cursor !== null);
+    const list = (from: string | null) =>
+      store.run('jobs.list', { owner: null, query: aFilter({ limit: 5, cursor: from }) });
+    expect(pages).toBe(5);
+    expect(seen).toEqual(
+      jobs
+        .map(({ id }) => id)
+        .sort()
+        .reverse(),
+    );
+  });
+
+  it('a page goes on where it ended although its last job was deleted', async () => {
+    const store = await testStore();
+    const [oldest, middle, newest] = [1, 2, 3].map((day) =>
+      aJob({ createdAt: `2026-03-0${day}T00:00:00.000Z` }),
+    );
+    if (!oldest || !middle || !newest) throw new Error('three jobs');
+    await project(store, oldest, middle, newest);
+    const page = await store.run('jobs.list', { owner: null, query: aFilter({ limit: 2 }) });
+    await store.run('jobs.delete', { id: middle.id });
+    expect(await idsOf(store, { cursor: page.nextCursor })).toEqual([oldest.id]);
+  });
+
+  it.each(['', 'x', 'JA', Buffer.from('01J').toString('base64url'), 'é', "' OR 1=1 --"])(
+    'refuses the cursor %j',
+    async (cursor) => {
+      const store = await testStore();
+      const list = store.run('jobs.list', { owner: null, query: aFilter({ cursor }) });
+      await expect(list).rejects.toMatchObject({ code: 'request.invalid', problems: [{ path: '/cursor' }] });
+    },
+  );
+
+  it('shows a preview, the error and the cost, and neither prompt nor text', async () => {
+    const store = await testStore();
+    const error = { code: 'execution.timed_out', message: 'too long', retryable: false };
+    const prompt = `${'👋'.repeat(200)} and more`;
+    const job = aFinishedJob(AT, {
+      status: 'failed',
+      outcome: anOutcome({ status: 'failed', error }),
+      request: { prompt, tags: ['t'], metadata: { k: 'v' } },
+    });
+    await project(store, job);
+    const { rows } = await store.run('jobs.list', { owner: null, query: aFilter() });
+    expect(rows).toEqual([
+      {
+        id: job.id,
+        kind: 'api',
+        owner: 'alice',
+        status: 'failed',
+        waitReason: null,
+        scheduledFor: null,
+        provider: 'claude',
+        tags: ['t'],
+        metadata: { k: 'v' },
+        attempts: 0,
+        retryOf: null,
+        node: null,
+        createdAt: AT,
+        startedAt: null,
+        finishedAt: AT,
+        promptPreview: '👋'.repeat(200),
+        error,
+        costUsd: 0.25,
+      },
+    ]);
+  });
+});
+
+describe('filters of the list', () => {
+  const filtered = async (
+    jobs: Record<string, ProjectedJob>,
+    query: Partial<JobFilter>,
+    owner: string | null = null,
+  ) => {
+    const store = await testStore();
+    await project(store, ...Object.values(jobs));
+    const ids = await idsOf(store, query, owner);
+    return Object.keys(jobs).filter((name) => ids.includes(jobs[name]?.id ?? ''));
+  };
+
+  it('an owner sees only their own jobs, null sees all', async () => {
+    const jobs = { mine: aJob(), theirs: aJob({ owner: 'bob' }) };
+    expect(await filtered(jobs, {}, 'alice')).toEqual(['mine']);
+    expect(await filtered(jobs, {})).toEqual(['mine', 'theirs']);
+    expect(await filtered(jobs, {}, 'nobody')).toEqual([]);
+  });
+
+  it('several statuses or providers mean any of them', async () => {
+    const jobs = {
+      queued: aJob(),
+      running: aJob({ status: 'running' }),
+      codex: aJob({ status: 'running', request: { provider: 'codex' } }),
+    };
+    expect(await filtered(jobs, { status: ['running'] })).toEqual(['running', 'codex']);
+    expect(await filtered(jobs, { status: ['queued', 'running'], provider: ['claude', 'gemini'] })).toEqual([
+      'queued',
+      'running',
+    ]);
+  });
+
+  it('several tags mean all of them', async () => {
+    const tagged = (...tags: string[]) => aJob({ request: { tags } });
+    const jobs = { both: tagged('a', 'b', 'c'), a: tagged('a'), b: tagged('b'), none: tagged() };
+    expect(await filtered(jobs, { tag: ['a', 'b'] })).toEqual(['both']);
+    expect(await filtered(jobs, { tag: ['a', 'a'] })).toEqual(['both', 'a']);
+    expect(await filtered(jobs, { tag: ['A'] })).toEqual([]);
+  });
+
+  it('created ranges exclude their bounds and take any offset', async () => {
+    const jobs = {
+      early: aJob({ createdAt: '2026-03-01T10:00:00.000Z' }),
+      noon: aJob({ createdAt: '2026-03-01T12:00:00.000Z' }),
+      late: aJob({ createdAt: '2026-03-01T12:00:00.001Z' }),
+    };
+    expect(await filtered(jobs, { createdAfter: '2026-03-01T12:00:00Z' })).toEqual(['late']);
+    expect(await filtered(jobs, { createdBefore: '2026-03-01T14:00:00+02:00' })).toEqual(['early']);
+    const createdBefore = '2026-03-01T12:00:00.001Z';
+    expect(await filtered(jobs, { createdAfter: '2026-03-01T10:00:00Z', createdBefore })).toEqual(['noon']);
+    await expect(filtered(jobs, { createdAfter: 'yesterday' })).rejects.toMatchObject({
+      code: 'request.invalid',
+    });
+  });
+});
+
+describe('the search in prompts', () => {
+  it('takes %, _ and \\ literally', async () => {
+    expect(await found(['100% sure', '100 sure'], '0%')).toEqual(['100% sure']);
+    expect(await found(['snake_case', 'snakeXcase'], 'snake_case')).toEqual(['snake_case']);
+    expect(await found(['C:\\temp', 'C:temp'], ':\\T')).toEqual(['C:\\temp']);
+    expect(await found(['a%é_b', 'a é b', 'axéxb'], '%É_')).toEqual(['a%é_b']);
+  });
+
+  it('finds text past the preview, whatever its case, also beyond ASCII', async () => {
+    expect(await found([`${'x'.repeat(5000)} Needle`, 'hay'], 'nEEDLE')).toHaveLength(1);
+    expect(
+      await found(['die GRÖSSE zählt', 'die Grosse zahlt'], 'größe ZÄHLT'.replace('ß', 'SS')),
+    ).toHaveLength(1);
+    expect(await found(['ПРИВЕТ мир', 'пока'], 'привет МИР')).toHaveLength(1);
+    expect(await found(['日本語のテスト', '中文'], '語の')).toEqual(['日本語のテスト']);
+  });
+});

@@ -1,0 +1,130 @@
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { ulid } from 'ulid';
+import { onTestFinished } from 'vitest';
+import type { Outcome } from '../../../src/protocol/outcome.ts';
+import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
+import type { JobFilter, ProjectedJob } from '../../../src/store/rows.ts';
+import { openStore, type Store } from '../../../src/store/store.ts';
+import { tempDir } from '../../helpers/temp.ts';
+
+/** A ledger file in a folder of the running test. */
+export const ledgerFile = (): string => join(tempDir(), 'ledger.db');
+
+/** A store that is closed when the test has finished. */
+export async function testStore(file: string = ledgerFile()): Promise<Store> {
+  const store = await openStore({ file, logger: pino({ enabled: false }) });
+  onTestFinished(() => store.close());
+  return store;
+}
+
+export const AT = '2026-03-01T12:00:00.000Z';
+
+export const anIntent = (executionId: string, at: string = AT) => ({
+  executionId,
+  jobId: `job of ${executionId}`,
+  attempt: 1,
+  epoch: 7,
+  bootId: 'boot-1',
+  provider: 'claude',
+  at,
+});
+
+export const anOutcome = (overrides: Partial<Outcome> = {}): Outcome => ({
+  status: 'succeeded',
+  executionId: null,
+  text: 'the answer',
+  textTruncated: false,
+  structured: null,
+  sessionId: null,
+  nativeSessionId: null,
+  turns: 1,
+  durationMs: 812,
+  exit: { code: 0, signal: null },
+  permissionDenials: [],
+  usage: {
+    inputTokens: 12,
+    outputTokens: 7,
+    cacheReadTokens: 3,
+    cacheWriteTokens: 4,
+    costUsd: 0.25,
+    costBasis: 'reported',
+  },
+  error: null,
+  ...overrides,
+});
+
+export const aRequest = (overrides: Partial<ResolvedPrompt> = {}): ResolvedPrompt => ({
+  prompt: 'say hello',
+  provider: 'claude',
+  model: null,
+  effort: null,
+  cwd: '/workspace',
+  sessionId: null,
+  permissionMode: 'default',
+  allowedTools: [],
+  disallowedTools: [],
+  onPermissionDenied: 'report',
+  appendSystemPrompt: null,
+  outputSchema: null,
+  maxTurns: null,
+  maxCostUsd: null,
+  providerOptions: {},
+  timeoutMs: 1000,
+  idleTimeoutMs: 1000,
+  ttlMs: null,
+  priority: 0,
+  delayMs: 0,
+  maxAttempts: 1,
+  concurrencyKey: null,
+  tags: [],
+  metadata: {},
+  ...overrides,
+});
+
+type JobOverrides = Partial<Omit<ProjectedJob, 'request'>> & { readonly request?: Partial<ResolvedPrompt> };
+
+/** A queued job made at {@link AT}, with its parts overridden. */
+export function aJob({ request, ...overrides }: JobOverrides = {}): ProjectedJob {
+  const createdAt = overrides.createdAt ?? AT;
+  return {
+    id: ulid(Date.parse(createdAt)),
+    rev: 1,
+    kind: 'api',
+    owner: 'alice',
+    status: 'queued',
+    waitReason: null,
+    scheduledFor: null,
+    attempts: 0,
+    retryOf: null,
+    node: null,
+    cancelRequested: false,
+    createdAt,
+    startedAt: null,
+    finishedAt: null,
+    updatedAt: createdAt,
+    outcome: null,
+    ...overrides,
+    request: aRequest(request),
+  };
+}
+
+/** A job that succeeded at `finishedAt`. */
+export const aFinishedJob = (finishedAt: string = AT, overrides: JobOverrides = {}): ProjectedJob =>
+  aJob({ createdAt: finishedAt, status: 'succeeded', finishedAt, outcome: anOutcome(), ...overrides });
+
+export async function project(store: Store, ...jobs: readonly ProjectedJob[]): Promise<void> {
+  await store.run('jobs.project', { jobs, removed: [], cursor: { name: 'log', value: '1-0' } });
+}
+
+export const aFilter = (overrides: Partial<JobFilter> = {}): JobFilter => ({
+  status: [],
+  provider: [],
+  tag: [],
+  createdAfter: null,
+  createdBefore: null,
+  q: null,
+  limit: 20,
+  cursor: null,
+  ...overrides,
+});

@@ -1,0 +1,34 @@
+/** The composition root of a sandboxed process: two connections, the RPC client, nothing else. */
+import { ulid } from 'ulid';
+import { readWorkerSettings } from '../src/config/worker.ts';
+import { createLogger } from '../src/observability/logger.ts';
+import { openConnection } from '../src/queue/connection.ts';
+import { createNames } from '../src/queue/names.ts';
+import { createRpcClient, type RunResult } from '../src/rpc/client.ts';
+import { createRedisDoorbells } from '../src/rpc/redis/doorbells.ts';
+import { createScriptRunner } from '../src/rpc/redis/script-runner.ts';
+import { createSubmissions } from '../src/rpc/redis/submissions.ts';
+
+const POLL_MS = 2000;
+const PARKED_MS = 15_000;
+
+/** @param env the worker's environment, as the worker pool set it */
+export function createPromptProcessor(
+  env: Readonly<Record<string, string | undefined>>,
+): (jobId: string, signal: AbortSignal) => Promise<RunResult> {
+  const settings = readWorkerSettings(env);
+  const logger = createLogger(settings.logLevel);
+  const names = createNames(settings);
+  const commands = openConnection(settings.redisUrl, 'patient', 'worker', logger);
+  const subscriber = openConnection(settings.redisUrl, 'patient', 'worker-sub', logger);
+  const scripts = createScriptRunner(commands, names.prefix, { ...settings, keepFinishedMs: settings.keepInRedisMs });
+  const client = createRpcClient({
+    submissions: createSubmissions(scripts),
+    doorbells: createRedisDoorbells(commands, subscriber, logger),
+    channel: names.responses,
+    newExecutionId: () => ulid(),
+    pollMs: POLL_MS,
+    parkedMs: PARKED_MS,
+  });
+  return (jobId, signal) => client.run(jobId, signal);
+}

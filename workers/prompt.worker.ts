@@ -1,0 +1,13 @@
+/** ③ Runs in BullMQ's sandbox: has one job's prompt executed, over RPC, and waits for its end. */
+import './bootstrap.ts';
+import { DelayedError, type SandboxedJob } from 'bullmq';
+import { createPromptProcessor } from './prompt-processor.ts';
+
+const processor = createPromptProcessor(process.env);
+
+export default async function prompt(job: SandboxedJob<{ jobId: string }>, token: string, signal: AbortSignal) {
+  const result = await processor(job.data.jobId, signal);
+  if (result.kind !== 'later') return result;
+  await job.moveToDelayed(Date.now() + result.afterMs, token);
+  throw new DelayedError();
+}
