@@ -4,8 +4,8 @@ export interface Deadlines {
   sawOutput(): void;
   /** Follows tools: silence does not count while one runs. */
   sawEvent(event: ExecutionEvent): void;
-  /** The CLI has said its last word and gets this long to leave. */
-  linger(ms: number): void;
+  /** The CLI has said its last word and gets this long to leave; null: it went on after all. */
+  linger(ms: number | null): void;
   clear(): void;
 }
 
@@ -38,7 +38,8 @@ export function createDeadlines(options: {
       if (event.kind === 'tool.ended') openTools.delete(event.toolId);
     },
     linger(ms) {
-      lingering ??= setTimeout(() => options.stop('lingered'), ms);
+      if (lingering !== null) clearTimeout(lingering);
+      lingering = ms === null ? null : setTimeout(() => options.stop('lingered'), ms);
     },
     clear() {
       clearTimeout(total);

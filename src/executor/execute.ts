@@ -12,8 +12,12 @@ import { createOutputFlow } from './output-flow.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
 import { spawnProcess } from './process/spawn.ts';
 import type { SpawnedProcess } from './process/spawned-process.ts';
-import { terminate } from './process/terminate.ts';
+import { type Termination, terminate } from './process/terminate.ts';
+import type { ProcessEnd } from './process/wait.ts';
 import { createDeadlines } from './deadlines.ts';
+
+/** Output still open this long after the exit is held by something the CLI left behind. */
+const LEAK_AFTER_MS = 1000;
 
 /** Why an execution was ended from outside. Recorded once, where it happens. */
 export type StopReason = 'cancelled' | 'shutdown' | 'fenced' | 'timed_out' | 'idle' | 'output_limit' | 'hopeless' | 'lingered';
@@ -96,7 +100,7 @@ async function supervise(
   const translator = provider.translator(request);
   let reason: StopReason | null = null;
   let lastWord: string | null = null;
-  let ending: Promise<unknown> | null = null;
+  let ending: Promise<Termination> | null = null;
 
   /** The one race: whoever comes first says why; everybody waits for the same end. */
   const stop = (why: StopReason): void => {
@@ -139,21 +143,21 @@ async function supervise(
       flow.sawEvent();
     }
     if (translator.hopeless !== null) stop('hopeless');
-    if (translator.done) {
-      lastWord = line;
-      if (!wasDone) deadlines.linger(limits.lingerMs);
-    }
+    if (translator.done) lastWord = line;
+    if (translator.done !== wasDone) deadlines.linger(translator.done ? limits.lingerMs : null);
   });
 
-  const end = await child.ended;
+  const end = await untilEnded(child, () => {
+    emit({ kind: 'warning', code: 'leaked_pipe', message: 'a process the CLI started kept its output open and was ended' }, null);
+    ending ??= terminate(child, { graceMs: 0, scanner });
+  });
   deadlines.clear();
   flow.clear();
   signals.stop.removeEventListener('abort', onStop);
-  if (end.leakedPipe) emit({ kind: 'warning', code: 'leaked_pipe', message: 'a process the CLI started kept its output open' }, null);
-  // A process that outlives its leader inside the group is ended before the outcome is told.
-  await (ending ?? (end.leakedPipe ? terminate(child, { graceMs: 0, scanner }) : null));
-  const survivors = await ending;
-  reportSurvivors(survivors, prepared, logger);
+  const { survivors } = (await ending) ?? { survivors: [] };
+  if (survivors.length > 0) {
+    logger.error({ executionId: prepared.executionId, pids: survivors }, 'processes survived their execution');
+  }
 
   const durationMs = Math.round((performance.now() - child.startedAt) * 1000) / 1000;
   const exit: Exit = { code: end.code, signal: end.signal };
@@ -162,11 +166,18 @@ async function supervise(
   return { outcome: toOutcome({ prepared, verdict, translator, reason, exit, durationMs, limits }), lastWord };
 }
 
-function reportSurvivors(termination: unknown, prepared: PreparedExecution, logger: Logger): void {
-  if (typeof termination !== 'object' || termination === null || !('survivors' in termination)) return;
-  const { survivors } = termination;
-  if (!Array.isArray(survivors) || survivors.length === 0) return;
-  logger.error({ executionId: prepared.executionId, pids: survivors }, 'processes survived their execution');
+/**
+ * The end of a process and of its output. What it started may hold its pipes open: after a moment that is a
+ * leak, told once, and whoever hears of it ends the holders.
+ */
+async function untilEnded(child: SpawnedProcess, onLeak: () => void): Promise<ProcessEnd> {
+  await child.exited;
+  const timer = setTimeout(onLeak, LEAK_AFTER_MS);
+  try {
+    return await child.ended;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 const withSession = (event: ExecutionEvent, sessionId: string): ExecutionEvent =>

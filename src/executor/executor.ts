@@ -2,6 +2,8 @@
  * ⑤ The one executor of a node: claims what fits its slots, runs it, settles it. It is the only place that
  * knows every live CLI. All its facts are in the records and in the ledger; what it hears are only doorbells.
  */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
 import type { Outcome } from '../protocol/outcome.ts';
@@ -161,6 +163,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     const swept = await sweep(`${options.prepare.nodeId}/${claim.executionId}`, { scanner });
     if (swept.killed.length > 0) logger.info({ executionId: claim.executionId, pids: swept.killed }, 'ended processes the CLI left behind');
     if (swept.survivors.length > 0) logger.error({ executionId: claim.executionId, pids: swept.survivors }, 'processes survived their execution');
+    await rm(join(options.prepare.scratchDir, claim.executionId), { recursive: true, force: true });
   }
 
   /** The last steps before a spawn: the intent is on disk, the claim still ours, nobody has cancelled. */
@@ -283,6 +286,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   async function recover(): Promise<RecoveryReport> {
     const swept = await sweep(`${options.prepare.nodeId}/`, { scanner });
+    await rm(options.prepare.scratchDir, { recursive: true, force: true });
     const { outbox, unsettled } = await ledger.open();
     for (const entry of unsettled) {
       const finish = lostFinish(entry.jobId, entry.executionId, 1);

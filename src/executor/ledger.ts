@@ -6,7 +6,6 @@ export interface LedgerEntry {
   readonly jobId: string;
   /** The stored outcome with all that its delivery needs; null while there is none. */
   readonly finish: Finish | null;
-  readonly delivered: boolean;
 }
 
 export interface Ledger {

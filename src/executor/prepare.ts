@@ -1,3 +1,5 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { AppError } from '../errors.ts';
 import { ResolvedPrompt } from '../protocol/prompt.ts';
@@ -15,6 +17,8 @@ export interface PrepareOptions {
   readonly providers: Providers;
   readonly probe: CliProbe;
   readonly workspace: WorkspaceSettings;
+  /** Holds one scratch folder per execution: its TMPDIR, so that nothing stays in a shared one. */
+  readonly scratchDir: string;
   /** The environment for a provider's CLI: allow-listed names of the server's own, plus what the command sets. */
   environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
   /** The CLI's own id behind one of our sessions; null when it is not known. */
@@ -37,6 +41,8 @@ export async function prepare(claim: Claim, options: PrepareOptions): Promise<Pr
     options.probe.find(provider, configured),
     request.sessionId === null ? null : nativeSession(request.sessionId, options),
   ]);
+  const scratch = join(options.scratchDir, claim.executionId);
+  await mkdir(scratch, { recursive: true, mode: 0o700 });
   const command = provider.command(request, { nativeSessionId, trustedWorkspace: workspace.trusted });
   return {
     executionId: claim.executionId,
@@ -46,7 +52,7 @@ export async function prepare(claim: Claim, options: PrepareOptions): Promise<Pr
     command,
     binary: cli.binary,
     version: options.probe.knownVersion(cli.binary),
-    env: options.environment(provider.name, command.env),
+    env: options.environment(provider.name, { TMPDIR: scratch, ...command.env }),
     cwd: workspace.cwd,
     sessionId: request.sessionId ?? claim.executionId,
   };

@@ -35,9 +35,9 @@ export async function createBoard(
   createBullBoard({
     queues: queues.map((queue) => {
       const adapter = new BullMQAdapter(queue, { readOnlyMode: true });
-      adapter.setFormatter('data', shorten);
-      adapter.setFormatter('returnValue', shorten);
-      adapter.setFormatter('progress', shorten);
+      adapter.setFormatter('data', (value) => shorten(value));
+      adapter.setFormatter('returnValue', (value) => shorten(value));
+      adapter.setFormatter('progress', (value) => shorten(value));
       return adapter;
     }),
     serverAdapter,

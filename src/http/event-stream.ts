@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import type { StoredEvent } from '../protocol/event.ts';
 import { type EventFilter, type EventFormat, passes } from './event-format.ts';
+import { takeOver } from './raw-answer.ts';
 import { createStreamWriter } from './stream-writer.ts';
 
 type Batches = AsyncIterable<readonly StoredEvent[]>;
@@ -43,10 +44,8 @@ export interface EventStreamOptions {
  */
 export async function sendEventStream(reply: FastifyReply, batches: Batches, options: EventStreamOptions) {
   const { format, filter, heartbeatMs } = options;
-  reply.hijack();
-  const response = reply.raw;
+  const response = takeOver(reply);
   response.writeHead(200, {
-    ...reply.getHeaders(),
     'content-type': format.contentType,
     'cache-control': 'no-store, no-transform',
     // Tells nginx and its like to pass events on as they come.

@@ -3,7 +3,7 @@ import { AppError } from '../errors.ts';
 /** Deeper than any output schema, far from where recursive code overflows its stack. */
 export const MAX_JSON_DEPTH = 64;
 /** Values and keys; keeps parse and validation within milliseconds. */
-export const MAX_JSON_ITEMS = 50_000;
+export const MAX_JSON_ITEMS = 10_000;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

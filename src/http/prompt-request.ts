@@ -25,11 +25,17 @@ const validator = Compile(PromptRequest);
 
 /**
  * The request a caller means, from a JSON body or from a text body and its query.
+ * @param mediaType of the body, undefined when there is none
  * @throws AppError request.invalid with every problem, request.too_large
  */
-export function promptRequestOf(body: unknown, query: CreateQuery): PromptRequest {
+export function promptRequestOf(
+  mediaType: string | undefined,
+  body: unknown,
+  query: CreateQuery,
+): PromptRequest {
   const { wait: _, ...options } = query;
-  const request = typeof body === 'string' ? fromText(body, options) : fromJson(body, options);
+  const isText = mediaType === 'text/plain' && typeof body === 'string';
+  const request = isText ? fromText(body, options) : fromJson(body, options);
   checkPromptText(request);
   if (validator.Check(request)) return request;
   throw invalid(problemsOf(validator.Errors(request), ''));

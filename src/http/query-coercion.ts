@@ -1,4 +1,5 @@
 import type { TSchema } from 'typebox';
+import { checkJsonShape } from './json-body.ts';
 
 const NUMBER = /^-?\d+(\.\d+)?([eE][-+]?\d+)?$/;
 
@@ -39,12 +40,21 @@ function coerce(schema: unknown, value: unknown): unknown {
 /** `x=a,b` and `x=a&x=b` mean the same; a repeated value may hold commas of its own. */
 const list = (value: unknown): unknown => (typeof value === 'string' ? value.split(',') : value);
 
+/** JSON under the rules of JSON bodies, else the text itself. */
 function json(text: string): unknown {
   try {
-    return JSON.parse(text);
+    checkJsonShape(Buffer.from(text));
+    return JSON.parse(text, refusePoison);
   } catch {
     return text;
   }
+}
+
+function refusePoison(key: string, value: unknown): unknown {
+  const constructs =
+    key === 'constructor' && typeof value === 'object' && value !== null && 'prototype' in value;
+  if (key === '__proto__' || constructs) throw new SyntaxError(`forbidden key ${key}`);
+  return value;
 }
 
 const keyword = (schema: unknown, name: string): unknown =>

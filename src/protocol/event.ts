@@ -38,7 +38,8 @@ export type ExecutionEvent =
   | { readonly kind: 'usage'; readonly usage: Usage }
   | {
       readonly kind: 'retry';
-      readonly attempt: number;
+      /** Which of the CLI's own retries this is; not the job's attempt. */
+      readonly retry: number;
       readonly maxRetries: number | null;
       readonly delayMs: number | null;
       readonly status: number | null;

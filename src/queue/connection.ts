@@ -15,7 +15,7 @@ const COMMAND_TIMEOUT_MS = 1900; // API.md: "Redis away: 503 within 2 s"
 /** Backoff between connection attempts: quick at first, never more than a second. */
 const retryStrategy = (times: number): number => Math.min(1000, 20 * 2 ** Math.min(times, 6)) + Math.random() * 20;
 
-const OPTIONS: Record<ConnectionMode, RedisOptions> = {
+const OPTIONS = {
   prompt: {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
@@ -23,17 +23,18 @@ const OPTIONS: Record<ConnectionMode, RedisOptions> = {
     commandTimeout: COMMAND_TIMEOUT_MS,
   },
   patient: { maxRetriesPerRequest: null },
-};
+} satisfies Record<ConnectionMode, RedisOptions>;
 
 /** Opens a connection. It connects in the background; errors are logged once per outage. */
 export function openConnection(url: string, mode: ConnectionMode, name: string, logger: Logger): Redis {
-  const redis = new Redis(url, {
+  const options = {
     ...OPTIONS[mode],
     connectionName: `bullpen-${name}`,
     retryStrategy,
     connectTimeout: 5000,
     keepAlive: 10_000,
-  });
+  };
+  const redis = new Redis(url, options);
   let down = false;
   redis.on('error', (error: unknown) => {
     if (!down) logger.warn({ connection: name, reason: messageOf(error) }, 'redis connection failed');

@@ -1,9 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { AppError } from '../errors.ts';
-import type { SourcedEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import { type ExecutionColumns, executionColumns, toExecution } from './execution-row.ts';
-import type { EndedExecution, ExecutionIntent, ExecutionRow, UnsettledExecution } from './rows.ts';
+import type { EndedExecution, ExecutionIntent, ExecutionRow, OutcomeDelivery, UnsettledExecution } from './rows.ts';
 import { all, change, first } from './statement.ts';
 
 export const executionWrites = {
@@ -14,12 +13,11 @@ export const executionWrites = {
   ): { inserted: boolean } {
     const inserted = change(
       db,
-      `INSERT INTO executions (execution_id, job_id, attempt, epoch, boot_id, provider, state, created_at)
-       VALUES (?, ?, ?, ?, ?, ?, 'intent', ?) ON CONFLICT (execution_id) DO NOTHING`,
+      `INSERT INTO executions (execution_id, job_id, attempt, boot_id, provider, state, created_at)
+       VALUES (?, ?, ?, ?, ?, 'intent', ?) ON CONFLICT (execution_id) DO NOTHING`,
       args.executionId,
       args.jobId,
       args.attempt,
-      args.epoch,
       args.bootId,
       args.provider,
       args.at,
@@ -38,7 +36,7 @@ export const executionWrites = {
   },
 
   /**
-   * The outcome and the events the job's stream does not have yet. The first outcome wins; `stored: false`:
+   * The outcome, with what it takes to deliver it. The first outcome wins; `stored: false`:
    * there was one. Throws internal.error for an execution without an intent.
    */
   'executions.ended'(
@@ -46,19 +44,19 @@ export const executionWrites = {
     args: {
       readonly executionId: string;
       readonly outcome: Outcome;
-      readonly tail: readonly SourcedEvent[];
+      readonly delivery: OutcomeDelivery;
       readonly at: string;
     },
   ): { stored: boolean } {
     const usage = args.outcome.usage;
     const stored = change(
       db,
-      `UPDATE executions SET state = 'ended', ended_at = ?, outcome = ?, tail = ?, input_tokens = ?,
+      `UPDATE executions SET state = 'ended', ended_at = ?, outcome = ?, delivery = ?, input_tokens = ?,
          output_tokens = ?, cache_read_tokens = ?, cache_write_tokens = ?, cost_usd = ?, cost_basis = ?
        WHERE execution_id = ? AND state IN ('intent', 'running')`,
       args.at,
       JSON.stringify(args.outcome),
-      JSON.stringify(args.tail),
+      JSON.stringify(args.delivery),
       usage?.inputTokens ?? null,
       usage?.outputTokens ?? null,
       usage?.cacheReadTokens ?? null,
@@ -81,7 +79,7 @@ export const executionWrites = {
     db: DatabaseSync,
     args: { readonly executionId: string; readonly superseded: boolean },
   ): { stored: boolean } {
-    const sql = `UPDATE executions SET state = ?, tail = '[]' WHERE execution_id = ? AND state = 'ended'`;
+    const sql = `UPDATE executions SET state = ?, delivery = NULL WHERE execution_id = ? AND state = 'ended'`;
     const state = args.superseded ? 'superseded' : 'delivered';
     return { stored: change(db, sql, state, args.executionId) === 1 };
   },

@@ -29,12 +29,21 @@ export function commitTogether(db: DatabaseSync, requests: readonly OperationReq
     db.exec('COMMIT');
     return { replies, commits: 1 };
   } catch (error) {
-    if (db.isTransaction) db.exec('ROLLBACK');
+    abandon(db);
     return oneByOne(
       db,
       requests,
       requests.map((request) => failed(request, error)),
     );
+  }
+}
+
+/** Ends the transaction without a commit. SQLite may have done so already, or while it reports an error. */
+function abandon(db: DatabaseSync): void {
+  try {
+    if (db.isTransaction) db.exec('ROLLBACK');
+  } catch (error) {
+    if (db.isTransaction) throw error;
   }
 }
 

@@ -13,6 +13,12 @@ export interface Condition {
 }
 
 export const listReads = {
+  /** How many jobs there are in each state; a state without jobs is left out. */
+  'jobs.countByStatus'(db: DatabaseSync, _args: Readonly<Record<string, never>>): Record<string, number> {
+    const rows = all<{ status: string; count: number }>(db, 'SELECT status, count(*) AS count FROM jobs GROUP BY status');
+    return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
+  },
+
   /**
    * Jobs of an owner (null = of everybody), newest first: ULIDs sort by time, and jobs of one millisecond by
    * id. A page never repeats or skips a job that was there when the first page was read.

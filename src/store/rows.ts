@@ -2,18 +2,16 @@
  * What the store takes and gives. Plain types: rows are written only by this folder, so they are parsed (JSON
  * columns) but not validated on the way out. Every `…At` is RFC 3339 in UTC as `Date.toISOString` writes it.
  */
-import type { SourcedEvent } from '../protocol/event.ts';
 import type { JobListItem, JobStatus } from '../protocol/job.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Finish } from '../rpc/ports.ts';
 
 /** What is committed before a CLI is spawned. */
 export interface ExecutionIntent {
   readonly executionId: string;
   readonly jobId: string;
   readonly attempt: number;
-  /** Fencing epoch of the claim. */
-  readonly epoch: number;
   readonly bootId: string;
   readonly provider: string;
   readonly createdAt: string;
@@ -33,13 +31,15 @@ interface Ending {
   readonly endedAt: string;
 }
 
+/** What it takes, beside the outcome, to finish the job record later. */
+export type OutcomeDelivery = Pick<Finish, 'from' | 'tail' | 'backoffMs' | 'rawAnswer'>;
+
 /** The outcome is stored, the job record does not have it yet: the outbox. */
 export type EndedExecution = ExecutionIntent &
   Ending & {
     readonly state: 'ended';
     readonly outcome: Outcome;
-    /** Events that are not yet in the job's stream. */
-    readonly tail: readonly SourcedEvent[];
+    readonly delivery: OutcomeDelivery;
   };
 
 /** The job record took the outcome (`delivered`) or its fence refused it (`superseded`). */

@@ -8,6 +8,7 @@ import {
   aJob,
   anIntent,
   anOutcome,
+  NO_DELIVERY,
   project,
   testStore,
 } from '../unit/store/test-store.ts';
@@ -22,7 +23,7 @@ describe('executions', () => {
   it('an intent is stored once; the second time the caller hears that it must not spawn', async () => {
     const store = await testStore();
     expect(await store.run('executions.intent', anIntent('e1'))).toEqual({ inserted: true });
-    expect(await store.run('executions.intent', { ...anIntent('e1'), epoch: 8 })).toEqual({
+    expect(await store.run('executions.intent', { ...anIntent('e1'), attempt: 8 })).toEqual({
       inserted: false,
     });
     const { at, ...intent } = anIntent('e1');
@@ -56,10 +57,11 @@ describe('executions', () => {
   it('the first outcome wins', async () => {
     const store = await testStore();
     await store.run('executions.intent', anIntent('e1'));
-    const tail = [{ event: { kind: 'text', text: 'late' } as const, raw: '{"a":\u0000}' }];
-    const first = { executionId: 'e1', outcome: anOutcome(), tail, at: LATER };
+    const tail = [{ event: { kind: 'text', text: 'late' } as const, raw: '{"a":\u0000}', at: 1 }];
+    const delivery = { ...NO_DELIVERY, from: 3, tail };
+    const first = { executionId: 'e1', outcome: anOutcome(), delivery, at: LATER };
     expect(await store.run('executions.ended', first)).toEqual({ stored: true });
-    const second = { ...first, outcome: anOutcome({ text: 'other' }), tail: [] };
+    const second = { ...first, outcome: anOutcome({ text: 'other' }), delivery: NO_DELIVERY };
     expect(await store.run('executions.ended', second)).toEqual({ stored: false });
     expect(await store.run('executions.started', { executionId: 'e1', pid: 1, at: LATER })).toEqual({
       stored: false,
@@ -68,7 +70,7 @@ describe('executions', () => {
       state: 'ended',
       endedAt: LATER,
       outcome: anOutcome(),
-      tail,
+      delivery,
     });
     expect(await store.run('executions.unsettled', {})).toEqual([]);
   });
@@ -78,7 +80,7 @@ describe('executions', () => {
     const ended = store.run('executions.ended', {
       executionId: 'e0',
       outcome: anOutcome(),
-      tail: [],
+      delivery: NO_DELIVERY,
       at: AT,
     });
     await expect(ended).rejects.toMatchObject({ code: 'internal.error' });
@@ -92,7 +94,7 @@ describe('executions', () => {
       ['e3', LATER],
     ] as const) {
       await store.run('executions.intent', anIntent(executionId));
-      await store.run('executions.ended', { executionId, outcome: anOutcome(), tail: [], at });
+      await store.run('executions.ended', { executionId, outcome: anOutcome(), delivery: NO_DELIVERY, at });
     }
     const ids = async (limit: number) =>
       (await store.run('executions.outbox', { limit })).map(({ executionId }) => executionId);
@@ -148,7 +150,7 @@ describe('jobs', () => {
     await project(store, job);
     await store.run('events.append', { jobId: job.id, events: [text(job.id, 1)] });
     await store.run('executions.intent', { ...anIntent('e1'), jobId: job.id });
-    await store.run('executions.ended', { executionId: 'e1', outcome: anOutcome(), tail: [], at: AT });
+    await store.run('executions.ended', { executionId: 'e1', outcome: anOutcome(), delivery: NO_DELIVERY, at: AT });
     await store.run('executions.delivered', { executionId: 'e1', superseded: false });
     const removal = { jobs: [job], removed: [job.id, ulid()], cursor: { name: 'log', value: '2-0' } };
     expect(await store.run('jobs.project', removal)).toEqual({ applied: 0, removed: 1 });
@@ -166,7 +168,7 @@ describe('jobs', () => {
     const job = aFinishedJob(AT, { request: { tags: ['x'] } });
     await project(store, job);
     await store.run('executions.intent', { ...anIntent('e1'), jobId: job.id });
-    await store.run('executions.ended', { executionId: 'e1', outcome: anOutcome(), tail: [], at: AT });
+    await store.run('executions.ended', { executionId: 'e1', outcome: anOutcome(), delivery: NO_DELIVERY, at: AT });
     expect(await store.run('jobs.delete', { id: job.id })).toEqual({ deleted: true });
     expect(await store.run('jobs.delete', { id: job.id })).toEqual({ deleted: false });
     expect(await store.run('executions.outbox', { limit: 5 })).toMatchObject([{ outcome: anOutcome() }]);

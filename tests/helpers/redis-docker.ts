@@ -19,7 +19,7 @@ export async function startDockerRedis(options: TestRedisOptions): Promise<TestR
       ...['--appendonly', 'yes', '--appendfsync', options.fsync ?? 'always'],
       ...['--save', '', '--maxmemory-policy', 'noeviction'],
       // The same named user as the private server has; the default user stays open, as redis-cli needs.
-      ...['--user', `bullpen on >${PASSWORD} ~* &* +@all`],
+      ...['--user', 'bullpen', 'on', `>${PASSWORD}`, '~*', '&*', '+@all'],
     ])
     .start();
   const runtime = await getContainerRuntimeClient();

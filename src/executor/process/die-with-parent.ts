@@ -9,6 +9,9 @@ let found: string | null | undefined;
  * set-user-id programs are not covered: the sweep at start-up stays the promise, this is only sooner.
  */
 export function findSetpriv(): string | null {
-  found ??= process.platform === 'linux' ? (SETPRIV_PATHS.find((path) => existsSync(path)) ?? null) : null;
+  if (found === undefined) {
+    const candidates = process.platform === 'linux' ? SETPRIV_PATHS : [];
+    found = candidates.find((path) => existsSync(path)) ?? null;
+  }
   return found;
 }

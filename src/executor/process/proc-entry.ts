@@ -20,8 +20,9 @@ export interface ProcessStat {
 }
 
 const ASSIGNMENT = Buffer.from(`${MARKER_VARIABLE}=`);
+const FIRST_BUFFER_BYTES = 64 * 1024;
 // Reads are synchronous, so one buffer serves them all; it grows to the largest environment met.
-let buffer = Buffer.allocUnsafeSlow(64 * 1024);
+let buffer: Buffer = Buffer.alloc(0);
 
 /**
  * A short file of /proc, whole, in `buffer`; its length, or -1 when it cannot be read (gone, not ours).
@@ -34,6 +35,7 @@ function readProcFile(path: string): number {
   } catch {
     return -1;
   }
+  if (buffer.length === 0) buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES);
   try {
     let length = readSync(descriptor, buffer, 0, buffer.length, 0);
     while (length === buffer.length) {
@@ -56,14 +58,15 @@ function readProcFile(path: string): number {
 function readMarker(pid: number): string | null {
   const length = readProcFile(`/proc/${pid}/environ`);
   if (length < ASSIGNMENT.length) return null;
-  let at = buffer.indexOf(ASSIGNMENT);
-  while (at !== -1 && at < length) {
-    if (at === 0 || buffer[at - 1] === 0) {
+  const environment = buffer.subarray(0, length);
+  let at = environment.indexOf(ASSIGNMENT);
+  while (at !== -1) {
+    if (at === 0 || environment[at - 1] === 0) {
       const start = at + ASSIGNMENT.length;
-      const end = buffer.indexOf(0, start);
-      return buffer.toString('utf8', start, end === -1 || end > length ? length : end);
+      const end = environment.indexOf(0, start);
+      return environment.toString('utf8', start, end === -1 ? length : end);
     }
-    at = buffer.indexOf(ASSIGNMENT, at + 1);
+    at = environment.indexOf(ASSIGNMENT, at + 1);
   }
   return null;
 }

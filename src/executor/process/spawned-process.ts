@@ -47,6 +47,10 @@ export function supervise(child: ChildProcessWithoutNullStreams, options: Superv
   let lineListener: ((line: string, truncated: boolean) => void) | null = null;
   let outputListener: ((bytes: number) => void) | null = null;
   let uncounted = 0;
+  let paused = false;
+  let finished = false;
+  /** What came before there was a reader: at most what the pipe held at the exit. Null once there is one. */
+  let unread: Buffer[] | null = [];
 
   const splitter = createLineSplitter({
     maxLineBytes,
@@ -60,16 +64,24 @@ export function supervise(child: ChildProcessWithoutNullStreams, options: Superv
   const exited = new Promise<Exit>((resolve) => {
     child.once('exit', (code, signal) => {
       exitedAtUptimeS = uptime();
-      // Backpressure ends here: what is left is one pipe buffer, and an unread pipe would look leaked.
-      if (lineListener !== null) child.stdout.resume();
+      // Backpressure ends here: what is left is one pipe buffer, and an unread pipe would look leaked. (Node
+      // resumes the streams of an exited child anyway, and would throw away what nobody listens to.)
+      child.stdout.resume();
       resolve({ code, signal });
     });
   });
   const ended = waitForEnd(child, { drainMs }).then((end) => {
-    splitter.end();
+    finished = true;
+    if (unread === null) splitter.end();
     return end;
   });
 
+  child.stdout.pause();
+  child.stdout.on('data', (chunk: Buffer) => {
+    count(chunk.length);
+    if (unread === null) splitter.write(chunk);
+    else unread.push(chunk);
+  });
   child.stderr.on('data', (chunk: Buffer) => {
     tail.write(chunk);
     count(chunk.length);
@@ -88,14 +100,12 @@ export function supervise(child: ChildProcessWithoutNullStreams, options: Superv
       return exitedAtUptimeS;
     },
     onLine(listener) {
-      const first = lineListener === null;
       lineListener = listener;
-      if (!first) return;
-      child.stdout.on('data', (chunk: Buffer) => {
-        count(chunk.length);
-        splitter.write(chunk);
-      });
-      if (exitedAtUptimeS !== null) child.stdout.resume();
+      if (unread === null) return;
+      for (const chunk of unread) splitter.write(chunk);
+      unread = null;
+      if (finished) splitter.end();
+      else if (!paused) child.stdout.resume();
     },
     onOutput(listener) {
       outputListener = listener;
@@ -104,10 +114,12 @@ export function supervise(child: ChildProcessWithoutNullStreams, options: Superv
     },
     stderrTail: () => tail.text(),
     pauseOutput() {
+      paused = true;
       if (exitedAtUptimeS === null) child.stdout.pause();
     },
     resumeOutput() {
-      if (lineListener !== null) child.stdout.resume();
+      paused = false;
+      if (unread === null) child.stdout.resume();
     },
     signalGroup(signal) {
       // Node reaps in the same turn in which it sets these, so until then the id is the child's for sure.

@@ -1,9 +1,9 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import type { TSchema } from 'typebox';
+import { type TSchema, Type } from 'typebox';
 import { Job, JobListItem } from '../../protocol/job.ts';
 import { PromptRequest } from '../../protocol/prompt.ts';
-import type { SharedSchema } from '../answers.ts';
+import { answer, type SharedSchema } from '../answers.ts';
 import type { Access, HttpApp } from '../http-app.ts';
 import { ProblemDetails } from '../problem.ts';
 
@@ -54,7 +54,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
         { name: 'login', description: 'For browsers' },
       ],
     },
-    refResolver: { buildLocalReference: (json) => String(json.$id) },
+    refResolver: { buildLocalReference: (json) => String(json['$id']) },
   });
   app.get(
     '/openapi.json',
@@ -62,7 +62,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
       schema: {
         tags: ['server'],
         summary: 'This document',
-        response: { 200: { type: 'object', description: 'OpenAPI 3.1', additionalProperties: true } },
+        response: { 200: answer('OpenAPI 3.1', { 'application/json': Type.Unknown() }) },
       },
     },
     async () => app.swagger(),

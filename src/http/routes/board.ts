@@ -2,6 +2,7 @@ import type { Queue } from 'bullmq';
 import { AppError } from '../../errors.ts';
 import { type Board, createBoard } from '../board.ts';
 import type { HttpApp } from '../http-app.ts';
+import { takeOver } from '../raw-answer.ts';
 
 export const BOARD_PATH = '/admin/queues';
 
@@ -29,11 +30,7 @@ export function boardRoutes(app: HttpApp, queues: readonly Queue[]): void {
           throw new AppError('request.method_not_allowed', 'the board is read-only');
         }
         const { show } = await open();
-        reply.hijack();
-        for (const [name, value] of Object.entries(reply.getHeaders())) {
-          if (value !== undefined) reply.raw.setHeader(name, value);
-        }
-        show(request.raw, reply.raw);
+        show(request.raw, takeOver(reply));
       },
     );
   }

@@ -65,7 +65,7 @@ export function createJobRoute(app: HttpApp, jobs: Jobs): void {
       { schema, config: { produces: ['application/json', 'text/plain'] }, validatorCompiler: allButTheBody },
       async (request, reply) => {
         const principal = principalOf(request);
-        const prompt = promptRequestOf(request.body, request.query);
+        const prompt = promptRequestOf(request.mediaType, request.body, request.query);
         const created = await jobs.create(principal, prompt, idempotencyOf(request, prompt));
         announce(reply, created);
         const waitMs = waitMsOf(request.query);

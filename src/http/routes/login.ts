@@ -51,7 +51,7 @@ export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions
         const { token, next } = (request.body ?? { token: '' }) as { token: string; next?: string };
         const form = request.headers['content-type']?.startsWith(FORM) === true;
         const login = logIn(token, form);
-        if (login === null) return sendLogin(reply.code(401), next, true);
+        if (login === null) return sendLogin(reply, next, true);
         reply.setCookie(SESSION_COOKIE, login.cookie, { ...COOKIE, maxAge: login.maxAgeSeconds });
         return form ? reply.redirect(localPath(next), 303) : reply.code(204).send();
       },
@@ -98,7 +98,7 @@ function sendLogin(reply: FastifyReply, next: string | undefined, refused: boole
   const problem = refused ? '<p class="bad" role="alert" id="problem">That token is not valid.</p>' : '';
   const invalid = refused ? ' aria-invalid="true" aria-describedby="problem"' : '';
   return sendPage(
-    reply,
+    reply.code(refused ? 401 : 200),
     'Log in',
     `<h1>Log in to Bullpen</h1>
 <p>The admin token is in the file <code>token</code> of the server's data folder; the server prints its place when it starts.</p>

@@ -13,7 +13,6 @@ CREATE TABLE executions (
   execution_id       TEXT PRIMARY KEY,
   job_id             TEXT NOT NULL,
   attempt            INTEGER NOT NULL,
-  epoch              INTEGER NOT NULL,
   boot_id            TEXT NOT NULL,
   provider           TEXT NOT NULL,
   state              TEXT NOT NULL CHECK (state IN ('intent', 'running', 'ended', 'delivered', 'superseded')),
@@ -28,7 +27,7 @@ CREATE TABLE executions (
   cost_usd           REAL,
   cost_basis         TEXT,
   outcome            TEXT,
-  tail               TEXT NOT NULL DEFAULT '[]'
+  delivery           TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX executions_job ON executions (job_id);
 CREATE INDEX executions_unsettled ON executions (created_at) WHERE state IN ('intent', 'running');

@@ -24,7 +24,6 @@ export const anIntent = (executionId: string, at: string = AT) => ({
   executionId,
   jobId: `job of ${executionId}`,
   attempt: 1,
-  epoch: 7,
   bootId: 'boot-1',
   provider: 'claude',
   at,
@@ -128,3 +127,6 @@ export const aFilter = (overrides: Partial<JobFilter> = {}): JobFilter => ({
   cursor: null,
   ...overrides,
 });
+
+/** Nothing beside the outcome is left to deliver. */
+export const NO_DELIVERY = { from: 0, tail: [], backoffMs: 0, rawAnswer: null } as const;

@@ -3,6 +3,7 @@ import { expect, onTestFinished } from 'vitest';
 import { createProcScanner, type ProcScanner } from '../../../../src/executor/process/proc-scanner.ts';
 import { type SpawnRequest, spawnProcess } from '../../../../src/executor/process/spawn.ts';
 import type { SpawnedProcess } from '../../../../src/executor/process/spawned-process.ts';
+import { eventually } from '../../../helpers/eventually.ts';
 import { installFakeCli } from '../../../helpers/fake-cli.ts';
 import { processesWithMarker } from '../../../helpers/proc.ts';
 import { tempDir } from '../../../helpers/temp.ts';
@@ -35,10 +36,13 @@ export function bench(): Bench {
   const journal = `${dir}/journal`;
   const marker = `test-${randomUUID()}/1`;
   const scanner = createProcScanner();
-  onTestFinished(() => {
-    const left = processesWithMarker(marker);
-    for (const pid of left) process.kill(pid, 'SIGKILL');
-    expect(left, 'processes outlived the test').toEqual([]);
+  onTestFinished(async () => {
+    // One that was killed a moment ago may not be dead yet.
+    await eventually(() => processesWithMarker(marker).length === 0, { timeoutMs: 1000 }).catch(() => {
+      const left = processesWithMarker(marker);
+      for (const pid of left) process.kill(pid, 'SIGKILL');
+      expect(left, 'processes outlived the test').toEqual([]);
+    });
   });
 
   const run = async (request: Pick<SpawnRequest, 'binary'> & Partial<SpawnRequest>): Promise<Started> => {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { createOutputMeter } from '../../../../src/executor/process/limits.ts';
+import { createOutputFlow } from '../../../../src/executor/output-flow.ts';
+import { spawnProcess } from '../../../../src/executor/process/spawn.ts';
 import { terminate } from '../../../../src/executor/process/terminate.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { fakePrompt } from '../../../helpers/fake-cli.ts';
@@ -19,16 +20,25 @@ describe('the output of a process', () => {
     expect(lines.map(({ line }) => line)).toEqual([...Array(2000).keys().map(String), 'last']);
   });
 
-  it('is not lost when its reader comes after the exit', async () => {
-    const { sh } = bench();
-    const { process: shell } = await sh('sleep 0.05; echo one; echo err >&2; echo two');
-    // The harness set its reader at once; this one takes its place before anything was said.
-    const late: string[] = [];
-    shell.pauseOutput();
-    await shell.exited;
-    shell.onLine((line) => late.push(line));
+  it('is not lost when its reader comes after the end', async () => {
+    const { dir, marker } = bench();
+    const shell = await spawnProcess({
+      binary: '/bin/sh',
+      args: ['-c', 'echo one; echo err >&2; printf two'],
+      env: {},
+      cwd: dir,
+      stdin: '',
+      marker,
+    });
     await shell.ended;
-    expect(late).toEqual(['one', 'two']);
+    const lines: string[] = [];
+    let bytes = 0;
+    shell.onOutput((count) => {
+      bytes += count;
+    });
+    shell.onLine((line) => lines.push(line));
+    expect(lines).toEqual(['one', 'two']);
+    expect(bytes).toBe(11);
   });
 
   it('keeps the end of stderr and counts the bytes of both streams', async () => {
@@ -101,8 +111,9 @@ describe('the output of a process', () => {
     const flood = { flood: { bytes: 1024 * MEGABYTE, to, lines: true } };
     const { process: cli } = await fake(fakePrompt([flood]));
     const exceeded = new Promise<void>((resolve) => {
-      const meter = createOutputMeter({ maxOutputBytes: 16 * MEGABYTE, onExceeded: () => resolve() });
-      cli.onOutput((count) => meter.bytes(count));
+      const limits = { maxOutputBytes: 16 * MEGABYTE, maxEvents: 1e9, maxEventsPerSecond: 1e9 };
+      const flow = createOutputFlow(cli, limits, resolve);
+      cli.onOutput((count) => flow.sawBytes(count));
       cli.onLine(() => {});
     });
     await exceeded;

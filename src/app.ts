@@ -1,0 +1,273 @@
+/**
+ * The only composition root of the main process. Services are built and started here from ⑧ back to ①:
+ * lock → store → Redis → records → executor (which first settles what an earlier run left) → workers → HTTP.
+ * They stop in reverse.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { monotonicFactory } from 'ulid';
+import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
+import { RAW_PRINCIPAL } from './auth/principal.ts';
+import type { Settings } from './config/schema.ts';
+import { AppError } from './errors.ts';
+import { createCliProbe } from './executor/cli-probe.ts';
+import { createExecutor, type RecoveryReport } from './executor/executor.ts';
+import { createProcScanner } from './executor/process/proc-scanner.ts';
+import { isInside } from './executor/workspace.ts';
+import { createHttpServer } from './http/server.ts';
+import { DEFAULT_HTTP_SETTINGS } from './http/settings.ts';
+import { createLifecycle } from './lifecycle.ts';
+import { createHealth } from './observability/health.ts';
+import { createMetrics } from './observability/metrics.ts';
+import { buildEnvironment } from './providers/environment.ts';
+import { createProviders } from './providers/registry.ts';
+import { closeConnection, openConnection, untilReady } from './queue/connection.ts';
+import { createContact } from './queue/contact.ts';
+import { createJobService } from './queue/job-service.ts';
+import { createJobWaits } from './queue/job-waits.ts';
+import { createNames } from './queue/names.ts';
+import { createPromptQueue } from './queue/prompt-queue.ts';
+import { resolvePrompt } from './queue/resolve-prompt.ts';
+import { createUpkeepLoop } from './queue/upkeep.ts';
+import { createWorkerPool } from './queue/worker-pool.ts';
+import { startRedis } from './redis/start-redis.ts';
+import { createRawRequests } from './rpc/raw-requests.ts';
+import { createClaims } from './rpc/redis/claims.ts';
+import { createRedisDoorbells } from './rpc/redis/doorbells.ts';
+import { createJobRecords } from './rpc/redis/job-records.ts';
+import { createScriptRunner } from './rpc/redis/script-runner.ts';
+import { createUpkeep } from './rpc/redis/upkeep.ts';
+import { createRpcServer } from './rpc/server.ts';
+import { lockFolder } from './store/folder-lock.ts';
+import { createLedger } from './store/ledger.ts';
+import { loadNodeId } from './store/node-identity.ts';
+import { createProjector } from './store/projector.ts';
+import { openStore } from './store/store.ts';
+import { createEventHub } from './streaming/hub.ts';
+
+export interface AppOptions {
+  readonly settings: Settings;
+  /** The server's own environment, from which each CLI gets its allow-listed part. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly version: string;
+  readonly logger: Logger;
+}
+
+export interface App {
+  /** `http://127.0.0.1:3000` */
+  readonly url: string;
+  /** Port of the private Redis; null with REDIS_URL. */
+  readonly redisPort: number | null;
+  readonly tokenFile: string;
+  readonly recovery: RecoveryReport;
+  /** Refuses new work, lets running jobs end within the drain time, interrupts the rest, stops everything. */
+  stop(): Promise<void>;
+  /** Makes a stop under way skip what is left of the drain. */
+  hurry(): void;
+}
+
+const STOP_MARGIN_MS = 15_000;
+const READY_WITHIN_MS = 30_000;
+
+/** Builds and starts a whole server; what fails to start stops what had started. */
+export async function startApp({ settings, env, version, logger }: AppOptions): Promise<App> {
+  const life = createLifecycle(logger);
+  const component = (name: string): Logger => logger.child({ component: name });
+  const ulid = monotonicFactory();
+  const mint = () => {
+    const createdAt = Date.now();
+    return { id: ulid(createdAt), createdAt };
+  };
+
+  await mkdir(settings.home, { recursive: true, mode: 0o700 });
+  if (await isInside(settings.home, settings.roots)) {
+    throw new AppError(
+      'config.invalid',
+      `the data folder ${settings.home} lies inside an allowed root (${settings.roots.join(', ')}), where a CLI could read the token; start in a project's folder, or set BULLPEN_CWD or BULLPEN_HOME`,
+    );
+  }
+  await life.phase('folder lock', { start: () => lockFolder(settings.home), stop: (lock) => lock.release() });
+  const nodeId = await loadNodeId(settings.home);
+  const bootId = ulid();
+  const adminToken = await loadOrCreateAdminToken(settings.home);
+
+  // ⑧ store
+  const store = await life.phase('store', {
+    start: () => openStore({ file: join(settings.home, 'ledger.db'), logger: component('store') }),
+    stop: (opened) => opened.close(),
+  });
+
+  // Redis: one connection each for commands, messages, and the log's blocking read.
+  const server = await life.phase('redis', {
+    start: () => startRedis({ settings, searchPath: env['PATH'] ?? '', logger: component('redis') }),
+    stop: (started) => started.stop(),
+    deadlineMs: 30_000,
+  });
+  const names = createNames(settings);
+  const redisLogger = component('redis');
+  const redis = await life.phase('redis connections', {
+    start: async () => {
+      const commands = openConnection(server.url, 'prompt', 'main', redisLogger);
+      const subscriber = openConnection(server.url, 'patient', 'main-sub', redisLogger);
+      const blocking = openConnection(server.url, 'patient', 'main-log', redisLogger);
+      await untilReady(commands, READY_WITHIN_MS);
+      return { commands, subscriber, blocking };
+    },
+    stop: (opened) => Object.values(opened).forEach(closeConnection),
+  });
+  const contact = createContact(redis.commands);
+  const scripts = createScriptRunner(redis.commands, names.prefix, { ...settings, keepFinishedMs: settings.keepInRedisMs });
+  const records = createJobRecords(redis.commands, names, scripts);
+  const claims = createClaims(scripts, nodeId, { leaseMs: settings.leaseMs, leaderMs: settings.leaseMs });
+  const upkeep = createUpkeep(redis.commands, names, scripts, nodeId, settings.retryBackoffMs);
+  const doorbells = createRedisDoorbells(redis.commands, redis.subscriber, redisLogger);
+  const projector = await life.phase('projection', {
+    start: async () => {
+      const created = createProjector({ blocking: redis.blocking, redis: redis.commands, log: names.log, records, store, logger: component('projection') });
+      await created.start();
+      return created;
+    },
+    stop: (created) => created.stop(),
+  });
+
+  // ⑤ ⑥ executor and providers
+  const providers = createProviders(settings.providers, {
+    runningAsRoot: process.getuid?.() === 0,
+    sandboxMarker: env['IS_SANDBOX'] === '1',
+  });
+  const environment = (provider: string, set: Readonly<Record<string, string>>) =>
+    buildEnvironment({ source: env, names: [...providers.get(provider).provider.envNames, ...settings.passEnv], set });
+  const probe = createCliProbe(env['PATH'] ?? '', buildEnvironment({ source: env, names: [], set: {} }));
+  const queue = createPromptQueue(redis.commands, names);
+  const upkeepLoop = createUpkeepLoop({
+    ...settings,
+    upkeep,
+    records,
+    queue,
+    store,
+    everyMs: settings.sweepMs * 5,
+    inTouchForMs: contact.inTouchForMs,
+    logger: component('upkeep'),
+  });
+  const executor = createExecutor({
+    ...settings,
+    claims,
+    ledger: createLedger(store, bootId),
+    prepare: {
+      nodeId,
+      providers,
+      probe,
+      workspace: settings,
+      environment,
+      scratchDir: join(settings.home, 'tmp'),
+      async findNativeSession(sessionId) {
+        await projector.catchUp();
+        return (await store.run('jobs.findSession', { sessionId }))?.nativeSessionId ?? null;
+      },
+    },
+    limits: settings,
+    scanner: createProcScanner(),
+    cutOffMs: settings.nodeLostAfterMs * 0.9,
+    othersRegistered: () => upkeepLoop.otherNodes > 0,
+    logger: component('executor'),
+  });
+  const resolve = (request: Parameters<typeof resolvePrompt>[0], principal: Parameters<typeof resolvePrompt>[1]) =>
+    resolvePrompt(request, principal, { settings, providers });
+  const rawOn = settings.rawRequests === 'on' || (settings.rawRequests === 'auto' && server.port !== null);
+  const rpc = createRpcServer({
+    doorbells,
+    channel: names.requests,
+    onRun: executor.kick,
+    onCancel: executor.lookAtCancel,
+    raw: rawOn
+      ? createRawRequests({ claims, doorbells, responses: names.responses, resolve: (request) => resolve(request, RAW_PRINCIPAL), mint, newExecutionId: ulid })
+      : null,
+    logger: component('rpc'),
+  });
+  const recovery = await life.phase('executor', {
+    start: async () => {
+      const report = await executor.start();
+      await rpc.start();
+      upkeepLoop.start();
+      return report;
+    },
+    stop: async () => {
+      await upkeepLoop.stop();
+      await rpc.stop();
+      await upkeep.leave().catch(() => undefined); // Redis may be gone first
+    },
+  });
+
+  // ③ sandboxed workers
+  const workers = await life.phase('workers', {
+    start: async () => {
+      const pool = createWorkerPool({
+        settings: { ...settings, redisUrl: server.url },
+        names,
+        concurrency: settings.workers ?? settings.concurrency + 1,
+        lockMs: settings.lockMs,
+        onGivenUp: upkeepLoop.onGivenUp,
+        logger: component('workers'),
+      });
+      await pool.start();
+      return pool;
+    },
+    stop: (pool) => pool.stop(),
+    deadlineMs: STOP_MARGIN_MS,
+  });
+
+  // ① ⑦ HTTP and streams
+  const metrics = createMetrics({
+    jobsByStatus: () => store.run('jobs.countByStatus', {}),
+    queue: () => upkeep.counts(),
+    executor: executor.status,
+  });
+  const waits = createJobWaits(doorbells, names.responses);
+  const jobs = createJobService({ records, queue, waits, store, projector, resolve, mint, admit: () => undefined });
+  const http = await life.phase('http', {
+    start: async () => {
+      await waits.start();
+      const app = await createHttpServer({
+        settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
+        jobs,
+        events: createEventHub({
+          records,
+          store,
+          doorbells,
+          liveChannel: names.live,
+          readJob: (id) => jobs.get({ id: 'stream', admin: true }, id),
+          logger: component('streaming'),
+        }),
+        health: createHealth({ redis: redis.commands, upkeep, store, executor, providers, probe, metrics, hasVariable: (name) => Boolean(env[name]) }),
+        auth: createAuthenticator({ adminToken }),
+        board: [queue.queue],
+        logger: component('http'),
+        version,
+      });
+      const url = await app.listen({ host: settings.host, port: settings.port });
+      return { app, url };
+    },
+    stop: async ({ app }) => {
+      await app.close();
+      await waits.stop();
+      metrics.stop();
+      await queue.close();
+    },
+  });
+
+  return {
+    url: http.url,
+    redisPort: server.port,
+    tokenFile: join(settings.home, 'token'),
+    recovery,
+    async stop() {
+      // Refuse new requests, take nothing more from the queue, let what runs end; the phases do the rest.
+      http.app.beginStopping();
+      await workers.pause();
+      await executor.stop(settings.drainMs);
+      await life.stop();
+    },
+    hurry: executor.abort,
+  };
+}

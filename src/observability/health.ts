@@ -1,0 +1,89 @@
+/** Readiness, and what each provider can do here: the answers of /ready, /claude-cli/health and /v1/providers. */
+import type { Redis } from 'ioredis';
+import { messageOf } from '../errors.ts';
+import type { CliProbe } from '../executor/cli-probe.ts';
+import type { Executor } from '../executor/executor.ts';
+import type { Health, ProviderReport } from '../http/ports.ts';
+import type { Providers, RegisteredProvider } from '../providers/registry.ts';
+import type { Upkeep } from '../rpc/ports.ts';
+import type { Store } from '../store/store.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface HealthOptions {
+  readonly redis: Redis;
+  readonly upkeep: Pick<Upkeep, 'counts'>;
+  readonly store: Store;
+  readonly executor: Pick<Executor, 'status'>;
+  readonly providers: Providers;
+  readonly probe: CliProbe;
+  readonly metrics: Metrics;
+  /** Names of variables that are set for the CLIs: enough to know whether a key is there. */
+  hasVariable(name: string): boolean;
+}
+
+interface Check {
+  readonly ok: boolean;
+  readonly detail: string | null;
+}
+
+/** Variables any one of which logs claude in. */
+const CLAUDE_LOGINS = ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'CLAUDE_CODE_OAUTH_TOKEN', 'CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX'];
+
+export function createHealth(options: HealthOptions): Health {
+  const { redis, upkeep, store, executor, providers, probe } = options;
+
+  async function checkRedis(): Promise<Check> {
+    try {
+      const persistence = await redis.info('persistence');
+      const memory = await redis.info('memory');
+      const notes: string[] = [];
+      if (!persistence.includes('aof_enabled:1')) notes.push('AOF is off: an acknowledged job may be lost with Redis');
+      if (!memory.includes('maxmemory_policy:noeviction')) notes.push('maxmemory-policy is not noeviction: Redis may evict jobs');
+      return { ok: true, detail: notes.length === 0 ? null : notes.join('; ') };
+    } catch (error) {
+      return { ok: false, detail: `cannot be reached: ${messageOf(error)}` };
+    }
+  }
+
+  async function checkStore(): Promise<Check> {
+    try {
+      await store.run('cursors.get', { name: 'log' });
+      return { ok: true, detail: null };
+    } catch (error) {
+      return { ok: false, detail: messageOf(error) };
+    }
+  }
+
+  async function report({ provider, binary: configured }: RegisteredProvider): Promise<ProviderReport> {
+    const base = { name: provider.name, capabilities: { ...provider.capabilities } };
+    try {
+      const { binary } = await probe.find(provider, configured);
+      const version = await probe.version(provider, binary);
+      const keyed = provider.name === 'claude' && CLAUDE_LOGINS.some(options.hasVariable);
+      const why = keyed ? 'a key or token is set; whether the vendor takes it shows with the first job' : 'shows with the first job';
+      return { ...base, available: true, version, binary, authenticated: 'unknown', why };
+    } catch (error) {
+      return { ...base, available: false, version: null, binary: null, authenticated: 'unknown', why: messageOf(error) };
+    }
+  }
+
+  return {
+    async readiness() {
+      const [redisCheck, storeCheck] = await Promise.all([checkRedis(), checkStore()]);
+      const { accepting } = executor.status();
+      const executorCheck: Check = { ok: accepting, detail: accepting ? null : 'takes no work now' };
+      const checks = { redis: redisCheck, store: storeCheck, executor: executorCheck };
+      return { ready: Object.values(checks).every(({ ok }) => ok), checks };
+    },
+    async executor() {
+      const { running, limit, accepting } = executor.status();
+      const pending = await upkeep.counts().then(
+        (counts) => counts.pending,
+        () => null, // Redis is away
+      );
+      return { healthy: accepting && pending !== null, pendingRequests: pending ?? 0, running, limit };
+    },
+    metrics: () => options.metrics.render(),
+    providers: () => Promise.all(providers.list().map(report)),
+  };
+}

@@ -1,0 +1,26 @@
+import { type Static, Type } from 'typebox';
+
+/** A field the CLI may leave out or set to null. */
+export const maybe = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+  Type.Optional(Type.Union([schema, Type.Null()]));
+
+const Tokens = Type.Number({ minimum: 0 });
+
+/** Token counts of one API call or one turn. */
+export const ApiUsage = Type.Object({
+  input_tokens: maybe(Tokens),
+  output_tokens: maybe(Tokens),
+  cache_read_input_tokens: maybe(Tokens),
+  cache_creation_input_tokens: maybe(Tokens),
+});
+export type ApiUsage = Static<typeof ApiUsage>;
+
+/** What one model cost since the last `result` line of the process. */
+export const ModelUsage = Type.Object({
+  inputTokens: Tokens,
+  outputTokens: Tokens,
+  cacheReadInputTokens: Tokens,
+  cacheCreationInputTokens: Tokens,
+  costUSD: maybe(Type.Number()),
+});
+export type ModelUsage = Static<typeof ModelUsage>;

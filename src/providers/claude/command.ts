@@ -1,0 +1,106 @@
+import { AppError } from '../../errors.ts';
+import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
+import type { Command, CommandContext } from '../provider.ts';
+import { readClaudeOptions } from './options.ts';
+
+/** Linux refuses a single argument of 128 KiB and more (MAX_ARG_STRLEN), its end included. */
+export const MAX_ARGUMENT_BYTES = 120 * 1024;
+const SESSION_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** What every run begins with. */
+const BASE_ARGS = ['-p', '--output-format', 'stream-json', '--verbose', '--include-partial-messages'];
+
+/**
+ * Only the user's own settings (their login helper may be there), and no MCP server but those the server's
+ * settings name: what the workspace brings along does not run. `--bare` would also forget the login;
+ * `--safe-mode` still runs the workspace's `apiKeyHelper`.
+ */
+const UNTRUSTED_ARGS = ['--setting-sources=user', '--strict-mcp-config'];
+
+/** Always named: without a flag the user's own `permissions.defaultMode` would decide. */
+const PERMISSION_ARGS: Readonly<Record<PermissionMode, string>> = {
+  default: '--permission-mode=default',
+  plan: '--permission-mode=plan',
+  acceptEdits: '--permission-mode=acceptEdits',
+  fullAccess: '--dangerously-skip-permissions',
+};
+
+export interface ClaudeCommandOptions {
+  /** From the settings, before the job's own. */
+  readonly defaultArgs: readonly string[];
+  /** Retries of a failed API call inside the CLI; null leaves it to the CLI. */
+  readonly maxRetries: number | null;
+  /** Whether to tell the CLI that root may skip permissions here. */
+  readonly allowRootFullAccess: boolean;
+}
+
+/**
+ * The command line for a request. Pure. Every value is joined to its flag by `=`, so that no value can be
+ * read as a flag and no list can swallow what follows.
+ *
+ * @throws AppError execution.invalid_request when the session id to resume is not one of claude's
+ */
+export function claudeCommand(
+  request: ResolvedPrompt,
+  context: CommandContext,
+  options: ClaudeCommandOptions,
+): Command {
+  const args = [
+    ...BASE_ARGS,
+    '--disable-slash-commands',
+    ...(context.trustedWorkspace ? [] : UNTRUSTED_ARGS),
+    ...options.defaultArgs,
+    PERMISSION_ARGS[request.permissionMode],
+    ...flag('--model', request.model),
+    ...flag('--effort', request.effort),
+    ...request.allowedTools.map((tool) => `--allowedTools=${tool}`),
+    ...request.disallowedTools.map((tool) => `--disallowedTools=${tool}`),
+    ...systemPromptArgs(request.appendSystemPrompt, context.nativeSessionId),
+    ...flag('--json-schema', request.outputSchema === null ? null : JSON.stringify(request.outputSchema)),
+    ...flag('--max-turns', request.maxTurns),
+    ...flag('--max-budget-usd', request.maxCostUsd === null ? null : plainDecimal(request.maxCostUsd)),
+    ...providerArgs(request),
+    ...flag('--resume', checkedSessionId(context.nativeSessionId)),
+  ];
+  return { args, stdin: asPlainText(request.prompt), env: commandEnv(request, options) };
+}
+
+const flag = (name: string, value: string | number | null): readonly string[] =>
+  value === null ? [] : [`${name}=${value}`];
+
+/** A resumed session repeats the system prompt it recorded, whatever is appended now, unless told not to. */
+const systemPromptArgs = (text: string | null, resumed: string | null): readonly string[] =>
+  text === null
+    ? []
+    : [`--append-system-prompt=${text}`, ...(resumed === null ? [] : ['--system-prompt-snapshot=off'])];
+
+/** Never with an exponent. */
+const plainDecimal = (value: number): string =>
+  value.toLocaleString('en-US', { useGrouping: false, maximumFractionDigits: 12 });
+
+function providerArgs(request: ResolvedPrompt): readonly string[] {
+  const read = readClaudeOptions(request.providerOptions);
+  if ('options' in read) return flag('--fallback-model', read.options.fallbackModel ?? null);
+  const [problem] = read.problems;
+  throw new AppError('provider.unsupported_option', `${problem?.option}: ${problem?.reason}`);
+}
+
+function checkedSessionId(id: string | null): string | null {
+  if (id === null || SESSION_ID.test(id)) return id;
+  throw new AppError('execution.invalid_request', 'the session to resume has no valid claude session id');
+}
+
+/**
+ * `--disable-slash-commands` only makes the CLI answer `/cost` with a refusal; behind a newline the same
+ * text reaches the model as it is.
+ */
+const asPlainText = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt);
+
+function commandEnv(request: ResolvedPrompt, options: ClaudeCommandOptions): Record<string, string> {
+  return {
+    ...(options.maxRetries === null ? {} : { CLAUDE_CODE_MAX_RETRIES: String(options.maxRetries) }),
+    // `@/etc/passwd` in a prompt would read the file without asking for any permission.
+    ...(request.prompt.includes('@') ? { CLAUDE_CODE_DISABLE_ATTACHMENTS: '1' } : {}),
+    ...(request.permissionMode === 'fullAccess' && options.allowRootFullAccess ? { IS_SANDBOX: '1' } : {}),
+  };
+}

@@ -1,0 +1,51 @@
+import type { ExecutionEvent } from '../../protocol/event.ts';
+import { blockEvent } from './blocks.ts';
+import { createMainText } from './main-text.ts';
+
+interface Origin {
+  /** Whether the main agent says this; texts of subagents and of users are not the answer. */
+  readonly speaks: boolean;
+  /** The line the blocks came in. */
+  readonly raw: string;
+}
+
+/** The fold over what messages hold: texts, reasoning, tools and their results. */
+export interface ContentFold {
+  blocks(content: string | readonly unknown[], origin: Origin): readonly ExecutionEvent[];
+  delta(text: string): void;
+  messageStarted(): void;
+  /** What the main agent has said so far. */
+  mainText(): string;
+}
+
+/** Starts empty. */
+export function createContentFold(): ContentFold {
+  const text = createMainText();
+  const toolNames = new Map<string, string>();
+
+  /** A subagent's tools are shown; what it says passes as it is. */
+  function event(block: unknown, { speaks, raw }: Origin): ExecutionEvent {
+    const found = blockEvent(block, (id) => toolNames.get(id) ?? null);
+    if (found?.kind === 'tool.started') toolNames.set(found.toolId, found.name);
+    if (found?.kind === 'tool.started' || found?.kind === 'tool.ended') return found;
+    if (found === null || !speaks) return { kind: 'raw', line: raw };
+    if (found.kind === 'text') text.block(found.text);
+    return found;
+  }
+
+  return {
+    blocks(content, origin) {
+      if (typeof content === 'string') return [{ kind: 'raw', line: origin.raw }];
+      const events = content.map((block) => event(block, origin));
+      // A line passes as raw once, however many of its blocks are unknown.
+      const firstRaw = events.findIndex(({ kind }) => kind === 'raw');
+      return events.filter(
+        (one, index) =>
+          (one.kind !== 'raw' || index === firstRaw) && !(one.kind === 'reasoning' && one.text === ''),
+      );
+    },
+    delta: text.delta,
+    messageStarted: text.messageStarted,
+    mainText: text.all,
+  };
+}

@@ -1,0 +1,113 @@
+/** The lines of `--output-format stream-json` we use, as of claude 2.1.329; only the fields we read. */
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { ApiUsage, maybe } from './api-usage.ts';
+import { ResultLine, readResultLine } from './result-line.ts';
+
+const parent = { parent_tool_use_id: maybe(Type.String()) };
+
+const InitLine = Type.Object({
+  type: Type.Literal('system'),
+  subtype: Type.Literal('init'),
+  session_id: Type.String(),
+  model: maybe(Type.String()),
+  apiKeySource: maybe(Type.String()),
+});
+
+const ApiRetryLine = Type.Object({
+  type: Type.Literal('system'),
+  subtype: Type.Literal('api_retry'),
+  attempt: Type.Number(),
+  max_retries: maybe(Type.Number()),
+  retry_delay_ms: maybe(Type.Number()),
+  error_status: maybe(Type.Number()),
+  error: maybe(Type.String()),
+});
+
+const PermissionDeniedLine = Type.Object({
+  type: Type.Literal('system'),
+  subtype: Type.Literal('permission_denied'),
+  tool_name: Type.String(),
+  message: maybe(Type.String()),
+});
+
+const BackgroundTasksLine = Type.Object({
+  type: Type.Literal('system'),
+  subtype: Type.Literal('background_tasks_changed'),
+  tasks: Type.Array(Type.Unknown()),
+});
+
+/** Signs of life that carry nothing a reader needs. */
+const QuietLine = Type.Object({
+  type: Type.Literal('system'),
+  subtype: Type.Enum(['status', 'thinking_tokens']),
+});
+
+const Message = Type.Object({
+  id: maybe(Type.String()),
+  usage: maybe(ApiUsage),
+  content: Type.Array(Type.Object({ type: Type.String() })),
+});
+
+const AssistantLine = Type.Object({
+  type: Type.Literal('assistant'),
+  message: Message,
+  ...parent,
+  error: maybe(Type.String()),
+  is_api_error_message: maybe(Type.Boolean()),
+  api_error_status: maybe(Type.Number()),
+});
+
+const UserLine = Type.Object({
+  type: Type.Literal('user'),
+  message: Type.Object({ content: Type.Union([Type.String(), Message.properties.content]) }),
+  ...parent,
+});
+
+const StreamEventLine = Type.Object({
+  type: Type.Literal('stream_event'),
+  ...parent,
+  api_message_id: maybe(Type.String()),
+  event: Type.Object({
+    type: Type.String(),
+    message: maybe(Type.Object({ id: maybe(Type.String()), usage: maybe(ApiUsage) })),
+    delta: maybe(Type.Object({ type: maybe(Type.String()), text: maybe(Type.String()) })),
+    usage: maybe(ApiUsage),
+  }),
+});
+
+const RateLimitLine = Type.Object({
+  type: Type.Literal('rate_limit_event'),
+  rate_limit_info: Type.Object({
+    status: Type.String(),
+    resetsAt: maybe(Type.Number()),
+    rateLimitType: maybe(Type.String()),
+  }),
+});
+
+const ClaudeLine = Type.Union([
+  StreamEventLine,
+  AssistantLine,
+  UserLine,
+  QuietLine,
+  InitLine,
+  ApiRetryLine,
+  PermissionDeniedLine,
+  BackgroundTasksLine,
+  RateLimitLine,
+  ResultLine,
+]);
+export type ClaudeLine = Static<typeof ClaudeLine>;
+
+const checker = Compile(ClaudeLine);
+
+/** The line as one we know, else null. stdout may carry lines that are not JSON. */
+export function parseClaudeLine(line: string): ClaudeLine | null {
+  if (!line.startsWith('{')) return null;
+  try {
+    const value: unknown = JSON.parse(line);
+    return checker.Check(value) ? value : readResultLine(value);
+  } catch {
+    return null; // not JSON: the caller passes it on as raw
+  }
+}

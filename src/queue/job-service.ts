@@ -1,0 +1,194 @@
+/** What HTTP asks of the jobs: the record is the truth while Redis has it, the projection after that. */
+import { createHash } from 'node:crypto';
+import { maySee, type Principal } from '../auth/principal.ts';
+import { AppError, wireError } from '../errors.ts';
+import type { Created, Idempotency, Jobs } from '../http/ports.ts';
+import { isFinished, jobLinks } from '../protocol/job.ts';
+import { jobOutcome } from '../protocol/outcome.ts';
+import type { PromptOverrides, PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
+import type { JobRecords, NewJob } from '../rpc/ports.ts';
+import type { Projector } from '../store/projector.ts';
+import type { ProjectedJob } from '../store/rows.ts';
+import type { Store } from '../store/store.ts';
+import { toJob, toProjected } from './job-view.ts';
+import type { JobWaits } from './job-waits.ts';
+import type { PromptQueue } from './prompt-queue.ts';
+
+/** Between looks at a record while nothing is heard. */
+const POLL_MS = 1000;
+
+const CANCELLED = jobOutcome('cancelled', wireError('execution.cancelled', 'the job was cancelled before it ran'));
+
+export interface JobServiceOptions {
+  readonly records: JobRecords;
+  readonly queue: PromptQueue;
+  readonly waits: JobWaits;
+  readonly store: Store;
+  readonly projector: Projector;
+  resolve(request: PromptRequest, principal: Principal): Promise<ResolvedPrompt>;
+  mint(): { readonly id: string; readonly createdAt: number };
+  /** @throws AppError queue.full */
+  admit(): void;
+}
+
+export function createJobService(options: JobServiceOptions): Jobs {
+  const { records, queue, waits, store, projector } = options;
+
+  /** The job, whoever owns it. */
+  async function find(id: string): Promise<ProjectedJob | null> {
+    const record = await records.read(id);
+    return record === null ? store.run('jobs.get', { id }) : toProjected(record, Date.now());
+  }
+
+  /** The job, if this principal may see it. */
+  async function read(principal: Principal, id: string): Promise<ProjectedJob> {
+    const job = await find(id);
+    if (job === null || !maySee(principal, job.owner)) throw notFound(id);
+    return job;
+  }
+
+  /** Where a session may go on, for whoever may use it. */
+  async function placeSession(principal: Principal, request: ResolvedPrompt): Promise<string | null> {
+    if (request.sessionId === null) return null;
+    await projector.catchUp();
+    const session = await store.run('jobs.findSession', { sessionId: request.sessionId });
+    if (session === null || !maySee(principal, session.owner)) {
+      throw new AppError('session.not_found', `there is no session ${request.sessionId}`);
+    }
+    if (session.provider !== request.provider) {
+      throw new AppError('request.invalid', `the session belongs to ${session.provider}`, {
+        problems: [{ path: '/sessionId', message: `belongs to ${session.provider}` }],
+      });
+    }
+    return session.node;
+  }
+
+  async function add(
+    principal: Principal,
+    request: PromptRequest,
+    retryOf: string | null,
+    idempotency: Idempotency | null,
+  ): Promise<Created> {
+    options.admit();
+    const resolved = await options.resolve(request, principal);
+    const pin = await placeSession(principal, resolved);
+    const { id, createdAt } = options.mint();
+    const job: NewJob = {
+      id,
+      kind: 'api',
+      owner: principal.id,
+      request: resolved,
+      retryOf,
+      pin,
+      createdAt,
+      idempotency: idempotency === null ? null : { key: scopedKey(principal, idempotency.key), fingerprint: idempotency.fingerprint },
+    };
+    const entry = { id, priority: resolved.priority, delayMs: resolved.delayMs };
+    if (idempotency === null) {
+      // Both go out in one turn, in order, and share one write to disk. Without the second one the record's
+      // own sweep delivers the job.
+      await Promise.all([records.create(job), queue.add(entry)]);
+      return { job: toJob(freshJob(job)), replayed: false };
+    }
+    const result = await records.create(job);
+    switch (result.kind) {
+      case 'mismatch':
+        throw new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');
+      case 'replayed':
+        return { job: toJob(await read(principal, result.jobId)), replayed: true };
+      case 'created':
+        await queue.add(entry);
+        return { job: toJob(freshJob(job)), replayed: false };
+    }
+  }
+
+  return {
+    create: (principal, request, idempotency) => add(principal, request, null, idempotency),
+
+    async get(principal, id) {
+      return toJob(await read(principal, id));
+    },
+
+    async wait(principal, id, waitMs, signal) {
+      const deadline = performance.now() + waitMs;
+      using wait = waits.listen(id);
+      for (;;) {
+        const job = await read(principal, id);
+        const leftMs = deadline - performance.now();
+        if (isFinished(job.status) || leftMs <= 0 || signal.aborted) return toJob(job);
+        await wait.next(Math.min(POLL_MS, leftMs), signal);
+      }
+    },
+
+    async list(principal, query) {
+      await projector.catchUp();
+      const { rows, nextCursor } = await store.run('jobs.list', { owner: principal.admin ? null : principal.id, query });
+      const data = rows.map(({ owner: _owner, kind: _kind, ...row }) => ({
+        ...row,
+        finished: isFinished(row.status),
+        links: jobLinks(row.id),
+      }));
+      return { data, nextCursor };
+    },
+
+    async cancel(principal, id, force) {
+      const job = await read(principal, id);
+      const result = await records.cancel(id, force, CANCELLED);
+      const finishedAs = result.kind === 'gone' ? job.status : result.kind === 'finished' ? result.status : null;
+      if (finishedAs !== null && finishedAs !== 'cancelled') {
+        throw new AppError('job.already_finished', `the job has already ended: ${finishedAs}`);
+      }
+      if (result.kind === 'cancelled') await queue.remove(id);
+      return { job: toJob(await read(principal, id)), alreadyCancelled: finishedAs === 'cancelled' };
+    },
+
+    async retry(principal, id, overrides, idempotency) {
+      const job = await read(principal, id);
+      if (!isFinished(job.status)) throw new AppError('job.not_finished', 'only a finished job can be retried');
+      return add(principal, { ...asRequest(job.request), ...overrides } as PromptRequest, id, idempotency); // merged from two checked halves; resolve() checks the whole
+    },
+
+    async delete(principal, id) {
+      const job = await read(principal, id);
+      if (!isFinished(job.status)) throw new AppError('job.not_finished', 'only a finished job can be deleted');
+      await records.remove(id);
+      await store.run('jobs.delete', { id });
+    },
+  };
+}
+
+const notFound = (id: string): AppError => new AppError('job.not_found', `there is no job ${id}`);
+
+/** Keys of different callers never meet, and no caller's text becomes part of a key's name. */
+const scopedKey = (principal: Principal, key: string): string =>
+  createHash('sha256').update(JSON.stringify([principal.id, key])).digest('base64url');
+
+/** A job as it stands right after its creation. */
+function freshJob(job: NewJob): Omit<ProjectedJob, 'updatedAt' | 'rev'> {
+  const { delayMs } = job.request;
+  return {
+    id: job.id,
+    kind: job.kind,
+    owner: job.owner,
+    status: delayMs > 0 ? 'scheduled' : 'queued',
+    waitReason: delayMs > 0 ? 'delayed' : null,
+    scheduledFor: delayMs > 0 ? new Date(job.createdAt + delayMs).toISOString() : null,
+    request: job.request,
+    attempts: 0,
+    retryOf: job.retryOf,
+    node: null,
+    cancelRequested: false,
+    createdAt: new Date(job.createdAt).toISOString(),
+    startedAt: null,
+    finishedAt: null,
+    outcome: null,
+  };
+}
+
+/** The request a resolved one came from, for making it again. The delay is not repeated. */
+function asRequest(resolved: ResolvedPrompt): PromptOverrides {
+  const { maxAttempts, delayMs: _delay, ...rest } = resolved;
+  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
+  return { ...given, retry: { maxAttempts } };
+}
+

@@ -1,0 +1,85 @@
+import type { Settings } from '../config/schema.ts';
+import { AppError } from '../errors.ts';
+import { resolveWorkspace } from '../executor/workspace.ts';
+import { MAX_PROMPT_BYTES, type PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Providers } from '../providers/registry.ts';
+import type { Principal } from '../auth/principal.ts';
+
+export interface ResolvePromptOptions {
+  readonly settings: Pick<
+    Settings,
+    'provider' | 'model' | 'cwd' | 'roots' | 'trustedRoots' | 'allowFullAccess' | 'timeoutMs' | 'idleTimeoutMs' | 'maxTimeoutMs'
+  >;
+  readonly providers: Providers;
+}
+
+/**
+ * A caller's request with the settings' defaults applied and every option checked against what this caller,
+ * this server and the provider allow. Nothing is ignored: what cannot be honoured is refused.
+ * @throws AppError with the documented code; nothing was changed
+ */
+export async function resolvePrompt(
+  request: PromptRequest,
+  principal: Principal,
+  { settings, providers }: ResolvePromptOptions,
+): Promise<ResolvedPrompt> {
+  checkText(request.prompt);
+  checkTime('timeoutMs', request.timeoutMs, settings.maxTimeoutMs);
+  checkTime('idleTimeoutMs', request.idleTimeoutMs, settings.maxTimeoutMs);
+  if (request.permissionMode === 'fullAccess' && !settings.allowFullAccess) {
+    throw new AppError('permission_mode.denied', 'fullAccess needs BULLPEN_ALLOW_FULL_ACCESS on the server');
+  }
+  if (!principal.admin && (request.allowedTools?.length ?? 0) > 0) {
+    throw new AppError('tools.denied', 'this caller may not allow tools');
+  }
+  const { provider } = providers.get(request.provider ?? settings.provider);
+  const { cwd } = await resolveWorkspace(request.cwd ?? settings.cwd, settings);
+  const resolved: ResolvedPrompt = {
+    prompt: request.prompt,
+    provider: provider.name,
+    model: request.model ?? (provider.capabilities.model ? settings.model : null),
+    effort: request.effort ?? null,
+    cwd,
+    sessionId: request.sessionId ?? null,
+    permissionMode: request.permissionMode ?? 'default',
+    allowedTools: request.allowedTools ?? [],
+    disallowedTools: request.disallowedTools ?? [],
+    onPermissionDenied: request.onPermissionDenied ?? 'report',
+    appendSystemPrompt: request.appendSystemPrompt ?? null,
+    outputSchema: request.outputSchema ?? null,
+    maxTurns: request.maxTurns ?? null,
+    maxCostUsd: request.maxCostUsd ?? null,
+    providerOptions: request.providerOptions ?? {},
+    timeoutMs: request.timeoutMs ?? Math.min(settings.timeoutMs, settings.maxTimeoutMs),
+    idleTimeoutMs: request.idleTimeoutMs ?? Math.min(settings.idleTimeoutMs, settings.maxTimeoutMs),
+    ttlMs: request.ttlMs ?? null,
+    priority: request.priority ?? 0,
+    delayMs: request.delayMs ?? 0,
+    maxAttempts: request.retry?.maxAttempts ?? 1,
+    concurrencyKey: request.concurrencyKey ?? null,
+    tags: request.tags ?? [],
+    metadata: request.metadata ?? {},
+  };
+  const refused = provider.unsupported(resolved);
+  if (refused.length > 0) {
+    const problems = refused.map(({ option, reason }) => ({ path: `/${option}`, message: reason }));
+    const names = refused.map(({ option }) => option).join(', ');
+    throw new AppError('provider.unsupported_option', `${provider.name} cannot honour: ${names}`, { problems });
+  }
+  return resolved;
+}
+
+function checkText(prompt: string): void {
+  if (prompt.trim() === '') throw invalid('/prompt', 'must not be empty');
+  if (Buffer.byteLength(prompt) > MAX_PROMPT_BYTES) {
+    throw new AppError('request.too_large', `the prompt is larger than ${MAX_PROMPT_BYTES} bytes`);
+  }
+}
+
+function checkTime(name: string, value: number | undefined, max: number): void {
+  if (value !== undefined && value > max) throw invalid(`/${name}`, `must be at most ${max} (BULLPEN_MAX_TIMEOUT_MS)`);
+}
+
+function invalid(path: string, message: string): AppError {
+  return new AppError('request.invalid', `${path.slice(1)} ${message}`, { problems: [{ path, message }] });
+}

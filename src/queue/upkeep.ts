@@ -1,0 +1,109 @@
+/** The periodic sweeps of a node: what was not delivered, what waited too long, who died. */
+import type { Logger } from 'pino';
+import { wireError, messageOf } from '../errors.ts';
+import { lostOutcome, UNAVAILABLE } from '../executor/outcomes.ts';
+import { jobOutcome } from '../protocol/outcome.ts';
+import { EXPIRED } from '../rpc/redis/claims.ts';
+import type { JobRecords, Upkeep } from '../rpc/ports.ts';
+import type { Store } from '../store/store.ts';
+import type { PromptQueue } from './prompt-queue.ts';
+
+const LIMIT = 100;
+/** An undelivered job is looked at again after this; longer backlogs are not lost jobs. */
+const LOOK_AGAIN_MS = 5 * 60_000;
+const RETENTION_EVERY_MS = 10 * 60_000;
+
+export interface UpkeepLoopOptions {
+  readonly upkeep: Upkeep;
+  readonly records: Pick<JobRecords, 'read'>;
+  readonly queue: PromptQueue;
+  readonly store: Store;
+  readonly everyMs: number;
+  readonly nodeLostAfterMs: number;
+  readonly keepJobsMs: number;
+  readonly keepEventsMs: number;
+  /** How long this node has been in touch with Redis without a break. */
+  inTouchForMs(): number;
+  readonly logger: Logger;
+}
+
+export interface UpkeepLoop {
+  start(): void;
+  stop(): Promise<void>;
+  /** BullMQ gave a delivery up: a job that never ran ends, one that runs goes on. */
+  onGivenUp(jobId: string): void;
+  /** Nodes registered besides this one, as last counted. */
+  readonly otherNodes: number;
+}
+
+export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
+  const { upkeep, records, queue, store, logger } = options;
+  let timer: NodeJS.Timeout | null = null;
+  let pass: Promise<void> | null = null;
+  let otherNodes = 0;
+  let lastRetention = performance.now();
+
+  async function redeliver(): Promise<void> {
+    for (const id of await upkeep.undelivered(LOOK_AGAIN_MS, LIMIT)) {
+      const record = await records.read(id);
+      if (record === null) continue;
+      const delayMs = Math.max(0, (record.scheduledFor ?? 0) - Date.now());
+      if (await queue.ensure({ id, priority: record.request.priority, delayMs })) {
+        logger.warn({ jobId: id }, 'a job the queue had lost was enqueued again');
+      }
+    }
+  }
+
+  async function settleLost(): Promise<void> {
+    // Silence proves nothing while Redis itself was away: only uninterrupted contact counts.
+    if (options.inTouchForMs() < options.nodeLostAfterMs) return;
+    const lost = await upkeep.settleLost(options.nodeLostAfterMs, lostOutcome(null), UNAVAILABLE);
+    if (lost.length > 0) logger.warn({ jobIds: lost }, 'ended the jobs of a server that is gone');
+  }
+
+  async function retain(): Promise<void> {
+    if (performance.now() - lastRetention < RETENTION_EVERY_MS) return;
+    lastRetention = performance.now();
+    const before = (ms: number): string => new Date(Date.now() - ms).toISOString();
+    const swept = await store.run('retention.sweep', {
+      finishedJobsBefore: before(options.keepJobsMs),
+      eventsBefore: before(options.keepEventsMs),
+      limit: 1000,
+    });
+    if (swept.jobs + swept.events > 0) logger.info(swept, 'old jobs and events were removed');
+  }
+
+  async function once(): Promise<void> {
+    await redeliver();
+    await upkeep.expire(EXPIRED, LIMIT);
+    await settleLost();
+    await retain();
+    otherNodes = Math.max(0, (await upkeep.counts()).nodes - 1);
+  }
+
+  return {
+    start() {
+      timer ??= setInterval(() => {
+        pass ??= once()
+          .catch((error: unknown) => logger.debug({ reason: messageOf(error) }, 'upkeep waits'))
+          .finally(() => {
+            pass = null;
+          });
+      }, options.everyMs);
+    },
+    async stop() {
+      if (timer !== null) clearInterval(timer);
+      timer = null;
+      await pass;
+    },
+    onGivenUp(jobId) {
+      const outcome = jobOutcome('failed', wireError('internal.error', 'worker processes crashed on this job again and again'));
+      upkeep
+        .abandon(jobId, outcome)
+        .catch((error: unknown) => logger.warn({ jobId, reason: messageOf(error) }, 'a job could not be ended'));
+    },
+    get otherNodes() {
+      return otherNodes;
+    },
+  };
+}

@@ -1,0 +1,88 @@
+/**
+ * ③ The sandboxed workers: forked processes (never threads: one that runs out of memory would take the server
+ * along), each with its own crash and orphan guards (`workers/bootstrap.ts`).
+ */
+import { Worker } from 'bullmq';
+import type { Logger } from 'pino';
+import { workerEnvironment, type WorkerSettings } from '../config/worker.ts';
+import { messageOf } from '../errors.ts';
+import { siblingModule } from '../sibling-module.ts';
+import { closeConnection, openConnection } from './connection.ts';
+import type { Names } from './names.ts';
+import type { Delivery } from './prompt-queue.ts';
+
+/** A crash loop of processors is infrastructure, not a caller's retry; the job's own record bounds it. */
+const STALLS_ALLOWED = 1000;
+const WORKER_HEAP_MB = 128;
+
+export interface WorkerPoolOptions {
+  readonly settings: WorkerSettings;
+  readonly names: Names;
+  readonly concurrency: number;
+  readonly lockMs: number;
+  /** BullMQ gave a delivery up for good. */
+  onGivenUp(jobId: string): void;
+  readonly logger: Logger;
+}
+
+export interface WorkerPool {
+  start(): Promise<void>;
+  /** Takes nothing new; what is taken goes on. */
+  pause(): Promise<void>;
+  /** Ends every worker process. */
+  stop(): Promise<void>;
+}
+
+export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
+  const { names, logger, settings } = options;
+  const connection = openConnection(settings.redisUrl, 'patient', 'workers', logger);
+  // Each child's output is piped into ours.
+  process.stdout.setMaxListeners(0);
+  process.stderr.setMaxListeners(0);
+
+  const processor = siblingModule(import.meta.url, '../../workers/prompt.worker');
+  const worker = new Worker<Delivery>(names.queue, processor, {
+    connection,
+    prefix: names.prefix,
+    concurrency: options.concurrency,
+    lockDuration: options.lockMs,
+    stalledInterval: options.lockMs / 2,
+    maxStalledCount: STALLS_ALLOWED,
+    autorun: false,
+    useWorkerThreads: false,
+    workerForkOptions: {
+      env: workerEnvironment(settings),
+      execArgv: ['--no-warnings', `--max-old-space-size=${WORKER_HEAP_MB}`],
+      serialization: 'json',
+    },
+  });
+  worker.on('error', (error) => logger.debug({ reason: messageOf(error) }, 'bullmq worker error'));
+  worker.on('failed', (job, error) => {
+    if (job === undefined) return;
+    const { jobId } = job.data;
+    logger.warn({ jobId, reason: error.message }, 'a worker process failed its delivery');
+    if (job.attemptsMade >= (job.opts.attempts ?? 1)) options.onGivenUp(jobId);
+  });
+  worker.on('lockRenewalFailed', (ids) => logger.warn({ jobIds: ids }, 'bullmq locks could not be renewed'));
+
+  let running: Promise<void> | null = null;
+  return {
+    async start() {
+      if (running !== null) return;
+      await worker.waitUntilReady();
+      running = worker.run().catch((error: unknown) => {
+        logger.debug({ reason: messageOf(error) }, 'the bullmq worker ended');
+      });
+    },
+    async pause() {
+      await worker.pause(true);
+    },
+    async stop() {
+      // close() alone waits for waiting jobs for ever; cancelled ones leave at once and are delivered again.
+      worker.cancelAllJobs('shutdown');
+      await worker.close(true);
+      await running;
+      closeConnection(connection);
+    },
+  };
+}

@@ -1,0 +1,31 @@
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Settings } from '../config/schema.ts';
+import { findRedisServer } from './find-server.ts';
+import { startPrivateRedis } from './private-server.ts';
+
+/** The Redis a server works with. */
+export interface RedisInUse {
+  /** May hold a password: never logged. */
+  readonly url: string;
+  /** Port of the private server; null for one that was given. */
+  readonly port: number | null;
+  stop(): Promise<void>;
+}
+
+/** `REDIS_URL`, else a private server in the data folder, its binary found or fetched into the cache. */
+export async function startRedis(options: {
+  readonly settings: Pick<Settings, 'redisUrl' | 'home' | 'cacheDir' | 'requestChannel' | 'responseChannel'>;
+  readonly searchPath: string;
+  readonly logger: Logger;
+}): Promise<RedisInUse> {
+  const { settings, logger } = options;
+  if (settings.redisUrl !== null) return { url: settings.redisUrl, port: null, stop: async () => {} };
+  const binary = await findRedisServer({
+    cacheDir: join(settings.cacheDir, 'redis'),
+    path: options.searchPath,
+    onProgress: (line) => logger.info(line),
+  });
+  const { requestChannel, responseChannel } = settings;
+  return startPrivateRedis({ dir: join(settings.home, 'redis'), binary, requestChannel, responseChannel, logger });
+}

@@ -1,0 +1,60 @@
+/** The executor's {@link Ledger} over the store. */
+import type { Ledger, LedgerEntry } from '../executor/ledger.ts';
+import type { Outcome } from '../protocol/outcome.ts';
+import type { Finish } from '../rpc/ports.ts';
+import type { ExecutionRow, OutcomeDelivery } from './rows.ts';
+import type { Store } from './store.ts';
+
+/** Outcomes that wait are few: as many as ended while Redis was away. */
+const OUTBOX_LIMIT = 1000;
+
+export function createLedger(store: Store, bootId: string): Ledger {
+  const now = (): string => new Date().toISOString();
+  return {
+    async intend(claim) {
+      const { executionId, jobId, attempt, request } = claim;
+      const row = { executionId, jobId, attempt, bootId, provider: request.provider, at: now() };
+      return (await store.run('executions.intent', row)).inserted;
+    },
+    async started(executionId, pid) {
+      await store.run('executions.started', { executionId, pid, at: now() });
+    },
+    async ended(finish) {
+      const { executionId, outcome, from, tail, backoffMs, rawAnswer } = finish;
+      const delivery = { from, tail, backoffMs, rawAnswer };
+      await store.run('executions.ended', { executionId, outcome, delivery, at: now() });
+    },
+    async delivered(executionId, superseded) {
+      await store.run('executions.delivered', { executionId, superseded });
+    },
+    async find(executionId) {
+      const row = await store.run('executions.find', { executionId });
+      return row === null ? null : toEntry(row);
+    },
+    async open() {
+      const unsettled = await store.run('executions.unsettled', {});
+      const outbox = await store.run('executions.outbox', { limit: OUTBOX_LIMIT });
+      return { unsettled: unsettled.map(toEntry), outbox: outbox.map(toFinish) };
+    },
+  };
+}
+
+function toEntry(row: ExecutionRow): LedgerEntry {
+  const { executionId, jobId } = row;
+  if (!('outcome' in row) || row.outcome === null) return { executionId, jobId, finish: null };
+  return { executionId, jobId, finish: toFinish({ ...row, outcome: row.outcome }) };
+}
+
+/** A stored outcome, ready to be delivered (again). */
+function toFinish(row: {
+  readonly jobId: string;
+  readonly executionId: string;
+  readonly outcome: Outcome;
+  readonly delivery?: OutcomeDelivery;
+}): Finish {
+  const { jobId, executionId, outcome, delivery } = row;
+  return { jobId, executionId, outcome, ...(delivery ?? NOTHING_LEFT) };
+}
+
+/** A delivered outcome keeps no events: they are in the job's stream. */
+const NOTHING_LEFT: OutcomeDelivery = { from: 0, tail: [], backoffMs: 0, rawAnswer: null };

@@ -1,0 +1,134 @@
+/**
+ * Follows the log of record changes and keeps this node's copy of every job, with the events of finished ones.
+ * The position is saved in the same transaction as the copies, so nothing is missed or skipped over a restart.
+ */
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import { messageOf } from '../errors.ts';
+import type { StoredEvent } from '../protocol/event.ts';
+import { isFinished } from '../protocol/job.ts';
+import { toProjected } from '../queue/job-view.ts';
+import type { JobRecord, JobRecords } from '../rpc/ports.ts';
+import type { Store } from './store.ts';
+
+const CURSOR = 'log';
+const BATCH = 200;
+const EVENT_PAGE = 1000;
+/** How long a blocking read waits before it looks whether it should stop. */
+const BLOCK_MS = 2000;
+/** Changes come in bursts; reading them together costs the jobs that run less. */
+const GATHER_MS = 100;
+const RETRY_MS = 500;
+
+export interface Projector {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** Everything that was in the log when this was called is in the projection when it resolves. */
+  catchUp(): Promise<void>;
+}
+
+export interface ProjectorOptions {
+  /** A `patient` connection of its own: it blocks. */
+  readonly blocking: Redis;
+  readonly redis: Redis;
+  readonly log: string;
+  readonly records: Pick<JobRecords, 'read' | 'events'>;
+  readonly store: Store;
+  readonly logger: Logger;
+}
+
+type Entry = readonly [id: string, fields: readonly string[]];
+
+export function createProjector(options: ProjectorOptions): Projector {
+  const { blocking, redis, log, records, store, logger } = options;
+  let cursor = '0-0';
+  let stopped = true;
+  let loop: Promise<void> | null = null;
+  let advancing: Promise<unknown> = Promise.resolve();
+
+  /** Projects what the log has after the cursor; false when there was nothing. One at a time. */
+  function advance(): Promise<boolean> {
+    const next = advancing.then(advanceOnce, advanceOnce);
+    advancing = next.catch(() => undefined);
+    return next;
+  }
+
+  async function advanceOnce(): Promise<boolean> {
+    const entries = (await redis.xrange(log, `(${cursor}`, '+', 'COUNT', BATCH)) as Entry[]; // ids and fields
+    const last = entries.at(-1);
+    if (last === undefined) return false;
+    const changed = new Set<string>();
+    const removed = new Set<string>();
+    for (const [, [kind, id = '']] of entries) (kind === 'd' ? removed : changed).add(id);
+    const found = await Promise.all([...changed].map((id) => records.read(id)));
+    const jobs = found.filter((record): record is JobRecord => record !== null && !removed.has(record.id));
+    for (const job of jobs) if (isFinished(job.status)) await copyEvents(job);
+    const now = Date.now();
+    await store.run('jobs.project', {
+      jobs: jobs.map((job) => toProjected(job, now)),
+      removed: [...removed],
+      cursor: { name: CURSOR, value: last[0] },
+    });
+    cursor = last[0];
+    return true;
+  }
+
+  async function copyEvents(job: JobRecord): Promise<void> {
+    for (let after = 0; ; ) {
+      const events: readonly StoredEvent[] = await records.events(job.id, after, EVENT_PAGE);
+      const last = events.at(-1);
+      if (last === undefined) return;
+      await store.run('events.append', { jobId: job.id, events: [...events] });
+      after = last.seq;
+    }
+  }
+
+  async function follow(): Promise<void> {
+    while (!stopped) {
+      try {
+        const news = await blocking.xread('COUNT', 1, 'BLOCK', BLOCK_MS, 'STREAMS', log, cursor);
+        if (news === null || stopped) continue;
+        await pause(GATHER_MS);
+        while (!stopped && (await advance()));
+      } catch (error) {
+        if (stopped) return;
+        logger.debug({ reason: messageOf(error) }, 'the projection waits for Redis');
+        await pause(RETRY_MS);
+      }
+    }
+  }
+
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+  return {
+    async start() {
+      if (!stopped) return;
+      stopped = false;
+      cursor = (await store.run('cursors.get', { name: CURSOR })) ?? '0-0';
+      await rewindIfLogIsNew();
+      loop = follow();
+    },
+    async stop() {
+      stopped = true;
+      blocking.disconnect();
+      await loop;
+      await advancing;
+    },
+    async catchUp() {
+      while (await advance());
+    },
+  };
+
+  /** A log that ends before our position is another one: Redis lost its data. Start from its beginning. */
+  async function rewindIfLogIsNew(): Promise<void> {
+    const [newest] = (await redis.xrevrange(log, '+', '-', 'COUNT', 1)) as Entry[]; // ids and fields
+    if (newest !== undefined && streamIdBefore(newest[0], cursor)) cursor = '0-0';
+  }
+}
+
+/** Whether stream id `a` comes before `b`. */
+export function streamIdBefore(a: string, b: string): boolean {
+  const [aMs = 0, aSeq = 0] = a.split('-').map(Number);
+  const [bMs = 0, bSeq = 0] = b.split('-').map(Number);
+  return aMs < bMs || (aMs === bMs && aSeq < bSeq);
+}

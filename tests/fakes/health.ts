@@ -1,0 +1,34 @@
+import type { Health, ProviderReport } from '../../src/http/ports.ts';
+
+/** The Health port with answers a test can change. */
+export class FakeHealth implements Health {
+  ready = true;
+  healthy = true;
+
+  async readiness() {
+    const redis = { ok: this.ready, detail: this.ready ? null : 'cannot be reached' };
+    return { ready: this.ready, checks: { redis, store: { ok: true, detail: null } } };
+  }
+
+  async executor() {
+    return { healthy: this.healthy, pendingRequests: 3, running: 2, limit: 4 };
+  }
+
+  async metrics(): Promise<string> {
+    return '# TYPE bullpen_up gauge\nbullpen_up 1\n';
+  }
+
+  async providers(): Promise<readonly ProviderReport[]> {
+    return [
+      {
+        name: 'claude',
+        available: true,
+        version: '2.1.0',
+        binary: '/usr/bin/claude',
+        authenticated: 'unknown',
+        why: null,
+        capabilities: { resume: true },
+      },
+    ];
+  }
+}

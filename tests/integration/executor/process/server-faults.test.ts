@@ -1,0 +1,47 @@
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { findSetpriv } from '../../../../src/executor/process/die-with-parent.ts';
+import { supportsSweep, sweep } from '../../../../src/executor/process/sweep.ts';
+import { eventually } from '../../../helpers/eventually.ts';
+import { isAlive } from '../../../helpers/proc.ts';
+import { bench } from './harness.ts';
+
+const PROGRAM = fileURLToPath(new URL('./program.ts', import.meta.url));
+
+/** Runs the stand-in server; `id` is what it printed. */
+async function startServer(args: string, limits = '') {
+  const { sh, marker, scanner } = bench();
+  const script = `${limits} exec '${process.execPath}' --no-warnings '${PROGRAM}' ${args}`;
+  // The server itself carries another marker than what it starts.
+  const server = await sh(script.replace('MARKER', marker), { marker: `server-${marker}` });
+  const said = (await eventually(() => server.lines[0] ?? null)).line;
+  return { server: server.process, said, marker, scanner };
+}
+
+describe.skipIf(!supportsSweep())('a server that is killed', () => {
+  it.skipIf(findSetpriv() === null)('takes the child with it that was to die with it', async () => {
+    const { server, said } = await startServer('parent MARKER true');
+    expect(isAlive(Number(said))).toBe(true);
+    server.signalGroup('SIGKILL');
+    await eventually(() => !isAlive(Number(said)));
+    await server.ended;
+  });
+
+  it('leaves a child behind that the next server finds by the marker of its node', async () => {
+    const { server, said, marker, scanner } = await startServer('parent MARKER false');
+    server.signalGroup('SIGKILL');
+    await server.ended;
+    expect(isAlive(Number(said))).toBe(true);
+    const node = marker.slice(0, marker.indexOf('/') + 1);
+    expect(await sweep(node, { scanner })).toEqual({ killed: [Number(said)], survivors: [] });
+    await eventually(() => !isAlive(Number(said)));
+  });
+});
+
+describe('a server without free file descriptors', () => {
+  it('gets an error for the spawn and lives on (C23)', async () => {
+    const { server, said } = await startServer('exhaust-files MARKER', 'ulimit -n 64;');
+    expect(said).toBe('execution.resource_limit');
+    expect(await server.ended).toMatchObject({ code: 0 });
+  });
+});

@@ -1,0 +1,67 @@
+import { chmod, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { createAuthenticator, loadOrCreateAdminToken } from '../../../src/auth/keyring.ts';
+import { AppError } from '../../../src/errors.ts';
+import { tempDir } from '../../helpers/temp.ts';
+
+const TOKEN = `bp_${'a'.repeat(43)}`;
+const { authenticate } = createAuthenticator({ adminToken: TOKEN });
+
+test('the right token is the admin, whatever the case of the scheme', () => {
+  expect(authenticate(`Bearer ${TOKEN}`)).toEqual({ id: 'admin', admin: true });
+  expect(authenticate(`bearer   ${TOKEN} `)).toEqual({ id: 'admin', admin: true });
+});
+
+test.each([
+  ['no header', undefined],
+  ['an empty header', ''],
+  ['an empty bearer', 'Bearer '],
+  ['the bare token', TOKEN],
+  ['another scheme', `Basic ${TOKEN}`],
+  ['two tokens', `Bearer ${TOKEN}, Bearer ${TOKEN}`],
+  ['the prefix alone', 'Bearer bp_'],
+  ['a shorter token', `Bearer ${TOKEN.slice(0, -1)}`],
+  ['a longer token', `Bearer ${TOKEN}a`],
+  ['another case', `Bearer ${TOKEN.toUpperCase()}`],
+  ['one megabyte', `Bearer ${'a'.repeat(1024 * 1024)}`],
+  ['unicode', 'Bearer bp_ключ'],
+])('%s is refused with the same error', (_name, header) => {
+  const refuse = () => authenticate(header);
+  expect(refuse).toThrow(AppError);
+  expect(refuse).toThrow('send a valid token as "Authorization: Bearer <token>"');
+});
+
+test('the admin token is made once, with 32 random bytes, for the owner alone', async () => {
+  const dir = tempDir();
+  const home = join(dir, 'home');
+  const token = await loadOrCreateAdminToken(home);
+  expect(token).toMatch(/^bp_[A-Za-z0-9_-]{43}$/);
+  expect((await stat(join(home, 'token'))).mode & 0o777).toBe(0o600);
+  expect((await stat(home)).mode & 0o777).toBe(0o700);
+  expect(await loadOrCreateAdminToken(home)).toBe(token);
+});
+
+test('what a crash left empty is made anew', async () => {
+  const dir = tempDir();
+  await writeFile(join(dir, 'token'), '');
+  const token = await loadOrCreateAdminToken(dir);
+  expect((await readFile(join(dir, 'token'), 'utf8')).trim()).toBe(token);
+});
+
+test('rights that became too wide are narrowed', async () => {
+  const dir = tempDir();
+  const token = await loadOrCreateAdminToken(dir);
+  await chmod(join(dir, 'token'), 0o644);
+  expect(await loadOrCreateAdminToken(dir)).toBe(token);
+  expect((await stat(join(dir, 'token'))).mode & 0o777).toBe(0o600);
+});
+
+test('a file with something else, or a link to somewhere, is an error that names it', async () => {
+  const dir = tempDir();
+  await writeFile(join(dir, 'token'), 'hunter2\n');
+  await expect(loadOrCreateAdminToken(dir)).rejects.toThrow(/token holds no token/);
+  const linked = tempDir();
+  await symlink(join(dir, 'token'), join(linked, 'token'));
+  await expect(loadOrCreateAdminToken(linked)).rejects.toThrow(/cannot be read/);
+});

@@ -1,0 +1,62 @@
+import { pino } from 'pino';
+import { type Authenticator, createAuthenticator } from '../../../src/auth/keyring.ts';
+import type { Principal } from '../../../src/auth/principal.ts';
+import { createHttpServer, type HttpServerOptions } from '../../../src/http/server.ts';
+import { DEFAULT_HTTP_SETTINGS, type HttpSettings } from '../../../src/http/settings.ts';
+import { FakeEventHub } from '../../fakes/event-hub.ts';
+import { FakeHealth } from '../../fakes/health.ts';
+import { FakeJobs } from '../../fakes/jobs.ts';
+
+export const ADMIN_TOKEN = `bp_${'a'.repeat(43)}`;
+export const CALLER_TOKEN = `bp_${'b'.repeat(43)}`;
+export const asAdmin = { authorization: `Bearer ${ADMIN_TOKEN}` };
+export const asCaller = { authorization: `Bearer ${CALLER_TOKEN}` };
+
+/** The real authenticator, which also knows one caller who is no admin. */
+function withCaller(): Authenticator {
+  const admin = createAuthenticator({ adminToken: ADMIN_TOKEN });
+  const caller: Principal = { id: 'caller', admin: false };
+  return {
+    authenticate: (header) => (header === asCaller.authorization ? caller : admin.authenticate(header)),
+    authenticateToken: (token) => (token === CALLER_TOKEN ? caller : admin.authenticateToken(token)),
+  };
+}
+
+export interface Changes {
+  readonly settings?: Partial<HttpSettings>;
+  readonly board?: HttpServerOptions['board'];
+}
+
+/** The server over fakes, with its log lines; closed by `await using`. */
+export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
+  const jobs = new FakeJobs();
+  const events = new FakeEventHub();
+  const health = new FakeHealth();
+  const log: string[] = [];
+  const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
+  const app = await createHttpServer({
+    settings: { ...DEFAULT_HTTP_SETTINGS, ...settings },
+    jobs,
+    events,
+    health,
+    auth: withCaller(),
+    board,
+    logger,
+    version: '1.2.3',
+  });
+  return {
+    app,
+    jobs,
+    events,
+    health,
+    log,
+    /** Listens on a free port of loopback. */
+    listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
+    /** Makes a job as the caller. */
+    make: async (prompt = 'Hello') => {
+      const { job } = await jobs.create({ id: 'caller', admin: false }, { prompt }, null);
+      return job;
+    },
+    [Symbol.asyncDispose]: () => app.close(),
+  };
+}

@@ -1,0 +1,195 @@
+import { expect, test } from 'vitest';
+import { asCaller, startHttp } from './harness.ts';
+
+test('a job is read with every field, null where unset', async () => {
+  await using http = await startHttp();
+  const job = http.jobs.finish((await http.make()).id, {
+    status: 'succeeded',
+    executionId: null,
+    text: 'ok',
+    textTruncated: false,
+    structured: { list: [1, null, { deep: true }], nothing: null },
+    sessionId: null,
+    nativeSessionId: null,
+    turns: null,
+    durationMs: null,
+    exit: { code: 0, signal: null },
+    permissionDenials: [{ tool: 'Bash', input: { command: ['rm', null] } }],
+    usage: null,
+    error: null,
+  });
+  const answer = await http.app.inject({ url: `/v1/jobs/${job.id}`, headers: asCaller });
+  expect(answer.statusCode).toBe(200);
+  expect(answer.json()).toEqual(job);
+});
+
+test('?wait answers at the end of the job, or when the time is over', async () => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  const early = await http.app.inject({ url: `/v1/jobs/${id}?wait=0.01`, headers: asCaller });
+  expect([early.statusCode, early.json().finished]).toEqual([200, false]);
+  const asked = http.app.inject({ url: `/v1/jobs/${id}?wait=300`, headers: asCaller }).then((a) => a);
+  await http.jobs.nextWait();
+  http.jobs.finish(id);
+  expect((await asked).json().finished).toBe(true);
+});
+
+test.each(['-1', '301', 'x', '', 'NaN', 'Infinity', '1e9'])('?wait=%s is 400', async (wait) => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  expect((await http.app.inject({ url: `/v1/jobs/${id}?wait=${wait}`, headers: asCaller })).statusCode).toBe(
+    400,
+  );
+});
+
+test.each([
+  '1',
+  '0',
+  'x',
+  '..%2F..%2Fetc',
+  '*',
+  '%00',
+  ':',
+  'a:b',
+  '01J0000000000000000000000',
+  '01j00000000000000000000000',
+  'x'.repeat(300),
+  'x'.repeat(10_000),
+])('the id %s is a job that is not there', async (id) => {
+  await using http = await startHttp();
+  for (const [method, path] of [
+    ['GET', ''],
+    ['GET', '/events'],
+    ['POST', '/cancel'],
+    ['POST', '/retry'],
+    ['DELETE', ''],
+  ] as const) {
+    const answer = await http.app.inject({ method, url: `/v1/jobs/${id}${path}`, headers: asCaller });
+    expect(answer.statusCode).toBe(404);
+    expect(answer.headers['content-type']).toBe('application/problem+json');
+  }
+});
+
+test('the list takes its filters, repeated or separated by commas', async () => {
+  await using http = await startHttp();
+  const query =
+    'status=queued&status=running&provider=claude,codex&tag=a&createdAfter=2026-01-01T00:00:00Z&q=hello%20there&limit=100&cursor=abc';
+  const answer = await http.app.inject({ url: `/v1/jobs?${query}`, headers: asCaller });
+  expect(answer.json()).toEqual({ data: [], nextCursor: null });
+  expect(http.jobs.queries).toEqual([
+    {
+      status: ['queued', 'running'],
+      provider: ['claude', 'codex'],
+      tag: ['a'],
+      createdAfter: '2026-01-01T00:00:00Z',
+      createdBefore: null,
+      q: 'hello there',
+      limit: 100,
+      cursor: 'abc',
+    },
+  ]);
+});
+
+test('the list holds previews and no texts', async () => {
+  await using http = await startHttp();
+  await http.make('x'.repeat(500));
+  const [item] = (await http.app.inject({ url: '/v1/jobs', headers: asCaller })).json().data;
+  expect(item.promptPreview).toHaveLength(200);
+  expect(item).not.toHaveProperty('prompt');
+  expect(http.jobs.queries[0]?.limit).toBe(20);
+});
+
+test.each([
+  'limit=0',
+  'limit=101',
+  'limit=1e9',
+  'limit=x',
+  'limit=1&limit=2',
+  'offset=-1',
+  'sort=id;drop',
+  'status=sleeping',
+  'createdAfter=yesterday',
+  'q=',
+  'cursor=',
+])('the list with ?%s is 400', async (query) => {
+  await using http = await startHttp();
+  const answer = await http.app.inject({ url: `/v1/jobs?${query}`, headers: asCaller });
+  expect([answer.statusCode, answer.json().code]).toEqual([400, 'request.invalid']);
+});
+
+test('cancel is 202 while it may still end otherwise, 200 afterwards, 409 when it did', async () => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  const cancel = () => http.app.inject({ method: 'POST', url: `/v1/jobs/${id}/cancel`, headers: asCaller });
+  const asked = await cancel();
+  expect([asked.statusCode, asked.json().cancelRequested]).toEqual([202, true]);
+  const { outcome } = http.jobs.finish(id);
+  expect((await cancel()).json()).toMatchObject({ status: 409, code: 'job.already_finished' });
+  if (outcome !== null) http.jobs.finish(id, { ...outcome, status: 'cancelled' });
+  expect((await cancel()).statusCode).toBe(200);
+});
+
+test.each([
+  ['no body', {}, undefined, false],
+  ['an empty JSON body', { 'content-type': 'application/json' }, undefined, false],
+  ['an empty object', { 'content-type': 'application/json' }, '{}', false],
+  ['force', { 'content-type': 'application/json' }, '{"force":true}', true],
+])('cancel takes %s', async (_name, headers, payload, forced) => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  const answer = await http.app.inject({
+    method: 'POST',
+    url: `/v1/jobs/${id}/cancel`,
+    headers: { ...asCaller, ...headers },
+    ...(payload === undefined ? {} : { payload }),
+  });
+  expect([answer.statusCode, answer.json().metadata.force]).toEqual([202, forced ? 'true' : undefined]);
+});
+
+test.each([
+  ['{"force":"yes"}', 400],
+  ['{"force":true,"why":"x"}', 400],
+  ['[]', 400],
+  ['"force"', 400],
+])('cancel with %s is %i', async (payload, status) => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  const headers = { ...asCaller, 'content-type': 'application/json' };
+  expect(
+    (await http.app.inject({ method: 'POST', url: `/v1/jobs/${id}/cancel`, headers, payload })).statusCode,
+  ).toBe(status);
+});
+
+test('retry makes a new job, with the fields the body changes', async () => {
+  await using http = await startHttp();
+  const { id } = await http.make('first');
+  const retry = (payload?: object) =>
+    http.app.inject({
+      method: 'POST',
+      url: `/v1/jobs/${id}/retry`,
+      headers: asCaller,
+      ...(payload ? { payload } : {}),
+    });
+  expect((await retry()).json()).toMatchObject({ status: 409, code: 'job.not_finished' });
+  http.jobs.finish(id);
+  const again = await retry();
+  expect([again.statusCode, again.json().retryOf, again.json().prompt]).toEqual([202, id, 'first']);
+  expect(again.headers.location).toBe(`/v1/jobs/${again.json().id}`);
+  expect((await retry({ prompt: 'second', priority: 5 })).json()).toMatchObject({
+    prompt: 'second',
+    priority: 5,
+  });
+  expect((await retry({ prompt: ' ' })).statusCode).toBe(400);
+  expect((await retry({ status: 'queued' })).statusCode).toBe(400);
+});
+
+test('a finished job can be deleted, a living one not', async () => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  const remove = () => http.app.inject({ method: 'DELETE', url: `/v1/jobs/${id}`, headers: asCaller });
+  expect((await remove()).json().code).toBe('job.not_finished');
+  http.jobs.finish(id);
+  const removed = await remove();
+  expect([removed.statusCode, removed.body]).toEqual([204, '']);
+  expect((await remove()).statusCode).toBe(404);
+});

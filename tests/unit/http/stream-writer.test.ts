@@ -1,0 +1,71 @@
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { createStreamWriter } from '../../../src/http/stream-writer.ts';
+import { dial } from './raw-socket.ts';
+
+/** An answer whose reader does not read, and the reader. */
+async function stalled() {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  // A server that listens on TCP has an address of this kind.
+  const { port } = server.address() as AddressInfo;
+  const reader = await dial(`http://127.0.0.1:${port}`);
+  reader.pause();
+  onTestFinished(() => {
+    reader.destroy();
+    server.close();
+    server.closeAllConnections();
+  });
+  reader.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  const [, response]: [unknown, ServerResponse] = await once(server, 'request').then(([a, b]) => [a, b]);
+  response.writeHead(200);
+  return { reader, response };
+}
+
+const MEGABYTE = 'x'.repeat(1024 * 1024);
+
+test('a write waits for its reader', async () => {
+  const { reader, response } = await stalled();
+  const writer = createStreamWriter(response);
+  const written = writer.write(MEGABYTE.repeat(16)).then(() => 'written');
+  expect(await Promise.race([written, Promise.resolve('waiting')])).toBe('waiting');
+  const before = response.writableLength;
+  writer.writeIfIdle('alive');
+  expect(response.writableLength).toBe(before);
+  reader.resume();
+  expect(await written).toBe('written');
+  expect(writer.cut).toBe(false);
+});
+
+test('a reader that stays far behind is cut', async () => {
+  const { response } = await stalled();
+  const writer = createStreamWriter(response, { maxBufferedBytes: 1024 * 1024, stalledMs: 10 });
+  await writer.write(MEGABYTE.repeat(16));
+  expect(writer.cut).toBe(true);
+  expect(response.destroyed).toBe(true);
+  await writer.write('more');
+});
+
+test('a reader that is a little behind is kept', async () => {
+  const { reader, response } = await stalled();
+  const writer = createStreamWriter(response, { maxBufferedBytes: 64 * 1024 * 1024, stalledMs: 1 });
+  const written = writer.write(MEGABYTE.repeat(16));
+  // Passes only after the check has run more than once.
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(writer.cut).toBe(false);
+  reader.resume();
+  await written;
+  expect(writer.cut).toBe(false);
+});
+
+test('a reader that leaves ends the wait', async () => {
+  const { reader, response } = await stalled();
+  const writer = createStreamWriter(response);
+  const written = writer.write(MEGABYTE.repeat(16));
+  reader.destroy();
+  await written;
+  expect(writer.cut).toBe(false);
+});

@@ -1,0 +1,119 @@
+import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { pino } from 'pino';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { MIGRATIONS, type Migration, migrate } from '../../../src/store/migrations.ts';
+import { openStore } from '../../../src/store/store.ts';
+import { aJob, ledgerFile, project } from './test-store.ts';
+
+const step = (version: number, sql: string): Migration => ({ version, name: `step-${version}`, sql });
+const first = step(1, 'CREATE TABLE a (x TEXT)');
+
+function database(file: string): DatabaseSync {
+  const db = new DatabaseSync(file);
+  onTestFinished(() => db.close());
+  return db;
+}
+
+const versionOf = (db: DatabaseSync) => db.prepare('PRAGMA user_version').get()?.['user_version'];
+const tablesOf = (db: DatabaseSync) =>
+  db
+    .prepare(`SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name`)
+    .all()
+    .map(({ name }) => name);
+
+const open = (file: string) => openStore({ file, logger: pino({ enabled: false }) });
+
+describe('migrations', () => {
+  it('are numbered from 1 without gaps', () => {
+    expect(MIGRATIONS.map(({ version }) => version)).toEqual(MIGRATIONS.map((_, index) => index + 1));
+  });
+
+  it('bring an older database to the last version after a private copy of it', () => {
+    const file = ledgerFile();
+    const db = database(file);
+    migrate(db, file, [first]);
+    db.exec(`INSERT INTO a VALUES ('kept')`);
+    expect(existsSync(`${file}.v1.backup`)).toBe(false);
+    migrate(db, file, [first, step(2, 'CREATE TABLE b (y TEXT)'), step(3, 'CREATE TABLE c (z TEXT)')]);
+    expect([versionOf(db), tablesOf(db)]).toEqual([3, ['a', 'b', 'c']]);
+    const copy = database(`${file}.v1.backup`);
+    expect([versionOf(copy), tablesOf(copy)]).toEqual([1, ['a']]);
+    expect(copy.prepare('SELECT x FROM a').all()).toMatchObject([{ x: 'kept' }]);
+    expect(statSync(`${file}.v1.backup`).mode & 0o777).toBe(0o600);
+  });
+
+  it('apply all steps or none', () => {
+    const file = ledgerFile();
+    const db = database(file);
+    migrate(db, file, [first]);
+    const steps = [first, step(2, 'CREATE TABLE b (y TEXT)'), step(3, 'CREATE TABLE b (again TEXT)')];
+    expect(() => migrate(db, file, steps)).toThrow('already exists');
+    expect([versionOf(db), tablesOf(db), db.isTransaction]).toEqual([1, ['a'], false]);
+  });
+
+  it('refuse a database that is newer than the code', async () => {
+    const file = ledgerFile();
+    await (await open(file)).close();
+    const db = database(file);
+    db.exec('PRAGMA user_version = 99');
+    const refused = {
+      code: 'config.invalid',
+      message: expect.stringContaining('newer Bullpen (its version is 99'),
+    };
+    await expect(open(file)).rejects.toMatchObject(refused);
+  });
+
+  it('refuse the database of another program', async () => {
+    const file = ledgerFile();
+    database(file).exec('CREATE TABLE bookmarks (url TEXT)');
+    const refused = {
+      code: 'config.invalid',
+      message: expect.stringContaining('another program (it has bookmarks)'),
+    };
+    await expect(open(file)).rejects.toMatchObject(refused);
+  });
+});
+
+describe('a damaged ledger is refused with a sentence that names it', () => {
+  const refusal = (file: string) => ({
+    code: 'config.invalid',
+    message: expect.stringMatching(new RegExp(`^the ledger ${file} is damaged`)),
+  });
+
+  async function filled(): Promise<string> {
+    const file = ledgerFile();
+    const store = await open(file);
+    await project(
+      store,
+      ...Array.from({ length: 200 }, () => aJob({ request: { prompt: 'x'.repeat(3000) } })),
+    );
+    await store.close();
+    return file;
+  }
+
+  it('when it is not a database, which is left as it was', async () => {
+    const file = ledgerFile();
+    writeFileSync(file, 'something else entirely\n'.repeat(1000));
+    await expect(open(file)).rejects.toMatchObject(refusal(file));
+    expect(readFileSync(file, 'utf8')).toMatch(/^something else/);
+  });
+
+  it('when it was cut off', async () => {
+    const file = await filled();
+    truncateSync(file, statSync(file).size / 2);
+    await expect(open(file)).rejects.toMatchObject(refusal(file));
+  });
+
+  it('when a page was overwritten', async () => {
+    const file = await filled();
+    const bytes = readFileSync(file);
+    bytes.fill(0xff, 4096 * 20, 4096 * 24);
+    writeFileSync(file, bytes);
+    await expect(open(file)).rejects.toMatchObject(refusal(file));
+  });
+});
+
+it('a ledger in a folder that is not there is refused', async () => {
+  await expect(open(`${ledgerFile()}/missing/ledger.db`)).rejects.toMatchObject({ code: 'config.invalid' });
+});
