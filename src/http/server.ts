@@ -5,13 +5,14 @@ import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import type { Authenticator } from '../auth/keyring.ts';
 import { createLoginSessions } from '../auth/login-sessions.ts';
 import { createStreamTickets } from '../auth/stream-tickets.ts';
-import { answerClientError } from './client-error.ts';
 import type { HttpApp } from './http-app.ts';
 import { acceptable } from './plugins/acceptable.ts';
 import { auth } from './plugins/auth.ts';
 import { bodyParsing } from './plugins/body-parsing.ts';
+import { answerClientError } from './plugins/client-error.ts';
 import { type Connections, trackConnections } from './plugins/connections.ts';
 import { answerFrameworkError, errorHandler } from './plugins/error-handler.ts';
+import { hostHeader } from './plugins/host-header.ts';
 import { notFound } from './plugins/not-found.ts';
 import { openapi } from './plugins/openapi.ts';
 import { requestIdOf, requestIds } from './plugins/request-id.ts';
@@ -61,6 +62,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   errorHandler(app);
   notFound(app);
   stopping(app);
+  hostHeader(app);
   await app.register(cookie);
   auth(app, { authenticator, sessions, tickets });
   acceptable(app);
@@ -82,7 +84,6 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
 }
 
 function createApp({ settings, logger }: HttpServerOptions): HttpApp {
-  let connections: Connections | null = null;
   const app = Fastify({
     loggerInstance: logger,
     // Our own line per request is in plugins/request-log.ts.
@@ -105,12 +106,9 @@ function createApp({ settings, logger }: HttpServerOptions): HttpApp {
     onProtoPoisoning: 'error',
     onConstructorPoisoning: 'error',
     frameworkErrors: answerFrameworkError,
-    clientErrorHandler: (error, socket) => {
-      const answering = connections?.answering(socket) ?? null;
-      answerClientError(error.code, socket, answering?.headersSent === true);
-    },
+    clientErrorHandler: (error, socket) => answerClientError(error.code, socket, connections),
   }).withTypeProvider<TypeBoxTypeProvider>();
-  connections = trackConnections(app);
+  const connections: Connections = trackConnections(app);
   app.setValidatorCompiler(validatorCompiler);
   // Answers come from our own services, whole: the schemas document them and tests compare.
   app.setSerializerCompiler(() => (body) => JSON.stringify(body));

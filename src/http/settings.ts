@@ -50,5 +50,6 @@ export const nodeServerOptions = (settings: HttpSettings) => ({
   keepAliveInitialDelay: TCP_KEEP_ALIVE_AFTER_MS,
   noDelay: true,
   insecureHTTPParser: false,
-  requireHostHeader: true,
+  // plugins/host-header.ts refuses instead.
+  requireHostHeader: false,
 });

@@ -6,6 +6,8 @@ import type { HttpApp } from '../http-app.ts';
 export interface Connections {
   /** The answer under way on a connection, null when it is between requests. */
   answering(socket: Socket): ServerResponse | null;
+  /** Closes a connection when the answer under way is out. */
+  closeAfterAnswer(socket: Socket): void;
 }
 
 /**
@@ -15,24 +17,27 @@ export interface Connections {
  */
 export function trackConnections(app: HttpApp): Connections {
   const open = new Map<Socket, ServerResponse | null>();
+  const last = new WeakSet<Socket>();
   let closing = false;
 
   app.server.on('connection', (socket: Socket) => {
     open.set(socket, null);
     socket.once('close', () => open.delete(socket));
   });
-  app.server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    const { socket } = request;
+  app.server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
     open.set(socket, response);
     response.once('close', () => {
       if (open.get(socket) !== response) return;
-      if (open.has(socket)) open.set(socket, null);
-      if (closing) socket.destroySoon();
+      open.set(socket, null);
+      if (closing || last.has(socket)) socket.destroySoon();
     });
   });
   app.addHook('preClose', async () => {
     closing = true;
     for (const [socket, response] of open) if (response === null) socket.destroySoon();
   });
-  return { answering: (socket) => open.get(socket) ?? null };
+  return {
+    answering: (socket) => open.get(socket) ?? null,
+    closeAfterAnswer: (socket) => last.add(socket),
+  };
 }

@@ -71,10 +71,13 @@ export function createUsageMeter(fresh: boolean): UsageMeter {
       if (!counted && calls.size === 0) return null;
       const tokens = [...calls.values()].reduce(add, settled);
       // Calls after the last result were cut short: nobody has said what they cost.
-      const known = calls.size === 0 ? costUsd : null;
+      const known = calls.size === 0 && costUsd !== null ? tidy(costUsd) : null;
       return { ...tokens, costUsd: known, costBasis: known === null ? 'unknown' : 'reported' };
     },
   };
 }
 
 const plus = (a: number | null, b: number | null): number | null => (a === null || b === null ? null : a + b);
+
+/** Sums of binary fractions carry noise behind the digits that mean something. */
+const tidy = (costUsd: number): number => Math.round(costUsd * 1e10) / 1e10;

@@ -1,6 +1,7 @@
 /** Reads an answer piece by piece. */
 export function readStream(response: Response) {
-  const reader = (response.body ?? new Blob().stream()).pipeThrough(new TextDecoderStream()).getReader();
+  if (response.body === null) throw new Error(`no body, status ${response.status}`);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let said = '';
   const next = async (): Promise<boolean> => {
     const { done, value } = await reader.read();

@@ -51,11 +51,18 @@ test('a reader that stays far behind is cut', async () => {
 
 test('a reader that is a little behind is kept', async () => {
   const { reader, response } = await stalled();
-  const writer = createStreamWriter(response, { maxBufferedBytes: 64 * 1024 * 1024, stalledMs: 1 });
+  const checkedTwice = Promise.withResolvers<void>();
+  let checks = 0;
+  const writer = createStreamWriter(response, {
+    stalledMs: 1,
+    get maxBufferedBytes() {
+      checks++;
+      if (checks === 2) checkedTwice.resolve();
+      return 64 * 1024 * 1024;
+    },
+  });
   const written = writer.write(MEGABYTE.repeat(16));
-  // Passes only after the check has run more than once.
-  await new Promise((resolve) => setTimeout(resolve, 10));
-  expect(writer.cut).toBe(false);
+  await checkedTwice.promise;
   reader.resume();
   await written;
   expect(writer.cut).toBe(false);

@@ -1,0 +1,144 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ERROR_CODES } from '../../src/errors.ts';
+import type { ExecutionEvent } from '../../src/protocol/event.ts';
+import { createClaudeProvider } from '../../src/providers/claude/provider.ts';
+import { createCustomProvider } from '../../src/providers/custom/provider.ts';
+import { isDeniedName } from '../../src/providers/environment.ts';
+import type { Exit, Provider } from '../../src/providers/provider.ts';
+import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
+
+const FIXTURES = new URL('../fixtures/providers/', import.meta.url);
+const own = { name: 'own', binary: 'own', args: ['-m', '{{model}}'], stdin: true, env: [], versionArgs: [] };
+
+const PROVIDERS: Record<string, () => Provider> = {
+  claude: () => createClaudeProvider({ runningAsRoot: false, sandboxMarker: false }),
+  'custom text': () => createCustomProvider({ ...own, output: 'text' }),
+  'custom json': () => createCustomProvider({ ...own, output: { json: '/result' } }),
+  'custom ndjson': () =>
+    createCustomProvider({ ...own, output: { ndjson: { text: '/result', session: '/id' } } }),
+};
+
+/** Lines of recorded runs, whoever recorded them: a provider must bear another's too. */
+const RECORDED = readdirSync(FIXTURES, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.jsonl') && existsSync(new URL(path, FIXTURES)))
+  .flatMap((path) => readFileSync(new URL(path, FIXTURES), 'utf8').split('\n').filter(Boolean));
+
+const EXITS: readonly Exit[] = [
+  { code: 0, signal: null },
+  { code: 1, signal: null },
+  { code: 143, signal: null },
+  { code: null, signal: 'SIGKILL' },
+];
+
+/** Numbers from 0 to below `limit`, the same for the same seed (mulberry32). */
+function createRandom(seed: number): (limit: number) => number {
+  let state = seed;
+  return (limit) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
+  };
+}
+
+/** A line with some of its characters replaced: often still JSON, of another shape. */
+function damaged(line: string, random: (limit: number) => number): string {
+  const characters = [...line];
+  for (let times = random(5); times >= 0; times -= 1) {
+    characters[random(characters.length)] = ['', '"', '{', '0', 'null', '\u0000', '\ud800'][random(7)] ?? '';
+  }
+  return characters.join('');
+}
+
+/** A line with one of its values replaced by another type: JSON, but not as promised. */
+function retyped(line: string, random: (limit: number) => number): string {
+  const substitutes = [null, 7, 'text', [], {}, true, [null], { type: 'text' }];
+  let countdown = random(40);
+  return JSON.stringify(JSON.parse(line), (_, value: unknown) =>
+    countdown-- === 0 ? substitutes[random(substitutes.length)] : value,
+  );
+}
+
+describe.each(Object.entries(PROVIDERS))('%s', (_, create) => {
+  const provider = create();
+  const request = resolvedPrompt({ prompt: 'the-prompt-itself' });
+
+  /** Feeds lines, and asks for the end again and again on the way. */
+  function feed(lines: readonly string[]): { events: ExecutionEvent[]; ends: unknown[] } {
+    const translator = provider.translator(request);
+    const events: ExecutionEvent[] = [];
+    const ends: unknown[] = [];
+    for (const [index, line] of lines.entries()) {
+      events.push(...translator.line(line));
+      if (index % 50 === 0) ends.push(...EXITS.map((exit) => translator.end(exit, 'stderr')));
+      expect(typeof translator.done).toBe('boolean');
+      if (translator.hopeless !== null) expect(translator.hopeless.code in ERROR_CODES).toBe(true);
+    }
+    ends.push(...EXITS.map((exit) => translator.end(exit, '')));
+    return { events, ends };
+  }
+
+  it('is pure: the same lines give the same events and the same end', () => {
+    expect(RECORDED.length).toBeGreaterThan(0);
+    expect(feed(RECORDED)).toEqual(feed(RECORDED));
+    const context = { nativeSessionId: null, trustedWorkspace: false };
+    expect(provider.command(request, context)).toEqual(provider.command(request, context));
+  });
+
+  it('asks for the end without changing it', () => {
+    const translator = provider.translator(request);
+    const exit = { code: 0, signal: null };
+    expect(translator.end(exit, '')).toEqual(translator.end(exit, ''));
+  });
+
+  it('bears every line', () => {
+    const random = createRandom(20_260_101);
+    const bytes = Array.from({ length: 300 }, () =>
+      Buffer.from(Array.from({ length: random(200) }, () => random(256))).toString('utf8'),
+    );
+    const bent = RECORDED.flatMap((line) => [
+      damaged(line, random),
+      retyped(line, random),
+      retyped(line, random),
+    ]);
+    const odd = [
+      '',
+      ' ',
+      '{',
+      '{}',
+      'null',
+      '[]',
+      '"text"',
+      '{"type":"from tomorrow"}',
+      '{"__proto__":{"type":"result"}}',
+    ];
+    expect(() => feed([...odd, ...bytes, ...bent])).not.toThrow();
+  });
+
+  it('ends with an error from the table, or with none exactly when it succeeded', () => {
+    for (const lines of [[], RECORDED.slice(0, 5), RECORDED]) {
+      const translator = provider.translator(request);
+      for (const line of lines) translator.line(line);
+      for (const exit of EXITS) {
+        const verdict = translator.end(exit, '');
+        if (exit.code !== 0) expect(verdict.error).not.toBeNull();
+        if (verdict.error !== null) expect(verdict.error.code in ERROR_CODES).toBe(true);
+        expect(typeof verdict.text).toBe('string');
+      }
+    }
+  });
+
+  it('keeps the prompt out of the arguments and the environment', () => {
+    const { args, stdin, env } = provider.command(request, { nativeSessionId: null, trustedWorkspace: true });
+    expect(JSON.stringify([args, env])).not.toContain('the-prompt-itself');
+    expect(stdin).toContain('the-prompt-itself');
+  });
+
+  it('supports a plain prompt, names a binary, and asks for no denied variable', () => {
+    expect(provider.unsupported(request)).toEqual([]);
+    expect(provider.binaries.length).toBeGreaterThan(0);
+    expect(provider.envNames.filter(isDeniedName)).toEqual([]);
+    expect(provider.capabilities.permissionModes).toContain('default');
+  });
+});

@@ -1,0 +1,172 @@
+/** A real server in a process of its own, as a user runs it: `node src/bin.js serve`. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+import { stringify } from 'yaml';
+import type { Job } from '../../src/protocol/job.ts';
+import { redisCacheDir } from '../../src/redis/cache-dir.ts';
+import { isAlive } from './proc.ts';
+import { makeTempDir, removeDir } from './temp.ts';
+
+const BIN = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
+const NODE_BIN = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url));
+const START_WITHIN_MS = 60_000;
+
+export interface TestServerOptions {
+  /** More variables, over the harness's own. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Content of bullpen.config.yaml. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Folder to live in (home, workspace, data); kept by whoever gave it. Default: a new one. */
+  readonly dir?: string;
+}
+
+export interface TestServer {
+  readonly url: string;
+  readonly token: string;
+  /** Port of its private Redis; null with REDIS_URL. */
+  readonly redisPort: number | null;
+  readonly pid: number;
+  readonly dir: string;
+  readonly home: string;
+  readonly workspace: string;
+  /** Everything it has logged so far. */
+  log(): string;
+  /** An authorised request; `body` is sent as JSON. */
+  api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
+  /** Creates a job and gives it back as it stands after at most `waitSeconds` (0: at once). */
+  run(request: Record<string, unknown> & { prompt: string }, waitSeconds?: number): Promise<Job>;
+  /** The job once it is finished; throws after `timeoutMs`. */
+  finished(id: string, timeoutMs?: number): Promise<Job>;
+  job(id: string): Promise<Job>;
+  /** Sends a signal and waits for the process to be gone. */
+  kill(signal: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  /** SIGTERM, and its exit. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Starts a server and waits until it is ready; it is stopped and its folder removed when the test has finished. */
+export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
+  const own = options.dir === undefined;
+  const dir = options.dir ?? makeTempDir();
+  const server = await launch(dir, options);
+  onTestFinished(async () => {
+    await server.stop();
+    if (own) removeDir(dir);
+  });
+  return server;
+}
+
+async function launch(dir: string, options: TestServerOptions): Promise<TestServer> {
+  const home = join(dir, 'data');
+  const workspace = join(dir, 'workspace');
+  for (const folder of [workspace, join(dir, 'home')]) mkdirSync(folder, { recursive: true });
+  const configFile = join(dir, 'bullpen.config.yaml');
+  writeFileSync(configFile, stringify(options.config ?? {}));
+  const logFile = join(dir, 'server.log');
+  const chunks: string[] = [];
+
+  const child = fork(BIN, ['serve'], {
+    cwd: workspace,
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    execArgv: ['--no-warnings'],
+    env: {
+      PATH: `${NODE_BIN}:${process.env['PATH'] ?? ''}`,
+      HOME: join(dir, 'home'),
+      BULLPEN_HOME: home,
+      BULLPEN_CACHE: dirname(redisCacheDir(process.env['XDG_CACHE_HOME'])),
+      BULLPEN_CONFIG: configFile,
+      BULLPEN_LOG_LEVEL: 'debug',
+      PORT: '0',
+      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+      DISABLE_TELEMETRY: '1',
+      DISABLE_AUTOUPDATER: '1',
+      ...options.env,
+    },
+  });
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => chunks.push(chunk.toString()));
+  const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>; // the event's arguments
+  const log = (): string => chunks.join('');
+  const { url, redisPort } = await ready(child, log);
+  // A pipe that nobody needs any more must not keep the test process alive.
+  child.disconnect();
+  const token = readFileSync(join(home, 'token'), 'utf8').trim();
+  const pid = child.pid ?? 0;
+
+  const server: TestServer = {
+    url,
+    token,
+    redisPort,
+    pid,
+    dir,
+    home,
+    workspace,
+    log,
+    api(method, path, body, headers = {}) {
+      return fetch(`${url}${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${token}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    },
+    async run(request, waitSeconds = 30) {
+      const response = await server.api('POST', `/v1/jobs?wait=${waitSeconds}`, request);
+      if (!response.ok) throw new Error(`POST /v1/jobs: ${response.status} ${await response.text()}`);
+      return (await response.json()) as Job; // the documented answer
+    },
+    async job(id) {
+      const response = await server.api('GET', `/v1/jobs/${id}`);
+      if (!response.ok) throw new Error(`GET /v1/jobs/${id}: ${response.status} ${await response.text()}`);
+      return (await response.json()) as Job; // the documented answer
+    },
+    async finished(id, timeoutMs = 60_000) {
+      const deadline = performance.now() + timeoutMs;
+      for (;;) {
+        const response = await server.api('GET', `/v1/jobs/${id}?wait=5`);
+        if (response.ok) {
+          const job = (await response.json()) as Job; // the documented answer
+          if (job.finished) return job;
+          if (performance.now() > deadline) throw new Error(`job ${id} is still ${job.status}\n${log().slice(-4000)}`);
+        } else if (performance.now() > deadline) {
+          throw new Error(`GET /v1/jobs/${id}: ${response.status}\n${log().slice(-4000)}`);
+        }
+      }
+    },
+    async kill(signal) {
+      if (isAlive(pid)) child.kill(signal);
+      const [code, by] = await exited;
+      return { code, signal: by };
+    },
+    async stop() {
+      if (isAlive(pid)) child.kill('SIGTERM');
+      await exited;
+      writeFileSync(logFile, log());
+    },
+  };
+  return server;
+}
+
+function ready(child: ChildProcess, log: () => string): Promise<{ url: string; redisPort: number | null }> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => fail('did not start in time'), START_WITHIN_MS);
+    const fail = (why: string): void => {
+      clearTimeout(timer);
+      child.kill('SIGKILL');
+      reject(new Error(`the server ${why}:\n${log()}`));
+    };
+    const onExit = (code: number | null): void => fail(`ended with ${code}`);
+    child.once('exit', onExit);
+    child.once('message', (message) => {
+      clearTimeout(timer);
+      child.off('exit', onExit);
+      resolve(message as { url: string; redisPort: number | null }); // sent by main.ts
+    });
+  });
+}

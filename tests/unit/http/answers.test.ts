@@ -1,0 +1,177 @@
+import { Compile } from 'typebox/compile';
+import { expect, test } from 'vitest';
+import { AppError } from '../../../src/errors.ts';
+import { ProblemDetails } from '../../../src/http/problem.ts';
+import { asAdmin, asCaller, startHttp } from './harness.ts';
+
+test('every error is a problem with the id of its request', async () => {
+  await using http = await startHttp();
+  const headers = { ...asCaller, 'x-request-id': 'my-request.1' };
+  const { id } = await http.make();
+  for (const [method, url, status, code] of [
+    ['GET', '/nowhere', 404, 'request.not_found'],
+    ['GET', '/v1/jobs/x', 404, 'job.not_found'],
+    ['GET', `/v1/jobs/${'x'.repeat(300)}`, 404, 'request.not_found'],
+    ['GET', '/v1/jobs/%zz', 400, 'request.invalid'],
+    ['PUT', '/v1/jobs', 405, 'request.method_not_allowed'],
+    ['DELETE', `/v1/jobs/${id}`, 409, 'job.not_finished'],
+    ['GET', '/metrics', 403, 'auth.forbidden'],
+  ] as const) {
+    const answer = await http.app.inject({ method, url, headers });
+    expect([answer.statusCode, answer.headers['content-type']], url).toEqual([
+      status,
+      'application/problem+json',
+    ]);
+    expect(Compile(ProblemDetails).Errors(answer.json())).toEqual([]);
+    expect(answer.json()).toMatchObject({
+      status,
+      code,
+      type: `/docs/errors#${code}`,
+      requestId: 'my-request.1',
+    });
+    expect(answer.headers).toMatchObject({
+      'x-request-id': 'my-request.1',
+      'x-content-type-options': 'nosniff',
+    });
+  }
+});
+
+test('405 names the methods there are', async () => {
+  await using http = await startHttp();
+  const allow = async (method: 'PUT' | 'OPTIONS' | 'DELETE', url: string) =>
+    (await http.app.inject({ method, url, headers: asCaller })).headers.allow;
+  expect(await allow('PUT', '/v1/jobs?x=1')).toBe('GET, HEAD, POST');
+  expect(await allow('OPTIONS', '/v1/jobs/x')).toBe('GET, HEAD, DELETE');
+  expect(await allow('DELETE', '/v1/jobs/x/events')).toBe('GET');
+  expect(await allow('DELETE', '/v1/jobs/x/nothing')).toBeUndefined();
+});
+
+test('an unknown error says nothing of itself outside and everything in the log', async () => {
+  await using http = await startHttp();
+  http.jobs.get = () => Promise.reject(new Error('ECONNREFUSED redis://user:secret@10.0.0.1'));
+  const { id } = await http.make();
+  const answer = await http.app.inject({ url: `/v1/jobs/${id}`, headers: asCaller });
+  expect([answer.statusCode, answer.json().code]).toEqual([500, 'internal.error']);
+  expect(answer.body).not.toContain('redis');
+  expect(http.log.join('')).toContain('ECONNREFUSED');
+});
+
+test.each([
+  [new AppError('redis.unavailable', 'Redis cannot be reached'), 503, '2'],
+  [new AppError('queue.full', 'full', { retryAfterSeconds: 7.2 }), 503, '8'],
+  [new AppError('execution.rate_limited', 'slow down', { retryAfterSeconds: 60 }), 429, '60'],
+  [new AppError('session.busy', 'busy'), 409, undefined],
+  [new AppError('provider.unsupported_option', 'no'), 422, undefined],
+])('%s is answered by its code', async (error, status, retryAfter) => {
+  await using http = await startHttp();
+  http.jobs.failNext = error;
+  const answer = await http.app.inject({
+    method: 'POST',
+    url: '/v1/jobs',
+    headers: asCaller,
+    payload: { prompt: 'x' },
+  });
+  expect([answer.statusCode, answer.json().code, answer.headers['retry-after']]).toEqual([
+    status,
+    error.code,
+    retryAfter,
+  ]);
+});
+
+test.each(['', 'a b', 'x'.repeat(129), 'a\u00e9', '<script>'])(
+  'the request id %j is replaced',
+  async (given) => {
+    await using http = await startHttp();
+    const answer = await http.app.inject({ url: '/health', headers: { 'x-request-id': given } });
+    expect(answer.headers['x-request-id']).toMatch(/^[0-9A-HJKMNP-TV-Z]{26}$/);
+  },
+);
+
+test('answers are not kept, framed or guessed at', async () => {
+  await using http = await startHttp();
+  for (const url of ['/v1/jobs', '/', '/health', '/openapi.json', '/docs', '/login', '/nowhere']) {
+    expect(
+      (await http.app.inject({ url, headers: { ...asAdmin, accept: '*/*' } })).headers,
+      url,
+    ).toMatchObject({
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'same-origin',
+      'content-security-policy': expect.stringContaining("frame-ancestors 'none'"),
+    });
+  }
+});
+
+test.each([
+  ['/v1/jobs', 'text/html', 406],
+  ['/v1/jobs', 'application/json;q=0', 406],
+  ['/v1/jobs', 'application/*', 200],
+  ['/v1/jobs', 'text/html, */*;q=0.1', 200],
+  ['/v1/jobs', 'application/json;q=nonsense', 406],
+  ['/metrics', 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1', 200],
+  ['/metrics', 'application/json', 406],
+  ['/', 'image/png', 406],
+])('%s for Accept: %s is %i', async (url, accept, status) => {
+  await using http = await startHttp();
+  const answer = await http.app.inject({ url, headers: { ...asAdmin, accept } });
+  expect([answer.statusCode, answer.json !== undefined]).toEqual([status, true]);
+});
+
+test('the landing page is JSON for programs and HTML for browsers', async () => {
+  await using http = await startHttp();
+  const json = await http.app.inject({ url: '/' });
+  expect(json.json()).toMatchObject({ name: 'bullpen', version: '1.2.3', links: { docs: '/docs' } });
+  const html = await http.app.inject({
+    url: '/',
+    headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' },
+  });
+  expect(html.headers['content-type']).toBe('text/html; charset=utf-8');
+  expect(html.body).toContain('Version 1.2.3');
+});
+
+test('health, readiness and the executor', async () => {
+  await using http = await startHttp();
+  const get = async (url: string) => {
+    const { statusCode, body } = await http.app.inject({ url });
+    return [statusCode, JSON.parse(body)];
+  };
+  const executor = { mode: 'main-process', pendingRequests: 3, running: 2, limit: 4 };
+  expect(await get('/health')).toEqual([200, { status: 'ok' }]);
+  expect(await get('/ready')).toEqual([
+    200,
+    { ready: true, checks: { redis: { ok: true, detail: null }, store: { ok: true, detail: null } } },
+  ]);
+  expect(await get('/claude-cli/health')).toEqual([200, { status: 'healthy', ...executor }]);
+  http.health.ready = false;
+  http.health.healthy = false;
+  const [status, body] = await get('/ready');
+  expect([status, body.ready, body.checks.redis.detail]).toEqual([503, false, 'cannot be reached']);
+  expect(await get('/claude-cli/health')).toEqual([503, { status: 'unhealthy', ...executor }]);
+});
+
+test('providers are listed', async () => {
+  await using http = await startHttp();
+  const answer = await http.app.inject({ url: '/v1/providers', headers: asCaller });
+  expect(answer.json()).toEqual({ data: await http.health.providers() });
+});
+
+test('one line per request at debug: the pattern of the route, never the query or a header', async () => {
+  await using http = await startHttp();
+  http.log.length = 0;
+  await http.app.inject({
+    url: '/v1/jobs?q=secret-words',
+    headers: { ...asCaller, 'x-request-id': 'r1', 'x-secret': 's' },
+  });
+  expect(http.log.map((line) => JSON.parse(line))).toEqual([
+    expect.objectContaining({
+      level: 20,
+      requestId: 'r1',
+      method: 'GET',
+      route: '/v1/jobs',
+      status: 200,
+      ms: expect.any(Number),
+    }),
+  ]);
+  expect(http.log.join('')).not.toMatch(/secret|bp_/);
+});

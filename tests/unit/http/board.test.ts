@@ -1,0 +1,87 @@
+import { expect, test } from 'vitest';
+import { shorten } from '../../../src/http/board.ts';
+import { ADMIN_TOKEN, asAdmin, asCaller, startHttp } from './harness.ts';
+import { rawRequest } from './raw-socket.ts';
+
+const PATHS = [
+  '/admin/queues',
+  '/admin/queues/',
+  '/admin/queues/queue/prompts',
+  '/admin/queues/queue/prompts/1',
+  '/admin/queues/api/queues',
+  '/admin/queues/api/redis/stats',
+  '/admin/queues/api/queues/prompts/1',
+  '/admin/queues/static/images/logo.svg',
+  '/admin/queues/nothing/here',
+  '/admin/queues//api/queues',
+];
+
+test.each(PATHS)('%s is for admins alone, for every method', async (url) => {
+  await using http = await startHttp();
+  for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const) {
+    expect((await http.app.inject({ method, url })).statusCode, method).toBe(401);
+    expect((await http.app.inject({ method, url, headers: asCaller })).statusCode, method).toBe(403);
+  }
+});
+
+test('an admin sees the page, its files and its data', async () => {
+  await using http = await startHttp();
+  const get = (url: string) => http.app.inject({ url, headers: asAdmin });
+  const page = await get('/admin/queues');
+  expect(page.statusCode).toBe(200);
+  expect(page.body).toContain('<base href="/admin/queues/"');
+  expect(page.headers).toMatchObject({
+    'content-security-policy': "frame-ancestors 'none'",
+    'x-content-type-options': 'nosniff',
+    'x-request-id': expect.any(String),
+    'cache-control': 'no-store',
+  });
+  const script = /src="([^"]+\.js)"/.exec(page.body)?.[1] ?? '';
+  const file = await get(new URL(script, 'http://x/admin/queues/').pathname);
+  expect([file.statusCode, file.headers['content-type']]).toEqual([
+    200,
+    expect.stringContaining('javascript'),
+  ]);
+  expect((await get('/admin/queues/api/queues')).json()).toEqual({ queues: [] });
+});
+
+test.each([
+  '/admin/queues/static/../../../package.json',
+  '/admin/queues/static/%2e%2e/%2e%2e/package.json',
+  '/admin/queues/../queues/api/queues',
+  '//admin/queues/api/queues',
+])('%s, as it stands, leads nowhere', async (path) => {
+  await using http = await startHttp();
+  const url = await http.listen();
+  const lines = [`GET ${path} HTTP/1.1`, 'Host: x', 'Connection: close'];
+  expect(await rawRequest(url, lines)).toMatch(/^HTTP\/1\.1 40[14] /);
+  const admin = await rawRequest(url, [...lines, `Authorization: Bearer ${ADMIN_TOKEN}`]);
+  expect(admin).toMatch(/^HTTP\/1\.1 40[34] /);
+});
+
+test('the board changes nothing', async () => {
+  await using http = await startHttp();
+  for (const [method, path] of [
+    ['PUT', 'queues/prompts/pause'],
+    ['PUT', 'queues/prompts/obliterate'],
+    ['POST', 'queues/prompts/add'],
+    ['PUT', 'queues/prompts/1/retry/failed'],
+    ['DELETE', 'queues/prompts/1'],
+  ] as const) {
+    const answer = await http.app.inject({ method, url: `/admin/queues/api/${path}`, headers: asAdmin });
+    expect([answer.statusCode, answer.headers.allow]).toEqual([405, 'GET, HEAD']);
+  }
+});
+
+test('large job data is shortened', () => {
+  const shown = shorten({
+    prompt: 'x'.repeat(1000),
+    list: Array(1000).fill(1),
+    n: 1,
+    no: null,
+    a: { b: { c: { d: { e: { f: 1 } } } } },
+  });
+  expect(JSON.stringify(shown).length).toBeLessThan(600);
+  expect(shown).toMatchObject({ n: 1, no: null });
+  expect(shorten('short')).toBe('short');
+});

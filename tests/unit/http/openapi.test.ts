@@ -1,0 +1,108 @@
+import { expect, test } from 'vitest';
+import { asAdmin, startHttp } from './harness.ts';
+
+const ROUTES = {
+  '/': ['get'],
+  '/health': ['get'],
+  '/ready': ['get'],
+  '/claude-cli/health': ['get'],
+  '/metrics': ['get'],
+  '/openapi.json': ['get'],
+  '/login': ['post'],
+  '/logout': ['post'],
+  '/v1/jobs': ['get', 'post'],
+  '/v1/jobs/{id}': ['delete', 'get'],
+  '/v1/jobs/{id}/cancel': ['post'],
+  '/v1/jobs/{id}/retry': ['post'],
+  '/v1/jobs/{id}/events': ['get'],
+  '/v1/providers': ['get'],
+  '/v1/stream-tokens': ['post'],
+};
+const OPEN = ['/', '/health', '/ready', '/claude-cli/health', '/login', '/logout'];
+
+async function document() {
+  await using http = await startHttp();
+  const answer = await http.app.inject({ url: '/openapi.json', headers: asAdmin });
+  expect(answer.statusCode).toBe(200);
+  return answer.json();
+}
+
+test('the document is OpenAPI 3.1 and holds every route', async () => {
+  const { openapi, info, paths } = await document();
+  expect([openapi, info.title, info.version]).toEqual(['3.1.0', 'Bullpen', '1.2.3']);
+  const found = Object.fromEntries(
+    Object.entries<object>(paths).map(([path, item]) => [path, Object.keys(item).sort()]),
+  );
+  expect(found).toEqual(ROUTES);
+});
+
+test('every route says what it does, who may, and how it answers, errors included', async () => {
+  const { paths } = await document();
+  for (const [path, item] of Object.entries<Record<string, Operation>>(paths)) {
+    for (const [method, { summary, tags, security, responses }] of Object.entries(item)) {
+      const name = `${method} ${path}`;
+      expect(summary, name).toEqual(expect.any(String));
+      expect(tags, name).toHaveLength(1);
+      expect(security.length === 0, name).toBe(OPEN.includes(path));
+      for (const [status, { description, content }] of Object.entries(responses)) {
+        expect(description, `${name} ${status}`).not.toBe('Default Response');
+        if (Number(status) >= 400 && status !== '503') {
+          expect(content, `${name} ${status}`).toEqual({ 'application/problem+json': { schema: PROBLEM } });
+        }
+      }
+      if (security.length > 0 && path !== '/openapi.json') expect(responses, name).toHaveProperty('401');
+    }
+  }
+});
+
+test('every reference leads somewhere', async () => {
+  const whole = await document();
+  const references = JSON.stringify(whole).match(/"\$ref":"[^"]+"/g) ?? [];
+  expect(references.length).toBeGreaterThan(10);
+  for (const reference of new Set(references)) {
+    const [, name = ''] = /^"\$ref":"#\/components\/schemas\/(\w+)"$/.exec(reference) ?? [];
+    expect(whole.components.schemas, reference).toHaveProperty(name);
+  }
+  expect(Object.keys(whole.components.schemas).sort()).toEqual([
+    'Job',
+    'JobListItem',
+    'Problem',
+    'PromptRequest',
+  ]);
+});
+
+test('a prompt may be sent as JSON and as text', async () => {
+  const { paths } = await document();
+  const { requestBody, parameters } = paths['/v1/jobs'].post;
+  expect(Object.keys(requestBody.content)).toEqual(['application/json', 'text/plain']);
+  expect(parameters.map(({ name }: { name: string }) => name)).toEqual(
+    expect.arrayContaining(['wait', 'maxTurns', 'idempotency-key']),
+  );
+});
+
+test('the page for people works without anything from elsewhere', async () => {
+  await using http = await startHttp();
+  const page = await http.app.inject({ url: '/docs', headers: asAdmin });
+  expect(page.statusCode).toBe(200);
+  expect(page.headers['content-security-policy']).toContain("default-src 'self'");
+  expect(page.body).not.toMatch(/(src|href)="https?:/);
+  for (const [, path = ''] of page.body.matchAll(/(?:src|href)="([^"]+)"/g)) {
+    expect((await http.app.inject({ url: path, headers: asAdmin })).statusCode, path).toBe(200);
+  }
+});
+
+test('every error code has its place on the errors page', async () => {
+  await using http = await startHttp();
+  const problem = (await http.app.inject({ url: '/nowhere' })).json();
+  const page = await http.app.inject({ url: problem.type, headers: { ...asAdmin, accept: 'text/html' } });
+  expect(page.statusCode).toBe(200);
+  expect(page.body).toContain(`id="${problem.code}"`);
+});
+
+interface Operation {
+  readonly summary?: string;
+  readonly tags?: readonly string[];
+  readonly security: readonly object[];
+  readonly responses: Record<string, { readonly description: string; readonly content?: object }>;
+}
+const PROBLEM = { $ref: '#/components/schemas/Problem' };

@@ -1,0 +1,142 @@
+import { describe, expect, it } from 'vitest';
+import type { ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
+import { createClaudeProvider } from '../../../../src/providers/claude/provider.ts';
+import type { Command, CommandContext } from '../../../../src/providers/provider.ts';
+import { resolvedPrompt } from '../resolved-prompt.ts';
+
+const SESSION = '0b0c9f5e-8f4e-4f57-9d5b-6a5d2f6f9a10';
+const provider = createClaudeProvider({ runningAsRoot: false, sandboxMarker: false });
+
+const command = (changed: Partial<ResolvedPrompt> = {}, context: Partial<CommandContext> = {}): Command =>
+  provider.command(resolvedPrompt(changed), { nativeSessionId: null, trustedWorkspace: false, ...context });
+
+const BASE = ['-p', '--output-format', 'stream-json', '--verbose', '--include-partial-messages'];
+const START = [...BASE, '--disable-slash-commands', '--setting-sources=user', '--strict-mcp-config'];
+const PLAIN = [...START, '--permission-mode=default'];
+
+describe('the claude command line', () => {
+  it('of a plain prompt names no option but the safe ones', () => {
+    expect(command()).toEqual({ args: PLAIN, stdin: 'Where is the parser?', env: {} });
+  });
+
+  const perOption: [Partial<ResolvedPrompt>, string[]][] = [
+    [{ model: 'opus' }, [...PLAIN, '--model=opus']],
+    [{ effort: 'high' }, [...PLAIN, '--effort=high']],
+    [{ permissionMode: 'plan' }, [...START, '--permission-mode=plan']],
+    [{ permissionMode: 'acceptEdits' }, [...START, '--permission-mode=acceptEdits']],
+    [{ permissionMode: 'fullAccess' }, [...START, '--dangerously-skip-permissions']],
+    [
+      { allowedTools: ['Read', 'Bash(git log *)'] },
+      [...PLAIN, '--allowedTools=Read', '--allowedTools=Bash(git log *)'],
+    ],
+    [{ disallowedTools: ['Bash', 'Write'] }, [...PLAIN, '--disallowedTools=Bash', '--disallowedTools=Write']],
+    [
+      { appendSystemPrompt: '--model x\nBe brief.' },
+      [...PLAIN, '--append-system-prompt=--model x\nBe brief.'],
+    ],
+    [{ outputSchema: { type: 'object' } }, [...PLAIN, '--json-schema={"type":"object"}']],
+    [{ maxTurns: 7 }, [...PLAIN, '--max-turns=7']],
+    [{ maxCostUsd: 0.0000005 }, [...PLAIN, '--max-budget-usd=0.0000005']],
+    [{ maxCostUsd: 1234.5 }, [...PLAIN, '--max-budget-usd=1234.5']],
+    [{ providerOptions: { fallbackModel: 'sonnet,haiku' } }, [...PLAIN, '--fallback-model=sonnet,haiku']],
+  ];
+  for (const [changed, args] of perOption) {
+    it(`maps ${JSON.stringify(changed)}`, () => expect(command(changed).args).toEqual(args));
+  }
+
+  it('resumes a session', () => {
+    expect(command({}, { nativeSessionId: SESSION }).args).toEqual([...PLAIN, `--resume=${SESSION}`]);
+  });
+
+  it('renders the system prompt anew when a resumed session appends to it', () => {
+    expect(command({ appendSystemPrompt: 'Be brief.' }, { nativeSessionId: SESSION }).args).toEqual([
+      ...PLAIN,
+      '--append-system-prompt=Be brief.',
+      '--system-prompt-snapshot=off',
+      `--resume=${SESSION}`,
+    ]);
+  });
+
+  it.each(['', 'latest', '--dangerously-skip-permissions', `${SESSION}\n--model=x`])(
+    'refuses %j as a session id',
+    (nativeSessionId) => {
+      expect(() => command({}, { nativeSessionId })).toThrow(
+        expect.objectContaining({ code: 'execution.invalid_request' }),
+      );
+    },
+  );
+
+  it('leaves the settings of a trusted workspace alone', () => {
+    expect(command({}, { trustedWorkspace: true }).args).toEqual([
+      ...BASE,
+      '--disable-slash-commands',
+      '--permission-mode=default',
+    ]);
+  });
+
+  it("puts the settings' arguments before the job's, so that the job's count", () => {
+    const own = createClaudeProvider({
+      defaultArgs: ['--model=haiku', '--mcp-config=/etc/mcp.json'],
+      maxRetries: 2,
+      runningAsRoot: false,
+      sandboxMarker: false,
+    });
+    const context = { nativeSessionId: null, trustedWorkspace: false };
+    expect(own.command(resolvedPrompt({ model: 'opus' }), context)).toMatchObject({
+      args: [
+        ...START,
+        '--model=haiku',
+        '--mcp-config=/etc/mcp.json',
+        '--permission-mode=default',
+        '--model=opus',
+      ],
+      env: { CLAUDE_CODE_MAX_RETRIES: '2' },
+    });
+  });
+});
+
+describe('the prompt', () => {
+  const hostile = [
+    '--dangerously-skip-permissions',
+    '-p',
+    '--',
+    '@/etc/passwd',
+    '$(id)',
+    '`id`',
+    '; rm -rf ~',
+    'hello\n--model x',
+    '/cost',
+    ' ',
+  ];
+  for (const prompt of hostile) {
+    it(`${JSON.stringify(prompt)} reaches the CLI by stdin alone`, () => {
+      const { args, stdin } = command({ prompt });
+      expect(args).toEqual(PLAIN);
+      expect(stdin.endsWith(prompt)).toBe(true);
+    });
+  }
+
+  it('that begins with a slash is not a command', () => {
+    expect(command({ prompt: '/cost' }).stdin).toBe('\n/cost');
+  });
+
+  it('with an @ does not read files', () => {
+    expect(command({ prompt: 'see @/etc/passwd' }).env).toEqual({ CLAUDE_CODE_DISABLE_ATTACHMENTS: '1' });
+  });
+});
+
+describe('values that look like flags', () => {
+  it('stay joined to their own flag', () => {
+    const { args } = command({
+      model: '--dangerously-skip-permissions',
+      allowedTools: ['--model', 'Bash(*)'],
+      appendSystemPrompt: '--permission-mode=bypassPermissions',
+    });
+    expect(args.slice(PLAIN.length)).toEqual([
+      '--model=--dangerously-skip-permissions',
+      '--allowedTools=--model',
+      '--allowedTools=Bash(*)',
+      '--append-system-prompt=--permission-mode=bypassPermissions',
+    ]);
+  });
+});

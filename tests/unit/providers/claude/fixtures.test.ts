@@ -1,0 +1,113 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { ExecutionEvent } from '../../../../src/protocol/event.ts';
+import { createClaudeTranslator } from '../../../../src/providers/claude/translator.ts';
+import type { Exit, Verdict } from '../../../../src/providers/provider.ts';
+import { resolvedPrompt } from '../resolved-prompt.ts';
+
+const FOLDER = new URL('../../../fixtures/providers/claude/', import.meta.url);
+const CASES = readdirSync(FOLDER).filter((name) => existsSync(new URL(`${name}/stdout.jsonl`, FOLDER)));
+
+interface Replay {
+  readonly events: readonly ExecutionEvent[];
+  readonly kinds: string;
+  readonly done: boolean;
+  readonly hopeless: string | null;
+  readonly verdict: Verdict;
+}
+
+/** What the provider makes of a recorded run of the real CLI. */
+function replay(name: string): Replay {
+  const translator = createClaudeTranslator(resolvedPrompt({ sessionId: name === 'resume' ? '01J' : null }));
+  const read = (file: string): string => readFileSync(new URL(`${name}/${file}`, FOLDER), 'utf8');
+  const lines = read('stdout.jsonl').split('\n').filter(Boolean);
+  const events = lines.flatMap((line) => translator.line(line));
+  // `as`: the recorder writes exactly this shape.
+  const { stderrTail, ...exit } = JSON.parse(read('exit.json')) as Exit & { stderrTail: string };
+  const kinds = events.map(({ kind }) => kind).filter((kind, index, all) => kind !== all[index - 1]);
+  return {
+    events,
+    kinds: kinds.join(' '),
+    done: translator.done,
+    hopeless: translator.hopeless?.code ?? null,
+    verdict: translator.end(exit, stderrTail),
+  };
+}
+
+describe('a recorded run of claude', () => {
+  it.each(CASES)('%s holds no line the provider does not know', (name) => {
+    expect(replay(name).events.filter(({ kind }) => kind === 'raw')).toEqual([]);
+  });
+
+  it('that answers succeeds', () => {
+    const { kinds, done, verdict } = replay('success');
+    expect(kinds).toBe('session text.delta text usage');
+    expect(done).toBe(true);
+    expect(verdict).toMatchObject({ text: 'The parser is in src/parse.ts.', turns: 1, error: null });
+    expect(verdict.usage).toMatchObject({ outputTokens: 8, costUsd: 0.000224, costBasis: 'reported' });
+  });
+
+  it('that uses a tool tells all of it in order', () => {
+    const { kinds, events, verdict } = replay('tool-use');
+    expect(kinds).toBe('session reasoning text.delta text tool.started tool.ended text.delta text usage');
+    expect(events.filter(({ kind }) => kind === 'tool.ended')).toMatchObject([
+      { name: 'Bash', isError: false, output: '3' },
+    ]);
+    expect(verdict).toMatchObject({ text: 'There are 3 files.', turns: 2, error: null });
+  });
+
+  it('whose key is refused is hopeless at the first retry', () => {
+    const { hopeless, verdict } = replay('auth-401');
+    expect(hopeless).toBe('auth.required');
+    expect(verdict).toMatchObject({ text: '', error: { code: 'auth.required', retryable: false } });
+  });
+
+  it('that was limited and then answered succeeds', () => {
+    const { events, verdict } = replay('rate-limit-429-retry');
+    expect(events.filter(({ kind }) => kind === 'retry')).toMatchObject([{ retry: 1, status: 429 }]);
+    expect(verdict).toMatchObject({ text: 'Here I am.', error: null });
+  });
+
+  it.each(['overloaded-529', 'server-500'])('that ended with %s may be tried again', (name) => {
+    expect(replay(name).verdict.error).toMatchObject({ code: 'execution.overloaded', retryable: true });
+  });
+
+  it('that used its turns says so', () => {
+    expect(replay('max-turns').verdict.error).toMatchObject({
+      code: 'execution.max_turns',
+      message: 'Reached maximum number of turns (1)',
+    });
+  });
+
+  it('that was denied a tool succeeds and reports it', () => {
+    expect(replay('permission-denied').verdict).toMatchObject({
+      error: null,
+      permissionDenials: [{ tool: 'Bash', input: { command: 'touch made.txt' } }],
+    });
+  });
+
+  it('that resumed a session costs only its own part', () => {
+    expect(replay('resume').verdict).toMatchObject({
+      text: 'You are Ada.',
+      usage: { costUsd: 0.00014, costBasis: 'reported' },
+    });
+  });
+
+  it('of an unknown session is an invalid request', () => {
+    expect(replay('unknown-session').verdict.error).toMatchObject({
+      code: 'execution.invalid_request',
+      message: expect.stringContaining('No conversation found'),
+    });
+  });
+
+  it('with a schema has the structured output', () => {
+    expect(replay('structured-output').verdict.structured).toEqual({ answer: 'yes', count: 2 });
+  });
+
+  it('that was terminated keeps the tokens and knows no cost', () => {
+    const { done, verdict } = replay('sigterm-hang');
+    expect(done).toBe(false);
+    expect(verdict.error?.code).toBe('execution.crashed');
+    expect(verdict.usage).toMatchObject({ inputTokens: 4, costUsd: null, costBasis: 'unknown' });
+  });
+});

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import type { ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
+import { createClaudeProvider } from '../../../../src/providers/claude/provider.ts';
+import { resolvedPrompt } from '../resolved-prompt.ts';
+
+const user = createClaudeProvider({ runningAsRoot: false, sandboxMarker: false });
+const root = createClaudeProvider({ runningAsRoot: true, sandboxMarker: false });
+const sandboxedRoot = createClaudeProvider({ runningAsRoot: true, sandboxMarker: true });
+const context = { nativeSessionId: null, trustedWorkspace: false };
+const fullAccess = resolvedPrompt({ permissionMode: 'fullAccess' });
+
+const refused = (changed: Partial<ResolvedPrompt>): string[] =>
+  user.unsupported(resolvedPrompt(changed)).map(({ option }) => option);
+
+describe('the claude provider', () => {
+  it('supports a request that asks for everything', () => {
+    const everything = resolvedPrompt({
+      model: 'opus',
+      effort: 'max',
+      permissionMode: 'fullAccess',
+      allowedTools: ['Read'],
+      disallowedTools: ['Bash'],
+      onPermissionDenied: 'fail',
+      appendSystemPrompt: 'Be brief.',
+      outputSchema: { type: 'object' },
+      maxTurns: 3,
+      maxCostUsd: 1,
+      providerOptions: { fallbackModel: 'sonnet' },
+    });
+    expect(user.unsupported(everything)).toEqual([]);
+  });
+
+  it('refuses provider options it does not know', () => {
+    expect(refused({ providerOptions: { settings: '{}', fallbackModel: 'haiku' } })).toEqual([
+      'providerOptions.settings',
+    ]);
+  });
+
+  it.each(['--model', 'a b', 'a,,b', '', 7])('refuses %j as a fallback model', (fallbackModel) => {
+    expect(refused({ providerOptions: { fallbackModel } })).toEqual(['providerOptions.fallbackModel']);
+    expect(() => user.command(resolvedPrompt({ providerOptions: { fallbackModel } }), context)).toThrow(
+      expect.objectContaining({ code: 'provider.unsupported_option' }),
+    );
+  });
+
+  it('refuses an effort the CLI would ignore', () => {
+    expect(refused({ effort: 'ludicrous' })).toEqual(['effort']);
+  });
+
+  it('refuses what does not fit into one argument', () => {
+    const long = 'ä'.repeat(65_536);
+    expect(refused({ appendSystemPrompt: long, outputSchema: { description: long } })).toEqual([
+      'appendSystemPrompt',
+      'outputSchema',
+    ]);
+  });
+
+  it('refuses full access as root', () => {
+    expect(root.unsupported(fullAccess).map(({ option }) => option)).toEqual(['permissionMode']);
+    expect(root.capabilities.permissionModes).toEqual(['default', 'plan', 'acceptEdits']);
+  });
+
+  it('allows full access as root in a sandbox, and tells the CLI so', () => {
+    expect(sandboxedRoot.unsupported(fullAccess)).toEqual([]);
+    expect(sandboxedRoot.command(fullAccess, context).env).toEqual({ IS_SANDBOX: '1' });
+    expect(sandboxedRoot.command(resolvedPrompt(), context).env).toEqual({});
+    expect(user.command(fullAccess, context).env).toEqual({});
+  });
+});

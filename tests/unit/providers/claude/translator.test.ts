@@ -1,0 +1,155 @@
+import { describe, expect, it } from 'vitest';
+import {
+  apiErrorResult,
+  assistant,
+  delta,
+  fold,
+  init,
+  result,
+  retry,
+  stream,
+  toolResult,
+} from './claude-lines.ts';
+
+const text = (value: string) => ({ type: 'text', text: value });
+
+describe('the claude translator', () => {
+  it('tells the session once, and again when it changes', () => {
+    expect(fold([init(), init(), init({ model: 'haiku' })]).events).toEqual([
+      { kind: 'session', sessionId: null, nativeSessionId: 's1', model: 'opus' },
+      { kind: 'session', sessionId: null, nativeSessionId: 's1', model: 'haiku' },
+    ]);
+  });
+
+  it('streams deltas and then the whole block', () => {
+    expect(fold([delta('Hel'), delta('lo'), assistant([text('Hello')])]).events).toEqual([
+      { kind: 'text.delta', text: 'Hel' },
+      { kind: 'text.delta', text: 'lo' },
+      { kind: 'text', text: 'Hello' },
+    ]);
+  });
+
+  it('keeps the ids of tools and finds their names again', () => {
+    const lines = [
+      assistant([{ type: 'tool_use', id: 't1', name: 'Read', input: { file_path: 'a' } }]),
+      toolResult('t1', [text('one'), { type: 'image' }]),
+      toolResult('t2', 'lost'),
+    ];
+    expect(fold(lines).events).toEqual([
+      { kind: 'tool.started', toolId: 't1', name: 'Read', input: { file_path: 'a' } },
+      { kind: 'tool.ended', toolId: 't1', name: 'Read', isError: false, output: 'one\n[image]' },
+      { kind: 'tool.ended', toolId: 't2', name: null, isError: false, output: 'lost' },
+    ]);
+  });
+
+  it("shows a subagent's tools but not its words as the answer", () => {
+    const inside = { parent_tool_use_id: 'agent' };
+    const lines = [
+      delta('inner', inside),
+      assistant([text('inner'), { type: 'tool_use', id: 't1', name: 'Grep', input: {} }], inside),
+      toolResult('t1', 'found', inside),
+    ];
+    const folded = fold(lines);
+    expect(folded.events.map(({ kind }) => kind)).toEqual(['raw', 'tool.started', 'tool.ended']);
+    expect(folded.end({ code: null, signal: 'SIGKILL' }).text).toBe('');
+  });
+
+  it('tells reasoning, without empty blocks', () => {
+    const lines = [
+      assistant([
+        { type: 'thinking', thinking: '' },
+        { type: 'thinking', thinking: 'Hm.' },
+      ]),
+    ];
+    expect(fold(lines).events).toEqual([{ kind: 'reasoning', text: 'Hm.' }]);
+  });
+
+  it('tells the rate limits of a plan', () => {
+    const rate_limit_info = {
+      status: 'allowed_warning',
+      resetsAt: 1_800_000_000,
+      rateLimitType: 'five_hour',
+    };
+    expect(fold([{ type: 'rate_limit_event', rate_limit_info }]).events).toEqual([
+      {
+        kind: 'rate_limit',
+        status: 'allowed_warning',
+        resetsAt: '2027-01-15T08:00:00.000Z',
+        limit: 'five_hour',
+      },
+    ]);
+  });
+
+  it.each([
+    '',
+    '{',
+    'null',
+    '[]',
+    '[SandboxDebug] something',
+    '{"type":"tomorrow"}',
+    '{"type":"assistant"}',
+    '{"type":"system","subtype":"hook_started"}',
+  ])('passes %j as it is', (line) => {
+    expect(fold([]).translator.line(line)).toEqual([{ kind: 'raw', line }]);
+  });
+
+  it('passes a line with unknown blocks once, beside what it knows', () => {
+    const folded = fold([assistant([{ type: 'x' }, text('Hi'), { type: 'y' }])]);
+    expect(folded.events.map(({ kind }) => kind)).toEqual(['raw', 'text']);
+  });
+
+  it('still sees the end when a field beside the result has another type', () => {
+    const folded = fold([init(), result({ permission_denials: 'none', usage: 7 })]);
+    expect(folded.end()).toMatchObject({ text: 'Done.', error: null });
+  });
+});
+
+describe('a retry of the CLI', () => {
+  it('is told with what it knows', () => {
+    expect(fold([retry(429, 3)]).events).toEqual([
+      { kind: 'retry', retry: 3, maxRetries: 10, delayMs: 500, status: 429, reason: 'rate_limit' },
+    ]);
+  });
+
+  it.each([429, 500, 529])('for %i is worth waiting for', (status) => {
+    expect(fold([init(), retry(status, 9)]).translator.hopeless).toBeNull();
+  });
+
+  it.each([401, 403])('for %i is hopeless with a key of the environment', (status) => {
+    expect(fold([init(), retry(status)]).translator.hopeless).toMatchObject({ code: 'auth.required' });
+  });
+
+  it('gives a login one chance to renew its token', () => {
+    const login = init({ apiKeySource: 'none' });
+    expect(fold([login, retry(401, 1)]).translator.hopeless).toBeNull();
+    expect(fold([login, retry(401, 2)]).translator.hopeless).toMatchObject({
+      code: 'auth.required',
+      message: expect.stringContaining('/login'),
+    });
+  });
+
+  it('that was hopeless names the reason also when the process was then killed', () => {
+    const { error } = fold([init(), retry(401)]).end({ code: null, signal: 'SIGTERM' });
+    expect(error?.code).toBe('auth.required');
+  });
+});
+
+describe('the last word', () => {
+  it('is the result', () => {
+    expect(fold([init(), assistant([text('Hi')])]).translator.done).toBe(false);
+    expect(fold([init(), result()]).translator.done).toBe(true);
+    expect(fold([init(), apiErrorResult(400, 'no')]).translator.done).toBe(true);
+  });
+
+  it('is not said while another turn waits or begins', () => {
+    expect(fold([result({ queued_turn_count: 1 })]).translator.done).toBe(false);
+    expect(fold([result(), init()]).translator.done).toBe(false);
+    expect(fold([result(), stream({ type: 'message_start' })]).translator.done).toBe(false);
+  });
+
+  it('is not said while a task runs in the background', () => {
+    const tasks = (list: unknown[]) => ({ type: 'system', subtype: 'background_tasks_changed', tasks: list });
+    expect(fold([tasks([{}]), result()]).translator.done).toBe(false);
+    expect(fold([tasks([{}]), result(), tasks([])]).translator.done).toBe(true);
+  });
+});

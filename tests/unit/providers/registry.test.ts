@@ -1,0 +1,54 @@
+import { Compile } from 'typebox/compile';
+import { Value } from 'typebox/value';
+import { describe, expect, it } from 'vitest';
+import { createProviders } from '../../../src/providers/registry.ts';
+import { ProviderSettings } from '../../../src/providers/settings.ts';
+
+const checker = Compile(ProviderSettings);
+const HOST = { runningAsRoot: false, sandboxMarker: false };
+
+function settings(value: unknown): ProviderSettings {
+  const complete: unknown = Value.Default(ProviderSettings, value);
+  if (!checker.Check(complete)) throw new Error('the settings of the test are wrong');
+  return complete;
+}
+
+describe('the providers', () => {
+  it('hold claude without any settings', () => {
+    const { provider, binary } = createProviders(settings({}), HOST).get('claude');
+    expect(provider.name).toBe('claude');
+    expect(provider.binaries).toEqual(['claude']);
+    expect(binary).toBeNull();
+  });
+
+  it('hold the custom commands of the settings', () => {
+    const providers = createProviders(settings({ custom: { echo: { binary: '/bin/cat' } } }), HOST);
+    expect(providers.list().map(({ provider }) => provider.name)).toEqual(['claude', 'echo']);
+    expect(providers.get('echo').binary).toBe('/bin/cat');
+  });
+
+  it.each(['codex', '', '__proto__', 'constructor'])('do not know %j and name the known ones', (name) => {
+    const providers = createProviders(settings({ custom: { echo: { binary: 'cat' } } }), HOST);
+    expect(() => providers.get(name)).toThrow(
+      expect.objectContaining({ code: 'provider.unknown', message: expect.stringContaining('claude, echo') }),
+    );
+  });
+
+  it('keep the names of built-in providers', () => {
+    expect(() => createProviders(settings({ custom: { claude: { binary: 'cat' } } }), HOST)).toThrow(
+      expect.objectContaining({ code: 'config.invalid' }),
+    );
+  });
+
+  it.each([
+    { other: {} },
+    { claude: { flags: [] } },
+    { claude: { maxRetries: -1 } },
+    { custom: { Echo: { binary: 'cat' } } },
+    { custom: { echo: {} } },
+    { custom: { echo: { binary: 'cat', output: { json: 'text' } } } },
+    { custom: { echo: { binary: 'cat', env: ['A=B'] } } },
+  ])('refuse settings like %j', (value) => {
+    expect(checker.Check(Value.Default(ProviderSettings, value))).toBe(false);
+  });
+});

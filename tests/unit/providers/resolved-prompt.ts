@@ -1,0 +1,30 @@
+import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
+
+/** A request that asks for nothing beside its prompt. */
+export const resolvedPrompt = (changed: Partial<ResolvedPrompt> = {}): ResolvedPrompt => ({
+  prompt: 'Where is the parser?',
+  provider: 'claude',
+  model: null,
+  effort: null,
+  cwd: '/workspace',
+  sessionId: null,
+  permissionMode: 'default',
+  allowedTools: [],
+  disallowedTools: [],
+  onPermissionDenied: 'report',
+  appendSystemPrompt: null,
+  outputSchema: null,
+  maxTurns: null,
+  maxCostUsd: null,
+  providerOptions: {},
+  timeoutMs: 60_000,
+  idleTimeoutMs: 60_000,
+  ttlMs: null,
+  priority: 0,
+  delayMs: 0,
+  maxAttempts: 1,
+  concurrencyKey: null,
+  tags: [],
+  metadata: {},
+  ...changed,
+});
