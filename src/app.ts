@@ -10,9 +10,9 @@ import { monotonicFactory } from 'ulid';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
-import { AppError } from './errors.ts';
+import { AppError, messageOf } from './errors.ts';
 import { createCliProbe } from './executor/cli-probe.ts';
-import { createExecutor, type RecoveryReport } from './executor/executor.ts';
+import { createExecutor, type Executor, type RecoveryReport } from './executor/executor.ts';
 import { createProcScanner } from './executor/process/proc-scanner.ts';
 import { isInside } from './executor/workspace.ts';
 import { createHttpServer } from './http/server.ts';
@@ -28,6 +28,7 @@ import { createJobService } from './queue/job-service.ts';
 import { createJobWaits } from './queue/job-waits.ts';
 import { createNames } from './queue/names.ts';
 import { createPromptQueue } from './queue/prompt-queue.ts';
+import { reconcile } from './queue/reconcile.ts';
 import { resolvePrompt } from './queue/resolve-prompt.ts';
 import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
@@ -117,14 +118,36 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     stop: (opened) => Object.values(opened).forEach(closeConnection),
   });
   const contact = createContact(redis.commands);
-  const scripts = createScriptRunner(redis.commands, names.prefix, { ...settings, keepFinishedMs: settings.keepInRedisMs });
+  const scripts = createScriptRunner(redis.commands, names.prefix, {
+    ...settings,
+    keepFinishedMs: settings.keepInRedisMs,
+  });
   const records = createJobRecords(redis.commands, names, scripts);
   const claims = createClaims(scripts, nodeId, { leaseMs: settings.leaseMs, leaderMs: settings.leaseMs });
   const upkeep = createUpkeep(redis.commands, names, scripts, nodeId, settings.retryBackoffMs);
   const doorbells = createRedisDoorbells(redis.commands, redis.subscriber, redisLogger);
+  const queue = createPromptQueue(redis.commands, names);
+  const runReconcile = async (): Promise<void> => {
+    await reconcile({
+      records,
+      queue,
+      store,
+      isRunning: (id) => executorOf?.holds(id) ?? false,
+      logger: component('reconcile'),
+    });
+  };
+  let executorOf: Executor | null = null; // the projection starts before the executor it asks
   const projector = await life.phase('projection', {
     start: async () => {
-      const created = createProjector({ blocking: redis.blocking, redis: redis.commands, log: names.log, records, store, logger: component('projection') });
+      const created = createProjector({
+        blocking: redis.blocking,
+        redis: redis.commands,
+        log: names.log,
+        records,
+        store,
+        onLogReplaced: runReconcile,
+        logger: component('projection'),
+      });
       await created.start();
       return created;
     },
@@ -137,9 +160,12 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     sandboxMarker: env['IS_SANDBOX'] === '1',
   });
   const environment = (provider: string, set: Readonly<Record<string, string>>) =>
-    buildEnvironment({ source: env, names: [...providers.get(provider).provider.envNames, ...settings.passEnv], set });
+    buildEnvironment({
+      source: env,
+      names: [...providers.get(provider).provider.envNames, ...settings.passEnv],
+      set,
+    });
   const probe = createCliProbe(env['PATH'] ?? '', buildEnvironment({ source: env, names: [], set: {} }));
-  const queue = createPromptQueue(redis.commands, names);
   const upkeepLoop = createUpkeepLoop({
     ...settings,
     upkeep,
@@ -170,10 +196,18 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     scanner: createProcScanner(),
     cutOffMs: settings.nodeLostAfterMs * 0.9,
     othersRegistered: () => upkeepLoop.otherNodes > 0,
+    onSuperseded: () => {
+      runReconcile().catch((error: unknown) =>
+        logger.warn({ reason: messageOf(error) }, 'reconciling failed'),
+      );
+    },
     logger: component('executor'),
   });
-  const resolve = (request: Parameters<typeof resolvePrompt>[0], principal: Parameters<typeof resolvePrompt>[1]) =>
-    resolvePrompt(request, principal, { settings, providers });
+  executorOf = executor;
+  const resolve = (
+    request: Parameters<typeof resolvePrompt>[0],
+    principal: Parameters<typeof resolvePrompt>[1],
+  ) => resolvePrompt(request, principal, { settings, providers });
   const rawOn = settings.rawRequests === 'on' || (settings.rawRequests === 'auto' && server.port !== null);
   const rpc = createRpcServer({
     doorbells,
@@ -181,7 +215,14 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     onRun: executor.kick,
     onCancel: executor.lookAtCancel,
     raw: rawOn
-      ? createRawRequests({ claims, doorbells, responses: names.responses, resolve: (request) => resolve(request, RAW_PRINCIPAL), mint, newExecutionId: ulid })
+      ? createRawRequests({
+          claims,
+          doorbells,
+          responses: names.responses,
+          resolve: (request) => resolve(request, RAW_PRINCIPAL),
+          mint,
+          newExecutionId: ulid,
+        })
       : null,
     logger: component('rpc'),
   });
@@ -224,7 +265,11 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     executor: executor.status,
   });
   const waits = createJobWaits(doorbells, names.responses);
-  const jobs = createJobService({ records, queue, waits, store, projector, resolve, mint, admit: () => undefined });
+  const admit = (): void => {
+    if (upkeepLoop.waiting < settings.maxQueued) return;
+    throw new AppError('queue.full', `${upkeepLoop.waiting} jobs wait already`, { retryAfterSeconds: 10 });
+  };
+  const jobs = createJobService({ records, queue, waits, store, projector, resolve, mint, admit });
   const http = await life.phase('http', {
     start: async () => {
       await waits.start();
@@ -239,7 +284,16 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
           readJob: (id) => jobs.get({ id: 'stream', admin: true }, id),
           logger: component('streaming'),
         }),
-        health: createHealth({ redis: redis.commands, upkeep, store, executor, providers, probe, metrics, hasVariable: (name) => Boolean(env[name]) }),
+        health: createHealth({
+          redis: redis.commands,
+          upkeep,
+          store,
+          executor,
+          providers,
+          probe,
+          metrics,
+          hasVariable: (name) => Boolean(env[name]),
+        }),
         auth: createAuthenticator({ adminToken }),
         board: [queue.queue],
         logger: component('http'),

@@ -13,7 +13,10 @@ interface Phase {
 
 export interface Lifecycle {
   /** Starts a part now and remembers how to stop it. `start` failing stops what was started before. */
-  phase<T>(name: string, part: { start: () => Promise<T> | T; stop: (started: T) => Promise<void> | void; deadlineMs?: number }): Promise<T>;
+  phase<T>(
+    name: string,
+    part: { start: () => Promise<T> | T; stop: (started: T) => Promise<void> | void; deadlineMs?: number },
+  ): Promise<T>;
   /** Stops everything, last started first. Idempotent: later calls wait for the first. */
   stop(): Promise<void>;
 }
@@ -59,7 +62,10 @@ export function createLifecycle(logger: Logger): Lifecycle {
 
 async function withDeadline(phase: Phase): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`still running after ${phase.deadlineMs} ms`)), phase.deadlineMs);
+  const timer = setTimeout(
+    () => reject(new Error(`still running after ${phase.deadlineMs} ms`)),
+    phase.deadlineMs,
+  );
   try {
     await Promise.race([phase.stop(), promise]);
   } finally {

@@ -36,7 +36,10 @@ async function serve(): Promise<number> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => signalled.resolve(signal));
 
   const app = await startApp({ settings, env: process.env, version: manifest.version, logger });
-  logger.info({ url: app.url, redisPort: app.redisPort, tokenFile: app.tokenFile, recovery: app.recovery }, 'ready');
+  logger.info(
+    { url: app.url, redisPort: app.redisPort, tokenFile: app.tokenFile, recovery: app.recovery },
+    'ready',
+  );
   process.send?.({ ready: true, url: app.url, redisPort: app.redisPort });
 
   const signal = await signalled.promise;
@@ -50,6 +53,8 @@ async function serve(): Promise<number> {
 /** Says what went wrong in words a person can act on; the exit code for it. */
 function reportFailure(error: unknown): number {
   const known = error instanceof AppError;
-  process.stderr.write(`bullpen: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+  process.stderr.write(
+    `bullpen: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
+  );
   return known && error.code.startsWith('config.') ? 78 : 1;
 }

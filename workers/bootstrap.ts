@@ -13,7 +13,9 @@ const CRASHED = 70;
 process.removeAllListeners('uncaughtException');
 process.removeAllListeners('unhandledRejection');
 const crash = (error: unknown): void => {
-  process.stderr.write(`worker crashed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.stderr.write(
+    `worker crashed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
   process.exit(CRASHED);
 };
 process.on('uncaughtException', crash);

@@ -21,7 +21,10 @@ export function createPromptProcessor(
   const names = createNames(settings);
   const commands = openConnection(settings.redisUrl, 'patient', 'worker', logger);
   const subscriber = openConnection(settings.redisUrl, 'patient', 'worker-sub', logger);
-  const scripts = createScriptRunner(commands, names.prefix, { ...settings, keepFinishedMs: settings.keepInRedisMs });
+  const scripts = createScriptRunner(commands, names.prefix, {
+    ...settings,
+    keepFinishedMs: settings.keepInRedisMs,
+  });
   const client = createRpcClient({
     submissions: createSubmissions(scripts),
     doorbells: createRedisDoorbells(commands, subscriber, logger),

@@ -5,7 +5,11 @@ import { createPromptProcessor } from './prompt-processor.ts';
 
 const processor = createPromptProcessor(process.env);
 
-export default async function prompt(job: SandboxedJob<{ jobId: string }>, token: string, signal: AbortSignal) {
+export default async function prompt(
+  job: SandboxedJob<{ jobId: string }>,
+  token: string,
+  signal: AbortSignal,
+) {
   const result = await processor(job.data.jobId, signal);
   if (result.kind !== 'later') return result;
   await job.moveToDelayed(Date.now() + result.afterMs, token);

@@ -23,9 +23,14 @@ const describedSettings = Object.entries(SETTINGS) as unknown as [keyof typeof S
 /** A variable's text as the setting's type; text that does not fit stays text, and the check names it. */
 function fromText(setting: Described, value: string): unknown {
   const type = setting.type ?? setting.anyOf?.find((one) => one.type !== 'null')?.type;
-  if (type === 'array') return value.split(',').map((part) => part.trim()).filter(Boolean);
+  if (type === 'array')
+    return value
+      .split(',')
+      .map((part) => part.trim())
+      .filter(Boolean);
   if (type === 'integer' || type === 'number') return /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
-  if (type === 'boolean') return { true: true, on: true, '1': true, false: false, off: false, '0': false }[value] ?? value;
+  if (type === 'boolean')
+    return { true: true, on: true, '1': true, false: false, off: false, '0': false }[value] ?? value;
   return value;
 }
 
@@ -75,19 +80,29 @@ export function loadSettings(env: Environment, cwd: string): Settings {
   placeDefaults(values, env, cwd);
   const complete: unknown = Value.Default(Settings, values);
   for (const name of Object.keys(values)) {
-    if (!(name in SETTINGS) && name !== 'providers') problems.push({ path: name, message: 'is not a setting' });
+    if (!(name in SETTINGS) && name !== 'providers')
+      problems.push({ path: name, message: 'is not a setting' });
   }
   for (const error of checker.Errors(complete)) {
     const name = error.instancePath.split('/')[1] ?? '';
     const env = envNames.get(name);
-    problems.push({ path: env === undefined ? error.instancePath.slice(1) : `${name} (${env})`, message: error.message });
+    problems.push({
+      path: env === undefined ? error.instancePath.slice(1) : `${name} (${env})`,
+      message: error.message,
+    });
   }
   if (problems.length > 0 || !checker.Check(complete)) throw invalid(problems);
   return complete;
 }
 
-/** Variables read elsewhere than in the table: by the loader itself, the client, and the sandboxed workers. */
-const OTHER_NAMES = new Set(['BULLPEN_CONFIG', 'BULLPEN_URL', 'BULLPEN_TOKEN', 'BULLPEN_EXECUTION_ID']);
+/** Variables read elsewhere than in the table: by the loader itself, the client, the CLIs, and `failpoint.ts`. */
+const OTHER_NAMES = new Set([
+  'BULLPEN_CONFIG',
+  'BULLPEN_URL',
+  'BULLPEN_TOKEN',
+  'BULLPEN_EXECUTION_ID',
+  'BULLPEN_TEST_FAILPOINTS',
+]);
 
 function refuseUnknown(env: Environment, problems: Problem[]): void {
   const known = new Set(describedSettings.map(([, setting]) => setting.env));

@@ -65,30 +65,55 @@ export const SETTINGS = {
 
   provider: text('BULLPEN_PROVIDER', 'provider of a job that names none', { default: 'claude' }),
   model: optional('BULLPEN_MODEL', 'model of a job that names none; unset: the CLI decides'),
-  cwd: text('BULLPEN_CWD', 'working directory of a job that names none. Default: where the server was started'),
+  cwd: text(
+    'BULLPEN_CWD',
+    'working directory of a job that names none. Default: where the server was started',
+  ),
   roots: list('BULLPEN_ROOTS', 'directories inside which a job may run (comma-separated). Default: cwd'),
   trustedRoots: list(
     'BULLPEN_TRUSTED_ROOTS',
-    "directories whose own CLI settings, hooks and MCP files may run (comma-separated). Default: none",
+    'directories whose own CLI settings, hooks and MCP files may run (comma-separated). Default: none',
   ),
-  passEnv: list('BULLPEN_PASS_ENV', "more variables the CLI may see, beside each provider's own (comma-separated)"),
+  passEnv: list(
+    'BULLPEN_PASS_ENV',
+    "more variables the CLI may see, beside each provider's own (comma-separated)",
+  ),
   allowFullAccess: flag('BULLPEN_ALLOW_FULL_ACCESS', 'allow permissionMode fullAccess'),
   timeoutMs: span('BULLPEN_TIMEOUT_MS', HOUR, 'run time of a job that names none'),
   idleTimeoutMs: span('BULLPEN_IDLE_TIMEOUT_MS', 15 * MINUTE, 'silence allowed to a job that names none'),
   maxTimeoutMs: span('BULLPEN_MAX_TIMEOUT_MS', DAY, 'run time a job may ask for'),
 
-  maxOutputBytes: count('BULLPEN_MAX_OUTPUT_BYTES', 64 * 1024 * 1024, 'output of one execution (bytes)', 1024),
+  maxOutputBytes: count(
+    'BULLPEN_MAX_OUTPUT_BYTES',
+    64 * 1024 * 1024,
+    'output of one execution (bytes)',
+    1024,
+  ),
   maxLineBytes: count('BULLPEN_MAX_LINE_BYTES', 4 * 1024 * 1024, 'one line of output (bytes)', 1024),
   maxEvents: count('BULLPEN_MAX_EVENTS', 200_000, 'events of one execution', 100),
-  maxEventsPerSecond: count('BULLPEN_MAX_EVENTS_PER_SECOND', 5000, 'events per second before the CLI is slowed', 10),
+  maxEventsPerSecond: count(
+    'BULLPEN_MAX_EVENTS_PER_SECOND',
+    5000,
+    'events per second before the CLI is slowed',
+    10,
+  ),
   maxResultBytes: count('BULLPEN_MAX_RESULT_BYTES', 1024 * 1024, 'text kept in an outcome (bytes)', 1024),
   killGraceMs: span('BULLPEN_KILL_GRACE_MS', 5 * SECOND, 'between asking a CLI to end and killing it'),
   lingerMs: span('BULLPEN_LINGER_MS', 10 * SECOND, 'a CLI may stay after its last word'),
   drainMs: span('BULLPEN_DRAIN_MS', 30 * SECOND, 'running jobs may take to end when the server stops', 0),
-  retryBackoffMs: span('BULLPEN_RETRY_BACKOFF_MS', 5 * SECOND, 'before the second attempt; doubles with each'),
+  retryBackoffMs: span(
+    'BULLPEN_RETRY_BACKOFF_MS',
+    5 * SECOND,
+    'before the second attempt; doubles with each',
+  ),
 
   leaseMs: span('BULLPEN_LEASE_MS', 15 * SECOND, 'how long a claim holds without being renewed', 300),
-  nodeLostAfterMs: span('BULLPEN_NODE_LOST_AFTER_MS', 2 * MINUTE, "silence after which others end a node's jobs", 300),
+  nodeLostAfterMs: span(
+    'BULLPEN_NODE_LOST_AFTER_MS',
+    2 * MINUTE,
+    "silence after which others end a node's jobs",
+    300,
+  ),
   sweepMs: span('BULLPEN_SWEEP_MS', SECOND, 'between looks for what no message announced', 50),
   lockMs: span('BULLPEN_LOCK_MS', MINUTE, "BullMQ's lock on a taken job", SECOND),
 

@@ -25,7 +25,9 @@ const NAME = 'BULLPEN_WORKER';
 /** The whole environment of a worker process. */
 export function workerEnvironment(settings: WorkerSettings): Record<string, string> {
   const { redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel } = settings;
-  return { [NAME]: JSON.stringify({ redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel }) };
+  return {
+    [NAME]: JSON.stringify({ redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel }),
+  };
 }
 
 /** @throws AppError config.invalid when the process was not started by Bullpen */

@@ -45,14 +45,22 @@ export function createCliProbe(searchPath: string, env: Readonly<Record<string, 
     async find(provider, configured) {
       const candidates = configured === null ? provider.binaries : [configured];
       for (const name of candidates) {
-        const places = isAbsolute(name) ? [name] : searchPath.split(delimiter).filter(isAbsolute).map((dir) => join(dir, name));
+        const places = isAbsolute(name)
+          ? [name]
+          : searchPath
+              .split(delimiter)
+              .filter(isAbsolute)
+              .map((dir) => join(dir, name));
         for (const place of places) {
           const binary = await executable(place);
           if (binary !== null) return { binary };
         }
       }
       const where = configured === null ? 'on PATH' : 'where the settings say';
-      throw new AppError('execution.cli_missing', `${candidates.join(' or ')} is not installed: no executable file ${where}`);
+      throw new AppError(
+        'execution.cli_missing',
+        `${candidates.join(' or ')} is not installed: no executable file ${where}`,
+      );
     },
 
     knownVersion: (binary) => versions.get(binary)?.version ?? null,
@@ -68,10 +76,17 @@ export function createCliProbe(searchPath: string, env: Readonly<Record<string, 
   };
 }
 
-async function askVersion(provider: Provider, binary: string, env: Readonly<Record<string, string>>): Promise<string | null> {
+async function askVersion(
+  provider: Provider,
+  binary: string,
+  env: Readonly<Record<string, string>>,
+): Promise<string | null> {
   if (provider.versionArgs.length === 0) return null;
   try {
-    const { stdout } = await run(binary, [...provider.versionArgs], { timeout: VERSION_TIMEOUT_MS, env: { ...env } });
+    const { stdout } = await run(binary, [...provider.versionArgs], {
+      timeout: VERSION_TIMEOUT_MS,
+      env: { ...env },
+    });
     return /\d+\.\d+[\w.-]*/.exec(stdout)?.[0] ?? null;
   } catch {
     return null; // a CLI that cannot tell its version may still work

@@ -13,6 +13,8 @@ export interface Delivery {
 export function createDelivery(options: {
   readonly claims: Pick<Claims, 'finish'>;
   readonly ledger: Pick<Ledger, 'delivered'>;
+  /** An outcome was refused: another node ended the execution, or Redis has forgotten the job. */
+  onSuperseded(): void;
   readonly logger: Logger;
 }): Delivery {
   const { claims, ledger, logger } = options;
@@ -22,11 +24,15 @@ export function createDelivery(options: {
     const { jobId, executionId } = finish;
     const result = await claims.finish(finish);
     refused.delete(executionId);
-    if (result === 'superseded') logger.warn({ jobId, executionId }, 'an outcome came too late and was refused');
-    else logger.debug({ jobId, executionId, status: finish.outcome.status }, 'execution finished');
+    if (result === 'superseded') {
+      logger.warn({ jobId, executionId }, 'an outcome came too late and was refused');
+      options.onSuperseded();
+    } else logger.debug({ jobId, executionId, status: finish.outcome.status }, 'execution finished');
     ledger
       .delivered(executionId, result === 'superseded')
-      .catch((error: unknown) => logger.error({ reason: messageOf(error) }, 'the ledger could not be written'));
+      .catch((error: unknown) =>
+        logger.error({ reason: messageOf(error) }, 'the ledger could not be written'),
+      );
   }
 
   return {

@@ -8,19 +8,27 @@ import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Command, Exit, Provider, Translator, Verdict } from '../providers/provider.ts';
+import { createDeadlines } from './deadlines.ts';
 import { createOutputFlow } from './output-flow.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
 import { spawnProcess } from './process/spawn.ts';
 import type { SpawnedProcess } from './process/spawned-process.ts';
 import { type Termination, terminate } from './process/terminate.ts';
 import type { ProcessEnd } from './process/wait.ts';
-import { createDeadlines } from './deadlines.ts';
 
 /** Output still open this long after the exit is held by something the CLI left behind. */
 const LEAK_AFTER_MS = 1000;
 
 /** Why an execution was ended from outside. Recorded once, where it happens. */
-export type StopReason = 'cancelled' | 'shutdown' | 'fenced' | 'timed_out' | 'idle' | 'output_limit' | 'hopeless' | 'lingered';
+export type StopReason =
+  | 'cancelled'
+  | 'shutdown'
+  | 'fenced'
+  | 'timed_out'
+  | 'idle'
+  | 'output_limit'
+  | 'hopeless'
+  | 'lingered';
 
 export interface ExecutionLimits {
   readonly maxOutputBytes: number;
@@ -121,7 +129,11 @@ async function supervise(
     null,
   );
 
-  const deadlines = createDeadlines({ timeoutMs: request.timeoutMs, idleTimeoutMs: request.idleTimeoutMs, stop });
+  const deadlines = createDeadlines({
+    timeoutMs: request.timeoutMs,
+    idleTimeoutMs: request.idleTimeoutMs,
+    stop,
+  });
   const flow = createOutputFlow(child, limits, () => stop('output_limit'));
   onFlow(flow.sinkControl);
   const onStop = (): void => stop(signals.stop.reason);
@@ -134,7 +146,15 @@ async function supervise(
   });
   child.onLine((line, truncated) => {
     if (reason === 'output_limit') return; // what a flood still has in its pipe is not worth keeping
-    if (truncated) emit({ kind: 'warning', code: 'line_truncated', message: `a line was cut at ${limits.maxLineBytes} bytes` }, null);
+    if (truncated)
+      emit(
+        {
+          kind: 'warning',
+          code: 'line_truncated',
+          message: `a line was cut at ${limits.maxLineBytes} bytes`,
+        },
+        null,
+      );
     const wasDone = translator.done;
     const events = translator.line(line);
     for (const [index, event] of events.entries()) {
@@ -148,7 +168,14 @@ async function supervise(
   });
 
   const end = await untilEnded(child, () => {
-    emit({ kind: 'warning', code: 'leaked_pipe', message: 'a process the CLI started kept its output open and was ended' }, null);
+    emit(
+      {
+        kind: 'warning',
+        code: 'leaked_pipe',
+        message: 'a process the CLI started kept its output open and was ended',
+      },
+      null,
+    );
     ending ??= terminate(child, { graceMs: 0, scanner });
   });
   deadlines.clear();
@@ -156,14 +183,23 @@ async function supervise(
   signals.stop.removeEventListener('abort', onStop);
   const { survivors } = (await ending) ?? { survivors: [] };
   if (survivors.length > 0) {
-    logger.error({ executionId: prepared.executionId, pids: survivors }, 'processes survived their execution');
+    logger.error(
+      { executionId: prepared.executionId, pids: survivors },
+      'processes survived their execution',
+    );
   }
 
   const durationMs = Math.round((performance.now() - child.startedAt) * 1000) / 1000;
   const exit: Exit = { code: end.code, signal: end.signal };
   // A lingering process was ended by us: its last word counts as if it had left by itself.
-  const verdict = translator.end(reason === 'lingered' ? { code: 0, signal: null } : exit, child.stderrTail());
-  return { outcome: toOutcome({ prepared, verdict, translator, reason, exit, durationMs, limits }), lastWord };
+  const verdict = translator.end(
+    reason === 'lingered' ? { code: 0, signal: null } : exit,
+    child.stderrTail(),
+  );
+  return {
+    outcome: toOutcome({ prepared, verdict, translator, reason, exit, durationMs, limits }),
+    lastWord,
+  };
 }
 
 /**
@@ -194,7 +230,8 @@ interface Ended {
 }
 
 function toOutcome({ prepared, verdict, translator, reason, exit, durationMs, limits }: Ended): Outcome {
-  const stopped = reason === null || reason === 'lingered' ? null : stopError(reason, prepared.request, limits, translator);
+  const stopped =
+    reason === null || reason === 'lingered' ? null : stopError(reason, prepared.request, limits, translator);
   const error = stopped ?? verdict.error;
   const status = error === null ? 'succeeded' : error.code === 'execution.cancelled' ? 'cancelled' : 'failed';
   const text = cutText(verdict.text, limits.maxResultBytes);
@@ -227,8 +264,14 @@ function stopError(
     fenced: ['execution.lost', 'another server had already ended this execution'],
     timed_out: ['execution.timed_out', `the execution ran longer than ${request.timeoutMs} ms`],
     idle: ['execution.idle', `the execution was silent for ${request.idleTimeoutMs} ms`],
-    output_limit: ['execution.output_limit', `the execution wrote more than ${limits.maxOutputBytes} bytes or ${limits.maxEvents} events`],
-    hopeless: [translator.hopeless?.code ?? 'execution.crashed', translator.hopeless?.message ?? 'the execution could not succeed'],
+    output_limit: [
+      'execution.output_limit',
+      `the execution wrote more than ${limits.maxOutputBytes} bytes or ${limits.maxEvents} events`,
+    ],
+    hopeless: [
+      translator.hopeless?.code ?? 'execution.crashed',
+      translator.hopeless?.message ?? 'the execution could not succeed',
+    ],
   };
   const [code, message] = codes[reason];
   return wireError(code, message);

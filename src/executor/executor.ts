@@ -32,6 +32,7 @@ export interface ExecutorOptions {
   readonly cutOffMs: number;
   /** Whether other nodes are registered. */
   othersRegistered(): boolean;
+  onSuperseded(): void;
   readonly logger: Logger;
 }
 
@@ -46,6 +47,8 @@ export interface Executor {
   kick(): void;
   /** The cancel flag of a job may be set. */
   lookAtCancel(jobId: string): void;
+  /** Whether the CLI of this job may run here. */
+  holds(jobId: string): boolean;
   status(): { readonly running: number; readonly limit: number; readonly accepting: boolean };
 }
 
@@ -70,7 +73,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
   const { claims, ledger, logger, scanner } = options;
   const active = new Map<string, Active>();
   const work = new Set<Promise<void>>();
-  const delivery = createDelivery({ claims, ledger, logger });
+  const delivery = createDelivery({ claims, ledger, logger, onSuperseded: options.onSuperseded });
   let accepting = false;
   let claiming: Promise<void> | null = null;
   let claimAgain = false;
@@ -117,7 +120,10 @@ export function createExecutor(options: ExecutorOptions): Executor {
     if (!accepting) stopOne(one, 'shutdown', false); // claimed in the very moment the server stops
     const done: Promise<void> = runToEnd(one)
       .catch((error: unknown) => {
-        logger.error({ jobId: claim.jobId, executionId: claim.executionId, err: error }, 'an execution could not be settled');
+        logger.error(
+          { jobId: claim.jobId, executionId: claim.executionId, err: error },
+          'an execution could not be settled',
+        );
       })
       .finally(() => {
         active.delete(claim.executionId);
@@ -146,14 +152,19 @@ export function createExecutor(options: ExecutorOptions): Executor {
       if (admitted === 'cancelled') {
         outcome = cancelledOutcome(claim.executionId);
       } else {
-        const result = await execute(await prepare(claim, options.prepare), { stop: one.stop.signal, force: one.force.signal }, executeOptions(claim, sink, (given) => {
-          flow = given;
-        }));
+        const result = await execute(
+          await prepare(claim, options.prepare),
+          { stop: one.stop.signal, force: one.force.signal },
+          executeOptions(claim, sink, (given) => {
+            flow = given;
+          }),
+        );
         outcome = result.outcome;
         lastWord = result.lastWord;
       }
     } catch (error) {
-      if (!(error instanceof AppError)) logger.error({ jobId: claim.jobId, err: error }, 'an execution failed unexpectedly');
+      if (!(error instanceof AppError))
+        logger.error({ jobId: claim.jobId, err: error }, 'an execution failed unexpectedly');
       outcome = refusedOutcome(claim.executionId, error);
     }
     one.running = false;
@@ -161,8 +172,16 @@ export function createExecutor(options: ExecutorOptions): Executor {
     await settle(one, outcome, lastWord, sink);
     // Whatever left the group and kept quiet is ended too; nobody waits for it.
     const swept = await sweep(`${options.prepare.nodeId}/${claim.executionId}`, { scanner });
-    if (swept.killed.length > 0) logger.info({ executionId: claim.executionId, pids: swept.killed }, 'ended processes the CLI left behind');
-    if (swept.survivors.length > 0) logger.error({ executionId: claim.executionId, pids: swept.survivors }, 'processes survived their execution');
+    if (swept.killed.length > 0)
+      logger.info(
+        { executionId: claim.executionId, pids: swept.killed },
+        'ended processes the CLI left behind',
+      );
+    if (swept.survivors.length > 0)
+      logger.error(
+        { executionId: claim.executionId, pids: swept.survivors },
+        'processes survived their execution',
+      );
     await rm(join(options.prepare.scratchDir, claim.executionId), { recursive: true, force: true });
   }
 
@@ -195,7 +214,12 @@ export function createExecutor(options: ExecutorOptions): Executor {
     };
   }
 
-  async function settle(one: Active, outcome: Outcome, lastWord: string | null, sink: EventSink): Promise<void> {
+  async function settle(
+    one: Active,
+    outcome: Outcome,
+    lastWord: string | null,
+    sink: EventSink,
+  ): Promise<void> {
     const { claim } = one;
     const { from, tail } = await sink.close();
     const finish: Finish = {
@@ -276,7 +300,9 @@ export function createExecutor(options: ExecutorOptions): Executor {
         if (busy) return;
         busy = true;
         task()
-          .catch((error: unknown) => logger.debug({ reason: messageOf(error), task: what }, 'a periodic task failed'))
+          .catch((error: unknown) =>
+            logger.debug({ reason: messageOf(error), task: what }, 'a periodic task failed'),
+          )
           .finally(() => {
             busy = false;
           });
@@ -334,10 +360,14 @@ export function createExecutor(options: ExecutorOptions): Executor {
     lookAtCancel(jobId) {
       for (const one of active.values()) {
         if (one.claim.jobId !== jobId) continue;
-        renew().catch((error: unknown) => logger.debug({ reason: messageOf(error) }, 'looking at a cancel flag failed'));
+        renew().catch((error: unknown) =>
+          logger.debug({ reason: messageOf(error) }, 'looking at a cancel flag failed'),
+        );
         return;
       }
     },
+
+    holds: (jobId) => [...active.values()].some((one) => one.running && one.claim.jobId === jobId),
 
     status: () => ({ running: runningCount(), limit: options.concurrency, accepting }),
   };

@@ -19,4 +19,3 @@ export interface Ledger {
   /** Outcomes whose job record does not have them yet, and executions that have none. */
   open(): Promise<{ readonly outbox: readonly Finish[]; readonly unsettled: readonly LedgerEntry[] }>;
 }
-

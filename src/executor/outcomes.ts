@@ -15,7 +15,10 @@ export function cancelledOutcome(executionId: string): Outcome {
 
 /** The server died while the execution ran. `executionId` is null where a script fills it in. */
 export function lostOutcome(executionId: string | null): Outcome {
-  const error = wireError('execution.lost', 'the server died while the execution ran; its processes were ended');
+  const error = wireError(
+    'execution.lost',
+    'the server died while the execution ran; its processes were ended',
+  );
   return { ...jobOutcome('failed', error), executionId };
 }
 

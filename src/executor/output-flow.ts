@@ -14,7 +14,11 @@ export interface OutputFlow {
  */
 export function createOutputFlow(
   child: Pick<SpawnedProcess, 'pauseOutput' | 'resumeOutput'>,
-  limits: { readonly maxOutputBytes: number; readonly maxEvents: number; readonly maxEventsPerSecond: number },
+  limits: {
+    readonly maxOutputBytes: number;
+    readonly maxEvents: number;
+    readonly maxEventsPerSecond: number;
+  },
   onExceeded: () => void,
 ): OutputFlow {
   const holds = new Set<'sink' | 'rate'>();

@@ -15,7 +15,8 @@ const CUT_MARK = '… [cut]';
 export function rawAnswer(claim: Claim, outcome: Outcome, lastWord: string | null): string {
   const { metadata } = claim.request;
   const id = JSON.parse(metadata[RAW_ID] ?? 'null');
-  if (outcome.error !== null) return encode({ id, success: false, error: `${outcome.error.code}: ${outcome.error.message}` });
+  if (outcome.error !== null)
+    return encode({ id, success: false, error: `${outcome.error.code}: ${outcome.error.message}` });
   const wantsJson = metadata[RAW_FORMAT] !== 'text';
   return encode({ id, success: true, result: wantsJson && lastWord !== null ? lastWord : outcome.text });
 }

@@ -27,7 +27,13 @@ interface Check {
 }
 
 /** Variables any one of which logs claude in. */
-const CLAUDE_LOGINS = ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'CLAUDE_CODE_OAUTH_TOKEN', 'CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX'];
+const CLAUDE_LOGINS = [
+  'ANTHROPIC_API_KEY',
+  'ANTHROPIC_AUTH_TOKEN',
+  'CLAUDE_CODE_OAUTH_TOKEN',
+  'CLAUDE_CODE_USE_BEDROCK',
+  'CLAUDE_CODE_USE_VERTEX',
+];
 
 export function createHealth(options: HealthOptions): Health {
   const { redis, upkeep, store, executor, providers, probe } = options;
@@ -37,8 +43,10 @@ export function createHealth(options: HealthOptions): Health {
       const persistence = await redis.info('persistence');
       const memory = await redis.info('memory');
       const notes: string[] = [];
-      if (!persistence.includes('aof_enabled:1')) notes.push('AOF is off: an acknowledged job may be lost with Redis');
-      if (!memory.includes('maxmemory_policy:noeviction')) notes.push('maxmemory-policy is not noeviction: Redis may evict jobs');
+      if (!persistence.includes('aof_enabled:1'))
+        notes.push('AOF is off: an acknowledged job may be lost with Redis');
+      if (!memory.includes('maxmemory_policy:noeviction'))
+        notes.push('maxmemory-policy is not noeviction: Redis may evict jobs');
       return { ok: true, detail: notes.length === 0 ? null : notes.join('; ') };
     } catch (error) {
       return { ok: false, detail: `cannot be reached: ${messageOf(error)}` };
@@ -60,10 +68,19 @@ export function createHealth(options: HealthOptions): Health {
       const { binary } = await probe.find(provider, configured);
       const version = await probe.version(provider, binary);
       const keyed = provider.name === 'claude' && CLAUDE_LOGINS.some(options.hasVariable);
-      const why = keyed ? 'a key or token is set; whether the vendor takes it shows with the first job' : 'shows with the first job';
+      const why = keyed
+        ? 'a key or token is set; whether the vendor takes it shows with the first job'
+        : 'shows with the first job';
       return { ...base, available: true, version, binary, authenticated: 'unknown', why };
     } catch (error) {
-      return { ...base, available: false, version: null, binary: null, authenticated: 'unknown', why: messageOf(error) };
+      return {
+        ...base,
+        available: false,
+        version: null,
+        binary: null,
+        authenticated: 'unknown',
+        why: messageOf(error),
+      };
     }
   }
 

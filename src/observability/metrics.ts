@@ -17,7 +17,11 @@ type Sample = readonly [labels: string, value: number];
 const line = (name: string, [labels, value]: Sample): string => `${name}${labels} ${value}`;
 
 function metric(name: string, kind: 'gauge' | 'counter', help: string, samples: readonly Sample[]): string {
-  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${kind}`, ...samples.map((sample) => line(name, sample))].join('\n');
+  return [
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} ${kind}`,
+    ...samples.map((sample) => line(name, sample)),
+  ].join('\n');
 }
 
 export function createMetrics(source: MetricsSource): Metrics {
@@ -30,7 +34,9 @@ export function createMetrics(source: MetricsSource): Metrics {
     return [
       metric('process_resident_memory_bytes', 'gauge', 'Resident memory of the main process.', [['', rss]]),
       metric('nodejs_heap_used_bytes', 'gauge', 'Heap in use.', [['', heapUsed]]),
-      metric('process_cpu_seconds_total', 'counter', 'CPU time of the main process.', [['', (user + system) / 1e6]]),
+      metric('process_cpu_seconds_total', 'counter', 'CPU time of the main process.', [
+        ['', (user + system) / 1e6],
+      ]),
       metric('process_uptime_seconds', 'gauge', 'Time since the start.', [['', process.uptime()]]),
       metric('nodejs_eventloop_lag_seconds', 'gauge', 'Event-loop delay.', [
         ['{quantile="0.5"}', delay.percentile(50) / 1e9],
@@ -49,7 +55,9 @@ export function createMetrics(source: MetricsSource): Metrics {
         metric('bullpen_jobs', 'gauge', 'Jobs known to this server, by state.', byStatus),
         metric('bullpen_executions_running', 'gauge', 'Executions running on this server.', [['', running]]),
         metric('bullpen_executions_limit', 'gauge', 'Executions this server may run at once.', [['', limit]]),
-        metric('bullpen_requests_pending', 'gauge', 'Submitted requests no executor has claimed.', [['', queue.pending]]),
+        metric('bullpen_requests_pending', 'gauge', 'Submitted requests no executor has claimed.', [
+          ['', queue.pending],
+        ]),
         metric('bullpen_nodes', 'gauge', 'Servers registered on this Redis.', [['', queue.nodes]]),
       ].join('\n')}\n`;
     },

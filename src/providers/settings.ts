@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { ProviderName } from '../protocol/prompt.ts';
 import { CustomSettings } from './custom/settings.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -25,10 +26,7 @@ const ClaudeSettings = Type.Object(
 export const ProviderSettings = Type.Object(
   {
     claude: ClaudeSettings,
-    custom: Type.Record(Type.String({ pattern: '^[a-z][a-z0-9-]{0,31}$' }), CustomSettings, {
-      default: {},
-      additionalProperties: false,
-    }),
+    custom: Type.Record(Type.String(), CustomSettings, { default: {}, propertyNames: ProviderName }),
   },
   { ...closed, default: {} },
 );

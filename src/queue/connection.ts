@@ -13,7 +13,8 @@ export type ConnectionMode = 'prompt' | 'patient';
 const COMMAND_TIMEOUT_MS = 1900; // API.md: "Redis away: 503 within 2 s"
 
 /** Backoff between connection attempts: quick at first, never more than a second. */
-const retryStrategy = (times: number): number => Math.min(1000, 20 * 2 ** Math.min(times, 6)) + Math.random() * 20;
+const retryStrategy = (times: number): number =>
+  Math.min(1000, 20 * 2 ** Math.min(times, 6)) + Math.random() * 20;
 
 const OPTIONS = {
   prompt: {
@@ -51,7 +52,10 @@ export function openConnection(url: string, mode: ConnectionMode, name: string, 
 export async function untilReady(redis: Redis, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const timer = setTimeout(() => reject(new Error(`no connection to Redis within ${timeoutMs} ms`)), timeoutMs);
+  const timer = setTimeout(
+    () => reject(new Error(`no connection to Redis within ${timeoutMs} ms`)),
+    timeoutMs,
+  );
   redis.once('ready', resolve);
   try {
     await promise;

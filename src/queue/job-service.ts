@@ -7,17 +7,21 @@ import { isFinished, jobLinks } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
 import type { PromptOverrides, PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { JobRecords, NewJob } from '../rpc/ports.ts';
+import { toProjected } from '../store/projected-job.ts';
 import type { Projector } from '../store/projector.ts';
 import type { ProjectedJob } from '../store/rows.ts';
 import type { Store } from '../store/store.ts';
-import { toJob, toProjected } from './job-view.ts';
+import { toJob } from './job-view.ts';
 import type { JobWaits } from './job-waits.ts';
 import type { PromptQueue } from './prompt-queue.ts';
 
 /** Between looks at a record while nothing is heard. */
 const POLL_MS = 1000;
 
-const CANCELLED = jobOutcome('cancelled', wireError('execution.cancelled', 'the job was cancelled before it ran'));
+const CANCELLED = jobOutcome(
+  'cancelled',
+  wireError('execution.cancelled', 'the job was cancelled before it ran'),
+);
 
 export interface JobServiceOptions {
   readonly records: JobRecords;
@@ -81,7 +85,10 @@ export function createJobService(options: JobServiceOptions): Jobs {
       retryOf,
       pin,
       createdAt,
-      idempotency: idempotency === null ? null : { key: scopedKey(principal, idempotency.key), fingerprint: idempotency.fingerprint },
+      idempotency:
+        idempotency === null
+          ? null
+          : { key: scopedKey(principal, idempotency.key), fingerprint: idempotency.fingerprint },
     };
     const entry = { id, priority: resolved.priority, delayMs: resolved.delayMs };
     if (idempotency === null) {
@@ -122,7 +129,10 @@ export function createJobService(options: JobServiceOptions): Jobs {
 
     async list(principal, query) {
       await projector.catchUp();
-      const { rows, nextCursor } = await store.run('jobs.list', { owner: principal.admin ? null : principal.id, query });
+      const { rows, nextCursor } = await store.run('jobs.list', {
+        owner: principal.admin ? null : principal.id,
+        query,
+      });
       const data = rows.map(({ owner: _owner, kind: _kind, ...row }) => ({
         ...row,
         finished: isFinished(row.status),
@@ -134,7 +144,8 @@ export function createJobService(options: JobServiceOptions): Jobs {
     async cancel(principal, id, force) {
       const job = await read(principal, id);
       const result = await records.cancel(id, force, CANCELLED);
-      const finishedAs = result.kind === 'gone' ? job.status : result.kind === 'finished' ? result.status : null;
+      const finishedAs =
+        result.kind === 'gone' ? job.status : result.kind === 'finished' ? result.status : null;
       if (finishedAs !== null && finishedAs !== 'cancelled') {
         throw new AppError('job.already_finished', `the job has already ended: ${finishedAs}`);
       }
@@ -144,13 +155,15 @@ export function createJobService(options: JobServiceOptions): Jobs {
 
     async retry(principal, id, overrides, idempotency) {
       const job = await read(principal, id);
-      if (!isFinished(job.status)) throw new AppError('job.not_finished', 'only a finished job can be retried');
+      if (!isFinished(job.status))
+        throw new AppError('job.not_finished', 'only a finished job can be retried');
       return add(principal, { ...asRequest(job.request), ...overrides } as PromptRequest, id, idempotency); // merged from two checked halves; resolve() checks the whole
     },
 
     async delete(principal, id) {
       const job = await read(principal, id);
-      if (!isFinished(job.status)) throw new AppError('job.not_finished', 'only a finished job can be deleted');
+      if (!isFinished(job.status))
+        throw new AppError('job.not_finished', 'only a finished job can be deleted');
       await records.remove(id);
       await store.run('jobs.delete', { id });
     },
@@ -161,7 +174,9 @@ const notFound = (id: string): AppError => new AppError('job.not_found', `there 
 
 /** Keys of different callers never meet, and no caller's text becomes part of a key's name. */
 const scopedKey = (principal: Principal, key: string): string =>
-  createHash('sha256').update(JSON.stringify([principal.id, key])).digest('base64url');
+  createHash('sha256')
+    .update(JSON.stringify([principal.id, key]))
+    .digest('base64url');
 
 /** A job as it stands right after its creation. */
 function freshJob(job: NewJob): Omit<ProjectedJob, 'updatedAt' | 'rev'> {
@@ -191,4 +206,3 @@ function asRequest(resolved: ResolvedPrompt): PromptOverrides {
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
   return { ...given, retry: { maxAttempts } };
 }
-

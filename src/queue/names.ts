@@ -27,6 +27,8 @@ export interface Names {
   readonly pending: string;
   /** The same for jobs only one node may run. */
   pendingOn(node: string): string;
+  /** Sorted set of job ids BullMQ has to deliver → when to look whether it did. */
+  readonly awaiting: string;
 }
 
 export function createNames(settings: ChannelSettings): Names {
@@ -43,6 +45,7 @@ export function createNames(settings: ChannelSettings): Names {
     nodes: `${prefix}:nodes`,
     running: `${prefix}:running`,
     pending: `${prefix}:pending`,
+    awaiting: `${prefix}:awaiting`,
     pendingOn: (node) => `${prefix}:pending:${node}`,
   };
 }

@@ -48,7 +48,11 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
   const promptQueue: PromptQueue = {
     queue,
     async add({ id, priority, delayMs }) {
-      await queue.add('prompt', { jobId: id }, { jobId: id, priority: bullPriority(priority), ...(delayMs > 0 ? { delay: delayMs } : {}) });
+      await queue.add(
+        'prompt',
+        { jobId: id },
+        { jobId: id, priority: bullPriority(priority), ...(delayMs > 0 ? { delay: delayMs } : {}) },
+      );
     },
     async ensure(job) {
       const entry = await queue.getJob(job.id);

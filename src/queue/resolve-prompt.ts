@@ -1,14 +1,22 @@
+import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { resolveWorkspace } from '../executor/workspace.ts';
 import { MAX_PROMPT_BYTES, type PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers } from '../providers/registry.ts';
-import type { Principal } from '../auth/principal.ts';
 
 export interface ResolvePromptOptions {
   readonly settings: Pick<
     Settings,
-    'provider' | 'model' | 'cwd' | 'roots' | 'trustedRoots' | 'allowFullAccess' | 'timeoutMs' | 'idleTimeoutMs' | 'maxTimeoutMs'
+    | 'provider'
+    | 'model'
+    | 'cwd'
+    | 'roots'
+    | 'trustedRoots'
+    | 'allowFullAccess'
+    | 'timeoutMs'
+    | 'idleTimeoutMs'
+    | 'maxTimeoutMs'
   >;
   readonly providers: Providers;
 }
@@ -64,7 +72,9 @@ export async function resolvePrompt(
   if (refused.length > 0) {
     const problems = refused.map(({ option, reason }) => ({ path: `/${option}`, message: reason }));
     const names = refused.map(({ option }) => option).join(', ');
-    throw new AppError('provider.unsupported_option', `${provider.name} cannot honour: ${names}`, { problems });
+    throw new AppError('provider.unsupported_option', `${provider.name} cannot honour: ${names}`, {
+      problems,
+    });
   }
   return resolved;
 }
@@ -77,7 +87,8 @@ function checkText(prompt: string): void {
 }
 
 function checkTime(name: string, value: number | undefined, max: number): void {
-  if (value !== undefined && value > max) throw invalid(`/${name}`, `must be at most ${max} (BULLPEN_MAX_TIMEOUT_MS)`);
+  if (value !== undefined && value > max)
+    throw invalid(`/${name}`, `must be at most ${max} (BULLPEN_MAX_TIMEOUT_MS)`);
 }
 
 function invalid(path: string, message: string): AppError {

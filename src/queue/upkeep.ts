@@ -1,10 +1,10 @@
 /** The periodic sweeps of a node: what was not delivered, what waited too long, who died. */
 import type { Logger } from 'pino';
-import { wireError, messageOf } from '../errors.ts';
+import { messageOf, wireError } from '../errors.ts';
 import { lostOutcome, UNAVAILABLE } from '../executor/outcomes.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
-import { EXPIRED } from '../rpc/redis/claims.ts';
 import type { JobRecords, Upkeep } from '../rpc/ports.ts';
+import { EXPIRED } from '../rpc/redis/claims.ts';
 import type { Store } from '../store/store.ts';
 import type { PromptQueue } from './prompt-queue.ts';
 
@@ -34,6 +34,8 @@ export interface UpkeepLoop {
   onGivenUp(jobId: string): void;
   /** Nodes registered besides this one, as last counted. */
   readonly otherNodes: number;
+  /** Jobs that wait to be run, as last counted. */
+  readonly waiting: number;
 }
 
 export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
@@ -41,6 +43,7 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
   let timer: NodeJS.Timeout | null = null;
   let pass: Promise<void> | null = null;
   let otherNodes = 0;
+  let waiting = 0;
   let lastRetention = performance.now();
 
   async function redeliver(): Promise<void> {
@@ -78,7 +81,9 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
     await upkeep.expire(EXPIRED, LIMIT);
     await settleLost();
     await retain();
-    otherNodes = Math.max(0, (await upkeep.counts()).nodes - 1);
+    const counts = await upkeep.counts();
+    otherNodes = Math.max(0, counts.nodes - 1);
+    waiting = counts.awaiting + counts.pending;
   }
 
   return {
@@ -97,13 +102,21 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
       await pass;
     },
     onGivenUp(jobId) {
-      const outcome = jobOutcome('failed', wireError('internal.error', 'worker processes crashed on this job again and again'));
+      const outcome = jobOutcome(
+        'failed',
+        wireError('internal.error', 'worker processes crashed on this job again and again'),
+      );
       upkeep
         .abandon(jobId, outcome)
-        .catch((error: unknown) => logger.warn({ jobId, reason: messageOf(error) }, 'a job could not be ended'));
+        .catch((error: unknown) =>
+          logger.warn({ jobId, reason: messageOf(error) }, 'a job could not be ended'),
+        );
     },
     get otherNodes() {
       return otherNodes;
+    },
+    get waiting() {
+      return waiting;
     },
   };
 }

@@ -4,7 +4,7 @@
  */
 import { Worker } from 'bullmq';
 import type { Logger } from 'pino';
-import { workerEnvironment, type WorkerSettings } from '../config/worker.ts';
+import { type WorkerSettings, workerEnvironment } from '../config/worker.ts';
 import { messageOf } from '../errors.ts';
 import { siblingModule } from '../sibling-module.ts';
 import { closeConnection, openConnection } from './connection.ts';

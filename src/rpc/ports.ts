@@ -140,6 +140,15 @@ export interface Claims {
   adopt(job: NewJob, executionId: string): Promise<boolean>;
 }
 
+export interface Counts {
+  /** Submitted, not claimed, as far as this node may claim it. */
+  readonly pending: number;
+  /** Waiting for BullMQ to deliver them. */
+  readonly awaiting: number;
+  readonly running: number;
+  readonly nodes: number;
+}
+
 /** For the sweeps that make lost doorbells and dead nodes cost no more than time. */
 export interface Upkeep {
   /** Jobs BullMQ should have delivered by now and has not; each is put off by `againInMs`. */
@@ -153,7 +162,7 @@ export interface Upkeep {
   /** This node is going for good reasons: others need not wait for its heartbeat. */
   leave(): Promise<void>;
   /** Waiting, running and registered nodes, for health and metrics. */
-  counts(): Promise<{ readonly pending: number; readonly running: number; readonly nodes: number }>;
+  counts(): Promise<Counts>;
 }
 
 /** One message of a channel. */

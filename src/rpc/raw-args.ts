@@ -7,7 +7,8 @@ type RawFields = Omit<Partial<PromptRequest>, 'prompt'>;
 const ABSORBED = new Set(['-p', '--print', '--verbose', '--include-partial-messages']);
 
 const integer = (flag: string, value: string): number => {
-  if (!/^\d{1,6}$/.test(value)) throw new AppError('request.invalid', `the argument ${flag} needs a whole number`);
+  if (!/^\d{1,6}$/.test(value))
+    throw new AppError('request.invalid', `the argument ${flag} needs a whole number`);
   return Number(value);
 };
 
@@ -38,7 +39,8 @@ export function parseRawArgs(args: readonly string[]): { fields: RawFields; form
       format = value;
     } else {
       const field = FLAGS[flag];
-      if (field === undefined) throw new AppError('request.invalid', `the argument ${flag} is not allowed in a raw request`);
+      if (field === undefined)
+        throw new AppError('request.invalid', `the argument ${flag} is not allowed in a raw request`);
       if (value === undefined) throw new AppError('request.invalid', `the argument ${flag} needs a value`);
       fields = { ...fields, ...field(value) };
     }

@@ -5,9 +5,9 @@
  */
 import { RAW_PRINCIPAL } from '../auth/principal.ts';
 import { messageOf } from '../errors.ts';
+import { encode, RAW_FORMAT, RAW_ID } from '../executor/raw-answer.ts';
 import type { RawRequest } from '../protocol/messages.ts';
 import type { PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
-import { encode, RAW_FORMAT, RAW_ID } from '../executor/raw-answer.ts';
 import type { Claims, Doorbells } from './ports.ts';
 import { parseRawArgs } from './raw-args.ts';
 
@@ -45,7 +45,15 @@ export function createRawRequests(options: RawRequestsOptions) {
         await answer(raw.id, messageOf(error));
         return;
       }
-      const job = { ...options.mint(), kind: 'raw', owner: RAW_PRINCIPAL.id, request, retryOf: null, pin: null, idempotency: null } as const;
+      const job = {
+        ...options.mint(),
+        kind: 'raw',
+        owner: RAW_PRINCIPAL.id,
+        request,
+        retryOf: null,
+        pin: null,
+        idempotency: null,
+      } as const;
       // False: another server answers raw requests, and it heard this one too.
       await options.claims.adopt(job, options.newExecutionId());
     },

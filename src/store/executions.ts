@@ -2,7 +2,13 @@ import type { DatabaseSync } from 'node:sqlite';
 import { AppError } from '../errors.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import { type ExecutionColumns, executionColumns, toExecution } from './execution-row.ts';
-import type { EndedExecution, ExecutionIntent, ExecutionRow, OutcomeDelivery, UnsettledExecution } from './rows.ts';
+import type {
+  EndedExecution,
+  ExecutionIntent,
+  ExecutionRow,
+  OutcomeDelivery,
+  UnsettledExecution,
+} from './rows.ts';
 import { all, change, first } from './statement.ts';
 
 export const executionWrites = {
@@ -89,6 +95,14 @@ export const executionReads = {
   'executions.find'(db: DatabaseSync, args: { readonly executionId: string }): ExecutionRow | null {
     const sql = `SELECT ${executionColumns} FROM executions WHERE execution_id = ?`;
     const columns = first<ExecutionColumns>(db, sql, args.executionId);
+    return columns === null ? null : toExecution(columns);
+  },
+
+  /** The newest execution of a job. */
+  'executions.lastOf'(db: DatabaseSync, args: { readonly jobId: string }): ExecutionRow | null {
+    const sql = `SELECT ${executionColumns} FROM executions WHERE job_id = ?
+                 ORDER BY created_at DESC, execution_id DESC LIMIT 1`;
+    const columns = first<ExecutionColumns>(db, sql, args.jobId);
     return columns === null ? null : toExecution(columns);
   },
 

@@ -1,12 +1,22 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { type JobColumns, jobColumns, toJob } from './job-row.ts';
 import type { ProjectedJob, SessionOrigin } from './rows.ts';
-import { first } from './statement.ts';
+import { all, first } from './statement.ts';
 
 export const jobReads = {
   'jobs.get'(db: DatabaseSync, args: { readonly id: string }): ProjectedJob | null {
     const columns = first<JobColumns>(db, `SELECT ${jobColumns} FROM jobs WHERE id = ?`, args.id);
     return columns === null ? null : toJob(columns);
+  },
+
+  /** Jobs that have not ended as far as this node knows, by id. */
+  'jobs.unfinished'(
+    db: DatabaseSync,
+    args: { readonly after: string; readonly limit: number },
+  ): ProjectedJob[] {
+    const sql = `SELECT ${jobColumns} FROM jobs WHERE status IN ('queued', 'scheduled', 'running') AND id > ?
+                 ORDER BY id LIMIT ?`;
+    return all<JobColumns>(db, sql, args.after, args.limit).map(toJob);
   },
 
   /**

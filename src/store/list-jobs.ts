@@ -15,7 +15,10 @@ export interface Condition {
 export const listReads = {
   /** How many jobs there are in each state; a state without jobs is left out. */
   'jobs.countByStatus'(db: DatabaseSync, _args: Readonly<Record<string, never>>): Record<string, number> {
-    const rows = all<{ status: string; count: number }>(db, 'SELECT status, count(*) AS count FROM jobs GROUP BY status');
+    const rows = all<{ status: string; count: number }>(
+      db,
+      'SELECT status, count(*) AS count FROM jobs GROUP BY status',
+    );
     return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
   },
 

@@ -8,7 +8,8 @@ export interface Projection {
   readonly jobs: readonly ProjectedJob[];
   /** Ids of jobs that were deleted; they win over `jobs`, because an id is never used again. */
   readonly removed: readonly string[];
-  readonly cursor: NamedCursor;
+  /** null: this did not come out of the log. */
+  readonly cursor: NamedCursor | null;
 }
 
 export const projectionWrites = {
@@ -18,7 +19,7 @@ export const projectionWrites = {
     let removed = 0;
     for (const job of args.jobs) if (applyJob(db, job)) applied += 1;
     for (const id of args.removed) if (deleteJob(db, id)) removed += 1;
-    saveCursor(db, args.cursor);
+    if (args.cursor !== null) saveCursor(db, args.cursor);
     return { applied, removed };
   },
 };

@@ -2,16 +2,18 @@
  * Follows the log of record changes and keeps this node's copy of every job, with the events of finished ones.
  * The position is saved in the same transaction as the copies, so nothing is missed or skipped over a restart.
  */
+import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import { isFinished } from '../protocol/job.ts';
-import { toProjected } from '../queue/job-view.ts';
 import type { JobRecord, JobRecords } from '../rpc/ports.ts';
+import { toProjected } from './projected-job.ts';
 import type { Store } from './store.ts';
 
 const CURSOR = 'log';
+const LOG_ID = 'log-id';
 const BATCH = 200;
 const EVENT_PAGE = 1000;
 /** How long a blocking read waits before it looks whether it should stop. */
@@ -33,6 +35,8 @@ export interface ProjectorOptions {
   readonly redis: Redis;
   readonly log: string;
   readonly records: Pick<JobRecords, 'read' | 'events'>;
+  /** The log is not the one we followed: Redis lost data. Called before anything of it is projected. */
+  onLogReplaced(): Promise<void>;
   readonly store: Store;
   readonly logger: Logger;
 }
@@ -41,6 +45,7 @@ type Entry = readonly [id: string, fields: readonly string[]];
 
 export function createProjector(options: ProjectorOptions): Projector {
   const { blocking, redis, log, records, store, logger } = options;
+  const logId = `${log}:id`;
   let cursor = '0-0';
   let stopped = true;
   let loop: Promise<void> | null = null;
@@ -87,7 +92,11 @@ export function createProjector(options: ProjectorOptions): Projector {
     while (!stopped) {
       try {
         const news = await blocking.xread('COUNT', 1, 'BLOCK', BLOCK_MS, 'STREAMS', log, cursor);
-        if (news === null || stopped) continue;
+        if (stopped) return;
+        if (news === null) {
+          await checkLog();
+          continue;
+        }
         await pause(GATHER_MS);
         while (!stopped && (await advance()));
       } catch (error) {
@@ -105,7 +114,7 @@ export function createProjector(options: ProjectorOptions): Projector {
       if (!stopped) return;
       stopped = false;
       cursor = (await store.run('cursors.get', { name: CURSOR })) ?? '0-0';
-      await rewindIfLogIsNew();
+      await checkLog();
       loop = follow();
     },
     async stop() {
@@ -119,10 +128,21 @@ export function createProjector(options: ProjectorOptions): Projector {
     },
   };
 
-  /** A log that ends before our position is another one: Redis lost its data. Start from its beginning. */
-  async function rewindIfLogIsNew(): Promise<void> {
+  /** Whether the log is still the one we followed: it carries our mark and does not end before our position. */
+  async function checkLog(): Promise<void> {
+    const mine = await store.run('cursors.get', { name: LOG_ID });
+    const fresh = randomUUID();
+    const created = await redis.set(logId, fresh, 'NX');
+    const current = created === 'OK' ? fresh : await redis.get(logId);
     const [newest] = (await redis.xrevrange(log, '+', '-', 'COUNT', 1)) as Entry[]; // ids and fields
-    if (newest !== undefined && streamIdBefore(newest[0], cursor)) cursor = '0-0';
+    if (current === mine && !streamIdBefore(newest?.[0] ?? '0-0', cursor)) return;
+    cursor = '0-0';
+    if (mine !== null) await options.onLogReplaced();
+    await store.run('jobs.project', {
+      jobs: [],
+      removed: [],
+      cursor: { name: LOG_ID, value: current ?? fresh },
+    });
   }
 }
 

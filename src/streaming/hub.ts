@@ -52,7 +52,9 @@ export function createEventHub(options: EventHubOptions): EventHub {
   async function past(jobId: string, after: number): Promise<readonly StoredEvent[]> {
     const events = await records.events(jobId, after, PAGE);
     if (events.length > 0) return events;
-    return (await records.read(jobId)) === null ? store.run('events.read', { jobId, after, limit: PAGE }) : [];
+    return (await records.read(jobId)) === null
+      ? store.run('events.read', { jobId, after, limit: PAGE })
+      : [];
   }
 
   async function complete(events: readonly StoredEvent[]): Promise<readonly StoredEvent[]> {

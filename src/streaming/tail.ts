@@ -57,7 +57,9 @@ export function createTail(options: TailOptions): Tail {
     void (async () => {
       while (again) {
         again = false;
-        await read().catch((error: unknown) => logger.debug({ jobId, reason: messageOf(error) }, 'events cannot be read now'));
+        await read().catch((error: unknown) =>
+          logger.debug({ jobId, reason: messageOf(error) }, 'events cannot be read now'),
+        );
       }
       reading = false;
     })();

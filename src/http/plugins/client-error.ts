@@ -23,7 +23,10 @@ function parserError(code: string): AppError {
  */
 export function answerClientError(code: string, socket: Socket, connections: Connections): void {
   const answering = connections.answering(socket);
-  if (answering?.req.complete === true) return connections.closeAfterAnswer(socket);
+  if (answering?.req.complete === true) {
+    connections.closeAfterAnswer(socket);
+    return;
+  }
   if (socket.writable && answering?.headersSent !== true && code !== 'ECONNRESET') {
     socket.write(rawProblem(parserError(code)));
   }

@@ -10,10 +10,12 @@ export const SECURITY_HEADERS = {
   'content-security-policy': "frame-ancestors 'none'",
 } as const;
 
+const STATIC_FILES = /^\/(docs|admin\/queues)\/static\//;
+
 /** Answers are not guessed at, not framed and not kept, except the pages' own static files. */
 export function securityHeaders(app: HttpApp): void {
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(SECURITY_HEADERS);
-    if (!request.url.includes('/static/')) reply.header('cache-control', 'no-store');
+    if (!STATIC_FILES.test(request.url)) reply.header('cache-control', 'no-store');
   });
 }

@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import type { Principal } from '../../auth/principal.ts';
 import { AppError } from '../../errors.ts';
 import type { Job } from '../../protocol/job.ts';
-import { names } from '../accept.ts';
+import { negotiate } from '../accept.ts';
 import { answer, errorAnswers, shared } from '../answers.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { idempotencyOf } from '../idempotency.ts';
@@ -12,6 +12,8 @@ import type { Created, Jobs } from '../ports.ts';
 import { CreateQuery, promptRequestOf } from '../prompt-request.ts';
 import { validatorCompiler } from '../validation.ts';
 import { untilGone, waitMsOf } from '../wait-query.ts';
+
+const PRODUCES = ['application/json', 'text/plain'];
 
 const schema = {
   tags: ['jobs'],
@@ -62,7 +64,7 @@ export function createJobRoute(app: HttpApp, jobs: Jobs): void {
     );
     scope.post(
       '/v1/jobs',
-      { schema, config: { produces: ['application/json', 'text/plain'] }, validatorCompiler: allButTheBody },
+      { schema, config: { produces: PRODUCES }, validatorCompiler: allButTheBody },
       async (request, reply) => {
         const principal = principalOf(request);
         const prompt = promptRequestOf(request.mediaType, request.body, request.query);
@@ -73,7 +75,9 @@ export function createJobRoute(app: HttpApp, jobs: Jobs): void {
         const signal = untilGone(request, reply, scope.stopping);
         const job = await outcomeOf(jobs, principal, created.job, waitMs, signal);
         if (!job.finished) return reply.code(202).send(job);
-        return names(request.headers.accept, 'text/plain') ? sendText(reply, job) : reply.send(job);
+        return negotiate(request.headers.accept, PRODUCES) === 'text/plain'
+          ? sendText(reply, job)
+          : reply.send(job);
       },
     );
   });

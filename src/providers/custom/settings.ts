@@ -42,6 +42,7 @@ export const CustomSettings = Type.Object(
     versionArgs: Type.Array(Type.String(), { default: [], description: 'empty: the command has no version' }),
     output: CustomOutput,
   },
-  closed,
+  // Value.Default fills in a record's values only when their schema has a default itself.
+  { ...closed, default: {} },
 );
 export type CustomSettings = Static<typeof CustomSettings>;

@@ -5,7 +5,10 @@ import { decodeClaim, encodeEvents, scoreOf } from './record-codec.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
 /** How a job ends that waited longer than its `ttlMs`. */
-export const EXPIRED = jobOutcome('failed', wireError('queue.expired', 'the job waited longer than its ttlMs'));
+export const EXPIRED = jobOutcome(
+  'failed',
+  wireError('queue.expired', 'the job waited longer than its ttlMs'),
+);
 
 /** {@link Claims} over Redis, for one node. `leaseMs`: how long a claim holds without being renewed. */
 export function createClaims(

@@ -5,7 +5,8 @@ import type { Outcome } from '../../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { Claim, JobRecord, NewJob, TimedEvent } from '../ports.ts';
 
-const orNull = (value: string | undefined): string | null => (value === undefined || value === '' ? null : value);
+const orNull = (value: string | undefined): string | null =>
+  value === undefined || value === '' ? null : value;
 const numberOrNull = (value: string | undefined): number | null =>
   value === undefined || value === '' ? null : Number(value);
 
@@ -56,7 +57,9 @@ export function decodeEvent(jobId: string, entry: readonly [string, readonly str
   for (let i = 0; i + 1 < fields.length; i += 2) field.set(fields[i] ?? '', fields[i + 1] ?? '');
   const body = JSON.parse(field.get('e') ?? '{}') as EventBody; // written by our scripts and executor
   const dated =
-    body.kind === 'job.scheduled' ? { ...body, scheduledFor: new Date(body.scheduledFor).toISOString() } : body;
+    body.kind === 'job.scheduled'
+      ? { ...body, scheduledFor: new Date(body.scheduledFor).toISOString() }
+      : body;
   return {
     seq: Number.parseInt(id, 10),
     jobId,

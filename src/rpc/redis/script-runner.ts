@@ -51,6 +51,11 @@ export function unavailable(error: unknown): AppError {
   if (text.includes('user_script') || text.startsWith('ERR Error running script')) {
     return new AppError('internal.error', `a script failed: ${text}`, { cause: error });
   }
-  const why = text.startsWith('OOM') ? 'Redis is out of memory' : 'Redis cannot be reached or takes no writes';
-  return new AppError('redis.unavailable', `${why}; nothing was lost, try again`, { cause: error, retryAfterSeconds: 2 });
+  const why = text.startsWith('OOM')
+    ? 'Redis is out of memory'
+    : 'Redis cannot be reached or takes no writes';
+  return new AppError('redis.unavailable', `${why}; nothing was lost, try again`, {
+    cause: error,
+    retryAfterSeconds: 2,
+  });
 }

@@ -30,13 +30,14 @@ export function createUpkeep(
     },
     async counts() {
       try {
-        const [pending, pinned, running, nodes] = await Promise.all([
+        const [pending, pinned, awaiting, running, nodes] = await Promise.all([
           redis.zcard(names.pending),
           redis.zcard(names.pendingOn(node)),
+          redis.zcard(names.awaiting),
           redis.zcard(names.running),
           redis.zcard(names.nodes),
         ]);
-        return { pending: pending + pinned, running, nodes };
+        return { pending: pending + pinned, awaiting, running, nodes };
       } catch (error) {
         throw unavailable(error);
       }

@@ -2,6 +2,7 @@ import { Compile } from 'typebox/compile';
 import { expect, test } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import { ProblemDetails } from '../../../src/http/problem.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import { asAdmin, asCaller, startHttp } from './harness.ts';
 
 test('every error is a problem with the id of its request', async () => {
@@ -174,4 +175,18 @@ test('one line per request at debug: the pattern of the route, never the query o
     }),
   ]);
   expect(http.log.join('')).not.toMatch(/secret|bp_/);
+});
+
+test('a caller that leaves has its line too', async () => {
+  await using http = await startHttp();
+  const url = await http.listen();
+  const { id } = await http.make();
+  const leave = new AbortController();
+  const asked = fetch(`${url}/v1/jobs/${id}?wait=60`, { headers: asCaller, signal: leave.signal });
+  await http.jobs.nextWait();
+  http.log.length = 0;
+  leave.abort();
+  await expect(asked).rejects.toThrow();
+  const [line = ''] = await eventually(() => (http.log.length > 0 ? http.log : null));
+  expect(JSON.parse(line)).toMatchObject({ route: '/v1/jobs/:id', left: true, msg: 'request answered' });
 });

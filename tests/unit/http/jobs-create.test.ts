@@ -184,6 +184,21 @@ test('with ?wait and Accept: text/plain the answer is the text', async () => {
   }
 });
 
+test.each(['*/*', 'application/json, text/plain, */*', 'text/plain;q=0.5, application/json'])(
+  'with ?wait and Accept: %s the answer is JSON',
+  async (accept) => {
+    await using http = await startHttp();
+    const headers = { ...text, accept, 'idempotency-key': 'k' };
+    const first = await http.app.inject({ method: 'POST', url: '/v1/jobs', headers, payload: 'x' });
+    http.jobs.finish(first.json().id);
+    const answer = await http.app.inject({ method: 'POST', url: '/v1/jobs?wait=1', headers, payload: 'x' });
+    expect([answer.statusCode, answer.headers['content-type']]).toEqual([
+      200,
+      'application/json; charset=utf-8',
+    ]);
+  },
+);
+
 const anything = {
   status: [],
   provider: [],

@@ -1,0 +1,87 @@
+/**
+ * What to do when Redis came back without jobs it had (no AOF, a flush, an old backup): this node's copies say
+ * what is missing. A job that never ran is made again under its id; one that ran is told how its execution
+ * ended, as far as the ledger knows, and is never run a second time.
+ */
+import type { Logger } from 'pino';
+import { lostOutcome } from '../executor/outcomes.ts';
+import type { JobRecords } from '../rpc/ports.ts';
+import type { ProjectedJob } from '../store/rows.ts';
+import type { Store } from '../store/store.ts';
+import type { PromptQueue } from './prompt-queue.ts';
+
+const PAGE = 500;
+
+export interface ReconcileReport {
+  /** Jobs made again. */
+  readonly restored: number;
+  /** Jobs that ended with what the ledger knew. */
+  readonly settled: number;
+}
+
+export async function reconcile(options: {
+  readonly records: Pick<JobRecords, 'read' | 'create'>;
+  readonly queue: PromptQueue;
+  readonly store: Store;
+  /** Whether this node is running it: then its end will tell. */
+  isRunning(jobId: string): boolean;
+  readonly logger: Logger;
+}): Promise<ReconcileReport> {
+  const { records, queue, store, logger } = options;
+  let restored = 0;
+  let settled = 0;
+  for (let after = ''; ; ) {
+    const page = await store.run('jobs.unfinished', { after, limit: PAGE });
+    const last = page.at(-1);
+    if (last === undefined) break;
+    after = last.id;
+    for (const job of page) {
+      if (options.isRunning(job.id) || (await records.read(job.id)) !== null) continue;
+      if (job.attempts === 0 && job.kind === 'api') {
+        await restore(job);
+        restored += 1;
+      } else {
+        await settle(job);
+        settled += 1;
+      }
+    }
+  }
+  if (restored + settled > 0) logger.warn({ restored, settled }, 'Redis had lost jobs');
+  return { restored, settled };
+
+  async function restore(job: ProjectedJob): Promise<void> {
+    await store.run('jobs.delete', { id: job.id }); // the new record counts its revisions from the start
+    const delayMs = job.scheduledFor === null ? 0 : Math.max(0, Date.parse(job.scheduledFor) - Date.now());
+    await records.create({
+      id: job.id,
+      kind: job.kind,
+      owner: job.owner,
+      request: { ...job.request, delayMs },
+      retryOf: job.retryOf,
+      pin: null,
+      createdAt: Date.parse(job.createdAt),
+      idempotency: null,
+    });
+    await queue.ensure({ id: job.id, priority: job.request.priority, delayMs });
+  }
+
+  async function settle(job: ProjectedJob): Promise<void> {
+    const execution = await store.run('executions.lastOf', { jobId: job.id });
+    const known = execution !== null && 'outcome' in execution ? execution.outcome : null;
+    const outcome = known ?? lostOutcome(execution?.executionId ?? null);
+    const at = new Date().toISOString();
+    const ended = {
+      ...job,
+      rev: job.rev + 1,
+      status: outcome.status,
+      outcome,
+      finishedAt: at,
+      updatedAt: at,
+    };
+    await store.run('jobs.project', {
+      jobs: [{ ...ended, waitReason: null, scheduledFor: null }],
+      removed: [],
+      cursor: null,
+    });
+  }
+}
