@@ -15,6 +15,7 @@ import { createCliProbe } from './executor/cli-probe.ts';
 import { createExecutor, type Executor, type RecoveryReport } from './executor/executor.ts';
 import { createProcScanner } from './executor/process/proc-scanner.ts';
 import { isInside } from './executor/workspace.ts';
+import { createFailpoint } from './failpoint.ts';
 import { createHttpServer } from './http/server.ts';
 import { DEFAULT_HTTP_SETTINGS } from './http/settings.ts';
 import { createLifecycle } from './lifecycle.ts';
@@ -80,6 +81,9 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     const createdAt = Date.now();
     return { id: ulid(createdAt), createdAt };
   };
+
+  const failpoints = env['BULLPEN_TEST_FAILPOINTS'];
+  const failpoint = createFailpoint(failpoints);
 
   await mkdir(settings.home, { recursive: true, mode: 0o700 });
   if (await isInside(settings.home, settings.roots)) {
@@ -202,6 +206,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
       );
     },
     logger: component('executor'),
+    failpoint,
   });
   executorOf = executor;
   const resolve = (
@@ -244,7 +249,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   const workers = await life.phase('workers', {
     start: async () => {
       const pool = createWorkerPool({
-        settings: { ...settings, redisUrl: server.url },
+        settings: { ...settings, redisUrl: server.url, ...(failpoints === undefined ? {} : { failpoints }) },
         names,
         concurrency: settings.workers ?? settings.concurrency + 1,
         lockMs: settings.lockMs,
@@ -269,7 +274,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     if (upkeepLoop.waiting < settings.maxQueued) return;
     throw new AppError('queue.full', `${upkeepLoop.waiting} jobs wait already`, { retryAfterSeconds: 10 });
   };
-  const jobs = createJobService({ records, queue, waits, store, projector, resolve, mint, admit });
+  const jobs = createJobService({ records, queue, waits, store, projector, resolve, mint, admit, failpoint });
   const http = await life.phase('http', {
     start: async () => {
       await waits.start();

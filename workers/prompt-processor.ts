@@ -1,6 +1,7 @@
 /** The composition root of a sandboxed process: two connections, the RPC client, nothing else. */
 import { ulid } from 'ulid';
 import { readWorkerSettings } from '../src/config/worker.ts';
+import { createFailpoint } from '../src/failpoint.ts';
 import { createLogger } from '../src/observability/logger.ts';
 import { openConnection } from '../src/queue/connection.ts';
 import { createNames } from '../src/queue/names.ts';
@@ -32,6 +33,7 @@ export function createPromptProcessor(
     newExecutionId: () => ulid(),
     pollMs: POLL_MS,
     parkedMs: PARKED_MS,
+    failpoint: createFailpoint(settings.failpoints),
   });
   return (jobId, signal) => client.run(jobId, signal);
 }

@@ -11,12 +11,15 @@ const WorkerSettings = Type.Object({
   responseChannel: Type.String(),
   keepInRedisMs: Type.Integer(),
   logLevel: Type.String(),
+  failpoints: Type.Optional(Type.String()),
 });
 
 export interface WorkerSettings extends ChannelSettings {
   readonly redisUrl: string;
   readonly keepInRedisMs: number;
   readonly logLevel: string;
+  /** For tests: the folder of `failpoint.ts`. */
+  readonly failpoints?: string;
 }
 
 /** The one variable that carries them. */
@@ -24,10 +27,9 @@ const NAME = 'BULLPEN_WORKER';
 
 /** The whole environment of a worker process. */
 export function workerEnvironment(settings: WorkerSettings): Record<string, string> {
-  const { redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel } = settings;
-  return {
-    [NAME]: JSON.stringify({ redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel }),
-  };
+  const { redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel, failpoints } = settings;
+  const own = { redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel, failpoints };
+  return { [NAME]: JSON.stringify(own) };
 }
 
 /** @throws AppError config.invalid when the process was not started by Bullpen */

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
+import type { Failpoint } from '../failpoint.ts';
 import type { Claims, Finish } from '../rpc/ports.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -16,13 +17,16 @@ export function createDelivery(options: {
   /** An outcome was refused: another node ended the execution, or Redis has forgotten the job. */
   onSuperseded(): void;
   readonly logger: Logger;
+  readonly failpoint: Failpoint;
 }): Delivery {
-  const { claims, ledger, logger } = options;
+  const { claims, ledger, logger, failpoint } = options;
   const refused = new Map<string, Finish>();
 
   async function tryOnce(finish: Finish): Promise<void> {
     const { jobId, executionId } = finish;
+    await failpoint('delivery.recorded');
     const result = await claims.finish(finish);
+    await failpoint('delivery.finished');
     refused.delete(executionId);
     if (result === 'superseded') {
       logger.warn({ jobId, executionId }, 'an outcome came too late and was refused');

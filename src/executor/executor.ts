@@ -6,6 +6,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
+import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { Claim, Claims, Finish } from '../rpc/ports.ts';
 import { createDelivery } from './delivery.ts';
@@ -34,6 +35,7 @@ export interface ExecutorOptions {
   othersRegistered(): boolean;
   onSuperseded(): void;
   readonly logger: Logger;
+  readonly failpoint?: Failpoint;
 }
 
 export interface Executor {
@@ -70,10 +72,10 @@ interface Active {
 const SINK_HIGH_WATER_BYTES = 4 * 1024 * 1024;
 
 export function createExecutor(options: ExecutorOptions): Executor {
-  const { claims, ledger, logger, scanner } = options;
+  const { claims, ledger, logger, scanner, failpoint = noFailpoint } = options;
   const active = new Map<string, Active>();
   const work = new Set<Promise<void>>();
-  const delivery = createDelivery({ claims, ledger, logger, onSuperseded: options.onSuperseded });
+  const delivery = createDelivery({ claims, ledger, logger, failpoint, onSuperseded: options.onSuperseded });
   let accepting = false;
   let claiming: Promise<void> | null = null;
   let claimAgain = false;
@@ -147,13 +149,16 @@ export function createExecutor(options: ExecutorOptions): Executor {
     let outcome: Outcome;
     let lastWord: string | null = null;
     try {
+      await failpoint('executor.claimed');
       const admitted = await admit(one);
       if (admitted === 'known') return;
       if (admitted === 'cancelled') {
         outcome = cancelledOutcome(claim.executionId);
       } else {
+        const prepared = await prepare(claim, options.prepare);
+        await failpoint('executor.intended');
         const result = await execute(
-          await prepare(claim, options.prepare),
+          prepared,
           { stop: one.stop.signal, force: one.force.signal },
           executeOptions(claim, sink, (given) => {
             flow = given;
@@ -221,6 +226,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     sink: EventSink,
   ): Promise<void> {
     const { claim } = one;
+    await failpoint('executor.ended');
     const { from, tail } = await sink.close();
     const finish: Finish = {
       jobId: claim.jobId,

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError, wireError } from '../errors.ts';
+import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Created, Idempotency, Jobs } from '../http/ports.ts';
 import { isFinished, jobLinks } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
@@ -33,10 +34,11 @@ export interface JobServiceOptions {
   mint(): { readonly id: string; readonly createdAt: number };
   /** @throws AppError queue.full */
   admit(): void;
+  readonly failpoint?: Failpoint;
 }
 
 export function createJobService(options: JobServiceOptions): Jobs {
-  const { records, queue, waits, store, projector } = options;
+  const { records, queue, waits, store, projector, failpoint = noFailpoint } = options;
 
   /** The job, whoever owns it. */
   async function find(id: string): Promise<ProjectedJob | null> {
@@ -104,6 +106,7 @@ export function createJobService(options: JobServiceOptions): Jobs {
       case 'replayed':
         return { job: toJob(await read(principal, result.jobId)), replayed: true };
       case 'created':
+        await failpoint('job.created');
         await queue.add(entry);
         return { job: toJob(freshJob(job)), replayed: false };
     }

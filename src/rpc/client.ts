@@ -2,6 +2,7 @@
  * The worker's side of the RPC. Subscribe, await the acknowledgement, *then* submit; then a message or, as a
  * floor, a look at the record. It has no deadline of its own: the executor's limits end every execution.
  */
+import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { JobStatus } from '../protocol/job.ts';
 import { parseResponseMessage } from '../protocol/messages.ts';
 import type { Doorbells, Submissions } from './ports.ts';
@@ -32,10 +33,11 @@ export interface RpcClientOptions {
   readonly pollMs: number;
   /** How long a parked job leaves its worker to others. */
   readonly parkedMs: number;
+  readonly failpoint?: Failpoint;
 }
 
 export function createRpcClient(options: RpcClientOptions): RpcClient {
-  const { submissions, doorbells } = options;
+  const { submissions, doorbells, failpoint = noFailpoint } = options;
   const waiting = new Map<string, Set<() => void>>();
   const wakeAll = (): void => {
     for (const set of waiting.values()) for (const wake of set) wake();
@@ -83,16 +85,19 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
         signal.throwIfAborted();
         const { rung, forget } = nextRing(jobId, signal);
         try {
+          await failpoint('rpc.listening');
           const result = await submissions.submit(jobId, options.newExecutionId());
           switch (result.kind) {
             case 'gone':
             case 'finished':
+              await failpoint('rpc.finished');
               return result;
             case 'early':
               return { kind: 'later', afterMs: result.dueInMs };
             case 'parked':
               return { kind: 'later', afterMs: options.parkedMs };
             case 'underway':
+              await failpoint('rpc.submitted');
               await rung;
           }
         } finally {

@@ -1,33 +1,16 @@
-import { ulid } from 'ulid';
 import { maySee, type Principal } from '../../src/auth/principal.ts';
 import { AppError } from '../../src/errors.ts';
 import type { Created, Idempotency, JobPage, JobQuery, Jobs } from '../../src/http/ports.ts';
-import { isFinished, type Job, type JobListItem, type JobStatus, jobLinks } from '../../src/protocol/job.ts';
+import { isFinished, type Job, type JobStatus } from '../../src/protocol/job.ts';
 import type { Outcome } from '../../src/protocol/outcome.ts';
 import type { PromptOverrides, PromptRequest } from '../../src/protocol/prompt.ts';
+import { jobFrom, listItem, succeededWith } from './job-samples.ts';
 
 interface Held {
   readonly owner: string;
   readonly request: PromptRequest;
   job: Job;
 }
-
-/** A success with this text. */
-export const succeededWith = (text: string): Outcome => ({
-  status: 'succeeded',
-  executionId: ulid(),
-  text,
-  textTruncated: false,
-  structured: null,
-  sessionId: null,
-  nativeSessionId: 'native-1',
-  turns: 1,
-  durationMs: 812,
-  exit: { code: 0, signal: null },
-  permissionDenials: [],
-  usage: null,
-  error: null,
-});
 
 /** The Jobs port in memory. Nothing runs by itself: a test ends a job with `finish`. */
 export class FakeJobs implements Jobs {
@@ -151,52 +134,3 @@ export class FakeJobs implements Jobs {
     if (error !== null) throw error;
   }
 }
-
-function jobFrom(request: PromptRequest, retryOf: string | null): Job {
-  const id = ulid();
-  return {
-    id,
-    status: 'queued',
-    finished: false,
-    waitReason: null,
-    scheduledFor: null,
-    provider: request.provider ?? 'claude',
-    prompt: request.prompt,
-    model: request.model ?? null,
-    cwd: request.cwd ?? '/workspace',
-    permissionMode: request.permissionMode ?? 'default',
-    priority: request.priority ?? 0,
-    cancelRequested: false,
-    tags: request.tags ?? [],
-    metadata: request.metadata ?? {},
-    attempts: 0,
-    retryOf,
-    node: null,
-    createdAt: new Date().toISOString(),
-    startedAt: null,
-    finishedAt: null,
-    outcome: null,
-    links: jobLinks(id),
-  };
-}
-
-const listItem = (job: Job): JobListItem => ({
-  id: job.id,
-  status: job.status,
-  finished: job.finished,
-  waitReason: job.waitReason,
-  scheduledFor: job.scheduledFor,
-  provider: job.provider,
-  tags: job.tags,
-  metadata: job.metadata,
-  attempts: job.attempts,
-  retryOf: job.retryOf,
-  node: job.node,
-  createdAt: job.createdAt,
-  startedAt: job.startedAt,
-  finishedAt: job.finishedAt,
-  promptPreview: job.prompt.slice(0, 200),
-  error: job.outcome?.error ?? null,
-  costUsd: job.outcome?.usage?.costUsd ?? null,
-  links: job.links,
-});

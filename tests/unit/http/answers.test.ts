@@ -2,7 +2,6 @@ import { Compile } from 'typebox/compile';
 import { expect, test } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import { ProblemDetails } from '../../../src/http/problem.ts';
-import { eventually } from '../../helpers/eventually.ts';
 import { asAdmin, asCaller, startHttp } from './harness.ts';
 
 test('every error is a problem with the id of its request', async () => {
@@ -117,76 +116,4 @@ test.each([
   await using http = await startHttp();
   const answer = await http.app.inject({ url, headers: { ...asAdmin, accept } });
   expect([answer.statusCode, answer.json !== undefined]).toEqual([status, true]);
-});
-
-test('the landing page is JSON for programs and HTML for browsers', async () => {
-  await using http = await startHttp();
-  const json = await http.app.inject({ url: '/' });
-  expect(json.json()).toMatchObject({ name: 'bullpen', version: '1.2.3', links: { docs: '/docs' } });
-  const html = await http.app.inject({
-    url: '/',
-    headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' },
-  });
-  expect(html.headers['content-type']).toBe('text/html; charset=utf-8');
-  expect(html.body).toContain('Version 1.2.3');
-});
-
-test('health, readiness and the executor', async () => {
-  await using http = await startHttp();
-  const get = async (url: string) => {
-    const { statusCode, body } = await http.app.inject({ url });
-    return [statusCode, JSON.parse(body)];
-  };
-  const executor = { mode: 'main-process', pendingRequests: 3, running: 2, limit: 4 };
-  expect(await get('/health')).toEqual([200, { status: 'ok' }]);
-  expect(await get('/ready')).toEqual([
-    200,
-    { ready: true, checks: { redis: { ok: true, detail: null }, store: { ok: true, detail: null } } },
-  ]);
-  expect(await get('/claude-cli/health')).toEqual([200, { status: 'healthy', ...executor }]);
-  http.health.ready = false;
-  http.health.healthy = false;
-  const [status, body] = await get('/ready');
-  expect([status, body.ready, body.checks.redis.detail]).toEqual([503, false, 'cannot be reached']);
-  expect(await get('/claude-cli/health')).toEqual([503, { status: 'unhealthy', ...executor }]);
-});
-
-test('providers are listed', async () => {
-  await using http = await startHttp();
-  const answer = await http.app.inject({ url: '/v1/providers', headers: asCaller });
-  expect(answer.json()).toEqual({ data: await http.health.providers() });
-});
-
-test('one line per request at debug: the pattern of the route, never the query or a header', async () => {
-  await using http = await startHttp();
-  http.log.length = 0;
-  await http.app.inject({
-    url: '/v1/jobs?q=secret-words',
-    headers: { ...asCaller, 'x-request-id': 'r1', 'x-secret': 's' },
-  });
-  expect(http.log.map((line) => JSON.parse(line))).toEqual([
-    expect.objectContaining({
-      level: 20,
-      requestId: 'r1',
-      method: 'GET',
-      route: '/v1/jobs',
-      status: 200,
-      ms: expect.any(Number),
-    }),
-  ]);
-  expect(http.log.join('')).not.toMatch(/secret|bp_/);
-});
-
-test('a caller that leaves has its line too', async () => {
-  await using http = await startHttp();
-  const url = await http.listen();
-  const { id } = await http.make();
-  const leave = new AbortController();
-  const asked = fetch(`${url}/v1/jobs/${id}?wait=60`, { headers: asCaller, signal: leave.signal });
-  await http.jobs.nextWait();
-  http.log.length = 0;
-  leave.abort();
-  await expect(asked).rejects.toThrow();
-  const [line = ''] = await eventually(() => (http.log.length > 0 ? http.log : null));
-  expect(JSON.parse(line)).toMatchObject({ route: '/v1/jobs/:id', left: true, msg: 'request answered' });
 });

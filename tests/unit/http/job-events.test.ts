@@ -1,31 +1,7 @@
 import { expect, test } from 'vitest';
-import type { EventBody } from '../../../src/protocol/event.ts';
 import { asCaller, startHttp } from './harness.ts';
+import { finish, get, idIn, withEvents } from './job-with-events.ts';
 import { framesIn, readStream } from './stream-reader.ts';
-
-type Http = Awaited<ReturnType<typeof startHttp>>;
-const BODIES: readonly EventBody[] = [
-  { kind: 'job.queued' },
-  { kind: 'text.delta', text: 'a\nb\r\n\u2028c' },
-  { kind: 'raw', line: '{"new":true}' },
-  { kind: 'text', text: 'abc' },
-];
-
-/** A job with four events, finished with a fifth if asked. */
-async function withEvents(http: Http, finished: boolean): Promise<string> {
-  const { id } = await http.make();
-  for (const body of BODIES) http.events.publish(id, body, '{"line":1}');
-  if (finished) finish(http, id);
-  return `/v1/jobs/${id}/events`;
-}
-
-function finish(http: Http, id: string): void {
-  http.events.publish(id, { kind: 'job.finished', job: http.jobs.finish(id) });
-}
-
-const idIn = (url: string): string => url.split('/')[3] ?? '';
-const get = (http: Http, url: string, headers: Record<string, string> = {}) =>
-  http.app.inject({ url, headers: { ...asCaller, ...headers } });
 
 test('a finished job streams everything and ends', async () => {
   await using http = await startHttp();
@@ -69,94 +45,6 @@ test('a living job streams what is there, then what comes, and ends after job.fi
   await stream.until('later');
   finish(http, idIn(url));
   expect(framesIn(await stream.all()).map(({ id }) => id)).toEqual([1, 2, 4, 5, 6]);
-});
-
-test.each([
-  ['?after', (seq: number) => ({ query: `?after=${seq}`, headers: {} })],
-  ['Last-Event-ID', (seq: number) => ({ query: '', headers: { 'last-event-id': String(seq) } })],
-  [
-    'Last-Event-ID over an old ?after',
-    (seq: number) => ({ query: '?after=1', headers: { 'last-event-id': String(seq) } }),
-  ],
-])('%s resumes without a gap or a duplicate', async (_name, resume) => {
-  await using http = await startHttp();
-  const url = await withEvents(http, true);
-  for (const seq of [0, 1, 2, 3, 4]) {
-    const { query, headers } = resume(seq);
-    const answer = await get(http, url + query, headers);
-    const missing = [1, 2, 4, 5].filter((id) => id > seq);
-    expect(framesIn(answer.body).map(({ id }) => id)).toEqual(missing);
-  }
-  for (const seq of [5, 6, 1_000_000]) {
-    const { query, headers } = resume(seq);
-    const answer = await get(http, url + query, headers);
-    expect([answer.statusCode, answer.body]).toEqual([204, '']);
-  }
-});
-
-test('an empty Last-Event-ID is none', async () => {
-  await using http = await startHttp();
-  const url = await withEvents(http, true);
-  expect(framesIn((await get(http, `${url}?after=4`, { 'last-event-id': '' })).body)).toHaveLength(1);
-});
-
-test.each(['x', '-1', '1.5', '1e3', '9'.repeat(40), '1, 2', '0x10'])(
-  'the Last-Event-ID %j is 400',
-  async (id) => {
-    await using http = await startHttp();
-    const answer = await get(http, await withEvents(http, true), { 'last-event-id': id });
-    expect([answer.statusCode, answer.json().errors[0].path]).toEqual([400, '/headers/last-event-id']);
-  },
-);
-
-test.each(['after=-1', 'after=x', 'kinds=txt', 'kinds=', 'raw=yes', 'raw=1', 'since=1'])(
-  '?%s is 400',
-  async (query) => {
-    await using http = await startHttp();
-    expect((await get(http, `${await withEvents(http, true)}?${query}`)).statusCode).toBe(400);
-  },
-);
-
-test('?kinds leaves out the others, but never the end', async () => {
-  await using http = await startHttp();
-  const url = await withEvents(http, true);
-  const kinds = async (query: string) =>
-    framesIn((await get(http, url + query)).body).map(({ event }) => event);
-  expect(await kinds('?kinds=text,text.delta')).toEqual(['text.delta', 'text', 'job.finished']);
-  expect(await kinds('?kinds=text&kinds=job.queued')).toEqual(['job.queued', 'text', 'job.finished']);
-  expect(await kinds('?kinds=usage')).toEqual(['job.finished']);
-  expect(await kinds('?kinds=raw')).toEqual(['job.finished']);
-});
-
-test("the CLI's own lines come only with ?raw=true", async () => {
-  await using http = await startHttp();
-  const url = await withEvents(http, true);
-  const plain = await get(http, url);
-  expect(plain.body).not.toContain('line');
-  const raw = framesIn((await get(http, `${url}?raw=true`)).body);
-  expect(raw.map(({ event }) => event)).toContain('raw');
-  expect(raw[1]?.data['raw']).toBe('{"line":1}');
-});
-
-test('NDJSON is one event a line', async () => {
-  await using http = await startHttp();
-  const answer = await get(http, await withEvents(http, true), { accept: 'application/x-ndjson' });
-  expect(answer.headers['content-type']).toBe('application/x-ndjson');
-  const lines = answer.body.split('\n');
-  expect(lines.pop()).toBe('');
-  expect(lines.map((line) => JSON.parse(line).seq)).toEqual([1, 2, 4, 5]);
-});
-
-test.each([
-  ['text/event-stream', 200],
-  ['*/*', 200],
-  ['text/*', 200],
-  ['application/json', 406],
-  ['text/html', 406],
-  ['text/event-stream;q=0, application/json', 406],
-])('Accept: %s is %i', async (accept, status) => {
-  await using http = await startHttp();
-  expect((await get(http, await withEvents(http, true), { accept })).statusCode).toBe(status);
 });
 
 test('a quiet stream shows signs of life, in SSE alone', async () => {

@@ -1,0 +1,81 @@
+import { expect, test } from 'vitest';
+import { asCaller, startHttp } from './harness.ts';
+
+test('cancel is 202 while it may still end otherwise, 200 afterwards, 409 when it did', async () => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  const cancel = () => http.app.inject({ method: 'POST', url: `/v1/jobs/${id}/cancel`, headers: asCaller });
+  const asked = await cancel();
+  expect([asked.statusCode, asked.json().cancelRequested]).toEqual([202, true]);
+  const { outcome } = http.jobs.finish(id);
+  expect((await cancel()).json()).toMatchObject({ status: 409, code: 'job.already_finished' });
+  if (outcome !== null) http.jobs.finish(id, { ...outcome, status: 'cancelled' });
+  expect((await cancel()).statusCode).toBe(200);
+});
+
+test.each([
+  ['no body', {}, undefined, false],
+  ['an empty JSON body', { 'content-type': 'application/json' }, undefined, false],
+  ['an empty object', { 'content-type': 'application/json' }, '{}', false],
+  ['force', { 'content-type': 'application/json' }, '{"force":true}', true],
+])('cancel takes %s', async (_name, headers, payload, forced) => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  const answer = await http.app.inject({
+    method: 'POST',
+    url: `/v1/jobs/${id}/cancel`,
+    headers: { ...asCaller, ...headers },
+    ...(payload === undefined ? {} : { payload }),
+  });
+  expect([answer.statusCode, answer.json().metadata.force]).toEqual([202, forced ? 'true' : undefined]);
+});
+
+test.each([
+  ['{"force":"yes"}', 400],
+  ['{"force":true,"why":"x"}', 400],
+  ['[]', 400],
+  ['"force"', 400],
+])('cancel with %s is %i', async (payload, status) => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  const headers = { ...asCaller, 'content-type': 'application/json' };
+  expect(
+    (await http.app.inject({ method: 'POST', url: `/v1/jobs/${id}/cancel`, headers, payload })).statusCode,
+  ).toBe(status);
+});
+
+test('retry makes a new job, with the fields the body changes', async () => {
+  await using http = await startHttp();
+  const { id } = await http.make('first');
+  const retry = (payload?: object) =>
+    http.app.inject({
+      method: 'POST',
+      url: `/v1/jobs/${id}/retry`,
+      headers: asCaller,
+      ...(payload ? { payload } : {}),
+    });
+  expect((await retry()).json()).toMatchObject({ status: 409, code: 'job.not_finished' });
+  http.jobs.finish(id);
+  const again = await retry();
+  expect([again.statusCode, again.json().retryOf, again.json().prompt]).toEqual([202, id, 'first']);
+  expect(again.headers.location).toBe(`/v1/jobs/${again.json().id}`);
+  expect((await retry({ prompt: 'second', priority: 5 })).json()).toMatchObject({
+    prompt: 'second',
+    priority: 5,
+  });
+  expect((await retry({ prompt: ' ' })).statusCode).toBe(400);
+  expect((await retry({ status: 'queued' })).statusCode).toBe(400);
+});
+
+test('a finished job can be deleted, a living one not', async () => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  // Some clients announce JSON and send none.
+  const headers = { ...asCaller, 'content-type': 'application/json' };
+  const remove = () => http.app.inject({ method: 'DELETE', url: `/v1/jobs/${id}`, headers });
+  expect((await remove()).json().code).toBe('job.not_finished');
+  http.jobs.finish(id);
+  const removed = await remove();
+  expect([removed.statusCode, removed.body]).toEqual([204, '']);
+  expect((await remove()).statusCode).toBe(404);
+});
