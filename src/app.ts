@@ -322,7 +322,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     recovery,
     async stop() {
       // Refuse new requests, take nothing more from the queue, let what runs end; the phases do the rest.
-      http.app.beginStopping();
+      http.app.refuseNewRequests();
       await workers.pause();
       await executor.stop(settings.drainMs);
       await life.stop();

@@ -1,13 +1,16 @@
 /** Load the settings → start → signals → stop. */
 import { readFileSync } from 'node:fs';
+import { findPackageJSON } from 'node:module';
+import v8 from 'node:v8';
 import { startApp } from './app.ts';
 import { runCommand } from './cli/command.ts';
 import { loadSettings } from './config/load.ts';
 import { AppError, messageOf } from './errors.ts';
 import { createLogger } from './observability/logger.ts';
 
+/** The nearest one above this module: one folder up in source, two once built. */
 const manifest: { version: string } = JSON.parse(
-  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+  readFileSync(findPackageJSON(import.meta.url) ?? '', 'utf8'),
 );
 
 /** The process: one command, its failures in words, its exit code. */
@@ -36,6 +39,7 @@ async function serve(): Promise<number> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => signalled.resolve(signal));
 
   const app = await startApp({ settings, env: process.env, version: manifest.version, logger });
+  v8.setFlagsFromString('--semi-space-growth-factor=2'); // bin.js held it down while modules were loaded
   logger.info(
     { url: app.url, redisPort: app.redisPort, tokenFile: app.tokenFile, recovery: app.recovery },
     'ready',

@@ -1,4 +1,5 @@
 /** Settings of a sandboxed worker: an allow-list of variables, nothing of the server's own environment. */
+import { getCompileCacheDir } from 'node:module';
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { AppError } from '../errors.ts';
@@ -29,7 +30,11 @@ const NAME = 'BULLPEN_WORKER';
 export function workerEnvironment(settings: WorkerSettings): Record<string, string> {
   const { redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel, failpoints } = settings;
   const own = { redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel, failpoints };
-  return { [NAME]: JSON.stringify(own) };
+  const compileCache = getCompileCacheDir();
+  return {
+    [NAME]: JSON.stringify(own),
+    ...(compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache }),
+  };
 }
 
 /** @throws AppError config.invalid when the process was not started by Bullpen */

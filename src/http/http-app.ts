@@ -41,6 +41,8 @@ declare module 'fastify' {
     principal: Principal | null;
   }
   interface FastifyInstance {
+    /** Refuses new requests; those under way go on, event streams and long polls too. Idempotent. */
+    refuseNewRequests(): void;
     /** Refuses new requests and ends event streams and long polls; `close()` is the next step. Idempotent. */
     beginStopping(): void;
     /** Aborts at `beginStopping`. */

@@ -46,8 +46,9 @@ export interface HttpServerOptions {
 }
 
 /**
- * The whole HTTP edge, ready to `listen()`. To stop: `beginStopping()` refuses new requests and ends streams,
- * `close()` waits for the answers under way and closes every connection.
+ * The whole HTTP edge, ready to `listen()`. To stop: `refuseNewRequests()` while running jobs are drained and
+ * watched, `beginStopping()` to end streams too, `close()` to wait for the answers under way and to close every
+ * connection; each does what those before it do.
  */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpApp> {
   const { settings, jobs, events, health, auth: authenticator, version } = options;

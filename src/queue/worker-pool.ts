@@ -2,7 +2,8 @@
  * ③ The sandboxed workers: forked processes (never threads: one that runs out of memory would take the server
  * along), each with its own crash and orphan guards (`workers/bootstrap.ts`).
  */
-import { Worker } from 'bullmq';
+import { once } from 'node:events';
+import { type Job, Worker } from 'bullmq';
 import type { Logger } from 'pino';
 import { type WorkerSettings, workerEnvironment } from '../config/worker.ts';
 import { messageOf } from '../errors.ts';
@@ -14,12 +15,16 @@ import type { Delivery } from './prompt-queue.ts';
 /** A crash loop of processors is infrastructure, not a caller's retry; the job's own record bounds it. */
 const STALLS_ALLOWED = 1000;
 const WORKER_HEAP_MB = 128;
+/** For cancelled deliveries to leave their processes. */
+const LEAVE_WITHIN_MS = 3000;
 
 export interface WorkerPoolOptions {
   readonly settings: WorkerSettings;
   readonly names: Names;
   readonly concurrency: number;
   readonly lockMs: number;
+  /** What runs in the sandbox; default: the prompt worker. */
+  readonly processor?: URL;
   /** BullMQ gave a delivery up for good. */
   onGivenUp(jobId: string): void;
   readonly logger: Logger;
@@ -40,8 +45,19 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   process.stdout.setMaxListeners(0);
   process.stderr.setMaxListeners(0);
 
-  const processor = siblingModule(import.meta.url, '../../workers/prompt.worker');
-  const worker = new Worker<Delivery>(names.queue, processor, {
+  const processor = options.processor ?? siblingModule(import.meta.url, '../../workers/prompt.worker');
+  const inHand = new Set<Promise<unknown>>();
+  /** Knows its deliveries from before their process is there. */
+  class PromptWorker extends Worker<Delivery> {
+    protected override callProcessJob(job: Job<Delivery>, token: string, signal?: AbortSignal) {
+      const call = super.callProcessJob(job, token, signal);
+      const forget = (): boolean => inHand.delete(call);
+      inHand.add(call);
+      call.then(forget, forget);
+      return call;
+    }
+  }
+  const worker = new PromptWorker(names.queue, processor, {
     connection,
     prefix: names.prefix,
     concurrency: options.concurrency,
@@ -78,8 +94,13 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       await worker.pause(true);
     },
     async stop() {
+      await worker.pause(true);
       // close() alone waits for waiting jobs for ever; cancelled ones leave at once and are delivered again.
       worker.cancelAllJobs('shutdown');
+      // A process that is still starting is in no list of BullMQ's pool yet: a close now would leave it running,
+      // and this process with it.
+      const timeout = AbortSignal.timeout(LEAVE_WITHIN_MS);
+      await Promise.race([Promise.allSettled(inHand), once(timeout, 'abort')]);
       await worker.close(true);
       await running;
       closeConnection(connection);

@@ -10,19 +10,27 @@ export interface Connections {
   closeAfterAnswer(socket: Socket): void;
 }
 
+/** How long `close()` waits for callers to take the answers under way. */
+const CLOSE_GRACE_MS = 5_000;
+
 /**
  * Lets `close()` end as soon as the last answer is out. Node closes connections that wait for another request,
  * but neither those that never sent one (a browser's spare connection) nor those whose answer began
- * before the close: these it would keep for their whole keep-alive time.
+ * before the close: these it would keep for their whole keep-alive time. Who does not take its answer within
+ * `graceMs` of the close is cut.
  */
-export function trackConnections(app: HttpApp): Connections {
+export function trackConnections(app: HttpApp, graceMs = CLOSE_GRACE_MS): Connections {
   const open = new Map<Socket, ServerResponse | null>();
   const last = new WeakSet<Socket>();
   let closing = false;
+  let grace: NodeJS.Timeout | undefined;
 
   app.server.on('connection', (socket: Socket) => {
     open.set(socket, null);
-    socket.once('close', () => open.delete(socket));
+    socket.once('close', () => {
+      open.delete(socket);
+      if (open.size === 0) clearTimeout(grace);
+    });
   });
   app.server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
     open.set(socket, response);
@@ -34,6 +42,10 @@ export function trackConnections(app: HttpApp): Connections {
   });
   app.addHook('preClose', async () => {
     closing = true;
+    if (open.size === 0) return;
+    grace = setTimeout(() => {
+      for (const socket of open.keys()) socket.destroy();
+    }, graceMs);
     for (const [socket, response] of open) if (response === null) socket.destroySoon();
   });
   return {

@@ -4,21 +4,30 @@ import type { HttpApp } from '../http-app.ts';
 const RETRY_AFTER_SECONDS = 5;
 
 /**
- * The way out: from `beginStopping()` on, new requests are refused and everything that waits for events ends.
- * `close()` begins it too.
+ * The way out, in two steps that `close()` takes too: `refuseNewRequests()` turns new requests away and lets
+ * streams follow the jobs that still run; `beginStopping()` also ends everything that waits for events.
  */
 export function stopping(app: HttpApp): void {
   const controller = new AbortController();
+  let refusing = false;
+  const refuse = (): void => {
+    refusing = true;
+  };
+  const stop = (): void => {
+    refuse();
+    controller.abort();
+  };
   app.decorate('stopping', controller.signal);
-  app.decorate('beginStopping', () => controller.abort());
+  app.decorate('refuseNewRequests', refuse);
+  app.decorate('beginStopping', stop);
 
   app.addHook('onRequest', async (request, reply) => {
-    if (!controller.signal.aborted) return;
+    if (!refusing) return;
     reply.header('connection', 'close');
     if (request.routeOptions.config.whileStopping === true) return;
     throw new AppError('server.stopping', 'the server is stopping; ask again in a moment', {
       retryAfterSeconds: RETRY_AFTER_SECONDS,
     });
   });
-  app.addHook('preClose', async () => controller.abort());
+  app.addHook('preClose', async () => stop());
 }

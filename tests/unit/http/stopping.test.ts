@@ -1,5 +1,9 @@
 import { once } from 'node:events';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import Fastify from 'fastify';
 import { expect, test } from 'vitest';
+import type { HttpApp } from '../../../src/http/http-app.ts';
+import { trackConnections } from '../../../src/http/plugins/connections.ts';
 import { asCaller, startHttp } from './harness.ts';
 import { dial, parseAnswer, rawRequest, untilClosed } from './raw-socket.ts';
 import { readStream } from './stream-reader.ts';
@@ -73,4 +77,34 @@ test('a request piped behind another while the server closes is refused', async 
   await http.jobs.nextWait();
   await http.app.close();
   expect((await said).match(/HTTP\/1\.1 \d+/g)?.[0]).toBe('HTTP/1.1 200');
+});
+
+test('new requests can be refused while streams and long polls still follow their jobs', async () => {
+  await using http = await startHttp();
+  const url = await http.listen();
+  const { id } = await http.make();
+  const stream = readStream(await fetch(`${url}/v1/jobs/${id}/events`, { headers: asCaller }));
+  await http.events.nextReader();
+  const poll = fetch(`${url}/v1/jobs/${id}?wait=300`, { headers: asCaller });
+  await http.jobs.nextWait();
+  http.app.refuseNewRequests();
+  expect((await fetch(`${url}/v1/jobs`, { headers: asCaller })).status).toBe(503);
+  http.events.publish(id, { kind: 'job.finished', job: http.jobs.finish(id) });
+  expect(await stream.all()).toContain('event: job.finished');
+  expect(await (await poll).json()).toMatchObject({ finished: true });
+});
+
+test('close does not wait for ever for a caller that does not take its answer', async () => {
+  const app: HttpApp = Fastify().withTypeProvider<TypeBoxTypeProvider>();
+  trackConnections(app, 20);
+  app.get('/', async () => 'x'.repeat(64 * 1024 * 1024));
+  const socket = await dial(await app.listen({ host: '127.0.0.1', port: 0 }));
+  const closed = once(socket, 'close');
+  socket.pause();
+  const asked = once(app.server, 'request');
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  await asked;
+  await app.close();
+  socket.resume();
+  await closed;
 });

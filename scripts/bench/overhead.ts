@@ -1,0 +1,92 @@
+import { catByHand } from './by-hand.ts';
+import { createBenchClient } from './client.ts';
+import type { BenchServer } from './server.ts';
+import { type Row, repeat, type Section, type Setting, timed } from './setting.ts';
+import { median, quantile, summary } from './statistics.ts';
+
+const PROMPT = 'the prompt that cat gives back';
+const CONCURRENCY = 4;
+const WARM_UPS = 30;
+const CONFIG = { providers: { custom: { cat: { binary: 'cat' } } } };
+
+/** What Bullpen itself costs: a CLI that takes no time, against a bare loop that spawns it. */
+export async function measureOverhead(
+  setting: Setting,
+  nodeOptions: readonly string[] = [],
+): Promise<Section> {
+  await using server = await setting.server({
+    config: CONFIG,
+    env: { BULLPEN_CONCURRENCY: String(CONCURRENCY) },
+    nodeOptions,
+  });
+  using client = createBenchClient(server);
+  const bare = () => catByHand(PROMPT, setting.workspace, setting.env);
+  const bullpen = () => client.run(PROMPT, PROMPT, 'cat');
+  for (const task of [bare, bullpen]) await repeat(WARM_UPS, CONCURRENCY, task);
+
+  const one = await oneAfterTheOther(setting, bare, bullpen);
+  const many = await manyAtOnce(setting, server, bare, bullpen);
+  return {
+    title: "Bullpen's own overhead: an instant CLI (cat) against a bare spawn of it",
+    rows: [...one.rows, ...many.rows],
+    data: { sequential: one.data, concurrent: many.data },
+  };
+}
+
+type Task = () => Promise<void>;
+
+async function oneAfterTheOther({ quick, log }: Setting, bare: Task, bullpen: Task) {
+  const count = quick ? 40 : 300;
+  const bareMs: number[] = [];
+  const bullpenMs: number[] = [];
+  for (let index = 0; index < count; index += 1) {
+    bareMs.push(await timed(bare));
+    bullpenMs.push(await timed(bullpen));
+  }
+  log(
+    `${count} requests one after the other: bare ${median(bareMs).toFixed(2)} ms, Bullpen ${median(bullpenMs).toFixed(2)} ms`,
+  );
+  const added = (share: number): number => quantile(bullpenMs, share) - quantile(bareMs, share);
+  const rows: Row[] = [
+    { name: 'bare spawn, p50', value: median(bareMs), unit: 'ms' },
+    { name: 'Bullpen, p50', value: median(bullpenMs), unit: 'ms' },
+    { name: 'added, p50', value: added(0.5), unit: 'ms', goal: { relation: '≤', value: 8 } },
+    { name: 'added, p99', value: added(0.99), unit: 'ms' },
+  ];
+  return { rows, data: { bareMs: summary(bareMs), bullpenMs: summary(bullpenMs) } };
+}
+
+async function manyAtOnce({ quick, log }: Setting, server: BenchServer, bare: Task, bullpen: Task) {
+  const blocks = quick ? 1 : 4;
+  const count = quick ? 80 : 400;
+  const rates = { bare: [] as number[], bullpen: [] as number[] };
+  const cpu = { main: 0, workers: 0, redis: 0, clis: 0, bare: 0 };
+  for (let block = 0; block < blocks; block += 1) {
+    const ownBefore = process.cpuUsage();
+    rates.bare.push((count * 1000) / (await repeat(count, CONCURRENCY, bare)));
+    const own = process.cpuUsage(ownBefore);
+    cpu.bare += (own.user + own.system) / 1000;
+
+    const before = server.cpu();
+    rates.bullpen.push((count * 1000) / (await repeat(count, CONCURRENCY, bullpen)));
+    const after = server.cpu();
+    for (const part of ['main', 'workers', 'redis'] as const) cpu[part] += after[part].own - before[part].own;
+    cpu.clis += after.main.children - before.main.children;
+    log(
+      `${CONCURRENCY} at once, block ${block + 1} of ${blocks}: ${rates.bullpen.at(-1)?.toFixed(0)} jobs per s`,
+    );
+  }
+  const jobs = blocks * count;
+  const perJob = (ms: number): number => ms / jobs;
+  const rows: Row[] = [
+    { name: `bare loop, ${CONCURRENCY} at once`, value: median(rates.bare), unit: 'per s' },
+    { name: `Bullpen, ${CONCURRENCY} at once`, value: median(rates.bullpen), unit: 'per s' },
+    { name: 'CPU per job: main process', value: perJob(cpu.main), unit: 'ms' },
+    { name: 'CPU per job: workers', value: perJob(cpu.workers), unit: 'ms' },
+    { name: 'CPU per job: Redis', value: perJob(cpu.redis), unit: 'ms' },
+    { name: 'CPU per job: these three', value: perJob(cpu.main + cpu.workers + cpu.redis), unit: 'ms' },
+    { name: 'CPU per job: the CLI itself', value: perJob(cpu.clis), unit: 'ms' },
+    { name: 'CPU per run: the bare loop', value: perJob(cpu.bare), unit: 'ms' },
+  ];
+  return { rows, data: { jobs, rates, cpuMs: cpu } };
+}

@@ -1,0 +1,94 @@
+/** A Bullpen server in its own process, as `bullpen serve` starts it. */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { type CpuTime, childrenOf, cpuTime } from './proc.ts';
+
+const START_WITHIN_MS = 60_000;
+const STDERR_SHOWN = 2000;
+
+export interface BenchServerOptions {
+  /** The data folder. */
+  readonly home: string;
+  readonly workspace: string;
+  /** The whole environment but for what is set here. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Runs `dist/`, made by `npm run build`, instead of the source. */
+  readonly built: boolean;
+  /** Options of Node, for a profile. */
+  readonly nodeOptions?: readonly string[];
+}
+
+export interface BenchServer {
+  readonly url: string;
+  readonly token: string;
+  readonly pid: number;
+  /** From the spawn to its word that it is ready. */
+  readonly readyMs: number;
+  /** Processor time so far: the main process, its workers, its private Redis. */
+  cpu(): Readonly<Record<'main' | 'workers' | 'redis', CpuTime>>;
+  stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** @throws when it does not start; nothing runs then */
+export async function startBenchServer(options: BenchServerOptions): Promise<BenchServer> {
+  const { home, workspace, built } = options;
+  mkdirSync(home, { recursive: true });
+  const config = join(home, 'bench.config.yaml');
+  writeFileSync(config, stringify(options.config ?? {}));
+  const bin = fileURLToPath(new URL(built ? '../../dist/src/bin.js' : '../../src/bin.js', import.meta.url));
+
+  const spawnedAt = performance.now();
+  const child = fork(bin, ['serve'], {
+    cwd: workspace,
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    execArgv: ['--no-warnings', ...(options.nodeOptions ?? [])],
+    env: { ...options.env, BULLPEN_HOME: home, BULLPEN_CONFIG: config, PORT: '0' },
+  });
+  let said = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    said = (said + chunk).slice(-STDERR_SHOWN);
+  });
+  const exited = once(child, 'exit');
+  const stop = async (): Promise<void> => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+    await exited;
+  };
+  const late = AbortSignal.timeout(START_WITHIN_MS);
+  const first = await Promise.race([once(child, 'message', { signal: late }), exited.then(() => null)]).catch(
+    () => null,
+  );
+  const readyMs = performance.now() - spawnedAt;
+  if (first === null) {
+    child.kill('SIGKILL');
+    throw new Error(`the server did not start:\n${said}`);
+  }
+  const { url } = first[0] as { url: string }; // sent by main.ts
+  child.disconnect();
+  const pid = child.pid ?? 0;
+  return {
+    url,
+    token: readFileSync(join(home, 'token'), 'utf8').trim(),
+    pid,
+    readyMs,
+    cpu: () => cpuOf(pid),
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+function cpuOf(pid: number): Record<'main' | 'workers' | 'redis', CpuTime> {
+  const sums = { main: cpuTime(pid), workers: { own: 0, children: 0 }, redis: { own: 0, children: 0 } };
+  for (const child of childrenOf(pid)) {
+    const kind = /redis-server|valkey-server/.test(child.command) ? 'redis' : 'workers';
+    if (kind === 'workers' && !child.command.includes('bullmq')) continue; // a CLI that runs
+    const { own, children } = cpuTime(child.pid);
+    sums[kind] = { own: sums[kind].own + own, children: sums[kind].children + children };
+  }
+  return sums;
+}

@@ -1,0 +1,117 @@
+import type { Claims, LeaseState, TimedEvent } from '../ports.ts';
+import { EXPIRED } from '../redis/claims.ts';
+import { type MemoryJob, newMemoryJob, toClaim } from './memory-job.ts';
+import type { MemoryState } from './state.ts';
+import { admit, emit, endExecution, forget, settle, tell, touch } from './transitions.ts';
+
+/** {@link Claims} in memory, for one node. */
+export function createMemoryClaims(
+  state: MemoryState,
+  node: string,
+  timing: { readonly leaseMs: number; readonly leaderMs: number },
+): Claims {
+  /** The job of an execution that is under way. */
+  function current(jobId: string, executionId: string): MemoryJob | null {
+    const job = state.find(jobId);
+    return job !== null && job.status === 'running' && job.executionId === executionId ? job : null;
+  }
+
+  function appendFrom(job: MemoryJob, from: number, events: readonly TimedEvent[]): void {
+    const fresh = events.slice(Math.max(0, job.appended - from));
+    if (fresh.length === 0) return;
+    emit(
+      state,
+      job,
+      fresh.map(({ event, raw, at }) => ({ body: event, raw, at })),
+    );
+    job.appended = from + events.length;
+  }
+
+  /** Takes one pending job for this node; null when it cannot be run any more. */
+  function take(id: string): MemoryJob | null {
+    const job = state.find(id);
+    if (job === null || job.status !== 'queued' || job.executionId === null) {
+      forget(state, id, node);
+      return null;
+    }
+    if (job.startedAt === null && job.deadline !== null && job.deadline < state.now()) {
+      settle(state, job, 'failed', EXPIRED);
+      return null;
+    }
+    forget(state, id, job.pin);
+    state.running.set(id, state.now() + timing.leaseMs);
+    job.attempt += 1;
+    Object.assign(job, { status: 'running', node, appended: 0, waitReason: null });
+    job.startedAt ??= state.now();
+    tell(state, job, { kind: 'job.running', executionId: job.executionId, node });
+    touch(state, job);
+    return job;
+  }
+
+  return {
+    async claim(max) {
+      const all = Number.POSITIVE_INFINITY;
+      const best = [null, node].flatMap((pin) => state.pendingOf(pin).upTo(all).slice(0, max));
+      best.sort(([aId, a], [bId, b]) => a - b || (aId < bId ? -1 : 1));
+      const claimed: MemoryJob[] = [];
+      for (const [id] of best) {
+        if (claimed.length >= max) break;
+        const job = take(id);
+        if (job !== null) claimed.push(job);
+      }
+      return claimed.map(toClaim);
+    },
+
+    async owned() {
+      const running = state.running.upTo(Number.POSITIVE_INFINITY).map(([id]) => state.find(id));
+      return running
+        .filter((job): job is MemoryJob => job?.status === 'running' && job.node === node)
+        .map(toClaim);
+    },
+
+    async renew(executions) {
+      state.nodes.set(node, state.now());
+      return executions.map(({ jobId, executionId }): LeaseState => {
+        const job = current(jobId, executionId);
+        if (job === null || job.node !== node) return 'lost';
+        state.running.set(jobId, state.now() + timing.leaseMs);
+        if (job.cancel === 'none') return 'held';
+        return job.cancel === 'forced' ? 'cancel-force' : 'cancel';
+      });
+    },
+
+    async append(jobId, executionId, from, events) {
+      const job = current(jobId, executionId);
+      if (job === null) return false;
+      appendFrom(job, from, events);
+      return true;
+    },
+
+    async finish({ jobId, executionId, outcome, from, tail, backoffMs, rawAnswer }) {
+      const known = state.find(jobId)?.ended;
+      if (known?.executionId === executionId) return known.as;
+      const job = current(jobId, executionId);
+      if (job === null) return 'superseded';
+      appendFrom(job, from, tail);
+      const retryable = outcome.error?.retryable === true;
+      const how = endExecution(state, job, { executionId, outcome, retryable, backoffMs });
+      if (rawAnswer !== null && rawAnswer !== '') state.publish(state.settings.responseChannel, rawAnswer);
+      return how;
+    },
+
+    async adopt(given, executionId) {
+      if (state.leader !== null && state.leader !== node) {
+        const seen = state.nodes.score(state.leader);
+        if (seen !== null && seen > state.now() - timing.leaderMs) return false;
+      }
+      state.leader = node;
+      const job = newMemoryJob(given);
+      job.executionId = executionId;
+      state.add(job);
+      tell(state, job, { kind: 'job.queued' });
+      admit(state, job);
+      touch(state, job);
+      return true;
+    },
+  };
+}

@@ -1,0 +1,84 @@
+import { isFinished } from '../../protocol/job.ts';
+import type { JobRecords } from '../ports.ts';
+import { copyOf, newMemoryJob, toRecord } from './memory-job.ts';
+import type { MemoryState } from './state.ts';
+import { DELIVERY_GRACE_MS, enterLanes, ring, settle, tell, touch } from './transitions.ts';
+
+const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
+
+/** {@link JobRecords} in memory. */
+export function createMemoryJobRecords(state: MemoryState): JobRecords {
+  return {
+    async create(given) {
+      const { idempotency } = given;
+      if (idempotency !== null) {
+        const prior = state.idempotency.get(idempotency.key);
+        if (prior !== undefined && state.now() < prior.until) {
+          if (prior.fingerprint !== idempotency.fingerprint) return { kind: 'mismatch' };
+          return prior.jobId === given.id ? { kind: 'created' } : { kind: 'replayed', jobId: prior.jobId };
+        }
+        const until = state.now() + IDEMPOTENCY_MS;
+        state.idempotency.set(idempotency.key, {
+          jobId: given.id,
+          fingerprint: idempotency.fingerprint,
+          until,
+        });
+      }
+      if (state.find(given.id) !== null) return { kind: 'created' };
+      const job = newMemoryJob(given);
+      const { delayMs, ttlMs } = job.request;
+      const due = state.now() + delayMs;
+      state.add(job);
+      state.awaiting.set(job.id, due + DELIVERY_GRACE_MS);
+      if (ttlMs !== null) {
+        job.deadline = due + ttlMs;
+        state.expiries.set(job.id, job.deadline);
+      }
+      if (delayMs > 0) {
+        Object.assign(job, { status: 'scheduled', waitReason: 'delayed', scheduledFor: due });
+        const scheduledFor = new Date(due).toISOString();
+        tell(state, job, { kind: 'job.scheduled', waitReason: 'delayed', scheduledFor });
+      } else {
+        enterLanes(state, job);
+        tell(state, job, { kind: 'job.queued' });
+      }
+      touch(state, job);
+      return { kind: 'created' };
+    },
+
+    async read(id) {
+      const job = state.find(id);
+      return job === null ? null : toRecord(job);
+    },
+
+    async cancel(id, force, outcome) {
+      const job = state.find(id);
+      if (job === null) return { kind: 'gone' };
+      if (isFinished(job.status)) return { kind: 'finished', status: job.status };
+      if (job.status !== 'running') {
+        job.cancel = 'requested';
+        settle(state, job, 'cancelled', outcome);
+        return { kind: 'cancelled' };
+      }
+      const after = force || job.cancel === 'forced' ? 'forced' : 'requested';
+      if (job.cancel !== after) {
+        job.cancel = after;
+        touch(state, job);
+      }
+      ring(state, 'cancel', id);
+      return { kind: 'requested' };
+    },
+
+    async remove(id) {
+      const job = state.find(id);
+      if (job === null || !isFinished(job.status)) return false;
+      state.delete(id);
+      state.log.push(['d', id]);
+      return true;
+    },
+
+    async events(id, after, limit) {
+      return copyOf(state.find(id)?.events.slice(after, after + limit) ?? []);
+    },
+  };
+}

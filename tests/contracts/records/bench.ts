@@ -1,0 +1,112 @@
+/** What the contract of src/rpc/ports.ts is tested with, whichever implementation stands behind it. */
+import { expect } from 'vitest';
+import {
+  MAX_MESSAGE_BYTES,
+  parseRequestMessage,
+  parseResponseMessage,
+} from '../../../src/protocol/messages.ts';
+import type { Claims, Doorbells, JobRecord, JobRecords, Submissions, Upkeep } from '../../../src/rpc/ports.ts';
+import { eventually } from '../../helpers/eventually.ts';
+
+/** How long claims hold, raw leadership lasts, lost jobs wait and finished ones are kept, in every bench. */
+export const LEASE_MS = 60_000;
+export const LEADER_MS = 120_000;
+export const LOST_BACKOFF_MS = 240_000;
+export const KEEP_MS = 3_600_000;
+
+/** One implementation. */
+export interface RpcUnderTest {
+  readonly records: JobRecords;
+  readonly submissions: Submissions;
+  readonly doorbells: Doorbells;
+  readonly requestChannel: string;
+  readonly responseChannel: string;
+  claimsOf(node: string): Claims;
+  upkeepOf(node: string): Upkeep;
+  liveChannel(jobId: string): string;
+  /** Lets time pass, as far as the records are concerned. */
+  advance(ms: number): Promise<void>;
+  /** The records' own clock. */
+  now(): Promise<number>;
+  /** The log of record changes: `j <id>` changed, `d <id>` deleted. */
+  log(): Promise<readonly string[]>;
+  /** Breaks the subscriber's connection; resolves when messages arrive again. */
+  interrupt(): Promise<void>;
+}
+
+/** One test's implementation, with what was heard on its channels since the beginning. */
+export interface Bench extends RpcUnderTest {
+  /** The record; fails when there is none. */
+  record(id: string): Promise<JobRecord>;
+  /** Kinds of a job's events, in order. */
+  kinds(id: string): Promise<readonly string[]>;
+  /** All messages published on a channel until now. */
+  heard(channel: string): Promise<readonly string[]>;
+  /** Starts hearing another channel. */
+  hear(channel: string): Promise<void>;
+  /** What must hold after whatever a test has done. */
+  verify(): Promise<void>;
+}
+
+let sync = 0;
+
+export async function createBench(rpc: RpcUnderTest): Promise<Bench> {
+  const messages = new Map<string, string[]>();
+  const stops: (() => Promise<void>)[] = [];
+
+  async function hear(channel: string): Promise<void> {
+    const list: string[] = [];
+    messages.set(channel, list);
+    stops.push(await rpc.doorbells.listen(channel, (message) => void list.push(message)));
+  }
+
+  const bench: Bench = {
+    ...rpc,
+    hear,
+    async record(id) {
+      const record = await rpc.records.read(id);
+      if (record === null) throw new Error(`there is no record of ${id}`);
+      return record;
+    },
+    async kinds(id) {
+      return (await rpc.records.events(id, 0, 100_000)).map(({ kind }) => kind);
+    },
+    async heard(channel) {
+      // Messages of one connection keep their order: what was published before this one has arrived with it.
+      sync += 1;
+      const marker = `sync ${sync}`;
+      await rpc.doorbells.publish(channel, marker);
+      const list = messages.get(channel) ?? [];
+      await eventually(() => list.includes(marker));
+      return list.filter((message) => !message.startsWith('sync '));
+    },
+    async verify() {
+      const log = await rpc.log();
+      for (const id of new Set(log.map((entry) => entry.slice(2)))) await verifyJob(rpc, id, log);
+      for (const message of await bench.heard(rpc.requestChannel)) {
+        expect(parseRequestMessage(message).kind, message).toBe('bell');
+        expect(Buffer.byteLength(message)).toBeLessThanOrEqual(MAX_MESSAGE_BYTES);
+      }
+      for (const message of await bench.heard(rpc.responseChannel)) {
+        if (!isRawAnswer(message)) expect(parseResponseMessage(message), message).not.toBeNull();
+        expect(Buffer.byteLength(message)).toBeLessThanOrEqual(MAX_MESSAGE_BYTES);
+      }
+      for (const stop of stops) await stop();
+    },
+  };
+  await hear(rpc.requestChannel);
+  await hear(rpc.responseChannel);
+  return bench;
+}
+
+/** One entry of the log for each revision, and events numbered from 1 without gaps. */
+async function verifyJob(rpc: RpcUnderTest, id: string, log: readonly string[]): Promise<void> {
+  const record = await rpc.records.read(id);
+  if (record === null) return;
+  expect(log.filter((entry) => entry === `j ${id}`)).toHaveLength(record.rev);
+  const events = await rpc.records.events(id, 0, 100_000);
+  expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+  expect(events).toHaveLength(record.lastSeq);
+}
+
+const isRawAnswer = (message: string): boolean => typeof JSON.parse(message).success === 'boolean';

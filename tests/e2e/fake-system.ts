@@ -1,0 +1,137 @@
+/** A real server whose `claude` is the scripted fake, and the checks every fault must leave true. */
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { FailpointName } from '../../src/failpoint.ts';
+import type { StoredEvent } from '../../src/protocol/event.ts';
+import type { Job } from '../../src/protocol/job.ts';
+import { eventually } from '../helpers/eventually.ts';
+import { fakePrompt, installFakeCli, journalOf } from '../helpers/fake-cli.ts';
+import { commandLine, descendants, processesWithMarker } from '../helpers/proc.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+import { tempDir } from '../helpers/temp.ts';
+
+/** Short periods, so that what is only found by looking again is found soon. */
+const QUICK = {
+  BULLPEN_SWEEP_MS: '50',
+  BULLPEN_LOCK_MS: '1000',
+  BULLPEN_LEASE_MS: '1000',
+  BULLPEN_RETRY_BACKOFF_MS: '10',
+  BULLPEN_KILL_GRACE_MS: '500',
+};
+/** For what a noisy machine may delay. */
+const PATIENCE = { timeoutMs: 30_000 };
+
+export interface FakeSystemOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Variables of the fake CLI itself. */
+  readonly fake?: Readonly<Record<string, string>>;
+}
+
+export interface FakeSystem {
+  /** The server that runs now. */
+  readonly server: TestServer;
+  /** A path inside the test's own folder: for barriers. */
+  path(name: string): string;
+  /** Starts a server again in the same folder, after the last one has gone; its failpoints are off. */
+  restart(): Promise<TestServer>;
+  /** Makes a job and gives back its id at once. */
+  submit(request: Record<string, unknown> & { prompt: string }): Promise<string>;
+  /** Executions that were spawned, as the CLI itself recorded them: its marker per start. */
+  spawns(): string[];
+  /** The pid of the fake CLI that started last; waits for one. */
+  cliPid(): Promise<number>;
+  /** The sandboxed worker processes of the server. */
+  workers(): number[];
+  /** Processes that carry this node's marker. */
+  marked(): number[];
+  readonly failpoints: {
+    hold(name: FailpointName): void;
+    release(name: FailpointName): void;
+    /** The pid of the process that waits there; `other` than this one. */
+    reached(name: FailpointName, other?: number): Promise<number>;
+  };
+}
+
+/** Call it inside a test: everything goes away when that has finished. */
+export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<FakeSystem> {
+  const dir = tempDir();
+  const journal = join(dir, 'journal.jsonl');
+  const failpoints = tempDir();
+  const file = (name: FailpointName, kind: 'hold' | 'reached'): string => join(failpoints, `${name}.${kind}`);
+  const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal, ...options.fake });
+  const launch = (env: Readonly<Record<string, string>>): Promise<TestServer> =>
+    startServer({
+      dir,
+      config: { providers: { claude: { binary } } },
+      env: { ...QUICK, ...options.env, ...env },
+    });
+  let server = await launch({ BULLPEN_TEST_FAILPOINTS: failpoints });
+  const nodeId = readFileSync(join(server.home, 'node-id'), 'utf8').trim();
+
+  return {
+    get server() {
+      return server;
+    },
+    path: (name) => join(dir, name),
+    async restart() {
+      server = await launch({});
+      return server;
+    },
+    submit: async (request) => (await server.run(request, 0)).id,
+    spawns: () => journalOf(journal, 'start').map(({ marker }) => marker ?? expect.unreachable('no marker')),
+    cliPid: () => eventually(() => journalOf(journal, 'start').at(-1)?.pid ?? null, PATIENCE),
+    workers: () => descendants(server.pid).filter((pid) => commandLine(pid)?.includes('bullmq') === true),
+    marked: () => processesWithMarker(`BULLPEN_EXECUTION_ID=${nodeId}/`),
+    failpoints: {
+      hold: (name) => writeFileSync(file(name, 'hold'), ''),
+      release: (name) => rmSync(file(name, 'hold'), { force: true }),
+      reached: (name, other) =>
+        eventually(() => {
+          const pid = existsSync(file(name, 'reached')) ? Number(readFileSync(file(name, 'reached'), 'utf8')) : 0;
+          return pid > 0 && pid !== other ? pid : null;
+        }, PATIENCE),
+    },
+  };
+}
+
+/** Waits for a barrier file of the fake CLI. */
+export const reached = (file: string): Promise<true> =>
+  eventually(() => existsSync(file) || null, PATIENCE) as Promise<true>; // null is waited out
+
+/** Every event of a finished job, in order. */
+export async function eventsOf(server: TestServer, id: string): Promise<StoredEvent[]> {
+  const headers = { accept: 'application/x-ndjson' };
+  const response = await server.api('GET', `/v1/jobs/${id}/events`, undefined, headers);
+  expect(response.status).toBe(200);
+  const lines = (await response.text()).trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(line) as StoredEvent); // the documented events
+}
+
+/** A job has ended once and for good: one last event, and events that are numbered from 1 without a gap. */
+export async function expectEndedOnce(server: TestServer, job: Job): Promise<StoredEvent[]> {
+  const events = await eventsOf(server, job.id);
+  expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+  expect(events.filter(({ kind }) => kind === 'job.finished')).toHaveLength(1);
+  expect(events.at(-1)).toMatchObject({ kind: 'job.finished', job: { id: job.id, status: job.status } });
+  const attempts = events.filter(({ kind }) => kind === 'job.running').length;
+  expect(events.filter(({ kind }) => kind === 'execution.finished')).toHaveLength(attempts);
+  expect(job.attempts).toBe(attempts);
+  expect(await server.job(job.id)).toEqual(job);
+  return events;
+}
+
+/** What must hold after every fault: no execution spawned twice, nothing left over, every slot free again. */
+export async function expectWhole(system: FakeSystem): Promise<void> {
+  await eventually(() => expect(system.marked()).toEqual([]), PATIENCE);
+  const before = system.spawns();
+  expect(new Set(before).size).toBe(before.length);
+  const next = await system.server.run({ prompt: 'next', timeoutMs: 60_000 }, 60);
+  expect(next).toMatchObject({ status: 'succeeded', outcome: { text: 'fake: next' } });
+  await eventually(async () => {
+    const health = await system.server.api('GET', '/claude-cli/health');
+    expect(await health.json()).toMatchObject({ status: 'healthy', running: 0, pendingRequests: 0 });
+  }, PATIENCE);
+}
+
+export { fakePrompt };

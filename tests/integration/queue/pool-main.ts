@@ -1,0 +1,29 @@
+/** A main process of its own with a worker pool and nothing else: `node pool-main.ts <redis url> <concurrency>`. */
+import { pino } from 'pino';
+import { createNames } from '../../../src/queue/names.ts';
+import { createWorkerPool } from '../../../src/queue/worker-pool.ts';
+
+const [redisUrl = '', concurrency = '1'] = process.argv.slice(2);
+const settings = {
+  redisUrl,
+  prefix: 'bullpen',
+  requestChannel: 'requests',
+  responseChannel: 'responses',
+  keepInRedisMs: 60_000,
+  logLevel: 'fatal',
+};
+const pool = createWorkerPool({
+  settings,
+  names: createNames(settings),
+  concurrency: Number(concurrency),
+  lockMs: 60_000,
+  onGivenUp: (jobId) => process.send?.({ givenUp: jobId }),
+  logger: pino({ level: 'fatal' }),
+  processor: new URL('../../fakes/crashing.worker.ts', import.meta.url),
+});
+process.once('SIGTERM', async () => {
+  await pool.stop();
+  process.disconnect();
+});
+await pool.start();
+process.send?.({ ready: true });

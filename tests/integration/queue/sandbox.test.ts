@@ -1,0 +1,190 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Job as BullJob } from 'bullmq';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createNames } from '../../../src/queue/names.ts';
+import { createPromptQueue, type PromptQueue } from '../../../src/queue/prompt-queue.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { isAlive } from '../../helpers/proc.ts';
+import { startServer } from '../../helpers/server.ts';
+import {
+  accepted,
+  breakableRedis,
+  expectHealthyLog,
+  expectOneExecution,
+  fakeClis,
+  sandboxesOf,
+} from '../fault-bench.ts';
+
+const POOL_MAIN = fileURLToPath(new URL('./pool-main.ts', import.meta.url));
+const NAMES = createNames({ prefix: 'bullpen', requestChannel: 'requests', responseChannel: 'responses' });
+const PATIENCE = { timeoutMs: 40_000 };
+
+interface Pool {
+  readonly queue: PromptQueue;
+  readonly main: ChildProcess & { readonly pid: number };
+  /** All the main process wrote. */
+  output(): string;
+  add(id: string): Promise<void>;
+  job(id: string): Promise<BullJob>;
+  /** The job, once it is completed. */
+  completed(id: string): Promise<BullJob>;
+}
+
+/** A worker pool in a main process of its own, with the crashing processor. */
+async function startPool(concurrency: number): Promise<Pool> {
+  const redis = await breakableRedis();
+  const queue = createPromptQueue(redis.admin, NAMES);
+  const main = fork(POOL_MAIN, [redis.url, String(concurrency)], {
+    execArgv: ['--no-warnings'],
+    silent: true,
+  });
+  onTestFinished(async () => {
+    if (main.exitCode === null && main.signalCode === null) {
+      main.kill('SIGKILL');
+      await once(main, 'exit');
+    }
+    await queue.close();
+  });
+  const chunks: string[] = [];
+  for (const stream of [main.stdout, main.stderr]) stream?.on('data', (chunk) => chunks.push(String(chunk)));
+  await once(main, 'message');
+  if (main.pid === undefined) throw new Error('the main process has no pid');
+
+  const pool: Pool = {
+    queue,
+    main: Object.assign(main, { pid: main.pid }),
+    output: () => chunks.join(''),
+    add: (id) => queue.add({ id, priority: 0, delayMs: 0 }),
+    async job(id) {
+      const job = await queue.queue.getJob(id);
+      if (job === undefined) throw new Error(`there is no job ${id}`);
+      return job;
+    },
+    async completed(id) {
+      await eventually(async () => (await pool.job(id)).isCompleted(), PATIENCE);
+      return pool.job(id);
+    },
+  };
+  return pool;
+}
+
+/** Deliveries that failed before the one that completed it. */
+const failuresOf = (job: BullJob): number => job.attemptsMade - 1;
+
+describe('a sandboxed process that dies', () => {
+  it.each([
+    { way: 'throw', why: 'Unexpected exit code: 70 signal: null' },
+    { way: 'reject', why: 'Unexpected exit code: 70 signal: null' },
+    { way: 'exit', why: 'Unexpected exit code: 0 signal: null' },
+    { way: 'kill', why: 'Unexpected exit code: null signal: SIGKILL' },
+    { way: 'memory', why: 'Unexpected exit code: null signal: SIGABRT' },
+  ])('by $way fails its own delivery, which is made again, and nothing else', async ({ way, why }) => {
+    const pool = await startPool(1);
+    for (const id of ['healthy-1', `${way}-1`, 'healthy-2']) await pool.add(id);
+
+    const [before, crashed, after] = [
+      await pool.completed('healthy-1'),
+      await pool.completed(`${way}-1`),
+      await pool.completed('healthy-2'),
+    ];
+
+    expect(crashed.stacktrace[0]).toContain(why);
+    expect([before, crashed, after].map(failuresOf)).toEqual([0, 1, 0]);
+    expect(crashed.returnvalue.pid).not.toBe(before.returnvalue.pid);
+    expect(isAlive(pool.main.pid)).toBe(true);
+  });
+
+  it('never harms the healthy jobs between ten that crash', async () => {
+    const pool = await startPool(1);
+    const crashing = Array.from({ length: 10 }, (_, at) => `${['throw', 'reject'][at % 2]}-${at}`);
+    const healthy = crashing.map((_, at) => `healthy-${at}`);
+    for (const [at, id] of crashing.entries()) {
+      await pool.add(id);
+      await pool.add(`healthy-${at}`);
+    }
+
+    for (const id of healthy) expect(failuresOf(await pool.completed(id)), id).toBe(0);
+    for (const id of crashing) expect(failuresOf(await pool.completed(id)), id).toBe(1);
+
+    expect(isAlive(pool.main.pid)).toBe(true);
+    expect(pool.output()).not.toMatch(/ERR_IPC_CHANNEL_CLOSED|EPIPE|[Uu]nhandled/);
+  });
+
+  it('by failing in an ordinary way stays and takes the next job', async () => {
+    const pool = await startPool(1);
+    await pool.add('fail-1');
+    await pool.add('healthy-1');
+
+    const failed = await pool.completed('fail-1');
+    const healthy = await pool.completed('healthy-1');
+
+    expect(failed.stacktrace[0]).toContain('an ordinary failure');
+    expect(failed.returnvalue.pid).toBe(healthy.returnvalue.pid);
+  });
+});
+
+describe('a main process that is killed', () => {
+  it('leaves no sandboxed process behind', async () => {
+    const pool = await startPool(3);
+    for (const id of ['hold-1', 'hold-2', 'healthy-1']) await pool.add(id);
+    await pool.completed('healthy-1');
+    const sandboxes = await eventually(() => {
+      const pids = sandboxesOf(pool.main.pid);
+      return pids.length === 3 && pids;
+    }, PATIENCE);
+
+    pool.main.kill('SIGKILL');
+
+    await eventually(() => expect(sandboxes.filter(isAlive)).toEqual([]), PATIENCE);
+  });
+
+  it('leaves none of those that wait for a CLI behind either, nor the CLI', async () => {
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config });
+    await accepted(server, { prompt: clis.held('gate', 'one') });
+    await eventually(() => clis.prompted() === 1, PATIENCE);
+    const below = [...sandboxesOf(server.pid), ...clis.pids()];
+    expect(below.length).toBeGreaterThanOrEqual(2);
+
+    await server.kill('SIGKILL');
+
+    await eventually(() => expect(below.filter(isAlive)).toEqual([]), PATIENCE);
+  });
+});
+
+describe('a sandboxed process of the real server', () => {
+  it('that is killed while it waits for its CLI costs neither the job nor a second spawn', async () => {
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config, env: { BULLPEN_WORKERS: '1' } });
+    const id = await accepted(server, { prompt: clis.held('gate', 'one') });
+    await eventually(() => clis.prompted() === 1, PATIENCE);
+    const [first = 0, ...others] = sandboxesOf(server.pid);
+    expect(others).toEqual([]);
+
+    process.kill(first, 'SIGKILL');
+    await eventually(() => sandboxesOf(server.pid).some((pid) => pid !== first), PATIENCE);
+    clis.open('gate');
+    const job = await server.finished(id);
+
+    expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'one', error: null } });
+    await expectOneExecution(server, clis, job);
+    expectHealthyLog(server);
+  });
+
+  it('that is killed while it is idle is replaced, and the next jobs do not notice', async () => {
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config, env: { BULLPEN_WORKERS: '1' } });
+    for (let round = 0; round < 8; round += 1) {
+      const prompt = `round ${round}`;
+      expect(await server.run({ provider: 'echo', prompt })).toMatchObject({ status: 'succeeded' });
+      const [idle = 0] = sandboxesOf(server.pid);
+      process.kill(idle, 'SIGKILL');
+    }
+    const job = await server.run({ provider: 'echo', prompt: 'last' });
+
+    expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'last' } });
+    expect(clis.spawns()).toHaveLength(9);
+  });
+});
