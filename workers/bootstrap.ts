@@ -21,5 +21,11 @@ const crash = (error: unknown): void => {
 process.on('uncaughtException', crash);
 process.on('unhandledRejection', crash);
 process.on('disconnect', () => process.exit(0));
+if (process.connected === false) process.exit(0); // it went while this process was starting
+// BullMQ's handler waits for the job, which waits for Redis, which may be gone. Nothing is lost: the server
+// delivers the job again, and the execution is not ours.
+process.removeAllListeners('SIGTERM');
+process.on('SIGTERM', () => process.exit(0));
 // Ctrl-C reaches the whole terminal group; the server decides when its workers end.
+process.removeAllListeners('SIGINT');
 process.on('SIGINT', () => undefined);

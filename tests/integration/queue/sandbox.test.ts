@@ -90,7 +90,7 @@ describe('a sandboxed process that dies', () => {
       await pool.completed('healthy-2'),
     ];
 
-    expect(crashed.stacktrace[0]).toContain(why);
+    expect(crashed.stacktrace?.[0]).toContain(why);
     expect([before, crashed, after].map(failuresOf)).toEqual([0, 1, 0]);
     expect(crashed.returnvalue.pid).not.toBe(before.returnvalue.pid);
     expect(isAlive(pool.main.pid)).toBe(true);
@@ -120,7 +120,7 @@ describe('a sandboxed process that dies', () => {
     const failed = await pool.completed('fail-1');
     const healthy = await pool.completed('healthy-1');
 
-    expect(failed.stacktrace[0]).toContain('an ordinary failure');
+    expect(failed.stacktrace?.[0]).toContain('an ordinary failure');
     expect(failed.returnvalue.pid).toBe(healthy.returnvalue.pid);
   });
 });
@@ -171,6 +171,46 @@ describe('a sandboxed process of the real server', () => {
     expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'one', error: null } });
     await expectOneExecution(server, clis, job);
     expectHealthyLog(server);
+  });
+
+  it('that is starting when the server is stopped ends with it', async () => {
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config });
+    await accepted(server, { provider: 'echo', prompt: 'one' });
+    const starting = await eventually(() => {
+      const pids = sandboxesOf(server.pid);
+      return pids.length > 0 && pids;
+    }, PATIENCE);
+
+    expect(await server.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+
+    expect(starting.filter(isAlive)).toEqual([]);
+  });
+
+  it('that is starting when the server is killed does not stay', async () => {
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config });
+    for (let job = 0; job < 4; job += 1) await accepted(server, { provider: 'echo', prompt: 'one' });
+    const starting = await eventually(() => {
+      const pids = sandboxesOf(server.pid);
+      return pids.length > 0 && pids;
+    }, PATIENCE);
+
+    await server.kill('SIGKILL');
+
+    await eventually(() => expect(starting.filter(isAlive)).toEqual([]), PATIENCE);
+  });
+
+  it('does not end with a Ctrl-C that reaches the whole terminal: the server decides when it does', async () => {
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config, env: { BULLPEN_WORKERS: '1' } });
+    await server.run({ provider: 'echo', prompt: 'one' });
+    const sandboxes = sandboxesOf(server.pid);
+
+    for (const pid of sandboxes) process.kill(pid, 'SIGINT');
+    await server.run({ provider: 'echo', prompt: 'two' });
+
+    expect(sandboxesOf(server.pid)).toEqual(sandboxes);
   });
 
   it('that is killed while it is idle is replaced, and the next jobs do not notice', async () => {

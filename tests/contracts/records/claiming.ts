@@ -1,0 +1,164 @@
+import { expect, it } from 'vitest';
+import { type Bench, KEEP_MS, LEASE_MS } from './bench.ts';
+import { CANCELLED, create, failed, finishOf, newJob, running, submitted } from './samples.ts';
+
+export function claiming(bench: () => Bench): void {
+  const ids = async (max: number, node = 'n1'): Promise<readonly string[]> =>
+    (await bench().claimsOf(node).claim(max)).map(({ jobId }) => jobId);
+
+  it('a claim carries what is to be run, and the record says who runs it', async () => {
+    const job = newJob({ prompt: 'p', tags: ['t'] }, { owner: 'bob' });
+    await bench().records.create(job);
+    await bench().submissions.submit(job.id, 'e1');
+    const before = await bench().now();
+    expect(await bench().claimsOf('n1').claim(5)).toEqual([
+      { jobId: job.id, executionId: 'e1', attempt: 1, kind: 'api', owner: 'bob', request: job.request },
+    ]);
+    const record = await bench().record(job.id);
+    expect(record).toMatchObject({ status: 'running', node: 'n1', attempt: 1, executionId: 'e1', rev: 3 });
+    expect(record.startedAt).toBeGreaterThanOrEqual(before);
+    expect((await bench().records.events(job.id, 1, 10))[0]).toMatchObject({
+      seq: 2,
+      attempt: 1,
+      kind: 'job.running',
+      executionId: 'e1',
+      node: 'n1',
+    });
+  });
+
+  it('nothing is claimed where nothing waits', async () => {
+    await create(bench());
+    expect(await ids(5)).toEqual([]);
+  });
+
+  it('a higher priority goes first, then the older one', async () => {
+    const late = await submitted(bench(), { priority: -10 });
+    const first = await submitted(bench());
+    const second = await submitted(bench());
+    const urgent = await submitted(bench(), { priority: 10 });
+    const sooner = await submitted(bench(), { priority: 1 });
+    expect(await ids(10)).toEqual([urgent, sooner, first, second, late]);
+  });
+
+  it('no more than max are claimed, best first', async () => {
+    const first = await submitted(bench());
+    const second = await submitted(bench());
+    const third = await submitted(bench());
+    expect(await ids(2)).toEqual([first, second]);
+    expect(await ids(2)).toEqual([third]);
+    expect(await ids(2)).toEqual([]);
+  });
+
+  it('twenty claimers at once get each execution exactly once', async () => {
+    const waiting: string[] = [];
+    for (let i = 0; i < 30; i += 1) waiting.push(await submitted(bench()));
+    const claims = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => ids(1 + (index % 3), `n${index}`)),
+    );
+    expect(claims.flat().sort()).toEqual(waiting.sort());
+  });
+
+  it('a pinned job is claimed by its node only, in its place among the others', async () => {
+    const open = await submitted(bench());
+    const pinned = await submitted(bench(), { priority: 5 }, { pin: 'n2' });
+    expect(await ids(5, 'n1')).toEqual([open]);
+    const later = await submitted(bench());
+    expect(await ids(5, 'n2')).toEqual([pinned, later]);
+  });
+
+  it('a job cancelled while it waited is not claimed', async () => {
+    const id = await submitted(bench());
+    await bench().records.cancel(id, false, CANCELLED);
+    expect(await ids(5)).toEqual([]);
+    expect(await bench().upkeepOf('n1').counts()).toMatchObject({ pending: 0 });
+  });
+
+  it('a job that waited longer than its ttl ends as expired instead of being claimed', async () => {
+    const expired = await submitted(bench(), { ttlMs: 90_000 });
+    const fresh = await submitted(bench(), { ttlMs: 300_000 });
+    await bench().advance(120_000);
+    expect(await ids(5)).toEqual([fresh]);
+    const record = await bench().record(expired);
+    expect(record).toMatchObject({ status: 'failed', attempt: 0, outcome: { error: { code: 'queue.expired' } } });
+    expect(await bench().kinds(expired)).toEqual(['job.queued', 'job.finished']);
+  });
+
+  it('a ttl is over with the first claim: a later attempt cannot expire', async () => {
+    const claim = await running(bench(), { ttlMs: 90_000, maxAttempts: 2 });
+    await bench().advance(300_000);
+    const outcome = failed(claim.executionId, 'execution.overloaded');
+    expect(await bench().claimsOf('n1').finish(finishOf(claim, { outcome }))).toBe('scheduled');
+    await bench().advance(1000);
+    await bench().submissions.submit(claim.jobId, 'e2');
+    expect(await bench().upkeepOf('n1').expire(outcome, 10)).toEqual([]);
+    expect(await ids(5)).toEqual([claim.jobId]);
+  });
+
+  it('the delay does not count for the ttl', async () => {
+    const id = await create(bench(), { delayMs: 90_000, ttlMs: 90_000 });
+    await bench().advance(120_000);
+    await bench().submissions.submit(id, 'e1');
+    expect(await ids(5)).toEqual([id]);
+  });
+
+  it('a node finds what it owns, and only that', async () => {
+    const mine = await running(bench(), {}, 'n1');
+    const other = await running(bench(), {}, 'n2');
+    await submitted(bench());
+    expect(await bench().claimsOf('n1').owned()).toEqual([mine]);
+    expect(await bench().claimsOf('n2').owned()).toEqual([other]);
+    await bench().claimsOf('n1').finish(finishOf(mine));
+    expect(await bench().claimsOf('n1').owned()).toEqual([]);
+  });
+
+  it('an expired lease leaves the execution with its owner, and nobody else can claim it', async () => {
+    const claim = await running(bench(), {}, 'n1');
+    await bench().advance(LEASE_MS * 2);
+    expect(await ids(5, 'n2')).toEqual([]);
+    expect(await bench().claimsOf('n1').owned()).toEqual([claim]);
+    expect(await bench().claimsOf('n1').renew([claim])).toEqual(['held']);
+  });
+
+  it('renewing tells of each execution whether it is held, to be cancelled, or lost', async () => {
+    const held = await running(bench());
+    const asked = await running(bench());
+    const forced = await running(bench());
+    const elsewhere = await running(bench(), {}, 'n2');
+    const ended = await running(bench());
+    await bench().records.cancel(asked.jobId, false, CANCELLED);
+    await bench().records.cancel(forced.jobId, true, CANCELLED);
+    await bench().claimsOf('n1').finish(finishOf(ended));
+    const before = await bench().record(held.jobId);
+    expect(
+      await bench()
+        .claimsOf('n1')
+        .renew([
+          held,
+          asked,
+          forced,
+          elsewhere,
+          ended,
+          { jobId: held.jobId, executionId: 'another' },
+          { jobId: 'none', executionId: 'e' },
+        ]),
+    ).toEqual(['held', 'cancel', 'cancel-force', 'lost', 'lost', 'lost', 'lost']);
+    expect(await bench().record(held.jobId)).toEqual(before);
+  });
+
+  it('renewing nothing is a heartbeat', async () => {
+    expect(await bench().claimsOf('n1').renew([])).toEqual([]);
+    expect(await bench().claimsOf('n2').renew([])).toEqual([]);
+    expect(await bench().upkeepOf('n1').counts()).toMatchObject({ nodes: 2 });
+  });
+
+  it('a removed or forgotten job is not owned by anybody', async () => {
+    const claim = await running(bench());
+    await bench().claimsOf('n1').finish(finishOf(claim));
+    await bench().advance(KEEP_MS * 2);
+    expect(await bench().claimsOf('n1').owned()).toEqual([]);
+    expect(await bench().claimsOf('n1').renew([claim])).toEqual(['lost']);
+    expect(await bench().claimsOf('n1').append(claim.jobId, claim.executionId, 0, [])).toBe(false);
+    expect(await bench().claimsOf('n1').finish(finishOf(claim))).toBe('superseded');
+    expect(await bench().records.read(claim.jobId)).toBeNull();
+  });
+}

@@ -1,0 +1,198 @@
+import { expect, it } from 'vitest';
+import type { TimedEvent } from '../../../src/rpc/ports.ts';
+import type { Bench } from './bench.ts';
+import { CANCELLED, CREATED_AT, failed, finishOf, running, succeeded, text } from './samples.ts';
+
+export function finishing(bench: () => Bench): void {
+  const texts = async (id: string): Promise<readonly string[]> =>
+    (await bench().records.events(id, 0, 1000)).flatMap((event) => (event.kind === 'text' ? [event.text] : []));
+
+  it('events are appended in order, with their time and the line they came from', async () => {
+    const { jobId, executionId } = await running(bench());
+    const events: TimedEvent[] = [
+      { event: { kind: 'text', text: 'a "quoted"\n\u0000 ☃' }, raw: '{"line": 1}', at: CREATED_AT + 5 },
+      { event: { kind: 'tool.started', toolId: 't', name: 'Bash', input: { a: [1, null] } }, raw: null, at: CREATED_AT + 6 },
+      { event: { kind: 'text', text: '' }, raw: '', at: CREATED_AT + 7 },
+    ];
+    expect(await bench().claimsOf('n1').append(jobId, executionId, 0, events)).toBe(true);
+    expect(await bench().records.events(jobId, 2, 10)).toEqual([
+      { seq: 3, jobId, attempt: 1, at: new Date(CREATED_AT + 5).toISOString(), raw: '{"line": 1}', ...events[0]?.event },
+      { seq: 4, jobId, attempt: 1, at: new Date(CREATED_AT + 6).toISOString(), raw: null, ...events[1]?.event },
+      { seq: 5, jobId, attempt: 1, at: new Date(CREATED_AT + 7).toISOString(), raw: null, ...events[2]?.event },
+    ]);
+  });
+
+  it('appending changes no revision, only the last seq', async () => {
+    const { jobId, executionId } = await running(bench());
+    const before = await bench().record(jobId);
+    await bench().claimsOf('n1').append(jobId, executionId, 0, [text('a'), text('b')]);
+    expect(await bench().record(jobId)).toEqual({ ...before, lastSeq: before.lastSeq + 2 });
+  });
+
+  it('a repeated append adds nothing twice, also when it overlaps or comes late', async () => {
+    const { jobId, executionId } = await running(bench());
+    const claims = bench().claimsOf('n1');
+    expect(await claims.append(jobId, executionId, 0, [text('0'), text('1')])).toBe(true);
+    expect(await claims.append(jobId, executionId, 0, [text('0'), text('1')])).toBe(true);
+    expect(await claims.append(jobId, executionId, 1, [text('1'), text('2')])).toBe(true);
+    expect(await claims.append(jobId, executionId, 0, [text('0')])).toBe(true);
+    expect(await claims.append(jobId, executionId, 3, [text('3')])).toBe(true);
+    expect(await claims.append(jobId, executionId, 4, [])).toBe(true);
+    expect(await texts(jobId)).toEqual(['0', '1', '2', '3']);
+  });
+
+  it('readers hear how far the events have come', async () => {
+    const { jobId, executionId } = await running(bench());
+    await bench().hear(bench().liveChannel(jobId));
+    await bench().claimsOf('n1').append(jobId, executionId, 0, [text('a'), text('b')]);
+    await bench().claimsOf('n1').append(jobId, executionId, 0, [text('a'), text('b')]);
+    await bench().claimsOf('n1').append(jobId, executionId, 2, [text('c')]);
+    expect(await bench().heard(bench().liveChannel(jobId))).toEqual(['4', '5']);
+  });
+
+  it('nothing is appended for another execution, or after the end', async () => {
+    const claim = await running(bench());
+    const claims = bench().claimsOf('n1');
+    expect(await claims.append(claim.jobId, 'another', 0, [text('x')])).toBe(false);
+    expect(await claims.append('none', claim.executionId, 0, [text('x')])).toBe(false);
+    await claims.finish(finishOf(claim));
+    expect(await claims.append(claim.jobId, claim.executionId, 0, [text('x')])).toBe(false);
+    expect(await texts(claim.jobId)).toEqual([]);
+  });
+
+  it('an outcome ends the job: record, events and message', async () => {
+    const claim = await running(bench());
+    const outcome = succeeded(claim.executionId, 'the "answer"');
+    const before = await bench().now();
+    expect(await bench().claimsOf('n1').finish(finishOf(claim, { outcome }))).toBe('finished');
+    const record = await bench().record(claim.jobId);
+    expect(record).toMatchObject({ status: 'succeeded', outcome, attempt: 1, node: 'n1', waitReason: null });
+    expect(record.finishedAt).toBeGreaterThanOrEqual(before);
+    expect(await bench().records.events(claim.jobId, 2, 10)).toMatchObject([
+      { kind: 'execution.finished', executionId: claim.executionId, outcome },
+      { kind: 'job.finished' },
+    ]);
+    expect((await bench().heard(bench().responseChannel)).map((message) => JSON.parse(message))).toEqual([
+      { v: 1, type: 'finished', jobId: claim.jobId, status: 'succeeded' },
+    ]);
+    expect(await bench().upkeepOf('n1').counts()).toMatchObject({ pending: 0, awaiting: 0, running: 0 });
+  });
+
+  it('a cancelled outcome ends the job as cancelled', async () => {
+    const claim = await running(bench());
+    await bench().claimsOf('n1').finish(finishOf(claim, { outcome: { ...CANCELLED, executionId: claim.executionId } }));
+    expect((await bench().record(claim.jobId)).status).toBe('cancelled');
+  });
+
+  it('the tail is appended before the end, without what is there already', async () => {
+    const claim = await running(bench());
+    await bench().claimsOf('n1').append(claim.jobId, claim.executionId, 0, [text('0'), text('1')]);
+    const tail = [text('1'), text('2'), text('3')];
+    await bench().claimsOf('n1').finish(finishOf(claim, { from: 1, tail }));
+    expect(await texts(claim.jobId)).toEqual(['0', '1', '2', '3']);
+    expect((await bench().kinds(claim.jobId)).slice(-3)).toEqual(['text', 'execution.finished', 'job.finished']);
+  });
+
+  it('finishing again gives the same answer and adds nothing', async () => {
+    const claim = await running(bench());
+    const finish = finishOf(claim, { tail: [text('0')], rawAnswer: '{"id":1,"success":true,"result":""}' });
+    expect(await bench().claimsOf('n1').finish(finish)).toBe('finished');
+    const record = await bench().record(claim.jobId);
+    const heard = await bench().heard(bench().responseChannel);
+    const other = failed(claim.executionId, 'execution.lost');
+    expect(await bench().claimsOf('n1').finish(finish)).toBe('finished');
+    expect(await bench().claimsOf('n2').finish({ ...finish, outcome: other })).toBe('finished');
+    expect(await bench().record(claim.jobId)).toEqual(record);
+    expect(await bench().heard(bench().responseChannel)).toEqual(heard);
+  });
+
+  it('a retryable failure with attempts left schedules the next one', async () => {
+    const claim = await running(bench(), { maxAttempts: 2 });
+    const outcome = failed(claim.executionId, 'execution.rate_limited');
+    const finish = finishOf(claim, { outcome, backoffMs: 90_000 });
+    expect(await bench().claimsOf('n1').finish(finish)).toBe('scheduled');
+    const record = await bench().record(claim.jobId);
+    expect(record).toMatchObject({
+      status: 'scheduled',
+      waitReason: 'backoff',
+      attempt: 1,
+      executionId: null,
+      node: null,
+      outcome: null,
+      finishedAt: null,
+    });
+    expect(record.startedAt).not.toBeNull();
+    const tail = (await bench().records.events(claim.jobId, 0, 100)).slice(-2);
+    expect(tail).toMatchObject([
+      { kind: 'execution.finished', attempt: 1 },
+      { kind: 'job.scheduled', waitReason: 'backoff', attempt: 1 },
+    ]);
+    expect((await bench().heard(bench().responseChannel)).map((message) => JSON.parse(message))).toEqual([
+      { v: 1, type: 'scheduled', jobId: claim.jobId, status: 'scheduled' },
+    ]);
+    expect(await bench().claimsOf('n1').finish(finish)).toBe('scheduled');
+    expect(await bench().record(claim.jobId)).toEqual(record);
+    expect(await bench().claimsOf('n1').owned()).toEqual([]);
+  });
+
+  it('the last attempt ends the job, and its events go on where the first ones ended', async () => {
+    const claim = await running(bench(), { maxAttempts: 2 });
+    const claims = bench().claimsOf('n1');
+    await claims.append(claim.jobId, claim.executionId, 0, [text('first')]);
+    const outcome = failed(claim.executionId, 'execution.rate_limited');
+    await claims.finish(finishOf(claim, { outcome, from: 1 }));
+    await bench().submissions.submit(claim.jobId, 'e2');
+    const [second] = await claims.claim(1);
+    if (second === undefined) throw new Error('the second attempt was not claimed');
+    expect(await claims.append(claim.jobId, claim.executionId, 1, [text('late')])).toBe(false);
+    expect(await claims.append(claim.jobId, 'e2', 0, [text('second')])).toBe(true);
+    const last = failed('e2', 'execution.rate_limited');
+    expect(await claims.finish(finishOf(second, { outcome: last, from: 1 }))).toBe('finished');
+    expect(await bench().record(claim.jobId)).toMatchObject({ status: 'failed', attempt: 2, outcome: last });
+    expect(await texts(claim.jobId)).toEqual(['first', 'second']);
+    expect((await bench().records.events(claim.jobId, 0, 100)).map(({ attempt }) => attempt)).toEqual([
+      0, 1, 1, 1, 1, 1, 2, 2, 2, 2,
+    ]);
+  });
+
+  it('an outcome that is not retryable ends the job, whatever attempts are left', async () => {
+    const claim = await running(bench(), { maxAttempts: 5 });
+    const outcome = failed(claim.executionId, 'execution.crashed');
+    expect(await bench().claimsOf('n1').finish(finishOf(claim, { outcome }))).toBe('finished');
+    expect((await bench().record(claim.jobId)).status).toBe('failed');
+  });
+
+  it('a job that is to be cancelled is not tried again', async () => {
+    const claim = await running(bench(), { maxAttempts: 5 });
+    await bench().records.cancel(claim.jobId, false, CANCELLED);
+    const outcome = failed(claim.executionId, 'execution.rate_limited');
+    expect(await bench().claimsOf('n1').finish(finishOf(claim, { outcome }))).toBe('finished');
+  });
+
+  it('an outcome of another execution is superseded and changes nothing', async () => {
+    const claim = await running(bench());
+    const before = await bench().record(claim.jobId);
+    const finish = finishOf(claim, { executionId: 'another', tail: [text('x')] });
+    expect(await bench().claimsOf('n1').finish(finish)).toBe('superseded');
+    expect(await bench().claimsOf('n1').finish({ ...finish, jobId: 'none' })).toBe('superseded');
+    expect(await bench().record(claim.jobId)).toEqual(before);
+  });
+
+  it('what ended otherwise supersedes an outcome that comes late', async () => {
+    const claim = await running(bench());
+    await bench().claimsOf('n1').renew([]);
+    await bench().advance(600_000);
+    await bench().upkeepOf('n2').settleLost(300_000, failed(null, 'execution.crashed'), CANCELLED);
+    expect((await bench().record(claim.jobId)).status).toBe('failed');
+    // The record remembers which execution ended, not by whom: its owner hears that it is over.
+    expect(await bench().claimsOf('n1').finish(finishOf(claim))).toBe('finished');
+    expect((await bench().record(claim.jobId)).status).toBe('failed');
+  });
+
+  it("a raw job's answer is published with its end", async () => {
+    const claim = await running(bench());
+    const rawAnswer = '{"id":"test","success":true,"result":"ok"}';
+    await bench().claimsOf('n1').finish(finishOf(claim, { rawAnswer }));
+    expect(await bench().heard(bench().responseChannel)).toContain(rawAnswer);
+  });
+}

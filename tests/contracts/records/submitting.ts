@@ -1,0 +1,93 @@
+import { expect, it } from 'vitest';
+import type { Bench } from './bench.ts';
+import { CANCELLED, create, failed, finishOf, running, submitted } from './samples.ts';
+
+export function submitting(bench: () => Bench): void {
+  const runBells = async (): Promise<readonly string[]> =>
+    (await bench().heard(bench().requestChannel)).map((message) => JSON.parse(message));
+
+  it('a submitted job is pending, and the executors hear of it', async () => {
+    const id = await create(bench());
+    expect(await bench().submissions.submit(id, 'e1')).toEqual({ kind: 'underway' });
+    expect(await bench().record(id)).toMatchObject({ status: 'queued', executionId: 'e1', attempt: 0, rev: 2 });
+    expect(await runBells()).toEqual([{ v: 1, type: 'run', jobId: id }]);
+    expect(await bench().upkeepOf('n1').counts()).toMatchObject({ pending: 1, awaiting: 0 });
+  });
+
+  it('submitting again attaches: nothing changes and nobody is called again', async () => {
+    const id = await create(bench());
+    await bench().submissions.submit(id, 'e1');
+    const before = await bench().record(id);
+    expect(await bench().submissions.submit(id, 'e2')).toEqual({ kind: 'underway' });
+    expect(await bench().record(id)).toEqual(before);
+    expect(await runBells()).toHaveLength(1);
+  });
+
+  it('submitting a running job attaches to it', async () => {
+    const { jobId, executionId } = await running(bench());
+    expect(await bench().submissions.submit(jobId, 'other')).toEqual({ kind: 'underway' });
+    expect((await bench().record(jobId)).executionId).toBe(executionId);
+  });
+
+  it('a job that is not there is gone', async () => {
+    expect(await bench().submissions.submit('none', 'e1')).toEqual({ kind: 'gone' });
+    expect(await bench().records.read('none')).toBeNull();
+  });
+
+  it('a finished job says how it ended', async () => {
+    const { jobId, ...claim } = await running(bench());
+    await bench().claimsOf('n1').finish(finishOf({ jobId, ...claim }));
+    expect(await bench().submissions.submit(jobId, 'e2')).toEqual({ kind: 'finished', status: 'succeeded' });
+    const cancelled = await create(bench());
+    await bench().records.cancel(cancelled, false, CANCELLED);
+    expect(await bench().submissions.submit(cancelled, 'e3')).toEqual({ kind: 'finished', status: 'cancelled' });
+  });
+
+  it('a delayed job is early until its time has come, and says for how long', async () => {
+    const id = await create(bench(), { delayMs: 90_000 });
+    const early = await bench().submissions.submit(id, 'e1');
+    expect(early).toEqual({ kind: 'early', dueInMs: expect.any(Number) });
+    const dueInMs = early.kind === 'early' ? early.dueInMs : 0;
+    expect(dueInMs).toBeGreaterThan(30_000);
+    expect(dueInMs).toBeLessThanOrEqual(90_000);
+    expect(await bench().record(id)).toMatchObject({ status: 'scheduled', executionId: null, rev: 1 });
+
+    await bench().advance(90_000);
+    expect(await bench().submissions.submit(id, 'e2')).toEqual({ kind: 'underway' });
+    expect(await bench().record(id)).toMatchObject({
+      status: 'queued',
+      executionId: 'e2',
+      waitReason: null,
+      scheduledFor: null,
+    });
+    expect(await bench().kinds(id)).toEqual(['job.scheduled', 'job.queued']);
+  });
+
+  it('the next attempt is early during its backoff and has an execution of its own after it', async () => {
+    const claim = await running(bench(), { maxAttempts: 2 });
+    const outcome = failed(claim.executionId, 'execution.overloaded');
+    await bench().claimsOf('n1').finish(finishOf(claim, { outcome, backoffMs: 90_000 }));
+    expect(await bench().submissions.submit(claim.jobId, 'e2')).toMatchObject({ kind: 'early' });
+    await bench().advance(90_000);
+    expect(await bench().submissions.submit(claim.jobId, 'e2')).toEqual({ kind: 'underway' });
+    expect(await bench().claimsOf('n1').claim(5)).toMatchObject([{ executionId: 'e2', attempt: 2 }]);
+  });
+
+  it('a job behind another one of its lane is parked, and stays so when it is submitted again', async () => {
+    await submitted(bench(), { concurrencyKey: 'k' });
+    const second = await create(bench(), { concurrencyKey: 'k' });
+    expect(await bench().submissions.submit(second, 'e1')).toEqual({ kind: 'parked' });
+    const before = await bench().record(second);
+    expect(before).toMatchObject({ status: 'queued', waitReason: 'concurrency_key', executionId: 'e1' });
+    expect(await bench().submissions.submit(second, 'e2')).toEqual({ kind: 'parked' });
+    expect(await bench().record(second)).toEqual(before);
+  });
+
+  it('twenty workers that submit one job at once make one execution', async () => {
+    const id = await create(bench());
+    const ids = Array.from({ length: 20 }, (_, index) => `e${index}`);
+    const results = await Promise.all(ids.map((execution) => bench().submissions.submit(id, execution)));
+    expect(results).toEqual(Array(20).fill({ kind: 'underway' }));
+    expect(await bench().claimsOf('n1').claim(20)).toHaveLength(1);
+  });
+}
