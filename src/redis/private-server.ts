@@ -1,11 +1,13 @@
 import { rm } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
+import { setDefaultUser } from './default-user.ts';
 import { lockFolder, type ReleaseFolder } from './folder-lock.ts';
 import { freeLoopbackPort } from './free-port.ts';
 import { stopLeftover } from './leftover.ts';
 import type { RedisServerBinary } from './server-binary.ts';
 import {
+  defaultUserRules,
   type FsyncPolicy,
   loadPassword,
   prepareFolders,
@@ -76,8 +78,8 @@ export async function startPrivateRedis(options: PrivateRedisOptions): Promise<P
       options.logger?.warn({ pid: leftover }, 'ended the Redis an earlier run left behind');
     }
     const password = await loadPassword(paths.password);
-    await writePrivate(paths.acl, renderAcl({ ...options, password }));
-    const launch = createLaunch(options, paths, password);
+    await writePrivate(paths.acl, renderAcl(password));
+    const launch = createLaunch(options, paths, password, defaultUserRules(options));
     const { port, server } = await launchOnFreePort(options, paths, launch);
     options.logger?.info({ port, pid: server.pid }, 'private Redis started');
     return runningRedis(options, { paths, password, port, server, launch, release });
@@ -87,11 +89,17 @@ export async function startPrivateRedis(options: PrivateRedisOptions): Promise<P
   }
 }
 
-function createLaunch(options: PrivateRedisOptions, paths: ServerPaths, password: string): Launch {
+function createLaunch(
+  options: PrivateRedisOptions,
+  paths: ServerPaths,
+  password: string,
+  rules: readonly string[],
+): Launch {
   const { binary, fsync = 'always', readyTimeoutMs = 60_000 } = options;
   return async (port, signal) => {
     await writePrivate(paths.config, renderConfig({ paths, port, fsync }));
-    return launchServer({ binary, paths, port, password, readyTimeoutMs, signal });
+    const onLoaded = () => setDefaultUser(port, password, rules);
+    return launchServer({ binary, paths, port, password, readyTimeoutMs, signal, onLoaded });
   };
 }
 

@@ -99,17 +99,29 @@ export function renderConfig(options: {
 }
 
 /**
- * The users: Bullpen's own may do everything; one without a password may PING, and PUBLISH and SUBSCRIBE on
- * the two channels, which is what redis-cli needs for debugging. `COMMAND DOCS` is what redis-cli asks on
- * an interactive connect; it says nothing about the data.
+ * The users while the server reads its data: Bullpen's own may do everything, and nobody can log in as the
+ * default one, which may do everything too. Redis replays each transaction of its append-only file, so the
+ * writes of every script, as that user, and one it may not do is lost without an error (redis/redis#14541,
+ * valkey-io/valkey#3983). {@link defaultUserRules} take it all away when the data is there.
+ */
+export function renderAcl(password: string): string {
+  const hash = createHash('sha256').update(password).digest('hex');
+  return [`user ${REDIS_USER} on #${hash} ~* &* +@all`, 'user default off resetpass ~* &* +@all', ''].join(
+    '\n',
+  );
+}
+
+/**
+ * What a client without a password may do: PING, and PUBLISH and SUBSCRIBE on the two channels, which is what
+ * redis-cli needs for debugging. `COMMAND DOCS` is what redis-cli asks on an interactive connect; it says
+ * nothing about the data. For `ACL SETUSER default`.
  *
  * @throws AppError `config.invalid` for a channel name that would be a pattern or end the word
  */
-export function renderAcl(options: {
-  readonly password: string;
+export function defaultUserRules(options: {
   readonly requestChannel: string;
   readonly responseChannel: string;
-}): string {
+}): readonly string[] {
   const channels = [options.requestChannel, options.responseChannel];
   for (const channel of channels) {
     if (/^[^\s*?[\]\\"']+$/.test(channel)) continue;
@@ -118,13 +130,8 @@ export function renderAcl(options: {
       `The channel name ${JSON.stringify(channel)} must not be empty or hold spaces, quotes or pattern characters`,
     );
   }
-  const hash = createHash('sha256').update(options.password).digest('hex');
-  const allowed = '-@all +ping +publish +subscribe +unsubscribe +command|docs';
-  return [
-    `user ${REDIS_USER} on #${hash} ~* &* +@all`,
-    `user default on nopass resetkeys resetchannels ${channels.map((name) => `&${name}`).join(' ')} ${allowed}`,
-    '',
-  ].join('\n');
+  const allowed = ['+ping', '+publish', '+subscribe', '+unsubscribe', '+command|docs'];
+  return ['reset', 'resetchannels', 'on', 'nopass', ...channels.map((name) => `&${name}`), ...allowed];
 }
 
 /** A word of redis.conf, which knows double quotes and backslash escapes and is read line by line. */

@@ -28,6 +28,8 @@ export interface LaunchOptions {
   readonly password: string;
   readonly readyTimeoutMs: number;
   readonly signal: AbortSignal;
+  /** Called when the server has read its data and answers; it is ready when this resolves. */
+  onLoaded(): Promise<void>;
 }
 
 const POLL_MS = 5;
@@ -54,6 +56,7 @@ export async function launchServer(options: LaunchOptions): Promise<ServerProces
   try {
     await writePrivate(paths.pid, `${server.pid}\n`);
     await untilReady(server, options, () => readFrom(paths.log, logStart));
+    await options.onLoaded();
     return server;
   } catch (error) {
     await server.stop(ABORTED_GRACE_MS);

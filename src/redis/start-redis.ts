@@ -27,5 +27,11 @@ export async function startRedis(options: {
     onProgress: (line) => logger.info(line),
   });
   const { requestChannel, responseChannel } = settings;
-  return startPrivateRedis({ dir: join(settings.home, 'redis'), binary, requestChannel, responseChannel, logger });
+  return startPrivateRedis({
+    dir: join(settings.home, 'redis'),
+    binary,
+    requestChannel,
+    responseChannel,
+    logger,
+  });
 }

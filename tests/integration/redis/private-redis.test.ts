@@ -49,6 +49,29 @@ describe('the server', () => {
     expect(await client(second.url).get('kept')).toBe('yes');
   });
 
+  test('keeps what scripts and transactions wrote, over a restart and over its own death', async () => {
+    const dir = tempDir();
+    const first = await start(dir);
+    const redis = client(first.url);
+    // Two writes in one script, as in one transaction: its file holds them between MULTI and EXEC.
+    await redis.eval(
+      'redis.call("SET", KEYS[1], "a") redis.call("SET", KEYS[2], "b")',
+      2,
+      'script:1',
+      'script:2',
+    );
+    await redis.multi().set('multi:1', 'c').set('multi:2', 'd').exec();
+    const kept = (url: string) => client(url).mget('script:1', 'script:2', 'multi:1', 'multi:2');
+
+    const killed = first.pid;
+    process.kill(killed, 'SIGKILL');
+    await eventually(() => first.pid !== killed);
+    expect(await kept(first.url)).toEqual(['a', 'b', 'c', 'd']);
+    await first.stop();
+
+    expect(await kept((await start(dir)).url)).toEqual(['a', 'b', 'c', 'd']);
+  });
+
   test('takes another port when its own is in use', async () => {
     const first = await start(tempDir());
     const second = await start(tempDir(), { preferredPort: first.port });

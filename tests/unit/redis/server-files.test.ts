@@ -1,31 +1,37 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { renderAcl, renderConfig, serverPaths } from '../../../src/redis/server-files.ts';
+import { defaultUserRules, renderAcl, renderConfig, serverPaths } from '../../../src/redis/server-files.ts';
 
-const acl = (requestChannel = 'claude:cli:requests') =>
-  renderAcl({ password: 'secret', requestChannel, responseChannel: 'claude:cli:responses' });
+const rules = (requestChannel = 'claude:cli:requests') =>
+  defaultUserRules({ requestChannel, responseChannel: 'claude:cli:responses' });
 
 describe('renderAcl', () => {
   test('holds the hash of the password and never the password', () => {
-    expect(acl()).toContain(`#${createHash('sha256').update('secret').digest('hex')}`);
-    expect(acl()).not.toContain('secret');
+    expect(renderAcl('secret')).toContain(`#${createHash('sha256').update('secret').digest('hex')}`);
+    expect(renderAcl('secret')).not.toContain('secret');
   });
 
-  test('takes everything from the default user before it gives the little it may do', () => {
-    expect(acl().split('\n')[1]).toBe(
-      'user default on nopass resetkeys resetchannels &claude:cli:requests &claude:cli:responses ' +
-        '-@all +ping +publish +subscribe +unsubscribe +command|docs',
+  test('lets the default user do everything, as which Redis replays its file, and nobody log in as it', () => {
+    expect(renderAcl('secret').split('\n')[1]).toBe('user default off resetpass ~* &* +@all');
+  });
+});
+
+describe('defaultUserRules', () => {
+  test('take everything from the default user before they give the little it may do', () => {
+    expect(rules().join(' ')).toBe(
+      'reset resetchannels on nopass &claude:cli:requests &claude:cli:responses ' +
+        '+ping +publish +subscribe +unsubscribe +command|docs',
     );
   });
 
-  test('takes a channel name with a hash tag', () => {
-    expect(acl('{bullpen}:requests')).toContain(' &{bullpen}:requests ');
+  test('take a channel name with a hash tag', () => {
+    expect(rules('{bullpen}:requests')).toContain('&{bullpen}:requests');
   });
 
   test.each(['', '*', 'a*', 'a?', '[ab]', 'a b', 'a\n&*', 'a\\', '"a"'])(
-    'refuses the channel name %j',
+    'refuse the channel name %j',
     (name) => {
-      expect(() => acl(name)).toThrow(expect.objectContaining({ code: 'config.invalid' }));
+      expect(() => rules(name)).toThrow(expect.objectContaining({ code: 'config.invalid' }));
     },
   );
 });
