@@ -8,7 +8,12 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DIST = join(ROOT, 'dist');
 const BIN = join(DIST, 'src/bin.js');
 /** What is found by its path at run time: a forked process and a thread, which no import names. */
-const ENTRIES = [BIN, join(DIST, 'src/main.js'), join(DIST, 'workers/prompt.worker.js'), join(DIST, 'src/store/store-thread.js')];
+const ENTRIES = [
+  BIN,
+  join(DIST, 'src/main.js'),
+  join(DIST, 'workers/prompt.worker.js'),
+  join(DIST, 'src/store/store-thread.js'),
+];
 const SHEBANG = '#!/usr/bin/env node\n';
 
 function build(): string | null {
@@ -20,7 +25,8 @@ function build(): string | null {
   const missing = ENTRIES.filter((file) => !existsSync(file));
   if (missing.length > 0) return `the compiler left out ${missing.join(', ')}`;
   const bin = readFileSync(BIN, 'utf8');
-  if (!bin.startsWith(SHEBANG) || bin.includes('.ts')) return `${BIN} is not what an installed command can be`;
+  if (!bin.startsWith(SHEBANG) || bin.includes('.ts'))
+    return `${BIN} is not what an installed command can be`;
   chmodSync(BIN, 0o755);
   return null;
 }

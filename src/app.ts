@@ -113,11 +113,18 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   const redisLogger = component('redis');
   const redis = await life.phase('redis connections', {
     start: async () => {
-      const commands = openConnection(server.url, 'prompt', 'main', redisLogger);
-      const subscriber = openConnection(server.url, 'patient', 'main-sub', redisLogger);
-      const blocking = openConnection(server.url, 'patient', 'main-log', redisLogger);
-      await untilReady(commands, READY_WITHIN_MS);
-      return { commands, subscriber, blocking };
+      const opened = {
+        commands: openConnection(server.url, 'prompt', 'main', redisLogger),
+        subscriber: openConnection(server.url, 'patient', 'main-sub', redisLogger),
+        blocking: openConnection(server.url, 'patient', 'main-log', redisLogger),
+      };
+      try {
+        await untilReady(opened.commands, READY_WITHIN_MS);
+        return opened;
+      } catch (error) {
+        Object.values(opened).forEach(closeConnection); // or they would try for ever
+        throw error;
+      }
     },
     stop: (opened) => Object.values(opened).forEach(closeConnection),
   });
@@ -239,6 +246,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
       return report;
     },
     stop: async () => {
+      await executor.stop(0); // has ended already, unless a later part did not start
       await upkeepLoop.stop();
       await rpc.stop();
       await upkeep.leave().catch(() => undefined); // Redis may be gone first

@@ -4,8 +4,9 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
-import { parse as parseYaml } from 'yaml';
+import { LineCounter, parseDocument } from 'yaml';
 import { AppError, messageOf, type Problem } from '../errors.ts';
+import { ProviderSettings } from '../providers/settings.ts';
 import { SETTINGS, Settings } from './schema.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -17,6 +18,7 @@ interface Described {
 }
 
 const checker = Compile(Settings);
+const providersChecker = Compile(ProviderSettings);
 /** `as`: TypeBox keeps custom keywords on the schema but not in its type. */
 const describedSettings = Object.entries(SETTINGS) as unknown as [keyof typeof SETTINGS, Described][];
 
@@ -36,14 +38,35 @@ function fromText(setting: Described, value: string): unknown {
 
 function readFile(path: string | undefined, cwd: string, problems: Problem[]): Record<string, unknown> {
   const file = resolve(cwd, path ?? 'bullpen.config.yaml');
+  let text: string;
   try {
-    const content: unknown = parseYaml(readFileSync(file, 'utf8')) ?? {};
-    if (typeof content === 'object' && !Array.isArray(content)) return { ...content };
-    problems.push({ path: file, message: 'must hold a mapping of settings' });
+    text = readFileSync(file, 'utf8');
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     if (!missing || path !== undefined) problems.push({ path: file, message: messageOf(error) });
+    return {};
   }
+  // Places and codes only: the parser's own messages quote the file, which may hold a password.
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  const [error] = [...document.errors, ...document.warnings];
+  if (error !== undefined) {
+    const { line, col } = lineCounter.linePos(error.pos[0]);
+    problems.push({
+      path: file,
+      message: `is not valid YAML at line ${line}, column ${col} (${error.code})`,
+    });
+    return {};
+  }
+  let content: unknown;
+  try {
+    content = document.toJS() ?? {};
+  } catch {
+    problems.push({ path: file, message: 'has an alias without its anchor, or too many of them' });
+    return {};
+  }
+  if (typeof content === 'object' && !Array.isArray(content)) return { ...content };
+  problems.push({ path: file, message: 'must hold a mapping of settings' });
   return {};
 }
 
@@ -57,7 +80,7 @@ function placeDefaults(values: Record<string, unknown>, env: Environment, cwd: s
     if (typeof value === 'string' && !isAbsolute(value)) values[name] = resolve(cwd, value);
   }
   const { roots } = values;
-  if (!Array.isArray(roots) || roots.length === 0) values['roots'] = [values['cwd']];
+  if (roots === undefined || (Array.isArray(roots) && roots.length === 0)) values['roots'] = [values['cwd']];
 }
 
 /**
@@ -70,29 +93,38 @@ function placeDefaults(values: Record<string, unknown>, env: Environment, cwd: s
 export function loadSettings(env: Environment, cwd: string): Settings {
   const problems: Problem[] = [];
   const values = readFile(env['BULLPEN_CONFIG'], cwd, problems);
-  const envNames = new Map<string, string>();
   for (const [name, setting] of describedSettings) {
-    envNames.set(name, setting.env);
     const value = env[setting.env];
     if (value !== undefined && value !== '') values[name] = fromText(setting, value);
   }
   refuseUnknown(env, problems);
   placeDefaults(values, env, cwd);
-  const complete: unknown = Value.Default(Settings, values);
-  for (const name of Object.keys(values)) {
-    if (!(name in SETTINGS) && name !== 'providers')
-      problems.push({ path: name, message: 'is not a setting' });
-  }
-  for (const error of checker.Errors(complete)) {
-    const name = error.instancePath.split('/')[1] ?? '';
-    const env = envNames.get(name);
-    problems.push({
-      path: env === undefined ? error.instancePath.slice(1) : `${name} (${env})`,
-      message: error.message,
-    });
-  }
+  const complete = Value.Default(Settings, values) as Record<string, unknown>; // an object stays one
+  problems.push(...problemsIn(complete));
   if (problems.length > 0 || !checker.Check(complete)) throw invalid(problems);
   return complete;
+}
+
+/** One problem for each wrong setting; the checker of them all would stop after a few. */
+function problemsIn(values: Readonly<Record<string, unknown>>): Problem[] {
+  const problems: Problem[] = [];
+  for (const name of Object.keys(values)) {
+    if (Object.hasOwn(SETTINGS, name) || name === 'providers') continue;
+    problems.push({ path: name, message: 'is not a setting' });
+  }
+  for (const [name, setting] of describedSettings) {
+    const [error] = Value.Errors(SETTINGS[name], values[name]);
+    if (error !== undefined) problems.push({ path: `${name} (${setting.env})`, message: error.message });
+  }
+  const seen = new Set<string>();
+  for (const { instancePath, message, keyword } of providersChecker.Errors(values['providers'])) {
+    // What is wrong with a part makes the whole wrong too: the part is told first, and alone.
+    if ([...seen].some((path) => path.startsWith(instancePath))) continue;
+    seen.add(instancePath);
+    const what = keyword === 'boolean' ? 'is not a setting' : message;
+    problems.push({ path: `providers${instancePath}`.replaceAll('/', '.'), message: what });
+  }
+  return problems;
 }
 
 /** Variables read elsewhere than in the table: by the loader itself, the client, the CLIs, and `failpoint.ts`. */

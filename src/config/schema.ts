@@ -15,8 +15,11 @@ const optional = (env: string, description: string, rest = {}) =>
   Type.Union([Type.String({ minLength: 1, ...rest }), Type.Null()], { env, description, default: null });
 const count = (env: string, initial: number, description: string, minimum = 1, maximum = 1e9) =>
   Type.Integer({ env, default: initial, minimum, maximum, description });
-const span = (env: string, initial: number, description: string, minimum = 1) =>
-  Type.Integer({ env, default: initial, minimum, maximum: 366 * DAY, description: `${description} (ms)` });
+/** At most what a request may ask for, and well below what Node's timers can count (24.8 days). */
+const span = (env: string, initial: number, description: string, minimum = 1, maximum = DAY) =>
+  Type.Integer({ env, default: initial, minimum, maximum, description: `${description} (ms)` });
+const age = (env: string, initial: number, description: string, minimum = 1) =>
+  span(env, initial, description, minimum, 3660 * DAY);
 const flag = (env: string, description: string) => Type.Boolean({ env, default: false, description });
 const list = (env: string, description: string) =>
   Type.Array(Type.String({ minLength: 1 }), { env, default: [], description });
@@ -117,9 +120,9 @@ export const SETTINGS = {
   sweepMs: span('BULLPEN_SWEEP_MS', SECOND, 'between looks for what no message announced', 50),
   lockMs: span('BULLPEN_LOCK_MS', MINUTE, "BullMQ's lock on a taken job", SECOND),
 
-  keepJobsMs: span('BULLPEN_KEEP_JOBS_MS', 30 * DAY, 'finished jobs are kept'),
-  keepEventsMs: span('BULLPEN_KEEP_EVENTS_MS', 7 * DAY, 'their events are kept'),
-  keepInRedisMs: span('BULLPEN_KEEP_IN_REDIS_MS', DAY, 'finished jobs stay in Redis', SECOND),
+  keepJobsMs: age('BULLPEN_KEEP_JOBS_MS', 30 * DAY, 'finished jobs are kept'),
+  keepEventsMs: age('BULLPEN_KEEP_EVENTS_MS', 7 * DAY, 'their events are kept'),
+  keepInRedisMs: age('BULLPEN_KEEP_IN_REDIS_MS', DAY, 'finished jobs stay in Redis', SECOND),
   bodyLimitBytes: count('BULLPEN_BODY_LIMIT_BYTES', 2 * 1024 * 1024, 'HTTP request body (bytes)', 1024),
 } as const;
 

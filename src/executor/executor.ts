@@ -9,6 +9,7 @@ import { AppError, messageOf } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { Claim, Claims, Finish } from '../rpc/ports.ts';
+import { rawAnswer } from '../rpc/raw-answer.ts';
 import { createDelivery } from './delivery.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
 import { type ExecuteOptions, type ExecutionLimits, execute, type StopReason } from './execute.ts';
@@ -17,7 +18,6 @@ import { cancelledOutcome, lostOutcome, refusedOutcome } from './outcomes.ts';
 import { type PrepareOptions, prepare } from './prepare.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
 import { sweep } from './process/sweep.ts';
-import { rawAnswer } from './raw-answer.ts';
 
 export interface ExecutorOptions {
   readonly claims: Claims;

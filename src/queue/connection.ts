@@ -1,6 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
-import { messageOf } from '../errors.ts';
+import { AppError, messageOf } from '../errors.ts';
 
 /**
  * How a connection behaves while Redis is away.
@@ -48,20 +48,30 @@ export function openConnection(url: string, mode: ConnectionMode, name: string, 
   return redis;
 }
 
-/** Resolves when the connection is usable; rejects after `timeoutMs`. */
+/**
+ * Resolves when the connection is usable.
+ * @throws AppError redis.unavailable after `timeoutMs`, with what kept it
+ */
 export async function untilReady(redis: Redis, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const timer = setTimeout(
-    () => reject(new Error(`no connection to Redis within ${timeoutMs} ms`)),
-    timeoutMs,
-  );
+  let why = 'no answer';
+  const onError = (error: unknown): void => {
+    why = messageOf(error);
+  };
+  const timer = setTimeout(() => {
+    const { host, port } = redis.options;
+    const waited = `in ${timeoutMs / 1000} s: ${why}`;
+    reject(new AppError('redis.unavailable', `Redis at ${host}:${port} could not be reached ${waited}`));
+  }, timeoutMs);
   redis.once('ready', resolve);
+  redis.on('error', onError);
   try {
     await promise;
   } finally {
     clearTimeout(timer);
     redis.off('ready', resolve);
+    redis.off('error', onError);
   }
 }
 

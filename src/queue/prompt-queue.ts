@@ -4,6 +4,7 @@
  */
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { unavailable } from '../rpc/redis/script-runner.ts';
 import type { Names } from './names.ts';
 
 /** BullMQ's own attempts are infrastructure: they outlast crashes of a sandboxed process. */
@@ -21,7 +22,7 @@ export interface Delivery {
 export interface PromptQueue {
   /** For Bull Board. */
   readonly queue: Queue<Delivery>;
-  /** Enqueues a job; doing it twice is harmless. */
+  /** Enqueues a job; doing it twice is harmless. Throws redis.unavailable. */
   add(job: { readonly id: string; readonly priority: number; readonly delayMs: number }): Promise<void>;
   /** Enqueues it again unless BullMQ still has it. True when it had to. */
   ensure(job: { readonly id: string; readonly priority: number; readonly delayMs: number }): Promise<boolean>;
@@ -48,11 +49,16 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
   const promptQueue: PromptQueue = {
     queue,
     async add({ id, priority, delayMs }) {
-      await queue.add(
-        'prompt',
-        { jobId: id },
-        { jobId: id, priority: bullPriority(priority), ...(delayMs > 0 ? { delay: delayMs } : {}) },
-      );
+      const options = {
+        jobId: id,
+        priority: bullPriority(priority),
+        ...(delayMs > 0 ? { delay: delayMs } : {}),
+      };
+      try {
+        await queue.add('prompt', { jobId: id }, options);
+      } catch (error) {
+        throw unavailable(error);
+      }
     },
     async ensure(job) {
       const entry = await queue.getJob(job.id);

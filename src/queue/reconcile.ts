@@ -6,7 +6,7 @@
 import type { Logger } from 'pino';
 import { lostOutcome } from '../executor/outcomes.ts';
 import type { JobRecords } from '../rpc/ports.ts';
-import type { ProjectedJob } from '../store/rows.ts';
+import type { ExecutionRow, ProjectedJob } from '../store/rows.ts';
 import type { Store } from '../store/store.ts';
 import type { PromptQueue } from './prompt-queue.ts';
 
@@ -37,11 +37,13 @@ export async function reconcile(options: {
     after = last.id;
     for (const job of page) {
       if (options.isRunning(job.id) || (await records.read(job.id)) !== null) continue;
-      if (job.attempts === 0 && job.kind === 'api') {
+      // The copy may be older than the last claim; the ledger is not: it has every intent.
+      const execution = await store.run('executions.lastOf', { jobId: job.id });
+      if (execution === null && job.attempts === 0 && job.kind === 'api') {
         await restore(job);
         restored += 1;
       } else {
-        await settle(job);
+        await settle(job, execution);
         settled += 1;
       }
     }
@@ -65,8 +67,7 @@ export async function reconcile(options: {
     await queue.ensure({ id: job.id, priority: job.request.priority, delayMs });
   }
 
-  async function settle(job: ProjectedJob): Promise<void> {
-    const execution = await store.run('executions.lastOf', { jobId: job.id });
+  async function settle(job: ProjectedJob, execution: ExecutionRow | null): Promise<void> {
     const known = execution !== null && 'outcome' in execution ? execution.outcome : null;
     const outcome = known ?? lostOutcome(execution?.executionId ?? null);
     const at = new Date().toISOString();

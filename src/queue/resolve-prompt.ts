@@ -1,9 +1,12 @@
+import { Compile } from 'typebox/compile';
 import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { resolveWorkspace } from '../executor/workspace.ts';
-import { MAX_PROMPT_BYTES, type PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
+import { MAX_PROMPT_BYTES, PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers } from '../providers/registry.ts';
+
+const promptRequest = Compile(PromptRequest);
 
 export interface ResolvePromptOptions {
   readonly settings: Pick<
@@ -32,6 +35,7 @@ export async function resolvePrompt(
   { settings, providers }: ResolvePromptOptions,
 ): Promise<ResolvedPrompt> {
   checkText(request.prompt);
+  checkShape(request);
   checkTime('timeoutMs', request.timeoutMs, settings.maxTimeoutMs);
   checkTime('idleTimeoutMs', request.idleTimeoutMs, settings.maxTimeoutMs);
   if (request.permissionMode === 'fullAccess' && !settings.allowFullAccess) {
@@ -84,6 +88,17 @@ function checkText(prompt: string): void {
   if (Buffer.byteLength(prompt) > MAX_PROMPT_BYTES) {
     throw new AppError('request.too_large', `the prompt is larger than ${MAX_PROMPT_BYTES} bytes`);
   }
+}
+
+/** HTTP has checked this; a raw request, and one made of two halves for a retry, come as they are. */
+function checkShape(request: PromptRequest): void {
+  if (promptRequest.Check(request)) return;
+  const problems = promptRequest
+    .Errors(request)
+    .map(({ instancePath, message }) => ({ path: instancePath, message }));
+  const [first] = problems;
+  const what = first === undefined ? 'is not valid' : `${first.path.slice(1) || 'it'} ${first.message}`;
+  throw new AppError('request.invalid', `the request is not valid: ${what}`, { problems });
 }
 
 function checkTime(name: string, value: number | undefined, max: number): void {

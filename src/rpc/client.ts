@@ -52,9 +52,11 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     waiting.set(jobId, set);
     set.add(resolve);
     const timer = setTimeout(resolve, options.pollMs);
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    const onAbort = (): void => resolve();
+    signal.addEventListener('abort', onAbort, { once: true });
     const forget = (): void => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
       set.delete(resolve);
       if (set.size === 0) waiting.delete(jobId);
     };

@@ -13,12 +13,12 @@ const integer = (flag: string, value: string): number => {
 };
 
 /** The allow-list: flag → the field of a job request it stands for, which is then checked like any other. */
-const FLAGS: Readonly<Record<string, (value: string) => RawFields>> = {
-  '--model': (model) => ({ model }),
-  '--effort': (effort) => ({ effort: effort as NonNullable<PromptRequest['effort']> }), // checked with the request
-  '--max-turns': (turns) => ({ maxTurns: integer('--max-turns', turns) }),
-  '--append-system-prompt': (appendSystemPrompt) => ({ appendSystemPrompt }),
-};
+const FLAGS = new Map<string, (value: string) => RawFields>([
+  ['--model', (model) => ({ model })],
+  ['--effort', (effort) => ({ effort: effort as NonNullable<PromptRequest['effort']> })], // checked with the request
+  ['--max-turns', (turns) => ({ maxTurns: integer('--max-turns', turns) })],
+  ['--append-system-prompt', (appendSystemPrompt) => ({ appendSystemPrompt })],
+]);
 
 /**
  * The CLI arguments of a raw request as fields of a job request.
@@ -38,7 +38,7 @@ export function parseRawArgs(args: readonly string[]): { fields: RawFields; form
       }
       format = value;
     } else {
-      const field = FLAGS[flag];
+      const field = FLAGS.get(flag);
       if (field === undefined)
         throw new AppError('request.invalid', `the argument ${flag} is not allowed in a raw request`);
       if (value === undefined) throw new AppError('request.invalid', `the argument ${flag} needs a value`);

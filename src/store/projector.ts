@@ -9,6 +9,7 @@ import { messageOf } from '../errors.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import { isFinished } from '../protocol/job.ts';
 import type { JobRecord, JobRecords } from '../rpc/ports.ts';
+import { unavailable } from '../rpc/redis/script-runner.ts';
 import { toProjected } from './projected-job.ts';
 import type { Store } from './store.ts';
 
@@ -25,7 +26,10 @@ const RETRY_MS = 500;
 export interface Projector {
   start(): Promise<void>;
   stop(): Promise<void>;
-  /** Everything that was in the log when this was called is in the projection when it resolves. */
+  /**
+   * Everything that was in the log when this was called is in the projection when it resolves.
+   * @throws AppError redis.unavailable
+   */
   catchUp(): Promise<void>;
 }
 
@@ -124,9 +128,20 @@ export function createProjector(options: ProjectorOptions): Projector {
       await advancing;
     },
     async catchUp() {
-      while (await advance());
+      try {
+        // Up to what is there now: under load the log has no end to wait for.
+        const newest = await newestEntry();
+        while (streamIdBefore(cursor, newest) && (await advance()));
+      } catch (error) {
+        throw unavailable(error);
+      }
     },
   };
+
+  async function newestEntry(): Promise<string> {
+    const [newest] = (await redis.xrevrange(log, '+', '-', 'COUNT', 1)) as Entry[]; // ids and fields
+    return newest?.[0] ?? '0-0';
+  }
 
   /** Whether the log is still the one we followed: it carries our mark and does not end before our position. */
   async function checkLog(): Promise<void> {
@@ -134,8 +149,7 @@ export function createProjector(options: ProjectorOptions): Projector {
     const fresh = randomUUID();
     const created = await redis.set(logId, fresh, 'NX');
     const current = created === 'OK' ? fresh : await redis.get(logId);
-    const [newest] = (await redis.xrevrange(log, '+', '-', 'COUNT', 1)) as Entry[]; // ids and fields
-    if (current === mine && !streamIdBefore(newest?.[0] ?? '0-0', cursor)) return;
+    if (current === mine && !streamIdBefore(await newestEntry(), cursor)) return;
     cursor = '0-0';
     if (mine !== null) await options.onLogReplaced();
     await store.run('jobs.project', {

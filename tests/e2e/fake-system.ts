@@ -1,7 +1,7 @@
 /** A real server whose `claude` is the scripted fake, and the checks every fault must leave true. */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { FailpointName } from '../../src/failpoint.ts';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
@@ -9,7 +9,7 @@ import { eventually } from '../helpers/eventually.ts';
 import { fakePrompt, installFakeCli, journalOf } from '../helpers/fake-cli.ts';
 import { commandLine, descendants, processesWithMarker } from '../helpers/proc.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
-import { tempDir } from '../helpers/temp.ts';
+import { makeTempDir, removeDir, tempDir } from '../helpers/temp.ts';
 
 /** Short periods, so that what is only found by looking again is found soon. */
 const QUICK = {
@@ -57,7 +57,7 @@ export interface FakeSystem {
 export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<FakeSystem> {
   const dir = tempDir();
   const journal = join(dir, 'journal.jsonl');
-  const failpoints = tempDir();
+  const failpoints = makeTempDir();
   const file = (name: FailpointName, kind: 'hold' | 'reached'): string => join(failpoints, `${name}.${kind}`);
   const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal, ...options.fake });
   const launch = (env: Readonly<Record<string, string>>): Promise<TestServer> =>
@@ -67,6 +67,8 @@ export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<
       env: { ...QUICK, ...options.env, ...env },
     });
   let server = await launch({ BULLPEN_TEST_FAILPOINTS: failpoints });
+  // A test that failed half-way must not leave the server waiting: this comes before its stop.
+  onTestFinished(() => removeDir(failpoints));
   const nodeId = readFileSync(join(server.home, 'node-id'), 'utf8').trim();
 
   return {
@@ -88,7 +90,9 @@ export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<
       release: (name) => rmSync(file(name, 'hold'), { force: true }),
       reached: (name, other) =>
         eventually(() => {
-          const pid = existsSync(file(name, 'reached')) ? Number(readFileSync(file(name, 'reached'), 'utf8')) : 0;
+          const pid = existsSync(file(name, 'reached'))
+            ? Number(readFileSync(file(name, 'reached'), 'utf8'))
+            : 0;
           return pid > 0 && pid !== other ? pid : null;
         }, PATIENCE),
     },

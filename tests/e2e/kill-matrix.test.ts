@@ -8,7 +8,6 @@ import type { FailpointName } from '../../src/failpoint.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { isAlive } from '../helpers/proc.ts';
 import {
-  eventsOf,
   expectEndedOnce,
   expectWhole,
   type FakeSystem,
@@ -37,6 +36,12 @@ const streamingPrompt = (system: FakeSystem): string =>
   ]);
 const letGo = (system: FakeSystem): void => writeFileSync(system.path('go'), '');
 
+function onlyWorker(system: FakeSystem): number {
+  const [pid = 0, ...others] = system.workers();
+  expect([pid > 0, others]).toEqual([true, []]);
+  return pid;
+}
+
 async function killMain(system: FakeSystem): Promise<void> {
   const workers = system.workers();
   await system.server.kill('SIGKILL');
@@ -44,18 +49,44 @@ async function killMain(system: FakeSystem): Promise<void> {
 }
 
 describe('a worker process that is killed', () => {
-  it.each<[string, FailpointName, FailpointName]>([
-    ['before it has asked for the execution', 'rpc.listening', 'rpc.listening'],
-    ['right after it has asked', 'rpc.submitted', 'rpc.submitted'],
-    ['when it knows the end and has not told BullMQ', 'rpc.finished', 'rpc.finished'],
-  ])('%s is replaced by one that attaches', async (_when, step, again) => {
+  it.each<[string, FailpointName]>([
+    ['before it has asked for the execution', 'rpc.listening'],
+    ['right after it has asked', 'rpc.submitted'],
+    ['when it knows the end and has not told BullMQ', 'rpc.finished'],
+  ])('%s is replaced by one that attaches', async (_when, step) => {
     const system = await startFakeSystem();
-    letGo(system);
+    if (step === 'rpc.finished') letGo(system);
     system.failpoints.hold(step);
     const id = await system.submit({ prompt: streamingPrompt(system) });
     const pid = await system.failpoints.reached(step);
     sigkill(pid);
-    await system.failpoints.reached(again, pid);
+    await system.failpoints.reached(step, pid);
+    system.failpoints.release(step);
+    letGo(system);
+
+    const job = await system.server.finished(id);
+    expect(job).toMatchObject(SUCCEEDED);
+    await expectEndedOnce(system.server, job);
+    expect(system.spawns()).toHaveLength(1);
+    await expectWhole(system);
+  });
+
+  it.each<[string, FailpointName]>([
+    ['while the execution is claimed', 'executor.claimed'],
+    ['while the CLI is about to be spawned', 'executor.intended'],
+    ['when the CLI has just ended', 'executor.ended'],
+    ['when the ledger alone has the outcome', 'delivery.recorded'],
+  ])('%s changes nothing for the execution', async (_when, step) => {
+    const system = await startFakeSystem();
+    letGo(system);
+    system.failpoints.hold(step);
+    const id = await system.submit({ prompt: streamingPrompt(system) });
+    await system.failpoints.reached(step);
+    const pid = onlyWorker(system);
+    system.failpoints.hold('rpc.submitted');
+    sigkill(pid);
+    await system.failpoints.reached('rpc.submitted', pid);
+    system.failpoints.release('rpc.submitted');
     system.failpoints.release(step);
 
     const job = await system.server.finished(id);
@@ -65,25 +96,20 @@ describe('a worker process that is killed', () => {
     await expectWhole(system);
   });
 
-  it.each<[string, FailpointName, FailpointName]>([
-    ['while the execution is claimed', 'executor.claimed', 'rpc.submitted'],
-    ['while the CLI is about to be spawned', 'executor.intended', 'rpc.submitted'],
-    ['when the CLI has just ended', 'executor.ended', 'rpc.submitted'],
-    ['when the ledger alone has the outcome', 'delivery.recorded', 'rpc.submitted'],
-    ['when the outcome is delivered and it has not heard', 'delivery.finished', 'rpc.finished'],
-  ])('%s changes nothing for the execution', async (_when, step, again) => {
+  it('when the outcome is delivered and it has not heard is replaced by one that reads it', async () => {
     const system = await startFakeSystem();
     letGo(system);
-    system.failpoints.hold(step);
+    system.failpoints.hold('delivery.recorded');
     const id = await system.submit({ prompt: streamingPrompt(system) });
-    await system.failpoints.reached(step);
-    const [pid = 0, ...others] = system.workers();
-    expect(others).toEqual([]);
-    system.failpoints.hold(again);
+    await system.failpoints.reached('delivery.recorded');
+    const pid = onlyWorker(system);
+    process.kill(pid, 'SIGSTOP');
+    for (const step of ['delivery.finished', 'rpc.finished'] as const) system.failpoints.hold(step);
+    system.failpoints.release('delivery.recorded');
+    await system.failpoints.reached('delivery.finished');
     sigkill(pid);
-    await system.failpoints.reached(again, pid);
-    system.failpoints.release(again);
-    system.failpoints.release(step);
+    await system.failpoints.reached('rpc.finished', pid);
+    for (const step of ['delivery.finished', 'rpc.finished'] as const) system.failpoints.release(step);
 
     const job = await system.server.finished(id);
     expect(job).toMatchObject(SUCCEEDED);
@@ -96,7 +122,7 @@ describe('a worker process that is killed', () => {
     const system = await startFakeSystem();
     const id = await system.submit({ prompt: streamingPrompt(system) });
     await reached(system.path('streaming'));
-    const [pid = 0] = system.workers();
+    const pid = onlyWorker(system);
     system.failpoints.hold('rpc.submitted');
     sigkill(pid);
     await system.failpoints.reached('rpc.submitted', pid);
@@ -261,10 +287,7 @@ describe('a CLI that is killed', () => {
   };
 
   it('before its first word fails the job and frees the slot', async () => {
-    const system = await startFakeSystem({
-      env: ONE_SLOT,
-      fake: { FAKE_STEPS: '[]' },
-    });
+    const system = await startFakeSystem({ env: ONE_SLOT });
     const id = await system.submit({ prompt: fakePrompt([{ hang: true }]) });
     sigkill(await system.cliPid());
     const job = await system.server.finished(id);
@@ -287,7 +310,11 @@ describe('a CLI that is killed', () => {
 
   it('while something it started holds its output open still ends the job', async () => {
     const system = await startFakeSystem({ env: ONE_SLOT });
-    const prompt = fakePrompt([{ spawn: { holdPipe: true } }, { touch: system.path('ready') }, { hang: true }]);
+    const prompt = fakePrompt([
+      { spawn: { holdPipe: true } },
+      { touch: system.path('ready') },
+      { hang: true },
+    ]);
     const id = await system.submit({ prompt });
     await reached(system.path('ready'));
     sigkill(await system.cliPid());
@@ -324,5 +351,3 @@ async function saidSoFar(system: FakeSystem, id: string): Promise<string> {
   reading.abort();
   return JSON.parse(value.split('\n')[0] ?? '').text;
 }
-
-void eventsOf;

@@ -35,6 +35,8 @@ export async function breakableRedis(): Promise<BreakableRedis> {
 export interface FakeClis {
   /** For `startServer`: `claude` is the scripted one, `echo` answers the prompt itself. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** The journal of the scripted ones. */
+  readonly journal: string;
   /** The markers of all CLIs that were started, in order: `<nodeId>/<executionId>`. */
   spawns(): string[];
   /** Pids of the scripted ones. */
@@ -43,8 +45,11 @@ export interface FakeClis {
   prompted(): number;
   /** A prompt that says `text` and waits until `open(name)`, and what else it does before. */
   held(name: string, text: string): string;
+  /** A file for the fake CLI's `waitFor` and `touch`. */
+  latch(name: string): string;
   /** Lets what waits for `name` go on. */
   open(name: string): void;
+  isOpen(name: string): boolean;
 }
 
 /**
@@ -60,6 +65,7 @@ export async function fakeClis(): Promise<FakeClis> {
   writeFileSync(echo, `#!/bin/sh\necho "$BULLPEN_EXECUTION_ID" >> '${echoed}'\nexec /bin/cat\n`);
   chmodSync(echo, 0o755);
 
+  const latch = (name: string): string => join(dir, `latch-${name}`);
   const markers = (): string[] => [
     ...journalOf(journal, 'start').map(({ marker }) => marker ?? ''),
     ...(existsSync(echoed) ? readFileSync(echoed, 'utf8').trim().split('\n') : []),
@@ -74,11 +80,14 @@ export async function fakeClis(): Promise<FakeClis> {
   });
   return {
     config: { providers: { claude: { binary }, custom: { echo: { binary: echo } } } },
+    journal,
     spawns: markers,
     pids: () => journalOf(journal, 'start').map(({ pid }) => pid),
     prompted: () => journalOf(journal, 'prompt').length,
-    held: (name, text) => fakePrompt([{ delta: text }, { waitFor: join(dir, name) }], text),
-    open: (name) => writeFileSync(join(dir, name), ''),
+    held: (name, text) => fakePrompt([{ delta: text }, { waitFor: latch(name) }], text),
+    latch,
+    open: (name) => writeFileSync(latch(name), ''),
+    isOpen: (name) => existsSync(latch(name)),
   };
 }
 

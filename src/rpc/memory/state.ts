@@ -26,6 +26,8 @@ export interface MemoryState {
   /** Submitted and unclaimed; for one node only, or for any. */
   pendingOf(pin: string | null): SortedIds;
   lane(name: string): SortedIds;
+  /** Those of the pending that only one node may run, by when they became pending. */
+  readonly pinned: SortedIds;
   readonly running: SortedIds;
   readonly awaiting: SortedIds;
   readonly expiries: SortedIds;
@@ -66,6 +68,7 @@ export function createMemoryState(
     delete: (id) => void jobs.delete(id),
     pendingOf: (pin) => at(pending, pin),
     lane: (name) => at(lanes, name),
+    pinned: createSortedIds(),
     running: createSortedIds(),
     awaiting: createSortedIds(),
     expiries: createSortedIds(),

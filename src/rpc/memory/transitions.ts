@@ -2,11 +2,11 @@
 import type { EventBody } from '../../protocol/event.ts';
 import type { JobStatus } from '../../protocol/job.ts';
 import type { Outcome } from '../../protocol/outcome.ts';
-import type { FinishResult } from '../ports.ts';
+import type { Finish, FinishResult } from '../ports.ts';
 import { copyOf, type MemoryJob } from './memory-job.ts';
 import type { MemoryState } from './state.ts';
 
-/** How long after its time BullMQ may take to deliver a job. */
+/** BullMQ's time to deliver a due job. */
 export const DELIVERY_GRACE_MS = 15_000;
 
 export interface NewEvent {
@@ -65,6 +65,7 @@ export function admit(state: MemoryState, job: MemoryJob): boolean {
   for (const lane of job.lanes) state.lane(lane).set(job.id, 0);
   job.waitReason = null;
   state.pendingOf(job.pin).set(job.id, job.score);
+  if (job.pin !== null) state.pinned.set(job.id, state.now());
   ring(state, 'run', job.id);
   return true;
 }
@@ -93,7 +94,7 @@ function leaveLanes(state: MemoryState, job: MemoryJob): void {
 export function forget(state: MemoryState, id: string, pin: string | null): void {
   state.pendingOf(null).delete(id);
   state.pendingOf(pin).delete(id);
-  for (const set of [state.running, state.awaiting, state.expiries]) set.delete(id);
+  for (const set of [state.pinned, state.running, state.awaiting, state.expiries]) set.delete(id);
 }
 
 /** Ends a job for good. A finished job never changes again. */
@@ -111,12 +112,8 @@ export function settle(state: MemoryState, job: MemoryJob, status: JobStatus, ou
   announce(state, 'finished', job.id, status);
 }
 
-export interface EndedExecution {
-  readonly executionId: string;
-  readonly outcome: Outcome;
+export interface EndedExecution extends Pick<Finish, 'executionId' | 'outcome' | 'backoffMs'> {
   readonly retryable: boolean;
-  /** Delay before the next attempt, should there be one. */
-  readonly backoffMs: number;
 }
 
 /** Ends the current execution: the job ends with it, or waits for its next attempt. */

@@ -22,6 +22,7 @@ export function createMemoryUpkeep(state: MemoryState, node: string, backoffMs: 
       const { executionId } = job;
       const outcome = { ...lost, executionId: lost.executionId ?? executionId };
       endExecution(state, job, { executionId, outcome, retryable: true, backoffMs });
+      job.ended = { executionId, as: 'superseded' };
       out.push(id);
     }
     return all;
@@ -54,15 +55,16 @@ export function createMemoryUpkeep(state: MemoryState, node: string, backoffMs: 
 
     async settleLost(absentMs, lost, unavailable) {
       const out: string[] = [];
-      for (const [silent] of state.nodes.upTo(state.now() - absentMs)) {
-        const all = endRunsOf(silent, lost, out);
-        for (const [id] of state.pendingOf(silent).upTo(Number.POSITIVE_INFINITY)) {
-          const job = state.find(id);
-          if (job === null) continue;
-          settle(state, job, 'failed', unavailable);
-          out.push(id);
-        }
-        if (all) state.nodes.delete(silent);
+      const since = state.now() - absentMs;
+      const silent = new Set(state.nodes.upTo(since).map(([id]) => id));
+      for (const id of silent) if (endRunsOf(id, lost, out)) state.nodes.delete(id);
+      for (const [id, pendingSince] of state.pinned.upTo(Number.POSITIVE_INFINITY)) {
+        const job = state.find(id);
+        if (job === null || job.pin === null) continue;
+        const neverCame = pendingSince <= since && state.nodes.score(job.pin) === null;
+        if (!silent.has(job.pin) && !neverCame) continue;
+        settle(state, job, 'failed', unavailable);
+        out.push(id);
       }
       return out;
     },

@@ -62,14 +62,19 @@ local function admit(id)
       return false
     end
   end
+  -- From now on it holds its lanes, whatever enters them: a delayed job, or one of a host whose clock is behind.
+  for _, lane in ipairs(lanesOf(r[1])) do redis.call('ZADD', P .. ':lane:' .. lane, 0, id) end
   redis.call('HSET', jobKey(id), 'waitReason', '')
   redis.call('ZADD', pendingKey(r[2]), r[3], id)
+  if r[2] ~= '' then redis.call('ZADD', P .. ':pinned', now, id) end
   ring('run', id)
   return true
 end
 
+-- Takes its place in its lanes; one that has a place keeps it.
 local function enterLanes(id, lanes)
-  for _, lane in ipairs(lanesOf(lanes)) do redis.call('ZADD', P .. ':lane:' .. lane, redis.call('HGET', jobKey(id), 'createdAt'), id) end
+  local createdAt = redis.call('HGET', jobKey(id), 'createdAt')
+  for _, lane in ipairs(lanesOf(lanes)) do redis.call('ZADD', P .. ':lane:' .. lane, 'NX', createdAt, id) end
 end
 
 -- Leaves its lanes and lets whoever is next in each of them go on.
@@ -79,15 +84,21 @@ local function leaveLanes(id, lanes)
     redis.call('ZREM', key, id)
     local head = redis.call('ZRANGE', key, 0, 0)[1]
     if head then
-      local r = redis.call('HMGET', jobKey(head), 'status', 'executionId')
-      if r[1] == 'queued' and r[2] ~= '' and admit(head) then touch(head) end
+      local r = redis.call('HMGET', jobKey(head), 'status', 'executionId', 'waitReason')
+      if r[1] == 'queued' and r[2] ~= '' and r[3] ~= '' then
+        admit(head)
+        touch(head) -- also when it still waits: for another lane now
+      end
     end
   end
 end
 
 local function forget(id, pin)
   redis.call('ZREM', P .. ':pending', id)
-  if pin ~= '' then redis.call('ZREM', pendingKey(pin), id) end
+  if pin ~= '' then
+    redis.call('ZREM', pendingKey(pin), id)
+    redis.call('ZREM', P .. ':pinned', id)
+  end
   redis.call('ZREM', P .. ':running', id)
   redis.call('ZREM', P .. ':awaiting', id)
   redis.call('ZREM', P .. ':expiries', id)

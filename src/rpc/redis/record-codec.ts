@@ -46,7 +46,9 @@ export const scoreOf = (job: NewJob): number => (10 - job.request.priority) * 1e
 export function lanesOf(job: NewJob): readonly string[] {
   const lanes: string[] = [];
   if (job.request.sessionId !== null) lanes.push(`s:${job.request.sessionId}`);
-  if (job.request.concurrencyKey !== null) lanes.push(`k:${job.owner}:${job.request.concurrencyKey}`);
+  // Lua's JSON refuses half a surrogate pair, which JavaScript's writes as an escape.
+  if (job.request.concurrencyKey !== null)
+    lanes.push(`k:${job.owner}:${job.request.concurrencyKey.toWellFormed()}`);
   return lanes;
 }
 

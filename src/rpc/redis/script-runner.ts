@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { AppError, messageOf } from '../../errors.ts';
 import { prelude, type ScriptSettings } from './prelude.ts';
-import * as bodies from './scripts.ts';
+import * as jobScripts from './scripts.ts';
+import * as upkeepScripts from './upkeep-scripts.ts';
+
+const bodies = { ...jobScripts, ...upkeepScripts };
 
 export type ScriptName = keyof typeof bodies;
 
@@ -45,10 +48,15 @@ export function createScriptRunner(redis: Redis, prefix: string, settings: Scrip
   };
 }
 
+/** What Redis refuses because of its own state; inside a script too, whose name it then adds. */
+const REFUSED = /^(OOM|MISCONF|READONLY|NOREPLICAS|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY) /;
+
 /** An error of the Redis client as one of ours. A fault inside a script is a bug and says so. */
 export function unavailable(error: unknown): AppError {
+  if (error instanceof AppError) return error;
   const text = messageOf(error);
-  if (text.includes('user_script') || text.startsWith('ERR Error running script')) {
+  const faulty = text.includes('user_script') || text.startsWith('ERR Error running script');
+  if (faulty && !REFUSED.test(text)) {
     return new AppError('internal.error', `a script failed: ${text}`, { cause: error });
   }
   const why = text.startsWith('OOM')

@@ -77,8 +77,8 @@ for _, pair in ipairs(best) do
   local id, k = pair[1], jobKey(pair[1])
   local r = redis.call('HMGET', k, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'owner', 'request', 'pin')
   if r[1] ~= 'queued' or r[2] == '' then
-    forget(id, r[8] or '')
-  elseif r[3] ~= '' and tonumber(r[3]) < now then
+    forget(id, node)
+  elseif r[4] == '' and r[3] ~= '' and tonumber(r[3]) < now then
     settle(id, 'failed', ARGV[4])
   else
     forget(id, r[8])
@@ -181,8 +181,8 @@ return { 'requested' }
 export const REMOVE = `
 local status = redis.call('HGET', jobKey(ARGV[1]), 'status')
 if not status or not finished(status) then return 0 end
+redis.call('XADD', P .. ':log', 'MINID', '~', now - KEEP, '*', 'd', ARGV[1]) -- may be refused; nothing is gone then
 redis.call('DEL', jobKey(ARGV[1]), eventsKey(ARGV[1]))
-redis.call('XADD', P .. ':log', 'MINID', '~', now - KEEP, '*', 'd', ARGV[1])
 return 1
 `;
 
@@ -202,71 +202,5 @@ redis.call('HSET', k, 'kind', 'raw', 'owner', ARGV[5], 'request', ARGV[6], 'scor
 emit(id, 0, { now, '{"kind":"job.queued"}', '' })
 admit(id)
 touch(id)
-return 1
-`;
-
-/** againInMs, limit */
-export const UNDELIVERED = `
-local out = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':awaiting', '-inf', now, 'LIMIT', 0, ARGV[2])) do
-  local r = redis.call('HMGET', jobKey(id), 'status', 'executionId')
-  if (r[1] == 'queued' or r[1] == 'scheduled') and r[2] == '' then
-    redis.call('ZADD', P .. ':awaiting', now + ARGV[1], id)
-    out[#out + 1] = id
-  else
-    redis.call('ZREM', P .. ':awaiting', id)
-  end
-end
-return out
-`;
-
-/** outcome, limit */
-export const EXPIRE = `
-local out = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':expiries', '-inf', now, 'LIMIT', 0, ARGV[2])) do
-  local status = redis.call('HGET', jobKey(id), 'status')
-  if status == 'queued' or status == 'scheduled' then
-    settle(id, 'failed', ARGV[1])
-    out[#out + 1] = id
-  else
-    redis.call('ZREM', P .. ':expiries', id)
-  end
-end
-return out
-`;
-
-/** absentMs, lostOutcome, unavailableOutcome, backoffMs */
-export const SETTLE_LOST = `
-local out = {}
-for _, node in ipairs(redis.call('ZRANGEBYSCORE', P .. ':nodes', '-inf', now - ARGV[1])) do
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':running', '-inf', now)) do
-    local r = redis.call('HMGET', jobKey(id), 'status', 'node', 'executionId')
-    if r[1] == 'running' and r[2] == node then
-      local lost = cjson.encode(r[3])
-      endExecution(id, r[3], 'failed', (string.gsub(ARGV[2], '"executionId":null', '"executionId":' .. lost, 1)), true, tonumber(ARGV[4]))
-      out[#out + 1] = id
-    end
-  end
-  for _, id in ipairs(redis.call('ZRANGE', P .. ':pending:' .. node, 0, -1)) do
-    settle(id, 'failed', ARGV[3])
-    out[#out + 1] = id
-  end
-  redis.call('ZREM', P .. ':nodes', node)
-end
-return out
-`;
-
-/** id, outcome */
-export const ABANDON = `
-local status = redis.call('HGET', jobKey(ARGV[1]), 'status')
-if status ~= 'queued' and status ~= 'scheduled' then return 0 end
-settle(ARGV[1], 'failed', ARGV[2])
-return 1
-`;
-
-/** node */
-export const LEAVE = `
-redis.call('ZREM', P .. ':nodes', ARGV[1])
-if redis.call('GET', P .. ':raw') == ARGV[1] then redis.call('DEL', P .. ':raw') end
 return 1
 `;

@@ -5,13 +5,20 @@ import {
   parseRequestMessage,
   parseResponseMessage,
 } from '../../../src/protocol/messages.ts';
-import type { Claims, Doorbells, JobRecord, JobRecords, Submissions, Upkeep } from '../../../src/rpc/ports.ts';
+import type {
+  Claims,
+  Doorbells,
+  JobRecord,
+  JobRecords,
+  Submissions,
+  Upkeep,
+} from '../../../src/rpc/ports.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
 /** How long claims hold, raw leadership lasts, lost jobs wait and finished ones are kept, in every bench. */
 export const LEASE_MS = 60_000;
-export const LEADER_MS = 120_000;
-export const LOST_BACKOFF_MS = 240_000;
+export const LEADER_MS = 140_000;
+export const LOST_BACKOFF_MS = 260_000;
 export const KEEP_MS = 3_600_000;
 
 /** One implementation. */
@@ -26,6 +33,8 @@ export interface RpcUnderTest {
   liveChannel(jobId: string): string;
   /** Lets time pass, as far as the records are concerned. */
   advance(ms: number): Promise<void>;
+  /** Makes sure that what comes next is later than what was before, if only by a millisecond. */
+  tick(): Promise<void>;
   /** The records' own clock. */
   now(): Promise<number>;
   /** The log of record changes: `j <id>` changed, `d <id>` deleted. */

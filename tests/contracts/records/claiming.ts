@@ -79,7 +79,11 @@ export function claiming(bench: () => Bench): void {
     await bench().advance(120_000);
     expect(await ids(5)).toEqual([fresh]);
     const record = await bench().record(expired);
-    expect(record).toMatchObject({ status: 'failed', attempt: 0, outcome: { error: { code: 'queue.expired' } } });
+    expect(record).toMatchObject({
+      status: 'failed',
+      attempt: 0,
+      outcome: { error: { code: 'queue.expired' } },
+    });
     expect(await bench().kinds(expired)).toEqual(['job.queued', 'job.finished']);
   });
 

@@ -1,31 +1,70 @@
 import { expect, it } from 'vitest';
 import type { TimedEvent } from '../../../src/rpc/ports.ts';
 import type { Bench } from './bench.ts';
-import { CANCELLED, CREATED_AT, failed, finishOf, running, succeeded, text } from './samples.ts';
+import {
+  CANCELLED,
+  CREATED_AT,
+  failed,
+  finishOf,
+  LOST,
+  running,
+  succeeded,
+  text,
+  UNAVAILABLE,
+} from './samples.ts';
 
 export function finishing(bench: () => Bench): void {
   const texts = async (id: string): Promise<readonly string[]> =>
-    (await bench().records.events(id, 0, 1000)).flatMap((event) => (event.kind === 'text' ? [event.text] : []));
+    (await bench().records.events(id, 0, 1000)).flatMap((event) =>
+      event.kind === 'text' ? [event.text] : [],
+    );
 
   it('events are appended in order, with their time and the line they came from', async () => {
     const { jobId, executionId } = await running(bench());
     const events: TimedEvent[] = [
       { event: { kind: 'text', text: 'a "quoted"\n\u0000 ☃' }, raw: '{"line": 1}', at: CREATED_AT + 5 },
-      { event: { kind: 'tool.started', toolId: 't', name: 'Bash', input: { a: [1, null] } }, raw: null, at: CREATED_AT + 6 },
+      {
+        event: { kind: 'tool.started', toolId: 't', name: 'Bash', input: { a: [1, null] } },
+        raw: null,
+        at: CREATED_AT + 6,
+      },
       { event: { kind: 'text', text: '' }, raw: '', at: CREATED_AT + 7 },
     ];
     expect(await bench().claimsOf('n1').append(jobId, executionId, 0, events)).toBe(true);
     expect(await bench().records.events(jobId, 2, 10)).toEqual([
-      { seq: 3, jobId, attempt: 1, at: new Date(CREATED_AT + 5).toISOString(), raw: '{"line": 1}', ...events[0]?.event },
-      { seq: 4, jobId, attempt: 1, at: new Date(CREATED_AT + 6).toISOString(), raw: null, ...events[1]?.event },
-      { seq: 5, jobId, attempt: 1, at: new Date(CREATED_AT + 7).toISOString(), raw: null, ...events[2]?.event },
+      {
+        seq: 3,
+        jobId,
+        attempt: 1,
+        at: new Date(CREATED_AT + 5).toISOString(),
+        raw: '{"line": 1}',
+        ...events[0]?.event,
+      },
+      {
+        seq: 4,
+        jobId,
+        attempt: 1,
+        at: new Date(CREATED_AT + 6).toISOString(),
+        raw: null,
+        ...events[1]?.event,
+      },
+      {
+        seq: 5,
+        jobId,
+        attempt: 1,
+        at: new Date(CREATED_AT + 7).toISOString(),
+        raw: null,
+        ...events[2]?.event,
+      },
     ]);
   });
 
   it('appending changes no revision, only the last seq', async () => {
     const { jobId, executionId } = await running(bench());
     const before = await bench().record(jobId);
-    await bench().claimsOf('n1').append(jobId, executionId, 0, [text('a'), text('b')]);
+    await bench()
+      .claimsOf('n1')
+      .append(jobId, executionId, 0, [text('a'), text('b')]);
     expect(await bench().record(jobId)).toEqual({ ...before, lastSeq: before.lastSeq + 2 });
   });
 
@@ -44,9 +83,15 @@ export function finishing(bench: () => Bench): void {
   it('readers hear how far the events have come', async () => {
     const { jobId, executionId } = await running(bench());
     await bench().hear(bench().liveChannel(jobId));
-    await bench().claimsOf('n1').append(jobId, executionId, 0, [text('a'), text('b')]);
-    await bench().claimsOf('n1').append(jobId, executionId, 0, [text('a'), text('b')]);
-    await bench().claimsOf('n1').append(jobId, executionId, 2, [text('c')]);
+    await bench()
+      .claimsOf('n1')
+      .append(jobId, executionId, 0, [text('a'), text('b')]);
+    await bench()
+      .claimsOf('n1')
+      .append(jobId, executionId, 0, [text('a'), text('b')]);
+    await bench()
+      .claimsOf('n1')
+      .append(jobId, executionId, 2, [text('c')]);
     expect(await bench().heard(bench().liveChannel(jobId))).toEqual(['4', '5']);
   });
 
@@ -80,17 +125,27 @@ export function finishing(bench: () => Bench): void {
 
   it('a cancelled outcome ends the job as cancelled', async () => {
     const claim = await running(bench());
-    await bench().claimsOf('n1').finish(finishOf(claim, { outcome: { ...CANCELLED, executionId: claim.executionId } }));
+    await bench()
+      .claimsOf('n1')
+      .finish(finishOf(claim, { outcome: { ...CANCELLED, executionId: claim.executionId } }));
     expect((await bench().record(claim.jobId)).status).toBe('cancelled');
   });
 
   it('the tail is appended before the end, without what is there already', async () => {
     const claim = await running(bench());
-    await bench().claimsOf('n1').append(claim.jobId, claim.executionId, 0, [text('0'), text('1')]);
+    await bench()
+      .claimsOf('n1')
+      .append(claim.jobId, claim.executionId, 0, [text('0'), text('1')]);
     const tail = [text('1'), text('2'), text('3')];
-    await bench().claimsOf('n1').finish(finishOf(claim, { from: 1, tail }));
+    await bench()
+      .claimsOf('n1')
+      .finish(finishOf(claim, { from: 1, tail }));
     expect(await texts(claim.jobId)).toEqual(['0', '1', '2', '3']);
-    expect((await bench().kinds(claim.jobId)).slice(-3)).toEqual(['text', 'execution.finished', 'job.finished']);
+    expect((await bench().kinds(claim.jobId)).slice(-3)).toEqual([
+      'text',
+      'execution.finished',
+      'job.finished',
+    ]);
   });
 
   it('finishing again gives the same answer and adds nothing', async () => {
@@ -101,7 +156,11 @@ export function finishing(bench: () => Bench): void {
     const heard = await bench().heard(bench().responseChannel);
     const other = failed(claim.executionId, 'execution.lost');
     expect(await bench().claimsOf('n1').finish(finish)).toBe('finished');
-    expect(await bench().claimsOf('n2').finish({ ...finish, outcome: other })).toBe('finished');
+    expect(
+      await bench()
+        .claimsOf('n2')
+        .finish({ ...finish, outcome: other }),
+    ).toBe('finished');
     expect(await bench().record(claim.jobId)).toEqual(record);
     expect(await bench().heard(bench().responseChannel)).toEqual(heard);
   });
@@ -174,20 +233,28 @@ export function finishing(bench: () => Bench): void {
     const before = await bench().record(claim.jobId);
     const finish = finishOf(claim, { executionId: 'another', tail: [text('x')] });
     expect(await bench().claimsOf('n1').finish(finish)).toBe('superseded');
-    expect(await bench().claimsOf('n1').finish({ ...finish, jobId: 'none' })).toBe('superseded');
+    expect(
+      await bench()
+        .claimsOf('n1')
+        .finish({ ...finish, jobId: 'none' }),
+    ).toBe('superseded');
     expect(await bench().record(claim.jobId)).toEqual(before);
   });
 
-  it('what ended otherwise supersedes an outcome that comes late', async () => {
-    const claim = await running(bench());
-    await bench().claimsOf('n1').renew([]);
-    await bench().advance(600_000);
-    await bench().upkeepOf('n2').settleLost(300_000, failed(null, 'execution.crashed'), CANCELLED);
-    expect((await bench().record(claim.jobId)).status).toBe('failed');
-    // The record remembers which execution ended, not by whom: its owner hears that it is over.
-    expect(await bench().claimsOf('n1').finish(finishOf(claim))).toBe('finished');
-    expect((await bench().record(claim.jobId)).status).toBe('failed');
-  });
+  for (const maxAttempts of [1, 2]) {
+    it(`an outcome that comes after the job was given up as lost is superseded (attempts: ${maxAttempts})`, async () => {
+      const claim = await running(bench(), { maxAttempts });
+      await bench().claimsOf('n1').renew([]);
+      await bench().advance(600_000);
+      expect(await bench().upkeepOf('n2').settleLost(300_000, LOST, UNAVAILABLE)).toEqual([claim.jobId]);
+      const before = await bench().record(claim.jobId);
+      expect(before.status).toBe(maxAttempts === 1 ? 'failed' : 'scheduled');
+      const finish = finishOf(claim, { tail: [text('late')] });
+      expect(await bench().claimsOf('n1').finish(finish)).toBe('superseded');
+      expect(await bench().claimsOf('n1').finish(finish)).toBe('superseded');
+      expect(await bench().record(claim.jobId)).toEqual(before);
+    });
+  }
 
   it("a raw job's answer is published with its end", async () => {
     const claim = await running(bench());

@@ -41,6 +41,9 @@ function makeMemory(): RpcUnderTest {
     async advance(ms) {
       nowMs += ms;
     },
+    async tick() {
+      nowMs += 1;
+    },
     now: async () => nowMs,
     log: async () => rpc.log.map((entry) => entry.join(' ')),
     async interrupt() {
@@ -72,7 +75,12 @@ export async function redisSource(): Promise<RpcSource & { readonly redis: Redis
       claimsOf: (node) => createClaims(scripts, node, { leaseMs: LEASE_MS, leaderMs: LEADER_MS }),
       upkeepOf: (node) => createUpkeep(redis, names, scripts, node, LOST_BACKOFF_MS),
       liveChannel: names.live,
-      advance: (ms) => shiftIntoThePast(redis, names.prefix, ms),
+      async advance(ms) {
+        await redis.eval(SHIFT, 1, names.prefix, ms);
+      },
+      async tick() {
+        await redis.eval(SHIFT_SETS, 1, names.prefix, 1);
+      },
       async now() {
         const [seconds, micros] = await redis.time();
         return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
@@ -84,7 +92,7 @@ export async function redisSource(): Promise<RpcSource & { readonly redis: Redis
       async interrupt() {
         const resumed = Promise.withResolvers<void>();
         const forget = doorbells.onResumed(resumed.resolve);
-        await redis.client('KILL', 'TYPE', 'pubsub');
+        await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
         await resumed.promise;
         forget();
       },
@@ -103,11 +111,14 @@ export async function redisSource(): Promise<RpcSource & { readonly redis: Redis
 }
 
 /** Redis takes the time from its host. So instead of the clock, every moment the records hold is moved. */
-const SHIFT = `
-for _, set in ipairs({ 'awaiting', 'expiries', 'running', 'nodes' }) do
+const SHIFT_SETS = `
+for _, set in ipairs({ 'awaiting', 'expiries', 'running', 'nodes', 'pinned' }) do
   local key = KEYS[1] .. ':' .. set
   for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ARGV[1], member) end
 end
+`;
+const SHIFT = `
+${SHIFT_SETS}
 for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':*')) do
   local left = redis.call('PTTL', key)
   if left > 0 then redis.call('PEXPIRE', key, left - ARGV[1]) end
@@ -119,7 +130,3 @@ for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':*')) do
   end
 end
 `;
-
-async function shiftIntoThePast(redis: Redis, prefix: string, ms: number): Promise<void> {
-  await redis.eval(SHIFT, 1, prefix, ms);
-}

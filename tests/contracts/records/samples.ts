@@ -61,21 +61,33 @@ export const finishOf = (claim: Claim, rest: Partial<Finish> = {}): Finish => ({
 });
 
 /** Creates a job and gives its id. */
-export async function create(bench: Bench, request: Partial<ResolvedPrompt> = {}, rest: Partial<NewJob> = {}) {
+export async function create(
+  bench: Bench,
+  request: Partial<ResolvedPrompt> = {},
+  rest: Partial<NewJob> = {},
+) {
   const job = newJob(request, rest);
   await bench.records.create(job);
   return job.id;
 }
 
 /** Creates and submits a job. */
-export async function submitted(bench: Bench, request: Partial<ResolvedPrompt> = {}, rest: Partial<NewJob> = {}) {
+export async function submitted(
+  bench: Bench,
+  request: Partial<ResolvedPrompt> = {},
+  rest: Partial<NewJob> = {},
+) {
   const id = await create(bench, request, rest);
   await bench.submissions.submit(id, ulid());
   return id;
 }
 
 /** Creates a job that node `n1` runs, alone. */
-export async function running(bench: Bench, request: Partial<ResolvedPrompt> = {}, node = 'n1'): Promise<Claim> {
+export async function running(
+  bench: Bench,
+  request: Partial<ResolvedPrompt> = {},
+  node = 'n1',
+): Promise<Claim> {
   const id = await submitted(bench, request);
   return claimed(bench, id, node);
 }

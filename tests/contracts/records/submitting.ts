@@ -9,7 +9,12 @@ export function submitting(bench: () => Bench): void {
   it('a submitted job is pending, and the executors hear of it', async () => {
     const id = await create(bench());
     expect(await bench().submissions.submit(id, 'e1')).toEqual({ kind: 'underway' });
-    expect(await bench().record(id)).toMatchObject({ status: 'queued', executionId: 'e1', attempt: 0, rev: 2 });
+    expect(await bench().record(id)).toMatchObject({
+      status: 'queued',
+      executionId: 'e1',
+      attempt: 0,
+      rev: 2,
+    });
     expect(await runBells()).toEqual([{ v: 1, type: 'run', jobId: id }]);
     expect(await bench().upkeepOf('n1').counts()).toMatchObject({ pending: 1, awaiting: 0 });
   });
@@ -36,11 +41,16 @@ export function submitting(bench: () => Bench): void {
 
   it('a finished job says how it ended', async () => {
     const { jobId, ...claim } = await running(bench());
-    await bench().claimsOf('n1').finish(finishOf({ jobId, ...claim }));
+    await bench()
+      .claimsOf('n1')
+      .finish(finishOf({ jobId, ...claim }));
     expect(await bench().submissions.submit(jobId, 'e2')).toEqual({ kind: 'finished', status: 'succeeded' });
     const cancelled = await create(bench());
     await bench().records.cancel(cancelled, false, CANCELLED);
-    expect(await bench().submissions.submit(cancelled, 'e3')).toEqual({ kind: 'finished', status: 'cancelled' });
+    expect(await bench().submissions.submit(cancelled, 'e3')).toEqual({
+      kind: 'finished',
+      status: 'cancelled',
+    });
   });
 
   it('a delayed job is early until its time has come, and says for how long', async () => {
@@ -66,7 +76,9 @@ export function submitting(bench: () => Bench): void {
   it('the next attempt is early during its backoff and has an execution of its own after it', async () => {
     const claim = await running(bench(), { maxAttempts: 2 });
     const outcome = failed(claim.executionId, 'execution.overloaded');
-    await bench().claimsOf('n1').finish(finishOf(claim, { outcome, backoffMs: 90_000 }));
+    await bench()
+      .claimsOf('n1')
+      .finish(finishOf(claim, { outcome, backoffMs: 90_000 }));
     expect(await bench().submissions.submit(claim.jobId, 'e2')).toMatchObject({ kind: 'early' });
     await bench().advance(90_000);
     expect(await bench().submissions.submit(claim.jobId, 'e2')).toEqual({ kind: 'underway' });

@@ -1,0 +1,151 @@
+/** One contract for src/rpc/ports.ts, run against Redis and against memory. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Bench, createBench } from './records/bench.ts';
+import { cancelling } from './records/cancelling.ts';
+import { claiming } from './records/claiming.ts';
+import { creating } from './records/creating.ts';
+import { doorbells } from './records/doorbells.ts';
+import { finishing } from './records/finishing.ts';
+import { memorySource, type RpcSource, redisSource } from './records/implementations.ts';
+import { lanes } from './records/lanes.ts';
+import { runSeed, type StepResult } from './records/random.ts';
+import { create, finishOf, newJob, running, submitted } from './records/samples.ts';
+import { submitting } from './records/submitting.ts';
+import { upkeep } from './records/upkeep.ts';
+
+const SUITES = { creating, submitting, claiming, finishing, lanes, cancelling, upkeep, doorbells };
+
+describe.each([
+  ['memory', memorySource],
+  ['redis', redisSource],
+] as const)('%s', (_name, open) => {
+  let source: RpcSource;
+  let bench: Bench;
+  beforeAll(async () => {
+    source = await open();
+  });
+  afterAll(async () => {
+    await source.stop();
+  });
+  beforeEach(async () => {
+    bench = await createBench(source.make());
+  });
+  afterEach(async () => {
+    await bench.verify();
+  });
+
+  for (const [name, suite] of Object.entries(SUITES)) describe(name, () => suite(() => bench));
+});
+
+describe('memory and redis', () => {
+  const SEEDS = 300;
+  const STEPS = 40;
+  const AT_ONCE = 30;
+  /** Fixed, so that a failure is the same everywhere; any other number tries other sequences. */
+  const FIRST_SEED = 20_260_101;
+
+  it(`give the same answers, records, events and log for ${SEEDS} random sequences of ${STEPS} steps`, async () => {
+    const memory = await memorySource();
+    const redis = await redisSource();
+    const seen = new Map<string, number>();
+    try {
+      for (let first = FIRST_SEED; first < FIRST_SEED + SEEDS; first += AT_ONCE) {
+        const seeds = Array.from({ length: AT_ONCE }, (_, index) => first + index);
+        await Promise.all(
+          seeds.map(async (seed) => {
+            const wanted = await runSeed(memory.make(), seed, STEPS);
+            expectSame(await runSeed(redis.make(), seed, STEPS), wanted, seed);
+            count(wanted, seen);
+          }),
+        );
+        await redis.redis.flushall();
+      }
+    } finally {
+      await redis.stop();
+    }
+    // A generator that never gets anywhere would agree about everything.
+    for (const kind of REACHED) expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(2);
+  });
+});
+
+/** What the random sequences must have come to, each one often. */
+const REACHED = [
+  ...['created', 'replayed', 'mismatch', 'gone', 'early', 'parked', 'underway', 'requested', 'cancelled'],
+  ...['superseded', 'scheduled', 'held', 'cancel', 'lost', 'backoff', 'session', 'concurrency_key'],
+  ...['execution.node_unavailable', 'queue.expired', 'job.finished'],
+];
+
+/** Fails at the first step that differs. */
+function expectSame(actual: readonly StepResult[], wanted: readonly StepResult[], seed: number): void {
+  for (const [index, { step, result }] of wanted.entries()) {
+    expect(actual[index], `seed ${seed}, step ${step}`).toEqual({ step, result });
+  }
+  expect(actual).toHaveLength(wanted.length);
+}
+
+function count(results: readonly StepResult[], seen: Map<string, number>): void {
+  const text = JSON.stringify(results);
+  for (const kind of REACHED) {
+    const times = text.split(`"${kind}"`).length - 1;
+    seen.set(kind, (seen.get(kind) ?? 0) + times);
+  }
+}
+
+describe('redis alone', () => {
+  let source: Awaited<ReturnType<typeof redisSource>>;
+  beforeAll(async () => {
+    source = await redisSource();
+  });
+  afterAll(async () => {
+    await source.stop();
+  });
+
+  it('entries without a job behind them are dropped at the claim and hold up nobody', async () => {
+    const bench = await createBench(source.make());
+    const prefix = `{${bench.requestChannel.replace(':requests', '')}}`;
+    await source.redis.zadd(`${prefix}:pending`, 1, 'ghost');
+    await source.redis.zadd(`${prefix}:pending:n1`, 1, 'pinned ghost');
+    const id = await submitted(bench);
+    const claims = bench.claimsOf('n1');
+    const first = await claims.claim(1);
+    const second = await claims.claim(1);
+    const third = await claims.claim(1);
+    expect([...first, ...second, ...third]).toMatchObject([{ jobId: id }]);
+    expect(await bench.upkeepOf('n1').counts()).toMatchObject({ pending: 0 });
+    await bench.verify();
+  });
+
+  it('an entry of a job that has ended is dropped at the claim', async () => {
+    const bench = await createBench(source.make());
+    const prefix = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const claim = await running(bench);
+    await bench.claimsOf('n1').finish(finishOf(claim));
+    await source.redis.zadd(`${prefix}:pending`, 1, claim.jobId);
+    expect(await bench.claimsOf('n1').claim(5)).toEqual([]);
+    expect(await bench.upkeepOf('n1').counts()).toMatchObject({ pending: 0, running: 0 });
+    await bench.verify();
+  });
+
+  it('a server that was restarted and has forgotten the scripts is given them again', async () => {
+    const bench = await createBench(source.make());
+    const id = await submitted(bench);
+    await source.redis.script('FLUSH');
+    expect(await bench.claimsOf('n1').claim(1)).toMatchObject([{ jobId: id }]);
+    await bench.verify();
+  });
+
+  it('every key carries the one hash tag', async () => {
+    const bench = await createBench(source.make());
+    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    await source.redis.flushall();
+    await running(bench, { concurrencyKey: 'k', sessionId: '01J00000000000000000000000', ttlMs: 1000 });
+    await create(bench, {}, { idempotency: { key: 'key', fingerprint: 'print' } });
+    await submitted(bench, { concurrencyKey: 'k' }, { pin: 'n3' });
+    await bench.claimsOf('n1').renew([]);
+    await bench.claimsOf('n1').adopt(newJob({}, { kind: 'raw' }), 'e1');
+    const keys = await source.redis.keys('*');
+    expect(keys.length).toBeGreaterThan(2);
+    expect(keys.filter((key) => !key.startsWith(`${tag}:`))).toEqual([]);
+    await bench.verify();
+  });
+});

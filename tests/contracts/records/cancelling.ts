@@ -1,0 +1,106 @@
+import { ulid } from 'ulid';
+import { expect, it } from 'vitest';
+import type { Bench } from './bench.ts';
+import { CANCELLED, create, failed, finishOf, running, submitted } from './samples.ts';
+
+export function cancelling(bench: () => Bench): void {
+  const cancel = (id: string, force = false) => bench().records.cancel(id, force, CANCELLED);
+
+  it('what is not there is gone', async () => {
+    expect(await cancel('none')).toEqual({ kind: 'gone' });
+    expect(await bench().records.read('none')).toBeNull();
+  });
+
+  const unclaimed: Record<string, () => Promise<string>> = {
+    queued: () => create(bench()),
+    delayed: () => create(bench(), { delayMs: 60_000, ttlMs: 60_000 }),
+    pending: () => submitted(bench()),
+    'pinned and pending': () => submitted(bench(), {}, { pin: 'n9' }),
+    parked: async () => {
+      await submitted(bench(), { concurrencyKey: 'k' });
+      return submitted(bench(), { concurrencyKey: 'k' });
+    },
+    'in backoff': async () => {
+      const claim = await running(bench(), { maxAttempts: 2 });
+      const outcome = failed(claim.executionId, 'execution.overloaded');
+      await bench()
+        .claimsOf('n1')
+        .finish(finishOf(claim, { outcome, backoffMs: 60_000 }));
+      return claim.jobId;
+    },
+  };
+  for (const [state, make] of Object.entries(unclaimed)) {
+    it(`a job that is ${state} ends at once`, async () => {
+      const id = await make();
+      expect(await cancel(id, state === 'pending')).toEqual({ kind: 'cancelled' });
+      const record = await bench().record(id);
+      expect(record).toMatchObject({
+        status: 'cancelled',
+        outcome: CANCELLED,
+        cancel: 'requested',
+        waitReason: null,
+        scheduledFor: null,
+      });
+      expect(record.finishedAt).not.toBeNull();
+      expect((await bench().kinds(id)).at(-1)).toBe('job.finished');
+      expect((await bench().heard(bench().responseChannel)).map((text) => JSON.parse(text)).at(-1)).toEqual({
+        v: 1,
+        type: 'finished',
+        jobId: id,
+        status: 'cancelled',
+      });
+      expect(await bench().submissions.submit(id, ulid())).toEqual({ kind: 'finished', status: 'cancelled' });
+      expect((await bench().claimsOf('n9').claim(10)).map(({ jobId }) => jobId)).not.toContain(id);
+      expect(await bench().upkeepOf('n9').counts()).toMatchObject({ awaiting: 0 });
+    });
+  }
+
+  it('a running job is asked to end: the flag is set and its owner hears of it', async () => {
+    const claim = await running(bench());
+    const before = await bench().record(claim.jobId);
+    expect(await cancel(claim.jobId)).toEqual({ kind: 'requested' });
+    expect(await bench().record(claim.jobId)).toEqual({
+      ...before,
+      cancel: 'requested',
+      rev: before.rev + 1,
+    });
+    expect((await bench().heard(bench().requestChannel)).map((text) => JSON.parse(text)).at(-1)).toEqual({
+      v: 1,
+      type: 'cancel',
+      jobId: claim.jobId,
+    });
+    expect(await bench().claimsOf('n1').renew([claim])).toEqual(['cancel']);
+  });
+
+  it('asking again rings again and changes nothing; force is remembered', async () => {
+    const { jobId } = await running(bench());
+    await cancel(jobId);
+    const asked = await bench().record(jobId);
+    expect(await cancel(jobId)).toEqual({ kind: 'requested' });
+    expect(await bench().record(jobId)).toEqual(asked);
+    expect(await cancel(jobId, true)).toEqual({ kind: 'requested' });
+    expect(await bench().record(jobId)).toEqual({ ...asked, cancel: 'forced', rev: asked.rev + 1 });
+    expect(await cancel(jobId)).toEqual({ kind: 'requested' });
+    expect((await bench().record(jobId)).cancel).toBe('forced');
+    const bells = (await bench().heard(bench().requestChannel)).map((text) => JSON.parse(text).type);
+    expect(bells).toEqual(['run', 'cancel', 'cancel', 'cancel', 'cancel']);
+  });
+
+  it('a running job may still end otherwise', async () => {
+    const claim = await running(bench());
+    await cancel(claim.jobId);
+    await bench().claimsOf('n1').finish(finishOf(claim));
+    expect(await bench().record(claim.jobId)).toMatchObject({ status: 'succeeded', cancel: 'requested' });
+  });
+
+  it('a finished job stays as it is and says how it ended', async () => {
+    const claim = await running(bench());
+    await bench().claimsOf('n1').finish(finishOf(claim));
+    const before = await bench().record(claim.jobId);
+    expect(await cancel(claim.jobId, true)).toEqual({ kind: 'finished', status: 'succeeded' });
+    expect(await bench().record(claim.jobId)).toEqual(before);
+    const other = await create(bench());
+    await cancel(other);
+    expect(await cancel(other)).toEqual({ kind: 'finished', status: 'cancelled' });
+  });
+}

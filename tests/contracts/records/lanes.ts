@@ -1,0 +1,175 @@
+import { ulid } from 'ulid';
+import { expect, it } from 'vitest';
+import type { Claim } from '../../../src/rpc/ports.ts';
+import type { Bench } from './bench.ts';
+import { CANCELLED, CREATED_AT, claimed, create, failed, finishOf, submitted } from './samples.ts';
+
+const SESSION = '01J00000000000000000000000';
+
+export function lanes(bench: () => Bench): void {
+  const claimIds = async (): Promise<readonly string[]> =>
+    (await bench().claimsOf('n1').claim(100)).map(({ jobId }) => jobId);
+  const finish = async (claim: Claim): Promise<void> => {
+    expect(await bench().claimsOf('n1').finish(finishOf(claim))).toBe('finished');
+  };
+
+  for (const [what, request, reason] of [
+    ['session', { sessionId: SESSION }, 'session'],
+    ['concurrency key', { concurrencyKey: 'k' }, 'concurrency_key'],
+  ] as const) {
+    it(`jobs of one ${what} run one at a time, in the order of their creation`, async () => {
+      const first = await create(bench(), request);
+      const second = await create(bench(), request);
+      const third = await create(bench(), request);
+      for (const id of [third, second]) {
+        expect(await bench().submissions.submit(id, ulid())).toEqual({ kind: 'parked' });
+        expect(await bench().record(id)).toMatchObject({ status: 'queued', waitReason: reason });
+      }
+      expect(await claimIds()).toEqual([]);
+      await bench().submissions.submit(first, ulid());
+      for (const id of [first, second, third]) {
+        const claim = await claimed(bench(), id);
+        expect(await claimIds()).toEqual([]);
+        await finish(claim);
+      }
+    });
+  }
+
+  it('keys of different owners and other keys do not meet', async () => {
+    const ids = [
+      await submitted(bench(), { concurrencyKey: 'k' }, { owner: 'alice' }),
+      await submitted(bench(), { concurrencyKey: 'k' }, { owner: 'bob' }),
+      await submitted(bench(), { concurrencyKey: 'l' }, { owner: 'alice' }),
+      await submitted(bench(), { sessionId: SESSION }),
+      await submitted(bench()),
+    ];
+    expect(await claimIds()).toEqual(ids);
+  });
+
+  it('whoever is next is told of to the executors, and its record says that it waits no more', async () => {
+    const first = await submitted(bench(), { concurrencyKey: 'k' });
+    const second = await submitted(bench(), { concurrencyKey: 'k' });
+    const parked = await bench().record(second);
+    await finish(await claimed(bench(), first));
+    expect(await bench().record(second)).toMatchObject({ waitReason: null, rev: parked.rev + 1 });
+    const bells = (await bench().heard(bench().requestChannel)).map((message) => JSON.parse(message));
+    expect(bells).toEqual([first, second].map((jobId) => ({ v: 1, type: 'run', jobId })));
+  });
+
+  it('the next one is admitted when the one ahead is cancelled, expires, or is given up', async () => {
+    const cancelled = await submitted(bench(), { concurrencyKey: 'k' });
+    const expired = await submitted(bench(), { concurrencyKey: 'k', ttlMs: 60_000 });
+    const abandoned = await create(bench(), { concurrencyKey: 'k' });
+    const last = await submitted(bench(), { concurrencyKey: 'k' });
+    const reasons = async (): Promise<readonly (string | null)[]> =>
+      Promise.all([expired, last].map(async (id) => (await bench().record(id)).waitReason));
+    expect(await reasons()).toEqual(['concurrency_key', 'concurrency_key']);
+    await bench().records.cancel(cancelled, false, CANCELLED);
+    expect(await reasons()).toEqual([null, 'concurrency_key']);
+    await bench().advance(120_000);
+    expect(await bench().upkeepOf('n1').expire(CANCELLED, 10)).toEqual([expired]);
+    // Not submitted yet, but first: it keeps its turn.
+    expect(await claimIds()).toEqual([]);
+    expect(await bench().upkeepOf('n1').abandon(abandoned, CANCELLED)).toBe(true);
+    expect(await claimIds()).toEqual([last]);
+  });
+
+  it('the next one is admitted when the one ahead is found expired at its claim', async () => {
+    await submitted(bench(), { concurrencyKey: 'k', ttlMs: 60_000 });
+    const next = await submitted(bench(), { concurrencyKey: 'k' });
+    await bench().advance(120_000);
+    expect(await claimIds()).toEqual([]);
+    expect(await claimIds()).toEqual([next]);
+  });
+
+  it('one that leaves from the middle lets nobody pass', async () => {
+    const first = await submitted(bench(), { concurrencyKey: 'k' });
+    const middle = await submitted(bench(), { concurrencyKey: 'k' });
+    const last = await submitted(bench(), { concurrencyKey: 'k' });
+    const before = await bench().record(first);
+    await bench().records.cancel(middle, false, CANCELLED);
+    expect(await bench().record(first)).toEqual(before);
+    const claim = await claimed(bench(), first);
+    await bench().records.cancel(last, false, CANCELLED);
+    expect(await claimIds()).toEqual([]);
+    await finish(claim);
+  });
+
+  it('a job in two lanes waits for both, and says which one it waits for', async () => {
+    const session = await submitted(bench(), { sessionId: SESSION });
+    const key = await submitted(bench(), { concurrencyKey: 'k' });
+    const both = await submitted(bench(), { sessionId: SESSION, concurrencyKey: 'k' });
+    const afterIt = await submitted(bench(), { concurrencyKey: 'k' });
+    const first = await claimed(bench(), session);
+    const second = (await bench().claimsOf('n1').owned()).find(({ jobId }) => jobId === key);
+    if (second === undefined) throw new Error('both lanes should run');
+    const waiting = await bench().record(both);
+    expect(waiting).toMatchObject({ waitReason: 'session' });
+    await finish(first);
+    const stillWaiting = await bench().record(both);
+    expect(stillWaiting).toMatchObject({ waitReason: 'concurrency_key' });
+    expect(stillWaiting.rev).toBeGreaterThan(waiting.rev);
+    expect(await claimIds()).toEqual([]);
+    await finish(second);
+    const third = await claimed(bench(), both);
+    expect(await claimIds()).toEqual([]);
+    await finish(third);
+    expect(await claimIds()).toEqual([afterIt]);
+  });
+
+  it('one end that frees both lanes admits a job that waits in both exactly once', async () => {
+    const request = { sessionId: SESSION, concurrencyKey: 'k' };
+    const first = await submitted(bench(), request);
+    const second = await submitted(bench(), request);
+    await finish(await claimed(bench(), first));
+    const bells = (await bench().heard(bench().requestChannel)).map((message) => JSON.parse(message).jobId);
+    expect(bells).toEqual([first, second]);
+    expect(await claimIds()).toEqual([second]);
+  });
+
+  it('a job in backoff keeps its turn', async () => {
+    const first = await submitted(bench(), { concurrencyKey: 'k', maxAttempts: 2 });
+    const second = await submitted(bench(), { concurrencyKey: 'k' });
+    const claim = await claimed(bench(), first);
+    const outcome = failed(claim.executionId, 'execution.overloaded');
+    await bench()
+      .claimsOf('n1')
+      .finish(finishOf(claim, { outcome, backoffMs: 60_000 }));
+    expect(await claimIds()).toEqual([]);
+    await bench().advance(120_000);
+    expect(await bench().submissions.submit(first, ulid())).toEqual({ kind: 'underway' });
+    await finish(await claimed(bench(), first));
+    expect(await claimIds()).toEqual([second]);
+  });
+
+  it('a delayed job takes its place when it is due, and never beside one that runs already', async () => {
+    const delayed = await create(bench(), { concurrencyKey: 'k', delayMs: 60_000 });
+    const younger = await submitted(bench(), { concurrencyKey: 'k' });
+    const last = await submitted(bench(), { concurrencyKey: 'k' });
+    const claim = await claimed(bench(), younger);
+    await bench().advance(120_000);
+    expect(await bench().submissions.submit(delayed, ulid())).toEqual({ kind: 'parked' });
+    expect(await claimIds()).toEqual([]);
+    await finish(claim);
+    // Older than the one that waits: its turn comes first.
+    expect(await claimIds()).toEqual([delayed]);
+    expect((await bench().record(last)).waitReason).toBe('concurrency_key');
+  });
+
+  it('a job whose host has a clock that is behind never joins one that is pending or running', async () => {
+    const first = await submitted(bench(), { concurrencyKey: 'k' });
+    const past = { createdAt: CREATED_AT - 1000 };
+    expect(
+      await bench().submissions.submit(await create(bench(), { concurrencyKey: 'k' }, past), ulid()),
+    ).toEqual({
+      kind: 'parked',
+    });
+    const claim = await claimed(bench(), first);
+    expect(await bench().claimsOf('n1').owned()).toHaveLength(1);
+    const past2 = { createdAt: CREATED_AT - 2000 };
+    const oldest = await create(bench(), { concurrencyKey: 'k' }, past2);
+    expect(await bench().submissions.submit(oldest, ulid())).toEqual({ kind: 'parked' });
+    await finish(claim);
+    expect(await claimIds()).toEqual([oldest]);
+  });
+}

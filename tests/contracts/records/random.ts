@@ -1,0 +1,212 @@
+/** Random sequences of steps, the same on any implementation. A seed names one for ever. */
+import type { ErrorCode } from '../../../src/errors.ts';
+import type { Claim, NewJob } from '../../../src/rpc/ports.ts';
+import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
+import type { RpcUnderTest } from './bench.ts';
+import { CANCELLED, CREATED_AT, failed, LOST, succeeded, text, UNAVAILABLE } from './samples.ts';
+
+const NODES = ['n1', 'n2'];
+const KEYS = [null, 'k', 'k', 'l'];
+const SESSIONS = [null, null, '01J00000000000000000000000'];
+const ENDINGS: readonly (ErrorCode | null)[] = [
+  null,
+  'execution.crashed',
+  'execution.overloaded',
+  'execution.lost',
+];
+/**
+ * Time moves by multiples of a step, and every span (those of the bench too) ends well beside one, also after
+ * another one: what the runs take by the real clock decides nothing.
+ */
+const STEP_MS = 40_000;
+const HALF_STEP_MS = STEP_MS / 2;
+const MANY = 1000;
+
+/** Numbers in [0, 1) that depend on the seed alone (mulberry32). */
+export function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** One step: what it is called, and what it answers. */
+export interface StepResult {
+  readonly step: string;
+  readonly result: unknown;
+}
+
+/** Runs the steps of a seed and gives all that can be seen: every answer, then every record and event. */
+export async function runSeed(
+  rpc: RpcUnderTest,
+  seed: number,
+  steps: number,
+): Promise<readonly StepResult[]> {
+  const random = randomOf(seed);
+  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T; // the index is inside
+  const world = { jobs: [] as string[], claims: [] as { claim: Claim; node: string }[], minted: 0 };
+  const mint = (kind: string): string => {
+    world.minted += 1;
+    return `${kind}${String(world.minted).padStart(4, '0')}`;
+  };
+  /** Rather a new one: the old ones have ended. */
+  const anyJob = (): string =>
+    world.jobs.length === 0 || random() < 0.05
+      ? 'none'
+      : pick(random() < 0.5 ? world.jobs.slice(-3) : world.jobs);
+  const newJob = (): NewJob => {
+    const id = mint('J');
+    const keyed = random() < 0.2;
+    return {
+      id,
+      kind: 'api',
+      owner: pick(['alice', 'alice', 'alice', 'bob']),
+      request: resolvedPrompt({
+        priority: pick([0, 0, 5, -3]),
+        delayMs: pick([0, 0, 0, HALF_STEP_MS, HALF_STEP_MS + STEP_MS]),
+        ttlMs: pick([null, null, HALF_STEP_MS / 2, HALF_STEP_MS / 2 + 2 * STEP_MS]),
+        maxAttempts: pick([1, 1, 2, 3]),
+        concurrencyKey: pick(KEYS),
+        sessionId: pick(SESSIONS),
+      }),
+      retryOf: null,
+      pin: pick([null, null, 'n2']),
+      // Now and then a host whose clock is behind.
+      createdAt: CREATED_AT + (random() < 0.15 ? -1000 : 0) + world.minted,
+      idempotency: keyed ? { key: pick(['i', 'j']), fingerprint: pick(['x', 'x', 'y']) } : null,
+    };
+  };
+  const anyClaim = (): { claim: Claim; node: string } | null =>
+    world.claims.length === 0 ? null : pick(world.claims);
+  const events = (): ReturnType<typeof text>[] =>
+    Array.from({ length: Math.floor(random() * 3) }, (_, i) => text(`t${i}`));
+
+  const actions: readonly (readonly [weight: number, name: string, act: () => Promise<unknown>])[] = [
+    [
+      30,
+      'create',
+      async () => {
+        const job = newJob();
+        world.jobs.push(job.id);
+        return rpc.records.create(job);
+      },
+    ],
+    [34, 'submit', async () => rpc.submissions.submit(anyJob(), mint('E'))],
+    [
+      18,
+      'claim',
+      async () => {
+        const node = pick(NODES);
+        const claims = await rpc.claimsOf(node).claim(1 + Math.floor(random() * 3));
+        for (const claim of claims) world.claims.push({ claim, node });
+        return claims;
+      },
+    ],
+    [
+      10,
+      'append',
+      async () => {
+        const one = anyClaim();
+        if (one === null) return null;
+        const { jobId, executionId } = one.claim;
+        return rpc.claimsOf(one.node).append(jobId, executionId, pick([0, 0, 1, 2]), events());
+      },
+    ],
+    [
+      16,
+      'finish',
+      async () => {
+        const one = anyClaim();
+        if (one === null) return null;
+        const { jobId, executionId } = one.claim;
+        const code = pick(ENDINGS);
+        const outcome = code === null ? succeeded(executionId) : failed(executionId, code);
+        const backoffMs = pick([HALF_STEP_MS, HALF_STEP_MS + STEP_MS]);
+        const finish = {
+          jobId,
+          executionId,
+          outcome,
+          from: pick([0, 1]),
+          tail: events(),
+          backoffMs,
+          rawAnswer: null,
+        };
+        return rpc.claimsOf(one.node).finish(finish);
+      },
+    ],
+    [5, 'cancel', async () => rpc.records.cancel(anyJob(), random() < 0.3, CANCELLED)],
+    [4, 'remove', async () => rpc.records.remove(anyJob())],
+    [10, 'advance', async () => rpc.advance(STEP_MS * pick([1, 1, 2]))],
+    [
+      8,
+      'renew',
+      async () => {
+        const node = pick(NODES);
+        return rpc
+          .claimsOf(node)
+          .renew(world.claims.filter((one) => one.node === node).map(({ claim }) => claim));
+      },
+    ],
+    [3, 'owned', async () => sortedById(await rpc.claimsOf(pick(NODES)).owned())],
+    [4, 'undelivered', async () => [...(await rpc.upkeepOf('n1').undelivered(HALF_STEP_MS, MANY))].sort()],
+    [3, 'expire', async () => [...(await rpc.upkeepOf('n1').expire(CANCELLED, MANY))].sort()],
+    [
+      4,
+      'settleLost',
+      async () => {
+        const by = rpc.upkeepOf(pick(NODES));
+        return [...(await by.settleLost(HALF_STEP_MS + STEP_MS, LOST, UNAVAILABLE))].sort();
+      },
+    ],
+    [2, 'abandon', async () => rpc.upkeepOf('n1').abandon(anyJob(), CANCELLED)],
+    [1, 'leave', async () => rpc.upkeepOf(pick(NODES)).leave()],
+    [3, 'counts', async () => rpc.upkeepOf(pick(NODES)).counts()],
+    [
+      2,
+      'adopt',
+      async () => {
+        const job: NewJob = { ...newJob(), kind: 'raw', pin: null, idempotency: null };
+        const raw = { ...job, request: resolvedPrompt() };
+        const adopted = await rpc.claimsOf(pick(NODES)).adopt(raw, mint('E'));
+        if (adopted) world.jobs.push(job.id);
+        return adopted;
+      },
+    ],
+  ];
+  const total = actions.reduce((sum, [weight]) => sum + weight, 0);
+
+  const results: StepResult[] = [];
+  for (let i = 0; i < steps; i += 1) {
+    let at = random() * total;
+    const found = actions.find(([weight]) => {
+      at -= weight;
+      return at < 0;
+    });
+    if (found === undefined) throw new Error('no step was picked');
+    const [, name, act] = found;
+    await rpc.tick();
+    results.push({ step: `${i} ${name}`, result: withoutTimes(await act()) });
+  }
+  for (const id of world.jobs) {
+    results.push({ step: `record ${id}`, result: withoutTimes(await rpc.records.read(id)) });
+    results.push({ step: `events ${id}`, result: withoutTimes(await rpc.records.events(id, 0, MANY)) });
+  }
+  results.push({ step: 'log', result: await rpc.log() });
+  return results;
+}
+
+const sortedById = (claims: readonly Claim[]): readonly Claim[] =>
+  [...claims].sort((a, b) => (a.jobId < b.jobId ? -1 : 1));
+
+const TIMES = new Set(['at', 'startedAt', 'finishedAt', 'scheduledFor', 'dueInMs']);
+
+/** Two clocks never agree: whether there is a time is compared, not which. */
+function withoutTimes(value: unknown): unknown {
+  if (value === undefined) return null;
+  return JSON.parse(
+    JSON.stringify(value, (key, inner) => (TIMES.has(key) && inner !== null ? 'a time' : inner)),
+  );
+}

@@ -1,0 +1,261 @@
+import { ulid } from 'ulid';
+import { expect, it } from 'vitest';
+import { type Bench, LEADER_MS, LEASE_MS, LOST_BACKOFF_MS } from './bench.ts';
+import {
+  CANCELLED,
+  create,
+  failed,
+  finishOf,
+  LOST,
+  newJob,
+  running,
+  submitted,
+  UNAVAILABLE,
+} from './samples.ts';
+
+const ABSENT_MS = 600_000;
+const AGAIN_MS = 300_000;
+
+export function upkeep(bench: () => Bench): void {
+  const undelivered = (limit = 10) => bench().upkeepOf('n1').undelivered(AGAIN_MS, limit);
+  const settleLost = (by = 'n2') => bench().upkeepOf(by).settleLost(ABSENT_MS, LOST, UNAVAILABLE);
+
+  it('a job nobody delivered is found once its time is well over, and again only after a while', async () => {
+    const id = await create(bench());
+    expect(await undelivered()).toEqual([]);
+    await bench().advance(60_000);
+    expect(await undelivered()).toEqual([id]);
+    expect(await undelivered()).toEqual([]);
+    await bench().advance(AGAIN_MS);
+    expect(await undelivered()).toEqual([id]);
+    expect((await bench().record(id)).rev).toBe(1);
+  });
+
+  it('a delayed job and one in backoff are looked for after they are due', async () => {
+    const claim = await running(bench(), { maxAttempts: 2 });
+    const outcome = failed(claim.executionId, 'execution.overloaded');
+    await bench()
+      .claimsOf('n1')
+      .finish(finishOf(claim, { outcome, backoffMs: 120_000 }));
+    const delayed = await create(bench(), { delayMs: 240_000 });
+    await bench().advance(60_000);
+    expect(await undelivered()).toEqual([]);
+    await bench().advance(120_000);
+    expect(await undelivered()).toEqual([claim.jobId]);
+    await bench().advance(120_000);
+    expect(await undelivered()).toEqual([delayed]);
+  });
+
+  it('what was submitted, claimed or has ended is not undelivered', async () => {
+    await submitted(bench());
+    await running(bench());
+    await bench().records.cancel(await create(bench()), false, CANCELLED);
+    await bench().advance(3_000_000);
+    expect(await undelivered()).toEqual([]);
+  });
+
+  it('no more than the limit are given, the longest undelivered first', async () => {
+    const first = await create(bench());
+    await bench().advance(1000);
+    const second = await create(bench());
+    await bench().advance(60_000);
+    expect(await undelivered(1)).toEqual([first]);
+    expect(await undelivered(1)).toEqual([second]);
+    expect(await undelivered(1)).toEqual([]);
+  });
+
+  it('whatever waits longer than its ttl ends, in whichever state it waits', async () => {
+    const queued = await create(bench(), { ttlMs: 60_000 });
+    const pending = await submitted(bench(), { ttlMs: 60_000 });
+    const delayed = await create(bench(), { ttlMs: 60_000, delayMs: 120_000 });
+    const claim = await running(bench(), { ttlMs: 60_000, priority: 1 });
+    const patient = await create(bench());
+    const expire = async () => [...(await bench().upkeepOf('n1').expire(CANCELLED, 10))].sort();
+    expect(await expire()).toEqual([]);
+    // The claim of one took the other one along.
+    expect((await bench().record(pending)).status).toBe('running');
+    await bench().advance(90_000);
+    expect(await expire()).toEqual([queued]);
+    await bench().advance(120_000);
+    expect(await expire()).toEqual([delayed]);
+    expect(await bench().record(queued)).toMatchObject({ status: 'failed', outcome: CANCELLED, attempt: 0 });
+    expect((await bench().record(claim.jobId)).status).toBe('running');
+    expect((await bench().record(patient)).status).toBe('queued');
+    expect(await bench().kinds(delayed)).toEqual(['job.scheduled', 'job.finished']);
+  });
+
+  it('no more than the limit expire at once, the longest expired first', async () => {
+    const second = await create(bench(), { ttlMs: 50_000 });
+    const first = await create(bench(), { ttlMs: 10_000 });
+    await bench().advance(90_000);
+    expect(await bench().upkeepOf('n1').expire(CANCELLED, 1)).toEqual([first]);
+    expect(await bench().upkeepOf('n1').expire(CANCELLED, 1)).toEqual([second]);
+  });
+
+  it("a silent node's executions end as lost, with the id of each", async () => {
+    const claim = await running(bench());
+    await bench().claimsOf('n1').renew([claim]);
+    const other = await running(bench(), {}, 'n2');
+    await bench().advance(ABSENT_MS + 60_000);
+    await bench().claimsOf('n2').renew([other]);
+    expect(await settleLost()).toEqual([claim.jobId]);
+    const outcome = { ...LOST, executionId: claim.executionId };
+    expect(await bench().record(claim.jobId)).toMatchObject({ status: 'failed', outcome });
+    expect((await bench().records.events(claim.jobId, 2, 10))[0]).toMatchObject({
+      kind: 'execution.finished',
+      executionId: claim.executionId,
+      outcome,
+    });
+    expect((await bench().record(other.jobId)).status).toBe('running');
+    expect(await bench().upkeepOf('n2').counts()).toMatchObject({ nodes: 1, running: 1 });
+    expect(await settleLost()).toEqual([]);
+    expect(await bench().claimsOf('n1').renew([claim])).toEqual(['lost']);
+  });
+
+  it('a lost execution is tried again where the caller asked for it', async () => {
+    const claim = await running(bench(), { maxAttempts: 2 });
+    await bench().claimsOf('n1').renew([claim]);
+    await bench().advance(ABSENT_MS + 60_000);
+    expect(await settleLost()).toEqual([claim.jobId]);
+    expect(await bench().record(claim.jobId)).toMatchObject({ status: 'scheduled', waitReason: 'backoff' });
+    await bench().advance(LOST_BACKOFF_MS - 60_000);
+    expect(await bench().submissions.submit(claim.jobId, 'e2')).toMatchObject({ kind: 'early' });
+    await bench().advance(120_000);
+    expect(await bench().submissions.submit(claim.jobId, 'e2')).toEqual({ kind: 'underway' });
+  });
+
+  it('a node that was silent for less, or whose leases hold, loses nothing', async () => {
+    const claim = await running(bench());
+    await bench().claimsOf('n1').renew([claim]);
+    await bench().advance(ABSENT_MS - 60_000);
+    expect(await settleLost()).toEqual([]);
+    expect((await bench().record(claim.jobId)).status).toBe('running');
+  });
+
+  it('a node is not forgotten before its last lease is over', async () => {
+    const claim = await running(bench());
+    await bench().claimsOf('n1').renew([claim]);
+    await bench().advance(LEASE_MS / 2);
+    const impatient = (): Promise<readonly string[]> =>
+      bench().upkeepOf('n2').settleLost(1000, LOST, UNAVAILABLE);
+    expect(await impatient()).toEqual([]);
+    await bench().advance(LEASE_MS);
+    expect(await impatient()).toEqual([claim.jobId]);
+    expect(await bench().upkeepOf('n2').counts()).toMatchObject({ nodes: 0 });
+  });
+
+  it('what only a silent node may run ends as unavailable', async () => {
+    await bench().claimsOf('n1').renew([]);
+    const pinned = await submitted(bench(), {}, { pin: 'n1' });
+    const anywhere = await submitted(bench());
+    await bench().advance(ABSENT_MS + 60_000);
+    await bench().claimsOf('n3').renew([]);
+    const elsewhere = await submitted(bench(), {}, { pin: 'n3' });
+    expect(await settleLost()).toEqual([pinned]);
+    expect(await bench().record(pinned)).toMatchObject({
+      status: 'failed',
+      outcome: UNAVAILABLE,
+      attempt: 0,
+    });
+    for (const id of [elsewhere, anywhere]) expect((await bench().record(id)).status).toBe('queued');
+  });
+
+  it('what only a node may run that left, or never was, ends as unavailable when it does not come in time', async () => {
+    await bench().claimsOf('n1').renew([]);
+    await bench().upkeepOf('n1').leave();
+    const left = await submitted(bench(), {}, { pin: 'n1' });
+    const never = await submitted(bench(), {}, { pin: 'n3' });
+    await bench().advance(ABSENT_MS - 60_000);
+    expect(await settleLost()).toEqual([]);
+    const late = await submitted(bench(), {}, { pin: 'n1' });
+    await bench().advance(120_000);
+    expect([...(await settleLost())].sort()).toEqual([left, never].sort());
+    expect((await bench().record(late)).status).toBe('queued');
+    await bench().claimsOf('n1').renew([]);
+    await bench().advance(ABSENT_MS - 60_000);
+    expect(await settleLost()).toEqual([]);
+    expect(await bench().claimsOf('n1').claim(5)).toMatchObject([{ jobId: late }]);
+  });
+
+  it('a node that left is not waited for, and comes back with its next heartbeat', async () => {
+    await bench().claimsOf('n1').renew([]);
+    await bench().upkeepOf('n1').leave();
+    expect(await bench().upkeepOf('n2').counts()).toMatchObject({ nodes: 0 });
+    await bench().claimsOf('n1').renew([]);
+    expect(await bench().upkeepOf('n2').counts()).toMatchObject({ nodes: 1 });
+  });
+
+  it('only a job that waits can be given up', async () => {
+    const claim = await running(bench());
+    const queued = await create(bench());
+    const delayed = await create(bench(), { delayMs: 60_000 });
+    const pending = await submitted(bench());
+    const abandon = (id: string) => bench().upkeepOf('n1').abandon(id, CANCELLED);
+    for (const id of [queued, delayed, pending]) {
+      expect(await abandon(id)).toBe(true);
+      expect(await bench().record(id)).toMatchObject({ status: 'failed', outcome: CANCELLED });
+      expect(await abandon(id)).toBe(false);
+    }
+    expect(await abandon(claim.jobId)).toBe(false);
+    expect(await abandon('none')).toBe(false);
+    expect((await bench().record(claim.jobId)).status).toBe('running');
+    expect(await bench().claimsOf('n1').claim(5)).toEqual([]);
+  });
+
+  it('counts tell what waits for delivery, is pending here, runs, and who is there', async () => {
+    const counts = () => bench().upkeepOf('n1').counts();
+    expect(await counts()).toEqual({ pending: 0, awaiting: 0, running: 0, nodes: 0 });
+    await running(bench());
+    await create(bench());
+    await create(bench(), { delayMs: 60_000 });
+    await submitted(bench());
+    await submitted(bench(), {}, { pin: 'n1' });
+    await submitted(bench(), {}, { pin: 'n2' });
+    await bench().claimsOf('n1').renew([]);
+    expect(await counts()).toEqual({ pending: 2, awaiting: 2, running: 1, nodes: 1 });
+  });
+
+  it('a raw request becomes a job that is pending at once', async () => {
+    const job = newJob({ prompt: 'raw' }, { kind: 'raw', owner: 'raw' });
+    expect(await bench().claimsOf('n1').adopt(job, 'e1')).toBe(true);
+    expect(await bench().record(job.id)).toMatchObject({
+      kind: 'raw',
+      owner: 'raw',
+      status: 'queued',
+      executionId: 'e1',
+      createdAt: job.createdAt,
+      rev: 1,
+    });
+    const bells = (await bench().heard(bench().requestChannel)).map((message) => JSON.parse(message));
+    expect(bells).toEqual([{ v: 1, type: 'run', jobId: job.id }]);
+    const [claim] = await bench().claimsOf('n1').claim(1);
+    expect(claim).toMatchObject({ jobId: job.id, kind: 'raw', executionId: 'e1', attempt: 1 });
+    const rawAnswer = '{"id":7,"success":true,"result":"ok"}';
+    if (claim !== undefined) await bench().claimsOf('n1').finish(finishOf(claim, { rawAnswer }));
+    expect(await bench().kinds(job.id)).toEqual([
+      'job.queued',
+      'job.running',
+      'execution.finished',
+      'job.finished',
+    ]);
+    expect(await bench().heard(bench().responseChannel)).toContain(rawAnswer);
+  });
+
+  it('one node answers raw requests; another one when that is silent or has left', async () => {
+    const adopt = (node: string): Promise<boolean> =>
+      bench()
+        .claimsOf(node)
+        .adopt(newJob({}, { kind: 'raw', owner: 'raw' }), ulid());
+    await bench().claimsOf('n1').renew([]);
+    expect(await adopt('n1')).toBe(true);
+    expect(await adopt('n2')).toBe(false);
+    expect(await adopt('n1')).toBe(true);
+    await bench().advance(LEADER_MS + 60_000);
+    await bench().claimsOf('n2').renew([]);
+    expect(await adopt('n2')).toBe(true);
+    await bench().claimsOf('n1').renew([]);
+    expect(await adopt('n1')).toBe(false);
+    await bench().upkeepOf('n2').leave();
+    expect(await adopt('n1')).toBe(true);
+  });
+}

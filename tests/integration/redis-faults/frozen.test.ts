@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import { eventually } from '../../helpers/eventually.ts';
+import { startServer } from '../../helpers/server.ts';
+import {
+  accepted,
+  breakableRedis,
+  expectHealthyLog,
+  expectOneExecution,
+  expectPromptRefusal,
+  fakeClis,
+  isReady,
+  PROMPTLY_MS,
+  post,
+} from '../fault-bench.ts';
+
+const PATIENCE = { timeoutMs: 60_000 };
+const FROZEN_MS = 10_000;
+
+describe('a Redis that is stopped for ten seconds, its connections open', () => {
+  it('is answered with 503 in time, harms no running job, and is used again', async () => {
+    const redis = await breakableRedis();
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config, env: { REDIS_URL: redis.url } });
+    const before = await accepted(server, { prompt: clis.held('before', 'ends before') });
+    const during = await accepted(server, { prompt: clis.held('during', 'ends meanwhile') });
+    await eventually(() => clis.prompted() === 2, PATIENCE);
+    const frozenAt = performance.now();
+
+    await redis.pause();
+    try {
+      clis.open('during');
+      const answers = await Promise.all(
+        Array.from({ length: 5 }, (_, at) => post(server, '/v1/jobs', { provider: 'echo', prompt: `${at}` })),
+      );
+      for (const answer of answers) expectPromptRefusal(answer);
+      expectPromptRefusal(await post(server, `/v1/jobs/${before}/cancel`, {}));
+      expect(await isReady(server)).toBe(false);
+      await eventually(() => performance.now() - frozenAt > FROZEN_MS, PATIENCE);
+    } finally {
+      await redis.resume();
+    }
+    await eventually(() => isReady(server), PATIENCE);
+    const after = await accepted(server, { provider: 'echo', prompt: 'after' });
+
+    // A cancel that was answered with 503 may have been heard.
+    clis.open('before');
+    for (const [id, text] of [
+      [during, 'ends meanwhile'],
+      [after, 'after'],
+    ] as const) {
+      const job = await server.finished(id);
+      expect(job).toMatchObject({ status: 'succeeded', outcome: { text } });
+      await expectOneExecution(server, clis, job);
+    }
+    expect(['succeeded', 'cancelled']).toContain((await server.finished(before)).status);
+    expectHealthyLog(server);
+  });
+
+  it('is answered in time also when many ask for lists at once', async () => {
+    const redis = await breakableRedis();
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config, env: { REDIS_URL: redis.url } });
+    await server.run({ provider: 'echo', prompt: 'one' });
+
+    await redis.pause();
+    try {
+      const asked = Array.from({ length: 6 }, async () => {
+        const began = performance.now();
+        const { status } = await server.api('GET', '/v1/jobs');
+        return { status, ms: performance.now() - began };
+      });
+      for (const { status, ms } of await Promise.all(asked)) {
+        expect(status).toBe(503);
+        expect(ms).toBeLessThan(PROMPTLY_MS);
+      }
+    } finally {
+      await redis.resume();
+    }
+    await eventually(async () => (await server.api('GET', '/v1/jobs')).status === 200, PATIENCE);
+  });
+});

@@ -1,0 +1,46 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { freeLoopbackPort } from '../../../src/redis/free-port.ts';
+import { startServer } from '../../helpers/server.ts';
+import { breakableRedis, fakeClis, isReady } from '../fault-bench.ts';
+
+describe('a Redis that is not there at the start', () => {
+  it('is waited for', async () => {
+    const redis = await breakableRedis();
+    const clis = await fakeClis();
+    await redis.kill();
+    // Something that hangs up stands in its place, to hear the server knock.
+    const door = createServer((socket) => socket.destroy()).listen(redis.port, '127.0.0.1');
+    onTestFinished(() => {
+      door.close();
+    });
+    await once(door, 'listening');
+
+    const starting = startServer({ config: clis.config, env: { REDIS_URL: redis.url } });
+    await once(door, 'connection');
+    door.close();
+    await once(door, 'close');
+    await redis.restart();
+    const server = await starting;
+
+    expect(await isReady(server)).toBe(true);
+    const job = await server.run({ provider: 'echo', prompt: 'one' });
+    expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'one' } });
+  });
+
+  it('and does not come is given up with a sentence that says so', async () => {
+    const port = await freeLoopbackPort();
+    const url = `redis://user:hidden-word@127.0.0.1:${port}`;
+
+    const failure = await startServer({ env: { REDIS_URL: url } }).then(
+      () => 'it started',
+      (error: unknown) => String(error),
+    );
+
+    expect(failure).toContain('ended with 1');
+    expect(failure).toMatch(/bullpen: .*Redis/);
+    expect(failure).not.toMatch(/^ +at /m); // words, not a stack
+    expect(failure).not.toContain('hidden-word');
+  }, 120_000);
+});

@@ -1,0 +1,156 @@
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
+
+import { describe, expect, it } from 'vitest';
+import type { Job } from '../../../src/protocol/job.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { startServer, type TestServer } from '../../helpers/server.ts';
+import {
+  accepted,
+  breakableRedis,
+  duplicatesIn,
+  expectHealthyLog,
+  expectOneExecution,
+  expectPromptRefusal,
+  fakeClis,
+  isReady,
+  type Posted,
+  post,
+} from '../fault-bench.ts';
+
+const PATIENCE = { timeoutMs: 60_000 };
+/** A job whose delivery BullMQ had begun when Redis died is delivered again after its lock. */
+const ENV = { BULLPEN_LOCK_MS: '3000', BULLPEN_SWEEP_MS: '200' };
+
+const postEcho = (server: TestServer, prompt: string): Promise<Posted> =>
+  post(server, '/v1/jobs', { provider: 'echo', prompt });
+const postMany = (server: TestServer, name: string, count: number): Promise<Posted[]> =>
+  Promise.all(Array.from({ length: count }, (_, at) => postEcho(server, `${name} ${at}`)));
+const idsOf = (answers: readonly Posted[]): string[] =>
+  answers.filter(({ status }) => status === 202).map(({ body }) => String(body['id']));
+
+describe('a Redis that is killed under load and comes back with its data', () => {
+  it('costs no accepted job its one outcome, and gives no job a second process', {
+    repeats: 25,
+    timeout: 300_000,
+  }, async () => {
+    const redis = await breakableRedis();
+    const clis = await fakeClis();
+    const env = { ...ENV, REDIS_URL: redis.url };
+    const server = await startServer({ config: clis.config, env });
+
+    const held: string[] = [];
+    for (const name of ['a', 'b', 'c']) held.push(await accepted(server, { prompt: clis.held(name, name) }));
+    await eventually(() => clis.prompted() === 3, PATIENCE);
+    const before = await postMany(server, 'before', 17);
+    expect(before.map(({ status }) => status)).toEqual(before.map(() => 202));
+
+    const [meanwhile] = await Promise.all([postMany(server, 'meanwhile', 10), redis.kill()]);
+    for (const answer of meanwhile.filter(({ status }) => status !== 202)) expectPromptRefusal(answer);
+    const during = await postMany(server, 'during', 10);
+    for (const answer of during) expectPromptRefusal(answer);
+    expect(await isReady(server)).toBe(false);
+    for (const name of ['a', 'b', 'c']) clis.open(name); // three CLIs succeed while Redis is away
+    await redis.restart();
+
+    await eventually(() => isReady(server), PATIENCE);
+    const after = await postMany(server, 'after', 20);
+    if (after.some((a) => a.status !== 202)) {
+      console.log(JSON.stringify(after.slice(0, 3)));
+      require('node:fs').writeFileSync('/tmp/stuck.log', server.log());
+    }
+    expect(after.map(({ status }) => status)).toEqual(after.map(() => 202));
+
+    const ids = [...held, ...idsOf([...before, ...meanwhile, ...after])];
+    const jobs: Job[] = [];
+    for (const id of ids) {
+      try {
+        jobs.push(await server.finished(id, 15_000));
+      } catch (e) {
+        const h = await redis.admin.hgetall('{bullpen}:job:' + id);
+        const b = await redis.admin.hgetall('{bullpen}:prompts:' + id);
+        const all: unknown = {
+          h,
+          b,
+          ttl: await redis.admin.pttl('{bullpen}:prompts:' + id + ':lock'),
+          active: await redis.admin.lrange('{bullpen}:prompts:active', 0, -1),
+          wait: await redis.admin.lrange('{bullpen}:prompts:wait', 0, -1),
+          prio: await redis.admin.zrange('{bullpen}:prompts:prioritized', '0', '-1'),
+          delayed: await redis.admin.zrange('{bullpen}:prompts:delayed', '0', '-1', 'WITHSCORES'),
+          stalled: await redis.admin.smembers('{bullpen}:prompts:stalled'),
+          stcheck: await redis.admin.pttl('{bullpen}:prompts:stalled-check'),
+          marker: await redis.admin.zrange('{bullpen}:prompts:marker', '0', '-1', 'WITHSCORES'),
+          meta: await redis.admin.hgetall('{bullpen}:prompts:meta'),
+          clients: await redis.admin.client('LIST'),
+        };
+        console.log('STUCK', id, JSON.stringify(all, null, 1));
+        require('node:fs').writeFileSync('/tmp/stuck.log', server.log());
+        throw e;
+      }
+    }
+    expect(jobs.filter(({ status }) => status !== 'succeeded')).toEqual([]);
+    expect(duplicatesIn(jobs.map((job) => job.outcome?.executionId ?? ''))).toEqual([]);
+    for (const job of jobs) await expectOneExecution(server, clis, job);
+    expectHealthyLog(server);
+  });
+
+  it('that was away for longer than the lease leaves a success a success', async () => {
+    const redis = await breakableRedis();
+    const clis = await fakeClis();
+    const env = { ...ENV, REDIS_URL: redis.url, BULLPEN_LEASE_MS: '1000' };
+    const server = await startServer({ config: clis.config, env });
+    const id = await accepted(server, { prompt: clis.held('gate', 'kept') });
+    await eventually(() => clis.prompted() === 1, PATIENCE);
+    const lease = Number(await redis.admin.zscore('{bullpen}:running', id));
+
+    await redis.kill();
+    clis.open('gate');
+    await eventually(() => server.log().includes('an outcome waits in the outbox'), PATIENCE);
+    // The restart waits for the clock: the lease ran out while Redis was away.
+    await eventually(() => Date.now() > lease + 1500, PATIENCE);
+    await redis.restart();
+    const job = await server.finished(id);
+
+    expect(job).toMatchObject({ status: 'succeeded', attempts: 1, outcome: { text: 'kept', error: null } });
+    await expectOneExecution(server, clis, job);
+    expectHealthyLog(server);
+  });
+
+  it('again and again is survived by every connection of the server', async () => {
+    const redis = await breakableRedis();
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config, env: { ...ENV, REDIS_URL: redis.url } });
+    for (let round = 0; round < 4; round += 1) {
+      await redis.kill();
+      await redis.restart();
+      await eventually(() => isReady(server), PATIENCE);
+      const job = await server.run({ provider: 'echo', prompt: `round ${round}` });
+      expect(job).toMatchObject({ status: 'succeeded', outcome: { text: `round ${round}` } });
+    }
+    expectHealthyLog(server);
+  });
+});
+
+describe('a Redis that forgets its scripts', () => {
+  it('is taught them again, in the middle of jobs', async () => {
+    const redis = await breakableRedis();
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config, env: { ...ENV, REDIS_URL: redis.url } });
+    const held = await accepted(server, { prompt: clis.held('gate', 'held') });
+    await eventually(() => clis.prompted() === 1, PATIENCE);
+
+    await redis.admin.script('FLUSH');
+    clis.open('gate');
+    const ids = idsOf(await postMany(server, 'echo', 5));
+    await redis.admin.script('FLUSH');
+
+    for (const id of [held, ...ids]) {
+      const job = await server.finished(id);
+      expect(job.status).toBe('succeeded');
+      await expectOneExecution(server, clis, job);
+    }
+    expect(ids).toHaveLength(5);
+    expectHealthyLog(server);
+  });
+});
