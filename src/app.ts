@@ -13,6 +13,7 @@ import type { Settings } from './config/schema.ts';
 import { AppError, messageOf } from './errors.ts';
 import { createCliProbe } from './executor/cli-probe.ts';
 import { createExecutor, type Executor, type RecoveryReport } from './executor/executor.ts';
+import { createLauncher } from './executor/process/launcher.ts';
 import { createProcScanner } from './executor/process/proc-scanner.ts';
 import { isInside } from './executor/workspace.ts';
 import { createFailpoint } from './failpoint.ts';
@@ -187,6 +188,14 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     inTouchForMs: contact.inTouchForMs,
     logger: component('upkeep'),
   });
+  const launcher = await life.phase('launcher', {
+    start: async () => {
+      const created = createLauncher(settings.home);
+      await created.start();
+      return created;
+    },
+    stop: (created) => created.stop(),
+  });
   const executor = createExecutor({
     ...settings,
     claims,
@@ -205,6 +214,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     },
     limits: settings,
     scanner: createProcScanner(),
+    launch: launcher.launch,
     cutOffMs: settings.nodeLostAfterMs * 0.9,
     othersRegistered: () => upkeepLoop.otherNodes > 0,
     onSuperseded: () => {

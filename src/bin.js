@@ -12,7 +12,7 @@ if (major < 24) {
 }
 
 const { BULLPEN_CACHE, XDG_CACHE_HOME } = process.env;
-const cache = BULLPEN_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'bullpen');
+const cache = BULLPEN_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'bullpen');
 // Compiled sources over starts: less time, and the type stripper need not be loaded again.
 module.enableCompileCache(join(cache, 'compile'));
 // What loading leaves behind would grow the young generation to its maximum and keep it: some 30 MB.

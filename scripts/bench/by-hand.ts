@@ -1,5 +1,6 @@
 /** The other side of each comparison: the same program started without Bullpen. */
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { claudeCommand } from '../../src/providers/claude/command.ts';
@@ -16,7 +17,8 @@ interface Run {
 
 /** Starts a program, gives it its input, reads its output to the end. */
 async function runOnce({ binary, args, stdin, cwd, env }: Run): Promise<string> {
-  const child = spawn(binary, [...args], { cwd, env, stdio: ['pipe', 'pipe', 'ignore'] });
+  // A session of its own, as Bullpen gives it one: Linux shares a busy processor out by session (sched_autogroup).
+  const child = spawn(binary, [...args], { cwd, env, stdio: ['pipe', 'pipe', 'ignore'], detached: true });
   const { promise, resolve, reject } = Promise.withResolvers<number | null>();
   child.once('error', reject);
   child.once('close', resolve);
@@ -27,14 +29,31 @@ async function runOnce({ binary, args, stdin, cwd, env }: Run): Promise<string> 
   return output;
 }
 
-/** `cat`, the instant CLI. */
-export async function catByHand(
-  stdin: string,
-  cwd: string,
-  env: Readonly<Record<string, string>>,
-): Promise<void> {
-  const output = await runOnce({ binary: 'cat', args: [], stdin, cwd, env });
-  if (output !== stdin) throw new Error('cat did not answer as it should');
+export interface BareLoop {
+  readonly pid: number;
+  /** Spawns `cat` `count` times, at most `concurrency` at once. Milliseconds: of each run, and of all. */
+  run(count: number, concurrency: number, prompt: string): Promise<{ times: number[]; totalMs: number }>;
+  [Symbol.dispose](): void;
+}
+
+/** `cat` spawned by a program that does nothing else. */
+export function startBareLoop(cwd: string, env: Readonly<Record<string, string>>): BareLoop {
+  const child = fork(new URL('./bare-loop.js', import.meta.url), { cwd, env, execArgv: [] });
+  const ended = once(child, 'exit').then(() => Promise.reject(new Error('the bare loop failed')));
+  ended.catch(() => undefined); // it also ends when we are done with it
+  return {
+    pid: child.pid ?? 0,
+    async run(count, concurrency, prompt) {
+      const { promise, resolve } = Promise.withResolvers<unknown>();
+      child.once('message', resolve);
+      child.send({ count, concurrency, prompt });
+      const result = await Promise.race([promise, ended]);
+      return result as { times: number[]; totalMs: number }; // sent by bare-loop.js
+    },
+    [Symbol.dispose]: () => {
+      child.kill();
+    },
+  };
 }
 
 /** `claude -p` with the arguments and the environment that Bullpen gives it. Throws unless it says `expected`. */

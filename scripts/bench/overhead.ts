@@ -1,5 +1,6 @@
-import { catByHand } from './by-hand.ts';
+import { type BareLoop, startBareLoop } from './by-hand.ts';
 import { createBenchClient } from './client.ts';
+import { cpuTime } from './proc.ts';
 import type { BenchServer } from './server.ts';
 import { type Row, repeat, type Section, type Setting, timed } from './setting.ts';
 import { median, quantile, summary } from './statistics.ts';
@@ -20,9 +21,10 @@ export async function measureOverhead(
     nodeOptions,
   });
   using client = createBenchClient(server);
-  const bare = () => catByHand(PROMPT, setting.workspace, setting.env);
+  using bare = startBareLoop(setting.workspace, setting.env);
   const bullpen = () => client.run(PROMPT, PROMPT, 'cat');
-  for (const task of [bare, bullpen]) await repeat(WARM_UPS, CONCURRENCY, task);
+  await bare.run(WARM_UPS, CONCURRENCY, PROMPT);
+  await repeat(WARM_UPS, CONCURRENCY, bullpen);
 
   const one = await oneAfterTheOther(setting, bare, bullpen);
   const many = await manyAtOnce(setting, server, bare, bullpen);
@@ -35,12 +37,12 @@ export async function measureOverhead(
 
 type Task = () => Promise<void>;
 
-async function oneAfterTheOther({ quick, log }: Setting, bare: Task, bullpen: Task) {
+async function oneAfterTheOther({ quick, log }: Setting, bare: BareLoop, bullpen: Task) {
   const count = quick ? 40 : 300;
   const bareMs: number[] = [];
   const bullpenMs: number[] = [];
   for (let index = 0; index < count; index += 1) {
-    bareMs.push(await timed(bare));
+    bareMs.push((await bare.run(1, 1, PROMPT)).totalMs);
     bullpenMs.push(await timed(bullpen));
   }
   log(
@@ -56,16 +58,15 @@ async function oneAfterTheOther({ quick, log }: Setting, bare: Task, bullpen: Ta
   return { rows, data: { bareMs: summary(bareMs), bullpenMs: summary(bullpenMs) } };
 }
 
-async function manyAtOnce({ quick, log }: Setting, server: BenchServer, bare: Task, bullpen: Task) {
+async function manyAtOnce({ quick, log }: Setting, server: BenchServer, bare: BareLoop, bullpen: Task) {
   const blocks = quick ? 1 : 4;
   const count = quick ? 80 : 400;
   const rates = { bare: [] as number[], bullpen: [] as number[] };
   const cpu = { main: 0, workers: 0, redis: 0, clis: 0, bare: 0 };
   for (let block = 0; block < blocks; block += 1) {
-    const ownBefore = process.cpuUsage();
-    rates.bare.push((count * 1000) / (await repeat(count, CONCURRENCY, bare)));
-    const own = process.cpuUsage(ownBefore);
-    cpu.bare += (own.user + own.system) / 1000;
+    const bareBefore = cpuTime(bare.pid).own;
+    rates.bare.push((count * 1000) / (await bare.run(count, CONCURRENCY, PROMPT)).totalMs);
+    cpu.bare += cpuTime(bare.pid).own - bareBefore;
 
     const before = server.cpu();
     rates.bullpen.push((count * 1000) / (await repeat(count, CONCURRENCY, bullpen)));

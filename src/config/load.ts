@@ -71,9 +71,14 @@ function readFile(path: string | undefined, cwd: string, problems: Problem[]): R
 }
 
 function placeDefaults(values: Record<string, unknown>, env: Environment, cwd: string): void {
-  const home = env['HOME'] ?? homedir();
-  values['home'] ??= join(env['XDG_STATE_HOME'] ?? join(home, '.local/state'), 'bullpen');
-  values['cacheDir'] ??= join(env['XDG_CACHE_HOME'] ?? join(home, '.cache'), 'bullpen');
+  const home = env['HOME'] || homedir();
+  // The XDG base directory specification: an empty or relative value is as good as none.
+  const base = (name: string, initial: string): string => {
+    const value = env[name] ?? '';
+    return isAbsolute(value) ? value : join(home, initial);
+  };
+  values['home'] ??= join(base('XDG_STATE_HOME', '.local/state'), 'bullpen');
+  values['cacheDir'] ??= join(base('XDG_CACHE_HOME', '.cache'), 'bullpen');
   values['cwd'] ??= cwd;
   for (const name of ['home', 'cacheDir', 'cwd']) {
     const value = values[name];
@@ -92,7 +97,7 @@ function placeDefaults(values: Record<string, unknown>, env: Environment, cwd: s
  */
 export function loadSettings(env: Environment, cwd: string): Settings {
   const problems: Problem[] = [];
-  const values = readFile(env['BULLPEN_CONFIG'], cwd, problems);
+  const values = readFile(env['BULLPEN_CONFIG'] || undefined, cwd, problems);
   for (const [name, setting] of describedSettings) {
     const value = env[setting.env];
     if (value !== undefined && value !== '') values[name] = fromText(setting, value);

@@ -1,4 +1,4 @@
-/** Finds a provider's binary and its version; both are remembered until the file changes. */
+/** Finds a provider's binary and its version. A place is remembered for a moment, a version until the file changes. */
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
@@ -9,6 +9,8 @@ import type { Provider } from '../providers/provider.ts';
 
 const run = promisify(execFile);
 const VERSION_TIMEOUT_MS = 10_000;
+/** A binary that goes away in between is noticed by the spawn. */
+const REMEMBER_MS = 5000;
 
 export interface ProbedCli {
   /** Real, absolute path. */
@@ -29,6 +31,7 @@ export interface CliProbe {
  * @param env the whole environment of a version run
  */
 export function createCliProbe(searchPath: string, env: Readonly<Record<string, string>>): CliProbe {
+  const places = new Map<string, { cli: ProbedCli; at: number }>();
   const versions = new Map<string, { mtimeMs: number; version: string | null }>();
 
   async function executable(candidate: string): Promise<string | null> {
@@ -41,26 +44,35 @@ export function createCliProbe(searchPath: string, env: Readonly<Record<string, 
     }
   }
 
+  async function look(provider: Provider, configured: string | null): Promise<ProbedCli> {
+    const candidates = configured === null ? provider.binaries : [configured];
+    for (const name of candidates) {
+      const places = isAbsolute(name)
+        ? [name]
+        : searchPath
+            .split(delimiter)
+            .filter(isAbsolute)
+            .map((dir) => join(dir, name));
+      for (const place of places) {
+        const binary = await executable(place);
+        if (binary !== null) return { binary };
+      }
+    }
+    const where = configured === null ? 'on PATH' : 'where the settings say';
+    throw new AppError(
+      'execution.cli_missing',
+      `${candidates.join(' or ')} is not installed: no executable file ${where}`,
+    );
+  }
+
   return {
     async find(provider, configured) {
-      const candidates = configured === null ? provider.binaries : [configured];
-      for (const name of candidates) {
-        const places = isAbsolute(name)
-          ? [name]
-          : searchPath
-              .split(delimiter)
-              .filter(isAbsolute)
-              .map((dir) => join(dir, name));
-        for (const place of places) {
-          const binary = await executable(place);
-          if (binary !== null) return { binary };
-        }
-      }
-      const where = configured === null ? 'on PATH' : 'where the settings say';
-      throw new AppError(
-        'execution.cli_missing',
-        `${candidates.join(' or ')} is not installed: no executable file ${where}`,
-      );
+      const key = `${provider.name} ${configured ?? ''}`;
+      const known = places.get(key);
+      if (known !== undefined && performance.now() - known.at < REMEMBER_MS) return known.cli;
+      const cli = await look(provider, configured);
+      places.set(key, { cli, at: performance.now() });
+      return cli;
     },
 
     knownVersion: (binary) => versions.get(binary)?.version ?? null,

@@ -76,7 +76,10 @@ export function createEventSink(options: EventSinkOptions): EventSink {
         );
         healthy = true;
         if (taken) confirm(batch);
-        else fenced = true;
+        else {
+          fenced = true;
+          release();
+        }
       } catch {
         // Redis is away: the events stay here, the CLI goes on, and its output cap bounds what can gather.
         healthy = false;
@@ -84,6 +87,7 @@ export function createEventSink(options: EventSinkOptions): EventSink {
         await pause(RETRY_MS);
       }
     }
+    pumping = null; // in the turn of the last look: whoever pushes next starts it again
   }
 
   function release(): void {
@@ -113,11 +117,7 @@ export function createEventSink(options: EventSinkOptions): EventSink {
         options.onPause();
       }
       // Events of one chunk of output arrive in one turn and go out together.
-      pumping ??= Promise.resolve()
-        .then(pump)
-        .finally(() => {
-          pumping = null;
-        });
+      pumping ??= Promise.resolve().then(pump);
     },
 
     async close() {

@@ -10,6 +10,7 @@ import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Command, Exit, Provider, Translator, Verdict } from '../providers/provider.ts';
 import { createDeadlines } from './deadlines.ts';
 import { createOutputFlow } from './output-flow.ts';
+import type { Launch } from './process/launch.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
 import { spawnProcess } from './process/spawn.ts';
 import type { SpawnedProcess } from './process/spawned-process.ts';
@@ -64,6 +65,7 @@ export interface StopSignals {
 
 export interface ExecuteOptions {
   readonly limits: ExecutionLimits;
+  readonly launch: Launch;
   readonly scanner: ProcScanner;
   readonly logger: Logger;
   /** Receives every event, in order, with the CLI's line it came from. */
@@ -84,17 +86,19 @@ export async function execute(
   signals: StopSignals,
   options: ExecuteOptions,
 ): Promise<ExecutionResult> {
-  const { limits } = options;
-  const child = await spawnProcess({
-    binary: prepared.binary,
-    args: prepared.command.args,
-    env: prepared.env,
-    cwd: prepared.cwd,
-    stdin: prepared.command.stdin,
-    marker: prepared.marker,
-    maxLineBytes: limits.maxLineBytes,
-    dieWithParent: true,
-  });
+  const { limits, launch } = options;
+  const child = await spawnProcess(
+    {
+      binary: prepared.binary,
+      args: prepared.command.args,
+      env: prepared.env,
+      cwd: prepared.cwd,
+      stdin: prepared.command.stdin,
+      marker: prepared.marker,
+      maxLineBytes: limits.maxLineBytes,
+    },
+    launch,
+  );
   return supervise(child, prepared, signals, options);
 }
 

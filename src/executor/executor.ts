@@ -16,8 +16,10 @@ import { type ExecuteOptions, type ExecutionLimits, execute, type StopReason } f
 import type { Ledger } from './ledger.ts';
 import { cancelledOutcome, lostOutcome, refusedOutcome } from './outcomes.ts';
 import { type PrepareOptions, prepare } from './prepare.ts';
+import type { Launch } from './process/launch.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
 import { sweep } from './process/sweep.ts';
+import { createReaper } from './reaper.ts';
 
 export interface ExecutorOptions {
   readonly claims: Claims;
@@ -25,6 +27,8 @@ export interface ExecutorOptions {
   readonly prepare: PrepareOptions;
   readonly limits: ExecutionLimits;
   readonly scanner: ProcScanner;
+  /** How a CLI is started. */
+  readonly launch: Launch;
   readonly concurrency: number;
   readonly leaseMs: number;
   readonly sweepMs: number;
@@ -75,7 +79,10 @@ export function createExecutor(options: ExecutorOptions): Executor {
   const { claims, ledger, logger, scanner, failpoint = noFailpoint } = options;
   const active = new Map<string, Active>();
   const work = new Set<Promise<void>>();
+  const reaper = createReaper(scanner, logger);
   const delivery = createDelivery({ claims, ledger, logger, failpoint, onSuperseded: options.onSuperseded });
+  /** Claims whose answer never reached us, as the records have them. */
+  let owed: Claim[] = [];
   let accepting = false;
   let claiming: Promise<void> | null = null;
   let claimAgain = false;
@@ -87,6 +94,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
     for (const one of active.values()) if (one.running) count += 1;
     return count;
   };
+
+  const freeSlots = (): number => Math.max(0, options.concurrency - runningCount());
 
   function kick(): void {
     if (!accepting) return;
@@ -107,8 +116,10 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   async function claimWhatFits(): Promise<void> {
     for (;;) {
-      const free = options.concurrency - runningCount();
-      if (!accepting || free <= 0) return;
+      if (!accepting) return;
+      for (const claim of owed.splice(0, freeSlots())) begin(claim);
+      const free = freeSlots();
+      if (free === 0) return;
       const claimed = await claims.claim(free);
       for (const claim of claimed) begin(claim);
       if (claimed.length < free) return;
@@ -176,18 +187,10 @@ export function createExecutor(options: ExecutorOptions): Executor {
     kick(); // the slot is free; settling goes on beside the next execution
     await settle(one, outcome, lastWord, sink);
     // Whatever left the group and kept quiet is ended too; nobody waits for it.
-    const swept = await sweep(`${options.prepare.nodeId}/${claim.executionId}`, { scanner });
-    if (swept.killed.length > 0)
-      logger.info(
-        { executionId: claim.executionId, pids: swept.killed },
-        'ended processes the CLI left behind',
-      );
-    if (swept.survivors.length > 0)
-      logger.error(
-        { executionId: claim.executionId, pids: swept.survivors },
-        'processes survived their execution',
-      );
-    await rm(join(options.prepare.scratchDir, claim.executionId), { recursive: true, force: true });
+    const scratch = join(options.prepare.scratchDir, claim.executionId);
+    reaper.add(`${options.prepare.nodeId}/${claim.executionId}`, () =>
+      rm(scratch, { recursive: true, force: true }),
+    );
   }
 
   /** The last steps before a spawn: the intent is on disk, the claim still ours, nobody has cancelled. */
@@ -209,6 +212,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
   function executeOptions(claim: Claim, sink: EventSink, onFlow: ExecuteOptions['onFlow']): ExecuteOptions {
     return {
       limits: options.limits,
+      launch: options.launch,
       scanner,
       logger,
       emit(event, raw) {
@@ -294,9 +298,10 @@ export function createExecutor(options: ExecutorOptions): Executor {
   /** Claims whose answer never reached us: never spawned unless the ledger says so. */
   async function adoptOwned(): Promise<void> {
     if (!accepting || claiming !== null) return;
-    for (const claim of await claims.owned()) {
-      if (accepting && claiming === null) begin(claim);
-    }
+    const owned = await claims.owned();
+    if (claiming !== null) return; // its answer is on the way: look again next time
+    owed = owned.filter(({ executionId }) => !active.has(executionId));
+    if (owed.length > 0) kick();
   }
 
   function every(ms: number, what: string, task: () => Promise<void>): void {
@@ -354,6 +359,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       if (!drained) for (const one of active.values()) stopOne(one, 'shutdown', false);
       await allWork();
       for (const timer of timers.splice(0)) clearInterval(timer);
+      await reaper.settle();
       await delivery.drain().catch(() => undefined); // what Redis does not take now stays in the outbox
     },
 

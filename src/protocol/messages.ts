@@ -67,7 +67,8 @@ export function parseRequestMessage(text: string): Heard {
   if (requestBell.Check(message)) return { kind: 'bell', bell: message };
   if (rawRequest.Check(message)) return { kind: 'raw', request: message };
   const [first] = rawRequest.Errors(message);
-  const place = first === undefined ? '' : `${first.instancePath || 'message'} ${first.message}`;
+  const place =
+    first === undefined ? '' : `${first.instancePath || 'message'} ${first.message}`.slice(0, 200);
   return { kind: 'refused', id: echoableId(message), why: `not a request: ${place}` };
 }
 

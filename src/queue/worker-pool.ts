@@ -2,7 +2,7 @@
  * ③ The sandboxed workers: forked processes (never threads: one that runs out of memory would take the server
  * along), each with its own crash and orphan guards (`workers/bootstrap.ts`).
  */
-import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Job, Worker } from 'bullmq';
 import type { Logger } from 'pino';
 import { type WorkerSettings, workerEnvironment } from '../config/worker.ts';
@@ -17,6 +17,7 @@ const STALLS_ALLOWED = 1000;
 const WORKER_HEAP_MB = 128;
 /** For cancelled deliveries to leave their processes. */
 const LEAVE_WITHIN_MS = 3000;
+const UNREF = { ref: false };
 
 export interface WorkerPoolOptions {
   readonly settings: WorkerSettings;
@@ -99,11 +100,11 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       worker.cancelAllJobs('shutdown');
       // A process that is still starting is in no list of BullMQ's pool yet: a close now would leave it running,
       // and this process with it.
-      const timeout = AbortSignal.timeout(LEAVE_WITHIN_MS);
-      await Promise.race([Promise.allSettled(inHand), once(timeout, 'abort')]);
+      await Promise.race([Promise.allSettled(inHand), delay(LEAVE_WITHIN_MS, null, UNREF)]);
       await worker.close(true);
-      await running;
       closeConnection(connection);
+      // Its loop ends with its connections, unless it waits for a Redis that is away: then it waits for ever.
+      await Promise.race([running, delay(LEAVE_WITHIN_MS, null, UNREF)]);
     },
   };
 }

@@ -70,7 +70,12 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
         if (bell === null) return;
         for (const wake of waiting.get(bell.jobId) ?? []) wake();
       });
-      await listening;
+      try {
+        await listening;
+      } catch (error) {
+        listening = null; // whoever asks next tries again
+        throw error;
+      }
     },
 
     async stop() {

@@ -52,6 +52,7 @@ export function createProjector(options: ProjectorOptions): Projector {
   const logId = `${log}:id`;
   let cursor = '0-0';
   let stopped = true;
+  let stopping = Promise.withResolvers<null>();
   let loop: Promise<void> | null = null;
   let advancing: Promise<unknown> = Promise.resolve();
 
@@ -95,7 +96,9 @@ export function createProjector(options: ProjectorOptions): Projector {
   async function follow(): Promise<void> {
     while (!stopped) {
       try {
-        const news = await blocking.xread('COUNT', 1, 'BLOCK', BLOCK_MS, 'STREAMS', log, cursor);
+        // A connection that is closed while Redis is away leaves what it was asked without an answer.
+        const asked = blocking.xread('COUNT', 1, 'BLOCK', BLOCK_MS, 'STREAMS', log, cursor);
+        const news = await Promise.race([asked, stopping.promise]);
         if (stopped) return;
         if (news === null) {
           await checkLog();
@@ -117,12 +120,14 @@ export function createProjector(options: ProjectorOptions): Projector {
     async start() {
       if (!stopped) return;
       stopped = false;
+      stopping = Promise.withResolvers();
       cursor = (await store.run('cursors.get', { name: CURSOR })) ?? '0-0';
       await checkLog();
       loop = follow();
     },
     async stop() {
       stopped = true;
+      stopping.resolve(null);
       blocking.disconnect();
       await loop;
       await advancing;

@@ -6,7 +6,7 @@ import type { FailpointName } from '../../src/failpoint.ts';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
-import { fakePrompt, installFakeCli, journalOf } from '../helpers/fake-cli.ts';
+import { installFakeCli, journalOf } from '../helpers/fake-cli.ts';
 import { commandLine, descendants, processesWithMarker } from '../helpers/proc.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { makeTempDir, removeDir, tempDir } from '../helpers/temp.ts';
@@ -20,12 +20,10 @@ const QUICK = {
   BULLPEN_KILL_GRACE_MS: '500',
 };
 /** For what a noisy machine may delay. */
-const PATIENCE = { timeoutMs: 30_000 };
+export const PATIENCE = { timeoutMs: 30_000 };
 
 export interface FakeSystemOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Variables of the fake CLI itself. */
-  readonly fake?: Readonly<Record<string, string>>;
 }
 
 export interface FakeSystem {
@@ -59,7 +57,7 @@ export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<
   const journal = join(dir, 'journal.jsonl');
   const failpoints = makeTempDir();
   const file = (name: FailpointName, kind: 'hold' | 'reached'): string => join(failpoints, `${name}.${kind}`);
-  const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal, ...options.fake });
+  const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal });
   const launch = (env: Readonly<Record<string, string>>): Promise<TestServer> =>
     startServer({
       dir,
@@ -103,10 +101,10 @@ export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<
 export const reached = (file: string): Promise<true> =>
   eventually(() => existsSync(file) || null, PATIENCE) as Promise<true>; // null is waited out
 
-/** Every event of a finished job, in order. */
+/** Every event of a finished job, in order, those of lines nobody knows too. */
 export async function eventsOf(server: TestServer, id: string): Promise<StoredEvent[]> {
   const headers = { accept: 'application/x-ndjson' };
-  const response = await server.api('GET', `/v1/jobs/${id}/events`, undefined, headers);
+  const response = await server.api('GET', `/v1/jobs/${id}/events?raw=true`, undefined, headers);
   expect(response.status).toBe(200);
   const lines = (await response.text()).trimEnd().split('\n');
   return lines.map((line) => JSON.parse(line) as StoredEvent); // the documented events
@@ -137,5 +135,3 @@ export async function expectWhole(system: FakeSystem): Promise<void> {
     expect(await health.json()).toMatchObject({ status: 'healthy', running: 0, pendingRequests: 0 });
   }, PATIENCE);
 }
-
-export { fakePrompt };

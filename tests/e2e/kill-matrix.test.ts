@@ -2,19 +2,14 @@
  * kill -9 of each process at each step of a prompt's way. Barriers put every kill on its exact step: files of the
  * fake CLI, and the failpoints of the server.
  */
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { FailpointName } from '../../src/failpoint.ts';
 import { eventually } from '../helpers/eventually.ts';
+import { fakePrompt } from '../helpers/fake-cli.ts';
 import { isAlive } from '../helpers/proc.ts';
-import {
-  expectEndedOnce,
-  expectWhole,
-  type FakeSystem,
-  fakePrompt,
-  reached,
-  startFakeSystem,
-} from './fake-system.ts';
+import { expectEndedOnce, expectWhole, type FakeSystem, reached, startFakeSystem } from './fake-system.ts';
 
 const ONE_SLOT = { BULLPEN_CONCURRENCY: '1', BULLPEN_WORKERS: '3' };
 const SUCCEEDED = { status: 'succeeded', attempts: 1, outcome: { text: 'partial', error: null } };
@@ -253,6 +248,29 @@ describe('the main process that is killed', () => {
     const events = await expectEndedOnce(server, job);
     expect(events.filter(({ kind }) => kind === 'text.delta')).toMatchObject([{ text: 'partial' }]);
     expect(system.spawns()).toHaveLength(1);
+    await expectWhole(system);
+  });
+
+  it('together with all that Redis kept never spawns again what the ledger knows', async () => {
+    const system = await startFakeSystem();
+    letGo(system);
+    system.failpoints.hold('rpc.listening');
+    const id = await system.submit({ prompt: streamingPrompt(system) });
+    await system.failpoints.reached('rpc.listening');
+    // The server's own copy of the job is from before its claim; only the ledger has the intent.
+    expect(await (await system.server.api('GET', '/v1/jobs')).json()).toMatchObject({
+      data: [{ id, attempts: 0 }],
+    });
+    system.failpoints.hold('executor.intended');
+    system.failpoints.release('rpc.listening');
+    await system.failpoints.reached('executor.intended');
+    await killMain(system);
+    rmSync(join(system.server.home, 'redis', 'data'), { recursive: true });
+
+    const server = await system.restart();
+    const job = await server.finished(id);
+    expect(job).toMatchObject({ status: 'failed', outcome: { error: { code: 'execution.lost' } } });
+    expect(system.spawns()).toEqual([]);
     await expectWhole(system);
   });
 

@@ -1,8 +1,7 @@
-import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { uptime } from 'node:os';
 import type { Exit } from '../../providers/provider.ts';
+import type { LaunchedChild } from './launch.ts';
 import { createLineSplitter } from './lines.ts';
-import { systemCode } from './spawn-error.ts';
 import { createTail, STDERR_TAIL_BYTES } from './tail.ts';
 import { type ProcessEnd, waitForEnd } from './wait.ts';
 
@@ -32,16 +31,16 @@ export interface SpawnedProcess {
 }
 
 export interface SuperviseOptions {
-  readonly pid: number;
   readonly marker: string;
   readonly startedAt: number;
   readonly maxLineBytes: number;
   readonly drainMs: number;
 }
 
-/** Wires a child that has just been spawned; to be called before the event loop turns. */
-export function supervise(child: ChildProcessWithoutNullStreams, options: SuperviseOptions): SpawnedProcess {
-  const { pid, marker, startedAt, maxLineBytes, drainMs } = options;
+/** Wires a child that has just been started; to be called before the event loop turns. */
+export function supervise(child: LaunchedChild, options: SuperviseOptions): SpawnedProcess {
+  const { pid } = child;
+  const { marker, startedAt, maxLineBytes, drainMs } = options;
   const tail = createTail(STDERR_TAIL_BYTES);
   let exitedAtUptimeS: number | null = null;
   let lineListener: ((line: string, truncated: boolean) => void) | null = null;
@@ -62,12 +61,12 @@ export function supervise(child: ChildProcessWithoutNullStreams, options: Superv
   };
 
   const exited = new Promise<Exit>((resolve) => {
-    child.once('exit', (code, signal) => {
+    child.onExit((exit) => {
       exitedAtUptimeS = uptime();
       // Backpressure ends here: what is left is one pipe buffer, and an unread pipe would look leaked. (Node
       // resumes the streams of an exited child anyway, and would throw away what nobody listens to.)
       child.stdout.resume();
-      resolve({ code, signal });
+      resolve(exit);
     });
   });
   const ended = waitForEnd(child, { drainMs }).then((end) => {
@@ -88,7 +87,7 @@ export function supervise(child: ChildProcessWithoutNullStreams, options: Superv
   });
   // A broken stream ends like a closed one: the exit decides what the run amounts to. On stdin that is EPIPE
   // from a CLI that does not read its prompt; unhandled, any of them would end the server.
-  for (const emitter of [child, child.stdin, child.stdout, child.stderr]) emitter.on('error', () => {});
+  for (const emitter of [child.stdin, child.stdout, child.stderr]) emitter.on('error', () => {});
 
   return {
     pid,
@@ -121,15 +120,6 @@ export function supervise(child: ChildProcessWithoutNullStreams, options: Superv
       paused = false;
       if (unread === null) child.stdout.resume();
     },
-    signalGroup(signal) {
-      // Node reaps in the same turn in which it sets these, so until then the id is the child's for sure.
-      if (child.exitCode !== null || child.signalCode !== null) return false;
-      try {
-        return process.kill(-pid, signal);
-      } catch (error) {
-        if (systemCode(error) === 'ESRCH' || systemCode(error) === 'EPERM') return false;
-        throw error;
-      }
-    },
+    signalGroup: (signal) => child.signalGroup(signal),
   };
 }

@@ -1,5 +1,5 @@
-import type { ChildProcess } from 'node:child_process';
 import type { Exit } from '../../providers/provider.ts';
+import type { LaunchedChild } from './launch.ts';
 
 /** How a process ended and whether its output ended with it. */
 export interface ProcessEnd extends Exit {
@@ -16,19 +16,23 @@ export interface WaitOptions {
  * Waits for the exit, then for the end of stdout and stderr, at most `drainMs`; then destroys both. `close`
  * alone may never come: a grandchild that inherited a pipe holds it open. Never rejects.
  */
-export function waitForEnd(child: ChildProcess, { drainMs }: WaitOptions): Promise<ProcessEnd> {
+export function waitForEnd(
+  child: Pick<LaunchedChild, 'onExit' | 'onClose' | 'stdout' | 'stderr'>,
+  { drainMs }: WaitOptions,
+): Promise<ProcessEnd> {
   return new Promise((resolve) => {
-    child.once('exit', (code, signal) => {
+    child.onExit(({ code, signal }) => {
+      let settled = false;
       const settle = (leakedPipe: boolean): void => {
+        if (settled) return;
+        settled = true;
         clearTimeout(timer);
-        child.off('close', onClose);
-        child.stdout?.destroy();
-        child.stderr?.destroy();
+        child.stdout.destroy();
+        child.stderr.destroy();
         resolve({ code, signal, leakedPipe });
       };
-      const onClose = (): void => settle(false);
       const timer = setTimeout(() => settle(true), drainMs);
-      child.once('close', onClose);
+      child.onClose(() => settle(false));
     });
   });
 }

@@ -54,8 +54,9 @@ export function createRedisDoorbells(publisher: Redis, subscriber: Redis, logger
         own.delete(listener);
         if (own.size > 0 || listeners.get(channel) !== own) return;
         listeners.delete(channel);
-        // A connection that is down has no subscription left to end.
-        if (subscriber.status === 'ready') await subscriber.unsubscribe(channel).catch(() => undefined);
+        // A connection that is down has no subscription left to end. Nobody waits for a Redis that is frozen:
+        // the listener hears nothing more already.
+        if (subscriber.status === 'ready') subscriber.unsubscribe(channel).catch(() => undefined);
       };
     },
 

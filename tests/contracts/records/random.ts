@@ -187,8 +187,9 @@ export async function runSeed(
     });
     if (found === undefined) throw new Error('no step was picked');
     const [, name, act] = found;
-    await rpc.tick();
+    const ticked = rpc.tick(); // goes out before the step, on the same connection
     results.push({ step: `${i} ${name}`, result: withoutTimes(await act()) });
+    await ticked;
   }
   for (const id of world.jobs) {
     results.push({ step: `record ${id}`, result: withoutTimes(await rpc.records.read(id)) });

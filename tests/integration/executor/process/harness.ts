@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { expect, onTestFinished } from 'vitest';
+import { afterAll, expect, onTestFinished } from 'vitest';
+import type { Launch } from '../../../../src/executor/process/launch.ts';
+import { createLauncher, type Launcher } from '../../../../src/executor/process/launcher.ts';
 import { createProcScanner, type ProcScanner } from '../../../../src/executor/process/proc-scanner.ts';
 import { type SpawnRequest, spawnProcess } from '../../../../src/executor/process/spawn.ts';
 import type { SpawnedProcess } from '../../../../src/executor/process/spawned-process.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { installFakeCli } from '../../../helpers/fake-cli.ts';
 import { processesWithMarker } from '../../../helpers/proc.ts';
-import { tempDir } from '../../../helpers/temp.ts';
+import { makeTempDir, removeDir, tempDir } from '../../../helpers/temp.ts';
 
 /** One started process and what it said so far. */
 export interface Started {
@@ -15,6 +17,27 @@ export interface Started {
   bytes(): number;
 }
 
+/** What a test changes of the request, and how it is launched: by a launcher, as in a server, if not said. */
+export type Extra = Partial<SpawnRequest> & { readonly launch?: Launch };
+
+let launcher: Launcher | null = null;
+let launcherDir = '';
+
+/** The launcher of this test file. */
+async function sharedLaunch(): Promise<Launch> {
+  if (launcher === null) {
+    launcherDir = makeTempDir();
+    launcher = createLauncher(launcherDir);
+    await launcher.start();
+  }
+  return launcher.launch;
+}
+
+afterAll(async () => {
+  await launcher?.stop();
+  if (launcherDir !== '') removeDir(launcherDir);
+});
+
 export interface Bench {
   readonly dir: string;
   /** The fake CLI's journal. */
@@ -22,9 +45,9 @@ export interface Bench {
   readonly marker: string;
   readonly scanner: ProcScanner;
   /** Runs `sh -c script`. */
-  sh(script: string, extra?: Partial<SpawnRequest>): Promise<Started>;
+  sh(script: string, extra?: Extra): Promise<Started>;
   /** Runs the fake CLI with this prompt; `env` reaches it too. */
-  fake(prompt: string, extra?: Partial<SpawnRequest>): Promise<Started>;
+  fake(prompt: string, extra?: Extra): Promise<Started>;
 }
 
 /**
@@ -45,15 +68,12 @@ export function bench(): Bench {
     });
   });
 
-  const run = async (request: Pick<SpawnRequest, 'binary'> & Partial<SpawnRequest>): Promise<Started> => {
-    const spawned = await spawnProcess({
-      args: [],
-      cwd: dir,
-      stdin: '',
-      marker,
-      ...request,
-      env: { PATH: '/usr/bin:/bin', ...request.env },
-    });
+  const run = async (request: Pick<SpawnRequest, 'binary'> & Extra): Promise<Started> => {
+    const { launch = await sharedLaunch(), ...rest } = request;
+    const spawned = await spawnProcess(
+      { args: [], cwd: dir, stdin: '', marker, ...rest, env: { PATH: '/usr/bin:/bin', ...rest.env } },
+      launch,
+    );
     const lines: Started['lines'] = [];
     let bytes = 0;
     spawned.onOutput((count) => {

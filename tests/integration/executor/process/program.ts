@@ -1,12 +1,17 @@
 /**
  * A stand-in for the server, for tests that kill it or take its resources away. Arguments: what to do, the
- * marker, and for `parent` whether the child dies with it.
+ * marker, and for `parent` how the child is launched: `launcher` or `here`.
  */
-import { openSync } from 'node:fs';
+import { mkdtempSync, openSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { toWire } from '../../../../src/errors.ts';
+import { launchHere } from '../../../../src/executor/process/launch.ts';
+import { createLauncher } from '../../../../src/executor/process/launcher.ts';
 import { spawnProcess } from '../../../../src/executor/process/spawn.ts';
 
-const [mode, marker = '', dieWithParent] = process.argv.slice(2);
+const [mode, marker = '', way] = process.argv.slice(2);
+const launcher = way === 'launcher' ? createLauncher(mkdtempSync(`${tmpdir()}/bullpen-test-`)) : null;
+await launcher?.start();
 
 if (mode === 'exhaust-files') {
   // What spawning needs is loaded by a first one, as in a server that has been running.
@@ -19,22 +24,15 @@ if (mode === 'exhaust-files') {
 }
 
 try {
-  const child = await start('exec sleep 1000');
+  const child = await start(way === 'launcher' ? 'setsid sleep 1000 & exec sleep 1000' : 'exec sleep 1000');
   process.stdout.write(`${child.pid}\n`);
 } catch (error) {
   process.stdout.write(`${toWire(error).code}\n`);
 }
 
 async function start(script: string) {
-  const child = await spawnProcess({
-    binary: '/bin/sh',
-    args: ['-c', script],
-    env: {},
-    cwd: '/',
-    stdin: '',
-    marker,
-    dieWithParent: dieWithParent === 'true',
-  });
+  const request = { binary: '/bin/sh', args: ['-c', script], env: {}, cwd: '/', stdin: '', marker };
+  const child = await spawnProcess(request, launcher?.launch ?? launchHere);
   child.onLine(() => {});
   return child;
 }

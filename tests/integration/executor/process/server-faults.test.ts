@@ -1,9 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { findSetpriv } from '../../../../src/executor/process/die-with-parent.ts';
 import { supportsSweep, sweep } from '../../../../src/executor/process/sweep.ts';
 import { eventually } from '../../../helpers/eventually.ts';
-import { isAlive } from '../../../helpers/proc.ts';
+import { isAlive, processesWithMarker } from '../../../helpers/proc.ts';
 import { bench } from './harness.ts';
 
 const PROGRAM = fileURLToPath(new URL('./program.ts', import.meta.url));
@@ -19,16 +18,18 @@ async function startServer(args: string, limits = '') {
 }
 
 describe.skipIf(!supportsSweep())('a server that is killed', () => {
-  it.skipIf(findSetpriv() === null)('takes the child with it that was to die with it', async () => {
-    const { server, said } = await startServer('parent MARKER true');
+  it('takes everything with it that its launcher runs, also what left the group', async () => {
+    const { server, said, marker } = await startServer('parent MARKER launcher');
+    await eventually(() => processesWithMarker(marker).length >= 2);
     expect(isAlive(Number(said))).toBe(true);
     server.signalGroup('SIGKILL');
     await eventually(() => !isAlive(Number(said)));
     await server.ended;
+    await eventually(() => processesWithMarker(marker).length === 0);
   });
 
   it('leaves a child behind that the next server finds by the marker of its node', async () => {
-    const { server, said, marker, scanner } = await startServer('parent MARKER false');
+    const { server, said, marker, scanner } = await startServer('parent MARKER here');
     server.signalGroup('SIGKILL');
     await server.ended;
     expect(isAlive(Number(said))).toBe(true);

@@ -1,9 +1,12 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { launchHere } from '../../../../src/executor/process/launch.ts';
 import { journalOf } from '../../../helpers/fake-cli.ts';
-import { bench } from './harness.ts';
+import { bench, type Extra } from './harness.ts';
 
 const MEGABYTE = 1024 * 1024;
+
+const launchBy = (way: string): Extra => (way === 'launchHere' ? { launch: launchHere } : {});
 
 describe('spawning a process', () => {
   it('gives it exactly the arguments, directory, environment and marker it was asked to', async () => {
@@ -38,9 +41,9 @@ describe('spawning a process', () => {
     expect(await shell.ended).toMatchObject({ code: 0 });
   });
 
-  it.each([false, true])('starts the same process with dieWithParent: %s', async (dieWithParent) => {
+  it.each(['launchHere', 'a launcher'])('starts the same process by %s', async (way) => {
     const { sh } = bench();
-    const { process: shell, lines } = await sh('cat; echo $$; exit 7', { stdin: 'hi\n', dieWithParent });
+    const { process: shell, lines } = await sh('cat; echo $$; exit 7', { stdin: 'hi\n', ...launchBy(way) });
     expect(await shell.ended).toMatchObject({ code: 7, signal: null });
     expect(lines.map(({ line }) => line)).toEqual(['hi', String(shell.pid)]);
   });
@@ -73,20 +76,21 @@ describe('spawning a process', () => {
 
   it('can be told where it is: nothing is signalled after the exit', async () => {
     const { sh } = bench();
-    const { process: shell } = await sh('exit 0');
+    const { process: shell } = await sh('exec sleep 1000');
     expect(shell.exitedAtUptimeS).toBeNull();
+    expect(shell.signalGroup('SIGTERM')).toBe(true);
     await shell.ended;
     expect(shell.exitedAtUptimeS).toBeGreaterThan(0);
     expect(shell.signalGroup('SIGTERM')).toBe(false);
   });
 
   describe('that cannot be started', () => {
-    it.each([false, true])('tells what is wrong with the binary, dieWithParent: %s (C18)', async (die) => {
+    it.each(['launchHere', 'a launcher'])('tells what is wrong with the binary by %s (C18)', async (way) => {
       const { sh, dir } = bench();
       writeFileSync(`${dir}/plain`, 'text');
       const missing = { code: 'execution.cli_missing' };
       for (const binary of [`${dir}/nothing`, dir, `${dir}/plain`, `${dir}/plain/below`, 'sh']) {
-        await expect(sh('', { binary, dieWithParent: die }), binary).rejects.toMatchObject(missing);
+        await expect(sh('', { binary, ...launchBy(way) }), binary).rejects.toMatchObject(missing);
       }
     });
 

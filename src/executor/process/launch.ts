@@ -1,0 +1,82 @@
+/** Starting a process, and what is left of it to hold: the port, and the way that forks this very process. */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+import { AppError } from '../../errors.ts';
+import type { Exit } from '../../providers/provider.ts';
+import { systemCode } from './spawn-error.ts';
+
+export interface LaunchRequest {
+  /** Absolute path; run without a shell, in a process group of its own. */
+  readonly binary: string;
+  readonly args: readonly string[];
+  /** The whole environment. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+}
+
+/** A started process, the leader of its own group. Its streams are not read before somebody asks. */
+export interface LaunchedChild {
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** null while it runs. */
+  readonly exit: Exit | null;
+  /** Called once, when it has exited. */
+  onExit(listener: (exit: Exit) => void): void;
+  /** Called once, when it has exited and stdout and stderr have ended. */
+  onClose(listener: () => void): void;
+  /** Signals the group; false, and nothing done, once the process has been reaped: its number may be reused. */
+  signalGroup(signal: NodeJS.Signals): boolean;
+}
+
+/** Rejects with the system's error (`code` ENOENT, EAGAIN, …) when the process cannot be started. */
+export type Launch = (request: LaunchRequest) => Promise<LaunchedChild>;
+
+/** Forks this process. The cost grows with its memory: a server uses a launcher instead. */
+export const launchHere: Launch = async (request) => {
+  // Some failures are thrown here (E2BIG, ENOTDIR, a NUL byte), others come as an 'error' event (ENOENT …).
+  const child = spawn(request.binary, [...request.args], {
+    cwd: request.cwd,
+    env: { ...request.env },
+    detached: true,
+    shell: false,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  await once(child, 'spawn');
+  return wrap(child);
+};
+
+function wrap(child: ChildProcessWithoutNullStreams): LaunchedChild {
+  const { pid } = child;
+  if (pid === undefined) throw new AppError('internal.error', 'a started process has no id');
+  child.on('error', () => {}); // of a signal that could not be sent; the exit tells what became of it
+  let exit: Exit | null = null;
+  child.once('exit', (code, signal) => {
+    exit = { code, signal };
+  });
+  return {
+    pid,
+    stdin: child.stdin,
+    stdout: child.stdout,
+    stderr: child.stderr,
+    get exit() {
+      return exit;
+    },
+    onExit: (listener) => child.once('exit', (code, signal) => listener({ code, signal })),
+    onClose: (listener) => child.once('close', listener),
+    // Node reaps in the same turn in which it sets these, so until then the number is the child's for sure.
+    signalGroup: (signal) => child.exitCode === null && child.signalCode === null && signalGroup(pid, signal),
+  };
+}
+
+/** False when the group is gone or not ours. */
+export function signalGroup(groupId: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(-groupId, signal);
+  } catch (error) {
+    if (systemCode(error) === 'ESRCH' || systemCode(error) === 'EPERM') return false;
+    throw error;
+  }
+}

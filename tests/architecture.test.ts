@@ -1,0 +1,279 @@
+/** The rules of docs/architecture.md about who may import whom, read from the source itself. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, extname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const MAX_LINES = 250;
+
+interface Import {
+  /** Path from the root for our own files, else the package's or node module's name. */
+  readonly to: string;
+  /** Gone after compilation. */
+  readonly typeOnly: boolean;
+}
+
+interface SourceFile {
+  /** Path from the root. */
+  readonly path: string;
+  readonly text: string;
+  /** The text without comments. */
+  readonly code: string;
+  readonly imports: readonly Import[];
+}
+
+const sources: readonly SourceFile[] = ['src', 'workers', 'scripts'].flatMap((folder) =>
+  readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && ['.ts', '.js'].includes(extname(entry.name)))
+    .map((entry) => read(join(entry.parentPath, entry.name))),
+);
+const byPath = new Map(sources.map((file) => [file.path, file]));
+
+function read(file: string): SourceFile {
+  const text = readFileSync(file, 'utf8');
+  const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/(^|\s)\/\/.*$/gm, '$1');
+  return { path: relative(ROOT, file), text, code, imports: importsOf(file, code) };
+}
+
+function importsOf(file: string, code: string): Import[] {
+  const to = (specifier: string): string =>
+    specifier.startsWith('.') ? relative(ROOT, resolve(dirname(file), specifier)) : specifier;
+  const found: Import[] = [];
+  const statement = /^(?:import|export)\s+(type\s)?([^'";]*?)\s*from\s*'([^']+)'/gm;
+  for (const [, type, names = '', specifier = ''] of code.matchAll(statement)) {
+    found.push({ to: to(specifier), typeOnly: type !== undefined || onlyTypes(names) });
+  }
+  for (const [, specifier = ''] of code.matchAll(/(?:^import\s+|\bimport\(\s*)'([^']+)'/gm)) {
+    found.push({ to: to(specifier), typeOnly: false });
+  }
+  return found;
+}
+
+/** `{ type A, type B }` imports nothing at run time. */
+function onlyTypes(names: string): boolean {
+  const listed = /^\{([^}]*)\}$/.exec(names.trim())?.[1];
+  if (listed === undefined) return false;
+  const parts = listed
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+  return parts.length > 0 && parts.every((part) => part.startsWith('type '));
+}
+
+const within = (path: string, ...places: readonly string[]): boolean =>
+  places.some((place) => path === place || (place.endsWith('/') && path.startsWith(place)));
+const isOurs = ({ to }: Import): boolean =>
+  within(to, 'src/', 'workers/', 'scripts/', 'tests/', 'package.json');
+const arrow = (file: SourceFile, { to }: Import): string => `${file.path} → ${to}`;
+
+/** Every import of the files in `places` that `allowed` does not allow. */
+function forbidden(places: readonly string[], allowed: (one: Import) => boolean): readonly string[] {
+  return sources
+    .filter(({ path }) => within(path, ...places))
+    .flatMap((file) => file.imports.filter((one) => !allowed(one)).map((one) => arrow(file, one)));
+}
+
+/** Every import of something in `places` from a file that is not in `from`. */
+function outsiders(
+  places: readonly string[],
+  from: readonly string[],
+  counts: (one: Import) => boolean,
+): readonly string[] {
+  return sources
+    .filter(({ path }) => !within(path, ...from))
+    .flatMap((file) =>
+      file.imports.filter((one) => within(one.to, ...places) && counts(one)).map((one) => arrow(file, one)),
+    );
+}
+
+/** What a file needs at run time, itself included. */
+function needed(path: string, seen = new Set<string>()): ReadonlySet<string> {
+  if (seen.has(path)) return seen;
+  seen.add(path);
+  for (const one of byPath.get(path)?.imports ?? []) if (!one.typeOnly) needed(one.to, seen);
+  return seen;
+}
+
+describe('the reader of imports', () => {
+  it('finds the files and understands what they import', () => {
+    expect(sources.length).toBeGreaterThan(100);
+    const client = byPath.get('src/rpc/client.ts');
+    expect(client?.imports).toContainEqual({ to: 'src/protocol/messages.ts', typeOnly: false });
+    expect(client?.imports).toContainEqual({ to: 'src/rpc/ports.ts', typeOnly: true });
+    expect(byPath.get('src/bin.js')?.imports).toContainEqual({ to: 'src/main.ts', typeOnly: false });
+    expect(byPath.get('workers/prompt.worker.ts')?.imports).toContainEqual({
+      to: 'workers/bootstrap.ts',
+      typeOnly: false,
+    });
+  });
+
+  it('misses no import: every file that is imported is one of those that were read', () => {
+    const missing = sources.flatMap((file) =>
+      file.imports
+        .filter((one) => within(one.to, 'src/', 'workers/', 'scripts/') && !byPath.has(one.to))
+        .map((one) => arrow(file, one)),
+    );
+    expect(missing).toEqual([]);
+  });
+
+  it('tells type imports from others', () => {
+    const code = [
+      "import { type A, type B } from './a.ts';",
+      "import { type C, d } from './b.ts';",
+      "import type { E } from './c.ts';",
+      'import {\n  type F,\n  g,\n} from "x";'.replaceAll('"', "'"),
+      "export { h } from './d.ts';",
+      "import './e.ts';",
+      "const i = await import('./f.ts');",
+    ].join('\n');
+    expect(importsOf(join(ROOT, 'src/x.ts'), code)).toEqual([
+      { to: 'src/a.ts', typeOnly: true },
+      { to: 'src/b.ts', typeOnly: false },
+      { to: 'src/c.ts', typeOnly: true },
+      { to: 'x', typeOnly: false },
+      { to: 'src/d.ts', typeOnly: false },
+      { to: 'src/e.ts', typeOnly: false },
+      { to: 'src/f.ts', typeOnly: false },
+    ]);
+  });
+});
+
+describe('the folders', () => {
+  it('the protocol imports only itself, the errors and packages', () => {
+    const allowed = (one: Import): boolean =>
+      within(one.to, 'src/protocol/', 'src/errors.ts') || (!isOurs(one) && !one.to.startsWith('node:'));
+    expect(forbidden(['src/protocol/'], allowed)).toEqual([]);
+  });
+
+  it('errors.ts imports nothing', () => {
+    expect(forbidden(['src/errors.ts'], () => false)).toEqual([]);
+  });
+
+  const FOR_WORKERS = [
+    'workers/',
+    'src/protocol/',
+    'src/rpc/',
+    'src/queue/connection.ts',
+    'src/queue/names.ts',
+    'src/config/worker.ts',
+    'src/errors.ts',
+    'src/observability/logger.ts',
+    'src/failpoint.ts',
+  ];
+
+  it('a sandboxed worker imports only what it is given', () => {
+    expect(forbidden(['workers/'], (one) => !isOurs(one) || within(one.to, ...FOR_WORKERS))).toEqual([]);
+  });
+
+  it('nor does it get anything else by way of what it imports', () => {
+    const reached = [...needed('workers/prompt.worker.ts')].filter((path) => byPath.has(path));
+    expect(reached.filter((path) => !within(path, ...FOR_WORKERS))).toEqual([]);
+    expect(reached).toContain('src/rpc/client.ts');
+  });
+
+  it('providers import only themselves, the protocol and the errors; no process, file or network', () => {
+    const allowed = (one: Import): boolean =>
+      within(one.to, 'src/providers/', 'src/protocol/', 'src/errors.ts') ||
+      (!isOurs(one) && !one.to.startsWith('node:'));
+    expect(forbidden(['src/providers/'], allowed)).toEqual([]);
+    const globals = sources.filter(
+      ({ path, code }) => within(path, 'src/providers/') && /\bprocess\.|\bfetch\(/.test(code),
+    );
+    expect(globals.map(({ path }) => path)).toEqual([]);
+  });
+
+  it('HTTP is built by app.ts alone; others may name the types of its ports', () => {
+    const runsOrIsNoPort = (one: Import): boolean => !one.typeOnly || one.to !== 'src/http/ports.ts';
+    expect(outsiders(['src/http/'], ['src/http/', 'src/app.ts', 'scripts/'], runsOrIsNoPort)).toEqual([]);
+  });
+
+  it('nothing imports the command line or main but each other, from bin.js down', () => {
+    expect(outsiders(['src/cli/'], ['src/cli/', 'src/main.ts'], () => true)).toEqual([]);
+    expect(outsiders(['src/main.ts'], ['src/bin.js'], () => true)).toEqual([]);
+    expect(outsiders(['src/bin.js'], [], () => true)).toEqual([]);
+  });
+
+  it('app.ts is imported by main.ts alone, and by scripts that start a server', () => {
+    expect(outsiders(['src/app.ts'], ['src/main.ts', 'scripts/'], () => true)).toEqual([]);
+  });
+
+  it('the product imports neither its tests nor its scripts', () => {
+    const allowed = (one: Import): boolean => !within(one.to, 'tests/', 'scripts/');
+    expect(forbidden(['src/', 'workers/'], allowed)).toEqual([]);
+  });
+
+  it('the product imports only packages it declares as its own', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+    const nameOf = (to: string): string =>
+      to
+        .split('/')
+        .slice(0, to.startsWith('@') ? 2 : 1)
+        .join('/');
+    const allowed = (one: Import): boolean =>
+      isOurs(one) || one.to.startsWith('node:') || nameOf(one.to) in dependencies;
+    expect(forbidden(['src/', 'workers/'], allowed)).toEqual([]);
+  });
+
+  it('no import goes round in a circle', () => {
+    expect(circles()).toEqual([]);
+  });
+});
+
+/** Every circle of imports at run time in src, as the path that closes it. */
+function circles(): readonly string[] {
+  const done = new Set<string>();
+  const found: string[] = [];
+  const visit = (path: string, trail: readonly string[]): void => {
+    const at = trail.indexOf(path);
+    if (at !== -1) found.push([...trail.slice(at), path].join(' → '));
+    if (at !== -1 || done.has(path)) return;
+    for (const one of byPath.get(path)?.imports ?? []) if (!one.typeOnly) visit(one.to, [...trail, path]);
+    done.add(path);
+  };
+  for (const { path } of sources) if (within(path, 'src/')) visit(path, []);
+  return found;
+}
+
+describe('the environment', () => {
+  /** bin.js: where the compile cache lies is needed before anything can be loaded. */
+  const MAY = ['src/config/load.ts', 'src/config/worker.ts', 'src/main.ts', 'src/bin.js', 'workers/'];
+  const touching = sources.filter(
+    ({ path, code }) => within(path, 'src/', 'workers/') && /\bprocess\.env\b/.test(code),
+  );
+
+  it('is touched only where the settings are read and where a process begins', () => {
+    expect(touching.map(({ path }) => path).filter((path) => !within(path, ...MAY))).toEqual([]);
+    expect(touching.map(({ path }) => path)).toContain('src/main.ts');
+  });
+
+  it('is handed on whole where a process begins', () => {
+    const picking = touching.filter(
+      ({ path, code }) => within(path, 'src/main.ts', 'workers/') && /\bprocess\.env\s*[.[]/.test(code),
+    );
+    expect(picking.map(({ path }) => path)).toEqual([]);
+  });
+});
+
+describe('the files', () => {
+  const product = sources.filter(({ path }) => within(path, 'src/'));
+
+  it('no file or folder is named for holding whatever', () => {
+    const vague = product.filter(({ path }) =>
+      path.split('/').some((part) => /^(utils?|helpers?|common|types?|misc|shared)(\.|$)/.test(part)),
+    );
+    expect(vague.map(({ path }) => path)).toEqual([]);
+  });
+
+  it('names are in kebab-case', () => {
+    const odd = product.filter(({ path }) => !/^[a-z0-9]+([-.][a-z0-9]+)*$/.test(basename(path)));
+    expect(odd.map(({ path }) => path)).toEqual([]);
+  });
+
+  it(`no file has more than ${MAX_LINES} lines`, () => {
+    const long = product.map(({ path, text }) => [path, text.split('\n').length - 1] as const);
+    expect(long.filter(([, lines]) => lines > MAX_LINES).map(([path, lines]) => `${path}: ${lines}`)).toEqual(
+      [],
+    );
+  });
+});

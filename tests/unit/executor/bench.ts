@@ -1,0 +1,162 @@
+/** An executor over memory, a ledger in memory, and the fake CLI. */
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished } from 'vitest';
+import { createCliProbe } from '../../../src/executor/cli-probe.ts';
+import { createExecutor, type ExecutorOptions } from '../../../src/executor/executor.ts';
+import { launchHere } from '../../../src/executor/process/launch.ts';
+import { createProcScanner } from '../../../src/executor/process/proc-scanner.ts';
+import { createLogger } from '../../../src/observability/logger.ts';
+import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
+import { buildEnvironment } from '../../../src/providers/environment.ts';
+import { createProviders } from '../../../src/providers/registry.ts';
+import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
+import type { Claims, JobRecord, NewJob } from '../../../src/rpc/ports.ts';
+import { newJob } from '../../contracts/records/samples.ts';
+import type { JournalEntry } from '../../fakes/fake-cli-journal.ts';
+import type { Step } from '../../fakes/fake-cli-steps.ts';
+import { createFakeLedger } from '../../fakes/ledger.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { fakePrompt, installFakeCli, readJournal } from '../../helpers/fake-cli.ts';
+import { processesWithMarker } from '../../helpers/proc.ts';
+import { tempDir } from '../../helpers/temp.ts';
+
+export const REQUESTS = 'requests';
+export const RESPONSES = 'responses';
+export const NODE = 'n1';
+const LONG_MS = 3_600_000;
+/** What a busy machine may need to start and end a few processes. */
+const PATIENT = { timeoutMs: 20_000 };
+
+export async function executorBench() {
+  const dir = tempDir();
+  const workspace = join(dir, 'workspace');
+  mkdirSync(workspace);
+  const journal = join(dir, 'journal');
+  const nodeId = `${NODE}-${randomUUID()}`;
+  const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal });
+  let offsetMs = 0;
+  const rpc = createMemoryRpc({
+    requestChannel: REQUESTS,
+    responseChannel: RESPONSES,
+    now: () => Date.now() + offsetMs,
+  });
+  const ledger = createFakeLedger();
+  const logged: Record<string, unknown>[] = [];
+  const providers = createProviders(
+    { claude: { binary, args: [], maxRetries: null }, custom: {} },
+    { runningAsRoot: false, sandboxMarker: false },
+  );
+  const source = { PATH: process.env['PATH'] };
+  const ownClaims = rpc.claimsOf(nodeId);
+  const scanner = createProcScanner();
+
+  /** A new executor of the node, which is stopped when the test is over. */
+  function open(rest: Partial<ExecutorOptions> = {}) {
+    const executor = createExecutor({
+      claims: ownClaims,
+      ledger,
+      prepare: {
+        nodeId,
+        providers,
+        probe: createCliProbe('', {}),
+        workspace: { roots: [workspace], trustedRoots: [] },
+        scratchDir: join(dir, 'scratch'),
+        environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
+        findNativeSession: async () => null,
+      },
+      limits: {
+        maxOutputBytes: 10_000_000,
+        maxLineBytes: 1_000_000,
+        maxEvents: 10_000,
+        maxEventsPerSecond: 10_000,
+        maxResultBytes: 100_000,
+        killGraceMs: LONG_MS,
+        lingerMs: LONG_MS,
+      },
+      scanner,
+      launch: launchHere,
+      concurrency: 2,
+      leaseMs: 600,
+      sweepMs: 20,
+      retryBackoffMs: 2,
+      cutOffMs: LONG_MS,
+      othersRegistered: () => false,
+      onSuperseded: () => undefined,
+      logger: createLogger('debug', { write: (line) => void logged.push(JSON.parse(line)) }),
+      ...rest,
+    });
+    onTestFinished(async () => {
+      executor.abort();
+      await executor.stop(0);
+      const marker = `${nodeId}/`;
+      await eventually(() => expect(processesWithMarker(marker), 'processes outlived the test').toEqual([]));
+    });
+    return executor;
+  }
+
+  const read = async (id: string): Promise<JobRecord> => {
+    const record = await rpc.records.read(id);
+    if (record === null) throw new Error(`there is no record of ${id}`);
+    return record;
+  };
+  const started = (): Extract<JournalEntry, { event: 'start' }>[] =>
+    readJournal(journal).filter((entry) => entry.event === 'start');
+
+  return {
+    dir,
+    workspace,
+    nodeId,
+    rpc,
+    ledger,
+    logged,
+    claims: ownClaims,
+    open,
+    read,
+    journal: () => readJournal(journal),
+    started,
+    /** Creates and submits a job; its execution has the id `e-<job id>`. */
+    async submit(
+      request: Partial<ResolvedPrompt> & { steps?: readonly Step[] } = {},
+      rest: Partial<NewJob> = {},
+    ): Promise<string> {
+      const { steps = [], ...said } = request;
+      const job = newJob({ prompt: fakePrompt(steps, 'hello'), cwd: workspace, ...said }, rest);
+      await rpc.records.create(job);
+      await rpc.submissions.submit(job.id, `e-${job.id}`);
+      return job.id;
+    },
+    finished: (id: string) =>
+      eventually(async () => {
+        const record = await read(id);
+        return record.finishedAt === null ? null : record;
+      }, PATIENT),
+    /** Resolves when `count` CLIs were started. */
+    spawned: (count: number) => eventually(() => started().length >= count, PATIENT),
+    until: (check: () => boolean | Promise<boolean>) => eventually(check, PATIENT),
+    file: (name: string) => join(dir, name),
+    touch: (name: string) => writeFileSync(join(dir, name), ''),
+    exists: (name: string) => existsSync(join(dir, name)),
+    /** Moves the records' clock on. */
+    advance(ms: number) {
+      offsetMs += ms;
+    },
+    /** The claims of this node, some of them changed. */
+    claimsWith: (changed: Partial<Claims>): Claims => ({ ...ownClaims, ...changed }),
+  };
+}
+
+/** A place where something waits until it is let go. */
+export function createLatch() {
+  const reached = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  return {
+    reached: reached.promise,
+    release: release.resolve,
+    async wait(): Promise<void> {
+      reached.resolve();
+      await release.promise;
+    },
+  };
+}

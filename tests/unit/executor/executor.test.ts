@@ -1,0 +1,634 @@
+import { describe, expect, it } from 'vitest';
+import { AppError } from '../../../src/errors.ts';
+import type { Outcome } from '../../../src/protocol/outcome.ts';
+import type { Finish } from '../../../src/rpc/ports.ts';
+import { encode, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-answer.ts';
+import { LOST, newJob, succeeded, UNAVAILABLE } from '../../contracts/records/samples.ts';
+import { resolvedPrompt } from '../providers/resolved-prompt.ts';
+import { createLatch, executorBench, RESPONSES } from './bench.ts';
+
+const away = (): Promise<never> => Promise.reject(new AppError('redis.unavailable', 'away'));
+const SLOW = 30_000;
+
+const finishFor = (jobId: string, outcome: Outcome): Finish => ({
+  jobId,
+  executionId: outcome.executionId ?? '',
+  outcome,
+  from: 0,
+  tail: [],
+  backoffMs: 0,
+  rawAnswer: null,
+});
+
+describe('an execution', { timeout: SLOW }, () => {
+  it('goes from the pending set to its outcome', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const id = await bench.submit({ steps: [{ delta: 'Hel' }, { delta: 'lo' }] });
+    await executor.start();
+    const record = await bench.finished(id);
+    expect(record).toMatchObject({
+      status: 'succeeded',
+      attempt: 1,
+      node: bench.nodeId,
+      outcome: { text: 'Hello', executionId: `e-${id}`, exit: { code: 0, signal: null }, error: null },
+    });
+    const events = await bench.rpc.records.events(id, 0, 1000);
+    expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+    expect(events.map(({ kind }) => kind).slice(0, 3)).toEqual([
+      'job.queued',
+      'job.running',
+      'execution.started',
+    ]);
+    expect(events.map(({ kind }) => kind).slice(-2)).toEqual(['execution.finished', 'job.finished']);
+    expect(events.flatMap((event) => (event.kind === 'text.delta' ? [event.text] : []))).toEqual([
+      'Hel',
+      'lo',
+    ]);
+    const pid = events.find((event) => event.kind === 'execution.started')?.pid;
+    await bench.until(() => bench.ledger.entries.get(`e-${id}`)?.delivered === 'yes');
+    expect(bench.ledger.entries.get(`e-${id}`)).toMatchObject({ pid, finish: { outcome: record.outcome } });
+  });
+
+  it('is in the ledger before it is spawned, and its outcome before it is announced', async () => {
+    const bench = await executorBench();
+    const [intend, ended] = [createLatch(), createLatch()];
+    bench.ledger.before('intend', intend.wait);
+    bench.ledger.before('ended', ended.wait);
+    const executor = bench.open();
+    const id = await bench.submit();
+    await executor.start();
+    await intend.reached;
+    expect(bench.started()).toEqual([]);
+    intend.release();
+    await ended.reached;
+    expect(bench.started()).toHaveLength(1);
+    expect(await bench.read(id)).toMatchObject({ status: 'running', outcome: null });
+    ended.release();
+    expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
+  });
+
+  it('carries the marker of its node, and leaves no scratch folder', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const id = await bench.submit();
+    await executor.start();
+    await bench.finished(id);
+    expect(bench.started()).toMatchObject([{ marker: `${bench.nodeId}/e-${id}`, cwd: bench.workspace }]);
+    await bench.until(() => !bench.exists(`scratch/e-${id}`));
+  });
+
+  it('that is refused before its spawn fails with the reason', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const outside = await bench.submit({ cwd: '/' });
+    const invalid = await bench.submit({ model: '--dangerously-skip-permissions' });
+    const unknown = await bench.submit({ provider: 'nope' });
+    await executor.start();
+    const codes = await Promise.all(
+      [outside, invalid, unknown].map(async (id) => (await bench.finished(id)).outcome?.error?.code),
+    );
+    expect(codes).toEqual(['cwd.not_allowed', 'execution.invalid_request', 'provider.unknown']);
+    expect(bench.started()).toEqual([]);
+  });
+
+  it('whose intent cannot be written is not spawned', async () => {
+    const bench = await executorBench();
+    bench.ledger.before('intend', () => Promise.reject(new AppError('store.unavailable', 'disk full')));
+    const executor = bench.open();
+    const id = await bench.submit();
+    await executor.start();
+    expect(await bench.finished(id)).toMatchObject({ outcome: { error: { code: 'store.unavailable' } } });
+    expect(bench.started()).toEqual([]);
+  });
+
+  it('whose outcome cannot be written is told all the same', async () => {
+    const bench = await executorBench();
+    bench.ledger.before('ended', () => Promise.reject(new AppError('store.unavailable', 'disk full')));
+    const executor = bench.open();
+    const id = await bench.submit();
+    await executor.start();
+    expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
+  });
+
+  it('that may be tried again is, as an execution of its own', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const result = {
+      is_error: true,
+      subtype: 'error_during_execution',
+      api_error_status: 529,
+      result: 'overloaded',
+    };
+    const id = await bench.submit({ maxAttempts: 2, steps: [{ result }] });
+    await executor.start();
+    await bench.until(async () => (await bench.read(id)).status === 'scheduled');
+    bench.advance(60_000);
+    await bench.rpc.submissions.submit(id, 'second');
+    const record = await bench.finished(id);
+    expect(record).toMatchObject({ attempt: 2, status: 'failed', outcome: { executionId: 'second' } });
+    expect(bench.started().map(({ marker }) => marker)).toEqual([
+      `${bench.nodeId}/e-${id}`,
+      `${bench.nodeId}/second`,
+    ]);
+  });
+
+  it('of a raw request is answered on the responses channel', async () => {
+    const bench = await executorBench();
+    const answers: string[] = [];
+    await bench.rpc.doorbells.listen(RESPONSES, (message) => void answers.push(message));
+    const executor = bench.open();
+    const metadata = { [RAW_ID]: '"test"', [RAW_FORMAT]: 'text' };
+    const request = resolvedPrompt({ prompt: 'Hi', cwd: bench.workspace, metadata });
+    const job = newJob({}, { kind: 'raw', owner: 'raw', request });
+    await bench.claims.adopt(job, 'raw-1');
+    await executor.start();
+    await bench.finished(job.id);
+    await bench.until(() => answers.includes(encode({ id: 'test', success: true, result: 'fake: Hi' })));
+  });
+});
+
+describe('what the ledger knows', { timeout: SLOW }, () => {
+  it('is never spawned: a stored outcome is told as it is', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    await executor.start();
+    const job = newJob({ cwd: bench.workspace });
+    const outcome = succeeded('known', 'from the ledger');
+    bench.ledger.put({
+      jobId: job.id,
+      executionId: 'known',
+      delivered: 'yes',
+      finish: finishFor(job.id, outcome),
+    });
+    await bench.rpc.records.create(job);
+    await bench.rpc.submissions.submit(job.id, 'known');
+    expect(await bench.finished(job.id)).toMatchObject({ status: 'succeeded', outcome });
+    expect(bench.started()).toEqual([]);
+  });
+
+  it('and has no outcome is lost, not spawned', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    await executor.start();
+    const job = newJob({ cwd: bench.workspace });
+    bench.ledger.put({ jobId: job.id, executionId: 'known' });
+    await bench.rpc.records.create(job);
+    await bench.rpc.submissions.submit(job.id, 'known');
+    expect(await bench.finished(job.id)).toMatchObject({
+      status: 'failed',
+      outcome: { executionId: 'known', error: { code: 'execution.lost' } },
+    });
+    expect(bench.started()).toEqual([]);
+  });
+
+  it('is settled at the start, before anything is claimed', async () => {
+    const bench = await executorBench();
+    const [lost, done, fresh] = [await bench.submit(), await bench.submit(), await bench.submit()];
+    const claims = await bench.claims.claim(2);
+    expect(claims.map(({ jobId }) => jobId)).toEqual([lost, done]);
+    const order: string[] = [];
+    const executor = bench.open({
+      claims: bench.claimsWith({
+        async finish(finish) {
+          order.push(`finish ${finish.jobId}`);
+          return bench.claims.finish(finish);
+        },
+        async claim(max) {
+          order.push('claim');
+          return bench.claims.claim(max);
+        },
+      }),
+    });
+    bench.ledger.put({ jobId: lost, executionId: `e-${lost}`, pid: 1 });
+    const outcome = succeeded(`e-${done}`);
+    bench.ledger.put({ jobId: done, executionId: `e-${done}`, finish: finishFor(done, outcome) });
+    expect(await executor.start()).toEqual({ killedProcesses: 0, lost: 1, redelivered: 1 });
+    expect(order.slice(0, 2).sort()).toEqual([`finish ${done}`, `finish ${lost}`].sort());
+    expect(order.indexOf('claim')).toBeGreaterThanOrEqual(2);
+    expect(await bench.read(lost)).toMatchObject({ outcome: { error: { code: 'execution.lost' } } });
+    expect(await bench.read(done)).toMatchObject({ status: 'succeeded' });
+    await bench.finished(fresh);
+    expect(bench.started()).toHaveLength(1);
+  });
+});
+
+describe('cancelling', { timeout: SLOW }, () => {
+  it('between the claim and the spawn spawns nothing', async () => {
+    const bench = await executorBench();
+    const claimed = createLatch();
+    const executor = bench.open({
+      failpoint: (name) => (name === 'executor.claimed' ? claimed.wait() : Promise.resolve()),
+    });
+    const id = await bench.submit();
+    await executor.start();
+    await claimed.reached;
+    expect(await bench.rpc.records.cancel(id, false, LOST)).toEqual({ kind: 'requested' });
+    claimed.release();
+    expect(await bench.finished(id)).toMatchObject({
+      status: 'cancelled',
+      outcome: { executionId: `e-${id}` },
+    });
+    expect(bench.started()).toEqual([]);
+  });
+
+  it('while the intent is being written spawns nothing, when the doorbell was heard', async () => {
+    const bench = await executorBench();
+    const intend = createLatch();
+    bench.ledger.before('intend', intend.wait);
+    const executor = bench.open({ leaseMs: 3_600_000 });
+    const id = await bench.submit();
+    await executor.start();
+    await intend.reached;
+    await bench.rpc.records.cancel(id, false, LOST);
+    executor.lookAtCancel(id);
+    await new Promise((resolve) => setImmediate(resolve));
+    intend.release();
+    expect(await bench.finished(id)).toMatchObject({ status: 'cancelled' });
+    expect(bench.started()).toEqual([]);
+  });
+
+  it('a running CLI ends it at the doorbell', async () => {
+    const bench = await executorBench();
+    const executor = bench.open({ leaseMs: 3_600_000 });
+    const id = await bench.submit({
+      steps: [{ delta: 'partial' }, { touch: bench.file('said') }, { hang: true }],
+    });
+    await executor.start();
+    await bench.until(() => bench.exists('said'));
+    await bench.rpc.records.cancel(id, false, LOST);
+    executor.lookAtCancel(id);
+    expect(await bench.finished(id)).toMatchObject({
+      status: 'cancelled',
+      outcome: { error: { code: 'execution.cancelled' } },
+    });
+    expect(bench.journal()).toContainEqual(expect.objectContaining({ event: 'signal', signal: 'SIGTERM' }));
+  });
+
+  it('a running CLI ends it without a doorbell too, at the next renewal', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const id = await bench.submit({ steps: [{ hang: true }] });
+    await executor.start();
+    await bench.spawned(1);
+    await bench.rpc.records.cancel(id, false, LOST);
+    expect(await bench.finished(id)).toMatchObject({ status: 'cancelled' });
+  });
+
+  it('with force skips the grace, also of one that is being asked already', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const id = await bench.submit({
+      steps: [{ ignore: ['SIGTERM'] }, { touch: bench.file('deaf') }, { hang: true }],
+    });
+    await executor.start();
+    await bench.until(() => bench.exists('deaf'));
+    await bench.rpc.records.cancel(id, false, LOST);
+    await bench.until(() => bench.journal().some((entry) => entry.event === 'signal'));
+    expect((await bench.read(id)).status).toBe('running');
+    await bench.rpc.records.cancel(id, true, LOST);
+    expect(await bench.finished(id)).toMatchObject({
+      status: 'cancelled',
+      outcome: { exit: { signal: 'SIGKILL' } },
+    });
+  });
+});
+
+describe('a lease', { timeout: SLOW }, () => {
+  it('that was lost ends the CLI, and its outcome is kept as superseded', async () => {
+    const bench = await executorBench();
+    let superseded = 0;
+    const executor = bench.open({
+      onSuperseded: () => {
+        superseded += 1;
+      },
+    });
+    const id = await bench.submit({ steps: [{ touch: bench.file('runs') }, { hang: true }] });
+    await executor.start();
+    await bench.until(() => bench.exists('runs'));
+    bench.advance(3_600_000);
+    expect(await bench.rpc.upkeepOf('n2').settleLost(60_000, LOST, UNAVAILABLE)).toEqual([id]);
+    const settled = await bench.read(id);
+    await bench.until(() => bench.ledger.entries.get(`e-${id}`)?.delivered === 'superseded');
+    expect(bench.journal()).toContainEqual(expect.objectContaining({ event: 'signal', signal: 'SIGTERM' }));
+    expect(bench.ledger.entries.get(`e-${id}`)?.finish?.outcome.error?.code).toBe('execution.lost');
+    expect(await bench.read(id)).toEqual(settled);
+    expect(superseded).toBe(1);
+  });
+
+  it('is renewed while the CLI runs and while its outcome waits to be settled', async () => {
+    const bench = await executorBench();
+    const ended = createLatch();
+    bench.ledger.before('ended', ended.wait);
+    const renewed: string[][] = [];
+    const executor = bench.open({
+      leaseMs: 60,
+      claims: bench.claimsWith({
+        async renew(executions) {
+          renewed.push(executions.map(({ executionId }) => executionId));
+          return bench.claims.renew(executions);
+        },
+      }),
+    });
+    const id = await bench.submit();
+    await executor.start();
+    await ended.reached;
+    const before = renewed.length;
+    await bench.until(() => renewed.slice(before).filter((ids) => ids.includes(`e-${id}`)).length >= 2);
+    ended.release();
+    await bench.finished(id);
+  });
+
+  it('a node cut off for long ends its CLIs when there are others, and only then', async () => {
+    for (const others of [true, false]) {
+      const bench = await executorBench();
+      let connected = true;
+      const executor = bench.open({
+        leaseMs: 60,
+        cutOffMs: 100,
+        othersRegistered: () => others,
+        claims: bench.claimsWith({
+          renew: (executions) => (connected ? bench.claims.renew(executions) : away()),
+        }),
+      });
+      const wait = bench.file('go');
+      const id = await bench.submit({ steps: [{ touch: bench.file('runs') }, { waitFor: wait }] });
+      await executor.start();
+      await bench.until(() => bench.exists('runs'));
+      connected = false;
+      if (others) {
+        expect(await bench.finished(id)).toMatchObject({ outcome: { error: { code: 'execution.lost' } } });
+      } else {
+        await bench.until(() => bench.logged.filter(({ task }) => task === 'renew').length > 10);
+        expect(executor.holds(id)).toBe(true);
+        bench.touch('go');
+        expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
+      }
+    }
+  });
+});
+
+describe('the outbox', { timeout: SLOW }, () => {
+  it('delivers what Redis refused, once it takes it, without another spawn', async () => {
+    const bench = await executorBench();
+    let refusals = 0;
+    let open = false;
+    const executor = bench.open({
+      leaseMs: 60,
+      claims: bench.claimsWith({
+        finish(finish) {
+          if (open) return bench.claims.finish(finish);
+          refusals += 1;
+          return away();
+        },
+      }),
+    });
+    const ids = [await bench.submit(), await bench.submit()];
+    await executor.start();
+    await bench.until(() => refusals >= 6);
+    for (const id of ids) expect((await bench.read(id)).status).toBe('running');
+    open = true;
+    for (const id of ids) {
+      expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
+      const kinds = (await bench.rpc.records.events(id, 0, 1000)).map(({ kind }) => kind);
+      expect(kinds.filter((kind) => kind === 'execution.finished')).toHaveLength(1);
+      await bench.until(() => bench.ledger.entries.get(`e-${id}`)?.delivered === 'yes');
+    }
+    expect(bench.started()).toHaveLength(2);
+  });
+
+  it('loses no event of an execution during which Redis was away', async () => {
+    const bench = await executorBench();
+    let connected = true;
+    const guarded =
+      <A extends readonly unknown[], R>(call: (...args: A) => Promise<R>) =>
+      (...args: A): Promise<R> =>
+        connected ? call(...args) : away();
+    const executor = bench.open({
+      claims: {
+        claim: guarded(bench.claims.claim),
+        owned: guarded(bench.claims.owned),
+        renew: guarded(bench.claims.renew),
+        append: guarded(bench.claims.append),
+        finish: guarded(bench.claims.finish),
+        adopt: guarded(bench.claims.adopt),
+      },
+    });
+    const id = await bench.submit({
+      steps: [
+        { delta: 'a' },
+        { waitFor: bench.file('go') },
+        { delta: 'b' },
+        { delta: 'c' },
+        { touch: bench.file('said') },
+      ],
+    });
+    await executor.start();
+    await bench.until(async () =>
+      (await bench.rpc.records.events(id, 0, 100)).some(({ kind }) => kind === 'text.delta'),
+    );
+    connected = false;
+    bench.touch('go');
+    await bench.until(() => bench.ledger.calls.includes(`ended e-${id}`));
+    connected = true;
+    await bench.finished(id);
+    const events = await bench.rpc.records.events(id, 0, 1000);
+    expect(events.flatMap((event) => (event.kind === 'text.delta' ? [event.text] : []))).toEqual([
+      'a',
+      'b',
+      'c',
+    ]);
+  });
+});
+
+describe('the slots', { timeout: SLOW }, () => {
+  /** The most CLIs that ran at once, by their own journal. */
+  const mostAtOnce = (bench: Awaited<ReturnType<typeof executorBench>>): number => {
+    let now = 0;
+    let most = 0;
+    for (const { event } of bench.journal()) {
+      if (event === 'start') now += 1;
+      if (event === 'end') now -= 1;
+      most = Math.max(most, now);
+    }
+    return most;
+  };
+
+  it('are never exceeded, and all used', async () => {
+    const bench = await executorBench();
+    const executor = bench.open({ concurrency: 3 });
+    const ids: string[] = [];
+    for (let i = 0; i < 9; i += 1) ids.push(await bench.submit({ steps: [{ waitFor: bench.file('go') }] }));
+    await executor.start();
+    const watch = setInterval(executor.kick, 1);
+    await bench.spawned(3);
+    expect(executor.status().running).toBe(3);
+    bench.touch('go');
+    await Promise.all(ids.map(bench.finished));
+    clearInterval(watch);
+    expect(mostAtOnce(bench)).toBe(3);
+    expect(bench.started()).toHaveLength(9);
+  });
+
+  it('are not exceeded by claims whose answer was lost, and these are run too', async () => {
+    const bench = await executorBench();
+    let lost = 2;
+    const executor = bench.open({
+      leaseMs: 60,
+      concurrency: 2,
+      claims: bench.claimsWith({
+        async claim(max) {
+          const claims = await bench.claims.claim(max);
+          if (claims.length === 0 || lost === 0) return claims;
+          lost -= 1;
+          return away();
+        },
+      }),
+    });
+    const ids: string[] = [];
+    for (let i = 0; i < 8; i += 1) ids.push(await bench.submit({ steps: [{ sleepMs: 100 }] }));
+    await executor.start();
+    const records = await Promise.all(ids.map(bench.finished));
+    expect(records.map(({ status }) => status)).toEqual(Array(8).fill('succeeded'));
+    expect(lost).toBe(0);
+    expect(mostAtOnce(bench)).toBeLessThanOrEqual(2);
+    expect(bench.started()).toHaveLength(8);
+  });
+
+  it('one is free as soon as its CLI is gone, while the outcome is still being settled', async () => {
+    const bench = await executorBench();
+    const ended = createLatch();
+    bench.ledger.before('ended', ended.wait);
+    const executor = bench.open({ concurrency: 1, sweepMs: 3_600_000 });
+    const first = await bench.submit();
+    const second = await bench.submit();
+    await executor.start();
+    await ended.reached;
+    await bench.spawned(2);
+    expect((await bench.read(first)).status).toBe('running');
+    ended.release();
+    for (const id of [first, second]) expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
+  });
+
+  it('what no doorbell announced is found by the sweep', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    await executor.start();
+    const id = await bench.submit();
+    await bench.finished(id);
+  });
+
+  it('status and holds tell what runs', async () => {
+    const bench = await executorBench();
+    const executor = bench.open({ concurrency: 4 });
+    expect(executor.status()).toEqual({ running: 0, limit: 4, accepting: false });
+    const id = await bench.submit({ steps: [{ touch: bench.file('runs') }, { waitFor: bench.file('go') }] });
+    await executor.start();
+    await bench.until(() => bench.exists('runs'));
+    expect(executor.status()).toEqual({ running: 1, limit: 4, accepting: true });
+    expect([executor.holds(id), executor.holds('other')]).toEqual([true, false]);
+    bench.touch('go');
+    await bench.finished(id);
+    await bench.until(() => !executor.holds(id));
+    expect(executor.status().running).toBe(0);
+  });
+});
+
+describe('stopping', { timeout: SLOW }, () => {
+  it('lets what runs come to its end, and takes nothing new', async () => {
+    const bench = await executorBench();
+    const executor = bench.open({ concurrency: 1 });
+    const runs = await bench.submit({
+      steps: [{ touch: bench.file('runs') }, { waitFor: bench.file('go') }],
+    });
+    const waits = await bench.submit();
+    await executor.start();
+    await bench.until(() => bench.exists('runs'));
+    const stopping = executor.stop(SLOW);
+    executor.kick();
+    expect(executor.status()).toMatchObject({ accepting: false, running: 1 });
+    bench.touch('go');
+    await stopping;
+    expect(await bench.read(runs)).toMatchObject({ status: 'succeeded' });
+    expect(await bench.read(waits)).toMatchObject({ status: 'queued', attempt: 0 });
+    expect(bench.started()).toHaveLength(1);
+    expect(executor.status()).toEqual({ running: 0, limit: 1, accepting: false });
+  });
+
+  it('interrupts what runs when the time to end is over, and settles it as lost', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const id = await bench.submit({ steps: [{ touch: bench.file('runs') }, { hang: true }] });
+    await executor.start();
+    await bench.until(() => bench.exists('runs'));
+    await executor.stop(1);
+    expect(await bench.read(id)).toMatchObject({
+      status: 'failed',
+      outcome: { error: { code: 'execution.lost' } },
+    });
+    expect(bench.journal()).toContainEqual(expect.objectContaining({ event: 'signal', signal: 'SIGTERM' }));
+    expect(bench.ledger.entries.get(`e-${id}`)?.delivered).toBe('yes');
+  });
+
+  it('a second signal skips what is left of the time and of the grace', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const id = await bench.submit({
+      steps: [{ ignore: ['SIGTERM'] }, { touch: bench.file('deaf') }, { hang: true }],
+    });
+    await executor.start();
+    await bench.until(() => bench.exists('deaf'));
+    const stopping = executor.stop(3_600_000);
+    executor.abort();
+    await stopping;
+    expect(await bench.read(id)).toMatchObject({
+      status: 'failed',
+      outcome: { exit: { signal: 'SIGKILL' } },
+    });
+  });
+
+  it('with what was claimed in that very moment spawns nothing', async () => {
+    const bench = await executorBench();
+    const claiming = createLatch();
+    const executor = bench.open({
+      claims: bench.claimsWith({
+        async claim(max) {
+          const claims = await bench.claims.claim(max);
+          if (claims.length > 0) await claiming.wait();
+          return claims;
+        },
+      }),
+    });
+    const id = await bench.submit();
+    await executor.start();
+    await claiming.reached;
+    const stopping = executor.stop(0);
+    claiming.release();
+    await stopping;
+    expect(await bench.read(id)).toMatchObject({
+      status: 'failed',
+      outcome: { error: { code: 'execution.lost' } },
+    });
+    expect(bench.started()).toEqual([]);
+  });
+
+  it('while Redis is away leaves the outcome in the ledger for the next start', async () => {
+    const bench = await executorBench();
+    let connected = true;
+    const executor = bench.open({
+      claims: bench.claimsWith({ finish: (finish) => (connected ? bench.claims.finish(finish) : away()) }),
+    });
+    const id = await bench.submit({ steps: [{ touch: bench.file('runs') }, { waitFor: bench.file('go') }] });
+    await executor.start();
+    await bench.until(() => bench.exists('runs'));
+    connected = false;
+    bench.touch('go');
+    await executor.stop(SLOW);
+    expect(await bench.read(id)).toMatchObject({ status: 'running' });
+    connected = true;
+    const next = bench.open();
+    expect(await next.start()).toMatchObject({ lost: 0, redelivered: 1 });
+    expect(await bench.read(id)).toMatchObject({ status: 'succeeded' });
+    expect(bench.started()).toHaveLength(1);
+  });
+});

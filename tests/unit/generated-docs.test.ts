@@ -1,0 +1,30 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseEnv } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { renderEnvExample, renderSettingsPage } from '../../scripts/settings-docs.ts';
+import { loadSettings } from '../../src/config/load.ts';
+import { SETTINGS } from '../../src/config/schema.ts';
+
+const read = (path: string): string =>
+  readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8');
+const HOW = 'run node scripts/generate-env-example.ts';
+
+describe('what is generated from the table of settings', () => {
+  it('.env.example is what the generator writes now', () => {
+    expect(read('.env.example'), HOW).toBe(renderEnvExample());
+  });
+
+  it('docs/settings.md is what the generator writes now', () => {
+    expect(read('docs/settings.md'), HOW).toBe(renderSettingsPage());
+  });
+
+  it('.env.example names every setting, and taking every # off changes nothing', () => {
+    const text = renderEnvExample().replaceAll(/^#(?=[A-Z_]+=)/gm, '');
+    const set = parseEnv(text);
+    const names = Object.values(SETTINGS).map((setting) => (setting as { env?: string }).env); // a keyword TypeBox keeps and does not type
+    expect(Object.keys(set)).toEqual(expect.arrayContaining(names));
+    const place = { HOME: '/home/someone' };
+    expect(loadSettings({ ...place, ...set }, '/work')).toEqual(loadSettings(place, '/work'));
+  });
+});

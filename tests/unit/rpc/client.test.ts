@@ -1,0 +1,323 @@
+import { getEventListeners } from 'node:events';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createRpcClient, type RpcClientOptions } from '../../../src/rpc/client.ts';
+import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
+import type { SubmitResult } from '../../../src/rpc/ports.ts';
+import { failed, finishOf, newJob, succeeded } from '../../contracts/records/samples.ts';
+import { eventually } from '../../helpers/eventually.ts';
+
+const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };
+const NEVER_MS = 3_600_000;
+
+/** A client over memory, whose submits are recorded. Nothing but a message wakes it, unless told otherwise. */
+function setUp(rest: Partial<RpcClientOptions> = {}) {
+  let nowMs = 1_790_000_000_000;
+  const rpc = createMemoryRpc({ ...CHANNELS, now: () => nowMs });
+  const submits: { executionId: string; listeners: number; result: SubmitResult }[] = [];
+  let minted = 0;
+  const client = createRpcClient({
+    doorbells: rpc.doorbells,
+    submissions: {
+      async submit(jobId, executionId) {
+        const listeners = rpc.doorbells.listeners('responses');
+        const result = await rpc.submissions.submit(jobId, executionId);
+        submits.push({ executionId, listeners, result });
+        return result;
+      },
+    },
+    channel: 'responses',
+    newExecutionId: () => {
+      minted += 1;
+      return `e${minted}`;
+    },
+    pollMs: NEVER_MS,
+    parkedMs: 15_000,
+    ...rest,
+  });
+  onTestFinished(() => client.stop());
+  const claims = rpc.claimsOf('n1');
+  /** Resolves once the client waits with its n-th submit behind it. */
+  const waits = (count: number) => eventually(() => expect(submits).toHaveLength(count));
+  const claimOne = async () => {
+    const [claim] = await claims.claim(1);
+    if (claim === undefined) throw new Error('nothing to claim');
+    return claim;
+  };
+  const advance = (ms: number): void => {
+    nowMs += ms;
+  };
+  return { rpc, client, claims, submits, waits, claimOne, advance };
+}
+
+const unending = (): AbortSignal => new AbortController().signal;
+
+describe("the worker's side of the RPC", () => {
+  it('listens before it submits, and resolves when the job has ended', async () => {
+    const { rpc, client, claims, submits, waits, claimOne } = setUp();
+    const job = newJob();
+    await rpc.records.create(job);
+    const run = client.run(job.id, unending());
+    await waits(1);
+    expect(submits[0]).toMatchObject({ listeners: 1, result: { kind: 'underway' } });
+    const claim = await claimOne();
+    expect(claim.executionId).toBe('e1');
+    await claims.finish(finishOf(claim));
+    expect(await run).toEqual({ kind: 'finished', status: 'succeeded' });
+  });
+
+  it('nothing is submitted while listening is not acknowledged', async () => {
+    const { rpc, submits } = setUp();
+    const acknowledged = Promise.withResolvers<void>();
+    const client = createRpcClient({
+      doorbells: {
+        ...rpc.doorbells,
+        async listen(channel, listener) {
+          await acknowledged.promise;
+          return rpc.doorbells.listen(channel, listener);
+        },
+      },
+      submissions: {
+        async submit() {
+          submits.push({
+            executionId: '',
+            listeners: rpc.doorbells.listeners('responses'),
+            result: { kind: 'gone' },
+          });
+          return { kind: 'gone' };
+        },
+      },
+      channel: 'responses',
+      newExecutionId: () => 'e',
+      pollMs: NEVER_MS,
+      parkedMs: 1,
+    });
+    const run = client.run('j', unending());
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(submits).toEqual([]);
+    acknowledged.resolve();
+    expect(await run).toEqual({ kind: 'gone' });
+    expect(submits).toMatchObject([{ listeners: 1 }]);
+    await client.stop();
+  });
+
+  it('an end between the submit and the waiting is not missed', async () => {
+    const { rpc, claims } = setUp();
+    const job = newJob();
+    await rpc.records.create(job);
+    const client = createRpcClient({
+      doorbells: rpc.doorbells,
+      submissions: {
+        async submit(jobId, executionId) {
+          const result = await rpc.submissions.submit(jobId, executionId);
+          for (const claim of await claims.claim(1)) await claims.finish(finishOf(claim));
+          await new Promise((resolve) => setImmediate(resolve));
+          return result;
+        },
+      },
+      channel: 'responses',
+      newExecutionId: () => 'e',
+      pollMs: NEVER_MS,
+      parkedMs: 1,
+    });
+    onTestFinished(() => client.stop());
+    expect(await client.run(job.id, unending())).toEqual({ kind: 'finished', status: 'succeeded' });
+  });
+
+  it('a lost doorbell costs one look, not the result', async () => {
+    const { rpc, client, claims, submits, waits, claimOne } = setUp({ pollMs: 30 });
+    const job = newJob();
+    await rpc.records.create(job);
+    const run = client.run(job.id, unending());
+    await waits(1);
+    rpc.doorbells.cut();
+    await claims.finish(finishOf(await claimOne()));
+    expect(await run).toEqual({ kind: 'finished', status: 'succeeded' });
+    expect(submits.at(-1)).toMatchObject({ result: { kind: 'finished' } });
+  });
+
+  it('reads the record again when messages arrive again', async () => {
+    const { rpc, client, claims, waits, claimOne } = setUp();
+    const job = newJob();
+    await rpc.records.create(job);
+    const run = client.run(job.id, unending());
+    await waits(1);
+    rpc.doorbells.cut();
+    await claims.finish(finishOf(await claimOne()));
+    rpc.doorbells.restore();
+    expect(await run).toEqual({ kind: 'finished', status: 'succeeded' });
+  });
+
+  it('messages of other jobs, answers and garbage do not wake it', async () => {
+    const { rpc, client, claims, submits, waits, claimOne } = setUp();
+    const job = newJob();
+    const other = newJob({ priority: -1 });
+    await rpc.records.create(job);
+    await rpc.records.create(other);
+    const run = client.run(job.id, unending());
+    await waits(1);
+    await rpc.submissions.submit(other.id, 'other');
+    const claim = await claimOne();
+    await claims.finish(finishOf(await claimOne()));
+    await rpc.doorbells.publish('responses', '{"id":"test","success":true,"result":""}');
+    await rpc.doorbells.publish('responses', 'garbage');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(submits).toHaveLength(1);
+    await claims.finish(finishOf(claim));
+    expect(await run).toEqual({ kind: 'finished', status: 'succeeded' });
+    expect(submits).toHaveLength(2);
+  });
+
+  it('aborting ends the waiting with its reason, and nothing else', async () => {
+    const { rpc, client, claims, waits, claimOne } = setUp();
+    const job = newJob();
+    await rpc.records.create(job);
+    const controller = new AbortController();
+    const run = client.run(job.id, controller.signal);
+    await waits(1);
+    const claim = await claimOne();
+    controller.abort(new Error('the worker is ending'));
+    await expect(run).rejects.toThrow('the worker is ending');
+    expect(await rpc.records.read(job.id)).toMatchObject({ status: 'running', cancel: 'none' });
+    expect(await claims.renew([claim])).toEqual(['held']);
+  });
+
+  it('an aborted signal submits nothing', async () => {
+    const { rpc, client, submits } = setUp();
+    const job = newJob();
+    await rpc.records.create(job);
+    await expect(client.run(job.id, AbortSignal.abort(new Error('over')))).rejects.toThrow('over');
+    expect(submits).toEqual([]);
+  });
+
+  it('waiting for long leaves nothing behind on the signal', async () => {
+    const { rpc, client, claims, submits, claimOne } = setUp({ pollMs: 1 });
+    const job = newJob();
+    await rpc.records.create(job);
+    const { signal } = new AbortController();
+    const run = client.run(job.id, signal);
+    await eventually(() => expect(submits.length).toBeGreaterThan(20));
+    expect(getEventListeners(signal, 'abort').length).toBeLessThanOrEqual(1);
+    await claims.finish(finishOf(await claimOne()));
+    await run;
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+
+  it('whoever asks again attaches to the execution under way', async () => {
+    const { rpc, client, claims, waits, claimOne } = setUp();
+    const job = newJob();
+    await rpc.records.create(job);
+    const first = client.run(job.id, unending());
+    const second = client.run(job.id, unending());
+    await waits(2);
+    const claim = await claimOne();
+    expect(await claims.claim(5)).toEqual([]);
+    await claims.finish(finishOf(claim));
+    expect(await Promise.all([first, second])).toEqual(
+      Array(2).fill({ kind: 'finished', status: 'succeeded' }),
+    );
+  });
+
+  it('an attempt that ended leaves the worker until the next one is due', async () => {
+    const { rpc, client, claims, waits, claimOne, advance } = setUp();
+    const job = newJob({ maxAttempts: 2 });
+    await rpc.records.create(job);
+    const run = client.run(job.id, unending());
+    await waits(1);
+    const first = await claimOne();
+    const outcome = failed(first.executionId, 'execution.overloaded');
+    await claims.finish(finishOf(first, { outcome, backoffMs: 5000 }));
+    expect(await run).toEqual({ kind: 'later', afterMs: 5000 });
+
+    advance(5000);
+    const again = client.run(job.id, unending());
+    await waits(3);
+    const second = await claimOne();
+    expect(second).toMatchObject({ attempt: 2 });
+    expect(second.executionId).not.toBe(first.executionId);
+    await claims.finish(finishOf(second, { outcome: succeeded(second.executionId) }));
+    expect(await again).toEqual({ kind: 'finished', status: 'succeeded' });
+  });
+
+  it('a next attempt that is due at once runs in the same wait, as an execution of its own', async () => {
+    const { rpc, client, claims, waits, claimOne } = setUp();
+    const job = newJob({ maxAttempts: 2 });
+    await rpc.records.create(job);
+    const run = client.run(job.id, unending());
+    await waits(1);
+    const first = await claimOne();
+    await claims.finish(finishOf(first, { outcome: failed(first.executionId, 'execution.overloaded') }));
+    await waits(2);
+    const second = await claimOne();
+    expect([first, second].map(({ executionId, attempt }) => [executionId, attempt])).toEqual([
+      ['e1', 1],
+      ['e2', 2],
+    ]);
+    await claims.finish(finishOf(second, { outcome: failed(second.executionId, 'execution.overloaded') }));
+    expect(await run).toEqual({ kind: 'finished', status: 'failed' });
+  });
+
+  it('a delayed job is asked for again when it is due, a parked one after a while', async () => {
+    const { rpc, client } = setUp();
+    const delayed = newJob({ delayMs: 7000 });
+    const ahead = newJob({ concurrencyKey: 'k' });
+    const parked = newJob({ concurrencyKey: 'k' });
+    for (const job of [delayed, ahead, parked]) await rpc.records.create(job);
+    expect(await client.run(delayed.id, unending())).toEqual({ kind: 'later', afterMs: 7000 });
+    expect(await client.run(parked.id, unending())).toEqual({ kind: 'later', afterMs: 15_000 });
+  });
+
+  it('a job that is not there is gone', async () => {
+    expect(await setUp().client.run('none', unending())).toEqual({ kind: 'gone' });
+  });
+
+  it('a submit that fails ends the wait and leaves nothing waiting', async () => {
+    const { rpc } = setUp();
+    const client = createRpcClient({
+      doorbells: rpc.doorbells,
+      submissions: {
+        async submit() {
+          throw new Error('redis is away');
+        },
+      },
+      channel: 'responses',
+      newExecutionId: () => 'e',
+      pollMs: NEVER_MS,
+      parkedMs: 1,
+    });
+    onTestFinished(() => client.stop());
+    const { signal } = new AbortController();
+    await expect(client.run('j', signal)).rejects.toThrow('redis is away');
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+
+  it('listens again when listening failed the first time', async () => {
+    const { rpc } = setUp();
+    let failures = 1;
+    const client = createRpcClient({
+      doorbells: {
+        ...rpc.doorbells,
+        async listen(channel, listener) {
+          failures -= 1;
+          if (failures >= 0) throw new Error('not subscribed');
+          return rpc.doorbells.listen(channel, listener);
+        },
+      },
+      submissions: rpc.submissions,
+      channel: 'responses',
+      newExecutionId: () => 'e',
+      pollMs: NEVER_MS,
+      parkedMs: 1,
+    });
+    onTestFinished(() => client.stop());
+    await expect(client.run('none', unending())).rejects.toThrow('not subscribed');
+    expect(await client.run('none', unending())).toEqual({ kind: 'gone' });
+  });
+
+  it('listens once for all jobs, and no more after it was stopped', async () => {
+    const { rpc, client } = setUp();
+    await Promise.all([client.start(), client.run('none', unending()), client.start()]);
+    expect(rpc.doorbells.listeners('responses')).toBe(1);
+    await client.stop();
+    expect(rpc.doorbells.listeners('responses')).toBe(0);
+  });
+});

@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+import { parseRawArgs } from '../../../src/rpc/raw-args.ts';
+
+describe('the arguments of a raw request', () => {
+  it('none mean a text answer and the defaults', () => {
+    expect(parseRawArgs([])).toEqual({ fields: {}, format: 'text' });
+  });
+
+  it('what Bullpen does anyway is absorbed', () => {
+    const args = ['-p', '--print', '--verbose', '--include-partial-messages'];
+    expect(parseRawArgs(args)).toEqual({ fields: {}, format: 'text' });
+  });
+
+  it('allowed ones become fields, with their value behind them or joined by =', () => {
+    const fields = { model: 'opus', effort: 'high', maxTurns: 3, appendSystemPrompt: 'a=b --print' };
+    const apart = [
+      '--model',
+      'opus',
+      '--effort',
+      'high',
+      '--max-turns',
+      '3',
+      '--append-system-prompt',
+      'a=b --print',
+    ];
+    const joined = ['--model=opus', '--effort=high', '--max-turns=3', '--append-system-prompt=a=b --print'];
+    expect(parseRawArgs(apart)).toEqual({ fields, format: 'text' });
+    expect(parseRawArgs(joined)).toEqual({ fields, format: 'text' });
+  });
+
+  it('the last one of two counts', () => {
+    expect(parseRawArgs(['--model', 'a', '--model=b']).fields).toEqual({ model: 'b' });
+  });
+
+  it('the output format is remembered', () => {
+    for (const format of ['text', 'json', 'stream-json']) {
+      expect(parseRawArgs(['--output-format', format]).format).toBe(format);
+      expect(parseRawArgs([`--output-format=${format}`, '--print']).format).toBe(format);
+    }
+  });
+
+  it.each([
+    [['--output-format', 'xml'], '--output-format needs text, json or stream-json'],
+    [['--output-format'], '--output-format needs text, json or stream-json'],
+    [['--model'], '--model needs a value'],
+    [['--max-turns', 'many'], '--max-turns needs a whole number'],
+    [['--max-turns', '-1'], '--max-turns needs a whole number'],
+    [['--max-turns=1.5'], '--max-turns needs a whole number'],
+    [['--max-turns=99999999'], '--max-turns needs a whole number'],
+  ])('%j is refused: %s', (args, message) => {
+    expect(() => parseRawArgs(args)).toThrow(
+      expect.objectContaining({ code: 'request.invalid', message: `the argument ${message}` }),
+    );
+  });
+
+  it.each([
+    '--dangerously-skip-permissions',
+    '--mcp-config',
+    '--settings=/tmp/x',
+    '--plugin-dir',
+    '--add-dir=/',
+    '--permission-mode=plan',
+    '--allowedTools=Bash',
+    '--resume',
+    '-c',
+    '--',
+    'Hello',
+    '',
+    '--Model=x',
+    '--model ',
+    'constructor',
+    'toString',
+    '__proto__',
+    'hasOwnProperty=x',
+  ])('%j is refused by name', (arg) => {
+    const name = arg.split('=')[0];
+    for (const args of [[arg], [arg, 'value'], ['--print', arg, 'value']]) {
+      expect(() => parseRawArgs(args)).toThrow(
+        expect.objectContaining({
+          code: 'request.invalid',
+          message: `the argument ${name} is not allowed in a raw request`,
+        }),
+      );
+    }
+  });
+});

@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import { AppError } from '../../../src/errors.ts';
+import type { PromptRequest } from '../../../src/protocol/prompt.ts';
+import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
+import { RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-answer.ts';
+import { createRawRequests } from '../../../src/rpc/raw-requests.ts';
+import { resolvedPrompt } from '../providers/resolved-prompt.ts';
+
+const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };
+
+/** Raw requests over memory; `resolve` takes everything unless told otherwise. */
+async function setUp(resolve = async (request: PromptRequest) => resolvedPrompt({ prompt: request.prompt })) {
+  const rpc = createMemoryRpc(CHANNELS);
+  const answers: unknown[] = [];
+  await rpc.doorbells.listen('responses', (message) => void answers.push(JSON.parse(message)));
+  const asked: PromptRequest[] = [];
+  let minted = 0;
+  const rawFor = (node: string) =>
+    createRawRequests({
+      claims: rpc.claimsOf(node),
+      doorbells: rpc.doorbells,
+      responses: 'responses',
+      resolve(request) {
+        asked.push(request);
+        return resolve(request);
+      },
+      mint: () => {
+        minted += 1;
+        return { id: `j${minted}`, createdAt: 1000 + minted };
+      },
+      newExecutionId: () => `e${minted}`,
+    });
+  return { rpc, raw: rawFor('n1'), rawFor, answers, asked };
+}
+
+describe('a raw request', () => {
+  it("becomes a job of the principal 'raw' that is pending at once, and is not answered yet", async () => {
+    const { rpc, raw, answers } = await setUp();
+    await raw.request({ id: 'test', prompt: 'Hello', args: ['--print'] });
+    expect(await rpc.records.read('j1')).toMatchObject({
+      kind: 'raw',
+      owner: 'raw',
+      status: 'queued',
+      executionId: 'e1',
+      createdAt: 1001,
+      request: { prompt: 'Hello', metadata: { [RAW_ID]: '"test"', [RAW_FORMAT]: 'text' } },
+    });
+    expect(await rpc.claimsOf('n1').claim(5)).toMatchObject([{ jobId: 'j1', kind: 'raw' }]);
+    expect(answers).toEqual([]);
+  });
+
+  it('its id is only echoed: the same message makes another job each time', async () => {
+    const { rpc, raw } = await setUp();
+    for (let i = 0; i < 3; i += 1) await raw.request({ id: 7, prompt: 'again' });
+    const claims = await rpc.claimsOf('n1').claim(5);
+    expect(claims.map(({ jobId }) => jobId)).toEqual(['j1', 'j2', 'j3']);
+    expect(claims.map(({ request }) => request.metadata[RAW_ID])).toEqual(['7', '7', '7']);
+  });
+
+  it('hands on its fields and allowed arguments, and nothing that was not said', async () => {
+    const { raw, asked } = await setUp();
+    const rest = { provider: 'claude', cwd: '/w', timeoutMs: 5 };
+    await raw.request({ id: 1, prompt: 'p', args: ['--model=m', '--output-format', 'json'], ...rest });
+    await raw.request({ id: 2, prompt: 'q' });
+    expect(asked).toEqual([{ prompt: 'p', model: 'm', ...rest }, { prompt: 'q' }]);
+  });
+
+  it('an argument cannot replace the prompt or another field', async () => {
+    const { raw, answers, asked } = await setUp();
+    await raw.request({ id: 1, prompt: 'p', args: ['--permission-mode=fullAccess'] });
+    expect(asked).toEqual([]);
+    expect(answers).toEqual([
+      { id: 1, success: false, error: 'the argument --permission-mode is not allowed in a raw request' },
+    ]);
+  });
+
+  it('what is refused is answered with the reason, and makes no job', async () => {
+    const { rpc, raw, answers } = await setUp(async () => {
+      throw new AppError('cwd.not_allowed', 'the working directory is not allowed');
+    });
+    await raw.request({ id: 'x', prompt: 'p' });
+    expect(answers).toEqual([{ id: 'x', success: false, error: 'the working directory is not allowed' }]);
+    expect(rpc.log).toEqual([]);
+  });
+
+  it('what could not be read is answered too, within the size of a message', async () => {
+    const { raw, answers } = await setUp();
+    await raw.refused(null, 'x'.repeat(100_000));
+    expect(answers).toMatchObject([{ id: null, success: false, error: expect.stringMatching(/\[cut\]$/) }]);
+  });
+
+  it('two servers that hear it make one job of it', async () => {
+    const { rpc, rawFor } = await setUp();
+    await rpc.claimsOf('n1').renew([]);
+    await rpc.claimsOf('n2').renew([]);
+    await rawFor('n1').request({ id: 1, prompt: 'p' });
+    await rawFor('n2').request({ id: 1, prompt: 'p' });
+    expect(await rpc.claimsOf('n2').claim(5)).toHaveLength(1);
+  });
+
+  it('a Redis that is away is the caller of this to know', async () => {
+    const { rpc } = await setUp();
+    const raw = createRawRequests({
+      claims: {
+        async adopt() {
+          throw new AppError('redis.unavailable', 'away');
+        },
+      },
+      doorbells: rpc.doorbells,
+      responses: 'responses',
+      resolve: async () => resolvedPrompt(),
+      mint: () => ({ id: 'j1', createdAt: 1 }),
+      newExecutionId: () => 'e1',
+    });
+    await expect(raw.request({ id: 1, prompt: 'p' })).rejects.toMatchObject({ code: 'redis.unavailable' });
+  });
+});
