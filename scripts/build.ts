@@ -1,20 +1,28 @@
 /** `npm run build`: the publishable package's JavaScript, from nothing, into dist/. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DIST = join(ROOT, 'dist');
 const BIN = join(DIST, 'src/bin.js');
-/** What is found by its path at run time: a forked process and a thread, which no import names. */
-const ENTRIES = [
-  BIN,
-  join(DIST, 'src/main.js'),
-  join(DIST, 'workers/prompt.worker.js'),
-  join(DIST, 'src/store/store-thread.js'),
-];
+/** How a module is named that is run and not imported: see src/sibling-module.ts. */
+const SIBLING = /\bsiblingModule\(import\.meta\.url, ['"]([^'"]+)['"]\)/g;
 const SHEBANG = '#!/usr/bin/env node\n';
+
+/** Forked processes and threads: the compiler does not follow their names. */
+function runByPath(): string[] {
+  const modules = readdirSync(DIST, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.js'),
+  );
+  return modules.flatMap((name) => {
+    const file = join(DIST, name);
+    return [...readFileSync(file, 'utf8').matchAll(SIBLING)].map(([, path]) =>
+      join(dirname(file), `${path}.js`),
+    );
+  });
+}
 
 function build(): string | null {
   rmSync(DIST, { recursive: true, force: true });
@@ -22,7 +30,7 @@ function build(): string | null {
   const { status, error } = spawnSync(tsc, ['-p', 'tsconfig.build.json'], { cwd: ROOT, stdio: 'inherit' });
   if (error !== undefined) return `the compiler cannot be started: ${error.message}`;
   if (status !== 0) return 'the compiler refused the source';
-  const missing = ENTRIES.filter((file) => !existsSync(file));
+  const missing = [BIN, join(DIST, 'src/main.js'), ...runByPath()].filter((file) => !existsSync(file));
   if (missing.length > 0) return `the compiler left out ${missing.join(', ')}`;
   const bin = readFileSync(BIN, 'utf8');
   if (!bin.startsWith(SHEBANG) || bin.includes('.ts'))

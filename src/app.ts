@@ -3,32 +3,31 @@
  * lock → store → Redis → records → executor (which first settles what an earlier run left) → workers → HTTP.
  * They stop in reverse.
  */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { monotonicFactory } from 'ulid';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
-import { RAW_PRINCIPAL } from './auth/principal.ts';
+import { type Principal, RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
 import { AppError, messageOf } from './errors.ts';
 import { createCliProbe } from './executor/cli-probe.ts';
-import { createExecutor, type Executor, type RecoveryReport } from './executor/executor.ts';
+import { createExecutor, type Executor } from './executor/executor.ts';
 import { createLauncher } from './executor/process/launcher.ts';
 import { createProcScanner } from './executor/process/proc-scanner.ts';
-import { isInside } from './executor/workspace.ts';
+import type { RecoveryReport } from './executor/recovery.ts';
 import { createFailpoint } from './failpoint.ts';
 import { createHttpServer } from './http/server.ts';
 import { DEFAULT_HTTP_SETTINGS } from './http/settings.ts';
 import { createLifecycle } from './lifecycle.ts';
 import { createHealth } from './observability/health.ts';
 import { createMetrics } from './observability/metrics.ts';
+import type { PromptRequest } from './protocol/prompt.ts';
 import { buildEnvironment } from './providers/environment.ts';
 import { createProviders } from './providers/registry.ts';
-import { closeConnection, openConnection, untilReady } from './queue/connection.ts';
-import { createContact } from './queue/contact.ts';
 import { createJobService } from './queue/job-service.ts';
 import { createJobWaits } from './queue/job-waits.ts';
 import { createNames } from './queue/names.ts';
+import { openRedis } from './queue/open-redis.ts';
 import { createPromptQueue } from './queue/prompt-queue.ts';
 import { reconcile } from './queue/reconcile.ts';
 import { resolvePrompt } from './queue/resolve-prompt.ts';
@@ -36,13 +35,9 @@ import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
 import { startRedis } from './redis/start-redis.ts';
 import { createRawRequests } from './rpc/raw-requests.ts';
-import { createClaims } from './rpc/redis/claims.ts';
-import { createRedisDoorbells } from './rpc/redis/doorbells.ts';
-import { createJobRecords } from './rpc/redis/job-records.ts';
-import { createScriptRunner } from './rpc/redis/script-runner.ts';
-import { createUpkeep } from './rpc/redis/upkeep.ts';
+import { openRpc } from './rpc/redis/open-rpc.ts';
 import { createRpcServer } from './rpc/server.ts';
-import { lockFolder } from './store/folder-lock.ts';
+import { openDataFolder } from './store/data-folder.ts';
 import { createLedger } from './store/ledger.ts';
 import { loadNodeId } from './store/node-identity.ts';
 import { createProjector } from './store/projector.ts';
@@ -71,7 +66,6 @@ export interface App {
 }
 
 const STOP_MARGIN_MS = 15_000;
-const READY_WITHIN_MS = 30_000;
 
 /** Builds and starts a whole server; what fails to start stops what had started. */
 export async function startApp({ settings, env, version, logger }: AppOptions): Promise<App> {
@@ -86,14 +80,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   const failpoints = env['BULLPEN_TEST_FAILPOINTS'];
   const failpoint = createFailpoint(failpoints);
 
-  await mkdir(settings.home, { recursive: true, mode: 0o700 });
-  if (await isInside(settings.home, settings.roots)) {
-    throw new AppError(
-      'config.invalid',
-      `the data folder ${settings.home} lies inside an allowed root (${settings.roots.join(', ')}), where a CLI could read the token; start in a project's folder, or set BULLPEN_CWD or BULLPEN_HOME`,
-    );
-  }
-  await life.phase('folder lock', { start: () => lockFolder(settings.home), stop: (lock) => lock.release() });
+  await life.phase('folder lock', { start: () => openDataFolder(settings), stop: (lock) => lock.release() });
   const nodeId = await loadNodeId(settings.home);
   const bootId = ulid();
   const adminToken = await loadOrCreateAdminToken(settings.home);
@@ -104,40 +91,23 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     stop: (opened) => opened.close(),
   });
 
-  // Redis: one connection each for commands, messages, and the log's blocking read.
   const server = await life.phase('redis', {
     start: () => startRedis({ settings, searchPath: env['PATH'] ?? '', logger: component('redis') }),
     stop: (started) => started.stop(),
     deadlineMs: 30_000,
   });
   const names = createNames(settings);
-  const redisLogger = component('redis');
   const redis = await life.phase('redis connections', {
-    start: async () => {
-      const opened = {
-        commands: openConnection(server.url, 'prompt', 'main', redisLogger),
-        subscriber: openConnection(server.url, 'patient', 'main-sub', redisLogger),
-        blocking: openConnection(server.url, 'patient', 'main-log', redisLogger),
-      };
-      try {
-        await untilReady(opened.commands, READY_WITHIN_MS);
-        return opened;
-      } catch (error) {
-        Object.values(opened).forEach(closeConnection); // or they would try for ever
-        throw error;
-      }
-    },
-    stop: (opened) => Object.values(opened).forEach(closeConnection),
+    start: () => openRedis(server.url, component('redis')),
+    stop: (opened) => opened.close(),
   });
-  const contact = createContact(redis.commands);
-  const scripts = createScriptRunner(redis.commands, names.prefix, {
-    ...settings,
-    keepFinishedMs: settings.keepInRedisMs,
+  const { records, claims, upkeep, doorbells } = openRpc({
+    redis,
+    names,
+    nodeId,
+    settings,
+    logger: component('rpc'),
   });
-  const records = createJobRecords(redis.commands, names, scripts);
-  const claims = createClaims(scripts, nodeId, { leaseMs: settings.leaseMs, leaderMs: settings.leaseMs });
-  const upkeep = createUpkeep(redis.commands, names, scripts, nodeId, settings.retryBackoffMs);
-  const doorbells = createRedisDoorbells(redis.commands, redis.subscriber, redisLogger);
   const queue = createPromptQueue(redis.commands, names);
   const runReconcile = async (): Promise<void> => {
     await reconcile({
@@ -185,7 +155,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     queue,
     store,
     everyMs: settings.sweepMs * 5,
-    inTouchForMs: contact.inTouchForMs,
+    inTouchForMs: redis.inTouchForMs,
     logger: component('upkeep'),
   });
   const launcher = await life.phase('launcher', {
@@ -226,10 +196,8 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     failpoint,
   });
   executorOf = executor;
-  const resolve = (
-    request: Parameters<typeof resolvePrompt>[0],
-    principal: Parameters<typeof resolvePrompt>[1],
-  ) => resolvePrompt(request, principal, { settings, providers });
+  const resolve = (request: PromptRequest, principal: Principal) =>
+    resolvePrompt(request, principal, { settings, providers });
   const rawOn = settings.rawRequests === 'on' || (settings.rawRequests === 'auto' && server.port !== null);
   const rpc = createRpcServer({
     doorbells,

@@ -22,7 +22,7 @@ import { machineFacts } from './machine.ts';
 import { measureOverhead } from './overhead.ts';
 import { hottestFunctions } from './profile.ts';
 import { renderMachine, renderSection } from './report.ts';
-import { startBenchServer } from './server.ts';
+import { startBenchServer, stopAllServers } from './server.ts';
 import { isMet, type Section, type Setting } from './setting.ts';
 import { measureStart } from './start.ts';
 import { measureThroughput } from './throughput.ts';
@@ -66,6 +66,16 @@ async function main(): Promise<void> {
   const home = realpathSync(mkdtempSync(join(tmpdir(), 'bullpen-bench-')));
   const workspace = join(home, 'workspace');
   mkdirSync(workspace);
+  const clean = (): void => {
+    for (const dir of [dataDir, home]) rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      stopAllServers();
+      clean();
+      process.exit(130);
+    });
+  }
   try {
     await using model = await startOfflineModel();
     const path = [join(ROOT, 'node_modules/.bin'), process.env['PATH']].join(delimiter);
@@ -138,7 +148,7 @@ async function main(): Promise<void> {
     );
     console.log(`written to ${options.json}`);
   } finally {
-    for (const dir of [dataDir, home]) rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+    clean();
   }
 }
 

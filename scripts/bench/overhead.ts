@@ -1,7 +1,7 @@
 import { type BareLoop, startBareLoop } from './by-hand.ts';
 import { createBenchClient } from './client.ts';
 import { cpuTime } from './proc.ts';
-import type { BenchServer } from './server.ts';
+import { type BenchServer, PARTS } from './server.ts';
 import { type Row, repeat, type Section, type Setting, timed } from './setting.ts';
 import { median, quantile, summary } from './statistics.ts';
 
@@ -62,7 +62,7 @@ async function manyAtOnce({ quick, log }: Setting, server: BenchServer, bare: Ba
   const blocks = quick ? 1 : 4;
   const count = quick ? 80 : 400;
   const rates = { bare: [] as number[], bullpen: [] as number[] };
-  const cpu = { main: 0, workers: 0, redis: 0, clis: 0, bare: 0 };
+  const cpu = { main: 0, launcher: 0, workers: 0, redis: 0, clis: 0, bare: 0 };
   for (let block = 0; block < blocks; block += 1) {
     const bareBefore = cpuTime(bare.pid).own;
     rates.bare.push((count * 1000) / (await bare.run(count, CONCURRENCY, PROMPT)).totalMs);
@@ -71,8 +71,9 @@ async function manyAtOnce({ quick, log }: Setting, server: BenchServer, bare: Ba
     const before = server.cpu();
     rates.bullpen.push((count * 1000) / (await repeat(count, CONCURRENCY, bullpen)));
     const after = server.cpu();
-    for (const part of ['main', 'workers', 'redis'] as const) cpu[part] += after[part].own - before[part].own;
-    cpu.clis += after.main.children - before.main.children;
+    for (const part of PARTS) cpu[part] += after[part].own - before[part].own;
+    for (const part of ['main', 'launcher'] as const)
+      cpu.clis += after[part].children - before[part].children;
     log(
       `${CONCURRENCY} at once, block ${block + 1} of ${blocks}: ${rates.bullpen.at(-1)?.toFixed(0)} jobs per s`,
     );
@@ -83,9 +84,14 @@ async function manyAtOnce({ quick, log }: Setting, server: BenchServer, bare: Ba
     { name: `bare loop, ${CONCURRENCY} at once`, value: median(rates.bare), unit: 'per s' },
     { name: `Bullpen, ${CONCURRENCY} at once`, value: median(rates.bullpen), unit: 'per s' },
     { name: 'CPU per job: main process', value: perJob(cpu.main), unit: 'ms' },
+    { name: 'CPU per job: launcher', value: perJob(cpu.launcher), unit: 'ms' },
     { name: 'CPU per job: workers', value: perJob(cpu.workers), unit: 'ms' },
     { name: 'CPU per job: Redis', value: perJob(cpu.redis), unit: 'ms' },
-    { name: 'CPU per job: these three', value: perJob(cpu.main + cpu.workers + cpu.redis), unit: 'ms' },
+    {
+      name: 'CPU per job: all of these',
+      value: perJob(PARTS.reduce((sum, part) => sum + cpu[part], 0)),
+      unit: 'ms',
+    },
     { name: 'CPU per job: the CLI itself', value: perJob(cpu.clis), unit: 'ms' },
     { name: 'CPU per run: the bare loop', value: perJob(cpu.bare), unit: 'ms' },
   ];

@@ -1,5 +1,5 @@
 /** A Bullpen server in its own process, as `bullpen serve` starts it. */
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,16 +23,27 @@ export interface BenchServerOptions {
   readonly nodeOptions?: readonly string[];
 }
 
+export const PARTS = ['main', 'launcher', 'workers', 'redis'] as const;
+export type Part = (typeof PARTS)[number];
+
 export interface BenchServer {
   readonly url: string;
   readonly token: string;
   readonly pid: number;
   /** From the spawn to its word that it is ready. */
   readonly readyMs: number;
-  /** Processor time so far: the main process, its workers, its private Redis. */
-  cpu(): Readonly<Record<'main' | 'workers' | 'redis', CpuTime>>;
+  /** Processor time so far, by part. What starts the CLIs has their time as its children's. */
+  cpu(): Readonly<Record<Part, CpuTime>>;
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Servers that run. */
+const running = new Set<ChildProcess>();
+
+/** Asks every server to stop without waiting for it: for a benchmark that is interrupted. */
+export function stopAllServers(): void {
+  for (const child of running) child.kill('SIGTERM');
 }
 
 /** @throws when it does not start; nothing runs then */
@@ -54,6 +65,8 @@ export async function startBenchServer(options: BenchServerOptions): Promise<Ben
   child.stderr?.on('data', (chunk: Buffer) => {
     said = (said + chunk).slice(-STDERR_SHOWN);
   });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
   const exited = once(child, 'exit');
   const stop = async (): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
@@ -82,13 +95,21 @@ export async function startBenchServer(options: BenchServerOptions): Promise<Ben
   };
 }
 
-function cpuOf(pid: number): Record<'main' | 'workers' | 'redis', CpuTime> {
-  const sums = { main: cpuTime(pid), workers: { own: 0, children: 0 }, redis: { own: 0, children: 0 } };
+function cpuOf(pid: number): Record<Part, CpuTime> {
+  const none: CpuTime = { own: 0, children: 0 };
+  const sums: Record<Part, CpuTime> = { main: cpuTime(pid), launcher: none, workers: none, redis: none };
   for (const child of childrenOf(pid)) {
-    const kind = /redis-server|valkey-server/.test(child.command) ? 'redis' : 'workers';
-    if (kind === 'workers' && !child.command.includes('bullmq')) continue; // a CLI that runs
+    const part = partOf(child.command);
+    if (part === null) continue;
     const { own, children } = cpuTime(child.pid);
-    sums[kind] = { own: sums[kind].own + own, children: sums[kind].children + children };
+    sums[part] = { own: sums[part].own + own, children: sums[part].children + children };
   }
   return sums;
+}
+
+/** Null for a CLI that runs. */
+function partOf(command: string): Part | null {
+  if (/redis-server|valkey-server/.test(command)) return 'redis';
+  if (command.includes('launcher-process')) return 'launcher';
+  return command.includes('bullmq') ? 'workers' : null;
 }

@@ -3,12 +3,12 @@
  * nothing throws and there is exactly one outcome.
  */
 import type { Logger } from 'pino';
-import { type ErrorCode, wireError } from '../errors.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
-import type { Command, Exit, Provider, Translator, Verdict } from '../providers/provider.ts';
+import type { Command, Exit, Provider } from '../providers/provider.ts';
 import { createDeadlines } from './deadlines.ts';
+import { type StopReason, toOutcome } from './ended.ts';
 import { createOutputFlow } from './output-flow.ts';
 import type { Launch } from './process/launch.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
@@ -19,17 +19,6 @@ import type { ProcessEnd } from './process/wait.ts';
 
 /** Output still open this long after the exit is held by something the CLI left behind. */
 const LEAK_AFTER_MS = 1000;
-
-/** Why an execution was ended from outside. Recorded once, where it happens. */
-export type StopReason =
-  | 'cancelled'
-  | 'shutdown'
-  | 'fenced'
-  | 'timed_out'
-  | 'idle'
-  | 'output_limit'
-  | 'hopeless'
-  | 'lingered';
 
 export interface ExecutionLimits {
   readonly maxOutputBytes: number;
@@ -222,70 +211,3 @@ async function untilEnded(child: SpawnedProcess, onLeak: () => void): Promise<Pr
 
 const withSession = (event: ExecutionEvent, sessionId: string): ExecutionEvent =>
   event.kind === 'session' ? { ...event, sessionId } : event;
-
-interface Ended {
-  readonly prepared: PreparedExecution;
-  readonly verdict: Verdict;
-  readonly translator: Translator;
-  readonly reason: StopReason | null;
-  readonly exit: Exit;
-  readonly durationMs: number;
-  readonly limits: ExecutionLimits;
-}
-
-function toOutcome({ prepared, verdict, translator, reason, exit, durationMs, limits }: Ended): Outcome {
-  const stopped =
-    reason === null || reason === 'lingered' ? null : stopError(reason, prepared.request, limits, translator);
-  const error = stopped ?? verdict.error;
-  const status = error === null ? 'succeeded' : error.code === 'execution.cancelled' ? 'cancelled' : 'failed';
-  const text = cutText(verdict.text, limits.maxResultBytes);
-  return {
-    status,
-    executionId: prepared.executionId,
-    text,
-    textTruncated: text.length < verdict.text.length,
-    structured: verdict.structured ?? null,
-    sessionId: verdict.nativeSessionId === null ? null : prepared.sessionId,
-    nativeSessionId: verdict.nativeSessionId,
-    turns: verdict.turns,
-    durationMs,
-    exit: { code: exit.code, signal: exit.signal },
-    permissionDenials: [...verdict.permissionDenials],
-    usage: verdict.usage,
-    error,
-  };
-}
-
-function stopError(
-  reason: Exclude<StopReason, 'lingered'>,
-  request: ResolvedPrompt,
-  limits: ExecutionLimits,
-  translator: Translator,
-) {
-  const codes: Record<typeof reason, [ErrorCode, string]> = {
-    cancelled: ['execution.cancelled', 'the job was cancelled while it ran'],
-    shutdown: ['execution.lost', 'the server was stopped while the job ran'],
-    fenced: ['execution.lost', 'another server had already ended this execution'],
-    timed_out: ['execution.timed_out', `the execution ran longer than ${request.timeoutMs} ms`],
-    idle: ['execution.idle', `the execution was silent for ${request.idleTimeoutMs} ms`],
-    output_limit: [
-      'execution.output_limit',
-      `the execution wrote more than ${limits.maxOutputBytes} bytes or ${limits.maxEvents} events`,
-    ],
-    hopeless: [
-      translator.hopeless?.code ?? 'execution.crashed',
-      translator.hopeless?.message ?? 'the execution could not succeed',
-    ],
-  };
-  const [code, message] = codes[reason];
-  return wireError(code, message);
-}
-
-/** At most `maxBytes` of UTF-8, never half a character. */
-function cutText(text: string, maxBytes: number): string {
-  if (Buffer.byteLength(text) <= maxBytes) return text;
-  const bytes = Buffer.from(text);
-  let end = maxBytes;
-  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
-  return bytes.toString('utf8', 0, end);
-}

@@ -4,7 +4,8 @@ import { jobOutcome, type Outcome } from '../protocol/outcome.ts';
 
 /** The execution was refused before its spawn. */
 export function refusedOutcome(executionId: string, error: unknown): Outcome {
-  return { ...jobOutcome('failed', toWire(error)), executionId };
+  const wire = toWire(error);
+  return { ...jobOutcome(wire.code === 'execution.cancelled' ? 'cancelled' : 'failed', wire), executionId };
 }
 
 /** Cancelled between the claim and the spawn. */

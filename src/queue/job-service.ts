@@ -103,8 +103,13 @@ export function createJobService(options: JobServiceOptions): Jobs {
     switch (result.kind) {
       case 'mismatch':
         throw new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');
-      case 'replayed':
-        return { job: toJob(await read(principal, result.jobId)), replayed: true };
+      case 'replayed': {
+        const earlier = await read(principal, result.jobId);
+        // Whoever made it may have died before enqueueing it; the caller need not wait for the sweep.
+        if (earlier.status === 'queued' && earlier.attempts === 0)
+          await queue.ensure({ ...entry, id: earlier.id });
+        return { job: toJob(earlier), replayed: true };
+      }
       case 'created':
         await failpoint('job.created');
         await queue.add(entry);

@@ -11,6 +11,8 @@ import type { Store } from '../store/store.ts';
 import type { PromptQueue } from './prompt-queue.ts';
 
 const PAGE = 500;
+/** More than an execution may have. */
+const MAX_EVENTS = 1_000_000;
 
 export interface ReconcileReport {
   /** Jobs made again. */
@@ -83,6 +85,12 @@ export async function reconcile(options: {
       jobs: [{ ...ended, waitReason: null, scheduledFor: null }],
       removed: [],
       cursor: null,
+    });
+    const stored = await store.run('events.read', { jobId: job.id, after: 0, limit: MAX_EVENTS });
+    const last = { seq: stored.length + 1, jobId: job.id, attempt: job.attempts, at, raw: null };
+    await store.run('events.append', {
+      jobId: job.id,
+      events: [{ ...last, kind: 'job.finished', job: null }],
     });
   }
 }

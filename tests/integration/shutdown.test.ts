@@ -15,7 +15,7 @@ import {
   sandboxesOf,
 } from './fault-bench.ts';
 
-const PATIENCE = { timeoutMs: 60_000 };
+const PATIENCE = { timeoutMs: 40_000 };
 const CLEAN = { code: 0, signal: null };
 /** Longer than any test may take. */
 const EVER_MS = String(60 * 60_000);

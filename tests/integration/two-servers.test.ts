@@ -21,7 +21,7 @@ import {
   readEvents,
 } from './fault-bench.ts';
 
-const PATIENCE = { timeoutMs: 60_000 };
+const PATIENCE = { timeoutMs: 40_000 };
 const SHORT_LEASES = {
   BULLPEN_NODE_LOST_AFTER_MS: '2000',
   BULLPEN_LEASE_MS: '600',
@@ -209,6 +209,26 @@ describe('two servers with one Redis', () => {
     expect(clis.spawns()).toHaveLength(10);
   });
 
+  it('run a job only where its folder is allowed', async () => {
+    const redis = await breakableRedis();
+    const clis = await fakeClis();
+    const host = hosts(redis, clis, { BULLPEN_CONCURRENCY: '1' });
+    const [first, second] = [host(), host()];
+    const own = join(first.dir, 'own');
+    mkdirSync(own);
+    const a = await first.start({ BULLPEN_ROOTS: own, BULLPEN_CWD: own });
+    await fillSlots(a, clis, 1, 'gate');
+    const b = await second.start();
+
+    const id = await accepted(a, { provider: 'echo', prompt: 'mine' });
+    // The one that may not run it has room for it and takes what is its own.
+    expect(await b.run({ provider: 'echo', prompt: 'yours' })).toMatchObject({ node: second.nodeId() });
+    clis.open('gate');
+    const job = await b.finished(id);
+
+    expect(job).toMatchObject({ status: 'succeeded', node: first.nodeId(), outcome: { text: 'mine' } });
+  });
+
   it('go on with a session only where it is', async () => {
     const { clis, a, b } = await twoServers();
     const opened = await a.run({ prompt: 'first' });
@@ -262,25 +282,6 @@ describe('a server that is killed beside another one', () => {
     expect(await again.job(id)).toEqual(job);
     await expectOneExecution(again, clis, job);
     expect(await again.run({ provider: 'echo', prompt: 'next' })).toMatchObject({ status: 'succeeded' });
-  });
-
-  it('has them ended also when its lease is longer than the silence that is allowed', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const host = hosts(redis, clis, { ...SHORT_LEASES, BULLPEN_LEASE_MS: '6000' });
-    const [a, b] = await Promise.all([
-      host().start({ BULLPEN_CONCURRENCY: '5' }),
-      host().start({ BULLPEN_CONCURRENCY: '1' }),
-    ]);
-    const ids = await fillSlots(a, clis, 6, 'gate');
-    await a.kill('SIGKILL');
-    clis.open('gate');
-
-    const jobs = await Promise.all(ids.map((id) => b.finished(id)));
-
-    expect(jobs.filter(({ status }) => status === 'succeeded')).toHaveLength(1);
-    const lost = jobs.filter(({ outcome }) => outcome?.error?.code === 'execution.lost');
-    expect(lost).toHaveLength(5);
   });
 
   it('has them tried again by the other one, where the caller asked for retries', async () => {

@@ -12,7 +12,7 @@ import {
   sandboxesOf,
 } from '../fault-bench.ts';
 
-const PATIENCE = { timeoutMs: 60_000 };
+const PATIENCE = { timeoutMs: 40_000 };
 const ACTIVE = '{bullpen}:prompts:active';
 
 describe('a cancel', () => {

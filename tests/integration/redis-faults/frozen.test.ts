@@ -13,7 +13,7 @@ import {
   post,
 } from '../fault-bench.ts';
 
-const PATIENCE = { timeoutMs: 60_000 };
+const PATIENCE = { timeoutMs: 40_000 };
 const FROZEN_MS = 10_000;
 
 describe('a Redis that is stopped for ten seconds, its connections open', () => {

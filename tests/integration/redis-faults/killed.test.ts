@@ -15,7 +15,7 @@ import {
   post,
 } from '../fault-bench.ts';
 
-const PATIENCE = { timeoutMs: 60_000 };
+const PATIENCE = { timeoutMs: 40_000 };
 /** A job whose delivery BullMQ had begun when Redis died is delivered again after its lock. */
 const ENV = { BULLPEN_LOCK_MS: '3000', BULLPEN_SWEEP_MS: '200' };
 

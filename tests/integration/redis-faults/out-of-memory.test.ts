@@ -14,7 +14,7 @@ import {
   post,
 } from '../fault-bench.ts';
 
-const PATIENCE = { timeoutMs: 60_000 };
+const PATIENCE = { timeoutMs: 40_000 };
 
 const fill = (redis: BreakableRedis) => redis.admin.config('SET', 'maxmemory', '1');
 const free = (redis: BreakableRedis) => redis.admin.config('SET', 'maxmemory', '0');

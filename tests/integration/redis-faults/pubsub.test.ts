@@ -13,7 +13,7 @@ import {
   PROMPTLY_MS,
 } from '../fault-bench.ts';
 
-const PATIENCE = { timeoutMs: 60_000 };
+const PATIENCE = { timeoutMs: 40_000 };
 const REQUESTS = 300;
 const AT_ONCE = 8;
 const KILL_EVERY_MS = 300;
@@ -72,6 +72,8 @@ describe('pub/sub connections that are killed all the time', () => {
     const env = { REDIS_URL: redis.url, BULLPEN_CONCURRENCY: String(AT_ONCE) };
     const server = await startServer({ config: clis.config, env });
 
+    await runMany(server, 3 * AT_ONCE, AT_ONCE); // so that the figures are not of starting workers
+    const before = clis.spawns().length;
     const stopKilling = meanwhile(KILL_EVERY_MS, () => redis.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub'));
     const { jobs, waitedMs } = await runMany(server, REQUESTS, AT_ONCE);
     const kills = await stopKilling();
@@ -79,7 +81,7 @@ describe('pub/sub connections that are killed all the time', () => {
     expect(jobs.filter((job) => job.status !== 'succeeded' || job.outcome?.text !== job.prompt)).toEqual([]);
     expect(new Set(jobs.map(({ prompt }) => prompt)).size).toBe(REQUESTS);
     expect(duplicatesIn(clis.spawns())).toEqual([]);
-    expect(clis.spawns()).toHaveLength(REQUESTS);
+    expect(clis.spawns()).toHaveLength(before + REQUESTS);
     expectHealthyLog(server);
     const percentile = (share: number): string =>
       `${waitedMs[Math.floor(share * (REQUESTS - 1))]?.toFixed(0)} ms`;

@@ -12,7 +12,7 @@ import {
   readEvents,
 } from '../fault-bench.ts';
 
-const PATIENCE = { timeoutMs: 60_000 };
+const PATIENCE = { timeoutMs: 40_000 };
 const counted = (length: number): number[] => Array.from({ length }, (_, index) => index + 1);
 
 describe('a reader of events', () => {

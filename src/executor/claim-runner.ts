@@ -1,0 +1,169 @@
+/** What becomes of one claim: admit → prepare → spawn → translate → finish. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { AppError, messageOf } from '../errors.ts';
+import type { Failpoint } from '../failpoint.ts';
+import type { Outcome } from '../protocol/outcome.ts';
+import type { Claim, Claims, Finish } from '../rpc/ports.ts';
+import { rawAnswer } from '../rpc/raw-answer.ts';
+import type { Active } from './active.ts';
+import type { Delivery } from './delivery.ts';
+import { createEventSink, type EventSink } from './event-sink.ts';
+import { type ExecuteOptions, type ExecutionLimits, execute } from './execute.ts';
+import type { Ledger } from './ledger.ts';
+import { backoffAfter, lostFinish } from './lost.ts';
+import { cancelledOutcome, refusedOutcome } from './outcomes.ts';
+import { type PrepareOptions, prepare } from './prepare.ts';
+import type { Launch } from './process/launch.ts';
+import type { ProcScanner } from './process/proc-scanner.ts';
+import type { Reaper } from './reaper.ts';
+
+export interface ClaimRunnerOptions {
+  readonly claims: Pick<Claims, 'append' | 'renew'>;
+  readonly ledger: Ledger;
+  readonly delivery: Delivery;
+  readonly reaper: Reaper;
+  readonly prepare: PrepareOptions;
+  readonly limits: ExecutionLimits;
+  readonly scanner: ProcScanner;
+  readonly launch: Launch;
+  readonly retryBackoffMs: number;
+  /** The CLI of an execution has ended. */
+  onSlotFree(): void;
+  readonly failpoint: Failpoint;
+  readonly logger: Logger;
+}
+
+/** A sink may hold this much before the CLI is slowed down. */
+const SINK_HIGH_WATER_BYTES = 4 * 1024 * 1024;
+
+/** Runs claimed executions to their settled end; the returned function never leaves one without an outcome. */
+export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) => Promise<void> {
+  const { claims, ledger, delivery, reaper, scanner, failpoint, logger } = options;
+
+  /** admit → prepare → spawn → translate → finish, for one claim. */
+  async function run(one: Active): Promise<void> {
+    const { claim } = one;
+    const sink = createEventSink({
+      append: (from, events) => claims.append(claim.jobId, claim.executionId, from, events),
+      highWaterBytes: SINK_HIGH_WATER_BYTES,
+      onPause: () => flow?.pause(),
+      onResume: () => flow?.resume(),
+      now: Date.now,
+    });
+    let flow: { pause(): void; resume(): void } | null = null;
+    let outcome: Outcome;
+    let lastWord: string | null = null;
+    try {
+      await failpoint('executor.claimed');
+      const admitted = await admit(one);
+      if (admitted === 'known') return;
+      if (admitted === 'cancelled') {
+        outcome = cancelledOutcome(claim.executionId);
+      } else {
+        const prepared = await prepare(claim, options.prepare);
+        await failpoint('executor.intended');
+        refuseIfStopped(one);
+        const result = await execute(
+          prepared,
+          { stop: one.stop.signal, force: one.force.signal },
+          executeOptions(claim, sink, (given) => {
+            flow = given;
+          }),
+        );
+        outcome = result.outcome;
+        lastWord = result.lastWord;
+      }
+    } catch (error) {
+      if (!(error instanceof AppError)) {
+        logger.error({ jobId: claim.jobId, err: error }, 'an execution failed unexpectedly');
+      }
+      outcome = refusedOutcome(claim.executionId, error);
+    }
+    one.running = false;
+    options.onSlotFree(); // settling goes on beside the next execution
+    await settle(one, outcome, lastWord, sink);
+    // Whatever left the group and kept quiet is ended too; nobody waits for it.
+    const scratch = join(options.prepare.scratchDir, claim.executionId);
+    reaper.add(`${options.prepare.nodeId}/${claim.executionId}`, () =>
+      rm(scratch, { recursive: true, force: true }),
+    );
+  }
+
+  /** The last steps before a spawn: the intent is on disk, the claim still ours, nobody has cancelled. */
+  async function admit(one: Active): Promise<'spawn' | 'cancelled' | 'known'> {
+    const { claim } = one;
+    const [fresh, [lease]] = await Promise.all([ledger.intend(claim), claims.renew([claim])]);
+    if (!fresh) {
+      await settleKnown(claim);
+      return 'known';
+    }
+    if (lease === 'cancel' || lease === 'cancel-force') return 'cancelled';
+    if (lease === 'lost')
+      throw new AppError('execution.lost', 'another server had already ended this execution');
+    return 'spawn';
+  }
+
+  function executeOptions(claim: Claim, sink: EventSink, onFlow: ExecuteOptions['onFlow']): ExecuteOptions {
+    return {
+      limits: options.limits,
+      launch: options.launch,
+      scanner,
+      logger,
+      emit(event, raw) {
+        if (event.kind === 'execution.started') ledger.started(claim.executionId, event.pid).catch(logLedger);
+        sink.push(event, raw);
+      },
+      onFlow,
+    };
+  }
+
+  async function settle(
+    one: Active,
+    outcome: Outcome,
+    lastWord: string | null,
+    sink: EventSink,
+  ): Promise<void> {
+    const { claim } = one;
+    await failpoint('executor.ended');
+    const { from, tail } = await sink.close();
+    const finish: Finish = {
+      jobId: claim.jobId,
+      executionId: claim.executionId,
+      outcome,
+      from,
+      tail,
+      backoffMs: backoffAfter(claim.attempt, options.retryBackoffMs),
+      rawAnswer: claim.kind === 'raw' ? rawAnswer(claim, outcome, lastWord) : null,
+    };
+    // A ledger that cannot be written must not lose the result: Redis still gets it.
+    await ledger.ended(finish).catch(logLedger);
+    await delivery.deliver(finish);
+  }
+
+  /** An execution the ledger knows already is never spawned again: its stored outcome is told, or it is lost. */
+  async function settleKnown(claim: Claim): Promise<void> {
+    const entry = await ledger.find(claim.executionId);
+    const finish =
+      entry?.finish ??
+      lostFinish(claim.jobId, claim.executionId, backoffAfter(claim.attempt, options.retryBackoffMs));
+    if (entry?.finish === null) await ledger.ended(finish);
+    await delivery.deliver(finish);
+  }
+
+  function logLedger(error: unknown): void {
+    logger.error({ reason: messageOf(error) }, 'the ledger could not be written');
+  }
+
+  return run;
+}
+
+/** The last look before the spawn: a stop may have come since the claim. */
+function refuseIfStopped(one: Active): void {
+  const { aborted, reason } = one.stop.signal;
+  if (!aborted) return;
+  if (reason === 'cancelled')
+    throw new AppError('execution.cancelled', 'the job was cancelled before its CLI was started');
+  throw new AppError('execution.lost', 'the server stopped before the CLI was started');
+}

@@ -1,0 +1,93 @@
+import { type ErrorCode, wireError } from '../errors.ts';
+import type { Outcome } from '../protocol/outcome.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Exit, Translator, Verdict } from '../providers/provider.ts';
+import type { ExecutionLimits, PreparedExecution } from './execute.ts';
+
+/** Why an execution was ended from outside. Recorded once, where it happens. */
+export type StopReason =
+  | 'cancelled'
+  | 'shutdown'
+  | 'fenced'
+  | 'timed_out'
+  | 'idle'
+  | 'output_limit'
+  | 'hopeless'
+  | 'lingered';
+
+/** All that is known when a process has ended. */
+export interface Ended {
+  readonly prepared: PreparedExecution;
+  readonly verdict: Verdict;
+  readonly translator: Translator;
+  readonly reason: StopReason | null;
+  readonly exit: Exit;
+  readonly durationMs: number;
+  readonly limits: ExecutionLimits;
+}
+
+/** The outcome: what the CLI said, unless it was stopped for a reason of ours. */
+export function toOutcome({
+  prepared,
+  verdict,
+  translator,
+  reason,
+  exit,
+  durationMs,
+  limits,
+}: Ended): Outcome {
+  const stopped =
+    reason === null || reason === 'lingered' ? null : stopError(reason, prepared.request, limits, translator);
+  const error = stopped ?? verdict.error;
+  const status = error === null ? 'succeeded' : error.code === 'execution.cancelled' ? 'cancelled' : 'failed';
+  const text = cutText(verdict.text, limits.maxResultBytes);
+  return {
+    status,
+    executionId: prepared.executionId,
+    text,
+    textTruncated: text.length < verdict.text.length,
+    structured: verdict.structured ?? null,
+    sessionId: verdict.nativeSessionId === null ? null : prepared.sessionId,
+    nativeSessionId: verdict.nativeSessionId,
+    turns: verdict.turns,
+    durationMs,
+    exit: { code: exit.code, signal: exit.signal },
+    permissionDenials: [...verdict.permissionDenials],
+    usage: verdict.usage,
+    error,
+  };
+}
+
+function stopError(
+  reason: Exclude<StopReason, 'lingered'>,
+  request: ResolvedPrompt,
+  limits: ExecutionLimits,
+  translator: Translator,
+) {
+  const codes: Record<typeof reason, [ErrorCode, string]> = {
+    cancelled: ['execution.cancelled', 'the job was cancelled while it ran'],
+    shutdown: ['execution.lost', 'the server was stopped while the job ran'],
+    fenced: ['execution.lost', 'another server had already ended this execution'],
+    timed_out: ['execution.timed_out', `the execution ran longer than ${request.timeoutMs} ms`],
+    idle: ['execution.idle', `the execution was silent for ${request.idleTimeoutMs} ms`],
+    output_limit: [
+      'execution.output_limit',
+      `the execution wrote more than ${limits.maxOutputBytes} bytes or ${limits.maxEvents} events`,
+    ],
+    hopeless: [
+      translator.hopeless?.code ?? 'execution.crashed',
+      translator.hopeless?.message ?? 'the execution could not succeed',
+    ],
+  };
+  const [code, message] = codes[reason];
+  return wireError(code, message);
+}
+
+/** At most `maxBytes` of UTF-8, never half a character. */
+function cutText(text: string, maxBytes: number): string {
+  if (Buffer.byteLength(text) <= maxBytes) return text;
+  const bytes = Buffer.from(text);
+  let end = maxBytes;
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return bytes.toString('utf8', 0, end);
+}

@@ -1,0 +1,40 @@
+import { rm } from 'node:fs/promises';
+import type { Delivery } from './delivery.ts';
+import type { Ledger } from './ledger.ts';
+import { backoffAfter, lostFinish } from './lost.ts';
+import type { ProcScanner } from './process/proc-scanner.ts';
+import { sweep } from './process/sweep.ts';
+
+/** What an earlier run of this node had left behind. */
+export interface RecoveryReport {
+  readonly killedProcesses: number;
+  /** Executions without an outcome, ended as lost. */
+  readonly lost: number;
+  /** Outcomes whose job record did not have them. */
+  readonly redelivered: number;
+}
+
+/**
+ * Settles what an earlier run left behind, before anything new is claimed: its processes are ended first, so
+ * that what is told as lost does not go on. Another node's processes carry another marker and are not touched.
+ */
+export async function recover(options: {
+  readonly nodeId: string;
+  readonly scratchDir: string;
+  readonly scanner: ProcScanner;
+  readonly ledger: Ledger;
+  readonly delivery: Delivery;
+  readonly retryBackoffMs: number;
+}): Promise<RecoveryReport> {
+  const { ledger, delivery } = options;
+  const swept = await sweep(`${options.nodeId}/`, { scanner: options.scanner });
+  await rm(options.scratchDir, { recursive: true, force: true });
+  const { outbox, unsettled } = await ledger.open();
+  for (const { jobId, executionId } of unsettled) {
+    const finish = lostFinish(jobId, executionId, backoffAfter(1, options.retryBackoffMs));
+    await ledger.ended(finish);
+    await delivery.deliver(finish);
+  }
+  for (const finish of outbox) await delivery.deliver(finish);
+  return { killedProcesses: swept.killed.length, lost: unsettled.length, redelivered: outbox.length };
+}

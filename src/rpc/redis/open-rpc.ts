@@ -1,0 +1,38 @@
+import type { Logger } from 'pino';
+import type { Settings } from '../../config/schema.ts';
+import type { Names } from '../../queue/names.ts';
+import type { RedisConnections } from '../../queue/open-redis.ts';
+import type { Claims, Doorbells, JobRecords, Upkeep } from '../ports.ts';
+import { createClaims } from './claims.ts';
+import { createRedisDoorbells } from './doorbells.ts';
+import { createJobRecords } from './job-records.ts';
+import { createScriptRunner } from './script-runner.ts';
+import { createUpkeep } from './upkeep.ts';
+
+/** What the main process sees of the records, for one node. */
+export interface Rpc {
+  readonly records: JobRecords;
+  readonly claims: Claims;
+  readonly upkeep: Upkeep;
+  readonly doorbells: Doorbells;
+}
+
+export function openRpc(options: {
+  readonly redis: RedisConnections;
+  readonly names: Names;
+  readonly nodeId: string;
+  readonly settings: Settings;
+  readonly logger: Logger;
+}): Rpc {
+  const { redis, names, nodeId, settings, logger } = options;
+  const scripts = createScriptRunner(redis.commands, names.prefix, {
+    ...settings,
+    keepFinishedMs: settings.keepInRedisMs,
+  });
+  return {
+    records: createJobRecords(redis.commands, names, scripts),
+    claims: createClaims(scripts, nodeId, { leaseMs: settings.leaseMs, leaderMs: settings.leaseMs }),
+    upkeep: createUpkeep(redis.commands, names, scripts, nodeId, settings.retryBackoffMs),
+    doorbells: createRedisDoorbells(redis.commands, redis.subscriber, logger),
+  };
+}
