@@ -36,7 +36,7 @@ describe('a Redis that is killed under load and comes back with its data', () =>
     const held: string[] = [];
     for (const name of ['a', 'b', 'c']) held.push(await accepted(server, { prompt: clis.held(name, name) }));
     await eventually(() => clis.prompted() === 3, PATIENCE);
-    const before = await postMany(server, 'before', 17);
+    const before = await postMany(server, 'before', 27);
     expect(before.map(({ status }) => status)).toEqual(before.map(() => 202));
 
     const [meanwhile] = await Promise.all([postMany(server, 'meanwhile', 10), redis.kill()]);
@@ -48,7 +48,7 @@ describe('a Redis that is killed under load and comes back with its data', () =>
     await redis.restart();
 
     await eventually(() => isReady(server), PATIENCE);
-    const after = await postMany(server, 'after', 20);
+    const after = await postMany(server, 'after', 30);
     expect(after.map(({ status }) => status)).toEqual(after.map(() => 202));
 
     const ids = [...held, ...idsOf([...before, ...meanwhile, ...after])];

@@ -81,7 +81,13 @@ test('a connection between two requests is closed after the keep-alive time', as
 
 test('a long poll outlives the limits on silence', async () => {
   await using http = await startHttp({
-    settings: { connectionTimeoutMs: 20, keepAliveTimeoutMs: 20, ...SHORT },
+    // Long enough for a busy machine to send a request in, short enough to wait out.
+    settings: {
+      connectionTimeoutMs: 500,
+      keepAliveTimeoutMs: 500,
+      headersTimeoutMs: 3000,
+      requestTimeoutMs: 3500,
+    },
   });
   const url = await http.listen();
   const { id } = await http.make();
