@@ -101,7 +101,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     start: () => openRedis(server.url, component('redis')),
     stop: (opened) => opened.close(),
   });
-  const { records, claims, upkeep, doorbells } = openRpc({
+  const { records, claims, upkeep, doorbells } = await openRpc({
     redis,
     names,
     nodeId,

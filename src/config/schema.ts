@@ -67,7 +67,9 @@ export const SETTINGS = {
   maxQueued: count('BULLPEN_MAX_QUEUED', 1_000_000, 'jobs waiting at the most; more are refused with 503'),
 
   provider: text('BULLPEN_PROVIDER', 'provider of a job that names none', { default: 'claude' }),
-  model: optional('BULLPEN_MODEL', 'model of a job that names none; unset: the CLI decides'),
+  model: optional('BULLPEN_MODEL', 'model of a job that names none; unset: the CLI decides', {
+    pattern: '^[A-Za-z0-9][\\w.:/@-]{0,127}$',
+  }),
   cwd: text(
     'BULLPEN_CWD',
     'working directory of a job that names none. Default: where the server was started',

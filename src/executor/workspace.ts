@@ -45,5 +45,11 @@ export async function isInside(real: string, roots: readonly string[]): Promise<
   return false;
 }
 
+/** The roots' real paths; one that is not there is left out. */
+export async function realRoots(roots: readonly string[]): Promise<readonly string[]> {
+  const real = await Promise.all(roots.map((root) => realpath(root).catch(() => null)));
+  return real.filter((root) => root !== null);
+}
+
 const refused = (message: string): AppError =>
   new AppError('cwd.not_allowed', message, { problems: [{ path: '/cwd', message }] });

@@ -150,7 +150,12 @@ describe('jobs', () => {
     await project(store, job);
     await store.run('events.append', { jobId: job.id, events: [text(job.id, 1)] });
     await store.run('executions.intent', { ...anIntent('e1'), jobId: job.id });
-    await store.run('executions.ended', { executionId: 'e1', outcome: anOutcome(), delivery: NO_DELIVERY, at: AT });
+    await store.run('executions.ended', {
+      executionId: 'e1',
+      outcome: anOutcome(),
+      delivery: NO_DELIVERY,
+      at: AT,
+    });
     await store.run('executions.delivered', { executionId: 'e1', superseded: false });
     const removal = { jobs: [job], removed: [job.id, ulid()], cursor: { name: 'log', value: '2-0' } };
     expect(await store.run('jobs.project', removal)).toEqual({ applied: 0, removed: 1 });
@@ -168,7 +173,12 @@ describe('jobs', () => {
     const job = aFinishedJob(AT, { request: { tags: ['x'] } });
     await project(store, job);
     await store.run('executions.intent', { ...anIntent('e1'), jobId: job.id });
-    await store.run('executions.ended', { executionId: 'e1', outcome: anOutcome(), delivery: NO_DELIVERY, at: AT });
+    await store.run('executions.ended', {
+      executionId: 'e1',
+      outcome: anOutcome(),
+      delivery: NO_DELIVERY,
+      at: AT,
+    });
     expect(await store.run('jobs.delete', { id: job.id })).toEqual({ deleted: true });
     expect(await store.run('jobs.delete', { id: job.id })).toEqual({ deleted: false });
     expect(await store.run('executions.outbox', { limit: 5 })).toMatchObject([{ outcome: anOutcome() }]);

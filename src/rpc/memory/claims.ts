@@ -1,5 +1,5 @@
 import type { Claims, LeaseState, TimedEvent } from '../ports.ts';
-import { EXPIRED } from '../redis/claims.ts';
+import { EXPIRED, WINDOW } from '../redis/claims.ts';
 import { type MemoryJob, newMemoryJob, toClaim } from './memory-job.ts';
 import type { MemoryState } from './state.ts';
 import { admit, emit, endExecution, forget, settle, tell, touch } from './transitions.ts';
@@ -9,7 +9,15 @@ export function createMemoryClaims(
   state: MemoryState,
   node: string,
   timing: { readonly leaseMs: number; readonly leaderMs: number },
+  roots: readonly string[] | null,
 ): Claims {
+  /** Whether this node may run it: it is pinned here, or its folder is inside one of the roots. */
+  function allowed(job: MemoryJob): boolean {
+    const { cwd } = job.request;
+    if (roots === null || job.pin === node) return true;
+    return roots.some((root) => cwd === root || root === '/' || cwd.startsWith(`${root}/`));
+  }
+
   /** The job of an execution that is under way. */
   function current(jobId: string, executionId: string): MemoryJob | null {
     const job = state.find(jobId);
@@ -38,6 +46,7 @@ export function createMemoryClaims(
       settle(state, job, 'failed', EXPIRED);
       return null;
     }
+    if (!allowed(job)) return null;
     forget(state, id, job.pin);
     state.running.set(id, state.now() + timing.leaseMs);
     job.attempt += 1;
@@ -51,7 +60,12 @@ export function createMemoryClaims(
   return {
     async claim(max) {
       const all = Number.POSITIVE_INFINITY;
-      const best = [null, node].flatMap((pin) => state.pendingOf(pin).upTo(all).slice(0, max));
+      const best = [null, node].flatMap((pin) =>
+        state
+          .pendingOf(pin)
+          .upTo(all)
+          .slice(0, max + WINDOW),
+      );
       best.sort(([aId, a], [bId, b]) => a - b || (aId < bId ? -1 : 1));
       const claimed: MemoryJob[] = [];
       for (const [id] of best) {

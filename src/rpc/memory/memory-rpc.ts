@@ -30,7 +30,7 @@ export interface MemoryRpc {
   readonly records: JobRecords;
   readonly submissions: Submissions;
   readonly doorbells: MemoryDoorbells;
-  claimsOf(node: string): Claims;
+  claimsOf(node: string, roots?: readonly string[]): Claims;
   upkeepOf(node: string): Upkeep;
   /** Channel that says "this job has events up to seq". */
   liveChannel(jobId: string): string;
@@ -54,7 +54,7 @@ export function createMemoryRpc(options: MemoryRpcOptions): MemoryRpc {
     records: createMemoryJobRecords(state),
     submissions: createMemorySubmissions(state),
     doorbells,
-    claimsOf: (node) => createMemoryClaims(state, node, { leaseMs, leaderMs }),
+    claimsOf: (node, roots) => createMemoryClaims(state, node, { leaseMs, leaderMs }, roots ?? null),
     upkeepOf: (node) => createMemoryUpkeep(state, node, backoffMs),
     liveChannel,
     log: state.log,

@@ -10,15 +10,25 @@ export const EXPIRED = jobOutcome(
   wireError('queue.expired', 'the job waited longer than its ttlMs'),
 );
 
-/** {@link Claims} over Redis, for one node. `leaseMs`: how long a claim holds without being renewed. */
+/** Jobs of other nodes' folders a claim may look past. */
+export const WINDOW = 200;
+
+/**
+ * {@link Claims} over Redis, for one node.
+ * @param timing `leaseMs`: how long a claim holds without being renewed
+ * @param roots real paths; only jobs inside one of them are claimed. null: all
+ */
 export function createClaims(
   scripts: ScriptRunner,
   node: string,
   timing: { readonly leaseMs: number; readonly leaderMs: number },
+  roots: readonly string[] | null,
 ): Claims {
+  const expired = JSON.stringify(EXPIRED);
+  const rootsText = roots === null ? '' : JSON.stringify(roots);
   return {
     async claim(max) {
-      const rows = await scripts.run('CLAIM', [node, max, timing.leaseMs, JSON.stringify(EXPIRED)]);
+      const rows = await scripts.run('CLAIM', [node, max, timing.leaseMs, expired, rootsText, WINDOW]);
       return (rows as unknown[][]).map(decodeClaim); // the script's replies
     },
 
@@ -52,7 +62,7 @@ export function createClaims(
 
     async adopt(job, executionId) {
       const args = [node, timing.leaderMs, executionId, job.id, job.owner, JSON.stringify(job.request)];
-      return (await scripts.run('ADOPT', [...args, scoreOf(job), job.createdAt])) === 1;
+      return (await scripts.run('ADOPT', [...args, scoreOf(job), job.createdAt, job.request.cwd])) === 1;
     },
   };
 }

@@ -28,6 +28,7 @@ export function createJobRecords(redis: Redis, names: Names, scripts: ScriptRunn
         job.idempotency?.key ?? '',
         job.idempotency?.fingerprint ?? '',
         IDEMPOTENCY_MS,
+        job.request.cwd,
       ])) as string[]; // the script's replies
       const [kind, id] = reply;
       if (kind === 'mismatch') return { kind };

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Settings } from '../../config/schema.ts';
+import { realRoots } from '../../executor/workspace.ts';
 import type { Names } from '../../queue/names.ts';
 import type { RedisConnections } from '../../queue/open-redis.ts';
 import type { Claims, Doorbells, JobRecords, Upkeep } from '../ports.ts';
@@ -17,21 +18,22 @@ export interface Rpc {
   readonly doorbells: Doorbells;
 }
 
-export function openRpc(options: {
+export async function openRpc(options: {
   readonly redis: RedisConnections;
   readonly names: Names;
   readonly nodeId: string;
   readonly settings: Settings;
   readonly logger: Logger;
-}): Rpc {
+}): Promise<Rpc> {
   const { redis, names, nodeId, settings, logger } = options;
   const scripts = createScriptRunner(redis.commands, names.prefix, {
     ...settings,
     keepFinishedMs: settings.keepInRedisMs,
   });
+  const roots = await realRoots(settings.roots);
   return {
     records: createJobRecords(redis.commands, names, scripts),
-    claims: createClaims(scripts, nodeId, { leaseMs: settings.leaseMs, leaderMs: settings.leaseMs }),
+    claims: createClaims(scripts, nodeId, { leaseMs: settings.leaseMs, leaderMs: settings.leaseMs }, roots),
     upkeep: createUpkeep(redis.commands, names, scripts, nodeId, settings.retryBackoffMs),
     doorbells: createRedisDoorbells(redis.commands, redis.subscriber, logger),
   };

@@ -1,6 +1,6 @@
 /** The scripts, one per step of the protocol (docs/protocol.md says which step is whose). */
 
-/** id, kind, owner, request, score, delayMs, ttlMs, retryOf, pin, lanes, createdAt, maxAttempts, idemKey, print, idemMs */
+/** id, kind, owner, request, score, delayMs, ttlMs, retryOf, pin, lanes, createdAt, maxAttempts, idemKey, print, idemMs, cwd */
 export const CREATE = `
 local id, k = ARGV[1], jobKey(ARGV[1])
 if ARGV[13] ~= '' then
@@ -24,7 +24,7 @@ end
 redis.call('HSET', k, 'kind', ARGV[2], 'owner', ARGV[3], 'request', ARGV[4], 'score', ARGV[5], 'retryOf', ARGV[8],
   'pin', ARGV[9], 'lanes', ARGV[10], 'createdAt', ARGV[11], 'maxAttempts', ARGV[12], 'status', status,
   'waitReason', reason, 'scheduledFor', scheduled, 'attempt', 0, 'executionId', '', 'node', '', 'cancel', '',
-  'seq', 0, 'rev', 0, 'appended', 0, 'startedAt', '', 'finishedAt', '', 'outcome', '', 'deadline', '')
+  'seq', 0, 'rev', 0, 'appended', 0, 'startedAt', '', 'finishedAt', '', 'outcome', '', 'deadline', '', 'cwd', ARGV[16])
 redis.call('ZADD', P .. ':awaiting', due + 15000, id)
 if ARGV[7] ~= '' then
   redis.call('HSET', k, 'deadline', due + ARGV[7])
@@ -62,12 +62,20 @@ if free then return { 'underway' } end
 return { 'parked' }
 `;
 
-/** node, max, leaseMs, expiredOutcome */
+/** node, max, leaseMs, expiredOutcome, roots (JSON; empty: everywhere), window */
 export const CLAIM = `
 local node, max = ARGV[1], tonumber(ARGV[2])
+local roots = ARGV[5] ~= '' and cjson.decode(ARGV[5]) or nil
+local function allowed(cwd, pin)
+  if not roots or pin == node then return true end
+  for _, root in ipairs(roots) do
+    if cwd == root or root == '/' or string.sub(cwd, 1, #root + 1) == root .. '/' then return true end
+  end
+  return false
+end
 local best = {}
 for _, set in ipairs({ P .. ':pending', P .. ':pending:' .. node }) do
-  local found = redis.call('ZRANGE', set, 0, max - 1, 'WITHSCORES')
+  local found = redis.call('ZRANGE', set, 0, max - 1 + ARGV[6], 'WITHSCORES')
   for i = 1, #found, 2 do best[#best + 1] = { found[i], tonumber(found[i + 1]) } end
 end
 table.sort(best, function(a, b) if a[2] == b[2] then return a[1] < b[1] end return a[2] < b[2] end)
@@ -75,12 +83,12 @@ local out = {}
 for _, pair in ipairs(best) do
   if #out >= max then break end
   local id, k = pair[1], jobKey(pair[1])
-  local r = redis.call('HMGET', k, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'owner', 'request', 'pin')
+  local r = redis.call('HMGET', k, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'owner', 'request', 'pin', 'cwd')
   if r[1] ~= 'queued' or r[2] == '' then
     forget(id, node)
   elseif r[4] == '' and r[3] ~= '' and tonumber(r[3]) < now then
     settle(id, 'failed', ARGV[4])
-  else
+  elseif allowed(r[9], r[8]) then
     forget(id, r[8])
     redis.call('ZADD', P .. ':running', now + ARGV[3], id)
     local attempt = redis.call('HINCRBY', k, 'attempt', 1)
@@ -198,7 +206,7 @@ local id, k = ARGV[4], jobKey(ARGV[4])
 redis.call('HSET', k, 'kind', 'raw', 'owner', ARGV[5], 'request', ARGV[6], 'score', ARGV[7], 'retryOf', '', 'pin', '',
   'lanes', '', 'createdAt', ARGV[8], 'maxAttempts', 1, 'status', 'queued', 'waitReason', '', 'scheduledFor', '',
   'attempt', 0, 'executionId', ARGV[3], 'node', '', 'cancel', '', 'seq', 0, 'rev', 0, 'appended', 0, 'startedAt', '',
-  'finishedAt', '', 'outcome', '', 'deadline', '')
+  'finishedAt', '', 'outcome', '', 'deadline', '', 'cwd', ARGV[9])
 emit(id, 0, { now, '{"kind":"job.queued"}', '' })
 admit(id)
 touch(id)

@@ -28,7 +28,7 @@ export interface RpcUnderTest {
   readonly doorbells: Doorbells;
   readonly requestChannel: string;
   readonly responseChannel: string;
-  claimsOf(node: string): Claims;
+  claimsOf(node: string, roots?: readonly string[]): Claims;
   upkeepOf(node: string): Upkeep;
   liveChannel(jobId: string): string;
   /** Lets time pass, as far as the records are concerned. */

@@ -49,6 +49,23 @@ export function claiming(bench: () => Bench): void {
     expect(await ids(2)).toEqual([]);
   });
 
+  it('a node claims only what runs inside its roots, and looks past the rest', async () => {
+    const elsewhere: string[] = [];
+    for (let i = 0; i < 5; i += 1) elsewhere.push(await submitted(bench(), { cwd: '/other/place' }));
+    const beside = await submitted(bench(), { cwd: '/work-evil' });
+    const below = await submitted(bench(), { cwd: '/work/a' });
+    const self = await submitted(bench(), { cwd: '/work' });
+    const claims = bench().claimsOf('n1', ['/work']);
+    expect((await claims.claim(2)).map(({ jobId }) => jobId)).toEqual([below, self]);
+    expect(await claims.claim(2)).toEqual([]);
+    expect(await ids(10, 'n2')).toEqual([...elsewhere, beside]);
+  });
+
+  it('a node claims what is pinned to it wherever it runs', async () => {
+    const id = await submitted(bench(), { cwd: '/other' }, { pin: 'n1' });
+    expect((await bench().claimsOf('n1', ['/work']).claim(1)).map(({ jobId }) => jobId)).toEqual([id]);
+  });
+
   it('twenty claimers at once get each execution exactly once', async () => {
     const waiting: string[] = [];
     for (let i = 0; i < 30; i += 1) waiting.push(await submitted(bench()));

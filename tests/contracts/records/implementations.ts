@@ -72,7 +72,8 @@ export async function redisSource(): Promise<RpcSource & { readonly redis: Redis
       records: createJobRecords(redis, names, scripts),
       submissions: createSubmissions(scripts),
       doorbells,
-      claimsOf: (node) => createClaims(scripts, node, { leaseMs: LEASE_MS, leaderMs: LEADER_MS }),
+      claimsOf: (node, roots) =>
+        createClaims(scripts, node, { leaseMs: LEASE_MS, leaderMs: LEADER_MS }, roots ?? null),
       upkeepOf: (node) => createUpkeep(redis, names, scripts, node, LOST_BACKOFF_MS),
       liveChannel: names.live,
       async advance(ms) {
