@@ -1,4 +1,4 @@
-/** `.env.example` and docs/settings.md, made from the table of settings. Pure: `generate-env-example.ts` writes them. */
+/** `.env.example` and docs/settings.md, made from the table of settings. Pure: `generate-docs.ts` writes them. */
 import { SETTINGS } from '../src/config/schema.ts';
 import { CLAUDE_ENV_NAMES } from '../src/providers/claude/env-names.ts';
 import { CustomSettings } from '../src/providers/custom/settings.ts';
@@ -92,8 +92,7 @@ function unitOf(name: string): string {
   return name.endsWith('Bytes') ? 'bytes' : '';
 }
 
-const GENERATED =
-  'Made by `node scripts/generate-env-example.ts` from src/config/schema.ts; do not edit by hand.';
+const GENERATED = 'Made by `npm run generate` from src/config/schema.ts; do not edit by hand.';
 
 /** The whole text of `.env.example`. */
 export function renderEnvExample(): string {

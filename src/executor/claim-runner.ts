@@ -35,6 +35,9 @@ export interface ClaimRunnerOptions {
   readonly logger: Logger;
 }
 
+/** A reader is at the most this far behind a burst; one line after a silence is not delayed. */
+const APPEND_GAP_MS = 8;
+
 /** A sink may hold this much before the CLI is slowed down. */
 const SINK_HIGH_WATER_BYTES = 4 * 1024 * 1024;
 
@@ -48,6 +51,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     const sink = createEventSink({
       append: (from, events) => claims.append(claim.jobId, claim.executionId, from, events),
       highWaterBytes: SINK_HIGH_WATER_BYTES,
+      gapMs: APPEND_GAP_MS,
       onPause: () => flow?.pause(),
       onResume: () => flow?.resume(),
       now: Date.now,
@@ -57,12 +61,14 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     let lastWord: string | null = null;
     try {
       await failpoint('executor.claimed');
-      const admitted = await admit(one);
+      // Preparing only reads, and makes the scratch folder: it need not wait for the ledger.
+      const preparing = prepare(claim, options.prepare);
+      const [admitted] = await Promise.all([admit(one), preparing.catch(() => null)]);
       if (admitted === 'known') return;
       if (admitted === 'cancelled') {
         outcome = cancelledOutcome(claim.executionId);
       } else {
-        const prepared = await prepare(claim, options.prepare);
+        const prepared = await preparing;
         await failpoint('executor.intended');
         refuseIfStopped(one);
         const result = await execute(

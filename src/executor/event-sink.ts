@@ -18,6 +18,11 @@ export interface EventSinkOptions {
   append(from: number, events: readonly TimedEvent[]): Promise<boolean>;
   /** Above this many waiting bytes the source is asked to pause; half of it resumes. */
   readonly highWaterBytes: number;
+  /**
+   * Least time between two appends, so that a burst of lines is a few appends and not one each. An event that
+   * comes after a silence is appended at once. None when left out.
+   */
+  readonly gapMs?: number;
   onPause(): void;
   onResume(): void;
   now(): number;
@@ -35,6 +40,8 @@ interface Waiting {
 }
 
 export function createEventSink(options: EventSinkOptions): EventSink {
+  const { gapMs = 0 } = options;
+  let lastAppend = Number.NEGATIVE_INFINITY;
   let waiting: Waiting[] = [];
   let waitingBytes = 0;
   let appended = 0;
@@ -68,6 +75,12 @@ export function createEventSink(options: EventSinkOptions): EventSink {
 
   async function pump(): Promise<void> {
     while (waiting.length > 0 && !closed && !fenced) {
+      const early = lastAppend + gapMs - performance.now();
+      if (early > 0 && waiting.length < BATCH_EVENTS) {
+        await pause(early);
+        continue;
+      }
+      lastAppend = performance.now();
       const batch = takeBatch();
       try {
         const taken = await options.append(

@@ -37,13 +37,13 @@ export async function resolveWorkspace(cwd: string, settings: WorkspaceSettings)
 
 /** Whether a real path is one of the roots or lies below one. `/work` does not contain `/work-evil`. */
 export async function isInside(real: string, roots: readonly string[]): Promise<boolean> {
-  for (const root of roots) {
-    const realRoot = await realpath(root).catch(() => null); // a root that is not there contains nothing
-    if (realRoot === null) continue;
-    if (real === realRoot || real.startsWith(realRoot.endsWith(sep) ? realRoot : realRoot + sep)) return true;
-  }
-  return false;
+  // A real path that reads as lying below a root proves that this root has no links: no need to look.
+  if (roots.some((root) => liesBelow(real, root))) return true;
+  return (await realRoots(roots)).some((root) => liesBelow(real, root));
 }
+
+const liesBelow = (path: string, root: string): boolean =>
+  path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
 
 /** The roots' real paths; one that is not there is left out. */
 export async function realRoots(roots: readonly string[]): Promise<readonly string[]> {

@@ -3,7 +3,7 @@
  * along), each with its own crash and orphan guards (`workers/bootstrap.ts`).
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Job, Worker } from 'bullmq';
+import { type ChildPool, type Job, Worker } from 'bullmq';
 import type { Logger } from 'pino';
 import { type WorkerSettings, workerEnvironment } from '../config/worker.ts';
 import { messageOf } from '../errors.ts';
@@ -82,11 +82,26 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   });
   worker.on('lockRenewalFailed', (ids) => logger.warn({ jobIds: ids }, 'bullmq locks could not be renewed'));
 
+  /** The first job would wait a third of a second for its process: start one while nobody waits. */
+  function startFirstProcess(): void {
+    // `as`: BullMQ exports the pool's class but keeps a worker's own pool private.
+    const { childPool } = worker as unknown as { childPool: ChildPool };
+    const file = processor.href;
+    const started = childPool.retain(file).then(
+      (child) => childPool.release(child),
+      (error: unknown) => logger.warn({ reason: messageOf(error) }, 'a worker process did not start'),
+    );
+    const forget = (): boolean => inHand.delete(started);
+    inHand.add(started);
+    started.then(forget, forget);
+  }
+
   let running: Promise<void> | null = null;
   return {
     async start() {
       if (running !== null) return;
       await worker.waitUntilReady();
+      startFirstProcess();
       running = worker.run().catch((error: unknown) => {
         logger.debug({ reason: messageOf(error) }, 'the bullmq worker ended');
       });

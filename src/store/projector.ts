@@ -20,7 +20,7 @@ const EVENT_PAGE = 1000;
 /** How long a blocking read waits before it looks whether it should stop. */
 const BLOCK_MS = 2000;
 /** Changes come in bursts; reading them together costs the jobs that run less. */
-const GATHER_MS = 100;
+const GATHER_MS = 250;
 const RETRY_MS = 500;
 
 export interface Projector {

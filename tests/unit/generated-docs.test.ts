@@ -2,21 +2,26 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { withErrorCodes } from '../../scripts/error-docs.ts';
 import { renderEnvExample, renderSettingsPage } from '../../scripts/settings-docs.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { SETTINGS } from '../../src/config/schema.ts';
 
 const read = (path: string): string =>
   readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8');
-const HOW = 'run node scripts/generate-env-example.ts';
+const HOW = 'run npm run generate';
 
-describe('what is generated from the table of settings', () => {
+describe('what is generated from the tables in the code', () => {
   it('.env.example is what the generator writes now', () => {
     expect(read('.env.example'), HOW).toBe(renderEnvExample());
   });
 
   it('docs/settings.md is what the generator writes now', () => {
     expect(read('docs/settings.md'), HOW).toBe(renderSettingsPage());
+  });
+
+  it('docs/api.md has the table of error codes as the code has it', () => {
+    expect(withErrorCodes(read('docs/api.md')), HOW).toBe(read('docs/api.md'));
   });
 
   it('.env.example names every setting, and taking every # off changes nothing', () => {
