@@ -280,6 +280,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
           upkeep,
           store,
           executor,
+          workers,
           providers,
           probe,
           metrics,

@@ -5,6 +5,7 @@ import type { CliProbe } from '../executor/cli-probe.ts';
 import type { Executor } from '../executor/executor.ts';
 import type { Health, ProviderReport } from '../http/ports.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
+import type { WorkerPool } from '../queue/worker-pool.ts';
 import type { Upkeep } from '../rpc/ports.ts';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from './metrics.ts';
@@ -14,6 +15,7 @@ export interface HealthOptions {
   readonly upkeep: Pick<Upkeep, 'counts'>;
   readonly store: Store;
   readonly executor: Pick<Executor, 'status'>;
+  readonly workers: Pick<WorkerPool, 'problem'>;
   readonly providers: Providers;
   readonly probe: CliProbe;
   readonly metrics: Metrics;
@@ -89,7 +91,9 @@ export function createHealth(options: HealthOptions): Health {
       const [redisCheck, storeCheck] = await Promise.all([checkRedis(), checkStore()]);
       const { accepting } = executor.status();
       const executorCheck: Check = { ok: accepting, detail: accepting ? null : 'takes no work now' };
-      const checks = { redis: redisCheck, store: storeCheck, executor: executorCheck };
+      const problem = options.workers.problem();
+      const workersCheck: Check = { ok: problem === null, detail: problem };
+      const checks = { redis: redisCheck, store: storeCheck, executor: executorCheck, workers: workersCheck };
       return { ready: Object.values(checks).every(({ ok }) => ok), checks };
     },
     async executor() {

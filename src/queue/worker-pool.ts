@@ -35,6 +35,8 @@ export interface WorkerPool {
   start(): Promise<void>;
   /** Takes nothing new; what is taken goes on. */
   pause(): Promise<void>;
+  /** Why no job can be delivered, or null; there is a reason until the first process has started. */
+  problem(): string | null;
   /** Ends every worker process. */
   stop(): Promise<void>;
 }
@@ -80,7 +82,12 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     logger.warn({ jobId, reason: error.message }, 'a worker process failed its delivery');
     if (job.attemptsMade >= (job.opts.attempts ?? 1)) options.onGivenUp(jobId);
   });
+  worker.on('completed', () => {
+    problem = null;
+  });
   worker.on('lockRenewalFailed', (ids) => logger.warn({ jobIds: ids }, 'bullmq locks could not be renewed'));
+
+  let problem: string | null = 'the first worker process is starting';
 
   /** The first job would wait a third of a second for its process: start one while nobody waits. */
   function startFirstProcess(): void {
@@ -88,8 +95,14 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     const { childPool } = worker as unknown as { childPool: ChildPool };
     const file = processor.href;
     const started = childPool.retain(file).then(
-      (child) => childPool.release(child),
-      (error: unknown) => logger.warn({ reason: messageOf(error) }, 'a worker process did not start'),
+      (child) => {
+        childPool.release(child);
+        problem = null;
+      },
+      (error: unknown) => {
+        problem = `a worker process did not start: ${messageOf(error)}`;
+        logger.warn({ reason: messageOf(error) }, 'a worker process did not start');
+      },
     );
     const forget = (): boolean => inHand.delete(started);
     inHand.add(started);
@@ -98,6 +111,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
 
   let running: Promise<void> | null = null;
   return {
+    problem: () => problem,
+
     async start() {
       if (running !== null) return;
       await worker.waitUntilReady();

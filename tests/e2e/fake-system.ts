@@ -65,6 +65,8 @@ export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<
       env: { ...QUICK, ...options.env, ...env },
     });
   let server = await launch({ BULLPEN_TEST_FAILPOINTS: failpoints });
+  // One worker process is up and free, so that the test's job does not have another one started.
+  await eventually(async () => (await server.api('GET', '/ready')).ok, PATIENCE);
   // A test that failed half-way must not leave the server waiting: this comes before its stop.
   onTestFinished(() => removeDir(failpoints));
   const nodeId = readFileSync(join(server.home, 'node-id'), 'utf8').trim();
