@@ -1,11 +1,12 @@
 /** What becomes of one claim: admit → prepare → spawn → translate → finish. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
 import type { Outcome } from '../protocol/outcome.ts';
-import type { Claim, Claims, Finish } from '../rpc/ports.ts';
+import type { Claim, Claims, Finish, LeaseState } from '../rpc/ports.ts';
 import { rawAnswer } from '../rpc/raw-answer.ts';
 import type { Active } from './active.ts';
 import type { Delivery } from './delivery.ts';
@@ -37,6 +38,8 @@ export interface ClaimRunnerOptions {
 
 /** A reader is at the most this far behind a burst; one line after a silence is not delayed. */
 const APPEND_GAP_MS = 8;
+
+const ASK_AGAIN_MS = 200;
 
 /** A sink may hold this much before the CLI is slowed down. */
 const SINK_HIGH_WATER_BYTES = 4 * 1024 * 1024;
@@ -100,7 +103,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
   /** The last steps before a spawn: the intent is on disk, the claim still ours, nobody has cancelled. */
   async function admit(one: Active): Promise<'spawn' | 'cancelled' | 'known'> {
     const { claim } = one;
-    const [fresh, [lease]] = await Promise.all([ledger.intend(claim), claims.renew([claim])]);
+    const [fresh, lease] = await Promise.all([ledger.intend(claim), leaseOf(one)]);
     if (!fresh) {
       await settleKnown(claim);
       return 'known';
@@ -109,6 +112,21 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     if (lease === 'lost')
       throw new AppError('execution.lost', 'another server had already ended this execution');
     return 'spawn';
+  }
+
+  /** What the records say of the claim. While Redis is away nothing is known, and nothing is spawned. */
+  async function leaseOf({ claim, stop }: Active): Promise<LeaseState> {
+    for (;;) {
+      try {
+        const [lease = 'lost'] = await claims.renew([claim]);
+        return lease;
+      } catch (error) {
+        if (!(error instanceof AppError) || error.code !== 'redis.unavailable') throw error;
+        logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'a claimed execution waits for Redis');
+      }
+      if (stop.signal.aborted) return 'held'; // the look before the spawn refuses it
+      await delay(ASK_AGAIN_MS, undefined, { signal: stop.signal }).catch(() => undefined);
+    }
   }
 
   function executeOptions(claim: Claim, sink: EventSink, onFlow: ExecuteOptions['onFlow']): ExecuteOptions {

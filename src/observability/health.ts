@@ -41,6 +41,9 @@ export function createHealth(options: HealthOptions): Health {
   const { redis, upkeep, store, executor, providers, probe } = options;
 
   async function checkRedis(): Promise<Check> {
+    // INFO is answered before a new connection takes other commands, also by a Redis that still loads its data.
+    if (redis.status !== 'ready')
+      return { ok: false, detail: `cannot be reached: the connection is ${redis.status}` };
     try {
       const persistence = await redis.info('persistence');
       const memory = await redis.info('memory');

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { freeLoopbackPort } from '../../../src/redis/free-port.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import { startServer } from '../../helpers/server.ts';
 import { breakableRedis, fakeClis, isReady } from '../fault-bench.ts';
 
@@ -11,11 +12,15 @@ describe('a Redis that is not there at the start', () => {
     const clis = await fakeClis();
     await redis.kill();
     // Something that hangs up stands in its place, to hear the server knock.
-    const door = createServer((socket) => socket.destroy()).listen(redis.port, '127.0.0.1');
+    const door = createServer((socket) => socket.destroy());
     onTestFinished(() => {
       door.close();
     });
-    await once(door, 'listening');
+    // The kernel takes the port from the last thread of a killed process a moment after its death.
+    await eventually(async () => {
+      door.listen(redis.port, '127.0.0.1');
+      await once(door, 'listening');
+    });
 
     const starting = startServer({ config: clis.config, env: { REDIS_URL: redis.url } });
     await once(door, 'connection');
@@ -24,7 +29,7 @@ describe('a Redis that is not there at the start', () => {
     await redis.restart();
     const server = await starting;
 
-    expect(await isReady(server)).toBe(true);
+    await eventually(() => isReady(server), { timeoutMs: 40_000 });
     const job = await server.run({ provider: 'echo', prompt: 'one' });
     expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'one' } });
   });
