@@ -5,7 +5,6 @@
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { monotonicFactory } from 'ulid';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { type Principal, RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
@@ -18,11 +17,12 @@ import type { RecoveryReport } from './executor/recovery.ts';
 import { createFailpoint } from './failpoint.ts';
 import { createHttpServer } from './http/server.ts';
 import { DEFAULT_HTTP_SETTINGS } from './http/settings.ts';
+import { createIdFactory } from './id-factory.ts';
 import { createLifecycle } from './lifecycle.ts';
 import { createHealth } from './observability/health.ts';
 import { createMetrics } from './observability/metrics.ts';
 import type { PromptRequest } from './protocol/prompt.ts';
-import { buildEnvironment } from './providers/environment.ts';
+import { buildEnvironment, createProviderEnvironments } from './providers/environment.ts';
 import { createProviders } from './providers/registry.ts';
 import { createJobService } from './queue/job-service.ts';
 import { createJobWaits } from './queue/job-waits.ts';
@@ -71,7 +71,7 @@ const STOP_MARGIN_MS = 15_000;
 export async function startApp({ settings, env, version, logger }: AppOptions): Promise<App> {
   const life = createLifecycle(logger);
   const component = (name: string): Logger => logger.child({ component: name });
-  const ulid = monotonicFactory();
+  const ulid = createIdFactory();
   const mint = () => {
     const createdAt = Date.now();
     return { id: ulid(createdAt), createdAt };
@@ -141,12 +141,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     runningAsRoot: process.getuid?.() === 0,
     sandboxMarker: env['IS_SANDBOX'] === '1',
   });
-  const environment = (provider: string, set: Readonly<Record<string, string>>) =>
-    buildEnvironment({
-      source: env,
-      names: [...providers.get(provider).provider.envNames, ...settings.passEnv],
-      set,
-    });
+  const environment = createProviderEnvironments(env, providers, settings.passEnv);
   const probe = createCliProbe(env['PATH'] ?? '', buildEnvironment({ source: env, names: [], set: {} }));
   const upkeepLoop = createUpkeepLoop({
     ...settings,

@@ -162,6 +162,7 @@ describe('the folders', () => {
     'src/errors.ts',
     'src/observability/logger.ts',
     'src/failpoint.ts',
+    'src/id-factory.ts',
   ];
 
   it('a sandboxed worker imports only what it is given', () => {

@@ -1,7 +1,7 @@
 /** The composition root of a sandboxed process: two connections, the RPC client, nothing else. */
-import { ulid } from 'ulid';
 import { readWorkerSettings } from '../src/config/worker.ts';
 import { createFailpoint } from '../src/failpoint.ts';
+import { createIdFactory } from '../src/id-factory.ts';
 import { createLogger } from '../src/observability/logger.ts';
 import { openConnection } from '../src/queue/connection.ts';
 import { createNames } from '../src/queue/names.ts';
@@ -30,7 +30,7 @@ export function createPromptProcessor(
     submissions: createSubmissions(scripts),
     doorbells: createRedisDoorbells(commands, subscriber, logger),
     channel: names.responses,
-    newExecutionId: () => ulid(),
+    newExecutionId: createIdFactory(),
     pollMs: POLL_MS,
     parkedMs: PARKED_MS,
     failpoint: createFailpoint(settings.failpoints),

@@ -60,12 +60,14 @@ export function createExecutor(options: ExecutorOptions): Executor {
   const work = new Set<Promise<void>>();
   const reaper = createReaper(scanner, logger);
   const delivery = createDelivery({ claims, ledger, logger, failpoint, onSuperseded: options.onSuperseded });
-  const run = createClaimRunner({ ...options, failpoint, delivery, reaper, onSlotFree: kick });
+  const run = createClaimRunner({ ...options, failpoint, delivery, reaper, onSlotFree });
   /** Claims whose answer never reached us, as the records have them. */
   let owed: Claim[] = [];
   let accepting = false;
   let claiming: Promise<void> | null = null;
   let claimAgain = false;
+  /** The last claim found less than it asked for, and nothing has rung since. */
+  let drained = false;
   let lastContact = performance.now();
   const timers: NodeJS.Timeout[] = [];
 
@@ -79,6 +81,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   function kick(): void {
     if (!accepting) return;
+    drained = false;
     if (claiming !== null) {
       claimAgain = true;
       return;
@@ -102,8 +105,16 @@ export function createExecutor(options: ExecutorOptions): Executor {
       if (free === 0) return;
       const claimed = await claims.claim(free);
       for (const claim of claimed) begin(claim);
-      if (claimed.length < free) return;
+      if (claimed.length < free) {
+        drained = true;
+        return;
+      }
     }
+  }
+
+  /** A slot is only worth a look when something may wait for it; whatever comes later rings. */
+  function onSlotFree(): void {
+    if (!drained || owed.length > 0) kick();
   }
 
   function begin(claim: Claim): void {
@@ -121,7 +132,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       .finally(() => {
         active.delete(claim.executionId);
         work.delete(done);
-        kick();
+        onSlotFree();
       });
     work.add(done);
   }

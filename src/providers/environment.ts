@@ -73,3 +73,27 @@ export function buildEnvironment({ source, names, set }: EnvironmentInput): Reco
   }
   return { ...environment, ...set };
 }
+
+/**
+ * The environment of each provider's CLI, its allow-listed part worked out once.
+ * @param passEnv more names the settings let through
+ */
+export function createProviderEnvironments(
+  source: Readonly<Record<string, string | undefined>>,
+  providers: { get(name: string): { readonly provider: { readonly envNames: readonly string[] } } },
+  passEnv: readonly string[],
+): (provider: string, set: Readonly<Record<string, string>>) => Record<string, string> {
+  const allowed = new Map<string, Record<string, string>>();
+  return (name, set) => {
+    let base = allowed.get(name);
+    if (base === undefined) {
+      base = buildEnvironment({
+        source,
+        names: [...providers.get(name).provider.envNames, ...passEnv],
+        set: {},
+      });
+      allowed.set(name, base);
+    }
+    return { ...base, ...set };
+  };
+}

@@ -89,6 +89,7 @@ export function createProjector(options: ProjectorOptions): Projector {
       const last = events.at(-1);
       if (last === undefined) return;
       await store.run('events.append', { jobId: job.id, events: [...events] });
+      if (events.length < EVENT_PAGE) return;
       after = last.seq;
     }
   }

@@ -1,5 +1,5 @@
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { ulid } from 'ulid';
 import type { HttpApp } from '../http-app.ts';
 
 const SANE = /^[A-Za-z0-9._~:-]{1,128}$/;
@@ -7,7 +7,7 @@ const SANE = /^[A-Za-z0-9._~:-]{1,128}$/;
 /** The caller's X-Request-Id when it is short and plain, else a new one. */
 export function requestIdOf(request: IncomingMessage): string {
   const given = request.headers['x-request-id'];
-  return typeof given === 'string' && SANE.test(given) ? given : ulid();
+  return typeof given === 'string' && SANE.test(given) ? given : randomUUID();
 }
 
 /** Every answer names its request. */
