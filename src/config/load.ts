@@ -106,8 +106,16 @@ export function loadSettings(env: Environment, cwd: string): Settings {
   placeDefaults(values, env, cwd);
   const complete = Value.Default(Settings, values) as Record<string, unknown>; // an object stays one
   problems.push(...problemsIn(complete));
+  if (problems.length === 0) problems.push(...contradictionsIn(complete as Settings)); // every part was checked
   if (problems.length > 0 || !checker.Check(complete)) throw invalid(problems);
   return complete;
+}
+
+/** Settings that are right alone and wrong together. */
+function contradictionsIn({ leaseMs, nodeLostAfterMs }: Settings): Problem[] {
+  if (nodeLostAfterMs >= 2 * leaseMs) return [];
+  const message = `must be at least twice leaseMs (${leaseMs}): a healthy server would be taken for lost`;
+  return [{ path: 'nodeLostAfterMs (BULLPEN_NODE_LOST_AFTER_MS)', message }];
 }
 
 /** One problem for each wrong setting; the checker of them all would stop after a few. */

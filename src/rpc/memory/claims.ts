@@ -119,6 +119,7 @@ export function createMemoryClaims(
         if (seen !== null && seen > state.now() - timing.leaderMs) return false;
       }
       state.leader = node;
+      state.nodes.set(node, state.now());
       const job = newMemoryJob(given);
       job.executionId = executionId;
       state.add(job);

@@ -202,6 +202,7 @@ if leader and leader ~= ARGV[1] then
   if seen and tonumber(seen) > now - ARGV[2] then return 0 end
 end
 redis.call('SET', P .. ':raw', ARGV[1])
+redis.call('ZADD', P .. ':nodes', now, ARGV[1]) -- it lives: nobody may take its place meanwhile
 local id, k = ARGV[4], jobKey(ARGV[4])
 redis.call('HSET', k, 'kind', 'raw', 'owner', ARGV[5], 'request', ARGV[6], 'score', ARGV[7], 'retryOf', '', 'pin', '',
   'lanes', '', 'createdAt', ARGV[8], 'maxAttempts', 1, 'status', 'queued', 'waitReason', '', 'scheduledFor', '',

@@ -334,4 +334,9 @@ describe('a secret', () => {
       }
     }
   });
+
+  it('refuses a lease so long that a healthy server would be taken for lost', () => {
+    const env = { HOME: '/home/x', BULLPEN_LEASE_MS: '6000', BULLPEN_NODE_LOST_AFTER_MS: '2000' };
+    expect(() => loadSettings(env, tempDir())).toThrow(/BULLPEN_NODE_LOST_AFTER_MS.*twice leaseMs/);
+  });
 });
