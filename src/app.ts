@@ -109,11 +109,13 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     logger: component('rpc'),
   });
   const queue = createPromptQueue(redis.commands, names);
-  const runReconcile = async (): Promise<void> => {
+  const runReconcile = async (why: 'log replaced' | 'superseded'): Promise<void> => {
     await reconcile({
       records,
       queue,
       store,
+      restoreYoungerThanMs: why === 'log replaced' && server.port !== null ? settings.keepInRedisMs : 0,
+      knownOnly: why === 'superseded',
       isRunning: (id) => executorOf?.holds(id) ?? false,
       logger: component('reconcile'),
     });
@@ -127,7 +129,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
         log: names.log,
         records,
         store,
-        onLogReplaced: runReconcile,
+        onLogReplaced: () => runReconcile('log replaced'),
         logger: component('projection'),
       });
       await created.start();
@@ -183,7 +185,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     cutOffMs: settings.nodeLostAfterMs * 0.9,
     othersRegistered: () => upkeepLoop.otherNodes > 0,
     onSuperseded: () => {
-      runReconcile().catch((error: unknown) =>
+      runReconcile('superseded').catch((error: unknown) =>
         logger.warn({ reason: messageOf(error) }, 'reconciling failed'),
       );
     },
@@ -211,19 +213,25 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
       : null,
     logger: component('rpc'),
   });
+  const stopExecutor = async (): Promise<void> => {
+    await executor.stop(0); // has ended already, unless another part did not start
+    await upkeepLoop.stop();
+    await rpc.stop();
+    await upkeep.leave().catch(() => undefined); // Redis may be gone first
+  };
   const recovery = await life.phase('executor', {
     start: async () => {
-      const report = await executor.start();
-      await rpc.start();
-      upkeepLoop.start();
-      return report;
+      try {
+        const report = await executor.start();
+        await rpc.start();
+        upkeepLoop.start();
+        return report;
+      } catch (error) {
+        await stopExecutor();
+        throw error;
+      }
     },
-    stop: async () => {
-      await executor.stop(0); // has ended already, unless a later part did not start
-      await upkeepLoop.stop();
-      await rpc.stop();
-      await upkeep.leave().catch(() => undefined); // Redis may be gone first
-    },
+    stop: stopExecutor,
   });
 
   // ③ sandboxed workers
@@ -237,7 +245,10 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
         onGivenUp: upkeepLoop.onGivenUp,
         logger: component('workers'),
       });
-      await pool.start();
+      await pool.start().catch(async (error: unknown) => {
+        await pool.stop();
+        throw error;
+      });
       return pool;
     },
     stop: (pool) => pool.stop(),

@@ -22,6 +22,9 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
+/** Exit code of a start that was interrupted, as shells have it for Ctrl-C. */
+const INTERRUPTED = 130;
+
 /** `bullpen serve`: runs the server until a signal ends it. Resolves with the exit code. */
 async function serve(): Promise<number> {
   const settings = loadSettings(process.env, process.cwd());
@@ -36,9 +39,17 @@ async function serve(): Promise<number> {
     throw error;
   });
   const signalled = Promise.withResolvers<NodeJS.Signals>();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => signalled.resolve(signal));
+  let started = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      // Nothing was accepted yet, and dying at any point is survived: a start need not be waited for.
+      if (!started) process.exit(INTERRUPTED);
+      signalled.resolve(signal);
+    });
+  }
 
   const app = await startApp({ settings, env: process.env, version: manifest.version, logger });
+  started = true;
   v8.setFlagsFromString('--semi-space-growth-factor=2'); // bin.js held it down while modules were loaded
   logger.info(
     { url: app.url, redisPort: app.redisPort, tokenFile: app.tokenFile, recovery: app.recovery },

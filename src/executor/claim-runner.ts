@@ -1,5 +1,4 @@
 /** What becomes of one claim: admit → prepare → spawn → translate → finish. */
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -19,6 +18,7 @@ import { type PrepareOptions, prepare } from './prepare.ts';
 import type { Launch } from './process/launch.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
 import type { Reaper } from './reaper.ts';
+import { removeScratch } from './scratch.ts';
 
 export interface ClaimRunnerOptions {
   readonly claims: Pick<Claims, 'append' | 'renew'>;
@@ -95,9 +95,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     await settle(one, outcome, lastWord, sink);
     // Whatever left the group and kept quiet is ended too; nobody waits for it.
     const scratch = join(options.prepare.scratchDir, claim.executionId);
-    reaper.add(`${options.prepare.nodeId}/${claim.executionId}`, () =>
-      rm(scratch, { recursive: true, force: true }),
-    );
+    reaper.add(`${options.prepare.nodeId}/${claim.executionId}`, () => removeScratch(scratch, logger));
   }
 
   /** The last steps before a spawn: the intent is on disk, the claim still ours, nobody has cancelled. */

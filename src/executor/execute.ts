@@ -3,6 +3,7 @@
  * nothing throws and there is exactly one outcome.
  */
 import type { Logger } from 'pino';
+import { messageOf } from '../errors.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
@@ -103,12 +104,30 @@ async function supervise(
   let lastWord: string | null = null;
   let ending: Promise<Termination> | null = null;
 
+  const stuck = Promise.withResolvers<ProcessEnd>();
+  /** Ends the process and all it started; a look at /proc that fails must not take the server along. */
+  const end = async (how: { graceMs: number; force?: AbortSignal }): Promise<Termination> => {
+    try {
+      const done = await terminate(child, { ...how, scanner });
+      // The kernel would not end it (a dead mount): its slot must not wait for it.
+      if (done.survivors.includes(child.pid))
+        stuck.resolve({ code: null, signal: 'SIGKILL', leakedPipe: true });
+      return done;
+    } catch (error) {
+      logger.error(
+        { executionId: prepared.executionId, reason: messageOf(error) },
+        'ending a process failed',
+      );
+      return { forced: true, killed: [], survivors: [] };
+    }
+  };
+
   /** The one race: whoever comes first says why; everybody waits for the same end. */
   const stop = (why: StopReason): void => {
     if (reason !== null) return;
     // A CLI that has said its last word has succeeded or failed already; only its exit is missing.
     reason = translator.done && why !== 'fenced' ? 'lingered' : why;
-    ending = terminate(child, { graceMs: limits.killGraceMs, scanner, force: signals.force });
+    ending = end({ graceMs: limits.killGraceMs, force: signals.force });
   };
 
   emit(
@@ -160,7 +179,7 @@ async function supervise(
     if (translator.done !== wasDone) deadlines.linger(translator.done ? limits.lingerMs : null);
   });
 
-  const end = await untilEnded(child, () => {
+  const gone = await untilEnded(child, stuck.promise, () => {
     emit(
       {
         kind: 'warning',
@@ -169,7 +188,7 @@ async function supervise(
       },
       null,
     );
-    ending ??= terminate(child, { graceMs: 0, scanner });
+    ending ??= end({ graceMs: 0 });
   });
   deadlines.clear();
   flow.clear();
@@ -183,7 +202,7 @@ async function supervise(
   }
 
   const durationMs = Math.round((performance.now() - child.startedAt) * 1000) / 1000;
-  const exit: Exit = { code: end.code, signal: end.signal };
+  const exit: Exit = { code: gone.code, signal: gone.signal };
   // A lingering process was ended by us: its last word counts as if it had left by itself.
   const verdict = translator.end(
     reason === 'lingered' ? { code: 0, signal: null } : exit,
@@ -199,11 +218,15 @@ async function supervise(
  * The end of a process and of its output. What it started may hold its pipes open: after a moment that is a
  * leak, told once, and whoever hears of it ends the holders.
  */
-async function untilEnded(child: SpawnedProcess, onLeak: () => void): Promise<ProcessEnd> {
-  await child.exited;
+async function untilEnded(
+  child: SpawnedProcess,
+  stuck: Promise<ProcessEnd>,
+  onLeak: () => void,
+): Promise<ProcessEnd> {
+  await Promise.race([child.exited, stuck]);
   const timer = setTimeout(onLeak, LEAK_AFTER_MS);
   try {
-    return await child.ended;
+    return await Promise.race([child.ended, stuck]);
   } finally {
     clearTimeout(timer);
   }

@@ -121,7 +121,6 @@ export function createExecutor(options: ExecutorOptions): Executor {
     if (active.has(claim.executionId)) return;
     const one = createActive(claim);
     active.set(claim.executionId, one);
-    if (!accepting) stopActive(one, 'shutdown', false); // claimed in the very moment the server stops
     const done: Promise<void> = run(one)
       .catch((error: unknown) => {
         logger.error(

@@ -1,9 +1,10 @@
-import { rm } from 'node:fs/promises';
+import type { Logger } from 'pino';
 import type { Delivery } from './delivery.ts';
 import type { Ledger } from './ledger.ts';
 import { backoffAfter, lostFinish } from './lost.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
 import { sweep } from './process/sweep.ts';
+import { removeScratch } from './scratch.ts';
 
 /** What an earlier run of this node had left behind. */
 export interface RecoveryReport {
@@ -25,10 +26,11 @@ export async function recover(options: {
   readonly ledger: Ledger;
   readonly delivery: Delivery;
   readonly retryBackoffMs: number;
+  readonly logger: Logger;
 }): Promise<RecoveryReport> {
   const { ledger, delivery } = options;
   const swept = await sweep(`${options.nodeId}/`, { scanner: options.scanner });
-  await rm(options.scratchDir, { recursive: true, force: true });
+  await removeScratch(options.scratchDir, options.logger);
   const { outbox, unsettled } = await ledger.open();
   for (const { jobId, executionId } of unsettled) {
     const finish = lostFinish(jobId, executionId, backoffAfter(1, options.retryBackoffMs));

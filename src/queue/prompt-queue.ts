@@ -9,7 +9,7 @@ import type { Names } from './names.ts';
 
 /** BullMQ's own attempts are infrastructure: they outlast crashes of a sandboxed process. */
 const DELIVERIES = 30;
-const DELIVERY_BACKOFF_MS = 300;
+const DELIVERY_BACKOFF_MS = 1000;
 /** What Bull Board can still show; nothing reads it for an answer. */
 const KEEP_DELIVERED = { age: 3600, count: 1000 };
 /** Our -10 … 10, higher is sooner, as BullMQ's 1 … 21, lower is sooner. */
@@ -37,7 +37,7 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
     prefix: names.prefix,
     defaultJobOptions: {
       attempts: DELIVERIES,
-      backoff: { type: 'exponential', delay: DELIVERY_BACKOFF_MS },
+      backoff: { type: 'fixed', delay: DELIVERY_BACKOFF_MS },
       removeOnComplete: KEEP_DELIVERED,
       removeOnFail: KEEP_DELIVERED,
       stackTraceLimit: 2,

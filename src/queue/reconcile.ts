@@ -25,6 +25,13 @@ export async function reconcile(options: {
   readonly records: Pick<JobRecords, 'read' | 'create'>;
   readonly queue: PromptQueue;
   readonly store: Store;
+  /**
+   * Only jobs younger than this are made again; 0: none. Where several servers share a Redis another one may have
+   * run what this one only saw waiting, and nothing is run twice.
+   */
+  readonly restoreYoungerThanMs: number;
+  /** Settles only what this node's own ledger knows the outcome of. */
+  readonly knownOnly: boolean;
   /** Whether this node is running it: then its end will tell. */
   isRunning(jobId: string): boolean;
   readonly logger: Logger;
@@ -41,10 +48,11 @@ export async function reconcile(options: {
       if (options.isRunning(job.id) || (await records.read(job.id)) !== null) continue;
       // The copy may be older than the last claim; the ledger is not: it has every intent.
       const execution = await store.run('executions.lastOf', { jobId: job.id });
-      if (execution === null && job.attempts === 0 && job.kind === 'api') {
+      const young = Date.now() - Date.parse(job.createdAt) < options.restoreYoungerThanMs;
+      if (execution === null && job.attempts === 0 && job.kind === 'api' && young) {
         await restore(job);
         restored += 1;
-      } else {
+      } else if (!options.knownOnly || (execution !== null && 'outcome' in execution)) {
         await settle(job, execution);
         settled += 1;
       }

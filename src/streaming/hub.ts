@@ -109,23 +109,29 @@ export function createEventHub(options: EventHubOptions): EventHub {
 /** What one reader has not taken yet. */
 function createInbox(signal: AbortSignal) {
   let waiting: StoredEvent[] = [];
+  let overrun = false;
   let wake: (() => void) | null = null;
   const ring = (): void => wake?.();
   signal.addEventListener('abort', ring, { once: true });
   return {
     take(events: readonly StoredEvent[]): void {
+      if (overrun) return;
       waiting = waiting.concat(events);
+      if (overrun) {
+        overrun = true;
+        waiting = []; // it will read them again, from where it was
+      }
       ring();
     },
     /** The next events; null once the reader has left. */
     async next(): Promise<readonly StoredEvent[] | null> {
-      while (waiting.length === 0 && !signal.aborted) {
+      while (waiting.length === 0 && !overrun && !signal.aborted) {
         const { promise, resolve } = Promise.withResolvers<void>();
         wake = resolve;
         await promise;
       }
       if (signal.aborted) return null;
-      if (waiting.length > MAX_BEHIND) {
+      if (overrun) {
         throw new AppError('request.timeout', 'the reader was too slow; resume from the last event it has');
       }
       const events = waiting;

@@ -87,7 +87,8 @@ async function launch(dir: string, options: TestServerOptions): Promise<TestServ
       ...options.env,
     },
   });
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => chunks.push(chunk.toString()));
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => chunks.push(chunk.toString()));
   const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>; // the event's arguments
   const log = (): string => chunks.join('');
   const { url, redisPort } = await ready(child, log);
@@ -133,7 +134,8 @@ async function launch(dir: string, options: TestServerOptions): Promise<TestServ
         if (response.ok) {
           const job = (await response.json()) as Job; // the documented answer
           if (job.finished) return job;
-          if (performance.now() > deadline) throw new Error(`job ${id} is still ${job.status}\n${log().slice(-4000)}`);
+          if (performance.now() > deadline)
+            throw new Error(`job ${id} is still ${job.status}\n${log().slice(-4000)}`);
         } else if (performance.now() > deadline) {
           throw new Error(`GET /v1/jobs/${id}: ${response.status}\n${log().slice(-4000)}`);
         }

@@ -24,6 +24,7 @@ interface Running {
 
 const socketPath = process.argv[2] ?? '';
 const running = new Map<number, Running>();
+let ending = false;
 
 const tell = (message: FromLauncher): void => {
   // A server that is gone hears nothing; 'disconnect' says so.
@@ -43,6 +44,7 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
   const streams: Socket[] = [];
   try {
     streams.push(...(await Promise.all([0, 1, 2].map((fd) => openStream(id, fd)))));
+    if (ending) return; // the server died meanwhile: nobody would look after it
     const [stdin, stdout, stderr] = streams;
     const child = spawn(request.binary, [...request.args], {
       cwd: request.cwd,
@@ -81,6 +83,7 @@ function signal({ id, signal: name }: Extract<ToLauncher, { type: 'signal' }>): 
 
 /** The server is gone: nothing it was running may go on. */
 async function endAll(): Promise<void> {
+  ending = true;
   const scanner = createProcScanner();
   const all = [...running.values()];
   for (const { child } of all) if (child.pid !== undefined) signalGroup(child.pid, 'SIGKILL');

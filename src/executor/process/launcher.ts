@@ -5,7 +5,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { getCompileCacheDir } from 'node:module';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { siblingModule } from '../../sibling-module.ts';
 import type { Launch, LaunchedChild } from './launch.ts';
 import type { FromLauncher, ToLauncher } from './launch-messages.ts';
@@ -121,6 +121,7 @@ export function createLauncher(dir: string): Launcher {
       if (closed !== null) {
         await new Promise<void>((resolve) => closed.close(() => resolve()));
         rmSync(socketPath, { force: true });
+        if (dirname(socketPath) !== dir) rmSync(dirname(socketPath), { recursive: true, force: true });
       }
     },
 

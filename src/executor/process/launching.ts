@@ -41,6 +41,7 @@ export function createLaunching(options: {
       });
     }
     options.onStarted();
+    if (exit !== null) options.onOver(); // a short one may be over before its streams have come
     resolve({
       pid,
       stdin,

@@ -11,7 +11,7 @@ export const EXPIRED = jobOutcome(
 );
 
 /** Jobs of other nodes' folders a claim may look past. */
-export const WINDOW = 200;
+export const WINDOW = 1000;
 
 /**
  * {@link Claims} over Redis, for one node.

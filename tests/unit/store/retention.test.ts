@@ -71,7 +71,12 @@ describe('the retention sweep', () => {
       await store.run('executions.intent', anIntent(executionId, DAY(1)));
     }
     for (const executionId of ['ended', 'delivered']) {
-      await store.run('executions.ended', { executionId, outcome: anOutcome(), delivery: NO_DELIVERY, at: DAY(1) });
+      await store.run('executions.ended', {
+        executionId,
+        outcome: anOutcome(),
+        delivery: NO_DELIVERY,
+        at: DAY(1),
+      });
     }
     await store.run('executions.delivered', { executionId: 'delivered', superseded: false });
     const sweep = { finishedJobsBefore: DAY(5), eventsBefore: DAY(5), limit: 100 };

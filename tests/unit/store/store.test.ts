@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { openStore } from '../../../src/store/store.ts';
-import { aJob, anIntent, anOutcome, NO_DELIVERY, ledgerFile, project, testStore } from './test-store.ts';
+import { aJob, anIntent, anOutcome, ledgerFile, NO_DELIVERY, project, testStore } from './test-store.ts';
 
 const range = (length: number) => Array.from({ length }, (_, index) => index);
 
@@ -63,7 +63,12 @@ describe('the store', () => {
     const results = await Promise.allSettled([
       store.run('executions.intent', anIntent('e1')),
       store.run('jobs.project', { jobs: [good, bad], removed: [], cursor: { name: 'log', value: '9-0' } }),
-      store.run('executions.ended', { executionId: 'e0', outcome: anOutcome(), delivery: NO_DELIVERY, at: '' }),
+      store.run('executions.ended', {
+        executionId: 'e0',
+        outcome: anOutcome(),
+        delivery: NO_DELIVERY,
+        at: '',
+      }),
       store.run('executions.intent', anIntent('e2')),
     ]);
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected', 'fulfilled']);
