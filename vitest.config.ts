@@ -1,7 +1,10 @@
 import { defineConfig } from 'vitest/config';
 
 /** One project per kind of test; `npm run check` runs `unit` alone. */
-const project = (name: string, options: { testTimeout: number; fileParallelism?: boolean }) => ({
+const project = (
+  name: string,
+  options: { testTimeout: number; fileParallelism?: boolean; isolate?: boolean },
+) => ({
   test: {
     name,
     include: [`tests/${name}/**/*.test.ts`, ...(name === 'unit' ? ['tests/architecture.test.ts'] : [])],
@@ -14,7 +17,7 @@ const project = (name: string, options: { testTimeout: number; fileParallelism?:
 export default defineConfig({
   test: {
     projects: [
-      project('unit', { testTimeout: 10_000 }),
+      project('unit', { testTimeout: 10_000, isolate: false }),
       project('contracts', { testTimeout: 30_000 }),
       project('integration', { testTimeout: 60_000 }),
       project('e2e', { testTimeout: 120_000, fileParallelism: false }),
