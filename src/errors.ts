@@ -82,6 +82,8 @@ export interface WireError {
   readonly code: ErrorCode;
   readonly message: string;
   readonly retryable: boolean;
+  /** RFC 3339: when trying again makes sense, where the vendor has said so; else null. */
+  readonly resetsAt: string | null;
 }
 
 /** One thing wrong with an input. `path` is a JSON pointer into it. */
@@ -121,11 +123,12 @@ export class AppError extends Error {
   }
 }
 
-/** An error made for a closed code, with its `retryable` from the table. */
-export const wireError = (code: ErrorCode, message: string): WireError => ({
+/** An error made for a closed code, with its `retryable` from the table. `resetsAt`: RFC 3339. */
+export const wireError = (code: ErrorCode, message: string, resetsAt: string | null = null): WireError => ({
   code,
   message,
   retryable: ERROR_CODES[code].retryable,
+  resetsAt,
 });
 
 /** Anything thrown, as data. What is not an AppError becomes `internal.error` without its message. */

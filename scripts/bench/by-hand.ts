@@ -63,8 +63,8 @@ export async function claudeByHand(
   cwd: string,
   env: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const context = { nativeSessionId: null, trustedWorkspace: false };
-  const options = { defaultArgs: [], maxRetries: null, allowRootFullAccess: false };
+  const context = { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' };
+  const options = { args: [], modes: {}, maxRetries: null, allowRootFullAccess: false };
   const command = claudeCommand(plainRequest(prompt, cwd), context, options);
   const output = await runOnce({
     binary: 'claude',
@@ -95,6 +95,7 @@ const plainRequest = (prompt: string, cwd: string): ResolvedPrompt => ({
   maxTurns: null,
   maxCostUsd: null,
   providerOptions: {},
+  limits: {},
   timeoutMs: 60_000,
   idleTimeoutMs: 60_000,
   ttlMs: null,

@@ -44,6 +44,7 @@ export function toOutcome({
   return {
     status,
     executionId: prepared.executionId,
+    provider: prepared.provider.name,
     text,
     textTruncated: text.length < verdict.text.length,
     structured: verdict.structured ?? null,

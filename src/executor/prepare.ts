@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { AppError } from '../errors.ts';
@@ -43,7 +43,14 @@ export async function prepare(claim: Claim, options: PrepareOptions): Promise<Pr
   ]);
   const scratch = join(options.scratchDir, claim.executionId);
   await mkdir(scratch, { recursive: true, mode: 0o700 });
-  const command = provider.command(request, { nativeSessionId, trustedWorkspace: workspace.trusted });
+  const command = provider.command(request, {
+    nativeSessionId,
+    trustedWorkspace: workspace.trusted,
+    scratchDir: scratch,
+  });
+  for (const [name, content] of Object.entries(command.files ?? {})) {
+    await writeFile(join(scratch, name), content, { mode: 0o600 });
+  }
   return {
     executionId: claim.executionId,
     marker: `${options.nodeId}/${claim.executionId}`,

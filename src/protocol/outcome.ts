@@ -6,11 +6,18 @@ const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T)
 /** Where a cost comes from: the CLI's own figure, a price table, or nobody knows. */
 export const CostBasis = Type.Enum(['reported', 'estimated', 'unknown']);
 
-export const Usage = Type.Object({
+const tokenCounts = {
   inputTokens: Type.Integer({ description: 'without cached tokens' }),
   outputTokens: Type.Integer(),
   cacheReadTokens: Type.Integer(),
   cacheWriteTokens: Type.Integer(),
+};
+
+export const TokenCounts = Type.Object(tokenCounts);
+export type TokenCounts = Static<typeof TokenCounts>;
+
+export const Usage = Type.Object({
+  ...tokenCounts,
   costUsd: nullable(Type.Number({ description: 'this run alone, also when it resumed a session' })),
   costBasis: CostBasis,
 });
@@ -20,6 +27,7 @@ export const OutcomeError = Type.Object({
   code: Type.String({ description: 'one of the table of error codes' }),
   message: Type.String(),
   retryable: Type.Boolean(),
+  resetsAt: nullable(Type.String({ description: 'when trying again makes sense, where it is known' })),
 });
 export type OutcomeError = Static<typeof OutcomeError>;
 
@@ -30,6 +38,11 @@ export type OutcomeError = Static<typeof OutcomeError>;
 export const Outcome = Type.Object({
   status: Type.Enum(['succeeded', 'failed', 'cancelled']),
   executionId: nullable(Type.String()),
+  provider: nullable(
+    Type.String({
+      description: 'which one ran it: another than the job asked for when that was its fallback',
+    }),
+  ),
   text: Type.String(),
   textTruncated: Type.Boolean(),
   structured: Type.Unknown(),
@@ -49,6 +62,7 @@ export function jobOutcome(status: 'failed' | 'cancelled', error: OutcomeError):
   return {
     status,
     executionId: null,
+    provider: null,
     text: '',
     textTruncated: false,
     structured: null,

@@ -17,6 +17,27 @@ export type PermissionMode = Static<typeof PermissionMode>;
 const ToolList = Type.Array(Type.String({ pattern: TOOL_PATTERN }), { maxItems: 64 });
 const closed = { additionalProperties: false } as const;
 
+/**
+ * What one execution may use, its tools included; left out: as much as the settings allow. Measured once a
+ * second, so that a short excess may go unseen.
+ */
+export const Limits = Type.Object(
+  {
+    memoryBytes: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'resident memory of all its processes' }),
+    ),
+    cpuSeconds: Type.Optional(Type.Integer({ minimum: 1, description: 'CPU time of all its processes' })),
+    openFiles: Type.Optional(Type.Integer({ minimum: 1, description: 'open files of all its processes' })),
+    processes: Type.Optional(Type.Integer({ minimum: 1, description: 'processes at the same time' })),
+    outputBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'stdout and stderr' })),
+    lineBytes: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'one line of stdout; longer ones are cut' }),
+    ),
+  },
+  closed,
+);
+export type Limits = Static<typeof Limits>;
+
 /** Everything a caller may say beside the prompt. Units are in the names. */
 export const promptOptions = {
   provider: Type.Optional(ProviderName),
@@ -37,6 +58,7 @@ export const promptOptions = {
   maxTurns: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
   maxCostUsd: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 10_000 })),
   providerOptions: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  limits: Type.Optional(Limits),
   timeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
   idleTimeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
   ttlMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_592_000_000 })),
@@ -85,6 +107,7 @@ export const ResolvedPrompt = Type.Object(
     maxTurns: Type.Union([Type.Integer(), Type.Null()]),
     maxCostUsd: Type.Union([Type.Number(), Type.Null()]),
     providerOptions: Type.Record(Type.String(), Type.Unknown()),
+    limits: Limits,
     timeoutMs: Type.Integer(),
     idleTimeoutMs: Type.Integer(),
     ttlMs: Type.Union([Type.Integer(), Type.Null()]),

@@ -5,7 +5,7 @@
  */
 import type { ErrorCode, WireError } from '../errors.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
-import type { Usage } from '../protocol/outcome.ts';
+import type { TokenCounts, Usage } from '../protocol/outcome.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
 
 /** What a provider can do; shown by `GET /v1/providers`. */
@@ -29,6 +29,8 @@ export interface Command {
   readonly stdin: string;
   /** Variables the provider sets itself, over the allow-listed ones. */
   readonly env: Readonly<Record<string, string>>;
+  /** Files the command needs, by name: written into the scratch folder (0600) before the spawn. */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 export interface CommandContext {
@@ -36,6 +38,8 @@ export interface CommandContext {
   readonly nativeSessionId: string | null;
   /** Whether the workspace's own settings, hooks and MCP files may run. */
   readonly trustedWorkspace: boolean;
+  /** Absolute; a folder of this execution alone, gone after it. Also its TMPDIR. */
+  readonly scratchDir: string;
 }
 
 /** How the process ended, as Node reports it. */
@@ -55,24 +59,60 @@ export interface Verdict {
   readonly error: WireError | null;
 }
 
+/** How far a run has come, for caps its CLI does not keep itself and for what a killed run has cost. */
+export interface Progress {
+  /** Turns of the main agent that have begun. */
+  readonly turns: number;
+  /** This run's own; null when nothing was counted yet. */
+  readonly usage: Usage | null;
+  /** The same tokens by model, for a price table; empty where the CLI does not name models. */
+  readonly byModel: Readonly<Record<string, TokenCounts>>;
+}
+
 /** The fold over one run's output. */
 export interface Translator {
   /** One line of stdout, without its newline → the events it stands for. Unknown lines become `raw`. */
   line(line: string): readonly ExecutionEvent[];
   /** Whether the CLI has said its last word: its terminal event was seen. The process should exit soon. */
   readonly done: boolean;
+  readonly progress: Progress;
   /**
    * Whether going on is pointless, and why: an error the CLI itself would retry for minutes although it
    * cannot get better (a refused key). The executor then ends the process with this code.
    */
-  readonly hopeless: { readonly code: ErrorCode; readonly message: string } | null;
+  readonly hopeless: {
+    readonly code: ErrorCode;
+    readonly message: string;
+    readonly resetsAt?: string | null;
+  } | null;
   /** The end, from everything seen. Callable at any time, also for a killed run: keeps partial text and usage. */
   end(exit: Exit, stderrTail: string): Verdict;
 }
 
+/** What shows, without a job, whether a CLI is logged in. */
+export interface Login {
+  /** Variables any one of which logs in. */
+  readonly variables: readonly string[];
+  /** Files that hold a login: `name` in the folder the variable names, or else in `home` below HOME. */
+  readonly files: readonly {
+    readonly variable: string | null;
+    readonly home: string;
+    readonly name: string;
+  }[];
+  /** Arguments that make the binary tell (exit code 0: logged in); null: it cannot tell. */
+  readonly statusArgs: readonly string[] | null;
+  /** What a person has to do. */
+  readonly hint: string;
+}
+
+/** Caps the CLI does not keep itself: the executor does, from the stream. */
+export type StreamCap = 'maxTurns' | 'maxCostUsd';
+
 export interface Provider {
   readonly name: string;
   readonly capabilities: Capabilities;
+  readonly login: Login;
+  readonly streamCaps: readonly StreamCap[];
   /** Names of the server's variables this CLI may see, beside the base set (PATH, HOME, LANG, TZ, TMPDIR …). */
   readonly envNames: readonly string[];
   /** Candidates for the binary when the settings name none, in order, looked up on PATH. */
@@ -82,5 +122,6 @@ export interface Provider {
   /** Names of the request's options this provider cannot honour (→ 422), with the reason. */
   unsupported(request: ResolvedPrompt): readonly { readonly option: string; readonly reason: string }[];
   command(request: ResolvedPrompt, context: CommandContext): Command;
-  translator(request: ResolvedPrompt): Translator;
+  /** @param sessionTokens what the resumed session had used before, as far as it is known; null for a new one */
+  translator(request: ResolvedPrompt, sessionTokens?: TokenCounts | null): Translator;
 }

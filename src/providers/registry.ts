@@ -1,13 +1,21 @@
 import { AppError } from '../errors.ts';
+import type { PermissionMode } from '../protocol/prompt.ts';
+import type { BuiltInOptions, ProviderHost } from './built-in.ts';
 import { createClaudeProvider } from './claude/provider.ts';
 import { createCustomProvider } from './custom/provider.ts';
+import type { JobDefaults } from './job-defaults.ts';
 import type { Provider } from './provider.ts';
-import type { ProviderSettings } from './settings.ts';
+import type { BuiltInSettings, ProviderSettings } from './settings.ts';
 
-/** A provider and the binary the settings name for it; null: one of `provider.binaries`, looked up on PATH. */
+/** A provider with what the settings say of it. */
 export interface RegisteredProvider {
   readonly provider: Provider;
+  /** null: one of `provider.binaries`, looked up on PATH. */
   readonly binary: string | null;
+  /** For jobs that do not say. */
+  readonly defaults: JobDefaults & { readonly mode: PermissionMode };
+  /** Name of the provider that runs a job when this CLI cannot be started. */
+  readonly fallback: string | null;
 }
 
 /** Every provider this server has, by name. */
@@ -18,21 +26,22 @@ export interface Providers {
   list(): readonly RegisteredProvider[];
 }
 
-/** What the host allows a CLI; decided once at start-up. */
-export interface ProviderHost {
-  readonly runningAsRoot: boolean;
-  /** Whether the operator says that this is a sandbox (IS_SANDBOX=1): root may then skip permissions. */
-  readonly sandboxMarker: boolean;
-}
+type BuiltIn = Exclude<keyof ProviderSettings, 'custom'>;
+
+const BUILT_IN: Partial<Record<BuiltIn, (options: BuiltInOptions) => Provider>> = {
+  claude: createClaudeProvider,
+};
 
 /**
  * Builds the providers the settings describe.
- * @throws AppError config.invalid when a custom provider takes a built-in one's name
+ * @throws AppError config.invalid when a custom provider takes a built-in one's name, or a fallback is unknown
  */
 export function createProviders(settings: ProviderSettings, host: ProviderHost): Providers {
-  const { binary, args, maxRetries } = settings.claude;
-  const claude = createClaudeProvider({ defaultArgs: args, maxRetries, ...host });
-  const registered = new Map<string, RegisteredProvider>([[claude.name, { provider: claude, binary }]]);
+  const registered = new Map<string, RegisteredProvider>();
+  for (const [name, create] of Object.entries(BUILT_IN)) {
+    const own = settings[name as BuiltIn]; // the keys of BUILT_IN
+    registered.set(name, builtIn(create({ ...own, ...host }), own));
+  }
   for (const [name, custom] of Object.entries(settings.custom)) {
     if (registered.has(name)) {
       throw new AppError(
@@ -41,7 +50,15 @@ export function createProviders(settings: ProviderSettings, host: ProviderHost):
       );
     }
     const provider = createCustomProvider({ name, ...custom });
-    registered.set(name, { provider, binary: custom.binary });
+    const defaults = { ...custom, mode: 'default' as const };
+    registered.set(name, { provider, binary: custom.binary, defaults, fallback: null });
+  }
+  for (const [name, { fallback }] of registered) {
+    if (fallback === null || (fallback !== name && registered.has(fallback))) continue;
+    throw new AppError(
+      'config.invalid',
+      `providers.${name}.fallback: there is no other provider ${fallback}`,
+    );
   }
   return {
     get(name) {
@@ -53,3 +70,10 @@ export function createProviders(settings: ProviderSettings, host: ProviderHost):
     list: () => [...registered.values()],
   };
 }
+
+const builtIn = (provider: Provider, settings: BuiltInSettings): RegisteredProvider => ({
+  provider: { ...provider, envNames: [...provider.envNames, ...settings.env] },
+  binary: settings.binary,
+  defaults: settings,
+  fallback: settings.fallback,
+});

@@ -38,22 +38,23 @@ export async function resolvePrompt(
   checkShape(request);
   checkTime('timeoutMs', request.timeoutMs, settings.maxTimeoutMs);
   checkTime('idleTimeoutMs', request.idleTimeoutMs, settings.maxTimeoutMs);
-  if (request.permissionMode === 'fullAccess' && !settings.allowFullAccess) {
+  const { provider, defaults } = providers.get(request.provider ?? settings.provider);
+  const permissionMode = request.permissionMode ?? defaults.mode;
+  if (permissionMode === 'fullAccess' && !settings.allowFullAccess) {
     throw new AppError('permission_mode.denied', 'fullAccess needs BULLPEN_ALLOW_FULL_ACCESS on the server');
   }
   if (!principal.admin && (request.allowedTools?.length ?? 0) > 0) {
     throw new AppError('tools.denied', 'this caller may not allow tools');
   }
-  const { provider } = providers.get(request.provider ?? settings.provider);
   const { cwd } = await resolveWorkspace(request.cwd ?? settings.cwd, settings);
   const resolved: ResolvedPrompt = {
     prompt: request.prompt,
     provider: provider.name,
-    model: request.model ?? (provider.capabilities.model ? settings.model : null),
+    model: request.model ?? defaults.model ?? (provider.capabilities.model ? settings.model : null),
     effort: request.effort ?? null,
     cwd,
     sessionId: request.sessionId ?? null,
-    permissionMode: request.permissionMode ?? 'default',
+    permissionMode,
     allowedTools: request.allowedTools ?? [],
     disallowedTools: request.disallowedTools ?? [],
     onPermissionDenied: request.onPermissionDenied ?? 'report',
@@ -62,8 +63,11 @@ export async function resolvePrompt(
     maxTurns: request.maxTurns ?? null,
     maxCostUsd: request.maxCostUsd ?? null,
     providerOptions: request.providerOptions ?? {},
-    timeoutMs: request.timeoutMs ?? Math.min(settings.timeoutMs, settings.maxTimeoutMs),
-    idleTimeoutMs: request.idleTimeoutMs ?? Math.min(settings.idleTimeoutMs, settings.maxTimeoutMs),
+    limits: request.limits ?? {},
+    timeoutMs: request.timeoutMs ?? Math.min(defaults.timeoutMs ?? settings.timeoutMs, settings.maxTimeoutMs),
+    idleTimeoutMs:
+      request.idleTimeoutMs ??
+      Math.min(defaults.idleTimeoutMs ?? settings.idleTimeoutMs, settings.maxTimeoutMs),
     ttlMs: request.ttlMs ?? null,
     priority: request.priority ?? 0,
     delayMs: request.delayMs ?? 0,

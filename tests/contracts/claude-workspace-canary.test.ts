@@ -13,8 +13,9 @@ import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { createClaudeProvider } from '../../src/providers/claude/provider.ts';
 import type { CommandContext, Verdict } from '../../src/providers/provider.ts';
 import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
+import { builtInOptions } from '../unit/providers/settings.ts';
 
-const provider = createClaudeProvider({ maxRetries: 0, runningAsRoot: false, sandboxMarker: false });
+const provider = createClaudeProvider(builtInOptions({ maxRetries: 0 }));
 let model: OfflineModel;
 let home: ClaudeHome;
 let marks: string;
@@ -42,7 +43,12 @@ async function ask(
   env: Record<string, string> = {},
 ): Promise<Ran> {
   const request = resolvedPrompt(changed);
-  const command = provider.command(request, { nativeSessionId: null, trustedWorkspace: false, ...context });
+  const command = provider.command(request, {
+    nativeSessionId: null,
+    trustedWorkspace: false,
+    scratchDir: '/scratch',
+    ...context,
+  });
   const run = await runClaude({
     baseUrl: model.url,
     home,

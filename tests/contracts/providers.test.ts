@@ -7,12 +7,13 @@ import { createCustomProvider } from '../../src/providers/custom/provider.ts';
 import { isDeniedName } from '../../src/providers/environment.ts';
 import type { Exit, Provider } from '../../src/providers/provider.ts';
 import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
+import { builtInOptions } from '../unit/providers/settings.ts';
 
 const FIXTURES = new URL('../fixtures/providers/', import.meta.url);
 const own = { name: 'own', binary: 'own', args: ['-m', '{{model}}'], stdin: true, env: [], versionArgs: [] };
 
 const PROVIDERS: Record<string, () => Provider> = {
-  claude: () => createClaudeProvider({ runningAsRoot: false, sandboxMarker: false }),
+  claude: () => createClaudeProvider(builtInOptions()),
   'custom text': () => createCustomProvider({ ...own, output: 'text' }),
   'custom json': () => createCustomProvider({ ...own, output: { json: '/result' } }),
   'custom ndjson': () =>
@@ -82,7 +83,7 @@ describe.each(Object.entries(PROVIDERS))('%s', (_, create) => {
   it('is pure: the same lines give the same events and the same end', () => {
     expect(RECORDED.length).toBeGreaterThan(0);
     expect(feed(RECORDED)).toEqual(feed(RECORDED));
-    const context = { nativeSessionId: null, trustedWorkspace: false };
+    const context = { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' };
     expect(provider.command(request, context)).toEqual(provider.command(request, context));
   });
 
@@ -130,7 +131,11 @@ describe.each(Object.entries(PROVIDERS))('%s', (_, create) => {
   });
 
   it('keeps the prompt out of the arguments and the environment', () => {
-    const { args, stdin, env } = provider.command(request, { nativeSessionId: null, trustedWorkspace: true });
+    const { args, stdin, env } = provider.command(request, {
+      nativeSessionId: null,
+      trustedWorkspace: true,
+      scratchDir: '/scratch',
+    });
     expect(JSON.stringify([args, env])).not.toContain('the-prompt-itself');
     expect(stdin).toContain('the-prompt-itself');
   });

@@ -7,6 +7,7 @@ import type { PromptRequest } from '../../src/protocol/prompt.ts';
 export const succeededWith = (text: string): Outcome => ({
   status: 'succeeded',
   executionId: ulid(),
+  provider: 'claude',
   text,
   textTruncated: false,
   structured: null,

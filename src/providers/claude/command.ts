@@ -1,6 +1,7 @@
 import { AppError } from '../../errors.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { Command, CommandContext } from '../provider.ts';
+import type { BuiltInSettings } from '../settings.ts';
 import { readClaudeOptions } from './options.ts';
 
 /** Linux refuses a single argument of 128 KiB and more (MAX_ARG_STRLEN), its end included. */
@@ -25,11 +26,7 @@ const PERMISSION_ARGS: Readonly<Record<PermissionMode, string>> = {
   fullAccess: '--dangerously-skip-permissions',
 };
 
-export interface ClaudeCommandOptions {
-  /** From the settings, before the job's own. */
-  readonly defaultArgs: readonly string[];
-  /** Retries of a failed API call inside the CLI; null leaves it to the CLI. */
-  readonly maxRetries: number | null;
+export interface ClaudeCommandOptions extends Pick<BuiltInSettings, 'args' | 'modes' | 'maxRetries'> {
   /** Whether to tell the CLI that root may skip permissions here. */
   readonly allowRootFullAccess: boolean;
 }
@@ -49,8 +46,8 @@ export function claudeCommand(
     ...BASE_ARGS,
     '--disable-slash-commands',
     ...(context.trustedWorkspace ? [] : UNTRUSTED_ARGS),
-    ...options.defaultArgs,
-    PERMISSION_ARGS[request.permissionMode],
+    ...options.args,
+    ...(options.modes[request.permissionMode] ?? [PERMISSION_ARGS[request.permissionMode]]),
     ...flag('--model', request.model),
     ...flag('--effort', request.effort),
     ...request.allowedTools.map((tool) => `--allowedTools=${tool}`),

@@ -16,12 +16,15 @@ export interface ContentFold {
   messageStarted(): void;
   /** What the main agent has said so far. */
   mainText(): string;
+  /** Messages the main agent has begun. */
+  turns(): number;
 }
 
 /** Starts empty. */
 export function createContentFold(): ContentFold {
   const text = createMainText();
   const toolNames = new Map<string, string>();
+  let turns = 0;
 
   /** A subagent's tools are shown; what it says passes as it is. */
   function event(block: unknown, { speaks, raw }: Origin): ExecutionEvent {
@@ -45,7 +48,11 @@ export function createContentFold(): ContentFold {
       );
     },
     delta: text.delta,
-    messageStarted: text.messageStarted,
+    messageStarted() {
+      turns += 1;
+      text.messageStarted();
+    },
+    turns: () => turns,
     mainText: text.all,
   };
 }

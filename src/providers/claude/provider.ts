@@ -1,20 +1,11 @@
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import type { Capabilities, Provider } from '../provider.ts';
+import { type BuiltInOptions, permissionModesOf, type Unsupported, unsupportedMode } from '../built-in.ts';
+import type { Capabilities, Login, Provider } from '../provider.ts';
 import { claudeCommand, MAX_ARGUMENT_BYTES } from './command.ts';
 import { CLAUDE_ENV_NAMES } from './env-names.ts';
+import { LOGIN_HINT } from './failure.ts';
 import { readClaudeOptions } from './options.ts';
 import { createClaudeTranslator } from './translator.ts';
-
-export interface ClaudeProviderOptions {
-  /** Arguments of every run, from the settings. */
-  readonly defaultArgs?: readonly string[];
-  /** Retries of a failed API call inside the CLI; null leaves it to the CLI (10 as of 2.1.329). */
-  readonly maxRetries?: number | null;
-  /** The CLI refuses to skip permissions as root … */
-  readonly runningAsRoot: boolean;
-  /** … unless the operator says that this is a sandbox. */
-  readonly sandboxMarker: boolean;
-}
 
 const CAPABILITIES: Capabilities = {
   permissionModes: ['default', 'plan', 'acceptEdits', 'fullAccess'],
@@ -28,33 +19,45 @@ const CAPABILITIES: Capabilities = {
   model: true,
 };
 
+const CLAUDE_LOGIN: Login = {
+  variables: [
+    'ANTHROPIC_API_KEY',
+    'ANTHROPIC_AUTH_TOKEN',
+    'CLAUDE_CODE_OAUTH_TOKEN',
+    'CLAUDE_CODE_USE_BEDROCK',
+    'CLAUDE_CODE_USE_VERTEX',
+  ],
+  files: [{ variable: 'CLAUDE_CONFIG_DIR', home: '.claude', name: '.credentials.json' }],
+  statusArgs: null,
+  hint: LOGIN_HINT,
+};
+
 /** The CLI ignores other levels with a warning. */
 const EFFORTS = ['low', 'medium', 'high', 'xhigh', 'max'];
 
 /** The provider for the claude CLI (Claude Code), as of 2.1.329. */
-export function createClaudeProvider(options: ClaudeProviderOptions): Provider {
-  const { defaultArgs = [], maxRetries = null, runningAsRoot, sandboxMarker } = options;
-  const fullAccess = !runningAsRoot || sandboxMarker;
-  const permissionModes = CAPABILITIES.permissionModes.filter((mode) => fullAccess || mode !== 'fullAccess');
-  const commandOptions = { defaultArgs, maxRetries, allowRootFullAccess: runningAsRoot && sandboxMarker };
+export function createClaudeProvider(options: BuiltInOptions): Provider {
+  const { runningAsRoot, sandboxMarker } = options;
+  const { permissionModes: modes } = CAPABILITIES;
+  const commandOptions = { ...options, allowRootFullAccess: runningAsRoot && sandboxMarker };
   return {
     name: 'claude',
-    capabilities: { ...CAPABILITIES, permissionModes },
+    capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
+    login: CLAUDE_LOGIN,
+    streamCaps: [],
     envNames: CLAUDE_ENV_NAMES,
     binaries: ['claude'],
     versionArgs: ['--version'],
     unsupported: (request) => [
-      ...(request.permissionMode === 'fullAccess' && !fullAccess
-        ? [{ option: 'permissionMode', reason: 'claude refuses fullAccess to root outside a sandbox' }]
-        : []),
+      ...unsupportedMode('claude', request.permissionMode, modes, options),
       ...unsupportedValues(request),
     ],
     command: (request, context) => claudeCommand(request, context, commandOptions),
-    translator: createClaudeTranslator,
+    translator: (request) => createClaudeTranslator(request),
   };
 }
 
-function unsupportedValues(request: ResolvedPrompt): { option: string; reason: string }[] {
+function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
   const read = readClaudeOptions(request.providerOptions);
   const found = 'problems' in read ? [...read.problems] : [];
   if (request.effort !== null && !EFFORTS.includes(request.effort)) {

@@ -121,6 +121,9 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
     get hopeless() {
       return hopeless;
     },
+    get progress() {
+      return { turns: content.turns(), usage: meter.total(), byModel: {} };
+    },
     end: (exit, stderrTail) =>
       claudeVerdict({
         request,

@@ -1,5 +1,6 @@
 import { AppError } from '../../errors.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
+import type { JobDefaults } from '../job-defaults.ts';
 import type { Provider } from '../provider.ts';
 import { fillArguments, placeholdersOf } from './command.ts';
 import type { CustomSettings } from './settings.ts';
@@ -8,11 +9,14 @@ import { createCustomTranslator } from './translator.ts';
 /** Values that can fill a placeholder: nothing that could be read as a flag. */
 const SAFE_VALUE = /^[A-Za-z0-9][\w.:/@-]{0,127}$/;
 
+/** A custom command's settings; what jobs default to does not matter here. */
+export type CustomProviderOptions = { readonly name: string } & Omit<CustomSettings, keyof JobDefaults>;
+
 /**
  * A provider for any command the settings describe. It knows nothing of sessions, tools or costs.
  * @throws AppError config.invalid when an argument holds an unknown placeholder
  */
-export function createCustomProvider(options: { readonly name: string } & CustomSettings): Provider {
+export function createCustomProvider(options: CustomProviderOptions): Provider {
   const { name, args, stdin, env, output, versionArgs, binary } = options;
   const { known, unknown } = placeholdersOf(args);
   if (unknown.length > 0) {
@@ -34,6 +38,8 @@ export function createCustomProvider(options: { readonly name: string } & Custom
       appendSystemPrompt: false,
       ...takes,
     },
+    login: { variables: [], files: [], statusArgs: null, hint: `see the documentation of ${name}` },
+    streamCaps: [],
     envNames: env,
     binaries: [binary],
     versionArgs,

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { JobDefaults } from '../job-defaults.ts';
 
 const closed = { additionalProperties: false } as const;
 const JSON_POINTER = '^(/([^~/]|~[01])*)*$';
@@ -41,6 +42,7 @@ export const CustomSettings = Type.Object(
     }),
     versionArgs: Type.Array(Type.String(), { default: [], description: 'empty: the command has no version' }),
     output: CustomOutput,
+    ...JobDefaults,
   },
   // Value.Default fills in a record's values only when their schema has a default itself.
   { ...closed, default: {} },

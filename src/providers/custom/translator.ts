@@ -24,6 +24,7 @@ export function createCustomTranslator(name: string, output: CustomOutput): Tran
     line: (line) => reader.line(line),
     done: false,
     hopeless: null,
+    progress: { turns: 0, usage: null, byModel: {} },
     end(exit, stderrTail) {
       const text = reader.text();
       return {

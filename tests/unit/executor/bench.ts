@@ -21,6 +21,7 @@ import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt, installFakeCli, readJournal } from '../../helpers/fake-cli.ts';
 import { processesWithMarker } from '../../helpers/proc.ts';
 import { tempDir } from '../../helpers/temp.ts';
+import { providerSettings } from '../providers/settings.ts';
 
 export const REQUESTS = 'requests';
 export const RESPONSES = 'responses';
@@ -44,10 +45,10 @@ export async function executorBench() {
   });
   const ledger = createFakeLedger();
   const logged: Record<string, unknown>[] = [];
-  const providers = createProviders(
-    { claude: { binary, args: [], maxRetries: null }, custom: {} },
-    { runningAsRoot: false, sandboxMarker: false },
-  );
+  const providers = createProviders(providerSettings({ claude: { binary } }), {
+    runningAsRoot: false,
+    sandboxMarker: false,
+  });
   const source = { PATH: process.env['PATH'] };
   const ownClaims = rpc.claimsOf(nodeId);
   const scanner = createProcScanner();

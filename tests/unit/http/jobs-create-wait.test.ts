@@ -22,7 +22,7 @@ test('with ?wait the finished job is 200, also a failed one', async () => {
   await using http = await startHttp();
   for (const outcome of [
     succeededWith('done'),
-    jobOutcome('failed', { code: 'queue.expired', message: 'too late', retryable: true }),
+    jobOutcome('failed', { code: 'queue.expired', message: 'too late', retryable: true, resetsAt: null }),
   ]) {
     const asked = http.app
       .inject({ method: 'POST', url: '/v1/jobs?wait=60', headers: json, payload: { prompt: 'x' } })
@@ -89,7 +89,7 @@ test('with ?wait and Accept: text/plain the answer is the text', async () => {
     [succeededWith('42\n'), '42\n'],
     [succeededWith(''), ''],
     [
-      jobOutcome('failed', { code: 'auth.required', message: 'log in', retryable: false }),
+      jobOutcome('failed', { code: 'auth.required', message: 'log in', retryable: false, resetsAt: null }),
       'auth.required: log in\n',
     ],
   ] as const;

@@ -6,6 +6,7 @@ test('a job is read with every field, null where unset', async () => {
   const job = http.jobs.finish((await http.make()).id, {
     status: 'succeeded',
     executionId: null,
+    provider: null,
     text: 'ok',
     textTruncated: false,
     structured: { list: [1, null, { deep: true }], nothing: null },

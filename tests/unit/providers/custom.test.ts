@@ -16,7 +16,7 @@ const custom = (changed: Partial<CustomSettings> = {}): Provider =>
     output: 'text',
     ...changed,
   });
-const context = { nativeSessionId: null, trustedWorkspace: false };
+const context = { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' };
 const run = (output: CustomOutput, lines: readonly string[], code = 0): Verdict & { kinds: string } => {
   const translator = custom({ output }).translator(resolvedPrompt());
   const kinds = lines.flatMap((line) => translator.line(line)).map(({ kind }) => kind);

@@ -17,6 +17,7 @@ export const resolvedPrompt = (changed: Partial<ResolvedPrompt> = {}): ResolvedP
   maxTurns: null,
   maxCostUsd: null,
   providerOptions: {},
+  limits: {},
   timeoutMs: 60_000,
   idleTimeoutMs: 60_000,
   ttlMs: null,

@@ -5,6 +5,7 @@ import { MAX_PROMPT_BYTES, type PromptRequest } from '../../../src/protocol/prom
 import { createProviders } from '../../../src/providers/registry.ts';
 import { type ResolvePromptOptions, resolvePrompt } from '../../../src/queue/resolve-prompt.ts';
 import { tempDir } from '../../helpers/temp.ts';
+import { providerSettings } from '../providers/settings.ts';
 
 const ADMIN = { id: 'admin', admin: true };
 const USER = { id: 'user', admin: false };
@@ -25,10 +26,7 @@ function setUp(changed: Partial<ResolvePromptOptions['settings']> = {}) {
     maxTimeoutMs: 7_200_000,
     ...changed,
   };
-  const providers = createProviders(
-    { claude: { binary: null, args: [], maxRetries: null }, custom: {} },
-    { runningAsRoot: false, sandboxMarker: false },
-  );
+  const providers = createProviders(providerSettings(), { runningAsRoot: false, sandboxMarker: false });
   const resolve = (request: unknown, principal = ADMIN) =>
     // `as`: what arrives has passed no compiler.
     resolvePrompt(request as PromptRequest, principal, { settings, providers });
@@ -62,6 +60,7 @@ describe('a request', () => {
       maxTurns: null,
       maxCostUsd: null,
       providerOptions: {},
+      limits: {},
       timeoutMs: 3_600_000,
       idleTimeoutMs: 900_000,
       ttlMs: null,

@@ -58,7 +58,7 @@ describe('the list of jobs', () => {
 
   it('shows a preview, the error and the cost, and neither prompt nor text', async () => {
     const store = await testStore();
-    const error = { code: 'execution.timed_out', message: 'too long', retryable: false };
+    const error = { code: 'execution.timed_out', message: 'too long', retryable: false, resetsAt: null };
     const prompt = `${'👋'.repeat(200)} and more`;
     const job = aFinishedJob(AT, {
       status: 'failed',

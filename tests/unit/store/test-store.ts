@@ -32,6 +32,7 @@ export const anIntent = (executionId: string, at: string = AT) => ({
 export const anOutcome = (overrides: Partial<Outcome> = {}): Outcome => ({
   status: 'succeeded',
   executionId: null,
+  provider: 'claude',
   text: 'the answer',
   textTruncated: false,
   structured: null,
@@ -69,6 +70,7 @@ export const aRequest = (overrides: Partial<ResolvedPrompt> = {}): ResolvedPromp
   maxTurns: null,
   maxCostUsd: null,
   providerOptions: {},
+  limits: {},
   timeoutMs: 1000,
   idleTimeoutMs: 1000,
   ttlMs: null,

@@ -3,12 +3,18 @@ import type { ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
 import { createClaudeProvider } from '../../../../src/providers/claude/provider.ts';
 import type { Command, CommandContext } from '../../../../src/providers/provider.ts';
 import { resolvedPrompt } from '../resolved-prompt.ts';
+import { builtInOptions } from '../settings.ts';
 
 const SESSION = '0b0c9f5e-8f4e-4f57-9d5b-6a5d2f6f9a10';
-const provider = createClaudeProvider({ runningAsRoot: false, sandboxMarker: false });
+const provider = createClaudeProvider(builtInOptions());
 
 const command = (changed: Partial<ResolvedPrompt> = {}, context: Partial<CommandContext> = {}): Command =>
-  provider.command(resolvedPrompt(changed), { nativeSessionId: null, trustedWorkspace: false, ...context });
+  provider.command(resolvedPrompt(changed), {
+    nativeSessionId: null,
+    trustedWorkspace: false,
+    scratchDir: '/scratch',
+    ...context,
+  });
 
 const BASE = ['-p', '--output-format', 'stream-json', '--verbose', '--include-partial-messages'];
 const START = [...BASE, '--disable-slash-commands', '--setting-sources=user', '--strict-mcp-config'];
@@ -75,13 +81,10 @@ describe('the claude command line', () => {
   });
 
   it("puts the settings' arguments before the job's, so that the job's count", () => {
-    const own = createClaudeProvider({
-      defaultArgs: ['--model=haiku', '--mcp-config=/etc/mcp.json'],
-      maxRetries: 2,
-      runningAsRoot: false,
-      sandboxMarker: false,
-    });
-    const context = { nativeSessionId: null, trustedWorkspace: false };
+    const own = createClaudeProvider(
+      builtInOptions({ args: ['--model=haiku', '--mcp-config=/etc/mcp.json'], maxRetries: 2 }),
+    );
+    const context = { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' };
     expect(own.command(resolvedPrompt({ model: 'opus' }), context)).toMatchObject({
       args: [
         ...START,

@@ -2,11 +2,12 @@ import { describe, expect, it } from 'vitest';
 import type { ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
 import { createClaudeProvider } from '../../../../src/providers/claude/provider.ts';
 import { resolvedPrompt } from '../resolved-prompt.ts';
+import { builtInOptions } from '../settings.ts';
 
-const user = createClaudeProvider({ runningAsRoot: false, sandboxMarker: false });
-const root = createClaudeProvider({ runningAsRoot: true, sandboxMarker: false });
-const sandboxedRoot = createClaudeProvider({ runningAsRoot: true, sandboxMarker: true });
-const context = { nativeSessionId: null, trustedWorkspace: false };
+const user = createClaudeProvider(builtInOptions());
+const root = createClaudeProvider(builtInOptions({ runningAsRoot: true, sandboxMarker: false }));
+const sandboxedRoot = createClaudeProvider(builtInOptions({ runningAsRoot: true, sandboxMarker: true }));
+const context = { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' };
 const fullAccess = resolvedPrompt({ permissionMode: 'fullAccess' });
 
 const refused = (changed: Partial<ResolvedPrompt>): string[] =>

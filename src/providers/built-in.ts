@@ -1,0 +1,43 @@
+/** What every built-in provider is made of. */
+import type { PermissionMode } from '../protocol/prompt.ts';
+import type { BuiltInSettings } from './settings.ts';
+
+/** What the host allows a CLI; decided once at start-up. */
+export interface ProviderHost {
+  readonly runningAsRoot: boolean;
+  /** Whether the operator says that this is a sandbox (IS_SANDBOX=1): root may then skip permissions. */
+  readonly sandboxMarker: boolean;
+}
+
+/** A provider's own settings and its host. */
+export type BuiltInOptions = Pick<BuiltInSettings, 'args' | 'modes' | 'maxRetries'> & ProviderHost;
+
+/** No CLI may skip all permissions as root, unless the operator says that this is a sandbox. */
+export const mayHaveFullAccess = ({ runningAsRoot, sandboxMarker }: ProviderHost): boolean =>
+  !runningAsRoot || sandboxMarker;
+
+/** The modes a provider can honour here. */
+export const permissionModesOf = (
+  modes: readonly PermissionMode[],
+  host: ProviderHost,
+): readonly PermissionMode[] => modes.filter((mode) => mode !== 'fullAccess' || mayHaveFullAccess(host));
+
+/** An option that cannot be honoured, with the reason. */
+export interface Unsupported {
+  readonly option: string;
+  readonly reason: string;
+}
+
+/** `permissionMode`, when this provider does not have it here. */
+export function unsupportedMode(
+  provider: string,
+  mode: PermissionMode,
+  modes: readonly PermissionMode[],
+  host: ProviderHost,
+): readonly Unsupported[] {
+  if (permissionModesOf(modes, host).includes(mode)) return [];
+  const reason = modes.includes(mode)
+    ? `${provider} may not have fullAccess as root outside a sandbox (IS_SANDBOX=1)`
+    : `${provider} knows ${modes.join(', ')}`;
+  return [{ option: 'permissionMode', reason }];
+}
