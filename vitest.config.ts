@@ -1,9 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
+const REAL_CLIS = 'tests/helpers/install-clis.ts';
+
 /** One project per kind of test; `npm run check` runs `unit` alone. */
 const project = (
   name: string,
-  options: { testTimeout: number; fileParallelism?: boolean; isolate?: boolean },
+  options: { testTimeout: number; fileParallelism?: boolean; isolate?: boolean; globalSetup?: string },
 ) => ({
   test: {
     name,
@@ -18,9 +20,9 @@ export default defineConfig({
   test: {
     projects: [
       project('unit', { testTimeout: 10_000, isolate: false }),
-      project('contracts', { testTimeout: 30_000 }),
+      project('contracts', { testTimeout: 60_000, globalSetup: REAL_CLIS }),
       project('integration', { testTimeout: 60_000 }),
-      project('e2e', { testTimeout: 120_000, fileParallelism: false }),
+      project('e2e', { testTimeout: 120_000, fileParallelism: false, globalSetup: REAL_CLIS }),
     ],
   },
 });
