@@ -79,7 +79,7 @@ export async function claudeByHand(
 }
 
 /** A job that asks for nothing but its prompt. */
-const plainRequest = (prompt: string, cwd: string): ResolvedPrompt => ({
+export const plainRequest = (prompt: string, cwd: string): ResolvedPrompt => ({
   prompt,
   provider: 'claude',
   model: null,

@@ -2,7 +2,7 @@
  * `npm run bench`: what Bullpen costs beside starting the CLI by hand, measured in one run, in turns.
  *
  *   --quick          few repetitions: to see that it works, not to quote
- *   --only a,b       some of latency, throughput, overhead, start
+ *   --only a,b       some of latency, throughput, overhead, start, parser, flood
  *   --json PATH      the JSON there instead of bench-results/<date>.json
  *   --built          the server from dist/ (npm run build first)
  *   --profile        node's CPU profile of the server during `overhead`, with its hottest functions
@@ -17,9 +17,11 @@ import { redisCacheDir } from '../../src/redis/cache-dir.ts';
 import { findRedisServer } from '../../src/redis/find-server.ts';
 import { startPrivateRedis } from '../../src/redis/private-server.ts';
 import { startOfflineModel } from '../offline-model/server.ts';
+import { measureFlood } from './flood.ts';
 import { measureLatency } from './latency.ts';
 import { machineFacts } from './machine.ts';
 import { measureOverhead } from './overhead.ts';
+import { measureParser } from './parser.ts';
 import { hottestFunctions } from './profile.ts';
 import { renderMachine, renderSection } from './report.ts';
 import { startBenchServer, stopAllServers } from './server.ts';
@@ -29,7 +31,7 @@ import { measureThroughput } from './throughput.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const RESULTS = join(ROOT, 'bench-results');
-const PARTS = ['latency', 'throughput', 'overhead', 'start'] as const;
+const PARTS = ['latency', 'throughput', 'overhead', 'start', 'parser', 'flood'] as const;
 type Part = (typeof PARTS)[number];
 
 const isPart = (name: string): name is Part => PARTS.some((part) => part === name);
@@ -128,6 +130,8 @@ async function main(): Promise<void> {
       throughput: () => measureThroughput(setting),
       overhead: () => measureOverhead(setting, nodeOptions),
       start: () => measureStart(setting),
+      parser: () => measureParser(setting),
+      flood: () => measureFlood(setting),
     };
     const sections: Record<string, Section> = {};
     for (const part of options.parts) {
