@@ -33,6 +33,7 @@ export function createScrubber(place: { home: string; workspace: string; baseUrl
     [place.home, '/home/user'],
     [slug(place.workspace), '-workspace'],
     [new URL(place.baseUrl).host, '127.0.0.1:8080'],
+    [tmpdir(), '/scratch'],
   ];
 
   const text = (raw: string): string =>

@@ -2,6 +2,7 @@ import { AppError } from '../errors.ts';
 import type { PermissionMode } from '../protocol/prompt.ts';
 import type { BuiltInOptions, ProviderHost } from './built-in.ts';
 import { createClaudeProvider } from './claude/provider.ts';
+import { createCodexProvider } from './codex/provider.ts';
 import { createCustomProvider } from './custom/provider.ts';
 import type { JobDefaults } from './job-defaults.ts';
 import type { Provider } from './provider.ts';
@@ -30,6 +31,7 @@ type BuiltIn = Exclude<keyof ProviderSettings, 'custom'>;
 
 const BUILT_IN: Partial<Record<BuiltIn, (options: BuiltInOptions) => Provider>> = {
   claude: createClaudeProvider,
+  codex: createCodexProvider,
 };
 
 /**

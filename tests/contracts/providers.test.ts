@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ERROR_CODES } from '../../src/errors.ts';
 import type { ExecutionEvent } from '../../src/protocol/event.ts';
 import { createClaudeProvider } from '../../src/providers/claude/provider.ts';
+import { createCodexProvider } from '../../src/providers/codex/provider.ts';
 import { createCustomProvider } from '../../src/providers/custom/provider.ts';
 import { isDeniedName } from '../../src/providers/environment.ts';
 import type { Exit, Provider } from '../../src/providers/provider.ts';
@@ -14,6 +15,7 @@ const own = { name: 'own', binary: 'own', args: ['-m', '{{model}}'], stdin: true
 
 const PROVIDERS: Record<string, () => Provider> = {
   claude: () => createClaudeProvider(builtInOptions()),
+  codex: () => createCodexProvider(builtInOptions()),
   'custom text': () => createCustomProvider({ ...own, output: 'text' }),
   'custom json': () => createCustomProvider({ ...own, output: { json: '/result' } }),
   'custom ndjson': () =>

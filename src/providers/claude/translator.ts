@@ -20,6 +20,7 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
     null;
   let apiError: ClaudeEnd['apiError'] = null;
   let hopeless: WireError | null = null;
+  let limitResetsAt: string | null = null;
   let backgroundTasks = 0;
   let turnOpen = true;
   let currentMessage = '';
@@ -85,6 +86,12 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
     return [{ kind: 'text.delta', text: event.delta.text }];
   }
 
+  function onRateLimit(line: Line<'rate_limit_event'>): ExecutionEvent {
+    const event = rateLimitEvent(line);
+    limitResetsAt = event.status === 'rejected' ? event.resetsAt : null;
+    return event;
+  }
+
   function onResult(result: ResultLine): readonly ExecutionEvent[] {
     results.push(result);
     meter.sawResult(result);
@@ -104,7 +111,7 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
       case 'stream_event':
         return onStream(line);
       case 'rate_limit_event':
-        return [rateLimitEvent(line)];
+        return [onRateLimit(line)];
       case 'result':
         return onResult(line);
     }
@@ -133,13 +140,16 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
         usage: meter.total(),
         apiError,
         hopeless,
+        limitResetsAt,
         exit,
         stderrTail,
       }),
   };
 }
 
-function rateLimitEvent({ rate_limit_info: info }: Line<'rate_limit_event'>): ExecutionEvent {
+function rateLimitEvent({
+  rate_limit_info: info,
+}: Line<'rate_limit_event'>): Extract<ExecutionEvent, { kind: 'rate_limit' }> {
   const resetsAt = typeof info.resetsAt === 'number' ? new Date(info.resetsAt * 1000) : null;
   const valid = resetsAt !== null && !Number.isNaN(resetsAt.getTime());
   return {

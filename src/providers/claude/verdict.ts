@@ -19,6 +19,8 @@ export interface ClaudeEnd {
   readonly apiError: Pick<FailureSigns, 'status' | 'errorClass' | 'message'> | null;
   /** Why going on was pointless. */
   readonly hopeless: WireError | null;
+  /** RFC 3339: when the limit is lifted that turned the run away; null: none did, or it was not said. */
+  readonly limitResetsAt: string | null;
   readonly exit: Exit;
   readonly stderrTail: string;
 }
@@ -39,7 +41,7 @@ export function claudeVerdict(end: ClaudeEnd): Verdict {
         : end.results.reduce((sum, one) => sum + Math.trunc(one.num_turns ?? 0), 0),
     usage: end.usage,
     permissionDenials,
-    error,
+    error: error?.code === 'execution.rate_limited' ? { ...error, resetsAt: end.limitResetsAt } : error,
   };
 }
 

@@ -52,3 +52,23 @@ describe('the last word', () => {
     expect(fold([tasks([{}]), result(), tasks([])]).translator.done).toBe(true);
   });
 });
+
+describe('a limit that turned the run away', () => {
+  const limit = (status: string, resetsAt: number) => ({
+    type: 'rate_limit_event',
+    rate_limit_info: { status, resetsAt, rateLimitType: 'five_hour' },
+  });
+  const endOf = (lines: Parameters<typeof fold>[0]) => fold(lines).end({ code: 1, signal: null }).error;
+
+  it('says in the error when it is lifted', () => {
+    const error = endOf([init(), limit('rejected', 1_800_000_000), apiErrorResult(429, 'limit reached')]);
+    expect(error).toMatchObject({ code: 'execution.rate_limited', resetsAt: '2027-01-15T08:00:00.000Z' });
+  });
+
+  it('says nothing of the kind for a warning, or for another error', () => {
+    expect(
+      endOf([init(), limit('allowed_warning', 1_800_000_000), apiErrorResult(429, 'no')])?.resetsAt,
+    ).toBeNull();
+    expect(endOf([init(), limit('rejected', 1_800_000_000), apiErrorResult(529, 'no')])?.resetsAt).toBeNull();
+  });
+});

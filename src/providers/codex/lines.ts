@@ -1,0 +1,67 @@
+/** The lines of `codex exec --json` we use, as of codex 0.169.0; only the fields we read. */
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+
+const Tokens = Type.Number({ minimum: 0 });
+
+/** Totals of the whole thread: a resumed one goes on counting. */
+export const ThreadUsage = Type.Object({
+  input_tokens: Tokens,
+  cached_input_tokens: Type.Optional(Tokens),
+  cache_write_input_tokens: Type.Optional(Tokens),
+  output_tokens: Tokens,
+});
+export type ThreadUsage = Static<typeof ThreadUsage>;
+
+const item = { id: Type.String() };
+const Item = Type.Union([
+  Type.Object({ ...item, type: Type.Literal('agent_message'), text: Type.String() }),
+  Type.Object({ ...item, type: Type.Literal('reasoning'), text: Type.String() }),
+  Type.Object({
+    ...item,
+    type: Type.Literal('command_execution'),
+    command: Type.String(),
+    aggregated_output: Type.Optional(Type.String()),
+    exit_code: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
+    status: Type.String(),
+  }),
+  Type.Object({
+    ...item,
+    type: Type.Literal('file_change'),
+    changes: Type.Array(Type.Unknown()),
+    status: Type.String(),
+  }),
+  Type.Object({
+    ...item,
+    type: Type.Literal('mcp_tool_call'),
+    server: Type.String(),
+    tool: Type.String(),
+    status: Type.String(),
+  }),
+  Type.Object({ ...item, type: Type.Literal('web_search'), query: Type.String() }),
+  Type.Object({ ...item, type: Type.Literal('error'), message: Type.String() }),
+]);
+export type CodexItem = Static<typeof Item>;
+
+const CodexLine = Type.Union([
+  Type.Object({ type: Type.Literal('thread.started'), thread_id: Type.String() }),
+  Type.Object({ type: Type.Literal('turn.started') }),
+  Type.Object({ type: Type.Enum(['item.started', 'item.completed']), item: Item }),
+  Type.Object({ type: Type.Literal('turn.completed'), usage: ThreadUsage }),
+  Type.Object({ type: Type.Literal('turn.failed'), error: Type.Object({ message: Type.String() }) }),
+  Type.Object({ type: Type.Literal('error'), message: Type.String() }),
+]);
+export type CodexLine = Static<typeof CodexLine>;
+
+const checker = Compile(CodexLine);
+
+/** The line as one we know, else null. */
+export function parseCodexLine(line: string): CodexLine | null {
+  if (!line.startsWith('{')) return null;
+  try {
+    const value: unknown = JSON.parse(line);
+    return checker.Check(value) ? value : null;
+  } catch {
+    return null; // not JSON: the caller passes it on as raw
+  }
+}

@@ -1,0 +1,73 @@
+import type { ResolvedPrompt } from '../../protocol/prompt.ts';
+import { type BuiltInOptions, permissionModesOf, type Unsupported, unsupportedMode } from '../built-in.ts';
+import type { Capabilities, Login, Provider } from '../provider.ts';
+import { codexCommand } from './command.ts';
+import { CODEX_ENV_NAMES } from './env-names.ts';
+import { LOGIN_HINT } from './failure.ts';
+import { createCodexTranslator } from './translator.ts';
+
+const CAPABILITIES: Capabilities = {
+  permissionModes: ['default', 'plan', 'acceptEdits', 'fullAccess'],
+  resume: true,
+  tools: true,
+  outputSchema: true,
+  maxTurns: true,
+  maxCostUsd: true,
+  appendSystemPrompt: true,
+  effort: true,
+  model: true,
+};
+
+const LOGIN: Login = {
+  variables: ['CODEX_API_KEY', 'CODEX_ACCESS_TOKEN'],
+  files: [{ variable: 'CODEX_HOME', home: '.codex', name: 'auth.json' }],
+  statusArgs: ['login', 'status'],
+  hint: LOGIN_HINT,
+};
+
+/** Linux refuses a single argument of 128 KiB and more (MAX_ARG_STRLEN). */
+const MAX_ARGUMENT_BYTES = 120 * 1024;
+
+/** The provider for the codex CLI, as of 0.169.0. It has no caps of its own: turns and USD are kept from the stream. */
+export function createCodexProvider(options: BuiltInOptions): Provider {
+  const { permissionModes: modes } = CAPABILITIES;
+  return {
+    name: 'codex',
+    capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
+    login: LOGIN,
+    streamCaps: ['maxTurns', 'maxCostUsd'],
+    envNames: CODEX_ENV_NAMES,
+    binaries: ['codex'],
+    versionArgs: ['--version'],
+    unsupported: (request) => [
+      ...unsupportedMode('codex', request.permissionMode, modes, options),
+      ...unsupportedValues(request),
+    ],
+    command: (request, context) => codexCommand(request, context, options),
+    translator: (request, sessionTokens = null) => createCodexTranslator(request, sessionTokens),
+  };
+}
+
+function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
+  const found: Unsupported[] = [];
+  for (const option of ['allowedTools', 'disallowedTools'] as const) {
+    if (request[option].length > 0)
+      found.push({ option, reason: 'codex has no lists of tools; its sandbox decides' });
+  }
+  if (request.onPermissionDenied !== 'report') {
+    found.push({
+      option: 'onPermissionDenied',
+      reason: 'codex does not tell which commands its sandbox refused',
+    });
+  }
+  for (const name of Object.keys(request.providerOptions)) {
+    found.push({ option: `providerOptions.${name}`, reason: 'codex knows no options of its own here' });
+  }
+  if (Buffer.byteLength(request.appendSystemPrompt ?? '') > MAX_ARGUMENT_BYTES) {
+    found.push({
+      option: 'appendSystemPrompt',
+      reason: `codex takes it as an argument of at most ${MAX_ARGUMENT_BYTES} bytes`,
+    });
+  }
+  return found;
+}

@@ -1,0 +1,44 @@
+/** The real CLIs as a server of a test runs them: against the offline model, with logins that are none. */
+import { delimiter } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { codexOfflineArgs } from '../../scripts/offline-model/codex-cases.ts';
+import type { OfflineModel } from '../../scripts/offline-model/server.ts';
+
+/** Where the CLIs are that are too large for the root package. */
+const CLIS_BIN = fileURLToPath(new URL('../clis/node_modules/.bin', import.meta.url));
+const NODE_BIN = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url));
+
+const PATH = [NODE_BIN, CLIS_BIN, process.env['PATH']].join(delimiter);
+/** Root may only skip permissions where the operator says that it is a sandbox. */
+const FULL_ACCESS = { BULLPEN_ALLOW_FULL_ACCESS: 'true', IS_SANDBOX: '1' };
+
+export interface RealCli {
+  readonly name: string;
+  env(model: OfflineModel): Readonly<Record<string, string>>;
+  /** Of bullpen.config.yaml. */
+  config(model: OfflineModel): Readonly<Record<string, unknown>>;
+  /** Files the CLI needs below HOME. */
+  readonly homeFiles: Readonly<Record<string, string>>;
+  /** The directive that makes the model call the CLI's shell tool. */
+  tool(command: string): string;
+}
+
+const claude: RealCli = {
+  name: 'claude',
+  env: (model) => ({ PATH, ...FULL_ACCESS, ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' }),
+  config: () => ({}),
+  homeFiles: {},
+  tool: (command) => `[[tool: Bash ${JSON.stringify({ command, description: 'Run a command' })}]]`,
+};
+
+const codex: RealCli = {
+  name: 'codex',
+  env: () => ({ PATH, ...FULL_ACCESS, CODEX_API_KEY: 'offline' }),
+  config: (model) => ({
+    providers: { codex: { args: codexOfflineArgs(model.url), model: 'offline-model' } },
+  }),
+  homeFiles: {},
+  tool: (cmd) => `[[tool: exec_command ${JSON.stringify({ cmd })}]]`,
+};
+
+export const REAL_CLIS: readonly RealCli[] = [claude, codex];

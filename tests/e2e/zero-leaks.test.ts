@@ -1,0 +1,120 @@
+/**
+ * The published promise: nothing a CLI started is left running. Each real CLI is ended while its tool runs, in
+ * every way an execution can end early, and then /proc is read. A zombie is no survivor: it only waits for its
+ * parent to look.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
+import { eventually } from '../helpers/eventually.ts';
+import { commandLine, isAlive, processesWithMarker } from '../helpers/proc.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+import { REAL_CLIS, type RealCli } from './real-clis.ts';
+
+const PATIENCE = { timeoutMs: 45_000 };
+
+let model: OfflineModel;
+beforeAll(async () => {
+  model = await startOfflineModel();
+});
+afterAll(() => model.stop());
+
+/** A length of sleep that nobody else on this machine sleeps: it names the processes of one test. */
+let lastSleep = 40_000 + (process.pid % 10_000);
+function uniqueSleep(): string {
+  lastSleep += 1;
+  return `${lastSleep}.25`;
+}
+
+/** Every living process that sleeps for so long, whatever became of its parent and its environment. */
+const sleepers = (seconds: string): number[] =>
+  readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => Number.isInteger(pid) && isAlive(pid) && commandLine(pid) === `sleep ${seconds}`);
+
+/** The process id of the CLI, as the job's events tell it. */
+async function pidOf(server: TestServer, id: string): Promise<number> {
+  const response = await server.api('GET', `/v1/jobs/${id}/events`, undefined, {
+    accept: 'application/x-ndjson',
+  });
+  let text = '';
+  for await (const chunk of (response.body ?? expect.unreachable()).pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    const pid = /"kind":"execution\.started".*?"pid":(\d+)/.exec(text)?.[1];
+    if (pid !== undefined) return Number(pid);
+  }
+  throw new Error(`no execution has started: ${text}`);
+}
+
+interface Running {
+  readonly server: TestServer;
+  readonly jobId: string;
+  /** Of the CLI. */
+  readonly pid: number;
+  survivors(): number[];
+}
+
+/** A job whose CLI runs a tool, and whose tool has started a second process in a session of its own. */
+async function startTool(cli: RealCli): Promise<Running> {
+  const server = await startServer({ env: cli.env(model), config: cli.config(model) });
+  for (const [name, content] of Object.entries(cli.homeFiles)) {
+    const file = join(server.dir, 'home', name);
+    mkdirSync(join(file, '..'), { recursive: true });
+    writeFileSync(file, content);
+  }
+  const seconds = uniqueSleep();
+  const go = join(server.workspace, 'started');
+  const prompt = `${cli.tool(`setsid sleep ${seconds} & touch ${go}; sleep ${seconds}`)} [[reply: over]]`;
+  const { id } = await server.run({ prompt, provider: cli.name, permissionMode: 'fullAccess' }, 0);
+  await eventually(async () => {
+    const job = await server.job(id);
+    if (job.finished) throw new Error(`it ended too early: ${JSON.stringify(job.outcome)}`);
+    expect(existsSync(go)).toBe(true);
+    expect(sleepers(seconds)).toHaveLength(2);
+  }, PATIENCE);
+  const nodeId = readFileSync(join(server.home, 'node-id'), 'utf8').trim();
+  const pid = await pidOf(server, id);
+  const survivors = (): number[] => [
+    ...new Set([...processesWithMarker(`BULLPEN_EXECUTION_ID=${nodeId}/`), ...sleepers(seconds)]),
+  ];
+  expect(survivors().length).toBeGreaterThanOrEqual(3);
+  return { server, jobId: id, pid, survivors };
+}
+
+const WAYS: Readonly<
+  Record<string, { readonly end: (running: Running) => Promise<unknown>; readonly codes: readonly string[] }>
+> = {
+  'the job is cancelled': {
+    end: ({ server, jobId }) => server.api('POST', `/v1/jobs/${jobId}/cancel`),
+    codes: ['execution.cancelled'],
+  },
+  'the job is cancelled without a grace': {
+    end: ({ server, jobId }) => server.api('POST', `/v1/jobs/${jobId}/cancel`, { force: true }),
+    codes: ['execution.cancelled'],
+  },
+  'the CLI gets SIGTERM': {
+    end: async ({ pid }) => process.kill(pid, 'SIGTERM'),
+    codes: ['execution.crashed', 'execution.bad_output'],
+  },
+  'the CLI gets SIGKILL': {
+    end: async ({ pid }) => process.kill(pid, 'SIGKILL'),
+    codes: ['execution.crashed'],
+  },
+};
+
+describe.each(REAL_CLIS)('$name', (cli) => {
+  it.each(Object.entries(WAYS))('leaves nothing when %s while its tool runs', async (_, { end, codes }) => {
+    const running = await startTool(cli);
+    await end(running);
+    const job = await running.server.finished(running.jobId);
+    expect(codes).toContain(job.outcome?.error?.code);
+    await eventually(() => expect(running.survivors()).toEqual([]), PATIENCE);
+  });
+
+  it('leaves nothing when the server is killed while its tool runs', async () => {
+    const running = await startTool(cli);
+    await running.server.kill('SIGKILL');
+    await eventually(() => expect(running.survivors()).toEqual([]), PATIENCE);
+  });
+});

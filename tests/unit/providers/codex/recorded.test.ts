@@ -1,0 +1,159 @@
+import { describe, expect, it } from 'vitest';
+import { createCodexProvider } from '../../../../src/providers/codex/provider.ts';
+import { replay } from '../recorded.ts';
+import { resolvedPrompt } from '../resolved-prompt.ts';
+import { builtInOptions } from '../settings.ts';
+
+const codex = createCodexProvider(builtInOptions());
+
+describe('a recorded run of codex', () => {
+  it('that succeeds has its text, its thread and its own tokens, whose cost nobody has told', () => {
+    const { kinds, verdict, translator } = replay(codex, 'success', { model: 'gpt-5-codex' });
+    expect(kinds).toEqual(['session', 'warning', 'text', 'usage']);
+    expect(verdict).toMatchObject({
+      text: 'The parser is in src/parse.ts.',
+      turns: 1,
+      error: null,
+      usage: {
+        inputTokens: 16,
+        outputTokens: 8,
+        cacheReadTokens: 0,
+        cacheWriteTokens: 0,
+        costUsd: null,
+        costBasis: 'unknown',
+      },
+    });
+    expect(verdict.nativeSessionId).toMatch(/^[0-9a-f-]{36}$/);
+    expect(translator.done).toBe(true);
+    expect(translator.progress.byModel).toEqual({ 'gpt-5-codex': verdict.usage });
+  });
+
+  it('names no model when nobody has chosen one', () => {
+    expect(replay(codex, 'success').translator.progress.byModel).toEqual({});
+  });
+
+  it('shows reasoning, commands and their output, and counts the turn after a tool', () => {
+    const { events, verdict } = replay(codex, 'tool-use');
+    expect(events.slice(2, -1)).toMatchObject([
+      { kind: 'reasoning', text: 'I should look.' },
+      { kind: 'text', text: 'I will count them.' },
+      { kind: 'tool.started', name: 'shell' },
+      { kind: 'tool.ended', name: 'shell', isError: false, output: '3\n' },
+      { kind: 'text', text: 'There are 3 files.' },
+    ]);
+    expect(verdict).toMatchObject({ text: 'There are 3 files.', turns: 2, error: null });
+  });
+
+  it('succeeds although a command of it failed', () => {
+    const { events, verdict } = replay(codex, 'tool-failed');
+    expect(events).toContainEqual(expect.objectContaining({ kind: 'tool.ended', isError: true }));
+    expect(verdict.error).toBeNull();
+  });
+
+  it('that resumed a thread has only what it used itself', () => {
+    const whole = replay(codex, 'resume').verdict.usage ?? expect.unreachable();
+    const before = { inputTokens: 10, outputTokens: 3, cacheReadTokens: 0, cacheWriteTokens: 0 };
+    const own = replay(codex, 'resume', { sessionId: '01K' }, before).verdict.usage;
+    expect(own).toMatchObject({
+      inputTokens: whole.inputTokens - 10,
+      outputTokens: whole.outputTokens - 3,
+    });
+  });
+
+  it.each([
+    ['unknown-session', 'execution.invalid_request', 'no rollout found'],
+    ['wrong-key', 'auth.required', 'codex login'],
+    ['rate-limit-429', 'execution.rate_limited', '429'],
+    ['server-500', 'execution.overloaded', 'high demand'],
+    ['bad-request-400', 'execution.invalid_request', '400'],
+    ['bad-argument', 'execution.invalid_request', '--no-such-flag'],
+    ['sigterm-hang', 'execution.crashed', 'SIGTERM'],
+    ['sigkill-tool', 'execution.crashed', 'SIGKILL'],
+  ])('%s is %s', (name, code, said) => {
+    const { verdict } = replay(codex, name);
+    expect(verdict.error).toMatchObject({ code });
+    expect(verdict.error?.message).toContain(said);
+  });
+
+  it('with a refused key is hopeless at its first retry', () => {
+    const { translator, events } = replay(codex, 'wrong-key');
+    expect(translator.hopeless).toMatchObject({ code: 'auth.required' });
+    expect(events).toContainEqual(
+      expect.objectContaining({ kind: 'retry', retry: 1, maxRetries: 1, status: 401 }),
+    );
+  });
+});
+
+describe('the codex command', () => {
+  const context = { nativeSessionId: null, trustedWorkspace: true, scratchDir: '/scratch' };
+  const request = resolvedPrompt({ provider: 'codex', prompt: 'Hello' });
+
+  it('has the prompt on stdin and never in an argument', () => {
+    expect(codex.command(request, context)).toEqual({
+      args: ['exec', '--json', '--skip-git-repo-check', '--sandbox=read-only', '-'],
+      stdin: 'Hello',
+      env: {},
+    });
+  });
+
+  it.each([
+    ['plan', '--sandbox=read-only'],
+    ['acceptEdits', '--sandbox=workspace-write'],
+    ['fullAccess', '--dangerously-bypass-approvals-and-sandbox'],
+  ] as const)('%s is %s', (permissionMode, arg) => {
+    expect(codex.command({ ...request, permissionMode }, context).args).toContain(arg);
+  });
+
+  it("takes the settings' arguments for a mode instead of its own", () => {
+    const own = createCodexProvider(builtInOptions({ modes: { acceptEdits: ['--approve-for-me'] } }));
+    const { args } = own.command({ ...request, permissionMode: 'acceptEdits' }, context);
+    expect(args).toContain('--approve-for-me');
+    expect(args).not.toContain('--sandbox=workspace-write');
+  });
+
+  it('puts every option before the thread it resumes, texts as TOML', () => {
+    const nativeSessionId = '01a1fc46-f347-7e33-ac89-85cec05b7b3e';
+    const { args, files } = codex.command(
+      {
+        ...request,
+        model: 'gpt-5',
+        effort: 'high',
+        appendSystemPrompt: 'Be "brief".\n',
+        outputSchema: { type: 'object' },
+      },
+      { ...context, nativeSessionId },
+    );
+    expect(args.slice(4)).toEqual([
+      '--model=gpt-5',
+      '--config=model_reasoning_effort="high"',
+      '--config=developer_instructions="Be \\"brief\\".\\n"',
+      '--output-schema=/scratch/output-schema.json',
+      'resume',
+      nativeSessionId,
+      '-',
+    ]);
+    expect(files).toEqual({ 'output-schema.json': '{"type":"object"}' });
+  });
+
+  it('refuses a thread id that could be read as something else', () => {
+    expect(() => codex.command(request, { ...context, nativeSessionId: '--last' })).toThrow('thread id');
+  });
+
+  it('says what it cannot honour', () => {
+    const asked = {
+      ...request,
+      allowedTools: ['Bash'],
+      onPermissionDenied: 'fail' as const,
+      providerOptions: { x: 1 },
+    };
+    expect(codex.unsupported(asked).map(({ option }) => option)).toEqual([
+      'allowedTools',
+      'onPermissionDenied',
+      'providerOptions.x',
+    ]);
+    const root = createCodexProvider(builtInOptions({ runningAsRoot: true }));
+    expect(root.unsupported({ ...request, permissionMode: 'fullAccess' })).toMatchObject([
+      { option: 'permissionMode' },
+    ]);
+  });
+});
