@@ -14,13 +14,13 @@ const PERMISSION_ARGS: Readonly<Record<PermissionMode, readonly string[]>> = {
   fullAccess: ['--dangerously-bypass-approvals-and-sandbox'],
 };
 
-export type CodexCommandOptions = Pick<BuiltInSettings, 'args' | 'modes' | 'maxRetries'>;
+export type CodexCommandOptions = Pick<BuiltInSettings, 'args' | 'modes'>;
 
 /**
  * The command line for a request. Pure. Options come before `resume`: behind it the CLI refuses most of them.
  *
- * An untrusted workspace's `.codex/config.toml` is left out because only a project the user's own config
- * trusts has one that counts.
+ * A workspace's own `.codex/config.toml` (commands, MCP servers) counts where the user's config trusts the
+ * project; unless the settings trust its root too, that trust is taken back for this run.
  *
  * @throws AppError execution.invalid_request when the session id to resume is not one of codex's
  */
@@ -34,8 +34,7 @@ export function codexCommand(
     'exec',
     '--json',
     '--skip-git-repo-check',
-    ...(context.trustedWorkspace ? [] : [config('projects', {})]),
-    ...retryArgs(options.maxRetries),
+    ...(context.trustedWorkspace ? [] : [distrust(request.cwd)]),
     ...options.args,
     ...(options.modes[request.permissionMode] ?? PERMISSION_ARGS[request.permissionMode]),
     ...(request.model === null ? [] : [`--model=${request.model}`]),
@@ -55,18 +54,16 @@ export function codexCommand(
   };
 }
 
-/** `-c name=value`, the value as TOML: a JSON string and an empty object are the same there. */
-const config = (name: string, value: string | number | object): string =>
-  `--config=${name}=${JSON.stringify(value)}`;
+/** `-c name=value`, the value as TOML, where a string is written as in JSON. */
+const config = (name: string, value: string): string => `--config=${name}=${JSON.stringify(value)}`;
 
-/** Of the built-in vendor; one the settings define has retries of its own. */
-const retryArgs = (maxRetries: number | null): readonly string[] =>
-  maxRetries === null
-    ? []
-    : [
-        config('model_providers.openai.request_max_retries', maxRetries),
-        config('model_providers.openai.stream_max_retries', maxRetries),
-      ];
+/** A project is trusted by its own folder or by that of its repository, which is one above. */
+function distrust(cwd: string): string {
+  const parts = cwd.split('/').filter((part) => part !== '');
+  const folders = parts.map((_, index) => `/${parts.slice(0, index + 1).join('/')}`);
+  const projects = folders.map((folder) => `${JSON.stringify(folder)}={trust_level="untrusted"}`);
+  return `--config=projects={${projects.join(',')}}`;
+}
 
 function resumeArgs(id: string | null): readonly string[] {
   if (id === null) return [];

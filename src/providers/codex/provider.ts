@@ -1,3 +1,4 @@
+import { AppError } from '../../errors.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { type BuiltInOptions, permissionModesOf, type Unsupported, unsupportedMode } from '../built-in.ts';
 import type { Capabilities, Login, Provider } from '../provider.ts';
@@ -28,8 +29,15 @@ const LOGIN: Login = {
 /** Linux refuses a single argument of 128 KiB and more (MAX_ARG_STRLEN). */
 const MAX_ARGUMENT_BYTES = 120 * 1024;
 
-/** The provider for the codex CLI, as of 0.169.0. It has no caps of its own: turns and USD are kept from the stream. */
+/**
+ * The provider for the codex CLI, as of 0.169.0. It has no caps of its own: turns and USD are kept from the stream.
+ * @throws AppError config.invalid for `maxRetries`, which the CLI does not let its built-in vendor have
+ */
 export function createCodexProvider(options: BuiltInOptions): Provider {
+  if (options.maxRetries !== null) {
+    const where = 'set request_max_retries and stream_max_retries of a vendor of your own in its config.toml';
+    throw new AppError('config.invalid', `providers.codex.maxRetries: codex has no such option; ${where}`);
+  }
   const { permissionModes: modes } = CAPABILITIES;
   return {
     name: 'codex',

@@ -135,6 +135,22 @@ describe('the codex command', () => {
     expect(files).toEqual({ 'output-schema.json': '{"type":"object"}' });
   });
 
+  it('takes back the trust a workspace and what is above it may have, unless its root is trusted', () => {
+    const { args } = codex.command(
+      { ...request, cwd: '/work/my "own"' },
+      { ...context, trustedWorkspace: false },
+    );
+    expect(args).toContain(
+      '--config=projects={"/work"={trust_level="untrusted"},"/work/my \\"own\\""={trust_level="untrusted"}}',
+    );
+  });
+
+  it('cannot lower the retries of the CLI', () => {
+    expect(() => createCodexProvider(builtInOptions({ maxRetries: 1 }))).toThrow(
+      expect.objectContaining({ code: 'config.invalid' }),
+    );
+  });
+
   it('refuses a thread id that could be read as something else', () => {
     expect(() => codex.command(request, { ...context, nativeSessionId: '--last' })).toThrow('thread id');
   });

@@ -1,0 +1,51 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { codexOfflineArgs } from '../../scripts/offline-model/codex-cases.ts';
+import { makeCliHome, runCli } from '../../scripts/offline-model/run-cli.ts';
+import { startOfflineModel } from '../../scripts/offline-model/server.ts';
+import { createCodexProvider } from '../../src/providers/codex/provider.ts';
+import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
+import { builtInOptions } from '../unit/providers/settings.ts';
+
+const CODEX = fileURLToPath(new URL('../clis/node_modules/.bin/codex', import.meta.url));
+
+/** Runs codex in a workspace the user trusts, whose own config starts a command; whether that command ran. */
+async function canaryRan(trustedWorkspace: boolean): Promise<boolean> {
+  await using model = await startOfflineModel();
+  await using home = await makeCliHome();
+  const canary = join(home.workspace, 'canary');
+  for (const folder of [home.home, home.workspace]) mkdirSync(join(folder, '.codex'));
+  writeFileSync(
+    join(home.workspace, '.codex/config.toml'),
+    `[mcp_servers.canary]\ncommand="touch"\nargs=[${JSON.stringify(canary)}]\n`,
+  );
+  writeFileSync(
+    join(home.home, '.codex/config.toml'),
+    `[projects.${JSON.stringify(home.workspace)}]\ntrust_level="trusted"\n`,
+  );
+  const provider = createCodexProvider(builtInOptions({ args: [...codexOfflineArgs(model.url)] }));
+  const request = resolvedPrompt({ provider: 'codex', cwd: home.workspace, prompt: 'Hello' });
+  const context = { nativeSessionId: null, trustedWorkspace, scratchDir: home.home };
+  const command = provider.command(request, context);
+  const { PATH } = process.env;
+  const env = { PATH, HOME: home.home, CODEX_HOME: join(home.home, '.codex'), CODEX_API_KEY: 'offline' };
+  const run = await runCli({
+    binary: CODEX,
+    args: command.args,
+    env,
+    cwd: home.workspace,
+    prompt: command.stdin,
+  });
+  expect(run.code).toBe(0);
+  return existsSync(canary);
+}
+
+it("an untrusted workspace's own commands do not run, although the user's config trusts it", async () => {
+  expect(await canaryRan(false)).toBe(false);
+});
+
+it('they do run where the root is trusted: the canary sings', async () => {
+  expect(await canaryRan(true)).toBe(true);
+});
