@@ -12,6 +12,7 @@ export type StopReason =
   | 'timed_out'
   | 'idle'
   | 'output_limit'
+  | 'max_turns'
   | 'hopeless'
   | 'lingered';
 
@@ -75,6 +76,7 @@ function stopError(
       'execution.output_limit',
       `the execution wrote more than ${limits.maxOutputBytes} bytes or ${limits.maxEvents} events`,
     ],
+    max_turns: ['execution.max_turns', `the execution used its ${request.maxTurns} turns`],
     hopeless: [
       translator.hopeless?.code ?? 'execution.crashed',
       translator.hopeless?.message ?? 'the execution could not succeed',

@@ -100,6 +100,9 @@ async function supervise(
 ): Promise<ExecutionResult> {
   const { request, provider } = prepared;
   const translator = provider.translator(request);
+  const maxTurns = request.maxTurns ?? Number.POSITIVE_INFINITY;
+  /** A CLI without such a cap of its own is stopped when it begins one turn too many. */
+  const capsTurns = request.maxTurns !== null && provider.streamCaps.includes('maxTurns');
   let reason: StopReason | null = null;
   let lastWord: string | null = null;
   let ending: Promise<Termination> | null = null;
@@ -175,6 +178,7 @@ async function supervise(
       flow.sawEvent();
     }
     if (translator.hopeless !== null) stop('hopeless');
+    if (capsTurns && translator.progress.turns > maxTurns) stop('max_turns');
     if (translator.done) lastWord = line;
     if (translator.done !== wasDone) deadlines.linger(translator.done ? limits.lingerMs : null);
   });

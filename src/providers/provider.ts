@@ -106,7 +106,7 @@ export interface Login {
 }
 
 /** Caps the CLI does not keep itself: the executor does, from the stream. */
-export type StreamCap = 'maxTurns' | 'maxCostUsd';
+export type StreamCap = 'maxTurns';
 
 export interface Provider {
   readonly name: string;

@@ -23,7 +23,7 @@ export interface RealCli {
   tool(command: string): string;
 }
 
-const claude: RealCli = {
+export const CLAUDE: RealCli = {
   name: 'claude',
   env: (model) => ({ PATH, ...FULL_ACCESS, ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' }),
   config: () => ({}),
@@ -31,7 +31,7 @@ const claude: RealCli = {
   tool: (command) => `[[tool: Bash ${JSON.stringify({ command, description: 'Run a command' })}]]`,
 };
 
-const codex: RealCli = {
+export const CODEX: RealCli = {
   name: 'codex',
   env: () => ({ PATH, ...FULL_ACCESS, CODEX_API_KEY: 'offline' }),
   config: (model) => ({
@@ -41,4 +41,4 @@ const codex: RealCli = {
   tool: (cmd) => `[[tool: exec_command ${JSON.stringify({ cmd })}]]`,
 };
 
-export const REAL_CLIS: readonly RealCli[] = [claude, codex];
+export const REAL_CLIS: readonly RealCli[] = [CLAUDE, CODEX];

@@ -13,7 +13,7 @@ const CAPABILITIES: Capabilities = {
   tools: true,
   outputSchema: true,
   maxTurns: true,
-  maxCostUsd: true,
+  maxCostUsd: false,
   appendSystemPrompt: true,
   effort: true,
   model: true,
@@ -30,7 +30,7 @@ const LOGIN: Login = {
 const MAX_ARGUMENT_BYTES = 120 * 1024;
 
 /**
- * The provider for the codex CLI, as of 0.169.0. It has no caps of its own: turns and USD are kept from the stream.
+ * The provider for the codex CLI, as of 0.169.0. It has no cap of its turns: the executor keeps it, from the stream.
  * @throws AppError config.invalid for `maxRetries`, which the CLI does not let its built-in vendor have
  */
 export function createCodexProvider(options: BuiltInOptions): Provider {
@@ -43,7 +43,7 @@ export function createCodexProvider(options: BuiltInOptions): Provider {
     name: 'codex',
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: LOGIN,
-    streamCaps: ['maxTurns', 'maxCostUsd'],
+    streamCaps: ['maxTurns'],
     envNames: CODEX_ENV_NAMES,
     binaries: ['codex'],
     versionArgs: ['--version'],
@@ -67,6 +67,9 @@ function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
       option: 'onPermissionDenied',
       reason: 'codex does not tell which commands its sandbox refused',
     });
+  }
+  if (request.maxCostUsd !== null) {
+    found.push({ option: 'maxCostUsd', reason: 'codex does not tell what a run costs' });
   }
   for (const name of Object.keys(request.providerOptions)) {
     found.push({ option: `providerOptions.${name}`, reason: 'codex knows no options of its own here' });

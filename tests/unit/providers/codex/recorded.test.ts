@@ -160,11 +160,13 @@ describe('the codex command', () => {
       ...request,
       allowedTools: ['Bash'],
       onPermissionDenied: 'fail' as const,
+      maxCostUsd: 1,
       providerOptions: { x: 1 },
     };
     expect(codex.unsupported(asked).map(({ option }) => option)).toEqual([
       'allowedTools',
       'onPermissionDenied',
+      'maxCostUsd',
       'providerOptions.x',
     ]);
     const root = createCodexProvider(builtInOptions({ runningAsRoot: true }));
