@@ -9,6 +9,7 @@ import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { type Principal, RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
 import { AppError, messageOf } from './errors.ts';
+import { createCircuits } from './executor/circuits.ts';
 import { createCliProbe } from './executor/cli-probe.ts';
 import { createExecutor, type Executor } from './executor/executor.ts';
 import { createLauncher } from './executor/process/launcher.ts';
@@ -21,6 +22,7 @@ import { createIdFactory } from './id-factory.ts';
 import { createLifecycle } from './lifecycle.ts';
 import { createHealth } from './observability/health.ts';
 import { createMetrics } from './observability/metrics.ts';
+import { createProviderReports } from './observability/provider-reports.ts';
 import type { PromptRequest } from './protocol/prompt.ts';
 import { buildEnvironment, createProviderEnvironments } from './providers/environment.ts';
 import { createProviders } from './providers/registry.ts';
@@ -37,6 +39,7 @@ import { startRedis } from './redis/start-redis.ts';
 import { createRawRequests } from './rpc/raw-requests.ts';
 import { openRpc } from './rpc/redis/open-rpc.ts';
 import { createRpcServer } from './rpc/server.ts';
+import { findSdkRunner } from './sdk-runner.ts';
 import { openDataFolder } from './store/data-folder.ts';
 import { createLedger } from './store/ledger.ts';
 import { loadNodeId } from './store/node-identity.ts';
@@ -142,9 +145,11 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   const providers = createProviders(settings.providers, {
     runningAsRoot: process.getuid?.() === 0,
     sandboxMarker: env['IS_SANDBOX'] === '1',
+    sdkRunner: findSdkRunner(),
   });
   const environment = createProviderEnvironments(env, providers, settings.passEnv);
   const probe = createCliProbe(env['PATH'] ?? '', buildEnvironment({ source: env, names: [], set: {} }));
+  const circuits = createCircuits({ circuitMs: settings.authCircuitMs });
   const upkeepLoop = createUpkeepLoop({
     ...settings,
     upkeep,
@@ -180,6 +185,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
       },
     },
     limits: settings,
+    circuits,
     scanner: createProcScanner(),
     launch: launcher.launch,
     cutOffMs: settings.nodeLostAfterMs * 0.9,
@@ -287,10 +293,9 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
           store,
           executor,
           workers,
-          providers,
-          probe,
           metrics,
-          hasVariable: (name) => Boolean(env[name]),
+          providers: createProviderReports({ providers, probe, circuits, environment, executor }),
+          executions: executor.running,
         }),
         auth: createAuthenticator({ adminToken }),
         board: [queue.queue],

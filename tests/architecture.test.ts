@@ -186,6 +186,16 @@ describe('the folders', () => {
     expect(globals.map(({ path }) => path)).toEqual([]);
   });
 
+  it('the runner of the Messages API imports only itself, the protocol, the errors, packages and node', () => {
+    const allowed = (one: Import): boolean =>
+      within(one.to, 'src/anthropic-runner/', 'src/protocol/', 'src/errors.ts') || !isOurs(one);
+    expect(forbidden(['src/anthropic-runner/'], allowed)).toEqual([]);
+    const reached = [...needed('src/anthropic-runner/main.ts')];
+    expect(reached).toContain('@anthropic-ai/sdk/client');
+    // It begins anew for every job: what only checks types of lines would be loaded each time.
+    expect(reached).not.toContain('typebox');
+  });
+
   it('HTTP is built by app.ts alone; others may name the types of its ports', () => {
     const runsOrIsNoPort = (one: Import): boolean => !one.typeOnly || one.to !== 'src/http/ports.ts';
     expect(outsiders(['src/http/'], ['src/http/', 'src/app.ts', 'scripts/'], runsOrIsNoPort)).toEqual([]);
@@ -240,7 +250,14 @@ function circles(): readonly string[] {
 
 describe('the environment', () => {
   /** bin.js: where the compile cache lies is needed before anything can be loaded. */
-  const MAY = ['src/config/load.ts', 'src/config/worker.ts', 'src/main.ts', 'src/bin.js', 'workers/'];
+  const MAY = [
+    'src/config/load.ts',
+    'src/config/worker.ts',
+    'src/main.ts',
+    'src/bin.js',
+    'src/anthropic-runner/main.ts',
+    'workers/',
+  ];
   const touching = sources.filter(
     ({ path, code }) => within(path, 'src/', 'workers/') && /\bprocess\.env\b/.test(code),
   );
@@ -252,7 +269,9 @@ describe('the environment', () => {
 
   it('is handed on whole where a process begins', () => {
     const picking = touching.filter(
-      ({ path, code }) => within(path, 'src/main.ts', 'workers/') && /\bprocess\.env\s*[.[]/.test(code),
+      ({ path, code }) =>
+        within(path, 'src/main.ts', 'src/anthropic-runner/', 'workers/') &&
+        /\bprocess\.env\s*[.[]/.test(code),
     );
     expect(picking.map(({ path }) => path)).toEqual([]);
   });

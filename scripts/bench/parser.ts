@@ -7,6 +7,7 @@ import { createLineSplitter } from '../../src/executor/process/lines.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { createProviders } from '../../src/providers/registry.ts';
 import { ProviderSettings } from '../../src/providers/settings.ts';
+import { findSdkRunner } from '../../src/sdk-runner.ts';
 import { plainRequest } from './by-hand.ts';
 import type { Row, Section, Setting } from './setting.ts';
 import { median } from './statistics.ts';
@@ -48,7 +49,11 @@ export async function measureParser({ quick, log }: Setting): Promise<Section> {
   const bytes = (quick ? 5 : 50) * MIB;
   const rounds = quick ? 2 : 5;
   const settings = Value.Parse(ProviderSettings, Value.Default(ProviderSettings, {}));
-  const providers = createProviders(settings, { runningAsRoot: false, sandboxMarker: false });
+  const providers = createProviders(settings, {
+    runningAsRoot: false,
+    sandboxMarker: false,
+    sdkRunner: findSdkRunner(),
+  });
   const rows: Row[] = [];
   const data: Record<string, unknown> = {};
   for (const name of readdirSync(FIXTURES)) {

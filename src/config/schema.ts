@@ -20,6 +20,13 @@ const span = (env: string, initial: number, description: string, minimum = 1, ma
   Type.Integer({ env, default: initial, minimum, maximum, description: `${description} (ms)` });
 const age = (env: string, initial: number, description: string, minimum = 1) =>
   span(env, initial, description, minimum, 3660 * DAY);
+/** A limit that may be missing. */
+const atMost = (env: string, description: string, initial: number | null = null) =>
+  Type.Union([Type.Integer({ minimum: 1 }), Type.Null()], {
+    env,
+    default: initial,
+    description: initial === null ? `${description}. Default: no limit` : description,
+  });
 const flag = (env: string, description: string) => Type.Boolean({ env, default: false, description });
 const list = (env: string, description: string) =>
   Type.Array(Type.String({ minLength: 1 }), { env, default: [], description });
@@ -95,6 +102,13 @@ export const SETTINGS = {
     1024,
   ),
   maxLineBytes: count('BULLPEN_MAX_LINE_BYTES', 4 * 1024 * 1024, 'one line of output (bytes)', 1024),
+  maxMemoryBytes: atMost(
+    'BULLPEN_MAX_MEMORY_BYTES',
+    'resident memory of one execution, its tools included (bytes)',
+  ),
+  maxCpuSeconds: atMost('BULLPEN_MAX_CPU_SECONDS', 'CPU time of one execution, its tools included (s)'),
+  maxOpenFiles: atMost('BULLPEN_MAX_OPEN_FILES', 'open files of one execution, its tools included', 50_000),
+  maxProcesses: atMost('BULLPEN_MAX_PROCESSES', 'processes of one execution at the same time', 2000),
   maxEvents: count('BULLPEN_MAX_EVENTS', 200_000, 'events of one execution', 100),
   maxEventsPerSecond: count(
     'BULLPEN_MAX_EVENTS_PER_SECOND',
@@ -110,6 +124,13 @@ export const SETTINGS = {
     'BULLPEN_RETRY_BACKOFF_MS',
     5 * SECOND,
     'before the second attempt; doubles with each',
+  ),
+  authCircuitMs: span(
+    'BULLPEN_AUTH_CIRCUIT_MS',
+    MINUTE,
+    'jobs are refused at once after a refused login; doubles with each refusal in a row, up to 10 minutes',
+    1,
+    10 * MINUTE,
   ),
 
   leaseMs: span('BULLPEN_LEASE_MS', 15 * SECOND, 'how long a claim holds without being renewed', 300),

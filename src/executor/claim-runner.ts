@@ -8,17 +8,22 @@ import type { Outcome } from '../protocol/outcome.ts';
 import type { Claim, Claims, Finish, LeaseState } from '../rpc/ports.ts';
 import { rawAnswer } from '../rpc/raw-answer.ts';
 import type { Active } from './active.ts';
+import type { Circuits } from './circuits.ts';
 import type { Delivery } from './delivery.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
-import { type ExecuteOptions, type ExecutionLimits, execute } from './execute.ts';
+import type { ExecuteOptions } from './execute.ts';
+import type { ExecutionLimits } from './execution.ts';
 import type { Ledger } from './ledger.ts';
-import { backoffAfter, lostFinish } from './lost.ts';
+import { backoffAfter, lostFinish, retryDelay } from './lost.ts';
 import { cancelledOutcome, refusedOutcome } from './outcomes.ts';
-import { type PrepareOptions, prepare } from './prepare.ts';
+import { type PrepareOptions, prepare, prepareFallback } from './prepare.ts';
 import type { Launch } from './process/launch.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
 import type { Reaper } from './reaper.ts';
+import type { ResourceWatch } from './resource-watch.ts';
+import { type RunCliOptions, runCli } from './run-cli.ts';
 import { removeScratch } from './scratch.ts';
+import type { Slots } from './slots.ts';
 
 export interface ClaimRunnerOptions {
   readonly claims: Pick<Claims, 'append' | 'renew'>;
@@ -27,9 +32,12 @@ export interface ClaimRunnerOptions {
   readonly reaper: Reaper;
   readonly prepare: PrepareOptions;
   readonly limits: ExecutionLimits;
+  readonly circuits: Circuits;
   readonly scanner: ProcScanner;
+  readonly resources: ResourceWatch;
   readonly launch: Launch;
   readonly retryBackoffMs: number;
+  readonly slots: Pick<Slots, 'handOn'>;
   /** The CLI of an execution has ended. */
   onSlotFree(): void;
   readonly failpoint: Failpoint;
@@ -74,10 +82,10 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
         const prepared = await preparing;
         await failpoint('executor.intended');
         refuseIfStopped(one);
-        const result = await execute(
+        const result = await runCli(
           prepared,
           { stop: one.stop.signal, force: one.force.signal },
-          executeOptions(claim, sink, (given) => {
+          runOptions(one, sink, (given) => {
             flow = given;
           }),
         );
@@ -127,14 +135,27 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     }
   }
 
-  function executeOptions(claim: Claim, sink: EventSink, onFlow: ExecuteOptions['onFlow']): ExecuteOptions {
+  function runOptions(one: Active, sink: EventSink, onFlow: ExecuteOptions['onFlow']): RunCliOptions {
+    const { claim } = one;
     return {
       limits: options.limits,
+      circuits: options.circuits,
+      async handOn(provider) {
+        await options.slots.handOn(one, provider);
+        refuseIfStopped(one);
+      },
+      prepareFallback: (missing) => prepareFallback(claim, missing, options.prepare),
       launch: options.launch,
       scanner,
+      resources: options.resources,
       logger,
       emit(event, raw) {
-        if (event.kind === 'execution.started') ledger.started(claim.executionId, event.pid).catch(logLedger);
+        const now = Date.now();
+        if (event.kind === 'execution.started') {
+          one.started = { pid: event.pid, at: now, lastEventAt: now };
+          ledger.started(claim.executionId, event.pid).catch(logLedger);
+        }
+        if (one.started !== null) one.started.lastEventAt = now;
         sink.push(event, raw);
       },
       onFlow,
@@ -156,7 +177,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
       outcome,
       from,
       tail,
-      backoffMs: backoffAfter(claim.attempt, options.retryBackoffMs),
+      backoffMs: retryDelay(outcome.error, claim.attempt, options.retryBackoffMs, Date.now()),
       rawAnswer: claim.kind === 'raw' ? rawAnswer(claim, outcome, lastWord) : null,
     };
     // A ledger that cannot be written must not lose the result: Redis still gets it.

@@ -1,8 +1,7 @@
-import { type ErrorCode, wireError } from '../errors.ts';
+import { type ErrorCode, type WireError, wireError } from '../errors.ts';
 import type { Outcome } from '../protocol/outcome.ts';
-import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Exit, Translator, Verdict } from '../providers/provider.ts';
-import type { ExecutionLimits, PreparedExecution } from './execute.ts';
+import type { ExecutionLimits, PreparedExecution } from './execution.ts';
 
 /** Why an execution was ended from outside. Recorded once, where it happens. */
 export type StopReason =
@@ -12,8 +11,10 @@ export type StopReason =
   | 'timed_out'
   | 'idle'
   | 'output_limit'
+  | 'resource_limit'
   | 'max_turns'
   | 'hopeless'
+  | 'asks_login'
   | 'lingered';
 
 /** All that is known when a process has ended. */
@@ -22,6 +23,8 @@ export interface Ended {
   readonly verdict: Verdict;
   readonly translator: Translator;
   readonly reason: StopReason | null;
+  /** Which limit, for `resource_limit`. */
+  readonly exceeded: string | null;
   readonly exit: Exit;
   readonly durationMs: number;
   readonly limits: ExecutionLimits;
@@ -33,12 +36,15 @@ export function toOutcome({
   verdict,
   translator,
   reason,
+  exceeded,
   exit,
   durationMs,
   limits,
 }: Ended): Outcome {
   const stopped =
-    reason === null || reason === 'lingered' ? null : stopError(reason, prepared.request, limits, translator);
+    reason === null || reason === 'lingered'
+      ? null
+      : stopError(reason, prepared, limits, translator, exceeded);
   const error = stopped ?? verdict.error;
   const status = error === null ? 'succeeded' : error.code === 'execution.cancelled' ? 'cancelled' : 'failed';
   const text = cutText(verdict.text, limits.maxResultBytes);
@@ -62,10 +68,11 @@ export function toOutcome({
 
 function stopError(
   reason: Exclude<StopReason, 'lingered'>,
-  request: ResolvedPrompt,
+  { request, provider }: PreparedExecution,
   limits: ExecutionLimits,
   translator: Translator,
-) {
+  exceeded: string | null,
+): WireError {
   const codes: Record<typeof reason, [ErrorCode, string]> = {
     cancelled: ['execution.cancelled', 'the job was cancelled while it ran'],
     shutdown: ['execution.lost', 'the server was stopped while the job ran'],
@@ -74,16 +81,20 @@ function stopError(
     idle: ['execution.idle', `the execution was silent for ${request.idleTimeoutMs} ms`],
     output_limit: [
       'execution.output_limit',
-      `the execution wrote more than ${limits.maxOutputBytes} bytes or ${limits.maxEvents} events`,
+      `the execution wrote more than ${request.limits.outputBytes ?? limits.maxOutputBytes} bytes or ${limits.maxEvents} events`,
     ],
+    resource_limit: ['execution.resource_limit', exceeded ?? 'the execution used too much'],
     max_turns: ['execution.max_turns', `the execution used its ${request.maxTurns} turns`],
     hopeless: [
       translator.hopeless?.code ?? 'execution.crashed',
       translator.hopeless?.message ?? 'the execution could not succeed',
     ],
+    asks_login: ['auth.required', `${provider.name} asks for a login and waits (${provider.login.hint})`],
   };
   const [code, message] = codes[reason];
-  return wireError(code, message);
+  const error = wireError(code, message, (reason === 'hopeless' && translator.hopeless?.resetsAt) || null);
+  // The machine may have room later; what this job itself needs will not change.
+  return reason === 'resource_limit' ? { ...error, retryable: false } : error;
 }
 
 /** At most `maxBytes` of UTF-8, never half a character. */

@@ -6,10 +6,11 @@ import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
-import type { ResolvedPrompt } from '../protocol/prompt.ts';
-import type { Command, Exit, Provider } from '../providers/provider.ts';
+import type { Exit } from '../providers/provider.ts';
 import { createDeadlines } from './deadlines.ts';
 import { type StopReason, toOutcome } from './ended.ts';
+import type { ExecutionLimits, PreparedExecution, StopSignals } from './execution.ts';
+import { createLoginWatch } from './login-watch.ts';
 import { createOutputFlow } from './output-flow.ts';
 import type { Launch } from './process/launch.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
@@ -17,46 +18,17 @@ import { spawnProcess } from './process/spawn.ts';
 import type { SpawnedProcess } from './process/spawned-process.ts';
 import { type Termination, terminate } from './process/terminate.ts';
 import type { ProcessEnd } from './process/wait.ts';
+import { exceededLimit } from './resource-limits.ts';
+import type { ResourceWatch } from './resource-watch.ts';
 
 /** Output still open this long after the exit is held by something the CLI left behind. */
 const LEAK_AFTER_MS = 1000;
-
-export interface ExecutionLimits {
-  readonly maxOutputBytes: number;
-  readonly maxLineBytes: number;
-  readonly maxEvents: number;
-  readonly maxEventsPerSecond: number;
-  readonly maxResultBytes: number;
-  readonly killGraceMs: number;
-  readonly lingerMs: number;
-}
-
-/** Everything decided before the spawn. */
-export interface PreparedExecution {
-  readonly executionId: string;
-  readonly marker: string;
-  readonly provider: Provider;
-  readonly request: ResolvedPrompt;
-  readonly command: Command;
-  readonly binary: string;
-  readonly version: string | null;
-  readonly env: Readonly<Record<string, string>>;
-  readonly cwd: string;
-  /** Bullpen's id for the conversation, should the CLI have one. */
-  readonly sessionId: string;
-}
-
-/** What may end a running execution early; `signal.reason` says why. */
-export interface StopSignals {
-  readonly stop: AbortSignal;
-  /** Skips the grace. */
-  readonly force: AbortSignal;
-}
 
 export interface ExecuteOptions {
   readonly limits: ExecutionLimits;
   readonly launch: Launch;
   readonly scanner: ProcScanner;
+  readonly resources: ResourceWatch;
   readonly logger: Logger;
   /** Receives every event, in order, with the CLI's line it came from. */
   emit(event: ExecutionEvent, raw: string | null): void;
@@ -85,7 +57,7 @@ export async function execute(
       cwd: prepared.cwd,
       stdin: prepared.command.stdin,
       marker: prepared.marker,
-      maxLineBytes: limits.maxLineBytes,
+      maxLineBytes: lineBytes(prepared, limits),
     },
     launch,
   );
@@ -96,7 +68,7 @@ async function supervise(
   child: SpawnedProcess,
   prepared: PreparedExecution,
   signals: StopSignals,
-  { limits, scanner, logger, emit, onFlow }: ExecuteOptions,
+  { limits, scanner, resources, logger, emit, onFlow }: ExecuteOptions,
 ): Promise<ExecutionResult> {
   const { request, provider } = prepared;
   const translator = provider.translator(request);
@@ -105,6 +77,7 @@ async function supervise(
   const capsTurns = request.maxTurns !== null && provider.streamCaps.includes('maxTurns');
   let reason: StopReason | null = null;
   let lastWord: string | null = null;
+  let exceeded: string | null = null;
   let ending: Promise<Termination> | null = null;
 
   const stuck = Promise.withResolvers<ProcessEnd>();
@@ -149,7 +122,17 @@ async function supervise(
     idleTimeoutMs: request.idleTimeoutMs,
     stop,
   });
-  const flow = createOutputFlow(child, limits, () => stop('output_limit'));
+  const loginWatch = createLoginWatch({
+    idleTimeoutMs: request.idleTimeoutMs,
+    stderrTail: child.stderrTail,
+    onAsked: () => stop('asks_login'),
+  });
+  const unfollow = resources.follow(prepared.marker, (use) => {
+    exceeded ??= exceededLimit(use, request.limits, limits);
+    if (exceeded !== null) stop('resource_limit');
+  });
+  const maxOutputBytes = Math.min(request.limits.outputBytes ?? limits.maxOutputBytes, limits.maxOutputBytes);
+  const flow = createOutputFlow(child, { ...limits, maxOutputBytes }, () => stop('output_limit'));
   onFlow(flow.sinkControl);
   const onStop = (): void => stop(signals.stop.reason);
   if (signals.stop.aborted) onStop();
@@ -157,6 +140,7 @@ async function supervise(
 
   child.onOutput((bytes) => {
     deadlines.sawOutput();
+    loginWatch.sawOutput();
     flow.sawBytes(bytes);
   });
   child.onLine((line, truncated) => {
@@ -166,7 +150,7 @@ async function supervise(
         {
           kind: 'warning',
           code: 'line_truncated',
-          message: `a line was cut at ${limits.maxLineBytes} bytes`,
+          message: `a line was cut at ${lineBytes(prepared, limits)} bytes`,
         },
         null,
       );
@@ -174,6 +158,7 @@ async function supervise(
     const events = translator.line(line);
     for (const [index, event] of events.entries()) {
       deadlines.sawEvent(event);
+      loginWatch.sawEvent(event);
       emit(withSession(event, prepared.sessionId), index === 0 && event.kind !== 'raw' ? line : null);
       flow.sawEvent();
     }
@@ -195,6 +180,8 @@ async function supervise(
     ending ??= end({ graceMs: 0 });
   });
   deadlines.clear();
+  loginWatch.clear();
+  unfollow();
   flow.clear();
   signals.stop.removeEventListener('abort', onStop);
   const { survivors } = (await ending) ?? { survivors: [] };
@@ -213,7 +200,7 @@ async function supervise(
     child.stderrTail(),
   );
   return {
-    outcome: toOutcome({ prepared, verdict, translator, reason, exit, durationMs, limits }),
+    outcome: toOutcome({ prepared, verdict, translator, reason, exceeded, exit, durationMs, limits }),
     lastWord,
   };
 }
@@ -238,3 +225,6 @@ async function untilEnded(
 
 const withSession = (event: ExecutionEvent, sessionId: string): ExecutionEvent =>
   event.kind === 'session' ? { ...event, sessionId } : event;
+
+const lineBytes = ({ request }: PreparedExecution, { maxLineBytes }: ExecutionLimits): number =>
+  Math.min(request.limits.lineBytes ?? maxLineBytes, maxLineBytes);

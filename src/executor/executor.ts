@@ -5,17 +5,23 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
+import type { RunningExecution } from '../http/ports.ts';
 import type { Claim, Claims } from '../rpc/ports.ts';
 import { type Active, createActive, stopActive } from './active.ts';
+import type { Circuits } from './circuits.ts';
 import { createClaimRunner } from './claim-runner.ts';
 import { createDelivery } from './delivery.ts';
-import type { ExecutionLimits } from './execute.ts';
+import type { ExecutionLimits } from './execution.ts';
 import type { Ledger } from './ledger.ts';
 import type { PrepareOptions } from './prepare.ts';
 import type { Launch } from './process/launch.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
 import { createReaper } from './reaper.ts';
 import { type RecoveryReport, recover } from './recovery.ts';
+import { createResourceWatch } from './resource-watch.ts';
+import { runningExecutions } from './running-executions.ts';
+import { createSlots } from './slots.ts';
+import { within } from './within.ts';
 
 export interface ExecutorOptions {
   readonly claims: Claims;
@@ -26,6 +32,7 @@ export interface ExecutorOptions {
   /** How a CLI is started. */
   readonly launch: Launch;
   readonly concurrency: number;
+  readonly circuits: Circuits;
   readonly leaseMs: number;
   readonly sweepMs: number;
   readonly retryBackoffMs: number;
@@ -52,15 +59,21 @@ export interface Executor {
   /** Whether the CLI of this job may run here. */
   holds(jobId: string): boolean;
   status(): { readonly running: number; readonly limit: number; readonly accepting: boolean };
+  /** Executions this provider runs now, as a fallback too. */
+  runningOf(provider: string): number;
+  /** What runs here now. */
+  running(): readonly RunningExecution[];
 }
 
 export function createExecutor(options: ExecutorOptions): Executor {
   const { claims, ledger, logger, scanner, failpoint = noFailpoint } = options;
   const active = new Map<string, Active>();
+  const slots = createSlots(active, options.concurrency, options.prepare.providers);
   const work = new Set<Promise<void>>();
   const reaper = createReaper(scanner, logger);
+  const resources = createResourceWatch(scanner, logger);
   const delivery = createDelivery({ claims, ledger, logger, failpoint, onSuperseded: options.onSuperseded });
-  const run = createClaimRunner({ ...options, failpoint, delivery, reaper, onSlotFree });
+  const run = createClaimRunner({ ...options, slots, resources, failpoint, delivery, reaper, onSlotFree });
   /** Claims whose answer never reached us, as the records have them. */
   let owed: Claim[] = [];
   let accepting = false;
@@ -70,14 +83,6 @@ export function createExecutor(options: ExecutorOptions): Executor {
   let drained = false;
   let lastContact = performance.now();
   const timers: NodeJS.Timeout[] = [];
-
-  const runningCount = (): number => {
-    let count = 0;
-    for (const one of active.values()) if (one.running) count += 1;
-    return count;
-  };
-
-  const freeSlots = (): number => Math.max(0, options.concurrency - runningCount());
 
   function kick(): void {
     if (!accepting) return;
@@ -100,13 +105,14 @@ export function createExecutor(options: ExecutorOptions): Executor {
   async function claimWhatFits(): Promise<void> {
     for (;;) {
       if (!accepting) return;
-      for (const claim of owed.splice(0, freeSlots())) begin(claim);
-      const free = freeSlots();
+      for (const claim of owed.splice(0, slots.free())) begin(claim);
+      const free = slots.free();
       if (free === 0) return;
-      const claimed = await claims.claim(free);
+      const claimed = await claims.claim(free, slots.freeOf());
       for (const claim of claimed) begin(claim);
       if (claimed.length < free) {
-        drained = true;
+        // What a full provider left behind is waiting for one of its slots.
+        drained = !slots.someFull();
         return;
       }
     }
@@ -114,6 +120,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   /** A slot is only worth a look when something may wait for it; whatever comes later rings. */
   function onSlotFree(): void {
+    slots.freed();
     if (!drained || owed.length > 0) kick();
   }
 
@@ -228,21 +235,14 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
     holds: (jobId) => [...active.values()].some((one) => one.running && one.claim.jobId === jobId),
 
-    status: () => ({ running: runningCount(), limit: options.concurrency, accepting }),
+    runningOf: slots.running,
+
+    running: () => runningExecutions(active.values(), (id) => `${options.prepare.nodeId}/${id}`, resources),
+
+    status: () => ({ running: slots.running(), limit: options.concurrency, accepting }),
   };
 
   async function allWork(): Promise<void> {
     while (work.size > 0) await Promise.all(work);
-  }
-}
-
-/** Whether `promise` settled within `ms`. */
-async function within(ms: number, promise: Promise<unknown>): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<false>();
-  const timer = setTimeout(() => resolve(false), ms);
-  try {
-    return await Promise.race([promise.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,13 +1,14 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
-import { AppError } from '../errors.ts';
+import { AppError, messageOf } from '../errors.ts';
 import { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Command } from '../providers/provider.ts';
-import type { Providers } from '../providers/registry.ts';
+import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 import type { Claim } from '../rpc/ports.ts';
 import type { CliProbe } from './cli-probe.ts';
-import type { PreparedExecution } from './execute.ts';
+import type { PreparedExecution } from './execution.ts';
+import { fallbackFor, isCliMissing, withoutFallback } from './fallback.ts';
 import { resolveWorkspace, type WorkspaceSettings } from './workspace.ts';
 
 const resolvedPrompt = Compile(ResolvedPrompt);
@@ -25,17 +26,57 @@ export interface PrepareOptions {
   findNativeSession(sessionId: string): Promise<string | null>;
 }
 
+/** An execution that may be spawned. */
+export interface Prepared extends PreparedExecution {
+  /** Why another provider than the job's runs it; null: its own does. */
+  readonly fallbackReason: string | null;
+}
+
 /**
  * Everything that is decided before a spawn. Nothing that comes from Redis is trusted: the request is checked
  * again, whoever wrote it.
  * @throws AppError for whatever refuses the execution
  */
-export async function prepare(claim: Claim, options: PrepareOptions): Promise<PreparedExecution> {
+export async function prepare(claim: Claim, options: PrepareOptions): Promise<Prepared> {
   const { request } = claim;
   if (!resolvedPrompt.Check(request)) {
     throw new AppError('execution.invalid_request', 'the job record holds a request that is not valid');
   }
-  const { provider, binary: configured } = options.providers.get(request.provider);
+  const asked = options.providers.get(request.provider);
+  try {
+    return { ...(await prepareWith(asked, request, claim, options)), fallbackReason: null };
+  } catch (error) {
+    if (!isCliMissing(error)) throw error;
+    return prepareFallback(claim, error, options);
+  }
+}
+
+/**
+ * The same with the fallback of the job's provider, whose CLI is `missing`.
+ * @throws AppError `missing` when there is no fallback, or none that takes this job
+ */
+export async function prepareFallback(
+  claim: Claim,
+  missing: AppError,
+  options: PrepareOptions,
+): Promise<Prepared> {
+  const asked = options.providers.get(claim.request.provider);
+  const { registered, request } = fallbackFor(asked, claim.request, options.providers, missing);
+  try {
+    const prepared = await prepareWith(registered, request, claim, options);
+    return { ...prepared, fallbackReason: messageOf(missing) };
+  } catch (error) {
+    if (!isCliMissing(error)) throw error;
+    throw withoutFallback(missing, registered.provider.name, error.message);
+  }
+}
+
+async function prepareWith(
+  { provider, binary: configured }: RegisteredProvider,
+  request: ResolvedPrompt,
+  claim: Claim,
+  options: PrepareOptions,
+): Promise<PreparedExecution> {
   const [workspace, cli, nativeSessionId] = await Promise.all([
     resolveWorkspace(request.cwd, options.workspace),
     options.probe.find(provider, configured),

@@ -70,7 +70,36 @@ export interface ProviderReport {
   readonly binary: string | null;
   readonly authenticated: 'yes' | 'no' | 'unknown';
   readonly why: string | null;
+  /** What a person has to do before its jobs can succeed; null: nothing known. */
+  readonly todo: string | null;
+  /** After a refused login: `open` refuses jobs at once, `half_open` lets one try. */
+  readonly circuit: 'closed' | 'open' | 'half_open';
+  /** RFC 3339: when an open circuit lets the next job try. */
+  readonly circuitOpenUntil: string | null;
+  readonly running: number;
+  /** Executions of this provider at once; null: only the server's limit. */
+  readonly concurrency: number | null;
+  readonly fallback: string | null;
   readonly capabilities: Readonly<Record<string, unknown>>;
+}
+
+/** One execution that runs on this node now, as it was measured last. */
+export interface RunningExecution {
+  readonly executionId: string;
+  readonly jobId: string;
+  readonly attempt: number;
+  readonly provider: string;
+  readonly pid: number;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  readonly ageMs: number;
+  /** Since its last event. */
+  readonly idleMs: number;
+  /** Of all its processes, tools included; null before the first measurement and where there is no /proc. */
+  readonly memoryBytes: number | null;
+  readonly cpuSeconds: number | null;
+  readonly openFiles: number | null;
+  readonly processes: number | null;
 }
 
 export interface Health {
@@ -89,4 +118,6 @@ export interface Health {
   /** Prometheus text. */
   metrics(): Promise<string>;
   providers(): Promise<readonly ProviderReport[]>;
+  /** What runs on this node now. */
+  executions(): readonly RunningExecution[];
 }

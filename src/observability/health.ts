@@ -1,10 +1,8 @@
-/** Readiness, and what each provider can do here: the answers of /ready, /claude-cli/health and /v1/providers. */
+/** The answers of /ready, /claude-cli/health, /v1/providers and /metrics. */
 import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.ts';
-import type { CliProbe } from '../executor/cli-probe.ts';
 import type { Executor } from '../executor/executor.ts';
-import type { Health, ProviderReport } from '../http/ports.ts';
-import type { Providers, RegisteredProvider } from '../providers/registry.ts';
+import type { Health } from '../http/ports.ts';
 import type { WorkerPool } from '../queue/worker-pool.ts';
 import type { Upkeep } from '../rpc/ports.ts';
 import type { Store } from '../store/store.ts';
@@ -16,11 +14,9 @@ export interface HealthOptions {
   readonly store: Store;
   readonly executor: Pick<Executor, 'status'>;
   readonly workers: Pick<WorkerPool, 'problem'>;
-  readonly providers: Providers;
-  readonly probe: CliProbe;
   readonly metrics: Metrics;
-  /** Names of variables that are set for the CLIs: enough to know whether a key is there. */
-  hasVariable(name: string): boolean;
+  readonly providers: Health['providers'];
+  readonly executions: Health['executions'];
 }
 
 interface Check {
@@ -28,17 +24,8 @@ interface Check {
   readonly detail: string | null;
 }
 
-/** Variables any one of which logs claude in. */
-const CLAUDE_LOGINS = [
-  'ANTHROPIC_API_KEY',
-  'ANTHROPIC_AUTH_TOKEN',
-  'CLAUDE_CODE_OAUTH_TOKEN',
-  'CLAUDE_CODE_USE_BEDROCK',
-  'CLAUDE_CODE_USE_VERTEX',
-];
-
 export function createHealth(options: HealthOptions): Health {
-  const { redis, upkeep, store, executor, providers, probe } = options;
+  const { redis, upkeep, store, executor } = options;
 
   async function checkRedis(): Promise<Check> {
     // INFO is answered before a new connection takes other commands, also by a Redis that still loads its data.
@@ -67,28 +54,6 @@ export function createHealth(options: HealthOptions): Health {
     }
   }
 
-  async function report({ provider, binary: configured }: RegisteredProvider): Promise<ProviderReport> {
-    const base = { name: provider.name, capabilities: { ...provider.capabilities } };
-    try {
-      const { binary } = await probe.find(provider, configured);
-      const version = await probe.version(provider, binary);
-      const keyed = provider.name === 'claude' && CLAUDE_LOGINS.some(options.hasVariable);
-      const why = keyed
-        ? 'a key or token is set; whether the vendor takes it shows with the first job'
-        : 'shows with the first job';
-      return { ...base, available: true, version, binary, authenticated: 'unknown', why };
-    } catch (error) {
-      return {
-        ...base,
-        available: false,
-        version: null,
-        binary: null,
-        authenticated: 'unknown',
-        why: messageOf(error),
-      };
-    }
-  }
-
   return {
     async readiness() {
       const [redisCheck, storeCheck] = await Promise.all([checkRedis(), checkStore()]);
@@ -108,6 +73,7 @@ export function createHealth(options: HealthOptions): Health {
       return { healthy: accepting && pending !== null, pendingRequests: pending ?? 0, running, limit };
     },
     metrics: () => options.metrics.render(),
-    providers: () => Promise.all(providers.list().map(report)),
+    providers: options.providers,
+    executions: options.executions,
   };
 }

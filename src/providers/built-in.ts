@@ -7,6 +7,8 @@ export interface ProviderHost {
   readonly runningAsRoot: boolean;
   /** Whether the operator says that this is a sandbox (IS_SANDBOX=1): root may then skip permissions. */
   readonly sandboxMarker: boolean;
+  /** The program that asks the Messages API: absolute paths of Node and of src/anthropic-runner/main. */
+  readonly sdkRunner: { readonly node: string; readonly script: string };
 }
 
 /** A provider's own settings and its host. */

@@ -1,8 +1,10 @@
 import { AppError } from '../errors.ts';
 import type { PermissionMode } from '../protocol/prompt.ts';
+import { createAnthropicProvider } from './anthropic-sdk/provider.ts';
 import type { BuiltInOptions, ProviderHost } from './built-in.ts';
 import { createClaudeProvider } from './claude/provider.ts';
 import { createCodexProvider } from './codex/provider.ts';
+import { createCursorProvider } from './cursor/provider.ts';
 import { createCustomProvider } from './custom/provider.ts';
 import type { JobDefaults } from './job-defaults.ts';
 import type { Provider } from './provider.ts';
@@ -32,6 +34,8 @@ type BuiltIn = Exclude<keyof ProviderSettings, 'custom'>;
 const BUILT_IN: Partial<Record<BuiltIn, (options: BuiltInOptions) => Provider>> = {
   claude: createClaudeProvider,
   codex: createCodexProvider,
+  'cursor-agent': createCursorProvider,
+  'anthropic-sdk': createAnthropicProvider,
 };
 
 /**

@@ -3,7 +3,7 @@ import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { resolveWorkspace } from '../executor/workspace.ts';
-import { MAX_PROMPT_BYTES, PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
+import { type Limits, MAX_PROMPT_BYTES, PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers } from '../providers/registry.ts';
 
 const promptRequest = Compile(PromptRequest);
@@ -20,6 +20,12 @@ export interface ResolvePromptOptions {
     | 'timeoutMs'
     | 'idleTimeoutMs'
     | 'maxTimeoutMs'
+    | 'maxMemoryBytes'
+    | 'maxCpuSeconds'
+    | 'maxOpenFiles'
+    | 'maxProcesses'
+    | 'maxOutputBytes'
+    | 'maxLineBytes'
   >;
   readonly providers: Providers;
 }
@@ -63,7 +69,7 @@ export async function resolvePrompt(
     maxTurns: request.maxTurns ?? null,
     maxCostUsd: request.maxCostUsd ?? null,
     providerOptions: request.providerOptions ?? {},
-    limits: request.limits ?? {},
+    limits: limitsOf(request, defaults.limits, settings),
     timeoutMs: request.timeoutMs ?? Math.min(defaults.timeoutMs ?? settings.timeoutMs, settings.maxTimeoutMs),
     idleTimeoutMs:
       request.idleTimeoutMs ??
@@ -85,6 +91,31 @@ export async function resolvePrompt(
     });
   }
   return resolved;
+}
+
+const MAXIMUM = {
+  memoryBytes: 'maxMemoryBytes',
+  cpuSeconds: 'maxCpuSeconds',
+  openFiles: 'maxOpenFiles',
+  processes: 'maxProcesses',
+  outputBytes: 'maxOutputBytes',
+  lineBytes: 'maxLineBytes',
+} as const;
+
+/** What the job asks, else what the settings say of its provider; never more than the server allows. */
+function limitsOf(
+  request: PromptRequest,
+  defaults: Limits,
+  settings: ResolvePromptOptions['settings'],
+): Limits {
+  // `as`: the keys of MAXIMUM are those of Limits.
+  for (const name of Object.keys(MAXIMUM) as (keyof Limits)[]) {
+    const max = settings[MAXIMUM[name]];
+    if (max !== null && (request.limits?.[name] ?? 0) > max) {
+      throw invalid(`/limits/${name}`, `must be at most ${max}`);
+    }
+  }
+  return { ...defaults, ...request.limits };
 }
 
 function checkText(prompt: string): void {

@@ -109,8 +109,8 @@ export interface Finish {
   /** The execution's events from index `from` on that may not have been appended yet. */
   readonly from: number;
   readonly tail: readonly TimedEvent[];
-  /** Delay before the next attempt, should the outcome allow one. */
-  readonly backoffMs: number;
+  /** Delay before the next attempt, should the outcome allow one; null: there is to be none. */
+  readonly backoffMs: number | null;
   /** For a raw job: what to publish on the responses channel. */
   readonly rawAnswer: string | null;
 }
@@ -124,8 +124,11 @@ export type FinishResult = 'finished' | 'scheduled' | 'superseded';
 
 /** For the executor. */
 export interface Claims {
-  /** Claims up to `max` executions, best first. A claimed one is never handed out again. */
-  claim(max: number): Promise<readonly Claim[]>;
+  /**
+   * Claims up to `max` executions, best first. A claimed one is never handed out again.
+   * @param room how many more of a provider may run, for those that have a limit; jobs of a full one are passed over
+   */
+  claim(max: number, room?: Readonly<Record<string, number>>): Promise<readonly Claim[]>;
   /** What this node owns according to the records, however it came to. */
   owned(): Promise<readonly Claim[]>;
   /** Renews leases and the heartbeat; one state per execution, in order. */

@@ -2,8 +2,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ERROR_CODES } from '../../src/errors.ts';
 import type { ExecutionEvent } from '../../src/protocol/event.ts';
+import { createAnthropicProvider } from '../../src/providers/anthropic-sdk/provider.ts';
 import { createClaudeProvider } from '../../src/providers/claude/provider.ts';
 import { createCodexProvider } from '../../src/providers/codex/provider.ts';
+import { createCursorProvider } from '../../src/providers/cursor/provider.ts';
 import { createCustomProvider } from '../../src/providers/custom/provider.ts';
 import { isDeniedName } from '../../src/providers/environment.ts';
 import type { Exit, Provider } from '../../src/providers/provider.ts';
@@ -11,13 +13,47 @@ import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
 
 const FIXTURES = new URL('../fixtures/providers/', import.meta.url);
-const own = { name: 'own', binary: 'own', args: ['-m', '{{model}}'], stdin: true, env: [], versionArgs: [] };
+const own = {
+  name: 'own',
+  binary: 'own',
+  args: ['-m', '{{model}}'],
+  stdin: true,
+  env: [],
+  versionArgs: [],
+  success: { exitCodes: [0], pattern: null, failurePattern: null, json: null },
+};
 
 const PROVIDERS: Record<string, () => Provider> = {
   claude: () => createClaudeProvider(builtInOptions()),
   codex: () => createCodexProvider(builtInOptions()),
+  'cursor-agent': () => createCursorProvider(builtInOptions()),
+  'anthropic-sdk': () => createAnthropicProvider(builtInOptions()),
   'custom text': () => createCustomProvider({ ...own, output: 'text' }),
   'custom json': () => createCustomProvider({ ...own, output: { json: '/result' } }),
+  'custom ndjson with everything': () =>
+    createCustomProvider({
+      ...own,
+      args: ['--resume={{sessionId}}', '--in={{cwd}}'],
+      output: {
+        ndjson: {
+          text: '/message/content/0/text',
+          session: '/session_id',
+          toolName: '/item/type',
+          toolId: '/item/id',
+          toolInput: '/item',
+          inputTokens: '/usage/input_tokens',
+          outputTokens: '/usage/output_tokens',
+          costUsd: '/total_cost_usd',
+          error: '/error/message',
+        },
+      },
+      success: {
+        exitCodes: [0],
+        pattern: 'x',
+        failurePattern: 'y',
+        json: { pointer: '/type', equals: 'result' },
+      },
+    }),
   'custom ndjson': () =>
     createCustomProvider({ ...own, output: { ndjson: { text: '/result', session: '/id' } } }),
 };

@@ -9,7 +9,7 @@ import { finishing } from './records/finishing.ts';
 import { memorySource, type RpcSource, redisSource } from './records/implementations.ts';
 import { lanes } from './records/lanes.ts';
 import { runSeed, type StepResult } from './records/random.ts';
-import { create, finishOf, newJob, running, submitted } from './records/samples.ts';
+import { CANCELLED, create, finishOf, newJob, running, submitted } from './records/samples.ts';
 import { submitting } from './records/submitting.ts';
 import { upkeep } from './records/upkeep.ts';
 
@@ -123,6 +123,24 @@ describe('redis alone', () => {
     await source.redis.zadd(`${prefix}:pending`, 1, claim.jobId);
     expect(await bench.claimsOf('n1').claim(5)).toEqual([]);
     expect(await bench.upkeepOf('n1').counts()).toMatchObject({ pending: 0, running: 0 });
+    await bench.verify();
+  });
+
+  it('nothing is left in the pending sets once nobody waits, however a job has left them', async () => {
+    const bench = await createBench(source.make());
+    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const claims = bench.claimsOf('n1');
+    for (const pin of [null, 'n1']) {
+      const cancelled = await submitted(bench, { provider: 'narrow' }, { pin });
+      await bench.records.cancel(cancelled, false, CANCELLED);
+      await submitted(bench, { ttlMs: 1000 }, { pin });
+      await bench.advance(2000);
+      await submitted(bench, { provider: 'narrow' }, { pin });
+      await submitted(bench, { provider: 'wide' }, { pin });
+      expect(await source.redis.keys(`${tag}:pending*`)).not.toEqual([]);
+      for (const { jobId } of await claims.claim(10, { narrow: 5 })) expect(jobId).not.toBe(cancelled);
+    }
+    expect(await source.redis.keys(`${tag}:pending*`)).toEqual([]);
     await bench.verify();
   });
 

@@ -1,4 +1,4 @@
-import type { Health, ProviderReport } from '../../src/http/ports.ts';
+import type { Health, ProviderReport, RunningExecution } from '../../src/http/ports.ts';
 
 /** The Health port with answers a test can change. */
 export class FakeHealth implements Health {
@@ -27,8 +27,18 @@ export class FakeHealth implements Health {
         binary: '/usr/bin/claude',
         authenticated: 'unknown',
         why: null,
+        todo: null,
+        circuit: 'open',
+        circuitOpenUntil: '2026-01-01T00:01:00.000Z',
+        running: 1,
+        concurrency: 2,
+        fallback: null,
         capabilities: { resume: true },
       },
     ];
+  }
+
+  executions(): readonly RunningExecution[] {
+    return [];
   }
 }

@@ -17,6 +17,8 @@ export interface ProcessStat {
   readonly groupId: number;
   readonly sessionId: number;
   readonly startTicks: number;
+  /** CPU time of the process and of its children that have ended, in clock ticks. */
+  readonly cpuTicks: number;
 }
 
 const ASSIGNMENT = Buffer.from(`${MARKER_VARIABLE}=`);
@@ -83,6 +85,7 @@ export function readStat(pid: number): ProcessStat | null {
     groupId: Number(fields[2]),
     sessionId: Number(fields[3]),
     startTicks: Number(fields[19]),
+    cpuTicks: Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14]),
   };
 }
 

@@ -13,10 +13,43 @@ const ProviderReport = Type.Object({
   binary: nullableText,
   authenticated: Type.Enum(['yes', 'no', 'unknown']),
   why: nullableText,
+  todo: Type.Union([Type.String(), Type.Null()], {
+    description: 'what a person has to do before its jobs can succeed',
+  }),
+  circuit: Type.Enum(['closed', 'open', 'half_open'], {
+    description: 'after a refused login: open refuses jobs at once, half_open lets one try',
+  }),
+  circuitOpenUntil: Type.Union([Type.String(), Type.Null()], {
+    description: 'when the next job may try; null: any time',
+  }),
+  running: Type.Integer({ description: 'executions it runs now, as a fallback too' }),
+  concurrency: Type.Union([Type.Integer(), Type.Null()], {
+    description: "executions at once; null: only the server's limit",
+  }),
+  fallback: Type.Union([Type.String(), Type.Null()], {
+    description: 'provider that runs its jobs when its CLI is missing',
+  }),
   capabilities: Type.Record(Type.String(), Type.Unknown()),
 });
 
-/** `GET /v1/providers` and `GET /metrics`. */
+const measured = (description: string) => Type.Union([Type.Number(), Type.Null()], { description });
+
+const RunningExecution = Type.Object({
+  executionId: Type.String(),
+  jobId: Type.String(),
+  attempt: Type.Integer(),
+  provider: Type.String(),
+  pid: Type.Integer(),
+  startedAt: Type.String(),
+  ageMs: Type.Number(),
+  idleMs: Type.Number({ description: 'since its last event' }),
+  memoryBytes: measured('resident memory of all its processes; null before the first look at them'),
+  cpuSeconds: measured('CPU time of all its processes'),
+  openFiles: measured('open files of all its processes'),
+  processes: measured('how many there are'),
+});
+
+/** `GET /v1/providers`, `GET /v1/executions` and `GET /metrics`. */
 export function serverInfoRoutes(app: HttpApp, health: Health): void {
   app.get(
     '/v1/providers',
@@ -33,6 +66,24 @@ export function serverInfoRoutes(app: HttpApp, health: Health): void {
       },
     },
     async () => ({ data: await health.providers() }),
+  );
+
+  app.get(
+    '/v1/executions',
+    {
+      config: { access: 'admin' },
+      schema: {
+        tags: ['server'],
+        summary: 'What runs on this server now, and what it uses',
+        response: {
+          200: answer('Every execution whose CLI runs', {
+            'application/json': Type.Object({ data: Type.Array(RunningExecution) }),
+          }),
+          ...errorAnswers('auth.unauthenticated', 'auth.forbidden', 'request.not_acceptable'),
+        },
+      },
+    },
+    async () => ({ data: [...health.executions()] }),
   );
 
   app.get(

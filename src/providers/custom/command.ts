@@ -1,13 +1,23 @@
+import { AppError } from '../../errors.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
+import type { Command, CommandContext } from '../provider.ts';
+import type { CustomSettings } from './settings.ts';
 
-/** Fields whose values are checked against a narrow pattern and cannot be read as a flag. Never the prompt. */
-const PLACEHOLDERS = ['model', 'effort'] as const;
+/** What an argument may hold. Never the prompt: everybody on the machine can read arguments. */
+const PLACEHOLDERS = ['model', 'effort', 'cwd', 'sessionId', 'promptFile'] as const;
 export type Placeholder = (typeof PLACEHOLDERS)[number];
+type Values = Readonly<Record<Placeholder, string | null>>;
 
+const PROMPT_FILE = 'prompt.txt';
 const PLACEHOLDER = /\{\{\s*(\w+)\s*\}\}/g;
-const isPlaceholder = (name: string): name is Placeholder => PLACEHOLDERS.some((known) => known === name);
+/** Values that may fill a placeholder: nothing that could be read as a flag. */
+const SAFE_VALUE = /^[A-Za-z0-9][\w.:/@-]{0,127}$/;
 
+const isPlaceholder = (name: string): name is Placeholder => PLACEHOLDERS.some((known) => known === name);
 const namesIn = (arg: string): string[] => [...arg.matchAll(PLACEHOLDER)].map(([, name = '']) => name);
+
+/** Whether a value from outside may stand in an argument. */
+export const isSafeValue = (value: string): boolean => SAFE_VALUE.test(value);
 
 /** The placeholders some arguments hold, each once. Unknown ones are in `unknown`. */
 export function placeholdersOf(args: readonly string[]): {
@@ -18,11 +28,42 @@ export function placeholdersOf(args: readonly string[]): {
   return { known: names.filter(isPlaceholder), unknown: names.filter((name) => !isPlaceholder(name)) };
 }
 
-/** The arguments with their placeholders filled in. One whose value is not asked for is left out as a whole. */
-export function fillArguments(args: readonly string[], request: ResolvedPrompt): readonly string[] {
-  return args
-    .filter((arg) => namesIn(arg).every((name) => isPlaceholder(name) && request[name] !== null))
-    .map((arg) =>
-      arg.replaceAll(PLACEHOLDER, (_, name: string) => (isPlaceholder(name) ? (request[name] ?? '') : '')),
+/**
+ * The command line for a request. Pure. With {{promptFile}} the prompt is in a file of the scratch folder.
+ * @throws AppError execution.invalid_request when the session's id could be read as a flag
+ */
+export function customCommand(
+  request: ResolvedPrompt,
+  { nativeSessionId, scratchDir }: CommandContext,
+  { args, stdin }: Pick<CustomSettings, 'args' | 'stdin'>,
+): Command {
+  // The command itself has printed this id: it is not to be trusted.
+  if (nativeSessionId !== null && !isSafeValue(nativeSessionId)) {
+    throw new AppError(
+      'execution.invalid_request',
+      'the session to resume has an id that cannot be passed on',
     );
+  }
+  const wantsFile = placeholdersOf(args).known.includes('promptFile');
+  const filled = fillArguments(args, {
+    model: request.model,
+    effort: request.effort,
+    cwd: request.cwd,
+    sessionId: nativeSessionId,
+    promptFile: `${scratchDir}/${PROMPT_FILE}`,
+  });
+  return {
+    args: filled,
+    stdin: stdin ? request.prompt : '',
+    env: {},
+    ...(wantsFile ? { files: { [PROMPT_FILE]: request.prompt } } : {}),
+  };
 }
+
+/** The arguments with their placeholders filled in. One whose value is not asked for is left out as a whole. */
+const fillArguments = (args: readonly string[], values: Values): readonly string[] =>
+  args
+    .filter((arg) => namesIn(arg).every((name) => isPlaceholder(name) && values[name] !== null))
+    .map((arg) =>
+      arg.replaceAll(PLACEHOLDER, (_, name: string) => (isPlaceholder(name) ? (values[name] ?? '') : '')),
+    );

@@ -1,36 +1,35 @@
-import { AppError } from '../../errors.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
+import type { Unsupported } from '../built-in.ts';
 import type { JobDefaults } from '../job-defaults.ts';
 import type { Provider } from '../provider.ts';
-import { fillArguments, placeholdersOf } from './command.ts';
+import { checkCustomSettings } from './checked-settings.ts';
+import { customCommand, isSafeValue, placeholdersOf } from './command.ts';
 import type { CustomSettings } from './settings.ts';
 import { createCustomTranslator } from './translator.ts';
-
-/** Values that can fill a placeholder: nothing that could be read as a flag. */
-const SAFE_VALUE = /^[A-Za-z0-9][\w.:/@-]{0,127}$/;
 
 /** A custom command's settings; what jobs default to does not matter here. */
 export type CustomProviderOptions = { readonly name: string } & Omit<CustomSettings, keyof JobDefaults>;
 
 /**
- * A provider for any command the settings describe. It knows nothing of sessions, tools or costs.
- * @throws AppError config.invalid when an argument holds an unknown placeholder
+ * A provider for any command the settings describe. It resumes sessions when its output tells their id and an
+ * argument takes it.
+ * @throws AppError config.invalid when the settings contradict themselves
  */
 export function createCustomProvider(options: CustomProviderOptions): Provider {
-  const { name, args, stdin, env, output, versionArgs, binary } = options;
-  const { known, unknown } = placeholdersOf(args);
-  if (unknown.length > 0) {
-    throw new AppError(
-      'config.invalid',
-      `providers.custom.${name}.args: there is no placeholder {{${unknown[0]}}}`,
-    );
-  }
-  const takes = { model: known.includes('model'), effort: known.includes('effort') };
+  const { name, args, env, output, versionArgs, binary } = options;
+  checkCustomSettings(name, options);
+  const { known } = placeholdersOf(args);
+  const tellsSession =
+    typeof output === 'object' && 'ndjson' in output && output.ndjson.session !== undefined;
+  const takes = {
+    model: known.includes('model'),
+    effort: known.includes('effort'),
+    resume: tellsSession && known.includes('sessionId'),
+  };
   return {
     name,
     capabilities: {
       permissionModes: ['default'],
-      resume: false,
       tools: false,
       outputSchema: false,
       maxTurns: false,
@@ -44,24 +43,20 @@ export function createCustomProvider(options: CustomProviderOptions): Provider {
     binaries: [binary],
     versionArgs,
     unsupported: (request) => unsupportedOptions(name, request, takes),
-    command: (request) => ({
-      args: fillArguments(args, request),
-      stdin: stdin ? request.prompt : '',
-      env: {},
-    }),
-    translator: () => createCustomTranslator(name, output),
+    command: (request, context) => customCommand(request, context, options),
+    translator: () => createCustomTranslator(name, options),
   };
 }
 
 function unsupportedOptions(
   name: string,
   request: ResolvedPrompt,
-  takes: { readonly model: boolean; readonly effort: boolean },
-): { option: string; reason: string }[] {
+  takes: { readonly model: boolean; readonly effort: boolean; readonly resume: boolean },
+): readonly Unsupported[] {
   const asked: Record<string, boolean> = {
-    model: request.model !== null && !(takes.model && SAFE_VALUE.test(request.model)),
-    effort: request.effort !== null && !(takes.effort && SAFE_VALUE.test(request.effort)),
-    sessionId: request.sessionId !== null,
+    model: request.model !== null && !(takes.model && isSafeValue(request.model)),
+    effort: request.effort !== null && !(takes.effort && isSafeValue(request.effort)),
+    sessionId: request.sessionId !== null && !takes.resume,
     permissionMode: request.permissionMode !== 'default',
     allowedTools: request.allowedTools.length > 0,
     disallowedTools: request.disallowedTools.length > 0,

@@ -1,31 +1,69 @@
 import { type Static, Type } from 'typebox';
-import { JobDefaults } from '../job-defaults.ts';
+import { JobDefaults, nullable } from '../job-defaults.ts';
 
 const closed = { additionalProperties: false } as const;
 const JSON_POINTER = '^(/([^~/]|~[01])*)*$';
 const Pointer = (description: string) => Type.String({ pattern: JSON_POINTER, description });
+const optionalPointer = (description: string) => Type.Optional(Pointer(description));
+const Expression = Type.String({ minLength: 1, maxLength: 1000 });
+
+/** Where the JSON lines of a command hold what. Only `text` must be there. */
+export const CustomPointers = Type.Object(
+  {
+    text: Pointer('where a piece of text is in a line; lines with nothing we look for become raw'),
+    session: optionalPointer("where a line holds the CLI's session id"),
+    toolName: optionalPointer('where a line holds the name of a tool that starts'),
+    toolId: optionalPointer("where such a line holds the tool call's id"),
+    toolInput: optionalPointer('where such a line holds what the tool is given'),
+    inputTokens: optionalPointer("where a line holds the run's input tokens so far, cached ones left out"),
+    outputTokens: optionalPointer("where a line holds the run's output tokens so far"),
+    costUsd: optionalPointer("where a line holds the run's cost so far"),
+    error: optionalPointer('where a line holds the message of an error that fails the run'),
+  },
+  closed,
+);
+export type CustomPointers = Static<typeof CustomPointers>;
 
 /** How a custom command's stdout becomes text. Pointers are JSON pointers (RFC 6901). */
 export const CustomOutput = Type.Union(
   [
     Type.Literal('text'),
     Type.Object({ json: Pointer('where the text is in the one JSON document on stdout') }, closed),
-    Type.Object(
-      {
-        ndjson: Type.Object(
-          {
-            text: Pointer('where a piece of text is in a line; lines without it become raw'),
-            session: Type.Optional(Pointer("where a line holds the CLI's session id")),
-          },
-          closed,
-        ),
-      },
-      closed,
-    ),
+    Type.Object({ ndjson: CustomPointers }, closed),
   ],
   { default: 'text' },
 );
 export type CustomOutput = Static<typeof CustomOutput>;
+
+/** When a run has succeeded: everything said here must hold, and there must be output as `output` says. */
+export const CustomSuccess = Type.Object(
+  {
+    exitCodes: Type.Array(Type.Integer({ minimum: 0, maximum: 255 }), {
+      default: [0],
+      minItems: 1,
+      description: 'exit codes of a run that succeeded',
+    }),
+    pattern: nullable(Expression, 'regular expression the text must match'),
+    failurePattern: nullable(Expression, 'regular expression the text must not match'),
+    json: nullable(
+      Type.Object(
+        {
+          pointer: Pointer('a place in the JSON on stdout; of JSON lines, in the last one that has it'),
+          equals: Type.Union([Type.String(), Type.Number(), Type.Boolean(), Type.Null()]),
+        },
+        closed,
+      ),
+      'a value the JSON on stdout must hold',
+    ),
+  },
+  {
+    ...closed,
+    default: {},
+    description:
+      'when a run has succeeded: exitCodes (list; [0]), pattern and failurePattern (regular expressions on the text), json ({pointer, equals})',
+  },
+);
+export type CustomSuccess = Static<typeof CustomSuccess>;
 
 /** A command line that is a provider of its own. */
 export const CustomSettings = Type.Object(
@@ -33,15 +71,20 @@ export const CustomSettings = Type.Object(
     binary: Type.String({ minLength: 1, description: 'absolute path, or a name looked up on PATH' }),
     args: Type.Array(Type.String(), {
       default: [],
-      description: 'arguments; {{model}} and {{effort}} stand for what the job asks',
+      description:
+        "arguments; {{model}}, {{effort}}, {{cwd}}, {{sessionId}} (the CLI's own, to resume) and {{promptFile}} stand for what the job asks, and one without a value is left out",
     }),
-    stdin: Type.Boolean({ default: true, description: 'whether the prompt is written to stdin' }),
+    stdin: Type.Boolean({
+      default: true,
+      description: 'whether the prompt is written to stdin; if not, an argument must hold {{promptFile}}',
+    }),
     env: Type.Array(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }), {
       default: [],
       description: "names of the server's variables the command may see",
     }),
     versionArgs: Type.Array(Type.String(), { default: [], description: 'empty: the command has no version' }),
     output: CustomOutput,
+    success: CustomSuccess,
     ...JobDefaults,
   },
   // Value.Default fills in a record's values only when their schema has a default itself.

@@ -58,20 +58,25 @@ export function createMemoryClaims(
   }
 
   return {
-    async claim(max) {
-      const all = Number.POSITIVE_INFINITY;
-      const best = [null, node].flatMap((pin) =>
-        state
-          .pendingOf(pin)
-          .upTo(all)
-          .slice(0, max + WINDOW),
-      );
+    async claim(max, room = {}) {
+      const left = new Map(Object.entries(room));
+      const providerOf = (id: string): string => state.find(id)?.request.provider ?? '';
+      const isFull = (provider: string): boolean => (left.get(provider) ?? 1) <= 0;
+      const best = [null, node].flatMap((pin) => {
+        const pending = state.pendingOf(pin).upTo(Number.POSITIVE_INFINITY);
+        // As far as the window goes; with limits each provider has one of its own.
+        const groups = Map.groupBy(pending, ([id]) => (left.size === 0 ? '' : providerOf(id)));
+        return [...groups.values()].flatMap((group) => group.slice(0, max + WINDOW));
+      });
       best.sort(([aId, a], [bId, b]) => a - b || (aId < bId ? -1 : 1));
       const claimed: MemoryJob[] = [];
       for (const [id] of best) {
         if (claimed.length >= max) break;
-        const job = take(id);
-        if (job !== null) claimed.push(job);
+        const provider = providerOf(id);
+        const job = isFull(provider) ? null : take(id);
+        if (job === null) continue;
+        claimed.push(job);
+        left.set(provider, (left.get(provider) ?? Number.POSITIVE_INFINITY) - 1);
       }
       return claimed.map(toClaim);
     },
@@ -107,8 +112,8 @@ export function createMemoryClaims(
       const job = current(jobId, executionId);
       if (job === null) return 'superseded';
       appendFrom(job, from, tail);
-      const retryable = outcome.error?.retryable === true;
-      const how = endExecution(state, job, { executionId, outcome, retryable, backoffMs });
+      const retryable = backoffMs !== null && outcome.error?.retryable === true;
+      const how = endExecution(state, job, { executionId, outcome, retryable, backoffMs: backoffMs ?? 0 });
       if (rawAnswer !== null && rawAnswer !== '') state.publish(state.settings.responseChannel, rawAnswer);
       return how;
     },

@@ -112,8 +112,9 @@ export function settle(state: MemoryState, job: MemoryJob, status: JobStatus, ou
   announce(state, 'finished', job.id, status);
 }
 
-export interface EndedExecution extends Pick<Finish, 'executionId' | 'outcome' | 'backoffMs'> {
+export interface EndedExecution extends Pick<Finish, 'executionId' | 'outcome'> {
   readonly retryable: boolean;
+  readonly backoffMs: number;
 }
 
 /** Ends the current execution: the job ends with it, or waits for its next attempt. */

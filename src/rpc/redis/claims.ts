@@ -27,8 +27,10 @@ export function createClaims(
   const expired = JSON.stringify(EXPIRED);
   const rootsText = roots === null ? '' : JSON.stringify(roots);
   return {
-    async claim(max) {
-      const rows = await scripts.run('CLAIM', [node, max, timing.leaseMs, expired, rootsText, WINDOW]);
+    async claim(max, room = {}) {
+      const roomText = Object.keys(room).length === 0 ? '' : JSON.stringify(room);
+      const where = [rootsText, WINDOW, roomText];
+      const rows = await scripts.run('CLAIM', [node, max, timing.leaseMs, expired, ...where]);
       return (rows as unknown[][]).map(decodeClaim); // the script's replies
     },
 
@@ -51,8 +53,8 @@ export function createClaims(
         finish.executionId,
         finish.outcome.status,
         JSON.stringify(finish.outcome),
-        finish.outcome.error?.retryable === true ? 1 : 0,
-        finish.backoffMs,
+        finish.backoffMs !== null && finish.outcome.error?.retryable === true ? 1 : 0,
+        finish.backoffMs ?? 0,
         finish.rawAnswer ?? '',
         finish.from,
         ...encodeEvents(finish.tail),
@@ -61,8 +63,10 @@ export function createClaims(
     },
 
     async adopt(job, executionId) {
-      const args = [node, timing.leaderMs, executionId, job.id, job.owner, JSON.stringify(job.request)];
-      return (await scripts.run('ADOPT', [...args, scoreOf(job), job.createdAt, job.request.cwd])) === 1;
+      const { request } = job;
+      const args = [node, timing.leaderMs, executionId, job.id, job.owner, JSON.stringify(request)];
+      const place = [scoreOf(job), job.createdAt, request.cwd, request.provider];
+      return (await scripts.run('ADOPT', [...args, ...place])) === 1;
     },
   };
 }

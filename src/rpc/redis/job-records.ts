@@ -29,6 +29,7 @@ export function createJobRecords(redis: Redis, names: Names, scripts: ScriptRunn
         job.idempotency?.fingerprint ?? '',
         IDEMPOTENCY_MS,
         job.request.cwd,
+        job.request.provider,
       ])) as string[]; // the script's replies
       const [kind, id] = reply;
       if (kind === 'mismatch') return { kind };

@@ -23,6 +23,8 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local function jobKey(id) return P .. ':job:' .. id end
 local function eventsKey(id) return P .. ':events:' .. id end
 local function pendingKey(pin) if pin and pin ~= '' then return P .. ':pending:' .. pin end return P .. ':pending' end
+-- The same jobs, those of one provider: a claim need not look at the jobs of one that has no room.
+local function pendingOf(pin, provider) return pendingKey(pin) .. '|' .. provider end
 local function ring(kind, id) redis.call('PUBLISH', REQUESTS, '{"v":1,"type":"' .. kind .. '","jobId":"' .. id .. '"}') end
 local function announce(kind, id, status)
   redis.call('PUBLISH', RESPONSES, '{"v":1,"type":"' .. kind .. '","jobId":"' .. id .. '","status":"' .. status .. '"}')
@@ -54,7 +56,7 @@ local function lanesOf(text) if text == '' then return {} end return cjson.decod
 
 -- A submitted job becomes pending, unless another one is ahead of it in a lane (a session, a concurrency key).
 local function admit(id)
-  local r = redis.call('HMGET', jobKey(id), 'lanes', 'pin', 'score')
+  local r = redis.call('HMGET', jobKey(id), 'lanes', 'pin', 'score', 'provider')
   for _, lane in ipairs(lanesOf(r[1])) do
     if redis.call('ZRANGE', P .. ':lane:' .. lane, 0, 0)[1] ~= id then
       local reason = string.sub(lane, 1, 2) == 's:' and 'session' or 'concurrency_key'
@@ -66,6 +68,8 @@ local function admit(id)
   for _, lane in ipairs(lanesOf(r[1])) do redis.call('ZADD', P .. ':lane:' .. lane, 0, id) end
   redis.call('HSET', jobKey(id), 'waitReason', '')
   redis.call('ZADD', pendingKey(r[2]), r[3], id)
+  redis.call('ZADD', pendingOf(r[2], r[4] or ''), r[3], id)
+  redis.call('SADD', P .. ':providers', r[4] or '')
   if r[2] ~= '' then redis.call('ZADD', P .. ':pinned', now, id) end
   ring('run', id)
   return true
@@ -94,9 +98,12 @@ local function leaveLanes(id, lanes)
 end
 
 local function forget(id, pin)
+  local provider = redis.call('HGET', jobKey(id), 'provider') or ''
   redis.call('ZREM', P .. ':pending', id)
+  redis.call('ZREM', pendingOf('', provider), id)
   if pin ~= '' then
     redis.call('ZREM', pendingKey(pin), id)
+    redis.call('ZREM', pendingOf(pin, provider), id)
     redis.call('ZREM', P .. ':pinned', id)
   end
   redis.call('ZREM', P .. ':running', id)

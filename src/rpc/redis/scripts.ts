@@ -1,6 +1,6 @@
 /** The scripts, one per step of the protocol (docs/protocol.md says which step is whose). */
 
-/** id, kind, owner, request, score, delayMs, ttlMs, retryOf, pin, lanes, createdAt, maxAttempts, idemKey, print, idemMs, cwd */
+/** id, kind, owner, request, score, delayMs, ttlMs, retryOf, pin, lanes, createdAt, maxAttempts, idemKey, print, idemMs, cwd, provider */
 export const CREATE = `
 local id, k = ARGV[1], jobKey(ARGV[1])
 if ARGV[13] ~= '' then
@@ -24,7 +24,8 @@ end
 redis.call('HSET', k, 'kind', ARGV[2], 'owner', ARGV[3], 'request', ARGV[4], 'score', ARGV[5], 'retryOf', ARGV[8],
   'pin', ARGV[9], 'lanes', ARGV[10], 'createdAt', ARGV[11], 'maxAttempts', ARGV[12], 'status', status,
   'waitReason', reason, 'scheduledFor', scheduled, 'attempt', 0, 'executionId', '', 'node', '', 'cancel', '',
-  'seq', 0, 'rev', 0, 'appended', 0, 'startedAt', '', 'finishedAt', '', 'outcome', '', 'deadline', '', 'cwd', ARGV[16])
+  'seq', 0, 'rev', 0, 'appended', 0, 'startedAt', '', 'finishedAt', '', 'outcome', '', 'deadline', '',
+  'cwd', ARGV[16], 'provider', ARGV[17])
 redis.call('ZADD', P .. ':awaiting', due + 15000, id)
 if ARGV[7] ~= '' then
   redis.call('HSET', k, 'deadline', due + ARGV[7])
@@ -62,10 +63,11 @@ if free then return { 'underway' } end
 return { 'parked' }
 `;
 
-/** node, max, leaseMs, expiredOutcome, roots (JSON; empty: everywhere), window */
+/** node, max, leaseMs, expiredOutcome, roots (JSON; empty: everywhere), window, room by provider (JSON; empty: no limits) */
 export const CLAIM = `
 local node, max = ARGV[1], tonumber(ARGV[2])
 local roots = ARGV[5] ~= '' and cjson.decode(ARGV[5]) or nil
+local room = ARGV[7] ~= '' and cjson.decode(ARGV[7]) or nil
 local function allowed(cwd, pin)
   if not roots or pin == node then return true end
   for _, root in ipairs(roots) do
@@ -73,30 +75,41 @@ local function allowed(cwd, pin)
   end
   return false
 end
+local function full(provider) return room and room[provider] and room[provider] <= 0 end
 local best = {}
-for _, set in ipairs({ P .. ':pending', P .. ':pending:' .. node }) do
+local function look(set, provider)
   local found = redis.call('ZRANGE', set, 0, max - 1 + ARGV[6], 'WITHSCORES')
-  for i = 1, #found, 2 do best[#best + 1] = { found[i], tonumber(found[i + 1]) } end
+  for i = 1, #found, 2 do best[#best + 1] = { found[i], tonumber(found[i + 1]), set, provider } end
+end
+for _, pin in ipairs({ '', node }) do
+  if not room then look(pendingKey(pin)) end
+  for _, provider in ipairs(room and redis.call('SMEMBERS', P .. ':providers') or {}) do
+    if not full(provider) then look(pendingOf(pin, provider), provider) end
+  end
 end
 table.sort(best, function(a, b) if a[2] == b[2] then return a[1] < b[1] end return a[2] < b[2] end)
 local out = {}
-for _, pair in ipairs(best) do
+for _, entry in ipairs(best) do
   if #out >= max then break end
-  local id, k = pair[1], jobKey(pair[1])
-  local r = redis.call('HMGET', k, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'owner', 'request', 'pin', 'cwd')
-  if r[1] ~= 'queued' or r[2] == '' then
-    forget(id, node)
-  elseif r[4] == '' and r[3] ~= '' and tonumber(r[3]) < now then
-    settle(id, 'failed', ARGV[4])
-  elseif allowed(r[9], r[8]) then
-    forget(id, r[8])
-    redis.call('ZADD', P .. ':running', now + ARGV[3], id)
-    local attempt = redis.call('HINCRBY', k, 'attempt', 1)
-    redis.call('HSET', k, 'status', 'running', 'node', node, 'appended', 0, 'waitReason', '')
-    if r[4] == '' then redis.call('HSET', k, 'startedAt', now) end
-    emit(id, attempt, { now, '{"kind":"job.running","executionId":"' .. r[2] .. '","node":"' .. node .. '"}', '' })
-    touch(id)
-    out[#out + 1] = { id, r[2], attempt, r[5], r[6], r[7] }
+  local id, k, provider = entry[1], jobKey(entry[1]), entry[4]
+  if not full(provider) then
+    local r = redis.call('HMGET', k, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'owner', 'pin', 'cwd')
+    if r[1] ~= 'queued' or r[2] == '' then
+      redis.call('ZREM', entry[3], id)
+      forget(id, node)
+    elseif r[4] == '' and r[3] ~= '' and tonumber(r[3]) < now then
+      settle(id, 'failed', ARGV[4])
+    elseif allowed(r[8], r[7]) then
+      forget(id, r[7])
+      redis.call('ZADD', P .. ':running', now + ARGV[3], id)
+      local attempt = redis.call('HINCRBY', k, 'attempt', 1)
+      redis.call('HSET', k, 'status', 'running', 'node', node, 'appended', 0, 'waitReason', '')
+      if r[4] == '' then redis.call('HSET', k, 'startedAt', now) end
+      emit(id, attempt, { now, '{"kind":"job.running","executionId":"' .. r[2] .. '","node":"' .. node .. '"}', '' })
+      touch(id)
+      if provider and room[provider] then room[provider] = room[provider] - 1 end
+      out[#out + 1] = { id, r[2], attempt, r[5], r[6], redis.call('HGET', k, 'request') }
+    end
   end
 end
 return out
@@ -194,7 +207,7 @@ redis.call('DEL', jobKey(ARGV[1]), eventsKey(ARGV[1]))
 return 1
 `;
 
-/** node, leaderMs, executionId, then the arguments of CREATE from its second one on, the id first */
+/** node, leaderMs, executionId, id, owner, request, score, createdAt, cwd, provider */
 export const ADOPT = `
 local leader = redis.call('GET', P .. ':raw')
 if leader and leader ~= ARGV[1] then
@@ -207,7 +220,7 @@ local id, k = ARGV[4], jobKey(ARGV[4])
 redis.call('HSET', k, 'kind', 'raw', 'owner', ARGV[5], 'request', ARGV[6], 'score', ARGV[7], 'retryOf', '', 'pin', '',
   'lanes', '', 'createdAt', ARGV[8], 'maxAttempts', 1, 'status', 'queued', 'waitReason', '', 'scheduledFor', '',
   'attempt', 0, 'executionId', ARGV[3], 'node', '', 'cancel', '', 'seq', 0, 'rev', 0, 'appended', 0, 'startedAt', '',
-  'finishedAt', '', 'outcome', '', 'deadline', '', 'cwd', ARGV[9])
+  'finishedAt', '', 'outcome', '', 'deadline', '', 'cwd', ARGV[9], 'provider', ARGV[10])
 emit(id, 0, { now, '{"kind":"job.queued"}', '' })
 admit(id)
 touch(id)

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { WINDOW } from '../../../src/rpc/redis/claims.ts';
 import { type Bench, KEEP_MS, LEASE_MS } from './bench.ts';
 import { CANCELLED, create, failed, finishOf, newJob, running, submitted } from './samples.ts';
 
@@ -64,6 +65,42 @@ export function claiming(bench: () => Bench): void {
   it('a node claims what is pinned to it wherever it runs', async () => {
     const id = await submitted(bench(), { cwd: '/other' }, { pin: 'n1' });
     expect((await bench().claimsOf('n1', ['/work']).claim(1)).map(({ jobId }) => jobId)).toEqual([id]);
+  });
+
+  it('no more of a provider are claimed than it has room for, and others go past its jobs', async () => {
+    const first = await submitted(bench(), { provider: 'narrow' });
+    const second = await submitted(bench(), { provider: 'narrow' });
+    const third = await submitted(bench(), { provider: 'narrow' });
+    const other = await submitted(bench(), { provider: 'wide' });
+    const room = async (slots: Record<string, number>, max = 10) =>
+      (await bench().claimsOf('n1').claim(max, slots)).map(({ jobId }) => jobId);
+    expect(await room({ narrow: 0, wide: 0 })).toEqual([]);
+    expect(await room({ narrow: 1, elsewhere: 0 })).toEqual([first, other]);
+    expect(await room({ narrow: -1 })).toEqual([]);
+    expect(await room({ narrow: 5 }, 1)).toEqual([second]);
+    expect(await room({ narrow: 1 })).toEqual([third]);
+  });
+
+  it('a provider without room holds up neither a pinned job nor a raw one, and its own are limited too', async () => {
+    await submitted(bench(), { provider: 'narrow' });
+    const pinned = await submitted(bench(), { provider: 'wide' }, { pin: 'n1' });
+    const [raw, narrow] = ['wide', 'narrow'].map((provider) => newJob({ provider }, { kind: 'raw' }));
+    if (raw === undefined || narrow === undefined) throw new Error('two jobs were made');
+    await bench().claimsOf('n1').adopt(raw, 'e1');
+    await bench().claimsOf('n1').adopt(narrow, 'e2');
+    const claims = await bench().claimsOf('n1').claim(10, { narrow: 0 });
+    expect(claims.map(({ jobId }) => jobId)).toEqual([pinned, raw.id]);
+  });
+
+  it('a thousand jobs of a full provider do not hide the job of another one behind them', async () => {
+    const crowd = WINDOW + 50;
+    await Promise.all(
+      Array.from({ length: crowd }, () => submitted(bench(), { provider: 'narrow' }, { createdAt: 1 })),
+    );
+    const behind = await submitted(bench(), { provider: 'wide' });
+    const claims = await bench().claimsOf('n1').claim(1, { narrow: 0 });
+    expect(claims.map(({ jobId }) => jobId)).toEqual([behind]);
+    expect(await bench().claimsOf('n1').claim(1, { narrow: 0 })).toEqual([]);
   });
 
   it('twenty claimers at once get each execution exactly once', async () => {

@@ -105,6 +105,14 @@ export function finishing(bench: () => Bench): void {
     expect(await texts(claim.jobId)).toEqual([]);
   });
 
+  it('an outcome that could be tried again ends the job when no other attempt is wanted', async () => {
+    const claim = await running(bench(), { maxAttempts: 3 });
+    const outcome = failed(claim.executionId, 'execution.rate_limited');
+    const finish = finishOf(claim, { outcome, backoffMs: null });
+    expect(await bench().claimsOf('n1').finish(finish)).toBe('finished');
+    expect(await bench().record(claim.jobId)).toMatchObject({ status: 'failed', attempt: 1, outcome });
+  });
+
   it('an outcome ends the job: record, events and message', async () => {
     const claim = await running(bench());
     const outcome = succeeded(claim.executionId, 'the "answer"');

@@ -7,6 +7,8 @@ import { CANCELLED, CREATED_AT, failed, LOST, succeeded, text, UNAVAILABLE } fro
 
 const NODES = ['n1', 'n2'];
 const KEYS = [null, 'k', 'k', 'l'];
+const PROVIDERS = ['claude', 'claude', 'narrow', 'wide'];
+const ROOMS = [undefined, undefined, {}, { narrow: 0 }, { narrow: 1, wide: 0 }, { claude: 1, narrow: 2 }];
 const SESSIONS = [null, null, '01J00000000000000000000000'];
 const ENDINGS: readonly (ErrorCode | null)[] = [
   null,
@@ -71,6 +73,7 @@ export async function runSeed(
         maxAttempts: pick([1, 1, 2, 3]),
         concurrencyKey: pick(KEYS),
         sessionId: pick(SESSIONS),
+        provider: pick(PROVIDERS),
       }),
       retryOf: null,
       pin: pick([null, null, 'n2']),
@@ -100,7 +103,7 @@ export async function runSeed(
       'claim',
       async () => {
         const node = pick(NODES);
-        const claims = await rpc.claimsOf(node).claim(1 + Math.floor(random() * 3));
+        const claims = await rpc.claimsOf(node).claim(1 + Math.floor(random() * 3), pick(ROOMS));
         for (const claim of claims) world.claims.push({ claim, node });
         return claims;
       },
@@ -124,7 +127,7 @@ export async function runSeed(
         const { jobId, executionId } = one.claim;
         const code = pick(ENDINGS);
         const outcome = code === null ? succeeded(executionId) : failed(executionId, code);
-        const backoffMs = pick([HALF_STEP_MS, HALF_STEP_MS + STEP_MS]);
+        const backoffMs = pick([HALF_STEP_MS, HALF_STEP_MS + STEP_MS, null]);
         const finish = {
           jobId,
           executionId,

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
+import { createCircuits } from '../../../src/executor/circuits.ts';
 import { createCliProbe } from '../../../src/executor/cli-probe.ts';
 import { createExecutor, type ExecutorOptions } from '../../../src/executor/executor.ts';
 import { launchHere } from '../../../src/executor/process/launch.ts';
@@ -21,22 +22,31 @@ import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt, installFakeCli, readJournal } from '../../helpers/fake-cli.ts';
 import { processesWithMarker } from '../../helpers/proc.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import { providerSettings } from '../providers/settings.ts';
+import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
 
 export const REQUESTS = 'requests';
 export const RESPONSES = 'responses';
 export const NODE = 'n1';
+/** The one session there is. */
+export const KNOWN_SESSION = '01J00000000000000000000001';
 const LONG_MS = 3_600_000;
 /** What a busy machine may need to start and end a few processes. */
 const PATIENT = { timeoutMs: 20_000 };
 
-export async function executorBench() {
+/**
+ * @param settings of the providers; claude is the fake CLI unless they say otherwise
+ * @param cliEnv more variables for the fake CLI
+ */
+export async function executorBench(
+  settings: Readonly<Record<string, Record<string, unknown>>> = {},
+  cliEnv: Readonly<Record<string, string>> = {},
+) {
   const dir = tempDir();
   const workspace = join(dir, 'workspace');
   mkdirSync(workspace);
   const journal = join(dir, 'journal');
   const nodeId = `${NODE}-${randomUUID()}`;
-  const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal });
+  const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal, ...cliEnv });
   let offsetMs = 0;
   const rpc = createMemoryRpc({
     requestChannel: REQUESTS,
@@ -45,10 +55,10 @@ export async function executorBench() {
   });
   const ledger = createFakeLedger();
   const logged: Record<string, unknown>[] = [];
-  const providers = createProviders(providerSettings({ claude: { binary } }), {
-    runningAsRoot: false,
-    sandboxMarker: false,
-  });
+  const providers = createProviders(
+    providerSettings({ ...settings, claude: { binary, ...settings['claude'] } }),
+    PROVIDER_HOST,
+  );
   const source = { PATH: process.env['PATH'] };
   const ownClaims = rpc.claimsOf(nodeId);
   const scanner = createProcScanner();
@@ -65,9 +75,13 @@ export async function executorBench() {
         workspace: { roots: [workspace], trustedRoots: [] },
         scratchDir: join(dir, 'scratch'),
         environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
-        findNativeSession: async () => null,
+        findNativeSession: async (sessionId) => (sessionId === KNOWN_SESSION ? 'native' : null),
       },
       limits: {
+        maxMemoryBytes: null,
+        maxCpuSeconds: null,
+        maxOpenFiles: null,
+        maxProcesses: null,
         maxOutputBytes: 10_000_000,
         maxLineBytes: 1_000_000,
         maxEvents: 10_000,
@@ -79,6 +93,7 @@ export async function executorBench() {
       scanner,
       launch: launchHere,
       concurrency: 2,
+      circuits: createCircuits({ circuitMs: LONG_MS, now: () => Date.now() + offsetMs }),
       leaseMs: 600,
       sweepMs: 20,
       retryBackoffMs: 2,

@@ -14,6 +14,7 @@ const custom = (changed: Partial<CustomSettings> = {}): Provider =>
     env: [],
     versionArgs: [],
     output: 'text',
+    success: { exitCodes: [0], pattern: null, failurePattern: null, json: null },
     ...changed,
   });
 const context = { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' };
@@ -41,10 +42,6 @@ describe('the command of a custom provider', () => {
     );
     expect(args).toEqual(['{{prompt}}']);
     expect(stdin).toBe('$(id)');
-  });
-
-  it('gives no prompt to a command that reads none', () => {
-    expect(custom({ stdin: false }).command(resolvedPrompt(), context).stdin).toBe('');
   });
 });
 

@@ -3,9 +3,9 @@ import { Value } from 'typebox/value';
 import { describe, expect, it } from 'vitest';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { ProviderSettings } from '../../../src/providers/settings.ts';
+import { PROVIDER_HOST } from './settings.ts';
 
 const checker = Compile(ProviderSettings);
-const HOST = { runningAsRoot: false, sandboxMarker: false };
 
 function settings(value: unknown): ProviderSettings {
   const complete: unknown = Value.Default(ProviderSettings, value);
@@ -15,21 +15,21 @@ function settings(value: unknown): ProviderSettings {
 
 describe('the providers', () => {
   it('hold claude without any settings', () => {
-    const { provider, binary } = createProviders(settings({}), HOST).get('claude');
+    const { provider, binary } = createProviders(settings({}), PROVIDER_HOST).get('claude');
     expect(provider.name).toBe('claude');
     expect(provider.binaries).toEqual(['claude']);
     expect(binary).toBeNull();
   });
 
   it('hold the custom commands of the settings', () => {
-    const providers = createProviders(settings({ custom: { echo: { binary: '/bin/cat' } } }), HOST);
+    const providers = createProviders(settings({ custom: { echo: { binary: '/bin/cat' } } }), PROVIDER_HOST);
     const names = providers.list().map(({ provider }) => provider.name);
     expect([names[0], names.at(-1)]).toEqual(['claude', 'echo']);
     expect(providers.get('echo').binary).toBe('/bin/cat');
   });
 
   it.each(['copilot', '', '__proto__', 'constructor'])('do not know %j and name the known ones', (name) => {
-    const providers = createProviders(settings({ custom: { echo: { binary: 'cat' } } }), HOST);
+    const providers = createProviders(settings({ custom: { echo: { binary: 'cat' } } }), PROVIDER_HOST);
     expect(() => providers.get(name)).toThrow(
       expect.objectContaining({
         code: 'provider.unknown',
@@ -39,7 +39,7 @@ describe('the providers', () => {
   });
 
   it('keep the names of built-in providers', () => {
-    expect(() => createProviders(settings({ custom: { claude: { binary: 'cat' } } }), HOST)).toThrow(
+    expect(() => createProviders(settings({ custom: { claude: { binary: 'cat' } } }), PROVIDER_HOST)).toThrow(
       expect.objectContaining({ code: 'config.invalid' }),
     );
   });

@@ -5,7 +5,7 @@ import { MAX_PROMPT_BYTES, type PromptRequest } from '../../../src/protocol/prom
 import { createProviders } from '../../../src/providers/registry.ts';
 import { type ResolvePromptOptions, resolvePrompt } from '../../../src/queue/resolve-prompt.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import { providerSettings } from '../providers/settings.ts';
+import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
 
 const ADMIN = { id: 'admin', admin: true };
 const USER = { id: 'user', admin: false };
@@ -24,9 +24,15 @@ function setUp(changed: Partial<ResolvePromptOptions['settings']> = {}) {
     timeoutMs: 3_600_000,
     idleTimeoutMs: 900_000,
     maxTimeoutMs: 7_200_000,
+    maxMemoryBytes: null,
+    maxCpuSeconds: null,
+    maxOpenFiles: 50_000,
+    maxProcesses: 2000,
+    maxOutputBytes: 1_000_000,
+    maxLineBytes: 100_000,
     ...changed,
   };
-  const providers = createProviders(providerSettings(), { runningAsRoot: false, sandboxMarker: false });
+  const providers = createProviders(providerSettings(), PROVIDER_HOST);
   const resolve = (request: unknown, principal = ADMIN) =>
     // `as`: what arrives has passed no compiler.
     resolvePrompt(request as PromptRequest, principal, { settings, providers });

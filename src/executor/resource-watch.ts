@@ -1,0 +1,77 @@
+/**
+ * Looks once a second at what the running executions use, in one pass over /proc for all of them. Those that are
+ * over within a second are never looked at.
+ */
+import type { Logger } from 'pino';
+import { messageOf } from '../errors.ts';
+import type { ProcScanner } from './process/proc-scanner.ts';
+import { type ResourceUse, resourceUse } from './process/resource-use.ts';
+import { supportsSweep } from './process/sweep.ts';
+
+const EVERY_MS = 1000;
+
+export interface ResourceWatch {
+  /** `look` gets what the processes with this marker use, once a second until the returned function is called. */
+  follow(marker: string, look: (use: ResourceUse) => void): () => void;
+  /** What was seen last; null before the first look. */
+  last(marker: string): ResourceUse | null;
+}
+
+interface Followed {
+  readonly since: number;
+  readonly look: (use: ResourceUse) => void;
+  /** What is known to have been used: that of a child nobody has waited for is gone with it. */
+  cpuSeconds: number;
+  last: ResourceUse | null;
+}
+
+/** Does nothing where there is no Linux /proc. */
+export function createResourceWatch(scanner: ProcScanner, logger: Logger): ResourceWatch {
+  const followed = new Map<string, Followed>();
+  let timer: NodeJS.Timeout | null = null;
+
+  async function lookAtAll(): Promise<void> {
+    const now = performance.now();
+    const due = [...followed].filter(([, { since }]) => now - since >= EVERY_MS);
+    if (due.length === 0) return;
+    const pidsOf = new Map<string, number[]>();
+    for (const { marker, pid } of await scanner.scan()) {
+      const pids = pidsOf.get(marker);
+      if (pids === undefined) pidsOf.set(marker, [pid]);
+      else pids.push(pid);
+    }
+    for (const [marker, one] of due) {
+      if (followed.get(marker) !== one) continue;
+      const use = resourceUse(pidsOf.get(marker) ?? []);
+      one.cpuSeconds = Math.max(one.cpuSeconds, use.cpuSeconds);
+      one.last = { ...use, cpuSeconds: one.cpuSeconds };
+      one.look(one.last);
+    }
+  }
+
+  function schedule(): void {
+    timer ??= setTimeout(() => {
+      lookAtAll()
+        .catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'looking at /proc failed'))
+        .finally(() => {
+          timer = null;
+          if (followed.size > 0) schedule();
+        });
+    }, EVERY_MS);
+  }
+
+  return {
+    follow(marker, look) {
+      if (!supportsSweep()) return () => {};
+      followed.set(marker, { since: performance.now(), look, cpuSeconds: 0, last: null });
+      schedule();
+      return () => {
+        followed.delete(marker);
+        if (followed.size > 0 || timer === null) return;
+        clearTimeout(timer);
+        timer = null;
+      };
+    },
+    last: (marker) => followed.get(marker)?.last ?? null,
+  };
+}

@@ -1,0 +1,79 @@
+/** What stands between a prepared execution and its CLI: the circuit of its login, and the fallback. */
+import type { AppError } from '../errors.ts';
+import type { ExecutionEvent } from '../protocol/event.ts';
+import type { Outcome } from '../protocol/outcome.ts';
+import type { Circuits, LoginAnswer } from './circuits.ts';
+import { type ExecuteOptions, type ExecutionResult, execute } from './execute.ts';
+import type { StopSignals } from './execution.ts';
+import { isCliMissing } from './fallback.ts';
+import type { Prepared } from './prepare.ts';
+
+export interface RunCliOptions extends ExecuteOptions {
+  readonly circuits: Circuits;
+  /** Waits for room with a fallback. Throws when the execution was stopped meanwhile. */
+  handOn(provider: string): Promise<void>;
+  /** The execution with the fallback of its provider. Throws `missing` when there is none. */
+  prepareFallback(missing: AppError): Promise<Prepared>;
+}
+
+/**
+ * Runs a CLI, or its fallback when it cannot be started.
+ * @throws AppError when neither can, and auth.required while the login is not to be tried; nothing was spawned then
+ */
+export async function runCli(
+  prepared: Prepared,
+  signals: StopSignals,
+  options: RunCliOptions,
+): Promise<ExecutionResult> {
+  try {
+    return await runOne(prepared, signals, options);
+  } catch (error) {
+    if (!isCliMissing(error) || prepared.fallbackReason !== null) throw error;
+    return runOne(await options.prepareFallback(error), signals, options);
+  }
+}
+
+async function runOne(
+  prepared: Prepared,
+  signals: StopSignals,
+  options: RunCliOptions,
+): Promise<ExecutionResult> {
+  const { provider, fallbackReason } = prepared;
+  if (fallbackReason !== null) await options.handOn(provider.name);
+  const pass = options.circuits.enter(prepared);
+  try {
+    if (fallbackReason !== null) {
+      options.emit(
+        { kind: 'warning', code: 'fallback', message: `${provider.name} runs this job: ${fallbackReason}` },
+        null,
+      );
+    }
+    const result = await execute(prepared, signals, {
+      ...options,
+      emit(event, raw) {
+        if (isAnswer(event)) pass.proven();
+        options.emit(event, raw);
+      },
+    });
+    pass.settle(loginAnswer(result.outcome));
+    if (fallbackReason === null) return result;
+    // A session belongs to the provider a job names, and that one does not know this conversation.
+    return { ...result, outcome: { ...result.outcome, sessionId: null } };
+  } catch (error) {
+    pass.settle('untold');
+    throw error;
+  }
+}
+
+/** Only a vendor that took the login makes a CLI think, act or say piece after piece. */
+const isAnswer = ({ kind }: ExecutionEvent): boolean =>
+  kind === 'text.delta' || kind === 'reasoning' || kind === 'tool.started';
+
+/** We ended it, whatever its login was worth. */
+const UNTOLD = ['execution.cancelled', 'execution.lost'];
+
+function loginAnswer({ error }: Outcome): LoginAnswer {
+  if (error === null) return 'succeeded';
+  if (error.code === 'auth.required') return 'refused';
+  return UNTOLD.includes(error.code) ? 'untold' : 'other';
+}

@@ -1,0 +1,52 @@
+/** The lines of the runner we use: its own, and the Messages API's stream events. Only the fields we read. */
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { RunnerError, RunnerResult, RunnerRetry } from '../../protocol/anthropic-runner.ts';
+
+const Count = Type.Optional(Type.Union([Type.Integer({ minimum: 0 }), Type.Null()]));
+
+/** Counts of one message; each time the total so far. */
+export const MessageUsage = Type.Object({
+  input_tokens: Count,
+  output_tokens: Count,
+  cache_read_input_tokens: Count,
+  cache_creation_input_tokens: Count,
+});
+export type MessageUsage = Static<typeof MessageUsage>;
+
+const block = { index: Type.Integer() };
+const RunnerLine = Type.Union([
+  Type.Object({
+    type: Type.Literal('message_start'),
+    message: Type.Object({ model: Type.String(), usage: MessageUsage }),
+  }),
+  Type.Object({
+    type: Type.Literal('content_block_delta'),
+    ...block,
+    delta: Type.Union([
+      Type.Object({ type: Type.Literal('text_delta'), text: Type.String() }),
+      Type.Object({ type: Type.Literal('thinking_delta'), thinking: Type.String() }),
+      Type.Object({ type: Type.Literal('signature_delta') }),
+    ]),
+  }),
+  Type.Object({ type: Type.Enum(['content_block_start', 'content_block_stop']), ...block }),
+  Type.Object({ type: Type.Literal('message_delta'), usage: MessageUsage }),
+  Type.Object({ type: Type.Literal('message_stop') }),
+  RunnerRetry,
+  RunnerResult,
+  RunnerError,
+]);
+export type RunnerLine = Static<typeof RunnerLine>;
+
+const checker = Compile(RunnerLine);
+
+/** The line as one we know, else null. */
+export function parseRunnerLine(line: string): RunnerLine | null {
+  if (!line.startsWith('{')) return null;
+  try {
+    const value: unknown = JSON.parse(line);
+    return checker.Check(value) ? value : null;
+  } catch {
+    return null; // not JSON: the caller passes it on as raw
+  }
+}

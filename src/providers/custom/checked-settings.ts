@@ -1,0 +1,30 @@
+import { AppError, messageOf } from '../../errors.ts';
+import { placeholdersOf } from './command.ts';
+import type { CustomSettings } from './settings.ts';
+
+type Checked = Pick<CustomSettings, 'args' | 'stdin' | 'output' | 'success'>;
+
+/**
+ * What a schema cannot say about a custom command's settings.
+ * @throws AppError config.invalid, naming the setting
+ */
+export function checkCustomSettings(name: string, { args, stdin, output, success }: Checked): void {
+  const refuse = (setting: string, why: string): never => {
+    throw new AppError('config.invalid', `providers.custom.${name}.${setting}: ${why}`);
+  };
+  const { known, unknown } = placeholdersOf(args);
+  if (unknown.length > 0) refuse('args', `there is no placeholder {{${unknown[0]}}}`);
+  if (!stdin && !known.includes('promptFile')) {
+    refuse('stdin', 'without it an argument must hold {{promptFile}}, or the command never gets the prompt');
+  }
+  for (const setting of ['pattern', 'failurePattern'] as const) {
+    try {
+      if (success[setting] !== null) new RegExp(success[setting]);
+    } catch (error) {
+      refuse(`success.${setting}`, messageOf(error));
+    }
+  }
+  if (success.json !== null && output === 'text') {
+    refuse('success.json', 'the output is text; only JSON has a place to look at');
+  }
+}

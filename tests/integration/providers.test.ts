@@ -1,0 +1,138 @@
+/** Logins, fallbacks and limits of providers, over HTTP on a whole server. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import type { ProviderReport } from '../../src/http/ports.ts';
+import type { Job } from '../../src/protocol/job.ts';
+import { eventually } from '../helpers/eventually.ts';
+import { fakePrompt, installFakeCli, journalOf } from '../helpers/fake-cli.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+import { tempDir } from '../helpers/temp.ts';
+
+const PATIENT = { timeoutMs: 30_000 };
+const KEY = 'sk-not-a-key';
+const REFUSED = fakePrompt([
+  { result: { is_error: true, api_error_status: 401, result: 'Invalid API key' } },
+]);
+
+async function system(providers: Record<string, unknown>, env: Record<string, string> = {}) {
+  const dir = tempDir();
+  const journal = join(dir, 'journal');
+  const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal });
+  const claude = { binary, ...(providers['claude'] as object | undefined) };
+  const server = await startServer({
+    config: { providers: { ...providers, claude } },
+    env: { BULLPEN_SWEEP_MS: '50', BULLPEN_RETRY_BACKOFF_MS: '10', ...env },
+  });
+  return { dir, server, spawns: () => journalOf(journal, 'start').length };
+}
+
+async function report(server: TestServer, name: string): Promise<ProviderReport> {
+  const response = await server.api('GET', '/v1/providers');
+  const { data } = (await response.json()) as { data: ProviderReport[] }; // the documented answer
+  const found = data.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`${name} is not reported`);
+  return found;
+}
+
+const submit = async (server: TestServer, request: Parameters<TestServer['run']>[0]): Promise<string> =>
+  (await server.run(request, 0)).id;
+
+it('a refused key opens the circuit, which the report shows; the queue behind it ends without a process each', async () => {
+  const { server, spawns } = await system({}, { ANTHROPIC_API_KEY: KEY, BULLPEN_CONCURRENCY: '2' });
+  expect(await report(server, 'claude')).toMatchObject({
+    available: true,
+    version: '9.9.9',
+    authenticated: 'unknown',
+    why: 'ANTHROPIC_API_KEY is set; whether the vendor takes it shows with the first job',
+    circuit: 'closed',
+  });
+  const ids = await Promise.all(Array.from({ length: 30 }, () => submit(server, { prompt: REFUSED })));
+  const jobs: Job[] = await Promise.all(ids.map((id) => server.finished(id)));
+  for (const { outcome, attempts } of jobs) {
+    expect([outcome?.error?.code, attempts]).toEqual(['auth.required', 1]);
+  }
+  expect(spawns()).toBeLessThanOrEqual(2);
+  const after = await report(server, 'claude');
+  expect(after).toMatchObject({
+    authenticated: 'no',
+    circuit: 'open',
+    todo: expect.stringContaining('/login'),
+  });
+  expect(Date.parse(after.circuitOpenUntil ?? '')).toBeGreaterThan(Date.now());
+  expect(server.log() + JSON.stringify([after, jobs])).not.toContain(KEY);
+});
+
+it('a circuit whose time is over lets a job try, and its success is the proof of the login', async () => {
+  const { server } = await system({}, { BULLPEN_AUTH_CIRCUIT_MS: '1' });
+  await server.run({ prompt: REFUSED });
+  await eventually(async () => (await report(server, 'claude')).circuit === 'half_open', PATIENT);
+  expect(await server.run({ prompt: 'Hi' })).toMatchObject({ status: 'succeeded' });
+  expect(await report(server, 'claude')).toMatchObject({
+    authenticated: 'yes',
+    circuit: 'closed',
+    circuitOpenUntil: null,
+    todo: null,
+  });
+});
+
+it('a CLI that is not installed is replaced by its fallback', async () => {
+  const { server } = await system({
+    claude: { binary: '/nowhere/claude', fallback: 'echo' },
+    custom: { echo: { binary: '/bin/cat' } },
+  });
+  expect(await report(server, 'claude')).toMatchObject({ available: false, fallback: 'echo' });
+  const job = await server.run({ prompt: 'Hi' });
+  expect(job).toMatchObject({
+    status: 'succeeded',
+    provider: 'claude',
+    outcome: { provider: 'echo', text: 'Hi' },
+  });
+  const headers = { accept: 'application/x-ndjson' };
+  const events = await (await server.api('GET', `/v1/jobs/${job.id}/events`, undefined, headers)).text();
+  expect(events).toContain('"code":"fallback"');
+});
+
+it('a provider at its own limit leaves the other slots to others', async () => {
+  const { dir, server, spawns } = await system(
+    { claude: { concurrency: 1 }, custom: { echo: { binary: '/bin/cat' } } },
+    { BULLPEN_CONCURRENCY: '3' },
+  );
+  const go = join(dir, 'go');
+  const prompt = fakePrompt([{ waitFor: go }], 'waits');
+  const narrow = [await submit(server, { prompt }), await submit(server, { prompt })];
+  expect(await server.run({ prompt: 'Hi', provider: 'echo' })).toMatchObject({ status: 'succeeded' });
+  await eventually(() => spawns() === 1, PATIENT);
+  expect(await report(server, 'claude')).toMatchObject({ running: 1, concurrency: 1 });
+  expect(await server.run({ prompt: 'Ho', provider: 'echo' })).toMatchObject({ status: 'succeeded' });
+  expect(spawns()).toBe(1);
+  writeFileSync(go, '');
+  for (const id of narrow) expect(await server.finished(id)).toMatchObject({ status: 'succeeded' });
+});
+
+it('a retry waits until the vendor lifts its limit, and there is none when that takes too long', async () => {
+  const { server } = await system({});
+  const limited = (seconds: number): string => {
+    const resetsAt = Math.ceil(Date.now() / 1000) + seconds;
+    const line = JSON.stringify({
+      type: 'rate_limit_event',
+      rate_limit_info: { status: 'rejected', resetsAt, rateLimitType: 'five_hour' },
+    });
+    return fakePrompt([{ line }, { result: { is_error: true, api_error_status: 429, result: 'limit' } }]);
+  };
+  const retry = { maxAttempts: 2 };
+  const soon = await submit(server, { prompt: limited(3600), retry });
+  await eventually(async () => (await server.job(soon)).status === 'scheduled', PATIENT);
+  const { scheduledFor } = await server.job(soon);
+  expect(Date.parse(scheduledFor ?? '') - Date.now()).toBeGreaterThan(3_500_000);
+  const late = await server.run({ prompt: limited(7 * 3600), retry });
+  expect(late).toMatchObject({
+    status: 'failed',
+    attempts: 1,
+    outcome: { error: { code: 'execution.rate_limited' } },
+  });
+  expect(late.outcome?.error?.resetsAt).toMatch(/^20/);
+  const once = await server.run({ prompt: limited(1) });
+  expect(once).toMatchObject({ status: 'failed', attempts: 1 });
+  expect((await server.api('POST', `/v1/jobs/${soon}/cancel`)).ok).toBe(true);
+});
