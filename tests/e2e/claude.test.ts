@@ -236,12 +236,13 @@ describe('a prompt', () => {
     expect(answer.headers.get('location')).toBe(`/v1/jobs/${id}`);
     expect(await server.job(id)).toMatchObject({ status: 'succeeded', tags: ['shell'] });
 
+    const json = (await (await post('wait=60', 'application/json', 'Say it. [[reply: it]]')).json()) as Job;
+    expect(json).toMatchObject({ status: 'succeeded', outcome: { text: 'it' } });
+
+    // The last one: a refused login opens its circuit.
     const failed = await post('wait=60', 'text/plain', 'Fail. [[error: 401]]');
     expect(failed.headers.get('bullpen-status')).toBe('failed');
     expect(await failed.text()).toMatch(/^auth\.required: /);
-
-    const json = (await (await post('wait=60', 'application/json', 'Say it. [[reply: it]]')).json()) as Job;
-    expect(json).toMatchObject({ status: 'succeeded', outcome: { text: 'it' } });
   });
 });
 
