@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { anthropic } from './anthropic.ts';
 import { DirectiveError, type Step } from './behaviour.ts';
+import { gemini } from './gemini.ts';
 import { openai } from './openai.ts';
 import { play, sendJson } from './play.ts';
 import type { RequestLog } from './request-log.ts';
@@ -10,7 +11,7 @@ import { lastPrompt, type Refusals, type Resolution, resolve } from './script.ts
 import type { Ask, Call, Vendor } from './vendor.ts';
 
 /** The wire formats spoken, tried in this order; a route that none knows is refused in the first one's words. */
-const VENDORS: readonly [Vendor, ...Vendor[]] = [anthropic, openai];
+const VENDORS: readonly [Vendor, ...Vendor[]] = [anthropic, openai, gemini];
 
 const WRONG_KEY = 'wrong-key';
 

@@ -11,6 +11,11 @@ export interface Scrubber {
 
 const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g;
 const ISO_TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
+/** Ids made of the time, and names of files made of it. */
+const EPOCH_MS = /_\d{13}(?=_\d)/g;
+const TIME_IN_NAME = /\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z/g;
+/** Where in a CLI's own code an error came from, and what gemini says of its own start only when it is slow. */
+const OWN_TRACES = /^(?: {4}at |\[STARTUP\] ).*\n?/gm;
 const FIXED_MS = 100;
 
 /** Long lists of the init line that say nothing about the contract; of each, so many entries stay. */
@@ -34,6 +39,7 @@ export function createScrubber(place: { home: string; workspace: string; baseUrl
     [slug(place.workspace), '-workspace'],
     [new URL(place.baseUrl).host, '127.0.0.1:8080'],
     [tmpdir(), '/scratch'],
+    [process.cwd(), '/bullpen'],
   ];
 
   const text = (raw: string): string =>
@@ -44,7 +50,10 @@ export function createScrubber(place: { home: string; workspace: string; baseUrl
         ids.set(id, known);
         return known;
       })
-      .replaceAll(ISO_TIME, '2026-01-01T00:00:00.000Z');
+      .replaceAll(ISO_TIME, '2026-01-01T00:00:00.000Z')
+      .replaceAll(EPOCH_MS, '_1767225600000')
+      .replaceAll(TIME_IN_NAME, '2026-01-01T00-00-00-000Z')
+      .replaceAll(OWN_TRACES, '');
 
   const value = (current: unknown, name: string): unknown => {
     if (typeof current === 'string') return text(current);

@@ -6,6 +6,7 @@ import { createClaudeProvider } from './claude/provider.ts';
 import { createCodexProvider } from './codex/provider.ts';
 import { createCursorProvider } from './cursor/provider.ts';
 import { createCustomProvider } from './custom/provider.ts';
+import { createGeminiProvider } from './gemini/provider.ts';
 import type { JobDefaults } from './job-defaults.ts';
 import type { Provider } from './provider.ts';
 import type { BuiltInSettings, ProviderSettings } from './settings.ts';
@@ -34,6 +35,7 @@ type BuiltIn = Exclude<keyof ProviderSettings, 'custom'>;
 const BUILT_IN: Partial<Record<BuiltIn, (options: BuiltInOptions) => Provider>> = {
   claude: createClaudeProvider,
   codex: createCodexProvider,
+  gemini: createGeminiProvider,
   'cursor-agent': createCursorProvider,
   'anthropic-sdk': createAnthropicProvider,
 };

@@ -8,6 +8,7 @@ import { createCodexProvider } from '../../src/providers/codex/provider.ts';
 import { createCursorProvider } from '../../src/providers/cursor/provider.ts';
 import { createCustomProvider } from '../../src/providers/custom/provider.ts';
 import { isDeniedName } from '../../src/providers/environment.ts';
+import { createGeminiProvider } from '../../src/providers/gemini/provider.ts';
 import type { Exit, Provider } from '../../src/providers/provider.ts';
 import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
@@ -26,6 +27,7 @@ const own = {
 const PROVIDERS: Record<string, () => Provider> = {
   claude: () => createClaudeProvider(builtInOptions()),
   codex: () => createCodexProvider(builtInOptions()),
+  gemini: () => createGeminiProvider(builtInOptions()),
   'cursor-agent': () => createCursorProvider(builtInOptions()),
   'anthropic-sdk': () => createAnthropicProvider(builtInOptions()),
   'custom text': () => createCustomProvider({ ...own, output: 'text' }),

@@ -41,4 +41,22 @@ export const CODEX: RealCli = {
   tool: (cmd) => `[[tool: exec_command ${JSON.stringify({ cmd })}]]`,
 };
 
-export const REAL_CLIS: readonly RealCli[] = [CLAUDE, CODEX];
+const GEMINI: RealCli = {
+  name: 'gemini',
+  env: (model) => ({
+    PATH,
+    ...FULL_ACCESS,
+    GOOGLE_GEMINI_BASE_URL: model.url,
+    GEMINI_API_KEY: 'offline',
+  }),
+  config: () => ({ providers: { gemini: { model: 'gemini-2.5-flash' } } }),
+  homeFiles: {
+    // A base URL makes it ask for a gateway's login, unless its settings say that there is a key.
+    '.gemini/settings.json': JSON.stringify({
+      security: { auth: { selectedType: 'gemini-api-key' }, folderTrust: { enabled: false } },
+    }),
+  },
+  tool: (command) => `[[tool: run_shell_command ${JSON.stringify({ command, description: 'Run it' })}]]`,
+};
+
+export const REAL_CLIS: readonly RealCli[] = [CLAUDE, CODEX, GEMINI];
