@@ -4,7 +4,6 @@ import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { text } from 'node:stream/consumers';
 
 const DEADLINE_MS = 50_000;
 
@@ -53,12 +52,14 @@ export async function runCli({ binary, args, env, cwd, prompt, endAt }: CliComma
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
       process.kill(-child.pid, signal);
   };
+  const lines: string[] = [];
+  const errorText: string[] = [];
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => errorText.push(chunk));
   const deadline = setTimeout(() => {
-    exited.reject(new Error(`${binary} did not end within ${DEADLINE_MS} ms`));
+    const said = [...lines, ...errorText].join('\n');
+    exited.reject(new Error(`${binary} did not end within ${DEADLINE_MS} ms; it had said:\n${said}`));
     signalGroup('SIGKILL');
   }, DEADLINE_MS);
-  const stderr = text(child.stderr);
-  const lines: string[] = [];
   let ended = false;
   createInterface({ input: child.stdout }).on('line', (line) => {
     lines.push(line);
@@ -69,7 +70,7 @@ export async function runCli({ binary, args, env, cwd, prompt, endAt }: CliComma
   child.stdin.on('error', () => {}); // a CLI that refuses its arguments never reads the prompt
   child.stdin.end(prompt);
   try {
-    return { ...(await exited.promise), lines, stderr: await stderr };
+    return { ...(await exited.promise), lines, stderr: errorText.join('') };
   } finally {
     clearTimeout(deadline);
   }
