@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { LOST } from '../../contracts/records/samples.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import { executorBench } from './bench.ts';
 
 /** Notes its begin and its end in the first file of its prompt, and waits for the second between them. */
@@ -58,9 +59,13 @@ it('a fallback keeps its own limit too, and one that waits for it can be cancell
   expect(executor.runningOf('narrow')).toBe(1);
   const started = async (id: string): Promise<boolean> =>
     (await bench.rpc.records.events(id, 0, 100)).some(({ kind }) => kind === 'execution.started');
-  const waiting = [];
-  for (const id of ids) if (!(await started(id))) waiting.push(id);
-  expect(waiting).toHaveLength(2);
+  // Its command has begun a moment before its events are in the record.
+  const waiting = await eventually(async () => {
+    const those = [];
+    for (const id of ids) if (!(await started(id))) those.push(id);
+    expect(those).toHaveLength(2);
+    return those;
+  });
   const [cancelled = ''] = waiting;
   await bench.rpc.records.cancel(cancelled, false, LOST);
   executor.lookAtCancel(cancelled);
