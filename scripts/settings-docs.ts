@@ -1,8 +1,10 @@
 /** `.env.example` and docs/settings.md, made from the table of settings. Pure: `generate-docs.ts` writes them. */
 import { SETTINGS } from '../src/config/schema.ts';
 import { CLAUDE_ENV_NAMES } from '../src/providers/claude/env-names.ts';
-import { CustomSettings } from '../src/providers/custom/settings.ts';
+import { CustomPointers, CustomSettings } from '../src/providers/custom/settings.ts';
 import { ProviderSettings } from '../src/providers/settings.ts';
+import { Price } from '../src/usage/price.ts';
+import { PRICES_AS_OF } from '../src/usage/price-table.ts';
 
 /** What TypeBox keeps of a schema and does not say in its type. */
 interface Schema {
@@ -78,6 +80,8 @@ function valuesOf(schema: Schema): string {
       return 'list';
     case 'object':
       return 'mapping';
+    case 'number':
+      return `from ${inner.minimum ?? 0}`;
     default:
       return 'text';
   }
@@ -158,6 +162,7 @@ Only in the file, below \`providers\`:
 |---|---|---|---|
 ${providerRows('claude', ProviderSettings.properties.claude.properties)}
 ${providerRows('custom.NAME', CustomSettings.properties)}
+${providerRows('custom.NAME.output.ndjson', CustomPointers.properties)}
 
 A custom command is a provider of its own, called NAME:
 
@@ -168,6 +173,14 @@ providers:
       binary: tr
       args: [a-z, A-Z]
 \`\`\`
+
+## Prices
+
+Only in the file, below \`prices\`: what a model costs, over the table of ${PRICES_AS_OF} that Bullpen has (docs/providers.md).
+
+| key | default | values | meaning |
+|---|---|---|---|
+${providerRows('MODEL', Price.properties)}
 
 ## What claude sees of the environment
 
@@ -182,7 +195,7 @@ ${CLAUDE_ENV_NAMES.map(code).join(', ')}.
 
 /** A union that the schema's own words do not tell. */
 const OUTPUT = {
-  values: '`text`, `{json: POINTER}`, `{ndjson: {text: POINTER, session: POINTER}}`',
+  values: '`text`, `{json: POINTER}`, `{ndjson: {text: POINTER, …}}`',
   meaning:
     'how stdout becomes text: as it is, from one JSON document, or from a JSON value on each line; POINTER is a JSON pointer (RFC 6901)',
 };
@@ -192,7 +205,7 @@ const providerRows = (prefix: string, properties: object): string =>
     .map(([name, schema]) => {
       const initial = schema.default === undefined ? '' : JSON.stringify(schema.default);
       const { values, meaning } =
-        name === 'output' ? OUTPUT : { values: valuesOf(schema), meaning: schema.description ?? '' };
+        schema === CustomSettings.properties.output ? OUTPUT : { values: valuesOf(schema), meaning: schema.description ?? '' };
       return row(code(`${prefix}.${name}`), code(initial), values, meaning);
     })
     .join('\n');

@@ -19,7 +19,7 @@ import { createFailpoint } from './failpoint.ts';
 import { createHttpServer } from './http/server.ts';
 import { DEFAULT_HTTP_SETTINGS } from './http/settings.ts';
 import { createIdFactory } from './id-factory.ts';
-import { createLifecycle } from './lifecycle.ts';
+import { createLifecycle, started } from './lifecycle.ts';
 import { createHealth } from './observability/health.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { createProviderReports } from './observability/provider-reports.ts';
@@ -45,7 +45,9 @@ import { createLedger } from './store/ledger.ts';
 import { loadNodeId } from './store/node-identity.ts';
 import { createProjector } from './store/projector.ts';
 import { openStore } from './store/store.ts';
+import { createUsageReports } from './store/usage-reports.ts';
 import { createEventHub } from './streaming/hub.ts';
+import { createPricing } from './usage/pricing.ts';
 
 export interface AppOptions {
   readonly settings: Settings;
@@ -86,7 +88,6 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   await life.phase('folder lock', { start: () => openDataFolder(settings), stop: (lock) => lock.release() });
   const nodeId = await loadNodeId(settings.home);
   const bootId = ulid();
-  const adminToken = await loadOrCreateAdminToken(settings.home);
 
   // ⑧ store
   const store = await life.phase('store', {
@@ -125,19 +126,18 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   };
   let executorOf: Executor | null = null; // the projection starts before the executor it asks
   const projector = await life.phase('projection', {
-    start: async () => {
-      const created = createProjector({
-        blocking: redis.blocking,
-        redis: redis.commands,
-        log: names.log,
-        records,
-        store,
-        onLogReplaced: () => runReconcile('log replaced'),
-        logger: component('projection'),
-      });
-      await created.start();
-      return created;
-    },
+    start: () =>
+      started(
+        createProjector({
+          blocking: redis.blocking,
+          redis: redis.commands,
+          log: names.log,
+          records,
+          store,
+          onLogReplaced: () => runReconcile('log replaced'),
+          logger: component('projection'),
+        }),
+      ),
     stop: (created) => created.stop(),
   });
 
@@ -149,6 +149,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   });
   const environment = createProviderEnvironments(env, providers, settings.passEnv);
   const probe = createCliProbe(env['PATH'] ?? '', buildEnvironment({ source: env, names: [], set: {} }));
+  const pricing = createPricing(settings.prices);
   const circuits = createCircuits({ circuitMs: settings.authCircuitMs });
   const upkeepLoop = createUpkeepLoop({
     ...settings,
@@ -161,11 +162,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     logger: component('upkeep'),
   });
   const launcher = await life.phase('launcher', {
-    start: async () => {
-      const created = createLauncher(settings.home);
-      await created.start();
-      return created;
-    },
+    start: () => started(createLauncher(settings.home)),
     stop: (created) => created.stop(),
   });
   const executor = createExecutor({
@@ -176,12 +173,14 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
       nodeId,
       providers,
       probe,
+      pricing,
       workspace: settings,
       environment,
       scratchDir: join(settings.home, 'tmp'),
-      async findNativeSession(sessionId) {
+      async findSession(sessionId) {
         await projector.catchUp();
-        return (await store.run('jobs.findSession', { sessionId }))?.nativeSessionId ?? null;
+        const origin = await store.run('jobs.findSession', { sessionId });
+        return origin && { ...origin, tokens: await store.run('sessions.total', origin) };
       },
     },
     limits: settings,
@@ -200,7 +199,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   });
   executorOf = executor;
   const resolve = (request: PromptRequest, principal: Principal) =>
-    resolvePrompt(request, principal, { settings, providers });
+    resolvePrompt(request, principal, { settings, providers, pricing });
   const rawOn = settings.rawRequests === 'on' || (settings.rawRequests === 'auto' && server.port !== null);
   const rpc = createRpcServer({
     doorbells,
@@ -297,7 +296,8 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
           providers: createProviderReports({ providers, probe, circuits, environment, executor }),
           executions: executor.running,
         }),
-        auth: createAuthenticator({ adminToken }),
+        usage: createUsageReports(store, projector),
+        auth: createAuthenticator({ adminToken: await loadOrCreateAdminToken(settings.home) }),
         board: [queue.queue],
         logger: component('http'),
         version,

@@ -72,3 +72,9 @@ async function withDeadline(phase: Phase): Promise<void> {
     clearTimeout(timer);
   }
 }
+
+/** The part, once it has started. */
+export async function started<T extends { start(): Promise<unknown> }>(part: T): Promise<T> {
+  await part.start();
+  return part;
+}

@@ -6,8 +6,7 @@ import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { LineCounter, parseDocument } from 'yaml';
 import { AppError, messageOf, type Problem } from '../errors.ts';
-import { ProviderSettings } from '../providers/settings.ts';
-import { SETTINGS, Settings } from './schema.ts';
+import { FILE_SETTINGS, SETTINGS, Settings } from './schema.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -18,7 +17,10 @@ interface Described {
 }
 
 const checker = Compile(Settings);
-const providersChecker = Compile(ProviderSettings);
+const fileCheckers = Object.entries(FILE_SETTINGS).map(([name, schema]) => ({
+  name,
+  checker: Compile(schema),
+}));
 /** `as`: TypeBox keeps custom keywords on the schema but not in its type. */
 const describedSettings = Object.entries(SETTINGS) as unknown as [keyof typeof SETTINGS, Described][];
 
@@ -122,20 +124,22 @@ function contradictionsIn({ leaseMs, nodeLostAfterMs }: Settings): Problem[] {
 function problemsIn(values: Readonly<Record<string, unknown>>): Problem[] {
   const problems: Problem[] = [];
   for (const name of Object.keys(values)) {
-    if (Object.hasOwn(SETTINGS, name) || name === 'providers') continue;
+    if (Object.hasOwn(SETTINGS, name) || Object.hasOwn(FILE_SETTINGS, name)) continue;
     problems.push({ path: name, message: 'is not a setting' });
   }
   for (const [name, setting] of describedSettings) {
     const [error] = Value.Errors(SETTINGS[name], values[name]);
     if (error !== undefined) problems.push({ path: `${name} (${setting.env})`, message: error.message });
   }
-  const seen = new Set<string>();
-  for (const { instancePath, message, keyword } of providersChecker.Errors(values['providers'])) {
-    // What is wrong with a part makes the whole wrong too: the part is told first, and alone.
-    if ([...seen].some((path) => path.startsWith(instancePath))) continue;
-    seen.add(instancePath);
-    const what = keyword === 'boolean' ? 'is not a setting' : message;
-    problems.push({ path: `providers${instancePath}`.replaceAll('/', '.'), message: what });
+  for (const { name, checker: part } of fileCheckers) {
+    const seen = new Set<string>();
+    for (const { instancePath, message, keyword } of part.Errors(values[name])) {
+      // What is wrong with a part makes the whole wrong too: the part is told first, and alone.
+      if ([...seen].some((path) => path.startsWith(instancePath))) continue;
+      seen.add(instancePath);
+      const what = keyword === 'boolean' ? 'is not a setting' : message;
+      problems.push({ path: `${name}${instancePath}`.replaceAll('/', '.'), message: what });
+    }
   }
   return problems;
 }

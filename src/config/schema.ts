@@ -4,6 +4,7 @@
  */
 import { type Static, Type } from 'typebox';
 import { ProviderSettings } from '../providers/settings.ts';
+import { Prices } from '../usage/price.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -145,11 +146,15 @@ export const SETTINGS = {
 
   keepJobsMs: age('BULLPEN_KEEP_JOBS_MS', 30 * DAY, 'finished jobs are kept'),
   keepEventsMs: age('BULLPEN_KEEP_EVENTS_MS', 7 * DAY, 'their events are kept'),
+  keepUsageMs: age('BULLPEN_KEEP_USAGE_MS', 400 * DAY, 'tokens and costs of executions are kept'),
   keepInRedisMs: age('BULLPEN_KEEP_IN_REDIS_MS', DAY, 'finished jobs stay in Redis', SECOND),
   bodyLimitBytes: count('BULLPEN_BODY_LIMIT_BYTES', 2 * 1024 * 1024, 'HTTP request body (bytes)', 1024),
 } as const;
 
-export const Settings = Type.Object({ ...SETTINGS, providers: ProviderSettings });
+/** What only bullpen.config.yaml holds: too rich for a variable. */
+export const FILE_SETTINGS = { providers: ProviderSettings, prices: Prices } as const;
+
+export const Settings = Type.Object({ ...SETTINGS, ...FILE_SETTINGS });
 export type Settings = Static<typeof Settings>;
 
 /** What names need. */

@@ -4,14 +4,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
-import type { Outcome } from '../protocol/outcome.ts';
+import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Claim, Claims, Finish, LeaseState } from '../rpc/ports.ts';
 import { rawAnswer } from '../rpc/raw-answer.ts';
 import type { Active } from './active.ts';
 import type { Circuits } from './circuits.ts';
 import type { Delivery } from './delivery.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
-import type { ExecuteOptions } from './execute.ts';
+import type { ExecuteOptions, ExecutionResult } from './execute.ts';
 import type { ExecutionLimits } from './execution.ts';
 import type { Ledger } from './ledger.ts';
 import { backoffAfter, lostFinish, retryDelay } from './lost.ts';
@@ -70,6 +70,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     let flow: { pause(): void; resume(): void } | null = null;
     let outcome: Outcome;
     let lastWord: string | null = null;
+    let sessionTokens: TokenCounts | null = null;
     try {
       await failpoint('executor.claimed');
       // Preparing only reads, and makes the scratch folder: it need not wait for the ledger.
@@ -90,7 +91,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
           }),
         );
         outcome = result.outcome;
-        lastWord = result.lastWord;
+        ({ lastWord, sessionTokens } = result);
       }
     } catch (error) {
       if (!(error instanceof AppError)) {
@@ -100,7 +101,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     }
     one.running = false;
     options.onSlotFree(); // settling goes on beside the next execution
-    await settle(one, outcome, lastWord, sink);
+    await settle(one, { outcome, lastWord, sessionTokens }, sink);
     // Whatever left the group and kept quiet is ended too; nobody waits for it.
     const scratch = join(options.prepare.scratchDir, claim.executionId);
     reaper.add(`${options.prepare.nodeId}/${claim.executionId}`, () => removeScratch(scratch, logger));
@@ -148,6 +149,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
       launch: options.launch,
       scanner,
       resources: options.resources,
+      pricing: options.prepare.pricing,
       logger,
       emit(event, raw) {
         const now = Date.now();
@@ -164,8 +166,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
 
   async function settle(
     one: Active,
-    outcome: Outcome,
-    lastWord: string | null,
+    { outcome, lastWord, sessionTokens }: ExecutionResult,
     sink: EventSink,
   ): Promise<void> {
     const { claim } = one;
@@ -181,7 +182,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
       rawAnswer: claim.kind === 'raw' ? rawAnswer(claim, outcome, lastWord) : null,
     };
     // A ledger that cannot be written must not lose the result: Redis still gets it.
-    await ledger.ended(finish).catch(logLedger);
+    await ledger.ended(finish, sessionTokens).catch(logLedger);
     await delivery.deliver(finish);
   }
 

@@ -6,6 +6,7 @@ export interface Deadlines {
   sawEvent(event: ExecutionEvent): void;
   /** The CLI has said its last word and gets this long to leave; null: it went on after all. */
   linger(ms: number | null): void;
+  /** For good: nothing said later starts a clock again. */
   clear(): void;
 }
 
@@ -19,6 +20,7 @@ export function createDeadlines(options: {
   let lastSign = performance.now();
   const total = setTimeout(() => options.stop('timed_out'), options.timeoutMs);
   let lingering: NodeJS.Timeout | null = null;
+  let over = false;
 
   // One timer that looks back, instead of one per line of output.
   let idle = setTimeout(checkIdle, options.idleTimeoutMs);
@@ -39,9 +41,10 @@ export function createDeadlines(options: {
     },
     linger(ms) {
       if (lingering !== null) clearTimeout(lingering);
-      lingering = ms === null ? null : setTimeout(() => options.stop('lingered'), ms);
+      lingering = ms === null || over ? null : setTimeout(() => options.stop('lingered'), ms);
     },
     clear() {
+      over = true;
       clearTimeout(total);
       clearTimeout(idle);
       if (lingering !== null) clearTimeout(lingering);

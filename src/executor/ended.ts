@@ -1,5 +1,5 @@
 import { type ErrorCode, type WireError, wireError } from '../errors.ts';
-import type { Outcome } from '../protocol/outcome.ts';
+import type { Outcome, Usage } from '../protocol/outcome.ts';
 import type { Exit, Translator, Verdict } from '../providers/provider.ts';
 import type { ExecutionLimits, PreparedExecution } from './execution.ts';
 
@@ -13,6 +13,7 @@ export type StopReason =
   | 'output_limit'
   | 'resource_limit'
   | 'max_turns'
+  | 'budget'
   | 'hopeless'
   | 'asks_login'
   | 'lingered';
@@ -25,6 +26,10 @@ export interface Ended {
   readonly reason: StopReason | null;
   /** Which limit, for `resource_limit`. */
   readonly exceeded: string | null;
+  /** As the CLI named it. */
+  readonly model: string | null;
+  /** Of this run alone, with its cost. */
+  readonly usage: Usage | null;
   readonly exit: Exit;
   readonly durationMs: number;
   readonly limits: ExecutionLimits;
@@ -37,6 +42,8 @@ export function toOutcome({
   translator,
   reason,
   exceeded,
+  model,
+  usage,
   exit,
   durationMs,
   limits,
@@ -52,6 +59,7 @@ export function toOutcome({
     status,
     executionId: prepared.executionId,
     provider: prepared.provider.name,
+    model: model ?? prepared.request.model,
     text,
     textTruncated: text.length < verdict.text.length,
     structured: verdict.structured ?? null,
@@ -61,7 +69,7 @@ export function toOutcome({
     durationMs,
     exit: { code: exit.code, signal: exit.signal },
     permissionDenials: [...verdict.permissionDenials],
-    usage: verdict.usage,
+    usage,
     error,
   };
 }
@@ -85,6 +93,7 @@ function stopError(
     ],
     resource_limit: ['execution.resource_limit', exceeded ?? 'the execution used too much'],
     max_turns: ['execution.max_turns', `the execution used its ${request.maxTurns} turns`],
+    budget: ['execution.budget', `the execution cost more than its $${request.maxCostUsd}`],
     hopeless: [
       translator.hopeless?.code ?? 'execution.crashed',
       translator.hopeless?.message ?? 'the execution could not succeed',

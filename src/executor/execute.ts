@@ -5,8 +5,9 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
-import type { Outcome } from '../protocol/outcome.ts';
+import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Exit } from '../providers/provider.ts';
+import type { Pricing } from '../usage/pricing.ts';
 import { createDeadlines } from './deadlines.ts';
 import { type StopReason, toOutcome } from './ended.ts';
 import type { ExecutionLimits, PreparedExecution, StopSignals } from './execution.ts';
@@ -20,15 +21,14 @@ import { type Termination, terminate } from './process/terminate.ts';
 import type { ProcessEnd } from './process/wait.ts';
 import { exceededLimit } from './resource-limits.ts';
 import type { ResourceWatch } from './resource-watch.ts';
-
-/** Output still open this long after the exit is held by something the CLI left behind. */
-const LEAK_AFTER_MS = 1000;
+import { untilEnded } from './until-ended.ts';
 
 export interface ExecuteOptions {
   readonly limits: ExecutionLimits;
   readonly launch: Launch;
   readonly scanner: ProcScanner;
   readonly resources: ResourceWatch;
+  readonly pricing: Pricing;
   readonly logger: Logger;
   /** Receives every event, in order, with the CLI's line it came from. */
   emit(event: ExecutionEvent, raw: string | null): void;
@@ -40,6 +40,8 @@ export interface ExecutionResult {
   readonly outcome: Outcome;
   /** The CLI's own last word: the line of its terminal event. */
   readonly lastWord: string | null;
+  /** What the CLI's session has used in all, this run included; null where the CLI does not tell. */
+  readonly sessionTokens: TokenCounts | null;
 }
 
 /** @throws AppError when the process cannot be started; nothing was emitted then */
@@ -68,13 +70,16 @@ async function supervise(
   child: SpawnedProcess,
   prepared: PreparedExecution,
   signals: StopSignals,
-  { limits, scanner, resources, logger, emit, onFlow }: ExecuteOptions,
+  { limits, scanner, resources, pricing, logger, emit, onFlow }: ExecuteOptions,
 ): Promise<ExecutionResult> {
   const { request, provider } = prepared;
-  const translator = provider.translator(request);
+  const translator = provider.translator(request, prepared.sessionTokens);
   const maxTurns = request.maxTurns ?? Number.POSITIVE_INFINITY;
   /** A CLI without such a cap of its own is stopped when it begins one turn too many. */
   const capsTurns = request.maxTurns !== null && provider.streamCaps.includes('maxTurns');
+  const capsCost = request.maxCostUsd !== null && provider.streamCaps.includes('maxCostUsd');
+  const maxCostUsd = request.maxCostUsd ?? Number.POSITIVE_INFINITY;
+  let model: string | null = null;
   let reason: StopReason | null = null;
   let lastWord: string | null = null;
   let exceeded: string | null = null;
@@ -104,6 +109,14 @@ async function supervise(
     // A CLI that has said its last word has succeeded or failed already; only its exit is missing.
     reason = translator.done && why !== 'fenced' ? 'lingered' : why;
     ending = end({ graceMs: limits.killGraceMs, force: signals.force });
+  };
+
+  /** The event with what only the executor knows. */
+  const completed = (event: ExecutionEvent): ExecutionEvent => {
+    if (event.kind === 'session') return { ...event, sessionId: prepared.sessionId };
+    if (event.kind !== 'usage') return event;
+    const { byModel } = translator.progress;
+    return { ...event, usage: pricing.priced({ usage: event.usage, byModel }) ?? event.usage };
   };
 
   emit(
@@ -159,15 +172,19 @@ async function supervise(
     for (const [index, event] of events.entries()) {
       deadlines.sawEvent(event);
       loginWatch.sawEvent(event);
-      emit(withSession(event, prepared.sessionId), index === 0 && event.kind !== 'raw' ? line : null);
+      if (event.kind === 'session') model = event.model ?? model;
+      emit(completed(event), index === 0 && event.kind !== 'raw' ? line : null);
       flow.sawEvent();
     }
     if (translator.hopeless !== null) stop('hopeless');
     if (capsTurns && translator.progress.turns > maxTurns) stop('max_turns');
+    if (capsCost && (pricing.priced(translator.progress)?.costUsd ?? 0) > maxCostUsd) stop('budget');
     if (translator.done) lastWord = line;
     if (translator.done !== wasDone) deadlines.linger(translator.done ? limits.lingerMs : null);
   });
 
+  // It has left in time, whatever it left behind: that has a limit of its own.
+  void child.exited.then(() => deadlines.clear());
   const gone = await untilEnded(child, stuck.promise, () => {
     emit(
       {
@@ -199,32 +216,24 @@ async function supervise(
     reason === 'lingered' ? { code: 0, signal: null } : exit,
     child.stderrTail(),
   );
+  const { progress } = translator;
   return {
-    outcome: toOutcome({ prepared, verdict, translator, reason, exceeded, exit, durationMs, limits }),
+    outcome: toOutcome({
+      prepared,
+      verdict,
+      translator,
+      reason,
+      exceeded,
+      model,
+      usage: pricing.priced({ usage: verdict.usage, byModel: progress.byModel }),
+      exit,
+      durationMs,
+      limits,
+    }),
     lastWord,
+    sessionTokens: progress.sessionTokens ?? null,
   };
 }
-
-/**
- * The end of a process and of its output. What it started may hold its pipes open: after a moment that is a
- * leak, told once, and whoever hears of it ends the holders.
- */
-async function untilEnded(
-  child: SpawnedProcess,
-  stuck: Promise<ProcessEnd>,
-  onLeak: () => void,
-): Promise<ProcessEnd> {
-  await Promise.race([child.exited, stuck]);
-  const timer = setTimeout(onLeak, LEAK_AFTER_MS);
-  try {
-    return await Promise.race([child.ended, stuck]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-const withSession = (event: ExecutionEvent, sessionId: string): ExecutionEvent =>
-  event.kind === 'session' ? { ...event, sessionId } : event;
 
 const lineBytes = ({ request }: PreparedExecution, { maxLineBytes }: ExecutionLimits): number =>
   Math.min(request.limits.lineBytes ?? maxLineBytes, maxLineBytes);

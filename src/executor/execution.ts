@@ -1,3 +1,4 @@
+import type { TokenCounts } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Command, Provider } from '../providers/provider.ts';
 import type { ResourceSettings } from './resource-limits.ts';
@@ -26,6 +27,8 @@ export interface PreparedExecution {
   readonly cwd: string;
   /** Bullpen's id for the conversation, should the CLI have one. */
   readonly sessionId: string;
+  /** What the session had used before, as far as its CLI has told; null for a new one. */
+  readonly sessionTokens: TokenCounts | null;
 }
 
 /** What may end a running execution early; `signal.reason` says why. */

@@ -1,6 +1,8 @@
 import { AppError } from '../errors.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
+import { unkeptCostCap } from '../usage/cost-cap.ts';
+import type { Pricing } from '../usage/pricing.ts';
 
 /** Whether this is what a fallback is for: the CLI is not there, or cannot be started. */
 export const isCliMissing = (error: unknown): error is AppError =>
@@ -22,6 +24,7 @@ export function fallbackFor(
   request: ResolvedPrompt,
   providers: Providers,
   missing: AppError,
+  pricing: Pick<Pricing, 'knows'>,
 ): Fallback {
   if (asked.fallback === null) throw missing;
   const registered = providers.get(asked.fallback);
@@ -35,7 +38,7 @@ export function fallbackFor(
   const isDefault = request.model !== null && request.model === asked.defaults.model;
   const keepsModel = !isDefault && !refused.some(({ option }) => option === 'model');
   const mapped = keepsModel ? moved : { ...moved, model: registered.defaults.model };
-  const left = provider.unsupported(mapped);
+  const left = [...provider.unsupported(mapped), ...unkeptCostCap(provider, mapped, pricing)];
   if (left.length > 0) {
     const why = left.map(({ option, reason }) => `${option}: ${reason}`).join('; ');
     throw withoutFallback(missing, provider.name, why);

@@ -2,10 +2,12 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { AppError, messageOf } from '../errors.ts';
+import type { TokenCounts } from '../protocol/outcome.ts';
 import { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Command } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 import type { Claim } from '../rpc/ports.ts';
+import type { Pricing } from '../usage/pricing.ts';
 import type { CliProbe } from './cli-probe.ts';
 import type { PreparedExecution } from './execution.ts';
 import { fallbackFor, isCliMissing, withoutFallback } from './fallback.ts';
@@ -17,13 +19,21 @@ export interface PrepareOptions {
   readonly nodeId: string;
   readonly providers: Providers;
   readonly probe: CliProbe;
+  readonly pricing: Pricing;
   readonly workspace: WorkspaceSettings;
   /** Holds one scratch folder per execution: its TMPDIR, so that nothing stays in a shared one. */
   readonly scratchDir: string;
   /** The environment for a provider's CLI: allow-listed names of the server's own, plus what the command sets. */
   environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
-  /** The CLI's own id behind one of our sessions; null when it is not known. */
-  findNativeSession(sessionId: string): Promise<string | null>;
+  /** What is behind one of our sessions; null when it is not known. */
+  findSession(sessionId: string): Promise<FoundSession | null>;
+}
+
+/** A session as its CLI knows it. */
+export interface FoundSession {
+  readonly nativeSessionId: string;
+  /** What it has used so far, as its CLI counts; null where no run of it has told. */
+  readonly tokens: TokenCounts | null;
 }
 
 /** An execution that may be spawned. */
@@ -61,7 +71,13 @@ export async function prepareFallback(
   options: PrepareOptions,
 ): Promise<Prepared> {
   const asked = options.providers.get(claim.request.provider);
-  const { registered, request } = fallbackFor(asked, claim.request, options.providers, missing);
+  const { registered, request } = fallbackFor(
+    asked,
+    claim.request,
+    options.providers,
+    missing,
+    options.pricing,
+  );
   try {
     const prepared = await prepareWith(registered, request, claim, options);
     return { ...prepared, fallbackReason: messageOf(missing) };
@@ -77,15 +93,15 @@ async function prepareWith(
   claim: Claim,
   options: PrepareOptions,
 ): Promise<PreparedExecution> {
-  const [workspace, cli, nativeSessionId] = await Promise.all([
+  const [workspace, cli, session] = await Promise.all([
     resolveWorkspace(request.cwd, options.workspace),
     options.probe.find(provider, configured),
-    request.sessionId === null ? null : nativeSession(request.sessionId, options),
+    request.sessionId === null ? null : foundSession(request.sessionId, options),
   ]);
   const scratch = join(options.scratchDir, claim.executionId);
   await mkdir(scratch, { recursive: true, mode: 0o700 });
   const command = provider.command(request, {
-    nativeSessionId,
+    nativeSessionId: session?.nativeSessionId ?? null,
     trustedWorkspace: workspace.trusted,
     scratchDir: scratch,
   });
@@ -103,11 +119,12 @@ async function prepareWith(
     env: options.environment(provider.name, { TMPDIR: scratch, ...command.env }),
     cwd: workspace.cwd,
     sessionId: request.sessionId ?? claim.executionId,
+    sessionTokens: session?.tokens ?? null,
   };
 }
 
-async function nativeSession(sessionId: string, options: PrepareOptions): Promise<string> {
-  const native = await options.findNativeSession(sessionId);
-  if (native === null) throw new AppError('session.not_found', `there is no session ${sessionId} to resume`);
-  return native;
+async function foundSession(sessionId: string, options: PrepareOptions): Promise<FoundSession> {
+  const found = await options.findSession(sessionId);
+  if (found === null) throw new AppError('session.not_found', `there is no session ${sessionId} to resume`);
+  return found;
 }

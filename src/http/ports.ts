@@ -3,6 +3,7 @@ import type { Principal } from '../auth/principal.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job, JobListItem, JobStatus } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
+import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
 /** `key` as the caller sent it; `fingerprint` = SHA-256 over method, path and body. */
 export interface Idempotency {
@@ -100,6 +101,19 @@ export interface RunningExecution {
   readonly cpuSeconds: number | null;
   readonly openFiles: number | null;
   readonly processes: number | null;
+}
+
+export interface UsageQuery {
+  readonly by: UsageDimension;
+  /** RFC 3339 in UTC: executions that ended then or later; null: from the first. */
+  readonly from: string | null;
+  /** Executions that ended before. */
+  readonly to: string | null;
+}
+
+export interface UsageReports {
+  /** What an admin sees is everybody's, others see their own. */
+  usage(principal: Principal, query: UsageQuery): Promise<readonly UsageRow[]>;
 }
 
 export interface Health {

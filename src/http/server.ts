@@ -19,7 +19,7 @@ import { requestIdOf, requestIds } from './plugins/request-id.ts';
 import { requestLog } from './plugins/request-log.ts';
 import { securityHeaders } from './plugins/security-headers.ts';
 import { stopping } from './plugins/stopping.ts';
-import type { EventHub, Health, Jobs } from './ports.ts';
+import type { EventHub, Health, Jobs, UsageReports } from './ports.ts';
 import { boardRoutes } from './routes/board.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobEventsRoute } from './routes/job-events.ts';
@@ -30,6 +30,7 @@ import { landingRoutes } from './routes/landing.ts';
 import { loginRoutes } from './routes/login.ts';
 import { serverInfoRoutes } from './routes/server-info.ts';
 import { streamTokensRoute } from './routes/stream-tokens.ts';
+import { usageRoute } from './routes/usage.ts';
 import { type HttpSettings, MAX_PARAM_LENGTH, nodeServerOptions } from './settings.ts';
 import { validatorCompiler } from './validation.ts';
 
@@ -38,6 +39,7 @@ export interface HttpServerOptions {
   readonly jobs: Jobs;
   readonly events: EventHub;
   readonly health: Health;
+  readonly usage: UsageReports;
   readonly auth: Authenticator;
   /** Queues that Bull Board shows. They stay the caller's to close. */
   readonly board: readonly Queue[];
@@ -79,6 +81,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   jobEventsRoute(app, jobs, events, settings.heartbeatMs);
   streamTokensRoute(app, jobs, tickets);
   serverInfoRoutes(app, health);
+  usageRoute(app, options.usage);
   boardRoutes(app, options.board);
   await app.ready();
   return app;

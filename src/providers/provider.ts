@@ -67,6 +67,8 @@ export interface Progress {
   readonly usage: Usage | null;
   /** The same tokens by model, for a price table; empty where the CLI does not name models. */
   readonly byModel: Readonly<Record<string, TokenCounts>>;
+  /** What the whole session has used, from CLIs that count so: the base of the next run's own figures. */
+  readonly sessionTokens?: TokenCounts | null;
 }
 
 /** The fold over one run's output. */
@@ -105,14 +107,19 @@ export interface Login {
   readonly hint: string;
 }
 
-/** Caps the CLI does not keep itself: the executor does, from the stream. */
-export type StreamCap = 'maxTurns';
+/**
+ * Caps the CLI does not keep itself: the executor does, from the stream. For `maxCostUsd` the stream must tell
+ * tokens while the run goes on.
+ */
+export type StreamCap = 'maxTurns' | 'maxCostUsd';
 
 export interface Provider {
   readonly name: string;
   readonly capabilities: Capabilities;
   readonly login: Login;
   readonly streamCaps: readonly StreamCap[];
+  /** Whether the stream tells what the run costs, so that no price is needed for a cap. */
+  readonly reportsCost?: boolean;
   /** Names of the server's variables this CLI may see, beside the base set (PATH, HOME, LANG, TZ, TMPDIR …). */
   readonly envNames: readonly string[];
   /** Candidates for the binary when the settings name none, in order, looked up on PATH. */

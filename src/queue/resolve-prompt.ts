@@ -5,6 +5,8 @@ import { AppError } from '../errors.ts';
 import { resolveWorkspace } from '../executor/workspace.ts';
 import { type Limits, MAX_PROMPT_BYTES, PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers } from '../providers/registry.ts';
+import { unkeptCostCap } from '../usage/cost-cap.ts';
+import type { Pricing } from '../usage/pricing.ts';
 
 const promptRequest = Compile(PromptRequest);
 
@@ -28,6 +30,7 @@ export interface ResolvePromptOptions {
     | 'maxLineBytes'
   >;
   readonly providers: Providers;
+  readonly pricing: Pick<Pricing, 'knows'>;
 }
 
 /**
@@ -38,7 +41,7 @@ export interface ResolvePromptOptions {
 export async function resolvePrompt(
   request: PromptRequest,
   principal: Principal,
-  { settings, providers }: ResolvePromptOptions,
+  { settings, providers, pricing }: ResolvePromptOptions,
 ): Promise<ResolvedPrompt> {
   checkText(request.prompt);
   checkShape(request);
@@ -82,7 +85,7 @@ export async function resolvePrompt(
     tags: request.tags ?? [],
     metadata: request.metadata ?? {},
   };
-  const refused = provider.unsupported(resolved);
+  const refused = [...provider.unsupported(resolved), ...unkeptCostCap(provider, resolved, pricing)];
   if (refused.length > 0) {
     const problems = refused.map(({ option, reason }) => ({ path: `/${option}`, message: reason }));
     const names = refused.map(({ option }) => option).join(', ');

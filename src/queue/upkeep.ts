@@ -22,6 +22,7 @@ export interface UpkeepLoopOptions {
   readonly nodeLostAfterMs: number;
   readonly keepJobsMs: number;
   readonly keepEventsMs: number;
+  readonly keepUsageMs: number;
   /** How long this node has been in touch with Redis without a break. */
   inTouchForMs(): number;
   readonly logger: Logger;
@@ -71,6 +72,7 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
     const swept = await store.run('retention.sweep', {
       finishedJobsBefore: before(options.keepJobsMs),
       eventsBefore: before(options.keepEventsMs),
+      usageBefore: before(options.keepUsageMs),
       limit: 1000,
     });
     if (swept.jobs + swept.events > 0) logger.info(swept, 'old jobs and events were removed');

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { AppError } from '../errors.ts';
-import type { Outcome } from '../protocol/outcome.ts';
+import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import { type ExecutionColumns, executionColumns, toExecution } from './execution-row.ts';
 import type {
   EndedExecution,
@@ -9,6 +9,7 @@ import type {
   OutcomeDelivery,
   UnsettledExecution,
 } from './rows.ts';
+import { saveSessionTotal } from './session-totals.ts';
 import { all, change, first } from './statement.ts';
 
 export const executionWrites = {
@@ -51,6 +52,8 @@ export const executionWrites = {
       readonly executionId: string;
       readonly outcome: Outcome;
       readonly delivery: OutcomeDelivery;
+      /** What the CLI's session has used in all, where its CLI tells that. */
+      readonly sessionTokens?: TokenCounts | null;
       readonly at: string;
     },
   ): { stored: boolean } {
@@ -76,6 +79,11 @@ export const executionWrites = {
       first(db, 'SELECT 1 FROM executions WHERE execution_id = ?', args.executionId) === null
     ) {
       throw new AppError('internal.error', `the ledger has no intent for execution ${args.executionId}`);
+    }
+    const { sessionTokens = null } = args;
+    const { provider, nativeSessionId } = args.outcome;
+    if (stored === 1 && sessionTokens !== null && provider !== null && nativeSessionId !== null) {
+      saveSessionTotal(db, { provider, nativeSessionId }, sessionTokens, args.at);
     }
     return { stored: stored === 1 };
   },

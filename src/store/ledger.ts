@@ -19,10 +19,10 @@ export function createLedger(store: Store, bootId: string): Ledger {
     async started(executionId, pid) {
       await store.run('executions.started', { executionId, pid, at: now() });
     },
-    async ended(finish) {
+    async ended(finish, sessionTokens = null) {
       const { executionId, outcome, from, tail, backoffMs, rawAnswer } = finish;
       const delivery = { from, tail, backoffMs, rawAnswer };
-      await store.run('executions.ended', { executionId, outcome, delivery, at: now() });
+      await store.run('executions.ended', { executionId, outcome, delivery, sessionTokens, at: now() });
     },
     async delivered(executionId, superseded) {
       await store.run('executions.delivered', { executionId, superseded });

@@ -6,8 +6,18 @@ import { jobReads } from './jobs.ts';
 import { listReads } from './list-jobs.ts';
 import { projectionWrites } from './project-jobs.ts';
 import { retentionWrites } from './retention.ts';
+import { sessionTotalReads } from './session-totals.ts';
+import { usageReads } from './usage.ts';
 
-const reads = { ...executionReads, ...jobReads, ...listReads, ...eventReads, ...cursorReads };
+const reads = {
+  ...executionReads,
+  ...jobReads,
+  ...listReads,
+  ...eventReads,
+  ...cursorReads,
+  ...usageReads,
+  ...sessionTotalReads,
+};
 const writes = {
   ...executionWrites,
   ...projectionWrites,

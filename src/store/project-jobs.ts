@@ -3,6 +3,7 @@ import { saveCursor } from './cursors.ts';
 import { deleteJob } from './delete-job.ts';
 import type { NamedCursor, ProjectedJob } from './rows.ts';
 import { change } from './statement.ts';
+import { recordUsage } from './usage.ts';
 
 export interface Projection {
   readonly jobs: readonly ProjectedJob[];
@@ -79,5 +80,6 @@ function applyJob(db: DatabaseSync, job: ProjectedJob): boolean {
     job.updatedAt,
     job.node,
   );
+  if (job.finishedAt !== null) recordUsage(db, job);
   return true;
 }

@@ -7,6 +7,8 @@ export interface Retention {
   readonly finishedJobsBefore: string;
   /** Finished before this: the job's events go. */
   readonly eventsBefore: string;
+  /** Ended before this: the execution is in no report any more. */
+  readonly usageBefore: string;
   /** At most so many events, jobs and executions in one call, so that a sweep never holds up an intent. */
   readonly limit: number;
 }
@@ -32,6 +34,10 @@ export const retentionWrites = {
       args.finishedJobsBefore,
       args.limit,
     );
+    const usageBefore = 'SELECT execution_id FROM usage WHERE ended_at < ? ORDER BY ended_at LIMIT ?';
+    change(db, `DELETE FROM usage WHERE execution_id IN (${usageBefore})`, args.usageBefore, args.limit);
+    // Without its jobs a session cannot be found, and so never goes on.
+    change(db, 'DELETE FROM session_totals WHERE updated_at < ?', args.finishedJobsBefore);
     return { jobs, events, executions };
   },
 };

@@ -8,6 +8,7 @@ export const succeededWith = (text: string): Outcome => ({
   status: 'succeeded',
   executionId: ulid(),
   provider: 'claude',
+  model: null,
   text,
   textTruncated: false,
   structured: null,

@@ -12,7 +12,7 @@ const CAPABILITIES: Capabilities = {
   tools: false,
   outputSchema: true,
   maxTurns: true, // there is never more than one
-  maxCostUsd: false,
+  maxCostUsd: true,
   appendSystemPrompt: true,
   effort: false,
   model: true,
@@ -36,7 +36,7 @@ export function createAnthropicProvider(options: BuiltInOptions): Provider {
     name: 'anthropic-sdk',
     capabilities: CAPABILITIES,
     login: LOGIN,
-    streamCaps: [],
+    streamCaps: ['maxCostUsd'],
     envNames: ENV_NAMES,
     binaries: [options.sdkRunner.node],
     versionArgs: [options.sdkRunner.script, '--version'],
@@ -56,9 +56,8 @@ function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
     effort: request.effort !== null,
     allowedTools: request.allowedTools.length > 0,
     disallowedTools: request.disallowedTools.length > 0,
-    maxCostUsd: request.maxCostUsd !== null,
   };
-  const reason = 'anthropic-sdk asks the API once: no tools, sessions, levels of effort or caps of cost';
+  const reason = 'anthropic-sdk asks the API once: no tools, sessions or levels of effort';
   return [
     ...('problems' in read ? read.problems : []),
     ...Object.keys(asked)

@@ -45,6 +45,7 @@ const QuietLine = Type.Object({
 
 const Message = Type.Object({
   id: maybe(Type.String()),
+  model: maybe(Type.String()),
   usage: maybe(ApiUsage),
   content: Type.Array(Type.Object({ type: Type.String() })),
 });
@@ -70,7 +71,9 @@ const StreamEventLine = Type.Object({
   api_message_id: maybe(Type.String()),
   event: Type.Object({
     type: Type.String(),
-    message: maybe(Type.Object({ id: maybe(Type.String()), usage: maybe(ApiUsage) })),
+    message: maybe(
+      Type.Object({ id: maybe(Type.String()), model: maybe(Type.String()), usage: maybe(ApiUsage) }),
+    ),
     delta: maybe(Type.Object({ type: maybe(Type.String()), text: maybe(Type.String()) })),
     usage: maybe(ApiUsage),
   }),

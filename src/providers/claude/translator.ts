@@ -67,7 +67,7 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
       apiError = { status: line.api_error_status ?? null, errorClass: line.error, message: said };
       return [{ kind: 'warning', code: line.error, message: said }];
     }
-    if (message.id && message.usage) meter.sawCall(message.id, message.usage);
+    if (message.id && message.usage) meter.sawCall(message.id, message.usage, message.model ?? null);
     apiError = null;
     turnOpen = true;
     return content.blocks(message.content, { speaks: !line.parent_tool_use_id, raw });
@@ -77,7 +77,7 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
     const { event } = line;
     if (event.type === 'message_start') currentMessage = event.message?.id ?? '';
     const usage = event.message?.usage ?? event.usage;
-    if (usage) meter.sawCall(line.api_message_id ?? currentMessage, usage);
+    if (usage) meter.sawCall(line.api_message_id ?? currentMessage, usage, event.message?.model ?? null);
     if (line.parent_tool_use_id) return [];
     turnOpen = true;
     if (event.type === 'message_start') content.messageStarted();
@@ -129,7 +129,7 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
       return hopeless;
     },
     get progress() {
-      return { turns: content.turns(), usage: meter.total(), byModel: {} };
+      return { turns: content.turns(), usage: meter.total(), byModel: meter.byModel() };
     },
     end: (exit, stderrTail) =>
       claudeVerdict({

@@ -6,7 +6,7 @@ import type { Translator } from '../provider.ts';
 import { LOGIN_HINT, statusIn } from './failure.ts';
 import { completedEvents, startedEvents } from './items.ts';
 import { type CodexLine, parseCodexLine } from './lines.ts';
-import { ownUsage } from './usage.ts';
+import { ownUsage, threadTokens } from './usage.ts';
 import { codexVerdict } from './verdict.ts';
 
 const RECONNECTING = /^Reconnecting\.\.\. (\d+)\/(\d+)/;
@@ -21,6 +21,7 @@ export function createCodexTranslator(
   let threadId: string | null = null;
   let turns = 0;
   let usage: Usage | null = null;
+  let inThread: TokenCounts | null = null;
   let failure: string | null = null;
   let completed = false;
   let hopeless: WireError | null = null;
@@ -64,6 +65,7 @@ export function createCodexTranslator(
       case 'turn.completed':
         completed = true;
         usage = ownUsage(line.usage, sessionTokens);
+        inThread = threadTokens(line.usage);
         return [{ kind: 'usage', usage }];
       case 'turn.failed':
         failure = line.error.message;
@@ -87,7 +89,7 @@ export function createCodexTranslator(
     get progress() {
       // No line names the model: it is known only when the job or the settings have chosen it.
       const byModel = usage === null || request.model === null ? {} : { [request.model]: usage };
-      return { turns, usage, byModel };
+      return { turns, usage, byModel, sessionTokens: inThread };
     },
     end: (exit, stderrTail) =>
       codexVerdict({

@@ -7,7 +7,8 @@ import type { ThreadUsage } from './lines.ts';
 
 const KINDS = ['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens'] as const;
 
-function fromThread(usage: ThreadUsage): TokenCounts {
+/** What the thread has used in all. */
+export function threadTokens(usage: ThreadUsage): TokenCounts {
   const cacheReadTokens = usage.cached_input_tokens ?? 0;
   const cacheWriteTokens = usage.cache_write_input_tokens ?? 0;
   return {
@@ -20,7 +21,7 @@ function fromThread(usage: ThreadUsage): TokenCounts {
 
 /** @param before what the thread had used before this run, as far as it is known; null for a new one */
 export function ownUsage(thread: ThreadUsage, before: TokenCounts | null): Usage {
-  const own = fromThread(thread);
+  const own = threadTokens(thread);
   if (before !== null) for (const kind of KINDS) own[kind] = Math.max(0, own[kind] - before[kind]);
   return { ...own, costUsd: null, costBasis: 'unknown' };
 }

@@ -21,7 +21,13 @@ export function createCustomProvider(options: CustomProviderOptions): Provider {
   const { known } = placeholdersOf(args);
   const tellsSession =
     typeof output === 'object' && 'ndjson' in output && output.ndjson.session !== undefined;
+  /** Its output tells, while it runs, what it has used or what it cost. */
+  const tellsUse =
+    typeof output === 'object' &&
+    'ndjson' in output &&
+    (output.ndjson.costUsd !== undefined || output.ndjson.outputTokens !== undefined);
   const takes = {
+    maxCostUsd: tellsUse,
     model: known.includes('model'),
     effort: known.includes('effort'),
     resume: tellsSession && known.includes('sessionId'),
@@ -33,25 +39,25 @@ export function createCustomProvider(options: CustomProviderOptions): Provider {
       tools: false,
       outputSchema: false,
       maxTurns: false,
-      maxCostUsd: false,
       appendSystemPrompt: false,
       ...takes,
     },
     login: { variables: [], files: [], statusArgs: null, hint: `see the documentation of ${name}` },
-    streamCaps: [],
+    reportsCost: typeof output === 'object' && 'ndjson' in output && output.ndjson.costUsd !== undefined,
+    streamCaps: tellsUse ? ['maxCostUsd'] : [],
     envNames: env,
     binaries: [binary],
     versionArgs,
     unsupported: (request) => unsupportedOptions(name, request, takes),
     command: (request, context) => customCommand(request, context, options),
-    translator: () => createCustomTranslator(name, options),
+    translator: ({ model }) => createCustomTranslator(name, model, options),
   };
 }
 
 function unsupportedOptions(
   name: string,
   request: ResolvedPrompt,
-  takes: { readonly model: boolean; readonly effort: boolean; readonly resume: boolean },
+  takes: Readonly<Record<'model' | 'effort' | 'resume' | 'maxCostUsd', boolean>>,
 ): readonly Unsupported[] {
   const asked: Record<string, boolean> = {
     model: request.model !== null && !(takes.model && isSafeValue(request.model)),
@@ -64,7 +70,7 @@ function unsupportedOptions(
     appendSystemPrompt: request.appendSystemPrompt !== null,
     outputSchema: request.outputSchema !== null,
     maxTurns: request.maxTurns !== null,
-    maxCostUsd: request.maxCostUsd !== null,
+    maxCostUsd: request.maxCostUsd !== null && !takes.maxCostUsd,
     providerOptions: Object.keys(request.providerOptions).length > 0,
   };
   return Object.keys(asked)

@@ -6,6 +6,7 @@ import { customFailure } from './verdict.ts';
 /** The fold over a custom command's output. Only its exit ends it. */
 export function createCustomTranslator(
   name: string,
+  model: string | null,
   { output, success }: { readonly output: CustomOutput; readonly success: CustomSuccess },
 ): Translator {
   const reader = createOutputReader(output, success);
@@ -14,7 +15,8 @@ export function createCustomTranslator(
     done: false,
     hopeless: null,
     get progress() {
-      return { turns: 0, usage: reader.usage, byModel: {} };
+      const { usage } = reader;
+      return { turns: 0, usage, byModel: usage === null || model === null ? {} : { [model]: usage } };
     },
     end(exit, stderrTail) {
       const { text, partial, checked, failure } = reader.end();

@@ -172,6 +172,15 @@ describe('the environment', () => {
 });
 
 describe('the configuration file', () => {
+  it('sets prices, each complete', () => {
+    const prices = { 'house-model': { input: 1, output: 2.5, cacheRead: 0.1 } };
+    expect(loadSettings({ HOME: '/home/u' }, withFile({ prices }))).toMatchObject({ prices });
+    const wrong = { 'house-model': { input: -1 }, other: { input: 1, output: 2, inputs: 3 } };
+    const error = refusal({ HOME: '/home/u' }, withFile({ prices: wrong }));
+    expect(error.message).toContain('prices.house-model');
+    expect(error.message).toContain('prices.other.inputs: is not a setting');
+  });
+
   it('sets what the environment does not, and the providers', () => {
     const dir = withFile({
       port: 4000,

@@ -14,6 +14,7 @@ import { buildEnvironment } from '../../../src/providers/environment.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
 import type { Claims, JobRecord, NewJob } from '../../../src/rpc/ports.ts';
+import { createPricing } from '../../../src/usage/pricing.ts';
 import { newJob } from '../../contracts/records/samples.ts';
 import type { JournalEntry } from '../../fakes/fake-cli-journal.ts';
 import type { Step } from '../../fakes/fake-cli-steps.ts';
@@ -72,10 +73,12 @@ export async function executorBench(
         nodeId,
         providers,
         probe: createCliProbe('', {}),
+        pricing: createPricing({ priced: { input: 1, output: 1 } }),
         workspace: { roots: [workspace], trustedRoots: [] },
         scratchDir: join(dir, 'scratch'),
         environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
-        findNativeSession: async (sessionId) => (sessionId === KNOWN_SESSION ? 'native' : null),
+        findSession: async (sessionId) =>
+          sessionId === KNOWN_SESSION ? { nativeSessionId: 'native', tokens: null } : null,
       },
       limits: {
         maxMemoryBytes: null,

@@ -112,4 +112,12 @@ describe('the model of a job that is handed on', { timeout: 30_000 }, () => {
       text: 'echo: Hi',
     });
   });
+
+  it('is not run by a fallback that could not keep its cap of cost', async () => {
+    const lines = { ndjson: { text: '/text', outputTokens: '/tokens' } };
+    const teller = { binary: '/bin/sh', args: ['-c', 'true', '{{model}}'], output: lines };
+    const bench = await benchWith({ binary: MISSING, fallback: 'echo' }, teller);
+    const { record } = await bench.run({ maxCostUsd: 1, model: 'unpriced' });
+    expect(record.outcome?.error?.message).toMatch(/maxCostUsd: there is no price for unpriced/);
+  });
 });

@@ -6,6 +6,7 @@ import { DEFAULT_HTTP_SETTINGS, type HttpSettings } from '../../../src/http/sett
 import { FakeEventHub } from '../../fakes/event-hub.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
+import { FakeUsage } from '../../fakes/usage.ts';
 
 export const ADMIN_TOKEN = `bp_${'a'.repeat(43)}`;
 export const CALLER_TOKEN = `bp_${'b'.repeat(43)}`;
@@ -32,6 +33,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   const jobs = new FakeJobs();
   const events = new FakeEventHub();
   const health = new FakeHealth();
+  const usage = new FakeUsage();
   const log: string[] = [];
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
   const app = await createHttpServer({
@@ -39,6 +41,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     jobs,
     events,
     health,
+    usage,
     auth: withCaller(),
     board,
     logger,
@@ -49,6 +52,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     jobs,
     events,
     health,
+    usage,
     log,
     /** Listens on a free port of loopback. */
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),

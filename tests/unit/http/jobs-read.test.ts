@@ -7,6 +7,7 @@ test('a job is read with every field, null where unset', async () => {
     status: 'succeeded',
     executionId: null,
     provider: null,
+    model: null,
     text: 'ok',
     textTruncated: false,
     structured: { list: [1, null, { deep: true }], nothing: null },

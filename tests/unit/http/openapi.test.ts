@@ -16,6 +16,7 @@ const ROUTES = {
   '/v1/jobs/{id}/retry': ['post'],
   '/v1/jobs/{id}/events': ['get'],
   '/v1/executions': ['get'],
+  '/v1/usage': ['get'],
   '/v1/providers': ['get'],
   '/v1/stream-tokens': ['post'],
 };

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { MAX_PROMPT_BYTES, type PromptRequest } from '../../../src/protocol/prompt.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { type ResolvePromptOptions, resolvePrompt } from '../../../src/queue/resolve-prompt.ts';
+import { createPricing } from '../../../src/usage/pricing.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
 
@@ -35,7 +36,7 @@ function setUp(changed: Partial<ResolvePromptOptions['settings']> = {}) {
   const providers = createProviders(providerSettings(), PROVIDER_HOST);
   const resolve = (request: unknown, principal = ADMIN) =>
     // `as`: what arrives has passed no compiler.
-    resolvePrompt(request as PromptRequest, principal, { settings, providers });
+    resolvePrompt(request as PromptRequest, principal, { settings, providers, pricing: createPricing({}) });
   /** The code a request is refused with. */
   const refusal = async (request: unknown, principal = ADMIN) => {
     const error = await resolve(request, principal).then(
@@ -279,4 +280,37 @@ describe('a request', () => {
     expect(error).toMatchObject({ code: 'provider.unsupported_option' });
     expect(error.problems.length).toBeGreaterThan(0);
   });
+});
+
+describe('a cap of cost', () => {
+  const capped = { prompt: 'x', maxCostUsd: 1 };
+
+  it('is kept by claude itself, for any model', async () => {
+    const { resolve } = setUp();
+    expect(await resolve({ ...capped, provider: 'claude', model: 'nobody' })).toMatchObject({
+      maxCostUsd: 1,
+    });
+  });
+
+  it('is kept from the stream where the model has a price', async () => {
+    const { resolve, refusal } = setUp();
+    const sdk = { ...capped, provider: 'anthropic-sdk' };
+    expect(await resolve({ ...sdk, model: 'claude-sonnet-4-5' })).toMatchObject({ maxCostUsd: 1 });
+    for (const request of [{ ...sdk, model: 'nobody' }, sdk]) {
+      expect(await refusal(request)).toMatchObject({
+        code: 'provider.unsupported_option',
+        problems: [{ path: '/maxCostUsd' }],
+      });
+    }
+  });
+
+  it.each(['codex', 'gemini', 'cursor-agent'])(
+    'is refused for %s, which tells its tokens at the end only',
+    async (provider) => {
+      expect(await setUp().refusal({ ...capped, provider, model: 'gpt-5' })).toMatchObject({
+        code: 'provider.unsupported_option',
+        problems: [{ path: '/maxCostUsd' }],
+      });
+    },
+  );
 });

@@ -27,7 +27,7 @@ describe('the retention sweep', () => {
     const store = await testStore();
     const [gone, bare, kept] = [aFinishedJob(DAY(1)), aFinishedJob(DAY(10)), aFinishedJob(DAY(20))];
     await withEvents(store, 3, gone, bare, kept);
-    const sweep = { finishedJobsBefore: DAY(5), eventsBefore: DAY(15), limit: 100 };
+    const sweep = { finishedJobsBefore: DAY(5), eventsBefore: DAY(15), usageBefore: DAY(0), limit: 100 };
     expect(await store.run('retention.sweep', sweep)).toEqual({ jobs: 1, events: 6, executions: 0 });
     expect(await store.run('jobs.get', { id: gone.id })).toBeNull();
     expect(await store.run('jobs.get', { id: bare.id })).not.toBeNull();
@@ -40,7 +40,12 @@ describe('the retention sweep', () => {
     const store = await testStore();
     const job = aJob({ createdAt: DAY(1), status: 'scheduled' });
     await withEvents(store, 3, job);
-    await store.run('retention.sweep', { finishedJobsBefore: DAY(28), eventsBefore: DAY(28), limit: 100 });
+    await store.run('retention.sweep', {
+      finishedJobsBefore: DAY(28),
+      eventsBefore: DAY(28),
+      usageBefore: DAY(0),
+      limit: 100,
+    });
     expect(await store.run('jobs.get', { id: job.id })).toEqual(job);
     expect(await eventsOf(store, job.id)).toBe(3);
   });
@@ -50,7 +55,7 @@ describe('the retention sweep', () => {
     await withEvents(store, 5, aFinishedJob(DAY(1)), aFinishedJob(DAY(2)), aFinishedJob(DAY(3)));
     const slices = [];
     do {
-      const sweep = { finishedJobsBefore: DAY(28), eventsBefore: DAY(4), limit: 4 };
+      const sweep = { finishedJobsBefore: DAY(28), eventsBefore: DAY(4), usageBefore: DAY(0), limit: 4 };
       slices.push(await store.run('retention.sweep', sweep));
     } while (slices.at(-1)?.events === 4);
     expect(slices.map(({ events }) => events)).toEqual([4, 4, 4, 3]);
@@ -61,7 +66,7 @@ describe('the retention sweep', () => {
     const store = await testStore();
     const job = aFinishedJob(DAY(1));
     await appendEvents(store, job.id, 2, DAY(1));
-    const sweep = { finishedJobsBefore: DAY(1), eventsBefore: DAY(8), limit: 100 };
+    const sweep = { finishedJobsBefore: DAY(1), eventsBefore: DAY(8), usageBefore: DAY(0), limit: 100 };
     expect(await store.run('retention.sweep', sweep)).toMatchObject({ events: 2 });
   });
 
@@ -79,7 +84,7 @@ describe('the retention sweep', () => {
       });
     }
     await store.run('executions.delivered', { executionId: 'delivered', superseded: false });
-    const sweep = { finishedJobsBefore: DAY(5), eventsBefore: DAY(5), limit: 100 };
+    const sweep = { finishedJobsBefore: DAY(5), eventsBefore: DAY(5), usageBefore: DAY(0), limit: 100 };
     expect(await store.run('retention.sweep', sweep)).toMatchObject({ executions: 1 });
     expect(await store.run('executions.find', { executionId: 'delivered' })).toBeNull();
     expect(await store.run('executions.unsettled', {})).toHaveLength(1);

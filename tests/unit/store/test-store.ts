@@ -33,6 +33,7 @@ export const anOutcome = (overrides: Partial<Outcome> = {}): Outcome => ({
   status: 'succeeded',
   executionId: null,
   provider: 'claude',
+  model: null,
   text: 'the answer',
   textTruncated: false,
   structured: null,

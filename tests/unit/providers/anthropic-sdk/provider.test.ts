@@ -50,7 +50,6 @@ describe('the anthropic-sdk provider', () => {
     { effort: 'low' },
     { allowedTools: ['Read'] },
     { disallowedTools: ['Read'] },
-    { maxCostUsd: 1 },
   ])('refuses %j', (changed) => {
     const refused = provider.unsupported(resolvedPrompt(changed));
     expect(refused.map(({ option }) => option)).toEqual(Object.keys(changed));

@@ -68,10 +68,10 @@ describe('the usage of a claude run', () => {
 
   it('counts each streamed call once, by its largest figures', () => {
     const meter = createUsageMeter(true);
-    meter.sawCall('m1', { input_tokens: 10, output_tokens: 1 });
-    meter.sawCall('m1', { output_tokens: 20 });
-    meter.sawCall('m1', { input_tokens: 10, output_tokens: 1 });
-    meter.sawCall('m2', { input_tokens: 5, output_tokens: 2 });
+    meter.sawCall('m1', { input_tokens: 10, output_tokens: 1 }, 'opus');
+    meter.sawCall('m1', { output_tokens: 20 }, 'opus');
+    meter.sawCall('m1', { input_tokens: 10, output_tokens: 1 }, 'opus');
+    meter.sawCall('m2', { input_tokens: 5, output_tokens: 2 }, 'opus');
     expect(meter.total()).toMatchObject({
       inputTokens: 15,
       outputTokens: 22,
@@ -82,10 +82,25 @@ describe('the usage of a claude run', () => {
 
   it('replaces streamed calls by the result, and knows no cost for calls after it', () => {
     const meter = createUsageMeter(true);
-    meter.sawCall('m1', { input_tokens: 10 });
+    meter.sawCall('m1', { input_tokens: 10 }, 'opus');
     meter.sawResult(line({ model_usage_since_last_result: { opus: model(0.1) } }));
     expect(meter.total()).toMatchObject({ inputTokens: 1, costUsd: 0.1 });
-    meter.sawCall('m2', { input_tokens: 10 });
+    meter.sawCall('m2', { input_tokens: 10 }, 'opus');
     expect(meter.total()).toMatchObject({ inputTokens: 11, costUsd: null, costBasis: 'unknown' });
+  });
+
+  it('tells tokens by model: streamed ones as their messages name it, settled ones as the result does', () => {
+    const meter = createUsageMeter(true);
+    meter.sawCall('m1', { input_tokens: 10 }, 'opus');
+    meter.sawCall('m1', { output_tokens: 4 }, null);
+    meter.sawCall('m2', { input_tokens: 7 }, 'haiku');
+    expect(meter.byModel()).toMatchObject({
+      opus: { inputTokens: 10, outputTokens: 4 },
+      haiku: { inputTokens: 7 },
+    });
+    meter.sawResult(line({ model_usage_since_last_result: { opus: model(0.1) } }));
+    meter.sawCall('m3', { input_tokens: 2 }, 'opus');
+    expect(meter.byModel()).toMatchObject({ opus: { inputTokens: 3 } });
+    expect(Object.keys(meter.byModel())).toEqual(['opus']);
   });
 });

@@ -1,0 +1,57 @@
+import { Type } from 'typebox';
+import { UsageDimension, UsageRow } from '../../protocol/usage.ts';
+import { answer, errorAnswers } from '../answers.ts';
+import { type HttpApp, principalOf } from '../http-app.ts';
+import type { UsageReports } from '../ports.ts';
+
+const closed = { additionalProperties: false } as const;
+const nullableText = Type.Union([Type.String(), Type.Null()]);
+const time = (description: string) => Type.Optional(Type.String({ format: 'date-time', description }));
+
+/** `GET /v1/usage`. */
+export function usageRoute(app: HttpApp, reports: UsageReports): void {
+  app.get(
+    '/v1/usage',
+    {
+      schema: {
+        tags: ['usage'],
+        summary: 'Tokens and cost of the executions that have ended, added up',
+        description:
+          "Every attempt counts, also of jobs that were deleted since. An admin key sees what all callers have used, others their own. Costs are USD at the prices of the vendors' APIs, not what a subscription pays.",
+        querystring: Type.Object(
+          {
+            by: Type.Optional(
+              Type.Enum(UsageDimension.enum, {
+                default: 'day',
+                description: 'what they are added up by; days are in UTC',
+              }),
+            ),
+            from: time('RFC 3339: executions that ended then or later'),
+            to: time('RFC 3339: executions that ended before'),
+          },
+          closed,
+        ),
+        response: {
+          200: answer('One row per day, provider, model, caller or tag; what is not known comes last', {
+            'application/json': Type.Object({
+              by: UsageDimension,
+              from: nullableText,
+              to: nullableText,
+              data: Type.Array(UsageRow),
+            }),
+          }),
+          ...errorAnswers('auth.unauthenticated', 'request.not_acceptable'),
+        },
+      },
+    },
+    async (request) => {
+      const { by = 'day', from, to } = request.query;
+      const query = { by, from: instant(from), to: instant(to) };
+      return { ...query, data: await reports.usage(principalOf(request), query) };
+    },
+  );
+}
+
+/** The same instant in UTC, as the ledger writes times. */
+const instant = (time: string | undefined): string | null =>
+  time === undefined ? null : new Date(time).toISOString();

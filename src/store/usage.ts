@@ -1,0 +1,78 @@
+/** What executions have used, of every node: recorded when a job's end is projected, added up for reports. */
+import type { DatabaseSync } from 'node:sqlite';
+import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
+import type { ProjectedJob } from './rows.ts';
+import { all, change } from './statement.ts';
+
+/**
+ * One row for each execution the job had: its events are here before its end is. `none`: it was refused before a
+ * CLI ran, so it cost nothing; what a lost one has used nobody knows.
+ */
+export function recordUsage(db: DatabaseSync, job: Pick<ProjectedJob, 'id' | 'owner' | 'request'>): void {
+  change(
+    db,
+    `INSERT INTO usage (execution_id, job_id, ended_at, owner, provider, model, tags, status, input_tokens,
+       output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, cost_basis)
+     SELECT body ->> '$.executionId', job_id, at, ?, coalesce(body ->> '$.outcome.provider', ?),
+       coalesce(body ->> '$.outcome.model', ?), ?, body ->> '$.outcome.status',
+       coalesce(body ->> '$.outcome.usage.inputTokens', 0), coalesce(body ->> '$.outcome.usage.outputTokens', 0),
+       coalesce(body ->> '$.outcome.usage.cacheReadTokens', 0),
+       coalesce(body ->> '$.outcome.usage.cacheWriteTokens', 0),
+       body ->> '$.outcome.usage.costUsd',
+       coalesce(body ->> '$.outcome.usage.costBasis', CASE
+         WHEN body ->> '$.outcome.exit' IS NULL AND body ->> '$.outcome.error.code' IS NOT 'execution.lost'
+         THEN 'none' ELSE 'unknown' END)
+     FROM events WHERE job_id = ? AND kind = 'execution.finished'
+     ON CONFLICT (execution_id) DO NOTHING`,
+    job.owner,
+    job.request.provider,
+    job.request.model,
+    JSON.stringify(job.request.tags),
+    job.id,
+  );
+}
+
+const KEYS: Readonly<Record<UsageDimension, string>> = {
+  day: 'substr(ended_at, 1, 10)',
+  provider: 'provider',
+  model: 'model',
+  caller: 'owner',
+  tag: 'tag.value',
+};
+
+export const usageReads = {
+  /**
+   * Executions that ended in [from, to), added up. An owner's alone, or everybody's (null). By tag, an execution
+   * with two tags counts under both, and one without under null.
+   */
+  'usage.report'(
+    db: DatabaseSync,
+    args: {
+      readonly owner: string | null;
+      readonly by: UsageDimension;
+      /** RFC 3339 in UTC as `Date.toISOString` writes it; null: no bound. */
+      readonly from: string | null;
+      readonly to: string | null;
+    },
+  ): UsageRow[] {
+    const conditions = [
+      ...(args.owner === null ? [] : [{ sql: 'owner = ?', value: args.owner }]),
+      ...(args.from === null ? [] : [{ sql: 'ended_at >= ?', value: args.from }]),
+      ...(args.to === null ? [] : [{ sql: 'ended_at < ?', value: args.to }]),
+    ];
+    const where = conditions.length === 0 ? '' : `WHERE ${conditions.map(({ sql }) => sql).join(' AND ')}`;
+    const tags = args.by === 'tag' ? 'LEFT JOIN json_each(usage.tags) AS tag' : '';
+    return all<UsageRow>(
+      db,
+      `SELECT * FROM (SELECT ${KEYS[args.by]} AS key, count(*) AS executions, sum(status = 'succeeded') AS succeeded,
+         sum(input_tokens) AS inputTokens, sum(output_tokens) AS outputTokens,
+         sum(cache_read_tokens) AS cacheReadTokens, sum(cache_write_tokens) AS cacheWriteTokens,
+         round(total(cost_usd), 10) AS costUsd,
+         round(total(cost_usd) FILTER (WHERE cost_basis = 'reported'), 10) AS reportedUsd,
+         round(total(cost_usd) FILTER (WHERE cost_basis = 'estimated'), 10) AS estimatedUsd,
+         sum(cost_basis = 'unknown') AS unknownCosts
+       FROM usage ${tags} ${where} GROUP BY 1) ORDER BY key IS NULL, key`,
+      ...conditions.map(({ value }) => value),
+    );
+  },
+};

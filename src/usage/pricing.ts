@@ -1,0 +1,63 @@
+/** What a run cost: as its CLI reports it, else by the price table, else nobody knows. */
+import type { TokenCounts, Usage } from '../protocol/outcome.ts';
+import type { Progress } from '../providers/provider.ts';
+import type { Price, Prices } from './price.ts';
+import { PRICE_TABLE } from './price-table.ts';
+
+/** Fills in what a CLI does not tell. */
+export interface Pricing {
+  /**
+   * The same usage with its cost: `reported` stays, else `estimated` when every token belongs to a model with a
+   * price, else `unknown`.
+   */
+  priced(progress: Pick<Progress, 'usage' | 'byModel'>): Usage | null;
+  /** Whether a model has a price. */
+  knows(model: string): boolean;
+}
+
+/** @param own prices of the settings; they win over the table's */
+export function createPricing(own: Prices): Pricing {
+  const table = new Map(Object.entries({ ...PRICE_TABLE, ...own }));
+  const find = (model: string): Price | null => table.get(model) ?? table.get(withoutDate(model)) ?? null;
+
+  function estimate({
+    usage,
+    byModel,
+  }: { readonly usage: Usage } & Pick<Progress, 'byModel'>): number | null {
+    const counted = Object.entries(byModel);
+    const tokens = counted.reduce((sum, [, counts]) => sum + total(counts), 0);
+    // Tokens of nobody's would be left out of the sum: then the sum is no estimate.
+    if (counted.length === 0 || tokens !== total(usage)) return null;
+    let usd = 0;
+    for (const [model, counts] of counted) {
+      if (total(counts) === 0) continue;
+      const price = find(model);
+      if (price === null) return null;
+      usd += costOf(counts, price);
+    }
+    return Math.round(usd * 1e10) / 1e10; // sums of binary fractions carry noise behind the digits that mean something
+  }
+
+  return {
+    priced({ usage, byModel }) {
+      if (usage === null || usage.costBasis === 'reported') return usage;
+      const costUsd = estimate({ usage, byModel });
+      return { ...usage, costUsd, costBasis: costUsd === null ? 'unknown' : 'estimated' };
+    },
+    knows: (model) => find(model) !== null,
+  };
+}
+
+const total = (counts: TokenCounts): number =>
+  counts.inputTokens + counts.outputTokens + counts.cacheReadTokens + counts.cacheWriteTokens;
+
+const costOf = (counts: TokenCounts, { input, output, cacheRead, cacheWrite }: Price): number =>
+  (counts.inputTokens * input +
+    counts.outputTokens * output +
+    counts.cacheReadTokens * (cacheRead ?? input) +
+    counts.cacheWriteTokens * (cacheWrite ?? input)) /
+  1e6;
+
+/** `claude-haiku-4-5-20251001`, `gpt-5-2025-08-07`, `claude-sonnet-4@20250514`, `claude-sonnet-4-5[1m]` → the name itself. */
+const withoutDate = (model: string): string =>
+  model.replace(/\[1m\]$/, '').replace(/[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$/, '');

@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest';
+import { asAdmin, asCaller, startHttp } from './harness.ts';
+
+test('usage is by day over all time unless asked otherwise', async () => {
+  await using http = await startHttp();
+  const answer = await http.app.inject({ url: '/v1/usage', headers: asCaller });
+  expect(answer.statusCode).toBe(200);
+  expect(answer.json()).toEqual({
+    by: 'day',
+    from: null,
+    to: null,
+    data: [expect.objectContaining({ key: '2026-03-01', costUsd: 0.3, unknownCosts: 0 })],
+  });
+});
+
+test('bounds may have any offset; the caller is handed on', async () => {
+  await using http = await startHttp();
+  const url = '/v1/usage?by=model&from=2026-03-01T02:00:00%2B02:00&to=2026-03-02T00:00:00Z';
+  expect((await http.app.inject({ url, headers: asCaller })).statusCode).toBe(200);
+  expect((await http.app.inject({ url, headers: asAdmin })).statusCode).toBe(200);
+  const query = { by: 'model', from: '2026-03-01T00:00:00.000Z', to: '2026-03-02T00:00:00.000Z' };
+  expect(http.usage.asked).toEqual([
+    { principal: { id: 'caller', admin: false }, query },
+    { principal: expect.objectContaining({ admin: true }), query },
+  ]);
+});
+
+test.each(['by=month', 'from=yesterday', 'until=2026-03-01T00:00:00Z', 'by=day&by=tag'])(
+  '%s is refused',
+  async (query) => {
+    await using http = await startHttp();
+    const answer = await http.app.inject({ url: `/v1/usage?${query}`, headers: asCaller });
+    expect(answer.statusCode).toBe(400);
+    expect(answer.json()).toMatchObject({ code: 'request.invalid' });
+    expect(http.usage.asked).toEqual([]);
+  },
+);
+
+test('nobody sees it without a key', async () => {
+  await using http = await startHttp();
+  expect((await http.app.inject({ url: '/v1/usage' })).statusCode).toBe(401);
+});
