@@ -1,43 +1,86 @@
-/** Load the settings → start → signals → stop. */
+/** The process: one command. A server is loaded only by the commands that run one. */
 import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import v8 from 'node:v8';
-import { startApp } from './app.ts';
-import { runCommand } from './cli/command.ts';
-import { loadSettings } from './config/load.ts';
-import { AppError, messageOf } from './errors.ts';
-import { createLogger } from './observability/logger.ts';
+import type { Logger } from 'pino';
+import type { App } from './app.ts';
+import type { OwnServer } from './cli/command.ts';
+import { runCommandLine } from './cli/command-line.ts';
+import { plainDataFolder } from './cli/data-folder.ts';
+import { createServerFinder } from './cli/find-server.ts';
+import { createInterrupts, type Interrupts } from './cli/interrupts.ts';
+import type { Settings } from './config/schema.ts';
+import { messageOf } from './errors.ts';
+import { readServerNote, writeServerNote } from './store/server-note.ts';
 
 /** The nearest one above this module: one folder up in source, two once built. */
 const manifest: { version: string } = JSON.parse(
   readFileSync(findPackageJSON(import.meta.url) ?? '', 'utf8'),
 );
 
-/** The process: one command, its failures in words, its exit code. */
+/** Exit code of a start that was interrupted, as shells have it for Ctrl-C. */
+const INTERRUPTED = 130;
+/** As shells have it for SIGPIPE. */
+const READER_GONE = 141;
+
+/** One command, its failures in words, its exit code. */
 export async function main(args: readonly string[]): Promise<number> {
+  const cwd = process.cwd();
+  const interrupts = createInterrupts(process);
+  survivePipes(interrupts);
+  return runCommandLine(args, {
+    env: process.env,
+    cwd,
+    version: manifest.version,
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    interrupts,
+    finder: createServerFinder({
+      env: process.env,
+      readHome: async () => plainDataFolder(process.env, cwd) ?? (await loadSettings(process.env)).home,
+      readNote: readServerNote,
+      isAlive,
+    }),
+    serve,
+    startServer,
+  });
+}
+
+/** Whoever reads may leave before the end, as `head` does. A command that has something to end is told. */
+function survivePipes(interrupts: Interrupts): void {
+  let told = false; // every further write fails too, and a second interrupt would mean more
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    if (!told && !interrupts.raise()) process.exit(READER_GONE);
+    told = true;
+  });
+  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
+function isAlive(pid: number): boolean {
   try {
-    return await runCommand(args, serve);
+    process.kill(pid, 0);
+    return true;
   } catch (error) {
-    return reportFailure(error);
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'; // somebody else's
   }
 }
 
-/** Exit code of a start that was interrupted, as shells have it for Ctrl-C. */
-const INTERRUPTED = 130;
+type Environment = Readonly<Record<string, string | undefined>>;
+
+async function loadSettings(env: Environment): Promise<Settings> {
+  const config = await import('./config/load.ts');
+  return config.loadSettings(env, process.cwd());
+}
 
 /** `bullpen serve`: runs the server until a signal ends it. Resolves with the exit code. */
 async function serve(): Promise<number> {
-  const settings = loadSettings(process.env, process.cwd());
+  const settings = await loadSettings(process.env);
+  const { createLogger } = await import('./observability/logger.ts');
   const logger = createLogger(settings.logLevel);
-  // BullMQ does not catch a message to a worker process that has just died; the job itself is redelivered.
-  process.on('unhandledRejection', (error: unknown) => {
-    const code = error instanceof Error && 'code' in error ? error.code : null;
-    if (code === 'ERR_IPC_CHANNEL_CLOSED' || code === 'EPIPE') {
-      logger.debug({ reason: messageOf(error) }, 'a worker process was gone before its message');
-      return;
-    }
-    throw error;
-  });
   const signalled = Promise.withResolvers<NodeJS.Signals>();
   let started = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -48,9 +91,9 @@ async function serve(): Promise<number> {
     });
   }
 
-  const app = await startApp({ settings, env: process.env, version: manifest.version, logger });
+  const app = await launch(settings, process.env, logger);
   started = true;
-  v8.setFlagsFromString('--semi-space-growth-factor=2'); // bin.js held it down while modules were loaded
+  announce(settings.home, app.url, logger);
   logger.info(
     { url: app.url, redisPort: app.redisPort, tokenFile: app.tokenFile, recovery: app.recovery },
     'ready',
@@ -65,11 +108,57 @@ async function serve(): Promise<number> {
   return 0;
 }
 
-/** Says what went wrong in words a person can act on; the exit code for it. */
-function reportFailure(error: unknown): number {
-  const known = error instanceof AppError;
-  process.stderr.write(
-    `bullpen: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
-  );
-  return known && error.code.startsWith('config.') ? 78 : 1;
+/** A server for one command: on a free port of this host, its log (from warnings on) on stderr. */
+async function startServer({ cwd }: { readonly cwd: string }): Promise<OwnServer> {
+  const initial = { BULLPEN_LOG_LEVEL: 'warn', BULLPEN_CWD: cwd, BULLPEN_DRAIN_MS: String(OWN_DRAIN_MS) };
+  const env: Environment = { ...initial, ...process.env, HOST: '127.0.0.1', PORT: '0' };
+  const settings = await loadSettings(env);
+  const { createLogger } = await import('./observability/logger.ts');
+  const logger = createLogger(settings.logLevel, { write: (line) => process.stderr.write(line) });
+  const app = await launch(settings, env, logger);
+  announce(settings.home, app.url, logger);
+  return {
+    url: app.url,
+    token: readFileSync(app.tokenFile, 'utf8').trim(),
+    async stop(hurry) {
+      // Nobody should still come to a server that takes nothing any more.
+      announce(settings.home, null, logger);
+      const stopped = app.stop();
+      if (hurry.aborted) app.hurry();
+      else hurry.addEventListener('abort', app.hurry, { once: true });
+      await stopped;
+    },
+  };
+}
+
+/** What runs may end, however long it takes: a signal cuts it short. */
+const OWN_DRAIN_MS = 24 * 3_600_000;
+
+async function launch(settings: Settings, env: Environment, logger: Logger): Promise<App> {
+  // BullMQ does not catch a message to a worker process that has just died; the job itself is redelivered.
+  const onUnhandled = (error: unknown): void => {
+    const code = error instanceof Error && 'code' in error ? error.code : null;
+    if (code !== 'ERR_IPC_CHANNEL_CLOSED' && code !== 'EPIPE') throw error;
+    logger.debug({ reason: messageOf(error) }, 'a worker process was gone before its message');
+  };
+  process.on('unhandledRejection', onUnhandled);
+  try {
+    const { startApp } = await import('./app.ts');
+    const app = await startApp({ settings, env, version: manifest.version, logger });
+    v8.setFlagsFromString('--semi-space-growth-factor=2'); // bin.js held it down while modules were loaded
+    return app;
+  } catch (error) {
+    process.off('unhandledRejection', onUnhandled); // it may be tried again
+    throw error;
+  }
+}
+
+/** Says in the data folder where the server listens, for the other commands; null: nowhere any more. */
+function announce(home: string, address: string | null, logger: Logger): void {
+  try {
+    const startedAt = readServerNote(home)?.startedAt ?? new Date().toISOString();
+    writeServerNote(home, { pid: process.pid, startedAt, address });
+  } catch (error) {
+    logger.warn({ reason: messageOf(error) }, 'other commands will not find this server by its data folder');
+  }
 }

@@ -14,6 +14,8 @@ interface Import {
   readonly to: string;
   /** Gone after compilation. */
   readonly typeOnly: boolean;
+  /** `import('…')`: loaded when the code gets there. */
+  readonly lazy: boolean;
 }
 
 interface SourceFile {
@@ -44,10 +46,10 @@ function importsOf(file: string, code: string): Import[] {
   const found: Import[] = [];
   const statement = /^(?:import|export)\s+(type\s)?([^'";]*?)\s*from\s*'([^']+)'/gm;
   for (const [, type, names = '', specifier = ''] of code.matchAll(statement)) {
-    found.push({ to: to(specifier), typeOnly: type !== undefined || onlyTypes(names) });
+    found.push({ to: to(specifier), typeOnly: type !== undefined || onlyTypes(names), lazy: false });
   }
-  for (const [, specifier = ''] of code.matchAll(/(?:^import\s+|\bimport\(\s*)'([^']+)'/gm)) {
-    found.push({ to: to(specifier), typeOnly: false });
+  for (const [, how = '', specifier = ''] of code.matchAll(/(^import\s+|\bimport\(\s*)'([^']+)'/gm)) {
+    found.push({ to: to(specifier), typeOnly: false, lazy: how.includes('(') });
   }
   return found;
 }
@@ -97,16 +99,33 @@ function needed(path: string, seen = new Set<string>()): ReadonlySet<string> {
   return seen;
 }
 
+/** What is loaded together with a file, itself included. */
+function eager(path: string, seen = new Set<string>()): ReadonlySet<string> {
+  if (seen.has(path)) return seen;
+  seen.add(path);
+  for (const one of byPath.get(path)?.imports ?? []) if (!one.typeOnly && !one.lazy) eager(one.to, seen);
+  return seen;
+}
+
 describe('the reader of imports', () => {
   it('finds the files and understands what they import', () => {
     expect(sources.length).toBeGreaterThan(100);
     const client = byPath.get('src/rpc/client.ts');
-    expect(client?.imports).toContainEqual({ to: 'src/protocol/messages.ts', typeOnly: false });
-    expect(client?.imports).toContainEqual({ to: 'src/rpc/ports.ts', typeOnly: true });
-    expect(byPath.get('src/bin.js')?.imports).toContainEqual({ to: 'src/main.ts', typeOnly: false });
+    expect(client?.imports).toContainEqual({
+      to: 'src/protocol/messages.ts',
+      typeOnly: false,
+      lazy: false,
+    });
+    expect(client?.imports).toContainEqual({ to: 'src/rpc/ports.ts', typeOnly: true, lazy: false });
+    expect(byPath.get('src/bin.js')?.imports).toContainEqual({
+      to: 'src/main.ts',
+      typeOnly: false,
+      lazy: true,
+    });
     expect(byPath.get('workers/prompt.worker.ts')?.imports).toContainEqual({
       to: 'workers/bootstrap.ts',
       typeOnly: false,
+      lazy: false,
     });
   });
 
@@ -130,13 +149,13 @@ describe('the reader of imports', () => {
       "const i = await import('./f.ts');",
     ].join('\n');
     expect(importsOf(join(ROOT, 'src/x.ts'), code)).toEqual([
-      { to: 'src/a.ts', typeOnly: true },
-      { to: 'src/b.ts', typeOnly: false },
-      { to: 'src/c.ts', typeOnly: true },
-      { to: 'x', typeOnly: false },
-      { to: 'src/d.ts', typeOnly: false },
-      { to: 'src/e.ts', typeOnly: false },
-      { to: 'src/f.ts', typeOnly: false },
+      { to: 'src/a.ts', typeOnly: true, lazy: false },
+      { to: 'src/b.ts', typeOnly: false, lazy: false },
+      { to: 'src/c.ts', typeOnly: true, lazy: false },
+      { to: 'x', typeOnly: false, lazy: false },
+      { to: 'src/d.ts', typeOnly: false, lazy: false },
+      { to: 'src/e.ts', typeOnly: false, lazy: false },
+      { to: 'src/f.ts', typeOnly: false, lazy: true },
     ]);
   });
 });
@@ -205,6 +224,28 @@ describe('the folders', () => {
     expect(outsiders(['src/cli/'], ['src/cli/', 'src/main.ts'], () => true)).toEqual([]);
     expect(outsiders(['src/main.ts'], ['src/bin.js'], () => true)).toEqual([]);
     expect(outsiders(['src/bin.js'], [], () => true)).toEqual([]);
+  });
+
+  it('the client imports only itself, the protocol, the errors, packages and node', () => {
+    const allowed = (one: Import): boolean =>
+      within(one.to, 'src/client/', 'src/protocol/', 'src/errors.ts') || !isOurs(one);
+    expect(forbidden(['src/client/'], allowed)).toEqual([]);
+  });
+
+  it('the command line imports only itself, the client, the settings, the protocol and the errors', () => {
+    const places = ['src/cli/', 'src/client/', 'src/config/', 'src/protocol/', 'src/errors.ts'];
+    expect(forbidden(['src/cli/'], (one) => !isOurs(one) || within(one.to, ...places))).toEqual([]);
+  });
+
+  it('a command starts without the server: main.ts loads that, the settings and packages only when needed', () => {
+    const main = byPath.get('src/main.ts');
+    expect(main?.code).toMatch(/await import\('\.\/app\.ts'\)/);
+    expect(eager('src/main.ts')).toContain('src/cli/commands/run.ts');
+    const heavy = [...eager('src/main.ts')].filter(
+      (path) =>
+        !within(path, 'src/main.ts', 'src/cli/', 'src/client/', 'src/errors.ts', 'src/store/server-note.ts'),
+    );
+    expect(heavy.filter((path) => !path.startsWith('node:'))).toEqual([]);
   });
 
   it('app.ts is imported by main.ts alone, and by scripts that start a server', () => {

@@ -1,25 +1,62 @@
-/** The `bullpen` command. */
-const USAGE = `bullpen: runs coding-agent CLIs as background jobs
+import type { Client } from '../client/client.ts';
+import type { Arguments, OptionSpecs } from './arguments.ts';
+import type { ServerFinder } from './find-server.ts';
+import type { Interrupts } from './interrupts.ts';
+import type { Output } from './output.ts';
 
-  bullpen serve     start the server (HTTP API, workers, executor)
-  bullpen --help    this text
+/** A server that runs in this process, for one command. */
+export interface OwnServer {
+  readonly url: string;
+  readonly token: string;
+  /**
+   * Takes nothing new, lets what runs end, and resolves when nothing of it runs any more.
+   * @param hurry once it aborts, what runs is interrupted
+   */
+  stop(hurry: AbortSignal): Promise<void>;
+}
 
-Settings come from BULLPEN_* variables and bullpen.config.yaml; .env.example lists them all.
-`;
+/** What the command line gets from main.ts, which alone knows how to start a server. */
+export interface ServerStarter {
+  /** Runs the server until a signal ends it; resolves with the exit code. */
+  serve(): Promise<number>;
+  /**
+   * Starts a server on a free port of this host, where other commands find it too.
+   * @throws AppError config.locked while another server has the data folder
+   * @param options.cwd where jobs run, unless the settings name roots of their own
+   */
+  startServer(options: { readonly cwd: string }): Promise<OwnServer>;
+}
 
-/**
- * Runs one command; resolves with the exit code.
- * @param serve runs the server until it is stopped
- */
-export async function runCommand(args: readonly string[], serve: () => Promise<number>): Promise<number> {
-  const [name = 'serve', ...rest] = args;
-  if (name === '--help' || name === '-h' || name === 'help') {
-    process.stdout.write(USAGE);
-    return 0;
-  }
-  if (name !== 'serve' || rest.length > 0) {
-    process.stderr.write(`bullpen: there is no command ${[name, ...rest].join(' ')}\n\n${USAGE}`);
-    return 64;
-  }
-  return serve();
+/** What a command works with. */
+export interface CommandContext extends ServerStarter {
+  readonly output: Output;
+  readonly finder: ServerFinder;
+  readonly interrupts: Interrupts;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The caller's folder, absolute. */
+  readonly cwd: string;
+  readonly version: string;
+  now(): Date;
+  /** Rejects when `signal` aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** All of stdin; null when it is a terminal. */
+  readStdin(): Promise<string | null>;
+  /** @throws CommandError when no server runs */
+  connect(): Promise<Client>;
+  client(place: { readonly url: string; readonly token: string }): Client;
+}
+
+/** One command; the help is made from it. */
+export interface Command {
+  readonly name: string;
+  /** Its arguments, as in `ID [--force]`. */
+  readonly usage: string;
+  /** One line. */
+  readonly summary: string;
+  /** More to know, as paragraphs. */
+  readonly details?: string;
+  readonly options: OptionSpecs;
+  readonly examples: readonly string[];
+  /** Resolves with the exit code. */
+  run(context: CommandContext, args: Arguments): Promise<number>;
 }

@@ -1,0 +1,102 @@
+/** What was typed behind a command's name, checked against the options it has. */
+import { parseArgs } from 'node:util';
+import { usageError } from './command-error.ts';
+import { parseDuration } from './duration.ts';
+import { nearest } from './nearest.ts';
+
+export interface OptionSpec {
+  readonly type: 'boolean' | 'string';
+  readonly short?: string;
+  /** May be given again and again. */
+  readonly multiple?: boolean;
+  /** Word for the value in the help: `FILE`. */
+  readonly value?: string;
+  readonly help: string;
+}
+export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
+
+/** The options as they were given. Each method throws CommandError for a value that is not of its kind. */
+export interface Arguments {
+  readonly positionals: readonly string[];
+  flag(name: string): boolean;
+  text(name: string): string | undefined;
+  /** Every value of a repeatable option. */
+  texts(name: string): readonly string[];
+  /** Every value, also those joined by commas. */
+  list(name: string): readonly string[];
+  integer(name: string): number | undefined;
+  number(name: string): number | undefined;
+  /** `90s`, `15m` as milliseconds. */
+  durationMs(name: string): number | undefined;
+}
+
+/** @throws CommandError in words, naming the option that was probably meant */
+export function parseArguments(args: readonly string[], specs: OptionSpecs): Arguments {
+  const options = Object.fromEntries(
+    Object.entries(specs).map(([name, { type, short, multiple = false }]) => [
+      name,
+      { type, multiple, ...(short === undefined ? {} : { short }) },
+    ]),
+  );
+  refuseUnknown(args, specs, options);
+  const { values, positionals } = parse(args, options);
+  return read(values, positionals);
+}
+
+type ParserOptions = Record<string, { type: 'boolean' | 'string'; multiple: boolean; short?: string }>;
+type Values = Readonly<Record<string, string | boolean | readonly (string | boolean)[] | undefined>>;
+
+function parse(args: readonly string[], options: ParserOptions): { values: Values; positionals: string[] } {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    // Node's own sentences name the option; their second one talks about its API.
+    const message = error instanceof Error ? error.message : String(error);
+    throw usageError(message.replace(/^Option '(.*?)'/, '$1').replace(/\.\s.*$/s, ''));
+  }
+}
+
+function refuseUnknown(args: readonly string[], specs: OptionSpecs, options: ParserOptions): void {
+  const { tokens } = parseArgs({
+    args: [...args],
+    options,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind !== 'option' || Object.hasOwn(specs, token.name)) continue;
+    const meant = token.rawName.startsWith('--') ? nearest(token.name, Object.keys(specs)) : null;
+    const hint = meant === null ? '' : `; did you mean --${meant}?`;
+    throw usageError(`there is no option ${token.rawName}${hint}`);
+  }
+}
+
+function read(values: Values, positionals: readonly string[]): Arguments {
+  const texts = (name: string): readonly string[] =>
+    [values[name] ?? []].flat().filter((value) => typeof value === 'string');
+  const text = (name: string): string | undefined => texts(name).at(-1);
+  const numeric = (name: string, pattern: RegExp, what: string): number | undefined => {
+    const value = text(name);
+    if (value === undefined) return undefined;
+    if (pattern.test(value)) return Number(value);
+    throw usageError(`--${name} takes ${what}, not ${JSON.stringify(value)}`);
+  };
+  return {
+    positionals,
+    flag: (name) => values[name] === true,
+    text,
+    texts,
+    list: (name) =>
+      texts(name)
+        .flatMap((value) => value.split(','))
+        .map((value) => value.trim())
+        .filter((value) => value !== ''),
+    integer: (name) => numeric(name, /^-?\d{1,15}$/, 'a whole number'),
+    number: (name) => numeric(name, /^-?\d{1,15}(\.\d{1,15})?$/, 'a number'),
+    durationMs(name) {
+      const value = text(name);
+      return value === undefined ? undefined : parseDuration(`--${name}`, value);
+    },
+  };
+}

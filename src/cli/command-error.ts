@@ -1,0 +1,22 @@
+import { EXIT, type ExitCode } from './exit-codes.ts';
+
+/** Ends a command: its message goes to stderr as it is, its code to the shell. */
+export class CommandError extends Error {
+  readonly exitCode: ExitCode;
+
+  constructor(exitCode: ExitCode, message: string, options?: { readonly cause: unknown }) {
+    super(message, options);
+    this.name = 'CommandError';
+    this.exitCode = exitCode;
+  }
+}
+
+/** What was typed is wrong. */
+export const usageError = (message: string): CommandError => new CommandError(EXIT.usage, message);
+
+/** Said by every command that needs a server. */
+export const noServer = (why: string): CommandError =>
+  new CommandError(
+    EXIT.unavailable,
+    `${why}; start one with \`bullpen serve\`, or set BULLPEN_URL and BULLPEN_TOKEN`,
+  );

@@ -1,0 +1,33 @@
+import type { Command } from '../command.ts';
+import { driveJob } from '../drive-job.ts';
+import { idArgument, resolveJobId } from '../job-reference.ts';
+import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
+
+export const retryCommand: Command = {
+  name: 'retry',
+  usage: 'ID [OPTIONS]',
+  summary: 'make a new job of a finished one and show it',
+  details: 'Everything is as in the first job, but for what the options change. Ctrl-C cancels the new job.',
+  options: {
+    prompt: { type: 'string', value: 'TEXT', help: 'another prompt' },
+    ...REQUEST_OPTIONS,
+    detach: { type: 'boolean', short: 'd', help: 'print the new id and leave the job to the server' },
+    json: { type: 'boolean', help: 'NDJSON: the events, then the job (with --detach: only the job)' },
+  },
+  examples: ['bullpen retry 3B7C', 'bullpen retry 3B7C --model opus --timeout 1h --detach'],
+  async run(context, args) {
+    const prompt = args.text('prompt');
+    const changes = { ...requestFields(args, context.cwd), ...(prompt === undefined ? {} : { prompt }) };
+    const given = idArgument(args);
+    const client = await context.connect();
+    const id = await resolveJobId(client, given);
+    return driveJob({
+      client,
+      output: context.output,
+      interrupts: context.interrupts,
+      json: args.flag('json'),
+      detach: args.flag('detach'),
+      create: () => client.retry(id, changes),
+    });
+  },
+};

@@ -1,0 +1,84 @@
+import { resolve } from 'node:path';
+import { ApiError } from '../../client/failures.ts';
+import type { PromptRequest } from '../../protocol/prompt.ts';
+import type { Arguments } from '../arguments.ts';
+import type { Command, CommandContext } from '../command.ts';
+import { CommandError, usageError } from '../command-error.ts';
+import { driveJob } from '../drive-job.ts';
+import { EXIT } from '../exit-codes.ts';
+import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
+import { type JobServer, runningServer, shared, startOwnServer } from '../server-for-job.ts';
+
+export const runCommand: Command = {
+  name: 'run',
+  usage: '[PROMPT | -] [OPTIONS]',
+  summary: 'run a prompt and show its answer as it comes',
+  details: `The prompt is read from stdin when there is none, or when it is -. The answer goes to stdout, everything else to
+stderr. Ctrl-C cancels the job; a second one kills it and leaves. The job runs in the folder you are in, unless
+--cwd names another. When no server is running, one is started for this job and stopped after it.`,
+  options: {
+    ...REQUEST_OPTIONS,
+    detach: { type: 'boolean', short: 'd', help: 'print the id and leave the job to the server' },
+    json: { type: 'boolean', help: 'NDJSON: the events, then the job (with --detach: only the job)' },
+  },
+  examples: [
+    'bullpen run "What does this project do?"',
+    "git diff | bullpen run --append-system-prompt 'Review the diff you are given' > review.md",
+    "bullpen run 'Fix the failing test' --allowed-tools 'Read,Edit,Bash(npm test)' --timeout 15m --tag ci",
+    'id=$(bullpen run "Tidy the docs" --permission-mode acceptEdits --detach)',
+  ],
+  async run(context, args) {
+    const request: PromptRequest = {
+      cwd: context.cwd,
+      ...requestFields(args, context.cwd),
+      prompt: await promptOf(context, args),
+    };
+    await using server = await serverFor(context, args);
+    const { client } = server;
+    // Awaited here: the server is stopped when this function returns.
+    return await driveJob({
+      client,
+      output: context.output,
+      interrupts: context.interrupts,
+      json: args.flag('json'),
+      detach: args.flag('detach'),
+      create: () => client.create(request).catch((error: unknown) => explainFolder(error, args, context.cwd)),
+    });
+  },
+};
+
+async function promptOf(context: CommandContext, { positionals }: Arguments): Promise<string> {
+  const [given, ...more] = positionals;
+  if (more.length > 0) {
+    throw usageError(`one prompt at a time; put it in quotes (what is ${JSON.stringify(more[0])}?)`);
+  }
+  const prompt = given === undefined || given === '-' ? await context.readStdin() : given;
+  if (prompt === null) throw usageError('which prompt? Give it in quotes, or on stdin');
+  if (prompt.trim() === '') throw usageError('the prompt is empty');
+  return prompt;
+}
+
+async function serverFor(context: CommandContext, args: Arguments): Promise<JobServer> {
+  const running = await runningServer(context);
+  if (!('why' in running)) return shared(running);
+  const { why } = running;
+  if (args.flag('detach')) {
+    throw new CommandError(
+      EXIT.unavailable,
+      `${why}, and nobody would run a detached job; start one with \`bullpen serve\``,
+    );
+  }
+  // An address that was named on purpose means that server and no other.
+  if ((await context.finder.home()) === null) throw new CommandError(EXIT.unavailable, why);
+  context.output.note(`${why}; starting one for this job`, 'dim');
+  const dir = args.text('cwd');
+  return startOwnServer(context, dir === undefined ? context.cwd : resolve(context.cwd, dir));
+}
+
+/** The caller may not know that the folder was part of the request. */
+function explainFolder(error: unknown, args: Arguments, cwd: string): never {
+  if (!(error instanceof ApiError) || error.code !== 'cwd.not_allowed') throw error;
+  if (args.text('cwd') !== undefined) throw error;
+  const message = `the server may not run jobs in ${cwd}, where you are (${error.detail}); --cwd names another folder`;
+  throw new CommandError(EXIT.usage, message, { cause: error });
+}

@@ -1,0 +1,76 @@
+/** Where a command writes: what it was asked for to stdout, everything else to stderr. */
+import { styleText } from 'node:util';
+import { oneLine, visible } from './plain-text.ts';
+
+/** The part of a stream that is used. */
+export interface Sink {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export type Style = 'dim' | 'red' | 'green' | 'yellow' | 'bold' | 'cyan';
+
+export interface Output {
+  /** To stdout: as it is into a file or pipe, made harmless on a terminal. */
+  text(text: string): void;
+  /** Begins a new line of stdout unless one has just begun. */
+  freshLine(): void;
+  /** To stdout as JSON, one line or indented. */
+  json(value: unknown, indent?: number): void;
+  /** One line to stderr; line breaks in it become spaces. */
+  note(line: string, style?: Style): void;
+  /** Several lines to stderr, as they are but harmless. */
+  say(lines: string, style?: Style): void;
+  /** Colours a cell of stdout when it is a terminal. The text must be harmless already. */
+  paint(style: Style, text: string): string;
+  /** Columns of stdout's terminal; null when it is none. */
+  readonly width: number | null;
+}
+
+export interface OutputOptions {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Colours only for a terminal and without NO_COLOR (no-color.org). */
+export function createOutput({ stdout, stderr, env }: OutputOptions): Output {
+  const coloursWanted = (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
+  const paintFor = (sink: Sink, style: Style | undefined, text: string): string =>
+    style !== undefined && coloursWanted && sink.isTTY === true
+      ? styleText(style, text, { validateStream: false })
+      : text;
+  let atLineStart = true;
+  const write = (text: string): void => {
+    if (text === '') return;
+    stdout.write(text);
+    atLineStart = text.endsWith('\n');
+  };
+  const safe = (text: string): string => (stdout.isTTY === true ? visible(text) : text);
+  const freshLine = (): void => {
+    if (!atLineStart) write('\n');
+  };
+  /** Both streams are the same screen: a note must not end up behind half a line of text. */
+  const makeRoom = (): void => {
+    if (stdout.isTTY === true && stderr.isTTY === true) freshLine();
+  };
+
+  return {
+    text: (text) => write(safe(text)),
+    freshLine,
+    json: (value, indent) => write(`${safe(JSON.stringify(value, null, indent))}\n`),
+    note(line, style) {
+      makeRoom();
+      stderr.write(`${paintFor(stderr, style, oneLine(line))}\n`);
+    },
+    say(lines, style) {
+      makeRoom();
+      stderr.write(`${paintFor(stderr, style, visible(lines))}\n`);
+    },
+    paint: (style, text) => paintFor(stdout, style, text),
+    get width() {
+      return stdout.isTTY === true ? (stdout.columns ?? 80) : null;
+    },
+  };
+}

@@ -1,0 +1,361 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
+import type { StoredEvent } from '../../src/protocol/event.ts';
+import type { Job } from '../../src/protocol/job.ts';
+import { redisCacheDir } from '../../src/redis/cache-dir.ts';
+import { eventually } from '../helpers/eventually.ts';
+import { descendants, isAlive, processesWithMarker } from '../helpers/proc.ts';
+import { startServer } from '../helpers/server.ts';
+import { tempDir } from '../helpers/temp.ts';
+
+const BIN = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
+const NODE_BIN = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url));
+const PATIENCE = { timeoutMs: 60_000 };
+const WITHIN_MS = 90_000;
+
+let model: OfflineModel;
+beforeAll(async () => {
+  model = await startOfflineModel();
+});
+afterAll(() => model.stop());
+
+interface Place {
+  /** Holds home, workspace and data. */
+  readonly dir: string;
+  readonly workspace: string;
+  readonly data: string;
+}
+
+/** A user of this machine who has nothing yet. */
+function newPlace(dir = tempDir()): Place {
+  const place = { dir, workspace: join(dir, 'workspace'), data: join(dir, 'data') };
+  for (const folder of [place.workspace, join(dir, 'home')]) mkdirSync(folder, { recursive: true });
+  return place;
+}
+
+interface Command {
+  readonly child: ChildProcess;
+  /** What it has said on stderr so far. */
+  err(): string;
+  out(): string;
+  readonly ended: Promise<{ readonly code: number | null; readonly out: string; readonly err: string }>;
+}
+
+interface CommandOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdin?: string;
+}
+
+/** `bullpen ARGS…` as a process of its own; killed when the test ends, and after a minute and a half. */
+function start(place: Place, args: readonly string[], { env = {}, stdin }: CommandOptions = {}): Command {
+  const child = spawn(process.execPath, ['--no-warnings', BIN, ...args], {
+    cwd: place.workspace,
+    timeout: WITHIN_MS,
+    killSignal: 'SIGKILL',
+    env: {
+      PATH: [NODE_BIN, process.env['PATH']].join(delimiter),
+      HOME: join(place.dir, 'home'),
+      BULLPEN_HOME: place.data,
+      BULLPEN_CACHE: dirname(redisCacheDir(process.env['XDG_CACHE_HOME'])),
+      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+      DISABLE_TELEMETRY: '1',
+      DISABLE_AUTOUPDATER: '1',
+      ANTHROPIC_BASE_URL: model.url,
+      ANTHROPIC_API_KEY: 'offline',
+      ...env,
+    },
+  });
+  let out = '';
+  let err = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    err += text;
+  });
+  child.stdin.on('error', () => {}); // it need not read what it does not want
+  child.stdin.end(stdin ?? '');
+  const { promise: ended, resolve } = Promise.withResolvers<Awaited<Command['ended']>>();
+  child.once('close', (code) => resolve({ code, out, err }));
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  return { child, out: () => out, err: () => err, ended };
+}
+
+const type = (place: Place, args: readonly string[], options?: CommandOptions) =>
+  start(place, args, options).ended;
+
+/** Processes of any execution of this place's node. */
+function marked({ data }: Place): number[] {
+  const file = join(data, 'node-id');
+  if (!existsSync(file)) return [];
+  return processesWithMarker(`BULLPEN_EXECUTION_ID=${readFileSync(file, 'utf8').trim()}/`);
+}
+
+const tool = (command: string): string => `[[tool: Bash ${JSON.stringify({ command, description: 'x' })}]]`;
+
+/** A server and the folder from which commands find it. */
+async function withServer(): Promise<Place & { readonly url: string; readonly token: string }> {
+  const server = await startServer({ env: { ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' } });
+  return { ...newPlace(server.dir), url: server.url, token: server.token };
+}
+
+describe('bullpen run without a server', () => {
+  it('starts one, prints the answer alone, and leaves no process behind', async () => {
+    const place = newPlace();
+    const go = join(place.workspace, 'go');
+    const prompt = `[[say: I will look.]] ${tool(`until [ -e ${go} ]; do sleep 0.05; done; echo hi`)} [[reply: All is well.]]`;
+    const run = start(place, ['run', prompt, '--allowed-tools', 'Bash', '--tag', 'mine']);
+    // The text before the tool is there while the job runs.
+    await eventually(() => run.out().includes('I will look.'), PATIENCE);
+    await eventually(() => run.err().includes('tool Bash'), PATIENCE);
+    const below = descendants(run.child.pid ?? 0);
+    expect(below.length).toBeGreaterThan(1); // Redis, workers, the CLI
+    writeFileSync(go, '');
+
+    const { code, out, err } = await run.ended;
+    expect(err).toContain('no server is running');
+    expect(err).toContain('tool Bash answered: hi');
+    expect(err.trimEnd().split('\n').at(-1)).toMatch(
+      /^succeeded · \$\d\.\d+ \(reported\) · \d+ tokens in.*, \d+ out · \d+\.\d s · session [0-9A-Z]{26}$/,
+    );
+    expect([code, out]).toEqual([0, 'I will look.\nAll is well.\n']);
+    await eventually(() => !below.some(isAlive), PATIENCE);
+    expect(marked(place)).toEqual([]);
+    expect(existsSync(join(place.data, 'server.json'))).toBe(false);
+  });
+
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+    'ends everything at %s: the job, its tool, the server',
+    async (signal) => {
+      const place = newPlace();
+      const run = start(place, ['run', `${tool('tail -f /dev/null')} never`, '--allowed-tools', 'Bash']);
+      await eventually(() => run.err().includes('tool Bash'), PATIENCE);
+      const below = descendants(run.child.pid ?? 0);
+      run.child.kill(signal);
+      const { code, err } = await run.ended;
+      expect(code).toBe(130);
+      expect(err).toContain('cancelling the job');
+      expect(err).toContain('cancelled · ');
+      await eventually(() => ![...below, ...marked(place)].some(isAlive), PATIENCE);
+    },
+  );
+
+  it('does the same when its reader leaves, as with `| head`', async () => {
+    const place = newPlace();
+    const prompt = `[[say: one]] ${tool('sleep 0.2')} [[say: two]] ${tool('tail -f /dev/null')} never`;
+    const run = start(place, ['run', prompt, '--allowed-tools', 'Bash']);
+    await eventually(() => run.out().includes('one'), PATIENCE);
+    const below = descendants(run.child.pid ?? 0);
+    run.child.stdout?.destroy();
+    expect((await run.ended).code).toBe(130);
+    await eventually(() => ![...below, ...marked(place)].some(isAlive), PATIENCE);
+  });
+
+  it('keeps the job in the history of a server that comes later', async () => {
+    const place = newPlace();
+    expect((await type(place, ['run', 'Say it. [[reply: it]]', '--tag', 'before'])).code).toBe(0);
+    const server = await startServer({
+      dir: place.dir,
+      env: { ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' },
+    });
+    const jobs = await type(place, ['jobs', '--tag', 'before']);
+    expect(jobs.out).toMatch(/succeeded +claude .* Say it\./);
+    expect((await type(place, ['doctor'])).out).toContain(`runs at ${server.url}`);
+  });
+
+  it('shares it with others that come meanwhile, and stops it after their jobs', async () => {
+    const place = newPlace();
+    const gated = (name: string) =>
+      `${tool(`until [ -e ${join(place.workspace, name)} ]; do sleep 0.05; done`)} [[reply: ${name} is done]]`;
+    const first = start(place, ['run', gated('one'), '--allowed-tools', 'Bash']);
+    await eventually(() => first.err().includes('tool Bash'), PATIENCE);
+    const second = start(place, ['run', gated('two'), '--allowed-tools', 'Bash']);
+    await eventually(() => second.err().includes('tool Bash'), PATIENCE);
+    expect(second.err()).not.toContain('starting one');
+    expect((await type(place, ['jobs', '--status', 'running'])).out.trimEnd().split('\n')).toHaveLength(3);
+
+    writeFileSync(join(place.workspace, 'one'), '');
+    await eventually(() => first.err().includes('other jobs use this server'), PATIENCE);
+    expect(first.out()).toBe('one is done\n');
+    writeFileSync(join(place.workspace, 'two'), '');
+    expect(await second.ended).toMatchObject({ code: 0, out: 'two is done\n' });
+    expect((await first.ended).code).toBe(0);
+    expect(existsSync(join(place.data, 'server.json'))).toBe(false);
+  });
+
+  it('starts one for two that begin in the same moment', async () => {
+    const place = newPlace();
+    const both = [start(place, ['run', '[[reply: a]]']), start(place, ['run', '[[reply: b]]'])];
+    const [a, b] = await Promise.all(both.map(({ ended }) => ended));
+    expect([a?.code, b?.code], `${a?.err}\n${b?.err}`).toEqual([0, 0]);
+    expect([a?.out, b?.out]).toEqual(['a\n', 'b\n']);
+  });
+
+  it('is refused for a detached job: nobody would run it', async () => {
+    const detached = await type(newPlace(), ['run', 'x', '--detach']);
+    expect(detached).toMatchObject({ code: 69, out: '', err: expect.stringContaining('bullpen serve') });
+  });
+});
+
+describe('bullpen with a server that runs', () => {
+  it('runs, follows, lists and shows jobs from anywhere the data folder is known', async () => {
+    const place = await withServer();
+    const run = await type(place, ['run', '--json'], { stdin: 'From stdin. [[reply: it]]' });
+    expect(run).toMatchObject({ code: 0, err: '' });
+    const lines = run.out.trimEnd().split('\n');
+    const events = lines.slice(0, -1).map((line) => JSON.parse(line) as StoredEvent); // the documented events
+    expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+    expect(events.at(-1)?.kind).toBe('job.finished');
+    const job = JSON.parse(lines.at(-1) ?? '') as Job; // the documented job
+    expect(job).toMatchObject({
+      prompt: 'From stdin. [[reply: it]]',
+      cwd: place.workspace,
+      outcome: { text: 'it' },
+    });
+
+    const detached = await type(place, ['run', 'Later. [[reply: then]]', '--detach', '--tag', 'later']);
+    expect(detached).toMatchObject({ code: 0, err: '' });
+    const id = detached.out.trim();
+    const watched = await type(place, ['watch', id]);
+    expect(watched).toMatchObject({ code: 0, out: 'then\n', err: expect.stringContaining('succeeded · ') });
+    // A finished job, from its last event on.
+    const after = await type(place, ['watch', id, '--after', '1000', '--json']);
+    expect(after.code).toBe(0);
+    expect(JSON.parse(after.out)).toMatchObject({ id, status: 'succeeded' });
+
+    expect((await type(place, ['show', id.slice(-8), '--text'])).out).toBe('then');
+    expect(JSON.parse((await type(place, ['show', id, '--json'])).out)).toMatchObject({
+      id,
+      tags: ['later'],
+    });
+    const page = JSON.parse((await type(place, ['jobs', '--limit', '1', '--json'])).out);
+    expect(page).toMatchObject({ data: [{ id }], nextCursor: expect.any(String) });
+    const next = await type(place, ['jobs', '--cursor', page.nextCursor]);
+    expect(next.out).toContain(job.id);
+    const session = job.outcome?.sessionId ?? expect.unreachable();
+    const again = await type(place, ['run', 'Go on. [[reply: on]]', '--session', session]);
+    expect(again).toMatchObject({ code: 0, out: 'on\n', err: expect.stringContaining(`session ${session}`) });
+    const usage = JSON.parse((await type(place, ['usage', '--by', 'tag', '--json'])).out);
+    expect(usage).toMatchObject({
+      by: 'tag',
+      data: [{ key: 'later', executions: 1, succeeded: 1 }, { key: null }],
+    });
+    const table = await type(place, ['usage', '--by', 'provider', '--from', '1d']);
+    expect(table.out).toMatch(/^PROVIDER +RUNS.*\nclaude +3 +3 /);
+    const retried = await type(place, ['retry', id, '--prompt', 'Else. [[reply: other]]']);
+    expect(retried).toMatchObject({ code: 0, out: 'other\n' });
+  });
+
+  it('asks a server that the environment names from any folder, and says what it refuses', async () => {
+    const { url, token } = await withServer();
+    const elsewhere = newPlace();
+    const env = { BULLPEN_URL: url, BULLPEN_TOKEN: token };
+    const providers = await type(elsewhere, ['providers'], { env });
+    expect(providers).toMatchObject({ code: 0, out: expect.stringMatching(/^claude +\d+\.\d+\.\d+/m) });
+    const wrong = await type(elsewhere, ['jobs'], { env: { ...env, BULLPEN_TOKEN: 'bp_wrong' } });
+    expect(wrong).toMatchObject({
+      code: 77,
+      out: '',
+      err: expect.stringContaining('the token (from BULLPEN_TOKEN)'),
+    });
+    expect(wrong.err).not.toContain('bp_wrong');
+    // This server may not run jobs where that user is.
+    const refused = await type(elsewhere, ['run', 'x'], { env });
+    expect(refused).toMatchObject({ code: 64, err: expect.stringContaining('where you are') });
+    expect(existsSync(elsewhere.data)).toBe(false);
+  });
+
+  it('cancels what it runs at Ctrl-C and leaves the server alone', async () => {
+    const place = await withServer();
+    const run = start(place, ['run', `${tool('tail -f /dev/null')} never`, '--allowed-tools', 'Bash']);
+    await eventually(() => run.err().includes('tool Bash'), PATIENCE);
+    const running = await type(place, ['executions']);
+    expect(running.out).toMatch(/ claude +1 +\d+/);
+    run.child.kill('SIGINT');
+    expect((await run.ended).code).toBe(130);
+    expect(marked(place)).toEqual([]);
+    expect((await type(place, ['jobs', '--status', 'cancelled'])).out).toContain('cancelled');
+
+    const other = start(place, ['run', `${tool('tail -f /dev/null')} never`, '--allowed-tools', 'Bash']);
+    await eventually(() => other.err().includes('tool Bash'), PATIENCE);
+    const id = /^job (\w+)$/m.exec(other.err())?.[1] ?? '';
+    expect((await type(place, ['cancel', id, '--force'])).code).toBe(0);
+    expect((await other.ended).code).toBe(130);
+    expect(await type(place, ['cancel', id])).toMatchObject({ code: 0, err: `job ${id} is cancelled\n` });
+  });
+
+  it('ends with the exit code of the outcome', async () => {
+    const place = await withServer();
+    const late = await type(place, ['run', 'never [[hang]]', '--timeout', '2s']);
+    expect(late).toMatchObject({ code: 124, out: '', err: expect.stringContaining('execution.timed_out') });
+    // The last one: a refused login opens its circuit.
+    const refused = await type(place, ['run', 'Fail. [[error: 401]]']);
+    expect(refused).toMatchObject({ code: 77, err: expect.stringContaining('auth.required') });
+  });
+
+  it('goes on watching over a restart of the server, without a gap', async () => {
+    const env = { ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' };
+    const first = await startServer({ dir: tempDir(), env });
+    const place = newPlace(first.dir);
+    const detached = await type(place, ['run', 'Later. [[reply: here]]', '--delay', '2s', '--detach']);
+    const watch = start(place, ['watch', detached.out.trim(), '--json']);
+    await eventually(() => watch.out().includes('"job.scheduled"'), PATIENCE);
+    await first.stop();
+    await startServer({ dir: first.dir, env: { ...env, PORT: new URL(first.url).port } });
+    const { code, out } = await watch.ended;
+    expect(code).toBe(0);
+    const lines = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.at(-1)).toMatchObject({ status: 'succeeded', outcome: { text: 'here' } });
+    expect(lines.slice(0, -1).map(({ seq }) => seq)).toEqual(lines.slice(0, -1).map((_, index) => index + 1));
+  });
+
+  it('says that there is no server once it was killed, though its note is still there', async () => {
+    const server = await startServer();
+    const place = newPlace(server.dir);
+    await server.kill('SIGKILL');
+    expect(existsSync(join(place.data, 'server.json'))).toBe(true);
+    expect(await type(place, ['jobs'])).toMatchObject({
+      code: 69,
+      err: expect.stringContaining('no server is running'),
+    });
+  });
+});
+
+describe('bullpen doctor', () => {
+  it('starts a server of its own, finds all well, and stops it', async () => {
+    const place = newPlace();
+    const doctor = start(place, ['doctor']);
+    const { code, out } = await doctor.ended;
+    expect(code, out).toBe(0);
+    expect(out).toMatch(/^ok {2}bullpen +\d+\.\d+\.\d+, Node 24/m);
+    for (const part of ['data folder', 'redis', 'store', 'executor', 'workers']) {
+      expect(out).toMatch(new RegExp(`^ok  ${part} `, 'm'));
+    }
+    expect(out).toMatch(/^ok {2}claude +the default, \d+\.\d+\.\d+/m);
+    expect(existsSync(join(place.data, 'server.json'))).toBe(false);
+  });
+
+  it('says what to do about a default provider without a login, with 1', async () => {
+    const { code, out, err } = await type(newPlace(), ['doctor'], { env: { ANTHROPIC_API_KEY: '' } });
+    expect(code).toBe(1);
+    expect(out).toMatch(/^BAD claude .*logged in: no/m);
+    expect(out).toMatch(/^BAD +to do: .*\/login/m);
+    expect(err).toContain('something must be done');
+  });
+
+  it('says what is wrong with the settings', async () => {
+    const { code, out } = await type(newPlace(), ['doctor'], { env: { BULLPEN_CONCURRENCY: 'many' } });
+    expect(code).toBe(1);
+    expect(out).toMatch(/^BAD server .*concurrency \(BULLPEN_CONCURRENCY\)/m);
+  });
+});

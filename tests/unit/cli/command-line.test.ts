@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { COMMANDS } from '../../../src/cli/commands.ts';
+import { JOB_ID } from '../client/job.ts';
+import { type as typed } from './harness.ts';
+
+describe('help', () => {
+  it.each([[[]], [['--help']], [['-h']], [['help']]])('lists every command for %j', async (args) => {
+    const { code, out } = await typed(args);
+    expect(code).toBe(0);
+    for (const { name, summary } of COMMANDS) {
+      expect(out).toContain(`  ${name} `);
+      expect(out).toContain(summary);
+    }
+  });
+
+  it.each(COMMANDS.map((command) => [command.name, command] as const))(
+    'of %s has its options and examples',
+    async (name, { options, examples }) => {
+      const { code, out } = await typed([name, '--help']);
+      expect(code).toBe(0);
+      for (const option of Object.keys(options)) expect(out).toContain(`--${option}`);
+      for (const example of examples) expect(out).toContain(example);
+      expect((await typed(['help', name])).out).toBe(out);
+      // Nobody has to scroll sideways.
+      expect(out.split('\n').filter((line) => line.length > 120)).toEqual([]);
+    },
+  );
+
+  it('is not the version, which is one line', async () => {
+    expect(await typed(['--version'])).toEqual({ code: 0, out: '1.2.3\n', err: '' });
+  });
+});
+
+describe('what was typed wrongly', () => {
+  it.each([
+    [['jbos'], 'there is no command jbos; did you mean jobs?'],
+    [['run', '--modle', 'x', 'hi'], 'there is no option --modle; did you mean --model?'],
+    [['run', 'two', 'prompts'], 'put it in quotes'],
+    [['run'], 'which prompt?'],
+    [['run', '  '], 'the prompt is empty'],
+    [['run', 'x', '--timeout', 'soon'], '--timeout takes a time like 90s'],
+    [['show'], 'which job?'],
+    [['show', JOB_ID, JOB_ID], 'one job at a time'],
+    [['show', JOB_ID, '--json', '--text'], 'not both'],
+    [['watch', JOB_ID, '--after=-1'], '--after takes'],
+    [['jobs', '--status', 'done'], '--status takes queued, scheduled'],
+    [['jobs', JOB_ID], 'jobs takes options only'],
+    [['usage', '--by', 'mood'], '--by takes day, provider'],
+    [['usage', '--from', 'yesterday'], '--from takes a date'],
+    [['serve', 'now'], 'serve takes no arguments'],
+  ])('%j is said in words, with 64', async (args, message) => {
+    const { code, out, err } = await typed(args);
+    expect(err).toMatch(/^bullpen: /);
+    expect(err).toContain(message);
+    expect([code, out]).toEqual([64, '']);
+  });
+});

@@ -1,0 +1,186 @@
+import { describe, expect, it } from 'vitest';
+import { ofProvider } from '../../../src/cli/commands/doctor.ts';
+import { usageTable } from '../../../src/cli/commands/usage.ts';
+import { resolveJobId } from '../../../src/cli/job-reference.ts';
+import { aJob, JOB_ID } from '../client/job.ts';
+import { json, problem, startScriptedServer } from '../client/scripted-server.ts';
+import { at, FINISHED, finished, item, sse } from './answers.ts';
+import { manualInterrupts, type as typed } from './harness.ts';
+
+describe('the other commands', () => {
+  it('list jobs as a table with what failed, and say how to go on', async () => {
+    const error = { code: 'execution.crashed', message: '', retryable: false };
+    const data = [
+      item({ costUsd: 0.5, status: 'succeeded', promptPreview: 'two\nlines\u001b[2J' }),
+      item({ status: 'failed', error, createdAt: '2026-11-20T12:00:00Z' }),
+    ];
+    const server = await startScriptedServer(json(200, { data, nextCursor: 'next' }));
+    const args = [
+      'jobs',
+      '--status',
+      'failed,succeeded',
+      '--tag',
+      'a',
+      '--q',
+      'x',
+      '--since',
+      '1d',
+      '-n',
+      '2',
+    ];
+    const { code, out, err } = await typed(args, at(server.url));
+    expect(code).toBe(0);
+    const lines = out.trimEnd().split('\n');
+    expect(lines).toHaveLength(3);
+    expect(lines[1]).toMatch(/succeeded +claude +5h +\$0\.5000 +two lines\\u001b\[2J$/);
+    expect(lines[2]).toMatch(/execution\.crashed +claude +1d/);
+    expect(err).toBe('more: --cursor next\n');
+    const query = server.heard[0]?.url.searchParams;
+    expect(query?.getAll('status')).toEqual(['failed', 'succeeded']);
+    expect(query?.get('createdAfter')).toBe('2026-11-20T12:00:00.000Z');
+  });
+
+  it('show a job, its answer alone, and that there is none yet', async () => {
+    const server = await startScriptedServer(json(200, FINISHED), json(200, FINISHED), json(200, aJob()));
+    const shown = await typed(['show', JOB_ID], at(server.url));
+    expect(shown.out).toMatch(/^job +01K9ZV4Q4S9V0M0X2T6D8Y3B7C\nstatus +succeeded · /);
+    expect(shown.out).toMatch(/\n\ndone\n$/);
+    expect((await typed(['show', JOB_ID, '--text'], at(server.url))).out).toBe('done');
+    const waiting = await typed(['show', JOB_ID, '--text'], at(server.url));
+    expect(waiting).toMatchObject({ code: 0, out: '', err: expect.stringContaining('it is queued') });
+  });
+
+  it('watch a job from a place on, and go on over a broken connection', async () => {
+    const server = await startScriptedServer(
+      (response) => {
+        response.writeHead(204).end();
+      },
+      json(200, FINISHED),
+    );
+    const { code, out } = await typed(['watch', JOB_ID, '--after', '9'], at(server.url));
+    expect([code, out]).toEqual([0, 'done\n']);
+    expect(server.heard[0]?.headers['last-event-id']).toBe('9');
+  });
+
+  it('leave a watched job alone at an interrupt', async () => {
+    const interrupts = manualInterrupts();
+    const server = await startScriptedServer((response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.flushHeaders();
+      interrupts.raise();
+    });
+    const { code, err } = await typed(['watch', JOB_ID], { ...at(server.url), interrupts });
+    expect(code).toBe(130);
+    expect(err).toContain('the job goes on');
+    expect(server.heard).toHaveLength(1);
+  });
+
+  it('retry a job with what the options change, and follow the new one', async () => {
+    const server = await startScriptedServer(json(202, aJob()), sse(finished()));
+    const { code } = await typed(['retry', JOB_ID, '--model', 'm', '--prompt', 'else'], at(server.url));
+    expect(code).toBe(0);
+    expect(JSON.parse(server.heard[0]?.body ?? '')).toEqual({ model: 'm', prompt: 'else' });
+  });
+
+  it('say what is wrong with token, server and route', async () => {
+    const refusing = await startScriptedServer(problem(401, 'auth.unauthenticated'));
+    expect(await typed(['jobs'], at(refusing.url))).toMatchObject({
+      code: 77,
+      err: expect.stringContaining('the token (from BULLPEN_TOKEN) is wrong'),
+    });
+    const invalid = await startScriptedServer(
+      problem(400, 'request.invalid', { errors: [{ path: '/limit', message: 'must be at most 100' }] }),
+    );
+    const { code, err } = await typed(['jobs', '-n', '101'], at(invalid.url));
+    expect([code, err]).toEqual([
+      64,
+      'bullpen: request.invalid: it is request.invalid\n  limit: must be at most 100\n',
+    ]);
+    expect(await typed(['jobs'])).toMatchObject({
+      code: 69,
+      err: 'bullpen: no server is running with the data folder /data; start one with `bullpen serve`, or set BULLPEN_URL and BULLPEN_TOKEN\n',
+    });
+  });
+});
+
+describe('a short id', () => {
+  const lister = (...ids: readonly string[]) => ({
+    list: async () => ({ data: ids.map((id) => item({ id })), nextCursor: null }),
+  });
+  const OTHER = '01K9ZV4Q4S9V0M0X2T6D8YYYYY';
+
+  it('is the end of one id; the whole one is taken as it is, in any case', async () => {
+    expect(await resolveJobId(lister(JOB_ID, OTHER), '3b7c')).toBe(JOB_ID);
+    expect(await resolveJobId(lister(), JOB_ID.toLowerCase())).toBe(JOB_ID);
+  });
+
+  it.each([
+    ['01K9ZV4', 'give more of it'],
+    ['ZZZZ', 'none of the newest'],
+    ['abc', 'is no job id'],
+    ['../x', 'is no job id'],
+  ])('%j is refused: %s', async (id, message) => {
+    await expect(resolveJobId(lister(JOB_ID, OTHER), id)).rejects.toThrow(message);
+  });
+});
+
+describe('a table of usage', () => {
+  const row = {
+    executions: 2,
+    succeeded: 1,
+    inputTokens: 10,
+    outputTokens: 5,
+    cacheReadTokens: 0,
+    cacheWriteTokens: 0,
+    costUsd: 0.5,
+    reportedUsd: 0.25,
+    estimatedUsd: 0.25,
+    unknownCosts: 1,
+  };
+  const data = [
+    { key: 'a', ...row },
+    { key: null, ...row },
+  ];
+
+  it('ends with the sum', () => {
+    const lines = usageTable({ by: 'model', from: null, to: null, data }, null);
+    expect(lines).toHaveLength(4);
+    expect(lines[0]).toMatch(/^MODEL +RUNS/);
+    expect(lines[2]).toMatch(/^\(none\)/);
+    expect(lines[3]).toMatch(/^total +4 +2 +20 +10 +0 +0 +\$1\.00 +\$0\.5000 +2$/);
+  });
+
+  it('has no sum by tag, where one run stands in several rows', () => {
+    expect(usageTable({ by: 'tag', from: null, to: null, data }, null)).toHaveLength(3);
+  });
+});
+
+describe('what doctor says of a provider', () => {
+  const claude = {
+    name: 'claude',
+    available: true,
+    version: '2.1',
+    binary: '/bin/claude',
+    authenticated: 'yes',
+    why: 'a job succeeded',
+    todo: null,
+    circuit: 'closed',
+    circuitOpenUntil: null,
+    running: 0,
+    concurrency: null,
+    fallback: null,
+    capabilities: {},
+  } as const;
+  const missing = { ...claude, available: false, version: null, binary: null, todo: 'install it' } as const;
+  const marks = (...args: Parameters<typeof ofProvider>) => ofProvider(...args).map(({ mark }) => mark);
+
+  it('is bad only for the default one, and only when its jobs cannot succeed', () => {
+    expect(marks(claude, 'claude')).toEqual(['ok']);
+    expect(marks({ ...claude, authenticated: 'unknown' }, 'claude')).toEqual(['ok']);
+    expect(marks({ ...claude, authenticated: 'no', todo: 'log in' }, 'claude')).toEqual(['bad', 'bad']);
+    expect(marks(missing, 'claude')).toEqual(['bad', 'bad']);
+    expect(marks(missing, 'codex')).toEqual(['note', 'note']);
+    // Another one runs its jobs.
+    expect(marks({ ...missing, fallback: 'codex' }, 'claude')).toEqual(['note', 'note']);
+  });
+});

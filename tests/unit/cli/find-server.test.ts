@@ -1,0 +1,116 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { plainDataFolder } from '../../../src/cli/data-folder.ts';
+import { createServerFinder, type FinderOptions } from '../../../src/cli/find-server.ts';
+import { loadSettings } from '../../../src/config/load.ts';
+import { tempDir } from '../../helpers/temp.ts';
+
+const ADDRESS = 'http://127.0.0.1:3000';
+
+/** A finder that looks into `home`, where a living server's note says `address`. */
+function finder(home: string, given: Partial<FinderOptions> & { address?: string | null } = {}) {
+  const { address = ADDRESS, ...rest } = given;
+  return createServerFinder({
+    env: {},
+    readHome: async () => home,
+    readNote: () => ({ pid: 42, address }),
+    isAlive: (pid) => pid === 42,
+    ...rest,
+  });
+}
+
+function withToken(token: string): string {
+  const home = tempDir();
+  writeFileSync(join(home, 'token'), token);
+  return home;
+}
+
+describe('the server', () => {
+  it('is the one the environment names, and then no data folder is looked at', async () => {
+    const env = { BULLPEN_URL: 'https://bullpen.example/base', BULLPEN_TOKEN: 't' };
+    const readHome = async (): Promise<string> => {
+      throw new Error('looked');
+    };
+    const found = await finder('', { env, readHome }).find();
+    expect(found).toEqual({
+      kind: 'found',
+      place: { url: env.BULLPEN_URL, token: 't', tokenFrom: 'BULLPEN_TOKEN' },
+    });
+    expect(await finder('', { env, readHome }).home()).toBeNull();
+  });
+
+  it.each([
+    [{ BULLPEN_URL: ADDRESS }, 'BULLPEN_TOKEN is not'],
+    [{ BULLPEN_URL: 'localhost:3000', BULLPEN_TOKEN: 't' }, 'no http address'],
+    [{ BULLPEN_URL: 'nonsense', BULLPEN_TOKEN: 't' }, 'no http address'],
+    [{ BULLPEN_URL: 'http://me:secret@127.0.0.1:3000', BULLPEN_TOKEN: 't' }, 'no http address'],
+    [{ BULLPEN_URL: ADDRESS, BULLPEN_TOKEN: 'se\ncret' }, 'characters that no token has'],
+  ])('named as %j is refused: the local key is sent to no such place', async (env, message) => {
+    const home = withToken('local');
+    await expect(finder(home, { env }).find()).rejects.toThrow(message);
+    await expect(finder(home, { env }).find()).rejects.toMatchObject({
+      exitCode: 78,
+      message: expect.not.stringContaining('cret'),
+    });
+  });
+
+  it('is the one whose note lies in the data folder, with the token beside it', async () => {
+    const home = withToken('local\n');
+    expect(await finder(home).find()).toEqual({
+      kind: 'found',
+      place: { url: ADDRESS, token: 'local', tokenFrom: join(home, 'token') },
+    });
+    const env = { BULLPEN_TOKEN: 'mine' };
+    expect(await finder(home, { env }).find()).toMatchObject({ place: { url: ADDRESS, token: 'mine' } });
+  });
+
+  it.each([
+    ['http://0.0.0.0:3000', 'http://127.0.0.1:3000'],
+    ['http://[::]:3000', 'http://[::1]:3000'],
+  ])('that listens at %s is reached at %s', async (address, url) => {
+    expect(await finder(withToken('t'), { address }).find()).toMatchObject({ place: { url } });
+  });
+
+  it.each([
+    ['there is no note', { readNote: () => null }, 'no server is running'],
+    ['its process has died', { isAlive: () => false }, 'has died'],
+    ['it listens nowhere yet', { address: null }, 'takes no requests'],
+  ])('is none when %s', async (_when, given, why) => {
+    const found = await finder(withToken('t'), given).find();
+    expect(found).toMatchObject({ kind: 'none', why: expect.stringContaining(why) });
+  });
+
+  it('whose token cannot be read or is none is an error that names the file', async () => {
+    const home = tempDir();
+    await expect(finder(home).find()).rejects.toMatchObject({ exitCode: 77 });
+    await expect(finder(home).find()).rejects.toThrow(`${join(home, 'token')} cannot be read`);
+    await expect(finder(withToken('\n')).find()).rejects.toThrow('holds no token');
+  });
+});
+
+describe('the data folder, without loading the settings', () => {
+  it.each([
+    [{ HOME: '/home/u' }],
+    [{ HOME: '/home/u', XDG_STATE_HOME: '/state' }],
+    [{ HOME: '/home/u', XDG_STATE_HOME: 'relative' }],
+    [{ HOME: '/home/u', XDG_STATE_HOME: '' }],
+    [{ HOME: '/home/u', BULLPEN_HOME: '/data' }],
+    [{ HOME: '/home/u', BULLPEN_HOME: 'data' }],
+    [{ HOME: '/home/u', BULLPEN_HOME: '' }],
+    [{}],
+  ])('is what they say: %j', (env) => {
+    const cwd = tempDir();
+    expect(plainDataFolder(env, cwd)).toBe(loadSettings(env, cwd).home);
+  });
+
+  it('is not known when a file of settings may name it', () => {
+    const cwd = tempDir();
+    expect(plainDataFolder({ BULLPEN_CONFIG: '/etc/bullpen.yaml' }, cwd)).toBeNull();
+    writeFileSync(join(cwd, 'bullpen.config.yaml'), 'home: /elsewhere');
+    expect(plainDataFolder({ HOME: '/home/u' }, cwd)).toBeNull();
+    // The environment goes before the file.
+    expect(plainDataFolder({ BULLPEN_HOME: '/data' }, cwd)).toBe('/data');
+    expect(loadSettings({ BULLPEN_HOME: '/data' }, cwd).home).toBe('/data');
+  });
+});

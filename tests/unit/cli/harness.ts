@@ -1,0 +1,92 @@
+/** The command line as a user has it, with streams of its own and no process. */
+import { Readable } from 'node:stream';
+import type { CommandLineOptions } from '../../../src/cli/command-line.ts';
+import { runCommandLine } from '../../../src/cli/command-line.ts';
+import { createServerFinder } from '../../../src/cli/find-server.ts';
+import type { Sink } from '../../../src/cli/output.ts';
+
+export interface Screen extends Sink {
+  /** Everything written so far. */
+  readonly written: string;
+}
+
+/** @param isTTY whether it is a terminal */
+export function screen(isTTY = false): Screen {
+  let written = '';
+  return {
+    isTTY,
+    columns: 100,
+    write(text: string) {
+      written += text;
+    },
+    get written() {
+      return written;
+    },
+  };
+}
+
+export interface Typed {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface Surroundings extends Partial<Omit<CommandLineOptions, 'stdin' | 'stdout' | 'stderr'>> {
+  /** Text on stdin; null: stdin is a terminal. */
+  readonly stdin?: string | Buffer | null;
+  readonly terminal?: boolean;
+}
+
+/** Interrupts that a test raises. */
+export function manualInterrupts() {
+  const listeners = new Set<(count: number) => void>();
+  let count = 0;
+  return {
+    listen(hear: (count: number) => void) {
+      listeners.add(hear);
+      return { [Symbol.dispose]: () => void listeners.delete(hear) };
+    },
+    raise() {
+      count += 1;
+      for (const hear of [...listeners]) hear(count);
+      return listeners.size > 0;
+    },
+  };
+}
+
+/** Runs `bullpen ARGS…` with no server of its own to start unless the test gives one. */
+export async function type(args: readonly string[], given: Surroundings = {}): Promise<Typed> {
+  const { stdin = null, terminal = false, env = {}, ...rest } = given;
+  const stdout = screen(terminal);
+  const stderr = screen(terminal);
+  const input = Object.assign(Readable.from(stdin === null ? [] : [Buffer.from(stdin)]), {
+    isTTY: stdin === null,
+  });
+  const code = await runCommandLine(args, {
+    env,
+    cwd: '/work',
+    version: '1.2.3',
+    stdin: input,
+    stdout,
+    stderr,
+    interrupts: manualInterrupts(),
+    finder: createServerFinder({
+      env,
+      readHome: async () => '/data',
+      readNote: () => null,
+      isAlive: () => false,
+    }),
+    now: () => new Date('2026-11-21T12:00:00Z'),
+    async sleep(_ms, signal) {
+      signal?.throwIfAborted();
+    },
+    serve: async () => {
+      throw new Error('nobody asked for a server');
+    },
+    startServer: async () => {
+      throw new Error('nobody asked for a server of its own');
+    },
+    ...rest,
+  });
+  return { code, out: stdout.written, err: stderr.written };
+}

@@ -1,0 +1,270 @@
+import { describe, expect, it } from 'vitest';
+import type { OwnServer } from '../../../src/cli/command.ts';
+import { AppError } from '../../../src/errors.ts';
+import { aJob, anOutcome, JOB_ID } from '../client/job.ts';
+import { type Answer, json, problem, startScriptedServer } from '../client/scripted-server.ts';
+import { at, FINISHED, finished, item, READY, sse } from './answers.ts';
+import { manualInterrupts, type as typed } from './harness.ts';
+
+describe('run', () => {
+  it('sends the prompt with the folder the caller is in, and prints the answer alone', async () => {
+    const server = await startScriptedServer(
+      READY,
+      json(202, aJob()),
+      sse({ kind: 'text.delta', text: 'Hello' }, finished()),
+    );
+    const { code, out, err } = await typed(['run', 'Say hello', '--tag', 'a'], at(server.url));
+    expect([code, out]).toEqual([0, 'Hello\n']);
+    expect(err).toContain('succeeded · $0.0042 (reported)');
+    const body: unknown = JSON.parse(server.heard[1]?.body ?? '');
+    expect(body).toEqual({ prompt: 'Say hello', cwd: '/work', tags: ['a'] });
+  });
+
+  it.each([[['run']], [['run', '-']]])('%j takes the prompt from stdin as it is', async (args) => {
+    const server = await startScriptedServer(READY, json(202, aJob()), sse(finished()));
+    const { code } = await typed(args, { ...at(server.url), stdin: 'from stdin\n\n' });
+    expect(code).toBe(0);
+    expect(JSON.parse(server.heard[1]?.body ?? '')).toMatchObject({ prompt: 'from stdin\n\n' });
+  });
+
+  it('refuses a stdin that is no text', async () => {
+    const stdin = Buffer.from([0x61, 0xff, 0xfe]);
+    const { code, err } = await typed(['run'], { ...at('http://127.0.0.1:9'), stdin });
+    expect([code, err]).toEqual([64, 'bullpen: stdin holds something else than UTF-8 text\n']);
+  });
+
+  it('with --json gives every event, also of kinds it does not know, and ends with the job', async () => {
+    const events = [{ kind: 'hologram', depth: 3 }, finished()];
+    const server = await startScriptedServer(READY, json(202, aJob()), sse(...events));
+    const { out, err } = await typed(['run', 'x', '--json'], at(server.url));
+    const lines = out
+      .trim()
+      .split('\n')
+      .map((line): unknown => JSON.parse(line));
+    expect(lines).toMatchObject([{ seq: 1, ...events[0] }, { seq: 2, kind: 'job.finished' }, FINISHED]);
+    expect(lines[0]).not.toHaveProperty('raw');
+    expect(err).toBe('');
+  });
+
+  it('with --detach prints the id, or the job, and does not wait', async () => {
+    const server = await startScriptedServer(READY, json(202, aJob()));
+    expect((await typed(['run', 'x', '-d'], at(server.url))).out).toBe(`${JOB_ID}\n`);
+    const again = await startScriptedServer(READY, json(202, aJob()));
+    expect(JSON.parse((await typed(['run', 'x', '-d', '--json'], at(again.url))).out)).toEqual(aJob());
+  });
+
+  it('ends with the exit code of the outcome', async () => {
+    const error = { code: 'execution.timed_out', message: 'too long', retryable: false, resetsAt: null };
+    const failed = aJob({
+      status: 'failed',
+      finished: true,
+      outcome: anOutcome({ status: 'failed', error }),
+    });
+    const server = await startScriptedServer(READY, json(202, aJob()), sse(finished(failed)));
+    const { code, err } = await typed(['run', 'x'], at(server.url));
+    expect(code).toBe(124);
+    expect(err).toContain('execution.timed_out: too long');
+  });
+
+  it('explains a refused folder that the caller did not name', async () => {
+    const server = await startScriptedServer(READY, problem(400, 'cwd.not_allowed'));
+    const { code, err } = await typed(['run', 'x'], at(server.url));
+    expect(code).toBe(64);
+    expect(err).toContain('the server may not run jobs in /work, where you are');
+  });
+
+  it('cancels the job at the first interrupt and waits for its end', async () => {
+    const interrupts = manualInterrupts();
+    const cancelled = aJob({
+      status: 'cancelled',
+      finished: true,
+      outcome: anOutcome({ status: 'cancelled' }),
+    });
+    let stream: Parameters<Answer>[0] | null = null;
+    const server = await startScriptedServer(
+      READY,
+      json(202, aJob()),
+      (response) => {
+        stream = response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.flushHeaders();
+        interrupts.raise();
+      },
+      (response) => {
+        response.writeHead(202, { 'content-type': 'application/json' }).end(JSON.stringify(aJob()));
+        const event = { seq: 1, jobId: JOB_ID, attempt: 0, at: '', ...finished(cancelled) };
+        stream?.end(`data: ${JSON.stringify(event)}\n\n`);
+      },
+    );
+    const { code, err } = await typed(['run', 'x'], { ...at(server.url), interrupts });
+    expect(code).toBe(130);
+    expect(err).toContain('cancelling the job');
+    expect(server.heard[3]).toMatchObject({ method: 'POST', body: '{"force":false}' });
+    expect(server.heard).toHaveLength(4);
+  });
+
+  it('kills the job at the second interrupt and leaves without its end', async () => {
+    const interrupts = manualInterrupts();
+    const server = await startScriptedServer(
+      READY,
+      json(202, aJob()),
+      (response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.flushHeaders();
+        interrupts.raise();
+      },
+      (response, heard) => {
+        interrupts.raise();
+        return json(202, aJob())(response, heard);
+      },
+      json(202, aJob()),
+    );
+    const { code, err } = await typed(['run', 'x'], { ...at(server.url), interrupts });
+    expect(code).toBe(130);
+    expect(err).toContain(`left; job ${JOB_ID} was told to end at once`);
+    expect(server.heard.slice(3).map(({ body }) => body)).toEqual(['{"force":false}', '{"force":true}']);
+  });
+
+  it('cancels a job that was being made when the interrupt came', async () => {
+    const interrupts = manualInterrupts();
+    const cancelled = aJob({ status: 'cancelled', finished: true });
+    const server = await startScriptedServer(READY, (response, heard) => {
+      if (heard.url.pathname === '/v1/jobs') {
+        interrupts.raise();
+        return json(202, aJob())(response, heard);
+      }
+      return heard.method === 'POST'
+        ? json(202, cancelled)(response, heard)
+        : sse(finished(cancelled))(response, heard);
+    });
+    const { code } = await typed(['run', 'x'], { ...at(server.url), interrupts });
+    expect(code).toBe(130);
+    expect(server.heard.map(({ url }) => url.pathname)).toContain(`/v1/jobs/${JOB_ID}/cancel`);
+  });
+});
+
+/** No other command uses the server. */
+const NOTHING_ELSE = json(200, { data: [], nextCursor: null });
+
+describe('run without a server', () => {
+  /** Starts scripted servers as if they were Bullpen, and tells what became of them. */
+  function starter(...answers: readonly Answer[]) {
+    const log: string[] = [];
+    return {
+      log,
+      async startServer({ cwd }: { cwd: string }): Promise<OwnServer> {
+        const server = await startScriptedServer(...answers);
+        log.push(`started for ${cwd}`);
+        return {
+          url: server.url,
+          token: 'own',
+          async stop(hurry) {
+            const how = hurry.aborted ? 'stopped in a hurry' : 'stopped';
+            log.push(`${how} after ${server.heard.length} requests`);
+          },
+        };
+      },
+    };
+  }
+
+  it('starts one for the job, in its folder, and stops it after the job', async () => {
+    const own = starter(json(202, aJob()), sse(finished()), NOTHING_ELSE);
+    const { code, out } = await typed(['run', 'x', '--cwd', 'sub'], own);
+    expect([code, out]).toEqual([0, 'done\n']);
+    expect(own.log).toEqual(['started for /work/sub', 'stopped after 3 requests']);
+  });
+
+  it('stops it too when the job is refused', async () => {
+    const own = starter(problem(422, 'provider.unsupported_option'), NOTHING_ELSE);
+    const { code } = await typed(['run', 'x'], own);
+    expect(code).toBe(64);
+    expect(own.log.at(-1)).toBe('stopped after 2 requests');
+  });
+
+  it('does so when the noted one does not listen any more', async () => {
+    const gone = await startScriptedServer(READY);
+    await gone.stop();
+    const own = starter(json(202, aJob()), sse(finished()), NOTHING_ELSE);
+    const finder = {
+      home: async () => '/data',
+      find: async () => ({ kind: 'found' as const, place: { url: gone.url, token: 't', tokenFrom: 'f' } }),
+    };
+    const { code, err } = await typed(['run', 'x'], { ...own, finder });
+    expect(code).toBe(0);
+    expect(err).toContain(`no server is running at ${gone.url}; starting one`);
+  });
+
+  it('does not when an address was named on purpose, nor for a detached job', async () => {
+    const gone = await startScriptedServer(READY);
+    await gone.stop();
+    const own = starter();
+    const named = await typed(['run', 'x'], { ...own, ...at(gone.url) });
+    expect(named).toMatchObject({ code: 69, err: expect.stringContaining('no server is running at') });
+    const detached = await typed(['run', 'x', '--detach'], own);
+    expect(detached).toMatchObject({ code: 69, err: expect.stringContaining('nobody would run') });
+    expect(own.log).toEqual([]);
+  });
+
+  it('stops at once when it was interrupted while starting', async () => {
+    const interrupts = manualInterrupts();
+    const own = starter(NOTHING_ELSE);
+    const startServer = async (options: { cwd: string }): Promise<OwnServer> => {
+      interrupts.raise();
+      return own.startServer(options);
+    };
+    const { code } = await typed(['run', 'x'], { startServer, interrupts });
+    expect(code).toBe(130);
+    expect(own.log).toEqual(['started for /work', 'stopped after 1 requests']);
+  });
+
+  it('stops it only after the jobs that others have made meanwhile', async () => {
+    const others = json(200, { data: [item()], nextCursor: null });
+    const own = starter(json(202, aJob()), sse(finished()), others, others, NOTHING_ELSE);
+    const { code, err } = await typed(['run', 'x'], own);
+    expect(code).toBe(0);
+    expect(err.match(/other jobs use this server/g)).toHaveLength(1);
+    expect(own.log.at(-1)).toBe('stopped after 5 requests');
+  });
+
+  it('stops it at once when it is interrupted while it waits for them', async () => {
+    const interrupts = manualInterrupts();
+    const others: Answer = (response, heard) => {
+      interrupts.raise();
+      return json(200, { data: [item()], nextCursor: null })(response, heard);
+    };
+    const own = starter(json(202, aJob()), sse(finished()), others);
+    const { code } = await typed(['run', 'x'], { ...own, interrupts });
+    expect(code).toBe(0);
+    expect(own.log.at(-1)).toBe('stopped in a hurry after 3 requests');
+  });
+
+  it('takes the one that another command has just started, and leaves it alone', async () => {
+    const theirs = await startScriptedServer(READY, json(202, aJob()), sse(finished()));
+    const none = { kind: 'none', why: 'no server is running' } as const;
+    const there = { kind: 'found', place: { url: theirs.url, token: 't', tokenFrom: 'f' } } as const;
+    const looks = [none, none, none, there] as const;
+    let looked = 0;
+    let tries = 0;
+    const { code, err } = await typed(['run', 'x'], {
+      finder: { home: async () => '/data', find: async () => looks[looked++] ?? there },
+      startServer: async () => {
+        tries += 1;
+        throw new AppError('config.locked', 'another server uses the data folder');
+      },
+    });
+    expect([code, tries]).toEqual([0, 3]);
+    expect(err.match(/another command has just started one/g)).toHaveLength(1);
+    expect(theirs.heard).toHaveLength(3);
+  });
+
+  it('gives up, with what holds the data folder, when that never becomes a server', async () => {
+    const { code, err } = await typed(['run', 'x'], {
+      startServer: async () => {
+        throw new AppError('config.locked', 'another server uses the data folder');
+      },
+    });
+    expect([code, err.trimEnd().split('\n').at(-1)]).toEqual([
+      78,
+      'bullpen: another server uses the data folder',
+    ]);
+  });
+});
