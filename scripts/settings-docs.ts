@@ -205,7 +205,9 @@ const providerRows = (prefix: string, properties: object): string =>
     .map(([name, schema]) => {
       const initial = schema.default === undefined ? '' : JSON.stringify(schema.default);
       const { values, meaning } =
-        schema === CustomSettings.properties.output ? OUTPUT : { values: valuesOf(schema), meaning: schema.description ?? '' };
+        schema === CustomSettings.properties.output
+          ? OUTPUT
+          : { values: valuesOf(schema), meaning: schema.description ?? '' };
       return row(code(`${prefix}.${name}`), code(initial), values, meaning);
     })
     .join('\n');

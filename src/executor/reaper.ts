@@ -40,7 +40,10 @@ export function createReaper(scanner: ProcScanner, logger: Logger): Reaper {
       for (const marker of new Set(living.map((info) => info.marker))) {
         if (over.has(marker)) await end(marker);
       }
-      for (const done of over.values()) await done();
+      for (const [marker, done] of over) {
+        scanner.cgroups?.remove(marker); // what was left in it may have ended by itself
+        await done();
+      }
     }
   }
 

@@ -1,7 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isatty } from 'node:tty';
 import { record } from './fake-cli-journal.ts';
+import { type Taking, take } from './fake-cli-take.ts';
 import type { Voice, Write } from './fake-cli-voice.ts';
 
 /** How the `spawn` step starts its grandchild, which sleeps for a thousand seconds. */
@@ -14,6 +16,8 @@ export interface SpawnStep {
   readonly cleanEnv?: boolean;
   /** By a child that exits at once, so that nothing links it to us. */
   readonly double?: boolean;
+  /** Says this line on our stdout, once the file exists; for `holdPipe` alone. */
+  readonly says?: { readonly line: string; readonly when: string };
 }
 
 /** One thing the fake CLI does. After the last step it says its result, unless it has, and exits. */
@@ -48,6 +52,12 @@ export type Step =
   | { readonly flood: { readonly bytes: number; readonly to: 'stdout' | 'stderr'; readonly lines?: boolean } }
   /** The lines `FF FE 20 C3 28`, which is not UTF-8, and `é`, written in two halves. */
   | { readonly badUtf8: true }
+  /** One byte of stdout again and again, for ever. */
+  | { readonly drip: { readonly everyMs: number } }
+  /** Says which of its three streams are terminals, as a line of JSON. */
+  | { readonly terminals: true }
+  /** Takes it and holds it for a minute. */
+  | { readonly take: Taking }
   | { readonly hang: true }
   /** Exits without a result. */
   | { readonly exit: number }
@@ -94,7 +104,15 @@ export async function runStep(step: Step, stage: Stage): Promise<void> {
     await stdout(Buffer.from([0xff, 0xfe, 0x20, 0xc3, 0x28, 0x0a, 0xc3]));
     await delay(POLL_MS);
     await stdout(Buffer.from([0xa9, 0x0a]));
-  } else if ('exit' in step) process.exit(step.exit);
+  } else if ('drip' in step) {
+    for (;;) {
+      await stdout('.');
+      await delay(step.drip.everyMs);
+    }
+  } else if ('terminals' in step)
+    await stdout(`${JSON.stringify({ terminals: [0, 1, 2].map((fd) => isatty(fd)) })}\n`);
+  else if ('take' in step) await take(step.take);
+  else if ('exit' in step) process.exit(step.exit);
   else if ('kill' in step) {
     process.removeAllListeners(step.kill);
     process.kill(process.pid, step.kill);
@@ -119,18 +137,21 @@ function startGrandchild({
   holdPipe = false,
   cleanEnv = false,
   double = false,
+  says,
 }: SpawnStep): void {
   const env = cleanEnv ? {} : process.env;
   const stdout = holdPipe ? 1 : 'ignore';
   let child: number | undefined;
   if (double) {
-    const script = 'sleep 1000 >&3 2>/dev/null & echo $!';
-    const stdio = ['ignore', 'pipe', 'ignore', stdout] as const;
+    const script = `sleep 1000 >${holdPipe ? '&3' : '/dev/null'} 2>/dev/null & echo $!`;
+    const stdio = ['ignore', 'pipe', 'ignore', stdout] as const; // 'ignore' leaves descriptor 3 closed
     const command = setsid ? ['setsid', 'sh', '-c', script] : ['sh', '-c', script];
     child = Number(spawnSync('/usr/bin/env', command, { env, stdio: [...stdio] }).stdout.toString());
   } else {
     const options = { env, detached: setsid, stdio: ['ignore', stdout, 'ignore'] as const };
-    const grandchild = spawn('/bin/sh', ['-c', 'exec sleep 1000'], { ...options, stdio: [...options.stdio] });
+    const waits = 'while [ ! -e "$0" ]; do sleep 0.01; done; echo "$1"; exec sleep 1000';
+    const args = says === undefined ? ['-c', 'exec sleep 1000'] : ['-c', waits, says.when, says.line];
+    const grandchild = spawn('/bin/sh', args, { ...options, stdio: [...options.stdio] });
     grandchild.unref();
     child = grandchild.pid;
   }

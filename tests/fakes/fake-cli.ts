@@ -3,7 +3,8 @@
  *
  * It reads the prompt from stdin, obeys a directive `{"fake": [step, …]}` at the end of it (see `Step`), and
  * else answers `fake: <prompt>`. From the environment: FAKE_JOURNAL (file for what happened), FAKE_STEPS (steps
- * to run before stdin is read), FAKE_CLOSE_STDIN=1 (closes stdin unread), FAKE_IGNORE_STDIN=1 (never reads it).
+ * to run before stdin is read), FAKE_CLOSE_STDIN=1 (closes stdin unread), FAKE_IGNORE_STDIN=1 (never reads it),
+ * FAKE_VERSION. What must be known before the prompt is, a job can also say with its model: see `Mode`.
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync } from 'node:fs';
@@ -17,6 +18,19 @@ delete process.env['NODE_COMPILE_CACHE'];
 const { pid, env } = process;
 const argv = process.argv.slice(2);
 const DIRECTIVE = '{"fake":';
+
+/** `--model fake:<mode>`: for jobs that ask for something before, or without, their prompt being read. */
+const MODES = {
+  /** Closes stdin unread, and answers. */
+  closesStdin: 'fake:closes-stdin',
+  /** Never reads stdin, and hangs. */
+  ignoresStdin: 'fake:ignores-stdin',
+  /** Says nothing by itself: only its steps speak. */
+  silent: 'fake:silent',
+  /** Begins its output with a byte order mark. */
+  byteOrderMark: 'fake:byte-order-mark',
+} as const;
+type Mode = keyof typeof MODES;
 /** What a shell reports for a process that ended by the signal. */
 const SIGNAL_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -26,6 +40,8 @@ const option = (name: string): string | null => {
   if (arg === undefined) return null;
   return arg === name ? (argv[at + 1] ?? null) : arg.slice(name.length + 1);
 };
+
+const has = (mode: Mode): boolean => option('--model') === MODES[mode];
 
 const writer =
   (stream: NodeJS.WriteStream): Write =>
@@ -79,14 +95,17 @@ async function main(): Promise<void> {
   };
   for (const step of JSON.parse(env['FAKE_STEPS'] ?? '[]')) await runStep(step, stage);
 
-  if (env['FAKE_CLOSE_STDIN']) closeSync(0);
-  const reads = !env['FAKE_CLOSE_STDIN'] && !env['FAKE_IGNORE_STDIN'];
-  const prompt = reads ? await readStdin() : '';
+  const closes = Boolean(env['FAKE_CLOSE_STDIN']) || has('closesStdin');
+  if (closes) closeSync(0);
+  if (has('ignoresStdin')) await runStep({ hang: true }, stage);
+  const prompt = closes || env['FAKE_IGNORE_STDIN'] ? '' : await readStdin();
   record({ event: 'prompt', pid, bytes: Buffer.byteLength(prompt), at: Date.now() });
 
   const { text, steps } = parsePrompt(prompt);
-  await stage.voice.init();
+  if (has('byteOrderMark')) await stdout('\u{feff}');
+  if (!has('silent')) await stage.voice.init();
   for (const step of steps) await runStep(step, stage);
+  if (stage.resultCode === null && has('silent')) process.exit(0);
   if (stage.resultCode === null) {
     if (!steps.some((step) => 'delta' in step || 'deltas' in step)) await stage.voice.delta(`fake: ${text}`);
     stage.resultCode = (await stage.voice.result({})) ? 1 : 0;
@@ -94,5 +113,5 @@ async function main(): Promise<void> {
   process.exit(stage.resultCode);
 }
 
-if (argv.includes('--version')) console.log('9.9.9 (Fake CLI)');
+if (argv.includes('--version')) console.log(`${env['FAKE_VERSION'] ?? '9.9.9'} (Fake CLI)`);
 else await main();

@@ -1,4 +1,4 @@
-import { isDead, type ProcessStat, readStat } from './proc-entry.ts';
+import { isDead, type ProcessStat, readMarked, readStat } from './proc-entry.ts';
 import { processIds, visitInSlices } from './proc-scanner.ts';
 import { systemCode } from './spawn-error.ts';
 import { killProcess, supportsSweep } from './sweep.ts';
@@ -18,15 +18,21 @@ export async function groupAlive(groupId: number): Promise<boolean> {
 /**
  * SIGKILLs what is left of the group of a leader that has exited, also members that dropped the marker.
  *
- * The leader's number may name another group by now, so the group is never signalled as such. A member that
- * started before our leader was reaped is proven ours: until then the number was the leader's, and no living
- * process can move into a session made later under that number.
+ * The leader's number may name another group by now, so the group is never signalled as such. A number is only given
+ * again when nobody has it as a process, a group or a session: where another process has it, ours had no leftovers. Where
+ * none has it, a member that started before our leader was reaped is proven ours: until then the number was the
+ * leader's, and no living process can move into a session made later under that number. (The time alone is not enough: we
+ * hear of an exit some milliseconds after it, and a number can be given again within that.)
  */
 export async function killGroupLeftovers(
   groupId: number,
   leaderExitedAtUptimeS: number,
+  marker: string,
 ): Promise<readonly number[]> {
   if (!supportsSweep() || !groupExists(groupId)) return [];
+  const holder = readStat(groupId);
+  // Our leader itself may live on, when who told of its exit had only lost sight of it.
+  if (holder !== null && !isDead(holder) && readMarked(groupId)?.marker !== marker) return [];
   const lastTick = Math.floor(leaderExitedAtUptimeS * TICKS_PER_SECOND);
   const killed: number[] = [];
   for (const { pid, stat } of await membersOf(groupId)) {

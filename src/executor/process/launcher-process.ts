@@ -10,6 +10,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
+import { createStartingCgroups } from './cgroups.ts';
 import { signalGroup } from './launch.ts';
 import { type FromLauncher, streamHeader, type ToLauncher } from './launch-messages.ts';
 import { MARKER_VARIABLE } from './marker.ts';
@@ -23,6 +24,7 @@ interface Running {
 }
 
 const socketPath = process.argv[2] ?? '';
+const cgroups = createStartingCgroups();
 const running = new Map<number, Running>();
 let ending = false;
 
@@ -42,30 +44,35 @@ function openStream(id: number, fd: number): Promise<Socket> {
 
 async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>): Promise<void> {
   const streams: Socket[] = [];
+  const marker = request.env[MARKER_VARIABLE];
   try {
     streams.push(...(await Promise.all([0, 1, 2].map((fd) => openStream(id, fd)))));
     if (ending) return; // the server died meanwhile: nobody would look after it
     const [stdin, stdout, stderr] = streams;
-    const child = spawn(request.binary, [...request.args], {
-      cwd: request.cwd,
-      env: { ...request.env },
-      detached: true,
-      shell: false,
-      stdio: [stdin, stdout, stderr],
-    });
+    const start = (): ChildProcess =>
+      spawn(request.binary, [...request.args], {
+        cwd: request.cwd,
+        env: { ...request.env },
+        detached: true,
+        shell: false,
+        stdio: [stdin, stdout, stderr],
+      });
+    const child = marker === undefined ? start() : cgroups.inside(marker, start);
     child.once('error', (error) => refuse(id, error));
     const { pid } = child;
     if (pid === undefined) return;
-    running.set(id, { child, marker: request.env[MARKER_VARIABLE] });
+    running.set(id, { child, marker });
     tell({ type: 'started', id, pid });
     child.once('exit', (code, signal) => {
       running.delete(id);
+      if (marker !== undefined) cgroups.remove(marker); // unless it left something behind
       tell({ type: 'exited', id, exit: { code, signal } });
     });
   } catch (error) {
     refuse(id, error);
   } finally {
     for (const stream of streams) stream.destroy(); // the CLI has its own
+    if (marker !== undefined && !running.has(id)) cgroups.remove(marker);
   }
 }
 

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type ProcessInfo, readMarked } from './proc-entry.ts';
+import { type Cgroups, createCgroups } from './cgroups.ts';
+import { isDead, type ProcessInfo, readMarked, readStat } from './proc-entry.ts';
 
 /** The loop is given back after this long, so that a scan of a busy machine delays nobody. */
 const SLICE_MS = 2;
@@ -11,16 +12,18 @@ export interface ProcScanner {
    * come while a scan runs share the next one: many executions that end together cost two scans.
    */
   scan(): Promise<readonly ProcessInfo[]>;
+  /** Where else the processes of an execution are found, and ended together. */
+  readonly cgroups?: Cgroups;
 }
 
-/** Reads /proc; Linux only. */
-export function createProcScanner(): ProcScanner {
+/** Reads /proc; Linux only. A process in the cgroup of an execution carries its marker, also without the variable. */
+export function createProcScanner(cgroups: Cgroups = createCgroups()): ProcScanner {
   let running: Promise<unknown> | null = null;
   let waiting: Promise<readonly ProcessInfo[]> | null = null;
 
   const start = (): Promise<readonly ProcessInfo[]> => {
     waiting = null;
-    const scan = scanProc();
+    const scan = scanProc(cgroups);
     const settled = scan.then(
       () => undefined,
       () => undefined,
@@ -33,6 +36,7 @@ export function createProcScanner(): ProcScanner {
   };
 
   return {
+    cgroups,
     scan() {
       if (running === null) return start();
       waiting ??= running.then(start);
@@ -63,11 +67,16 @@ export async function visitInSlices(ids: readonly number[], visit: (pid: number)
   }
 }
 
-async function scanProc(): Promise<readonly ProcessInfo[]> {
+async function scanProc(cgroups: Cgroups): Promise<readonly ProcessInfo[]> {
   const found: ProcessInfo[] = [];
   await visitInSlices(await processIds(), (pid) => {
     const info = readMarked(pid);
     if (info !== null) found.push(info);
   });
+  for (const { pid, marker } of cgroups.members()) {
+    if (found.some((info) => info.pid === pid && info.marker === marker)) continue;
+    const stat = readStat(pid);
+    if (stat !== null && !isDead(stat)) found.push({ pid, marker, startTicks: stat.startTicks });
+  }
   return found;
 }

@@ -26,23 +26,27 @@ export interface SweepResult {
 export const supportsSweep = (): boolean => process.platform === 'linux' && existsSync('/proc/self/environ');
 
 /**
- * The living processes whose marker is `wanted`, or begins with it when it ends in a slash. Not found: a
- * process that cleared its environment (`env -i`), and one of another user whose environment may not be read.
+ * The living processes whose marker is `wanted`, or begins with it when it ends in a slash. Not found where there are
+ * no cgroups: a process that cleared its environment (`env -i`), and one of another user whose environment may not be
+ * read.
  */
 export async function findMarked(wanted: string, scanner: ProcScanner): Promise<readonly ProcessInfo[]> {
   return (await scanner.scan()).filter((info) => markerMatches(info.marker, wanted));
 }
 
 /**
- * SIGKILLs every process that carries the marker (see {@link findMarked}) and looks again until none is left.
+ * SIGKILLs every process that carries the marker (see {@link findMarked}) and looks again until none is left, first by
+ * the execution's cgroup, which leaves no time to fork away.
  * Does nothing where /proc is missing.
  */
 export async function sweep(wanted: string, options: SweepOptions): Promise<SweepResult> {
   if (!supportsSweep()) return { killed: [], survivors: [] };
   const { scanner, attempts = DEFAULT_ATTEMPTS } = options;
   const killed = new Set<number>();
+  const removed = (): boolean => scanner.cgroups?.remove(wanted) ?? true;
   let alive = await findMarked(wanted, scanner);
-  for (let attempt = 0; alive.length > 0 && attempt < attempts; attempt += 1) {
+  for (let attempt = 0; attempt < attempts && (alive.length > 0 || !removed()); attempt += 1) {
+    for (const pid of scanner.cgroups?.kill(wanted) ?? []) killed.add(pid);
     for (const info of alive) if (killIfSame(info)) killed.add(info.pid);
     await delay(Math.min(FIRST_PAUSE_MS * 2 ** attempt, MAX_PAUSE_MS));
     alive = await findMarked(wanted, scanner);

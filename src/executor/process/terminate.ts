@@ -45,7 +45,9 @@ export async function terminate(target: TerminateTarget, options: TerminateOptio
   const gone = await waitFor(target.exited, KILL_WAIT_MS);
 
   const leftovers =
-    target.exitedAtUptimeS === null ? [] : await killGroupLeftovers(target.pid, target.exitedAtUptimeS);
+    target.exitedAtUptimeS === null
+      ? []
+      : await killGroupLeftovers(target.pid, target.exitedAtUptimeS, target.marker);
   const swept = await sweep(target.marker, {
     scanner,
     ...(sweepAttempts === undefined ? {} : { attempts: sweepAttempts }),
