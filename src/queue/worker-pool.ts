@@ -89,10 +89,11 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
 
   let problem: string | null = 'the first worker process is starting';
 
+  // `as`: BullMQ exports the pool's class but keeps a worker's own pool private.
+  const { childPool } = worker as unknown as { childPool: ChildPool };
+
   /** The first job would wait a third of a second for its process: start one while nobody waits. */
   function startFirstProcess(): void {
-    // `as`: BullMQ exports the pool's class but keeps a worker's own pool private.
-    const { childPool } = worker as unknown as { childPool: ChildPool };
     const file = processor.href;
     const started = childPool.retain(file).then(
       (child) => {
@@ -128,10 +129,12 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       await worker.pause(true);
       // close() alone waits for waiting jobs for ever; cancelled ones leave at once and are delivered again.
       worker.cancelAllJobs('shutdown');
-      // A process that is still starting is in no list of BullMQ's pool yet: a close now would leave it running,
-      // and this process with it.
-      await Promise.race([Promise.allSettled(inHand), delay(LEAVE_WITHIN_MS, null, UNREF)]);
+      const left = Promise.allSettled(inHand);
+      await Promise.race([left, delay(LEAVE_WITHIN_MS, null, UNREF)]);
       await worker.close(true);
+      // A process that is still starting comes into BullMQ's pool only when it has started: nobody would end it
+      // then, and it would keep this one from leaving.
+      void left.then(() => childPool.clean());
       closeConnection(connection);
       // Its loop ends with its connections, unless it waits for a Redis that is away: then it waits for ever.
       await Promise.race([running, delay(LEAVE_WITHIN_MS, null, UNREF)]);

@@ -1,9 +1,9 @@
-/** A main process of its own with a worker pool and nothing else: `node pool-main.ts <redis url> <concurrency>`. */
+/** A main process of its own with a worker pool and nothing else: `node pool-main.ts <redis url> <concurrency> <processor>`. */
 import { pino } from 'pino';
 import { createNames } from '../../../src/queue/names.ts';
 import { createWorkerPool } from '../../../src/queue/worker-pool.ts';
 
-const [redisUrl = '', concurrency = '1'] = process.argv.slice(2);
+const [redisUrl = '', concurrency = '1', processor = ''] = process.argv.slice(2);
 const settings = {
   redisUrl,
   prefix: 'bullpen',
@@ -19,7 +19,7 @@ const pool = createWorkerPool({
   lockMs: 60_000,
   onGivenUp: (jobId) => process.send?.({ givenUp: jobId }),
   logger: pino({ level: 'fatal' }),
-  processor: new URL('../../fakes/crashing.worker.ts', import.meta.url),
+  processor: new URL(`../../fakes/${processor}.worker.ts`, import.meta.url),
 });
 process.once('SIGTERM', async () => {
   await pool.stop();

@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { createNames } from '../../../src/queue/names.ts';
 import { createPromptQueue, type PromptQueue } from '../../../src/queue/prompt-queue.ts';
 import { eventually } from '../../helpers/eventually.ts';
-import { isAlive } from '../../helpers/proc.ts';
+import { descendants, isAlive } from '../../helpers/proc.ts';
 import { startServer } from '../../helpers/server.ts';
 import {
   accepted,
@@ -33,10 +33,10 @@ interface Pool {
 }
 
 /** A worker pool in a main process of its own, with the crashing processor. */
-async function startPool(concurrency: number): Promise<Pool> {
+async function startPool(concurrency: number, processor = 'crashing'): Promise<Pool> {
   const redis = await breakableRedis();
   const queue = createPromptQueue(redis.admin, NAMES);
-  const main = fork(POOL_MAIN, [redis.url, String(concurrency)], {
+  const main = fork(POOL_MAIN, [redis.url, String(concurrency), processor], {
     execArgv: ['--no-warnings'],
     silent: true,
   });
@@ -226,4 +226,15 @@ describe('a sandboxed process of the real server', () => {
     expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'last' } });
     expect(clis.spawns()).toHaveLength(9);
   });
+});
+
+it('leaves no process that was still starting when the pool stopped, and is not kept by it', async () => {
+  const { main } = await startPool(2, 'slow');
+  const children = (): number[] => descendants(main.pid).filter((pid) => isAlive(pid));
+  await eventually(() => expect(children()).toHaveLength(1), PATIENCE);
+  const [starting = 0] = children();
+  const exited = once(main, 'exit', { signal: AbortSignal.timeout(PATIENCE.timeoutMs) });
+  main.kill('SIGTERM');
+  expect(await exited).toEqual([0, null]);
+  await eventually(() => expect(isAlive(starting)).toBe(false), PATIENCE);
 });
