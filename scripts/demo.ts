@@ -10,12 +10,12 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type App, startApp } from '../src/app.ts';
+import { createClient } from '../src/client/client.ts';
 import { loadSettings } from '../src/config/load.ts';
 import { messageOf } from '../src/errors.ts';
 import { createLogger } from '../src/observability/logger.ts';
 import type { Job } from '../src/protocol/job.ts';
 import { findRedisServer } from '../src/redis/find-server.ts';
-import { createDemoClient } from './demo/client.ts';
 import { createEventPrinter } from './demo/events.ts';
 import { findClaudeLogin, offlineEnvironment, realEnvironment } from './demo/login.ts';
 import { createScreen, type Screen } from './demo/screen.ts';
@@ -24,7 +24,10 @@ import { startOfflineModel } from './offline-model/server.ts';
 const GREETING = 'Greetings from a file in the workspace.';
 const PROMPT = 'Read hello.txt in this folder and tell me in one sentence what it says.';
 const DEADLINE_MS = 5 * 60_000;
-const LOCAL_BIN = fileURLToPath(new URL('../node_modules/.bin', import.meta.url));
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+/** The command from a clone, with the Node that was installed in it. */
+const RUN_BULLPEN = `${join(ROOT, 'node_modules/.bin/node')} ${join(ROOT, 'src/bin.js')}`;
+const LOCAL_BIN = join(ROOT, 'node_modules/.bin');
 
 interface Demo {
   readonly screen: Screen;
@@ -64,19 +67,19 @@ async function run({ screen, signal, ends, dir, prompt, model }: Demo): Promise<
     `${app.url} is ready after ${seconds(performance.now() - startedAt)}; its Redis has port ${app.redisPort}`,
   );
 
-  const client = createDemoClient(app.url, (await readFile(app.tokenFile, 'utf8')).trim(), signal);
+  const client = createClient({ url: app.url, token: (await readFile(app.tokenFile, 'utf8')).trim() });
   const request = { prompt: prompt ?? PROMPT, timeoutMs: DEADLINE_MS };
-  screen.step('POST /v1/jobs');
+  screen.step('The prompt: bullpen run, which is POST /v1/jobs');
   screen.field('prompt', request.prompt);
-  const job = await client.create(request);
+  const job = await client.create(request, { signal });
   screen.field('job', job.id);
 
-  screen.step(`GET ${job.links.events}`);
+  screen.step(`What happens: bullpen watch, which is GET ${job.links.events}`);
   const print = createEventPrinter(screen);
-  for await (const event of client.events(job)) print(event);
+  for await (const event of client.events(job.id, { signal })) print(event);
 
-  screen.step(`GET ${job.links.self}`);
-  report(screen, await client.get(job), paid);
+  screen.step(`The result: bullpen show, which is GET ${job.links.self}`);
+  report(screen, await client.get(job.id, { signal }), paid);
 }
 
 interface ModelChoice extends Pick<Demo, 'screen' | 'ends' | 'dir' | 'prompt' | 'model'> {
@@ -133,9 +136,13 @@ function report(screen: Screen, job: Job, paid: boolean): void {
 }
 
 function showNext(screen: Screen): void {
-  screen.step('Now with a server that stays');
-  screen.command('npm start');
-  screen.detail('and in another terminal:');
+  screen.step('Now yourself, in a folder of yours');
+  screen.command(`alias bullpen='${RUN_BULLPEN}'`);
+  screen.command('bullpen run "What is in this folder?"');
+  screen.detail('or with a server that stays, for many jobs at once:');
+  screen.command('bullpen serve');
+  screen.detail('and in another terminal, by command or over HTTP:');
+  screen.command('bullpen run --detach "Say hello" && bullpen jobs');
   screen.command(
     `curl -sS 'http://127.0.0.1:3000/v1/jobs?wait=60' -H "Authorization: Bearer $(cat "\${XDG_STATE_HOME:-$HOME/.local/state}/bullpen/token")" -H 'Content-Type: text/plain' -H 'Accept: text/plain' -d 'Say hello'`,
   );
