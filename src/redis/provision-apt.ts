@@ -16,7 +16,11 @@ export interface AptOptions {
 type Run = (command: string, ...args: string[]) => Promise<{ stdout: string; stderr: string }>;
 
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
-const SERVER_PACKAGES = ['redis-server', 'valkey-server'];
+/** The server packages hold a link to a program that is in the package of the tools. */
+const SERVER_PACKAGES = [
+  ['redis-server', 'redis-tools'],
+  ['valkey-server', 'valkey-tools'],
+] as const;
 /** Another C library than the one the dynamic loader belongs to crashes every program. */
 const NEVER_FETCHED = new Set(['libc6', 'libc-bin']);
 
@@ -71,12 +75,11 @@ async function fetchLists(apt: Run): Promise<Error | null> {
 
 async function packagesToFetch(apt: Run): Promise<string[]> {
   const failures: string[] = [];
-  for (const name of SERVER_PACKAGES) {
+  for (const programs of SERVER_PACKAGES) {
     try {
-      const { stdout } = await apt('install', '-s', '--no-install-recommends', name);
-      const packages = parseSimulatedInstall(stdout);
-      // Installed, yet not usable from PATH: the archive is still what we want.
-      return packages.includes(name) ? packages : [name, ...packages];
+      const { stdout } = await apt('install', '-s', '--no-install-recommends', ...programs);
+      // Installed, yet not usable from PATH: the archives of the programs are still what we want.
+      return [...new Set([...programs, ...parseSimulatedInstall(stdout)])];
     } catch (error) {
       failures.push(firstError(error));
     }

@@ -20,7 +20,8 @@ describe('a server with an API key', () => {
       text: 'The parser is in src/parse.ts.',
       turns: 1,
       nativeSessionId: null,
-      usage: { outputTokens: 8, costUsd: null, costBasis: 'unknown' },
+      // The answer names no cost: 11 and 8 tokens at 1 and 5 USD a million.
+      usage: { inputTokens: 11, outputTokens: 8, costUsd: 0.000051, costBasis: 'estimated' },
       error: null,
     });
     expect(model.requests).toMatchObject([{ model: 'claude-haiku-4-5' }]);
