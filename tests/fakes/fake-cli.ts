@@ -1,13 +1,15 @@
 /**
  * A scripted CLI that speaks claude's stream-json, for tests of everything above it.
  *
- * It reads the prompt from stdin, obeys a directive `{"fake": [step, …]}` at the end of it (see `Step`), and
- * else answers `fake: <prompt>`. From the environment: FAKE_JOURNAL (file for what happened), FAKE_STEPS (steps
+ * It reads prompts from stdin, one message a line (or all of it as one prompt, without `--input-format`), obeys a
+ * directive `{"fake": [step, …]}` at the end of each (see `Step`), and else answers `fake: <prompt>`. It leaves when
+ * stdin has ended, with the code of its last answer. From the environment: FAKE_JOURNAL (file for what happened), FAKE_STEPS (steps
  * to run before stdin is read), FAKE_CLOSE_STDIN=1 (closes stdin unread), FAKE_IGNORE_STDIN=1 (never reads it),
  * FAKE_VERSION. What must be known before the prompt is, a job can also say with its model: see `Mode`.
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { record } from './fake-cli-journal.ts';
 import { runStep, type Stage, type Step } from './fake-cli-steps.ts';
 import { createVoice, type Write } from './fake-cli-voice.ts';
@@ -48,10 +50,22 @@ const writer =
   (bytes) =>
     new Promise((resolve) => stream.write(bytes, () => resolve()));
 
-async function readStdin(): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
+/** Prompts as they come; `hello` is what a greeting is answered with. */
+async function* readPrompts(hello: (line: string) => Promise<void>): AsyncGenerator<string> {
+  if (option('--input-format') !== 'stream-json') {
+    const chunks: Buffer[] = [];
+    for await (const chunk of process.stdin) chunks.push(chunk);
+    yield Buffer.concat(chunks).toString('utf8');
+    return;
+  }
+  for await (const line of createInterface({ input: process.stdin })) {
+    const message = JSON.parse(line);
+    if (message.type === 'user') yield message.message.content;
+    else {
+      const response = { subtype: 'success', request_id: message.request_id };
+      await hello(`${JSON.stringify({ type: 'control_response', response })}\n`);
+    }
+  }
 }
 
 function parsePrompt(prompt: string): { text: string; steps: readonly Step[] } {
@@ -98,19 +112,21 @@ async function main(): Promise<void> {
   const closes = Boolean(env['FAKE_CLOSE_STDIN']) || has('closesStdin');
   if (closes) closeSync(0);
   if (has('ignoresStdin')) await runStep({ hang: true }, stage);
-  const prompt = closes || env['FAKE_IGNORE_STDIN'] ? '' : await readStdin();
-  record({ event: 'prompt', pid, bytes: Buffer.byteLength(prompt), at: Date.now() });
-
-  const { text, steps } = parsePrompt(prompt);
-  if (has('byteOrderMark')) await stdout('\u{feff}');
-  if (!has('silent')) await stage.voice.init();
-  for (const step of steps) await runStep(step, stage);
-  if (stage.resultCode === null && has('silent')) process.exit(0);
-  if (stage.resultCode === null) {
+  const answer = async (prompt: string): Promise<void> => {
+    record({ event: 'prompt', pid, bytes: Buffer.byteLength(prompt), at: Date.now() });
+    stage.resultCode = null;
+    const { text, steps } = parsePrompt(prompt);
+    if (has('byteOrderMark')) await stdout('\u{feff}');
+    if (!has('silent')) await stage.voice.init();
+    for (const step of steps) await runStep(step, stage);
+    if (stage.resultCode !== null) return;
+    if (has('silent')) process.exit(0);
     if (!steps.some((step) => 'delta' in step || 'deltas' in step)) await stage.voice.delta(`fake: ${text}`);
     stage.resultCode = (await stage.voice.result({})) ? 1 : 0;
-  }
-  process.exit(stage.resultCode);
+  };
+  if (closes || env['FAKE_IGNORE_STDIN']) await answer('');
+  else for await (const prompt of readPrompts(stdout)) await answer(prompt);
+  process.exit(stage.resultCode ?? 0);
 }
 
 if (argv.includes('--version')) console.log(`${env['FAKE_VERSION'] ?? '9.9.9'} (Fake CLI)`);

@@ -8,8 +8,17 @@ import { readClaudeOptions } from './options.ts';
 export const MAX_ARGUMENT_BYTES = 120 * 1024;
 const SESSION_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-/** What every run begins with. */
-const BASE_ARGS = ['-p', '--output-format', 'stream-json', '--verbose', '--include-partial-messages'];
+/**
+ * What every run begins with. The prompt comes as a message, so that a process can be started before there is one:
+ * for plain text on stdin the CLI waits three seconds.
+ */
+const BASE_ARGS = [
+  '-p',
+  '--input-format=stream-json',
+  '--output-format=stream-json',
+  '--verbose',
+  '--include-partial-messages',
+];
 
 /**
  * Only the user's own settings (their login helper may be there), and no MCP server but those the server's
@@ -59,7 +68,7 @@ export function claudeCommand(
     ...providerArgs(request),
     ...flag('--resume', checkedSessionId(context.nativeSessionId)),
   ];
-  return { args, stdin: asPlainText(request.prompt), env: commandEnv(request, options) };
+  return { args, stdin: userMessage(asPlainText(request.prompt)), env: commandEnv(request, options) };
 }
 
 const flag = (name: string, value: string | number | null): readonly string[] =>
@@ -92,6 +101,9 @@ function checkedSessionId(id: string | null): string | null {
  * text reaches the model as it is.
  */
 const asPlainText = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt);
+
+const userMessage = (content: string): string =>
+  `${JSON.stringify({ type: 'user', message: { role: 'user', content } })}\n`;
 
 function commandEnv(request: ResolvedPrompt, options: ClaudeCommandOptions): Record<string, string> {
   return {

@@ -16,13 +16,29 @@ const command = (changed: Partial<ResolvedPrompt> = {}, context: Partial<Command
     ...context,
   });
 
-const BASE = ['-p', '--output-format', 'stream-json', '--verbose', '--include-partial-messages'];
+/** The prompt in the one line of stdin. */
+function said(stdin: string): string {
+  expect(stdin.endsWith('\n')).toBe(true);
+  return (JSON.parse(stdin) as { message: { content: string } }).message.content; // the line above is one
+}
+
+const BASE = [
+  '-p',
+  '--input-format=stream-json',
+  '--output-format=stream-json',
+  '--verbose',
+  '--include-partial-messages',
+];
 const START = [...BASE, '--disable-slash-commands', '--setting-sources=user', '--strict-mcp-config'];
 const PLAIN = [...START, '--permission-mode=default'];
 
 describe('the claude command line', () => {
   it('of a plain prompt names no option but the safe ones', () => {
-    expect(command()).toEqual({ args: PLAIN, stdin: 'Where is the parser?', env: {} });
+    expect(command()).toEqual({
+      args: PLAIN,
+      stdin: '{"type":"user","message":{"role":"user","content":"Where is the parser?"}}\n',
+      env: {},
+    });
   });
 
   const perOption: [Partial<ResolvedPrompt>, string[]][] = [
@@ -115,12 +131,12 @@ describe('the prompt', () => {
     it(`${JSON.stringify(prompt)} reaches the CLI by stdin alone`, () => {
       const { args, stdin } = command({ prompt });
       expect(args).toEqual(PLAIN);
-      expect(stdin.endsWith(prompt)).toBe(true);
+      expect(said(stdin).trimStart()).toBe(prompt.trimStart());
     });
   }
 
   it('that begins with a slash is not a command', () => {
-    expect(command({ prompt: '/cost' }).stdin).toBe('\n/cost');
+    expect(said(command({ prompt: '/cost' }).stdin)).toBe('\n/cost');
   });
 
   it('with an @ does not read files', () => {
