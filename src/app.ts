@@ -6,15 +6,16 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
-import { type Principal, RAW_PRINCIPAL } from './auth/principal.ts';
+import { RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
-import { AppError, messageOf } from './errors.ts';
+import { messageOf } from './errors.ts';
 import { createCircuits } from './executor/circuits.ts';
 import { createCliProbe } from './executor/cli-probe.ts';
 import { createExecutor, type Executor } from './executor/executor.ts';
 import { createLauncher } from './executor/process/launcher.ts';
 import { createProcScanner } from './executor/process/proc-scanner.ts';
 import type { RecoveryReport } from './executor/recovery.ts';
+import { warmSettings, workersFor } from './executor/warm/warm-settings.ts';
 import { createFailpoint } from './failpoint.ts';
 import { createHttpServer } from './http/server.ts';
 import { DEFAULT_HTTP_SETTINGS } from './http/settings.ts';
@@ -23,16 +24,15 @@ import { createLifecycle, started } from './lifecycle.ts';
 import { createHealth } from './observability/health.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { createProviderReports } from './observability/provider-reports.ts';
-import type { PromptRequest } from './protocol/prompt.ts';
 import { buildEnvironment, createProviderEnvironments } from './providers/environment.ts';
 import { createProviders } from './providers/registry.ts';
-import { createJobService } from './queue/job-service.ts';
 import { createJobWaits } from './queue/job-waits.ts';
 import { createNames } from './queue/names.ts';
 import { openRedis } from './queue/open-redis.ts';
 import { createPromptQueue } from './queue/prompt-queue.ts';
 import { reconcile } from './queue/reconcile.ts';
 import { resolvePrompt } from './queue/resolve-prompt.ts';
+import { createServices } from './queue/services.ts';
 import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
 import { startRedis } from './redis/start-redis.ts';
@@ -84,7 +84,6 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
 
   const failpoints = env['BULLPEN_TEST_FAILPOINTS'];
   const failpoint = createFailpoint(failpoints);
-
   await life.phase('folder lock', { start: () => openDataFolder(settings), stop: (lock) => lock.release() });
   const nodeId = await loadNodeId(settings.home);
   const bootId = ulid();
@@ -105,7 +104,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     start: () => openRedis(server.url, component('redis')),
     stop: (opened) => opened.close(),
   });
-  const { records, claims, upkeep, doorbells } = await openRpc({
+  const { records, batchRecords, claims, upkeep, doorbells } = await openRpc({
     redis,
     names,
     nodeId,
@@ -133,6 +132,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
           redis: redis.commands,
           log: names.log,
           records,
+          eventsKey: names.events,
           store,
           onLogReplaced: () => runReconcile('log replaced'),
           logger: component('projection'),
@@ -184,6 +184,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
       },
     },
     limits: settings,
+    warm: warmSettings(settings),
     circuits,
     scanner: createProcScanner(),
     launch: launcher.launch,
@@ -198,8 +199,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     failpoint,
   });
   executorOf = executor;
-  const resolve = (request: PromptRequest, principal: Principal) =>
-    resolvePrompt(request, principal, { settings, providers, pricing });
+  const resolving = { settings, providers, pricing };
   const rawOn = settings.rawRequests === 'on' || (settings.rawRequests === 'auto' && server.port !== null);
   const rpc = createRpcServer({
     doorbells,
@@ -211,7 +211,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
           claims,
           doorbells,
           responses: names.responses,
-          resolve: (request) => resolve(request, RAW_PRINCIPAL),
+          resolve: (request) => resolvePrompt(request, RAW_PRINCIPAL, resolving),
           mint,
           newExecutionId: ulid,
         })
@@ -242,10 +242,11 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   // ③ sandboxed workers
   const workers = await life.phase('workers', {
     start: async () => {
+      if ((await upkeep.counts()).nodes <= 1) await queue.giveBackTaken();
       const pool = createWorkerPool({
         settings: { ...settings, redisUrl: server.url, ...(failpoints === undefined ? {} : { failpoints }) },
         names,
-        concurrency: settings.workers ?? settings.concurrency + 1,
+        concurrency: workersFor(settings),
         lockMs: settings.lockMs,
         onGivenUp: upkeepLoop.onGivenUp,
         logger: component('workers'),
@@ -264,26 +265,26 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   const metrics = createMetrics({
     jobsByStatus: () => store.run('jobs.countByStatus', {}),
     queue: () => upkeep.counts(),
-    executor: executor.status,
+    executor,
   });
   const waits = createJobWaits(doorbells, names.responses);
-  const admit = (): void => {
-    if (upkeepLoop.waiting < settings.maxQueued) return;
-    throw new AppError('queue.full', `${upkeepLoop.waiting} jobs wait already`, { retryAfterSeconds: 10 });
-  };
-  const jobs = createJobService({ records, queue, waits, store, projector, resolve, mint, admit, failpoint });
+  const services = createServices({
+    ...{ ...settings, records, batchRecords, queue, waits, store, projector, resolving, mint, failpoint },
+    announce: executor.announce,
+    waiting: () => upkeepLoop.waiting,
+  });
   const http = await life.phase('http', {
     start: async () => {
       await waits.start();
       const app = await createHttpServer({
         settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
-        jobs,
+        ...services,
         events: createEventHub({
           records,
           store,
           doorbells,
           liveChannel: names.live,
-          readJob: (id) => jobs.get({ id: 'stream', admin: true }, id),
+          readJob: (id) => services.jobs.get({ id: 'stream', admin: true }, id),
           logger: component('streaming'),
         }),
         health: createHealth({
@@ -294,7 +295,6 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
           workers,
           metrics,
           providers: createProviderReports({ providers, probe, circuits, environment, executor }),
-          executions: executor.running,
         }),
         usage: createUsageReports(store, projector),
         auth: createAuthenticator({ adminToken: await loadOrCreateAdminToken(settings.home) }),

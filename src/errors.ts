@@ -41,6 +41,7 @@ export const ERROR_CODES = {
   'job.not_found': meaning(404, 'There is no such job'),
   'job.already_finished': meaning(409, 'The job has already ended'),
   'job.not_finished': meaning(409, 'The job has not ended yet'),
+  'batch.not_found': meaning(404, 'There is no such batch'),
   'session.not_found': meaning(404, 'There is no such session'),
   'session.busy': meaning(409, 'The session is busy'),
   'cwd.not_allowed': meaning(400, 'The working directory is not inside an allowed root'),

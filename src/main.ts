@@ -1,7 +1,6 @@
 /** The process: one command. A server is loaded only by the commands that run one. */
 import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
-import v8 from 'node:v8';
 import type { Logger } from 'pino';
 import type { App } from './app.ts';
 import type { OwnServer } from './cli/command.ts';
@@ -144,8 +143,9 @@ async function launch(settings: Settings, env: Environment, logger: Logger): Pro
   process.on('unhandledRejection', onUnhandled);
   try {
     const { startApp } = await import('./app.ts');
+    const { holdHeapDown } = await import('./heap.ts');
     const app = await startApp({ settings, env, version: manifest.version, logger });
-    v8.setFlagsFromString('--semi-space-growth-factor=2'); // bin.js held it down while modules were loaded
+    holdHeapDown(); // bin.js held it at its smallest while modules were loaded
     return app;
   } catch (error) {
     process.off('unhandledRejection', onUnhandled); // it may be tried again

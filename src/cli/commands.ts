@@ -1,5 +1,6 @@
 /** Every command, in the order of the help. */
 import type { Command } from './command.ts';
+import { batchCommand } from './commands/batch.ts';
 import { cancelCommand } from './commands/cancel.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { executionsCommand } from './commands/executions.ts';
@@ -15,6 +16,7 @@ import { watchCommand } from './commands/watch.ts';
 export const COMMANDS: readonly Command[] = [
   serveCommand,
   runCommand,
+  batchCommand,
   jobsCommand,
   showCommand,
   watchCommand,

@@ -8,6 +8,8 @@ export interface JobListQuery {
   readonly provider?: readonly string[];
   /** With every one of these. */
   readonly tag?: readonly string[];
+  /** Made in this batch. */
+  readonly batch?: string;
   /** RFC 3339. */
   readonly createdAfter?: string;
   /** RFC 3339, exclusive. */
@@ -56,6 +58,22 @@ export interface ExecutionAnswer {
   readonly cpuSeconds: number | null;
   readonly openFiles: number | null;
   readonly processes: number | null;
+}
+
+/** A CLI process that runs nothing and waits for a prompt. */
+export interface WaitingAnswer {
+  readonly provider: string;
+  readonly pid: number;
+  readonly cwd: string;
+  /** Whose next turn it waits for; null: for any job that would be started like it. */
+  readonly sessionId: string | null;
+  readonly waitingMs: number;
+  readonly memoryBytes: number | null;
+}
+
+export interface ExecutionsAnswer {
+  readonly data: readonly ExecutionAnswer[];
+  readonly waiting: readonly WaitingAnswer[];
 }
 
 export interface Readiness {

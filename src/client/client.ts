@@ -4,7 +4,7 @@ import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
 import type {
-  ExecutionAnswer,
+  ExecutionsAnswer,
   JobListQuery,
   JobPage,
   ProviderAnswer,
@@ -12,6 +12,7 @@ import type {
   UsageQuery,
   UsageReport,
 } from './answers.ts';
+import { type BatchCalls, createBatchCalls } from './batches.ts';
 import { ask, DEFAULT_SLEEP } from './calls.ts';
 import { type EventsOptions, followEvents, type StreamOptions } from './events.ts';
 
@@ -34,7 +35,7 @@ export interface Keyed extends Once {
  * Every method throws ApiError when the server refuses, UnreachableError when nobody answers. What is safe to
  * repeat is repeated a few times after a broken connection, 429 and 503.
  */
-export interface Client {
+export interface Client extends BatchCalls {
   readonly url: string;
   /** A new job; resolves when it is accepted. */
   create(request: PromptRequest, options?: Keyed): Promise<Job>;
@@ -52,7 +53,7 @@ export interface Client {
   events(id: string, options?: EventsOptions): AsyncGenerator<StoredEvent, void, undefined>;
   providers(options?: Once): Promise<readonly ProviderAnswer[]>;
   /** What runs on the server now. Admin keys only. */
-  executions(options?: Once): Promise<readonly ExecutionAnswer[]>;
+  executions(options?: Once): Promise<ExecutionsAnswer>;
   usage(query?: UsageQuery, options?: Once): Promise<UsageReport>;
   /** Whether jobs are taken; "not ready" is an answer, not an error. */
   ready(options?: Once): Promise<Readiness>;
@@ -80,6 +81,7 @@ export function createClient(given: ClientOptions): Client {
 
   return {
     url: options.url,
+    ...createBatchCalls(options),
     create: (request, { idempotencyKey = randomUUID(), ...once } = {}) =>
       ask<Job>(options, {
         ...once,
@@ -131,11 +133,8 @@ export function createClient(given: ClientOptions): Client {
       return (await ask<List<ProviderAnswer>>(options, { ...once, path: '/v1/providers', repeatable: true }))
         .data;
     },
-    async executions(once = {}) {
-      return (
-        await ask<List<ExecutionAnswer>>(options, { ...once, path: '/v1/executions', repeatable: true })
-      ).data;
-    },
+    executions: (once = {}) =>
+      ask<ExecutionsAnswer>(options, { ...once, path: '/v1/executions', repeatable: true }),
     usage: (query = {}, once = {}) =>
       ask<UsageReport>(options, { ...once, path: '/v1/usage', query: { ...query }, repeatable: true }),
     async ready(once = {}) {

@@ -70,8 +70,25 @@ export const SETTINGS = {
   workers: Type.Union([Type.Integer({ minimum: 1, maximum: 2000 }), Type.Null()], {
     env: 'BULLPEN_WORKERS',
     default: null,
-    description: 'sandboxed worker processes at the most. Default: concurrency + 1',
+    description: 'sandboxed worker processes at the most. Default: concurrency + 2, to see what comes next',
   }),
+  warmProcesses: Type.Union([Type.Integer({ minimum: 0, maximum: 1000 }), Type.Null()], {
+    env: 'BULLPEN_WARM_PROCESSES',
+    default: null,
+    description:
+      'CLI processes at the most that have been started and wait for a prompt; 0: none. Default: concurrency. They never take more than a quarter of the free memory',
+  }),
+  warmIdleMs: span(
+    'BULLPEN_WARM_IDLE_MS',
+    300_000,
+    'how long a process waits for a prompt before it is ended',
+  ),
+  sessionIdleMs: span(
+    'BULLPEN_SESSION_IDLE_MS',
+    120_000,
+    'how long the process of a job that went on with a session waits for the next one of that session; 0: not at all',
+    0,
+  ),
   maxQueued: count('BULLPEN_MAX_QUEUED', 1_000_000, 'jobs waiting at the most; more are refused with 503'),
 
   provider: text('BULLPEN_PROVIDER', 'provider of a job that names none', { default: 'claude' }),

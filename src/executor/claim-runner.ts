@@ -1,5 +1,4 @@
 /** What becomes of one claim: admit → prepare → spawn → translate → finish. */
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
@@ -13,29 +12,28 @@ import type { Delivery } from './delivery.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
 import type { ExecuteOptions, ExecutionResult } from './execute.ts';
 import type { ExecutionLimits } from './execution.ts';
+import type { KnownSessions } from './known-sessions.ts';
 import type { Ledger } from './ledger.ts';
 import { backoffAfter, lostFinish, retryDelay } from './lost.ts';
 import { cancelledOutcome, refusedOutcome } from './outcomes.ts';
 import { type PrepareOptions, prepare, prepareFallback } from './prepare.ts';
-import type { Launch } from './process/launch.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
-import type { Reaper } from './reaper.ts';
 import type { ResourceWatch } from './resource-watch.ts';
 import { type RunCliOptions, runCli } from './run-cli.ts';
-import { removeScratch } from './scratch.ts';
 import type { Slots } from './slots.ts';
+import type { StartCli } from './start-cli.ts';
 
 export interface ClaimRunnerOptions {
   readonly claims: Pick<Claims, 'append' | 'renew'>;
   readonly ledger: Ledger;
   readonly delivery: Delivery;
-  readonly reaper: Reaper;
   readonly prepare: PrepareOptions;
   readonly limits: ExecutionLimits;
   readonly circuits: Circuits;
   readonly scanner: ProcScanner;
   readonly resources: ResourceWatch;
-  readonly launch: Launch;
+  readonly start: StartCli;
+  readonly sessions: Pick<KnownSessions, 'ran'>;
   readonly retryBackoffMs: number;
   readonly slots: Pick<Slots, 'handOn'>;
   /** The CLI of an execution has ended. */
@@ -47,6 +45,9 @@ export interface ClaimRunnerOptions {
 /** A reader is at the most this far behind a burst; one line after a silence is not delayed. */
 const APPEND_GAP_MS = 8;
 
+/** What a CLI says in its first moments is most often all it says; a reader who comes later sees these so late. */
+const UNREAD_MS = { first: 20, later: 100 };
+
 const ASK_AGAIN_MS = 200;
 
 /** A sink may hold this much before the CLI is slowed down. */
@@ -54,7 +55,7 @@ const SINK_HIGH_WATER_BYTES = 4 * 1024 * 1024;
 
 /** Runs claimed executions to their settled end; the returned function never leaves one without an outcome. */
 export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) => Promise<void> {
-  const { claims, ledger, delivery, reaper, scanner, failpoint, logger } = options;
+  const { claims, ledger, delivery, scanner, failpoint, logger } = options;
 
   /** admit → prepare → spawn → translate → finish, for one claim. */
   async function run(one: Active): Promise<void> {
@@ -63,6 +64,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
       append: (from, events) => claims.append(claim.jobId, claim.executionId, from, events),
       highWaterBytes: SINK_HIGH_WATER_BYTES,
       gapMs: APPEND_GAP_MS,
+      unreadMs: UNREAD_MS,
       onPause: () => flow?.pause(),
       onResume: () => flow?.resume(),
       now: Date.now,
@@ -73,7 +75,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     let sessionTokens: TokenCounts | null = null;
     try {
       await failpoint('executor.claimed');
-      // Preparing only reads, and makes the scratch folder: it need not wait for the ledger.
+      // Preparing only reads: it need not wait for the ledger.
       const preparing = prepare(claim, options.prepare);
       const [admitted] = await Promise.all([admit(one), preparing.catch(() => null)]);
       if (admitted === 'known') return;
@@ -102,9 +104,6 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     one.running = false;
     options.onSlotFree(); // settling goes on beside the next execution
     await settle(one, { outcome, lastWord, sessionTokens }, sink);
-    // Whatever left the group and kept quiet is ended too; nobody waits for it.
-    const scratch = join(options.prepare.scratchDir, claim.executionId);
-    reaper.add(`${options.prepare.nodeId}/${claim.executionId}`, () => removeScratch(scratch, logger));
   }
 
   /** The last steps before a spawn: the intent is on disk, the claim still ours, nobody has cancelled. */
@@ -146,7 +145,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
         refuseIfStopped(one);
       },
       prepareFallback: (missing) => prepareFallback(claim, missing, options.prepare),
-      launch: options.launch,
+      start: options.start,
       scanner,
       resources: options.resources,
       pricing: options.prepare.pricing,
@@ -182,6 +181,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
       rawAnswer: claim.kind === 'raw' ? rawAnswer(claim, outcome, lastWord) : null,
     };
     // A ledger that cannot be written must not lose the result: Redis still gets it.
+    options.sessions.ran(outcome, sessionTokens);
     await ledger.ended(finish, sessionTokens).catch(logLedger);
     await delivery.deliver(finish);
   }

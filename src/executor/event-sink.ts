@@ -1,10 +1,11 @@
 /**
- * One execution's events on their way into the job's stream: in order, in batches, without waiting when idle.
+ * One execution's events on their way into the job's stream: in order, in batches, without waiting while somebody
+ * reads them, and in few when nobody does: each append costs the server and Redis some tenths of a millisecond.
  * While Redis is away they are kept and appended later. An append may be repeated: each carries the number of
  * its first event, and the record knows how far it has come.
  */
 import type { ExecutionEvent } from '../protocol/event.ts';
-import type { TimedEvent } from '../rpc/ports.ts';
+import type { Appended, TimedEvent } from '../rpc/ports.ts';
 
 /** A batch is cut here, so that one append never holds Redis for long. */
 const BATCH_EVENTS = 500;
@@ -14,8 +15,7 @@ const RETRY_MS = 250;
 const EVENT_BYTES = 200;
 
 export interface EventSinkOptions {
-  /** Appends; false when the execution is no longer the job's current one. */
-  append(from: number, events: readonly TimedEvent[]): Promise<boolean>;
+  append(from: number, events: readonly TimedEvent[]): Promise<Appended>;
   /** Above this many waiting bytes the source is asked to pause; half of it resumes. */
   readonly highWaterBytes: number;
   /**
@@ -23,6 +23,11 @@ export interface EventSinkOptions {
    * comes after a silence is appended at once. None when left out.
    */
   readonly gapMs?: number;
+  /**
+   * How long events nobody reads wait for others: `first` until the first append has told whether somebody does,
+   * `later` from then on. Left out: they are taken as read.
+   */
+  readonly unreadMs?: { readonly first: number; readonly later: number };
   onPause(): void;
   onResume(): void;
   now(): number;
@@ -40,15 +45,20 @@ interface Waiting {
 }
 
 export function createEventSink(options: EventSinkOptions): EventSink {
-  const { gapMs = 0 } = options;
+  const { gapMs = 0, unreadMs } = options;
   let lastAppend = Number.NEGATIVE_INFINITY;
+  /** How long events wait for others while nobody reads them; null while somebody does. */
+  let gatherMs = unreadMs?.first ?? null;
   let waiting: Waiting[] = [];
+  /** `performance.now()` of the first of them. */
+  let waitingSince = 0;
   let waitingBytes = 0;
-  let appended = 0;
+  let appendedCount = 0;
   let paused = false;
   let closed = false;
   let fenced = false;
   let healthy = true;
+  let gathering = false;
   let pumping: Promise<void> | null = null;
   let wakeUp: (() => void) | null = null;
 
@@ -66,32 +76,40 @@ export function createEventSink(options: EventSinkOptions): EventSink {
   function confirm(batch: readonly Waiting[]): void {
     waiting = waiting.slice(batch.length);
     for (const { bytes } of batch) waitingBytes -= bytes;
-    appended += batch.length;
+    appendedCount += batch.length;
+    waitingSince = performance.now();
     if (paused && waitingBytes < options.highWaterBytes / 2) {
       paused = false;
       options.onResume();
     }
   }
 
+  const fillsBatch = (): boolean => waiting.length >= BATCH_EVENTS || waitingBytes >= BATCH_BYTES;
+
   async function pump(): Promise<void> {
     while (waiting.length > 0 && !closed && !fenced) {
-      const early = lastAppend + gapMs - performance.now();
-      if (early > 0 && waiting.length < BATCH_EVENTS) {
+      const due = gatherMs === null ? lastAppend + gapMs : waitingSince + gatherMs;
+      const early = due - performance.now();
+      if (early > 0 && !fillsBatch()) {
+        gathering = true;
         await pause(early);
+        gathering = false;
         continue;
       }
       lastAppend = performance.now();
       const batch = takeBatch();
       try {
-        const taken = await options.append(
-          appended,
+        const appended = await options.append(
+          appendedCount,
           batch.map(({ timed }) => timed),
         );
         healthy = true;
-        if (taken) confirm(batch);
-        else {
+        if (appended === 'fenced') {
           fenced = true;
           release();
+        } else {
+          gatherMs = appended === 'read' ? null : (unreadMs?.later ?? null);
+          confirm(batch);
         }
       } catch {
         // Redis is away: the events stay here, the CLI goes on, and its output cap bounds what can gather.
@@ -123,12 +141,14 @@ export function createEventSink(options: EventSinkOptions): EventSink {
     push(event, raw) {
       if (fenced) return;
       const bytes = EVENT_BYTES + (raw?.length ?? 0) + textBytes(event);
+      if (waiting.length === 0) waitingSince = performance.now();
       waiting.push({ timed: { event, raw, at: options.now() }, bytes });
       waitingBytes += bytes;
       if (healthy && !paused && waitingBytes > options.highWaterBytes) {
         paused = true;
         options.onPause();
       }
+      if (gathering && fillsBatch()) wakeUp?.();
       // Events of one chunk of output arrive in one turn and go out together.
       pumping ??= Promise.resolve().then(pump);
     },
@@ -137,7 +157,7 @@ export function createEventSink(options: EventSinkOptions): EventSink {
       closed = true;
       wakeUp?.();
       await pumping;
-      return { from: appended, tail: waiting.map(({ timed }) => timed) };
+      return { from: appendedCount, tail: waiting.map(({ timed }) => timed) };
     },
   };
 }

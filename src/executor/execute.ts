@@ -13,19 +13,17 @@ import { type StopReason, toOutcome } from './ended.ts';
 import type { ExecutionLimits, PreparedExecution, StopSignals } from './execution.ts';
 import { createLoginWatch } from './login-watch.ts';
 import { createOutputFlow } from './output-flow.ts';
-import type { Launch } from './process/launch.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
-import { spawnProcess } from './process/spawn.ts';
-import type { SpawnedProcess } from './process/spawned-process.ts';
 import { type Termination, terminate } from './process/terminate.ts';
 import type { ProcessEnd } from './process/wait.ts';
 import { exceededLimit } from './resource-limits.ts';
 import type { ResourceWatch } from './resource-watch.ts';
+import type { StartCli, StartedCli } from './start-cli.ts';
 import { untilEnded } from './until-ended.ts';
 
 export interface ExecuteOptions {
   readonly limits: ExecutionLimits;
-  readonly launch: Launch;
+  readonly start: StartCli;
   readonly scanner: ProcScanner;
   readonly resources: ResourceWatch;
   readonly pricing: Pricing;
@@ -50,28 +48,16 @@ export async function execute(
   signals: StopSignals,
   options: ExecuteOptions,
 ): Promise<ExecutionResult> {
-  const { limits, launch } = options;
-  const child = await spawnProcess(
-    {
-      binary: prepared.binary,
-      args: prepared.command.args,
-      env: prepared.env,
-      cwd: prepared.cwd,
-      stdin: prepared.command.stdin,
-      marker: prepared.marker,
-      maxLineBytes: lineBytes(prepared, limits),
-    },
-    launch,
-  );
-  return supervise(child, prepared, signals, options);
+  return supervise(await options.start(prepared, signals.stop), prepared, signals, options);
 }
 
 async function supervise(
-  child: SpawnedProcess,
+  started: StartedCli,
   prepared: PreparedExecution,
   signals: StopSignals,
   { limits, scanner, resources, pricing, logger, emit, onFlow }: ExecuteOptions,
 ): Promise<ExecutionResult> {
+  const { child } = started;
   const { request, provider } = prepared;
   const translator = provider.translator(request, prepared.sessionTokens);
   const maxTurns = request.maxTurns ?? Number.POSITIVE_INFINITY;
@@ -85,7 +71,11 @@ async function supervise(
   let exceeded: string | null = null;
   let ending: Promise<Termination> | null = null;
 
+  let over = false;
+
   const stuck = Promise.withResolvers<ProcessEnd>();
+  /** The turn has its answer and the process waits for the next one. */
+  const turn = Promise.withResolvers<null>();
   /** Ends the process and all it started; a look at /proc that fails must not take the server along. */
   const end = async (how: { graceMs: number; force?: AbortSignal }): Promise<Termination> => {
     try {
@@ -126,6 +116,7 @@ async function supervise(
       pid: child.pid,
       provider: provider.name,
       version: prepared.version,
+      start: started.start,
     },
     null,
   );
@@ -140,7 +131,7 @@ async function supervise(
     stderrTail: child.stderrTail,
     onAsked: () => stop('asks_login'),
   });
-  const unfollow = resources.follow(prepared.marker, (use) => {
+  const unfollow = resources.follow(child, started.cpuSecondsBefore, (use) => {
     exceeded ??= exceededLimit(use, request.limits, limits);
     if (exceeded !== null) stop('resource_limit');
   });
@@ -156,14 +147,14 @@ async function supervise(
     loginWatch.sawOutput();
     flow.sawBytes(bytes);
   });
-  child.onLine((line, truncated) => {
+  const hear = (line: string, truncated: boolean): void => {
     if (reason === 'output_limit') return; // what a flood still has in its pipe is not worth keeping
     if (truncated)
       emit(
         {
           kind: 'warning',
           code: 'line_truncated',
-          message: `a line was cut at ${lineBytes(prepared, limits)} bytes`,
+          message: `a line was cut at ${prepared.maxLineBytes} bytes`,
         },
         null,
       );
@@ -181,11 +172,23 @@ async function supervise(
     if (capsCost && (pricing.priced(translator.progress)?.costUsd ?? 0) > maxCostUsd) stop('budget');
     if (translator.done) lastWord = line;
     if (translator.done !== wasDone) deadlines.linger(translator.done ? limits.lingerMs : null);
-  });
+    if (prepared.staysOpen && (translator.answered ?? translator.done)) endTurn();
+  };
+  for (const { line, truncated } of started.heard) hear(line, truncated);
+  child.onLine(hear);
+  child.resumeOutput();
+
+  /** Only a process that has succeeded and has nothing more to do waits for the next turn; another one may leave. */
+  function endTurn(): void {
+    const clean = translator.done && reason === null;
+    if (clean && translator.end(LEFT_WELL, child.stderrTail()).error === null) turn.resolve(null);
+    else child.feed('', false);
+  }
 
   // It has left in time, whatever it left behind: that has a limit of its own.
   void child.exited.then(() => deadlines.clear());
-  const gone = await untilEnded(child, stuck.promise, () => {
+  const ended = untilEnded(child, stuck.promise, () => {
+    if (over) return;
     emit(
       {
         kind: 'warning',
@@ -196,6 +199,8 @@ async function supervise(
     );
     ending ??= end({ graceMs: 0 });
   });
+  const gone = await Promise.race([ended, turn.promise]);
+  over = true;
   deadlines.clear();
   loginWatch.clear();
   unfollow();
@@ -209,13 +214,13 @@ async function supervise(
     );
   }
 
-  const durationMs = Math.round((performance.now() - child.startedAt) * 1000) / 1000;
-  const exit: Exit = { code: gone.code, signal: gone.signal };
-  // A lingering process was ended by us: its last word counts as if it had left by itself.
-  const verdict = translator.end(
-    reason === 'lingered' ? { code: 0, signal: null } : exit,
-    child.stderrTail(),
-  );
+  const durationMs = Math.round((performance.now() - started.since) * 1000) / 1000;
+  const exit: Exit = { code: gone?.code ?? null, signal: gone?.signal ?? null };
+  // A lingering process was ended by us, and one that waits goes on: its last word counts as if it had left.
+  const leftWell = reason === 'lingered' || gone === null;
+  const verdict = translator.end(leftWell ? LEFT_WELL : exit, child.stderrTail());
+  if (gone === null) started.keep();
+  else started.over();
   const { progress } = translator;
   return {
     outcome: toOutcome({
@@ -235,5 +240,4 @@ async function supervise(
   };
 }
 
-const lineBytes = ({ request }: PreparedExecution, { maxLineBytes }: ExecutionLimits): number =>
-  Math.min(request.limits.lineBytes ?? maxLineBytes, maxLineBytes);
+const LEFT_WELL: Exit = { code: 0, signal: null };

@@ -2,6 +2,7 @@ import type { TokenCounts } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Command, Provider } from '../providers/provider.ts';
 import type { ResourceSettings } from './resource-limits.ts';
+import type { Shape } from './warm/shape.ts';
 
 /** Of one execution, by the server's settings. */
 export interface ExecutionLimits extends ResourceSettings {
@@ -23,8 +24,17 @@ export interface PreparedExecution {
   readonly command: Command;
   readonly binary: string;
   readonly version: string | null;
+  /** Whole but for TMPDIR, which is the scratch folder of the process. */
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
+  /** Absolute; made when a process is started for this execution alone. */
+  readonly scratch: string;
+  /** A longer line of stdout is cut. */
+  readonly maxLineBytes: number;
+  /** What a process that waits must be bound to, to run this; null: only one of its own will do. */
+  readonly shape: Shape | null;
+  /** Whether its process may stay open for the next turn of its session. */
+  readonly staysOpen: boolean;
   /** Bullpen's id for the conversation, should the CLI have one. */
   readonly sessionId: string;
   /** What the session had used before, as far as its CLI has told; null for a new one. */

@@ -1,49 +1,23 @@
-/**
- * ⑤ The one executor of a node: claims what fits its slots, runs it, settles it. It is the only place that
- * knows every live CLI. All its facts are in the records and in the ledger; what it hears are only doorbells.
- */
-import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
-import { type Failpoint, noFailpoint } from '../failpoint.ts';
-import type { RunningExecution } from '../http/ports.ts';
-import type { Claim, Claims } from '../rpc/ports.ts';
+import { noFailpoint } from '../failpoint.ts';
+import type { RunningExecution, WaitingProcessReport } from '../http/ports.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Claim } from '../rpc/ports.ts';
 import { type Active, createActive, stopActive } from './active.ts';
-import type { Circuits } from './circuits.ts';
 import { createClaimRunner } from './claim-runner.ts';
 import { createDelivery } from './delivery.ts';
-import type { ExecutionLimits } from './execution.ts';
-import type { Ledger } from './ledger.ts';
+import type { ExecutorOptions } from './executor-options.ts';
+import { createKnownSessions } from './known-sessions.ts';
+import { createPeriodic } from './periodic.ts';
 import type { PrepareOptions } from './prepare.ts';
-import type { Launch } from './process/launch.ts';
-import type { ProcScanner } from './process/proc-scanner.ts';
 import { createReaper } from './reaper.ts';
 import { type RecoveryReport, recover } from './recovery.ts';
 import { createResourceWatch } from './resource-watch.ts';
 import { runningExecutions } from './running-executions.ts';
 import { createSlots } from './slots.ts';
+import { createCliStarter, type StartCounts } from './warm/cli-starter.ts';
+import { createLookAhead } from './warm/look-ahead.ts';
 import { within } from './within.ts';
-
-export interface ExecutorOptions {
-  readonly claims: Claims;
-  readonly ledger: Ledger;
-  readonly prepare: PrepareOptions;
-  readonly limits: ExecutionLimits;
-  readonly scanner: ProcScanner;
-  /** How a CLI is started. */
-  readonly launch: Launch;
-  readonly concurrency: number;
-  readonly circuits: Circuits;
-  readonly leaseMs: number;
-  readonly sweepMs: number;
-  readonly retryBackoffMs: number;
-  /** Without contact to Redis for so long another node may end our executions: end them ourselves first. */
-  readonly cutOffMs: number;
-  /** Whether other nodes are registered. */
-  othersRegistered(): boolean;
-  onSuperseded(): void;
-  readonly logger: Logger;
-  readonly failpoint?: Failpoint;
-}
 
 export interface Executor {
   /** Settles what earlier runs left behind, then takes work. */
@@ -54,15 +28,21 @@ export interface Executor {
   abort(): void;
   /** Something may be claimable. */
   kick(): void;
+  /** A job is about to be claimable: its process may start to boot. */
+  announce(request: ResolvedPrompt): void;
   /** The cancel flag of a job may be set. */
   lookAtCancel(jobId: string): void;
   /** Whether the CLI of this job may run here. */
   holds(jobId: string): boolean;
   status(): { readonly running: number; readonly limit: number; readonly accepting: boolean };
+  /** How its executions got their processes, and what waits for one. */
+  starts(): StartCounts;
   /** Executions this provider runs now, as a fallback too. */
   runningOf(provider: string): number;
   /** What runs here now. */
   running(): readonly RunningExecution[];
+  /** What waits here for a prompt. */
+  waiting(): readonly WaitingProcessReport[];
 }
 
 export function createExecutor(options: ExecutorOptions): Executor {
@@ -73,7 +53,26 @@ export function createExecutor(options: ExecutorOptions): Executor {
   const reaper = createReaper(scanner, logger);
   const resources = createResourceWatch(scanner, logger);
   const delivery = createDelivery({ claims, ledger, logger, failpoint, onSuperseded: options.onSuperseded });
-  const run = createClaimRunner({ ...options, slots, resources, failpoint, delivery, reaper, onSlotFree });
+  const starter = createCliStarter({ ...options, reaper, running: slots.running });
+  const sessions = createKnownSessions(options.prepare.findSession);
+  const prepare: PrepareOptions = {
+    ...options.prepare,
+    findSession: sessions.find,
+    maxLineBytes: options.limits.maxLineBytes,
+    keepsSessions: options.warm.sessionIdleMs > 0 && options.warm.maxProcesses > 0,
+  };
+  const ahead = createLookAhead({ ...options, prepare, starter, freeSlots: slots.free });
+  const run = createClaimRunner({
+    ...options,
+    prepare,
+    slots,
+    resources,
+    failpoint,
+    delivery,
+    onSlotFree,
+    start: starter.start,
+    sessions,
+  });
   /** Claims whose answer never reached us, as the records have them. */
   let owed: Claim[] = [];
   let accepting = false;
@@ -82,7 +81,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
   /** The last claim found less than it asked for, and nothing has rung since. */
   let drained = false;
   let lastContact = performance.now();
-  const timers: NodeJS.Timeout[] = [];
+  const periodic = createPeriodic(logger);
 
   function kick(): void {
     if (!accepting) return;
@@ -107,12 +106,13 @@ export function createExecutor(options: ExecutorOptions): Executor {
       if (!accepting) return;
       for (const claim of owed.splice(0, slots.free())) begin(claim);
       const free = slots.free();
-      if (free === 0) return;
+      if (free === 0) return ahead.look();
       const claimed = await claims.claim(free, slots.freeOf());
       for (const claim of claimed) begin(claim);
       if (claimed.length < free) {
         // What a full provider left behind is waiting for one of its slots.
         drained = !slots.someFull();
+        ahead.nothingWaits();
         return;
       }
     }
@@ -121,6 +121,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
   /** A slot is only worth a look when something may wait for it; whatever comes later rings. */
   function onSlotFree(): void {
     slots.freed();
+    starter.ended();
     if (!drained || owed.length > 0) kick();
   }
 
@@ -170,34 +171,17 @@ export function createExecutor(options: ExecutorOptions): Executor {
     if (owed.length > 0) kick();
   }
 
-  function every(ms: number, what: string, task: () => Promise<void>): void {
-    let busy = false;
-    timers.push(
-      setInterval(() => {
-        if (busy) return;
-        busy = true;
-        task()
-          .catch((error: unknown) =>
-            logger.debug({ reason: messageOf(error), task: what }, 'a periodic task failed'),
-          )
-          .finally(() => {
-            busy = false;
-          });
-      }, ms),
-    );
-  }
-
   return {
     async start() {
-      const { nodeId, scratchDir } = options.prepare;
+      const { nodeId, scratchDir } = prepare;
       const report = await recover({ ...options, nodeId, scratchDir, delivery });
       await renew();
       accepting = true;
-      every(options.sweepMs, 'sweep', async () => {
+      periodic.every(options.sweepMs, 'sweep', async () => {
         kick();
         await delivery.drain();
       });
-      every(options.leaseMs / 3, 'renew', async () => {
+      periodic.every(options.leaseMs / 3, 'renew', async () => {
         checkCutOff();
         await renew();
         await adoptOwned();
@@ -212,7 +196,9 @@ export function createExecutor(options: ExecutorOptions): Executor {
       const drained = await within(drainMs, allWork());
       if (!drained) for (const one of active.values()) stopActive(one, 'shutdown', false);
       await allWork();
-      for (const timer of timers.splice(0)) clearInterval(timer);
+      periodic.stop();
+      ahead.stop();
+      await starter.stop();
       await reaper.settle();
       await delivery.drain().catch(() => undefined); // what Redis does not take now stays in the outbox
     },
@@ -222,6 +208,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
     },
 
     kick,
+
+    announce: ahead.announce,
 
     lookAtCancel(jobId) {
       for (const one of active.values()) {
@@ -237,9 +225,12 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
     runningOf: slots.running,
 
-    running: () => runningExecutions(active.values(), (id) => `${options.prepare.nodeId}/${id}`, resources),
+    running: () => runningExecutions(active.values(), resources),
 
     status: () => ({ running: slots.running(), limit: options.concurrency, accepting }),
+
+    starts: starter.counts,
+    waiting: starter.waiting,
   };
 
   async function allWork(): Promise<void> {

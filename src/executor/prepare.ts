@@ -1,16 +1,16 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { AppError, messageOf } from '../errors.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
 import { ResolvedPrompt } from '../protocol/prompt.ts';
-import type { Command } from '../providers/provider.ts';
+import type { Command, Provider } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 import type { Claim } from '../rpc/ports.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import type { CliProbe } from './cli-probe.ts';
 import type { PreparedExecution } from './execution.ts';
 import { fallbackFor, isCliMissing, withoutFallback } from './fallback.ts';
+import { shapeOf } from './warm/shape.ts';
 import { resolveWorkspace, type WorkspaceSettings } from './workspace.ts';
 
 const resolvedPrompt = Compile(ResolvedPrompt);
@@ -25,6 +25,9 @@ export interface PrepareOptions {
   readonly scratchDir: string;
   /** The environment for a provider's CLI: allow-listed names of the server's own, plus what the command sets. */
   environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
+  readonly maxLineBytes: number;
+  /** Whether a session's process is kept open for its next turn. */
+  readonly keepsSessions: boolean;
   /** What is behind one of our sessions; null when it is not known. */
   findSession(sessionId: string): Promise<FoundSession | null>;
 }
@@ -54,11 +57,20 @@ export async function prepare(claim: Claim, options: PrepareOptions): Promise<Pr
   }
   const asked = options.providers.get(request.provider);
   try {
-    return { ...(await prepareWith(asked, request, claim, options)), fallbackReason: null };
+    return { ...(await prepareWith(asked, request, claim.executionId, options)), fallbackReason: null };
   } catch (error) {
     if (!isCliMissing(error)) throw error;
     return prepareFallback(claim, error, options);
   }
+}
+
+/**
+ * How a request that is not claimed yet would be run, for a process to be started for it. Not for one that goes on with
+ * a session: that waits for its turn.
+ * @throws AppError for whatever would refuse it
+ */
+export function prepareRequest(request: ResolvedPrompt, options: PrepareOptions): Promise<PreparedExecution> {
+  return prepareWith(options.providers.get(request.provider), request, '', options);
 }
 
 /**
@@ -79,7 +91,7 @@ export async function prepareFallback(
     options.pricing,
   );
   try {
-    const prepared = await prepareWith(registered, request, claim, options);
+    const prepared = await prepareWith(registered, request, claim.executionId, options);
     return { ...prepared, fallbackReason: messageOf(missing) };
   } catch (error) {
     if (!isCliMissing(error)) throw error;
@@ -90,7 +102,7 @@ export async function prepareFallback(
 async function prepareWith(
   { provider, binary: configured }: RegisteredProvider,
   request: ResolvedPrompt,
-  claim: Claim,
+  executionId: string,
   options: PrepareOptions,
 ): Promise<PreparedExecution> {
   const [workspace, cli, session] = await Promise.all([
@@ -98,30 +110,45 @@ async function prepareWith(
     options.probe.find(provider, configured),
     request.sessionId === null ? null : foundSession(request.sessionId, options),
   ]);
-  const scratch = join(options.scratchDir, claim.executionId);
-  await mkdir(scratch, { recursive: true, mode: 0o700 });
+  const scratch = join(options.scratchDir, executionId);
   const command = provider.command(request, {
     nativeSessionId: session?.nativeSessionId ?? null,
     trustedWorkspace: workspace.trusted,
     scratchDir: scratch,
   });
-  for (const [name, content] of Object.entries(command.files ?? {})) {
-    await writeFile(join(scratch, name), content, { mode: 0o600 });
-  }
+  const env = options.environment(provider.name, command.env);
+  const maxLineBytes = Math.min(request.limits.lineBytes ?? options.maxLineBytes, options.maxLineBytes);
+  const { binary } = cli;
+  const shape = shapeOf({ provider, binary, command, env, cwd: workspace.cwd }, maxLineBytes);
   return {
-    executionId: claim.executionId,
-    marker: `${options.nodeId}/${claim.executionId}`,
+    executionId,
+    marker: `${options.nodeId}/${executionId}`,
     provider,
     request,
     command,
-    binary: cli.binary,
-    version: options.probe.knownVersion(cli.binary),
-    env: options.environment(provider.name, { TMPDIR: scratch, ...command.env }),
+    binary,
+    version: options.probe.knownVersion(binary),
+    env,
     cwd: workspace.cwd,
-    sessionId: request.sessionId ?? claim.executionId,
+    scratch,
+    maxLineBytes,
+    shape,
+    staysOpen: options.keepsSessions && shape !== null && staysOpen(provider, request),
+    sessionId: request.sessionId ?? executionId,
     sessionTokens: session?.tokens ?? null,
   };
 }
+
+/**
+ * Only a job that goes on with a session says that there is a conversation. What the CLI counts over its whole process
+ * (a cap of turns or of cost, one answer of a given form) is for a process with one prompt.
+ */
+const staysOpen = ({ warmStart }: Provider, request: ResolvedPrompt): boolean =>
+  warmStart?.takesTurns === true &&
+  request.sessionId !== null &&
+  request.maxTurns === null &&
+  request.maxCostUsd === null &&
+  request.outputSchema === null;
 
 async function foundSession(sessionId: string, options: PrepareOptions): Promise<FoundSession> {
   const found = await options.findSession(sessionId);

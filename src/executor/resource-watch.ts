@@ -11,14 +11,24 @@ import { supportsSweep } from './process/sweep.ts';
 const EVERY_MS = 1000;
 
 export interface ResourceWatch {
-  /** `look` gets what the processes with this marker use, once a second until the returned function is called. */
-  follow(marker: string, look: (use: ResourceUse) => void): () => void;
-  /** What was seen last; null before the first look. */
-  last(marker: string): ResourceUse | null;
+  /**
+   * `look` gets what this process and all that carry its marker use, once a second until the returned function is
+   * called.
+   * @param cpuSecondsBefore what they had used before, for somebody else
+   */
+  follow(
+    process: { readonly pid: number; readonly marker: string },
+    cpuSecondsBefore: number,
+    look: (use: ResourceUse) => void,
+  ): () => void;
+  /** What was seen last of this process and its own; null before the first look. */
+  last(pid: number): ResourceUse | null;
 }
 
 interface Followed {
+  readonly marker: string;
   readonly since: number;
+  readonly cpuSecondsBefore: number;
   readonly look: (use: ResourceUse) => void;
   /** What is known to have been used: that of a child nobody has waited for is gone with it. */
   cpuSeconds: number;
@@ -27,7 +37,7 @@ interface Followed {
 
 /** Does nothing where there is no Linux /proc. */
 export function createResourceWatch(scanner: ProcScanner, logger: Logger): ResourceWatch {
-  const followed = new Map<string, Followed>();
+  const followed = new Map<number, Followed>();
   let timer: NodeJS.Timeout | null = null;
 
   async function lookAtAll(): Promise<void> {
@@ -40,10 +50,10 @@ export function createResourceWatch(scanner: ProcScanner, logger: Logger): Resou
       if (pids === undefined) pidsOf.set(marker, [pid]);
       else pids.push(pid);
     }
-    for (const [marker, one] of due) {
-      if (followed.get(marker) !== one) continue;
-      const use = resourceUse(pidsOf.get(marker) ?? []);
-      one.cpuSeconds = Math.max(one.cpuSeconds, use.cpuSeconds);
+    for (const [pid, one] of due) {
+      if (followed.get(pid) !== one) continue;
+      const use = resourceUse(pidsOf.get(one.marker) ?? []);
+      one.cpuSeconds = Math.max(one.cpuSeconds, use.cpuSeconds - one.cpuSecondsBefore);
       one.last = { ...use, cpuSeconds: one.cpuSeconds };
       one.look(one.last);
     }
@@ -61,17 +71,24 @@ export function createResourceWatch(scanner: ProcScanner, logger: Logger): Resou
   }
 
   return {
-    follow(marker, look) {
+    follow({ pid, marker }, cpuSecondsBefore, look) {
       if (!supportsSweep()) return () => {};
-      followed.set(marker, { since: performance.now(), look, cpuSeconds: 0, last: null });
+      followed.set(pid, {
+        marker,
+        since: performance.now(),
+        cpuSecondsBefore,
+        look,
+        cpuSeconds: 0,
+        last: null,
+      });
       schedule();
       return () => {
-        followed.delete(marker);
+        followed.delete(pid);
         if (followed.size > 0 || timer === null) return;
         clearTimeout(timer);
         timer = null;
       };
     },
-    last: (marker) => followed.get(marker)?.last ?? null,
+    last: (pid) => followed.get(pid)?.last ?? null,
   };
 }

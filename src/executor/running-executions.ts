@@ -5,14 +5,13 @@ import type { ResourceWatch } from './resource-watch.ts';
 /** What runs on this node now, with what it used when it was looked at last. */
 export function runningExecutions(
   active: Iterable<Active>,
-  markerOf: (executionId: string) => string,
   resources: Pick<ResourceWatch, 'last'>,
 ): readonly RunningExecution[] {
   const now = Date.now();
   const listed: RunningExecution[] = [];
   for (const { claim, provider, running, started } of active) {
     if (!running || started === null) continue;
-    const use = resources.last(markerOf(claim.executionId));
+    const use = resources.last(started.pid);
     listed.push({
       executionId: claim.executionId,
       jobId: claim.jobId,

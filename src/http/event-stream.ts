@@ -1,8 +1,8 @@
 import type { FastifyReply } from 'fastify';
 import type { StoredEvent } from '../protocol/event.ts';
-import { type EventFilter, type EventFormat, passes } from './event-format.ts';
+import type { EventFormat } from './event-format.ts';
 import { takeOver } from './raw-answer.ts';
-import { createStreamWriter } from './stream-writer.ts';
+import { createStreamWriter, type Piece } from './stream-writer.ts';
 
 type Batches = AsyncIterable<readonly StoredEvent[]>;
 
@@ -33,8 +33,9 @@ async function* following(first: readonly StoredEvent[], rest: AsyncIterator<rea
 }
 
 export interface EventStreamOptions {
+  /** What the reader gets of a batch, piece by piece. */
+  encode(batch: readonly StoredEvent[]): readonly Piece[];
   readonly format: EventFormat;
-  readonly filter: EventFilter;
   readonly heartbeatMs: number;
 }
 
@@ -43,7 +44,7 @@ export interface EventStreamOptions {
  * and not ended, so that nobody takes it for whole; the reader resumes by `seq`.
  */
 export async function sendEventStream(reply: FastifyReply, batches: Batches, options: EventStreamOptions) {
-  const { format, filter, heartbeatMs } = options;
+  const { format, encode, heartbeatMs } = options;
   const response = takeOver(reply);
   response.writeHead(200, {
     'content-type': format.contentType,
@@ -59,9 +60,7 @@ export async function sendEventStream(reply: FastifyReply, batches: Batches, opt
     heartbeat === null ? undefined : setInterval(() => writer.writeIfIdle(heartbeat), heartbeatMs);
   try {
     for await (const batch of batches) {
-      for (const event of batch) {
-        if (passes(event, filter)) await writer.write(format.encode(event, filter.raw));
-      }
+      for (const piece of encode(batch)) if (!writer.push(piece)) await writer.caughtUp();
       if (response.destroyed) break;
     }
     if (writer.cut) reply.log.warn('slow event reader cut');

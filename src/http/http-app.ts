@@ -33,6 +33,8 @@ declare module 'fastify' {
     page?: boolean;
     /** What the route can answer, best first; default JSON. `*` = whatever. */
     produces?: readonly string[];
+    /** Values and keys of a JSON body at the most; default MAX_JSON_ITEMS. */
+    maxJsonItems?: number;
     /** Still answers while the server stops. */
     whileStopping?: boolean;
   }

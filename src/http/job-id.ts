@@ -3,6 +3,9 @@ import { AppError } from '../errors.ts';
 
 const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 
+/** Whether a text can be the id of anything here. */
+export const isUlid = (text: string): boolean => ULID.test(text);
+
 /** `:id` in paths. Any text: what is not an id is a job that is not there, not a bad request. */
 export const JobParams = Type.Object({ id: Type.String({ description: 'ULID of a job' }) });
 
@@ -11,6 +14,6 @@ export const JobParams = Type.Object({ id: Type.String({ description: 'ULID of a
  * @throws AppError job.not_found for what cannot be one
  */
 export function jobIdOf(params: { readonly id: string }): string {
-  if (ULID.test(params.id)) return params.id;
+  if (isUlid(params.id)) return params.id;
   throw new AppError('job.not_found', 'there is no job with this id');
 }

@@ -11,10 +11,10 @@ const COMMA = 0x2c;
 
 /**
  * Looks over JSON text once, without parsing it, and refuses what would be costly or dangerous to hold:
- * nesting over MAX_JSON_DEPTH, more than MAX_JSON_ITEMS items. Whether it is valid JSON is the parser's to say.
+ * nesting over MAX_JSON_DEPTH, more than `maxItems` items. Whether it is valid JSON is the parser's to say.
  * @throws AppError request.invalid
  */
-export function checkJsonShape(text: Buffer): void {
+export function checkJsonShape(text: Buffer, maxItems: number = MAX_JSON_ITEMS): void {
   let depth = 0;
   let items = 0;
   for (let at = 0; at < text.length; at++) {
@@ -28,7 +28,7 @@ export function checkJsonShape(text: Buffer): void {
       depth--;
     } else if (byte === COMMA) {
       items++;
-      if (items > MAX_JSON_ITEMS) throw tooMuch(`has more than ${MAX_JSON_ITEMS} items`);
+      if (items > maxItems) throw tooMuch(`has more than ${maxItems} items`);
     }
   }
 }

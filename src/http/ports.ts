@@ -1,5 +1,7 @@
 /** What HTTP needs from the rest of the server. `app.ts` hands in the real ones. */
 import type { Principal } from '../auth/principal.ts';
+import type { AppError } from '../errors.ts';
+import type { Batch, BatchCreated } from '../protocol/batch.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job, JobListItem, JobStatus } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
@@ -22,6 +24,8 @@ export interface JobQuery {
   readonly provider: readonly string[];
   /** Jobs that carry every one of these tags. */
   readonly tag: readonly string[];
+  /** Jobs of this batch. */
+  readonly batch: string | null;
   /** RFC 3339. */
   readonly createdAfter: string | null;
   readonly createdBefore: string | null;
@@ -52,6 +56,22 @@ export interface Jobs {
     idempotency: Idempotency | null,
   ): Promise<Created>;
   delete(principal: Principal, id: string): Promise<void>;
+}
+
+export interface Batches {
+  /**
+   * Makes a job of each prompt that is not an error already; what is wrong with one harms no other.
+   * @throws AppError queue.full, idempotency.key_reused, redis.unavailable: then some may have been accepted
+   */
+  create(
+    principal: Principal,
+    items: readonly (PromptRequest | AppError)[],
+    idempotency: Idempotency | null,
+  ): Promise<{ readonly batch: BatchCreated; readonly replayed: boolean }>;
+  /** @throws AppError batch.not_found, also for somebody else's */
+  get(principal: Principal, id: string): Promise<Batch>;
+  /** Asks for the end of every job that has not ended; `alreadyOver`: there was none. */
+  cancel(principal: Principal, id: string, force: boolean): Promise<{ batch: Batch; alreadyOver: boolean }>;
 }
 
 /** A job's events: what is there, then what comes, in order, without gap or duplicate, until job.finished. */
@@ -103,6 +123,20 @@ export interface RunningExecution {
   readonly processes: number | null;
 }
 
+/** A CLI process that runs nothing and waits for a prompt. */
+export interface WaitingProcessReport {
+  readonly provider: string;
+  readonly pid: number;
+  /** Real path it was started in. */
+  readonly cwd: string;
+  /** Whose next turn it waits for; null: for any job of its shape. */
+  readonly sessionId: string | null;
+  /** Since it began to wait, its boot included. */
+  readonly waitingMs: number;
+  /** Resident memory; null where there is no /proc. */
+  readonly memoryBytes: number | null;
+}
+
 export interface UsageQuery {
   readonly by: UsageDimension;
   /** RFC 3339 in UTC: executions that ended then or later; null: from the first. */
@@ -134,4 +168,6 @@ export interface Health {
   providers(): Promise<readonly ProviderReport[]>;
   /** What runs on this node now. */
   executions(): readonly RunningExecution[];
+  /** What waits on this node for a prompt. */
+  waiting(): readonly WaitingProcessReport[];
 }

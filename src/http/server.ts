@@ -19,7 +19,8 @@ import { requestIdOf, requestIds } from './plugins/request-id.ts';
 import { requestLog } from './plugins/request-log.ts';
 import { securityHeaders } from './plugins/security-headers.ts';
 import { stopping } from './plugins/stopping.ts';
-import type { EventHub, Health, Jobs, UsageReports } from './ports.ts';
+import type { Batches, EventHub, Health, Jobs, UsageReports } from './ports.ts';
+import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobEventsRoute } from './routes/job-events.ts';
@@ -37,6 +38,7 @@ import { validatorCompiler } from './validation.ts';
 export interface HttpServerOptions {
   readonly settings: HttpSettings;
   readonly jobs: Jobs;
+  readonly batches: Batches;
   readonly events: EventHub;
   readonly health: Health;
   readonly usage: UsageReports;
@@ -78,6 +80,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   createJobRoute(app, jobs);
   readJobRoutes(app, jobs);
   changeJobRoutes(app, jobs);
+  batchRoutes(app, options.batches);
   jobEventsRoute(app, jobs, events, settings.heartbeatMs);
   streamTokensRoute(app, jobs, tickets);
   serverInfoRoutes(app, health);

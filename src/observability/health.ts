@@ -12,11 +12,10 @@ export interface HealthOptions {
   readonly redis: Redis;
   readonly upkeep: Pick<Upkeep, 'counts'>;
   readonly store: Store;
-  readonly executor: Pick<Executor, 'status'>;
+  readonly executor: Pick<Executor, 'status' | 'running' | 'waiting'>;
   readonly workers: Pick<WorkerPool, 'problem'>;
   readonly metrics: Metrics;
   readonly providers: Health['providers'];
-  readonly executions: Health['executions'];
 }
 
 interface Check {
@@ -74,6 +73,7 @@ export function createHealth(options: HealthOptions): Health {
     },
     metrics: () => options.metrics.render(),
     providers: options.providers,
-    executions: options.executions,
+    executions: executor.running,
+    waiting: executor.waiting,
   };
 }

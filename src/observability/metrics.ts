@@ -1,16 +1,20 @@
 /** Prometheus text. Figures are read when asked for; the few counters count where things happen. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { Executor } from '../executor/executor.ts';
 
 export interface MetricsSource {
   jobsByStatus(): Promise<Readonly<Record<string, number>>>;
   queue(): Promise<{ readonly pending: number; readonly nodes: number }>;
-  executor(): { readonly running: number; readonly limit: number };
+  readonly executor: Pick<Executor, 'status' | 'starts'>;
 }
 
 export interface Metrics {
   render(): Promise<string>;
   stop(): void;
 }
+
+/** Each sample wakes the process: at every 10 ms that was more than half of what an idle server costs. */
+const SAMPLED_EVERY_MS = 50;
 
 type Sample = readonly [labels: string, value: number];
 
@@ -25,8 +29,11 @@ function metric(name: string, kind: 'gauge' | 'counter', help: string, samples: 
 }
 
 export function createMetrics(source: MetricsSource): Metrics {
-  const delay = monitorEventLoopDelay({ resolution: 10 });
+  const delay = monitorEventLoopDelay({ resolution: SAMPLED_EVERY_MS });
   delay.enable();
+  /** What is recorded is the time from one sample to the next: a loop that is never late has the pause between them. */
+  const lateSeconds = (percentile: number): number =>
+    Math.max(0, delay.percentile(percentile) / 1e9 - SAMPLED_EVERY_MS / 1000);
 
   function processFigures(): string[] {
     const { rss, heapUsed } = process.memoryUsage();
@@ -39,8 +46,8 @@ export function createMetrics(source: MetricsSource): Metrics {
       ]),
       metric('process_uptime_seconds', 'gauge', 'Time since the start.', [['', process.uptime()]]),
       metric('nodejs_eventloop_lag_seconds', 'gauge', 'Event-loop delay.', [
-        ['{quantile="0.5"}', delay.percentile(50) / 1e9],
-        ['{quantile="0.99"}', delay.percentile(99) / 1e9],
+        ['{quantile="0.5"}', lateSeconds(50)],
+        ['{quantile="0.99"}', lateSeconds(99)],
       ]),
     ];
   }
@@ -48,13 +55,25 @@ export function createMetrics(source: MetricsSource): Metrics {
   return {
     async render() {
       const [jobs, queue] = await Promise.all([source.jobsByStatus(), source.queue()]);
-      const { running, limit } = source.executor();
+      const { running, limit } = source.executor.status();
+      const { started, waiting, sessions } = source.executor.starts();
+      const byStart = Object.entries(started).map(([start, count]): Sample => [`{start="${start}"}`, count]);
       const byStatus = Object.entries(jobs).map(([status, count]): Sample => [`{status="${status}"}`, count]);
       return `${[
         ...processFigures(),
         metric('bullpen_jobs', 'gauge', 'Jobs known to this server, by state.', byStatus),
         metric('bullpen_executions_running', 'gauge', 'Executions running on this server.', [['', running]]),
         metric('bullpen_executions_limit', 'gauge', 'Executions this server may run at once.', [['', limit]]),
+        metric('bullpen_execution_starts_total', 'counter', 'Executions by how they got a process.', byStart),
+        metric(
+          'bullpen_waiting_processes',
+          'gauge',
+          'CLI processes that run nothing and wait for a prompt.',
+          [
+            ['{kind="warm"}', waiting],
+            ['{kind="session"}', sessions],
+          ],
+        ),
         metric('bullpen_requests_pending', 'gauge', 'Submitted requests no executor has claimed.', [
           ['', queue.pending],
         ]),

@@ -12,6 +12,8 @@ export type ExecutionEvent =
       readonly pid: number;
       readonly provider: string;
       readonly version: string | null;
+      /** Whether its process was started for it, waited for it, or had run its session's last turn. */
+      readonly start: 'cold' | 'warm' | 'session';
     }
   | {
       readonly kind: 'session';

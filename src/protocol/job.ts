@@ -22,6 +22,7 @@ const common = {
   metadata: Type.Record(Type.String(), Type.String()),
   attempts: Type.Integer(),
   retryOf: nullable(Type.String()),
+  batchId: nullable(Type.String({ description: 'the batch it was made in' })),
   node: nullable(Type.String()),
   createdAt: Type.String(),
   startedAt: nullable(Type.String()),

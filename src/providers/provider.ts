@@ -77,6 +77,8 @@ export interface Translator {
   line(line: string): readonly ExecutionEvent[];
   /** Whether the CLI has said its last word: its terminal event was seen. The process should exit soon. */
   readonly done: boolean;
+  /** Whether the turn has its answer, though something in the background may go on. Left out: as `done`. */
+  readonly answered?: boolean;
   readonly progress: Progress;
   /**
    * Whether going on is pointless, and why: an error the CLI itself would retry for minutes although it
@@ -89,6 +91,29 @@ export interface Translator {
   } | null;
   /** The end, from everything seen. Callable at any time, also for a killed run: keeps partial text and usage. */
   end(exit: Exit, stderrTail: string): Verdict;
+}
+
+/**
+ * How a CLI starts before there is a prompt: the same command, whose stdin is written later. It boots, waits, and
+ * neither acts nor costs anything until then.
+ */
+export interface WarmStart {
+  /** Written to stdin at the start: makes the CLI prepare all it can. Empty where it knows no such word. */
+  readonly greeting: string;
+  /** Whether a line is the answer to the greeting. Lines up to it belong to no run. */
+  isReady(line: string): boolean;
+  /**
+   * Files and folders it reads while it boots: once one has changed, what waits is stale. `workspace`: paths below
+   * the working directory, '.' for itself. `home`: as in {@link Login}, beside the login's own.
+   */
+  readonly reads: { readonly workspace: readonly string[]; readonly home: Login['files'] };
+  /**
+   * Whether it says a line before it does anything for a prompt. If so, a process that got its prompt and is silent or
+   * ends has done nothing, and the prompt may be given to another one.
+   */
+  readonly speaksFirst: boolean;
+  /** Whether the process takes another prompt of its session on an open stdin when it has answered one. */
+  readonly takesTurns: boolean;
 }
 
 /** What shows, without a job, whether a CLI is logged in. */
@@ -117,6 +142,8 @@ export interface Provider {
   readonly name: string;
   readonly capabilities: Capabilities;
   readonly login: Login;
+  /** Left out: it cannot be started before there is a prompt. */
+  readonly warmStart?: WarmStart;
   readonly streamCaps: readonly StreamCap[];
   /** Whether the stream tells what the run costs, so that no price is needed for a cap. */
   readonly reportsCost?: boolean;

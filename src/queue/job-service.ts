@@ -1,28 +1,24 @@
 /** What HTTP asks of the jobs: the record is the truth while Redis has it, the projection after that. */
-import { createHash } from 'node:crypto';
 import { maySee, type Principal } from '../auth/principal.ts';
-import { AppError, wireError } from '../errors.ts';
+import { AppError } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Created, Idempotency, Jobs } from '../http/ports.ts';
 import { isFinished, jobLinks } from '../protocol/job.ts';
-import { jobOutcome } from '../protocol/outcome.ts';
 import type { PromptOverrides, PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { JobRecords, NewJob } from '../rpc/ports.ts';
 import { toProjected } from '../store/projected-job.ts';
 import type { Projector } from '../store/projector.ts';
 import type { ProjectedJob } from '../store/rows.ts';
 import type { Store } from '../store/store.ts';
+import { CANCELLED } from './cancelled.ts';
 import { toJob } from './job-view.ts';
 import type { JobWaits } from './job-waits.ts';
 import type { PromptQueue } from './prompt-queue.ts';
+import { scopedKey } from './scoped-key.ts';
+import { createSessionPlacement } from './session-placement.ts';
 
 /** Between looks at a record while nothing is heard. */
 const POLL_MS = 1000;
-
-const CANCELLED = jobOutcome(
-  'cancelled',
-  wireError('execution.cancelled', 'the job was cancelled before it ran'),
-);
 
 export interface JobServiceOptions {
   readonly records: JobRecords;
@@ -32,8 +28,10 @@ export interface JobServiceOptions {
   readonly projector: Projector;
   resolve(request: PromptRequest, principal: Principal): Promise<ResolvedPrompt>;
   mint(): { readonly id: string; readonly createdAt: number };
-  /** @throws AppError queue.full */
-  admit(): void;
+  /** @throws AppError queue.full when so many more would be too many; default: one */
+  admit(count?: number): void;
+  /** A job is on its way that may run at once. */
+  announce(request: ResolvedPrompt): void;
   readonly failpoint?: Failpoint;
 }
 
@@ -53,21 +51,7 @@ export function createJobService(options: JobServiceOptions): Jobs {
     return job;
   }
 
-  /** Where a session may go on, for whoever may use it. */
-  async function placeSession(principal: Principal, request: ResolvedPrompt): Promise<string | null> {
-    if (request.sessionId === null) return null;
-    await projector.catchUp();
-    const session = await store.run('jobs.findSession', { sessionId: request.sessionId });
-    if (session === null || !maySee(principal, session.owner)) {
-      throw new AppError('session.not_found', `there is no session ${request.sessionId}`);
-    }
-    if (session.provider !== request.provider) {
-      throw new AppError('request.invalid', `the session belongs to ${session.provider}`, {
-        problems: [{ path: '/sessionId', message: `belongs to ${session.provider}` }],
-      });
-    }
-    return session.node;
-  }
+  const placeSession = createSessionPlacement(store, projector);
 
   async function add(
     principal: Principal,
@@ -87,12 +71,10 @@ export function createJobService(options: JobServiceOptions): Jobs {
       retryOf,
       pin,
       createdAt,
-      idempotency:
-        idempotency === null
-          ? null
-          : { key: scopedKey(principal, idempotency.key), fingerprint: idempotency.fingerprint },
+      idempotency: scopedKey(principal, idempotency),
     };
     const entry = { id, priority: resolved.priority, delayMs: resolved.delayMs };
+    if (resolved.delayMs === 0) options.announce(resolved);
     if (idempotency === null) {
       // Both go out in one turn, in order, and share one write to disk. Without the second one the record's
       // own sweep delivers the job.
@@ -136,7 +118,7 @@ export function createJobService(options: JobServiceOptions): Jobs {
     },
 
     async list(principal, query) {
-      await projector.catchUp();
+      await projector.catchUpSoon();
       const { rows, nextCursor } = await store.run('jobs.list', {
         owner: principal.admin ? null : principal.id,
         query,
@@ -180,12 +162,6 @@ export function createJobService(options: JobServiceOptions): Jobs {
 
 const notFound = (id: string): AppError => new AppError('job.not_found', `there is no job ${id}`);
 
-/** Keys of different callers never meet, and no caller's text becomes part of a key's name. */
-const scopedKey = (principal: Principal, key: string): string =>
-  createHash('sha256')
-    .update(JSON.stringify([principal.id, key]))
-    .digest('base64url');
-
 /** A job as it stands right after its creation. */
 function freshJob(job: NewJob): Omit<ProjectedJob, 'updatedAt' | 'rev'> {
   const { delayMs } = job.request;
@@ -196,6 +172,7 @@ function freshJob(job: NewJob): Omit<ProjectedJob, 'updatedAt' | 'rev'> {
     status: delayMs > 0 ? 'scheduled' : 'queued',
     waitReason: delayMs > 0 ? 'delayed' : null,
     scheduledFor: delayMs > 0 ? new Date(job.createdAt + delayMs).toISOString() : null,
+    batchId: job.batch ?? null,
     request: job.request,
     attempts: 0,
     retryOf: job.retryOf,

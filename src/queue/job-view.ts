@@ -20,6 +20,7 @@ export function toJob(job: Omit<ProjectedJob, 'updatedAt' | 'rev'>): Job {
     metadata: request.metadata,
     attempts: job.attempts,
     retryOf: job.retryOf,
+    batchId: job.batchId,
     node: job.node,
     cancelRequested: job.cancelRequested,
     createdAt: job.createdAt,

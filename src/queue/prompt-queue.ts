@@ -19,17 +19,38 @@ export interface Delivery {
   readonly jobId: string;
 }
 
+export interface QueueEntry {
+  readonly id: string;
+  readonly priority: number;
+  readonly delayMs: number;
+}
+
 export interface PromptQueue {
   /** For Bull Board. */
   readonly queue: Queue<Delivery>;
   /** Enqueues a job; doing it twice is harmless. Throws redis.unavailable. */
-  add(job: { readonly id: string; readonly priority: number; readonly delayMs: number }): Promise<void>;
+  add(job: QueueEntry): Promise<void>;
+  /** The same for many, in one round trip. */
+  addAll(jobs: readonly QueueEntry[]): Promise<void>;
+  /** Those of the ids that do not simply wait: delivered, delayed, or lost. */
+  doubtful(ids: readonly string[]): Promise<readonly string[]>;
   /** Enqueues it again unless BullMQ still has it. True when it had to. */
-  ensure(job: { readonly id: string; readonly priority: number; readonly delayMs: number }): Promise<boolean>;
+  ensure(job: QueueEntry): Promise<boolean>;
+  /**
+   * Gives back what workers have taken, whatever their locks say. For a start without other servers: those workers
+   * have gone. A delivery too many is harmless, since a job is submitted once.
+   */
+  giveBackTaken(): Promise<void>;
   /** Best effort: a job that ended while it waited. */
   remove(id: string): Promise<void>;
   close(): Promise<void>;
 }
+
+const optionsOf = ({ id, priority, delayMs }: QueueEntry) => ({
+  jobId: id,
+  priority: bullPriority(priority),
+  ...(delayMs > 0 ? { delay: delayMs } : {}),
+});
 
 export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
   const queue = new Queue<Delivery>(names.queue, {
@@ -48,14 +69,27 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
 
   const promptQueue: PromptQueue = {
     queue,
-    async add({ id, priority, delayMs }) {
-      const options = {
-        jobId: id,
-        priority: bullPriority(priority),
-        ...(delayMs > 0 ? { delay: delayMs } : {}),
-      };
+    async add(job) {
       try {
-        await queue.add('prompt', { jobId: id }, options);
+        await queue.add('prompt', { jobId: job.id }, optionsOf(job));
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+    async addAll(jobs) {
+      try {
+        await queue.addBulk(
+          jobs.map((job) => ({ name: 'prompt', data: { jobId: job.id }, opts: optionsOf(job) })),
+        );
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+    async doubtful(ids) {
+      if (ids.length === 0) return [];
+      try {
+        const scores = await redis.zmscore(queue.toKey('prioritized'), ...ids);
+        return ids.filter((_, index) => scores[index] === null);
       } catch (error) {
         throw unavailable(error);
       }
@@ -68,6 +102,14 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
       }
       await promptQueue.add(job);
       return true;
+    },
+    async giveBackTaken() {
+      try {
+        const taken = await queue.getActive();
+        await Promise.all(taken.map((job) => job.moveToWait()));
+      } catch (error) {
+        throw unavailable(error);
+      }
     },
     async remove(id) {
       await queue.remove(id).catch(() => 0); // locked by its worker, or gone: the worker will find it finished

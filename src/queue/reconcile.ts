@@ -71,6 +71,7 @@ export async function reconcile(options: {
       request: { ...job.request, delayMs },
       retryOf: job.retryOf,
       pin: null,
+      batch: job.batchId,
       createdAt: Date.parse(job.createdAt),
       idempotency: null,
     });

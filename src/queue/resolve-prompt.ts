@@ -2,7 +2,7 @@ import { Compile } from 'typebox/compile';
 import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
-import { resolveWorkspace } from '../executor/workspace.ts';
+import { resolveWorkspace, type Workspace } from '../executor/workspace.ts';
 import { type Limits, MAX_PROMPT_BYTES, PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers } from '../providers/registry.ts';
 import { unkeptCostCap } from '../usage/cost-cap.ts';
@@ -31,6 +31,8 @@ export interface ResolvePromptOptions {
   >;
   readonly providers: Providers;
   readonly pricing: Pick<Pricing, 'knows'>;
+  /** Where a folder really is; default: looked up each time. */
+  readonly workspaceOf?: (cwd: string) => Promise<Workspace>;
 }
 
 /**
@@ -41,10 +43,19 @@ export interface ResolvePromptOptions {
 export async function resolvePrompt(
   request: PromptRequest,
   principal: Principal,
-  { settings, providers, pricing }: ResolvePromptOptions,
+  options: ResolvePromptOptions,
 ): Promise<ResolvedPrompt> {
   checkText(request.prompt);
   checkShape(request);
+  return resolveChecked(request, principal, options);
+}
+
+/** The same for a request whose shape and text have been checked. */
+async function resolveChecked(
+  request: PromptRequest,
+  principal: Principal,
+  { settings, providers, pricing, workspaceOf }: ResolvePromptOptions,
+): Promise<ResolvedPrompt> {
   checkTime('timeoutMs', request.timeoutMs, settings.maxTimeoutMs);
   checkTime('idleTimeoutMs', request.idleTimeoutMs, settings.maxTimeoutMs);
   const { provider, defaults } = providers.get(request.provider ?? settings.provider);
@@ -55,7 +66,8 @@ export async function resolvePrompt(
   if (!principal.admin && (request.allowedTools?.length ?? 0) > 0) {
     throw new AppError('tools.denied', 'this caller may not allow tools');
   }
-  const { cwd } = await resolveWorkspace(request.cwd ?? settings.cwd, settings);
+  const asked = request.cwd ?? settings.cwd;
+  const { cwd } = await (workspaceOf?.(asked) ?? resolveWorkspace(asked, settings));
   const resolved: ResolvedPrompt = {
     prompt: request.prompt,
     provider: provider.name,
@@ -94,6 +106,23 @@ export async function resolvePrompt(
     });
   }
   return resolved;
+}
+
+/**
+ * A resolver for the requests of one call, which have been checked: each folder is looked at once. Like
+ * {@link resolvePrompt} otherwise.
+ */
+export function createCallResolver(
+  principal: Principal,
+  options: ResolvePromptOptions,
+): (request: PromptRequest) => Promise<ResolvedPrompt> {
+  const seen = new Map<string, Promise<Workspace>>();
+  const workspaceOf = (cwd: string): Promise<Workspace> => {
+    const known = seen.get(cwd) ?? resolveWorkspace(cwd, options.settings);
+    seen.set(cwd, known);
+    return known;
+  };
+  return (request) => resolveChecked(request, principal, { ...options, workspaceOf });
 }
 
 const MAXIMUM = {

@@ -9,6 +9,8 @@ import type { Store } from '../store/store.ts';
 import type { PromptQueue } from './prompt-queue.ts';
 
 const LIMIT = 100;
+/** A sweep ends after this even when there is more: the next pass goes on. */
+const PASS_MS = 1000;
 /** An undelivered job is looked at again after this; longer backlogs are not lost jobs. */
 const LOOK_AGAIN_MS = 5 * 60_000;
 const RETENTION_EVERY_MS = 10 * 60_000;
@@ -39,6 +41,19 @@ export interface UpkeepLoop {
   readonly waiting: number;
 }
 
+/** Goes on while slices are full, for about as long as a pass may take. */
+async function eachSlice(
+  next: () => Promise<readonly string[]>,
+  handle: (ids: readonly string[]) => Promise<void> = async () => undefined,
+): Promise<void> {
+  const until = performance.now() + PASS_MS;
+  for (;;) {
+    const ids = await next();
+    await handle(ids);
+    if (ids.length < LIMIT || performance.now() > until) return;
+  }
+}
+
 export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
   const { upkeep, records, queue, store, logger } = options;
   let timer: NodeJS.Timeout | null = null;
@@ -48,13 +63,23 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
   let lastRetention = performance.now();
 
   async function redeliver(): Promise<void> {
-    for (const id of await upkeep.undelivered(LOOK_AGAIN_MS, LIMIT)) {
-      const record = await records.read(id);
-      if (record === null) continue;
-      const delayMs = Math.max(0, (record.scheduledFor ?? 0) - Date.now());
-      if (await queue.ensure({ id, priority: record.request.priority, delayMs })) {
-        logger.warn({ jobId: id }, 'a job the queue had lost was enqueued again');
-      }
+    // A long queue is no lost one: whatever simply waits is passed over in one step, so that those behind it are
+    // looked at in the same pass.
+    await eachSlice(
+      () => upkeep.undelivered(LOOK_AGAIN_MS, LIMIT),
+      async (ids) => {
+        const doubtful = await queue.doubtful(ids);
+        await Promise.all(doubtful.map(redeliverOne));
+      },
+    );
+  }
+
+  async function redeliverOne(id: string): Promise<void> {
+    const record = await records.read(id);
+    if (record === null) return;
+    const delayMs = Math.max(0, (record.scheduledFor ?? 0) - Date.now());
+    if (await queue.ensure({ id, priority: record.request.priority, delayMs })) {
+      logger.warn({ jobId: id }, 'a job the queue had lost was enqueued again');
     }
   }
 
@@ -80,7 +105,7 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
 
   async function once(): Promise<void> {
     await redeliver();
-    await upkeep.expire(EXPIRED, LIMIT);
+    await eachSlice(() => upkeep.expire(EXPIRED, LIMIT));
     await settleLost();
     await retain();
     const counts = await upkeep.counts();

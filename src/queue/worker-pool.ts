@@ -11,6 +11,7 @@ import { siblingModule } from '../sibling-module.ts';
 import { closeConnection, openConnection } from './connection.ts';
 import type { Names } from './names.ts';
 import type { Delivery } from './prompt-queue.ts';
+import { createWorkerProcesses } from './worker-processes.ts';
 
 /** A crash loop of processors is infrastructure, not a caller's retry; the job's own record bounds it. */
 const STALLS_ALLOWED = 1000;
@@ -49,15 +50,12 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   process.stderr.setMaxListeners(0);
 
   const processor = options.processor ?? siblingModule(import.meta.url, '../../workers/prompt.worker');
-  const inHand = new Set<Promise<unknown>>();
+  const deliveries = new Set<Promise<unknown>>();
+  let starting: Promise<void> = Promise.resolve();
   /** Knows its deliveries from before their process is there. */
   class PromptWorker extends Worker<Delivery> {
     protected override callProcessJob(job: Job<Delivery>, token: string, signal?: AbortSignal) {
-      const call = super.callProcessJob(job, token, signal);
-      const forget = (): boolean => inHand.delete(call);
-      inHand.add(call);
-      call.then(forget, forget);
-      return call;
+      return keep(super.callProcessJob(job, token, signal));
     }
   }
   const worker = new PromptWorker(names.queue, processor, {
@@ -92,22 +90,32 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   // `as`: BullMQ exports the pool's class but keeps a worker's own pool private.
   const { childPool } = worker as unknown as { childPool: ChildPool };
 
-  /** The first job would wait a third of a second for its process: start one while nobody waits. */
-  function startFirstProcess(): void {
-    const file = processor.href;
-    const started = childPool.retain(file).then(
-      (child) => {
-        childPool.release(child);
-        problem = null;
-      },
-      (error: unknown) => {
-        problem = `a worker process did not start: ${messageOf(error)}`;
-        logger.warn({ reason: messageOf(error) }, 'a worker process did not start');
-      },
-    );
-    const forget = (): boolean => inHand.delete(started);
-    inHand.add(started);
-    started.then(forget, forget);
+  const processes = createWorkerProcesses({
+    pool: childPool,
+    file: processor.href,
+    count: options.concurrency,
+    deliveries,
+    logger,
+  });
+
+  function keep<T>(call: Promise<T>): Promise<T> {
+    const forget = (): boolean => deliveries.delete(call);
+    deliveries.add(call);
+    call.then(forget, forget);
+    return call;
+  }
+
+  /** Nobody waits for them: who asks for a job meanwhile has one started for it. */
+  async function startProcesses(): Promise<void> {
+    try {
+      await processes.startFirst();
+    } catch (error) {
+      problem = `a worker process did not start: ${messageOf(error)}`;
+      logger.warn({ reason: messageOf(error) }, 'a worker process did not start');
+      return;
+    }
+    problem = null;
+    await processes.startOthers();
   }
 
   let running: Promise<void> | null = null;
@@ -117,7 +125,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     async start() {
       if (running !== null) return;
       await worker.waitUntilReady();
-      startFirstProcess();
+      starting = startProcesses();
       running = worker.run().catch((error: unknown) => {
         logger.debug({ reason: messageOf(error) }, 'the bullmq worker ended');
       });
@@ -126,10 +134,11 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       await worker.pause(true);
     },
     async stop() {
+      processes.stop();
       await worker.pause(true);
       // close() alone waits for waiting jobs for ever; cancelled ones leave at once and are delivered again.
       worker.cancelAllJobs('shutdown');
-      const left = Promise.allSettled(inHand);
+      const left = Promise.allSettled([...deliveries, starting]);
       await Promise.race([left, delay(LEAVE_WITHIN_MS, null, UNREF)]);
       await worker.close(true);
       // A process that is still starting comes into BullMQ's pool only when it has started: nobody would end it

@@ -17,6 +17,8 @@ export interface JobRecord {
   readonly rev: number;
   readonly kind: 'api' | 'raw';
   readonly owner: string;
+  /** The batch it was made in. */
+  readonly batch: string | null;
   readonly request: ResolvedPrompt;
   readonly retryOf: string | null;
   /** The only node that may run it, if pinned. */
@@ -43,6 +45,8 @@ export interface NewJob {
   readonly request: ResolvedPrompt;
   readonly retryOf: string | null;
   readonly pin: string | null;
+  /** The batch it is made in; left out: none. */
+  readonly batch?: string | null;
   readonly createdAt: number;
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
 }
@@ -66,6 +70,8 @@ export type CancelResult =
 export interface JobRecords {
   create(job: NewJob): Promise<CreateResult>;
   read(id: string): Promise<JobRecord | null>;
+  /** Those of the records that are there, in one round trip. */
+  readMany(ids: readonly string[]): Promise<readonly JobRecord[]>;
   cancel(id: string, force: boolean, outcome: Outcome): Promise<CancelResult>;
   /** Removes a finished job and its events. False when it is not there or not finished. */
   remove(id: string): Promise<boolean>;
@@ -120,6 +126,12 @@ export interface TimedEvent extends SourcedEvent {
   readonly at: number;
 }
 
+/**
+ * What became of an append. `read`: somebody listens to the job's events; a hint, as a doorbell is. `fenced`: the
+ * execution is no longer the job's current one, nothing was added.
+ */
+export type Appended = 'read' | 'unread' | 'fenced';
+
 export type FinishResult = 'finished' | 'scheduled' | 'superseded';
 
 /** For the executor. */
@@ -129,15 +141,17 @@ export interface Claims {
    * @param room how many more of a provider may run, for those that have a limit; jobs of a full one are passed over
    */
   claim(max: number, room?: Readonly<Record<string, number>>): Promise<readonly Claim[]>;
+  /** What `claim` would find next, best first, at most `max`; a hint that changes nothing. */
+  peek(max: number): Promise<readonly ResolvedPrompt[]>;
   /** What this node owns according to the records, however it came to. */
   owned(): Promise<readonly Claim[]>;
   /** Renews leases and the heartbeat; one state per execution, in order. */
   renew(executions: readonly { jobId: string; executionId: string }[]): Promise<readonly LeaseState[]>;
   /**
    * Appends events, of which the first is the execution's event number `from`; repeating a call adds nothing
-   * twice. False when the execution is no longer the job's current one.
+   * twice.
    */
-  append(jobId: string, executionId: string, from: number, events: readonly TimedEvent[]): Promise<boolean>;
+  append(jobId: string, executionId: string, from: number, events: readonly TimedEvent[]): Promise<Appended>;
   finish(finish: Finish): Promise<FinishResult>;
   /** Makes a job of a raw request, pending at once. False when another node answers raw requests. */
   adopt(job: NewJob, executionId: string): Promise<boolean>;

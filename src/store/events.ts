@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { StoredEvent } from '../protocol/event.ts';
+import type { EventCopy } from './rows.ts';
 import { all, change } from './statement.ts';
 
 interface EventColumns {
@@ -11,6 +12,14 @@ interface EventColumns {
   readonly raw: string | null;
 }
 
+/** Keeps one event; answers 0 when it is here already. */
+export function insertEvent(db: DatabaseSync, copy: EventCopy): number {
+  const { jobId, seq, attempt, kind, at, body, raw } = copy;
+  const sql = `INSERT INTO events (job_id, seq, attempt, kind, at, body, raw) VALUES (?, ?, ?, ?, ?, ?, ?)
+               ON CONFLICT (job_id, seq) DO NOTHING`;
+  return change(db, sql, jobId, seq, attempt, kind, at, body, raw);
+}
+
 export const eventWrites = {
   /** Keeps events that are in the job's stream. One that is already here is left alone. */
   'events.append'(
@@ -20,18 +29,8 @@ export const eventWrites = {
     let inserted = 0;
     for (const stored of args.events) {
       const { seq, jobId: _, attempt, kind, at, raw, ...body } = stored;
-      inserted += change(
-        db,
-        `INSERT INTO events (job_id, seq, attempt, kind, at, body, raw) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (job_id, seq) DO NOTHING`,
-        args.jobId,
-        seq,
-        attempt,
-        kind,
-        at,
-        JSON.stringify(body),
-        raw,
-      );
+      const text = JSON.stringify(body);
+      inserted += insertEvent(db, { jobId: args.jobId, seq, attempt, kind, at, body: text, raw });
     }
     return { inserted };
   },

@@ -1,10 +1,13 @@
 import type { JobStatus } from '../protocol/job.ts';
 import type { JobSummary, ProjectedJob } from './rows.ts';
 
+const BATCH_ID = '(SELECT batch_id FROM batch_jobs WHERE batch_jobs.job_id = jobs.id) AS batchId';
+
 /** The selected columns of a whole job, under the names of its type. */
 export const jobColumns = `id, rev, kind, owner, status, wait_reason AS waitReason, scheduled_for AS scheduledFor,
   attempts, retry_of AS retryOf, node, cancel_requested AS cancelRequested, created_at AS createdAt,
-  started_at AS startedAt, finished_at AS finishedAt, updated_at AS updatedAt, request, outcome, prompt`;
+  started_at AS startedAt, finished_at AS finishedAt, updated_at AS updatedAt, request, outcome, prompt,
+  ${BATCH_ID}`;
 
 export interface JobColumns extends Omit<ProjectedJob, 'cancelRequested' | 'request' | 'outcome'> {
   readonly cancelRequested: number;
@@ -27,7 +30,8 @@ export function toJob({ prompt, request, outcome, cancelRequested, ...rest }: Jo
 export const summaryColumns = `jobs.id, jobs.kind, jobs.owner, jobs.status, jobs.wait_reason AS waitReason,
   jobs.scheduled_for AS scheduledFor, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
   jobs.retry_of AS retryOf, jobs.node, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
-  jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd`;
+  jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd,
+  ${BATCH_ID}`;
 
 export interface SummaryColumns extends Omit<JobSummary, 'status' | 'tags' | 'metadata' | 'error'> {
   readonly status: JobStatus;

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { type JobColumns, jobColumns, toJob } from './job-row.ts';
-import type { ProjectedJob, SessionOrigin } from './rows.ts';
+import type { BatchJob, ProjectedJob, SessionOrigin } from './rows.ts';
 import { all, first } from './statement.ts';
 
 export const jobReads = {
@@ -17,6 +17,13 @@ export const jobReads = {
     const sql = `SELECT ${jobColumns} FROM jobs WHERE status IN ('queued', 'scheduled', 'running') AND id > ?
                  ORDER BY id LIMIT ?`;
     return all<JobColumns>(db, sql, args.after, args.limit).map(toJob);
+  },
+
+  /** The jobs of a batch in order; as many as one call may make. */
+  'jobs.ofBatch'(db: DatabaseSync, args: { readonly batch: string }): BatchJob[] {
+    const sql = `SELECT id, status, owner, created_at AS createdAt FROM batch_jobs JOIN jobs ON jobs.id = job_id
+                 WHERE batch_id = ? ORDER BY id`;
+    return all<BatchJob>(db, sql, args.batch);
   },
 
   /**

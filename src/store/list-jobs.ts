@@ -53,6 +53,9 @@ function* conditionsOf(owner: string | null, query: JobFilter): Generator<Condit
   for (const tag of new Set(query.tag)) {
     yield { sql: 'jobs.id IN (SELECT job_id FROM job_tags WHERE tag = ?)', parameters: [tag] };
   }
+  if (query.batch !== null) {
+    yield { sql: 'jobs.id IN (SELECT job_id FROM batch_jobs WHERE batch_id = ?)', parameters: [query.batch] };
+  }
   if (query.createdAfter !== null) {
     yield { sql: 'jobs.created_at > ?', parameters: [instant('createdAfter', query.createdAfter)] };
   }

@@ -34,3 +34,9 @@ export type OperationName = keyof Operations;
 
 /** Whether an operation changes the database, so that it is answered only after a commit. */
 export const isDurable = (op: OperationName): boolean => op in writes;
+
+/** Changes nobody waits for: told again, or not missed, when the server is killed before they are on the disk. */
+const UNHURRIED: ReadonlySet<OperationName> = new Set(['executions.started', 'executions.delivered']);
+
+/** Whether a change may wait a moment for the next one, so that both cost one message and one commit. */
+export const isUnhurried = (op: OperationName): boolean => UNHURRIED.has(op);

@@ -1,7 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { saveCursor } from './cursors.ts';
 import { deleteJob } from './delete-job.ts';
-import type { NamedCursor, ProjectedJob } from './rows.ts';
+import { insertEvent } from './events.ts';
+import type { EventCopy, NamedCursor, ProjectedJob } from './rows.ts';
 import { change } from './statement.ts';
 import { recordUsage } from './usage.ts';
 
@@ -11,6 +12,8 @@ export interface Projection {
   readonly removed: readonly string[];
   /** null: this did not come out of the log. */
   readonly cursor: NamedCursor | null;
+  /** Of jobs that have finished, these or others; kept before the jobs, whose usage is read from them. */
+  readonly events?: readonly EventCopy[];
 }
 
 export const projectionWrites = {
@@ -18,6 +21,7 @@ export const projectionWrites = {
   'jobs.project'(db: DatabaseSync, args: Projection): { applied: number; removed: number } {
     let applied = 0;
     let removed = 0;
+    for (const copy of args.events ?? []) insertEvent(db, copy);
     for (const job of args.jobs) if (applyJob(db, job)) applied += 1;
     for (const id of args.removed) if (deleteJob(db, id)) removed += 1;
     if (args.cursor !== null) saveCursor(db, args.cursor);
@@ -69,6 +73,10 @@ function applyJob(db: DatabaseSync, job: ProjectedJob): boolean {
   if (changed === 0) return false;
   for (const tag of request.tags) {
     change(db, 'INSERT INTO job_tags (tag, job_id) VALUES (?, ?) ON CONFLICT DO NOTHING', tag, job.id);
+  }
+  if (job.batchId !== null) {
+    const sql = 'INSERT INTO batch_jobs (batch_id, job_id) VALUES (?, ?) ON CONFLICT DO NOTHING';
+    change(db, sql, job.batchId, job.id);
   }
   change(
     db,

@@ -13,6 +13,7 @@ export function toProjected(record: JobRecord, now: number): ProjectedJob {
     status: record.status,
     waitReason: record.waitReason,
     scheduledFor: time(record.scheduledFor),
+    batchId: record.batch,
     request: record.request,
     attempts: record.attempt,
     retryOf: record.retryOf,

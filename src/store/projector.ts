@@ -6,17 +6,19 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
-import type { StoredEvent } from '../protocol/event.ts';
 import { isFinished } from '../protocol/job.ts';
-import type { JobRecord, JobRecords } from '../rpc/ports.ts';
+import type { JobRecords } from '../rpc/ports.ts';
 import { unavailable } from '../rpc/redis/script-runner.ts';
+import { createEventCopies } from './event-copies.ts';
 import { toProjected } from './projected-job.ts';
 import type { Store } from './store.ts';
 
 const CURSOR = 'log';
 const LOG_ID = 'log-id';
-const BATCH = 200;
-const EVENT_PAGE = 1000;
+/** Changes in one step: some milliseconds of this thread. */
+const BATCH = 100;
+/** Changes it may be behind and still be waited for by a list. */
+const NEARLY_THERE = 200;
 /** How long a blocking read waits before it looks whether it should stop. */
 const BLOCK_MS = 2000;
 /** Changes come in bursts; reading them together costs the jobs that run less. */
@@ -31,6 +33,12 @@ export interface Projector {
    * @throws AppError redis.unavailable
    */
   catchUp(): Promise<void>;
+  /**
+   * The same, unless it is far behind, as after a flood of new jobs: then it resolves at once, and what is read
+   * shows how things stood some seconds ago.
+   * @throws AppError redis.unavailable
+   */
+  catchUpSoon(): Promise<void>;
 }
 
 export interface ProjectorOptions {
@@ -38,7 +46,9 @@ export interface ProjectorOptions {
   readonly blocking: Redis;
   readonly redis: Redis;
   readonly log: string;
-  readonly records: Pick<JobRecords, 'read' | 'events'>;
+  readonly records: Pick<JobRecords, 'readMany'>;
+  /** The stream of a job's events. */
+  eventsKey(jobId: string): string;
   /** The log is not the one we followed: Redis lost data. Called before anything of it is projected. */
   onLogReplaced(): Promise<void>;
   readonly store: Store;
@@ -49,6 +59,7 @@ type Entry = readonly [id: string, fields: readonly string[]];
 
 export function createProjector(options: ProjectorOptions): Projector {
   const { blocking, redis, log, records, store, logger } = options;
+  const copies = createEventCopies(redis, options.eventsKey);
   const logId = `${log}:id`;
   let cursor = '0-0';
   let stopped = true;
@@ -70,28 +81,22 @@ export function createProjector(options: ProjectorOptions): Projector {
     const changed = new Set<string>();
     const removed = new Set<string>();
     for (const [, [kind, id = '']] of entries) (kind === 'd' ? removed : changed).add(id);
-    const found = await Promise.all([...changed].map((id) => records.read(id)));
-    const jobs = found.filter((record): record is JobRecord => record !== null && !removed.has(record.id));
-    for (const job of jobs) if (isFinished(job.status)) await copyEvents(job);
+    const found = await records.readMany([...changed]);
+    const jobs = found.filter((record) => !removed.has(record.id));
+    // One commit for all of it: the events, the jobs they belong to, the position.
+    const finished = jobs.filter((job) => isFinished(job.status));
+    const events = await copies.read(finished, (earlier) =>
+      store.run('jobs.project', { jobs: [], removed: [], cursor: null, events: earlier }),
+    );
     const now = Date.now();
     await store.run('jobs.project', {
       jobs: jobs.map((job) => toProjected(job, now)),
       removed: [...removed],
       cursor: { name: CURSOR, value: last[0] },
+      events,
     });
     cursor = last[0];
     return true;
-  }
-
-  async function copyEvents(job: JobRecord): Promise<void> {
-    for (let after = 0; ; ) {
-      const events: readonly StoredEvent[] = await records.events(job.id, after, EVENT_PAGE);
-      const last = events.at(-1);
-      if (last === undefined) return;
-      await store.run('events.append', { jobId: job.id, events: [...events] });
-      if (events.length < EVENT_PAGE) return;
-      after = last.seq;
-    }
   }
 
   async function follow(): Promise<void> {
@@ -106,12 +111,21 @@ export function createProjector(options: ProjectorOptions): Projector {
           continue;
         }
         await pause(GATHER_MS);
-        while (!stopped && (await advance()));
+        await followToEnd();
       } catch (error) {
         if (stopped) return;
         logger.debug({ reason: messageOf(error) }, 'the projection waits for Redis');
         await pause(RETRY_MS);
       }
+    }
+  }
+
+  /** A long backlog is taken at half pace: who asks and who runs come first. */
+  async function followToEnd(): Promise<void> {
+    for (;;) {
+      const startedAt = performance.now();
+      if (stopped || !(await advance())) return;
+      await pause(performance.now() - startedAt);
     }
   }
 
@@ -137,6 +151,16 @@ export function createProjector(options: ProjectorOptions): Projector {
       try {
         // Up to what is there now: under load the log has no end to wait for.
         const newest = await newestEntry();
+        while (streamIdBefore(cursor, newest) && (await advance()));
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+    async catchUpSoon() {
+      try {
+        const ahead = (await redis.xrange(log, `(${cursor}`, '+', 'COUNT', NEARLY_THERE)) as Entry[]; // ids and fields
+        const newest = ahead.at(-1)?.[0];
+        if (newest === undefined || ahead.length === NEARLY_THERE) return;
         while (streamIdBefore(cursor, newest) && (await advance()));
       } catch (error) {
         throw unavailable(error);

@@ -62,6 +62,8 @@ export interface ProjectedJob {
   readonly status: JobStatus;
   readonly waitReason: string | null;
   readonly scheduledFor: string | null;
+  /** The batch it was made in. */
+  readonly batchId: string | null;
   readonly request: ResolvedPrompt;
   readonly attempts: number;
   readonly retryOf: string | null;
@@ -88,6 +90,8 @@ export interface JobFilter {
   readonly provider: readonly string[];
   /** All of these. */
   readonly tag: readonly string[];
+  /** Of this batch. */
+  readonly batch: string | null;
   /** Exclusive bounds, RFC 3339 with any offset. */
   readonly createdAfter: string | null;
   readonly createdBefore: string | null;
@@ -95,6 +99,26 @@ export interface JobFilter {
   readonly q: string | null;
   readonly limit: number;
   readonly cursor: string | null;
+}
+
+/** An event as its stream has it: `body` is its own JSON text. */
+export interface EventCopy {
+  readonly jobId: string;
+  readonly seq: number;
+  readonly attempt: number;
+  readonly kind: string;
+  readonly at: string;
+  readonly body: string;
+  /** The CLI's line it came from. */
+  readonly raw: string | null;
+}
+
+/** A job of a batch, as far as this node knows. */
+export interface BatchJob {
+  readonly id: string;
+  readonly status: JobStatus;
+  readonly owner: string;
+  readonly createdAt: string;
 }
 
 export interface JobSummaryPage {

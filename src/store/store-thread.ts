@@ -33,7 +33,7 @@ function drain(port: MessagePort, first: ToThread): { requests: OperationRequest
   const requests: OperationRequest[] = [];
   let message: ToThread | undefined = first;
   while (message?.kind === 'run') {
-    requests.push(message.request);
+    requests.push(...message.requests);
     if (requests.length >= MAX_BATCH) return { requests, closing: false };
     // as: only store.ts writes to this port. The wrapper is undefined when nothing waits.
     message = receiveMessageOnPort(port)?.message as ToThread | undefined;

@@ -2,8 +2,17 @@ import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
 import { siblingModule } from '../sibling-module.ts';
-import { isDurable, type OperationName, type Operations } from './operations.ts';
-import type { FromThread, OperationReply, ThreadError, ToThread } from './thread-messages.ts';
+import { isDurable, isUnhurried, type OperationName, type Operations } from './operations.ts';
+import type {
+  FromThread,
+  OperationReply,
+  OperationRequest,
+  ThreadError,
+  ToThread,
+} from './thread-messages.ts';
+
+/** How long a change nobody waits for may wait for another one. */
+const UNHURRIED_MS = 100;
 
 /** The ledger. Calls never block the event loop; what changed something is on the disk when it resolves. */
 export interface Store {
@@ -65,6 +74,7 @@ export async function openStore({ file, logger }: StoreOptions): Promise<Store> 
     gone ??= reason;
     const error = unavailable(gone);
     started.reject(error);
+    letGo();
     for (const waiter of waiters.values()) waiter.reject(error);
     waiters.clear();
   }
@@ -83,13 +93,37 @@ export async function openStore({ file, logger }: StoreOptions): Promise<Store> 
   }
 
   const send = (message: ToThread): void => thread.postMessage(message);
+  /** Asked for, not sent: they go out with the next one, in order. */
+  let held: OperationRequest[] = [];
+  let holding: NodeJS.Timeout | null = null;
+
+  /** Each message wakes the thread, and each batch of changes is a wait for the disk. */
+  function sendWith(request: OperationRequest): void {
+    send({ kind: 'run', requests: [...held, request] }); // throws when it cannot be cloned: the others stay held
+    letGo();
+  }
+
+  function sendHeld(): void {
+    if (held.length > 0) send({ kind: 'run', requests: held });
+    letGo();
+  }
+
+  function letGo(): void {
+    held = [];
+    if (holding !== null) clearTimeout(holding);
+    holding = null;
+  }
 
   const store: Store = {
     run(op, args) {
       return new Promise((resolve, reject) => {
         if (gone !== null) throw unavailable(gone);
         const id = counts.operations++;
-        send({ kind: 'run', request: { id, op, args, durable: isDurable(op) } });
+        const request: OperationRequest = { id, op, args, durable: isDurable(op) };
+        if (isUnhurried(op)) {
+          held.push(request);
+          holding ??= setTimeout(sendHeld, UNHURRIED_MS);
+        } else sendWith(request);
         // as: the thread answers with what the operation of this name returned.
         waiters.set(id, {
           op,
@@ -102,6 +136,7 @@ export async function openStore({ file, logger }: StoreOptions): Promise<Store> 
     close() {
       closing ??= (async () => {
         gone ??= 'it is closed';
+        sendHeld();
         send({ kind: 'close' });
         await ended.promise;
       })();

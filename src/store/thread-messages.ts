@@ -21,8 +21,8 @@ export type OperationReply =
   | { readonly id: number; readonly ok: false; readonly error: ThreadError };
 
 export type ToThread =
-  | { readonly kind: 'run'; readonly request: OperationRequest }
-  | { readonly kind: 'close' };
+  /** In the order in which they were asked for. */
+  { readonly kind: 'run'; readonly requests: readonly OperationRequest[] } | { readonly kind: 'close' };
 
 export type FromThread =
   | { readonly kind: 'ready' }

@@ -1,15 +1,16 @@
 /**
  * ⑦ A job's events for any number of readers: what is there, then what comes. A reader joins the live end
  * first and reads the past second, so that nothing falls between; one that is too slow is cut and resumes by
- * seq, and never slows the CLI or the others.
+ * seq, and never slows the CLI or the others. Readers at the same place share one read, and get the same batch.
  */
 import type { Logger } from 'pino';
-import { AppError } from '../errors.ts';
 import type { EventHub } from '../http/ports.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
 import type { Doorbells, JobRecords } from '../rpc/ports.ts';
 import type { Store } from '../store/store.ts';
+import { createInbox } from './inbox.ts';
+import { createSharedReads } from './shared-reads.ts';
 import { createTail, type Tail } from './tail.ts';
 
 const PAGE = 1000;
@@ -30,6 +31,9 @@ export interface EventHubOptions {
 export function createEventHub(options: EventHubOptions): EventHub {
   const { records, store, doorbells, logger } = options;
   const tails = new Map<string, Tail>();
+  const reads = createSharedReads();
+  /** Batches whose last event was given its job, by the batch they were made of. */
+  const completed = new WeakMap<readonly StoredEvent[], Promise<readonly StoredEvent[]>>();
 
   function tailOf(jobId: string): Tail {
     const known = tails.get(jobId);
@@ -49,23 +53,28 @@ export function createEventHub(options: EventHubOptions): EventHub {
   }
 
   /** The past: from Redis while it has the job, from this node's copy after that. */
-  async function past(jobId: string, after: number): Promise<readonly StoredEvent[]> {
-    const events = await records.events(jobId, after, PAGE);
-    if (events.length > 0) return events;
-    return (await records.read(jobId)) === null
-      ? store.run('events.read', { jobId, after, limit: PAGE })
-      : [];
+  function past(jobId: string, after: number, limit = PAGE): Promise<readonly StoredEvent[]> {
+    return reads.run(`${jobId} ${after} ${limit}`, async () => {
+      const events = await records.events(jobId, after, limit);
+      if (events.length > 0) return events;
+      return (await records.read(jobId)) === null ? store.run('events.read', { jobId, after, limit }) : [];
+    });
   }
 
   async function complete(events: readonly StoredEvent[]): Promise<readonly StoredEvent[]> {
     const last = events.at(-1);
     if (last?.kind !== 'job.finished') return events;
-    return [...events.slice(0, -1), { ...last, job: await options.readJob(last.jobId) }];
+    let whole = completed.get(events);
+    if (whole === undefined) {
+      whole = options.readJob(last.jobId).then((job) => [...events.slice(0, -1), { ...last, job }]);
+      completed.set(events, whole);
+    }
+    return whole;
   }
 
   return {
     async *read(jobId, after, signal) {
-      const inbox = createInbox(signal);
+      const inbox = createInbox(signal, MAX_BEHIND);
       const tail = tailOf(jobId);
       let seq = after;
       try {
@@ -82,15 +91,12 @@ export function createEventHub(options: EventHubOptions): EventHub {
         for (;;) {
           const taken = await inbox.next();
           if (taken === null) return;
-          const fresh = taken.filter((event) => event.seq > seq);
-          const first = fresh[0];
-          if (first === undefined) continue;
-          // Something between the past and the live end was missed: read it again from the record.
-          const events = first.seq === seq + 1 ? fresh : await records.events(jobId, seq, MAX_BEHIND);
+          const events = taken[0]?.seq === seq + 1 ? taken : await following(jobId, seq, taken);
           const last = events.at(-1);
           if (last === undefined) continue;
           seq = last.seq;
-          yield await complete(events);
+          // Hundreds of readers come by here for each line: no promise that is not needed.
+          yield last.kind === 'job.finished' ? await complete(events) : events;
           if (last.kind === 'job.finished') return;
         }
       } finally {
@@ -99,44 +105,21 @@ export function createEventHub(options: EventHubOptions): EventHub {
     },
   };
 
+  /** What comes after `seq`, for a reader whom a live batch finds at another place than its beginning. */
+  async function following(
+    jobId: string,
+    seq: number,
+    taken: readonly StoredEvent[],
+  ): Promise<readonly StoredEvent[]> {
+    const fresh = taken.filter((event) => event.seq > seq);
+    if (fresh.length === 0 || fresh[0]?.seq === seq + 1) return fresh;
+    // Something between the past and the live end was missed: read it again from the record.
+    return past(jobId, seq, MAX_BEHIND);
+  }
+
   /** Whether nothing can follow: the job is finished and `seq` was its last event, or nobody has it any more. */
   async function isOver(jobId: string, seq: number): Promise<boolean> {
-    const record = await records.read(jobId);
+    const record = await reads.run(`${jobId} record`, () => records.read(jobId));
     return record === null || (record.finishedAt !== null && record.lastSeq <= seq);
   }
-}
-
-/** What one reader has not taken yet. */
-function createInbox(signal: AbortSignal) {
-  let waiting: StoredEvent[] = [];
-  let overrun = false;
-  let wake: (() => void) | null = null;
-  const ring = (): void => wake?.();
-  signal.addEventListener('abort', ring, { once: true });
-  return {
-    take(events: readonly StoredEvent[]): void {
-      if (overrun) return;
-      waiting = waiting.concat(events);
-      if (overrun) {
-        overrun = true;
-        waiting = []; // it will read them again, from where it was
-      }
-      ring();
-    },
-    /** The next events; null once the reader has left. */
-    async next(): Promise<readonly StoredEvent[] | null> {
-      while (waiting.length === 0 && !overrun && !signal.aborted) {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        wake = resolve;
-        await promise;
-      }
-      if (signal.aborted) return null;
-      if (overrun) {
-        throw new AppError('request.timeout', 'the reader was too slow; resume from the last event it has');
-      }
-      const events = waiting;
-      waiting = [];
-      return events;
-    },
-  };
 }

@@ -19,6 +19,7 @@ const own = {
   binary: 'own',
   args: ['-m', '{{model}}'],
   stdin: true,
+  warmStart: false,
   env: [],
   versionArgs: [],
   success: { exitCodes: [0], pattern: null, failurePattern: null, json: null },

@@ -1,5 +1,6 @@
 /** One contract for src/rpc/ports.ts, run against Redis and against memory. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { batches } from './records/batches.ts';
 import { type Bench, createBench } from './records/bench.ts';
 import { cancelling } from './records/cancelling.ts';
 import { claiming } from './records/claiming.ts';
@@ -13,7 +14,7 @@ import { CANCELLED, create, finishOf, newJob, running, submitted } from './recor
 import { submitting } from './records/submitting.ts';
 import { upkeep } from './records/upkeep.ts';
 
-const SUITES = { creating, submitting, claiming, finishing, lanes, cancelling, upkeep, doorbells };
+const SUITES = { creating, batches, submitting, claiming, finishing, lanes, cancelling, upkeep, doorbells };
 
 describe.each([
   ['memory', memorySource],

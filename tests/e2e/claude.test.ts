@@ -214,7 +214,7 @@ describe('a prompt', () => {
     expect(lines.length).toBeGreaterThan(0);
     for (const line of lines) expect(line).not.toContain('[[hang]]');
     // All that follows the binary is what every job gets.
-    for (const line of lines) expect(line).toMatch(/ -p --output-format stream-json( --[a-z-]+(=[\w-]+)?)+$/);
+    for (const line of lines) expect(line).toMatch(/ -p( --[a-z-]+(=[\w-]+)?)+$/);
     expect(lines.join()).not.toContain('--dangerously-skip-permissions');
     await server.api('POST', `/v1/jobs/${id}/cancel`, { force: true });
     expect(await server.finished(id)).toMatchObject({ status: 'cancelled', prompt });

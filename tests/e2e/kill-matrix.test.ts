@@ -11,6 +11,7 @@ import { fakePrompt } from '../helpers/fake-cli.ts';
 import { isAlive } from '../helpers/proc.ts';
 import { expectEndedOnce, expectWhole, type FakeSystem, reached, startFakeSystem } from './fake-system.ts';
 
+const ONE_WORKER = { env: { BULLPEN_WORKERS: '1' } };
 const ONE_SLOT = { BULLPEN_CONCURRENCY: '1', BULLPEN_WORKERS: '3' };
 const SUCCEEDED = { status: 'succeeded', attempts: 1, outcome: { text: 'partial', error: null } };
 const LOST = {
@@ -72,7 +73,7 @@ describe('a worker process that is killed', () => {
     ['when the CLI has just ended', 'executor.ended'],
     ['when the ledger alone has the outcome', 'delivery.recorded'],
   ])('%s changes nothing for the execution', async (_when, step) => {
-    const system = await startFakeSystem();
+    const system = await startFakeSystem(ONE_WORKER);
     letGo(system);
     system.failpoints.hold(step);
     const id = await system.submit({ prompt: streamingPrompt(system) });
@@ -92,7 +93,7 @@ describe('a worker process that is killed', () => {
   });
 
   it('when the outcome is delivered and it has not heard is replaced by one that reads it', async () => {
-    const system = await startFakeSystem();
+    const system = await startFakeSystem(ONE_WORKER);
     letGo(system);
     system.failpoints.hold('delivery.recorded');
     const id = await system.submit({ prompt: streamingPrompt(system) });
@@ -114,7 +115,7 @@ describe('a worker process that is killed', () => {
   });
 
   it('while the CLI streams changes nothing for the execution', async () => {
-    const system = await startFakeSystem();
+    const system = await startFakeSystem(ONE_WORKER);
     const id = await system.submit({ prompt: streamingPrompt(system) });
     await reached(system.path('streaming'));
     const pid = onlyWorker(system);

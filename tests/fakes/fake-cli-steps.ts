@@ -42,6 +42,8 @@ export type Step =
   | { readonly result: Readonly<Record<string, unknown>> }
   /** Waits until the file exists. */
   | { readonly waitFor: string }
+  /** Says the line once the file exists, also when the answer was given long ago. */
+  | { readonly saysLater: { readonly line: string; readonly when: string } }
   /** Creates the file. */
   | { readonly touch: string }
   | { readonly sleepMs: number }
@@ -61,6 +63,8 @@ export type Step =
   | { readonly hang: true }
   /** Exits without a result. */
   | { readonly exit: number }
+  /** Exits without a word, and makes the file; goes on when it is there. */
+  | { readonly exitUnless: string }
   /** Sends itself a signal, with the signal's default effect. */
   | { readonly kill: NodeJS.Signals }
   /** Stops itself (SIGSTOP). */
@@ -95,6 +99,7 @@ export async function runStep(step: Step, stage: Stage): Promise<void> {
     await voice.toolResult(id, output, isError);
   } else if ('result' in step) stage.resultCode = (await voice.result(step.result)) ? 1 : 0;
   else if ('waitFor' in step) while (!existsSync(step.waitFor)) await delay(POLL_MS);
+  else if ('saysLater' in step) void sayLater(step.saysLater, stdout);
   else if ('touch' in step) writeFileSync(step.touch, '');
   else if ('sleepMs' in step) await delay(step.sleepMs);
   else if ('spawn' in step) startGrandchild(step.spawn);
@@ -113,12 +118,21 @@ export async function runStep(step: Step, stage: Stage): Promise<void> {
     await stdout(`${JSON.stringify({ terminals: [0, 1, 2].map((fd) => isatty(fd)) })}\n`);
   else if ('take' in step) await take(step.take);
   else if ('exit' in step) process.exit(step.exit);
-  else if ('kill' in step) {
+  else if ('exitUnless' in step) {
+    if (existsSync(step.exitUnless)) return;
+    writeFileSync(step.exitUnless, '');
+    process.exit(1);
+  } else if ('kill' in step) {
     process.removeAllListeners(step.kill);
     process.kill(process.pid, step.kill);
     await forever();
   } else if ('stop' in step) process.kill(process.pid, 'SIGSTOP');
   else await forever();
+}
+
+async function sayLater({ line, when }: { line: string; when: string }, stdout: Write): Promise<void> {
+  while (!existsSync(when)) await delay(POLL_MS);
+  await stdout(`${line}\n`);
 }
 
 async function flood(

@@ -21,6 +21,7 @@ export function createVoice(write: Write, sessionId: string): Voice {
   let text = '';
   let messages = 0;
   let nextMessage = 0;
+  let results = 0;
   const say = (line: Record<string, unknown>): Promise<void> =>
     write(`${JSON.stringify({ ...line, session_id: sessionId, uuid: randomUUID() })}\n`);
   const stream = (event: Record<string, unknown>) =>
@@ -58,8 +59,10 @@ export function createVoice(write: Write, sessionId: string): Voice {
   };
 
   return {
-    init: () =>
-      say({
+    init: () => {
+      messages = 0;
+      text = '';
+      return say({
         type: 'system',
         subtype: 'init',
         cwd: process.cwd(),
@@ -70,7 +73,8 @@ export function createVoice(write: Write, sessionId: string): Voice {
         slash_commands: [],
         apiKeySource: 'none',
         claude_code_version: '9.9.9',
-      }),
+      });
+    },
     async delta(part) {
       if (pending === '') {
         nextMessage += 1;
@@ -91,6 +95,7 @@ export function createVoice(write: Write, sessionId: string): Voice {
     async result(overrides) {
       await flush();
       const isError = overrides['is_error'] === true;
+      results += 1;
       const modelUsage = {
         [MODEL]: {
           inputTokens: 10 * messages,
@@ -111,7 +116,7 @@ export function createVoice(write: Write, sessionId: string): Voice {
         duration_api_ms: 5,
         stop_reason: 'end_turn',
         terminal_reason: 'completed',
-        total_cost_usd: COST_USD,
+        total_cost_usd: COST_USD * results, // of the whole process
         usage: { ...messageUsage(5 * messages), input_tokens: 10 * messages },
         modelUsage,
         permission_denials: [],

@@ -1,4 +1,4 @@
-import type { Health, ProviderReport, RunningExecution } from '../../src/http/ports.ts';
+import type { Health, ProviderReport, RunningExecution, WaitingProcessReport } from '../../src/http/ports.ts';
 
 /** The Health port with answers a test can change. */
 export class FakeHealth implements Health {
@@ -39,6 +39,10 @@ export class FakeHealth implements Health {
   }
 
   executions(): readonly RunningExecution[] {
+    return [];
+  }
+
+  waiting(): readonly WaitingProcessReport[] {
     return [];
   }
 }

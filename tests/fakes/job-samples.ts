@@ -42,6 +42,7 @@ export function jobFrom(request: PromptRequest, retryOf: string | null): Job {
     metadata: request.metadata ?? {},
     attempts: 0,
     retryOf,
+    batchId: null,
     node: null,
     createdAt: new Date().toISOString(),
     startedAt: null,

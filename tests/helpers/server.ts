@@ -80,6 +80,7 @@ async function launch(dir: string, options: TestServerOptions): Promise<TestServ
       BULLPEN_CACHE: dirname(redisCacheDir(process.env['XDG_CACHE_HOME'])),
       BULLPEN_CONFIG: configFile,
       BULLPEN_LOG_LEVEL: 'debug',
+      BULLPEN_WARM_PROCESSES: '0', // only those start that a test asks for
       PORT: '0',
       CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
       DISABLE_TELEMETRY: '1',

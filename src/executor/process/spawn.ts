@@ -10,8 +10,10 @@ const DEFAULT_MAX_LINE_BYTES = 1024 * 1024;
 
 /** The environment is whole: nothing is inherited, and only the marker is added. */
 export interface SpawnRequest extends LaunchRequest {
-  /** Written to stdin, which is then closed. */
+  /** Written to stdin. */
   readonly stdin: string;
+  /** Whether stdin stays open after it, for `feed`; closed when left out. */
+  readonly holdStdin?: boolean;
   /** `<nodeId>/<executionId>`, carried by every process this one starts. */
   readonly marker: string;
   /** A longer line of stdout is cut; 1 MiB when left out. */
@@ -48,6 +50,6 @@ export async function spawnProcess(
     maxLineBytes: request.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES,
     drainMs: request.drainMs ?? DEFAULT_DRAIN_MS,
   });
-  child.stdin.end(stdin);
+  spawned.feed(stdin, request.holdStdin ?? false);
   return spawned;
 }

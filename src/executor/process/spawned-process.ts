@@ -17,7 +17,9 @@ export interface SpawnedProcess {
   readonly ended: Promise<ProcessEnd>;
   /** Seconds since boot at the exit; null while it runs. */
   readonly exitedAtUptimeS: number | null;
-  /** Sets the reader of stdout's lines. stdout is not read before, so this must be called. */
+  /** Writes to stdin, and closes it unless it is held open. No effect once it is closed. */
+  feed(text: string, hold: boolean): void;
+  /** Sets the reader of stdout's lines, also anew. stdout is not read before, so this must be called. */
   onLine(listener: (line: string, truncated: boolean) => void): void;
   /** Sets the reader of byte counts, stdout and stderr together; told at once what was read before. */
   onOutput(listener: (bytes: number) => void): void;
@@ -97,6 +99,11 @@ export function supervise(child: LaunchedChild, options: SuperviseOptions): Spaw
     ended,
     get exitedAtUptimeS() {
       return exitedAtUptimeS;
+    },
+    feed(text, hold) {
+      if (!child.stdin.writable) return;
+      if (text !== '') child.stdin.write(text);
+      if (!hold) child.stdin.end();
     },
     onLine(listener) {
       lineListener = listener;

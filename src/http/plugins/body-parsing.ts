@@ -13,7 +13,7 @@ export function bodyParsing(app: HttpApp): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
     if (body.length === 0) return done(null, undefined);
-    checkJsonShape(body);
+    checkJsonShape(body, request.routeOptions.config.maxJsonItems);
     return parse(request, utf8Text(body), done);
   });
 

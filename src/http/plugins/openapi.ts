@@ -49,6 +49,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
       },
       tags: [
         { name: 'jobs', description: 'Prompts that run in the background' },
+        { name: 'batches', description: 'Many prompts in one call' },
         { name: 'events', description: 'What happens to a job, as it happens' },
         { name: 'server', description: 'What the server can do and how it is' },
         { name: 'login', description: 'For browsers' },

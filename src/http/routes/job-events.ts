@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { negotiate } from '../accept.ts';
 import { answer, emptyAnswer, errorAnswers } from '../answers.ts';
+import { createEventEncoder } from '../event-encoding.ts';
 import { EVENT_KINDS, type EventFilter, formatFor, NDJSON, SSE } from '../event-format.ts';
 import { peek, sendEventStream } from '../event-stream.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
@@ -47,6 +48,7 @@ const schema = {
 
 /** `GET /v1/jobs/:id/events`. */
 export function jobEventsRoute(app: HttpApp, jobs: Jobs, events: EventHub, heartbeatMs: number): void {
+  const encoder = createEventEncoder();
   app.get(
     '/v1/jobs/:id/events',
     { schema, config: { access: 'ticket', produces: [SSE, NDJSON] }, exposeHeadRoute: false },
@@ -58,7 +60,8 @@ export function jobEventsRoute(app: HttpApp, jobs: Jobs, events: EventHub, heart
       const batches = job.finished ? await peek(live) : live;
       if (batches === null) return reply.code(204).send();
       const format = formatFor(negotiate(request.headers.accept, [SSE, NDJSON]) ?? SSE);
-      return sendEventStream(reply, batches, { format, filter: filterOf(request.query), heartbeatMs });
+      const encode = encoder(format, filterOf(request.query));
+      return sendEventStream(reply, batches, { format, encode, heartbeatMs });
     },
   );
 }

@@ -49,6 +49,17 @@ const RunningExecution = Type.Object({
   processes: measured('how many there are'),
 });
 
+const WaitingProcess = Type.Object({
+  provider: Type.String(),
+  pid: Type.Integer(),
+  cwd: Type.String(),
+  sessionId: Type.Union([Type.String(), Type.Null()], {
+    description: 'whose next turn it waits for; null: for any job that would be started like it',
+  }),
+  waitingMs: Type.Number(),
+  memoryBytes: measured('resident memory'),
+});
+
 /** `GET /v1/providers`, `GET /v1/executions` and `GET /metrics`. */
 export function serverInfoRoutes(app: HttpApp, health: Health): void {
   app.get(
@@ -76,14 +87,17 @@ export function serverInfoRoutes(app: HttpApp, health: Health): void {
         tags: ['server'],
         summary: 'What runs on this server now, and what it uses',
         response: {
-          200: answer('Every execution whose CLI runs', {
-            'application/json': Type.Object({ data: Type.Array(RunningExecution) }),
+          200: answer('Every execution whose CLI runs, and every CLI that waits for a prompt', {
+            'application/json': Type.Object({
+              data: Type.Array(RunningExecution),
+              waiting: Type.Array(WaitingProcess),
+            }),
           }),
           ...errorAnswers('auth.unauthenticated', 'auth.forbidden', 'request.not_acceptable'),
         },
       },
     },
-    async () => ({ data: [...health.executions()] }),
+    async () => ({ data: [...health.executions()], waiting: [...health.waiting()] }),
   );
 
   app.get(

@@ -1,5 +1,6 @@
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { type BuiltInOptions, type Unsupported, unsupportedMode } from '../built-in.ts';
+import { PLAIN_WARM_START } from '../plain-warm-start.ts';
 import type { Capabilities, Login, Provider } from '../provider.ts';
 import { anthropicCommand } from './command.ts';
 import { LOGIN_HINT } from './failure.ts';
@@ -36,6 +37,7 @@ export function createAnthropicProvider(options: BuiltInOptions): Provider {
     name: 'anthropic-sdk',
     capabilities: CAPABILITIES,
     login: LOGIN,
+    warmStart: PLAIN_WARM_START,
     streamCaps: ['maxCostUsd'],
     envNames: ENV_NAMES,
     binaries: [options.sdkRunner.node],

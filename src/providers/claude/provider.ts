@@ -6,6 +6,7 @@ import { CLAUDE_ENV_NAMES } from './env-names.ts';
 import { LOGIN_HINT } from './failure.ts';
 import { readClaudeOptions } from './options.ts';
 import { createClaudeTranslator } from './translator.ts';
+import { CLAUDE_WARM_START } from './warm-start.ts';
 
 const CAPABILITIES: Capabilities = {
   permissionModes: ['default', 'plan', 'acceptEdits', 'fullAccess'],
@@ -44,6 +45,7 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
     name: 'claude',
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: CLAUDE_LOGIN,
+    warmStart: CLAUDE_WARM_START,
     streamCaps: [],
     envNames: CLAUDE_ENV_NAMES,
     binaries: ['claude'],

@@ -125,6 +125,9 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
     get done() {
       return results.length > 0 && !turnOpen && backgroundTasks === 0;
     },
+    get answered() {
+      return results.length > 0 && !turnOpen;
+    },
     get hopeless() {
       return hopeless;
     },

@@ -1,7 +1,7 @@
 import { AppError } from '../../errors.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { type BuiltInOptions, permissionModesOf, type Unsupported, unsupportedMode } from '../built-in.ts';
-import type { Capabilities, Login, Provider } from '../provider.ts';
+import type { Capabilities, Login, Provider, WarmStart } from '../provider.ts';
 import { codexCommand } from './command.ts';
 import { CODEX_ENV_NAMES } from './env-names.ts';
 import { LOGIN_HINT } from './failure.ts';
@@ -26,6 +26,21 @@ const LOGIN: Login = {
   hint: LOGIN_HINT,
 };
 
+/** codex boots and then reads its prompt to the end of stdin; it does not say when it is ready. */
+const CODEX_WARM_START: WarmStart = {
+  greeting: '',
+  isReady: () => false,
+  reads: {
+    workspace: ['.', 'AGENTS.md', 'AGENTS.override.md', '.git/HEAD', '.git/index', '.git/logs/HEAD'],
+    home: [
+      { variable: 'CODEX_HOME', home: '.codex', name: 'config.toml' },
+      { variable: 'CODEX_HOME', home: '.codex', name: 'AGENTS.md' },
+    ],
+  },
+  speaksFirst: true, // `thread.started`
+  takesTurns: false,
+};
+
 /** Linux refuses a single argument of 128 KiB and more (MAX_ARG_STRLEN). */
 const MAX_ARGUMENT_BYTES = 120 * 1024;
 
@@ -43,6 +58,7 @@ export function createCodexProvider(options: BuiltInOptions): Provider {
     name: 'codex',
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: LOGIN,
+    warmStart: CODEX_WARM_START,
     streamCaps: ['maxTurns'],
     envNames: CODEX_ENV_NAMES,
     binaries: ['codex'],

@@ -2,13 +2,14 @@ import { AppError, messageOf } from '../../errors.ts';
 import { placeholdersOf } from './command.ts';
 import type { CustomSettings } from './settings.ts';
 
-type Checked = Pick<CustomSettings, 'args' | 'stdin' | 'output' | 'success'>;
+type Checked = Pick<CustomSettings, 'args' | 'stdin' | 'warmStart' | 'output' | 'success'>;
 
 /**
  * What a schema cannot say about a custom command's settings.
  * @throws AppError config.invalid, naming the setting
  */
-export function checkCustomSettings(name: string, { args, stdin, output, success }: Checked): void {
+export function checkCustomSettings(name: string, settings: Checked): void {
+  const { args, stdin, output, success } = settings;
   const refuse = (setting: string, why: string): never => {
     throw new AppError('config.invalid', `providers.custom.${name}.${setting}: ${why}`);
   };
@@ -16,6 +17,9 @@ export function checkCustomSettings(name: string, { args, stdin, output, success
   if (unknown.length > 0) refuse('args', `there is no placeholder {{${unknown[0]}}}`);
   if (!stdin && !known.includes('promptFile')) {
     refuse('stdin', 'without it an argument must hold {{promptFile}}, or the command never gets the prompt');
+  }
+  if (settings.warmStart && (!stdin || known.includes('promptFile'))) {
+    refuse('warmStart', 'the command gets its prompt by a file, which has to be there when it starts');
   }
   for (const setting of ['pattern', 'failurePattern'] as const) {
     try {

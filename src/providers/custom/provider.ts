@@ -1,6 +1,7 @@
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { Unsupported } from '../built-in.ts';
 import type { JobDefaults } from '../job-defaults.ts';
+import { PLAIN_WARM_START } from '../plain-warm-start.ts';
 import type { Provider } from '../provider.ts';
 import { checkCustomSettings } from './checked-settings.ts';
 import { customCommand, isSafeValue, placeholdersOf } from './command.ts';
@@ -44,6 +45,7 @@ export function createCustomProvider(options: CustomProviderOptions): Provider {
     },
     login: { variables: [], files: [], statusArgs: null, hint: `see the documentation of ${name}` },
     reportsCost: typeof output === 'object' && 'ndjson' in output && output.ndjson.costUsd !== undefined,
+    ...(options.warmStart ? { warmStart: PLAIN_WARM_START } : {}),
     streamCaps: tellsUse ? ['maxCostUsd'] : [],
     envNames: env,
     binaries: [binary],

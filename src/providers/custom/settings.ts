@@ -78,6 +78,11 @@ export const CustomSettings = Type.Object(
       default: true,
       description: 'whether the prompt is written to stdin; if not, an argument must hold {{promptFile}}',
     }),
+    warmStart: Type.Boolean({
+      default: false,
+      description:
+        'whether it may be started before there is a prompt: it must read stdin to its end before it does anything',
+    }),
     env: Type.Array(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }), {
       default: [],
       description: "names of the server's variables the command may see",

@@ -1,5 +1,5 @@
 import type { Claims, LeaseState, TimedEvent } from '../ports.ts';
-import { EXPIRED, WINDOW } from '../redis/claims.ts';
+import { EXPIRED, PEEK_MAX_BYTES, WINDOW } from '../redis/claims.ts';
 import { type MemoryJob, newMemoryJob, toClaim } from './memory-job.ts';
 import type { MemoryState } from './state.ts';
 import { admit, emit, endExecution, forget, settle, tell, touch } from './transitions.ts';
@@ -24,15 +24,17 @@ export function createMemoryClaims(
     return job !== null && job.status === 'running' && job.executionId === executionId ? job : null;
   }
 
-  function appendFrom(job: MemoryJob, from: number, events: readonly TimedEvent[]): void {
+  /** How many listen to the job's events. */
+  function appendFrom(job: MemoryJob, from: number, events: readonly TimedEvent[]): number {
     const fresh = events.slice(Math.max(0, job.appended - from));
-    if (fresh.length === 0) return;
-    emit(
+    if (fresh.length === 0) return 0;
+    const listeners = emit(
       state,
       job,
       fresh.map(({ event, raw, at }) => ({ body: event, raw, at })),
     );
     job.appended = from + events.length;
+    return listeners;
   }
 
   /** Takes one pending job for this node; null when it cannot be run any more. */
@@ -81,6 +83,18 @@ export function createMemoryClaims(
       return claimed.map(toClaim);
     },
 
+    async peek(max) {
+      const best = [null, node].flatMap((pin) =>
+        state.pendingOf(pin).upTo(Number.POSITIVE_INFINITY).slice(0, max),
+      );
+      best.sort(([aId, a], [bId, b]) => a - b || (aId < bId ? -1 : 1));
+      const jobs = best.slice(0, max).map(([id]) => state.find(id));
+      return jobs
+        .filter((job): job is MemoryJob => job?.status === 'queued' && allowed(job))
+        .map(({ request }) => request)
+        .filter((request) => Buffer.byteLength(JSON.stringify(request)) <= PEEK_MAX_BYTES);
+    },
+
     async owned() {
       const running = state.running.upTo(Number.POSITIVE_INFINITY).map(([id]) => state.find(id));
       return running
@@ -101,9 +115,8 @@ export function createMemoryClaims(
 
     async append(jobId, executionId, from, events) {
       const job = current(jobId, executionId);
-      if (job === null) return false;
-      appendFrom(job, from, events);
-      return true;
+      if (job === null) return 'fenced';
+      return appendFrom(job, from, events) > 0 ? 'read' : 'unread';
     },
 
     async finish({ jobId, executionId, outcome, from, tail, backoffMs, rawAnswer }) {

@@ -8,8 +8,8 @@ export interface MemoryDoorbells extends Doorbells {
   restore(): void;
   /** How many listen to a channel. */
   listeners(channel: string): number;
-  /** As a script publishes: a moment later, to whoever listens then. */
-  send(channel: string, message: string): void;
+  /** As a script publishes: a moment later, to whoever listens then. Gives how many listen now. */
+  send(channel: string, message: string): number;
 }
 
 export function createMemoryDoorbells(): MemoryDoorbells {
@@ -17,11 +17,12 @@ export function createMemoryDoorbells(): MemoryDoorbells {
   const resumed = new Set<() => void>();
   let connected = true;
 
-  const send = (channel: string, message: string): void => {
-    if (!connected) return;
+  const send = (channel: string, message: string): number => {
+    if (!connected) return 0;
     queueMicrotask(() => {
       for (const listener of channels.get(channel) ?? []) listener(message);
     });
+    return channels.get(channel)?.size ?? 0;
   };
 
   return {

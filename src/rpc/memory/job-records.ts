@@ -1,10 +1,11 @@
 import { isFinished } from '../../protocol/job.ts';
 import type { JobRecords } from '../ports.ts';
-import { copyOf, newMemoryJob, toRecord } from './memory-job.ts';
+import { createJob } from './create-job.ts';
+import { copyOf, toRecord } from './memory-job.ts';
 import type { MemoryState } from './state.ts';
-import { DELIVERY_GRACE_MS, enterLanes, ring, settle, tell, touch } from './transitions.ts';
+import { ring, settle, touch } from './transitions.ts';
 
-const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
+export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
 
 /** {@link JobRecords} in memory. */
 export function createMemoryJobRecords(state: MemoryState): JobRecords {
@@ -24,31 +25,20 @@ export function createMemoryJobRecords(state: MemoryState): JobRecords {
           until,
         });
       }
-      if (state.find(given.id) !== null) return { kind: 'created' };
-      const job = newMemoryJob(given);
-      const { delayMs, ttlMs } = job.request;
-      const due = state.now() + delayMs;
-      state.add(job);
-      state.awaiting.set(job.id, due + DELIVERY_GRACE_MS);
-      if (ttlMs !== null) {
-        job.deadline = due + ttlMs;
-        state.expiries.set(job.id, job.deadline);
-      }
-      if (delayMs > 0) {
-        Object.assign(job, { status: 'scheduled', waitReason: 'delayed', scheduledFor: due });
-        const scheduledFor = new Date(due).toISOString();
-        tell(state, job, { kind: 'job.scheduled', waitReason: 'delayed', scheduledFor });
-      } else {
-        enterLanes(state, job);
-        tell(state, job, { kind: 'job.queued' });
-      }
-      touch(state, job);
+      createJob(state, given);
       return { kind: 'created' };
     },
 
     async read(id) {
       const job = state.find(id);
       return job === null ? null : toRecord(job);
+    },
+
+    async readMany(ids) {
+      return ids.flatMap((id) => {
+        const job = state.find(id);
+        return job === null ? [] : [toRecord(job)];
+      });
     },
 
     async cancel(id, force, outcome) {

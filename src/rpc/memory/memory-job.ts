@@ -10,6 +10,7 @@ export interface MemoryJob {
   readonly id: string;
   readonly kind: 'api' | 'raw';
   readonly owner: string;
+  readonly batch: string | null;
   readonly request: ResolvedPrompt;
   readonly retryOf: string | null;
   readonly pin: string | null;
@@ -49,6 +50,7 @@ export function newMemoryJob(job: NewJob): MemoryJob {
     id: job.id,
     kind: job.kind,
     owner: job.owner,
+    batch: job.batch ?? null,
     request: copyOf(job.request),
     retryOf: job.retryOf,
     pin: job.pin,
@@ -81,6 +83,7 @@ export function toRecord(job: MemoryJob): JobRecord {
     rev: job.rev,
     kind: job.kind,
     owner: job.owner,
+    batch: job.batch,
     request: copyOf(job.request),
     retryOf: job.retryOf,
     pin: job.pin,

@@ -3,7 +3,9 @@
  * specification (one contract suite runs against both, and random sequences of steps must give the same) and
  * what tests use that need a clock of their own. It has no timers: time passes when `now` says so.
  */
+import type { BatchRecords } from '../batch-ports.ts';
 import type { Claims, JobRecords, Submissions, Upkeep } from '../ports.ts';
+import { createMemoryBatchRecords } from './batch-records.ts';
 import { createMemoryClaims } from './claims.ts';
 import { createMemoryDoorbells, type MemoryDoorbells } from './doorbells.ts';
 import { createMemoryJobRecords } from './job-records.ts';
@@ -28,6 +30,7 @@ export interface MemoryRpcOptions {
 
 export interface MemoryRpc {
   readonly records: JobRecords;
+  readonly batches: BatchRecords;
   readonly submissions: Submissions;
   readonly doorbells: MemoryDoorbells;
   claimsOf(node: string, roots?: readonly string[]): Claims;
@@ -52,6 +55,7 @@ export function createMemoryRpc(options: MemoryRpcOptions): MemoryRpc {
   );
   return {
     records: createMemoryJobRecords(state),
+    batches: createMemoryBatchRecords(state),
     submissions: createMemorySubmissions(state),
     doorbells,
     claimsOf: (node, roots) => createMemoryClaims(state, node, { leaseMs, leaderMs }, roots ?? null),

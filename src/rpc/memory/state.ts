@@ -1,3 +1,4 @@
+import type { NewBatch } from '../batch-ports.ts';
 import type { MemoryJob } from './memory-job.ts';
 import { createSortedIds, type SortedIds } from './sorted-ids.ts';
 
@@ -18,7 +19,8 @@ export interface MemoryState {
   readonly settings: MemorySettings;
   /** Milliseconds since the epoch. */
   now(): number;
-  publish(channel: string, message: string): void;
+  /** Gives how many listen. */
+  publish(channel: string, message: string): number;
   /** A job's record; null when there is none, or no more. */
   find(id: string): MemoryJob | null;
   add(job: MemoryJob): void;
@@ -37,8 +39,17 @@ export interface MemoryState {
     string,
     { readonly jobId: string; readonly fingerprint: string; readonly until: number }
   >;
+  readonly batches: Map<string, MemoryBatch>;
   /** The node that answers raw requests. */
   leader: string | null;
+}
+
+/** A batch and the jobs that were added to it. */
+export interface MemoryBatch {
+  readonly batch: NewBatch;
+  readonly jobs: string[];
+  /** When it is forgotten. */
+  readonly goneAt: number;
 }
 
 export function createMemoryState(
@@ -75,6 +86,7 @@ export function createMemoryState(
     nodes: createSortedIds(),
     log: [],
     idempotency: new Map(),
+    batches: new Map(),
     leader: null,
   };
 }

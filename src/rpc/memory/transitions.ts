@@ -34,8 +34,8 @@ function announce(
   state.publish(state.settings.responseChannel, JSON.stringify({ v: 1, type, jobId, status }));
 }
 
-/** Appends events and rings whoever reads them. */
-export function emit(state: MemoryState, job: MemoryJob, events: readonly NewEvent[]): void {
+/** Appends events and rings whoever reads them; gives how many that are. */
+export function emit(state: MemoryState, job: MemoryJob, events: readonly NewEvent[]): number {
   for (const { body, raw, at } of events) {
     job.events.push({
       seq: job.events.length + 1,
@@ -46,7 +46,7 @@ export function emit(state: MemoryState, job: MemoryJob, events: readonly NewEve
       ...copyOf(body),
     });
   }
-  state.publish(state.settings.liveChannel(job.id), String(job.events.length));
+  return state.publish(state.settings.liveChannel(job.id), String(job.events.length));
 }
 
 /** Appends one event of the job itself. */

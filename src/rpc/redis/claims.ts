@@ -13,6 +13,9 @@ export const EXPIRED = jobOutcome(
 /** Jobs of other nodes' folders a claim may look past. */
 export const WINDOW = 1000;
 
+/** A hint is not worth moving a longer request for. */
+export const PEEK_MAX_BYTES = 65_536;
+
 /**
  * {@link Claims} over Redis, for one node.
  * @param timing `leaseMs`: how long a claim holds without being renewed
@@ -34,6 +37,11 @@ export function createClaims(
       return (rows as unknown[][]).map(decodeClaim); // the script's replies
     },
 
+    async peek(max) {
+      const found = await scripts.run('PEEK', [node, max, rootsText, PEEK_MAX_BYTES]);
+      return (found as string[]).map((request) => JSON.parse(request)); // as it was written
+    },
+
     async owned() {
       return ((await scripts.run('OWNED', [node])) as unknown[][]).map(decodeClaim); // the script's replies
     },
@@ -44,7 +52,10 @@ export function createClaims(
     },
 
     async append(jobId, executionId, from, events) {
-      return (await scripts.run('APPEND', [jobId, executionId, from, ...encodeEvents(events)])) === 1;
+      const args = [jobId, executionId, from, ...encodeEvents(events)];
+      const listeners = Number(await scripts.run('APPEND', args));
+      if (listeners < 0) return 'fenced';
+      return listeners > 0 ? 'read' : 'unread';
     },
 
     async finish(finish): Promise<FinishResult> {

@@ -1,35 +1,21 @@
 import type { Redis } from 'ioredis';
 import type { Names } from '../../queue/names.ts';
 import type { CancelResult, CreateResult, JobRecords } from '../ports.ts';
-import { decodeEvent, decodeRecord, lanesOf, scoreOf } from './record-codec.ts';
+import { decodeEvent, decodeRecord, jobArguments } from './record-codec.ts';
 import { type ScriptRunner, unavailable } from './script-runner.ts';
 
 /** How long an Idempotency-Key is remembered (API.md). */
-const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
+export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
 
 /** {@link JobRecords} over Redis. */
 export function createJobRecords(redis: Redis, names: Names, scripts: ScriptRunner): JobRecords {
   return {
     async create(job): Promise<CreateResult> {
-      const lanes = lanesOf(job);
       const reply = (await scripts.run('CREATE', [
-        job.id,
-        job.kind,
-        job.owner,
-        JSON.stringify(job.request),
-        scoreOf(job),
-        job.request.delayMs,
-        job.request.ttlMs ?? '',
-        job.retryOf ?? '',
-        job.pin ?? '',
-        lanes.length === 0 ? '' : JSON.stringify(lanes),
-        job.createdAt,
-        job.request.maxAttempts,
+        ...jobArguments(job),
         job.idempotency?.key ?? '',
         job.idempotency?.fingerprint ?? '',
         IDEMPOTENCY_MS,
-        job.request.cwd,
-        job.request.provider,
       ])) as string[]; // the script's replies
       const [kind, id] = reply;
       if (kind === 'mismatch') return { kind };
@@ -40,6 +26,21 @@ export function createJobRecords(redis: Redis, names: Names, scripts: ScriptRunn
     async read(id) {
       try {
         return decodeRecord(id, await redis.hgetall(names.job(id)));
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+
+    async readMany(ids) {
+      try {
+        const pipeline = redis.pipeline();
+        for (const id of ids) pipeline.hgetall(names.job(id));
+        const replies = (await pipeline.exec()) ?? [];
+        return replies.flatMap(([error, hash], index) => {
+          if (error !== null) throw error;
+          const record = decodeRecord(ids[index] ?? '', hash as Record<string, string>); // of HGETALL
+          return record === null ? [] : [record];
+        });
       } catch (error) {
         throw unavailable(error);
       }

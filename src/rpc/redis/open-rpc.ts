@@ -3,7 +3,9 @@ import type { Settings } from '../../config/schema.ts';
 import { realRoots } from '../../executor/workspace.ts';
 import type { Names } from '../../queue/names.ts';
 import type { RedisConnections } from '../../queue/open-redis.ts';
+import type { BatchRecords } from '../batch-ports.ts';
 import type { Claims, Doorbells, JobRecords, Upkeep } from '../ports.ts';
+import { createBatchRecords } from './batch-records.ts';
 import { createClaims } from './claims.ts';
 import { createRedisDoorbells } from './doorbells.ts';
 import { createJobRecords } from './job-records.ts';
@@ -13,6 +15,7 @@ import { createUpkeep } from './upkeep.ts';
 /** What the main process sees of the records, for one node. */
 export interface Rpc {
   readonly records: JobRecords;
+  readonly batchRecords: BatchRecords;
   readonly claims: Claims;
   readonly upkeep: Upkeep;
   readonly doorbells: Doorbells;
@@ -33,6 +36,7 @@ export async function openRpc(options: {
   const roots = await realRoots(settings.roots);
   return {
     records: createJobRecords(redis.commands, names, scripts),
+    batchRecords: createBatchRecords(scripts),
     claims: createClaims(scripts, nodeId, { leaseMs: settings.leaseMs, leaderMs: settings.leaseMs }, roots),
     upkeep: createUpkeep(redis.commands, names, scripts, nodeId, settings.retryBackoffMs),
     doorbells: createRedisDoorbells(redis.commands, redis.subscriber, logger),

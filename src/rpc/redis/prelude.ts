@@ -37,7 +37,7 @@ local function touch(id)
   redis.call('XADD', P .. ':log', 'MINID', '~', now - KEEP, '*', 'j', id)
 end
 
--- Appends events ({at, body, raw} one after the other) and rings whoever reads them.
+-- Appends events ({at, body, raw} one after the other) and rings whoever reads them; gives how many that are.
 local function emit(id, attempt, list)
   local seq = tonumber(redis.call('HGET', jobKey(id), 'seq'))
   for i = 1, #list, 3 do
@@ -49,7 +49,7 @@ local function emit(id, attempt, list)
     end
   end
   redis.call('HSET', jobKey(id), 'seq', seq)
-  redis.call('PUBLISH', P .. ':live:' .. id, seq)
+  return redis.call('PUBLISH', P .. ':live:' .. id, seq)
 end
 
 local function lanesOf(text) if text == '' then return {} end return cjson.decode(text) end

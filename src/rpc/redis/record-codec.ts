@@ -21,6 +21,7 @@ export function decodeRecord(id: string, hash: Readonly<Record<string, string>>)
     rev: Number(hash['rev']),
     kind: hash['kind'] === 'raw' ? 'raw' : 'api',
     owner,
+    batch: orNull(hash['batch']),
     request: JSON.parse(request) as ResolvedPrompt, // written by create() from a checked request
     retryOf: orNull(hash['retryOf']),
     pin: orNull(hash['pin']),
@@ -50,6 +51,31 @@ export function lanesOf(job: NewJob): readonly string[] {
   if (job.request.concurrencyKey !== null)
     lanes.push(`k:${job.owner}:${job.request.concurrencyKey.toWellFormed()}`);
   return lanes;
+}
+
+/** How many arguments a new job takes: as many as {@link jobArguments} gives. */
+export const JOB_FIELDS = 15;
+
+/** A new job as `createJob` of batch-scripts.ts reads it. */
+export function jobArguments(job: NewJob): (string | number)[] {
+  const lanes = lanesOf(job);
+  return [
+    job.id,
+    job.kind,
+    job.owner,
+    JSON.stringify(job.request),
+    scoreOf(job),
+    job.request.delayMs,
+    job.request.ttlMs ?? '',
+    job.retryOf ?? '',
+    job.pin ?? '',
+    lanes.length === 0 ? '' : JSON.stringify(lanes),
+    job.createdAt,
+    job.request.maxAttempts,
+    job.request.cwd,
+    job.request.provider,
+    job.batch ?? '',
+  ];
 }
 
 /** One entry of a job's stream. The entry's id is its seq. */

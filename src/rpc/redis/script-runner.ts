@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { AppError, messageOf } from '../../errors.ts';
+import * as batchScripts from './batch-scripts.ts';
 import { prelude, type ScriptSettings } from './prelude.ts';
 import * as jobScripts from './scripts.ts';
 import * as upkeepScripts from './upkeep-scripts.ts';
 
-const bodies = { ...jobScripts, ...upkeepScripts };
+const bodies = { ...jobScripts, ...batchScripts, ...upkeepScripts };
 
 export type ScriptName = keyof typeof bodies;
 

@@ -1,42 +1,5 @@
 /** The scripts, one per step of the protocol (docs/protocol.md says which step is whose). */
 
-/** id, kind, owner, request, score, delayMs, ttlMs, retryOf, pin, lanes, createdAt, maxAttempts, idemKey, print, idemMs, cwd, provider */
-export const CREATE = `
-local id, k = ARGV[1], jobKey(ARGV[1])
-if ARGV[13] ~= '' then
-  local idem = P .. ':idem:' .. ARGV[13]
-  local prior = redis.call('HMGET', idem, 'job', 'print')
-  if prior[1] then
-    if prior[2] ~= ARGV[14] then return { 'mismatch' } end
-    return { 'replayed', prior[1] }
-  end
-  redis.call('HSET', idem, 'job', id, 'print', ARGV[14])
-  redis.call('PEXPIRE', idem, ARGV[15])
-end
-if redis.call('EXISTS', k) == 1 then return { 'created' } end
-local delay = tonumber(ARGV[6])
-local due = now + delay
-local status, reason, scheduled, body = 'queued', '', '', '{"kind":"job.queued"}'
-if delay > 0 then
-  status, reason, scheduled = 'scheduled', 'delayed', due
-  body = '{"kind":"job.scheduled","waitReason":"delayed","scheduledFor":' .. string.format('%.0f', due) .. '}'
-end
-redis.call('HSET', k, 'kind', ARGV[2], 'owner', ARGV[3], 'request', ARGV[4], 'score', ARGV[5], 'retryOf', ARGV[8],
-  'pin', ARGV[9], 'lanes', ARGV[10], 'createdAt', ARGV[11], 'maxAttempts', ARGV[12], 'status', status,
-  'waitReason', reason, 'scheduledFor', scheduled, 'attempt', 0, 'executionId', '', 'node', '', 'cancel', '',
-  'seq', 0, 'rev', 0, 'appended', 0, 'startedAt', '', 'finishedAt', '', 'outcome', '', 'deadline', '',
-  'cwd', ARGV[16], 'provider', ARGV[17])
-redis.call('ZADD', P .. ':awaiting', due + 15000, id)
-if ARGV[7] ~= '' then
-  redis.call('HSET', k, 'deadline', due + ARGV[7])
-  redis.call('ZADD', P .. ':expiries', due + ARGV[7], id)
-end
-if delay == 0 then enterLanes(id, ARGV[10]) end
-emit(id, 0, { now, body, '' })
-touch(id)
-return { 'created' }
-`;
-
 /** id, executionId */
 export const SUBMIT = `
 local id, k = ARGV[1], jobKey(ARGV[1])
@@ -115,6 +78,33 @@ end
 return out
 `;
 
+/** node, max, roots (as for CLAIM), longest request in bytes */
+export const PEEK = `
+local roots = ARGV[3] ~= '' and cjson.decode(ARGV[3]) or nil
+local function allowed(cwd, pin)
+  if not roots or pin == ARGV[1] then return true end
+  for _, root in ipairs(roots) do
+    if cwd == root or root == '/' or string.sub(cwd, 1, #root + 1) == root .. '/' then return true end
+  end
+  return false
+end
+local best = {}
+for _, pin in ipairs({ '', ARGV[1] }) do
+  local found = redis.call('ZRANGE', pendingKey(pin), 0, ARGV[2] - 1, 'WITHSCORES')
+  for i = 1, #found, 2 do best[#best + 1] = { found[i], tonumber(found[i + 1]) } end
+end
+table.sort(best, function(a, b) if a[2] == b[2] then return a[1] < b[1] end return a[2] < b[2] end)
+local out = {}
+for i = 1, math.min(#best, tonumber(ARGV[2])) do
+  local k = jobKey(best[i][1])
+  local r = redis.call('HMGET', k, 'status', 'pin', 'cwd')
+  if r[1] == 'queued' and allowed(r[3], r[2]) and redis.call('HSTRLEN', k, 'request') <= tonumber(ARGV[4]) then
+    out[#out + 1] = redis.call('HGET', k, 'request')
+  end
+end
+return out
+`;
+
 /** node */
 export const OWNED = `
 local out = {}
@@ -143,26 +133,24 @@ end
 return out
 `;
 
-/** Appends ARGV[first..] as events number \`from\`… of the current execution, skipping what is there already. */
+/** Appends ARGV[first..] as events number \`from\`… of the current execution, skipping what is there already; gives how many listen. */
 const APPEND_TAIL = `
 local function appendFrom(id, attempt, from, first)
   local done = tonumber(redis.call('HGET', jobKey(id), 'appended'))
   local list = {}
   for i = first + math.max(0, done - from) * 3, #ARGV do list[#list + 1] = ARGV[i] end
-  local upTo = from + (#ARGV - first + 1) / 3
-  if #list > 0 then
-    emit(id, attempt, list)
-    redis.call('HSET', jobKey(id), 'appended', upTo)
-  end
+  if #list == 0 then return 0 end
+  local listeners = emit(id, attempt, list)
+  redis.call('HSET', jobKey(id), 'appended', from + (#ARGV - first + 1) / 3)
+  return listeners
 end
 `;
 
 /** id, executionId, from, then at, body, raw of each event */
 export const APPEND = `${APPEND_TAIL}
 local r = redis.call('HMGET', jobKey(ARGV[1]), 'status', 'executionId', 'attempt')
-if r[1] ~= 'running' or r[2] ~= ARGV[2] then return 0 end
-appendFrom(ARGV[1], r[3], tonumber(ARGV[3]), 4)
-return 1
+if r[1] ~= 'running' or r[2] ~= ARGV[2] then return -1 end
+return appendFrom(ARGV[1], r[3], tonumber(ARGV[3]), 4)
 `;
 
 /** id, executionId, status, outcome, retryable, backoffMs, rawAnswer, from, then the events of the tail */

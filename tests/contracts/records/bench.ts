@@ -5,6 +5,7 @@ import {
   parseRequestMessage,
   parseResponseMessage,
 } from '../../../src/protocol/messages.ts';
+import type { BatchRecords } from '../../../src/rpc/batch-ports.ts';
 import type {
   Claims,
   Doorbells,
@@ -24,6 +25,7 @@ export const KEEP_MS = 3_600_000;
 /** One implementation. */
 export interface RpcUnderTest {
   readonly records: JobRecords;
+  readonly batches: BatchRecords;
   readonly submissions: Submissions;
   readonly doorbells: Doorbells;
   readonly requestChannel: string;

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { WINDOW } from '../../../src/rpc/redis/claims.ts';
+import { PEEK_MAX_BYTES, WINDOW } from '../../../src/rpc/redis/claims.ts';
 import { type Bench, KEEP_MS, LEASE_MS } from './bench.ts';
 import { CANCELLED, create, failed, finishOf, newJob, running, submitted } from './samples.ts';
 
@@ -39,6 +39,25 @@ export function claiming(bench: () => Bench): void {
     const urgent = await submitted(bench(), { priority: 10 });
     const sooner = await submitted(bench(), { priority: 1 });
     expect(await ids(10)).toEqual([urgent, sooner, first, second, late]);
+  });
+
+  it('a look ahead shows what would be claimed next, and takes nothing', async () => {
+    const late = await submitted(bench(), { prompt: 'late', priority: -10 });
+    const first = await submitted(bench(), { prompt: 'first' });
+    const urgent = await submitted(bench(), { prompt: 'urgent', priority: 10 });
+    const prompts = async (max: number, claims = bench().claimsOf('n1')) =>
+      (await claims.peek(max)).map(({ prompt }) => prompt);
+    expect(await prompts(2)).toEqual(['urgent', 'first']);
+    expect(await prompts(10)).toEqual(['urgent', 'first', 'late']);
+    expect(await prompts(10, bench().claimsOf('n1', ['/elsewhere']))).toEqual([]);
+    expect(await ids(10)).toEqual([urgent, first, late]);
+    expect(await prompts(10)).toEqual([]);
+  });
+
+  it('a look ahead does not carry long prompts about', async () => {
+    await submitted(bench(), { prompt: 'x'.repeat(PEEK_MAX_BYTES) });
+    await submitted(bench(), { prompt: 'short' });
+    expect((await bench().claimsOf('n1').peek(5)).map(({ prompt }) => prompt)).toEqual(['short']);
   });
 
   it('no more than max are claimed, best first', async () => {
@@ -215,7 +234,7 @@ export function claiming(bench: () => Bench): void {
     await bench().advance(KEEP_MS * 2);
     expect(await bench().claimsOf('n1').owned()).toEqual([]);
     expect(await bench().claimsOf('n1').renew([claim])).toEqual(['lost']);
-    expect(await bench().claimsOf('n1').append(claim.jobId, claim.executionId, 0, [])).toBe(false);
+    expect(await bench().claimsOf('n1').append(claim.jobId, claim.executionId, 0, [])).toBe('fenced');
     expect(await bench().claimsOf('n1').finish(finishOf(claim))).toBe('superseded');
     expect(await bench().records.read(claim.jobId)).toBeNull();
   });

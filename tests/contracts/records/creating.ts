@@ -10,7 +10,7 @@ export function creating(bench: () => Bench): void {
   it('a new job is queued, with everything it was made of', async () => {
     const job = newJob(
       { prompt: 'Hej "då" \u0000\u2028 😀', priority: 3, tags: ['a'], metadata: { k: 'v' } },
-      { owner: 'bob', retryOf: 'earlier', pin: 'n7' },
+      { owner: 'bob', retryOf: 'earlier', pin: 'n7', batch: 'b1' },
     );
     expect(await bench().records.create(job)).toEqual({ kind: 'created' });
     expect(await bench().records.read(job.id)).toEqual({
@@ -18,6 +18,7 @@ export function creating(bench: () => Bench): void {
       rev: 1,
       kind: 'api',
       owner: 'bob',
+      batch: 'b1',
       request: job.request,
       retryOf: 'earlier',
       pin: 'n7',

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import type { TimedEvent } from '../../../src/rpc/ports.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import type { Bench } from './bench.ts';
 import {
   CANCELLED,
@@ -30,7 +31,7 @@ export function finishing(bench: () => Bench): void {
       },
       { event: { kind: 'text', text: '' }, raw: '', at: CREATED_AT + 7 },
     ];
-    expect(await bench().claimsOf('n1').append(jobId, executionId, 0, events)).toBe(true);
+    expect(await bench().claimsOf('n1').append(jobId, executionId, 0, events)).toBe('unread');
     expect(await bench().records.events(jobId, 2, 10)).toEqual([
       {
         seq: 3,
@@ -59,6 +60,19 @@ export function finishing(bench: () => Bench): void {
     ]);
   });
 
+  it('an append tells whether somebody listens to the events of its job', async () => {
+    const { jobId, executionId } = await running(bench());
+    const claims = bench().claimsOf('n1');
+    expect(await claims.append(jobId, executionId, 0, [text('a')])).toBe('unread');
+    const stop = await bench().doorbells.listen(bench().liveChannel(jobId), () => undefined);
+    expect(await claims.append(jobId, executionId, 1, [text('b')])).toBe('read');
+    await stop();
+    await eventually(async () => {
+      const { lastSeq } = await bench().record(jobId);
+      return (await claims.append(jobId, executionId, lastSeq, [text('c')])) === 'unread';
+    });
+  });
+
   it('appending changes no revision, only the last seq', async () => {
     const { jobId, executionId } = await running(bench());
     const before = await bench().record(jobId);
@@ -71,12 +85,12 @@ export function finishing(bench: () => Bench): void {
   it('a repeated append adds nothing twice, also when it overlaps or comes late', async () => {
     const { jobId, executionId } = await running(bench());
     const claims = bench().claimsOf('n1');
-    expect(await claims.append(jobId, executionId, 0, [text('0'), text('1')])).toBe(true);
-    expect(await claims.append(jobId, executionId, 0, [text('0'), text('1')])).toBe(true);
-    expect(await claims.append(jobId, executionId, 1, [text('1'), text('2')])).toBe(true);
-    expect(await claims.append(jobId, executionId, 0, [text('0')])).toBe(true);
-    expect(await claims.append(jobId, executionId, 3, [text('3')])).toBe(true);
-    expect(await claims.append(jobId, executionId, 4, [])).toBe(true);
+    expect(await claims.append(jobId, executionId, 0, [text('0'), text('1')])).toBe('unread');
+    expect(await claims.append(jobId, executionId, 0, [text('0'), text('1')])).toBe('unread');
+    expect(await claims.append(jobId, executionId, 1, [text('1'), text('2')])).toBe('unread');
+    expect(await claims.append(jobId, executionId, 0, [text('0')])).toBe('unread');
+    expect(await claims.append(jobId, executionId, 3, [text('3')])).toBe('unread');
+    expect(await claims.append(jobId, executionId, 4, [])).toBe('unread');
     expect(await texts(jobId)).toEqual(['0', '1', '2', '3']);
   });
 
@@ -98,10 +112,10 @@ export function finishing(bench: () => Bench): void {
   it('nothing is appended for another execution, or after the end', async () => {
     const claim = await running(bench());
     const claims = bench().claimsOf('n1');
-    expect(await claims.append(claim.jobId, 'another', 0, [text('x')])).toBe(false);
-    expect(await claims.append('none', claim.executionId, 0, [text('x')])).toBe(false);
+    expect(await claims.append(claim.jobId, 'another', 0, [text('x')])).toBe('fenced');
+    expect(await claims.append('none', claim.executionId, 0, [text('x')])).toBe('fenced');
     await claims.finish(finishOf(claim));
-    expect(await claims.append(claim.jobId, claim.executionId, 0, [text('x')])).toBe(false);
+    expect(await claims.append(claim.jobId, claim.executionId, 0, [text('x')])).toBe('fenced');
     expect(await texts(claim.jobId)).toEqual([]);
   });
 
@@ -211,8 +225,8 @@ export function finishing(bench: () => Bench): void {
     await bench().submissions.submit(claim.jobId, 'e2');
     const [second] = await claims.claim(1);
     if (second === undefined) throw new Error('the second attempt was not claimed');
-    expect(await claims.append(claim.jobId, claim.executionId, 1, [text('late')])).toBe(false);
-    expect(await claims.append(claim.jobId, 'e2', 0, [text('second')])).toBe(true);
+    expect(await claims.append(claim.jobId, claim.executionId, 1, [text('late')])).toBe('fenced');
+    expect(await claims.append(claim.jobId, 'e2', 0, [text('second')])).toBe('unread');
     const last = failed('e2', 'execution.rate_limited');
     expect(await claims.finish(finishOf(second, { outcome: last, from: 1 }))).toBe('finished');
     expect(await bench().record(claim.jobId)).toMatchObject({ status: 'failed', attempt: 2, outcome: last });

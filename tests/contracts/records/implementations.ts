@@ -5,6 +5,7 @@ import { createLogger } from '../../../src/observability/logger.ts';
 import { closeConnection, openConnection, untilReady } from '../../../src/queue/connection.ts';
 import { createNames } from '../../../src/queue/names.ts';
 import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
+import { createBatchRecords } from '../../../src/rpc/redis/batch-records.ts';
 import { createClaims } from '../../../src/rpc/redis/claims.ts';
 import { createRedisDoorbells } from '../../../src/rpc/redis/doorbells.ts';
 import { createJobRecords } from '../../../src/rpc/redis/job-records.ts';
@@ -70,6 +71,7 @@ export async function redisSource(): Promise<RpcSource & { readonly redis: Redis
     return {
       ...channels,
       records: createJobRecords(redis, names, scripts),
+      batches: createBatchRecords(scripts),
       submissions: createSubmissions(scripts),
       doorbells,
       claimsOf: (node, roots) =>

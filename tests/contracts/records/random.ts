@@ -97,6 +97,23 @@ export async function runSeed(
         return rpc.records.create(job);
       },
     ],
+    [
+      6,
+      'batch',
+      async () => {
+        const jobs = [newJob(), newJob(), newJob()];
+        const [{ idempotency, owner, createdAt }] = jobs as [NewJob, ...NewJob[]]; // three
+        const entries = jobs.map(({ id }) => ({ id }));
+        const opened = await rpc.batches.open({ id: mint('B'), owner, createdAt, entries, idempotency });
+        if (opened.kind === 'mismatch') return opened;
+        const id = opened.kind === 'replayed' ? opened.id : `B${String(world.minted).padStart(4, '0')}`;
+        world.jobs.push(...jobs.map((job) => job.id));
+        const added = await rpc.batches
+          .add(id, pick([0, 0, 1, 2]), jobs)
+          .catch((error: unknown) => String(error));
+        return { opened, added, read: await rpc.batches.read(id) };
+      },
+    ],
     [34, 'submit', async () => rpc.submissions.submit(anyJob(), mint('E'))],
     [
       18,

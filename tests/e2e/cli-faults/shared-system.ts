@@ -79,6 +79,7 @@ export async function startSharedSystem(): Promise<SharedSystem> {
       PATH: process.env['PATH'] ?? '',
       HOME: join(dir, 'home'),
       BULLPEN_HOME: home,
+      BULLPEN_WARM_PROCESSES: '0',
       BULLPEN_CACHE: dirname(redisCacheDir(process.env['XDG_CACHE_HOME'])),
       BULLPEN_CONFIG: config,
       PORT: '0',

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import { createCircuits } from '../../../src/executor/circuits.ts';
 import { createCliProbe } from '../../../src/executor/cli-probe.ts';
-import { createExecutor, type ExecutorOptions } from '../../../src/executor/executor.ts';
+import { createExecutor } from '../../../src/executor/executor.ts';
+import type { ExecutorOptions } from '../../../src/executor/executor-options.ts';
 import { launchHere } from '../../../src/executor/process/launch.ts';
 import { createProcScanner } from '../../../src/executor/process/proc-scanner.ts';
 import { createLogger } from '../../../src/observability/logger.ts';
@@ -21,15 +22,17 @@ import type { Step } from '../../fakes/fake-cli-steps.ts';
 import { createFakeLedger } from '../../fakes/ledger.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt, installFakeCli, readJournal } from '../../helpers/fake-cli.ts';
-import { processesWithMarker } from '../../helpers/proc.ts';
+import { isAlive, processesWithMarker } from '../../helpers/proc.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
 
 export const REQUESTS = 'requests';
 export const RESPONSES = 'responses';
 export const NODE = 'n1';
-/** The one session there is. */
+/** The sessions there are. */
 export const KNOWN_SESSION = '01J00000000000000000000001';
+export const OTHER_SESSION = '01J00000000000000000000002';
+const NATIVE_SESSION = '0b0c9f5e-8f4e-4f57-9d5b-6a5d2f6f9a10';
 const LONG_MS = 3_600_000;
 /** What a busy machine may need to start and end a few processes. */
 const PATIENT = { timeoutMs: 20_000 };
@@ -78,7 +81,9 @@ export async function executorBench(
         scratchDir: join(dir, 'scratch'),
         environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
         findSession: async (sessionId) =>
-          sessionId === KNOWN_SESSION ? { nativeSessionId: 'native', tokens: null } : null,
+          [KNOWN_SESSION, OTHER_SESSION].includes(sessionId)
+            ? { nativeSessionId: NATIVE_SESSION, tokens: null }
+            : null,
       },
       limits: {
         maxMemoryBytes: null,
@@ -96,6 +101,7 @@ export async function executorBench(
       scanner,
       launch: launchHere,
       concurrency: 2,
+      warm: { maxProcesses: 0, idleMs: LONG_MS, sessionIdleMs: 0 },
       circuits: createCircuits({ circuitMs: LONG_MS, now: () => Date.now() + offsetMs }),
       leaseMs: 600,
       sweepMs: 20,
@@ -135,6 +141,10 @@ export async function executorBench(
     read,
     journal: () => readJournal(journal),
     started,
+    prompts: () => readJournal(journal).filter((entry) => entry.event === 'prompt'),
+    alive: isAlive,
+    /** Processes of the node's executions that live. */
+    survivors: () => processesWithMarker(`${nodeId}/`),
     /** Creates and submits a job; its execution has the id `e-<job id>`. */
     async submit(
       request: Partial<ResolvedPrompt> & { steps?: readonly Step[] } = {},

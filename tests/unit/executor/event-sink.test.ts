@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { createEventSink, type EventSink, type EventSinkOptions } from '../../../src/executor/event-sink.ts';
-import type { TimedEvent } from '../../../src/rpc/ports.ts';
+import type { Appended, TimedEvent } from '../../../src/rpc/ports.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
 interface Append {
   readonly from: number;
   readonly texts: readonly string[];
   /** Lets the append come to its end. */
-  answer(taken: boolean): void;
+  answer(taken: boolean | Appended): void;
   fail(): void;
 }
 
@@ -20,9 +20,11 @@ function setUp(rest: Partial<EventSinkOptions> = {}) {
   let clock = 0;
   const sink = createEventSink({
     append(from, events) {
-      const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+      const { promise, resolve, reject } = Promise.withResolvers<Appended>();
+      const answer = (taken: boolean | Appended): void =>
+        resolve(typeof taken === 'string' ? taken : taken ? 'read' : 'fenced');
       const fail = (): void => reject(new Error('redis is away'));
-      appends.push({ from, texts: events.map(textOf), answer: resolve, fail });
+      appends.push({ from, texts: events.map(textOf), answer, fail });
       return promise;
     },
     highWaterBytes: 1_000_000,
@@ -44,6 +46,8 @@ function setUp(rest: Partial<EventSinkOptions> = {}) {
   return { sink, appends, flow, nth };
 }
 
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
 const say = (sink: EventSink, ...texts: string[]): void => {
   for (const text of texts) sink.push({ kind: 'text', text }, null);
 };
@@ -63,7 +67,7 @@ describe('the sink of an execution', () => {
     const { sink } = setUp({
       append: async (_from, events) => {
         seen.push(...events);
-        return true;
+        return 'read';
       },
     });
     sink.push({ kind: 'text', text: 'a' }, '{"line":1}');
@@ -174,6 +178,45 @@ describe('the sink of an execution', () => {
     const { from, tail } = await sink.close();
     expect([from, tail.map(textOf)]).toEqual([0, ['a']]);
     expect(appends).toHaveLength(1);
+  });
+
+  it('what nobody reads waits for more, and what somebody reads does not', async () => {
+    const { sink, appends, nth } = setUp({ unreadMs: { first: 5, later: 3_600_000 } });
+    say(sink, 'a');
+    (await nth(1)).answer('read');
+    say(sink, 'b');
+    (await nth(2)).answer('unread');
+    await turn();
+    say(sink, 'c');
+    await turn();
+    say(sink, 'd');
+    await turn();
+    expect(appends).toHaveLength(2);
+    const { from, tail } = await sink.close();
+    expect([from, tail.map(textOf)]).toEqual([2, ['c', 'd']]);
+  });
+
+  it('what a CLI says and is over at once needs no append of its own', async () => {
+    const { sink, appends } = setUp({ unreadMs: { first: 3_600_000, later: 3_600_000 } });
+    say(sink, 'a');
+    await turn();
+    say(sink, 'b');
+    const { from, tail } = await sink.close();
+    expect([from, tail.map(textOf)]).toEqual([0, ['a', 'b']]);
+    expect(appends).toEqual([]);
+  });
+
+  it('what nobody reads is appended when it fills a batch, by its number or by its size', async () => {
+    for (const texts of [Array.from({ length: 500 }, String), ['x'.repeat(600_000)]]) {
+      const { sink, nth } = setUp({ unreadMs: { first: 3_600_000, later: 3_600_000 } });
+      say(sink, 'first');
+      await turn();
+      say(sink, ...texts);
+      const append = await nth(1);
+      expect(append).toMatchObject({ from: 0 });
+      append.answer('unread');
+      await sink.close();
+    }
   });
 
   it('a sink that was never used closes with nothing', async () => {

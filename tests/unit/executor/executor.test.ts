@@ -407,6 +407,7 @@ describe('the outbox', { timeout: SLOW }, () => {
     const executor = bench.open({
       claims: {
         claim: guarded(bench.claims.claim),
+        peek: guarded(bench.claims.peek),
         owned: guarded(bench.claims.owned),
         renew: guarded(bench.claims.renew),
         append: guarded(bench.claims.append),

@@ -3,6 +3,7 @@ import { type Authenticator, createAuthenticator } from '../../../src/auth/keyri
 import type { Principal } from '../../../src/auth/principal.ts';
 import { createHttpServer, type HttpServerOptions } from '../../../src/http/server.ts';
 import { DEFAULT_HTTP_SETTINGS, type HttpSettings } from '../../../src/http/settings.ts';
+import { FakeBatches } from '../../fakes/batches.ts';
 import { FakeEventHub } from '../../fakes/event-hub.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
@@ -31,6 +32,7 @@ export interface Changes {
 /** The server over fakes, with its log lines; closed by `await using`. */
 export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   const jobs = new FakeJobs();
+  const batches = new FakeBatches();
   const events = new FakeEventHub();
   const health = new FakeHealth();
   const usage = new FakeUsage();
@@ -39,6 +41,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   const app = await createHttpServer({
     settings: { ...DEFAULT_HTTP_SETTINGS, ...settings },
     jobs,
+    batches,
     events,
     health,
     usage,
@@ -50,6 +53,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   return {
     app,
     jobs,
+    batches,
     events,
     health,
     usage,

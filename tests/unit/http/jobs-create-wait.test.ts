@@ -11,6 +11,7 @@ const anything = {
   status: [],
   provider: [],
   tag: [],
+  batch: null,
   createdAfter: null,
   createdBefore: null,
   q: null,

@@ -83,6 +83,7 @@ test('the list takes its filters, repeated or separated by commas', async () => 
       status: ['queued', 'running'],
       provider: ['claude', 'codex'],
       tag: ['a'],
+      batch: null,
       createdAfter: '2026-01-01T00:00:00Z',
       createdBefore: null,
       q: 'hello there',

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { createStreamWriter } from '../../../src/http/stream-writer.ts';
+import { createStreamWriter, pieceOf } from '../../../src/http/stream-writer.ts';
 import { dial } from './raw-socket.ts';
 
 /** An answer whose reader does not read, and the reader. */
@@ -75,4 +75,45 @@ test('a reader that leaves ends the wait', async () => {
   reader.destroy();
   await written;
   expect(writer.cut).toBe(false);
+});
+
+test('pieces reach the reader whole and in order with what else is written, as HTTP says', async () => {
+  const { reader, response } = await stalled();
+  const writer = createStreamWriter(response);
+  const texts = ['räksmörgås', MEGABYTE.repeat(3), 'last'];
+  await writer.write('opening;');
+  const written = (async () => {
+    for (const text of texts) if (!writer.push(pieceOf(text))) await writer.caughtUp();
+    await writer.write('closing;');
+    response.end();
+  })();
+  const received: Buffer[] = [];
+  const done = once(
+    reader.on('data', (chunk: Buffer) => received.push(chunk)),
+    'data',
+  ).then(async () => {
+    while (!Buffer.concat(received).subarray(-5).equals(Buffer.from('0\r\n\r\n'))) await once(reader, 'data');
+  });
+  reader.resume();
+  await Promise.all([written, done]);
+  const answer = Buffer.concat(received);
+  const chunks: string[] = [];
+  for (let at = answer.indexOf('\r\n\r\n') + 4; ; ) {
+    const end = answer.indexOf('\r\n', at);
+    const size = Number.parseInt(answer.subarray(at, end).toString(), 16);
+    if (size === 0) break;
+    chunks.push(answer.subarray(end + 2, end + 2 + size).toString());
+    at = end + 2 + size + 2;
+  }
+  expect(chunks.join('')).toBe(`opening;${texts.join('')}closing;`);
+});
+
+test('a piece that its reader does not take makes the writer wait, and a reader that leaves ends that', async () => {
+  const { reader, response } = await stalled();
+  const writer = createStreamWriter(response);
+  expect(writer.push(pieceOf(MEGABYTE.repeat(16)))).toBe(false);
+  const waiting = writer.caughtUp();
+  reader.destroy();
+  await waiting;
+  expect([writer.push(pieceOf('more')), writer.cut]).toEqual([true, false]);
 });

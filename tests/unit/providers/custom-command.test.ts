@@ -93,7 +93,15 @@ describe('a custom provider', () => {
   it('needs nothing but a binary', () => {
     expect(custom({}).unsupported(resolvedPrompt())).toEqual([]);
     const success = { exitCodes: [0], pattern: null, failurePattern: null, json: null };
-    const options = { name: 'own', binary: 'own', args: [], stdin: true, env: [], versionArgs: [] };
+    const options = {
+      name: 'own',
+      binary: 'own',
+      args: [],
+      stdin: true,
+      warmStart: false,
+      env: [],
+      versionArgs: [],
+    };
     const written = createCustomProvider({ ...options, output: 'text', success });
     expect(written.capabilities).toEqual(custom({}).capabilities);
   });

@@ -11,6 +11,7 @@ const custom = (changed: Partial<CustomSettings> = {}): Provider =>
     binary: 'own',
     args: [],
     stdin: true,
+    warmStart: false,
     env: [],
     versionArgs: [],
     output: 'text',

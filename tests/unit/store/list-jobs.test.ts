@@ -35,6 +35,39 @@ describe('the list of jobs', () => {
     );
   });
 
+  it('narrows to a batch, page by page, and says of each job which batch it is of', async () => {
+    const store = await testStore();
+    const inBatch = Array.from({ length: 5 }, () => aJob({ batchId: 'B1' }));
+    const others = [aJob(), aJob({ batchId: 'B2' })];
+    await project(store, ...inBatch, ...others);
+    const wanted = inBatch
+      .map(({ id }) => id)
+      .sort()
+      .reverse();
+    const first = await store.run('jobs.list', { owner: null, query: aFilter({ batch: 'B1', limit: 3 }) });
+    expect(first.rows.map(({ id, batchId }) => [id, batchId])).toEqual(
+      wanted.slice(0, 3).map((id) => [id, 'B1']),
+    );
+    expect(await idsOf(store, { batch: 'B1', limit: 3, cursor: first.nextCursor })).toEqual(wanted.slice(3));
+    expect(await idsOf(store, { batch: 'B1' }, 'bob')).toEqual([]);
+    expect(await idsOf(store, { batch: 'none' })).toEqual([]);
+    expect(await store.run('jobs.get', { id: others[0]?.id ?? '' })).toMatchObject({ batchId: null });
+    expect(await store.run('jobs.get', { id: inBatch[0]?.id ?? '' })).toMatchObject({ batchId: 'B1' });
+  });
+
+  it('the jobs of a batch are told in order, and those that were deleted are not', async () => {
+    const store = await testStore();
+    const jobs = Array.from({ length: 3 }, () => aJob({ batchId: 'B1' }));
+    await project(store, ...jobs, aJob({ batchId: 'B2' }));
+    await project(store, ...jobs.map((job) => ({ ...job, rev: 2, status: 'running' as const })));
+    const [gone, ...kept] = jobs.map(({ id }) => id).sort();
+    await store.run('jobs.delete', { id: gone ?? '' });
+    expect(await store.run('jobs.ofBatch', { batch: 'B1' })).toEqual(
+      kept.map((id) => ({ id, status: 'running', owner: 'alice', createdAt: AT })),
+    );
+    expect(await store.run('jobs.ofBatch', { batch: 'none' })).toEqual([]);
+  });
+
   it('a page goes on where it ended although its last job was deleted', async () => {
     const store = await testStore();
     const [oldest, middle, newest] = [1, 2, 3].map((day) =>
@@ -80,6 +113,7 @@ describe('the list of jobs', () => {
         metadata: { k: 'v' },
         attempts: 0,
         retryOf: null,
+        batchId: null,
         node: null,
         createdAt: AT,
         startedAt: null,

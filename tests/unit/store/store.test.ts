@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { openStore } from '../../../src/store/store.ts';
-import { aJob, anIntent, anOutcome, ledgerFile, NO_DELIVERY, project, testStore } from './test-store.ts';
+import { AT, aJob, anIntent, anOutcome, ledgerFile, NO_DELIVERY, project, testStore } from './test-store.ts';
 
 const range = (length: number) => Array.from({ length }, (_, index) => index);
 
@@ -42,6 +42,37 @@ describe('the store', () => {
     const before = store.stats().commits;
     await store.run('executions.intent', anIntent('alone'));
     expect(store.stats()).toMatchObject({ commits: before + 1, operations: 1001, pending: 0 });
+  });
+
+  it('a change nobody waits for is committed with the next one, before it, and is seen by a question', async () => {
+    const store = await testStore();
+    await store.run('executions.intent', anIntent('e1'));
+    const before = store.stats().commits;
+    const started = store.run('executions.started', { executionId: 'e1', pid: 42, at: AT });
+    const ended = { executionId: 'e1', outcome: anOutcome(), delivery: NO_DELIVERY, at: AT };
+    await store.run('executions.ended', ended);
+    expect(await started).toEqual({ stored: true });
+    expect(store.stats().commits).toBe(before + 1);
+    const delivered = store.run('executions.delivered', { executionId: 'e1', superseded: false });
+    expect(await store.run('executions.find', { executionId: 'e1' })).toMatchObject({
+      state: 'delivered',
+      pid: 42,
+    });
+    await delivered;
+  });
+
+  it('a change nobody waits for does not need another one, nor is it lost by a close', async () => {
+    const file = ledgerFile();
+    const store = await openStore({ file, logger: pino({ enabled: false }) });
+    for (const id of ['e1', 'e2']) await store.run('executions.intent', anIntent(id));
+    const started = (executionId: string) =>
+      store.run('executions.started', { executionId, pid: 42, at: AT });
+    expect(await started('e1')).toEqual({ stored: true });
+    const last = started('e2');
+    await store.close();
+    expect(await last).toEqual({ stored: true });
+    const again = await testStore(file);
+    expect(await again.run('executions.unsettled', {})).toMatchObject([{ pid: 42 }, { pid: 42 }]);
   });
 
   it('does not commit to answer a question, which sees every change asked for before it', async () => {

@@ -1,0 +1,95 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Client } from '../../client/client.ts';
+import { messageOf } from '../../errors.ts';
+import type { Arguments } from '../arguments.ts';
+import type { Command, CommandContext } from '../command.ts';
+import { usageError } from '../command-error.ts';
+import { EXIT } from '../exit-codes.ts';
+import { inCalls, readPromptList } from '../prompt-list.ts';
+import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
+
+/** What one call takes (docs/api.md). */
+const CALL_PROMPTS = 1000;
+/** Well below the server's default for a body (BULLPEN_BODY_LIMIT_BYTES). */
+const CALL_BYTES = 1_500_000;
+const LOOK_EVERY_MS = 1000;
+
+export const batchCommand: Command = {
+  name: 'batch',
+  usage: 'FILE | - [OPTIONS]',
+  summary: 'make jobs of a list of prompts',
+  details: `One prompt per line, as text or as JSON with the fields of a request; blank lines are left out. The ids of the jobs
+go to stdout, one per line; a prompt that is refused is named on stderr and harms no other. The options hold for every
+prompt that says nothing else itself.`,
+  options: {
+    ...REQUEST_OPTIONS,
+    wait: { type: 'boolean', short: 'w', help: 'wait until every job has ended, and say how' },
+    json: { type: 'boolean', help: "the server's answers as NDJSON instead of the ids" },
+  },
+  examples: [
+    'bullpen batch prompts.txt --tag nightly --wait',
+    `jq -c '{prompt: .question, metadata: {id: .id}}' questions.json | bullpen batch -`,
+  ],
+  async run(context, args) {
+    const common = { cwd: context.cwd, ...requestFields(args, context.cwd) };
+    const prompts = readPromptList(await listOf(context, args), common);
+    if (prompts.length === 0) throw usageError('there is no prompt in the list');
+    const client = await context.connect();
+    const ids: string[] = [];
+    let refused = 0;
+    for (const part of inCalls(prompts, CALL_PROMPTS, CALL_BYTES)) {
+      const batch = await client.createBatch(part.map(({ request }) => request));
+      ids.push(batch.id);
+      if (args.flag('json')) context.output.json(batch);
+      for (const item of batch.items) {
+        if ('id' in item) {
+          if (!args.flag('json')) context.output.text(`${item.id}\n`);
+          continue;
+        }
+        refused += 1;
+        context.output.note(`line ${part[item.index]?.line}: ${item.error.message}`, 'red');
+      }
+    }
+    const made = `${prompts.length - refused} jobs in ${ids.length === 1 ? 'batch' : 'batches'} ${ids.join(', ')}`;
+    context.output.note(refused === 0 ? made : `${made}; ${refused} refused`, 'dim');
+    const failed = args.flag('wait') ? await waitFor(context, client, ids) : 0;
+    return refused + failed === 0 ? EXIT.succeeded : EXIT.failed;
+  },
+};
+
+async function listOf(context: CommandContext, { positionals }: Arguments): Promise<string> {
+  const [file, ...more] = positionals;
+  if (more.length > 0) throw usageError('one list at a time');
+  if (file !== undefined && file !== '-') {
+    return readFile(resolve(context.cwd, file), 'utf8').catch((error: unknown) => {
+      throw usageError(`the list cannot be read: ${messageOf(error)}`);
+    });
+  }
+  const text = await context.readStdin();
+  if (text === null) throw usageError('which list? Give a file, or the prompts on stdin');
+  return text;
+}
+
+/** Waits for the end of every job. @returns how many did not succeed */
+async function waitFor(
+  context: CommandContext,
+  client: Pick<Client, 'getBatch'>,
+  ids: readonly string[],
+): Promise<number> {
+  let unsuccessful = 0;
+  for (const id of ids) {
+    let batch = await client.getBatch(id);
+    while (!batch.finished) {
+      await context.sleep(LOOK_EVERY_MS);
+      batch = await client.getBatch(id);
+    }
+    const { succeeded, failed, cancelled } = batch.counts;
+    context.output.note(
+      `batch ${id}: ${succeeded} succeeded, ${failed} failed, ${cancelled} cancelled`,
+      'dim',
+    );
+    unsuccessful += failed + cancelled;
+  }
+  return unsuccessful;
+}

@@ -1,0 +1,33 @@
+import type { Logger } from 'pino';
+import type { Failpoint } from '../failpoint.ts';
+import type { Claims } from '../rpc/ports.ts';
+import type { Circuits } from './circuits.ts';
+import type { ExecutionLimits } from './execution.ts';
+import type { Ledger } from './ledger.ts';
+import type { PrepareOptions } from './prepare.ts';
+import type { Launch } from './process/launch.ts';
+import type { ProcScanner } from './process/proc-scanner.ts';
+import type { WarmSettings } from './warm/warm-settings.ts';
+
+export interface ExecutorOptions {
+  readonly claims: Claims;
+  readonly ledger: Ledger;
+  readonly prepare: Omit<PrepareOptions, 'maxLineBytes' | 'keepsSessions'>;
+  readonly limits: ExecutionLimits;
+  readonly scanner: ProcScanner;
+  /** How a CLI is started. */
+  readonly launch: Launch;
+  readonly concurrency: number;
+  readonly warm: WarmSettings;
+  readonly circuits: Circuits;
+  readonly leaseMs: number;
+  readonly sweepMs: number;
+  readonly retryBackoffMs: number;
+  /** Without contact to Redis for so long another node may end our executions: end them ourselves first. */
+  readonly cutOffMs: number;
+  /** Whether other nodes are registered. */
+  othersRegistered(): boolean;
+  onSuperseded(): void;
+  readonly logger: Logger;
+  readonly failpoint?: Failpoint;
+}

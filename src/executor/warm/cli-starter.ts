@@ -1,0 +1,165 @@
+/** Finds the fastest process that may run an execution: its session's own, one that waits, or a new one. */
+import { availableParallelism } from 'node:os';
+import type { Logger } from 'pino';
+import type { WaitingProcessReport } from '../../http/ports.ts';
+import { createIdFactory } from '../../id-factory.ts';
+import type { PreparedExecution } from '../execution.ts';
+import type { PrepareOptions } from '../prepare.ts';
+import type { Launch } from '../process/launch.ts';
+import type { ProcScanner } from '../process/proc-scanner.ts';
+import { resourceUse } from '../process/resource-use.ts';
+import { supportsSweep } from '../process/sweep.ts';
+import type { Reaper } from '../reaper.ts';
+import { removeScratch } from '../scratch.ts';
+import { type Start, type StartCli, type StartedCli, spawnCold } from '../start-cli.ts';
+import { within } from '../within.ts';
+import type { Taken } from './entry.ts';
+import { createRoom } from './room.ts';
+import { createSessionProcesses } from './session-processes.ts';
+import { type Place, type Template, templateOf } from './template.ts';
+import { createWarmPool } from './warm-pool.ts';
+import type { WarmSettings } from './warm-settings.ts';
+
+/** A CLI that has booted says its first line within milliseconds of its prompt; one that does not is started anew. */
+const SILENCE_MS = 10_000;
+const SILENT_BOOT_MS = 60_000;
+/** For a killed process to be gone. */
+const GONE_WITHIN_MS = 5000;
+
+export interface CliStarterOptions {
+  readonly warm: WarmSettings;
+  readonly launch: Launch;
+  readonly scanner: ProcScanner;
+  readonly reaper: Reaper;
+  readonly prepare: Pick<PrepareOptions, 'nodeId' | 'scratchDir'>;
+  /** Executions that run now. */
+  running(): number;
+  readonly logger: Logger;
+}
+
+/** How many runs began in which way, and what waits now. */
+export interface StartCounts {
+  readonly started: Readonly<Record<Start, number>>;
+  readonly waiting: number;
+  readonly sessions: number;
+}
+
+export interface CliStarter {
+  readonly start: StartCli;
+  ended(): void;
+  expect(prepared: readonly PreparedExecution[]): void;
+  announce(prepared: PreparedExecution, freeSlots: number): void;
+  counts(): StartCounts;
+  waiting(): readonly WaitingProcessReport[];
+  stop(): Promise<void>;
+}
+
+export function createCliStarter(options: CliStarterOptions): CliStarter {
+  const { warm: settings, launch, reaper, logger } = options;
+  const room = createRoom(settings.maxProcesses, () => process.availableMemory());
+  const sessions = createSessionProcesses({ ...options, idleMs: settings.sessionIdleMs, room });
+  const pool = createWarmPool({
+    ...options,
+    ...options.prepare,
+    idleMs: settings.idleMs,
+    room,
+    cores: availableParallelism(),
+    newId: createIdFactory(),
+  });
+  const started = { cold: 0, warm: 0, session: 0 };
+
+  async function take(prepared: PreparedExecution): Promise<(Taken & { start: Start }) | null> {
+    const own = await sessions.take(prepared);
+    if (own !== null) return { ...own, start: 'session' };
+    const waiting = await pool.take(prepared);
+    return waiting && { ...waiting, start: 'warm' };
+  }
+
+  /** The waiting process with its prompt; null when it did not take it. */
+  async function hand(prepared: PreparedExecution, stop: AbortSignal): Promise<StartedCli | null> {
+    const taken = await take(prepared);
+    if (taken === null) return null;
+    const { process, place, start } = taken;
+    const since = performance.now();
+    const cpuSecondsBefore = supportsSweep() ? resourceUse([process.child.pid]).cpuSeconds : 0;
+    const { command, staysOpen, provider } = prepared;
+    const patience = process.ready ? SILENCE_MS : SILENT_BOOT_MS;
+    const silenceMs = provider.warmStart?.speaksFirst === true ? patience : null;
+    if (!(await process.hand(command.stdin, staysOpen, silenceMs, stop))) {
+      logger.warn(
+        { executionId: prepared.executionId, provider: prepared.provider.name },
+        'a process that waited for its prompt did not take it: another one is started',
+      );
+      pool.discard(taken);
+      await within(GONE_WITHIN_MS, process.child.exited);
+      return null;
+    }
+    return finished(prepared, place, {
+      child: process.child,
+      start,
+      since,
+      cpuSecondsBefore,
+      heard: process.heard,
+    });
+  }
+
+  async function startCold(prepared: PreparedExecution): Promise<StartedCli> {
+    const { marker, scratch } = prepared;
+    try {
+      const child = await spawnCold(prepared, launch);
+      const place = { marker, scratch };
+      return finished(prepared, place, {
+        child,
+        start: 'cold',
+        since: child.startedAt,
+        cpuSecondsBefore: 0,
+        heard: [],
+      });
+    } catch (error) {
+      await removeScratch(scratch, logger);
+      throw error;
+    }
+  }
+
+  function finished(
+    prepared: PreparedExecution,
+    place: Place,
+    cli: Omit<StartedCli, 'over' | 'keep'>,
+  ): StartedCli {
+    started[cli.start] += 1;
+    return {
+      ...cli,
+      over: () => reaper.add(place.marker, () => removeScratch(place.scratch, logger)),
+      keep: () => sessions.keep(prepared, cli.child, place),
+    };
+  }
+
+  const templates = (prepared: readonly PreparedExecution[]): readonly Template[] =>
+    prepared.map(templateOf).filter((template) => template !== null);
+
+  return {
+    async start(prepared, stop) {
+      if (settings.maxProcesses === 0) return startCold(prepared);
+      const found = (await hand(prepared, stop)) ?? (await startCold(prepared));
+      const template = templateOf(prepared);
+      // The next turn of a session has a process of its own.
+      if (template !== null && prepared.request.sessionId === null) pool.served(template);
+      return found;
+    },
+    ended: () => pool.ended(),
+    expect: (prepared) => pool.expect(templates(prepared).slice(0, settings.maxProcesses)),
+    announce(prepared, freeSlots) {
+      const template = settings.maxProcesses === 0 ? null : templateOf(prepared);
+      if (template !== null) pool.announce(template, freeSlots);
+    },
+    counts: () => ({
+      started: { ...started },
+      waiting: room.size() - sessions.size(),
+      sessions: sessions.size(),
+    }),
+    waiting: () => [...pool.list(), ...sessions.list()],
+    async stop() {
+      await Promise.all([pool.stop(), sessions.stop()]);
+    },
+  };
+}

@@ -1,0 +1,45 @@
+/** How many processes may be there without running anything: a number, and a quarter of the memory that is free. */
+import { resourceUse } from '../process/resource-use.ts';
+import { supportsSweep } from '../process/sweep.ts';
+
+/** What one takes until it was looked at; a CLI that waits was seen to hold 155 to 170 MB. */
+const GUESS_BYTES = 200 * 1024 * 1024;
+const SHARE = 0.25;
+
+export interface Room {
+  /** Whether one more fits. */
+  free(): boolean;
+  add(holder: object): void;
+  /** From now on it counts with what it really holds. */
+  measure(holder: object, pid: number): void;
+  remove(holder: object): void;
+  size(): number;
+}
+
+/** @param availableMemory in bytes, as the system or the container has it left */
+export function createRoom(max: number, availableMemory: () => number): Room {
+  const holders = new Map<object, number | null>();
+
+  function held(): number {
+    let bytes = 0;
+    for (const pid of holders.values()) {
+      const seen = pid === null || !supportsSweep() ? 0 : resourceUse([pid]).memoryBytes;
+      bytes += Math.max(seen, pid === null || seen === 0 ? GUESS_BYTES : 0);
+    }
+    return bytes;
+  }
+
+  return {
+    free() {
+      if (holders.size >= max) return false;
+      const bytes = held();
+      return bytes + GUESS_BYTES <= (availableMemory() + bytes) * SHARE;
+    },
+    add: (holder) => void holders.set(holder, null),
+    measure: (holder, pid) => {
+      if (holders.has(holder)) holders.set(holder, pid);
+    },
+    remove: (holder) => void holders.delete(holder),
+    size: () => holders.size,
+  };
+}

@@ -1,0 +1,145 @@
+/**
+ * Processes that have answered a prompt of their session and wait for the next: a turn in one takes what the model
+ * takes. One process per session at the most, and nothing else may have been left running in it.
+ */
+import type { Logger } from 'pino';
+import { messageOf } from '../../errors.ts';
+import type { WaitingProcessReport } from '../../http/ports.ts';
+import type { PreparedExecution } from '../execution.ts';
+import type { ProcScanner } from '../process/proc-scanner.ts';
+import type { SpawnedProcess } from '../process/spawned-process.ts';
+import { supportsSweep } from '../process/sweep.ts';
+import { terminate } from '../process/terminate.ts';
+import type { Reaper } from '../reaper.ts';
+import { removeScratch } from '../scratch.ts';
+import type { Taken } from './entry.ts';
+import type { Room } from './room.ts';
+import type { Place } from './template.ts';
+import { createWaitingProcess, type WaitingProcess, waitingReport } from './waiting-process.ts';
+
+/** It has its session on disk already. */
+const GRACE_MS = 2000;
+
+export interface SessionProcessesOptions {
+  readonly idleMs: number;
+  readonly room: Room;
+  readonly scanner: ProcScanner;
+  readonly reaper: Pick<Reaper, 'add'>;
+  readonly logger: Logger;
+}
+
+export interface SessionProcesses {
+  /** The process of this job's session, if it can run the job. One that cannot is ended before this resolves. */
+  take(prepared: PreparedExecution): Promise<Taken | null>;
+  /** A turn has ended: its process may wait for the next one. */
+  keep(prepared: PreparedExecution, child: SpawnedProcess, place: Place): void;
+  /** Ends the process that has waited longest. False when there is none. */
+  giveWay(): boolean;
+  size(): number;
+  list(): readonly WaitingProcessReport[];
+  stop(): Promise<void>;
+}
+
+interface Resting {
+  readonly key: string;
+  readonly process: WaitingProcess;
+  readonly place: Place;
+  readonly timer: NodeJS.Timeout;
+  /** The execution whose turn was the last. */
+  readonly of: PreparedExecution;
+  readonly since: number;
+}
+
+export function createSessionProcesses(options: SessionProcessesOptions): SessionProcesses {
+  const { room, scanner, logger } = options;
+  const resting = new Map<string, Resting>();
+  const endings = new Set<Promise<void>>();
+  let stopped = false;
+
+  function takeOut(sessionId: string, one: Resting): void {
+    clearTimeout(one.timer);
+    resting.delete(sessionId);
+    room.remove(one.process);
+  }
+
+  function end({ process, place }: Taken): Promise<void> {
+    const ended = terminate(process.child, { graceMs: GRACE_MS, scanner })
+      .catch((error: unknown) => logger.error({ reason: messageOf(error) }, 'ending a process failed'))
+      .then(() => options.reaper.add(place.marker, () => removeScratch(place.scratch, logger)));
+    endings.add(ended);
+    void ended.finally(() => endings.delete(ended));
+    return ended;
+  }
+
+  function endResting(sessionId: string, one: Resting): void {
+    if (resting.get(sessionId) !== one) return;
+    takeOut(sessionId, one);
+    void end(one);
+  }
+
+  /** What a turn has left running would go on for nobody: then the process does not stay. */
+  async function lookForOthers(sessionId: string, one: Resting): Promise<void> {
+    if (!supportsSweep()) return;
+    const { child } = one.process;
+    const found = await scanner.scan();
+    if (found.some(({ marker, pid }) => marker === one.place.marker && pid !== child.pid)) {
+      endResting(sessionId, one);
+    }
+  }
+
+  function oldest(): [string, Resting] | undefined {
+    const [first] = resting;
+    return first;
+  }
+
+  const sessions: SessionProcesses = {
+    async take(prepared) {
+      const { sessionId, shape } = prepared;
+      const one = resting.get(sessionId);
+      if (one === undefined) return null;
+      takeOut(sessionId, one);
+      if (one.key === shape?.key && one.process.alive()) return one;
+      await end(one); // two processes must not go on with one session
+      return null;
+    },
+
+    keep(of, child, place) {
+      const { sessionId, shape } = of;
+      const process = createWaitingProcess(child, null);
+      if (stopped || shape === null || (!room.free() && !sessions.giveWay()) || !room.free()) {
+        void end({ process, place });
+        return;
+      }
+      const timer = setTimeout(() => endResting(sessionId, one), options.idleMs).unref();
+      const one: Resting = { key: shape.key, process, place, timer, of, since: performance.now() };
+      resting.set(sessionId, one);
+      room.add(process);
+      room.measure(process, child.pid);
+      // What it does now is for no job, and may cost.
+      process.onUnasked(() => endResting(sessionId, one));
+      void child.exited.then(() => endResting(sessionId, one));
+      lookForOthers(sessionId, one).catch((error: unknown) => {
+        logger.warn({ reason: messageOf(error) }, 'looking for what a turn left running failed');
+        endResting(sessionId, one);
+      });
+    },
+
+    giveWay() {
+      const first = oldest();
+      if (first !== undefined) endResting(...first);
+      return first !== undefined;
+    },
+
+    size: () => resting.size,
+
+    list: () =>
+      [...resting].map(([sessionId, { process, of, since }]) => waitingReport(process, of, sessionId, since)),
+
+    async stop() {
+      stopped = true;
+      for (const [sessionId, one] of [...resting]) endResting(sessionId, one);
+      await Promise.all(endings);
+    },
+  };
+  return sessions;
+}

@@ -1,0 +1,44 @@
+/** What a process was bound to when it was started: it may only serve a job that would have started it just so. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PreparedExecution } from '../execution.ts';
+
+export interface Shape {
+  /** Equal for executions whose processes cannot be told apart before they get their prompts. */
+  readonly key: string;
+  /** Absolute paths of what the process reads while it boots, its binary first. */
+  readonly reads: readonly string[];
+}
+
+type Shaping = Pick<PreparedExecution, 'provider' | 'binary' | 'command' | 'env' | 'cwd'>;
+
+/** The shape of an execution, or null when it has to be started with its prompt. */
+export function shapeOf(
+  { provider, binary, command, env, cwd }: Shaping,
+  maxLineBytes: number,
+): Shape | null {
+  const { warmStart, login } = provider;
+  // A file in the scratch folder belongs to one execution.
+  if (warmStart === undefined || command.files !== undefined) return null;
+  const home = [...warmStart.reads.home, ...login.files].map(({ variable, home, name }) =>
+    join((variable === null ? undefined : env[variable]) ?? join(env['HOME'] ?? '/', home), name),
+  );
+  const environment = Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    key: JSON.stringify([provider.name, binary, command.args, environment, cwd, maxLineBytes]),
+    reads: [binary, ...warmStart.reads.workspace.map((path) => join(cwd, path)), ...home],
+  };
+}
+
+/** How all of these files stand; another text means that at least one has changed. */
+export async function stateOf(paths: readonly string[]): Promise<string> {
+  const states = await Promise.all(
+    paths.map((path) =>
+      stat(path).then(
+        ({ ino, size, mtimeMs }) => `${ino}:${size}:${mtimeMs}`,
+        () => '-', // not there, or not to be read by us and so not by a CLI of ours
+      ),
+    ),
+  );
+  return states.join(' ');
+}

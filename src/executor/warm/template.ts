@@ -1,0 +1,60 @@
+import { join } from 'node:path';
+import type { PreparedExecution } from '../execution.ts';
+import type { Launch } from '../process/launch.ts';
+import { spawnProcess } from '../process/spawn.ts';
+import { makeScratch } from '../start-cli.ts';
+import { type Shape, stateOf } from './shape.ts';
+import { createWaitingProcess, type WaitingProcess } from './waiting-process.ts';
+
+/** How to start a process for prompts that are not known yet. */
+export interface Template
+  extends Pick<PreparedExecution, 'provider' | 'binary' | 'env' | 'cwd' | 'maxLineBytes'> {
+  readonly args: readonly string[];
+  readonly shape: Shape;
+}
+
+/** The template of an execution; null when it can only be started with its prompt. */
+export function templateOf(prepared: PreparedExecution): Template | null {
+  const { provider, binary, env, cwd, maxLineBytes, shape, command } = prepared;
+  return shape && { provider, binary, env, cwd, maxLineBytes, shape, args: command.args };
+}
+
+/** Where a process that belongs to no execution yet lives. */
+export interface Place {
+  /** `<nodeId>/<id of its own>`, carried by all it starts. */
+  readonly marker: string;
+  readonly scratch: string;
+}
+
+export const placeOf = (nodeId: string, scratchDir: string, id: string): Place => ({
+  marker: `${nodeId}/${id}`,
+  scratch: join(scratchDir, id),
+});
+
+/**
+ * Starts a process that waits for its prompt.
+ * @returns it, and how what it reads stood before it began: what changes while it boots counts as later
+ * @throws AppError when it cannot be started
+ */
+export async function bootProcess(
+  { provider, binary, args, env, cwd, maxLineBytes, shape }: Template,
+  { marker, scratch }: Place,
+  launch: Launch,
+): Promise<{ process: WaitingProcess; state: string }> {
+  const [state] = await Promise.all([stateOf(shape.reads), makeScratch(scratch)]);
+  const { greeting = '', isReady } = provider.warmStart ?? {};
+  const child = await spawnProcess(
+    {
+      binary,
+      args,
+      env: { ...env, TMPDIR: scratch },
+      cwd,
+      stdin: greeting,
+      holdStdin: true,
+      marker,
+      maxLineBytes,
+    },
+    launch,
+  );
+  return { process: createWaitingProcess(child, greeting === '' ? null : (isReady ?? null)), state };
+}

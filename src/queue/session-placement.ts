@@ -1,0 +1,59 @@
+import { maySee, type Principal } from '../auth/principal.ts';
+import { AppError } from '../errors.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Projector } from '../store/projector.ts';
+import type { Store } from '../store/store.ts';
+
+/** The node a request has to run on: where its session is. Null: anywhere. */
+export type SessionPlacement = (principal: Principal, request: ResolvedPrompt) => Promise<string | null>;
+
+/** Looking a session up waits for the history; whoever has just gone on with one goes on. */
+const REMEMBER_MS = 60_000;
+const MAX_REMEMBERED = 1000;
+
+interface Place {
+  readonly principalId: string;
+  readonly provider: string;
+  readonly node: string | null;
+  readonly at: number;
+}
+
+/** The placement throws AppError session.not_found, also for somebody else's, and request.invalid. */
+export function createSessionPlacement(
+  store: Pick<Store, 'run'>,
+  projector: Pick<Projector, 'catchUp'>,
+  now: () => number = () => performance.now(),
+): SessionPlacement {
+  /** The oldest comes first. */
+  const places = new Map<string, Place>();
+
+  async function lookUp(principal: Principal, sessionId: string): Promise<Place> {
+    await projector.catchUp();
+    const session = await store.run('jobs.findSession', { sessionId });
+    if (session === null || !maySee(principal, session.owner)) {
+      throw new AppError('session.not_found', `there is no session ${sessionId}`);
+    }
+    const { provider, node } = session;
+    return { principalId: principal.id, provider, node, at: now() };
+  }
+
+  function remembered({ id }: Principal, sessionId: string): Place | null {
+    const place = places.get(sessionId);
+    return place !== undefined && place.principalId === id && now() - place.at < REMEMBER_MS ? place : null;
+  }
+
+  return async (principal, { sessionId, provider }) => {
+    if (sessionId === null) return null;
+    const place = remembered(principal, sessionId) ?? (await lookUp(principal, sessionId));
+    if (place.provider !== provider) {
+      throw new AppError('request.invalid', `the session belongs to ${place.provider}`, {
+        problems: [{ path: '/sessionId', message: `belongs to ${place.provider}` }],
+      });
+    }
+    places.delete(sessionId);
+    places.set(sessionId, place);
+    const [oldest] = places.keys();
+    if (places.size > MAX_REMEMBERED && oldest !== undefined) places.delete(oldest);
+    return place.node;
+  };
+}

@@ -1,0 +1,129 @@
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { expect, it, onTestFinished } from 'vitest';
+import type { StoredEvent } from '../../../src/protocol/event.ts';
+import { closeConnection, openConnection, untilReady } from '../../../src/queue/connection.ts';
+import { createNames } from '../../../src/queue/names.ts';
+import type { TimedEvent } from '../../../src/rpc/ports.ts';
+import { createClaims } from '../../../src/rpc/redis/claims.ts';
+import { createJobRecords } from '../../../src/rpc/redis/job-records.ts';
+import { createScriptRunner } from '../../../src/rpc/redis/script-runner.ts';
+import { createSubmissions } from '../../../src/rpc/redis/submissions.ts';
+import { createProjector } from '../../../src/store/projector.ts';
+import { openStore, type Store } from '../../../src/store/store.ts';
+import { failed, finishOf, newJob, text } from '../../contracts/records/samples.ts';
+import { tempDir } from '../../helpers/temp.ts';
+import { breakableRedis } from '../fault-bench.ts';
+
+const logger = pino({ enabled: false });
+const LEASE_MS = 60_000;
+
+/** Records in a Redis of their own, and projectors of them that do not follow by themselves. */
+async function setUp() {
+  const server = await breakableRedis();
+  const redis = openConnection(server.url, 'patient', 'test', logger);
+  onTestFinished(() => closeConnection(redis));
+  await untilReady(redis, 20_000);
+  const names = createNames({ prefix: 'p', requestChannel: 'requests', responseChannel: 'responses' });
+  const settings = { requestChannel: 'requests', responseChannel: 'responses', keepFinishedMs: 600_000 };
+  const scripts = createScriptRunner(redis, names.prefix, settings);
+  const records = createJobRecords(redis, names, scripts);
+  const submissions = createSubmissions(scripts);
+  const claims = createClaims(scripts, 'n1', { leaseMs: LEASE_MS, leaderMs: LEASE_MS }, null);
+
+  return {
+    records,
+    claims,
+    async newStore(): Promise<Store> {
+      const store = await openStore({ file: join(tempDir(), 'ledger.db'), logger });
+      onTestFinished(() => store.close());
+      return store;
+    },
+    projectorOf: (store: Store) =>
+      createProjector({
+        blocking: redis.duplicate(),
+        redis,
+        log: names.log,
+        records,
+        eventsKey: names.events,
+        onLogReplaced: async () => undefined,
+        store,
+        logger,
+      }),
+    /** A job that has run twice and has these events in its last attempt. */
+    async finished(events: readonly TimedEvent[]): Promise<string> {
+      const job = newJob({ maxAttempts: 2 });
+      await records.create(job);
+      for (const attempt of [1, 2]) {
+        await submissions.submit(job.id, `e${attempt}-${job.id}`);
+        const [claim] = await claims.claim(1);
+        if (claim === undefined) throw new Error('nothing could be claimed');
+        const error = failed(claim.executionId, 'execution.lost');
+        if (attempt === 1) await claims.finish(finishOf(claim, { outcome: error }));
+        else {
+          await claims.append(claim.jobId, claim.executionId, 0, events);
+          await claims.finish(finishOf(claim, { from: events.length }));
+        }
+      }
+      return job.id;
+    },
+  };
+}
+
+async function copied(store: Store, jobId: string): Promise<StoredEvent[]> {
+  return store.run('events.read', { jobId, after: 0, limit: 10_000 });
+}
+
+const range = (length: number): number[] => Array.from({ length }, (_, index) => index);
+
+it('keeps every event of finished jobs as it was, of small ones and of those with many', async () => {
+  const bench = await setUp();
+  const odd: TimedEvent[] = [
+    { event: { kind: 'text', text: 'a "quoted"\n\u0000 ☃' }, raw: '{"line": 1}', at: 1_790_000_000_000 },
+    { event: { text: 'its kind stands last', kind: 'text' }, raw: 'e', at: 1_790_000_000_001 },
+    { event: { kind: 'raw', line: '{"kind":"other"}' }, raw: null, at: 1_790_000_000_002 },
+  ];
+  const many = range(2_300).map((n) => text(`${n}`));
+  const ids: string[] = [];
+  for (const events of [odd, many, [], range(600).map((n) => text(`${n}`)), odd])
+    ids.push(await bench.finished(events));
+
+  const store = await bench.newStore();
+  const projector = bench.projectorOf(store);
+  await projector.start();
+  await projector.catchUp();
+  await projector.stop();
+
+  for (const id of ids) {
+    const expected = await bench.records.events(id, 0, 10_000);
+    expect(expected.map(({ kind }) => kind)).toContain('job.scheduled');
+    expect(await copied(store, id)).toEqual(expected);
+  }
+  const usage = await store.run('usage.report', { owner: null, by: 'caller', from: null, to: null });
+  expect(usage).toMatchObject([{ executions: 2 * ids.length }]);
+});
+
+it('brings many finished jobs, their events and its position to the disk with one commit', async () => {
+  const bench = await setUp();
+  const store = await bench.newStore();
+  const projector = bench.projectorOf(store);
+  await projector.start();
+  const ids = await Promise.all(
+    range(10).map(async () => {
+      const job = newJob();
+      await bench.records.create(job);
+      return job.id;
+    }),
+  );
+  await projector.catchUp();
+  const before = store.stats().commits;
+  for (const id of ids) await bench.records.cancel(id, false, failed(null, 'execution.cancelled'));
+  await projector.catchUp();
+  await projector.stop();
+
+  expect(store.stats().commits - before).toBeLessThanOrEqual(2); // the follower may have come between
+  for (const id of ids) {
+    expect(await store.run('jobs.get', { id })).toMatchObject({ status: 'cancelled' });
+    expect((await copied(store, id)).map(({ kind }) => kind)).toEqual(['job.queued', 'job.finished']);
+  }
+});

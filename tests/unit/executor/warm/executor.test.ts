@@ -1,0 +1,309 @@
+/** Processes that wait for their prompts, under a whole executor with the fake CLI. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { wireError } from '../../../../src/errors.ts';
+import type { WarmSettings } from '../../../../src/executor/warm/warm-settings.ts';
+import { jobOutcome } from '../../../../src/protocol/outcome.ts';
+import { newJob } from '../../../contracts/records/samples.ts';
+import { fakePrompt } from '../../../helpers/fake-cli.ts';
+import { executorBench, KNOWN_SESSION, OTHER_SESSION } from '../bench.ts';
+
+const CANCELLED = jobOutcome('cancelled', wireError('execution.cancelled', 'by the test'));
+const HOUR = 3_600_000;
+const WARM: WarmSettings = { maxProcesses: 4, idleMs: HOUR, sessionIdleMs: HOUR };
+
+type Bench = Awaited<ReturnType<typeof executorBench>>;
+
+/** How its run began, and in which process. */
+async function startOf(bench: Bench, id: string) {
+  const events = await bench.rpc.records.events(id, 0, 1000);
+  const started = events.findLast((event) => event.kind === 'execution.started');
+  if (started === undefined) throw new Error(`${id} has not started`);
+  return { start: started.start, pid: started.pid };
+}
+
+async function open(settings: Partial<WarmSettings> = {}, concurrency = 2) {
+  const bench = await executorBench();
+  const executor = bench.open({ warm: { ...WARM, ...settings }, concurrency });
+  await executor.start();
+  /** Runs a job to its end. */
+  const run = async (request: Parameters<Bench['submit']>[0] = {}) => {
+    const id = await bench.submit(request);
+    executor.kick();
+    const record = await bench.finished(id);
+    return { id, outcome: record.outcome, ...(await startOf(bench, id)) };
+  };
+  const waiting = (count: number) => bench.until(() => executor.starts().waiting === count);
+  const sessions = (count: number) => bench.until(() => executor.starts().sessions === count);
+  /** The process that was started last has said that it is ready. */
+  const ready = async (count = 1): Promise<number> => {
+    await waiting(count);
+    await bench.until(() => bench.started().length > bench.prompts().length);
+    return bench.started().at(-1)?.pid ?? 0;
+  };
+  return { bench, executor, run, waiting, sessions, ready };
+}
+
+describe('a process that waits', () => {
+  it('runs the next job of its shape, and no other one after that', async () => {
+    const { bench, run, ready } = await open();
+    const first = await run();
+    expect(first.start).toBe('cold');
+    const pid = await ready();
+    const second = await run({ steps: [{ delta: 'the answer' }] });
+    expect(second).toMatchObject({
+      start: 'warm',
+      pid,
+      outcome: { status: 'succeeded', text: 'the answer' },
+    });
+    expect(second.outcome?.exit).toEqual({ code: 0, signal: null });
+    await ready();
+    const third = await run();
+    expect(third.start).toBe('warm');
+    expect(new Set([first.pid, second.pid, third.pid]).size).toBe(3);
+    expect(bench.prompts().map((entry) => entry.pid)).toEqual([first.pid, second.pid, third.pid]);
+  });
+
+  it('has a marker and a temporary folder of its own, and both are gone after its job', async () => {
+    const { bench, run, ready } = await open();
+    const cold = await run();
+    const pid = await ready();
+    const warm = await run();
+    const marker = (of: number) => bench.started().find((entry) => entry.pid === of)?.marker;
+    expect(marker(cold.pid)).toBe(`${bench.nodeId}/e-${cold.id}`);
+    expect(marker(pid)).toMatch(new RegExp(`^${bench.nodeId}/[0-9A-Z]{26}$`));
+    expect(warm.pid).toBe(pid);
+    const own = marker(pid)?.split('/')[1] ?? '';
+    await bench.until(() => !bench.exists(join('scratch', own)));
+  });
+
+  it.each([
+    ['another model', { model: 'other' }],
+    ['other tools', { allowedTools: ['Read'] }],
+    ['a prompt that names a file', { prompt: fakePrompt([], 'look at @file') }],
+  ])('is not for a job with %s', async (_what, request) => {
+    const { run, ready } = await open();
+    await run();
+    await ready();
+    expect((await run(request)).start).toBe('cold');
+  });
+
+  it('is not for a job when something it has read was changed', async () => {
+    const { bench, run, ready, executor } = await open();
+    await run();
+    const pid = await ready();
+    writeFileSync(join(bench.workspace, 'CLAUDE.md'), 'Be brief.');
+    const next = await run();
+    expect(next.start).toBe('cold');
+    expect(next.pid).not.toBe(pid);
+    await bench.until(() => !bench.alive(pid));
+    expect(executor.starts().started).toEqual({ cold: 2, warm: 0, session: 0 });
+  });
+
+  it('is replaced when something it has read was changed while nothing runs', async () => {
+    const { bench, run, ready } = await open();
+    await run();
+    const pid = await ready();
+    writeFileSync(join(bench.workspace, 'CLAUDE.md'), 'Be brief.');
+    await bench.until(() => !bench.alive(pid) && bench.started().length === 3);
+    const fresh = await ready();
+    expect(await run()).toMatchObject({ start: 'warm', pid: fresh });
+  });
+
+  it('is replaced when it dies', async () => {
+    const { bench, run, ready } = await open();
+    await run();
+    const pid = await ready();
+    process.kill(pid, 'SIGKILL');
+    await bench.until(() => bench.started().length === 3);
+    const fresh = await ready();
+    expect(fresh).not.toBe(pid);
+    expect(await run()).toMatchObject({ start: 'warm', pid: fresh });
+  });
+
+  it('that has stopped is passed over, and the job never knows', async () => {
+    const { bench, run, ready } = await open();
+    await run();
+    const pid = await ready();
+    process.kill(pid, 'SIGSTOP');
+    const next = await run();
+    expect(next).toMatchObject({ start: 'cold', outcome: { status: 'succeeded' } });
+    await bench.until(() => !bench.alive(pid));
+  });
+
+  it('that dies over its prompt without a word leaves the job to another', async () => {
+    const { bench, run, ready } = await open();
+    const model = 'fake:silent';
+    const silent = (steps: Parameters<typeof fakePrompt>[0]) => run({ model, steps });
+    await silent([{ result: {} }]);
+    const pid = await ready();
+    const next = await silent([{ exitUnless: bench.file('once') }, { result: { result: 'done' } }]);
+    expect(next).toMatchObject({ start: 'cold', outcome: { status: 'succeeded' } });
+    expect(next.pid).not.toBe(pid);
+    expect(bench.prompts().map((entry) => entry.pid)).toEqual([expect.any(Number), pid, next.pid]);
+  });
+
+  it('is watched and can be cancelled like any other', async () => {
+    const { bench, executor, run, ready } = await open();
+    await run();
+    const pid = await ready();
+    const id = await bench.submit({ steps: [{ touch: bench.file('runs') }, { hang: true }] });
+    executor.kick();
+    await bench.until(() => bench.exists('runs'));
+    await bench.until(() => executor.running().some((one) => one.pid === pid && one.memoryBytes !== null));
+    await bench.rpc.records.cancel(id, true, CANCELLED);
+    executor.lookAtCancel(id);
+    const { outcome } = await bench.finished(id);
+    expect(outcome?.status).toBe('cancelled');
+    expect(await startOf(bench, id)).toEqual({ start: 'warm', pid });
+    await bench.until(() => !bench.alive(pid));
+  });
+
+  it('is ended when it has waited too long, and with the executor', async () => {
+    const short = await open({ idleMs: 1 });
+    await short.run();
+    const forgotten = await short.ready();
+    await short.bench.until(() => !short.bench.alive(forgotten));
+    expect(short.executor.starts().waiting).toBe(0);
+
+    const { bench, executor, run, ready } = await open();
+    await run();
+    const pid = await ready();
+    await executor.stop(0);
+    expect(bench.alive(pid)).toBe(false);
+  });
+
+  it('there is none when the settings say so', async () => {
+    const { bench, run, executor } = await open({ maxProcesses: 0 });
+    await run();
+    await run();
+    expect(executor.starts()).toEqual({ started: { cold: 2, warm: 0, session: 0 }, waiting: 0, sessions: 0 });
+    expect(bench.started()).toHaveLength(2);
+  });
+});
+
+describe('looking ahead', () => {
+  it('starts what waits for a slot before there is one', async () => {
+    const { bench, executor, ready } = await open({}, 1);
+    const holding = await bench.submit({ steps: [{ waitFor: bench.file('go') }] });
+    executor.kick();
+    await bench.spawned(1);
+    const next = await bench.submit();
+    executor.kick();
+    const pid = await ready();
+    bench.touch('go');
+    await bench.finished(holding);
+    await bench.finished(next);
+    expect(await startOf(bench, next)).toEqual({ start: 'warm', pid });
+  });
+
+  it('waits for as many as there are, up to the maximum', async () => {
+    const { bench, executor, waiting } = await open({ maxProcesses: 2 }, 1);
+    const all = [await bench.submit({ steps: [{ waitFor: bench.file('go') }] })];
+    for (let i = 0; i < 4; i += 1) all.push(await bench.submit());
+    executor.kick();
+    await waiting(2);
+    bench.touch('go');
+    for (const id of all) await bench.finished(id);
+    expect(executor.starts().started).toMatchObject({ warm: 4 });
+  });
+
+  it('starts what was announced before it is claimable', async () => {
+    const { bench, executor, ready } = await open();
+    executor.announce(newJob({ cwd: bench.workspace }).request);
+    const pid = await ready();
+    const id = await bench.submit();
+    executor.kick();
+    await bench.finished(id);
+    expect(await startOf(bench, id)).toEqual({ start: 'warm', pid });
+  });
+});
+
+describe('the process of a session', () => {
+  const turn = { sessionId: KNOWN_SESSION };
+
+  it('runs the next turn, each with an outcome and a cost of its own', async () => {
+    const { bench, run, sessions } = await open();
+    const first = await run({ ...turn, steps: [{ delta: 'one' }] });
+    await sessions(1);
+    const second = await run({ ...turn, steps: [{ delta: 'two' }] });
+    const third = await run({ ...turn, steps: [{ delta: 'three' }] });
+    expect([first.start, second.start, third.start]).toEqual(['cold', 'session', 'session']);
+    expect(new Set([first.pid, second.pid, third.pid]).size).toBe(1);
+    expect([first, second, third].map(({ outcome }) => outcome?.text)).toEqual(['one', 'two', 'three']);
+    for (const { outcome } of [first, second, third]) {
+      expect(outcome).toMatchObject({ status: 'succeeded', sessionId: KNOWN_SESSION, turns: 1 });
+      expect(outcome?.exit).toEqual({ code: null, signal: null });
+      expect(outcome?.usage).toEqual(first.outcome?.usage);
+    }
+    expect(bench.started()).toHaveLength(1);
+  });
+
+  it('is ended before a turn it cannot run begins', async () => {
+    const { bench, run, sessions } = await open();
+    const first = await run(turn);
+    await sessions(1);
+    const other = await run({ ...turn, model: 'other', steps: [{ delta: 'x' }] });
+    expect(other).toMatchObject({ start: 'cold', outcome: { status: 'succeeded' } });
+    const end = bench.journal().findIndex((entry) => entry.event === 'end' && entry.pid === first.pid);
+    const start = bench.journal().findIndex((entry) => entry.event === 'start' && entry.pid === other.pid);
+    expect(end).toBeGreaterThan(-1);
+    expect(start).toBeGreaterThan(end);
+  });
+
+  it.each([
+    ['a cap of turns', { maxTurns: 3 }],
+    ['a cap of cost', { maxCostUsd: 1 }],
+    ['an output schema', { outputSchema: { type: 'object' } }],
+    ['a session of its own', { sessionId: null }],
+  ])('does not stay after a job with %s', async (_what, request) => {
+    const { bench, run, executor } = await open({ maxProcesses: 4 });
+    const { pid, outcome } = await run({ ...turn, ...request });
+    expect(outcome?.exit).toEqual({ code: 0, signal: null });
+    expect(bench.alive(pid)).toBe(false);
+    expect(executor.starts().sessions).toBe(0);
+  });
+
+  it('does not stay after a turn that has failed', async () => {
+    const { bench, run, executor } = await open();
+    const failed = await run({ ...turn, steps: [{ result: { is_error: true, result: 'no' } }] });
+    expect(failed.outcome?.status).toBe('failed');
+    expect(executor.starts().sessions).toBe(0);
+    await bench.until(() => !bench.alive(failed.pid));
+  });
+
+  it('does not stay when the turn has left something running', async () => {
+    const { bench, run } = await open();
+    const { pid, outcome } = await run({ ...turn, steps: [{ spawn: { setsid: true } }] });
+    expect(outcome?.status).toBe('succeeded');
+    await bench.until(() => !bench.alive(pid));
+    await bench.until(() => bench.survivors().length === 0);
+  });
+
+  it('is ended when it says something nobody has asked for', async () => {
+    const { bench, run, sessions } = await open();
+    const said = { line: '{"type":"system","subtype":"unasked"}', when: bench.file('say') };
+    const { pid } = await run({ ...turn, steps: [{ saysLater: said }] });
+    await sessions(1);
+    bench.touch('say');
+    await bench.until(() => !bench.alive(pid));
+  });
+
+  it('is ended when it has waited too long', async () => {
+    const { bench, run } = await open({ sessionIdleMs: 1 });
+    const { pid, outcome } = await run(turn);
+    expect(outcome?.status).toBe('succeeded');
+    await bench.until(() => !bench.alive(pid));
+  });
+
+  it('gives way to that of another session when there is room for one alone', async () => {
+    const { bench, run, executor, sessions } = await open({ maxProcesses: 1 });
+    const first = await run(turn);
+    await sessions(1);
+    const second = await run({ sessionId: OTHER_SESSION });
+    await bench.until(() => !bench.alive(first.pid));
+    expect(executor.starts().sessions).toBe(1);
+    expect(await run({ sessionId: OTHER_SESSION })).toMatchObject({ start: 'session', pid: second.pid });
+  });
+});

@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { createAnnouncements } from '../../../../src/executor/warm/announcements.ts';
+import { createTroubles } from '../../../../src/executor/warm/troubles.ts';
+
+describe('a shape whose processes are of no use', () => {
+  it('is left alone for a minute after three in a row, and then tried again', () => {
+    let now = 0;
+    const troubles = createTroubles(() => now);
+    for (const paused of [false, false, true]) {
+      troubles.add('a');
+      expect(troubles.isPaused('a')).toBe(paused);
+    }
+    expect(troubles.isPaused('b')).toBe(false);
+    now = 59_999;
+    expect(troubles.isPaused('a')).toBe(true);
+    now = 60_000;
+    expect(troubles.isPaused('a')).toBe(false);
+    troubles.add('a');
+    expect(troubles.isPaused('a'), 'it starts anew').toBe(false);
+  });
+
+  it('is forgiven when one has served', () => {
+    const troubles = createTroubles(() => 0);
+    troubles.add('a');
+    troubles.add('a');
+    troubles.over('a');
+    troubles.add('a');
+    expect(troubles.isPaused('a')).toBe(false);
+  });
+});
+
+describe('announced jobs', () => {
+  it('are counted by shape until they have come, or have gone elsewhere', () => {
+    let now = 0;
+    const announcements = createAnnouncements(() => now);
+    expect(announcements.add('a')).toBe(1);
+    expect(announcements.add('b')).toBe(1);
+    expect(announcements.add('a')).toBe(2);
+    announcements.came('a');
+    expect(announcements.add('a')).toBe(2);
+    announcements.came('c');
+    now = 2000;
+    expect(announcements.add('a')).toBe(1);
+  });
+});

@@ -1,0 +1,89 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { spawnProcess } from '../../../../src/executor/process/spawn.ts';
+import { createWaitingProcess } from '../../../../src/executor/warm/waiting-process.ts';
+import { eventually } from '../../../helpers/eventually.ts';
+import { tempDir } from '../../../helpers/temp.ts';
+
+const NEVER = new AbortController().signal;
+const LONG_MS = 30_000;
+
+async function start(script: string, isReady: ((line: string) => boolean) | null = null) {
+  const child = await spawnProcess({
+    binary: '/bin/sh',
+    args: ['-c', script],
+    env: { PATH: process.env['PATH'] ?? '' },
+    cwd: tempDir(),
+    stdin: '',
+    holdStdin: true,
+    marker: `test/${process.pid}`,
+  });
+  onTestFinished(async () => {
+    child.signalGroup('SIGKILL');
+    await child.ended;
+  });
+  return createWaitingProcess(child, isReady);
+}
+
+describe('a waiting process', () => {
+  it('gets its prompt, and what it says then is kept for whoever reads on', async () => {
+    const waiting = await start('read prompt; echo "heard $prompt"; echo more');
+    expect(await waiting.hand('hello\n', false, LONG_MS, NEVER)).toBe(true);
+    await waiting.child.ended;
+    expect(waiting.heard).toEqual([
+      { line: 'heard hello', truncated: false },
+      { line: 'more', truncated: false },
+    ]);
+  });
+
+  it('says that it is ready in a line that belongs to no run', async () => {
+    const waiting = await start('echo ready; read prompt; echo answer', (line) => line === 'ready');
+    let told = 0;
+    waiting.onReady(() => {
+      told += 1;
+    });
+    await eventually(() => expect(waiting.ready).toBe(true));
+    expect(told).toBe(1);
+    await waiting.hand('hello\n', false, LONG_MS, NEVER);
+    await waiting.child.ended;
+    expect(waiting.heard.map(({ line }) => line)).toEqual(['answer']);
+  });
+
+  it('that stays silent over its prompt has not taken it', async () => {
+    const waiting = await start('read prompt; sleep 60');
+    expect(await waiting.hand('hello\n', false, 50, NEVER)).toBe(false);
+  });
+
+  it('that ends without a word has not taken it', async () => {
+    const waiting = await start('read prompt; exit 1');
+    expect(await waiting.hand('hello\n', false, LONG_MS, NEVER)).toBe(false);
+  });
+
+  it('is not waited for when the run is stopped, or when it need not speak', async () => {
+    const stop = new AbortController();
+    const waiting = await start('read prompt; sleep 60');
+    const handed = waiting.hand('hello\n', false, LONG_MS, stop.signal);
+    stop.abort();
+    expect(await handed).toBe(true);
+    const other = await start('read prompt; sleep 60');
+    expect(await other.hand('hello\n', false, null, NEVER)).toBe(true);
+  });
+
+  it('does not live when it has stopped or ended', async () => {
+    const waiting = await start('read prompt');
+    expect(waiting.alive()).toBe(true);
+    waiting.child.signalGroup('SIGSTOP');
+    await eventually(() => expect(waiting.alive()).toBe(false));
+    waiting.child.signalGroup('SIGCONT');
+    await eventually(() => expect(waiting.alive()).toBe(true));
+    waiting.child.signalGroup('SIGKILL');
+    await waiting.child.exited;
+    expect(waiting.alive()).toBe(false);
+  });
+
+  it('that speaks before it was asked is told of', async () => {
+    const told = Promise.withResolvers<void>();
+    const waiting = await start('sleep 0.05; echo unasked; read prompt');
+    waiting.onUnasked(told.resolve);
+    await told.promise;
+  });
+});

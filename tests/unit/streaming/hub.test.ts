@@ -1,0 +1,141 @@
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import type { StoredEvent } from '../../../src/protocol/event.ts';
+import type { Job } from '../../../src/protocol/job.ts';
+import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
+import type { JobRecords } from '../../../src/rpc/ports.ts';
+import { createEventHub } from '../../../src/streaming/hub.ts';
+import { finishOf, newJob, text } from '../../contracts/records/samples.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { aJob } from '../client/job.ts';
+import { testStore } from '../store/test-store.ts';
+
+const READERS = 50;
+
+/** A hub over the records in memory, with a count of what it read of them. */
+async function hubBench() {
+  const rpc = createMemoryRpc({ requestChannel: 'requests', responseChannel: 'responses' });
+  const reads = { events: 0, read: 0, job: 0 };
+  const records: Pick<JobRecords, 'events' | 'read'> = {
+    events: (...args) => {
+      reads.events += 1;
+      return rpc.records.events(...args);
+    },
+    read: (id) => {
+      reads.read += 1;
+      return rpc.records.read(id);
+    },
+  };
+  const hub = createEventHub({
+    records,
+    store: await testStore(),
+    doorbells: rpc.doorbells,
+    liveChannel: rpc.liveChannel,
+    readJob: async (id): Promise<Job> => {
+      reads.job += 1;
+      return aJob({ id });
+    },
+    logger: pino({ enabled: false }),
+  });
+  const job = newJob();
+  await rpc.records.create(job);
+  await rpc.submissions.submit(job.id, 'E1');
+  const claims = rpc.claimsOf('n1');
+  const [claim] = await claims.claim(1);
+  if (claim === undefined) throw new Error('the job could not be claimed');
+  let said = 0;
+  return {
+    hub,
+    reads,
+    id: job.id,
+    async say(...texts: readonly string[]) {
+      await claims.append(
+        job.id,
+        'E1',
+        said,
+        texts.map((value) => text(value)),
+      );
+      said += texts.length;
+    },
+    finish: () => claims.finish(finishOf(claim, { from: said })),
+  };
+}
+
+/** Collects the batches of a reader as they come. */
+function follow(batches: AsyncIterable<readonly StoredEvent[]>) {
+  const taken: (readonly StoredEvent[])[] = [];
+  const ended = (async () => {
+    for await (const batch of batches) taken.push(batch);
+  })();
+  ended.catch(() => undefined); // looked at by the tests that expect it
+  return { taken, ended, seqs: () => taken.flat().map(({ seq }) => seq) };
+}
+
+describe('readers of one job', () => {
+  it('at the same place share one read of the past and one of each burst, and hold the same batch', async () => {
+    const bench = await hubBench();
+    const signal = new AbortController().signal;
+    const readers = Array.from({ length: READERS }, () => follow(bench.hub.read(bench.id, 0, signal)));
+    await eventually(() => readers.every(({ taken }) => taken.length === 1));
+    expect(new Set(readers.map(({ taken }) => taken[0])).size).toBe(1);
+    const before = bench.reads.events;
+    expect(before).toBeLessThan(READERS);
+
+    await bench.say('a', 'b', 'c');
+    await eventually(() => readers.every(({ seqs }) => seqs().length === 5));
+    expect(new Set(readers.map(({ taken }) => taken.at(-1))).size).toBe(1);
+    expect(bench.reads.events - before).toBeLessThan(5);
+
+    await bench.finish();
+    await Promise.all(readers.map(({ ended }) => ended));
+    for (const { seqs } of readers) expect(seqs()).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(readers.map(({ taken }) => taken.at(-1)?.at(-1))).toEqual(
+      Array(READERS).fill(expect.objectContaining({ kind: 'job.finished', job: aJob({ id: bench.id }) })),
+    );
+    expect(bench.reads.job).toBe(1);
+  });
+
+  it('at different places each get what they lack, without gap or duplicate', async () => {
+    const bench = await hubBench();
+    await bench.say('a', 'b', 'c');
+    const signal = new AbortController().signal;
+    const readers = [0, 1, 2, 3, 4, 5].map((after) => follow(bench.hub.read(bench.id, after, signal)));
+    await bench.say('d');
+    await bench.finish();
+    await Promise.all(readers.map(({ ended }) => ended));
+    for (const [after, { seqs }] of readers.entries()) {
+      expect(seqs()).toEqual([1, 2, 3, 4, 5, 6, 7, 8].slice(after));
+    }
+  });
+
+  it('one that takes nothing while far too much comes is cut, the others are not', async () => {
+    const bench = await hubBench();
+    const signal = new AbortController().signal;
+    const slow = bench.hub.read(bench.id, 0, signal)[Symbol.asyncIterator]();
+    await slow.next();
+    const waiting = slow.next(); // it is at the live end now
+    const quick = follow(bench.hub.read(bench.id, 2, signal));
+    await bench.say('first');
+    expect((await waiting).value).toHaveLength(1);
+    const burst = Array.from({ length: 500 }, (_, index) => `t${index}`);
+    for (let sent = 0; sent < 25_000; sent += burst.length) {
+      await bench.say(...burst);
+      await eventually(() => quick.seqs().length === 1 + sent + burst.length);
+    }
+    await expect(slow.next()).rejects.toMatchObject({ code: 'request.timeout' });
+    await bench.finish();
+    await quick.ended;
+    expect(quick.seqs()).toEqual(Array.from({ length: 25_003 }, (_, index) => index + 3));
+  });
+
+  it('leave when they are asked to', async () => {
+    const bench = await hubBench();
+    const leaving = new AbortController();
+    const reader = follow(bench.hub.read(bench.id, 0, leaving.signal));
+    await eventually(() => reader.taken.length === 1);
+    leaving.abort();
+    await reader.ended;
+    await bench.say('unheard');
+    expect(reader.seqs()).toEqual([1, 2]);
+  });
+});
