@@ -1,5 +1,5 @@
 // A program that spawns `cat`, and nothing else: small, as forking takes longer the more memory a process has.
-// Told `{count, concurrency, prompt}` it answers `{times, totalMs}`, in milliseconds.
+// Told `{id, count, concurrency, prompt}` it answers `{id, times, totalMs}`, in milliseconds.
 import { spawn } from 'node:child_process';
 
 /** @param {string} prompt */
@@ -36,4 +36,10 @@ async function measure({ count, concurrency, prompt }) {
   return { times, totalMs: performance.now() - startedAt };
 }
 
-process.on('message', async (/** @type {any} */ wanted) => process.send?.(await measure(wanted)));
+process.on('message', async (/** @type {any} */ wanted) => {
+  try {
+    process.send?.({ id: wanted.id, ...(await measure(wanted)) });
+  } catch (error) {
+    process.send?.({ id: wanted.id, failed: String(error) });
+  }
+});

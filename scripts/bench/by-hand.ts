@@ -1,13 +1,103 @@
-/** The other side of each comparison: the same program started without Bullpen. */
-import { fork, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { text } from 'node:stream/consumers';
-import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
+/** The command line's side of each comparison: the same program started without Bullpen. */
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { claudeCommand } from '../../src/providers/claude/command.ts';
 import { CLAUDE_ENV_NAMES } from '../../src/providers/claude/env-names.ts';
 import { buildEnvironment } from '../../src/providers/environment.ts';
+import { plainRequest } from './plain-request.ts';
+import { type Program, startProgram } from './program.ts';
+import type { Setting } from './setting.ts';
 
-interface Run {
+/** What one run by hand took, from the spawn. */
+export interface HandRun {
+  readonly code: number | null;
+  /** To the first line of stdout with a piece of text; null when none came. */
+  readonly firstMs: number | null;
+  /** To the end of the process: then a shell has its prompt back. */
+  readonly endMs: number;
+}
+
+export interface ByHand extends Disposable {
+  /** Of the program that starts the CLIs. */
+  readonly pid: number;
+  /** `claude -p` with the arguments and the environment that Bullpen gives it. Throws unless it says `expected`. */
+  claude(prompt: string, expected: string): Promise<HandRun>;
+  /**
+   * The same without a look at the answer, for a run that is ended on its way.
+   * @param marker what its processes can be found by
+   */
+  held(
+    prompt: string,
+    allowedTools: readonly string[],
+    marker: Readonly<Record<string, string>>,
+  ): Promise<HandRun>;
+  /** `xargs -P` over `count` such runs, when each ended (ms of this machine's clock). Throws unless each says `expected`. */
+  xargs(count: number, concurrency: number, prompt: string, expected: string): Promise<number[]>;
+}
+
+export function startByHand(setting: Setting): ByHand {
+  const { workspace: cwd, claude: binary } = setting;
+  const starter = startProgram('./starter.js', { cwd, env: setting.env });
+
+  function commandFor(prompt: string, allowedTools: readonly string[] = []) {
+    const context = { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' };
+    const options = { args: [], modes: {}, maxRetries: null, allowRootFullAccess: false };
+    const request = { ...plainRequest(prompt, cwd), allowedTools: [...allowedTools] };
+    const { args, stdin, env: set } = claudeCommand(request, context, options);
+    return {
+      binary,
+      args,
+      stdin,
+      cwd,
+      env: buildEnvironment({ source: setting.env, names: CLAUDE_ENV_NAMES, set }),
+    };
+  }
+
+  return {
+    pid: starter.pid,
+    async claude(prompt, expected) {
+      const { run, output } = await start(starter, commandFor(prompt));
+      checkAnswer(output, expected);
+      return run;
+    },
+    async held(prompt, allowedTools, marker) {
+      const command = commandFor(prompt, allowedTools);
+      return (await start(starter, { ...command, env: { ...command.env, ...marker } })).run;
+    },
+    async xargs(count, concurrency, prompt, expected) {
+      const folder = setting.newFolder();
+      mkdirSync(folder, { recursive: true });
+      const command = commandFor(prompt);
+      writeFileSync(join(folder, 'prompt'), command.stdin);
+      // setsid: a session of its own for each, as Bullpen gives it one (sched_autogroup). It forks nothing here.
+      const words = ['exec', 'setsid', binary, ...command.args]
+        .map(quoted)
+        .join(' ')
+        .replace(/^'exec'/, 'exec');
+      writeFileSync(
+        join(folder, 'one.sh'),
+        `${words} < ${quoted(join(folder, 'prompt'))} > ${quoted(folder)}/"$1"\n`,
+      );
+      const numbers = Array.from({ length: count }, (_, index) => `${index}.out`).join('\n');
+      const { run, output } = await start(starter, {
+        ...command,
+        binary: 'xargs',
+        args: ['-P', String(concurrency), '-n', '1', 'sh', join(folder, 'one.sh')],
+        stdin: `${numbers}\n`,
+      });
+      if (run.code !== 0) throw new Error(`xargs ended with ${run.code}: ${output}`);
+      const outputs = readdirSync(folder).filter((name) => name.endsWith('.out'));
+      for (const name of outputs) checkAnswer(readFileSync(join(folder, name), 'utf8'), expected);
+      return outputs.map((name) => statSync(join(folder, name)).mtimeMs);
+    },
+    [Symbol.dispose]: () => starter[Symbol.dispose](),
+  };
+}
+
+/** For a shell. */
+const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
+
+interface Command {
   readonly binary: string;
   readonly args: readonly string[];
   readonly stdin: string;
@@ -15,94 +105,14 @@ interface Run {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Starts a program, gives it its input, reads its output to the end. */
-async function runOnce({ binary, args, stdin, cwd, env }: Run): Promise<string> {
-  // A session of its own, as Bullpen gives it one: Linux shares a busy processor out by session (sched_autogroup).
-  const child = spawn(binary, [...args], { cwd, env, stdio: ['pipe', 'pipe', 'ignore'], detached: true });
-  const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-  child.once('error', reject);
-  child.once('close', resolve);
-  child.stdin.end(stdin);
-  const output = await text(child.stdout);
-  const code = await promise;
-  if (code !== 0) throw new Error(`${binary} ended with ${code}: ${output.slice(-500)}`);
-  return output;
+async function start(starter: Program, command: Command): Promise<{ run: HandRun; output: string }> {
+  const answer = await starter.ask({ ...command });
+  const { output, ...run } = answer as unknown as HandRun & { output: string }; // sent by starter.js
+  return { run, output };
 }
 
-export interface BareLoop {
-  readonly pid: number;
-  /** Spawns `cat` `count` times, at most `concurrency` at once. Milliseconds: of each run, and of all. */
-  run(count: number, concurrency: number, prompt: string): Promise<{ times: number[]; totalMs: number }>;
-  [Symbol.dispose](): void;
-}
-
-/** `cat` spawned by a program that does nothing else. */
-export function startBareLoop(cwd: string, env: Readonly<Record<string, string>>): BareLoop {
-  const child = fork(new URL('./bare-loop.js', import.meta.url), { cwd, env, execArgv: [] });
-  const ended = once(child, 'exit').then(() => Promise.reject(new Error('the bare loop failed')));
-  ended.catch(() => undefined); // it also ends when we are done with it
-  return {
-    pid: child.pid ?? 0,
-    async run(count, concurrency, prompt) {
-      const { promise, resolve } = Promise.withResolvers<unknown>();
-      child.once('message', resolve);
-      child.send({ count, concurrency, prompt });
-      const result = await Promise.race([promise, ended]);
-      return result as { times: number[]; totalMs: number }; // sent by bare-loop.js
-    },
-    [Symbol.dispose]: () => {
-      child.kill();
-    },
-  };
-}
-
-/** `claude -p` with the arguments and the environment that Bullpen gives it. Throws unless it says `expected`. */
-export async function claudeByHand(
-  prompt: string,
-  expected: string,
-  cwd: string,
-  env: Readonly<Record<string, string>>,
-): Promise<void> {
-  const context = { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' };
-  const options = { args: [], modes: {}, maxRetries: null, allowRootFullAccess: false };
-  const command = claudeCommand(plainRequest(prompt, cwd), context, options);
-  const output = await runOnce({
-    binary: 'claude',
-    args: command.args,
-    stdin: command.stdin,
-    cwd,
-    env: buildEnvironment({ source: env, names: CLAUDE_ENV_NAMES, set: command.env }),
-  });
-  const last: unknown = JSON.parse(output.trimEnd().split('\n').at(-1) ?? 'null');
+function checkAnswer(output: string, expected: string): void {
+  const last: unknown = JSON.parse(output.trimEnd().split('\n').at(-1) || 'null');
   const result = typeof last === 'object' && last !== null && 'result' in last ? last.result : null;
   if (result !== expected) throw new Error(`claude did not answer as it should: ${JSON.stringify(last)}`);
 }
-
-/** A job that asks for nothing but its prompt. */
-export const plainRequest = (prompt: string, cwd: string): ResolvedPrompt => ({
-  prompt,
-  provider: 'claude',
-  model: null,
-  effort: null,
-  cwd,
-  sessionId: null,
-  permissionMode: 'default',
-  allowedTools: [],
-  disallowedTools: [],
-  onPermissionDenied: 'report',
-  appendSystemPrompt: null,
-  outputSchema: null,
-  maxTurns: null,
-  maxCostUsd: null,
-  providerOptions: {},
-  limits: {},
-  timeoutMs: 60_000,
-  idleTimeoutMs: 60_000,
-  ttlMs: null,
-  priority: 0,
-  delayMs: 0,
-  maxAttempts: 1,
-  concurrencyKey: null,
-  tags: [],
-  metadata: {},
-});

@@ -1,18 +1,15 @@
 /** What a CLI that writes as fast as it can does to the server and to the jobs beside it. */
-import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createBenchClient } from './client.ts';
+import { loopDelay, PROBE } from './loop-delay.ts';
 import { residentMb } from './proc.ts';
-import type { BenchServer } from './server.ts';
 import { type Row, repeat, type Section, type Setting, timed } from './setting.ts';
 import { median, quantile } from './statistics.ts';
 
-const PROBE = new URL('loop-delay.js', import.meta.url).href;
 const PROMPT = 'the prompt that cat gives back';
 const WARM_UPS = 50;
 const SAMPLE_MS = 50;
-const ANSWER_WITHIN_MS = 10_000;
 /** One line of `yes`, as long as a usual delta of a CLI. */
 const LINE = JSON.stringify({ type: 'text', text: 'x'.repeat(200) });
 
@@ -21,23 +18,6 @@ const FLOODS = {
   text: { binary: 'yes', args: ['x'.repeat(200)], stdin: true },
   ndjson: { binary: 'yes', args: [LINE], stdin: true, output: { ndjson: { text: '/text' } } },
 } as const;
-
-interface LoopDelay {
-  readonly p50: number;
-  readonly p99: number;
-  readonly max: number;
-}
-
-/** The loop's delay since the last call. */
-async function loopDelay(server: BenchServer, file: string): Promise<LoopDelay> {
-  rmSync(file, { force: true });
-  process.kill(server.pid, 'SIGUSR2');
-  for (let waited = 0; !existsSync(file); waited += 10) {
-    if (waited > ANSWER_WITHIN_MS) throw new Error('the server does not tell its loop delay');
-    await delay(10);
-  }
-  return JSON.parse(readFileSync(file, 'utf8'));
-}
 
 /** The most the server has resident until `until` settles. */
 async function peakMb(pid: number, until: Promise<unknown>): Promise<number> {

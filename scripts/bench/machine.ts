@@ -4,16 +4,20 @@ import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
 import { arch, cpus, loadavg, release, totalmem, type } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { MachineFacts } from './results.ts';
 import { median } from './statistics.ts';
 
 const APPENDS = 100;
 
 export async function machineFacts(options: {
   readonly redisVersion: string;
+  /** Absolute path of the claude CLI. */
+  readonly claude: string;
+  readonly sdkVersion: string;
   readonly dataDir: string;
   readonly env: Readonly<Record<string, string>>;
-}) {
-  const { stdout } = await promisify(execFile)('claude', ['--version'], { env: options.env });
+}): Promise<MachineFacts> {
+  const { stdout } = await promisify(execFile)(options.claude, ['--version'], { env: options.env });
   const processors = cpus();
   return {
     cores: processors.length,
@@ -23,13 +27,11 @@ export async function machineFacts(options: {
     node: process.versions.node,
     redis: options.redisVersion,
     claude: stdout.trim(),
-    /** Above the number of cores: somebody else is at work, and the figures are worth little. */
+    sdk: options.sdkVersion,
     loadBefore: loadavg()[0] ?? 0,
-    /** Every acknowledged job waits for some of these. */
     fdatasyncMs: fdatasyncMs(options.dataDir),
   };
 }
-export type MachineFacts = Awaited<ReturnType<typeof machineFacts>>;
 
 /** Median of small appends that are brought to the disk one by one. */
 function fdatasyncMs(dir: string): number {

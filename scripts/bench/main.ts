@@ -1,8 +1,8 @@
 /**
- * `npm run bench`: what Bullpen costs beside starting the CLI by hand, measured in one run, in turns.
+ * `npm run bench`: Bullpen beside the command line and the vendor's Agent SDK, measured in one run, in turns.
  *
  *   --quick          few repetitions: to see that it works, not to quote
- *   --only a,b       some of latency, throughput, overhead, start, parser, flood
+ *   --only a,b       some of latency, throughput, resources, cancel, recovery, overhead, start, parser, flood, scale, readers
  *   --json PATH      the JSON there instead of bench-results/<date>.json
  *   --built          the server from dist/ (npm run build first)
  *   --profile        node's CPU profile of the server during `overhead`, with its hottest functions
@@ -17,21 +17,41 @@ import { redisCacheDir } from '../../src/redis/cache-dir.ts';
 import { findRedisServer } from '../../src/redis/find-server.ts';
 import { startPrivateRedis } from '../../src/redis/private-server.ts';
 import { startOfflineModel } from '../offline-model/server.ts';
+import { measureCancel } from './cancel.ts';
 import { measureFlood } from './flood.ts';
 import { measureLatency } from './latency.ts';
 import { machineFacts } from './machine.ts';
 import { measureOverhead } from './overhead.ts';
 import { measureParser } from './parser.ts';
 import { hottestFunctions } from './profile.ts';
+import { measureReaders } from './readers.ts';
+import { measureRecovery } from './recovery.ts';
 import { renderMachine, renderSection } from './report.ts';
+import { measureResources } from './resources.ts';
+import { isMet } from './results.ts';
+import { measureScale } from './scale.ts';
+import { installAgentSdk } from './sdk-install.ts';
 import { startBenchServer, stopAllServers } from './server.ts';
-import { isMet, type Section, type Setting } from './setting.ts';
+import type { Section, Setting } from './setting.ts';
 import { measureStart } from './start.ts';
 import { measureThroughput } from './throughput.ts';
+import { warmNotes } from './warm-settings.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const RESULTS = join(ROOT, 'bench-results');
-const PARTS = ['latency', 'throughput', 'overhead', 'start', 'parser', 'flood'] as const;
+const PARTS = [
+  'latency',
+  'throughput',
+  'resources',
+  'cancel',
+  'recovery',
+  'overhead',
+  'start',
+  'parser',
+  'flood',
+  'scale',
+  'readers',
+] as const;
 type Part = (typeof PARTS)[number];
 
 const isPart = (name: string): name is Part => PARTS.some((part) => part === name);
@@ -98,11 +118,17 @@ async function main(): Promise<void> {
       folders += 1;
       return join(dataDir, String(folders));
     };
+    const claude = realpathSync(join(ROOT, 'node_modules/.bin/claude'));
+    const sdk = await installAgentSdk(join(RESULTS, 'sdk'), log);
+    if ('missing' in sdk) log(sdk.missing);
     const setting: Setting = {
       quick: options.quick,
       dataDir,
       workspace,
       env,
+      claude,
+      sdk,
+      newFolder,
       log,
       server: (own = {}) =>
         startBenchServer({
@@ -120,22 +146,36 @@ async function main(): Promise<void> {
           responseChannel: 'claude:cli:responses',
         }),
     };
-    const facts = await machineFacts({ redisVersion: binary.version, dataDir, env });
-    console.log(renderMachine(facts));
+    const facts = await machineFacts({
+      redisVersion: binary.version,
+      claude,
+      sdkVersion: 'missing' in sdk ? 'not installed' : sdk.version,
+      dataDir,
+      env,
+    });
+    const notes = warmNotes();
+    console.log([renderMachine(facts), ...notes].join('\n'));
 
     const profileDir = join(dataDir, 'profile');
     const nodeOptions = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${profileDir}`] : [];
     const measure: Record<Part, () => Promise<Section>> = {
       latency: () => measureLatency(setting),
       throughput: () => measureThroughput(setting),
+      resources: () => measureResources(setting),
+      cancel: () => measureCancel(setting),
+      recovery: () => measureRecovery(setting),
       overhead: () => measureOverhead(setting, nodeOptions),
       start: () => measureStart(setting),
       parser: () => measureParser(setting),
       flood: () => measureFlood(setting),
+      scale: () => measureScale(setting),
+      readers: () => measureReaders(setting),
     };
     const sections: Record<string, Section> = {};
     for (const part of options.parts) {
+      const startedAt = performance.now();
       const section = await measure[part]();
+      log(`${part} took ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
       sections[part] = section;
       console.log(renderSection(section));
     }
@@ -148,7 +188,7 @@ async function main(): Promise<void> {
     );
     writeFileSync(
       options.json,
-      `${JSON.stringify({ date: new Date().toISOString(), quick: options.quick, machine: facts, sections }, null, 2)}\n`,
+      `${JSON.stringify({ date: new Date().toISOString(), quick: options.quick, machine: facts, notes, sections }, null, 2)}\n`,
     );
     console.log(`written to ${options.json}`);
   } finally {
@@ -160,5 +200,6 @@ try {
   await main();
 } catch (error) {
   console.error(`The benchmark failed: ${messageOf(error)}`);
+  stopAllServers(); // one that was left behind would keep this process
   process.exitCode = 1;
 }

@@ -8,7 +8,7 @@ import type { Provider } from '../../src/providers/provider.ts';
 import { createProviders } from '../../src/providers/registry.ts';
 import { ProviderSettings } from '../../src/providers/settings.ts';
 import { findSdkRunner } from '../../src/sdk-runner.ts';
-import { plainRequest } from './by-hand.ts';
+import { plainRequest } from './plain-request.ts';
 import type { Row, Section, Setting } from './setting.ts';
 import { median } from './statistics.ts';
 

@@ -38,7 +38,49 @@ export function childrenOf(pid: number): { readonly pid: number; readonly comman
       .filter(Boolean)
       .map((id) => ({
         pid: Number(id),
-        command: readFileSync(`/proc/${id}/cmdline`, 'utf8').replaceAll('\0', ' '),
+        command: readOrEmpty(`/proc/${id}/cmdline`).replaceAll('\0', ' '),
       })),
   );
+}
+
+/** A process's fair share of memory in MB (1e6 bytes): pages it has with others count in part. 0 for one that is gone. */
+export function shareMb(pid: number): number {
+  const kib = /^Pss:\s*(\d+) kB/m.exec(readOrEmpty(`/proc/${pid}/smaps_rollup`))?.[1];
+  return (Number(kib ?? 0) * 1024) / 1e6;
+}
+
+/** Every living process below one, at any depth; those that left for another parent are not. */
+export function descendantsOf(pid: number): number[] {
+  const children = readOrNone(() => childrenOf(pid)).map((child) => child.pid);
+  return children.flatMap((child) => [child, ...descendantsOf(child)]);
+}
+
+/** The living processes whose file of /proc (`environ` or `cmdline`) holds this text. Zombies have neither. */
+export const processesWith = (file: 'environ' | 'cmdline', text: string): number[] =>
+  readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => Number.isInteger(pid) && pid !== process.pid)
+    .filter((pid) => readOrEmpty(`/proc/${pid}/${file}`).includes(text));
+
+/** A variable of the environment a process was started with; null when it has none, or is gone. */
+export const variableOf = (pid: number, name: string): string | null =>
+  readOrEmpty(`/proc/${pid}/environ`)
+    .split('\0')
+    .find((entry) => entry.startsWith(`${name}=`))
+    ?.slice(name.length + 1) ?? null;
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // gone, or not ours to read
+  }
+}
+
+function readOrNone<T>(read: () => T[]): T[] {
+  try {
+    return read();
+  } catch {
+    return []; // it ended meanwhile
+  }
 }

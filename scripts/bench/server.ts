@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import { type CpuTime, childrenOf, cpuTime } from './proc.ts';
+import { type CpuTime, childrenOf, cpuTime, descendantsOf } from './proc.ts';
 
 const START_WITHIN_MS = 60_000;
 const STDERR_SHOWN = 2000;
@@ -34,7 +34,13 @@ export interface BenchServer {
   readonly readyMs: number;
   /** Processor time so far, by part. What starts the CLIs has their time as its children's. */
   cpu(): Readonly<Record<Part, CpuTime>>;
+  /** Its processes but for the CLIs. */
+  parts(): readonly { readonly part: Part; readonly pid: number }[];
+  /** The CLIs that run or wait, with what they started. */
+  clis(): readonly number[];
   stop(): Promise<void>;
+  /** SIGKILL to the main process; resolves when it is gone. */
+  kill(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -90,21 +96,36 @@ export async function startBenchServer(options: BenchServerOptions): Promise<Ben
     pid,
     readyMs,
     cpu: () => cpuOf(pid),
+    parts: () => partsOf(pid),
+    clis: () => {
+      const own = new Set(partsOf(pid).map((one) => one.pid));
+      return descendantsOf(pid).filter((descendant) => !own.has(descendant));
+    },
     stop,
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
+    },
     [Symbol.asyncDispose]: stop,
   };
 }
 
 function cpuOf(pid: number): Record<Part, CpuTime> {
   const none: CpuTime = { own: 0, children: 0 };
-  const sums: Record<Part, CpuTime> = { main: cpuTime(pid), launcher: none, workers: none, redis: none };
-  for (const child of childrenOf(pid)) {
-    const part = partOf(child.command);
-    if (part === null) continue;
-    const { own, children } = cpuTime(child.pid);
+  const sums: Record<Part, CpuTime> = { main: none, launcher: none, workers: none, redis: none };
+  for (const { part, pid: process } of partsOf(pid)) {
+    const { own, children } = cpuTime(process);
     sums[part] = { own: sums[part].own + own, children: sums[part].children + children };
   }
   return sums;
+}
+
+function partsOf(pid: number): { readonly part: Part; readonly pid: number }[] {
+  const children = childrenOf(pid).flatMap(({ pid: child, command }) => {
+    const part = partOf(command);
+    return part === null ? [] : [{ part, pid: child }];
+  });
+  return [{ part: 'main', pid }, ...children];
 }
 
 /** Null for a CLI that runs. */

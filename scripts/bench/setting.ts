@@ -1,5 +1,10 @@
 /** Where and how one run of the benchmarks measures. */
+import type { Line, Row as ResultRow } from './results.ts';
+import type { AgentSdk } from './sdk-install.ts';
 import type { BenchServer, BenchServerOptions } from './server.ts';
+
+/** One line of the list below a table. */
+export type Row = ResultRow;
 
 export interface Setting {
   /** Fewer repetitions: to see that it works, not to quote. */
@@ -9,31 +14,29 @@ export interface Setting {
   readonly workspace: string;
   /** Of the server and of what is started by hand; the model is the offline one. */
   readonly env: Readonly<Record<string, string>>;
-  /** A server with a data folder of its own. */
-  server(options?: Partial<Pick<BenchServerOptions, 'env' | 'config' | 'nodeOptions'>>): Promise<BenchServer>;
+  /** Absolute path of the CLI that all sides run. */
+  readonly claude: string;
+  readonly sdk: AgentSdk;
+  /** A new data folder. */
+  newFolder(): string;
+  /** A server with a data folder of its own, unless `home` names one. */
+  server(
+    options?: Partial<Pick<BenchServerOptions, 'env' | 'config' | 'nodeOptions' | 'home'>>,
+  ): Promise<BenchServer>;
   /** A Redis that is up already. */
   redis(): Promise<{ readonly url: string; stop(): Promise<void> }>;
   log(line: string): void;
 }
 
-/** One line of the table. */
-export interface Row {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: string;
-  /** `≤ 1.05`: what is wanted of it, if anything. */
-  readonly goal?: { readonly relation: '≤' | '≥'; readonly value: number };
-}
-
 export interface Section {
   readonly title: string;
-  readonly rows: readonly Row[];
+  /** Side by side. */
+  readonly lines?: Line[];
+  readonly rows: Row[];
+  readonly notes?: string[];
   /** The measurements behind the rows, for the JSON. */
   readonly data: unknown;
 }
-
-export const isMet = ({ value, goal }: Row): boolean | null =>
-  goal === undefined ? null : goal.relation === '≤' ? value <= goal.value : value >= goal.value;
 
 /** Runs `task` `count` times, at most `concurrency` at once; the milliseconds of the whole. */
 export async function repeat(

@@ -21,3 +21,19 @@ export const summary = (values: readonly number[]) => ({
   p99: rounded(quantile(values, 0.99)),
   max: rounded(Math.max(...values)),
 });
+
+/**
+ * Things per second in the steady part of a run of `concurrency` at once, from when each of them ended (ms, in any
+ * order): between the end number `concurrency` and the one as far from the last. What began before the clock, at the
+ * start, and what runs with free processors, at the end, is left out; so is what a pool had ready. NaN when nothing is
+ * left.
+ */
+export function steadyRate(endedAtMs: readonly number[], concurrency: number): number {
+  const sorted = endedAtMs.toSorted((a, b) => a - b);
+  const first = concurrency - 1;
+  const last = sorted.length - 1 - (concurrency - 1);
+  const from = sorted[first];
+  const to = sorted[last];
+  if (from === undefined || to === undefined || last <= first) return Number.NaN;
+  return ((last - first) * 1000) / (to - from);
+}

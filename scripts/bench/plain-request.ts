@@ -1,0 +1,30 @@
+import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
+
+/** A job that asks for nothing but its prompt. */
+export const plainRequest = (prompt: string, cwd: string): ResolvedPrompt => ({
+  prompt,
+  provider: 'claude',
+  model: null,
+  effort: null,
+  cwd,
+  sessionId: null,
+  permissionMode: 'default',
+  allowedTools: [],
+  disallowedTools: [],
+  onPermissionDenied: 'report',
+  appendSystemPrompt: null,
+  outputSchema: null,
+  maxTurns: null,
+  maxCostUsd: null,
+  providerOptions: {},
+  limits: {},
+  timeoutMs: 60_000,
+  idleTimeoutMs: 60_000,
+  ttlMs: null,
+  priority: 0,
+  delayMs: 0,
+  maxAttempts: 1,
+  concurrencyKey: null,
+  tags: [],
+  metadata: {},
+});
