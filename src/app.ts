@@ -187,7 +187,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     warm: warmSettings(settings),
     circuits,
     scanner: createProcScanner(),
-    launch: launcher.launch,
+    ...launcher,
     cutOffMs: settings.nodeLostAfterMs * 0.9,
     othersRegistered: () => upkeepLoop.otherNodes > 0,
     onSuperseded: () => {

@@ -12,11 +12,14 @@ const LOOK_EVERY_MS = 100;
  */
 export function holdHeapDown(): void {
   v8.setFlagsFromString(`--heap-growing-percent=${GARBAGE_PERCENT}`);
+  let grows: boolean | null = null;
   const look = (): void => {
     const young = v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
-    const full = (young?.space_size ?? 0) >= YOUNG_BYTES;
+    const mayGrow = (young?.space_size ?? 0) < YOUNG_BYTES;
+    if (mayGrow === grows) return;
+    grows = mayGrow;
     // Read by V8 at each collection: how many times larger the next one may be.
-    v8.setFlagsFromString(`--semi-space-growth-factor=${full ? 1 : 2}`);
+    v8.setFlagsFromString(`--semi-space-growth-factor=${mayGrow ? 2 : 1}`);
   };
   look();
   setInterval(look, LOOK_EVERY_MS).unref();

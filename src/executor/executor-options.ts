@@ -17,6 +17,8 @@ export interface ExecutorOptions {
   readonly scanner: ProcScanner;
   /** How a CLI is started. */
   readonly launch: Launch;
+  /** Told when something is about to be started. */
+  soon?(): void;
   readonly concurrency: number;
   readonly warm: WarmSettings;
   readonly circuits: Circuits;

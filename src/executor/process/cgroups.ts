@@ -3,6 +3,7 @@
  * of its session and its environment, and all that are in it end with one write, also while they fork.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { markerMatches } from './marker.ts';
 import { findOwnCgroup } from './own-cgroup.ts';
@@ -27,6 +28,11 @@ export interface Cgroups {
 export interface StartingCgroups extends Cgroups {
   /** Runs `start`, which must fork before it returns: what it forks is in the marker's own cgroup from its first moment. */
   inside<T>(marker: string, start: () => T): T;
+  /**
+   * Makes the next `inside` cheap. A move between cgroups that is the first in 30 ms waits 6 to 8 ms for all cores
+   * (the kernel's cgroup_threadgroup_rwsem); so does a move to where one is, and that can be done beside other work.
+   */
+  hasten(): Promise<void>;
 }
 
 const PREFIX = 'bullpen.';
@@ -78,7 +84,9 @@ export function mayUseCgroups(own: string | null): own is string {
 
 /** With a start that only runs `start` where the kernel does not let this process make cgroups and move into them. */
 export function createStartingCgroups(own: string | null = findOwnCgroup()): StartingCgroups {
-  if (!mayUseCgroups(own)) return { ...NONE, inside: (_marker, start) => start() };
+  if (!mayUseCgroups(own)) {
+    return { ...NONE, inside: (_marker, start) => start(), hasten: async () => {} };
+  }
   return {
     ...createCgroups(own),
     inside(marker, start) {
@@ -91,6 +99,7 @@ export function createStartingCgroups(own: string | null = findOwnCgroup()): Sta
         writeFileSync(join(own, 'cgroup.procs'), String(process.pid));
       }
     },
+    hasten: () => writeFile(join(own, 'cgroup.procs'), String(process.pid)).catch(() => undefined),
   };
 }
 

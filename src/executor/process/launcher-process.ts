@@ -100,7 +100,8 @@ async function endAll(): Promise<void> {
 
 process.on('message', (message: ToLauncher) => {
   if (message.type === 'launch') void launch(message);
-  else signal(message);
+  else if (message.type === 'signal') signal(message);
+  else void cgroups.hasten();
 });
 process.on('disconnect', () => {
   endAll().catch(() => process.exit(1));

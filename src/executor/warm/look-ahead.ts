@@ -19,6 +19,8 @@ export interface LookAheadOptions {
   readonly warm: WarmSettings;
   readonly starter: Pick<CliStarter, 'expect' | 'announce'>;
   freeSlots(): number;
+  /** Told when a process is about to be started for a job alone. */
+  soon?(): void;
   readonly logger: Logger;
 }
 
@@ -70,9 +72,13 @@ export function createLookAhead(options: LookAheadOptions): LookAhead {
       starter.expect([]);
     },
     announce(request) {
-      if (warm.maxProcesses === 0 || stopped || expecting || request.sessionId !== null) return;
       const free = options.freeSlots();
-      if (free === 0 || !canWait(prepare, request)) return;
+      if (stopped || free === 0 || request.sessionId !== null) return;
+      if (warm.maxProcesses === 0 || !canWait(prepare, request)) {
+        options.soon?.();
+        return;
+      }
+      if (expecting) return;
       prepareRequest(request, prepare).then(
         (prepared) => starter.announce(prepared, free),
         () => undefined, // its run will say why

@@ -19,6 +19,8 @@ import { createWaitingProcess, type WaitingProcess, waitingReport } from './wait
 
 /** It has its session on disk already. */
 const GRACE_MS = 2000;
+/** Looking through /proc takes a millisecond or more: the outcome is told first. */
+const LOOK_AFTER_MS = 100;
 
 export interface SessionProcessesOptions {
   readonly idleMs: number;
@@ -79,7 +81,7 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
 
   /** What a turn has left running would go on for nobody: then the process does not stay. */
   async function lookForOthers(sessionId: string, one: Resting): Promise<void> {
-    if (!supportsSweep()) return;
+    if (!supportsSweep() || resting.get(sessionId) !== one) return;
     const { child } = one.process;
     const found = await scanner.scan();
     if (found.some(({ marker, pid }) => marker === one.place.marker && pid !== child.pid)) {
@@ -118,10 +120,12 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
       // What it does now is for no job, and may cost.
       process.onUnasked(() => endResting(sessionId, one));
       void child.exited.then(() => endResting(sessionId, one));
-      lookForOthers(sessionId, one).catch((error: unknown) => {
-        logger.warn({ reason: messageOf(error) }, 'looking for what a turn left running failed');
-        endResting(sessionId, one);
-      });
+      setTimeout(() => {
+        lookForOthers(sessionId, one).catch((error: unknown) => {
+          logger.warn({ reason: messageOf(error) }, 'looking for what a turn left running failed');
+          endResting(sessionId, one);
+        });
+      }, LOOK_AFTER_MS).unref();
     },
 
     giveWay() {
