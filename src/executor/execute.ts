@@ -72,6 +72,7 @@ async function supervise(
   let ending: Promise<Termination> | null = null;
 
   let over = false;
+  let holdsStdin = prepared.staysOpen;
 
   const stuck = Promise.withResolvers<ProcessEnd>();
   /** The turn has its answer and the process waits for the next one. */
@@ -122,7 +123,7 @@ async function supervise(
   );
 
   const deadlines = createDeadlines({
-    timeoutMs: request.timeoutMs,
+    timeoutMs: Math.max(0, request.timeoutMs - (performance.now() - started.since)),
     idleTimeoutMs: request.idleTimeoutMs,
     stop,
   });
@@ -172,7 +173,7 @@ async function supervise(
     if (capsCost && (pricing.priced(translator.progress)?.costUsd ?? 0) > maxCostUsd) stop('budget');
     if (translator.done) lastWord = line;
     if (translator.done !== wasDone) deadlines.linger(translator.done ? limits.lingerMs : null);
-    if (prepared.staysOpen && (translator.answered ?? translator.done)) endTurn();
+    if (holdsStdin && (translator.answered ?? translator.done)) endTurn();
   };
   for (const { line, truncated } of started.heard) hear(line, truncated);
   child.onLine(hear);
@@ -180,6 +181,7 @@ async function supervise(
 
   /** Only a process that has succeeded and has nothing more to do waits for the next turn; another one may leave. */
   function endTurn(): void {
+    holdsStdin = false; // a turn ends once, whatever is said after it
     const clean = translator.done && reason === null;
     if (clean && translator.end(LEFT_WELL, child.stderrTail()).error === null) turn.resolve(null);
     else child.feed('', false);

@@ -27,6 +27,7 @@ export function createOutputFlow(
   let windowStart = performance.now();
   let windowEvents = 0;
   let timer: NodeJS.Timeout | null = null;
+  let over = false;
 
   const hold = (why: 'sink' | 'rate'): void => {
     holds.add(why);
@@ -61,9 +62,17 @@ export function createOutputFlow(
         1000 - (now - windowStart),
       );
     },
-    sinkControl: { pause: () => hold('sink'), resume: () => release('sink') },
+    sinkControl: {
+      pause: () => {
+        if (!over) hold('sink');
+      },
+      resume: () => release('sink'),
+    },
     clear() {
+      over = true;
       if (timer !== null) clearTimeout(timer);
+      holds.clear();
+      child.resumeOutput(); // the process may go on with another run
     },
   };
 }

@@ -95,7 +95,7 @@ export interface Translator {
 
 /**
  * How a CLI starts before there is a prompt: the same command, whose stdin is written later. It boots, waits, and
- * neither acts nor costs anything until then.
+ * neither acts nor costs anything until then, but for hooks its user has set up.
  */
 export interface WarmStart {
   /** Written to stdin at the start: makes the CLI prepare all it can. Empty where it knows no such word. */

@@ -87,7 +87,17 @@ export function createEventHub(options: EventHubOptions): EventHub {
           yield await complete(events);
           if (last.kind === 'job.finished' || signal.aborted) return;
         }
-        if (await isOver(jobId, seq)) return;
+        // Not shared: what others have asked for may be older than our join, and what came between the two is in
+        // neither that nor the inbox.
+        const record = await records.read(jobId);
+        if (record === null) return;
+        const missed = record.lastSeq > seq ? await records.events(jobId, seq, MAX_BEHIND) : [];
+        const newest = missed.at(-1);
+        if (newest !== undefined) {
+          seq = newest.seq;
+          yield await complete(missed);
+        }
+        if (newest?.kind === 'job.finished' || (record.finishedAt !== null && record.lastSeq <= seq)) return;
         for (;;) {
           const taken = await inbox.next();
           if (taken === null) return;
@@ -115,11 +125,5 @@ export function createEventHub(options: EventHubOptions): EventHub {
     if (fresh.length === 0 || fresh[0]?.seq === seq + 1) return fresh;
     // Something between the past and the live end was missed: read it again from the record.
     return past(jobId, seq, MAX_BEHIND);
-  }
-
-  /** Whether nothing can follow: the job is finished and `seq` was its last event, or nobody has it any more. */
-  async function isOver(jobId: string, seq: number): Promise<boolean> {
-    const record = await reads.run(`${jobId} record`, () => records.read(jobId));
-    return record === null || (record.finishedAt !== null && record.lastSeq <= seq);
   }
 }

@@ -14,9 +14,17 @@ export interface ResourceUse {
 
 let pageBytes = 0;
 
+const USUAL_PAGE_BYTES = 4096;
+
 /** The kernel's page size; asked once, when it is needed first. */
 function bytesOfPage(): number {
-  if (pageBytes === 0) pageBytes = Number(execFileSync('getconf', ['PAGESIZE'], { encoding: 'utf8' }));
+  if (pageBytes === 0) {
+    try {
+      pageBytes = Number(execFileSync('getconf', ['PAGESIZE'], { encoding: 'utf8' }));
+    } catch {
+      pageBytes = USUAL_PAGE_BYTES; // a system without getconf
+    }
+  }
   return pageBytes;
 }
 

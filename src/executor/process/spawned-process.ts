@@ -25,6 +25,8 @@ export interface SpawnedProcess {
   onOutput(listener: (bytes: number) => void): void;
   /** The end of stderr, at most 64 KiB. */
   stderrTail(): string;
+  /** What stderr has said so far is nobody's any more. */
+  forgetStderr(): void;
   /** Stops reading stdout, so that the process blocks when its pipe is full. No effect after the exit. */
   pauseOutput(): void;
   resumeOutput(): void;
@@ -119,6 +121,7 @@ export function supervise(child: LaunchedChild, options: SuperviseOptions): Spaw
       uncounted = 0;
     },
     stderrTail: () => tail.text(),
+    forgetStderr: () => tail.clear(),
     pauseOutput() {
       paused = true;
       if (exitedAtUptimeS === null) child.stdout.pause();

@@ -5,6 +5,7 @@ export interface Tail {
   write(chunk: Buffer): void;
   /** The last bytes as UTF-8; starts at a whole character. */
   text(): string;
+  clear(): void;
 }
 
 /** Keeps the last `maxBytes` of a stream in one ring. Allocates nothing before the first byte. */
@@ -23,6 +24,10 @@ export function createTail(maxBytes: number): Tail {
       last.copy(ring, 0, untilEdge);
       if (next + last.length >= maxBytes) wrapped = true;
       next = (next + last.length) % maxBytes;
+    },
+    clear() {
+      next = 0;
+      wrapped = false;
     },
     text() {
       if (ring === null) return '';

@@ -20,9 +20,6 @@ import { type Place, type Template, templateOf } from './template.ts';
 import { createWarmPool } from './warm-pool.ts';
 import type { WarmSettings } from './warm-settings.ts';
 
-/** A CLI that has booted says its first line within milliseconds of its prompt; one that does not is started anew. */
-const SILENCE_MS = 10_000;
-const SILENT_BOOT_MS = 60_000;
 /** For a killed process to be gone. */
 const GONE_WITHIN_MS = 5000;
 
@@ -81,11 +78,23 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     if (taken === null) return null;
     const { process, place, start } = taken;
     const since = performance.now();
-    const cpuSecondsBefore = supportsSweep() ? resourceUse([process.child.pid]).cpuSeconds : 0;
-    const { command, staysOpen, provider } = prepared;
-    const patience = process.ready ? SILENCE_MS : SILENT_BOOT_MS;
-    const silenceMs = provider.warmStart?.speaksFirst === true ? patience : null;
-    if (!(await process.hand(command.stdin, staysOpen, silenceMs, stop))) {
+    const { command, provider, request } = prepared;
+    let cpuSecondsBefore = 0;
+    let handed = false;
+    try {
+      if (supportsSweep()) cpuSecondsBefore = resourceUse([process.child.pid]).cpuSeconds;
+      handed = await process.hand({
+        stdin: command.stdin,
+        hold: prepared.staysOpen,
+        speaksFirst: provider.warmStart?.speaksFirst === true,
+        limitMs: Math.min(request.timeoutMs, request.idleTimeoutMs),
+        stop,
+      });
+    } catch (error) {
+      pool.discard(taken);
+      throw error;
+    }
+    if (!handed) {
       logger.warn(
         { executionId: prepared.executionId, provider: prepared.provider.name },
         'a process that waited for its prompt did not take it: another one is started',

@@ -107,6 +107,8 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
 
     keep(of, child, place) {
       const { sessionId, shape } = of;
+      const before = resting.get(sessionId);
+      if (before !== undefined) endResting(sessionId, before);
       const process = createWaitingProcess(child, null);
       if (stopped || shape === null || (!room.free() && !sessions.giveWay()) || !room.free()) {
         void end({ process, place });

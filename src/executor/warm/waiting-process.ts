@@ -8,8 +8,23 @@ import type { HeardLine } from '../start-cli.ts';
 
 /** So many lines may wait to be read; then the process is slowed down. */
 const MAX_HEARD = 1000;
+/** A CLI that has booted says its first line within milliseconds; the user's own hooks may keep it longer. */
+const SILENCE_MS = 10_000;
+/** A process that reads anything uses more; in hundredths of a second. */
+const IDLE_TICKS = 1;
 /** Stopped, or dead: it would not read its prompt. */
 const NOT_READING = ['T', 't', 'Z', 'X'];
+
+export interface HandedPrompt {
+  readonly stdin: string;
+  /** Whether stdin stays open behind it. */
+  readonly hold: boolean;
+  /** As the provider promises. */
+  readonly speaksFirst: boolean;
+  /** Whoever runs it looks after it from then on. */
+  readonly limitMs: number;
+  readonly stop: AbortSignal;
+}
 
 export interface WaitingProcess {
   readonly child: SpawnedProcess;
@@ -20,15 +35,18 @@ export interface WaitingProcess {
   /** Whether it would read a prompt now. */
   alive(): boolean;
   /**
-   * Gives it a prompt, and hears whether it speaks, unless `silenceMs` is null. False when it says nothing within
-   * that time or ends without a word; true also when `stop` comes first.
+   * Gives it a prompt. False when a CLI that speaks first has ended without a word, or has been silent for ten seconds
+   * in which it has not run at all: then it has not read its prompt. True when it speaks, works, or is not waited for.
    */
-  hand(stdin: string, hold: boolean, silenceMs: number | null, stop: AbortSignal): Promise<boolean>;
+  hand(prompt: HandedPrompt): Promise<boolean>;
   /** Calls back when it says that it is ready; at once when it has. */
   onReady(listener: () => void): void;
   /** Calls back when it says anything before it has a prompt. */
   onUnasked(listener: () => void): void;
 }
+
+/** Infinite where it cannot be known, so that nobody is taken for idle. */
+const cpuTicks = (pid: number): number => readStat(pid)?.cpuTicks ?? Number.POSITIVE_INFINITY;
 
 /** What is told of it. `since`: `performance.now()` */
 export const waitingReport = (
@@ -49,8 +67,10 @@ export const waitingReport = (
 export function createWaitingProcess(
   child: SpawnedProcess,
   isReady: ((line: string) => boolean) | null,
+  silenceMs = SILENCE_MS,
 ): WaitingProcess {
   const heard: HeardLine[] = [];
+  child.forgetStderr();
   let ready = isReady === null;
   let handed = false;
   let firstWord: (() => void) | null = null;
@@ -82,24 +102,27 @@ export function createWaitingProcess(
       const stat = readStat(child.pid);
       return stat !== null && !NOT_READING.includes(stat.state);
     },
-    hand(stdin, hold, silenceMs, stop) {
-      if (silenceMs === null) {
-        handed = true;
+    hand({ stdin, hold, speaksFirst, limitMs, stop }) {
+      child.resumeOutput();
+      child.forgetStderr();
+      handed = true;
+      if (!speaksFirst) {
         child.feed(stdin, hold);
         return Promise.resolve(true);
       }
       const { promise, resolve } = Promise.withResolvers<boolean>();
-      const say = (): void => resolve(true);
-      const timer = setTimeout(() => resolve(false), silenceMs);
-      handed = true;
-      firstWord = say;
-      if (stop.aborted) say();
-      else stop.addEventListener('abort', say, { once: true });
+      const taken = (): void => resolve(true);
+      const cpuBefore = cpuTicks(child.pid);
+      const quiet = setTimeout(() => resolve(!(cpuTicks(child.pid) - cpuBefore <= IDLE_TICKS)), silenceMs);
+      const limit = setTimeout(taken, limitMs);
+      firstWord = taken;
+      if (stop.aborted) taken();
+      else stop.addEventListener('abort', taken, { once: true });
       void child.ended.then(() => resolve(false));
       child.feed(stdin, hold);
       return promise.finally(() => {
-        clearTimeout(timer);
-        stop.removeEventListener('abort', say);
+        for (const timer of [quiet, limit]) clearTimeout(timer);
+        stop.removeEventListener('abort', taken);
         firstWord = null;
       });
     },

@@ -32,7 +32,7 @@ export const NODE = 'n1';
 /** The sessions there are. */
 export const KNOWN_SESSION = '01J00000000000000000000001';
 export const OTHER_SESSION = '01J00000000000000000000002';
-const NATIVE_SESSION = '0b0c9f5e-8f4e-4f57-9d5b-6a5d2f6f9a10';
+export const NATIVE_SESSION = '0b0c9f5e-8f4e-4f57-9d5b-6a5d2f6f9a10';
 const LONG_MS = 3_600_000;
 /** What a busy machine may need to start and end a few processes. */
 const PATIENT = { timeoutMs: 20_000 };
@@ -68,7 +68,7 @@ export async function executorBench(
   const scanner = createProcScanner();
 
   /** A new executor of the node, which is stopped when the test is over. */
-  function open(rest: Partial<ExecutorOptions> = {}) {
+  function open(rest: Partial<ExecutorOptions> = {}, limits: Partial<ExecutorOptions['limits']> = {}) {
     const executor = createExecutor({
       claims: ownClaims,
       ledger,
@@ -97,6 +97,7 @@ export async function executorBench(
         maxResultBytes: 100_000,
         killGraceMs: LONG_MS,
         lingerMs: LONG_MS,
+        ...limits,
       },
       scanner,
       launch: launchHere,

@@ -8,6 +8,7 @@ import { createEventHub } from '../../../src/streaming/hub.ts';
 import { finishOf, newJob, text } from '../../contracts/records/samples.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { aJob } from '../client/job.ts';
+import { createLatch } from '../executor/bench.ts';
 import { testStore } from '../store/test-store.ts';
 
 const READERS = 50;
@@ -16,13 +17,15 @@ const READERS = 50;
 async function hubBench() {
   const rpc = createMemoryRpc({ requestChannel: 'requests', responseChannel: 'responses' });
   const reads = { events: 0, read: 0, job: 0 };
+  let held: ReturnType<typeof createLatch> | null = null;
   const records: Pick<JobRecords, 'events' | 'read'> = {
     events: (...args) => {
       reads.events += 1;
       return rpc.records.events(...args);
     },
-    read: (id) => {
+    read: async (id) => {
       reads.read += 1;
+      await held?.wait();
       return rpc.records.read(id);
     },
   };
@@ -48,6 +51,8 @@ async function hubBench() {
     hub,
     reads,
     id: job.id,
+    /** The numbers of all events there are. */
+    all: async () => (await rpc.records.events(job.id, 0, 1000)).map((event) => event.seq),
     async say(...texts: readonly string[]) {
       await claims.append(
         job.id,
@@ -56,6 +61,11 @@ async function hubBench() {
         texts.map((value) => text(value)),
       );
       said += texts.length;
+    },
+    /** From now on a look at a record waits for the latch. */
+    hold(): ReturnType<typeof createLatch> {
+      held = createLatch();
+      return held;
     },
     finish: () => claims.finish(finishOf(claim, { from: said })),
   };
@@ -72,6 +82,26 @@ function follow(batches: AsyncIterable<readonly StoredEvent[]>) {
 }
 
 describe('readers of one job', () => {
+  it('that join while the last event is told to others have it too', async () => {
+    const bench = await hubBench();
+    const { signal } = new AbortController();
+    await bench.say('one');
+    const [seq = 0] = (await bench.all()).slice(-1);
+    const early = follow(bench.hub.read(bench.id, 0, signal)); // holds the live end
+    await eventually(() => early.seqs().at(-1) === seq && bench.reads.read >= 3);
+    const latch = bench.hold();
+    const first = follow(bench.hub.read(bench.id, seq, signal));
+    await latch.reached; // it has found nothing new, and looks at the record
+    const before = bench.reads.events;
+    await bench.finish();
+    await eventually(() => bench.reads.events > before && (early.seqs().at(-1) ?? 0) > seq);
+    const second = follow(bench.hub.read(bench.id, seq, signal));
+    latch.release();
+    await Promise.all([early.ended, first.ended, second.ended]);
+    expect(second.seqs()).toEqual(first.seqs());
+    expect(second.taken.flat().at(-1)?.kind).toBe('job.finished');
+  });
+
   it('at the same place share one read of the past and one of each burst, and hold the same batch', async () => {
     const bench = await hubBench();
     const signal = new AbortController().signal;

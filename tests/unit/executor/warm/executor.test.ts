@@ -3,11 +3,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { wireError } from '../../../../src/errors.ts';
+import type { ExecutionLimits } from '../../../../src/executor/execution.ts';
 import type { WarmSettings } from '../../../../src/executor/warm/warm-settings.ts';
 import { jobOutcome } from '../../../../src/protocol/outcome.ts';
 import { newJob } from '../../../contracts/records/samples.ts';
 import { fakePrompt } from '../../../helpers/fake-cli.ts';
-import { executorBench, KNOWN_SESSION, OTHER_SESSION } from '../bench.ts';
+import { executorBench, KNOWN_SESSION, NATIVE_SESSION, OTHER_SESSION } from '../bench.ts';
 
 const CANCELLED = jobOutcome('cancelled', wireError('execution.cancelled', 'by the test'));
 const HOUR = 3_600_000;
@@ -23,9 +24,16 @@ async function startOf(bench: Bench, id: string) {
   return { start: started.start, pid: started.pid };
 }
 
-async function open(settings: Partial<WarmSettings> = {}, concurrency = 2) {
+async function open(
+  settings: Partial<WarmSettings> = {},
+  concurrency = 2,
+  limits: Partial<ExecutionLimits> = {},
+) {
   const bench = await executorBench();
-  const executor = bench.open({ warm: { ...WARM, ...settings }, concurrency });
+  const executor = bench.open(
+    { warm: { ...WARM, ...settings }, concurrency },
+    { lingerMs: 5000, killGraceMs: 5000, ...limits },
+  );
   await executor.start();
   /** Runs a job to its end. */
   const run = async (request: Parameters<Bench['submit']>[0] = {}) => {
@@ -250,6 +258,45 @@ describe('the process of a session', () => {
     const start = bench.journal().findIndex((entry) => entry.event === 'start' && entry.pid === other.pid);
     expect(end).toBeGreaterThan(-1);
     expect(start).toBeGreaterThan(end);
+  });
+
+  it('goes on to its end when its answer has come and something in the background has not', async () => {
+    const { run, executor } = await open();
+    const tasks = (list: readonly object[]) => ({
+      line: JSON.stringify({ type: 'system', subtype: 'background_tasks_changed', tasks: list }),
+    });
+    const init = JSON.stringify({ type: 'system', subtype: 'init', session_id: NATIVE_SESSION });
+    const steps = [tasks([{}]), { delta: 'A' }, { result: {} }, tasks([]), { line: init }, { delta: 'B' }];
+    const { outcome } = await run({ ...turn, steps: [...steps, { result: {} }] });
+    expect(outcome).toMatchObject({ status: 'succeeded', text: 'B', exit: { code: 0, signal: null } });
+    expect(executor.starts().sessions).toBe(0);
+  });
+
+  it('reads on in the next turn, however much the last one has said', async () => {
+    const { run, sessions } = await open({}, 2, { maxEventsPerSecond: 20 });
+    const first = await run({ ...turn, steps: [{ deltas: { count: 60, text: 'x' } }] });
+    await sessions(1);
+    const second = await run({ ...turn, steps: [{ delta: 'two' }] });
+    expect(second).toMatchObject({ start: 'session', pid: first.pid, outcome: { text: 'two' } });
+  });
+
+  it('does not tell one turn what stderr said in another', async () => {
+    const { run, sessions } = await open();
+    await run({ ...turn, steps: [{ stderr: 'of turn one' }] });
+    await sessions(1);
+    const second = await run({ ...turn, steps: [{ exit: 1 }] });
+    expect(second).toMatchObject({ start: 'session', outcome: { status: 'failed' } });
+    expect(second.outcome?.error?.message).not.toContain('turn one');
+  });
+
+  it('is stopped by the time a turn may take, also while it is silent', async () => {
+    const { bench, run, ready } = await open();
+    await run({ model: 'fake:silent', steps: [{ result: {} }] });
+    const pid = await ready();
+    const late = await run({ model: 'fake:silent', timeoutMs: 500, steps: [{ sleepMs: 60_000 }] });
+    expect(late).toMatchObject({ start: 'warm', pid, outcome: { error: { code: 'execution.timed_out' } } });
+    expect(late.outcome?.durationMs).toBeGreaterThanOrEqual(500);
+    await bench.until(() => !bench.alive(pid));
   });
 
   it.each([

@@ -19,6 +19,15 @@ describe('a shape whose processes are of no use', () => {
     expect(troubles.isPaused('a'), 'it starts anew').toBe(false);
   });
 
+  it('is forgotten when a hundred others have come since', () => {
+    const troubles = createTroubles(() => 0);
+    for (let i = 0; i < 3; i += 1) troubles.add('a');
+    for (let i = 0; i < 99; i += 1) troubles.add(`b${i}`);
+    expect(troubles.isPaused('a')).toBe(true);
+    troubles.add('c');
+    expect(troubles.isPaused('a')).toBe(false);
+  });
+
   it('is forgiven when one has served', () => {
     const troubles = createTroubles(() => 0);
     troubles.add('a');

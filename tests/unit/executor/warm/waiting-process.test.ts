@@ -1,11 +1,21 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { spawnProcess } from '../../../../src/executor/process/spawn.ts';
-import { createWaitingProcess } from '../../../../src/executor/warm/waiting-process.ts';
+import { createWaitingProcess, type HandedPrompt } from '../../../../src/executor/warm/waiting-process.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { tempDir } from '../../../helpers/temp.ts';
 
 const NEVER = new AbortController().signal;
 const LONG_MS = 30_000;
+const SILENCE_MS = 100;
+
+const prompt = (changed: Partial<HandedPrompt> = {}): HandedPrompt => ({
+  stdin: 'hello\n',
+  hold: false,
+  speaksFirst: true,
+  limitMs: LONG_MS,
+  stop: NEVER,
+  ...changed,
+});
 
 async function start(script: string, isReady: ((line: string) => boolean) | null = null) {
   const child = await spawnProcess({
@@ -21,13 +31,13 @@ async function start(script: string, isReady: ((line: string) => boolean) | null
     child.signalGroup('SIGKILL');
     await child.ended;
   });
-  return createWaitingProcess(child, isReady);
+  return createWaitingProcess(child, isReady, SILENCE_MS);
 }
 
 describe('a waiting process', () => {
   it('gets its prompt, and what it says then is kept for whoever reads on', async () => {
     const waiting = await start('read prompt; echo "heard $prompt"; echo more');
-    expect(await waiting.hand('hello\n', false, LONG_MS, NEVER)).toBe(true);
+    expect(await waiting.hand(prompt())).toBe(true);
     await waiting.child.ended;
     expect(waiting.heard).toEqual([
       { line: 'heard hello', truncated: false },
@@ -43,29 +53,46 @@ describe('a waiting process', () => {
     });
     await eventually(() => expect(waiting.ready).toBe(true));
     expect(told).toBe(1);
-    await waiting.hand('hello\n', false, LONG_MS, NEVER);
+    await waiting.hand(prompt());
     await waiting.child.ended;
     expect(waiting.heard.map(({ line }) => line)).toEqual(['answer']);
   });
 
-  it('that stays silent over its prompt has not taken it', async () => {
-    const waiting = await start('read prompt; sleep 60');
-    expect(await waiting.hand('hello\n', false, 50, NEVER)).toBe(false);
+  it('that is silent over its prompt and has not run has not taken it', async () => {
+    const waiting = await start('sleep 60');
+    expect(await waiting.hand(prompt())).toBe(false);
+  });
+
+  it('that is silent over its prompt and works has taken it', async () => {
+    const waiting = await start('read prompt; while :; do :; done');
+    expect(await waiting.hand(prompt())).toBe(true);
   });
 
   it('that ends without a word has not taken it', async () => {
     const waiting = await start('read prompt; exit 1');
-    expect(await waiting.hand('hello\n', false, LONG_MS, NEVER)).toBe(false);
+    expect(await waiting.hand(prompt())).toBe(false);
   });
 
   it('is not waited for when the run is stopped, or when it need not speak', async () => {
     const stop = new AbortController();
     const waiting = await start('read prompt; sleep 60');
-    const handed = waiting.hand('hello\n', false, LONG_MS, stop.signal);
+    const handed = waiting.hand(prompt({ stop: stop.signal }));
     stop.abort();
     expect(await handed).toBe(true);
     const other = await start('read prompt; sleep 60');
-    expect(await other.hand('hello\n', false, null, NEVER)).toBe(true);
+    expect(await other.hand(prompt({ speaksFirst: false }))).toBe(true);
+    const late = await start('read prompt; sleep 60');
+    expect(await late.hand(prompt({ limitMs: 1 }))).toBe(true);
+  });
+
+  it('forgets what stderr said before, and reads on whoever had stopped it', async () => {
+    const waiting = await start('echo early >&2; echo unasked; read prompt; echo late >&2; echo answer');
+    await eventually(() => expect(waiting.child.stderrTail()).toBe('early\n'));
+    waiting.child.pauseOutput();
+    expect(await waiting.hand(prompt())).toBe(true);
+    await waiting.child.ended;
+    expect(waiting.child.stderrTail()).toBe('late\n');
+    expect(waiting.heard.at(-1)?.line).toBe('answer');
   });
 
   it('does not live when it has stopped or ended', async () => {
