@@ -60,15 +60,17 @@ describe('a process of a real CLI that waits', () => {
   it.each([['claude', CLAUDE] as const, ['codex', CODEX] as const])(
     'of %s gives the answer, the cost and the end of one that was started for the job',
     async (_name, cli) => {
-      const { run, processes } = await open(cli);
       const prompt = '[[reply: The parser is in src/parse.ts.]]';
-      const cold = await run({ prompt });
+      const without = await open(cli, { BULLPEN_WARM_PROCESSES: '0' });
+      const cold = await without.run({ prompt });
       expect(cold).toMatchObject({ start: 'cold', status: 'succeeded' });
+      const { run, processes } = await open(cli);
+      const first = await run({ prompt });
       await eventually(() => expect(processes().length).toBeGreaterThan(0), PATIENCE);
-      const warm = await run({ prompt });
-      expect(warm.start).toBe('warm');
-      expect(warm.pid).not.toBe(cold.pid);
-      expect(answer(warm)).toEqual(answer(cold));
+      const second = await run({ prompt });
+      expect(second.start).toBe('warm');
+      for (const one of [first, second]) expect(answer(one)).toEqual(answer(cold));
+      expect(second.pid).not.toBe(first.pid);
     },
   );
 
