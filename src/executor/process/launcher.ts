@@ -14,7 +14,7 @@ import { createLaunching, type Launching } from './launching.ts';
 /** sun_path holds 108 bytes on Linux and 104 on macOS. */
 const MAX_SOCKET_PATH = 100;
 /** So long after a move between cgroups the next one is cheap. */
-const SOON_EVERY_MS = 15;
+const STAYS_CHEAP_MS = 20;
 const HEAP_FLAGS = ['--no-warnings', '--max-semi-space-size=1', '--max-old-space-size=64'];
 
 export interface Launcher {
@@ -34,7 +34,7 @@ export function createLauncher(dir: string): Launcher {
   let socketPath = '';
   let child: ChildProcess | null = null;
   let nextId = 1;
-  let lastSoon = Number.NEGATIVE_INFINITY;
+  let lastMove = Number.NEGATIVE_INFINITY;
 
   function startProcess(): ChildProcess {
     const compileCache = getCompileCacheDir();
@@ -132,14 +132,15 @@ export function createLauncher(dir: string): Launcher {
 
     soon() {
       const now = performance.now();
-      if (now - lastSoon < SOON_EVERY_MS) return;
-      lastSoon = now;
+      if (now - lastMove < STAYS_CHEAP_MS) return;
+      lastMove = now;
       if (child !== null) child.send({ type: 'soon' } satisfies ToLauncher);
     },
 
     launch(request): Promise<LaunchedChild> {
       const id = nextId;
       nextId += 1;
+      lastMove = performance.now();
       const one = createLaunching({
         signal: (signal) => send({ type: 'signal', id, signal }),
         onStarted() {
