@@ -21,6 +21,8 @@ export interface ExecutorOptions {
   soon?(): void;
   readonly concurrency: number;
   readonly warm: WarmSettings;
+  /** How much of the processors' time nobody uses, 0 to 1; as the system says, when left out. */
+  idleShare?(): number;
   readonly circuits: Circuits;
   readonly leaseMs: number;
   readonly sweepMs: number;

@@ -14,6 +14,7 @@ import { removeScratch } from '../scratch.ts';
 import { type Start, type StartCli, type StartedCli, spawnCold } from '../start-cli.ts';
 import { within } from '../within.ts';
 import type { Taken } from './entry.ts';
+import { createIdleShare } from './idle-share.ts';
 import { createRoom } from './room.ts';
 import { createSessionProcesses } from './session-processes.ts';
 import { type Place, type Template, templateOf } from './template.ts';
@@ -31,6 +32,8 @@ export interface CliStarterOptions {
   readonly prepare: Pick<PrepareOptions, 'nodeId' | 'scratchDir'>;
   /** Executions that run now. */
   running(): number;
+  /** How much of the processors' time nobody uses, 0 to 1; as the system says, when left out. */
+  idleShare?(): number;
   readonly logger: Logger;
 }
 
@@ -61,6 +64,7 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     idleMs: settings.idleMs,
     room,
     cores: availableParallelism(),
+    idleShare: options.idleShare ?? createIdleShare(),
     newId: createIdFactory(),
   });
   const started = { cold: 0, warm: 0, session: 0 };

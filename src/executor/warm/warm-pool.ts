@@ -1,45 +1,25 @@
-/**
- * Processes that boot before there is a job for them: half a second of most CLIs' time. Each serves one job and is
- * gone. The pool never makes anybody wait: whoever finds nothing starts cold.
- */
-import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
 import type { WaitingProcessReport } from '../../http/ports.ts';
 import type { PreparedExecution } from '../execution.ts';
-import type { Launch } from '../process/launch.ts';
-import type { Reaper } from '../reaper.ts';
 import { removeScratch } from '../scratch.ts';
 import { within } from '../within.ts';
 import { createAnnouncements } from './announcements.ts';
 import { createDemand } from './demand.ts';
 import { type Entry, flawsOf, isReady, keyOf, newEntry, reportOf, type Taken } from './entry.ts';
-import type { Room } from './room.ts';
 import { stateOf } from './shape.ts';
 import { bootProcess, placeOf, type Template } from './template.ts';
 import { createTroubles } from './troubles.ts';
+import type { WarmPoolOptions } from './warm-pool-options.ts';
 
 /** A first successor competes with the run it follows: it begins when that has ended, or after this. */
 const SUCCESSOR_MS = 1000;
 /** For the outcome of the run that has ended to be told first. */
 const SETTLE_MS = 20;
 const LOOK_EVERY_MS = 1000;
+/** Of the processors' time, that nobody uses. */
+const SPARE_SHARE = 0.25;
 /** For killed processes to be gone. */
 const GONE_WITHIN_MS = 5000;
-
-export interface WarmPoolOptions {
-  readonly idleMs: number;
-  readonly room: Room;
-  readonly launch: Launch;
-  readonly reaper: Pick<Reaper, 'add'>;
-  readonly nodeId: string;
-  readonly scratchDir: string;
-  /** How many may boot at once. */
-  readonly cores: number;
-  newId(): string;
-  /** Executions that run now. */
-  running(): number;
-  readonly logger: Logger;
-}
 
 export interface WarmPool {
   /** A process that waits for just this job; null: there is none. */
@@ -135,12 +115,20 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
       have.set(key, left - 1);
       if (left > 0 || troubles.isPaused(key)) continue;
       if (booting() >= options.cores) return;
+      if (!hasSpareTime()) {
+        later();
+        return;
+      }
       if (!makeRoom(kept)) return;
       boot(template);
     }
   }
 
   const booting = (): number => [...waiting].filter((one) => !isReady(one)).length;
+
+  /** A boot takes half a second of a processor: where all are busy, those that run would pay for it. */
+  const hasSpareTime = (): boolean =>
+    options.running() + booting() < options.cores || options.idleShare() >= SPARE_SHARE;
 
   /** Whether one more fits, if need be in the place of one that nobody waits for. */
   function makeRoom(kept: ReadonlySet<string>): boolean {

@@ -1,7 +1,8 @@
 /** Processes that wait for their prompts, under a whole executor with the fake CLI. */
 import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { wireError } from '../../../../src/errors.ts';
 import type { ExecutionLimits } from '../../../../src/executor/execution.ts';
 import type { WarmSettings } from '../../../../src/executor/warm/warm-settings.ts';
@@ -24,6 +25,12 @@ async function startOf(bench: Bench, id: string) {
   return { start: started.start, pid: started.pid };
 }
 
+/** Of the processors' time, in the test that runs. */
+let idle = 1;
+beforeEach(() => {
+  idle = 1;
+});
+
 async function open(
   settings: Partial<WarmSettings> = {},
   concurrency = 2,
@@ -31,7 +38,7 @@ async function open(
 ) {
   const bench = await executorBench();
   const executor = bench.open(
-    { warm: { ...WARM, ...settings }, concurrency },
+    { warm: { ...WARM, ...settings }, concurrency, idleShare: () => idle },
     { lingerMs: 5000, killGraceMs: 5000, ...limits },
   );
   await executor.start();
@@ -215,6 +222,27 @@ describe('looking ahead', () => {
     bench.touch('go');
     for (const id of all) await bench.finished(id);
     expect(executor.starts().started).toMatchObject({ warm: 4 });
+  });
+
+  it('starts nothing ahead where those that run need all processors', async () => {
+    idle = 0;
+    const cores = availableParallelism();
+    const { bench, executor } = await open({}, cores);
+    const holding: string[] = [];
+    for (let i = 0; i < cores; i += 1)
+      holding.push(await bench.submit({ steps: [{ waitFor: bench.file('go') }] }));
+    executor.kick();
+    await bench.spawned(cores);
+    const next = await bench.submit();
+    let asked = 0;
+    await bench.until(() => {
+      executor.kick();
+      asked += 1;
+      return asked > 100;
+    });
+    bench.touch('go');
+    for (const id of [...holding, next]) await bench.finished(id);
+    expect(await startOf(bench, next)).toMatchObject({ start: 'cold' });
   });
 
   it('starts what was announced before it is claimable', async () => {
