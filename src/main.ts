@@ -109,7 +109,14 @@ async function serve(): Promise<number> {
 
 /** A server for one command: on a free port of this host, its log (from warnings on) on stderr. */
 async function startServer({ cwd }: { readonly cwd: string }): Promise<OwnServer> {
-  const initial = { BULLPEN_LOG_LEVEL: 'warn', BULLPEN_CWD: cwd, BULLPEN_DRAIN_MS: String(OWN_DRAIN_MS) };
+  const initial = {
+    BULLPEN_LOG_LEVEL: 'warn',
+    BULLPEN_CWD: cwd,
+    BULLPEN_DRAIN_MS: String(OWN_DRAIN_MS),
+    // It comes for one prompt: nothing is started for others.
+    BULLPEN_WARM_PROCESSES: '0',
+    BULLPEN_WORKERS: '2',
+  };
   const env: Environment = { ...initial, ...process.env, HOST: '127.0.0.1', PORT: '0' };
   const settings = await loadSettings(env);
   const { createLogger } = await import('./observability/logger.ts');
