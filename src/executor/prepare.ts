@@ -51,10 +51,7 @@ export interface Prepared extends PreparedExecution {
  * @throws AppError for whatever refuses the execution
  */
 export async function prepare(claim: Claim, options: PrepareOptions): Promise<Prepared> {
-  const { request } = claim;
-  if (!resolvedPrompt.Check(request)) {
-    throw new AppError('execution.invalid_request', 'the job record holds a request that is not valid');
-  }
+  const request = checked(claim.request);
   const asked = options.providers.get(request.provider);
   try {
     return { ...(await prepareWith(asked, request, claim.executionId, options)), fallbackReason: null };
@@ -69,8 +66,18 @@ export async function prepare(claim: Claim, options: PrepareOptions): Promise<Pr
  * a session: that waits for its turn.
  * @throws AppError for whatever would refuse it
  */
-export function prepareRequest(request: ResolvedPrompt, options: PrepareOptions): Promise<PreparedExecution> {
+export async function prepareRequest(
+  found: ResolvedPrompt,
+  options: PrepareOptions,
+): Promise<PreparedExecution> {
+  const request = checked(found);
   return prepareWith(options.providers.get(request.provider), request, '', options);
+}
+
+/** The request, which may come from Redis and from any hand. */
+function checked(request: ResolvedPrompt): ResolvedPrompt {
+  if (resolvedPrompt.Check(request)) return request;
+  throw new AppError('execution.invalid_request', 'the job record holds a request that is not valid');
 }
 
 /**

@@ -254,6 +254,26 @@ describe('looking ahead', () => {
     await bench.finished(id);
     expect(await startOf(bench, id)).toEqual({ start: 'warm', pid });
   });
+
+  it('starts nothing for a record whose request is not valid', async () => {
+    const { bench, executor } = await open({}, 1);
+    const holding = await bench.submit({ steps: [{ waitFor: bench.file('go') }] });
+    executor.kick();
+    await bench.spawned(1);
+    const wrong = await bench.submit({ effort: 7 as never }); // as a foreign hand may write it
+    executor.announce({ ...newJob({ cwd: bench.workspace }).request, effort: 7 as never });
+    let asked = 0;
+    await bench.until(() => {
+      executor.kick();
+      asked += 1;
+      return asked > 100;
+    });
+    bench.touch('go');
+    await bench.finished(holding);
+    expect((await bench.finished(wrong)).outcome?.error?.code).toBe('execution.invalid_request');
+    // Others may wait by now, for the shape served last.
+    expect(bench.started().flatMap(({ argv }) => argv)).not.toContain('--effort=7');
+  });
 });
 
 describe('the process of a session', () => {
