@@ -12,7 +12,6 @@ import { supportsSweep } from '../process/sweep.ts';
 import type { Reaper } from '../reaper.ts';
 import { removeScratch } from '../scratch.ts';
 import { type Start, type StartCli, type StartedCli, spawnCold } from '../start-cli.ts';
-import { within } from '../within.ts';
 import type { Taken } from './entry.ts';
 import { createIdleShare } from './idle-share.ts';
 import { createRoom } from './room.ts';
@@ -20,9 +19,6 @@ import { createSessionProcesses } from './session-processes.ts';
 import { type Place, type Template, templateOf } from './template.ts';
 import { createWarmPool } from './warm-pool.ts';
 import type { WarmSettings } from './warm-settings.ts';
-
-/** For a killed process to be gone. */
-const GONE_WITHIN_MS = 5000;
 
 export interface CliStarterOptions {
   readonly warm: WarmSettings;
@@ -95,7 +91,7 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
         stop,
       });
     } catch (error) {
-      pool.discard(taken);
+      await pool.discard(taken);
       throw error;
     }
     if (!handed) {
@@ -103,8 +99,7 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
         { executionId: prepared.executionId, provider: prepared.provider.name },
         'a process that waited for its prompt did not take it: another one is started',
       );
-      pool.discard(taken);
-      await within(GONE_WITHIN_MS, process.child.exited);
+      await pool.discard(taken);
       return null;
     }
     return finished(prepared, place, {

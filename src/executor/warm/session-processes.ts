@@ -35,8 +35,6 @@ export interface SessionProcesses {
   take(prepared: PreparedExecution): Promise<Taken | null>;
   /** A turn has ended: its process may wait for the next one. */
   keep(prepared: PreparedExecution, child: SpawnedProcess, place: Place): void;
-  /** Ends the process that has waited longest. False when there is none. */
-  giveWay(): boolean;
   size(): number;
   list(): readonly WaitingProcessReport[];
   stop(): Promise<void>;
@@ -89,12 +87,14 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
     }
   }
 
-  function oldest(): [string, Resting] | undefined {
-    const [first] = resting;
-    return first;
+  /** Whether one more fits, if need be in the place of the one that has waited longest. */
+  function makeRoom(): boolean {
+    const [oldest] = resting;
+    if (!room.free() && oldest !== undefined) endResting(...oldest);
+    return room.free();
   }
 
-  const sessions: SessionProcesses = {
+  return {
     async take(prepared) {
       const { sessionId, shape } = prepared;
       const one = resting.get(sessionId);
@@ -110,7 +110,7 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
       const before = resting.get(sessionId);
       if (before !== undefined) endResting(sessionId, before);
       const process = createWaitingProcess(child, null);
-      if (stopped || shape === null || (!room.free() && !sessions.giveWay()) || !room.free()) {
+      if (stopped || shape === null || !makeRoom()) {
         void end({ process, place });
         return;
       }
@@ -130,12 +130,6 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
       }, LOOK_AFTER_MS).unref();
     },
 
-    giveWay() {
-      const first = oldest();
-      if (first !== undefined) endResting(...first);
-      return first !== undefined;
-    },
-
     size: () => resting.size,
 
     list: () =>
@@ -147,5 +141,4 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
       await Promise.all(endings);
     },
   };
-  return sessions;
 }

@@ -32,8 +32,8 @@ export interface WarmPool {
   expect(templates: readonly Template[]): void;
   /** A job is about to come for which there is a slot. */
   announce(template: Template, freeSlots: number): void;
-  /** Ends a process that was taken and has not served. */
-  discard(taken: Taken): void;
+  /** Ends a process that was taken and has not served; resolves when it is gone, or will not go. */
+  discard(taken: Taken): Promise<void>;
   list(): readonly WaitingProcessReport[];
   stop(): Promise<void>;
 }
@@ -101,6 +101,10 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
   function finish({ process, place }: Pick<Entry, 'process' | 'place'>): void {
     process?.child.signalGroup('SIGKILL'); // it has nothing to lose
     options.reaper.add(place.marker, () => removeScratch(place.scratch, logger));
+  }
+
+  async function gone(killed: readonly Pick<Entry, 'process'>[]): Promise<void> {
+    await within(GONE_WITHIN_MS, Promise.all(killed.map(({ process }) => process?.child.exited)));
   }
 
   function balance(): void {
@@ -218,7 +222,10 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
       if (makeRoom(new Set([key]))) boot(template);
     },
 
-    discard: finish,
+    discard(taken) {
+      finish(taken);
+      return gone([taken]);
+    },
 
     list: () => [...waiting].flatMap(reportOf),
 
@@ -228,7 +235,7 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
       const dropped = [...waiting];
       for (const entry of dropped) drop(entry);
       await Promise.all(starts);
-      await within(GONE_WITHIN_MS, Promise.all(dropped.map(({ process }) => process?.child.exited)));
+      await gone(dropped);
     },
   };
 }

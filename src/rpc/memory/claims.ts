@@ -4,6 +4,10 @@ import { type MemoryJob, newMemoryJob, toClaim } from './memory-job.ts';
 import type { MemoryState } from './state.ts';
 import { admit, emit, endExecution, forget, settle, tell, touch } from './transitions.ts';
 
+type Scored = readonly [id: string, score: number];
+
+const bestFirst = ([aId, a]: Scored, [bId, b]: Scored): number => a - b || (aId < bId ? -1 : 1);
+
 /** {@link Claims} in memory, for one node. */
 export function createMemoryClaims(
   state: MemoryState,
@@ -70,7 +74,7 @@ export function createMemoryClaims(
         const groups = Map.groupBy(pending, ([id]) => (left.size === 0 ? '' : providerOf(id)));
         return [...groups.values()].flatMap((group) => group.slice(0, max + WINDOW));
       });
-      best.sort(([aId, a], [bId, b]) => a - b || (aId < bId ? -1 : 1));
+      best.sort(bestFirst);
       const claimed: MemoryJob[] = [];
       for (const [id] of best) {
         if (claimed.length >= max) break;
@@ -87,7 +91,7 @@ export function createMemoryClaims(
       const best = [null, node].flatMap((pin) =>
         state.pendingOf(pin).upTo(Number.POSITIVE_INFINITY).slice(0, max),
       );
-      best.sort(([aId, a], [bId, b]) => a - b || (aId < bId ? -1 : 1));
+      best.sort(bestFirst);
       const jobs = best.slice(0, max).map(([id]) => state.find(id));
       return jobs
         .filter((job): job is MemoryJob => job?.status === 'queued' && allowed(job))

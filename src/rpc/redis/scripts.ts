@@ -26,18 +26,24 @@ if free then return { 'underway' } end
 return { 'parked' }
 `;
 
-/** node, max, leaseMs, expiredOutcome, roots (JSON; empty: everywhere), window, room by provider (JSON; empty: no limits) */
-export const CLAIM = `
-local node, max = ARGV[1], tonumber(ARGV[2])
-local roots = ARGV[5] ~= '' and cjson.decode(ARGV[5]) or nil
-local room = ARGV[7] ~= '' and cjson.decode(ARGV[7]) or nil
-local function allowed(cwd, pin)
+/** Which pending jobs a node may run, and which of them comes first. */
+const CHOICE = `
+local function rootsOf(text) return text ~= '' and cjson.decode(text) or nil end
+local function allowed(roots, node, cwd, pin)
   if not roots or pin == node then return true end
   for _, root in ipairs(roots) do
     if cwd == root or root == '/' or string.sub(cwd, 1, #root + 1) == root .. '/' then return true end
   end
   return false
 end
+local function bestFirst(a, b) if a[2] == b[2] then return a[1] < b[1] end return a[2] < b[2] end
+`;
+
+/** node, max, leaseMs, expiredOutcome, roots (JSON; empty: everywhere), window, room by provider (JSON; empty: no limits) */
+export const CLAIM = `${CHOICE}
+local node, max = ARGV[1], tonumber(ARGV[2])
+local roots = rootsOf(ARGV[5])
+local room = ARGV[7] ~= '' and cjson.decode(ARGV[7]) or nil
 local function full(provider) return room and room[provider] and room[provider] <= 0 end
 local best = {}
 local function look(set, provider)
@@ -50,7 +56,7 @@ for _, pin in ipairs({ '', node }) do
     if not full(provider) then look(pendingOf(pin, provider), provider) end
   end
 end
-table.sort(best, function(a, b) if a[2] == b[2] then return a[1] < b[1] end return a[2] < b[2] end)
+table.sort(best, bestFirst)
 local out = {}
 for _, entry in ipairs(best) do
   if #out >= max then break end
@@ -62,7 +68,7 @@ for _, entry in ipairs(best) do
       forget(id, node)
     elseif r[4] == '' and r[3] ~= '' and tonumber(r[3]) < now then
       settle(id, 'failed', ARGV[4])
-    elseif allowed(r[8], r[7]) then
+    elseif allowed(roots, node, r[8], r[7]) then
       forget(id, r[7])
       redis.call('ZADD', P .. ':running', now + ARGV[3], id)
       local attempt = redis.call('HINCRBY', k, 'attempt', 1)
@@ -79,26 +85,19 @@ return out
 `;
 
 /** node, max, roots (as for CLAIM), longest request in bytes */
-export const PEEK = `
-local roots = ARGV[3] ~= '' and cjson.decode(ARGV[3]) or nil
-local function allowed(cwd, pin)
-  if not roots or pin == ARGV[1] then return true end
-  for _, root in ipairs(roots) do
-    if cwd == root or root == '/' or string.sub(cwd, 1, #root + 1) == root .. '/' then return true end
-  end
-  return false
-end
+export const PEEK = `${CHOICE}
+local roots = rootsOf(ARGV[3])
 local best = {}
 for _, pin in ipairs({ '', ARGV[1] }) do
   local found = redis.call('ZRANGE', pendingKey(pin), 0, ARGV[2] - 1, 'WITHSCORES')
   for i = 1, #found, 2 do best[#best + 1] = { found[i], tonumber(found[i + 1]) } end
 end
-table.sort(best, function(a, b) if a[2] == b[2] then return a[1] < b[1] end return a[2] < b[2] end)
+table.sort(best, bestFirst)
 local out = {}
 for i = 1, math.min(#best, tonumber(ARGV[2])) do
   local k = jobKey(best[i][1])
   local r = redis.call('HMGET', k, 'status', 'pin', 'cwd')
-  if r[1] == 'queued' and allowed(r[3], r[2]) and redis.call('HSTRLEN', k, 'request') <= tonumber(ARGV[4]) then
+  if r[1] == 'queued' and allowed(roots, ARGV[1], r[3], r[2]) and redis.call('HSTRLEN', k, 'request') <= tonumber(ARGV[4]) then
     out[#out + 1] = redis.call('HGET', k, 'request')
   end
 end
