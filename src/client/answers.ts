@@ -1,5 +1,6 @@
-/** Answers of the API that have no schema in src/protocol; docs/api.md describes them. */
+/** Answers of the API and their envelopes that have no schema in src/protocol; docs/api.md describes them. */
 import type { JobListItem, JobStatus } from '../protocol/job.ts';
+import type { RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
 /** Which jobs to list; all of it narrows. */
@@ -27,53 +28,9 @@ export interface JobPage {
   readonly nextCursor: string | null;
 }
 
-export interface ProviderAnswer {
-  readonly name: string;
-  readonly available: boolean;
-  readonly version: string | null;
-  readonly binary: string | null;
-  readonly authenticated: 'yes' | 'no' | 'unknown';
-  readonly why: string | null;
-  readonly todo: string | null;
-  readonly circuit: 'closed' | 'open' | 'half_open';
-  /** RFC 3339. */
-  readonly circuitOpenUntil: string | null;
-  readonly running: number;
-  readonly concurrency: number | null;
-  readonly fallback: string | null;
-  readonly capabilities: Readonly<Record<string, unknown>>;
-}
-
-export interface ExecutionAnswer {
-  readonly executionId: string;
-  readonly jobId: string;
-  readonly attempt: number;
-  readonly provider: string;
-  readonly pid: number;
-  /** RFC 3339. */
-  readonly startedAt: string;
-  readonly ageMs: number;
-  readonly idleMs: number;
-  readonly memoryBytes: number | null;
-  readonly cpuSeconds: number | null;
-  readonly openFiles: number | null;
-  readonly processes: number | null;
-}
-
-/** A CLI process that runs nothing and waits for a prompt. */
-export interface WaitingAnswer {
-  readonly provider: string;
-  readonly pid: number;
-  readonly cwd: string;
-  /** Whose next turn it waits for; null: for any job that would be started like it. */
-  readonly sessionId: string | null;
-  readonly waitingMs: number;
-  readonly memoryBytes: number | null;
-}
-
 export interface ExecutionsAnswer {
-  readonly data: readonly ExecutionAnswer[];
-  readonly waiting: readonly WaitingAnswer[];
+  readonly data: readonly RunningExecution[];
+  readonly waiting: readonly WaitingProcessReport[];
 }
 
 export interface Readiness {

@@ -3,11 +3,11 @@ import { randomUUID } from 'node:crypto';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
+import type { ProviderReport } from '../protocol/server-info.ts';
 import type {
   ExecutionsAnswer,
   JobListQuery,
   JobPage,
-  ProviderAnswer,
   Readiness,
   UsageQuery,
   UsageReport,
@@ -51,7 +51,7 @@ export interface Client extends BatchCalls {
   remove(id: string, options?: Once): Promise<void>;
   /** A job's events, resumed by itself. See {@link followEvents}. */
   events(id: string, options?: EventsOptions): AsyncGenerator<StoredEvent, void, undefined>;
-  providers(options?: Once): Promise<readonly ProviderAnswer[]>;
+  providers(options?: Once): Promise<readonly ProviderReport[]>;
   /** What runs on the server now. Admin keys only. */
   executions(options?: Once): Promise<ExecutionsAnswer>;
   usage(query?: UsageQuery, options?: Once): Promise<UsageReport>;
@@ -130,7 +130,7 @@ export function createClient(given: ClientOptions): Client {
     },
     events: (id, events) => followEvents(options, id, events),
     async providers(once = {}) {
-      return (await ask<List<ProviderAnswer>>(options, { ...once, path: '/v1/providers', repeatable: true }))
+      return (await ask<List<ProviderReport>>(options, { ...once, path: '/v1/providers', repeatable: true }))
         .data;
     },
     executions: (once = {}) =>

@@ -1,7 +1,7 @@
 import { messageOf } from '../errors.ts';
 import { noFailpoint } from '../failpoint.ts';
-import type { RunningExecution, WaitingProcessReport } from '../http/ports.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
 import type { Claim } from '../rpc/ports.ts';
 import { type Active, createActive, stopActive } from './active.ts';
 import { createClaimRunner } from './claim-runner.ts';

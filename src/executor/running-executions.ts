@@ -1,4 +1,4 @@
-import type { RunningExecution } from '../http/ports.ts';
+import type { RunningExecution } from '../protocol/server-info.ts';
 import type { Active } from './active.ts';
 import type { ResourceWatch } from './resource-watch.ts';
 

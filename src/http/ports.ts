@@ -5,6 +5,7 @@ import type { Batch, BatchCreated } from '../protocol/batch.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job, JobListItem, JobStatus } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
+import type { ProviderReport, RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
 /** `key` as the caller sent it; `fingerprint` = SHA-256 over method, path and body. */
@@ -82,59 +83,6 @@ export interface EventHub {
    * that takes batches too slowly is cut: iteration throws, and the reader resumes by seq.
    */
   read(jobId: string, after: number, signal: AbortSignal): AsyncIterable<readonly StoredEvent[]>;
-}
-
-export interface ProviderReport {
-  readonly name: string;
-  readonly available: boolean;
-  readonly version: string | null;
-  readonly binary: string | null;
-  readonly authenticated: 'yes' | 'no' | 'unknown';
-  readonly why: string | null;
-  /** What a person has to do before its jobs can succeed; null: nothing known. */
-  readonly todo: string | null;
-  /** After a refused login: `open` refuses jobs at once, `half_open` lets one try. */
-  readonly circuit: 'closed' | 'open' | 'half_open';
-  /** RFC 3339: when an open circuit lets the next job try. */
-  readonly circuitOpenUntil: string | null;
-  readonly running: number;
-  /** Executions of this provider at once; null: only the server's limit. */
-  readonly concurrency: number | null;
-  readonly fallback: string | null;
-  readonly capabilities: Readonly<Record<string, unknown>>;
-}
-
-/** One execution that runs on this node now, as it was measured last. */
-export interface RunningExecution {
-  readonly executionId: string;
-  readonly jobId: string;
-  readonly attempt: number;
-  readonly provider: string;
-  readonly pid: number;
-  /** RFC 3339. */
-  readonly startedAt: string;
-  readonly ageMs: number;
-  /** Since its last event. */
-  readonly idleMs: number;
-  /** Of all its processes, tools included; null before the first measurement and where there is no /proc. */
-  readonly memoryBytes: number | null;
-  readonly cpuSeconds: number | null;
-  readonly openFiles: number | null;
-  readonly processes: number | null;
-}
-
-/** A CLI process that runs nothing and waits for a prompt. */
-export interface WaitingProcessReport {
-  readonly provider: string;
-  readonly pid: number;
-  /** Real path it was started in. */
-  readonly cwd: string;
-  /** Whose next turn it waits for; null: for any job of its shape. */
-  readonly sessionId: string | null;
-  /** Since it began to wait, its boot included. */
-  readonly waitingMs: number;
-  /** Resident memory; null where there is no /proc. */
-  readonly memoryBytes: number | null;
 }
 
 export interface UsageQuery {

@@ -2,7 +2,8 @@ import { messageOf } from '../errors.ts';
 import type { Circuits } from '../executor/circuits.ts';
 import type { CliProbe } from '../executor/cli-probe.ts';
 import type { Executor } from '../executor/executor.ts';
-import type { ProviderReport } from '../http/ports.ts';
+import type { ProviderReport } from '../protocol/server-info.ts';
+
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 import { loginState } from './login-state.ts';
 

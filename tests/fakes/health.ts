@@ -1,4 +1,9 @@
-import type { Health, ProviderReport, RunningExecution, WaitingProcessReport } from '../../src/http/ports.ts';
+import type { Health } from '../../src/http/ports.ts';
+import type {
+  ProviderReport,
+  RunningExecution,
+  WaitingProcessReport,
+} from '../../src/protocol/server-info.ts';
 
 /** The Health port with answers a test can change. */
 export class FakeHealth implements Health {

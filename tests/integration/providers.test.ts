@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { ProviderReport } from '../../src/http/ports.ts';
 import type { Job } from '../../src/protocol/job.ts';
+import type { ProviderReport } from '../../src/protocol/server-info.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { fakePrompt, installFakeCli, journalOf } from '../helpers/fake-cli.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';

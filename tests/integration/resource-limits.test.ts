@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import type { RunningExecution } from '../../src/http/ports.ts';
 import type { Job } from '../../src/protocol/job.ts';
+import type { RunningExecution } from '../../src/protocol/server-info.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { isAlive } from '../helpers/proc.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';

@@ -1,8 +1,9 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { ProviderAnswer, Readiness } from '../../client/answers.ts';
+import type { Readiness } from '../../client/answers.ts';
 import type { Client } from '../../client/client.ts';
 import { messageOf } from '../../errors.ts';
+import type { ProviderReport } from '../../protocol/server-info.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { usageError } from '../command-error.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -126,7 +127,7 @@ const readiness = ({ checks }: Readiness): readonly Finding[] =>
   }));
 
 /** A provider nobody asks for may be missing; the default one may not. */
-export function ofProvider(provider: ProviderAnswer, wanted: string): readonly Finding[] {
+export function ofProvider(provider: ProviderReport, wanted: string): readonly Finding[] {
   const { name, available, authenticated, version, binary, why, todo, fallback } = provider;
   const usable = available && authenticated !== 'no';
   const isDefault = name === wanted;

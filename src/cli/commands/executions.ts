@@ -1,4 +1,4 @@
-import type { ExecutionAnswer, WaitingAnswer } from '../../client/answers.ts';
+import type { RunningExecution, WaitingProcessReport } from '../../protocol/server-info.ts';
 import type { Command } from '../command.ts';
 import { usageError } from '../command-error.ts';
 import { formatAge } from '../duration.ts';
@@ -31,7 +31,7 @@ export const executionsCommand: Command = {
 const number = (value: number | null, format: (value: number) => string = String): string =>
   value === null ? '' : format(value);
 
-const COLUMNS: readonly Column<ExecutionAnswer>[] = [
+const COLUMNS: readonly Column<RunningExecution>[] = [
   { title: 'JOB', cell: ({ jobId }) => jobId },
   { title: 'PROVIDER', cell: ({ provider }) => provider },
   { title: 'ATTEMPT', cell: ({ attempt }) => String(attempt), right: true },
@@ -48,7 +48,7 @@ const COLUMNS: readonly Column<ExecutionAnswer>[] = [
   { title: 'PROCESSES', cell: ({ processes }) => number(processes), right: true },
 ];
 
-const WAITING: readonly Column<WaitingAnswer>[] = [
+const WAITING: readonly Column<WaitingProcessReport>[] = [
   { title: 'PROVIDER', cell: ({ provider }) => provider },
   { title: 'FOR', cell: ({ sessionId }) => (sessionId === null ? 'any' : `session ${sessionId}`) },
   { title: 'PID', cell: ({ pid }) => String(pid), right: true },

@@ -1,4 +1,4 @@
-import type { ProviderAnswer } from '../../client/answers.ts';
+import type { ProviderReport } from '../../protocol/server-info.ts';
 import type { Command } from '../command.ts';
 import { usageError } from '../command-error.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -23,7 +23,7 @@ export const providersCommand: Command = {
   },
 };
 
-const COLUMNS: readonly Column<ProviderAnswer>[] = [
+const COLUMNS: readonly Column<ProviderReport>[] = [
   { title: 'NAME', cell: ({ name }) => name },
   {
     title: 'INSTALLED',

@@ -1,8 +1,8 @@
 /** Finds the fastest process that may run an execution: its session's own, one that waits, or a new one. */
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
-import type { WaitingProcessReport } from '../../http/ports.ts';
 import { createIdFactory } from '../../id-factory.ts';
+import type { WaitingProcessReport } from '../../protocol/server-info.ts';
 import type { PreparedExecution } from '../execution.ts';
 import type { PrepareOptions } from '../prepare.ts';
 import type { Launch } from '../process/launch.ts';

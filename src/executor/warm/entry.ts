@@ -1,4 +1,4 @@
-import type { WaitingProcessReport } from '../../http/ports.ts';
+import type { WaitingProcessReport } from '../../protocol/server-info.ts';
 import { stateOf } from './shape.ts';
 import type { Place, Template } from './template.ts';
 import { type WaitingProcess, waitingReport } from './waiting-process.ts';

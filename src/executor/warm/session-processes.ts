@@ -4,7 +4,8 @@
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
-import type { WaitingProcessReport } from '../../http/ports.ts';
+import type { WaitingProcessReport } from '../../protocol/server-info.ts';
+
 import type { PreparedExecution } from '../execution.ts';
 import type { ProcScanner } from '../process/proc-scanner.ts';
 import type { SpawnedProcess } from '../process/spawned-process.ts';

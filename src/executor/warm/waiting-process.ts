@@ -1,5 +1,5 @@
 /** A process that was started before there was a prompt for it, and serves one job. */
-import type { WaitingProcessReport } from '../../http/ports.ts';
+import type { WaitingProcessReport } from '../../protocol/server-info.ts';
 import { readStat } from '../process/proc-entry.ts';
 import { resourceUse } from '../process/resource-use.ts';
 import type { SpawnedProcess } from '../process/spawned-process.ts';

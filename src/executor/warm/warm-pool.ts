@@ -1,5 +1,6 @@
 import { messageOf } from '../../errors.ts';
-import type { WaitingProcessReport } from '../../http/ports.ts';
+import type { WaitingProcessReport } from '../../protocol/server-info.ts';
+
 import type { PreparedExecution } from '../execution.ts';
 import { removeScratch } from '../scratch.ts';
 import { within } from '../within.ts';

@@ -2,7 +2,8 @@ import { renameSync, rmSync } from 'node:fs';
 import { mkdir, open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { ProviderReport } from '../../../src/http/ports.ts';
+import type { ProviderReport } from '../../../src/protocol/server-info.ts';
+
 import { fakePrompt, installFakeCli, journalOf } from '../../helpers/fake-cli.ts';
 import { barrier, ended, exited, failed, open, rawLines, reached, run, scheduledAgain } from './row.ts';
 import type { SharedSystem } from './shared-system.ts';
