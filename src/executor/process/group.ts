@@ -1,5 +1,6 @@
 import { isDead, type ProcessStat, readMarked, readStat } from './proc-entry.ts';
-import { processIds, visitInSlices } from './proc-scanner.ts';
+import { processIds } from './proc-scanner.ts';
+import { visitInSlices } from './slices.ts';
 import { systemCode } from './spawn-error.ts';
 import { killProcess, supportsSweep } from './sweep.ts';
 

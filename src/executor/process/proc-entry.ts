@@ -19,7 +19,15 @@ export interface ProcessStat {
   readonly startTicks: number;
   /** CPU time of the process and of its children that have ended, in clock ticks. */
   readonly cpuTicks: number;
+  /** Whether it has an address space: threads of the kernel and what is dying have none. */
+  readonly hasMemory: boolean;
 }
+
+/**
+ * Stands for a process without an environment: a thread of the kernel, a dead one, one that was started without, or
+ * one that executes another program just now, for which the kernel has not yet laid out what it was given.
+ */
+export const BARE = Symbol('bare');
 
 const ASSIGNMENT = Buffer.from(`${MARKER_VARIABLE}=`);
 const FIRST_BUFFER_BYTES = 64 * 1024;
@@ -56,9 +64,10 @@ function readProcFile(path: string): number {
   }
 }
 
-/** The marker in a process's environment, or null. Kernel threads and zombies have an empty environment. */
-function readMarker(pid: number): string | null {
+/** The marker in a process's environment; null when it has none or is gone. */
+function readMarker(pid: number): string | typeof BARE | null {
   const length = readProcFile(`/proc/${pid}/environ`);
+  if (length === 0) return BARE;
   if (length < ASSIGNMENT.length) return null;
   const environment = buffer.subarray(0, length);
   let at = environment.indexOf(ASSIGNMENT);
@@ -86,16 +95,23 @@ export function readStat(pid: number): ProcessStat | null {
     sessionId: Number(fields[3]),
     startTicks: Number(fields[19]),
     cpuTicks: Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14]),
+    hasMemory: fields[20] !== '0',
   };
 }
 
 /** Whether a process of this state has ended; a zombie only waits for its parent. */
 export const isDead = (stat: ProcessStat): boolean => stat.state === 'Z' || stat.state === 'X';
 
-/** The process if it lives and carries a marker, else null. */
-export function readMarked(pid: number): ProcessInfo | null {
+/** The process if it lives and carries a marker, {@link BARE} when it has no environment to carry one, else null. */
+export function lookAt(pid: number): ProcessInfo | typeof BARE | null {
   const marker = readMarker(pid);
-  if (marker === null) return null;
+  if (marker === null || marker === BARE) return marker;
   const stat = readStat(pid);
   return stat === null || isDead(stat) ? null : { pid, marker, startTicks: stat.startTicks };
+}
+
+/** The process if it lives and is seen to carry a marker, else null. */
+export function readMarked(pid: number): ProcessInfo | null {
+  const seen = lookAt(pid);
+  return seen === BARE ? null : seen;
 }

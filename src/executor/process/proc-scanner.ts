@@ -1,10 +1,7 @@
 import { readdir } from 'node:fs/promises';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Cgroups, createCgroups } from './cgroups.ts';
-import { isDead, type ProcessInfo, readMarked, readStat } from './proc-entry.ts';
-
-/** The loop is given back after this long, so that a scan of a busy machine delays nobody. */
-const SLICE_MS = 2;
+import { createLook, type Look } from './look.ts';
+import { isDead, type ProcessInfo, readStat } from './proc-entry.ts';
 
 export interface ProcScanner {
   /**
@@ -20,10 +17,11 @@ export interface ProcScanner {
 export function createProcScanner(cgroups: Cgroups = createCgroups()): ProcScanner {
   let running: Promise<unknown> | null = null;
   let waiting: Promise<readonly ProcessInfo[]> | null = null;
+  const look = createLook();
 
   const start = (): Promise<readonly ProcessInfo[]> => {
     waiting = null;
-    const scan = scanProc(cgroups);
+    const scan = scanProc(cgroups, look);
     const settled = scan.then(
       () => undefined,
       () => undefined,
@@ -55,24 +53,8 @@ export async function processIds(): Promise<number[]> {
   return ids;
 }
 
-/** Calls `visit` for every id, giving the event loop its turn between slices. */
-export async function visitInSlices(ids: readonly number[], visit: (pid: number) => void): Promise<void> {
-  let sliceStart = performance.now();
-  for (const pid of ids) {
-    if (performance.now() - sliceStart > SLICE_MS) {
-      await nextTurn();
-      sliceStart = performance.now();
-    }
-    visit(pid);
-  }
-}
-
-async function scanProc(cgroups: Cgroups): Promise<readonly ProcessInfo[]> {
-  const found: ProcessInfo[] = [];
-  await visitInSlices(await processIds(), (pid) => {
-    const info = readMarked(pid);
-    if (info !== null) found.push(info);
-  });
+async function scanProc(cgroups: Cgroups, look: Look): Promise<readonly ProcessInfo[]> {
+  const found = await look(await processIds());
   for (const { pid, marker } of cgroups.members()) {
     if (found.some((info) => info.pid === pid && info.marker === marker)) continue;
     const stat = readStat(pid);

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { groupAlive } from '../../../../src/executor/process/group.ts';
 import { readMarked, readStat } from '../../../../src/executor/process/proc-entry.ts';
@@ -55,6 +56,19 @@ describe.skipIf(!supportsSweep())('the sweep', () => {
     const { marker, scanner } = bench();
     await stranger({ NOTE: `see BULLPEN_EXECUTION_ID=${marker}`, OLD_BULLPEN_EXECUTION_ID: marker });
     expect(await findMarked(marker, scanner)).toEqual([]);
+  });
+
+  it('does not miss a process that executes another program just then', async () => {
+    const { dir, sh, marker, scanner } = bench();
+    writeFileSync(`${dir}/again`, `#!/bin/sh\nexec ${dir}/again\n`, { mode: 0o755 });
+    const { process: shell } = await sh(`exec ${dir}/again`);
+    const missed: number[] = [];
+    for (let look = 1; look <= 300; look += 1) {
+      const seen = await findMarked(marker, scanner);
+      if (!seen.some(({ pid }) => pid === shell.pid)) missed.push(look);
+    }
+    expect(missed).toEqual([]);
+    expect(await sweep(marker, { scanner })).toEqual({ killed: [shell.pid], survivors: [] });
   });
 
   it('counts no zombie', async () => {
