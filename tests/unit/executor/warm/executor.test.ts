@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { wireError } from '../../../../src/errors.ts';
 import type { ExecutionLimits } from '../../../../src/executor/execution.ts';
+import { readStat } from '../../../../src/executor/process/proc-entry.ts';
 import type { WarmSettings } from '../../../../src/executor/warm/warm-settings.ts';
 import { jobOutcome } from '../../../../src/protocol/outcome.ts';
 import { newJob } from '../../../contracts/records/samples.ts';
@@ -142,6 +143,7 @@ describe('a process that waits', () => {
     await run();
     const pid = await ready();
     process.kill(pid, 'SIGSTOP');
+    await bench.until(() => readStat(pid)?.state === 'T');
     const next = await run();
     expect(next).toMatchObject({ start: 'cold', outcome: { status: 'succeeded' } });
     await bench.until(() => !bench.alive(pid));
