@@ -76,7 +76,7 @@ export const SETTINGS = {
     env: 'BULLPEN_WARM_PROCESSES',
     default: null,
     description:
-      'CLI processes at the most that have been started and wait for a prompt; 0: none. Default: concurrency. They never take more than a quarter of the free memory',
+      'CLI processes at the most that have been started and wait for a prompt, and as many that wait for the next prompt of their session; 0: none. Default: concurrency. Together they never take more than a quarter of the free memory',
   }),
   warmIdleMs: span(
     'BULLPEN_WARM_IDLE_MS',

@@ -14,7 +14,7 @@ import { removeScratch } from '../scratch.ts';
 import { type Start, type StartCli, type StartedCli, spawnCold } from '../start-cli.ts';
 import type { Taken } from './entry.ts';
 import { createIdleShare } from './idle-share.ts';
-import { createRoom } from './room.ts';
+import { createIdleMemory, createRoom } from './room.ts';
 import { createSessionProcesses } from './session-processes.ts';
 import { type Place, type Template, templateOf } from './template.ts';
 import { createWarmPool } from './warm-pool.ts';
@@ -52,8 +52,14 @@ export interface CliStarter {
 
 export function createCliStarter(options: CliStarterOptions): CliStarter {
   const { warm: settings, launch, reaper, logger } = options;
-  const room = createRoom(settings.maxProcesses, () => process.availableMemory());
-  const sessions = createSessionProcesses({ ...options, idleMs: settings.sessionIdleMs, room });
+  const memory = createIdleMemory(() => process.availableMemory());
+  // One kind never takes the other's places: a conversation goes on while prompts of their own come and go.
+  const room = createRoom(settings.maxProcesses, memory);
+  const sessions = createSessionProcesses({
+    ...options,
+    idleMs: settings.sessionIdleMs,
+    room: createRoom(settings.maxProcesses, memory),
+  });
   const pool = createWarmPool({
     ...options,
     ...options.prepare,
@@ -162,7 +168,7 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     },
     counts: () => ({
       started: { ...started },
-      waiting: room.size() - sessions.size(),
+      waiting: room.size(),
       sessions: sessions.size(),
     }),
     waiting: () => [...pool.list(), ...sessions.list()],

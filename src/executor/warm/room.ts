@@ -6,18 +6,18 @@ import { supportsSweep } from '../process/sweep.ts';
 const GUESS_BYTES = 200 * 1024 * 1024;
 const SHARE = 0.25;
 
-export interface Room {
+/** The memory that all of them may take together, whatever they wait for. */
+export interface IdleMemory {
   /** Whether one more fits. */
   free(): boolean;
   add(holder: object): void;
   /** From now on it counts with what it really holds. */
   measure(holder: object, pid: number): void;
   remove(holder: object): void;
-  size(): number;
 }
 
 /** @param availableMemory in bytes, as the system or the container has it left */
-export function createRoom(max: number, availableMemory: () => number): Room {
+export function createIdleMemory(availableMemory: () => number): IdleMemory {
   const holders = new Map<object, number | null>();
 
   function held(): number {
@@ -31,7 +31,6 @@ export function createRoom(max: number, availableMemory: () => number): Room {
 
   return {
     free() {
-      if (holders.size >= max) return false;
       const bytes = held();
       return bytes + GUESS_BYTES <= (availableMemory() + bytes) * SHARE;
     },
@@ -40,6 +39,27 @@ export function createRoom(max: number, availableMemory: () => number): Room {
       if (holders.has(holder)) holders.set(holder, pid);
     },
     remove: (holder) => void holders.delete(holder),
+  };
+}
+
+/** Places for processes that wait for the same kind of thing. */
+export interface Room extends IdleMemory {
+  size(): number;
+}
+
+export function createRoom(max: number, memory: IdleMemory): Room {
+  const holders = new Set<object>();
+  return {
+    free: () => holders.size < max && memory.free(),
+    add(holder) {
+      holders.add(holder);
+      memory.add(holder);
+    },
+    measure: memory.measure,
+    remove(holder) {
+      holders.delete(holder);
+      memory.remove(holder);
+    },
     size: () => holders.size,
   };
 }

@@ -1,5 +1,5 @@
 export interface WarmSettings {
-  /** Processes that may wait, for a first prompt or for a next one; 0: none. */
+  /** Processes that may wait for a first prompt, and as many that may wait for a next one; 0: none. */
   readonly maxProcesses: number;
   readonly idleMs: number;
   /** 0: a session's process does not stay. */

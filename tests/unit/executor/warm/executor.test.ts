@@ -394,6 +394,16 @@ describe('the process of a session', () => {
     await bench.until(() => !bench.alive(pid));
   });
 
+  it('stays beside one that waits for a first prompt, also where one of each may wait', async () => {
+    const { run, ready, sessions } = await open({ maxProcesses: 1 }, 1);
+    await run();
+    const pid = await ready();
+    const first = await run(turn);
+    await sessions(1);
+    expect(await run(turn)).toMatchObject({ start: 'session', pid: first.pid });
+    expect(await run()).toMatchObject({ start: 'warm', pid });
+  });
+
   it('gives way to that of another session when there is room for one alone', async () => {
     const { bench, run, executor, sessions } = await open({ maxProcesses: 1 });
     const first = await run(turn);

@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { createRoom } from '../../../../src/executor/warm/room.ts';
+import { createIdleMemory, createRoom } from '../../../../src/executor/warm/room.ts';
 
 const MB = 1024 * 1024;
 
+const roomFor = (max: number, availableMemory: () => number) =>
+  createRoom(max, createIdleMemory(availableMemory));
+
 describe('room for processes that wait', () => {
   it('is there up to the maximum, and again when one has gone', () => {
-    const room = createRoom(2, () => 100_000 * MB);
+    const room = roomFor(2, () => 100_000 * MB);
     const [first, second] = [{}, {}];
     room.add(first);
     expect(room.free()).toBe(true);
@@ -16,8 +19,18 @@ describe('room for processes that wait', () => {
     expect(room.size()).toBe(1);
   });
 
+  it('is counted by kind, while all share the memory', () => {
+    const memory = createIdleMemory(() => 1000 * MB);
+    const [one, other] = [createRoom(1, memory), createRoom(1, memory)];
+    one.add(memory);
+    expect(one.free()).toBe(false);
+    expect(other.free(), 'a quarter of 1,200 MB is room for one').toBe(false);
+    one.remove(memory);
+    expect(other.free()).toBe(true);
+  });
+
   it('there is none with a maximum of nothing', () => {
-    expect(createRoom(0, () => 100_000 * MB).free()).toBe(false);
+    expect(roomFor(0, () => 100_000 * MB).free()).toBe(false);
   });
 
   it.each([
@@ -29,7 +42,7 @@ describe('room for processes that wait', () => {
     [4000, 5],
   ])('with %d MB free is for %d of 200 MB', (freeMb, count) => {
     let taken = 0;
-    const room = createRoom(100, () => freeMb * MB - taken);
+    const room = roomFor(100, () => freeMb * MB - taken);
     while (room.free()) {
       room.add({});
       taken += 200 * MB;
@@ -38,11 +51,11 @@ describe('room for processes that wait', () => {
   });
 
   it('counts one that was looked at with what it holds', () => {
-    const small = createRoom(100, () => 900 * MB);
+    const small = roomFor(100, () => 900 * MB);
     const holder = {};
     small.add(holder);
     expect(small.free(), 'guessed').toBe(false);
-    const own = createRoom(100, () => 900 * MB);
+    const own = roomFor(100, () => 900 * MB);
     own.add(holder);
     own.measure(holder, process.pid);
     // This process is no CLI: what it holds is what /proc says.
