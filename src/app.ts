@@ -87,7 +87,6 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   await life.phase('folder lock', { start: () => openDataFolder(settings), stop: (lock) => lock.release() });
   const nodeId = await loadNodeId(settings.home);
   const bootId = ulid();
-
   // ⑧ store
   const store = await life.phase('store', {
     start: () => openStore({ file: join(settings.home, 'ledger.db'), logger: component('store') }),
@@ -165,6 +164,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     start: () => started(createLauncher(settings.home)),
     stop: (created) => created.stop(),
   });
+  const waits = createJobWaits(doorbells, names.responses);
   const executor = createExecutor({
     ...settings,
     claims,
@@ -190,6 +190,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     ...launcher,
     cutOffMs: settings.nodeLostAfterMs * 0.9,
     othersRegistered: () => upkeepLoop.otherNodes > 0,
+    onSent: waits.wake,
     onSuperseded: () => {
       runReconcile('superseded').catch((error: unknown) =>
         logger.warn({ reason: messageOf(error) }, 'reconciling failed'),
@@ -267,7 +268,6 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     queue: () => upkeep.counts(),
     executor,
   });
-  const waits = createJobWaits(doorbells, names.responses);
   const services = createServices({
     ...{ ...settings, records, batchRecords, queue, waits, store, projector, resolving, mint, failpoint },
     announce: executor.announce,

@@ -16,6 +16,8 @@ export function createDelivery(options: {
   readonly ledger: Pick<Ledger, 'delivered'>;
   /** An outcome was refused: another node ended the execution, or Redis has forgotten the job. */
   onSuperseded(): void;
+  /** The outcome of a job has been sent to its record: what is asked of Redis from now on comes after it. */
+  onSent(jobId: string): void;
   readonly logger: Logger;
   readonly failpoint: Failpoint;
 }): Delivery {
@@ -25,7 +27,9 @@ export function createDelivery(options: {
   async function tryOnce(finish: Finish): Promise<void> {
     const { jobId, executionId } = finish;
     await failpoint('delivery.recorded');
-    const result = await claims.finish(finish);
+    const sent = claims.finish(finish);
+    options.onSent(jobId);
+    const result = await sent;
     await failpoint('delivery.finished');
     refused.delete(executionId);
     if (result === 'superseded') {

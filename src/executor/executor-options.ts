@@ -32,6 +32,8 @@ export interface ExecutorOptions {
   /** Whether other nodes are registered. */
   othersRegistered(): boolean;
   onSuperseded(): void;
+  /** The outcome of a job has been sent to its record. */
+  onSent(jobId: string): void;
   readonly logger: Logger;
   readonly failpoint?: Failpoint;
 }

@@ -46,13 +46,13 @@ export interface Executor {
 }
 
 export function createExecutor(options: ExecutorOptions): Executor {
-  const { claims, ledger, logger, scanner, failpoint = noFailpoint } = options;
+  const { claims, logger, scanner, failpoint = noFailpoint } = options;
   const active = new Map<string, Active>();
   const slots = createSlots(active, options.concurrency, options.prepare.providers);
   const work = new Set<Promise<void>>();
   const reaper = createReaper(scanner, logger);
   const resources = createResourceWatch(scanner, logger);
-  const delivery = createDelivery({ claims, ledger, logger, failpoint, onSuperseded: options.onSuperseded });
+  const delivery = createDelivery({ ...options, failpoint });
   const starter = createCliStarter({ ...options, reaper, running: slots.running });
   const sessions = createKnownSessions(options.prepare.findSession);
   const prepare: PrepareOptions = {

@@ -63,6 +63,7 @@ export function createJobService(options: JobServiceOptions): Jobs {
     const resolved = await options.resolve(request, principal);
     const pin = await placeSession(principal, resolved);
     const { id, createdAt } = options.mint();
+    waits.expect(id);
     const job: NewJob = {
       id,
       kind: 'api',
@@ -106,14 +107,15 @@ export function createJobService(options: JobServiceOptions): Jobs {
       return toJob(await read(principal, id));
     },
 
-    async wait(principal, id, waitMs, signal) {
+    async wait(principal, id, waitMs, signal, created = false) {
       const deadline = performance.now() + waitMs;
       using wait = waits.listen(id);
+      const untilDue = () => Math.max(0, Math.min(POLL_MS, deadline - performance.now()));
+      if (created && wait.quiet) await wait.next(untilDue(), signal);
       for (;;) {
         const job = await read(principal, id);
-        const leftMs = deadline - performance.now();
-        if (isFinished(job.status) || leftMs <= 0 || signal.aborted) return toJob(job);
-        await wait.next(Math.min(POLL_MS, leftMs), signal);
+        if (isFinished(job.status) || performance.now() >= deadline || signal.aborted) return toJob(job);
+        await wait.next(untilDue(), signal);
       }
     },
 

@@ -73,7 +73,7 @@ export function createJobRoute(app: HttpApp, jobs: Jobs): void {
         const waitMs = waitMsOf(request.query);
         if (waitMs === 0) return reply.code(202).send(created.job);
         const signal = untilGone(request, reply, scope.stopping);
-        const job = await outcomeOf(jobs, principal, created.job, waitMs, signal);
+        const job = await outcomeOf(jobs, principal, created, waitMs, signal);
         if (!job.finished) return reply.code(202).send(job);
         return negotiate(request.headers.accept, PRODUCES) === 'text/plain'
           ? sendText(reply, job)
@@ -90,9 +90,15 @@ export function announce(reply: FastifyReply, { job, replayed }: Created): void 
 }
 
 /** The job after the wait. It exists: when waiting fails, the answer is still that it was accepted. */
-async function outcomeOf(jobs: Jobs, principal: Principal, job: Job, waitMs: number, signal: AbortSignal) {
+async function outcomeOf(
+  jobs: Jobs,
+  principal: Principal,
+  { job, replayed }: Created,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<Job> {
   try {
-    return await jobs.wait(principal, job.id, waitMs, signal);
+    return await jobs.wait(principal, job.id, waitMs, signal, !replayed);
   } catch (error) {
     if (error instanceof AppError && error.retryable) return job;
     throw error;

@@ -110,6 +110,7 @@ export async function executorBench(
       cutOffMs: LONG_MS,
       othersRegistered: () => false,
       onSuperseded: () => undefined,
+      onSent: () => undefined,
       logger: createLogger('debug', { write: (line) => void logged.push(JSON.parse(line)) }),
       ...rest,
     });
