@@ -26,7 +26,16 @@ const OPTIONS = {
   patient: { maxRetriesPerRequest: null },
 } satisfies Record<ConnectionMode, RedisOptions>;
 
-/** Opens a connection. It connects in the background; errors are logged once per outage. */
+/** Where a `unix://` URL leads. ioredis reads such a URL too, but leaves the escapes in its path. */
+function socketOf(url: string) {
+  const { username, password, pathname } = new URL(url);
+  return { path: decodeURIComponent(pathname), username, password };
+}
+
+/**
+ * Opens a connection. It connects in the background; errors are logged once per outage.
+ * @param url `redis://`, `rediss://`, or `unix://USER:PASSWORD@localhost/PATH` for a socket
+ */
 export function openConnection(url: string, mode: ConnectionMode, name: string, logger: Logger): Redis {
   const options = {
     ...OPTIONS[mode],
@@ -35,7 +44,9 @@ export function openConnection(url: string, mode: ConnectionMode, name: string, 
     connectTimeout: 5000,
     keepAlive: 10_000,
   };
-  const redis = new Redis(url, options);
+  const redis = url.startsWith('unix:')
+    ? new Redis({ ...options, ...socketOf(url) })
+    : new Redis(url, options);
   let down = false;
   redis.on('error', (error: unknown) => {
     if (!down) logger.warn({ connection: name, reason: messageOf(error) }, 'redis connection failed');
@@ -60,9 +71,10 @@ export async function untilReady(redis: Redis, timeoutMs: number): Promise<void>
     why = messageOf(error);
   };
   const timer = setTimeout(() => {
-    const { host, port } = redis.options;
+    const { path, host, port } = redis.options;
+    const where = path ?? `${host}:${port}`;
     const waited = `in ${timeoutMs / 1000} s: ${why}`;
-    reject(new AppError('redis.unavailable', `Redis at ${host}:${port} could not be reached ${waited}`));
+    reject(new AppError('redis.unavailable', `Redis at ${where} could not be reached ${waited}`));
   }, timeoutMs);
   redis.once('ready', resolve);
   redis.on('error', onError);

@@ -15,6 +15,8 @@ export interface ServerPaths {
   readonly acl: string;
   readonly password: string;
   readonly port: string;
+  /** The socket of its own processes; null where the path would be too long for one. */
+  readonly socket: string | null;
   readonly pid: string;
   readonly lock: string;
   readonly log: string;
@@ -22,12 +24,17 @@ export interface ServerPaths {
   readonly data: string;
 }
 
+/** `sun_path` of unix(7) has 108 bytes, 104 on macOS. */
+const MAX_SOCKET_PATH_BYTES = 100;
+
 export function serverPaths(dir: string): ServerPaths {
+  const socket = join(dir, 'redis.sock');
   return {
     config: join(dir, 'redis.conf'),
     acl: join(dir, 'users.acl'),
     password: join(dir, 'password'),
     port: join(dir, 'port'),
+    socket: Buffer.byteLength(socket) <= MAX_SOCKET_PATH_BYTES ? socket : null,
     pid: join(dir, 'redis.pid'),
     lock: join(dir, 'lock'),
     log: join(dir, 'redis.log'),
@@ -82,6 +89,7 @@ export function renderConfig(options: {
   return [
     'bind 127.0.0.1',
     `port ${port}`,
+    ...(paths.socket === null ? [] : [`unixsocket ${quoted(paths.socket)}`, 'unixsocketperm 700']),
     'protected-mode yes',
     'tcp-backlog 128',
     'daemonize no',

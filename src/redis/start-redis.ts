@@ -6,7 +6,7 @@ import { startPrivateRedis } from './private-server.ts';
 
 /** The Redis a server works with. */
 export interface RedisInUse {
-  /** May hold a password: never logged. */
+  /** As `openConnection` takes it. May hold a password: never logged. */
   readonly url: string;
   /** Port of the private server; null for one that was given. */
   readonly port: number | null;
@@ -27,11 +27,12 @@ export async function startRedis(options: {
     onProgress: (line) => logger.info(line),
   });
   const { requestChannel, responseChannel } = settings;
-  return startPrivateRedis({
+  const redis = await startPrivateRedis({
     dir: join(settings.home, 'redis'),
     binary,
     requestChannel,
     responseChannel,
     logger,
   });
+  return { url: redis.socketUrl ?? redis.url, port: redis.port, stop: redis.stop };
 }

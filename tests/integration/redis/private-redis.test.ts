@@ -2,7 +2,9 @@ import { statSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import { pino } from 'pino';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { openConnection } from '../../../src/queue/connection.ts';
 import {
   type PrivateRedis,
   type PrivateRedisOptions,
@@ -70,6 +72,31 @@ describe('the server', () => {
     await first.stop();
 
     expect(await kept((await start(dir)).url)).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  test('answers on a socket too, whatever its folder is called, also after its own death', async () => {
+    const dir = join(tempDir(), 'a folder: 50 % "quoted"');
+    const server = await start(dir);
+    const url = server.socketUrl ?? '';
+    const redis = openConnection(url, 'patient', 'test', pino({ enabled: false }));
+    onTestFinished(() => redis.disconnect());
+    await redis.set('kept', 'by socket');
+    expect(await client(server.url).get('kept')).toBe('by socket');
+    expect(statSync(join(dir, 'redis.sock')).mode & 0o777).toBe(0o700);
+
+    const killed = server.pid;
+    process.kill(killed, 'SIGKILL');
+    await eventually(() => server.pid !== killed);
+    expect(await redis.get('kept')).toBe('by socket');
+  });
+
+  test('lets nobody do more on its socket without the password than by TCP', async () => {
+    const dir = tempDir();
+    await start(dir);
+    const redis = new Redis({ path: join(dir, 'redis.sock'), retryStrategy: () => null });
+    onTestFinished(() => redis.disconnect());
+    await expect(redis.get('kept')).rejects.toThrow('NOPERM');
+    expect(await redis.ping()).toBe('PONG');
   });
 
   test('takes another port when its own is in use', async () => {

@@ -45,6 +45,11 @@ describe('renderConfig', () => {
     );
   });
 
+  test('names a socket that only the own user may use, unless its path is too long for one', () => {
+    expect(config('/data')).toContain('unixsocket "/data/redis.sock"\nunixsocketperm 700\n');
+    expect(config(`/${'long'.repeat(30)}`)).not.toContain('unixsocket');
+  });
+
   test('escapes what ends a quoted word', () => {
     expect(config('/a "b" \\c')).toContain('dir "/a \\"b\\" \\\\c/data"');
   });
