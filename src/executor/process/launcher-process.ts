@@ -11,6 +11,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { createStartingCgroups } from './cgroups.ts';
+import { createCheapMoves } from './cheap-moves.ts';
 import { signalGroup } from './launch.ts';
 import { type FromLauncher, streamHeader, type ToLauncher } from './launch-messages.ts';
 import { MARKER_VARIABLE } from './marker.ts';
@@ -25,6 +26,7 @@ interface Running {
 
 const socketPath = process.argv[2] ?? '';
 const cgroups = createStartingCgroups();
+const moves = createCheapMoves(cgroups);
 const running = new Map<number, Running>();
 let ending = false;
 
@@ -58,6 +60,7 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
         stdio: [stdin, stdout, stderr],
       });
     const child = marker === undefined ? start() : cgroups.inside(marker, start);
+    moves.moved();
     child.once('error', (error) => refuse(id, error));
     const { pid } = child;
     if (pid === undefined) return;
@@ -101,7 +104,7 @@ async function endAll(): Promise<void> {
 process.on('message', (message: ToLauncher) => {
   if (message.type === 'launch') void launch(message);
   else if (message.type === 'signal') signal(message);
-  else void cgroups.hasten();
+  else moves.soon();
 });
 process.on('disconnect', () => {
   endAll().catch(() => process.exit(1));
