@@ -18,6 +18,8 @@ import {
   startBullpen,
 } from './ways.ts';
 
+/** A server that has run for a while: most of its code is compiled by then. */
+const WARM_UPS = 40;
 /** After the last answer: what is written and cleaned up behind it is done. */
 const TIDY_MS = 500;
 /** Then also processes that are started ahead have booted. */
@@ -125,7 +127,7 @@ async function memoryUse(subject: Subject) {
 /** Processor time per prompt in turns, memory once. */
 export async function measureResources(setting: Setting): Promise<Section> {
   const rounds = setting.quick ? 1 : 2;
-  const prompts = setting.quick ? 4 : 12;
+  const prompts = setting.quick ? 4 : 24;
   const atOnce = setting.quick ? 2 : 4;
   using hand = startByHand(setting);
   using sdk = startSdkLoop(setting);
@@ -141,7 +143,7 @@ export async function measureResources(setting: Setting): Promise<Section> {
     ofServer(session, 1),
   ];
   for (const { runner, atOnce: count } of subjects)
-    await repeat(count, count, async () => void (await runner.run(PROMPT)));
+    await repeat(setting.quick ? count : WARM_UPS, count, async () => void (await runner.run(PROMPT)));
   await delay(BOOT_MS);
 
   const cpu = { clis: {} as Samples, outside: {} as Samples };
@@ -198,6 +200,7 @@ export async function measureResources(setting: Setting): Promise<Section> {
     ],
     rows: [...goalRow('cold'), ...goalRow('warm'), ...goalRow('session'), ...partRows],
     notes: [
+      `Measured after ${WARM_UPS} prompts each.`,
       'Outside: of Bullpen main process, launcher, workers and Redis; of the Agent SDK the program that calls it. Memory as PSS, by prompt at work with the CLIs that wait beside it.',
     ],
     data: { prompts, cpu, parts, memory },
