@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { operations } from './operations.ts';
+import { isRepeatable, operations } from './operations.ts';
 import { storeError } from './sqlite-error.ts';
 import type { OperationReply, OperationRequest } from './thread-messages.ts';
 
@@ -10,13 +10,17 @@ export interface GroupCommit {
 
 /**
  * Runs what was queued in one transaction, each operation in its own savepoint, so that one that fails fails
- * alone. The replies are true when this returns: the commit is on the disk. When the transaction itself is
- * lost (a full disk takes all of it), every request is tried again in a transaction of its own.
+ * alone. The replies are true when this returns: the commit is on the disk, or at least written when all of it can be
+ * repeated. When the transaction itself is lost (a full disk takes all of it), every request is tried again in a
+ * transaction of its own.
  */
 export function commitTogether(db: DatabaseSync, requests: readonly OperationRequest[]): GroupCommit {
-  if (!requests.some(({ durable }) => durable)) return answer(db, requests);
+  const changes = requests.filter(({ durable }) => durable);
+  if (changes.length === 0) return answer(db, requests);
+  // NORMAL: a commit is written, in order, but not waited for until the disk has it (sqlite.org/pragma.html#pragma_synchronous).
+  const level = changes.every(({ op }) => isRepeatable(op)) ? 'NORMAL' : 'FULL';
   try {
-    db.exec('BEGIN IMMEDIATE');
+    db.exec(`PRAGMA synchronous = ${level}; BEGIN IMMEDIATE`);
   } catch (error) {
     return answer(db, requests, error);
   }

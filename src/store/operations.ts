@@ -40,3 +40,12 @@ const UNHURRIED: ReadonlySet<OperationName> = new Set(['executions.started', 'ex
 
 /** Whether a change may wait a moment for the next one, so that both cost one message and one commit. */
 export const isUnhurried = (op: OperationName): boolean => UNHURRIED.has(op);
+
+/**
+ * Changes that are made again when a power failure takes them: they came out of the log, with a position that is
+ * saved beside them. A killed server loses none.
+ */
+const REPEATABLE: ReadonlySet<OperationName> = new Set(['jobs.project']);
+
+/** Whether a commit of such changes alone need not wait for the disk: the next one that does brings them along. */
+export const isRepeatable = (op: OperationName): boolean => REPEATABLE.has(op);

@@ -10,13 +10,14 @@ import { isFinished } from '../protocol/job.ts';
 import type { JobRecords } from '../rpc/ports.ts';
 import { unavailable } from '../rpc/redis/script-runner.ts';
 import { createEventCopies } from './event-copies.ts';
+import { type LogPiece, readLogPiece } from './log-piece.ts';
 import { toProjected } from './projected-job.ts';
 import type { Store } from './store.ts';
 
 const CURSOR = 'log';
 const LOG_ID = 'log-id';
-/** Changes in one step: some milliseconds of this thread. */
-const BATCH = 100;
+/** Jobs in one step. Who asks for a job and what the executor writes down wait for a step at the most. */
+const SLICE = 25;
 /** Changes it may be behind and still be waited for by a list. */
 const NEARLY_THERE = 200;
 /** How long a blocking read waits before it looks whether it should stop. */
@@ -62,6 +63,7 @@ export function createProjector(options: ProjectorOptions): Projector {
   const copies = createEventCopies(redis, options.eventsKey);
   const logId = `${log}:id`;
   let cursor = '0-0';
+  let piece: LogPiece | null = null;
   let stopped = true;
   let stopping = Promise.withResolvers<null>();
   let loop: Promise<void> | null = null;
@@ -75,15 +77,13 @@ export function createProjector(options: ProjectorOptions): Projector {
   }
 
   async function advanceOnce(): Promise<boolean> {
-    const entries = (await redis.xrange(log, `(${cursor}`, '+', 'COUNT', BATCH)) as Entry[]; // ids and fields
-    const last = entries.at(-1);
-    if (last === undefined) return false;
-    const changed = new Set<string>();
-    const removed = new Set<string>();
-    for (const [, [kind, id = '']] of entries) (kind === 'd' ? removed : changed).add(id);
-    const found = await records.readMany([...changed]);
-    const jobs = found.filter((record) => !removed.has(record.id));
-    // One commit for all of it: the events, the jobs they belong to, the position.
+    piece ??= await readLogPiece(redis, log, cursor);
+    if (piece === null) return false;
+    const { changed, removed, last } = piece;
+    const slice = changed.slice(0, SLICE);
+    const ended = slice.length === changed.length;
+    const jobs = await records.readMany(slice);
+    // One commit for all of it: the events, the jobs they belong to, and after the last slice the position.
     const finished = jobs.filter((job) => isFinished(job.status));
     const events = await copies.read(finished, (earlier) =>
       store.run('jobs.project', { jobs: [], removed: [], cursor: null, events: earlier }),
@@ -91,11 +91,12 @@ export function createProjector(options: ProjectorOptions): Projector {
     const now = Date.now();
     await store.run('jobs.project', {
       jobs: jobs.map((job) => toProjected(job, now)),
-      removed: [...removed],
-      cursor: { name: CURSOR, value: last[0] },
+      removed: ended ? removed : [],
+      cursor: ended ? { name: CURSOR, value: last } : null,
       events,
     });
-    cursor = last[0];
+    if (ended) cursor = last;
+    piece = ended ? null : { ...piece, changed: changed.slice(SLICE) };
     return true;
   }
 
@@ -181,6 +182,7 @@ export function createProjector(options: ProjectorOptions): Projector {
     const current = created === 'OK' ? fresh : await redis.get(logId);
     if (current === mine && !streamIdBefore(await newestEntry(), cursor)) return;
     cursor = '0-0';
+    piece = null;
     if (mine !== null) await options.onLogReplaced();
     await store.run('jobs.project', {
       jobs: [],

@@ -14,7 +14,10 @@ import type {
 /** How long a change nobody waits for may wait for another one. */
 const UNHURRIED_MS = 100;
 
-/** The ledger. Calls never block the event loop; what changed something is on the disk when it resolves. */
+/**
+ * The ledger. Calls never block the event loop; what changed something is on the disk when it resolves, except that a
+ * power failure may take the newest of the projection, which is then made again.
+ */
 export interface Store {
   /**
    * @throws AppError store.unavailable while the disk does not take it (full, failing, locked by another

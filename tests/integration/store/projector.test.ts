@@ -31,9 +31,13 @@ async function setUp() {
   const submissions = createSubmissions(scripts);
   const claims = createClaims(scripts, 'n1', { leaseMs: LEASE_MS, leaderMs: LEASE_MS }, null);
 
+  /** Ids of the records that projectors have read. */
+  const reads: string[] = [];
+
   return {
     records,
     claims,
+    reads,
     async newStore(): Promise<Store> {
       const store = await openStore({ file: join(tempDir(), 'ledger.db'), logger });
       onTestFinished(() => store.close());
@@ -44,7 +48,12 @@ async function setUp() {
         blocking: redis.duplicate(),
         redis,
         log: names.log,
-        records,
+        records: {
+          readMany(ids) {
+            reads.push(...ids);
+            return records.readMany(ids);
+          },
+        },
         eventsKey: names.events,
         onLogReplaced: async () => undefined,
         store,
@@ -66,6 +75,18 @@ async function setUp() {
         }
       }
       return job.id;
+    },
+  };
+}
+
+/** Takes so many steps of the projection and refuses the next. */
+function storeThatStops(store: Store, steps: number): Store {
+  let left = steps;
+  return {
+    ...store,
+    run(op, args) {
+      if (op === 'jobs.project') left -= 1;
+      return left < 0 ? Promise.reject(new Error('the store stops')) : store.run(op, args);
     },
   };
 }
@@ -126,4 +147,47 @@ it('brings many finished jobs, their events and its position to the disk with on
     expect(await store.run('jobs.get', { id })).toMatchObject({ status: 'cancelled' });
     expect((await copied(store, id)).map(({ kind }) => kind)).toEqual(['job.queued', 'job.finished']);
   }
+});
+
+it('copies a long backlog in steps and loses nothing of it when it is stopped between them', async () => {
+  const bench = await setUp();
+  const jobs = range(130).map(() => newJob());
+  await Promise.all(jobs.map((job) => bench.records.create(job)));
+  const [first, second, ...others] = jobs.map(({ id }) => id);
+  if (first === undefined || second === undefined) throw new Error('there are no jobs');
+  for (const id of [first, second])
+    await bench.records.cancel(id, false, failed(null, 'execution.cancelled'));
+  await bench.records.remove(first);
+
+  const store = await bench.newStore();
+  const interrupted = bench.projectorOf(storeThatStops(store, 3));
+  await interrupted.start();
+  await expect(interrupted.catchUp()).rejects.toThrow();
+  await interrupted.stop();
+  const counted = async () => (await store.run('jobs.countByStatus', {}))['queued'] ?? 0;
+  const some = await counted();
+  expect(some).toBeGreaterThan(0);
+  expect(some).toBeLessThan(others.length);
+  expect(await store.run('cursors.get', { name: 'log' })).toBeNull();
+
+  const projector = bench.projectorOf(store);
+  await projector.start();
+  await projector.catchUp();
+  await projector.stop();
+  expect(await counted()).toBe(others.length);
+  expect(await store.run('jobs.get', { id: first })).toBeNull();
+  expect(await store.run('jobs.get', { id: second })).toMatchObject({ status: 'cancelled' });
+});
+
+it('reads a job that changed several times close together once', async () => {
+  const bench = await setUp();
+  const job = newJob();
+  await bench.records.create(job);
+  await bench.records.cancel(job.id, false, failed(null, 'execution.cancelled'));
+  const store = await bench.newStore();
+  const projector = bench.projectorOf(store);
+  await projector.start();
+  await projector.catchUp();
+  await projector.stop();
+  expect(bench.reads).toEqual([job.id]);
 });

@@ -3,7 +3,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { commitTogether } from '../../../src/store/group-commit.ts';
 import { openDatabase } from '../../../src/store/open-database.ts';
 import type { OperationRequest } from '../../../src/store/thread-messages.ts';
-import { anIntent, ledgerFile } from './test-store.ts';
+import { aJob, anIntent, ledgerFile } from './test-store.ts';
 
 const write = (id: number): OperationRequest => ({
   id,
@@ -61,4 +61,23 @@ it('when the database takes no more pages, what fits is kept and only what does 
     commits: 1,
     replies: [{ ok: true, value: { inserted: 1 } }],
   });
+});
+
+it('a commit waits for the disk unless all that it changes can be copied again', () => {
+  const db = open(openDatabase(ledgerFile()));
+  const copy: OperationRequest = {
+    id: 9,
+    op: 'jobs.project',
+    args: { jobs: [aJob()], removed: [], cursor: { name: 'log', value: '1-0' } },
+    durable: true,
+  };
+  const levelAfter = (...requests: readonly OperationRequest[]): unknown => {
+    expect(commitTogether(db, requests).replies.every(({ ok }) => ok)).toBe(true);
+    return db.prepare('PRAGMA synchronous').get()?.['synchronous'];
+  };
+  const [normal, full] = [1, 2]; // sqlite.org/pragma.html#pragma_synchronous
+  expect(levelAfter(copy)).toBe(normal);
+  expect(levelAfter(copy, write(1))).toBe(full);
+  expect(levelAfter(copy, read(2))).toBe(normal);
+  expect(levelAfter(write(3))).toBe(full);
 });
