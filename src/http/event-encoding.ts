@@ -4,6 +4,8 @@ import { type Piece, pieceOf } from './stream-writer.ts';
 
 /** A reader that is slow gets no more than this ahead of its pace. */
 const PIECE_BYTES = 64 * 1024;
+/** More ways to ask than readers use: those of older readers are forgotten, not taken from them. */
+const MAX_SHARED = 100;
 
 /** Batches as bytes, for readers of one format and filter. */
 export type EncodeBatch = (batch: readonly StoredEvent[]) => readonly Piece[];
@@ -14,16 +16,22 @@ export type EncodeBatch = (batch: readonly StoredEvent[]) => readonly Piece[];
  */
 export function createEventEncoder(): (format: EventFormat, filter: EventFilter) => EncodeBatch {
   const known = new WeakMap<readonly StoredEvent[], Map<string, readonly Piece[]>>();
+  const shared = new Map<string, EncodeBatch>();
   return (format, filter) => {
     const kinds = filter.kinds === null ? '*' : [...filter.kinds].sort().join();
     const reader = `${format.contentType} ${filter.raw} ${kinds}`;
-    return (batch) => {
+    const same = shared.get(reader);
+    if (same !== undefined) return same;
+    const encode: EncodeBatch = (batch) => {
       const ofBatch = known.get(batch) ?? new Map<string, readonly Piece[]>();
       known.set(batch, ofBatch);
       const pieces = ofBatch.get(reader) ?? encodeBatch(batch, format, filter);
       ofBatch.set(reader, pieces);
       return pieces;
     };
+    if (shared.size >= MAX_SHARED) shared.clear();
+    shared.set(reader, encode);
+    return encode;
   };
 }
 

@@ -30,8 +30,10 @@ export interface StreamWriter {
   write(chunk: string): Promise<void>;
   /** Writes at once; false: the reader is behind, and {@link caughtUp} says when more may be written. */
   push(piece: Piece): boolean;
-  /** Resolves when the reader has caught up, left or been cut. */
+  /** Resolves when the reader has caught up, left or been cut; at once when it is not behind. */
   caughtUp(): Promise<void>;
+  /** Writes at once while the reader keeps up; false: it is behind, and nothing has been written. */
+  offer(piece: Piece): boolean;
   /** A chunk that is worth nothing later: left out while the reader is behind. */
   writeIfIdle(chunk: string): void;
   /** Whether the reader was cut for being too slow. */
@@ -43,11 +45,11 @@ export function createStreamWriter(
   response: ServerResponse,
   patience: Patience = DEFAULT_PATIENCE,
 ): StreamWriter {
-  let behind = false;
+  /** There while the reader is behind. */
+  let catchingUp: Promise<void> | null = null;
   let cut = false;
 
-  const caughtUp = async (): Promise<void> => {
-    behind = true;
+  const catchUp = async (): Promise<void> => {
     const { promise, resolve } = Promise.withResolvers<void>();
     const { socket } = response;
     socket?.once('drain', resolve);
@@ -61,16 +63,19 @@ export function createStreamWriter(
     clearInterval(timer);
     socket?.off('drain', resolve);
     response.off('drain', resolve).off('close', resolve);
-    behind = false;
+    catchingUp = null;
   };
 
+  // The answer would frame a piece for each reader anew, and hand it to the system in four parts. It is also slow
+  // to ask anything of it: with hundreds of readers that is a tenth of a write.
+  let direct: Socket | null = null;
+
   const push = ({ body, chunk }: Piece): boolean => {
-    if (response.destroyed) return true;
-    const { socket } = response;
-    // The answer would frame it for each reader anew, and hand it to the system in four parts.
-    const direct = socket instanceof Socket && response.chunkedEncoding;
-    const taken = direct ? socket.write(chunk) : response.write(body);
-    return taken || response.destroyed;
+    direct ??= response.socket instanceof Socket && response.chunkedEncoding ? response.socket : null;
+    const way = direct ?? response;
+    if (way.destroyed || way.write(direct === null ? body : chunk) || way.destroyed) return true;
+    catchingUp ??= catchUp(); // never rejects
+    return false;
   };
 
   return {
@@ -78,13 +83,19 @@ export function createStreamWriter(
       return cut;
     },
     async write(chunk) {
-      if (response.destroyed || response.write(chunk)) return;
-      if (!response.destroyed) await caughtUp();
+      if (response.destroyed || response.write(chunk) || response.destroyed) return;
+      catchingUp ??= catchUp();
+      await catchingUp;
     },
     push,
-    caughtUp,
+    offer(piece) {
+      if (catchingUp !== null) return false;
+      push(piece);
+      return true;
+    },
+    caughtUp: () => catchingUp ?? Promise.resolve(),
     writeIfIdle(chunk) {
-      if (!behind && !response.destroyed) response.write(chunk);
+      if (catchingUp === null && !response.destroyed) response.write(chunk);
     },
   };
 }

@@ -4,7 +4,7 @@
  * seq, and never slows the CLI or the others. Readers at the same place share one read, and get the same batch.
  */
 import type { Logger } from 'pino';
-import type { EventHub } from '../http/ports.ts';
+import type { EventHub, TakeAtOnce } from '../http/ports.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
 import type { Doorbells, JobRecords } from '../rpc/ports.ts';
@@ -17,6 +17,7 @@ const PAGE = 1000;
 /** Events one reader may be behind before it is cut. */
 const MAX_BEHIND = 20_000;
 const POLL_MS = 1000;
+const leaveIt: TakeAtOnce = () => false;
 
 export interface EventHubOptions {
   readonly records: Pick<JobRecords, 'events' | 'read'>;
@@ -73,10 +74,18 @@ export function createEventHub(options: EventHubOptions): EventHub {
   }
 
   return {
-    async *read(jobId, after, signal) {
+    async *read(jobId, after, signal, takeAtOnce = leaveIt) {
       const inbox = createInbox(signal, MAX_BEHIND);
       const tail = tailOf(jobId);
       let seq = after;
+      const takeNext: TakeAtOnce = (events) => {
+        const last = events.at(-1);
+        // The end is told by the iteration, with the job's document.
+        if (events[0]?.seq !== seq + 1 || last === undefined || last.kind === 'job.finished') return false;
+        if (!takeAtOnce(events)) return false;
+        seq = last.seq;
+        return true;
+      };
       try {
         await tail.join(inbox);
         for (;;) {
@@ -99,14 +108,13 @@ export function createEventHub(options: EventHubOptions): EventHub {
         }
         if (newest?.kind === 'job.finished' || (record.finishedAt !== null && record.lastSeq <= seq)) return;
         for (;;) {
-          const taken = await inbox.next();
+          const taken = await inbox.next(takeNext);
           if (taken === null) return;
           const events = taken[0]?.seq === seq + 1 ? taken : await following(jobId, seq, taken);
           const last = events.at(-1);
           if (last === undefined) continue;
           seq = last.seq;
-          // Hundreds of readers come by here for each line: no promise that is not needed.
-          yield last.kind === 'job.finished' ? await complete(events) : events;
+          yield await complete(events);
           if (last.kind === 'job.finished') return;
         }
       } finally {

@@ -1,4 +1,5 @@
 import { AppError } from '../errors.ts';
+import type { TakeAtOnce } from '../http/ports.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { TailReader } from './tail.ts';
 
@@ -6,9 +7,11 @@ export interface Inbox extends TailReader {
   /**
    * The next events; null once the reader has left. A batch that finds the reader waiting is handed on as it is, so
    * that all readers who keep up hold the same one.
+   * @param takeAtOnce is asked first for what finds the reader waiting: hundreds of readers wait for each line, and a
+   * promise for each of them costs as much as its bytes
    * @throws AppError request.timeout when more was waiting than `maxEvents`
    */
-  next(): Promise<readonly StoredEvent[] | null>;
+  next(takeAtOnce: TakeAtOnce): Promise<readonly StoredEvent[] | null>;
 }
 
 /** What one reader has not taken yet. @param maxEvents how far it may be behind before it is cut */
@@ -18,7 +21,12 @@ export function createInbox(signal: AbortSignal, maxEvents: number): Inbox {
   // Asking a signal that is made of others costs more than the rest of this.
   let left = signal.aborted;
   let wake: (() => void) | null = null;
-  const ring = (): void => wake?.();
+  /** There while the reader waits and nothing is here for it. */
+  let asking: TakeAtOnce | null = null;
+  const ring = (): void => {
+    asking = null;
+    wake?.();
+  };
   const leave = (): void => {
     left = true;
     ring();
@@ -26,7 +34,7 @@ export function createInbox(signal: AbortSignal, maxEvents: number): Inbox {
   signal.addEventListener('abort', leave, { once: true });
   return {
     take(events) {
-      if (overrun) return;
+      if (asking?.(events) === true || overrun) return;
       if (waiting.length > 0 && waiting.length + events.length > maxEvents) {
         overrun = true;
         waiting = []; // it will read them again, from where it was
@@ -35,10 +43,11 @@ export function createInbox(signal: AbortSignal, maxEvents: number): Inbox {
       }
       ring();
     },
-    async next() {
+    async next(takeAtOnce) {
       while (waiting.length === 0 && !overrun && !left) {
         const { promise, resolve } = Promise.withResolvers<void>();
         wake = resolve;
+        asking = takeAtOnce;
         await promise;
       }
       if (left) return null;

@@ -4,7 +4,7 @@ import { negotiate } from '../accept.ts';
 import { answer, emptyAnswer, errorAnswers } from '../answers.ts';
 import { createEventEncoder } from '../event-encoding.ts';
 import { EVENT_KINDS, type EventFilter, formatFor, NDJSON, SSE } from '../event-format.ts';
-import { peek, sendEventStream } from '../event-stream.ts';
+import { createEventStream, peek } from '../event-stream.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { JobParams, jobIdOf } from '../job-id.ts';
 import type { EventHub, Jobs } from '../ports.ts';
@@ -56,12 +56,13 @@ export function jobEventsRoute(app: HttpApp, jobs: Jobs, events: EventHub, heart
       const after = resumePoint(request, request.query);
       const job = await jobs.get(principalOf(request), jobIdOf(request.params));
       const signal = untilGone(request, reply, app.stopping);
-      const live = events.read(job.id, after, signal);
-      const batches = job.finished ? await peek(live) : live;
-      if (batches === null) return reply.code(204).send();
       const format = formatFor(negotiate(request.headers.accept, [SSE, NDJSON]) ?? SSE);
       const encode = encoder(format, filterOf(request.query));
-      return sendEventStream(reply, batches, { format, encode, heartbeatMs });
+      const stream = createEventStream(reply, { format, encode, heartbeatMs });
+      const live = events.read(job.id, after, signal, stream.takeAtOnce);
+      const batches = job.finished ? await peek(live) : live;
+      if (batches === null) return reply.code(204).send();
+      return stream.send(batches);
     },
   );
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createEventEncoder } from '../../../src/http/event-encoding.ts';
-import { type EventFilter, formatFor, NDJSON, SSE } from '../../../src/http/event-format.ts';
+import { EVENT_KINDS, type EventFilter, formatFor, NDJSON, SSE } from '../../../src/http/event-format.ts';
 import type { Piece } from '../../../src/http/stream-writer.ts';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
 
@@ -34,6 +34,17 @@ test('the order of the kinds asked for makes no difference', () => {
   const batch = [event(1)];
   const one = encoder(formatFor(SSE), { ...ALL, kinds: new Set(['text', 'usage']) })(batch);
   expect(encoder(formatFor(SSE), { ...ALL, kinds: new Set(['usage', 'text']) })(batch)).toBe(one);
+});
+
+test('readers share the bytes also when many others asked for something else between them', () => {
+  const encoder = createEventEncoder();
+  const batch = [event(1)];
+  const first = encoder(formatFor(SSE), ALL);
+  for (let other = 0; other < 250; other += 1) {
+    const kinds = new Set(['text', ...EVENT_KINDS.filter((_, bit) => (other >> bit) % 2 === 1)]);
+    expect(textOf(encoder(formatFor(SSE), { ...ALL, kinds })(batch))).toBe(textOf(first(batch)));
+  }
+  expect(encoder(formatFor(SSE), ALL)(batch)).toBe(first(batch));
 });
 
 test('a large batch comes in pieces that a slow reader can take one by one', () => {

@@ -117,3 +117,28 @@ test('a piece that its reader does not take makes the writer wait, and a reader 
   await waiting;
   expect([writer.push(pieceOf('more')), writer.cut]).toEqual([true, false]);
 });
+
+test('what is offered is written while the reader keeps up, and left out while it is behind', async () => {
+  const { reader, response } = await stalled();
+  const writer = createStreamWriter(response);
+  expect(writer.offer(pieceOf('first'))).toBe(true);
+  expect(writer.offer(pieceOf(MEGABYTE.repeat(16)))).toBe(true);
+  const before = response.socket?.writableLength;
+  expect(before).toBeGreaterThan(0);
+  expect(writer.offer(pieceOf('left out'))).toBe(false);
+  expect(response.socket?.writableLength).toBe(before);
+  const received: Buffer[] = [];
+  reader.on('data', (chunk: Buffer) => received.push(chunk)).resume();
+  await writer.caughtUp();
+  expect(writer.offer(pieceOf('then this'))).toBe(true);
+  while (!Buffer.concat(received).includes('then this')) await once(reader, 'data');
+  expect(Buffer.concat(received).includes('left out')).toBe(false);
+});
+
+test('a reader that stays far behind with what it was offered is cut', async () => {
+  const { response } = await stalled();
+  const writer = createStreamWriter(response, { maxBufferedBytes: 1024 * 1024, stalledMs: 10 });
+  writer.offer(pieceOf(MEGABYTE.repeat(16)));
+  await writer.caughtUp();
+  expect([writer.cut, response.destroyed]).toEqual([true, true]);
+});
