@@ -21,7 +21,7 @@ import type { ProcScanner } from './process/proc-scanner.ts';
 import type { ResourceWatch } from './resource-watch.ts';
 import { type RunCliOptions, runCli } from './run-cli.ts';
 import type { Slots } from './slots.ts';
-import type { StartCli } from './start-cli.ts';
+import { refuseIfStopped, type StartCli } from './start-cli.ts';
 
 export interface ClaimRunnerOptions {
   readonly claims: Pick<Claims, 'append' | 'renew'>;
@@ -84,7 +84,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
       } else {
         const prepared = await preparing;
         await failpoint('executor.intended');
-        refuseIfStopped(one);
+        refuseIfStopped(one.stop.signal);
         const result = await runCli(
           prepared,
           { stop: one.stop.signal, force: one.force.signal },
@@ -142,7 +142,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
       circuits: options.circuits,
       async handOn(provider) {
         await options.slots.handOn(one, provider);
-        refuseIfStopped(one);
+        refuseIfStopped(one.stop.signal);
       },
       prepareFallback: (missing) => prepareFallback(claim, missing, options.prepare),
       start: options.start,
@@ -201,13 +201,4 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
   }
 
   return run;
-}
-
-/** The last look before the spawn: a stop may have come since the claim. */
-function refuseIfStopped(one: Active): void {
-  const { aborted, reason } = one.stop.signal;
-  if (!aborted) return;
-  if (reason === 'cancelled')
-    throw new AppError('execution.cancelled', 'the job was cancelled before its CLI was started');
-  throw new AppError('execution.lost', 'the server stopped before the CLI was started');
 }

@@ -1,6 +1,7 @@
 /** Starting the CLI of an execution: a process of its own, or one that waits for just such a prompt. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { AppError } from '../errors.ts';
 import type { PreparedExecution } from './execution.ts';
 import type { Launch } from './process/launch.ts';
 import { spawnProcess } from './process/spawn.ts';
@@ -30,8 +31,19 @@ export interface HeardLine {
   readonly truncated: boolean;
 }
 
-/** @throws AppError when the process cannot be started */
+/** @throws AppError when the process cannot be started, or is not to be started any more */
 export type StartCli = (prepared: PreparedExecution, stop: AbortSignal) => Promise<StartedCli>;
+
+/**
+ * The last look before a spawn: a stop may have come since the claim.
+ * @throws AppError execution.cancelled, execution.lost
+ */
+export function refuseIfStopped({ aborted, reason }: AbortSignal): void {
+  if (!aborted) return;
+  if (reason === 'cancelled')
+    throw new AppError('execution.cancelled', 'the job was cancelled before its CLI was started');
+  throw new AppError('execution.lost', 'the server stopped before the CLI was started');
+}
 
 /** A scratch folder with what the command needs in it. */
 export async function makeScratch(dir: string, files: Readonly<Record<string, string>> = {}): Promise<void> {

@@ -144,6 +144,11 @@ export interface Provider {
   readonly login: Login;
   /** Left out: it cannot be started before there is a prompt. */
   readonly warmStart?: WarmStart;
+  /**
+   * Whether its boot takes much processor time, and its first line says that it is over. Where the processors are busy
+   * such boots take turns.
+   */
+  readonly announcesBoot?: boolean;
   readonly streamCaps: readonly StreamCap[];
   /** Whether the stream tells what the run costs, so that no price is needed for a cap. */
   readonly reportsCost?: boolean;

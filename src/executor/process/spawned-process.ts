@@ -13,6 +13,8 @@ export interface SpawnedProcess {
   readonly startedAt: number;
   /** The process is gone; output may still come. Never rejects. */
   readonly exited: Promise<Exit>;
+  /** It has said something on stdout, or exited. Never rejects. */
+  readonly spoke: Promise<void>;
   /** Exited, and every line was given out. Never rejects. */
   readonly ended: Promise<ProcessEnd>;
   /** Seconds since boot at the exit; null while it runs. */
@@ -79,8 +81,12 @@ export function supervise(child: LaunchedChild, options: SuperviseOptions): Spaw
     return end;
   });
 
+  const spoke = Promise.withResolvers<void>();
+  void exited.then(() => spoke.resolve());
+
   child.stdout.pause();
   child.stdout.on('data', (chunk: Buffer) => {
+    spoke.resolve();
     count(chunk.length);
     if (unread === null) splitter.write(chunk);
     else unread.push(chunk);
@@ -98,6 +104,7 @@ export function supervise(child: LaunchedChild, options: SuperviseOptions): Spaw
     marker,
     startedAt,
     exited,
+    spoke: spoke.promise,
     ended,
     get exitedAtUptimeS() {
       return exitedAtUptimeS;

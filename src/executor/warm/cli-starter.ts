@@ -11,7 +11,8 @@ import { resourceUse } from '../process/resource-use.ts';
 import { supportsSweep } from '../process/sweep.ts';
 import type { Reaper } from '../reaper.ts';
 import { removeScratch } from '../scratch.ts';
-import { type Start, type StartCli, type StartedCli, spawnCold } from '../start-cli.ts';
+import { refuseIfStopped, type Start, type StartCli, type StartedCli, spawnCold } from '../start-cli.ts';
+import { createBootTurns } from './boot-turns.ts';
 import type { Taken } from './entry.ts';
 import { createIdleShare } from './idle-share.ts';
 import { createIdleMemory, createRoom } from './room.ts';
@@ -60,13 +61,15 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     idleMs: settings.sessionIdleMs,
     room: createRoom(settings.maxProcesses, memory),
   });
+  const load = { cores: availableParallelism(), idleShare: options.idleShare ?? createIdleShare() };
+  const turns = createBootTurns(load);
   const pool = createWarmPool({
     ...options,
     ...options.prepare,
+    ...load,
+    turns,
     idleMs: settings.idleMs,
     room,
-    cores: availableParallelism(),
-    idleShare: options.idleShare ?? createIdleShare(),
     newId: createIdFactory(),
   });
   const started = { cold: 0, warm: 0, session: 0 };
@@ -117,10 +120,13 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     });
   }
 
-  async function startCold(prepared: PreparedExecution): Promise<StartedCli> {
-    const { marker, scratch } = prepared;
+  async function startCold(prepared: PreparedExecution, stop: AbortSignal): Promise<StartedCli> {
+    const { marker, scratch, provider } = prepared;
+    const booted = provider.announcesBoot === true ? await turns.enter(stop) : null;
     try {
+      refuseIfStopped(stop);
       const child = await spawnCold(prepared, launch);
+      void child.spoke.then(() => booted?.());
       const place = { marker, scratch };
       return finished(prepared, place, {
         child,
@@ -130,6 +136,7 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
         heard: [],
       });
     } catch (error) {
+      booted?.();
       await removeScratch(scratch, logger);
       throw error;
     }
@@ -153,8 +160,8 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
 
   return {
     async start(prepared, stop) {
-      if (settings.maxProcesses === 0) return startCold(prepared);
-      const found = (await hand(prepared, stop)) ?? (await startCold(prepared));
+      if (settings.maxProcesses === 0) return startCold(prepared, stop);
+      const found = (await hand(prepared, stop)) ?? (await startCold(prepared, stop));
       const template = templateOf(prepared);
       // The next turn of a session has a process of its own.
       if (template !== null && prepared.request.sessionId === null) pool.served(template);

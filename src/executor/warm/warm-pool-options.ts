@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Launch } from '../process/launch.ts';
 import type { Reaper } from '../reaper.ts';
+import type { BootTurns } from './boot-turns.ts';
 import type { Room } from './room.ts';
 
 export interface WarmPoolOptions {
@@ -12,6 +13,7 @@ export interface WarmPoolOptions {
   readonly scratchDir: string;
   /** How many may boot at once. */
   readonly cores: number;
+  readonly turns: Pick<BootTurns, 'begin' | 'booting'>;
   newId(): string;
   /** Executions that run now. */
   running(): number;

@@ -5,6 +5,7 @@ import type { PreparedExecution } from '../execution.ts';
 import { removeScratch } from '../scratch.ts';
 import { within } from '../within.ts';
 import { createAnnouncements } from './announcements.ts';
+import { SPARE_SHARE } from './boot-turns.ts';
 import { createDemand } from './demand.ts';
 import { type Entry, flawsOf, isReady, keyOf, newEntry, reportOf, type Taken } from './entry.ts';
 import { stateOf } from './shape.ts';
@@ -17,8 +18,6 @@ const SUCCESSOR_MS = 1000;
 /** For the outcome of the run that has ended to be told first. */
 const SETTLE_MS = 20;
 const LOOK_EVERY_MS = 1000;
-/** Of the processors' time, that nobody uses. */
-const SPARE_SHARE = 0.25;
 /** For killed processes to be gone. */
 const GONE_WITHIN_MS = 5000;
 
@@ -40,7 +39,7 @@ export interface WarmPool {
 }
 
 export function createWarmPool(options: WarmPoolOptions): WarmPool {
-  const { room, logger } = options;
+  const { room, turns, logger } = options;
   const waiting = new Set<Entry>();
   const starts = new Set<Promise<void>>();
   const troubles = createTroubles();
@@ -55,16 +54,24 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
   function boot(template: Template): void {
     const place = placeOf(options.nodeId, options.scratchDir, options.newId());
     const entry = newEntry(template, place);
+    const booted = turns.begin();
     waiting.add(entry);
     room.add(entry);
     entry.started = bootProcess(template, place, options.launch).then(
       ({ process, state }) => {
         Object.assign(entry, { process, state });
-        if (entry.over) return finish(entry);
-        process.onReady(balance);
-        void process.child.exited.then(() => onExit(entry));
+        process.onReady(() => {
+          booted();
+          balance();
+        });
+        void process.child.exited.then(() => {
+          booted();
+          onExit(entry);
+        });
+        if (entry.over) finish(entry);
       },
       (error: unknown) => {
+        booted();
         if (!entry.over) trouble(entry, messageOf(error));
         finish(entry);
       },
@@ -119,7 +126,7 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
       const left = have.get(key) ?? 0;
       have.set(key, left - 1);
       if (left > 0 || troubles.isPaused(key)) continue;
-      if (booting() >= options.cores) return;
+      if (turns.booting() >= options.cores) return;
       if (!hasSpareTime()) {
         later();
         return;
@@ -129,11 +136,9 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
     }
   }
 
-  const booting = (): number => [...waiting].filter((one) => !isReady(one)).length;
-
   /** A boot takes half a second of a processor: where all are busy, those that run would pay for it. */
   const hasSpareTime = (): boolean =>
-    options.running() + booting() < options.cores || options.idleShare() >= SPARE_SHARE;
+    options.running() + turns.booting() < options.cores || options.idleShare() >= SPARE_SHARE;
 
   /** Whether one more fits, if need be in the place of one that nobody waits for. */
   function makeRoom(kept: ReadonlySet<string>): boolean {
@@ -220,6 +225,8 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
       const key = keyOf(template);
       const due = announcements.add(key);
       if (due > freeSlots || ofKey(key).length >= due || troubles.isPaused(key)) return;
+      // It would wait its turn, and the job with it: that does so by itself.
+      if (turns.booting() >= options.cores) return;
       if (makeRoom(new Set([key]))) boot(template);
     },
 

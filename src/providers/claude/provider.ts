@@ -46,6 +46,7 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: CLAUDE_LOGIN,
     warmStart: CLAUDE_WARM_START,
+    announcesBoot: true, // `system/init`
     streamCaps: [],
     envNames: CLAUDE_ENV_NAMES,
     binaries: ['claude'],

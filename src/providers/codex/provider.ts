@@ -59,6 +59,7 @@ export function createCodexProvider(options: BuiltInOptions): Provider {
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: LOGIN,
     warmStart: CODEX_WARM_START,
+    announcesBoot: true, // `thread.started`
     streamCaps: ['maxTurns'],
     envNames: CODEX_ENV_NAMES,
     binaries: ['codex'],

@@ -51,6 +51,7 @@ export function createGeminiProvider(options: BuiltInOptions): Provider {
     name: 'gemini',
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: LOGIN,
+    announcesBoot: true, // `init`
     streamCaps: ['maxTurns'],
     envNames: GEMINI_ENV_NAMES,
     binaries: ['gemini'],

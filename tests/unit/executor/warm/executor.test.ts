@@ -278,6 +278,35 @@ describe('looking ahead', () => {
   });
 });
 
+describe('a cold start', () => {
+  it('waits for the boots of others where the processors are busy, and can be cancelled meanwhile', async () => {
+    idle = 0;
+    const cores = availableParallelism();
+    const { bench, executor } = await open({ maxProcesses: 0 }, cores + 2);
+    const booting: string[] = [];
+    for (let i = 0; i < cores; i += 1)
+      booting.push(await bench.submit({ model: 'fake:silent', steps: [{ waitFor: bench.file('go') }] }));
+    executor.kick();
+    await bench.spawned(cores);
+    const next = await bench.submit({ steps: [{ delta: 'its turn' }] });
+    executor.kick();
+    const unwanted = await bench.submit();
+    executor.kick();
+    await bench.until(() => executor.status().running === cores + 2);
+    await bench.rpc.records.cancel(unwanted, false, CANCELLED);
+    executor.lookAtCancel(unwanted);
+    expect((await bench.finished(unwanted)).outcome?.error?.code).toBe('execution.cancelled');
+    expect(bench.started()).toHaveLength(cores);
+
+    bench.touch('go');
+    expect((await bench.finished(next)).outcome).toMatchObject({ status: 'succeeded', text: 'its turn' });
+    for (const id of booting) await bench.finished(id);
+    const events = bench.journal().map(({ event }) => event);
+    expect(events.indexOf('end')).toBeLessThan(events.lastIndexOf('start'));
+    expect(bench.started()).toHaveLength(cores + 1);
+  });
+});
+
 describe('the process of a session', () => {
   const turn = { sessionId: KNOWN_SESSION };
 
