@@ -69,12 +69,15 @@ export function createProjector(options: ProjectorOptions): Projector {
   let loop: Promise<void> | null = null;
   let advancing: Promise<unknown> = Promise.resolve();
 
-  /** Projects what the log has after the cursor; false when there was nothing. One at a time. */
-  function advance(): Promise<boolean> {
-    const next = advancing.then(advanceOnce, advanceOnce);
+  /** Whoever moves the position does so alone. */
+  function inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const next = advancing.then(task, task);
     advancing = next.catch(() => undefined);
     return next;
   }
+
+  /** Projects what the log has after the cursor; false when there was nothing. */
+  const advance = (): Promise<boolean> => inTurn(advanceOnce);
 
   async function advanceOnce(): Promise<boolean> {
     piece ??= await readLogPiece(redis, log, cursor);
@@ -181,8 +184,10 @@ export function createProjector(options: ProjectorOptions): Projector {
     const created = await redis.set(logId, fresh, 'NX');
     const current = created === 'OK' ? fresh : await redis.get(logId);
     if (current === mine && !streamIdBefore(await newestEntry(), cursor)) return;
-    cursor = '0-0';
-    piece = null;
+    await inTurn(async () => {
+      cursor = '0-0';
+      piece = null;
+    });
     if (mine !== null) await options.onLogReplaced();
     await store.run('jobs.project', {
       jobs: [],

@@ -29,7 +29,7 @@ export interface StartingCgroups extends Cgroups {
   /** Runs `start`, which must fork before it returns: what it forks is in the marker's own cgroup from its first moment. */
   inside<T>(marker: string, start: () => T): T;
   /**
-   * Makes the next `inside` cheap. A move between cgroups that is the first in 30 ms waits 6 to 8 ms for all cores
+   * Makes the next `inside` cheap. A move between cgroups that is the first in 30 ms waits 6 to 16 ms for all cores
    * (the kernel's cgroup_threadgroup_rwsem); so does a move to where one is, and that can be done beside other work.
    */
   hasten(): Promise<void>;

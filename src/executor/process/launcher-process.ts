@@ -49,6 +49,7 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
   const marker = request.env[MARKER_VARIABLE];
   try {
     streams.push(...(await Promise.all([0, 1, 2].map((fd) => openStream(id, fd)))));
+    if (moves.underWay !== null) await moves.underWay; // it would take us out of the cgroup in which we fork
     if (ending) return; // the server died meanwhile: nobody would look after it
     const [stdin, stdout, stderr] = streams;
     const start = (): ChildProcess =>

@@ -8,8 +8,8 @@
 export const SPARE_SHARE = 0.25;
 /** How often it is looked whether boots that take long leave the processors idle. */
 const LOOK_EVERY_MS = 500;
-/** Nobody waits longer for a turn. */
-const LONGEST_WAIT_MS = 2000;
+/** Who has waited for so long goes with the next look: nobody waits for more than two seconds. */
+const LONGEST_WAIT_MS = 1500;
 /** What has said nothing for so long does not boot any more. */
 const LONGEST_BOOT_MS = 5000;
 

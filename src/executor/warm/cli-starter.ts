@@ -54,7 +54,7 @@ export interface CliStarter {
 export function createCliStarter(options: CliStarterOptions): CliStarter {
   const { warm: settings, launch, reaper, logger } = options;
   const memory = createIdleMemory(() => process.availableMemory());
-  // One kind never takes the other's places: a conversation goes on while prompts of their own come and go.
+  // Each kind has places of its own: a conversation goes on while prompts of their own come and go.
   const room = createRoom(settings.maxProcesses, memory);
   const sessions = createSessionProcesses({
     ...options,

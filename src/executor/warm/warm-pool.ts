@@ -126,8 +126,7 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
       const left = have.get(key) ?? 0;
       have.set(key, left - 1);
       if (left > 0 || troubles.isPaused(key)) continue;
-      if (turns.booting() >= options.cores) return;
-      if (!hasSpareTime()) {
+      if (turns.booting() >= options.cores || !hasSpareTime()) {
         later();
         return;
       }
@@ -136,9 +135,11 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
     }
   }
 
+  const bootingAhead = (): number => [...waiting].filter((one) => !isReady(one)).length;
+
   /** A boot takes half a second of a processor: where all are busy, those that run would pay for it. */
   const hasSpareTime = (): boolean =>
-    options.running() + turns.booting() < options.cores || options.idleShare() >= SPARE_SHARE;
+    options.running() + bootingAhead() < options.cores || options.idleShare() >= SPARE_SHARE;
 
   /** Whether one more fits, if need be in the place of one that nobody waits for. */
   function makeRoom(kept: ReadonlySet<string>): boolean {

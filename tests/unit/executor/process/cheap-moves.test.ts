@@ -43,6 +43,16 @@ describe('keeping moves cheap', () => {
     expect(at.at(-1)).toBeLessThan(270);
   });
 
+  it('says which of them is under way, for who must not be moved meanwhile', async () => {
+    const { moves, pass } = open();
+    moves.soon();
+    const { underWay } = moves;
+    expect(underWay).not.toBeNull();
+    await pass(FIRST_MS);
+    await underWay;
+    expect(moves.underWay).toBeNull();
+  });
+
   it('does nothing for starts that were not announced', async () => {
     const { at, moves, pass } = open();
     moves.moved();
