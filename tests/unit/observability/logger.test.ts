@@ -3,13 +3,14 @@ import { once } from 'node:events';
 import { expect, it, onTestFinished } from 'vitest';
 
 const LOGGER = new URL('../../../src/observability/logger.ts', import.meta.url).href;
-/** Says two things when its stdin ends. */
+/** Says two things when its stdin ends, and leaves at once. */
 const PROGRAM = `
   const { createLogger } = await import('${LOGGER}');
   const logger = createLogger('info');
   process.stdin.on('end', () => {
     logger.warn('nobody reads this');
     logger.warn('nor that');
+    process.exit(0);
   }).resume();
 `;
 
