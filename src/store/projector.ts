@@ -40,6 +40,8 @@ export interface Projector {
    * @throws AppError redis.unavailable
    */
   catchUpSoon(): Promise<void>;
+  /** What is being copied now has been copied: whatever is copied after this resolves was read later. Never rejects. */
+  settled(): Promise<void>;
 }
 
 export interface ProjectorOptions {
@@ -160,6 +162,7 @@ export function createProjector(options: ProjectorOptions): Projector {
         throw unavailable(error);
       }
     },
+    settled: () => inTurn(async () => {}),
     async catchUpSoon() {
       try {
         const ahead = (await redis.xrange(log, `(${cursor}`, '+', 'COUNT', NEARLY_THERE)) as Entry[]; // ids and fields

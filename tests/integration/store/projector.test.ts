@@ -12,6 +12,7 @@ import { createSubmissions } from '../../../src/rpc/redis/submissions.ts';
 import { createProjector } from '../../../src/store/projector.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { failed, finishOf, newJob, text } from '../../contracts/records/samples.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { breakableRedis } from '../fault-bench.ts';
 
@@ -190,4 +191,31 @@ it('reads a job that changed several times close together once', async () => {
   await projector.catchUp();
   await projector.stop();
   expect(bench.reads).toEqual([job.id]);
+});
+
+it('is settled when the copy under way has been made, and not before', async () => {
+  const bench = await setUp();
+  const store = await bench.newStore();
+  const go = Promise.withResolvers<void>();
+  let held = false;
+  const projector = bench.projectorOf({
+    ...store,
+    async run(op, args) {
+      if (held && op === 'jobs.project') await go.promise;
+      return store.run(op, args);
+    },
+  });
+  await projector.start();
+  held = true;
+  const job = newJob();
+  await bench.records.create(job);
+  const copying = projector.catchUp();
+  await eventually(() => bench.reads.includes(job.id));
+  const settled = projector.settled();
+  expect(await store.run('jobs.get', { id: job.id })).toBeNull();
+  go.resolve();
+  await settled;
+  expect(await store.run('jobs.get', { id: job.id })).not.toBeNull();
+  await copying;
+  await projector.stop();
 });
