@@ -48,13 +48,10 @@ function readProcFile(path: string): number {
   if (buffer.length === 0) buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES);
   try {
     let length = readSync(descriptor, buffer, 0, buffer.length, 0);
+    // Read anew as a whole: between two reads the process may execute another program, and the rest is gone.
     while (length === buffer.length) {
-      const grown = Buffer.allocUnsafeSlow(buffer.length * 2);
-      buffer.copy(grown);
-      const more = readSync(descriptor, grown, length, grown.length - length, length);
-      buffer = grown;
-      length += more;
-      if (more === 0) break;
+      buffer = Buffer.allocUnsafeSlow(buffer.length * 2);
+      length = readSync(descriptor, buffer, 0, buffer.length, 0);
     }
     return length;
   } catch {
