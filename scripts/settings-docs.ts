@@ -19,7 +19,7 @@ interface Schema {
 }
 
 interface Setting {
-  /** In bullpen.config.yaml. */
+  /** In the file of settings. */
   readonly name: string;
   readonly env: string;
   /** As it would be written into the variable; '' for none. */
@@ -108,7 +108,7 @@ export function renderEnvExample(): string {
     '# Every setting of Bullpen, with its default. Nothing here has to be set.',
     '# Bullpen reads its environment, not this file. To use it: copy it to .env, take the # off a line, and start with',
     '#   set -a; . ./.env; set +a; npm start',
-    '# The same settings may stand in bullpen.config.yaml (docs/settings.md); a variable wins over the file.',
+    '# The same settings may be in a file (docs/settings.md); a variable wins over the file.',
     `# ${GENERATED}`,
   ];
   const vendors = [
@@ -125,7 +125,7 @@ export function renderEnvExample(): string {
 const others = [
   {
     env: 'BULLPEN_CONFIG',
-    meaning: 'file of settings. Default: bullpen.config.yaml where the server is started',
+    meaning: 'file of settings, as `--config FILE` names it. Default: ~/.config/bullpen/config.yaml',
   },
   { env: 'BULLPEN_URL', meaning: 'for clients: where the server is' },
   { env: 'BULLPEN_TOKEN', meaning: 'for clients: the token to send' },
@@ -137,10 +137,15 @@ export function renderSettingsPage(): string {
 
 <!-- ${GENERATED} -->
 
-A setting comes from its variable, else from \`bullpen.config.yaml\` in the folder where the server is started
-(another file: \`BULLPEN_CONFIG\`), else it has its default. A wrong or unknown one stops the start, with every problem
-listed. Lists are comma-separated in a variable and YAML lists in the file. Paths may be relative to the folder where
-the server is started.
+A setting comes from its variable, else from the file of settings, else it has its default. A wrong or unknown one stops
+the start, with every problem listed. Lists are comma-separated in a variable and YAML lists in the file.
+
+The file is the one that \`--config FILE\` names, else \`BULLPEN_CONFIG\`, else \`\${XDG_CONFIG_HOME:-~/.config}/bullpen/config.yaml\`.
+A file that was named must be there; the default one may be missing. **No setting comes from the folder a command is
+typed in or a job works in**: a \`bullpen.config.yaml\` in the current folder is mentioned on stderr and not read. A file that
+belongs to another user (root excepted), or that every user may write, is refused. Keep it outside of the roots where jobs
+may write. The names of folders (\`home\`, \`cacheDir\`, \`cwd\`, \`roots\`, \`trustedRoots\`) may be relative: in the file, to the
+file's folder; in a variable, to the folder where the server is started.
 
 | variable | in the file | default | values | meaning |
 |---|---|---|---|---|

@@ -2,7 +2,7 @@
 // Plain JavaScript that loads nothing of ours at first, so that an old Node can still say what is wrong.
 import module from 'node:module'; // by name, old versions would refuse to load this file
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import v8 from 'node:v8';
 
 const major = Number(process.versions.node.split('.')[0]);
@@ -11,8 +11,10 @@ if (major < 24) {
   process.exit(1);
 }
 
-const { BULLPEN_CACHE, XDG_CACHE_HOME } = process.env;
-const cache = BULLPEN_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'bullpen');
+const { BULLPEN_CACHE, XDG_CACHE_HOME = '' } = process.env;
+// A relative XDG folder counts as none: what lies in the folder a command is typed in is not to be run.
+const base = isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(homedir(), '.cache');
+const cache = BULLPEN_CACHE || join(base, 'bullpen');
 // Compiled sources over starts: less time, and the type stripper need not be loaded again.
 module.enableCompileCache(join(cache, 'compile'));
 // What loading leaves behind would grow the young generation to its maximum and keep it: some 30 MB.

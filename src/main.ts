@@ -5,9 +5,9 @@ import type { Logger } from 'pino';
 import type { App } from './app.ts';
 import type { OwnServer } from './cli/command.ts';
 import { runCommandLine } from './cli/command-line.ts';
-import { plainDataFolder } from './cli/data-folder.ts';
 import { createServerFinder } from './cli/find-server.ts';
 import { createInterrupts, type Interrupts } from './cli/interrupts.ts';
+import { plainDataFolder } from './config/places.ts';
 import type { Settings } from './config/schema.ts';
 import { messageOf } from './errors.ts';
 import { readServerNote, writeServerNote } from './store/server-note.ts';
@@ -35,12 +35,13 @@ export async function main(args: readonly string[]): Promise<number> {
     stdout: process.stdout,
     stderr: process.stderr,
     interrupts,
-    finder: createServerFinder({
-      env: process.env,
-      readHome: async () => plainDataFolder(process.env, cwd) ?? (await loadSettings(process.env)).home,
-      readNote: readServerNote,
-      isAlive,
-    }),
+    finder: (env) =>
+      createServerFinder({
+        env,
+        readHome: async () => plainDataFolder(env, cwd) ?? (await loadSettings(env)).home,
+        readNote: readServerNote,
+        isAlive,
+      }),
     serve,
     startServer,
   });
@@ -76,8 +77,8 @@ async function loadSettings(env: Environment): Promise<Settings> {
 }
 
 /** `bullpen serve`: runs the server until a signal ends it. Resolves with the exit code. */
-async function serve(): Promise<number> {
-  const settings = await loadSettings(process.env);
+async function serve(env: Environment): Promise<number> {
+  const settings = await loadSettings(env);
   const { createLogger } = await import('./observability/logger.ts');
   const logger = createLogger(settings.logLevel);
   const signalled = Promise.withResolvers<NodeJS.Signals>();
@@ -90,7 +91,7 @@ async function serve(): Promise<number> {
     });
   }
 
-  const app = await launch(settings, process.env, logger);
+  const app = await launch(settings, env, logger);
   started = true;
   announce(settings.home, app.url, logger);
   logger.info(
@@ -108,16 +109,16 @@ async function serve(): Promise<number> {
 }
 
 /** A server for one command: on a free port of this host, its log (from warnings on) on stderr. */
-async function startServer({ cwd }: { readonly cwd: string }): Promise<OwnServer> {
+async function startServer(given: { readonly cwd: string; readonly env: Environment }): Promise<OwnServer> {
   const initial = {
     BULLPEN_LOG_LEVEL: 'warn',
-    BULLPEN_CWD: cwd,
+    BULLPEN_CWD: given.cwd,
     BULLPEN_DRAIN_MS: String(OWN_DRAIN_MS),
     // It comes for one prompt: nothing is started for others.
     BULLPEN_WARM_PROCESSES: '0',
     BULLPEN_WORKERS: '2',
   };
-  const env: Environment = { ...initial, ...process.env, HOST: '127.0.0.1', PORT: '0' };
+  const env: Environment = { ...initial, ...given.env, HOST: '127.0.0.1', PORT: '0' };
   const settings = await loadSettings(env);
   const { createLogger } = await import('./observability/logger.ts');
   const logger = createLogger(settings.logLevel, { write: (line) => process.stderr.write(line) });

@@ -243,7 +243,8 @@ describe('the folders', () => {
     expect(eager('src/main.ts')).toContain('src/cli/commands/run.ts');
     const heavy = [...eager('src/main.ts')].filter(
       (path) =>
-        !within(path, 'src/main.ts', 'src/cli/', 'src/client/', 'src/errors.ts', 'src/store/server-note.ts'),
+        !within(path, 'src/main.ts', 'src/cli/', 'src/client/', 'src/errors.ts') &&
+        !within(path, 'src/config/places.ts', 'src/store/server-note.ts'),
     );
     expect(heavy.filter((path) => !path.startsWith('node:'))).toEqual([]);
   });

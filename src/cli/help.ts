@@ -20,23 +20,26 @@ ${aligned(commands.map(({ name, usage, summary }) => [`${name} ${usage}`.trim(),
   bullpen COMMAND --help says more; bullpen --version prints the version.
 
 The server is found by BULLPEN_URL and BULLPEN_TOKEN, else by the data folder (BULLPEN_HOME).
-Settings are BULLPEN_* variables over bullpen.config.yaml; .env.example lists them all.
+Settings are BULLPEN_* variables over the file that --config or BULLPEN_CONFIG names, else over
+~/.config/bullpen/config.yaml; nothing is read from the current folder.
 
 Exit codes:
 ${aligned(exitRows())}
 `;
 }
 
-/** The text of `bullpen COMMAND --help`. */
-export function commandHelp(command: Command): string {
+/**
+ * The text of `bullpen COMMAND --help`.
+ * @param everywhere the options of every command
+ */
+export function commandHelp(command: Command, everywhere: OptionSpecs): string {
   const { name, usage, summary, details, options, examples } = command;
   const parts = [
     `Usage: bullpen ${name} ${usage}`.trimEnd(),
     `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`,
   ];
   if (details !== undefined) parts.push(details);
-  const rows = [...optionRows(options), ['-h, --help', 'this text'] as const];
-  parts.push(`Options:\n${aligned(rows)}`);
+  parts.push(`Options:\n${aligned(optionRows({ ...options, ...everywhere }))}`);
   if (examples.length > 0) parts.push(`Examples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
   return `${parts.join('\n\n')}\n`;
 }

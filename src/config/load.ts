@@ -1,11 +1,11 @@
 /** The only reader of the environment. Every problem is reported at once, and secrets are never quoted. */
-import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { isAbsolute, join, resolve } from 'node:path';
+import { closeSync, fstatSync, openSync, readFileSync, type Stats } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { LineCounter, parseDocument } from 'yaml';
 import { AppError, messageOf, type Problem } from '../errors.ts';
+import { configFile, userFolder } from './places.ts';
 import { FILE_SETTINGS, SETTINGS, Settings } from './schema.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -38,14 +38,34 @@ function fromText(setting: Described, value: string): unknown {
   return value;
 }
 
-function readFile(path: string | undefined, cwd: string, problems: Problem[]): Record<string, unknown> {
-  const file = resolve(cwd, path ?? 'bullpen.config.yaml');
+/** Why a file must not be obeyed: its settings name programs to run, and another user could have written it. */
+function unsafe({ mode, uid }: Stats): string | null {
+  const self = process.getuid?.();
+  if (self === undefined) return null; // a system without owners
+  if (uid !== self && uid !== 0) return 'belongs to another user: it is not read';
+  return (mode & 0o002) === 0 ? null : 'can be written by every user: it is not read (chmod o-w)';
+}
+
+/** @throws what the system says, and Error for a file that another user could have written */
+function readOwn(file: string): string {
+  const opened = openSync(file, 'r');
+  try {
+    const why = unsafe(fstatSync(opened));
+    if (why !== null) throw new Error(why);
+    return readFileSync(opened, 'utf8');
+  } finally {
+    closeSync(opened);
+  }
+}
+
+function readFile(env: Environment, cwd: string, problems: Problem[]): Record<string, unknown> {
+  const { path: file, named } = configFile(env, cwd);
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readOwn(file);
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (!missing || path !== undefined) problems.push({ path: file, message: messageOf(error) });
+    if (!missing || named) problems.push({ path: file, message: messageOf(error) });
     return {};
   }
   // Places and codes only: the parser's own messages quote the file, which may hold a password.
@@ -67,43 +87,47 @@ function readFile(path: string | undefined, cwd: string, problems: Problem[]): R
     problems.push({ path: file, message: 'has an alias without its anchor, or too many of them' });
     return {};
   }
-  if (typeof content === 'object' && !Array.isArray(content)) return { ...content };
+  if (typeof content === 'object' && !Array.isArray(content)) return placed({ ...content }, dirname(file));
   problems.push({ path: file, message: 'must hold a mapping of settings' });
   return {};
 }
 
-function placeDefaults(values: Record<string, unknown>, env: Environment, cwd: string): void {
-  const home = env['HOME'] || homedir();
-  // The XDG base directory specification: an empty or relative value is as good as none.
-  const base = (name: string, initial: string): string => {
-    const value = env[name] ?? '';
-    return isAbsolute(value) ? value : join(home, initial);
+/** Settings that name folders; a relative one is below the folder of its file, or where the server was started. */
+const FOLDERS = ['home', 'cacheDir', 'cwd', 'roots', 'trustedRoots'];
+
+function placed(values: Record<string, unknown>, base: string): Record<string, unknown> {
+  const absolute = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(absolute);
+    return typeof value === 'string' && value !== '' ? resolve(base, value) : value;
   };
-  values['home'] ??= join(base('XDG_STATE_HOME', '.local/state'), 'bullpen');
-  values['cacheDir'] ??= join(base('XDG_CACHE_HOME', '.cache'), 'bullpen');
+  for (const name of FOLDERS) if (values[name] !== undefined) values[name] = absolute(values[name]);
+  return values;
+}
+
+function placeDefaults(values: Record<string, unknown>, env: Environment, cwd: string): void {
+  values['home'] ??= join(userFolder(env, 'XDG_STATE_HOME', '.local/state'), 'bullpen');
+  values['cacheDir'] ??= join(userFolder(env, 'XDG_CACHE_HOME', '.cache'), 'bullpen');
   values['cwd'] ??= cwd;
-  for (const name of ['home', 'cacheDir', 'cwd']) {
-    const value = values[name];
-    if (typeof value === 'string' && !isAbsolute(value)) values[name] = resolve(cwd, value);
-  }
   const { roots } = values;
   if (roots === undefined || (Array.isArray(roots) && roots.length === 0)) values['roots'] = [values['cwd']];
 }
 
 /**
- * Settings from the environment, over `bullpen.config.yaml`, over the defaults.
+ * Settings from the environment, over the file of settings, over the defaults. The file is the one `BULLPEN_CONFIG`
+ * names, else the user's own; never one of the folder that jobs run in.
  *
- * @param env usually `process.env`
+ * @param env usually `process.env`, with `--config` as `BULLPEN_CONFIG`
  * @param cwd where the server was started
  * @throws AppError config.invalid with one problem per wrong setting
  */
 export function loadSettings(env: Environment, cwd: string): Settings {
   const problems: Problem[] = [];
-  const values = readFile(env['BULLPEN_CONFIG'] || undefined, cwd, problems);
+  const given: Record<string, unknown> = {};
   for (const [name, setting] of describedSettings) {
     const value = env[setting.env];
-    if (value !== undefined && value !== '') values[name] = fromText(setting, value);
+    if (value !== undefined && value !== '') given[name] = fromText(setting, value);
   }
+  const values = { ...readFile(env, cwd, problems), ...placed(given, cwd) };
   refuseUnknown(env, problems);
   placeDefaults(values, env, cwd);
   const complete = Value.Default(Settings, values) as Record<string, unknown>; // an object stays one

@@ -168,7 +168,7 @@ export const SETTINGS = {
   bodyLimitBytes: count('BULLPEN_BODY_LIMIT_BYTES', 2 * 1024 * 1024, 'HTTP request body (bytes)', 1024),
 } as const;
 
-/** What only bullpen.config.yaml holds: too rich for a variable. */
+/** What only the file of settings holds: too rich for a variable. */
 export const FILE_SETTINGS = { providers: ProviderSettings, prices: Prices } as const;
 
 export const Settings = Type.Object({ ...SETTINGS, ...FILE_SETTINGS });

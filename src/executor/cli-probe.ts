@@ -150,6 +150,7 @@ async function askVersion(
     const { stdout } = await run(binary, [...provider.versionArgs], {
       timeout: VERSION_TIMEOUT_MS,
       env: { ...env },
+      cwd: '/', // not where the server was started: a CLI obeys files of its folder
     });
     return /\d+\.\d+[\w.-]*/.exec(stdout)?.[0] ?? null;
   } catch {

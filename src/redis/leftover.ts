@@ -49,7 +49,7 @@ async function isOurServer(pid: number, paths: ServerPaths): Promise<boolean> {
     return cwd === data && /(redis|valkey)-/.test(executable);
   }
   const port = (await readOrNull(paths.port))?.trim();
-  const title = await execFileAsync('ps', ['-o', 'command=', '-p', String(pid)]).then(
+  const title = await execFileAsync('ps', ['-o', 'command=', '-p', String(pid)], { cwd: '/' }).then(
     ({ stdout }) => stdout,
     () => '',
   );

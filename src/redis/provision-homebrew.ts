@@ -17,14 +17,18 @@ const FORMULAE = [
  *
  * @throws when Homebrew has neither Redis nor Valkey
  */
-export async function findWithHomebrew(options: {
+export async function findWithHomebrew({
+  path,
+  signal,
+}: {
   readonly path: string;
   readonly signal: AbortSignal;
 }): Promise<RedisServerBinary> {
   // Homebrew's own folders come last: on Apple silicon /opt/homebrew/bin is not on the default PATH.
-  const env = { HOME: homedir(), PATH: `${options.path}:/opt/homebrew/bin:/usr/local/bin` };
+  // `/`: an entry of PATH that is relative must not mean the folder where the server was started.
+  const env = { HOME: homedir(), PATH: `${path}:/opt/homebrew/bin:/usr/local/bin` };
   for (const { formula, server } of FORMULAE) {
-    const prefix = await execFileAsync('brew', ['--prefix', formula], { env, signal: options.signal }).then(
+    const prefix = await execFileAsync('brew', ['--prefix', formula], { env, cwd: '/', signal }).then(
       ({ stdout }) => stdout.trim(),
       () => null,
     );

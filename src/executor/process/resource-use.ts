@@ -20,7 +20,7 @@ const USUAL_PAGE_BYTES = 4096;
 function bytesOfPage(): number {
   if (pageBytes === 0) {
     try {
-      pageBytes = Number(execFileSync('getconf', ['PAGESIZE'], { encoding: 'utf8' }));
+      pageBytes = Number(execFileSync('getconf', ['PAGESIZE'], { encoding: 'utf8', cwd: '/' }));
     } catch {
       pageBytes = USUAL_PAGE_BYTES; // a system without getconf
     }

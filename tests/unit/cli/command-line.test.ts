@@ -1,5 +1,8 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../../src/cli/commands.ts';
+import { tempDir } from '../../helpers/temp.ts';
 import { JOB_ID } from '../client/job.ts';
 import { type as typed } from './harness.ts';
 
@@ -28,6 +31,40 @@ describe('help', () => {
 
   it('is not the version, which is one line', async () => {
     expect(await typed(['--version'])).toEqual({ code: 0, out: '1.2.3\n', err: '' });
+  });
+});
+
+describe('the file of settings', () => {
+  const seen: unknown[] = [];
+  const serve = async (env: unknown): Promise<number> => {
+    seen.push(env);
+    return 0;
+  };
+
+  it.each([
+    [['serve', '--config', 'a.yaml']],
+    [['--config', 'a.yaml', 'serve']],
+    [['--config=a.yaml', 'serve']],
+  ])('is named by %j, before the environment', async (args) => {
+    const cwd = tempDir();
+    writeFileSync(join(cwd, 'a.yaml'), '');
+    writeFileSync(join(cwd, 'bullpen.config.yaml'), '');
+    const env = { BULLPEN_CONFIG: '/other.yaml', PORT: '1' };
+    expect(await typed(args, { cwd, env, serve })).toEqual({ code: 0, out: '', err: '' });
+    expect(seen.pop()).toEqual({ BULLPEN_CONFIG: join(cwd, 'a.yaml'), PORT: '1' });
+  });
+
+  it('that is named and not there is an error of every command', async () => {
+    const cwd = tempDir();
+    for (const given of [{ args: ['--config', 'no.yaml'] }, { env: { BULLPEN_CONFIG: 'no.yaml' } }]) {
+      const { args = [], env = {} } = given;
+      expect(await typed(['jobs', ...args], { cwd, env })).toEqual({
+        code: 78,
+        out: '',
+        err: `bullpen: the file of settings ${join(cwd, 'no.yaml')} cannot be read\n`,
+      });
+    }
+    expect((await typed(['jobs', '--config='], { cwd })).code).toBe(64);
   });
 });
 

@@ -1,9 +1,9 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { plainDataFolder } from '../../../src/cli/data-folder.ts';
 import { createServerFinder, type FinderOptions } from '../../../src/cli/find-server.ts';
 import { loadSettings } from '../../../src/config/load.ts';
+import { plainDataFolder } from '../../../src/config/places.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 const ADDRESS = 'http://127.0.0.1:3000';
@@ -105,12 +105,22 @@ describe('the data folder, without loading the settings', () => {
   });
 
   it('is not known when a file of settings may name it', () => {
-    const cwd = tempDir();
-    expect(plainDataFolder({ BULLPEN_CONFIG: '/etc/bullpen.yaml' }, cwd)).toBeNull();
-    writeFileSync(join(cwd, 'bullpen.config.yaml'), 'home: /elsewhere');
-    expect(plainDataFolder({ HOME: '/home/u' }, cwd)).toBeNull();
+    const dir = tempDir();
+    expect(plainDataFolder({ BULLPEN_CONFIG: '/etc/bullpen.yaml' }, dir)).toBeNull();
+    mkdirSync(join(dir, 'bullpen'));
+    writeFileSync(join(dir, 'bullpen', 'config.yaml'), 'home: /elsewhere');
+    const env = { HOME: '/home/u', XDG_CONFIG_HOME: dir };
+    expect(plainDataFolder(env, dir)).toBeNull();
     // The environment goes before the file.
-    expect(plainDataFolder({ BULLPEN_HOME: '/data' }, cwd)).toBe('/data');
-    expect(loadSettings({ BULLPEN_HOME: '/data' }, cwd).home).toBe('/data');
+    expect(plainDataFolder({ ...env, BULLPEN_HOME: '/data' }, dir)).toBe('/data');
+    expect(loadSettings({ ...env, BULLPEN_HOME: '/data' }, dir).home).toBe('/data');
+  });
+
+  it('is not named by a file in the folder a command is typed in', () => {
+    const cwd = tempDir();
+    writeFileSync(join(cwd, 'bullpen.config.yaml'), 'home: /elsewhere');
+    const env = { HOME: '/home/u' };
+    expect(plainDataFolder(env, cwd)).toBe('/home/u/.local/state/bullpen');
+    expect(loadSettings(env, cwd).home).toBe('/home/u/.local/state/bullpen');
   });
 });

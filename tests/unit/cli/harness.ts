@@ -70,12 +70,13 @@ export async function type(args: readonly string[], given: Surroundings = {}): P
     stdout,
     stderr,
     interrupts: manualInterrupts(),
-    finder: createServerFinder({
-      env,
-      readHome: async () => '/data',
-      readNote: () => null,
-      isAlive: () => false,
-    }),
+    finder: (seen) =>
+      createServerFinder({
+        env: seen,
+        readHome: async () => '/data',
+        readNote: () => null,
+        isAlive: () => false,
+      }),
     now: () => new Date('2026-11-21T12:00:00Z'),
     async sleep(_ms, signal) {
       signal?.throwIfAborted();

@@ -188,7 +188,7 @@ describe('run without a server', () => {
       home: async () => '/data',
       find: async () => ({ kind: 'found' as const, place: { url: gone.url, token: 't', tokenFrom: 'f' } }),
     };
-    const { code, err } = await typed(['run', 'x'], { ...own, finder });
+    const { code, err } = await typed(['run', 'x'], { ...own, finder: () => finder });
     expect(code).toBe(0);
     expect(err).toContain(`no server is running at ${gone.url}; starting one`);
   });
@@ -245,7 +245,7 @@ describe('run without a server', () => {
     let looked = 0;
     let tries = 0;
     const { code, err } = await typed(['run', 'x'], {
-      finder: { home: async () => '/data', find: async () => looks[looked++] ?? there },
+      finder: () => ({ home: async () => '/data', find: async () => looks[looked++] ?? there }),
       startServer: async () => {
         tries += 1;
         throw new AppError('config.locked', 'another server uses the data folder');

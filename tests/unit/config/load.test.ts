@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
@@ -24,11 +24,13 @@ function refusal(env: Environment, cwd: string): AppError {
 
 const paths = (error: AppError): readonly string[] => error.problems.map(({ path }) => path);
 
-/** A folder with a configuration file. */
-function withFile(content: string | object, name = 'bullpen.config.yaml'): string {
+/** The environment of a user who has a file of settings. */
+function withFile(content: string | object): { readonly HOME: string; readonly XDG_CONFIG_HOME: string } {
   const dir = tempDir();
-  writeFileSync(join(dir, name), typeof content === 'string' ? content : stringify(content));
-  return dir;
+  mkdirSync(join(dir, 'bullpen'));
+  const text = typeof content === 'string' ? content : stringify(content);
+  writeFileSync(join(dir, 'bullpen', 'config.yaml'), text);
+  return { HOME: '/home/u', XDG_CONFIG_HOME: dir };
 }
 
 describe('the defaults', () => {
@@ -174,21 +176,21 @@ describe('the environment', () => {
 describe('the configuration file', () => {
   it('sets prices, each complete', () => {
     const prices = { 'house-model': { input: 1, output: 2.5, cacheRead: 0.1 } };
-    expect(loadSettings({ HOME: '/home/u' }, withFile({ prices }))).toMatchObject({ prices });
+    expect(loadSettings(withFile({ prices }), tempDir())).toMatchObject({ prices });
     const wrong = { 'house-model': { input: -1 }, other: { input: 1, output: 2, inputs: 3 } };
-    const error = refusal({ HOME: '/home/u' }, withFile({ prices: wrong }));
+    const error = refusal(withFile({ prices: wrong }), tempDir());
     expect(error.message).toContain('prices.house-model');
     expect(error.message).toContain('prices.other.inputs: is not a setting');
   });
 
   it('sets what the environment does not, and the providers', () => {
-    const dir = withFile({
+    const env = withFile({
       port: 4000,
       concurrency: 9,
       roots: ['/a'],
       providers: { claude: { binary: '/opt/claude' }, custom: { mine: { binary: 'mine' } } },
     });
-    expect(loadSettings({ PORT: '5000' }, dir)).toMatchObject({
+    expect(loadSettings({ ...env, PORT: '5000' }, tempDir())).toMatchObject({
       port: 5000,
       concurrency: 9,
       roots: ['/a'],
@@ -199,49 +201,98 @@ describe('the configuration file', () => {
     });
   });
 
-  it('is found by name, also relative to where the server was started', () => {
-    const dir = withFile({ port: 4000 }, 'other.yaml');
-    expect(loadSettings({ BULLPEN_CONFIG: 'other.yaml' }, dir).port).toBe(4000);
-    expect(loadSettings({ BULLPEN_CONFIG: join(dir, 'other.yaml') }, tempDir()).port).toBe(4000);
+  it('is the one that is named, also relative to where the server was started, else that of this user', () => {
+    const env = withFile({ port: 4000 });
+    const dir = tempDir();
+    writeFileSync(join(dir, 'other.yaml'), 'port: 5000');
+    expect(loadSettings(env, dir).port).toBe(4000);
+    expect(loadSettings({ ...env, BULLPEN_CONFIG: 'other.yaml' }, dir).port).toBe(5000);
+    expect(loadSettings({ ...env, BULLPEN_CONFIG: join(dir, 'other.yaml') }, tempDir()).port).toBe(5000);
+    const home = tempDir();
+    mkdirSync(join(home, '.config'));
+    renameSync(join(env.XDG_CONFIG_HOME, 'bullpen'), join(home, '.config', 'bullpen'));
+    for (const relative of ['', 'config']) {
+      expect(loadSettings({ HOME: home, XDG_CONFIG_HOME: relative }, dir).port).toBe(4000);
+    }
+  });
+
+  it('is nothing that lies in the folder where the server is started', () => {
+    const dir = tempDir();
+    const text = 'port: 4000';
+    for (const name of ['bullpen.config.yaml', 'config.yaml', '.env']) writeFileSync(join(dir, name), text);
+    mkdirSync(join(dir, 'bullpen'));
+    writeFileSync(join(dir, 'bullpen', 'config.yaml'), text);
+    expect(loadSettings({ HOME: '/home/u', XDG_CONFIG_HOME: '.' }, dir)).toEqual(
+      loadSettings({ HOME: '/home/u' }, dir),
+    );
   });
 
   it('may be empty or not there, unless it was named', () => {
-    expect(loadSettings({}, withFile('')).port).toBe(3000);
-    expect(loadSettings({}, withFile('# nothing\n')).port).toBe(3000);
+    expect(loadSettings(withFile(''), tempDir()).port).toBe(3000);
+    expect(loadSettings(withFile('# nothing\n'), tempDir()).port).toBe(3000);
     expect(refusal({ BULLPEN_CONFIG: 'none.yaml' }, tempDir()).message).toContain('none.yaml');
   });
 
   it('that cannot be read is a problem of its own', () => {
-    const dir = tempDir();
-    mkdirSync(join(dir, 'bullpen.config.yaml'));
-    expect(refusal({}, dir).problems).toHaveLength(1);
+    expect(refusal({ BULLPEN_CONFIG: tempDir() }, tempDir()).problems).toHaveLength(1);
   });
 
-  it('relative folders in it are below where the server was started', () => {
-    const dir = withFile({ home: 'data', cwd: 'project' });
-    expect(loadSettings({}, dir)).toMatchObject({ home: join(dir, 'data'), cwd: join(dir, 'project') });
+  it('that every user may write is refused', () => {
+    const env = withFile({ port: 4000 });
+    const file = join(env.XDG_CONFIG_HOME, 'bullpen', 'config.yaml');
+    chmodSync(file, 0o666);
+    expect(refusal(env, tempDir()).problems).toEqual([
+      { path: file, message: expect.stringContaining('can be written by every user') },
+    ]);
+    chmodSync(file, 0o664);
+    expect(loadSettings(env, tempDir()).port).toBe(4000);
+  });
+
+  it.runIf(process.getuid?.() === 0)('that belongs to another user is refused', () => {
+    const env = withFile({ port: 4000 });
+    chownSync(join(env.XDG_CONFIG_HOME, 'bullpen', 'config.yaml'), 65_534, 65_534);
+    expect(refusal(env, tempDir()).message).toContain('belongs to another user');
+  });
+
+  it('relative folders in it are below its own folder; in a variable, below where the server was started', () => {
+    const env = withFile({ home: 'data', cwd: 'project', roots: ['.', '/a'], trustedRoots: ['b'] });
+    const base = join(env.XDG_CONFIG_HOME, 'bullpen');
+    const dir = tempDir();
+    expect(loadSettings(env, dir)).toMatchObject({
+      home: join(base, 'data'),
+      cwd: join(base, 'project'),
+      roots: [base, '/a'],
+      trustedRoots: [join(base, 'b')],
+    });
+    expect(loadSettings({ ...env, BULLPEN_HOME: 'd', BULLPEN_TRUSTED_ROOTS: '.' }, dir)).toMatchObject({
+      home: join(dir, 'd'),
+      trustedRoots: [dir],
+    });
   });
 
   it.each(['[1, 2]', '"text"', '5', 'true'])('that holds %s is no mapping of settings', (content) => {
-    expect(refusal({}, withFile(content)).message).toContain('must hold a mapping');
+    expect(refusal(withFile(content), tempDir()).message).toContain('must hold a mapping');
   });
 
   it('takes no setting it does not know, whatever its name', () => {
     const error = refusal(
-      {},
       withFile(`prot: ${SECRET}\ntoString: 1\nconstructor: 1\nproviders:\n  claud: {}\n`),
+      tempDir(),
     );
     expect([...paths(error)].sort()).toEqual(['constructor', 'prot', 'providers.claud', 'toString']);
   });
 
   it('takes no text where a number or a list belongs', () => {
-    const error = refusal({}, withFile({ port: '3000', roots: '/a', workers: 'two' }));
+    const error = refusal(withFile({ port: '3000', roots: '/a', workers: 'two' }), tempDir());
     expect(paths(error)).toEqual(['port (PORT)', 'workers (BULLPEN_WORKERS)', 'roots (BULLPEN_ROOTS)']);
   });
 
   it('says where in a provider something is wrong', () => {
     const custom = { 'Not A Name': { binary: 'x' }, mine: { args: [] } };
-    const error = refusal({}, withFile({ providers: { claude: { binary: 5, maxRetries: -1 }, custom } }));
+    const error = refusal(
+      withFile({ providers: { claude: { binary: 5, maxRetries: -1 }, custom } }),
+      tempDir(),
+    );
     const said = paths(error).join(' ');
     for (const part of ['claude.binary', 'claude.maxRetries', 'custom.mine', 'custom.Not A Name']) {
       expect(said).toContain(`providers.${part}`);
@@ -251,8 +302,8 @@ describe('the configuration file', () => {
 
 describe('what is wrong', () => {
   it('is told all at once, one problem for each setting', () => {
-    const dir = withFile({ port: 'x', concurrency: 0, nonsense: 1, providers: { claude: { nope: 1 } } });
     const env = {
+      ...withFile({ port: 'x', concurrency: 0, nonsense: 1, providers: { claude: { nope: 1 } } }),
       REDIS_URL: 'http://h',
       BULLPEN_PREFIX: 'a b',
       BULLPEN_REQUEST_CHANNEL: 'a b',
@@ -266,7 +317,7 @@ describe('what is wrong', () => {
       BULLPEN_LEASE_MS: '1',
       BULLPEN_NOPE: '1',
     };
-    const error = refusal(env, dir);
+    const error = refusal(env, tempDir());
     expect(error.code).toBe('config.invalid');
     expect([...paths(error)].sort()).toEqual(
       [
@@ -291,7 +342,7 @@ describe('what is wrong', () => {
   });
 
   it('in the file does not hide what is wrong in the environment', () => {
-    const error = refusal({ PORT: 'x' }, withFile('port: [1\n'));
+    const error = refusal({ ...withFile('port: [1\n'), PORT: 'x' }, tempDir());
     expect(error.problems).toHaveLength(2);
   });
 });
@@ -327,7 +378,7 @@ describe('a secret', () => {
     `"${SECRET}"\n`,
     `providers:\n  claude:\n    binary: {a: ${SECRET}}\n    args: ["${SECRET}", 5]\n`,
   ])('in a wrong configuration file is never printed (%#)', (content) => {
-    const error = refusal({}, withFile(content));
+    const error = refusal(withFile(content), tempDir());
     expect(error.problems.length).toBeGreaterThan(0);
     expect(JSON.stringify([error.message, error.problems, error.stack, String(error.cause)])).not.toContain(
       SECRET,
