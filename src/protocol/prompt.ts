@@ -78,12 +78,12 @@ export const PromptRequest = Type.Object(
     prompt: Type.String({ minLength: 1, maxLength: MAX_PROMPT_BYTES, pattern: '^[^\\u0000]*$' }),
     ...promptOptions,
   },
-  closed,
+  { ...closed, examples: [{ prompt: 'Say hello' }] },
 );
 export type PromptRequest = Static<typeof PromptRequest>;
 
 /** Body of `POST /v1/jobs/:id/retry`: any field of the first request, changed. */
-export const PromptOverrides = Type.Partial(PromptRequest, closed);
+export const PromptOverrides = Type.Partial(PromptRequest, { ...closed, examples: [{}] });
 export type PromptOverrides = Static<typeof PromptOverrides>;
 
 /**

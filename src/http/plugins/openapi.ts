@@ -1,5 +1,6 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
+import type { FastifySchema } from 'fastify';
 import { type TSchema, Type } from 'typebox';
 import { Job, JobListItem } from '../../protocol/job.ts';
 import { PromptRequest } from '../../protocol/prompt.ts';
@@ -24,6 +25,22 @@ const SECURITY: Readonly<Record<Access, readonly Record<string, string[]>[]>> = 
 const PAGE_POLICY =
   "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'";
 
+/**
+ * A query string is text: an object in it is written as JSON. Documented as an object, a page that fills in forms would
+ * send a made-up one.
+ */
+function withJsonAsText<S extends FastifySchema>(schema: S): S {
+  const query = schema.querystring;
+  if (!Type.IsObject(query)) return schema;
+  const properties = Object.entries(query.properties).map(([name, field]) => [
+    name,
+    Type.IsObject(field) || Type.IsRecord(field)
+      ? Type.String({ contentMediaType: 'application/json', description: 'an object as JSON' })
+      : field,
+  ]);
+  return { ...schema, querystring: { ...query, properties: Object.fromEntries(properties) } };
+}
+
 /** The OpenAPI 3.1 document of the routes at /openapi.json and a page to read it at /docs. */
 export async function openapi(app: HttpApp, version: string): Promise<void> {
   for (const [name, schema] of Object.entries(SHARED)) app.addSchema({ ...schema, $id: name });
@@ -42,7 +59,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
       },
       components: {
         securitySchemes: {
-          bearer: { type: 'http', scheme: 'bearer', description: 'the admin token, or an API key' },
+          bearer: { type: 'http', scheme: 'bearer', description: 'the admin token' },
           login: { type: 'apiKey', in: 'cookie', name: 'bullpen_session', description: 'from /login' },
           ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'from POST /v1/stream-tokens' },
         },
@@ -51,10 +68,12 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
         { name: 'jobs', description: 'Prompts that run in the background' },
         { name: 'batches', description: 'Many prompts in one call' },
         { name: 'events', description: 'What happens to a job, as it happens' },
+        { name: 'usage', description: 'What the executions have used and cost' },
         { name: 'server', description: 'What the server can do and how it is' },
         { name: 'login', description: 'For browsers' },
       ],
     },
+    transform: ({ schema, url }) => ({ schema: withJsonAsText(schema), url }),
     refResolver: { buildLocalReference: (json) => String(json['$id']) },
   });
   app.get(

@@ -18,7 +18,10 @@ const CancelBody = Type.Object(
   closed,
 );
 const list = { minItems: 1, maxItems: MAX_BATCH_PROMPTS } as const;
-const BatchRequest = Type.Object({ prompts: Type.Array(shared('PromptRequest'), list) }, closed);
+const BatchRequest = Type.Object(
+  { prompts: Type.Array(shared('PromptRequest'), list) },
+  { ...closed, examples: [{ prompts: [{ prompt: 'Say hello' }, { prompt: 'Say goodbye' }] }] },
+);
 /** The same without what is in the list: each prompt is checked once, and by itself. */
 const BatchOuter = Type.Object({ prompts: Type.Array(Type.Unknown(), list) }, closed);
 

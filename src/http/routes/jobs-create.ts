@@ -27,7 +27,7 @@ const schema = {
   body: {
     content: {
       'application/json': { schema: shared('PromptRequest') },
-      'text/plain': { schema: Type.String() },
+      'text/plain': { schema: Type.String({ examples: ['Say hello'] }) },
     },
   },
   response: {

@@ -17,7 +17,7 @@ export function usageRoute(app: HttpApp, reports: UsageReports): void {
         tags: ['usage'],
         summary: 'Tokens and cost of the executions that have ended, added up',
         description:
-          "Every attempt counts, also of jobs that were deleted since. An admin key sees what all callers have used, others their own. Costs are USD at the prices of the vendors' APIs, not what a subscription pays.",
+          "Every attempt counts, including those of jobs that were deleted since. Costs are USD at the prices of the vendors' APIs, not what a subscription pays.",
         querystring: Type.Object(
           {
             by: Type.Optional(

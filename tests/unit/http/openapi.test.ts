@@ -42,12 +42,14 @@ test('the document is OpenAPI 3.1 and holds every route', async () => {
 });
 
 test('every route says what it does, who may, and how it answers, errors included', async () => {
-  const { paths } = await document();
+  const { paths, tags: described } = await document();
+  const known = described.map(({ name }: { name: string }) => name);
   for (const [path, item] of Object.entries<Record<string, Operation>>(paths)) {
     for (const [method, { summary, tags, security, responses }] of Object.entries(item)) {
       const name = `${method} ${path}`;
       expect(summary, name).toEqual(expect.any(String));
       expect(tags, name).toHaveLength(1);
+      expect(known, name).toContain(tags?.[0]);
       expect(security.length === 0, name).toBe(OPEN.includes(path));
       for (const [status, { description, content }] of Object.entries(responses)) {
         expect(description, `${name} ${status}`).not.toBe('Default Response');
@@ -57,6 +59,25 @@ test('every route says what it does, who may, and how it answers, errors include
       }
       if (security.length > 0 && path !== '/openapi.json') expect(responses, name).toHaveProperty('401');
     }
+  }
+});
+
+test('a form filled in from the document is accepted as it opens', async () => {
+  const { paths, components } = await document();
+  const parameters = Object.values<Record<string, Operation>>(paths).flatMap((item) =>
+    Object.values(item).flatMap((operation) => operation.parameters ?? []),
+  );
+  expect(parameters.length).toBeGreaterThan(20);
+  expect(parameters.filter(({ schema }) => schema.type === 'object')).toEqual([]);
+
+  const examples = {
+    '/v1/jobs': components.schemas.PromptRequest.examples,
+    '/v1/batches': [paths['/v1/batches'].post.requestBody.content['application/json'].example],
+  };
+  await using http = await startHttp();
+  for (const [url, [payload]] of Object.entries<[object]>(examples)) {
+    const answer = await http.app.inject({ method: 'POST', url, headers: asAdmin, payload });
+    expect(answer.statusCode, url).toBe(202);
   }
 });
 
@@ -108,6 +129,7 @@ interface Operation {
   readonly summary?: string;
   readonly tags?: readonly string[];
   readonly security: readonly object[];
+  readonly parameters?: readonly { readonly schema: { readonly type?: string } }[];
   readonly responses: Record<string, { readonly description: string; readonly content?: object }>;
 }
 const PROBLEM = { $ref: '#/components/schemas/Problem' };
