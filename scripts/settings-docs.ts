@@ -73,22 +73,26 @@ function valuesOf(schema: Schema): string {
   const inner = schema.anyOf?.find(({ type }) => type !== 'null') ?? schema;
   switch (inner.type) {
     case 'integer':
-      return `${grouped(inner.minimum)} to ${grouped(inner.maximum)}`;
+    case 'number':
+      return range(inner);
     case 'boolean':
       return 'true, false';
     case 'array':
       return 'list';
     case 'object':
       return 'mapping';
-    case 'number':
-      return `from ${inner.minimum ?? 0}`;
     default:
       return 'text';
   }
 }
 
-const grouped = (value: number | undefined): string =>
-  (value ?? 0).toLocaleString('en-US').replaceAll(',', ' ');
+/** A schema may leave either bound out. */
+function range({ minimum, maximum }: Schema): string {
+  if (minimum === undefined) return maximum === undefined ? 'number' : `up to ${grouped(maximum)}`;
+  return maximum === undefined ? `${grouped(minimum)} or more` : `${grouped(minimum)} to ${grouped(maximum)}`;
+}
+
+const grouped = (value: number): string => value.toLocaleString('en-US').replaceAll(',', ' ');
 
 /** Units live in names. */
 function unitOf(name: string): string {

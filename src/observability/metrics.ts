@@ -31,9 +31,20 @@ function metric(name: string, kind: 'gauge' | 'counter', help: string, samples: 
 export function createMetrics(source: MetricsSource): Metrics {
   const delay = monitorEventLoopDelay({ resolution: SAMPLED_EVERY_MS });
   delay.enable();
-  /** What is recorded is the time from one sample to the next: a loop that is never late has the pause between them. */
-  const lateSeconds = (percentile: number): number =>
-    Math.max(0, delay.percentile(percentile) / 1e9 - SAMPLED_EVERY_MS / 1000);
+  /**
+   * How late the loop was since the last scrape. The histogram holds the time from one sample to the next, so a loop
+   * that is never late has the pause between them.
+   */
+  function loopLag(): Sample[] {
+    const lateSeconds = (percentile: number): number =>
+      Math.max(0, delay.percentile(percentile) / 1e9 - SAMPLED_EVERY_MS / 1000);
+    const samples: Sample[] = [
+      ['{quantile="0.5"}', lateSeconds(50)],
+      ['{quantile="0.99"}', lateSeconds(99)],
+    ];
+    delay.reset();
+    return samples;
+  }
 
   function processFigures(): string[] {
     const { rss, heapUsed } = process.memoryUsage();
@@ -45,10 +56,7 @@ export function createMetrics(source: MetricsSource): Metrics {
         ['', (user + system) / 1e6],
       ]),
       metric('process_uptime_seconds', 'gauge', 'Time since the start.', [['', process.uptime()]]),
-      metric('nodejs_eventloop_lag_seconds', 'gauge', 'Event-loop delay.', [
-        ['{quantile="0.5"}', lateSeconds(50)],
-        ['{quantile="0.99"}', lateSeconds(99)],
-      ]),
+      metric('nodejs_eventloop_lag_seconds', 'gauge', 'Event-loop delay since the last scrape.', loopLag()),
     ];
   }
 

@@ -20,6 +20,17 @@ describe('what is generated from the tables in the code', () => {
     expect(read('docs/settings.md'), HOW).toBe(renderSettingsPage());
   });
 
+  it('the values a number may have are a range a person can use', () => {
+    const page = renderSettingsPage();
+    const ranges = [...page.matchAll(/\| ([\d ]+) to ([\d ]+)/g)].map(([, low = '', high = '']) =>
+      [low, high].map((bound) => Number(bound.replaceAll(' ', ''))),
+    );
+    expect(ranges.length).toBeGreaterThan(20);
+    for (const [low = 0, high = 0] of ranges) expect(low).toBeLessThan(high);
+    expect(page).toContain('| 1 or more bytes | resident memory');
+    expect(page).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
   it('docs/api.md has the table of error codes as the code has it', () => {
     expect(withErrorCodes(read('docs/api.md')), HOW).toBe(read('docs/api.md'));
   });
