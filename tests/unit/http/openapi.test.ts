@@ -75,7 +75,7 @@ test('a form filled in from the document is accepted as it opens', async () => {
     '/v1/batches': [paths['/v1/batches'].post.requestBody.content['application/json'].example],
   };
   await using http = await startHttp();
-  for (const [url, [payload]] of Object.entries<[object]>(examples)) {
+  for (const [url, [payload = {}]] of Object.entries<object[]>(examples)) {
     const answer = await http.app.inject({ method: 'POST', url, headers: asAdmin, payload });
     expect(answer.statusCode, url).toBe(202);
   }
