@@ -108,15 +108,17 @@ export async function prepareFallback(
 
 async function prepareWith(
   { provider, binary: configured }: RegisteredProvider,
-  request: ResolvedPrompt,
+  wanted: ResolvedPrompt,
   executionId: string,
   options: PrepareOptions,
 ): Promise<PreparedExecution> {
   const [workspace, cli, session] = await Promise.all([
-    resolveWorkspace(request.cwd, options.workspace),
+    resolveWorkspace(wanted.cwd, options.workspace),
     options.probe.find(provider, configured),
-    request.sessionId === null ? null : foundSession(request.sessionId, options),
+    wanted.sessionId === null ? null : foundSession(wanted.sessionId, options),
   ]);
+  // What a command says of its folder is about the one that was checked: a link may stand in the record's by now.
+  const request = { ...wanted, cwd: workspace.cwd };
   const scratch = join(options.scratchDir, executionId);
   const command = provider.command(request, {
     nativeSessionId: session?.nativeSessionId ?? null,

@@ -1,10 +1,11 @@
 /** Starting a process, and what is left of it to hold: the port, and the way that forks this very process. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, constants, existsSync, openSync, readlinkSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { AppError } from '../../errors.ts';
 import type { Exit } from '../../providers/provider.ts';
-import { systemCode } from './spawn-error.ts';
+import { CWD_GONE, cannotStart, systemCode } from './spawn-error.ts';
 
 export interface LaunchRequest {
   /** Absolute path; run without a shell, in a process group of its own. */
@@ -12,6 +13,7 @@ export interface LaunchRequest {
   readonly args: readonly string[];
   /** The whole environment. */
   readonly env: Readonly<Record<string, string>>;
+  /** A real path. Where a link stands in it by now, nothing is started. */
   readonly cwd: string;
 }
 
@@ -37,16 +39,51 @@ export type Launch = (request: LaunchRequest) => Promise<LaunchedChild>;
 /** Forks this process. The cost grows with its memory: a server uses a launcher instead. */
 export const launchHere: Launch = async (request) => {
   // Some failures are thrown here (E2BIG, ENOTDIR, a NUL byte), others come as an 'error' event (ENOENT …).
-  const child = spawn(request.binary, [...request.args], {
-    cwd: request.cwd,
-    env: { ...request.env },
-    detached: true,
-    shell: false,
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const child = inFolder(request.cwd, (cwd) =>
+    spawn(request.binary, [...request.args], {
+      cwd,
+      env: { ...request.env },
+      detached: true,
+      shell: false,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    }),
+  );
   await once(child, 'spawn');
   return wrap(child);
 };
+
+/** open(2): for a place in the file system, needs no right to read it. Node has no name for it. */
+const O_PATH = 0o10000000;
+const OPENS_FOLDERS = process.platform === 'linux' && existsSync('/proc/self/fd');
+
+/**
+ * Opens the folder a process is to start in, and calls `start` with a path that leads to just this folder, whatever
+ * takes its place meanwhile. The path was checked before: a folder that has another real path by now was not, and is
+ * refused. Where there is no /proc, the folder is entered by its path.
+ * @throws Error with `code` {@link CWD_GONE}
+ */
+export function inFolder<T>(realPath: string, start: (cwd: string) => T): T {
+  if (!OPENS_FOLDERS) return start(realPath);
+  const folder = openFolder(realPath);
+  try {
+    const opened = `/proc/self/fd/${folder}`;
+    if (readlinkSync(opened) !== realPath) throw cwdGone(null);
+    return start(opened); // the child changes into it before it executes anything, which closes the descriptor
+  } finally {
+    closeSync(folder);
+  }
+}
+
+function openFolder(path: string): number {
+  try {
+    return openSync(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  } catch (error) {
+    throw cannotStart(systemCode(error)) ? cwdGone(error) : error;
+  }
+}
+
+const cwdGone = (cause: unknown): Error =>
+  Object.assign(new Error('the working directory was replaced', { cause }), { code: CWD_GONE });
 
 function wrap(child: ChildProcessWithoutNullStreams): LaunchedChild {
   const { pid } = child;

@@ -12,7 +12,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { createStartingCgroups } from './cgroups.ts';
 import { createCheapMoves } from './cheap-moves.ts';
-import { signalGroup } from './launch.ts';
+import { inFolder, signalGroup } from './launch.ts';
 import { type FromLauncher, streamHeader, type ToLauncher } from './launch-messages.ts';
 import { MARKER_VARIABLE } from './marker.ts';
 import { createProcScanner } from './proc-scanner.ts';
@@ -52,15 +52,17 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
     if (moves.underWay !== null) await moves.underWay; // it would take us out of the cgroup in which we fork
     if (ending) return; // the server died meanwhile: nobody would look after it
     const [stdin, stdout, stderr] = streams;
-    const start = (): ChildProcess =>
-      spawn(request.binary, [...request.args], {
-        cwd: request.cwd,
-        env: { ...request.env },
-        detached: true,
-        shell: false,
-        stdio: [stdin, stdout, stderr],
-      });
-    const child = marker === undefined ? start() : cgroups.inside(marker, start);
+    const child = inFolder(request.cwd, (cwd) => {
+      const start = (): ChildProcess =>
+        spawn(request.binary, [...request.args], {
+          cwd,
+          env: { ...request.env },
+          detached: true,
+          shell: false,
+          stdio: [stdin, stdout, stderr],
+        });
+      return marker === undefined ? start() : cgroups.inside(marker, start);
+    });
     moves.moved();
     child.once('error', (error) => refuse(id, error));
     const { pid } = child;

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync, readSync } from 'node:fs';
 import { MARKER_VARIABLE } from './marker.ts';
 
 /** A process that carries a marker. `pid` and `startTicks` together name it for ever; `pid` alone may be reused. */
@@ -94,6 +94,15 @@ export function readStat(pid: number): ProcessStat | null {
     cpuTicks: Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14]),
     hasMemory: fields[20] !== '0',
   };
+}
+
+/** The real path of the folder a process is in; null when it is gone, or not to be known. Linux only. */
+export function folderOf(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return null;
+  }
 }
 
 /** Whether a process of this state has ended; a zombie only waits for its parent. */

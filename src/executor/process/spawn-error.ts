@@ -13,6 +13,12 @@ const CANNOT_START = new Set([
 ]);
 const OUT_OF_RESOURCES = new Set(['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM', 'E2BIG', 'ETXTBSY']);
 
+/** `code` of a launch whose working directory is not the one that was asked for. */
+export const CWD_GONE = 'CWD_GONE';
+
+/** Whether a system error says that a path cannot be used as it is. */
+export const cannotStart = (code: string): boolean => CANNOT_START.has(code);
+
 /** The `code` of a system error; an empty string for anything else. */
 export const systemCode = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
@@ -23,8 +29,8 @@ export const systemCode = (error: unknown): string =>
  */
 export function spawnError(error: unknown, binary: string, cwd: string): AppError {
   const code = systemCode(error);
-  if (CANNOT_START.has(code)) {
-    const reason = cwdProblem(cwd);
+  if (CANNOT_START.has(code) || code === CWD_GONE) {
+    const reason = cwdProblem(cwd) ?? (code === CWD_GONE ? 'was replaced before the CLI was started' : null);
     if (reason !== null) {
       return new AppError('cwd.not_allowed', `the working directory ${cwd} ${reason}`, { cause: error });
     }

@@ -6,6 +6,7 @@ import type { WaitingProcessReport } from '../../protocol/server-info.ts';
 import type { PreparedExecution } from '../execution.ts';
 import type { PrepareOptions } from '../prepare.ts';
 import type { Launch } from '../process/launch.ts';
+import { folderOf } from '../process/proc-entry.ts';
 import type { ProcScanner } from '../process/proc-scanner.ts';
 import { resourceUse } from '../process/resource-use.ts';
 import { supportsSweep } from '../process/sweep.ts';
@@ -86,6 +87,11 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     const taken = await take(prepared);
     if (taken === null) return null;
     const { process, place, start } = taken;
+    // It was started in the folder that had this path then: that may have been moved since.
+    if (supportsSweep() && folderOf(process.child.pid) !== prepared.cwd) {
+      await pool.discard(taken);
+      return null;
+    }
     const since = performance.now();
     const { command, provider, request } = prepared;
     let cpuSecondsBefore = 0;

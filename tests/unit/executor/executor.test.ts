@@ -1,3 +1,4 @@
+import { renameSync, symlinkSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
@@ -89,6 +90,22 @@ describe('an execution', { timeout: SLOW }, () => {
       [outside, invalid, unknown].map(async (id) => (await bench.finished(id)).outcome?.error?.code),
     );
     expect(codes).toEqual(['cwd.not_allowed', 'execution.invalid_request', 'provider.unknown']);
+    expect(bench.started()).toEqual([]);
+  });
+
+  it('is not spawned where a link has taken the place of its folder since that was checked', async () => {
+    const bench = await executorBench();
+    const executor = bench.open({
+      async failpoint(name) {
+        if (name !== 'executor.intended') return;
+        renameSync(bench.workspace, bench.file('moved'));
+        symlinkSync(bench.dir, bench.workspace);
+      },
+    });
+    await executor.start();
+    const id = await bench.submit();
+    executor.kick();
+    expect((await bench.finished(id)).outcome?.error).toMatchObject({ code: 'cwd.not_allowed' });
     expect(bench.started()).toEqual([]);
   });
 

@@ -1,8 +1,20 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { launchHere } from '../../../../src/executor/process/launch.ts';
 import { journalOf } from '../../../helpers/fake-cli.ts';
 import { bench, type Extra } from './harness.ts';
+
+/** Puts a link to `outside` in the place of `work` and takes it away again, for as long as it lives. */
+const SWAPPER = `
+const { renameSync, symlinkSync, unlinkSync } = require('node:fs');
+const [work, outside] = process.argv.slice(1);
+for (;;) {
+  renameSync(work, work + '.away');
+  symlinkSync(outside, work);
+  unlinkSync(work);
+  renameSync(work + '.away', work);
+}`;
 
 const MEGABYTE = 1024 * 1024;
 
@@ -46,6 +58,30 @@ describe('spawning a process', () => {
     const { process: shell, lines } = await sh('cat; echo $$; exit 7', { stdin: 'hi\n', ...launchBy(way) });
     expect(await shell.ended).toMatchObject({ code: 7, signal: null });
     expect(lines.map(({ line }) => line)).toEqual(['hi', String(shell.pid)]);
+  });
+
+  it('starts nothing outside the folder that was checked, however fast a link takes its place', async () => {
+    const { sh, dir } = bench();
+    const [work, outside] = [`${dir}/work`, `${dir}/outside`];
+    for (const folder of [work, outside]) mkdirSync(folder);
+    const swapper = spawn(process.execPath, ['-e', SWAPPER, work, outside], { stdio: 'ignore' });
+    const seen = new Map<string, number>();
+    const count = (what: string): Map<string, number> => seen.set(what, (seen.get(what) ?? 0) + 1);
+    try {
+      for (let i = 0; i < 300; i += 1) {
+        try {
+          const { process: cli, lines } = await sh('', { binary: '/bin/pwd', args: [], cwd: work });
+          await cli.ended;
+          count(lines[0]?.line.replace(/\.away$/, '') ?? 'nothing');
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'cwd.not_allowed' });
+          count('refused');
+        }
+      }
+    } finally {
+      swapper.kill('SIGKILL');
+    }
+    expect([...seen.keys()].toSorted()).toEqual([work, 'refused']); // both have happened, and nothing else
   });
 
   it('survives a CLI that closes stdin while a large prompt is written (C8)', async () => {
@@ -99,6 +135,17 @@ describe('spawning a process', () => {
       writeFileSync(`${dir}/file`, '');
       for (const cwd of [`${dir}/nothing`, `${dir}/file`]) {
         await expect(sh('', { cwd })).rejects.toMatchObject({ code: 'cwd.not_allowed' });
+      }
+    });
+
+    it.each(['launchHere', 'a launcher'])('nor in a folder that was replaced, by %s', async (way) => {
+      const { sh, dir } = bench();
+      mkdirSync(`${dir}/work/below`, { recursive: true });
+      renameSync(`${dir}/work`, `${dir}/moved`);
+      symlinkSync(`${dir}/moved`, `${dir}/work`);
+      for (const cwd of [`${dir}/work`, `${dir}/work/below`]) {
+        const replaced = { code: 'cwd.not_allowed', message: expect.stringContaining('replaced') };
+        await expect(sh('', { cwd, ...launchBy(way) })).rejects.toMatchObject(replaced);
       }
     });
 
