@@ -34,9 +34,7 @@ function withJsonAsText<S extends FastifySchema>(schema: S): S {
   if (!Type.IsObject(query)) return schema;
   const properties = Object.entries(query.properties).map(([name, field]) => [
     name,
-    Type.IsObject(field) || Type.IsRecord(field)
-      ? Type.String({ contentMediaType: 'application/json', description: 'an object as JSON' })
-      : field,
+    Type.IsObject(field) || Type.IsRecord(field) ? Type.String({ description: 'an object as JSON' }) : field,
   ]);
   return { ...schema, querystring: { ...query, properties: Object.fromEntries(properties) } };
 }
