@@ -270,7 +270,6 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   });
   const services = createServices({
     ...{ ...settings, records, batchRecords, queue, waits, store, projector, resolving, mint, failpoint },
-    announce: executor.announce,
     waiting: () => upkeepLoop.waiting,
   });
   const http = await life.phase('http', {

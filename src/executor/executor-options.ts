@@ -17,8 +17,6 @@ export interface ExecutorOptions {
   readonly scanner: ProcScanner;
   /** How a CLI is started. */
   readonly launch: Launch;
-  /** Told when something is about to be started. */
-  soon?(): void;
   readonly concurrency: number;
   readonly warm: WarmSettings;
   /** How much of the processors' time nobody uses, 0 to 1; as the system says, when left out. */

@@ -1,6 +1,5 @@
 import { messageOf } from '../errors.ts';
 import { noFailpoint } from '../failpoint.ts';
-import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
 import type { Claim } from '../rpc/ports.ts';
 import { type Active, createActive, stopActive } from './active.ts';
@@ -28,8 +27,6 @@ export interface Executor {
   abort(): void;
   /** Something may be claimable. */
   kick(): void;
-  /** A job is about to be claimable: its process may start to boot. */
-  announce(request: ResolvedPrompt): void;
   /** The cancel flag of a job may be set. */
   lookAtCancel(jobId: string): void;
   /** Whether the CLI of this job may run here. */
@@ -61,7 +58,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     maxLineBytes: options.limits.maxLineBytes,
     keepsSessions: options.warm.sessionIdleMs > 0 && options.warm.maxProcesses > 0,
   };
-  const ahead = createLookAhead({ ...options, prepare, starter, freeSlots: slots.free });
+  const ahead = createLookAhead({ claims, prepare, warm: options.warm, starter, logger });
   const run = createClaimRunner({
     ...options,
     prepare,
@@ -208,8 +205,6 @@ export function createExecutor(options: ExecutorOptions): Executor {
     },
 
     kick,
-
-    announce: ahead.announce,
 
     lookAtCancel(jobId) {
       for (const one of active.values()) {

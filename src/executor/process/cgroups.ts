@@ -3,7 +3,6 @@
  * of its session and its environment, and all that are in it end with one write, also while they fork.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { markerMatches } from './marker.ts';
 import { findOwnCgroup } from './own-cgroup.ts';
@@ -28,11 +27,6 @@ export interface Cgroups {
 export interface StartingCgroups extends Cgroups {
   /** Runs `start`, which must fork before it returns: what it forks is in the marker's own cgroup from its first moment. */
   inside<T>(marker: string, start: () => T): T;
-  /**
-   * Makes the next `inside` cheap. A move between cgroups that is the first in 30 ms waits 6 to 16 ms for all cores
-   * (the kernel's cgroup_threadgroup_rwsem); so does a move to where one is, and that can be done beside other work.
-   */
-  hasten(): Promise<void>;
 }
 
 const PREFIX = 'bullpen.';
@@ -85,7 +79,7 @@ export function mayUseCgroups(own: string | null): own is string {
 /** With a start that only runs `start` where the kernel does not let this process make cgroups and move into them. */
 export function createStartingCgroups(own: string | null = findOwnCgroup()): StartingCgroups {
   if (!mayUseCgroups(own)) {
-    return { ...NONE, inside: (_marker, start) => start(), hasten: async () => {} };
+    return { ...NONE, inside: (_marker, start) => start() };
   }
   return {
     ...createCgroups(own),
@@ -99,7 +93,6 @@ export function createStartingCgroups(own: string | null = findOwnCgroup()): Sta
         writeFileSync(join(own, 'cgroup.procs'), String(process.pid));
       }
     },
-    hasten: () => writeFile(join(own, 'cgroup.procs'), String(process.pid)).catch(() => undefined),
   };
 }
 

@@ -3,8 +3,6 @@ import type { Exit } from '../../providers/provider.ts';
 import type { LaunchRequest } from './launch.ts';
 
 export type ToLauncher =
-  /** Something is about to be launched. */
-  | { readonly type: 'soon' }
   | { readonly type: 'launch'; readonly id: number; readonly request: LaunchRequest }
   | { readonly type: 'signal'; readonly id: number; readonly signal: NodeJS.Signals };
 

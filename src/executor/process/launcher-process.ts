@@ -11,7 +11,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { createStartingCgroups } from './cgroups.ts';
-import { createCheapMoves } from './cheap-moves.ts';
 import { inFolder, signalGroup } from './launch.ts';
 import { type FromLauncher, streamHeader, type ToLauncher } from './launch-messages.ts';
 import { MARKER_VARIABLE } from './marker.ts';
@@ -26,7 +25,6 @@ interface Running {
 
 const socketPath = process.argv[2] ?? '';
 const cgroups = createStartingCgroups();
-const moves = createCheapMoves(cgroups);
 const running = new Map<number, Running>();
 let ending = false;
 
@@ -49,7 +47,6 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
   const marker = request.env[MARKER_VARIABLE];
   try {
     streams.push(...(await Promise.all([0, 1, 2].map((fd) => openStream(id, fd)))));
-    if (moves.underWay !== null) await moves.underWay; // it would take us out of the cgroup in which we fork
     if (ending) return; // the server died meanwhile: nobody would look after it
     const [stdin, stdout, stderr] = streams;
     const child = inFolder(request.cwd, (cwd) => {
@@ -63,7 +60,6 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
         });
       return marker === undefined ? start() : cgroups.inside(marker, start);
     });
-    moves.moved();
     child.once('error', (error) => refuse(id, error));
     const { pid } = child;
     if (pid === undefined) return;
@@ -106,8 +102,7 @@ async function endAll(): Promise<void> {
 
 process.on('message', (message: ToLauncher) => {
   if (message.type === 'launch') void launch(message);
-  else if (message.type === 'signal') signal(message);
-  else moves.soon();
+  else signal(message);
 });
 process.on('disconnect', () => {
   endAll().catch(() => process.exit(1));

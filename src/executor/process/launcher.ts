@@ -13,8 +13,6 @@ import { createLaunching, type Launching } from './launching.ts';
 
 /** sun_path holds 108 bytes on Linux and 104 on macOS. */
 const MAX_SOCKET_PATH = 100;
-/** So long after a move between cgroups the next one is cheap. */
-const STAYS_CHEAP_MS = 20;
 const HEAP_FLAGS = ['--no-warnings', '--max-semi-space-size=1', '--max-old-space-size=64'];
 
 export interface Launcher {
@@ -22,8 +20,6 @@ export interface Launcher {
   /** Ends the launcher, and with it whatever it still runs. */
   stop(): Promise<void>;
   readonly launch: Launch;
-  /** Something is about to be launched: it takes some milliseconds less then. A hint. */
-  soon(): void;
 }
 
 /** @param dir a private folder for its socket */
@@ -34,7 +30,6 @@ export function createLauncher(dir: string): Launcher {
   let socketPath = '';
   let child: ChildProcess | null = null;
   let nextId = 1;
-  let lastMove = Number.NEGATIVE_INFINITY;
 
   function startProcess(): ChildProcess {
     const compileCache = getCompileCacheDir();
@@ -130,17 +125,9 @@ export function createLauncher(dir: string): Launcher {
       }
     },
 
-    soon() {
-      const now = performance.now();
-      if (now - lastMove < STAYS_CHEAP_MS) return;
-      lastMove = now;
-      if (child !== null) child.send({ type: 'soon' } satisfies ToLauncher);
-    },
-
     launch(request): Promise<LaunchedChild> {
       const id = nextId;
       nextId += 1;
-      lastMove = performance.now();
       const one = createLaunching({
         signal: (signal) => send({ type: 'signal', id, signal }),
         onStarted() {

@@ -46,7 +46,6 @@ export interface CliStarter {
   readonly start: StartCli;
   ended(): void;
   expect(prepared: readonly PreparedExecution[]): void;
-  announce(prepared: PreparedExecution, freeSlots: number): void;
   counts(): StartCounts;
   waiting(): readonly WaitingProcessReport[];
   stop(): Promise<void>;
@@ -175,10 +174,6 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     },
     ended: () => pool.ended(),
     expect: (prepared) => pool.expect(templates(prepared).slice(0, settings.maxProcesses)),
-    announce(prepared, freeSlots) {
-      const template = settings.maxProcesses === 0 ? null : templateOf(prepared);
-      if (template !== null) pool.announce(template, freeSlots);
-    },
     counts: () => ({
       started: { ...started },
       waiting: room.size(),

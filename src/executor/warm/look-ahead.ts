@@ -1,10 +1,9 @@
 /**
- * Sees what comes next, so that its process can boot while it waits: what is pending while all slots are taken, and
- * what has just been asked for while one is free. Hints alone: what is wrong or late costs a cold start.
+ * Sees what is pending while all slots are taken, so that its process can boot while it waits. Hints alone: what is
+ * wrong or late costs a cold start.
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
-import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { Claims } from '../../rpc/ports.ts';
 import { type PrepareOptions, prepareRequest } from '../prepare.ts';
 import type { CliStarter } from './cli-starter.ts';
@@ -17,10 +16,7 @@ export interface LookAheadOptions {
   readonly claims: Pick<Claims, 'peek'>;
   readonly prepare: PrepareOptions;
   readonly warm: WarmSettings;
-  readonly starter: Pick<CliStarter, 'expect' | 'announce'>;
-  freeSlots(): number;
-  /** Told when a process is about to be started for a job alone. */
-  soon?(): void;
+  readonly starter: Pick<CliStarter, 'expect'>;
   readonly logger: Logger;
 }
 
@@ -28,7 +24,6 @@ export interface LookAhead {
   /** All slots are taken, and something may wait. */
   look(): void;
   nothingWaits(): void;
-  announce(request: ResolvedPrompt): void;
   stop(): void;
 }
 
@@ -71,25 +66,9 @@ export function createLookAhead(options: LookAheadOptions): LookAhead {
       expecting = false;
       starter.expect([]);
     },
-    announce(request) {
-      const free = options.freeSlots();
-      if (stopped || free === 0 || request.sessionId !== null) return;
-      if (warm.maxProcesses === 0 || !canWait(prepare, request)) {
-        options.soon?.();
-        return;
-      }
-      if (expecting) return;
-      prepareRequest(request, prepare).then(
-        (prepared) => starter.announce(prepared, free),
-        () => undefined, // its run will say why
-      );
-    },
     stop() {
       stopped = true;
       if (timer !== null) clearTimeout(timer);
     },
   };
 }
-
-const canWait = ({ providers }: PrepareOptions, { provider }: ResolvedPrompt): boolean =>
-  providers.list().some((one) => one.provider.name === provider && one.provider.warmStart !== undefined);

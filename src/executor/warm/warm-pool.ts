@@ -4,7 +4,6 @@ import type { WaitingProcessReport } from '../../protocol/server-info.ts';
 import type { PreparedExecution } from '../execution.ts';
 import { removeScratch } from '../scratch.ts';
 import { within } from '../within.ts';
-import { createAnnouncements } from './announcements.ts';
 import { SPARE_SHARE } from './boot-turns.ts';
 import { createDemand } from './demand.ts';
 import { type Entry, flawsOf, isReady, keyOf, newEntry, reportOf, type Taken } from './entry.ts';
@@ -30,8 +29,6 @@ export interface WarmPool {
   ended(): void;
   /** What waits for a slot, first come first; empty when nothing does. */
   expect(templates: readonly Template[]): void;
-  /** A job is about to come for which there is a slot. */
-  announce(template: Template, freeSlots: number): void;
   /** Ends a process that was taken and has not served; resolves when it is gone, or will not go. */
   discard(taken: Taken): Promise<void>;
   list(): readonly WaitingProcessReport[];
@@ -43,7 +40,6 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
   const waiting = new Set<Entry>();
   const starts = new Set<Promise<void>>();
   const troubles = createTroubles();
-  const announcements = createAnnouncements();
   const demand = createDemand();
   let successor: NodeJS.Timeout | null = null;
   let looking: NodeJS.Timeout | null = null;
@@ -188,7 +184,6 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
     async take(prepared) {
       const { shape } = prepared;
       if (shape === null) return null;
-      announcements.came(shape.key);
       const candidates = ofKey(shape.key);
       const mine = candidates.find(isReady) ?? candidates[0];
       if (mine === undefined) return null;
@@ -219,16 +214,6 @@ export function createWarmPool(options: WarmPoolOptions): WarmPool {
     expect(templates) {
       demand.expect(templates);
       if (templates.length > 0) balance();
-    },
-
-    announce(template, freeSlots) {
-      if (stopped) return;
-      const key = keyOf(template);
-      const due = announcements.add(key);
-      if (due > freeSlots || ofKey(key).length >= due || troubles.isPaused(key)) return;
-      // It would wait its turn, and the job with it: that does so by itself.
-      if (turns.booting() >= options.cores) return;
-      if (makeRoom(new Set([key]))) boot(template);
     },
 
     discard(taken) {

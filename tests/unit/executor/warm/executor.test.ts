@@ -8,7 +8,6 @@ import type { ExecutionLimits } from '../../../../src/executor/execution.ts';
 import { readStat } from '../../../../src/executor/process/proc-entry.ts';
 import type { WarmSettings } from '../../../../src/executor/warm/warm-settings.ts';
 import { jobOutcome } from '../../../../src/protocol/outcome.ts';
-import { newJob } from '../../../contracts/records/samples.ts';
 import { fakePrompt } from '../../../helpers/fake-cli.ts';
 import { executorBench, KNOWN_SESSION, NATIVE_SESSION, OTHER_SESSION } from '../bench.ts';
 
@@ -264,23 +263,12 @@ describe('looking ahead', () => {
     expect(await startOf(bench, next)).toMatchObject({ start: 'cold' });
   });
 
-  it('starts what was announced before it is claimable', async () => {
-    const { bench, executor, ready } = await open();
-    executor.announce(newJob({ cwd: bench.workspace }).request);
-    const pid = await ready();
-    const id = await bench.submit();
-    executor.kick();
-    await bench.finished(id);
-    expect(await startOf(bench, id)).toEqual({ start: 'warm', pid });
-  });
-
   it('starts nothing for a record whose request is not valid', async () => {
     const { bench, executor } = await open({}, 1);
     const holding = await bench.submit({ steps: [{ waitFor: bench.file('go') }] });
     executor.kick();
     await bench.spawned(1);
     const wrong = await bench.submit({ effort: 7 as never }); // as a foreign hand may write it
-    executor.announce({ ...newJob({ cwd: bench.workspace }).request, effort: 7 as never });
     let asked = 0;
     await bench.until(() => {
       executor.kick();

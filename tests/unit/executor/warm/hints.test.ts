@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { createAnnouncements } from '../../../../src/executor/warm/announcements.ts';
 import { createTroubles } from '../../../../src/executor/warm/troubles.ts';
 
 describe('a shape whose processes are of no use', () => {
@@ -35,20 +34,5 @@ describe('a shape whose processes are of no use', () => {
     troubles.over('a');
     troubles.add('a');
     expect(troubles.isPaused('a')).toBe(false);
-  });
-});
-
-describe('announced jobs', () => {
-  it('are counted by shape until they have come, or have gone elsewhere', () => {
-    let now = 0;
-    const announcements = createAnnouncements(() => now);
-    expect(announcements.add('a')).toBe(1);
-    expect(announcements.add('b')).toBe(1);
-    expect(announcements.add('a')).toBe(2);
-    announcements.came('a');
-    expect(announcements.add('a')).toBe(2);
-    announcements.came('c');
-    now = 2000;
-    expect(announcements.add('a')).toBe(1);
   });
 });
