@@ -6,16 +6,22 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError, toWire } from '../errors.ts';
 import type { Batches } from '../http/ports.ts';
-import { type Batch, batchLinks } from '../protocol/batch.ts';
+import { type Batch, type BatchCreated, batchLinks } from '../protocol/batch.ts';
 import { isFinished, JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
 import type { PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
-import type { BatchEntry, BatchRecords, RefusedPrompt } from '../rpc/batch-ports.ts';
+import type {
+  BatchEntry,
+  BatchRecords,
+  NewBatch,
+  OpenBatchResult,
+  RefusedPrompt,
+} from '../rpc/batch-ports.ts';
 import type { JobRecords, NewJob } from '../rpc/ports.ts';
 import type { Projector } from '../store/projector.ts';
 import type { Store } from '../store/store.ts';
 import { CANCELLED } from './cancelled.ts';
 import type { PromptQueue } from './prompt-queue.ts';
-import { scopedKey } from './scoped-key.ts';
+import { keyReused, scopedKey } from './scoped-key.ts';
 import { createSessionPlacement } from './session-placement.ts';
 
 /** Jobs in one script: some two milliseconds of Redis. */
@@ -72,8 +78,8 @@ export function createBatchService(options: BatchServiceOptions): Batches {
   }
 
   /** The records and BullMQ's entries of each slice go out together; the records' own sweep delivers what gets lost. */
-  async function addAll(batchId: string, jobs: readonly NewJob[]): Promise<void> {
-    let from = 0;
+  async function addAll(batchId: string, first: number, jobs: readonly NewJob[]): Promise<void> {
+    let from = first;
     const underway: Promise<unknown>[] = [];
     for (const slice of slices(jobs)) {
       const added = batches.add(batchId, from, slice);
@@ -83,10 +89,31 @@ export function createBatchService(options: BatchServiceOptions): Batches {
       underway.push(both);
       from += slice.length;
       // The first one alone: a Redis that has to be given the script first must not see the second before it.
-      if (from <= SLICE || underway.length >= SLICES_AT_ONCE) await underway.shift();
+      if (from <= first + SLICE || underway.length >= SLICES_AT_ONCE) await underway.shift();
       else await nextTurn();
     }
     await Promise.all(underway);
+  }
+
+  /** A batch that is there: whoever opened it may have died before all of it was. */
+  async function complete(
+    principal: Principal,
+    items: readonly (PromptRequest | AppError)[],
+    opened: Exclude<OpenBatchResult, { kind: 'created' }>,
+  ): ReturnType<Batches['create']> {
+    if (opened.kind === 'mismatch') throw keyReused();
+    const { id, entries, added } = opened;
+    const missing = accepted(entries).slice(added);
+    const asked = missing.flatMap(({ index }) => items[index] ?? []);
+    const taken = await takeAll(principal, asked);
+    // It was accepted, and cannot be made any more: the caller hears why.
+    for (const one of taken) if (one instanceof AppError) throw one;
+    await addAll(
+      id,
+      added,
+      members({ id, owner: principal.id, createdAt: mint().createdAt }, missing, taken),
+    );
+    return { batch: toCreated(id, entries), replayed: true };
   }
 
   /** The batch, if this principal may see it: from its record, and for what is no longer there from this node's copy. */
@@ -112,40 +139,21 @@ export function createBatchService(options: BatchServiceOptions): Batches {
 
   return {
     async create(principal, items, idempotency) {
+      const key = scopedKey(principal, idempotency);
+      // First of all: a key that is known has an answer, whatever has become of the world since.
+      const known = key === null ? null : await batches.recall(key);
+      if (known !== null) return complete(principal, items, known);
       options.admit(items.length);
       const taken = await takeAll(principal, items);
-      const { id: batchId, createdAt } = mint();
-      const fresh = taken.map(
+      const { id, createdAt } = mint();
+      const entries = taken.map(
         (one): BatchEntry => (one instanceof AppError ? refused(one) : { id: mint().id }),
       );
-      const key = scopedKey(principal, idempotency);
-      const opened = await batches.open({
-        id: batchId,
-        owner: principal.id,
-        createdAt,
-        entries: fresh,
-        idempotency: key,
-      });
-      if (opened.kind === 'mismatch') {
-        throw new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');
-      }
-      const { id, entries } = opened.kind === 'replayed' ? opened : { id: batchId, entries: fresh };
-      const jobs: NewJob[] = [];
-      for (const [index, entry] of entries.entries()) {
-        const one = taken[index];
-        if (!('id' in entry)) continue;
-        // Taken when the call was made first, and not any more: what follows would stand in its place.
-        if (one === undefined || one instanceof AppError) break;
-        const made = { id: entry.id, kind: 'api', owner: principal.id, batch: id, createdAt } as const;
-        jobs.push({ ...made, ...one, retryOf: null, idempotency: null });
-      }
-      // Whoever opened it may have died before all of it was there.
-      if (opened.kind === 'created' || opened.added < jobs.length) await addAll(id, jobs);
-      const answers = entries.map((entry, index) => ({ index, ...entry }));
-      return {
-        batch: { id, items: answers, links: batchLinks(id) },
-        replayed: opened.kind === 'replayed',
-      };
+      const opened = await batches.open({ id, owner: principal.id, createdAt, entries, idempotency: key });
+      // Another call with this key has been faster.
+      if (opened.kind !== 'created') return complete(principal, items, opened);
+      await addAll(id, 0, members({ id, owner: principal.id, createdAt }, accepted(entries), taken));
+      return { batch: toCreated(id, entries), replayed: false };
     },
 
     async get(principal, id) {
@@ -168,6 +176,39 @@ export function createBatchService(options: BatchServiceOptions): Batches {
 function* slices<T>(list: readonly T[]): Generator<readonly T[]> {
   for (let from = 0; from < list.length; from += SLICE) yield list.slice(from, from + SLICE);
 }
+
+const wasTaken = (one: Taken | AppError): one is Taken => !(one instanceof AppError);
+
+interface Accepted {
+  readonly id: string;
+  readonly index: number;
+}
+
+/** Those of the entries that are jobs. */
+const accepted = (entries: readonly BatchEntry[]): Accepted[] =>
+  entries.flatMap((entry, index) => ('id' in entry ? [{ id: entry.id, index }] : []));
+
+/** What is taken, in order, as jobs of a batch. */
+function members(
+  batch: Pick<NewBatch, 'id' | 'owner' | 'createdAt'>,
+  jobs: readonly Accepted[],
+  taken: readonly (Taken | AppError)[],
+): NewJob[] {
+  const { id, owner, createdAt } = batch;
+  return taken.filter(wasTaken).flatMap((one, index): NewJob[] => {
+    const job = jobs[index];
+    if (job === undefined) return [];
+    return [
+      { id: job.id, kind: 'api', owner, batch: id, createdAt, ...one, retryOf: null, idempotency: null },
+    ];
+  });
+}
+
+const toCreated = (id: string, entries: readonly BatchEntry[]): BatchCreated => ({
+  id,
+  items: entries.map((entry, index) => ({ index, ...entry })),
+  links: batchLinks(id),
+});
 
 function refused(error: AppError): { readonly error: RefusedPrompt } {
   const { code, message, retryable } = toWire(error);

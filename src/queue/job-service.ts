@@ -14,7 +14,7 @@ import { CANCELLED } from './cancelled.ts';
 import { toJob } from './job-view.ts';
 import type { JobWaits } from './job-waits.ts';
 import type { PromptQueue } from './prompt-queue.ts';
-import { scopedKey } from './scoped-key.ts';
+import { keyReused, scopedKey } from './scoped-key.ts';
 import { createSessionPlacement } from './session-placement.ts';
 
 /** Between looks at a record while nothing is heard. */
@@ -30,8 +30,6 @@ export interface JobServiceOptions {
   mint(): { readonly id: string; readonly createdAt: number };
   /** @throws AppError queue.full when so many more would be too many; default: one */
   admit(count?: number): void;
-  /** A job is on its way that may run at once. */
-  announce(request: ResolvedPrompt): void;
   readonly failpoint?: Failpoint;
 }
 
@@ -55,12 +53,16 @@ export function createJobService(options: JobServiceOptions): Jobs {
 
   async function add(
     principal: Principal,
-    request: PromptRequest,
-    retryOf: string | null,
     idempotency: Idempotency | null,
+    retryOf: string | null,
+    asked: () => Promise<PromptRequest>,
   ): Promise<Created> {
+    const key = scopedKey(principal, idempotency);
+    // First of all: a key that is known has an answer, whatever has become of the world since.
+    const known = key === null ? null : await recall(key);
+    if (known?.job) return replay(known.job);
     options.admit();
-    const resolved = await options.resolve(request, principal);
+    const resolved = await options.resolve(await asked(), principal);
     const pin = await placeSession(principal, resolved);
     const { id, createdAt } = options.mint();
     waits.expect(id);
@@ -72,36 +74,43 @@ export function createJobService(options: JobServiceOptions): Jobs {
       retryOf,
       pin,
       createdAt,
-      idempotency: scopedKey(principal, idempotency),
+      idempotency: key === null || known === null ? key : { ...key, deleted: known.jobId },
     };
     const entry = { id, priority: resolved.priority, delayMs: resolved.delayMs };
-    if (resolved.delayMs === 0) options.announce(resolved);
-    if (idempotency === null) {
+    if (key === null) {
       // Both go out in one turn, in order, and share one write to disk. Without the second one the record's
       // own sweep delivers the job.
       await Promise.all([records.create(job), queue.add(entry)]);
       return { job: toJob(freshJob(job)), replayed: false };
     }
     const result = await records.create(job);
-    switch (result.kind) {
-      case 'mismatch':
-        throw new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');
-      case 'replayed': {
-        const earlier = await read(principal, result.jobId);
-        // Whoever made it may have died before enqueueing it; the caller need not wait for the sweep.
-        if (earlier.status === 'queued' && earlier.attempts === 0)
-          await queue.ensure({ ...entry, id: earlier.id });
-        return { job: toJob(earlier), replayed: true };
-      }
-      case 'created':
-        await failpoint('job.created');
-        await queue.add(entry);
-        return { job: toJob(freshJob(job)), replayed: false };
-    }
+    // Another call with this key has been faster.
+    if (result.kind !== 'created') return add(principal, idempotency, retryOf, asked);
+    await failpoint('job.created');
+    await queue.add(entry);
+    return { job: toJob(freshJob(job)), replayed: false };
+  }
+
+  /**
+   * What a key stands for, null: nothing yet. Its job is null when that was deleted.
+   * @throws AppError idempotency.key_reused
+   */
+  async function recall(key: Idempotency): Promise<{ jobId: string; job: ProjectedJob | null } | null> {
+    const known = await records.recall(key);
+    if (known === null) return null;
+    if (known.kind === 'mismatch') throw keyReused();
+    return { jobId: known.jobId, job: await find(known.jobId) };
+  }
+
+  async function replay(job: ProjectedJob): Promise<Created> {
+    // Whoever made it may have died before enqueueing it; the caller need not wait for the sweep.
+    if (job.status === 'queued' && job.attempts === 0)
+      await queue.ensure({ id: job.id, priority: job.request.priority, delayMs: 0 });
+    return { job: toJob(job), replayed: true };
   }
 
   return {
-    create: (principal, request, idempotency) => add(principal, request, null, idempotency),
+    create: (principal, request, idempotency) => add(principal, idempotency, null, async () => request),
 
     async get(principal, id) {
       return toJob(await read(principal, id));
@@ -146,10 +155,12 @@ export function createJobService(options: JobServiceOptions): Jobs {
     },
 
     async retry(principal, id, overrides, idempotency) {
-      const job = await read(principal, id);
-      if (!isFinished(job.status))
-        throw new AppError('job.not_finished', 'only a finished job can be retried');
-      return add(principal, { ...asRequest(job.request), ...overrides } as PromptRequest, id, idempotency); // merged from two checked halves; resolve() checks the whole
+      return add(principal, idempotency, id, async () => {
+        const job = await read(principal, id);
+        if (!isFinished(job.status))
+          throw new AppError('job.not_finished', 'only a finished job can be retried');
+        return { ...asRequest(job.request), ...overrides } as PromptRequest; // merged from two checked halves; resolve() checks the whole
+      });
     },
 
     async delete(principal, id) {

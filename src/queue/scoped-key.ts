@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Principal } from '../auth/principal.ts';
+import { AppError } from '../errors.ts';
 import type { Idempotency } from '../http/ports.ts';
 
 /** An Idempotency-Key as the records know it: callers never meet, and no caller's text is part of a key's name. */
@@ -10,3 +11,6 @@ export function scopedKey(principal: Principal, given: Idempotency | null): Idem
     .digest('base64url');
   return { key, fingerprint: given.fingerprint };
 }
+
+export const keyReused = (): AppError =>
+  new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');

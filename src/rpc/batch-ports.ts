@@ -5,7 +5,7 @@
  */
 import type { WireError } from '../errors.ts';
 import type { JobStatus } from '../protocol/job.ts';
-import type { NewJob } from './ports.ts';
+import type { IdempotencyKey, NewJob } from './ports.ts';
 
 /** What became of one prompt: the id of its job, or why there is none. */
 export type BatchEntry = { readonly id: string } | { readonly error: RefusedPrompt };
@@ -21,7 +21,7 @@ export interface NewBatch {
   readonly createdAt: number;
   /** One for each prompt, in order. */
   readonly entries: readonly BatchEntry[];
-  readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
+  readonly idempotency: IdempotencyKey | null;
 }
 
 export type OpenBatchResult =
@@ -47,6 +47,8 @@ export interface BatchRecord {
 export interface BatchRecords {
   /** Registers a batch, without its jobs. */
   open(batch: NewBatch): Promise<OpenBatchResult>;
+  /** What `open` would find under the key; null: nothing. */
+  recall(used: IdempotencyKey): Promise<Exclude<OpenBatchResult, { kind: 'created' }> | null>;
   /**
    * Adds jobs, of which the first is the batch's job number `from` (from 0). A job that was added before is never
    * made again, whatever has become of it since.

@@ -48,7 +48,17 @@ export interface NewJob {
   /** The batch it is made in; left out: none. */
   readonly batch?: string | null;
   readonly createdAt: number;
-  readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
+  readonly idempotency: UsedKey | null;
+}
+
+export interface IdempotencyKey {
+  readonly key: string;
+  readonly fingerprint: string;
+}
+
+export interface UsedKey extends IdempotencyKey {
+  /** The job that the key stood for and that is nowhere any more: a new one may take its place. */
+  readonly deleted?: string;
 }
 
 export type CreateResult =
@@ -69,6 +79,8 @@ export type CancelResult =
 /** For the HTTP side. */
 export interface JobRecords {
   create(job: NewJob): Promise<CreateResult>;
+  /** What `create` would find under the key; null: nothing. The job may be gone from the records. */
+  recall(used: IdempotencyKey): Promise<Exclude<CreateResult, { kind: 'created' }> | null>;
   read(id: string): Promise<JobRecord | null>;
   /** Those of the records that are there, in one round trip. */
   readMany(ids: readonly string[]): Promise<readonly JobRecord[]>;

@@ -34,7 +34,7 @@ export async function breakableRedis(): Promise<BreakableRedis> {
 /** The CLIs of the running test. */
 export interface FakeClis {
   /** For `startServer`: `claude` is the scripted one, `echo` answers the prompt itself. */
-  readonly config: Readonly<Record<string, unknown>>;
+  readonly config: { readonly providers: Readonly<Record<string, unknown>> };
   /** The journal of the scripted ones. */
   readonly journal: string;
   /** The markers of all CLIs that were started, in order: `<nodeId>/<executionId>`. */

@@ -1,5 +1,6 @@
 import { AppError } from '../../errors.ts';
 import type { BatchRecords, NewBatch } from '../batch-ports.ts';
+import type { IdempotencyKey } from '../ports.ts';
 import { createJob } from './create-job.ts';
 import { IDEMPOTENCY_MS } from './job-records.ts';
 import { copyOf } from './memory-job.ts';
@@ -11,19 +12,23 @@ export function createMemoryBatchRecords(state: MemoryState): BatchRecords {
     const known = state.batches.get(id);
     return known === undefined || known.goneAt <= state.now() ? null : known;
   };
+  const recall = ({ key, fingerprint }: IdempotencyKey): Awaited<ReturnType<BatchRecords['recall']>> => {
+    const prior = state.idempotency.get(key);
+    if (prior === undefined || prior.until <= state.now()) return null;
+    if (prior.fingerprint !== fingerprint) return { kind: 'mismatch' };
+    const earlier = find(prior.jobId);
+    if (earlier === null) return null;
+    const { id, entries } = earlier.batch;
+    return { kind: 'replayed', id, entries: copyOf(entries), added: earlier.jobs.length };
+  };
   return {
+    recall: async (used) => recall(used),
+
     async open(batch) {
       const { idempotency } = batch;
       if (idempotency !== null) {
-        const prior = state.idempotency.get(idempotency.key);
-        if (prior !== undefined && state.now() < prior.until) {
-          if (prior.fingerprint !== idempotency.fingerprint) return { kind: 'mismatch' };
-          const earlier = find(prior.jobId);
-          if (earlier !== null) {
-            const { id, entries } = earlier.batch;
-            return { kind: 'replayed', id, entries: copyOf(entries), added: earlier.jobs.length };
-          }
-        }
+        const prior = recall(idempotency);
+        if (prior !== null) return prior;
         const { key, fingerprint } = idempotency;
         state.idempotency.set(key, { jobId: batch.id, fingerprint, until: state.now() + IDEMPOTENCY_MS });
       }

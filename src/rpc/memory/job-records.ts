@@ -16,7 +16,8 @@ export function createMemoryJobRecords(state: MemoryState): JobRecords {
         const prior = state.idempotency.get(idempotency.key);
         if (prior !== undefined && state.now() < prior.until) {
           if (prior.fingerprint !== idempotency.fingerprint) return { kind: 'mismatch' };
-          return prior.jobId === given.id ? { kind: 'created' } : { kind: 'replayed', jobId: prior.jobId };
+          if (prior.jobId === given.id) return { kind: 'created' };
+          if (prior.jobId !== idempotency.deleted) return { kind: 'replayed', jobId: prior.jobId };
         }
         const until = state.now() + IDEMPOTENCY_MS;
         state.idempotency.set(idempotency.key, {
@@ -27,6 +28,13 @@ export function createMemoryJobRecords(state: MemoryState): JobRecords {
       }
       createJob(state, given);
       return { kind: 'created' };
+    },
+
+    async recall({ key, fingerprint }) {
+      const prior = state.idempotency.get(key);
+      if (prior === undefined || prior.until <= state.now()) return null;
+      if (prior.fingerprint !== fingerprint) return { kind: 'mismatch' };
+      return { kind: 'replayed', jobId: prior.jobId };
     },
 
     async read(id) {

@@ -5,6 +5,9 @@ import { IDEMPOTENCY_MS } from './job-records.ts';
 import { jobArguments } from './record-codec.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
+/** Of BATCH_OPEN and RECALL; only a replay has more than the first. */
+type Reply = [kind: string, id: string, entries: string, added: number];
+
 /** {@link BatchRecords} over Redis. */
 export function createBatchRecords(scripts: ScriptRunner): BatchRecords {
   return {
@@ -17,10 +20,15 @@ export function createBatchRecords(scripts: ScriptRunner): BatchRecords {
         batch.idempotency?.key ?? '',
         batch.idempotency?.fingerprint ?? '',
         IDEMPOTENCY_MS,
-      ])) as [string, string, string, number]; // the script's replies; only a replay has more than the first
-      const [kind, id, entries, added] = reply;
-      if (kind === 'mismatch' || kind === 'created') return { kind };
-      return { kind: 'replayed', id, entries: JSON.parse(entries) as BatchEntry[], added }; // written above
+      ])) as Reply;
+      const [kind] = reply;
+      return kind === 'mismatch' || kind === 'created' ? { kind } : replayed(reply);
+    },
+
+    async recall({ key, fingerprint }) {
+      const reply = (await scripts.run('RECALL', [key, fingerprint])) as Reply | [];
+      if (reply[0] === 'mismatch') return { kind: 'mismatch' };
+      return reply.length === 0 || reply[2] === '' ? null : replayed(reply);
     },
 
     async add(batchId, from, jobs) {
@@ -47,3 +55,6 @@ export function createBatchRecords(scripts: ScriptRunner): BatchRecords {
     },
   };
 }
+
+const replayed = ([, id, entries, added]: Reply) =>
+  ({ kind: 'replayed', id, entries: JSON.parse(entries) as BatchEntry[], added }) as const; // written by BATCH_OPEN

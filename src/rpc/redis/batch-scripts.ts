@@ -34,7 +34,7 @@ local function createJob(o)
 end
 `;
 
-/** the fields of the job, then idemKey, print, idemMs */
+/** the fields of the job, then idemKey, print, idemMs, id of a deleted job whose place it takes */
 export const CREATE = `${CREATE_JOB}
 local key = ARGV[${JOB_FIELDS + 1}]
 if key ~= '' then
@@ -42,7 +42,7 @@ if key ~= '' then
   local prior = redis.call('HMGET', idem, 'job', 'print')
   if prior[1] then
     if prior[2] ~= ARGV[${JOB_FIELDS + 2}] then return { 'mismatch' } end
-    return { 'replayed', prior[1] }
+    if prior[1] ~= ARGV[${JOB_FIELDS + 4}] then return { 'replayed', prior[1] } end
   end
   redis.call('HSET', idem, 'job', ARGV[1], 'print', ARGV[${JOB_FIELDS + 2}])
   redis.call('PEXPIRE', idem, ARGV[${JOB_FIELDS + 3}])
@@ -54,6 +54,15 @@ return { 'created' }
 const BATCH_KEYS = `
 local function batchKey(id) return P .. ':batch:' .. id end
 local function membersKey(id) return P .. ':batch:' .. id .. ':jobs' end
+`;
+
+/** idemKey, print */
+export const RECALL = `${BATCH_KEYS}
+local prior = redis.call('HMGET', P .. ':idem:' .. ARGV[1], 'job', 'print')
+if not prior[1] then return {} end
+if prior[2] ~= ARGV[2] then return { 'mismatch' } end
+local entries = redis.call('HGET', batchKey(prior[1]), 'entries') or ''
+return { 'replayed', prior[1], entries, redis.call('LLEN', membersKey(prior[1])) }
 `;
 
 /** id, owner, createdAt, entries (JSON), idemKey, print, idemMs */

@@ -16,11 +16,19 @@ export function createJobRecords(redis: Redis, names: Names, scripts: ScriptRunn
         job.idempotency?.key ?? '',
         job.idempotency?.fingerprint ?? '',
         IDEMPOTENCY_MS,
+        job.idempotency?.deleted ?? '',
       ])) as string[]; // the script's replies
       const [kind, id] = reply;
       if (kind === 'mismatch') return { kind };
       if (kind === 'replayed' && id !== undefined && id !== job.id) return { kind, jobId: id };
       return { kind: 'created' };
+    },
+
+    async recall({ key, fingerprint }) {
+      const reply = await scripts.run('RECALL', [key, fingerprint]);
+      const [kind, jobId] = reply as string[]; // the script's replies
+      if (kind === 'mismatch') return { kind };
+      return jobId === undefined ? null : { kind: 'replayed', jobId };
     },
 
     async read(id) {

@@ -106,14 +106,18 @@ export function batches(bench: () => Bench): void {
     const id = await open({ entries, idempotency });
     await bench().batches.add(id, 0, jobsOf(id, 1));
     const again = newBatch({ entries: [REFUSED], idempotency });
-    expect(await bench().batches.open(again)).toEqual({ kind: 'replayed', id, entries, added: 1 });
+    const replayed = { kind: 'replayed', id, entries, added: 1 };
+    expect(await bench().batches.open(again)).toEqual(replayed);
+    expect(await bench().batches.recall(idempotency)).toEqual(replayed);
     expect(await bench().batches.read(again.id)).toBeNull();
   });
 
   it('the same key with another request is a mismatch, for jobs and batches alike', async () => {
     const idempotency = { key: ulid(), fingerprint: 'print' };
+    expect(await bench().batches.recall(idempotency)).toBeNull();
     await open({ idempotency });
     const other = { ...idempotency, fingerprint: 'other' };
+    expect(await bench().batches.recall(other)).toEqual({ kind: 'mismatch' });
     expect(await bench().batches.open(newBatch({ idempotency: other }))).toEqual({ kind: 'mismatch' });
     expect(await bench().records.create(newJob({}, { idempotency: other }))).toEqual({ kind: 'mismatch' });
   });

@@ -90,11 +90,33 @@ export function creating(bench: () => Bench): void {
     expect(await bench().records.read(other.id)).toBeNull();
   });
 
+  it('a key can be looked up without making anything', async () => {
+    const used = { key: 'key', fingerprint: 'print' };
+    expect(await bench().records.recall(used)).toBeNull();
+    const { id } = keyed('key', 'print');
+    await bench().records.create(newJob({}, { id, idempotency: used }));
+    expect(await bench().records.recall(used)).toEqual({ kind: 'replayed', jobId: id });
+    expect(await bench().records.recall({ ...used, fingerprint: 'other' })).toEqual({ kind: 'mismatch' });
+  });
+
+  it('one new job takes the place of the deleted one its key stood for', async () => {
+    const first = keyed('key', 'print');
+    await bench().records.create(first);
+    const [next, late] = [0, 1].map(() =>
+      newJob({}, { idempotency: { key: 'key', fingerprint: 'print', deleted: first.id } }),
+    );
+    if (next === undefined || late === undefined) throw new Error('two were made');
+    expect(await bench().records.create(next)).toEqual({ kind: 'created' });
+    expect(await bench().records.create(late)).toEqual({ kind: 'replayed', jobId: next.id });
+    expect(await bench().records.read(late.id)).toBeNull();
+  });
+
   it('a key is forgotten after a day', async () => {
     await bench().records.create(keyed('key', 'print'));
     await bench().advance(DAY_MS - 60_000);
     expect(await bench().records.create(keyed('key', 'other print'))).toEqual({ kind: 'mismatch' });
     await bench().advance(120_000);
+    expect(await bench().records.recall({ key: 'key', fingerprint: 'print' })).toBeNull();
     expect(await bench().records.create(keyed('key', 'other print'))).toEqual({ kind: 'created' });
   });
 
