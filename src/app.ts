@@ -249,7 +249,6 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
         names,
         concurrency: workersFor(settings),
         lockMs: settings.lockMs,
-        onGivenUp: upkeepLoop.onGivenUp,
         logger: component('workers'),
       });
       await pool.start().catch(async (error: unknown) => {

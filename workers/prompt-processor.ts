@@ -13,10 +13,13 @@ import { createSubmissions } from '../src/rpc/redis/submissions.ts';
 const POLL_MS = 2000;
 const PARKED_MS = 15_000;
 
-/** @param env the worker's environment, as the worker pool set it */
-export function createPromptProcessor(
+/**
+ * Resolves when it is ready for a job: connected, and listening.
+ * @param env the worker's environment, as the worker pool set it
+ */
+export async function createPromptProcessor(
   env: Readonly<Record<string, string | undefined>>,
-): (jobId: string, signal: AbortSignal) => Promise<RunResult> {
+): Promise<(jobId: string, signal: AbortSignal) => Promise<RunResult>> {
   const settings = readWorkerSettings(env);
   const logger = createLogger(settings.logLevel);
   const names = createNames(settings);
@@ -35,5 +38,6 @@ export function createPromptProcessor(
     parkedMs: PARKED_MS,
     failpoint: createFailpoint(settings.failpoints),
   });
+  await client.start();
   return (jobId, signal) => client.run(jobId, signal);
 }

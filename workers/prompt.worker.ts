@@ -3,7 +3,8 @@ import './bootstrap.ts';
 import { DelayedError, type SandboxedJob } from 'bullmq';
 import { createPromptProcessor } from './prompt-processor.ts';
 
-const processor = createPromptProcessor(process.env);
+// BullMQ hands it a job only when this has resolved: what keeps a worker from its work is no fault of a job.
+const processor = await createPromptProcessor(process.env);
 
 export default async function prompt(
   job: SandboxedJob<{ jobId: string }>,

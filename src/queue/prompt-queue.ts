@@ -7,9 +7,15 @@ import type { Redis } from 'ioredis';
 import { unavailable } from '../rpc/redis/script-runner.ts';
 import type { Names } from './names.ts';
 
-/** BullMQ's own attempts are infrastructure: they outlast crashes of a sandboxed process. */
-const DELIVERIES = 30;
-const DELIVERY_BACKOFF_MS = 1000;
+/** A delivery that fails is infrastructure, never the job's end: it is made again for ever. */
+const DELIVERIES = Number.MAX_SAFE_INTEGER;
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 60_000;
+
+/** Milliseconds before the next delivery, after so many that failed. For the worker's `backoffStrategy`. */
+export const deliverAgainAfter = (failed: number): number =>
+  Math.min(FIRST_PAUSE_MS * 2 ** (failed - 1), LONGEST_PAUSE_MS);
+
 /** What Bull Board can still show; nothing reads it for an answer. */
 const KEEP_DELIVERED = { age: 3600, count: 1000 };
 /** Our -10 … 10, higher is sooner, as BullMQ's 1 … 21, lower is sooner. */
@@ -58,7 +64,7 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
     prefix: names.prefix,
     defaultJobOptions: {
       attempts: DELIVERIES,
-      backoff: { type: 'fixed', delay: DELIVERY_BACKOFF_MS },
+      backoff: { type: 'custom' }, // deliverAgainAfter
       removeOnComplete: KEEP_DELIVERED,
       removeOnFail: KEEP_DELIVERED,
       stackTraceLimit: 2,

@@ -1,8 +1,7 @@
 /** The periodic sweeps of a node: what was not delivered, what waited too long, who died. */
 import type { Logger } from 'pino';
-import { messageOf, wireError } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import { lostOutcome, UNAVAILABLE } from '../executor/outcomes.ts';
-import { jobOutcome } from '../protocol/outcome.ts';
 import type { JobRecords, Upkeep } from '../rpc/ports.ts';
 import { EXPIRED } from '../rpc/redis/claims.ts';
 import type { Store } from '../store/store.ts';
@@ -33,8 +32,6 @@ export interface UpkeepLoopOptions {
 export interface UpkeepLoop {
   start(): void;
   stop(): Promise<void>;
-  /** BullMQ gave a delivery up: a job that never ran ends, one that runs goes on. */
-  onGivenUp(jobId: string): void;
   /** Nodes registered besides this one, as last counted. */
   readonly otherNodes: number;
   /** Jobs that wait to be run, as last counted. */
@@ -127,17 +124,6 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
       if (timer !== null) clearInterval(timer);
       timer = null;
       await pass;
-    },
-    onGivenUp(jobId) {
-      const outcome = jobOutcome(
-        'failed',
-        wireError('internal.error', 'worker processes crashed on this job again and again'),
-      );
-      upkeep
-        .abandon(jobId, outcome)
-        .catch((error: unknown) =>
-          logger.warn({ jobId, reason: messageOf(error) }, 'a job could not be ended'),
-        );
     },
     get otherNodes() {
       return otherNodes;

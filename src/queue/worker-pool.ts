@@ -2,20 +2,24 @@
  * ③ The sandboxed workers: forked processes (never threads: one that runs out of memory would take the server
  * along), each with its own crash and orphan guards (`workers/bootstrap.ts`).
  */
+import { createRequire } from 'node:module';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ChildPool, type Job, Worker } from 'bullmq';
+import { Child, type ChildPool, type Job, type SandboxedOptions, Worker } from 'bullmq';
 import type { Logger } from 'pino';
 import { type WorkerSettings, workerEnvironment } from '../config/worker.ts';
 import { messageOf } from '../errors.ts';
+import { createOutage } from '../outage.ts';
 import { siblingModule } from '../sibling-module.ts';
 import { closeConnection, openConnection } from './connection.ts';
 import type { Names } from './names.ts';
-import type { Delivery } from './prompt-queue.ts';
+import { type Delivery, deliverAgainAfter } from './prompt-queue.ts';
 import { createWorkerProcesses } from './worker-processes.ts';
 
-/** A crash loop of processors is infrastructure, not a caller's retry; the job's own record bounds it. */
-const STALLS_ALLOWED = 1000;
+/** A delivery that stalls is made again, for ever: the job's own record bounds it. */
+const STALLS_ALLOWED = Number.MAX_SAFE_INTEGER;
 const WORKER_HEAP_MB = 128;
+/** What BullMQ runs in a sandboxed process; it loads the processor. */
+const SANDBOX = createRequire(import.meta.url).resolve('bullmq/dist/cjs/classes/main.js');
 /** For cancelled deliveries to leave their processes. */
 const LEAVE_WITHIN_MS = 3000;
 const UNREF = { ref: false };
@@ -27,8 +31,6 @@ export interface WorkerPoolOptions {
   readonly lockMs: number;
   /** What runs in the sandbox; default: the prompt worker. */
   readonly processor?: URL;
-  /** BullMQ gave a delivery up for good. */
-  onGivenUp(jobId: string): void;
   readonly logger: Logger;
 }
 
@@ -36,7 +38,7 @@ export interface WorkerPool {
   start(): Promise<void>;
   /** Takes nothing new; what is taken goes on. */
   pause(): Promise<void>;
-  /** Why no job can be delivered, or null; there is a reason until the first process has started. */
+  /** Why no job can be delivered now, or null; there is a reason until the first process has started. */
   problem(): string | null;
   /** Ends every worker process. */
   stop(): Promise<void>;
@@ -50,8 +52,15 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   process.stderr.setMaxListeners(0);
 
   const processor = options.processor ?? siblingModule(import.meta.url, '../../workers/prompt.worker');
+  const sandbox: SandboxedOptions = {
+    useWorkerThreads: false,
+    workerForkOptions: {
+      env: workerEnvironment(settings),
+      execArgv: ['--no-warnings', `--max-old-space-size=${WORKER_HEAP_MB}`],
+      serialization: 'json',
+    },
+  };
   const deliveries = new Set<Promise<unknown>>();
-  let starting: Promise<void> = Promise.resolve();
   /** Knows its deliveries from before their process is there. */
   class PromptWorker extends Worker<Delivery> {
     protected override callProcessJob(job: Job<Delivery>, token: string, signal?: AbortSignal) {
@@ -66,37 +75,28 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     stalledInterval: options.lockMs / 2,
     maxStalledCount: STALLS_ALLOWED,
     autorun: false,
-    useWorkerThreads: false,
-    workerForkOptions: {
-      env: workerEnvironment(settings),
-      execArgv: ['--no-warnings', `--max-old-space-size=${WORKER_HEAP_MB}`],
-      serialization: 'json',
-    },
+    settings: { backoffStrategy: deliverAgainAfter },
+    ...sandbox,
   });
   worker.on('error', (error) => logger.debug({ reason: messageOf(error) }, 'bullmq worker error'));
   worker.on('failed', (job, error) => {
     if (job === undefined) return;
     const { jobId } = job.data;
     logger.warn({ jobId, reason: error.message }, 'a worker process failed its delivery');
-    if (job.attemptsMade >= (job.opts.attempts ?? 1)) options.onGivenUp(jobId);
-  });
-  worker.on('completed', () => {
-    problem = null;
   });
   worker.on('lockRenewalFailed', (ids) => logger.warn({ jobIds: ids }, 'bullmq locks could not be renewed'));
 
-  let problem: string | null = 'the first worker process is starting';
-
-  // `as`: BullMQ exports the pool's class but keeps a worker's own pool private.
+  // `as`: BullMQ exports the pool's class but keeps a worker's own pool private; package.json names one version.
   const { childPool } = worker as unknown as { childPool: ChildPool };
-
   const processes = createWorkerProcesses({
     pool: childPool,
     file: processor.href,
+    newChild: () => new Child(SANDBOX, processor.href, sandbox),
     count: options.concurrency,
     deliveries,
-    logger,
+    outage: createOutage('workers', logger),
   });
+  childPool.retain = processes.retain;
 
   function keep<T>(call: Promise<T>): Promise<T> {
     const forget = (): boolean => deliveries.delete(call);
@@ -105,27 +105,14 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     return call;
   }
 
-  /** Nobody waits for them: who asks for a job meanwhile has one started for it. */
-  async function startProcesses(): Promise<void> {
-    try {
-      await processes.startFirst();
-    } catch (error) {
-      problem = `a worker process did not start: ${messageOf(error)}`;
-      logger.warn({ reason: messageOf(error) }, 'a worker process did not start');
-      return;
-    }
-    problem = null;
-    await processes.startOthers();
-  }
-
   let running: Promise<void> | null = null;
   return {
-    problem: () => problem,
+    problem: processes.problem,
 
     async start() {
       if (running !== null) return;
       await worker.waitUntilReady();
-      starting = startProcesses();
+      void processes.startAhead(); // a delivery that comes meanwhile has one started for itself
       running = worker.run().catch((error: unknown) => {
         logger.debug({ reason: messageOf(error) }, 'the bullmq worker ended');
       });
@@ -138,12 +125,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       await worker.pause(true);
       // close() alone waits for waiting jobs for ever; cancelled ones leave at once and are delivered again.
       worker.cancelAllJobs('shutdown');
-      const left = Promise.allSettled([...deliveries, starting]);
-      await Promise.race([left, delay(LEAVE_WITHIN_MS, null, UNREF)]);
+      await Promise.race([Promise.allSettled(deliveries), delay(LEAVE_WITHIN_MS, null, UNREF)]);
       await worker.close(true);
-      // A process that is still starting comes into BullMQ's pool only when it has started: nobody would end it
-      // then, and it would keep this one from leaving.
-      void left.then(() => childPool.clean());
       closeConnection(connection);
       // Its loop ends with its connections, unless it waits for a Redis that is away: then it waits for ever.
       await Promise.race([running, delay(LEAVE_WITHIN_MS, null, UNREF)]);

@@ -1,31 +1,45 @@
-/** Starts the sandboxed processes before there is work for them: a fork takes a third of a second of the job it is for. */
+/**
+ * The sandboxed processes: they are started before there is work for them (a fork takes a third of a second of the
+ * job it is for), and again for ever when they cannot be started. A delivery waits for its process as long as that
+ * takes: that no process starts is no fault of the job.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ChildPool } from 'bullmq';
-import type { Logger } from 'pino';
+import type { Child, ChildPool } from 'bullmq';
 import { messageOf } from '../errors.ts';
+import type { Outage } from '../outage.ts';
 
 const PAUSE_MS = 1000;
+/** From the fork until the process has connected and listens. */
+const START_WITHIN_MS = 30_000;
 
 export interface WorkerProcesses {
-  /** Resolves when one has started. Rejects when it could not. */
-  startFirst(): Promise<void>;
-  /** Starts the others, one after the other, each when no delivery is in hand or after a second. Never rejects. */
-  startOthers(): Promise<void>;
-  /** The one that is starting is the last. */
+  /** A process for a delivery. Waits while none can be started; rejects only after `stop`. */
+  retain(): Promise<Child>;
+  /** Starts one at once, then the others, each when no delivery is in hand or after a second. Never rejects. */
+  startAhead(): Promise<void>;
+  /** Why no delivery can have a process, or null; there is a reason until the first one has started. */
+  problem(): string | null;
+  /** Ends those that are starting. */
   stop(): void;
 }
 
 export function createWorkerProcesses(options: {
-  readonly pool: Pick<ChildPool, 'retain' | 'release' | 'kill' | 'getFree'>;
+  readonly pool: Pick<ChildPool, 'retained' | 'release' | 'remove' | 'kill' | 'getFree'>;
   /** The processor's file, as BullMQ knows it. */
   readonly file: string;
+  /** One that has not been started. */
+  newChild(): Child;
   readonly count: number;
   /** Deliveries that have a process, or wait for theirs to start. */
   readonly deliveries: ReadonlySet<Promise<unknown>>;
-  readonly logger: Logger;
+  readonly outage: Outage;
+  readonly startWithinMs?: number;
 }): WorkerProcesses {
-  const { pool, file, logger } = options;
-  let stopped = false;
+  const { pool, file, outage, startWithinMs = START_WITHIN_MS } = options;
+  const stopping = new AbortController();
+  const starting = new Set<Child>();
+  let recovery: Promise<void> | null = null;
+  let started = false;
 
   /** Every delivery has a process, or one is being started for it. */
   const running = (): number => options.deliveries.size + pool.getFree(file).length;
@@ -36,33 +50,89 @@ export function createWorkerProcesses(options: {
     await Promise.race([over, Promise.allSettled(options.deliveries)]);
   }
 
-  /** One more, also while some have nothing to do: BullMQ's pool starts one only when there is no such. */
-  async function startOne(): Promise<void> {
-    const free = pool.getFree(file);
-    const others = free.splice(0);
-    const starting = pool.retain(file); // looks at the free ones before it first waits
-    free.push(...others);
-    const child = await starting;
-    // A delivery that came meanwhile had one started for itself.
-    if (stopped || running() >= options.count) await pool.kill(child, 'SIGTERM');
-    else pool.release(child);
+  /** BullMQ's own way to start one has no deadline, and a fork that fails would end the server. */
+  async function start(): Promise<Child> {
+    stopping.signal.throwIfAborted();
+    const child = options.newChild();
+    const { promise: failed, reject } = Promise.withResolvers<never>();
+    child.on('exit', () => {
+      pool.remove(child);
+      reject(new Error('it ended while it started'));
+    });
+    child.on('error', reject);
+    const late = (): void => reject(new Error(`it was not ready within ${startWithinMs} ms`));
+    const limit = setTimeout(late, startWithinMs);
+    starting.add(child);
+    try {
+      await Promise.race([child.init(), failed]);
+      return child;
+    } catch (error) {
+      // BullMQ rejects a promise of its own, which nothing awaits then, when it hears of the end.
+      child.removeAllListeners();
+      child.on('error', () => undefined);
+      child.childProcess?.kill('SIGKILL');
+      throw error;
+    } finally {
+      clearTimeout(limit);
+      starting.delete(child);
+      failed.catch(() => undefined); // it may end at any time
+    }
+  }
+
+  /** The same; a failure is an outage of all workers. */
+  async function tryStart(): Promise<Child | null> {
+    try {
+      const child = await start();
+      outage.worked();
+      started = true;
+      return child;
+    } catch (error) {
+      if (!stopping.signal.aborted) outage.failed(`a worker process did not start: ${messageOf(error)}`);
+      return null;
+    }
+  }
+
+  /** During an outage one process at a time is tried, however many deliveries wait. */
+  function recover(): Promise<void> {
+    recovery ??= (async () => {
+      for (let child: Child | null = null; child === null && !stopping.signal.aborted; ) {
+        await outage.pause(stopping.signal);
+        child = await tryStart();
+        if (child !== null) pool.release(child);
+      }
+    })().finally(() => {
+      recovery = null;
+    });
+    return recovery;
   }
 
   return {
-    startFirst: startOne,
-    async startOthers() {
-      try {
-        for (;;) {
-          await pause();
-          if (stopped || running() >= options.count) return;
-          await startOne();
+    async retain() {
+      for (;;) {
+        stopping.signal.throwIfAborted();
+        const child = pool.getFree(file).pop() ?? (recovery === null ? await tryStart() : null);
+        if (child !== null) {
+          pool.retained[child.pid] = child;
+          return child;
         }
-      } catch (error) {
-        logger.warn({ reason: messageOf(error) }, 'a worker process did not start');
+        await recover();
       }
     },
+    async startAhead() {
+      for (let first = true; !stopping.signal.aborted; first = false) {
+        if (!first) await pause();
+        if (!first && running() >= options.count) return;
+        const child = await tryStart();
+        if (child === null) await recover();
+        // A delivery that came meanwhile had one started for itself.
+        else if (stopping.signal.aborted || running() >= options.count) await pool.kill(child, 'SIGTERM');
+        else pool.release(child);
+      }
+    },
+    problem: () => outage.problem() ?? (started ? null : 'the first worker process is starting'),
     stop() {
-      stopped = true;
+      stopping.abort(new Error('the workers are being stopped'));
+      for (const child of starting) child.childProcess?.kill('SIGKILL');
     },
   };
 }

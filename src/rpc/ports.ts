@@ -186,8 +186,6 @@ export interface Upkeep {
   expire(outcome: Outcome, limit: number): Promise<readonly string[]>;
   /** Ends as lost what nodes silent for `absentMs` were running, and as unavailable what only they may run. */
   settleLost(absentMs: number, lost: Outcome, unavailable: Outcome): Promise<readonly string[]>;
-  /** Ends a job that was never claimed; for one that cannot be delivered. */
-  abandon(id: string, outcome: Outcome): Promise<boolean>;
   /** This node is going for good reasons: others need not wait for its heartbeat. */
   leave(): Promise<void>;
   /** Waiting, running and registered nodes, for health and metrics. */

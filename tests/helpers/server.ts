@@ -11,7 +11,7 @@ import { redisCacheDir } from '../../src/redis/cache-dir.ts';
 import { isAlive } from './proc.ts';
 import { makeTempDir, removeDir } from './temp.ts';
 
-const BIN = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const NODE_BIN = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url));
 const START_WITHIN_MS = 60_000;
 
@@ -20,6 +20,8 @@ export interface TestServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Content of bullpen.config.yaml. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Folder of the program, with `src` and `workers`; default: this one. */
+  readonly root?: string;
   /** Folder to live in (home, workspace, data); kept by whoever gave it. Default: a new one. */
   readonly dir?: string;
 }
@@ -69,7 +71,7 @@ async function launch(dir: string, options: TestServerOptions): Promise<TestServ
   const logFile = join(dir, 'server.log');
   const chunks: string[] = [];
 
-  const child = fork(BIN, ['serve'], {
+  const child = fork(join(options.root ?? ROOT, 'src/bin.js'), ['serve'], {
     cwd: workspace,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     execArgv: ['--no-warnings'],

@@ -69,13 +69,6 @@ export function createMemoryUpkeep(state: MemoryState, node: string, backoffMs: 
       return out;
     },
 
-    async abandon(id, outcome) {
-      const job = state.find(id);
-      if (!waits(job)) return false;
-      settle(state, job, 'failed', outcome);
-      return true;
-    },
-
     async leave() {
       state.nodes.delete(node);
       if (state.leader === node) state.leader = null;

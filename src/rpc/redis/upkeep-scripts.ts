@@ -67,14 +67,6 @@ end
 return out
 `;
 
-/** id, outcome */
-export const ABANDON = `
-local status = redis.call('HGET', jobKey(ARGV[1]), 'status')
-if status ~= 'queued' and status ~= 'scheduled' then return 0 end
-settle(ARGV[1], 'failed', ARGV[2])
-return 1
-`;
-
 /** node */
 export const LEAVE = `
 redis.call('ZREM', P .. ':nodes', ARGV[1])

@@ -22,9 +22,6 @@ export function createUpkeep(
       const args = [absentMs, JSON.stringify(lost), JSON.stringify(unavailableOutcome), backoffMs];
       return (await scripts.run('SETTLE_LOST', args)) as string[]; // the script's replies
     },
-    async abandon(id, outcome) {
-      return (await scripts.run('ABANDON', [id, JSON.stringify(outcome)])) === 1;
-    },
     async leave() {
       await scripts.run('LEAVE', [node]);
     },

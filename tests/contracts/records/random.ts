@@ -181,7 +181,6 @@ export async function runSeed(
         return [...(await by.settleLost(HALF_STEP_MS + STEP_MS, LOST, UNAVAILABLE))].sort();
       },
     ],
-    [2, 'abandon', async () => rpc.upkeepOf('n1').abandon(anyJob(), CANCELLED)],
     [1, 'leave', async () => rpc.upkeepOf(pick(NODES)).leave()],
     [3, 'counts', async () => rpc.upkeepOf(pick(NODES)).counts()],
     [

@@ -185,23 +185,6 @@ export function upkeep(bench: () => Bench): void {
     expect(await bench().upkeepOf('n2').counts()).toMatchObject({ nodes: 1 });
   });
 
-  it('only a job that waits can be given up', async () => {
-    const claim = await running(bench());
-    const queued = await create(bench());
-    const delayed = await create(bench(), { delayMs: 60_000 });
-    const pending = await submitted(bench());
-    const abandon = (id: string) => bench().upkeepOf('n1').abandon(id, CANCELLED);
-    for (const id of [queued, delayed, pending]) {
-      expect(await abandon(id)).toBe(true);
-      expect(await bench().record(id)).toMatchObject({ status: 'failed', outcome: CANCELLED });
-      expect(await abandon(id)).toBe(false);
-    }
-    expect(await abandon(claim.jobId)).toBe(false);
-    expect(await abandon('none')).toBe(false);
-    expect((await bench().record(claim.jobId)).status).toBe('running');
-    expect(await bench().claimsOf('n1').claim(5)).toEqual([]);
-  });
-
   it('counts tell what waits for delivery, is pending here, runs, and who is there', async () => {
     const counts = () => bench().upkeepOf('n1').counts();
     expect(await counts()).toEqual({ pending: 0, awaiting: 0, running: 0, nodes: 0 });

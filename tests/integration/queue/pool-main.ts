@@ -17,7 +17,6 @@ const pool = createWorkerPool({
   names: createNames(settings),
   concurrency: Number(concurrency),
   lockMs: 60_000,
-  onGivenUp: (jobId) => process.send?.({ givenUp: jobId }),
   logger: pino({ level: 'fatal' }),
   processor: new URL(`../../fakes/${processor}.worker.ts`, import.meta.url),
 });

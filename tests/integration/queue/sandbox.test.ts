@@ -1,5 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { cpSync, renameSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Job as BullJob } from 'bullmq';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -8,6 +10,7 @@ import { createPromptQueue, type PromptQueue } from '../../../src/queue/prompt-q
 import { eventually } from '../../helpers/eventually.ts';
 import { descendants, isAlive } from '../../helpers/proc.ts';
 import { startServer } from '../../helpers/server.ts';
+import { tempDir } from '../../helpers/temp.ts';
 import {
   accepted,
   breakableRedis,
@@ -17,6 +20,7 @@ import {
   sandboxesOf,
 } from '../fault-bench.ts';
 
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const POOL_MAIN = fileURLToPath(new URL('./pool-main.ts', import.meta.url));
 const NAMES = createNames({ prefix: 'bullpen', requestChannel: 'requests', responseChannel: 'responses' });
 const PATIENCE = { timeoutMs: 40_000 };
@@ -229,6 +233,35 @@ describe('a sandboxed process of the real server', () => {
     expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'last' } });
     expect(clis.spawns()).toHaveLength(9);
   });
+});
+
+it('an upgrade in place, which takes the files of the workers away, fails no job and is named by /ready', async () => {
+  const root = tempDir();
+  for (const name of ['src', 'workers', 'package.json'])
+    cpSync(join(ROOT, name), join(root, name), { recursive: true });
+  symlinkSync(join(ROOT, 'node_modules'), join(root, 'node_modules'));
+  const clis = await fakeClis();
+  const server = await startServer({ config: clis.config, root });
+  await server.run({ provider: 'echo', prompt: 'before' });
+  renameSync(join(root, 'workers'), join(root, 'away'));
+  for (const pid of sandboxesOf(server.pid)) process.kill(pid, 'SIGKILL');
+  const jobs = await Promise.all(
+    ['one', 'two'].map((prompt) => accepted(server, { provider: 'echo', prompt })),
+  );
+  const readiness = async () => (await server.api('GET', '/ready')).json();
+  const workers = { ok: false, detail: expect.stringContaining('prompt.worker') };
+  await eventually(
+    async () => expect(await readiness()).toMatchObject({ ready: false, checks: { workers } }),
+    PATIENCE,
+  );
+  expect(await server.job(jobs[0] ?? '')).toMatchObject({ status: 'queued', attempts: 0 });
+
+  renameSync(join(root, 'away'), join(root, 'workers'));
+
+  for (const id of jobs)
+    expect(await server.finished(id)).toMatchObject({ status: 'succeeded', attempts: 1 });
+  expect(await readiness()).toMatchObject({ ready: true });
+  expect(server.log().match(/Cannot find module.*a part does not work/g)).toHaveLength(1);
 });
 
 it('leaves no process that was still starting when the pool stopped, and is not kept by it', async () => {

@@ -1,54 +1,66 @@
+import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { ChildPool } from 'bullmq';
-import { pino } from 'pino';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Child, ChildPool } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
+import { createLogger } from '../../../src/observability/logger.ts';
+import { createOutage } from '../../../src/outage.ts';
 import { createWorkerProcesses } from '../../../src/queue/worker-processes.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import { isAlive } from '../../helpers/proc.ts';
+import { tempDir } from '../../helpers/temp.ts';
 
 const FILE = new URL('../../fakes/crashing.worker.ts', import.meta.url).href;
+const SANDBOX = createRequire(import.meta.url).resolve('bullmq/dist/cjs/classes/main.js');
 const COUNT = 3;
+const PATIENCE = { timeoutMs: 30_000 };
 
-function setUp() {
-  const pool = new ChildPool({
-    mainFile: createRequire(import.meta.url).resolve('bullmq/dist/cjs/classes/main.js'),
-    useWorkerThreads: false,
-    workerForkOptions: { execArgv: ['--no-warnings'], serialization: 'json' },
-  });
-  onTestFinished(() => pool.clean());
+function setUp(file = FILE, execPath = () => process.execPath) {
+  const pool = new ChildPool({ mainFile: SANDBOX });
   const deliveries = new Set<Promise<unknown>>();
+  const logged: { level: number; reason?: string }[] = [];
+  const outage = createOutage(
+    'workers',
+    createLogger('info', { write: (line) => void logged.push(JSON.parse(line)) }),
+  );
+  let forks = 0;
   const processes = createWorkerProcesses({
-    pool,
-    file: FILE,
-    count: COUNT,
-    deliveries,
-    logger: pino({ enabled: false }),
+    ...{ pool, file, count: COUNT, deliveries, outage, startWithinMs: 2000 },
+    newChild() {
+      forks += 1;
+      const workerForkOptions = { execArgv: ['--no-warnings'], execPath: execPath() };
+      return new Child(SANDBOX, file, { useWorkerThreads: false, workerForkOptions });
+    },
   });
-  const free = (): number[] => pool.getFree(FILE).map(({ pid }) => pid);
-  return { pool, processes, deliveries, free };
+  onTestFinished(async () => {
+    processes.stop();
+    await pool.clean();
+  });
+  const free = (): number[] => pool.getFree(file).map(({ pid }) => pid);
+  return { pool, processes, deliveries, free, outage, logged, forks: () => forks };
 }
 
 it('the first deliveries at once find their processes started: none is forked for them', async () => {
   const { pool, processes, free } = setUp();
-  await processes.startFirst();
-  await processes.startOthers();
+  await processes.startAhead();
   const ahead = free();
   expect(new Set(ahead).size).toBe(COUNT);
 
-  const taken = await Promise.all(Array.from({ length: COUNT }, () => pool.retain(FILE)));
+  const taken = await Promise.all(Array.from({ length: COUNT }, () => processes.retain()));
 
   expect(taken.map(({ pid }) => pid).sort()).toEqual(ahead.sort());
   for (const child of taken) pool.release(child);
 });
 
 it('a delivery that comes while its process is starting does not leave one too many', async () => {
-  const { pool, processes, deliveries, free } = setUp();
-  await processes.startFirst();
-  const others = processes.startOthers();
-  const [held, own] = [Promise.withResolvers<void>(), pool.retain(FILE)];
+  const { processes, deliveries, free } = setUp();
+  const ahead = processes.startAhead();
+  const [held, own] = [Promise.withResolvers<void>(), processes.retain()];
   deliveries.add(held.promise);
   deliveries.add(own);
   const first = await own;
-  await others;
+  await ahead;
 
   expect(free().length + deliveries.size).toBe(COUNT);
   expect(isAlive(first.pid)).toBe(true);
@@ -57,10 +69,42 @@ it('a delivery that comes while its process is starting does not leave one too m
 });
 
 it('a stop leaves no process that was starting', async () => {
-  const { processes, free } = setUp();
-  await processes.startFirst();
-  const others = processes.startOthers();
+  const { processes, free, forks } = setUp();
+  const ahead = processes.startAhead();
+  const waiting = processes.retain().catch((error: unknown) => error);
+  await eventually(() => forks() > 0);
   processes.stop();
-  await others;
-  expect(free()).toHaveLength(1);
+  await ahead;
+  expect(free()).toEqual([]);
+  expect(await waiting).toMatchObject({ message: 'the workers are being stopped' });
 });
+
+const HEALTHY = 'export default async () => undefined;';
+
+it.each([
+  { why: 'its file is gone', text: null, said: 'Cannot find module' },
+  { why: 'its file is broken', text: 'export default (;', said: 'Unexpected token' },
+  { why: 'it leaves at once', text: 'process.exit(0);', said: 'it ended while it started' },
+  { why: 'it is killed', text: 'process.kill(process.pid, "SIGKILL");', said: 'it ended while it started' },
+  { why: 'it hangs', text: 'for (;;);', said: 'it was not ready within 2000 ms' },
+  { why: 'there is no program', text: HEALTHY, program: '/nonexistent/node', said: 'ENOENT' },
+])(
+  'while no process starts ($why) deliveries wait, and go on when one does',
+  async ({ text, said, program }) => {
+    const file = join(tempDir(), 'some.worker.mjs');
+    if (text !== null) writeFileSync(file, text);
+    let binary = program ?? process.execPath;
+    const { processes, outage, logged, pool, forks } = setUp(pathToFileURL(file).href, () => binary);
+    const deliveries = Promise.all(Array.from({ length: COUNT }, () => processes.retain()));
+    await eventually(() => expect(outage.problem()).toContain(said), PATIENCE);
+    // The first trial of each delivery, then one at a time.
+    await eventually(() => expect(forks()).toBeGreaterThan(COUNT + 1), PATIENCE);
+
+    writeFileSync(file, HEALTHY);
+    binary = process.execPath;
+
+    for (const child of await deliveries) pool.release(child);
+    expect(outage.problem()).toBeNull();
+    expect(logged.map(({ level }) => level)).toEqual([50, 30]);
+  },
+);
