@@ -55,9 +55,9 @@ export function createWorkerProcesses(options: {
     stopping.signal.throwIfAborted();
     const child = options.newChild();
     const { promise: failed, reject } = Promise.withResolvers<never>();
-    child.on('exit', () => {
+    child.on('exit', (code: number | null, signal: NodeJS.Signals | null) => {
       pool.remove(child);
-      reject(new Error('it ended while it started'));
+      reject(new Error(`it ended with ${signal ?? `code ${code}`} while it started`));
     });
     child.on('error', reject);
     const late = (): void => reject(new Error(`it was not ready within ${startWithinMs} ms`));

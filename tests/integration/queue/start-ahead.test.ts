@@ -84,8 +84,8 @@ const HEALTHY = 'export default async () => undefined;';
 it.each([
   { why: 'its file is gone', text: null, said: 'Cannot find module' },
   { why: 'its file is broken', text: 'export default (;', said: 'Unexpected token' },
-  { why: 'it leaves at once', text: 'process.exit(0);', said: 'it ended while it started' },
-  { why: 'it is killed', text: 'process.kill(process.pid, "SIGKILL");', said: 'it ended while it started' },
+  { why: 'it leaves at once', text: 'process.exit(0);', said: 'it ended with code 0 while' },
+  { why: 'it is killed', text: 'process.kill(process.pid, "SIGKILL");', said: 'it ended with SIGKILL while' },
   { why: 'it hangs', text: 'for (;;);', said: 'it was not ready within 2000 ms' },
   { why: 'there is no program', text: HEALTHY, program: '/nonexistent/node', said: 'ENOENT' },
 ])(
