@@ -182,6 +182,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
         const origin = await store.run('jobs.findSession', { sessionId });
         return origin && { ...origin, tokens: await store.run('sessions.total', origin) };
       },
+      readEvents: records.events,
     },
     limits: settings,
     warm: warmSettings(settings),

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { AppError, messageOf } from '../errors.ts';
+import type { StoredEvent } from '../protocol/event.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
 import { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Command, Provider } from '../providers/provider.ts';
@@ -30,6 +32,8 @@ export interface PrepareOptions {
   readonly keepsSessions: boolean;
   /** What is behind one of our sessions; null when it is not known. */
   findSession(sessionId: string): Promise<FoundSession | null>;
+  /** Events of a job with seq > after, in order, at most `limit`. */
+  readEvents(jobId: string, after: number, limit: number): Promise<readonly StoredEvent[]>;
 }
 
 /** A session as its CLI knows it. */
@@ -38,6 +42,9 @@ export interface FoundSession {
   /** What it has used so far, as its CLI counts; null where no run of it has told. */
   readonly tokens: TokenCounts | null;
 }
+
+type Attempt = Pick<Claim, 'jobId' | 'executionId' | 'attempt'>;
+const NO_CLAIM: Attempt = { jobId: '', executionId: '', attempt: 1 };
 
 /** An execution that may be spawned. */
 export interface Prepared extends PreparedExecution {
@@ -54,7 +61,7 @@ export async function prepare(claim: Claim, options: PrepareOptions): Promise<Pr
   const request = checked(claim.request);
   const asked = options.providers.get(request.provider);
   try {
-    return { ...(await prepareWith(asked, request, claim.executionId, options)), fallbackReason: null };
+    return { ...(await prepareWith(asked, request, claim, options)), fallbackReason: null };
   } catch (error) {
     if (!isCliMissing(error)) throw error;
     return prepareFallback(claim, error, options);
@@ -71,7 +78,7 @@ export async function prepareRequest(
   options: PrepareOptions,
 ): Promise<PreparedExecution> {
   const request = checked(found);
-  return prepareWith(options.providers.get(request.provider), request, '', options);
+  return prepareWith(options.providers.get(request.provider), request, NO_CLAIM, options);
 }
 
 /** The request, which may come from Redis and from any hand. */
@@ -98,7 +105,7 @@ export async function prepareFallback(
     options.pricing,
   );
   try {
-    const prepared = await prepareWith(registered, request, claim.executionId, options);
+    const prepared = await prepareWith(registered, request, claim, options);
     return { ...prepared, fallbackReason: messageOf(missing) };
   } catch (error) {
     if (!isCliMissing(error)) throw error;
@@ -109,13 +116,15 @@ export async function prepareFallback(
 async function prepareWith(
   { provider, binary: configured }: RegisteredProvider,
   wanted: ResolvedPrompt,
-  executionId: string,
+  claim: Attempt,
   options: PrepareOptions,
 ): Promise<PreparedExecution> {
-  const [workspace, cli, session] = await Promise.all([
+  const { executionId } = claim;
+  const [workspace, cli, session, earlier] = await Promise.all([
     resolveWorkspace(wanted.cwd, options.workspace),
     options.probe.find(provider, configured),
     wanted.sessionId === null ? null : foundSession(wanted.sessionId, options),
+    wanted.sessionId === null || claim.attempt < 2 ? null : earlierAttempt(provider, claim, options),
   ]);
   // What a command says of its folder is about the one that was checked: a link may stand in the record's by now.
   const request = { ...wanted, cwd: workspace.cwd };
@@ -124,6 +133,8 @@ async function prepareWith(
     nativeSessionId: session?.nativeSessionId ?? null,
     trustedWorkspace: workspace.trusted,
     scratchDir: scratch,
+    promptId: uuidOf(claim.jobId),
+    ...(earlier === null ? {} : { earlierAttempt: earlier }),
   });
   const env = options.environment(provider.name, command.env);
   const maxLineBytes = Math.min(request.limits.lineBytes ?? options.maxLineBytes, options.maxLineBytes);
@@ -146,6 +157,38 @@ async function prepareWith(
     sessionId: request.sessionId ?? executionId,
     sessionTokens: session?.tokens ?? null,
   };
+}
+
+/** Events that are looked at together. */
+const PAGE = 500;
+
+/** What the events of this job's earlier attempts prove. When they cannot be read the prompt is asked again. */
+async function earlierAttempt(
+  provider: Provider,
+  { jobId, attempt }: Attempt,
+  options: PrepareOptions,
+): Promise<'asked' | 'unknown'> {
+  const { provesAsked } = provider;
+  if (provesAsked === undefined) return 'unknown';
+  for (let after = 0; ; ) {
+    const events = await options.readEvents(jobId, after, PAGE).catch(() => []);
+    if (events.some((event) => event.attempt < attempt && provesAsked(event))) return 'asked';
+    const last = events.at(-1);
+    if (last === undefined || last.attempt >= attempt) return 'unknown';
+    after = last.seq;
+  }
+}
+
+/** An id of ours in the form that CLIs take. */
+function uuidOf(id: string): string {
+  const hex = createHash('sha256').update(id).digest('hex');
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `4${hex.slice(13, 16)}`,
+    `8${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ].join('-');
 }
 
 /**

@@ -51,7 +51,7 @@ async function runOne(
     const result = await execute(prepared, signals, {
       ...options,
       emit(event, raw) {
-        if (isAnswer(event)) pass.proven();
+        if (provesLogin(event)) pass.proven();
         options.emit(event, raw);
       },
     });
@@ -66,7 +66,7 @@ async function runOne(
 }
 
 /** Only a vendor that took the login makes a CLI think, act or say piece after piece. */
-const isAnswer = ({ kind }: ExecutionEvent): boolean =>
+const provesLogin = ({ kind }: ExecutionEvent): boolean =>
   kind === 'text.delta' || kind === 'reasoning' || kind === 'tool.started';
 
 /** We ended it, whatever its login was worth. */

@@ -1,5 +1,7 @@
 /** What every built-in provider is made of. */
-import type { PermissionMode } from '../protocol/prompt.ts';
+import type { EventBody, EventKind } from '../protocol/event.ts';
+import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
+import type { CommandContext } from './provider.ts';
 import type { BuiltInSettings } from './settings.ts';
 
 /** What the host allows a CLI; decided once at start-up. */
@@ -43,3 +45,12 @@ export function unsupportedMode(
     : `${provider} knows ${modes.join(', ')}`;
   return [{ option: 'permissionMode', reason }];
 }
+
+const ANSWERS: readonly EventKind[] = ['text.delta', 'text', 'reasoning', 'tool.started', 'tool.ended'];
+
+/** Whether the model has begun to answer: by then a CLI has saved what it was asked. */
+export const isAnswer = ({ kind }: EventBody): boolean => ANSWERS.includes(kind);
+
+/** What to ask for: the prompt, or only to go on where the session has it already. */
+export const promptFor = (request: ResolvedPrompt, { earlierAttempt }: CommandContext): string =>
+  earlierAttempt === 'asked' ? 'Continue from where you left off.' : request.prompt;

@@ -4,7 +4,7 @@
  * be tested with recorded output alone.
  */
 import type { ErrorCode, WireError } from '../errors.ts';
-import type { ExecutionEvent } from '../protocol/event.ts';
+import type { EventBody, ExecutionEvent } from '../protocol/event.ts';
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
 
@@ -40,6 +40,13 @@ export interface CommandContext {
   readonly trustedWorkspace: boolean;
   /** Absolute; a folder of this execution alone, gone after it. Also its TMPDIR. */
   readonly scratchDir: string;
+  /** A UUID that names the job's prompt, the same in each of its attempts. */
+  readonly promptId?: string;
+  /**
+   * What an earlier attempt of this job did in the session it resumes. `asked`: the session has the prompt, see
+   * {@link Provider.provesAsked}. `unknown`: it may have it. Left out: there was no such attempt.
+   */
+  readonly earlierAttempt?: 'asked' | 'unknown';
 }
 
 /** How the process ended, as Node reports it. */
@@ -161,6 +168,11 @@ export interface Provider {
   /** Names of the request's options this provider cannot honour (→ 422), with the reason. */
   unsupported(request: ResolvedPrompt): readonly { readonly option: string; readonly reason: string }[];
   command(request: ResolvedPrompt, context: CommandContext): Command;
+  /**
+   * Whether this event of an earlier attempt proves that the CLI has saved the job's prompt in the session. Left out:
+   * no event does.
+   */
+  provesAsked?(event: EventBody): boolean;
   /** @param sessionTokens what the resumed session had used before, as far as it is known; null for a new one */
   translator(request: ResolvedPrompt, sessionTokens?: TokenCounts | null): Translator;
 }

@@ -10,6 +10,7 @@ import { eventually } from '../helpers/eventually.ts';
 import { commandLine, processesWithMarker } from '../helpers/proc.ts';
 import { findRedisCli, findTestServer, runRedisCli } from '../helpers/redis-private.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
+import { tempDir } from '../helpers/temp.ts';
 
 const PATIENCE = { timeoutMs: 60_000 };
 
@@ -19,8 +20,8 @@ beforeAll(async () => {
 });
 afterAll(() => model.stop());
 
-const start = (): Promise<TestServer> =>
-  startServer({ env: { ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' } });
+const env = () => ({ ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' });
+const start = (): Promise<TestServer> => startServer({ env: env() });
 
 /** Processes of any execution of this server. */
 function marked({ home }: TestServer): number[] {
@@ -116,6 +117,38 @@ describe('one prompt through the whole system and the real claude', () => {
       outcome: { text: 'Ada', sessionId, nativeSessionId: first.outcome?.nativeSessionId },
     });
     expect(second.id).not.toBe(first.id);
+  });
+
+  it('asks a prompt of a session once, also when an attempt of it failed or was killed', async () => {
+    const dir = tempDir();
+    const options = {
+      dir,
+      env: { ...env(), BULLPEN_RETRY_BACKOFF_MS: '100' },
+      config: { providers: { claude: { maxRetries: 0 } } },
+    };
+    const server = await startServer(options);
+    const retry = { maxAttempts: 3 };
+    const first = await server.run({ prompt: 'I am Ada. [[reply: Hello Ada]]' });
+    const sessionId = first.outcome?.sessionId ?? expect.unreachable();
+    const times = (text: string) =>
+      asked(text)
+        .map(({ lastUserText }) => lastUserText?.split(text).length ?? 0)
+        .map((parts) => parts - 1);
+
+    const refused = 'refused once [[error: 529 times=1 key=refused]] [[reply: and answered]]';
+    expect(await server.run({ prompt: refused, sessionId, retry }, 60)).toMatchObject({
+      status: 'succeeded',
+      attempts: 2,
+      outcome: { text: 'and answered', sessionId },
+    });
+    expect(times('refused once')).toEqual([1, 1]);
+
+    const { id } = await server.run({ prompt: 'killed once [[slow: 40 tokens 50ms]]', sessionId, retry }, 0);
+    await eventually(() => asked('killed once').length === 1, PATIENCE);
+    await server.kill('SIGKILL');
+    const again = await startServer(options);
+    expect(await again.finished(id)).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(times('killed once')).toEqual([1, 1]);
   });
 
   it('fails at once, with what to do, when the API refuses the key', async () => {

@@ -22,6 +22,23 @@ describe('one prompt through the whole system and the real codex', () => {
     expect(second.outcome?.nativeSessionId).toBe(first.outcome?.nativeSessionId);
   });
 
+  it('asks a prompt of a thread once, also when the vendor turned it away at first', async () => {
+    const server = await startServer({
+      env: { ...CODEX.env(model), BULLPEN_RETRY_BACKOFF_MS: '100' },
+      config: CODEX.config(model),
+    });
+    const first = await server.run({ provider: 'codex', prompt: 'Hello [[reply: hi]]' });
+    const job = await server.run({
+      provider: 'codex',
+      prompt: 'turned away [[error: 503 times=1 key=codex]]',
+      sessionId: first.outcome?.sessionId ?? expect.unreachable(),
+      retry: { maxAttempts: 2 },
+    });
+    expect(job).toMatchObject({ status: 'succeeded', attempts: 2 });
+    const said = model.requests.map(({ lastUserText }) => lastUserText?.slice(0, 11));
+    expect(said.slice(-2)).toEqual(['turned away', 'Continue fr']);
+  });
+
   it('is stopped when it begins a turn too many', async () => {
     const server = await start();
     const again = CODEX.tool('echo again');

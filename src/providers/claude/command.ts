@@ -68,7 +68,11 @@ export function claudeCommand(
     ...providerArgs(request),
     ...flag('--resume', checkedSessionId(context.nativeSessionId)),
   ];
-  return { args, stdin: userMessage(asPlainText(request.prompt)), env: commandEnv(request, options) };
+  return {
+    args,
+    stdin: userMessage(asPlainText(request.prompt), context.promptId),
+    env: commandEnv(request, context, options),
+  };
 }
 
 const flag = (name: string, value: string | number | null): readonly string[] =>
@@ -102,11 +106,22 @@ function checkedSessionId(id: string | null): string | null {
  */
 const asPlainText = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt);
 
-const userMessage = (content: string): string =>
-  `${JSON.stringify({ type: 'user', message: { role: 'user', content } })}\n`;
+const userMessage = (content: string, uuid: string | undefined): string =>
+  `${JSON.stringify({ type: 'user', uuid, message: { role: 'user', content } })}\n`;
 
-function commandEnv(request: ResolvedPrompt, options: ClaudeCommandOptions): Record<string, string> {
+/**
+ * Goes on with the turn that an earlier attempt left unfinished. A prompt whose uuid the session has already is then
+ * not asked again, and one it does not have is asked as usual (observed with 2.1.329).
+ */
+const RESUME_TURN = { CLAUDE_CODE_RESUME_INTERRUPTED_TURN: '1' };
+
+function commandEnv(
+  request: ResolvedPrompt,
+  context: CommandContext,
+  options: ClaudeCommandOptions,
+): Record<string, string> {
   return {
+    ...(context.earlierAttempt === undefined ? {} : RESUME_TURN),
     ...(options.maxRetries === null ? {} : { CLAUDE_CODE_MAX_RETRIES: String(options.maxRetries) }),
     // `@/etc/passwd` in a prompt would read the file without asking for any permission.
     ...(request.prompt.includes('@') ? { CLAUDE_CODE_DISABLE_ATTACHMENTS: '1' } : {}),

@@ -1,5 +1,6 @@
 import { AppError } from '../../errors.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
+import { promptFor } from '../built-in.ts';
 import type { Command, CommandContext } from '../provider.ts';
 import type { BuiltInSettings } from '../settings.ts';
 
@@ -48,7 +49,7 @@ export function codexCommand(
   ];
   return {
     args,
-    stdin: request.prompt,
+    stdin: promptFor(request, context),
     env: {},
     ...(schema === null ? {} : { files: { [SCHEMA_FILE]: schema } }),
   };

@@ -1,6 +1,13 @@
 import { AppError } from '../../errors.ts';
+import type { EventBody } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import { type BuiltInOptions, permissionModesOf, type Unsupported, unsupportedMode } from '../built-in.ts';
+import {
+  type BuiltInOptions,
+  isAnswer,
+  permissionModesOf,
+  type Unsupported,
+  unsupportedMode,
+} from '../built-in.ts';
 import type { Capabilities, Login, Provider, WarmStart } from '../provider.ts';
 import { codexCommand } from './command.ts';
 import { CODEX_ENV_NAMES } from './env-names.ts';
@@ -69,9 +76,15 @@ export function createCodexProvider(options: BuiltInOptions): Provider {
       ...unsupportedValues(request),
     ],
     command: (request, context) => codexCommand(request, context, options),
+    provesAsked: (event) => isAnswer(event) || event.kind === 'retry' || isRefusal(event),
     translator: (request, sessionTokens = null) => createCodexTranslator(request, sessionTokens),
   };
 }
+
+/** The vendor turned the prompt away: by then the CLI has saved it (observed with codex 0.169.0). */
+const isRefusal = (event: EventBody): boolean =>
+  event.kind === 'execution.finished' &&
+  ['execution.overloaded', 'execution.rate_limited'].includes(event.outcome.error?.code ?? '');
 
 function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
   const found: Unsupported[] = [];

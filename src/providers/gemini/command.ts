@@ -1,5 +1,6 @@
 import { AppError } from '../../errors.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
+import { promptFor } from '../built-in.ts';
 import type { Command, CommandContext } from '../provider.ts';
 import type { BuiltInSettings } from '../settings.ts';
 import { toolPolicy } from './tool-policy.ts';
@@ -48,7 +49,7 @@ export function geminiCommand(
   ];
   return {
     args,
-    stdin: asPlainText(request.prompt),
+    stdin: asPlainText(promptFor(request, context)),
     env: {
       // Else it runs itself as a child, which a signal to the process that was started does not reach.
       GEMINI_CLI_NO_RELAUNCH: 'true',

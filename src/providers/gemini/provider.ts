@@ -1,6 +1,12 @@
 import { AppError } from '../../errors.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import { type BuiltInOptions, permissionModesOf, type Unsupported, unsupportedMode } from '../built-in.ts';
+import {
+  type BuiltInOptions,
+  isAnswer,
+  permissionModesOf,
+  type Unsupported,
+  unsupportedMode,
+} from '../built-in.ts';
 import type { Capabilities, Login, Provider } from '../provider.ts';
 import { geminiCommand } from './command.ts';
 import { GEMINI_ENV_NAMES } from './env-names.ts';
@@ -61,6 +67,8 @@ export function createGeminiProvider(options: BuiltInOptions): Provider {
       ...unsupportedValues(request),
     ],
     command: (request, context) => geminiCommand(request, context, options),
+    // A prompt that the vendor turned away is not in the session (observed with gemini 0.61.0).
+    provesAsked: isAnswer,
     translator: () => createGeminiTranslator(),
   };
 }

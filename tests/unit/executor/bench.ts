@@ -84,6 +84,7 @@ export async function executorBench(
           [KNOWN_SESSION, OTHER_SESSION].includes(sessionId)
             ? { nativeSessionId: NATIVE_SESSION, tokens: null }
             : null,
+        readEvents: rpc.records.events,
       },
       limits: {
         maxMemoryBytes: null,

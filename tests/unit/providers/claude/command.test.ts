@@ -66,6 +66,16 @@ describe('the claude command line', () => {
     it(`maps ${JSON.stringify(changed)}`, () => expect(command(changed).args).toEqual(args));
   }
 
+  it('names its message, and goes on with what an earlier attempt of the job has left', () => {
+    const promptId = '00000000-0000-4000-8000-000000000001';
+    const first = command({}, { nativeSessionId: SESSION, promptId });
+    const again = command({}, { nativeSessionId: SESSION, promptId, earlierAttempt: 'unknown' });
+    expect(JSON.parse(first.stdin)).toMatchObject({ uuid: promptId });
+    expect(again.stdin).toBe(first.stdin);
+    expect(first.env).toEqual({});
+    expect(again.env).toEqual({ CLAUDE_CODE_RESUME_INTERRUPTED_TURN: '1' });
+  });
+
   it('resumes a session', () => {
     expect(command({}, { nativeSessionId: SESSION }).args).toEqual([...PLAIN, `--resume=${SESSION}`]);
   });
