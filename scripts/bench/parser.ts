@@ -33,6 +33,7 @@ function translate(provider: Provider, output: Buffer): { readonly ms: number; r
   let events = 0;
   const splitter = createLineSplitter({
     maxLineBytes: MAX_LINE_BYTES,
+    maxTextBytes: MAX_LINE_BYTES,
     onLine(line) {
       events += translator.line(line).length;
     },

@@ -119,7 +119,12 @@ export const SETTINGS = {
     'output of one execution (bytes)',
     1024,
   ),
-  maxLineBytes: count('BULLPEN_MAX_LINE_BYTES', 4 * 1024 * 1024, 'one line of output (bytes)', 1024),
+  maxLineBytes: count(
+    'BULLPEN_MAX_LINE_BYTES',
+    4 * 1024 * 1024,
+    'one line of output; a longer one is shortened (bytes)',
+    1024,
+  ),
   maxMemoryBytes: atMost(
     'BULLPEN_MAX_MEMORY_BYTES',
     'resident memory of one execution, its tools included (bytes)',

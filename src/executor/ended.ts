@@ -61,7 +61,7 @@ export function toOutcome({
     provider: prepared.provider.name,
     model: model ?? prepared.request.model,
     text,
-    textTruncated: text.length < verdict.text.length,
+    textTruncated: text.length < verdict.text.length || verdict.textIsCut === true,
     structured: verdict.structured ?? null,
     sessionId: verdict.nativeSessionId === null ? null : prepared.sessionId,
     nativeSessionId: verdict.nativeSessionId,
@@ -107,7 +107,7 @@ function stopError(
 }
 
 /** At most `maxBytes` of UTF-8, never half a character. */
-function cutText(text: string, maxBytes: number): string {
+export function cutText(text: string, maxBytes: number): string {
   if (Buffer.byteLength(text) <= maxBytes) return text;
   const bytes = Buffer.from(text);
   let end = maxBytes;

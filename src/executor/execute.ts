@@ -6,10 +6,11 @@ import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
+import { ANY_MEMBER, type Cut } from '../providers/cut.ts';
 import type { Exit } from '../providers/provider.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import { createDeadlines } from './deadlines.ts';
-import { type StopReason, toOutcome } from './ended.ts';
+import { cutText, type StopReason, toOutcome } from './ended.ts';
 import type { ExecutionLimits, PreparedExecution, StopSignals } from './execution.ts';
 import { createLoginWatch } from './login-watch.ts';
 import { createOutputFlow } from './output-flow.ts';
@@ -148,24 +149,18 @@ async function supervise(
     loginWatch.sawOutput();
     flow.sawBytes(bytes);
   });
-  const hear = (line: string, truncated: boolean): void => {
+  const hear = (line: string, cut: Cut | null): void => {
     if (reason === 'output_limit') return; // what a flood still has in its pipe is not worth keeping
-    if (truncated)
-      emit(
-        {
-          kind: 'warning',
-          code: 'line_truncated',
-          message: `a line was cut at ${prepared.maxLineBytes} bytes`,
-        },
-        null,
-      );
+    if (cut !== null) emit(cutWarning(cut, prepared.maxLineBytes), null);
+    const raw = cut === null ? line : cutText(line, prepared.maxLineBytes);
     const wasDone = translator.done;
-    const events = translator.line(line);
+    const events = translator.line(line, cut);
     for (const [index, event] of events.entries()) {
       deadlines.sawEvent(event);
       loginWatch.sawEvent(event);
       if (event.kind === 'session') model = event.model ?? model;
-      emit(completed(event), index === 0 && event.kind !== 'raw' ? line : null);
+      if (event.kind === 'raw') emit({ kind: 'raw', line: raw }, null);
+      else emit(completed(event), index === 0 ? raw : null);
       flow.sawEvent();
     }
     if (translator.hopeless !== null) stop('hopeless');
@@ -175,7 +170,7 @@ async function supervise(
     if (translator.done !== wasDone) deadlines.linger(translator.done ? limits.lingerMs : null);
     if (holdsStdin && (translator.answered ?? translator.done)) endTurn();
   };
-  for (const { line, truncated } of started.heard) hear(line, truncated);
+  for (const { line, cut } of started.heard) hear(line, cut);
   child.onLine(hear);
   child.resumeOutput();
 
@@ -240,6 +235,13 @@ async function supervise(
     lastWord,
     sessionTokens: progress.sessionTokens ?? null,
   };
+}
+
+function cutWarning(cut: Cut, maxLineBytes: number): ExecutionEvent {
+  const missing = [...cut].map((member) => (member === ANY_MEMBER ? 'its end' : member)).slice(0, 5);
+  const what = missing.length === 0 ? '' : `, and of ${missing.join(', ')} in the event`;
+  const message = `a line was longer than ${maxLineBytes} bytes: its end is missing in the raw line${what}`;
+  return { kind: 'warning', code: 'line_truncated', message };
 }
 
 const LEFT_WELL: Exit = { code: 0, signal: null };

@@ -29,8 +29,10 @@ export interface PreparedExecution {
   readonly cwd: string;
   /** Absolute; made when a process is started for this execution alone. */
   readonly scratch: string;
-  /** A longer line of stdout is cut. */
+  /** A longer line of stdout is shortened or cut. */
   readonly maxLineBytes: number;
+  /** A text in a shortened line keeps more than this, as far as there is room. */
+  readonly maxTextBytes: number;
   /** What a process that waits must be bound to, to run this; null: only one of its own will do. */
   readonly shape: Shape | null;
   /** Whether its process may stay open for the next turn of its session. */

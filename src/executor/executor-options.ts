@@ -12,7 +12,7 @@ import type { WarmSettings } from './warm/warm-settings.ts';
 export interface ExecutorOptions {
   readonly claims: Claims;
   readonly ledger: Ledger;
-  readonly prepare: Omit<PrepareOptions, 'maxLineBytes' | 'keepsSessions'>;
+  readonly prepare: Omit<PrepareOptions, 'maxLineBytes' | 'maxTextBytes' | 'keepsSessions'>;
   readonly limits: ExecutionLimits;
   readonly scanner: ProcScanner;
   /** How a CLI is started. */

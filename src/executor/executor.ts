@@ -56,6 +56,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     ...options.prepare,
     findSession: sessions.find,
     maxLineBytes: options.limits.maxLineBytes,
+    maxTextBytes: options.limits.maxResultBytes,
     keepsSessions: options.warm.sessionIdleMs > 0 && options.warm.maxProcesses > 0,
   };
   const ahead = createLookAhead({ claims, prepare, warm: options.warm, starter, logger });

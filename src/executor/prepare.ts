@@ -28,6 +28,7 @@ export interface PrepareOptions {
   /** The environment for a provider's CLI: allow-listed names of the server's own, plus what the command sets. */
   environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
   readonly maxLineBytes: number;
+  readonly maxTextBytes: number;
   /** Whether a session's process is kept open for its next turn. */
   readonly keepsSessions: boolean;
   /** What is behind one of our sessions; null when it is not known. */
@@ -152,6 +153,7 @@ async function prepareWith(
     cwd: workspace.cwd,
     scratch,
     maxLineBytes,
+    maxTextBytes: options.maxTextBytes,
     shape,
     staysOpen: options.keepsSessions && shape !== null && staysOpen(provider, request),
     sessionId: request.sessionId ?? executionId,

@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors.ts';
+import type { Cut } from '../providers/cut.ts';
 import type { PreparedExecution } from './execution.ts';
 import type { Launch } from './process/launch.ts';
 import { spawnProcess } from './process/spawn.ts';
@@ -28,7 +29,7 @@ export interface StartedCli {
 
 export interface HeardLine {
   readonly line: string;
-  readonly truncated: boolean;
+  readonly cut: Cut | null;
 }
 
 /** @throws AppError when the process cannot be started, or is not to be started any more */
@@ -55,7 +56,7 @@ export async function makeScratch(dir: string, files: Readonly<Record<string, st
 
 /** A process for this execution alone, whose stdin has its prompt. */
 export async function spawnCold(prepared: PreparedExecution, launch: Launch): Promise<SpawnedProcess> {
-  const { binary, command, env, cwd, scratch, marker, maxLineBytes } = prepared;
+  const { binary, command, env, cwd, scratch, marker, maxLineBytes, maxTextBytes } = prepared;
   await makeScratch(scratch, command.files);
   return spawnProcess(
     {
@@ -67,6 +68,7 @@ export async function spawnCold(prepared: PreparedExecution, launch: Launch): Pr
       holdStdin: prepared.staysOpen,
       marker,
       maxLineBytes,
+      maxTextBytes,
     },
     launch,
   );

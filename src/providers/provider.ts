@@ -7,6 +7,7 @@ import type { ErrorCode, WireError } from '../errors.ts';
 import type { EventBody, ExecutionEvent } from '../protocol/event.ts';
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Cut } from './cut.ts';
 
 /** What a provider can do; shown by `GET /v1/providers`. */
 export interface Capabilities {
@@ -58,6 +59,8 @@ export interface Exit {
 /** What a finished run amounts to. `error` is null exactly when the run succeeded. */
 export interface Verdict {
   readonly text: string;
+  /** Whether a part of it was in a line that was too long; left out: no. */
+  readonly textIsCut?: boolean;
   readonly structured: unknown;
   readonly nativeSessionId: string | null;
   readonly turns: number | null;
@@ -80,8 +83,11 @@ export interface Progress {
 
 /** The fold over one run's output. */
 export interface Translator {
-  /** One line of stdout, without its newline → the events it stands for. Unknown lines become `raw`. */
-  line(line: string): readonly ExecutionEvent[];
+  /**
+   * One line of stdout, without its newline → the events it stands for. Unknown lines become `raw`.
+   * @param cut what is missing of a line that was too long
+   */
+  line(line: string, cut?: Cut | null): readonly ExecutionEvent[];
   /** Whether the CLI has said its last word: its terminal event was seen. The process should exit soon. */
   readonly done: boolean;
   /** Whether the turn has its answer, though something in the background may go on. Left out: as `done`. */

@@ -1,18 +1,26 @@
+import { ANY_MEMBER, type Cut } from '../../providers/cut.ts';
+import { characterBoundary } from './json-copy.ts';
+import { JsonShortener } from './shorten-json.ts';
+
 const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
-const BYTE_ORDER_MARK = 0xfeff;
+const BYTE_ORDER_MARK = Buffer.from('\u{feff}');
 const FIRST_HOLD_BYTES = 4096;
 /** A hold that one long line made grow is given back when that line is over. */
 const KEPT_HOLD_BYTES = 256 * 1024;
+/** The copy of a long JSON line has room for so many answers: escapes take up to six bytes for one. */
+const COPY_FACTOR = 16;
 
 export interface LineSplitterOptions {
-  /** A line with more bytes (its `\r` counts) is cut here; the rest, up to its newline, is dropped. */
+  /** A longer line (its `\r` counts) is shortened where it is JSON, and cut here where it is not. */
   readonly maxLineBytes: number;
+  /** A text in a shortened line keeps more than this, as far as there is room. */
+  readonly maxTextBytes: number;
   /**
-   * One line without its `\n` or `\r\n`, in order. `truncated` says that it was cut: such a line is given as
-   * soon as it passes the limit, without waiting for its newline.
+   * One line without its `\n` or `\r\n`, in order. `cut`: the line passed the limit, and what is missing; null: it did
+   * not. A line that is not JSON is given as soon as it passes the limit, without waiting for its newline.
    */
-  readonly onLine: (line: string, truncated: boolean) => void;
+  readonly onLine: (line: string, cut: Cut | null) => void;
 }
 
 export interface LineSplitter {
@@ -22,23 +30,33 @@ export interface LineSplitter {
 }
 
 /**
- * Splits a byte stream into UTF-8 lines in linear time; holds at most `maxLineBytes`.
+ * Splits a byte stream into UTF-8 lines in linear time. It holds at most `maxLineBytes`, and for a long line of JSON a
+ * copy of at most sixteen times `maxTextBytes`, or four times `maxLineBytes`.
  *
  * Bytes are decoded a whole line at a time, so a character split over two chunks comes out intact (no UTF-8
  * sequence contains the newline byte). Bad bytes become U+FFFD; a byte order mark at the start is dropped.
  */
-export function createLineSplitter({ maxLineBytes, onLine }: LineSplitterOptions): LineSplitter {
+export function createLineSplitter({
+  maxLineBytes,
+  maxTextBytes,
+  onLine,
+}: LineSplitterOptions): LineSplitter {
+  const maxCopyBytes = Math.max(COPY_FACTOR * maxTextBytes, 4 * maxLineBytes);
   let hold: Buffer = Buffer.alloc(0);
   let heldBytes = 0;
+  /** Of a line that has passed the limit; the hold has its beginning. */
+  let shortener: JsonShortener | null = null;
+  /** The first byte of it that the hold does not have. */
+  let nextByte = 0;
   let discarding = false;
   let atStart = true;
 
-  const emit = (bytes: Buffer, start: number, end: number, truncated: boolean): void => {
-    const stop = !truncated && end > start && bytes[end - 1] === CARRIAGE_RETURN ? end - 1 : end;
+  const emit = (bytes: Buffer, start: number, end: number, cut: Cut | null): void => {
+    const stop = cut === null && end > start && bytes[end - 1] === CARRIAGE_RETURN ? end - 1 : end;
     let line = bytes.toString('utf8', start, stop);
-    if (atStart && line.charCodeAt(0) === BYTE_ORDER_MARK) line = line.slice(1);
+    if (atStart && line.startsWith('\u{feff}')) line = line.slice(1);
     atStart = false;
-    onLine(line, truncated);
+    onLine(line, cut);
   };
 
   const append = (chunk: Buffer, start: number, end: number): void => {
@@ -55,28 +73,64 @@ export function createLineSplitter({ maxLineBytes, onLine }: LineSplitterOptions
 
   const release = (): void => {
     heldBytes = 0;
+    shortener = null;
     if (hold.length > KEPT_HOLD_BYTES) hold = Buffer.alloc(0);
+  };
+
+  /** The beginning of a line that is no JSON. */
+  const emitHeld = (): void => {
+    emit(hold, 0, characterBoundary(hold, heldBytes, nextByte), new Set([ANY_MEMBER]));
+    release();
+  };
+
+  /** A line that passes the limit, or has passed it. */
+  const takeLong = (chunk: Buffer, start: number, end: number, complete: boolean): void => {
+    const from = shortener === null ? start + maxLineBytes - heldBytes : start;
+    if (shortener === null) append(chunk, start, from);
+    if (readsOn(chunk, from, end)) {
+      if (complete) emitShortened();
+    } else {
+      emitHeld();
+      discarding = !complete;
+    }
+  };
+
+  /** Whether a long line is JSON so far. */
+  const readsOn = (chunk: Buffer, from: number, end: number): boolean => {
+    if (shortener !== null) return shortener.write(chunk, from, end);
+    nextByte = chunk[from] ?? 0;
+    shortener = new JsonShortener(maxCopyBytes, maxTextBytes);
+    const marked = atStart && hold.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
+    return (
+      shortener.write(hold, marked ? BYTE_ORDER_MARK.length : 0, heldBytes) &&
+      shortener.write(chunk, from, end)
+    );
+  };
+
+  const emitShortened = (): void => {
+    const shortened = shortener?.end() ?? null;
+    if (shortened === null) {
+      emitHeld();
+      return;
+    }
+    release();
+    atStart = false;
+    onLine(shortened.line, shortened.cut);
   };
 
   /** The part of a line that lies in `chunk`, its newline at `end` or not seen yet. */
   const take = (chunk: Buffer, start: number, end: number, complete: boolean): void => {
     if (discarding) {
       discarding = !complete;
-      return;
-    }
-    const room = maxLineBytes - heldBytes;
-    if (end - start > room) {
-      append(chunk, start, start + room);
-      emit(hold, 0, characterBoundary(hold, heldBytes, chunk[start + room]), true);
-      release();
-      discarding = !complete;
+    } else if (shortener !== null || end - start > maxLineBytes - heldBytes) {
+      takeLong(chunk, start, end, complete);
     } else if (!complete) {
       append(chunk, start, end);
     } else if (heldBytes === 0) {
-      emit(chunk, start, end, false);
+      emit(chunk, start, end, null);
     } else {
       append(chunk, start, end);
-      emit(hold, 0, heldBytes, false);
+      emit(hold, 0, heldBytes, null);
       release();
     }
   };
@@ -93,20 +147,10 @@ export function createLineSplitter({ maxLineBytes, onLine }: LineSplitterOptions
       if (start < chunk.length) take(chunk, start, chunk.length, false);
     },
     end() {
-      if (heldBytes > 0) emit(hold, 0, heldBytes, false);
+      if (shortener !== null) emitShortened();
+      else if (heldBytes > 0) emit(hold, 0, heldBytes, null);
       release();
       discarding = false;
     },
   };
-}
-
-const isContinuation = (byte: number | undefined): boolean => ((byte ?? 0) & 0xc0) === 0x80;
-const isLead = (byte: number | undefined): boolean => ((byte ?? 0) & 0xc0) === 0xc0;
-
-/** Where to cut at or before `end` so that no character is halved. `next` is the first byte left out. */
-function characterBoundary(bytes: Buffer, end: number, next: number | undefined): number {
-  if (!isContinuation(next)) return end;
-  let cut = end - 1;
-  while (cut > 0 && end - cut < 3 && isContinuation(bytes[cut])) cut -= 1;
-  return isLead(bytes[cut]) ? cut : end;
 }

@@ -7,6 +7,7 @@ import { type SpawnedProcess, supervise } from './spawned-process.ts';
 
 const DEFAULT_DRAIN_MS = 5000;
 const DEFAULT_MAX_LINE_BYTES = 1024 * 1024;
+const DEFAULT_MAX_TEXT_BYTES = 1024 * 1024;
 
 /** The environment is whole: nothing is inherited, and only the marker is added. */
 export interface SpawnRequest extends LaunchRequest {
@@ -16,8 +17,10 @@ export interface SpawnRequest extends LaunchRequest {
   readonly holdStdin?: boolean;
   /** `<nodeId>/<executionId>`, carried by every process this one starts. */
   readonly marker: string;
-  /** A longer line of stdout is cut; 1 MiB when left out. */
+  /** A longer line of stdout is shortened or cut; 1 MiB when left out. */
   readonly maxLineBytes?: number;
+  /** A text in a shortened line keeps more than this, as far as there is room; 1 MiB when left out. */
+  readonly maxTextBytes?: number;
   /** How long stdout and stderr may stay open after the exit; 5000 when left out. */
   readonly drainMs?: number;
 }
@@ -48,6 +51,7 @@ export async function spawnProcess(
     marker,
     startedAt,
     maxLineBytes: request.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES,
+    maxTextBytes: request.maxTextBytes ?? DEFAULT_MAX_TEXT_BYTES,
     drainMs: request.drainMs ?? DEFAULT_DRAIN_MS,
   });
   spawned.feed(stdin, request.holdStdin ?? false);

@@ -1,4 +1,5 @@
 import { uptime } from 'node:os';
+import type { Cut } from '../../providers/cut.ts';
 import type { Exit } from '../../providers/provider.ts';
 import type { LaunchedChild } from './launch.ts';
 import { createLineSplitter } from './lines.ts';
@@ -22,7 +23,7 @@ export interface SpawnedProcess {
   /** Writes to stdin, and closes it unless it is held open. No effect once it is closed. */
   feed(text: string, hold: boolean): void;
   /** Sets the reader of stdout's lines, also anew. stdout is not read before, so this must be called. */
-  onLine(listener: (line: string, truncated: boolean) => void): void;
+  onLine(listener: (line: string, cut: Cut | null) => void): void;
   /** Sets the reader of byte counts, stdout and stderr together; told at once what was read before. */
   onOutput(listener: (bytes: number) => void): void;
   /** The end of stderr, at most 64 KiB. */
@@ -40,16 +41,17 @@ export interface SuperviseOptions {
   readonly marker: string;
   readonly startedAt: number;
   readonly maxLineBytes: number;
+  readonly maxTextBytes: number;
   readonly drainMs: number;
 }
 
 /** Wires a child that has just been started; to be called before the event loop turns. */
 export function supervise(child: LaunchedChild, options: SuperviseOptions): SpawnedProcess {
   const { pid } = child;
-  const { marker, startedAt, maxLineBytes, drainMs } = options;
+  const { marker, startedAt, maxLineBytes, maxTextBytes, drainMs } = options;
   const tail = createTail(STDERR_TAIL_BYTES);
   let exitedAtUptimeS: number | null = null;
-  let lineListener: ((line: string, truncated: boolean) => void) | null = null;
+  let lineListener: ((line: string, cut: Cut | null) => void) | null = null;
   let outputListener: ((bytes: number) => void) | null = null;
   let uncounted = 0;
   let paused = false;
@@ -59,7 +61,8 @@ export function supervise(child: LaunchedChild, options: SuperviseOptions): Spaw
 
   const splitter = createLineSplitter({
     maxLineBytes,
-    onLine: (line, truncated) => lineListener?.(line, truncated),
+    maxTextBytes,
+    onLine: (line, cut) => lineListener?.(line, cut),
   });
   const count = (bytes: number): void => {
     if (outputListener === null) uncounted += bytes;

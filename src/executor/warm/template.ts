@@ -8,15 +8,15 @@ import { createWaitingProcess, type WaitingProcess } from './waiting-process.ts'
 
 /** How to start a process for prompts that are not known yet. */
 export interface Template
-  extends Pick<PreparedExecution, 'provider' | 'binary' | 'env' | 'cwd' | 'maxLineBytes'> {
+  extends Pick<PreparedExecution, 'provider' | 'binary' | 'env' | 'cwd' | 'maxLineBytes' | 'maxTextBytes'> {
   readonly args: readonly string[];
   readonly shape: Shape;
 }
 
 /** The template of an execution; null when it can only be started with its prompt. */
 export function templateOf(prepared: PreparedExecution): Template | null {
-  const { provider, binary, env, cwd, maxLineBytes, shape, command } = prepared;
-  return shape && { provider, binary, env, cwd, maxLineBytes, shape, args: command.args };
+  const { provider, binary, env, cwd, maxLineBytes, maxTextBytes, shape, command } = prepared;
+  return shape && { provider, binary, env, cwd, maxLineBytes, maxTextBytes, shape, args: command.args };
 }
 
 /** Where a process that belongs to no execution yet lives. */
@@ -37,7 +37,7 @@ export const placeOf = (nodeId: string, scratchDir: string, id: string): Place =
  * @throws AppError when it cannot be started
  */
 export async function bootProcess(
-  { provider, binary, args, env, cwd, maxLineBytes, shape }: Template,
+  { provider, binary, args, env, cwd, maxLineBytes, maxTextBytes, shape }: Template,
   { marker, scratch }: Place,
   launch: Launch,
 ): Promise<{ process: WaitingProcess; state: string }> {
@@ -53,6 +53,7 @@ export async function bootProcess(
       holdStdin: true,
       marker,
       maxLineBytes,
+      maxTextBytes,
     },
     launch,
   );

@@ -78,7 +78,7 @@ export function createWaitingProcess(
   let readyListener: (() => void) | null = null;
 
   child.onOutput(() => {}); // nobody's to count before it has a prompt
-  child.onLine((line, truncated) => {
+  child.onLine((line, cut) => {
     if (!ready && isReady?.(line) === true) {
       ready = true;
       readyListener?.();
@@ -86,7 +86,7 @@ export function createWaitingProcess(
     }
     if (handed) firstWord?.();
     else unasked?.();
-    heard.push({ line, truncated });
+    heard.push({ line, cut });
     if (heard.length >= MAX_HEARD) child.pauseOutput();
   });
 

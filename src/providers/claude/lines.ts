@@ -1,6 +1,7 @@
 /** The lines of `--output-format stream-json` we use, as of claude 2.1.329; only the fields we read. */
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { type Cut, isCut } from '../cut.ts';
 import { ApiUsage, maybe } from './api-usage.ts';
 import { ResultLine, readResultLine } from './result-line.ts';
 
@@ -105,11 +106,14 @@ export type ClaudeLine = Static<typeof ClaudeLine>;
 const checker = Compile(ClaudeLine);
 
 /** The line as one we know, else null. stdout may carry lines that are not JSON. */
-export function parseClaudeLine(line: string): ClaudeLine | null {
+export function parseClaudeLine(line: string, cut: Cut | null = null): ClaudeLine | null {
   if (!line.startsWith('{')) return null;
   try {
     const value: unknown = JSON.parse(line);
-    return checker.Check(value) ? value : readResultLine(value);
+    const known = checker.Check(value) ? value : readResultLine(value);
+    // Half of an answer of a given form is none.
+    const isHalf = known?.type === 'result' && isCut(cut, 'structured_output');
+    return isHalf ? { ...known, structured_output: null } : known;
   } catch {
     return null; // not JSON: the caller passes it on as raw
   }

@@ -118,8 +118,8 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
   }
 
   return {
-    line(raw) {
-      const line = parseClaudeLine(raw);
+    line(raw, cut = null) {
+      const line = parseClaudeLine(raw, cut);
       return line === null ? [{ kind: 'raw', line: raw }] : translate(line, raw);
     },
     get done() {

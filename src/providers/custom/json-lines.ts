@@ -1,7 +1,7 @@
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { Usage } from '../../protocol/outcome.ts';
 import type { OutputReader } from './output-reader.ts';
-import { parseJson, valueAt } from './pointer.ts';
+import { isCutAt, parseJson, valueAt } from './pointer.ts';
 import type { CustomPointers } from './settings.ts';
 
 /**
@@ -14,6 +14,7 @@ export function createJsonLines(pointers: CustomPointers, checkedAt: string | nu
   let usage: Usage | null = null;
   let failure: string | null = null;
   let checked: unknown;
+  let textIsCut = false;
   let tools = 0;
 
   const textAt = (value: unknown, pointer: string | undefined): string | null => {
@@ -44,7 +45,7 @@ export function createJsonLines(pointers: CustomPointers, checkedAt: string | nu
   }
 
   return {
-    line(line) {
+    line(line, cut) {
       const value = parseJson(line);
       const found = checkedAt === null ? undefined : valueAt(value, checkedAt);
       if (found !== undefined) checked = found;
@@ -56,6 +57,7 @@ export function createJsonLines(pointers: CustomPointers, checkedAt: string | nu
       }
       const piece = valueAt(value, pointers.text);
       if (typeof piece === 'string') {
+        textIsCut ||= isCutAt(cut, pointers.text);
         pieces.push(piece);
         events.push({ kind: 'text.delta', text: piece });
       }
@@ -64,6 +66,7 @@ export function createJsonLines(pointers: CustomPointers, checkedAt: string | nu
     end: () => ({
       text: pieces.length === 0 ? null : pieces.join(''),
       partial: pieces.join(''),
+      textIsCut,
       checked,
       failure,
     }),

@@ -1,7 +1,8 @@
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { Usage } from '../../protocol/outcome.ts';
+import type { Cut } from '../cut.ts';
 import { createJsonLines } from './json-lines.ts';
-import { parseJson, valueAt } from './pointer.ts';
+import { isCutAt, parseJson, valueAt } from './pointer.ts';
 import type { CustomOutput, CustomSuccess } from './settings.ts';
 
 /** What the output amounts to, so far. */
@@ -10,6 +11,8 @@ export interface OutputEnd {
   readonly text: string | null;
   /** What came so far, for a run that failed. */
   readonly partial: string;
+  /** A part of the text is missing: its line was too long. */
+  readonly textIsCut: boolean;
   /** What stands where the rule of success looks; undefined when nothing does. */
   readonly checked: unknown;
   /** What the command called an error. */
@@ -18,7 +21,7 @@ export interface OutputEnd {
 
 /** One way to read a command's stdout. */
 export interface OutputReader {
-  line(line: string): readonly ExecutionEvent[];
+  line(line: string, cut: Cut | null): readonly ExecutionEvent[];
   end(): OutputEnd;
   readonly nativeSessionId: string | null;
   readonly usage: Usage | null;
@@ -34,14 +37,16 @@ export function createOutputReader(output: CustomOutput, rule: CustomSuccess): O
 /** Every line is a piece of the answer. */
 function plainText(): OutputReader {
   const lines: string[] = [];
+  let textIsCut = false;
   return {
-    line(line) {
+    line(line, cut) {
       lines.push(line);
+      textIsCut ||= cut !== null && cut.size > 0;
       return [{ kind: 'text.delta', text: `${line}\n` }];
     },
     end() {
       const text = lines.join('\n');
-      return { text, partial: text, checked: undefined, failure: null };
+      return { text, partial: text, textIsCut, checked: undefined, failure: null };
     },
     nativeSessionId: null,
     usage: null,
@@ -51,16 +56,18 @@ function plainText(): OutputReader {
 /** The answer is in one JSON document, which may take many lines. */
 function oneDocument(pointer: string, checkedAt: string | null): OutputReader {
   const lines: string[] = [];
+  let textIsCut = false;
   return {
-    line(line) {
+    line(line, cut) {
       lines.push(line);
+      textIsCut ||= isCutAt(cut, pointer);
       return [{ kind: 'raw', line }];
     },
     end() {
       const document = parseJson(lines.join('\n'));
       const text = asText(valueAt(document, pointer));
       const checked = checkedAt === null ? undefined : valueAt(document, checkedAt);
-      return { text, partial: text ?? '', checked, failure: null };
+      return { text, partial: text ?? '', textIsCut, checked, failure: null };
     },
     nativeSessionId: null,
     usage: null,

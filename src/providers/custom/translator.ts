@@ -11,7 +11,7 @@ export function createCustomTranslator(
 ): Translator {
   const reader = createOutputReader(output, success);
   return {
-    line: (line) => reader.line(line),
+    line: (line, cut = null) => reader.line(line, cut),
     done: false,
     hopeless: null,
     get progress() {
@@ -19,9 +19,10 @@ export function createCustomTranslator(
       return { turns: 0, usage, byModel: usage === null || model === null ? {} : { [model]: usage } };
     },
     end(exit, stderrTail) {
-      const { text, partial, checked, failure } = reader.end();
+      const { text, partial, textIsCut, checked, failure } = reader.end();
       return {
         text: text ?? partial,
+        textIsCut,
         structured: null,
         nativeSessionId: reader.nativeSessionId,
         turns: null,

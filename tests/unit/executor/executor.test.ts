@@ -51,6 +51,19 @@ describe('an execution', { timeout: SLOW }, () => {
     expect(bench.ledger.entries.get(`e-${id}`)).toMatchObject({ pid, finish: { outcome: record.outcome } });
   });
 
+  it('keeps its outcome where the line that holds it is longer than the limit', async () => {
+    const bench = await executorBench();
+    const executor = bench.open({}, { maxLineBytes: 20_000 });
+    const denial = { tool_name: 'Write', tool_use_id: 'id', tool_input: { content: 'x'.repeat(90_000) } };
+    const id = await bench.submit({ steps: [{ result: { permission_denials: [denial], result: 'done' } }] });
+    await executor.start();
+    const { outcome } = await bench.finished(id);
+    expect(outcome).toMatchObject({ status: 'succeeded', text: 'done', usage: { costBasis: 'reported' } });
+    const events = await bench.rpc.records.events(id, 0, 1000);
+    expect(events).toContainEqual(expect.objectContaining({ kind: 'warning', code: 'line_truncated' }));
+    expect(Math.max(...events.map(({ raw }) => raw?.length ?? 0))).toBe(20_000);
+  });
+
   it('is in the ledger before it is spawned, and its outcome before it is announced', async () => {
     const bench = await executorBench();
     const [intend, ended] = [createLatch(), createLatch()];

@@ -13,7 +13,7 @@ import { makeTempDir, removeDir, tempDir } from '../../../helpers/temp.ts';
 /** One started process and what it said so far. */
 export interface Started {
   readonly process: SpawnedProcess;
-  readonly lines: { line: string; truncated: boolean }[];
+  readonly lines: { line: string; cut: ReadonlySet<string> | null }[];
   bytes(): number;
 }
 
@@ -79,7 +79,7 @@ export function bench(): Bench {
     spawned.onOutput((count) => {
       bytes += count;
     });
-    spawned.onLine((line, truncated) => lines.push({ line, truncated }));
+    spawned.onLine((line, cut) => lines.push({ line, cut }));
     return { process: spawned, lines, bytes: () => bytes };
   };
 

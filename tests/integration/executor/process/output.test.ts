@@ -70,7 +70,7 @@ describe('the output of a process', () => {
       bytes,
     } = await fake(fakePrompt([{ flood: { bytes: 100 * MEGABYTE, to: 'stdout' } }, { line: '' }]));
     await cli.ended;
-    const long = lines.filter(({ truncated }) => truncated);
+    const long = lines.filter(({ cut }) => cut !== null);
     expect(long.map(({ line }) => line.length)).toEqual([MEGABYTE]);
     expect(lines.at(-1)?.line).toContain('"type":"result"');
     expect(bytes()).toBeGreaterThan(100 * MEGABYTE);

@@ -37,7 +37,7 @@ describe('spawning a process', () => {
     const { sh } = bench();
     const { process: shell, lines } = await sh('cut -d" " -f5 /proc/$$/stat');
     await shell.ended;
-    expect(lines).toEqual([{ line: String(shell.pid), truncated: false }]);
+    expect(lines).toEqual([{ line: String(shell.pid), cut: null }]);
   });
 
   it('writes the whole prompt to stdin and ends it', async () => {

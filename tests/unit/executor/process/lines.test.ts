@@ -1,13 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { createLineSplitter } from '../../../../src/executor/process/lines.ts';
+import { random } from '../../../helpers/random.ts';
 
-type Seen = { line: string; truncated: boolean };
+type Seen = { line: string; cut: readonly string[] | null };
+
+const named = (cut: ReadonlySet<string> | null): readonly string[] | null => cut && [...cut];
 
 function split(chunks: readonly Buffer[], maxLineBytes = 1024): Seen[] {
   const seen: Seen[] = [];
   const splitter = createLineSplitter({
     maxLineBytes,
-    onLine: (line, truncated) => seen.push({ line, truncated }),
+    maxTextBytes: 64,
+    onLine: (line, cut) => seen.push({ line, cut: named(cut) }),
   });
   for (const chunk of chunks) splitter.write(chunk);
   splitter.end();
@@ -19,17 +23,6 @@ const texts = (chunks: readonly (string | number[])[], maxLineBytes?: number): s
     chunks.map((chunk) => (typeof chunk === 'string' ? Buffer.from(chunk) : Buffer.from(chunk))),
     maxLineBytes,
   ).map(({ line }) => line);
-
-/** Small, seeded, good enough to vary inputs (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 describe('the line splitter', () => {
   it('gives out lines without their newline or carriage return', () => {
@@ -63,9 +56,9 @@ describe('the line splitter', () => {
 
   it('cuts a line that is too long, says so, and goes on after its newline', () => {
     expect(split([Buffer.from('abcdef\nabcd\nx\n')], 4)).toEqual([
-      { line: 'abcd', truncated: true },
-      { line: 'abcd', truncated: false },
-      { line: 'x', truncated: false },
+      { line: 'abcd', cut: [''] },
+      { line: 'abcd', cut: null },
+      { line: 'x', cut: null },
     ]);
   });
 
@@ -73,19 +66,20 @@ describe('the line splitter', () => {
     const seen: Seen[] = [];
     const splitter = createLineSplitter({
       maxLineBytes: 4,
-      onLine: (line, truncated) => seen.push({ line, truncated }),
+      maxTextBytes: 4,
+      onLine: (line, cut) => seen.push({ line, cut: named(cut) }),
     });
     splitter.write(Buffer.from('abcde'));
-    expect(seen).toEqual([{ line: 'abcd', truncated: true }]);
+    expect(seen).toEqual([{ line: 'abcd', cut: [''] }]);
     splitter.write(Buffer.from('fghijkl'));
     splitter.end();
     expect(seen).toHaveLength(1);
   });
 
   it('does not halve a character where it cuts', () => {
-    expect(split([Buffer.from('ab€cd\n')], 4)).toEqual([{ line: 'ab', truncated: true }]);
-    expect(split([Buffer.from('ab€cd\n')], 5)).toEqual([{ line: 'ab€', truncated: true }]);
-    expect(split([Buffer.from('😀😀\n')], 7)).toEqual([{ line: '😀', truncated: true }]);
+    expect(split([Buffer.from('ab€cd\n')], 4)).toEqual([{ line: 'ab', cut: [''] }]);
+    expect(split([Buffer.from('ab€cd\n')], 5)).toEqual([{ line: 'ab€', cut: [''] }]);
+    expect(split([Buffer.from('😀😀\n')], 7)).toEqual([{ line: '😀', cut: [''] }]);
   });
 
   it('gives the same lines however the bytes are cut into chunks', () => {
@@ -112,6 +106,7 @@ describe('the line splitter', () => {
     const seen: number[] = [];
     const splitter = createLineSplitter({
       maxLineBytes: 1024 * 1024,
+      maxTextBytes: 1024,
       onLine: (line) => seen.push(line.length),
     });
     const before = process.memoryUsage().arrayBuffers;

@@ -40,8 +40,8 @@ describe('a waiting process', () => {
     expect(await waiting.hand(prompt())).toBe(true);
     await waiting.child.ended;
     expect(waiting.heard).toEqual([
-      { line: 'heard hello', truncated: false },
-      { line: 'more', truncated: false },
+      { line: 'heard hello', cut: null },
+      { line: 'more', cut: null },
     ]);
   });
 
