@@ -174,7 +174,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
       providers,
       probe,
       pricing,
-      workspace: settings,
+      settings,
       environment,
       scratchDir: join(settings.home, 'tmp'),
       async findSession(sessionId) {

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors.ts';
-import type { Principal } from './principal.ts';
+import { ADMIN_PRINCIPAL, type Principal } from './principal.ts';
 
 const TOKEN_FILE = 'token';
 const TOKEN_PREFIX = 'bp_';
@@ -24,9 +24,6 @@ export interface Authenticator {
   authenticateToken(token: string): Principal;
 }
 
-/** What the admin key of this server acts as. */
-const ADMIN: Principal = { id: 'admin', admin: true };
-
 const digest = (token: string): Buffer => createHash('sha256').update(token).digest();
 
 /**
@@ -37,7 +34,7 @@ export function createAuthenticator(options: { readonly adminToken: string }): A
   const adminDigest = digest(options.adminToken);
   const authenticateToken = (token: string): Principal => {
     // Digests have one length: timingSafeEqual throws on a difference in length, which would tell it.
-    if (timingSafeEqual(digest(token), adminDigest)) return ADMIN;
+    if (timingSafeEqual(digest(token), adminDigest)) return ADMIN_PRINCIPAL;
     throw new AppError('auth.unauthenticated', 'send a valid token as "Authorization: Bearer <token>"');
   };
   return {

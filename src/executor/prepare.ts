@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { Compile } from 'typebox/compile';
+import { ADMIN_PRINCIPAL, ownerNamed } from '../auth/principal.ts';
 import { AppError, messageOf } from '../errors.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
-import { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Command, Provider } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 import type { Claim } from '../rpc/ports.ts';
@@ -12,17 +12,16 @@ import type { Pricing } from '../usage/pricing.ts';
 import type { CliProbe } from './cli-probe.ts';
 import type { PreparedExecution } from './execution.ts';
 import { fallbackFor, isCliMissing, withoutFallback } from './fallback.ts';
+import { checkRequest, type PermitOptions, permit } from './permit.ts';
 import { shapeOf } from './warm/shape.ts';
-import { resolveWorkspace, type WorkspaceSettings } from './workspace.ts';
-
-const resolvedPrompt = Compile(ResolvedPrompt);
 
 export interface PrepareOptions {
   readonly nodeId: string;
   readonly providers: Providers;
   readonly probe: CliProbe;
   readonly pricing: Pricing;
-  readonly workspace: WorkspaceSettings;
+  /** By which every request is checked again. */
+  readonly settings: PermitOptions['settings'];
   /** Holds one scratch folder per execution: its TMPDIR, so that nothing stays in a shared one. */
   readonly scratchDir: string;
   /** The environment for a provider's CLI: allow-listed names of the server's own, plus what the command sets. */
@@ -44,8 +43,9 @@ export interface FoundSession {
   readonly tokens: TokenCounts | null;
 }
 
-type Attempt = Pick<Claim, 'jobId' | 'executionId' | 'attempt'>;
-const NO_CLAIM: Attempt = { jobId: '', executionId: '', attempt: 1 };
+type Attempt = Pick<Claim, 'jobId' | 'executionId' | 'attempt' | 'owner'>;
+/** Whose a job is counts when it is claimed: a process that waits does nothing. */
+const NO_CLAIM: Attempt = { jobId: '', executionId: '', attempt: 1, owner: ADMIN_PRINCIPAL.id };
 
 /** An execution that may be spawned. */
 export interface Prepared extends PreparedExecution {
@@ -55,7 +55,7 @@ export interface Prepared extends PreparedExecution {
 
 /**
  * Everything that is decided before a spawn. Nothing that comes from Redis is trusted: the request is checked
- * again, whoever wrote it.
+ * again, whoever wrote it, against the settings in force now.
  * @throws AppError for whatever refuses the execution
  */
 export async function prepare(claim: Claim, options: PrepareOptions): Promise<Prepared> {
@@ -84,8 +84,13 @@ export async function prepareRequest(
 
 /** The request, which may come from Redis and from any hand. */
 function checked(request: ResolvedPrompt): ResolvedPrompt {
-  if (resolvedPrompt.Check(request)) return request;
-  throw new AppError('execution.invalid_request', 'the job record holds a request that is not valid');
+  try {
+    checkRequest(request);
+    return request;
+  } catch (error) {
+    const why = `the job record holds a request that is not valid: ${messageOf(error)}`;
+    throw new AppError('execution.invalid_request', why, { cause: error });
+  }
 }
 
 /**
@@ -116,19 +121,17 @@ export async function prepareFallback(
 
 async function prepareWith(
   { provider, binary: configured }: RegisteredProvider,
-  wanted: ResolvedPrompt,
+  asked: ResolvedPrompt,
   claim: Attempt,
   options: PrepareOptions,
 ): Promise<PreparedExecution> {
   const { executionId } = claim;
-  const [workspace, cli, session, earlier] = await Promise.all([
-    resolveWorkspace(wanted.cwd, options.workspace),
+  const { request, workspace } = await permit(asked, ownerNamed(claim.owner), provider, options);
+  const [cli, session, earlier] = await Promise.all([
     options.probe.find(provider, configured),
-    wanted.sessionId === null ? null : foundSession(wanted.sessionId, options),
-    wanted.sessionId === null || claim.attempt < 2 ? null : earlierAttempt(provider, claim, options),
+    request.sessionId === null ? null : foundSession(request.sessionId, options),
+    request.sessionId === null || claim.attempt < 2 ? null : earlierAttempt(provider, claim, options),
   ]);
-  // What a command says of its folder is about the one that was checked: a link may stand in the record's by now.
-  const request = { ...wanted, cwd: workspace.cwd };
   const scratch = join(options.scratchDir, executionId);
   const command = provider.command(request, {
     nativeSessionId: session?.nativeSessionId ?? null,

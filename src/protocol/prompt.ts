@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
 
 /** 1 MiB, in UTF-8 bytes; facts: larger prompts belong in files of the workspace. */
 export const MAX_PROMPT_BYTES = 1024 * 1024;
@@ -86,37 +86,40 @@ export type PromptRequest = Static<typeof PromptRequest>;
 export const PromptOverrides = Type.Partial(PromptRequest, { ...closed, examples: [{}] });
 export type PromptOverrides = Static<typeof PromptOverrides>;
 
+const said = Type.Required(PromptRequest).properties;
+const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
 /**
- * A request after the settings' defaults were applied and every option was checked: what the job record
- * holds, and what the executor checks again. `null` = not asked for.
+ * A request after the settings' defaults were applied: what the job record holds, in the same bounds as what a
+ * caller says. `null` = not asked for.
  */
 export const ResolvedPrompt = Type.Object(
   {
-    prompt: Type.String(),
-    provider: ProviderName,
-    model: Type.Union([Type.String({ pattern: NAME_PATTERN }), Type.Null()]),
-    effort: Type.Union([Type.String(), Type.Null()]),
-    cwd: Type.String(),
-    sessionId: Type.Union([Type.String(), Type.Null()]),
-    permissionMode: PermissionMode,
-    allowedTools: ToolList,
-    disallowedTools: ToolList,
-    onPermissionDenied: Type.Enum(['report', 'fail']),
-    appendSystemPrompt: Type.Union([Type.String(), Type.Null()]),
-    outputSchema: Type.Union([Type.Record(Type.String(), Type.Unknown()), Type.Null()]),
-    maxTurns: Type.Union([Type.Integer(), Type.Null()]),
-    maxCostUsd: Type.Union([Type.Number(), Type.Null()]),
-    providerOptions: Type.Record(Type.String(), Type.Unknown()),
-    limits: Limits,
-    timeoutMs: Type.Integer(),
-    idleTimeoutMs: Type.Integer(),
-    ttlMs: Type.Union([Type.Integer(), Type.Null()]),
-    priority: Type.Integer(),
-    delayMs: Type.Integer(),
-    maxAttempts: Type.Integer(),
-    concurrencyKey: Type.Union([Type.String(), Type.Null()]),
-    tags: Type.Array(Type.String()),
-    metadata: Type.Record(Type.String(), Type.String()),
+    prompt: said.prompt,
+    provider: said.provider,
+    model: orNull(said.model),
+    effort: orNull(said.effort),
+    cwd: said.cwd,
+    sessionId: orNull(said.sessionId),
+    permissionMode: said.permissionMode,
+    allowedTools: said.allowedTools,
+    disallowedTools: said.disallowedTools,
+    onPermissionDenied: said.onPermissionDenied,
+    appendSystemPrompt: orNull(said.appendSystemPrompt),
+    outputSchema: orNull(said.outputSchema),
+    maxTurns: orNull(said.maxTurns),
+    maxCostUsd: orNull(said.maxCostUsd),
+    providerOptions: said.providerOptions,
+    limits: said.limits,
+    timeoutMs: said.timeoutMs,
+    idleTimeoutMs: said.idleTimeoutMs,
+    ttlMs: orNull(said.ttlMs),
+    priority: said.priority,
+    delayMs: said.delayMs,
+    maxAttempts: said.retry.properties.maxAttempts,
+    concurrencyKey: orNull(said.concurrencyKey),
+    tags: said.tags,
+    metadata: said.metadata,
   },
   closed,
 );

@@ -2,37 +2,30 @@ import { Compile } from 'typebox/compile';
 import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
+import { checkRequest, checkText, notValid, type PermitOptions, permit } from '../executor/permit.ts';
 import { resolveWorkspace, type Workspace } from '../executor/workspace.ts';
-import { type Limits, MAX_PROMPT_BYTES, PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
+import { type Limits, PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers } from '../providers/registry.ts';
-import { unkeptCostCap } from '../usage/cost-cap.ts';
-import type { Pricing } from '../usage/pricing.ts';
 
 const promptRequest = Compile(PromptRequest);
 
-export interface ResolvePromptOptions {
-  readonly settings: Pick<
-    Settings,
-    | 'provider'
-    | 'model'
-    | 'cwd'
-    | 'roots'
-    | 'trustedRoots'
-    | 'allowFullAccess'
-    | 'timeoutMs'
-    | 'idleTimeoutMs'
-    | 'maxTimeoutMs'
-    | 'maxMemoryBytes'
-    | 'maxCpuSeconds'
-    | 'maxOpenFiles'
-    | 'maxProcesses'
-    | 'maxOutputBytes'
-    | 'maxLineBytes'
-  >;
+export interface ResolvePromptOptions extends PermitOptions {
+  readonly settings: PermitOptions['settings'] &
+    Pick<
+      Settings,
+      | 'provider'
+      | 'model'
+      | 'cwd'
+      | 'timeoutMs'
+      | 'idleTimeoutMs'
+      | 'maxMemoryBytes'
+      | 'maxCpuSeconds'
+      | 'maxOpenFiles'
+      | 'maxProcesses'
+      | 'maxOutputBytes'
+      | 'maxLineBytes'
+    >;
   readonly providers: Providers;
-  readonly pricing: Pick<Pricing, 'knows'>;
-  /** Where a folder really is; default: looked up each time. */
-  readonly workspaceOf?: (cwd: string) => Promise<Workspace>;
 }
 
 /**
@@ -46,7 +39,8 @@ export async function resolvePrompt(
   options: ResolvePromptOptions,
 ): Promise<ResolvedPrompt> {
   checkText(request.prompt);
-  checkShape(request);
+  // HTTP has checked this; a raw request, and one made of two halves for a retry, come as they are.
+  if (!promptRequest.Check(request)) throw notValid(promptRequest.Errors(request));
   return resolveChecked(request, principal, options);
 }
 
@@ -54,28 +48,20 @@ export async function resolvePrompt(
 async function resolveChecked(
   request: PromptRequest,
   principal: Principal,
-  { settings, providers, pricing, workspaceOf }: ResolvePromptOptions,
+  options: ResolvePromptOptions,
 ): Promise<ResolvedPrompt> {
+  const { settings, providers } = options;
   checkTime('timeoutMs', request.timeoutMs, settings.maxTimeoutMs);
   checkTime('idleTimeoutMs', request.idleTimeoutMs, settings.maxTimeoutMs);
   const { provider, defaults } = providers.get(request.provider ?? settings.provider);
-  const permissionMode = request.permissionMode ?? defaults.mode;
-  if (permissionMode === 'fullAccess' && !settings.allowFullAccess) {
-    throw new AppError('permission_mode.denied', 'fullAccess needs BULLPEN_ALLOW_FULL_ACCESS on the server');
-  }
-  if (!principal.admin && (request.allowedTools?.length ?? 0) > 0) {
-    throw new AppError('tools.denied', 'this caller may not allow tools');
-  }
-  const asked = request.cwd ?? settings.cwd;
-  const { cwd } = await (workspaceOf?.(asked) ?? resolveWorkspace(asked, settings));
   const resolved: ResolvedPrompt = {
     prompt: request.prompt,
     provider: provider.name,
     model: request.model ?? defaults.model ?? (provider.capabilities.model ? settings.model : null),
     effort: request.effort ?? null,
-    cwd,
+    cwd: request.cwd ?? settings.cwd,
     sessionId: request.sessionId ?? null,
-    permissionMode,
+    permissionMode: request.permissionMode ?? defaults.mode,
     allowedTools: request.allowedTools ?? [],
     disallowedTools: request.disallowedTools ?? [],
     onPermissionDenied: request.onPermissionDenied ?? 'report',
@@ -85,10 +71,8 @@ async function resolveChecked(
     maxCostUsd: request.maxCostUsd ?? null,
     providerOptions: request.providerOptions ?? {},
     limits: limitsOf(request, defaults.limits, settings),
-    timeoutMs: request.timeoutMs ?? Math.min(defaults.timeoutMs ?? settings.timeoutMs, settings.maxTimeoutMs),
-    idleTimeoutMs:
-      request.idleTimeoutMs ??
-      Math.min(defaults.idleTimeoutMs ?? settings.idleTimeoutMs, settings.maxTimeoutMs),
+    timeoutMs: request.timeoutMs ?? defaults.timeoutMs ?? settings.timeoutMs,
+    idleTimeoutMs: request.idleTimeoutMs ?? defaults.idleTimeoutMs ?? settings.idleTimeoutMs,
     ttlMs: request.ttlMs ?? null,
     priority: request.priority ?? 0,
     delayMs: request.delayMs ?? 0,
@@ -97,15 +81,8 @@ async function resolveChecked(
     tags: request.tags ?? [],
     metadata: request.metadata ?? {},
   };
-  const refused = [...provider.unsupported(resolved), ...unkeptCostCap(provider, resolved, pricing)];
-  if (refused.length > 0) {
-    const problems = refused.map(({ option, reason }) => ({ path: `/${option}`, message: reason }));
-    const names = refused.map(({ option }) => option).join(', ');
-    throw new AppError('provider.unsupported_option', `${provider.name} cannot honour: ${names}`, {
-      problems,
-    });
-  }
-  return resolved;
+  checkRequest(resolved);
+  return (await permit(resolved, principal, provider, options)).request;
 }
 
 /**
@@ -148,24 +125,6 @@ function limitsOf(
     }
   }
   return { ...defaults, ...request.limits };
-}
-
-function checkText(prompt: string): void {
-  if (prompt.trim() === '') throw invalid('/prompt', 'must not be empty');
-  if (Buffer.byteLength(prompt) > MAX_PROMPT_BYTES) {
-    throw new AppError('request.too_large', `the prompt is larger than ${MAX_PROMPT_BYTES} bytes`);
-  }
-}
-
-/** HTTP has checked this; a raw request, and one made of two halves for a retry, come as they are. */
-function checkShape(request: PromptRequest): void {
-  if (promptRequest.Check(request)) return;
-  const problems = promptRequest
-    .Errors(request)
-    .map(({ instancePath, message }) => ({ path: instancePath, message }));
-  const [first] = problems;
-  const what = first === undefined ? 'is not valid' : `${first.path.slice(1) || 'it'} ${first.message}`;
-  throw new AppError('request.invalid', `the request is not valid: ${what}`, { problems });
 }
 
 function checkTime(name: string, value: number | undefined, max: number): void {

@@ -33,14 +33,14 @@ export function createRawRequests(options: RawRequestsOptions) {
       let request: ResolvedPrompt;
       try {
         const { fields, format } = parseRawArgs(raw.args ?? []);
-        const resolved = await options.resolve({
+        request = await options.resolve({
           ...fields,
+          metadata: { [RAW_ID]: JSON.stringify(raw.id), [RAW_FORMAT]: format },
           prompt: raw.prompt,
           ...(raw.provider === undefined ? {} : { provider: raw.provider }),
           ...(raw.cwd === undefined ? {} : { cwd: raw.cwd }),
           ...(raw.timeoutMs === undefined ? {} : { timeoutMs: raw.timeoutMs }),
         });
-        request = { ...resolved, metadata: { [RAW_ID]: JSON.stringify(raw.id), [RAW_FORMAT]: format } };
       } catch (error) {
         await answer(raw.id, messageOf(error));
         return;

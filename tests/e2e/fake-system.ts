@@ -1,10 +1,12 @@
 /** A real server whose `claude` is the scripted fake, and the checks every fault must leave true. */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Redis } from 'ioredis';
 import { expect, onTestFinished } from 'vitest';
 import type { FailpointName } from '../../src/failpoint.ts';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
+import { REDIS_USER } from '../../src/redis/server-files.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { installFakeCli, journalOf } from '../helpers/fake-cli.ts';
 import { commandLine, descendants, processesWithMarker } from '../helpers/proc.ts';
@@ -31,8 +33,11 @@ export interface FakeSystem {
   readonly server: TestServer;
   /** A path inside the test's own folder: for barriers. */
   path(name: string): string;
-  /** Starts a server again in the same folder, after the last one has gone; its failpoints are off. */
-  restart(): Promise<TestServer>;
+  /**
+   * Starts a server again in the same folder, after the last one has gone; its failpoints are off.
+   * @param env more variables, over those it had
+   */
+  restart(env?: Readonly<Record<string, string>>): Promise<TestServer>;
   /** Makes a job and gives back its id at once. */
   submit(request: Record<string, unknown> & { prompt: string }): Promise<string>;
   /** Executions that were spawned, as the CLI itself recorded them: its marker per start. */
@@ -43,6 +48,8 @@ export interface FakeSystem {
   workers(): number[];
   /** Processes that carry this node's marker. */
   marked(): number[];
+  /** A connection to the server's Redis with all rights, closed after the test. */
+  redis(): Redis;
   readonly failpoints: {
     hold(name: FailpointName): void;
     release(name: FailpointName): void;
@@ -76,8 +83,8 @@ export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<
       return server;
     },
     path: (name) => join(dir, name),
-    async restart() {
-      server = await launch({});
+    async restart(env = {}) {
+      server = await launch(env);
       return server;
     },
     submit: async (request) => (await server.run(request, 0)).id,
@@ -85,6 +92,12 @@ export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<
     cliPid: () => eventually(() => journalOf(journal, 'start').at(-1)?.pid ?? null, PATIENCE),
     workers: () => descendants(server.pid).filter((pid) => commandLine(pid)?.includes('bullmq') === true),
     marked: () => processesWithMarker(`BULLPEN_EXECUTION_ID=${nodeId}/`),
+    redis() {
+      const password = readFileSync(join(server.home, 'redis', 'password'), 'utf8').trim();
+      const redis = new Redis({ port: server.redisPort ?? 0, username: REDIS_USER, password });
+      onTestFinished(() => redis.disconnect());
+      return redis;
+    },
     failpoints: {
       hold: (name) => writeFileSync(file(name, 'hold'), ''),
       release: (name) => rmSync(file(name, 'hold'), { force: true }),

@@ -33,9 +33,6 @@ const CLAUDE_LOGIN: Login = {
   hint: LOGIN_HINT,
 };
 
-/** The CLI ignores other levels with a warning. */
-const EFFORTS = ['low', 'medium', 'high', 'xhigh', 'max'];
-
 /** The provider for the claude CLI (Claude Code), as of 2.1.329. */
 export function createClaudeProvider(options: BuiltInOptions): Provider {
   const { runningAsRoot, sandboxMarker } = options;
@@ -63,9 +60,6 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
 function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
   const read = readClaudeOptions(request.providerOptions);
   const found = 'problems' in read ? [...read.problems] : [];
-  if (request.effort !== null && !EFFORTS.includes(request.effort)) {
-    found.push({ option: 'effort', reason: `claude knows ${EFFORTS.join(', ')}` });
-  }
   const tooLong = { reason: `claude takes it as an argument of at most ${MAX_ARGUMENT_BYTES} bytes` };
   if (Buffer.byteLength(request.appendSystemPrompt ?? '') > MAX_ARGUMENT_BYTES) {
     found.push({ option: 'appendSystemPrompt', ...tooLong });

@@ -33,7 +33,8 @@ export async function openRpc(options: {
     ...settings,
     keepFinishedMs: settings.keepInRedisMs,
   });
-  const roots = await realRoots(settings.roots);
+  // A private Redis has this server alone: a job in a folder it does not allow would wait for ever, and is refused.
+  const roots = settings.redisUrl === null ? null : await realRoots(settings.roots);
   return {
     records: createJobRecords(redis.commands, names, scripts),
     batchRecords: createBatchRecords(scripts),

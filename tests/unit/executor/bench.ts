@@ -68,7 +68,11 @@ export async function executorBench(
   const scanner = createProcScanner();
 
   /** A new executor of the node, which is stopped when the test is over. */
-  function open(rest: Partial<ExecutorOptions> = {}, limits: Partial<ExecutorOptions['limits']> = {}) {
+  function open(
+    rest: Partial<ExecutorOptions> = {},
+    limits: Partial<ExecutorOptions['limits']> = {},
+    permitted: Partial<ExecutorOptions['prepare']['settings']> = {},
+  ) {
     const executor = createExecutor({
       claims: ownClaims,
       ledger,
@@ -77,7 +81,13 @@ export async function executorBench(
         providers,
         probe: createCliProbe('', {}),
         pricing: createPricing({ priced: { input: 1, output: 1 } }),
-        workspace: { roots: [workspace], trustedRoots: [] },
+        settings: {
+          roots: [workspace],
+          trustedRoots: [],
+          allowFullAccess: false,
+          maxTimeoutMs: LONG_MS,
+          ...permitted,
+        },
         scratchDir: join(dir, 'scratch'),
         environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
         findSession: async (sessionId) =>
@@ -154,7 +164,8 @@ export async function executorBench(
       rest: Partial<NewJob> = {},
     ): Promise<string> {
       const { steps = [], ...said } = request;
-      const job = newJob({ prompt: fakePrompt(steps, 'hello'), cwd: workspace, ...said }, rest);
+      const asked = { prompt: fakePrompt(steps, 'hello'), cwd: workspace, ...said };
+      const job = newJob(asked, { owner: 'admin', ...rest });
       await rpc.records.create(job);
       await rpc.submissions.submit(job.id, `e-${job.id}`);
       return job.id;

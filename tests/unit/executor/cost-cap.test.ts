@@ -10,7 +10,7 @@ const MILLION = 1_000_000;
 async function run(output: Record<string, string>, script: string, request: Partial<ResolvedPrompt>) {
   const command = {
     binary: '/bin/sh',
-    args: ['-c', `${script}; [ "$2" = stay ] && sleep 60; true`, 'x', '{{model}}', '{{effort}}'],
+    args: ['-c', `${script}; [ "$2" = max ] && sleep 60; true`, 'x', '{{model}}', '{{effort}}'],
     output: { ndjson: { text: '/text', ...output } },
   };
   const bench = await executorBench({ custom: { teller: command } });
@@ -25,7 +25,7 @@ const TOKENS = { inputTokens: '/in', outputTokens: '/out' };
 
 it('a run is ended when its tokens cost more than it may', async () => {
   const script = say({ text: 'a', in: MILLION, out: 0 }, { text: 'b', in: MILLION, out: MILLION });
-  const { outcome } = await run(TOKENS, script, { maxCostUsd: 1.5, effort: 'stay' });
+  const { outcome } = await run(TOKENS, script, { maxCostUsd: 1.5, effort: 'max' });
   expect(outcome).toMatchObject({
     status: 'failed',
     text: 'ab',
@@ -48,7 +48,7 @@ it('a cost the command tells itself counts as it is, without a price', async () 
   const { outcome } = await run({ costUsd: '/usd' }, script, {
     maxCostUsd: 1,
     model: 'unpriced',
-    effort: 'stay',
+    effort: 'max',
   });
   expect(outcome).toMatchObject({
     usage: { costUsd: 3, costBasis: 'reported' },

@@ -98,12 +98,32 @@ describe('an execution', { timeout: SLOW }, () => {
     const outside = await bench.submit({ cwd: '/' });
     const invalid = await bench.submit({ model: '--dangerously-skip-permissions' });
     const unknown = await bench.submit({ provider: 'nope' });
+    const unkept = await bench.submit({ provider: 'anthropic-sdk', model: 'unpriced', maxCostUsd: 1 });
+    const full = await bench.submit({ permissionMode: 'fullAccess' });
+    const tools = await bench.submit({ allowedTools: ['Read'] }, { kind: 'raw', owner: 'raw' });
     await executor.start();
     const codes = await Promise.all(
-      [outside, invalid, unknown].map(async (id) => (await bench.finished(id)).outcome?.error?.code),
+      [outside, invalid, unknown, unkept, full, tools].map(
+        async (id) => (await bench.finished(id)).outcome?.error?.code,
+      ),
     );
-    expect(codes).toEqual(['cwd.not_allowed', 'execution.invalid_request', 'provider.unknown']);
+    expect(codes).toEqual([
+      'cwd.not_allowed',
+      'execution.invalid_request',
+      'provider.unknown',
+      'provider.unsupported_option',
+      'permission_mode.denied',
+      'tools.denied',
+    ]);
     expect(bench.started()).toEqual([]);
+  });
+
+  it('gets no more time than the settings allow when it starts', async () => {
+    const bench = await executorBench();
+    const executor = bench.open({}, { killGraceMs: 100 }, { maxTimeoutMs: 300 });
+    const id = await bench.submit({ timeoutMs: 60_000, steps: [{ hang: true }] });
+    await executor.start();
+    expect((await bench.finished(id)).outcome?.error).toMatchObject({ code: 'execution.timed_out' });
   });
 
   it('is not spawned where a link has taken the place of its folder since that was checked', async () => {

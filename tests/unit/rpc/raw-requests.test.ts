@@ -9,7 +9,9 @@ import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };
 
 /** Raw requests over memory; `resolve` takes everything unless told otherwise. */
-async function setUp(resolve = async (request: PromptRequest) => resolvedPrompt({ prompt: request.prompt })) {
+async function setUp(
+  resolve = async ({ prompt, metadata = {} }: PromptRequest) => resolvedPrompt({ prompt, metadata }),
+) {
   const rpc = createMemoryRpc(CHANNELS);
   const answers: unknown[] = [];
   await rpc.doorbells.listen('responses', (message) => void answers.push(JSON.parse(message)));
@@ -62,7 +64,10 @@ describe('a raw request', () => {
     const rest = { provider: 'claude', cwd: '/w', timeoutMs: 5 };
     await raw.request({ id: 1, prompt: 'p', args: ['--model=m', '--output-format', 'json'], ...rest });
     await raw.request({ id: 2, prompt: 'q' });
-    expect(asked).toEqual([{ prompt: 'p', model: 'm', ...rest }, { prompt: 'q' }]);
+    expect(asked).toEqual([
+      { prompt: 'p', model: 'm', ...rest, metadata: { [RAW_ID]: '1', [RAW_FORMAT]: 'json' } },
+      { prompt: 'q', metadata: { [RAW_ID]: '2', [RAW_FORMAT]: 'text' } },
+    ]);
   });
 
   it('an argument cannot replace the prompt or another field', async () => {

@@ -44,10 +44,6 @@ describe('the claude provider', () => {
     );
   });
 
-  it('refuses an effort the CLI would ignore', () => {
-    expect(refused({ effort: 'ludicrous' })).toEqual(['effort']);
-  });
-
   it('refuses what does not fit into one argument', () => {
     const long = 'ä'.repeat(65_536);
     expect(refused({ appendSystemPrompt: long, outputSchema: { description: long } })).toEqual([

@@ -1,0 +1,98 @@
+/**
+ * What this server lets a job do, by the settings in force. Asked when a job is made and again when it starts: the
+ * settings, and the record, may have changed in between.
+ */
+import { Compile } from 'typebox/compile';
+import type { Principal } from '../auth/principal.ts';
+import type { Settings } from '../config/schema.ts';
+import { AppError } from '../errors.ts';
+import { MAX_PROMPT_BYTES, ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Provider } from '../providers/provider.ts';
+import { unkeptCostCap } from '../usage/cost-cap.ts';
+import type { Pricing } from '../usage/pricing.ts';
+import { resolveWorkspace, type Workspace } from './workspace.ts';
+
+export interface PermitOptions {
+  readonly settings: Pick<Settings, 'roots' | 'trustedRoots' | 'allowFullAccess' | 'maxTimeoutMs'>;
+  readonly pricing: Pick<Pricing, 'knows'>;
+  /** Where a folder really is; default: looked up each time. */
+  readonly workspaceOf?: ((cwd: string) => Promise<Workspace>) | undefined;
+}
+
+/** A job as this server runs it. */
+export interface Permitted {
+  /** In its real folder, with no more time than the settings allow. */
+  readonly request: ResolvedPrompt;
+  readonly workspace: Workspace;
+}
+
+const resolvedPrompt = Compile(ResolvedPrompt);
+
+/**
+ * The form of a request, whoever wrote it, and the bounds of all it says.
+ * @throws AppError request.invalid, request.too_large
+ */
+export function checkRequest(request: unknown): asserts request is ResolvedPrompt {
+  if (!resolvedPrompt.Check(request)) throw notValid(resolvedPrompt.Errors(request));
+  checkText(request.prompt);
+}
+
+/**
+ * What a schema cannot say of a prompt: its size in bytes, and that it is more than white space.
+ * @throws AppError request.invalid, request.too_large
+ */
+export function checkText(prompt: string): void {
+  if (Buffer.byteLength(prompt) > MAX_PROMPT_BYTES) {
+    throw new AppError('request.too_large', `the prompt is larger than ${MAX_PROMPT_BYTES} bytes`);
+  }
+  if (prompt.trim() === '') {
+    const message = 'must not be empty';
+    throw new AppError('request.invalid', `prompt ${message}`, { problems: [{ path: '/prompt', message }] });
+  }
+}
+
+/** One error for what a schema has found. */
+export function notValid(
+  errors: readonly { readonly instancePath: string; readonly message: string }[],
+): AppError {
+  const problems = errors.map(({ instancePath, message }) => ({ path: instancePath, message }));
+  const [first] = problems;
+  const what = first === undefined ? 'is not valid' : `${first.path.slice(1) || 'it'} ${first.message}`;
+  return new AppError('request.invalid', `the request is not valid: ${what}`, { problems });
+}
+
+/**
+ * A checked request, as far as this server and the provider allow it. Times are cut to what the settings allow;
+ * everything else that cannot be honoured is refused.
+ * @param principal the job's owner
+ * @throws AppError permission_mode.denied, tools.denied, cwd.not_allowed, provider.unsupported_option
+ */
+export async function permit(
+  asked: ResolvedPrompt,
+  principal: Principal,
+  provider: Provider,
+  { settings, pricing, workspaceOf }: PermitOptions,
+): Promise<Permitted> {
+  if (asked.permissionMode === 'fullAccess' && !settings.allowFullAccess) {
+    throw new AppError('permission_mode.denied', 'fullAccess needs BULLPEN_ALLOW_FULL_ACCESS on the server');
+  }
+  if (!principal.admin && asked.allowedTools.length > 0) {
+    throw new AppError('tools.denied', 'this caller may not allow tools');
+  }
+  const workspace = await (workspaceOf?.(asked.cwd) ?? resolveWorkspace(asked.cwd, settings));
+  const request: ResolvedPrompt = {
+    ...asked,
+    cwd: workspace.cwd,
+    timeoutMs: Math.min(asked.timeoutMs, settings.maxTimeoutMs),
+    idleTimeoutMs: Math.min(asked.idleTimeoutMs, settings.maxTimeoutMs),
+  };
+  const refused = [...provider.unsupported(request), ...unkeptCostCap(provider, request, pricing)];
+  if (refused.length > 0) {
+    const problems = refused.map(({ option, reason }) => ({ path: `/${option}`, message: reason }));
+    const what = refused.map(({ option, reason }) => `${option} (${reason})`).join(', ');
+    throw new AppError('provider.unsupported_option', `${provider.name} cannot honour: ${what}`, {
+      problems,
+    });
+  }
+  return { request, workspace };
+}
