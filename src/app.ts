@@ -179,7 +179,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
       scratchDir: join(settings.home, 'tmp'),
       async findSession(sessionId) {
         await projector.catchUp();
-        const origin = await store.run('jobs.findSession', { sessionId });
+        const origin = await store.run('sessions.find', { sessionId });
         return origin && { ...origin, tokens: await store.run('sessions.total', origin) };
       },
       readEvents: records.events,

@@ -188,10 +188,13 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
 
   /** An execution the ledger knows already is never spawned again: its stored outcome is told, or it is lost. */
   async function settleKnown(claim: Claim): Promise<void> {
-    const entry = await ledger.find(claim.executionId);
+    const { jobId, executionId, attempt } = claim;
+    const entry = await ledger.find(executionId);
+    const backoffMs = backoffAfter(attempt, options.retryBackoffMs);
+    const { readEvents } = options.prepare;
+    const { maxResultBytes } = options.limits;
     const finish =
-      entry?.finish ??
-      lostFinish(claim.jobId, claim.executionId, backoffAfter(claim.attempt, options.retryBackoffMs));
+      entry?.finish ?? (await lostFinish({ jobId, executionId, backoffMs }, { readEvents, maxResultBytes }));
     if (entry?.finish === null) await ledger.ended(finish);
     await delivery.deliver(finish);
   }

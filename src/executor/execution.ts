@@ -37,8 +37,11 @@ export interface PreparedExecution {
   readonly shape: Shape | null;
   /** Whether its process may stay open for the next turn of its session. */
   readonly staysOpen: boolean;
-  /** Bullpen's id for the conversation, should the CLI have one. */
-  readonly sessionId: string;
+  /**
+   * Bullpen's id for the conversation, should the CLI have one. Null for a fallback: a session belongs to the provider
+   * a job names, and that one does not know this conversation.
+   */
+  readonly sessionId: string | null;
   /** What the session had used before, as far as its CLI has told; null for a new one. */
   readonly sessionTokens: TokenCounts | null;
 }

@@ -171,8 +171,9 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   return {
     async start() {
-      const { nodeId, scratchDir } = prepare;
-      const report = await recover({ ...options, nodeId, scratchDir, delivery });
+      const { nodeId, scratchDir, readEvents } = prepare;
+      const { maxResultBytes } = options.limits;
+      const report = await recover({ ...options, nodeId, scratchDir, delivery, readEvents, maxResultBytes });
       await renew();
       accepting = true;
       periodic.every(options.sweepMs, 'sweep', async () => {

@@ -1,4 +1,7 @@
+import type { StoredEvent } from '../protocol/event.ts';
+import type { Outcome } from '../protocol/outcome.ts';
 import type { Finish } from '../rpc/ports.ts';
+import { cutText } from './ended.ts';
 import { lostOutcome } from './outcomes.ts';
 
 const MAX_BACKOFF_MS = 3_600_000;
@@ -29,13 +32,67 @@ export function retryDelay(
   return resetMs > MAX_RESET_WAIT_MS ? null : Math.ceil(resetMs) + backoffMs;
 }
 
-/** The end of an execution of which nothing is known any more. */
-export const lostFinish = (jobId: string, executionId: string, backoffMs: number): Finish => ({
-  jobId,
-  executionId,
-  outcome: lostOutcome(executionId),
-  from: 0,
-  tail: [],
-  backoffMs,
-  rawAnswer: null,
-});
+/** Events that are read together. */
+const PAGE = 1000;
+
+export interface LostOptions {
+  readEvents(jobId: string, after: number, limit: number): Promise<readonly StoredEvent[]>;
+  readonly maxResultBytes: number;
+}
+
+/** The end of an execution that nobody saw: what its events tell of it, as far as they can be read. */
+export async function lostFinish(
+  { jobId, executionId, backoffMs }: Pick<Finish, 'jobId' | 'executionId' | 'backoffMs'>,
+  { readEvents, maxResultBytes }: LostOptions,
+): Promise<Finish> {
+  const told = createEventFold();
+  for (let after: number | undefined = 0; after !== undefined; ) {
+    const events: readonly StoredEvent[] = await readEvents(jobId, after, PAGE).catch(() => []);
+    for (const event of events) told.saw(event, executionId);
+    after = events.at(-1)?.seq;
+  }
+  const outcome = { ...lostOutcome(executionId), ...told.soFar(maxResultBytes) };
+  return { jobId, executionId, outcome, from: 0, tail: [], backoffMs, rawAnswer: null };
+}
+
+/** What an execution had come to, as its job's events tell. */
+function createEventFold() {
+  let current: string | null = null;
+  let run: Partial<Pick<Outcome, 'provider' | 'model' | 'sessionId' | 'nativeSessionId' | 'usage'>> = {};
+  const texts: string[] = [];
+  /** Deltas whose block has not come. */
+  let pending = '';
+
+  return {
+    saw(event: StoredEvent, executionId: string): void {
+      if (event.kind === 'execution.started') {
+        current = event.executionId;
+        run = { provider: event.provider };
+      }
+      if (current !== executionId) return;
+      switch (event.kind) {
+        case 'session': {
+          const { sessionId, nativeSessionId, model } = event;
+          run = { ...run, sessionId, nativeSessionId, model };
+          break;
+        }
+        case 'usage':
+          run = { ...run, usage: event.usage };
+          break;
+        case 'text.delta':
+          pending += event.text;
+          break;
+        case 'text':
+          texts.push(event.text);
+          pending = '';
+          break;
+        default:
+      }
+    },
+    soFar(maxResultBytes: number) {
+      const said = [...texts, pending].filter((part) => part !== '').join('\n\n');
+      const text = cutText(said, maxResultBytes);
+      return { ...run, text, textTruncated: text.length < said.length };
+    },
+  };
+}

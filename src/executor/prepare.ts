@@ -112,7 +112,7 @@ export async function prepareFallback(
   );
   try {
     const prepared = await prepareWith(registered, request, claim, options);
-    return { ...prepared, fallbackReason: messageOf(missing) };
+    return { ...prepared, sessionId: null, fallbackReason: messageOf(missing) };
   } catch (error) {
     if (!isCliMissing(error)) throw error;
     throw withoutFallback(missing, registered.provider.name, error.message);

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Delivery } from './delivery.ts';
 import type { Ledger } from './ledger.ts';
-import { backoffAfter, lostFinish } from './lost.ts';
+import { backoffAfter, type LostOptions, lostFinish } from './lost.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
 import { sweep } from './process/sweep.ts';
 import { removeScratch } from './scratch.ts';
@@ -26,6 +26,8 @@ export async function recover(options: {
   readonly ledger: Ledger;
   readonly delivery: Delivery;
   readonly retryBackoffMs: number;
+  readonly readEvents: LostOptions['readEvents'];
+  readonly maxResultBytes: number;
   readonly logger: Logger;
 }): Promise<RecoveryReport> {
   const { ledger, delivery } = options;
@@ -33,7 +35,8 @@ export async function recover(options: {
   await removeScratch(options.scratchDir, options.logger);
   const { outbox, unsettled } = await ledger.open();
   for (const { jobId, executionId } of unsettled) {
-    const finish = lostFinish(jobId, executionId, backoffAfter(1, options.retryBackoffMs));
+    const backoffMs = backoffAfter(1, options.retryBackoffMs);
+    const finish = await lostFinish({ jobId, executionId, backoffMs }, options);
     await ledger.ended(finish);
     await delivery.deliver(finish);
   }

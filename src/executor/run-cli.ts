@@ -56,9 +56,7 @@ async function runOne(
       },
     });
     pass.settle(loginAnswer(result.outcome));
-    if (fallbackReason === null) return result;
-    // A session belongs to the provider a job names, and that one does not know this conversation.
-    return { ...result, outcome: { ...result.outcome, sessionId: null } };
+    return result;
   } catch (error) {
     pass.settle('untold');
     throw error;

@@ -29,7 +29,7 @@ export function createSessionPlacement(
 
   async function lookUp(principal: Principal, sessionId: string): Promise<Place> {
     await projector.catchUp();
-    const session = await store.run('jobs.findSession', { sessionId });
+    const session = await store.run('sessions.find', { sessionId });
     if (session === null || !maySee(principal, session.owner)) {
       throw new AppError('session.not_found', `there is no session ${sessionId}`);
     }

@@ -9,7 +9,7 @@ import type {
   OutcomeDelivery,
   UnsettledExecution,
 } from './rows.ts';
-import { saveSessionTotal } from './session-totals.ts';
+import { saveSessionTotal } from './sessions.ts';
 import { all, change, first } from './statement.ts';
 
 export const executionWrites = {

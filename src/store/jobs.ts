@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { type JobColumns, jobColumns, toJob } from './job-row.ts';
-import type { BatchJob, ProjectedJob, SessionOrigin } from './rows.ts';
+import type { BatchJob, ProjectedJob } from './rows.ts';
 import { all, first } from './statement.ts';
 
 export const jobReads = {
@@ -24,19 +24,5 @@ export const jobReads = {
     const sql = `SELECT id, status, owner, created_at AS createdAt FROM batch_jobs JOIN jobs ON jobs.id = job_id
                  WHERE batch_id = ? ORDER BY id`;
     return all<BatchJob>(db, sql, args.batch);
-  },
-
-  /**
-   * Where a session goes on. Jobs that never reached the CLI (cancelled in the queue, refused) are passed
-   * over: they have no native session.
-   */
-  'jobs.findSession'(db: DatabaseSync, args: { readonly sessionId: string }): SessionOrigin | null {
-    return first<SessionOrigin>(
-      db,
-      `SELECT owner, provider, cwd, node, native_session_id AS nativeSessionId FROM jobs
-       WHERE session_id = ? AND finished_at IS NOT NULL AND native_session_id IS NOT NULL
-       ORDER BY finished_at DESC, id DESC LIMIT 1`,
-      args.sessionId,
-    );
   },
 };

@@ -6,7 +6,7 @@ import { jobReads } from './jobs.ts';
 import { listReads } from './list-jobs.ts';
 import { projectionWrites } from './project-jobs.ts';
 import { retentionWrites } from './retention.ts';
-import { sessionTotalReads } from './session-totals.ts';
+import { sessionReads } from './sessions.ts';
 import { usageReads } from './usage.ts';
 
 const reads = {
@@ -16,7 +16,7 @@ const reads = {
   ...eventReads,
   ...cursorReads,
   ...usageReads,
-  ...sessionTotalReads,
+  ...sessionReads,
 };
 const writes = {
   ...executionWrites,

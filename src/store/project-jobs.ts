@@ -3,6 +3,7 @@ import { saveCursor } from './cursors.ts';
 import { deleteJob } from './delete-job.ts';
 import { insertEvent } from './events.ts';
 import type { EventCopy, NamedCursor, ProjectedJob } from './rows.ts';
+import { recordSessions } from './sessions.ts';
 import { change } from './statement.ts';
 import { recordUsage } from './usage.ts';
 
@@ -12,7 +13,7 @@ export interface Projection {
   readonly removed: readonly string[];
   /** null: this did not come out of the log. */
   readonly cursor: NamedCursor | null;
-  /** Of jobs that have finished, these or others; kept before the jobs, whose usage is read from them. */
+  /** Of jobs that have finished, these or others; kept before the jobs, whose usage and sessions are read from them. */
   readonly events?: readonly EventCopy[];
 }
 
@@ -31,8 +32,8 @@ export const projectionWrites = {
 
 const columns = [
   ...['id', 'rev', 'kind', 'owner', 'status', 'wait_reason', 'scheduled_for', 'provider', 'model', 'cwd'],
-  ...['attempts', 'retry_of', 'node', 'created_at', 'started_at', 'finished_at', 'updated_at', 'session_id'],
-  ...['native_session_id', 'cancel_requested', 'tags', 'metadata', 'request', 'outcome', 'prompt'],
+  ...['attempts', 'retry_of', 'node', 'created_at', 'started_at', 'finished_at', 'updated_at'],
+  ...['cancel_requested', 'tags', 'metadata', 'request', 'outcome', 'prompt'],
 ];
 
 const upsert = `INSERT INTO jobs (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})
@@ -61,8 +62,6 @@ function applyJob(db: DatabaseSync, job: ProjectedJob): boolean {
     job.startedAt,
     job.finishedAt,
     job.updatedAt,
-    job.outcome?.sessionId ?? request.sessionId,
-    job.outcome?.nativeSessionId ?? null,
     job.cancelRequested ? 1 : 0,
     JSON.stringify(request.tags),
     JSON.stringify(request.metadata),
@@ -88,6 +87,9 @@ function applyJob(db: DatabaseSync, job: ProjectedJob): boolean {
     job.updatedAt,
     job.node,
   );
-  if (job.finishedAt !== null) recordUsage(db, job);
+  if (job.finishedAt !== null) {
+    recordUsage(db, job);
+    recordSessions(db, job);
+  }
   return true;
 }

@@ -66,6 +66,8 @@ DELETE FROM events WHERE (job_id, seq) IN (
 function sweepJobs(db: DatabaseSync, args: Retention): number {
   const slice = `SELECT id FROM jobs WHERE finished_at < ?
     AND NOT EXISTS (SELECT 1 FROM events WHERE events.job_id = jobs.id) ORDER BY finished_at LIMIT ?`;
-  change(db, `DELETE FROM transitions WHERE job_id IN (${slice})`, args.finishedJobsBefore, args.limit);
+  for (const table of ['transitions', 'sessions']) {
+    change(db, `DELETE FROM ${table} WHERE job_id IN (${slice})`, args.finishedJobsBefore, args.limit);
+  }
   return change(db, `DELETE FROM jobs WHERE id IN (${slice})`, args.finishedJobsBefore, args.limit);
 }

@@ -191,7 +191,7 @@ describe('jobs', () => {
     const sessionId = ulid();
     const ran = (finishedAt: string, nativeSessionId: string) =>
       aFinishedJob(finishedAt, { node: 'n1', outcome: anOutcome({ sessionId, nativeSessionId }) });
-    expect(await store.run('jobs.findSession', { sessionId })).toBeNull();
+    expect(await store.run('sessions.find', { sessionId })).toBeNull();
     await project(
       store,
       ran(LATER, 'native-2'),
@@ -203,13 +203,37 @@ describe('jobs', () => {
       }),
       aJob({ status: 'running', request: { sessionId } }),
     );
-    expect(await store.run('jobs.findSession', { sessionId })).toEqual({
+    expect(await store.run('sessions.find', { sessionId })).toEqual({
       owner: 'alice',
       provider: 'claude',
       cwd: '/workspace',
       node: 'n1',
       nativeSessionId: 'native-2',
     });
+  });
+
+  it('a session that was announced goes on where it was, whatever became of its job', async () => {
+    const store = await testStore();
+    const [early, late] = [ulid(), ulid()];
+    const job = aFinishedJob(AT, { status: 'failed', node: 'n2', outcome: anOutcome({ status: 'failed' }) });
+    const said = (seq: number, attempt: number, event: object) => ({
+      ...{ jobId: job.id, seq, attempt, kind: Object(event).kind, at: AT, raw: null },
+      body: JSON.stringify(event),
+    });
+    const ran = (seq: number, attempt: number, sessionId: string | null, nativeSessionId: string) => [
+      said(seq, attempt, { kind: 'job.running', executionId: 'e', node: `n${attempt}` }),
+      said(seq + 1, attempt, { kind: 'session', sessionId, nativeSessionId, model: null }),
+    ];
+    const events = [...ran(1, 1, early, 'a'), ...ran(3, 2, late, 'b'), ...ran(5, 3, null, 'of its fallback')];
+    await store.run('jobs.project', { jobs: [job], removed: [], cursor: null, events });
+    expect(await store.run('sessions.find', { sessionId: early })).toMatchObject({
+      ...{ node: 'n1', nativeSessionId: 'a' },
+    });
+    expect(await store.run('sessions.find', { sessionId: late })).toMatchObject({
+      ...{ node: 'n2', nativeSessionId: 'b' },
+    });
+    await store.run('jobs.delete', { id: job.id });
+    expect(await store.run('sessions.find', { sessionId: early })).toBeNull();
   });
 });
 

@@ -210,6 +210,29 @@ describe('the main process that is killed', () => {
     await expectWhole(system);
   });
 
+  it('while the CLI streams leaves what it had said, and the session it had announced goes on', async () => {
+    const system = await startFakeSystem();
+    const id = await system.submit({ prompt: streamingPrompt(system) });
+    const { server: first } = system;
+    const path = `/v1/jobs/${id}/events?kinds=text.delta,session`;
+    const stream = (await first.api('GET', path)).body?.pipeThrough(new TextDecoderStream());
+    let heard = '';
+    for await (const chunk of stream ?? expect.unreachable()) {
+      heard += chunk;
+      if (heard.includes('text.delta')) break;
+    }
+    const [, sessionId] = /"sessionId":"(\w+)"/.exec(heard) ?? expect.unreachable(heard);
+    await killMain(system);
+
+    const server = await system.restart();
+    const job = await server.finished(id);
+    expect(job).toMatchObject({ ...LOST, outcome: { ...LOST.outcome, sessionId, text: 'partial' } });
+    const next = await server.run({ prompt: 'and on', sessionId });
+    const { nativeSessionId } = job.outcome ?? expect.unreachable();
+    expect(next).toMatchObject({ status: 'succeeded', outcome: { sessionId, nativeSessionId } });
+    await expectWhole(system);
+  });
+
   it.each<[string, FailpointName, object, number]>([
     ['while a worker holds the job', 'rpc.listening', SUCCEEDED, 1],
     ['while the execution is claimed', 'executor.claimed', SUCCEEDED, 1],

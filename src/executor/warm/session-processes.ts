@@ -98,6 +98,7 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
   return {
     async take(prepared) {
       const { sessionId, shape } = prepared;
+      if (sessionId === null) return null;
       const one = resting.get(sessionId);
       if (one === undefined) return null;
       takeOut(sessionId, one);
@@ -108,10 +109,10 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
 
     keep(of, child, place) {
       const { sessionId, shape } = of;
-      const before = resting.get(sessionId);
-      if (before !== undefined) endResting(sessionId, before);
       const process = createWaitingProcess(child, null);
-      if (stopped || shape === null || !makeRoom()) {
+      const before = resting.get(sessionId ?? '');
+      if (sessionId !== null && before !== undefined) endResting(sessionId, before);
+      if (stopped || sessionId === null || shape === null || !makeRoom()) {
         void end({ process, place });
         return;
       }

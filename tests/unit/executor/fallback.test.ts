@@ -26,6 +26,19 @@ async function benchWith(claude: Record<string, unknown>, echo: Record<string, u
 }
 
 describe('a job whose CLI is missing', { timeout: 30_000 }, () => {
+  it('has a conversation that cannot go on: no session is promised', async () => {
+    const talks = {
+      binary: '/bin/echo',
+      args: ['{"id":"c1","text":"hi"}'],
+      output: { ndjson: { text: '/text', session: '/id' } },
+    };
+    const bench = await benchWith({ binary: MISSING, fallback: 'echo' }, talks);
+    const { record, events } = await bench.run();
+    const native = { sessionId: null, nativeSessionId: 'c1' };
+    expect(record).toMatchObject({ outcome: native });
+    expect(events.filter(({ kind }) => kind === 'session')).toMatchObject([native]);
+  });
+
   it('is run by the fallback, which its events and its outcome name', async () => {
     const bench = await benchWith({ binary: MISSING, fallback: 'echo' });
     const { record, events } = await bench.run();

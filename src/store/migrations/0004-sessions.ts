@@ -1,0 +1,33 @@
+import type { Migration } from '../migrations.ts';
+
+/**
+ * Every session that a finished job has announced or its outcome has named, so that one goes on whose end nobody saw.
+ * Filled when the job's end is projected, from its events and its outcome.
+ */
+export const sessions: Migration = {
+  version: 4,
+  name: 'sessions',
+  sql: `
+CREATE TABLE sessions (
+  session_id        TEXT NOT NULL,
+  job_id            TEXT NOT NULL,
+  node              TEXT,
+  native_session_id TEXT NOT NULL,
+  PRIMARY KEY (session_id, job_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_job ON sessions (job_id);
+CREATE INDEX events_sessions ON events (job_id) WHERE kind IN ('session', 'job.running');
+
+INSERT INTO sessions SELECT session_id, id, node, native_session_id FROM jobs
+  WHERE session_id IS NOT NULL AND native_session_id IS NOT NULL AND finished_at IS NOT NULL;
+INSERT INTO sessions SELECT events.body ->> '$.sessionId', jobs.id, jobs.node, events.body ->> '$.nativeSessionId'
+  FROM events JOIN jobs ON jobs.id = events.job_id
+  WHERE events.kind = 'session' AND jobs.finished_at IS NOT NULL AND events.body ->> '$.sessionId' IS NOT NULL
+    AND coalesce(jobs.outcome ->> '$.provider', jobs.provider) = jobs.provider
+  ON CONFLICT DO NOTHING;
+
+DROP INDEX jobs_session;
+ALTER TABLE jobs DROP COLUMN session_id;
+ALTER TABLE jobs DROP COLUMN native_session_id;
+`,
+};
