@@ -100,8 +100,9 @@ describe('a process of a real CLI that waits', () => {
   });
 
   it('is ready for jobs that wait, and every one of them ends well', async () => {
-    const { server, run } = await open(CLAUDE);
-    const prompts = ['a', 'b', 'c', 'd', 'e', 'f'];
+    // One at a time: with as many as there are processors nothing boots ahead of its time.
+    const { server, run } = await open(CLAUDE, { BULLPEN_CONCURRENCY: '1' });
+    const prompts = ['a', 'b', 'c', 'd'];
     const ran = await Promise.all(prompts.map((text) => run({ prompt: `[[reply: ${text}]]` })));
     expect(ran.map(({ outcome }) => outcome?.text)).toEqual(prompts);
     expect(new Set(ran.map(({ pid }) => pid)).size).toBe(prompts.length);
