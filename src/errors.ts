@@ -54,6 +54,7 @@ export const ERROR_CODES = {
   'queue.expired': meaning(504, 'The job waited longer than its ttlMs', true),
   'queue.full': meaning(503, 'The queue takes no more jobs now', true),
   'redis.unavailable': meaning(503, 'Redis cannot be reached', true),
+  'redis.refused': meaning(500, 'Redis refused a command: its rights or its data are wrong'),
   'server.stopping': meaning(503, 'The server is stopping', true),
   'store.unavailable': meaning(503, 'The ledger cannot be written', true),
 
@@ -137,6 +138,10 @@ export function toWire(error: unknown): WireError {
   if (error instanceof AppError) return wireError(error.code, error.message);
   return wireError('internal.error', 'an unexpected error; the server log has it');
 }
+
+/** Redis is away, or refuses what it must not: whoever needs it waits, and no job fails for it. */
+export const isRedisTrouble = (error: unknown): boolean =>
+  error instanceof AppError && (error.code === 'redis.unavailable' || error.code === 'redis.refused');
 
 /** The text of anything thrown, for a log line or a message's end. */
 export function messageOf(error: unknown): string {

@@ -177,6 +177,7 @@ describe('the folders', () => {
     'src/rpc/',
     'src/queue/connection.ts',
     'src/queue/names.ts',
+    'src/queue/redis-error.ts',
     'src/config/worker.ts',
     'src/errors.ts',
     'src/observability/logger.ts',

@@ -37,6 +37,7 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   'config.invalid': EXIT.config,
   'config.locked': EXIT.config,
   'internal.error': EXIT.failed,
+  'redis.refused': EXIT.config,
   'job.already_finished': EXIT.failed,
   'job.not_finished': EXIT.failed,
   'queue.expired': EXIT.timedOut,

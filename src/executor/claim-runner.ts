@@ -1,7 +1,7 @@
 /** What becomes of one claim: admit → prepare → spawn → translate → finish. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { AppError, messageOf } from '../errors.ts';
+import { AppError, isRedisTrouble, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Claim, Claims, Finish, LeaseState } from '../rpc/ports.ts';
@@ -127,7 +127,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
         const [lease = 'lost'] = await claims.renew([claim]);
         return lease;
       } catch (error) {
-        if (!(error instanceof AppError) || error.code !== 'redis.unavailable') throw error;
+        if (!isRedisTrouble(error)) throw error;
         logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'a claimed execution waits for Redis');
       }
       if (stop.signal.aborted) return 'held'; // the look before the spawn refuses it

@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Queue } from 'bullmq';
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
+import { AppError } from '../errors.ts';
 
 const MAX_TEXT = 200;
 const MAX_ITEMS = 50;
 const MAX_DEPTH = 6;
 const ANSWER_WITHIN_MS = 2_000;
 const POLL_EVERY_MS = 5_000;
+const RETRY_AFTER_SECONDS = 2;
 
 /** Bull Board, without any auth of its own. */
 export interface Board {
@@ -45,11 +47,19 @@ export async function createBoard(
       uiConfig: { boardTitle: 'Bullpen', pollingInterval: { forceInterval: POLL_EVERY_MS / 1000 } },
     },
   });
+  serverAdapter.setErrorHandler((error: Error & { readonly statusCode?: number }) => ({
+    // as: the board answers with whatever it is given
+    status: (error instanceof AppError ? error.status : (error.statusCode ?? 500)) as 500,
+    body: { error: { key: 'ERRORS.INTERNAL_SERVER_ERROR' }, message: error.message },
+  }));
   const app = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     handlerTimeout: ANSWER_WITHIN_MS,
     exposeHeadRoutes: true,
+  });
+  app.addHook('onSend', async (_request, reply) => {
+    if (reply.statusCode === 503) reply.header('retry-after', RETRY_AFTER_SECONDS);
   });
   await app.register(serverAdapter.registerPlugin(), { prefix: basePath });
   await app.ready();

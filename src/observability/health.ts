@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.ts';
 import type { Executor } from '../executor/executor.ts';
 import type { Health } from '../http/ports.ts';
+import { whyDown } from '../queue/connection.ts';
 import type { WorkerPool } from '../queue/worker-pool.ts';
 import type { Upkeep } from '../rpc/ports.ts';
 import type { Store } from '../store/store.ts';
@@ -28,8 +29,8 @@ export function createHealth(options: HealthOptions): Health {
 
   async function checkRedis(): Promise<Check> {
     // INFO is answered before a new connection takes other commands, also by a Redis that still loads its data.
-    if (redis.status !== 'ready')
-      return { ok: false, detail: `cannot be reached: the connection is ${redis.status}` };
+    const down = whyDown(redis);
+    if (down !== null) return { ok: false, detail: down };
     try {
       const persistence = await redis.info('persistence');
       const memory = await redis.info('memory');
@@ -40,7 +41,7 @@ export function createHealth(options: HealthOptions): Health {
         notes.push('maxmemory-policy is not noeviction: Redis may evict jobs');
       return { ok: true, detail: notes.length === 0 ? null : notes.join('; ') };
     } catch (error) {
-      return { ok: false, detail: `cannot be reached: ${messageOf(error)}` };
+      return { ok: false, detail: messageOf(error) };
     }
   }
 

@@ -1,14 +1,16 @@
-import { Redis, type RedisOptions } from 'ioredis';
+import { type Command, Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
+import { isReply, redisError, wordOf } from './redis-error.ts';
 
 /**
  * How a connection behaves while Redis is away.
  * - `prompt`: fails at once, and each command within `commandTimeoutMs`: for HTTP and for everything that has
  *   its own way of trying again. In-flight commands of a broken connection fail instead of running twice.
- * - `patient`: waits for Redis to come back: for BullMQ's workers and for blocking reads.
+ * - `patient`: waits for Redis to come back: for blocking reads and the sandboxed workers.
+ * - `bullmq`: the same for BullMQ's workers, which look at the client's own errors: they are not translated.
  */
-export type ConnectionMode = 'prompt' | 'patient';
+export type ConnectionMode = 'prompt' | 'patient' | 'bullmq';
 
 const COMMAND_TIMEOUT_MS = 1900; // API.md: "Redis away: 503 within 2 s"
 
@@ -24,7 +26,36 @@ const OPTIONS = {
     commandTimeout: COMMAND_TIMEOUT_MS,
   },
   patient: { maxRetriesPerRequest: null },
+  bullmq: { maxRetriesPerRequest: null },
 } satisfies Record<ConnectionMode, RedisOptions>;
+
+/** What the client itself sends before a connection is ready; it reads the errors. */
+const HANDSHAKE = new Set(['hello', 'auth', 'client', 'select', 'info', 'readonly']);
+const REPEAT_LOG_MS = 60_000;
+
+/** A client whose every command fails with an AppError, as {@link redisError} says, also in a pipeline or a script. */
+class TranslatingRedis extends Redis {
+  /** Why the login was refused; commands that cannot be sent fail with it. */
+  refused: AppError | null = null;
+  /** Told of each answer that is no outage. */
+  onRefused: (command: string, error: AppError) => void = () => undefined;
+
+  override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>): unknown {
+    if (this.status !== 'connect' || !HANDSHAKE.has(command.name)) this.translate(command);
+    return super.sendCommand(command, stream);
+  }
+
+  private translate(command: Command): void {
+    const { reject } = command;
+    command.reject = (error) => {
+      // The text of a script follows.
+      if (messageOf(error).startsWith('NOSCRIPT')) return reject.call(command, error);
+      const translated = isReply(error) ? redisError(error) : (this.refused ?? redisError(error));
+      if (translated.code === 'redis.refused' && isReply(error)) this.onRefused(command.name, translated);
+      reject.call(command, translated);
+    };
+  }
+}
 
 /** Where a `unix://` URL leads. ioredis reads such a URL too, but leaves the escapes in its path. */
 function socketOf(url: string) {
@@ -33,7 +64,8 @@ function socketOf(url: string) {
 }
 
 /**
- * Opens a connection. It connects in the background; errors are logged once per outage.
+ * Opens a connection. It connects in the background; errors are logged once per outage, answers that say that rights or
+ * data are wrong once a minute for each cause.
  * @param url `redis://`, `rediss://`, or `unix://USER:PASSWORD@localhost/PATH` for a socket
  */
 export function openConnection(url: string, mode: ConnectionMode, name: string, logger: Logger): Redis {
@@ -44,35 +76,69 @@ export function openConnection(url: string, mode: ConnectionMode, name: string, 
     connectTimeout: 5000,
     keepAlive: 10_000,
   };
+  const Client = mode === 'bullmq' ? Redis : TranslatingRedis;
   const redis = url.startsWith('unix:')
-    ? new Redis({ ...options, ...socketOf(url) })
-    : new Redis(url, options);
+    ? new Client({ ...options, ...socketOf(url) })
+    : new Client(url, options);
   let down = false;
   redis.on('error', (error: unknown) => {
-    if (!down) logger.warn({ connection: name, reason: messageOf(error) }, 'redis connection failed');
+    const reason = messageOf(error);
+    if (redis instanceof TranslatingRedis) redis.refused = loginRefused(error);
+    if (!down && loginRefused(error) !== null)
+      logger.error({ connection: name, reason }, 'redis refused the login');
+    else if (!down) logger.warn({ connection: name, reason }, 'redis connection failed');
     down = true;
   });
   redis.on('ready', () => {
+    if (redis instanceof TranslatingRedis) redis.refused = null;
     if (down) logger.info({ connection: name }, 'redis connection restored');
     down = false;
   });
+  if (redis instanceof TranslatingRedis) redis.onRefused = createRefusalLog(name, logger);
   return redis;
+}
+
+/** The error of a login that Redis refuses for good; null for any other. */
+function loginRefused(error: unknown): AppError | null {
+  const translated = isReply(error) ? redisError(error) : null;
+  if (translated?.code !== 'redis.refused') return null;
+  return new AppError('redis.refused', `Redis refused the login: ${messageOf(error)}`, { cause: error });
+}
+
+function createRefusalLog(connection: string, logger: Logger) {
+  const logged = new Map<string, number>();
+  return (command: string, error: AppError): void => {
+    const cause = `${command} ${wordOf(error.cause)}`;
+    const now = performance.now();
+    if (now - (logged.get(cause) ?? Number.NEGATIVE_INFINITY) < REPEAT_LOG_MS) return;
+    logged.set(cause, now);
+    logger.error({ connection, command, reason: messageOf(error.cause) }, 'redis refused a command');
+  };
+}
+
+/** Why a connection is not usable, in words for anybody; null when it is. */
+export function whyDown(redis: Redis): string | null {
+  if (redis.status === 'ready') return null;
+  if (redis instanceof TranslatingRedis && redis.refused !== null) return redis.refused.message;
+  return `cannot be reached: the connection is ${redis.status}`;
 }
 
 /**
  * Resolves when the connection is usable.
- * @throws AppError redis.unavailable after `timeoutMs`, with what kept it
+ * @throws AppError redis.unavailable after `timeoutMs`, with what kept it; redis.refused at once when the login is
  */
 export async function untilReady(redis: Redis, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let why = 'no answer';
+  const { path, host, port } = redis.options;
+  const where = path ?? `${host}:${port}`;
   const onError = (error: unknown): void => {
     why = messageOf(error);
+    if (loginRefused(error) !== null)
+      reject(new AppError('redis.refused', `Redis at ${where} refused the login: ${why}`, { cause: error }));
   };
   const timer = setTimeout(() => {
-    const { path, host, port } = redis.options;
-    const where = path ?? `${host}:${port}`;
     const waited = `in ${timeoutMs / 1000} s: ${why}`;
     reject(new AppError('redis.unavailable', `Redis at ${where} could not be reached ${waited}`));
   }, timeoutMs);

@@ -4,7 +4,6 @@
  */
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { unavailable } from '../rpc/redis/script-runner.ts';
 import type { Names } from './names.ts';
 
 /** A delivery that fails is infrastructure, never the job's end: it is made again for ever. */
@@ -34,7 +33,7 @@ export interface QueueEntry {
 export interface PromptQueue {
   /** For Bull Board. */
   readonly queue: Queue<Delivery>;
-  /** Enqueues a job; doing it twice is harmless. Throws redis.unavailable. */
+  /** Enqueues a job; doing it twice is harmless. */
   add(job: QueueEntry): Promise<void>;
   /** The same for many, in one round trip. */
   addAll(jobs: readonly QueueEntry[]): Promise<void>;
@@ -76,29 +75,17 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
   const promptQueue: PromptQueue = {
     queue,
     async add(job) {
-      try {
-        await queue.add('prompt', { jobId: job.id }, optionsOf(job));
-      } catch (error) {
-        throw unavailable(error);
-      }
+      await queue.add('prompt', { jobId: job.id }, optionsOf(job));
     },
     async addAll(jobs) {
-      try {
-        await queue.addBulk(
-          jobs.map((job) => ({ name: 'prompt', data: { jobId: job.id }, opts: optionsOf(job) })),
-        );
-      } catch (error) {
-        throw unavailable(error);
-      }
+      await queue.addBulk(
+        jobs.map((job) => ({ name: 'prompt', data: { jobId: job.id }, opts: optionsOf(job) })),
+      );
     },
     async doubtful(ids) {
       if (ids.length === 0) return [];
-      try {
-        const scores = await redis.zmscore(queue.toKey('prioritized'), ...ids);
-        return ids.filter((_, index) => scores[index] === null);
-      } catch (error) {
-        throw unavailable(error);
-      }
+      const scores = await redis.zmscore(queue.toKey('prioritized'), ...ids);
+      return ids.filter((_, index) => scores[index] === null);
     },
     async ensure(job) {
       const entry = await queue.getJob(job.id);
@@ -110,12 +97,8 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
       return true;
     },
     async giveBackTaken() {
-      try {
-        const taken = await queue.getActive();
-        await Promise.all(taken.map((job) => job.moveToWait()));
-      } catch (error) {
-        throw unavailable(error);
-      }
+      const taken = await queue.getActive();
+      await Promise.all(taken.map((job) => job.moveToWait()));
     },
     async remove(id) {
       await queue.remove(id).catch(() => 0); // locked by its worker, or gone: the worker will find it finished

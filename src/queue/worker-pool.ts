@@ -46,7 +46,7 @@ export interface WorkerPool {
 
 export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const { names, logger, settings } = options;
-  const connection = openConnection(settings.redisUrl, 'patient', 'workers', logger);
+  const connection = openConnection(settings.redisUrl, 'bullmq', 'workers', logger);
   // Each child's output is piped into ours.
   process.stdout.setMaxListeners(0);
   process.stderr.setMaxListeners(0);

@@ -8,7 +8,6 @@ import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import { isFinished } from '../protocol/job.ts';
 import type { JobRecords } from '../rpc/ports.ts';
-import { unavailable } from '../rpc/redis/script-runner.ts';
 import { createEventCopies } from './event-copies.ts';
 import { type LogPiece, readLogPiece } from './log-piece.ts';
 import { toProjected } from './projected-job.ts';
@@ -154,24 +153,16 @@ export function createProjector(options: ProjectorOptions): Projector {
       await advancing;
     },
     async catchUp() {
-      try {
-        // Up to what is there now: under load the log has no end to wait for.
-        const newest = await newestEntry();
-        while (streamIdBefore(cursor, newest) && (await advance()));
-      } catch (error) {
-        throw unavailable(error);
-      }
+      // Up to what is there now: under load the log has no end to wait for.
+      const newest = await newestEntry();
+      while (streamIdBefore(cursor, newest) && (await advance()));
     },
     settled: () => inTurn(async () => {}),
     async catchUpSoon() {
-      try {
-        const ahead = (await redis.xrange(log, `(${cursor}`, '+', 'COUNT', NEARLY_THERE)) as Entry[]; // ids and fields
-        const newest = ahead.at(-1)?.[0];
-        if (newest === undefined || ahead.length === NEARLY_THERE) return;
-        while (streamIdBefore(cursor, newest) && (await advance()));
-      } catch (error) {
-        throw unavailable(error);
-      }
+      const ahead = (await redis.xrange(log, `(${cursor}`, '+', 'COUNT', NEARLY_THERE)) as Entry[]; // ids and fields
+      const newest = ahead.at(-1)?.[0];
+      if (newest === undefined || ahead.length === NEARLY_THERE) return;
+      while (streamIdBefore(cursor, newest) && (await advance()));
     },
   };
 

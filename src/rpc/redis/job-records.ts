@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import type { Names } from '../../queue/names.ts';
 import type { CancelResult, CreateResult, JobRecords } from '../ports.ts';
 import { decodeEvent, decodeRecord, jobArguments } from './record-codec.ts';
-import { type ScriptRunner, unavailable } from './script-runner.ts';
+import type { ScriptRunner } from './script-runner.ts';
 
 /** How long an Idempotency-Key is remembered (API.md). */
 export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
@@ -32,26 +32,18 @@ export function createJobRecords(redis: Redis, names: Names, scripts: ScriptRunn
     },
 
     async read(id) {
-      try {
-        return decodeRecord(id, await redis.hgetall(names.job(id)));
-      } catch (error) {
-        throw unavailable(error);
-      }
+      return decodeRecord(id, await redis.hgetall(names.job(id)));
     },
 
     async readMany(ids) {
-      try {
-        const pipeline = redis.pipeline();
-        for (const id of ids) pipeline.hgetall(names.job(id));
-        const replies = (await pipeline.exec()) ?? [];
-        return replies.flatMap(([error, hash], index) => {
-          if (error !== null) throw error;
-          const record = decodeRecord(ids[index] ?? '', hash as Record<string, string>); // of HGETALL
-          return record === null ? [] : [record];
-        });
-      } catch (error) {
-        throw unavailable(error);
-      }
+      const pipeline = redis.pipeline();
+      for (const id of ids) pipeline.hgetall(names.job(id));
+      const replies = (await pipeline.exec()) ?? [];
+      return replies.flatMap(([error, hash], index) => {
+        if (error !== null) throw error;
+        const record = decodeRecord(ids[index] ?? '', hash as Record<string, string>); // of HGETALL
+        return record === null ? [] : [record];
+      });
     },
 
     async cancel(id, force, outcome): Promise<CancelResult> {
@@ -65,12 +57,8 @@ export function createJobRecords(redis: Redis, names: Names, scripts: ScriptRunn
     },
 
     async events(id, after, limit) {
-      try {
-        const entries = await redis.xrange(names.events(id), `${after + 1}-0`, '+', 'COUNT', limit);
-        return entries.map((entry) => decodeEvent(id, entry));
-      } catch (error) {
-        throw unavailable(error);
-      }
+      const entries = await redis.xrange(names.events(id), `${after + 1}-0`, '+', 'COUNT', limit);
+      return entries.map((entry) => decodeEvent(id, entry));
     },
   };
 }

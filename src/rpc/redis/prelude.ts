@@ -2,8 +2,8 @@
  * What every script starts with. One record per job, changed only here, and each change is one atomic step:
  * the record, its event, the log entry and the doorbell together.
  *
- * Keys are built from the prefix (`KEYS[1]`), which carries the one hash tag of all keys: legal in a cluster
- * because they share its slot. Times come from Redis, never from a host's clock.
+ * Keys are built from the prefix (`KEYS[1]`, with its colon), which carries the one hash tag of all keys: legal in a
+ * cluster because they share its slot. Times come from Redis, never from a host's clock.
  */
 export interface ScriptSettings {
   readonly requestChannel: string;
@@ -13,7 +13,7 @@ export interface ScriptSettings {
 }
 
 export const prelude = (settings: ScriptSettings): string => `
-local P = KEYS[1]
+local P = string.sub(KEYS[1], 1, -2)
 local REQUESTS = ${JSON.stringify(settings.requestChannel)}
 local RESPONSES = ${JSON.stringify(settings.responseChannel)}
 local KEEP = ${settings.keepFinishedMs}

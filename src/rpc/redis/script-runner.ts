@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { AppError, messageOf } from '../../errors.ts';
+import { messageOf } from '../../errors.ts';
 import * as batchScripts from './batch-scripts.ts';
 import { prelude, type ScriptSettings } from './prelude.ts';
 import * as jobScripts from './scripts.ts';
@@ -13,7 +13,7 @@ export type ScriptName = keyof typeof bodies;
 export interface ScriptRunner {
   /**
    * Runs one script atomically.
-   * @throws AppError redis.unavailable when Redis cannot be reached, is loading, or refuses writes
+   * @throws AppError redis.unavailable when Redis cannot be reached, is loading, or takes no writes; redis.refused
    */
   run(name: ScriptName, args: readonly (string | number)[]): Promise<unknown>;
 }
@@ -21,6 +21,8 @@ export interface ScriptRunner {
 /** Runs the protocol's scripts by hash; a Redis that does not know one yet (restart, flush) is given its text. */
 export function createScriptRunner(redis: Redis, prefix: string, settings: ScriptSettings): ScriptRunner {
   const head = prelude(settings);
+  // What every key begins with: a user whose rights are `~PREFIX:*` may name it.
+  const key = `${prefix}:`;
   const known = new Map<ScriptName, { text: string; sha: string }>();
   const load = (name: ScriptName) => {
     let script = known.get(name);
@@ -36,35 +38,11 @@ export function createScriptRunner(redis: Redis, prefix: string, settings: Scrip
     async run(name, args) {
       const { text, sha } = load(name);
       try {
-        return await redis.evalsha(sha, 1, prefix, ...args);
+        return await redis.evalsha(sha, 1, key, ...args);
       } catch (error) {
-        if (!messageOf(error).startsWith('NOSCRIPT')) throw unavailable(error);
+        if (!messageOf(error).startsWith('NOSCRIPT')) throw error;
       }
-      try {
-        return await redis.eval(text, 1, prefix, ...args);
-      } catch (error) {
-        throw unavailable(error);
-      }
+      return redis.eval(text, 1, key, ...args);
     },
   };
-}
-
-/** What Redis refuses because of its own state; inside a script too, whose name it then adds. */
-const REFUSED = /^(OOM|MISCONF|READONLY|NOREPLICAS|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY) /;
-
-/** An error of the Redis client as one of ours. A fault inside a script is a bug and says so. */
-export function unavailable(error: unknown): AppError {
-  if (error instanceof AppError) return error;
-  const text = messageOf(error);
-  const faulty = text.includes('user_script') || text.startsWith('ERR Error running script');
-  if (faulty && !REFUSED.test(text)) {
-    return new AppError('internal.error', `a script failed: ${text}`, { cause: error });
-  }
-  const why = text.startsWith('OOM')
-    ? 'Redis is out of memory'
-    : 'Redis cannot be reached or takes no writes';
-  return new AppError('redis.unavailable', `${why}; nothing was lost, try again`, {
-    cause: error,
-    retryAfterSeconds: 2,
-  });
 }

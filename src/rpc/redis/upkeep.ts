@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Names } from '../../queue/names.ts';
 import type { Upkeep } from '../ports.ts';
-import { type ScriptRunner, unavailable } from './script-runner.ts';
+import type { ScriptRunner } from './script-runner.ts';
 
 /** {@link Upkeep} over Redis, for one node. */
 export function createUpkeep(
@@ -26,18 +26,14 @@ export function createUpkeep(
       await scripts.run('LEAVE', [node]);
     },
     async counts() {
-      try {
-        const [pending, pinned, awaiting, running, nodes] = await Promise.all([
-          redis.zcard(names.pending),
-          redis.zcard(names.pendingOn(node)),
-          redis.zcard(names.awaiting),
-          redis.zcard(names.running),
-          redis.zcard(names.nodes),
-        ]);
-        return { pending: pending + pinned, awaiting, running, nodes };
-      } catch (error) {
-        throw unavailable(error);
-      }
+      const [pending, pinned, awaiting, running, nodes] = await Promise.all([
+        redis.zcard(names.pending),
+        redis.zcard(names.pendingOn(node)),
+        redis.zcard(names.awaiting),
+        redis.zcard(names.running),
+        redis.zcard(names.nodes),
+      ]);
+      return { pending: pending + pinned, awaiting, running, nodes };
     },
   };
 }

@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs';
+import { Redis } from 'ioredis';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { eventually } from '../../helpers/eventually.ts';
+import { startServer } from '../../helpers/server.ts';
+import { accepted, breakableRedis, fakeClis } from '../fault-bench.ts';
+
+const PATIENCE = { timeoutMs: 40_000 };
+/** The rule of docs/operations.md, word by word. */
+const DOCUMENTED = /^ACL SETUSER bullpen on (.*)$/m.exec(
+  readFileSync(new URL('../../../docs/operations.md', import.meta.url), 'utf8'),
+)?.[1];
+
+/** A Redis with the documented user, and the URL of that user. */
+async function restrictedRedis(rules: string) {
+  const redis = await breakableRedis();
+  await redis.admin.call('ACL', 'SETUSER', 'bullpen', 'on', ...rules.split(' '));
+  const url = `redis://bullpen:PASSWORD@127.0.0.1:${redis.port}`;
+  const denied = async () => (await redis.admin.call('ACL', 'LOG')) as unknown[];
+  return { redis, url, denied };
+}
+
+describe('the Redis user that the documentation names', () => {
+  it.each([
+    ['as it stands', 'bullpen', 'claude:cli'],
+    ['for a prefix and channels of one’s own', 'my-jobs', 'own'],
+  ])('may do all that a server does, %s', async (_, prefix, channels) => {
+    const rules = (DOCUMENTED ?? '').replaceAll('bullpen', prefix).replaceAll('claude:cli', channels);
+    const { redis, url, denied } = await restrictedRedis(rules);
+    const clis = await fakeClis();
+    const server = await startServer({
+      config: clis.config,
+      env: {
+        REDIS_URL: url,
+        BULLPEN_PREFIX: prefix,
+        BULLPEN_REQUEST_CHANNEL: `${channels}:requests`,
+        BULLPEN_RESPONSE_CHANNEL: `${channels}:responses`,
+        BULLPEN_RAW_REQUESTS: 'on',
+        BULLPEN_PROVIDER: 'echo',
+        BULLPEN_SWEEP_MS: '50',
+      },
+    });
+    const listener = new Redis(url);
+    onTestFinished(() => listener.disconnect());
+    const raw = Promise.withResolvers<string>();
+    listener.on('message', (_channel, text: string) => text.includes('"success"') && raw.resolve(text));
+    await listener.subscribe(`${channels}:responses`);
+
+    expect(await server.run({ prompt: 'ran' })).toMatchObject({
+      status: 'succeeded',
+      outcome: { text: 'ran' },
+    });
+    const id = await accepted(server, { prompt: 'x', delayMs: 3_600_000, ttlMs: 1000, concurrencyKey: 'k' });
+    expect((await server.api('POST', `/v1/jobs/${id}/cancel`, {})).status).toBe(202);
+    expect((await server.api('POST', `/v1/jobs/${id}/retry`, {})).status).toBe(202);
+    const batch = { prompts: [{ prompt: 'a' }, { prompt: 'b', ttlMs: 1 }] };
+    expect((await server.api('POST', '/v1/batches', batch, { 'idempotency-key': 'k' })).status).toBe(202);
+    await redis.admin.publish(`${channels}:requests`, JSON.stringify({ id: 'r', prompt: 'raw' }));
+    expect(JSON.parse(await raw.promise)).toMatchObject({ id: 'r', success: true, result: 'raw' });
+    const path = '/admin/queues/api/queues?activeQueue=prompts&status=completed&page=1';
+    expect((await server.api('GET', path)).status).toBe(200);
+    expect((await server.api('DELETE', `/v1/jobs/${id}`)).status).toBe(204);
+    for (const route of ['/v1/jobs', '/v1/usage', '/metrics', '/ready'])
+      expect((await server.api('GET', route)).status, route).toBe(200);
+    await server.stop();
+    expect(await denied()).toEqual([]);
+  });
+
+  it('is refused in words when a right is missing, and no job fails for it', async () => {
+    const { redis, url } = await restrictedRedis(DOCUMENTED ?? '');
+    const clis = await fakeClis();
+    const server = await startServer({
+      config: clis.config,
+      env: { REDIS_URL: url, BULLPEN_PROVIDER: 'echo' },
+    });
+    const { id } = await server.run({ prompt: 'ran' });
+    await redis.admin.call('ACL', 'SETUSER', 'bullpen', '-hgetall', '-hset');
+    const read = await server.api('GET', `/v1/jobs/${id}`);
+    expect([read.status, await read.json()]).toMatchObject([
+      500,
+      { code: 'redis.refused', detail: expect.stringContaining('NOPERM') },
+    ]);
+    const refused = await server.api('POST', '/v1/jobs', { prompt: 'y' });
+    expect([refused.status, await refused.json()]).toMatchObject([500, { code: 'redis.refused' }]);
+    expect(server.log()).toMatch(/"level":50.*NOPERM.*redis refused a command/);
+    await redis.admin.call('ACL', 'SETUSER', 'bullpen', '+hgetall', '+hset');
+    expect((await server.run({ prompt: 'after' })).status).toBe('succeeded');
+  });
+
+  it('with another password ends the start at once, and says why', async () => {
+    const { url } = await restrictedRedis(DOCUMENTED ?? '');
+    const began = performance.now();
+    const failure = await startServer({ env: { REDIS_URL: url.replace('PASSWORD', 'wrong-word') } }).then(
+      () => 'it started',
+      (error: unknown) => String(error),
+    );
+    expect(failure).toMatch(/bullpen: Redis at 127\.0\.0\.1:\d+ refused the login: WRONGPASS/);
+    expect(failure).not.toContain('wrong-word');
+    expect(performance.now() - began).toBeLessThan(20_000);
+  });
+
+  it('whose password is changed is told so while it lasts', async () => {
+    const { redis, url } = await restrictedRedis(DOCUMENTED ?? '');
+    const clis = await fakeClis();
+    const server = await startServer({
+      config: clis.config,
+      env: { REDIS_URL: url, BULLPEN_PROVIDER: 'echo' },
+    });
+    await redis.admin.call('ACL', 'SETUSER', 'bullpen', 'resetpass', '>other');
+    await redis.admin.call('CLIENT', 'KILL', 'USER', 'bullpen');
+    const read = async () => (await server.api('GET', '/v1/jobs')).json();
+    await eventually(async () => expect(await read()).toMatchObject({ code: 'redis.refused' }), PATIENCE);
+    const ready = await server.api('GET', '/ready');
+    expect([ready.status, await ready.text()]).toEqual([503, expect.stringContaining('refused the login')]);
+    await redis.admin.call('ACL', 'SETUSER', 'bullpen', 'resetpass', '>PASSWORD');
+    await eventually(async () => (await server.api('GET', '/ready')).status === 200, PATIENCE);
+    expect((await server.run({ prompt: 'after' })).status).toBe('succeeded');
+  });
+});
