@@ -7,12 +7,15 @@ import type { Ledger } from './ledger.ts';
 import type { PrepareOptions } from './prepare.ts';
 import type { Launch } from './process/launch.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
+import type { UntrustedEnvironment } from './untrusted-environment.ts';
 import type { WarmSettings } from './warm/warm-settings.ts';
 
 export interface ExecutorOptions {
   readonly claims: Claims;
   readonly ledger: Ledger;
-  readonly prepare: Omit<PrepareOptions, 'maxLineBytes' | 'maxTextBytes' | 'keepsSessions'>;
+  readonly prepare: Omit<PrepareOptions, 'maxLineBytes' | 'maxTextBytes' | 'keepsSessions' | 'untrusted'>;
+  /** The environment in a folder that is not trusted. Default: by what git says of the folder. */
+  readonly untrusted?: UntrustedEnvironment;
   readonly limits: ExecutionLimits;
   readonly scanner: ProcScanner;
   /** How a CLI is started. */

@@ -14,6 +14,7 @@ import { type RecoveryReport, recover } from './recovery.ts';
 import { createResourceWatch } from './resource-watch.ts';
 import { runningExecutions } from './running-executions.ts';
 import { createSlots } from './slots.ts';
+import { createUntrustedEnvironment } from './untrusted-environment.ts';
 import { createCliStarter, type StartCounts } from './warm/cli-starter.ts';
 import { createLookAhead } from './warm/look-ahead.ts';
 import { within } from './within.ts';
@@ -58,6 +59,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     maxLineBytes: options.limits.maxLineBytes,
     maxTextBytes: options.limits.maxResultBytes,
     keepsSessions: options.warm.sessionIdleMs > 0 && options.warm.maxProcesses > 0,
+    untrusted: options.untrusted ?? createUntrustedEnvironment({ launch: options.launch }),
   };
   const ahead = createLookAhead({ claims, prepare, warm: options.warm, starter, logger });
   const run = createClaimRunner({

@@ -13,6 +13,7 @@ import type { CliProbe } from './cli-probe.ts';
 import type { PreparedExecution } from './execution.ts';
 import { fallbackFor, isCliMissing, withoutFallback } from './fallback.ts';
 import { checkRequest, type PermitOptions, permit } from './permit.ts';
+import type { UntrustedEnvironment } from './untrusted-environment.ts';
 import { shapeOf } from './warm/shape.ts';
 
 export interface PrepareOptions {
@@ -26,6 +27,8 @@ export interface PrepareOptions {
   readonly scratchDir: string;
   /** The environment for a provider's CLI: allow-listed names of the server's own, plus what the command sets. */
   environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
+  /** The same for a folder that is not trusted. */
+  readonly untrusted: UntrustedEnvironment;
   readonly maxLineBytes: number;
   readonly maxTextBytes: number;
   /** Whether a session's process is kept open for its next turn. */
@@ -140,7 +143,8 @@ async function prepareWith(
     promptId: uuidOf(claim.jobId),
     ...(earlier === null ? {} : { earlierAttempt: earlier }),
   });
-  const env = options.environment(provider.name, command.env);
+  const plain = options.environment(provider.name, command.env);
+  const env = workspace.trusted ? plain : await options.untrusted(workspace.cwd, plain);
   const maxLineBytes = Math.min(request.limits.lineBytes ?? options.maxLineBytes, options.maxLineBytes);
   const { binary } = cli;
   const shape = shapeOf({ provider, binary, command, env, cwd: workspace.cwd }, maxLineBytes);

@@ -1,5 +1,6 @@
 /** What a workspace or a prompt brings along does not run: proved with the real claude CLI and an offline model. */
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -9,6 +10,8 @@ import {
   runClaude,
 } from '../../scripts/offline-model/run-claude.ts';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
+import { launchHere } from '../../src/executor/process/launch.ts';
+import { createUntrustedEnvironment } from '../../src/executor/untrusted-environment.ts';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { createClaudeProvider } from '../../src/providers/claude/provider.ts';
 import type { CommandContext, Verdict } from '../../src/providers/provider.ts';
@@ -107,6 +110,40 @@ describe('a workspace with hooks, a key helper and an MCP server', () => {
     const { verdict } = await ask({ prompt }, {}, { ANTHROPIC_API_KEY: '' });
     expect(verdict).toMatchObject({ text: 'Hello.', error: null });
     expect(await readdir(marks)).toEqual([]);
+  });
+});
+
+describe('a repository whose settings name a program', () => {
+  const git = (...args: readonly string[]) => execFileSync('git', args, { cwd: home.workspace });
+  const command = (text: string) => `[[tool: Bash ${JSON.stringify({ command: text, description: 'x' })}]]`;
+  const prompt = `Look. ${command('git status')} ${command('git diff')} [[reply: Seen.]]`;
+  const plain = (): Record<string, string> => ({ PATH: process.env['PATH'] ?? '', HOME: home.home });
+
+  beforeEach(async () => {
+    git('init', '-q');
+    await write(join(home.workspace, 'f'), 'one');
+    git('add', 'f');
+    await write(join(home.workspace, 'f'), 'two');
+    for (const key of ['core.fsmonitor', 'diff.external']) {
+      await write(join(home.home, key), `#!/bin/sh\n${touch(key)}\n`);
+      await chmod(join(home.home, key), 0o755);
+      git('config', key, join(home.home, key));
+    }
+  });
+
+  it('runs it by commands that need no permission', async () => {
+    const { verdict } = await ask({ prompt }, { trustedWorkspace: true });
+    expect(verdict).toMatchObject({ text: 'Seen.', permissionDenials: [] });
+    expect((await readdir(marks)).sort()).toEqual(['core.fsmonitor', 'diff.external']);
+  });
+
+  it('does not run it in the environment of a folder that is not trusted, and git works', async () => {
+    const env = await createUntrustedEnvironment({ launch: launchHere })(home.workspace, plain());
+    const { run, verdict } = await ask({ prompt }, {}, env);
+    expect(verdict).toMatchObject({ text: 'Seen.', permissionDenials: [] });
+    expect(await readdir(marks)).toEqual([]);
+    expect(run.lines.join('')).toContain('modified:   f');
+    expect(run.lines.join('')).toContain('+two');
   });
 });
 

@@ -8,7 +8,7 @@ import type { Exit } from '../../providers/provider.ts';
 import { CWD_GONE, cannotStart, systemCode } from './spawn-error.ts';
 
 export interface LaunchRequest {
-  /** Absolute path; run without a shell, in a process group of its own. */
+  /** Absolute path, or a name on the PATH of `env`; run without a shell, in a process group of its own. */
   readonly binary: string;
   readonly args: readonly string[];
   /** The whole environment. */

@@ -96,6 +96,7 @@ export async function executorBench(
             : null,
         readEvents: rpc.records.events,
       },
+      untrusted: async (_cwd, env) => env,
       limits: {
         maxMemoryBytes: null,
         maxCpuSeconds: null,

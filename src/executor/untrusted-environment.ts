@@ -1,0 +1,56 @@
+/** What the environment of a CLI is in a folder that is not trusted: nothing that leads to programs of the folder. */
+import { delimiter, isAbsolute } from 'node:path';
+import { gitVariables } from './git-settings.ts';
+import type { Launch } from './process/launch.ts';
+
+/** @returns the environment with what is set for such a folder */
+export type UntrustedEnvironment = (
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+) => Promise<Readonly<Record<string, string>>>;
+
+/** A configuration may include a pipe that nobody writes to: git would wait for ever. */
+const GIT_TIMEOUT_MS = 5000;
+const MAX_LISTING_BYTES = 1024 * 1024;
+/** A job announces itself before it runs: one look is enough for both. */
+const REMEMBER_MS = 2000;
+
+export function createUntrustedEnvironment({ launch }: { readonly launch: Launch }): UntrustedEnvironment {
+  const looks = new Map<string, { readonly listing: Promise<string>; readonly at: number }>();
+
+  /** What git says of its settings in the folder; '' when there is no git, or it does not say. */
+  function listing(cwd: string, env: Readonly<Record<string, string>>): Promise<string> {
+    const now = performance.now();
+    for (const [key, { at }] of looks) if (now - at > REMEMBER_MS) looks.delete(key);
+    const key = JSON.stringify([cwd, env['HOME'], env['XDG_CONFIG_HOME'], env['PATH']]);
+    const known = looks.get(key)?.listing;
+    if (known !== undefined) return known;
+    const asked = askGit(launch, cwd, env).catch(() => '');
+    looks.set(key, { listing: asked, at: now });
+    return asked;
+  }
+
+  return async (cwd, env) => {
+    const PATH = (env['PATH'] ?? '').split(delimiter).filter(isAbsolute).join(delimiter);
+    return { ...env, PATH, ...gitVariables(await listing(cwd, { ...env, PATH }), env) };
+  };
+}
+
+async function askGit(launch: Launch, cwd: string, env: Readonly<Record<string, string>>): Promise<string> {
+  // It reads files and runs nothing, whatever they hold.
+  const child = await launch({ binary: 'git', args: ['config', '--list', '--show-scope', '-z'], env, cwd });
+  const timer = setTimeout(() => child.signalGroup('SIGKILL'), GIT_TIMEOUT_MS);
+  child.stdin.on('error', () => {}).end();
+  child.stderr.resume();
+  const closed = new Promise<void>((resolve) => child.onClose(resolve));
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  child.stdout.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= MAX_LISTING_BYTES) chunks.push(chunk);
+    else child.signalGroup('SIGKILL');
+  });
+  await closed;
+  clearTimeout(timer);
+  return child.exit?.code === 0 ? Buffer.concat(chunks).toString() : '';
+}
