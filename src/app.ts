@@ -15,6 +15,7 @@ import { createExecutor, type Executor } from './executor/executor.ts';
 import { createLauncher } from './executor/process/launcher.ts';
 import { createProcScanner } from './executor/process/proc-scanner.ts';
 import type { RecoveryReport } from './executor/recovery.ts';
+import { createStateFolders } from './executor/state-folder.ts';
 import { warmSettings, workersFor } from './executor/warm/warm-settings.ts';
 import { createFailpoint } from './failpoint.ts';
 import { createHttpServer } from './http/server.ts';
@@ -148,6 +149,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
   });
   const environment = createProviderEnvironments(env, providers, settings.passEnv);
   const probe = createCliProbe(env['PATH'] ?? '', buildEnvironment({ source: env, names: [], set: {} }));
+  const stateFolders = createStateFolders();
   const pricing = createPricing(settings.prices);
   const circuits = createCircuits({ circuitMs: settings.authCircuitMs });
   const upkeepLoop = createUpkeepLoop({
@@ -173,6 +175,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
       nodeId,
       providers,
       probe,
+      stateFolders,
       pricing,
       settings,
       environment,
@@ -293,7 +296,9 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
           executor,
           workers,
           metrics,
-          providers: createProviderReports({ providers, probe, circuits, environment, executor }),
+          providers: createProviderReports({
+            ...{ providers, probe, stateFolders, circuits, environment, executor },
+          }),
         }),
         usage: createUsageReports(store, projector),
         auth: createAuthenticator({ adminToken: await loadOrCreateAdminToken(settings.home) }),

@@ -38,10 +38,12 @@ export interface PreparedExecution {
   /** Whether its process may stay open for the next turn of its session. */
   readonly staysOpen: boolean;
   /**
-   * Bullpen's id for the conversation, should the CLI have one. Null for a fallback: a session belongs to the provider
-   * a job names, and that one does not know this conversation.
+   * Bullpen's id for the conversation, should the CLI have one. Null where it could not go on: of a fallback, because a
+   * session belongs to the provider a job names, and of a new one that the CLI cannot save.
    */
   readonly sessionId: string | null;
+  /** Why the CLI cannot save what is said now; null: it can, as far as is known. */
+  readonly unsaved: string | null;
   /** What the session had used before, as far as its CLI has told; null for a new one. */
   readonly sessionTokens: TokenCounts | null;
 }

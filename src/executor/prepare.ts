@@ -13,6 +13,7 @@ import type { CliProbe } from './cli-probe.ts';
 import type { PreparedExecution } from './execution.ts';
 import { fallbackFor, isCliMissing, withoutFallback } from './fallback.ts';
 import { checkRequest, type PermitOptions, permit } from './permit.ts';
+import type { StateFolders } from './state-folder.ts';
 import type { UntrustedEnvironment } from './untrusted-environment.ts';
 import { shapeOf } from './warm/shape.ts';
 
@@ -20,6 +21,7 @@ export interface PrepareOptions {
   readonly nodeId: string;
   readonly providers: Providers;
   readonly probe: CliProbe;
+  readonly stateFolders: StateFolders;
   readonly pricing: Pricing;
   /** By which every request is checked again. */
   readonly settings: PermitOptions['settings'];
@@ -144,7 +146,10 @@ async function prepareWith(
     ...(earlier === null ? {} : { earlierAttempt: earlier }),
   });
   const plain = options.environment(provider.name, command.env);
-  const env = workspace.trusted ? plain : await options.untrusted(workspace.cwd, plain);
+  const [env, unsaved] = await Promise.all([
+    workspace.trusted ? plain : options.untrusted(workspace.cwd, plain),
+    options.stateFolders.trouble(provider, plain),
+  ]);
   const maxLineBytes = Math.min(request.limits.lineBytes ?? options.maxLineBytes, options.maxLineBytes);
   const { binary } = cli;
   const shape = shapeOf({ provider, binary, command, env, cwd: workspace.cwd }, maxLineBytes);
@@ -163,7 +168,8 @@ async function prepareWith(
     maxTextBytes: options.maxTextBytes,
     shape,
     staysOpen: options.keepsSessions && shape !== null && staysOpen(provider, request),
-    sessionId: request.sessionId ?? executionId,
+    sessionId: request.sessionId ?? (unsaved === null ? executionId : null),
+    unsaved,
     sessionTokens: session?.tokens ?? null,
   };
 }

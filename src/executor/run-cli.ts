@@ -38,7 +38,7 @@ async function runOne(
   signals: StopSignals,
   options: RunCliOptions,
 ): Promise<ExecutionResult> {
-  const { provider, fallbackReason } = prepared;
+  const { provider, fallbackReason, unsaved } = prepared;
   if (fallbackReason !== null) await options.handOn(provider.name);
   const pass = options.circuits.enter(prepared);
   try {
@@ -47,6 +47,10 @@ async function runOne(
         { kind: 'warning', code: 'fallback', message: `${provider.name} runs this job: ${fallbackReason}` },
         null,
       );
+    }
+    if (unsaved !== null) {
+      const message = `${provider.name} cannot save this conversation: ${unsaved}`;
+      options.emit({ kind: 'warning', code: 'session_not_saved', message }, null);
     }
     const result = await execute(prepared, signals, {
       ...options,

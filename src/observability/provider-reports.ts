@@ -2,6 +2,7 @@ import { messageOf } from '../errors.ts';
 import type { Circuits } from '../executor/circuits.ts';
 import type { CliProbe } from '../executor/cli-probe.ts';
 import type { Executor } from '../executor/executor.ts';
+import type { StateFolders } from '../executor/state-folder.ts';
 import type { ProviderReport } from '../protocol/server-info.ts';
 
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
@@ -10,6 +11,7 @@ import { loginState } from './login-state.ts';
 export interface ProviderReportsOptions {
   readonly providers: Providers;
   readonly probe: CliProbe;
+  readonly stateFolders: StateFolders;
   readonly circuits: Pick<Circuits, 'view'>;
   /** The environment of a provider's CLI, as its jobs have it. */
   environment(provider: string, set: Readonly<Record<string, string>>): Readonly<Record<string, string>>;
@@ -22,7 +24,15 @@ export interface ProviderReportsOptions {
 export function createProviderReports(
   options: ProviderReportsOptions,
 ): () => Promise<readonly ProviderReport[]> {
-  const { providers, probe, circuits, environment, executor, platform = process.platform } = options;
+  const {
+    providers,
+    probe,
+    stateFolders,
+    circuits,
+    environment,
+    executor,
+    platform = process.platform,
+  } = options;
 
   async function report({
     provider,
@@ -44,7 +54,7 @@ export function createProviderReports(
     };
     try {
       const { binary } = await probe.find(provider, configured);
-      const [version, state] = await Promise.all([
+      const [version, state, unsaved] = await Promise.all([
         probe.version(provider, binary),
         loginState({
           login,
@@ -53,8 +63,12 @@ export function createProviderReports(
           askCli: () => probe.loggedIn(provider, binary, env),
           mayHideLogin: platform === 'darwin',
         }),
+        stateFolders.trouble(provider, env),
       ]);
-      return { ...base, available: true, version, binary, ...state };
+      const report = { ...base, available: true, version, binary, ...state };
+      if (unsaved === null) return report;
+      const mend = `${unsaved}; make it writable, or no session goes on`;
+      return { ...report, todo: state.todo === null ? mend : `${state.todo}; ${mend}` };
     } catch (error) {
       const why = messageOf(error);
       const missing = { available: false, version: null, binary: null, authenticated: 'unknown' } as const;

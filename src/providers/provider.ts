@@ -155,6 +155,8 @@ export interface Provider {
   readonly name: string;
   readonly capabilities: Capabilities;
   readonly login: Login;
+  /** Where the CLI keeps its sessions, as in {@link Login}. Left out: not known, or it has none. */
+  readonly state?: Login['files'][number] & { readonly variable: string };
   /** Left out: it cannot be started before there is a prompt. */
   readonly warmStart?: WarmStart;
   /**

@@ -143,5 +143,5 @@ export function ofProvider(provider: ProviderReport, wanted: string): readonly F
   const finding: Finding = { mark, what: name, detail: parts.join(', ') };
   return todo === null
     ? [finding]
-    : [finding, { mark: usable ? 'ok' : mark, what: '', detail: `to do: ${todo}` }];
+    : [finding, { mark: usable ? 'note' : mark, what: '', detail: `to do: ${todo}` }];
 }

@@ -42,6 +42,7 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
     name: 'claude',
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: CLAUDE_LOGIN,
+    state: { variable: 'CLAUDE_CONFIG_DIR', home: '.claude', name: 'projects' },
     warmStart: CLAUDE_WARM_START,
     announcesBoot: true, // `system/init`
     streamCaps: [],

@@ -65,6 +65,7 @@ export function createCodexProvider(options: BuiltInOptions): Provider {
     name: 'codex',
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: LOGIN,
+    state: { variable: 'CODEX_HOME', home: '.codex', name: 'sessions' },
     warmStart: CODEX_WARM_START,
     announcesBoot: true, // `thread.started`
     streamCaps: ['maxTurns'],

@@ -57,6 +57,7 @@ export function createGeminiProvider(options: BuiltInOptions): Provider {
     name: 'gemini',
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: LOGIN,
+    state: { variable: 'GEMINI_CLI_HOME', home: '', name: '.gemini/tmp' },
     announcesBoot: true, // `init`
     streamCaps: ['maxTurns'],
     envNames: GEMINI_ENV_NAMES,

@@ -9,6 +9,7 @@ import { createExecutor } from '../../../src/executor/executor.ts';
 import type { ExecutorOptions } from '../../../src/executor/executor-options.ts';
 import { launchHere } from '../../../src/executor/process/launch.ts';
 import { createProcScanner } from '../../../src/executor/process/proc-scanner.ts';
+import { createStateFolders } from '../../../src/executor/state-folder.ts';
 import { createLogger } from '../../../src/observability/logger.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import { buildEnvironment } from '../../../src/providers/environment.ts';
@@ -63,7 +64,7 @@ export async function executorBench(
     providerSettings({ ...settings, claude: { binary, ...settings['claude'] } }),
     PROVIDER_HOST,
   );
-  const source = { PATH: process.env['PATH'] };
+  const source = { PATH: process.env['PATH'], HOME: join(dir, 'home') };
   const ownClaims = rpc.claimsOf(nodeId);
   const scanner = createProcScanner();
 
@@ -80,6 +81,7 @@ export async function executorBench(
         nodeId,
         providers,
         probe: createCliProbe('', {}),
+        stateFolders: createStateFolders(),
         pricing: createPricing({ priced: { input: 1, output: 1 } }),
         settings: {
           roots: [workspace],

@@ -1,4 +1,4 @@
-import { renameSync, symlinkSync } from 'node:fs';
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
@@ -90,6 +90,22 @@ describe('an execution', { timeout: SLOW }, () => {
     await bench.finished(id);
     expect(bench.started()).toMatchObject([{ marker: `${bench.nodeId}/e-${id}`, cwd: bench.workspace }]);
     await bench.until(() => !bench.exists(`scratch/e-${id}`));
+  });
+
+  it('whose CLI cannot save its sessions promises none, and says why', async () => {
+    const bench = await executorBench();
+    mkdirSync(bench.file('home'));
+    writeFileSync(bench.file('home/.claude'), 'not a folder');
+    const executor = bench.open();
+    await executor.start();
+    const id = await bench.submit();
+    expect(await bench.finished(id)).toMatchObject({ status: 'succeeded', outcome: { sessionId: null } });
+    const events = await bench.rpc.records.events(id, 0, 100);
+    expect(events).toContainEqual(expect.objectContaining({ kind: 'session', sessionId: null }));
+    const message = expect.stringContaining('.claude/projects cannot be written (ENOTDIR)');
+    expect(events).toContainEqual(
+      expect.objectContaining({ kind: 'warning', code: 'session_not_saved', message }),
+    );
   });
 
   it('that is refused before its spawn fails with the reason', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createCircuits } from '../../../src/executor/circuits.ts';
 import { createCliProbe } from '../../../src/executor/cli-probe.ts';
+import { createStateFolders } from '../../../src/executor/state-folder.ts';
 import { createProviderReports } from '../../../src/observability/provider-reports.ts';
 import type { ProviderReport } from '../../../src/protocol/server-info.ts';
 import type { Login } from '../../../src/providers/provider.ts';
@@ -48,6 +49,7 @@ function machine(changed: Partial<Login> = {}, env: Record<string, string> = {},
     createProviderReports({
       providers,
       probe: createCliProbe('', { PATH: jobEnv.PATH }, loginTimeoutMs),
+      stateFolders: createStateFolders(),
       circuits,
       environment: () => jobEnv,
       executor: { runningOf: (name) => (name === 'claude' ? 2 : 0) },
@@ -86,6 +88,15 @@ describe('what is reported of a CLI', () => {
       circuit: 'closed',
       circuitOpenUntil: null,
       capabilities: { resume: true },
+    });
+  });
+
+  it('that cannot write where it keeps its sessions says so, and what to do', async () => {
+    const one = machine({}, { ANTHROPIC_API_KEY: KEY });
+    writeFileSync(join(one.home, '.claude'), 'not a folder');
+    expect(await one.report()).toMatchObject({
+      available: true,
+      todo: expect.stringContaining(`${one.home}/.claude/projects cannot be written (ENOTDIR)`),
     });
   });
 
