@@ -1,6 +1,7 @@
 import { type ErrorCode, type WireError, wireError } from '../errors.ts';
 import type { Outcome, Usage } from '../protocol/outcome.ts';
 import type { Exit, Translator, Verdict } from '../providers/provider.ts';
+import { boundedError, cutText } from './bounded.ts';
 import type { ExecutionLimits, PreparedExecution } from './execution.ts';
 
 /** Why an execution was ended from outside. Recorded once, where it happens. */
@@ -52,7 +53,7 @@ export function toOutcome({
     reason === null || reason === 'lingered'
       ? null
       : stopError(reason, prepared, limits, translator, exceeded);
-  const error = stopped ?? verdict.error;
+  const error = stopped === null ? verdict.error : boundedError(stopped);
   const status = error === null ? 'succeeded' : error.code === 'execution.cancelled' ? 'cancelled' : 'failed';
   const text = cutText(verdict.text, limits.maxResultBytes);
   return {
@@ -104,13 +105,4 @@ function stopError(
   const error = wireError(code, message, (reason === 'hopeless' && translator.hopeless?.resetsAt) || null);
   // The machine may have room later; what this job itself needs will not change.
   return reason === 'resource_limit' ? { ...error, retryable: false } : error;
-}
-
-/** At most `maxBytes` of UTF-8, never half a character. */
-export function cutText(text: string, maxBytes: number): string {
-  if (Buffer.byteLength(text) <= maxBytes) return text;
-  const bytes = Buffer.from(text);
-  let end = maxBytes;
-  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
-  return bytes.toString('utf8', 0, end);
 }

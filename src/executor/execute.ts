@@ -6,11 +6,12 @@ import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
-import { ANY_MEMBER, type Cut } from '../providers/cut.ts';
+import type { Cut } from '../providers/cut.ts';
 import type { Exit } from '../providers/provider.ts';
 import type { Pricing } from '../usage/pricing.ts';
+import { cutText, cutWarning, eventsOf, tokensOf, verdictOf } from './bounded.ts';
 import { createDeadlines } from './deadlines.ts';
-import { cutText, type StopReason, toOutcome } from './ended.ts';
+import { type StopReason, toOutcome } from './ended.ts';
 import type { ExecutionLimits, PreparedExecution, StopSignals } from './execution.ts';
 import { createLoginWatch } from './login-watch.ts';
 import { createOutputFlow } from './output-flow.ts';
@@ -107,7 +108,7 @@ async function supervise(
   const completed = (event: ExecutionEvent): ExecutionEvent => {
     if (event.kind === 'session') return { ...event, sessionId: prepared.sessionId };
     if (event.kind !== 'usage') return event;
-    const { byModel } = translator.progress;
+    const { byModel } = tokensOf(translator.progress);
     return { ...event, usage: pricing.priced({ usage: event.usage, byModel }) ?? event.usage };
   };
 
@@ -149,18 +150,18 @@ async function supervise(
     loginWatch.sawOutput();
     flow.sawBytes(bytes);
   });
+  const maxTextBytes = Math.max(prepared.maxLineBytes, prepared.maxTextBytes);
   const hear = (line: string, cut: Cut | null): void => {
     if (reason === 'output_limit') return; // what a flood still has in its pipe is not worth keeping
     if (cut !== null) emit(cutWarning(cut, prepared.maxLineBytes), null);
     const raw = cut === null ? line : cutText(line, prepared.maxLineBytes);
     const wasDone = translator.done;
-    const events = translator.line(line, cut);
+    const events = eventsOf(() => translator.line(line, cut), raw, maxTextBytes);
     for (const [index, event] of events.entries()) {
       deadlines.sawEvent(event);
       loginWatch.sawEvent(event);
       if (event.kind === 'session') model = event.model ?? model;
-      if (event.kind === 'raw') emit({ kind: 'raw', line: raw }, null);
-      else emit(completed(event), index === 0 ? raw : null);
+      emit(completed(event), index === 0 && event.kind !== 'raw' ? raw : null);
       flow.sawEvent();
     }
     if (translator.hopeless !== null) stop('hopeless');
@@ -178,7 +179,8 @@ async function supervise(
   function endTurn(): void {
     holdsStdin = false; // a turn ends once, whatever is said after it
     const clean = translator.done && reason === null;
-    if (clean && translator.end(LEFT_WELL, child.stderrTail()).error === null) turn.resolve(null);
+    const { verdict } = verdictOf(() => translator.end(LEFT_WELL, child.stderrTail()));
+    if (clean && verdict.error === null) turn.resolve(null);
     else child.feed('', false);
   }
 
@@ -215,10 +217,16 @@ async function supervise(
   const exit: Exit = { code: gone?.code ?? null, signal: gone?.signal ?? null };
   // A lingering process was ended by us, and one that waits goes on: its last word counts as if it had left.
   const leftWell = reason === 'lingered' || gone === null;
-  const verdict = translator.end(leftWell ? LEFT_WELL : exit, child.stderrTail());
+  const { verdict, refused } = verdictOf(() =>
+    translator.end(leftWell ? LEFT_WELL : exit, child.stderrTail()),
+  );
+  if (refused.length > 0) {
+    const message = `left out of the outcome, because it cannot be kept: ${refused.join(', ')}`;
+    emit({ kind: 'warning', code: 'value_refused', message }, null);
+  }
   if (gone === null) started.keep();
   else started.over();
-  const { progress } = translator;
+  const { byModel, sessionTokens } = tokensOf(translator.progress);
   return {
     outcome: toOutcome({
       prepared,
@@ -227,21 +235,14 @@ async function supervise(
       reason,
       exceeded,
       model,
-      usage: pricing.priced({ usage: verdict.usage, byModel: progress.byModel }),
+      usage: pricing.priced({ usage: verdict.usage, byModel }),
       exit,
       durationMs,
       limits,
     }),
     lastWord,
-    sessionTokens: progress.sessionTokens ?? null,
+    sessionTokens,
   };
-}
-
-function cutWarning(cut: Cut, maxLineBytes: number): ExecutionEvent {
-  const missing = [...cut].map((member) => (member === ANY_MEMBER ? 'its end' : member)).slice(0, 5);
-  const what = missing.length === 0 ? '' : `, and of ${missing.join(', ')} in the event`;
-  const message = `a line was longer than ${maxLineBytes} bytes: its end is missing in the raw line${what}`;
-  return { kind: 'warning', code: 'line_truncated', message };
 }
 
 const LEFT_WELL: Exit = { code: 0, signal: null };

@@ -1,7 +1,7 @@
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { Finish } from '../rpc/ports.ts';
-import { cutText } from './ended.ts';
+import { cutText } from './bounded.ts';
 import { lostOutcome } from './outcomes.ts';
 
 const MAX_BACKOFF_MS = 3_600_000;

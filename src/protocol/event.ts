@@ -1,60 +1,71 @@
-import type { Outcome, Usage } from './outcome.ts';
+import { type Static, Type } from 'typebox';
+import { type Outcome, Usage } from './outcome.ts';
+
+const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+  Type.Union([schema, Type.Null()]);
+const Name = Type.String({ maxLength: 1024 });
+const COUNT = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
+const Count = Type.Integer(COUNT);
+const Milliseconds = Type.Number(COUNT);
+/** Neither control characters nor halves of surrogate pairs: it goes into an argument and into the ledger. */
+export const NATIVE_SESSION_ID = '^[^\\p{Cc}\\p{Cs}]{1,256}$';
+const NativeSessionId = Type.String({ pattern: NATIVE_SESSION_ID });
 
 /**
  * One thing that happened to a job. Normalised over all CLIs; clients ignore kinds they do not know.
  * `raw` (a line the provider does not know) and the `raw` field (the CLI's own line beside the event) leave
  * the server only when the reader asks for them.
  */
-export type ExecutionEvent =
-  | {
-      readonly kind: 'execution.started';
-      readonly executionId: string;
-      readonly pid: number;
-      readonly provider: string;
-      readonly version: string | null;
-      /** Whether its process was started for it, waited for it, or had run its session's last turn. */
-      readonly start: 'cold' | 'warm' | 'session';
-    }
-  | {
-      readonly kind: 'session';
-      readonly sessionId: string | null;
-      readonly nativeSessionId: string;
-      readonly model: string | null;
-    }
-  | { readonly kind: 'text.delta'; readonly text: string }
-  | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'reasoning'; readonly text: string }
-  | {
-      readonly kind: 'tool.started';
-      readonly toolId: string;
-      readonly name: string;
-      readonly input: unknown;
-    }
-  | {
-      readonly kind: 'tool.ended';
-      readonly toolId: string;
-      readonly name: string | null;
-      readonly isError: boolean;
-      readonly output: string;
-    }
-  | { readonly kind: 'usage'; readonly usage: Usage }
-  | {
-      readonly kind: 'retry';
-      /** Which of the CLI's own retries this is; not the job's attempt. */
-      readonly retry: number;
-      readonly maxRetries: number | null;
-      readonly delayMs: number | null;
-      readonly status: number | null;
-      readonly reason: string;
-    }
-  | {
-      readonly kind: 'rate_limit';
-      readonly status: string;
-      readonly resetsAt: string | null;
-      readonly limit: string | null;
-    }
-  | { readonly kind: 'warning'; readonly code: string; readonly message: string }
-  | { readonly kind: 'raw'; readonly line: string };
+export const ExecutionEvent = Type.Union([
+  Type.Object({ kind: Type.Literal('text.delta'), text: Type.String() }),
+  Type.Object({ kind: Type.Enum(['text', 'reasoning']), text: Type.String() }),
+  Type.Object({
+    kind: Type.Literal('execution.started'),
+    executionId: Type.String(),
+    pid: Type.Integer(),
+    provider: Type.String(),
+    version: nullable(Type.String()),
+    start: Type.Enum(['cold', 'warm', 'session'], {
+      description:
+        "whether its process was started for it, waited for it, or had run its session's last turn",
+    }),
+  }),
+  Type.Object({
+    kind: Type.Literal('session'),
+    sessionId: nullable(Type.String()),
+    nativeSessionId: NativeSessionId,
+    model: nullable(Name),
+  }),
+  Type.Object({ kind: Type.Literal('tool.started'), toolId: Name, name: Name, input: Type.Unknown() }),
+  Type.Object({
+    kind: Type.Literal('tool.ended'),
+    toolId: Name,
+    name: nullable(Name),
+    isError: Type.Boolean(),
+    output: Type.String(),
+  }),
+  Type.Object({ kind: Type.Literal('usage'), usage: Usage }),
+  Type.Object({
+    kind: Type.Literal('retry'),
+    retry: Type.Integer({
+      ...COUNT,
+      description: "which of the CLI's own retries this is; not the job's attempt",
+    }),
+    maxRetries: nullable(Count),
+    delayMs: nullable(Milliseconds),
+    status: nullable(Count),
+    reason: Type.String(),
+  }),
+  Type.Object({
+    kind: Type.Literal('rate_limit'),
+    status: Name,
+    resetsAt: nullable(Type.String()),
+    limit: nullable(Name),
+  }),
+  Type.Object({ kind: Type.Literal('warning'), code: Name, message: Type.String() }),
+  Type.Object({ kind: Type.Literal('raw'), line: Type.String() }),
+]);
+export type ExecutionEvent = Static<typeof ExecutionEvent>;
 
 /** The event that ends an execution; it carries the whole outcome. */
 export interface ExecutionFinished {

@@ -2,6 +2,7 @@
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { ExecutionEvent } from '../../protocol/event.ts';
+import { jsonText } from '../json-text.ts';
 
 const textBlock = Compile(Type.Object({ type: Type.Literal('text'), text: Type.String() }));
 const thinkingBlock = Compile(Type.Object({ type: Type.Literal('thinking'), thinking: Type.String() }));
@@ -47,8 +48,7 @@ export function blockEvent(
 /** A tool's output as text; what is not text (an image) is only named. */
 function outputText(content: unknown): string {
   if (typeof content === 'string') return content;
-  if (!Array.isArray(content))
-    return content === undefined || content === null ? '' : JSON.stringify(content);
+  if (!Array.isArray(content)) return content === null ? '' : (jsonText(content) ?? '');
   return content.map((part: unknown) => (textBlock.Check(part) ? part.text : `[${typeOf(part)}]`)).join('\n');
 }
 

@@ -1,4 +1,5 @@
 import type { ExecutionEvent } from '../../protocol/event.ts';
+import { jsonText } from '../json-text.ts';
 import type { CursorLine } from './lines.ts';
 
 type ToolLine = Extract<CursorLine, { type: 'tool_call' }>;
@@ -37,5 +38,5 @@ function outputText(value: unknown): string {
   if (typeof stdout === 'string') return stdout;
   if (typeof content === 'string') return content;
   if (typeof value === 'string') return value;
-  return value === undefined || value === null ? '' : JSON.stringify(value);
+  return value === null ? '' : (jsonText(value) ?? '');
 }

@@ -1,6 +1,7 @@
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { Usage } from '../../protocol/outcome.ts';
 import type { Cut } from '../cut.ts';
+import { jsonText } from '../json-text.ts';
 import { createJsonLines } from './json-lines.ts';
 import { isCutAt, parseJson, valueAt } from './pointer.ts';
 import type { CustomOutput, CustomSuccess } from './settings.ts';
@@ -75,5 +76,4 @@ function oneDocument(pointer: string, checkedAt: string | null): OutputReader {
 }
 
 /** A string as it is, anything else as JSON; null for nothing. */
-const asText = (value: unknown): string | null =>
-  typeof value === 'string' ? value : value === undefined ? null : JSON.stringify(value);
+const asText = (value: unknown): string | null => (typeof value === 'string' ? value : jsonText(value));

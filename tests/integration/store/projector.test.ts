@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
+import { eventsOf, tokensOf, verdictOf } from '../../../src/executor/bounded.ts';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
 import { closeConnection, openConnection, untilReady } from '../../../src/queue/connection.ts';
 import { createNames } from '../../../src/queue/names.ts';
@@ -9,9 +10,11 @@ import { createClaims } from '../../../src/rpc/redis/claims.ts';
 import { createJobRecords } from '../../../src/rpc/redis/job-records.ts';
 import { createScriptRunner } from '../../../src/rpc/redis/script-runner.ts';
 import { createSubmissions } from '../../../src/rpc/redis/submissions.ts';
+import { createLedger } from '../../../src/store/ledger.ts';
 import { createProjector } from '../../../src/store/projector.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
-import { failed, finishOf, newJob, text } from '../../contracts/records/samples.ts';
+import { failed, finishOf, newJob, succeeded, text } from '../../contracts/records/samples.ts';
+import { hostileRuns } from '../../fakes/hostile-runs.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { breakableRedis } from '../fault-bench.ts';
@@ -37,6 +40,7 @@ async function setUp() {
 
   return {
     records,
+    submissions,
     claims,
     reads,
     async newStore(): Promise<Store> {
@@ -123,6 +127,51 @@ it('keeps every event of finished jobs as it was, of small ones and of those wit
   }
   const usage = await store.run('usage.report', { owner: null, by: 'caller', from: null, to: null });
   expect(usage).toMatchObject([{ executions: 2 * ids.length }]);
+});
+
+it('keeps what is left of the events and outcomes of CLIs that say anything', async () => {
+  const bench = await setUp();
+  const store = await bench.newStore();
+  const ledger = createLedger(store, 'boot');
+  const ids: string[] = [];
+  for (const { provider, request, lines } of hostileRuns(20_260_302, 6)) {
+    const translator = provider.translator(request, null);
+    const events = lines.flatMap((line) =>
+      eventsOf(() => translator.line(line), line, 100_000).map((event) => ({ event, raw: line, at: 1e12 })),
+    );
+    const { verdict } = verdictOf(() => translator.end({ code: 0, signal: null }, ''));
+    const { byModel: _, sessionTokens } = tokensOf(translator.progress);
+    const job = newJob(request);
+    await bench.records.create(job);
+    await bench.submissions.submit(job.id, `e-${job.id}`);
+    const [claim] = await bench.claims.claim(1);
+    if (claim === undefined) throw new Error('nothing could be claimed');
+    const outcome = {
+      ...succeeded(claim.executionId),
+      ...verdict,
+      permissionDenials: [...verdict.permissionDenials],
+    };
+    const finish = finishOf(claim, { outcome, from: 1, tail: events.slice(1) });
+    await ledger.intend(claim);
+    await bench.claims.append(claim.jobId, claim.executionId, 0, events.slice(0, 1));
+    await ledger.ended(finish, sessionTokens);
+    expect((await ledger.find(claim.executionId))?.finish).toEqual(JSON.parse(JSON.stringify(finish)));
+    await bench.claims.finish(finish);
+    ids.push(job.id);
+  }
+  const projector = bench.projectorOf(store);
+  await projector.start();
+  await projector.catchUp();
+  await projector.stop();
+
+  for (const id of ids) {
+    const [record, kept] = [await bench.records.read(id), await store.run('jobs.get', { id })];
+    expect(record?.outcome).not.toBeNull();
+    expect(kept?.outcome).toEqual(record?.outcome);
+    expect(await copied(store, id)).toEqual(await bench.records.events(id, 0, 10_000));
+  }
+  const usage = await store.run('usage.report', { owner: null, by: 'model', from: null, to: null });
+  expect(usage.reduce((sum, { executions }) => sum + executions, 0)).toBe(ids.length);
 });
 
 it('brings many finished jobs, their events and its position to the disk with one commit', async () => {

@@ -64,6 +64,36 @@ describe('an execution', { timeout: SLOW }, () => {
     expect(Math.max(...events.map(({ raw }) => raw?.length ?? 0))).toBe(20_000);
   });
 
+  it('loses to a value that cannot be kept an event, and not its outcome', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+    const block = `{"type":"tool_use","id":"t","name":"Write","input":${deep}}`;
+    const id = await bench.submit({
+      steps: [
+        { line: `{"type":"assistant","message":{"content":[${block},{"type":"text","text":"before"}]}}` },
+        { line: '{"type":"system","subtype":"api_retry","attempt":1e300,"error":"x"}' },
+        { delta: 'after' },
+        {
+          result: {
+            num_turns: -1,
+            permission_denials: [{ tool_name: 'Write', tool_input: JSON.parse('[[1]]') }],
+          },
+        },
+      ],
+    });
+    await executor.start();
+    const { outcome } = await bench.finished(id);
+    expect(outcome).toMatchObject({ status: 'succeeded', text: 'after', turns: null });
+    const events = await bench.rpc.records.events(id, 0, 1000);
+    expect(events).toContainEqual(expect.objectContaining({ kind: 'text', text: 'before' }));
+    expect(events.flatMap((event) => (event.kind === 'warning' ? [event.code] : []))).toEqual([
+      'value_refused',
+      'value_refused',
+    ]);
+    await bench.until(() => bench.ledger.entries.get(`e-${id}`)?.delivered === 'yes');
+  });
+
   it('is in the ledger before it is spawned, and its outcome before it is announced', async () => {
     const bench = await executorBench();
     const [intend, ended] = [createLatch(), createLatch()];

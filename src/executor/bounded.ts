@@ -1,0 +1,222 @@
+/**
+ * What a CLI says, as far as it can be kept. Lines hold anything: JSON of any depth, numbers of any size, halves of
+ * characters. Where it enters the executor, each event and the outcome is made to fit its schema, the records and the
+ * ledger. A value that cannot be kept costs its event, or its field of the outcome.
+ */
+import { Compile } from 'typebox/compile';
+import { messageOf, type WireError, wireError } from '../errors.ts';
+import { ExecutionEvent, NATIVE_SESSION_ID } from '../protocol/event.ts';
+import type { TokenCounts, Usage } from '../protocol/outcome.ts';
+import { ANY_MEMBER, type Cut } from '../providers/cut.ts';
+import type { Progress, Verdict } from '../providers/provider.ts';
+
+/** SQLite reads JSON of at most 1000 levels, and a record has some around what a CLI says. */
+const MAX_DEPTH = 500;
+/** Sums of many runs stay exact. */
+const MAX_TOKENS = 1e12;
+const MAX_COST_USD = 1e9;
+const MAX_TURNS = 1e9;
+const MAX_MESSAGE_BYTES = 16 * 1024;
+const MAX_DENIALS = 1000;
+const MAX_DENIAL_CHARACTERS = 1024 * 1024;
+const TOKENS = ['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens'] as const;
+
+const eventChecker = Compile(ExecutionEvent);
+
+/**
+ * The events of a line.
+ * @param raw the line, which stands for an event that cannot be kept
+ * @param maxTextBytes of one text
+ */
+export function eventsOf(
+  read: () => readonly ExecutionEvent[],
+  raw: string,
+  maxTextBytes: number,
+): readonly ExecutionEvent[] {
+  try {
+    return read().flatMap((said) => {
+      if (said.kind === 'raw') return [{ kind: 'raw', line: raw }];
+      const kept = said.kind === 'usage' ? { ...said, usage: boundedUsage(said.usage) } : said;
+      const { value } = bounded(kept, maxTextBytes);
+      return eventChecker.Check(value) ? [value] : refused(`its event ${said.kind}`, raw);
+    });
+  } catch (error) {
+    return refused(messageOf(error), raw);
+  }
+}
+
+const refused = (what: string, line: string): readonly ExecutionEvent[] => [
+  { kind: 'warning', code: 'value_refused', message: `a line holds a value that cannot be kept: ${what}` },
+  { kind: 'raw', line },
+];
+
+/**
+ * How the run ended, and the names of the fields that lost what cannot be kept.
+ * @param end throws at most for what nobody has foreseen
+ */
+export function verdictOf(end: () => Verdict): {
+  readonly verdict: Verdict;
+  readonly refused: readonly string[];
+} {
+  const said = endOrFailure(end);
+  const structured = bounded(said.structured);
+  const usage = boundedUsage(said.usage);
+  const denials = boundedDenials(said.permissionDenials);
+  const isHalf = structured.isCut && said.error === null;
+  const error = isHalf
+    ? wireError('execution.bad_output', 'the structured output cannot be kept')
+    : said.error;
+  const keepsSession = said.nativeSessionId === null || SESSION_ID.test(said.nativeSessionId);
+  const keepsTurns = said.turns === null || isCount(said.turns, MAX_TURNS);
+  const lost = {
+    structured: structured.isCut,
+    nativeSessionId: !keepsSession,
+    turns: !keepsTurns,
+    usage: said.usage !== null && (usage === null || usage.costUsd !== said.usage.costUsd),
+    permissionDenials: denials.isCut,
+  };
+  return {
+    refused: Object.entries(lost).flatMap(([field, isLost]) => (isLost ? [field] : [])),
+    verdict: {
+      ...said,
+      text: said.text.toWellFormed(),
+      structured: structured.isCut ? null : structured.value,
+      nativeSessionId: keepsSession ? said.nativeSessionId : null,
+      turns: keepsTurns ? said.turns : null,
+      usage,
+      permissionDenials: denials.value,
+      error: error === null ? null : boundedError(error),
+    },
+  };
+}
+
+function endOrFailure(end: () => Verdict): Verdict {
+  try {
+    return end();
+  } catch (error) {
+    const failure = wireError('execution.bad_output', `its output cannot be read: ${messageOf(error)}`);
+    return { ...NOTHING_SAID, error: failure };
+  }
+}
+
+const SESSION_ID = new RegExp(NATIVE_SESSION_ID, 'u');
+
+const NOTHING_SAID: Verdict = {
+  text: '',
+  structured: null,
+  nativeSessionId: null,
+  turns: null,
+  usage: null,
+  permissionDenials: [],
+  error: null,
+};
+
+/** Tokens by model and of the whole session; nothing of figures that cannot be kept. */
+export function tokensOf({ byModel, sessionTokens = null }: Pick<Progress, 'byModel' | 'sessionTokens'>): {
+  readonly byModel: Readonly<Record<string, TokenCounts>>;
+  readonly sessionTokens: TokenCounts | null;
+} {
+  const kept: [string, TokenCounts][] = [];
+  for (const [model, counted] of Object.entries(byModel)) {
+    const tokens = boundedTokens(counted);
+    if (tokens !== null) kept.push([model, tokens]);
+  }
+  const isWhole = kept.length === Object.keys(byModel).length;
+  return {
+    byModel: isWhole ? Object.fromEntries(kept) : {},
+    sessionTokens: sessionTokens && boundedTokens(sessionTokens),
+  };
+}
+
+function boundedTokens(tokens: TokenCounts): TokenCounts | null {
+  const rounded = { ...tokens };
+  for (const kind of TOKENS) rounded[kind] = Math.round(tokens[kind]);
+  return TOKENS.every((kind) => isCount(rounded[kind], MAX_TOKENS)) ? rounded : null;
+}
+
+/** Null when its tokens are none; without its cost when that is none. */
+function boundedUsage(usage: Usage | null): Usage | null {
+  const tokens = usage && boundedTokens(usage);
+  if (usage === null || tokens === null) return null;
+  const { costUsd, costBasis } = usage;
+  const keepsCost = costUsd === null || (costUsd >= 0 && costUsd <= MAX_COST_USD);
+  return { ...tokens, costUsd: keepsCost ? costUsd : null, costBasis: keepsCost ? costBasis : 'unknown' };
+}
+
+const isCount = (value: number, max: number): boolean =>
+  Number.isInteger(value) && value >= 0 && value <= max;
+
+/** Those above the limits keep their tool's name, or are left out. */
+function boundedDenials(denials: Verdict['permissionDenials']): Bounded<Verdict['permissionDenials']> {
+  let left = MAX_DENIAL_CHARACTERS;
+  let isCut = denials.length > MAX_DENIALS;
+  const value = denials.slice(0, MAX_DENIALS).map(({ tool, input }) => {
+    const plain = bounded(input);
+    left -= JSON.stringify(plain.value).length;
+    isCut ||= plain.isCut || left < 0;
+    return { tool: bounded(tool, MAX_NAME).value, input: left < 0 ? null : plain.value };
+  });
+  return { value, isCut };
+}
+
+const MAX_NAME = 256;
+
+/** An error that can be kept. */
+export function boundedError({ code, message, retryable, resetsAt }: WireError): WireError {
+  const at = new Date(resetsAt ?? '');
+  return {
+    code,
+    message: bounded(message, MAX_MESSAGE_BYTES).value,
+    retryable,
+    resetsAt: Number.isNaN(at.getTime()) ? null : at.toISOString(),
+  };
+}
+
+interface Bounded<T> {
+  readonly value: T;
+  /** Something is missing in it. Halves of surrogate pairs are replaced, which is not counted. */
+  readonly isCut: boolean;
+}
+
+/** JSON that can be written: not deeper than SQLite reads, its numbers finite, its texts well-formed. */
+function bounded<T>(whole: T, maxTextBytes = Number.POSITIVE_INFINITY): Bounded<T> {
+  let isCut = false;
+  const without = (): null => {
+    isCut = true;
+    return null;
+  };
+  const text = (value: string): string => {
+    const kept = cutText(value.toWellFormed(), maxTextBytes);
+    isCut ||= kept.length < value.length;
+    return kept;
+  };
+  const plain = (value: unknown, depth: number): unknown => {
+    if (typeof value === 'string') return text(value);
+    if (typeof value === 'number') return Number.isFinite(value) ? value : without();
+    if (typeof value !== 'object' || value === null) return value;
+    if (depth === MAX_DEPTH) return without();
+    if (Array.isArray(value)) return value.map((one) => plain(one, depth + 1));
+    return Object.fromEntries(
+      Object.entries(value).map(([name, one]) => [text(name), plain(one, depth + 1)]),
+    );
+  };
+  const value = plain(whole, 0) as T; // of the same form
+  return { value, isCut };
+}
+
+/** Says what is missing of a line that was too long. */
+export function cutWarning(cut: Cut, maxLineBytes: number): ExecutionEvent {
+  const missing = [...cut].map((member) => (member === ANY_MEMBER ? 'its end' : member)).slice(0, 5);
+  const what = missing.length === 0 ? '' : `, and of ${missing.join(', ')} in the event`;
+  const message = `a line was longer than ${maxLineBytes} bytes: its end is missing in the raw line${what}`;
+  return { kind: 'warning', code: 'line_truncated', message };
+}
+
+/** At most `maxBytes` of UTF-8, never half a character. */
+export function cutText(text: string, maxBytes: number): string {
+  if (text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes) return text;
+  const bytes = Buffer.from(text);
+  let end = maxBytes;
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return bytes.toString('utf8', 0, end);
+}
