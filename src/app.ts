@@ -17,6 +17,7 @@ import { createProcScanner } from './executor/process/proc-scanner.ts';
 import type { RecoveryReport } from './executor/recovery.ts';
 import { createStateFolders } from './executor/state-folder.ts';
 import { warmSettings, workersFor } from './executor/warm/warm-settings.ts';
+import { withRoots } from './executor/workspace.ts';
 import { createFailpoint } from './failpoint.ts';
 import { createHttpServer } from './http/server.ts';
 import { DEFAULT_HTTP_SETTINGS } from './http/settings.ts';
@@ -56,6 +57,8 @@ export interface AppOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly version: string;
   readonly logger: Logger;
+  /** Real paths of directories inside which a job may run, too; asked at each look. null: none. */
+  readonly moreRoots?: (() => readonly string[]) | null;
 }
 
 export interface App {
@@ -74,7 +77,8 @@ export interface App {
 const STOP_MARGIN_MS = 15_000;
 
 /** Builds and starts a whole server; what fails to start stops what had started. */
-export async function startApp({ settings, env, version, logger }: AppOptions): Promise<App> {
+export async function startApp(options: AppOptions): Promise<App> {
+  const { settings, env, version, logger, moreRoots = null } = options;
   const life = createLifecycle(logger);
   const component = (name: string): Logger => logger.child({ component: name });
   const ulid = createIdFactory();
@@ -105,10 +109,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     stop: (opened) => opened.close(),
   });
   const { records, batchRecords, claims, upkeep, doorbells } = await openRpc({
-    redis,
-    names,
-    nodeId,
-    settings,
+    ...{ redis, names, nodeId, settings, moreRoots },
     logger: component('rpc'),
   });
   const queue = createPromptQueue(redis.commands, names);
@@ -177,7 +178,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
       probe,
       stateFolders,
       pricing,
-      settings,
+      settings: withRoots(settings, moreRoots),
       environment,
       scratchDir: join(settings.home, 'tmp'),
       async findSession(sessionId) {
@@ -204,7 +205,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
     failpoint,
   });
   executorOf = executor;
-  const resolving = { settings, providers, pricing };
+  const resolving = { settings: withRoots(settings, moreRoots), providers, pricing };
   const rawOn = settings.rawRequests === 'on' || (settings.rawRequests === 'auto' && server.port !== null);
   const rpc = createRpcServer({
     doorbells,
@@ -216,7 +217,7 @@ export async function startApp({ settings, env, version, logger }: AppOptions): 
           claims,
           doorbells,
           responses: names.responses,
-          resolve: (request) => resolvePrompt(request, RAW_PRINCIPAL, resolving),
+          resolve: (request) => resolvePrompt(request, RAW_PRINCIPAL, { ...resolving, settings }),
           mint,
           newExecutionId: ulid,
         })

@@ -10,7 +10,7 @@ import { createInterrupts, type Interrupts } from './cli/interrupts.ts';
 import { plainDataFolder } from './config/places.ts';
 import type { Settings } from './config/schema.ts';
 import { messageOf } from './errors.ts';
-import { readServerNote, writeServerNote } from './store/server-note.ts';
+import { announceStart, readServerNote, writeServerNote } from './store/server-note.ts';
 
 /** The nearest one above this module: one folder up in source, two once built. */
 const manifest: { version: string } = JSON.parse(
@@ -44,6 +44,7 @@ export async function main(args: readonly string[]): Promise<number> {
       }),
     serve,
     startServer,
+    allowFolder,
   });
 }
 
@@ -78,6 +79,17 @@ async function loadSettings(env: Environment): Promise<Settings> {
 
 /** `bullpen serve`: runs the server until a signal ends it. Resolves with the exit code. */
 async function serve(env: Environment): Promise<number> {
+  const home = plainDataFolder(env, process.cwd()) ?? (await loadSettings(env)).home;
+  const giveUp = announceStart(home, false, isAlive);
+  try {
+    return await serveAnnounced(env);
+  } catch (error) {
+    giveUp();
+    throw error;
+  }
+}
+
+async function serveAnnounced(env: Environment): Promise<number> {
   const settings = await loadSettings(env);
   const { createLogger } = await import('./observability/logger.ts');
   const logger = createLogger(settings.logLevel);
@@ -108,40 +120,82 @@ async function serve(env: Environment): Promise<number> {
   return 0;
 }
 
+interface TemporaryServer {
+  readonly cwd: string;
+  readonly jobIn?: string;
+  readonly env: Environment;
+}
+
 /** A server for one command: on a free port of this host, its log (from warnings on) on stderr. */
-async function startServer(given: { readonly cwd: string; readonly env: Environment }): Promise<OwnServer> {
+async function startServer({ cwd, jobIn, env: given }: TemporaryServer): Promise<OwnServer> {
   const initial = {
     BULLPEN_LOG_LEVEL: 'warn',
-    BULLPEN_CWD: given.cwd,
+    BULLPEN_CWD: cwd,
     BULLPEN_DRAIN_MS: String(OWN_DRAIN_MS),
     // It comes for one prompt: nothing is started for others.
     BULLPEN_WARM_PROCESSES: '0',
     BULLPEN_WORKERS: '2',
   };
-  const env: Environment = { ...initial, ...given.env, HOST: '127.0.0.1', PORT: '0' };
+  const env: Environment = { ...initial, ...given, HOST: '127.0.0.1', PORT: '0' };
   const settings = await loadSettings(env);
-  const { createLogger } = await import('./observability/logger.ts');
-  const logger = createLogger(settings.logLevel, { write: (line) => process.stderr.write(line) });
-  const app = await launch(settings, env, logger);
-  announce(settings.home, app.url, logger);
-  return {
-    url: app.url,
-    token: readFileSync(app.tokenFile, 'utf8').trim(),
-    async stop(hurry) {
-      // Nobody should still come to a server that takes nothing any more.
-      announce(settings.home, null, logger);
-      const stopped = app.stop();
-      if (hurry.aborted) app.hurry();
-      else hurry.addEventListener('abort', app.hurry, { once: true });
-      await stopped;
-    },
-  };
+  const giveUp = announceStart(settings.home, true, isAlive);
+  try {
+    const moreRoots = await rootsOfCommands(given, settings, cwd);
+    if (jobIn !== undefined) await refuseFolder(jobIn, [...settings.roots, ...(moreRoots?.() ?? [])]);
+    const { createLogger } = await import('./observability/logger.ts');
+    const logger = createLogger(settings.logLevel, { write: (line) => process.stderr.write(line) });
+    const app = await launch(settings, env, logger, moreRoots);
+    announce(settings.home, app.url, logger, true);
+    return {
+      url: app.url,
+      token: readFileSync(app.tokenFile, 'utf8').trim(),
+      async stop(hurry) {
+        // Nobody should still come to a server that takes nothing any more.
+        announce(settings.home, null, logger, true);
+        const stopped = app.stop();
+        if (hurry.aborted) app.hurry();
+        else hurry.addEventListener('abort', app.hurry, { once: true });
+        await stopped;
+      },
+    };
+  } catch (error) {
+    giveUp();
+    throw error;
+  }
+}
+
+/** Where a server of one command may run the jobs of others, too: nowhere when the settings name roots. */
+async function rootsOfCommands(
+  env: Environment,
+  { home }: Settings,
+  cwd: string,
+): Promise<(() => readonly string[]) | null> {
+  const { namesRoots } = await import('./config/load.ts');
+  if (namesRoots(env, process.cwd())) return null;
+  const { rememberFolder, runFolders } = await import('./store/run-folders.ts');
+  rememberFolder(home, cwd);
+  return runFolders(home);
+}
+
+async function allowFolder(home: string, folder: string): Promise<void> {
+  const { rememberFolder } = await import('./store/run-folders.ts');
+  rememberFolder(home, folder);
+}
+
+async function refuseFolder(folder: string, roots: readonly string[]): Promise<void> {
+  const { resolveWorkspace } = await import('./executor/workspace.ts');
+  await resolveWorkspace(folder, { roots, trustedRoots: [] });
 }
 
 /** What runs may end, however long it takes: a signal cuts it short. */
 const OWN_DRAIN_MS = 24 * 3_600_000;
 
-async function launch(settings: Settings, env: Environment, logger: Logger): Promise<App> {
+async function launch(
+  settings: Settings,
+  env: Environment,
+  logger: Logger,
+  moreRoots: (() => readonly string[]) | null = null,
+): Promise<App> {
   // BullMQ does not catch a message to a worker process that has just died; the job itself is redelivered.
   const onUnhandled = (error: unknown): void => {
     const code = error instanceof Error && 'code' in error ? error.code : null;
@@ -152,7 +206,7 @@ async function launch(settings: Settings, env: Environment, logger: Logger): Pro
   try {
     const { startApp } = await import('./app.ts');
     const { holdHeapDown } = await import('./heap.ts');
-    const app = await startApp({ settings, env, version: manifest.version, logger });
+    const app = await startApp({ settings, env, version: manifest.version, logger, moreRoots });
     holdHeapDown(); // bin.js held it at its smallest while modules were loaded
     return app;
   } catch (error) {
@@ -162,10 +216,10 @@ async function launch(settings: Settings, env: Environment, logger: Logger): Pro
 }
 
 /** Says in the data folder where the server listens, for the other commands; null: nowhere any more. */
-function announce(home: string, address: string | null, logger: Logger): void {
+function announce(home: string, address: string | null, logger: Logger, temporary = false): void {
   try {
     const startedAt = readServerNote(home)?.startedAt ?? new Date().toISOString();
-    writeServerNote(home, { pid: process.pid, startedAt, address });
+    writeServerNote(home, { pid: process.pid, startedAt, address, temporary });
   } catch (error) {
     logger.warn({ reason: messageOf(error) }, 'other commands will not find this server by its data folder');
   }

@@ -14,9 +14,11 @@ export class CommandError extends Error {
 /** What was typed is wrong. */
 export const usageError = (message: string): CommandError => new CommandError(EXIT.usage, message);
 
-/** Said by every command that needs a server. */
-export const noServer = (why: string): CommandError =>
-  new CommandError(
-    EXIT.unavailable,
-    `${why}; start one with \`bullpen serve\`, or set BULLPEN_URL and BULLPEN_TOKEN`,
-  );
+/**
+ * Said by every command that needs a server.
+ * @param busy a server has the data folder and takes nothing: a second one would not help
+ */
+export const noServer = ({ why, busy }: { readonly why: string; readonly busy: boolean }): CommandError => {
+  const advice = '; start one with `bullpen serve`, or set BULLPEN_URL and BULLPEN_TOKEN';
+  return new CommandError(EXIT.unavailable, busy ? `${why}, for too long` : why + advice);
+};

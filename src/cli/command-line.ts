@@ -15,6 +15,7 @@ import { commandHelp, generalHelp } from './help.ts';
 import type { Interrupts } from './interrupts.ts';
 import { nearest } from './nearest.ts';
 import { createOutput, type Output, type Sink } from './output.ts';
+import { APPEARS_WITHIN_MS, findServer } from './server-for-job.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -28,13 +29,22 @@ export interface CommandLineOptions {
   /** With `--config`, the environment of each of these names that file. */
   finder(env: Environment): ServerFinder;
   serve(env: Environment): Promise<number>;
-  startServer(options: { readonly cwd: string; readonly env: Environment }): Promise<OwnServer>;
+  startServer(options: {
+    readonly cwd: string;
+    readonly jobIn?: string;
+    readonly env: Environment;
+  }): Promise<OwnServer>;
+  /** Notes in the data folder that this user works in a folder. */
+  allowFolder(home: string, folder: string): Promise<void>;
   readonly interrupts: Interrupts;
   /** Default: the clock. */
   now?(): Date;
   /** Default: real time. */
   sleep?: CommandContext['sleep'];
 }
+
+/** Where a server can be looked for and started again, a broken stream is not resumed for long. */
+const LOCAL_RESUME_MS = [250, 500, 1000];
 
 const EVERYWHERE = {
   config: {
@@ -59,7 +69,7 @@ export async function runCommandLine(args: readonly string[], options: CommandLi
         return found;
       },
     };
-    return {
+    const context: CommandContext = {
       output,
       finder,
       interrupts: options.interrupts,
@@ -69,15 +79,21 @@ export async function runCommandLine(args: readonly string[], options: CommandLi
       now: options.now ?? (() => new Date()),
       sleep: options.sleep ?? DEFAULT_SLEEP,
       serve: () => options.serve(env),
-      startServer: ({ cwd }) => options.startServer({ cwd, env }),
+      startServer: (folders) => options.startServer({ ...folders, env }),
       readStdin: () => readAll(options.stdin),
-      client: createClient,
+      async allowFolder(folder) {
+        const home = await finder.home();
+        if (home !== null) await options.allowFolder(home, folder);
+      },
+      client: ({ url, token, of }) =>
+        createClient({ url, token, ...(of === 'environment' ? {} : { resumeDelaysMs: LOCAL_RESUME_MS }) }),
       async connect() {
-        const found = await finder.find();
-        if (found.kind === 'none') throw noServer(found.why);
-        return createClient(found.place);
+        const found = await findServer(context, APPEARS_WITHIN_MS);
+        if (found.kind === 'none') throw noServer(found);
+        return context.client(found.place);
       },
     };
+    return context;
   };
   try {
     const command = chosen(args, options.version, output);

@@ -1,6 +1,6 @@
 import type { Client } from '../client/client.ts';
 import type { Arguments, OptionSpecs } from './arguments.ts';
-import type { ServerFinder } from './find-server.ts';
+import type { ServerFinder, ServerPlace } from './find-server.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { Output } from './output.ts';
 
@@ -22,9 +22,11 @@ export interface ServerStarter {
   /**
    * Starts a server on a free port of this host, where other commands find it too.
    * @throws AppError config.locked while another server has the data folder
+   * @throws AppError cwd.not_allowed, before anything runs, when the server could not run jobs in `jobIn`
    * @param options.cwd where jobs run, unless the settings name roots of their own
+   * @param options.jobIn the folder of a job it is started for
    */
-  startServer(options: { readonly cwd: string }): Promise<OwnServer>;
+  startServer(options: { readonly cwd: string; readonly jobIn?: string }): Promise<OwnServer>;
 }
 
 /** What a command works with. */
@@ -43,7 +45,9 @@ export interface CommandContext extends ServerStarter {
   readStdin(): Promise<string | null>;
   /** @throws CommandError when no server runs */
   connect(): Promise<Client>;
-  client(place: { readonly url: string; readonly token: string }): Client;
+  /** Lets the server of another command run jobs in the caller's folder, unless the settings name roots. */
+  allowFolder(folder: string): Promise<void>;
+  client(place: Omit<ServerPlace, 'tokenFrom'>): Client;
 }
 
 /** One command; the help is made from it. */

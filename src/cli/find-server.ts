@@ -9,12 +9,14 @@ export interface ServerPlace {
   readonly token: string;
   /** In words: where the token is from. */
   readonly tokenFrom: string;
+  /** What it was named by, else what it runs for: a `bullpen run` takes its server along when it ends. */
+  readonly of: 'environment' | 'serve' | 'command';
 }
 
 export type Found =
   | { readonly kind: 'found'; readonly place: ServerPlace }
-  /** `why`: a sentence that says where was looked. */
-  | { readonly kind: 'none'; readonly why: string };
+  /** `why`: a sentence that says where was looked. `busy`: a process has the data folder and starts, or stops. */
+  | { readonly kind: 'none'; readonly why: string; readonly busy: boolean };
 
 export interface ServerFinder {
   /** @throws CommandError for settings that contradict each other and a token that cannot be read */
@@ -23,12 +25,18 @@ export interface ServerFinder {
   home(): Promise<string | null>;
 }
 
+interface Note {
+  readonly pid: number;
+  readonly address: string | null;
+  readonly temporary?: boolean;
+}
+
 export interface FinderOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The data folder as the settings say; asked only when the environment names no server. */
   readHome(): Promise<string>;
   /** The last server's note of itself in a data folder; null: there is none. */
-  readNote(home: string): { readonly pid: number; readonly address: string | null } | null;
+  readNote(home: string): Note | null;
   isAlive(pid: number): boolean;
 }
 
@@ -47,28 +55,26 @@ export function createServerFinder({ env, readHome, readNote, isAlive }: FinderO
     if (token === null) throw configError('BULLPEN_URL is set, BULLPEN_TOKEN is not: a server needs both');
     if (!isAddress(url))
       throw configError('BULLPEN_URL is no http address, for example http://127.0.0.1:3000');
-    return { kind: 'found', place: { url, token, tokenFrom: 'BULLPEN_TOKEN' } };
+    return { kind: 'found', place: { url, token, tokenFrom: 'BULLPEN_TOKEN', of: 'environment' } };
   }
 
   function fromFolder(home: string): Found {
     const note = readNote(home);
-    if (note === null) return { kind: 'none', why: `no server is running with the data folder ${home}` };
+    const none = (why: string, busy = false): Found => ({ kind: 'none', why, busy });
+    if (note === null) return none(`no server is running with the data folder ${home}`);
     // A port somebody else has by now must not be sent the token.
     if (!isAlive(note.pid)) {
-      return {
-        kind: 'none',
-        why: `no server is running: the last one with the data folder ${home} has died`,
-      };
+      return none(`no server is running: the last one with the data folder ${home} has died`);
     }
     if (note.address === null) {
-      const why = `the server with the data folder ${home} (pid ${note.pid}) takes no requests: it is starting, or belongs to a \`bullpen run\``;
-      return { kind: 'none', why };
+      return none(`the server with the data folder ${home} (pid ${note.pid}) is starting or stopping`, true);
     }
     const given = givenToken();
     const file = join(home, 'token');
     const token = given ?? readToken(file);
-    const place = { url: reachable(note.address), token, tokenFrom: given === null ? file : 'BULLPEN_TOKEN' };
-    return { kind: 'found', place };
+    const tokenFrom = given === null ? file : 'BULLPEN_TOKEN';
+    const of = note.temporary === true ? 'command' : 'serve';
+    return { kind: 'found', place: { url: reachable(note.address), token, tokenFrom, of } };
   }
 
   return {

@@ -1,13 +1,13 @@
 /** Shows a job to its end and gives its exit code. */
-import type { Client } from '../client/client.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
 import { createEventPrinter } from './event-printer.ts';
 import { exitCodeOfJob } from './exit-codes.ts';
 import type { Output } from './output.ts';
+import type { JobServer } from './server-for-job.ts';
 
 export interface FollowOptions {
-  readonly client: Client;
+  readonly server: Pick<JobServer, 'client' | 'replace'>;
   readonly output: Output;
   /** NDJSON to stdout: the events, then the job. */
   readonly json: boolean;
@@ -17,22 +17,39 @@ export interface FollowOptions {
 }
 
 /**
- * Shows the job's events and its outcome; resolves with the exit code when it has ended.
+ * Shows the job's events and its outcome; resolves with the exit code when it has ended. Goes on where it was when
+ * the server was replaced.
  * @throws what the client throws, or the reason of `signal`
  */
-export async function followJob(id: string, options: FollowOptions): Promise<number> {
-  const { client, output, json, after = 0, signal } = options;
+export async function followJob(
+  { id, cwd }: Pick<Job, 'id' | 'cwd'>,
+  options: FollowOptions,
+): Promise<number> {
+  const { server, output, json, signal } = options;
   const printer = createEventPrinter(output);
-  let job: Job | null = null;
-  for await (const event of client.events(id, { after, signal })) {
-    if (json) output.json(shown(event));
-    else printer.event(event);
-    if (event.kind === 'job.finished') job = event.job as Job; // the documented event
+  let last = options.after ?? 0;
+
+  async function ended(): Promise<Job> {
+    for await (const event of server.client.events(id, { after: last, signal })) {
+      last = event.seq;
+      if (json) output.json(shown(event));
+      else printer.event(event);
+      if (event.kind === 'job.finished') return event.job as Job; // the documented event
+    }
+    return server.client.get(id, { signal }); // everything was seen before
   }
-  job ??= await client.get(id, { signal }); // everything was seen before
-  if (json) output.json(job);
-  else printer.end(job);
-  return exitCodeOfJob(job);
+
+  for (;;) {
+    try {
+      const job = await ended();
+      if (json) output.json(job);
+      else printer.end(job);
+      return exitCodeOfJob(job);
+    } catch (error) {
+      signal.throwIfAborted();
+      await server.replace(error, cwd, signal);
+    }
+  }
 }
 
 /** The event as the server sent it: the client's `raw: null` stands for a field that was left out. */

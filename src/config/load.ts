@@ -112,6 +112,21 @@ function placeDefaults(values: Record<string, unknown>, env: Environment, cwd: s
   if (roots === undefined || (Array.isArray(roots) && roots.length === 0)) values['roots'] = [values['cwd']];
 }
 
+function givenValues(env: Environment, cwd: string, problems: Problem[]): Record<string, unknown> {
+  const given: Record<string, unknown> = {};
+  for (const [name, setting] of describedSettings) {
+    const value = env[setting.env];
+    if (value !== undefined && value !== '') given[name] = fromText(setting, value);
+  }
+  return { ...readFile(env, cwd, problems), ...placed(given, cwd) };
+}
+
+/** Whether the settings say where jobs may run. Else that is the folder a server is started in. */
+export function namesRoots(env: Environment, cwd: string): boolean {
+  const { roots, cwd: folder } = givenValues(env, cwd, []);
+  return folder !== undefined || (roots !== undefined && !(Array.isArray(roots) && roots.length === 0));
+}
+
 /**
  * Settings from the environment, over the file of settings, over the defaults. The file is the one `BULLPEN_CONFIG`
  * names, else the user's own; never one of the folder that jobs run in.
@@ -122,12 +137,7 @@ function placeDefaults(values: Record<string, unknown>, env: Environment, cwd: s
  */
 export function loadSettings(env: Environment, cwd: string): Settings {
   const problems: Problem[] = [];
-  const given: Record<string, unknown> = {};
-  for (const [name, setting] of describedSettings) {
-    const value = env[setting.env];
-    if (value !== undefined && value !== '') given[name] = fromText(setting, value);
-  }
-  const values = { ...readFile(env, cwd, problems), ...placed(given, cwd) };
+  const values = givenValues(env, cwd, problems);
   refuseUnknown(env, problems);
   placeDefaults(values, env, cwd);
   const complete = Value.Default(Settings, values) as Record<string, unknown>; // an object stays one

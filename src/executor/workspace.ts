@@ -35,6 +35,20 @@ export async function resolveWorkspace(cwd: string, settings: WorkspaceSettings)
   return { cwd: real, trusted: await isInside(real, settings.trustedRoots) };
 }
 
+/** Settings with further roots, which are asked for anew at each look. */
+export function withRoots<T extends WorkspaceSettings>(
+  settings: T,
+  more: (() => readonly string[]) | null,
+): T {
+  if (more === null) return settings;
+  return {
+    ...settings,
+    get roots() {
+      return [...settings.roots, ...more()];
+    },
+  };
+}
+
 /** Whether a real path is one of the roots or lies below one. `/work` does not contain `/work-evil`. */
 export async function isInside(real: string, roots: readonly string[]): Promise<boolean> {
   // A real path that reads as lying below a root proves that this root has no links: no need to look.

@@ -193,6 +193,43 @@ describe('bullpen run without a server', () => {
     expect(existsSync(join(place.data, 'server.json'))).toBe(false);
   });
 
+  it('shares it with one in another folder, which it may run in from then on', async () => {
+    const here = newPlace();
+    const there = { ...here, workspace: join(here.dir, 'other') };
+    mkdirSync(there.workspace);
+    const go = join(here.workspace, 'go');
+    const gate = tool(`until [ -e ${go} ]; do sleep 0.05; done`);
+    const first = start(here, ['run', `${gate} [[reply: here]]`, '--allowed-tools', 'Bash']);
+    await eventually(() => first.err().includes('tool Bash'), PATIENCE);
+    expect(await type(there, ['run', '[[reply: there]]'])).toMatchObject({ code: 0, out: 'there\n' });
+    // Named roots are the user's word: no folder is added to them.
+    writeFileSync(go, '');
+    expect((await first.ended).code).toBe(0);
+    const named = { env: { BULLPEN_ROOTS: here.workspace } };
+    expect((await type(there, ['run', '[[reply: there]]'], named)).code).toBe(64);
+  });
+
+  it('is taken over by one that waits, without a gap, when it is killed', async () => {
+    const place = newPlace();
+    const first = start(place, ['run', `${tool('tail -f /dev/null')} x`, '--allowed-tools', 'Bash']);
+    await eventually(() => first.err().includes('tool Bash'), PATIENCE);
+    const second = start(place, ['run', '[[reply: mine]]', '--delay', '3s', '--json']);
+    await eventually(() => second.out().includes('"job.scheduled"'), PATIENCE);
+    first.child.kill('SIGKILL');
+    const { code, out, err } = await second.ended;
+    expect(code, err).toBe(0);
+    expect(err).toContain('starting one to go on');
+    const lines = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.at(-1)).toMatchObject({ status: 'succeeded', outcome: { text: 'mine' } });
+    const kinds = lines.slice(0, -1).map(({ kind }) => kind);
+    expect(kinds.slice(0, 3)).toEqual(['job.scheduled', 'job.queued', 'job.running']);
+    expect(kinds.filter((kind) => kind === 'job.running' || kind === 'job.finished')).toHaveLength(2);
+    expect(existsSync(join(place.data, 'server.json'))).toBe(false);
+  });
+
   it('starts one for two that begin in the same moment', async () => {
     const place = newPlace();
     const both = [start(place, ['run', '[[reply: a]]']), start(place, ['run', '[[reply: b]]'])];

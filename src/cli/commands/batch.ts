@@ -1,13 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { Client } from '../../client/client.ts';
 import { messageOf } from '../../errors.ts';
+import type { Batch } from '../../protocol/batch.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { usageError } from '../command-error.ts';
 import { EXIT } from '../exit-codes.ts';
 import { inCalls, readPromptList } from '../prompt-list.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
+import { type JobServer, serverToWaitFor } from '../server-for-job.ts';
 
 /** What one call takes (docs/api.md). */
 const CALL_PROMPTS = 1000;
@@ -35,7 +36,8 @@ prompt that says nothing else itself.`,
     const common = { cwd: context.cwd, ...requestFields(args, context.cwd) };
     const prompts = readPromptList(await listOf(context, args), common);
     if (prompts.length === 0) throw usageError('there is no prompt in the list');
-    const client = await context.connect();
+    await using server = await serverToWaitFor(context, common.cwd);
+    const { client } = server;
     const ids: string[] = [];
     let refused = 0;
     for (const part of inCalls(prompts, CALL_PROMPTS, CALL_BYTES)) {
@@ -53,7 +55,8 @@ prompt that says nothing else itself.`,
     }
     const made = `${prompts.length - refused} jobs in ${ids.length === 1 ? 'batch' : 'batches'} ${ids.join(', ')}`;
     context.output.note(refused === 0 ? made : `${made}; ${refused} refused`, 'dim');
-    const failed = args.flag('wait') ? await waitFor(context, client, ids) : 0;
+    const failed = args.flag('wait') ? await waitFor(context, server, ids, common.cwd) : 0;
+    if (failed === 'left') return EXIT.cancelled;
     return refused + failed === 0 ? EXIT.succeeded : EXIT.failed;
   },
 };
@@ -71,25 +74,48 @@ async function listOf(context: CommandContext, { positionals }: Arguments): Prom
   return text;
 }
 
-/** Waits for the end of every job. @returns how many did not succeed */
+/** Waits for the end of every job. @returns how many did not succeed; `left` after Ctrl-C */
 async function waitFor(
   context: CommandContext,
-  client: Pick<Client, 'getBatch'>,
+  server: JobServer,
   ids: readonly string[],
-): Promise<number> {
+  cwd: string,
+): Promise<number | 'left'> {
+  const stop = new AbortController();
+  const { signal } = stop;
+  using _listening = context.interrupts.listen(() => stop.abort());
   let unsuccessful = 0;
-  for (const id of ids) {
-    let batch = await client.getBatch(id);
-    while (!batch.finished) {
-      await context.sleep(LOOK_EVERY_MS);
-      batch = await client.getBatch(id);
+  try {
+    for (const id of ids) {
+      const { counts } = await finished(context, server, id, cwd, signal);
+      const { succeeded, failed, cancelled } = counts;
+      const how = `${succeeded} succeeded, ${failed} failed, ${cancelled} cancelled`;
+      context.output.note(`batch ${id}: ${how}`, 'dim');
+      unsuccessful += failed + cancelled;
     }
-    const { succeeded, failed, cancelled } = batch.counts;
-    context.output.note(
-      `batch ${id}: ${succeeded} succeeded, ${failed} failed, ${cancelled} cancelled`,
-      'dim',
-    );
-    unsuccessful += failed + cancelled;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    context.output.note('not waited for any more; the jobs go on', 'dim');
+    return 'left';
   }
   return unsuccessful;
+}
+
+async function finished(
+  { sleep }: CommandContext,
+  server: JobServer,
+  id: string,
+  cwd: string,
+  signal: AbortSignal,
+): Promise<Batch> {
+  for (;;) {
+    try {
+      const batch = await server.client.getBatch(id, { signal });
+      if (batch.finished) return batch;
+      await sleep(LOOK_EVERY_MS, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      await server.replace(error, cwd, signal);
+    }
+  }
 }

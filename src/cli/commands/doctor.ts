@@ -56,9 +56,9 @@ async function examine(context: CommandContext, tell: (finding: Finding) => void
   const home = await context.finder.home();
   if (home !== null) tell(dataFolder(home));
   const running = await runningServer(context);
-  if (!('why' in running)) {
-    tell({ mark: 'ok', what: 'server', detail: `runs at ${running.url}` });
-    return examineServer(context, running, tell);
+  if (running.kind === 'running') {
+    tell({ mark: 'ok', what: 'server', detail: `runs at ${running.client.url}` });
+    return examineServer(context, running.client, tell);
   }
   if (home === null) return tell({ mark: 'bad', what: 'server', detail: running.why });
   tell({ mark: 'note', what: 'server', detail: `${running.why}; one is started for these checks` });

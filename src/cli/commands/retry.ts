@@ -2,6 +2,7 @@ import type { Command } from '../command.ts';
 import { driveJob } from '../drive-job.ts';
 import { idArgument, resolveJobId } from '../job-reference.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
+import { serverToWaitFor } from '../server-for-job.ts';
 
 export const retryCommand: Command = {
   name: 'retry',
@@ -19,15 +20,16 @@ export const retryCommand: Command = {
     const prompt = args.text('prompt');
     const changes = { ...requestFields(args, context.cwd), ...(prompt === undefined ? {} : { prompt }) };
     const given = idArgument(args);
-    const client = await context.connect();
-    const id = await resolveJobId(client, given);
-    return driveJob({
-      client,
+    await using server = await serverToWaitFor(context);
+    const id = await resolveJobId(server.client, given);
+    return await driveJob({
+      server,
       output: context.output,
       interrupts: context.interrupts,
       json: args.flag('json'),
       detach: args.flag('detach'),
-      create: () => client.retry(id, changes),
+      cwd: changes.cwd ?? context.cwd,
+      create: (client, key) => client.retry(id, changes, key),
     });
   },
 };

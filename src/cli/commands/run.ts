@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import { ApiError } from '../../client/failures.ts';
 import type { PromptRequest } from '../../protocol/prompt.ts';
 import type { Arguments } from '../arguments.ts';
@@ -7,7 +6,7 @@ import { CommandError, usageError } from '../command-error.ts';
 import { driveJob } from '../drive-job.ts';
 import { EXIT } from '../exit-codes.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
-import { type JobServer, runningServer, shared, startOwnServer } from '../server-for-job.ts';
+import { type JobServer, joined, runningServer, serverToWaitFor, startOwnServer } from '../server-for-job.ts';
 
 export const runCommand: Command = {
   name: 'run',
@@ -33,16 +32,18 @@ stderr. Ctrl-C cancels the job; a second one kills it and leaves. The job runs i
       ...requestFields(args, context.cwd),
       prompt: await promptOf(context, args),
     };
-    await using server = await serverFor(context, args);
-    const { client } = server;
+    const cwd = request.cwd ?? context.cwd;
+    await using server = await serverFor(context, cwd, args.flag('detach'));
     // Awaited here: the server is stopped when this function returns.
     return await driveJob({
-      client,
+      server,
       output: context.output,
       interrupts: context.interrupts,
       json: args.flag('json'),
       detach: args.flag('detach'),
-      create: () => client.create(request).catch((error: unknown) => explainFolder(error, args, context.cwd)),
+      cwd,
+      create: (client, key) =>
+        client.create(request, key).catch((error: unknown) => explainFolder(error, args, context.cwd)),
     });
   },
 };
@@ -58,21 +59,15 @@ async function promptOf(context: CommandContext, { positionals }: Arguments): Pr
   return prompt;
 }
 
-async function serverFor(context: CommandContext, args: Arguments): Promise<JobServer> {
+async function serverFor(context: CommandContext, cwd: string, detach: boolean): Promise<JobServer> {
+  if (detach) return serverToWaitFor(context, cwd);
   const running = await runningServer(context);
-  if (!('why' in running)) return shared(running);
+  if (running.kind === 'running') return joined(context, running, cwd);
   const { why } = running;
-  if (args.flag('detach')) {
-    throw new CommandError(
-      EXIT.unavailable,
-      `${why}, and nobody would run a detached job; start one with \`bullpen serve\``,
-    );
-  }
   // An address that was named on purpose means that server and no other.
   if ((await context.finder.home()) === null) throw new CommandError(EXIT.unavailable, why);
   context.output.note(`${why}; starting one for this job`, 'dim');
-  const dir = args.text('cwd');
-  return startOwnServer(context, dir === undefined ? context.cwd : resolve(context.cwd, dir));
+  return startOwnServer(context, cwd);
 }
 
 /** The caller may not know that the folder was part of the request. */

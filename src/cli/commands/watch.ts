@@ -3,6 +3,7 @@ import { usageError } from '../command-error.ts';
 import { EXIT } from '../exit-codes.ts';
 import { followJob } from '../follow-job.ts';
 import { idArgument, resolveJobId } from '../job-reference.ts';
+import { serverToWaitFor } from '../server-for-job.ts';
 
 export const watchCommand: Command = {
   name: 'watch',
@@ -19,13 +20,14 @@ its exit code.`,
     const after = args.integer('after') ?? 0;
     if (after < 0) throw usageError('--after takes the number of an event');
     const given = idArgument(args);
-    const client = await context.connect();
-    const id = await resolveJobId(client, given);
+    await using server = await serverToWaitFor(context);
+    const id = await resolveJobId(server.client, given);
+    const job = await server.client.get(id);
     const stop = new AbortController();
     using _listening = context.interrupts.listen(() => stop.abort());
     try {
-      return await followJob(id, {
-        client,
+      return await followJob(job, {
+        server,
         output: context.output,
         json: args.flag('json'),
         after,

@@ -19,26 +19,26 @@ export const PEEK_MAX_BYTES = 65_536;
 /**
  * {@link Claims} over Redis, for one node.
  * @param timing `leaseMs`: how long a claim holds without being renewed
- * @param roots real paths; only jobs inside one of them are claimed. null: all
+ * @param roots real paths as of now; only jobs inside one of them are claimed. null: all
  */
 export function createClaims(
   scripts: ScriptRunner,
   node: string,
   timing: { readonly leaseMs: number; readonly leaderMs: number },
-  roots: readonly string[] | null,
+  roots: (() => readonly string[]) | null,
 ): Claims {
   const expired = JSON.stringify(EXPIRED);
-  const rootsText = roots === null ? '' : JSON.stringify(roots);
+  const rootsText = (): string => (roots === null ? '' : JSON.stringify(roots()));
   return {
     async claim(max, room = {}) {
       const roomText = Object.keys(room).length === 0 ? '' : JSON.stringify(room);
-      const where = [rootsText, WINDOW, roomText];
+      const where = [rootsText(), WINDOW, roomText];
       const rows = await scripts.run('CLAIM', [node, max, timing.leaseMs, expired, ...where]);
       return (rows as unknown[][]).map(decodeClaim); // the script's replies
     },
 
     async peek(max) {
-      const found = await scripts.run('PEEK', [node, max, rootsText, PEEK_MAX_BYTES]);
+      const found = await scripts.run('PEEK', [node, max, rootsText(), PEEK_MAX_BYTES]);
       return (found as string[]).map((request) => JSON.parse(request)); // as it was written
     },
 

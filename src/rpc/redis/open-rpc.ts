@@ -26,6 +26,8 @@ export async function openRpc(options: {
   readonly names: Names;
   readonly nodeId: string;
   readonly settings: Settings;
+  /** Real paths of further roots, asked at each claim; null: the settings name them all. */
+  readonly moreRoots: (() => readonly string[]) | null;
   readonly logger: Logger;
 }): Promise<Rpc> {
   const { redis, names, nodeId, settings, logger } = options;
@@ -33,8 +35,12 @@ export async function openRpc(options: {
     ...settings,
     keepFinishedMs: settings.keepInRedisMs,
   });
-  // A private Redis has this server alone: a job in a folder it does not allow would wait for ever, and is refused.
-  const roots = settings.redisUrl === null ? null : await realRoots(settings.roots);
+  const real = await realRoots(settings.roots);
+  const { moreRoots } = options;
+  // A private Redis has this server alone: a job in a folder it does not allow would wait for ever, and is refused. The
+  // server of one command leaves it to those that come after it.
+  const alone = settings.redisUrl === null && moreRoots === null;
+  const roots = alone ? null : (): readonly string[] => [...real, ...(moreRoots?.() ?? [])];
   return {
     records: createJobRecords(redis.commands, names, scripts),
     batchRecords: createBatchRecords(scripts),

@@ -75,7 +75,12 @@ export async function redisSource(): Promise<RpcSource & { readonly redis: Redis
       submissions: createSubmissions(scripts),
       doorbells,
       claimsOf: (node, roots) =>
-        createClaims(scripts, node, { leaseMs: LEASE_MS, leaderMs: LEADER_MS }, roots ?? null),
+        createClaims(
+          scripts,
+          node,
+          { leaseMs: LEASE_MS, leaderMs: LEADER_MS },
+          roots === undefined ? null : () => roots,
+        ),
       upkeepOf: (node) => createUpkeep(redis, names, scripts, node, LOST_BACKOFF_MS),
       liveChannel: names.live,
       async advance(ms) {

@@ -6,7 +6,7 @@ import { batchLinks } from '../../../src/protocol/batch.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { json, startScriptedServer } from '../client/scripted-server.ts';
 import { at } from './answers.ts';
-import { type as typed } from './harness.ts';
+import { manualInterrupts, type as typed } from './harness.ts';
 
 const ID = '01K9ZV4Q4S9V0M0X2T6D8Y3B7C';
 const created = (items: readonly object[]) => json(202, { id: ID, items, links: batchLinks(ID) });
@@ -48,6 +48,40 @@ describe('bullpen batch', () => {
     expect(good.heard).toHaveLength(3);
     const bad = await startScriptedServer(made, standing(true, { succeeded: 1, failed: 1 }));
     expect((await typed(['batch', file, '-w', '--json'], at(bad.url))).code).toBe(1);
+  });
+
+  it('goes on waiting with a server of its own when the one it found leaves', async () => {
+    const made = created([{ index: 0, id: 'J0' }]);
+    const theirs = await startScriptedServer(made, (response) => {
+      response.socket?.destroy();
+      void theirs.stop();
+    });
+    const own = await startScriptedServer(
+      ...[standing(true, { succeeded: 1 }), json(200, { data: [], nextCursor: null })],
+    );
+    const place = { url: theirs.url, token: 't', tokenFrom: 'f', of: 'command' } as const;
+    const none = { kind: 'none', why: 'no server is running', busy: false } as const;
+    let looks = 0;
+    const answer = await typed(['batch', '-', '--wait'], {
+      stdin: 'one',
+      finder: () => ({
+        home: async () => '/data',
+        find: async () => (looks++ === 0 ? { kind: 'found', place } : none),
+      }),
+      startServer: async () => ({ url: own.url, token: 't', stop: async () => {} }),
+    });
+    expect(answer.code, answer.err).toBe(0);
+    expect(answer.err).toContain('1 succeeded');
+  });
+
+  it('leaves the jobs alone at an interrupt while it waits, and says so', async () => {
+    const interrupts = manualInterrupts();
+    const server = await startScriptedServer(created([{ index: 0, id: 'J0' }]), (response, heard) => {
+      interrupts.raise();
+      return standing(false, { running: 1 })(response, heard);
+    });
+    const answer = await typed(['batch', '-', '--wait'], { ...at(server.url), stdin: 'one', interrupts });
+    expect(answer).toMatchObject({ code: 130, err: expect.stringContaining('the jobs go on') });
   });
 
   it.each([

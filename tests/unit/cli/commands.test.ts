@@ -52,6 +52,7 @@ describe('the other commands', () => {
 
   it('watch a job from a place on, and go on over a broken connection', async () => {
     const server = await startScriptedServer(
+      json(200, aJob()),
       (response) => {
         response.writeHead(204).end();
       },
@@ -59,12 +60,12 @@ describe('the other commands', () => {
     );
     const { code, out } = await typed(['watch', JOB_ID, '--after', '9'], at(server.url));
     expect([code, out]).toEqual([0, 'done\n']);
-    expect(server.heard[0]?.headers['last-event-id']).toBe('9');
+    expect(server.heard[1]?.headers['last-event-id']).toBe('9');
   });
 
   it('leave a watched job alone at an interrupt', async () => {
     const interrupts = manualInterrupts();
-    const server = await startScriptedServer((response) => {
+    const server = await startScriptedServer(json(200, aJob()), (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.flushHeaders();
       interrupts.raise();
@@ -72,7 +73,7 @@ describe('the other commands', () => {
     const { code, err } = await typed(['watch', JOB_ID], { ...at(server.url), interrupts });
     expect(code).toBe(130);
     expect(err).toContain('the job goes on');
-    expect(server.heard).toHaveLength(1);
+    expect(server.heard).toHaveLength(2);
   });
 
   it('retry a job with what the options change, and follow the new one', async () => {

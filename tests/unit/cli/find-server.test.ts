@@ -35,7 +35,7 @@ describe('the server', () => {
     const found = await finder('', { env, readHome }).find();
     expect(found).toEqual({
       kind: 'found',
-      place: { url: env.BULLPEN_URL, token: 't', tokenFrom: 'BULLPEN_TOKEN' },
+      place: { url: env.BULLPEN_URL, token: 't', tokenFrom: 'BULLPEN_TOKEN', of: 'environment' },
     });
     expect(await finder('', { env, readHome }).home()).toBeNull();
   });
@@ -59,7 +59,7 @@ describe('the server', () => {
     const home = withToken('local\n');
     expect(await finder(home).find()).toEqual({
       kind: 'found',
-      place: { url: ADDRESS, token: 'local', tokenFrom: join(home, 'token') },
+      place: { url: ADDRESS, token: 'local', tokenFrom: join(home, 'token'), of: 'serve' },
     });
     const env = { BULLPEN_TOKEN: 'mine' };
     expect(await finder(home, { env }).find()).toMatchObject({ place: { url: ADDRESS, token: 'mine' } });
@@ -75,7 +75,7 @@ describe('the server', () => {
   it.each([
     ['there is no note', { readNote: () => null }, 'no server is running'],
     ['its process has died', { isAlive: () => false }, 'has died'],
-    ['it listens nowhere yet', { address: null }, 'takes no requests'],
+    ['it listens nowhere yet', { address: null }, 'is starting or stopping'],
   ])('is none when %s', async (_when, given, why) => {
     const found = await finder(withToken('t'), given).find();
     expect(found).toMatchObject({ kind: 'none', why: expect.stringContaining(why) });

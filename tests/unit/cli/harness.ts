@@ -84,6 +84,7 @@ export async function type(args: readonly string[], given: Surroundings = {}): P
     serve: async () => {
       throw new Error('nobody asked for a server');
     },
+    allowFolder: async () => {},
     startServer: async () => {
       throw new Error('nobody asked for a server of its own');
     },

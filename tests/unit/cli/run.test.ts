@@ -47,9 +47,9 @@ describe('run', () => {
   });
 
   it('with --detach prints the id, or the job, and does not wait', async () => {
-    const server = await startScriptedServer(READY, json(202, aJob()));
+    const server = await startScriptedServer(json(202, aJob()));
     expect((await typed(['run', 'x', '-d'], at(server.url))).out).toBe(`${JOB_ID}\n`);
-    const again = await startScriptedServer(READY, json(202, aJob()));
+    const again = await startScriptedServer(json(202, aJob()));
     expect(JSON.parse((await typed(['run', 'x', '-d', '--json'], at(again.url))).out)).toEqual(aJob());
   });
 
@@ -170,14 +170,14 @@ describe('run without a server', () => {
     const own = starter(json(202, aJob()), sse(finished()), NOTHING_ELSE);
     const { code, out } = await typed(['run', 'x', '--cwd', 'sub'], own);
     expect([code, out]).toEqual([0, 'done\n']);
-    expect(own.log).toEqual(['started for /work/sub', 'stopped after 3 requests']);
+    expect(own.log).toEqual(['started for /work/sub', 'stopped after 4 requests']);
   });
 
   it('stops it too when the job is refused', async () => {
     const own = starter(problem(422, 'provider.unsupported_option'), NOTHING_ELSE);
     const { code } = await typed(['run', 'x'], own);
     expect(code).toBe(64);
-    expect(own.log.at(-1)).toBe('stopped after 2 requests');
+    expect(own.log.at(-1)).toBe('stopped after 3 requests');
   });
 
   it('does so when the noted one does not listen any more', async () => {
@@ -186,7 +186,10 @@ describe('run without a server', () => {
     const own = starter(json(202, aJob()), sse(finished()), NOTHING_ELSE);
     const finder = {
       home: async () => '/data',
-      find: async () => ({ kind: 'found' as const, place: { url: gone.url, token: 't', tokenFrom: 'f' } }),
+      find: async () => ({
+        kind: 'found' as const,
+        place: { url: gone.url, token: 't', tokenFrom: 'f', of: 'serve' as const },
+      }),
     };
     const { code, err } = await typed(['run', 'x'], { ...own, finder: () => finder });
     expect(code).toBe(0);
@@ -200,7 +203,7 @@ describe('run without a server', () => {
     const named = await typed(['run', 'x'], { ...own, ...at(gone.url) });
     expect(named).toMatchObject({ code: 69, err: expect.stringContaining('no server is running at') });
     const detached = await typed(['run', 'x', '--detach'], own);
-    expect(detached).toMatchObject({ code: 69, err: expect.stringContaining('nobody would run') });
+    expect(detached).toMatchObject({ code: 69, err: expect.stringContaining('bullpen serve') });
     expect(own.log).toEqual([]);
   });
 
@@ -213,7 +216,7 @@ describe('run without a server', () => {
     };
     const { code } = await typed(['run', 'x'], { startServer, interrupts });
     expect(code).toBe(130);
-    expect(own.log).toEqual(['started for /work', 'stopped after 1 requests']);
+    expect(own.log).toEqual(['started for /work', 'stopped after 2 requests']);
   });
 
   it('stops it only after the jobs that others have made meanwhile', async () => {
@@ -222,6 +225,22 @@ describe('run without a server', () => {
     const { code, err } = await typed(['run', 'x'], own);
     expect(code).toBe(0);
     expect(err.match(/other jobs use this server/g)).toHaveLength(1);
+    expect(own.log.at(-1)).toBe('stopped after 6 requests');
+  });
+
+  it('waits for those that will be tried again, and names those that are due later', async () => {
+    const page = (...data: readonly object[]) => json(200, { data, nextCursor: null });
+    const later = {
+      status: 'scheduled',
+      waitReason: 'delayed',
+      scheduledFor: '2026-11-21T13:00:00Z',
+    } as const;
+    const delayed = item(later);
+    const backoff = item({ ...later, waitReason: 'backoff' });
+    const own = starter(json(202, aJob()), sse(finished()), page(delayed, backoff), page(delayed));
+    const { code, err } = await typed(['run', 'x'], own);
+    expect(code).toBe(0);
+    expect(err).toContain(`1 job goes on with the next server: ${JOB_ID} (due in 1 h 0 min)`);
     expect(own.log.at(-1)).toBe('stopped after 5 requests');
   });
 
@@ -239,8 +258,11 @@ describe('run without a server', () => {
 
   it('takes the one that another command has just started, and leaves it alone', async () => {
     const theirs = await startScriptedServer(READY, json(202, aJob()), sse(finished()));
-    const none = { kind: 'none', why: 'no server is running' } as const;
-    const there = { kind: 'found', place: { url: theirs.url, token: 't', tokenFrom: 'f' } } as const;
+    const none = { kind: 'none', why: 'no server is running', busy: false } as const;
+    const there = {
+      kind: 'found',
+      place: { url: theirs.url, token: 't', tokenFrom: 'f', of: 'command' },
+    } as const;
     const looks = [none, none, none, there] as const;
     let looked = 0;
     let tries = 0;
@@ -254,6 +276,54 @@ describe('run without a server', () => {
     expect([code, tries]).toEqual([0, 3]);
     expect(err.match(/another command has just started one/g)).toHaveLength(1);
     expect(theirs.heard).toHaveLength(3);
+  });
+
+  /** The server of another command, which leaves while the stream is read. */
+  async function leaving(...answers: readonly Answer[]) {
+    const theirs = await startScriptedServer(...answers, async (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const event = { seq: 1, jobId: JOB_ID, attempt: 1, at: '', kind: 'text.delta', text: 'He' };
+      response.write(`id: 1\ndata: ${JSON.stringify(event)}\n\n`, () => void theirs.stop());
+    });
+    const place = { url: theirs.url, token: 't', tokenFrom: 'f', of: 'command' } as const;
+    let left = false;
+    const finder = () => ({
+      home: async () => '/data',
+      async find() {
+        if (left) return { kind: 'none', why: 'no server is running', busy: false } as const;
+        left = true;
+        return { kind: 'found', place } as const;
+      },
+    });
+    return { finder };
+  }
+  const rest = sse({ kind: 'text.delta', text: 'He' }, { kind: 'text.delta', text: 'llo' }, finished());
+
+  it('goes on with one of its own when the one it found leaves', async () => {
+    const theirs = await leaving(READY, json(202, aJob()));
+    const own = starter(rest, NOTHING_ELSE);
+    const { code, out, err } = await typed(['run', 'x'], { ...theirs, ...own });
+    expect([code, out]).toEqual([0, 'Hello\n']);
+    expect(err).toContain('no server is running; starting one to go on');
+    expect(own.log).toEqual(['started for /work', 'stopped after 3 requests']);
+  });
+
+  it.each([['watch'], ['retry']])('so does %s', async (command) => {
+    const theirs = await leaving(json(200, aJob()));
+    const { code, out } = await typed([command, JOB_ID], { ...theirs, ...starter(rest, NOTHING_ELSE) });
+    expect([code, out]).toEqual([0, 'Hello\n']);
+  });
+
+  it('but not for a job that a server started here could not run: that waits for the next one', async () => {
+    const theirs = await leaving(json(200, aJob({ cwd: '/elsewhere' })));
+    const { code, err } = await typed(['watch', JOB_ID], {
+      ...theirs,
+      startServer: async ({ jobIn }) => {
+        throw new AppError('cwd.not_allowed', `${jobIn}`);
+      },
+    });
+    expect(code).toBe(69);
+    expect(err).toContain('goes on with the next server: cd /elsewhere && bullpen serve');
   });
 
   it('gives up, with what holds the data folder, when that never becomes a server', async () => {
