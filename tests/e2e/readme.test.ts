@@ -1,10 +1,17 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startOfflineModel } from '../../scripts/offline-model/server.ts';
 import { startServer } from '../helpers/server.ts';
 
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const DOCS = readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.md'))
+  .map((name) => readFileSync(join(ROOT, 'docs', name), 'utf8'));
+const manifest: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 
 /** The walk-through's shell blocks, as they are written. */
@@ -14,6 +21,17 @@ function walkThrough(): string[] {
 }
 
 describe('the README', () => {
+  it('says how to get the command from a clone, and that works from any folder', async () => {
+    const line = /^alias bullpen=.*$/m.exec(README)?.[0] ?? expect.unreachable();
+    const script = `shopt -s expand_aliases\n${line}\ncd /\nbullpen --version`;
+    const { stdout } = await promisify(execFile)('bash', ['-c', script], { cwd: ROOT, timeout: 90_000 });
+    expect(stdout).toBe(`${manifest.version}\n`);
+    expect(README).toContain(`./bullpen-${manifest.version}.tgz`);
+    // That name belongs to somebody else's package, which this would run.
+    const told = [README, ...DOCS].flatMap((text) => text.match(/.*npx bullpen.*/g) ?? []);
+    expect(told).toEqual([expect.stringContaining('would run something else')]);
+  });
+
   it('has a walk-through that does what it says, block by block', async () => {
     const model = await startOfflineModel();
     onTestFinished(() => model.stop());
