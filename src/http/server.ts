@@ -85,7 +85,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   streamTokensRoute(app, jobs, tickets);
   serverInfoRoutes(app, health);
   usageRoute(app, options.usage);
-  boardRoutes(app, options.board);
+  boardRoutes(app, { queues: options.board, jobs, events });
   await app.ready();
   return app;
 }

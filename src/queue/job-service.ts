@@ -168,6 +168,7 @@ export function createJobService(options: JobServiceOptions): Jobs {
       if (!isFinished(job.status))
         throw new AppError('job.not_finished', 'only a finished job can be deleted');
       await records.remove(id);
+      await queue.remove(id);
       await projector.settled(); // a copy of the record under way would come after the deletion
       await store.run('jobs.delete', { id });
     },

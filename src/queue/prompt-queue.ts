@@ -17,6 +17,8 @@ export const deliverAgainAfter = (failed: number): number =>
 
 /** What Bull Board can still show; nothing reads it for an answer. */
 const KEEP_DELIVERED = { age: 3600, count: 1000 };
+/** More than KEEP_DELIVERED leaves. */
+const CLEAN_AT_ONCE = 10_000;
 /** Our -10 … 10, higher is sooner, as BullMQ's 1 … 21, lower is sooner. */
 const bullPriority = (priority: number): number => 11 - priority;
 
@@ -46,8 +48,12 @@ export interface PromptQueue {
    * have gone. A delivery too many is harmless, since a job is submitted once.
    */
   giveBackTaken(): Promise<void>;
-  /** Best effort: a job that ended while it waited. */
+  /** Removes the entry of a job that is gone, or ended while it waited; one that a worker holds, at the next `tidy`. */
   remove(id: string): Promise<void>;
+  /** Removes what could not be removed before. */
+  tidy(): Promise<void>;
+  /** Removes the entries of jobs that ended before so long. */
+  forgetOlder(ageMs: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -71,6 +77,9 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
   });
   // Connection errors are logged where the connection is made; without a listener they would end the process.
   queue.on('error', () => undefined);
+
+  /** Entries to remove as soon as their workers let go. */
+  const held = new Set<string>();
 
   const promptQueue: PromptQueue = {
     queue,
@@ -101,7 +110,16 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
       await Promise.all(taken.map((job) => job.moveToWait()));
     },
     async remove(id) {
-      await queue.remove(id).catch(() => 0); // locked by its worker, or gone: the worker will find it finished
+      // 0: a worker holds it, and will find the job finished.
+      if ((await queue.remove(id).catch(() => 0)) === 0) held.add(id);
+    },
+    async tidy() {
+      const ids = [...held];
+      held.clear();
+      for (const id of ids) await promptQueue.remove(id);
+    },
+    async forgetOlder(ageMs) {
+      for (const type of ['completed', 'failed'] as const) await queue.clean(ageMs, CLEAN_AT_ONCE, type);
     },
     async close() {
       await queue.close();

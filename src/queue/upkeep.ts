@@ -90,6 +90,7 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
   async function retain(): Promise<void> {
     if (performance.now() - lastRetention < RETENTION_EVERY_MS) return;
     lastRetention = performance.now();
+    await queue.forgetOlder(options.keepJobsMs);
     const before = (ms: number): string => new Date(Date.now() - ms).toISOString();
     const swept = await store.run('retention.sweep', {
       finishedJobsBefore: before(options.keepJobsMs),
@@ -102,6 +103,7 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
 
   async function once(): Promise<void> {
     await redeliver();
+    await queue.tidy();
     await eachSlice(() => upkeep.expire(EXPIRED, LIMIT));
     await settleLost();
     await retain();

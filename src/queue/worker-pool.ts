@@ -80,7 +80,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   });
   worker.on('error', (error) => logger.debug({ reason: messageOf(error) }, 'bullmq worker error'));
   worker.on('failed', (job, error) => {
-    if (job === undefined) return;
+    // The job itself has failed: its outcome says why.
+    if (job === undefined || error.name === 'UnrecoverableError') return;
     const { jobId } = job.data;
     logger.warn({ jobId, reason: error.message }, 'a worker process failed its delivery');
   });

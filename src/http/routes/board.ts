@@ -1,6 +1,5 @@
-import type { Queue } from 'bullmq';
 import { AppError } from '../../errors.ts';
-import { type Board, createBoard } from '../board.ts';
+import { type Board, type BoardSources, createBoard } from '../board.ts';
 import type { HttpApp } from '../http-app.ts';
 import { takeOver } from '../raw-answer.ts';
 
@@ -10,10 +9,10 @@ export const BOARD_PATH = '/admin/queues';
  * `/admin/queues`: Bull Board for admins, to look at only. It is built at the first look: until then it costs
  * neither time nor memory. All its paths lie behind these two routes, so nothing of it can miss the login.
  */
-export function boardRoutes(app: HttpApp, queues: readonly Queue[]): void {
+export function boardRoutes(app: HttpApp, sources: BoardSources): void {
   let board: Promise<Board> | null = null;
   const open = (): Promise<Board> => {
-    board ??= createBoard(queues, BOARD_PATH, app.log).catch((error: unknown) => {
+    board ??= createBoard(sources, BOARD_PATH, app.log).catch((error: unknown) => {
       board = null;
       throw error;
     });

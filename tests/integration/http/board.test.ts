@@ -15,17 +15,26 @@ afterAll(async () => {
   await redis.stop();
 });
 
-test('the board shows queues and jobs, with long data cut, and leaves the queue open', async () => {
-  const job = await queue.add('prompt', { text: 'x'.repeat(10_000) });
+test('the board shows deliveries as the jobs they are for, with their log, and leaves the queue open', async () => {
   {
     await using http = await startHttp({ board: [queue] });
+    const { id } = await http.make('Where is the parser?');
+    http.events.publish(id, { kind: 'job.queued' });
+    http.events.publish(id, { kind: 'tool.started', toolId: 't', name: 'Read', input: { path: 'secret' } });
+    http.events.publish(id, { kind: 'text', text: 'secret' });
+    await queue.add('prompt', { jobId: id }, { jobId: id });
     const get = async (path: string) =>
       (await http.app.inject({ url: `/admin/queues/api/${path}`, headers: asAdmin })).json();
     const { queues } = await get('queues?activeQueue=prompts');
     expect(queues).toMatchObject([{ name: 'prompts', readOnlyMode: true, counts: { waiting: 1 } }]);
-    const shown = await get(`queues/prompts/${job.id}`);
-    expect(JSON.stringify(shown)).toContain('(10000 characters)');
-    expect(JSON.stringify(shown).length).toBeLessThan(5_000);
+    const job = { id, name: 'claude · Where is the parser?', data: { provider: 'claude' }, isFailed: false };
+    expect(queues[0].jobs).toMatchObject([job]);
+    expect(await get(`queues/prompts/${id}`)).toMatchObject({ job, status: 'waiting' });
+    const log = await get(`queues/prompts/${id}/logs`);
+    expect(log).toEqual([
+      expect.stringContaining('job.queued'),
+      expect.stringContaining('tool.started Read'),
+    ]);
   }
   expect(await queue.getWaitingCount()).toBe(1);
 });

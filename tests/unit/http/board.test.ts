@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { shorten } from '../../../src/http/board.ts';
+import { shownOf } from '../../../src/http/board.ts';
+import { succeededWith } from '../../fakes/job-samples.ts';
 import { ADMIN_TOKEN, asAdmin, asCaller, startHttp } from './harness.ts';
 import { rawRequest } from './raw-socket.ts';
 
@@ -31,11 +32,12 @@ test('an admin sees the page, its files and its data', async () => {
   expect(page.statusCode).toBe(200);
   expect(page.body).toContain('<base href="/admin/queues/"');
   expect(page.headers).toMatchObject({
-    'content-security-policy': "frame-ancestors 'none'",
+    'content-security-policy': expect.stringMatching(/^default-src 'self';.*frame-ancestors 'none'$/),
     'x-content-type-options': 'nosniff',
     'x-request-id': expect.any(String),
     'cache-control': 'no-store',
   });
+  expect(page.body.match(/(src|href)="(https?:)?\/\/[^"]*/g)).toBeNull(); // nothing of a third party is asked for
   const script = /src="([^"]+\.js)"/.exec(page.body)?.[1] ?? '';
   const file = await get(new URL(script, 'http://x/admin/queues/').pathname);
   expect([file.statusCode, file.headers['content-type']]).toEqual([
@@ -73,15 +75,27 @@ test('the board changes nothing', async () => {
   }
 });
 
-test('large job data is shortened', () => {
-  const shown = shorten({
-    prompt: 'x'.repeat(1000),
-    list: Array(1000).fill(1),
-    n: 1,
-    no: null,
-    a: { b: { c: { d: { e: { f: 1 } } } } },
+test('a job is told by its first words, its state and its error, and by no more of its texts', async () => {
+  await using http = await startHttp();
+  const job = { ...(await http.make(`Fix\n  the ${'x'.repeat(1000)} secret`)), priority: -3, attempts: 2 };
+  const outcome = {
+    ...succeededWith('the secret answer'),
+    error: { code: 'execution.crashed', message: 'y'.repeat(1000), retryable: false, resetsAt: null },
+  };
+  const shown = shownOf({ ...job, status: 'failed', outcome });
+  expect(shown).toMatchObject({
+    name: expect.stringMatching(/^claude · Fix the x+…$/),
+    data: { provider: 'claude', job: `/v1/jobs/${job.id}` },
+    progress: { status: 'failed', attempts: 2 },
+    failedReason: expect.stringMatching(/^execution\.crashed: y+…$/),
+    priority: -3,
   });
-  expect(JSON.stringify(shown).length).toBeLessThan(600);
-  expect(shown).toMatchObject({ n: 1, no: null });
-  expect(shorten('short')).toBe('short');
+  expect(JSON.stringify(shown)).not.toContain('secret');
+  expect(JSON.stringify(shown).length).toBeLessThan(1200);
+  expect(shownOf(job)).toMatchObject({
+    failedReason: '',
+    returnvalue: null,
+    progress: { status: job.status },
+  });
+  expect(shownOf(null)).toMatchObject({ name: 'a job that is gone', data: {}, failedReason: '' });
 });
