@@ -15,6 +15,7 @@ import { commandHelp, generalHelp } from './help.ts';
 import type { Interrupts } from './interrupts.ts';
 import { nearest } from './nearest.ts';
 import { createOutput, type Output, type Sink } from './output.ts';
+import { readStdin, type Stdin } from './read-stdin.ts';
 import { APPEARS_WITHIN_MS, findServer } from './server-for-job.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -23,7 +24,9 @@ export interface CommandLineOptions {
   readonly env: Environment;
   readonly cwd: string;
   readonly version: string;
-  readonly stdin: AsyncIterable<Buffer> & { readonly isTTY?: boolean };
+  readonly stdin: Stdin;
+  /** Default: 3000. */
+  readonly stdinPatienceMs?: number;
   readonly stdout: Sink;
   readonly stderr: Sink;
   /** With `--config`, the environment of each of these names that file. */
@@ -45,6 +48,9 @@ export interface CommandLineOptions {
 
 /** Where a server can be looked for and started again, a broken stream is not resumed for long. */
 const LOCAL_RESUME_MS = [250, 500, 1000];
+
+const STDIN_WAITS = 'waits for the end of stdin; `< /dev/null` gives none';
+const STDIN_LEFT = 'stdin is open and holds nothing yet: goes on without it; `< /dev/null` spares the wait';
 
 const EVERYWHERE = {
   config: {
@@ -80,7 +86,10 @@ export async function runCommandLine(args: readonly string[], options: CommandLi
       sleep: options.sleep ?? DEFAULT_SLEEP,
       serve: () => options.serve(env),
       startServer: (folders) => options.startServer({ ...folders, env }),
-      readStdin: () => readAll(options.stdin),
+      readStdin: (what) =>
+        readStdin(options.stdin, what, options.stdinPatienceMs ?? 3000, (waits) =>
+          output.note(waits ? STDIN_WAITS : STDIN_LEFT, 'yellow'),
+        ),
       async allowFolder(folder) {
         const home = await finder.home();
         if (home !== null) await options.allowFolder(home, folder);
@@ -168,15 +177,4 @@ function commandNamed(name: string): Command {
   );
   const hint = meant === null ? 'bullpen --help lists them' : `did you mean ${meant}?`;
   throw usageError(`there is no command ${name}; ${hint}`);
-}
-
-async function readAll(stdin: CommandLineOptions['stdin']): Promise<string | null> {
-  if (stdin.isTTY === true) return null;
-  const chunks: Buffer[] = [];
-  for await (const chunk of stdin) chunks.push(chunk);
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks));
-  } catch (error) {
-    throw new CommandError(EXIT.usage, 'stdin holds something else than UTF-8 text', { cause: error });
-  }
 }

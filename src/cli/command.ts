@@ -3,6 +3,7 @@ import type { Arguments, OptionSpecs } from './arguments.ts';
 import type { ServerFinder, ServerPlace } from './find-server.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { Output } from './output.ts';
+import type { ReadStdinOptions } from './read-stdin.ts';
 
 /** A server that runs in this process, for one command. */
 export interface OwnServer {
@@ -41,8 +42,8 @@ export interface CommandContext extends ServerStarter {
   now(): Date;
   /** Rejects when `signal` aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** All of stdin; null when it is a terminal. */
-  readStdin(): Promise<string | null>;
+  /** All of stdin; null when there is none. See {@link readStdin}. */
+  readStdin(options: ReadStdinOptions): Promise<string | null>;
   /** @throws CommandError when no server runs */
   connect(): Promise<Client>;
   /** Lets the server of another command run jobs in the caller's folder, unless the settings name roots. */

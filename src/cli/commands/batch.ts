@@ -14,6 +14,8 @@ import { type JobServer, serverToWaitFor } from '../server-for-job.ts';
 const CALL_PROMPTS = 1000;
 /** Well below the server's default for a body (BULLPEN_BODY_LIMIT_BYTES). */
 const CALL_BYTES = 1_500_000;
+/** Far more prompts than a server takes, and no more than fits into memory. */
+const LIST_BYTES = 256 * 1024 * 1024;
 const LOOK_EVERY_MS = 1000;
 
 export const batchCommand: Command = {
@@ -69,7 +71,7 @@ async function listOf(context: CommandContext, { positionals }: Arguments): Prom
       throw usageError(`the list cannot be read: ${messageOf(error)}`);
     });
   }
-  const text = await context.readStdin();
+  const text = await context.readStdin({ maxBytes: LIST_BYTES, what: 'the list', optional: false });
   if (text === null) throw usageError('which list? Give a file, or the prompts on stdin');
   return text;
 }

@@ -8,13 +8,17 @@ import { EXIT } from '../exit-codes.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
 import { type JobServer, joined, runningServer, serverToWaitFor, startOwnServer } from '../server-for-job.ts';
 
+/** As the server has it; named here again, since its schema would cost every start its library. A test compares. */
+export const MAX_PROMPT_BYTES = 1024 * 1024;
+
 export const runCommand: Command = {
   name: 'run',
   usage: '[PROMPT | -] [OPTIONS]',
   summary: 'run a prompt and show its answer as it comes',
-  details: `The prompt is read from stdin when there is none, or when it is -. The answer goes to stdout, everything else to
-stderr. Ctrl-C cancels the job; a second one kills it and leaves. The job runs in the folder you are in, unless
---cwd names another. When no server is running, one is started for this job and stopped after it.`,
+  details: `What comes on stdin is put behind the prompt, or is the prompt when there is none or it is -. In a loop that reads its
+own stdin, give < /dev/null. The answer goes to stdout, everything else to stderr. Ctrl-C cancels the job; a second
+one kills it and leaves. The job runs in the folder you are in, unless --cwd names another. When no server is
+running, one is started for this job and stopped after it.`,
   options: {
     ...REQUEST_OPTIONS,
     detach: { type: 'boolean', short: 'd', help: 'print the id and leave the job to the server' },
@@ -22,7 +26,7 @@ stderr. Ctrl-C cancels the job; a second one kills it and leaves. The job runs i
   },
   examples: [
     'bullpen run "What does this project do?"',
-    "git diff | bullpen run --append-system-prompt 'Review the diff you are given' > review.md",
+    'git diff | bullpen run "Review this" > review.md',
     "bullpen run 'Fix the failing test' --allowed-tools 'Read,Edit,Bash(npm test)' --timeout 15m --tag ci",
     'id=$(bullpen run "Tidy the docs" --permission-mode acceptEdits --detach)',
   ],
@@ -53,7 +57,10 @@ async function promptOf(context: CommandContext, { positionals }: Arguments): Pr
   if (more.length > 0) {
     throw usageError(`one prompt at a time; put it in quotes (what is ${JSON.stringify(more[0])}?)`);
   }
-  const prompt = given === undefined || given === '-' ? await context.readStdin() : given;
+  const words = given === undefined || given === '-' ? null : given;
+  const what = { maxBytes: MAX_PROMPT_BYTES, what: 'stdin', optional: words !== null };
+  const piped = await context.readStdin(what);
+  const prompt = words === null || (piped ?? '').trim() === '' ? (words ?? piped) : `${words}\n${piped}`;
   if (prompt === null) throw usageError('which prompt? Give it in quotes, or on stdin');
   if (prompt.trim() === '') throw usageError('the prompt is empty');
   return prompt;

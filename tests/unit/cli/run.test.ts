@@ -27,6 +27,17 @@ describe('run', () => {
     expect(JSON.parse(server.heard[1]?.body ?? '')).toMatchObject({ prompt: 'from stdin\n\n' });
   });
 
+  it.each([
+    ['diff\n', 'Review this\ndiff\n'],
+    ['', 'Review this'],
+    [' \n', 'Review this'],
+    [null, 'Review this'],
+  ])('puts %j from stdin behind the prompt', async (stdin, prompt) => {
+    const server = await startScriptedServer(READY, json(202, aJob()), sse(finished()));
+    expect((await typed(['run', 'Review this'], { ...at(server.url), stdin })).code).toBe(0);
+    expect(JSON.parse(server.heard[1]?.body ?? '')).toMatchObject({ prompt });
+  });
+
   it('refuses a stdin that is no text', async () => {
     const stdin = Buffer.from([0x61, 0xff, 0xfe]);
     const { code, err } = await typed(['run'], { ...at('http://127.0.0.1:9'), stdin });
