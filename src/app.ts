@@ -10,7 +10,7 @@ import { RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
 import { messageOf } from './errors.ts';
 import { createCircuits } from './executor/circuits.ts';
-import { createCliProbe } from './executor/cli-probe.ts';
+import { createServerProbe } from './executor/cli-probe.ts';
 import { createExecutor, type Executor } from './executor/executor.ts';
 import { createLauncher } from './executor/process/launcher.ts';
 import { createProcScanner } from './executor/process/proc-scanner.ts';
@@ -26,7 +26,7 @@ import { createLifecycle, started } from './lifecycle.ts';
 import { createHealth } from './observability/health.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { createProviderReports } from './observability/provider-reports.ts';
-import { buildEnvironment, createProviderEnvironments } from './providers/environment.ts';
+import { createProviderEnvironments } from './providers/environment.ts';
 import { createProviders } from './providers/registry.ts';
 import { createJobWaits } from './queue/job-waits.ts';
 import { createNames } from './queue/names.ts';
@@ -149,7 +149,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     sdkRunner: findSdkRunner(),
   });
   const environment = createProviderEnvironments(env, providers, settings.passEnv);
-  const probe = createCliProbe(env['PATH'] ?? '', buildEnvironment({ source: env, names: [], set: {} }));
+  const probe = createServerProbe(env, settings.roots);
   const stateFolders = createStateFolders();
   const pricing = createPricing(settings.prices);
   const circuits = createCircuits({ circuitMs: settings.authCircuitMs });

@@ -144,6 +144,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
         await options.slots.handOn(one, provider);
         refuseIfStopped(one.stop.signal);
       },
+      prepareAgain: () => prepare(claim, options.prepare),
       prepareFallback: (missing) => prepareFallback(claim, missing, options.prepare),
       start: options.start,
       scanner,

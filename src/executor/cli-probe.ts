@@ -1,33 +1,40 @@
-/** Finds a provider's binary and its version. A place is remembered for a moment, a version until the file changes. */
+/** Finds a provider's binary and its version, which is remembered until the file changes. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
-import { delimiter, isAbsolute, join } from 'node:path';
+import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import { promisify } from 'node:util';
 import { AppError } from '../errors.ts';
+import { buildEnvironment } from '../providers/environment.ts';
 import type { Provider } from '../providers/provider.ts';
 import { signalGroup } from './process/launch.ts';
+import { usualPlaces } from './usual-places.ts';
 
 const run = promisify(execFile);
 const VERSION_TIMEOUT_MS = 10_000;
-/** A binary that goes away in between is noticed by the spawn. */
-const REMEMBER_MS = 5000;
 const LOGIN_TIMEOUT_MS = 10_000;
 const REMEMBER_LOGIN_MS = 60_000;
 
 export interface ProbedCli {
-  /** Real, absolute path. */
+  /** Absolute. A link is not resolved: it may move, and some programs go by the name they are called by. */
   readonly binary: string;
+  /** Which file that is; another one after an update. */
+  readonly identity: string;
+  /** The folder it was found in, where PATH does not have it: what it needs may be beside it. */
+  readonly extraFolder: string | null;
 }
 
 export interface CliProbe {
-  /** @throws AppError execution.cli_missing with where was looked */
+  /**
+   * Looks now: nothing is remembered.
+   * @throws AppError execution.cli_missing with where was looked
+   */
   find(provider: Provider, configured: string | null): Promise<ProbedCli>;
-  /** What is known of the version by now, without waiting; asking starts finding out. */
-  knownVersion(binary: string): string | null;
+  /** What is known of the version by now, without waiting. */
+  knownVersion(cli: ProbedCli): string | null;
   /** Runs the binary with its version arguments; null when it does not tell. */
-  version(provider: Provider, binary: string): Promise<string | null>;
+  version(provider: Provider, cli: ProbedCli): Promise<string | null>;
   /**
    * Asks the CLI whether it is logged in, at most once a minute; null when it does not answer within 10 s, or
    * cannot tell.
@@ -40,69 +47,87 @@ export interface CliProbe {
   ): Promise<boolean | null>;
 }
 
-/**
- * @param searchPath as in PATH
- * @param env the whole environment of a version run
- * @param loginTimeoutMs how long a CLI may take to say whether it is logged in
- */
-export function createCliProbe(
-  searchPath: string,
-  env: Readonly<Record<string, string>>,
-  loginTimeoutMs = LOGIN_TIMEOUT_MS,
-): CliProbe {
-  const places = new Map<string, { cli: ProbedCli; at: number }>();
-  const versions = new Map<string, { mtimeMs: number; version: string | null }>();
+export interface CliProbeOptions {
+  /** As in PATH. Only absolute folders count. */
+  readonly searchPath: string;
+  /** Folders to look into when PATH has nothing. */
+  otherPlaces(): Promise<readonly string[]>;
+  /** The whole environment of a version run. */
+  readonly env: Readonly<Record<string, string>>;
+  /** How long a CLI may take to say whether it is logged in. */
+  readonly loginTimeoutMs?: number;
+}
+
+/** Of a server with this environment: on its PATH, then in the places installers use. */
+export const createServerProbe = (
+  source: Readonly<Record<string, string | undefined>>,
+  roots: readonly string[],
+): CliProbe =>
+  createCliProbe({
+    searchPath: source['PATH'] ?? '',
+    otherPlaces: () => usualPlaces(source['HOME'] ?? '', roots),
+    env: buildEnvironment({ source, names: [], set: {} }),
+  });
+
+export function createCliProbe(options: CliProbeOptions): CliProbe {
+  const { env, loginTimeoutMs = LOGIN_TIMEOUT_MS } = options;
+  const path = options.searchPath.split(delimiter).filter(isAbsolute);
+  const versions = new Map<string, { identity: string; version: string | null }>();
   const logins = new Map<string, { answer: Promise<boolean | null>; at: number }>();
 
-  async function executable(candidate: string): Promise<string | null> {
+  async function executable(binary: string): Promise<string | null> {
     try {
-      await access(candidate, constants.X_OK);
-      const real = await realpath(candidate);
-      return (await stat(real)).isFile() ? real : null;
+      const [real, found] = await Promise.all([
+        realpath(binary),
+        stat(binary),
+        access(binary, constants.X_OK),
+      ]);
+      return found.isFile() ? `${real}:${found.ino}:${found.size}:${found.mtimeMs}:${found.ctimeMs}` : null;
     } catch {
       return null; // not there or not ours to run: the next candidate
     }
   }
 
-  async function look(provider: Provider, configured: string | null): Promise<ProbedCli> {
-    const candidates = configured === null ? provider.binaries : [configured];
-    for (const name of candidates) {
-      const places = isAbsolute(name)
-        ? [name]
-        : searchPath
-            .split(delimiter)
-            .filter(isAbsolute)
-            .map((dir) => join(dir, name));
-      for (const place of places) {
-        const binary = await executable(place);
-        if (binary !== null) return { binary };
-      }
+  async function firstOf(binaries: readonly string[]): Promise<Omit<ProbedCli, 'extraFolder'> | null> {
+    const identities = await Promise.all(binaries.map(executable));
+    for (const [index, binary] of binaries.entries()) {
+      const identity = identities[index] ?? null;
+      if (identity !== null) return { binary, identity };
     }
-    const where = configured === null ? 'on PATH' : 'where the settings say';
-    throw new AppError(
-      'execution.cli_missing',
-      `${candidates.join(' or ')} is not installed: no executable file ${where}`,
+    return null;
+  }
+
+  async function inFolders(names: readonly string[], folders: readonly string[]) {
+    return firstOf(
+      names.flatMap((name) => (isAbsolute(name) ? [name] : folders.map((dir) => join(dir, name)))),
     );
   }
 
   return {
     async find(provider, configured) {
-      const key = `${provider.name} ${configured ?? ''}`;
-      const known = places.get(key);
-      if (known !== undefined && performance.now() - known.at < REMEMBER_MS) return known.cli;
-      const cli = await look(provider, configured);
-      places.set(key, { cli, at: performance.now() });
-      return cli;
+      const names = configured === null ? provider.binaries : [configured];
+      const onPath = await inFolders(names, path);
+      if (onPath !== null) return { ...onPath, extraFolder: null };
+      const places = names.every(isAbsolute) ? [] : await options.otherPlaces();
+      const found = await inFolders(names, places);
+      if (found !== null) return { ...found, extraFolder: dirname(found.binary) };
+      const where = places.length === 0 ? 'where the settings say' : `on PATH, nor in ${places.join(', ')}`;
+      throw new AppError(
+        'execution.cli_missing',
+        `${names.join(' or ')} is not installed: no executable file ${where}`,
+      );
     },
 
-    knownVersion: (binary) => versions.get(binary)?.version ?? null,
-
-    async version(provider, binary) {
-      const { mtimeMs } = await stat(binary);
+    knownVersion: ({ binary, identity }) => {
       const known = versions.get(binary);
-      if (known !== undefined && known.mtimeMs === mtimeMs) return known.version;
-      const version = await askVersion(provider, binary, env);
-      versions.set(binary, { mtimeMs, version });
+      return known?.identity === identity ? known.version : null;
+    },
+
+    async version(provider, { binary, identity, extraFolder }) {
+      const known = versions.get(binary);
+      if (known?.identity === identity) return known.version;
+      const version = await askVersion(provider, binary, withFolder(env, extraFolder));
+      versions.set(binary, { identity, version });
       return version;
     },
 
@@ -117,6 +142,13 @@ export function createCliProbe(
     },
   };
 }
+
+/** An environment whose PATH ends with this folder too. */
+export const withFolder = (
+  env: Readonly<Record<string, string>>,
+  folder: string | null,
+): Readonly<Record<string, string>> =>
+  folder === null ? env : { ...env, PATH: env['PATH'] ? `${env['PATH']}${delimiter}${folder}` : folder };
 
 /** Without pipes, so that nothing it leaves behind can hold us up; what it says is nobody's business. */
 async function askLogin(

@@ -9,7 +9,7 @@ import type { Command, Provider } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 import type { Claim } from '../rpc/ports.ts';
 import type { Pricing } from '../usage/pricing.ts';
-import type { CliProbe } from './cli-probe.ts';
+import { type CliProbe, withFolder } from './cli-probe.ts';
 import type { PreparedExecution } from './execution.ts';
 import { fallbackFor, isCliMissing, withoutFallback } from './fallback.ts';
 import { checkRequest, type PermitOptions, permit } from './permit.ts';
@@ -145,14 +145,14 @@ async function prepareWith(
     promptId: uuidOf(claim.jobId),
     ...(earlier === null ? {} : { earlierAttempt: earlier }),
   });
-  const plain = options.environment(provider.name, command.env);
+  const plain = withFolder(options.environment(provider.name, command.env), cli.extraFolder);
   const [env, unsaved] = await Promise.all([
     workspace.trusted ? plain : options.untrusted(workspace.cwd, plain),
     options.stateFolders.trouble(provider, plain),
   ]);
   const maxLineBytes = Math.min(request.limits.lineBytes ?? options.maxLineBytes, options.maxLineBytes);
   const { binary } = cli;
-  const shape = shapeOf({ provider, binary, command, env, cwd: workspace.cwd }, maxLineBytes);
+  const shape = shapeOf({ provider, cli, command, env, cwd: workspace.cwd }, maxLineBytes);
   return {
     executionId,
     marker: `${options.nodeId}/${executionId}`,
@@ -160,7 +160,7 @@ async function prepareWith(
     request,
     command,
     binary,
-    version: options.probe.knownVersion(binary),
+    version: options.probe.knownVersion(cli),
     env,
     cwd: workspace.cwd,
     scratch,

@@ -12,12 +12,14 @@ export interface RunCliOptions extends ExecuteOptions {
   readonly circuits: Circuits;
   /** Waits for room with a fallback. Throws when the execution was stopped meanwhile. */
   handOn(provider: string): Promise<void>;
+  /** The execution prepared anew. Its CLI was not where it had been found: an update may have moved it. */
+  prepareAgain(): Promise<Prepared>;
   /** The execution with the fallback of its provider. Throws `missing` when there is none. */
   prepareFallback(missing: AppError): Promise<Prepared>;
 }
 
 /**
- * Runs a CLI, or its fallback when it cannot be started.
+ * Runs a CLI, or its fallback when it cannot be started; a CLI that is gone is looked up once more.
  * @throws AppError when neither can, and auth.required while the login is not to be tried; nothing was spawned then
  */
 export async function runCli(
@@ -29,6 +31,12 @@ export async function runCli(
     return await runOne(prepared, signals, options);
   } catch (error) {
     if (!isCliMissing(error) || prepared.fallbackReason !== null) throw error;
+  }
+  const again = await options.prepareAgain();
+  try {
+    return await runOne(again, signals, options);
+  } catch (error) {
+    if (!isCliMissing(error) || again.fallbackReason !== null) throw error;
     return runOne(await options.prepareFallback(error), signals, options);
   }
 }

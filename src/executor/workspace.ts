@@ -56,7 +56,7 @@ export async function isInside(real: string, roots: readonly string[]): Promise<
   return (await realRoots(roots)).some((root) => liesBelow(real, root));
 }
 
-const liesBelow = (path: string, root: string): boolean =>
+export const liesBelow = (path: string, root: string): boolean =>
   path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
 
 /** The roots' real paths; one that is not there is left out. */

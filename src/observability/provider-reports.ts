@@ -1,6 +1,6 @@
 import { messageOf } from '../errors.ts';
 import type { Circuits } from '../executor/circuits.ts';
-import type { CliProbe } from '../executor/cli-probe.ts';
+import { type CliProbe, withFolder } from '../executor/cli-probe.ts';
 import type { Executor } from '../executor/executor.ts';
 import type { StateFolders } from '../executor/state-folder.ts';
 import type { ProviderReport } from '../protocol/server-info.ts';
@@ -53,14 +53,16 @@ export function createProviderReports(
       capabilities: { ...capabilities },
     };
     try {
-      const { binary } = await probe.find(provider, configured);
+      const cli = await probe.find(provider, configured);
+      const { binary } = cli;
+      const cliEnv = withFolder(env, cli.extraFolder);
       const [version, state, unsaved] = await Promise.all([
-        probe.version(provider, binary),
+        probe.version(provider, cli),
         loginState({
           login,
           env,
           seen: circuit,
-          askCli: () => probe.loggedIn(provider, binary, env),
+          askCli: () => probe.loggedIn(provider, binary, cliEnv),
           mayHideLogin: platform === 'darwin',
         }),
         stateFolders.trouble(provider, env),

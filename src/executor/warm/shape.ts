@@ -1,6 +1,7 @@
 /** What a process was bound to when it was started: it may only serve a job that would have started it just so. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ProbedCli } from '../cli-probe.ts';
 import type { PreparedExecution } from '../execution.ts';
 
 export interface Shape {
@@ -10,13 +11,12 @@ export interface Shape {
   readonly reads: readonly string[];
 }
 
-type Shaping = Pick<PreparedExecution, 'provider' | 'binary' | 'command' | 'env' | 'cwd'>;
+type Shaping = Pick<PreparedExecution, 'provider' | 'command' | 'env' | 'cwd'> & {
+  readonly cli: Pick<ProbedCli, 'binary' | 'identity'>;
+};
 
 /** The shape of an execution, or null when it has to be started with its prompt. */
-export function shapeOf(
-  { provider, binary, command, env, cwd }: Shaping,
-  maxLineBytes: number,
-): Shape | null {
+export function shapeOf({ provider, cli, command, env, cwd }: Shaping, maxLineBytes: number): Shape | null {
   const { warmStart, login } = provider;
   // A file in the scratch folder belongs to one execution.
   if (warmStart === undefined || command.files !== undefined) return null;
@@ -25,8 +25,16 @@ export function shapeOf(
   );
   const environment = Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1));
   return {
-    key: JSON.stringify([provider.name, binary, command.args, environment, cwd, maxLineBytes]),
-    reads: [binary, ...warmStart.reads.workspace.map((path) => join(cwd, path)), ...home],
+    key: JSON.stringify([
+      provider.name,
+      cli.binary,
+      cli.identity,
+      command.args,
+      environment,
+      cwd,
+      maxLineBytes,
+    ]),
+    reads: [cli.binary, ...warmStart.reads.workspace.map((path) => join(cwd, path)), ...home],
   };
 }
 

@@ -80,7 +80,7 @@ export async function executorBench(
       prepare: {
         nodeId,
         providers,
-        probe: createCliProbe('', {}),
+        probe: createCliProbe({ searchPath: '', otherPlaces: async () => [], env: {} }),
         stateFolders: createStateFolders(),
         pricing: createPricing({ priced: { input: 1, output: 1 } }),
         settings: {

@@ -1,6 +1,7 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
+import { type Launch, launchHere } from '../../../src/executor/process/launch.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
 import type { Finish } from '../../../src/rpc/ports.ts';
 import { encode, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-answer.ts';
@@ -62,6 +63,25 @@ describe('an execution', { timeout: SLOW }, () => {
     const events = await bench.rpc.records.events(id, 0, 1000);
     expect(events).toContainEqual(expect.objectContaining({ kind: 'warning', code: 'line_truncated' }));
     expect(Math.max(...events.map(({ raw }) => raw?.length ?? 0))).toBe(20_000);
+  });
+
+  it('looks for its CLI once more where that is gone just then', async () => {
+    const bench = await executorBench();
+    let gone = 1;
+    const launch: Launch = async (request) => {
+      gone -= 1;
+      if (gone >= 0) throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
+      return launchHere(request);
+    };
+    const executor = bench.open({ launch });
+    const found = await bench.submit({ steps: [{ delta: 'done' }] });
+    await executor.start();
+    expect(await bench.finished(found)).toMatchObject({ status: 'succeeded', attempt: 1 });
+    gone = 2;
+    const lost = await bench.submit();
+    executor.kick();
+    expect((await bench.finished(lost)).outcome?.error?.code).toBe('execution.cli_missing');
+    expect(gone).toBe(0);
   });
 
   it('loses to a value that cannot be kept an event, and not its outcome', async () => {

@@ -48,7 +48,12 @@ function machine(changed: Partial<Login> = {}, env: Record<string, string> = {},
   const open = (platform: NodeJS.Platform = 'linux') =>
     createProviderReports({
       providers,
-      probe: createCliProbe('', { PATH: jobEnv.PATH }, loginTimeoutMs),
+      probe: createCliProbe({
+        searchPath: '',
+        otherPlaces: async () => [],
+        env: { PATH: jobEnv.PATH },
+        loginTimeoutMs,
+      }),
       stateFolders: createStateFolders(),
       circuits,
       environment: () => jobEnv,

@@ -1,5 +1,5 @@
 /** Processes that wait for their prompts, under a whole executor with the fake CLI. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -114,6 +114,23 @@ describe('a process that waits', () => {
     expect(next.pid).not.toBe(pid);
     await bench.until(() => !bench.alive(pid));
     expect(executor.starts().started).toEqual({ cold: 2, warm: 0, session: 0 });
+  });
+
+  it.each([
+    ['one that waits for a first prompt', {}],
+    ['that of a session', { sessionId: KNOWN_SESSION }],
+  ])('serves no job once its CLI was updated: %s', async (_what, request) => {
+    const { bench, run, ready, sessions } = await open();
+    await run(request);
+    const pid = await ('sessionId' in request
+      ? sessions(1).then(() => bench.started().at(-1)?.pid)
+      : ready());
+    const binary = bench.file('bin/claude');
+    copyFileSync(binary, `${binary}.new`);
+    renameSync(`${binary}.new`, binary);
+    const next = await run(request);
+    expect(next).toMatchObject({ start: 'cold', outcome: { status: 'succeeded' } });
+    await bench.until(() => !bench.alive(pid ?? 0));
   });
 
   it.each([

@@ -10,7 +10,7 @@ import { builtInOptions } from '../../providers/settings.ts';
 const LINE = 1000;
 const execution = (changed: Partial<Parameters<typeof shapeOf>[0]> = {}) => ({
   provider: createClaudeProvider(builtInOptions()),
-  binary: '/bin/claude',
+  cli: { binary: '/bin/claude', identity: '1' },
   command: { args: ['-p'], stdin: 'prompt', env: {} },
   env: { HOME: '/home/me', PATH: '/bin' },
   cwd: '/work',
@@ -26,7 +26,8 @@ describe('the shape of an execution', () => {
   });
 
   it.each([
-    ['binary', { binary: '/bin/other' }],
+    ['binary', { cli: { binary: '/bin/other', identity: '1' } }],
+    ['version', { cli: { binary: '/bin/claude', identity: '2' } }],
     ['arguments', { command: { args: ['-p', '--model=x'], stdin: 'prompt', env: {} } }],
     ['environment', { env: { HOME: '/home/me', PATH: '/bin', ANTHROPIC_API_KEY: 'k' } }],
     ['working directory', { cwd: '/other' }],
