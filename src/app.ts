@@ -164,7 +164,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     logger: component('upkeep'),
   });
   const launcher = await life.phase('launcher', {
-    start: () => started(createLauncher(settings.home)),
+    start: () => started(createLauncher({ dir: settings.home, logger: component('launcher') })),
     stop: (created) => created.stop(),
   });
   const waits = createJobWaits(doorbells, names.responses);
@@ -192,7 +192,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     warm: warmSettings(settings),
     circuits,
     scanner: createProcScanner(),
-    ...launcher,
+    launch: launcher.launch,
     cutOffMs: settings.nodeLostAfterMs * 0.9,
     othersRegistered: () => upkeepLoop.otherNodes > 0,
     onSent: waits.wake,
@@ -256,11 +256,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         lockMs: settings.lockMs,
         logger: component('workers'),
       });
-      await pool.start().catch(async (error: unknown) => {
-        await pool.stop();
-        throw error;
-      });
-      return pool;
+      return started(pool);
     },
     stop: (pool) => pool.stop(),
     deadlineMs: STOP_MARGIN_MS,
@@ -292,11 +288,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         }),
         health: createHealth({
           redis: redis.commands,
-          upkeep,
-          store,
-          executor,
-          workers,
-          metrics,
+          ...{ upkeep, store, executor, launcher, workers, metrics },
           providers: createProviderReports({
             ...{ providers, probe, stateFolders, circuits, environment, executor },
           }),

@@ -17,6 +17,8 @@ export interface Outage {
   failed(reason: string): void;
   /** It works. Logged after an outage. */
   worked(): void;
+  /** Nothing tries any more, so that nothing is known. */
+  forget(): void;
   /** Waits until it should be tried again: 100 ms, doubled by each failure in a row up to 5 s. Never rejects. */
   pause(signal: AbortSignal): Promise<void>;
 }
@@ -50,6 +52,9 @@ export function createOutage(
     },
     worked() {
       if (problem !== null) logger.info({ part: what }, 'a part works again');
+      problem = null;
+    },
+    forget() {
       problem = null;
     },
     async pause(signal) {

@@ -8,6 +8,7 @@ import type { ExecutionLimits, PreparedExecution } from './execution.ts';
 export type StopReason =
   | 'cancelled'
   | 'shutdown'
+  | 'launcher_died'
   | 'fenced'
   | 'timed_out'
   | 'idle'
@@ -85,6 +86,7 @@ function stopError(
   const codes: Record<typeof reason, [ErrorCode, string]> = {
     cancelled: ['execution.cancelled', 'the job was cancelled while it ran'],
     shutdown: ['execution.lost', 'the server was stopped while the job ran'],
+    launcher_died: ['execution.lost', 'the launcher died while the execution ran; its processes were ended'],
     fenced: ['execution.lost', 'another server had already ended this execution'],
     timed_out: ['execution.timed_out', `the execution ran longer than ${request.timeoutMs} ms`],
     idle: ['execution.idle', `the execution was silent for ${request.idleTimeoutMs} ms`],

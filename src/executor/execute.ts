@@ -20,7 +20,7 @@ import { type Termination, terminate } from './process/terminate.ts';
 import type { ProcessEnd } from './process/wait.ts';
 import { exceededLimit } from './resource-limits.ts';
 import type { ResourceWatch } from './resource-watch.ts';
-import type { StartCli, StartedCli } from './start-cli.ts';
+import { type StartCli, type StartedCli, startInTime } from './start-cli.ts';
 import { untilEnded } from './until-ended.ts';
 
 export interface ExecuteOptions {
@@ -50,7 +50,7 @@ export async function execute(
   signals: StopSignals,
   options: ExecuteOptions,
 ): Promise<ExecutionResult> {
-  return supervise(await options.start(prepared, signals.stop), prepared, signals, options);
+  return supervise(await startInTime(options.start, prepared, signals.stop), prepared, signals, options);
 }
 
 async function supervise(
@@ -83,9 +83,8 @@ async function supervise(
   const end = async (how: { graceMs: number; force?: AbortSignal }): Promise<Termination> => {
     try {
       const done = await terminate(child, { ...how, scanner });
-      // The kernel would not end it (a dead mount): its slot must not wait for it.
-      if (done.survivors.includes(child.pid))
-        stuck.resolve({ code: null, signal: 'SIGKILL', leakedPipe: true });
+      // The kernel would not end it (a dead mount), or nothing tells of its end (a launcher that hangs): its slot is free.
+      if (child.exitedAtUptimeS === null) stuck.resolve({ code: null, signal: 'SIGKILL', leakedPipe: true });
       return done;
     } catch (error) {
       logger.error(
@@ -185,7 +184,10 @@ async function supervise(
   }
 
   // It has left in time, whatever it left behind: that has a limit of its own.
-  void child.exited.then(() => deadlines.clear());
+  void child.exited.then(() => {
+    deadlines.clear();
+    if (child.lost) stop('launcher_died');
+  });
   const ended = untilEnded(child, stuck.promise, () => {
     if (over) return;
     emit(

@@ -35,6 +35,8 @@ export interface Executor {
   status(): { readonly running: number; readonly limit: number; readonly accepting: boolean };
   /** How its executions got their processes, and what waits for one. */
   starts(): StartCounts;
+  /** Why no CLI can be started now, or null. */
+  problem(): string | null;
   /** Executions this provider runs now, as a fallback too. */
   runningOf(provider: string): number;
   /** What runs here now. */
@@ -229,6 +231,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     status: () => ({ running: slots.running(), limit: options.concurrency, accepting }),
 
     starts: starter.counts,
+    problem: starter.problem,
     waiting: starter.waiting,
   };
 

@@ -1,11 +1,13 @@
 /** Starting the CLI of an execution: a process of its own, or one that waits for just such a prompt. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AppError } from '../errors.ts';
+import { AppError, messageOf } from '../errors.ts';
+import type { Outage } from '../outage.ts';
 import type { Cut } from '../providers/cut.ts';
 import type { PreparedExecution } from './execution.ts';
 import type { Launch } from './process/launch.ts';
 import { spawnProcess } from './process/spawn.ts';
+import { isShortage } from './process/spawn-error.ts';
 import type { SpawnedProcess } from './process/spawned-process.ts';
 
 /** How a run got its process: started for it, started before it, or the one that had run its session's last turn. */
@@ -37,13 +39,34 @@ export type StartCli = (prepared: PreparedExecution, stop: AbortSignal) => Promi
 
 /**
  * The last look before a spawn: a stop may have come since the claim.
- * @throws AppError execution.cancelled, execution.lost
+ * @throws AppError execution.cancelled, execution.timed_out, execution.lost
  */
 export function refuseIfStopped({ aborted, reason }: AbortSignal): void {
   if (!aborted) return;
   if (reason === 'cancelled')
     throw new AppError('execution.cancelled', 'the job was cancelled before its CLI was started');
+  if (reason === 'timed_out')
+    throw new AppError('execution.timed_out', 'the CLI could not be started within timeoutMs');
   throw new AppError('execution.lost', 'the server stopped before the CLI was started');
+}
+
+/** Starts it while the time of the execution lasts: until it runs, no other clock does. */
+export async function startInTime(
+  start: StartCli,
+  prepared: PreparedExecution,
+  stop: AbortSignal,
+): Promise<StartedCli> {
+  const starting = new AbortController();
+  const onStop = (): void => starting.abort(stop.reason);
+  const limit = setTimeout(() => starting.abort('timed_out'), prepared.request.timeoutMs);
+  if (stop.aborted) onStop();
+  else stop.addEventListener('abort', onStop, { once: true });
+  try {
+    return await start(prepared, starting.signal);
+  } finally {
+    clearTimeout(limit);
+    stop.removeEventListener('abort', onStop);
+  }
 }
 
 /** A scratch folder with what the command needs in it. */
@@ -54,10 +77,62 @@ export async function makeScratch(dir: string, files: Readonly<Record<string, st
   }
 }
 
-/** A process for this execution alone, whose stdin has its prompt. */
-export async function spawnCold(prepared: PreparedExecution, launch: Launch): Promise<SpawnedProcess> {
+/** Starts processes cold, as soon as the machine has what that takes. */
+export interface ColdStarts {
+  /** Waits while it has not. @throws AppError when the process cannot be started, or is not to be started any more */
+  spawn(prepared: PreparedExecution, stop: AbortSignal): Promise<SpawnedProcess>;
+  /** What the machine lacks, or null. */
+  problem(): string | null;
+}
+
+/** That no process, memory, descriptor or disk is left is no fault of the job: it is tried again until it is stopped. */
+export function createColdStarts(launch: Launch, outage: Outage): ColdStarts {
+  let waiting = 0;
+
+  async function untilStarted(prepared: PreparedExecution, stop: AbortSignal): Promise<SpawnedProcess> {
+    for (;;) {
+      refuseIfStopped(stop);
+      try {
+        const scratch = makeScratch(prepared.scratch, prepared.command.files);
+        // The folder is the server's own: whatever keeps it from being made (a full disk, most often) is no job's fault.
+        const problem = await scratch.then(
+          () => null,
+          (error: unknown) => `a scratch folder cannot be made: ${messageOf(error)}`,
+        );
+        if (problem === null) return await spawnCold(prepared, launch, stop);
+        outage.failed(problem);
+      } catch (error) {
+        refuseIfStopped(stop);
+        if (!isShortage(error)) throw error;
+        outage.failed(messageOf(error));
+      }
+      await outage.pause(stop);
+    }
+  }
+
+  return {
+    problem: outage.problem,
+    async spawn(prepared, stop) {
+      waiting += 1;
+      try {
+        const child = await untilStarted(prepared, stop);
+        outage.worked();
+        return child;
+      } finally {
+        waiting -= 1;
+        if (waiting === 0) outage.forget();
+      }
+    },
+  };
+}
+
+/** A process for this execution alone, whose stdin has its prompt. Its scratch folder is there. */
+async function spawnCold(
+  prepared: PreparedExecution,
+  launch: Launch,
+  stop: AbortSignal,
+): Promise<SpawnedProcess> {
   const { binary, command, env, cwd, scratch, marker, maxLineBytes, maxTextBytes } = prepared;
-  await makeScratch(scratch, command.files);
   return spawnProcess(
     {
       binary,
@@ -71,5 +146,6 @@ export async function spawnCold(prepared: PreparedExecution, launch: Launch): Pr
       maxTextBytes,
     },
     launch,
+    stop,
   );
 }

@@ -2,6 +2,7 @@
 import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.ts';
 import type { Executor } from '../executor/executor.ts';
+import type { Launcher } from '../executor/process/launcher.ts';
 import type { Health } from '../http/ports.ts';
 import { whyDown } from '../queue/connection.ts';
 import type { WorkerPool } from '../queue/worker-pool.ts';
@@ -13,7 +14,8 @@ export interface HealthOptions {
   readonly redis: Redis;
   readonly upkeep: Pick<Upkeep, 'counts'>;
   readonly store: Store;
-  readonly executor: Pick<Executor, 'status' | 'running' | 'waiting'>;
+  readonly executor: Pick<Executor, 'status' | 'running' | 'waiting' | 'problem'>;
+  readonly launcher: Pick<Launcher, 'problem'>;
   readonly workers: Pick<WorkerPool, 'problem'>;
   readonly metrics: Metrics;
   readonly providers: Health['providers'];
@@ -23,6 +25,8 @@ interface Check {
   readonly ok: boolean;
   readonly detail: string | null;
 }
+
+const without = (problem: string | null): Check => ({ ok: problem === null, detail: problem });
 
 export function createHealth(options: HealthOptions): Health {
   const { redis, upkeep, store, executor } = options;
@@ -58,10 +62,13 @@ export function createHealth(options: HealthOptions): Health {
     async readiness() {
       const [redisCheck, storeCheck] = await Promise.all([checkRedis(), checkStore()]);
       const { accepting } = executor.status();
-      const executorCheck: Check = { ok: accepting, detail: accepting ? null : 'takes no work now' };
-      const problem = options.workers.problem();
-      const workersCheck: Check = { ok: problem === null, detail: problem };
-      const checks = { redis: redisCheck, store: storeCheck, executor: executorCheck, workers: workersCheck };
+      const checks = {
+        redis: redisCheck,
+        store: storeCheck,
+        executor: without(accepting ? executor.problem() : 'takes no work now'),
+        launcher: without(options.launcher.problem()),
+        workers: without(options.workers.problem()),
+      };
       return { ready: Object.values(checks).every(({ ok }) => ok), checks };
     },
     async executor() {

@@ -107,12 +107,15 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   }
 
   let running: Promise<void> | null = null;
-  return {
+  const pool: WorkerPool = {
     problem: processes.problem,
 
     async start() {
       if (running !== null) return;
-      await worker.waitUntilReady();
+      await worker.waitUntilReady().catch(async (error: unknown) => {
+        await pool.stop();
+        throw error;
+      });
       void processes.startAhead(); // a delivery that comes meanwhile has one started for itself
       running = worker.run().catch((error: unknown) => {
         logger.debug({ reason: messageOf(error) }, 'the bullmq worker ended');
@@ -133,4 +136,5 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       await Promise.race([running, delay(LEAVE_WITHIN_MS, null, UNREF)]);
     },
   };
+  return pool;
 }

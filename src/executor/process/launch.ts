@@ -25,6 +25,8 @@ export interface LaunchedChild {
   readonly stderr: Readable;
   /** null while it runs. */
   readonly exit: Exit | null;
+  /** Its exit was not seen and never will be: what started it is gone. It may live on. */
+  readonly lost: boolean;
   /** Called once, when it has exited. */
   onExit(listener: (exit: Exit) => void): void;
   /** Called once, when it has exited and stdout and stderr have ended. */
@@ -33,8 +35,11 @@ export interface LaunchedChild {
   signalGroup(signal: NodeJS.Signals): boolean;
 }
 
-/** Rejects with the system's error (`code` ENOENT, EAGAIN, …) when the process cannot be started. */
-export type Launch = (request: LaunchRequest) => Promise<LaunchedChild>;
+/**
+ * Rejects with the system's error (`code` ENOENT, EAGAIN, …) when the process cannot be started; with anything when `stop`
+ * was aborted before it was; with AppError `execution.lost` when it is not known whether it was.
+ */
+export type Launch = (request: LaunchRequest, stop?: AbortSignal) => Promise<LaunchedChild>;
 
 /** Forks this process. The cost grows with its memory: a server uses a launcher instead. */
 export const launchHere: Launch = async (request) => {
@@ -101,6 +106,7 @@ function wrap(child: ChildProcessWithoutNullStreams): LaunchedChild {
     get exit() {
       return exit;
     },
+    lost: false,
     onExit: (listener) => child.once('exit', (code, signal) => listener({ code, signal })),
     onClose: (listener) => child.once('close', listener),
     // Node reaps in the same turn in which it sets these, so until then the number is the child's for sure.

@@ -9,13 +9,14 @@
  * It also outlives a killed server by a moment, and ends what the server was running.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { writeSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { createStartingCgroups } from './cgroups.ts';
 import { inFolder, signalGroup } from './launch.ts';
-import { type FromLauncher, streamHeader, type ToLauncher } from './launch-messages.ts';
+import { beginLine, type FromLauncher, streamHeader, type ToLauncher } from './launch-messages.ts';
 import { MARKER_VARIABLE } from './marker.ts';
 import { createProcScanner } from './proc-scanner.ts';
-import { systemCode } from './spawn-error.ts';
+import { NO_STREAMS, systemCode } from './spawn-error.ts';
 import { sweep } from './sweep.ts';
 
 interface Running {
@@ -25,7 +26,10 @@ interface Running {
 
 const socketPath = process.argv[2] ?? '';
 const cgroups = createStartingCgroups();
+const starting = new Set<number>();
 const running = new Map<number, Running>();
+/** Our stdout. */
+const BEGUN = 1;
 let ending = false;
 
 const tell = (message: FromLauncher): void => {
@@ -37,7 +41,8 @@ function openStream(id: number, fd: number): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const socket = connect(socketPath);
   socket.pause(); // what the CLI says is not ours to read
-  socket.once('error', reject);
+  // Not to be taken for an error of the spawn: a socket that is gone is no missing CLI.
+  socket.once('error', (error) => reject(Object.assign(error, { code: NO_STREAMS })));
   socket.once('connect', () => socket.write(streamHeader(id, fd), () => resolve(socket)));
   return promise;
 }
@@ -45,9 +50,11 @@ function openStream(id: number, fd: number): Promise<Socket> {
 async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>): Promise<void> {
   const streams: Socket[] = [];
   const marker = request.env[MARKER_VARIABLE];
+  starting.add(id);
   try {
     streams.push(...(await Promise.all([0, 1, 2].map((fd) => openStream(id, fd)))));
-    if (ending) return; // the server died meanwhile: nobody would look after it
+    if (ending || !starting.has(id)) return; // nobody would look after it
+    writeSync(BEGUN, beginLine(id));
     const [stdin, stdout, stderr] = streams;
     const child = inFolder(request.cwd, (cwd) => {
       const start = (): ChildProcess =>
@@ -73,6 +80,7 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
   } catch (error) {
     refuse(id, error);
   } finally {
+    starting.delete(id);
     for (const stream of streams) stream.destroy(); // the CLI has its own
     if (marker !== undefined && !running.has(id)) cgroups.remove(marker);
   }
@@ -101,9 +109,22 @@ async function endAll(): Promise<void> {
 }
 
 process.on('message', (message: ToLauncher) => {
-  if (message.type === 'launch') void launch(message);
-  else signal(message);
+  switch (message.type) {
+    case 'launch':
+      void launch(message);
+      return;
+    case 'signal':
+      signal(message);
+      return;
+    case 'withdraw':
+      starting.delete(message.id);
+      signal({ ...message, type: 'signal', signal: 'SIGKILL' });
+      return;
+    case 'ping':
+      tell({ type: 'pong' });
+  }
 });
+tell({ type: 'ready' });
 process.on('disconnect', () => {
   endAll().catch(() => process.exit(1));
 });

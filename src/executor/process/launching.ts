@@ -1,15 +1,18 @@
 import type { Socket } from 'node:net';
 import type { Exit } from '../../providers/provider.ts';
-import type { LaunchedChild } from './launch.ts';
+import { type LaunchedChild, signalGroup } from './launch.ts';
+import { supportsSweep } from './sweep.ts';
 
 /** One process on its way from the launcher: its three streams and its number come apart. */
 export interface Launching {
   readonly child: Promise<LaunchedChild>;
   started(pid: number): void;
   stream(fd: number, socket: Socket): void;
-  /** It could not be started. */
-  refused(code: string, message: string): void;
+  /** It was not started, or nobody waits for it any more. */
+  failed(error: unknown): void;
   exited(exit: Exit): void;
+  /** Nobody can tell any more how it ends. */
+  lost(): void;
 }
 
 export function createLaunching(options: {
@@ -23,6 +26,7 @@ export function createLaunching(options: {
   const sockets: (Socket | undefined)[] = [undefined, undefined, undefined];
   let pid: number | null = null;
   let exit: Exit | null = null;
+  let lost = false;
   let open = 2;
   const exitListeners: ((exit: Exit) => void)[] = [];
   const closeListeners: (() => void)[] = [];
@@ -50,6 +54,9 @@ export function createLaunching(options: {
       get exit() {
         return exit;
       },
+      get lost() {
+        return lost;
+      },
       onExit: (listener) =>
         exit === null ? exitListeners.push(listener) : queueMicrotask(() => exit && listener(exit)),
       onClose: (listener) => {
@@ -60,7 +67,7 @@ export function createLaunching(options: {
     });
   }
 
-  return {
+  const launching: Launching = {
     child: promise,
     started(number) {
       pid = number;
@@ -70,10 +77,10 @@ export function createLaunching(options: {
       sockets[fd] = socket;
       giveIfComplete();
     },
-    refused(code, message) {
+    failed(error) {
       for (const socket of sockets) socket?.destroy();
       options.onOver();
-      reject(Object.assign(new Error(message), { code }));
+      reject(error);
     },
     exited(how) {
       if (exit !== null) return;
@@ -82,5 +89,13 @@ export function createLaunching(options: {
       for (const listener of exitListeners.splice(0)) listener(how);
       closeIfOver();
     },
+    lost() {
+      if (exit === null) lost = true;
+      if (lost && pid !== null && !supportsSweep()) signalGroup(pid, 'SIGKILL');
+      launching.exited(UNKNOWN_EXIT);
+    },
   };
+  return launching;
 }
+
+const UNKNOWN_EXIT: Exit = { code: null, signal: null };

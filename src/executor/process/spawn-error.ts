@@ -13,6 +13,16 @@ const CANNOT_START = new Set([
 ]);
 const OUT_OF_RESOURCES = new Set(['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM', 'E2BIG', 'ETXTBSY']);
 
+/** `code` of a launch whose process could not be connected with the server. */
+export const NO_STREAMS = 'NO_STREAMS';
+
+/** What the machine lacks, whatever the job. */
+const SHORTAGES = new Set(['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE', NO_STREAMS]);
+
+/** Whether a failed start says nothing of the job, so that the same start may succeed later. */
+export const isShortage = (error: unknown): boolean =>
+  SHORTAGES.has(systemCode(error instanceof AppError ? error.cause : error));
+
 /** `code` of a launch whose working directory is not the one that was asked for. */
 export const CWD_GONE = 'CWD_GONE';
 
@@ -40,7 +50,7 @@ export function spawnError(error: unknown, binary: string, cwd: string): AppErro
       { cause: error },
     );
   }
-  if (OUT_OF_RESOURCES.has(code)) {
+  if (OUT_OF_RESOURCES.has(code) || code === NO_STREAMS) {
     return new AppError(
       'execution.resource_limit',
       `the CLI ${binary} cannot be started: ${RESOURCE[code] ?? code}`,
@@ -66,6 +76,7 @@ const RESOURCE: Readonly<Record<string, string>> = {
   ENOMEM: 'the machine is out of memory',
   E2BIG: 'its arguments and environment are too large',
   ETXTBSY: 'its file is being written',
+  [NO_STREAMS]: 'the launcher cannot connect to the server',
 };
 
 /** Why `binary` cannot be executed, or null when nothing is seen to be wrong with it. */

@@ -29,12 +29,14 @@ export interface SpawnRequest extends LaunchRequest {
  * Starts one process in a group of its own. Call `onLine` on it, or its output is never read.
  *
  * @param launch how it is started; a server hands in its launcher
+ * @param stop gives the start up
  * @throws AppError `execution.cli_missing`, `cwd.not_allowed`, `execution.resource_limit` or
- * `execution.invalid_request` (a NUL byte) when it cannot be started.
+ * `execution.invalid_request` (a NUL byte) when it cannot be started; `execution.lost` when it is not known whether it was
  */
 export async function spawnProcess(
   request: SpawnRequest,
   launch: Launch = launchHere,
+  stop?: AbortSignal,
 ): Promise<SpawnedProcess> {
   const { binary, args, cwd, marker, stdin } = request;
   if (!isAbsolute(binary)) {
@@ -43,9 +45,9 @@ export async function spawnProcess(
   const startedAt = performance.now();
   let child: LaunchedChild;
   try {
-    child = await launch({ binary, args, cwd, env: { ...request.env, [MARKER_VARIABLE]: marker } });
+    child = await launch({ binary, args, cwd, env: { ...request.env, [MARKER_VARIABLE]: marker } }, stop);
   } catch (error) {
-    throw spawnError(error, binary, cwd);
+    throw error instanceof AppError ? error : spawnError(error, binary, cwd);
   }
   const spawned = supervise(child, {
     marker,

@@ -18,6 +18,8 @@ export interface SpawnedProcess {
   readonly spoke: Promise<void>;
   /** Exited, and every line was given out. Never rejects. */
   readonly ended: Promise<ProcessEnd>;
+  /** It counts as exited, but what started it is gone: nobody knows how it ends, and it may live on. */
+  readonly lost: boolean;
   /** Seconds since boot at the exit; null while it runs. */
   readonly exitedAtUptimeS: number | null;
   /** Writes to stdin, and closes it unless it is held open. No effect once it is closed. */
@@ -109,6 +111,9 @@ export function supervise(child: LaunchedChild, options: SuperviseOptions): Spaw
     exited,
     spoke: spoke.promise,
     ended,
+    get lost() {
+      return child.lost;
+    },
     get exitedAtUptimeS() {
       return exitedAtUptimeS;
     },

@@ -1,10 +1,13 @@
 import { killGroupLeftovers } from './group.ts';
+import { readMarked } from './proc-entry.ts';
 import type { ProcScanner } from './proc-scanner.ts';
 import type { SpawnedProcess } from './spawned-process.ts';
-import { sweep } from './sweep.ts';
+import { supportsSweep, sweep } from './sweep.ts';
 
 /** A process that does not go within this after SIGKILL is stuck in the kernel. */
 const KILL_WAIT_MS = 5000;
+/** One that does not go within this is looked for by its marker: who signals it may hang. */
+const SIGNAL_WAIT_MS = 1000;
 
 export interface TerminateOptions {
   /** From the first signal until SIGKILL; shared equally by the signals when there are several. */
@@ -42,19 +45,28 @@ export type TerminateTarget = Pick<
 export async function terminate(target: TerminateTarget, options: TerminateOptions): Promise<Termination> {
   const { scanner, sweepAttempts } = options;
   const forced = !(await endGracefully(target, options)) && target.signalGroup('SIGKILL');
-  const gone = await waitFor(target.exited, KILL_WAIT_MS);
+  const killed = new Set<number>();
+  const sweepAll = async (): Promise<readonly number[]> => {
+    const attempts = sweepAttempts === undefined ? {} : { attempts: sweepAttempts };
+    const swept = await sweep(target.marker, { scanner, ...attempts });
+    for (const pid of swept.killed) killed.add(pid);
+    return swept.survivors;
+  };
 
-  const leftovers =
-    target.exitedAtUptimeS === null
-      ? []
-      : await killGroupLeftovers(target.pid, target.exitedAtUptimeS, target.marker);
-  const swept = await sweep(target.marker, {
-    scanner,
-    ...(sweepAttempts === undefined ? {} : { attempts: sweepAttempts }),
-  });
-  const survivors = new Set(swept.survivors);
+  let gone = await waitFor(target.exited, SIGNAL_WAIT_MS);
+  if (!gone) {
+    await sweepAll();
+    // It may be dead, and nothing tells of its exit.
+    const dead = supportsSweep() && readMarked(target.pid)?.marker !== target.marker;
+    gone = dead || (await waitFor(target.exited, KILL_WAIT_MS - SIGNAL_WAIT_MS));
+  }
+  if (target.exitedAtUptimeS !== null) {
+    const leftovers = await killGroupLeftovers(target.pid, target.exitedAtUptimeS, target.marker);
+    for (const pid of leftovers) killed.add(pid);
+  }
+  const survivors = new Set(await sweepAll());
   if (!gone) survivors.add(target.pid);
-  return { forced, killed: [...new Set([...leftovers, ...swept.killed])], survivors: [...survivors] };
+  return { forced, killed: [...killed], survivors: [...survivors] };
 }
 
 /** Whether the process exited within the grace. */

@@ -1,7 +1,9 @@
 /** Finds the fastest process that may run an execution: its session's own, one that waits, or a new one. */
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
+import { AppError } from '../../errors.ts';
 import { createIdFactory } from '../../id-factory.ts';
+import { createOutage } from '../../outage.ts';
 import type { WaitingProcessReport } from '../../protocol/server-info.ts';
 import type { PreparedExecution } from '../execution.ts';
 import type { PrepareOptions } from '../prepare.ts';
@@ -12,7 +14,13 @@ import { resourceUse } from '../process/resource-use.ts';
 import { supportsSweep } from '../process/sweep.ts';
 import type { Reaper } from '../reaper.ts';
 import { removeScratch } from '../scratch.ts';
-import { refuseIfStopped, type Start, type StartCli, type StartedCli, spawnCold } from '../start-cli.ts';
+import {
+  createColdStarts,
+  refuseIfStopped,
+  type Start,
+  type StartCli,
+  type StartedCli,
+} from '../start-cli.ts';
 import { createBootTurns } from './boot-turns.ts';
 import type { Taken } from './entry.ts';
 import { createIdleShare } from './idle-share.ts';
@@ -48,11 +56,15 @@ export interface CliStarter {
   expect(prepared: readonly PreparedExecution[]): void;
   counts(): StartCounts;
   waiting(): readonly WaitingProcessReport[];
+  /** Why no process can be started now, or null. */
+  problem(): string | null;
   stop(): Promise<void>;
 }
 
 export function createCliStarter(options: CliStarterOptions): CliStarter {
   const { warm: settings, launch, reaper, logger } = options;
+  const stopping = new AbortController();
+  const cold = createColdStarts(launch, createOutage('starts of CLIs', logger));
   const memory = createIdleMemory(() => process.availableMemory());
   // Each kind has places of its own: a conversation goes on while prompts of their own come and go.
   const room = createRoom(settings.maxProcesses, memory);
@@ -67,6 +79,8 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     ...options,
     ...options.prepare,
     ...load,
+    // What is started ahead must not keep the server from stopping.
+    launch: (request) => launch(request, stopping.signal),
     turns,
     idleMs: settings.idleMs,
     room,
@@ -130,7 +144,7 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     const booted = provider.announcesBoot === true ? await turns.enter(stop) : null;
     try {
       refuseIfStopped(stop);
-      const child = await spawnCold(prepared, launch);
+      const child = await cold.spawn(prepared, stop);
       void child.spoke.then(() => booted?.());
       const place = { marker, scratch };
       return finished(prepared, place, {
@@ -142,7 +156,11 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
       });
     } catch (error) {
       booted?.();
-      await removeScratch(scratch, logger);
+      const clean = (): Promise<void> => removeScratch(scratch, logger);
+      // It may have been started after all. Else its marker and folder are a fallback's now.
+      if (stop.aborted || (error instanceof AppError && error.code === 'execution.lost'))
+        reaper.add(marker, clean);
+      else await clean();
       throw error;
     }
   }
@@ -180,7 +198,9 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
       sessions: sessions.size(),
     }),
     waiting: () => [...pool.list(), ...sessions.list()],
+    problem: cold.problem,
     async stop() {
+      stopping.abort();
       await Promise.all([pool.stop(), sessions.stop()]);
     },
   };

@@ -118,7 +118,7 @@ export function createWaitingProcess(
       firstWord = taken;
       if (stop.aborted) taken();
       else stop.addEventListener('abort', taken, { once: true });
-      void child.ended.then(() => resolve(false));
+      void child.ended.then(() => resolve(child.lost)); // one that was lost may have read it
       child.feed(stdin, hold);
       return promise.finally(() => {
         for (const timer of [quiet, limit]) clearTimeout(timer);

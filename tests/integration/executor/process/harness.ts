@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { pino } from 'pino';
 import { afterAll, expect, onTestFinished } from 'vitest';
 import type { Launch } from '../../../../src/executor/process/launch.ts';
 import { createLauncher, type Launcher } from '../../../../src/executor/process/launcher.ts';
@@ -27,7 +28,7 @@ let launcherDir = '';
 async function sharedLaunch(): Promise<Launch> {
   if (launcher === null) {
     launcherDir = makeTempDir();
-    launcher = createLauncher(launcherDir);
+    launcher = createLauncher({ dir: launcherDir, logger: pino({ enabled: false }) });
     await launcher.start();
   }
   return launcher.launch;

@@ -4,13 +4,17 @@
  */
 import { mkdtempSync, openSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { pino } from 'pino';
 import { toWire } from '../../../../src/errors.ts';
 import { launchHere } from '../../../../src/executor/process/launch.ts';
 import { createLauncher } from '../../../../src/executor/process/launcher.ts';
 import { spawnProcess } from '../../../../src/executor/process/spawn.ts';
 
 const [mode, marker = '', way] = process.argv.slice(2);
-const launcher = way === 'launcher' ? createLauncher(mkdtempSync(`${tmpdir()}/bullpen-test-`)) : null;
+const launcher =
+  way === 'launcher'
+    ? createLauncher({ dir: mkdtempSync(`${tmpdir()}/bullpen-test-`), logger: pino({ enabled: false }) })
+    : null;
 await launcher?.start();
 
 if (mode === 'exhaust-files') {

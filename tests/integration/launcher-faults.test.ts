@@ -1,0 +1,57 @@
+import { expect, it } from 'vitest';
+import { eventually } from '../helpers/eventually.ts';
+import { commandLine, descendants, isAlive } from '../helpers/proc.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+import { accepted, eventsOf, expectOneExecution, fakeClis, isReady, spawnsOf } from './fault-bench.ts';
+
+const PATIENCE = { timeoutMs: 40_000 };
+
+const launcherOf = (server: TestServer): number =>
+  descendants(server.pid).find((pid) => isAlive(pid) && commandLine(pid)?.includes('launcher-process')) ?? 0;
+
+it('a launcher that is killed loses what it ran, retryable, and nothing else', async () => {
+  const clis = await fakeClis();
+  const server = await startServer({ config: clis.config });
+  const id = await accepted(server, { prompt: clis.held('gate', 'one'), retry: { maxAttempts: 2 } });
+  await eventually(() => clis.prompted() === 1, PATIENCE);
+  const [first = 0] = clis.pids();
+
+  process.kill(launcherOf(server), 'SIGKILL');
+
+  await eventually(() => clis.prompted() === 2, PATIENCE);
+  expect(isAlive(first)).toBe(false);
+  clis.open('gate');
+  const job = await server.finished(id);
+  expect(job).toMatchObject({ status: 'succeeded', attempts: 2, outcome: { text: 'one' } });
+  const ends = (await eventsOf(server, id)).filter(({ kind }) => kind === 'execution.finished');
+  const lost = { status: 'failed', error: { code: 'execution.lost', retryable: true } };
+  expect(ends[0]).toMatchObject({ outcome: lost });
+});
+
+it('a launcher that hangs or dies costs a job that was not started nothing but time', async () => {
+  const clis = await fakeClis();
+  const server = await startServer({ config: clis.config });
+  await server.run({ provider: 'echo', prompt: 'before' });
+  const hung = launcherOf(server);
+  process.kill(hung, 'SIGSTOP');
+  const [late, cancelled, patient] = await Promise.all([
+    accepted(server, { provider: 'echo', prompt: 'late', timeoutMs: 1000 }),
+    accepted(server, { provider: 'echo', prompt: 'cancelled' }),
+    accepted(server, { provider: 'echo', prompt: 'patient' }),
+  ]);
+  await eventually(async () => (await server.job(cancelled)).status === 'running', PATIENCE);
+
+  await server.api('POST', `/v1/jobs/${cancelled}/cancel`, { force: true });
+
+  expect(await server.finished(cancelled, 5000)).toMatchObject({ status: 'cancelled' });
+  expect(await server.finished(late, 5000)).toMatchObject({
+    outcome: { error: { code: 'execution.timed_out' } },
+  });
+  await eventually(async () => !(await isReady(server)), PATIENCE);
+  process.kill(hung, 'SIGKILL');
+  const job = await server.finished(patient);
+  expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'patient' } });
+  await expectOneExecution(server, clis, job);
+  for (const id of [late, cancelled]) expect(spawnsOf(clis, await server.job(id))).toEqual([]);
+  await eventually(() => isReady(server), PATIENCE);
+});
