@@ -1,9 +1,11 @@
 /** The periodic sweeps of a node: what was not delivered, what waited too long, who died. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import { lostOutcome, UNAVAILABLE } from '../executor/outcomes.ts';
 import type { JobRecords, Upkeep } from '../rpc/ports.ts';
 import { EXPIRED } from '../rpc/redis/claims.ts';
+import type { Swept } from '../store/retention.ts';
 import type { Store } from '../store/store.ts';
 import type { PromptQueue } from './prompt-queue.ts';
 
@@ -13,6 +15,8 @@ const PASS_MS = 1000;
 /** An undelivered job is looked at again after this; longer backlogs are not lost jobs. */
 const LOOK_AGAIN_MS = 5 * 60_000;
 const RETENTION_EVERY_MS = 10 * 60_000;
+/** Rows that are removed in one step, for which intents and lists wait. */
+const RETENTION_SLICE = 500;
 
 export interface UpkeepLoopOptions {
   readonly upkeep: Upkeep;
@@ -57,7 +61,9 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
   let pass: Promise<void> | null = null;
   let otherNodes = 0;
   let waiting = 0;
-  let lastRetention = performance.now();
+  let lastRetention = Number.NEGATIVE_INFINITY;
+  let retaining: Promise<void> | null = null;
+  const stopping = new AbortController();
 
   async function redeliver(): Promise<void> {
     // A long queue is no lost one: whatever simply waits is passed over in one step, so that those behind it are
@@ -87,18 +93,40 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
     if (lost.length > 0) logger.warn({ jobIds: lost }, 'ended the jobs of a server that is gone');
   }
 
-  async function retain(): Promise<void> {
-    if (performance.now() - lastRetention < RETENTION_EVERY_MS) return;
+  /** Removes what has grown too old, beside the passes: after a long time it may take minutes. */
+  function retain(): void {
+    if (retaining !== null || performance.now() - lastRetention < RETENTION_EVERY_MS) return;
     lastRetention = performance.now();
-    await queue.forgetOlder(options.keepJobsMs);
+    retaining = sweep()
+      .catch((error: unknown) => logger.debug({ reason: messageOf(error) }, 'retention waits'))
+      .finally(() => {
+        retaining = null;
+      });
+  }
+
+  /** To the end, at half pace: those who ask and run come first. */
+  async function sweep(): Promise<void> {
     const before = (ms: number): string => new Date(Date.now() - ms).toISOString();
-    const swept = await store.run('retention.sweep', {
+    const limits = {
       finishedJobsBefore: before(options.keepJobsMs),
       eventsBefore: before(options.keepEventsMs),
       usageBefore: before(options.keepUsageMs),
-      limit: 1000,
-    });
-    if (swept.jobs + swept.events > 0) logger.info(swept, 'old jobs and events were removed');
+      limit: RETENTION_SLICE,
+    };
+    const removed = { jobs: 0, events: 0, executions: 0, usage: 0 };
+    for (let after: string | null = ''; after !== null && !stopping.signal.aborted; ) {
+      const startedAt = performance.now();
+      const swept: Swept = await store.run('retention.sweep', { ...limits, after });
+      removed.jobs += swept.jobs;
+      removed.events += swept.events;
+      removed.executions += swept.executions;
+      removed.usage += swept.usage;
+      after = swept.more ? swept.after : null;
+      if (swept.more) await delay(performance.now() - startedAt, undefined, stopping).catch(() => undefined);
+    }
+    if (Object.values(removed).some((count) => count > 0))
+      logger.info(removed, 'what was too old was removed');
+    await queue.forgetOlder(options.keepJobsMs);
   }
 
   async function once(): Promise<void> {
@@ -106,7 +134,7 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
     await queue.tidy();
     await eachSlice(() => upkeep.expire(EXPIRED, LIMIT));
     await settleLost();
-    await retain();
+    retain();
     const counts = await upkeep.counts();
     otherNodes = Math.max(0, counts.nodes - 1);
     waiting = counts.awaiting + counts.pending;
@@ -125,7 +153,9 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
     async stop() {
       if (timer !== null) clearInterval(timer);
       timer = null;
+      stopping.abort();
       await pass;
+      await retaining;
     },
     get otherNodes() {
       return otherNodes;

@@ -43,9 +43,9 @@ export const isUnhurried = (op: OperationName): boolean => UNHURRIED.has(op);
 
 /**
  * Changes that are made again when a power failure takes them: they came out of the log, with a position that is
- * saved beside them. A killed server loses none.
+ * saved beside them, or remove what is still too old then. A killed server loses none.
  */
-const REPEATABLE: ReadonlySet<OperationName> = new Set(['jobs.project']);
+const REPEATABLE: ReadonlySet<OperationName> = new Set(['jobs.project', 'retention.sweep']);
 
 /** Whether a commit of such changes alone need not wait for the disk: the next one that does brings them along. */
 export const isRepeatable = (op: OperationName): boolean => REPEATABLE.has(op);

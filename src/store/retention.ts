@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { encodeTime } from 'ulid';
-import { change } from './statement.ts';
+import { all, change, first } from './statement.ts';
 
 export interface Retention {
   /** Finished before this: the job goes, with all it left. RFC 3339 in UTC, like `eventsBefore`. */
@@ -9,65 +9,118 @@ export interface Retention {
   readonly eventsBefore: string;
   /** Ended before this: the execution is in no report any more. */
   readonly usageBefore: string;
-  /** At most so many events, jobs and executions in one call, so that a sweep never holds up an intent. */
+  /** At most so many of each in one call, so that a sweep never holds up an intent. */
   readonly limit: number;
+  /** `after` of the slice before; left out for the first. */
+  readonly after?: string;
+}
+
+export interface Swept {
+  readonly jobs: number;
+  readonly events: number;
+  readonly executions: number;
+  readonly usage: number;
+  /** How far the events have been looked at. */
+  readonly after: string;
+  /** Whether another slice has to follow. */
+  readonly more: boolean;
 }
 
 export const retentionWrites = {
-  /** One slice; call again while a count reaches `limit`. A job that is not finished keeps everything. */
-  'retention.sweep'(db: DatabaseSync, args: Retention): { jobs: number; events: number; executions: number } {
-    const eventsBefore =
-      args.eventsBefore > args.finishedJobsBefore ? args.eventsBefore : args.finishedJobsBefore;
-    const events = change(
-      db,
-      expiredEvents,
-      encodeTime(Date.parse(eventsBefore), ULID_TIME_LENGTH),
-      encodeTime(Date.parse(eventsBefore), ULID_TIME_LENGTH),
-      eventsBefore,
-      args.limit,
-    );
-    const jobs = sweepJobs(db, args);
+  /** One slice, whose cost does not grow with what is kept. A job that is not finished keeps everything. */
+  'retention.sweep'(db: DatabaseSync, args: Retention): Swept {
+    const { finishedJobsBefore, usageBefore, limit } = args;
+    const { events, after, done } = sweepEvents(db, args);
+    // A job goes after its events, so that one long job cannot make a slice long.
+    const jobs = done ? sweepJobs(db, args) : 0;
     const executions = change(
       db,
       `DELETE FROM executions WHERE execution_id IN (SELECT execution_id FROM executions
          WHERE state IN ('delivered', 'superseded') AND ended_at < ? ORDER BY ended_at LIMIT ?)`,
-      args.finishedJobsBefore,
-      args.limit,
+      finishedJobsBefore,
+      limit,
     );
-    const usageBefore = 'SELECT execution_id FROM usage WHERE ended_at < ? ORDER BY ended_at LIMIT ?';
-    change(db, `DELETE FROM usage WHERE execution_id IN (${usageBefore})`, args.usageBefore, args.limit);
+    const old = 'SELECT execution_id FROM usage WHERE ended_at < ? ORDER BY ended_at LIMIT ?';
+    const usage = change(db, `DELETE FROM usage WHERE execution_id IN (${old})`, usageBefore, limit);
+    const more = !done || jobs > 0 || executions === limit || usage === limit;
     // Without its jobs a session cannot be found, and so never goes on.
-    change(db, 'DELETE FROM session_totals WHERE updated_at < ?', args.finishedJobsBefore);
-    return { jobs, events, executions };
+    if (!more) change(db, 'DELETE FROM session_totals WHERE updated_at < ?', finishedJobsBefore);
+    return { jobs, events, executions, usage, after, more };
   },
 };
 
 const ULID_TIME_LENGTH = 10;
+/** What a slice frees of long texts: each of their pages is read. */
+const SLICE_BYTES = 4 * 1024 * 1024;
 
 /**
  * Steps from job id to job id through the primary key, only over jobs made before the limit: their ids, being
  * ULIDs, sort before it. Events of a job the projection does not know are left over from a deletion.
  */
-const expiredEvents = `
-WITH RECURSIVE old (job_id) AS (
-  SELECT min(job_id) FROM events WHERE job_id < ?
-  UNION ALL
-  SELECT (SELECT min(job_id) FROM events WHERE job_id > old.job_id AND job_id < ?) FROM old WHERE old.job_id IS NOT NULL
-)
-DELETE FROM events WHERE (job_id, seq) IN (
-  SELECT events.job_id, events.seq FROM old
-  LEFT JOIN jobs ON jobs.id = old.job_id
-  CROSS JOIN events ON events.job_id = old.job_id
-  WHERE jobs.id IS NULL OR jobs.finished_at < ?
-  LIMIT ?
-)`;
-
-/** Jobs whose events are gone already, so that one long job cannot make a slice long. */
-function sweepJobs(db: DatabaseSync, args: Retention): number {
-  const slice = `SELECT id FROM jobs WHERE finished_at < ?
-    AND NOT EXISTS (SELECT 1 FROM events WHERE events.job_id = jobs.id) ORDER BY finished_at LIMIT ?`;
-  for (const table of ['transitions', 'sessions']) {
-    change(db, `DELETE FROM ${table} WHERE job_id IN (${slice})`, args.finishedJobsBefore, args.limit);
+function sweepEvents(
+  db: DatabaseSync,
+  { eventsBefore, finishedJobsBefore, limit, after: from = '' }: Retention,
+): { events: number; after: string; done: boolean } {
+  const before = eventsBefore > finishedJobsBefore ? eventsBefore : finishedJobsBefore;
+  const bound = encodeTime(Date.parse(before), ULID_TIME_LENGTH);
+  let after = from;
+  let events = 0;
+  let bytes = 0;
+  for (let looked = 0; looked < limit; looked += 1) {
+    const next = first<{ id: string | null }>(
+      db,
+      'SELECT min(job_id) AS id FROM events WHERE job_id > ? AND job_id < ?',
+      after,
+      bound,
+    );
+    const id = next?.id ?? null;
+    if (id === null) return { events, after, done: true };
+    if (isOver(db, id, before)) {
+      const rows = all<{ seq: number; bytes: number }>(
+        db,
+        `SELECT seq, octet_length(body) + coalesce(octet_length(raw), 0) AS bytes FROM events WHERE job_id = ?
+         ORDER BY seq LIMIT ?`,
+        id,
+        limit - events,
+      );
+      const last = rows.find((row) => {
+        bytes += row.bytes;
+        return bytes > SLICE_BYTES;
+      });
+      const upTo = last ?? rows.at(-1);
+      events += change(db, 'DELETE FROM events WHERE job_id = ? AND seq <= ?', id, upTo?.seq ?? 0);
+      if (last !== undefined || events >= limit) return { events, after, done: false };
+    }
+    after = id;
   }
-  return change(db, `DELETE FROM jobs WHERE id IN (${slice})`, args.finishedJobsBefore, args.limit);
+  return { events, after, done: false };
+}
+
+function isOver(db: DatabaseSync, id: string, before: string): boolean {
+  const job = first<{ finishedAt: string | null }>(
+    db,
+    'SELECT finished_at AS finishedAt FROM jobs WHERE id = ?',
+    id,
+  );
+  return job === null || (job.finishedAt !== null && job.finishedAt < before);
+}
+
+function sweepJobs(db: DatabaseSync, { finishedJobsBefore, limit }: Retention): number {
+  const rows = all<{ id: string; bytes: number }>(
+    db,
+    `SELECT id, octet_length(prompt) + coalesce(octet_length(outcome), 0) AS bytes FROM jobs WHERE finished_at < ?
+     ORDER BY finished_at LIMIT ?`,
+    finishedJobsBefore,
+    limit,
+  );
+  let bytes = 0;
+  const slice = rows.filter((row, index) => {
+    bytes += row.bytes;
+    return index === 0 || bytes <= SLICE_BYTES;
+  });
+  const ids = JSON.stringify(slice.map(({ id }) => id));
+  for (const table of ['transitions', 'sessions', 'events']) {
+    change(db, `DELETE FROM ${table} WHERE job_id IN (SELECT value FROM json_each(?))`, ids);
+  }
+  return change(db, 'DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))', ids);
 }

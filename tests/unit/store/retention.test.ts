@@ -28,12 +28,12 @@ describe('the retention sweep', () => {
     const [gone, bare, kept] = [aFinishedJob(DAY(1)), aFinishedJob(DAY(10)), aFinishedJob(DAY(20))];
     await withEvents(store, 3, gone, bare, kept);
     const sweep = { finishedJobsBefore: DAY(5), eventsBefore: DAY(15), usageBefore: DAY(0), limit: 100 };
-    expect(await store.run('retention.sweep', sweep)).toEqual({ jobs: 1, events: 6, executions: 0 });
+    expect(await store.run('retention.sweep', sweep)).toMatchObject({ jobs: 1, events: 6, more: true });
     expect(await store.run('jobs.get', { id: gone.id })).toBeNull();
     expect(await store.run('jobs.get', { id: bare.id })).not.toBeNull();
     expect(await eventsOf(store, bare.id)).toBe(0);
     expect(await eventsOf(store, kept.id)).toBe(3);
-    expect(await store.run('retention.sweep', sweep)).toEqual({ jobs: 0, events: 0, executions: 0 });
+    expect(await store.run('retention.sweep', sweep)).toMatchObject({ jobs: 0, events: 0, more: false });
   });
 
   it('leaves a job that is not finished alone, however old', async () => {
