@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type ClaudeHome, type ClaudeRun, makeClaudeHome, runClaude } from './run-claude.ts';
 import { type OfflineModel, startOfflineModel } from './server.ts';
 
@@ -7,9 +9,17 @@ interface ClaudeCase {
   readonly args?: readonly string[];
   /** A first prompt, whose session the recorded run resumes. */
   readonly resumes?: string;
+  /** Where that run is terminated. */
+  readonly resumesAfter?: string;
   readonly retries?: number;
   readonly terminateAt?: string;
+  /** Sends the prompt as a message with an id, so that the CLI tells what becomes of it. */
+  readonly asMessage?: true;
+  /** Commands of the user's own hooks, by event. */
+  readonly hooks?: Readonly<Record<string, string>>;
 }
+
+const PROMPT_ID = '6f1f2d4e-3f0b-4c58-9d0e-0c1f6a7b8c9d';
 
 const STRUCTURE = {
   type: 'object',
@@ -17,8 +27,10 @@ const STRUCTURE = {
   required: ['answer', 'count'],
 };
 
-const bash = (command: string): string =>
-  `[[tool: Bash ${JSON.stringify({ command, description: 'Run a command' })}]]`;
+const bash = (command: string, more: Readonly<Record<string, unknown>> = {}): string =>
+  `[[tool: Bash ${JSON.stringify({ command, description: 'Run a command', ...more })}]]`;
+const inBackground = (command: string): string => bash(command, { run_in_background: true });
+const hookAnswer = (answer: unknown): string => `echo '${JSON.stringify(answer)}'`;
 
 /** By the name of the fixture. */
 export const CLAUDE_CASES = {
@@ -46,6 +58,59 @@ export const CLAUDE_CASES = {
     prompt: `Answer. [[tool: StructuredOutput {"answer":"yes","count":2}]]`,
     args: ['--json-schema', JSON.stringify(STRUCTURE)],
   },
+  'resume-dead-task': {
+    resumes: `${inBackground('tail -f /dev/null')} [[hang]]`,
+    resumesAfter: 'Command running in background',
+    prompt: 'And now? [[reply: Now it is well.]]',
+    args: ['--allowedTools', 'Bash'],
+    asMessage: true,
+  },
+  'background-remark': {
+    prompt: `${inBackground('sleep 1')} [[reply: It is started.]] [[reply: It has ended.]]`,
+    args: ['--allowedTools', 'Bash'],
+    asMessage: true,
+  },
+  'background-remark-fails': {
+    prompt: `${inBackground('sleep 1')} [[reply: It is started.]] [[error: 500]]`,
+    args: ['--allowedTools', 'Bash'],
+    retries: 1,
+    asMessage: true,
+  },
+  'hook-blocked': {
+    prompt: 'Hello [[reply: never]]',
+    hooks: { UserPromptSubmit: 'echo not on fridays >&2; exit 2' },
+    asMessage: true,
+  },
+  'hook-refused': {
+    prompt: 'Hello [[reply: never]]',
+    hooks: { UserPromptSubmit: hookAnswer({ continue: false, stopReason: 'not on fridays' }) },
+    asMessage: true,
+  },
+  'hook-stopped': {
+    prompt: `${bash('echo hi')} [[reply: never]]`,
+    args: ['--allowedTools', 'Bash'],
+    hooks: { PostToolUse: hookAnswer({ continue: false, stopReason: 'enough' }) },
+    asMessage: true,
+  },
+  'tool-deferred': {
+    prompt: `${bash('echo hi')} [[reply: never]]`,
+    args: ['--allowedTools', 'Bash'],
+    hooks: {
+      PreToolUse: hookAnswer({
+        hookSpecificOutput: { hookEventName: 'PreToolUse', permissionDecision: 'defer' },
+      }),
+    },
+    asMessage: true,
+  },
+  'mcp-failed': {
+    prompt: 'Hello [[reply: Hi.]]',
+    args: [
+      '--strict-mcp-config',
+      '--mcp-config',
+      JSON.stringify({ mcpServers: { broken: { command: '/nonexistent/server' } } }),
+    ],
+    asMessage: true,
+  },
 } as const satisfies Record<string, ClaudeCase>;
 
 /** The name of a case. */
@@ -62,17 +127,35 @@ export interface RanCase {
 
 /** Runs a case with a model and a home of its own; both are gone when it resolves. */
 export async function runClaudeCase(name: ClaudeCaseName): Promise<RanCase> {
-  const { prompt, args = [], resumes, retries, terminateAt }: ClaudeCase = CLAUDE_CASES[name];
+  const given: ClaudeCase = CLAUDE_CASES[name];
+  const { prompt, args = [], resumes, resumesAfter, retries, terminateAt, asMessage, hooks = {} } = given;
   await using model = await startOfflineModel();
   await using home = await makeClaudeHome();
   const base = { baseUrl: model.url, home };
-  const first = resumes === undefined ? null : await runClaude({ ...base, prompt: resumes });
+  if (given.hooks !== undefined) {
+    const commands = Object.entries(hooks).map(([event, command]) => [
+      event,
+      [{ hooks: [{ type: 'command', command }] }],
+    ]);
+    const settings = JSON.stringify({ hooks: Object.fromEntries(commands) });
+    await writeFile(join(home.home, '.claude', 'settings.json'), settings);
+  }
+  const first =
+    resumes === undefined
+      ? null
+      : await runClaude({
+          ...base,
+          prompt: resumes,
+          args,
+          ...(resumesAfter === undefined ? {} : { terminateAt: resumesAfter }),
+        });
   const run = await runClaude({
     ...base,
     prompt,
     args: first === null ? args : [...args, `--resume=${sessionIdOf(first)}`],
     ...(retries === undefined ? {} : { env: { CLAUDE_CODE_MAX_RETRIES: String(retries) } }),
     ...(terminateAt === undefined ? {} : { terminateAt }),
+    ...(asMessage === undefined ? {} : { promptId: PROMPT_ID }),
   });
   return { run, first, requests: [...model.requests], home, baseUrl: model.url };
 }

@@ -23,6 +23,8 @@ export interface ClaudeOptions {
   readonly baseUrl: string;
   readonly home: ClaudeHome;
   readonly prompt: string;
+  /** Sends the prompt as a message with this `uuid`, as a provider does; else it is plain text. */
+  readonly promptId?: string;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Sends SIGTERM to the process group at the first line of stdout that contains this text. */
@@ -48,7 +50,9 @@ export async function makeClaudeHome(): Promise<ClaudeHome> {
 /** Runs `claude -p` with streamed JSON to its end. A run that outlives 25 s is killed with its process group and rejects. */
 export async function runClaude(options: ClaudeOptions): Promise<ClaudeRun> {
   const { home, workspace } = options.home;
+  const { prompt, promptId } = options;
   const args = ['-p', '--output-format', 'stream-json', '--verbose', '--include-partial-messages'];
+  if (promptId !== undefined) args.push('--input-format', 'stream-json');
   const child = spawn(CLAUDE, [...args, ...(options.args ?? [])], {
     cwd: workspace,
     detached: true,
@@ -86,7 +90,8 @@ export async function runClaude(options: ClaudeOptions): Promise<ClaudeRun> {
     signalGroup('SIGTERM');
   });
   child.stdin.on('error', () => {}); // a CLI that refuses its arguments never reads the prompt
-  child.stdin.end(options.prompt);
+  const message = { type: 'user', message: { role: 'user', content: prompt }, uuid: promptId };
+  child.stdin.end(promptId === undefined ? prompt : `${JSON.stringify(message)}\n`);
   try {
     return { ...(await exited.promise), lines, stderr: await stderr };
   } finally {

@@ -14,6 +14,8 @@ const ISO_TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
 /** Ids made of the time, and names of files made of it. */
 const EPOCH_MS = /_\d{13}(?=_\d)/g;
 const TIME_IN_NAME = /\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z/g;
+/** Ids of tasks in the background, which are made anew for each. */
+const TASK_ID = /"(?:task_id|run_id|runId)":"([^"]+)"/g;
 /** Where in a CLI's own code an error came from, and what gemini says of its own start only when it is slow. */
 const OWN_TRACES = /^(?: {4}at |\[STARTUP\] ).*\n?/gm;
 const FIXED_MS = 100;
@@ -32,6 +34,7 @@ const KEPT_TOOLS = new Set(['Bash', 'Edit', 'Read', 'Write', 'StructuredOutput']
 /** Makes the scrubber for a run that had this home, this workspace within it and this base URL. */
 export function createScrubber(place: { home: string; workspace: string; baseUrl: string }): Scrubber {
   const ids = new Map<string, string>();
+  const taskIds = new Map<string, string>();
   const slug = (path: string): string => path.replaceAll(/[^A-Za-z0-9]/g, '-');
   const replacements: readonly (readonly [string, string])[] = [
     [place.workspace, '/workspace'],
@@ -43,7 +46,7 @@ export function createScrubber(place: { home: string; workspace: string; baseUrl
   ];
 
   const text = (raw: string): string =>
-    replacements
+    [...replacements, ...taskIds]
       .reduce((current, [from, to]) => current.replaceAll(from, to), raw)
       .replaceAll(UUID, (id) => {
         const known = ids.get(id) ?? `00000000-0000-4000-8000-${String(ids.size + 1).padStart(12, '0')}`;
@@ -57,7 +60,7 @@ export function createScrubber(place: { home: string; workspace: string; baseUrl
 
   const value = (current: unknown, name: string): unknown => {
     if (typeof current === 'string') return text(current);
-    if (typeof current === 'number' && name.endsWith('_ms')) return FIXED_MS;
+    if (typeof current === 'number' && (name.endsWith('_ms') || name === 'end_time')) return FIXED_MS;
     if (Array.isArray(current)) return trimmed(current, name).map((entry) => value(entry, ''));
     if (typeof current !== 'object' || current === null) return current;
     const entries = Object.entries(current).filter(([key]) => key !== 'messaging_socket_path');
@@ -68,6 +71,9 @@ export function createScrubber(place: { home: string; workspace: string; baseUrl
     text,
     line(raw) {
       if (!raw.startsWith('{')) return text(raw);
+      for (const [, id = ''] of raw.matchAll(TASK_ID)) {
+        taskIds.set(id, taskIds.get(id) ?? `task-${taskIds.size + 1}`);
+      }
       return JSON.stringify(value(JSON.parse(raw), ''));
     },
     assertClean(done) {

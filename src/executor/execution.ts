@@ -22,6 +22,8 @@ export interface PreparedExecution {
   readonly provider: Provider;
   readonly request: ResolvedPrompt;
   readonly command: Command;
+  /** UUID of the message with the prompt. */
+  readonly promptId: string;
   readonly binary: string;
   readonly version: string | null;
   /** Whole but for TMPDIR, which is the scratch folder of the process. */

@@ -138,11 +138,12 @@ async function prepareWith(
     request.sessionId === null || claim.attempt < 2 ? null : earlierAttempt(provider, claim, options),
   ]);
   const scratch = join(options.scratchDir, executionId);
+  const promptId = uuidOf(claim.jobId);
   const command = provider.command(request, {
     nativeSessionId: session?.nativeSessionId ?? null,
     trustedWorkspace: workspace.trusted,
     scratchDir: scratch,
-    promptId: uuidOf(claim.jobId),
+    promptId,
     ...(earlier === null ? {} : { earlierAttempt: earlier }),
   });
   const plain = withFolder(options.environment(provider.name, command.env), cli.extraFolder);
@@ -159,6 +160,7 @@ async function prepareWith(
     provider,
     request,
     command,
+    promptId,
     binary,
     version: options.probe.knownVersion(cli),
     env,
@@ -208,11 +210,13 @@ function uuidOf(id: string): string {
 
 /**
  * Only a job that goes on with a session says that there is a conversation. What the CLI counts over its whole process
- * (a cap of turns or of cost, one answer of a given form) is for a process with one prompt.
+ * (a cap of turns or of cost, one answer of a given form) is for a process with one prompt. One that waits for its
+ * background work does so as by hand: with stdin closed.
  */
 const staysOpen = ({ warmStart }: Provider, request: ResolvedPrompt): boolean =>
   warmStart?.takesTurns === true &&
   request.sessionId !== null &&
+  request.background !== 'wait' &&
   request.maxTurns === null &&
   request.maxCostUsd === null &&
   request.outputSchema === null;

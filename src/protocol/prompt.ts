@@ -14,6 +14,11 @@ export const ProviderName = Type.String({
 });
 export const PermissionMode = Type.Enum(['default', 'plan', 'acceptEdits', 'fullAccess']);
 export type PermissionMode = Static<typeof PermissionMode>;
+/** What becomes of work that outlives the answer: tasks in the background, wake-ups. */
+const Background = Type.Enum(['stop', 'wait'], {
+  description:
+    'whether the answer ends the job and what still runs (a task in the background, a wake-up) is stopped, or it is waited for; default: stop',
+});
 const ToolList = Type.Array(Type.String({ pattern: TOOL_PATTERN }), { maxItems: 64 });
 const closed = { additionalProperties: false } as const;
 
@@ -51,6 +56,7 @@ export const promptOptions = {
   allowedTools: Type.Optional(ToolList),
   disallowedTools: Type.Optional(ToolList),
   onPermissionDenied: Type.Optional(Type.Enum(['report', 'fail'])),
+  background: Type.Optional(Background),
   appendSystemPrompt: Type.Optional(
     Type.String({ minLength: 1, maxLength: 65_536, pattern: '^[^\\u0000]*$' }),
   ),
@@ -105,6 +111,8 @@ export const ResolvedPrompt = Type.Object(
     allowedTools: said.allowedTools,
     disallowedTools: said.disallowedTools,
     onPermissionDenied: said.onPermissionDenied,
+    /** Left out in records of older servers: `stop`. */
+    background: Type.Optional(said.background),
     appendSystemPrompt: orNull(said.appendSystemPrompt),
     outputSchema: orNull(said.outputSchema),
     maxTurns: orNull(said.maxTurns),

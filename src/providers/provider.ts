@@ -20,6 +20,8 @@ export interface Capabilities {
   readonly appendSystemPrompt: boolean;
   readonly effort: boolean;
   readonly model: boolean;
+  /** Whether a job may wait for work that outlives its answer (`background: wait`). */
+  readonly background: boolean;
 }
 
 /** What to run. The executor adds the marker, the allow-listed environment and the working directory. */
@@ -48,6 +50,14 @@ export interface CommandContext {
    * {@link Provider.provesAsked}. `unknown`: it may have it. Left out: there was no such attempt.
    */
   readonly earlierAttempt?: 'asked' | 'unknown';
+}
+
+/** What a translator knows of its run beside the request. */
+export interface RunFacts {
+  /** What the resumed session had used before, as far as it is known. Left out: nothing, or nobody knows. */
+  readonly sessionTokens?: TokenCounts | null;
+  /** As in {@link CommandContext}. */
+  readonly promptId?: string;
 }
 
 /** How the process ended, as Node reports it. */
@@ -88,10 +98,17 @@ export interface Translator {
    * @param cut what is missing of a line that was too long
    */
   line(line: string, cut?: Cut | null): readonly ExecutionEvent[];
-  /** Whether the CLI has said its last word: its terminal event was seen. The process should exit soon. */
+  /** Whether the CLI has said its last word for the prompt: its terminal event was seen. The process should exit soon. */
   readonly done: boolean;
-  /** Whether the turn has its answer, though something in the background may go on. Left out: as `done`. */
+  /** Whether the turn is over: nothing more is to come for the prompt. Left out: as `done`. */
   readonly answered?: boolean;
+  /**
+   * Whether the CLI is at work although it is silent: a tool of its runs, or it waits for what goes on in the
+   * background. Left out: as the events of its tools say.
+   */
+  readonly busy?: boolean;
+  /** What the CLI goes on with behind its answer, named for a person; left out: it never does. */
+  readonly background?: readonly string[];
   readonly progress: Progress;
   /**
    * Whether going on is pointless, and why: an error the CLI itself would retry for minutes although it
@@ -181,6 +198,5 @@ export interface Provider {
    * no event does.
    */
   provesAsked?(event: EventBody): boolean;
-  /** @param sessionTokens what the resumed session had used before, as far as it is known; null for a new one */
-  translator(request: ResolvedPrompt, sessionTokens?: TokenCounts | null): Translator;
+  translator(request: ResolvedPrompt, run?: RunFacts): Translator;
 }

@@ -1,6 +1,6 @@
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import { blockEvent } from './blocks.ts';
-import { createMainText } from './main-text.ts';
+import { createMainText, type MainText } from './main-text.ts';
 
 interface Origin {
   /** Whether the main agent says this; texts of subagents and of users are not the answer. */
@@ -9,27 +9,34 @@ interface Origin {
   readonly raw: string;
 }
 
+export interface ToolCall {
+  readonly name: string;
+  readonly input: unknown;
+}
+
 /** The fold over what messages hold: texts, reasoning, tools and their results. */
 export interface ContentFold {
   blocks(content: string | readonly unknown[], origin: Origin): readonly ExecutionEvent[];
   delta(text: string): void;
   messageStarted(): void;
   /** What the main agent has said so far. */
-  mainText(): string;
+  readonly text: Pick<MainText, 'all' | 'last' | 'turnEnded' | 'clear'>;
   /** Messages the main agent has begun. */
   turns(): number;
+  /** The call behind an id; null: there was none. */
+  tool(toolId: string): ToolCall | null;
 }
 
 /** Starts empty. */
 export function createContentFold(): ContentFold {
   const text = createMainText();
-  const toolNames = new Map<string, string>();
+  const tools = new Map<string, ToolCall>();
   let turns = 0;
 
   /** A subagent's tools are shown; what it says passes as it is. */
   function event(block: unknown, { speaks, raw }: Origin): ExecutionEvent {
-    const found = blockEvent(block, (id) => toolNames.get(id) ?? null);
-    if (found?.kind === 'tool.started') toolNames.set(found.toolId, found.name);
+    const found = blockEvent(block, (toolId) => tools.get(toolId)?.name ?? null);
+    if (found?.kind === 'tool.started') tools.set(found.toolId, { name: found.name, input: found.input });
     if (found?.kind === 'tool.started' || found?.kind === 'tool.ended') return found;
     if (found === null || !speaks) return { kind: 'raw', line: raw };
     if (found.kind === 'text') text.block(found.text);
@@ -53,6 +60,7 @@ export function createContentFold(): ContentFold {
       text.messageStarted();
     },
     turns: () => turns,
-    mainText: text.all,
+    text,
+    tool: (toolId) => tools.get(toolId) ?? null,
   };
 }

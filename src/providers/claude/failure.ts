@@ -23,7 +23,8 @@ const AUTH_CLASSES = [
   'cloud_credential_error',
 ];
 const INVALID_CLASSES = ['invalid_request', 'model_not_found'];
-const INVALID_REASONS = ['prompt_too_long', 'image_error'];
+/** The conversation does not fit into the model, or an image cannot be used. */
+const INVALID_REASONS = ['prompt_too_long', 'blocking_limit', 'rapid_refill_breaker', 'image_error'];
 
 const NOT_LOGGED_IN = /not logged in|please run \/login|invalid api key|failed to authenticate/i;
 const NO_CREDIT = /credit balance/i;
@@ -62,7 +63,7 @@ export function knownFailure(signs: FailureSigns): WireError | null {
   ) {
     return wireError('auth.required', `${message} (${LOGIN_HINT})`);
   }
-  if (status === 429 || errorClass === 'rate_limit' || terminalReason === 'blocking_limit') {
+  if (status === 429 || errorClass === 'rate_limit') {
     return wireError('execution.rate_limited', message);
   }
   if (INVALID_REASONS.some((reason) => reason === terminalReason) || among(INVALID_CLASSES)) {

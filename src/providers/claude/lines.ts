@@ -13,6 +13,22 @@ const InitLine = Type.Object({
   session_id: Type.String(),
   model: maybe(Type.String()),
   apiKeySource: maybe(Type.String()),
+  mcp_servers: Type.Optional(Type.Unknown()),
+});
+
+/** What the CLI tells its user, here: that a hook kept the prompt from the model. */
+const InformationalLine = Type.Object({
+  type: Type.Literal('system'),
+  subtype: Type.Literal('informational'),
+  content: Type.String(),
+  prompt_submit_outcome: Type.Object({ kind: maybe(Type.String()) }),
+});
+
+const WritesLostLine = Type.Object({
+  type: Type.Literal('system'),
+  subtype: Type.Literal('session_writes_lost'),
+  error_code: maybe(Type.String()),
+  lost: maybe(Type.Array(Type.String())),
 });
 
 const ApiRetryLine = Type.Object({
@@ -36,6 +52,27 @@ const BackgroundTasksLine = Type.Object({
   type: Type.Literal('system'),
   subtype: Type.Literal('background_tasks_changed'),
   tasks: Type.Array(Type.Unknown()),
+});
+
+const TaskStartedLine = Type.Object({
+  type: Type.Literal('system'),
+  subtype: Type.Literal('task_started'),
+  task_id: Type.String(),
+  tool_use_id: Type.String(),
+});
+
+const TaskEndedLine = Type.Object({
+  type: Type.Literal('system'),
+  subtype: Type.Literal('task_notification'),
+  tool_use_id: maybe(Type.String()),
+});
+
+/** What has become of a message that was sent with a `uuid`, or of a wake-up's. */
+const LifecycleLine = Type.Object({
+  type: Type.Literal('command_lifecycle'),
+  command_uuid: Type.String(),
+  state: Type.String(),
+  wakeup_source: Type.Optional(Type.Unknown()),
 });
 
 /** Signs of life that carry nothing a reader needs. */
@@ -64,6 +101,8 @@ const UserLine = Type.Object({
   type: Type.Literal('user'),
   message: Type.Object({ content: Type.Union([Type.String(), Message.properties.content]) }),
   ...parent,
+  /** What the CLI itself knows of the one tool result in it. */
+  tool_use_result: Type.Optional(Type.Unknown()),
 });
 
 const StreamEventLine = Type.Object({
@@ -98,6 +137,11 @@ const ClaudeLine = Type.Union([
   ApiRetryLine,
   PermissionDeniedLine,
   BackgroundTasksLine,
+  TaskStartedLine,
+  TaskEndedLine,
+  InformationalLine,
+  WritesLostLine,
+  LifecycleLine,
   RateLimitLine,
   ResultLine,
 ]);

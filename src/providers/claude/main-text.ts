@@ -5,13 +5,20 @@ export interface MainText {
   block(text: string): void;
   /** A new message begins: deltas without their block were those of a call that failed and is made again. */
   messageStarted(): void;
+  /** A turn has ended. */
+  turnEnded(): void;
+  /** Drops everything: it was not for the prompt. */
+  clear(): void;
   all(): string;
+  /** The last block of this turn that is not blank; empty when there is none. */
+  last(): string;
 }
 
 /** Starts empty. */
 export function createMainText(): MainText {
-  const blocks: string[] = [];
+  let blocks: string[] = [];
   let pending: string[] = [];
+  let turnStart = 0;
   return {
     delta: (text) => void pending.push(text),
     block(text) {
@@ -21,6 +28,17 @@ export function createMainText(): MainText {
     messageStarted() {
       pending = [];
     },
+    turnEnded() {
+      if (pending.length > 0) blocks.push(pending.join(''));
+      pending = [];
+      turnStart = blocks.length;
+    },
+    clear() {
+      blocks = [];
+      pending = [];
+      turnStart = 0;
+    },
     all: () => [...blocks, pending.join('')].filter((part) => part !== '').join('\n\n'),
+    last: () => [...blocks.slice(turnStart), pending.join('')].findLast((part) => part.trim() !== '') ?? '',
   };
 }

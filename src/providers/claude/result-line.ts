@@ -7,13 +7,13 @@ const core = {
   type: Type.Literal('result'),
   subtype: Type.String(),
   is_error: Type.Boolean(),
-  result: maybe(Type.String()),
-  session_id: maybe(Type.String()),
 };
 
-/** The line that ends a turn; a process may write several. */
-export const ResultLine = Type.Object({
-  ...core,
+/** What it may say beside that. */
+const details = {
+  result: maybe(Type.String()),
+  session_id: maybe(Type.String()),
+  parent_tool_use_id: maybe(Type.String()),
   errors: maybe(Type.Array(Type.String())),
   num_turns: maybe(Type.Number()),
   terminal_reason: maybe(Type.String()),
@@ -32,17 +32,33 @@ export const ResultLine = Type.Object({
   ),
   structured_output: Type.Optional(Type.Unknown()),
   queued_turn_count: maybe(Type.Number()),
-});
+  /** The messages of ours this turn has answered, by the ids they were sent with. */
+  user_message_uuid: maybe(Type.String()),
+  user_message_uuids: maybe(Type.Array(Type.String())),
+  /** What made the CLI begin this turn; left out for a message of ours. */
+  origin: maybe(Type.Object({ kind: maybe(Type.String()) })),
+  deferred_tool_use: maybe(Type.Object({ name: maybe(Type.String()) })),
+};
+
+/** The line that ends a turn; a process may write several. */
+export const ResultLine = Type.Object({ ...core, ...details });
 export type ResultLine = Static<typeof ResultLine>;
 
 const coreChecker = Compile(Type.Object(core));
+const detailCheckers = Object.entries(details).map(([name, schema]) => ({ name, checker: Compile(schema) }));
 
 /**
- * A `result` line of which only the core is as we know it: a run must not fail because a newer CLI changed
- * a field beside it.
+ * A `result` line without the details that are not as we know them: a run must not fail because a newer CLI changed
+ * a field.
  */
 export function readResultLine(value: unknown): ResultLine | null {
   if (!coreChecker.Check(value)) return null;
-  const { type, subtype, is_error, result, session_id } = value;
-  return { type, subtype, is_error, result: result ?? null, session_id: session_id ?? null };
+  const { type, subtype, is_error } = value;
+  const found: Record<string, unknown> = { ...value };
+  const known = detailCheckers.filter(({ name, checker }) => name in found && checker.Check(found[name]));
+  // `as`: every field was checked by its own schema.
+  return Object.assign(
+    { type, subtype, is_error },
+    Object.fromEntries(known.map(({ name }) => [name, found[name]])),
+  ) as ResultLine;
 }

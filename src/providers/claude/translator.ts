@@ -1,38 +1,69 @@
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
 import { type WireError, wireError } from '../../errors.ts';
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import type { Translator } from '../provider.ts';
+import type { RunFacts, Translator } from '../provider.ts';
+import { createBackground } from './background.ts';
 import { createContentFold } from './content.ts';
 import { LOGIN_HINT } from './failure.ts';
 import { type ClaudeLine, parseClaudeLine } from './lines.ts';
+import { createOpenTools } from './open-tools.ts';
 import type { ResultLine } from './result-line.ts';
+import { type ApiError, createTurnFold } from './turns.ts';
+import { whyBlocked } from './unfinished.ts';
 import { createUsageMeter } from './usage.ts';
-import { type ClaudeEnd, claudeVerdict } from './verdict.ts';
+import { claudeVerdict } from './verdict.ts';
+
+const mcpServer = Compile(Type.Object({ name: Type.String(), status: Type.String() }));
 
 type Line<T extends ClaudeLine['type']> = Extract<ClaudeLine, { type: T }>;
 
 /** The fold over the stream-json of one claude process. */
-export function createClaudeTranslator(request: ResolvedPrompt): Translator {
+export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: RunFacts = {}): Translator {
   const content = createContentFold();
   const meter = createUsageMeter(request.sessionId === null);
-  const results: ResultLine[] = [];
+  /** Whether what the CLI does after its answer belongs to the prompt. */
+  const waits = request.background === 'wait';
+  const turns = createTurnFold(promptId ?? null, waits);
+  const background = createBackground();
+  const tools = createOpenTools();
   let session: { readonly id: string; readonly model: string | null; readonly keyFromEnv: boolean } | null =
     null;
-  let apiError: ClaudeEnd['apiError'] = null;
+  let apiError: ApiError | null = null;
+  /** What the main agent had said when its answer came. */
+  let saidForPrompt: string | null = null;
   let hopeless: WireError | null = null;
+  /** Why the prompt never reached the model. */
+  let blocked: WireError | null = null;
+  let transcriptLost = false;
+  const toldServers = new Set<string>();
   let limitResetsAt: string | null = null;
-  let backgroundTasks = 0;
-  let turnOpen = true;
   let currentMessage = '';
 
-  function onSystem(line: Line<'system'>): readonly ExecutionEvent[] {
+  function onSystem(line: Line<'system'>, raw: string): readonly ExecutionEvent[] {
     switch (line.subtype) {
       case 'init': {
-        turnOpen = true;
+        turns.began();
         const model = line.model ?? null;
         const isNew = session?.id !== line.session_id || session.model !== model;
         session = { id: line.session_id, model, keyFromEnv: line.apiKeySource === 'ANTHROPIC_API_KEY' };
-        return isNew ? [{ kind: 'session', sessionId: null, nativeSessionId: session.id, model }] : [];
+        return [
+          ...(isNew
+            ? [{ kind: 'session', sessionId: null, nativeSessionId: session.id, model } as const]
+            : []),
+          ...failedServers(line.mcp_servers),
+        ];
+      }
+      case 'informational':
+        blocked = whyBlocked(line.content, true);
+        return [{ kind: 'raw', line: raw }];
+      case 'session_writes_lost': {
+        const lost = line.lost ?? [];
+        transcriptLost ||= lost.includes('transcript');
+        const what = lost.join(' and ').replace('_', ' ') || 'files';
+        const message = `claude could not save its ${what} (${line.error_code ?? 'no reason told'})`;
+        return [{ kind: 'warning', code: 'session_writes_lost', message }];
       }
       case 'api_retry':
         return [onRetry(line)];
@@ -41,11 +72,31 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
         return [{ kind: 'warning', code: 'permission_denied', message }];
       }
       case 'background_tasks_changed':
-        backgroundTasks = line.tasks.length;
+        background.running(line.tasks);
         return [];
+      case 'task_started':
+        background.started(line.task_id, content.tool(line.tool_use_id)?.input);
+        return [{ kind: 'raw', line: raw }];
+      case 'task_notification':
+        if (line.tool_use_id) tools.ended(line.tool_use_id);
+        return [{ kind: 'raw', line: raw }];
       default:
         return [];
     }
+  }
+
+  /** MCP servers that are not there: the run goes on without their tools. Told once, though each turn has an `init`. */
+  function failedServers(servers: unknown): ExecutionEvent[] {
+    return (Array.isArray(servers) ? servers : []).flatMap((server: unknown) => {
+      if (!mcpServer.Check(server)) return [];
+      const { name, status } = server;
+      const told = `${name}: ${status}`;
+      if ((status !== 'failed' && status !== 'needs-auth') || toldServers.has(told)) return [];
+      toldServers.add(told);
+      const why = status === 'failed' ? 'could not be started or reached' : 'needs a login';
+      const message = `the MCP server ${name} ${why}: its tools are missing`;
+      return [{ kind: 'warning', code: 'mcp_server_failed', message }];
+    });
   }
 
   function onRetry(line: Extract<ClaudeLine, { subtype: 'api_retry' }>): ExecutionEvent {
@@ -62,6 +113,8 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
 
   function onAssistant(line: Line<'assistant'>, raw: string): readonly ExecutionEvent[] {
     const { message } = line;
+    const agent = line.parent_tool_use_id || null;
+    tools.said(agent, message.id ?? null);
     if (line.error) {
       const said = line.message.content.map((block) => ('text' in block ? String(block.text) : '')).join('');
       apiError = { status: line.api_error_status ?? null, errorClass: line.error, message: said };
@@ -69,17 +122,32 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
     }
     if (message.id && message.usage) meter.sawCall(message.id, message.usage, message.model ?? null);
     apiError = null;
-    turnOpen = true;
-    return content.blocks(message.content, { speaks: !line.parent_tool_use_id, raw });
+    turns.began();
+    const events = content.blocks(message.content, { speaks: agent === null, raw });
+    for (const event of events) if (event.kind === 'tool.started') tools.started(event.toolId, agent);
+    return events;
+  }
+
+  function onUser(line: Line<'user'>, raw: string): readonly ExecutionEvent[] {
+    const events = content.blocks(line.message.content, { speaks: false, raw });
+    for (const event of events) {
+      if (event.kind !== 'tool.ended') continue;
+      tools.ended(event.toolId);
+      background.toolEnded(event.name, line.tool_use_result);
+    }
+    return events;
   }
 
   function onStream(line: Line<'stream_event'>): readonly ExecutionEvent[] {
     const { event } = line;
-    if (event.type === 'message_start') currentMessage = event.message?.id ?? '';
+    if (event.type === 'message_start') {
+      currentMessage = event.message?.id ?? '';
+      tools.said(line.parent_tool_use_id || null, event.message?.id ?? null);
+    }
     const usage = event.message?.usage ?? event.usage;
     if (usage) meter.sawCall(line.api_message_id ?? currentMessage, usage, event.message?.model ?? null);
     if (line.parent_tool_use_id) return [];
-    turnOpen = true;
+    turns.began();
     if (event.type === 'message_start') content.messageStarted();
     if (event.delta?.type !== 'text_delta' || !event.delta.text) return [];
     content.delta(event.delta.text);
@@ -93,9 +161,13 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
   }
 
   function onResult(result: ResultLine): readonly ExecutionEvent[] {
-    results.push(result);
+    const owner = turns.ended({ result, lastText: content.text.last(), apiError });
+    apiError = null;
+    if (!result.parent_tool_use_id) tools.said(null, null);
+    content.text.turnEnded();
+    if (owner === 'prompt' && !waits) saidForPrompt = content.text.all();
+    else if (!turns.resulted) content.text.clear();
     meter.sawResult(result);
-    turnOpen = (result.queued_turn_count ?? 0) > 0;
     const usage = meter.total();
     return usage === null ? [] : [{ kind: 'usage', usage }];
   }
@@ -103,15 +175,19 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
   function translate(line: ClaudeLine, raw: string): readonly ExecutionEvent[] {
     switch (line.type) {
       case 'system':
-        return onSystem(line);
+        return onSystem(line, raw);
       case 'assistant':
         return onAssistant(line, raw);
       case 'user':
-        return content.blocks(line.message.content, { speaks: false, raw });
+        return onUser(line, raw);
       case 'stream_event':
         return onStream(line);
       case 'rate_limit_event':
         return [onRateLimit(line)];
+      case 'command_lifecycle':
+        turns.lifecycle(line.command_uuid, line.state);
+        if (line.wakeup_source) background.woke();
+        return [];
       case 'result':
         return onResult(line);
     }
@@ -123,10 +199,17 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
       return line === null ? [{ kind: 'raw', line: raw }] : translate(line, raw);
     },
     get done() {
-      return results.length > 0 && !turnOpen && backgroundTasks === 0;
+      return turns.resulted && !(waits && (turns.open || background.names().length > 0));
     },
     get answered() {
-      return results.length > 0 && !turnOpen;
+      return turns.over;
+    },
+    get busy() {
+      const waiting = waits && turns.resulted && !turns.open && background.names().length > 0;
+      return tools.any() || waiting;
+    },
+    get background() {
+      return [...background.names(), ...(turns.resulted && turns.open ? ['a turn of its own'] : [])];
     },
     get hopeless() {
       return hopeless;
@@ -137,9 +220,11 @@ export function createClaudeTranslator(request: ResolvedPrompt): Translator {
     end: (exit, stderrTail) =>
       claudeVerdict({
         request,
-        results,
-        partialText: content.mainText(),
-        nativeSessionId: session?.id ?? null,
+        turns: turns.fold(),
+        partialText: saidForPrompt ?? content.text.all(),
+        // What was not saved cannot be resumed; a session from before is there all the same.
+        nativeSessionId: transcriptLost && request.sessionId === null ? null : (session?.id ?? null),
+        blocked,
         usage: meter.total(),
         apiError,
         hopeless,

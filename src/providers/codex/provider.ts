@@ -24,6 +24,7 @@ const CAPABILITIES: Capabilities = {
   appendSystemPrompt: true,
   effort: true,
   model: true,
+  background: false,
 };
 
 const LOGIN: Login = {
@@ -78,7 +79,7 @@ export function createCodexProvider(options: BuiltInOptions): Provider {
     ],
     command: (request, context) => codexCommand(request, context, options),
     provesAsked: (event) => isAnswer(event) || event.kind === 'retry' || isRefusal(event),
-    translator: (request, sessionTokens = null) => createCodexTranslator(request, sessionTokens),
+    translator: (request, { sessionTokens = null } = {}) => createCodexTranslator(request, sessionTokens),
   };
 }
 
@@ -101,6 +102,9 @@ function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
   }
   if (request.maxCostUsd !== null) {
     found.push({ option: 'maxCostUsd', reason: 'codex does not tell what a run costs' });
+  }
+  if (request.background === 'wait') {
+    found.push({ option: 'background', reason: 'codex ends with its answer' });
   }
   for (const name of Object.keys(request.providerOptions)) {
     found.push({ option: `providerOptions.${name}`, reason: 'codex knows no options of its own here' });

@@ -94,7 +94,8 @@ export function createCodexTranslator(
     end: (exit, stderrTail) =>
       codexVerdict({
         request,
-        text: (failure === null ? texts.at(-1) : texts.join('\n\n')) ?? '',
+        // The answer is the last thing it said, not an empty last word.
+        text: (failure === null ? texts.findLast((text) => text.trim() !== '') : texts.join('\n\n')) ?? '',
         threadId,
         turns,
         usage,

@@ -16,6 +16,7 @@ const CAPABILITIES: Capabilities = {
   appendSystemPrompt: false,
   effort: false,
   model: true,
+  background: false,
 };
 
 const LOGIN: Login = {
@@ -65,6 +66,7 @@ function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
       reason: 'it reads AGENTS.md and rules only',
     },
     outputSchema: { is: request.outputSchema !== null, reason: 'it answers in text only' },
+    background: { is: request.background === 'wait', reason: 'it ends with its answer' },
     maxCostUsd: { is: request.maxCostUsd !== null, reason: 'it does not tell what a run costs' },
   };
   const options = Object.keys(request.providerOptions).map((name) => ({

@@ -21,8 +21,9 @@ export interface CursorEnd {
 /** Total: has an answer for every ending, also of a killed run. */
 export function cursorVerdict(end: CursorEnd): Verdict {
   const error = errorOf(end);
+  const answer = end.result?.result ?? '';
   return {
-    text: error === null ? (end.result?.result ?? end.partialText) : end.partialText,
+    text: error === null && answer.trim() !== '' ? answer : end.partialText,
     structured: null,
     nativeSessionId: end.nativeSessionId,
     turns: end.turns === 0 ? null : end.turns,

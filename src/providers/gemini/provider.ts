@@ -24,6 +24,7 @@ const CAPABILITIES: Capabilities = {
   appendSystemPrompt: false,
   effort: false,
   model: true,
+  background: false,
 };
 
 const LOGIN: Login = {
@@ -85,6 +86,7 @@ function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
   const missing: readonly (readonly [string, boolean, string])[] = [
     ['effort', request.effort !== null, 'gemini has no levels of effort'],
     ['maxCostUsd', request.maxCostUsd !== null, 'gemini does not tell what a run costs'],
+    ['background', request.background === 'wait', 'gemini ends with its answer'],
     ['outputSchema', request.outputSchema !== null, 'gemini takes no schema for its answer'],
     [
       'appendSystemPrompt',

@@ -11,7 +11,7 @@ import { geminiVerdict } from './verdict.ts';
  */
 export function createGeminiTranslator(): Translator {
   const tools = createToolFold();
-  /** One text per turn; the last is the answer. */
+  /** One text per turn; the last that is not blank is the answer. */
   const texts: string[] = [];
   let sessionId: string | null = null;
   let turns = 0;
@@ -86,7 +86,7 @@ export function createGeminiTranslator(): Translator {
       const said = speaking === '' ? texts : [...texts, speaking];
       const answered = result?.status === 'success';
       return geminiVerdict({
-        text: (answered ? said.at(-1) : said.join('\n\n')) ?? '',
+        text: (answered ? said.findLast((text) => text.trim() !== '') : said.join('\n\n')) ?? '',
         nativeSessionId: sessionId,
         turns,
         usage: usage(),

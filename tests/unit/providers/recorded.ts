@@ -23,10 +23,9 @@ export function replay(
   const folder = new URL(`../../fixtures/providers/${provider.name}/${name}/`, import.meta.url);
   const lines = readFileSync(new URL('stdout.jsonl', folder), 'utf8').split('\n').filter(Boolean);
   const exit = JSON.parse(readFileSync(new URL('exit.json', folder), 'utf8'));
-  const translator = provider.translator(
-    resolvedPrompt({ provider: provider.name, ...request }),
+  const translator = provider.translator(resolvedPrompt({ provider: provider.name, ...request }), {
     sessionTokens,
-  );
+  });
   const events = lines.flatMap((line) => translator.line(line));
   const verdict = translator.end({ code: exit.code, signal: exit.signal }, exit.stderrTail);
   return { translator, events, kinds: events.map(({ kind }) => kind), verdict };

@@ -81,8 +81,12 @@ export interface Folded {
 }
 
 /** A translator that has seen these lines. */
-export function fold(lines: readonly Fields[], request: Partial<ResolvedPrompt> = {}): Folded {
-  const translator = createClaudeTranslator(resolvedPrompt(request));
+export function fold(
+  lines: readonly Fields[],
+  request: Partial<ResolvedPrompt> = {},
+  promptId: string | null = null,
+): Folded {
+  const translator = createClaudeTranslator(resolvedPrompt(request), promptId === null ? {} : { promptId });
   const events = lines.flatMap((line) => translator.line(JSON.stringify(line)));
   return { translator, events, end: (exit = CLEAN, stderrTail = '') => translator.end(exit, stderrTail) };
 }

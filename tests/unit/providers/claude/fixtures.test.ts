@@ -8,6 +8,9 @@ import { resolvedPrompt } from '../resolved-prompt.ts';
 const FOLDER = new URL('../../../fixtures/providers/claude/', import.meta.url);
 const CASES = readdirSync(FOLDER).filter((name) => existsSync(new URL(`${name}/stdout.jsonl`, FOLDER)));
 
+/** What passes as it is, for who reads the CLI's own lines. */
+const FOR_READERS = /"subtype":"(task_\w+|informational)"/;
+
 interface Replay {
   readonly events: readonly ExecutionEvent[];
   readonly kinds: string;
@@ -18,8 +21,12 @@ interface Replay {
 
 /** What the provider makes of a recorded run of the real CLI. */
 function replay(name: string): Replay {
-  const translator = createClaudeTranslator(resolvedPrompt({ sessionId: name === 'resume' ? '01J' : null }));
   const read = (file: string): string => readFileSync(new URL(`${name}/${file}`, FOLDER), 'utf8');
+  const promptId = /"command_uuid":"([^"]+)","state":"queued"/.exec(read('stdout.jsonl'))?.[1];
+  const translator = createClaudeTranslator(
+    resolvedPrompt({ sessionId: name.startsWith('resume') ? '01J' : null }),
+    promptId === undefined ? {} : { promptId },
+  );
   const lines = read('stdout.jsonl').split('\n').filter(Boolean);
   const events = lines.flatMap((line) => translator.line(line));
   // `as`: the recorder writes exactly this shape.
@@ -36,7 +43,8 @@ function replay(name: string): Replay {
 
 describe('a recorded run of claude', () => {
   it.each(CASES)('%s holds no line the provider does not know', (name) => {
-    expect(replay(name).events.filter(({ kind }) => kind === 'raw')).toEqual([]);
+    const raw = replay(name).events.flatMap((event) => (event.kind === 'raw' ? [event.line] : []));
+    expect(raw.filter((line) => !FOR_READERS.test(line))).toEqual([]);
   });
 
   it('that answers succeeds', () => {
@@ -98,6 +106,51 @@ describe('a recorded run of claude', () => {
       code: 'execution.invalid_request',
       message: expect.stringContaining('No conversation found'),
     });
+  });
+
+  it('that first speaks of a task that died before answers the prompt', () => {
+    expect(replay('resume-dead-task').verdict).toMatchObject({
+      text: 'Now it is well.',
+      turns: 1,
+      usage: { costBasis: 'reported' },
+      error: null,
+    });
+  });
+
+  it.each(['background-remark', 'background-remark-fails'])('with a %s is what it answered', (name) => {
+    expect(replay(name).verdict).toMatchObject({ text: 'It is started.', turns: 3, error: null });
+  });
+
+  it.each([
+    ['hook-blocked', 'echo not on fridays'],
+    ['hook-refused', 'not on fridays'],
+  ])('whose prompt was kept from the model (%s) fails and says why', (name, why) => {
+    const { verdict } = replay(name);
+    expect(verdict).toMatchObject({
+      text: '',
+      error: { code: 'execution.invalid_request', retryable: false },
+    });
+    expect(verdict.error?.message).toContain(why);
+    expect(verdict.error?.message).not.toContain('Original prompt');
+  });
+
+  it.each([
+    ['hook-stopped', 'execution.invalid_request', 'hook_stopped'],
+    ['tool-deferred', 'execution.permission_denied', 'tool_deferred: Bash'],
+  ])('that ended before it was finished (%s) is no success', (name, code, why) => {
+    expect(replay(name).verdict.error).toMatchObject({ code, message: expect.stringContaining(why) });
+  });
+
+  it('without an MCP server it should have had warns of it', () => {
+    const { events, verdict } = replay('mcp-failed');
+    expect(events.filter(({ kind }) => kind === 'warning')).toEqual([
+      {
+        kind: 'warning',
+        code: 'mcp_server_failed',
+        message: 'the MCP server broken could not be started or reached: its tools are missing',
+      },
+    ]);
+    expect(verdict.error).toBeNull();
   });
 
   it('with a schema has the structured output', () => {

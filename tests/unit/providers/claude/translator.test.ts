@@ -11,6 +11,31 @@ describe('the claude translator', () => {
     ]);
   });
 
+  it('warns of each MCP server that is missing, once', () => {
+    const servers = (status: string) => [{ name: 'db', status }, { name: 'ok', status: 'connected' }, 'odd'];
+    const lines = ['failed', 'failed', 'needs-auth'].map((status) => init({ mcp_servers: servers(status) }));
+    const warnings = fold(lines).events.filter(({ kind }) => kind === 'warning');
+    expect(warnings.map((event) => 'message' in event && event.message)).toEqual([
+      'the MCP server db could not be started or reached: its tools are missing',
+      'the MCP server db needs a login: its tools are missing',
+    ]);
+    expect(fold([init({ mcp_servers: 'none' })]).events).toMatchObject([{ kind: 'session' }]);
+  });
+
+  it('warns of a session that was not saved, and does not promise a new one', () => {
+    const lost = { type: 'system', subtype: 'session_writes_lost', error_code: 'ENOSPC' };
+    const lines = [init(), result(), { ...lost, lost: ['transcript', 'global_config'] }];
+    const folded = fold(lines);
+    expect(folded.events.at(-1)).toMatchObject({
+      kind: 'warning',
+      code: 'session_writes_lost',
+      message: expect.stringContaining('ENOSPC'),
+    });
+    expect(folded.end()).toMatchObject({ text: 'Done.', nativeSessionId: null, error: null });
+    expect(fold(lines, { sessionId: '01J' }).end().nativeSessionId).toBe('s1');
+    expect(fold([init(), result(), { ...lost, lost: ['global_config'] }]).end().nativeSessionId).toBe('s1');
+  });
+
   it('streams deltas and then the whole block', () => {
     expect(fold([delta('Hel'), delta('lo'), assistant([text('Hello')])]).events).toEqual([
       { kind: 'text.delta', text: 'Hel' },

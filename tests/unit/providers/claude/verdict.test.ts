@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Exit } from '../../../../src/providers/provider.ts';
-import { apiErrorResult, assistant, CLEAN, fold, init, modelUsage, result } from './claude-lines.ts';
+import { apiErrorResult, assistant, CLEAN, fold, init, result } from './claude-lines.ts';
 
 const FAILED = { code: 1, signal: null };
 const codeOf = (lines: Parameters<typeof fold>[0], stderr = '', exit: Exit = FAILED) =>
@@ -88,16 +88,6 @@ describe('a run with a result', () => {
     expect(verdict.error).toMatchObject({
       code: 'execution.crashed',
       message: expect.stringContaining('segfault'),
-    });
-  });
-
-  it('takes the last of several results and adds up turns and costs', () => {
-    const turn = (text: string, costUSD: number) =>
-      result({ result: text, model_usage_since_last_result: { opus: modelUsage(costUSD) } });
-    expect(fold([init(), turn('One.', 0.1), turn('Two.', 0.2)]).end()).toMatchObject({
-      text: 'Two.',
-      turns: 2,
-      usage: { inputTokens: 2, costUsd: 0.3, costBasis: 'reported' },
     });
   });
 
