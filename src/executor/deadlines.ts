@@ -2,7 +2,7 @@ import type { ExecutionEvent } from '../protocol/event.ts';
 
 export interface Deadlines {
   sawOutput(): void;
-  /** Follows tools: silence does not count while one runs. */
+  /** Follows tools, for a CLI that does not say whether it is busy. */
   sawEvent(event: ExecutionEvent): void;
   /** The CLI has said its last word and gets this long to leave; null: it went on after all. */
   linger(ms: number | null): void;
@@ -14,6 +14,8 @@ export interface Deadlines {
 export function createDeadlines(options: {
   readonly timeoutMs: number;
   readonly idleTimeoutMs: number;
+  /** Whether the CLI is at work although it is silent; undefined: it does not say. */
+  busy?(): boolean | undefined;
   stop(reason: 'timed_out' | 'idle' | 'lingered'): void;
 }): Deadlines {
   const openTools = new Set<string>();
@@ -25,7 +27,7 @@ export function createDeadlines(options: {
   // One timer that looks back, instead of one per line of output.
   let idle = setTimeout(checkIdle, options.idleTimeoutMs);
   function checkIdle(): void {
-    if (openTools.size > 0) lastSign = performance.now();
+    if (options.busy?.() ?? openTools.size > 0) lastSign = performance.now();
     const left = options.idleTimeoutMs - (performance.now() - lastSign);
     if (left <= 0) options.stop('idle');
     else idle = setTimeout(checkIdle, Math.max(1, left));
@@ -38,6 +40,7 @@ export function createDeadlines(options: {
     sawEvent(event) {
       if (event.kind === 'tool.started') openTools.add(event.toolId);
       if (event.kind === 'tool.ended') openTools.delete(event.toolId);
+      if (isNextMessage(event)) openTools.clear();
     },
     linger(ms) {
       if (lingering !== null) clearTimeout(lingering);
@@ -50,4 +53,10 @@ export function createDeadlines(options: {
       if (lingering !== null) clearTimeout(lingering);
     },
   };
+}
+
+/** The model goes on: the tools it had called are over, also those whose results never came. */
+function isNextMessage(event: ExecutionEvent): boolean {
+  if (event.kind === 'text' || event.kind === 'text.delta') return event.text.trim() !== '';
+  return event.kind === 'reasoning' || event.kind === 'usage';
 }

@@ -61,7 +61,8 @@ async function supervise(
 ): Promise<ExecutionResult> {
   const { child } = started;
   const { request, provider } = prepared;
-  const translator = provider.translator(request, prepared.sessionTokens);
+  const { sessionTokens, promptId } = prepared;
+  const translator = provider.translator(request, { sessionTokens, promptId });
   const maxTurns = request.maxTurns ?? Number.POSITIVE_INFINITY;
   /** A CLI without such a cap of its own is stopped when it begins one turn too many. */
   const capsTurns = request.maxTurns !== null && provider.streamCaps.includes('maxTurns');
@@ -100,6 +101,11 @@ async function supervise(
     if (reason !== null) return;
     // A CLI that has said its last word has succeeded or failed already; only its exit is missing.
     reason = translator.done && why !== 'fenced' ? 'lingered' : why;
+    const { background = [] } = translator;
+    if (background.length > 0 && (translator.done || translator.answered === true)) {
+      const message = `still at work behind the answer, and stopped: ${background.join('; ')}`;
+      emit({ kind: 'warning', code: 'background_stopped', message }, null);
+    }
     ending = end({ graceMs: limits.killGraceMs, force: signals.force });
   };
 
@@ -126,6 +132,7 @@ async function supervise(
   const deadlines = createDeadlines({
     timeoutMs: Math.max(0, request.timeoutMs - (performance.now() - started.since)),
     idleTimeoutMs: request.idleTimeoutMs,
+    busy: () => translator.busy,
     stop,
   });
   const loginWatch = createLoginWatch({
@@ -166,7 +173,7 @@ async function supervise(
     if (translator.hopeless !== null) stop('hopeless');
     if (capsTurns && translator.progress.turns > maxTurns) stop('max_turns');
     if (capsCost && (pricing.priced(translator.progress)?.costUsd ?? 0) > maxCostUsd) stop('budget');
-    if (translator.done) lastWord = line;
+    if (translator.done && !wasDone) lastWord = line;
     if (translator.done !== wasDone) deadlines.linger(translator.done ? limits.lingerMs : null);
     if (holdsStdin && (translator.answered ?? translator.done)) endTurn();
   };
@@ -177,7 +184,7 @@ async function supervise(
   /** Only a process that has succeeded and has nothing more to do waits for the next turn; another one may leave. */
   function endTurn(): void {
     holdsStdin = false; // a turn ends once, whatever is said after it
-    const clean = translator.done && reason === null;
+    const clean = translator.done && (translator.background ?? []).length === 0 && reason === null;
     const { verdict } = verdictOf(() => translator.end(LEFT_WELL, child.stderrTail()));
     if (clean && verdict.error === null) turn.resolve(null);
     else child.feed('', false);

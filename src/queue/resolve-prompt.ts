@@ -65,6 +65,7 @@ async function resolveChecked(
     allowedTools: request.allowedTools ?? [],
     disallowedTools: request.disallowedTools ?? [],
     onPermissionDenied: request.onPermissionDenied ?? 'report',
+    ...(request.background === undefined ? {} : { background: request.background }),
     appendSystemPrompt: request.appendSystemPrompt ?? null,
     outputSchema: request.outputSchema ?? null,
     maxTurns: request.maxTurns ?? null,

@@ -63,8 +63,8 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
     room.remove(one.process);
   }
 
-  function end({ process, place }: Taken): Promise<void> {
-    const ended = terminate(process.child, { graceMs: GRACE_MS, scanner })
+  function end({ process, place }: Taken, graceMs = GRACE_MS): Promise<void> {
+    const ended = terminate(process.child, { graceMs, scanner })
       .catch((error: unknown) => logger.error({ reason: messageOf(error) }, 'ending a process failed'))
       .then(() => options.reaper.add(place.marker, () => removeScratch(place.scratch, logger)));
     endings.add(ended);
@@ -72,10 +72,10 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
     return ended;
   }
 
-  function endResting(sessionId: string, one: Resting): void {
+  function endResting(sessionId: string, one: Resting, graceMs?: number): void {
     if (resting.get(sessionId) !== one) return;
     takeOut(sessionId, one);
-    void end(one);
+    void end(one, graceMs);
   }
 
   /** What a turn has left running would go on for nobody: then the process does not stay. */
@@ -121,8 +121,8 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
       resting.set(sessionId, one);
       room.add(process);
       room.measure(process, child.pid);
-      // What it does now is for no job, and may cost.
-      process.onUnasked(() => endResting(sessionId, one));
+      // What it does now is for no job and may cost: it gets no time to go on.
+      process.onUnasked(() => endResting(sessionId, one, 0));
       void child.exited.then(() => endResting(sessionId, one));
       setTimeout(() => {
         lookForOthers(sessionId, one).catch((error: unknown) => {

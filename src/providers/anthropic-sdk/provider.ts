@@ -17,6 +17,7 @@ const CAPABILITIES: Capabilities = {
   appendSystemPrompt: true,
   effort: false,
   model: true,
+  background: false,
 };
 
 const ENV_NAMES = ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'ANTHROPIC_BASE_URL'];
@@ -58,8 +59,9 @@ function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
     effort: request.effort !== null,
     allowedTools: request.allowedTools.length > 0,
     disallowedTools: request.disallowedTools.length > 0,
+    background: request.background === 'wait',
   };
-  const reason = 'anthropic-sdk asks the API once: no tools, sessions or levels of effort';
+  const reason = 'anthropic-sdk asks the API once: no tools, sessions, levels of effort or background work';
   return [
     ...('problems' in read ? read.problems : []),
     ...Object.keys(asked)

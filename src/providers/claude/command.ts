@@ -2,6 +2,7 @@ import { AppError } from '../../errors.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { Command, CommandContext } from '../provider.ts';
 import type { BuiltInSettings } from '../settings.ts';
+import { LATER_TOOLS } from './background.ts';
 import { readClaudeOptions } from './options.ts';
 
 /** Linux refuses a single argument of 128 KiB and more (MAX_ARG_STRLEN), its end included. */
@@ -54,6 +55,7 @@ export function claudeCommand(
   const args = [
     ...BASE_ARGS,
     '--disable-slash-commands',
+    ...(request.background === 'wait' ? [] : LATER_TOOLS.map((tool) => `--disallowed-tools=${tool}`)),
     ...(context.trustedWorkspace ? [] : UNTRUSTED_ARGS),
     ...options.args,
     ...(options.modes[request.permissionMode] ?? [PERMISSION_ARGS[request.permissionMode]]),
@@ -106,6 +108,7 @@ function checkedSessionId(id: string | null): string | null {
  */
 const asPlainText = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt);
 
+/** By the `uuid` the CLI says which of its turns answers the message. */
 const userMessage = (content: string, uuid: string | undefined): string =>
   `${JSON.stringify({ type: 'user', uuid, message: { role: 'user', content } })}\n`;
 

@@ -1,6 +1,7 @@
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { type BuiltInOptions, permissionModesOf, type Unsupported, unsupportedMode } from '../built-in.ts';
 import type { Capabilities, Login, Provider } from '../provider.ts';
+import { LATER_TOOLS } from './background.ts';
 import { claudeCommand, MAX_ARGUMENT_BYTES } from './command.ts';
 import { CLAUDE_ENV_NAMES } from './env-names.ts';
 import { LOGIN_HINT } from './failure.ts';
@@ -18,6 +19,7 @@ const CAPABILITIES: Capabilities = {
   appendSystemPrompt: true,
   effort: true,
   model: true,
+  background: true,
 };
 
 const CLAUDE_LOGIN: Login = {
@@ -54,13 +56,20 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
       ...unsupportedValues(request),
     ],
     command: (request, context) => claudeCommand(request, context, commandOptions),
-    translator: (request) => createClaudeTranslator(request),
+    translator: (request, run) => createClaudeTranslator(request, run),
   };
 }
 
 function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
   const read = readClaudeOptions(request.providerOptions);
   const found = 'problems' in read ? [...read.problems] : [];
+  const later = request.allowedTools.filter((tool) => LATER_TOOLS.includes(tool.replace(/\(.*/, '')));
+  if (later.length > 0 && request.background !== 'wait') {
+    found.push({
+      option: 'allowedTools',
+      reason: `${later.join(', ')}: only for a job with background: wait`,
+    });
+  }
   const tooLong = { reason: `claude takes it as an argument of at most ${MAX_ARGUMENT_BYTES} bytes` };
   if (Buffer.byteLength(request.appendSystemPrompt ?? '') > MAX_ARGUMENT_BYTES) {
     found.push({ option: 'appendSystemPrompt', ...tooLong });

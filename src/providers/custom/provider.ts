@@ -30,6 +30,7 @@ export function createCustomProvider(options: CustomProviderOptions): Provider {
   const takes = {
     maxCostUsd: tellsUse,
     model: known.includes('model'),
+    background: false,
     effort: known.includes('effort'),
     resume: tellsSession && known.includes('sessionId'),
   };
@@ -73,6 +74,7 @@ function unsupportedOptions(
     outputSchema: request.outputSchema !== null,
     maxTurns: request.maxTurns !== null,
     maxCostUsd: request.maxCostUsd !== null && !takes.maxCostUsd,
+    background: request.background === 'wait',
     providerOptions: Object.keys(request.providerOptions).length > 0,
   };
   return Object.keys(asked)

@@ -14,11 +14,12 @@ describe('the deadlines of an execution', () => {
     vi.useRealTimers();
   });
 
-  function setUp(timeoutMs = 10_000, idleTimeoutMs = 1000) {
+  function setUp(timeoutMs = 10_000, idleTimeoutMs = 1000, busy?: () => boolean) {
     const stops: string[] = [];
     const deadlines = createDeadlines({
       timeoutMs,
       idleTimeoutMs,
+      ...(busy === undefined ? {} : { busy }),
       stop: (reason) => void stops.push(reason),
     });
     return { deadlines, stops };
@@ -69,6 +70,32 @@ describe('the deadlines of an execution', () => {
     vi.advanceTimersByTime(950);
     expect(stops).toEqual([]);
     vi.advanceTimersByTime(60);
+    expect(stops).toEqual(['idle']);
+    deadlines.clear();
+  });
+
+  it('silence counts again when the model goes on, also when a tool never ended', () => {
+    const { deadlines, stops } = setUp();
+    deadlines.sawEvent(started('a'));
+    deadlines.sawEvent(started('b'));
+    deadlines.sawEvent({ kind: 'text.delta', text: '\n' });
+    vi.advanceTimersByTime(5000);
+    expect(stops).toEqual([]);
+    deadlines.sawOutput();
+    deadlines.sawEvent({ kind: 'text.delta', text: 'y' });
+    vi.advanceTimersByTime(1001);
+    expect(stops).toEqual(['idle']);
+    deadlines.clear();
+  });
+
+  it('silence does not count while the CLI is busy, whatever its tools look like', () => {
+    let busy = true;
+    const { deadlines, stops } = setUp(10_000, 1000, () => busy);
+    vi.advanceTimersByTime(3000);
+    expect(stops).toEqual([]);
+    busy = false;
+    deadlines.sawEvent(started('a'));
+    vi.advanceTimersByTime(1001);
     expect(stops).toEqual(['idle']);
     deadlines.clear();
   });

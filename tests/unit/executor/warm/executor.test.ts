@@ -15,6 +15,12 @@ const CANCELLED = jobOutcome('cancelled', wireError('execution.cancelled', 'by t
 const HOUR = 3_600_000;
 const WARM: WarmSettings = { maxProcesses: 4, idleMs: HOUR, sessionIdleMs: HOUR };
 
+const INIT = JSON.stringify({ type: 'system', subtype: 'init', session_id: NATIVE_SESSION });
+/** The CLI says what runs in the background. */
+const tasks = (list: readonly object[]) => ({
+  line: JSON.stringify({ type: 'system', subtype: 'background_tasks_changed', tasks: list }),
+});
+
 type Bench = Awaited<ReturnType<typeof executorBench>>;
 
 /** How its run began, and in which process. */
@@ -361,14 +367,44 @@ describe('the process of a session', () => {
     expect(start).toBeGreaterThan(end);
   });
 
-  it('goes on to its end when its answer has come and something in the background has not', async () => {
-    const { run, executor } = await open();
-    const tasks = (list: readonly object[]) => ({
-      line: JSON.stringify({ type: 'system', subtype: 'background_tasks_changed', tasks: list }),
+  it('answers the prompt, not a notice about a task of the process before', async () => {
+    const { bench, run, sessions } = await open();
+    const notice = { origin: { kind: 'task-notification' }, num_turns: 0, result: '' };
+    const first = await run({
+      ...turn,
+      steps: [{ result: notice }, { line: INIT }, { delta: 'yes' }, { result: {} }],
     });
-    const init = JSON.stringify({ type: 'system', subtype: 'init', session_id: NATIVE_SESSION });
-    const steps = [tasks([{}]), { delta: 'A' }, { result: {} }, tasks([]), { line: init }, { delta: 'B' }];
-    const { outcome } = await run({ ...turn, steps: [...steps, { result: {} }] });
+    expect(first.outcome).toMatchObject({ status: 'succeeded', text: 'yes', turns: 1 });
+    await sessions(1);
+    const second = await run({ ...turn, steps: [{ delta: 'two' }] });
+    expect(second).toMatchObject({ start: 'session', pid: first.pid, outcome: { text: 'two' } });
+    expect(bench.started()).toHaveLength(1);
+  });
+
+  it.each([
+    ['ends by itself', [tasks([]), { line: INIT }, { delta: 'B' }, { result: {} }], {}, []],
+    ['goes on', [{ hang: true }], { lingerMs: 50, killGraceMs: 50 }, ['background_stopped']],
+  ] as const)(
+    'does not stay when its answer has come and a task of it %s',
+    async (_what, more, limits, codes) => {
+      const { bench, run, executor } = await open({}, 2, limits);
+      const steps = [tasks([{ description: 'the server' }]), { delta: 'A' }, { result: {} }, ...more];
+      const { id, pid, outcome } = await run({ ...turn, steps });
+      expect(outcome).toMatchObject({ status: 'succeeded', text: 'A' });
+      expect(executor.starts().sessions).toBe(0);
+      expect(bench.alive(pid)).toBe(false);
+      const events = await bench.rpc.records.events(id, 0, 1000);
+      const warnings = events.flatMap((event) => (event.kind === 'warning' ? [event] : []));
+      expect(warnings.map(({ code }) => code)).toEqual(codes);
+      for (const { message } of warnings) expect(message).toContain('the server');
+    },
+  );
+
+  it('waits for its tasks with stdin closed when the job asks for it', async () => {
+    const { run, executor } = await open();
+    const steps = [tasks([{}]), { delta: 'A' }, { result: {} }];
+    const after = [tasks([]), { line: INIT }, { delta: 'B' }, { result: {} }];
+    const { outcome } = await run({ ...turn, background: 'wait', steps: [...steps, ...after] });
     expect(outcome).toMatchObject({ status: 'succeeded', text: 'B', exit: { code: 0, signal: null } });
     expect(executor.starts().sessions).toBe(0);
   });

@@ -29,7 +29,12 @@ const BASE = [
   '--verbose',
   '--include-partial-messages',
 ];
-const START = [...BASE, '--disable-slash-commands', '--setting-sources=user', '--strict-mcp-config'];
+/** Tools for a process that stays after its answer. */
+const NOT_LATER = ['ScheduleWakeup', 'CronCreate', 'CronDelete', 'CronList'].map(
+  (tool) => `--disallowed-tools=${tool}`,
+);
+const UNTRUSTED = ['--setting-sources=user', '--strict-mcp-config'];
+const START = [...BASE, '--disable-slash-commands', ...NOT_LATER, ...UNTRUSTED];
 const PLAIN = [...START, '--permission-mode=default'];
 
 describe('the claude command line', () => {
@@ -102,8 +107,19 @@ describe('the claude command line', () => {
     expect(command({}, { trustedWorkspace: true }).args).toEqual([
       ...BASE,
       '--disable-slash-commands',
+      ...NOT_LATER,
       '--permission-mode=default',
     ]);
+  });
+
+  it('offers tools for later only to a job that waits for them', () => {
+    expect(command({ background: 'stop' }).args).toEqual(PLAIN);
+    expect(command({ background: 'wait' }).args).toEqual(PLAIN.filter((arg) => !NOT_LATER.includes(arg)));
+  });
+
+  it('gives the message with the prompt its id', () => {
+    const promptId = 'a7c9f9f4-0d0e-4b0e-9a5e-0a4b1c2d3e4f';
+    expect(JSON.parse(command({}, { promptId }).stdin)).toMatchObject({ type: 'user', uuid: promptId });
   });
 
   it("puts the settings' arguments before the job's, so that the job's count", () => {

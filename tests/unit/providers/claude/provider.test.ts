@@ -44,6 +44,13 @@ describe('the claude provider', () => {
     );
   });
 
+  it('refuses to allow tools for later to a job that does not wait for them', () => {
+    const allowedTools = ['Read', 'ScheduleWakeup', 'CronCreate(*)'];
+    expect(refused({ allowedTools })).toEqual(['allowedTools']);
+    expect(refused({ allowedTools, background: 'stop' })).toEqual(['allowedTools']);
+    expect(refused({ allowedTools, background: 'wait' })).toEqual([]);
+  });
+
   it('refuses what does not fit into one argument', () => {
     const long = 'ä'.repeat(65_536);
     expect(refused({ appendSystemPrompt: long, outputSchema: { description: long } })).toEqual([
