@@ -96,16 +96,16 @@ async function supervise(
     }
   };
 
+  const warn = (code: string, message: string): void => emit({ kind: 'warning', code, message }, null);
+
   /** The one race: whoever comes first says why; everybody waits for the same end. */
   const stop = (why: StopReason): void => {
     if (reason !== null) return;
     // A CLI that has said its last word has succeeded or failed already; only its exit is missing.
     reason = translator.done && why !== 'fenced' ? 'lingered' : why;
     const { background = [] } = translator;
-    if (background.length > 0 && (translator.done || translator.answered === true)) {
-      const message = `still at work behind the answer, and stopped: ${background.join('; ')}`;
-      emit({ kind: 'warning', code: 'background_stopped', message }, null);
-    }
+    if (background.length > 0 && (translator.done || translator.answered === true))
+      warn('background_stopped', `still at work behind the answer, and stopped: ${background.join('; ')}`);
     ending = end({ graceMs: limits.killGraceMs, force: signals.force });
   };
 
@@ -197,14 +197,7 @@ async function supervise(
   });
   const ended = untilEnded(child, stuck.promise, () => {
     if (over) return;
-    emit(
-      {
-        kind: 'warning',
-        code: 'leaked_pipe',
-        message: 'a process the CLI started kept its output open and was ended',
-      },
-      null,
-    );
+    warn('leaked_pipe', 'a process the CLI started kept its output open and was ended');
     ending ??= end({ graceMs: 0 });
   });
   const gone = await Promise.race([ended, turn.promise]);
