@@ -205,6 +205,13 @@ function bounded<T>(whole: T, maxTextBytes = Number.POSITIVE_INFINITY): Bounded<
 }
 
 /** Says what is missing of a line that was too long. */
+/** A warning of ours, which may hold names a CLI has said. */
+export const warningOf = (code: string, message: string): ExecutionEvent => ({
+  kind: 'warning',
+  code,
+  message: bounded(message, MAX_MESSAGE_BYTES).value,
+});
+
 export function cutWarning(cut: Cut, maxLineBytes: number): ExecutionEvent {
   const missing = [...cut].map((member) => (member === ANY_MEMBER ? 'its end' : member)).slice(0, 5);
   const what = missing.length === 0 ? '' : `, and of ${missing.join(', ')} in the event`;

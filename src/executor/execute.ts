@@ -9,7 +9,7 @@ import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Cut } from '../providers/cut.ts';
 import type { Exit } from '../providers/provider.ts';
 import type { Pricing } from '../usage/pricing.ts';
-import { cutText, cutWarning, eventsOf, tokensOf, verdictOf } from './bounded.ts';
+import { cutText, cutWarning, eventsOf, tokensOf, verdictOf, warningOf } from './bounded.ts';
 import { createDeadlines } from './deadlines.ts';
 import { type StopReason, toOutcome } from './ended.ts';
 import type { ExecutionLimits, PreparedExecution, StopSignals } from './execution.ts';
@@ -61,8 +61,10 @@ async function supervise(
 ): Promise<ExecutionResult> {
   const { child } = started;
   const { request, provider } = prepared;
-  const { sessionTokens, promptId } = prepared;
-  const translator = provider.translator(request, { sessionTokens, promptId });
+  const translator = provider.translator(request, {
+    sessionTokens: prepared.sessionTokens,
+    promptId: prepared.promptId,
+  });
   const maxTurns = request.maxTurns ?? Number.POSITIVE_INFINITY;
   /** A CLI without such a cap of its own is stopped when it begins one turn too many. */
   const capsTurns = request.maxTurns !== null && provider.streamCaps.includes('maxTurns');
@@ -96,7 +98,7 @@ async function supervise(
     }
   };
 
-  const warn = (code: string, message: string): void => emit({ kind: 'warning', code, message }, null);
+  const warn = (code: string, message: string): void => emit(warningOf(code, message), null);
 
   /** The one race: whoever comes first says why; everybody waits for the same end. */
   const stop = (why: StopReason): void => {
@@ -224,7 +226,7 @@ async function supervise(
   );
   if (refused.length > 0) {
     const message = `left out of the outcome, because it cannot be kept: ${refused.join(', ')}`;
-    emit({ kind: 'warning', code: 'value_refused', message }, null);
+    warn('value_refused', message);
   }
   if (gone === null) started.keep();
   else started.over();

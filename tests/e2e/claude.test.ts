@@ -21,7 +21,8 @@ beforeAll(async () => {
 afterAll(() => model.stop());
 
 const env = () => ({ ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' });
-const start = (): Promise<TestServer> => startServer({ env: env() });
+const start = (more: Readonly<Record<string, string>> = {}): Promise<TestServer> =>
+  startServer({ env: { ...env(), ...more } });
 
 /** Processes of any execution of this server. */
 function marked({ home }: TestServer): number[] {
@@ -56,6 +57,8 @@ async function* follow(server: TestServer, id: string): AsyncGenerator<StoredEve
   }
 }
 
+const inBackground = (command: string): string =>
+  `[[tool: Bash ${JSON.stringify({ command, description: 'x', run_in_background: true })}]]`;
 const toolPrompt = (command: string, rest: string): string =>
   `[[say: working]] [[tool: Bash ${JSON.stringify({ command, description: 'x' })}]] ${rest}`;
 
@@ -117,6 +120,51 @@ describe('one prompt through the whole system and the real claude', () => {
       outcome: { text: 'Ada', sessionId, nativeSessionId: first.outcome?.nativeSessionId },
     });
     expect(second.id).not.toBe(first.id);
+  });
+
+  it('answers the next prompt of a session, not a notice about a task that died with the job before', async () => {
+    const server = await start({ BULLPEN_WARM_PROCESSES: '2' });
+    const first = await server.run({ prompt: 'I am Ada. [[reply: Hello Ada]]' });
+    const sessionId = first.outcome?.sessionId ?? expect.unreachable();
+    const session = { sessionId, allowedTools: ['Bash'] };
+    const prompt = `${inBackground('tail -f /dev/null')} ${toolPrompt('perl -e "sleep 900"', '[[reply: never]]')}`;
+    const { id } = await server.run({ ...session, prompt }, 0);
+    await eventually(
+      () => marked(server).some((pid) => commandLine(pid)?.startsWith('perl -e sleep 900') === true),
+      PATIENCE,
+    );
+    await server.api('POST', `/v1/jobs/${id}/cancel`);
+    expect(await server.finished(id)).toMatchObject({ status: 'cancelled' });
+    expect(await server.run({ ...session, prompt: 'Who? [[reply: Ada]]' })).toMatchObject({
+      status: 'succeeded',
+      outcome: { text: 'Ada', turns: 1, usage: { costBasis: 'reported' } },
+    });
+    // Its process was kept: the rest of its turn is no work of its own.
+    const next = await server.run({ ...session, prompt: 'Sure? [[reply: Sure]]' });
+    expect(next.outcome).toMatchObject({ text: 'Sure', exit: { code: null, signal: null } });
+  });
+
+  it('ends with its answer beside a task that goes on, or waits for it when asked to', async () => {
+    const server = await start({ BULLPEN_LINGER_MS: '500' });
+    const prompt = `${inBackground('tail -f /dev/null')} [[reply: it is up]]`;
+    const stopped = await server.run({ prompt, allowedTools: ['Bash'] }, 60);
+    expect(stopped).toMatchObject({ status: 'succeeded', outcome: { text: 'it is up' } });
+    expect(marked(server)).toEqual([]);
+    const warnings: string[] = [];
+    for await (const event of follow(server, stopped.id)) {
+      if (event.kind === 'warning') warnings.push(`${event.code}: ${event.message}`);
+    }
+    expect(warnings).toEqual([expect.stringMatching(/^background_stopped: .*tail -f \/dev\/null/)]);
+
+    const go = join(server.workspace, 'go');
+    const task = inBackground(`until [ -e ${go} ]; do sleep 0.05; done`);
+    const waits = `${task} [[reply: started]] [[reply: and ended]]`;
+    const { id } = await server.run({ prompt: waits, allowedTools: ['Bash'], background: 'wait' }, 0);
+    for await (const event of follow(server, id)) {
+      if (event.kind === 'usage') writeFileSync(go, ''); // the first answer is there
+    }
+    const { status, outcome } = await server.job(id);
+    expect([status, outcome?.text, outcome?.turns]).toEqual(['succeeded', 'and ended', 3]);
   });
 
   it('asks a prompt of a session once, also when an attempt of it failed or was killed', async () => {

@@ -14,6 +14,7 @@ const wakeUp = Compile(Type.Object({ scheduledFor: Type.Number() }));
 const command = Compile(Type.Object({ command: Type.String() }));
 
 const MAX_NAME = 200;
+const MAX_NAMES = 20;
 
 /** The fold over what goes on behind an answer. */
 export interface Background {
@@ -59,7 +60,7 @@ export function createBackground(): Background {
     names() {
       const date = wakesAt === null ? null : new Date(wakesAt);
       const at = date === null || Number.isNaN(date.getTime()) ? 'later' : `at ${date.toISOString()}`;
-      return [...tasks.map(nameOf), ...(wakesAt === null ? [] : [`a wake-up ${at}`])];
+      return [...tasks.slice(0, MAX_NAMES).map(nameOf), ...(wakesAt === null ? [] : [`a wake-up ${at}`])];
     },
   };
 }

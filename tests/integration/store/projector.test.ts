@@ -135,7 +135,7 @@ it('keeps what is left of the events and outcomes of CLIs that say anything', as
   const ledger = createLedger(store, 'boot');
   const ids: string[] = [];
   for (const { provider, request, lines } of hostileRuns(20_260_302, 6)) {
-    const translator = provider.translator(request, null);
+    const translator = provider.translator(request);
     const events = lines.flatMap((line) =>
       eventsOf(() => translator.line(line), line, 100_000).map((event) => ({ event, raw: line, at: 1e12 })),
     );

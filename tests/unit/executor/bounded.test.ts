@@ -51,7 +51,7 @@ describe('what a CLI says', () => {
   it(`makes no translator throw, and only events and verdicts that can be kept (${RUNS} runs of each)`, () => {
     let refused = 0;
     for (const { provider, request, lines } of hostileRuns(SEED, RUNS)) {
-      const translator = provider.translator(request, null);
+      const translator = provider.translator(request);
       for (const line of lines) {
         const events = eventsOf(() => translator.line(line), line, MAX_TEXT);
         for (const event of events) {
