@@ -204,7 +204,6 @@ function bounded<T>(whole: T, maxTextBytes = Number.POSITIVE_INFINITY): Bounded<
   return { value, isCut };
 }
 
-/** Says what is missing of a line that was too long. */
 /** A warning of ours, which may hold names a CLI has said. */
 export const warningOf = (code: string, message: string): ExecutionEvent => ({
   kind: 'warning',
@@ -212,6 +211,7 @@ export const warningOf = (code: string, message: string): ExecutionEvent => ({
   message: bounded(message, MAX_MESSAGE_BYTES).value,
 });
 
+/** Says what is missing of a line that was too long. */
 export function cutWarning(cut: Cut, maxLineBytes: number): ExecutionEvent {
   const missing = [...cut].map((member) => (member === ANY_MEMBER ? 'its end' : member)).slice(0, 5);
   const what = missing.length === 0 ? '' : `, and of ${missing.join(', ')} in the event`;
