@@ -19,7 +19,7 @@ import { createStateFolders } from './executor/state-folder.ts';
 import { warmSettings, workersFor } from './executor/warm/warm-settings.ts';
 import { withRoots } from './executor/workspace.ts';
 import { createFailpoint } from './failpoint.ts';
-import { createHttpServer } from './http/server.ts';
+import { createHttpServer, listen } from './http/server.ts';
 import { DEFAULT_HTTP_SETTINGS } from './http/settings.ts';
 import { createIdFactory } from './id-factory.ts';
 import { createLifecycle, started } from './lifecycle.ts';
@@ -279,10 +279,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
         ...services,
         events: createEventHub({
-          records,
-          store,
-          doorbells,
-          liveChannel: names.live,
+          ...{ records, store, doorbells, liveChannel: names.live },
           readJob: (id) => services.jobs.get({ id: 'stream', admin: true }, id),
           logger: component('streaming'),
         }),
@@ -299,7 +296,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         logger: component('http'),
         version,
       });
-      const url = await app.listen({ host: settings.host, port: settings.port });
+      const url = await listen(app, settings);
       return { app, url };
     },
     stop: async ({ app }) => {

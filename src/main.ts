@@ -1,5 +1,5 @@
 /** The process: one command. A server is loaded only by the commands that run one. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import type { Logger } from 'pino';
 import type { App } from './app.ts';
@@ -9,7 +9,7 @@ import { createServerFinder } from './cli/find-server.ts';
 import { createInterrupts, type Interrupts } from './cli/interrupts.ts';
 import { plainDataFolder } from './config/places.ts';
 import type { Settings } from './config/schema.ts';
-import { messageOf } from './errors.ts';
+import { AppError, messageOf } from './errors.ts';
 import { announceStart, readServerNote, writeServerNote } from './store/server-note.ts';
 
 /** The nearest one above this module: one folder up in source, two once built. */
@@ -128,6 +128,9 @@ interface TemporaryServer {
 
 /** A server for one command: on a free port of this host, its log (from warnings on) on stderr. */
 async function startServer({ cwd, jobIn, env: given }: TemporaryServer): Promise<OwnServer> {
+  if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new AppError('cwd.not_allowed', `jobs cannot run in ${cwd}: it is no folder`);
+  }
   const initial = {
     BULLPEN_LOG_LEVEL: 'warn',
     BULLPEN_CWD: cwd,

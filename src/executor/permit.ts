@@ -79,7 +79,8 @@ export async function permit(
   if (!principal.admin && asked.allowedTools.length > 0) {
     throw new AppError('tools.denied', 'this caller may not allow tools');
   }
-  const workspace = await (workspaceOf?.(asked.cwd) ?? resolveWorkspace(asked.cwd, settings));
+  const workspace = await (workspaceOf?.(asked.cwd) ??
+    resolveWorkspace(asked.cwd, settings, principal.admin));
   const request: ResolvedPrompt = {
     ...asked,
     cwd: workspace.cwd,

@@ -17,9 +17,14 @@ export interface Workspace {
 
 /**
  * The directory a job may run in, with every link resolved.
+ * @param tellRoots whether the error may name the allowed roots
  * @throws AppError cwd.not_allowed
  */
-export async function resolveWorkspace(cwd: string, settings: WorkspaceSettings): Promise<Workspace> {
+export async function resolveWorkspace(
+  cwd: string,
+  settings: WorkspaceSettings,
+  tellRoots = false,
+): Promise<Workspace> {
   if (!isAbsolute(cwd) || cwd.includes('\0')) throw refused('the working directory must be an absolute path');
   let real: string;
   try {
@@ -30,7 +35,12 @@ export async function resolveWorkspace(cwd: string, settings: WorkspaceSettings)
     throw refused('the working directory does not exist or cannot be read');
   }
   if (!(await isInside(real, settings.roots))) {
-    throw refused('the working directory is not inside an allowed root (BULLPEN_ROOTS)');
+    const { roots } = settings;
+    if (!tellRoots) throw refused('the working directory is not inside an allowed root (BULLPEN_ROOTS)');
+    const all = [...roots, real].join(',');
+    throw refused(
+      `the working directory ${real} is not inside an allowed root (${roots.join(', ')}); to allow it, start the server with BULLPEN_ROOTS=${all}`,
+    );
   }
   return { cwd: real, trusted: await isInside(real, settings.trustedRoots) };
 }

@@ -5,6 +5,7 @@ import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import type { Authenticator } from '../auth/keyring.ts';
 import { createLoginSessions } from '../auth/login-sessions.ts';
 import { createStreamTickets } from '../auth/stream-tickets.ts';
+import { AppError, messageOf } from '../errors.ts';
 import type { HttpApp } from './http-app.ts';
 import { acceptable } from './plugins/acceptable.ts';
 import { auth } from './plugins/auth.ts';
@@ -89,6 +90,28 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   await app.ready();
   return app;
 }
+
+/**
+ * Begins to listen; resolves with the address.
+ * @throws AppError config.invalid when host and port cannot be had
+ */
+export async function listen(
+  app: HttpApp,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<string> {
+  try {
+    return await app.listen({ host, port });
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null;
+    const other = 'PORT names another one, 0 takes any that is free';
+    if (code === 'EADDRINUSE') throw noAddress(`port ${port} of ${host} is in use; ${other}`, error);
+    if (code === 'EACCES') throw noAddress(`this user may not listen on port ${port}; ${other}`, error);
+    throw noAddress(`the server cannot listen on ${host} (HOST), port ${port}: ${messageOf(error)}`, error);
+  }
+}
+
+const noAddress = (message: string, cause: unknown): AppError =>
+  new AppError('config.invalid', message, { cause });
 
 function createApp({ settings, logger }: HttpServerOptions): HttpApp {
   const app = Fastify({

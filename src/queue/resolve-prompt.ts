@@ -96,7 +96,7 @@ export function createCallResolver(
 ): (request: PromptRequest) => Promise<ResolvedPrompt> {
   const seen = new Map<string, Promise<Workspace>>();
   const workspaceOf = (cwd: string): Promise<Workspace> => {
-    const known = seen.get(cwd) ?? resolveWorkspace(cwd, options.settings);
+    const known = seen.get(cwd) ?? resolveWorkspace(cwd, options.settings, principal.admin);
     seen.set(cwd, known);
     return known;
   };

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { isInside } from '../executor/workspace.ts';
@@ -6,9 +6,17 @@ import { type FolderLock, lockFolder } from './folder-lock.ts';
 
 /**
  * Makes the data folder and takes its lock.
- * @throws AppError config.invalid when a CLI could read it, config.locked when another server has it
+ * @throws AppError config.invalid when a folder of the settings is not there, or a CLI could read the data folder;
+ * config.locked when another server has it
  */
-export async function openDataFolder({ home, roots }: Pick<Settings, 'home' | 'roots'>): Promise<FolderLock> {
+export async function openDataFolder(
+  settings: Pick<Settings, 'home' | 'cwd' | 'roots' | 'trustedRoots'>,
+): Promise<FolderLock> {
+  const { home, cwd, roots, trustedRoots } = settings;
+  // A root that is not there would be passed over without a word, and its jobs refused one by one.
+  await mustBeFolders('BULLPEN_CWD', [cwd]);
+  await mustBeFolders('BULLPEN_ROOTS', roots);
+  await mustBeFolders('BULLPEN_TRUSTED_ROOTS', trustedRoots);
   await mkdir(home, { recursive: true, mode: 0o700 });
   if (await isInside(home, roots)) {
     throw new AppError(
@@ -17,4 +25,16 @@ export async function openDataFolder({ home, roots }: Pick<Settings, 'home' | 'r
     );
   }
   return lockFolder(home);
+}
+
+async function mustBeFolders(setting: string, folders: readonly string[]): Promise<void> {
+  for (const folder of folders) {
+    const isFolder = await stat(folder).then(
+      (found) => found.isDirectory(),
+      () => false,
+    );
+    if (isFolder) continue;
+    const message = `${folder} (${setting}) is not there, or is no folder that this user may enter`;
+    throw new AppError('config.invalid', message, { problems: [{ path: setting, message }] });
+  }
 }

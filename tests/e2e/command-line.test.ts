@@ -347,6 +347,7 @@ describe('bullpen with a server that runs', () => {
     // This server may not run jobs where that user is.
     const refused = await type(elsewhere, ['run', 'x'], { env });
     expect(refused).toMatchObject({ code: 64, err: expect.stringContaining('where you are') });
+    expect(refused.err).toMatch(/allowed root \(.*\); .*BULLPEN_ROOTS=/);
     expect(existsSync(elsewhere.data)).toBe(false);
   });
 
@@ -406,6 +407,45 @@ describe('bullpen with a server that runs', () => {
       code: 69,
       err: expect.stringContaining('no server is running'),
     });
+  });
+});
+
+describe('bullpen serve', () => {
+  it('is waited for by commands that are typed while it starts', async () => {
+    const place = newPlace();
+    const serve = start(place, ['serve'], { env: { PORT: '0' } });
+    const detached = await type(place, ['run', '[[reply: x]]', '--detach']);
+    expect(detached.code, detached.err).toBe(0);
+    expect(await type(place, ['watch', detached.out.trim()])).toMatchObject({ code: 0, out: 'x\n' });
+    serve.child.kill('SIGTERM');
+    expect((await serve.ended).code).toBe(0);
+  });
+
+  it.each([
+    [
+      'a root that is not there',
+      { BULLPEN_ROOTS: '/not/there' },
+      /^bullpen: \/not\/there \(BULLPEN_ROOTS\) is not/,
+    ],
+    [
+      'a host that is not here',
+      { HOST: '192.0.2.1', PORT: '0' },
+      /^bullpen: the server cannot listen on 192.0.2.1/,
+    ],
+  ])('stops with one line at %s', async (_what, env, line) => {
+    const place = newPlace();
+    const { code, err } = await type(place, ['serve'], { env });
+    expect([code, err.trimEnd().split('\n').length]).toEqual([78, 1]);
+    expect(err).toMatch(line);
+    expect(existsSync(join(place.data, 'server.json'))).toBe(false);
+  });
+
+  it('says which port is in use, and what to set', async () => {
+    const other = await startServer();
+    const { port } = new URL(other.url);
+    const { code, err } = await type(newPlace(), ['serve'], { env: { PORT: port } });
+    const line = `bullpen: port ${port} of 127.0.0.1 is in use; PORT names another one, 0 takes any that is free\n`;
+    expect([code, err]).toEqual([78, line]);
   });
 });
 

@@ -41,27 +41,39 @@ prompt that says nothing else itself.`,
     await using server = await serverToWaitFor(context, common.cwd);
     const { client } = server;
     const ids: string[] = [];
-    let refused = 0;
+    /** Lines by why they were refused. */
+    const refused = new Map<string, number[]>();
+    let made = 0;
     for (const part of inCalls(prompts, CALL_PROMPTS, CALL_BYTES)) {
       const batch = await client.createBatch(part.map(({ request }) => request));
       ids.push(batch.id);
       if (args.flag('json')) context.output.json(batch);
       for (const item of batch.items) {
         if ('id' in item) {
+          made += 1;
           if (!args.flag('json')) context.output.text(`${item.id}\n`);
           continue;
         }
-        refused += 1;
-        context.output.note(`line ${part[item.index]?.line}: ${item.error.message}`, 'red');
+        const line = part[item.index]?.line ?? 0;
+        const lines = refused.get(item.error.message) ?? [];
+        lines.push(line);
+        refused.set(item.error.message, lines);
       }
     }
-    const made = `${prompts.length - refused} jobs in ${ids.length === 1 ? 'batch' : 'batches'} ${ids.join(', ')}`;
-    context.output.note(refused === 0 ? made : `${made}; ${refused} refused`, 'dim');
+    for (const [why, lines] of refused) context.output.note(`${linesText(lines)}: ${why}`, 'red');
+    const summary = `${made} jobs in ${ids.length === 1 ? 'batch' : 'batches'} ${ids.join(', ')}`;
+    context.output.note(refused.size === 0 ? summary : `${summary}; ${prompts.length - made} refused`, 'dim');
     const failed = args.flag('wait') ? await waitFor(context, server, ids, common.cwd) : 0;
     if (failed === 'left') return EXIT.cancelled;
-    return refused + failed === 0 ? EXIT.succeeded : EXIT.failed;
+    return refused.size + failed === 0 ? EXIT.succeeded : EXIT.failed;
   },
 };
+
+/** `line 3`, or `3 lines (1, 2, 5, …)`. */
+function linesText(lines: readonly number[]): string {
+  if (lines.length === 1) return `line ${lines[0]}`;
+  return `${lines.length} lines (${lines.slice(0, 5).join(', ')}${lines.length > 5 ? ', …' : ''})`;
+}
 
 async function listOf(context: CommandContext, { positionals }: Arguments): Promise<string> {
   const [file, ...more] = positionals;

@@ -81,6 +81,6 @@ async function serverFor(context: CommandContext, cwd: string, detach: boolean):
 function explainFolder(error: unknown, args: Arguments, cwd: string): never {
   if (!(error instanceof ApiError) || error.code !== 'cwd.not_allowed') throw error;
   if (args.text('cwd') !== undefined) throw error;
-  const message = `the server may not run jobs in ${cwd}, where you are (${error.detail}); --cwd names another folder`;
+  const message = `the server may not run jobs in ${cwd}, where you are: ${error.detail}; --cwd names another folder`;
   throw new CommandError(EXIT.usage, message, { cause: error });
 }

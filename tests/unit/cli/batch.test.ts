@@ -36,6 +36,13 @@ describe('bullpen batch', () => {
     });
   });
 
+  it('says once why prompts are refused, however many are', async () => {
+    const error = { code: 'cwd.not_allowed', message: 'not there', retryable: false, errors: [] };
+    const server = await startScriptedServer(created([0, 1, 2].map((index) => ({ index, error }))));
+    const answer = await typed(['batch', '-'], { ...at(server.url), stdin: 'a\n\nb\nc\n' });
+    expect(answer.err).toBe(`3 lines (1, 3, 4): not there\n0 jobs in batch ${ID}; 3 refused\n`);
+  });
+
   it('reads a file, waits for the end of every job, and says how they ended', async () => {
     const file = join(tempDir(), 'prompts.txt');
     writeFileSync(file, 'one\ntwo\n');

@@ -52,6 +52,13 @@ describe('the workspace of a job', () => {
     await expect(resolveWorkspace(outside, settings)).rejects.toEqual(refused);
   });
 
+  it('outside names the roots, and how to add one, only to those who may know them', async () => {
+    const { root, outside, settings } = setUp();
+    const told = new RegExp(`inside an allowed root \\(${root}\\).*BULLPEN_ROOTS=${root},${outside}$`);
+    await expect(resolveWorkspace(outside, settings, true)).rejects.toThrow(told);
+    await expect(resolveWorkspace(outside, settings)).rejects.not.toThrow(root);
+  });
+
   it('a link out of the root is refused, as the folder or on the way to it', async () => {
     const { root, outside, settings } = setUp();
     mkdirSync(join(outside, 'inner'));
