@@ -17,6 +17,7 @@ import { createProcScanner } from './executor/process/proc-scanner.ts';
 import type { RecoveryReport } from './executor/recovery.ts';
 import { createStateFolders } from './executor/state-folder.ts';
 import { warmSettings, workersFor } from './executor/warm/warm-settings.ts';
+import { within } from './executor/within.ts';
 import { withRoots } from './executor/workspace.ts';
 import { createFailpoint } from './failpoint.ts';
 import { createHttpServer, listen } from './http/server.ts';
@@ -45,6 +46,7 @@ import { findSdkRunner } from './sdk-runner.ts';
 import { openDataFolder } from './store/data-folder.ts';
 import { createLedger } from './store/ledger.ts';
 import { loadNodeId } from './store/node-identity.ts';
+import { logEnded } from './store/projected-job.ts';
 import { createProjector } from './store/projector.ts';
 import { openStore } from './store/store.ts';
 import { createUsageReports } from './store/usage-reports.ts';
@@ -75,6 +77,7 @@ export interface App {
 }
 
 const STOP_MARGIN_MS = 15_000;
+const LAST_LOOK_MS = 1000;
 
 /** Builds and starts a whole server; what fails to start stops what had started. */
 export async function startApp(options: AppOptions): Promise<App> {
@@ -136,6 +139,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           eventsKey: names.events,
           store,
           onLogReplaced: () => runReconcile('log replaced'),
+          onEnded: logEnded(component('jobs'), nodeId),
           logger: component('projection'),
         }),
       ),
@@ -317,6 +321,10 @@ export async function startApp(options: AppOptions): Promise<App> {
       http.app.refuseNewRequests();
       await workers.pause();
       await executor.stop(settings.drainMs);
+      await within(
+        LAST_LOOK_MS,
+        projector.catchUp().catch(() => undefined),
+      ); // the log tells how they ended
       await life.stop();
     },
     hurry: executor.abort,

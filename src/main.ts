@@ -7,6 +7,7 @@ import type { OwnServer } from './cli/command.ts';
 import { runCommandLine } from './cli/command-line.ts';
 import { createServerFinder } from './cli/find-server.ts';
 import { createInterrupts, type Interrupts } from './cli/interrupts.ts';
+import { logTo } from './cli/log-lines.ts';
 import { plainDataFolder } from './config/places.ts';
 import type { Settings } from './config/schema.ts';
 import { AppError, messageOf } from './errors.ts';
@@ -92,7 +93,7 @@ async function serve(env: Environment): Promise<number> {
 async function serveAnnounced(env: Environment): Promise<number> {
   const settings = await loadSettings(env);
   const { createLogger } = await import('./observability/logger.ts');
-  const logger = createLogger(settings.logLevel);
+  const logger = createLogger(settings.logLevel, logTo(process.stdout, env));
   const signalled = Promise.withResolvers<NodeJS.Signals>();
   let started = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -146,7 +147,7 @@ async function startServer({ cwd, jobIn, env: given }: TemporaryServer): Promise
     const moreRoots = await rootsOfCommands(given, settings, cwd);
     if (jobIn !== undefined) await refuseFolder(jobIn, [...settings.roots, ...(moreRoots?.() ?? [])]);
     const { createLogger } = await import('./observability/logger.ts');
-    const logger = createLogger(settings.logLevel, { write: (line) => process.stderr.write(line) });
+    const logger = createLogger(settings.logLevel, logTo(process.stderr, env));
     const app = await launch(settings, env, logger, moreRoots);
     announce(settings.home, app.url, logger, true);
     return {

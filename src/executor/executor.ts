@@ -196,7 +196,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     async stop(drainMs) {
       accepting = false;
       await claiming;
-      const drained = await within(drainMs, allWork());
+      const drained = await within(drainMs, saysWhatItWaitsFor(drainMs));
       if (!drained) for (const one of active.values()) stopActive(one, 'shutdown', false);
       await allWork();
       periodic.stop();
@@ -234,6 +234,18 @@ export function createExecutor(options: ExecutorOptions): Executor {
     problem: starter.problem,
     waiting: starter.waiting,
   };
+
+  /** For a person who has stopped the server and wonders why it is still there. */
+  async function saysWhatItWaitsFor(drainMs: number): Promise<void> {
+    const until = new Date(Date.now() + drainMs).toISOString();
+    const say = (): void => {
+      const jobs = [...active.values()].slice(0, 5).map(({ claim }) => claim.jobId);
+      if (jobs.length > 0) logger.info({ running: active.size, jobs, until }, 'waiting for what runs');
+    };
+    say();
+    const again = setInterval(say, 10_000);
+    await allWork().finally(() => clearInterval(again));
+  }
 
   async function allWork(): Promise<void> {
     while (work.size > 0) await Promise.all(work);

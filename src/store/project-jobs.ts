@@ -17,16 +17,29 @@ export interface Projection {
   readonly events?: readonly EventCopy[];
 }
 
+export interface Projected {
+  /** Copies that are newer than what was there. */
+  readonly applied: number;
+  readonly removed: number;
+  /** Ids of the jobs whose end is new. */
+  readonly ended: readonly string[];
+}
+
 export const projectionWrites = {
   /** Applies a piece of the log and moves its cursor, all or nothing. A revision not newer than ours is skipped. */
-  'jobs.project'(db: DatabaseSync, args: Projection): { applied: number; removed: number } {
+  'jobs.project'(db: DatabaseSync, args: Projection): Projected {
     let applied = 0;
+    const ended: string[] = [];
     let removed = 0;
     for (const copy of args.events ?? []) insertEvent(db, copy);
-    for (const job of args.jobs) if (applyJob(db, job)) applied += 1;
+    for (const job of args.jobs) {
+      if (!applyJob(db, job)) continue;
+      applied += 1;
+      if (job.finishedAt !== null) ended.push(job.id);
+    }
     for (const id of args.removed) if (deleteJob(db, id)) removed += 1;
     if (args.cursor !== null) saveCursor(db, args.cursor);
-    return { applied, removed };
+    return { applied, removed, ended };
   },
 };
 

@@ -1,7 +1,24 @@
+import type { Logger } from 'pino';
 import type { JobRecord } from '../rpc/ports.ts';
 import type { ProjectedJob } from './rows.ts';
 
 const time = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+
+/** Logs a line for an ended job. Each node logs the jobs it ran, and every node logs a job that ran nowhere. */
+export const logEnded =
+  (logger: Logger, nodeId: string) =>
+  ({ id, node, status, request, outcome }: JobRecord): void => {
+    if (node !== null && node !== nodeId) return;
+    const fields = {
+      jobId: id,
+      status,
+      code: outcome?.error?.code ?? null,
+      provider: outcome?.provider ?? request.provider,
+      durationMs: outcome?.durationMs ?? null,
+      costUsd: outcome?.usage?.costUsd ?? null,
+    };
+    logger.info(fields, 'job ended');
+  };
 
 /** A record as the projection keeps it. `now`: when this revision was seen, in milliseconds. */
 export function toProjected(record: JobRecord, now: number): ProjectedJob {

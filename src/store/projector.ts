@@ -7,7 +7,7 @@ import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import { isFinished } from '../protocol/job.ts';
-import type { JobRecords } from '../rpc/ports.ts';
+import type { JobRecord, JobRecords } from '../rpc/ports.ts';
 import { createEventCopies } from './event-copies.ts';
 import { type LogPiece, readLogPiece } from './log-piece.ts';
 import { toProjected } from './projected-job.ts';
@@ -53,6 +53,8 @@ export interface ProjectorOptions {
   eventsKey(jobId: string): string;
   /** The log is not the one we followed: Redis lost data. Called before anything of it is projected. */
   onLogReplaced(): Promise<void>;
+  /** Called once for each job that has ended, on every node. */
+  onEnded(job: JobRecord): void;
   readonly store: Store;
   readonly logger: Logger;
 }
@@ -93,12 +95,13 @@ export function createProjector(options: ProjectorOptions): Projector {
       store.run('jobs.project', { jobs: [], removed: [], cursor: null, events: earlier }),
     );
     const now = Date.now();
-    await store.run('jobs.project', {
+    const { ended: newlyEnded } = await store.run('jobs.project', {
       jobs: jobs.map((job) => toProjected(job, now)),
       removed: ended ? removed : [],
       cursor: ended ? { name: CURSOR, value: last } : null,
       events,
     });
+    for (const job of finished) if (newlyEnded.includes(job.id)) options.onEnded(job);
     if (ended) cursor = last;
     piece = ended ? null : { ...piece, changed: changed.slice(SLICE) };
     return true;

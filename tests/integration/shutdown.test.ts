@@ -67,8 +67,18 @@ describe('SIGTERM', () => {
     expect(refused).toMatchObject({ status: 503, connection: 'close', reused: true });
     expect(JSON.parse(refused.body)).toMatchObject({ code: 'server.stopping', status: 503 });
     expect(await ask('/health')).toMatchObject({ status: 200, connection: 'close', reused: false });
+    const logged = () =>
+      server
+        .log()
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line));
+    expect(logged()).toContainEqual(expect.objectContaining({ running: 1, jobs: [id] }));
     clis.open('gate');
     expect(await stopped).toEqual(CLEAN);
+    expect(logged().filter(({ msg }) => msg === 'job ended')).toEqual([
+      expect.objectContaining({ level: 30, jobId: id, status: 'succeeded', provider: 'claude' }),
+    ]);
     expectHealthyLog(server);
     const again = await startServer(options);
     const job = await again.job(id);

@@ -37,12 +37,15 @@ async function setUp() {
 
   /** Ids of the records that projectors have read. */
   const reads: string[] = [];
+  /** Ids of the jobs whose end was told. */
+  const ended: string[] = [];
 
   return {
     records,
     submissions,
     claims,
     reads,
+    ended,
     async newStore(): Promise<Store> {
       const store = await openStore({ file: join(tempDir(), 'ledger.db'), logger });
       onTestFinished(() => store.close());
@@ -61,6 +64,7 @@ async function setUp() {
         },
         eventsKey: names.events,
         onLogReplaced: async () => undefined,
+        onEnded: ({ id }) => void ended.push(id),
         store,
         logger,
       }),
@@ -240,6 +244,7 @@ it('reads a job that changed several times close together once', async () => {
   await projector.catchUp();
   await projector.stop();
   expect(bench.reads).toEqual([job.id]);
+  expect(bench.ended).toEqual([job.id]);
 });
 
 it('is settled when the copy under way has been made, and not before', async () => {

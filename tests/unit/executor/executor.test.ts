@@ -666,6 +666,8 @@ describe('stopping', { timeout: SLOW }, () => {
     expect(executor.status()).toMatchObject({ accepting: false, running: 1 });
     bench.touch('go');
     await stopping;
+    const waiting = bench.logged.find((line) => line['running'] === 1);
+    expect(waiting).toMatchObject({ jobs: [runs], until: expect.any(String) });
     expect(await bench.read(runs)).toMatchObject({ status: 'succeeded' });
     expect(await bench.read(waits)).toMatchObject({ status: 'queued', attempt: 0 });
     expect(bench.started()).toHaveLength(1);

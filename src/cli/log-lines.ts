@@ -1,0 +1,53 @@
+/** The server's log for a person at a terminal; everywhere else it is JSON lines. */
+import { styleText } from 'node:util';
+import { oneLine, visible } from './plain-text.ts';
+
+interface Terminal {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+}
+type Environment = Readonly<Record<string, string | undefined>>;
+type Paint = (style: 'dim' | 'yellow' | 'red', text: string) => string;
+type Fields = Readonly<Record<string, unknown>>;
+
+const WARN = 40;
+const ERROR = 50;
+/** Shown in another form, or of no use to a person who watches one server. */
+const LEFT_OUT = ['level', 'time', 'msg', 'component', 'err'];
+
+/** The destination of a logger: `stream`, with lines for people where it is a terminal. */
+export function logTo(stream: Terminal, env: Environment): { write(line: string): void } {
+  const plain = (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb';
+  const paint: Paint = (style, text) => (plain ? text : styleText(style, text, { validateStream: false }));
+  return { write: (line) => void stream.write(stream.isTTY === true ? forPeople(line, paint) : line) };
+}
+
+/** One line of JSON as `18:04:31  job ended  jobId=… status=succeeded`, with the stack of an error below it. */
+export function forPeople(line: string, paint: Paint): string {
+  const fields: Fields = JSON.parse(line);
+  const { level, time, msg, component, err } = fields;
+  const message = oneLine(String(msg ?? ''));
+  const severity = Number(level);
+  const head =
+    severity >= ERROR
+      ? paint('red', `error: ${message}`)
+      : severity >= WARN
+        ? paint('yellow', `warning: ${message}`)
+        : message;
+  const details = Object.entries(fields)
+    .filter(([name, value]) => !LEFT_OUT.includes(name) && value !== null)
+    .map(([name, value]) => `${name}=${shown(value)}`);
+  if (typeof component === 'string' && severity >= WARN) details.push(`component=${component}`);
+  const parts = [paint('dim', clock(Number(time))), head, paint('dim', details.join(' '))];
+  return `${parts.filter(Boolean).join('  ')}\n${stackOf(err)}`;
+}
+
+const clock = (time: number): string => new Date(time).toTimeString().slice(0, 8);
+
+const shown = (value: unknown): string =>
+  typeof value === 'string' && /^[^\s"]+$/.test(value) ? visible(value) : visible(JSON.stringify(value));
+
+function stackOf(err: unknown): string {
+  if (typeof err !== 'object' || err === null || !('stack' in err)) return '';
+  return `${visible(String(err.stack)).replaceAll(/^/gm, '    ')}\n`;
+}
