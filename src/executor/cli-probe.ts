@@ -111,7 +111,11 @@ export function createCliProbe(options: CliProbeOptions): CliProbe {
       const places = names.every(isAbsolute) ? [] : await options.otherPlaces();
       const found = await inFolders(names, places);
       if (found !== null) return { ...found, extraFolder: dirname(found.binary) };
-      const where = places.length === 0 ? 'where the settings say' : `on PATH, nor in ${places.join(', ')}`;
+      const home = env['HOME'] ?? '';
+      const named = places.map((place) =>
+        place.startsWith(`${home}/`) ? `~${place.slice(home.length)}` : place,
+      );
+      const where = places.length === 0 ? 'where the settings say' : `on PATH, nor in ${named.join(', ')}`;
       throw new AppError(
         'execution.cli_missing',
         `${names.join(' or ')} is not installed: no executable file ${where}`,

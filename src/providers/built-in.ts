@@ -1,6 +1,7 @@
 /** What every built-in provider is made of. */
 import type { EventBody, EventKind } from '../protocol/event.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
+import { schemaProblem } from './output-schema.ts';
 import type { CommandContext } from './provider.ts';
 import type { BuiltInSettings } from './settings.ts';
 
@@ -30,6 +31,15 @@ export const permissionModesOf = (
 export interface Unsupported {
   readonly option: string;
   readonly reason: string;
+}
+
+/** `outputSchema`, when no CLI takes it. @param keywords as {@link schemaProblem} takes them */
+export function unsupportedSchema(
+  { outputSchema }: ResolvedPrompt,
+  keywords: ReadonlySet<string> | null = null,
+): readonly Unsupported[] {
+  const reason = outputSchema && schemaProblem(outputSchema, keywords);
+  return reason === null ? [] : [{ option: 'outputSchema', reason }];
 }
 
 /** `permissionMode`, when this provider does not have it here. */

@@ -216,6 +216,7 @@ describe('one prompt through the whole system and the real claude', () => {
   it('gives structured output for a schema, and ends at maxTurns', async () => {
     const server = await start();
     const outputSchema = {
+      $schema: 'https://json-schema.org/draft/2020-12/schema', // which the CLI by itself refuses
       type: 'object',
       properties: { answer: { type: 'string' } },
       required: ['answer'],

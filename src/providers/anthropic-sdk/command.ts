@@ -2,6 +2,7 @@ import { AppError } from '../../errors.ts';
 import type { AnthropicRequest } from '../../protocol/anthropic-runner.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { BuiltInOptions } from '../built-in.ts';
+import { withoutDialect } from '../output-schema.ts';
 import type { Command } from '../provider.ts';
 import { readAnthropicOptions } from './options.ts';
 
@@ -33,7 +34,7 @@ export function anthropicCommand(
     model: request.model ?? DEFAULT_MODEL,
     maxTokens: read.options.maxTokens ?? DEFAULT_MAX_TOKENS,
     maxRetries: maxRetries ?? DEFAULT_MAX_RETRIES,
-    outputSchema: request.outputSchema,
+    outputSchema: request.outputSchema && withoutDialect(request.outputSchema),
   };
   return { args: [...args, sdkRunner.script], stdin: JSON.stringify(document), env: {} };
 }

@@ -1,5 +1,5 @@
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import { type BuiltInOptions, type Unsupported, unsupportedMode } from '../built-in.ts';
+import { type BuiltInOptions, type Unsupported, unsupportedMode, unsupportedSchema } from '../built-in.ts';
 import { PLAIN_WARM_START } from '../plain-warm-start.ts';
 import type { Capabilities, Login, Provider } from '../provider.ts';
 import { anthropicCommand } from './command.ts';
@@ -45,6 +45,7 @@ export function createAnthropicProvider(options: BuiltInOptions): Provider {
     versionArgs: [options.sdkRunner.script, '--version'],
     unsupported: (request) => [
       ...unsupportedMode('anthropic-sdk', request.permissionMode, CAPABILITIES.permissionModes, options),
+      ...unsupportedSchema(request),
       ...unsupportedValues(request),
     ],
     command: (request) => anthropicCommand(request, options),

@@ -1,5 +1,6 @@
 import { AppError } from '../../errors.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
+import { withoutDialect } from '../output-schema.ts';
 import type { Command, CommandContext } from '../provider.ts';
 import type { BuiltInSettings } from '../settings.ts';
 import { LATER_TOOLS } from './background.ts';
@@ -64,7 +65,7 @@ export function claudeCommand(
     ...request.allowedTools.map((tool) => `--allowedTools=${tool}`),
     ...request.disallowedTools.map((tool) => `--disallowedTools=${tool}`),
     ...systemPromptArgs(request.appendSystemPrompt, context.nativeSessionId),
-    ...flag('--json-schema', request.outputSchema === null ? null : JSON.stringify(request.outputSchema)),
+    ...flag('--json-schema', request.outputSchema && JSON.stringify(withoutDialect(request.outputSchema))),
     ...flag('--max-turns', request.maxTurns),
     ...flag('--max-budget-usd', request.maxCostUsd === null ? null : plainDecimal(request.maxCostUsd)),
     ...providerArgs(request),

@@ -1,5 +1,11 @@
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import { type BuiltInOptions, permissionModesOf, type Unsupported, unsupportedMode } from '../built-in.ts';
+import {
+  type BuiltInOptions,
+  permissionModesOf,
+  type Unsupported,
+  unsupportedMode,
+  unsupportedSchema,
+} from '../built-in.ts';
 import type { Capabilities, Login, Provider } from '../provider.ts';
 import { LATER_TOOLS } from './background.ts';
 import { claudeCommand, MAX_ARGUMENT_BYTES } from './command.ts';
@@ -34,6 +40,54 @@ const CLAUDE_LOGIN: Login = {
   statusArgs: null,
   hint: LOGIN_HINT,
 };
+
+/** What `--json-schema` takes; the CLI refuses a schema with any other keyword. */
+const SCHEMA_KEYWORDS: ReadonlySet<string> = new Set([
+  ...[
+    '$schema',
+    '$id',
+    '$ref',
+    '$defs',
+    '$comment',
+    '$vocabulary',
+    'definitions',
+    'type',
+    'nullable',
+    'const',
+    'enum',
+  ],
+  ...[
+    'multipleOf',
+    'maximum',
+    'minimum',
+    'exclusiveMaximum',
+    'exclusiveMinimum',
+    'maxLength',
+    'minLength',
+    'pattern',
+  ],
+  ...['properties', 'patternProperties', 'additionalProperties', 'propertyNames', 'required', 'dependencies'],
+  ...[
+    'maxProperties',
+    'minProperties',
+    'items',
+    'additionalItems',
+    'contains',
+    'maxItems',
+    'minItems',
+    'uniqueItems',
+  ],
+  ...['allOf', 'anyOf', 'oneOf', 'not', 'if', 'then', 'else', 'format', 'title', 'description', 'default'],
+  ...[
+    'deprecated',
+    'readOnly',
+    'writeOnly',
+    'examples',
+    'contentMediaType',
+    'contentEncoding',
+    'contentSchema',
+  ],
+]);
 
 /** The provider for the claude CLI (Claude Code), as of 2.1.329. */
 export function createClaudeProvider(options: BuiltInOptions): Provider {
@@ -74,10 +128,9 @@ function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
   if (Buffer.byteLength(request.appendSystemPrompt ?? '') > MAX_ARGUMENT_BYTES) {
     found.push({ option: 'appendSystemPrompt', ...tooLong });
   }
-  if (
-    request.outputSchema !== null &&
-    Buffer.byteLength(JSON.stringify(request.outputSchema)) > MAX_ARGUMENT_BYTES
-  ) {
+  const schema = unsupportedSchema(request, SCHEMA_KEYWORDS);
+  found.push(...schema);
+  if (schema.length === 0 && Buffer.byteLength(JSON.stringify(request.outputSchema)) > MAX_ARGUMENT_BYTES) {
     found.push({ option: 'outputSchema', ...tooLong });
   }
   return found;

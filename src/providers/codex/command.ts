@@ -1,6 +1,7 @@
 import { AppError } from '../../errors.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
 import { promptFor } from '../built-in.ts';
+import { withoutDialect } from '../output-schema.ts';
 import type { Command, CommandContext } from '../provider.ts';
 import type { BuiltInSettings } from '../settings.ts';
 
@@ -30,7 +31,7 @@ export function codexCommand(
   context: CommandContext,
   options: CodexCommandOptions,
 ): Command {
-  const schema = request.outputSchema === null ? null : JSON.stringify(request.outputSchema);
+  const schema = request.outputSchema && JSON.stringify(withoutDialect(request.outputSchema));
   const args = [
     'exec',
     '--json',

@@ -7,6 +7,7 @@ import {
   permissionModesOf,
   type Unsupported,
   unsupportedMode,
+  unsupportedSchema,
 } from '../built-in.ts';
 import type { Capabilities, Login, Provider, WarmStart } from '../provider.ts';
 import { codexCommand } from './command.ts';
@@ -75,6 +76,7 @@ export function createCodexProvider(options: BuiltInOptions): Provider {
     versionArgs: ['--version'],
     unsupported: (request) => [
       ...unsupportedMode('codex', request.permissionMode, modes, options),
+      ...unsupportedSchema(request),
       ...unsupportedValues(request),
     ],
     command: (request, context) => codexCommand(request, context, options),

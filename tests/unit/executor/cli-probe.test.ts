@@ -27,7 +27,7 @@ function machine(roots: readonly string[] = []) {
         home,
         roots.map((root) => join(home, root)),
       ),
-    env: { PATH: '/bin:/usr/bin' },
+    env: { PATH: '/bin:/usr/bin', HOME: home },
   });
   return { home, bin, install, find: () => probe.find(provider, null), probe };
 }
@@ -62,9 +62,9 @@ describe('looking for a CLI', () => {
   });
 
   it('looks on PATH and then where installers put CLIs, whose folder the CLI gets on its PATH', async () => {
-    const { home, bin, install, find, probe } = machine();
+    const { bin, install, find, probe } = machine();
     await expect(find()).rejects.toThrow(
-      `claude is not installed: no executable file on PATH, nor in ${join(home, '.local/bin')}, ${join(home, '.claude/local')}`,
+      `claude is not installed: no executable file on PATH, nor in ~/.local/bin, ~/.claude/local`,
     );
     const old = install('.nvm', 'versions', 'node', 'v9.1.0', 'bin', 'claude');
     expect(await find()).toMatchObject({ binary: old, extraFolder: join(old, '..') });

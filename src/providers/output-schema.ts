@@ -1,0 +1,138 @@
+/** The JSON Schema a job asks its answer to fit: what is wrong with it, as far as that is certain before anything runs. */
+
+/** Names of dialects, without what varies in how they are written. */
+const DIALECT = /^https?:\/\/json-schema\.org\/(draft-0[467]|draft\/2019-09|draft\/2020-12)\/schema#?$/;
+const LATEST = /^https?:\/\/json-schema\.org\/schema#?$/;
+
+const MAX_DEPTH = 200;
+const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean', 'null'];
+const MAPS = ['properties', 'patternProperties', 'definitions', '$defs', 'dependentSchemas'];
+const LISTS = ['anyOf', 'oneOf', 'allOf', 'prefixItems'];
+const SCHEMAS = [
+  ...[
+    'items',
+    'additionalItems',
+    'unevaluatedItems',
+    'contains',
+    'additionalProperties',
+    'unevaluatedProperties',
+  ],
+  ...['propertyNames', 'not', 'if', 'then', 'else'],
+];
+
+type Schema = Readonly<Record<string, unknown>>;
+
+/** The schema without `$schema`, which only names the dialect: some CLIs and vendors take no other than their own. */
+export function withoutDialect({ $schema: _, ...schema }: Schema): Schema {
+  return schema;
+}
+
+/**
+ * Why no CLI takes this schema; null: nothing is known against it.
+ * @param keywords those that the CLI knows; null: it passes over the others
+ */
+export function schemaProblem(schema: Schema, keywords: ReadonlySet<string> | null = null): string | null {
+  const { $schema, type } = schema;
+  if (
+    $schema !== undefined &&
+    !(typeof $schema === 'string' && (DIALECT.test($schema) || LATEST.test($schema)))
+  )
+    return '$schema names a dialect that is not known: draft-04, 06, 07, 2019-09 and 2020-12 are';
+  if (type !== undefined && type !== 'object') return 'the type of an answer must be "object"';
+  if (isDeep(schema)) return `it has more than ${MAX_DEPTH} levels`;
+  const text = keywords === null ? '' : JSON.stringify(schema);
+  const walk = (part: unknown, at: string): string | null => {
+    if (typeof part === 'boolean') return null;
+    if (!isObject(part)) return `${at} is no schema`;
+    // A definition that nothing refers to is read by nobody.
+    const isRead = !/^#\/(definitions|\$defs)\//.test(at) || text.includes(`"${at}"`);
+    const own = ownProblem(schema, part, at, isRead ? keywords : null);
+    if (own !== null) return own;
+    for (const [place, inner] of partsOf(part, at)) {
+      const problem = walk(inner, place);
+      if (problem !== null) return problem;
+    }
+    return null;
+  };
+  return walk(schema, '#');
+}
+
+function isDeep(value: unknown): boolean {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > MAX_DEPTH) return true;
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+  }
+  return false;
+}
+
+/** The schemas in a schema, each with its place. */
+const partsOf = (schema: Schema, at: string): readonly (readonly [string, unknown])[] =>
+  Object.entries(schema).flatMap(([name, value]) => {
+    const holdsMany =
+      MAPS.includes(name) || LISTS.includes(name) || (name === 'items' && Array.isArray(value));
+    if (!holdsMany) return SCHEMAS.includes(name) ? [[`${at}/${name}`, value] as const] : [];
+    return Object.entries(Object(value)).map(([key, one]) => [`${at}/${name}/${key}`, one] as const);
+  });
+
+/** What is wrong with a schema's own keywords. */
+function ownProblem(
+  root: Schema,
+  schema: Schema,
+  at: string,
+  keywords: ReadonlySet<string> | null,
+): string | null {
+  const unknown = keywords && Object.keys(schema).find((name) => !keywords.has(name));
+  if (unknown) return `${at} has the keyword ${JSON.stringify(unknown)}, which the CLI does not know`;
+  const { type, required, pattern, $ref, enum: values } = schema;
+  if (type !== undefined && ![type].flat().every((one) => typeof one === 'string' && TYPES.includes(one)))
+    return `${at}/type is none of ${TYPES.join(', ')}`;
+  const isList = Array.isArray(required) && required.every((name) => typeof name === 'string');
+  if (required !== undefined && !isList) return `${at}/required must be a list of names`;
+  if (values !== undefined && !Array.isArray(values)) return `${at}/enum must be a list`;
+  const noMap = MAPS.find((name) => schema[name] !== undefined && !isObject(schema[name]));
+  if (noMap !== undefined) return `${at}/${noMap} must be an object`;
+  const noList = LISTS.find((name) => schema[name] !== undefined && !isFilled(schema[name]));
+  if (noList !== undefined) return `${at}/${noList} must be a list of schemas`;
+  const noLimit = ['exclusiveMinimum', 'exclusiveMaximum'].find((name) => typeof schema[name] === 'boolean');
+  if (noLimit !== undefined && keywords !== null) return `${at}/${noLimit} must be a number`;
+  if (pattern !== undefined && !isPattern(pattern)) return `${at}/pattern is no regular expression`;
+  if ($ref !== undefined && !leadsSomewhere(root, $ref)) return `${at}/$ref leads nowhere`;
+  return null;
+}
+
+const isObject = (value: unknown): value is Schema =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isFilled = (value: unknown): boolean => Array.isArray(value) && value.length > 0;
+
+function isPattern(value: unknown): boolean {
+  try {
+    return typeof value === 'string' && new RegExp(value, 'u') !== null;
+  } catch {
+    return false;
+  }
+}
+
+/** Only a pointer into the schema, and a URL without an `$id` to match, are certain. */
+function leadsSomewhere(root: Schema, ref: unknown): boolean {
+  if (typeof ref !== 'string') return false;
+  if (/^https?:/.test(ref)) return typeof root['$id'] === 'string' && ref.startsWith(root['$id']);
+  if (!ref.startsWith('#/') || root['$id'] !== undefined) return true;
+  const found = ref
+    .slice(2)
+    .split('/')
+    .reduce<unknown>((value, token) => {
+      const key = decoded(token).replaceAll('~1', '/').replaceAll('~0', '~');
+      if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
+      return Object.entries(value).find(([name]) => name === key)?.[1];
+    }, root);
+  return isObject(found) || typeof found === 'boolean';
+}
+
+function decoded(token: string): string {
+  try {
+    return decodeURIComponent(token);
+  } catch {
+    return token; // a bare percent sign
+  }
+}
