@@ -36,7 +36,14 @@ export async function answer(
   const apiKey = key === null ? null : createHash('sha256').update(key).digest('hex').slice(0, 12);
   const entry = { method: call.method, path: call.path, at: new Date().toISOString(), apiKey };
   const recordOther = (behaviour: string): number =>
-    state.log.add({ ...entry, kind: 'other', model: null, lastUserText: null, behaviour });
+    state.log.add({
+      ...entry,
+      kind: 'other',
+      model: null,
+      lastUserText: null,
+      instructions: null,
+      behaviour,
+    });
   const refuse = (status: number, message: string, behaviour: string): void =>
     sendJson(response, vendor.failure({ status, message, retryAfterSeconds: null }, recordOther(behaviour)));
 
@@ -54,6 +61,7 @@ export async function answer(
     kind: ask.own === null ? 'turn' : 'own',
     model: ask.model,
     lastUserText: lastPrompt(ask).prompt,
+    instructions: ask.instructions ?? null,
     behaviour: resolution.label,
   });
   await play(resolution, { vendor, ask, serial, response, released: state.released, signal });

@@ -8,6 +8,7 @@ export interface MessagesRequest {
   readonly stream?: boolean;
   readonly messages: readonly { readonly role: string; readonly content: string | readonly ContentBlock[] }[];
   readonly tools?: readonly { readonly name?: string; readonly input_schema?: unknown }[];
+  readonly system?: string | readonly { readonly text?: string }[];
   readonly thinking?: { readonly type?: string };
   readonly output_config?: { readonly format?: { readonly schema?: unknown } };
 }

@@ -87,9 +87,13 @@ function askOf({ headers, body }: Call): Ask | null {
     messages,
     conversation: typeof session === 'string' ? `${session} ${agent}` : null,
     own: claudeOwnRequest(headers, body, lastText),
+    instructions: textOf(body.system),
     structured: structuredOf(body),
   };
 }
+
+const textOf = (system: MessagesRequest['system'] = []): string =>
+  typeof system === 'string' ? system : system.map(({ text = '' }) => text).join('\n');
 
 function structuredOf(request: MessagesRequest): Ask['structured'] {
   const schema = request.output_config?.format?.schema;

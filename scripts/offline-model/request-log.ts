@@ -11,6 +11,8 @@ export interface RecordedRequest {
   readonly apiKey: string | null;
   /** The last text that a person wrote, directives included. */
   readonly lastUserText: string | null;
+  /** What the CLI told the model beside the conversation; null where it told nothing, or within it. */
+  readonly instructions: string | null;
   /** What was done, for example `reply`, `tool Bash`, `error 429`, `hang`, `default`, `own: probe`. */
   readonly behaviour: string;
 }

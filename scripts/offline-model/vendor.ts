@@ -22,6 +22,8 @@ export interface Ask {
   readonly conversation: string | null;
   /** Why this is the CLI's own request and no turn of the user's conversation, else null. */
   readonly own: string | null;
+  /** What the CLI tells the model beside the conversation; left out where it is part of that. */
+  readonly instructions?: string;
   /** The answer must be an instance of this schema: as a call of `tool`, or as text when `tool` is null. */
   readonly structured: { readonly tool: string | null; readonly schema: unknown } | null;
 }

@@ -139,7 +139,7 @@ async function spawnCold(
       args: command.args,
       env: { ...env, TMPDIR: scratch },
       cwd,
-      stdin: command.stdin,
+      stdin: (command.opening ?? '') + command.stdin,
       holdStdin: prepared.staysOpen,
       marker,
       maxLineBytes,

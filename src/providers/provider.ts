@@ -26,8 +26,13 @@ export interface Capabilities {
 
 /** What to run. The executor adds the marker, the allow-listed environment and the working directory. */
 export interface Command {
-  /** Everything after the binary. Never holds the prompt. */
+  /** Everything after the binary. Never holds a text of the caller: every user of the machine can read it. */
   readonly args: readonly string[];
+  /**
+   * Written to stdin before anything else, also where the prompt comes later: what the process is bound to and
+   * arguments would show. Left out: nothing.
+   */
+  readonly opening?: string;
   /** Written to stdin, which is then closed. */
   readonly stdin: string;
   /** Variables the provider sets itself, over the allow-listed ones. */
@@ -128,9 +133,7 @@ export interface Translator {
  * neither acts nor costs anything until then, but for hooks its user has set up.
  */
 export interface WarmStart {
-  /** Written to stdin at the start: makes the CLI prepare all it can. Empty where it knows no such word. */
-  readonly greeting: string;
-  /** Whether a line is the answer to the greeting. Lines up to it belong to no run. */
+  /** Whether a line is the answer to the command's opening. Lines up to it belong to no run. */
   isReady(line: string): boolean;
   /**
    * Files and folders it reads while it boots: once one has changed, what waits is stale. `workspace`: paths below

@@ -55,7 +55,7 @@ async function ask(
   const run = await runClaude({
     baseUrl: model.url,
     home,
-    prompt: command.stdin,
+    prompt: (command.opening ?? '') + command.stdin,
     args: command.args,
     env: { ...command.env, ...env },
   });

@@ -36,7 +36,7 @@ async function canaryRan(trustedWorkspace: boolean): Promise<boolean> {
     args: command.args,
     env,
     cwd: home.workspace,
-    prompt: command.stdin,
+    prompt: (command.opening ?? '') + command.stdin,
   });
   expect(run.code).toBe(0);
   return existsSync(canary);

@@ -46,7 +46,7 @@ async function ask(
   const run = await runGemini({
     baseUrl: model.url,
     home,
-    prompt: command.stdin,
+    prompt: (command.opening ?? '') + command.stdin,
     args: command.args,
     env: { ...command.env, ...env },
   });

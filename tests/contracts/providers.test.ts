@@ -128,6 +128,15 @@ describe.each(Object.entries(PROVIDERS))('%s', (_, create) => {
     expect(provider.command(request, context)).toEqual(provider.command(request, context));
   });
 
+  it('shows no text of the caller in its arguments or variables, where others could read it', () => {
+    const secret = 'a-text-of-the-caller';
+    const command = provider.command(
+      { ...request, prompt: secret, appendSystemPrompt: secret, outputSchema: { description: secret } },
+      { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' },
+    );
+    expect(JSON.stringify([command.args, command.env])).not.toContain(secret);
+  });
+
   it('asks for the end without changing it', () => {
     const translator = provider.translator(request);
     const exit = { code: 0, signal: null };

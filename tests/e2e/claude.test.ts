@@ -7,7 +7,7 @@ import { type OfflineModel, startOfflineModel } from '../../scripts/offline-mode
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
-import { commandLine, processesWithMarker } from '../helpers/proc.ts';
+import { commandLine, descendants, processesWithMarker } from '../helpers/proc.ts';
 import { findRedisCli, findTestServer, runRedisCli } from '../helpers/redis-private.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { tempDir } from '../helpers/temp.ts';
@@ -211,6 +211,30 @@ describe('one prompt through the whole system and the real claude', () => {
     // By itself the CLI asks eleven times, over minutes.
     expect(asked('refused key').length).toBeLessThanOrEqual(2);
     expect(marked(server)).toEqual([]);
+  });
+
+  it('tells the model more than the prompt, in a session too, and tells no other user of the machine', async () => {
+    const server = await start();
+    const outputSchema = { type: 'object', properties: { secretField: { type: 'string' } } };
+    const request = { prompt: 'held [[hang]]', appendSystemPrompt: 'Secret instructions.', outputSchema };
+    const { id } = await server.run(request, 0);
+    await eventually(() => asked('held').length > 0, PATIENCE);
+    expect(asked('held')[0]?.instructions).toContain('Secret instructions.');
+    const shown = descendants(server.pid).map(commandLine).join('\n');
+    expect(shown).toContain('claude');
+    expect(shown).not.toMatch(/secret|held/i);
+    await server.api('POST', `/v1/jobs/${id}/cancel`, { force: true });
+
+    const first = await server.run({ prompt: 'one [[reply: 1]]', appendSystemPrompt: 'Rule one.' });
+    const sessionId = first.outcome?.sessionId ?? expect.unreachable();
+    const resumed = await server.run({
+      prompt: 'two [[reply: 2]]',
+      appendSystemPrompt: 'Rule two.',
+      sessionId,
+    });
+    expect(resumed.status).toBe('succeeded');
+    expect(asked('two')[0]?.instructions).toContain('Rule two.');
+    expect(asked('two')[0]?.instructions).not.toContain('Rule one.');
   });
 
   it('gives structured output for a schema, and ends at maxTurns', async () => {

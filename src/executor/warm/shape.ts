@@ -30,6 +30,7 @@ export function shapeOf({ provider, cli, command, env, cwd }: Shaping, maxLineBy
       cli.binary,
       cli.identity,
       command.args,
+      command.opening ?? '',
       environment,
       cwd,
       maxLineBytes,

@@ -10,13 +10,15 @@ import { createWaitingProcess, type WaitingProcess } from './waiting-process.ts'
 export interface Template
   extends Pick<PreparedExecution, 'provider' | 'binary' | 'env' | 'cwd' | 'maxLineBytes' | 'maxTextBytes'> {
   readonly args: readonly string[];
+  readonly opening: string;
   readonly shape: Shape;
 }
 
 /** The template of an execution; null when it can only be started with its prompt. */
 export function templateOf(prepared: PreparedExecution): Template | null {
   const { provider, binary, env, cwd, maxLineBytes, maxTextBytes, shape, command } = prepared;
-  return shape && { provider, binary, env, cwd, maxLineBytes, maxTextBytes, shape, args: command.args };
+  const bound = { args: command.args, opening: command.opening ?? '' };
+  return shape && { provider, binary, env, cwd, maxLineBytes, maxTextBytes, shape, ...bound };
 }
 
 /** Where a process that belongs to no execution yet lives. */
@@ -37,19 +39,18 @@ export const placeOf = (nodeId: string, scratchDir: string, id: string): Place =
  * @throws AppError when it cannot be started
  */
 export async function bootProcess(
-  { provider, binary, args, env, cwd, maxLineBytes, maxTextBytes, shape }: Template,
+  { provider, binary, args, opening, env, cwd, maxLineBytes, maxTextBytes, shape }: Template,
   { marker, scratch }: Place,
   launch: Launch,
 ): Promise<{ process: WaitingProcess; state: string }> {
   const [state] = await Promise.all([stateOf(shape.reads), makeScratch(scratch)]);
-  const { greeting = '', isReady } = provider.warmStart ?? {};
   const child = await spawnProcess(
     {
       binary,
       args,
       env: { ...env, TMPDIR: scratch },
       cwd,
-      stdin: greeting,
+      stdin: opening,
       holdStdin: true,
       marker,
       maxLineBytes,
@@ -57,5 +58,6 @@ export async function bootProcess(
     },
     launch,
   );
-  return { process: createWaitingProcess(child, greeting === '' ? null : (isReady ?? null)), state };
+  const isReady = opening === '' ? null : (provider.warmStart?.isReady ?? null);
+  return { process: createWaitingProcess(child, isReady), state };
 }

@@ -6,8 +6,6 @@ import type { BuiltInSettings } from '../settings.ts';
 import { LATER_TOOLS } from './background.ts';
 import { readClaudeOptions } from './options.ts';
 
-/** Linux refuses a single argument of 128 KiB and more (MAX_ARG_STRLEN), its end included. */
-export const MAX_ARGUMENT_BYTES = 120 * 1024;
 const SESSION_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /**
@@ -64,8 +62,7 @@ export function claudeCommand(
     ...flag('--effort', request.effort),
     ...request.allowedTools.map((tool) => `--allowedTools=${tool}`),
     ...request.disallowedTools.map((tool) => `--disallowedTools=${tool}`),
-    ...systemPromptArgs(request.appendSystemPrompt, context.nativeSessionId),
-    ...flag('--json-schema', request.outputSchema && JSON.stringify(withoutDialect(request.outputSchema))),
+    ...snapshotArgs(request.appendSystemPrompt, context.nativeSessionId),
     ...flag('--max-turns', request.maxTurns),
     ...flag('--max-budget-usd', request.maxCostUsd === null ? null : plainDecimal(request.maxCostUsd)),
     ...providerArgs(request),
@@ -73,6 +70,7 @@ export function claudeCommand(
   ];
   return {
     args,
+    opening: hello(request),
     stdin: userMessage(asPlainText(request.prompt), context.promptId),
     env: commandEnv(request, context, options),
   };
@@ -82,10 +80,21 @@ const flag = (name: string, value: string | number | null): readonly string[] =>
   value === null ? [] : [`${name}=${value}`];
 
 /** A resumed session repeats the system prompt it recorded, whatever is appended now, unless told not to. */
-const systemPromptArgs = (text: string | null, resumed: string | null): readonly string[] =>
-  text === null
-    ? []
-    : [`--append-system-prompt=${text}`, ...(resumed === null ? [] : ['--system-prompt-snapshot=off'])];
+const snapshotArgs = (text: string | null, resumed: string | null): readonly string[] =>
+  text === null || resumed === null ? [] : ['--system-prompt-snapshot=off'];
+
+/**
+ * The vendor's own SDK says it first: the CLI then has its commands, agents and settings ready before the prompt. The
+ * caller's texts are in it: `--append-system-prompt` and `--json-schema` would show them to every user of the machine.
+ */
+const hello = ({ appendSystemPrompt, outputSchema }: ResolvedPrompt): string => {
+  const request = {
+    subtype: 'initialize',
+    ...(appendSystemPrompt === null ? {} : { appendSystemPrompt }),
+    ...(outputSchema === null ? {} : { jsonSchema: withoutDialect(outputSchema) }),
+  };
+  return `${JSON.stringify({ type: 'control_request', request_id: 'hello', request })}\n`;
+};
 
 /** Never with an exponent. */
 const plainDecimal = (value: number): string =>

@@ -75,6 +75,9 @@ const LifecycleLine = Type.Object({
   wakeup_source: Type.Optional(Type.Unknown()),
 });
 
+/** The answer to the opening. */
+const ControlResponseLine = Type.Object({ type: Type.Literal('control_response') });
+
 /** Signs of life that carry nothing a reader needs. */
 const QuietLine = Type.Object({
   type: Type.Literal('system'),
@@ -143,6 +146,7 @@ const ClaudeLine = Type.Union([
   WritesLostLine,
   LifecycleLine,
   RateLimitLine,
+  ControlResponseLine,
   ResultLine,
 ]);
 export type ClaudeLine = Static<typeof ClaudeLine>;

@@ -8,7 +8,7 @@ import {
 } from '../built-in.ts';
 import type { Capabilities, Login, Provider } from '../provider.ts';
 import { LATER_TOOLS } from './background.ts';
-import { claudeCommand, MAX_ARGUMENT_BYTES } from './command.ts';
+import { claudeCommand } from './command.ts';
 import { CLAUDE_ENV_NAMES } from './env-names.ts';
 import { LOGIN_HINT } from './failure.ts';
 import { readClaudeOptions } from './options.ts';
@@ -124,14 +124,6 @@ function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
       reason: `${later.join(', ')}: only for a job with background: wait`,
     });
   }
-  const tooLong = { reason: `claude takes it as an argument of at most ${MAX_ARGUMENT_BYTES} bytes` };
-  if (Buffer.byteLength(request.appendSystemPrompt ?? '') > MAX_ARGUMENT_BYTES) {
-    found.push({ option: 'appendSystemPrompt', ...tooLong });
-  }
-  const schema = unsupportedSchema(request, SCHEMA_KEYWORDS);
-  found.push(...schema);
-  if (schema.length === 0 && Buffer.byteLength(JSON.stringify(request.outputSchema)) > MAX_ARGUMENT_BYTES) {
-    found.push({ option: 'outputSchema', ...tooLong });
-  }
+  found.push(...unsupportedSchema(request, SCHEMA_KEYWORDS));
   return found;
 }

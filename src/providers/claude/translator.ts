@@ -172,7 +172,10 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     return usage === null ? [] : [{ kind: 'usage', usage }];
   }
 
-  function translate(line: ClaudeLine, raw: string): readonly ExecutionEvent[] {
+  function translate(
+    line: Exclude<ClaudeLine, Line<'control_response'>>,
+    raw: string,
+  ): readonly ExecutionEvent[] {
     switch (line.type) {
       case 'system':
         return onSystem(line, raw);
@@ -196,6 +199,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   return {
     line(raw, cut = null) {
       const line = parseClaudeLine(raw, cut);
+      if (line?.type === 'control_response') return []; // to the opening
       return line === null ? [{ kind: 'raw', line: raw }] : translate(line, raw);
     },
     get done() {

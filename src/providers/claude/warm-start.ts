@@ -1,15 +1,11 @@
 import type { WarmStart } from '../provider.ts';
 
-/** The vendor's own SDK says it first: the CLI then has its commands, agents and settings ready before the prompt. */
-const HELLO = { type: 'control_request', request_id: 'hello', request: { subtype: 'initialize' } };
-
 /**
  * claude reads its instructions, the state of the repository and its settings while it boots and never again
  * (observed with 2.1.329). A file that was edited below the top folder goes unnoticed: claude tells the model itself
  * that the state is that of a moment.
  */
 export const CLAUDE_WARM_START: WarmStart = {
-  greeting: `${JSON.stringify(HELLO)}\n`,
   isReady: (line) => line.includes('"control_response"') && line.includes('"hello"'),
   reads: {
     workspace: [

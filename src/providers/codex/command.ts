@@ -41,16 +41,13 @@ export function codexCommand(
     ...(options.modes[request.permissionMode] ?? PERMISSION_ARGS[request.permissionMode]),
     ...(request.model === null ? [] : [`--model=${request.model}`]),
     ...(request.effort === null ? [] : [config('model_reasoning_effort', request.effort)]),
-    ...(request.appendSystemPrompt === null
-      ? []
-      : [config('developer_instructions', request.appendSystemPrompt)]),
     ...(schema === null ? [] : [`--output-schema=${context.scratchDir}/${SCHEMA_FILE}`]),
     ...resumeArgs(context.nativeSessionId),
     '-',
   ];
   return {
     args,
-    stdin: promptFor(request, context),
+    stdin: instructionsOf(request.appendSystemPrompt) + promptFor(request, context),
     env: {},
     ...(schema === null ? {} : { files: { [SCHEMA_FILE]: schema } }),
   };
@@ -58,6 +55,13 @@ export function codexCommand(
 
 /** `-c name=value`, the value as TOML, where a string is written as in JSON. */
 const config = (name: string, value: string): string => `--config=${name}=${JSON.stringify(value)}`;
+
+/**
+ * In front of the prompt, as the CLI itself hands on an AGENTS.md. Its `developer_instructions` can be given in an
+ * argument or in the user's own configuration only.
+ */
+const instructionsOf = (text: string | null): string =>
+  text === null ? '' : `<INSTRUCTIONS>\n${text}\n</INSTRUCTIONS>\n\n`;
 
 /** A project is trusted by its own folder or by that of its repository, which is one above. */
 function distrust(cwd: string): string {

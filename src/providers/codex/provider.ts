@@ -37,7 +37,6 @@ const LOGIN: Login = {
 
 /** codex boots and then reads its prompt to the end of stdin; it does not say when it is ready. */
 const CODEX_WARM_START: WarmStart = {
-  greeting: '',
   isReady: () => false,
   reads: {
     workspace: ['.', 'AGENTS.md', 'AGENTS.override.md', '.git/HEAD', '.git/index', '.git/logs/HEAD'],
@@ -49,9 +48,6 @@ const CODEX_WARM_START: WarmStart = {
   speaksFirst: true, // `thread.started`
   takesTurns: false,
 };
-
-/** Linux refuses a single argument of 128 KiB and more (MAX_ARG_STRLEN). */
-const MAX_ARGUMENT_BYTES = 120 * 1024;
 
 /**
  * The provider for the codex CLI, as of 0.169.0. It has no cap of its turns: the executor keeps it, from the stream.
@@ -110,12 +106,6 @@ function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
   }
   for (const name of Object.keys(request.providerOptions)) {
     found.push({ option: `providerOptions.${name}`, reason: 'codex knows no options of its own here' });
-  }
-  if (Buffer.byteLength(request.appendSystemPrompt ?? '') > MAX_ARGUMENT_BYTES) {
-    found.push({
-      option: 'appendSystemPrompt',
-      reason: `codex takes it as an argument of at most ${MAX_ARGUMENT_BYTES} bytes`,
-    });
   }
   return found;
 }

@@ -41,6 +41,7 @@ describe('the claude command line', () => {
   it('of a plain prompt names no option but the safe ones', () => {
     expect(command()).toEqual({
       args: PLAIN,
+      opening: '{"type":"control_request","request_id":"hello","request":{"subtype":"initialize"}}\n',
       stdin: '{"type":"user","message":{"role":"user","content":"Where is the parser?"}}\n',
       env: {},
     });
@@ -57,11 +58,6 @@ describe('the claude command line', () => {
       [...PLAIN, '--allowedTools=Read', '--allowedTools=Bash(git log *)'],
     ],
     [{ disallowedTools: ['Bash', 'Write'] }, [...PLAIN, '--disallowedTools=Bash', '--disallowedTools=Write']],
-    [
-      { appendSystemPrompt: '--model x\nBe brief.' },
-      [...PLAIN, '--append-system-prompt=--model x\nBe brief.'],
-    ],
-    [{ outputSchema: { type: 'object' } }, [...PLAIN, '--json-schema={"type":"object"}']],
     [{ maxTurns: 7 }, [...PLAIN, '--max-turns=7']],
     [{ maxCostUsd: 0.0000005 }, [...PLAIN, '--max-budget-usd=0.0000005']],
     [{ maxCostUsd: 1234.5 }, [...PLAIN, '--max-budget-usd=1234.5']],
@@ -81,6 +77,18 @@ describe('the claude command line', () => {
     expect(again.env).toEqual({ CLAUDE_CODE_RESUME_INTERRUPTED_TURN: '1' });
   });
 
+  it("opens with the vendor's handshake, which holds the caller's texts", () => {
+    const openingOf = (changed: Partial<ResolvedPrompt>) =>
+      JSON.parse(command(changed).opening ?? '').request;
+    expect(openingOf({})).toEqual({ subtype: 'initialize' });
+    const jsonSchema = { type: 'object' };
+    expect(openingOf({ appendSystemPrompt: 'Be\nbrief.', outputSchema: jsonSchema })).toEqual({
+      subtype: 'initialize',
+      appendSystemPrompt: 'Be\nbrief.',
+      jsonSchema,
+    });
+  });
+
   it('resumes a session', () => {
     expect(command({}, { nativeSessionId: SESSION }).args).toEqual([...PLAIN, `--resume=${SESSION}`]);
   });
@@ -88,7 +96,6 @@ describe('the claude command line', () => {
   it('renders the system prompt anew when a resumed session appends to it', () => {
     expect(command({ appendSystemPrompt: 'Be brief.' }, { nativeSessionId: SESSION }).args).toEqual([
       ...PLAIN,
-      '--append-system-prompt=Be brief.',
       '--system-prompt-snapshot=off',
       `--resume=${SESSION}`,
     ]);
@@ -175,13 +182,11 @@ describe('values that look like flags', () => {
     const { args } = command({
       model: '--dangerously-skip-permissions',
       allowedTools: ['--model', 'Bash(*)'],
-      appendSystemPrompt: '--permission-mode=bypassPermissions',
     });
     expect(args.slice(PLAIN.length)).toEqual([
       '--model=--dangerously-skip-permissions',
       '--allowedTools=--model',
       '--allowedTools=Bash(*)',
-      '--append-system-prompt=--permission-mode=bypassPermissions',
     ]);
   });
 });

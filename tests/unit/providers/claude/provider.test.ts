@@ -51,14 +51,6 @@ describe('the claude provider', () => {
     expect(refused({ allowedTools, background: 'wait' })).toEqual([]);
   });
 
-  it('refuses what does not fit into one argument', () => {
-    const long = 'ä'.repeat(65_536);
-    expect(refused({ appendSystemPrompt: long, outputSchema: { description: long } })).toEqual([
-      'appendSystemPrompt',
-      'outputSchema',
-    ]);
-  });
-
   it('refuses full access as root', () => {
     expect(root.unsupported(fullAccess).map(({ option }) => option)).toEqual(['permissionMode']);
     expect(root.capabilities.permissionModes).toEqual(['default', 'plan', 'acceptEdits']);

@@ -123,9 +123,9 @@ describe('the codex command', () => {
     expect(args).not.toContain('--sandbox=workspace-write');
   });
 
-  it('puts every option before the thread it resumes, texts as TOML', () => {
+  it('puts every option before the thread it resumes', () => {
     const nativeSessionId = '01a1fc46-f347-7e33-ac89-85cec05b7b3e';
-    const { args, files } = codex.command(
+    const { args, stdin, files } = codex.command(
       {
         ...request,
         model: 'gpt-5',
@@ -138,12 +138,12 @@ describe('the codex command', () => {
     expect(args.slice(4)).toEqual([
       '--model=gpt-5',
       '--config=model_reasoning_effort="high"',
-      '--config=developer_instructions="Be \\"brief\\".\\n"',
       '--output-schema=/scratch/output-schema.json',
       'resume',
       nativeSessionId,
       '-',
     ]);
+    expect(stdin).toBe(`<INSTRUCTIONS>\nBe "brief".\n\n</INSTRUCTIONS>\n\n${request.prompt}`);
     expect(files).toEqual({ 'output-schema.json': '{"type":"object"}' });
   });
 
