@@ -289,6 +289,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         }),
         health: createHealth({
           redis: redis.commands,
+          redisProblem: server.problem,
           ...{ upkeep, store, executor, launcher, workers, metrics },
           providers: createProviderReports({
             ...{ providers, probe, stateFolders, circuits, environment, executor },

@@ -30,7 +30,7 @@ export interface Outage {
  */
 export function createOutage(
   what: string,
-  logger: Logger,
+  logger: Pick<Logger, 'error' | 'info'> | undefined,
   now: () => number = () => performance.now(),
 ): Outage {
   let problem: string | null = null;
@@ -45,13 +45,13 @@ export function createOutage(
       failures = at - failedAt > STEADY_MS ? 1 : failures + 1;
       failedAt = at;
       if (problem === null || !sameBut(reason, problem) || at - loggedAt >= LOG_AGAIN_MS) {
-        logger.error({ part: what, reason }, 'a part does not work and is tried again');
+        logger?.error({ part: what, reason }, 'a part does not work and is tried again');
         loggedAt = at;
       }
       problem = reason;
     },
     worked() {
-      if (problem !== null) logger.info({ part: what }, 'a part works again');
+      if (problem !== null) logger?.info({ part: what }, 'a part works again');
       problem = null;
     },
     forget() {

@@ -12,6 +12,8 @@ import type { Metrics } from './metrics.ts';
 
 export interface HealthOptions {
   readonly redis: Redis;
+  /** Why the private Redis does not run. */
+  redisProblem(): string | null;
   readonly upkeep: Pick<Upkeep, 'counts'>;
   readonly store: Store;
   readonly executor: Pick<Executor, 'status' | 'running' | 'waiting' | 'problem'>;
@@ -33,7 +35,7 @@ export function createHealth(options: HealthOptions): Health {
 
   async function checkRedis(): Promise<Check> {
     // INFO is answered before a new connection takes other commands, also by a Redis that still loads its data.
-    const down = whyDown(redis);
+    const down = options.redisProblem() ?? whyDown(redis);
     if (down !== null) return { ok: false, detail: down };
     try {
       const persistence = await redis.info('persistence');

@@ -2,11 +2,12 @@ import { rm } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
+import { createOutage, supervise } from '../outage.ts';
 import { setDefaultUser } from './default-user.ts';
 import { lockFolder, type ReleaseFolder } from './folder-lock.ts';
 import { freeLoopbackPort } from './free-port.ts';
 import { stopLeftover } from './leftover.ts';
-import type { RedisServerBinary } from './server-binary.ts';
+import { probeServerBinary, type RedisServerBinary } from './server-binary.ts';
 import {
   defaultUserRules,
   type FsyncPolicy,
@@ -21,7 +22,6 @@ import {
   writePrivate,
 } from './server-files.ts';
 import { launchServer, type ServerProcess } from './server-process.ts';
-import { supervise, type UnexpectedExit } from './supervise.ts';
 
 /** Bullpen's own Redis, restarted when it crashes. */
 export interface PrivateRedis {
@@ -29,9 +29,12 @@ export interface PrivateRedis {
   readonly url: string;
   /** The same server by its socket, which costs less than TCP: `unix://bullpen:PASSWORD@localhost/PATH`. A secret too. */
   readonly socketUrl: string | null;
+  /** Another one after a crash during which its own was taken, where there is a socket: then nobody depends on it. */
   readonly port: number;
   /** The process that runs now, or ran last. */
   readonly pid: number;
+  /** Why it does not run now, or null. */
+  problem(): string | null;
   /** Ends the server and gives the folder back; resolves when nothing runs. Idempotent. */
   stop(): Promise<void>;
 }
@@ -40,6 +43,8 @@ export interface PrivateRedisOptions {
   /** Its folder: settings, users, password, data. Made if missing, 0700. */
   readonly dir: string;
   readonly binary: RedisServerBinary;
+  /** Another one, when that cannot be executed any more at a restart. */
+  readonly findBinary?: () => Promise<RedisServerBinary>;
   /** The two channels on which a client without a password may publish and listen. */
   readonly requestChannel: string;
   readonly responseChannel: string;
@@ -48,10 +53,8 @@ export interface PrivateRedisOptions {
   readonly preferredPort?: number;
   /** Default `always`: what was acknowledged is on disk. */
   readonly fsync?: FsyncPolicy;
-  /** Called each time the server ends by itself. */
-  readonly onExit?: (exit: UnexpectedExit) => void;
-  /** How many crashes in a row are answered with a restart; a minute of running begins a new row. Default 5. */
-  readonly restartLimit?: number;
+  /** 0: a server that ends stays down. Default: it is started again, for ever. */
+  readonly restartLimit?: 0;
   /** How long the server may take to read its data. Default one minute. */
   readonly readyTimeoutMs?: number;
   /** Gives up a start. A server that runs is ended by `stop()`. */
@@ -81,7 +84,6 @@ export async function startPrivateRedis(options: PrivateRedisOptions): Promise<P
       options.logger?.warn({ pid: leftover }, 'ended the Redis an earlier run left behind');
     }
     const password = await loadPassword(paths.password);
-    await writePrivate(paths.acl, renderAcl(password));
     const launch = createLaunch(options, paths, password, defaultUserRules(options));
     const { port, server } = await launchOnFreePort(options, paths, launch);
     options.logger?.info({ port, pid: server.pid }, 'private Redis started');
@@ -98,8 +100,20 @@ function createLaunch(
   password: string,
   rules: readonly string[],
 ): Launch {
-  const { binary, fsync = 'always', readyTimeoutMs = 60_000 } = options;
+  const { fsync = 'always', readyTimeoutMs = 60_000 } = options;
+  let { binary } = options;
+  let again = false;
   return async (port, signal) => {
+    if (again) {
+      // What was there at the first start may be gone: the program after an upgrade, the folder by hand.
+      await prepareFolders(options.dir);
+      const { findBinary } = options;
+      const usable = findBinary === undefined || (await probeServerBinary(binary.path, binary.libraryPath));
+      if (!usable) binary = await findBinary();
+    }
+    again = true;
+    await writePrivate(paths.password, `${password}\n`);
+    await writePrivate(paths.acl, renderAcl(password));
     await writePrivate(paths.config, renderConfig({ paths, port, fsync }));
     const onLoaded = () => setDefaultUser(port, password, rules);
     return launchServer({ binary, paths, port, password, readyTimeoutMs, signal, onLoaded });
@@ -117,7 +131,7 @@ async function launchOnFreePort(options: PrivateRedisOptions, paths: ServerPaths
       return { port, server };
     } catch (error) {
       // Someone took the port between our look and the server's bind.
-      if (tries >= MAX_PORT_TRIES || !messageOf(error).includes('Address already in use')) throw error;
+      if (tries >= MAX_PORT_TRIES || !isPortTaken(error)) throw error;
     }
   }
 }
@@ -132,43 +146,78 @@ interface Running {
 }
 
 function runningRedis(options: PrivateRedisOptions, running: Running): PrivateRedis {
-  const { paths, password, port, launch, release } = running;
+  const { paths, password, launch, release } = running;
+  const { logger } = options;
   const stopping = new AbortController();
-  let server = running.server;
-  const supervision = supervise({
-    first: server,
-    launch: (signal) => launch(port, signal),
-    onReplaced: (next) => {
-      server = next;
-    },
-    onExit: (exit) => options.onExit?.(exit),
-    restartLimit: options.restartLimit ?? 5,
-    logger: options.logger,
-    signal: stopping.signal,
-  });
+  const outage = createOutage('private Redis', logger);
+  let { server, port } = running;
+  const url = `redis://${REDIS_USER}:${password}@127.0.0.1:${port}`;
+
+  async function restart(signal: AbortSignal): Promise<ServerProcess> {
+    try {
+      return await launch(port, signal);
+    } catch (error) {
+      if (paths.socket === null || !isPortTaken(error)) throw inOneLine(error);
+      const moved = await freeLoopbackPort();
+      const next = await launch(moved, signal);
+      await writePrivate(paths.port, `${moved}\n`);
+      port = moved;
+      logger?.warn({ port }, 'the port of the private Redis was taken: it has another one');
+      return next;
+    }
+  }
+
+  const supervision =
+    options.restartLimit === 0
+      ? Promise.resolve()
+      : supervise<ServerProcess>({
+          first: server,
+          async ended({ exited }) {
+            const { code, signal } = await exited;
+            return `it ended with ${signal ?? `code ${code}`}`;
+          },
+          start: restart,
+          onStarted(next) {
+            server = next;
+          },
+          outage,
+          signal: stopping.signal,
+        });
   const stop = async () => {
     stopping.abort(new AppError('server.stopping', 'The private Redis is being stopped'));
     await supervision.then(() => server.stop(STOP_GRACE_MS));
     await rm(paths.pid, { force: true });
     release();
-    options.logger?.info({ port }, 'private Redis stopped');
+    logger?.info({ port }, 'private Redis stopped');
   };
   let stopped: Promise<void> | undefined;
   return {
-    url: `redis://${REDIS_USER}:${password}@127.0.0.1:${port}`,
+    url,
     socketUrl:
       paths.socket === null
         ? null
         : `unix://${REDIS_USER}:${password}@localhost${pathToFileURL(paths.socket).pathname}`,
-    port,
+    get port() {
+      return port;
+    },
     get pid() {
       return server.pid;
     },
+    problem: outage.problem,
     stop: () => {
       stopped ??= stop();
       return stopped;
     },
   };
+}
+
+const isPortTaken = (error: unknown): boolean => messageOf(error).includes('Address already in use');
+
+/** What was wrong, and the last thing the server said of it. */
+function inOneLine(error: unknown): Error {
+  const [first = '', ...rest] = messageOf(error).trimEnd().split('\n');
+  const last = rest.at(-1);
+  return new Error(last === undefined ? first : `${first} ${last}`, { cause: error });
 }
 
 function isPort(value: number | undefined): value is number {

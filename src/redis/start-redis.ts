@@ -10,6 +10,8 @@ export interface RedisInUse {
   readonly url: string;
   /** Port of the private server; null for one that was given. */
   readonly port: number | null;
+  /** Why the private server does not run now, or null; null for one that was given. */
+  problem(): string | null;
   stop(): Promise<void>;
 }
 
@@ -20,19 +22,22 @@ export async function startRedis(options: {
   readonly logger: Logger;
 }): Promise<RedisInUse> {
   const { settings, logger } = options;
-  if (settings.redisUrl !== null) return { url: settings.redisUrl, port: null, stop: async () => {} };
-  const binary = await findRedisServer({
-    cacheDir: join(settings.cacheDir, 'redis'),
-    path: options.searchPath,
-    onProgress: (line) => logger.info(line),
-  });
+  if (settings.redisUrl !== null)
+    return { url: settings.redisUrl, port: null, problem: () => null, stop: async () => {} };
+  const findBinary = () =>
+    findRedisServer({
+      cacheDir: join(settings.cacheDir, 'redis'),
+      path: options.searchPath,
+      onProgress: (line) => logger.info(line),
+    });
   const { requestChannel, responseChannel } = settings;
   const redis = await startPrivateRedis({
     dir: join(settings.home, 'redis'),
-    binary,
+    binary: await findBinary(),
+    findBinary,
     requestChannel,
     responseChannel,
     logger,
   });
-  return { url: redis.socketUrl ?? redis.url, port: redis.port, stop: redis.stop };
+  return { url: redis.socketUrl ?? redis.url, port: redis.port, problem: redis.problem, stop: redis.stop };
 }

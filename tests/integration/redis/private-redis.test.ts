@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
@@ -11,11 +12,12 @@ import {
   startPrivateRedis,
 } from '../../../src/redis/private-server.ts';
 import type { RedisServerBinary } from '../../../src/redis/server-binary.ts';
-import type { UnexpectedExit } from '../../../src/redis/supervise.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { commandLine, isAlive } from '../../helpers/proc.ts';
 import { findTestServer } from '../../helpers/redis-private.ts';
-import { tempDir } from '../../helpers/temp.ts';
+import { removeDir, tempDir } from '../../helpers/temp.ts';
+
+const PATIENCE = { timeoutMs: 40_000 };
 
 let binary: RedisServerBinary;
 
@@ -200,8 +202,7 @@ describe('the folder', () => {
 
 describe('a crash', () => {
   test('is answered with a restart on the same port with the same data', async () => {
-    const exits: UnexpectedExit[] = [];
-    const server = await start(tempDir(), { onExit: (exit) => exits.push(exit) });
+    const server = await start(tempDir());
     const redis = client(server.url);
     await redis.set('kept', 'yes');
     const crashed = server.pid;
@@ -210,21 +211,27 @@ describe('a crash', () => {
 
     expect(await eventually(() => server.pid !== crashed && server.pid)).not.toBe(crashed);
     expect(await redis.get('kept')).toBe('yes');
-    expect(exits).toEqual([{ code: null, signal: 'SIGKILL', willRestart: true }]);
+    expect(server.problem()).toBeNull();
   });
 
-  test('is reported as final after too many in a row', async () => {
-    const exits: UnexpectedExit[] = [];
-    const server = await start(tempDir(), { restartLimit: 1, onExit: (exit) => exits.push(exit) });
-    const first = server.pid;
-    process.kill(first, 'SIGKILL');
-    await eventually(() => server.pid !== first);
+  test('is answered with a restart also when its data is gone and another program has the port', async () => {
+    const dir = tempDir();
+    const server = await start(dir, { findBinary: async () => binary });
+    const redis = openConnection(server.socketUrl ?? '', 'patient', 'test', pino({ enabled: false }));
+    onTestFinished(() => redis.disconnect());
+    const { port } = server;
+    const crashed = server.pid;
+    process.kill(crashed, 'SIGSTOP');
+    removeDir(join(dir, 'data'));
+    process.kill(crashed, 'SIGKILL');
+    const other = createServer();
+    onTestFinished(() => void other.close());
+    other.on('error', () => other.listen(port, '127.0.0.1')).listen(port, '127.0.0.1'); // until the dead one has left
 
-    process.kill(server.pid, 'SIGKILL');
+    await eventually(() => server.pid !== crashed, PATIENCE);
 
-    await eventually(() => exits.length === 2);
-    expect(exits.map((exit) => exit.willRestart)).toEqual([true, false]);
-    await server.stop();
+    expect(server.port).not.toBe(port);
+    expect(await redis.ping()).toBe('PONG');
   });
 
   test('during which stop is called leaves nothing behind', async () => {
