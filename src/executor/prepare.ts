@@ -93,7 +93,7 @@ function checked(request: ResolvedPrompt): ResolvedPrompt {
     checkRequest(request);
     return request;
   } catch (error) {
-    const why = `the job record holds a request that is not valid: ${messageOf(error)}`;
+    const why = `in the job record ${messageOf(error)}`;
     throw new AppError('execution.invalid_request', why, { cause: error });
   }
 }
