@@ -72,6 +72,9 @@ function refuseUnknown(args: readonly string[], specs: OptionSpecs, options: Par
   }
 }
 
+/** A comma, but none in the brackets of a rule: `Bash(git log --format=%H,%s)`. */
+const BETWEEN = /,(?![^(]*\))/;
+
 function read(values: Values, positionals: readonly string[]): Arguments {
   const texts = (name: string): readonly string[] =>
     [values[name] ?? []].flat().filter((value) => typeof value === 'string');
@@ -89,7 +92,7 @@ function read(values: Values, positionals: readonly string[]): Arguments {
     texts,
     list: (name) =>
       texts(name)
-        .flatMap((value) => value.split(','))
+        .flatMap((value) => value.split(BETWEEN))
         .map((value) => value.trim())
         .filter((value) => value !== ''),
     integer: (name) => numeric(name, /^-?\d{1,15}$/, 'a whole number'),

@@ -1,5 +1,6 @@
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
+import { allowingCommand, deniedTools } from './denials.ts';
 import { formatDuration } from './duration.ts';
 import { outcomeLine } from './outcome-line.ts';
 import type { Output } from './output.ts';
@@ -71,10 +72,9 @@ export function createEventPrinter(output: Output): EventPrinter {
       output.freshLine();
       const error = outcome?.error ?? null;
       if (error !== null) output.note(`${error.code}: ${error.message}${until(error.resetsAt)}`, 'red');
-      const denied = outcome?.permissionDenials ?? [];
-      if (denied.length > 0) {
-        output.note(`denied without asking: ${denied.map(({ tool }) => tool).join(', ')}`, 'yellow');
-      }
+      for (const denied of deniedTools(job)) output.note(`denied without asking: ${denied}`, 'yellow');
+      const allowing = allowingCommand(job);
+      if (allowing !== null) output.note(`to allow it: ${allowing}`, 'yellow');
       output.note(outcomeLine(job), status === 'succeeded' ? 'green' : 'red');
     },
   };

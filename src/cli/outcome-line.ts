@@ -1,5 +1,6 @@
 import type { Job } from '../protocol/job.ts';
 import type { Usage } from '../protocol/outcome.ts';
+import { deniedCount } from './denials.ts';
 import { formatDuration } from './duration.ts';
 
 /** `$0.0042 (reported)`; what nobody knows is said so and never shown as zero. */
@@ -25,7 +26,9 @@ export function formatTokens(usage: Usage | null): string {
 export function outcomeLine(job: Pick<Job, 'id' | 'status' | 'outcome'>): string {
   const { status, outcome } = job;
   if (outcome === null || outcome.executionId === null) return `${status} without having run · job ${job.id}`;
-  const parts = [status, formatCost(outcome.usage), formatTokens(outcome.usage)];
+  const denied = deniedCount(outcome.permissionDenials.length);
+  const how = denied === null ? status : `${status}, ${denied}`;
+  const parts = [how, formatCost(outcome.usage), formatTokens(outcome.usage)];
   if (outcome.durationMs !== null) parts.push(formatDuration(outcome.durationMs));
   if (outcome.sessionId !== null) parts.push(`session ${outcome.sessionId}`);
   return parts.join(' · ');

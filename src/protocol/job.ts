@@ -18,6 +18,7 @@ const common = {
   waitReason: nullable(Type.String({ description: 'delayed | backoff | concurrency_key | session | …' })),
   scheduledFor: nullable(Type.String()),
   provider: Type.String(),
+  priority: Type.Integer(),
   tags: Type.Array(Type.String()),
   metadata: Type.Record(Type.String(), Type.String()),
   attempts: Type.Integer(),
@@ -38,7 +39,7 @@ export const Job = Type.Object({
   model: nullable(Type.String()),
   cwd: Type.String(),
   permissionMode: Type.String(),
-  priority: Type.Integer(),
+  allowedTools: Type.Array(Type.String()),
   cancelRequested: Type.Boolean(),
   outcome: nullable(Outcome),
   links,
@@ -51,6 +52,9 @@ export const JobListItem = Type.Object({
   promptPreview: Type.String({ description: 'first 200 characters' }),
   error: nullable(Type.Object({ code: Type.String(), message: Type.String(), retryable: Type.Boolean() })),
   costUsd: nullable(Type.Number()),
+  deniedTools: Type.Integer({
+    description: 'tool calls that were denied; the outcome of the job names them',
+  }),
   links,
 });
 export type JobListItem = Static<typeof JobListItem>;

@@ -15,6 +15,7 @@ export function toJob(job: Omit<ProjectedJob, 'updatedAt' | 'rev'>): Job {
     model: request.model,
     cwd: request.cwd,
     permissionMode: request.permissionMode,
+    allowedTools: request.allowedTools,
     priority: request.priority,
     tags: request.tags,
     metadata: request.metadata,

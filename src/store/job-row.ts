@@ -31,7 +31,8 @@ export const summaryColumns = `jobs.id, jobs.kind, jobs.owner, jobs.status, jobs
   jobs.scheduled_for AS scheduledFor, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
   jobs.retry_of AS retryOf, jobs.node, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd,
-  ${BATCH_ID}`;
+  jobs.request ->> '$.priority' AS priority,
+  coalesce((SELECT denied FROM job_denials WHERE job_id = jobs.id), 0) AS deniedTools, ${BATCH_ID}`;
 
 export interface SummaryColumns extends Omit<JobSummary, 'status' | 'tags' | 'metadata' | 'error'> {
   readonly status: JobStatus;

@@ -5,6 +5,7 @@ import { initial } from './migrations/0001-initial.ts';
 import { usage } from './migrations/0002-usage.ts';
 import { batches } from './migrations/0003-batches.ts';
 import { sessions } from './migrations/0004-sessions.ts';
+import { denials } from './migrations/0005-denials.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps; what `PRAGMA user_version` says once it was applied. */
@@ -14,7 +15,7 @@ export interface Migration {
 }
 
 /** Forward only; one that was released never changes. */
-export const MIGRATIONS: readonly Migration[] = [initial, usage, batches, sessions];
+export const MIGRATIONS: readonly Migration[] = [initial, usage, batches, sessions, denials];
 
 /**
  * Brings a database to the last version, all steps or none, after a copy of what was there.

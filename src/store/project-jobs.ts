@@ -100,6 +100,12 @@ function applyJob(db: DatabaseSync, job: ProjectedJob): boolean {
     job.updatedAt,
     job.node,
   );
+  const denied = job.outcome?.permissionDenials.length ?? 0;
+  if (denied > 0) {
+    const sql = `INSERT INTO job_denials (job_id, denied) VALUES (?, ?)
+      ON CONFLICT (job_id) DO UPDATE SET denied = excluded.denied`;
+    change(db, sql, job.id, denied);
+  }
   if (job.finishedAt !== null) {
     recordUsage(db, job);
     recordSessions(db, job);

@@ -36,6 +36,7 @@ export function jobFrom(request: PromptRequest, retryOf: string | null): Job {
     model: request.model ?? null,
     cwd: request.cwd ?? '/workspace',
     permissionMode: request.permissionMode ?? 'default',
+    allowedTools: request.allowedTools ?? [],
     priority: request.priority ?? 0,
     cancelRequested: false,
     tags: request.tags ?? [],
@@ -54,12 +55,13 @@ export function jobFrom(request: PromptRequest, retryOf: string | null): Job {
 
 /** What a list shows of a job. */
 export function listItem(job: Job): JobListItem {
-  const { prompt, model, cwd, permissionMode, priority, cancelRequested, outcome, ...common } = job;
+  const { prompt, model, cwd, permissionMode, allowedTools, cancelRequested, outcome, ...common } = job;
   const promptPreview = prompt.slice(0, 200);
   return {
     ...common,
     promptPreview,
     error: outcome?.error ?? null,
     costUsd: outcome?.usage?.costUsd ?? null,
+    deniedTools: outcome?.permissionDenials.length ?? 0,
   };
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { Client } from '../../client/client.ts';
 import { messageOf } from '../../errors.ts';
 import type { Batch } from '../../protocol/batch.ts';
 import type { Arguments } from '../arguments.ts';
@@ -17,6 +18,8 @@ const CALL_BYTES = 1_500_000;
 /** Far more prompts than a server takes, and no more than fits into memory. */
 const LIST_BYTES = 256 * 1024 * 1024;
 const LOOK_EVERY_MS = 1000;
+/** How many jobs with denied tools are named. */
+const MAX_NAMED = 10;
 
 export const batchCommand: Command = {
   name: 'batch',
@@ -105,6 +108,15 @@ async function waitFor(
       const { succeeded, failed, cancelled } = counts;
       const how = `${succeeded} succeeded, ${failed} failed, ${cancelled} cancelled`;
       context.output.note(`batch ${id}: ${how}`, 'dim');
+      const denied = await jobsWithDenials(server.client, id);
+      if (denied.length > 0) {
+        const shown = denied.slice(0, MAX_NAMED).join(', ');
+        const rest = denied.length > MAX_NAMED ? ', …' : '';
+        context.output.note(
+          `denied a tool: ${shown}${rest}; \`bullpen show\` says what would allow it`,
+          'yellow',
+        );
+      }
       unsuccessful += failed + cancelled;
     }
   } catch (error) {
@@ -113,6 +125,17 @@ async function waitFor(
     return 'left';
   }
   return unsuccessful;
+}
+
+/** Ids of the jobs of a batch to which a tool was denied. */
+async function jobsWithDenials(client: Client, batch: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const page = await client.list({ batch, limit: 100, ...(cursor === undefined ? {} : { cursor }) });
+    found.push(...page.data.filter(({ deniedTools }) => (deniedTools ?? 0) > 0).map(({ id }) => id));
+    cursor = page.nextCursor;
+  }
+  return found;
 }
 
 async function finished(

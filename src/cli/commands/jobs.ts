@@ -3,6 +3,7 @@ import type { JobListItem, JobStatus } from '../../protocol/job.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { usageError } from '../command-error.ts';
+import { deniedCount } from '../denials.ts';
 import { formatAge, parseMoment } from '../duration.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatUsd } from '../outcome-line.ts';
@@ -87,7 +88,10 @@ const columns = (now: Date): readonly Column<JobListItem>[] => [
   { title: 'ID', cell: ({ id }) => id },
   {
     title: 'STATUS',
-    cell: ({ status, error }) => (status === 'failed' && error !== null ? error.code : status),
+    cell({ status, error, deniedTools }) {
+      const how = status === 'failed' && error !== null ? error.code : status;
+      return [how, deniedCount(deniedTools ?? 0)].filter((part) => part !== null).join(', ');
+    },
   },
   { title: 'PROVIDER', cell: ({ provider }) => provider },
   { title: 'AGE', cell: ({ createdAt }) => formatAge(now.getTime() - Date.parse(createdAt)), right: true },

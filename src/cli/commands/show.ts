@@ -1,6 +1,7 @@
 import type { Job } from '../../protocol/job.ts';
 import type { Command } from '../command.ts';
 import { usageError } from '../command-error.ts';
+import { allowingCommand, deniedTools } from '../denials.ts';
 import { answerOf } from '../event-printer.ts';
 import { EXIT } from '../exit-codes.ts';
 import { idArgument, resolveJobId } from '../job-reference.ts';
@@ -38,6 +39,8 @@ function lines(job: Job): readonly string[] {
     ['job', job.id],
     ['status', job.finished ? outcomeLine(job) : waiting(job)],
     ['error', job.outcome?.error ? `${job.outcome.error.code}: ${job.outcome.error.message}` : null],
+    ...deniedTools(job).map((denied): [string, string] => ['denied', denied]),
+    ['to allow', allowingCommand(job)],
     ['provider', job.model === null ? job.provider : `${job.provider}, ${job.model}`],
     ['folder', job.cwd],
     ['mode', job.permissionMode],

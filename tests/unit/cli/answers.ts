@@ -4,8 +4,8 @@ import { aJob, anOutcome, JOB_ID } from '../client/job.ts';
 import { type Answer, json } from '../client/scripted-server.ts';
 
 export const item = (changes: Partial<JobListItem> = {}): JobListItem => {
-  const { prompt, model, cwd, permissionMode, priority, cancelRequested, outcome, ...common } = aJob();
-  return { ...common, promptPreview: prompt, error: null, costUsd: null, ...changes };
+  const { prompt, model, cwd, permissionMode, allowedTools, cancelRequested, outcome, ...common } = aJob();
+  return { ...common, promptPreview: prompt, error: null, costUsd: null, deniedTools: 0, ...changes };
 };
 
 export const at = (url: string) => ({ env: { BULLPEN_URL: url, BULLPEN_TOKEN: 't' } });

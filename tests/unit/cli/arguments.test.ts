@@ -28,6 +28,8 @@ describe('arguments', () => {
     expect([args.flag('detach'), args.flag('json')]).toEqual([true, false]);
     expect(args.texts('tag')).toEqual(['a', 'b,c']);
     expect(args.list('tag')).toEqual(['a', 'b', 'c']);
+    const rules = parse('--tag', 'Bash(git log --format=%H,%s),Read');
+    expect(rules.list('tag')).toEqual(['Bash(git log --format=%H,%s)', 'Read']);
   });
 
   it('may be a lone dash, which is no option', () => {

@@ -5,7 +5,7 @@ import { inCalls, readPromptList } from '../../../src/cli/prompt-list.ts';
 import { batchLinks } from '../../../src/protocol/batch.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { json, startScriptedServer } from '../client/scripted-server.ts';
-import { at } from './answers.ts';
+import { at, item } from './answers.ts';
 import { manualInterrupts, type as typed } from './harness.ts';
 
 const ID = '01K9ZV4Q4S9V0M0X2T6D8Y3B7C';
@@ -47,13 +47,16 @@ describe('bullpen batch', () => {
     const file = join(tempDir(), 'prompts.txt');
     writeFileSync(file, 'one\ntwo\n');
     const made = created([0, 1].map((index) => ({ index, id: `J${index}` })));
-    const all = [made, standing(false, { running: 2 }), standing(true, { succeeded: 2 })] as const;
+    const page = (...data: readonly object[]) => json(200, { data, nextCursor: null });
+    const done = [standing(false, { running: 2 }), standing(true, { succeeded: 2 })] as const;
+    const all = [made, ...done, page(item(), item({ id: 'J1', deniedTools: 1 }))];
     const good = await startScriptedServer(...all);
     const answer = await typed(['batch', file, '--wait'], at(good.url));
     expect(answer).toMatchObject({ code: 0, out: 'J0\nJ1\n' });
     expect(answer.err).toContain('2 succeeded, 0 failed, 0 cancelled');
-    expect(good.heard).toHaveLength(3);
-    const bad = await startScriptedServer(made, standing(true, { succeeded: 1, failed: 1 }));
+    expect(answer.err).toContain('denied a tool: J1;');
+    expect(good.heard).toHaveLength(4);
+    const bad = await startScriptedServer(made, standing(true, { succeeded: 1, failed: 1 }), page());
     expect((await typed(['batch', file, '-w', '--json'], at(bad.url))).code).toBe(1);
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ofProvider } from '../../../src/cli/commands/doctor.ts';
 import { usageTable } from '../../../src/cli/commands/usage.ts';
 import { resolveJobId } from '../../../src/cli/job-reference.ts';
-import { aJob, JOB_ID } from '../client/job.ts';
+import { aJob, anOutcome, JOB_ID } from '../client/job.ts';
 import { json, problem, startScriptedServer } from '../client/scripted-server.ts';
 import { at, FINISHED, finished, item, sse } from './answers.ts';
 import { manualInterrupts, type as typed } from './harness.ts';
@@ -48,6 +48,17 @@ describe('the other commands', () => {
     expect((await typed(['show', JOB_ID, '--text'], at(server.url))).out).toBe('done');
     const waiting = await typed(['show', JOB_ID, '--text'], at(server.url));
     expect(waiting).toMatchObject({ code: 0, out: '', err: expect.stringContaining('it is queued') });
+  });
+
+  it('say of a job that succeeded without a tool it wanted that it did', async () => {
+    const denied = [{ tool: 'Bash', input: { command: 'touch x' } }];
+    const job = { ...FINISHED, outcome: anOutcome({ permissionDenials: denied }) };
+    const page = json(200, { data: [item({ status: 'succeeded', deniedTools: 2 })], nextCursor: null });
+    const server = await startScriptedServer(page, json(200, job));
+    expect((await typed(['jobs'], at(server.url))).out).toContain('succeeded, 2 tools denied');
+    const { out } = await typed(['show', JOB_ID], at(server.url));
+    expect(out).toMatch(/^status +succeeded, 1 tool denied · .*\n(error.*\n)?denied +Bash touch x\n/m);
+    expect(out).toContain(`to allow  bullpen retry ${JOB_ID} --allowed-tools 'Bash(touch *)'`);
   });
 
   it('watch a job from a place on, and go on over a broken connection', async () => {

@@ -82,12 +82,16 @@ describe('a job that is shown', () => {
       status: 'failed',
       text: 'partial',
       error,
-      permissionDenials: [{ tool: 'Bash', input: {} }],
+      permissionDenials: [{ tool: 'Bash', input: { command: 'touch x' } }],
     });
     const { out, err } = print([], { ...DONE, status: 'failed', outcome });
     expect(out).toBe('');
-    expect(err.slice(0, 2)).toEqual(['execution.crashed: it fell', 'denied without asking: Bash']);
-    expect(err.at(-1)).toMatch(/^failed · /);
+    expect(err.slice(0, 3)).toEqual([
+      'execution.crashed: it fell',
+      'denied without asking: Bash touch x',
+      `to allow it: bullpen retry ${DONE.id} --allowed-tools 'Bash(touch *)'`,
+    ]);
+    expect(err.at(-1)).toMatch(/^failed, 1 tool denied · /);
   });
 });
 

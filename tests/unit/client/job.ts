@@ -24,6 +24,7 @@ export const aJob = (changes: Partial<Job> = {}): Job => ({
   model: null,
   cwd: '/work',
   permissionMode: 'default',
+  allowedTools: [],
   priority: 0,
   cancelRequested: false,
   outcome: null,

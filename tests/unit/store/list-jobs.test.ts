@@ -95,8 +95,8 @@ describe('the list of jobs', () => {
     const prompt = `${'👋'.repeat(200)} and more`;
     const job = aFinishedJob(AT, {
       status: 'failed',
-      outcome: anOutcome({ status: 'failed', error }),
-      request: { prompt, tags: ['t'], metadata: { k: 'v' } },
+      outcome: anOutcome({ status: 'failed', error, permissionDenials: [{ tool: 'Bash', input: {} }] }),
+      request: { prompt, priority: -3, tags: ['t'], metadata: { k: 'v' } },
     });
     await project(store, job);
     const { rows } = await store.run('jobs.list', { owner: null, query: aFilter() });
@@ -121,6 +121,8 @@ describe('the list of jobs', () => {
         promptPreview: '👋'.repeat(200),
         error,
         costUsd: 0.25,
+        priority: -3,
+        deniedTools: 1,
       },
     ]);
   });
