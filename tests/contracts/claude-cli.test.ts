@@ -162,6 +162,63 @@ describe.concurrent('the claude CLI', () => {
     });
   });
 
+  it('speaks of a task that died before in a turn of its own, and ties the answer to the prompt by its id', async () => {
+    const { run } = await runClaudeCase('resume-dead-task');
+    const life = ofType(run, 'command_lifecycle');
+    expect(life.map((line) => line['state'])).toEqual(['queued', 'started', 'completed']);
+    const [notice, answer, ...others] = ofType(run, 'result');
+    expect(notice).toMatchObject({ num_turns: 0, result: '', origin: { kind: 'task-notification' } });
+    expect(notice).not.toHaveProperty('user_message_uuids');
+    expect(answer).toMatchObject({
+      result: 'Now it is well.',
+      user_message_uuids: [life[0]?.['command_uuid']],
+    });
+    expect(answer).not.toHaveProperty('origin');
+    expect(others).toEqual([]);
+    expect(linesOf(run).at(-1)).toEqual(life.at(-1));
+  });
+
+  it('stays for a task in the background with stdin closed, and leaves with 1 when its remark on it fails', async () => {
+    const { run } = await runClaudeCase('background-remark-fails');
+    const tasks = ofType(run, 'system', 'background_tasks_changed').map((line) => line['tasks']);
+    expect(tasks).toMatchObject([[{ description: 'Run a command' }], []]);
+    expect(ofType(run, 'result')).toMatchObject([
+      { is_error: false, result: 'It is started.' },
+      { is_error: true, origin: { kind: 'task-notification' } },
+    ]);
+    expect(run.code).toBe(1);
+  });
+
+  it.each([
+    ['hook-blocked', 'blocked_by_hook'],
+    ['hook-refused', 'stopped_by_hook'],
+  ] as const)(
+    'exits 0 with a success when a hook keeps the prompt from the model (%s)',
+    async (name, kind) => {
+      const { run, result, requests } = await resultOf(name);
+      expect(ofType(run, 'system', 'informational')).toMatchObject([{ prompt_submit_outcome: { kind } }]);
+      expect(result).toMatchObject({ subtype: 'success', is_error: false, num_turns: 0 });
+      expect([run.code, requests]).toEqual([0, []]);
+    },
+  );
+
+  it.each([
+    ['hook-stopped', 'hook_stopped'],
+    ['tool-deferred', 'tool_deferred'],
+  ] as const)('exits 0 with a success that names another reason (%s)', async (name, reason) => {
+    const { run, result } = await resultOf(name);
+    expect(result).toMatchObject({ subtype: 'success', is_error: false, terminal_reason: reason });
+    expect(run.code).toBe(0);
+  });
+
+  it('goes on without an MCP server, which its init names', async () => {
+    const { run } = await resultOf('mcp-failed');
+    expect(linesOf(run).find(({ subtype }) => subtype === 'init')).toMatchObject({
+      mcp_servers: [{ name: 'broken', status: 'failed' }],
+    });
+    expect(run.code).toBe(0);
+  });
+
   it('gives structured output as a value and as text', async () => {
     const { run, result } = await resultOf('structured-output');
     expect(run.code).toBe(0);

@@ -280,6 +280,17 @@ describe('a request', () => {
     expect(error).toMatchObject({ code: 'provider.unsupported_option' });
     expect(error.problems.length).toBeGreaterThan(0);
   });
+
+  it('lets only claude wait for work behind the answer', async () => {
+    const { resolve, refusal } = setUp();
+    const wait = { prompt: 'x', background: 'wait' };
+    expect(await resolve({ ...wait, provider: 'claude' })).toMatchObject({ background: 'wait' });
+    for (const provider of ['codex', 'gemini', 'cursor-agent', 'anthropic-sdk']) {
+      expect(await refusal({ ...wait, provider })).toMatchObject({ problems: [{ path: '/background' }] });
+      expect(await resolve({ ...wait, background: 'stop', provider })).toMatchObject({ background: 'stop' });
+    }
+    expect(await refusal({ ...wait, background: 'later' })).toMatchObject({ status: 400 });
+  });
 });
 
 describe('a cap of cost', () => {

@@ -400,6 +400,15 @@ describe('the process of a session', () => {
     },
   );
 
+  it('is ended by silence after a tool whose result never came, once the agent has gone on', async () => {
+    const { run } = await open({}, 2, { killGraceMs: 50 });
+    const content = [{ type: 'tool_use', id: 'lost', name: 'Bash', input: {} }];
+    const call = { line: JSON.stringify({ type: 'assistant', message: { id: 'm1', content } }) };
+    const steps = [call, { delta: 'on' }, { hang: true }] as const;
+    const { outcome } = await run({ ...turn, idleTimeoutMs: 1500, timeoutMs: 60_000, steps });
+    expect(outcome?.error?.code).toBe('execution.idle');
+  });
+
   it('waits for its tasks with stdin closed when the job asks for it', async () => {
     const { run, executor } = await open();
     const steps = [tasks([{}]), { delta: 'A' }, { result: {} }];
