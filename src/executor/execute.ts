@@ -61,10 +61,8 @@ async function supervise(
 ): Promise<ExecutionResult> {
   const { child } = started;
   const { request, provider } = prepared;
-  const translator = provider.translator(request, {
-    sessionTokens: prepared.sessionTokens,
-    promptId: prepared.promptId,
-  });
+  const { sessionTokens: usedBefore, promptId } = prepared;
+  const translator = provider.translator(request, { sessionTokens: usedBefore, promptId });
   const maxTurns = request.maxTurns ?? Number.POSITIVE_INFINITY;
   /** A CLI without such a cap of its own is stopped when it begins one turn too many. */
   const capsTurns = request.maxTurns !== null && provider.streamCaps.includes('maxTurns');

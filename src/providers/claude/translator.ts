@@ -1,5 +1,3 @@
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
 import { type WireError, wireError } from '../../errors.ts';
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
@@ -8,14 +6,13 @@ import { createBackground } from './background.ts';
 import { createContentFold } from './content.ts';
 import { LOGIN_HINT } from './failure.ts';
 import { type ClaudeLine, parseClaudeLine } from './lines.ts';
+import { createServerWarnings } from './mcp-servers.ts';
 import { createOpenTools } from './open-tools.ts';
 import type { ResultLine } from './result-line.ts';
 import { type ApiError, createTurnFold } from './turns.ts';
 import { whyBlocked } from './unfinished.ts';
 import { createUsageMeter } from './usage.ts';
 import { claudeVerdict } from './verdict.ts';
-
-const mcpServer = Compile(Type.Object({ name: Type.String(), status: Type.String() }));
 
 type Line<T extends ClaudeLine['type']> = Extract<ClaudeLine, { type: T }>;
 
@@ -37,7 +34,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   /** Why the prompt never reached the model. */
   let blocked: WireError | null = null;
   let transcriptLost = false;
-  const toldServers = new Set<string>();
+  const failedServers = createServerWarnings();
   let limitResetsAt: string | null = null;
   let currentMessage = '';
 
@@ -83,20 +80,6 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
       default:
         return [];
     }
-  }
-
-  /** MCP servers that are not there: the run goes on without their tools. Told once, though each turn has an `init`. */
-  function failedServers(servers: unknown): ExecutionEvent[] {
-    return (Array.isArray(servers) ? servers : []).flatMap((server: unknown) => {
-      if (!mcpServer.Check(server)) return [];
-      const { name, status } = server;
-      const told = `${name}: ${status}`;
-      if ((status !== 'failed' && status !== 'needs-auth') || toldServers.has(told)) return [];
-      toldServers.add(told);
-      const why = status === 'failed' ? 'could not be started or reached' : 'needs a login';
-      const message = `the MCP server ${name} ${why}: its tools are missing`;
-      return [{ kind: 'warning', code: 'mcp_server_failed', message }];
-    });
   }
 
   function onRetry(line: Extract<ClaudeLine, { subtype: 'api_retry' }>): ExecutionEvent {
