@@ -51,12 +51,12 @@ const refused = (what: string, line: string): readonly ExecutionEvent[] => [
 ];
 
 /**
- * How the run ended, and the names of the fields that lost what cannot be kept.
+ * How the run ended, and what says which fields lost what cannot be kept; null: none did.
  * @param end throws at most for what nobody has foreseen
  */
 export function verdictOf(end: () => Verdict): {
   readonly verdict: Verdict;
-  readonly refused: readonly string[];
+  readonly refused: string | null;
 } {
   const said = endOrFailure(end);
   const structured = bounded(said.structured);
@@ -75,8 +75,10 @@ export function verdictOf(end: () => Verdict): {
     usage: said.usage !== null && (usage === null || usage.costUsd !== said.usage.costUsd),
     permissionDenials: denials.isCut,
   };
+  const names = Object.entries(lost).flatMap(([field, isLost]) => (isLost ? [field] : []));
   return {
-    refused: Object.entries(lost).flatMap(([field, isLost]) => (isLost ? [field] : [])),
+    refused:
+      names.length === 0 ? null : `left out of the outcome, because it cannot be kept: ${names.join(', ')}`,
     verdict: {
       ...said,
       text: said.text.toWellFormed(),

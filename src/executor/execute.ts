@@ -222,10 +222,7 @@ async function supervise(
   const { verdict, refused } = verdictOf(() =>
     translator.end(leftWell ? LEFT_WELL : exit, child.stderrTail()),
   );
-  if (refused.length > 0) {
-    const message = `left out of the outcome, because it cannot be kept: ${refused.join(', ')}`;
-    warn('value_refused', message);
-  }
+  if (refused !== null) warn('value_refused', refused);
   if (gone === null) started.keep();
   else started.over();
   const { byModel, sessionTokens } = tokensOf(translator.progress);
