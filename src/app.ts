@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
+import { createDamageReports } from './damage.ts';
 import { messageOf } from './errors.ts';
 import { createCircuits } from './executor/circuits.ts';
 import { createServerProbe } from './executor/cli-probe.ts';
@@ -90,6 +91,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     return { id: ulid(createdAt), createdAt };
   };
 
+  const damage = createDamageReports(component('storage'));
+  const { report } = damage;
   const failpoints = env['BULLPEN_TEST_FAILPOINTS'];
   const failpoint = createFailpoint(failpoints);
   await life.phase('folder lock', { start: () => openDataFolder(settings), stop: (lock) => lock.release() });
@@ -97,7 +100,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const bootId = ulid();
   // ⑧ store
   const store = await life.phase('store', {
-    start: () => openStore({ file: join(settings.home, 'ledger.db'), logger: component('store') }),
+    start: () => openStore({ file: join(settings.home, 'ledger.db'), report, logger: component('store') }),
     stop: (opened) => opened.close(),
   });
 
@@ -112,7 +115,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     stop: (opened) => opened.close(),
   });
   const { records, batchRecords, claims, upkeep, doorbells } = await openRpc({
-    ...{ redis, names, nodeId, settings, moreRoots },
+    ...{ redis, names, nodeId, settings, moreRoots, report },
     logger: component('rpc'),
   });
   const queue = createPromptQueue(redis.commands, names);
@@ -137,7 +140,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           log: names.log,
           records,
           eventsKey: names.events,
-          store,
+          ...{ store, report },
           onLogReplaced: () => runReconcile('log replaced'),
           onEnded: logEnded(component('jobs'), nodeId),
           logger: component('projection'),
@@ -270,7 +273,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const metrics = createMetrics({
     jobsByStatus: () => store.run('jobs.countByStatus', {}),
     queue: () => upkeep.counts(),
-    executor,
+    ...{ damage, executor },
   });
   const services = createServices({
     ...{ ...settings, records, batchRecords, queue, waits, store, projector, resolving, mint, failpoint },
@@ -290,7 +293,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         health: createHealth({
           redis: redis.commands,
           redisProblem: server.problem,
-          ...{ upkeep, store, executor, launcher, workers, metrics },
+          ...{ upkeep, store, executor, launcher, workers, metrics, damage },
           providers: createProviderReports({
             ...{ providers, probe, stateFolders, circuits, environment, executor },
           }),

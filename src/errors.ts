@@ -54,6 +54,7 @@ export const ERROR_CODES = {
   'queue.expired': meaning(504, 'The job waited longer than its ttlMs', true),
   'queue.full': meaning(503, 'The queue takes no more jobs now', true),
   'redis.unavailable': meaning(503, 'Redis cannot be reached', true),
+  'record.damaged': meaning(500, 'What is stored of it cannot be read'),
   'redis.refused': meaning(500, 'Redis refused a command: its rights or its data are wrong'),
   'server.stopping': meaning(503, 'The server is stopping', true),
   'store.unavailable': meaning(503, 'The ledger cannot be written', true),
@@ -142,6 +143,10 @@ export function toWire(error: unknown): WireError {
 /** Redis is away, or refuses what it must not: whoever needs it waits, and no job fails for it. */
 export const isRedisTrouble = (error: unknown): boolean =>
   error instanceof AppError && (error.code === 'redis.unavailable' || error.code === 'redis.refused');
+
+/** What is stored of a thing cannot be read. */
+export const isDamage = (error: unknown): error is AppError =>
+  error instanceof AppError && error.code === 'record.damaged';
 
 /** The text of anything thrown, for a log line or a message's end. */
 export function messageOf(error: unknown): string {

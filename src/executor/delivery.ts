@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { messageOf } from '../errors.ts';
+import { AppError, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
 import type { Claims, Finish } from '../rpc/ports.ts';
 import type { Ledger } from './ledger.ts';
@@ -53,7 +53,17 @@ export function createDelivery(options: {
       }
     },
     async drain() {
-      for (const finish of refused.values()) await tryOnce(finish);
+      let failure: unknown = null;
+      for (const finish of refused.values()) {
+        try {
+          await tryOnce(finish);
+        } catch (error) {
+          failure ??= error;
+          // Nothing gets through now; anything else may be the matter of this one alone.
+          if (error instanceof AppError && error.code === 'redis.unavailable') break;
+        }
+      }
+      if (failure !== null) throw failure;
     },
   };
 }

@@ -120,9 +120,10 @@ export interface UsageReports {
 }
 
 export interface Health {
-  /** One entry per dependency; `detail` says what is wrong or what to know. */
+  /** One entry per dependency; `detail` says what is wrong or what to know. `degraded`: ready, but not all is well. */
   readiness(): Promise<{
     readonly ready: boolean;
+    readonly degraded: boolean;
     readonly checks: Readonly<Record<string, { readonly ok: boolean; readonly detail: string | null }>>;
   }>;
   /** `GET /claude-cli/health`. */

@@ -1,5 +1,6 @@
 /** The answers of /ready, /claude-cli/health, /v1/providers and /metrics. */
 import type { Redis } from 'ioredis';
+import type { DamageReports } from '../damage.ts';
 import { messageOf } from '../errors.ts';
 import type { Executor } from '../executor/executor.ts';
 import type { Launcher } from '../executor/process/launcher.ts';
@@ -20,6 +21,7 @@ export interface HealthOptions {
   readonly launcher: Pick<Launcher, 'problem'>;
   readonly workers: Pick<WorkerPool, 'problem'>;
   readonly metrics: Metrics;
+  readonly damage: Pick<DamageReports, 'counts' | 'latest'>;
   readonly providers: Health['providers'];
 }
 
@@ -60,18 +62,27 @@ export function createHealth(options: HealthOptions): Health {
     }
   }
 
+  /** What cannot be read costs itself alone: everything else goes on. */
+  function unreadable(): string | null {
+    const count = Object.values(options.damage.counts()).reduce((sum, one) => sum + one, 0);
+    if (count === 0) return null;
+    return `${count} could not be read since the start; the last: ${options.damage.latest()}`;
+  }
+
   return {
     async readiness() {
       const [redisCheck, storeCheck] = await Promise.all([checkRedis(), checkStore()]);
       const { accepting } = executor.status();
-      const checks = {
+      const needed = {
         redis: redisCheck,
         store: storeCheck,
         executor: without(accepting ? executor.problem() : 'takes no work now'),
         launcher: without(options.launcher.problem()),
         workers: without(options.workers.problem()),
       };
-      return { ready: Object.values(checks).every(({ ok }) => ok), checks };
+      const ready = Object.values(needed).every(({ ok }) => ok);
+      const stored = without(unreadable());
+      return { ready, degraded: ready && !stored.ok, checks: { ...needed, stored } };
     },
     async executor() {
       const { running, limit, accepting } = executor.status();

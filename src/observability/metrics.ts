@@ -1,10 +1,12 @@
 /** Prometheus text. Figures are read when asked for; the few counters count where things happen. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { DamageReports } from '../damage.ts';
 import type { Executor } from '../executor/executor.ts';
 
 export interface MetricsSource {
   jobsByStatus(): Promise<Readonly<Record<string, number>>>;
   queue(): Promise<{ readonly pending: number; readonly nodes: number }>;
+  readonly damage: Pick<DamageReports, 'counts'>;
   readonly executor: Pick<Executor, 'status' | 'starts'>;
 }
 
@@ -85,6 +87,12 @@ export function createMetrics(source: MetricsSource): Metrics {
         metric('bullpen_requests_pending', 'gauge', 'Submitted requests no executor has claimed.', [
           ['', queue.pending],
         ]),
+        metric(
+          'bullpen_damaged_total',
+          'counter',
+          'What is stored and could not be read, by kind.',
+          Object.entries(source.damage.counts()).map(([kind, count]): Sample => [`{kind="${kind}"}`, count]),
+        ),
         metric('bullpen_nodes', 'gauge', 'Servers registered on this Redis.', [['', queue.nodes]]),
       ].join('\n')}\n`;
     },

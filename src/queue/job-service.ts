@@ -1,9 +1,9 @@
 /** What HTTP asks of the jobs: the record is the truth while Redis has it, the projection after that. */
 import { maySee, type Principal } from '../auth/principal.ts';
-import { AppError } from '../errors.ts';
+import { AppError, isDamage } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Created, Idempotency, Jobs } from '../http/ports.ts';
-import { isFinished, jobLinks } from '../protocol/job.ts';
+import { isFinished, type JobStatus, jobLinks } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { JobRecords, NewJob } from '../rpc/ports.ts';
 import { toProjected } from '../store/projected-job.ts';
@@ -38,8 +38,17 @@ export function createJobService(options: JobServiceOptions): Jobs {
 
   /** The job, whoever owns it. */
   async function find(id: string): Promise<ProjectedJob | null> {
-    const record = await records.read(id);
-    return record === null ? store.run('jobs.get', { id }) : toProjected(record, Date.now());
+    let damage: AppError | null = null;
+    const record = await records.read(id).catch((error: unknown) => {
+      if (!isDamage(error)) throw error;
+      damage = error;
+      return null;
+    });
+    if (record !== null) return toProjected(record, Date.now());
+    const copy = await store.run('jobs.get', { id });
+    // A finished job never changes: its copy is as good as its record.
+    if (damage !== null && (copy === null || !isFinished(copy.status))) throw damage;
+    return copy;
   }
 
   /** The job, if this principal may see it. */
@@ -47,6 +56,16 @@ export function createJobService(options: JobServiceOptions): Jobs {
     const job = await find(id);
     if (job === null || !maySee(principal, job.owner)) throw notFound(id);
     return job;
+  }
+
+  /** Null: its record cannot be read, which an admin may get rid of. */
+  async function statusOf(principal: Principal, id: string): Promise<JobStatus | null> {
+    try {
+      return (await read(principal, id)).status;
+    } catch (error) {
+      if (principal.admin && isDamage(error)) return null;
+      throw error;
+    }
   }
 
   const placeSession = createSessionPlacement(store, projector);
@@ -164,10 +183,10 @@ export function createJobService(options: JobServiceOptions): Jobs {
     },
 
     async delete(principal, id) {
-      const job = await read(principal, id);
-      if (!isFinished(job.status))
+      const status = await statusOf(principal, id);
+      const removed = (status === null || isFinished(status)) && (await records.remove(id));
+      if (!removed && (status === null || !isFinished(status)))
         throw new AppError('job.not_finished', 'only a finished job can be deleted');
-      await records.remove(id);
       await queue.remove(id);
       await projector.settled(); // a copy of the record under way would come after the deletion
       await store.run('jobs.delete', { id });

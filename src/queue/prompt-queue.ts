@@ -4,6 +4,7 @@
  */
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { AppError } from '../errors.ts';
 import type { Names } from './names.ts';
 
 /** A delivery that fails is infrastructure, never the job's end: it is made again for ever. */
@@ -97,7 +98,10 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
       return ids.filter((_, index) => scores[index] === null);
     },
     async ensure(job) {
-      const entry = await queue.getJob(job.id);
+      const entry = await queue.getJob(job.id).catch(async (error: unknown) => {
+        if (error instanceof AppError) throw error;
+        await redis.del(queue.toKey(job.id)); // an entry that BullMQ cannot read
+      });
       if (entry !== undefined) {
         if (!(await entry.isCompleted()) && !(await entry.isFailed())) return false;
         await entry.remove();
@@ -106,8 +110,14 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
       return true;
     },
     async giveBackTaken() {
-      const taken = await queue.getActive();
-      await Promise.all(taken.map((job) => job.moveToWait()));
+      for (const id of await queue.getRanges(['active'])) {
+        try {
+          await (await queue.getJob(id))?.moveToWait();
+        } catch (error) {
+          if (error instanceof AppError) throw error;
+          // It cannot be read, or has been given back meanwhile: the records' own sweep looks after its job.
+        }
+      }
     },
     async remove(id) {
       // 0: a worker holds it, and will find the job finished.

@@ -43,3 +43,7 @@ export function redisError(error: unknown): AppError {
     },
   );
 }
+
+/** A key holds another type than the command is for. */
+export const isWrongType = (error: unknown): boolean =>
+  error instanceof AppError && error.code === 'redis.refused' && wordOf(error.cause) === 'WRONGTYPE';

@@ -76,18 +76,25 @@ export type CancelResult =
   /** It runs: the flag is set and the owner will see it. */
   | { readonly kind: 'requested' };
 
+export interface ManyRecords {
+  readonly found: readonly JobRecord[];
+  /** `over`: it has ended, or is no record at all, so that nothing more comes of it. */
+  readonly damaged: readonly { readonly id: string; readonly over: boolean }[];
+}
+
 /** For the HTTP side. */
 export interface JobRecords {
   create(job: NewJob): Promise<CreateResult>;
   /** What `create` would find under the key; null: nothing. The job may be gone from the records. */
   recall(used: IdempotencyKey): Promise<Exclude<CreateResult, { kind: 'created' }> | null>;
+  /** @throws AppError record.damaged */
   read(id: string): Promise<JobRecord | null>;
-  /** Those of the records that are there, in one round trip. */
-  readMany(ids: readonly string[]): Promise<readonly JobRecord[]>;
+  /** Those of the records that are there, in one round trip; what cannot be read is told apart. */
+  readMany(ids: readonly string[]): Promise<ManyRecords>;
   cancel(id: string, force: boolean, outcome: Outcome): Promise<CancelResult>;
-  /** Removes a finished job and its events. False when it is not there or not finished. */
+  /** Removes a finished job, or one that is no record, and its events. False when it is not there or not finished. */
   remove(id: string): Promise<boolean>;
-  /** Events with seq > after, in order, at most `limit`. */
+  /** Events with seq > after, in order, at most `limit`; fewer at the end alone. What cannot be read is passed over. */
   events(id: string, after: number, limit: number): Promise<readonly StoredEvent[]>;
 }
 
@@ -180,8 +187,10 @@ export interface Counts {
 
 /** For the sweeps that make lost doorbells and dead nodes cost no more than time. */
 export interface Upkeep {
-  /** Jobs BullMQ should have delivered by now and has not; each is put off by `againInMs`. */
+  /** Jobs BullMQ should have delivered by now and has not; each is looked at again in `againInMs`. */
   undelivered(againInMs: number, limit: number): Promise<readonly string[]>;
+  /** BullMQ has these, as is now known: they are looked at again in `againInMs`. */
+  held(ids: readonly string[], againInMs: number): Promise<void>;
   /** Ends what waited longer than its ttlMs; returns the ids. */
   expire(outcome: Outcome, limit: number): Promise<readonly string[]>;
   /** Ends as lost what nodes silent for `absentMs` were running, and as unavailable what only they may run. */

@@ -14,11 +14,21 @@ const CUT_MARK = '… [cut]';
  */
 export function rawAnswer(claim: Claim, outcome: Outcome, lastWord: string | null): string {
   const { metadata } = claim.request;
-  const id = JSON.parse(metadata[RAW_ID] ?? 'null');
+  const id = rawIdOf(metadata[RAW_ID]);
   if (outcome.error !== null)
     return encode({ id, success: false, error: `${outcome.error.code}: ${outcome.error.message}` });
   const wantsJson = metadata[RAW_FORMAT] !== 'text';
   return encode({ id, success: true, result: wantsJson && lastWord !== null ? lastWord : outcome.text });
+}
+
+/** The caller's id as it was written beside the request; null when it is none. */
+function rawIdOf(text: string | undefined): string | number | null {
+  try {
+    const id: unknown = JSON.parse(text ?? 'null');
+    return typeof id === 'string' || typeof id === 'number' ? id : null;
+  } catch {
+    return null;
+  }
 }
 
 /** The message of an answer, within the size of a message. */

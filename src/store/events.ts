@@ -1,7 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { StoredEvent } from '../protocol/event.ts';
+import { readable, reportRow } from './damaged-rows.ts';
 import type { EventCopy } from './rows.ts';
-import { all, change } from './statement.ts';
+import { all, change, first } from './statement.ts';
 
 interface EventColumns {
   readonly seq: number;
@@ -12,12 +13,15 @@ interface EventColumns {
   readonly raw: string | null;
 }
 
-/** Keeps one event; answers 0 when it is here already. */
+/** Keeps one event; answers 0 when it is here already, or not JSON. */
 export function insertEvent(db: DatabaseSync, copy: EventCopy): number {
   const { jobId, seq, attempt, kind, at, body, raw } = copy;
-  const sql = `INSERT INTO events (job_id, seq, attempt, kind, at, body, raw) VALUES (?, ?, ?, ?, ?, ?, ?)
-               ON CONFLICT (job_id, seq) DO NOTHING`;
-  return change(db, sql, jobId, seq, attempt, kind, at, body, raw);
+  const sql = `INSERT INTO events (job_id, seq, attempt, kind, at, body, raw) SELECT ?, ?, ?, ?, ?, ?, ?
+               WHERE json_valid(?) ON CONFLICT (job_id, seq) DO NOTHING`;
+  const inserted = change(db, sql, jobId, seq, attempt, kind, at, body, raw, body);
+  if (inserted === 0 && first(db, 'SELECT 1 WHERE json_valid(?)', body) === null)
+    reportRow(`event ${jobId}/${seq}`, 'its body is not JSON');
+  return inserted;
 }
 
 export const eventWrites = {
@@ -37,21 +41,29 @@ export const eventWrites = {
 };
 
 export const eventReads = {
+  /** 0: there are none. */
+  'events.lastSeq'(db: DatabaseSync, args: { readonly jobId: string }): number {
+    const sql = 'SELECT max(seq) AS seq FROM events WHERE job_id = ?';
+    return first<{ seq: number | null }>(db, sql, args.jobId)?.seq ?? 0;
+  },
+
   /** Up to `limit` events with seq > `after`, in order. */
   'events.read'(
     db: DatabaseSync,
     args: { readonly jobId: string; readonly after: number; readonly limit: number },
   ): StoredEvent[] {
-    return all<EventColumns>(
-      db,
-      'SELECT seq, attempt, kind, at, body, raw FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?',
-      args.jobId,
-      args.after,
-      args.limit,
-    ).map(({ seq, attempt, kind, at, body, raw }) => {
-      const event = { seq, jobId: args.jobId, attempt, kind, at, raw, ...JSON.parse(body) };
-      // as: `events.append` took these fields apart from a StoredEvent.
-      return event as StoredEvent;
-    });
+    const { jobId, limit } = args;
+    const sql =
+      'SELECT seq, attempt, kind, at, body, raw FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?';
+    for (let { after } = args; ; ) {
+      const rows = all<EventColumns>(db, sql, jobId, after, limit);
+      const events = rows.flatMap(({ body, ...row }) =>
+        // as: `events.append` took these fields apart from a StoredEvent.
+        readable(`event ${jobId}/${row.seq}`, () => ({ jobId, ...row, ...JSON.parse(body) }) as StoredEvent),
+      );
+      const last = rows.at(-1);
+      if (events.length > 0 || last === undefined) return events;
+      after = last.seq;
+    }
   },
 };

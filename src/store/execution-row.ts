@@ -1,4 +1,7 @@
-import type { ExecutionIntent, ExecutionRow } from './rows.ts';
+import { wireError } from '../errors.ts';
+import { jobOutcome } from '../protocol/outcome.ts';
+import { readable } from './damaged-rows.ts';
+import type { ExecutionIntent, ExecutionRow, OutcomeDelivery } from './rows.ts';
 
 /** The selected columns of an execution, under the names of its type. */
 export const executionColumns = `execution_id AS executionId, job_id AS jobId, attempt, boot_id AS bootId,
@@ -13,13 +16,22 @@ export interface ExecutionColumns extends ExecutionIntent {
   readonly delivery: string | null;
 }
 
+const DAMAGED = jobOutcome(
+  'failed',
+  wireError('record.damaged', 'the ledger’s outcome of it cannot be read'),
+);
+const NOTHING: OutcomeDelivery = { from: 0, tail: [], backoffMs: null, rawAnswer: null };
+
 /** A row of `executions` as the state it is in. */
 export function toExecution(columns: ExecutionColumns): ExecutionRow {
   const { outcome, delivery, endedAt, ...rest } = columns;
+  const id = `execution ${rest.executionId}`;
+  /** An outcome that cannot be read is told as one: its job must not wait for it for ever. */
+  const read = <T>(text: string, otherwise: T): T => readable(id, (): T => JSON.parse(text))[0] ?? otherwise;
   const row = {
     ...rest,
-    ...(endedAt === null ? {} : { endedAt, outcome: outcome === null ? null : JSON.parse(outcome) }),
-    ...(delivery === null ? {} : { delivery: JSON.parse(delivery) }),
+    ...(endedAt === null ? {} : { endedAt, outcome: outcome === null ? null : read(outcome, DAMAGED) }),
+    ...(delivery === null ? {} : { delivery: read(delivery, NOTHING) }),
   };
   // as: the operations of executions.ts write exactly the columns that are legal in each state.
   return row as ExecutionRow;

@@ -1,4 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
+import { AppError } from '../errors.ts';
+import { readable } from './damaged-rows.ts';
 import { type JobColumns, jobColumns, toJob } from './job-row.ts';
 import type { BatchJob, ProjectedJob } from './rows.ts';
 import { all, first } from './statement.ts';
@@ -6,7 +8,10 @@ import { all, first } from './statement.ts';
 export const jobReads = {
   'jobs.get'(db: DatabaseSync, args: { readonly id: string }): ProjectedJob | null {
     const columns = first<JobColumns>(db, `SELECT ${jobColumns} FROM jobs WHERE id = ?`, args.id);
-    return columns === null ? null : toJob(columns);
+    if (columns === null) return null;
+    const [job] = readable(`job ${args.id}`, () => toJob(columns));
+    if (job === undefined) throw new AppError('record.damaged', 'what is stored of the job cannot be read');
+    return job;
   },
 
   /** Jobs that have not ended as far as this node knows, by id. */
@@ -16,7 +21,13 @@ export const jobReads = {
   ): ProjectedJob[] {
     const sql = `SELECT ${jobColumns} FROM jobs WHERE status IN ('queued', 'scheduled', 'running') AND id > ?
                  ORDER BY id LIMIT ?`;
-    return all<JobColumns>(db, sql, args.after, args.limit).map(toJob);
+    for (let { after } = args; ; ) {
+      const rows = all<JobColumns>(db, sql, after, args.limit);
+      const jobs = rows.flatMap((row) => readable(`job ${row.id}`, () => toJob(row)));
+      const last = rows.at(-1);
+      if (jobs.length > 0 || last === undefined) return jobs;
+      after = last.id;
+    }
   },
 
   /** The jobs of a batch in order; as many as one call may make. */

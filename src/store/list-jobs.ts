@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { AppError } from '../errors.ts';
+import { readable } from './damaged-rows.ts';
 import { type SummaryColumns, summaryColumns, toSummary } from './job-row.ts';
 import { decodeListCursor, encodeListCursor } from './list-cursor.ts';
 import { promptContains } from './prompt-search.ts';
@@ -38,9 +39,10 @@ export const listReads = {
       ...conditions.flatMap(({ parameters }) => parameters),
       args.query.limit + 1,
     );
-    const rows = found.slice(0, args.query.limit).map(toSummary);
-    const last = rows.at(-1);
-    const more = found.length > rows.length && last !== undefined;
+    const page = found.slice(0, args.query.limit);
+    const rows = page.flatMap((row) => readable(`job ${row.id}`, () => toSummary(row)));
+    const last = page.at(-1);
+    const more = found.length > page.length && last !== undefined;
     return { rows, nextCursor: more ? encodeListCursor(last.id) : null };
   },
 };

@@ -5,12 +5,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import { messageOf } from '../errors.ts';
+import type { ReportDamage } from '../damage.ts';
+import { AppError, messageOf } from '../errors.ts';
 import { isFinished } from '../protocol/job.ts';
 import type { JobRecord, JobRecords } from '../rpc/ports.ts';
 import { createEventCopies } from './event-copies.ts';
-import { type LogPiece, readLogPiece } from './log-piece.ts';
+import { type LogPiece, readLogPiece, streamIdBefore } from './log-piece.ts';
 import { toProjected } from './projected-job.ts';
+import { createProjectionWriter } from './projection-writer.ts';
 import type { Store } from './store.ts';
 
 const CURSOR = 'log';
@@ -56,14 +58,18 @@ export interface ProjectorOptions {
   /** Called once for each job that has ended, on every node. */
   onEnded(job: JobRecord): void;
   readonly store: Store;
+  readonly report: ReportDamage;
   readonly logger: Logger;
 }
 
 type Entry = readonly [id: string, fields: readonly string[]];
 
 export function createProjector(options: ProjectorOptions): Projector {
-  const { blocking, redis, log, records, store, logger } = options;
-  const copies = createEventCopies(redis, options.eventsKey);
+  const { blocking, redis, log, records, store, report, logger } = options;
+  const copies = createEventCopies(redis, options.eventsKey, report);
+  const writer = createProjectionWriter(store, report);
+  /** Why it could not go on last. */
+  let trouble: string | null = null;
   const logId = `${log}:id`;
   let cursor = '0-0';
   let piece: LogPiece | null = null;
@@ -83,20 +89,21 @@ export function createProjector(options: ProjectorOptions): Projector {
   const advance = (): Promise<boolean> => inTurn(advanceOnce);
 
   async function advanceOnce(): Promise<boolean> {
-    piece ??= await readLogPiece(redis, log, cursor);
+    piece ??= await readLogPiece(redis, log, cursor, report);
     if (piece === null) return false;
     const { changed, removed, last } = piece;
     const slice = changed.slice(0, SLICE);
     const ended = slice.length === changed.length;
-    const jobs = await records.readMany(slice);
+    const { found, damaged } = await records.readMany(slice);
     // One commit for all of it: the events, the jobs they belong to, and after the last slice the position.
-    const finished = jobs.filter((job) => isFinished(job.status));
+    const finished = found.filter((job) => isFinished(job.status));
     const events = await copies.read(finished, (earlier) =>
-      store.run('jobs.project', { jobs: [], removed: [], cursor: null, events: earlier }),
+      writer.write({ jobs: [], removed: [], cursor: null, events: earlier }),
     );
     const now = Date.now();
-    const { ended: newlyEnded } = await store.run('jobs.project', {
-      jobs: jobs.map((job) => toProjected(job, now)),
+    const over = damaged.filter((one) => one.over).map(({ id }) => writer.endedCopy(id, now));
+    const newlyEnded = await writer.write({
+      jobs: [...found.map((job) => toProjected(job, now)), ...(await Promise.all(over)).flat()],
       removed: ended ? removed : [],
       cursor: ended ? { name: CURSOR, value: last } : null,
       events,
@@ -122,10 +129,18 @@ export function createProjector(options: ProjectorOptions): Projector {
         await followToEnd();
       } catch (error) {
         if (stopped) return;
-        logger.debug({ reason: messageOf(error) }, 'the projection waits for Redis');
+        complain(error);
         await pause(RETRY_MS);
       }
     }
+  }
+
+  /** What passes by itself is not worth a line; anything else is, once. */
+  function complain(error: unknown): void {
+    const reason = messageOf(error);
+    if (error instanceof AppError && error.retryable) logger.debug({ reason }, 'the projection waits');
+    else if (reason !== trouble) logger.error({ reason }, 'the projection cannot go on');
+    trouble = reason;
   }
 
   /** A long backlog is taken at half pace: who asks and who runs come first. */
@@ -192,11 +207,4 @@ export function createProjector(options: ProjectorOptions): Projector {
       cursor: { name: LOG_ID, value: current ?? fresh },
     });
   }
-}
-
-/** Whether stream id `a` comes before `b`. */
-export function streamIdBefore(a: string, b: string): boolean {
-  const [aMs = 0, aSeq = 0] = a.split('-').map(Number);
-  const [bMs = 0, bSeq = 0] = b.split('-').map(Number);
-  return aMs < bMs || (aMs === bMs && aSeq < bSeq);
 }

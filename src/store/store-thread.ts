@@ -1,5 +1,6 @@
 /** Entry of the store's thread: whatever has queued up while the last commit ran is the next commit. */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { takeDamage } from './damaged-rows.ts';
 import { commitTogether } from './group-commit.ts';
 import { openDatabase } from './open-database.ts';
 import { storeError } from './sqlite-error.ts';
@@ -20,7 +21,8 @@ function serve(port: MessagePort, file: string): void {
   }
   port.on('message', (first: ToThread) => {
     const { requests, closing } = drain(port, first);
-    if (requests.length > 0) post({ kind: 'replies', ...commitTogether(db, requests) });
+    if (requests.length > 0)
+      post({ kind: 'replies', ...commitTogether(db, requests), damaged: takeDamage() });
     if (!closing) return;
     db.close();
     port.close();

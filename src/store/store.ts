@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
+import type { ReportDamage } from '../damage.ts';
 import { AppError, messageOf } from '../errors.ts';
 import { siblingModule } from '../sibling-module.ts';
 import { isDurable, isUnhurried, type OperationName, type Operations } from './operations.ts';
@@ -33,6 +34,8 @@ export interface Store {
 export interface StoreOptions {
   /** Path of the SQLite file. Its folder exists and is locked by the caller. */
   readonly file: string;
+  /** Told of rows that cannot be read. */
+  readonly report?: ReportDamage;
   readonly logger: Logger;
 }
 
@@ -43,7 +46,7 @@ interface Waiter {
 }
 
 /** Starts the store's thread. Throws AppError config.invalid when the file cannot be used. */
-export async function openStore({ file, logger }: StoreOptions): Promise<Store> {
+export async function openStore({ file, report, logger }: StoreOptions): Promise<Store> {
   const log = logger.child({ component: 'store' });
   const thread = new Worker(siblingModule(import.meta.url, './store-thread'), {
     workerData: file,
@@ -61,6 +64,7 @@ export async function openStore({ file, logger }: StoreOptions): Promise<Store> 
     else if (message.kind === 'refused') started.reject(toAppError(message.error));
     else {
       counts.commits += message.commits;
+      for (const damage of message.damaged) report?.(damage);
       for (const reply of message.replies) settle(reply);
     }
   });

@@ -1,3 +1,4 @@
+import type { Damage } from '../damage.ts';
 import type { ErrorCode, Problem } from '../errors.ts';
 import type { OperationName } from './operations.ts';
 
@@ -27,4 +28,9 @@ export type ToThread =
 export type FromThread =
   | { readonly kind: 'ready' }
   | { readonly kind: 'refused'; readonly error: ThreadError }
-  | { readonly kind: 'replies'; readonly replies: readonly OperationReply[]; readonly commits: number };
+  | {
+      readonly kind: 'replies';
+      readonly replies: readonly OperationReply[];
+      readonly commits: number;
+      readonly damaged: readonly Damage[];
+    };

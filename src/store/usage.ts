@@ -61,7 +61,8 @@ export const usageReads = {
       ...(args.to === null ? [] : [{ sql: 'ended_at < ?', value: args.to }]),
     ];
     const where = conditions.length === 0 ? '' : `WHERE ${conditions.map(({ sql }) => sql).join(' AND ')}`;
-    const tags = args.by === 'tag' ? 'LEFT JOIN json_each(usage.tags) AS tag' : '';
+    const tags =
+      args.by === 'tag' ? `LEFT JOIN json_each(iif(json_valid(usage.tags), usage.tags, '[]')) AS tag` : '';
     return all<UsageRow>(
       db,
       `SELECT * FROM (SELECT ${KEYS[args.by]} AS key, count(*) AS executions, sum(status = 'succeeded') AS succeeded,

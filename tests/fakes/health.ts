@@ -12,7 +12,7 @@ export class FakeHealth implements Health {
 
   async readiness() {
     const redis = { ok: this.ready, detail: this.ready ? null : 'cannot be reached' };
-    return { ready: this.ready, checks: { redis, store: { ok: true, detail: null } } };
+    return { ready: this.ready, degraded: false, checks: { redis, store: { ok: true, detail: null } } };
   }
 
   async executor() {

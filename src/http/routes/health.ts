@@ -6,6 +6,7 @@ import type { Health } from '../ports.ts';
 const nullableText = Type.Union([Type.String(), Type.Null()]);
 const Readiness = Type.Object({
   ready: Type.Boolean(),
+  degraded: Type.Boolean({ description: 'ready, but something stored cannot be read' }),
   checks: Type.Record(Type.String(), Type.Object({ ok: Type.Boolean(), detail: nullableText })),
 });
 const ExecutorHealth = Type.Object({

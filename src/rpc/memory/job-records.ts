@@ -43,10 +43,11 @@ export function createMemoryJobRecords(state: MemoryState): JobRecords {
     },
 
     async readMany(ids) {
-      return ids.flatMap((id) => {
+      const found = ids.flatMap((id) => {
         const job = state.find(id);
         return job === null ? [] : [toRecord(job)];
       });
+      return { found, damaged: [] };
     },
 
     async cancel(id, force, outcome) {

@@ -80,10 +80,9 @@ export function enterLanes(state: MemoryState, job: MemoryJob): void {
 
 /** Leaves its lanes and lets whoever is next in each of them go on. */
 function leaveLanes(state: MemoryState, job: MemoryJob): void {
+  for (const name of job.lanes) state.lane(name).delete(job.id);
   for (const name of job.lanes) {
-    const lane = state.lane(name);
-    lane.delete(job.id);
-    const head = state.find(lane.first() ?? '');
+    const head = state.find(state.lane(name).first() ?? '');
     if (head === null || head.status !== 'queued' || head.executionId === null || head.waitReason === null)
       continue;
     admit(state, head);

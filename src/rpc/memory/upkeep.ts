@@ -41,6 +41,11 @@ export function createMemoryUpkeep(state: MemoryState, node: string, backoffMs: 
       return out;
     },
 
+    async held(ids, againInMs) {
+      for (const id of ids)
+        if (state.awaiting.score(id) !== null) state.awaiting.set(id, state.now() + againInMs);
+    },
+
     async expire(outcome, limit) {
       const out: string[] = [];
       for (const [id] of state.expiries.upTo(state.now()).slice(0, limit)) {

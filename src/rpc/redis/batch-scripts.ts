@@ -30,7 +30,7 @@ local function createJob(o)
   if delay == 0 and lanes ~= '' then enterLanes(id, lanes) end
   redis.call('XADD', eventsKey(id), 1, 'a', 0, 't', now, 'e', body)
   redis.call('PUBLISH', P .. ':live:' .. id, 1)
-  redis.call('XADD', P .. ':log', 'MINID', '~', now - KEEP, '*', 'j', id)
+  note('j', id)
 end
 `;
 
@@ -39,11 +39,12 @@ export const CREATE = `${CREATE_JOB}
 local key = ARGV[${JOB_FIELDS + 1}]
 if key ~= '' then
   local idem = P .. ':idem:' .. key
-  local prior = redis.call('HMGET', idem, 'job', 'print')
+  local prior = fieldsAt(idem, 'job', 'print')
   if prior[1] then
     if prior[2] ~= ARGV[${JOB_FIELDS + 2}] then return { 'mismatch' } end
     if prior[1] ~= ARGV[${JOB_FIELDS + 4}] then return { 'replayed', prior[1] } end
   end
+  redis.call('DEL', idem)
   redis.call('HSET', idem, 'job', ARGV[1], 'print', ARGV[${JOB_FIELDS + 2}])
   redis.call('PEXPIRE', idem, ARGV[${JOB_FIELDS + 3}])
 end
@@ -58,10 +59,10 @@ local function membersKey(id) return P .. ':batch:' .. id .. ':jobs' end
 
 /** idemKey, print */
 export const RECALL = `${BATCH_KEYS}
-local prior = redis.call('HMGET', P .. ':idem:' .. ARGV[1], 'job', 'print')
+local prior = fieldsAt(P .. ':idem:' .. ARGV[1], 'job', 'print')
 if not prior[1] then return {} end
 if prior[2] ~= ARGV[2] then return { 'mismatch' } end
-local entries = redis.call('HGET', batchKey(prior[1]), 'entries') or ''
+local entries = fieldsAt(batchKey(prior[1]), 'entries')[1] or ''
 return { 'replayed', prior[1], entries, redis.call('LLEN', membersKey(prior[1])) }
 `;
 
@@ -70,12 +71,13 @@ export const BATCH_OPEN = `${BATCH_KEYS}
 local id = ARGV[1]
 if ARGV[5] ~= '' then
   local idem = P .. ':idem:' .. ARGV[5]
-  local prior = redis.call('HMGET', idem, 'job', 'print')
+  local prior = fieldsAt(idem, 'job', 'print')
   if prior[1] then
     if prior[2] ~= ARGV[6] then return { 'mismatch' } end
-    local entries = redis.call('HGET', batchKey(prior[1]), 'entries')
+    local entries = fieldsAt(batchKey(prior[1]), 'entries')[1]
     if entries then return { 'replayed', prior[1], entries, redis.call('LLEN', membersKey(prior[1])) } end
   end
+  redis.call('DEL', idem)
   redis.call('HSET', idem, 'job', id, 'print', ARGV[6])
   redis.call('PEXPIRE', idem, ARGV[7])
 end
@@ -104,6 +106,6 @@ local batch = redis.call('HMGET', batchKey(ARGV[1]), 'owner', 'createdAt')
 if not batch[1] then return {} end
 local ids = redis.call('LRANGE', membersKey(ARGV[1]), 0, -1)
 local states = {}
-for i, id in ipairs(ids) do states[i] = redis.call('HGET', jobKey(id), 'status') or '' end
+for i, id in ipairs(ids) do states[i] = fields(id, 'status')[1] or '' end
 return { batch[1], batch[2], ids, states }
 `;

@@ -1,7 +1,8 @@
+import type { ReportDamage } from '../../damage.ts';
 import { wireError } from '../../errors.ts';
 import { jobOutcome } from '../../protocol/outcome.ts';
-import type { Claims, FinishResult, LeaseState } from '../ports.ts';
-import { decodeClaim, encodeEvents, scoreOf } from './record-codec.ts';
+import type { Claim, Claims, FinishResult, LeaseState } from '../ports.ts';
+import { decodeClaim, encodeEvents, readRequest, scoreOf } from './record-codec.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
 /** How a job ends that waited longer than its `ttlMs`. */
@@ -9,6 +10,9 @@ export const EXPIRED = jobOutcome(
   'failed',
   wireError('queue.expired', 'the job waited longer than its ttlMs'),
 );
+
+/** How a job ends whose request cannot be read. */
+const DAMAGED = jobOutcome('failed', wireError('record.damaged', 'the request of the job cannot be read'));
 
 /** Jobs of other nodes' folders a claim may look past. */
 export const WINDOW = 1000;
@@ -26,24 +30,38 @@ export function createClaims(
   node: string,
   timing: { readonly leaseMs: number; readonly leaderMs: number },
   roots: (() => readonly string[]) | null,
+  report: ReportDamage,
 ): Claims {
   const expired = JSON.stringify(EXPIRED);
   const rootsText = (): string => (roots === null ? '' : JSON.stringify(roots()));
-  return {
+
+  /** Those with a request. One without ends here: nobody can run it, and it must not come again and again. */
+  function readable(reply: unknown): Claim[] {
+    const rows = (reply as unknown[][]).map(decodeClaim); // the script's replies
+    for (const { jobId, executionId, request } of rows) {
+      if (request !== null) continue;
+      report({ kind: 'job', id: jobId, why: 'its request cannot be read' });
+      const outcome = { ...DAMAGED, executionId };
+      const end = { jobId, executionId, outcome, from: 0, tail: [], backoffMs: null, rawAnswer: null };
+      claims.finish(end).catch(() => undefined); // `owned` brings it again
+    }
+    return rows.flatMap(({ request, ...row }) => (request === null ? [] : [{ ...row, request }]));
+  }
+
+  const claims: Claims = {
     async claim(max, room = {}) {
       const roomText = Object.keys(room).length === 0 ? '' : JSON.stringify(room);
       const where = [rootsText(), WINDOW, roomText];
-      const rows = await scripts.run('CLAIM', [node, max, timing.leaseMs, expired, ...where]);
-      return (rows as unknown[][]).map(decodeClaim); // the script's replies
+      return readable(await scripts.run('CLAIM', [node, max, timing.leaseMs, expired, ...where]));
     },
 
     async peek(max) {
       const found = await scripts.run('PEEK', [node, max, rootsText(), PEEK_MAX_BYTES]);
-      return (found as string[]).map((request) => JSON.parse(request)); // as it was written
+      return (found as string[]).map(readRequest).filter((request) => request !== null); // as it was written
     },
 
     async owned() {
-      return ((await scripts.run('OWNED', [node])) as unknown[][]).map(decodeClaim); // the script's replies
+      return readable(await scripts.run('OWNED', [node]));
     },
 
     async renew(executions) {
@@ -80,4 +98,5 @@ export function createClaims(
       return (await scripts.run('ADOPT', [...args, ...place])) === 1;
     },
   };
+  return claims;
 }

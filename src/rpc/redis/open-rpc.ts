@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Settings } from '../../config/schema.ts';
+import type { ReportDamage } from '../../damage.ts';
 import { realRoots } from '../../executor/workspace.ts';
 import type { Names } from '../../queue/names.ts';
 import type { RedisConnections } from '../../queue/open-redis.ts';
@@ -28,9 +29,10 @@ export async function openRpc(options: {
   readonly settings: Settings;
   /** Real paths of further roots, asked at each claim; null: the settings name them all. */
   readonly moreRoots: (() => readonly string[]) | null;
+  readonly report: ReportDamage;
   readonly logger: Logger;
 }): Promise<Rpc> {
-  const { redis, names, nodeId, settings, logger } = options;
+  const { redis, names, nodeId, settings, report, logger } = options;
   const scripts = createScriptRunner(redis.commands, names.prefix, {
     ...settings,
     keepFinishedMs: settings.keepInRedisMs,
@@ -42,9 +44,15 @@ export async function openRpc(options: {
   const alone = settings.redisUrl === null && moreRoots === null;
   const roots = alone ? null : (): readonly string[] => [...real, ...(moreRoots?.() ?? [])];
   return {
-    records: createJobRecords(redis.commands, names, scripts),
-    batchRecords: createBatchRecords(scripts),
-    claims: createClaims(scripts, nodeId, { leaseMs: settings.leaseMs, leaderMs: settings.leaseMs }, roots),
+    records: createJobRecords(redis.commands, names, scripts, report),
+    batchRecords: createBatchRecords(scripts, report),
+    claims: createClaims(
+      scripts,
+      nodeId,
+      { leaseMs: settings.leaseMs, leaderMs: settings.leaseMs },
+      roots,
+      report,
+    ),
     upkeep: createUpkeep(redis.commands, names, scripts, nodeId, settings.retryBackoffMs),
     doorbells: createRedisDoorbells(redis.commands, redis.subscriber, logger),
   };

@@ -3,19 +3,23 @@
 /** id, executionId */
 export const SUBMIT = `
 local id, k = ARGV[1], jobKey(ARGV[1])
-local r = redis.call('HMGET', k, 'status', 'executionId', 'scheduledFor', 'lanes', 'waitReason', 'attempt', 'pin')
+local r = fields(id, 'status', 'executionId', 'scheduledFor', 'lanes', 'waitReason', 'attempt')
 if not r[1] then return { 'gone' } end
 if finished(r[1]) then return { 'finished', r[1] } end
 if r[1] == 'running' then return { 'underway' } end
 if r[2] ~= '' then
-  if r[5] ~= '' then return { 'parked' } end
+  if r[5] ~= '' then
+    -- Whom it waits for may have gone without a word.
+    if not admit(id) then return { 'parked' } end
+    touch(id)
+  end
   return { 'underway' }
 end
 if r[1] == 'scheduled' then
-  local wait = tonumber(r[3]) - now
+  local wait = number(r[3], now) - now
   if wait > 0 then return { 'early', wait } end
   redis.call('HSET', k, 'status', 'queued', 'scheduledFor', '', 'waitReason', '')
-  emit(id, r[6], { now, '{"kind":"job.queued"}', '' })
+  emit(id, number(r[6], 0), { now, '{"kind":"job.queued"}', '' })
 end
 redis.call('HSET', k, 'executionId', ARGV[2])
 redis.call('ZREM', P .. ':awaiting', id)
@@ -62,22 +66,23 @@ for _, entry in ipairs(best) do
   if #out >= max then break end
   local id, k, provider = entry[1], jobKey(entry[1]), entry[4]
   if not full(provider) then
-    local r = redis.call('HMGET', k, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'owner', 'pin', 'cwd')
+    local r = fields(id, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'owner', 'pin', 'cwd', 'attempt', 'request')
+    local deadline = number(r[3])
     if r[1] ~= 'queued' or r[2] == '' then
       redis.call('ZREM', entry[3], id)
       forget(id, node)
-    elseif r[4] == '' and r[3] ~= '' and tonumber(r[3]) < now then
+    elseif r[4] == '' and deadline and deadline < now then
       settle(id, 'failed', ARGV[4])
     elseif allowed(roots, node, r[8], r[7]) then
       forget(id, r[7])
       redis.call('ZADD', P .. ':running', now + ARGV[3], id)
-      local attempt = redis.call('HINCRBY', k, 'attempt', 1)
-      redis.call('HSET', k, 'status', 'running', 'node', node, 'appended', 0, 'waitReason', '')
+      local attempt = number(r[9], 0) + 1
+      redis.call('HSET', k, 'status', 'running', 'node', node, 'appended', 0, 'waitReason', '', 'attempt', attempt)
       if r[4] == '' then redis.call('HSET', k, 'startedAt', now) end
       emit(id, attempt, { now, '{"kind":"job.running","executionId":"' .. r[2] .. '","node":"' .. node .. '"}', '' })
       touch(id)
       if provider and room[provider] then room[provider] = room[provider] - 1 end
-      out[#out + 1] = { id, r[2], attempt, r[5], r[6], redis.call('HGET', k, 'request') }
+      out[#out + 1] = { id, r[2], attempt, r[5], r[6], r[10] }
     end
   end
 end
@@ -96,9 +101,9 @@ table.sort(best, bestFirst)
 local out = {}
 for i = 1, math.min(#best, tonumber(ARGV[2])) do
   local k = jobKey(best[i][1])
-  local r = redis.call('HMGET', k, 'status', 'pin', 'cwd')
+  local r = fields(best[i][1], 'status', 'pin', 'cwd')
   if r[1] == 'queued' and allowed(roots, ARGV[1], r[3], r[2]) and redis.call('HSTRLEN', k, 'request') <= tonumber(ARGV[4]) then
-    out[#out + 1] = redis.call('HGET', k, 'request')
+    out[#out + 1] = redis.call('HGET', k, 'request') or ''
   end
 end
 return out
@@ -108,10 +113,9 @@ return out
 export const OWNED = `
 local out = {}
 for _, id in ipairs(redis.call('ZRANGE', P .. ':running', 0, -1)) do
-  local r = redis.call('HMGET', jobKey(id), 'status', 'node', 'executionId', 'attempt', 'kind', 'owner')
-  if r[1] == 'running' and r[2] == ARGV[1] then
-    out[#out + 1] = { id, r[3], tonumber(r[4]), r[5], r[6], redis.call('HGET', jobKey(id), 'request') }
-  end
+  local r = fields(id, 'status', 'node', 'executionId', 'attempt', 'kind', 'owner', 'request')
+  if r[1] ~= 'running' then redis.call('ZREM', P .. ':running', id)
+  elseif r[2] == ARGV[1] then out[#out + 1] = { id, r[3], number(r[4], 1), r[5], r[6], r[7] } end
 end
 return out
 `;
@@ -121,7 +125,7 @@ export const RENEW = `
 redis.call('ZADD', P .. ':nodes', now, ARGV[1])
 local out = {}
 for i = 3, #ARGV, 2 do
-  local r = redis.call('HMGET', jobKey(ARGV[i]), 'status', 'executionId', 'node', 'cancel')
+  local r = fields(ARGV[i], 'status', 'executionId', 'node', 'cancel')
   if r[1] == 'running' and r[2] == ARGV[i + 1] and r[3] == ARGV[1] then
     redis.call('ZADD', P .. ':running', now + ARGV[2], ARGV[i])
     out[#out + 1] = r[4] == '' and 'held' or (r[4] == 'forced' and 'cancel-force' or 'cancel')
@@ -135,7 +139,7 @@ return out
 /** Appends ARGV[first..] as events number \`from\`… of the current execution, skipping what is there already; gives how many listen. */
 const APPEND_TAIL = `
 local function appendFrom(id, attempt, from, first)
-  local done = tonumber(redis.call('HGET', jobKey(id), 'appended'))
+  local done = number(fields(id, 'status', 'appended')[2], from)
   local list = {}
   for i = first + math.max(0, done - from) * 3, #ARGV do list[#list + 1] = ARGV[i] end
   if #list == 0 then return 0 end
@@ -147,18 +151,18 @@ end
 
 /** id, executionId, from, then at, body, raw of each event */
 export const APPEND = `${APPEND_TAIL}
-local r = redis.call('HMGET', jobKey(ARGV[1]), 'status', 'executionId', 'attempt')
+local r = fields(ARGV[1], 'status', 'executionId', 'attempt')
 if r[1] ~= 'running' or r[2] ~= ARGV[2] then return -1 end
-return appendFrom(ARGV[1], r[3], tonumber(ARGV[3]), 4)
+return appendFrom(ARGV[1], number(r[3], 1), tonumber(ARGV[3]), 4)
 `;
 
 /** id, executionId, status, outcome, retryable, backoffMs, rawAnswer, from, then the events of the tail */
 export const FINISH = `${APPEND_TAIL}
-local id, exec, k = ARGV[1], ARGV[2], jobKey(ARGV[1])
-local r = redis.call('HMGET', k, 'status', 'executionId', 'attempt', 'ended', 'endedAs')
+local id, exec = ARGV[1], ARGV[2]
+local r = fields(id, 'status', 'executionId', 'attempt', 'ended', 'endedAs')
 if r[4] == exec then return r[5] end
 if r[1] ~= 'running' or r[2] ~= exec then return 'superseded' end
-appendFrom(id, r[3], tonumber(ARGV[8]), 9)
+appendFrom(id, number(r[3], 1), tonumber(ARGV[8]), 9)
 local how = endExecution(id, exec, ARGV[3], ARGV[4], ARGV[5] == '1', tonumber(ARGV[6]))
 if ARGV[7] ~= '' then redis.call('PUBLISH', RESPONSES, ARGV[7]) end
 return how
@@ -167,7 +171,7 @@ return how
 /** id, force, outcome */
 export const CANCEL = `
 local id, k = ARGV[1], jobKey(ARGV[1])
-local status = redis.call('HGET', k, 'status')
+local status = fields(id, 'status')[1]
 if not status then return { 'gone' } end
 if finished(status) then return { 'finished', status } end
 if status ~= 'running' then
@@ -175,7 +179,7 @@ if status ~= 'running' then
   settle(id, 'cancelled', ARGV[3])
   return { 'cancelled' }
 end
-local before = redis.call('HGET', k, 'cancel')
+local before = fields(id, 'status', 'cancel')[2]
 local after = (ARGV[2] == '1' or before == 'forced') and 'forced' or 'requested'
 if before ~= after then
   redis.call('HSET', k, 'cancel', after)
@@ -187,9 +191,10 @@ return { 'requested' }
 
 /** id */
 export const REMOVE = `
-local status = redis.call('HGET', jobKey(ARGV[1]), 'status')
-if not status or not finished(status) then return 0 end
-redis.call('XADD', P .. ':log', 'MINID', '~', now - KEEP, '*', 'd', ARGV[1]) -- may be refused; nothing is gone then
+local status = fields(ARGV[1], 'status')[1]
+if status and not finished(status) then return 0 end
+if redis.call('EXISTS', jobKey(ARGV[1])) == 0 then return 0 end
+note('d', ARGV[1]) -- may be refused; nothing is gone then
 redis.call('DEL', jobKey(ARGV[1]), eventsKey(ARGV[1]))
 return 1
 `;

@@ -15,6 +15,9 @@ export function createUpkeep(
     async undelivered(againInMs, limit) {
       return (await scripts.run('UNDELIVERED', [againInMs, limit])) as string[]; // the script's replies
     },
+    async held(ids, againInMs) {
+      if (ids.length > 0) await scripts.run('HELD', [againInMs, ...ids]);
+    },
     async expire(outcome, limit) {
       return (await scripts.run('EXPIRE', [JSON.stringify(outcome), limit])) as string[]; // the script's replies
     },

@@ -70,8 +70,8 @@ export async function redisSource(): Promise<RpcSource & { readonly redis: Redis
     const scripts = createScriptRunner(redis, names.prefix, { ...channels, keepFinishedMs: KEEP_MS });
     return {
       ...channels,
-      records: createJobRecords(redis, names, scripts),
-      batches: createBatchRecords(scripts),
+      records: createJobRecords(redis, names, scripts, () => undefined),
+      batches: createBatchRecords(scripts, () => undefined),
       submissions: createSubmissions(scripts),
       doorbells,
       claimsOf: (node, roots) =>
@@ -80,6 +80,7 @@ export async function redisSource(): Promise<RpcSource & { readonly redis: Redis
           node,
           { leaseMs: LEASE_MS, leaderMs: LEADER_MS },
           roots === undefined ? null : () => roots,
+          () => undefined,
         ),
       upkeepOf: (node) => createUpkeep(redis, names, scripts, node, LOST_BACKOFF_MS),
       liveChannel: names.live,

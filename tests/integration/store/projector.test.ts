@@ -22,6 +22,8 @@ import { breakableRedis } from '../fault-bench.ts';
 const logger = pino({ enabled: false });
 const LEASE_MS = 60_000;
 
+const ignore = (): void => undefined;
+
 /** Records in a Redis of their own, and projectors of them that do not follow by themselves. */
 async function setUp() {
   const server = await breakableRedis();
@@ -31,9 +33,9 @@ async function setUp() {
   const names = createNames({ prefix: 'p', requestChannel: 'requests', responseChannel: 'responses' });
   const settings = { requestChannel: 'requests', responseChannel: 'responses', keepFinishedMs: 600_000 };
   const scripts = createScriptRunner(redis, names.prefix, settings);
-  const records = createJobRecords(redis, names, scripts);
+  const records = createJobRecords(redis, names, scripts, ignore);
   const submissions = createSubmissions(scripts);
-  const claims = createClaims(scripts, 'n1', { leaseMs: LEASE_MS, leaderMs: LEASE_MS }, null);
+  const claims = createClaims(scripts, 'n1', { leaseMs: LEASE_MS, leaderMs: LEASE_MS }, null, ignore);
 
   /** Ids of the records that projectors have read. */
   const reads: string[] = [];
@@ -66,6 +68,7 @@ async function setUp() {
         onLogReplaced: async () => undefined,
         onEnded: ({ id }) => void ended.push(id),
         store,
+        report: ignore,
         logger,
       }),
     /** A job that has run twice and has these events in its last attempt. */

@@ -24,7 +24,11 @@ test('health, readiness and the executor', async () => {
   expect(await get('/health')).toEqual([200, { status: 'ok' }]);
   expect(await get('/ready')).toEqual([
     200,
-    { ready: true, checks: { redis: { ok: true, detail: null }, store: { ok: true, detail: null } } },
+    {
+      ready: true,
+      degraded: false,
+      checks: { redis: { ok: true, detail: null }, store: { ok: true, detail: null } },
+    },
   ]);
   expect(await get('/claude-cli/health')).toEqual([200, { status: 'healthy', ...executor }]);
   http.health.ready = false;

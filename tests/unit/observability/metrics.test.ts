@@ -6,6 +6,7 @@ const metrics = () =>
   createMetrics({
     jobsByStatus: async () => ({ queued: 0 }),
     queue: async () => ({ pending: 0, nodes: 1 }),
+    damage: { counts: () => ({ job: 0, batch: 0, event: 0, log: 0, row: 0 }) },
     executor: {
       status: () => ({ running: 0, limit: 5, accepting: true }),
       starts: () => ({ started: { cold: 0, warm: 0, session: 0 }, waiting: 0, sessions: 0 }),

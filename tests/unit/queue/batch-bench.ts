@@ -59,7 +59,7 @@ export async function batchBench(): Promise<BatchBench> {
     projected = rpc.log.length;
     const changed = new Set(entries.filter(([kind]) => kind === 'j').map(([, id]) => id));
     const removed = entries.filter(([kind]) => kind === 'd').map(([, id]) => id);
-    const records = await rpc.records.readMany([...changed]);
+    const { found: records } = await rpc.records.readMany([...changed]);
     const jobs = records.map((record) => toProjected(record, nowMs));
     await store.run('jobs.project', { jobs, removed, cursor: null });
   }

@@ -24,7 +24,7 @@ describe('making a batch', () => {
     const ids = idsOf(batch.items);
     expect([replayed, ids.length, new Set(ids).size]).toEqual([false, 352, 352]);
     expect(batch.items.map(({ index }) => index)).toEqual(ids.map((_, index) => index));
-    const records = await bench.rpc.records.readMany(ids);
+    const { found: records } = await bench.rpc.records.readMany(ids);
     expect(records.map(({ id }) => id)).toEqual(ids);
     expect(records.every(({ owner, batch: of }) => owner === 'alice' && of === batch.id)).toBe(true);
     expect(records.slice(0, 3).map(({ request, status }) => [request.prompt, status])).toEqual([
@@ -63,7 +63,9 @@ describe('making a batch', () => {
       { index: 2, error: expect.objectContaining({ code: 'provider.unknown' }) },
       { index: 3, id: c },
     ]);
-    const texts = (await bench.rpc.records.readMany([a ?? '', c ?? ''])).map(({ request }) => request.prompt);
+    const texts = (await bench.rpc.records.readMany([a ?? '', c ?? ''])).found.map(
+      ({ request }) => request.prompt,
+    );
     expect(texts).toEqual(['a', 'c']);
     expect(await bench.service.get(ALICE, batch.id)).toMatchObject({ total: 2, counts: { queued: 2 } });
   });
@@ -118,7 +120,7 @@ describe('making a batch', () => {
     const { batch, replayed } = await bench.service.create(ALICE, prompts(250), KEY);
     const ids = idsOf(batch.items);
     expect([replayed, ids.length, ids[0]]).toEqual([true, 250, gone]);
-    const records = await bench.rpc.records.readMany(ids);
+    const { found: records } = await bench.rpc.records.readMany(ids);
     expect(records.map(({ request }) => request.prompt)).toEqual(
       prompts(250)
         .slice(1)
