@@ -4,6 +4,7 @@
  * ended, as far as the ledger knows, and is never run a second time.
  */
 import type { Logger } from 'pino';
+import { isDamage } from '../errors.ts';
 import { lostOutcome } from '../executor/outcomes.ts';
 import type { JobRecords } from '../rpc/ports.ts';
 import type { ExecutionRow, ProjectedJob } from '../store/rows.ts';
@@ -11,8 +12,6 @@ import type { Store } from '../store/store.ts';
 import type { PromptQueue } from './prompt-queue.ts';
 
 const PAGE = 500;
-/** More than an execution may have. */
-const MAX_EVENTS = 1_000_000;
 
 export interface ReconcileReport {
   /** Jobs made again. */
@@ -45,7 +44,7 @@ export async function reconcile(options: {
     if (last === undefined) break;
     after = last.id;
     for (const job of page) {
-      if (options.isRunning(job.id) || (await records.read(job.id)) !== null) continue;
+      if (options.isRunning(job.id) || (await hasRecord(job.id))) continue;
       // The copy may be older than the last claim; the ledger is not: it has every intent.
       const execution = await store.run('executions.lastOf', { jobId: job.id });
       const young = Date.now() - Date.parse(job.createdAt) < options.restoreYoungerThanMs;
@@ -61,8 +60,18 @@ export async function reconcile(options: {
   if (restored + settled > 0) logger.warn({ restored, settled }, 'Redis had lost jobs');
   return { restored, settled };
 
+  /** A record that cannot be read will not tell how its job ended: this node's ledger may. */
+  async function hasRecord(id: string): Promise<boolean> {
+    try {
+      return (await records.read(id)) !== null;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return !options.knownOnly;
+    }
+  }
+
   async function restore(job: ProjectedJob): Promise<void> {
-    await store.run('jobs.delete', { id: job.id }); // the new record counts its revisions from the start
+    await store.run('jobs.rewind', { id: job.id });
     const delayMs = job.scheduledFor === null ? 0 : Math.max(0, Date.parse(job.scheduledFor) - Date.now());
     await records.create({
       id: job.id,
@@ -95,8 +104,8 @@ export async function reconcile(options: {
       removed: [],
       cursor: null,
     });
-    const stored = await store.run('events.read', { jobId: job.id, after: 0, limit: MAX_EVENTS });
-    const last = { seq: stored.length + 1, jobId: job.id, attempt: job.attempts, at, raw: null };
+    const lastSeq = await store.run('events.lastSeq', { jobId: job.id });
+    const last = { seq: lastSeq + 1, jobId: job.id, attempt: job.attempts, at, raw: null };
     await store.run('events.append', {
       jobId: job.id,
       events: [{ ...last, kind: 'job.finished', job: null }],

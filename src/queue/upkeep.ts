@@ -1,18 +1,20 @@
 /** The periodic sweeps of a node: what was not delivered, what waited too long, who died. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { messageOf } from '../errors.ts';
+import { AppError, isDamage, messageOf } from '../errors.ts';
 import { lostOutcome, UNAVAILABLE } from '../executor/outcomes.ts';
 import type { JobRecords, Upkeep } from '../rpc/ports.ts';
 import { EXPIRED } from '../rpc/redis/claims.ts';
 import type { Swept } from '../store/retention.ts';
 import type { Store } from '../store/store.ts';
-import type { PromptQueue } from './prompt-queue.ts';
+import type { PromptQueue, QueueEntry } from './prompt-queue.ts';
 
 const LIMIT = 100;
 /** A sweep ends after this even when there is more: the next pass goes on. */
 const PASS_MS = 1000;
-/** An undelivered job is looked at again after this; longer backlogs are not lost jobs. */
+/** An undelivered job is looked at again after this, whatever becomes of the look. */
+const LOOK_SOON_MS = 15_000;
+/** One that BullMQ is known to have; longer backlogs are not lost jobs. */
 const LOOK_AGAIN_MS = 5 * 60_000;
 const RETENTION_EVERY_MS = 10 * 60_000;
 /** Rows that are removed in one step, for which intents and lists wait. */
@@ -21,7 +23,7 @@ const RETENTION_SLICE = 500;
 export interface UpkeepLoopOptions {
   readonly upkeep: Upkeep;
   readonly records: Pick<JobRecords, 'read'>;
-  readonly queue: PromptQueue;
+  readonly queue: Pick<PromptQueue, 'doubtful' | 'ensure' | 'tidy' | 'forgetOlder'>;
   readonly store: Store;
   readonly everyMs: number;
   readonly nodeLostAfterMs: number;
@@ -64,25 +66,45 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
   let lastRetention = Number.NEGATIVE_INFINITY;
   let retaining: Promise<void> | null = null;
   const stopping = new AbortController();
+  /** Why each task failed last. */
+  const troubles = new Map<string, string>();
 
   async function redeliver(): Promise<void> {
     // A long queue is no lost one: whatever simply waits is passed over in one step, so that those behind it are
     // looked at in the same pass.
     await eachSlice(
-      () => upkeep.undelivered(LOOK_AGAIN_MS, LIMIT),
+      () => upkeep.undelivered(LOOK_SOON_MS, LIMIT),
       async (ids) => {
-        const doubtful = await queue.doubtful(ids);
-        await Promise.all(doubtful.map(redeliverOne));
+        const doubtful = new Set(await queue.doubtful(ids));
+        const looks = await Promise.allSettled([...doubtful].map(hasOne));
+        const there = [...doubtful].filter((_, index) => {
+          const look = looks[index];
+          return look?.status === 'fulfilled' && look.value;
+        });
+        await upkeep.held([...ids.filter((id) => !doubtful.has(id)), ...there], LOOK_AGAIN_MS);
+        for (const look of looks) if (look.status === 'rejected') throw look.reason;
       },
     );
   }
 
-  async function redeliverOne(id: string): Promise<void> {
-    const record = await records.read(id);
-    if (record === null) return;
-    const delayMs = Math.max(0, (record.scheduledFor ?? 0) - Date.now());
-    if (await queue.ensure({ id, priority: record.request.priority, delayMs })) {
-      logger.warn({ jobId: id }, 'a job the queue had lost was enqueued again');
+  /** Whether BullMQ has a job; one that it has lost is enqueued again. */
+  async function hasOne(id: string): Promise<boolean> {
+    const place = await placeOf(id);
+    if (place === null || !(await queue.ensure({ id, ...place }))) return true;
+    logger.warn({ jobId: id }, 'a job the queue had lost was enqueued again');
+    return false;
+  }
+
+  /** How a job is to be enqueued; null: it is gone. One whose record cannot be read is delivered, to be ended. */
+  async function placeOf(id: string): Promise<Omit<QueueEntry, 'id'> | null> {
+    try {
+      const record = await records.read(id);
+      if (record === null) return null;
+      const delayMs = Math.max(0, (record.scheduledFor ?? 0) - Date.now());
+      return { priority: record.request.priority, delayMs };
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return { priority: 0, delayMs: 0 };
     }
   }
 
@@ -98,7 +120,10 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
     if (retaining !== null || performance.now() - lastRetention < RETENTION_EVERY_MS) return;
     lastRetention = performance.now();
     retaining = sweep()
-      .catch((error: unknown) => logger.debug({ reason: messageOf(error) }, 'retention waits'))
+      .catch((error: unknown) => {
+        lastRetention = Number.NEGATIVE_INFINITY; // it was not done
+        complain('retention', error);
+      })
       .finally(() => {
         retaining = null;
       });
@@ -130,24 +155,40 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
   }
 
   async function once(): Promise<void> {
-    await redeliver();
-    await queue.tidy();
-    await eachSlice(() => upkeep.expire(EXPIRED, LIMIT));
-    await settleLost();
-    retain();
+    // One that fails does not keep the others from their turn, unless Redis is away for all of them.
+    for (const task of [redeliver, tidy, expire, settleLost, retain, count]) {
+      try {
+        await task();
+      } catch (error) {
+        complain(task.name, error);
+        if (error instanceof AppError && error.code === 'redis.unavailable') return;
+      }
+    }
+  }
+
+  const tidy = (): Promise<void> => queue.tidy();
+  const expire = (): Promise<void> => eachSlice(() => upkeep.expire(EXPIRED, LIMIT));
+
+  async function count(): Promise<void> {
     const counts = await upkeep.counts();
     otherNodes = Math.max(0, counts.nodes - 1);
     waiting = counts.awaiting + counts.pending;
   }
 
+  /** What passes by itself is not worth a line; anything else is, once. */
+  function complain(task: string, error: unknown): void {
+    const reason = messageOf(error);
+    if (error instanceof AppError && error.retryable) logger.debug({ task, reason }, 'upkeep waits');
+    else if (troubles.get(task) !== reason) logger.error({ task, reason }, 'upkeep failed');
+    troubles.set(task, reason);
+  }
+
   return {
     start() {
       timer ??= setInterval(() => {
-        pass ??= once()
-          .catch((error: unknown) => logger.debug({ reason: messageOf(error) }, 'upkeep waits'))
-          .finally(() => {
-            pass = null;
-          });
+        pass ??= once().finally(() => {
+          pass = null;
+        });
       }, options.everyMs);
     },
     async stop() {

@@ -41,6 +41,11 @@ export const projectionWrites = {
     if (args.cursor !== null) saveCursor(db, args.cursor);
     return { applied, removed, ended };
   },
+
+  /** Before a job is made again under its id: its new record counts its revisions from the start. */
+  'jobs.rewind'(db: DatabaseSync, args: { readonly id: string }): { known: boolean } {
+    return { known: change(db, 'UPDATE jobs SET rev = 0 WHERE id = ?', args.id) === 1 };
+  },
 };
 
 const columns = [

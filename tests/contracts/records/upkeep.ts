@@ -31,6 +31,21 @@ export function upkeep(bench: () => Bench): void {
     expect((await bench().record(id)).rev).toBe(1);
   });
 
+  it('what BullMQ is known to have is looked at again later, and only while it waits for BullMQ', async () => {
+    const id = await create(bench());
+    const gone = await submitted(bench());
+    await bench().advance(60_000);
+    expect(await undelivered()).toEqual([id]);
+    await bench()
+      .upkeepOf('n1')
+      .held([id, gone], 3 * AGAIN_MS);
+    await bench().upkeepOf('n1').held([], AGAIN_MS);
+    await bench().advance(2 * AGAIN_MS);
+    expect(await undelivered()).toEqual([]);
+    await bench().advance(2 * AGAIN_MS);
+    expect(await undelivered()).toEqual([id]);
+  });
+
   it('a delayed job and one in backoff are looked for after they are due', async () => {
     const claim = await running(bench(), { maxAttempts: 2 });
     const outcome = failed(claim.executionId, 'execution.overloaded');

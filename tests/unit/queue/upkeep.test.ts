@@ -1,0 +1,104 @@
+import { ulid } from 'ulid';
+import { expect, it, onTestFinished } from 'vitest';
+import { AppError } from '../../../src/errors.ts';
+import { createLogger } from '../../../src/observability/logger.ts';
+import type { QueueEntry } from '../../../src/queue/prompt-queue.ts';
+import { createUpkeepLoop } from '../../../src/queue/upkeep.ts';
+import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
+import { newJob } from '../../contracts/records/samples.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { testStore } from '../store/test-store.ts';
+
+const SOON_MS = 15_000;
+const LONG_MS = 5 * 60_000;
+
+/** A loop over records in memory, and a queue that has lost what it had. */
+async function setUp() {
+  let nowMs = 1_790_000_000_000;
+  const rpc = createMemoryRpc({ requestChannel: 'q', responseChannel: 'r', now: () => nowMs });
+  const upkeep = rpc.upkeepOf('n1');
+  const has = new Set<string>();
+  const passes = { begun: 0 };
+  const queue = {
+    refuses: null as string | null,
+    tidy: async () => undefined,
+    forgetOlder: async () => undefined,
+    async doubtful(ids: readonly string[]) {
+      if (queue.refuses === 'all') throw new AppError('redis.refused', 'NOPERM');
+      return ids.filter((id) => !has.has(id));
+    },
+    async ensure({ id }: QueueEntry) {
+      if (queue.refuses === id) throw new AppError('redis.refused', 'NOPERM');
+      if (has.has(id)) return false;
+      has.add(id);
+      return true;
+    },
+  };
+  const loop = createUpkeepLoop({
+    upkeep: {
+      ...upkeep,
+      async counts() {
+        passes.begun += 1; // the last step of a pass
+        return upkeep.counts();
+      },
+    },
+    records: rpc.records,
+    queue,
+    store: await testStore(),
+    everyMs: 5,
+    nodeLostAfterMs: 60_000,
+    keepJobsMs: 1,
+    keepEventsMs: 1,
+    keepUsageMs: 1,
+    inTouchForMs: () => 0,
+    logger: createLogger('silent'),
+  });
+  loop.start();
+  onTestFinished(() => loop.stop());
+  const pass = async (): Promise<void> => {
+    const before = passes.begun;
+    await eventually(() => passes.begun > before + 1);
+  };
+  return {
+    queue,
+    has,
+    pass,
+    async lost(): Promise<string> {
+      const { id } = newJob();
+      await rpc.records.create(newJob({}, { id }));
+      return id;
+    },
+    advance(ms: number) {
+      nowMs += ms;
+      return pass();
+    },
+  };
+}
+
+it('a look that fails is made again soon, and what the queue has is left alone for long', async () => {
+  const { queue, has, lost, advance } = await setUp();
+  const id = await lost();
+  queue.refuses = 'all';
+  await advance(SOON_MS + 1000);
+  queue.refuses = null;
+  expect(has).toEqual(new Set());
+  await advance(SOON_MS);
+  expect(has).toEqual(new Set([id]));
+  await advance(SOON_MS); // seen to be there
+  has.clear();
+  await advance(LONG_MS - 1000);
+  expect(has).toEqual(new Set());
+  await advance(2000);
+  expect(has).toEqual(new Set([id]));
+});
+
+it('one that cannot be enqueued costs neither the others nor the steps behind it', async () => {
+  const { queue, has, lost, advance } = await setUp();
+  const [bad, ...good] = [await lost(), await lost(), await lost()];
+  queue.refuses = bad ?? ulid();
+  await advance(SOON_MS + 1000);
+  expect(has).toEqual(new Set(good));
+  queue.refuses = null;
+  await advance(SOON_MS);
+  expect(has).toEqual(new Set([bad, ...good]));
+});
