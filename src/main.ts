@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { App } from './app.ts';
 import type { OwnServer } from './cli/command.ts';
 import { runCommandLine } from './cli/command-line.ts';
+import { EXIT } from './cli/exit-codes.ts';
 import { createServerFinder } from './cli/find-server.ts';
 import { createInterrupts, type Interrupts } from './cli/interrupts.ts';
 import { logTo } from './cli/log-lines.ts';
@@ -20,8 +21,6 @@ const manifest: { version: string } = JSON.parse(
 
 /** Exit code of a start that was interrupted, as shells have it for Ctrl-C. */
 const INTERRUPTED = 130;
-/** As shells have it for SIGPIPE. */
-const READER_GONE = 141;
 
 /** One command, its failures in words, its exit code. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -54,7 +53,7 @@ function survivePipes(interrupts: Interrupts): void {
   let told = false; // every further write fails too, and a second interrupt would mean more
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
-    if (!told && !interrupts.raise()) process.exit(READER_GONE);
+    if (!told && !interrupts.raise()) process.exit(EXIT.readerGone);
     told = true;
   });
   process.stderr.on('error', (error: NodeJS.ErrnoException) => {

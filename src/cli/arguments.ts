@@ -38,9 +38,29 @@ export function parseArguments(args: readonly string[], specs: OptionSpecs): Arg
       { type, multiple, ...(short === undefined ? {} : { short }) },
     ]),
   );
-  refuseUnknown(args, specs, options);
-  const { values, positionals } = parse(args, options);
+  const joined = joinNegative(args, specs);
+  refuseUnknown(joined, specs, options);
+  const { values, positionals } = parse(joined, options);
   return read(values, positionals);
+}
+
+/** `--priority -5` as `--priority=-5`: no option begins with a digit, so it cannot be meant as one. */
+function joinNegative(args: readonly string[], specs: OptionSpecs): readonly string[] {
+  const takesValue = (arg: string): boolean =>
+    Object.entries(specs).some(
+      ([name, { type, short }]) => type === 'string' && (arg === `--${name}` || arg === `-${short ?? ''}`),
+    );
+  const joined: string[] = [];
+  for (let at = 0; at < args.length; at += 1) {
+    const arg = args[at] ?? '';
+    const next = args[at + 1] ?? '';
+    if (arg === '--') return [...joined, ...args.slice(at)];
+    if (takesValue(arg) && /^-\d/.test(next)) {
+      joined.push(arg.startsWith('--') ? `${arg}=${next}` : arg + next);
+      at += 1;
+    } else joined.push(arg);
+  }
+  return joined;
 }
 
 type ParserOptions = Record<string, { type: 'boolean' | 'string'; multiple: boolean; short?: string }>;

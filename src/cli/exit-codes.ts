@@ -12,19 +12,22 @@ export const EXIT = {
   config: 78,
   timedOut: 124,
   cancelled: 130,
+  readerGone: 141,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   succeeded: 'done; for `run`, `watch` and `retry`: the job succeeded',
-  failed: 'the job failed; for `doctor`: something must be done',
+  failed:
+    'the job failed; `batch`: not all were taken, or succeeded; `doctor`: something must be done; anything unexpected',
   usage: 'the command line is wrong, or the server refused what was asked',
   unavailable: 'no server is running, or it takes nothing now; the CLI is not installed',
-  tryAgain: 'the job failed in a way that may pass: vendor overloaded or limiting, server lost',
-  noPermission: 'the token is wrong, or the CLI is not logged in',
-  config: 'a setting is wrong, or another server uses the data folder',
+  tryAgain: 'the job failed in a way that may pass: vendor overloaded or limiting, no resources, server lost',
+  noPermission: 'the token is wrong, cannot be read or does not allow this, or the CLI is not logged in',
+  config: 'a setting is wrong (a port in use, too), or another server uses the data folder',
   timedOut: 'the job ran, was silent or waited for too long',
   cancelled: 'the job was cancelled, or the command was interrupted',
+  readerGone: 'what reads stdout has left before the end, as head(1) does',
 };
 
 /** Codes whose exit code does not follow from what the table of errors says of them. */
@@ -32,14 +35,13 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   'auth.unauthenticated': EXIT.noPermission,
   'auth.forbidden': EXIT.noPermission,
   'auth.required': EXIT.noPermission,
-  'permission_mode.denied': EXIT.noPermission,
-  'tools.denied': EXIT.noPermission,
+  'permission_mode.denied': EXIT.usage,
+  'tools.denied': EXIT.usage,
+  'request.timeout': EXIT.unavailable,
   'config.invalid': EXIT.config,
   'config.locked': EXIT.config,
   'internal.error': EXIT.failed,
   'redis.refused': EXIT.config,
-  'job.already_finished': EXIT.failed,
-  'job.not_finished': EXIT.failed,
   'queue.expired': EXIT.timedOut,
   'execution.timed_out': EXIT.timedOut,
   'execution.idle': EXIT.timedOut,

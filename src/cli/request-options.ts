@@ -24,7 +24,7 @@ export const REQUEST_OPTIONS = {
   timeout: text('TIME', 'run time at the most: 90s, 15m, 1h'),
   'idle-timeout': text('TIME', 'silence at the most'),
   ttl: text('TIME', 'give up when it has waited this long'),
-  priority: text('N', '-10 to 10, higher runs sooner (--priority=-5)'),
+  priority: text('N', '-10 to 10, higher runs sooner'),
   delay: text('TIME', 'wait this long before it may run'),
   'retry-attempts': text('N', 'attempts at the most, when it fails in a way that may pass'),
   'concurrency-key': text('KEY', 'jobs with the same key run one at a time'),

@@ -53,6 +53,14 @@ describe('arguments', () => {
     ]);
   });
 
+  it('may be negative numbers behind a space, which are no options', () => {
+    const args = parse('--priority', '-5', '--cost', '-0.5', '--', '--priority', '-6');
+    expect([args.integer('priority'), args.number('cost')]).toEqual([-5, -0.5]);
+    expect(args.positionals).toEqual(['--priority', '-6']);
+    const short = parseArguments(['-n', '-2'], { limit: { type: 'string', short: 'n', help: '' } });
+    expect(short.integer('limit')).toBe(-2);
+  });
+
   it.each([
     [['--modle', 'x'], 'there is no option --modle; did you mean --model?'],
     [['--jsno'], 'there is no option --jsno; did you mean --json?'],
