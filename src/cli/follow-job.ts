@@ -4,6 +4,7 @@ import type { Job } from '../protocol/job.ts';
 import { createEventPrinter } from './event-printer.ts';
 import { exitCodeOfJob } from './exit-codes.ts';
 import type { Output } from './output.ts';
+import { JobState, showProgress } from './progress.ts';
 import type { JobServer } from './server-for-job.ts';
 
 export interface FollowOptions {
@@ -21,17 +22,18 @@ export interface FollowOptions {
  * the server was replaced.
  * @throws what the client throws, or the reason of `signal`
  */
-export async function followJob(
-  { id, cwd }: Pick<Job, 'id' | 'cwd'>,
-  options: FollowOptions,
-): Promise<number> {
+export async function followJob(shownJob: Job, options: FollowOptions): Promise<number> {
+  const { id, cwd } = shownJob;
   const { server, output, json, signal } = options;
   const printer = createEventPrinter(output);
+  const state = new JobState(shownJob);
+  using progress = showProgress(output, shownJob, state, () => server.client);
   let last = options.after ?? 0;
 
   async function ended(): Promise<Job> {
     for await (const event of server.client.events(id, { after: last, signal })) {
       last = event.seq;
+      state.event(event);
       if (json) output.json(shown(event));
       else printer.event(event);
       if (event.kind === 'job.finished') return event.job as Job; // the documented event
@@ -42,6 +44,7 @@ export async function followJob(
   for (;;) {
     try {
       const job = await ended();
+      progress[Symbol.dispose]();
       if (json) output.json(job);
       else printer.end(job);
       return exitCodeOfJob(job);

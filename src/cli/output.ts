@@ -26,6 +26,10 @@ export interface Output {
   paint(style: Style, text: string): string;
   /** Columns of stdout's terminal; null when it is none. */
   readonly width: number | null;
+  /** Whether `status` shows anything. */
+  readonly live: boolean;
+  /** A line of stderr's terminal that the next output, or null, takes away. Not shown behind half a line of text. */
+  status(line: string | null): void;
 }
 
 export interface OutputOptions {
@@ -33,6 +37,9 @@ export interface OutputOptions {
   readonly stderr: Sink;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
+
+/** Of a terminal that does not know how wide it is, 80. */
+const columnsOf = ({ columns }: Sink): number => (columns !== undefined && columns > 0 ? columns : 80);
 
 /** Colours only for a terminal and without NO_COLOR (no-color.org). */
 export function createOutput({ stdout, stderr, env }: OutputOptions): Output {
@@ -42,8 +49,15 @@ export function createOutput({ stdout, stderr, env }: OutputOptions): Output {
       ? styleText(style, text, { validateStream: false })
       : text;
   let atLineStart = true;
+  const live = stderr.isTTY === true && env['TERM'] !== 'dumb';
+  let hasStatus = false;
+  const clearStatus = (): void => {
+    if (hasStatus) stderr.write('\r\u001b[2K');
+    hasStatus = false;
+  };
   const write = (text: string): void => {
     if (text === '') return;
+    clearStatus();
     stdout.write(text);
     atLineStart = text.endsWith('\n');
   };
@@ -53,6 +67,7 @@ export function createOutput({ stdout, stderr, env }: OutputOptions): Output {
   };
   /** Both streams are the same screen: a note must not end up behind half a line of text. */
   const makeRoom = (): void => {
+    clearStatus();
     if (stdout.isTTY === true && stderr.isTTY === true) freshLine();
   };
 
@@ -70,7 +85,14 @@ export function createOutput({ stdout, stderr, env }: OutputOptions): Output {
     },
     paint: (style, text) => paintFor(stdout, style, text),
     get width() {
-      return stdout.isTTY === true ? (stdout.columns ?? 80) : null;
+      return stdout.isTTY === true ? columnsOf(stdout) : null;
+    },
+    live,
+    status(line) {
+      clearStatus();
+      if (!live || line === null || !atLineStart) return;
+      hasStatus = true;
+      stderr.write(paintFor(stderr, 'dim', oneLine(line, columnsOf(stderr) - 1)));
     },
   };
 }

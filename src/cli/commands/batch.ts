@@ -7,6 +7,7 @@ import type { Arguments } from '../arguments.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { usageError } from '../command-error.ts';
 import { EXIT } from '../exit-codes.ts';
+import { clock } from '../progress.ts';
 import { inCalls, readPromptList } from '../prompt-list.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
 import { type JobServer, serverToWaitFor } from '../server-for-job.ts';
@@ -127,6 +128,16 @@ async function waitFor(
   return unsuccessful;
 }
 
+/** `3 of 10 ended, 2 running, 5 queued, 1:42`. */
+function standing({ total, counts, createdAt }: Batch, now: number): string {
+  const { queued, running, scheduled } = counts;
+  const parts = [`${total - queued - running - scheduled} of ${total} ended`];
+  for (const [name, count] of Object.entries({ running, queued, scheduled })) {
+    if (count > 0) parts.push(`${count} ${name}`);
+  }
+  return [...parts, clock(now - Date.parse(createdAt))].join(', ');
+}
+
 /** Ids of the jobs of a batch to which a tool was denied. */
 async function jobsWithDenials(client: Client, batch: string): Promise<readonly string[]> {
   const found: string[] = [];
@@ -139,7 +150,7 @@ async function jobsWithDenials(client: Client, batch: string): Promise<readonly 
 }
 
 async function finished(
-  { sleep }: CommandContext,
+  { sleep, output, now }: CommandContext,
   server: JobServer,
   id: string,
   cwd: string,
@@ -148,6 +159,7 @@ async function finished(
   for (;;) {
     try {
       const batch = await server.client.getBatch(id, { signal });
+      output.status(batch.finished ? null : standing(batch, now().getTime()));
       if (batch.finished) return batch;
       await sleep(LOOK_EVERY_MS, signal);
     } catch (error) {
