@@ -199,6 +199,8 @@ async function launch(
   logger: Logger,
   moreRoots: (() => readonly string[]) | null = null,
 ): Promise<App> {
+  const { makeProcessPrivate } = await import('./own-process.ts');
+  makeProcessPrivate();
   // BullMQ does not catch a message to a worker process that has just died; the job itself is redelivered.
   const onUnhandled = (error: unknown): void => {
     const code = error instanceof Error && 'code' in error ? error.code : null;

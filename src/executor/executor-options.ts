@@ -7,7 +7,7 @@ import type { Ledger } from './ledger.ts';
 import type { PrepareOptions } from './prepare.ts';
 import type { Launch } from './process/launch.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
-import type { UntrustedEnvironment } from './untrusted-environment.ts';
+import { createUntrustedEnvironment, type UntrustedEnvironment } from './untrusted-environment.ts';
 import type { WarmSettings } from './warm/warm-settings.ts';
 
 export interface ExecutorOptions {
@@ -38,3 +38,16 @@ export interface ExecutorOptions {
   readonly logger: Logger;
   readonly failpoint?: Failpoint;
 }
+
+/** What a preparation needs of them. */
+export const prepareOptions = (
+  options: ExecutorOptions,
+  findSession: PrepareOptions['findSession'],
+): PrepareOptions => ({
+  ...options.prepare,
+  findSession,
+  maxLineBytes: options.limits.maxLineBytes,
+  maxTextBytes: options.limits.maxResultBytes,
+  keepsSessions: options.warm.sessionIdleMs > 0 && options.warm.maxProcesses > 0,
+  untrusted: options.untrusted ?? createUntrustedEnvironment({ launch: options.launch }),
+});

@@ -5,16 +5,14 @@ import type { Claim } from '../rpc/ports.ts';
 import { type Active, createActive, stopActive } from './active.ts';
 import { createClaimRunner } from './claim-runner.ts';
 import { createDelivery } from './delivery.ts';
-import type { ExecutorOptions } from './executor-options.ts';
+import { type ExecutorOptions, prepareOptions } from './executor-options.ts';
 import { createKnownSessions } from './known-sessions.ts';
 import { createPeriodic } from './periodic.ts';
-import type { PrepareOptions } from './prepare.ts';
 import { createReaper } from './reaper.ts';
 import { type RecoveryReport, recover } from './recovery.ts';
 import { createResourceWatch } from './resource-watch.ts';
 import { runningExecutions } from './running-executions.ts';
 import { createSlots } from './slots.ts';
-import { createUntrustedEnvironment } from './untrusted-environment.ts';
 import { createCliStarter, type StartCounts } from './warm/cli-starter.ts';
 import { createLookAhead } from './warm/look-ahead.ts';
 import { within } from './within.ts';
@@ -55,14 +53,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
   const delivery = createDelivery({ ...options, failpoint });
   const starter = createCliStarter({ ...options, reaper, running: slots.running });
   const sessions = createKnownSessions(options.prepare.findSession);
-  const prepare: PrepareOptions = {
-    ...options.prepare,
-    findSession: sessions.find,
-    maxLineBytes: options.limits.maxLineBytes,
-    maxTextBytes: options.limits.maxResultBytes,
-    keepsSessions: options.warm.sessionIdleMs > 0 && options.warm.maxProcesses > 0,
-    untrusted: options.untrusted ?? createUntrustedEnvironment({ launch: options.launch }),
-  };
+  const prepare = prepareOptions(options, sessions.find);
   const ahead = createLookAhead({ claims, prepare, warm: options.warm, starter, logger });
   const run = createClaimRunner({
     ...options,

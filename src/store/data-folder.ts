@@ -1,4 +1,5 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { isInside } from '../executor/workspace.ts';
@@ -24,7 +25,34 @@ export async function openDataFolder(
       `the data folder ${home} lies inside an allowed root (${roots.join(', ')}), where a CLI could read the token; start in a project's folder, or set BULLPEN_CWD or BULLPEN_HOME`,
     );
   }
-  return lockFolder(home);
+  const lock = lockFolder(home);
+  await narrow(home);
+  return lock;
+}
+
+/** Folders of the data folder that are ours as a whole. In a container the home of the CLIs may lie beside them. */
+const OWN_FOLDERS = ['redis'];
+
+/** Takes away the rights of other users, which an earlier version or a restored copy may have left. */
+async function narrow(folder: string, isOurs = (name: string) => OWN_FOLDERS.includes(name)): Promise<void> {
+  await narrowOne(folder);
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isFile() || entry.isSocket()) await narrowOne(path);
+    else if (entry.isDirectory() && isOurs(entry.name)) await narrow(path, () => true);
+    else if (entry.isDirectory()) await narrowOne(path);
+  }
+}
+
+async function narrowOne(path: string): Promise<void> {
+  try {
+    const { mode } = await lstat(path);
+    if ((mode & 0o077) !== 0) await chmod(path, mode & 0o700);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null;
+    // Gone meanwhile, or of another user: the folder around it keeps others out, and `doctor` looks at that.
+    if (code !== 'ENOENT' && code !== 'EPERM') throw error;
+  }
 }
 
 async function mustBeFolders(setting: string, folders: readonly string[]): Promise<void> {

@@ -22,6 +22,8 @@ export interface TestServerOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Folder of the program, with `src` and `workers`; default: this one. */
   readonly root?: string;
+  /** An open file that it inherits, as descriptor 50. */
+  readonly inherited?: number;
   /** Folder to live in (home, workspace, data); kept by whoever gave it. Default: a new one. */
   readonly dir?: string;
 }
@@ -62,6 +64,9 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   return server;
 }
 
+const inherited = (file: number | undefined): readonly ('ignore' | number)[] =>
+  file === undefined ? [] : [...Array.from({ length: 46 }, () => 'ignore' as const), file];
+
 async function launch(dir: string, options: TestServerOptions): Promise<TestServer> {
   const home = join(dir, 'data');
   const workspace = join(dir, 'workspace');
@@ -73,7 +78,7 @@ async function launch(dir: string, options: TestServerOptions): Promise<TestServ
 
   const child = fork(join(options.root ?? ROOT, 'src/bin.js'), ['serve'], {
     cwd: workspace,
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...inherited(options.inherited)],
     execArgv: ['--no-warnings'],
     env: {
       PATH: `${NODE_BIN}:${process.env['PATH'] ?? ''}`,

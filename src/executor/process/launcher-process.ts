@@ -24,7 +24,9 @@ interface Running {
   readonly marker: string | undefined;
 }
 
-const socketPath = process.argv[2] ?? '';
+const [, , socketPath = '', umask] = process.argv;
+// A CLI makes files as its user wants them, not as the server does.
+if (umask !== undefined) process.umask(Number(umask));
 const cgroups = createStartingCgroups();
 const starting = new Set<number>();
 const running = new Map<number, Running>();

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { getCompileCacheDir } from 'node:module';
 import { messageOf } from '../../errors.ts';
+import { umaskOfUser } from '../../own-process.ts';
 import { siblingModule } from '../../sibling-module.ts';
 import type { FromLauncher } from './launch-messages.ts';
 
@@ -23,7 +24,9 @@ export function startLauncher(
   options: { onMessage(message: FromLauncher): void; onBegun(id: number): void },
 ): RunningLauncher {
   const compileCache = getCompileCacheDir();
-  const child = fork(siblingModule(import.meta.url, './launcher-process'), [socketPath], {
+  const umask = umaskOfUser();
+  const args = umask === null ? [socketPath] : [socketPath, String(umask)];
+  const child = fork(siblingModule(import.meta.url, './launcher-process'), args, {
     execArgv: HEAP_FLAGS,
     detached: true, // what kills the server's group leaves it alive, to end what the server was running
     env: compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache },
