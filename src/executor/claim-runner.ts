@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { AppError, isRedisTrouble, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
+import type { Outage } from '../outage.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Claim, Claims, Finish, LeaseState } from '../rpc/ports.ts';
 import { rawAnswer } from '../rpc/raw-answer.ts';
@@ -26,6 +27,8 @@ import { refuseIfStopped, type StartCli } from './start-cli.ts';
 export interface ClaimRunnerOptions {
   readonly claims: Pick<Claims, 'append' | 'renew'>;
   readonly ledger: Ledger;
+  /** While the ledger cannot be written. */
+  readonly ledgerOutage: Outage;
   readonly delivery: Delivery;
   readonly prepare: PrepareOptions;
   readonly limits: ExecutionLimits;
@@ -55,7 +58,7 @@ const SINK_HIGH_WATER_BYTES = 4 * 1024 * 1024;
 
 /** Runs claimed executions to their settled end; the returned function never leaves one without an outcome. */
 export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) => Promise<void> {
-  const { claims, ledger, delivery, scanner, failpoint, logger } = options;
+  const { claims, ledger, ledgerOutage, delivery, scanner, failpoint, logger } = options;
 
   /** admit → prepare → spawn → translate → finish, for one claim. */
   async function run(one: Active): Promise<void> {
@@ -109,7 +112,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
   /** The last steps before a spawn: the intent is on disk, the claim still ours, nobody has cancelled. */
   async function admit(one: Active): Promise<'spawn' | 'cancelled' | 'known'> {
     const { claim } = one;
-    const [fresh, lease] = await Promise.all([ledger.intend(claim), leaseOf(one)]);
+    const [fresh, lease] = await Promise.all([intend(one), leaseOf(one)]);
     if (!fresh) {
       await settleKnown(claim);
       return 'known';
@@ -118,6 +121,23 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     if (lease === 'lost')
       throw new AppError('execution.lost', 'another server had already ended this execution');
     return 'spawn';
+  }
+
+  /** Whether the execution is new to the ledger. A ledger that cannot be written (a full disk) is no fault of the job. */
+  async function intend({ claim, stop }: Active): Promise<boolean> {
+    for (;;) {
+      try {
+        const fresh = await ledger.intend(claim);
+        ledgerOutage.worked();
+        return fresh;
+      } catch (error) {
+        if (!(error instanceof AppError) || error.code !== 'store.unavailable') throw error;
+        if (stop.signal.aborted) ledgerOutage.forget();
+        refuseIfStopped(stop.signal);
+        ledgerOutage.failed(error.message);
+      }
+      await ledgerOutage.pause(stop.signal);
+    }
   }
 
   /** What the records say of the claim. While Redis is away nothing is known, and nothing is spawned. */
@@ -181,10 +201,8 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
       backoffMs: retryDelay(outcome.error, claim.attempt, options.retryBackoffMs, Date.now()),
       rawAnswer: claim.kind === 'raw' ? rawAnswer(claim, outcome, lastWord) : null,
     };
-    // A ledger that cannot be written must not lose the result: Redis still gets it.
     options.sessions.ran(outcome, sessionTokens);
-    await ledger.ended(finish, sessionTokens).catch(logLedger);
-    await delivery.deliver(finish);
+    await delivery.settle(finish, sessionTokens);
   }
 
   /** An execution the ledger knows already is never spawned again: its stored outcome is told, or it is lost. */

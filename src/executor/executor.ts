@@ -1,5 +1,6 @@
 import { messageOf } from '../errors.ts';
 import { noFailpoint } from '../failpoint.ts';
+import { createOutage } from '../outage.ts';
 import type { RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
 import type { Claim } from '../rpc/ports.ts';
 import { type Active, createActive, stopActive } from './active.ts';
@@ -50,18 +51,14 @@ export function createExecutor(options: ExecutorOptions): Executor {
   const work = new Set<Promise<void>>();
   const reaper = createReaper(scanner, logger);
   const resources = createResourceWatch(scanner, logger);
-  const delivery = createDelivery({ ...options, failpoint });
+  const ledgerOutage = createOutage('ledger', logger);
+  const delivery = createDelivery({ ...options, outage: ledgerOutage, failpoint });
   const starter = createCliStarter({ ...options, reaper, running: slots.running });
   const sessions = createKnownSessions(options.prepare.findSession);
   const prepare = prepareOptions(options, sessions.find);
   const ahead = createLookAhead({ claims, prepare, warm: options.warm, starter, logger });
   const run = createClaimRunner({
-    ...options,
-    prepare,
-    slots,
-    resources,
-    failpoint,
-    delivery,
+    ...{ ...options, prepare, slots, resources, failpoint, delivery, ledgerOutage },
     onSlotFree,
     start: starter.start,
     sessions,
@@ -96,7 +93,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   async function claimWhatFits(): Promise<void> {
     for (;;) {
-      if (!accepting) return;
+      if (!accepting || ledgerOutage.problem() !== null) return; // those that wait try the ledger
       for (const claim of owed.splice(0, slots.free())) begin(claim);
       const free = slots.free();
       if (free === 0) return ahead.look();
@@ -119,7 +116,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
   }
 
   function begin(claim: Claim): void {
-    if (active.has(claim.executionId)) return;
+    if (active.has(claim.executionId) || delivery.holds(claim.executionId)) return;
     const one = createActive(claim);
     active.set(claim.executionId, one);
     const done: Promise<void> = run(one)
@@ -160,7 +157,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     if (!accepting || claiming !== null) return;
     const owned = await claims.owned();
     if (claiming !== null) return; // its answer is on the way: look again next time
-    owed = owned.filter(({ executionId }) => !active.has(executionId));
+    owed = owned.filter(({ executionId }) => !active.has(executionId) && !delivery.holds(executionId));
     if (owed.length > 0) kick();
   }
 
@@ -194,7 +191,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       ahead.stop();
       await starter.stop();
       await reaper.settle();
-      await delivery.drain().catch(() => undefined); // what Redis does not take now stays in the outbox
+      await delivery.drain().catch(() => undefined); // what Redis does not take now stays in the ledger's outbox
     },
 
     abort() {
@@ -222,7 +219,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     status: () => ({ running: slots.running(), limit: options.concurrency, accepting }),
 
     starts: starter.counts,
-    problem: starter.problem,
+    problem: () => ledgerOutage.problem() ?? starter.problem(),
     waiting: starter.waiting,
   };
 

@@ -1,5 +1,5 @@
 /** A real server in a process of its own, as a user runs it: `node src/bin.js serve`. */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -14,6 +14,17 @@ import { makeTempDir, removeDir } from './temp.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const NODE_BIN = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url));
 const START_WITHIN_MS = 60_000;
+const MOUNT = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"';
+
+/** Whether this machine lets us mount a small disk in a namespace of our own. */
+export function mayMount(): boolean {
+  try {
+    execFileSync('unshare', ['-Urm', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 export interface TestServerOptions {
   /** More variables, over the harness's own. */
@@ -24,6 +35,8 @@ export interface TestServerOptions {
   readonly root?: string;
   /** An open file that it inherits, as descriptor 50. */
   readonly inherited?: number;
+  /** Its data folder is a disk of its own of this size (`24m`); needs `mayMount()`. */
+  readonly disk?: string;
   /** Folder to live in (home, workspace, data); kept by whoever gave it. Default: a new one. */
   readonly dir?: string;
 }
@@ -68,22 +81,25 @@ const inherited = (file: number | undefined): readonly ('ignore' | number)[] =>
   file === undefined ? [] : [...Array.from({ length: 46 }, () => 'ignore' as const), file];
 
 async function launch(dir: string, options: TestServerOptions): Promise<TestServer> {
-  const home = join(dir, 'data');
+  const data = join(dir, 'data');
   const workspace = join(dir, 'workspace');
-  for (const folder of [workspace, join(dir, 'home')]) mkdirSync(folder, { recursive: true });
+  for (const folder of [workspace, join(dir, 'home'), ...(options.disk === undefined ? [] : [data])])
+    mkdirSync(folder, { recursive: true });
   const configFile = join(dir, 'bullpen.config.yaml');
   writeFileSync(configFile, stringify(options.config ?? {}));
   const logFile = join(dir, 'server.log');
   const chunks: string[] = [];
 
-  const child = fork(join(options.root ?? ROOT, 'src/bin.js'), ['serve'], {
+  const program = [process.execPath, '--no-warnings', join(options.root ?? ROOT, 'src/bin.js'), 'serve'];
+  const onDisk = ['unshare', '-Urm', 'sh', '-c', MOUNT, 'sh', options.disk ?? '', data];
+  const [command = '', ...args] = options.disk === undefined ? program : [...onDisk, ...program];
+  const child = spawn(command, args, {
     cwd: workspace,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...inherited(options.inherited)],
-    execArgv: ['--no-warnings'],
     env: {
       PATH: `${NODE_BIN}:${process.env['PATH'] ?? ''}`,
       HOME: join(dir, 'home'),
-      BULLPEN_HOME: home,
+      BULLPEN_HOME: data,
       BULLPEN_CACHE: dirname(redisCacheDir(process.env['XDG_CACHE_HOME'])),
       BULLPEN_CONFIG: configFile,
       BULLPEN_LOG_LEVEL: 'debug',
@@ -102,8 +118,10 @@ async function launch(dir: string, options: TestServerOptions): Promise<TestServ
   const { url, redisPort } = await ready(child, log);
   // A pipe that nobody needs any more must not keep the test process alive.
   child.disconnect();
-  const token = readFileSync(join(home, 'token'), 'utf8').trim();
   const pid = child.pid ?? 0;
+  // Its own disk is mounted for itself alone.
+  const home = options.disk === undefined ? data : `/proc/${pid}/root${data}`;
+  const token = readFileSync(join(home, 'token'), 'utf8').trim();
 
   const server: TestServer = {
     url,

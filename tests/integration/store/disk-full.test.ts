@@ -1,20 +1,18 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { eventually } from '../../helpers/eventually.ts';
+import { mayMount, startServer } from '../../helpers/server.ts';
 import { tempDir } from '../../helpers/temp.ts';
+import { accepted, expectOneExecution, fakeClis, isReady, post } from '../fault-bench.ts';
 
 const SCRIPT = fileURLToPath(new URL('./fill-disk.ts', import.meta.url));
 
-/** Whether this machine lets us mount a small disk in a namespace of our own. */
-const canMount = (() => {
-  try {
-    execFileSync('unshare', ['-Urm', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
+const PATIENCE = { timeoutMs: 40_000 };
+const canMount = mayMount();
 
 it.skipIf(!canMount)(
   'a full disk fails what does not fit, keeps what was committed, and passes',
@@ -32,3 +30,47 @@ it.skipIf(!canMount)(
     });
   },
 );
+
+it.skipIf(!canMount)(
+  'a server whose disk was full goes on by itself, and a run that ended meanwhile keeps its outcome',
+  async () => {
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config, disk: '24m' });
+    const id = await accepted(server, { prompt: clis.held('gate', 'ended while it was full') });
+    const later = await accepted(server, { provider: 'echo', prompt: 'later', delayMs: 1000 });
+    await eventually(() => clis.prompted() === 1, PATIENCE);
+    const filler = join(server.home, 'filler');
+    const fill = (): void => {
+      for (let size = 1024 * 1024; size >= 512; size /= 2) grow(filler, size);
+    };
+
+    fill();
+    clis.open('gate');
+    await eventually(async () => {
+      fill(); // also what the fall of Redis has freed
+      const { checks } = (await (await server.api('GET', '/ready')).json()) as Readiness;
+      expect(checks['redis']?.detail).toContain('no space left');
+      expect(checks['executor']?.detail).toContain('disk is full');
+    }, PATIENCE);
+    expect(await post(server, '/v1/jobs', { prompt: 'x' })).toMatchObject({ status: 503 });
+    rmSync(filler);
+
+    await eventually(() => isReady(server), PATIENCE);
+    const job = await server.finished(id);
+    expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'ended while it was full' } });
+    await expectOneExecution(server, clis, job);
+    expect(await server.finished(later)).toMatchObject({ status: 'succeeded', attempts: 1 });
+  },
+);
+
+interface Readiness {
+  readonly checks: Readonly<Record<string, { readonly detail: string | null }>>;
+}
+
+function grow(file: string, bytes: number): void {
+  try {
+    for (;;) writeFileSync(file, Buffer.alloc(bytes), { flag: 'a' });
+  } catch {
+    // Full at this size.
+  }
+}

@@ -208,23 +208,71 @@ describe('an execution', { timeout: SLOW }, () => {
     expect(bench.started()).toEqual([]);
   });
 
-  it('whose intent cannot be written is not spawned', async () => {
+  it('whose intent cannot be written is not spawned before it is, and nothing else is claimed', async () => {
     const bench = await executorBench();
-    bench.ledger.before('intend', () => Promise.reject(new AppError('store.unavailable', 'disk full')));
-    const executor = bench.open();
-    const id = await bench.submit();
+    let full = true;
+    bench.ledger.before('intend', async () => {
+      if (full) throw new AppError('store.unavailable', 'disk full');
+    });
+    const executor = bench.open({ concurrency: 1 });
+    const [id, other] = [await bench.submit(), await bench.submit()];
     await executor.start();
-    expect(await bench.finished(id)).toMatchObject({ outcome: { error: { code: 'store.unavailable' } } });
+    await bench.until(() => bench.ledger.calls.filter((call) => call.startsWith('intend')).length > 1);
+    expect(executor.problem()).toBe('disk full');
+    await bench.rpc.records.cancel(id, false, LOST);
+    executor.lookAtCancel(id);
+    expect(await bench.finished(id)).toMatchObject({ status: 'cancelled' });
     expect(bench.started()).toEqual([]);
+    full = false;
+    expect(await bench.finished(other)).toMatchObject({ status: 'succeeded', attempt: 1 });
+    expect(executor.problem()).toBeNull();
   });
 
-  it('whose outcome cannot be written is told all the same', async () => {
+  it('whose outcome cannot be written is told all the same, and is in the ledger when that has room', async () => {
     const bench = await executorBench();
-    bench.ledger.before('ended', () => Promise.reject(new AppError('store.unavailable', 'disk full')));
+    let full = true;
+    bench.ledger.before('ended', async () => {
+      if (full) throw new AppError('store.unavailable', 'disk full');
+    });
     const executor = bench.open();
     const id = await bench.submit();
     await executor.start();
     expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
+    expect(executor.problem()).toBe('disk full');
+    full = false;
+    await bench.until(() => bench.ledger.entries.get(`e-${id}`)?.delivered === 'yes');
+    expect(bench.ledger.entries.get(`e-${id}`)?.finish).toMatchObject({ outcome: { status: 'succeeded' } });
+    expect(executor.problem()).toBeNull();
+  });
+
+  it('whose outcome neither the ledger nor Redis takes is not lost meanwhile', async () => {
+    const bench = await executorBench();
+    let away = true;
+    bench.ledger.before('ended', async () => {
+      if (away) throw new AppError('store.unavailable', 'disk full');
+    });
+    const owned = createLatch();
+    const executor = bench.open({
+      leaseMs: 60,
+      claims: bench.claimsWith({
+        async finish(finish) {
+          if (away) throw new AppError('redis.unavailable', 'gone');
+          return bench.claims.finish(finish);
+        },
+        async owned() {
+          if (executor.status().running === 0 && bench.prompts().length > 0) owned.release();
+          return bench.claims.owned();
+        },
+      }),
+    });
+    const id = await bench.submit();
+    await executor.start();
+    await bench.until(() => bench.ledger.calls.includes(`ended e-${id}`));
+    await owned.wait();
+    away = false;
+    expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
+    await bench.until(() => bench.ledger.entries.get(`e-${id}`)?.delivered === 'yes');
+    expect(bench.ledger.entries.get(`e-${id}`)?.finish).toMatchObject({ outcome: { status: 'succeeded' } });
   });
 
   it('that may be tried again is, as an execution of its own', async () => {
