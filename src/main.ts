@@ -106,10 +106,9 @@ async function serveAnnounced(env: Environment): Promise<number> {
   const app = await launch(settings, env, logger);
   started = true;
   announce(settings.home, app.url, logger);
-  logger.info(
-    { url: app.url, redisPort: app.redisPort, tokenFile: app.tokenFile, recovery: app.recovery },
-    'ready',
-  );
+  const { url, redisPort, tokenFile, recovery } = app;
+  const pages = { docs: `${url}/docs`, board: `${url}/admin/queues` };
+  logger.info({ url, ...pages, redisPort, tokenFile, recovery }, 'ready');
   process.send?.({ ready: true, url: app.url, redisPort: app.redisPort });
 
   const signal = await signalled.promise;

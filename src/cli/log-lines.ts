@@ -1,5 +1,7 @@
 /** The server's log for a person at a terminal; everywhere else it is JSON lines. */
 import { styleText } from 'node:util';
+import { formatDuration } from './duration.ts';
+import { formatUsd } from './outcome-line.ts';
 import { oneLine, visible } from './plain-text.ts';
 
 interface Terminal {
@@ -36,13 +38,31 @@ export function forPeople(line: string, paint: Paint): string {
         : message;
   const details = Object.entries(fields)
     .filter(([name, value]) => !LEFT_OUT.includes(name) && value !== null)
-    .map(([name, value]) => `${name}=${shown(value)}`);
+    .filter(([, value]) => !isNothing(value))
+    .map(detail);
   if (typeof component === 'string' && severity >= WARN) details.push(`component=${component}`);
   const parts = [paint('dim', clock(Number(time))), head, paint('dim', details.join(' '))];
   return `${parts.filter(Boolean).join('  ')}\n${stackOf(err)}`;
 }
 
 const clock = (time: number): string => new Date(time).toTimeString().slice(0, 8);
+
+/** A report of zeros, as of a start that had nothing to recover. */
+const isNothing = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && Object.values(value).every((one) => one === 0);
+
+/** Durations, costs and times as the commands show them. */
+function detail([name, value]: readonly [string, unknown]): string {
+  if (typeof value === 'number' && name.endsWith('Ms')) {
+    return `${name.slice(0, -2)}=${formatDuration(value).replaceAll(' ', '')}`;
+  }
+  if (typeof value === 'number' && name.endsWith('Usd')) return `${name.slice(0, -3)}=${formatUsd(value)}`;
+  if (Array.isArray(value) && value.every((one) => typeof one === 'string')) {
+    return `${name}=${value.map(shown).join(',')}`;
+  }
+  const isTime = typeof value === 'string' && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value);
+  return `${name}=${isTime ? clock(Date.parse(value)) : shown(value)}`;
+}
 
 const shown = (value: unknown): string =>
   typeof value === 'string' && /^[^\s"]+$/.test(value) ? visible(value) : visible(JSON.stringify(value));

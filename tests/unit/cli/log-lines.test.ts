@@ -17,6 +17,15 @@ it('a line for people has the time, the message and what is known, without a ter
   );
 });
 
+it('durations, costs, times and lists are shown as a person reads them, and a report of zeros not at all', () => {
+  const until = '2026-11-28T19:41:06.088Z';
+  const local = new Date(until).toTimeString().slice(0, 8);
+  const fields = { durationMs: 65_000, costUsd: 0.000032, until, jobs: ['A', 'B'], recovery: { lost: 0 } };
+  expect(shown({ ...fields, msg: 'x' })).toBe(
+    `TIME  x  duration=1min5s cost=$0.000032 until=${local} jobs=A,B\n`,
+  );
+});
+
 it('only a terminal gets lines for people', () => {
   const written: string[] = [];
   const write = (text: string) => void written.push(text);
