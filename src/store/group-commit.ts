@@ -27,7 +27,7 @@ export function commitTogether(db: DatabaseSync, requests: readonly OperationReq
   try {
     const replies: OperationReply[] = [];
     for (const request of requests) {
-      replies.push(request.durable ? inSavepoint(db, request) : run(db, request));
+      replies.push(request.durable ? inSavepoint(db, request) : runOperation(db, request));
       if (!db.isTransaction) return oneByOne(db, requests, replies);
     }
     db.exec('COMMIT');
@@ -54,7 +54,9 @@ function abandon(db: DatabaseSync): void {
 /** Without a transaction; changes fail with what kept it from beginning. */
 function answer(db: DatabaseSync, requests: readonly OperationRequest[], refusal?: unknown): GroupCommit {
   return {
-    replies: requests.map((request) => (request.durable ? failed(request, refusal) : run(db, request))),
+    replies: requests.map((request) =>
+      request.durable ? failed(request, refusal) : runOperation(db, request),
+    ),
     commits: 0,
   };
 }
@@ -74,14 +76,15 @@ function oneByOne(
 
 function inSavepoint(db: DatabaseSync, request: OperationRequest): OperationReply {
   db.exec('SAVEPOINT operation');
-  const reply = run(db, request);
+  const reply = runOperation(db, request);
   if (!db.isTransaction) return reply;
   if (!reply.ok) db.exec('ROLLBACK TO operation');
   db.exec('RELEASE operation');
   return reply;
 }
 
-function run(db: DatabaseSync, request: OperationRequest): OperationReply {
+/** Runs one operation; never throws. */
+export function runOperation(db: DatabaseSync, request: OperationRequest): OperationReply {
   // as: `Store.run` typed the arguments by the name of the operation.
   const operation = operations[request.op] as (db: DatabaseSync, args: unknown) => unknown;
   try {

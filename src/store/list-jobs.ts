@@ -29,9 +29,18 @@ export const listReads = {
    */
   'jobs.list'(
     db: DatabaseSync,
-    args: { readonly owner: string | null; readonly query: JobFilter },
+    args: {
+      readonly owner: string | null;
+      readonly query: JobFilter;
+      /** Ids among which all are that `q` finds; null, or left out: it may be any. */
+      readonly among?: readonly string[] | null;
+    },
   ): JobSummaryPage {
     const conditions = [...conditionsOf(args.owner, args.query)];
+    if (args.among) {
+      const sql = 'jobs.id IN (SELECT value FROM json_each(?))';
+      conditions.push({ sql, parameters: [JSON.stringify(args.among)] });
+    }
     const where = conditions.length === 0 ? '' : `WHERE ${conditions.map(({ sql }) => sql).join(' AND ')}`;
     const found = all<SummaryColumns>(
       db,

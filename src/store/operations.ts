@@ -12,12 +12,12 @@ import { usageReads } from './usage.ts';
 const reads = {
   ...executionReads,
   ...jobReads,
-  ...listReads,
   ...eventReads,
   ...cursorReads,
-  ...usageReads,
   ...sessionReads,
 };
+/** What may look at very many rows. */
+const reports = { ...listReads, ...usageReads };
 const writes = {
   ...executionWrites,
   ...projectionWrites,
@@ -26,14 +26,17 @@ const writes = {
   ...retentionWrites,
 };
 
-/** Everything the store can do: name → `(db, args) => result`, run in the store's thread. */
-export const operations = { ...reads, ...writes };
+/** Everything the store can do: name → `(db, args) => result`, run in a thread of the store. */
+export const operations = { ...reads, ...reports, ...writes };
 
 export type Operations = typeof operations;
 export type OperationName = keyof Operations;
 
 /** Whether an operation changes the database, so that it is answered only after a commit. */
 export const isDurable = (op: OperationName): boolean => op in writes;
+
+/** Whether an operation runs in the reader's thread, so that no change waits for it. */
+export const isReport = (op: OperationName): boolean => op in reports;
 
 /** Changes nobody waits for: told again, or not missed, when the server is killed before they are on the disk. */
 const UNHURRIED: ReadonlySet<OperationName> = new Set(['executions.started', 'executions.delivered']);

@@ -1,23 +1,17 @@
-import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import type { ReportDamage } from '../damage.ts';
-import { AppError, messageOf } from '../errors.ts';
 import { siblingModule } from '../sibling-module.ts';
-import { isDurable, isUnhurried, type OperationName, type Operations } from './operations.ts';
-import type {
-  FromThread,
-  OperationReply,
-  OperationRequest,
-  ThreadError,
-  ToThread,
-} from './thread-messages.ts';
+import { isDurable, isReport, isUnhurried, type OperationName, type Operations } from './operations.ts';
+import { type StoreThread, startThread, unavailable } from './thread.ts';
+import type { OperationRequest } from './thread-messages.ts';
 
 /** How long a change nobody waits for may wait for another one. */
 const UNHURRIED_MS = 100;
 
 /**
  * The ledger. Calls never block the event loop; what changed something is on the disk when it resolves, except that a
- * power failure may take the newest of the projection, which is then made again.
+ * power failure may take the newest of the projection, which is then made again. Lists, searches and reports have a
+ * thread of their own, so that no change waits for them: they see what had been acknowledged when they were asked for.
  */
 export interface Store {
   /**
@@ -27,7 +21,7 @@ export interface Store {
   run<K extends OperationName>(op: K, args: Parameters<Operations[K]>[1]): Promise<ReturnType<Operations[K]>>;
   /** Since the start. Many operations share a commit. */
   stats(): { readonly operations: number; readonly commits: number; readonly pending: number };
-  /** Finishes what was asked for, closes the file, ends the thread. Idempotent. */
+  /** Finishes what was asked for, closes the file, ends the threads. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -39,79 +33,29 @@ export interface StoreOptions {
   readonly logger: Logger;
 }
 
-interface Waiter {
-  readonly op: OperationName;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: AppError) => void;
-}
-
 /** Starts the store's thread. Throws AppError config.invalid when the file cannot be used. */
-export async function openStore({ file, report, logger }: StoreOptions): Promise<Store> {
+export async function openStore({ file, report = () => undefined, logger }: StoreOptions): Promise<Store> {
   const log = logger.child({ component: 'store' });
-  const thread = new Worker(siblingModule(import.meta.url, './store-thread'), {
-    workerData: file,
-    name: 'store',
-  });
-  const waiters = new Map<number, Waiter>();
-  const counts = { operations: 0, commits: 0 };
-  let gone: string | null = null;
+  const start = (name: string, module: string): Promise<StoreThread> =>
+    startThread({ module: siblingModule(import.meta.url, module), file, name, report, logger: log });
+  const writer = await start('store', './store-thread');
+  /** Started by the first that needs it: a server nobody asks for a list does without. */
+  let reader: Promise<StoreThread> | null = null;
+  let operations = 0;
   let closing: Promise<void> | null = null;
 
-  const started = Promise.withResolvers<void>();
-  const ended = Promise.withResolvers<void>();
-  thread.on('message', (message: FromThread) => {
-    if (message.kind === 'ready') started.resolve();
-    else if (message.kind === 'refused') started.reject(toAppError(message.error));
-    else {
-      counts.commits += message.commits;
-      for (const damage of message.damaged) report?.(damage);
-      for (const reply of message.replies) settle(reply);
-    }
-  });
-  thread.on('error', (error) => {
-    log.error({ err: error }, 'store thread failed');
-    fail(`its thread failed: ${messageOf(error)}`);
-  });
-  thread.on('exit', () => {
-    fail('it is closed');
-    ended.resolve();
-  });
-
-  function fail(reason: string): void {
-    gone ??= reason;
-    const error = unavailable(gone);
-    started.reject(error);
-    letGo();
-    for (const waiter of waiters.values()) waiter.reject(error);
-    waiters.clear();
-  }
-
-  function settle(reply: OperationReply): void {
-    const waiter = waiters.get(reply.id);
-    waiters.delete(reply.id);
-    if (waiter === undefined) return;
-    if (reply.ok) {
-      waiter.resolve(reply.value);
-      return;
-    }
-    const { code, message } = reply.error;
-    if (code === 'internal.error') log.error({ op: waiter.op, error: message }, 'store operation failed');
-    waiter.reject(toAppError(reply.error));
-  }
-
-  const send = (message: ToThread): void => thread.postMessage(message);
   /** Asked for, not sent: they go out with the next one, in order. */
   let held: OperationRequest[] = [];
   let holding: NodeJS.Timeout | null = null;
 
   /** Each message wakes the thread, and each batch of changes is a wait for the disk. */
   function sendWith(request: OperationRequest): void {
-    send({ kind: 'run', requests: [...held, request] }); // throws when it cannot be cloned: the others stay held
+    writer.send({ kind: 'run', requests: [...held, request] }); // throws when it cannot be cloned: the others stay held
     letGo();
   }
 
   function sendHeld(): void {
-    if (held.length > 0) send({ kind: 'run', requests: held });
+    if (held.length > 0) writer.send({ kind: 'run', requests: held });
     letGo();
   }
 
@@ -121,49 +65,82 @@ export async function openStore({ file, report, logger }: StoreOptions): Promise
     holding = null;
   }
 
-  const store: Store = {
-    run(op, args) {
-      return new Promise((resolve, reject) => {
-        if (gone !== null) throw unavailable(gone);
-        const id = counts.operations++;
-        const request: OperationRequest = { id, op, args, durable: isDurable(op) };
-        if (isUnhurried(op)) {
-          held.push(request);
-          holding ??= setTimeout(sendHeld, UNHURRIED_MS);
-        } else sendWith(request);
-        // as: the thread answers with what the operation of this name returned.
-        waiters.set(id, {
-          op,
-          resolve: (value) => resolve(value as ReturnType<Operations[typeof op]>),
-          reject,
-        });
-      });
+  function startReader(): Promise<StoreThread> {
+    reader ??= start('reader', './reader-thread').catch((error: unknown) => {
+      reader = null; // the next one tries again
+      throw error;
+    });
+    return reader;
+  }
+
+  function refuseIfClosed(): void {
+    if (closing !== null) throw unavailable('it is closed');
+    writer.refuseIfGone();
+  }
+
+  function write(request: OperationRequest): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      refuseIfClosed();
+      if (isUnhurried(request.op)) {
+        held.push(request);
+        holding ??= setTimeout(sendHeld, UNHURRIED_MS);
+      } else sendWith(request);
+      writer.wait(request, resolve, reject);
+    });
+  }
+
+  async function read(request: OperationRequest): Promise<unknown> {
+    refuseIfClosed();
+    const thread = await startReader();
+    return new Promise((resolve, reject) => {
+      thread.refuseIfGone();
+      thread.send({ kind: 'run', requests: [request] });
+      thread.wait(request, resolve, reject);
+    });
+  }
+
+  /** Tells the search index which jobs have come or gone. */
+  async function tellReader(ids: readonly string[] | null): Promise<void> {
+    const thread = await reader?.catch(() => null);
+    if (thread && (ids === null || ids.length > 0)) thread.send({ kind: 'changed', ids });
+  }
+
+  return {
+    async run(op, args) {
+      const request: OperationRequest = { id: operations++, op, args, durable: isDurable(op) };
+      // as: the threads answer with what the operation of this name returned.
+      const value = (await (isReport(op) ? read(request) : write(request))) as ReturnType<
+        Operations[typeof op]
+      >;
+      if (reader !== null) void tellReader(changedJobs(request, value));
+      return value;
     },
-    stats: () => ({ ...counts, pending: waiters.size }),
+    stats: () => ({ operations, commits: writer.commits, pending: writer.pending }),
     close() {
       closing ??= (async () => {
-        gone ??= 'it is closed';
         sendHeld();
-        send({ kind: 'close' });
-        await ended.promise;
+        // The last connection that closes must be the one that may write: it takes the write-ahead log along.
+        if (reader !== null) await (await reader.catch(() => null))?.close();
+        await writer.close();
       })();
       return closing;
     },
   };
-
-  try {
-    await started.promise;
-    return store;
-  } catch (error) {
-    await ended.promise;
-    throw error;
-  }
 }
 
-const unavailable = (reason: string): AppError =>
-  new AppError('store.unavailable', `the ledger cannot be used: ${reason}`);
-
-function toAppError({ code, message, problems }: ThreadError): AppError {
-  if (code !== 'internal.error') return new AppError(code, message, { problems });
-  return new AppError(code, 'the ledger failed; the server log has it', { cause: new Error(message) });
+/** The jobs that an operation may have added or removed; null: any. */
+function changedJobs({ op, args }: OperationRequest, value: unknown): readonly string[] | null {
+  // as: `Store.run` typed the arguments and the answer by the name of the operation.
+  switch (op) {
+    case 'jobs.project': {
+      const { jobs, removed } = args as Parameters<Operations['jobs.project']>[1];
+      return [...jobs.map(({ id }) => id), ...removed];
+    }
+    case 'jobs.delete':
+      return [(args as Parameters<Operations['jobs.delete']>[1]).id];
+    case 'retention.sweep':
+      return (value as ReturnType<Operations['retention.sweep']>).jobs > 0 ? null : [];
+    default:
+      return [];
+  }
 }

@@ -2,7 +2,7 @@ import type { Damage } from '../damage.ts';
 import type { ErrorCode, Problem } from '../errors.ts';
 import type { OperationName } from './operations.ts';
 
-/** An error as data, between the store's thread and its port. Never leaves the process. */
+/** An error as data, between a thread of the store and its port. Never leaves the process. */
 export interface ThreadError {
   readonly code: ErrorCode;
   readonly message: string;
@@ -23,11 +23,16 @@ export type OperationReply =
 
 export type ToThread =
   /** In the order in which they were asked for. */
-  { readonly kind: 'run'; readonly requests: readonly OperationRequest[] } | { readonly kind: 'close' };
+  | { readonly kind: 'run'; readonly requests: readonly OperationRequest[] }
+  /** To the reader: these jobs have come or gone; null: any may have. */
+  | { readonly kind: 'changed'; readonly ids: readonly string[] | null }
+  | { readonly kind: 'close' };
 
 export type FromThread =
   | { readonly kind: 'ready' }
   | { readonly kind: 'refused'; readonly error: ThreadError }
+  /** The search index cannot be used. */
+  | { readonly kind: 'trouble'; readonly message: string }
   | {
       readonly kind: 'replies';
       readonly replies: readonly OperationReply[];
