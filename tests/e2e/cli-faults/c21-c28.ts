@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { Taking } from '../../fakes/fake-cli-take.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { commandLine, descendants } from '../../helpers/proc.ts';
 import {
@@ -12,9 +13,9 @@ import {
   exited,
   failed,
   KILLED,
+  PATIENCE,
   rawLines,
   run,
-  scheduledAgain,
   succeeded,
   warnings,
 } from './row.ts';
@@ -86,22 +87,22 @@ export function rowsOfLimitsAndStreams(shared: () => SharedSystem): void {
     expect(job.outcome?.error?.message).toContain('too large');
   });
 
-  // Admission is not closed: the job that met the limit waits for its next attempt, and so does every other.
-  it('C23: without a free file descriptor a job is tried again, and runs when there is one', async () => {
+  it('C23: without a free file descriptor a job waits, /ready says why, and it runs when there is one', async () => {
     const system = shared();
     const files = openFilesOf(launcherOf(system));
     await besideAnother(system, async () => {
       files.set(files.used);
       try {
-        const id = await system.submit({ prompt: 'x', retry: { maxAttempts: 20 } });
-        await scheduledAgain(system, id);
+        const id = await system.submit({ prompt: 'x' });
+        const why = await eventually(async () => {
+          const ready = await system.api('GET', '/ready');
+          return ready.status === 503 ? await ready.text() : null;
+        }, PATIENCE);
+        expect(why).toContain('cannot be started');
         files.set(files.soft);
-        const { job, events } = await ended(system, id);
-        expect(job).toMatchObject(succeeded('fake: x'));
-        const [first] = events.filter(({ kind }) => kind === 'execution.finished');
-        expect(first).toMatchObject({
-          outcome: { exit: null, error: { code: 'execution.resource_limit', retryable: true } },
-        });
+        const { job } = await ended(system, id);
+        expect(job).toMatchObject({ ...succeeded('fake: x'), attempts: 1 });
+        expect((await system.api('GET', '/ready')).status).toBe(200);
       } finally {
         files.set(files.soft);
       }
