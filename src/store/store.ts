@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { ReportDamage } from '../damage.ts';
+import { createOutage, supervise } from '../outage.ts';
 import { siblingModule } from '../sibling-module.ts';
 import { isDurable, isReport, isUnhurried, type OperationName, type Operations } from './operations.ts';
 import { type StoreThread, startThread, unavailable } from './thread.ts';
@@ -33,12 +34,27 @@ export interface StoreOptions {
   readonly logger: Logger;
 }
 
-/** Starts the store's thread. Throws AppError config.invalid when the file cannot be used. */
+/**
+ * Starts the store's thread, and another one, for ever, should it fail: what it was asked for is refused then.
+ * @throws AppError config.invalid when the file cannot be used
+ */
 export async function openStore({ file, report = () => undefined, logger }: StoreOptions): Promise<Store> {
   const log = logger.child({ component: 'store' });
   const start = (name: string, module: string): Promise<StoreThread> =>
     startThread({ module: siblingModule(import.meta.url, module), file, name, report, logger: log });
-  const writer = await start('store', './store-thread');
+  const startWriter = () => start('store', './store-thread');
+  let writer = await startWriter();
+  const stopping = new AbortController();
+  const supervision = supervise<StoreThread>({
+    first: writer,
+    ended: (thread) => thread.ended,
+    start: startWriter,
+    onStarted(thread) {
+      writer = thread;
+    },
+    outage: createOutage('store', log),
+    signal: stopping.signal,
+  });
   /** Started by the first that needs it: a server nobody asks for a list does without. */
   let reader: Promise<StoreThread> | null = null;
   let operations = 0;
@@ -66,10 +82,12 @@ export async function openStore({ file, report = () => undefined, logger }: Stor
   }
 
   function startReader(): Promise<StoreThread> {
-    reader ??= start('reader', './reader-thread').catch((error: unknown) => {
+    if (reader !== null) return reader;
+    const again = (): void => {
       reader = null; // the next one tries again
-      throw error;
-    });
+    };
+    reader = start('reader', './reader-thread');
+    reader.then(({ ended }) => ended).then(again, again);
     return reader;
   }
 
@@ -119,6 +137,8 @@ export async function openStore({ file, report = () => undefined, logger }: Stor
     close() {
       closing ??= (async () => {
         sendHeld();
+        stopping.abort();
+        await supervision;
         // The last connection that closes must be the one that may write: it takes the write-ahead log along.
         if (reader !== null) await (await reader.catch(() => null))?.close();
         await writer.close();

@@ -26,6 +26,8 @@ export interface StoreThread {
   refuseIfGone(): void;
   readonly commits: number;
   readonly pending: number;
+  /** Resolves with why it has ended. Never rejects. */
+  readonly ended: Promise<string>;
   /** Takes nothing more, finishes what was asked for and ends. */
   close(): Promise<void>;
 }
@@ -51,7 +53,7 @@ export async function startThread({
   let gone: string | null = null;
 
   const started = Promise.withResolvers<void>();
-  const ended = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<string>();
   thread.on('message', (message: FromThread) => {
     switch (message.kind) {
       case 'ready':
@@ -71,16 +73,16 @@ export async function startThread({
     fail(`its thread failed: ${messageOf(error)}`);
   });
   thread.on('exit', () => {
-    fail('it is closed');
-    ended.resolve();
+    ended.resolve(fail('its thread ended'));
   });
 
-  function fail(reason: string): void {
+  function fail(reason: string): string {
     gone ??= reason;
     const error = unavailable(gone);
     started.reject(error);
     for (const waiter of waiters.values()) waiter.reject(error);
     waiters.clear();
+    return gone;
   }
 
   function settle(reply: OperationReply): void {
@@ -114,6 +116,7 @@ export async function startThread({
     get pending() {
       return waiters.size;
     },
+    ended: ended.promise,
     async close() {
       gone ??= 'it is closed';
       thread.postMessage({ kind: 'close' } satisfies ToThread);

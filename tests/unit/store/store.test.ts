@@ -1,8 +1,10 @@
 import { statSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Worker } from 'node:worker_threads';
 import { pino } from 'pino';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { openStore } from '../../../src/store/store.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import { AT, aJob, anIntent, anOutcome, ledgerFile, NO_DELIVERY, project, testStore } from './test-store.ts';
 
 const range = (length: number) => Array.from({ length }, (_, index) => index);
@@ -21,6 +23,22 @@ describe('the store', () => {
     await store.close();
     const again = await testStore(file);
     expect(await again.run('executions.find', { executionId: 'e1' })).not.toBeNull();
+  });
+
+  it('whose thread fails refuses what it was asked for, and goes on with another one', async () => {
+    const threads: Worker[] = [];
+    const remember = (thread: Worker): void => void threads.push(thread);
+    process.on('worker', remember);
+    onTestFinished(() => void process.off('worker', remember));
+    const store = await testStore();
+    await store.run('executions.intent', anIntent('e1'));
+    threads[0]?.postMessage({ kind: 'run', requests: null }); // what no code of ours sends
+    const lost = store.run('executions.intent', anIntent('e2'));
+    await expect(lost).rejects.toMatchObject({ code: 'store.unavailable' });
+    await eventually(() => store.run('executions.intent', anIntent('e3')));
+    expect(threads).toHaveLength(2);
+    const open = await store.run('executions.unsettled', {});
+    expect(open.map(({ executionId }) => executionId)).toEqual(['e1', 'e3']);
   });
 
   it('close finishes what was asked for, can be repeated, and later calls are refused', async () => {
