@@ -257,7 +257,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     start: async () => {
       if ((await upkeep.counts()).nodes <= 1) await queue.giveBackTaken();
       const pool = createWorkerPool({
-        settings: { ...settings, redisUrl: server.url, ...(failpoints === undefined ? {} : { failpoints }) },
+        settings: { ...settings, redisUrl: server.workerUrl, ...(failpoints && { failpoints }) },
+        redisUrl: server.url,
         names,
         concurrency: workersFor(settings),
         lockMs: settings.lockMs,

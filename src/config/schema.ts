@@ -42,6 +42,11 @@ export const SETTINGS = {
   redisUrl: optional('REDIS_URL', 'Redis to use; unset: Bullpen starts a private one in its data folder', {
     pattern: '^rediss?://',
   }),
+  workerRedisUrl: optional(
+    'BULLPEN_WORKER_REDIS_URL',
+    'the same Redis for the sandboxed workers, with a user of their own. Default: as REDIS_URL',
+    { pattern: '^rediss?://' },
+  ),
   logLevel: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
     env: 'BULLPEN_LOG_LEVEL',
     default: 'info',

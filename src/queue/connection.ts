@@ -72,6 +72,7 @@ export function openConnection(url: string, mode: ConnectionMode, name: string, 
   const options = {
     ...OPTIONS[mode],
     connectionName: `bullpen-${name}`,
+    disableClientInfo: true, // CLIENT SETINFO: unknown before Redis 7.2, so no rule of a user can name it
     retryStrategy,
     connectTimeout: 5000,
     keepAlive: 10_000,

@@ -25,7 +25,10 @@ const LEAVE_WITHIN_MS = 3000;
 const UNREF = { ref: false };
 
 export interface WorkerPoolOptions {
+  /** Of the processes; their Redis user may be one of their own. */
   readonly settings: WorkerSettings;
+  /** The main process's own Redis. */
+  readonly redisUrl: string;
   readonly names: Names;
   readonly concurrency: number;
   readonly lockMs: number;
@@ -46,7 +49,7 @@ export interface WorkerPool {
 
 export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const { names, logger, settings } = options;
-  const connection = openConnection(settings.redisUrl, 'bullmq', 'workers', logger);
+  const connection = openConnection(options.redisUrl, 'bullmq', 'workers', logger);
   // Each child's output is piped into ours.
   process.stdout.setMaxListeners(0);
   process.stderr.setMaxListeners(0);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
 import type { Logger } from 'pino';
@@ -22,6 +23,7 @@ import {
   writePrivate,
 } from './server-files.ts';
 import { launchServer, type ServerProcess } from './server-process.ts';
+import { WORKER_USER, workerRules } from './worker-user.ts';
 
 /** Bullpen's own Redis, restarted when it crashes. */
 export interface PrivateRedis {
@@ -30,6 +32,8 @@ export interface PrivateRedis {
   /** The same server by its socket, which costs less than TCP: `unix://bullpen:PASSWORD@localhost/PATH`. A secret too. */
   readonly socketUrl: string | null;
   /** Another one after a crash during which its own was taken, where there is a socket: then nobody depends on it. */
+  /** The same for the sandboxed workers, who may do little ({@link workerRules}). */
+  readonly workerUrl: string;
   readonly port: number;
   /** The process that runs now, or ran last. */
   readonly pid: number;
@@ -48,6 +52,8 @@ export interface PrivateRedisOptions {
   /** The two channels on which a client without a password may publish and listen. */
   readonly requestChannel: string;
   readonly responseChannel: string;
+  /** Of every key. Default `bullpen`. */
+  readonly prefix?: string;
   readonly logger?: Logger;
   /** Taken when free, before the port of the last run. */
   readonly preferredPort?: number;
@@ -84,10 +90,16 @@ export async function startPrivateRedis(options: PrivateRedisOptions): Promise<P
       options.logger?.warn({ pid: leftover }, 'ended the Redis an earlier run left behind');
     }
     const password = await loadPassword(paths.password);
-    const launch = createLaunch(options, paths, password, defaultUserRules(options));
+    const worker = {
+      name: WORKER_USER,
+      password: randomBytes(32).toString('hex'), // of one run: its workers are ours
+      rules: workerRules({ ...options, prefix: options.prefix ?? 'bullpen' }),
+    };
+    const acl = renderAcl(password, worker);
+    const launch = createLaunch(options, paths, { password, acl, rules: defaultUserRules(options) });
     const { port, server } = await launchOnFreePort(options, paths, launch);
     options.logger?.info({ port, pid: server.pid }, 'private Redis started');
-    return runningRedis(options, { paths, password, port, server, launch, release });
+    return runningRedis(options, { paths, password, worker, port, server, launch, release });
   } catch (error) {
     release();
     throw error;
@@ -97,8 +109,7 @@ export async function startPrivateRedis(options: PrivateRedisOptions): Promise<P
 function createLaunch(
   options: PrivateRedisOptions,
   paths: ServerPaths,
-  password: string,
-  rules: readonly string[],
+  { password, acl, rules }: { password: string; acl: string; rules: readonly string[] },
 ): Launch {
   const { fsync = 'always', readyTimeoutMs = 60_000 } = options;
   let { binary } = options;
@@ -113,7 +124,7 @@ function createLaunch(
     }
     again = true;
     await writePrivate(paths.password, `${password}\n`);
-    await writePrivate(paths.acl, renderAcl(password));
+    await writePrivate(paths.acl, acl);
     await writePrivate(paths.config, renderConfig({ paths, port, fsync }));
     const onLoaded = () => setDefaultUser(port, password, rules);
     return launchServer({ binary, paths, port, password, readyTimeoutMs, signal, onLoaded });
@@ -139,6 +150,7 @@ async function launchOnFreePort(options: PrivateRedisOptions, paths: ServerPaths
 interface Running {
   readonly paths: ServerPaths;
   readonly password: string;
+  readonly worker: { readonly name: string; readonly password: string };
   readonly port: number;
   readonly server: ServerProcess;
   readonly launch: Launch;
@@ -146,12 +158,16 @@ interface Running {
 }
 
 function runningRedis(options: PrivateRedisOptions, running: Running): PrivateRedis {
-  const { paths, password, launch, release } = running;
+  const { paths, password, worker, launch, release } = running;
   const { logger } = options;
   const stopping = new AbortController();
   const outage = createOutage('private Redis', logger);
   let { server, port } = running;
-  const url = `redis://${REDIS_USER}:${password}@127.0.0.1:${port}`;
+  const tcp = (user: string): string => `redis://${user}@127.0.0.1:${port}`;
+  const socket = (user: string): string | null =>
+    paths.socket && `unix://${user}@localhost${pathToFileURL(paths.socket).pathname}`;
+  const owner = `${REDIS_USER}:${password}`;
+  const workers = `${worker.name}:${worker.password}`;
 
   async function restart(signal: AbortSignal): Promise<ServerProcess> {
     try {
@@ -192,11 +208,9 @@ function runningRedis(options: PrivateRedisOptions, running: Running): PrivateRe
   };
   let stopped: Promise<void> | undefined;
   return {
-    url,
-    socketUrl:
-      paths.socket === null
-        ? null
-        : `unix://${REDIS_USER}:${password}@localhost${pathToFileURL(paths.socket).pathname}`,
+    url: tcp(owner),
+    socketUrl: socket(owner),
+    workerUrl: socket(workers) ?? tcp(workers),
     get port() {
       return port;
     },

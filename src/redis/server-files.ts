@@ -112,11 +112,17 @@ export function renderConfig(options: {
  * writes of every script, as that user, and one it may not do is lost without an error (redis/redis#14541,
  * valkey-io/valkey#3983). {@link defaultUserRules} take it all away when the data is there.
  */
-export function renderAcl(password: string): string {
-  const hash = createHash('sha256').update(password).digest('hex');
-  return [`user ${REDIS_USER} on #${hash} ~* &* +@all`, 'user default off resetpass ~* &* +@all', ''].join(
-    '\n',
-  );
+export function renderAcl(
+  password: string,
+  worker: { readonly name: string; readonly password: string; readonly rules: readonly string[] },
+): string {
+  const hash = (text: string): string => `#${createHash('sha256').update(text).digest('hex')}`;
+  return [
+    `user ${REDIS_USER} on ${hash(password)} ~* &* +@all`,
+    'user default off resetpass ~* &* +@all',
+    `user ${worker.name} on ${hash(worker.password)} ${worker.rules.join(' ')}`,
+    '',
+  ].join('\n');
 }
 
 /**
@@ -126,10 +132,21 @@ export function renderAcl(password: string): string {
  *
  * @throws AppError `config.invalid` for a channel name that would be a pattern or end the word
  */
-export function defaultUserRules(options: {
+export function defaultUserRules(options: ChannelNames): readonly string[] {
+  const allowed = ['+ping', '+publish', '+subscribe', '+unsubscribe', '+command|docs'];
+  return ['reset', 'resetchannels', 'on', 'nopass', ...channelRules(options), ...allowed];
+}
+
+interface ChannelNames {
   readonly requestChannel: string;
   readonly responseChannel: string;
-}): readonly string[] {
+}
+
+/**
+ * The two channels as rules.
+ * @throws AppError `config.invalid` for a channel name that would be a pattern or end the word
+ */
+export function channelRules(options: ChannelNames): readonly string[] {
   const channels = [options.requestChannel, options.responseChannel];
   for (const channel of channels) {
     if (/^[^\s*?[\]\\"']+$/.test(channel)) continue;
@@ -138,8 +155,7 @@ export function defaultUserRules(options: {
       `The channel name ${JSON.stringify(channel)} must not be empty or hold spaces, quotes or pattern characters`,
     );
   }
-  const allowed = ['+ping', '+publish', '+subscribe', '+unsubscribe', '+command|docs'];
-  return ['reset', 'resetchannels', 'on', 'nopass', ...channels.map((name) => `&${name}`), ...allowed];
+  return channels.map((name) => `&${name}`);
 }
 
 /** A word of redis.conf, which knows double quotes and backslash escapes and is read line by line. */

@@ -14,6 +14,7 @@ const settings = {
 };
 const pool = createWorkerPool({
   settings,
+  redisUrl,
   names: createNames(settings),
   concurrency: Number(concurrency),
   lockMs: 60_000,

@@ -6,13 +6,17 @@ const rules = (requestChannel = 'claude:cli:requests') =>
   defaultUserRules({ requestChannel, responseChannel: 'claude:cli:responses' });
 
 describe('renderAcl', () => {
+  const acl = renderAcl('secret', { name: 'w', password: 'other', rules: ['-@all', '+ping'] });
+
   test('holds the hash of the password and never the password', () => {
-    expect(renderAcl('secret')).toContain(`#${createHash('sha256').update('secret').digest('hex')}`);
-    expect(renderAcl('secret')).not.toContain('secret');
+    for (const password of ['secret', 'other']) {
+      expect(acl).toContain(`#${createHash('sha256').update(password).digest('hex')}`);
+      expect(acl).not.toContain(password);
+    }
   });
 
   test('lets the default user do everything, as which Redis replays its file, and nobody log in as it', () => {
-    expect(renderAcl('secret').split('\n')[1]).toBe('user default off resetpass ~* &* +@all');
+    expect(acl.split('\n')[1]).toBe('user default off resetpass ~* &* +@all');
   });
 });
 
