@@ -121,9 +121,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const queue = createPromptQueue(redis.commands, names);
   const runReconcile = async (why: 'log replaced' | 'superseded'): Promise<void> => {
     await reconcile({
-      records,
-      queue,
-      store,
+      ...{ records, queue, store },
       restoreYoungerThanMs: why === 'log replaced' && server.port !== null ? settings.keepInRedisMs : 0,
       knownOnly: why === 'superseded',
       isRunning: (id) => executorOf?.holds(id) ?? false,
@@ -135,8 +133,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     start: () =>
       started(
         createProjector({
-          blocking: redis.blocking,
-          redis: redis.commands,
+          ...{ blocking: redis.blocking, redis: redis.commands },
           log: names.log,
           records,
           eventsKey: names.events,
@@ -258,10 +255,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       if ((await upkeep.counts()).nodes <= 1) await queue.giveBackTaken();
       const pool = createWorkerPool({
         settings: { ...settings, redisUrl: server.workerUrl, ...(failpoints && { failpoints }) },
-        redisUrl: server.url,
-        names,
-        concurrency: workersFor(settings),
-        lockMs: settings.lockMs,
+        ...{ redisUrl: server.url, names, concurrency: workersFor(settings), lockMs: settings.lockMs },
         logger: component('workers'),
       });
       return started(pool);
@@ -292,8 +286,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           logger: component('streaming'),
         }),
         health: createHealth({
-          redis: redis.commands,
-          redisProblem: server.problem,
+          ...{ redis: redis.commands, redisProblem: server.problem },
           ...{ upkeep, store, executor, launcher, workers, metrics, damage },
           providers: createProviderReports({
             ...{ providers, probe, stateFolders, circuits, environment, executor },
