@@ -439,14 +439,6 @@ describe('bullpen serve', () => {
     expect(err).toMatch(line);
     expect(existsSync(join(place.data, 'server.json'))).toBe(false);
   });
-
-  it('says which port is in use, and what to set', async () => {
-    const other = await startServer();
-    const { port } = new URL(other.url);
-    const { code, err } = await type(newPlace(), ['serve'], { env: { PORT: port } });
-    const line = `bullpen: port ${port} of 127.0.0.1 is in use; PORT names another one, 0 takes any that is free\n`;
-    expect([code, err]).toEqual([78, line]);
-  });
 });
 
 describe('bullpen doctor', () => {
