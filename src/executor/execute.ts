@@ -75,7 +75,8 @@ async function supervise(
   let ending: Promise<Termination> | null = null;
 
   let over = false;
-  let holdsStdin = prepared.staysOpen;
+  let holdsStdin = prepared.holdsStdin;
+  let askedAgain = false;
 
   const stuck = Promise.withResolvers<ProcessEnd>();
   /** The turn has its answer and the process waits for the next one. */
@@ -175,6 +176,11 @@ async function supervise(
     if (capsCost && (pricing.priced(translator.progress)?.costUsd ?? 0) > maxCostUsd) stop('budget');
     if (translator.done && !wasDone) lastWord = line;
     if (translator.done !== wasDone) deadlines.linger(translator.done ? limits.lingerMs : null);
+    const again = translator.asksAgain ?? null;
+    if (holdsStdin && again !== null && !askedAgain) {
+      askedAgain = true;
+      child.feed(again, true);
+    }
     if (holdsStdin && (translator.answered ?? translator.done)) endTurn();
   };
   for (const { line, cut } of started.heard) hear(line, cut);
@@ -184,7 +190,8 @@ async function supervise(
   /** Only a process that has succeeded and has nothing more to do waits for the next turn; another one may leave. */
   function endTurn(): void {
     holdsStdin = false; // a turn ends once, whatever is said after it
-    const clean = translator.done && (translator.background ?? []).length === 0 && reason === null;
+    const stays = prepared.staysOpen && reason === null;
+    const clean = stays && translator.done && (translator.background ?? []).length === 0;
     const { verdict } = verdictOf(() => translator.end(LEFT_WELL, child.stderrTail()));
     if (clean && verdict.error === null) turn.resolve(null);
     else child.feed('', false);

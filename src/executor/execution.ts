@@ -37,6 +37,8 @@ export interface PreparedExecution {
   readonly maxTextBytes: number;
   /** What a process that waits must be bound to, to run this; null: only one of its own will do. */
   readonly shape: Shape | null;
+  /** Whether its stdin stays open until the turn is over: for the next one, or to ask again for an answer. */
+  readonly holdsStdin: boolean;
   /** Whether its process may stay open for the next turn of its session. */
   readonly staysOpen: boolean;
   /**

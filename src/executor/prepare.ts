@@ -154,6 +154,7 @@ async function prepareWith(
   const maxLineBytes = Math.min(request.limits.lineBytes ?? options.maxLineBytes, options.maxLineBytes);
   const { binary } = cli;
   const shape = shapeOf({ provider, cli, command, env, cwd: workspace.cwd }, maxLineBytes);
+  const stays = options.keepsSessions && shape !== null && staysOpen(provider, request);
   return {
     executionId,
     marker: `${options.nodeId}/${executionId}`,
@@ -169,7 +170,8 @@ async function prepareWith(
     maxLineBytes,
     maxTextBytes: options.maxTextBytes,
     shape,
-    staysOpen: options.keepsSessions && shape !== null && staysOpen(provider, request),
+    holdsStdin: stays || (earlier !== null && provider.warmStart?.takesTurns === true),
+    staysOpen: stays,
     sessionId: request.sessionId ?? (unsaved === null ? executionId : null),
     unsaved,
     sessionTokens: session?.tokens ?? null,

@@ -140,7 +140,7 @@ async function spawnCold(
       env: { ...env, TMPDIR: scratch },
       cwd,
       stdin: (command.opening ?? '') + command.stdin,
-      holdStdin: prepared.staysOpen,
+      holdStdin: prepared.holdsStdin,
       marker,
       maxLineBytes,
       maxTextBytes,

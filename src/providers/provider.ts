@@ -114,6 +114,11 @@ export interface Translator {
   readonly busy?: boolean;
   /** What the CLI goes on with behind its answer, named for a person; left out: it never does. */
   readonly background?: readonly string[];
+  /**
+   * What has to be written to stdin before anything comes: the session has the prompt and its answer, from an earlier
+   * attempt of the job. Once it is not null it stays the same. Left out: null.
+   */
+  readonly asksAgain?: string | null;
   readonly progress: Progress;
   /**
    * Whether going on is pointless, and why: an error the CLI itself would retry for minutes although it

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -197,6 +197,27 @@ describe('one prompt through the whole system and the real claude', () => {
     const again = await startServer(options);
     expect(await again.finished(id)).toMatchObject({ status: 'succeeded', attempts: 2 });
     expect(times('killed once')).toEqual([1, 1]);
+  });
+
+  it('asks for an answer again that was lost with the server, not the prompt', async () => {
+    const dir = tempDir();
+    const failpoints = tempDir();
+    const start = (more: Readonly<Record<string, string>>) =>
+      startServer({ dir, env: { ...env(), BULLPEN_RETRY_BACKOFF_MS: '100', ...more } });
+    const server = await start({ BULLPEN_TEST_FAILPOINTS: failpoints });
+    const first = await server.run({ prompt: 'I am Ada. [[reply: Hello Ada]]' });
+    writeFileSync(join(failpoints, 'executor.ended.hold'), '');
+    const sessionId = first.outcome?.sessionId ?? expect.unreachable();
+    const retry = { maxAttempts: 2 };
+    const { id } = await server.run({ prompt: 'lost answer [[reply: first]]', sessionId, retry }, 0);
+    await eventually(() => existsSync(join(failpoints, 'executor.ended.reached')), PATIENCE);
+    await server.kill('SIGKILL');
+    const again = await start({});
+    const answer = expect.stringContaining('You said: "Your answer to my last message was lost.');
+    expect(await again.finished(id)).toMatchObject({
+      ...{ status: 'succeeded', attempts: 2, outcome: { text: answer, sessionId } },
+    });
+    expect(asked('lost answer')).toHaveLength(1);
   });
 
   it('fails at once, with what to do, when the API refuses the key', async () => {

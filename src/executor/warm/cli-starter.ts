@@ -113,7 +113,7 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
       if (supportsSweep()) cpuSecondsBefore = resourceUse([process.child.pid]).cpuSeconds;
       handed = await process.hand({
         stdin: command.stdin,
-        hold: prepared.staysOpen,
+        hold: prepared.holdsStdin,
         speaksFirst: provider.warmStart?.speaksFirst === true,
         limitMs: Math.min(request.timeoutMs, request.idleTimeoutMs),
         stop,

@@ -119,8 +119,12 @@ function checkedSessionId(id: string | null): string | null {
 const asPlainText = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt);
 
 /** By the `uuid` the CLI says which of its turns answers the message. */
-const userMessage = (content: string, uuid: string | undefined): string =>
-  `${JSON.stringify({ type: 'user', uuid, message: { role: 'user', content } })}\n`;
+function userMessage(content: string, uuid: string | undefined): string {
+  return `${JSON.stringify({ type: 'user', uuid, message: { role: 'user', content } })}\n`;
+}
+
+/** For a prompt that was answered in an attempt of which nobody has the outcome. */
+export const ASK_AGAIN = userMessage('Your answer to my last message was lost. Give it again.', undefined);
 
 /**
  * Goes on with the turn that an earlier attempt left unfinished. A prompt whose uuid the session has already is then

@@ -3,6 +3,7 @@ import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { RunFacts, Translator } from '../provider.ts';
 import { createBackground } from './background.ts';
+import { ASK_AGAIN } from './command.ts';
 import { createContentFold } from './content.ts';
 import { LOGIN_HINT } from './failure.ts';
 import { type ClaudeLine, parseClaudeLine } from './lines.ts';
@@ -190,6 +191,9 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     },
     get answered() {
       return turns.over;
+    },
+    get asksAgain() {
+      return turns.answeredBefore ? ASK_AGAIN : null;
     },
     get busy() {
       const waiting = waits && turns.resulted && !turns.open && background.names().length > 0;

@@ -45,6 +45,8 @@ export interface TurnFold {
   readonly over: boolean;
   /** Whether a turn has begun, or waits to begin, that has no result yet. */
   readonly open: boolean;
+  /** Whether the session has the answer already, from an earlier attempt: the CLI does nothing for the prompt. */
+  readonly answeredBefore: boolean;
   fold(): FoldedTurns;
 }
 
@@ -73,6 +75,11 @@ const textOf = ({ result, lastText }: Turn): string => {
  * @param waits whether what the CLI does after the answer belongs to the prompt
  */
 export function createTurnFold(promptId: string | null, waits: boolean): TurnFold {
+  /** Of the message whose answer is the prompt's. */
+  let asked = promptId;
+  /** Of the turn the CLI began last for another message. */
+  let begun: string | null = null;
+  let answeredBefore = false;
   const turns: (Turn & { readonly owner: Owner })[] = [];
   /** What the CLI has told of the prompt's message; null: nothing, as older ones do. */
   let told: 'queued' | 'started' | 'ended' | null = null;
@@ -83,9 +90,9 @@ export function createTurnFold(promptId: string | null, waits: boolean): TurnFol
   function ownerOf(result: ResultLine): Owner {
     if (result.parent_tool_use_id) return 'other';
     const answered = [result.user_message_uuid, ...(result.user_message_uuids ?? [])].filter(Boolean);
-    if (promptId !== null && answered.includes(promptId)) return 'prompt';
+    if (asked !== null && answered.includes(asked)) return 'prompt';
     if ((result.origin?.kind ?? 'human') !== 'human') return 'other';
-    if (promptId !== null && answered.length > 0) return 'unclear';
+    if (asked !== null && answered.length > 0) return 'unclear';
     if (told === 'started') return 'prompt';
     if (told === 'queued') return 'unclear';
     if (told === null && isSilent(result)) return 'unclear';
@@ -110,8 +117,17 @@ export function createTurnFold(promptId: string | null, waits: boolean): TurnFol
 
   return {
     lifecycle(uuid, state) {
-      if (uuid !== promptId) return;
-      if (state === 'queued') told ??= 'queued';
+      if (uuid !== asked) {
+        if (state === 'started') begun = uuid;
+        else if (uuid === begun) begun = null;
+        return;
+      }
+      if (state === 'completed' && told === null) {
+        // The session has it from an earlier attempt. Its turn goes on as the CLI's own, or is over.
+        asked = begun;
+        told = begun === null ? null : 'started';
+        answeredBefore = begun === null;
+      } else if (state === 'queued') told ??= 'queued';
       else if (state === 'started') told = 'started';
       else if (state === 'completed' || state === 'cancelled') told = 'ended';
     },
@@ -132,6 +148,9 @@ export function createTurnFold(promptId: string | null, waits: boolean): TurnFol
     },
     get open() {
       return open;
+    },
+    get answeredBefore() {
+      return answeredBefore;
     },
     fold() {
       const own = ownTurns();

@@ -158,3 +158,31 @@ describe('the turn of the prompt', () => {
     expect(overAfter([told('completed', 'other')])).toBe(false);
   });
 });
+
+describe('a prompt that the session has from an earlier attempt', () => {
+  const V = 'turn-of-the-cli';
+
+  it('is answered by the turn in which the CLI goes on with it', () => {
+    const lines = [told('started', V), told('completed'), init(), says('Here.')];
+    const goesOn = fold(lines, {}, ID);
+    expect([goesOn.translator.answered, goesOn.translator.asksAgain]).toEqual([false, null]);
+    const over = fold(
+      [...lines, answers('Here.', { user_message_uuids: [V] }), told('completed', V)],
+      {},
+      ID,
+    );
+    expect([over.translator.done, over.translator.answered]).toEqual([true, true]);
+    expect(over.end(CLEAN)).toMatchObject({ text: 'Here.', error: null });
+  });
+
+  it('and its answer is asked for again', () => {
+    const silent = fold([told('completed')], {}, ID);
+    expect(silent.translator.asksAgain).toContain('Give it again');
+    expect(silent.translator.answered).toBe(false);
+    const again = fold([told('completed'), init(), says('Here.'), answers('Here.')], {}, ID);
+    expect([again.translator.answered, again.end(CLEAN)]).toMatchObject([
+      true,
+      { text: 'Here.', error: null },
+    ]);
+  });
+});
