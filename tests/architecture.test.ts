@@ -178,6 +178,7 @@ describe('the folders', () => {
     'src/queue/connection.ts',
     'src/queue/names.ts',
     'src/queue/redis-error.ts',
+    'src/seldom.ts',
     'src/config/worker.ts',
     'src/errors.ts',
     'src/observability/logger.ts',

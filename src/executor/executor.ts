@@ -8,7 +8,7 @@ import { createClaimRunner } from './claim-runner.ts';
 import { createDelivery } from './delivery.ts';
 import { type ExecutorOptions, prepareOptions } from './executor-options.ts';
 import { createKnownSessions } from './known-sessions.ts';
-import { createPeriodic } from './periodic.ts';
+import { createPeriodic, onceMore } from './periodic.ts';
 import { createReaper } from './reaper.ts';
 import { type RecoveryReport, recover } from './recovery.ts';
 import { createResourceWatch } from './resource-watch.ts';
@@ -71,6 +71,9 @@ export function createExecutor(options: ExecutorOptions): Executor {
   /** The last claim found less than it asked for, and nothing has rung since. */
   let drained = false;
   let lastContact = performance.now();
+  const lookAtFlags = onceMore(renew, (error) =>
+    logger.debug({ reason: messageOf(error) }, 'looking at a cancel flag failed'),
+  );
   const periodic = createPeriodic(logger);
 
   function kick(): void {
@@ -201,13 +204,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     kick,
 
     lookAtCancel(jobId) {
-      for (const one of active.values()) {
-        if (one.claim.jobId !== jobId) continue;
-        renew().catch((error: unknown) =>
-          logger.debug({ reason: messageOf(error) }, 'looking at a cancel flag failed'),
-        );
-        return;
-      }
+      for (const one of active.values()) if (one.claim.jobId === jobId) return lookAtFlags();
     },
 
     holds: (jobId) => [...active.values()].some((one) => one.running && one.claim.jobId === jobId),

@@ -31,3 +31,20 @@ export function createPeriodic(logger: Logger): Periodic {
     },
   };
 }
+
+/** However often it is asked for while the task is under way, it is done once more after that. */
+export function onceMore(task: () => Promise<void>, onFailure: (error: unknown) => void): () => void {
+  let underway = false;
+  let again = false;
+  return function ask(): void {
+    again = underway;
+    if (underway) return;
+    underway = true;
+    task()
+      .catch(onFailure)
+      .finally(() => {
+        underway = false;
+        if (again) ask();
+      });
+  };
+}

@@ -56,8 +56,18 @@ export type Heard =
   | { readonly kind: 'raw'; readonly request: RawRequest }
   | { readonly kind: 'refused'; readonly id: string | number | null; readonly why: string };
 
+/** How our own scripts begin a doorbell, and how long one is at the most. */
+const BELL = '{"v":1,';
+const MAX_BELL = 512;
+/** A raw request: its prompt as long as that of a job, and what is said around it. */
+const MAX_RAW = 2 * 1024 * 1024;
+
+/** Whether a message is worth a look as a doorbell: anybody may publish, as much as they like. */
+export const looksLikeBell = (text: string): boolean => text.length <= MAX_BELL && text.startsWith(BELL);
+
 /** A message of the requests channel, told apart and checked. Total: garbage is `refused`, never thrown. */
 export function parseRequestMessage(text: string): Heard {
+  if (text.length > MAX_RAW) return { kind: 'refused', id: null, why: 'the message is too long' };
   let message: unknown;
   try {
     message = JSON.parse(text);
@@ -66,14 +76,22 @@ export function parseRequestMessage(text: string): Heard {
   }
   if (requestBell.Check(message)) return { kind: 'bell', bell: message };
   if (rawRequest.Check(message)) return { kind: 'raw', request: message };
-  const [first] = rawRequest.Errors(message);
-  const place =
-    first === undefined ? '' : `${first.instancePath || 'message'} ${first.message}`.slice(0, 200);
-  return { kind: 'refused', id: echoableId(message), why: `not a request: ${place}` };
+  return {
+    kind: 'refused',
+    id: echoableId(message),
+    // Looked for when it is told: it takes longer than all the rest.
+    get why() {
+      const [first] = rawRequest.Errors(message);
+      const place =
+        first === undefined ? '' : `${first.instancePath || 'message'} ${first.message}`.slice(0, 200);
+      return `not a request: ${place}`;
+    },
+  };
 }
 
 /** A message of the responses channel, or null when it is not one of ours (a raw answer, garbage). */
 export function parseResponseMessage(text: string): ResponseBell | null {
+  if (!looksLikeBell(text)) return null;
   try {
     const message: unknown = JSON.parse(text);
     return responseBell.Check(message) ? message : null;

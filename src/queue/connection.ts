@@ -1,6 +1,7 @@
 import { type Command, Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
+import { createSeldom } from '../seldom.ts';
 import { isReply, redisError, wordOf } from './redis-error.ts';
 
 /**
@@ -31,7 +32,6 @@ const OPTIONS = {
 
 /** What the client itself sends before a connection is ready; it reads the errors. */
 const HANDSHAKE = new Set(['hello', 'auth', 'client', 'select', 'info', 'readonly']);
-const REPEAT_LOG_MS = 60_000;
 
 /** A client whose every command fails with an AppError, as {@link redisError} says, also in a pipeline or a script. */
 class TranslatingRedis extends Redis {
@@ -107,13 +107,12 @@ function loginRefused(error: unknown): AppError | null {
 }
 
 function createRefusalLog(connection: string, logger: Logger) {
-  const logged = new Map<string, number>();
+  const seldom = createSeldom();
   return (command: string, error: AppError): void => {
-    const cause = `${command} ${wordOf(error.cause)}`;
-    const now = performance.now();
-    if (now - (logged.get(cause) ?? Number.NEGATIVE_INFINITY) < REPEAT_LOG_MS) return;
-    logged.set(cause, now);
-    logger.error({ connection, command, reason: messageOf(error.cause) }, 'redis refused a command');
+    const times = seldom(`${command} ${wordOf(error.cause)}`);
+    if (times === null) return;
+    const reason = messageOf(error.cause);
+    logger.error({ connection, command, reason, times }, 'redis refused a command');
   };
 }
 

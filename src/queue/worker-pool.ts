@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import { type WorkerSettings, workerEnvironment } from '../config/worker.ts';
 import { messageOf } from '../errors.ts';
 import { createOutage } from '../outage.ts';
+import { createSeldom } from '../seldom.ts';
 import { siblingModule } from '../sibling-module.ts';
 import { closeConnection, openConnection } from './connection.ts';
 import type { Names } from './names.ts';
@@ -82,11 +83,14 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     ...sandbox,
   });
   worker.on('error', (error) => logger.debug({ reason: messageOf(error) }, 'bullmq worker error'));
+  const seldom = createSeldom();
   worker.on('failed', (job, error) => {
     // The job itself has failed: its outcome says why.
     if (job === undefined || error.name === 'UnrecoverableError') return;
     const { jobId } = job.data;
-    logger.warn({ jobId, reason: error.message }, 'a worker process failed its delivery');
+    const times = seldom(error.message);
+    if (times !== null)
+      logger.warn({ jobId, reason: error.message, times }, 'a worker process failed its delivery');
   });
   worker.on('lockRenewalFailed', (ids) => logger.warn({ jobIds: ids }, 'bullmq locks could not be renewed'));
 

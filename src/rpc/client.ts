@@ -2,10 +2,11 @@
  * The worker's side of the RPC. Subscribe, await the acknowledgement, *then* submit; then a message or, as a
  * floor, a look at the record. It has no deadline of its own: the executor's limits end every execution.
  */
+import { isRedisTrouble } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { JobStatus } from '../protocol/job.ts';
 import { parseResponseMessage } from '../protocol/messages.ts';
-import type { Doorbells, Submissions } from './ports.ts';
+import type { Doorbells, Submissions, SubmitResult } from './ports.ts';
 
 export type RunResult =
   | { readonly kind: 'gone' }
@@ -63,6 +64,15 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
     return { rung: promise, forget };
   }
 
+  async function submitted(jobId: string): Promise<SubmitResult | null> {
+    try {
+      return await submissions.submit(jobId, options.newExecutionId());
+    } catch (error) {
+      if (isRedisTrouble(error)) return null;
+      throw error;
+    }
+  }
+
   const client: RpcClient = {
     async start() {
       listening ??= doorbells.listen(options.channel, (text) => {
@@ -93,7 +103,11 @@ export function createRpcClient(options: RpcClientOptions): RpcClient {
         const { rung, forget } = nextRing(jobId, signal);
         try {
           await failpoint('rpc.listening');
-          const result = await submissions.submit(jobId, options.newExecutionId());
+          const result = await submitted(jobId);
+          if (result === null) {
+            await rung; // Redis takes nothing now: the delivery is as good as any other, so it is kept
+            continue;
+          }
           switch (result.kind) {
             case 'gone':
             case 'finished':

@@ -1,11 +1,22 @@
 /**
  * The executor's side of the RPC: hears doorbells on the requests channel and hands them on. It believes none
  * of them: a doorbell only makes the executor look at the records.
+ *
+ * Anybody may publish there. A doorbell is looked at where it comes; everything else waits, so that a flood of it takes a
+ * bounded part of each turn of the loop, and what is too much of it is dropped: a raw request is heard at most once.
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
-import { parseRequestMessage, type RawRequest } from '../protocol/messages.ts';
+import { looksLikeBell, parseRequestMessage, type RawRequest } from '../protocol/messages.ts';
+import { createSeldom } from '../seldom.ts';
 import type { Doorbells } from './ports.ts';
+
+/** For what is no doorbell, in each turn of the loop. */
+const TURN_MS = 1;
+const MAX_WAITING = 1000;
+const MAX_WAITING_CHARACTERS = 8 * 1024 * 1024;
+/** Whoever publishes by hand is told what is wrong; a flood is not answered. */
+const REFUSALS = { count: 10, perMs: 1000 };
 
 export interface RpcServerOptions {
   readonly doorbells: Doorbells;
@@ -35,7 +46,39 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
   const logFailure = (error: unknown): void =>
     logger.warn({ reason: messageOf(error) }, 'a raw request could not be taken');
 
+  let waiting: string[] = [];
+  let characters = 0;
+  let turn: NodeJS.Immediate | null = null;
+  let answered = { since: Number.NEGATIVE_INFINITY, count: 0 };
+  const seldom = createSeldom();
+
   function hear(text: string): void {
+    if (looksLikeBell(text)) look(text);
+    else if (waiting.length < MAX_WAITING && characters + text.length < MAX_WAITING_CHARACTERS) {
+      waiting.push(text);
+      characters += text.length;
+      turn ??= setImmediate(lookOn);
+    } else {
+      const times = seldom('dropped');
+      if (times !== null) logger.warn({ times }, 'more messages than can be looked at: some are dropped');
+    }
+  }
+
+  function lookOn(): void {
+    turn = null;
+    const until = performance.now() + TURN_MS;
+    let done = 0;
+    do {
+      const text = waiting[done] ?? '';
+      characters -= text.length;
+      done += 1;
+      look(text);
+    } while (done < waiting.length && performance.now() < until);
+    waiting = waiting.slice(done);
+    if (waiting.length > 0) turn = setImmediate(lookOn);
+  }
+
+  function look(text: string): void {
     const heard = parseRequestMessage(text);
     switch (heard.kind) {
       case 'bell':
@@ -46,9 +89,17 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
         raw?.request(heard.request).catch(logFailure);
         return;
       case 'refused':
+        if (!mayAnswer()) return;
         logger.debug({ why: heard.why }, 'a message was refused');
         raw?.refused(heard.id, heard.why).catch(logFailure);
     }
+  }
+
+  function mayAnswer(): boolean {
+    const now = performance.now();
+    if (now - answered.since >= REFUSALS.perMs) answered = { since: now, count: 0 };
+    answered.count += 1;
+    return answered.count <= REFUSALS.count;
   }
 
   return {
@@ -59,6 +110,9 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
       forgetResumed();
       await stopListening?.();
       stopListening = null;
+      if (turn !== null) clearImmediate(turn);
+      turn = null;
+      waiting = [];
     },
   };
 }

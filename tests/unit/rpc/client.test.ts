@@ -1,9 +1,10 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { AppError } from '../../../src/errors.ts';
 import { createRpcClient, type RpcClientOptions } from '../../../src/rpc/client.ts';
 import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
 import type { SubmitResult } from '../../../src/rpc/ports.ts';
-import { failed, finishOf, newJob, succeeded } from '../../contracts/records/samples.ts';
+import { CANCELLED, failed, finishOf, newJob, succeeded } from '../../contracts/records/samples.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
 const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };
@@ -268,6 +269,30 @@ describe("the worker's side of the RPC", () => {
 
   it('a job that is not there is gone', async () => {
     expect(await setUp().client.run('none', unending())).toEqual({ kind: 'gone' });
+  });
+
+  it('while Redis takes nothing the delivery is kept, and the job asked for again', async () => {
+    const { rpc } = setUp();
+    const job = newJob();
+    await rpc.records.create(job);
+    await rpc.records.cancel(job.id, false, CANCELLED);
+    const codes = ['redis.unavailable', 'redis.refused'] as const;
+    let asked = 0;
+    const patient = createRpcClient({
+      ...{ doorbells: rpc.doorbells, channel: 'responses', parkedMs: 1, pollMs: 5 },
+      newExecutionId: () => 'e',
+      submissions: {
+        submit(...args) {
+          const code = codes[asked];
+          asked += 1;
+          if (code !== undefined) return Promise.reject(new AppError(code, 'OOM'));
+          return rpc.submissions.submit(...args);
+        },
+      },
+    });
+    onTestFinished(() => patient.stop());
+    expect(await patient.run(job.id, unending())).toEqual({ kind: 'finished', status: 'cancelled' });
+    expect(asked).toBe(3);
   });
 
   it('a submit that fails ends the wait and leaves nothing waiting', async () => {

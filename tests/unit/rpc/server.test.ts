@@ -96,6 +96,28 @@ describe('the server side of the RPC', () => {
     expect(logged.join('')).not.toContain('secret');
   });
 
+  it('a flood of anything else holds up no doorbell, and is neither kept nor answered without an end', async () => {
+    const { doorbells, heard, server } = setUp();
+    await server.start();
+    const garbage = [
+      'not JSON',
+      '{'.repeat(65_536),
+      `"${'x'.repeat(65_536)}"`,
+      '{"v":1,"type":"odd"}',
+      '[1]',
+    ];
+    for (let count = 0; count < 5000; count += 1)
+      await doorbells.publish(CHANNEL, garbage[count % garbage.length] ?? '');
+    await doorbells.publish(CHANNEL, '{"v":1,"type":"cancel","jobId":"b"}');
+    expect(heard).toContain('cancel b');
+    // Each look takes its part of a turn: what comes after the flood is reached all the same.
+    await eventually(async () => {
+      await doorbells.publish(CHANNEL, '{"id":"after","prompt":"Hello"}');
+      expect(heard).toContain('raw after Hello');
+    });
+    expect(heard.filter((one) => one.startsWith('refused')).length).toBeLessThan(40);
+  });
+
   it('hears nothing after it was stopped, not even of an interruption', async () => {
     const { doorbells, heard, server } = setUp();
     await server.start();
