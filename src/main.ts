@@ -26,7 +26,7 @@ const INTERRUPTED = 130;
 export async function main(args: readonly string[]): Promise<number> {
   const cwd = process.cwd();
   const interrupts = createInterrupts(process);
-  survivePipes(interrupts);
+  const pipes = survivePipes(interrupts);
   return runCommandLine(args, {
     env: process.env,
     cwd,
@@ -42,14 +42,17 @@ export async function main(args: readonly string[]): Promise<number> {
         readNote: readServerNote,
         isAlive,
       }),
-    serve,
+    serve(env) {
+      pipes.mindNoReader();
+      return serve(env);
+    },
     startServer,
     allowFolder,
   });
 }
 
 /** Whoever reads may leave before the end, as `head` does. A command that has something to end is told. */
-function survivePipes(interrupts: Interrupts): void {
+function survivePipes(interrupts: Interrupts): { mindNoReader(): void } {
   let told = false; // every further write fails too, and a second interrupt would mean more
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
@@ -59,6 +62,12 @@ function survivePipes(interrupts: Interrupts): void {
   process.stderr.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
   });
+  return {
+    /** From now on stdout is a log: it may be lost. */
+    mindNoReader() {
+      told = true;
+    },
+  };
 }
 
 function isAlive(pid: number): boolean {

@@ -52,6 +52,8 @@ export interface TestServer {
   readonly workspace: string;
   /** Everything it has logged so far. */
   log(): string;
+  /** Closes the pipe of its log, as `| head` does. */
+  leaveLog(): void;
   /** An authorised request; `body` is sent as JSON. */
   api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
   /** Creates a job and gives it back as it stands after at most `waitSeconds` (0: at once). */
@@ -124,6 +126,7 @@ async function launch(dir: string, options: TestServerOptions): Promise<TestServ
   const token = readFileSync(join(home, 'token'), 'utf8').trim();
 
   const server: TestServer = {
+    leaveLog: () => void child.stdout?.destroy(),
     url,
     token,
     redisPort,

@@ -86,6 +86,16 @@ describe('SIGTERM', () => {
     await expectOneExecution(again, clis, job);
   });
 
+  it('is what ends a server, not that the reader of its log has left', async () => {
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config });
+    server.leaveLog();
+    const first = await server.run({ prompt: 'one', provider: 'echo' });
+    const second = await server.run({ prompt: 'two', provider: 'echo' });
+    expect([first.outcome?.text, second.outcome?.text]).toEqual(['one', 'two']);
+    expect(await server.kill('SIGTERM')).toEqual(CLEAN);
+  });
+
   it('interrupts what runs longer than the drain, and leaves nothing of it', async () => {
     const clis = await fakeClis();
     const env = { BULLPEN_DRAIN_MS: '300', BULLPEN_KILL_GRACE_MS: '300' };
