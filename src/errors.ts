@@ -140,9 +140,13 @@ export function toWire(error: unknown): WireError {
   return wireError('internal.error', 'an unexpected error; the server log has it');
 }
 
-/** Redis is away, or refuses what it must not: whoever needs it waits, and no job fails for it. */
+/** Redis is away, or refuses what it must not. Callers wait; no job fails for it. */
 export const isRedisTrouble = (error: unknown): boolean =>
   error instanceof AppError && (error.code === 'redis.unavailable' || error.code === 'redis.refused');
+
+/** The ledger cannot be written or read now. */
+export const isLedgerTrouble = (error: unknown): error is AppError =>
+  error instanceof AppError && error.code === 'store.unavailable';
 
 /** What is stored of a thing cannot be read. */
 export const isDamage = (error: unknown): error is AppError =>

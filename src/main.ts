@@ -161,7 +161,7 @@ async function startServer({ cwd, jobIn, env: given }: TemporaryServer): Promise
       url: app.url,
       token: readFileSync(app.tokenFile, 'utf8').trim(),
       async stop(hurry) {
-        // Nobody should still come to a server that takes nothing any more.
+        // Other commands must not come to a server that takes nothing any more.
         announce(settings.home, null, logger, true);
         const stopped = app.stop();
         if (hurry.aborted) app.hurry();

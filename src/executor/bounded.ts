@@ -25,7 +25,7 @@ const eventChecker = Compile(ExecutionEvent);
 
 /**
  * The events of a line.
- * @param raw the line, which stands for an event that cannot be kept
+ * @param raw the line; it replaces an event that cannot be kept
  * @param maxTextBytes of one text
  */
 export function eventsOf(
@@ -52,7 +52,7 @@ const refused = (what: string, line: string): readonly ExecutionEvent[] => [
 
 /**
  * How the run ended, and what says which fields lost what cannot be kept; null: none did.
- * @param end throws at most for what nobody has foreseen
+ * @param end throws only by a fault of ours
  */
 export function verdictOf(end: () => Verdict): {
   readonly verdict: Verdict;

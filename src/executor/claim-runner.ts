@@ -1,7 +1,7 @@
 /** What becomes of one claim: admit → prepare → spawn → translate → finish. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { AppError, isRedisTrouble, messageOf } from '../errors.ts';
+import { AppError, isLedgerTrouble, isRedisTrouble, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
 import type { Outage } from '../outage.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
@@ -17,7 +17,7 @@ import type { KnownSessions } from './known-sessions.ts';
 import type { Ledger } from './ledger.ts';
 import { backoffAfter, lostFinish, retryDelay } from './lost.ts';
 import { cancelledOutcome, refusedOutcome } from './outcomes.ts';
-import { type PrepareOptions, prepare, prepareFallback } from './prepare.ts';
+import { type Prepared, type PrepareOptions, prepare, prepareFallback } from './prepare.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
 import type { ResourceWatch } from './resource-watch.ts';
 import { type RunCliOptions, runCli } from './run-cli.ts';
@@ -79,7 +79,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     try {
       await failpoint('executor.claimed');
       // Preparing only reads: it need not wait for the ledger.
-      const preparing = prepare(claim, options.prepare);
+      const preparing = prepareInTime(one);
       const [admitted] = await Promise.all([admit(one), preparing.catch(() => null)]);
       if (admitted === 'known') return;
       if (admitted === 'cancelled') {
@@ -109,6 +109,20 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     await settle(one, { outcome, lastWord, sessionTokens }, sink);
   }
 
+  /** Prepares a claim. Looking up its session takes Redis and the ledger: their outage is no fault of the job. */
+  async function prepareInTime({ claim, stop }: Active): Promise<Prepared> {
+    for (;;) {
+      try {
+        return await prepare(claim, options.prepare);
+      } catch (error) {
+        if (!isRedisTrouble(error) && !isLedgerTrouble(error)) throw error;
+        logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'a claimed execution waits');
+      }
+      refuseIfStopped(stop.signal);
+      await delay(ASK_AGAIN_MS, undefined, { signal: stop.signal }).catch(() => undefined);
+    }
+  }
+
   /** The last steps before a spawn: the intent is on disk, the claim still ours, nobody has cancelled. */
   async function admit(one: Active): Promise<'spawn' | 'cancelled' | 'known'> {
     const { claim } = one;
@@ -131,7 +145,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
         ledgerOutage.worked();
         return fresh;
       } catch (error) {
-        if (!(error instanceof AppError) || error.code !== 'store.unavailable') throw error;
+        if (!isLedgerTrouble(error)) throw error;
         if (stop.signal.aborted) ledgerOutage.forget();
         refuseIfStopped(stop.signal);
         ledgerOutage.failed(error.message);
@@ -164,7 +178,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
         await options.slots.handOn(one, provider);
         refuseIfStopped(one.stop.signal);
       },
-      prepareAgain: () => prepare(claim, options.prepare),
+      prepareAgain: () => prepareInTime(one),
       prepareFallback: (missing) => prepareFallback(claim, missing, options.prepare),
       start: options.start,
       scanner,

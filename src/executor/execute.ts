@@ -60,7 +60,7 @@ async function supervise(
   { limits, scanner, resources, pricing, logger, emit, onFlow }: ExecuteOptions,
 ): Promise<ExecutionResult> {
   const { child } = started;
-  const { request, provider } = prepared;
+  const { executionId, request, provider } = prepared;
   const { sessionTokens: usedBefore, promptId } = prepared;
   const translator = provider.translator(request, { sessionTokens: usedBefore, promptId });
   const maxTurns = request.maxTurns ?? Number.POSITIVE_INFINITY;
@@ -89,10 +89,7 @@ async function supervise(
       if (child.exitedAtUptimeS === null) stuck.resolve({ code: null, signal: 'SIGKILL', leakedPipe: true });
       return done;
     } catch (error) {
-      logger.error(
-        { executionId: prepared.executionId, reason: messageOf(error) },
-        'ending a process failed',
-      );
+      logger.error({ executionId, reason: messageOf(error) }, 'ending a process failed');
       return { forced: true, killed: [], survivors: [] };
     }
   };
@@ -121,7 +118,7 @@ async function supervise(
   emit(
     {
       kind: 'execution.started',
-      executionId: prepared.executionId,
+      executionId,
       pid: child.pid,
       provider: provider.name,
       version: prepared.version,
@@ -216,10 +213,7 @@ async function supervise(
   signals.stop.removeEventListener('abort', onStop);
   const { survivors } = (await ending) ?? { survivors: [] };
   if (survivors.length > 0) {
-    logger.error(
-      { executionId: prepared.executionId, pids: survivors },
-      'processes survived their execution',
-    );
+    logger.error({ executionId, pids: survivors }, 'processes survived their execution');
   }
 
   const durationMs = Math.round((performance.now() - started.since) * 1000) / 1000;

@@ -24,7 +24,7 @@ const FIXED: Readonly<Record<string, string>> = {
   'gc.recentobjectshook': 'true',
   'interactive.difffilter': 'cat',
   'protocol.ext.allow': 'never',
-  'safe.barerepository': 'explicit', // one that lies in a folder as ordinary files is found by nobody
+  'safe.barerepository': 'explicit', // git does not find one among the files of a folder
 };
 
 /** Lists: an empty entry takes away what came before. */

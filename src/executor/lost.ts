@@ -40,7 +40,7 @@ export interface LostOptions {
   readonly maxResultBytes: number;
 }
 
-/** The end of an execution that nobody saw: what its events tell of it, as far as they can be read. */
+/** The outcome of a lost execution, with the session, text and usage of its readable events. */
 export async function lostFinish(
   { jobId, executionId, backoffMs }: Pick<Finish, 'jobId' | 'executionId' | 'backoffMs'>,
   { readEvents, maxResultBytes }: LostOptions,

@@ -29,7 +29,7 @@ export interface Permitted {
 const resolvedPrompt = Compile(ResolvedPrompt);
 
 /**
- * The form of a request, whoever wrote it, and the bounds of all it says.
+ * Checks the form of a request and the bounds of its values. The request may come from any writer.
  * @throws AppError request.invalid, request.too_large
  */
 export function checkRequest(request: unknown): asserts request is ResolvedPrompt {

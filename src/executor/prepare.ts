@@ -60,7 +60,7 @@ export interface Prepared extends PreparedExecution {
 
 /**
  * Everything that is decided before a spawn. Nothing that comes from Redis is trusted: the request is checked
- * again, whoever wrote it, against the settings in force now.
+ * again, against the settings in force now.
  * @throws AppError for whatever refuses the execution
  */
 export async function prepare(claim: Claim, options: PrepareOptions): Promise<Prepared> {

@@ -9,7 +9,7 @@ export type UntrustedEnvironment = (
   env: Readonly<Record<string, string>>,
 ) => Promise<Readonly<Record<string, string>>>;
 
-/** A configuration may include a pipe that nobody writes to: git would wait for ever. */
+/** A configuration may include a pipe without a writer: git would wait for ever. */
 const GIT_TIMEOUT_MS = 5000;
 const MAX_LISTING_BYTES = 1024 * 1024;
 /** A job announces itself before it runs: one look is enough for both. */

@@ -18,7 +18,7 @@ const LOG_WITHIN_MS = 1_000;
 const POLL_EVERY_MS = 5_000;
 const RETRY_AFTER_SECONDS = 2;
 
-/** The page asks nobody but this server: it comes with a link to a font of a third party, which is cut out. */
+/** Removes the page's link to a font of a third party: the page makes requests to this server only. */
 const PAGE_POLICY =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'";
 const FOREIGN_LINKS = /^.*<link [^>]*href="https?:.*$\n?/gm;
@@ -106,7 +106,7 @@ export async function createBoard(
   return { show: (request, response) => app.routing(request, response), close: () => app.close() };
 }
 
-/** The fields of a delivery, as the board shows them, from the job it is for; null: nobody knows it any more. */
+/** The fields of a delivery, as the board shows them, from the job it is for; null: the job is gone. */
 export function shownOf(job: Job | null) {
   // How often it was delivered, and the fault of an earlier delivery, say nothing about the job.
   const none = { attemptsStarted: 0, stalledCounter: 0, stacktrace: [], opts: {}, failedReason: '' };

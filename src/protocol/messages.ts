@@ -79,7 +79,7 @@ export function parseRequestMessage(text: string): Heard {
   return {
     kind: 'refused',
     id: echoableId(message),
-    // Looked for when it is told: it takes longer than all the rest.
+    // Found only for the message to the caller: this takes longer than all the rest.
     get why() {
       const [first] = rawRequest.Errors(message);
       const place =

@@ -4,7 +4,7 @@
  */
 export type Cut = ReadonlySet<string>;
 
-/** Stands for every member: the line was cut as a text, or more members were cut than are named. */
+/** Means every member: the line was cut as a text, or more members were cut than are named. */
 export const ANY_MEMBER = '';
 
 /** Whether a member may not be whole. */

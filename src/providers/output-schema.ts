@@ -44,7 +44,7 @@ export function schemaProblem(schema: Schema, keywords: ReadonlySet<string> | nu
   const walk = (part: unknown, at: string): string | null => {
     if (typeof part === 'boolean') return null;
     if (!isObject(part)) return `${at} is no schema`;
-    // A definition that nothing refers to is read by nobody.
+    // The CLIs do not read a definition without a reference to it.
     const isRead = !/^#\/(definitions|\$defs)\//.test(at) || text.includes(`"${at}"`);
     const own = ownProblem(schema, part, at, isRead ? keywords : null);
     if (own !== null) return own;

@@ -59,7 +59,7 @@ export interface CommandContext {
 
 /** What a translator knows of its run beside the request. */
 export interface RunFacts {
-  /** What the resumed session had used before, as far as it is known. Left out: nothing, or nobody knows. */
+  /** What the resumed session had used before, as far as it is known. Left out: nothing, or not known. */
   readonly sessionTokens?: TokenCounts | null;
   /** As in {@link CommandContext}. */
   readonly promptId?: string;
@@ -99,7 +99,7 @@ export interface Progress {
 /** The fold over one run's output. */
 export interface Translator {
   /**
-   * One line of stdout, without its newline → the events it stands for. Unknown lines become `raw`.
+   * One line of stdout, without its newline → its events. Unknown lines become `raw`.
    * @param cut what is missing of a line that was too long
    */
   line(line: string, cut?: Cut | null): readonly ExecutionEvent[];

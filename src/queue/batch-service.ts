@@ -95,7 +95,7 @@ export function createBatchService(options: BatchServiceOptions): Batches {
     await Promise.all(underway);
   }
 
-  /** A batch that is there: whoever opened it may have died before all of it was. */
+  /** Completes a batch that exists: its first maker may have died half way. */
   async function complete(
     principal: Principal,
     items: readonly (PromptRequest | AppError)[],

@@ -111,7 +111,7 @@ export function createJobService(options: JobServiceOptions): Jobs {
   }
 
   /**
-   * What a key stands for, null: nothing yet. Its job is null when that was deleted.
+   * Returns the job of a key; null: the key is new. Its job is null when that was deleted.
    * @throws AppError idempotency.key_reused
    */
   async function recall(key: Idempotency): Promise<{ jobId: string; job: ProjectedJob | null } | null> {
@@ -122,7 +122,7 @@ export function createJobService(options: JobServiceOptions): Jobs {
   }
 
   async function replay(job: ProjectedJob): Promise<Created> {
-    // Whoever made it may have died before enqueueing it; the caller need not wait for the sweep.
+    // Its maker may have died before enqueueing it; the caller need not wait for the sweep.
     if (job.status === 'queued' && job.attempts === 0)
       await queue.ensure({ id: job.id, priority: job.request.priority, delayMs: 0 });
     return { job: toJob(job), replayed: true };

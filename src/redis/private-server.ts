@@ -31,7 +31,7 @@ export interface PrivateRedis {
   readonly url: string;
   /** The same server by its socket, which costs less than TCP: `unix://bullpen:PASSWORD@localhost/PATH`. A secret too. */
   readonly socketUrl: string | null;
-  /** Another one after a crash during which its own was taken, where there is a socket: then nobody depends on it. */
+  /** Another one after a crash during which its own was taken, where there is a socket: then no client depends on the port. */
   /** The same for the sandboxed workers, who may do little ({@link workerRules}). */
   readonly workerUrl: string;
   readonly port: number;

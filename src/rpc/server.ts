@@ -15,7 +15,7 @@ import type { Doorbells } from './ports.ts';
 const TURN_MS = 1;
 const MAX_WAITING = 1000;
 const MAX_WAITING_CHARACTERS = 8 * 1024 * 1024;
-/** Whoever publishes by hand is told what is wrong; a flood is not answered. */
+/** A message by hand gets an answer that says what is wrong with it; a flood gets none. */
 const REFUSALS = { count: 10, perMs: 1000 };
 
 export interface RpcServerOptions {

@@ -26,7 +26,7 @@ const NOTHING: OutcomeDelivery = { from: 0, tail: [], backoffMs: null, rawAnswer
 export function toExecution(columns: ExecutionColumns): ExecutionRow {
   const { outcome, delivery, endedAt, ...rest } = columns;
   const id = `execution ${rest.executionId}`;
-  /** An outcome that cannot be read is told as one: its job must not wait for it for ever. */
+  /** An outcome that cannot be read is delivered as record.damaged: its job must not wait for ever. */
   const read = <T>(text: string, otherwise: T): T => readable(id, (): T => JSON.parse(text))[0] ?? otherwise;
   const row = {
     ...rest,

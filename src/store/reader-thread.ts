@@ -30,7 +30,7 @@ function serve(port: MessagePort, file: string): void {
   let index: SearchIndex | null = null;
   let timer: NodeJS.Timeout | null = null;
 
-  /** Works on the index in small steps at half pace: whoever asks comes in between. */
+  /** Works on the index in small steps at half pace: reads come in between. */
   function work(): void {
     const startedAt = performance.now();
     timer = null;

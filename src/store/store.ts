@@ -55,7 +55,7 @@ export async function openStore({ file, report = () => undefined, logger }: Stor
     outage: createOutage('store', log),
     signal: stopping.signal,
   });
-  /** Started by the first that needs it: a server nobody asks for a list does without. */
+  /** Started by the first read: a server without lists does without it. */
   let reader: Promise<StoreThread> | null = null;
   let operations = 0;
   let closing: Promise<void> | null = null;

@@ -5,7 +5,7 @@ import type { LaunchRequest } from './launch.ts';
 export type ToLauncher =
   | { readonly type: 'launch'; readonly id: number; readonly request: LaunchRequest }
   | { readonly type: 'signal'; readonly id: number; readonly signal: NodeJS.Signals }
-  /** Nobody waits for it any more: not to be started, or killed. */
+  /** The caller has given up: do not start it, or kill it. */
   | { readonly type: 'withdraw'; readonly id: number }
   | { readonly type: 'ping' };
 

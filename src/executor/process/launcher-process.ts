@@ -55,7 +55,7 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
   starting.add(id);
   try {
     streams.push(...(await Promise.all([0, 1, 2].map((fd) => openStream(id, fd)))));
-    if (ending || !starting.has(id)) return; // nobody would look after it
+    if (ending || !starting.has(id)) return; // it would run without an owner
     writeSync(BEGUN, beginLine(id));
     const [stdin, stdout, stderr] = streams;
     const child = inFolder(request.cwd, (cwd) => {

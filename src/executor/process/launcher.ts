@@ -65,7 +65,7 @@ export function createLauncher(options: { readonly dir: string; readonly logger:
       },
     });
 
-  /** Nobody can tell any more how its processes end; what lives on of them is found by its marker. */
+  /** The exits of its processes are unknown from now on; survivors are found by their markers. */
   function lose(): void {
     if (current === null) return;
     current = null;

@@ -8,10 +8,10 @@ export interface Launching {
   readonly child: Promise<LaunchedChild>;
   started(pid: number): void;
   stream(fd: number, socket: Socket): void;
-  /** It was not started, or nobody waits for it any more. */
+  /** It was not started, or its caller has given up. */
   failed(error: unknown): void;
   exited(exit: Exit): void;
-  /** Nobody can tell any more how it ends. */
+  /** Its exit cannot be known any more. */
   lost(): void;
 }
 

@@ -18,7 +18,7 @@ export interface SpawnedProcess {
   readonly spoke: Promise<void>;
   /** Exited, and every line was given out. Never rejects. */
   readonly ended: Promise<ProcessEnd>;
-  /** It counts as exited, but what started it is gone: nobody knows how it ends, and it may live on. */
+  /** It counts as exited, but its launcher is gone: its exit is unknown, and it may live on. */
   readonly lost: boolean;
   /** Seconds since boot at the exit; null while it runs. */
   readonly exitedAtUptimeS: number | null;

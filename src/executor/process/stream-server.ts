@@ -56,7 +56,7 @@ export function createStreamServer(
     opened.listen(path, resolve);
     await promise;
     opened.off('error', reject);
-    opened.on('error', () => {}); // a connection that could not be accepted is missed by whoever waits for it
+    opened.on('error', () => {}); // the start that waits for this connection fails by itself
     server = opened;
   }
 

@@ -123,7 +123,7 @@ function userMessage(content: string, uuid: string | undefined): string {
   return `${JSON.stringify({ type: 'user', uuid, message: { role: 'user', content } })}\n`;
 }
 
-/** For a prompt that was answered in an attempt of which nobody has the outcome. */
+/** For a prompt that an earlier attempt had answered when its outcome was lost. */
 export const ASK_AGAIN = userMessage('Your answer to my last message was lost. Give it again.', undefined);
 
 /**

@@ -35,7 +35,7 @@ export function createClaims(
   const expired = JSON.stringify(EXPIRED);
   const rootsText = (): string => (roots === null ? '' : JSON.stringify(roots()));
 
-  /** Those with a request. One without ends here: nobody can run it, and it must not come again and again. */
+  /** Claims with a request. One without ends here: no node can run it, and it must not come again. */
   function readable(reply: unknown): Claim[] {
     const rows = (reply as unknown[][]).map(decodeClaim); // the script's replies
     for (const { jobId, executionId, request } of rows) {

@@ -1,7 +1,7 @@
 import type { Migration } from '../migrations.ts';
 
 /**
- * Every session that a finished job has announced or its outcome has named, so that one goes on whose end nobody saw.
+ * Every session that a finished job has announced or its outcome has named, including those whose jobs were lost.
  * Filled when the job's end is projected, from its events and its outcome.
  */
 export const sessions: Migration = {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
+import type { AppError } from '../../../src/errors.ts';
 import { createCircuits } from '../../../src/executor/circuits.ts';
 import { createCliProbe } from '../../../src/executor/cli-probe.ts';
 import { createExecutor } from '../../../src/executor/executor.ts';
@@ -60,6 +61,8 @@ export async function executorBench(
   });
   const ledger = createFakeLedger();
   const logged: Record<string, unknown>[] = [];
+  /** Why the next looks for a session fail. */
+  const sessionTroubles: AppError[] = [];
   const providers = createProviders(
     providerSettings({ ...settings, claude: { binary, ...settings['claude'] } }),
     PROVIDER_HOST,
@@ -92,10 +95,13 @@ export async function executorBench(
         },
         scratchDir: join(dir, 'scratch'),
         environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
-        findSession: async (sessionId) =>
-          [KNOWN_SESSION, OTHER_SESSION].includes(sessionId)
+        async findSession(sessionId) {
+          const trouble = sessionTroubles.shift();
+          if (trouble !== undefined) throw trouble;
+          return [KNOWN_SESSION, OTHER_SESSION].includes(sessionId)
             ? { nativeSessionId: NATIVE_SESSION, tokens: null }
-            : null,
+            : null;
+        },
         readEvents: rpc.records.events,
       },
       untrusted: async (_cwd, env) => env,
@@ -152,6 +158,7 @@ export async function executorBench(
     rpc,
     ledger,
     logged,
+    sessionTroubles,
     claims: ownClaims,
     open,
     read,

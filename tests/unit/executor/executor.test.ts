@@ -7,7 +7,7 @@ import type { Finish } from '../../../src/rpc/ports.ts';
 import { encode, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-answer.ts';
 import { LOST, newJob, succeeded, UNAVAILABLE } from '../../contracts/records/samples.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
-import { createLatch, executorBench, RESPONSES } from './bench.ts';
+import { createLatch, executorBench, KNOWN_SESSION, RESPONSES } from './bench.ts';
 
 const away = (): Promise<never> => Promise.reject(new AppError('redis.unavailable', 'away'));
 const SLOW = 30_000;
@@ -206,6 +206,19 @@ describe('an execution', { timeout: SLOW }, () => {
     executor.kick();
     expect((await bench.finished(id)).outcome?.error).toMatchObject({ code: 'cwd.not_allowed' });
     expect(bench.started()).toEqual([]);
+  });
+
+  it('that goes on with a session waits for the Redis and the ledger that know it', async () => {
+    const bench = await executorBench();
+    bench.sessionTroubles.push(
+      new AppError('redis.unavailable', 'away'),
+      new AppError('store.unavailable', 'full'),
+    );
+    const executor = bench.open();
+    const id = await bench.submit({ sessionId: KNOWN_SESSION });
+    await executor.start();
+    expect(await bench.finished(id)).toMatchObject({ status: 'succeeded', attempt: 1 });
+    expect(bench.sessionTroubles).toEqual([]);
   });
 
   it('whose intent cannot be written is not spawned before it is, and nothing else is claimed', async () => {
