@@ -19,6 +19,7 @@ import { backoffAfter, lostFinish, retryDelay } from './lost.ts';
 import { cancelledOutcome, refusedOutcome } from './outcomes.ts';
 import { type Prepared, type PrepareOptions, prepare, prepareFallback } from './prepare.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
+import { isShortage } from './process/spawn-error.ts';
 import type { ResourceWatch } from './resource-watch.ts';
 import { type RunCliOptions, runCli } from './run-cli.ts';
 import type { Slots } from './slots.ts';
@@ -109,13 +110,14 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     await settle(one, { outcome, lastWord, sessionTokens }, sink);
   }
 
-  /** Prepares a claim. Looking up its session takes Redis and the ledger: their outage is no fault of the job. */
+  /** Prepares a claim. That takes Redis, the ledger and a process for git: their outage is no fault of the job. */
   async function prepareInTime({ claim, stop }: Active): Promise<Prepared> {
     for (;;) {
       try {
         return await prepare(claim, options.prepare);
       } catch (error) {
-        if (!isRedisTrouble(error) && !isLedgerTrouble(error)) throw error;
+        const lost = error instanceof AppError && error.code === 'execution.lost';
+        if (!lost && !isShortage(error) && !isRedisTrouble(error) && !isLedgerTrouble(error)) throw error;
         logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'a claimed execution waits');
       }
       refuseIfStopped(stop.signal);

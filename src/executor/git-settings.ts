@@ -28,35 +28,35 @@ const FIXED: Readonly<Record<string, string>> = {
 };
 
 /** Lists: an empty entry takes away what came before. */
-const LISTS = /^credential\.(.+\.)?helper$/;
+const LISTS = /^credential\.(.*\.)?helper$/;
 
 /** Prints what git would, but for options of the command (`-w`, `-U`): `diff.external` cannot be taken back. */
 const PLAIN_DIFF =
   'f() { printf "diff --git a/%s b/%s\\n" "$1" "$1"; diff -u --label "a/$1" --label "b/$1" "$2" "$5"; return 0; }; f';
 
 /** A filter that does not run must not let content through unfiltered, into a commit for example. */
-const REQUIRED = /^filter\..+\.required$/;
+const REQUIRED = /^filter\..*\.required$/;
 
-/** Settings that name a program under a name of the repository's own choice, and what makes them harmless. */
+/** Settings that name a program under a name of the repository's own choice (it may be empty), and what makes them harmless. */
 const NAMED: readonly (readonly [RegExp, string])[] = [
-  [/^filter\..+\.(clean|smudge|process)$/, ''],
+  [/^filter\..*\.(clean|smudge|process)$/, ''],
   [REQUIRED, 'true'],
-  [/^diff\..+\.textconv$/, 'cat'],
-  [/^diff\.(.+\.command|external)$/, PLAIN_DIFF],
-  [/^merge\..+\.driver$/, 'false'],
+  [/^diff\..*\.textconv$/, 'cat'],
+  [/^diff\.(.*\.command|external)$/, PLAIN_DIFF],
+  [/^merge\..*\.driver$/, 'false'],
   [LISTS, ''],
-  [/^submodule\..+\.update$/, 'checkout'],
+  [/^submodule\..*\.update$/, 'checkout'],
   [/^alias\./, ''],
   [/^pager\./, 'false'],
-  [/^(browser|difftool|man|mergetool)\..+\.path$/, 'false'],
+  [/^(browser|difftool|man|mergetool)\..*\.path$/, 'false'],
   [/\.(cmd|command|program|tocmd|cccmd|headercmd|sendmailcmd|tunnel|smtpserver)$/, 'false'],
 ];
 
 /** Of these the first one counts, not the last. They name programs of this machine for remotes that are folders of it. */
-const PACK_PROGRAMS = /^remote\..+\.(uploadpack|receivepack)$/;
+const PACK_PROGRAMS = /^remote\..*\.(uploadpack|receivepack)$/;
 
 /** The user's own of these are said again: a repository that is not read must not change what their names stand for. */
-const DRIVERS = /^((filter|diff|merge)\..+\.[a-z]+|diff\.external|credential\..+)$/;
+const DRIVERS = /^((filter|diff|merge)\..*\.[a-z]+|diff\.external|credential\..+)$/;
 
 /** Variables that go before settings: empty ones stand for no program. */
 const VARIABLES: Readonly<Record<string, string>> = {
@@ -103,7 +103,7 @@ export function gitVariables(listing: string, env: Variables): Record<string, st
   for (const { key } of local) {
     const [, harmless] = NAMED.find(([pattern]) => pattern.test(key)) ?? [];
     if (harmless !== undefined && !said.has(key)) say(key, harmless);
-    const filter = /^(filter\..+)\.(?:clean|smudge|process)$/.exec(key)?.[1];
+    const filter = /^(filter\..*)\.(?:clean|smudge|process)$/.exec(key)?.[1];
     // One the user has keeps working: it has been said already.
     if (filter === undefined || own.some((setting) => setting.key.startsWith(`${filter}.`))) continue;
     say(`${filter}.process`, '');

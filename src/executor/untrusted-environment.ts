@@ -1,16 +1,21 @@
 /** What the environment of a CLI is in a folder that is not trusted: nothing that leads to programs of the folder. */
 import { delimiter, isAbsolute } from 'node:path';
+import { AppError } from '../errors.ts';
 import { gitVariables } from './git-settings.ts';
 import type { Launch } from './process/launch.ts';
+import { cannotStart, spawnError, systemCode } from './process/spawn-error.ts';
 
-/** @returns the environment with what is set for such a folder */
+/**
+ * @returns the environment with what is set for such a folder
+ * @throws AppError when git's settings there cannot be known: nothing must run then
+ */
 export type UntrustedEnvironment = (
   cwd: string,
   env: Readonly<Record<string, string>>,
 ) => Promise<Readonly<Record<string, string>>>;
 
 /** A configuration may include a pipe without a writer: git would wait for ever. */
-const GIT_TIMEOUT_MS = 5000;
+const GIT_TIMEOUT_MS = 15_000;
 const MAX_LISTING_BYTES = 1024 * 1024;
 /** A job announces itself before it runs: one look is enough for both. */
 const REMEMBER_MS = 2000;
@@ -18,15 +23,16 @@ const REMEMBER_MS = 2000;
 export function createUntrustedEnvironment({ launch }: { readonly launch: Launch }): UntrustedEnvironment {
   const looks = new Map<string, { readonly listing: Promise<string>; readonly at: number }>();
 
-  /** What git says of its settings in the folder; '' when there is no git, or it does not say. */
+  /** What git says of its settings in the folder; '' when there is no git, or none that could run there. */
   function listing(cwd: string, env: Readonly<Record<string, string>>): Promise<string> {
     const now = performance.now();
     for (const [key, { at }] of looks) if (now - at > REMEMBER_MS) looks.delete(key);
     const key = JSON.stringify([cwd, env['HOME'], env['XDG_CONFIG_HOME'], env['PATH']]);
     const known = looks.get(key)?.listing;
     if (known !== undefined) return known;
-    const asked = askGit(launch, cwd, env).catch(() => '');
+    const asked = askGit(launch, cwd, env);
     looks.set(key, { listing: asked, at: now });
+    asked.catch(() => looks.delete(key));
     return asked;
   }
 
@@ -38,8 +44,19 @@ export function createUntrustedEnvironment({ launch }: { readonly launch: Launch
 
 async function askGit(launch: Launch, cwd: string, env: Readonly<Record<string, string>>): Promise<string> {
   // It reads files and runs nothing, whatever they hold.
-  const child = await launch({ binary: 'git', args: ['config', '--list', '--show-scope', '-z'], env, cwd });
-  const timer = setTimeout(() => child.signalGroup('SIGKILL'), GIT_TIMEOUT_MS);
+  const request = { binary: 'git', args: ['config', '--list', '--show-scope', '-z'], env, cwd };
+  const child = await launch(request).catch((error: unknown) => {
+    if (error instanceof AppError) throw error;
+    if (cannotStart(systemCode(error))) return null;
+    throw spawnError(error, 'git', cwd);
+  });
+  if (child === null) return '';
+  let unknown: string | null = null;
+  const giveUp = (why: string): void => {
+    unknown ??= why;
+    child.signalGroup('SIGKILL');
+  };
+  const timer = setTimeout(() => giveUp(`take git more than ${GIT_TIMEOUT_MS} ms`), GIT_TIMEOUT_MS);
   child.stdin.on('error', () => {}).end();
   child.stderr.resume();
   const closed = new Promise<void>((resolve) => child.onClose(resolve));
@@ -48,9 +65,11 @@ async function askGit(launch: Launch, cwd: string, env: Readonly<Record<string, 
   child.stdout.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes <= MAX_LISTING_BYTES) chunks.push(chunk);
-    else child.signalGroup('SIGKILL');
+    else giveUp(`are longer than ${MAX_LISTING_BYTES} bytes`);
   });
   await closed;
   clearTimeout(timer);
-  return child.exit?.code === 0 ? Buffer.concat(chunks).toString() : '';
+  if (unknown !== null) throw new AppError('cwd.not_allowed', `git's settings in ${cwd} ${unknown}`);
+  if (child.lost) throw new AppError('execution.lost', 'the launcher died while git read its settings');
+  return child.exit?.code === 0 ? Buffer.concat(chunks).toString() : ''; // else git refuses to run there at all
 }

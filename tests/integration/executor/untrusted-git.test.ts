@@ -1,7 +1,16 @@
 /** The real git in a stranger's repository: no program that its settings name is run. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -224,6 +233,8 @@ const CASES: readonly Case[] = [
     },
     ['fetch', 'o', 'main'],
   ],
+  ['a filter whose name is empty', unnamed('filter', 'clean'), ['status'], ['diff']],
+  ['a diff driver whose name is empty', unnamed('diff', 'textconv'), ['diff'], ['log', '-p']],
   ['merge.<name>.driver', mergeWithDriver, ['merge', 'side']],
   ['a repository below', nested, ['-C', 'below', 'status']],
   [
@@ -250,6 +261,13 @@ const CASES: readonly Case[] = [
     ['submodule', 'update'],
   ],
 ];
+
+function unnamed(kind: string, key: string): (place: Place) => void {
+  return ({ config, evil, repo }) => {
+    config(`${kind}..${key}`, evil);
+    writeFileSync(join(repo, '.git/info/attributes'), `f ${kind}=\n`);
+  };
+}
 
 function mergeWithDriver({ git, config, repo, evil }: Place): void {
   git('commit', '-qam', 'third');
@@ -310,6 +328,14 @@ describe('a repository of a stranger', () => {
       server.close();
     }
   });
+});
+
+it('is not worked in when its settings are too long to be read', async () => {
+  const { repo, evil, config } = newPlace();
+  config('diff.evil.textconv', evil);
+  appendFileSync(join(repo, '.git/config'), `[x]\n${`\ty = ${'z'.repeat(1000)}\n`.repeat(1100)}`);
+  const asked = createUntrustedEnvironment({ launch: launchHere })(repo, userEnv(repo));
+  await expect(asked).rejects.toMatchObject({ code: 'cwd.not_allowed' });
 });
 
 describe('what the user has set up', () => {
