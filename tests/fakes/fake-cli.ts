@@ -107,6 +107,7 @@ async function main(): Promise<void> {
     ignored,
     resultCode: null,
   };
+  if (has('byteOrderMark')) await stdout('\u{feff}');
   for (const step of JSON.parse(env['FAKE_STEPS'] ?? '[]')) await runStep(step, stage);
 
   const closes = Boolean(env['FAKE_CLOSE_STDIN']) || has('closesStdin');
@@ -116,7 +117,6 @@ async function main(): Promise<void> {
     record({ event: 'prompt', pid, bytes: Buffer.byteLength(prompt), at: Date.now() });
     stage.resultCode = null;
     const { text, steps } = parsePrompt(prompt);
-    if (has('byteOrderMark')) await stdout('\u{feff}');
     if (!has('silent')) await stage.voice.init();
     for (const step of steps) await runStep(step, stage);
     if (stage.resultCode !== null) return;

@@ -146,7 +146,7 @@ export function rowsOfProcessesAndOutput(shared: () => SharedSystem): void {
     const { job, events } = await run(shared(), { prompt: fakePrompt(steps), model: 'fake:byte-order-mark' });
     expect(rawLines(events)).toEqual(['\u{fffd}\u{fffd} \u{fffd}(', 'é', 'a\0b']);
     expect(job).toMatchObject(succeeded('n\0l'));
-    // The mark stood before the line that tells the session.
+    // The mark stood before the first line, the answer to the greeting.
     expect(job.outcome?.nativeSessionId).not.toBeNull();
   });
 
