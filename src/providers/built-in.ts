@@ -61,6 +61,12 @@ const ANSWERS: readonly EventKind[] = ['text.delta', 'text', 'reasoning', 'tool.
 /** Whether the model has begun to answer: by then a CLI has saved what it was asked. */
 export const isAnswer = ({ kind }: EventBody): boolean => ANSWERS.includes(kind);
 
+/** Whether the vendor turns the prompt away: claude and codex have saved it by then (observed). */
+export const isRefusal = (event: EventBody): boolean =>
+  event.kind === 'retry' ||
+  (event.kind === 'execution.finished' &&
+    ['execution.overloaded', 'execution.rate_limited'].includes(event.outcome.error?.code ?? ''));
+
 /** What to ask for: the prompt, or only to go on where the session has it already. */
 export const promptFor = (request: ResolvedPrompt, { earlierAttempt }: CommandContext): string =>
   earlierAttempt === 'asked' ? 'Continue from where you left off.' : request.prompt;

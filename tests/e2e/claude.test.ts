@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { StoredEvent } from '../../src/protocol/event.ts';
@@ -197,6 +198,37 @@ describe('one prompt through the whole system and the real claude', () => {
     const again = await startServer(options);
     expect(await again.finished(id)).toMatchObject({ status: 'succeeded', attempts: 2 });
     expect(times('killed once')).toEqual([1, 1]);
+  });
+
+  it('does not go on with what another job of the session has left, when an attempt never asked', async () => {
+    const dir = tempDir();
+    const path = (name: string): string => join(dir, name);
+    const claude = fileURLToPath(new URL('../../node_modules/.bin/claude', import.meta.url));
+    const hangs = `if [ -e ${path('hang')} ]; then mv ${path('hang')} ${path('hung')}; exec sleep 1000; fi`;
+    writeFileSync(path('claude'), `#!/bin/sh\n${hangs}\nexec ${claude} "$@"\n`, { mode: 0o755 });
+    const options = {
+      dir,
+      env: { ...env(), BULLPEN_RETRY_BACKOFF_MS: '10' },
+      config: { providers: { claude: { binary: path('claude') } } },
+    };
+    const server = await startServer(options);
+    const first = await server.run({ prompt: 'given up [[slow: 40 tokens 50ms]]' }, 0);
+    await eventually(() => asked('given up').length === 1, PATIENCE);
+    await server.api('POST', `/v1/jobs/${first.id}/cancel`);
+    const { status, outcome } = await server.finished(first.id);
+    expect(status).toBe('cancelled');
+    writeFileSync(path('hang'), '');
+    const sessionId = outcome?.sessionId ?? expect.unreachable();
+    const retry = { maxAttempts: 2 };
+    const next = { prompt: 'asked late [[reply: mine]]', sessionId, retry };
+    const { id } = await server.run(next, 0);
+    await eventually(() => existsSync(path('hung')), PATIENCE);
+    await server.kill('SIGKILL');
+    const again = await startServer(options);
+    expect(await again.finished(id)).toMatchObject({
+      ...{ status: 'succeeded', attempts: 2, outcome: { text: 'mine' } },
+    });
+    expect(asked('given up')).toHaveLength(1);
   });
 
   it('asks for an answer again that was lost with the server, not the prompt', async () => {

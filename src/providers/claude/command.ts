@@ -127,8 +127,8 @@ function userMessage(content: string, uuid: string | undefined): string {
 export const ASK_AGAIN = userMessage('Your answer to my last message was lost. Give it again.', undefined);
 
 /**
- * Goes on with the turn that an earlier attempt left unfinished. A prompt whose uuid the session has already is then
- * not asked again, and one it does not have is asked as usual (observed with 2.1.329).
+ * Goes on with the turn that is unfinished in the session, whichever job's it is: so only where the earlier attempt has
+ * begun its own. A prompt whose uuid the session has already is not asked again (observed with 2.1.329).
  */
 const RESUME_TURN = { CLAUDE_CODE_RESUME_INTERRUPTED_TURN: '1' };
 
@@ -138,7 +138,7 @@ function commandEnv(
   options: ClaudeCommandOptions,
 ): Record<string, string> {
   return {
-    ...(context.earlierAttempt === undefined ? {} : RESUME_TURN),
+    ...(context.earlierAttempt === 'asked' ? RESUME_TURN : {}),
     ...(options.maxRetries === null ? {} : { CLAUDE_CODE_MAX_RETRIES: String(options.maxRetries) }),
     // `@/etc/passwd` in a prompt would read the file without asking for any permission.
     ...(request.prompt.includes('@') ? { CLAUDE_CODE_DISABLE_ATTACHMENTS: '1' } : {}),

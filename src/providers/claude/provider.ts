@@ -1,6 +1,8 @@
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import {
   type BuiltInOptions,
+  isAnswer,
+  isRefusal,
   permissionModesOf,
   type Unsupported,
   unsupportedMode,
@@ -110,6 +112,7 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
       ...unsupportedValues(request),
     ],
     command: (request, context) => claudeCommand(request, context, commandOptions),
+    provesAsked: (event) => isAnswer(event) || isRefusal(event),
     translator: (request, run) => createClaudeTranslator(request, run),
   };
 }

@@ -1,9 +1,9 @@
 import { AppError } from '../../errors.ts';
-import type { EventBody } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import {
   type BuiltInOptions,
   isAnswer,
+  isRefusal,
   permissionModesOf,
   type Unsupported,
   unsupportedMode,
@@ -76,15 +76,10 @@ export function createCodexProvider(options: BuiltInOptions): Provider {
       ...unsupportedValues(request),
     ],
     command: (request, context) => codexCommand(request, context, options),
-    provesAsked: (event) => isAnswer(event) || event.kind === 'retry' || isRefusal(event),
+    provesAsked: (event) => isAnswer(event) || isRefusal(event),
     translator: (request, { sessionTokens = null } = {}) => createCodexTranslator(request, sessionTokens),
   };
 }
-
-/** The vendor turned the prompt away: by then the CLI has saved it (observed with codex 0.169.0). */
-const isRefusal = (event: EventBody): boolean =>
-  event.kind === 'execution.finished' &&
-  ['execution.overloaded', 'execution.rate_limited'].includes(event.outcome.error?.code ?? '');
 
 function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
   const found: Unsupported[] = [];
