@@ -25,9 +25,14 @@ export async function openDataFolder(
       `the data folder ${home} lies inside an allowed root (${roots.join(', ')}), where a CLI could read the token; start in a project's folder, or set BULLPEN_CWD or BULLPEN_HOME`,
     );
   }
-  const lock = lockFolder(home);
-  await narrow(home);
-  return lock;
+  const lock = await lockFolder(home);
+  try {
+    await narrow(home);
+    return lock;
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
 }
 
 /** Folders of the data folder that are ours as a whole. In a container the home of the CLIs may lie beside them. */

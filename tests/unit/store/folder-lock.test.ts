@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
+import { openDataFolder } from '../../../src/store/data-folder.ts';
 import { lockFolder } from '../../../src/store/folder-lock.ts';
 import { readServerNote } from '../../../src/store/server-note.ts';
 import { tempDir } from '../../helpers/temp.ts';
@@ -47,6 +48,17 @@ it('refuses a folder that another process holds, and names the process and the f
   const locked = await lockFolder(dir).catch((error: unknown) => error);
   expect(locked).toMatchObject({ code: 'config.locked', message: expect.stringContaining(dir) });
   expect(locked).toMatchObject({ message: expect.stringContaining(`pid ${child.pid},`) });
+});
+
+it('changes nothing in a data folder that another process holds', async () => {
+  const [home, cwd] = [tempDir(), tempDir()];
+  await holder(home);
+  const open = join(home, 'open');
+  writeFileSync(open, '');
+  chmodSync(open, 0o644);
+  const settings = { home, cwd, roots: [cwd], trustedRoots: [] };
+  await expect(openDataFolder(settings)).rejects.toMatchObject({ code: 'config.locked' });
+  expect(statSync(open).mode & 0o777).toBe(0o644);
 });
 
 it('is free the moment a holder was killed with SIGKILL, whatever it left behind', async () => {
