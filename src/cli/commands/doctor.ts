@@ -119,11 +119,12 @@ async function settled({ sleep }: CommandContext, client: Client): Promise<Readi
   }
 }
 
-const readiness = ({ checks }: Readiness): readonly Finding[] =>
+/** Where the server is ready, what is not right costs no other job (docs/operations.md). */
+const readiness = ({ ready, checks }: Readiness): readonly Finding[] =>
   Object.entries(checks).map(([name, { ok, detail }]) => ({
-    mark: ok ? 'ok' : 'bad',
-    what: name,
-    detail: detail ?? (ok ? 'works' : 'does not work'),
+    mark: ok ? 'ok' : ready ? 'note' : 'bad',
+    what: name === 'stored' ? 'stored data' : name,
+    detail: detail ?? (!ok ? 'does not work' : name === 'stored' ? 'can be read' : 'works'),
   }));
 
 /** A provider nobody asks for may be missing; the default one may not. */

@@ -195,4 +195,13 @@ describe('what doctor says of a provider', () => {
     // Another one runs its jobs.
     expect(marks({ ...missing, fallback: 'codex' }, 'claude')).toEqual(['note', 'note']);
   });
+
+  it('does not fail a server that is ready and could not read a record: jobs succeed there', async () => {
+    const stored = { ok: false, detail: '1 could not be read since the start' };
+    const ready = json(200, { ready: true, degraded: true, checks: { stored } });
+    const server = await startScriptedServer(ready, ready, json(200, { data: [claude] }));
+    const { code, out } = await typed(['doctor'], at(server.url));
+    expect(out).toContain('-   stored data     1 could not be read since the start');
+    expect(code).toBe(0);
+  });
 });
