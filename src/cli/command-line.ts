@@ -49,8 +49,8 @@ export interface CommandLineOptions {
 /** Where a server can be looked for and started again, a broken stream is not resumed for long. */
 const LOCAL_RESUME_MS = [250, 500, 1000];
 
-const STDIN_WAITS = 'waits for the end of stdin; `< /dev/null` gives none';
-const STDIN_LEFT = 'stdin is open and holds nothing yet: goes on without it; `< /dev/null` spares the wait';
+const STDIN_WAITS = 'waiting for the end of stdin; for an empty one: < /dev/null';
+const STDIN_LEFT = 'stdin is open and holds nothing yet: going on without it; `< /dev/null` spares the wait';
 
 const EVERYWHERE = {
   config: {

@@ -51,7 +51,7 @@ export async function findServer(
   for (let waitedMs = 0; ; waitedMs += LOOK_EVERY_MS) {
     const found = await finder.find();
     if (found.kind === 'found' || waitedMs >= (found.busy ? BUSY_FOR_MS : appearsWithinMs)) return found;
-    if (found.busy && !told) output.note(`${found.why}; waits`, 'dim');
+    if (found.busy && !told) output.note(`${found.why}; waiting for it`, 'dim');
     told ||= found.busy;
     await sleep(LOOK_EVERY_MS);
   }
@@ -171,7 +171,8 @@ async function ownOrShared(
       const locked = error instanceof AppError && error.code === 'config.locked';
       if (!locked || tries >= MAX_TRIES) throw error;
       if (interrupted()) throw new CommandError(EXIT.cancelled, 'interrupted');
-      if (tries === 0) context.output.note('another command has just started one, or stops it; waits', 'dim');
+      if (tries === 0)
+        context.output.note('another command is starting or stopping one; waiting for it', 'dim');
     }
     await context.sleep(TRY_EVERY_MS);
     const running = await runningServer(context);

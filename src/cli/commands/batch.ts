@@ -65,7 +65,7 @@ prompt that says nothing else itself.`,
       }
     }
     for (const [why, lines] of refused) context.output.note(`${linesText(lines)}: ${why}`, 'red');
-    const summary = `${made} jobs in ${ids.length === 1 ? 'batch' : 'batches'} ${ids.join(', ')}`;
+    const summary = `${made} ${made === 1 ? 'job' : 'jobs'} in ${ids.length === 1 ? 'batch' : 'batches'} ${ids.join(', ')}`;
     context.output.note(refused.size === 0 ? summary : `${summary}; ${prompts.length - made} refused`, 'dim');
     const failed = args.flag('wait') ? await waitFor(context, server, ids, common.cwd) : 0;
     if (failed === 'left') return EXIT.cancelled;

@@ -8,8 +8,7 @@ export const serveCommand: Command = {
   usage: '',
   summary: 'start the server: HTTP API, workers, executor',
   details: `Runs until SIGTERM or Ctrl-C; jobs that run may end first. Jobs run in the folder it is started in, unless
-BULLPEN_CWD and BULLPEN_ROOTS say otherwise. The log is on stdout: lines for people
-on a terminal, else JSON.`,
+BULLPEN_CWD and BULLPEN_ROOTS say otherwise. The log is on stdout: lines for people on a terminal, else JSON.`,
   options: {},
   examples: ['cd ~/my-project && bullpen serve', 'PORT=4000 BULLPEN_CONCURRENCY=2 bullpen serve'],
   async run({ serve }, { positionals }) {

@@ -27,7 +27,7 @@ describe('bullpen batch', () => {
     const answer = await typed(['batch', '-', '--provider', 'cat'], { ...at(server.url), stdin });
     expect(answer).toMatchObject({ code: 1, out: 'J0\n' });
     expect(answer.err).toContain('line 3: no such provider');
-    expect(answer.err).toContain(`1 jobs in batch ${ID}; 1 refused`);
+    expect(answer.err).toContain(`1 job in batch ${ID}; 1 refused`);
     expect(JSON.parse(server.heard[0]?.body ?? '')).toEqual({
       prompts: [
         { cwd: '/work', provider: 'cat', prompt: 'first' },

@@ -285,7 +285,7 @@ describe('run without a server', () => {
       },
     });
     expect([code, tries]).toEqual([0, 3]);
-    expect(err.match(/another command has just started one/g)).toHaveLength(1);
+    expect(err.match(/another command is starting or stopping one/g)).toHaveLength(1);
     expect(theirs.heard).toHaveLength(3);
   });
 
