@@ -17,13 +17,13 @@ import type { KnownSessions } from './known-sessions.ts';
 import type { Ledger } from './ledger.ts';
 import { backoffAfter, lostFinish, retryDelay } from './lost.ts';
 import { cancelledOutcome, refusedOutcome } from './outcomes.ts';
-import { type Prepared, type PrepareOptions, prepare, prepareFallback } from './prepare.ts';
+import { type Prepared, type PrepareOptions, prepareFallback } from './prepare.ts';
 import type { ProcScanner } from './process/proc-scanner.ts';
-import { isShortage } from './process/spawn-error.ts';
 import type { ResourceWatch } from './resource-watch.ts';
 import { type RunCliOptions, runCli } from './run-cli.ts';
 import type { Slots } from './slots.ts';
 import { refuseIfStopped, type StartCli } from './start-cli.ts';
+import { untilPrepared } from './until-prepared.ts';
 
 export interface ClaimRunnerOptions {
   readonly claims: Pick<Claims, 'append' | 'renew'>;
@@ -110,20 +110,8 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     await settle(one, { outcome, lastWord, sessionTokens }, sink);
   }
 
-  /** Prepares a claim. That takes Redis, the ledger and a process for git: their outage is no fault of the job. */
-  async function prepareInTime({ claim, stop }: Active): Promise<Prepared> {
-    for (;;) {
-      try {
-        return await prepare(claim, options.prepare);
-      } catch (error) {
-        const lost = error instanceof AppError && error.code === 'execution.lost';
-        if (!lost && !isShortage(error) && !isRedisTrouble(error) && !isLedgerTrouble(error)) throw error;
-        logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'a claimed execution waits');
-      }
-      refuseIfStopped(stop.signal);
-      await delay(ASK_AGAIN_MS, undefined, { signal: stop.signal }).catch(() => undefined);
-    }
-  }
+  const prepareInTime = ({ claim, stop }: Active): Promise<Prepared> =>
+    untilPrepared(claim, stop.signal, options.prepare, logger);
 
   /** The last steps before a spawn: the intent is on disk, the claim still ours, nobody has cancelled. */
   async function admit(one: Active): Promise<'spawn' | 'cancelled' | 'known'> {

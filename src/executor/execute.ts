@@ -20,7 +20,7 @@ import { type Termination, terminate } from './process/terminate.ts';
 import type { ProcessEnd } from './process/wait.ts';
 import { exceededLimit } from './resource-limits.ts';
 import type { ResourceWatch } from './resource-watch.ts';
-import { type StartCli, type StartedCli, startInTime } from './start-cli.ts';
+import { inTime, type StartCli, type StartedCli } from './start-cli.ts';
 import { untilEnded } from './until-ended.ts';
 
 export interface ExecuteOptions {
@@ -50,7 +50,8 @@ export async function execute(
   signals: StopSignals,
   options: ExecuteOptions,
 ): Promise<ExecutionResult> {
-  return supervise(await startInTime(options.start, prepared, signals.stop), prepared, signals, options);
+  const start = (stop: AbortSignal): Promise<StartedCli> => options.start(prepared, stop);
+  return supervise(await inTime(prepared.request.timeoutMs, signals.stop, start), prepared, signals, options);
 }
 
 async function supervise(

@@ -50,24 +50,38 @@ export function refuseIfStopped({ aborted, reason }: AbortSignal): void {
   throw new AppError('execution.lost', 'the server stopped before the CLI was started');
 }
 
-/** Starts it while the time of the execution lasts: until it runs, no other clock does. */
-export async function startInTime(
-  start: StartCli,
-  prepared: PreparedExecution,
+/** Does what comes before the spawn while the time of the execution lasts: until its CLI runs, no other clock does. */
+export async function inTime<T>(
+  timeoutMs: number,
   stop: AbortSignal,
-): Promise<StartedCli> {
+  task: (stop: AbortSignal) => Promise<T>,
+): Promise<T> {
   const starting = new AbortController();
   const onStop = (): void => starting.abort(stop.reason);
-  const limit = setTimeout(() => starting.abort('timed_out'), prepared.request.timeoutMs);
+  const limit = setTimeout(() => starting.abort('timed_out'), timeoutMs);
   if (stop.aborted) onStop();
   else stop.addEventListener('abort', onStop, { once: true });
   try {
-    return await start(prepared, starting.signal);
+    return await task(starting.signal);
   } finally {
     clearTimeout(limit);
     stop.removeEventListener('abort', onStop);
   }
 }
+
+/** Rejects as {@link refuseIfStopped} does, as soon as it is stopped. */
+export const refusal = (stop: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    const refuse = (): void => {
+      try {
+        refuseIfStopped(stop);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    refuse();
+    stop.addEventListener('abort', refuse, { once: true });
+  });
 
 /** A scratch folder with what the command needs in it. */
 export async function makeScratch(dir: string, files: Readonly<Record<string, string>> = {}): Promise<void> {

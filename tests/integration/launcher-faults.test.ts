@@ -1,3 +1,5 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
 import { commandLine, descendants, isAlive } from '../helpers/proc.ts';
@@ -32,12 +34,14 @@ it('a launcher that hangs or dies costs a job that was not started nothing but t
   const clis = await fakeClis();
   const server = await startServer({ config: clis.config });
   await server.run({ provider: 'echo', prompt: 'before' });
+  const cwd = join(server.workspace, 'unknown'); // what git says there is asked first
+  mkdirSync(cwd);
   const hung = launcherOf(server);
   process.kill(hung, 'SIGSTOP');
   const [late, cancelled, patient] = await Promise.all([
-    accepted(server, { provider: 'echo', prompt: 'late', timeoutMs: 1000 }),
-    accepted(server, { provider: 'echo', prompt: 'cancelled' }),
-    accepted(server, { provider: 'echo', prompt: 'patient' }),
+    accepted(server, { cwd, provider: 'echo', prompt: 'late', timeoutMs: 1000 }),
+    accepted(server, { cwd, provider: 'echo', prompt: 'cancelled' }),
+    accepted(server, { cwd, provider: 'echo', prompt: 'patient' }),
   ]);
   await eventually(async () => (await server.job(cancelled)).status === 'running', PATIENCE);
 
