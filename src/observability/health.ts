@@ -42,6 +42,7 @@ export function createHealth(options: HealthOptions): Health {
     try {
       const persistence = await redis.info('persistence');
       const memory = await redis.info('memory');
+      await upkeep.counts(); // a key of another type, or a right that is missing, keeps jobs from running
       const notes: string[] = [];
       if (!persistence.includes('aof_enabled:1'))
         notes.push('AOF is off: an acknowledged job may be lost with Redis');

@@ -214,4 +214,22 @@ describe('something that is stored and cannot be read', () => {
     expect(events.at(-1)?.kind).toBe('job.finished');
     expect([named(second, `job ${done.id}`), named(second, `event ${other.id}/2`)]).toEqual([1, 1]);
   });
+
+  it('under a key that every job needs makes the server unready, until it is mended', async () => {
+    const { redis, start } = await setUp();
+    const server = await start();
+    for (const set of ['log', 'pending', 'awaiting', 'running', 'nodes']) {
+      const key = `{bullpen}:${set}`;
+      await redis.multi().rename(key, 'aside').exec(); // one that is empty is not there
+      await redis.set(key, 'x');
+      const ready = await server.api('GET', '/ready');
+      expect([set, ready.status, await ready.text()]).toEqual([
+        set,
+        503,
+        expect.stringContaining('WRONGTYPE'),
+      ]);
+      await redis.multi().del(key).rename('aside', key).exec();
+    }
+    await expectAllElseWell(server);
+  });
 });

@@ -35,6 +35,7 @@ export function createUpkeep(
         redis.zcard(names.awaiting),
         redis.zcard(names.running),
         redis.zcard(names.nodes),
+        redis.xlen(names.log),
       ]);
       return { pending: pending + pinned, awaiting, running, nodes };
     },
