@@ -11,6 +11,13 @@ if (major < 24) {
   process.exit(1);
 }
 
+try {
+  process.cwd();
+} catch {
+  process.stderr.write('bullpen: the current folder is not there any more: cd to another one\n');
+  process.exit(1);
+}
+
 const { BULLPEN_CACHE, XDG_CACHE_HOME = '' } = process.env;
 // A relative XDG folder counts as none: what lies in the folder a command is typed in is not to be run.
 const base = isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(homedir(), '.cache');

@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
@@ -461,6 +463,15 @@ describe('bullpen doctor', () => {
     expect(out).toMatch(/^BAD claude .*logged in: no/m);
     expect(out).toMatch(/^BAD +to do: .*\/login/m);
     expect(err).toContain('something must be done');
+  });
+
+  it('says in one line that the current folder has been removed', async () => {
+    const place = newPlace();
+    const script = `rmdir "$PWD" && exec "${process.execPath}" "${BIN}" jobs`;
+    const child = spawn('sh', ['-c', script], { cwd: place.workspace, timeout: WITHIN_MS });
+    const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
+    expect(err).toBe('bullpen: the current folder is not there any more: cd to another one\n');
+    expect(code).toBe(1);
   });
 
   it('says what is wrong with the settings', async () => {
