@@ -163,7 +163,10 @@ function withConfig(args: Arguments, { env, cwd }: CommandLineOptions, output: O
       throw new CommandError(EXIT.config, `the file of settings ${path} cannot be read`, { cause: error });
     }
   } else if (existsSync(join(cwd, LOCAL_CONFIG))) {
-    output.note(`${LOCAL_CONFIG} in this folder is not read; to use it: --config ${LOCAL_CONFIG}`, 'dim');
+    output.note(
+      `${LOCAL_CONFIG} in this folder is not read; if it is yours, name it: --config ${LOCAL_CONFIG}`,
+      'dim',
+    );
   }
   return chosenEnv;
 }
