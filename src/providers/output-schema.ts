@@ -6,7 +6,7 @@ const LATEST = /^https?:\/\/json-schema\.org\/schema#?$/;
 
 const MAX_DEPTH = 200;
 const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean', 'null'];
-const MAPS = ['properties', 'patternProperties', 'definitions', '$defs', 'dependentSchemas'];
+const MAPS = ['properties', 'patternProperties', 'definitions', '$defs', 'dependentSchemas', 'dependencies'];
 const LISTS = ['anyOf', 'oneOf', 'allOf', 'prefixItems'];
 const SCHEMAS = [
   ...[
@@ -21,6 +21,30 @@ const SCHEMAS = [
 ];
 
 type Schema = Readonly<Record<string, unknown>>;
+
+const isNumber = (value: unknown): boolean => typeof value === 'number';
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isSet = (value: unknown): value is readonly unknown[] =>
+  Array.isArray(value) && new Set(value.map((one) => JSON.stringify(one))).size === value.length;
+
+/** What the value of a keyword must be, in every dialect. */
+const FORMS: readonly (readonly [
+  what: string,
+  is: (value: unknown) => boolean,
+  keywords: readonly string[],
+])[] = [
+  ['a number', isNumber, ['minimum', 'maximum']],
+  ['above 0', (value) => typeof value === 'number' && value > 0, ['multipleOf']],
+  [
+    'a whole number from 0',
+    (value) => Number.isInteger(value) && Number(value) >= 0,
+    ['minLength', 'maxLength', 'minItems', 'maxItems', 'minProperties', 'maxProperties'],
+  ],
+  ['a text', isText, ['$id', '$comment', 'title', 'description', 'format', 'contentMediaType']],
+  ['true or false', (value) => typeof value === 'boolean', ['uniqueItems', 'readOnly', 'writeOnly']],
+  ['a list of names, each once', (value) => isSet(value) && value.every(isText), ['required']],
+  ['a list of values, each once', (value) => isSet(value) && isFilled(value), ['enum']],
+];
 
 /** The schema without `$schema`, which only names the dialect: some CLIs and vendors take no other than their own. */
 export function withoutDialect({ $schema: _, ...schema }: Schema): Schema {
@@ -72,7 +96,9 @@ const partsOf = (schema: Schema, at: string): readonly (readonly [string, unknow
     const holdsMany =
       MAPS.includes(name) || LISTS.includes(name) || (name === 'items' && Array.isArray(value));
     if (!holdsMany) return SCHEMAS.includes(name) ? [[`${at}/${name}`, value] as const] : [];
-    return Object.entries(Object(value)).map(([key, one]) => [`${at}/${name}/${key}`, one] as const);
+    return Object.entries(Object(value))
+      .filter(([, one]) => name !== 'dependencies' || !Array.isArray(one))
+      .map(([key, one]) => [`${at}/${name}/${key}`, one] as const);
   });
 
 /** What is wrong with a schema's own keywords. */
@@ -84,20 +110,29 @@ function ownProblem(
 ): string | null {
   const unknown = keywords && Object.keys(schema).find((name) => !keywords.has(name));
   if (unknown) return `${at} has the keyword ${JSON.stringify(unknown)}, which the CLI does not know`;
-  const { type, required, pattern, $ref, enum: values } = schema;
-  if (type !== undefined && ![type].flat().every((one) => typeof one === 'string' && TYPES.includes(one)))
+  const { type, pattern, patternProperties, $ref } = schema;
+  const types = [type].flat();
+  if (
+    type !== undefined &&
+    !(isFilled(types) && types.every((one) => isText(one) && TYPES.includes(String(one))))
+  )
     return `${at}/type is none of ${TYPES.join(', ')}`;
-  const isList = Array.isArray(required) && required.every((name) => typeof name === 'string');
-  if (required !== undefined && !isList) return `${at}/required must be a list of names`;
-  if (values !== undefined && !Array.isArray(values)) return `${at}/enum must be a list`;
+  for (const [what, is, names] of FORMS) {
+    const wrong = names.find((name) => schema[name] !== undefined && !is(schema[name]));
+    if (wrong !== undefined) return `${at}/${wrong} must be ${what}`;
+  }
   const noMap = MAPS.find((name) => schema[name] !== undefined && !isObject(schema[name]));
   if (noMap !== undefined) return `${at}/${noMap} must be an object`;
   const noList = LISTS.find((name) => schema[name] !== undefined && !isFilled(schema[name]));
   if (noList !== undefined) return `${at}/${noList} must be a list of schemas`;
   const noLimit = ['exclusiveMinimum', 'exclusiveMaximum'].find((name) => typeof schema[name] === 'boolean');
   if (noLimit !== undefined && keywords !== null) return `${at}/${noLimit} must be a number`;
+  if (keywords !== null && schema['nullable'] !== undefined && type === undefined)
+    return `${at}/nullable needs a type beside it`;
   if (pattern !== undefined && !isPattern(pattern)) return `${at}/pattern is no regular expression`;
-  if ($ref !== undefined && !leadsSomewhere(root, $ref)) return `${at}/$ref leads nowhere`;
+  if (!Object.keys(Object(patternProperties)).every(isPattern))
+    return `${at}/patternProperties has a name that is no regular expression`;
+  if ($ref !== undefined && !leadsSomewhere(root, $ref, keywords !== null)) return `${at}/$ref leads nowhere`;
   return null;
 }
 
@@ -113,11 +148,18 @@ function isPattern(value: unknown): boolean {
   }
 }
 
-/** Only a pointer into the schema, and a URL without an `$id` to match, are certain. */
-function leadsSomewhere(root: Schema, ref: unknown): boolean {
+/**
+ * Only a pointer into the schema, and a URL without an `$id` to match, are certain.
+ * @param byIdOnly an `$id` is the only other thing that gives a schema its name, as in draft-07
+ */
+function leadsSomewhere(root: Schema, ref: unknown, byIdOnly: boolean): boolean {
   if (typeof ref !== 'string') return false;
-  if (/^https?:/.test(ref)) return typeof root['$id'] === 'string' && ref.startsWith(root['$id']);
-  if (!ref.startsWith('#/') || root['$id'] !== undefined) return true;
+  if (!ref.startsWith('#/')) {
+    const ids = idsIn(root);
+    if (ref.startsWith('#')) return ref === '#' || !byIdOnly || ids.some((id) => id.endsWith(ref));
+    return ids.length > 0 || !(byIdOnly || /^https?:/.test(ref));
+  }
+  if (root['$id'] !== undefined) return true;
   const found = ref
     .slice(2)
     .split('/')
@@ -128,6 +170,13 @@ function leadsSomewhere(root: Schema, ref: unknown): boolean {
     }, root);
   return isObject(found) || typeof found === 'boolean';
 }
+
+const idsIn = (value: unknown): readonly string[] =>
+  typeof value !== 'object' || value === null
+    ? []
+    : Object.entries(value).flatMap(([name, one]) =>
+        name === '$id' && typeof one === 'string' ? [one] : idsIn(one),
+      );
 
 function decoded(token: string): string {
   try {

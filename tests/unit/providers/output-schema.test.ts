@@ -61,12 +61,36 @@ describe('the schema of an answer', () => {
         [object({ anyOf: [] }), '#/anyOf must be a list of schemas'],
         [object({ propertyNames: { pattern: '(' } }), '#/propertyNames/pattern is no regular expression'],
         [object({ $defs: { a: { enum: 1 } } }), '#/$defs/a/enum must be a list'],
+        [object({ properties: { a: { minimum: '3' } } }), '#/properties/a/minimum must be a number'],
+        [object({ not: { minLength: -1 } }), '#/not/minLength must be a whole number from 0'],
+        [object({ not: { enum: [] } }), '#/not/enum must be a list of values'],
+        [object({ not: { type: [] } }), '#/not/type is none of'],
+        [object({ required: ['a', 'a'] }), '#/required must be a list of names, each once'],
+        [object({ not: { format: 5 } }), '#/not/format must be a text'],
+        [object({ patternProperties: { '[': true } }), '#/patternProperties has a name that is no regular'],
         [deep, 'it has more than 200 levels'],
         [object({ default: deep }), 'it has more than 200 levels'],
       ];
       for (const [schema, reason] of cases) expect(refusal(name, schema)).toContain(reason);
     },
   );
+
+  it('is refused where claude would pass over it, ask the model and give no structured answer', () => {
+    const cases: readonly [Schema, string | null][] = [
+      [{ properties: { a: { nullable: true } } }, '#/properties/a/nullable needs a type'],
+      [{ properties: { a: { $ref: '#word' } } }, '#/properties/a/$ref leads nowhere'],
+      [{ $defs: { a: { $anchor: 'x' } }, not: { $ref: '#x' } }, '#/not/$ref leads nowhere'],
+      [{ not: { $ref: 'definitions.json#/a' } }, '#/not/$ref leads nowhere'],
+      [{ dependencies: { a: ['b'], b: { type: 'strin' } } }, '#/dependencies/b/type is none of'],
+      [{ $defs: { a: { $id: '#x' } }, not: { $ref: '#x' } }, null],
+      [{ $defs: { a: { $id: 'https://example.com/a' } }, not: { $ref: 'https://example.com/a' } }, null],
+    ];
+    for (const [schema, reason] of cases) {
+      const found = refusal('claude', object(schema));
+      if (reason === null) expect(found).toBeNull();
+      else expect(found).toContain(reason);
+    }
+  });
 
   it.each(NAMES)('is left to %s in everything else', (name) => {
     const schemas = [
@@ -75,7 +99,7 @@ describe('the schema of an answer', () => {
       object({ $defs: { 'a/b': true }, properties: { a: { $ref: '#/$defs/a~1b' }, b: { $ref: '#' } } }),
       object({ definitions: { a: { type: 'null' } }, additionalProperties: { $ref: '#/definitions/a' } }),
       object({ $id: 'https://example.com/x', items: { $ref: 'https://example.com/x' } }),
-      object({ properties: { required: { enum: [] }, type: { const: 1 }, ['__proto__']: {} } }),
+      object({ properties: { required: { enum: [1] }, type: { const: 1 }, ['__proto__']: {} } }),
       object({ examples: [{ type: 'x' }], not: false, title: 'x' }),
     ];
     for (const schema of schemas) expect(refusal(name, schema)).toBeNull();
