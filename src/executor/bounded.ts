@@ -130,6 +130,12 @@ export function tokensOf({ byModel, sessionTokens = null }: Pick<Progress, 'byMo
   };
 }
 
+/** What a run has used so far, as far as it can be kept. */
+export const useOf = (progress: Progress): Pick<Progress, 'usage' | 'byModel'> => ({
+  usage: boundedUsage(progress.usage),
+  byModel: tokensOf(progress).byModel,
+});
+
 function boundedTokens(tokens: TokenCounts): TokenCounts | null {
   const rounded = { ...tokens };
   for (const kind of TOKENS) rounded[kind] = Math.round(tokens[kind]);

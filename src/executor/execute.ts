@@ -9,7 +9,7 @@ import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Cut } from '../providers/cut.ts';
 import type { Exit } from '../providers/provider.ts';
 import type { Pricing } from '../usage/pricing.ts';
-import { cutText, cutWarning, eventsOf, tokensOf, verdictOf, warningOf } from './bounded.ts';
+import { cutText, cutWarning, eventsOf, tokensOf, useOf, verdictOf, warningOf } from './bounded.ts';
 import { createDeadlines } from './deadlines.ts';
 import { type StopReason, toOutcome } from './ended.ts';
 import type { ExecutionLimits, PreparedExecution, StopSignals } from './execution.ts';
@@ -171,7 +171,7 @@ async function supervise(
     }
     if (translator.hopeless !== null) stop('hopeless');
     if (capsTurns && translator.progress.turns > maxTurns) stop('max_turns');
-    if (capsCost && (pricing.priced(translator.progress)?.costUsd ?? 0) > maxCostUsd) stop('budget');
+    if (capsCost && (pricing.priced(useOf(translator.progress))?.costUsd ?? 0) > maxCostUsd) stop('budget');
     if (translator.done && !wasDone) lastWord = line;
     if (translator.done !== wasDone) deadlines.linger(translator.done ? limits.lingerMs : null);
     const again = translator.asksAgain ?? null;

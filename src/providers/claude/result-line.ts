@@ -44,21 +44,27 @@ const details = {
 export const ResultLine = Type.Object({ ...core, ...details });
 export type ResultLine = Static<typeof ResultLine>;
 
-const coreChecker = Compile(Type.Object(core));
+const typeChecker = Compile(Type.Object({ type: core.type }));
 const detailCheckers = Object.entries(details).map(([name, schema]) => ({ name, checker: Compile(schema) }));
 
 /**
  * A `result` line without the details that are not as we know them: a run must not fail because a newer CLI changed
- * a field.
+ * a field. One of `subtype` and `is_error` tells what the other would; the exit code has a say too.
  */
 export function readResultLine(value: unknown): ResultLine | null {
-  if (!coreChecker.Check(value)) return null;
-  const { type, subtype, is_error } = value;
+  if (!typeChecker.Check(value)) return null;
   const found: Record<string, unknown> = { ...value };
+  const subtype = typeof found['subtype'] === 'string' ? found['subtype'] : null;
+  const isError = typeof found['is_error'] === 'boolean' ? found['is_error'] : null;
+  if (subtype === null && isError === null) return null;
   const known = detailCheckers.filter(({ name, checker }) => name in found && checker.Check(found[name]));
   // `as`: every field was checked by its own schema.
   return Object.assign(
-    { type, subtype, is_error },
+    {
+      type: value.type,
+      subtype: subtype ?? (isError ? 'error' : 'success'),
+      is_error: isError ?? subtype?.startsWith('error'),
+    },
     Object.fromEntries(known.map(({ name }) => [name, found[name]])),
   ) as ResultLine;
 }

@@ -47,20 +47,23 @@ const CodexLine = Type.Union([
   Type.Object({ type: Type.Literal('thread.started'), thread_id: Type.String() }),
   Type.Object({ type: Type.Literal('turn.started') }),
   Type.Object({ type: Type.Enum(['item.started', 'item.completed']), item: Item }),
-  Type.Object({ type: Type.Literal('turn.completed'), usage: ThreadUsage }),
+  Type.Object({ type: Type.Literal('turn.completed'), usage: Type.Optional(ThreadUsage) }),
   Type.Object({ type: Type.Literal('turn.failed'), error: Type.Object({ message: Type.String() }) }),
   Type.Object({ type: Type.Literal('error'), message: Type.String() }),
 ]);
 export type CodexLine = Static<typeof CodexLine>;
 
 const checker = Compile(CodexLine);
+/** A run must not fail because its last line tells its usage in another way. */
+const coreChecker = Compile(Type.Object({ type: Type.Literal('turn.completed') }));
 
 /** The line as one we know, else null. */
 export function parseCodexLine(line: string): CodexLine | null {
   if (!line.startsWith('{')) return null;
   try {
     const value: unknown = JSON.parse(line);
-    return checker.Check(value) ? value : null;
+    if (checker.Check(value)) return value;
+    return coreChecker.Check(value) ? { type: value.type } : null;
   } catch {
     return null; // not JSON: the caller passes it on as raw
   }

@@ -45,7 +45,7 @@ export function createCodexTranslator(
     ];
   }
 
-  function translate(line: CodexLine): readonly ExecutionEvent[] {
+  function translate(line: CodexLine, raw: string): readonly ExecutionEvent[] {
     switch (line.type) {
       case 'thread.started':
         threadId = line.thread_id;
@@ -64,6 +64,7 @@ export function createCodexTranslator(
       }
       case 'turn.completed':
         completed = true;
+        if (line.usage === undefined) return [{ kind: 'raw', line: raw }];
         usage = ownUsage(line.usage, sessionTokens);
         inThread = threadTokens(line.usage);
         return [{ kind: 'usage', usage }];
@@ -78,7 +79,7 @@ export function createCodexTranslator(
   return {
     line(raw) {
       const line = parseCodexLine(raw);
-      return line === null ? [{ kind: 'raw', line: raw }] : translate(line);
+      return line === null ? [{ kind: 'raw', line: raw }] : translate(line, raw);
     },
     get done() {
       return completed || failure !== null;

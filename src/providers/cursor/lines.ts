@@ -55,13 +55,20 @@ const CursorLine = Type.Union([
 export type CursorLine = Static<typeof CursorLine>;
 
 const checker = Compile(CursorLine);
+/** A run must not fail because a newer CLI changed a field beside the core of its last line. */
+const coreChecker = Compile(Type.Pick(CursorResult, ['type', 'subtype', 'is_error']));
 
 /** The line as one we know, else null. */
 export function parseCursorLine(line: string): CursorLine | null {
   if (!line.startsWith('{')) return null;
   try {
     const value: unknown = JSON.parse(line);
-    return checker.Check(value) ? value : null;
+    if (checker.Check(value)) return value;
+    if (!coreChecker.Check(value)) return null;
+    const { type, subtype, is_error } = value;
+    return 'result' in value && typeof value.result === 'string'
+      ? { type, subtype, is_error, result: value.result }
+      : { type, subtype, is_error };
   } catch {
     return null; // not JSON: the caller passes it on as raw
   }

@@ -55,3 +55,9 @@ it('a cost the command tells itself counts as it is, without a price', async () 
     error: { code: 'execution.budget' },
   });
 });
+
+it('a cost or a count that cannot be kept ends no run', async () => {
+  const script = `echo '{"text":"a","usd":1e400,"out":1e300}'; sleep 0.1`;
+  const { outcome } = await run({ costUsd: '/usd', outputTokens: '/out' }, script, { maxCostUsd: 1 });
+  expect(outcome).toMatchObject({ status: 'succeeded', text: 'a', usage: null });
+});

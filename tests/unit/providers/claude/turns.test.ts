@@ -84,6 +84,18 @@ describe('the answer to the prompt', () => {
     expect(endOf(lines)).toMatchObject({ text: 'Yes.', error: null });
   });
 
+  it('counts also when one of the two fields that say how it ended is of another form', () => {
+    for (const odd of [{ is_error: null }, { is_error: 'false' }, { subtype: null }])
+      expect(endOf([init(), says('Yes.'), answers('Yes.', odd)])).toMatchObject({
+        text: 'Yes.',
+        error: null,
+      });
+    const bad = answers('No.', { is_error: null, subtype: 'error_during_execution' });
+    expect(endOf([init(), bad]).error).not.toBeNull();
+    expect(endOf([init(), answers('No.', { is_error: true, subtype: 7 })]).error).not.toBeNull();
+    expect(endOf([init(), answers('No.', { is_error: null, subtype: null })]).error).not.toBeNull();
+  });
+
   it('is not a notice: a run with nothing else has not answered', () => {
     const lines = [told('queued'), init(), deadTask];
     expect(endOf(lines)).toMatchObject({ text: '', error: { code: 'execution.bad_output' } });

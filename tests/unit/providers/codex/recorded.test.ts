@@ -28,6 +28,20 @@ describe('a recorded run of codex', () => {
     expect(translator.progress.byModel).toEqual({ 'gpt-5-codex': verdict.usage });
   });
 
+  it('has its answer also when its last line tells the usage in another way', () => {
+    for (const usage of [null, { input_tokens: '16', output_tokens: -1 }]) {
+      const translator = codex.translator(resolvedPrompt({ provider: 'codex' }));
+      const item = { id: 'a', type: 'agent_message', text: 'Yes.' };
+      for (const line of [
+        { type: 'item.completed', item },
+        { type: 'turn.completed', usage },
+      ])
+        translator.line(JSON.stringify(line));
+      const verdict = translator.end({ code: 0, signal: null }, '');
+      expect(verdict).toMatchObject({ text: 'Yes.', usage: null, error: null });
+    }
+  });
+
   it('names no model when nobody has chosen one', () => {
     expect(replay(codex, 'success').translator.progress.byModel).toEqual({});
   });

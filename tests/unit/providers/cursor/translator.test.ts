@@ -32,6 +32,13 @@ describe('what cursor-agent says', () => {
     expect(run([init]).verdict.nativeSessionId).toBe(init.session_id);
   });
 
+  it('has ended well also when its last line has a field of another form', () => {
+    const odd = { type: 'result', subtype: 'success', is_error: false, result: 'Yes.' };
+    const { verdict } = run([init, said('Yes.'), { ...odd, usage: { inputTokens: '5' } }]);
+    expect(verdict).toMatchObject({ text: 'Yes.', usage: null, error: null });
+    expect(run([init, said('Yes.'), { ...odd, result: {} }]).verdict.error).toBeNull();
+  });
+
   it('is one text per message when it comes whole', () => {
     expect(texts([said('One.'), said('Two.'), said('Two.')])).toEqual(['One.', 'Two.', 'Two.']);
   });
