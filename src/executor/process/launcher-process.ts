@@ -56,6 +56,9 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
   try {
     streams.push(...(await Promise.all([0, 1, 2].map((fd) => openStream(id, fd)))));
     if (ending || !starting.has(id)) return; // it would run without an owner
+    // Out of descriptors, the server closes what it has accepted: no fault of the request.
+    if (streams.some(({ destroyed }) => destroyed))
+      throw Object.assign(new Error('the server closed a stream'), { code: NO_STREAMS });
     writeSync(BEGUN, beginLine(id));
     const [stdin, stdout, stderr] = streams;
     const child = inFolder(request.cwd, (cwd) => {
