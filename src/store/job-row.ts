@@ -31,20 +31,25 @@ export const summaryColumns = `jobs.id, jobs.kind, jobs.owner, jobs.status, jobs
   jobs.scheduled_for AS scheduledFor, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
   jobs.retry_of AS retryOf, jobs.node, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd,
-  jobs.request ->> '$.priority' AS priority,
+  CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.priority' END AS priority,
   coalesce((SELECT denied FROM job_denials WHERE job_id = jobs.id), 0) AS deniedTools, ${BATCH_ID}`;
 
-export interface SummaryColumns extends Omit<JobSummary, 'status' | 'tags' | 'metadata' | 'error'> {
+export interface SummaryColumns
+  extends Omit<JobSummary, 'status' | 'tags' | 'metadata' | 'error' | 'priority'> {
+  /** null: the request of the row is no JSON. */
+  readonly priority: number | null;
   readonly status: JobStatus;
   readonly tags: string;
   readonly metadata: string;
   readonly error: string | null;
 }
 
-/** A row of a list. */
-export function toSummary({ tags, metadata, error, ...rest }: SummaryColumns): JobSummary {
+/** A row of a list. @throws Error when it cannot be read */
+export function toSummary({ tags, metadata, error, priority, ...rest }: SummaryColumns): JobSummary {
+  if (priority === null) throw new Error('its request is none');
   return {
     ...rest,
+    priority,
     tags: JSON.parse(tags),
     metadata: JSON.parse(metadata),
     error: error === null ? null : JSON.parse(error),

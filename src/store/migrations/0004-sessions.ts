@@ -20,10 +20,14 @@ CREATE INDEX events_sessions ON events (job_id) WHERE kind IN ('session', 'job.r
 
 INSERT INTO sessions SELECT session_id, id, node, native_session_id FROM jobs
   WHERE session_id IS NOT NULL AND native_session_id IS NOT NULL AND finished_at IS NOT NULL;
-INSERT INTO sessions SELECT events.body ->> '$.sessionId', jobs.id, jobs.node, events.body ->> '$.nativeSessionId'
+INSERT INTO sessions SELECT told ->> '$.sessionId', id, node, told ->> '$.nativeSessionId' FROM (
+  SELECT jobs.id, jobs.node, jobs.provider,
+    CASE WHEN json_valid(events.body) THEN events.body END AS told,
+    CASE WHEN json_valid(jobs.outcome) THEN jobs.outcome END AS outcome
   FROM events JOIN jobs ON jobs.id = events.job_id
-  WHERE events.kind = 'session' AND jobs.finished_at IS NOT NULL AND events.body ->> '$.sessionId' IS NOT NULL
-    AND coalesce(jobs.outcome ->> '$.provider', jobs.provider) = jobs.provider
+  WHERE events.kind = 'session' AND jobs.finished_at IS NOT NULL
+) WHERE told ->> '$.sessionId' IS NOT NULL AND told ->> '$.nativeSessionId' IS NOT NULL
+    AND coalesce(outcome ->> '$.provider', provider) = provider
   ON CONFLICT DO NOTHING;
 
 DROP INDEX jobs_session;

@@ -10,7 +10,8 @@ CREATE TABLE job_denials (
   denied INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO job_denials SELECT id, json_array_length(outcome, '$.permissionDenials') FROM jobs
-  WHERE json_array_length(outcome, '$.permissionDenials') > 0;
+INSERT INTO job_denials SELECT id, denied FROM (
+  SELECT id, json_array_length(CASE WHEN json_valid(outcome) THEN outcome END, '$.permissionDenials') AS denied FROM jobs
+) WHERE denied > 0;
 `,
 };

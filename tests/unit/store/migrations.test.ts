@@ -43,6 +43,26 @@ describe('migrations', () => {
     expect(statSync(`${file}.v1.backup`).mode & 0o777).toBe(0o600);
   });
 
+  it('pass over an event that cannot be read', () => {
+    const file = ledgerFile();
+    const db = database(file);
+    migrate(db, file, MIGRATIONS.slice(0, 3));
+    const at = '2026-11-01T00:00:00.000Z';
+    const job = `INSERT INTO jobs (id, rev, kind, owner, status, provider, cwd, attempts, created_at, finished_at, updated_at,
+      cancel_requested, tags, metadata, request, outcome, prompt)
+      VALUES (?, 1, 'api', 'admin', 'failed', 'claude', '/', 1, '${at}', '${at}', '${at}', 0, '[]', '{}', '{}', '{}', 'x')`;
+    const event = `INSERT INTO events (job_id, seq, attempt, at, kind, body) VALUES (?, 1, 1, '${at}', 'session', ?)`;
+    const bodies = { good: '{"sessionId":"s","nativeSessionId":"n"}', bad: '{' };
+    for (const [id, body] of Object.entries(bodies)) {
+      db.prepare(job).run(id);
+      db.prepare(event).run(id, body);
+    }
+    migrate(db, file, MIGRATIONS);
+    expect(db.prepare('SELECT session_id, job_id FROM sessions').all()).toMatchObject([
+      { session_id: 's', job_id: 'good' },
+    ]);
+  });
+
   it('apply all steps or none', () => {
     const file = ledgerFile();
     const db = database(file);
