@@ -1,6 +1,7 @@
 import { type WireError, wireError } from '../../errors.ts';
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
+import { isCut } from '../cut.ts';
 import type { RunFacts, Translator } from '../provider.ts';
 import { createBackground } from './background.ts';
 import { ASK_AGAIN } from './command.ts';
@@ -37,6 +38,8 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   let transcriptLost = false;
   const failedServers = createServerWarnings();
   let limitResetsAt: string | null = null;
+  /** Answers whose lines were too long to be kept whole. */
+  const cutAnswers = new Set<string | null>();
   let currentMessage = '';
 
   function onSystem(line: Line<'system'>, raw: string): readonly ExecutionEvent[] {
@@ -184,6 +187,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     line(raw, cut = null) {
       const line = parseClaudeLine(raw, cut);
       if (line?.type === 'control_response') return []; // to the opening
+      if (line?.type === 'result' && isCut(cut, 'result')) cutAnswers.add(line.result ?? null);
       return line === null ? [{ kind: 'raw', line: raw }] : translate(line, raw);
     },
     get done() {
@@ -208,8 +212,8 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     get progress() {
       return { turns: content.turns(), usage: meter.total(), byModel: meter.byModel() };
     },
-    end: (exit, stderrTail) =>
-      claudeVerdict({
+    end(exit, stderrTail) {
+      const verdict = claudeVerdict({
         request,
         turns: turns.fold(),
         partialText: saidForPrompt ?? content.text.all(),
@@ -222,7 +226,9 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
         limitResetsAt,
         exit,
         stderrTail,
-      }),
+      });
+      return cutAnswers.has(verdict.text) ? { ...verdict, textIsCut: true } : verdict;
+    },
   };
 }
 

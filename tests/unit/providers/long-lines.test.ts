@@ -114,6 +114,17 @@ describe('lines longer than the limit', () => {
     }
   });
 
+  it('say of an answer of claude that it is cut, also when less of it is left than an outcome takes', () => {
+    const end = { type: 'result', subtype: 'success', is_error: false };
+    const before = { a: 'x'.repeat(100_000), b: [LONG, LONG], c: [LONG, LONG] };
+    const answer = '\u0001'.repeat(MAX_TEXT);
+    const { text, textIsCut } = read(providerOf('claude'), lines({ ...before, ...end, result: answer }));
+    expect([answer.startsWith(text), text.length < answer.length, textIsCut]).toEqual([true, true, true]);
+    expect(
+      read(providerOf('claude'), lines({ ...before, ...end, result: 'Yes.' })).textIsCut,
+    ).toBeUndefined();
+  });
+
   it('keep more of a long answer than an outcome takes, or say that it is cut', () => {
     const answer = 'é'.repeat(20_000);
     const outputs: Readonly<Record<string, string>> = {
