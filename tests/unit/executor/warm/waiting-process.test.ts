@@ -17,7 +17,11 @@ const prompt = (changed: Partial<HandedPrompt> = {}): HandedPrompt => ({
   ...changed,
 });
 
-async function start(script: string, isReady: ((line: string) => boolean) | null = null) {
+async function start(
+  script: string,
+  isReady: ((line: string) => boolean) | null = null,
+  silenceMs = SILENCE_MS,
+) {
   const child = await spawnProcess({
     binary: '/bin/sh',
     args: ['-c', script],
@@ -31,7 +35,7 @@ async function start(script: string, isReady: ((line: string) => boolean) | null
     child.signalGroup('SIGKILL');
     await child.ended;
   });
-  return createWaitingProcess(child, isReady, SILENCE_MS);
+  return createWaitingProcess(child, isReady, silenceMs);
 }
 
 describe('a waiting process', () => {
@@ -64,7 +68,8 @@ describe('a waiting process', () => {
   });
 
   it('that is silent over its prompt and works has taken it', async () => {
-    const waiting = await start('read prompt; while :; do :; done');
+    // Long enough for the process to get some time of a busy machine.
+    const waiting = await start('read prompt; while :; do :; done', null, 2000);
     expect(await waiting.hand(prompt())).toBe(true);
   });
 
