@@ -1,7 +1,7 @@
 import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings } from '../config/schema.ts';
-import { AppError } from '../errors.ts';
+import { AppError, messageOf } from '../errors.ts';
 import { isInside } from '../executor/workspace.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 
@@ -18,7 +18,10 @@ export async function openDataFolder(
   await mustBeFolders('BULLPEN_CWD', [cwd]);
   await mustBeFolders('BULLPEN_ROOTS', roots);
   await mustBeFolders('BULLPEN_TRUSTED_ROOTS', trustedRoots);
-  await mkdir(home, { recursive: true, mode: 0o700 });
+  await mkdir(home, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    const message = `the data folder ${home} cannot be used: ${messageOf(error)}`;
+    throw new AppError('config.invalid', message, { cause: error });
+  });
   if (await isInside(home, roots)) {
     throw new AppError(
       'config.invalid',

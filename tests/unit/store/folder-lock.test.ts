@@ -95,6 +95,15 @@ it('refuses a folder that cannot be made', async () => {
   await expect(lockFolder(join(dir, 'file', 'below'))).rejects.toMatchObject({ code: 'config.invalid' });
 });
 
+it('names a data folder that cannot be made as a wrong setting', async () => {
+  const cwd = tempDir();
+  writeFileSync(join(cwd, 'file'), '');
+  const home = join(cwd, 'file', 'below');
+  const settings = { home, cwd: tempDir(), roots: [], trustedRoots: [] };
+  const message = expect.stringContaining(`the data folder ${home} cannot be used`);
+  await expect(openDataFolder(settings)).rejects.toMatchObject({ code: 'config.invalid', message });
+});
+
 it('an aborted start takes no lock', async () => {
   const dir = tempDir();
   await expect(lockFolder(dir, { signal: AbortSignal.abort() })).rejects.toThrow('aborted');
