@@ -50,6 +50,8 @@ const writer =
   (bytes) =>
     new Promise((resolve) => stream.write(bytes, () => resolve()));
 
+const nothing = async (): Promise<void> => {};
+
 /** Prompts as they come; `hello` is what a greeting is answered with. */
 async function* readPrompts(hello: (line: string) => Promise<void>): AsyncGenerator<string> {
   if (option('--input-format') !== 'stream-json') {
@@ -125,7 +127,7 @@ async function main(): Promise<void> {
     stage.resultCode = (await stage.voice.result({})) ? 1 : 0;
   };
   if (closes || env['FAKE_IGNORE_STDIN']) await answer('');
-  else for await (const prompt of readPrompts(stdout)) await answer(prompt);
+  else for await (const prompt of readPrompts(has('silent') ? nothing : stdout)) await answer(prompt);
   process.exit(stage.resultCode ?? 0);
 }
 

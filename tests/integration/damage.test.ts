@@ -140,7 +140,7 @@ describe('something that is stored and cannot be read', () => {
     await redis.xadd(eventsKey(running), '*', 'x', 'y');
     await redis.xadd(eventsKey(running), '*', 'a', 1, 't', 1, 'e', '{');
     await redis.hset(jobKey(running), 'appended', 'x');
-    const cutOff = await accepted(server, { provider: 'claude', prompt: clis.held('never', 'said') });
+    const cutOff = await copied(server, { provider: 'claude', prompt: clis.held('never', 'said') });
     await eventually(() => clis.prompted() === 2, PATIENCE);
     await redis
       .multi()
