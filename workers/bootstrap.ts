@@ -20,6 +20,10 @@ const crash = (error: unknown): void => {
 };
 process.on('uncaughtException', crash);
 process.on('unhandledRejection', crash);
+// BullMQ passes over a message it does not know.
+process.on('message', (message: { readonly cmd?: unknown }) => {
+  if (message.cmd === 'ping') process.send?.({ cmd: 'pong' });
+});
 process.on('disconnect', () => process.exit(0));
 if (process.connected === false) process.exit(0); // it went while this process was starting
 // BullMQ's handler waits for the job, which waits for Redis, which may be gone. Nothing is lost: the server

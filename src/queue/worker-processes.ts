@@ -11,6 +11,12 @@ import type { Outage } from '../outage.ts';
 const PAUSE_MS = 1000;
 /** From the fork until the process has connected and listens. */
 const START_WITHIN_MS = 30_000;
+/** While there are deliveries, each process is asked so often whether it still answers. */
+const ASK_EVERY_MS = 2000;
+/** So many questions without an answer: it hangs, and is killed. */
+const HANGS_AFTER = 5;
+/** So many of each process that has a delivery: /ready says so. */
+const SLOW_AFTER = 2;
 
 export interface WorkerProcesses {
   /** A process for a delivery. Waits while none can be started; rejects only after `stop`. */
@@ -19,7 +25,7 @@ export interface WorkerProcesses {
   startAhead(): Promise<void>;
   /** Why no delivery can have a process, or null; there is a reason until the first one has started. */
   problem(): string | null;
-  /** Ends those that are starting. */
+  /** Ends those that are starting, and the questions to the others. */
   stop(): void;
 }
 
@@ -34,12 +40,35 @@ export function createWorkerProcesses(options: {
   readonly deliveries: ReadonlySet<Promise<unknown>>;
   readonly outage: Outage;
   readonly startWithinMs?: number;
+  readonly askEveryMs?: number;
 }): WorkerProcesses {
-  const { pool, file, outage, startWithinMs = START_WITHIN_MS } = options;
+  const { pool, file, outage, startWithinMs = START_WITHIN_MS, askEveryMs = ASK_EVERY_MS } = options;
   const stopping = new AbortController();
   const starting = new Set<Child>();
   let recovery: Promise<void> | null = null;
   let started = false;
+  const unanswered = new WeakMap<Child, number>();
+  const asking = setInterval(ask, askEveryMs).unref();
+
+  /** Kills processes that hang: BullMQ then delivers their jobs again. */
+  function ask(): void {
+    const busy = Object.values(pool.retained);
+    if (busy.length === 0) return;
+    for (const child of [...busy, ...pool.getFree(file)]) {
+      const questions = unanswered.get(child) ?? 0;
+      unanswered.set(child, questions + 1);
+      if (questions < HANGS_AFTER) child.childProcess?.send({ cmd: 'ping' }, () => undefined);
+      if (questions !== HANGS_AFTER) continue;
+      outage.failed(`a worker process did not answer for ${(HANGS_AFTER * askEveryMs) / 1000} s`);
+      child.childProcess?.kill('SIGKILL');
+      void recover();
+    }
+  }
+
+  function noneAnswers(): boolean {
+    const busy = Object.values(pool.retained);
+    return busy.length > 0 && busy.every((child) => (unanswered.get(child) ?? 0) > SLOW_AFTER);
+  }
 
   /** Every delivery has a process, or one is being started for it. */
   const running = (): number => options.deliveries.size + pool.getFree(file).length;
@@ -60,6 +89,7 @@ export function createWorkerProcesses(options: {
       reject(new Error(`it ended with ${signal ?? `code ${code}`} while it started`));
     });
     child.on('error', reject);
+    child.on('message', () => unanswered.delete(child));
     const late = (): void => reject(new Error(`it was not ready within ${startWithinMs} ms`));
     const limit = setTimeout(late, startWithinMs);
     starting.add(child);
@@ -129,9 +159,13 @@ export function createWorkerProcesses(options: {
         else pool.release(child);
       }
     },
-    problem: () => outage.problem() ?? (started ? null : 'the first worker process is starting'),
+    problem() {
+      if (!started) return outage.problem() ?? 'the first worker process is starting';
+      return outage.problem() ?? (noneAnswers() ? 'no worker process answers' : null);
+    },
     stop() {
       stopping.abort(new Error('the workers are being stopped'));
+      clearInterval(asking);
       for (const child of starting) child.childProcess?.kill('SIGKILL');
     },
   };

@@ -16,7 +16,7 @@ const SANDBOX = createRequire(import.meta.url).resolve('bullmq/dist/cjs/classes/
 const COUNT = 3;
 const PATIENCE = { timeoutMs: 30_000 };
 
-function setUp(file = FILE, execPath = () => process.execPath) {
+function setUp(file = FILE, execPath = () => process.execPath, askEveryMs = 60_000) {
   const pool = new ChildPool({ mainFile: SANDBOX });
   const deliveries = new Set<Promise<unknown>>();
   const logged: { level: number; reason?: string }[] = [];
@@ -26,7 +26,7 @@ function setUp(file = FILE, execPath = () => process.execPath) {
   );
   let forks = 0;
   const processes = createWorkerProcesses({
-    ...{ pool, file, count: COUNT, deliveries, outage, startWithinMs: 2000 },
+    ...{ pool, file, count: COUNT, deliveries, outage, startWithinMs: 2000, askEveryMs },
     newChild() {
       forks += 1;
       const workerForkOptions = { execArgv: ['--no-warnings'], execPath: execPath() };
@@ -77,6 +77,17 @@ it('a stop leaves no process that was starting', async () => {
   await ahead;
   expect(free()).toEqual([]);
   expect(await waiting).toMatchObject({ message: 'the workers are being stopped' });
+});
+
+it('one that hangs with a delivery is killed and replaced, and no other one', async () => {
+  const { pool, processes, outage, logged, free } = setUp(FILE, undefined, 400);
+  const [hung, well] = [await processes.retain(), await processes.retain()];
+  process.kill(hung.pid, 'SIGSTOP');
+  await eventually(() => expect(isAlive(hung.pid)).toBe(false), PATIENCE);
+  await eventually(() => expect([outage.problem(), free().length]).toEqual([null, 1]), PATIENCE);
+  expect(isAlive(well.pid)).toBe(true);
+  expect(logged).toMatchObject([{ reason: 'a worker process did not answer for 2 s' }, { level: 30 }]);
+  pool.release(well);
 });
 
 const HEALTHY = 'export default async () => undefined;';
