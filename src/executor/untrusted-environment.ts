@@ -17,7 +17,7 @@ export type UntrustedEnvironment = (
 /** A configuration may include a pipe without a writer: git would wait for ever. */
 const GIT_TIMEOUT_MS = 15_000;
 const MAX_LISTING_BYTES = 1024 * 1024;
-/** A job announces itself before it runs: one look is enough for both. */
+/** A process that is started ahead and the job it is for share one look. */
 const REMEMBER_MS = 2000;
 
 export function createUntrustedEnvironment({ launch }: { readonly launch: Launch }): UntrustedEnvironment {
@@ -70,6 +70,8 @@ async function askGit(launch: Launch, cwd: string, env: Readonly<Record<string, 
   await closed;
   clearTimeout(timer);
   if (unknown !== null) throw new AppError('cwd.not_allowed', `git's settings in ${cwd} ${unknown}`);
-  if (child.lost) throw new AppError('execution.lost', 'the launcher died while git read its settings');
-  return child.exit?.code === 0 ? Buffer.concat(chunks).toString() : ''; // else git refuses to run there at all
+  // Killed by a signal, or lost with the launcher: it has not told what it found.
+  if (child.lost || child.exit?.code == null)
+    throw new AppError('execution.lost', 'git was ended while it read its settings');
+  return child.exit.code === 0 ? Buffer.concat(chunks).toString() : ''; // else git refuses to run there at all
 }

@@ -330,6 +330,13 @@ describe('a repository of a stranger', () => {
   });
 });
 
+it('that was killed while it told its settings lets nothing start as if there were none', async () => {
+  const folder = tempDir();
+  writeFileSync(join(folder, 'git'), '#!/bin/sh\nkill -9 $$\n', { mode: 0o755 });
+  const asked = createUntrustedEnvironment({ launch: launchHere })(folder, { PATH: folder });
+  await expect(asked).rejects.toMatchObject({ code: 'execution.lost' });
+});
+
 it('is not worked in when its settings are too long to be read', async () => {
   const { repo, evil, config } = newPlace();
   config('diff.evil.textconv', evil);
