@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { AppError, messageOf } from '../errors.ts';
+import { AppError, isLedgerTrouble, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
 import type { Outage } from '../outage.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
@@ -52,7 +52,7 @@ export function createDelivery(options: {
       one.written = true;
       outage.worked();
     } catch (error) {
-      if (error instanceof AppError && error.code === 'store.unavailable') outage.failed(error.message);
+      if (isLedgerTrouble(error)) outage.failed(error.message);
       else {
         logger.error({ jobId: one.finish.jobId, reason: messageOf(error) }, 'the ledger refused an outcome');
         one.written = true; // it will not take it later either
