@@ -3,8 +3,8 @@
  * Warms the cache in CI: `node scripts/provision-redis.ts`.
  */
 import { messageOf } from '../src/errors.ts';
-import { redisCacheDir } from '../src/redis/cache-dir.ts';
-import { findRedisServer } from '../src/redis/find-server.ts';
+import { redisCacheDir } from '../src/redis/private/cache-dir.ts';
+import { findRedisServer } from '../src/redis/private/find-server.ts';
 
 try {
   const binary = await findRedisServer({

@@ -100,7 +100,7 @@ async function serve(env: Environment): Promise<number> {
 
 async function serveAnnounced(env: Environment): Promise<number> {
   const settings = await loadSettings(env);
-  const { createLogger } = await import('./observability/logger.ts');
+  const { createLogger } = await import('./logger.ts');
   const logger = createLogger(settings.logLevel, logTo(process.stdout, env));
   const signalled = Promise.withResolvers<NodeJS.Signals>();
   let started = false;
@@ -153,7 +153,7 @@ async function startServer({ cwd, jobIn, env: given }: TemporaryServer): Promise
   try {
     const moreRoots = await rootsOfCommands(given, settings, cwd);
     if (jobIn !== undefined) await refuseFolder(jobIn, [...settings.roots, ...(moreRoots?.() ?? [])]);
-    const { createLogger } = await import('./observability/logger.ts');
+    const { createLogger } = await import('./logger.ts');
     const logger = createLogger(settings.logLevel, logTo(process.stderr, env));
     const app = await launch(settings, env, logger, moreRoots);
     announce(settings.home, app.url, logger, true);
@@ -194,7 +194,7 @@ async function allowFolder(home: string, folder: string): Promise<void> {
 }
 
 async function refuseFolder(folder: string, roots: readonly string[]): Promise<void> {
-  const { resolveWorkspace } = await import('./executor/workspace.ts');
+  const { resolveWorkspace } = await import('./workspace.ts');
   await resolveWorkspace(folder, { roots, trustedRoots: [] });
 }
 

@@ -116,7 +116,7 @@ describe('the reader of imports', () => {
       typeOnly: false,
       lazy: false,
     });
-    expect(client?.imports).toContainEqual({ to: 'src/rpc/ports.ts', typeOnly: true, lazy: false });
+    expect(client?.imports).toContainEqual({ to: 'src/records/ports.ts', typeOnly: true, lazy: false });
     expect(byPath.get('src/bin.js')?.imports).toContainEqual({
       to: 'src/main.ts',
       typeOnly: false,
@@ -175,15 +175,15 @@ describe('the folders', () => {
     'workers/',
     'src/protocol/',
     'src/rpc/',
-    'src/queue/connection.ts',
-    'src/queue/names.ts',
-    'src/queue/redis-error.ts',
+    'src/redis/connection.ts',
+    'src/redis/names.ts',
+    'src/redis/redis-error.ts',
     'src/seldom.ts',
     'src/config/worker.ts',
     'src/errors.ts',
-    'src/observability/logger.ts',
+    'src/logger.ts',
     'src/failpoint.ts',
-    'src/id-factory.ts',
+    'src/ids.ts',
   ];
 
   it('a sandboxed worker imports only what it is given', () => {

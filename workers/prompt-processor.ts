@@ -1,14 +1,14 @@
 /** The composition root of a sandboxed process: two connections, the RPC client, nothing else. */
 import { readWorkerSettings } from '../src/config/worker.ts';
 import { createFailpoint } from '../src/failpoint.ts';
-import { createIdFactory } from '../src/id-factory.ts';
-import { createLogger } from '../src/observability/logger.ts';
-import { openConnection } from '../src/queue/connection.ts';
-import { createNames } from '../src/queue/names.ts';
+import { createIdFactory } from '../src/ids.ts';
+import { createLogger } from '../src/logger.ts';
+import { createScriptRunner } from '../src/records/script-runner.ts';
+import { createSubmissions } from '../src/records/submissions.ts';
+import { openConnection } from '../src/redis/connection.ts';
+import { createRedisDoorbells } from '../src/redis/doorbells.ts';
+import { createNames } from '../src/redis/names.ts';
 import { createRpcClient, type RunResult } from '../src/rpc/client.ts';
-import { createRedisDoorbells } from '../src/rpc/redis/doorbells.ts';
-import { createScriptRunner } from '../src/rpc/redis/script-runner.ts';
-import { createSubmissions } from '../src/rpc/redis/submissions.ts';
 
 const POLL_MS = 2000;
 const PARKED_MS = 15_000;

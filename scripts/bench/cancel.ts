@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { MARKER_VARIABLE } from '../../src/executor/process/marker.ts';
+import { MARKER_VARIABLE } from '../../src/processes/marker.ts';
 import { type SdkLoop, startSdkLoop } from './agent-sdk.ts';
 import { type ByHand, startByHand } from './by-hand.ts';
 import { type BenchClient, createBenchClient } from './client.ts';

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Value } from 'typebox/value';
-import { createLineSplitter } from '../../src/executor/process/lines.ts';
+import { createLineSplitter } from '../../src/processes/lines.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { createProviders } from '../../src/providers/registry.ts';
 import { ProviderSettings } from '../../src/providers/settings.ts';

@@ -1,4 +1,4 @@
-import type { Claim } from '../rpc/ports.ts';
+import type { Claim } from '../records/ports.ts';
 import type { StopReason } from './ended.ts';
 
 /** One claimed execution this node has in hand. */

@@ -6,9 +6,9 @@ import { access, realpath, stat } from 'node:fs/promises';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import { promisify } from 'node:util';
 import { AppError } from '../errors.ts';
+import { signalGroup } from '../processes/launch.ts';
 import { buildEnvironment } from '../providers/environment.ts';
 import type { Provider } from '../providers/provider.ts';
-import { signalGroup } from './process/launch.ts';
 import { usualPlaces } from './usual-places.ts';
 
 const run = promisify(execFile);

@@ -3,8 +3,8 @@ import { AppError, isLedgerTrouble, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
 import type { Outage } from '../outage.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
-import type { Claims, Finish } from '../rpc/ports.ts';
-import type { Ledger } from './ledger.ts';
+import type { Claims, Finish } from '../records/ports.ts';
+import type { Ledger } from './ports.ts';
 
 /**
  * Brings outcomes to the ledger and to the job records: at once, or later when either refuses. Until both have it an

@@ -5,7 +5,7 @@
  * its first event, and the record knows how far it has come.
  */
 import type { ExecutionEvent } from '../protocol/event.ts';
-import type { Appended, TimedEvent } from '../rpc/ports.ts';
+import type { Appended, TimedEvent } from '../records/ports.ts';
 
 /** A batch is cut here, so that one append never holds Redis for long. */
 const BATCH_EVENTS = 500;

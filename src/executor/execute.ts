@@ -4,6 +4,9 @@
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
+import type { ProcScanner } from '../processes/proc-scanner.ts';
+import { type Termination, terminate } from '../processes/terminate.ts';
+import type { ProcessEnd } from '../processes/wait.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Cut } from '../providers/cut.ts';
@@ -15,9 +18,6 @@ import { type StopReason, toOutcome } from './ended.ts';
 import type { ExecutionLimits, PreparedExecution, StopSignals } from './execution.ts';
 import { createLoginWatch } from './login-watch.ts';
 import { createOutputFlow } from './output-flow.ts';
-import type { ProcScanner } from './process/proc-scanner.ts';
-import { type Termination, terminate } from './process/terminate.ts';
-import type { ProcessEnd } from './process/wait.ts';
 import { exceededLimit } from './resource-limits.ts';
 import type { ResourceWatch } from './resource-watch.ts';
 import { inTime, type StartCli, type StartedCli } from './start-cli.ts';

@@ -1,12 +1,12 @@
 import type { Logger } from 'pino';
 import type { Failpoint } from '../failpoint.ts';
-import type { Claims } from '../rpc/ports.ts';
-import type { Circuits } from './circuits.ts';
+import type { Circuits } from '../limits/circuits.ts';
+import type { Launch } from '../processes/launch.ts';
+import type { ProcScanner } from '../processes/proc-scanner.ts';
+import type { Claims } from '../records/ports.ts';
 import type { ExecutionLimits } from './execution.ts';
-import type { Ledger } from './ledger.ts';
+import type { Ledger } from './ports.ts';
 import type { PrepareOptions } from './prepare.ts';
-import type { Launch } from './process/launch.ts';
-import type { ProcScanner } from './process/proc-scanner.ts';
 import { createUntrustedEnvironment, type UntrustedEnvironment } from './untrusted-environment.ts';
 import type { WarmSettings } from './warm/warm-settings.ts';
 

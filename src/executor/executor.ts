@@ -2,7 +2,7 @@ import { messageOf } from '../errors.ts';
 import { noFailpoint } from '../failpoint.ts';
 import { createOutage } from '../outage.ts';
 import type { RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
-import type { Claim } from '../rpc/ports.ts';
+import type { Claim } from '../records/ports.ts';
 import { type Active, createActive, stopActive } from './active.ts';
 import { createClaimRunner } from './claim-runner.ts';
 import { createDelivery } from './delivery.ts';

@@ -1,6 +1,6 @@
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
-import type { Finish } from '../rpc/ports.ts';
+import type { Finish } from '../records/ports.ts';
 import { cutText } from './bounded.ts';
 import { lostOutcome } from './outcomes.ts';
 

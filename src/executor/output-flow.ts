@@ -1,4 +1,4 @@
-import type { SpawnedProcess } from './process/spawned-process.ts';
+import type { SpawnedProcess } from '../processes/spawned-process.ts';
 
 export interface OutputFlow {
   sawBytes(bytes: number): void;

@@ -10,7 +10,7 @@ import { MAX_PROMPT_BYTES, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Provider } from '../providers/provider.ts';
 import { unkeptCostCap } from '../usage/cost-cap.ts';
 import type { Pricing } from '../usage/pricing.ts';
-import { resolveWorkspace, type Workspace } from './workspace.ts';
+import { resolveWorkspace, type Workspace } from '../workspace.ts';
 
 export interface PermitOptions {
   readonly settings: Pick<Settings, 'roots' | 'trustedRoots' | 'allowFullAccess' | 'maxTimeoutMs'>;

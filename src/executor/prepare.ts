@@ -7,7 +7,7 @@ import type { TokenCounts } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Command, Provider } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
-import type { Claim } from '../rpc/ports.ts';
+import type { Claim } from '../records/ports.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import { type CliProbe, withFolder } from './cli-probe.ts';
 import type { PreparedExecution } from './execution.ts';

@@ -4,8 +4,8 @@
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
-import type { ProcScanner } from './process/proc-scanner.ts';
-import { supportsSweep, sweep } from './process/sweep.ts';
+import type { ProcScanner } from '../processes/proc-scanner.ts';
+import { supportsSweep, sweep } from '../processes/sweep.ts';
 
 const GATHER_MS = 250;
 

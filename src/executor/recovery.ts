@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
+import type { ProcScanner } from '../processes/proc-scanner.ts';
+import { sweep } from '../processes/sweep.ts';
 import type { Delivery } from './delivery.ts';
-import type { Ledger } from './ledger.ts';
 import { backoffAfter, type LostOptions, lostFinish } from './lost.ts';
-import type { ProcScanner } from './process/proc-scanner.ts';
-import { sweep } from './process/sweep.ts';
+import type { Ledger } from './ports.ts';
 import { removeScratch } from './scratch.ts';
 
 /** What an earlier run of this node had left behind. */

@@ -1,5 +1,5 @@
+import type { ResourceUse } from '../processes/resource-use.ts';
 import type { Limits } from '../protocol/prompt.ts';
-import type { ResourceUse } from './process/resource-use.ts';
 
 /** What one execution may use at the most, by the server's settings; null: as much as there is. */
 export interface ResourceSettings {

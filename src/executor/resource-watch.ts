@@ -4,9 +4,9 @@
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
-import type { ProcScanner } from './process/proc-scanner.ts';
-import { type ResourceUse, resourceUse } from './process/resource-use.ts';
-import { supportsSweep } from './process/sweep.ts';
+import type { ProcScanner } from '../processes/proc-scanner.ts';
+import { type ResourceUse, resourceUse } from '../processes/resource-use.ts';
+import { supportsSweep } from '../processes/sweep.ts';
 
 const EVERY_MS = 1000;
 

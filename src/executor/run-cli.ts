@@ -1,8 +1,8 @@
 /** What stands between a prepared execution and its CLI: the circuit of its login, and the fallback. */
 import type { AppError } from '../errors.ts';
+import type { Circuits, LoginAnswer } from '../limits/circuits.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
-import type { Circuits, LoginAnswer } from './circuits.ts';
 import { type ExecuteOptions, type ExecutionResult, execute } from './execute.ts';
 import type { StopSignals } from './execution.ts';
 import { isCliMissing } from './fallback.ts';

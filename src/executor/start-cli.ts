@@ -3,12 +3,12 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, messageOf } from '../errors.ts';
 import type { Outage } from '../outage.ts';
+import type { Launch } from '../processes/launch.ts';
+import { spawnProcess } from '../processes/spawn.ts';
+import { isShortage } from '../processes/spawn-error.ts';
+import type { SpawnedProcess } from '../processes/spawned-process.ts';
 import type { Cut } from '../providers/cut.ts';
 import type { PreparedExecution } from './execution.ts';
-import type { Launch } from './process/launch.ts';
-import { spawnProcess } from './process/spawn.ts';
-import { isShortage } from './process/spawn-error.ts';
-import type { SpawnedProcess } from './process/spawned-process.ts';
 
 /** How a run got its process: started for it, started before it, or the one that had run its session's last turn. */
 export type Start = 'cold' | 'warm' | 'session';

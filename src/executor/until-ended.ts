@@ -1,5 +1,5 @@
-import type { SpawnedProcess } from './process/spawned-process.ts';
-import type { ProcessEnd } from './process/wait.ts';
+import type { SpawnedProcess } from '../processes/spawned-process.ts';
+import type { ProcessEnd } from '../processes/wait.ts';
 
 /** Output still open this long after the exit is held by something the CLI left behind. */
 const LEAK_AFTER_MS = 1000;

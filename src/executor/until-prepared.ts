@@ -2,9 +2,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { AppError, isLedgerTrouble, isRedisTrouble, messageOf } from '../errors.ts';
-import type { Claim } from '../rpc/ports.ts';
+import { isShortage } from '../processes/spawn-error.ts';
+import type { Claim } from '../records/ports.ts';
 import { type Prepared, type PrepareOptions, prepare } from './prepare.ts';
-import { isShortage } from './process/spawn-error.ts';
 import { inTime, refusal, refuseIfStopped } from './start-cli.ts';
 
 const ASK_AGAIN_MS = 200;

@@ -1,9 +1,9 @@
 /** What the environment of a CLI is in a folder that is not trusted: nothing that leads to programs of the folder. */
 import { delimiter, isAbsolute } from 'node:path';
 import { AppError } from '../errors.ts';
+import type { Launch } from '../processes/launch.ts';
+import { cannotStart, spawnError, systemCode } from '../processes/spawn-error.ts';
 import { gitVariables } from './git-settings.ts';
-import type { Launch } from './process/launch.ts';
-import { cannotStart, spawnError, systemCode } from './process/spawn-error.ts';
 
 /**
  * @returns the environment with what is set for such a folder

@@ -1,7 +1,7 @@
 /** Folders into which installers of CLIs put them. The PATH of a service often has none of these. */
 import { readdir, realpath } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import { liesBelow, realRoots } from './workspace.ts';
+import { liesBelow, realRoots } from '../workspace.ts';
 
 /** Below the home folder: claude's own installers, npm, Bun, Volta, pnpm, Yarn. */
 const IN_HOME = [

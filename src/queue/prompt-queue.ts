@@ -5,7 +5,7 @@
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { AppError } from '../errors.ts';
-import type { Names } from './names.ts';
+import type { Names } from '../redis/names.ts';
 
 /** A delivery that fails is infrastructure, never the job's end: it is made again for ever. */
 const DELIVERIES = Number.MAX_SAFE_INTEGER;

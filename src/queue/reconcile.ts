@@ -6,7 +6,7 @@
 import type { Logger } from 'pino';
 import { isDamage } from '../errors.ts';
 import { lostOutcome } from '../executor/outcomes.ts';
-import type { JobRecords } from '../rpc/ports.ts';
+import type { JobRecords } from '../records/ports.ts';
 import type { ExecutionRow, ProjectedJob } from '../store/rows.ts';
 import type { Store } from '../store/store.ts';
 import type { PromptQueue } from './prompt-queue.ts';

@@ -9,10 +9,10 @@ import type { Logger } from 'pino';
 import { type WorkerSettings, workerEnvironment } from '../config/worker.ts';
 import { messageOf } from '../errors.ts';
 import { createOutage } from '../outage.ts';
+import { closeConnection, openConnection } from '../redis/connection.ts';
+import type { Names } from '../redis/names.ts';
 import { createSeldom } from '../seldom.ts';
 import { siblingModule } from '../sibling-module.ts';
-import { closeConnection, openConnection } from './connection.ts';
-import type { Names } from './names.ts';
 import { type Delivery, deliverAgainAfter } from './prompt-queue.ts';
 import { createWorkerProcesses } from './worker-processes.ts';
 

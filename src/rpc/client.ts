@@ -6,7 +6,7 @@ import { isRedisTrouble } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { JobStatus } from '../protocol/job.ts';
 import { parseResponseMessage } from '../protocol/messages.ts';
-import type { Doorbells, Submissions, SubmitResult } from './ports.ts';
+import type { Doorbells, Submissions, SubmitResult } from '../records/ports.ts';
 
 export type RunResult =
   | { readonly kind: 'gone' }

@@ -1,6 +1,6 @@
 import { MAX_MESSAGE_BYTES, type RawAnswer } from '../protocol/messages.ts';
 import type { Outcome } from '../protocol/outcome.ts';
-import type { Claim } from './ports.ts';
+import type { Claim } from '../records/ports.ts';
 
 /** Where a raw request's own id and answer format ride in the job's metadata. */
 export const RAW_ID = 'rawId';

@@ -8,8 +8,8 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import { looksLikeBell, parseRequestMessage, type RawRequest } from '../protocol/messages.ts';
+import type { Doorbells } from '../records/ports.ts';
 import { createSeldom } from '../seldom.ts';
-import type { Doorbells } from './ports.ts';
 
 /** For what is no doorbell, in each turn of the loop. */
 const TURN_MS = 1;

@@ -2,7 +2,7 @@ import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings } from '../config/schema.ts';
 import { AppError, messageOf } from '../errors.ts';
-import { isInside } from '../executor/workspace.ts';
+import { isInside } from '../workspace.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 
 /**

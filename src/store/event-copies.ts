@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import type { ReportDamage } from '../damage.ts';
 import type { EventBody } from '../protocol/event.ts';
-import { isWrongType } from '../queue/redis-error.ts';
+import { isWrongType } from '../redis/redis-error.ts';
 import type { EventCopy } from './rows.ts';
 
 /** Read or written at once, at most. */

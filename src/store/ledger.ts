@@ -1,7 +1,7 @@
 /** The executor's {@link Ledger} over the store. */
-import type { Ledger, LedgerEntry } from '../executor/ledger.ts';
+import type { Ledger, LedgerEntry } from '../executor/ports.ts';
 import type { Outcome } from '../protocol/outcome.ts';
-import type { Finish } from '../rpc/ports.ts';
+import type { Finish } from '../records/ports.ts';
 import type { ExecutionRow, OutcomeDelivery } from './rows.ts';
 import type { Store } from './store.ts';
 

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { JobRecord } from '../rpc/ports.ts';
+import type { JobRecord } from '../records/ports.ts';
 import type { ProjectedJob } from './rows.ts';
 
 const time = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import type { ReportDamage } from '../damage.ts';
 import { AppError, messageOf } from '../errors.ts';
 import { isFinished } from '../protocol/job.ts';
-import type { JobRecord, JobRecords } from '../rpc/ports.ts';
+import type { JobRecord, JobRecords } from '../records/ports.ts';
 import { createEventCopies } from './event-copies.ts';
 import { type LogPiece, readLogPiece, streamIdBefore } from './log-piece.ts';
 import { toProjected } from './projected-job.ts';

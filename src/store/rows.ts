@@ -5,7 +5,7 @@
 import type { JobListItem, JobStatus } from '../protocol/job.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
-import type { Finish } from '../rpc/ports.ts';
+import type { Finish } from '../records/ports.ts';
 
 /** What is committed before a CLI is spawned. */
 export interface ExecutionIntent {

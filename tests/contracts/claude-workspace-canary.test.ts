@@ -10,8 +10,8 @@ import {
   runClaude,
 } from '../../scripts/offline-model/run-claude.ts';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
-import { launchHere } from '../../src/executor/process/launch.ts';
 import { createUntrustedEnvironment } from '../../src/executor/untrusted-environment.ts';
+import { launchHere } from '../../src/processes/launch.ts';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { createClaudeProvider } from '../../src/providers/claude/provider.ts';
 import type { CommandContext, Verdict } from '../../src/providers/provider.ts';

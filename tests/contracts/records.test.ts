@@ -1,4 +1,4 @@
-/** One contract for src/rpc/ports.ts, run against Redis and against memory. */
+/** One contract for src/records/ports.ts, run against Redis and against memory. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { batches } from './records/batches.ts';
 import { type Bench, createBench } from './records/bench.ts';

@@ -11,7 +11,7 @@ import { stringify } from 'yaml';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
-import { redisCacheDir } from '../../src/redis/cache-dir.ts';
+import { redisCacheDir } from '../../src/redis/private/cache-dir.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { descendants, isAlive, processesWithMarker } from '../helpers/proc.ts';
 import { startServer } from '../helpers/server.ts';

@@ -15,7 +15,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import type { Job } from '../../src/protocol/job.ts';
-import { redisCacheDir } from '../../src/redis/cache-dir.ts';
+import { redisCacheDir } from '../../src/redis/private/cache-dir.ts';
 import { installFakeCli } from '../helpers/fake-cli.ts';
 import { makeTempDir, removeDir, tempDir } from '../helpers/temp.ts';
 

@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createNames } from '../../src/queue/names.ts';
+import { createNames } from '../../src/redis/names.ts';
 import { expectWhole, startFakeSystem } from './fake-system.ts';
 
 describe('a server that is started again', () => {

@@ -1,5 +1,5 @@
-import type { Ledger, LedgerEntry } from '../../src/executor/ledger.ts';
-import type { Finish } from '../../src/rpc/ports.ts';
+import type { Ledger, LedgerEntry } from '../../src/executor/ports.ts';
+import type { Finish } from '../../src/records/ports.ts';
 
 type Method = keyof Ledger;
 

@@ -1,7 +1,7 @@
 import { RedisContainer } from '@testcontainers/redis';
 import { getContainerRuntimeClient } from 'testcontainers';
-import { freeLoopbackPort } from '../../src/redis/free-port.ts';
-import { pingServer } from '../../src/redis/ping.ts';
+import { freeLoopbackPort } from '../../src/redis/private/free-port.ts';
+import { pingServer } from '../../src/redis/private/ping.ts';
 import { eventually } from './eventually.ts';
 import type { TestRedis, TestRedisOptions } from './redis.ts';
 

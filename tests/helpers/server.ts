@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import type { Job } from '../../src/protocol/job.ts';
-import { redisCacheDir } from '../../src/redis/cache-dir.ts';
+import { redisCacheDir } from '../../src/redis/private/cache-dir.ts';
 import { isAlive } from './proc.ts';
 import { makeTempDir, removeDir } from './temp.ts';
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createLifecycle } from '../../src/lifecycle.ts';
-import { createLogger } from '../../src/observability/logger.ts';
+import { createLogger } from '../../src/logger.ts';
 
 function setUp() {
   const lines: Record<string, unknown>[] = [];

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createLogger } from '../../src/observability/logger.ts';
+import { createLogger } from '../../src/logger.ts';
 import { createOutage, supervise } from '../../src/outage.ts';
 
 function setUp() {

@@ -2,16 +2,16 @@
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { AppError } from '../../errors.ts';
-import { createIdFactory } from '../../id-factory.ts';
+import { createIdFactory } from '../../ids.ts';
 import { createOutage } from '../../outage.ts';
+import type { Launch } from '../../processes/launch.ts';
+import { folderOf } from '../../processes/proc-entry.ts';
+import type { ProcScanner } from '../../processes/proc-scanner.ts';
+import { resourceUse } from '../../processes/resource-use.ts';
+import { supportsSweep } from '../../processes/sweep.ts';
 import type { WaitingProcessReport } from '../../protocol/server-info.ts';
 import type { PreparedExecution } from '../execution.ts';
 import type { PrepareOptions } from '../prepare.ts';
-import type { Launch } from '../process/launch.ts';
-import { folderOf } from '../process/proc-entry.ts';
-import type { ProcScanner } from '../process/proc-scanner.ts';
-import { resourceUse } from '../process/resource-use.ts';
-import { supportsSweep } from '../process/sweep.ts';
 import type { Reaper } from '../reaper.ts';
 import { removeScratch } from '../scratch.ts';
 import {

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
-import type { Claims } from '../../rpc/ports.ts';
+import type { Claims } from '../../records/ports.ts';
 import { type PrepareOptions, prepareRequest } from '../prepare.ts';
 import type { CliStarter } from './cli-starter.ts';
 import type { WarmSettings } from './warm-settings.ts';

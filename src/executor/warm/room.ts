@@ -1,6 +1,6 @@
 /** How many processes may be there without running anything: a number, and a quarter of the memory that is free. */
-import { resourceUse } from '../process/resource-use.ts';
-import { supportsSweep } from '../process/sweep.ts';
+import { resourceUse } from '../../processes/resource-use.ts';
+import { supportsSweep } from '../../processes/sweep.ts';
 
 /** What one takes until it was looked at; a CLI that waits was seen to hold 155 to 170 MB. */
 const GUESS_BYTES = 200 * 1024 * 1024;

@@ -4,13 +4,12 @@
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
+import type { ProcScanner } from '../../processes/proc-scanner.ts';
+import type { SpawnedProcess } from '../../processes/spawned-process.ts';
+import { supportsSweep } from '../../processes/sweep.ts';
+import { terminate } from '../../processes/terminate.ts';
 import type { WaitingProcessReport } from '../../protocol/server-info.ts';
-
 import type { PreparedExecution } from '../execution.ts';
-import type { ProcScanner } from '../process/proc-scanner.ts';
-import type { SpawnedProcess } from '../process/spawned-process.ts';
-import { supportsSweep } from '../process/sweep.ts';
-import { terminate } from '../process/terminate.ts';
 import type { Reaper } from '../reaper.ts';
 import { removeScratch } from '../scratch.ts';
 import type { Taken } from './entry.ts';

@@ -1,9 +1,10 @@
 /** A process that was started before there was a prompt for it, and serves one job. */
+
+import { readStat } from '../../processes/proc-entry.ts';
+import { resourceUse } from '../../processes/resource-use.ts';
+import type { SpawnedProcess } from '../../processes/spawned-process.ts';
+import { supportsSweep } from '../../processes/sweep.ts';
 import type { WaitingProcessReport } from '../../protocol/server-info.ts';
-import { readStat } from '../process/proc-entry.ts';
-import { resourceUse } from '../process/resource-use.ts';
-import type { SpawnedProcess } from '../process/spawned-process.ts';
-import { supportsSweep } from '../process/sweep.ts';
 import type { HeardLine } from '../start-cli.ts';
 
 /** So many lines may wait to be read; then the process is slowed down. */

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Launch } from '../process/launch.ts';
+import type { Launch } from '../../processes/launch.ts';
 import type { Reaper } from '../reaper.ts';
 import type { BootTurns } from './boot-turns.ts';
 import type { Room } from './room.ts';

@@ -1,7 +1,7 @@
 import { ulid } from 'ulid';
 import { expect, it } from 'vitest';
-import type { BatchEntry, NewBatch } from '../../../src/rpc/batch-ports.ts';
-import type { NewJob } from '../../../src/rpc/ports.ts';
+import type { BatchEntry, NewBatch } from '../../../src/records/batch-ports.ts';
+import type { NewJob } from '../../../src/records/ports.ts';
 import { type Bench, KEEP_MS } from './bench.ts';
 import { CANCELLED, CREATED_AT, newJob } from './samples.ts';
 

@@ -1,11 +1,11 @@
-/** What the contract of src/rpc/ports.ts is tested with, whichever implementation stands behind it. */
+/** What the contract of src/records/ports.ts is tested with, whichever implementation stands behind it. */
 import { expect } from 'vitest';
 import {
   MAX_MESSAGE_BYTES,
   parseRequestMessage,
   parseResponseMessage,
 } from '../../../src/protocol/messages.ts';
-import type { BatchRecords } from '../../../src/rpc/batch-ports.ts';
+import type { BatchRecords } from '../../../src/records/batch-ports.ts';
 import type {
   Claims,
   Doorbells,
@@ -13,7 +13,7 @@ import type {
   JobRecords,
   Submissions,
   Upkeep,
-} from '../../../src/rpc/ports.ts';
+} from '../../../src/records/ports.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
 /** How long claims hold, raw leadership lasts, lost jobs wait and finished ones are kept, in every bench. */

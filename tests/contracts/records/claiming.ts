@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { PEEK_MAX_BYTES, WINDOW } from '../../../src/rpc/redis/claims.ts';
+import { PEEK_MAX_BYTES, WINDOW } from '../../../src/records/claims.ts';
 import { type Bench, KEEP_MS, LEASE_MS } from './bench.ts';
 import { CANCELLED, create, failed, finishOf, newJob, running, submitted } from './samples.ts';
 

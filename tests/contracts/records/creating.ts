@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { NewJob } from '../../../src/rpc/ports.ts';
+import type { NewJob } from '../../../src/records/ports.ts';
 import { type Bench, KEEP_MS } from './bench.ts';
 import { CANCELLED, create, finishOf, newJob, running, submitted } from './samples.ts';
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { TimedEvent } from '../../../src/rpc/ports.ts';
+import type { TimedEvent } from '../../../src/records/ports.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import type { Bench } from './bench.ts';
 import {

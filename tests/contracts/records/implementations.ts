@@ -1,17 +1,17 @@
 /** The two implementations under one contract. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { createLogger } from '../../../src/observability/logger.ts';
-import { closeConnection, openConnection, untilReady } from '../../../src/queue/connection.ts';
-import { createNames } from '../../../src/queue/names.ts';
-import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
-import { createBatchRecords } from '../../../src/rpc/redis/batch-records.ts';
-import { createClaims } from '../../../src/rpc/redis/claims.ts';
-import { createRedisDoorbells } from '../../../src/rpc/redis/doorbells.ts';
-import { createJobRecords } from '../../../src/rpc/redis/job-records.ts';
-import { createScriptRunner } from '../../../src/rpc/redis/script-runner.ts';
-import { createSubmissions } from '../../../src/rpc/redis/submissions.ts';
-import { createUpkeep } from '../../../src/rpc/redis/upkeep.ts';
+import { createLogger } from '../../../src/logger.ts';
+import { createBatchRecords } from '../../../src/records/batch-records.ts';
+import { createClaims } from '../../../src/records/claims.ts';
+import { createJobRecords } from '../../../src/records/job-records.ts';
+import { createScriptRunner } from '../../../src/records/script-runner.ts';
+import { createSubmissions } from '../../../src/records/submissions.ts';
+import { createUpkeep } from '../../../src/records/upkeep.ts';
+import { closeConnection, openConnection, untilReady } from '../../../src/redis/connection.ts';
+import { createRedisDoorbells } from '../../../src/redis/doorbells.ts';
+import { createNames } from '../../../src/redis/names.ts';
+import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
 import { KEEP_MS, LEADER_MS, LEASE_MS, LOST_BACKOFF_MS, type RpcUnderTest } from './bench.ts';
 

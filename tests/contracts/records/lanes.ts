@@ -1,6 +1,6 @@
 import { ulid } from 'ulid';
 import { expect, it } from 'vitest';
-import type { Claim } from '../../../src/rpc/ports.ts';
+import type { Claim } from '../../../src/records/ports.ts';
 import type { Bench } from './bench.ts';
 import { CANCELLED, CREATED_AT, claimed, create, failed, finishOf, submitted } from './samples.ts';
 

@@ -1,6 +1,6 @@
 /** Random sequences of steps, the same on any implementation. A seed names one for ever. */
 import type { ErrorCode } from '../../../src/errors.ts';
-import type { Claim, NewJob } from '../../../src/rpc/ports.ts';
+import type { Claim, NewJob } from '../../../src/records/ports.ts';
 import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 import type { RpcUnderTest } from './bench.ts';
 import { CANCELLED, CREATED_AT, failed, LOST, succeeded, text, UNAVAILABLE } from './samples.ts';

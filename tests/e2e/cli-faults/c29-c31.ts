@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { expect, it, onTestFinished } from 'vitest';
-import { createProcScanner } from '../../../src/executor/process/proc-scanner.ts';
-import { terminate } from '../../../src/executor/process/terminate.ts';
+import { createProcScanner } from '../../../src/processes/proc-scanner.ts';
+import { terminate } from '../../../src/processes/terminate.ts';
 import { fakePrompt, journalOf } from '../../helpers/fake-cli.ts';
 import { isAlive } from '../../helpers/proc.ts';
 import {

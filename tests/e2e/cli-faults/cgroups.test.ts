@@ -8,10 +8,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { ulid } from 'ulid';
 import { describe, expect, it } from 'vitest';
-import { createStartingCgroups, mayUseCgroups } from '../../../src/executor/process/cgroups.ts';
-import { findOwnCgroup, ownCgroup } from '../../../src/executor/process/own-cgroup.ts';
-import { createProcScanner } from '../../../src/executor/process/proc-scanner.ts';
-import { sweep } from '../../../src/executor/process/sweep.ts';
+import { createStartingCgroups, mayUseCgroups } from '../../../src/processes/cgroups.ts';
+import { findOwnCgroup, ownCgroup } from '../../../src/processes/own-cgroup.ts';
+import { createProcScanner } from '../../../src/processes/proc-scanner.ts';
+import { sweep } from '../../../src/processes/sweep.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt, journalOf } from '../../helpers/fake-cli.ts';
 import { commandLine, descendants, isAlive } from '../../helpers/proc.ts';

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { Job } from '../../../src/protocol/job.ts';
-import { redisCacheDir } from '../../../src/redis/cache-dir.ts';
+import { redisCacheDir } from '../../../src/redis/private/cache-dir.ts';
 import { installFakeCli, journalOf } from '../../helpers/fake-cli.ts';
 import { isAlive, processesWithMarker } from '../../helpers/proc.ts';
 import { makeTempDir, removeDir } from '../../helpers/temp.ts';

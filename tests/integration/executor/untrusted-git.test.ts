@@ -15,8 +15,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchHere } from '../../../src/executor/process/launch.ts';
 import { createUntrustedEnvironment } from '../../../src/executor/untrusted-environment.ts';
+import { launchHere } from '../../../src/processes/launch.ts';
 import { startServer } from '../../helpers/server.ts';
 import { makeTempDir, removeDir, tempDir } from '../../helpers/temp.ts';
 

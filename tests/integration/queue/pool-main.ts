@@ -1,7 +1,7 @@
 /** A main process of its own with a worker pool and nothing else: `node pool-main.ts <redis url> <concurrency> <processor>`. */
 import { pino } from 'pino';
-import { createNames } from '../../../src/queue/names.ts';
 import { createWorkerPool } from '../../../src/queue/worker-pool.ts';
+import { createNames } from '../../../src/redis/names.ts';
 
 const [redisUrl = '', concurrency = '1', processor = ''] = process.argv.slice(2);
 const settings = {

@@ -1,8 +1,8 @@
 import { UnrecoverableError, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
-import { createNames } from '../../../src/queue/names.ts';
 import { createPromptQueue } from '../../../src/queue/prompt-queue.ts';
+import { createNames } from '../../../src/redis/names.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
 

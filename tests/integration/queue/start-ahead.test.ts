@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Child, ChildPool } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
-import { createLogger } from '../../../src/observability/logger.ts';
+import { createLogger } from '../../../src/logger.ts';
 import { createOutage } from '../../../src/outage.ts';
 import { createWorkerProcesses } from '../../../src/queue/worker-processes.ts';
 import { eventually } from '../../helpers/eventually.ts';

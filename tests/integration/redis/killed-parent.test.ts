@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
-import { startPrivateRedis } from '../../../src/redis/private-server.ts';
+import { startPrivateRedis } from '../../../src/redis/private/private-server.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { isAlive } from '../../helpers/proc.ts';
 import { findTestServer } from '../../helpers/redis-private.ts';

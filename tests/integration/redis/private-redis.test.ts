@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { openConnection } from '../../../src/queue/connection.ts';
+import { openConnection } from '../../../src/redis/connection.ts';
 import {
   type PrivateRedis,
   type PrivateRedisOptions,
   startPrivateRedis,
-} from '../../../src/redis/private-server.ts';
-import type { RedisServerBinary } from '../../../src/redis/server-binary.ts';
+} from '../../../src/redis/private/private-server.ts';
+import type { RedisServerBinary } from '../../../src/redis/private/server-binary.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { commandLine, isAlive } from '../../helpers/proc.ts';
 import { findTestServer } from '../../helpers/redis-private.ts';

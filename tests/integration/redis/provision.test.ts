@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { findRedisServer } from '../../../src/redis/find-server.ts';
-import { provisionRedisServer } from '../../../src/redis/provision.ts';
+import { findRedisServer } from '../../../src/redis/private/find-server.ts';
+import { provisionRedisServer } from '../../../src/redis/private/provision.ts';
 import { runRedisCli } from '../../helpers/redis-private.ts';
 import { tempDir } from '../../helpers/temp.ts';
 

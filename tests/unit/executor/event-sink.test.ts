@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createEventSink, type EventSink, type EventSinkOptions } from '../../../src/executor/event-sink.ts';
-import type { Appended, TimedEvent } from '../../../src/rpc/ports.ts';
+import type { Appended, TimedEvent } from '../../../src/records/ports.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
 interface Append {

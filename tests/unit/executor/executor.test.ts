@@ -1,9 +1,9 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
-import { type Launch, launchHere } from '../../../src/executor/process/launch.ts';
+import { type Launch, launchHere } from '../../../src/processes/launch.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
-import type { Finish } from '../../../src/rpc/ports.ts';
+import type { Finish } from '../../../src/records/ports.ts';
 import { encode, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-answer.ts';
 import { LOST, newJob, succeeded, UNAVAILABLE } from '../../contracts/records/samples.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';

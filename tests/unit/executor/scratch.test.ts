@@ -2,7 +2,7 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { removeScratch } from '../../../src/executor/scratch.ts';
-import { createLogger } from '../../../src/observability/logger.ts';
+import { createLogger } from '../../../src/logger.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 const logger = createLogger('fatal');

@@ -1,6 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { type Launch, launchHere } from '../../../src/executor/process/launch.ts';
+import { type Launch, launchHere } from '../../../src/processes/launch.ts';
 import { CANCELLED } from '../../contracts/records/samples.ts';
 import { executorBench } from './bench.ts';
 

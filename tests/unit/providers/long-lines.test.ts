@@ -1,7 +1,7 @@
 /** Lines longer than the limit, on their way from the bytes to what the run amounts to. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { createLineSplitter } from '../../../src/executor/process/lines.ts';
+import { createLineSplitter } from '../../../src/processes/lines.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import type { Provider, Verdict } from '../../../src/providers/provider.ts';
 import { createProviders } from '../../../src/providers/registry.ts';

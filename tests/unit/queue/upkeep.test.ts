@@ -1,11 +1,11 @@
 import { ulid } from 'ulid';
 import { expect, it, onTestFinished } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
-import { createLogger } from '../../../src/observability/logger.ts';
+import { createLogger } from '../../../src/logger.ts';
 import type { QueueEntry } from '../../../src/queue/prompt-queue.ts';
 import { createUpkeepLoop } from '../../../src/queue/upkeep.ts';
-import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
 import { newJob } from '../../contracts/records/samples.ts';
+import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { testStore } from '../store/test-store.ts';
 

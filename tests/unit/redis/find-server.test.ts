@@ -2,10 +2,14 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { redisCacheDir } from '../../../src/redis/cache-dir.ts';
-import { executablesOnPath, findRedisServer } from '../../../src/redis/find-server.ts';
-import { parseSimulatedInstall } from '../../../src/redis/provision-apt.ts';
-import { isAtLeast, parseServerVersion, probeServerBinary } from '../../../src/redis/server-binary.ts';
+import { redisCacheDir } from '../../../src/redis/private/cache-dir.ts';
+import { executablesOnPath, findRedisServer } from '../../../src/redis/private/find-server.ts';
+import { parseSimulatedInstall } from '../../../src/redis/private/provision-apt.ts';
+import {
+  isAtLeast,
+  parseServerVersion,
+  probeServerBinary,
+} from '../../../src/redis/private/server-binary.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 function writeProgram(dir: string, name: string, output: string): string {

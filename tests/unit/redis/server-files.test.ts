@@ -1,6 +1,11 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { defaultUserRules, renderAcl, renderConfig, serverPaths } from '../../../src/redis/server-files.ts';
+import {
+  defaultUserRules,
+  renderAcl,
+  renderConfig,
+  serverPaths,
+} from '../../../src/redis/private/server-files.ts';
 
 const rules = (requestChannel = 'claude:cli:requests') =>
   defaultUserRules({ requestChannel, responseChannel: 'claude:cli:responses' });

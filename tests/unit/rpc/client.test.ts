@@ -1,10 +1,10 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
+import type { SubmitResult } from '../../../src/records/ports.ts';
 import { createRpcClient, type RpcClientOptions } from '../../../src/rpc/client.ts';
-import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
-import type { SubmitResult } from '../../../src/rpc/ports.ts';
 import { CANCELLED, failed, finishOf, newJob, succeeded } from '../../contracts/records/samples.ts';
+import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
 const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { PromptRequest } from '../../../src/protocol/prompt.ts';
-import { createMemoryRpc } from '../../../src/rpc/memory/memory-rpc.ts';
 import { RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-answer.ts';
 import { createRawRequests } from '../../../src/rpc/raw-requests.ts';
+import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { createLogger } from '../../../src/observability/logger.ts';
-import { createMemoryDoorbells } from '../../../src/rpc/memory/doorbells.ts';
+import { createLogger } from '../../../src/logger.ts';
 import { createRpcServer, type RpcServerOptions } from '../../../src/rpc/server.ts';
+import { createMemoryDoorbells } from '../../fakes/memory-records/doorbells.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
 const CHANNEL = 'requests';

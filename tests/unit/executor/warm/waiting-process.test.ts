@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { spawnProcess } from '../../../../src/executor/process/spawn.ts';
 import { createWaitingProcess, type HandedPrompt } from '../../../../src/executor/warm/waiting-process.ts';
+import { spawnProcess } from '../../../../src/processes/spawn.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { tempDir } from '../../../helpers/temp.ts';
 

@@ -1,0 +1,89 @@
+import type { ReportDamage } from '../damage.ts';
+import { AppError, isDamage } from '../errors.ts';
+import type { JobStatus } from '../protocol/job.ts';
+import { isWrongType } from '../redis/redis-error.ts';
+import type { BatchEntry, BatchRecords, OpenBatchResult } from './batch-ports.ts';
+import { IDEMPOTENCY_MS } from './job-records.ts';
+import { damaged, jobArguments, numberOf } from './record-codec.ts';
+import type { ScriptRunner } from './script-runner.ts';
+
+/** Of BATCH_OPEN and RECALL; only a replay has more than the first. */
+type Reply = [kind: string, id: string, entries: string, added: number];
+
+/** {@link BatchRecords} over Redis. */
+export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage): BatchRecords {
+  /** @throws AppError record.damaged, with a report, in place of what a batch's record makes of a read */
+  async function reading<T>(id: string, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      const why = isWrongType(error) ? damaged('its key is no record') : error;
+      if (isDamage(why)) report({ kind: 'batch', id, why: why.message });
+      throw why;
+    }
+  }
+
+  return {
+    async open(batch): Promise<OpenBatchResult> {
+      const reply = (await scripts.run('BATCH_OPEN', [
+        batch.id,
+        batch.owner,
+        batch.createdAt,
+        JSON.stringify(batch.entries),
+        batch.idempotency?.key ?? '',
+        batch.idempotency?.fingerprint ?? '',
+        IDEMPOTENCY_MS,
+      ])) as Reply;
+      const [kind] = reply;
+      return kind === 'mismatch' || kind === 'created' ? { kind } : replayed(reply);
+    },
+
+    async recall({ key, fingerprint }) {
+      return reading(`of the key ${key}`, async () => {
+        const reply = (await scripts.run('RECALL', [key, fingerprint])) as Reply | [];
+        if (reply[0] === 'mismatch') return { kind: 'mismatch' } as const;
+        return reply.length === 0 || reply[2] === '' ? null : replayed(reply);
+      });
+    },
+
+    async add(batchId, from, jobs) {
+      const added = await scripts.run('BATCH_ADD', [batchId, from, ...jobs.flatMap(jobArguments)]);
+      if (added === 1) return;
+      throw new AppError(
+        'redis.unavailable',
+        'the batch, or jobs of it before these, are missing; try again',
+        {
+          retryAfterSeconds: 1,
+        },
+      );
+    },
+
+    read: (id) =>
+      reading(id, async () => {
+        const reply = await scripts.run('BATCH_READ', [id]);
+        const [owner, createdAt, ids = [], states = []] = reply as [string, string, string[], string[]] | []; // the script's replies
+        if (owner === undefined) return null;
+        const jobs = ids.map((job, index) => ({
+          id: job,
+          status: (states[index] || null) as JobStatus | null,
+        })); // written by the scripts
+        return { id, owner, createdAt: numberOf('createdAt', createdAt), jobs };
+      }),
+  };
+}
+
+function replayed([, id, entries, added]: Reply) {
+  return { kind: 'replayed', id, entries: entriesOf(entries), added } as const;
+}
+
+/** As BATCH_OPEN wrote them. */
+function entriesOf(text: string): BatchEntry[] {
+  try {
+    const entries: unknown = JSON.parse(text);
+    if (Array.isArray(entries) && entries.every((one) => typeof one === 'object' && one !== null))
+      return entries;
+  } catch {
+    // the same as if it were something else
+  }
+  throw damaged('its entries are none');
+}

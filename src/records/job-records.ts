@@ -1,0 +1,119 @@
+import type { Redis } from 'ioredis';
+import type { ReportDamage } from '../damage.ts';
+import { isDamage } from '../errors.ts';
+import type { StoredEvent } from '../protocol/event.ts';
+import { isFinished, type JobStatus } from '../protocol/job.ts';
+import type { Names } from '../redis/names.ts';
+import { isWrongType } from '../redis/redis-error.ts';
+import type { CancelResult, CreateResult, JobRecord, JobRecords } from './ports.ts';
+import { damaged, decodeEvent, decodeRecord, jobArguments } from './record-codec.ts';
+import type { ScriptRunner } from './script-runner.ts';
+
+/** How long an Idempotency-Key is remembered (API.md). */
+export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
+
+/** {@link JobRecords} over Redis. */
+export function createJobRecords(
+  redis: Redis,
+  names: Names,
+  scripts: ScriptRunner,
+  report: ReportDamage,
+): JobRecords {
+  /** A record from what HGETALL answered. @throws AppError record.damaged */
+  function decode(id: string, failure: unknown, hash: unknown): JobRecord | null {
+    try {
+      if (failure === null) return decodeRecord(id, hash as Record<string, string>); // of HGETALL
+      throw isWrongType(failure) ? damaged('its key is no record') : failure;
+    } catch (error) {
+      if (isDamage(error)) report({ kind: 'job', id, why: error.message });
+      throw error;
+    }
+  }
+
+  return {
+    async create(job): Promise<CreateResult> {
+      const reply = (await scripts.run('CREATE', [
+        ...jobArguments(job),
+        job.idempotency?.key ?? '',
+        job.idempotency?.fingerprint ?? '',
+        IDEMPOTENCY_MS,
+        job.idempotency?.deleted ?? '',
+      ])) as string[]; // the script's replies
+      const [kind, id] = reply;
+      if (kind === 'mismatch') return { kind };
+      if (kind === 'replayed' && id !== undefined && id !== job.id) return { kind, jobId: id };
+      return { kind: 'created' };
+    },
+
+    async recall({ key, fingerprint }) {
+      const reply = await scripts.run('RECALL', [key, fingerprint]);
+      const [kind, jobId] = reply as string[]; // the script's replies
+      if (kind === 'mismatch') return { kind };
+      return jobId === undefined ? null : { kind: 'replayed', jobId };
+    },
+
+    async read(id) {
+      const [failure, hash] = await redis.hgetall(names.job(id)).then(
+        (given) => [null, given],
+        (error: unknown) => [error, null],
+      );
+      return decode(id, failure, hash);
+    },
+
+    async readMany(ids) {
+      const pipeline = redis.pipeline();
+      for (const id of ids) pipeline.hgetall(names.job(id));
+      const replies = (await pipeline.exec()) ?? [];
+      const found: JobRecord[] = [];
+      const lost: { id: string; over: boolean }[] = [];
+      for (const [index, [failure, hash]] of replies.entries()) {
+        const id = ids[index] ?? '';
+        try {
+          const record = decode(id, failure, hash);
+          if (record !== null) found.push(record);
+        } catch (error) {
+          if (!isDamage(error)) throw error;
+          const status = failure === null ? (hash as Record<string, string>)['status'] : undefined; // of HGETALL
+          lost.push({ id, over: status === undefined || isFinished(status as JobStatus) });
+        }
+      }
+      return { found, damaged: lost };
+    },
+
+    async cancel(id, force, outcome): Promise<CancelResult> {
+      const reply = await scripts.run('CANCEL', [id, force ? 1 : 0, JSON.stringify(outcome)]);
+      const [kind, status] = reply as string[]; // the script's replies
+      return kind === 'finished' ? ({ kind, status } as CancelResult) : ({ kind } as CancelResult);
+    },
+
+    async remove(id) {
+      return (await scripts.run('REMOVE', [id])) === 1;
+    },
+
+    async events(id, after, limit) {
+      const events: StoredEvent[] = [];
+      for (let from = `${after + 1}-0`; events.length < limit; ) {
+        const count = limit - events.length;
+        const entries = await redis.xrange(names.events(id), from, '+', 'COUNT', count).catch(noStream);
+        for (const entry of entries) {
+          try {
+            events.push(decodeEvent(id, entry));
+          } catch (error) {
+            if (!isDamage(error)) throw error;
+            report({ kind: 'event', id: `${id}/${entry[0]}`, why: error.message });
+          }
+        }
+        const last = entries.at(-1)?.[0];
+        if (last === undefined || entries.length < count) break;
+        from = `(${last}`;
+      }
+      return events;
+    },
+  };
+
+  /** A key that is no stream has no events. */
+  function noStream(error: unknown): [string, string[]][] {
+    if (isWrongType(error)) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,211 @@
+/** Records between their Redis hash and their type. Our own scripts write the hash; others, and accidents, may too. */
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { AppError } from '../errors.ts';
+import type { EventBody, StoredEvent } from '../protocol/event.ts';
+import { JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
+import type { Outcome } from '../protocol/outcome.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Claim, JobRecord, NewJob, TimedEvent } from './ports.ts';
+
+const text = Type.String();
+const orNothing = Type.Union([text, Type.Null()]);
+/** What has to be there for a job to be shown and copied. The executor checks the whole before it runs anything. */
+const storedRequest = Compile(
+  Type.Object({
+    prompt: text,
+    provider: text,
+    model: orNothing,
+    cwd: text,
+    sessionId: orNothing,
+    permissionMode: text,
+    priority: Type.Number(),
+    tags: Type.Array(text),
+    metadata: Type.Record(text, text),
+  }),
+);
+const storedOutcome = Compile(
+  Type.Object({
+    status: Type.Enum(['succeeded', 'failed', 'cancelled']),
+    text,
+    sessionId: orNothing,
+    nativeSessionId: orNothing,
+    error: Type.Union([Type.Object({ code: text, message: text }), Type.Null()]),
+  }),
+);
+const storedEvent = Compile(Type.Object({ kind: text }));
+
+/** The last millisecond a Date can hold. */
+const MAX_TIME = 8.64e15;
+const NUMBER = /^\d{1,16}$/;
+
+/** @throws AppError record.damaged */
+export function damaged(why: string): AppError {
+  return new AppError('record.damaged', `what is stored cannot be read: ${why}`);
+}
+
+function parsed<T extends { Check(value: unknown): boolean }>(
+  name: string,
+  json: string,
+  schema: T,
+): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw damaged(`its ${name} is not JSON`);
+  }
+  if (!schema.Check(value)) throw damaged(`its ${name} is none`);
+  return value;
+}
+
+/** A request as it was written, as far as jobs are shown. */
+const requestOf = (json: string): ResolvedPrompt =>
+  // as: of what cannot be checked here nothing is used before the executor has checked all of it
+  parsed('request', json, storedRequest) as ResolvedPrompt;
+
+const orNull = (value: string | undefined): string | null =>
+  value === undefined || value === '' ? null : value;
+
+/** @throws AppError record.damaged */
+export function numberOf(name: string, value: string | undefined): number {
+  if (value === undefined || !NUMBER.test(value) || Number(value) > MAX_TIME)
+    throw damaged(`its ${name} is no number`);
+  return Number(value);
+}
+
+const numberOrNull = (name: string, value: string | undefined): number | null =>
+  value === undefined || value === '' ? null : numberOf(name, value);
+
+const isStatus = (value: string): value is JobStatus => JOB_STATUSES.some((status) => status === value);
+
+/**
+ * A hash of HGETALL as a record; null when there is none.
+ * @throws AppError record.damaged
+ */
+export function decodeRecord(id: string, hash: Readonly<Record<string, string>>): JobRecord | null {
+  const { status, request, owner } = hash;
+  if (Object.keys(hash).length === 0) return null;
+  if (status === undefined || !isStatus(status)) throw damaged('its status is none');
+  if (request === undefined || owner === undefined) throw damaged('its request or owner is missing');
+  const outcome = orNull(hash['outcome']);
+  const cancel = hash['cancel'];
+  return {
+    id,
+    rev: numberOf('rev', hash['rev']),
+    kind: hash['kind'] === 'raw' ? 'raw' : 'api',
+    owner,
+    batch: orNull(hash['batch']),
+    request: requestOf(request),
+    retryOf: orNull(hash['retryOf']),
+    pin: orNull(hash['pin']),
+    status,
+    waitReason: orNull(hash['waitReason']),
+    scheduledFor: numberOrNull('scheduledFor', hash['scheduledFor']),
+    attempt: numberOf('attempt', hash['attempt']),
+    executionId: orNull(hash['executionId']),
+    node: orNull(hash['node']),
+    cancel: cancel === 'forced' || cancel === 'requested' ? cancel : 'none',
+    lastSeq: numberOf('seq', hash['seq']),
+    createdAt: numberOf('createdAt', hash['createdAt']),
+    startedAt: numberOrNull('startedAt', hash['startedAt']),
+    finishedAt: numberOrNull('finishedAt', hash['finishedAt']),
+    // as: the executor wrote it
+    outcome: outcome === null ? null : (parsed('outcome', outcome, storedOutcome) as Outcome),
+  };
+}
+
+/** Order among waiting jobs: higher priority first, then older. Both fit a double exactly. */
+export const scoreOf = (job: NewJob): number => (10 - job.request.priority) * 1e13 + job.createdAt;
+
+/** The lanes in which a job takes its turn: one job at a time per session and per concurrency key. */
+export function lanesOf(job: NewJob): readonly string[] {
+  const lanes: string[] = [];
+  if (job.request.sessionId !== null) lanes.push(`s:${job.request.sessionId}`);
+  // Lua's JSON refuses half a surrogate pair, which JavaScript's writes as an escape.
+  if (job.request.concurrencyKey !== null)
+    lanes.push(`k:${job.owner}:${job.request.concurrencyKey.toWellFormed()}`);
+  return lanes;
+}
+
+/** How many arguments a new job takes: as many as {@link jobArguments} gives. */
+export const JOB_FIELDS = 15;
+
+/** A new job as `createJob` of batch-scripts.ts reads it. */
+export function jobArguments(job: NewJob): (string | number)[] {
+  const lanes = lanesOf(job);
+  return [
+    job.id,
+    job.kind,
+    job.owner,
+    JSON.stringify(job.request),
+    scoreOf(job),
+    job.request.delayMs,
+    job.request.ttlMs ?? '',
+    job.retryOf ?? '',
+    job.pin ?? '',
+    lanes.length === 0 ? '' : JSON.stringify(lanes),
+    job.createdAt,
+    job.request.maxAttempts,
+    job.request.cwd,
+    job.request.provider,
+    job.batch ?? '',
+  ];
+}
+
+/**
+ * One entry of a job's stream. The entry's id is its seq.
+ * @throws AppError record.damaged
+ */
+export function decodeEvent(jobId: string, entry: readonly [string, readonly string[]]): StoredEvent {
+  const [id, fields] = entry;
+  const field = new Map<string, string>();
+  for (let i = 0; i + 1 < fields.length; i += 2) field.set(fields[i] ?? '', fields[i + 1] ?? '');
+  const seq = /^(\d{1,15})-0$/.exec(id)?.[1];
+  if (seq === undefined) throw damaged('its id is none of ours');
+  // as: our scripts and the executor write it
+  const body = parsed('body', field.get('e') ?? '', storedEvent) as EventBody;
+  const time = (name: string, value: unknown): string =>
+    new Date(numberOf(name, String(value))).toISOString();
+  const dated =
+    body.kind === 'job.scheduled' ? { ...body, scheduledFor: time('scheduledFor', body.scheduledFor) } : body;
+  return {
+    seq: Number(seq),
+    jobId,
+    attempt: numberOf('attempt', field.get('a')),
+    at: time('time', field.get('t')),
+    raw: field.get('r') ?? null,
+    ...dated,
+  };
+}
+
+/** Events as the scripts take them: at, body, raw of each. */
+export function encodeEvents(events: readonly TimedEvent[]): (string | number)[] {
+  const out: (string | number)[] = [];
+  for (const { event, raw, at } of events) out.push(at, JSON.stringify(event), raw ?? '');
+  return out;
+}
+
+/** A reply row of CLAIM or OWNED. Its `request` is null when it cannot be read. */
+export function decodeClaim(
+  row: readonly unknown[],
+): Omit<Claim, 'request'> & { request: ResolvedPrompt | null } {
+  const [jobId, executionId, attempt, kind, owner, request] = row;
+  return {
+    jobId: String(jobId),
+    executionId: String(executionId),
+    attempt: Number(attempt),
+    kind: kind === 'raw' ? 'raw' : 'api',
+    owner: String(owner),
+    request: readRequest(String(request)),
+  };
+}
+
+/** A request as the executor is given it, to be checked again before it is used; null when it cannot be read. */
+export function readRequest(json: string): ResolvedPrompt | null {
+  try {
+    return requestOf(json);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,101 @@
+/** The answers of /ready, /claude-cli/health, /v1/providers and /metrics. */
+import type { Redis } from 'ioredis';
+import type { DamageReports } from '../damage.ts';
+import { messageOf } from '../errors.ts';
+import type { Executor } from '../executor/executor.ts';
+import type { Health } from '../http/ports.ts';
+import type { Launcher } from '../processes/launcher.ts';
+import type { WorkerPool } from '../queue/worker-pool.ts';
+import type { Upkeep } from '../records/ports.ts';
+import { whyDown } from '../redis/connection.ts';
+import type { Store } from '../store/store.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface HealthOptions {
+  readonly redis: Redis;
+  /** Why the private Redis does not run. */
+  redisProblem(): string | null;
+  readonly upkeep: Pick<Upkeep, 'counts'>;
+  readonly store: Store;
+  readonly executor: Pick<Executor, 'status' | 'running' | 'waiting' | 'problem'>;
+  readonly launcher: Pick<Launcher, 'problem'>;
+  readonly workers: Pick<WorkerPool, 'problem'>;
+  readonly metrics: Metrics;
+  readonly damage: Pick<DamageReports, 'counts' | 'latest'>;
+  readonly providers: Health['providers'];
+}
+
+interface Check {
+  readonly ok: boolean;
+  readonly detail: string | null;
+}
+
+const without = (problem: string | null): Check => ({ ok: problem === null, detail: problem });
+
+export function createHealth(options: HealthOptions): Health {
+  const { redis, upkeep, store, executor } = options;
+
+  async function checkRedis(): Promise<Check> {
+    // INFO is answered before a new connection takes other commands, also by a Redis that still loads its data.
+    const down = options.redisProblem() ?? whyDown(redis);
+    if (down !== null) return { ok: false, detail: down };
+    try {
+      const persistence = await redis.info('persistence');
+      const memory = await redis.info('memory');
+      await upkeep.counts(); // a key of another type, or a right that is missing, keeps jobs from running
+      const notes: string[] = [];
+      if (!persistence.includes('aof_enabled:1'))
+        notes.push('AOF is off: an acknowledged job may be lost with Redis');
+      if (!memory.includes('maxmemory_policy:noeviction'))
+        notes.push('maxmemory-policy is not noeviction: Redis may evict jobs');
+      return { ok: true, detail: notes.length === 0 ? null : notes.join('; ') };
+    } catch (error) {
+      return { ok: false, detail: messageOf(error) };
+    }
+  }
+
+  async function checkStore(): Promise<Check> {
+    try {
+      await store.run('cursors.get', { name: 'log' });
+      return { ok: true, detail: null };
+    } catch (error) {
+      return { ok: false, detail: messageOf(error) };
+    }
+  }
+
+  /** What cannot be read costs itself alone: everything else goes on. */
+  function unreadable(): string | null {
+    const count = Object.values(options.damage.counts()).reduce((sum, one) => sum + one, 0);
+    if (count === 0) return null;
+    return `${count} could not be read since the start; the last: ${options.damage.latest()}`;
+  }
+
+  return {
+    async readiness() {
+      const [redisCheck, storeCheck] = await Promise.all([checkRedis(), checkStore()]);
+      const { accepting } = executor.status();
+      const needed = {
+        redis: redisCheck,
+        store: storeCheck,
+        executor: without(accepting ? executor.problem() : 'takes no work now'),
+        launcher: without(options.launcher.problem()),
+        workers: without(options.workers.problem()),
+      };
+      const ready = Object.values(needed).every(({ ok }) => ok);
+      const stored = without(unreadable());
+      return { ready, degraded: ready && !stored.ok, checks: { ...needed, stored } };
+    },
+    async executor() {
+      const { running, limit, accepting } = executor.status();
+      const pending = await upkeep.counts().then(
+        (counts) => counts.pending,
+        () => null, // Redis is away
+      );
+      return { healthy: accepting && pending !== null, pendingRequests: pending ?? 0, running, limit };
+    },
+    metrics: () => options.metrics.render(),
+    providers: options.providers,
+    executions: executor.running,
+    waiting: executor.waiting,
+  };
+}

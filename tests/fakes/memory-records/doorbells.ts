@@ -1,0 +1,54 @@
+import type { Doorbells, Listener } from '../../../src/records/ports.ts';
+
+/** {@link Doorbells} in memory, whose connection a test can cut. */
+export interface MemoryDoorbells extends Doorbells {
+  /** Messages are lost from now on. */
+  cut(): void;
+  /** Messages arrive again; whoever waited is told to read the records. */
+  restore(): void;
+  /** How many listen to a channel. */
+  listeners(channel: string): number;
+  /** As a script publishes: a moment later, to whoever listens then. Gives how many listen now. */
+  send(channel: string, message: string): number;
+}
+
+export function createMemoryDoorbells(): MemoryDoorbells {
+  const channels = new Map<string, Set<Listener>>();
+  const resumed = new Set<() => void>();
+  let connected = true;
+
+  const send = (channel: string, message: string): number => {
+    if (!connected) return 0;
+    queueMicrotask(() => {
+      for (const listener of channels.get(channel) ?? []) listener(message);
+    });
+    return channels.get(channel)?.size ?? 0;
+  };
+
+  return {
+    async publish(channel, message) {
+      send(channel, message);
+    },
+    async listen(channel, listener) {
+      const set = channels.get(channel) ?? new Set();
+      channels.set(channel, set);
+      set.add(listener);
+      return async () => {
+        set.delete(listener);
+      };
+    },
+    onResumed(callback) {
+      resumed.add(callback);
+      return () => resumed.delete(callback);
+    },
+    cut() {
+      connected = false;
+    },
+    restore() {
+      connected = true;
+      for (const callback of resumed) callback();
+    },
+    listeners: (channel) => channels.get(channel)?.size ?? 0,
+    send,
+  };
+}

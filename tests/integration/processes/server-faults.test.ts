@@ -1,0 +1,48 @@
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { supportsSweep, sweep } from '../../../src/processes/sweep.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { isAlive, processesWithMarker } from '../../helpers/proc.ts';
+import { bench } from './harness.ts';
+
+const PROGRAM = fileURLToPath(new URL('./program.ts', import.meta.url));
+
+/** Runs the stand-in server; `id` is what it printed. */
+async function startServer(args: string, limits = '') {
+  const { sh, marker, scanner } = bench();
+  const script = `${limits} exec '${process.execPath}' --no-warnings '${PROGRAM}' ${args}`;
+  // The server itself carries another marker than what it starts.
+  const server = await sh(script.replace('MARKER', marker), { marker: `server-${marker}` });
+  const said = (await eventually(() => server.lines[0] ?? null)).line;
+  return { server: server.process, said, marker, scanner };
+}
+
+describe.skipIf(!supportsSweep())('a server that is killed', () => {
+  it('takes everything with it that its launcher runs, also what left the group', async () => {
+    const { server, said, marker } = await startServer('parent MARKER launcher');
+    await eventually(() => processesWithMarker(marker).length >= 2);
+    expect(isAlive(Number(said))).toBe(true);
+    server.signalGroup('SIGKILL');
+    await eventually(() => !isAlive(Number(said)));
+    await server.ended;
+    await eventually(() => processesWithMarker(marker).length === 0);
+  });
+
+  it('leaves a child behind that the next server finds by the marker of its node', async () => {
+    const { server, said, marker, scanner } = await startServer('parent MARKER here');
+    server.signalGroup('SIGKILL');
+    await server.ended;
+    expect(isAlive(Number(said))).toBe(true);
+    const node = marker.slice(0, marker.indexOf('/') + 1);
+    expect(await sweep(node, { scanner })).toEqual({ killed: [Number(said)], survivors: [] });
+    await eventually(() => !isAlive(Number(said)));
+  });
+});
+
+describe('a server without free file descriptors', () => {
+  it('gets an error for the spawn and lives on (C23)', async () => {
+    const { server, said } = await startServer('exhaust-files MARKER', 'ulimit -n 64;');
+    expect(said).toBe('execution.resource_limit');
+    expect(await server.ended).toMatchObject({ code: 0 });
+  });
+});

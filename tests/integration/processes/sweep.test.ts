@@ -1,0 +1,157 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { groupAlive } from '../../../src/processes/group.ts';
+import { readMarked, readStat } from '../../../src/processes/proc-entry.ts';
+import type { ProcScanner } from '../../../src/processes/proc-scanner.ts';
+import { findMarked, supportsSweep, sweep } from '../../../src/processes/sweep.ts';
+import { type TerminateTarget, terminate } from '../../../src/processes/terminate.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { isAlive } from '../../helpers/proc.ts';
+import { bench } from './harness.ts';
+
+const SLEEP = 'exec sleep 1000';
+
+/** A process of its own group that has nothing to do with us; killed when the test is over. */
+async function stranger(env: Record<string, string> = {}): Promise<number> {
+  const child = spawn('/bin/sleep', ['1000'], { detached: true, stdio: 'ignore', env });
+  await once(child, 'spawn');
+  const exited = once(child, 'exit');
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await exited;
+  });
+  if (child.pid === undefined) throw new Error('a spawned process has no id');
+  return child.pid;
+}
+
+describe.skipIf(!supportsSweep())('the sweep', () => {
+  it('finds the processes of one execution, or of one node, and no others', async () => {
+    const { sh, marker, scanner } = bench();
+    const node = marker.slice(0, marker.indexOf('/') + 1);
+    const one = await sh(SLEEP);
+    const two = await sh(SLEEP, { marker: `${node}2` });
+    const other = await sh(SLEEP, { marker: `other-${node}1` });
+    const pids = async (wanted: string) => (await findMarked(wanted, scanner)).map(({ pid }) => pid).sort();
+
+    expect(await pids(marker)).toEqual([one.process.pid]);
+    expect(await pids(node)).toEqual([one.process.pid, two.process.pid].sort());
+
+    const { killed, survivors } = await sweep(node, { scanner });
+    expect([...killed].sort()).toEqual([one.process.pid, two.process.pid].sort());
+    expect(survivors).toEqual([]);
+    expect(isAlive(other.process.pid)).toBe(true);
+    expect((await sweep(`other-${node}1`, { scanner })).killed).toEqual([other.process.pid]);
+  });
+
+  it('reads an environment that is larger than its buffer', async () => {
+    const { sh, marker, scanner } = bench();
+    const env = Object.fromEntries(Array.from({ length: 4 }, (_, i) => [`LARGE_${i}`, 'x'.repeat(100_000)]));
+    const { process: shell } = await sh(SLEEP, { env });
+    expect((await sweep(marker, { scanner })).killed).toEqual([shell.pid]);
+  });
+
+  it('is not misled by the marker inside another variable', async () => {
+    const { marker, scanner } = bench();
+    await stranger({ NOTE: `see BULLPEN_EXECUTION_ID=${marker}`, OLD_BULLPEN_EXECUTION_ID: marker });
+    expect(await findMarked(marker, scanner)).toEqual([]);
+  });
+
+  it('does not miss a process that executes another program just then', async () => {
+    const { dir, sh, marker, scanner } = bench();
+    writeFileSync(`${dir}/again`, `#!/bin/sh\nexec ${dir}/again\n`, { mode: 0o755 });
+    const { process: shell } = await sh(`exec ${dir}/again`);
+    const missed: number[] = [];
+    for (let look = 1; look <= 300; look += 1) {
+      const seen = await findMarked(marker, scanner);
+      if (!seen.some(({ pid }) => pid === shell.pid)) missed.push(look);
+    }
+    expect(missed).toEqual([]);
+    expect(await sweep(marker, { scanner })).toEqual({ killed: [shell.pid], survivors: [] });
+  });
+
+  it('counts no zombie', async () => {
+    const { sh, scanner, marker } = bench();
+    // The parent of the inner sleep becomes a sleep itself, which never reaps.
+    const { process: shell, lines } = await sh('setsid sleep 1000 & echo $!; exec sleep 1000');
+    const inner = Number((await eventually(() => lines[0] ?? null)).line);
+    await eventually(() => readStat(inner)?.sessionId === inner);
+    expect(await groupAlive(inner)).toBe(true);
+    process.kill(inner, 'SIGKILL');
+    await eventually(() => readStat(inner)?.state === 'Z');
+
+    expect(await groupAlive(inner)).toBe(false);
+    expect((await findMarked(marker, scanner)).map(({ pid }) => pid)).toEqual([shell.pid]);
+    await terminate(shell, { graceMs: 5000, scanner });
+    expect(await groupAlive(shell.pid)).toBe(false);
+  });
+
+  it('reports what it could not kill when its attempts are used up', async () => {
+    const { marker } = bench();
+    const { scanner, pid } = await staleScanner(marker);
+    expect(await sweep(marker, { scanner, attempts: 2 })).toEqual({ killed: [], survivors: [pid] });
+  });
+
+  it('shares one scan among all that ask while another one runs', async () => {
+    const { scanner } = bench();
+    const first = scanner.scan();
+    const second = scanner.scan();
+    expect(second).not.toBe(first);
+    expect(scanner.scan()).toBe(second);
+    await second;
+    expect(scanner.scan()).not.toBe(second);
+  });
+
+  it('sees what started before it was asked, also while a scan runs', async () => {
+    const { sh, marker, scanner } = bench();
+    void scanner.scan();
+    const { process: shell } = await sh(SLEEP);
+    expect((await findMarked(marker, scanner)).map(({ pid }) => pid)).toEqual([shell.pid]);
+    await sweep(marker, { scanner });
+  });
+});
+
+/** A scanner that reports a living stranger under our marker, as if its id had been reused since the scan. */
+async function staleScanner(marker: string): Promise<{ scanner: ProcScanner; pid: number }> {
+  const pid = await stranger({ BULLPEN_EXECUTION_ID: 'someone-else/1' });
+  const real = await eventually(() => readMarked(pid));
+  const scan = async () => [{ ...real, marker }];
+  return { scanner: { scan }, pid };
+}
+
+describe.skipIf(!supportsSweep())('an id that was reused (C31)', () => {
+  it('is not killed by the sweep when the process behind it is another', async () => {
+    const { marker } = bench();
+    const { scanner, pid } = await staleScanner(marker);
+    await sweep(marker, { scanner, attempts: 1 });
+    expect(isAlive(pid)).toBe(true);
+
+    const real = readMarked(pid);
+    const olderScan: ProcScanner = {
+      scan: async () => (real ? [{ ...real, startTicks: real.startTicks - 1 }] : []),
+    };
+    expect((await sweep('someone-else/1', { scanner: olderScan, attempts: 1 })).killed).toEqual([]);
+    expect(isAlive(pid)).toBe(true);
+  });
+
+  it('is not signalled as a group after the exit of ours', async () => {
+    const { marker, scanner } = bench();
+    const pid = await stranger();
+    const startTicks = (await eventually(() => readStat(pid))).startTicks;
+    // Our leader had this very id and was reaped before the stranger started.
+    const reaped: TerminateTarget = {
+      pid,
+      marker,
+      exited: Promise.resolve({ code: 0, signal: null }),
+      exitedAtUptimeS: (startTicks - 1) / 100,
+      signalGroup: () => false,
+    };
+    expect(await terminate(reaped, { graceMs: 0, scanner })).toEqual({
+      forced: false,
+      killed: [],
+      survivors: [],
+    });
+    expect(isAlive(pid)).toBe(true);
+  });
+});

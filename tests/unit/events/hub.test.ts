@@ -1,0 +1,235 @@
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { createEventHub } from '../../../src/events/hub.ts';
+import type { StoredEvent } from '../../../src/protocol/event.ts';
+import type { Job } from '../../../src/protocol/job.ts';
+import type { JobRecords } from '../../../src/records/ports.ts';
+import { finishOf, newJob, text } from '../../contracts/records/samples.ts';
+import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { aJob } from '../client/job.ts';
+import { createLatch } from '../executor/bench.ts';
+import { testStore } from '../store/test-store.ts';
+
+const READERS = 50;
+
+/** A hub over the records in memory, with a count of what it read of them. */
+async function hubBench() {
+  const rpc = createMemoryRpc({ requestChannel: 'requests', responseChannel: 'responses' });
+  const reads = { events: 0, read: 0, job: 0 };
+  let held: ReturnType<typeof createLatch> | null = null;
+  const records: Pick<JobRecords, 'events' | 'read'> = {
+    events: (...args) => {
+      reads.events += 1;
+      return rpc.records.events(...args);
+    },
+    read: async (id) => {
+      reads.read += 1;
+      await held?.wait();
+      return rpc.records.read(id);
+    },
+  };
+  const hub = createEventHub({
+    records,
+    store: await testStore(),
+    doorbells: rpc.doorbells,
+    liveChannel: rpc.liveChannel,
+    readJob: async (id): Promise<Job> => {
+      reads.job += 1;
+      return aJob({ id });
+    },
+    logger: pino({ enabled: false }),
+  });
+  const job = newJob();
+  await rpc.records.create(job);
+  await rpc.submissions.submit(job.id, 'E1');
+  const claims = rpc.claimsOf('n1');
+  const [claim] = await claims.claim(1);
+  if (claim === undefined) throw new Error('the job could not be claimed');
+  let said = 0;
+  return {
+    hub,
+    reads,
+    id: job.id,
+    /** The numbers of all events there are. */
+    all: async () => (await rpc.records.events(job.id, 0, 1000)).map((event) => event.seq),
+    async say(...texts: readonly string[]) {
+      await claims.append(
+        job.id,
+        'E1',
+        said,
+        texts.map((value) => text(value)),
+      );
+      said += texts.length;
+    },
+    /** From now on a look at a record waits for the latch. */
+    hold(): ReturnType<typeof createLatch> {
+      held = createLatch();
+      return held;
+    },
+    finish: () => claims.finish(finishOf(claim, { from: said })),
+  };
+}
+
+/** Collects the batches of a reader as they come. */
+function follow(batches: AsyncIterable<readonly StoredEvent[]>) {
+  const taken: (readonly StoredEvent[])[] = [];
+  const ended = (async () => {
+    for await (const batch of batches) taken.push(batch);
+  })();
+  ended.catch(() => undefined); // looked at by the tests that expect it
+  return { taken, ended, seqs: () => taken.flat().map(({ seq }) => seq) };
+}
+
+describe('readers of one job', () => {
+  it('that join while the last event is told to others have it too', async () => {
+    const bench = await hubBench();
+    const { signal } = new AbortController();
+    await bench.say('one');
+    const [seq = 0] = (await bench.all()).slice(-1);
+    const early = follow(bench.hub.read(bench.id, 0, signal)); // holds the live end
+    await eventually(() => early.seqs().at(-1) === seq && bench.reads.read >= 3);
+    const latch = bench.hold();
+    const first = follow(bench.hub.read(bench.id, seq, signal));
+    await latch.reached; // it has found nothing new, and looks at the record
+    const before = bench.reads.events;
+    await bench.finish();
+    await eventually(() => bench.reads.events > before && (early.seqs().at(-1) ?? 0) > seq);
+    const second = follow(bench.hub.read(bench.id, seq, signal));
+    latch.release();
+    await Promise.all([early.ended, first.ended, second.ended]);
+    expect(second.seqs()).toEqual(first.seqs());
+    expect(second.taken.flat().at(-1)?.kind).toBe('job.finished');
+  });
+
+  it('at the same place share one read of the past and one of each burst, and hold the same batch', async () => {
+    const bench = await hubBench();
+    const signal = new AbortController().signal;
+    const readers = Array.from({ length: READERS }, () => follow(bench.hub.read(bench.id, 0, signal)));
+    await eventually(() => readers.every(({ taken }) => taken.length === 1));
+    expect(new Set(readers.map(({ taken }) => taken[0])).size).toBe(1);
+    const before = bench.reads.events;
+    expect(before).toBeLessThan(READERS);
+
+    await bench.say('a', 'b', 'c');
+    await eventually(() => readers.every(({ seqs }) => seqs().length === 5));
+    expect(new Set(readers.map(({ taken }) => taken.at(-1))).size).toBe(1);
+    expect(bench.reads.events - before).toBeLessThan(5);
+
+    await bench.finish();
+    await Promise.all(readers.map(({ ended }) => ended));
+    for (const { seqs } of readers) expect(seqs()).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(readers.map(({ taken }) => taken.at(-1)?.at(-1))).toEqual(
+      Array(READERS).fill(expect.objectContaining({ kind: 'job.finished', job: aJob({ id: bench.id }) })),
+    );
+    expect(bench.reads.job).toBe(1);
+  });
+
+  it('at different places each get what they lack, without gap or duplicate', async () => {
+    const bench = await hubBench();
+    await bench.say('a', 'b', 'c');
+    const signal = new AbortController().signal;
+    const readers = [0, 1, 2, 3, 4, 5].map((after) => follow(bench.hub.read(bench.id, after, signal)));
+    await bench.say('d');
+    await bench.finish();
+    await Promise.all(readers.map(({ ended }) => ended));
+    for (const [after, { seqs }] of readers.entries()) {
+      expect(seqs()).toEqual([1, 2, 3, 4, 5, 6, 7, 8].slice(after));
+    }
+  });
+
+  it('one that takes nothing while far too much comes is cut, the others are not', async () => {
+    const bench = await hubBench();
+    const signal = new AbortController().signal;
+    const slow = bench.hub.read(bench.id, 0, signal)[Symbol.asyncIterator]();
+    await slow.next();
+    const waiting = slow.next(); // it is at the live end now
+    const quick = follow(bench.hub.read(bench.id, 2, signal));
+    await bench.say('first');
+    expect((await waiting).value).toHaveLength(1);
+    const burst = Array.from({ length: 500 }, (_, index) => `t${index}`);
+    for (let sent = 0; sent < 25_000; sent += burst.length) {
+      await bench.say(...burst);
+      await eventually(() => quick.seqs().length === 1 + sent + burst.length);
+    }
+    await expect(slow.next()).rejects.toMatchObject({ code: 'request.timeout' });
+    await bench.finish();
+    await quick.ended;
+    expect(quick.seqs()).toEqual(Array.from({ length: 25_003 }, (_, index) => index + 3));
+  });
+
+  it('leave when they are asked to', async () => {
+    const bench = await hubBench();
+    const leaving = new AbortController();
+    const reader = follow(bench.hub.read(bench.id, 0, leaving.signal));
+    await eventually(() => reader.taken.length === 1);
+    leaving.abort();
+    await reader.ended;
+    await bench.say('unheard');
+    expect(reader.seqs()).toEqual([1, 2]);
+  });
+
+  it('that take at once what they want of it get everything once and in order', async () => {
+    const bench = await hubBench();
+    const signal = new AbortController().signal;
+    const readers = [1, 2, 3, Number.POSITIVE_INFINITY].map((everyNth) => {
+      const seqs: number[] = [];
+      let asked = 0;
+      let atOnce = 0;
+      const take = (batch: readonly StoredEvent[]): boolean => {
+        asked += 1;
+        if (asked % everyNth !== 0) return false;
+        atOnce += 1;
+        seqs.push(...batch.map(({ seq }) => seq));
+        return true;
+      };
+      const ended = (async () => {
+        let last: StoredEvent | undefined;
+        for await (const batch of bench.hub.read(bench.id, 0, signal, take)) {
+          seqs.push(...batch.map(({ seq }) => seq));
+          last = batch.at(-1);
+        }
+        return last;
+      })();
+      return { seqs, ended, atOnce: () => atOnce };
+    });
+    await eventually(() => readers.every(({ seqs }) => seqs.length === 2));
+    for (let line = 1; line <= 12; line += 1) {
+      await bench.say(`${line}`);
+      await eventually(() => readers.every(({ seqs }) => seqs.length === 2 + line));
+    }
+    await bench.finish();
+    const last = await Promise.all(readers.map(({ ended }) => ended));
+    const all = await bench.all();
+    for (const { seqs } of readers) expect(seqs).toEqual(all);
+    expect(readers.map(({ atOnce }) => atOnce())).toEqual([12, 6, 4, 0]);
+    for (const event of last)
+      expect(event).toMatchObject({ kind: 'job.finished', job: aJob({ id: bench.id }) });
+  });
+
+  it('are not asked to take anything at once while they are busy with a batch', async () => {
+    const bench = await hubBench();
+    const signal = new AbortController().signal;
+    const asked: number[] = [];
+    const busy = bench.hub
+      .read(bench.id, 0, signal, (batch) => {
+        asked.push(...batch.map(({ seq }) => seq));
+        return false;
+      })
+      [Symbol.asyncIterator]();
+    await busy.next();
+    const waiting = busy.next();
+    const quick = follow(bench.hub.read(bench.id, 0, signal));
+    await eventually(() => quick.seqs().length === 2 && bench.reads.read >= 3); // both are at the live end
+    await bench.say('a');
+    expect((await waiting).value?.map(({ seq }: StoredEvent) => seq)).toEqual([3]);
+    await bench.say('b');
+    await bench.say('c');
+    await eventually(() => quick.seqs().length === 5);
+    expect(asked).toEqual([3]);
+    expect((await busy.next()).value?.map(({ seq }: StoredEvent) => seq)).toEqual([4, 5]);
+    await busy.return?.();
+    await bench.finish();
+    await quick.ended;
+  });
+});

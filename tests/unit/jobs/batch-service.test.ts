@@ -1,0 +1,216 @@
+import { describe, expect, it } from 'vitest';
+import { AppError } from '../../../src/errors.ts';
+import { CANCELLED } from '../../../src/jobs/cancelled.ts';
+import { ADMIN, ALICE, type BatchBench, BOB, batchBench } from './batch-bench.ts';
+
+const prompts = (count: number) => Array.from({ length: count }, (_, index) => ({ prompt: `p${index}` }));
+const idsOf = (items: readonly object[]): string[] =>
+  items.flatMap((item) => ('id' in item ? [String(item.id)] : []));
+const KEY = { key: 'k', fingerprint: 'f' };
+
+async function make(bench: BatchBench, count: number) {
+  const { batch } = await bench.service.create(ALICE, prompts(count), null);
+  return { id: batch.id, ids: idsOf(batch.items) };
+}
+
+describe('making a batch', () => {
+  it('makes a job and an entry of each prompt, in order, and slices a long one', async () => {
+    const bench = await batchBench();
+    const { batch, replayed } = await bench.service.create(
+      ALICE,
+      [{ prompt: 'first', priority: 5 }, { prompt: 'later', delayMs: 1000 }, ...prompts(350)],
+      null,
+    );
+    const ids = idsOf(batch.items);
+    expect([replayed, ids.length, new Set(ids).size]).toEqual([false, 352, 352]);
+    expect(batch.items.map(({ index }) => index)).toEqual(ids.map((_, index) => index));
+    const { found: records } = await bench.rpc.records.readMany(ids);
+    expect(records.map(({ id }) => id)).toEqual(ids);
+    expect(records.every(({ owner, batch: of }) => owner === 'alice' && of === batch.id)).toBe(true);
+    expect(records.slice(0, 3).map(({ request, status }) => [request.prompt, status])).toEqual([
+      ['first', 'queued'],
+      ['later', 'scheduled'],
+      ['p0', 'queued'],
+    ]);
+    expect([...bench.queue.entries.values()].slice(0, 2)).toEqual([
+      { id: ids[0], priority: 5, delayMs: 0 },
+      { id: ids[1], priority: 0, delayMs: 1000 },
+    ]);
+    expect([...bench.queue.entries.keys()]).toEqual(ids);
+    expect(Math.max(...bench.queue.sizes)).toBeLessThanOrEqual(100);
+    expect(bench.admitted).toEqual([352]);
+  });
+
+  it('a prompt that was refused, here or before, stands where it stood and harms no other', async () => {
+    const bench = await batchBench();
+    const bad = new AppError('request.invalid', 'prompt is required', {
+      problems: [{ path: '/prompt', message: 'is required' }],
+    });
+    const items = [bad, { prompt: 'a' }, { prompt: 'b', provider: 'nobody' }, { prompt: 'c' }];
+    const { batch } = await bench.service.create(ALICE, items, null);
+    const [a, c] = idsOf(batch.items);
+    expect(batch.items).toEqual([
+      {
+        index: 0,
+        error: {
+          code: 'request.invalid',
+          message: 'prompt is required',
+          retryable: false,
+          errors: [{ path: '/prompt', message: 'is required' }],
+        },
+      },
+      { index: 1, id: a },
+      { index: 2, error: expect.objectContaining({ code: 'provider.unknown' }) },
+      { index: 3, id: c },
+    ]);
+    const texts = (await bench.rpc.records.readMany([a ?? '', c ?? ''])).found.map(
+      ({ request }) => request.prompt,
+    );
+    expect(texts).toEqual(['a', 'c']);
+    expect(await bench.service.get(ALICE, batch.id)).toMatchObject({ total: 2, counts: { queued: 2 } });
+  });
+
+  it('what is not the fault of a prompt refuses the call, and nothing is made', async () => {
+    const bench = await batchBench();
+    const items = [{ prompt: 'a' }, { prompt: 'b', provider: 'broken' }];
+    await expect(bench.service.create(ALICE, items, null)).rejects.toMatchObject({
+      code: 'store.unavailable',
+    });
+    const full = bench.another({
+      admit: () => {
+        throw new AppError('queue.full', 'too many');
+      },
+    });
+    await expect(full.create(ALICE, prompts(1), null)).rejects.toMatchObject({ code: 'queue.full' });
+    expect(bench.rpc.log).toEqual([]);
+  });
+
+  it('the same key gives the same answer and makes nothing; another request with it is refused', async () => {
+    const bench = await batchBench();
+    const items = [{ prompt: 'a' }, { prompt: 'b', provider: 'nobody' }];
+    const first = await bench.service.create(ALICE, items, KEY);
+    const again = await bench.service.create(ALICE, items, KEY);
+    expect(again).toEqual({ batch: first.batch, replayed: true });
+    expect(bench.rpc.log).toHaveLength(1);
+    const other = bench.service.create(ALICE, prompts(1), { ...KEY, fingerprint: 'g' });
+    await expect(other).rejects.toMatchObject({ code: 'idempotency.key_reused' });
+    expect((await bench.service.create(BOB, items, KEY)).replayed).toBe(false);
+  });
+
+  it('one whose making was cut short is completed by whoever repeats it, and no job is made twice', async () => {
+    const bench = await batchBench();
+    let slices = 0;
+    const dying = bench.another({
+      batches: {
+        ...bench.rpc.batches,
+        add: async (...args) => {
+          slices += 1;
+          if (slices > 1) throw new AppError('redis.unavailable', 'gone');
+          await bench.rpc.batches.add(...args);
+        },
+      },
+    });
+    await expect(dying.create(ALICE, prompts(250), KEY)).rejects.toMatchObject({ code: 'redis.unavailable' });
+    expect(bench.rpc.log).toHaveLength(100);
+    // Some have ended and gone by then: they must not run again.
+    const [[, gone = ''] = []] = bench.rpc.log;
+    await bench.rpc.records.cancel(gone, false, CANCELLED);
+    await bench.rpc.records.remove(gone);
+
+    const { batch, replayed } = await bench.service.create(ALICE, prompts(250), KEY);
+    const ids = idsOf(batch.items);
+    expect([replayed, ids.length, ids[0]]).toEqual([true, 250, gone]);
+    const { found: records } = await bench.rpc.records.readMany(ids);
+    expect(records.map(({ request }) => request.prompt)).toEqual(
+      prompts(250)
+        .slice(1)
+        .map(({ prompt }) => prompt),
+    );
+    for (const { id } of records) expect(bench.queue.entries.has(id), id).toBe(true);
+    expect(await bench.service.get(ALICE, batch.id)).toMatchObject({ total: 249 });
+  });
+});
+
+describe('reading a batch', () => {
+  it('its counts are those of the records, in every state', async () => {
+    const bench = await batchBench();
+    const { id, ids } = await make(bench, 4);
+    const claims = bench.rpc.claimsOf('n1');
+    for (const job of ids.slice(0, 2)) await bench.rpc.submissions.submit(job, `E-${job}`);
+    await claims.claim(2);
+    await bench.rpc.records.cancel(ids[3] ?? '', false, CANCELLED);
+    expect(await bench.service.get(ALICE, id)).toEqual({
+      id,
+      createdAt: expect.stringMatching(/Z$/),
+      finished: false,
+      total: 4,
+      counts: { queued: 1, scheduled: 0, running: 2, succeeded: 0, failed: 0, cancelled: 1 },
+      links: { self: `/v1/batches/${id}`, jobs: `/v1/jobs?batch=${id}`, cancel: `/v1/batches/${id}/cancel` },
+    });
+  });
+
+  it("somebody else's is not there, an admin sees all", async () => {
+    const bench = await batchBench();
+    const { id } = await make(bench, 1);
+    await expect(bench.service.get(BOB, id)).rejects.toMatchObject({ code: 'batch.not_found' });
+    await expect(bench.service.get(ALICE, 'none')).rejects.toMatchObject({ code: 'batch.not_found' });
+    expect((await bench.service.get(ADMIN, id)).total).toBe(1);
+  });
+
+  it('jobs that Redis has forgotten are counted from the copies, deleted ones are not counted', async () => {
+    const bench = await batchBench();
+    const { id, ids } = await make(bench, 3);
+    for (const job of ids.slice(0, 2)) await bench.rpc.records.cancel(job, false, CANCELLED);
+    await bench.project();
+    bench.advance(2 * 3_600_000);
+    const counts = { queued: 1, cancelled: 2 };
+    expect(await bench.service.get(ALICE, id)).toMatchObject({ total: 3, counts });
+    await bench.store.run('jobs.delete', { id: ids[0] ?? '' });
+    expect(await bench.service.get(ALICE, id)).toMatchObject({
+      total: 2,
+      counts: { queued: 1, cancelled: 1 },
+    });
+  });
+
+  it('a batch older than its record is what its jobs say, and is gone with the last of them', async () => {
+    const bench = await batchBench();
+    const { id, ids } = await make(bench, 2);
+    await bench.project();
+    bench.advance(48 * 3_600_000);
+    expect(await bench.rpc.batches.read(id)).toBeNull();
+    expect(await bench.service.get(ALICE, id)).toMatchObject({ id, total: 2, finished: false });
+    await expect(bench.service.get(BOB, id)).rejects.toMatchObject({ code: 'batch.not_found' });
+    const cancelled = await bench.service.cancel(ALICE, id, false);
+    expect(cancelled).toMatchObject({
+      alreadyOver: false,
+      batch: { finished: true, counts: { cancelled: 2 } },
+    });
+    for (const job of ids) await bench.store.run('jobs.delete', { id: job });
+    await expect(bench.service.get(ALICE, id)).rejects.toMatchObject({ code: 'batch.not_found' });
+  });
+});
+
+describe('cancelling a batch', () => {
+  it('ends what waits, asks what runs, leaves what has ended', async () => {
+    const bench = await batchBench();
+    const { id, ids } = await make(bench, 130);
+    const [ran = ''] = ids;
+    await bench.rpc.submissions.submit(ran, 'E1');
+    await bench.rpc.claimsOf('n1').claim(1);
+    const { batch, alreadyOver } = await bench.service.cancel(ALICE, id, true);
+    expect([alreadyOver, batch.counts.running, batch.counts.cancelled]).toEqual([false, 1, 129]);
+    expect((await bench.rpc.records.read(ran))?.cancel).toBe('forced');
+    expect([...bench.queue.entries.keys()]).toEqual([ran]);
+    await expect(bench.service.cancel(BOB, id, false)).rejects.toMatchObject({ code: 'batch.not_found' });
+  });
+
+  it('says so when there was nothing left to end', async () => {
+    const bench = await batchBench();
+    const { id } = await make(bench, 2);
+    await bench.service.cancel(ALICE, id, false);
+    expect(await bench.service.cancel(ALICE, id, false)).toMatchObject({
+      alreadyOver: true,
+      batch: { finished: true },
+    });
+  });
+});

@@ -1,0 +1,230 @@
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { createCliProbe } from '../../../src/executor/cli-probe.ts';
+import { createStateFolders } from '../../../src/executor/state-folder.ts';
+import { createCircuits } from '../../../src/limits/circuits.ts';
+import type { ProviderReport } from '../../../src/protocol/server-info.ts';
+import type { Login } from '../../../src/providers/provider.ts';
+import { createProviders, type Providers } from '../../../src/providers/registry.ts';
+import { createProviderReports } from '../../../src/status/provider-reports.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { isAlive } from '../../helpers/proc.ts';
+import { tempDir } from '../../helpers/temp.ts';
+import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
+
+const NOW = Date.parse('2026-01-01T00:00:00Z');
+const KEY = 'sk-very-secret';
+/** What a CLI that hangs costs a test; enough to have written its ids before. */
+const HANG_MS = 700;
+const LONG_MS = 60_000;
+
+/** A machine with a CLI that keeps count of its runs, and what is reported of it. */
+function machine(changed: Partial<Login> = {}, env: Record<string, string> = {}, loginTimeoutMs = LONG_MS) {
+  const dir = tempDir();
+  const home = join(dir, 'home');
+  mkdirSync(home);
+  const binary = join(dir, 'claude');
+  const runs = join(dir, 'runs');
+  const script = (status: string): void => {
+    const log = `echo "$*" >> '${runs}'`;
+    writeFileSync(
+      binary,
+      `#!/bin/sh\nif [ "$1" = --version ]; then echo 1.2.3; exit; fi\n${log}\n${status}\n`,
+    );
+    chmodSync(binary, 0o755);
+  };
+  script('exit 0');
+  const settings = providerSettings({
+    claude: { binary, concurrency: 3, fallback: 'other' },
+    custom: { other: { binary: '/nowhere/other' } },
+  });
+  const registered = createProviders(settings, PROVIDER_HOST);
+  const { provider, ...rest } = registered.get('claude');
+  const claude = { ...rest, provider: { ...provider, login: { ...provider.login, ...changed } } };
+  const providers: Providers = { ...registered, list: () => [claude, registered.get('other')] };
+  const circuits = createCircuits({ circuitMs: 60_000, now: () => NOW });
+  const jobEnv = { PATH: process.env['PATH'] ?? '', HOME: home, ...env };
+  const open = (platform: NodeJS.Platform = 'linux') =>
+    createProviderReports({
+      providers,
+      probe: createCliProbe({
+        searchPath: '',
+        otherPlaces: async () => [],
+        env: { PATH: jobEnv.PATH },
+        loginTimeoutMs,
+      }),
+      stateFolders: createStateFolders(),
+      circuits,
+      environment: () => jobEnv,
+      executor: { runningOf: (name) => (name === 'claude' ? 2 : 0) },
+      platform,
+    });
+  const reports = open();
+  return {
+    dir,
+    home,
+    script,
+    open,
+    reports,
+    pass: () => circuits.enter({ provider: claude.provider, env: jobEnv }),
+    runs: () => readFileSync(runs, 'utf8').trim().split('\n'),
+    async report(): Promise<ProviderReport> {
+      const [first] = await reports();
+      if (first === undefined) throw new Error('nothing was reported');
+      return first;
+    },
+  };
+}
+
+const HINT = expect.stringContaining('/login');
+
+describe('what is reported of a CLI', () => {
+  it('is where it is, its version, its slots, its fallback and its circuit', async () => {
+    const one = machine();
+    expect(await one.report()).toMatchObject({
+      name: 'claude',
+      available: true,
+      version: '1.2.3',
+      binary: join(one.dir, 'claude'),
+      running: 2,
+      concurrency: 3,
+      fallback: 'other',
+      circuit: 'closed',
+      circuitOpenUntil: null,
+      capabilities: { resume: true },
+    });
+  });
+
+  it('that cannot write where it keeps its sessions says so, and what to do', async () => {
+    const one = machine({}, { ANTHROPIC_API_KEY: KEY });
+    writeFileSync(join(one.home, '.claude'), 'not a folder');
+    expect(await one.report()).toMatchObject({
+      available: true,
+      todo: expect.stringContaining(`${one.home}/.claude/projects cannot be written (ENOTDIR)`),
+    });
+  });
+
+  it('that is not there is what has to be done', async () => {
+    const [, other] = await machine().reports();
+    expect(other).toMatchObject({
+      name: 'other',
+      available: false,
+      version: null,
+      authenticated: 'unknown',
+      why: expect.stringContaining('/nowhere/other is not installed'),
+      todo: expect.stringContaining('/nowhere/other'),
+    });
+  });
+});
+
+describe('a login', () => {
+  it('of which there is no sign is missing, and the report says what to do', async () => {
+    expect(await machine().report()).toMatchObject({ authenticated: 'no', todo: HINT });
+  });
+
+  it('may be in the keychain of a Mac', async () => {
+    const [report] = await machine().open('darwin')();
+    expect(report).toMatchObject({
+      authenticated: 'unknown',
+      todo: HINT,
+      why: expect.stringContaining('keychain'),
+    });
+  });
+
+  it('by a variable is unknown before the first job, and its value is never shown', async () => {
+    const report = await machine({}, { ANTHROPIC_API_KEY: KEY }).report();
+    expect(report).toMatchObject({
+      authenticated: 'unknown',
+      why: 'ANTHROPIC_API_KEY is set; whether the vendor takes it shows with the first job',
+      todo: null,
+    });
+    expect(JSON.stringify(report)).not.toContain(KEY);
+    expect(await machine({}, { ANTHROPIC_API_KEY: '' }).report()).toMatchObject({ authenticated: 'no' });
+  });
+
+  it('by a variable is known once a job succeeded or was refused', async () => {
+    const one = machine({}, { ANTHROPIC_API_KEY: KEY });
+    one.pass().settle('succeeded');
+    expect(await one.report()).toMatchObject({
+      authenticated: 'yes',
+      why: 'a job succeeded at 2026-01-01T00:00:00.000Z',
+      circuit: 'closed',
+    });
+    one.pass().settle('refused');
+    expect(await one.report()).toMatchObject({
+      authenticated: 'no',
+      why: 'the vendor refused the login at 2026-01-01T00:00:00.000Z',
+      todo: HINT,
+      circuit: 'open',
+      circuitOpenUntil: '2026-01-01T00:01:00.000Z',
+    });
+  });
+
+  it('by a file is unknown before the first job, in the folder of the CLI or where its variable says', async () => {
+    const inHome = machine();
+    mkdirSync(join(inHome.home, '.claude'));
+    const file = join(inHome.home, '.claude', '.credentials.json');
+    writeFileSync(file, '');
+    expect((await inHome.report()).authenticated).toBe('no');
+    writeFileSync(file, KEY, { mode: 0o000 });
+    const report = await inHome.report();
+    expect(report).toMatchObject({
+      authenticated: 'unknown',
+      why: expect.stringContaining(file),
+      todo: null,
+    });
+    expect(JSON.stringify(report)).not.toContain(KEY);
+
+    const elsewhere = tempDir();
+    writeFileSync(join(elsewhere, '.credentials.json'), KEY);
+    const moved = await machine({}, { CLAUDE_CONFIG_DIR: elsewhere }).report();
+    expect(moved).toMatchObject({ authenticated: 'unknown', why: expect.stringContaining(elsewhere) });
+  });
+
+  it('is what the CLI says of it, where it can tell; it is asked once a minute', async () => {
+    const yes = machine({ statusArgs: ['login', 'status'] });
+    expect(await yes.report()).toMatchObject({
+      authenticated: 'yes',
+      why: 'the CLI says so (`login status`)',
+      todo: null,
+    });
+    expect(await yes.report()).toMatchObject({ authenticated: 'yes' });
+    expect(yes.runs()).toEqual(['login status']);
+
+    const no = machine({ statusArgs: ['login', 'status'] });
+    no.script('exit 1');
+    expect(await no.report()).toMatchObject({ authenticated: 'no', todo: HINT });
+    const killed = machine({ statusArgs: ['login', 'status'] });
+    killed.script('kill -9 $$');
+    expect(await killed.report()).toMatchObject({ authenticated: 'unknown' });
+  });
+
+  it('is unknown when the CLI does not answer; it is ended with what it started', async () => {
+    const one = machine({ statusArgs: ['status'] }, {}, HANG_MS);
+    const pids = join(one.dir, 'pids');
+    one.script(`sleep 1000 & echo $$ $! > '${pids}'; wait`);
+    expect(await one.report()).toMatchObject({
+      authenticated: 'unknown',
+      why: 'the CLI did not answer `status`',
+    });
+    const left = readFileSync(pids, 'utf8').trim().split(' ').map(Number);
+    await eventually(() => expect(left.filter(isAlive)).toEqual([]));
+    expect(left).toHaveLength(2);
+  });
+
+  it('is asked for with the environment of the jobs', async () => {
+    const one = machine({ statusArgs: ['status'], variables: [] }, { CLAUDE_CONFIG_DIR: '/somewhere' });
+    one.script('[ "$CLAUDE_CONFIG_DIR" = /somewhere ]');
+    expect(await one.report()).toMatchObject({ authenticated: 'yes' });
+  });
+
+  it('of a command that has none shows with the first job', async () => {
+    const one = machine({ variables: [], files: [] });
+    expect(await one.report()).toMatchObject({
+      authenticated: 'unknown',
+      why: 'shows with the first job',
+      todo: null,
+    });
+  });
+});
