@@ -4,6 +4,7 @@
  * They stop in reverse.
  */
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { RAW_PRINCIPAL } from './auth/principal.ts';
@@ -40,7 +41,7 @@ import { openRedis } from './redis/open-redis.ts';
 import { startRedis } from './redis/private/start-redis.ts';
 import { createRawRequests } from './rpc/raw-requests.ts';
 import { createRpcServer } from './rpc/server.ts';
-import { findSdkRunner } from './sdk-runner.ts';
+import { siblingModule } from './sibling-module.ts';
 import { createHealth } from './status/health.ts';
 import { createMetrics } from './status/metrics.ts';
 import { createProviderReports } from './status/provider-reports.ts';
@@ -150,7 +151,10 @@ export async function startApp(options: AppOptions): Promise<App> {
   const providers = createProviders(settings.providers, {
     runningAsRoot: process.getuid?.() === 0,
     sandboxMarker: env['IS_SANDBOX'] === '1',
-    sdkRunner: findSdkRunner(),
+    sdkRunner: {
+      node: process.execPath,
+      script: fileURLToPath(siblingModule(import.meta.url, './anthropic-runner/main')),
+    },
   });
   const environment = createProviderEnvironments(env, providers, settings.passEnv);
   const probe = createServerProbe(env, settings.roots);

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const MAX_LINES = 250;
+const MAX_LINES = 300;
 /** The composition root is one list of all parts, read from top to bottom; splitting it would hide the order. */
-const MAX_ROOT_LINES = 330;
+const MAX_ROOT_LINES = 340;
 
 interface Import {
   /** Path from the root for our own files, else the package's or node module's name. */
@@ -161,6 +161,54 @@ describe('the reader of imports', () => {
 });
 
 describe('the folders', () => {
+  /** From top to bottom; a file directly under src that is not named lies at the bottom, like the protocol. */
+  const ORDER = [
+    'src/bin.js',
+    'src/main.ts',
+    'src/app.ts',
+    'src/cli/',
+    'src/client/',
+    'src/http/',
+    'src/status/',
+    'src/jobs/',
+    'src/queue/',
+    'src/executor/',
+    'src/limits/',
+    'src/rpc/',
+    'src/events/',
+    'src/store/',
+    'src/records/',
+    'src/auth/',
+    'src/usage/',
+    'src/providers/',
+    'src/processes/',
+    'src/redis/',
+    'src/config/',
+    'src/anthropic-runner/',
+  ];
+  const level = (path: string): number => {
+    const at = ORDER.findIndex((place) => within(path, place));
+    return at === -1 ? ORDER.length : at;
+  };
+
+  it('every folder has its place in the order', () => {
+    const folders = sources.map(({ path }) => path).filter((path) => /^src\/[^/]+\//.test(path));
+    const unplaced = folders.filter((path) => level(path) === ORDER.length && !within(path, 'src/protocol/'));
+    expect(unplaced).toEqual([]);
+  });
+
+  it('each imports only from folders below it; only the types of a ports.ts may lie above', () => {
+    const up = sources
+      .filter(({ path }) => within(path, 'src/'))
+      .flatMap((file) =>
+        file.imports
+          .filter((one) => isOurs(one) && level(one.to) < level(file.path))
+          .filter((one) => !(one.typeOnly && basename(one.to) === 'ports.ts'))
+          .map((one) => arrow(file, one)),
+      );
+    expect(up).toEqual([]);
+  });
+
   it('the protocol imports only itself, the errors and packages', () => {
     const allowed = (one: Import): boolean =>
       within(one.to, 'src/protocol/', 'src/errors.ts') || (!isOurs(one) && !one.to.startsWith('node:'));
@@ -175,7 +223,9 @@ describe('the folders', () => {
     'workers/',
     'src/protocol/',
     'src/rpc/',
+    'src/records/',
     'src/redis/connection.ts',
+    'src/redis/doorbells.ts',
     'src/redis/names.ts',
     'src/redis/redis-error.ts',
     'src/seldom.ts',

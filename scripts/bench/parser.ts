@@ -4,13 +4,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Value } from 'typebox/value';
 import { createLineSplitter } from '../../src/processes/lines.ts';
+import { ProviderSettings } from '../../src/protocol/provider-settings.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { createProviders } from '../../src/providers/registry.ts';
-import { ProviderSettings } from '../../src/providers/settings.ts';
-import { findSdkRunner } from '../../src/sdk-runner.ts';
 import { plainRequest } from './plain-request.ts';
 import type { Row, Section, Setting } from './setting.ts';
 import { median } from './statistics.ts';
+
+const SDK_RUNNER = {
+  node: process.execPath,
+  script: fileURLToPath(new URL('../../src/anthropic-runner/main.ts', import.meta.url)),
+};
 
 const FIXTURES = fileURLToPath(new URL('../../tests/fixtures/providers/', import.meta.url));
 const MIB = 1024 * 1024;
@@ -53,7 +57,7 @@ export async function measureParser({ quick, log }: Setting): Promise<Section> {
   const providers = createProviders(settings, {
     runningAsRoot: false,
     sandboxMarker: false,
-    sdkRunner: findSdkRunner(),
+    sdkRunner: SDK_RUNNER,
   });
   const rows: Row[] = [];
   const data: Record<string, unknown> = {};

@@ -3,8 +3,8 @@
  * loader, `.env.example` and docs/operations.md are all made from this one table.
  */
 import { type Static, Type } from 'typebox';
-import { ProviderSettings } from '../providers/settings.ts';
-import { Prices } from '../usage/price.ts';
+import { Prices } from '../protocol/prices.ts';
+import { ProviderSettings } from '../protocol/provider-settings.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

@@ -2,7 +2,8 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import type { StoredEvent } from '../protocol/event.ts';
-import type { Doorbells, JobRecords } from '../records/ports.ts';
+import type { JobRecords } from '../records/ports.ts';
+import type { Doorbells } from '../redis/doorbells.ts';
 
 const PAGE = 1000;
 

@@ -5,9 +5,9 @@
  */
 import { Compile } from 'typebox/compile';
 import { messageOf, type WireError, wireError } from '../errors.ts';
+import { ANY_MEMBER, type Cut } from '../protocol/cli.ts';
 import { ExecutionEvent, NATIVE_SESSION_ID } from '../protocol/event.ts';
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
-import { ANY_MEMBER, type Cut } from '../providers/cut.ts';
 import type { Progress, Verdict } from '../providers/provider.ts';
 
 /** SQLite reads JSON of at most 1000 levels, and a record has some around what a CLI says. */

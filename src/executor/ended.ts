@@ -1,6 +1,7 @@
 import { type ErrorCode, type WireError, wireError } from '../errors.ts';
+import type { Exit } from '../protocol/cli.ts';
 import type { Outcome, Usage } from '../protocol/outcome.ts';
-import type { Exit, Translator, Verdict } from '../providers/provider.ts';
+import type { Translator, Verdict } from '../providers/provider.ts';
 import { boundedError, cutText } from './bounded.ts';
 import type { ExecutionLimits, PreparedExecution } from './execution.ts';
 

@@ -7,7 +7,7 @@ import type { Launch } from '../processes/launch.ts';
 import { spawnProcess } from '../processes/spawn.ts';
 import { isShortage } from '../processes/spawn-error.ts';
 import type { SpawnedProcess } from '../processes/spawned-process.ts';
-import type { Cut } from '../providers/cut.ts';
+import type { Cut } from '../protocol/cli.ts';
 import type { PreparedExecution } from './execution.ts';
 
 /** How a run got its process: started for it, started before it, or the one that had run its session's last turn. */

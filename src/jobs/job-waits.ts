@@ -1,6 +1,6 @@
 /** Waits for jobs to end: a message on the responses channel or, as a floor, a look at the record. */
 import { parseResponseMessage } from '../protocol/messages.ts';
-import type { Doorbells } from '../records/ports.ts';
+import type { Doorbells } from '../redis/doorbells.ts';
 
 export interface JobWaits {
   start(): Promise<void>;

@@ -1,5 +1,5 @@
 /** What the server and its launcher say to each other over the launcher's IPC channel. */
-import type { Exit } from '../providers/provider.ts';
+import type { Exit } from '../protocol/cli.ts';
 import type { LaunchRequest } from './launch.ts';
 
 export type ToLauncher =

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { closeSync, constants, existsSync, openSync, readlinkSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { AppError } from '../errors.ts';
-import type { Exit } from '../providers/provider.ts';
+import type { Exit } from '../protocol/cli.ts';
 import { CWD_GONE, cannotStart, systemCode } from './spawn-error.ts';
 
 export interface LaunchRequest {

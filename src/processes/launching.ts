@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Exit } from '../providers/provider.ts';
+import type { Exit } from '../protocol/cli.ts';
 import { type LaunchedChild, signalGroup } from './launch.ts';
 import { supportsSweep } from './sweep.ts';
 

@@ -1,4 +1,4 @@
-import { ANY_MEMBER, type Cut } from '../providers/cut.ts';
+import { ANY_MEMBER, type Cut } from '../protocol/cli.ts';
 import { characterBoundary } from './json-copy.ts';
 import { JsonShortener } from './shorten-json.ts';
 

@@ -3,7 +3,7 @@
  * a long text keeps its beginning, and what passes the room of its object or array is left out (json-room.ts).
  */
 
-import { ANY_MEMBER, type Cut } from '../providers/cut.ts';
+import { ANY_MEMBER, type Cut } from '../protocol/cli.ts';
 import { Byte, isClosing, isOpening, isScalar, isSpace } from './json-bytes.ts';
 import { JsonCopy } from './json-copy.ts';
 import { type Frame, halfOfRoom, isFull, MAX_DEPTH, nestedFrame } from './json-room.ts';

@@ -1,6 +1,5 @@
 import { uptime } from 'node:os';
-import type { Cut } from '../providers/cut.ts';
-import type { Exit } from '../providers/provider.ts';
+import type { Cut, Exit } from '../protocol/cli.ts';
 import type { LaunchedChild } from './launch.ts';
 import { createLineSplitter } from './lines.ts';
 import { createTail, STDERR_TAIL_BYTES } from './tail.ts';

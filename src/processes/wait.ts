@@ -1,4 +1,4 @@
-import type { Exit } from '../providers/provider.ts';
+import type { Exit } from '../protocol/cli.ts';
 import type { LaunchedChild } from './launch.ts';
 
 /** How a process ended and whether its output ended with it. */

@@ -1,9 +1,9 @@
 /** What every built-in provider is made of. */
 import type { EventBody, EventKind } from '../protocol/event.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
+import type { BuiltInSettings } from '../protocol/provider-settings.ts';
 import { schemaProblem } from './output-schema.ts';
 import type { CommandContext } from './provider.ts';
-import type { BuiltInSettings } from './settings.ts';
 
 /** What the host allows a CLI; decided once at start-up. */
 export interface ProviderHost {

@@ -3,11 +3,12 @@
  * events and says how the run ended. It never spawns, reads files or looks at the clock, so that each one can
  * be tested with recorded output alone.
  */
+
 import type { ErrorCode, WireError } from '../errors.ts';
+import type { Cut, Exit } from '../protocol/cli.ts';
 import type { EventBody, ExecutionEvent } from '../protocol/event.ts';
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
-import type { Cut } from './cut.ts';
 
 /** What a provider can do; shown by `GET /v1/providers`. */
 export interface Capabilities {
@@ -63,12 +64,6 @@ export interface RunFacts {
   readonly sessionTokens?: TokenCounts | null;
   /** As in {@link CommandContext}. */
   readonly promptId?: string;
-}
-
-/** How the process ended, as Node reports it. */
-export interface Exit {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
 }
 
 /** What a finished run amounts to. `error` is null exactly when the run succeeded. */

@@ -1,5 +1,6 @@
 import { AppError } from '../errors.ts';
 import type { PermissionMode } from '../protocol/prompt.ts';
+import type { BuiltInSettings, JobDefaults, ProviderSettings } from '../protocol/provider-settings.ts';
 import { createAnthropicProvider } from './anthropic-sdk/provider.ts';
 import type { BuiltInOptions, ProviderHost } from './built-in.ts';
 import { createClaudeProvider } from './claude/provider.ts';
@@ -7,9 +8,7 @@ import { createCodexProvider } from './codex/provider.ts';
 import { createCursorProvider } from './cursor/provider.ts';
 import { createCustomProvider } from './custom/provider.ts';
 import { createGeminiProvider } from './gemini/provider.ts';
-import type { JobDefaults } from './job-defaults.ts';
 import type { Provider } from './provider.ts';
-import type { BuiltInSettings, ProviderSettings } from './settings.ts';
 
 /** A provider with what the settings say of it. */
 export interface RegisteredProvider {

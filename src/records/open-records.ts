@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Settings } from '../config/schema.ts';
 import type { ReportDamage } from '../damage.ts';
+import type { Doorbells } from '../redis/doorbells.ts';
 import { createRedisDoorbells } from '../redis/doorbells.ts';
 import type { Names } from '../redis/names.ts';
 import type { RedisConnections } from '../redis/open-redis.ts';
@@ -9,7 +10,7 @@ import type { BatchRecords } from './batch-ports.ts';
 import { createBatchRecords } from './batch-records.ts';
 import { createClaims } from './claims.ts';
 import { createJobRecords } from './job-records.ts';
-import type { Claims, Doorbells, JobRecords, Upkeep } from './ports.ts';
+import type { Claims, JobRecords, Upkeep } from './ports.ts';
 import { createScriptRunner } from './script-runner.ts';
 import { createUpkeep } from './upkeep.ts';
 

@@ -1,6 +1,5 @@
 /**
- * The durable records and the doorbells, as each side needs them. Two implementations: Redis (scripts and
- * pub/sub) and memory (tests); one contract suite runs against both.
+ * The durable records, as each side needs them.
  *
  * Every fact lives in a record; a doorbell only says "look now". Each change is one atomic step that also
  * appends to the job's events and to the log.
@@ -199,16 +198,4 @@ export interface Upkeep {
   leave(): Promise<void>;
   /** Waiting, running and registered nodes, for health and metrics. */
   counts(): Promise<Counts>;
-}
-
-/** One message of a channel. */
-export type Listener = (message: string) => void;
-
-/** Pub/sub, at most once. */
-export interface Doorbells {
-  publish(channel: string, message: string): Promise<void>;
-  /** Resolves once messages arrive for certain. The returned function stops it. */
-  listen(channel: string, listener: Listener): Promise<() => Promise<void>>;
-  /** Called after each re-subscription: whoever waited must read the records again. */
-  onResumed(callback: () => void): () => void;
 }

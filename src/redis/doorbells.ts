@@ -1,7 +1,18 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
-import type { Doorbells, Listener } from '../records/ports.ts';
+
+/** One message of a channel. */
+export type Listener = (message: string) => void;
+
+/** Pub/sub, at most once. */
+export interface Doorbells {
+  publish(channel: string, message: string): Promise<void>;
+  /** Resolves once messages arrive for certain. The returned function stops it. */
+  listen(channel: string, listener: Listener): Promise<() => Promise<void>>;
+  /** Called after each re-subscription: whoever waited must read the records again. */
+  onResumed(callback: () => void): () => void;
+}
 
 /**
  * {@link Doorbells} over Redis pub/sub.

@@ -6,7 +6,8 @@ import { isRedisTrouble } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { JobStatus } from '../protocol/job.ts';
 import { parseResponseMessage } from '../protocol/messages.ts';
-import type { Doorbells, Submissions, SubmitResult } from '../records/ports.ts';
+import type { Submissions, SubmitResult } from '../records/ports.ts';
+import type { Doorbells } from '../redis/doorbells.ts';
 
 export type RunResult =
   | { readonly kind: 'gone' }

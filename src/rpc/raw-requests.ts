@@ -7,7 +7,8 @@ import { RAW_PRINCIPAL } from '../auth/principal.ts';
 import { messageOf } from '../errors.ts';
 import type { RawRequest } from '../protocol/messages.ts';
 import type { PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
-import type { Claims, Doorbells } from '../records/ports.ts';
+import type { Claims } from '../records/ports.ts';
+import type { Doorbells } from '../redis/doorbells.ts';
 import { encode, RAW_FORMAT, RAW_ID } from './raw-answer.ts';
 import { parseRawArgs } from './raw-args.ts';
 

@@ -8,7 +8,7 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import { looksLikeBell, parseRequestMessage, type RawRequest } from '../protocol/messages.ts';
-import type { Doorbells } from '../records/ports.ts';
+import type { Doorbells } from '../redis/doorbells.ts';
 import { createSeldom } from '../seldom.ts';
 
 /** For what is no doorbell, in each turn of the loop. */

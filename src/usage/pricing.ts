@@ -1,7 +1,7 @@
 /** What a run cost: as its CLI reports it, else by the price table, else nobody knows. */
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
+import type { Price, Prices } from '../protocol/prices.ts';
 import type { Progress } from '../providers/provider.ts';
-import type { Price, Prices } from './price.ts';
 import { PRICE_TABLE } from './price-table.ts';
 
 /** Fills in what a CLI does not tell. */

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 /** The real runner against the offline model, its lines read by the provider. */
 import { describe, expect, it } from 'vitest';
 import { type CliRun, makeCliHome, runCli } from '../../scripts/offline-model/run-cli.ts';
@@ -6,9 +7,13 @@ import type { ExecutionEvent } from '../../src/protocol/event.ts';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { createAnthropicProvider } from '../../src/providers/anthropic-sdk/provider.ts';
 import type { Progress, Verdict } from '../../src/providers/provider.ts';
-import { findSdkRunner } from '../../src/sdk-runner.ts';
 import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
+
+const SDK_RUNNER = {
+  node: process.execPath,
+  script: fileURLToPath(new URL('../../src/anthropic-runner/main.ts', import.meta.url)),
+};
 
 interface Ran {
   readonly run: CliRun;
@@ -25,7 +30,7 @@ interface Asked extends Partial<ResolvedPrompt> {
 
 /** Runs what the provider says, and reads what came. */
 async function ask(url: string, { key = 'a-key', maxRetries = 0, endAt, ...changed }: Asked): Promise<Ran> {
-  const provider = createAnthropicProvider(builtInOptions({ maxRetries, sdkRunner: findSdkRunner() }));
+  const provider = createAnthropicProvider(builtInOptions({ maxRetries, sdkRunner: SDK_RUNNER }));
   const request = resolvedPrompt({ provider: provider.name, ...changed });
   await using home = await makeCliHome();
   const command = provider.command(request, {
@@ -200,7 +205,7 @@ describe.concurrent('the runner of the Messages API', () => {
     }));
 
   it('prints the version of the SDK', async () => {
-    const { versionArgs, binaries } = createAnthropicProvider(builtInOptions({ sdkRunner: findSdkRunner() }));
+    const { versionArgs, binaries } = createAnthropicProvider(builtInOptions({ sdkRunner: SDK_RUNNER }));
     await using home = await makeCliHome();
     const run = await runCli({
       binary: binaries[0] ?? expect.unreachable(),

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ERROR_CODES } from '../../src/errors.ts';
+import type { Exit } from '../../src/protocol/cli.ts';
 import type { ExecutionEvent } from '../../src/protocol/event.ts';
 import { createAnthropicProvider } from '../../src/providers/anthropic-sdk/provider.ts';
 import { createClaudeProvider } from '../../src/providers/claude/provider.ts';
@@ -9,7 +10,7 @@ import { createCursorProvider } from '../../src/providers/cursor/provider.ts';
 import { createCustomProvider } from '../../src/providers/custom/provider.ts';
 import { isDeniedName } from '../../src/providers/environment.ts';
 import { createGeminiProvider } from '../../src/providers/gemini/provider.ts';
-import type { Exit, Provider } from '../../src/providers/provider.ts';
+import type { Provider } from '../../src/providers/provider.ts';
 import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
 

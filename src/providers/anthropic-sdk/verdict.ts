@@ -1,9 +1,10 @@
 /** How a run ended, by the rule: success = a `result` line of a complete answer AND exit code 0. */
 import { type WireError, wireError } from '../../errors.ts';
 import type { RunnerError, RunnerResult } from '../../protocol/anthropic-runner.ts';
+import type { Exit } from '../../protocol/cli.ts';
 import type { Usage } from '../../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import type { Exit, Verdict } from '../provider.ts';
+import type { Verdict } from '../provider.ts';
 import { apiFailure } from './failure.ts';
 
 /** Everything a finished run has left. */

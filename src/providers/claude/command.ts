@@ -1,8 +1,8 @@
 import { AppError } from '../../errors.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
+import type { BuiltInSettings } from '../../protocol/provider-settings.ts';
 import { withoutDialect } from '../output-schema.ts';
 import type { Command, CommandContext } from '../provider.ts';
-import type { BuiltInSettings } from '../settings.ts';
 import { LATER_TOOLS } from './background.ts';
 import { readClaudeOptions } from './options.ts';
 

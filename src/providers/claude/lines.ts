@@ -1,7 +1,7 @@
 /** The lines of `--output-format stream-json` we use, as of claude 2.1.329; only the fields we read. */
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { type Cut, isCut } from '../cut.ts';
+import { type Cut, isCut } from '../../protocol/cli.ts';
 import { ApiUsage, maybe } from './api-usage.ts';
 import { ResultLine, readResultLine } from './result-line.ts';
 

@@ -1,7 +1,7 @@
 import { type WireError, wireError } from '../../errors.ts';
+import { isCut } from '../../protocol/cli.ts';
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import { isCut } from '../cut.ts';
 import type { RunFacts, Translator } from '../provider.ts';
 import { createBackground } from './background.ts';
 import { ASK_AGAIN } from './command.ts';

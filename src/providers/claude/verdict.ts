@@ -1,8 +1,9 @@
 /** How a run ended, by the rule: success = a `result` of the prompt AND not an error AND exit code 0. */
 import { type WireError, wireError } from '../../errors.ts';
+import type { Exit } from '../../protocol/cli.ts';
 import type { Usage } from '../../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import type { Exit, Verdict } from '../provider.ts';
+import type { Verdict } from '../provider.ts';
 import { type FailureSigns, knownFailure, stderrFailure } from './failure.ts';
 import type { ResultLine } from './result-line.ts';
 import { type ApiError, type FoldedTurns, isFailure, type Turn } from './turns.ts';

@@ -1,9 +1,9 @@
 import { AppError } from '../../errors.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
+import type { BuiltInSettings } from '../../protocol/provider-settings.ts';
 import { promptFor } from '../built-in.ts';
 import { withoutDialect } from '../output-schema.ts';
 import type { Command, CommandContext } from '../provider.ts';
-import type { BuiltInSettings } from '../settings.ts';
 
 const THREAD_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const SCHEMA_FILE = 'output-schema.json';

@@ -1,8 +1,9 @@
 /** How a run ended, by the rule: success = `turn.completed` AND no `turn.failed` AND exit code 0. */
 import { type WireError, wireError } from '../../errors.ts';
+import type { Exit } from '../../protocol/cli.ts';
 import type { Usage } from '../../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import type { Exit, Verdict } from '../provider.ts';
+import type { Verdict } from '../provider.ts';
 import { knownFailure } from './failure.ts';
 
 /** Everything a finished run has left. */

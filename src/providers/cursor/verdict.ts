@@ -1,7 +1,8 @@
 /** How a run ended, by the rule: success = a `result` line of subtype success AND not an error AND exit code 0. */
 import { type WireError, wireError } from '../../errors.ts';
+import type { Exit } from '../../protocol/cli.ts';
 import type { Usage } from '../../protocol/outcome.ts';
-import type { Exit, Verdict } from '../provider.ts';
+import type { Verdict } from '../provider.ts';
 import { knownFailure } from './failure.ts';
 import type { CursorResult } from './lines.ts';
 

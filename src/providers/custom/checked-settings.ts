@@ -1,6 +1,6 @@
 import { AppError, messageOf } from '../../errors.ts';
+import type { CustomSettings } from '../../protocol/provider-settings.ts';
 import { placeholdersOf } from './command.ts';
-import type { CustomSettings } from './settings.ts';
 
 type Checked = Pick<CustomSettings, 'args' | 'stdin' | 'warmStart' | 'output' | 'success'>;
 

@@ -1,7 +1,7 @@
 import { AppError } from '../../errors.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
+import type { CustomSettings } from '../../protocol/provider-settings.ts';
 import type { Command, CommandContext } from '../provider.ts';
-import type { CustomSettings } from './settings.ts';
 
 /** What an argument may hold. Never the prompt: everybody on the machine can read arguments. */
 const PLACEHOLDERS = ['model', 'effort', 'cwd', 'sessionId', 'promptFile'] as const;

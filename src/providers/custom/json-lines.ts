@@ -1,8 +1,8 @@
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { Usage } from '../../protocol/outcome.ts';
+import type { CustomPointers } from '../../protocol/provider-settings.ts';
 import type { OutputReader } from './output-reader.ts';
 import { isCutAt, parseJson, valueAt } from './pointer.ts';
-import type { CustomPointers } from './settings.ts';
 
 /**
  * Each line is a JSON value of its own; what it holds is where the settings point.

@@ -1,10 +1,10 @@
+import type { Cut } from '../../protocol/cli.ts';
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { Usage } from '../../protocol/outcome.ts';
-import type { Cut } from '../cut.ts';
+import type { CustomOutput, CustomSuccess } from '../../protocol/provider-settings.ts';
 import { jsonText } from '../json-text.ts';
 import { createJsonLines } from './json-lines.ts';
 import { isCutAt, parseJson, valueAt } from './pointer.ts';
-import type { CustomOutput, CustomSuccess } from './settings.ts';
 
 /** What the output amounts to, so far. */
 export interface OutputEnd {

@@ -1,4 +1,4 @@
-import { type Cut, isCut } from '../cut.ts';
+import { type Cut, isCut } from '../../protocol/cli.ts';
 
 const tokensOf = (pointer: string): readonly string[] =>
   pointer

@@ -1,11 +1,10 @@
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
+import type { CustomSettings, JobDefaults } from '../../protocol/provider-settings.ts';
 import type { Unsupported } from '../built-in.ts';
-import type { JobDefaults } from '../job-defaults.ts';
 import { PLAIN_WARM_START } from '../plain-warm-start.ts';
 import type { Provider } from '../provider.ts';
 import { checkCustomSettings } from './checked-settings.ts';
 import { customCommand, isSafeValue, placeholdersOf } from './command.ts';
-import type { CustomSettings } from './settings.ts';
 import { createCustomTranslator } from './translator.ts';
 
 /** A custom command's settings; what jobs default to does not matter here. */

@@ -1,6 +1,6 @@
+import type { CustomOutput, CustomSuccess } from '../../protocol/provider-settings.ts';
 import type { Translator } from '../provider.ts';
 import { createOutputReader } from './output-reader.ts';
-import type { CustomOutput, CustomSuccess } from './settings.ts';
 import { customFailure } from './verdict.ts';
 
 /** The fold over a custom command's output. Only its exit ends it. */

@@ -1,6 +1,6 @@
 import { type WireError, wireError } from '../../errors.ts';
-import type { Exit } from '../provider.ts';
-import type { CustomSuccess } from './settings.ts';
+import type { Exit } from '../../protocol/cli.ts';
+import type { CustomSuccess } from '../../protocol/provider-settings.ts';
 
 /** Everything a finished command has left. */
 export interface CustomEnd {

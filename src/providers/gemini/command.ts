@@ -1,8 +1,8 @@
 import { AppError } from '../../errors.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
+import type { BuiltInSettings } from '../../protocol/provider-settings.ts';
 import { promptFor } from '../built-in.ts';
 import type { Command, CommandContext } from '../provider.ts';
-import type { BuiltInSettings } from '../settings.ts';
 import { toolPolicy } from './tool-policy.ts';
 import { modeRules, trustOf } from './workspace-trust.ts';
 

@@ -6,14 +6,8 @@ import {
   parseResponseMessage,
 } from '../../../src/protocol/messages.ts';
 import type { BatchRecords } from '../../../src/records/batch-ports.ts';
-import type {
-  Claims,
-  Doorbells,
-  JobRecord,
-  JobRecords,
-  Submissions,
-  Upkeep,
-} from '../../../src/records/ports.ts';
+import type { Claims, JobRecord, JobRecords, Submissions, Upkeep } from '../../../src/records/ports.ts';
+import type { Doorbells } from '../../../src/redis/doorbells.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
 /** How long claims hold, raw leadership lasts, lost jobs wait and finished ones are kept, in every bench. */

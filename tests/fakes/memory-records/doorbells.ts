@@ -1,4 +1,4 @@
-import type { Doorbells, Listener } from '../../../src/records/ports.ts';
+import type { Doorbells, Listener } from '../../../src/redis/doorbells.ts';
 
 /** {@link Doorbells} in memory, whose connection a test can cut. */
 export interface MemoryDoorbells extends Doorbells {

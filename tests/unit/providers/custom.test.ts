@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
+import type { CustomOutput, CustomSettings } from '../../../src/protocol/provider-settings.ts';
 import { createCustomProvider } from '../../../src/providers/custom/provider.ts';
-import type { CustomOutput, CustomSettings } from '../../../src/providers/custom/settings.ts';
 import type { Provider, Verdict } from '../../../src/providers/provider.ts';
 import { resolvedPrompt } from './resolved-prompt.ts';
 

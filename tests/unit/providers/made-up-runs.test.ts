@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Exit, Provider, Translator, Verdict } from '../../../src/providers/provider.ts';
+import type { Exit } from '../../../src/protocol/cli.ts';
+import type { Provider, Translator, Verdict } from '../../../src/providers/provider.ts';
 import { randomOf } from '../../contracts/records/random.ts';
 import { CUSTOM, type Dice, MADE_UP_CLIS, PROMPT_ID } from './made-up-runs.ts';
 import { resolvedPrompt } from './resolved-prompt.ts';

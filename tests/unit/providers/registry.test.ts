@@ -1,8 +1,8 @@
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { describe, expect, it } from 'vitest';
+import { ProviderSettings } from '../../../src/protocol/provider-settings.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
-import { ProviderSettings } from '../../../src/providers/settings.ts';
 import { PROVIDER_HOST } from './settings.ts';
 
 const checker = Compile(ProviderSettings);

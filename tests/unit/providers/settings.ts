@@ -1,6 +1,6 @@
 import { Value } from 'typebox/value';
+import { ProviderSettings } from '../../../src/protocol/provider-settings.ts';
 import type { BuiltInOptions, ProviderHost } from '../../../src/providers/built-in.ts';
-import { ProviderSettings } from '../../../src/providers/settings.ts';
 
 /** The providers' settings with every default, and these changes in a file. */
 export const providerSettings = (file: Record<string, unknown> = {}): ProviderSettings =>

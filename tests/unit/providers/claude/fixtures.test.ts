@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { Exit } from '../../../../src/protocol/cli.ts';
 import type { ExecutionEvent } from '../../../../src/protocol/event.ts';
 import { createClaudeTranslator } from '../../../../src/providers/claude/translator.ts';
-import type { Exit, Verdict } from '../../../../src/providers/provider.ts';
+import type { Verdict } from '../../../../src/providers/provider.ts';
 import { resolvedPrompt } from '../resolved-prompt.ts';
 
 const FOLDER = new URL('../../../fixtures/providers/claude/', import.meta.url);

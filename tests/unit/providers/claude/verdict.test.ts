@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Exit } from '../../../../src/providers/provider.ts';
+import type { Exit } from '../../../../src/protocol/cli.ts';
 import { apiErrorResult, assistant, CLEAN, fold, init, result } from './claude-lines.ts';
 
 const FAILED = { code: 1, signal: null };

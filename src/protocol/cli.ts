@@ -1,3 +1,11 @@
+/** What the processes and the providers share about a CLI: how it ended, and what is missing of a line. */
+
+/** How the process ended, as Node reports it. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
 /**
  * What is missing of a line that was too long: the members of its object (of its array: their indices) that are not
  * whole. Null: nothing is missing.

@@ -1,7 +1,43 @@
 import { type Static, Type } from 'typebox';
-import { JobDefaults, nullable } from '../job-defaults.ts';
+import { Limits, PermissionMode, ProviderName } from './prompt.ts';
 
 const closed = { additionalProperties: false } as const;
+const DAY_MS = 86_400_000;
+
+/** A setting that may be left alone. */
+export const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(
+  schema: T,
+  description: string,
+) => Type.Union([schema, Type.Null()], { default: null, description });
+
+/** What the settings say of every provider: the defaults of its jobs and how many run at once. */
+export const JobDefaults = {
+  model: nullable(
+    Type.String({ pattern: '^[A-Za-z0-9][\\w.:/@-]{0,127}$' }),
+    'model of a job that names none; null: BULLPEN_MODEL, else the CLI decides',
+  ),
+  concurrency: nullable(
+    Type.Integer({ minimum: 1, maximum: 1000 }),
+    'executions of this provider at once; null: as many as BULLPEN_CONCURRENCY allows',
+  ),
+  timeoutMs: nullable(
+    Type.Integer({ minimum: 1, maximum: DAY_MS }),
+    'run time of a job that names none (ms); null: BULLPEN_TIMEOUT_MS',
+  ),
+  idleTimeoutMs: nullable(
+    Type.Integer({ minimum: 1, maximum: DAY_MS }),
+    'silence allowed to a job that names none (ms); null: BULLPEN_IDLE_TIMEOUT_MS',
+  ),
+  limits: Type.Object(Limits.properties, {
+    ...closed,
+    default: {},
+    description: 'what one execution may use; a job may ask for less',
+  }),
+};
+
+const jobDefaults = Type.Object(JobDefaults);
+export type JobDefaults = Static<typeof jobDefaults>;
+
 const JSON_POINTER = '^(/([^~/]|~[01])*)*$';
 const Pointer = (description: string) => Type.String({ pattern: JSON_POINTER, description });
 const optionalPointer = (description: string) => Type.Optional(Pointer(description));
@@ -96,3 +132,65 @@ export const CustomSettings = Type.Object(
   { ...closed, default: {} },
 );
 export type CustomSettings = Static<typeof CustomSettings>;
+
+const Args = Type.Array(Type.String());
+
+/** What can be overridden of a built-in provider. */
+const builtIn = {
+  binary: nullable(
+    Type.String({ minLength: 1 }),
+    'path or name of the binary; null: looked up on PATH under its usual names',
+  ),
+  args: Type.Array(Type.String(), {
+    default: [],
+    description: 'arguments of every run, for example --mcp-config=/etc/bullpen/mcp.json',
+  }),
+  env: Type.Array(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }), {
+    default: [],
+    description: "more of the server's variables the CLI may see",
+  }),
+  mode: Type.Enum(PermissionMode.enum, {
+    default: 'default',
+    description: 'permissionMode of a job that names none',
+  }),
+  modes: Type.Object(
+    {
+      default: Type.Optional(Args),
+      plan: Type.Optional(Args),
+      acceptEdits: Type.Optional(Args),
+      fullAccess: Type.Optional(Args),
+    },
+    {
+      ...closed,
+      default: {},
+      description: 'arguments that stand for a permissionMode, instead of the built-in ones',
+    },
+  ),
+  maxRetries: nullable(
+    Type.Integer({ minimum: 0, maximum: 100 }),
+    'retries of a failed API call inside the CLI; null: as the CLI does by itself',
+  ),
+  fallback: nullable(
+    ProviderName,
+    'provider that runs a job when this CLI is not installed or cannot be started; null: the job fails',
+  ),
+  ...JobDefaults,
+};
+
+/** How one built-in provider is set up. */
+export const BuiltInSettings = Type.Object(builtIn, { ...closed, default: {} });
+export type BuiltInSettings = Static<typeof BuiltInSettings>;
+
+/** The providers' part of the settings. `custom` is keyed by provider name. */
+export const ProviderSettings = Type.Object(
+  {
+    claude: BuiltInSettings,
+    codex: BuiltInSettings,
+    gemini: BuiltInSettings,
+    'cursor-agent': BuiltInSettings,
+    'anthropic-sdk': BuiltInSettings,
+    custom: Type.Record(Type.String(), CustomSettings, { default: {}, propertyNames: ProviderName }),
+  },
+  { ...closed, default: {} },
+);
+export type ProviderSettings = Static<typeof ProviderSettings>;
