@@ -40,6 +40,7 @@ WORKDIR /app
 COPY --from=claude /opt/claude/lib/node_modules/@anthropic-ai/claude-code/bin/claude.exe /usr/local/bin/claude
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
+COPY --from=build /app/src/bin.js ./src/bin.js
 COPY package.json ./
 
 # HOME is on the volume: the CLI keeps its login and its conversations there. The image is updated, not the CLI.
@@ -56,4 +57,4 @@ EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["node", "dist/src/bin.js", "serve"]
+ENTRYPOINT ["node", "src/bin.js", "serve"]

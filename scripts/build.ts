@@ -1,15 +1,13 @@
 /** `npm run build`: the publishable package's JavaScript, from nothing, into dist/. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DIST = join(ROOT, 'dist');
-const BIN = join(DIST, 'src/bin.js');
 /** How a module is named that is run and not imported: see src/sibling-module.ts. */
 const SIBLING = /\bsiblingModule\(import\.meta\.url, ['"]([^'"]+)['"]\)/g;
-const SHEBANG = '#!/usr/bin/env node\n';
 
 /** Forked processes and threads: the compiler does not follow their names. */
 function runByPath(): string[] {
@@ -30,12 +28,8 @@ function build(): string | null {
   const { status, error } = spawnSync(tsc, ['-p', 'tsconfig.build.json'], { cwd: ROOT, stdio: 'inherit' });
   if (error !== undefined) return `the compiler cannot be started: ${error.message}`;
   if (status !== 0) return 'the compiler refused the source';
-  const missing = [BIN, join(DIST, 'src/main.js'), ...runByPath()].filter((file) => !existsSync(file));
+  const missing = [join(DIST, 'src/main.js'), ...runByPath()].filter((file) => !existsSync(file));
   if (missing.length > 0) return `the compiler left out ${missing.join(', ')}`;
-  const bin = readFileSync(BIN, 'utf8');
-  if (!bin.startsWith(SHEBANG) || bin.includes('.ts'))
-    return `${BIN} is not what an installed command can be`;
-  chmodSync(BIN, 0o755);
   return null;
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // Plain JavaScript that loads nothing of ours at first, so that an old Node can still say what is wrong.
+import { existsSync } from 'node:fs';
 import module from 'node:module'; // by name, old versions would refuse to load this file
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
@@ -26,5 +27,8 @@ const cache = BULLPEN_CACHE || join(base, 'bullpen');
 module.enableCompileCache(join(cache, 'compile'));
 // What loading leaves behind would grow the young generation to its maximum and keep it: some 30 MB.
 v8.setFlagsFromString('--semi-space-growth-factor=1');
-const { main } = await import('./main.ts');
+// A clone runs its TypeScript; the published package has only what was built from it.
+const built = new URL('../dist/src/main.js', import.meta.url).href;
+const inClone = existsSync(new URL('./main.ts', import.meta.url));
+const { main } = await (inClone ? import('./main.ts') : import(built));
 process.exitCode = await main(process.argv.slice(2));

@@ -33,18 +33,23 @@ const npmEnv = Object.fromEntries(
 const npm = (cwd: string, ...args: string[]) =>
   run('npm', args, { cwd, env: npmEnv, timeout: NPM_DEADLINE_MS });
 
-/** What the published package may hold, all of it. */
+/** Everything the published package may hold: the program, and what its help and errors refer to. */
 const ALLOWED = [
   /^package\.json$/,
   /^README\.md$/,
   /^LICENSE$/,
+  /^\.env\.example$/,
+  /^docs\/[\w./-]+\.(md|svg)$/,
+  /^src\/bin\.js$/,
   /^dist\/(src|workers)\/[\w./-]+\.(js|js\.map|d\.ts)$/,
 ];
 const NEEDED = [
   'package.json',
   'README.md',
   'LICENSE',
-  'dist/src/bin.js',
+  '.env.example',
+  'docs/cli.md',
+  'src/bin.js',
   'dist/src/main.js',
   'dist/workers/prompt.worker.js',
 ];
@@ -73,13 +78,13 @@ beforeAll(async () => {
 afterAll(() => removeDir(dir));
 
 describe('the package', () => {
-  it('holds the built program, README and LICENSE, and nothing else', () => {
+  it('holds the built program, its documents and LICENSE, and nothing else', () => {
     expect(packed.filter((file) => !ALLOWED.some((pattern) => pattern.test(file)))).toEqual([]);
     expect(NEEDED.filter((file) => !packed.includes(file))).toEqual([]);
   });
 
   it('imports no TypeScript and nothing outside itself but its dependencies', () => {
-    const root = join(installed, 'bullpen');
+    const root = join(installed, 'agent-bullpen');
     const manifest: { dependencies: Record<string, string> } = JSON.parse(
       readFileSync(join(root, 'package.json'), 'utf8'),
     );
@@ -157,6 +162,18 @@ describe('the package', () => {
   });
 });
 
+describe('a clone', () => {
+  it('is installed by npm install -g . and runs its sources', async () => {
+    const prefix = tempDir();
+    await npm(ROOT, 'install', '--global', '--prefix', prefix, '--no-audit', '--no-fund', '.');
+    const { stdout } = await run(join(prefix, 'bin/bullpen'), ['--version'], {
+      cwd: '/',
+      env: { PATH: dirname(process.execPath), HOME: prefix },
+    });
+    expect(stdout).toBe(`${JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version}\n`);
+  });
+});
+
 describe('on a Node that is too old', () => {
   /** Runs a command that must fail; what it said and how it ended. */
   async function refused(command: string, args: readonly string[]) {
@@ -195,7 +212,7 @@ describe('on a Node that is too old', () => {
 
   it('says so in one line and ends with code 1, in source and installed', async () => {
     for (const { version, command } of await oldNodes()) {
-      for (const bin of [join(ROOT, 'src/bin.js'), join(installed, 'bullpen/dist/src/bin.js')]) {
+      for (const bin of [join(ROOT, 'src/bin.js'), join(installed, 'agent-bullpen/src/bin.js')]) {
         expect(await refused(...command(bin)), `${version} ${bin}`).toEqual({
           code: 1,
           stdout: '',
