@@ -1,14 +1,14 @@
 /**
- * The one error class and the one table of codes.
+ * The error class and the table of error codes.
  *
- * Every layer speaks in codes; only `http` turns a code into a status, only the command line into an exit
- * code. An error crosses a process as data (`toWire`), never with its stack.
+ * Every layer uses these codes. Only `http` maps a code to a status, and only the command line maps
+ * it to an exit code. An error crosses a process as data (`toWire`), without its stack.
  */
 
 interface CodeMeaning {
   /** HTTP status when the error answers a request. */
   readonly status: number;
-  /** Whether the same thing may succeed when tried again unchanged. */
+  /** Whether the same request may succeed when it is repeated unchanged. */
   readonly retryable: boolean;
   readonly title: string;
 }
@@ -19,7 +19,7 @@ const meaning = (status: number, title: string, retryable = false): CodeMeaning 
   title,
 });
 
-/** code → retryable → HTTP status → meaning. `docs/api.md` prints this table. */
+/** Status, meaning and retryability of each code. `npm run generate` copies it to docs/api.md. */
 export const ERROR_CODES = {
   'config.invalid': meaning(500, 'The settings are wrong'),
   'config.locked': meaning(500, 'Another server uses this data folder'),
@@ -43,7 +43,6 @@ export const ERROR_CODES = {
   'job.not_finished': meaning(409, 'The job has not ended yet'),
   'batch.not_found': meaning(404, 'There is no such batch'),
   'session.not_found': meaning(404, 'There is no such session'),
-  'session.busy': meaning(409, 'The session is busy'),
   'cwd.not_allowed': meaning(400, 'The working directory is not inside an allowed root'),
   'permission_mode.denied': meaning(403, 'The permission mode is not allowed here'),
   'tools.denied': meaning(403, 'A tool is not allowed for this caller'),
@@ -54,7 +53,7 @@ export const ERROR_CODES = {
   'queue.expired': meaning(504, 'The job waited longer than its ttlMs', true),
   'queue.full': meaning(503, 'The queue takes no more jobs now', true),
   'redis.unavailable': meaning(503, 'Redis cannot be reached', true),
-  'record.damaged': meaning(500, 'What is stored of it cannot be read'),
+  'record.damaged': meaning(500, 'The stored record cannot be read'),
   'redis.refused': meaning(500, 'Redis refused a command: its rights or its data are wrong'),
   'server.stopping': meaning(503, 'The server is stopping', true),
   'store.unavailable': meaning(503, 'The ledger cannot be written', true),
@@ -80,16 +79,16 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** An error as data: what crosses a process and what an outcome carries. */
+/** An error as data, as it crosses a process and as an outcome carries it. */
 export interface WireError {
   readonly code: ErrorCode;
   readonly message: string;
   readonly retryable: boolean;
-  /** RFC 3339: when trying again makes sense, where the vendor has said so; else null. */
+  /** RFC 3339: when a retry can succeed, if the vendor has said so; else null. */
   readonly resetsAt: string | null;
 }
 
-/** One thing wrong with an input. `path` is a JSON pointer into it. */
+/** One mistake in an input. `path` is a JSON pointer into it. */
 export interface Problem {
   readonly path: string;
   readonly message: string;
@@ -97,13 +96,13 @@ export interface Problem {
 
 export interface AppErrorOptions {
   readonly cause?: unknown;
-  /** What is wrong with the input, place by place. */
+  /** Every mistake in the input. */
   readonly problems?: readonly Problem[];
-  /** For 429 and 503: seconds until a retry makes sense. */
+  /** For 429 and 503: seconds until a retry can succeed. */
   readonly retryAfterSeconds?: number;
 }
 
-/** The only error this project throws on purpose. `message` is a sentence a user can act on. */
+/** The only error thrown on purpose. `message` is a sentence that a user can act on. */
 export class AppError extends Error {
   readonly code: ErrorCode;
   readonly problems: readonly Problem[];
@@ -126,7 +125,7 @@ export class AppError extends Error {
   }
 }
 
-/** An error made for a closed code, with its `retryable` from the table. `resetsAt`: RFC 3339. */
+/** An error as data, with `retryable` from the table. `resetsAt`: RFC 3339. */
 export const wireError = (code: ErrorCode, message: string, resetsAt: string | null = null): WireError => ({
   code,
   message,
@@ -134,30 +133,25 @@ export const wireError = (code: ErrorCode, message: string, resetsAt: string | n
   resetsAt,
 });
 
-/** Anything thrown, as data. What is not an AppError becomes `internal.error` without its message. */
+/** Any thrown value as data. All but an AppError become `internal.error` without their message. */
 export function toWire(error: unknown): WireError {
   if (error instanceof AppError) return wireError(error.code, error.message);
   return wireError('internal.error', 'an unexpected error; the server log has it');
 }
 
-/** Redis is away, or refuses what it must not. Callers wait; no job fails for it. */
+/** Whether Redis is away or refused a command. Callers wait; no job fails because of it. */
 export const isRedisTrouble = (error: unknown): boolean =>
   error instanceof AppError && (error.code === 'redis.unavailable' || error.code === 'redis.refused');
 
-/** The ledger cannot be written or read now. */
+/** Whether the ledger cannot be written or read now. */
 export const isLedgerTrouble = (error: unknown): error is AppError =>
   error instanceof AppError && error.code === 'store.unavailable';
 
-/** What is stored of a thing cannot be read. */
+/** Whether a stored record cannot be read. */
 export const isDamage = (error: unknown): error is AppError =>
   error instanceof AppError && error.code === 'record.damaged';
 
-/** The text of anything thrown, for a log line or a message's end. */
+/** The message of anything thrown, for a log line or the end of another message. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** For the `default` of a `switch` over a closed union: compiles only when every case is handled. */
-export function assertNever(value: never): never {
-  throw new AppError('internal.error', `unexpected value: ${JSON.stringify(value)}`);
 }

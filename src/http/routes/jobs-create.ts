@@ -39,7 +39,6 @@ const schema = {
       'permission_mode.denied',
       'tools.denied',
       'session.not_found',
-      'session.busy',
       'cwd.not_allowed',
       'provider.unknown',
       'provider.unsupported_option',
