@@ -1,18 +1,51 @@
-/** ③ Runs in BullMQ's sandbox: has one job's prompt executed, over RPC, and waits for its end. */
+/**
+ * ③ The program of a sandboxed worker: it submits one job at a time to the executor over RPC, and waits
+ * until the job has ended. It has two Redis connections and nothing else.
+ */
 import './bootstrap.ts';
 import { DelayedError, type SandboxedJob, UnrecoverableError } from 'bullmq';
-import { createPromptProcessor } from './prompt-processor.ts';
+import { readWorkerSettings } from '../src/config/worker.ts';
+import { createFailpoint } from '../src/failpoint.ts';
+import { createIdFactory } from '../src/ids.ts';
+import { createLogger } from '../src/logger.ts';
+import { createScriptRunner } from '../src/records/script-runner.ts';
+import { createSubmissions } from '../src/records/submissions.ts';
+import { openConnection } from '../src/redis/connection.ts';
+import { createRedisDoorbells } from '../src/redis/doorbells.ts';
+import { createNames } from '../src/redis/names.ts';
+import { createRpcClient } from '../src/rpc/client.ts';
+import { createJobWaits } from '../src/rpc/job-waits.ts';
 
-// BullMQ hands it a job only when this has resolved: what keeps a worker from its work is no fault of a job.
-const processor = await createPromptProcessor(process.env);
+const POLL_MS = 2000;
+const PARKED_MS = 15_000;
 
+const settings = readWorkerSettings(process.env);
+const logger = createLogger(settings.logLevel);
+const names = createNames(settings);
+const commands = openConnection(settings.redisUrl, 'patient', 'worker', logger);
+const subscriber = openConnection(settings.redisUrl, 'patient', 'worker-sub', logger);
+const waits = createJobWaits(createRedisDoorbells(commands, subscriber, logger), names.responses);
+const run = createRpcClient({
+  submissions: createSubmissions(
+    createScriptRunner(commands, names.prefix, { ...settings, keepFinishedMs: settings.keepInRedisMs }),
+  ),
+  waits,
+  newExecutionId: createIdFactory(),
+  pollMs: POLL_MS,
+  parkedMs: PARKED_MS,
+  failpoint: createFailpoint(settings.failpoints),
+});
+// BullMQ sends a job only after this module is loaded, so no job fails because Redis is away.
+await waits.start();
+
+/** Called by BullMQ for each delivery. */
 export default async function prompt(
   job: SandboxedJob<{ jobId: string }>,
   token: string,
   signal: AbortSignal,
 ) {
-  const result = await processor(job.data.jobId, signal);
-  // What did not succeed has failed in BullMQ too, and is not delivered again: whatever looks at the queue sees it.
+  const result = await run(job.data.jobId, signal);
+  // BullMQ shows a job that did not succeed as failed. An UnrecoverableError is not delivered again.
   if (result.kind === 'finished' && result.status !== 'succeeded')
     throw new UnrecoverableError(result.status);
   if (result.kind !== 'later') return result;

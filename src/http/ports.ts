@@ -45,17 +45,8 @@ export interface JobPage {
 export interface Jobs {
   create(principal: Principal, request: PromptRequest, idempotency: Idempotency | null): Promise<Created>;
   get(principal: Principal, id: string): Promise<Job>;
-  /**
-   * The job once it is finished, or as it stands after `waitMs`. Never rejects because of `signal`.
-   * @param created this caller has just made it: it is not looked at before something is heard of it
-   */
-  wait(
-    principal: Principal,
-    id: string,
-    waitMs: number,
-    signal: AbortSignal,
-    created?: boolean,
-  ): Promise<Job>;
+  /** The job once it is finished, or its state after `waitMs`. Never rejects because of `signal`. */
+  wait(principal: Principal, id: string, waitMs: number, signal: AbortSignal): Promise<Job>;
   list(principal: Principal, query: JobQuery): Promise<JobPage>;
   /** `alreadyCancelled`: the job had ended as cancelled before. 409 job.already_finished if it ended otherwise. */
   cancel(principal: Principal, id: string, force: boolean): Promise<{ job: Job; alreadyCancelled: boolean }>;

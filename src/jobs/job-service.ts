@@ -7,13 +7,13 @@ import { isFinished, type JobStatus, jobLinks } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import type { JobRecords, NewJob } from '../records/ports.ts';
+import type { JobWaits } from '../rpc/job-waits.ts';
 import { toProjected } from '../store/projected-job.ts';
 import type { Projector } from '../store/projector.ts';
 import type { ProjectedJob } from '../store/rows.ts';
 import type { Store } from '../store/store.ts';
 import { CANCELLED } from './cancelled.ts';
 import { toJob } from './job-view.ts';
-import type { JobWaits } from './job-waits.ts';
 import { keyReused, scopedKey } from './scoped-key.ts';
 import { createSessionPlacement } from './session-placement.ts';
 
@@ -84,7 +84,6 @@ export function createJobService(options: JobServiceOptions): Jobs {
     const resolved = await options.resolve(await asked(), principal);
     const pin = await placeSession(principal, resolved);
     const { id, createdAt } = options.mint();
-    waits.expect(id);
     const job: NewJob = {
       id,
       kind: 'api',
@@ -135,11 +134,10 @@ export function createJobService(options: JobServiceOptions): Jobs {
       return toJob(await read(principal, id));
     },
 
-    async wait(principal, id, waitMs, signal, created = false) {
+    async wait(principal, id, waitMs, signal) {
       const deadline = performance.now() + waitMs;
       using wait = waits.listen(id);
       const untilDue = () => Math.max(0, Math.min(POLL_MS, deadline - performance.now()));
-      if (created && wait.quiet) await wait.next(untilDue(), signal);
       for (;;) {
         const job = await read(principal, id);
         if (isFinished(job.status) || performance.now() >= deadline || signal.aborted) return toJob(job);

@@ -72,7 +72,7 @@ export function createJobRoute(app: HttpApp, jobs: Jobs): void {
         const waitMs = waitMsOf(request.query);
         if (waitMs === 0) return reply.code(202).send(created.job);
         const signal = untilGone(request, reply, scope.stopping);
-        const job = await outcomeOf(jobs, principal, created, waitMs, signal);
+        const job = await outcomeOf(jobs, principal, created.job, waitMs, signal);
         if (!job.finished) return reply.code(202).send(job);
         return negotiate(request.headers.accept, PRODUCES) === 'text/plain'
           ? sendText(reply, job)
@@ -92,12 +92,12 @@ export function announce(reply: FastifyReply, { job, replayed }: Created): void 
 async function outcomeOf(
   jobs: Jobs,
   principal: Principal,
-  { job, replayed }: Created,
+  job: Job,
   waitMs: number,
   signal: AbortSignal,
 ): Promise<Job> {
   try {
-    return await jobs.wait(principal, job.id, waitMs, signal, !replayed);
+    return await jobs.wait(principal, job.id, waitMs, signal);
   } catch (error) {
     if (error instanceof AppError && error.retryable) return job;
     throw error;

@@ -2,7 +2,9 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { SubmitResult } from '../../../src/records/ports.ts';
+import type { Doorbells } from '../../../src/redis/doorbells.ts';
 import { createRpcClient, type RpcClientOptions } from '../../../src/rpc/client.ts';
+import { createJobWaits } from '../../../src/rpc/job-waits.ts';
 import { CANCELLED, failed, finishOf, newJob, succeeded } from '../../contracts/records/samples.ts';
 import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { eventually } from '../../helpers/eventually.ts';
@@ -10,13 +12,22 @@ import { eventually } from '../../helpers/eventually.ts';
 const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };
 const NEVER_MS = 3_600_000;
 
+interface ClientOptions extends Omit<RpcClientOptions, 'waits'> {
+  readonly doorbells: Doorbells;
+}
+
+function createClient({ doorbells, ...options }: ClientOptions) {
+  const waits = createJobWaits(doorbells, 'responses');
+  return { run: createRpcClient({ waits, ...options }), start: waits.start, stop: waits.stop };
+}
+
 /** A client over memory, whose submits are recorded. Nothing but a message wakes it, unless told otherwise. */
-function setUp(rest: Partial<RpcClientOptions> = {}) {
+function setUp(rest: Partial<ClientOptions> = {}) {
   let nowMs = 1_790_000_000_000;
   const rpc = createMemoryRpc({ ...CHANNELS, now: () => nowMs });
   const submits: { executionId: string; listeners: number; result: SubmitResult }[] = [];
   let minted = 0;
-  const client = createRpcClient({
+  const client = createClient({
     doorbells: rpc.doorbells,
     submissions: {
       async submit(jobId, executionId) {
@@ -26,7 +37,6 @@ function setUp(rest: Partial<RpcClientOptions> = {}) {
         return result;
       },
     },
-    channel: 'responses',
     newExecutionId: () => {
       minted += 1;
       return `e${minted}`;
@@ -69,7 +79,7 @@ describe("the worker's side of the RPC", () => {
   it('nothing is submitted while listening is not acknowledged', async () => {
     const { rpc, submits } = setUp();
     const acknowledged = Promise.withResolvers<void>();
-    const client = createRpcClient({
+    const client = createClient({
       doorbells: {
         ...rpc.doorbells,
         async listen(channel, listener) {
@@ -87,7 +97,6 @@ describe("the worker's side of the RPC", () => {
           return { kind: 'gone' };
         },
       },
-      channel: 'responses',
       newExecutionId: () => 'e',
       pollMs: NEVER_MS,
       parkedMs: 1,
@@ -105,7 +114,7 @@ describe("the worker's side of the RPC", () => {
     const { rpc, claims } = setUp();
     const job = newJob();
     await rpc.records.create(job);
-    const client = createRpcClient({
+    const client = createClient({
       doorbells: rpc.doorbells,
       submissions: {
         async submit(jobId, executionId) {
@@ -115,7 +124,6 @@ describe("the worker's side of the RPC", () => {
           return result;
         },
       },
-      channel: 'responses',
       newExecutionId: () => 'e',
       pollMs: NEVER_MS,
       parkedMs: 1,
@@ -203,7 +211,7 @@ describe("the worker's side of the RPC", () => {
     expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
-  it('whoever asks again attaches to the execution under way', async () => {
+  it('a second call for the same job waits for the execution that is under way', async () => {
     const { rpc, client, claims, waits, claimOne } = setUp();
     const job = newJob();
     await rpc.records.create(job);
@@ -278,8 +286,8 @@ describe("the worker's side of the RPC", () => {
     await rpc.records.cancel(job.id, false, CANCELLED);
     const codes = ['redis.unavailable', 'redis.refused'] as const;
     let asked = 0;
-    const patient = createRpcClient({
-      ...{ doorbells: rpc.doorbells, channel: 'responses', parkedMs: 1, pollMs: 5 },
+    const patient = createClient({
+      ...{ doorbells: rpc.doorbells, parkedMs: 1, pollMs: 5 },
       newExecutionId: () => 'e',
       submissions: {
         submit(...args) {
@@ -297,14 +305,13 @@ describe("the worker's side of the RPC", () => {
 
   it('a submit that fails ends the wait and leaves nothing waiting', async () => {
     const { rpc } = setUp();
-    const client = createRpcClient({
+    const client = createClient({
       doorbells: rpc.doorbells,
       submissions: {
         async submit() {
           throw new Error('redis is away');
         },
       },
-      channel: 'responses',
       newExecutionId: () => 'e',
       pollMs: NEVER_MS,
       parkedMs: 1,
@@ -318,7 +325,7 @@ describe("the worker's side of the RPC", () => {
   it('listens again when listening failed the first time', async () => {
     const { rpc } = setUp();
     let failures = 1;
-    const client = createRpcClient({
+    const client = createClient({
       doorbells: {
         ...rpc.doorbells,
         async listen(channel, listener) {
@@ -328,7 +335,6 @@ describe("the worker's side of the RPC", () => {
         },
       },
       submissions: rpc.submissions,
-      channel: 'responses',
       newExecutionId: () => 'e',
       pollMs: NEVER_MS,
       parkedMs: 1,
