@@ -2,9 +2,11 @@
  * Every setting: its type, default, unit (in the name), the variable that sets it, and what it does. The
  * loader, `.env.example` and docs/operations.md are all made from this one table.
  */
+
 import { type Static, Type } from 'typebox';
 import { Prices } from '../protocol/prices.ts';
 import { ProviderSettings } from '../protocol/provider-settings.ts';
+import { MODEL_PATTERN, nullable } from '../protocol/schema.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -13,7 +15,7 @@ const DAY = 24 * HOUR;
 
 const text = (env: string, description: string, rest = {}) => Type.String({ env, description, ...rest });
 const optional = (env: string, description: string, rest = {}) =>
-  Type.Union([Type.String({ minLength: 1, ...rest }), Type.Null()], { env, description, default: null });
+  nullable(Type.String({ minLength: 1, ...rest }), { env, description, default: null });
 const count = (env: string, initial: number, description: string, minimum = 1, maximum = 1e9) =>
   Type.Integer({ env, default: initial, minimum, maximum, description });
 /** At most what a request may ask for, and well below what Node's timers can count (24.8 days). */
@@ -23,7 +25,7 @@ const age = (env: string, initial: number, description: string, minimum = 1) =>
   span(env, initial, description, minimum, 3660 * DAY);
 /** A limit that may be missing. */
 const atMost = (env: string, description: string, initial: number | null = null) =>
-  Type.Union([Type.Integer({ minimum: 1 }), Type.Null()], {
+  nullable(Type.Integer({ minimum: 1 }), {
     env,
     default: initial,
     description: initial === null ? `${description}. Default: no limit` : description,
@@ -72,12 +74,12 @@ export const SETTINGS = {
   }),
 
   concurrency: count('BULLPEN_CONCURRENCY', 5, 'executions at once on this server', 1, 1000),
-  workers: Type.Union([Type.Integer({ minimum: 1, maximum: 2000 }), Type.Null()], {
+  workers: nullable(Type.Integer({ minimum: 1, maximum: 2000 }), {
     env: 'BULLPEN_WORKERS',
     default: null,
     description: 'sandboxed worker processes at the most. Default: concurrency + 2, to see what comes next',
   }),
-  warmProcesses: Type.Union([Type.Integer({ minimum: 0, maximum: 1000 }), Type.Null()], {
+  warmProcesses: nullable(Type.Integer({ minimum: 0, maximum: 1000 }), {
     env: 'BULLPEN_WARM_PROCESSES',
     default: null,
     description:
@@ -98,7 +100,7 @@ export const SETTINGS = {
 
   provider: text('BULLPEN_PROVIDER', 'provider of a job that names none', { default: 'claude' }),
   model: optional('BULLPEN_MODEL', 'model of a job that names none; unset: the CLI decides', {
-    pattern: '^[A-Za-z0-9][\\w.:/@-]{0,127}$',
+    pattern: `^${MODEL_PATTERN}$`,
   }),
   cwd: text(
     'BULLPEN_CWD',

@@ -1,7 +1,6 @@
 import { Type } from 'typebox';
 import { AppError } from '../errors.ts';
-
-const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
+import { ULID } from '../protocol/schema.ts';
 
 /** Whether a text can be the id of anything here. */
 export const isUlid = (text: string): boolean => ULID.test(text);

@@ -2,10 +2,9 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { AppError } from '../errors.ts';
 import { MAX_PROMPT_BYTES, PromptRequest, promptOptions } from '../protocol/prompt.ts';
+import { closed } from '../protocol/schema.ts';
 import { invalid, problemsOf } from './validation.ts';
 import { Wait } from './wait-query.ts';
-
-const closed = { additionalProperties: false } as const;
 
 /**
  * Query of `POST /v1/jobs`. The options stand here for text bodies alone; lists are repeated or separated by

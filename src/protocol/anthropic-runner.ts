@@ -2,7 +2,9 @@
  * What the `anthropic-sdk` provider and its runner, a process of its own, say to each other. The runner also
  * prints every event of the Messages API's stream as it came.
  */
+
 import { type Static, Type } from 'typebox';
+import { nullable } from './schema.ts';
 
 /** The one JSON document on the runner's stdin. */
 export interface AnthropicRequest {
@@ -15,9 +17,6 @@ export interface AnthropicRequest {
   /** JSON schema of the answer; null: plain text. */
   readonly outputSchema: Readonly<Record<string, unknown>> | null;
 }
-
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
-  Type.Union([schema, Type.Null()]);
 
 /** A failed API call is tried again. */
 export const RunnerRetry = Type.Object({

@@ -1,8 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { type Outcome, Usage } from './outcome.ts';
+import { nullable } from './schema.ts';
 
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
-  Type.Union([schema, Type.Null()]);
 const Name = Type.String({ maxLength: 1024 });
 const COUNT = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
 const Count = Type.Integer(COUNT);

@@ -1,8 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { Outcome } from './outcome.ts';
-
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
-  Type.Union([schema, Type.Null()]);
+import { nullable } from './schema.ts';
 
 export const JOB_STATUSES = ['queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled'] as const;
 export const JobStatus = Type.Enum(JOB_STATUSES);

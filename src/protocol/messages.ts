@@ -3,8 +3,11 @@
  * whoever hears it reads the record. Losing one costs a poll interval. Raw requests and their answers are the
  * exception: they are the debugging surface (`redis-cli publish`), at-most-once by nature.
  */
+
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { ProviderName } from './prompt.ts';
+import { closed } from './schema.ts';
 
 /** Bytes of the largest message Bullpen publishes. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
@@ -34,11 +37,11 @@ export const RawRequest = Type.Object(
     id: Type.Union([Type.String({ maxLength: 256 }), Type.Number()]),
     prompt: Type.String({ minLength: 1 }),
     args: Type.Optional(Type.Array(Type.String({ maxLength: 4096 }), { maxItems: 64 })),
-    provider: Type.Optional(Type.String({ pattern: '^[a-z][a-z0-9-]{0,31}$' })),
+    provider: Type.Optional(ProviderName),
     cwd: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
     timeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
   },
-  { additionalProperties: false },
+  closed,
 );
 export type RawRequest = Static<typeof RawRequest>;
 

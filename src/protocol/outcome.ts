@@ -1,7 +1,5 @@
 import { type Static, Type } from 'typebox';
-
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
-  Type.Union([schema, Type.Null()]);
+import { nullable } from './schema.ts';
 
 /** Where a cost comes from: the CLI's own figure, a price table, or nobody knows. */
 export const CostBasis = Type.Enum(['reported', 'estimated', 'unknown']);

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
+import { closed } from './schema.ts';
 
-const closed = { additionalProperties: false } as const;
 const usd = (what: string) => Type.Number({ minimum: 0, description: `USD for a million ${what}` });
 
 /** What a model costs. Cached tokens without a price of their own cost what input costs. */

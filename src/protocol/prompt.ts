@@ -1,10 +1,10 @@
-import { type Static, type TSchema, Type } from 'typebox';
+import { type Static, Type } from 'typebox';
+import { closed, MODEL_PATTERN, nullable, ULID } from './schema.ts';
 
 /** 1 MiB, in UTF-8 bytes; facts: larger prompts belong in files of the workspace. */
 export const MAX_PROMPT_BYTES = 1024 * 1024;
 
 /** Model and provider names: nothing that could be read as a flag or a path (no leading dash, no spaces). */
-const NAME_PATTERN = '^[A-Za-z0-9][\\w.:/@-]{0,127}$';
 const TOOL_PATTERN = '^[A-Za-z_][\\w.*-]{0,127}(\\([^(),\\u0000-\\u001f]{1,256}\\))?$';
 const TAG_PATTERN = '^[^\\u0000-\\u001f]{1,64}$';
 
@@ -20,7 +20,6 @@ const Background = Type.Enum(['stop', 'wait'], {
     'whether the answer ends the job and what still runs (a task in the background, a wake-up) is stopped, or it is waited for; default: stop',
 });
 const ToolList = Type.Array(Type.String({ pattern: TOOL_PATTERN }), { maxItems: 64 });
-const closed = { additionalProperties: false } as const;
 
 /**
  * What one execution may use, its tools included; left out: as much as the settings allow. Measured once a
@@ -46,12 +45,12 @@ export type Limits = Static<typeof Limits>;
 /** Everything a caller may say beside the prompt. Units are in the names. */
 export const promptOptions = {
   provider: Type.Optional(ProviderName),
-  model: Type.Optional(Type.String({ pattern: NAME_PATTERN })),
+  model: Type.Optional(Type.String({ pattern: `^${MODEL_PATTERN}$` })),
   effort: Type.Optional(Type.Enum(['low', 'medium', 'high', 'xhigh', 'max'])),
   cwd: Type.Optional(
     Type.String({ minLength: 1, maxLength: 4096, description: 'absolute, inside an allowed root' }),
   ),
-  sessionId: Type.Optional(Type.String({ pattern: '^[0-9A-HJKMNP-TV-Z]{26}$' })),
+  sessionId: Type.Optional(Type.String({ pattern: ULID.source })),
   permissionMode: Type.Optional(PermissionMode),
   allowedTools: Type.Optional(ToolList),
   disallowedTools: Type.Optional(ToolList),
@@ -93,7 +92,6 @@ export const PromptOverrides = Type.Partial(PromptRequest, { ...closed, examples
 export type PromptOverrides = Static<typeof PromptOverrides>;
 
 const said = Type.Required(PromptRequest).properties;
-const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 /**
  * A request after the settings' defaults were applied: what the job record holds, in the same bounds as what a
@@ -103,29 +101,29 @@ export const ResolvedPrompt = Type.Object(
   {
     prompt: said.prompt,
     provider: said.provider,
-    model: orNull(said.model),
-    effort: orNull(said.effort),
+    model: nullable(said.model),
+    effort: nullable(said.effort),
     cwd: said.cwd,
-    sessionId: orNull(said.sessionId),
+    sessionId: nullable(said.sessionId),
     permissionMode: said.permissionMode,
     allowedTools: said.allowedTools,
     disallowedTools: said.disallowedTools,
     onPermissionDenied: said.onPermissionDenied,
     /** Left out in records of older servers: `stop`. */
     background: Type.Optional(said.background),
-    appendSystemPrompt: orNull(said.appendSystemPrompt),
-    outputSchema: orNull(said.outputSchema),
-    maxTurns: orNull(said.maxTurns),
-    maxCostUsd: orNull(said.maxCostUsd),
+    appendSystemPrompt: nullable(said.appendSystemPrompt),
+    outputSchema: nullable(said.outputSchema),
+    maxTurns: nullable(said.maxTurns),
+    maxCostUsd: nullable(said.maxCostUsd),
     providerOptions: said.providerOptions,
     limits: said.limits,
     timeoutMs: said.timeoutMs,
     idleTimeoutMs: said.idleTimeoutMs,
-    ttlMs: orNull(said.ttlMs),
+    ttlMs: nullable(said.ttlMs),
     priority: said.priority,
     delayMs: said.delayMs,
     maxAttempts: said.retry.properties.maxAttempts,
-    concurrencyKey: orNull(said.concurrencyKey),
+    concurrencyKey: nullable(said.concurrencyKey),
     tags: said.tags,
     metadata: said.metadata,
   },

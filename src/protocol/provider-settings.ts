@@ -1,30 +1,28 @@
-import { type Static, Type } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
 import { Limits, PermissionMode, ProviderName } from './prompt.ts';
+import { closed, MODEL_PATTERN, nullable } from './schema.ts';
 
-const closed = { additionalProperties: false } as const;
 const DAY_MS = 86_400_000;
 
 /** A setting that may be left alone. */
-export const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(
-  schema: T,
-  description: string,
-) => Type.Union([schema, Type.Null()], { default: null, description });
+const setting = <T extends TSchema>(schema: T, description: string) =>
+  nullable(schema, { default: null, description });
 
 /** What the settings say of every provider: the defaults of its jobs and how many run at once. */
 export const JobDefaults = {
-  model: nullable(
-    Type.String({ pattern: '^[A-Za-z0-9][\\w.:/@-]{0,127}$' }),
+  model: setting(
+    Type.String({ pattern: `^${MODEL_PATTERN}$` }),
     'model of a job that names none; null: BULLPEN_MODEL, else the CLI decides',
   ),
-  concurrency: nullable(
+  concurrency: setting(
     Type.Integer({ minimum: 1, maximum: 1000 }),
     'executions of this provider at once; null: as many as BULLPEN_CONCURRENCY allows',
   ),
-  timeoutMs: nullable(
+  timeoutMs: setting(
     Type.Integer({ minimum: 1, maximum: DAY_MS }),
     'run time of a job that names none (ms); null: BULLPEN_TIMEOUT_MS',
   ),
-  idleTimeoutMs: nullable(
+  idleTimeoutMs: setting(
     Type.Integer({ minimum: 1, maximum: DAY_MS }),
     'silence allowed to a job that names none (ms); null: BULLPEN_IDLE_TIMEOUT_MS',
   ),
@@ -79,9 +77,9 @@ export const CustomSuccess = Type.Object(
       minItems: 1,
       description: 'exit codes of a run that succeeded',
     }),
-    pattern: nullable(Expression, 'regular expression the text must match'),
-    failurePattern: nullable(Expression, 'regular expression the text must not match'),
-    json: nullable(
+    pattern: setting(Expression, 'regular expression the text must match'),
+    failurePattern: setting(Expression, 'regular expression the text must not match'),
+    json: setting(
       Type.Object(
         {
           pointer: Pointer('a place in the JSON on stdout; of JSON lines, in the last one that has it'),
@@ -137,7 +135,7 @@ const Args = Type.Array(Type.String());
 
 /** What can be overridden of a built-in provider. */
 const builtIn = {
-  binary: nullable(
+  binary: setting(
     Type.String({ minLength: 1 }),
     'path or name of the binary; null: looked up on PATH under its usual names',
   ),
@@ -166,11 +164,11 @@ const builtIn = {
       description: 'arguments that stand for a permissionMode, instead of the built-in ones',
     },
   ),
-  maxRetries: nullable(
+  maxRetries: setting(
     Type.Integer({ minimum: 0, maximum: 100 }),
     'retries of a failed API call inside the CLI; null: as the CLI does by itself',
   ),
-  fallback: nullable(
+  fallback: setting(
     ProviderName,
     'provider that runs a job when this CLI is not installed or cannot be started; null: the job fails',
   ),

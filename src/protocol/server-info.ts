@@ -1,7 +1,9 @@
 /** What a server tells of its CLIs, of what runs and of what waits. */
-import { type Static, Type } from 'typebox';
 
-const nullableText = Type.Union([Type.String(), Type.Null()]);
+import { type Static, Type } from 'typebox';
+import { nullable } from './schema.ts';
+
+const nullableText = nullable(Type.String());
 
 /** A CLI: whether it is there, logged in, and able to do what. */
 export const ProviderReport = Type.Object({
@@ -11,27 +13,27 @@ export const ProviderReport = Type.Object({
   binary: nullableText,
   authenticated: Type.Enum(['yes', 'no', 'unknown']),
   why: nullableText,
-  todo: Type.Union([Type.String(), Type.Null()], {
+  todo: nullable(Type.String(), {
     description: 'what a person has to do before its jobs can succeed',
   }),
   circuit: Type.Enum(['closed', 'open', 'half_open'], {
     description: 'after a refused login: open refuses jobs at once, half_open lets one try',
   }),
-  circuitOpenUntil: Type.Union([Type.String(), Type.Null()], {
+  circuitOpenUntil: nullable(Type.String(), {
     description: 'RFC 3339: when the next job may try; null: any time',
   }),
   running: Type.Integer({ description: 'executions it runs now, as a fallback too' }),
-  concurrency: Type.Union([Type.Integer(), Type.Null()], {
+  concurrency: nullable(Type.Integer(), {
     description: "executions at once; null: only the server's limit",
   }),
-  fallback: Type.Union([Type.String(), Type.Null()], {
+  fallback: nullable(Type.String(), {
     description: 'provider that runs its jobs when its CLI is missing',
   }),
   capabilities: Type.Record(Type.String(), Type.Unknown()),
 });
 export type ProviderReport = Static<typeof ProviderReport>;
 
-const measured = (description: string) => Type.Union([Type.Number(), Type.Null()], { description });
+const measured = (description: string) => nullable(Type.Number(), { description });
 
 /** One execution that runs on a node now, as it was measured last. */
 export const RunningExecution = Type.Object({
@@ -55,7 +57,7 @@ export const WaitingProcessReport = Type.Object({
   provider: Type.String(),
   pid: Type.Integer(),
   cwd: Type.String({ description: 'real path it was started in' }),
-  sessionId: Type.Union([Type.String(), Type.Null()], {
+  sessionId: nullable(Type.String(), {
     description: 'whose next turn it waits for; null: for any job that would be started like it',
   }),
   waitingMs: Type.Number({ description: 'since its boot began, or its last turn ended' }),

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { nullable } from './schema.ts';
 
 /** What executions are added up by. `day` is in UTC. */
 export const UsageDimension = Type.Enum(['day', 'provider', 'model', 'caller', 'tag']);
@@ -9,7 +10,7 @@ const usd = (description: string) => Type.Number({ description });
 
 /** Executions with the same key, added up. */
 export const UsageRow = Type.Object({
-  key: Type.Union([Type.String(), Type.Null()], {
+  key: nullable(Type.String(), {
     description: 'the day, provider, model, caller or tag; null: none is known',
   }),
   executions: count('a retried job has several'),

@@ -1,4 +1,5 @@
 /** Records between their Redis hash and their type. Our own scripts write the hash; others, and accidents, may too. */
+
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { AppError } from '../errors.ts';
@@ -6,10 +7,11 @@ import type { EventBody, StoredEvent } from '../protocol/event.ts';
 import { JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import { nullable } from '../protocol/schema.ts';
 import type { Claim, JobRecord, NewJob, TimedEvent } from './ports.ts';
 
 const text = Type.String();
-const orNothing = Type.Union([text, Type.Null()]);
+const orNothing = nullable(text);
 /** What has to be there for a job to be shown and copied. The executor checks the whole before it runs anything. */
 const storedRequest = Compile(
   Type.Object({
@@ -30,7 +32,7 @@ const storedOutcome = Compile(
     text,
     sessionId: orNothing,
     nativeSessionId: orNothing,
-    error: Type.Union([Type.Object({ code: text, message: text }), Type.Null()]),
+    error: nullable(Type.Object({ code: text, message: text })),
   }),
 );
 const storedEvent = Compile(Type.Object({ kind: text }));

@@ -1,6 +1,5 @@
 import { AppError } from '../errors.ts';
-
-const ULID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
+import { ULID } from '../protocol/schema.ts';
 
 /** The last id of a page, as callers see it. Opaque, so that what it holds may change. */
 export const encodeListCursor = (lastId: string): string => Buffer.from(lastId).toString('base64url');

@@ -1,11 +1,11 @@
 /** The log of record changes in pieces: many changes are read at once, and the jobs among them are copied in steps. */
+
 import type { Redis } from 'ioredis';
 import type { ReportDamage } from '../damage.ts';
+import { ULID } from '../protocol/schema.ts';
 
 /** Changes in a piece: a job that changed several times among them is copied once. */
 const LENGTH = 400;
-
-const ULID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 
 type Entry = readonly [id: string, fields: readonly string[]];
 

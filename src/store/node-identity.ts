@@ -3,8 +3,7 @@ import { link, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ulid } from 'ulid';
 import { AppError } from '../errors.ts';
-
-const ULID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
+import { ULID } from '../protocol/schema.ts';
 
 /**
  * The id of the node this data folder belongs to: minted once, then always the same. Of several processes

@@ -2,6 +2,7 @@ import { Type } from 'typebox';
 import { AppError } from '../../errors.ts';
 import { Batch, BatchCreated, MAX_BATCH_PROMPTS } from '../../protocol/batch.ts';
 import type { PromptRequest } from '../../protocol/prompt.ts';
+import { closed } from '../../protocol/schema.ts';
 import { answer, errorAnswers, shared } from '../answers.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { idempotencyOf } from '../idempotency.ts';
@@ -10,7 +11,6 @@ import type { Batches } from '../ports.ts';
 import { promptRequestOf } from '../prompt-request.ts';
 import { validatorCompiler } from '../validation.ts';
 
-const closed = { additionalProperties: false } as const;
 const NoQuery = Type.Object({}, closed);
 const BatchParams = Type.Object({ id: Type.String({ description: 'ULID of a batch' }) });
 const CancelBody = Type.Object(

@@ -1,9 +1,10 @@
 import { Type } from 'typebox';
+import { nullable } from '../../protocol/schema.ts';
 import { answer, errorAnswers } from '../answers.ts';
 import type { HttpApp } from '../http-app.ts';
 import type { Health } from '../ports.ts';
 
-const nullableText = Type.Union([Type.String(), Type.Null()]);
+const nullableText = nullable(Type.String());
 const Readiness = Type.Object({
   ready: Type.Boolean(),
   degraded: Type.Boolean({ description: 'ready, but something stored cannot be read' }),

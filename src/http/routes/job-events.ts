@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
+import { closed } from '../../protocol/schema.ts';
 import { negotiate } from '../accept.ts';
 import { answer, emptyAnswer, errorAnswers } from '../answers.ts';
 import { createEventEncoder } from '../event-encoding.ts';
@@ -26,7 +27,7 @@ const EventsQuery = Type.Object(
     raw: Type.Optional(Type.Boolean({ description: 'with the lines of the CLI itself', default: false })),
     ticket: Type.Optional(Type.String({ description: 'from POST /v1/stream-tokens' })),
   },
-  { additionalProperties: false },
+  closed,
 );
 
 const schema = {

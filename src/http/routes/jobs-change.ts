@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { PromptOverrides } from '../../protocol/prompt.ts';
+import { closed } from '../../protocol/schema.ts';
 import { answer, emptyAnswer, errorAnswers, shared } from '../answers.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { idempotencyOf } from '../idempotency.ts';
@@ -10,9 +11,9 @@ import { announce } from './jobs-create.ts';
 
 const CancelBody = Type.Object(
   { force: Type.Optional(Type.Boolean({ description: 'without the grace', default: false })) },
-  { additionalProperties: false },
+  closed,
 );
-const NoQuery = Type.Object({}, { additionalProperties: false });
+const NoQuery = Type.Object({}, closed);
 const job = { 'application/json': shared('Job') };
 
 /** `POST /v1/jobs/:id/cancel`, `POST /v1/jobs/:id/retry` and `DELETE /v1/jobs/:id`. */

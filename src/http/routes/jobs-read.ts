@@ -1,12 +1,12 @@
 import { type Static, Type } from 'typebox';
 import { JOB_STATUSES } from '../../protocol/job.ts';
+import { closed, nullable } from '../../protocol/schema.ts';
 import { answer, errorAnswers, shared } from '../answers.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { JobParams, jobIdOf } from '../job-id.ts';
 import type { JobQuery, Jobs } from '../ports.ts';
 import { untilGone, Wait, waitMsOf } from '../wait-query.ts';
 
-const closed = { additionalProperties: false } as const;
 const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 100;
 const MAX_VALUES = 20;
@@ -70,7 +70,7 @@ export function readJobRoutes(app: HttpApp, jobs: Jobs): void {
           200: answer('A page of jobs', {
             'application/json': Type.Object({
               data: Type.Array(shared('JobListItem')),
-              nextCursor: Type.Union([Type.String(), Type.Null()]),
+              nextCursor: nullable(Type.String()),
             }),
           }),
           ...errorAnswers('auth.unauthenticated', 'request.not_acceptable'),

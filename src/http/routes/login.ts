@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import type { Authenticator } from '../../auth/keyring.ts';
 import { type LoginSessions, SESSION_COOKIE } from '../../auth/login-sessions.ts';
 import { AppError } from '../../errors.ts';
+import { closed } from '../../protocol/schema.ts';
 import { emptyAnswer, errorAnswers } from '../answers.ts';
 import { escapeHtml, sendPage } from '../html.ts';
 import type { HttpApp } from '../http-app.ts';
@@ -10,7 +11,6 @@ import { utf8Text } from '../plugins/body-parsing.ts';
 import { isSameOrigin, localPath } from '../same-origin.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
-const closed = { additionalProperties: false } as const;
 const Credentials = Type.Object({ token: Type.String(), next: Type.Optional(Type.String()) }, closed);
 const COOKIE = { httpOnly: true, sameSite: 'strict', path: '/' } as const;
 

@@ -1,14 +1,12 @@
 import { Type } from 'typebox';
 import { type StreamTickets, TICKET_LIFETIME_MS } from '../../auth/stream-tickets.ts';
+import { closed } from '../../protocol/schema.ts';
 import { answer, errorAnswers } from '../answers.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { jobIdOf } from '../job-id.ts';
 import type { Jobs } from '../ports.ts';
 
-const Body = Type.Object(
-  { jobId: Type.String({ description: 'ULID of a job' }) },
-  { additionalProperties: false },
-);
+const Body = Type.Object({ jobId: Type.String({ description: 'ULID of a job' }) }, closed);
 const Ticket = Type.Object({
   ticket: Type.String(),
   expiresAt: Type.String(),
@@ -24,7 +22,7 @@ export function streamTokensRoute(app: HttpApp, jobs: Jobs, tickets: StreamTicke
         tags: ['events'],
         summary: "A ticket to one job's events, for a browser",
         description: `Good for ${TICKET_LIFETIME_MS / 1000} s, also for reconnects within them.`,
-        querystring: Type.Object({}, { additionalProperties: false }),
+        querystring: Type.Object({}, closed),
         body: Body,
         response: {
           201: answer('The ticket', { 'application/json': Ticket }),

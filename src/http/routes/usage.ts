@@ -1,11 +1,11 @@
 import { Type } from 'typebox';
+import { closed, nullable } from '../../protocol/schema.ts';
 import { UsageDimension, UsageRow } from '../../protocol/usage.ts';
 import { answer, errorAnswers } from '../answers.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import type { UsageReports } from '../ports.ts';
 
-const closed = { additionalProperties: false } as const;
-const nullableText = Type.Union([Type.String(), Type.Null()]);
+const nullableText = nullable(Type.String());
 const time = (description: string) => Type.Optional(Type.String({ format: 'date-time', description }));
 
 /** `GET /v1/usage`. */

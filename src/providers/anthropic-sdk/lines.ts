@@ -1,9 +1,11 @@
 /** The lines of the runner we use: its own, and the Messages API's stream events. Only the fields we read. */
+
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { RunnerError, RunnerResult, RunnerRetry } from '../../protocol/anthropic-runner.ts';
+import { nullable } from '../../protocol/schema.ts';
 
-const Count = Type.Optional(Type.Union([Type.Integer({ minimum: 0 }), Type.Null()]));
+const Count = Type.Optional(nullable(Type.Integer({ minimum: 0 })));
 
 /** Counts of one message; each time the total so far. */
 export const MessageUsage = Type.Object({

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { closed } from '../../protocol/schema.ts';
 
 /** What a job may put into `providerOptions` for anthropic-sdk. */
 export const AnthropicOptions = Type.Object(
@@ -12,7 +13,7 @@ export const AnthropicOptions = Type.Object(
       }),
     ),
   },
-  { additionalProperties: false },
+  closed,
 );
 export type AnthropicOptions = Static<typeof AnthropicOptions>;
 

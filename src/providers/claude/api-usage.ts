@@ -1,8 +1,8 @@
-import { type Static, Type } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
+import { nullable } from '../../protocol/schema.ts';
 
 /** A field the CLI may leave out or set to null. */
-export const maybe = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
-  Type.Optional(Type.Union([schema, Type.Null()]));
+export const maybe = <T extends TSchema>(schema: T) => Type.Optional(nullable(schema));
 
 const Tokens = Type.Number({ minimum: 0 });
 

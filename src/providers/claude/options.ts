@@ -1,19 +1,18 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-
-const MODEL = '[A-Za-z0-9][\\w.:/@-]{0,127}';
+import { closed, MODEL_PATTERN } from '../../protocol/schema.ts';
 
 /** What a job may put into `providerOptions` for claude. */
 export const ClaudeOptions = Type.Object(
   {
     fallbackModel: Type.Optional(
       Type.String({
-        pattern: `^${MODEL}(,${MODEL}){0,4}$`,
+        pattern: `^${MODEL_PATTERN}(,${MODEL_PATTERN}){0,4}$`,
         description: 'models to use when the main one is overloaded, comma-separated, in order',
       }),
     ),
   },
-  { additionalProperties: false },
+  closed,
 );
 export type ClaudeOptions = Static<typeof ClaudeOptions>;
 

@@ -1,6 +1,8 @@
 /** The lines of `codex exec --json` we use, as of codex 0.169.0; only the fields we read. */
+
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { nullable } from '../../protocol/schema.ts';
 
 const Tokens = Type.Number({ minimum: 0 });
 
@@ -22,7 +24,7 @@ const Item = Type.Union([
     type: Type.Literal('command_execution'),
     command: Type.String(),
     aggregated_output: Type.Optional(Type.String()),
-    exit_code: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
+    exit_code: Type.Optional(nullable(Type.Number())),
     status: Type.String(),
   }),
   Type.Object({

@@ -1,6 +1,7 @@
 import { AppError } from '../../errors.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { CustomSettings } from '../../protocol/provider-settings.ts';
+import { MODEL_PATTERN } from '../../protocol/schema.ts';
 import type { Command, CommandContext } from '../provider.ts';
 
 /** What an argument may hold. Never the prompt: everybody on the machine can read arguments. */
@@ -11,7 +12,7 @@ type Values = Readonly<Record<Placeholder, string | null>>;
 const PROMPT_FILE = 'prompt.txt';
 const PLACEHOLDER = /\{\{\s*(\w+)\s*\}\}/g;
 /** Values that may fill a placeholder: nothing that could be read as a flag. */
-const SAFE_VALUE = /^[A-Za-z0-9][\w.:/@-]{0,127}$/;
+const SAFE_VALUE = new RegExp(`^${MODEL_PATTERN}$`);
 
 const isPlaceholder = (name: string): name is Placeholder => PLACEHOLDERS.some((known) => known === name);
 const namesIn = (arg: string): string[] => [...arg.matchAll(PLACEHOLDER)].map(([, name = '']) => name);

@@ -1,0 +1,15 @@
+/** Pieces of schemas and patterns that several boundaries share. */
+import { type TSchema, type TSchemaOptions, Type } from 'typebox';
+
+/** Options of an object that refuses unknown members. */
+export const closed = { additionalProperties: false } as const;
+
+/** A value that may be null. */
+export const nullable = <T extends TSchema>(schema: T, options: TSchemaOptions = {}) =>
+  Type.Union([schema, Type.Null()], options);
+
+/** A ULID in Crockford's base 32: 48 bits of time, then 80 random bits. */
+export const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
+
+/** The name of a model. It cannot be read as a flag or as several arguments. */
+export const MODEL_PATTERN = '[A-Za-z0-9][\\w.:/@-]{0,127}';
