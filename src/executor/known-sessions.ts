@@ -1,42 +1,37 @@
+import { LRUCache } from 'lru-cache';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { FoundSession } from './prepare.ts';
 
-/** A conversation goes on within minutes, or is looked up again. */
 const MAX_KNOWN = 1000;
 
-/** What is behind sessions that go on here: their runs are all on this node, so what the last one said is the truth. */
+/**
+ * Caches the sessions that continue here. All runs of a session happen on one node, so the result of the last run is
+ * the newest state.
+ */
 export interface KnownSessions {
-  /** Null when it is not known to anybody. */
+  /** Null when there is no such session. */
   find(sessionId: string): Promise<FoundSession | null>;
-  /** A run of it has ended. */
+  /** Records the result of a run. */
   ran(outcome: Outcome, tokens: TokenCounts | null): void;
 }
 
-/** @param lookUp in the history, which knows a run some milliseconds after its end */
+/** @param lookUp reads the history, which contains a run some milliseconds after its end */
 export function createKnownSessions(
   lookUp: (sessionId: string) => Promise<FoundSession | null>,
 ): KnownSessions {
-  /** The one that was used longest ago comes first. */
-  const known = new Map<string, FoundSession>();
-
-  function remember(sessionId: string, found: FoundSession): void {
-    known.delete(sessionId);
-    known.set(sessionId, found);
-    const [oldest] = known.keys();
-    if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest);
-  }
+  const known = new LRUCache<string, FoundSession>({ max: MAX_KNOWN });
 
   return {
     async find(sessionId) {
       const found = known.get(sessionId) ?? (await lookUp(sessionId));
-      if (found !== null) remember(sessionId, found);
+      if (found !== null) known.set(sessionId, found);
       return found;
     },
     ran({ sessionId, nativeSessionId }, tokens) {
       const before = sessionId === null ? undefined : known.get(sessionId);
-      // The first run of a session is not remembered: most have no second one.
+      // The first run of a session is not cached: most sessions have no second one.
       if (sessionId === null || before === undefined) return;
-      remember(sessionId, {
+      known.set(sessionId, {
         nativeSessionId: nativeSessionId ?? before.nativeSessionId,
         tokens: tokens ?? before.tokens,
       });

@@ -131,12 +131,16 @@ async function prepareWith(
   options: PrepareOptions,
 ): Promise<PreparedExecution> {
   const { executionId } = claim;
-  const { request, workspace } = await permit(asked, ownerNamed(claim.owner), provider, options);
-  const [cli, session, earlier] = await Promise.all([
+  const { sessionId } = asked;
+  // These looks need only the claim, so they run beside the check of the request. Its error comes first.
+  const looks = Promise.all([
     options.probe.find(provider, configured),
-    request.sessionId === null ? null : foundSession(request.sessionId, options),
-    request.sessionId === null || claim.attempt < 2 ? null : earlierAttempt(provider, claim, options),
+    sessionId === null ? null : foundSession(sessionId, options),
+    sessionId === null || claim.attempt < 2 ? null : earlierAttempt(provider, claim, options),
   ]);
+  looks.catch(() => undefined); // awaited below, unless the check refuses the request
+  const { request, workspace } = await permit(asked, ownerNamed(claim.owner), provider, options);
+  const [cli, session, earlier] = await looks;
   const scratch = join(options.scratchDir, executionId);
   const promptId = uuidOf(claim.jobId);
   const command = provider.command(request, {

@@ -1,33 +1,35 @@
-/** Whether a CLI can write what it keeps between its runs. */
+/** Checks whether a CLI can write the folder in which it keeps its sessions. */
 import { randomUUID } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { LRUCache } from 'lru-cache';
 import type { Provider } from '../providers/provider.ts';
 
-/** A full disk still takes an empty file. */
+/** Not empty: a full disk still takes an empty file. */
 const CONTENT = Buffer.alloc(4096);
-const REMEMBER_MS = 5000;
+const CACHE_MS = 5000;
+const MAX_CACHED = 100;
 
 type Environment = Readonly<Record<string, string>>;
 
 export interface StateFolders {
   /**
-   * Why this CLI cannot save a session, as its jobs' environment stands; null: it can, or nothing is known of where it
-   * does. Looked at once in five seconds.
+   * Why this CLI cannot save a session with this environment. Null when it can, or when it is not known where it
+   * saves. The result is cached for five seconds.
    */
   trouble(provider: Pick<Provider, 'state'>, env: Environment): Promise<string | null>;
 }
 
 export function createStateFolders(): StateFolders {
-  const known = new Map<string, { readonly trouble: Promise<string | null>; readonly at: number }>();
+  const cache = new LRUCache<string, Promise<string | null>>({ max: MAX_CACHED, ttl: CACHE_MS });
   return {
     trouble({ state }, env) {
       const folder = state === undefined ? null : folderOf(state, env);
       if (folder === null) return Promise.resolve(null);
-      const last = known.get(folder);
-      if (last !== undefined && performance.now() - last.at < REMEMBER_MS) return last.trouble;
+      const cached = cache.get(folder);
+      if (cached !== undefined) return cached;
       const trouble = tryToWrite(folder);
-      known.set(folder, { trouble, at: performance.now() });
+      cache.set(folder, trouble);
       return trouble;
     },
   };
@@ -39,7 +41,7 @@ function folderOf({ variable, home, name }: NonNullable<Provider['state']>, env:
   return (env['HOME'] ?? '') === '' ? null : join(env['HOME'] ?? '', home, name);
 }
 
-/** Writes a file and removes it; where the folder is not there yet, in the one it would be made in. */
+/** Writes and removes a file: in the folder, or in its nearest parent that exists. */
 async function tryToWrite(folder: string): Promise<string | null> {
   const file = join(folder, `.bullpen-${randomUUID()}`);
   try {
