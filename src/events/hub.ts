@@ -1,31 +1,29 @@
 /**
- * ⑦ A job's events for any number of readers: what is there, then what comes. A reader joins the live end
- * first and reads the past second, so that nothing falls between; one that is too slow is cut and resumes by
- * seq, and never slows the CLI or the others. Readers at the same place share one read, and get the same batch.
+ * ⑦ The events of a job for any number of readers: first the stored ones, then new ones. A reader joins
+ * the tail before it reads the stored events, so it misses nothing in between. A reader that is too slow
+ * is cut and resumes by seq; it slows neither the CLI nor other readers. Readers at the same place share
+ * one read and get the same batch object.
  */
 import type { Logger } from 'pino';
-import type { EventHub, TakeAtOnce } from '../http/ports.ts';
+import type { EventHub } from '../http/ports.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
 import type { JobRecords } from '../records/ports.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 import type { Store } from '../store/store.ts';
-import { createInbox } from './inbox.ts';
-import { createSharedReads } from './shared-reads.ts';
-import { createTail, type Tail } from './tail.ts';
+import { createInbox, createTail, type Tail } from './tail.ts';
 
 const PAGE = 1000;
-/** Events one reader may be behind before it is cut. */
+/** A reader that is more events behind is cut. */
 const MAX_BEHIND = 20_000;
 const POLL_MS = 1000;
-const leaveIt: TakeAtOnce = () => false;
 
 export interface EventHubOptions {
   readonly records: Pick<JobRecords, 'events' | 'read'>;
   readonly store: Store;
   readonly doorbells: Doorbells;
   liveChannel(jobId: string): string;
-  /** The finished job's document, which its last event carries. */
+  /** The finished job, for its last event. */
   readJob(jobId: string): Promise<Job>;
   readonly logger: Logger;
 }
@@ -33,8 +31,9 @@ export interface EventHubOptions {
 export function createEventHub(options: EventHubOptions): EventHub {
   const { records, store, doorbells, logger } = options;
   const tails = new Map<string, Tail>();
-  const reads = createSharedReads();
-  /** Batches whose last event was given its job, by the batch they were made of. */
+  /** Reads of stored events under way, by what they read. */
+  const reads = new Map<string, Promise<readonly StoredEvent[]>>();
+  /** Batches with the finished job in their last event, by the batch as it was read. */
   const completed = new WeakMap<readonly StoredEvent[], Promise<readonly StoredEvent[]>>();
 
   function tailOf(jobId: string): Tail {
@@ -54,15 +53,23 @@ export function createEventHub(options: EventHubOptions): EventHub {
     return tail;
   }
 
-  /** The past: from Redis while it has the job, from this node's copy after that. */
-  function past(jobId: string, after: number, limit = PAGE): Promise<readonly StoredEvent[]> {
-    return reads.run(`${jobId} ${after} ${limit}`, async () => {
-      const events = await records.events(jobId, after, limit);
-      if (events.length > 0) return events;
-      return (await records.read(jobId)) === null ? store.run('events.read', { jobId, after, limit }) : [];
-    });
+  /** Stored events, from Redis or from this node's copy. A read under way serves every caller that asks. */
+  function stored(jobId: string, after: number, limit = PAGE): Promise<readonly StoredEvent[]> {
+    const key = `${jobId} ${after} ${limit}`;
+    const underWay = reads.get(key);
+    if (underWay !== undefined) return underWay;
+    const reading = readStored(jobId, after, limit).finally(() => reads.delete(key));
+    reads.set(key, reading);
+    return reading;
   }
 
+  async function readStored(jobId: string, after: number, limit: number): Promise<readonly StoredEvent[]> {
+    const events = await records.events(jobId, after, limit);
+    if (events.length > 0) return events;
+    return (await records.read(jobId)) === null ? store.run('events.read', { jobId, after, limit }) : [];
+  }
+
+  /** The batch, with the finished job in `job.finished`. */
   async function complete(events: readonly StoredEvent[]): Promise<readonly StoredEvent[]> {
     const last = events.at(-1);
     if (last?.kind !== 'job.finished') return events;
@@ -75,30 +82,22 @@ export function createEventHub(options: EventHubOptions): EventHub {
   }
 
   return {
-    async *read(jobId, after, signal, takeAtOnce = leaveIt) {
+    async *read(jobId, after, signal) {
       const inbox = createInbox(signal, MAX_BEHIND);
       const tail = tailOf(jobId);
       let seq = after;
-      const takeNext: TakeAtOnce = (events) => {
-        const last = events.at(-1);
-        // The end is told by the iteration, with the job's document.
-        if (events[0]?.seq !== seq + 1 || last === undefined || last.kind === 'job.finished') return false;
-        if (!takeAtOnce(events)) return false;
-        seq = last.seq;
-        return true;
-      };
       try {
         await tail.join(inbox);
         for (;;) {
-          const events = await past(jobId, seq);
+          const events = await stored(jobId, seq);
           const last = events.at(-1);
           if (last === undefined) break;
           seq = last.seq;
           yield await complete(events);
           if (last.kind === 'job.finished' || signal.aborted) return;
         }
-        // Not shared: what others have asked for may be older than our join, and what came between the two is in
-        // neither that nor the inbox.
+        // A shared read may have begun before this reader joined the tail. Events between the two would be
+        // neither in that read nor in the inbox, so this read is not shared.
         const record = await records.read(jobId);
         if (record === null) return;
         const missed = record.lastSeq > seq ? await records.events(jobId, seq, MAX_BEHIND) : [];
@@ -109,7 +108,7 @@ export function createEventHub(options: EventHubOptions): EventHub {
         }
         if (newest?.kind === 'job.finished' || (record.finishedAt !== null && record.lastSeq <= seq)) return;
         for (;;) {
-          const taken = await inbox.next(takeNext);
+          const taken = await inbox.next();
           if (taken === null) return;
           const events = taken[0]?.seq === seq + 1 ? taken : await following(jobId, seq, taken);
           const last = events.at(-1);
@@ -124,7 +123,7 @@ export function createEventHub(options: EventHubOptions): EventHub {
     },
   };
 
-  /** What comes after `seq`, for a reader whom a live batch finds at another place than its beginning. */
+  /** The events after `seq`, when the taken batch does not begin there. */
   async function following(
     jobId: string,
     seq: number,
@@ -132,7 +131,7 @@ export function createEventHub(options: EventHubOptions): EventHub {
   ): Promise<readonly StoredEvent[]> {
     const fresh = taken.filter((event) => event.seq > seq);
     if (fresh.length === 0 || fresh[0]?.seq === seq + 1) return fresh;
-    // Something between the past and the live end was missed: read it again from the record.
-    return past(jobId, seq, MAX_BEHIND);
+    // An event between the stored ones and the tail is missing: read it from Redis.
+    return stored(jobId, seq, MAX_BEHIND);
   }
 }

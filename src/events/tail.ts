@@ -1,20 +1,16 @@
-/** The live end of one job's events on this node: read once, handed to every reader here. */
 import type { Logger } from 'pino';
-import { messageOf } from '../errors.ts';
+import { AppError, messageOf } from '../errors.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { JobRecords } from '../records/ports.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 
 const PAGE = 1000;
 
-export interface TailReader {
-  take(events: readonly StoredEvent[]): void;
-}
-
+/** The new events of one job: read from Redis once on this node, and given to each reader's inbox. */
 export interface Tail {
-  /** Hands over whatever is appended from now on. */
-  join(reader: TailReader): Promise<void>;
-  leave(reader: TailReader): Promise<void>;
+  /** Gives the inbox every event that is appended from now on. */
+  join(inbox: Inbox): Promise<void>;
+  leave(inbox: Inbox): Promise<void>;
 }
 
 export interface TailOptions {
@@ -22,17 +18,18 @@ export interface TailOptions {
   readonly channel: string;
   readonly doorbells: Doorbells;
   readonly records: Pick<JobRecords, 'events'>;
-  /** A look without a doorbell, for one that was lost. */
+  /** Pause between reads without a doorbell, in case one was lost. */
   readonly pollMs: number;
-  /** The last seq that is there now; live events follow it. */
+  /** The seq of the last stored event; the tail begins after it. */
   lastSeq(): Promise<number>;
+  /** Called when the last reader has left. */
   onEmpty(): void;
   readonly logger: Logger;
 }
 
 export function createTail(options: TailOptions): Tail {
   const { jobId, records, doorbells, logger } = options;
-  const readers = new Set<TailReader>();
+  const inboxes = new Set<Inbox>();
   let seq: number | null = null;
   let reading = false;
   let again = false;
@@ -46,12 +43,12 @@ export function createTail(options: TailOptions): Tail {
       const last = events.at(-1);
       if (last === undefined) return;
       seq = last.seq;
-      for (const reader of readers) reader.take(events);
+      for (const inbox of inboxes) inbox.add(events);
       if (events.length < PAGE) return;
     }
   }
 
-  function look(): void {
+  function onDoorbell(): void {
     again = true;
     if (reading) return;
     reading = true;
@@ -67,21 +64,62 @@ export function createTail(options: TailOptions): Tail {
   }
 
   return {
-    async join(reader) {
-      readers.add(reader);
-      opening ??= doorbells.listen(options.channel, look);
+    async join(inbox) {
+      inboxes.add(inbox);
+      opening ??= doorbells.listen(options.channel, onDoorbell);
       await opening;
-      timer ??= setInterval(look, options.pollMs);
+      timer ??= setInterval(onDoorbell, options.pollMs);
       seq ??= await options.lastSeq();
     },
-    async leave(reader) {
-      readers.delete(reader);
-      if (readers.size > 0) return;
+    async leave(inbox) {
+      inboxes.delete(inbox);
+      if (inboxes.size > 0) return;
       options.onEmpty();
       if (timer !== null) clearInterval(timer);
       timer = null;
       const stop = await opening?.catch(() => null);
       await stop?.();
+    },
+  };
+}
+
+/** The events that one reader has not taken yet. */
+export interface Inbox {
+  add(events: readonly StoredEvent[]): void;
+  /**
+   * The next events; null: the reader has left. A reader that was waiting gets the batch object that was
+   * added, so all readers who keep up hold the same one.
+   * @throws AppError request.timeout when more than `maxEvents` were added since the last call
+   */
+  next(): Promise<readonly StoredEvent[] | null>;
+}
+
+export function createInbox(signal: AbortSignal, maxEvents: number): Inbox {
+  let events: readonly StoredEvent[] = [];
+  let overrun = false;
+  let wake = (): void => {};
+  signal.addEventListener('abort', () => wake(), { once: true });
+  return {
+    add(added) {
+      if (overrun) return;
+      overrun = events.length > 0 && events.length + added.length > maxEvents;
+      if (overrun) events = [];
+      else events = events.length === 0 ? added : events.concat(added);
+      wake();
+    },
+    async next() {
+      while (events.length === 0 && !overrun && !signal.aborted) {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        wake = resolve;
+        await promise;
+      }
+      if (signal.aborted) return null;
+      if (overrun) {
+        throw new AppError('request.timeout', 'the reader was too slow; resume from the last event it has');
+      }
+      const taken = events;
+      events = [];
+      return taken;
     },
   };
 }

@@ -1,15 +1,69 @@
+import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
-import type { StoredEvent } from '../protocol/event.ts';
-import type { EventFormat } from './event-format.ts';
-import type { TakeAtOnce } from './ports.ts';
+import type { EventKind, StoredEvent } from '../protocol/event.ts';
 import { takeOver } from './raw-answer.ts';
-import { createStreamWriter, type Piece, type StreamWriter } from './stream-writer.ts';
+
+export const SSE = 'text/event-stream';
+export const NDJSON = 'application/x-ndjson';
 
 type Batches = AsyncIterable<readonly StoredEvent[]>;
 
+/** The events that a reader asked for. */
+export interface EventFilter {
+  /** null: all kinds. `job.finished` passes every filter. */
+  readonly kinds: ReadonlySet<string> | null;
+  /** Whether to include the lines of the CLI itself. */
+  readonly raw: boolean;
+}
+
+export interface EventStreamOptions {
+  /** {@link SSE} or {@link NDJSON}. */
+  readonly contentType: string;
+  readonly filter: EventFilter;
+  readonly heartbeatMs: number;
+}
+
 /**
- * The batches, and whether there are any: waits for the first event or the end. For a stream that is known to
- * be over; of one that is not, the first event may be long in coming.
+ * Answers with a stream of events until they end or the reader leaves. An error destroys the connection
+ * instead of ending the answer, so the reader sees that the stream is incomplete and resumes by `seq`.
+ */
+export async function sendEvents(
+  reply: FastifyReply,
+  batches: Batches,
+  { contentType, filter, heartbeatMs }: EventStreamOptions,
+): Promise<void> {
+  const format = contentType === NDJSON ? ndjson : sse;
+  const response = takeOver(reply);
+  response.writeHead(200, {
+    'content-type': contentType,
+    'cache-control': 'no-store, no-transform',
+    // Asks nginx and similar proxies not to buffer the stream.
+    'x-accel-buffering': 'no',
+  });
+  response.flushHeaders();
+  const writer = createStreamWriter(response);
+  const { heartbeat } = format;
+  const timer =
+    heartbeat === null ? undefined : setInterval(() => writer.writeIfIdle(heartbeat), heartbeatMs);
+  try {
+    if (format.opening !== '') await writer.write(format.opening);
+    for await (const batch of batches) {
+      for (const text of textsOf(batch, format, filter)) await writer.write(text);
+      if (response.destroyed) break;
+    }
+    if (writer.cut) reply.log.warn('slow event reader cut');
+    response.end();
+  } catch (error) {
+    reply.log.warn({ err: error }, 'event stream broken off');
+    response.destroy();
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/**
+ * Waits for the first event; null: the batches ended without one. Only for the events of a finished job:
+ * the first event of a running one may take long.
  */
 export async function peek(batches: Batches): Promise<Batches | null> {
   const iterator = batches[Symbol.asyncIterator]();
@@ -33,71 +87,123 @@ async function* following(first: readonly StoredEvent[], rest: AsyncIterator<rea
   }
 }
 
-export interface EventStreamOptions {
-  /** What the reader gets of a batch, piece by piece. */
-  encode(batch: readonly StoredEvent[]): readonly Piece[];
-  readonly format: EventFormat;
-  readonly heartbeatMs: number;
+/** How events are written in one content type. */
+interface EventFormat {
+  readonly opening: string;
+  /** A comment for the reader to ignore; null: the format has none. */
+  readonly heartbeat: string | null;
+  encode(event: StoredEvent, raw: boolean): string;
 }
 
-/** The answer to one reader. */
-export interface EventStream {
-  /** Writes a batch in the turn it comes in, if the stream has been opened, and its reader keeps up. */
-  readonly takeAtOnce: TakeAtOnce;
-  /**
-   * Answers with a stream of events until they end or the reader leaves. A stream that breaks is broken off
-   * and not ended, so that nobody takes it for whole; the reader resumes by `seq`.
-   */
-  send(batches: Batches): Promise<void>;
+const sse: EventFormat = {
+  opening: 'retry: 2000\n\n',
+  heartbeat: ': alive\n\n',
+  // JSON text has no line breaks, so it fits in one data line.
+  encode: (event, raw) =>
+    `event: ${event.kind}\nid: ${event.seq}\ndata: ${JSON.stringify(visible(event, raw))}\n\n`,
+};
+
+const ndjson: EventFormat = {
+  opening: '',
+  // Many readers fail on an empty line.
+  heartbeat: null,
+  encode: (event, raw) => `${JSON.stringify(visible(event, raw))}\n`,
+};
+
+/** An event as the reader gets it: the CLI's own line is included only on request. */
+function visible({ raw, ...event }: StoredEvent, withRaw: boolean): object {
+  return withRaw ? { ...event, raw } : event;
 }
 
-export function createEventStream(reply: FastifyReply, options: EventStreamOptions): EventStream {
-  const { format, encode, heartbeatMs } = options;
-  let open: StreamWriter | null = null;
+/** Size of one write: the next text is encoded when the reader has taken most of the last one. */
+const TEXT_CHARS = 64 * 1024;
 
-  async function writeAll(writer: StreamWriter, batches: Batches): Promise<void> {
-    if (format.opening !== '') await writer.write(format.opening);
-    open = writer;
-    for await (const batch of batches) {
-      await writer.caughtUp(); // with what it has been given at once
-      for (const piece of encode(batch)) if (!writer.push(piece)) await writer.caughtUp();
-      if (reply.raw.destroyed) break;
-    }
+/** A batch as texts of about {@link TEXT_CHARS}. */
+export function* textsOf(
+  batch: readonly StoredEvent[],
+  format: Pick<EventFormat, 'encode'>,
+  filter: EventFilter,
+): Generator<string> {
+  let text = '';
+  for (const event of batch) {
+    if (!passes(event, filter)) continue;
+    text += format.encode(event, filter.raw);
+    if (text.length < TEXT_CHARS) continue;
+    yield text;
+    text = '';
   }
+  if (text !== '') yield text;
+}
 
+/** `job.finished` passes every filter, because it ends the stream for good. */
+function passes(event: StoredEvent, { kinds, raw }: EventFilter): boolean {
+  if (event.kind === 'job.finished') return true;
+  if (event.kind === 'raw' && !raw) return false;
+  return kinds === null || kinds.has(event.kind);
+}
+
+/** A reader is cut when more than `maxBufferedBytes` are unsent at a check; checks are `stalledMs` apart. */
+export interface SlowReaderLimits {
+  readonly maxBufferedBytes: number;
+  readonly stalledMs: number;
+}
+
+const SLOW_READER: SlowReaderLimits = { maxBufferedBytes: 1024 * 1024, stalledMs: 5_000 };
+
+/** Writes a stream at the pace of its reader. */
+export interface StreamWriter {
+  /** Resolves when more may be written, or when the reader has left or was cut. */
+  write(text: string): Promise<void>;
+  /** Writes a text unless the reader is behind. */
+  writeIfIdle(text: string): void;
+  /** Whether the reader was cut for being too slow. */
+  readonly cut: boolean;
+}
+
+/** A writer for an answer whose headers are sent. */
+export function createStreamWriter(response: ServerResponse, limits = SLOW_READER): StreamWriter {
+  let cut = false;
   return {
-    takeAtOnce(batch) {
-      if (open === null) return false;
-      const pieces = encode(batch);
-      const piece = pieces[0];
-      // One that is large is left to the loop that waits between its pieces.
-      return piece === undefined || (pieces.length === 1 && open.offer(piece));
+    get cut() {
+      return cut;
     },
-
-    async send(batches) {
-      const response = takeOver(reply);
-      response.writeHead(200, {
-        'content-type': format.contentType,
-        'cache-control': 'no-store, no-transform',
-        // Tells nginx and its like to pass events on as they come.
-        'x-accel-buffering': 'no',
-      });
-      response.flushHeaders();
-      const writer = createStreamWriter(response);
-      const { heartbeat } = format;
-      const timer =
-        heartbeat === null ? undefined : setInterval(() => writer.writeIfIdle(heartbeat), heartbeatMs);
-      try {
-        await writeAll(writer, batches);
-        if (writer.cut) reply.log.warn('slow event reader cut');
-        response.end();
-      } catch (error) {
-        reply.log.warn({ err: error }, 'event stream broken off');
+    async write(text) {
+      if (response.destroyed || response.write(text) || response.destroyed) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      response.once('drain', resolve).once('close', resolve);
+      const timer = setInterval(() => {
+        if (response.writableLength <= limits.maxBufferedBytes) return;
+        cut = true;
         response.destroy();
-      } finally {
-        open = null;
-        clearInterval(timer);
-      }
+      }, limits.stalledMs);
+      await promise;
+      clearInterval(timer);
+      response.off('drain', resolve).off('close', resolve);
+    },
+    writeIfIdle(text) {
+      if (!response.destroyed && !response.writableNeedDrain) response.write(text);
     },
   };
 }
+
+/** Lists every kind; the type keeps the list complete. */
+const KINDS: Readonly<Record<EventKind, true>> = {
+  'job.queued': true,
+  'job.scheduled': true,
+  'job.running': true,
+  'job.finished': true,
+  'execution.started': true,
+  'execution.finished': true,
+  session: true,
+  'text.delta': true,
+  text: true,
+  reasoning: true,
+  'tool.started': true,
+  'tool.ended': true,
+  usage: true,
+  retry: true,
+  rate_limit: true,
+  warning: true,
+  raw: true,
+};
+export const EVENT_KINDS: readonly string[] = Object.keys(KINDS);

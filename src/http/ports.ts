@@ -75,26 +75,13 @@ export interface Batches {
   cancel(principal: Principal, id: string, force: boolean): Promise<{ batch: Batch; alreadyOver: boolean }>;
 }
 
-/**
- * Takes a batch in the turn it comes in, true, or leaves it to the iteration, false. Must not throw: it is called
- * among those of other readers.
- */
-export type TakeAtOnce = (batch: readonly StoredEvent[]) => boolean;
-
-/** A job's events: what is there, then what comes, in order, without gap or duplicate, until job.finished. */
+/** The events of a job: the stored ones, then new ones, in order, without a gap, until `job.finished`. */
 export interface EventHub {
   /**
-   * @param after the last seq the reader has (0 = from the start)
-   * @param takeAtOnce may be asked first, while the iteration waits for a batch; what it takes is not iterated
-   * @returns batches of events with seq > after. Ends after job.finished, or when `signal` aborts. A reader
-   * that takes batches too slowly is cut: iteration throws, and the reader resumes by seq.
+   * Batches of events with a seq above `after` (0: all). Ends after `job.finished` or when `signal` aborts.
+   * Throws for a reader that takes batches too slowly; it resumes by seq.
    */
-  read(
-    jobId: string,
-    after: number,
-    signal: AbortSignal,
-    takeAtOnce?: TakeAtOnce,
-  ): AsyncIterable<readonly StoredEvent[]>;
+  read(jobId: string, after: number, signal: AbortSignal): AsyncIterable<readonly StoredEvent[]>;
 }
 
 export interface UsageQuery {

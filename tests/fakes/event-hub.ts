@@ -1,4 +1,4 @@
-import type { EventHub, TakeAtOnce } from '../../src/http/ports.ts';
+import type { EventHub } from '../../src/http/ports.ts';
 import type { EventBody, StoredEvent } from '../../src/protocol/event.ts';
 
 /** The EventHub port in memory: what was published is kept and followed. */
@@ -9,8 +9,6 @@ export class FakeEventHub implements EventHub {
   cutNext: Error | null = null;
   readonly #events = new Map<string, StoredEvent[]>();
   readonly #changed = new EventTarget();
-  /** Readers that wait and take what comes in its own turn, if they want to; those that do not are not here. */
-  readonly #asked = new Set<(event: StoredEvent) => boolean>();
 
   /** Appends an event with the next `seq`. */
   publish(jobId: string, body: EventBody, raw: string | null = null): StoredEvent {
@@ -18,7 +16,6 @@ export class FakeEventHub implements EventHub {
     const at = new Date(0).toISOString();
     const event: StoredEvent = { seq: events.length + 1, jobId, attempt: 1, at, raw, ...body };
     this.#events.set(jobId, [...events, event]);
-    for (const ask of this.#asked) if (!ask(event)) this.#asked.delete(ask);
     this.#changed.dispatchEvent(new Event('change'));
     return event;
   }
@@ -28,19 +25,8 @@ export class FakeEventHub implements EventHub {
     this.#changed.dispatchEvent(new Event('change'));
   }
 
-  async *read(
-    jobId: string,
-    after: number,
-    signal: AbortSignal,
-    takeAtOnce?: TakeAtOnce,
-  ): AsyncGenerator<readonly StoredEvent[]> {
+  async *read(jobId: string, after: number, signal: AbortSignal): AsyncGenerator<readonly StoredEvent[]> {
     let seen = after;
-    const ask = (event: StoredEvent): boolean => {
-      if (event.jobId !== jobId) return true;
-      if (event.kind === 'job.finished' || takeAtOnce?.([event]) !== true) return false;
-      seen = event.seq;
-      return true;
-    };
     while (!signal.aborted) {
       const cut = this.cutNext;
       this.cutNext = null;
@@ -54,8 +40,7 @@ export class FakeEventHub implements EventHub {
       if (all.at(-1)?.kind === 'job.finished') return;
       // More may have come while the reader was busy with this batch.
       if (batch.length > 0) continue;
-      this.#asked.add(ask);
-      await this.#change(signal).finally(() => this.#asked.delete(ask));
+      await this.#change(signal);
     }
   }
 

@@ -3,9 +3,7 @@ import { type Static, Type } from 'typebox';
 import { closed } from '../../protocol/schema.ts';
 import { negotiate } from '../accept.ts';
 import { answer, emptyAnswer, errorAnswers } from '../answers.ts';
-import { createEventEncoder } from '../event-encoding.ts';
-import { EVENT_KINDS, type EventFilter, formatFor, NDJSON, SSE } from '../event-format.ts';
-import { createEventStream, peek } from '../event-stream.ts';
+import { EVENT_KINDS, type EventFilter, NDJSON, peek, SSE, sendEvents } from '../event-stream.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { JobParams, jobIdOf } from '../job-id.ts';
 import type { EventHub, Jobs } from '../ports.ts';
@@ -49,7 +47,6 @@ const schema = {
 
 /** `GET /v1/jobs/:id/events`. */
 export function jobEventsRoute(app: HttpApp, jobs: Jobs, events: EventHub, heartbeatMs: number): void {
-  const encoder = createEventEncoder();
   app.get(
     '/v1/jobs/:id/events',
     { schema, config: { access: 'ticket', produces: [SSE, NDJSON] }, exposeHeadRoute: false },
@@ -57,13 +54,11 @@ export function jobEventsRoute(app: HttpApp, jobs: Jobs, events: EventHub, heart
       const after = resumePoint(request, request.query);
       const job = await jobs.get(principalOf(request), jobIdOf(request.params));
       const signal = untilGone(request, reply, app.stopping);
-      const format = formatFor(negotiate(request.headers.accept, [SSE, NDJSON]) ?? SSE);
-      const encode = encoder(format, filterOf(request.query));
-      const stream = createEventStream(reply, { format, encode, heartbeatMs });
-      const live = events.read(job.id, after, signal, stream.takeAtOnce);
+      const live = events.read(job.id, after, signal);
       const batches = job.finished ? await peek(live) : live;
       if (batches === null) return reply.code(204).send();
-      return stream.send(batches);
+      const contentType = negotiate(request.headers.accept, [SSE, NDJSON]) ?? SSE;
+      return sendEvents(reply, batches, { contentType, filter: filterOf(request.query), heartbeatMs });
     },
   );
 }

@@ -82,9 +82,9 @@ test('a reader that leaves is let go', async () => {
   const url = await withEvents(http, false);
   const { read } = http.events;
   const left = Promise.withResolvers<void>();
-  http.events.read = (id, after, signal, takeAtOnce) => {
+  http.events.read = (id, after, signal) => {
     signal.addEventListener('abort', () => left.resolve());
-    return read.call(http.events, id, after, signal, takeAtOnce);
+    return read.call(http.events, id, after, signal);
   };
   const stream = readStream(await fetch((await http.listen()) + url, { headers: asCaller }));
   await stream.until('id: 4\n');

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { createStreamWriter, pieceOf } from '../../../src/http/stream-writer.ts';
+import { createStreamWriter } from '../../../src/http/event-stream.ts';
 import { dial } from './raw-socket.ts';
 
 /** An answer whose reader does not read, and the reader. */
@@ -77,25 +77,18 @@ test('a reader that leaves ends the wait', async () => {
   expect(writer.cut).toBe(false);
 });
 
-test('pieces reach the reader whole and in order with what else is written, as HTTP says', async () => {
+test('texts reach the reader whole and in order', async () => {
   const { reader, response } = await stalled();
   const writer = createStreamWriter(response);
   const texts = ['räksmörgås', MEGABYTE.repeat(3), 'last'];
-  await writer.write('opening;');
   const written = (async () => {
-    for (const text of texts) if (!writer.push(pieceOf(text))) await writer.caughtUp();
-    await writer.write('closing;');
+    for (const text of texts) await writer.write(text);
     response.end();
   })();
   const received: Buffer[] = [];
-  const done = once(
-    reader.on('data', (chunk: Buffer) => received.push(chunk)),
-    'data',
-  ).then(async () => {
-    while (!Buffer.concat(received).subarray(-5).equals(Buffer.from('0\r\n\r\n'))) await once(reader, 'data');
-  });
-  reader.resume();
-  await Promise.all([written, done]);
+  reader.on('data', (chunk: Buffer) => received.push(chunk)).resume();
+  while (!Buffer.concat(received).subarray(-5).equals(Buffer.from('0\r\n\r\n'))) await once(reader, 'data');
+  await written;
   const answer = Buffer.concat(received);
   const chunks: string[] = [];
   for (let at = answer.indexOf('\r\n\r\n') + 4; ; ) {
@@ -105,40 +98,5 @@ test('pieces reach the reader whole and in order with what else is written, as H
     chunks.push(answer.subarray(end + 2, end + 2 + size).toString());
     at = end + 2 + size + 2;
   }
-  expect(chunks.join('')).toBe(`opening;${texts.join('')}closing;`);
-});
-
-test('a piece that its reader does not take makes the writer wait, and a reader that leaves ends that', async () => {
-  const { reader, response } = await stalled();
-  const writer = createStreamWriter(response);
-  expect(writer.push(pieceOf(MEGABYTE.repeat(16)))).toBe(false);
-  const waiting = writer.caughtUp();
-  reader.destroy();
-  await waiting;
-  expect([writer.push(pieceOf('more')), writer.cut]).toEqual([true, false]);
-});
-
-test('what is offered is written while the reader keeps up, and left out while it is behind', async () => {
-  const { reader, response } = await stalled();
-  const writer = createStreamWriter(response);
-  expect(writer.offer(pieceOf('first'))).toBe(true);
-  expect(writer.offer(pieceOf(MEGABYTE.repeat(16)))).toBe(true);
-  const before = response.socket?.writableLength;
-  expect(before).toBeGreaterThan(0);
-  expect(writer.offer(pieceOf('left out'))).toBe(false);
-  expect(response.socket?.writableLength).toBe(before);
-  const received: Buffer[] = [];
-  reader.on('data', (chunk: Buffer) => received.push(chunk)).resume();
-  await writer.caughtUp();
-  expect(writer.offer(pieceOf('then this'))).toBe(true);
-  while (!Buffer.concat(received).includes('then this')) await once(reader, 'data');
-  expect(Buffer.concat(received).includes('left out')).toBe(false);
-});
-
-test('a reader that stays far behind with what it was offered is cut', async () => {
-  const { response } = await stalled();
-  const writer = createStreamWriter(response, { maxBufferedBytes: 1024 * 1024, stalledMs: 10 });
-  writer.offer(pieceOf(MEGABYTE.repeat(16)));
-  await writer.caughtUp();
-  expect([writer.cut, response.destroyed]).toEqual([true, true]);
+  expect(chunks.join('')).toBe(texts.join(''));
 });
