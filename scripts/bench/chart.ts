@@ -1,6 +1,5 @@
-/** The results as a picture for the README: bars for a lone prompt and for the throughput, in SVG without any dependency. */
-import { medianOf } from './comparison.ts';
-import { type Line, type Measured, type Results, WAYS, type Way } from './results.ts';
+/** Draws the chart of the README: one bar for each way, as SVG. */
+import { type Cell, type Line, type Results, WAYS, type Way } from './results.ts';
 
 const WIDTH = 800;
 const LABEL_END = 170;
@@ -14,7 +13,7 @@ const TITLE_STEP = 30;
 const PANEL_GAP = 26;
 const BASELINE = 12.5;
 
-/** Grey enough to be read on white and on black: a picture does not know on which of them it is. */
+/** Colours that are readable on white and on black. */
 const STYLE = [
   'text{font:13px system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;fill:#747c86}',
   '.title{font-weight:600;font-size:15px}',
@@ -26,8 +25,8 @@ const STYLE = [
 
 interface Bar {
   readonly way: Way;
-  readonly cell: Measured;
-  /** `0.24 × by hand`, or nothing for what is compared with. */
+  readonly cell: Cell;
+  /** `0.24 × by hand`; empty for the way the others are compared with. */
   readonly ratio: string;
 }
 
@@ -36,9 +35,9 @@ interface Group {
   readonly bars: readonly Bar[];
 }
 
-/** Draws the latency of a lone prompt and the throughput. @throws when the results have neither */
+/** @throws when the results have neither a latency nor a throughput */
 export function renderChart(results: Results): string {
-  const answers = results.sections['latency']?.lines?.filter(({ name }) => name === 'whole answer') ?? [];
+  const answers = results.sections['latency']?.lines.filter(({ name }) => name === 'whole answer') ?? [];
   const throughput = results.sections['throughput']?.lines ?? [];
   const panels = [
     panel('One prompt alone: milliseconds until its answer is there', groupsOf(answers, 'hand'), 'ms'),
@@ -59,7 +58,7 @@ export function renderChart(results: Results): string {
   }
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" width="${WIDTH}" height="${y}" role="img">`,
-    '<title>Bullpen beside the command line and the Agent SDK</title>',
+    '<title>Bullpen beside the command line</title>',
     `<style>${STYLE}</style>`,
     ...body,
     '</svg>\n',
@@ -69,16 +68,15 @@ export function renderChart(results: Results): string {
 function notesOf({ machine, date, quick }: Results): string[] {
   return [
     'Bars: medians; thin lines: the middle half of the measurements. The model is an offline one that answers at once.',
-    `${machine.cores} cores, claude ${machine.claude}, Agent SDK ${machine.sdk}, Node ${machine.node}, ${date.slice(0, 10)}${quick ? '; a quick run, not to quote' : ''}`,
+    `${machine.cores} cores, claude ${machine.claude}, Node ${machine.node}, ${date.slice(0, 10)}${quick ? '; a quick run, not to quote' : ''}`,
   ];
 }
 
-/** @param to the way the others are compared with */
+/** @param to the way that the others are compared with */
 function groupsOf(lines: readonly Line[], to: Way): Group[] {
   return lines.map((one) => {
-    const base = medianOf(one.cells[to]);
+    const base = one.cells[to]?.p50 ?? null;
     const bars = Object.entries(one.cells).flatMap(([name, cell]): Bar[] => {
-      if ('missing' in cell) return [];
       const way = name as Way; // the cells' names are ways
       const ratio = base === null || way === to ? '' : `${(cell.p50 / base).toFixed(2)} × ${WAYS[to]}`;
       return [{ way, cell, ratio }];

@@ -1,34 +1,21 @@
-/** A client that keeps its connections, as a program that calls Bullpen would. */
+/** A client that keeps its connections, like a program that calls Bullpen often. */
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
+import type { Batch, BatchCreated } from '../../src/protocol/batch.ts';
 import type { Job } from '../../src/protocol/job.ts';
-
-export interface BenchClient extends Disposable {
-  /** Has a prompt run and waits for its end. Throws unless it succeeded with `expected`. */
-  run(prompt: string, expected: string, provider?: string): Promise<void>;
-  /** The same for any request; gives the job. */
-  answer(body: JobRequest, expected: string): Promise<Job>;
-  /** Milliseconds from the request to the first piece of text over SSE; the job has ended when this resolves. */
-  firstText(body: JobRequest): Promise<number>;
-  /** Sends a job and waits for its end; `succeeded`, or the code of its error. */
-  end(request: JobRequest): Promise<string>;
-  /** Makes a job; resolves when it is accepted. */
-  submit(body: JobRequest): Promise<Job>;
-  job(id: string): Promise<Job>;
-  /** The job once it is finished, or null when it is not after two minutes or cannot be told. */
-  finished(id: string): Promise<Job | null>;
-  cancel(id: string): Promise<void>;
-}
 
 export type JobRequest = Readonly<Record<string, unknown>>;
 
 const FIRST_TEXT = 'event: text.delta';
 
-export function createBenchClient(target: { readonly url: string; readonly token: string }): BenchClient {
+export type BenchClient = ReturnType<typeof createBenchClient>;
+
+/** Every call throws on a status of 300 or more. */
+export function createBenchClient(target: { readonly url: string; readonly token: string }) {
   const agent = new Agent({ keepAlive: true });
   const headers = { authorization: `Bearer ${target.token}`, 'content-type': 'application/json' };
 
-  async function call(method: string, path: string, body?: JobRequest): Promise<IncomingMessage> {
+  async function call(method: string, path: string, body?: unknown): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const sent = request(`${target.url}${path}`, { method, agent, headers }, resolve);
     sent.once('error', reject);
@@ -36,30 +23,35 @@ export function createBenchClient(target: { readonly url: string; readonly token
     return promise;
   }
 
-  async function send(method: string, path: string, body?: JobRequest): Promise<Job> {
+  /** The documented answer of that route. */
+  async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
     const response = await call(method, path, body);
     const content = await text(response);
     const status = response.statusCode ?? 0;
     if (status >= 300) throw new Error(`${method} ${path}: ${status} ${content.slice(0, 500)}`);
-    return JSON.parse(content); // the documented answer
+    return JSON.parse(content);
   }
-  const runToEnd = (body: JobRequest): Promise<Job> => send('POST', '/v1/jobs?wait=60', body);
 
-  async function answer(body: JobRequest, expected: string): Promise<Job> {
-    const job = await runToEnd(body);
-    if (job.status !== 'succeeded' || job.outcome?.text !== expected)
-      throw new Error(`a job did not answer as it should: ${JSON.stringify(job)}`);
-    return job;
-  }
+  /** Runs a job to its end, whatever its outcome. */
+  const run = (body: JobRequest) => send<Job>('POST', '/v1/jobs?wait=60', body);
+  const batch = (id: string) => send<Batch>('GET', `/v1/batches/${id}`);
 
   return {
-    async run(prompt, expected, provider) {
-      await answer({ prompt, provider }, expected);
+    run,
+    /** Runs a job to its end. Throws unless it succeeds with `expected`. */
+    async answer(body: JobRequest, expected: string): Promise<Job> {
+      const job = await run(body);
+      if (job.status !== 'succeeded' || job.outcome?.text !== expected)
+        throw new Error(`a job did not answer as expected: ${JSON.stringify(job)}`);
+      return job;
     },
-    answer,
-    async firstText(body) {
+    /**
+     * Milliseconds from the request to the first piece of text over SSE. Resolves when the job has
+     * ended.
+     */
+    async firstText(body: JobRequest): Promise<number> {
       const startedAt = performance.now();
-      const job = await send('POST', '/v1/jobs', body);
+      const job = await send<Job>('POST', '/v1/jobs', body);
       const stream = await call('GET', `${job.links.events}?kinds=text.delta`);
       let firstMs: number | null = null;
       let seen = '';
@@ -71,22 +63,37 @@ export function createBenchClient(target: { readonly url: string; readonly token
       if (firstMs === null) throw new Error(`no text came over SSE: ${seen.slice(0, 500)}`);
       return firstMs;
     },
-    async end(body) {
-      const { status, outcome } = await runToEnd(body);
-      return outcome?.error?.code ?? status;
-    },
-    submit: (body) => send('POST', '/v1/jobs', body),
-    job: (id) => send('GET', `/v1/jobs/${id}`),
-    async finished(id) {
-      // Twice: a job a killed worker had taken is free again only when its lock has run out, after a minute.
+    /** Creates a job. Resolves when it is accepted. */
+    submit: (body: JobRequest) => send<Job>('POST', '/v1/jobs', body),
+    job: (id: string) => send<Job>('GET', `/v1/jobs/${id}`),
+    /** The job once it has ended; null when it has not within two minutes. */
+    async finished(id: string): Promise<Job | null> {
+      // Twice: a job that a killed worker had taken is free again when its lock expires, after up
+      // to a minute.
       for (let tries = 0; tries < 2; tries += 1) {
-        const job = await send('GET', `/v1/jobs/${id}?wait=60`).catch(() => null);
+        const job = await send<Job>('GET', `/v1/jobs/${id}?wait=60`).catch(() => null);
         if (job?.finished === true) return job;
       }
       return null;
     },
-    async cancel(id) {
-      await send('POST', `/v1/jobs/${id}/cancel`);
+    createBatch: (prompts: readonly unknown[]) => send<BatchCreated>('POST', '/v1/batches', { prompts }),
+    batch,
+    cancelBatch: (id: string) => send<Batch>('POST', `/v1/batches/${id}/cancel`),
+    /** The jobs of some batches by status, and in total. */
+    async count(ids: readonly string[]) {
+      const sum = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0, total: 0 };
+      for (const id of ids) {
+        const { counts, total } = await batch(id);
+        for (const status of Object.keys(counts) as (keyof Batch['counts'])[]) sum[status] += counts[status]; // its own keys
+        sum.total += total;
+      }
+      return sum;
+    },
+    /** Milliseconds of a GET, to its last byte. */
+    async getMs(path: string): Promise<number> {
+      const startedAt = performance.now();
+      await send('GET', path);
+      return performance.now() - startedAt;
     },
     [Symbol.dispose]: () => agent.destroy(),
   };

@@ -1,4 +1,4 @@
-/** The machine a figure belongs to. */
+/** Describes the machine that the figures belong to. */
 import { execFile } from 'node:child_process';
 import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
 import { arch, cpus, loadavg, release, totalmem, type } from 'node:os';
@@ -13,7 +13,6 @@ export async function machineFacts(options: {
   readonly redisVersion: string;
   /** Absolute path of the claude CLI. */
   readonly claude: string;
-  readonly sdkVersion: string;
   readonly dataDir: string;
   readonly env: Readonly<Record<string, string>>;
 }): Promise<MachineFacts> {
@@ -27,13 +26,12 @@ export async function machineFacts(options: {
     node: process.versions.node,
     redis: options.redisVersion,
     claude: stdout.trim(),
-    sdk: options.sdkVersion,
     loadBefore: loadavg()[0] ?? 0,
     fdatasyncMs: fdatasyncMs(options.dataDir),
   };
 }
 
-/** Median of small appends that are brought to the disk one by one. */
+/** Median of small appends, each synced to the disk. */
 function fdatasyncMs(dir: string): number {
   const file = openSync(join(dir, 'fdatasync.probe'), 'a');
   try {

@@ -1,11 +1,11 @@
 /**
- * `npm run bench`: Bullpen beside the command line and the vendor's Agent SDK, measured in one run, in turns.
+ * `npm run bench`: Bullpen beside the command line, measured in one run, in turns. Prints tables
+ * and writes JSON.
  *
- *   --quick          few repetitions: to see that it works, not to quote
- *   --only a,b       some of latency, throughput, resources, cancel, recovery, overhead, start, parser, flood, scale, readers
+ *   --quick          few repetitions: shows that it works; not to quote
+ *   --only a,b       some of latency, throughput, resources, scale, recovery
  *   --json PATH      the JSON there instead of bench-results/<date>.json
  *   --built          the server from dist/ (npm run build first)
- *   --profile        node's CPU profile of the server during `overhead`, with its hottest functions
  */
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,43 +15,21 @@ import { parseArgs } from 'node:util';
 import { messageOf } from '../../src/errors.ts';
 import { redisCacheDir } from '../../src/redis/private/cache-dir.ts';
 import { findRedisServer } from '../../src/redis/private/find-server.ts';
-import { startPrivateRedis } from '../../src/redis/private/private-server.ts';
 import { startOfflineModel } from '../offline-model/server.ts';
-import { measureCancel } from './cancel.ts';
-import { measureFlood } from './flood.ts';
 import { measureLatency } from './latency.ts';
 import { machineFacts } from './machine.ts';
-import { measureOverhead } from './overhead.ts';
-import { measureParser } from './parser.ts';
-import { hottestFunctions } from './profile.ts';
-import { measureReaders } from './readers.ts';
 import { measureRecovery } from './recovery.ts';
 import { renderMachine, renderSection } from './report.ts';
 import { measureResources } from './resources.ts';
-import { isMet } from './results.ts';
+import type { Results, Section } from './results.ts';
 import { measureScale } from './scale.ts';
-import { installAgentSdk } from './sdk-install.ts';
 import { startBenchServer, stopAllServers } from './server.ts';
-import type { Section, Setting } from './setting.ts';
-import { measureStart } from './start.ts';
+import type { Setting } from './setting.ts';
 import { measureThroughput } from './throughput.ts';
-import { warmNotes } from './warm-settings.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const RESULTS = join(ROOT, 'bench-results');
-const PARTS = [
-  'latency',
-  'throughput',
-  'resources',
-  'cancel',
-  'recovery',
-  'overhead',
-  'start',
-  'parser',
-  'flood',
-  'scale',
-  'readers',
-] as const;
+const PARTS = ['latency', 'throughput', 'resources', 'scale', 'recovery'] as const;
 type Part = (typeof PARTS)[number];
 
 const isPart = (name: string): name is Part => PARTS.some((part) => part === name);
@@ -63,7 +41,6 @@ function readOptions() {
       only: { type: 'string', default: PARTS.join(',') },
       json: { type: 'string' },
       built: { type: 'boolean', default: false },
-      profile: { type: 'boolean', default: false },
     },
   });
   const names = values.only.split(',').map((name) => name.trim());
@@ -119,15 +96,11 @@ async function main(): Promise<void> {
       return join(dataDir, String(folders));
     };
     const claude = realpathSync(join(ROOT, 'node_modules/.bin/claude'));
-    const sdk = await installAgentSdk(join(RESULTS, 'sdk'), log);
-    if ('missing' in sdk) log(sdk.missing);
     const setting: Setting = {
       quick: options.quick,
-      dataDir,
       workspace,
       env,
       claude,
-      sdk,
       newFolder,
       log,
       server: (own = {}) =>
@@ -138,38 +111,20 @@ async function main(): Promise<void> {
           ...own,
           env: { ...env, ...own.env },
         }),
-      redis: () =>
-        startPrivateRedis({
-          dir: newFolder(),
-          binary,
-          requestChannel: 'claude:cli:requests',
-          responseChannel: 'claude:cli:responses',
-        }),
     };
     const facts = await machineFacts({
       redisVersion: binary.version,
       claude,
-      sdkVersion: 'missing' in sdk ? 'not installed' : sdk.version,
       dataDir,
       env,
     });
-    const notes = warmNotes();
-    console.log([renderMachine(facts), ...notes].join('\n'));
-
-    const profileDir = join(dataDir, 'profile');
-    const nodeOptions = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${profileDir}`] : [];
+    console.log(renderMachine(facts));
     const measure: Record<Part, () => Promise<Section>> = {
       latency: () => measureLatency(setting),
       throughput: () => measureThroughput(setting),
       resources: () => measureResources(setting),
-      cancel: () => measureCancel(setting),
-      recovery: () => measureRecovery(setting),
-      overhead: () => measureOverhead(setting, nodeOptions),
-      start: () => measureStart(setting),
-      parser: () => measureParser(setting),
-      flood: () => measureFlood(setting),
       scale: () => measureScale(setting),
-      readers: () => measureReaders(setting),
+      recovery: () => measureRecovery(setting),
     };
     const sections: Record<string, Section> = {};
     for (const part of options.parts) {
@@ -177,20 +132,12 @@ async function main(): Promise<void> {
       const section = await measure[part]();
       log(`${part} took ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
       sections[part] = section;
-      console.log(renderSection(section));
+      console.log(`\n${renderSection(section)}`);
     }
-    if (options.profile)
-      console.log(`\nThe main process's own time:\n${hottestFunctions(profileDir).join('\n')}`);
-
-    const goals = Object.values(sections).flatMap(({ rows }) => rows.map(isMet));
-    console.log(
-      `\n${goals.filter((met) => met === true).length} goals met, ${goals.filter((met) => met === false).length} missed`,
-    );
-    writeFileSync(
-      options.json,
-      `${JSON.stringify({ date: new Date().toISOString(), quick: options.quick, machine: facts, notes, sections }, null, 2)}\n`,
-    );
-    console.log(`written to ${options.json}`);
+    const date = new Date().toISOString();
+    const results: Results = { date, quick: options.quick, machine: facts, sections };
+    writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`);
+    console.log(`\nwritten to ${options.json}`);
   } finally {
     clean();
   }
@@ -200,6 +147,6 @@ try {
   await main();
 } catch (error) {
   console.error(`The benchmark failed: ${messageOf(error)}`);
-  stopAllServers(); // one that was left behind would keep this process
+  stopAllServers(); // a server left running would keep this process alive
   process.exitCode = 1;
 }

@@ -1,4 +1,4 @@
-/** What /proc says about processes: Linux only, as the figures are. */
+/** Reads processes from /proc (Linux only). */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -8,13 +8,15 @@ const TICKS_PER_SECOND = Number(execFileSync('getconf', ['CLK_TCK'], { encoding:
 export interface CpuTime {
   /** Of the process itself, all its threads. */
   readonly own: number;
-  /** Of its children that have ended. */
+  /** Of its children that have exited. */
   readonly children: number;
 }
 
+/** Zero for a process that has exited. */
 export function cpuTime(pid: number): CpuTime {
-  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // After the name, which may hold spaces: state is field 3 of proc_pid_stat(5), utime 14 … cstime 17.
+  const text = readOrEmpty(`/proc/${pid}/stat`);
+  // After the name, which may hold spaces: state is field 3 of proc_pid_stat(5), utime 14 … cstime
+  // 17.
   const fields = text
     .slice(text.lastIndexOf(')') + 2)
     .split(' ')
@@ -43,37 +45,26 @@ export function childrenOf(pid: number): { readonly pid: number; readonly comman
   );
 }
 
-/** A process's fair share of memory in MB (1e6 bytes): pages it has with others count in part. 0 for one that is gone. */
+/**
+ * PSS in MB (1e6 bytes): pages it shares with others count in part. 0 for a process that has
+ * exited.
+ */
 export function shareMb(pid: number): number {
   const kib = /^Pss:\s*(\d+) kB/m.exec(readOrEmpty(`/proc/${pid}/smaps_rollup`))?.[1];
   return (Number(kib ?? 0) * 1024) / 1e6;
 }
 
-/** Every living process below one, at any depth; those that left for another parent are not. */
+/** Every living process below one, at any depth. */
 export function descendantsOf(pid: number): number[] {
   const children = readOrNone(() => childrenOf(pid)).map((child) => child.pid);
   return children.flatMap((child) => [child, ...descendantsOf(child)]);
 }
 
-/** The living processes whose file of /proc (`environ` or `cmdline`) holds this text. Zombies have neither. */
-export const processesWith = (file: 'environ' | 'cmdline', text: string): number[] =>
-  readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => Number.isInteger(pid) && pid !== process.pid)
-    .filter((pid) => readOrEmpty(`/proc/${pid}/${file}`).includes(text));
-
-/** A variable of the environment a process was started with; null when it has none, or is gone. */
-export const variableOf = (pid: number, name: string): string | null =>
-  readOrEmpty(`/proc/${pid}/environ`)
-    .split('\0')
-    .find((entry) => entry.startsWith(`${name}=`))
-    ?.slice(name.length + 1) ?? null;
-
 function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return ''; // gone, or not ours to read
+    return ''; // it has exited, or is not ours to read
   }
 }
 
@@ -81,6 +72,6 @@ function readOrNone<T>(read: () => T[]): T[] {
   try {
     return read();
   } catch {
-    return []; // it ended meanwhile
+    return []; // it has exited
   }
 }

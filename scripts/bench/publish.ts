@@ -1,39 +1,21 @@
 /**
- * `node scripts/bench/publish.ts RESULT.json`: draws docs/benchmark.svg and writes the tables of docs/performance.md from
- * what a run of `npm run bench` found.
- *
- *   --chart PATH     only the chart, there
+ * `node scripts/bench/publish.ts RESULT.json` writes docs/benchmark.svg and the tables of
+ * docs/performance.md.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { messageOf } from '../../src/errors.ts';
 import { renderChart } from './chart.ts';
-import { withResults } from './markdown.ts';
+import { withResults } from './report.ts';
 import { readResults } from './results.ts';
 
 const docs = (name: string): string => fileURLToPath(new URL(`../../docs/${name}`, import.meta.url));
 
-function main(): void {
-  const { values, positionals } = parseArgs({
-    options: { chart: { type: 'string' } },
-    allowPositionals: true,
-  });
-  const [file] = positionals;
-  if (file === undefined) throw new Error('which JSON? node scripts/bench/publish.ts RESULT.json');
-  const results = readResults(file);
-  const chart = values.chart ?? docs('benchmark.svg');
-  writeFileSync(chart, renderChart(results));
-  console.log(`drawn to ${chart}`);
-  if (values.chart !== undefined) return;
-  const page = docs('performance.md');
-  writeFileSync(page, withResults(readFileSync(page, 'utf8'), results));
-  console.log(`tables written to ${page}`);
+const [, , file] = process.argv;
+if (file === undefined) {
+  console.error('usage: node scripts/bench/publish.ts RESULT.json');
+  process.exit(1);
 }
-
-try {
-  main();
-} catch (error) {
-  console.error(messageOf(error));
-  process.exitCode = 1;
-}
+const results = readResults(file);
+writeFileSync(docs('benchmark.svg'), renderChart(results));
+writeFileSync(docs('performance.md'), withResults(readFileSync(docs('performance.md'), 'utf8'), results));
+console.log('written: docs/benchmark.svg, docs/performance.md');

@@ -1,11 +1,11 @@
-/** The server's main process is killed in the middle of its work, and started again at once. */
+/** The server's main process is killed while jobs run, and started again at once. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Job } from '../../src/protocol/job.ts';
 import { type BenchClient, createBenchClient } from './client.ts';
-import { line, type Samples, sample, turns } from './comparison.ts';
-import type { Section, Setting } from './setting.ts';
-import { type BullpenWay, warmSettings } from './warm-settings.ts';
-import { ANSWER, PROMPT } from './ways.ts';
+import { addSample, line, type Samples, type Section } from './results.ts';
+import type { Setting } from './setting.ts';
+import { turns } from './statistics.ts';
+import { ANSWER, type BullpenWay, PROMPT, WAY_SETTINGS } from './ways.ts';
 
 const RUNNING = 2;
 const QUEUED = 3;
@@ -14,17 +14,17 @@ const LOOK_MS = 10;
 const WITHIN_MS = 30_000;
 
 interface Recovery {
-  /** From the kill, in milliseconds: the new server says that it is ready … */
+  /** Milliseconds from the kill until the new server is ready … */
   readonly readyMs: number;
-  /** … the jobs that ran have ended as lost … */
+  /** … until the jobs that ran have ended as lost … */
   readonly lostMs: number;
-  /** … and those that waited have run. */
+  /** … and until the queued ones have run. */
   readonly queuedMs: number;
 }
 
 async function killAndRecover(setting: Setting, way: BullpenWay): Promise<Recovery> {
   const home = setting.newFolder();
-  const env = { ...warmSettings(way), BULLPEN_CONCURRENCY: String(RUNNING) };
+  const env = { ...WAY_SETTINGS[way], BULLPEN_CONCURRENCY: String(RUNNING) };
   const first = await setting.server({ home, env });
   let killedAt = 0;
   const jobs: { readonly running: string[]; readonly queued: string[] } = { running: [], queued: [] };
@@ -45,8 +45,7 @@ async function killAndRecover(setting: Setting, way: BullpenWay): Promise<Recove
   using client = createBenchClient(server);
   const since = async (ids: readonly string[], isRight: (job: Job) => boolean): Promise<number> => {
     for (const job of await Promise.all(ids.map((id) => client.finished(id))))
-      if (job === null || !isRight(job))
-        throw new Error(`not recovered as it should: ${JSON.stringify(job)}`);
+      if (job === null || !isRight(job)) throw new Error(`a job was not recovered: ${JSON.stringify(job)}`);
     return performance.now() - killedAt;
   };
   const [lostMs, queuedMs] = await Promise.all([
@@ -59,7 +58,7 @@ async function killAndRecover(setting: Setting, way: BullpenWay): Promise<Recove
 async function untilRunning(client: BenchClient, id: string): Promise<void> {
   const givenUpAt = performance.now() + WITHIN_MS;
   while ((await client.job(id)).status !== 'running') {
-    if (performance.now() > givenUpAt) throw new Error('a job that is to be interrupted does not start');
+    if (performance.now() > givenUpAt) throw new Error('a job does not start running');
     await delay(LOOK_MS);
   }
 }
@@ -72,25 +71,22 @@ export async function measureRecovery(setting: Setting): Promise<Section> {
   for (let round = 0; round < rounds; round += 1) {
     for (const way of turns(setting.quick ? WAYS.slice(1) : WAYS, round)) {
       const { readyMs, lostMs, queuedMs } = await killAndRecover(setting, way);
-      sample(ready, way, readyMs);
-      sample(lost, way, lostMs);
-      sample(queued, way, queuedMs);
+      addSample(ready, way, readyMs);
+      addSample(lost, way, lostMs);
+      addSample(queued, way, queuedMs);
       setting.log(
         `killed (${way}): ready after ${readyMs.toFixed(0)}, settled ${lostMs.toFixed(0)}, all done ${queuedMs.toFixed(0)} ms`,
       );
     }
   }
   return {
-    title: `The server is killed (SIGKILL) with ${RUNNING} jobs that run and ${QUEUED} that wait, and started again (rounds: ${rounds})`,
+    title: `SIGKILL to the server with ${RUNNING} running and ${QUEUED} queued jobs, then a new start (${rounds} rounds)`,
     lines: [
       line('killed → ready again', 'ms', ready),
-      line('killed → interrupted jobs settled', 'ms', lost),
-      line('killed → waiting jobs done', 'ms', queued),
+      line('killed → interrupted jobs have their outcome', 'ms', lost),
+      line('killed → queued jobs done', 'ms', queued),
     ],
     rows: [],
-    notes: [
-      'By hand, with xargs and in a program of its own the rest of the prompts is gone with the process: there is nothing to compare.',
-    ],
-    data: { ready, lost, queued },
+    notes: [],
   };
 }

@@ -1,70 +1,77 @@
-/** The results on a terminal. */
-import { styleText } from 'node:util';
+/** The results as Markdown: for the terminal, and for docs/performance.md. */
+
+import type { Section } from './results.ts';
 import {
   type Cell,
-  isMet,
   type Line,
   type MachineFacts,
+  type Results,
   type Row,
   WAY_NAMES,
   WAYS,
-  type Way,
 } from './results.ts';
-import type { Section } from './setting.ts';
 
-const NAME_WIDTH = 44;
-const LINE_WIDTH = 42;
-const VALUE_WIDTH = 12;
-const CELL_WIDTH = 20;
-const GOAL_WIDTH = 10;
+const BEGIN = '<!-- bench: begin -->';
+const END = '<!-- bench: end -->';
+
+export function renderResults({ date, quick, machine, sections }: Results): string {
+  const when = `Measured ${date.slice(0, 10)}${quick ? ' in a quick run, not to quote' : ''}.`;
+  return [`${when}\n${renderMachine(machine)}`, ...Object.values(sections).map(renderSection)].join('\n\n');
+}
 
 export function renderMachine(facts: MachineFacts): string {
   return [
-    `${facts.cores} cores (${facts.processor}), ${facts.memoryGb} GB, ${facts.system}, load ${facts.loadBefore.toFixed(1)} before`,
-    `Node ${facts.node}, Redis ${facts.redis}, claude ${facts.claude}, Agent SDK ${facts.sdk}, offline model`,
-    `one fdatasync in the data folder: ${facts.fdatasyncMs.toFixed(2)} ms (median)`,
+    `- ${facts.cores} cores (${facts.processor}), ${facts.memoryGb} GB, ${facts.system}`,
+    `- Node ${facts.node}, Redis ${facts.redis}, claude ${facts.claude}, offline model`,
+    `- one fdatasync in the data folder: ${facts.fdatasyncMs.toFixed(2)} ms; load before: ${facts.loadBefore.toFixed(1)}`,
   ].join('\n');
 }
 
-export function renderSection({ title, lines = [], rows, notes = [] }: Section): string {
-  return [
-    `\n${styleText('bold', title)}`,
-    ...renderLines(lines),
-    ...rows.map(renderRow),
-    ...notes.map((note) => styleText('dim', `  ${note}`)),
-  ].join('\n');
+export function renderSection({ title, lines, rows, notes }: Section): string {
+  return [`### ${title}`, lineTable(lines), rowTable(rows), notes.map((note) => `- ${note}`).join('\n')]
+    .filter((block) => block !== '')
+    .join('\n\n');
 }
 
-/** The ways any of the lines has, in their fixed order. */
-export const waysOf = (lines: readonly Line[]): readonly Way[] =>
-  WAY_NAMES.filter((way) => lines.some(({ cells }) => cells[way] !== undefined));
-
-function renderLines(lines: readonly Line[]): string[] {
-  if (lines.length === 0) return [];
-  const ways = waysOf(lines);
-  const head = `  ${''.padEnd(LINE_WIDTH)}${ways.map((way) => WAYS[way].padStart(CELL_WIDTH)).join('')}`;
-  const body = lines.map(({ name, unit, cells }) => {
-    const values = ways.map((way) => renderCell(cells[way]).padStart(CELL_WIDTH)).join('');
-    return `  ${`${name}, ${unit}`.padEnd(LINE_WIDTH)}${values}`;
-  });
-  return [head, ...body, ''];
+/** Replaces what is between the page's two marks. @throws when the page has no marks */
+export function withResults(page: string, results: Results): string {
+  const begin = page.indexOf(BEGIN);
+  const end = page.indexOf(END);
+  if (begin === -1 || end < begin) throw new Error(`the page has no ${BEGIN} … ${END}`);
+  return `${page.slice(0, begin + BEGIN.length)}\n${renderResults(results)}\n${page.slice(end)}`;
 }
 
-/** The median, and between which values half of the measurements lie. */
-export function renderCell(cell: Cell | undefined): string {
+function lineTable(lines: readonly Line[]): string {
+  if (lines.length === 0) return '';
+  const ways = WAY_NAMES.filter((way) => lines.some(({ cells }) => cells[way] !== undefined));
+  const rows = lines.map(({ name, unit, cells }) => [
+    `${name}, ${unit}`,
+    ...ways.map((way) => renderCell(cells[way])),
+  ]);
+  return table(['', ...ways.map((way) => WAYS[way])], rows);
+}
+
+function rowTable(rows: readonly Row[]): string {
+  if (rows.length === 0) return '';
+  return table(
+    ['', ''],
+    rows.map(({ name, value, unit }) => [name, `${digits(value)} ${unit}`.trim()]),
+  );
+}
+
+/** Padded, so that it is a table on a terminal too. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((_, column) =>
+    Math.max(3, ...[head, ...rows].map((cells) => (cells[column] ?? '').length)),
+  );
+  const row = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
+  return [row(head), row(widths.map((width) => '-'.repeat(width))), ...rows.map(row)].join('\n');
+}
+
+function renderCell(cell: Cell | undefined): string {
   if (cell === undefined) return '';
-  if ('missing' in cell) return 'n/a';
   return cell.n === 1 ? digits(cell.p50) : `${digits(cell.p50)} (${digits(cell.p25)}–${digits(cell.p75)})`;
 }
 
-function renderRow(row: Row): string {
-  const value = `${digits(row.value)} ${row.unit}`.trim();
-  const goal = row.goal === undefined ? '' : `${row.goal.relation} ${row.goal.value}`;
-  const met = isMet(row);
-  const verdict = met === null ? '' : met ? styleText('green', 'met') : styleText('red', 'missed');
-  return `  ${row.name.padEnd(NAME_WIDTH)}${value.padStart(VALUE_WIDTH)}   ${goal.padEnd(GOAL_WIDTH)}${verdict}`.trimEnd();
-}
-
-/** As many decimals as the figure deserves. */
-export const digits = (value: number): string =>
-  value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : value < 2 ? 3 : 2);
+const digits = (value: number): string => value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);

@@ -1,12 +1,15 @@
-/** What one run of the benchmarks found: the JSON it writes, and what the chart and the tables are made from. */
+/**
+ * What one run of the benchmark measured: the JSON it writes, from which the tables and the chart
+ * are made.
+ */
 import { readFileSync } from 'node:fs';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { median, quantile, rounded } from './statistics.ts';
 
-/** The ways to have a prompt run that are compared, and what stands above their columns. */
+/** The ways to run a prompt that are compared, with the heading of each column. */
 export const WAYS = {
   hand: 'by hand',
-  sdk: 'Agent SDK',
   xargs: 'xargs -P',
   cold: 'Bullpen cold',
   warm: 'Bullpen warm',
@@ -15,50 +18,35 @@ export const WAYS = {
 export type Way = keyof typeof WAYS;
 export const WAY_NAMES = Object.keys(WAYS) as readonly Way[]; // the keys of a literal
 
-/** A median and how far half of the measurements lie from each other. */
-const Measured = Type.Object({
+/** The median and the middle half of `n` measurements. */
+const Cell = Type.Object({
   n: Type.Integer(),
   p25: Type.Number(),
   p50: Type.Number(),
   p75: Type.Number(),
 });
-export type Measured = Static<typeof Measured>;
-
-/** A cell that was not measured, and why. */
-const Missing = Type.Object({ missing: Type.String() });
-
-export const Cell = Type.Union([Measured, Missing]);
 export type Cell = Static<typeof Cell>;
 
-/** One thing measured side by side. A way that is not named does not have it. */
+/** One quantity, side by side for each way that has it. */
 export const Line = Type.Object({
   name: Type.String(),
   unit: Type.String(),
-  cells: Type.Partial(
-    Type.Object({ hand: Cell, sdk: Cell, xargs: Cell, cold: Cell, warm: Cell, session: Cell }),
-  ),
+  cells: Type.Partial(Type.Object({ hand: Cell, xargs: Cell, cold: Cell, warm: Cell, session: Cell })),
 });
 export type Line = Static<typeof Line>;
 
-/** One line of the list below a table. */
-export const Row = Type.Object({
-  name: Type.String(),
-  value: Type.Number(),
-  unit: Type.String(),
-  /** `≤ 1.05`: what is wanted of it, if anything. */
-  goal: Type.Optional(
-    Type.Object({ relation: Type.Union([Type.Literal('≤'), Type.Literal('≥')]), value: Type.Number() }),
-  ),
-});
+/** One figure below the table. */
+export const Row = Type.Object({ name: Type.String(), value: Type.Number(), unit: Type.String() });
 export type Row = Readonly<Static<typeof Row>>;
 
 const Section = Type.Object({
   title: Type.String(),
-  lines: Type.Optional(Type.Array(Line)),
+  lines: Type.Array(Line),
   rows: Type.Array(Row),
-  /** What a reader of the figures has to know. */
-  notes: Type.Optional(Type.Array(Type.String())),
+  /** What a reader needs to know to understand the figures. */
+  notes: Type.Array(Type.String()),
 });
+export type Section = Static<typeof Section>;
 
 const MachineFacts = Type.Object({
   cores: Type.Number(),
@@ -68,10 +56,12 @@ const MachineFacts = Type.Object({
   node: Type.String(),
   redis: Type.String(),
   claude: Type.String(),
-  sdk: Type.String(),
-  /** Above the number of cores: somebody else is at work, and the figures are worth little. */
+  /** Load average before the run. Above the number of cores, the figures are worth little. */
   loadBefore: Type.Number(),
-  /** Every acknowledged job waits for some of these. */
+  /**
+   * Median time of one small fdatasync in the data folder. Every accepted job waits for some of
+   * these.
+   */
   fdatasyncMs: Type.Number(),
 });
 export type MachineFacts = Static<typeof MachineFacts>;
@@ -80,24 +70,46 @@ export const Results = Type.Object({
   date: Type.String(),
   quick: Type.Boolean(),
   machine: MachineFacts,
-  /** What a reader of any of the figures has to know. */
-  notes: Type.Array(Type.String()),
   sections: Type.Record(Type.String(), Section),
 });
 export type Results = Static<typeof Results>;
 
-/** @throws when the file is no result of `npm run bench` */
+/** @throws when the file was not written by `npm run bench` */
 export function readResults(path: string): Results {
   const content: unknown = JSON.parse(readFileSync(path, 'utf8'));
   if (Value.Check(Results, content)) return content;
   const [error] = Value.Errors(Results, content);
-  throw new Error(`${path} is no result of the benchmark: ${error?.instancePath} ${error?.message}`);
+  throw new Error(`${path} is not a result of the benchmark: ${error?.instancePath} ${error?.message}`);
 }
 
-/** Null without a goal, and for a value that could not be measured. */
-export const isMet = ({ value, goal }: Row): boolean | null =>
-  goal === undefined || Number.isNaN(value)
-    ? null
-    : goal.relation === '≤'
-      ? value <= goal.value
-      : value >= goal.value;
+/** Measurements of one quantity, by way. */
+export type Samples = Partial<Record<Way, number[]>>;
+
+export function addSample(samples: Samples, way: Way, value: number): void {
+  const list = samples[way] ?? [];
+  samples[way] = list;
+  list.push(value);
+}
+
+/** A way without samples gets no cell. */
+export function line(name: string, unit: string, samples: Samples): Line {
+  const cells: Partial<Record<Way, Cell>> = {};
+  for (const way of WAY_NAMES) {
+    const values = samples[way] ?? [];
+    if (values.length === 0) continue;
+    cells[way] = {
+      n: values.length,
+      p25: rounded(quantile(values, 0.25)),
+      p50: rounded(median(values)),
+      p75: rounded(quantile(values, 0.75)),
+    };
+  }
+  return { name, unit, cells };
+}
+
+/** The ratio of the medians of two ways; none when one of them was not measured. */
+export function ratio({ cells }: Line, way: Way, to: Way, name: string): Row[] {
+  const value = cells[way]?.p50;
+  const base = cells[to]?.p50;
+  return value === undefined || base === undefined ? [] : [{ name, value: rounded(value / base), unit: '×' }];
+}

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import { type CpuTime, childrenOf, cpuTime, descendantsOf } from './proc.ts';
+import { childrenOf, descendantsOf } from './proc.ts';
 
 const START_WITHIN_MS = 60_000;
 const STDERR_SHOWN = 2000;
@@ -14,45 +14,37 @@ export interface BenchServerOptions {
   /** The data folder. */
   readonly home: string;
   readonly workspace: string;
-  /** The whole environment but for what is set here. */
+  /** The whole environment, except what is set here. */
   readonly env: Readonly<Record<string, string>>;
   readonly config?: Readonly<Record<string, unknown>>;
   /** Runs `dist/`, made by `npm run build`, instead of the source. */
   readonly built: boolean;
-  /** Options of Node, for a profile. */
-  readonly nodeOptions?: readonly string[];
 }
 
-export const PARTS = ['main', 'launcher', 'workers', 'redis'] as const;
-export type Part = (typeof PARTS)[number];
+export type Part = 'main' | 'launcher' | 'workers' | 'redis';
 
 export interface BenchServer {
   readonly url: string;
   readonly token: string;
   readonly pid: number;
-  /** From the spawn to its word that it is ready. */
-  readonly readyMs: number;
-  /** Processor time so far, by part. What starts the CLIs has their time as its children's. */
-  cpu(): Readonly<Record<Part, CpuTime>>;
-  /** Its processes but for the CLIs. */
+  /** Its processes, except the CLIs. */
   parts(): readonly { readonly part: Part; readonly pid: number }[];
-  /** The CLIs that run or wait, with what they started. */
+  /** The CLIs, running and idle, with the processes they started. */
   clis(): readonly number[];
   stop(): Promise<void>;
-  /** SIGKILL to the main process; resolves when it is gone. */
+  /** SIGKILL to the main process; resolves when it has exited. */
   kill(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Servers that run. */
 const running = new Set<ChildProcess>();
 
-/** Asks every server to stop without waiting for it: for a benchmark that is interrupted. */
+/** Asks every server to stop, without waiting. For an interrupted benchmark. */
 export function stopAllServers(): void {
   for (const child of running) child.kill('SIGTERM');
 }
 
-/** @throws when it does not start; nothing runs then */
+/** @throws when it does not start; no process is left then */
 export async function startBenchServer(options: BenchServerOptions): Promise<BenchServer> {
   const { home, workspace, built } = options;
   mkdirSync(home, { recursive: true });
@@ -60,16 +52,15 @@ export async function startBenchServer(options: BenchServerOptions): Promise<Ben
   writeFileSync(config, stringify(options.config ?? {}));
   const bin = fileURLToPath(new URL(built ? '../../dist/src/bin.js' : '../../src/bin.js', import.meta.url));
 
-  const spawnedAt = performance.now();
   const child = fork(bin, ['serve'], {
     cwd: workspace,
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    execArgv: ['--no-warnings', ...(options.nodeOptions ?? [])],
+    execArgv: ['--no-warnings'],
     env: { ...options.env, BULLPEN_HOME: home, BULLPEN_CONFIG: config, PORT: '0' },
   });
-  let said = '';
+  let stderr = '';
   child.stderr?.on('data', (chunk: Buffer) => {
-    said = (said + chunk).slice(-STDERR_SHOWN);
+    stderr = (stderr + chunk).slice(-STDERR_SHOWN);
   });
   running.add(child);
   child.once('exit', () => running.delete(child));
@@ -82,10 +73,9 @@ export async function startBenchServer(options: BenchServerOptions): Promise<Ben
   const first = await Promise.race([once(child, 'message', { signal: late }), exited.then(() => null)]).catch(
     () => null,
   );
-  const readyMs = performance.now() - spawnedAt;
   if (first === null) {
     child.kill('SIGKILL');
-    throw new Error(`the server did not start:\n${said}`);
+    throw new Error(`the server did not start:\n${stderr}`);
   }
   const { url } = first[0] as { url: string }; // sent by main.ts
   child.disconnect();
@@ -94,8 +84,6 @@ export async function startBenchServer(options: BenchServerOptions): Promise<Ben
     url,
     token: readFileSync(join(home, 'token'), 'utf8').trim(),
     pid,
-    readyMs,
-    cpu: () => cpuOf(pid),
     parts: () => partsOf(pid),
     clis: () => {
       const own = new Set(partsOf(pid).map((one) => one.pid));
@@ -110,16 +98,6 @@ export async function startBenchServer(options: BenchServerOptions): Promise<Ben
   };
 }
 
-function cpuOf(pid: number): Record<Part, CpuTime> {
-  const none: CpuTime = { own: 0, children: 0 };
-  const sums: Record<Part, CpuTime> = { main: none, launcher: none, workers: none, redis: none };
-  for (const { part, pid: process } of partsOf(pid)) {
-    const { own, children } = cpuTime(process);
-    sums[part] = { own: sums[part].own + own, children: sums[part].children + children };
-  }
-  return sums;
-}
-
 function partsOf(pid: number): { readonly part: Part; readonly pid: number }[] {
   const children = childrenOf(pid).flatMap(({ pid: child, command }) => {
     const part = partOf(command);
@@ -128,7 +106,7 @@ function partsOf(pid: number): { readonly part: Part; readonly pid: number }[] {
   return [{ part: 'main', pid }, ...children];
 }
 
-/** Null for a CLI that runs. */
+/** Null for a CLI. */
 function partOf(command: string): Part | null {
   if (/redis-server|valkey-server/.test(command)) return 'redis';
   if (command.includes('launcher-process')) return 'launcher';

@@ -1,44 +1,27 @@
-/** Where and how one run of the benchmarks measures. */
-import type { Line, Row as ResultRow } from './results.ts';
-import type { AgentSdk } from './sdk-install.ts';
+/** Where and how one run of the benchmark measures. */
 import type { BenchServer, BenchServerOptions } from './server.ts';
 
-/** One line of the list below a table. */
-export type Row = ResultRow;
-
 export interface Setting {
-  /** Fewer repetitions: to see that it works, not to quote. */
+  /** Fewer repetitions: shows that the benchmark works; its figures are not for quoting. */
   readonly quick: boolean;
-  /** On the disk of the checkout: a temporary folder may live in memory, and then a write costs nothing. */
-  readonly dataDir: string;
   readonly workspace: string;
-  /** Of the server and of what is started by hand; the model is the offline one. */
+  /** Environment of the server and of what is started by hand. The model is the offline one. */
   readonly env: Readonly<Record<string, string>>;
-  /** Absolute path of the CLI that all sides run. */
+  /** Absolute path of the claude CLI, the same for all ways. */
   readonly claude: string;
-  readonly sdk: AgentSdk;
-  /** A new data folder. */
+  /**
+   * A new folder on the disk of the checkout. A temporary folder may be in memory, where a write
+   * costs nothing.
+   */
   newFolder(): string;
-  /** A server with a data folder of its own, unless `home` names one. */
-  server(
-    options?: Partial<Pick<BenchServerOptions, 'env' | 'config' | 'nodeOptions' | 'home'>>,
-  ): Promise<BenchServer>;
-  /** A Redis that is up already. */
-  redis(): Promise<{ readonly url: string; stop(): Promise<void> }>;
+  /** Starts a server, by default with a new data folder. */
+  server(options?: Partial<Pick<BenchServerOptions, 'env' | 'config' | 'home'>>): Promise<BenchServer>;
   log(line: string): void;
 }
 
-export interface Section {
-  readonly title: string;
-  /** Side by side. */
-  readonly lines?: Line[];
-  readonly rows: Row[];
-  readonly notes?: string[];
-  /** The measurements behind the rows, for the JSON. */
-  readonly data: unknown;
-}
-
-/** Runs `task` `count` times, at most `concurrency` at once; the milliseconds of the whole. */
+/**
+ * Runs `task` `count` times, at most `concurrency` at once. Returns the milliseconds of the whole.
+ */
 export async function repeat(
   count: number,
   concurrency: number,

@@ -1,15 +1,19 @@
-// A program that starts another one as a shell would, and nothing else: small, as forking takes longer the more memory
-// a process has. Told `{id, binary, args, stdin, cwd, env}` it answers `{id, code, output, firstMs, endMs}`: milliseconds
-// from the spawn to the first piece of text (null: none came) and to its end.
+// Starts other programs as a shell would. It stays small, because a fork takes longer the more memory
+// a process has. Message in: {id, binary, args, stdin, cwd, env}. Message out: {id, code, output,
+// firstMs, endMs}: milliseconds from the spawn to the first piece of text (or null) and to the exit.
 import { spawn } from 'node:child_process';
 
 const TEXT_BEGINS = '"text_delta"';
 const KEPT_CHARACTERS = 100_000;
 
-/** @param {{ id: number, binary: string, args: string[], stdin: string, cwd: string, env: Record<string, string> }} wanted */
+/**
+ * @param {{ id: number, binary: string, args: string[], stdin: string, cwd: string, env:
+ * Record<string, string> }} wanted
+ */
 function start({ id, binary, args, stdin, cwd, env }) {
   const startedAt = performance.now();
-  // A session of its own, as Bullpen gives it one: Linux shares a busy processor out by session (sched_autogroup).
+  // A session of its own, as Bullpen gives it one: Linux shares a busy processor out by session
+  // (sched_autogroup).
   const child = spawn(binary, args, { cwd, env, stdio: ['pipe', 'pipe', 'ignore'], detached: true });
   let output = '';
   /** @type {number | null} */

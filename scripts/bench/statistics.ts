@@ -12,21 +12,10 @@ export const median = (values: readonly number[]): number => quantile(values, 0.
 /** Three decimals, for the JSON. */
 export const rounded = (value: number): number => Math.round(value * 1000) / 1000;
 
-/** What the JSON says about a list of measurements. */
-export const summary = (values: readonly number[]) => ({
-  n: values.length,
-  min: rounded(Math.min(...values)),
-  p50: rounded(median(values)),
-  p90: rounded(quantile(values, 0.9)),
-  p99: rounded(quantile(values, 0.99)),
-  max: rounded(Math.max(...values)),
-});
-
 /**
- * Things per second in the steady part of a run of `concurrency` at once, from when each of them ended (ms, in any
- * order): between the end number `concurrency` and the one as far from the last. What began before the clock, at the
- * start, and what runs with free processors, at the end, is left out; so is what a pool had ready. NaN when nothing is
- * left.
+ * Things per second in the steady part of a run with `concurrency` at once, from the times at which each
+ * ended (ms, in any order). Counts from the end of the first `concurrency` things to the same number
+ * before the last: this leaves out the start, the end, and what a pool had ready. NaN when nothing is left.
  */
 export function steadyRate(endedAtMs: readonly number[], concurrency: number): number {
   const sorted = endedAtMs.toSorted((a, b) => a - b);
@@ -36,4 +25,15 @@ export function steadyRate(endedAtMs: readonly number[], concurrency: number): n
   const to = sorted[last];
   if (from === undefined || to === undefined || last <= first) return Number.NaN;
   return ((last - first) * 1000) / (to - from);
+}
+
+/**
+ * The order of the ways in one round: each round begins with another way, and every other cycle
+ * runs backwards, so that no way always follows the same one.
+ * @param round from 0
+ */
+export function turns<T>(ways: readonly T[], round: number): readonly T[] {
+  const start = round % Math.max(ways.length, 1);
+  const rotated = [...ways.slice(start), ...ways.slice(0, start)];
+  return Math.floor(round / Math.max(ways.length, 1)) % 2 === 0 ? rotated : rotated.toReversed();
 }

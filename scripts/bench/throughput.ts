@@ -1,12 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ByHand, startByHand } from './by-hand.ts';
-import { line, ratio, type Samples, sample, turns } from './comparison.ts';
-import type { Line, Row, Way } from './results.ts';
-import { repeat, type Section, type Setting } from './setting.ts';
-import { steadyRate } from './statistics.ts';
+import { addSample, type Line, line, ratio, type Samples, type Section, type Way } from './results.ts';
+import { repeat, type Setting } from './setting.ts';
+import { steadyRate, turns } from './statistics.ts';
 import { ANSWER, type BullpenRunner, PROMPT, startBullpen } from './ways.ts';
 
-/** Between blocks: what starts processes ahead is done with it. */
+/** Between blocks, so that Bullpen has started its idle processes again. */
 const PAUSE_MS = 1500;
 
 interface Plan {
@@ -22,32 +21,25 @@ const PLANS: readonly Plan[] = [
 ];
 const QUICK_PLANS: readonly Plan[] = [{ concurrency: 2, prompts: 8 }];
 
-/** Prompts per second with all of them there from the start: `xargs -P` against the queue, in blocks that take turns. */
+/**
+ * Prompts per second when all are there from the start: the list of `xargs -P` beside Bullpen's
+ * queue, in turns.
+ */
 export async function measureThroughput(setting: Setting): Promise<Section> {
   const blocks = setting.quick ? 1 : 3;
   const lines: Line[] = [];
-  const data: unknown[] = [];
   for (const plan of setting.quick ? QUICK_PLANS : PLANS) {
     const rates = await compare(setting, plan, blocks);
     lines.push(line(`${plan.concurrency} at once`, 'per s', rates));
-    data.push({ ...plan, blocks, rates });
   }
-  const ratios = lines.flatMap((one): Row[] => [
-    ...ratio(one, 'warm', 'xargs', {
-      name: `${one.name}: warm / xargs -P`,
-      goal: { relation: '≥', value: 1 },
-    }),
-    ...ratio(one, 'cold', 'xargs', { name: `${one.name}: cold / xargs -P` }),
-  ]);
   return {
-    title: `Throughput, a fresh process per prompt (in turns, blocks: ${blocks})`,
+    title: `Many prompts, a fresh process for each (${blocks} blocks in turns)`,
     lines,
-    rows: ratios,
-    notes: [
-      'All prompts of a block are there when it begins: in the list of xargs, in the queue of Bullpen.',
-      'Counted from the end of the first prompts, as many as run at once, to the same number before the last: neither a head start nor free processors at the end count.',
-    ],
-    data,
+    rows: lines.flatMap((one) => [
+      ...ratio(one, 'cold', 'xargs', `${one.name}: cold / xargs -P`),
+      ...ratio(one, 'warm', 'xargs', `${one.name}: warm / xargs -P`),
+    ]),
+    notes: [],
   };
 }
 
@@ -67,10 +59,10 @@ async function compare(setting: Setting, { concurrency, prompts }: Plan, blocks:
   for (let block = 0; block < blocks; block += 1) {
     for (const { way, ends } of turns(contestants, block)) {
       await delay(PAUSE_MS);
-      sample(rates, way, steadyRate(await ends(prompts), concurrency));
+      addSample(rates, way, steadyRate(await ends(prompts), concurrency));
     }
-    const said = contestants.map(({ way }) => `${way} ${rates[way]?.at(-1)?.toFixed(2)}`).join(', ');
-    setting.log(`${concurrency} at once, block ${block + 1} of ${blocks}: ${said} per s`);
+    const latest = contestants.map(({ way }) => `${way} ${rates[way]?.at(-1)?.toFixed(2)}`).join(', ');
+    setting.log(`${concurrency} at once, block ${block + 1} of ${blocks}: ${latest} per s`);
   }
   return rates;
 }
@@ -78,7 +70,7 @@ async function compare(setting: Setting, { concurrency, prompts }: Plan, blocks:
 const handEnds = (hand: ByHand, count: number, concurrency: number): Promise<readonly number[]> =>
   hand.xargs(count, concurrency, PROMPT, ANSWER);
 
-/** When each answer came; all are asked for at once. */
+/** When each answer came. All prompts are sent at once. */
 async function bullpenEnds(runner: BullpenRunner, count: number): Promise<readonly number[]> {
   const endedAtMs: number[] = [];
   await repeat(count, count, async () => {

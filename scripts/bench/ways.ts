@@ -1,17 +1,24 @@
-/** The ways to have one prompt run, each behind the same two questions. */
-import type { SdkLoop } from './agent-sdk.ts';
+/** The ways to run one prompt, each behind the same two questions. */
 import type { ByHand } from './by-hand.ts';
 import { createBenchClient } from './client.ts';
 import type { Way } from './results.ts';
 import type { BenchServer } from './server.ts';
 import { type Setting, timed } from './setting.ts';
-import { type BullpenWay, warmSettings } from './warm-settings.ts';
 
-/** What the model is told to say, so that nothing but the way there is measured. */
+/** The model's answer is in the prompt, so that only the way to the model is measured. */
 export const PROMPT = 'Say it. [[reply: it]]';
 export const ANSWER = 'it';
 
-/** Figures of one prompt: what was asked for is there, and what came along with it. */
+export type BullpenWay = 'cold' | 'warm' | 'session';
+
+/** Settings of a server for each way; a setting that is not named has its default. */
+export const WAY_SETTINGS: Readonly<Record<BullpenWay, Readonly<Record<string, string>>>> = {
+  cold: { BULLPEN_WARM_PROCESSES: '0', BULLPEN_SESSION_IDLE_MS: '0' },
+  warm: { BULLPEN_SESSION_IDLE_MS: '0' },
+  session: { BULLPEN_SESSION_IDLE_MS: '600000' },
+};
+
+/** Milliseconds of one prompt. */
 export interface Took {
   readonly answerMs?: number;
   readonly firstMs?: number;
@@ -19,15 +26,15 @@ export interface Took {
 
 export interface Runner {
   readonly way: Way;
-  /** Milliseconds until the caller has the whole answer. */
+  /** Until the caller has the whole answer. */
   answer(): Promise<Took>;
-  /** Milliseconds until the caller has the first piece of text; null when `answer` tells that as well. */
+  /** Until the caller has the first piece of text; null when `answer` measures that too. */
   readonly firstText: (() => Promise<Took>) | null;
-  /** Has any prompt run to its end, whatever it says. */
+  /** Runs any prompt to its end, whatever the answer. */
   run(prompt: string): Promise<unknown>;
 }
 
-/** A shell has its answer when the process has ended. */
+/** In a shell, the answer is there when the process has exited. */
 export const handRunner = (hand: ByHand): Runner => ({
   way: 'hand',
   answer: async () => {
@@ -35,36 +42,24 @@ export const handRunner = (hand: ByHand): Runner => ({
     return firstMs === null ? { answerMs: endMs } : { answerMs: endMs, firstMs };
   },
   firstText: null,
-  run: (prompt) => hand.held(prompt, [], {}),
+  run: (prompt) => hand.claude(prompt, null),
 });
 
-/** A program has its answer with the result, before the process has ended. */
-export const sdkRunner = (sdk: SdkLoop): Runner => ({
-  way: 'sdk',
-  answer: async () => {
-    const { answerMs, firstMs } = await sdk.query(PROMPT, ANSWER);
-    return firstMs === null ? { answerMs } : { answerMs, firstMs };
-  },
-  firstText: null,
-  run: (prompt) => sdk.held(prompt, [], {}).ended,
-});
-
-/** A server that runs prompts one way, and a client of it. */
 export interface BullpenRunner extends Runner, AsyncDisposable {
-  readonly way: BullpenWay;
   readonly server: BenchServer;
 }
 
 /**
- * Starts a server for one of Bullpen's ways. In a session, every prompt is the next turn of one conversation, which
- * has begun: its first job made it, the second named it, and from the third on a kept process can answer.
+ * Starts a server for one of Bullpen's ways. In a session, every prompt is the next turn of one
+ * conversation: the first job creates it, the second names it, and from the third on an idle
+ * process can answer.
  */
 export async function startBullpen(
   setting: Setting,
   way: BullpenWay,
   env: Readonly<Record<string, string>> = {},
 ): Promise<BullpenRunner> {
-  const server = await setting.server({ env: { ...warmSettings(way), ...env } });
+  const server = await setting.server({ env: { ...WAY_SETTINGS[way], ...env } });
   const client = createBenchClient(server);
   let request: Readonly<Record<string, unknown>> = { prompt: PROMPT };
   const stop = async (): Promise<void> => {
@@ -86,11 +81,7 @@ export async function startBullpen(
     server,
     answer: async () => ({ answerMs: await timed(async () => void (await client.answer(request, ANSWER))) }),
     firstText: async () => ({ firstMs: await client.firstText(request) }),
-    run: (prompt) => client.end({ ...request, prompt }),
+    run: (prompt) => client.run({ ...request, prompt }),
     [Symbol.asyncDispose]: stop,
   };
 }
-
-/** Why a way was not measured. */
-export const missingWays = ({ sdk }: Setting): Readonly<Partial<Record<Way, string>>> =>
-  'missing' in sdk ? { sdk: sdk.missing } : {};
