@@ -1,6 +1,6 @@
 /** Makes a job, shows it to its end, and cancels it at Ctrl-C. */
 import { randomUUID } from 'node:crypto';
-import type { Client, Keyed } from '../client/client.ts';
+import type { Client, CreateOptions } from '../client/client.ts';
 import { messageOf } from '../errors.ts';
 import type { Job } from '../protocol/job.ts';
 import { EXIT } from './exit-codes.ts';
@@ -22,7 +22,7 @@ export interface DriveOptions {
   /** The folder the job is made for. */
   readonly cwd: string;
   /** Makes the job; once, however often it is called with the same key. */
-  create(client: Client, key: Keyed): Promise<Job>;
+  create(client: Client, key: CreateOptions): Promise<Job>;
 }
 
 /** Resolves with the exit code. The first interrupt cancels the job, the second kills it and does not wait. */

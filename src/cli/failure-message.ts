@@ -1,4 +1,4 @@
-import { ApiError, UnreachableError } from '../client/failures.ts';
+import { ApiError, UnreachableError } from '../client/errors.ts';
 import { AppError } from '../errors.ts';
 import { CommandError } from './command-error.ts';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';

@@ -1,6 +1,6 @@
 import type { JobPage } from '../client/answers.ts';
 import type { Client } from '../client/client.ts';
-import { ApiError, UnreachableError } from '../client/failures.ts';
+import { ApiError, UnreachableError } from '../client/errors.ts';
 import { AppError } from '../errors.ts';
 import type { CommandContext, OwnServer } from './command.ts';
 import { CommandError, noServer } from './command-error.ts';

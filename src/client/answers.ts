@@ -1,15 +1,15 @@
-/** Answers of the API and their envelopes that have no schema in src/protocol; docs/api.md describes them. */
+/** Queries and answers of the API that have no schema in src/protocol; docs/api.md describes them. */
 import type { JobListItem, JobStatus } from '../protocol/job.ts';
 import type { RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
-/** Which jobs to list; all of it narrows. */
+/** Filters of a list; a job must match all of them. */
 export interface JobListQuery {
   readonly status?: readonly JobStatus[];
   readonly provider?: readonly string[];
-  /** With every one of these. */
+  /** Jobs with all of these tags. */
   readonly tag?: readonly string[];
-  /** Made in this batch. */
+  /** Id of a batch. */
   readonly batch?: string;
   /** RFC 3339. */
   readonly createdAfter?: string;
@@ -19,7 +19,7 @@ export interface JobListQuery {
   readonly q?: string;
   /** 1 to 100. */
   readonly limit?: number;
-  /** `nextCursor` of the page before. */
+  /** `nextCursor` of the previous page. */
   readonly cursor?: string;
 }
 

@@ -1,14 +1,13 @@
-/** One request of the client: its headers, its failures, and when it is sent again. */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiError, UnreachableError } from './failures.ts';
-import { errorOf } from './problem.ts';
+/** One request to the server: its headers, its errors, and when it is sent again. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { ApiError, apiErrorOf, UnreachableError } from './errors.ts';
 
 export interface CallOptions {
   /** `http://127.0.0.1:3000`; a path in it is kept. */
   readonly url: string;
   readonly token: string;
   readonly fetch: typeof fetch;
-  /** Before each further try of a request that may be repeated. As many entries as further tries. */
+  /** Waits before the second, third, … try of a repeatable request. */
   readonly retryDelaysMs: readonly number[];
   /** Rejects when `signal` aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
@@ -18,28 +17,28 @@ export interface Call {
   readonly method?: 'GET' | 'POST' | 'DELETE';
   /** With a leading slash. */
   readonly path: string;
-  /** A list is sent as the same name again and again; what is undefined is left out. */
+  /** A list repeats the name; undefined values are left out. */
   readonly query?: Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
   /** Sent as JSON. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
-  /** Whether doing it twice is as good as doing it once. */
+  /** Whether sending it twice has the same effect as sending it once. */
   readonly repeatable: boolean;
-  /** Statuses beside 2xx that are an answer and no error. */
-  readonly alsoFine?: readonly number[];
+  /** Statuses beside 2xx that are answers and not errors. */
+  readonly acceptedStatuses?: readonly number[];
 }
 
-/** Longest wait a server's Retry-After is obeyed for. */
+/** A longer Retry-After is cut to this. */
 export const MAX_RETRY_AFTER_MS = 15_000;
 
 export const DEFAULT_SLEEP: CallOptions['sleep'] = async (ms, signal) => {
-  await sleep(ms, undefined, signal === undefined ? {} : { signal });
+  await delay(ms, undefined, signal === undefined ? {} : { signal });
 };
 
 /** Sends a request once. @throws ApiError, UnreachableError, or the reason of `signal` */
 export async function send(options: CallOptions, call: Call): Promise<Response> {
-  const { method = 'GET', body, signal, alsoFine = [] } = call;
+  const { method = 'GET', body, signal, acceptedStatuses = [] } = call;
   let response: Response;
   try {
     response = await options.fetch(addressOf(options.url, call), {
@@ -50,8 +49,7 @@ export async function send(options: CallOptions, call: Call): Promise<Response> 
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...call.headers,
       },
-      // The token goes to the server that was named and to nobody it points to.
-      redirect: 'manual',
+      redirect: 'manual', // the token goes to the named server only
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       ...(signal === undefined ? {} : { signal }),
     });
@@ -59,12 +57,12 @@ export async function send(options: CallOptions, call: Call): Promise<Response> 
     signal?.throwIfAborted();
     throw new UnreachableError(options.url, error);
   }
-  if (response.ok || alsoFine.includes(response.status)) return response;
-  throw await errorOf(response);
+  if (response.ok || acceptedStatuses.includes(response.status)) return response;
+  throw await apiErrorOf(response);
 }
 
-/** The JSON of a request's answer, the request repeated where that is safe. `T` is what the API documents. */
-export async function ask<T>(options: CallOptions, call: Call): Promise<T> {
+/** Sends a request, repeats it where that is safe, and returns the JSON of the answer, documented as `T`. */
+export async function requestJson<T>(options: CallOptions, call: Call): Promise<T> {
   for (const delayMs of [...options.retryDelaysMs, null]) {
     try {
       const response = await send(options, call);
@@ -77,13 +75,13 @@ export async function ask<T>(options: CallOptions, call: Call): Promise<T> {
   throw new Error('unreachable: the last try returns or throws');
 }
 
-/** Whether the same request may fare better in a moment. Nobody listening is told at once instead. */
+/** Whether the same request may succeed in a moment. A refused connection is reported at once. */
 function mayPass(error: unknown): boolean {
   if (error instanceof ApiError) return error.status === 503 || error.status === 429;
   return error instanceof UnreachableError && !error.refused;
 }
 
-/** The wait before the next try: as planned, or longer when the server said so. */
+/** The wait before the next try: as planned, or longer when the server asked for it. */
 export function delayBefore(error: unknown, plannedMs: number): number {
   const asked = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
   return Math.max(plannedMs, Math.min(asked, MAX_RETRY_AFTER_MS));
@@ -97,11 +95,11 @@ async function readJson<T>(url: string, response: Response, signal?: AbortSignal
     signal?.throwIfAborted();
     throw new UnreachableError(url, error);
   }
-  if (text === '') return undefined as T; // 204: the callers of such routes expect nothing
+  if (text === '') return undefined as T; // 204: the callers of such routes expect no value
   try {
     return JSON.parse(text) as T; // the documented answer
   } catch {
-    const detail = `${url} answered with something else than JSON; is it a Bullpen server?`;
+    const detail = `the answer of ${url} is not JSON; is it a Bullpen server?`;
     throw new ApiError({ status: response.status, code: 'unknown', detail });
   }
 }
@@ -110,12 +108,12 @@ function addressOf(base: string, { path, query = {} }: Call): URL {
   const url = new URL(base.replace(/\/+$/, '') + path);
   for (const [name, value] of Object.entries(query)) {
     if (value === undefined) continue;
-    for (const one of Array.isArray(value) ? listed(value) : [value])
+    for (const one of Array.isArray(value) ? unsplit(value) : [value])
       url.searchParams.append(name, String(one));
   }
   return url;
 }
 
-/** A list of one value is read as comma-separated; a value said twice is not, and means the same. */
-const listed = (values: readonly string[]): readonly string[] =>
+/** The server splits a single value at its commas; a repeated value is not split and means the same. */
+const unsplit = (values: readonly string[]): readonly string[] =>
   values.length === 1 && values[0]?.includes(',') === true ? [...values, ...values] : values;

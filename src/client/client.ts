@@ -1,5 +1,6 @@
-/** The typed client of the HTTP API: what the command line stands on, and any program may. */
+/** The typed client of the HTTP API, for the command line and for other programs. */
 import { randomUUID } from 'node:crypto';
+import type { Batch, BatchCreated } from '../protocol/batch.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
@@ -12,8 +13,7 @@ import type {
   UsageQuery,
   UsageReport,
 } from './answers.ts';
-import { type BatchCalls, createBatchCalls } from './batches.ts';
-import { ask, DEFAULT_SLEEP } from './calls.ts';
+import { DEFAULT_SLEEP, requestJson } from './calls.ts';
 import { type EventsOptions, followEvents, type StreamOptions } from './events.ts';
 
 export interface ClientOptions extends Partial<Omit<StreamOptions, 'url' | 'token'>> {
@@ -22,130 +22,130 @@ export interface ClientOptions extends Partial<Omit<StreamOptions, 'url' | 'toke
   readonly token: string;
 }
 
-export interface Once {
+export interface CallerOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface Keyed extends Once {
-  /** Default: a new one, so that a broken answer is asked for again and makes no second job. */
+export interface CreateOptions extends CallerOptions {
+  /** Default: a new key for each call, so that a repeated request makes no second job. */
   readonly idempotencyKey?: string;
 }
 
-/**
- * Every method throws ApiError when the server refuses, UnreachableError when nobody answers. What is safe to
- * repeat is repeated a few times after a broken connection, 429 and 503.
- */
-export interface Client extends BatchCalls {
-  readonly url: string;
-  /** A new job; resolves when it is accepted. */
-  create(request: PromptRequest, options?: Keyed): Promise<Job>;
-  /** @param options.waitMs answers when the job is finished, or after this time with how it stands */
-  get(id: string, options?: Once & { readonly waitMs?: number }): Promise<Job>;
-  /** Newest first. */
-  list(query?: JobListQuery, options?: Once): Promise<JobPage>;
-  /** Asks for its end; the job as it stands, which may still end otherwise. `force`: without the grace. */
-  cancel(id: string, options?: Once & { readonly force?: boolean }): Promise<Job>;
-  /** A new job made of a finished one, some fields changed. */
-  retry(id: string, overrides?: PromptOverrides, options?: Keyed): Promise<Job>;
-  /** Forgets a finished job and all it left. */
-  remove(id: string, options?: Once): Promise<void>;
-  /** A job's events, resumed by itself. See {@link followEvents}. */
-  events(id: string, options?: EventsOptions): AsyncGenerator<StoredEvent, void, undefined>;
-  providers(options?: Once): Promise<readonly ProviderReport[]>;
-  /** What runs on the server now. Admin keys only. */
-  executions(options?: Once): Promise<ExecutionsAnswer>;
-  usage(query?: UsageQuery, options?: Once): Promise<UsageReport>;
-  /** Whether jobs are taken; "not ready" is an answer, not an error. */
-  ready(options?: Once): Promise<Readiness>;
+export interface CancelOptions extends CallerOptions {
+  /** Kill at once, without a grace period. */
+  readonly force?: boolean;
 }
 
-/** Longest `wait` of one request: the server's is 300 s, which is also where Node's fetch gives up. */
+/**
+ * Every method throws ApiError when the server refuses the request and UnreachableError when no server answers.
+ * Requests that are safe to repeat are repeated a few times after a broken connection, 429 and 503.
+ */
+export interface Client {
+  readonly url: string;
+  /** Makes a job; resolves when the server has accepted it. */
+  create(request: PromptRequest, options?: CreateOptions): Promise<Job>;
+  /** @param options.waitMs resolves when the job is finished, at the latest after this time */
+  get(id: string, options?: CallerOptions & { readonly waitMs?: number }): Promise<Job>;
+  /** Newest first. */
+  list(query?: JobListQuery, options?: CallerOptions): Promise<JobPage>;
+  /** Requests the cancellation of a job and returns the job, which may still end in another way. */
+  cancel(id: string, options?: CancelOptions): Promise<Job>;
+  /** Makes a new job like a finished one, with some fields changed. */
+  retry(id: string, overrides?: PromptOverrides, options?: CreateOptions): Promise<Job>;
+  /** Deletes a finished job, its events and its outcome. */
+  remove(id: string, options?: CallerOptions): Promise<void>;
+  /** The events of a job, over as many connections as needed. See {@link followEvents}. */
+  events(id: string, options?: EventsOptions): AsyncGenerator<StoredEvent, void, undefined>;
+  /** Makes jobs of up to 1,000 prompts; the answer names, in order, the job or the error of each prompt. */
+  createBatch(prompts: readonly PromptRequest[], options?: CreateOptions): Promise<BatchCreated>;
+  /** A batch with its job counts by status. `client.list({ batch: id })` has the jobs. */
+  getBatch(id: string, options?: CallerOptions): Promise<Batch>;
+  /** Requests the cancellation of every unfinished job of a batch. */
+  cancelBatch(id: string, options?: CancelOptions): Promise<Batch>;
+  providers(options?: CallerOptions): Promise<readonly ProviderReport[]>;
+  /** The running executions and idle processes of the server. Admin keys only. */
+  executions(options?: CallerOptions): Promise<ExecutionsAnswer>;
+  usage(query?: UsageQuery, options?: CallerOptions): Promise<UsageReport>;
+  /** Whether the server takes jobs; "not ready" is an answer, not an error. */
+  ready(options?: CallerOptions): Promise<Readiness>;
+}
+
+/** Longest `wait` of one request. The server allows 300 s; Node's fetch gives up after 300 s, too. */
 const MAX_WAIT_MS = 240_000;
+/** About a minute in all: enough for the restart of a server. */
+const RESUME_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000];
 
 /**
- * A client of one server. Makes no request by itself and holds nothing open between calls.
- * @throws TypeError for a token that no header can carry; it does not quote it
+ * A client of one server. It makes no request by itself and holds no connection open between calls.
+ * @throws TypeError for a token that no header can carry; the message does not quote the token
  */
 export function createClient(given: ClientOptions): Client {
   if (!/^[\x21-\x7e]+$/.test(given.token)) throw new TypeError('the token is not visible ASCII');
-  const options: StreamOptions = {
-    fetch,
-    sleep: DEFAULT_SLEEP,
-    retryDelaysMs: [200, 1000, 3000],
-    // About a minute, in which a server is restarted.
-    resumeDelaysMs: [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000],
-    silenceMs: 60_000,
-    ...given,
+  const server: StreamOptions = {
+    url: given.url,
+    token: given.token,
+    fetch: given.fetch ?? fetch,
+    sleep: given.sleep ?? DEFAULT_SLEEP,
+    retryDelaysMs: given.retryDelaysMs ?? [200, 1000, 3000],
+    resumeDelaysMs: given.resumeDelaysMs ?? RESUME_DELAYS_MS,
+    silenceMs: given.silenceMs ?? 60_000,
   };
-  const jobPath = (id: string, rest = ''): string => `/v1/jobs/${encodeURIComponent(id)}${rest}`;
+  const get = <T>(path: string, query: object, options: CallerOptions): Promise<T> =>
+    requestJson<T>(server, { path, query: { ...query }, ...signalOf(options), repeatable: true });
+  const post = <T>(path: string, body: unknown, options: CreateOptions): Promise<T> => {
+    const { idempotencyKey } = options;
+    return requestJson<T>(server, {
+      method: 'POST',
+      path,
+      body,
+      ...(idempotencyKey === undefined ? {} : { headers: { 'idempotency-key': idempotencyKey } }),
+      ...signalOf(options),
+      repeatable: true,
+    });
+  };
+  const create = <T>(path: string, body: unknown, options: CreateOptions): Promise<T> =>
+    post<T>(path, body, { ...options, idempotencyKey: options.idempotencyKey ?? randomUUID() });
 
   return {
-    url: options.url,
-    ...createBatchCalls(options),
-    create: (request, { idempotencyKey = randomUUID(), ...once } = {}) =>
-      ask<Job>(options, {
-        ...once,
-        method: 'POST',
-        path: '/v1/jobs',
-        body: request,
-        headers: { 'idempotency-key': idempotencyKey },
-        repeatable: true,
-      }),
-    async get(id, { waitMs = 0, ...once } = {}) {
+    url: server.url,
+    create: (request, options = {}) => create<Job>('/v1/jobs', request, options),
+    async get(id, { waitMs = 0, ...options } = {}) {
       const deadline = performance.now() + waitMs;
       for (;;) {
         const leftMs = Math.max(0, deadline - performance.now());
         const wait = leftMs === 0 ? undefined : Math.min(leftMs, MAX_WAIT_MS) / 1000;
-        const job = await ask<Job>(options, {
-          ...once,
-          path: jobPath(id),
-          query: { wait },
-          repeatable: true,
-        });
+        const job = await get<Job>(jobPath(id), { wait }, options);
         if (job.finished || performance.now() >= deadline) return job;
       }
     },
-    list: (query = {}, once = {}) =>
-      ask<JobPage>(options, { ...once, path: '/v1/jobs', query: { ...query }, repeatable: true }),
-    cancel: (id, { force = false, ...once } = {}) =>
-      ask<Job>(options, {
-        ...once,
-        method: 'POST',
-        path: jobPath(id, '/cancel'),
-        body: { force },
-        repeatable: true,
-      }),
-    retry: (id, overrides = {}, { idempotencyKey = randomUUID(), ...once } = {}) =>
-      ask<Job>(options, {
-        ...once,
-        method: 'POST',
-        path: jobPath(id, '/retry'),
-        body: overrides,
-        headers: { 'idempotency-key': idempotencyKey },
-        repeatable: true,
-      }),
-    async remove(id, once = {}) {
-      // Not repeated: the second answer would be that there is no such job.
-      await ask<undefined>(options, { ...once, method: 'DELETE', path: jobPath(id), repeatable: false });
+    list: (query = {}, options = {}) => get<JobPage>('/v1/jobs', query, options),
+    cancel: (id, { force = false, ...options } = {}) => post<Job>(jobPath(id, '/cancel'), { force }, options),
+    retry: (id, overrides = {}, options = {}) => create<Job>(jobPath(id, '/retry'), overrides, options),
+    async remove(id, options = {}) {
+      // Not repeated: the second answer would be 404.
+      const call = { ...signalOf(options), method: 'DELETE', path: jobPath(id), repeatable: false } as const;
+      await requestJson<undefined>(server, call);
     },
-    events: (id, events) => followEvents(options, id, events),
-    async providers(once = {}) {
-      return (await ask<List<ProviderReport>>(options, { ...once, path: '/v1/providers', repeatable: true }))
-        .data;
-    },
-    executions: (once = {}) =>
-      ask<ExecutionsAnswer>(options, { ...once, path: '/v1/executions', repeatable: true }),
-    usage: (query = {}, once = {}) =>
-      ask<UsageReport>(options, { ...once, path: '/v1/usage', query: { ...query }, repeatable: true }),
-    async ready(once = {}) {
-      const call = { ...once, path: '/ready', alsoFine: [503], repeatable: false };
-      const answer = await ask<Readiness | { readonly detail: string }>(options, call);
+    events: (id, options) => followEvents(server, id, options),
+    createBatch: (prompts, options = {}) => create<BatchCreated>('/v1/batches', { prompts }, options),
+    getBatch: (id, options = {}) => get<Batch>(batchPath(id), {}, options),
+    cancelBatch: (id, { force = false, ...options } = {}) =>
+      post<Batch>(batchPath(id, '/cancel'), { force }, options),
+    providers: async (options = {}) =>
+      (await get<{ readonly data: readonly ProviderReport[] }>('/v1/providers', {}, options)).data,
+    executions: (options = {}) => get<ExecutionsAnswer>('/v1/executions', {}, options),
+    usage: (query = {}, options = {}) => get<UsageReport>('/v1/usage', query, options),
+    async ready(options = {}) {
+      const call = { ...signalOf(options), path: '/ready', acceptedStatuses: [503], repeatable: false };
+      const answer = await requestJson<Readiness | { readonly detail: string }>(server, call);
       if ('checks' in answer) return answer;
-      return { ready: false, checks: { server: { ok: false, detail: answer.detail } } }; // it stops
+      // A stopping server answers every request with an error.
+      return { ready: false, checks: { server: { ok: false, detail: answer.detail } } };
     },
   };
 }
 
-interface List<T> {
-  readonly data: readonly T[];
-}
+const jobPath = (id: string, rest = ''): string => `/v1/jobs/${encodeURIComponent(id)}${rest}`;
+const batchPath = (id: string, rest = ''): string => `/v1/batches/${encodeURIComponent(id)}${rest}`;
+
+const signalOf = ({ signal }: CallerOptions): CallerOptions => (signal === undefined ? {} : { signal });

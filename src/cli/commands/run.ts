@@ -1,4 +1,4 @@
-import { ApiError } from '../../client/failures.ts';
+import { ApiError } from '../../client/errors.ts';
 import type { PromptRequest } from '../../protocol/prompt.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command, CommandContext } from '../command.ts';

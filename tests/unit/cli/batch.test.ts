@@ -28,7 +28,7 @@ describe('bullpen batch', () => {
     expect(answer).toMatchObject({ code: 1, out: 'J0\n' });
     expect(answer.err).toContain('line 3: no such provider');
     expect(answer.err).toContain(`1 job in batch ${ID}; 1 refused`);
-    expect(JSON.parse(server.heard[0]?.body ?? '')).toEqual({
+    expect(JSON.parse(server.requests[0]?.body ?? '')).toEqual({
       prompts: [
         { cwd: '/work', provider: 'cat', prompt: 'first' },
         { cwd: '/work', provider: 'nobody', prompt: 'second' },
@@ -55,7 +55,7 @@ describe('bullpen batch', () => {
     expect(answer).toMatchObject({ code: 0, out: 'J0\nJ1\n' });
     expect(answer.err).toContain('2 succeeded, 0 failed, 0 cancelled');
     expect(answer.err).toContain('denied a tool: J1;');
-    expect(good.heard).toHaveLength(4);
+    expect(good.requests).toHaveLength(4);
     const bad = await startScriptedServer(made, standing(true, { succeeded: 1, failed: 1 }), page());
     expect((await typed(['batch', file, '-w', '--json'], at(bad.url))).code).toBe(1);
   });
@@ -86,9 +86,9 @@ describe('bullpen batch', () => {
 
   it('leaves the jobs alone at an interrupt while it waits, and says so', async () => {
     const interrupts = manualInterrupts();
-    const server = await startScriptedServer(created([{ index: 0, id: 'J0' }]), (response, heard) => {
+    const server = await startScriptedServer(created([{ index: 0, id: 'J0' }]), (response, request) => {
       interrupts.raise();
-      return standing(false, { running: 1 })(response, heard);
+      return standing(false, { running: 1 })(response, request);
     });
     const answer = await typed(['batch', '-', '--wait'], { ...at(server.url), stdin: 'one', interrupts });
     expect(answer).toMatchObject({ code: 130, err: expect.stringContaining('the jobs go on') });

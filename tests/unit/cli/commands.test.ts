@@ -35,7 +35,7 @@ describe('the other commands', () => {
     expect(lines[1]).toMatch(/succeeded +claude +5h +\$0\.5000 +two lines\\u001b\[2J$/);
     expect(lines[2]).toMatch(/execution\.crashed +claude +1d/);
     expect(err).toBe('more: --cursor next\n');
-    const query = server.heard[0]?.url.searchParams;
+    const query = server.requests[0]?.url.searchParams;
     expect(query?.getAll('status')).toEqual(['failed', 'succeeded']);
     expect(query?.get('createdAfter')).toBe('2026-11-20T12:00:00.000Z');
   });
@@ -71,7 +71,7 @@ describe('the other commands', () => {
     );
     const { code, out } = await typed(['watch', JOB_ID, '--after', '9'], at(server.url));
     expect([code, out]).toEqual([0, 'done\n']);
-    expect(server.heard[1]?.headers['last-event-id']).toBe('9');
+    expect(server.requests[1]?.headers['last-event-id']).toBe('9');
   });
 
   it('leave a watched job alone at an interrupt', async () => {
@@ -84,14 +84,14 @@ describe('the other commands', () => {
     const { code, err } = await typed(['watch', JOB_ID], { ...at(server.url), interrupts });
     expect(code).toBe(130);
     expect(err).toContain('the job goes on');
-    expect(server.heard).toHaveLength(2);
+    expect(server.requests).toHaveLength(2);
   });
 
   it('retry a job with what the options change, and follow the new one', async () => {
     const server = await startScriptedServer(json(202, aJob()), sse(finished()));
     const { code } = await typed(['retry', JOB_ID, '--model', 'm', '--prompt', 'else'], at(server.url));
     expect(code).toBe(0);
-    expect(JSON.parse(server.heard[0]?.body ?? '')).toEqual({ model: 'm', prompt: 'else' });
+    expect(JSON.parse(server.requests[0]?.body ?? '')).toEqual({ model: 'm', prompt: 'else' });
   });
 
   it('say what is wrong with token, server and route', async () => {

@@ -16,7 +16,7 @@ describe('run', () => {
     const { code, out, err } = await typed(['run', 'Say hello', '--tag', 'a'], at(server.url));
     expect([code, out]).toEqual([0, 'Hello\n']);
     expect(err).toContain('succeeded · $0.0042 (reported)');
-    const body: unknown = JSON.parse(server.heard[1]?.body ?? '');
+    const body: unknown = JSON.parse(server.requests[1]?.body ?? '');
     expect(body).toEqual({ prompt: 'Say hello', cwd: '/work', tags: ['a'] });
   });
 
@@ -24,7 +24,7 @@ describe('run', () => {
     const server = await startScriptedServer(READY, json(202, aJob()), sse(finished()));
     const { code } = await typed(args, { ...at(server.url), stdin: 'from stdin\n\n' });
     expect(code).toBe(0);
-    expect(JSON.parse(server.heard[1]?.body ?? '')).toMatchObject({ prompt: 'from stdin\n\n' });
+    expect(JSON.parse(server.requests[1]?.body ?? '')).toMatchObject({ prompt: 'from stdin\n\n' });
   });
 
   it.each([
@@ -35,7 +35,7 @@ describe('run', () => {
   ])('puts %j from stdin behind the prompt', async (stdin, prompt) => {
     const server = await startScriptedServer(READY, json(202, aJob()), sse(finished()));
     expect((await typed(['run', 'Review this'], { ...at(server.url), stdin })).code).toBe(0);
-    expect(JSON.parse(server.heard[1]?.body ?? '')).toMatchObject({ prompt });
+    expect(JSON.parse(server.requests[1]?.body ?? '')).toMatchObject({ prompt });
   });
 
   it('refuses a stdin that is no text', async () => {
@@ -109,8 +109,8 @@ describe('run', () => {
     const { code, err } = await typed(['run', 'x'], { ...at(server.url), interrupts });
     expect(code).toBe(130);
     expect(err).toContain('cancelling the job');
-    expect(server.heard[3]).toMatchObject({ method: 'POST', body: '{"force":false}' });
-    expect(server.heard).toHaveLength(4);
+    expect(server.requests[3]).toMatchObject({ method: 'POST', body: '{"force":false}' });
+    expect(server.requests).toHaveLength(4);
   });
 
   it('kills the job at the second interrupt and leaves without its end', async () => {
@@ -123,33 +123,33 @@ describe('run', () => {
         response.flushHeaders();
         interrupts.raise();
       },
-      (response, heard) => {
+      (response, request) => {
         interrupts.raise();
-        return json(202, aJob())(response, heard);
+        return json(202, aJob())(response, request);
       },
       json(202, aJob()),
     );
     const { code, err } = await typed(['run', 'x'], { ...at(server.url), interrupts });
     expect(code).toBe(130);
     expect(err).toContain(`left; job ${JOB_ID} was told to end at once`);
-    expect(server.heard.slice(3).map(({ body }) => body)).toEqual(['{"force":false}', '{"force":true}']);
+    expect(server.requests.slice(3).map(({ body }) => body)).toEqual(['{"force":false}', '{"force":true}']);
   });
 
   it('cancels a job that was being made when the interrupt came', async () => {
     const interrupts = manualInterrupts();
     const cancelled = aJob({ status: 'cancelled', finished: true });
-    const server = await startScriptedServer(READY, (response, heard) => {
-      if (heard.url.pathname === '/v1/jobs') {
+    const server = await startScriptedServer(READY, (response, request) => {
+      if (request.url.pathname === '/v1/jobs') {
         interrupts.raise();
-        return json(202, aJob())(response, heard);
+        return json(202, aJob())(response, request);
       }
-      return heard.method === 'POST'
-        ? json(202, cancelled)(response, heard)
-        : sse(finished(cancelled))(response, heard);
+      return request.method === 'POST'
+        ? json(202, cancelled)(response, request)
+        : sse(finished(cancelled))(response, request);
     });
     const { code } = await typed(['run', 'x'], { ...at(server.url), interrupts });
     expect(code).toBe(130);
-    expect(server.heard.map(({ url }) => url.pathname)).toContain(`/v1/jobs/${JOB_ID}/cancel`);
+    expect(server.requests.map(({ url }) => url.pathname)).toContain(`/v1/jobs/${JOB_ID}/cancel`);
   });
 });
 
@@ -170,7 +170,7 @@ describe('run without a server', () => {
           token: 'own',
           async stop(hurry) {
             const how = hurry.aborted ? 'stopped in a hurry' : 'stopped';
-            log.push(`${how} after ${server.heard.length} requests`);
+            log.push(`${how} after ${server.requests.length} requests`);
           },
         };
       },
@@ -257,9 +257,9 @@ describe('run without a server', () => {
 
   it('stops it at once when it is interrupted while it waits for them', async () => {
     const interrupts = manualInterrupts();
-    const others: Answer = (response, heard) => {
+    const others: Answer = (response, request) => {
       interrupts.raise();
-      return json(200, { data: [item()], nextCursor: null })(response, heard);
+      return json(200, { data: [item()], nextCursor: null })(response, request);
     };
     const own = starter(json(202, aJob()), sse(finished()), others);
     const { code } = await typed(['run', 'x'], { ...own, interrupts });
@@ -286,7 +286,7 @@ describe('run without a server', () => {
     });
     expect([code, tries]).toEqual([0, 3]);
     expect(err.match(/another command is starting or stopping one/g)).toHaveLength(1);
-    expect(theirs.heard).toHaveLength(3);
+    expect(theirs.requests).toHaveLength(3);
   });
 
   /** The server of another command, which leaves while the stream is read. */

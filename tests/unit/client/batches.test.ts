@@ -11,10 +11,10 @@ it('a batch is made with a key of its own and repeated with it, so that nothing 
   const server = await startScriptedServer(problem(503, 'redis.unavailable'), json(202, CREATED));
   const made = await clientOf(server.url).createBatch([{ prompt: 'a' }, { prompt: 'b', priority: 1 }]);
   expect(made).toEqual(CREATED);
-  expect(server.heard.map(({ method, url, body }) => [method, url.pathname, body])).toEqual(
+  expect(server.requests.map(({ method, url, body }) => [method, url.pathname, body])).toEqual(
     Array(2).fill(['POST', '/v1/batches', '{"prompts":[{"prompt":"a"},{"prompt":"b","priority":1}]}']),
   );
-  const keys = server.heard.map(({ headers }) => headers['idempotency-key']);
+  const keys = server.requests.map(({ headers }) => headers['idempotency-key']);
   expect([keys[0], new Set(keys).size]).toEqual([expect.stringMatching(/^[0-9a-f-]{36}$/), 1]);
 });
 
@@ -26,7 +26,7 @@ it('a batch is read, its jobs listed, and cancelled', async () => {
   expect(await client.list({ batch: ID })).toEqual(list);
   expect(await client.cancelBatch(ID, { force: true })).toEqual(BATCH);
   expect(
-    server.heard.map(({ method, url, body }) => `${method} ${url.pathname}${url.search} ${body}`),
+    server.requests.map(({ method, url, body }) => `${method} ${url.pathname}${url.search} ${body}`),
   ).toEqual([
     `GET /v1/batches/${ID} `,
     `GET /v1/jobs?batch=${ID} `,

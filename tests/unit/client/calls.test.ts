@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ApiError, UnreachableError } from '../../../src/client/failures.ts';
+import { ApiError, UnreachableError } from '../../../src/client/errors.ts';
 import { aJob } from './job.ts';
 import { clientOf, json, problem, reset, startScriptedServer, TOKEN } from './scripted-server.ts';
 
@@ -18,7 +18,7 @@ describe('making a job', () => {
     const server = await startScriptedServer(json(202, aJob()));
     const job = await clientOf(server.url).create({ prompt: 'hi', tags: ['a'] });
     expect(job).toEqual(aJob());
-    const [first] = server.heard;
+    const [first] = server.requests;
     expect(first).toMatchObject({ method: 'POST', body: '{"prompt":"hi","tags":["a"]}' });
     expect(first?.url.pathname).toBe('/v1/jobs');
     expect(first?.headers).toMatchObject({
@@ -32,7 +32,7 @@ describe('making a job', () => {
     const server = await startScriptedServer(reset, problem(503, 'redis.unavailable'), json(202, aJob()));
     const client = clientOf(server.url);
     expect(await client.create({ prompt: 'hi' })).toEqual(aJob());
-    const keys = server.heard.map(({ headers }) => headers['idempotency-key']);
+    const keys = server.requests.map(({ headers }) => headers['idempotency-key']);
     expect(keys).toHaveLength(3);
     expect(new Set(keys).size).toBe(1);
     expect(client.waits).toEqual([1, 2]);
@@ -54,7 +54,7 @@ describe('making a job', () => {
     const server = await startScriptedServer(problem(503, 'queue.full'));
     const error = await failureOf(clientOf(server.url).create({ prompt: 'hi' }));
     expect(error).toMatchObject({ status: 503, code: 'queue.full' });
-    expect(server.heard).toHaveLength(3);
+    expect(server.requests).toHaveLength(3);
   });
 
   it('waits as long as Retry-After says, within reason', async () => {
@@ -69,7 +69,7 @@ describe('making a job', () => {
     const server = await startScriptedServer(problem(422, 'provider.unsupported_option'));
     const client = clientOf(server.url);
     await expect(client.create({ prompt: 'hi' })).rejects.toThrow('it is provider.unsupported_option');
-    expect(server.heard).toHaveLength(1);
+    expect(server.requests).toHaveLength(1);
   });
 });
 
@@ -126,7 +126,7 @@ describe('a failure', () => {
       response.writeHead(307, { location: `${other.url}/v1/providers` }).end();
     });
     await expect(clientOf(server.url).providers()).rejects.toBeInstanceOf(ApiError);
-    expect(other.heard).toEqual([]);
+    expect(other.requests).toEqual([]);
   });
 
   it('is an answer that is not JSON', async () => {
@@ -146,7 +146,7 @@ describe('the other calls', () => {
     const server = await startScriptedServer(json(200, { data: [], nextCursor: null }));
     const client = clientOf(server.url);
     await client.list({ status: ['failed', 'cancelled'], tag: ['a,b'], q: 'x, y', limit: 5 });
-    const query = server.heard[0]?.url.searchParams;
+    const query = server.requests[0]?.url.searchParams;
     expect(query?.getAll('status')).toEqual(['failed', 'cancelled']);
     expect(query?.getAll('tag')).toEqual(['a,b', 'a,b']); // twice, or it would be read as two tags
     expect(query?.getAll('q')).toEqual(['x, y']);
@@ -161,14 +161,14 @@ describe('the other calls', () => {
     );
     const job = await clientOf(server.url).get('x', { waitMs: 600_000 });
     expect(job.finished).toBe(true);
-    const waits = server.heard.map(({ url }) => Number(url.searchParams.get('wait')));
+    const waits = server.requests.map(({ url }) => Number(url.searchParams.get('wait')));
     expect(waits).toEqual([240, 240]);
   });
 
   it('do not wait unless asked to', async () => {
     const server = await startScriptedServer(json(200, aJob({ status: 'running' })));
     expect((await clientOf(server.url).get('x')).status).toBe('running');
-    expect(server.heard[0]?.url.search).toBe('');
+    expect(server.requests[0]?.url.search).toBe('');
   });
 
   it('cancel, retry with changes and forget a job', async () => {
@@ -179,13 +179,13 @@ describe('the other calls', () => {
     await client.cancel('j1', { force: true });
     await client.retry('j1', { model: 'm' });
     await client.remove('j/1');
-    const asked = server.heard.map(({ method, url, body }) => [method, url.pathname, body]);
+    const asked = server.requests.map(({ method, url, body }) => [method, url.pathname, body]);
     expect(asked).toEqual([
       ['POST', '/v1/jobs/j1/cancel', '{"force":true}'],
       ['POST', '/v1/jobs/j1/retry', '{"model":"m"}'],
       ['DELETE', '/v1/jobs/j%2F1', ''],
     ]);
-    expect(server.heard[1]?.headers['idempotency-key']).toBeDefined();
+    expect(server.requests[1]?.headers['idempotency-key']).toBeDefined();
   });
 
   it('take "not ready" for an answer, also from a server that stops', async () => {
@@ -207,6 +207,6 @@ describe('the other calls', () => {
     const server = await startScriptedServer(json(200, report));
     const from = '2026-11-01T00:00:00.000Z';
     expect(await clientOf(server.url).usage({ by: 'model', from })).toEqual(report);
-    expect(Object.fromEntries(server.heard[0]?.url.searchParams ?? [])).toEqual({ by: 'model', from });
+    expect(Object.fromEntries(server.requests[0]?.url.searchParams ?? [])).toEqual({ by: 'model', from });
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Client } from '../../../src/client/client.ts';
+import { ApiError, UnreachableError } from '../../../src/client/errors.ts';
 import type { EventsOptions } from '../../../src/client/events.ts';
-import { ApiError, UnreachableError } from '../../../src/client/failures.ts';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { aJob } from './job.ts';
@@ -71,7 +71,7 @@ describe('the events of a job', () => {
   it('start after a place, filtered, when the reader says so', async () => {
     const server = await startScriptedServer(stream([frame(9)]));
     await seqs(clientOf(server.url), { after: 4, kinds: ['text.delta', 'text'] });
-    const [first] = server.heard;
+    const [first] = server.requests;
     expect(first?.headers).toMatchObject({ accept: 'text/event-stream', 'last-event-id': '4' });
     expect(first?.url.searchParams.getAll('kinds')).toEqual(['text.delta', 'text']);
   });
@@ -79,7 +79,7 @@ describe('the events of a job', () => {
   it('are none when there is nothing after that place', async () => {
     const server = await startScriptedServer(nothingMore);
     expect(await seqs(clientOf(server.url), { after: 9 })).toEqual([]);
-    expect(server.heard).toHaveLength(1);
+    expect(server.requests).toHaveLength(1);
   });
 });
 
@@ -92,7 +92,7 @@ describe('a connection that breaks', () => {
     );
     const client = clientOf(server.url);
     expect(await seqs(client)).toEqual([1, 2, 3, 4, 9]);
-    expect(server.heard.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '2']);
+    expect(server.requests.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '2']);
     expect(client.waits).toEqual([10]);
   });
 
@@ -103,7 +103,7 @@ describe('a connection that breaks', () => {
         const last = Number(headers['last-event-id'] ?? 0);
         return stream([1, 2, 9].filter((seq) => seq > last).map(frame))(
           response,
-          server.heard[0] ?? expect.unreachable(),
+          server.requests[0] ?? expect.unreachable(),
         );
       };
       const server = await startScriptedServer(stream([text.slice(0, cut)], 'break'), rest);
@@ -174,7 +174,7 @@ describe('giving up', () => {
     const server = await startScriptedServer(stream([]));
     const client = clientOf(server.url);
     await expect(seqs(client)).rejects.toBeInstanceOf(UnreachableError);
-    expect(server.heard).toHaveLength(4);
+    expect(server.requests).toHaveLength(4);
     expect(client.waits).toEqual([10, 20, 30]);
   });
 
@@ -191,7 +191,7 @@ describe('giving up', () => {
   ])('comes at once with %i', async (status, code) => {
     const server = await startScriptedServer(problem(status, code));
     await expect(seqs(clientOf(server.url))).rejects.toMatchObject({ status, code });
-    expect(server.heard).toHaveLength(1);
+    expect(server.requests).toHaveLength(1);
   });
 
   it('comes at once with an answer that is no stream', async () => {

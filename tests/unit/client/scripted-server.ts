@@ -5,19 +5,19 @@ import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type Client, type ClientOptions, createClient } from '../../../src/client/client.ts';
 
-export interface Heard {
+export interface ReceivedRequest {
   readonly method: string;
   readonly url: URL;
   readonly headers: IncomingMessage['headers'];
   readonly body: string;
 }
 
-export type Answer = (response: ServerResponse, heard: Heard) => void | Promise<void>;
+export type Answer = (response: ServerResponse, request: ReceivedRequest) => void | Promise<void>;
 
 export interface ScriptedServer {
   readonly url: string;
   /** Every request so far. */
-  readonly heard: readonly Heard[];
+  readonly requests: readonly ReceivedRequest[];
   /** Connections that are open now. */
   connections(): Promise<number>;
   stop(): Promise<void>;
@@ -27,7 +27,7 @@ export const TOKEN = 'bp_test-token';
 
 /** The n-th request gets the n-th answer; the last one answers all that follow. Stopped after the test. */
 export async function startScriptedServer(...answers: readonly Answer[]): Promise<ScriptedServer> {
-  const heard: Heard[] = [];
+  const requests: ReceivedRequest[] = [];
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -38,8 +38,8 @@ export async function startScriptedServer(...answers: readonly Answer[]): Promis
       url: new URL(url, 'http://server'),
       body: Buffer.concat(chunks).toString(),
     };
-    const answer = answers[Math.min(heard.length, answers.length - 1)];
-    heard.push(one);
+    const answer = answers[Math.min(requests.length, answers.length - 1)];
+    requests.push(one);
     await answer?.(response, one);
   });
   server.listen(0, '127.0.0.1');
@@ -52,7 +52,7 @@ export async function startScriptedServer(...answers: readonly Answer[]): Promis
   const { port } = server.address() as AddressInfo; // it listens on TCP
   return {
     url: `http://127.0.0.1:${port}`,
-    heard,
+    requests,
     connections: () =>
       new Promise((resolve, reject) => {
         server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
