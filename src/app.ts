@@ -7,13 +7,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
-import { RAW_PRINCIPAL } from './auth/principal.ts';
+import { type Principal, RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
 import { createDamageReports } from './damage.ts';
-import { messageOf } from './errors.ts';
 import { createEventHub } from './events/hub.ts';
 import { createServerProbe } from './executor/cli-probe.ts';
-import { createExecutor, type Executor } from './executor/executor.ts';
+import { createExecutor } from './executor/executor.ts';
 import type { RecoveryReport } from './executor/recovery.ts';
 import { createStateFolders } from './executor/state-folder.ts';
 import { warmSettings, workersFor } from './executor/warm/warm-settings.ts';
@@ -22,8 +21,10 @@ import { createFailpoint } from './failpoint.ts';
 import { createHttpServer, listen } from './http/server.ts';
 import { DEFAULT_HTTP_SETTINGS } from './http/settings.ts';
 import { createIdFactory } from './ids.ts';
-import { resolvePrompt } from './jobs/resolve-prompt.ts';
-import { createServices } from './jobs/services.ts';
+import { createBatchService } from './jobs/batch-service.ts';
+import { createJobService } from './jobs/job-service.ts';
+import { createPromptResolver } from './jobs/resolve-prompt.ts';
+import { createSessionPlacement } from './jobs/session-placement.ts';
 import { createLifecycle, started } from './lifecycle.ts';
 import { createCircuits } from './limits/circuits.ts';
 import { createLauncher } from './processes/launcher.ts';
@@ -31,7 +32,7 @@ import { createProcScanner } from './processes/proc-scanner.ts';
 import { createProviderEnvironments } from './providers/environment.ts';
 import { createProviders } from './providers/registry.ts';
 import { createPromptQueue } from './queue/prompt-queue.ts';
-import { reconcile } from './queue/reconcile.ts';
+import { createReconciler } from './queue/reconcile.ts';
 import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
 import { openRpc } from './records/open-records.ts';
@@ -86,11 +87,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const { settings, env, version, logger, moreRoots = null } = options;
   const life = createLifecycle(logger);
   const component = (name: string): Logger => logger.child({ component: name });
-  const ulid = createIdFactory();
-  const mint = () => {
-    const createdAt = Date.now();
-    return { id: ulid(createdAt), createdAt };
-  };
+  const newId = createIdFactory();
 
   const damage = createDamageReports(component('storage'));
   const { report } = damage;
@@ -98,7 +95,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const failpoint = createFailpoint(failpoints);
   await life.phase('folder lock', { start: () => openDataFolder(settings), stop: (lock) => lock.release() });
   const nodeId = await loadNodeId(settings.home);
-  const bootId = ulid();
+  const bootId = newId().id;
   // ⑧ store
   const store = await life.phase('store', {
     start: () => openStore({ file: join(settings.home, 'ledger.db'), report, logger: component('store') }),
@@ -120,16 +117,14 @@ export async function startApp(options: AppOptions): Promise<App> {
     logger: component('rpc'),
   });
   const queue = createPromptQueue(redis.commands, names);
-  const runReconcile = async (why: 'log replaced' | 'superseded'): Promise<void> => {
-    await reconcile({
-      ...{ records, queue, store },
-      restoreYoungerThanMs: why === 'log replaced' && server.port !== null ? settings.keepInRedisMs : 0,
-      knownOnly: why === 'superseded',
-      isRunning: (id) => executorOf?.holds(id) ?? false,
-      logger: component('reconcile'),
-    });
-  };
-  let executorOf: Executor | null = null; // the projection starts before the executor it asks
+  const reconciler = createReconciler({
+    records,
+    queue,
+    store,
+    bootId,
+    restoreYoungerThanMs: server.port === null ? 0 : settings.keepInRedisMs,
+    logger: component('reconcile'),
+  });
   const projector = await life.phase('projection', {
     start: () =>
       started(
@@ -139,7 +134,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           records,
           eventsKey: names.events,
           ...{ store, report },
-          onLogReplaced: () => runReconcile('log replaced'),
+          onLogReplaced: reconciler.restoreLost,
           onEnded: logEnded(component('jobs'), nodeId),
           logger: component('projection'),
         }),
@@ -162,12 +157,16 @@ export async function startApp(options: AppOptions): Promise<App> {
   const pricing = createPricing(settings.prices);
   const circuits = createCircuits({ circuitMs: settings.authCircuitMs });
   const upkeepLoop = createUpkeepLoop({
-    ...settings,
     upkeep,
     records,
     queue,
     store,
     everyMs: settings.sweepMs * 5,
+    maxQueued: settings.maxQueued,
+    nodeLostAfterMs: settings.nodeLostAfterMs,
+    keepJobsMs: settings.keepJobsMs,
+    keepEventsMs: settings.keepEventsMs,
+    keepUsageMs: settings.keepUsageMs,
     inTouchForMs: redis.inTouchForMs,
     logger: component('upkeep'),
   });
@@ -204,16 +203,10 @@ export async function startApp(options: AppOptions): Promise<App> {
     cutOffMs: settings.nodeLostAfterMs * 0.9,
     othersRegistered: () => upkeepLoop.otherNodes > 0,
     onSent: waits.wake,
-    onSuperseded: () => {
-      runReconcile('superseded').catch((error: unknown) =>
-        logger.warn({ reason: messageOf(error) }, 'reconciling failed'),
-      );
-    },
+    onSuperseded: reconciler.settleKnown,
     logger: component('executor'),
     failpoint,
   });
-  executorOf = executor;
-  const resolving = { settings: withRoots(settings, moreRoots), providers, pricing };
   const rawOn = settings.rawRequests === 'on' || (settings.rawRequests === 'auto' && server.port !== null);
   const rpc = createRpcServer({
     doorbells,
@@ -225,9 +218,10 @@ export async function startApp(options: AppOptions): Promise<App> {
           claims,
           doorbells,
           responses: names.responses,
-          resolve: (request) => resolvePrompt(request, RAW_PRINCIPAL, { ...resolving, settings }),
-          mint,
-          newExecutionId: ulid,
+          resolve: (request) =>
+            createPromptResolver(RAW_PRINCIPAL, { settings, providers, pricing })(request),
+          newId,
+          newExecutionId: () => newId().id,
         })
       : null,
     logger: component('rpc'),
@@ -243,7 +237,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       try {
         const report = await executor.start();
         await rpc.start();
-        upkeepLoop.start();
+        await upkeepLoop.start();
         return report;
       } catch (error) {
         await stopExecutor();
@@ -256,7 +250,6 @@ export async function startApp(options: AppOptions): Promise<App> {
   // ③ sandboxed workers
   const workers = await life.phase('workers', {
     start: async () => {
-      if ((await upkeep.counts()).nodes <= 1) await queue.giveBackTaken();
       const pool = createWorkerPool({
         settings: { ...settings, redisUrl: server.workerUrl, ...(failpoints && { failpoints }) },
         ...{ redisUrl: server.url, names, concurrency: workersFor(settings), lockMs: settings.lockMs },
@@ -274,19 +267,32 @@ export async function startApp(options: AppOptions): Promise<App> {
     queue: () => upkeep.counts(),
     ...{ damage, executor },
   });
-  const services = createServices({
-    ...{ ...settings, records, batchRecords, queue, waits, store, projector, resolving, mint, failpoint },
-    waiting: () => upkeepLoop.waiting,
+  const resolving = { settings: withRoots(settings, moreRoots), providers, pricing };
+  const accepting = {
+    resolverFor: (principal: Principal) => createPromptResolver(principal, resolving),
+    placeSession: createSessionPlacement(store, projector),
+    admit: upkeepLoop.admit,
+    newId,
+  };
+  const jobs = createJobService({ records, queue, waits, store, projector, failpoint, ...accepting });
+  const batches = createBatchService({
+    records,
+    batches: batchRecords,
+    queue,
+    store,
+    projector,
+    ...accepting,
   });
   const http = await life.phase('http', {
     start: async () => {
       await waits.start();
       const app = await createHttpServer({
         settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
-        ...services,
+        jobs,
+        batches,
         events: createEventHub({
           ...{ records, store, doorbells, liveChannel: names.live },
-          readJob: (id) => services.jobs.get({ id: 'stream', admin: true }, id),
+          readJob: (id) => jobs.get({ id: 'stream', admin: true }, id),
           logger: component('streaming'),
         }),
         health: createHealth({

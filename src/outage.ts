@@ -1,35 +1,34 @@
-/** How a part stands that the server needs, and when to try again what keeps failing: for ever, never in a hot loop. */
-import { setTimeout as delay } from 'node:timers/promises';
+/** Outages of a part that the server needs: when to log one, and when to try the part again. */
 import type { Logger } from 'pino';
 import { messageOf } from './errors.ts';
+import { backoffMs, pause } from './timing.ts';
 
-const FIRST_PAUSE_MS = 100;
-const MAX_PAUSE_MS = 5000;
-/** Failures further apart are no row. */
+const PAUSES = { firstMs: 100, maxMs: 5000 };
+/** After so long without a failure, the next one counts as the first. */
 const STEADY_MS = 60_000;
-/** The same reason is logged again after this. */
+/** The same reason is logged again after this time. */
 const LOG_AGAIN_MS = 60_000;
 
 export interface Outage {
   /** Why the part does not work now, or null. */
   problem(): string | null;
-  /** It does not work. Logged when the reason is new, then once a minute. */
+  /** The part does not work. Logged when the reason is new, then once a minute. */
   failed(reason: string): void;
-  /** It works. Logged after an outage. */
+  /** The part works. Logged after an outage. */
   worked(): void;
-  /** Nothing tries any more, so that nothing is known. */
+  /** Clears the problem without a log line, because nothing uses the part now. */
   forget(): void;
-  /** Waits until it should be tried again: 100 ms, doubled by each failure in a row up to 5 s. Never rejects. */
+  /** Waits before the next try: 100 ms, doubled by each failure in a row up to 5 s. Never rejects. */
   pause(signal: AbortSignal): Promise<void>;
 }
 
 /**
  * Starts without an outage.
- * @param what the part, as the log names it
- * @param now milliseconds, only ever growing
+ * @param part its name in the log
+ * @param now milliseconds of a clock that never goes back
  */
 export function createOutage(
-  what: string,
+  part: string,
   logger: Pick<Logger, 'error' | 'info'> | undefined,
   now: () => number = () => performance.now(),
 ): Outage {
@@ -44,60 +43,63 @@ export function createOutage(
       const at = now();
       failures = at - failedAt > STEADY_MS ? 1 : failures + 1;
       failedAt = at;
-      if (problem === null || !sameBut(reason, problem) || at - loggedAt >= LOG_AGAIN_MS) {
-        logger?.error({ part: what, reason }, 'a part does not work and is tried again');
+      if (problem === null || !sameReason(reason, problem) || at - loggedAt >= LOG_AGAIN_MS) {
+        logger?.error({ part, reason }, 'a part does not work and is tried again');
         loggedAt = at;
       }
       problem = reason;
     },
     worked() {
-      if (problem !== null) logger?.info({ part: what }, 'a part works again');
+      if (problem !== null) logger?.info({ part }, 'a part works again');
       problem = null;
     },
     forget() {
       problem = null;
     },
-    async pause(signal) {
-      const ms = Math.min(FIRST_PAUSE_MS * 2 ** Math.max(0, failures - 1), MAX_PAUSE_MS);
-      await delay(ms, undefined, { signal }).catch(() => undefined); // the abort
-    },
+    pause: (signal) => pause(backoffMs(failures, PAUSES), signal),
   };
 }
 
-/** Process ids and times in a reason make no new one. */
-const sameBut = (one: string, other: string): boolean =>
+/** Process ids and times in a reason do not count. */
+const sameReason = (one: string, other: string): boolean =>
   one.replaceAll(/\d+/g, '') === other.replaceAll(/\d+/g, '');
 
 export interface Supervision<T> {
   readonly first: T;
-  /** Resolves with why it has ended. Never rejects. */
+  /** Resolves with the reason when it has ended. Never rejects. */
   ended(running: T): Promise<string>;
   /** Starts another one. */
   start(signal: AbortSignal): Promise<T>;
   onStarted(running: T): void;
   readonly outage: Outage;
-  /** Ends the supervision; what runs then is the caller's to stop. */
+  /** Stops the supervision. The caller stops what runs then. */
   readonly signal: AbortSignal;
 }
 
-/** Answers each end of a process with the start of another one, for ever. Resolves when `signal` ended it. */
-export async function supervise<T>(options: Supervision<T>): Promise<void> {
-  const { outage, signal } = options;
+/** Starts a process again each time it ends. Resolves when `signal` aborts. */
+export async function supervise<T>({
+  first,
+  ended,
+  start,
+  onStarted,
+  outage,
+  signal,
+}: Supervision<T>): Promise<void> {
   const aborted = new Promise<null>((resolve) => {
     signal.addEventListener('abort', () => resolve(null), { once: true });
   });
-  let running: T | null = options.first;
+  let running: T | null = first;
   while (!signal.aborted) {
     if (running !== null) {
-      const why = await Promise.race([options.ended(running), aborted]);
-      if (why === null) return;
-      outage.failed(why);
+      const reason = await Promise.race([ended(running), aborted]);
+      if (reason === null) return;
+      outage.failed(reason);
     }
     await outage.pause(signal);
     if (signal.aborted) return;
     try {
-      running = await options.start(signal);
-      options.onStarted(running);
+      running = await start(signal);
+      onStarted(running);
       outage.worked();
     } catch (error) {
       running = null;

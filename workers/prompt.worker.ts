@@ -4,9 +4,9 @@
  */
 import './bootstrap.ts';
 import { DelayedError, type SandboxedJob, UnrecoverableError } from 'bullmq';
+import { monotonicFactory } from 'ulid';
 import { readWorkerSettings } from '../src/config/worker.ts';
 import { createFailpoint } from '../src/failpoint.ts';
-import { createIdFactory } from '../src/ids.ts';
 import { createLogger } from '../src/logger.ts';
 import { createScriptRunner } from '../src/records/script-runner.ts';
 import { createSubmissions } from '../src/records/submissions.ts';
@@ -30,7 +30,7 @@ const run = createRpcClient({
     createScriptRunner(commands, names.prefix, { ...settings, keepFinishedMs: settings.keepInRedisMs }),
   ),
   waits,
-  newExecutionId: createIdFactory(),
+  newExecutionId: monotonicFactory(),
   pollMs: POLL_MS,
   parkedMs: PARKED_MS,
   failpoint: createFailpoint(settings.failpoints),

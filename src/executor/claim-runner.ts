@@ -1,5 +1,5 @@
 /** What becomes of one claim: admit → prepare → spawn → translate → finish. */
-import { setTimeout as delay } from 'node:timers/promises';
+
 import type { Logger } from 'pino';
 import { AppError, isLedgerTrouble, isRedisTrouble, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
@@ -8,7 +8,8 @@ import type { Outage } from '../outage.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Claim, Claims, Finish, LeaseState } from '../records/ports.ts';
-import { rawAnswer } from '../rpc/raw-answer.ts';
+import { rawAnswer } from '../rpc/raw-requests.ts';
+import { pause } from '../timing.ts';
 import type { Active } from './active.ts';
 import type { Delivery } from './delivery.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
@@ -155,7 +156,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
         logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'a claimed execution waits for Redis');
       }
       if (stop.signal.aborted) return 'held'; // the look before the spawn refuses it
-      await delay(ASK_AGAIN_MS, undefined, { signal: stop.signal }).catch(() => undefined);
+      await pause(ASK_AGAIN_MS, stop.signal);
     }
   }
 

@@ -1,6 +1,7 @@
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { Finish } from '../records/ports.ts';
+import { backoffMs } from '../timing.ts';
 import { cutText } from './bounded.ts';
 import { lostOutcome } from './outcomes.ts';
 
@@ -11,7 +12,7 @@ export const MAX_RESET_WAIT_MS = 6 * 3_600_000;
 
 /** Delay before the attempt after this one: doubles with each, with up to half of it taken away at random. */
 export function backoffAfter(attempt: number, baseMs: number): number {
-  const doubled = Math.min(baseMs * 2 ** (attempt - 1), MAX_BACKOFF_MS);
+  const doubled = backoffMs(attempt, { firstMs: baseMs, maxMs: MAX_BACKOFF_MS });
   return Math.round(doubled * (0.5 + Math.random() / 2));
 }
 
@@ -26,10 +27,10 @@ export function retryDelay(
   baseMs: number,
   nowMs: number,
 ): number | null {
-  const backoffMs = backoffAfter(attempt, baseMs);
+  const retryMs = backoffAfter(attempt, baseMs);
   const resetMs = Date.parse(error?.resetsAt ?? '') - nowMs;
-  if (Number.isNaN(resetMs) || resetMs <= 0) return backoffMs;
-  return resetMs > MAX_RESET_WAIT_MS ? null : Math.ceil(resetMs) + backoffMs;
+  if (Number.isNaN(resetMs) || resetMs <= 0) return retryMs;
+  return resetMs > MAX_RESET_WAIT_MS ? null : Math.ceil(resetMs) + retryMs;
 }
 
 /** Events that are read together. */

@@ -1,9 +1,10 @@
 /** Preparing takes Redis, the ledger and a process for git: an outage of theirs is no fault of the job. */
-import { setTimeout as delay } from 'node:timers/promises';
+
 import type { Logger } from 'pino';
 import { AppError, isLedgerTrouble, isRedisTrouble, messageOf } from '../errors.ts';
 import { isShortage } from '../processes/spawn-error.ts';
 import type { Claim } from '../records/ports.ts';
+import { pause } from '../timing.ts';
 import { type Prepared, type PrepareOptions, prepare } from './prepare.ts';
 import { inTime, refusal, refuseIfStopped } from './start-cli.ts';
 
@@ -34,7 +35,7 @@ export function untilPrepared(
         logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'a claimed execution waits');
       }
       refuseIfStopped(stopped);
-      await delay(ASK_AGAIN_MS, undefined, { signal: stopped }).catch(() => undefined);
+      await pause(ASK_AGAIN_MS, stopped);
     }
   }
   const most = options.settings.maxTimeoutMs;

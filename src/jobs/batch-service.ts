@@ -1,14 +1,15 @@
 /**
- * Many prompts in one call. Each is taken or refused by itself; the work goes in slices, so that neither the event
- * loop nor Redis is held up by a batch. How its jobs stand is read from their own records.
+ * Many prompts in one call. Each prompt is accepted or refused on its own. The work is done in slices,
+ * to block neither the event loop nor Redis. A batch's counts are read from the records of its jobs.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError, toWire } from '../errors.ts';
 import type { Batches } from '../http/ports.ts';
+import type { NewId } from '../ids.ts';
 import { type Batch, type BatchCreated, batchLinks } from '../protocol/batch.ts';
 import { isFinished, JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
-import type { PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
+import type { PromptRequest } from '../protocol/prompt.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import type {
   BatchEntry,
@@ -20,14 +21,12 @@ import type {
 import type { JobRecords, NewJob } from '../records/ports.ts';
 import type { Projector } from '../store/projector.ts';
 import type { Store } from '../store/store.ts';
-import { CANCELLED } from './cancelled.ts';
-import { keyReused, scopedKey } from './scoped-key.ts';
-import { createSessionPlacement } from './session-placement.ts';
+import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
+import type { PromptResolver } from './resolve-prompt.ts';
+import type { SessionPlacement } from './session-placement.ts';
 
-/** Jobs in one script: some two milliseconds of Redis. */
+/** Jobs in one script call; takes Redis about two milliseconds. */
 const SLICE = 100;
-/** Slices on their way at once: one is written while Redis works on the other. */
-const SLICES_AT_ONCE = 2;
 
 export interface BatchServiceOptions {
   readonly records: Pick<JobRecords, 'cancel'>;
@@ -35,31 +34,43 @@ export interface BatchServiceOptions {
   readonly queue: Pick<PromptQueue, 'addAll' | 'remove'>;
   readonly store: Store;
   readonly projector: Pick<Projector, 'catchUp'>;
-  /** Resolves the requests of one call. */
-  resolverFor(principal: Principal): (request: PromptRequest) => Promise<ResolvedPrompt>;
-  mint(): { readonly id: string; readonly createdAt: number };
-  /** @throws AppError queue.full when so many more would be too many */
+  resolverFor(principal: Principal): PromptResolver;
+  readonly placeSession: SessionPlacement;
+  /** @throws AppError queue.full when the queue has no room for `count` more jobs */
   admit(count: number): void;
+  newId(): NewId;
 }
 
-type Taken = Pick<NewJob, 'request' | 'pin'>;
+type Passed = Pick<NewJob, 'request' | 'pin'>;
+/** A prompt that passed all checks, or why it did not. */
+type Checked = Passed | AppError;
 interface Member {
   readonly id: string;
   readonly status: JobStatus;
 }
-interface Found extends Pick<Batch, 'id' | 'createdAt'> {
+interface FoundBatch extends Pick<Batch, 'id' | 'createdAt'> {
   readonly owner: string;
   readonly jobs: readonly Member[];
 }
 
-export function createBatchService(options: BatchServiceOptions): Batches {
-  const { records, batches, queue, store, projector, mint } = options;
-  const placeSession = createSessionPlacement(store, projector);
-
-  /** What each prompt becomes, in order. What is wrong with one harms no other. */
-  async function takeAll(principal: Principal, items: readonly (PromptRequest | AppError)[]) {
-    const resolve = options.resolverFor(principal);
-    const takeOne = async (item: PromptRequest | AppError): Promise<Taken | AppError> => {
+export function createBatchService({
+  records,
+  batches,
+  queue,
+  store,
+  projector,
+  resolverFor,
+  placeSession,
+  admit,
+  newId,
+}: BatchServiceOptions): Batches {
+  /** Checks each prompt, in order. An invalid prompt does not affect the others. */
+  async function checkAll(
+    principal: Principal,
+    items: readonly (PromptRequest | AppError)[],
+  ): Promise<Checked[]> {
+    const resolve = resolverFor(principal);
+    const checkOne = async (item: PromptRequest | AppError): Promise<Checked> => {
       if (item instanceof AppError) return item;
       try {
         const request = await resolve(item);
@@ -69,33 +80,28 @@ export function createBatchService(options: BatchServiceOptions): Batches {
         throw error;
       }
     };
-    const taken: (Taken | AppError)[] = [];
+    const checked: Checked[] = [];
     for (const slice of slices(items)) {
-      taken.push(...(await Promise.all(slice.map(takeOne))));
+      checked.push(...(await Promise.all(slice.map(checkOne))));
       await nextTurn();
     }
-    return taken;
+    return checked;
   }
 
-  /** The records and BullMQ's entries of each slice go out together; the records' own sweep delivers what gets lost. */
+  /**
+   * Adds jobs, of which the first is the batch's job number `first`. Redis gets the records and BullMQ's
+   * entries of a slice together. If entries are lost, upkeep adds them again.
+   */
   async function addAll(batchId: string, first: number, jobs: readonly NewJob[]): Promise<void> {
     let from = first;
-    const underway: Promise<unknown>[] = [];
     for (const slice of slices(jobs)) {
-      const added = batches.add(batchId, from, slice);
       const entries = slice.map(({ id, request }) => ({ id, ...request }));
-      const both = Promise.all([added, queue.addAll(entries)]);
-      both.catch(() => undefined); // told by the first that fails; those after it only follow
-      underway.push(both);
+      await Promise.all([batches.add(batchId, from, slice), queue.addAll(entries)]);
       from += slice.length;
-      // The first one alone: a Redis that has to be given the script first must not see the second before it.
-      if (from <= first + SLICE || underway.length >= SLICES_AT_ONCE) await underway.shift();
-      else await nextTurn();
     }
-    await Promise.all(underway);
   }
 
-  /** Completes a batch that exists: its first maker may have died half way. */
+  /** Adds the jobs that a known batch lacks: the server may have died while it added them. */
   async function complete(
     principal: Principal,
     items: readonly (PromptRequest | AppError)[],
@@ -104,20 +110,19 @@ export function createBatchService(options: BatchServiceOptions): Batches {
     if (opened.kind === 'mismatch') throw keyReused();
     const { id, entries, added } = opened;
     const missing = accepted(entries).slice(added);
-    const asked = missing.flatMap(({ index }) => items[index] ?? []);
-    const taken = await takeAll(principal, asked);
-    // It was accepted, and cannot be made any more: the caller hears why.
-    for (const one of taken) if (one instanceof AppError) throw one;
-    await addAll(
-      id,
-      added,
-      members({ id, owner: principal.id, createdAt: mint().createdAt }, missing, taken),
+    const checked = await checkAll(
+      principal,
+      missing.flatMap(({ index }) => items[index] ?? []),
     );
+    // It was accepted before and is refused now: the caller gets the reason.
+    for (const one of checked) if (one instanceof AppError) throw one;
+    const { createdAt } = newId();
+    await addAll(id, added, members({ id, owner: principal.id, createdAt }, missing, checked));
     return { batch: toCreated(id, entries), replayed: true };
   }
 
-  /** The batch, if this principal may see it: from its record, and for what is no longer there from this node's copy. */
-  async function find(principal: Principal, id: string): Promise<Found> {
+  /** Reads the batch from its record. What Redis has forgotten comes from this node's copies. */
+  async function find(principal: Principal, id: string): Promise<FoundBatch> {
     const record = await batches.read(id);
     const whole = record?.jobs.every(({ status }) => status !== null) ?? false;
     if (!whole) await projector.catchUp();
@@ -140,19 +145,19 @@ export function createBatchService(options: BatchServiceOptions): Batches {
   return {
     async create(principal, items, idempotency) {
       const key = scopedKey(principal, idempotency);
-      // First of all: a key that is known has an answer, whatever has become of the world since.
+      // A known key has its answer before anything is checked: the checks may fail by now.
       const known = key === null ? null : await batches.recall(key);
       if (known !== null) return complete(principal, items, known);
-      options.admit(items.length);
-      const taken = await takeAll(principal, items);
-      const { id, createdAt } = mint();
-      const entries = taken.map(
-        (one): BatchEntry => (one instanceof AppError ? refused(one) : { id: mint().id }),
+      admit(items.length);
+      const checked = await checkAll(principal, items);
+      const { id, createdAt } = newId();
+      const entries = checked.map(
+        (one): BatchEntry => (one instanceof AppError ? refused(one) : { id: newId().id }),
       );
       const opened = await batches.open({ id, owner: principal.id, createdAt, entries, idempotency: key });
-      // Another call with this key has been faster.
+      // Another call with this key was faster: return its batch.
       if (opened.kind !== 'created') return complete(principal, items, opened);
-      await addAll(id, 0, members({ id, owner: principal.id, createdAt }, accepted(entries), taken));
+      await addAll(id, 0, members({ id, owner: principal.id, createdAt }, accepted(entries), checked));
       return { batch: toCreated(id, entries), replayed: false };
     },
 
@@ -161,14 +166,14 @@ export function createBatchService(options: BatchServiceOptions): Batches {
     },
 
     async cancel(principal, id, force) {
-      const living = (await find(principal, id)).jobs.filter(({ status }) => !isFinished(status));
-      for (const slice of slices(living)) {
+      const unfinished = (await find(principal, id)).jobs.filter(({ status }) => !isFinished(status));
+      for (const slice of slices(unfinished)) {
         const results = await Promise.all(slice.map((job) => records.cancel(job.id, force, CANCELLED)));
         await Promise.all(
           slice.filter((_, index) => results[index]?.kind === 'cancelled').map((job) => queue.remove(job.id)),
         );
       }
-      return { batch: toBatch(await find(principal, id)), alreadyOver: living.length === 0 };
+      return { batch: toBatch(await find(principal, id)), alreadyOver: unfinished.length === 0 };
     },
   };
 }
@@ -177,25 +182,24 @@ function* slices<T>(list: readonly T[]): Generator<readonly T[]> {
   for (let from = 0; from < list.length; from += SLICE) yield list.slice(from, from + SLICE);
 }
 
-const wasTaken = (one: Taken | AppError): one is Taken => !(one instanceof AppError);
-
 interface Accepted {
   readonly id: string;
   readonly index: number;
 }
 
-/** Those of the entries that are jobs. */
+/** The entries that are jobs. */
 const accepted = (entries: readonly BatchEntry[]): Accepted[] =>
   entries.flatMap((entry, index) => ('id' in entry ? [{ id: entry.id, index }] : []));
 
-/** What is taken, in order, as jobs of a batch. */
+/** The prompts that passed all checks as jobs of a batch, in order. */
 function members(
   batch: Pick<NewBatch, 'id' | 'owner' | 'createdAt'>,
   jobs: readonly Accepted[],
-  taken: readonly (Taken | AppError)[],
+  checked: readonly Checked[],
 ): NewJob[] {
   const { id, owner, createdAt } = batch;
-  return taken.filter(wasTaken).flatMap((one, index): NewJob[] => {
+  const passed = checked.filter((one): one is Passed => !(one instanceof AppError));
+  return passed.flatMap((one, index): NewJob[] => {
     const job = jobs[index];
     if (job === undefined) return [];
     return [
@@ -215,7 +219,7 @@ function refused(error: AppError): { readonly error: RefusedPrompt } {
   return { error: { code, message, retryable, errors: [...error.problems] } };
 }
 
-function toBatch({ id, createdAt, jobs }: Found): Batch {
+function toBatch({ id, createdAt, jobs }: FoundBatch): Batch {
   const count = (wanted: JobStatus): number => jobs.filter(({ status }) => status === wanted).length;
   return {
     id,

@@ -1,9 +1,12 @@
-/** What HTTP asks of the jobs: the record is the truth while Redis has it, the projection after that. */
+/** What HTTP clients can do with jobs. A job's truth is its record; after Redis forgot it, its copy. */
+import { createHash } from 'node:crypto';
 import { maySee, type Principal } from '../auth/principal.ts';
-import { AppError, isDamage } from '../errors.ts';
+import { AppError, isDamage, wireError } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Created, Idempotency, Jobs } from '../http/ports.ts';
-import { isFinished, type JobStatus, jobLinks } from '../protocol/job.ts';
+import type { NewId } from '../ids.ts';
+import { isFinished, type Job, type JobStatus, jobLinks } from '../protocol/job.ts';
+import { jobOutcome } from '../protocol/outcome.ts';
 import type { PromptOverrides, PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import type { JobRecords, NewJob } from '../records/ports.ts';
@@ -12,31 +15,39 @@ import { toProjected } from '../store/projected-job.ts';
 import type { Projector } from '../store/projector.ts';
 import type { ProjectedJob } from '../store/rows.ts';
 import type { Store } from '../store/store.ts';
-import { CANCELLED } from './cancelled.ts';
-import { toJob } from './job-view.ts';
-import { keyReused, scopedKey } from './scoped-key.ts';
-import { createSessionPlacement } from './session-placement.ts';
+import type { PromptResolver } from './resolve-prompt.ts';
+import type { SessionPlacement } from './session-placement.ts';
 
-/** Between looks at a record while nothing is heard. */
+/** Longest time between two reads of a job that a client waits for. */
 const POLL_MS = 1000;
 
 export interface JobServiceOptions {
   readonly records: JobRecords;
   readonly queue: PromptQueue;
-  readonly waits: JobWaits;
+  readonly waits: Pick<JobWaits, 'listen'>;
   readonly store: Store;
   readonly projector: Projector;
-  resolve(request: PromptRequest, principal: Principal): Promise<ResolvedPrompt>;
-  mint(): { readonly id: string; readonly createdAt: number };
-  /** @throws AppError queue.full when so many more would be too many; default: one */
-  admit(count?: number): void;
+  resolverFor(principal: Principal): PromptResolver;
+  readonly placeSession: SessionPlacement;
+  /** @throws AppError queue.full when the queue has no room for `count` more jobs */
+  admit(count: number): void;
+  newId(): NewId;
   readonly failpoint?: Failpoint;
 }
 
-export function createJobService(options: JobServiceOptions): Jobs {
-  const { records, queue, waits, store, projector, failpoint = noFailpoint } = options;
-
-  /** The job, whoever owns it. */
+export function createJobService({
+  records,
+  queue,
+  waits,
+  store,
+  projector,
+  resolverFor,
+  placeSession,
+  admit,
+  newId,
+  failpoint = noFailpoint,
+}: JobServiceOptions): Jobs {
+  /** The job of any owner. */
   async function find(id: string): Promise<ProjectedJob | null> {
     let damage: AppError | null = null;
     const record = await records.read(id).catch((error: unknown) => {
@@ -58,7 +69,7 @@ export function createJobService(options: JobServiceOptions): Jobs {
     return job;
   }
 
-  /** Null: its record cannot be read, which an admin may get rid of. */
+  /** Null: the record cannot be read. An admin may delete such a job. */
   async function statusOf(principal: Principal, id: string): Promise<JobStatus | null> {
     try {
       return (await read(principal, id)).status;
@@ -68,22 +79,20 @@ export function createJobService(options: JobServiceOptions): Jobs {
     }
   }
 
-  const placeSession = createSessionPlacement(store, projector);
-
   async function add(
     principal: Principal,
     idempotency: Idempotency | null,
     retryOf: string | null,
-    asked: () => Promise<PromptRequest>,
+    requested: () => Promise<PromptRequest>,
   ): Promise<Created> {
     const key = scopedKey(principal, idempotency);
-    // First of all: a key that is known has an answer, whatever has become of the world since.
+    // A known key has its answer before anything is checked: the checks may fail by now.
     const known = key === null ? null : await recall(key);
     if (known?.job) return replay(known.job);
-    options.admit();
-    const resolved = await options.resolve(await asked(), principal);
+    admit(1);
+    const resolved = await resolverFor(principal)(await requested());
     const pin = await placeSession(principal, resolved);
-    const { id, createdAt } = options.mint();
+    const { id, createdAt } = newId();
     const job: NewJob = {
       id,
       kind: 'api',
@@ -96,21 +105,21 @@ export function createJobService(options: JobServiceOptions): Jobs {
     };
     const entry = { id, priority: resolved.priority, delayMs: resolved.delayMs };
     if (key === null) {
-      // Both go out in one turn, in order, and share one write to disk. Without the second one the record's
-      // own sweep delivers the job.
+      // Redis gets both together and writes them to disk once. If the second one is lost, upkeep adds
+      // the entry again.
       await Promise.all([records.create(job), queue.add(entry)]);
       return { job: toJob(freshJob(job)), replayed: false };
     }
     const result = await records.create(job);
-    // Another call with this key has been faster.
-    if (result.kind !== 'created') return add(principal, idempotency, retryOf, asked);
+    // Another call with this key was faster: return its job.
+    if (result.kind !== 'created') return add(principal, idempotency, retryOf, requested);
     await failpoint('job.created');
     await queue.add(entry);
     return { job: toJob(freshJob(job)), replayed: false };
   }
 
   /**
-   * Returns the job of a key; null: the key is new. Its job is null when that was deleted.
+   * Returns the job of a key; null: the key is new. `job` is null when the job was deleted.
    * @throws AppError idempotency.key_reused
    */
   async function recall(key: Idempotency): Promise<{ jobId: string; job: ProjectedJob | null } | null> {
@@ -121,7 +130,7 @@ export function createJobService(options: JobServiceOptions): Jobs {
   }
 
   async function replay(job: ProjectedJob): Promise<Created> {
-    // Its maker may have died before enqueueing it; the caller need not wait for the sweep.
+    // The server may have died between the record and the queue entry.
     if (job.status === 'queued' && job.attempts === 0)
       await queue.ensure({ id: job.id, priority: job.request.priority, delayMs: 0 });
     return { job: toJob(job), replayed: true };
@@ -176,7 +185,8 @@ export function createJobService(options: JobServiceOptions): Jobs {
         const job = await read(principal, id);
         if (!isFinished(job.status))
           throw new AppError('job.not_finished', 'only a finished job can be retried');
-        return { ...asRequest(job.request), ...overrides } as PromptRequest; // merged from two checked halves; resolve() checks the whole
+        // as: merged from two checked halves; the resolver checks the whole
+        return { ...toRequest(job.request), ...overrides } as PromptRequest;
       });
     },
 
@@ -186,7 +196,7 @@ export function createJobService(options: JobServiceOptions): Jobs {
       if (!removed && (status === null || !isFinished(status)))
         throw new AppError('job.not_finished', 'only a finished job can be deleted');
       await queue.remove(id);
-      await projector.settled(); // a copy of the record under way would come after the deletion
+      await projector.settled(); // or a copy that is being written would come after the deletion
       await store.run('jobs.delete', { id });
     },
   };
@@ -194,7 +204,56 @@ export function createJobService(options: JobServiceOptions): Jobs {
 
 const notFound = (id: string): AppError => new AppError('job.not_found', `there is no job ${id}`);
 
-/** A job as it stands right after its creation. */
+/** The outcome of a job that is cancelled before a CLI ran for it. */
+export const CANCELLED = jobOutcome(
+  'cancelled',
+  wireError('execution.cancelled', 'the job was cancelled before it ran'),
+);
+
+/** An Idempotency-Key as the records know it: a digest, in which each principal has its own keys. */
+export function scopedKey(principal: Principal, given: Idempotency | null): Idempotency | null {
+  if (given === null) return null;
+  const key = createHash('sha256')
+    .update(JSON.stringify([principal.id, given.key]))
+    .digest('base64url');
+  return { key, fingerprint: given.fingerprint };
+}
+
+export const keyReused = (): AppError =>
+  new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');
+
+/** The job document of the API. */
+function toJob(job: Omit<ProjectedJob, 'updatedAt' | 'rev'>): Job {
+  const { request } = job;
+  return {
+    id: job.id,
+    status: job.status,
+    finished: isFinished(job.status),
+    waitReason: job.waitReason,
+    scheduledFor: job.scheduledFor,
+    provider: request.provider,
+    prompt: request.prompt,
+    model: request.model,
+    cwd: request.cwd,
+    permissionMode: request.permissionMode,
+    allowedTools: request.allowedTools,
+    priority: request.priority,
+    tags: request.tags,
+    metadata: request.metadata,
+    attempts: job.attempts,
+    retryOf: job.retryOf,
+    batchId: job.batchId,
+    node: job.node,
+    cancelRequested: job.cancelRequested,
+    createdAt: job.createdAt,
+    startedAt: job.startedAt,
+    finishedAt: job.finishedAt,
+    outcome: job.outcome,
+    links: jobLinks(job.id),
+  };
+}
+
+/** The state of a job right after its creation. */
 function freshJob(job: NewJob): Omit<ProjectedJob, 'updatedAt' | 'rev'> {
   const { delayMs } = job.request;
   return {
@@ -217,8 +276,8 @@ function freshJob(job: NewJob): Omit<ProjectedJob, 'updatedAt' | 'rev'> {
   };
 }
 
-/** The request a resolved one came from, for making it again. The delay is not repeated. */
-function asRequest(resolved: ResolvedPrompt): PromptOverrides {
+/** Turns a resolved prompt back into a request, for a retry. The delay is not repeated. */
+function toRequest(resolved: ResolvedPrompt): PromptOverrides {
   const { maxAttempts, delayMs: _delay, ...rest } = resolved;
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
   return { ...given, retry: { maxAttempts } };

@@ -28,29 +28,33 @@ export interface ResolvePromptOptions extends PermitOptions {
   readonly providers: Providers;
 }
 
+/** Turns a request into a resolved prompt. @throws AppError with the documented code */
+export type PromptResolver = (request: PromptRequest) => Promise<ResolvedPrompt>;
+
 /**
- * A caller's request with the settings' defaults applied and every option checked against what this caller,
- * this server and the provider allow. Nothing is ignored: what cannot be honoured is refused.
- * @throws AppError with the documented code; nothing was changed
+ * A resolver for the requests of one call. It applies the defaults of the settings, and checks every
+ * option against what this caller, this server and the provider allow. It refuses what cannot be
+ * honoured. It looks up each directory once.
  */
-export async function resolvePrompt(
-  request: PromptRequest,
-  principal: Principal,
-  options: ResolvePromptOptions,
-): Promise<ResolvedPrompt> {
-  checkText(request.prompt);
-  // HTTP has checked this; a raw request, and one made of two halves for a retry, come as they are.
-  if (!promptRequest.Check(request)) throw notValid(promptRequest.Errors(request));
-  return resolveChecked(request, principal, options);
+export function createPromptResolver(principal: Principal, options: ResolvePromptOptions): PromptResolver {
+  const known = new Map<string, Promise<Workspace>>();
+  const workspaceOf = (cwd: string): Promise<Workspace> => {
+    const workspace = known.get(cwd) ?? resolveWorkspace(cwd, options.settings, principal.admin);
+    known.set(cwd, workspace);
+    return workspace;
+  };
+  return (request) => resolvePrompt(request, principal, options, workspaceOf);
 }
 
-/** The same for a request whose shape and text have been checked. */
-async function resolveChecked(
+async function resolvePrompt(
   request: PromptRequest,
   principal: Principal,
-  options: ResolvePromptOptions,
+  { settings, providers, pricing }: ResolvePromptOptions,
+  workspaceOf: (cwd: string) => Promise<Workspace>,
 ): Promise<ResolvedPrompt> {
-  const { settings, providers } = options;
+  checkText(request.prompt);
+  // HTTP has checked its bodies. Raw requests, and retries merged from two halves, are checked here.
+  if (!promptRequest.Check(request)) throw notValid(promptRequest.Errors(request));
   checkTime('timeoutMs', request.timeoutMs, settings.maxTimeoutMs);
   checkTime('idleTimeoutMs', request.idleTimeoutMs, settings.maxTimeoutMs);
   const { provider, defaults } = providers.get(request.provider ?? settings.provider);
@@ -83,26 +87,10 @@ async function resolveChecked(
     metadata: request.metadata ?? {},
   };
   checkRequest(resolved);
-  return (await permit(resolved, principal, provider, options)).request;
+  return (await permit(resolved, principal, provider, { settings, pricing, workspaceOf })).request;
 }
 
-/**
- * A resolver for the requests of one call, which have been checked: each folder is looked at once. Like
- * {@link resolvePrompt} otherwise.
- */
-export function createCallResolver(
-  principal: Principal,
-  options: ResolvePromptOptions,
-): (request: PromptRequest) => Promise<ResolvedPrompt> {
-  const seen = new Map<string, Promise<Workspace>>();
-  const workspaceOf = (cwd: string): Promise<Workspace> => {
-    const known = seen.get(cwd) ?? resolveWorkspace(cwd, options.settings, principal.admin);
-    seen.set(cwd, known);
-    return known;
-  };
-  return (request) => resolveChecked(request, principal, { ...options, workspaceOf });
-}
-
+/** The setting that bounds each limit. */
 const MAXIMUM = {
   memoryBytes: 'maxMemoryBytes',
   cpuSeconds: 'maxCpuSeconds',
@@ -112,7 +100,7 @@ const MAXIMUM = {
   lineBytes: 'maxLineBytes',
 } as const;
 
-/** What the job asks, else what the settings say of its provider; never more than the server allows. */
+/** The job's limits, else the provider's defaults. @throws AppError when a limit is over the server's maximum */
 function limitsOf(
   request: PromptRequest,
   defaults: Limits,

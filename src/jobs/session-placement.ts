@@ -4,10 +4,13 @@ import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Projector } from '../store/projector.ts';
 import type { Store } from '../store/store.ts';
 
-/** The node a request has to run on: where its session is. Null: anywhere. */
+/**
+ * Finds the node that a request must run on: the node of its session. Null: any node.
+ * @throws AppError session.not_found (including sessions of other owners), request.invalid
+ */
 export type SessionPlacement = (principal: Principal, request: ResolvedPrompt) => Promise<string | null>;
 
-/** Looking a session up waits for the history; whoever has just gone on with one goes on. */
+/** A lookup waits until the store has every change, so a session in use is remembered for a while. */
 const REMEMBER_MS = 60_000;
 const MAX_REMEMBERED = 1000;
 
@@ -18,13 +21,13 @@ interface Place {
   readonly at: number;
 }
 
-/** The placement throws AppError session.not_found, also for somebody else's, and request.invalid. */
+/** @param now milliseconds of a clock that never goes back */
 export function createSessionPlacement(
   store: Pick<Store, 'run'>,
   projector: Pick<Projector, 'catchUp'>,
   now: () => number = () => performance.now(),
 ): SessionPlacement {
-  /** The oldest comes first. */
+  /** By session id; the one used longest ago comes first. */
   const places = new Map<string, Place>();
 
   async function lookUp(principal: Principal, sessionId: string): Promise<Place> {

@@ -4,8 +4,10 @@
  *
  * closed → (a refusal) → open → (time) → half open: one job tries → closed, or open again for twice as long.
  */
+
 import { AppError } from '../errors.ts';
 import type { Provider } from '../providers/provider.ts';
+import { backoffMs } from '../timing.ts';
 import { createCredentialOf } from './credential.ts';
 
 /** Repeated refusals double the time up to this. */
@@ -88,7 +90,7 @@ export function createCircuits(options: {
 
   function open(circuit: Circuit): void {
     circuit.refusals += 1;
-    circuit.openUntil = now() + Math.min(circuitMs * 2 ** (circuit.refusals - 1), MAX_CIRCUIT_MS);
+    circuit.openUntil = now() + backoffMs(circuit.refusals, { firstMs: circuitMs, maxMs: MAX_CIRCUIT_MS });
   }
 
   function close(circuit: Circuit): void {

@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { backoffMs } from '../timing.ts';
 import { markerMatches } from './marker.ts';
 import { type ProcessInfo, readMarked } from './proc-entry.ts';
 import type { ProcScanner } from './proc-scanner.ts';
 import { systemCode } from './spawn-error.ts';
 
 const DEFAULT_ATTEMPTS = 10;
-const FIRST_PAUSE_MS = 2;
-const MAX_PAUSE_MS = 100;
+const PAUSES = { firstMs: 2, maxMs: 100 };
 
 export interface SweepOptions {
   readonly scanner: ProcScanner;
@@ -48,7 +48,7 @@ export async function sweep(wanted: string, options: SweepOptions): Promise<Swee
   for (let attempt = 0; attempt < attempts && (alive.length > 0 || !removed()); attempt += 1) {
     for (const pid of scanner.cgroups?.kill(wanted) ?? []) killed.add(pid);
     for (const info of alive) if (killIfSame(info)) killed.add(info.pid);
-    await delay(Math.min(FIRST_PAUSE_MS * 2 ** attempt, MAX_PAUSE_MS));
+    await delay(backoffMs(attempt + 1, PAUSES));
     alive = await findMarked(wanted, scanner);
   }
   return { killed: [...killed], survivors: alive.map((info) => info.pid) };

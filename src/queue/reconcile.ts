@@ -1,10 +1,10 @@
 /**
- * What to do when Redis came back without jobs it had (no AOF, a flush, an old backup): this node's copies say
- * what is missing. A job that never ran is made again under its id; one that ran is told how its execution
- * ended, as far as the ledger knows, and is never run a second time.
+ * Restores jobs that Redis lost (no AOF, a flush, an old backup). This node's copies say which jobs are
+ * missing. A job that never ran is created again under its id. A job that ran gets the outcome that the
+ * ledger knows, and never runs a second time.
  */
 import type { Logger } from 'pino';
-import { isDamage } from '../errors.ts';
+import { isDamage, messageOf } from '../errors.ts';
 import { lostOutcome } from '../executor/outcomes.ts';
 import type { JobRecords } from '../records/ports.ts';
 import type { ExecutionRow, ProjectedJob } from '../store/rows.ts';
@@ -13,62 +13,73 @@ import type { PromptQueue } from './prompt-queue.ts';
 
 const PAGE = 500;
 
-export interface ReconcileReport {
-  /** Jobs made again. */
-  readonly restored: number;
-  /** Jobs that ended with what the ledger knew. */
-  readonly settled: number;
-}
-
-export async function reconcile(options: {
+export interface ReconcilerOptions {
   readonly records: Pick<JobRecords, 'read' | 'create'>;
-  readonly queue: PromptQueue;
+  readonly queue: Pick<PromptQueue, 'ensure'>;
   readonly store: Store;
+  /** This start of the server: executions of this boot that have no outcome are still running. */
+  readonly bootId: string;
   /**
-   * Only jobs younger than this are made again; 0: none. Where several servers share a Redis another one may have
-   * run what this one only saw waiting, and nothing is run twice.
+   * Age up to which lost jobs are created again; 0: none. It is 0 where servers share a Redis: another
+   * server may have run what this one only saw waiting.
    */
   readonly restoreYoungerThanMs: number;
-  /** Settles only what this node's own ledger knows the outcome of. */
-  readonly knownOnly: boolean;
-  /** Whether this node is running it: then its end will tell. */
-  isRunning(jobId: string): boolean;
   readonly logger: Logger;
-}): Promise<ReconcileReport> {
-  const { records, queue, store, logger } = options;
-  let restored = 0;
-  let settled = 0;
-  for (let after = ''; ; ) {
-    const page = await store.run('jobs.unfinished', { after, limit: PAGE });
-    const last = page.at(-1);
-    if (last === undefined) break;
-    after = last.id;
-    for (const job of page) {
-      if (options.isRunning(job.id) || (await hasRecord(job.id))) continue;
-      // The copy may be older than the last claim; the ledger is not: it has every intent.
-      const execution = await store.run('executions.lastOf', { jobId: job.id });
-      const young = Date.now() - Date.parse(job.createdAt) < options.restoreYoungerThanMs;
-      if (execution === null && job.attempts === 0 && job.kind === 'api' && young) {
-        await restore(job);
-        restored += 1;
-      } else if (!options.knownOnly || (execution !== null && 'outcome' in execution)) {
-        await settle(job, execution);
-        settled += 1;
+}
+
+export interface Reconciler {
+  /** Restores every job that Redis lost. Call it when Redis has another log than before. */
+  restoreLost(): Promise<void>;
+  /** Ends the jobs whose outcome only this node's ledger knows. Call it when a record refused an outcome. */
+  settleKnown(): void;
+}
+
+export function createReconciler({
+  records,
+  queue,
+  store,
+  bootId,
+  restoreYoungerThanMs,
+  logger,
+}: ReconcilerOptions): Reconciler {
+  async function reconcile(knownOnly: boolean): Promise<void> {
+    let restored = 0;
+    let settled = 0;
+    for (let after = ''; ; ) {
+      const page = await store.run('jobs.unfinished', { after, limit: PAGE });
+      const last = page.at(-1);
+      if (last === undefined) break;
+      after = last.id;
+      for (const job of page) {
+        if (await hasRecord(job.id, knownOnly)) continue;
+        // The copy may be older than the last claim. The ledger is not: it has every intent.
+        const execution = await store.run('executions.lastOf', { jobId: job.id });
+        const ended = execution !== null && 'outcome' in execution;
+        if (!ended && execution?.bootId === bootId) continue; // it is running: its end will settle the job
+        if (!knownOnly && execution === null && mayRestore(job)) {
+          await restore(job);
+          restored += 1;
+        } else if (!knownOnly || ended) {
+          await settle(job, execution);
+          settled += 1;
+        }
       }
     }
+    if (restored + settled > 0) logger.warn({ restored, settled }, 'Redis had lost jobs');
   }
-  if (restored + settled > 0) logger.warn({ restored, settled }, 'Redis had lost jobs');
-  return { restored, settled };
 
-  /** A record that cannot be read will not tell how its job ended: this node's ledger may. */
-  async function hasRecord(id: string): Promise<boolean> {
+  /** A damaged record counts as missing where the ledger may know how its job ended. */
+  async function hasRecord(id: string, knownOnly: boolean): Promise<boolean> {
     try {
       return (await records.read(id)) !== null;
     } catch (error) {
       if (!isDamage(error)) throw error;
-      return !options.knownOnly;
+      return !knownOnly;
     }
   }
+
+  const mayRestore = ({ attempts, kind, createdAt }: ProjectedJob): boolean =>
+    attempts === 0 && kind === 'api' && Date.now() - Date.parse(createdAt) < restoreYoungerThanMs;
 
   async function restore(job: ProjectedJob): Promise<void> {
     await store.run('jobs.rewind', { id: job.id });
@@ -87,6 +98,7 @@ export async function reconcile(options: {
     await queue.ensure({ id: job.id, priority: job.request.priority, delayMs });
   }
 
+  /** Ends this node's copy of the job, and appends job.finished to its events. */
   async function settle(job: ProjectedJob, execution: ExecutionRow | null): Promise<void> {
     const known = execution !== null && 'outcome' in execution ? execution.outcome : null;
     const outcome = known ?? lostOutcome(execution?.executionId ?? null);
@@ -95,15 +107,13 @@ export async function reconcile(options: {
       ...job,
       rev: job.rev + 1,
       status: outcome.status,
+      waitReason: null,
+      scheduledFor: null,
       outcome,
       finishedAt: at,
       updatedAt: at,
     };
-    await store.run('jobs.project', {
-      jobs: [{ ...ended, waitReason: null, scheduledFor: null }],
-      removed: [],
-      cursor: null,
-    });
+    await store.run('jobs.project', { jobs: [ended], removed: [], cursor: null });
     const lastSeq = await store.run('events.lastSeq', { jobId: job.id });
     const last = { seq: lastSeq + 1, jobId: job.id, attempt: job.attempts, at, raw: null };
     await store.run('events.append', {
@@ -111,4 +121,13 @@ export async function reconcile(options: {
       events: [{ ...last, kind: 'job.finished', job: null }],
     });
   }
+
+  return {
+    restoreLost: () => reconcile(false),
+    settleKnown() {
+      reconcile(true).catch((error: unknown) =>
+        logger.warn({ reason: messageOf(error) }, 'reconciling failed'),
+      );
+    },
+  };
 }

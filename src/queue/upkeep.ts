@@ -1,5 +1,8 @@
-/** The periodic sweeps of a node: what was not delivered, what waited too long, who died. */
-import { setTimeout as delay } from 'node:timers/promises';
+/**
+ * The periodic tasks of a node: deliver lost jobs again, end jobs that expired or whose node died, remove
+ * old data, count what waits.
+ */
+
 import type { Logger } from 'pino';
 import { AppError, isDamage, messageOf } from '../errors.ts';
 import { lostOutcome, UNAVAILABLE } from '../executor/outcomes.ts';
@@ -7,58 +10,62 @@ import { EXPIRED } from '../records/claims.ts';
 import type { JobRecords, Upkeep } from '../records/ports.ts';
 import type { Swept } from '../store/retention.ts';
 import type { Store } from '../store/store.ts';
+import { pause } from '../timing.ts';
 import type { PromptQueue, QueueEntry } from './prompt-queue.ts';
 
+/** Ids in one step of a task. */
 const LIMIT = 100;
-/** A sweep ends after this even when there is more: the next pass goes on. */
+/** A task stops after this time even when there is more; the next pass goes on. */
 const PASS_MS = 1000;
-/** An undelivered job is looked at again after this, whatever becomes of the look. */
-const LOOK_SOON_MS = 15_000;
-/** One that BullMQ is known to have; longer backlogs are not lost jobs. */
-const LOOK_AGAIN_MS = 5 * 60_000;
+/** A job that was not delivered is checked again after this time, whatever the check finds. */
+const CHECK_SOON_MS = 15_000;
+/** The same for a job that BullMQ is known to have. */
+const CHECK_LATER_MS = 5 * 60_000;
 const RETENTION_EVERY_MS = 10 * 60_000;
-/** Rows that are removed in one step, for which intents and lists wait. */
+/** Rows removed in one step. Intents and lists wait for a step. */
 const RETENTION_SLICE = 500;
 
 export interface UpkeepLoopOptions {
   readonly upkeep: Upkeep;
   readonly records: Pick<JobRecords, 'read'>;
-  readonly queue: Pick<PromptQueue, 'doubtful' | 'ensure' | 'tidy' | 'forgetOlder'>;
+  readonly queue: Pick<PromptQueue, 'doubtful' | 'ensure' | 'giveBackTaken' | 'tidy' | 'forgetOlder'>;
   readonly store: Store;
+  /** Time between two passes. */
   readonly everyMs: number;
+  /** Jobs that may wait before new ones are refused. */
+  readonly maxQueued: number;
   readonly nodeLostAfterMs: number;
   readonly keepJobsMs: number;
   readonly keepEventsMs: number;
   readonly keepUsageMs: number;
-  /** How long this node has been in touch with Redis without a break. */
+  /** Time since this node's last gap in contact with Redis. */
   inTouchForMs(): number;
   readonly logger: Logger;
 }
 
 export interface UpkeepLoop {
-  start(): void;
+  start(): Promise<void>;
   stop(): Promise<void>;
+  /** @throws AppError queue.full when, as last counted, `count` more jobs would be too many */
+  admit(count: number): void;
   /** Nodes registered besides this one, as last counted. */
   readonly otherNodes: number;
-  /** Jobs that wait to be run, as last counted. */
-  readonly waiting: number;
 }
 
-/** Goes on while slices are full, for about as long as a pass may take. */
-async function eachSlice(
-  next: () => Promise<readonly string[]>,
-  handle: (ids: readonly string[]) => Promise<void> = async () => undefined,
-): Promise<void> {
-  const until = performance.now() + PASS_MS;
-  for (;;) {
-    const ids = await next();
-    await handle(ids);
-    if (ids.length < LIMIT || performance.now() > until) return;
-  }
-}
-
-export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
-  const { upkeep, records, queue, store, logger } = options;
+export function createUpkeepLoop({
+  upkeep,
+  records,
+  queue,
+  store,
+  everyMs,
+  maxQueued,
+  nodeLostAfterMs,
+  keepJobsMs,
+  keepEventsMs,
+  keepUsageMs,
+  inTouchForMs,
+  logger,
+}: UpkeepLoopOptions): UpkeepLoop {
   let timer: NodeJS.Timeout | null = null;
   let pass: Promise<void> | null = null;
   let otherNodes = 0;
@@ -66,36 +73,41 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
   let lastRetention = Number.NEGATIVE_INFINITY;
   let retaining: Promise<void> | null = null;
   const stopping = new AbortController();
-  /** Why each task failed last. */
-  const troubles = new Map<string, string>();
+  /** The last failure of each task. */
+  const failures = new Map<string, string>();
 
+  /** Enqueues again what BullMQ has lost. */
   async function redeliver(): Promise<void> {
-    // A long queue is no lost one: whatever simply waits is passed over in one step, so that those behind it are
-    // looked at in the same pass.
     await eachSlice(
-      () => upkeep.undelivered(LOOK_SOON_MS, LIMIT),
+      () => upkeep.undelivered(CHECK_SOON_MS, LIMIT),
       async (ids) => {
-        const doubtful = new Set(await queue.doubtful(ids));
-        const looks = await Promise.allSettled([...doubtful].map(hasOne));
-        const there = [...doubtful].filter((_, index) => {
-          const look = looks[index];
-          return look?.status === 'fulfilled' && look.value;
-        });
-        await upkeep.held([...ids.filter((id) => !doubtful.has(id)), ...there], LOOK_AGAIN_MS);
-        for (const look of looks) if (look.status === 'rejected') throw look.reason;
+        // In a long queue most jobs simply wait. One command finds those, so that a pass gets to the end.
+        const doubtful = await queue.doubtful(ids);
+        const checks = await Promise.allSettled(doubtful.map(isThere));
+        const missing = new Set(
+          doubtful.filter((_, index) => {
+            const check = checks[index];
+            return check?.status !== 'fulfilled' || !check.value;
+          }),
+        );
+        await upkeep.held(
+          ids.filter((id) => !missing.has(id)),
+          CHECK_LATER_MS,
+        );
+        for (const check of checks) if (check.status === 'rejected') throw check.reason;
       },
     );
   }
 
-  /** Whether BullMQ has a job; one that it has lost is enqueued again. */
-  async function hasOne(id: string): Promise<boolean> {
+  /** True when BullMQ has the job, or the job is gone. False when it had to be enqueued again. */
+  async function isThere(id: string): Promise<boolean> {
     const place = await placeOf(id);
     if (place === null || !(await queue.ensure({ id, ...place }))) return true;
     logger.warn({ jobId: id }, 'a job the queue had lost was enqueued again');
     return false;
   }
 
-  /** How a job is to be enqueued; null: it is gone. One whose record cannot be read is delivered, to be ended. */
+  /** Null: the job is gone. A job with a damaged record is delivered too: that ends it. */
   async function placeOf(id: string): Promise<Omit<QueueEntry, 'id'> | null> {
     try {
       const record = await records.read(id);
@@ -109,33 +121,33 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
   }
 
   async function settleLost(): Promise<void> {
-    // Silence proves nothing while Redis itself was away: only uninterrupted contact counts.
-    if (options.inTouchForMs() < options.nodeLostAfterMs) return;
-    const lost = await upkeep.settleLost(options.nodeLostAfterMs, lostOutcome(null), UNAVAILABLE);
+    // While Redis was away no node could send its heartbeat.
+    if (inTouchForMs() < nodeLostAfterMs) return;
+    const lost = await upkeep.settleLost(nodeLostAfterMs, lostOutcome(null), UNAVAILABLE);
     if (lost.length > 0) logger.warn({ jobIds: lost }, 'ended the jobs of a server that is gone');
   }
 
-  /** Removes what has grown too old, beside the passes: after a long time it may take minutes. */
+  /** Starts to remove old data. The passes go on beside it, because it may take minutes. */
   function retain(): void {
     if (retaining !== null || performance.now() - lastRetention < RETENTION_EVERY_MS) return;
     lastRetention = performance.now();
-    retaining = sweep()
+    retaining = removeOld()
       .catch((error: unknown) => {
-        lastRetention = Number.NEGATIVE_INFINITY; // it was not done
-        complain('retention', error);
+        lastRetention = Number.NEGATIVE_INFINITY; // try again in the next pass
+        logFailure('retention', error);
       })
       .finally(() => {
         retaining = null;
       });
   }
 
-  /** To the end, at half pace: those who ask and run come first. */
-  async function sweep(): Promise<void> {
+  /** Removes all old rows. It pauses as long as each step took, to leave the store to others. */
+  async function removeOld(): Promise<void> {
     const before = (ms: number): string => new Date(Date.now() - ms).toISOString();
     const limits = {
-      finishedJobsBefore: before(options.keepJobsMs),
-      eventsBefore: before(options.keepEventsMs),
-      usageBefore: before(options.keepUsageMs),
+      finishedJobsBefore: before(keepJobsMs),
+      eventsBefore: before(keepEventsMs),
+      usageBefore: before(keepUsageMs),
       limit: RETENTION_SLICE,
     };
     const removed = { jobs: 0, events: 0, executions: 0, usage: 0 };
@@ -147,20 +159,19 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
       removed.executions += swept.executions;
       removed.usage += swept.usage;
       after = swept.more ? swept.after : null;
-      if (swept.more) await delay(performance.now() - startedAt, undefined, stopping).catch(() => undefined);
+      if (swept.more) await pause(performance.now() - startedAt, stopping.signal);
     }
-    if (Object.values(removed).some((count) => count > 0))
-      logger.info(removed, 'what was too old was removed');
-    await queue.forgetOlder(options.keepJobsMs);
+    if (Object.values(removed).some((count) => count > 0)) logger.info(removed, 'old data was removed');
+    await queue.forgetOlder(keepJobsMs);
   }
 
   async function once(): Promise<void> {
-    // One that fails does not keep the others from their turn, unless Redis is away for all of them.
+    // A failed task does not stop the others, unless Redis is away.
     for (const task of [redeliver, tidy, expire, settleLost, retain, count]) {
       try {
         await task();
       } catch (error) {
-        complain(task.name, error);
+        logFailure(task.name, error);
         if (error instanceof AppError && error.code === 'redis.unavailable') return;
       }
     }
@@ -175,21 +186,23 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
     waiting = counts.awaiting + counts.pending;
   }
 
-  /** What passes by itself is not worth a line; anything else is, once. */
-  function complain(task: string, error: unknown): void {
+  /** Logs a lasting failure once per reason; an outage that ends by itself only at debug level. */
+  function logFailure(task: string, error: unknown): void {
     const reason = messageOf(error);
-    if (error instanceof AppError && error.retryable) logger.debug({ task, reason }, 'upkeep waits');
-    else if (troubles.get(task) !== reason) logger.error({ task, reason }, 'upkeep failed');
-    troubles.set(task, reason);
+    if (error instanceof AppError && error.retryable)
+      logger.debug({ task, reason }, 'upkeep waits for an outage to end');
+    else if (failures.get(task) !== reason) logger.error({ task, reason }, 'upkeep failed');
+    failures.set(task, reason);
   }
 
   return {
-    start() {
+    async start() {
+      if ((await upkeep.counts()).nodes <= 1) await queue.giveBackTaken();
       timer ??= setInterval(() => {
         pass ??= once().finally(() => {
           pass = null;
         });
-      }, options.everyMs);
+      }, everyMs);
     },
     async stop() {
       if (timer !== null) clearInterval(timer);
@@ -198,11 +211,25 @@ export function createUpkeepLoop(options: UpkeepLoopOptions): UpkeepLoop {
       await pass;
       await retaining;
     },
+    admit(count) {
+      if (waiting + count <= maxQueued) return;
+      throw new AppError('queue.full', `${waiting} jobs wait already`, { retryAfterSeconds: 10 });
+    },
     get otherNodes() {
       return otherNodes;
     },
-    get waiting() {
-      return waiting;
-    },
   };
+}
+
+/** Repeats until a slice is not full, or the time of a pass is over. */
+async function eachSlice(
+  next: () => Promise<readonly string[]>,
+  handle: (ids: readonly string[]) => Promise<void> = async () => undefined,
+): Promise<void> {
+  const until = performance.now() + PASS_MS;
+  for (;;) {
+    const ids = await next();
+    await handle(ids);
+    if (ids.length < LIMIT || performance.now() > until) return;
+  }
 }

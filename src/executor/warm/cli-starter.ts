@@ -1,8 +1,8 @@
 /** Finds the fastest process that may run an execution: its session's own, one that waits, or a new one. */
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
+import { monotonicFactory } from 'ulid';
 import { AppError } from '../../errors.ts';
-import { createIdFactory } from '../../ids.ts';
 import { createOutage } from '../../outage.ts';
 import type { Launch } from '../../processes/launch.ts';
 import { folderOf } from '../../processes/proc-entry.ts';
@@ -84,7 +84,7 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     turns,
     idleMs: settings.idleMs,
     room,
-    newId: createIdFactory(),
+    newId: monotonicFactory(),
   });
   const started = { cold: 0, warm: 0, session: 0 };
 

@@ -4,7 +4,7 @@ import { AppError } from '../../../src/errors.ts';
 import { type Launch, launchHere } from '../../../src/processes/launch.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
 import type { Finish } from '../../../src/records/ports.ts';
-import { encode, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-answer.ts';
+import { encode, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-requests.ts';
 import { LOST, newJob, succeeded, UNAVAILABLE } from '../../contracts/records/samples.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 import { createLatch, executorBench, KNOWN_SESSION, RESPONSES } from './bench.ts';

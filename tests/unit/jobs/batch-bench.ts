@@ -71,7 +71,8 @@ export async function batchBench(): Promise<BatchBench> {
     store,
     projector: { catchUp: project },
     resolverFor: () => resolve,
-    mint: () => ({ id: ulid(nowMs), createdAt: nowMs }),
+    newId: () => ({ id: ulid(nowMs), createdAt: nowMs }),
+    placeSession: async () => null,
     admit: (count) => void admitted.push(count),
   };
   return {

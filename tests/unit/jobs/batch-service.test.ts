@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
-import { CANCELLED } from '../../../src/jobs/cancelled.ts';
+import { CANCELLED } from '../../../src/jobs/job-service.ts';
 import { ADMIN, ALICE, type BatchBench, BOB, batchBench } from './batch-bench.ts';
 
 const prompts = (count: number) => Array.from({ length: count }, (_, index) => ({ prompt: `p${index}` }));

@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type ResolvePromptOptions, resolvePrompt } from '../../../src/jobs/resolve-prompt.ts';
+import { createPromptResolver, type ResolvePromptOptions } from '../../../src/jobs/resolve-prompt.ts';
 import { MAX_PROMPT_BYTES, type PromptRequest } from '../../../src/protocol/prompt.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { createPricing } from '../../../src/usage/pricing.ts';
@@ -36,7 +36,9 @@ function setUp(changed: Partial<ResolvePromptOptions['settings']> = {}) {
   const providers = createProviders(providerSettings(), PROVIDER_HOST);
   const resolve = (request: unknown, principal = ADMIN) =>
     // `as`: what arrives has passed no compiler.
-    resolvePrompt(request as PromptRequest, principal, { settings, providers, pricing: createPricing({}) });
+    createPromptResolver(principal, { settings, providers, pricing: createPricing({}) })(
+      request as PromptRequest,
+    );
   /** The code a request is refused with. */
   const refusal = async (request: unknown, principal = ADMIN) => {
     const error = await resolve(request, principal).then(

@@ -23,6 +23,7 @@ async function setUp() {
     refuses: null as string | null,
     tidy: async () => undefined,
     forgetOlder: async () => undefined,
+    giveBackTaken: async () => undefined,
     async doubtful(ids: readonly string[]) {
       if (queue.refuses === 'all') throw new AppError('redis.refused', 'NOPERM');
       return ids.filter((id) => !has.has(id));
@@ -46,6 +47,7 @@ async function setUp() {
     queue,
     store: await testStore(),
     everyMs: 5,
+    maxQueued: 10,
     nodeLostAfterMs: 60_000,
     keepJobsMs: 1,
     keepEventsMs: 1,
@@ -53,7 +55,7 @@ async function setUp() {
     inTouchForMs: () => 0,
     logger: createLogger('silent'),
   });
-  loop.start();
+  await loop.start();
   onTestFinished(() => loop.stop());
   const pass = async (): Promise<void> => {
     const before = passes.begun;

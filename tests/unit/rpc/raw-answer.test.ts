@@ -3,7 +3,7 @@ import { wireError } from '../../../src/errors.ts';
 import { MAX_MESSAGE_BYTES, parseResponseMessage } from '../../../src/protocol/messages.ts';
 import { jobOutcome, type Outcome } from '../../../src/protocol/outcome.ts';
 import type { Claim } from '../../../src/records/ports.ts';
-import { encode, RAW_FORMAT, RAW_ID, rawAnswer } from '../../../src/rpc/raw-answer.ts';
+import { encode, RAW_FORMAT, RAW_ID, rawAnswer } from '../../../src/rpc/raw-requests.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 const claimOf = (id: unknown, format: string): Claim => ({

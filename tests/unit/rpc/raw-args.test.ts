@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseRawArgs } from '../../../src/rpc/raw-args.ts';
+import { parseRawArgs } from '../../../src/rpc/raw-requests.ts';
 
 describe('the arguments of a raw request', () => {
   it('none mean a text answer and the defaults', () => {

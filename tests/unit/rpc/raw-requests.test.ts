@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { PromptRequest } from '../../../src/protocol/prompt.ts';
-import { RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-answer.ts';
-import { createRawRequests } from '../../../src/rpc/raw-requests.ts';
+import { createRawRequests, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-requests.ts';
 import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
@@ -16,7 +15,7 @@ async function setUp(
   const answers: unknown[] = [];
   await rpc.doorbells.listen('responses', (message) => void answers.push(JSON.parse(message)));
   const asked: PromptRequest[] = [];
-  let minted = 0;
+  let made = 0;
   const rawFor = (node: string) =>
     createRawRequests({
       claims: rpc.claimsOf(node),
@@ -26,11 +25,11 @@ async function setUp(
         asked.push(request);
         return resolve(request);
       },
-      mint: () => {
-        minted += 1;
-        return { id: `j${minted}`, createdAt: 1000 + minted };
+      newId: () => {
+        made += 1;
+        return { id: `j${made}`, createdAt: 1000 + made };
       },
-      newExecutionId: () => `e${minted}`,
+      newExecutionId: () => `e${made}`,
     });
   return { rpc, raw: rawFor('n1'), rawFor, answers, asked };
 }
@@ -114,7 +113,7 @@ describe('a raw request', () => {
       doorbells: rpc.doorbells,
       responses: 'responses',
       resolve: async () => resolvedPrompt(),
-      mint: () => ({ id: 'j1', createdAt: 1 }),
+      newId: () => ({ id: 'j1', createdAt: 1 }),
       newExecutionId: () => 'e1',
     });
     await expect(raw.request({ id: 1, prompt: 'p' })).rejects.toMatchObject({ code: 'redis.unavailable' });
