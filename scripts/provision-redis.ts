@@ -2,13 +2,15 @@
  * Prints the path of a usable Redis server, fetching one into the cache first when the machine has none.
  * Warms the cache in CI: `node scripts/provision-redis.ts`.
  */
+
+import { join } from 'node:path';
+import { userFolder } from '../src/config/places.ts';
 import { messageOf } from '../src/errors.ts';
-import { redisCacheDir } from '../src/redis/private/cache-dir.ts';
 import { findRedisServer } from '../src/redis/private/find-server.ts';
 
 try {
   const binary = await findRedisServer({
-    cacheDir: redisCacheDir(process.env['XDG_CACHE_HOME']),
+    cacheDir: join(userFolder(process.env, 'XDG_CACHE_HOME', '.cache'), 'bullpen', 'redis'),
     path: process.env['PATH'] ?? '',
     onProgress: (line) => console.error(line),
   });

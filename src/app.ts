@@ -48,7 +48,7 @@ import { createMetrics } from './status/metrics.ts';
 import { createProviderReports } from './status/provider-reports.ts';
 import { openDataFolder } from './store/data-folder.ts';
 import { createLedger } from './store/ledger.ts';
-import { loadNodeId } from './store/node-identity.ts';
+import { loadNodeId } from './store/data-folder.ts';
 import { logEnded } from './store/projected-job.ts';
 import { createProjector } from './store/projector.ts';
 import { openStore } from './store/store.ts';

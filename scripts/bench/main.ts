@@ -12,8 +12,8 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { userFolder } from '../../src/config/places.ts';
 import { messageOf } from '../../src/errors.ts';
-import { redisCacheDir } from '../../src/redis/private/cache-dir.ts';
 import { findRedisServer } from '../../src/redis/private/find-server.ts';
 import { startOfflineModel } from '../offline-model/server.ts';
 import { measureLatency } from './latency.ts';
@@ -78,7 +78,7 @@ async function main(): Promise<void> {
   try {
     await using model = await startOfflineModel();
     const path = [join(ROOT, 'node_modules/.bin'), process.env['PATH']].join(delimiter);
-    const cacheDir = redisCacheDir(process.env['XDG_CACHE_HOME']);
+    const cacheDir = join(userFolder(process.env, 'XDG_CACHE_HOME', '.cache'), 'bullpen', 'redis');
     const binary = await findRedisServer({ cacheDir, path, onProgress: log });
     const env = {
       PATH: path,

@@ -1,26 +1,30 @@
-import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises';
+/** The data folder: who may read it, which process has it, and the node it belongs to. */
+import { randomUUID } from 'node:crypto';
+import { chmod, link, lstat, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ulid } from 'ulid';
 import type { Settings } from '../config/schema.ts';
 import { AppError, messageOf } from '../errors.ts';
+import { type FileLock, tryLock } from '../file-lock.ts';
+import { ULID } from '../protocol/schema.ts';
 import { isInside } from '../workspace.ts';
-import { type FolderLock, lockFolder } from './folder-lock.ts';
+import { readServerNote, removeServerNote, writeServerNote } from './server-note.ts';
 
 /**
- * Makes the data folder and takes its lock.
- * @throws AppError config.invalid when a folder of the settings is not there, or a CLI could read the data folder;
- * config.locked when another server has it
+ * Creates the data folder and locks it for this process.
+ * @throws AppError config.invalid when a folder of the settings is missing, when a CLI could read the
+ * data folder, or when the data folder cannot be used; config.locked when another server has it
  */
 export async function openDataFolder(
   settings: Pick<Settings, 'home' | 'cwd' | 'roots' | 'trustedRoots'>,
-): Promise<FolderLock> {
+): Promise<FileLock> {
   const { home, cwd, roots, trustedRoots } = settings;
-  // A root that is not there would be passed over without a word, and its jobs refused one by one.
-  await mustBeFolders('BULLPEN_CWD', [cwd]);
-  await mustBeFolders('BULLPEN_ROOTS', roots);
-  await mustBeFolders('BULLPEN_TRUSTED_ROOTS', trustedRoots);
+  // Without this check, every job in a missing root would be refused, one by one.
+  await requireFolders('BULLPEN_CWD', [cwd]);
+  await requireFolders('BULLPEN_ROOTS', roots);
+  await requireFolders('BULLPEN_TRUSTED_ROOTS', trustedRoots);
   await mkdir(home, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    const message = `the data folder ${home} cannot be used: ${messageOf(error)}`;
-    throw new AppError('config.invalid', message, { cause: error });
+    throw unusable(home, error);
   });
   if (await isInside(home, roots)) {
     throw new AppError(
@@ -28,9 +32,9 @@ export async function openDataFolder(
       `the data folder ${home} lies inside an allowed root (${roots.join(', ')}), where a CLI could read the token; start in a project's folder, or set BULLPEN_CWD or BULLPEN_HOME`,
     );
   }
-  const lock = await lockFolder(home);
+  const lock = lockFolder(home);
   try {
-    await narrow(home);
+    await restrict(home);
     return lock;
   } catch (error) {
     lock.release();
@@ -38,39 +42,120 @@ export async function openDataFolder(
   }
 }
 
-/** Folders of the data folder that are ours as a whole. In a container the home of the CLIs may lie beside them. */
+/** Locks the folder and writes the note that names this process. */
+function lockFolder(home: string): FileLock {
+  let lock: FileLock | null = null;
+  try {
+    lock = tryLock(join(home, 'lock.db'));
+    if (lock !== null) {
+      writeServerNote(home, { pid: process.pid, startedAt: new Date().toISOString(), address: null });
+    }
+  } catch (error) {
+    lock?.release();
+    throw unusable(home, error);
+  }
+  if (lock === null) throw new AppError('config.locked', heldBy(home));
+  const { release } = lock;
+  let released = false;
+  return {
+    release() {
+      if (released) return;
+      released = true;
+      removeServerNote(home);
+      release();
+    },
+  };
+}
+
+function heldBy(home: string): string {
+  const note = readServerNote(home);
+  const holder = note === null ? '' : ` (pid ${note.pid}, since ${note.startedAt})`;
+  return `another Bullpen server${holder} uses the data folder ${home}; stop it, or choose another folder with BULLPEN_HOME`;
+}
+
+const unusable = (home: string, error: unknown): AppError =>
+  new AppError('config.invalid', `the data folder ${home} cannot be used: ${messageOf(error)}`, {
+    cause: error,
+  });
+
+/** Subfolders that Bullpen owns as a whole. In a container the CLIs' home may lie beside them. */
 const OWN_FOLDERS = ['redis'];
 
-/** Takes away the rights of other users, which an earlier version or a restored copy may have left. */
-async function narrow(folder: string, isOurs = (name: string) => OWN_FOLDERS.includes(name)): Promise<void> {
-  await narrowOne(folder);
+/** Removes other users' access, which an earlier version or a restored copy may have left. */
+async function restrict(
+  folder: string,
+  isOurs = (name: string) => OWN_FOLDERS.includes(name),
+): Promise<void> {
+  await restrictOne(folder);
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    if (entry.isFile() || entry.isSocket()) await narrowOne(path);
-    else if (entry.isDirectory() && isOurs(entry.name)) await narrow(path, () => true);
-    else if (entry.isDirectory()) await narrowOne(path);
+    if (entry.isFile() || entry.isSocket()) await restrictOne(path);
+    else if (entry.isDirectory() && isOurs(entry.name)) await restrict(path, () => true);
+    else if (entry.isDirectory()) await restrictOne(path);
   }
 }
 
-async function narrowOne(path: string): Promise<void> {
+async function restrictOne(path: string): Promise<void> {
   try {
     const { mode } = await lstat(path);
     if ((mode & 0o077) !== 0) await chmod(path, mode & 0o700);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : null;
-    // Gone meanwhile, or of another user: the folder around it keeps others out, and `doctor` looks at that.
+    // Removed in between, or owned by another user. The folder around it keeps others out, and
+    // `bullpen doctor` checks that.
     if (code !== 'ENOENT' && code !== 'EPERM') throw error;
   }
 }
 
-async function mustBeFolders(setting: string, folders: readonly string[]): Promise<void> {
+async function requireFolders(setting: string, folders: readonly string[]): Promise<void> {
   for (const folder of folders) {
     const isFolder = await stat(folder).then(
       (found) => found.isDirectory(),
       () => false,
     );
     if (isFolder) continue;
-    const message = `${folder} (${setting}) is not there, or is no folder that this user may enter`;
+    const message = `${folder} (${setting}) does not exist, or is not a folder that this user may enter`;
     throw new AppError('config.invalid', message, { problems: [{ path: setting, message }] });
   }
 }
+
+/**
+ * Returns the id of the node that this data folder belongs to. The first call creates it. When
+ * several processes create it at once, one of them wins and all return its id.
+ *
+ * @throws AppError config.invalid when the file holds something else
+ */
+export async function loadNodeId(home: string): Promise<string> {
+  const file = join(home, 'node-id');
+  const id = (await readIfPresent(file)) ?? (await createNodeId(file));
+  if (ULID.test(id)) return id;
+  throw new AppError(
+    'config.invalid',
+    `${file} does not hold a node id; restore it, or remove it to become a new node`,
+  );
+}
+
+/** Writes and syncs the id under another name, then links it: that fails if another process was first. */
+async function createNodeId(file: string): Promise<string> {
+  const draft = `${file}.${randomUUID()}`;
+  try {
+    await using handle = await open(draft, 'wx', 0o600);
+    await handle.writeFile(`${ulid()}\n`);
+    await handle.sync();
+    await link(draft, file).catch(ignoring('EEXIST'));
+  } finally {
+    await rm(draft, { force: true });
+  }
+  return (await readFile(file, 'utf8')).trim();
+}
+
+async function readIfPresent(file: string): Promise<string | null> {
+  const text = await readFile(file, 'utf8').catch(ignoring('ENOENT'));
+  return text?.trim() ?? null;
+}
+
+const ignoring =
+  (code: string) =>
+  (error: unknown): undefined => {
+    if (!(error instanceof Error && 'code' in error && error.code === code)) throw error;
+  };

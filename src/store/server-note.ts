@@ -2,33 +2,33 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { AppError } from '../errors.ts';
 
-/** Who serves a data folder: for the error of a second server, and for clients that look for the first. */
+/** Which process serves a data folder. A second server names it in its error; clients find the server by it. */
 export interface ServerNote {
   readonly pid: number;
   /** RFC 3339. */
   readonly startedAt: string;
-  /** Where it listens, `http://127.0.0.1:3000`; null until it does, and when it stops. */
+  /** `http://127.0.0.1:3000`; null before the server listens and while it stops. */
   readonly address: string | null;
-  /** It runs for one command and leaves with it. */
+  /** The server runs for one command and stops with it. */
   readonly temporary?: boolean;
 }
 
 const noteFile = (dir: string): string => join(dir, 'server.json');
 
-/** Replaces the note as a whole, so that a reader never sees half of it. */
+/** Replaces the note by a rename: a reader never sees half of it. */
 export function writeServerNote(dir: string, note: ServerNote): void {
   const partial = `${noteFile(dir)}.${process.pid}.partial`;
   writeFileSync(partial, `${JSON.stringify(note)}\n`, { mode: 0o600 });
   renameSync(partial, noteFile(dir));
 }
 
-/** The note of the last server, which may be dead; null when there is none that can be read. */
+/** Returns the note of the last server, which may be dead; null when there is no readable note. */
 export function readServerNote(dir: string): ServerNote | null {
   try {
     const note: unknown = JSON.parse(readFileSync(noteFile(dir), 'utf8'));
     return isServerNote(note) ? note : null;
   } catch {
-    // Only a courtesy: a missing or broken note never stops anything, the lock decides.
+    // The note is only information; the lock decides. A missing or broken note stops nothing.
     return null;
   }
 }
@@ -37,14 +37,14 @@ export function removeServerNote(dir: string): void {
   rmSync(noteFile(dir), { force: true });
 }
 
-/** So long after its beginning a start is taken for one that is under way. */
+/** A note without an address is taken for a start in progress for this long. */
 const STARTS_WITHIN_MS = 30_000;
 
 /**
- * Leaves a note at the very beginning of a start, before anything is loaded: a command that is typed at the same time
- * waits for this server then. Who gets the data folder is up to its lock.
- * @returns takes the note back
- * @throws AppError config.locked for a temporary server when another one is being started
+ * Writes a note at the very beginning of a start, before anything is loaded. A command that runs at
+ * the same time then waits for this server. The lock decides which server gets the data folder.
+ * @returns a function that removes the note again
+ * @throws AppError config.locked for a temporary server while another server is starting
  */
 export function announceStart(
   home: string,
@@ -54,11 +54,11 @@ export function announceStart(
   const other = readServerNote(home);
   if (other !== null && other.pid !== process.pid && isAlive(other.pid)) {
     const starts = other.address === null && Date.now() - Date.parse(other.startedAt) < STARTS_WITHIN_MS;
-    // Else its number is another process's by now, or it is the lock's business.
+    // Otherwise the pid may belong to another process by now; the lock decides.
     if (!temporary || !starts) return () => {};
     throw new AppError(
       'config.locked',
-      `another server (pid ${other.pid}) starts with the data folder ${home}`,
+      `another server (pid ${other.pid}) is starting with the data folder ${home}`,
     );
   }
   try {
@@ -70,7 +70,7 @@ export function announceStart(
       temporary,
     });
   } catch {
-    return () => {}; // the start says what is wrong with the folder
+    return () => {}; // the start itself reports what is wrong with the folder
   }
   return () => {
     if (readServerNote(home)?.pid === process.pid) removeServerNote(home);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -11,9 +11,9 @@ import { stringify } from 'yaml';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
-import { redisCacheDir } from '../../src/redis/private/cache-dir.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { descendants, isAlive, processesWithMarker } from '../helpers/proc.ts';
+import { CACHE_DIR } from '../helpers/redis-private.ts';
 import { startServer } from '../helpers/server.ts';
 import { tempDir } from '../helpers/temp.ts';
 
@@ -65,7 +65,7 @@ function start(place: Place, args: readonly string[], { env = {}, stdin }: Comma
       PATH: [NODE_BIN, process.env['PATH']].join(delimiter),
       HOME: join(place.dir, 'home'),
       BULLPEN_HOME: place.data,
-      BULLPEN_CACHE: dirname(redisCacheDir(process.env['XDG_CACHE_HOME'])),
+      BULLPEN_CACHE: CACHE_DIR,
       CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
       DISABLE_TELEMETRY: '1',
       DISABLE_AUTOUPDATER: '1',

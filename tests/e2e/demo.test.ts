@@ -5,9 +5,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { readStat } from '../../src/processes/proc-entry.ts';
-import { redisCacheDir } from '../../src/redis/private/cache-dir.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { commandLine, descendants, isAlive } from '../helpers/proc.ts';
+import { CACHE_DIR } from '../helpers/redis-private.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 const DEMO = fileURLToPath(new URL('../../scripts/demo.ts', import.meta.url));
@@ -26,7 +26,7 @@ function startDemo(args: readonly string[] = []) {
       HOME: home,
       TMPDIR: tmp,
       // The Redis that the other tests use, too: fetching it is tested elsewhere.
-      XDG_CACHE_HOME: dirname(dirname(redisCacheDir(process.env['XDG_CACHE_HOME']))),
+      XDG_CACHE_HOME: dirname(CACHE_DIR),
     },
   });
   onTestFinished(() => {

@@ -6,7 +6,7 @@ import { expect, onTestFinished } from 'vitest';
 import type { FailpointName } from '../../src/failpoint.ts';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
-import { REDIS_USER } from '../../src/redis/private/server-files.ts';
+import { REDIS_USER } from '../../src/redis/private/users.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { installFakeCli, journalOf } from '../helpers/fake-cli.ts';
 import { commandLine, descendants, processesWithMarker } from '../helpers/proc.ts';

@@ -15,8 +15,8 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import type { Job } from '../../src/protocol/job.ts';
-import { redisCacheDir } from '../../src/redis/private/cache-dir.ts';
 import { installFakeCli } from '../helpers/fake-cli.ts';
+import { CACHE_DIR } from '../helpers/redis-private.ts';
 import { makeTempDir, removeDir, tempDir } from '../helpers/temp.ts';
 
 const run = promisify(execFile);
@@ -126,7 +126,7 @@ describe('the package', () => {
         PATH: [dirname(process.execPath), process.env['PATH']].join(delimiter),
         HOME: join(place, 'home'),
         BULLPEN_HOME: join(place, 'data'),
-        BULLPEN_CACHE: dirname(redisCacheDir(process.env['XDG_CACHE_HOME'])),
+        BULLPEN_CACHE: CACHE_DIR,
         BULLPEN_CONFIG: config,
         PORT: '0',
       },

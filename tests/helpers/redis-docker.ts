@@ -1,7 +1,6 @@
 import { RedisContainer } from '@testcontainers/redis';
 import { getContainerRuntimeClient } from 'testcontainers';
-import { freeLoopbackPort } from '../../src/redis/private/free-port.ts';
-import { pingServer } from '../../src/redis/private/ping.ts';
+import { freeLoopbackPort, pingServer } from '../../src/redis/private/server-process.ts';
 import { eventually } from './eventually.ts';
 import type { TestRedis, TestRedisOptions } from './redis.ts';
 

@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { redisCacheDir } from '../../src/redis/private/cache-dir.ts';
+import { userFolder } from '../../src/config/places.ts';
+import type { RedisServerBinary } from '../../src/redis/private/find-server.ts';
 import { executablesOnPath, findRedisServer } from '../../src/redis/private/find-server.ts';
 import { type PrivateRedis, startPrivateRedis } from '../../src/redis/private/private-server.ts';
-import type { RedisServerBinary } from '../../src/redis/private/server-binary.ts';
 import { eventually } from './eventually.ts';
 import { isAlive } from './proc.ts';
 import type { TestRedis, TestRedisOptions } from './redis.ts';
@@ -14,10 +14,13 @@ import { makeTempDir, removeDir } from './temp.ts';
 const execFileAsync = promisify(execFile);
 const SEARCH_PATH = process.env['PATH'] ?? '';
 
+/** Bullpen's cache of this user: tests share the server that was fetched into it. */
+export const CACHE_DIR = join(userFolder(process.env, 'XDG_CACHE_HOME', '.cache'), 'bullpen');
+
 /** The server of this machine, fetched on the first run. */
 export function findTestServer(): Promise<RedisServerBinary> {
   return findRedisServer({
-    cacheDir: redisCacheDir(process.env['XDG_CACHE_HOME']),
+    cacheDir: join(CACHE_DIR, 'redis'),
     path: SEARCH_PATH,
     onProgress: (line) => console.error(line),
   });

@@ -2,13 +2,13 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import type { Job } from '../../src/protocol/job.ts';
-import { redisCacheDir } from '../../src/redis/private/cache-dir.ts';
 import { isAlive } from './proc.ts';
+import { CACHE_DIR } from './redis-private.ts';
 import { makeTempDir, removeDir } from './temp.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -102,7 +102,7 @@ async function launch(dir: string, options: TestServerOptions): Promise<TestServ
       PATH: `${NODE_BIN}:${process.env['PATH'] ?? ''}`,
       HOME: join(dir, 'home'),
       BULLPEN_HOME: data,
-      BULLPEN_CACHE: dirname(redisCacheDir(process.env['XDG_CACHE_HOME'])),
+      BULLPEN_CACHE: CACHE_DIR,
       BULLPEN_CONFIG: configFile,
       BULLPEN_LOG_LEVEL: 'debug',
       BULLPEN_WARM_PROCESSES: '0', // only those start that a test asks for

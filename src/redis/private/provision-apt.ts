@@ -7,7 +7,7 @@ import { messageOf } from '../../errors.ts';
 const execFileAsync = promisify(execFile);
 
 export interface AptOptions {
-  /** An empty folder on the file system of the cache; everything is written inside it. */
+  /** An empty folder on the cache's file system. Everything is written inside it. */
   readonly workDir: string;
   readonly signal: AbortSignal;
   readonly onProgress: (line: string) => void;
@@ -16,21 +16,20 @@ export interface AptOptions {
 type Run = (command: string, ...args: string[]) => Promise<{ stdout: string; stderr: string }>;
 
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
-/** The server packages hold a link to a program that is in the package of the tools. */
+/** The server package only links to a program that lies in the tools package. */
 const SERVER_PACKAGES = [
   ['redis-server', 'redis-tools'],
   ['valkey-server', 'valkey-tools'],
 ] as const;
-/** Another C library than the one the dynamic loader belongs to crashes every program. */
+/** A C library that does not match the dynamic loader crashes every program. */
 const NEVER_FETCHED = new Set(['libc6', 'libc-bin']);
 
 /**
- * Downloads the distribution's server package and what of its dependencies this system lacks, and unpacks
- * them side by side. Nothing is installed, and no rights are needed: package lists, archives and locks
- * live in `workDir`.
+ * Downloads the distribution's server package and its missing dependencies, and unpacks them into
+ * one tree. Installs nothing and needs no rights: package lists, archives and locks lie in `workDir`.
  *
  * @returns the folder that holds `usr/bin/redis-server`
- * @throws when there is no apt, no network or no such package
+ * @throws Error when there is no apt, no network or no such package
  */
 export async function extractWithApt({ workDir, signal, onProgress }: AptOptions): Promise<string> {
   const config = join(workDir, 'apt.conf');
@@ -61,8 +60,8 @@ export async function extractWithApt({ workDir, signal, onProgress }: AptOptions
 }
 
 /**
- * One third-party source that is down is no reason to give up, so a failure only matters when the package
- * is then missing. apt exits with 0 when old lists would do, which a new folder has none of.
+ * Returns the failure instead of throwing it: when one third-party source is down, the package may
+ * still be found. apt exits with 0 when it could fall back to old lists, but a new folder has none.
  */
 async function fetchLists(apt: Run): Promise<Error | null> {
   try {
@@ -78,7 +77,7 @@ async function packagesToFetch(apt: Run): Promise<string[]> {
   for (const programs of SERVER_PACKAGES) {
     try {
       const { stdout } = await apt('install', '-s', '--no-install-recommends', ...programs);
-      // Installed, yet not usable from PATH: the archives of the programs are still what we want.
+      // They may be installed but not on PATH, so the programs' own archives are always fetched.
       return [...new Set([...programs, ...parseSimulatedInstall(stdout)])];
     } catch (error) {
       failures.push(firstError(error));
@@ -87,20 +86,20 @@ async function packagesToFetch(apt: Run): Promise<string[]> {
   throw new Error(failures.join('; '));
 }
 
-/** What apt names as the error, else what the start of the command says. */
+/** Returns apt's own error message, else the error of starting the command. */
 function firstError(error: unknown): string {
   const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
   return /^E: (.*)$/m.exec(stderr)?.[1] ?? messageOf(error);
 }
 
-/** The packages `apt-get install -s` would put on the system, without the C library. */
+/** Returns the packages that `apt-get install -s` would install, without the C library. */
 export function parseSimulatedInstall(output: string): string[] {
   return [...output.matchAll(/^Inst (\S+)/gm)]
     .map((match) => match[1] ?? '')
     .filter((name) => name !== '' && !NEVER_FETCHED.has(name));
 }
 
-/** Read after the system's own settings, so that its sources, keys and proxies stay in force. */
+/** apt reads it after the system's configuration, whose sources, keys and proxies stay in force. */
 function aptConfig(workDir: string): string {
   const quoted = (folder: string) => `"${join(workDir, folder)}"`;
   return [
@@ -109,11 +108,11 @@ function aptConfig(workDir: string): string {
     'Dir::State::status "/var/lib/dpkg/status";',
     `Dir::Cache ${quoted('cache')};`,
     `Dir::Cache::Archives ${quoted('cache/archives')};`,
-    // The hooks are for a system whose lists changed; ours did not.
+    // These hooks are for a change of the system's lists, which does not happen here.
     '#clear APT::Update::Pre-Invoke;',
     '#clear APT::Update::Post-Invoke;',
     '#clear APT::Update::Post-Invoke-Success;',
-    // As root, apt would otherwise download as a user who may not write here.
+    // When run as root, apt would otherwise download as a user who may not write here.
     'APT::Sandbox::User "root";',
     'Acquire::Languages "none";',
     'Acquire::Retries "2";',

@@ -1,30 +1,28 @@
-import { createHash, randomBytes } from 'node:crypto';
+/** The folder of one private server: paths, permissions, password and configuration. */
+import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../../errors.ts';
 
-/** The named user Bullpen connects as. */
-export const REDIS_USER = 'bullpen';
-
-/** When the append-only file reaches the disk: before each answer, or once a second. */
+/** When Redis syncs its append-only file: before each answer, or once a second. */
 export type FsyncPolicy = 'always' | 'everysec';
 
-/** Where everything of one private server lies, inside its folder. */
+/** The paths of one private server, inside its folder. */
 export interface ServerPaths {
   readonly config: string;
   readonly acl: string;
   readonly password: string;
   readonly port: string;
-  /** The socket of its own processes; null where the path would be too long for one. */
+  /** Socket for our own processes; null when its path would be too long. */
   readonly socket: string | null;
   readonly pid: string;
   readonly lock: string;
   readonly log: string;
-  /** The server's working directory: its append-only file. */
+  /** The server's working directory, which holds its append-only file. */
   readonly data: string;
 }
 
-/** `sun_path` of unix(7) has 108 bytes, 104 on macOS. */
+/** `sun_path` (unix(7)) has 108 bytes, and 104 on macOS. */
 const MAX_SOCKET_PATH_BYTES = 100;
 
 export function serverPaths(dir: string): ServerPaths {
@@ -42,7 +40,7 @@ export function serverPaths(dir: string): ServerPaths {
   };
 }
 
-/** Makes the folders, readable by their owner only also when they were there before. */
+/** Creates the folders. Removes other users' access, including from existing ones. */
 export async function prepareFolders(dir: string): Promise<void> {
   for (const folder of [dir, serverPaths(dir).data]) {
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -50,7 +48,7 @@ export async function prepareFolders(dir: string): Promise<void> {
   }
 }
 
-/** The password of {@link REDIS_USER}: kept over restarts, so that a client's URL stays good. */
+/** Returns Bullpen's password, creating it on the first call. It is kept: a client's URL survives a restart. */
 export async function loadPassword(file: string): Promise<string> {
   const kept = (await readOrNull(file))?.trim();
   if (kept) {
@@ -62,14 +60,14 @@ export async function loadPassword(file: string): Promise<string> {
   return password;
 }
 
-/** Writes a file of mode 0600, whole or not at all. */
+/** Writes a file of mode 0600 by a rename: a reader never sees half of it. */
 export async function writePrivate(file: string, text: string): Promise<void> {
   const draft = `${file}.${process.pid}.tmp`;
   await writeFile(draft, text, { mode: 0o600 });
   await rename(draft, file);
 }
 
-/** The text of a file, or null when there is none. */
+/** Returns the text of a file, or null when it does not exist. */
 export async function readOrNull(file: string): Promise<string | null> {
   try {
     return await readFile(file, 'utf8');
@@ -79,7 +77,7 @@ export async function readOrNull(file: string): Promise<string | null> {
   }
 }
 
-/** The server's settings. No secret is among them. */
+/** Returns the server's configuration file. It holds no secret. */
 export function renderConfig(options: {
   readonly paths: ServerPaths;
   readonly port: number;
@@ -97,7 +95,7 @@ export function renderConfig(options: {
     `aclfile ${quoted(paths.acl)}`,
     'appendonly yes',
     `appendfsync ${fsync}`,
-    // A crash may leave half a command at the end: it was never acknowledged, so it may go.
+    // A crash may leave half a command at the end. It was never acknowledged.
     'aof-load-truncated yes',
     'save ""',
     'maxmemory-policy noeviction',
@@ -106,59 +104,7 @@ export function renderConfig(options: {
   ].join('\n');
 }
 
-/**
- * The users while the server reads its data: Bullpen's own may do everything, and nobody can log in as the
- * default one, which may do everything too. Redis replays each transaction of its append-only file, so the
- * writes of every script, as that user, and one it may not do is lost without an error (redis/redis#14541,
- * valkey-io/valkey#3983). {@link defaultUserRules} take it all away when the data is there.
- */
-export function renderAcl(
-  password: string,
-  worker: { readonly name: string; readonly password: string; readonly rules: readonly string[] },
-): string {
-  const hash = (text: string): string => `#${createHash('sha256').update(text).digest('hex')}`;
-  return [
-    `user ${REDIS_USER} on ${hash(password)} ~* &* +@all`,
-    'user default off resetpass ~* &* +@all',
-    `user ${worker.name} on ${hash(worker.password)} ${worker.rules.join(' ')}`,
-    '',
-  ].join('\n');
-}
-
-/**
- * What a client without a password may do: PING, and PUBLISH and SUBSCRIBE on the two channels, which is what
- * redis-cli needs for debugging. `COMMAND DOCS` is what redis-cli asks on an interactive connect; it says
- * nothing about the data. For `ACL SETUSER default`.
- *
- * @throws AppError `config.invalid` for a channel name that would be a pattern or end the word
- */
-export function defaultUserRules(options: ChannelNames): readonly string[] {
-  const allowed = ['+ping', '+publish', '+subscribe', '+unsubscribe', '+command|docs'];
-  return ['reset', 'resetchannels', 'on', 'nopass', ...channelRules(options), ...allowed];
-}
-
-interface ChannelNames {
-  readonly requestChannel: string;
-  readonly responseChannel: string;
-}
-
-/**
- * The two channels as rules.
- * @throws AppError `config.invalid` for a channel name that would be a pattern or end the word
- */
-export function channelRules(options: ChannelNames): readonly string[] {
-  const channels = [options.requestChannel, options.responseChannel];
-  for (const channel of channels) {
-    if (/^[^\s*?[\]\\"']+$/.test(channel)) continue;
-    throw new AppError(
-      'config.invalid',
-      `The channel name ${JSON.stringify(channel)} must not be empty or hold spaces, quotes or pattern characters`,
-    );
-  }
-  return channels.map((name) => `&${name}`);
-}
-
-/** A word of redis.conf, which knows double quotes and backslash escapes and is read line by line. */
+/** Quotes a word of redis.conf. The file has double quotes and backslash escapes, and one entry a line. */
 function quoted(path: string): string {
   if (path.includes('\n')) {
     throw new AppError('config.invalid', 'The data folder must not have a line break in its path');

@@ -4,26 +4,29 @@ import type { ChannelSettings, Settings } from '../../config/schema.ts';
 import { findRedisServer } from './find-server.ts';
 import { startPrivateRedis } from './private-server.ts';
 
-/** The Redis a server works with. */
+/** The Redis that a Bullpen server uses. */
 export interface RedisInUse {
-  /** As `openConnection` takes it. May hold a password: never logged. */
+  /** For `openConnection`. May hold a password: never log it. */
   readonly url: string;
-  /** The same for the sandboxed workers. */
+  /** The same server for the sandboxed workers. */
   readonly workerUrl: string;
-  /** Port of the private server; null for one that was given. */
+  /** Port of the private server; null with REDIS_URL. */
   readonly port: number | null;
-  /** Why the private server does not run now, or null; null for one that was given. */
+  /** Why the private server does not run now; null when it runs, and with REDIS_URL. */
   problem(): string | null;
   stop(): Promise<void>;
 }
 
-/** `REDIS_URL`, else a private server in the data folder, its binary found or fetched into the cache. */
-export async function startRedis(options: {
+/** Returns the Redis of `REDIS_URL`, else starts a private one in the data folder. */
+export async function startRedis({
+  settings,
+  searchPath,
+  logger,
+}: {
   readonly settings: Pick<Settings, 'redisUrl' | 'workerRedisUrl' | 'home' | 'cacheDir'> & ChannelSettings;
   readonly searchPath: string;
   readonly logger: Logger;
 }): Promise<RedisInUse> {
-  const { settings, logger } = options;
   if (settings.redisUrl !== null) {
     const { redisUrl: url, workerRedisUrl } = settings;
     return { url, workerUrl: workerRedisUrl ?? url, port: null, problem: () => null, stop: async () => {} };
@@ -31,7 +34,7 @@ export async function startRedis(options: {
   const findBinary = () =>
     findRedisServer({
       cacheDir: join(settings.cacheDir, 'redis'),
-      path: options.searchPath,
+      path: searchPath,
       onProgress: (line) => logger.info(line),
     });
   const { prefix, requestChannel, responseChannel } = settings;

@@ -5,13 +5,13 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { Job } from '../../../src/protocol/job.ts';
-import { redisCacheDir } from '../../../src/redis/private/cache-dir.ts';
 import { installFakeCli, journalOf } from '../../helpers/fake-cli.ts';
 import { isAlive, processesWithMarker } from '../../helpers/proc.ts';
+import { CACHE_DIR } from '../../helpers/redis-private.ts';
 import { makeTempDir, removeDir } from '../../helpers/temp.ts';
 
 const BIN = fileURLToPath(new URL('../../../src/bin.js', import.meta.url));
@@ -80,7 +80,7 @@ export async function startSharedSystem(): Promise<SharedSystem> {
       HOME: join(dir, 'home'),
       BULLPEN_HOME: home,
       BULLPEN_WARM_PROCESSES: '0',
-      BULLPEN_CACHE: dirname(redisCacheDir(process.env['XDG_CACHE_HOME'])),
+      BULLPEN_CACHE: CACHE_DIR,
       BULLPEN_CONFIG: config,
       PORT: '0',
       ...SETTINGS,

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { freeLoopbackPort } from '../../../src/redis/private/free-port.ts';
+import { freeLoopbackPort } from '../../../src/redis/private/server-process.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { startServer } from '../../helpers/server.ts';
 import { breakableRedis, fakeClis, isReady } from '../fault-bench.ts';

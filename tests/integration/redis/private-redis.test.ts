@@ -6,12 +6,12 @@ import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { openConnection } from '../../../src/redis/connection.ts';
+import type { RedisServerBinary } from '../../../src/redis/private/find-server.ts';
 import {
   type PrivateRedis,
   type PrivateRedisOptions,
   startPrivateRedis,
 } from '../../../src/redis/private/private-server.ts';
-import type { RedisServerBinary } from '../../../src/redis/private/server-binary.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { commandLine, isAlive } from '../../helpers/proc.ts';
 import { findTestServer } from '../../helpers/redis-private.ts';
@@ -103,7 +103,10 @@ describe('the server', () => {
 
   test('takes another port when its own is in use', async () => {
     const first = await start(tempDir());
-    const second = await start(tempDir(), { preferredPort: first.port });
+    const dir = tempDir();
+    await writeFile(join(dir, 'port'), `${first.port}\n`);
+
+    const second = await start(dir);
 
     expect(second.port).not.toBe(first.port);
   });

@@ -1,15 +1,14 @@
 import { chmodSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { redisCacheDir } from '../../../src/redis/private/cache-dir.ts';
-import { executablesOnPath, findRedisServer } from '../../../src/redis/private/find-server.ts';
-import { parseSimulatedInstall } from '../../../src/redis/private/provision-apt.ts';
 import {
+  executablesOnPath,
+  findRedisServer,
   isAtLeast,
   parseServerVersion,
   probeServerBinary,
-} from '../../../src/redis/private/server-binary.ts';
+} from '../../../src/redis/private/find-server.ts';
+import { parseSimulatedInstall } from '../../../src/redis/private/provision-apt.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 function writeProgram(dir: string, name: string, output: string): string {
@@ -81,14 +80,4 @@ test('parseSimulatedInstall names what is missing or too old, but never the C li
     'Conf liblzf1 (3.6-3 Debian:12 [amd64])',
   ].join('\n');
   expect(parseSimulatedInstall(output)).toEqual(['libssl3', 'liblzf1', 'redis-server']);
-});
-
-test('redisCacheDir follows the XDG rules', () => {
-  expect(redisCacheDir('/cache')).toBe('/cache/bullpen/redis');
-  const fallback = join(homedir(), '.cache', 'bullpen', 'redis');
-  expect([redisCacheDir(undefined), redisCacheDir(''), redisCacheDir('relative')]).toEqual([
-    fallback,
-    fallback,
-    fallback,
-  ]);
 });

@@ -1,17 +1,13 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import {
-  defaultUserRules,
-  renderAcl,
-  renderConfig,
-  serverPaths,
-} from '../../../src/redis/private/server-files.ts';
+import { renderConfig, serverPaths } from '../../../src/redis/private/server-files.ts';
+import { defaultUserRules, renderAcl } from '../../../src/redis/private/users.ts';
 
 const rules = (requestChannel = 'claude:cli:requests') =>
   defaultUserRules({ requestChannel, responseChannel: 'claude:cli:responses' });
 
 describe('renderAcl', () => {
-  const acl = renderAcl('secret', { name: 'w', password: 'other', rules: ['-@all', '+ping'] });
+  const acl = renderAcl('secret', { password: 'other', rules: ['-@all', '+ping'] });
 
   test('holds the hash of the password and never the password', () => {
     for (const password of ['secret', 'other']) {
@@ -20,7 +16,7 @@ describe('renderAcl', () => {
     }
   });
 
-  test('lets the default user do everything, as which Redis replays its file, and nobody log in as it', () => {
+  test('gives the default user every right, for the replay of the file, and no login', () => {
     expect(acl.split('\n')[1]).toBe('user default off resetpass ~* &* +@all');
   });
 });

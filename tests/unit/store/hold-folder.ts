@@ -1,6 +1,7 @@
-/** Holds the lock of a data folder and says so, until it is killed. Argument: the folder. */
-import { lockFolder } from '../../../src/store/folder-lock.ts';
+/** Locks a data folder, prints a line, and waits to be killed. Argument: the folder. */
+import { tmpdir } from 'node:os';
+import { openDataFolder } from '../../../src/store/data-folder.ts';
 
-await lockFolder(process.argv[2] ?? '');
+await openDataFolder({ home: process.argv[2] ?? '', cwd: tmpdir(), roots: [], trustedRoots: [] });
 process.stdout.write('held\n');
 setInterval(() => {}, 60_000);

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
-import { openDataFolder } from '../../../src/store/data-folder.ts';
-import { lockFolder } from '../../../src/store/folder-lock.ts';
+import type { FileLock } from '../../../src/file-lock.ts';
+import { loadNodeId, openDataFolder } from '../../../src/store/data-folder.ts';
 import { readServerNote } from '../../../src/store/server-note.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
@@ -23,20 +23,21 @@ async function holder(dir: string): Promise<ChildProcess> {
   return child;
 }
 
+const open = (home: string): Promise<FileLock> =>
+  openDataFolder({ home, cwd: tempDir(), roots: [], trustedRoots: [] });
+
 async function lock(dir: string) {
-  const held = await lockFolder(dir);
+  const held = await open(dir);
   onTestFinished(() => held.release());
   return held;
 }
 
-it('makes the folder for its owner alone, with a note of who serves it', async () => {
+it('creates the folder for its owner alone, with a note that names the process', async () => {
   const dir = join(tempDir(), 'state', 'bullpen');
   const held = await lock(dir);
   expect(statSync(dir).mode & 0o777).toBe(0o700);
   for (const name of ['lock.db', 'server.json']) expect(statSync(join(dir, name)).mode & 0o777).toBe(0o600);
   expect(readServerNote(dir)).toMatchObject({ pid: process.pid, address: null });
-  held.announce('http://127.0.0.1:3000');
-  expect(readServerNote(dir)).toMatchObject({ pid: process.pid, address: 'http://127.0.0.1:3000' });
   held.release();
   held.release();
   expect(existsSync(join(dir, 'server.json'))).toBe(false);
@@ -45,23 +46,22 @@ it('makes the folder for its owner alone, with a note of who serves it', async (
 it('refuses a folder that another process holds, and names the process and the folder', async () => {
   const dir = tempDir();
   const child = await holder(dir);
-  const locked = await lockFolder(dir).catch((error: unknown) => error);
+  const locked = await open(dir).catch((error: unknown) => error);
   expect(locked).toMatchObject({ code: 'config.locked', message: expect.stringContaining(dir) });
   expect(locked).toMatchObject({ message: expect.stringContaining(`pid ${child.pid},`) });
 });
 
 it('changes nothing in a data folder that another process holds', async () => {
-  const [home, cwd] = [tempDir(), tempDir()];
+  const home = tempDir();
   await holder(home);
-  const open = join(home, 'open');
-  writeFileSync(open, '');
-  chmodSync(open, 0o644);
-  const settings = { home, cwd, roots: [cwd], trustedRoots: [] };
-  await expect(openDataFolder(settings)).rejects.toMatchObject({ code: 'config.locked' });
-  expect(statSync(open).mode & 0o777).toBe(0o644);
+  const file = join(home, 'file');
+  writeFileSync(file, '');
+  chmodSync(file, 0o644);
+  await expect(open(home)).rejects.toMatchObject({ code: 'config.locked' });
+  expect(statSync(file).mode & 0o777).toBe(0o644);
 });
 
-it('is free the moment a holder was killed with SIGKILL, whatever it left behind', async () => {
+it('is free as soon as its holder was killed with SIGKILL, despite the note it left', async () => {
   const dir = tempDir();
   const child = await holder(dir);
   child.kill('SIGKILL');
@@ -74,7 +74,7 @@ it('is free the moment a holder was killed with SIGKILL, whatever it left behind
 it('refuses a second lock of the same process and keeps the first', async () => {
   const dir = tempDir();
   const held = await lock(dir);
-  await expect(lockFolder(dir)).rejects.toMatchObject({ code: 'config.locked' });
+  await expect(open(dir)).rejects.toMatchObject({ code: 'config.locked' });
   const child = spawn(process.execPath, [HOLDER, dir], { stdio: ['ignore', 'ignore', 'pipe'] });
   const [code] = await once(child, 'exit');
   expect(code).toBe(1);
@@ -89,23 +89,32 @@ it('a broken note does not matter', async () => {
   expect(JSON.parse(readFileSync(join(dir, 'server.json'), 'utf8'))).toMatchObject({ pid: process.pid });
 });
 
-it('refuses a folder that cannot be made', async () => {
-  const dir = tempDir();
-  writeFileSync(join(dir, 'file'), '');
-  await expect(lockFolder(join(dir, 'file', 'below'))).rejects.toMatchObject({ code: 'config.invalid' });
-});
-
-it('names a data folder that cannot be made as a wrong setting', async () => {
+it('reports a data folder that cannot be created as a wrong setting', async () => {
   const cwd = tempDir();
   writeFileSync(join(cwd, 'file'), '');
   const home = join(cwd, 'file', 'below');
-  const settings = { home, cwd: tempDir(), roots: [], trustedRoots: [] };
   const message = expect.stringContaining(`the data folder ${home} cannot be used`);
-  await expect(openDataFolder(settings)).rejects.toMatchObject({ code: 'config.invalid', message });
+  await expect(open(home)).rejects.toMatchObject({ code: 'config.invalid', message });
 });
 
-it('an aborted start takes no lock', async () => {
+it('creates the node id once, in a file of the owner', async () => {
   const dir = tempDir();
-  await expect(lockFolder(dir, { signal: AbortSignal.abort() })).rejects.toThrow('aborted');
-  await lock(dir);
+  const id = await loadNodeId(dir);
+  expect(id).toMatch(/^[0-9A-HJKMNP-TV-Z]{26}$/);
+  expect(await loadNodeId(dir)).toBe(id);
+  expect(statSync(join(dir, 'node-id')).mode & 0o777).toBe(0o600);
+  expect(await loadNodeId(tempDir())).not.toBe(id);
+});
+
+it('gives many that create the node id at once the same one, and leaves no draft', async () => {
+  const dir = tempDir();
+  const ids = await Promise.all(Array.from({ length: 20 }, () => loadNodeId(dir)));
+  expect(new Set(ids).size).toBe(1);
+  expect(readdirSync(dir)).toEqual(['node-id']);
+});
+
+it('refuses a node id file that holds something else', async () => {
+  const dir = tempDir();
+  writeFileSync(join(dir, 'node-id'), '');
+  await expect(loadNodeId(dir)).rejects.toMatchObject({ code: 'config.invalid' });
 });
