@@ -26,10 +26,10 @@ describe('the README', () => {
     const script = `shopt -s expand_aliases\n${line}\ncd /\nbullpen --version`;
     const { stdout } = await promisify(execFile)('bash', ['-c', script], { cwd: ROOT, timeout: 90_000 });
     expect(stdout).toBe(`${manifest.version}\n`);
-    expect(README).toContain(`./bullpen-${manifest.version}.tgz`);
-    // That name belongs to somebody else's package, which this would run.
-    const told = [README, ...DOCS].flatMap((text) => text.match(/.*npx bullpen.*/g) ?? []);
-    expect(told).toEqual([expect.stringContaining('would run something else')]);
+    expect(README).toContain(`./agent-bullpen-${manifest.version}.tgz`);
+    // The npm package of that name is another project.
+    const mentions = [README, ...DOCS].flatMap((text) => text.match(/.*npx bullpen.*/g) ?? []);
+    expect(mentions).toEqual([expect.stringContaining('would run something else')]);
   });
 
   it('has a walk-through that does what it says, block by block', async () => {
