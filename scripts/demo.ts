@@ -1,7 +1,7 @@
 /**
- * `npm run demo`: a Redis, the whole server and one prompt through the real `claude`, from nothing, and
- * nothing left behind. `npm run demo -- "your prompt"` asks something else; `--offline` and `--real` choose
- * the model by hand.
+ * `npm run demo`: a Redis, the whole server and one prompt through the real `claude`, from nothing,
+ * and nothing left behind. `npm run demo -- "your prompt"` asks something else; `--offline` and
+ * `--real` choose the model by hand.
  */
 import { appendFileSync, existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
@@ -87,7 +87,9 @@ interface ModelChoice extends Pick<Demo, 'screen' | 'ends' | 'dir' | 'prompt' | 
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** Says which model answers and gives the environment that the server, and through it claude, gets. */
+/**
+ * Says which model answers and gives the environment that the server, and through it claude, gets.
+ */
 async function chooseModel({ screen, ends, dir, workspace, prompt, model, env }: ModelChoice) {
   const login = findClaudeLogin(env, env['HOME'] ?? homedir());
   if (model === 'real' || (model === null && login !== null)) {
@@ -111,7 +113,7 @@ async function chooseModel({ screen, ends, dir, workspace, prompt, model, env }:
     login === null ? 'There is no API key and no login on this machine' : 'You asked for it (--offline)';
   screen.detail(`${why}, so the bundled offline model answers.`);
   screen.detail(
-    'claude itself is the real one, and so is everything else; only the words it hears are made up here.',
+    'claude is the real one, and so is everything else; only the answers of the model are made up.',
   );
   screen.detail(
     'For a real answer: set ANTHROPIC_API_KEY or run `npx claude` and /login, then run the demo again.',

@@ -1,4 +1,7 @@
-/** The table of error codes in docs/api.md, made from the one in the code. Pure: `generate-docs.ts` writes it. */
+/**
+ * The table of error codes in docs/api.md, made from the one in the code. Pure: `generate-docs.ts`
+ * writes it.
+ */
 import { ERROR_CODES } from '../src/errors.ts';
 
 const BEGIN = '<!-- error codes: begin -->';

@@ -1,4 +1,7 @@
-/** Writes what is made from the code's own tables; tests/unit/generated-docs.test.ts says when that is due. */
+/**
+ * Writes what is made from the code's own tables; tests/unit/generated-docs.test.ts says when that
+ * is due.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { withErrorCodes } from './error-docs.ts';

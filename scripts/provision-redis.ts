@@ -1,6 +1,6 @@
 /**
- * Prints the path of a usable Redis server, fetching one into the cache first when the machine has none.
- * Warms the cache in CI: `node scripts/provision-redis.ts`.
+ * Prints the path of a usable Redis server, fetching one into the cache first when the machine has
+ * none. Warms the cache in CI: `node scripts/provision-redis.ts`.
  */
 
 import { join } from 'node:path';

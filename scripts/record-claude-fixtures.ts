@@ -1,7 +1,8 @@
 /**
- * Records what the real claude CLI prints into tests/fixtures/providers/claude/<case>/, with everything scrubbed that differs
- * between two machines or two runs. Needs no account: the model is the offline model. Run it after an update of the CLI and
- * read the diff: it is what changed in the contract.
+ * Records what the real claude CLI prints into tests/fixtures/providers/claude/<case>/, with
+ * everything scrubbed that differs between two machines or two runs. Needs no account: the model is
+ * the offline model. Run it after an update of the CLI and read the diff: it is what changed in the
+ * contract.
  *
  *     node scripts/record-claude-fixtures.ts [case …]
  */

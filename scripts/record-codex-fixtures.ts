@@ -1,6 +1,7 @@
 /**
- * Records what the real codex CLI prints into tests/fixtures/providers/codex/<case>/, scrubbed. Needs no account. Run it after an
- * update of the CLI and read the diff: it is what changed in the contract.
+ * Records what the real codex CLI prints into tests/fixtures/providers/codex/<case>/, scrubbed.
+ * Needs no account. Run it after an update of the CLI and read the diff: it is what changed in the
+ * contract.
  *
  *     node scripts/record-codex-fixtures.ts [case …]
  */

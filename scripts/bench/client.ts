@@ -32,7 +32,7 @@ export function createBenchClient(target: { readonly url: string; readonly token
     return JSON.parse(content);
   }
 
-  /** Runs a job to its end, whatever its outcome. */
+  /** Runs a job to its end, with any outcome. */
   const run = (body: JobRequest) => send<Job>('POST', '/v1/jobs?wait=60', body);
   const batch = (id: string) => send<Batch>('GET', `/v1/batches/${id}`);
 

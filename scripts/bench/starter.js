@@ -1,6 +1,7 @@
-// Starts other programs as a shell would. It stays small, because a fork takes longer the more memory
-// a process has. Message in: {id, binary, args, stdin, cwd, env}. Message out: {id, code, output,
-// firstMs, endMs}: milliseconds from the spawn to the first piece of text (or null) and to the exit.
+// Starts other programs as a shell would. It stays small, because a fork takes longer the more
+// memory a process has. Message in: {id, binary, args, stdin, cwd, env}. Message out: {id, code,
+// output, firstMs, endMs}: milliseconds from the spawn to the first piece of text (or null) and to
+// the exit.
 import { spawn } from 'node:child_process';
 
 const TEXT_BEGINS = '"text_delta"';

@@ -13,9 +13,10 @@ export const median = (values: readonly number[]): number => quantile(values, 0.
 export const rounded = (value: number): number => Math.round(value * 1000) / 1000;
 
 /**
- * Things per second in the steady part of a run with `concurrency` at once, from the times at which each
- * ended (ms, in any order). Counts from the end of the first `concurrency` things to the same number
- * before the last: this leaves out the start, the end, and what a pool had ready. NaN when nothing is left.
+ * Things per second in the steady part of a run with `concurrency` at once, from the times at which
+ * each ended (ms, in any order). Counts from the end of the first `concurrency` things to the same
+ * number before the last: this leaves out the start, the end, and what a pool had ready. NaN when
+ * nothing is left.
  */
 export function steadyRate(endedAtMs: readonly number[], concurrency: number): number {
   const sorted = endedAtMs.toSorted((a, b) => a - b);

@@ -30,7 +30,7 @@ export interface Runner {
   answer(): Promise<Took>;
   /** Until the caller has the first piece of text; null when `answer` measures that too. */
   readonly firstText: (() => Promise<Took>) | null;
-  /** Runs any prompt to its end, whatever the answer. */
+  /** Runs any prompt to its end, with any answer. */
   run(prompt: string): Promise<unknown>;
 }
 

@@ -3,9 +3,13 @@ import type { Screen } from './screen.ts';
 
 const MAX_SHOWN = 100;
 
-/** Prints a job's events: its text as it comes, its tool calls and how it goes on, one line each. */
+/**
+ * Prints a job's events: its text as it comes, its tool calls and how it goes on, one line each.
+ */
 export function createEventPrinter(screen: Screen): (event: StoredEvent) => void {
-  /** Deltas of the block under way were printed; the whole block that follows them says nothing new. */
+  /**
+   * Deltas of the block under way were printed; the whole block that follows them says nothing new.
+   */
   let streamed = false;
 
   return (event) => {

@@ -21,7 +21,7 @@ export function findClaudeLogin(env: Environment, home: string): string | null {
   return existsSync(file) ? file : null;
 }
 
-/** This server's own settings: the demo is the same whatever they are. */
+/** Settings of the demo's server: the user's own settings must not change the demo. */
 const isOurs = (name: string): boolean =>
   (name.startsWith('BULLPEN_') && name !== 'BULLPEN_CACHE') || ['REDIS_URL', 'PORT', 'HOST'].includes(name);
 
@@ -30,7 +30,10 @@ export function realEnvironment(env: Environment): Environment {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !isOurs(name)));
 }
 
-/** What a demo without an account keeps of the environment: no login, no proxy, no other address of the model. */
+/**
+ * What a demo without an account keeps of the environment: no login, no proxy, no other address of
+ * the model.
+ */
 const NEUTRAL = ['PATH', 'HOME', 'LANG', 'TZ', 'TERM', 'TMPDIR', 'XDG_CACHE_HOME', 'BULLPEN_CACHE'];
 
 /** The environment for a demo with the offline model. */

@@ -20,7 +20,9 @@ export interface Screen {
 const INDENT = '   ';
 const FIELD_WIDTH = 10;
 
-/** `styleText` leaves colours out when `stream` is no terminal, and obeys NO_COLOR and FORCE_COLOR. */
+/**
+ * `styleText` leaves colours out when `stream` is no terminal, and obeys NO_COLOR and FORCE_COLOR.
+ */
 export function createScreen(stream: NodeJS.WriteStream): Screen {
   const paint = (style: Style, text: string): string => styleText(style, text, { stream });
   let steps = 0;

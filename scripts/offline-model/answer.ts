@@ -10,12 +10,18 @@ import type { RequestLog } from './request-log.ts';
 import { lastPrompt, type Refusals, type Resolution, resolve } from './script.ts';
 import type { Ask, Call, Vendor } from './vendor.ts';
 
-/** The wire formats spoken, tried in this order; a route that none knows is refused in the first one's words. */
+/**
+ * The wire formats spoken, tried in this order; a route that none knows is refused in the first
+ * one's words.
+ */
 const VENDORS: readonly [Vendor, ...Vendor[]] = [anthropic, openai, gemini];
 
 const WRONG_KEY = 'wrong-key';
 
-/** What the answers of one server share. The server changes `setting` and `released`; the rest is only added to. */
+/**
+ * What the answers of one server share. The server changes `setting` and `released`; the rest is
+ * only added to.
+ */
 export interface AnswerState {
   readonly log: RequestLog;
   readonly refusals: Refusals;
@@ -23,7 +29,10 @@ export interface AnswerState {
   released: Promise<void>;
 }
 
-/** Answers one HTTP request and records it. Rejects when `signal` aborts before the answer is complete. */
+/**
+ * Answers one HTTP request and records it. Rejects when `signal` aborts before the answer is
+ * complete.
+ */
 export async function answer(
   request: IncomingMessage,
   response: ServerResponse,

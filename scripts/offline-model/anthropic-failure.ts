@@ -12,7 +12,7 @@ const ERROR_TYPES: Readonly<Record<number, string>> = {
   529: 'overloaded_error',
 };
 
-/** A request's number as it stands in the ids of its answer. */
+/** A request's number as it appears in the ids of its answer. */
 export const padded = (serial: number): string => String(serial).padStart(6, '0');
 
 /** An error as the Messages API answers it. https://docs.claude.com/en/api/errors */

@@ -1,7 +1,10 @@
 import { personsText } from './claude-own.ts';
 import type { Message } from './vendor.ts';
 
-/** The parts of a Messages API request that the offline model looks at. https://docs.claude.com/en/api/messages */
+/**
+ * The parts of a Messages API request that the offline model looks at.
+ * https://docs.claude.com/en/api/messages
+ */
 export interface MessagesRequest {
   readonly model: string;
   readonly max_tokens?: number;

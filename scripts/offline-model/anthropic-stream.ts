@@ -15,7 +15,7 @@ const blockText = (block: Block): string =>
 export const sse = (type: string, fields: object): string =>
   `event: ${type}\ndata: ${JSON.stringify({ type, ...fields })}\n\n`;
 
-/** A content block as it stands in a whole answer. */
+/** A content block as it appears in a whole answer. */
 export function wholeBlock(block: Block, id: string): object {
   switch (block.kind) {
     case 'text':

@@ -14,7 +14,10 @@ import type { Ask, Call, Reading, Vendor } from './vendor.ts';
 
 const MODELS = ['claude-opus-5-5', 'claude-sonnet-5-5', 'claude-haiku-4-5-20251001'];
 
-/** The Messages API, as far as the claude CLI and the vendor's SDK use it. https://docs.claude.com/en/api */
+/**
+ * The Messages API, as far as the claude CLI and the vendor's SDK use it.
+ * https://docs.claude.com/en/api
+ */
 export const anthropic: Vendor = {
   name: 'anthropic',
   key(headers) {
@@ -110,7 +113,10 @@ function message(ask: Ask, serial: number): object {
   return { ...head, content: [], stop_reason: null, stop_sequence: null, usage: usage(ask, 1) };
 }
 
-/** Counts what the people and the model wrote, not the CLI's own prompt, which changes with its version and folder. */
+/**
+ * Counts what the people and the model wrote, not the CLI's own prompt, which changes with its
+ * version and folder.
+ */
 function inputTokens(ask: Ask): number {
   const texts = ask.messages.map(
     (entry) => entry.text + (entry.role === 'user' ? entry.toolResults.join('') : ''),

@@ -1,6 +1,9 @@
 import { readJsonAt } from './json-at.ts';
 
-/** One step of what the model does. `say` and `think` join the step after them; the others are a turn of their own. */
+/**
+ * One step of what the model does. `say` and `think` join the step after them; the others are a
+ * turn of their own.
+ */
 export type Step =
   | { readonly kind: 'reply'; readonly text: string }
   | { readonly kind: 'say'; readonly text: string }
@@ -11,7 +14,10 @@ export type Step =
   | { readonly kind: 'slow'; readonly tokens: number; readonly intervalMs: number }
   | { readonly kind: 'long'; readonly bytes: number };
 
-/** Refuses a request. Without `times` it refuses for ever; `key` counts over conversations instead of within one. */
+/**
+ * Refuses a request. Without `times` it refuses every request; `key` counts over conversations instead
+ * of within one.
+ */
 export interface ErrorStep {
   readonly kind: 'error';
   readonly status: number;
@@ -30,8 +36,9 @@ const OPENING = /\[\[(reply|say|think|tool|error|hang|slow|long)\s*(?::\s*|(?=\]
 /**
  * Reads the directives in a text, in their order. Text without directives is an empty script.
  *
- * `[[reply: text]]` `[[say: text]]` `[[think: text]]` `[[tool: Name {"json":1}]]` `[[error: 429 retry-after=1 times=2 key=a]]`
- * `[[hang]]` `[[hang: before]]` `[[slow: 20 tokens 50ms]]` `[[long: 100000]]`
+ * `[[reply: text]]` `[[say: text]]` `[[think: text]]` `[[tool: Name {"json":1}]]` `[[error: 429
+ * retry-after=1 times=2 key=a]]` `[[hang]]` `[[hang: before]]` `[[slow: 20 tokens 50ms]]` `[[long:
+ * 100000]]`
  *
  * @throws DirectiveError when a directive has a known name and cannot be read.
  */

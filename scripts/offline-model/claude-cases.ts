@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { type ClaudeHome, type ClaudeRun, makeClaudeHome, runClaude } from './run-claude.ts';
 import { type OfflineModel, startOfflineModel } from './server.ts';
 
-/** A situation of the claude CLI's headless contract: what the tests assert and what the fixtures record. */
+/**
+ * A situation of the claude CLI's headless contract: what the tests assert and what the fixtures
+ * record.
+ */
 interface ClaudeCase {
   readonly prompt: string;
   readonly args?: readonly string[];
@@ -13,7 +16,7 @@ interface ClaudeCase {
   readonly resumesAfter?: string;
   readonly retries?: number;
   readonly terminateAt?: string;
-  /** Sends the prompt as a message with an id, so that the CLI tells what becomes of it. */
+  /** Sends the prompt as a message with an id, so that the CLI reports what happens to it. */
   readonly asMessage?: true;
   /** Commands of the user's own hooks, by event. */
   readonly hooks?: Readonly<Record<string, string>>;
@@ -116,7 +119,9 @@ export const CLAUDE_CASES = {
 /** The name of a case. */
 export type ClaudeCaseName = keyof typeof CLAUDE_CASES;
 
-/** A case that has run: the run, what the CLI asked the model, and the run whose session it resumed. */
+/**
+ * A case that has run: the run, what the CLI asked the model, and the run whose session it resumed.
+ */
 export interface RanCase {
   readonly run: ClaudeRun;
   readonly first: ClaudeRun | null;

@@ -1,4 +1,7 @@
-/** Situations of the codex CLI's headless contract: what the tests assert and what the fixtures record. */
+/**
+ * Situations of the codex CLI's headless contract: what the tests assert and what the fixtures
+ * record.
+ */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -48,7 +51,9 @@ export const CODEX_CASES = {
 /** The name of a case. */
 export type CodexCaseName = keyof typeof CODEX_CASES;
 
-/** A case that has run: the run, what the CLI asked the model, and the run whose thread it resumed. */
+/**
+ * A case that has run: the run, what the CLI asked the model, and the run whose thread it resumed.
+ */
 export interface RanCodexCase {
   readonly run: CliRun;
   readonly first: CliRun | null;
@@ -58,8 +63,9 @@ export interface RanCodexCase {
 }
 
 /**
- * What makes codex speak to the offline model: a vendor of its own, because for the built-in one it tries
- * WebSockets five times before it falls back to HTTP. A model it does not know has the plain shell tool.
+ * What makes codex speak to the offline model: a vendor of its own, because for the built-in one it
+ * tries WebSockets five times before it falls back to HTTP. A model it does not know has the plain
+ * shell tool.
  */
 export const codexOfflineArgs = (baseUrl: string, retries = 0): readonly string[] => [
   '--config=model_provider="offline"',

@@ -1,4 +1,7 @@
-/** Situations of the gemini CLI's headless contract: what the tests assert and what the fixtures record. */
+/**
+ * Situations of the gemini CLI's headless contract: what the tests assert and what the fixtures
+ * record.
+ */
 import type { CliHome, CliRun } from './run-cli.ts';
 import { GEMINI_ARGS, makeGeminiHome, runGemini } from './run-gemini.ts';
 import { type OfflineModel, startOfflineModel } from './server.ts';
@@ -46,7 +49,8 @@ export const GEMINI_CASES = {
   untrusted: { prompt: 'Hello', args: ['--skip-trust=false'] },
   'sigterm-hang': { prompt: 'Hello [[hang]]', endAt: { text: '"role":"user"', signal: 'SIGTERM' } },
   'sigkill-tool': {
-    // The command outlives the CLI, which SIGKILL does not let end it; it looks for itself whether that has gone.
+    // The command outlives the CLI, which SIGKILL does not let end it; it looks for itself whether
+    // that has gone.
     prompt: `${shell('while kill -0 $PPID 2>/dev/null; do sleep 0.1; done')} [[reply: over]]`,
     args: [YOLO],
     endAt: { text: '"tool_use"', signal: 'SIGKILL' },
@@ -56,7 +60,9 @@ export const GEMINI_CASES = {
 /** The name of a case. */
 export type GeminiCaseName = keyof typeof GEMINI_CASES;
 
-/** A case that has run: the run, what the CLI asked the model, and the run whose session it resumed. */
+/**
+ * A case that has run: the run, what the CLI asked the model, and the run whose session it resumed.
+ */
 export interface RanGeminiCase {
   readonly run: CliRun;
   readonly first: CliRun | null;

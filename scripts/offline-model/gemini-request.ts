@@ -1,6 +1,9 @@
 import type { Message } from './vendor.ts';
 
-/** The parts of a generateContent request that the offline model looks at. https://ai.google.dev/api/generate-content */
+/**
+ * The parts of a generateContent request that the offline model looks at.
+ * https://ai.google.dev/api/generate-content
+ */
 export interface GenerateRequest {
   readonly contents: readonly { readonly role?: string; readonly parts?: readonly Part[] }[];
   readonly tools?: readonly unknown[];
@@ -21,7 +24,7 @@ export function isGenerateRequest(body: unknown): body is GenerateRequest {
   return Array.isArray(contents) && contents.length > 0;
 }
 
-/** What the CLI tells the model about itself in the user's name. */
+/** Text about itself that the CLI sends to the model in the user's name. */
 const OWN_TEXT = /^\s*<(session_context|hook_context|loaded_context|system_reminder)\b/;
 
 /** The conversation in no vendor's words. */

@@ -89,7 +89,9 @@ function inputTokens(ask: Ask): number {
   return Math.max(1, tokensOf(texts.join('')));
 }
 
-/** What people and the model wrote, by the four-characters rule; what it thought is counted apart. */
+/**
+ * What people and the model wrote, by the four-characters rule; what it thought is counted apart.
+ */
 function usage(ask: Ask, turn: Turn): object {
   const said = turn.blocks.filter((block) => block.kind !== 'thinking');
   const candidatesTokenCount = outputTokens({ ...turn, blocks: said });

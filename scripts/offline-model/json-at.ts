@@ -1,5 +1,5 @@
 /**
- * Reads the one JSON object that begins at `start` (after white space), whatever follows it.
+ * Reads the one JSON object that begins at `start` (after white space) and ignores what follows it.
  *
  * @returns the object and the index after it, or null when there is none.
  */

@@ -24,7 +24,7 @@ export function isResponsesRequest(body: unknown): body is ResponsesRequest {
   return typeof model === 'string' && Array.isArray(input) && input.length > 0;
 }
 
-/** What codex tells the model about itself in the user's name. */
+/** Text about itself that codex sends to the model in the user's name. */
 const OWN_TEXT = /^\s*<(environment_context|user_instructions|INSTRUCTIONS|turn_aborted)\b|^# AGENTS\.md/;
 
 /** The conversation in no vendor's words; instructions of the developer's are not part of it. */

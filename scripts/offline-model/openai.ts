@@ -11,7 +11,10 @@ const ERROR_CODES: Readonly<Record<number, string>> = {
   429: 'rate_limit_exceeded',
 };
 
-/** The Responses API, as far as the codex CLI uses it. https://platform.openai.com/docs/api-reference/responses */
+/**
+ * The Responses API, as far as the codex CLI uses it.
+ * https://platform.openai.com/docs/api-reference/responses
+ */
 export const openai: Vendor = {
   name: 'openai',
   key: ({ authorization }) => authorization?.replace(/^Bearer /, '') || null,
@@ -93,7 +96,10 @@ function* blockFrames(block: Block, index: number, serial: number): Generator<Fr
   yield plain(sse('response.output_item.done', { output_index: index, item: item(block, id, 'completed') }));
 }
 
-/** What people and the model wrote, by the four-characters rule; the cached part is one of the whole. */
+/**
+ * What people and the model wrote, by the four-characters rule; the cached part is one of the
+ * whole.
+ */
 function usage(ask: Ask, turn: Turn): object {
   const texts = ask.messages.map(
     (entry) => entry.text + (entry.role === 'user' ? entry.toolResults.join('') : ''),

@@ -3,7 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Resolution } from './script.ts';
 import type { Ask, JsonAnswer, Turn, Vendor } from './vendor.ts';
 
-/** What playing needs to know of the request it answers. `released` settles when hanging requests are let go. */
+/**
+ * What playing needs to know of the request it answers. `released` settles when hanging requests
+ * are let go.
+ */
 export interface Stage {
   readonly vendor: Vendor;
   readonly ask: Ask;
@@ -13,7 +16,10 @@ export interface Stage {
   readonly signal: AbortSignal;
 }
 
-/** Answers a request as resolved. Rejects when `signal` aborts: the client has gone, or the server stops. */
+/**
+ * Answers a request as resolved. Rejects when `signal` aborts: the client has gone, or the server
+ * stops.
+ */
 export async function play(resolution: Resolution, stage: Stage): Promise<void> {
   switch (resolution.kind) {
     case 'failure':

@@ -4,7 +4,10 @@ import { createScrubber } from './scrub.ts';
 
 const STDERR_TAIL_CHARS = 2000;
 
-/** Writes a run of a CLI into tests/fixtures/providers/<provider>/<name>/, without what differs between two machines or runs. */
+/**
+ * Writes a run of a CLI into tests/fixtures/providers/<provider>/<name>/, without what differs
+ * between two machines or runs.
+ */
 export async function recordFixture(
   provider: string,
   name: string,

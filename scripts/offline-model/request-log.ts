@@ -4,16 +4,21 @@ export interface RecordedRequest {
   readonly path: string;
   /** ISO 8601. */
   readonly at: string;
-  /** `turn`: a turn of a user's conversation. `own`: the CLI asked for itself. `other`: no request to the model. */
+  /**
+   * `turn`: a turn of a user's conversation. `own`: the CLI asked for itself. `other`: no request
+   * to the model.
+   */
   readonly kind: 'turn' | 'own' | 'other';
   readonly model: string | null;
   /** The first twelve hex digits of the key's SHA-256, or null when there was no key. */
   readonly apiKey: string | null;
   /** The last text that a person wrote, directives included. */
   readonly lastUserText: string | null;
-  /** What the CLI told the model beside the conversation; null where it told nothing, or within it. */
+  /** Text that the CLI sent to the model beside the conversation; null where it sent none. */
   readonly instructions: string | null;
-  /** What was done, for example `reply`, `tool Bash`, `error 429`, `hang`, `default`, `own: probe`. */
+  /**
+   * What was done, for example `reply`, `tool Bash`, `error 429`, `hang`, `default`, `own: probe`.
+   */
   readonly behaviour: string;
 }
 
@@ -22,7 +27,7 @@ interface Waiter {
   resolve(turns: readonly RecordedRequest[]): void;
 }
 
-/** Keeps the requests in the order of arrival, and tells who waits for a number of turns. */
+/** Keeps the requests in the order of arrival, and resolves waits for a number of turns. */
 export class RequestLog {
   readonly entries: RecordedRequest[] = [];
   readonly #waiters = new Set<Waiter>();

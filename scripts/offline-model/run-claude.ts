@@ -47,7 +47,10 @@ export async function makeClaudeHome(): Promise<ClaudeHome> {
   return { home, workspace, [Symbol.asyncDispose]: remove };
 }
 
-/** Runs `claude -p` with streamed JSON to its end. A run that outlives 25 s is killed with its process group and rejects. */
+/**
+ * Runs `claude -p` with streamed JSON to its end. A run that outlives 25 s is killed with its
+ * process group and rejects.
+ */
 export async function runClaude(options: ClaudeOptions): Promise<ClaudeRun> {
   const { home, workspace } = options.home;
   const { prompt, promptId } = options;

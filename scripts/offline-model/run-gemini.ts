@@ -37,8 +37,9 @@ export async function makeGeminiHome(settings: Readonly<Record<string, unknown>>
 /**
  * Runs `gemini` to its end. A run that outlives 50 s is killed with its process group and rejects.
  *
- * Now and then gemini 0.61.0 exits without giving back the lock of its list of projects; the next one then waits
- * for it, silent, for 13 s to more than 51 s. Nobody else lives in `home`, so what lies there is such a leftover.
+ * Sometimes gemini 0.61.0 exits without removing the lock of its list of projects; the next one
+ * then waits for it silently, for 13 s to more than 51 s. No other run uses `home`, so a lock there
+ * is such a leftover.
  */
 export async function runGemini({ baseUrl, home, prompt, args, env, endAt }: GeminiOptions): Promise<CliRun> {
   await rm(join(home.home, '.gemini', 'projects.json.lock'), { recursive: true, force: true });

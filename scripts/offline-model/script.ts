@@ -24,8 +24,9 @@ export function lastPrompt(ask: Ask): { prompt: string; turns: number } {
 }
 
 /**
- * Finds the step for this request. The place in the script follows from the conversation that the client sends (turns since
- * the prompt), so that retries, other sessions and the CLI's own requests never move it; only `times=` is remembered.
+ * Finds the step for this request. The place in the script follows from the conversation that the
+ * client sends (turns since the prompt), so that retries, other sessions and the CLI's own requests
+ * never move it; only `times=` is remembered.
  *
  * @param setting the script for prompts that carry none.
  * @throws DirectiveError when the prompt's directives cannot be read.

@@ -1,6 +1,9 @@
 import { hostname, tmpdir, userInfo } from 'node:os';
 
-/** Takes out of a recorded output what differs between two machines or two runs. One per run: it numbers the ids it meets. */
+/**
+ * Takes out of a recorded output what differs between two machines or two runs. One per run: it
+ * numbers the ids it meets.
+ */
 export interface Scrubber {
   /** Scrubs one line of stdout; a line that is no JSON is scrubbed as text. */
   line(line: string): string;
@@ -14,13 +17,18 @@ const ISO_TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
 /** Ids made of the time, and names of files made of it. */
 const EPOCH_MS = /_\d{13}(?=_\d)/g;
 const TIME_IN_NAME = /\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z/g;
-/** Ids of tasks in the background, which are made anew for each. */
+/** Ids of background tasks, which are new in each run. */
 const TASK_ID = /"(?:task_id|run_id|runId)":"([^"]+)"/g;
-/** Where in a CLI's own code an error came from, and what gemini says of its own start only when it is slow. */
+/**
+ * Where in a CLI's own code an error came from, and what gemini says of its own start only when it
+ * is slow.
+ */
 const OWN_TRACES = /^(?: {4}at |\[STARTUP\] ).*\n?/gm;
 const FIXED_MS = 100;
 
-/** Long lists of the init line that say nothing about the contract; of each, so many entries stay. */
+/**
+ * Long lists of the init line that say nothing about the contract; of each, so many entries stay.
+ */
 const KEPT_ENTRIES: Readonly<Record<string, number>> = {
   slash_commands: 2,
   terminal_slash_commands: 0,

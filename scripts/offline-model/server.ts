@@ -4,19 +4,25 @@ import { type AnswerState, answer } from './answer.ts';
 import { parseBehaviour, type Step } from './behaviour.ts';
 import { type RecordedRequest, RequestLog } from './request-log.ts';
 
-/** A running offline model: a development tool for tests and the demo, never a part of the product. */
+/**
+ * A running offline model: a development tool for tests and the demo, never a part of the product.
+ */
 export interface OfflineModel extends AsyncDisposable {
   /** For example `http://127.0.0.1:40123`; the base URL to give to a CLI. */
   readonly url: string;
   /** Every request so far, in the order of arrival. */
   readonly requests: readonly RecordedRequest[];
   /**
-   * What to do for prompts without directives: directives, steps, or null for the default reply. Resets the `times=` counts.
+   * What to do for prompts without directives: directives, steps, or null for the default reply.
+   * Resets the `times=` counts.
    *
    * @throws DirectiveError when the directives cannot be read.
    */
   setBehaviour(behaviour: string | readonly Step[] | null): void;
-  /** Resolves with the turns asked for so far once they are `count`; rejects after `timeoutMs` (10 000 by default). */
+  /**
+   * Resolves with the turns asked for so far once they are `count`; rejects after `timeoutMs` (10
+   * 000 by default).
+   */
   waitForRequests(count: number, timeoutMs?: number): Promise<readonly RecordedRequest[]>;
   /** Lets every hanging request go on and end with the default reply. Later ones hang again. */
   releaseHangs(): void;
@@ -25,8 +31,9 @@ export interface OfflineModel extends AsyncDisposable {
 }
 
 /**
- * Starts the offline model on a loopback address (127.0.0.1 and any free port by default). It needs no account and no network.
- * Any API key is accepted except `wrong-key`, which is always refused with 401, as is none.
+ * Starts the offline model on a loopback address (127.0.0.1 and any free port by default). It needs
+ * no account and no network. Any API key is accepted except `wrong-key`, which is always refused
+ * with 401, as is none.
  *
  * @throws when `host` is not a loopback address, or the port is taken.
  */
@@ -51,7 +58,8 @@ export async function startOfflineModel(
     const signal = AbortSignal.any([gone.signal, stopping.signal]);
     const answered = answer(request, response, state, signal)
       .catch((error: unknown) => {
-        // A client that goes away in the middle is a part of the game; anything else is a bug of this tool.
+        // A client that goes away in the middle is a part of the game; anything else is a bug of
+        // this tool.
         if (!signal.aborted && !request.destroyed) console.error('The offline model failed.', error);
         response.destroy();
       })

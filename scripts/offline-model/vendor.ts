@@ -8,7 +8,10 @@ export interface Call {
   readonly body: unknown;
 }
 
-/** One message of a conversation, with only what a person or the model wrote: the CLI's own reminders are gone. */
+/**
+ * One message of a conversation, with only what a person or the model wrote: the CLI's own
+ * reminders are gone.
+ */
 export type Message =
   | { readonly role: 'user'; readonly text: string; readonly toolResults: readonly string[] }
   | { readonly role: 'assistant'; readonly text: string; readonly tools: readonly string[] };
@@ -18,13 +21,18 @@ export interface Ask {
   readonly model: string;
   readonly stream: boolean;
   readonly messages: readonly Message[];
-  /** Names the conversation, so that `times=` counts within it; null when the client does not say. */
+  /**
+   * Names the conversation, so that `times=` counts within it; null when the client does not say.
+   */
   readonly conversation: string | null;
   /** Why this is the CLI's own request and no turn of the user's conversation, else null. */
   readonly own: string | null;
-  /** What the CLI tells the model beside the conversation; left out where it is part of that. */
+  /** Text that the CLI sends to the model beside the conversation; absent where it is part of that. */
   readonly instructions?: string;
-  /** The answer must be an instance of this schema: as a call of `tool`, or as text when `tool` is null. */
+  /**
+   * The answer must be an instance of this schema: as a call of `tool`, or as text when `tool` is
+   * null.
+   */
   readonly structured: { readonly tool: string | null; readonly schema: unknown } | null;
 }
 

@@ -1,4 +1,7 @@
-/** What a workspace or a prompt brings along does not run: proved with the real claude CLI and an offline model. */
+/**
+ * What a workspace or a prompt brings along does not run: proved with the real claude CLI and an
+ * offline model.
+ */
 import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

@@ -11,7 +11,10 @@ import { builtInOptions } from '../unit/providers/settings.ts';
 
 const CODEX = fileURLToPath(new URL('../clis/node_modules/.bin/codex', import.meta.url));
 
-/** Runs codex in a workspace the user trusts, whose own config starts a command; whether that command ran. */
+/**
+ * Runs codex in a workspace the user trusts, whose own config starts a command; whether that
+ * command ran.
+ */
 async function canaryRan(trustedWorkspace: boolean): Promise<boolean> {
   await using model = await startOfflineModel();
   await using home = await makeCliHome();

@@ -1,4 +1,7 @@
-/** What a workspace or a prompt brings along does not run: proved with the real gemini CLI and an offline model. */
+/**
+ * What a workspace or a prompt brings along does not run: proved with the real gemini CLI and an
+ * offline model.
+ */
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';

@@ -1,7 +1,8 @@
 /**
- * The published table of what a CLI may do wrong and what becomes of its job: each row through the whole system, from
- * a request over HTTP to the outcome, with a job beside it that must not notice. The fake CLI does what its prompt
- * says; only what cannot be said so is a provider of its own (cli-faults/shared-system.ts).
+ * The published table of what a CLI may do wrong and what becomes of its job: each row through the
+ * whole system, from a request over HTTP to the outcome, with a job beside it that must not notice.
+ * The fake CLI does what its prompt says; only what cannot be said so is a provider of its own
+ * (cli-faults/shared-system.ts).
  */
 import { afterAll, beforeAll, describe } from 'vitest';
 import { rowsOfProcessesAndOutput } from './cli-faults/c01-c12.ts';

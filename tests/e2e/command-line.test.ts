@@ -55,7 +55,10 @@ interface CommandOptions {
   readonly stdin?: string;
 }
 
-/** `bullpen ARGS…` as a process of its own; killed when the test ends, and after a minute and a half. */
+/**
+ * `bullpen ARGS…` as a process of its own; killed when the test ends, and after a minute and a
+ * half.
+ */
 function start(place: Place, args: readonly string[], { env = {}, stdin }: CommandOptions = {}): Command {
   const child = spawn(process.execPath, ['--no-warnings', BIN, ...args], {
     cwd: place.workspace,

@@ -13,7 +13,10 @@ import { tempDir } from '../helpers/temp.ts';
 const DEMO = fileURLToPath(new URL('../../scripts/demo.ts', import.meta.url));
 const DEADLINE_MS = 90_000;
 
-/** Runs the demo as someone without an account and with nothing in their home, and sees every process it starts. */
+/**
+ * Runs the demo as someone without an account and with nothing in their home, and sees every
+ * process it starts.
+ */
 function startDemo(args: readonly string[] = []) {
   const dir = tempDir();
   const [home, tmp] = [join(dir, 'home'), join(dir, 'tmp')];

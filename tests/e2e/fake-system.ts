@@ -1,4 +1,6 @@
-/** A real server whose `claude` is the scripted fake, and the checks every fault must leave true. */
+/**
+ * A real server whose `claude` is the scripted fake, and the checks every fault must leave true.
+ */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -125,7 +127,10 @@ export async function eventsOf(server: TestServer, id: string): Promise<StoredEv
   return lines.map((line) => JSON.parse(line) as StoredEvent); // the documented events
 }
 
-/** A job has ended once and for good: one last event, and events that are numbered from 1 without a gap. */
+/**
+ * A job has ended once and for good: one last event, and events that are numbered from 1 without a
+ * gap.
+ */
 export async function expectEndedOnce(server: TestServer, job: Job): Promise<StoredEvent[]> {
   const events = await eventsOf(server, job.id);
   expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
@@ -138,7 +143,10 @@ export async function expectEndedOnce(server: TestServer, job: Job): Promise<Sto
   return events;
 }
 
-/** What must hold after every fault: no execution spawned twice, nothing left over, every slot free again. */
+/**
+ * What must hold after every fault: no execution spawned twice, nothing left over, every slot free
+ * again.
+ */
 export async function expectWhole(system: FakeSystem): Promise<void> {
   await eventually(() => expect(system.marked()).toEqual([]), PATIENCE);
   const before = system.spawns();

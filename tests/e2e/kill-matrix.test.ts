@@ -1,6 +1,6 @@
 /**
- * kill -9 of each process at each step of a prompt's way. Barriers put every kill on its exact step: files of the
- * fake CLI, and the failpoints of the server.
+ * kill -9 of each process at each step of a prompt's way. Barriers put every kill on its exact
+ * step: files of the fake CLI, and the failpoints of the server.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -265,7 +265,8 @@ describe('the main process that is killed', () => {
     await killMain(system);
 
     const server = await system.restart();
-    // Before it takes work it has ended what its earlier process left, also what had left the group.
+    // Before it takes work it has ended what its earlier process left, also what had left the
+    // group.
     expect(system.marked()).toEqual([]);
     const job = await server.finished(id);
     expect(job).toMatchObject(LOST);

@@ -33,7 +33,9 @@ const npmEnv = Object.fromEntries(
 const npm = (cwd: string, ...args: string[]) =>
   run('npm', args, { cwd, env: npmEnv, timeout: NPM_DEADLINE_MS });
 
-/** Everything the published package may hold: the program, and what its help and errors refer to. */
+/**
+ * Everything the published package may hold: the program, and what its help and errors refer to.
+ */
 const ALLOWED = [
   /^package\.json$/,
   /^README\.md$/,

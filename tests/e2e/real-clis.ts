@@ -1,4 +1,7 @@
-/** The real CLIs as a server of a test runs them: against the offline model, with logins that are none. */
+/**
+ * The real CLIs as a server of a test runs them: against the offline model, with logins that are
+ * none.
+ */
 import { delimiter } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { codexOfflineArgs } from '../../scripts/offline-model/codex-cases.ts';

@@ -1,4 +1,7 @@
-/** What becomes of the jobs of a server that has gone: what its workers had taken, and what it had allowed. */
+/**
+ * What becomes of the jobs of a server that has gone: what its workers had taken, and what it had
+ * allowed.
+ */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** What runs used and cost, through the whole system and the real CLIs: also resumed ones, and ones cut short. */
+/**
+ * What runs used and cost, through the whole system and the real CLIs: also resumed ones, and ones
+ * cut short.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { Job } from '../../src/protocol/job.ts';

@@ -1,7 +1,7 @@
 /**
- * The published promise: nothing a CLI started is left running. Each real CLI is ended while its tool runs, in
- * every way an execution can end early, and then /proc is read. A zombie is no survivor: it only waits for its
- * parent to look.
+ * The published promise: nothing a CLI started is left running. Each real CLI is ended while its
+ * tool runs, in every way an execution can end early, and then /proc is read. A zombie is no
+ * survivor: it only waits for its parent to look.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,14 +20,18 @@ beforeAll(async () => {
 });
 afterAll(() => model.stop());
 
-/** A length of sleep that nobody else on this machine sleeps: it names the processes of one test. */
+/**
+ * A length of sleep that nobody else on this machine sleeps: it names the processes of one test.
+ */
 let lastSleep = 40_000 + (process.pid % 10_000);
 function uniqueSleep(): string {
   lastSleep += 1;
   return `${lastSleep}.25`;
 }
 
-/** Every living process that sleeps for so long, whatever became of its parent and its environment. */
+/**
+ * Every living process that sleeps for so long, whatever became of its parent and its environment.
+ */
 const sleepers = (seconds: string): number[] =>
   readdirSync('/proc')
     .map(Number)
@@ -55,7 +59,9 @@ interface Running {
   survivors(): number[];
 }
 
-/** A job whose CLI runs a tool, and whose tool has started a second process in a session of its own. */
+/**
+ * A job whose CLI runs a tool, and whose tool has started a second process in a session of its own.
+ */
 async function startTool(cli: RealCli): Promise<Running> {
   const server = await startServer({ env: cli.env(model), config: cli.config(model) });
   for (const [name, content] of Object.entries(cli.homeFiles)) {

@@ -1,4 +1,7 @@
-/** Makes garbage that lives a little, for a second, and prints how large the young generation has become (bytes). */
+/**
+ * Makes garbage that lives a little, for a second, and prints how large the young generation has
+ * become (bytes).
+ */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import v8 from 'node:v8';
 import { holdHeapDown } from '../../src/heap.ts';

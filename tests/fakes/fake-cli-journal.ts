@@ -1,6 +1,8 @@
 import { appendFileSync } from 'node:fs';
 
-/** One line of the journal: what the fake CLI itself saw, independent of the server's own counts. */
+/**
+ * One line of the journal: what the fake CLI itself saw, independent of the server's own counts.
+ */
 export type JournalEntry =
   | {
       readonly event: 'start';

@@ -20,7 +20,9 @@ export interface SpawnStep {
   readonly says?: { readonly line: string; readonly when: string };
 }
 
-/** One thing the fake CLI does. After the last step it says its result, unless it has, and exits. */
+/**
+ * One thing the fake CLI does. After the last step it says its result, unless it has, and exits.
+ */
 export type Step =
   | { readonly delta: string }
   /** `count` text deltas of the same text, as fast as they go. */
@@ -38,7 +40,10 @@ export type Step =
         readonly during?: readonly Step[];
       };
     }
-  /** The result line with these fields laid over it. The exit code is 1 when it has `is_error: true`. */
+  /**
+   * The result line with these fields laid over it. The exit code is 1 when it has `is_error:
+   * true`.
+   */
   | { readonly result: Readonly<Record<string, unknown>> }
   /** Waits until the file exists. */
   | { readonly waitFor: string }

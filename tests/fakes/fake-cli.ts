@@ -1,11 +1,13 @@
 /**
  * A scripted CLI that speaks claude's stream-json, for tests of everything above it.
  *
- * It reads prompts from stdin, one message a line (or all of it as one prompt, without `--input-format`), obeys a
- * directive `{"fake": [step, …]}` at the end of each (see `Step`), and else answers `fake: <prompt>`. It leaves when
- * stdin has ended, with the code of its last answer. From the environment: FAKE_JOURNAL (file for what happened), FAKE_STEPS (steps
- * to run before stdin is read), FAKE_CLOSE_STDIN=1 (closes stdin unread), FAKE_IGNORE_STDIN=1 (never reads it),
- * FAKE_VERSION. What must be known before the prompt is, a job can also say with its model: see `Mode`.
+ * It reads prompts from stdin, one message a line (or all of it as one prompt, without
+ * `--input-format`), obeys a directive `{"fake": [step, …]}` at the end of each (see `Step`), and
+ * else answers `fake: <prompt>`. It leaves when stdin has ended, with the code of its last answer.
+ * From the environment: FAKE_JOURNAL (file for what happened), FAKE_STEPS (steps to run before
+ * stdin is read), FAKE_CLOSE_STDIN=1 (closes stdin unread), FAKE_IGNORE_STDIN=1 (never reads it),
+ * FAKE_VERSION. What must be known before the prompt is, a job can also say with its model: see
+ * `Mode`.
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync } from 'node:fs';
@@ -21,7 +23,10 @@ const { pid, env } = process;
 const argv = process.argv.slice(2);
 const DIRECTIVE = '{"fake":';
 
-/** `--model fake:<mode>`: for jobs that ask for something before, or without, their prompt being read. */
+/**
+ * `--model fake:<mode>`: for jobs that ask for something before, or without, their prompt being
+ * read.
+ */
 const MODES = {
   /** Closes stdin unread, and answers. */
   closesStdin: 'fake:closes-stdin',

@@ -1,4 +1,7 @@
-/** Runs of CLIs in which something stands where it should not: recorded lines, each with some of its values replaced. */
+/**
+ * Runs of CLIs in which something stands where it should not: recorded lines, each with some of its
+ * values replaced.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import type { Provider } from '../../src/providers/provider.ts';

@@ -8,9 +8,9 @@ export interface EventuallyOptions {
 }
 
 /**
- * Polls until `check` neither throws nor gives `false` or `null`, and resolves to what it gave. A check that
- * gives `undefined` (a block of expectations, `Array.find`'s miss is not told apart) passes when it does not
- * throw.
+ * Polls until `check` neither throws nor gives `false` or `null`, and resolves to what it gave. A
+ * check that gives `undefined` (a block of expectations, `Array.find`'s miss is not told apart)
+ * passes when it does not throw.
  *
  * @throws what `check` threw last, or an error that tells what it gave last
  */

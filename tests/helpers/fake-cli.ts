@@ -13,8 +13,9 @@ const COMPILE_CACHE = join(tmpdir(), `bullpen-fake-cli-${process.getuid?.() ?? 0
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /**
- * Writes an executable `claude` into `dir` that runs the fake CLI, with `env` added to its environment
- * (FAKE_JOURNAL and so on, for callers whose own environment does not reach the CLI). Resolves to its path.
+ * Writes an executable `claude` into `dir` that runs the fake CLI, with `env` added to its
+ * environment (FAKE_JOURNAL and so on, for callers whose own environment does not reach the CLI).
+ * Resolves to its path.
  */
 export async function installFakeCli(
   dir: string,
@@ -47,6 +48,9 @@ export function journalOf<E extends JournalEntry['event']>(
   return readJournal(file).filter((entry) => entry.event === event) as Extract<JournalEntry, { event: E }>[];
 }
 
-/** A prompt that makes the fake CLI do `steps`; `text` is what it answers to when the steps say nothing. */
+/**
+ * A prompt that makes the fake CLI do `steps`; `text` is what it answers to when the steps say
+ * nothing.
+ */
 export const fakePrompt = (steps: readonly Step[], text = ''): string =>
   `${text}\n${JSON.stringify({ fake: steps })}`;

@@ -1,6 +1,7 @@
 /**
- * Before the tests that drive real CLIs: what tests/clis/package.json pins is installed there, unless it is
- * there already. A package of its own, because it weighs half a gigabyte that neither the demo nor a user needs.
+ * Before the tests that drive real CLIs: what tests/clis/package.json pins is installed there,
+ * unless it is there already. A package of its own, because it weighs half a gigabyte that neither
+ * the demo nor a user needs.
  */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -29,7 +30,8 @@ export async function setup(): Promise<void> {
   const pinned = Object.entries(manifest().devDependencies ?? {});
   if (pinned.length === 0) throw new Error('tests/clis/package.json pins nothing');
   if (pinned.every(([name, version]) => manifest('node_modules', name).version === version)) return;
-  // Their install scripts build native parts of their terminals only, which a run without one does not need.
+  // Their install scripts build native parts of their terminals only, which a run without one does
+  // not need.
   const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund'];
   await promisify(execFile)('npm', args, { cwd: FOLDER, timeout: INSTALL_WITHIN_MS });
 }

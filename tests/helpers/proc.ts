@@ -8,12 +8,18 @@ export function isAlive(pid: number): boolean {
   return state !== null && !/^[ZX]/.test(state);
 }
 
-/** The pids of every living process that has `value` somewhere in the environment it was started with. */
+/**
+ * The pids of every living process that has `value` somewhere in the environment it was started
+ * with.
+ */
 export function processesWithMarker(value: string): number[] {
   return allPids().filter((pid) => (read(pid, 'environ') ?? '').includes(value) && isAlive(pid));
 }
 
-/** The pids of every living process below `pid`, at any depth; those that left for another parent are not. */
+/**
+ * The pids of every living process below `pid`, at any depth; those that left for another parent
+ * are not.
+ */
 export function descendants(pid: number): number[] {
   const childrenOf = new Map<number, number[]>();
   for (const child of allPids()) {

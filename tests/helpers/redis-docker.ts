@@ -17,7 +17,8 @@ export async function startDockerRedis(options: TestRedisOptions): Promise<TestR
       'redis-server',
       ...['--appendonly', 'yes', '--appendfsync', options.fsync ?? 'always'],
       ...['--save', '', '--maxmemory-policy', 'noeviction'],
-      // The same named user as the private server has; the default user stays open, as redis-cli needs.
+      // The same named user as the private server has; the default user stays open, as redis-cli
+      // needs.
       ...['--user', 'bullpen', 'on', `>${PASSWORD}`, '~*', '&*', '+@all'],
     ])
     .start();

@@ -47,7 +47,10 @@ export async function runRedisCli(binary: RedisServerBinary, args: readonly stri
   return (await execFileAsync(command, [...args], { env })).stdout.trimEnd();
 }
 
-/** The product's private server in a temporary folder, without its supervision: what is killed stays dead. */
+/**
+ * The product's private server in a temporary folder, without its supervision: what is killed stays
+ * dead.
+ */
 export async function startPrivateTestRedis(options: TestRedisOptions): Promise<TestRedis> {
   const binary = await findTestServer();
   const dir = makeTempDir();

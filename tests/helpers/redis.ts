@@ -20,7 +20,10 @@ export interface TestRedis {
   stop(): Promise<void>;
   /** SIGKILL; resolves when it is gone. Nothing starts it again but {@link restart}. */
   kill(): Promise<void>;
-  /** Starts it again on the same port with the data it has on disk, after ending it in order if it runs. */
+  /**
+   * Starts it again on the same port with the data it has on disk, after ending it in order if it
+   * runs.
+   */
   restart(): Promise<void>;
   /** SIGSTOP: connections stay open and nothing answers. */
   pause(): Promise<void>;

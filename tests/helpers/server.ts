@@ -67,7 +67,10 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-/** Starts a server and waits until it is ready; it is stopped and its folder removed when the test has finished. */
+/**
+ * Starts a server and waits until it is ready; it is stopped and its folder removed when the test
+ * has finished.
+ */
 export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
   const own = options.dir === undefined;
   const dir = options.dir ?? makeTempDir();

@@ -13,7 +13,10 @@ export function removeDir(dir: string): void {
   rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
 }
 
-/** A new empty folder (its real path), removed when the running test has finished. Only inside a test. */
+/**
+ * A new empty folder (its real path), removed when the running test has finished. Only inside a
+ * test.
+ */
 export function tempDir(): string {
   const dir = makeTempDir();
   onTestFinished(() => removeDir(dir));

@@ -1,4 +1,7 @@
-/** What tests of faults share: a Redis to break, CLIs that write down what they did, and ways to ask a server. */
+/**
+ * What tests of faults share: a Redis to break, CLIs that write down what they did, and ways to ask
+ * a server.
+ */
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -11,7 +14,9 @@ import { startTestRedis, type TestRedis } from '../helpers/redis.ts';
 import type { TestServer } from '../helpers/server.ts';
 import { tempDir } from '../helpers/temp.ts';
 
-/** API.md: "Redis away: 503 within 2 s", and what a busy machine may add on the way there and back. */
+/**
+ * API.md: "Redis away: 503 within 2 s", and what a busy machine may add on the way there and back.
+ */
 export const PROMPTLY_MS = 2000 + 1500;
 
 /** A Redis of the running test's own, and a connection to it with full rights. */
@@ -53,8 +58,8 @@ export interface FakeClis {
 }
 
 /**
- * Call it before `startServer`. When the test is over and its servers are stopped, no CLI may be alive, and
- * none may have been started twice for one execution.
+ * Call it before `startServer`. When the test is over and its servers are stopped, no CLI may be
+ * alive, and none may have been started twice for one execution.
  */
 export async function fakeClis(): Promise<FakeClis> {
   const dir = tempDir();
@@ -157,7 +162,10 @@ export async function eventsOf(server: TestServer, id: string): Promise<SeenEven
   return lines.map((line) => JSON.parse(line) as SeenEvent); // the documented answer
 }
 
-/** One job, one outcome, one execution, one process: as its events, its document and the CLIs tell it. */
+/**
+ * One job, one outcome, one execution, one process: as its events, its document and the CLIs tell
+ * it.
+ */
 export async function expectOneExecution(server: TestServer, clis: FakeClis, job: Job): Promise<void> {
   const events = await eventsOf(server, job.id);
   expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));

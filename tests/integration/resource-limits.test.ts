@@ -5,7 +5,10 @@ import { eventually } from '../helpers/eventually.ts';
 import { isAlive } from '../helpers/proc.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
-/** Programs that take what their name says, for a minute at the most, and one that does nothing of it. */
+/**
+ * Programs that take what their name says, for a minute at the most, and one that does nothing of
+ * it.
+ */
 const PROGRAMS: Readonly<Record<string, string>> = {
   memory: 'const held = Buffer.alloc(300_000_000, 1); setTimeout(() => held, 60_000);',
   processes:

@@ -73,7 +73,10 @@ async function fillSlots(server: TestServer, clis: FakeClis, slots: number, gate
   return ids;
 }
 
-/** SIGKILL to a server and to every process of its own at once, as the kernel does it when memory is short. */
+/**
+ * SIGKILL to a server and to every process of its own at once, as the kernel does it when memory is
+ * short.
+ */
 async function killAllBut(spared: readonly number[], server: TestServer): Promise<void> {
   const own = descendants(server.pid).filter((pid) => !spared.includes(pid));
   for (const pid of own) process.kill(pid, 'SIGSTOP'); // so that none can act on the death of another
@@ -194,7 +197,8 @@ describe('two servers with one Redis', () => {
     expect(await ask('same')).toBe('2');
     for (let at = 0; at < 8; at += 1) await ask(`${at}`);
     await eventually(() => answers.length >= 10, PATIENCE);
-    // A second answer would come from the other server's job: both lists are whole once both have caught up.
+    // A second answer would come from the other server's job: both lists are whole once both have
+    // caught up.
     for (const server of [a, b]) {
       const list = (await (await server.api('GET', '/v1/jobs?limit=100')).json()) as { data: Job[] };
       expect(list.data.filter(({ finished }) => finished)).toHaveLength(10);

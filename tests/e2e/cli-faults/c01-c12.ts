@@ -45,7 +45,10 @@ async function longestAnswerMs(system: SharedSystem, work: Promise<unknown>): Pr
   return longestMs;
 }
 
-/** A job that starts a daemon, sees that it lives, and succeeds: the daemon's process and the job's end. */
+/**
+ * A job that starts a daemon, sees that it lives, and succeeds: the daemon's process and the job's
+ * end.
+ */
 async function runDaemon(system: SharedSystem, how: SpawnStep): Promise<[number, Ended]> {
   const [started, go] = [barrier(system), barrier(system)];
   const steps = [{ spawn: how }, { touch: started }, { waitFor: go }, { delta: 'done' }];
@@ -58,7 +61,10 @@ async function runDaemon(system: SharedSystem, how: SpawnStep): Promise<[number,
   return [end.children[0] ?? expect.unreachable(), end];
 }
 
-/** Processes that do not end, end too early, or leave something behind; output that is too much or no text. */
+/**
+ * Processes that do not end, end too early, or leave something behind; output that is too much or
+ * no text.
+ */
 export function rowsOfProcessesAndOutput(shared: () => SharedSystem): void {
   it('C1: a CLI that ignores SIGTERM, SIGINT and SIGHUP is killed after the grace', async () => {
     const system = shared();

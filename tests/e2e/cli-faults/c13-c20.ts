@@ -116,7 +116,8 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
     expect((await report(system, provider)).available).toBe(message === 'cannot be started');
   });
 
-  // Not told as such: what the kernel does not know is given to /bin/sh by execvp(3), which refuses it.
+  // Not told as such: what the kernel does not know is given to /bin/sh by execvp(3), which refuses
+  // it.
   it('C18: a binary for another machine fails, and is not tried again', async () => {
     const { job } = await run(shared(), {
       prompt: 'x',
@@ -181,7 +182,8 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
     }
   });
 
-  // Nobody asks the kernel whether it was out of memory that a process was killed: there is a signal, and that is told.
+  // Nobody asks the kernel whether it was out of memory that a process was killed: there is a
+  // signal, and that is told.
   it.each([
     ['a segmentation fault', { kill: 'SIGSEGV' }, { code: null, signal: 'SIGSEGV' }],
     ['an abort', { kill: 'SIGABRT' }, { code: null, signal: 'SIGABRT' }],

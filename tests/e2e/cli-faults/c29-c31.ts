@@ -21,7 +21,10 @@ import {
 } from './row.ts';
 import type { SharedSystem } from './shared-system.ts';
 
-/** A process in a group of its own; with this very number where the kernel lets us choose it, else with any. */
+/**
+ * A process in a group of its own; with this very number where the kernel lets us choose it, else
+ * with any.
+ */
 async function stranger(wanted: number): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt += 1) {
     try {
@@ -126,7 +129,8 @@ export function rowsOfRaces(shared: () => SharedSystem): void {
     expect(warnings(events)).toEqual(['leaked_pipe']);
     expect(isAlive(reused)).toBe(true);
 
-    // The same where the kernel does not let us choose: our leader had this number, and its exit was told late.
+    // The same where the kernel does not let us choose: our leader had this number, and its exit
+    // was told late.
     const reaped = {
       pid: reused,
       marker: 'nobody/1',

@@ -1,6 +1,6 @@
 /**
- * Where the kernel lets us make cgroups nothing a CLI started escapes; elsewhere all of it is a no-op. Each test says
- * both, and which one is true is found out by asking the kernel.
+ * Where the kernel lets us make cgroups nothing a CLI started escapes; elsewhere all of it is a
+ * no-op. Each test says both, and which one is true is found out by asking the kernel.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

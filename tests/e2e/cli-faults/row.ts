@@ -1,4 +1,7 @@
-/** What every row of the table does and checks: a job with a fault, and a job beside it that must not notice. */
+/**
+ * What every row of the table does and checks: a job with a fault, and a job beside it that must
+ * not notice.
+ */
 import { existsSync, writeFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import type { ErrorCode } from '../../../src/errors.ts';
@@ -54,8 +57,8 @@ export async function besideAnother<T>(system: SharedSystem, fault: () => Promis
 }
 
 /**
- * Runs a job to its end beside another one, and checks what must hold after any fault: it has ended once, its events
- * are numbered without a gap, and nothing of it is alive (a zombie is not).
+ * Runs a job to its end beside another one, and checks what must hold after any fault: it has ended
+ * once, its events are numbered without a gap, and nothing of it is alive (a zombie is not).
  */
 export const run = (
   system: SharedSystem,
@@ -108,7 +111,8 @@ export async function eventsOf(system: SharedSystem, id: string): Promise<Stored
 }
 
 /**
- * A job that failed with this code, which is retryable as the table of codes says, unless told otherwise.
+ * A job that failed with this code, which is retryable as the table of codes says, unless told
+ * otherwise.
  * @param exit null: nothing was started; undefined: of no importance
  */
 export const failed = (

@@ -1,6 +1,7 @@
 /**
- * One server for a whole table of faults: `startServer` belongs to one test, and thirty servers take a minute to
- * start. Its providers are the scripted fake under several names, and binaries that cannot be started.
+ * One server for a whole table of faults: `startServer` belongs to one test, and thirty servers
+ * take a minute to start. Its providers are the scripted fake under several names, and binaries
+ * that cannot be started.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -166,7 +167,8 @@ function customProviders(dir: string, fake: string, updated: string): Record<str
     updated: { binary: updated, versionArgs: ['--version'] },
     'large-arguments': { binary: '/bin/echo', args: ['x'.repeat(200_000)] },
     shell: { binary: '/bin/sh' },
-    // What is said in lines no provider knows, as a CLI does that wants a login: in words, not in JSON.
+    // What is said in lines no provider knows, as a CLI does that wants a login: in words, not in
+    // JSON.
     'asks-login': { binary: fake, args: ['--model', 'fake:silent'], output: { ndjson: { text: '/text' } } },
     'asks-trust': { binary: fake, args: ['--model', 'fake:silent'], output: { ndjson: { text: '/text' } } },
   };

@@ -1,7 +1,8 @@
 /**
  * The records and doorbells in memory: the protocol without Redis. It is the scripts' executable
- * specification (one contract suite runs against both, and random sequences of steps must give the same) and
- * what tests use that need a clock of their own. It has no timers: time passes when `now` says so.
+ * specification (one contract suite runs against both, and random sequences of steps must give the
+ * same) and what tests use that need a clock of their own. It has no timers: time passes when `now`
+ * says so.
  */
 import type { BatchRecords } from '../../../src/records/batch-ports.ts';
 import type { Claims, JobRecords, Submissions, Upkeep } from '../../../src/records/ports.ts';
