@@ -3,7 +3,7 @@ import type { Principal } from '../auth/principal.ts';
 import type { AppError } from '../errors.ts';
 import type { Batch, BatchCreated } from '../protocol/batch.ts';
 import type { StoredEvent } from '../protocol/event.ts';
-import type { Job, JobListItem, JobStatus } from '../protocol/job.ts';
+import type { Job, JobListItem, JobQuery } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
 import type { ProviderReport, RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
@@ -18,22 +18,6 @@ export interface Created {
   readonly job: Job;
   /** True when the same Idempotency-Key had already made this job. */
   readonly replayed: boolean;
-}
-
-export interface JobQuery {
-  readonly status: readonly JobStatus[];
-  readonly provider: readonly string[];
-  /** Jobs that carry every one of these tags. */
-  readonly tag: readonly string[];
-  /** Jobs of this batch. */
-  readonly batch: string | null;
-  /** RFC 3339. */
-  readonly createdAfter: string | null;
-  readonly createdBefore: string | null;
-  /** Text searched in prompts, case-insensitive. */
-  readonly q: string | null;
-  readonly limit: number;
-  readonly cursor: string | null;
 }
 
 export interface JobPage {

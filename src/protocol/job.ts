@@ -57,6 +57,25 @@ export const JobListItem = Type.Object({
 });
 export type JobListItem = Static<typeof JobListItem>;
 
+/** Which jobs a list shows. A job must meet every condition. */
+export interface JobQuery {
+  /** Any of these; empty: all. */
+  readonly status: readonly JobStatus[];
+  /** Any of these; empty: all. */
+  readonly provider: readonly string[];
+  /** Every one of these. */
+  readonly tag: readonly string[];
+  readonly batch: string | null;
+  /** Exclusive bounds, RFC 3339 with any offset. */
+  readonly createdAfter: string | null;
+  readonly createdBefore: string | null;
+  /** Text in the prompt, without regard to case. */
+  readonly q: string | null;
+  readonly limit: number;
+  /** `nextCursor` of the previous page; null: the first page. */
+  readonly cursor: string | null;
+}
+
 export const jobLinks = (id: string) => ({
   self: `/v1/jobs/${id}`,
   events: `/v1/jobs/${id}/events`,

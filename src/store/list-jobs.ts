@@ -1,10 +1,11 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { AppError } from '../errors.ts';
+import type { JobQuery } from '../protocol/job.ts';
 import { readable } from './damaged-rows.ts';
 import { type SummaryColumns, summaryColumns, toSummary } from './job-row.ts';
 import { decodeListCursor, encodeListCursor } from './list-cursor.ts';
 import { promptContains } from './prompt-search.ts';
-import type { JobFilter, JobSummaryPage } from './rows.ts';
+import type { JobSummaryPage } from './rows.ts';
 import { all } from './statement.ts';
 
 /** One condition of the list and what it binds. The texts form a closed set, so each is prepared once. */
@@ -31,7 +32,7 @@ export const listReads = {
     db: DatabaseSync,
     args: {
       readonly owner: string | null;
-      readonly query: JobFilter;
+      readonly query: JobQuery;
       /** Ids among which all are that `q` finds; null, or left out: it may be any. */
       readonly among?: readonly string[] | null;
     },
@@ -56,7 +57,7 @@ export const listReads = {
   },
 };
 
-function* conditionsOf(owner: string | null, query: JobFilter): Generator<Condition> {
+function* conditionsOf(owner: string | null, query: JobQuery): Generator<Condition> {
   if (owner !== null) yield { sql: 'jobs.owner = ?', parameters: [owner] };
   if (query.cursor !== null) yield { sql: 'jobs.id < ?', parameters: [decodeListCursor(query.cursor)] };
   yield* anyOf('jobs.status', query.status);

@@ -83,24 +83,6 @@ export type JobSummary = Omit<JobListItem, 'finished' | 'links'> & {
   readonly kind: 'api' | 'raw';
 };
 
-/** Filters of the list; the same shape as the HTTP port's `JobQuery`. Conditions are joined by AND. */
-export interface JobFilter {
-  /** Any of these; empty = every one. */
-  readonly status: readonly JobStatus[];
-  readonly provider: readonly string[];
-  /** All of these. */
-  readonly tag: readonly string[];
-  /** Of this batch. */
-  readonly batch: string | null;
-  /** Exclusive bounds, RFC 3339 with any offset. */
-  readonly createdAfter: string | null;
-  readonly createdBefore: string | null;
-  /** Text in the prompt, without regard to case. */
-  readonly q: string | null;
-  readonly limit: number;
-  readonly cursor: string | null;
-}
-
 /** An event as its stream has it: `body` is its own JSON text. */
 export interface EventCopy {
   readonly jobId: string;

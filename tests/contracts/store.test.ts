@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import {
   AT,
-  aFilter,
+  aQuery,
   aFinishedJob,
   aJob,
   anIntent,
@@ -186,7 +186,7 @@ describe('jobs', () => {
     expect(await store.run('jobs.delete', { id: job.id })).toEqual({ deleted: true });
     expect(await store.run('jobs.delete', { id: job.id })).toEqual({ deleted: false });
     expect(await store.run('executions.outbox', { limit: 5 })).toMatchObject([{ outcome: anOutcome() }]);
-    const query = aFilter({ tag: ['x'] });
+    const query = aQuery({ tag: ['x'] });
     expect(await store.run('jobs.list', { owner: null, query })).toEqual({ rows: [], nextCursor: null });
   });
 

@@ -1,6 +1,7 @@
 import { maySee, type Principal } from '../../src/auth/principal.ts';
 import { AppError } from '../../src/errors.ts';
-import type { Created, Idempotency, JobPage, JobQuery, Jobs } from '../../src/http/ports.ts';
+import type { Created, Idempotency, JobPage, Jobs } from '../../src/http/ports.ts';
+import type { JobQuery } from '../../src/protocol/job.ts';
 import { isFinished, type Job, type JobStatus } from '../../src/protocol/job.ts';
 import type { Outcome } from '../../src/protocol/outcome.ts';
 import type { PromptOverrides, PromptRequest } from '../../src/protocol/prompt.ts';

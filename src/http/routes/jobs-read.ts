@@ -1,10 +1,11 @@
 import { type Static, Type } from 'typebox';
+import type { JobQuery } from '../../protocol/job.ts';
 import { JOB_STATUSES } from '../../protocol/job.ts';
 import { closed, nullable } from '../../protocol/schema.ts';
 import { answer, errorAnswers, shared } from '../answers.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { JobParams, jobIdOf } from '../job-id.ts';
-import type { JobQuery, Jobs } from '../ports.ts';
+import type { Jobs } from '../ports.ts';
 import { untilGone, Wait, waitMsOf } from '../wait-query.ts';
 
 const DEFAULT_LIMIT = 20;

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { JobFilter, ProjectedJob } from '../../../src/store/rows.ts';
+import type { JobQuery } from '../../../src/protocol/job.ts';
+import type { ProjectedJob } from '../../../src/store/rows.ts';
 import type { Store } from '../../../src/store/store.ts';
-import { AT, aFilter, aFinishedJob, aJob, anOutcome, project, testStore } from './test-store.ts';
+import { AT, aFinishedJob, aJob, anOutcome, aQuery, project, testStore } from './test-store.ts';
 
-const idsOf = async (store: Store, query: Partial<JobFilter>, owner: string | null = null) =>
-  (await store.run('jobs.list', { owner, query: aFilter(query) })).rows.map(({ id }) => id);
+const idsOf = async (store: Store, query: Partial<JobQuery>, owner: string | null = null) =>
+  (await store.run('jobs.list', { owner, query: aQuery(query) })).rows.map(({ id }) => id);
 
 /** The prompts of the jobs that `q` finds, among those given. */
 async function found(prompts: readonly string[], q: string): Promise<string[]> {
@@ -21,7 +22,7 @@ describe('the list of jobs', () => {
     const jobs = Array.from({ length: 25 }, () => aJob());
     await project(store, ...jobs);
     const list = (cursor: string | null) =>
-      store.run('jobs.list', { owner: null, query: aFilter({ limit: 5, cursor }) });
+      store.run('jobs.list', { owner: null, query: aQuery({ limit: 5, cursor }) });
     const pages = [await list(null)];
     for (let next = pages.at(-1)?.nextCursor; next; next = pages.at(-1)?.nextCursor)
       pages.push(await list(next));
@@ -44,7 +45,7 @@ describe('the list of jobs', () => {
       .map(({ id }) => id)
       .sort()
       .reverse();
-    const first = await store.run('jobs.list', { owner: null, query: aFilter({ batch: 'B1', limit: 3 }) });
+    const first = await store.run('jobs.list', { owner: null, query: aQuery({ batch: 'B1', limit: 3 }) });
     expect(first.rows.map(({ id, batchId }) => [id, batchId])).toEqual(
       wanted.slice(0, 3).map((id) => [id, 'B1']),
     );
@@ -75,7 +76,7 @@ describe('the list of jobs', () => {
     );
     if (!oldest || !middle || !newest) throw new Error('three jobs');
     await project(store, oldest, middle, newest);
-    const page = await store.run('jobs.list', { owner: null, query: aFilter({ limit: 2 }) });
+    const page = await store.run('jobs.list', { owner: null, query: aQuery({ limit: 2 }) });
     await store.run('jobs.delete', { id: middle.id });
     expect(await idsOf(store, { cursor: page.nextCursor })).toEqual([oldest.id]);
   });
@@ -84,7 +85,7 @@ describe('the list of jobs', () => {
     'refuses the cursor %j',
     async (cursor) => {
       const store = await testStore();
-      const list = store.run('jobs.list', { owner: null, query: aFilter({ cursor }) });
+      const list = store.run('jobs.list', { owner: null, query: aQuery({ cursor }) });
       await expect(list).rejects.toMatchObject({ code: 'request.invalid', problems: [{ path: '/cursor' }] });
     },
   );
@@ -99,7 +100,7 @@ describe('the list of jobs', () => {
       request: { prompt, priority: -3, tags: ['t'], metadata: { k: 'v' } },
     });
     await project(store, job);
-    const { rows } = await store.run('jobs.list', { owner: null, query: aFilter() });
+    const { rows } = await store.run('jobs.list', { owner: null, query: aQuery() });
     expect(rows).toEqual([
       {
         id: job.id,
@@ -131,7 +132,7 @@ describe('the list of jobs', () => {
 describe('filters of the list', () => {
   const filtered = async (
     jobs: Record<string, ProjectedJob>,
-    query: Partial<JobFilter>,
+    query: Partial<JobQuery>,
     owner: string | null = null,
   ) => {
     const store = await testStore();

@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { eventually } from '../../helpers/eventually.ts';
-import { aFilter, aFinishedJob, aJob, ledgerFile, project, testStore } from './test-store.ts';
+import { aFinishedJob, aJob, aQuery, ledgerFile, project, testStore } from './test-store.ts';
 
 const PATIENT = { timeoutMs: 20_000 };
 const indexOf = (file: string): string => join(dirname(file), 'search.db');
@@ -26,7 +26,7 @@ function indexed(file: string): string[] {
 }
 
 const idsFor = async (store: Store, q: string | null): Promise<string[]> =>
-  (await store.run('jobs.list', { owner: null, query: aFilter({ q, limit: 100 }) })).rows.map(({ id }) => id);
+  (await store.run('jobs.list', { owner: null, query: aQuery({ q, limit: 100 }) })).rows.map(({ id }) => id);
 
 /** Asks for a list, so that there is a reader, and waits until it has indexed just these jobs. */
 async function untilIndexed(store: Store, file: string, ids: readonly string[]): Promise<void> {

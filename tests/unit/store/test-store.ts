@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { ulid } from 'ulid';
 import { onTestFinished } from 'vitest';
+import type { JobQuery } from '../../../src/protocol/job.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
-import type { JobFilter, ProjectedJob } from '../../../src/store/rows.ts';
+import type { ProjectedJob } from '../../../src/store/rows.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
@@ -120,7 +121,7 @@ export async function project(store: Store, ...jobs: readonly ProjectedJob[]): P
   await store.run('jobs.project', { jobs, removed: [], cursor: { name: 'log', value: '1-0' } });
 }
 
-export const aFilter = (overrides: Partial<JobFilter> = {}): JobFilter => ({
+export const aQuery = (overrides: Partial<JobQuery> = {}): JobQuery => ({
   status: [],
   provider: [],
   tag: [],
