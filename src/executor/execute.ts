@@ -5,8 +5,8 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
+import type { ProcessEnd } from '../processes/spawned-process.ts';
 import { type Termination, terminate } from '../processes/terminate.ts';
-import type { ProcessEnd } from '../processes/wait.ts';
 import type { Cut, Exit } from '../protocol/cli.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';

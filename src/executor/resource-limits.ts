@@ -1,4 +1,4 @@
-import type { ResourceUse } from '../processes/resource-use.ts';
+import type { ResourceUse } from '../processes/proc-entry.ts';
 import type { Limits } from '../protocol/prompt.ts';
 
 /** What one execution may use at the most, by the server's settings; null: as much as there is. */

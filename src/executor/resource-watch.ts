@@ -4,8 +4,8 @@
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
+import { type ResourceUse, resourceUse } from '../processes/proc-entry.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
-import { type ResourceUse, resourceUse } from '../processes/resource-use.ts';
 import { supportsSweep } from '../processes/sweep.ts';
 
 const EVERY_MS = 1000;

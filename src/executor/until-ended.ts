@@ -1,5 +1,4 @@
-import type { SpawnedProcess } from '../processes/spawned-process.ts';
-import type { ProcessEnd } from '../processes/wait.ts';
+import type { ProcessEnd, SpawnedProcess } from '../processes/spawned-process.ts';
 
 /** Output still open this long after the exit is held by something the CLI left behind. */
 const LEAK_AFTER_MS = 1000;

@@ -2,7 +2,7 @@
 
 import type { Logger } from 'pino';
 import { AppError, isLedgerTrouble, isRedisTrouble, messageOf } from '../errors.ts';
-import { isShortage } from '../processes/spawn-error.ts';
+import { isShortage } from '../processes/spawn.ts';
 import type { Claim } from '../records/ports.ts';
 import { pause } from '../timing.ts';
 import { type Prepared, type PrepareOptions, prepare } from './prepare.ts';

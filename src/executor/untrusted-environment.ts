@@ -12,7 +12,8 @@ import { delimiter, isAbsolute } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../errors.ts';
 import type { Launch } from '../processes/launch.ts';
-import { cannotStart, spawnError, systemCode } from '../processes/spawn-error.ts';
+import { isUnusablePath, systemCode } from '../processes/launch.ts';
+import { spawnError } from '../processes/spawn.ts';
 
 type Variables = Readonly<Record<string, string>>;
 
@@ -62,7 +63,7 @@ async function askGit(launch: Launch, cwd: string, env: Variables): Promise<stri
   const request = { binary: 'git', args: ['config', '--list', '--show-scope', '-z'], env, cwd };
   const child = await launch(request).catch((error: unknown) => {
     if (error instanceof AppError) throw error;
-    if (cannotStart(systemCode(error))) return null;
+    if (isUnusablePath(systemCode(error))) return null;
     throw spawnError(error, 'git', cwd);
   });
   if (child === null) return '';

@@ -1,11 +1,11 @@
 /**
- * One cgroup (v2) per execution, where the kernel lets us make one. No process leaves it by itself, whatever becomes
- * of its session and its environment, and all that are in it end with one write, also while they fork.
+ * One cgroup (v2) per execution, if the kernel lets us create one. A process stays in it, even when
+ * it changes its session or its environment. One write kills all its processes, even while they
+ * fork.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { markerMatches } from './marker.ts';
-import { findOwnCgroup } from './own-cgroup.ts';
+import { join, resolve } from 'node:path';
+import { markerMatches } from './proc-entry.ts';
 
 /** A process and the execution whose cgroup it is in. */
 export interface CgroupMember {
@@ -13,19 +13,22 @@ export interface CgroupMember {
   readonly marker: string;
 }
 
-/** Every method does nothing where there are no cgroups. */
+/** The cgroups of executions. Every method does nothing on a system without them. */
 export interface Cgroups {
-  /** Living processes in the cgroups of executions, those below them too. */
+  /** Living processes in the cgroups of executions and in cgroups below them. */
   members(): readonly CgroupMember[];
-  /** SIGKILLs everything in the cgroups of this marker, or of all below it when it ends in a slash; gives who it was. */
+  /**
+   * Sends SIGKILL to all processes in the cgroup of this marker, or of every marker that begins
+   * with it when it ends in a slash. Returns their pids.
+   */
   kill(wanted: string): readonly number[];
-  /** Removes those cgroups, as far as they are empty; whether none is left. What was killed takes a moment to be gone. */
+  /** Removes those cgroups if they are empty. Returns whether none is left. */
   remove(wanted: string): boolean;
 }
 
-/** What starts processes needs more: to start them inside. */
+/** Cgroups in which processes can be started. */
 export interface StartingCgroups extends Cgroups {
-  /** Runs `start`, which must fork before it returns: what it forks is in the marker's own cgroup from its first moment. */
+  /** Runs `start`, which must fork before it returns. The new process begins in its own cgroup. */
   inside<T>(marker: string, start: () => T): T;
 }
 
@@ -34,7 +37,7 @@ const ULID = '[0-9A-HJKMNP-TV-Z]{26}';
 const MARKER = new RegExp(`^(${ULID})/(${ULID})$`);
 const FOLDER = new RegExp(`^bullpen\\.(${ULID})\\.(${ULID})$`);
 
-/** @param own folder of our own cgroup; the cgroups of executions are made in it */
+/** @param own the folder of our own cgroup, which contains the cgroups of executions */
 export function createCgroups(own: string | null = findOwnCgroup()): Cgroups {
   if (own === null) return NONE;
 
@@ -62,8 +65,8 @@ export function createCgroups(own: string | null = findOwnCgroup()): Cgroups {
 }
 
 /**
- * Whether this process may make cgroups in `own`, move into them and back. Found out by doing it: there are rights,
- * read-only mounts, kernels before 5.14 (without cgroup.kill) and cgroups of another type.
+ * Whether this process may create cgroups in `own` and move into them and back. Tries it, because
+ * it depends on rights, mounts, the type of the cgroup and the kernel (cgroup.kill needs 5.14).
  */
 export function mayUseCgroups(own: string | null): own is string {
   if (own === null) return false;
@@ -76,7 +79,7 @@ export function mayUseCgroups(own: string | null): own is string {
   }
 }
 
-/** With a start that only runs `start` where the kernel does not let this process make cgroups and move into them. */
+/** If this process may not use cgroups, `inside` only runs `start`. */
 export function createStartingCgroups(own: string | null = findOwnCgroup()): StartingCgroups {
   if (!mayUseCgroups(own)) {
     return { ...NONE, inside: (_marker, start) => start() };
@@ -89,7 +92,8 @@ export function createStartingCgroups(own: string | null = findOwnCgroup()): Sta
       try {
         return start();
       } finally {
-        // Staying there, we would be killed with the execution. It has never failed; should it, we rather end now.
+        // Must not fail: in there, this process would be killed with the execution. So it may
+        // throw.
         writeFileSync(join(own, 'cgroup.procs'), String(process.pid));
       }
     },
@@ -119,7 +123,7 @@ function write(path: string, file: string, text: string): boolean {
     writeFileSync(join(path, file), text);
     return true;
   } catch {
-    return false; // gone, or not ours to write
+    return false; // gone, or not writable
   }
 }
 
@@ -133,7 +137,7 @@ function subfolders(path: string): string[] {
   }
 }
 
-/** A CLI may make cgroups of its own below; no process shows up in two of them. */
+/** Includes cgroups below, because a CLI may create its own. */
 function processesIn(path: string): number[] {
   const below = subfolders(path).flatMap((name) => processesIn(join(path, name)));
   try {
@@ -144,7 +148,7 @@ function processesIn(path: string): number[] {
   }
 }
 
-/** Whether it is gone; not while anything in it still ends. */
+/** Returns whether it is gone. It stays while a killed process in it is still exiting. */
 function removeTree(path: string): boolean {
   for (const name of subfolders(path)) removeTree(join(path, name));
   try {
@@ -154,3 +158,38 @@ function removeTree(path: string): boolean {
     return !existsSync(path);
   }
 }
+
+/**
+ * The folder of this process's cgroup (v2). null when the system is not Linux, has no cgroup2
+ * mount, or has one that does not contain our cgroup.
+ */
+export function findOwnCgroup(): string | null {
+  try {
+    return ownCgroup(readFileSync('/proc/self/mountinfo', 'utf8'), readFileSync('/proc/self/cgroup', 'utf8'));
+  } catch {
+    return null; // not Linux
+  }
+}
+
+/**
+ * The same from the texts of `/proc/self/mountinfo` (proc_pid_mountinfo(5)) and `/proc/self/cgroup`
+ * (cgroups(7)). Next to version 1, cgroup2 is usually mounted as /sys/fs/cgroup/unified.
+ */
+export function ownCgroup(mountinfo: string, cgroup: string): string | null {
+  const path = /^0::(\/.*)$/m.exec(cgroup)?.[1];
+  // Outside our cgroup namespace, or removed.
+  if (path === undefined || path.startsWith('/..') || path.endsWith(' (deleted)')) return null;
+  for (const line of mountinfo.split('\n')) {
+    const [before = '', after = ''] = line.split(' - ');
+    if (!after.startsWith('cgroup2 ')) continue;
+    const [, , , root = '', mountPoint = ''] = before.split(' ');
+    const below =
+      root === '/' ? path : path === root || path.startsWith(`${root}/`) ? path.slice(root.length) : null;
+    if (below !== null) return resolve(unescaped(mountPoint), `.${below}`);
+  }
+  return null;
+}
+
+/** Spaces and other special characters are written as `\040`. */
+const unescaped = (text: string): string =>
+  text.replaceAll(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));

@@ -1,8 +1,38 @@
-/** What a shortened line is copied into. Texts are copied here: as JSON writes them, and cut at their limit. */
-import { Byte, isPlain } from './json-bytes.ts';
+/** The copy of a line that is being shortened. Copies texts in their JSON form, up to a limit. */
+
+/** The bytes of JSON's syntax. */
+export const Byte = {
+  quote: 0x22,
+  comma: 0x2c,
+  colon: 0x3a,
+  openArray: 0x5b,
+  backslash: 0x5c,
+  closeArray: 0x5d,
+  lowerU: 0x75,
+  openObject: 0x7b,
+  closeObject: 0x7d,
+} as const;
+
+export const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0d;
+
+/** A byte of a text that is neither its end nor part of an escape. */
+export const isPlain = (byte: number): boolean =>
+  byte !== Byte.quote && byte !== Byte.backslash && byte >= 0x20;
+
+/** A byte of a number, `true`, `false` or `null`. The parser of the line checks the rest. */
+export const isScalar = (byte: number): boolean =>
+  (byte >= 0x30 && byte <= 0x39) ||
+  (byte >= 0x61 && byte <= 0x7a) ||
+  byte === 0x2b ||
+  byte === 0x2d ||
+  byte === 0x2e ||
+  byte === 0x45;
+
+export const isOpening = (byte: number): boolean => byte === Byte.openArray || byte === Byte.openObject;
+export const isClosing = (byte: number): boolean => byte === Byte.closeArray || byte === Byte.closeObject;
 
 const FIRST_BYTES = 64 * 1024;
-/** A text is cut up to so many bytes early, so that no character and no surrogate pair is halved. */
+/** A cut may drop this many bytes more, so that no character and no surrogate pair is split. */
 const SLACK = 16;
 
 export class JsonCopy {
@@ -10,17 +40,17 @@ export class JsonCopy {
   #out = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #length = 0;
 
-  // Of the text that is being read:
+  // The text that is being read:
   #copying = false;
   #wasCut = false;
   #ended = true;
   #limit = 0;
   #textBytes = 0;
   #escape: number[] = [];
-  /** The length of the copy before the half of a surrogate pair that ends it; -1: none does. */
+  /** The length of the copy before the first half of a surrogate pair at its end, or -1. */
   #halfPairAt = -1;
 
-  /** @param maxTextBytes a text keeps at least so many bytes (as UTF-8, escapes resolved) if its limit allows */
+  /** @param maxTextBytes a text keeps at least this much UTF-8, if its limit allows */
   constructor(maxTextBytes: number) {
     this.#maxTextBytes = maxTextBytes + SLACK;
   }
@@ -28,11 +58,11 @@ export class JsonCopy {
   get length(): number {
     return this.#length;
   }
-  /** The last text was read to its end. */
+  /** Whether the last text was read to its end. */
   get textEnded(): boolean {
     return this.#ended;
   }
-  /** Its end is missing in the copy. */
+  /** Whether the end of the last text is missing in the copy. */
   get textWasCut(): boolean {
     return this.#wasCut;
   }
@@ -41,7 +71,6 @@ export class JsonCopy {
     return this.#out.toString('utf8', start, end);
   }
 
-  /** Takes back what was copied last. */
   shrink(length: number): void {
     this.#length = length;
   }
@@ -52,7 +81,7 @@ export class JsonCopy {
     this.#length += 1;
   }
 
-  /** Its first quote was read. @param limit length of the copy at which it is cut; null: it is not copied */
+  /** @param limit the length of the copy at which the text is cut. null: it is not copied. */
   beginText(limit: number | null): void {
     this.#copying = limit !== null;
     this.#wasCut = false;
@@ -63,7 +92,7 @@ export class JsonCopy {
     if (this.#copying) this.put(Byte.quote);
   }
 
-  /** How far the text was read; -1: it is none. */
+  /** Returns how far it read. -1: the bytes are not a valid text. */
   readText(bytes: Buffer, start: number, end: number): number {
     let at = start;
     while (at < end && this.#escape.length > 0) {
@@ -134,7 +163,9 @@ export class JsonCopy {
 const isContinuation = (byte: number | undefined): boolean => ((byte ?? 0) & 0xc0) === 0x80;
 const isLead = (byte: number | undefined): boolean => ((byte ?? 0) & 0xc0) === 0xc0;
 
-/** Where to cut at or before `end` so that no character is halved. `next` is the first byte left out. */
+/**
+ * Where to cut, at `end` or before, so that no character is split. `next`: the byte after `end`.
+ */
 export function characterBoundary(bytes: Buffer, end: number, next: number | undefined): number {
   if (!isContinuation(next)) return end;
   let cut = end - 1;

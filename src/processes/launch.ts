@@ -1,23 +1,23 @@
-/** Starting a process, and what is left of it to hold: the port, and the way that forks this very process. */
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, constants, existsSync, openSync, readlinkSync } from 'node:fs';
+/**
+ * Starting a process: the interface that the executor uses, and the messages between the server and
+ * its launcher. The launcher's program imports this file, so it must stay small.
+ */
 import type { Readable, Writable } from 'node:stream';
-import { AppError } from '../errors.ts';
 import type { Exit } from '../protocol/cli.ts';
-import { CWD_GONE, cannotStart, systemCode } from './spawn-error.ts';
 
 export interface LaunchRequest {
-  /** Absolute path, or a name on the PATH of `env`; run without a shell, in a process group of its own. */
+  /**
+   * Absolute path, or a name on the PATH of `env`. Runs without a shell, in its own process group.
+   */
   readonly binary: string;
   readonly args: readonly string[];
   /** The whole environment. */
   readonly env: Readonly<Record<string, string>>;
-  /** A real path. Where a link stands in it by now, nothing is started. */
+  /** A real path. If it has become a symbolic link, nothing is started. */
   readonly cwd: string;
 }
 
-/** A started process, the leader of its own group. Its streams are not read before somebody asks. */
+/** A started process, the leader of its own group. The caller must read its streams. */
 export interface LaunchedChild {
   readonly pid: number;
   readonly stdin: Writable;
@@ -25,96 +25,76 @@ export interface LaunchedChild {
   readonly stderr: Readable;
   /** null while it runs. */
   readonly exit: Exit | null;
-  /** Its exit was not seen and never will be: what started it is gone. It may live on. */
+  /** Its launcher is gone, so its exit stays unknown. The process may still run. */
   readonly lost: boolean;
-  /** Called once, when it has exited. */
+  /** Calls `listener` once, after the exit. */
   onExit(listener: (exit: Exit) => void): void;
-  /** Called once, when it has exited and stdout and stderr have ended. */
+  /** Calls `listener` once, after the exit and the end of stdout and stderr. */
   onClose(listener: () => void): void;
-  /** Signals the group; false, and nothing done, once the process has been reaped: its number may be reused. */
+  /** Signals the group. Returns false and does nothing after the exit: the id may be reused. */
   signalGroup(signal: NodeJS.Signals): boolean;
 }
 
 /**
- * Rejects with the system's error (`code` ENOENT, EAGAIN, …) when the process cannot be started; with anything when `stop`
- * was aborted before it was; with AppError `execution.lost` when it is not known whether it was.
+ * Starts a process. Rejects
+ * - with the system's error (`code` ENOENT, EAGAIN, …) when the process cannot be started;
+ * - with any error when `stop` was aborted before the start;
+ * - with AppError `execution.lost` when it is unknown whether the process was started.
  */
 export type Launch = (request: LaunchRequest, stop?: AbortSignal) => Promise<LaunchedChild>;
 
-/** Forks this process. The cost grows with its memory: a server uses a launcher instead. */
-export const launchHere: Launch = async (request) => {
-  // Some failures are thrown here (E2BIG, ENOTDIR, a NUL byte), others come as an 'error' event (ENOENT …).
-  const child = inFolder(request.cwd, (cwd) =>
-    spawn(request.binary, [...request.args], {
-      cwd,
-      env: { ...request.env },
-      detached: true,
-      shell: false,
-      stdio: ['pipe', 'pipe', 'pipe'],
-    }),
-  );
-  await once(child, 'spawn');
-  return wrap(child);
-};
+/** Messages to the launcher, over its IPC channel. */
+export type ToLauncher =
+  | { readonly type: 'launch'; readonly id: number; readonly request: LaunchRequest }
+  | { readonly type: 'signal'; readonly id: number; readonly signal: NodeJS.Signals }
+  /** The caller has given up: do not start the process, or kill it. */
+  | { readonly type: 'withdraw'; readonly id: number }
+  | { readonly type: 'ping' };
 
-/** open(2): for a place in the file system, needs no right to read it. Node has no name for it. */
-const O_PATH = 0o10000000;
-const OPENS_FOLDERS = process.platform === 'linux' && existsSync('/proc/self/fd');
+/** Messages from the launcher. */
+export type FromLauncher =
+  /** The launcher reads messages from now on. */
+  | { readonly type: 'ready' }
+  | { readonly type: 'pong' }
+  | { readonly type: 'started'; readonly id: number; readonly pid: number }
+  /** The process could not be started. `code` is the system's. */
+  | { readonly type: 'refused'; readonly id: number; readonly code: string; readonly message: string }
+  | { readonly type: 'exited'; readonly id: number; readonly exit: Exit };
+
+/** First line on each connection a launcher opens: the launch and the stream (0, 1 or 2). */
+export const streamHeader = (id: number, fd: number): string => `${id} ${fd}\n`;
 
 /**
- * Opens the folder a process is to start in, and calls `start` with a path that leads to just this folder, whatever
- * takes its place meanwhile. The path was checked before: a folder that has another real path by now was not, and is
- * refused. Where there is no /proc, the folder is entered by its path.
- * @throws Error with `code` {@link CWD_GONE}
+ * The line that the launcher writes to its stdout before it forks. A pipe keeps what was written
+ * when its writer dies. So a launch without this line was certainly never started.
  */
-export function inFolder<T>(realPath: string, start: (cwd: string) => T): T {
-  if (!OPENS_FOLDERS) return start(realPath);
-  const folder = openFolder(realPath);
-  try {
-    const opened = `/proc/self/fd/${folder}`;
-    if (readlinkSync(opened) !== realPath) throw cwdGone(null);
-    return start(opened); // the child changes into it before it executes anything, which closes the descriptor
-  } finally {
-    closeSync(folder);
-  }
-}
+export const beginLine = (id: number): string => `${id}\n`;
 
-function openFolder(path: string): number {
-  try {
-    return openSync(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-  } catch (error) {
-    throw cannotStart(systemCode(error)) ? cwdGone(error) : error;
-  }
-}
+/** `code` of a launch whose process could not be connected with the server. */
+export const NO_STREAMS = 'NO_STREAMS';
 
-const cwdGone = (cause: unknown): Error =>
-  Object.assign(new Error('the working directory was replaced', { cause }), { code: CWD_GONE });
+/** `code` of a launch whose working directory is no longer the requested one. */
+export const CWD_GONE = 'CWD_GONE';
 
-function wrap(child: ChildProcessWithoutNullStreams): LaunchedChild {
-  const { pid } = child;
-  if (pid === undefined) throw new AppError('internal.error', 'a started process has no id');
-  child.on('error', () => {}); // of a signal that could not be sent; the exit tells what became of it
-  let exit: Exit | null = null;
-  child.once('exit', (code, signal) => {
-    exit = { code, signal };
-  });
-  return {
-    pid,
-    stdin: child.stdin,
-    stdout: child.stdout,
-    stderr: child.stderr,
-    get exit() {
-      return exit;
-    },
-    lost: false,
-    onExit: (listener) => child.once('exit', (code, signal) => listener({ code, signal })),
-    onClose: (listener) => child.once('close', listener),
-    // Node reaps in the same turn in which it sets these, so until then the number is the child's for sure.
-    signalGroup: (signal) => child.exitCode === null && child.signalCode === null && signalGroup(pid, signal),
-  };
-}
+const UNUSABLE_PATH: ReadonlySet<string> = new Set([
+  'ENOENT',
+  'EACCES',
+  'EPERM',
+  'ENOEXEC',
+  'ENOTDIR',
+  'EISDIR',
+  'ELOOP',
+  'ENAMETOOLONG',
+]);
 
-/** False when the group is gone or not ours. */
+/** Whether a system error says that a path cannot be used as it is. */
+export const isUnusablePath = (code: string): boolean => UNUSABLE_PATH.has(code);
+
+/** The `code` of a system error. An empty string for anything else. */
+export const systemCode = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+
+/** Signals a process group. False when the group is gone or not ours. */
 export function signalGroup(groupId: number, signal: NodeJS.Signals): boolean {
   try {
     return process.kill(-groupId, signal);

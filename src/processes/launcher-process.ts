@@ -1,22 +1,31 @@
 /**
  * The launcher: a small process that starts the CLIs for the server.
  *
- * Problem: a fork copies the page tables of the whole process. From a server of 180 MB it takes 6 ms, in which
- * the event loop stands still; from this process it takes one.
- * Solution: the three streams of a CLI are connections from here to the server, handed to the CLI when it is
- * started, so that no byte passes through this process.
+ * Problem: a fork copies the page tables of the whole process. A server of 180 MB needs 6 ms for
+ * it, and its event loop waits. This process needs 1 ms.
+ * Solution: this process opens three connections to the server and gives them to the CLI as its
+ * streams. No byte of a CLI passes through this process.
  *
- * It also outlives a killed server by a moment, and ends what the server was running.
+ * It also outlives a killed server by a moment, and kills everything the server was running.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readlinkSync, writeSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { createStartingCgroups } from './cgroups.ts';
-import { inFolder, signalGroup } from './launch.ts';
-import { beginLine, type FromLauncher, streamHeader, type ToLauncher } from './launch-messages.ts';
-import { MARKER_VARIABLE } from './marker.ts';
+import {
+  beginLine,
+  CWD_GONE,
+  type FromLauncher,
+  isUnusablePath,
+  type LaunchRequest,
+  NO_STREAMS,
+  signalGroup,
+  streamHeader,
+  systemCode,
+  type ToLauncher,
+} from './launch.ts';
+import { MARKER_VARIABLE } from './proc-entry.ts';
 import { createProcScanner } from './proc-scanner.ts';
-import { NO_STREAMS, systemCode } from './spawn-error.ts';
 import { sweep } from './sweep.ts';
 
 interface Running {
@@ -25,29 +34,21 @@ interface Running {
 }
 
 const [, , socketPath = '', umask] = process.argv;
-// A CLI makes files as its user wants them, not as the server does.
+// CLIs create files with the user's mask, not with the server's.
 if (umask !== undefined) process.umask(Number(umask));
 const cgroups = createStartingCgroups();
 const starting = new Set<number>();
 const running = new Map<number, Running>();
-/** Our stdout. */
-const BEGUN = 1;
+const STDOUT = 1;
+/** open(2): names a folder without the right to read it. Node has no constant for it. */
+const O_PATH = 0o10000000;
+const OPENS_FOLDERS = process.platform === 'linux' && existsSync('/proc/self/fd');
 let ending = false;
 
-const tell = (message: FromLauncher): void => {
-  // A server that is gone hears nothing; 'disconnect' says so.
+const send = (message: FromLauncher): void => {
+  // When the server is gone, 'disconnect' follows.
   if (process.connected) process.send?.(message, undefined, undefined, () => {});
 };
-
-function openStream(id: number, fd: number): Promise<Socket> {
-  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const socket = connect(socketPath);
-  socket.pause(); // what the CLI says is not ours to read
-  // Not to be taken for an error of the spawn: a socket that is gone is no missing CLI.
-  socket.once('error', (error) => reject(Object.assign(error, { code: NO_STREAMS })));
-  socket.once('connect', () => socket.write(streamHeader(id, fd), () => resolve(socket)));
-  return promise;
-}
 
 async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>): Promise<void> {
   const streams: Socket[] = [];
@@ -56,55 +57,92 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
   try {
     streams.push(...(await Promise.all([0, 1, 2].map((fd) => openStream(id, fd)))));
     if (ending || !starting.has(id)) return; // it would run without an owner
-    // Out of descriptors, the server closes what it has accepted: no fault of the request.
+    // A server without free descriptors closes what it has accepted. The request is not at fault.
     if (streams.some(({ destroyed }) => destroyed))
       throw Object.assign(new Error('the server closed a stream'), { code: NO_STREAMS });
-    writeSync(BEGUN, beginLine(id));
-    const [stdin, stdout, stderr] = streams;
-    const child = inFolder(request.cwd, (cwd) => {
-      const start = (): ChildProcess =>
-        spawn(request.binary, [...request.args], {
-          cwd,
-          env: { ...request.env },
-          detached: true,
-          shell: false,
-          stdio: [stdin, stdout, stderr],
-        });
-      return marker === undefined ? start() : cgroups.inside(marker, start);
-    });
+    writeSync(STDOUT, beginLine(id));
+    const start = (): ChildProcess => startIn(request, streams);
+    const child = marker === undefined ? start() : cgroups.inside(marker, start);
     child.once('error', (error) => refuse(id, error));
     const { pid } = child;
     if (pid === undefined) return;
     running.set(id, { child, marker });
-    tell({ type: 'started', id, pid });
+    send({ type: 'started', id, pid });
     child.once('exit', (code, signal) => {
       running.delete(id);
-      if (marker !== undefined) cgroups.remove(marker); // unless it left something behind
-      tell({ type: 'exited', id, exit: { code, signal } });
+      if (marker !== undefined) cgroups.remove(marker); // stays when it still has processes
+      send({ type: 'exited', id, exit: { code, signal } });
     });
   } catch (error) {
     refuse(id, error);
   } finally {
     starting.delete(id);
-    for (const stream of streams) stream.destroy(); // the CLI has its own
+    for (const stream of streams) stream.destroy(); // the CLI has its own copies
     if (marker !== undefined && !running.has(id)) cgroups.remove(marker);
   }
 }
 
+function openStream(id: number, fd: number): Promise<Socket> {
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const socket = connect(socketPath);
+  socket.pause(); // only the CLI may read from it
+  // Our own code, because ENOENT of a socket must not look like a missing CLI.
+  socket.once('error', (error) => reject(Object.assign(error, { code: NO_STREAMS })));
+  socket.once('connect', () => socket.write(streamHeader(id, fd), () => resolve(socket)));
+  return promise;
+}
+
+/**
+ * Starts the CLI in exactly the requested folder, even if another one takes its path.
+ * The path was checked before the launch. A folder with another real path was not checked, so it is
+ * refused. Without /proc, the folder is entered by its path.
+ * @throws Error with `code` {@link CWD_GONE}
+ */
+function startIn(request: LaunchRequest, [stdin, stdout, stderr]: readonly Socket[]): ChildProcess {
+  const start = (cwd: string): ChildProcess =>
+    spawn(request.binary, [...request.args], {
+      cwd,
+      env: { ...request.env },
+      detached: true,
+      shell: false,
+      stdio: [stdin, stdout, stderr],
+    });
+  if (!OPENS_FOLDERS) return start(request.cwd);
+  const folder = openFolder(request.cwd);
+  try {
+    const opened = `/proc/self/fd/${folder}`;
+    if (readlinkSync(opened) !== request.cwd) throw cwdGone(null);
+    return start(opened); // the child changes into it before exec, which closes the descriptor
+  } finally {
+    closeSync(folder);
+  }
+}
+
+function openFolder(path: string): number {
+  try {
+    return openSync(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  } catch (error) {
+    throw isUnusablePath(systemCode(error)) ? cwdGone(error) : error;
+  }
+}
+
+const cwdGone = (cause: unknown): Error =>
+  Object.assign(new Error('the working directory was replaced', { cause }), { code: CWD_GONE });
+
 function refuse(id: number, error: unknown): void {
   const message = error instanceof Error ? error.message : String(error);
-  tell({ type: 'refused', id, code: systemCode(error), message });
+  send({ type: 'refused', id, code: systemCode(error), message });
 }
 
 function signal({ id, signal: name }: Extract<ToLauncher, { type: 'signal' }>): void {
   const child = running.get(id)?.child;
-  // Until this process has reaped it, the number is the child's for sure.
+  // The id is the child's until this process has reaped it.
   if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null)
     signalGroup(child.pid, name);
 }
 
-/** The server is gone: nothing it was running may go on. */
-async function endAll(): Promise<void> {
+/** The server is gone: kills everything it was running. */
+async function killAll(): Promise<void> {
   ending = true;
   const scanner = createProcScanner();
   const all = [...running.values()];
@@ -126,12 +164,12 @@ process.on('message', (message: ToLauncher) => {
       signal({ ...message, type: 'signal', signal: 'SIGKILL' });
       return;
     case 'ping':
-      tell({ type: 'pong' });
+      send({ type: 'pong' });
   }
 });
-tell({ type: 'ready' });
+send({ type: 'ready' });
 process.on('disconnect', () => {
-  endAll().catch(() => process.exit(1));
+  killAll().catch(() => process.exit(1));
 });
-// The server decides when its CLIs end.
+// Only the server decides when its CLIs stop.
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => {});

@@ -1,98 +1,127 @@
-/** The server's side of the launcher: the process, which is replaced when it dies or hangs, and what it launches. */
+/**
+ * The launcher as the server uses it. It starts processes through a launcher process, and replaces
+ * that process when it dies or hangs.
+ */
 import type { Logger } from 'pino';
 import { AppError } from '../errors.ts';
 import { createOutage, supervise } from '../outage.ts';
-import type { Launch, LaunchedChild, LaunchRequest } from './launch.ts';
-import type { FromLauncher, ToLauncher } from './launch-messages.ts';
-import { createLaunching, type Launching } from './launching.ts';
-import { type RunningLauncher, startLauncher } from './running-launcher.ts';
-import { NO_STREAMS } from './spawn-error.ts';
-import { createStreamServer } from './stream-server.ts';
+import {
+  type FromLauncher,
+  type Launch,
+  type LaunchedChild,
+  type LaunchRequest,
+  NO_STREAMS,
+  type ToLauncher,
+} from './launch.ts';
+import { createStreamServer, type LauncherProcess, startLauncherProcess } from './launcher-connection.ts';
+import { createPendingLaunch, type PendingLaunch } from './pending-launch.ts';
 
-/** A launcher that runs or starts anything is asked so often whether it still answers. */
-const ASK_EVERY_MS = 2000;
-/** So many questions without an answer: it hangs. */
+/** How often a launcher that runs or starts something is pinged. */
+const PING_EVERY_MS = 2000;
+/** After so many unanswered pings the launcher is killed. */
 const HANGS_AFTER = 5;
-/** So many: /ready says so. */
+/** After so many unanswered pings `problem` reports it. */
 const SLOW_AFTER = 2;
-/** For one that was asked to end, and for one that was killed. */
+/** How long a launcher may take to exit after a disconnect, and after SIGKILL. */
 const GONE_WITHIN_MS = 5000;
 
 export interface Launcher {
   start(): Promise<void>;
-  /** Ends the launcher, and with it whatever it still runs. */
+  /** Stops the launcher, which kills everything it still runs. */
   stop(): Promise<void>;
-  /** Waits for a launcher; what a dying one had not begun is started by the next. */
+  /** Waits for a launcher process. A launch that a dying one had not begun goes to the next one. */
   readonly launch: Launch;
   /** Why nothing can be launched now, or null. */
   problem(): string | null;
 }
 
-interface Start {
-  readonly launching: Launching;
-  /** The launcher is about to fork, or has. */
+interface Starting {
+  readonly launch: PendingLaunch;
+  /** The launcher is about to fork, or has forked. */
   begun: boolean;
 }
 
+const LOST = 'the launcher died while it started the CLI';
+/** The process was certainly not started. */
+const NOT_BEGUN = new Error('the launcher died before it started the CLI');
+
 /** @param options.dir a private folder for its socket */
 export function createLauncher(options: { readonly dir: string; readonly logger: Logger }): Launcher {
-  const starts = new Map<number, Start>();
-  const alive = new Map<number, Launching>();
+  const starting = new Map<number, Starting>();
+  const alive = new Map<number, PendingLaunch>();
   const outage = createOutage('launcher', options.logger);
   const stopping = new AbortController();
   const streams = createStreamServer(options.dir, (id, fd, socket) => {
-    const start = starts.get(id);
-    if (start === undefined) socket.destroy();
-    else start.launching.stream(fd, socket);
+    const one = starting.get(id);
+    if (one === undefined) socket.destroy();
+    else one.launch.stream(fd, socket);
   });
-  let current: RunningLauncher | null = null;
+  let current: LauncherProcess | null = null;
   let supervision: Promise<void> = Promise.resolve();
-  /** Resolves while there is a launcher, and when there will be none any more. */
-  let up = Promise.withResolvers<void>();
+  /** Resolved while a launcher process runs, and after `stop`. */
+  let available = Promise.withResolvers<void>();
   let nextId = 1;
-  let unanswered = 0;
+  let unansweredPings = 0;
   let hung = false;
 
-  const startProcess = (): RunningLauncher =>
-    startLauncher(streams.path, {
-      onMessage(message) {
-        unanswered = 0;
-        if (message.type !== 'ready' && message.type !== 'pong') hear(message);
+  const startProcess = (): LauncherProcess =>
+    startLauncherProcess(streams.path, {
+      message(message) {
+        unansweredPings = 0;
+        if (message.type !== 'ready' && message.type !== 'pong') handle(message);
       },
-      onBegun(id) {
-        const start = starts.get(id);
-        if (start !== undefined) start.begun = true;
+      begun(id) {
+        const one = starting.get(id);
+        if (one !== undefined) one.begun = true;
       },
     });
 
-  /** The exits of its processes are unknown from now on; survivors are found by their markers. */
+  const send = (message: ToLauncher): boolean => current?.process.send(message) ?? false;
+
+  function handle(message: Exclude<FromLauncher, { type: 'ready' | 'pong' }>): void {
+    const one = starting.get(message.id)?.launch ?? alive.get(message.id);
+    switch (message.type) {
+      case 'started':
+        one?.started(message.pid);
+        return;
+      case 'refused':
+        one?.failed(Object.assign(new Error(message.message), { code: message.code }));
+        // On failure, the next refusal tries again.
+        if (message.code === NO_STREAMS) streams.restoreSocket().catch(() => undefined);
+        return;
+      case 'exited':
+        one?.exited(message.exit);
+    }
+  }
+
+  function use(launcher: LauncherProcess): void {
+    current = launcher;
+    unansweredPings = 0;
+    hung = false;
+    available.resolve();
+  }
+
+  /** The exits of its processes stay unknown. Their markers still find the survivors. */
   function lose(): void {
     if (current === null) return;
     current = null;
-    up = Promise.withResolvers();
-    for (const { launching, begun } of [...starts.values()]) {
-      launching.failed(begun ? new AppError('execution.lost', LOST) : AGAIN);
+    available = Promise.withResolvers();
+    for (const { launch, begun } of [...starting.values()]) {
+      launch.failed(begun ? new AppError('execution.lost', LOST) : NOT_BEGUN);
     }
     for (const one of [...alive.values()]) one.lost();
   }
 
-  function take(running: RunningLauncher): void {
-    current = running;
-    unanswered = 0;
-    hung = false;
-    up.resolve();
-  }
-
-  async function untilGone(running: RunningLauncher): Promise<string> {
-    const how = await running.gone;
+  async function untilGone(launcher: LauncherProcess): Promise<string> {
+    const reason = await launcher.gone;
     lose();
-    return hung ? `it did not answer for ${(HANGS_AFTER * ASK_EVERY_MS) / 1000} s` : how;
+    return hung ? `it did not answer for ${(HANGS_AFTER * PING_EVERY_MS) / 1000} s` : reason;
   }
 
-  function ask(): void {
-    if (current === null || hung || starts.size + alive.size === 0) return;
-    if (unanswered < HANGS_AFTER) {
-      unanswered += 1;
+  function ping(): void {
+    if (current === null || hung || starting.size + alive.size === 0) return;
+    if (unansweredPings < HANGS_AFTER) {
+      unansweredPings += 1;
       send({ type: 'ping' });
       return;
     }
@@ -102,94 +131,80 @@ export function createLauncher(options: { readonly dir: string; readonly logger:
     setTimeout(giveUp, GONE_WITHIN_MS).unref(); // stuck in the kernel: it will never run again
   }
 
-  function hear(message: Exclude<FromLauncher, { type: 'ready' | 'pong' }>): void {
-    const one = starts.get(message.id)?.launching ?? alive.get(message.id);
-    switch (message.type) {
-      case 'started':
-        one?.started(message.pid);
-        return;
-      case 'refused':
-        one?.failed(Object.assign(new Error(message.message), { code: message.code }));
-        if (message.code === NO_STREAMS) streams.mend().catch(() => undefined); // tried with the next one again
-        return;
-      case 'exited':
-        one?.exited(message.exit);
+  /** Starts the next launcher process. Rejects when it is not ready in time. */
+  async function startNext(signal: AbortSignal): Promise<LauncherProcess> {
+    const launcher = startProcess();
+    const kill = (): void => void launcher.process.kill('SIGKILL');
+    const limit = setTimeout(kill, HANGS_AFTER * PING_EVERY_MS);
+    signal.addEventListener('abort', kill, { once: true });
+    try {
+      await launcher.ready;
+      return launcher;
+    } finally {
+      clearTimeout(limit);
+      signal.removeEventListener('abort', kill);
     }
   }
 
-  const send = (message: ToLauncher): boolean => current?.process.send(message) ?? false;
-
-  /** One start by the launcher there is. Rejects with {@link AGAIN} when that died and had not begun it. */
-  function startOnce(request: LaunchRequest, stop: AbortSignal | undefined): Promise<LaunchedChild> {
+  /** Launches by the current process. Rejects with {@link NOT_BEGUN} when that died too early. */
+  function launchOnce(request: LaunchRequest, stop: AbortSignal | undefined): Promise<LaunchedChild> {
     const id = nextId;
     nextId += 1;
     const withdraw = (): void => {
       send({ type: 'withdraw', id });
-      launching.failed(stop?.reason);
+      launch.failed(stop?.reason);
     };
-    const launching = createLaunching({
+    const launch = createPendingLaunch({
       signal: (signal) => send({ type: 'signal', id, signal }),
-      onStarted() {
-        starts.delete(id);
-        alive.set(id, launching);
+      onComplete() {
+        starting.delete(id);
+        alive.set(id, launch);
         stop?.removeEventListener('abort', withdraw);
       },
       onOver() {
-        starts.delete(id);
+        starting.delete(id);
         alive.delete(id);
         stop?.removeEventListener('abort', withdraw);
       },
     });
-    starts.set(id, { launching, begun: false });
+    starting.set(id, { launch, begun: false });
     send({ type: 'launch', id, request });
     stop?.addEventListener('abort', withdraw, { once: true });
-    return launching.child;
+    return launch.child;
   }
 
   return {
     problem() {
       if (current === null) return outage.problem() ?? 'it is starting';
-      return unanswered >= SLOW_AFTER ? 'it does not answer' : null;
+      return unansweredPings >= SLOW_AFTER ? 'it does not answer' : null;
     },
 
     async start() {
       if (current !== null) return;
       await streams.start();
       const first = startProcess();
-      take(first); // what is sent before it is ready waits for it
-      const asking = setInterval(ask, ASK_EVERY_MS).unref();
-      supervision = supervise<RunningLauncher>({
+      use(first); // the IPC channel keeps messages until it is ready
+      const pinging = setInterval(ping, PING_EVERY_MS).unref();
+      supervision = supervise<LauncherProcess>({
         first,
         ended: untilGone,
-        async start(signal) {
-          const running = startProcess();
-          const end = (): void => void running.process.kill('SIGKILL');
-          const limit = setTimeout(end, HANGS_AFTER * ASK_EVERY_MS);
-          signal.addEventListener('abort', end, { once: true });
-          try {
-            await running.ready;
-            return running;
-          } finally {
-            clearTimeout(limit);
-            signal.removeEventListener('abort', end);
-          }
-        },
-        onStarted: take,
+        start: startNext,
+        onStarted: use,
         outage,
         signal: stopping.signal,
-      }).finally(() => clearInterval(asking));
+      }).finally(() => clearInterval(pinging));
     },
 
     async stop() {
       stopping.abort();
       await supervision;
-      up.resolve();
+      available.resolve();
       if (current !== null) {
-        const { process: ended, gone } = current;
-        if (ended.connected) ended.disconnect();
-        const killed = setTimeout(() => ended.kill('SIGKILL'), GONE_WITHIN_MS);
+        const { process: stopped, gone } = current;
+        if (stopped.connected) stopped.disconnect();
+        const limit = setTimeout(() => stopped.kill('SIGKILL'), GONE_WITHIN_MS);
         await gone;
-        clearTimeout(killed);
+        clearTimeout(limit);
         lose();
       }
       await streams.stop();
@@ -197,23 +212,19 @@ export function createLauncher(options: { readonly dir: string; readonly logger:
 
     async launch(request, stop) {
       for (;;) {
-        await settled(up.promise, stop);
+        await settled(available.promise, stop);
         stop?.throwIfAborted();
         if (stopping.signal.aborted)
           throw new AppError('execution.lost', 'the server stopped before the CLI was started');
         try {
-          return await startOnce(request, stop);
+          return await launchOnce(request, stop);
         } catch (error) {
-          if (error !== AGAIN) throw error;
+          if (error !== NOT_BEGUN) throw error;
         }
       }
     },
   };
 }
-
-const LOST = 'the launcher died while it started the CLI';
-/** It was never started, for certain. */
-const AGAIN = new Error('the launcher died before it started the CLI');
 
 /** Resolves with `promise`, or when `signal` aborts. */
 function settled(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {

@@ -6,35 +6,37 @@ const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const BYTE_ORDER_MARK = Buffer.from('\u{feff}');
 const FIRST_HOLD_BYTES = 4096;
-/** A hold that one long line made grow is given back when that line is over. */
+/** A larger buffer, grown by one long line, is freed after that line. */
 const KEPT_HOLD_BYTES = 256 * 1024;
-/** The copy of a long JSON line has room for so many answers: escapes take up to six bytes for one. */
+/** A copy may take this many times `maxTextBytes`: an escape takes up to six bytes. */
 const COPY_FACTOR = 16;
 
 export interface LineSplitterOptions {
-  /** A longer line (its `\r` counts) is shortened where it is JSON, and cut here where it is not. */
+  /** A longer line (with its `\r`) is shortened when it is JSON, else cut here. */
   readonly maxLineBytes: number;
   /** A text in a shortened line keeps more than this, as far as there is room. */
   readonly maxTextBytes: number;
   /**
-   * One line without its `\n` or `\r\n`, in order. `cut`: the line passed the limit, and what is missing; null: it did
-   * not. A line that is not JSON is given as soon as it passes the limit, without waiting for its newline.
+   * Receives the lines in order, without `\n` or `\r\n`. `cut` names the parts missing in a line
+   * that passed the limit, and is null for all others. A line that is not JSON comes as soon as it
+   * passes the limit, without waiting for its newline.
    */
   readonly onLine: (line: string, cut: Cut | null) => void;
 }
 
 export interface LineSplitter {
   write(chunk: Buffer): void;
-  /** The stream ended: gives out a last line that had no newline. */
+  /** Call it at the end of the stream. Emits a last line without newline. */
   end(): void;
 }
 
 /**
- * Splits a byte stream into UTF-8 lines in linear time. It holds at most `maxLineBytes`, and for a long line of JSON a
- * copy of at most sixteen times `maxTextBytes`, or four times `maxLineBytes`.
+ * Splits a byte stream into UTF-8 lines in linear time. It holds at most `maxLineBytes`. For a long
+ * line of JSON it also holds a copy of at most 16 times `maxTextBytes` or 4 times `maxLineBytes`.
  *
- * Bytes are decoded a whole line at a time, so a character split over two chunks comes out intact (no UTF-8
- * sequence contains the newline byte). Bad bytes become U+FFFD; a byte order mark at the start is dropped.
+ * Bytes are decoded a whole line at a time, so a character may be split over two chunks (no UTF-8
+ * sequence contains the newline byte). Bad bytes become U+FFFD. A byte order mark at the start is
+ * dropped.
  */
 export function createLineSplitter({
   maxLineBytes,
@@ -44,9 +46,9 @@ export function createLineSplitter({
   const maxCopyBytes = Math.max(COPY_FACTOR * maxTextBytes, 4 * maxLineBytes);
   let hold: Buffer = Buffer.alloc(0);
   let heldBytes = 0;
-  /** Of a line that has passed the limit; the hold has its beginning. */
+  /** Reads a line that has passed the limit. The hold has its beginning. */
   let shortener: JsonShortener | null = null;
-  /** The first byte of it that the hold does not have. */
+  /** The first byte of that line after the hold. */
   let nextByte = 0;
   let discarding = false;
   let atStart = true;
@@ -77,17 +79,17 @@ export function createLineSplitter({
     if (hold.length > KEPT_HOLD_BYTES) hold = Buffer.alloc(0);
   };
 
-  /** The beginning of a line that is no JSON. */
+  /** Emits the beginning of a line that is not JSON. */
   const emitHeld = (): void => {
     emit(hold, 0, characterBoundary(hold, heldBytes, nextByte), new Set([ANY_MEMBER]));
     release();
   };
 
-  /** A line that passes the limit, or has passed it. */
+  /** Takes a part of a line that passes the limit, or has passed it. */
   const takeLong = (chunk: Buffer, start: number, end: number, complete: boolean): void => {
     const from = shortener === null ? start + maxLineBytes - heldBytes : start;
     if (shortener === null) append(chunk, start, from);
-    if (readsOn(chunk, from, end)) {
+    if (isJsonSoFar(chunk, from, end)) {
       if (complete) emitShortened();
     } else {
       emitHeld();
@@ -95,8 +97,7 @@ export function createLineSplitter({
     }
   };
 
-  /** Whether a long line is JSON so far. */
-  const readsOn = (chunk: Buffer, from: number, end: number): boolean => {
+  const isJsonSoFar = (chunk: Buffer, from: number, end: number): boolean => {
     if (shortener !== null) return shortener.write(chunk, from, end);
     nextByte = chunk[from] ?? 0;
     shortener = new JsonShortener(maxCopyBytes, maxTextBytes);
@@ -118,7 +119,7 @@ export function createLineSplitter({
     onLine(shortened.line, shortened.cut);
   };
 
-  /** The part of a line that lies in `chunk`, its newline at `end` or not seen yet. */
+  /** Takes the part of a line that lies in `chunk`. `complete`: its newline is at `end`. */
   const take = (chunk: Buffer, start: number, end: number, complete: boolean): void => {
     if (discarding) {
       discarding = !complete;

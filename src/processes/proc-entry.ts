@@ -1,7 +1,23 @@
-import { closeSync, openSync, readlinkSync, readSync } from 'node:fs';
-import { MARKER_VARIABLE } from './marker.ts';
+/**
+ * Reads single processes from /proc: markers, states, working directories and resources. Linux
+ * only.
+ */
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 
-/** A process that carries a marker. `pid` and `startTicks` together name it for ever; `pid` alone may be reused. */
+/**
+ * The variable that every process of an execution carries. Tools inherit it, even under setsid. So
+ * everything that outlives its CLI can be found, also by the next run of the server.
+ */
+export const MARKER_VARIABLE = 'BULLPEN_EXECUTION_ID';
+
+/** Whether `marker` is `wanted`, or begins with it when `wanted` ends in a slash (`<nodeId>/`). */
+export const markerMatches = (marker: string, wanted: string): boolean =>
+  wanted.endsWith('/') ? marker.startsWith(wanted) : marker === wanted;
+
+/**
+ * A process with a marker. Only `pid` and `startTicks` together identify it: a pid may be reused.
+ */
 export interface ProcessInfo {
   readonly pid: number;
   /** Value of its `BULLPEN_EXECUTION_ID`. */
@@ -10,33 +26,33 @@ export interface ProcessInfo {
   readonly startTicks: number;
 }
 
-/** The fields of `/proc/PID/stat` that matter here; see proc_pid_stat(5). */
+/** Some fields of `/proc/PID/stat`, see proc_pid_stat(5). */
 export interface ProcessStat {
-  /** One letter; `Z` and `X` are dead. */
+  /** One letter. `Z` and `X` are dead. */
   readonly state: string;
   readonly groupId: number;
   readonly sessionId: number;
   readonly startTicks: number;
   /** CPU time of the process and of its children that have ended, in clock ticks. */
   readonly cpuTicks: number;
-  /** Whether it has an address space: threads of the kernel and what is dying have none. */
+  /** Whether it has an address space. Kernel threads and dying processes have none. */
   readonly hasMemory: boolean;
 }
 
 /**
- * Stands for a process without an environment: a thread of the kernel, a dead one, one that was started without, or
- * one that executes another program just now, for which the kernel has not yet laid out what it was given.
+ * Returned for a process without an environment: a kernel thread, a dead process, a process started
+ * without one, or a process in the middle of execve(2).
  */
-export const BARE = Symbol('bare');
+export const NO_ENVIRONMENT = Symbol('no environment');
 
 const ASSIGNMENT = Buffer.from(`${MARKER_VARIABLE}=`);
 const FIRST_BUFFER_BYTES = 64 * 1024;
-// Reads are synchronous, so one buffer serves them all; it grows to the largest environment met.
+// Reads are synchronous, so they share one buffer. It grows to the largest file read.
 let buffer: Buffer = Buffer.alloc(0);
 
 /**
- * A short file of /proc, whole, in `buffer`; its length, or -1 when it cannot be read (gone, not ours).
- * Three syscalls; /proc answers from memory, so the thread pool would only add to the cost.
+ * Reads a whole file of /proc into `buffer`. Returns its length, or -1 when it cannot be read.
+ * Synchronous: /proc is in memory, so the thread pool would only add to the cost.
  */
 function readProcFile(path: string): number {
   let descriptor: number;
@@ -48,7 +64,7 @@ function readProcFile(path: string): number {
   if (buffer.length === 0) buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES);
   try {
     let length = readSync(descriptor, buffer, 0, buffer.length, 0);
-    // Read anew as a whole: between two reads the process may execute another program, and the rest is gone.
+    // Read again from the start: between two reads the process may execute another program.
     while (length === buffer.length) {
       buffer = Buffer.allocUnsafeSlow(buffer.length * 2);
       length = readSync(descriptor, buffer, 0, buffer.length, 0);
@@ -61,10 +77,10 @@ function readProcFile(path: string): number {
   }
 }
 
-/** The marker in a process's environment; null when it has none or is gone. */
-function readMarker(pid: number): string | typeof BARE | null {
+/** The marker in a process's environment. null when it has none or is gone. */
+function readMarker(pid: number): string | typeof NO_ENVIRONMENT | null {
   const length = readProcFile(`/proc/${pid}/environ`);
-  if (length === 0) return BARE;
+  if (length === 0) return NO_ENVIRONMENT;
   if (length < ASSIGNMENT.length) return null;
   const environment = buffer.subarray(0, length);
   let at = environment.indexOf(ASSIGNMENT);
@@ -79,12 +95,12 @@ function readMarker(pid: number): string | typeof BARE | null {
   return null;
 }
 
-/** State, group and start time of a process, or null when it is gone. Linux only. */
+/** null when the process is gone. */
 export function readStat(pid: number): ProcessStat | null {
   const length = readProcFile(`/proc/${pid}/stat`);
   if (length <= 0) return null;
   const text = buffer.toString('latin1', 0, length);
-  // The second field is the name in parentheses and may itself hold spaces and parentheses.
+  // The second field is the name in parentheses. It may contain spaces and parentheses.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return {
     state: fields[0] ?? '',
@@ -96,8 +112,8 @@ export function readStat(pid: number): ProcessStat | null {
   };
 }
 
-/** The real path of the folder a process is in; null when it is gone, or not to be known. Linux only. */
-export function folderOf(pid: number): string | null {
+/** The real path of a process's working directory. null when the process is gone or not ours. */
+export function workingDirectoryOf(pid: number): string | null {
   try {
     return readlinkSync(`/proc/${pid}/cwd`);
   } catch {
@@ -105,19 +121,83 @@ export function folderOf(pid: number): string | null {
   }
 }
 
-/** Whether a process of this state has ended; a zombie only waits for its parent. */
+/** Whether the process has ended. A zombie only waits for its parent. */
 export const isDead = (stat: ProcessStat): boolean => stat.state === 'Z' || stat.state === 'X';
 
-/** The process if it lives and carries a marker, {@link BARE} when it has no environment to carry one, else null. */
-export function lookAt(pid: number): ProcessInfo | typeof BARE | null {
+/** The process when it lives and has a marker; {@link NO_ENVIRONMENT}; else null. */
+export function inspect(pid: number): ProcessInfo | typeof NO_ENVIRONMENT | null {
   const marker = readMarker(pid);
-  if (marker === null || marker === BARE) return marker;
+  if (marker === null || marker === NO_ENVIRONMENT) return marker;
   const stat = readStat(pid);
   return stat === null || isDead(stat) ? null : { pid, marker, startTicks: stat.startTicks };
 }
 
-/** The process if it lives and is seen to carry a marker, else null. */
+/** The process when it lives and has a marker, else null. */
 export function readMarked(pid: number): ProcessInfo | null {
-  const seen = lookAt(pid);
-  return seen === BARE ? null : seen;
+  const found = inspect(pid);
+  return found === NO_ENVIRONMENT ? null : found;
+}
+
+/** What some processes use together. */
+export interface ResourceUse {
+  /** Resident memory. A page that two of them share counts twice. */
+  readonly memoryBytes: number;
+  /** CPU time of the processes and of their children that have ended. */
+  readonly cpuSeconds: number;
+  readonly openFiles: number;
+  readonly processes: number;
+}
+
+/** USER_HZ, the unit of times in /proc. It is 100 on every Linux that Node runs on. */
+export const TICKS_PER_SECOND = 100;
+const USUAL_PAGE_BYTES = 4096;
+let knownPageBytes: number | null = null;
+
+/** What these processes use now. A process that is gone counts for nothing. */
+export function resourceUse(pids: Iterable<number>): ResourceUse {
+  let pages = 0;
+  let ticks = 0;
+  let openFiles = 0;
+  let processes = 0;
+  for (const pid of pids) {
+    const stat = readStat(pid);
+    if (stat === null) continue;
+    processes += 1;
+    ticks += stat.cpuTicks;
+    pages += residentPages(pid);
+    openFiles += countFiles(pid);
+  }
+  return {
+    memoryBytes: pages === 0 ? 0 : pages * pageBytes(),
+    cpuSeconds: ticks / TICKS_PER_SECOND,
+    openFiles,
+    processes,
+  };
+}
+
+function pageBytes(): number {
+  if (knownPageBytes === null) {
+    try {
+      knownPageBytes = Number(execFileSync('getconf', ['PAGESIZE'], { encoding: 'utf8', cwd: '/' }));
+    } catch {
+      knownPageBytes = USUAL_PAGE_BYTES; // a system without getconf
+    }
+  }
+  return knownPageBytes;
+}
+
+function residentPages(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1]);
+  } catch {
+    return 0; // gone
+  }
+}
+
+function countFiles(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).length;
+  } catch {
+    return 0; // gone, or of another user
+  }
 }

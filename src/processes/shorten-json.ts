@@ -1,17 +1,33 @@
 /**
- * A copy of a JSON line that is too long to hold, made while the line comes in, in linear time. The copy is JSON again:
- * a long text keeps its beginning, and what passes the room of its object or array is left out (json-room.ts).
+ * Shortens a JSON line that is too long to hold, while it comes in, in linear time. The result is
+ * JSON: a long text keeps its beginning, and members that do not fit their object or array are left
+ * out. On the upper levels, one value gets at most half of the remaining room, so that the values
+ * after a long one have room too.
  */
-
 import { ANY_MEMBER, type Cut } from '../protocol/cli.ts';
-import { Byte, isClosing, isOpening, isScalar, isSpace } from './json-bytes.ts';
-import { JsonCopy } from './json-copy.ts';
-import { type Frame, halfOfRoom, isFull, MAX_DEPTH, nestedFrame } from './json-room.ts';
+import { Byte, isClosing, isOpening, isScalar, isSpace, JsonCopy } from './json-copy.ts';
+
+const MAX_DEPTH = 500;
+/** Down to this level, values share the room of their object or array. */
+const SHARING_LEVELS = 3;
+/** An object or array with less room takes no more members. */
+const MIN_ROOM = 64;
 
 const MAX_KEY_BYTES = 1024;
 const MAX_SCALAR_BYTES = 400;
-/** Members of one line that are named as cut. */
+/** How many members of a line are named as cut. */
 const MAX_NAMED = 100;
+
+/** An open object or array. */
+interface Frame {
+  readonly isObject: boolean;
+  /** The length of the copy at which it is full. */
+  readonly limit: number;
+  /** The length of the copy before the current member and its comma. */
+  memberAt: number;
+  seen: number;
+  kept: number;
+}
 
 type Expected = 'value' | 'key' | 'colon' | 'comma' | 'end' | 'nothing';
 
@@ -24,27 +40,27 @@ export class JsonShortener {
   #expected: Expected = 'value';
   #isKey = false;
   #scalarAt = 0;
-  /** It begins with a text: it may be one line of a document, `"key": value,`. */
+  /** The line begins with a text: it may be one line of a document, `"key": value,`. */
   #isFragment = false;
-  /** Where the copy has the name of the line's current member. */
+  /** Start and end of the current member's name in the copy, on the top level. */
   #rootKey: readonly [number, number] = [0, 0];
-  /** The member that is being read is left out. */
+  /** The current member is left out. */
   #drops = false;
-  /** Open brackets of what is left out. */
+  /** Open brackets in the part that is left out. */
   #skipDepth = 0;
-  /** It is all that its object or array still holds. */
+  /** All remaining members of the object or array are left out. */
   #skipsRest = false;
 
   /**
-   * @param maxBytes of the copy, apart from what closes it
-   * @param maxTextBytes a text that is cut keeps more than this (as UTF-8), as far as there is room
+   * @param maxBytes of the copy, without its closing brackets
+   * @param maxTextBytes a text that is cut keeps more than this much UTF-8, as far as there is room
    */
   constructor(maxBytes: number, maxTextBytes: number) {
     this.#maxBytes = maxBytes;
     this.#copy = new JsonCopy(maxTextBytes);
   }
 
-  /** Takes the next bytes of the line. False: the line is not JSON. */
+  /** Takes the next bytes of the line. Returns false when the line is not JSON. */
   write(bytes: Buffer, start: number, end: number): boolean {
     let at = start;
     while (at >= 0 && at < end) {
@@ -55,7 +71,7 @@ export class JsonShortener {
     return at >= 0;
   }
 
-  /** The copy, when the line is over; null when its JSON is not whole. */
+  /** Call it at the end of the line. Returns null when the JSON is not complete. */
   end(): { readonly line: string; readonly cut: Cut } | null {
     if (this.#mode === 'scalar') this.#endValue();
     if (this.#expected !== 'end' && this.#expected !== 'nothing') return null;
@@ -98,7 +114,7 @@ export class JsonShortener {
     }
   }
 
-  /** Behind a text that is no whole line but a key, or behind one that is followed by others. */
+  /** Reads the byte after the line's first text: a fragment of a document may go on. */
   #goesOn(byte: number): boolean {
     if (!this.#isFragment || (byte !== Byte.comma && byte !== Byte.colon)) return false;
     const isKey = byte === Byte.colon;
@@ -146,11 +162,13 @@ export class JsonShortener {
     }
     const isObject = byte === Byte.openObject;
     this.#copy.put(byte);
-    this.#frames.push(nestedFrame(isObject, level, limit, this.#copy.length));
+    this.#frames.push(newFrame(isObject, level, limit, this.#copy.length));
     this.#expected = isObject ? 'key' : 'value';
   }
 
-  /** False: its object or array is full, and takes neither this member, which begins with `byte`, nor another. */
+  /**
+   * False: the object or array is full. Skips this member, which begins with `byte`, and the rest.
+   */
   #beginMember(frame: Frame, byte: number): boolean {
     frame.memberAt = this.#copy.length;
     frame.seen += 1;
@@ -247,3 +265,17 @@ export class JsonShortener {
     if (this.#copy.textWasCut) this.#drop();
   }
 }
+
+/** The length of the copy at which half of the room is used. */
+const halfOfRoom = (limit: number, length: number): number => length + Math.floor((limit - length) / 2);
+
+/** @param level of the new object or array. 0: it is the line itself. */
+const newFrame = (isObject: boolean, level: number, limit: number, length: number): Frame => ({
+  isObject,
+  limit: level > 0 && level <= SHARING_LEVELS ? halfOfRoom(limit, length) : limit,
+  memberAt: length,
+  seen: 0,
+  kept: 0,
+});
+
+const isFull = ({ limit }: Frame, length: number): boolean => limit - length < MIN_ROOM;

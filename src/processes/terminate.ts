@@ -1,24 +1,20 @@
-import { killGroupLeftovers } from './group.ts';
-import { readMarked } from './proc-entry.ts';
-import type { ProcScanner } from './proc-scanner.ts';
+import { systemCode } from './launch.ts';
+import { isDead, readMarked, readStat, TICKS_PER_SECOND } from './proc-entry.ts';
+import { type ProcScanner, processIds, visitInSlices } from './proc-scanner.ts';
 import type { SpawnedProcess } from './spawned-process.ts';
-import { supportsSweep, sweep } from './sweep.ts';
+import { killProcess, supportsSweep, sweep } from './sweep.ts';
 
-/** A process that does not go within this after SIGKILL is stuck in the kernel. */
+/** A process that lives longer after SIGKILL is stuck in the kernel. */
 const KILL_WAIT_MS = 5000;
-/** One that does not go within this is looked for by its marker: who signals it may hang. */
+/** After this wait the process is killed by its marker, because its launcher may hang. */
 const SIGNAL_WAIT_MS = 1000;
 
 export interface TerminateOptions {
-  /** From the first signal until SIGKILL; shared equally by the signals when there are several. */
+  /** From SIGTERM until SIGKILL. */
   readonly graceMs: number;
   readonly scanner: ProcScanner;
-  /** Sent to the group in order until the process exits; SIGTERM when left out. */
-  readonly signals?: readonly NodeJS.Signals[];
   /** Ends the grace: SIGKILL at once. */
   readonly force?: AbortSignal;
-  /** Rounds of the sweep. */
-  readonly sweepAttempts?: number;
 }
 
 export interface Termination {
@@ -26,39 +22,37 @@ export interface Termination {
   readonly forced: boolean;
   /** Processes that outlived it and were killed. */
   readonly killed: readonly number[];
-  /** Processes that live on in spite of it: the caller reports them. */
+  /** Processes that could not be killed. The caller reports them. */
   readonly survivors: readonly number[];
 }
 
-/** What of a process terminating it needs. */
+/** The part of a process that `terminate` uses. */
 export type TerminateTarget = Pick<
   SpawnedProcess,
   'pid' | 'marker' | 'exited' | 'exitedAtUptimeS' | 'signalGroup'
 >;
 
 /**
- * Ends a process and everything it started: signals to its group, SIGKILL after the grace, then a sweep of
- * what left the group. For a process that has exited it is the clean-up alone. May be called more than once.
+ * Stops a process and everything it started: SIGTERM to its group, SIGKILL after the grace, then a
+ * sweep of the processes that left the group. After the exit it only sweeps. May be called twice.
  *
- * Off Linux there is no sweep, and what outlives a leader that obeyed is not found.
+ * Other systems than Linux have no sweep: there, descendants of a leader that exited stay.
  */
 export async function terminate(target: TerminateTarget, options: TerminateOptions): Promise<Termination> {
-  const { scanner, sweepAttempts } = options;
-  const forced = !(await endGracefully(target, options)) && target.signalGroup('SIGKILL');
+  const forced = !(await exitsGracefully(target, options)) && target.signalGroup('SIGKILL');
   const killed = new Set<number>();
   const sweepAll = async (): Promise<readonly number[]> => {
-    const attempts = sweepAttempts === undefined ? {} : { attempts: sweepAttempts };
-    const swept = await sweep(target.marker, { scanner, ...attempts });
+    const swept = await sweep(target.marker, { scanner: options.scanner });
     for (const pid of swept.killed) killed.add(pid);
     return swept.survivors;
   };
 
-  let gone = await waitFor(target.exited, SIGNAL_WAIT_MS);
+  let gone = await settlesWithin(target.exited, SIGNAL_WAIT_MS);
   if (!gone) {
     await sweepAll();
-    // It may be dead, and nothing tells of its exit.
+    // The process may be dead although no exit was reported.
     const dead = supportsSweep() && readMarked(target.pid)?.marker !== target.marker;
-    gone = dead || (await waitFor(target.exited, KILL_WAIT_MS - SIGNAL_WAIT_MS));
+    gone = dead || (await settlesWithin(target.exited, KILL_WAIT_MS - SIGNAL_WAIT_MS));
   }
   if (target.exitedAtUptimeS !== null) {
     const leftovers = await killGroupLeftovers(target.pid, target.exitedAtUptimeS, target.marker);
@@ -69,22 +63,19 @@ export async function terminate(target: TerminateTarget, options: TerminateOptio
   return { forced, killed: [...killed], survivors: [...survivors] };
 }
 
-/** Whether the process exited within the grace. */
-async function endGracefully(target: TerminateTarget, options: TerminateOptions): Promise<boolean> {
-  const { graceMs, signals = ['SIGTERM'], force } = options;
-  for (const signal of signals) {
-    if (target.exitedAtUptimeS !== null) return true;
-    if (force?.aborted) return false;
-    target.signalGroup(signal);
-    // A stopped process sees the signal only when it goes on.
-    target.signalGroup('SIGCONT');
-    if (await waitFor(target.exited, graceMs / signals.length, force)) return true;
-  }
-  return target.exitedAtUptimeS !== null;
+/** Sends SIGTERM. Resolves to whether the process exited within the grace. */
+async function exitsGracefully(target: TerminateTarget, options: TerminateOptions): Promise<boolean> {
+  const { graceMs, force } = options;
+  if (target.exitedAtUptimeS !== null) return true;
+  if (force?.aborted) return false;
+  target.signalGroup('SIGTERM');
+  // A stopped process receives SIGTERM only when it continues.
+  target.signalGroup('SIGCONT');
+  return (await settlesWithin(target.exited, graceMs, force)) || target.exitedAtUptimeS !== null;
 }
 
-/** Whether `promise` settled in time; false at once when `signal` aborts. */
-function waitFor(promise: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<boolean> {
+/** Whether `promise` settles in time. False at once when `signal` aborts. */
+function settlesWithin(promise: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     const finish = (inTime: boolean): void => {
       clearTimeout(timer);
@@ -96,4 +87,43 @@ function waitFor(promise: Promise<unknown>, ms: number, signal?: AbortSignal): P
     signal?.addEventListener('abort', onAbort, { once: true });
     void promise.then(() => finish(true));
   });
+}
+
+/**
+ * Sends SIGKILL to the rest of a group whose leader has exited, including members without a marker.
+ *
+ * The kernel may already have given the leader's number to another group, so the group as a whole
+ * is never signalled. It gives a number away only when no process, group or session has it:
+ * - If another process has the number, our group has no members left.
+ * - If no process has it, a member that started before our leader was reaped is ours. Until then
+ *   the number was the leader's, and no living process can join a session that is created later.
+ *   (The start time alone proves nothing: a number can be reused in the milliseconds between the
+ *   exit and its report.)
+ */
+async function killGroupLeftovers(
+  groupId: number,
+  leaderExitedAtUptimeS: number,
+  marker: string,
+): Promise<readonly number[]> {
+  if (!supportsSweep() || !groupExists(groupId)) return [];
+  const holder = readStat(groupId);
+  // The leader itself may live: a launcher that dies reports an exit for every process it had.
+  if (holder !== null && !isDead(holder) && readMarked(groupId)?.marker !== marker) return [];
+  const lastTick = Math.floor(leaderExitedAtUptimeS * TICKS_PER_SECOND);
+  const killed: number[] = [];
+  await visitInSlices(await processIds(), (pid) => {
+    const stat = readStat(pid);
+    if (stat === null || stat.groupId !== groupId || isDead(stat)) return;
+    if (stat.sessionId !== groupId || stat.startTicks > lastTick) return;
+    if (killProcess(pid)) killed.push(pid);
+  });
+  return killed;
+}
+
+function groupExists(groupId: number): boolean {
+  try {
+    return process.kill(-groupId, 0);
+  } catch (error) {
+    return systemCode(error) === 'EPERM';
+  }
 }

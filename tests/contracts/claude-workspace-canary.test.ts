@@ -14,10 +14,10 @@ import {
 } from '../../scripts/offline-model/run-claude.ts';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import { createUntrustedEnvironment } from '../../src/executor/untrusted-environment.ts';
-import { launchHere } from '../../src/processes/launch.ts';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { createClaudeProvider } from '../../src/providers/claude/provider.ts';
 import type { CommandContext, Verdict } from '../../src/providers/provider.ts';
+import { launch } from '../helpers/launcher.ts';
 import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
 
@@ -141,7 +141,7 @@ describe('a repository whose settings name a program', () => {
   });
 
   it('does not run it in the environment of a folder that is not trusted, and git works', async () => {
-    const env = await createUntrustedEnvironment({ launch: launchHere })(home.workspace, plain());
+    const env = await createUntrustedEnvironment({ launch })(home.workspace, plain());
     const { run, verdict } = await ask({ prompt }, {}, env);
     expect(verdict).toMatchObject({ text: 'Seen.', permissionDenials: [] });
     expect(await readdir(marks)).toEqual([]);

@@ -5,9 +5,8 @@ import { monotonicFactory } from 'ulid';
 import { AppError } from '../../errors.ts';
 import { createOutage } from '../../outage.ts';
 import type { Launch } from '../../processes/launch.ts';
-import { folderOf } from '../../processes/proc-entry.ts';
+import { resourceUse, workingDirectoryOf } from '../../processes/proc-entry.ts';
 import type { ProcScanner } from '../../processes/proc-scanner.ts';
-import { resourceUse } from '../../processes/resource-use.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
 import type { WaitingProcessReport } from '../../protocol/server-info.ts';
 import type { PreparedExecution } from '../execution.ts';
@@ -101,7 +100,7 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     if (taken === null) return null;
     const { process, place, start } = taken;
     // It was started in the folder that had this path then: that may have been moved since.
-    if (supportsSweep() && folderOf(process.child.pid) !== prepared.cwd) {
+    if (supportsSweep() && workingDirectoryOf(process.child.pid) !== prepared.cwd) {
       await pool.discard(taken);
       return null;
     }

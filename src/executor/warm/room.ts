@@ -1,5 +1,5 @@
 /** How many processes may be there without running anything: a number, and a quarter of the memory that is free. */
-import { resourceUse } from '../../processes/resource-use.ts';
+import { resourceUse } from '../../processes/proc-entry.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
 
 /** What one takes until it was looked at; a CLI that waits was seen to hold 155 to 170 MB. */

@@ -1,7 +1,6 @@
 /** A process that was started before there was a prompt for it, and serves one job. */
 
-import { readStat } from '../../processes/proc-entry.ts';
-import { resourceUse } from '../../processes/resource-use.ts';
+import { readStat, resourceUse } from '../../processes/proc-entry.ts';
 import type { SpawnedProcess } from '../../processes/spawned-process.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
 import type { WaitingProcessReport } from '../../protocol/server-info.ts';
@@ -71,7 +70,7 @@ export function createWaitingProcess(
   silenceMs = SILENCE_MS,
 ): WaitingProcess {
   const heard: HeardLine[] = [];
-  child.forgetStderr();
+  child.clearStderr();
   let ready = isReady === null;
   let handed = false;
   let firstWord: (() => void) | null = null;
@@ -105,7 +104,7 @@ export function createWaitingProcess(
     },
     hand({ stdin, hold, speaksFirst, limitMs, stop }) {
       child.resumeOutput();
-      child.forgetStderr();
+      child.clearStderr();
       handed = true;
       if (!speaksFirst) {
         child.feed(stdin, hold);

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { mayUseCgroups } from '../../../src/processes/cgroups.ts';
-import { findOwnCgroup } from '../../../src/processes/own-cgroup.ts';
+import { findOwnCgroup, mayUseCgroups } from '../../../src/processes/cgroups.ts';
 import type { SpawnStep } from '../../fakes/fake-cli-steps.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt, journalOf } from '../../helpers/fake-cli.ts';

@@ -8,8 +8,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { ulid } from 'ulid';
 import { describe, expect, it } from 'vitest';
-import { createStartingCgroups, mayUseCgroups } from '../../../src/processes/cgroups.ts';
-import { findOwnCgroup, ownCgroup } from '../../../src/processes/own-cgroup.ts';
+import {
+  createStartingCgroups,
+  findOwnCgroup,
+  mayUseCgroups,
+  ownCgroup,
+} from '../../../src/processes/cgroups.ts';
 import { createProcScanner } from '../../../src/processes/proc-scanner.ts';
 import { sweep } from '../../../src/processes/sweep.ts';
 import { eventually } from '../../helpers/eventually.ts';

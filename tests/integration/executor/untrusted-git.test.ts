@@ -16,7 +16,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createUntrustedEnvironment } from '../../../src/executor/untrusted-environment.ts';
-import { launchHere } from '../../../src/processes/launch.ts';
+import { launch } from '../../helpers/launcher.ts';
 import { startServer } from '../../helpers/server.ts';
 import { makeTempDir, removeDir, tempDir } from '../../helpers/temp.ts';
 
@@ -72,9 +72,7 @@ function newPlace(): Place {
 /** @returns whether the stranger's program has run */
 async function canaryOf(place: Place, args: readonly string[], isProtected: boolean): Promise<boolean> {
   const plain = userEnv(join(place.dir, 'home'));
-  const env = isProtected
-    ? await createUntrustedEnvironment({ launch: launchHere })(place.repo, plain)
-    : plain;
+  const env = isProtected ? await createUntrustedEnvironment({ launch })(place.repo, plain) : plain;
   spawnSync('git', args, { cwd: place.repo, env: { ...env }, timeout: 20_000, input: '' });
   return existsSync(join(place.dir, 'ran'));
 }
@@ -314,7 +312,7 @@ describe('a repository of a stranger', () => {
         const place = newPlace();
         place.config('remote.o.url', `${url}/x`);
         place.config(key, key === 'core.askPass' ? place.evil : `!${place.evil}`);
-        const env = await createUntrustedEnvironment({ launch: launchHere })(place.repo, userEnv(place.dir));
+        const env = await createUntrustedEnvironment({ launch })(place.repo, userEnv(place.dir));
         const fetched = async (of: Readonly<Record<string, string>>): Promise<void> => {
           const child = spawn('git', ['fetch', 'o'], { cwd: place.repo, env: { ...of }, stdio: 'ignore' });
           await once(child, 'close');
@@ -333,7 +331,7 @@ describe('a repository of a stranger', () => {
 it('that was killed while it told its settings lets nothing start as if there were none', async () => {
   const folder = tempDir();
   writeFileSync(join(folder, 'git'), '#!/bin/sh\nkill -9 $$\n', { mode: 0o755 });
-  const asked = createUntrustedEnvironment({ launch: launchHere })(folder, { PATH: folder });
+  const asked = createUntrustedEnvironment({ launch })(folder, { PATH: folder });
   await expect(asked).rejects.toMatchObject({ code: 'execution.lost' });
 });
 
@@ -341,7 +339,7 @@ it('is not worked in when its settings are too long to be read', async () => {
   const { repo, evil, config } = newPlace();
   config('diff.evil.textconv', evil);
   appendFileSync(join(repo, '.git/config'), `[x]\n${`\ty = ${'z'.repeat(1000)}\n`.repeat(1100)}`);
-  const asked = createUntrustedEnvironment({ launch: launchHere })(repo, userEnv(repo));
+  const asked = createUntrustedEnvironment({ launch })(repo, userEnv(repo));
   await expect(asked).rejects.toMatchObject({ code: 'cwd.not_allowed' });
 });
 
@@ -363,7 +361,7 @@ describe('what the user has set up', () => {
     }
     place.git('config', '--unset', 'user.email');
     const own = { GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'x.y', GIT_CONFIG_VALUE_0: 'z' };
-    const env = await createUntrustedEnvironment({ launch: launchHere })(place.repo, {
+    const env = await createUntrustedEnvironment({ launch })(place.repo, {
       ...userEnv(home),
       ...own,
       PATH: `.:${process.env['PATH']}:`,

@@ -1,43 +1,24 @@
 import { randomUUID } from 'node:crypto';
-import { pino } from 'pino';
-import { afterAll, expect, onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { Launch } from '../../../src/processes/launch.ts';
-import { createLauncher, type Launcher } from '../../../src/processes/launcher.ts';
 import { createProcScanner, type ProcScanner } from '../../../src/processes/proc-scanner.ts';
 import { type SpawnRequest, spawnProcess } from '../../../src/processes/spawn.ts';
 import type { SpawnedProcess } from '../../../src/processes/spawned-process.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { installFakeCli } from '../../helpers/fake-cli.ts';
+import { launch as sharedLaunch } from '../../helpers/launcher.ts';
 import { processesWithMarker } from '../../helpers/proc.ts';
-import { makeTempDir, removeDir, tempDir } from '../../helpers/temp.ts';
+import { tempDir } from '../../helpers/temp.ts';
 
-/** One started process and what it said so far. */
+/** One started process and its lines so far. */
 export interface Started {
   readonly process: SpawnedProcess;
   readonly lines: { line: string; cut: ReadonlySet<string> | null }[];
   bytes(): number;
 }
 
-/** What a test changes of the request, and how it is launched: by a launcher, as in a server, if not said. */
+/** Changes to the request. `launch` is the launcher of the test file by default. */
 export type Extra = Partial<SpawnRequest> & { readonly launch?: Launch };
-
-let launcher: Launcher | null = null;
-let launcherDir = '';
-
-/** The launcher of this test file. */
-async function sharedLaunch(): Promise<Launch> {
-  if (launcher === null) {
-    launcherDir = makeTempDir();
-    launcher = createLauncher({ dir: launcherDir, logger: pino({ enabled: false }) });
-    await launcher.start();
-  }
-  return launcher.launch;
-}
-
-afterAll(async () => {
-  await launcher?.stop();
-  if (launcherDir !== '') removeDir(launcherDir);
-});
 
 export interface Bench {
   readonly dir: string;
@@ -47,13 +28,13 @@ export interface Bench {
   readonly scanner: ProcScanner;
   /** Runs `sh -c script`. */
   sh(script: string, extra?: Extra): Promise<Started>;
-  /** Runs the fake CLI with this prompt; `env` reaches it too. */
+  /** Runs the fake CLI with this prompt. */
   fake(prompt: string, extra?: Extra): Promise<Started>;
 }
 
 /**
- * A folder, a marker and ways to start processes for the running test. When it is over, nothing that carries
- * the marker may be alive: what is left is killed and fails the test.
+ * A folder, a marker and ways to start processes for the running test. A process with the marker that
+ * is alive after the test is killed and fails the test.
  */
 export function bench(): Bench {
   const dir = tempDir();
@@ -61,7 +42,7 @@ export function bench(): Bench {
   const marker = `test-${randomUUID()}/1`;
   const scanner = createProcScanner();
   onTestFinished(async () => {
-    // One that was killed a moment ago may not be dead yet.
+    // A killed process may need a moment to die.
     await eventually(() => processesWithMarker(marker).length === 0, { timeoutMs: 1000 }).catch(() => {
       const left = processesWithMarker(marker);
       for (const pid of left) process.kill(pid, 'SIGKILL');
@@ -70,7 +51,7 @@ export function bench(): Bench {
   });
 
   const run = async (request: Pick<SpawnRequest, 'binary'> & Extra): Promise<Started> => {
-    const { launch = await sharedLaunch(), ...rest } = request;
+    const { launch = sharedLaunch, ...rest } = request;
     const spawned = await spawnProcess(
       { args: [], cwd: dir, stdin: '', marker, ...rest, env: { PATH: '/usr/bin:/bin', ...rest.env } },
       launch,

@@ -5,6 +5,7 @@ import { spawnProcess } from '../../../src/processes/spawn.ts';
 import { terminate } from '../../../src/processes/terminate.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
+import { launch } from '../../helpers/launcher.ts';
 import { bench } from './harness.ts';
 
 const MEGABYTE = 1024 * 1024;
@@ -22,14 +23,9 @@ describe('the output of a process', () => {
 
   it('is not lost when its reader comes after the end', async () => {
     const { dir, marker } = bench();
-    const shell = await spawnProcess({
-      binary: '/bin/sh',
-      args: ['-c', 'echo one; echo err >&2; printf two'],
-      env: {},
-      cwd: dir,
-      stdin: '',
-      marker,
-    });
+    const args = ['-c', 'echo one; echo err >&2; printf two'];
+    const request = { binary: '/bin/sh', args, env: {}, cwd: dir, stdin: '', marker };
+    const shell = await spawnProcess(request, launch);
     await shell.ended;
     const lines: string[] = [];
     let bytes = 0;

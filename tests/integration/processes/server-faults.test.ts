@@ -2,12 +2,12 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { supportsSweep, sweep } from '../../../src/processes/sweep.ts';
 import { eventually } from '../../helpers/eventually.ts';
-import { isAlive, processesWithMarker } from '../../helpers/proc.ts';
+import { commandLine, descendants, isAlive, processesWithMarker } from '../../helpers/proc.ts';
 import { bench } from './harness.ts';
 
 const PROGRAM = fileURLToPath(new URL('./program.ts', import.meta.url));
 
-/** Runs the stand-in server; `id` is what it printed. */
+/** Runs `program.ts`. `said` is its first line. */
 async function startServer(args: string, limits = '') {
   const { sh, marker, scanner } = bench();
   const script = `${limits} exec '${process.execPath}' --no-warnings '${PROGRAM}' ${args}`;
@@ -18,8 +18,8 @@ async function startServer(args: string, limits = '') {
 }
 
 describe.skipIf(!supportsSweep())('a server that is killed', () => {
-  it('takes everything with it that its launcher runs, also what left the group', async () => {
-    const { server, said, marker } = await startServer('parent MARKER launcher');
+  it('takes everything with it that its launcher runs, including processes that left the group', async () => {
+    const { server, said, marker } = await startServer('parent MARKER');
     await eventually(() => processesWithMarker(marker).length >= 2);
     expect(isAlive(Number(said))).toBe(true);
     server.signalGroup('SIGKILL');
@@ -28,13 +28,20 @@ describe.skipIf(!supportsSweep())('a server that is killed', () => {
     await eventually(() => processesWithMarker(marker).length === 0);
   });
 
-  it('leaves a child behind that the next server finds by the marker of its node', async () => {
-    const { server, said, marker, scanner } = await startServer('parent MARKER here');
+  it('together with its launcher leaves processes that the next server finds by the marker of its node', async () => {
+    const { server, said, marker, scanner } = await startServer('parent MARKER');
+    await eventually(() => processesWithMarker(marker).length >= 2);
+    const left = processesWithMarker(marker);
+    const launcher = descendants(server.pid).find((pid) => commandLine(pid)?.includes('launcher-process'));
+    if (launcher === undefined) throw new Error('the server has no launcher');
+    process.kill(launcher, 'SIGSTOP'); // or it would kill them
     server.signalGroup('SIGKILL');
     await server.ended;
-    expect(isAlive(Number(said))).toBe(true);
+    process.kill(launcher, 'SIGKILL');
+    expect(left.every(isAlive)).toBe(true);
     const node = marker.slice(0, marker.indexOf('/') + 1);
-    expect(await sweep(node, { scanner })).toEqual({ killed: [Number(said)], survivors: [] });
+    const { killed, survivors } = await sweep(node, { scanner });
+    expect({ killed: [...killed].sort(), survivors }).toEqual({ killed: [...left].sort(), survivors: [] });
     await eventually(() => !isAlive(Number(said)));
   });
 });

@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { launchHere } from '../../../src/processes/launch.ts';
 import { journalOf } from '../../helpers/fake-cli.ts';
-import { bench, type Extra } from './harness.ts';
+import { bench } from './harness.ts';
 
 /** Puts a link to `outside` in the place of `work` and takes it away again, for as long as it lives. */
 const SWAPPER = `
@@ -17,8 +16,6 @@ for (;;) {
 }`;
 
 const MEGABYTE = 1024 * 1024;
-
-const launchBy = (way: string): Extra => (way === 'launchHere' ? { launch: launchHere } : {});
 
 describe('spawning a process', () => {
   it('gives it exactly the arguments, directory, environment and marker it was asked to', async () => {
@@ -51,13 +48,6 @@ describe('spawning a process', () => {
     const { sh } = bench();
     const { process: shell } = await sh('cat');
     expect(await shell.ended).toMatchObject({ code: 0 });
-  });
-
-  it.each(['launchHere', 'a launcher'])('starts the same process by %s', async (way) => {
-    const { sh } = bench();
-    const { process: shell, lines } = await sh('cat; echo $$; exit 7', { stdin: 'hi\n', ...launchBy(way) });
-    expect(await shell.ended).toMatchObject({ code: 7, signal: null });
-    expect(lines.map(({ line }) => line)).toEqual(['hi', String(shell.pid)]);
   });
 
   it('starts nothing outside the folder that was checked, however fast a link takes its place', async () => {
@@ -121,12 +111,12 @@ describe('spawning a process', () => {
   });
 
   describe('that cannot be started', () => {
-    it.each(['launchHere', 'a launcher'])('tells what is wrong with the binary by %s (C18)', async (way) => {
+    it('reports what is wrong with the binary (C18)', async () => {
       const { sh, dir } = bench();
       writeFileSync(`${dir}/plain`, 'text');
       const missing = { code: 'execution.cli_missing' };
       for (const binary of [`${dir}/nothing`, dir, `${dir}/plain`, `${dir}/plain/below`, 'sh']) {
-        await expect(sh('', { binary, ...launchBy(way) }), binary).rejects.toMatchObject(missing);
+        await expect(sh('', { binary }), binary).rejects.toMatchObject(missing);
       }
     });
 
@@ -138,14 +128,14 @@ describe('spawning a process', () => {
       }
     });
 
-    it.each(['launchHere', 'a launcher'])('nor in a folder that was replaced, by %s', async (way) => {
+    it('is not started in a folder that was replaced', async () => {
       const { sh, dir } = bench();
       mkdirSync(`${dir}/work/below`, { recursive: true });
       renameSync(`${dir}/work`, `${dir}/moved`);
       symlinkSync(`${dir}/moved`, `${dir}/work`);
       for (const cwd of [`${dir}/work`, `${dir}/work/below`]) {
         const replaced = { code: 'cwd.not_allowed', message: expect.stringContaining('replaced') };
-        await expect(sh('', { cwd, ...launchBy(way) })).rejects.toMatchObject(replaced);
+        await expect(sh('', { cwd })).rejects.toMatchObject(replaced);
       }
     });
 

@@ -10,7 +10,6 @@ import type { ExecutorOptions } from '../../../src/executor/executor-options.ts'
 import { createStateFolders } from '../../../src/executor/state-folder.ts';
 import { createCircuits } from '../../../src/limits/circuits.ts';
 import { createLogger } from '../../../src/logger.ts';
-import { launchHere } from '../../../src/processes/launch.ts';
 import { createProcScanner } from '../../../src/processes/proc-scanner.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import { buildEnvironment } from '../../../src/providers/environment.ts';
@@ -24,6 +23,7 @@ import { createFakeLedger } from '../../fakes/ledger.ts';
 import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt, installFakeCli, readJournal } from '../../helpers/fake-cli.ts';
+import { launch } from '../../helpers/launcher.ts';
 import { isAlive, processesWithMarker } from '../../helpers/proc.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
@@ -120,7 +120,7 @@ export async function executorBench(
         ...limits,
       },
       scanner,
-      launch: launchHere,
+      launch,
       concurrency: 2,
       warm: { maxProcesses: 0, idleMs: LONG_MS, sessionIdleMs: 0 },
       circuits: createCircuits({ circuitMs: LONG_MS, now: () => Date.now() + offsetMs }),

@@ -1,11 +1,12 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
-import { type Launch, launchHere } from '../../../src/processes/launch.ts';
+import type { Launch } from '../../../src/processes/launch.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
 import type { Finish } from '../../../src/records/ports.ts';
 import { encode, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-requests.ts';
 import { LOST, newJob, succeeded, UNAVAILABLE } from '../../contracts/records/samples.ts';
+import { launch as launchByLauncher } from '../../helpers/launcher.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 import { createLatch, executorBench, KNOWN_SESSION, RESPONSES } from './bench.ts';
 
@@ -71,7 +72,7 @@ describe('an execution', { timeout: SLOW }, () => {
     const launch: Launch = async (request) => {
       gone -= 1;
       if (gone >= 0) throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
-      return launchHere(request);
+      return launchByLauncher(request);
     };
     const executor = bench.open({ launch });
     const found = await bench.submit({ steps: [{ delta: 'done' }] });

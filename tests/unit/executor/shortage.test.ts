@@ -1,7 +1,8 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { type Launch, launchHere } from '../../../src/processes/launch.ts';
+import type { Launch } from '../../../src/processes/launch.ts';
 import { CANCELLED } from '../../contracts/records/samples.ts';
+import { launch as launchByLauncher } from '../../helpers/launcher.ts';
 import { executorBench } from './bench.ts';
 
 const refusal = (code: string): Error => Object.assign(new Error(`spawn ${code}`), { code });
@@ -13,7 +14,7 @@ function scarce(code: string) {
   const launch: Launch = async (request) => {
     tries += 1;
     if (!left) throw refusal(code);
-    return launchHere(request);
+    return launchByLauncher(request);
   };
   const more = (): void => {
     left = true;

@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { createWaitingProcess, type HandedPrompt } from '../../../../src/executor/warm/waiting-process.ts';
 import { spawnProcess } from '../../../../src/processes/spawn.ts';
 import { eventually } from '../../../helpers/eventually.ts';
+import { launch } from '../../../helpers/launcher.ts';
 import { tempDir } from '../../../helpers/temp.ts';
 
 const NEVER = new AbortController().signal;
@@ -22,7 +23,7 @@ async function start(
   isReady: ((line: string) => boolean) | null = null,
   silenceMs = SILENCE_MS,
 ) {
-  const child = await spawnProcess({
+  const request = {
     binary: '/bin/sh',
     args: ['-c', script],
     env: { PATH: process.env['PATH'] ?? '' },
@@ -30,7 +31,8 @@ async function start(
     stdin: '',
     holdStdin: true,
     marker: `test/${process.pid}`,
-  });
+  };
+  const child = await spawnProcess(request, launch);
   onTestFinished(async () => {
     child.signalGroup('SIGKILL');
     await child.ended;

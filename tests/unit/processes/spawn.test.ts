@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { spawnError } from '../../../src/processes/spawn-error.ts';
+import { spawnError } from '../../../src/processes/spawn.ts';
 
 const failure = (code: string): Error => Object.assign(new Error(`spawn ${code}`), { code });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createTail } from '../../../src/processes/tail.ts';
+import { createTail } from '../../../src/processes/spawned-process.ts';
 
 function tailOf(maxBytes: number, ...chunks: string[]): string {
   const tail = createTail(maxBytes);

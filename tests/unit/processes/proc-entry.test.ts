@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { markerMatches } from '../../../src/processes/marker.ts';
+import { markerMatches } from '../../../src/processes/proc-entry.ts';
 
 describe('a marker', () => {
   it('matches itself alone', () => {

@@ -3,49 +3,52 @@ import type { Exit } from '../protocol/cli.ts';
 import { type LaunchedChild, signalGroup } from './launch.ts';
 import { supportsSweep } from './sweep.ts';
 
-/** One process on its way from the launcher: its three streams and its number come apart. */
-export interface Launching {
+/** One launch. Collects the pid and the three streams, which arrive separately. */
+export interface PendingLaunch {
+  /** Resolves when the pid and all streams have arrived. */
   readonly child: Promise<LaunchedChild>;
   started(pid: number): void;
   stream(fd: number, socket: Socket): void;
-  /** It was not started, or its caller has given up. */
+  /** The process was not started, or the caller has given up. */
   failed(error: unknown): void;
   exited(exit: Exit): void;
-  /** Its exit cannot be known any more. */
+  /** The launcher is gone: the exit stays unknown. */
   lost(): void;
 }
 
-export function createLaunching(options: {
+const UNKNOWN_EXIT: Exit = { code: null, signal: null };
+
+export function createPendingLaunch(options: {
   signal(signal: NodeJS.Signals): boolean;
-  /** Everything is here. */
-  onStarted(): void;
-  /** Refused, or exited. */
+  /** The pid and all streams have arrived. */
+  onComplete(): void;
+  /** The launch has failed, or the process has exited. */
   onOver(): void;
-}): Launching {
+}): PendingLaunch {
   const { promise, resolve, reject } = Promise.withResolvers<LaunchedChild>();
   const sockets: (Socket | undefined)[] = [undefined, undefined, undefined];
   let pid: number | null = null;
   let exit: Exit | null = null;
   let lost = false;
-  let open = 2;
+  let openOutputs = 2;
   const exitListeners: ((exit: Exit) => void)[] = [];
   const closeListeners: (() => void)[] = [];
 
   function closeIfOver(): void {
-    if (exit !== null && open === 0) for (const listener of closeListeners.splice(0)) listener();
+    if (exit !== null && openOutputs === 0) for (const listener of closeListeners.splice(0)) listener();
   }
 
-  function giveIfComplete(): void {
+  function resolveIfComplete(): void {
     const [stdin, stdout, stderr] = sockets;
     if (pid === null || stdin === undefined || stdout === undefined || stderr === undefined) return;
     for (const output of [stdout, stderr]) {
       output.once('close', () => {
-        open -= 1;
+        openOutputs -= 1;
         closeIfOver();
       });
     }
-    options.onStarted();
-    if (exit !== null) options.onOver(); // a short one may be over before its streams have come
+    options.onComplete();
+    if (exit !== null) options.onOver(); // a short process may exit before its streams arrive
     resolve({
       pid,
       stdin,
@@ -67,35 +70,33 @@ export function createLaunching(options: {
     });
   }
 
-  const launching: Launching = {
+  const launch: PendingLaunch = {
     child: promise,
     started(number) {
       pid = number;
-      giveIfComplete();
+      resolveIfComplete();
     },
     stream(fd, socket) {
       sockets[fd] = socket;
-      giveIfComplete();
+      resolveIfComplete();
     },
     failed(error) {
       for (const socket of sockets) socket?.destroy();
       options.onOver();
       reject(error);
     },
-    exited(how) {
+    exited(result) {
       if (exit !== null) return;
-      exit = how;
+      exit = result;
       if (sockets.every((socket) => socket !== undefined)) options.onOver();
-      for (const listener of exitListeners.splice(0)) listener(how);
+      for (const listener of exitListeners.splice(0)) listener(result);
       closeIfOver();
     },
     lost() {
       if (exit === null) lost = true;
       if (lost && pid !== null && !supportsSweep()) signalGroup(pid, 'SIGKILL');
-      launching.exited(UNKNOWN_EXIT);
+      launch.exited(UNKNOWN_EXIT);
     },
   };
-  return launching;
+  return launch;
 }
-
-const UNKNOWN_EXIT: Exit = { code: null, signal: null };
