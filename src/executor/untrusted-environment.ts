@@ -11,8 +11,7 @@
 import { delimiter, isAbsolute } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../errors.ts';
-import type { Launch } from '../processes/launch.ts';
-import { isUnusablePath, systemCode } from '../processes/launch.ts';
+import { isUnusablePath, type Launch, systemCode } from '../processes/launch.ts';
 import { spawnError } from '../processes/spawn.ts';
 
 type Variables = Readonly<Record<string, string>>;

@@ -46,6 +46,8 @@ export type Launch = (request: LaunchRequest, stop?: AbortSignal) => Promise<Lau
 /** Messages to the launcher, over its IPC channel. */
 export type ToLauncher =
   | { readonly type: 'launch'; readonly id: number; readonly request: LaunchRequest }
+  /** The server has all three streams of this launch. */
+  | { readonly type: 'connected'; readonly id: number }
   | { readonly type: 'signal'; readonly id: number; readonly signal: NodeJS.Signals }
   /** The caller has given up: do not start the process, or kill it. */
   | { readonly type: 'withdraw'; readonly id: number }

@@ -37,9 +37,12 @@ const [, , socketPath = '', umask] = process.argv;
 // CLIs create files with the user's mask, not with the server's.
 if (umask !== undefined) process.umask(Number(umask));
 const cgroups = createStartingCgroups();
-const starting = new Set<number>();
+/** Launches that were not started yet, with the call that reports their streams as connected. */
+const starting = new Map<number, () => void>();
 const running = new Map<number, Running>();
 const STDOUT = 1;
+/** The server answers within a millisecond, unless it is out of descriptors. */
+const CONNECTED_WITHIN_MS = 5000;
 /** open(2): names a folder without the right to read it. Node has no constant for it. */
 const O_PATH = 0o10000000;
 const OPENS_FOLDERS = process.platform === 'linux' && existsSync('/proc/self/fd');
@@ -53,13 +56,16 @@ const send = (message: FromLauncher): void => {
 async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>): Promise<void> {
   const streams: Socket[] = [];
   const marker = request.env[MARKER_VARIABLE];
-  starting.add(id);
+  const connected = Promise.withResolvers<void>();
+  starting.set(id, connected.resolve);
+  let limit: NodeJS.Timeout | undefined;
   try {
     streams.push(...(await Promise.all([0, 1, 2].map((fd) => openStream(id, fd)))));
+    // A server without free descriptors closes new connections. This process cannot see that.
+    const noStreams = Object.assign(new Error('the server closed a stream'), { code: NO_STREAMS });
+    limit = setTimeout(() => connected.reject(noStreams), CONNECTED_WITHIN_MS);
+    await connected.promise;
     if (ending || !starting.has(id)) return; // it would run without an owner
-    // A server without free descriptors closes what it has accepted. The request is not at fault.
-    if (streams.some(({ destroyed }) => destroyed))
-      throw Object.assign(new Error('the server closed a stream'), { code: NO_STREAMS });
     writeSync(STDOUT, beginLine(id));
     const start = (): ChildProcess => startIn(request, streams);
     const child = marker === undefined ? start() : cgroups.inside(marker, start);
@@ -76,6 +82,7 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
   } catch (error) {
     refuse(id, error);
   } finally {
+    clearTimeout(limit);
     starting.delete(id);
     for (const stream of streams) stream.destroy(); // the CLI has its own copies
     if (marker !== undefined && !running.has(id)) cgroups.remove(marker);
@@ -159,7 +166,11 @@ process.on('message', (message: ToLauncher) => {
     case 'signal':
       signal(message);
       return;
+    case 'connected':
+      starting.get(message.id)?.();
+      return;
     case 'withdraw':
+      starting.get(message.id)?.();
       starting.delete(message.id);
       signal({ ...message, type: 'signal', signal: 'SIGKILL' });
       return;

@@ -156,6 +156,7 @@ export function createLauncher(options: { readonly dir: string; readonly logger:
     };
     const launch = createPendingLaunch({
       signal: (signal) => send({ type: 'signal', id, signal }),
+      onConnected: () => send({ type: 'connected', id }),
       onComplete() {
         starting.delete(id);
         alive.set(id, launch);

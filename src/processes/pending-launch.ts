@@ -20,6 +20,8 @@ const UNKNOWN_EXIT: Exit = { code: null, signal: null };
 
 export function createPendingLaunch(options: {
   signal(signal: NodeJS.Signals): boolean;
+  /** All streams have arrived. */
+  onConnected(): void;
   /** The pid and all streams have arrived. */
   onComplete(): void;
   /** The launch has failed, or the process has exited. */
@@ -33,6 +35,8 @@ export function createPendingLaunch(options: {
   let openOutputs = 2;
   const exitListeners: ((exit: Exit) => void)[] = [];
   const closeListeners: (() => void)[] = [];
+
+  const hasStreams = (): boolean => sockets.every((socket) => socket !== undefined);
 
   function closeIfOver(): void {
     if (exit !== null && openOutputs === 0) for (const listener of closeListeners.splice(0)) listener();
@@ -78,6 +82,7 @@ export function createPendingLaunch(options: {
     },
     stream(fd, socket) {
       sockets[fd] = socket;
+      if (hasStreams()) options.onConnected();
       resolveIfComplete();
     },
     failed(error) {
@@ -88,7 +93,7 @@ export function createPendingLaunch(options: {
     exited(result) {
       if (exit !== null) return;
       exit = result;
-      if (sockets.every((socket) => socket !== undefined)) options.onOver();
+      if (hasStreams()) options.onOver();
       for (const listener of exitListeners.splice(0)) listener(result);
       closeIfOver();
     },

@@ -13,25 +13,25 @@ async function startServer(args: string, limits = '') {
   const script = `${limits} exec '${process.execPath}' --no-warnings '${PROGRAM}' ${args}`;
   // The server itself carries another marker than what it starts.
   const server = await sh(script.replace('MARKER', marker), { marker: `server-${marker}` });
-  const said = (await eventually(() => server.lines[0] ?? null)).line;
+  const said = (await eventually(() => server.lines[0] ?? null, { timeoutMs: 20_000 })).line;
   return { server: server.process, said, marker, scanner };
 }
 
 describe.skipIf(!supportsSweep())('a server that is killed', () => {
   it('takes everything with it that its launcher runs, including processes that left the group', async () => {
     const { server, said, marker } = await startServer('parent MARKER');
-    await eventually(() => processesWithMarker(marker).length >= 2);
+    await eventually(() => processesWithMarker(`=${marker}`).length >= 2);
     expect(isAlive(Number(said))).toBe(true);
     server.signalGroup('SIGKILL');
     await eventually(() => !isAlive(Number(said)));
     await server.ended;
-    await eventually(() => processesWithMarker(marker).length === 0);
+    await eventually(() => processesWithMarker(`=${marker}`).length === 0);
   });
 
   it('together with its launcher leaves processes that the next server finds by the marker of its node', async () => {
     const { server, said, marker, scanner } = await startServer('parent MARKER');
-    await eventually(() => processesWithMarker(marker).length >= 2);
-    const left = processesWithMarker(marker);
+    await eventually(() => processesWithMarker(`=${marker}`).length >= 2);
+    const left = processesWithMarker(`=${marker}`);
     const launcher = descendants(server.pid).find((pid) => commandLine(pid)?.includes('launcher-process'));
     if (launcher === undefined) throw new Error('the server has no launcher');
     process.kill(launcher, 'SIGSTOP'); // or it would kill them
@@ -51,5 +51,5 @@ describe('a server without free file descriptors', () => {
     const { server, said } = await startServer('exhaust-files MARKER', 'ulimit -n 64;');
     expect(said).toBe('execution.resource_limit');
     expect(await server.ended).toMatchObject({ code: 0 });
-  });
+  }, 30_000);
 });
