@@ -161,6 +161,7 @@ describe('the folders', () => {
   const ORDER = [
     'src/bin.js',
     'src/main.ts',
+    'src/serve.ts',
     'src/app.ts',
     'src/cli/',
     'src/client/',
@@ -285,9 +286,8 @@ describe('the folders', () => {
     expect(forbidden(['src/cli/'], (one) => !isOurs(one) || within(one.to, ...places))).toEqual([]);
   });
 
-  it('a command starts without the server: main.ts loads that, the settings and packages only when needed', () => {
-    const main = byPath.get('src/main.ts');
-    expect(main?.code).toMatch(/await import\('\.\/app\.ts'\)/);
+  it('a command starts without the server, the settings and packages: they are loaded when needed', () => {
+    expect(byPath.get('src/main.ts')?.code).toMatch(/await import\('\.\/serve\.ts'\)/);
     expect(eager('src/main.ts')).toContain('src/cli/commands/run.ts');
     const heavy = [...eager('src/main.ts')].filter(
       (path) =>
@@ -297,8 +297,18 @@ describe('the folders', () => {
     expect(heavy.filter((path) => !path.startsWith('node:'))).toEqual([]);
   });
 
-  it('app.ts is imported by main.ts alone, and by scripts that start a server', () => {
-    expect(outsiders(['src/app.ts'], ['src/main.ts', 'scripts/'], () => true)).toEqual([]);
+  it('serve.ts notes its start before it loads the server, the settings and packages', () => {
+    expect(byPath.get('src/serve.ts')?.code).toMatch(/await import\('\.\/app\.ts'\)/);
+    const light = ['src/serve.ts', 'src/config/places.ts', 'src/errors.ts', 'src/own-process.ts'];
+    const heavy = [...eager('src/serve.ts')].filter(
+      (path) => !path.startsWith('node:') && !within(path, ...light, 'src/workspace.ts'),
+    );
+    expect(heavy).toEqual(['src/store/run-folders.ts', 'src/store/server-note.ts']);
+  });
+
+  it('app.ts is imported by serve.ts alone, and by scripts that start a server', () => {
+    expect(outsiders(['src/app.ts'], ['src/serve.ts', 'scripts/'], () => true)).toEqual([]);
+    expect(outsiders(['src/serve.ts'], ['src/main.ts'], () => true)).toEqual([]);
   });
 
   it('the product imports neither its tests nor its scripts', () => {

@@ -1,6 +1,5 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { AppError } from '../errors.ts';
 
 /** Which process serves a data folder. A second server names it in its error; clients find the server by it. */
 export interface ServerNote {
@@ -37,44 +36,14 @@ export function removeServerNote(dir: string): void {
   rmSync(noteFile(dir), { force: true });
 }
 
-/** A note without an address is taken for a start in progress for this long. */
-const STARTS_WITHIN_MS = 30_000;
-
-/**
- * Writes a note at the very beginning of a start, before anything is loaded. A command that runs at
- * the same time then waits for this server. The lock decides which server gets the data folder.
- * @returns a function that removes the note again
- * @throws AppError config.locked for a temporary server while another server is starting
- */
-export function announceStart(
-  home: string,
-  temporary: boolean,
-  isAlive: (pid: number) => boolean,
-): () => void {
-  const other = readServerNote(home);
-  if (other !== null && other.pid !== process.pid && isAlive(other.pid)) {
-    const starts = other.address === null && Date.now() - Date.parse(other.startedAt) < STARTS_WITHIN_MS;
-    // Otherwise the pid may belong to another process by now; the lock decides.
-    if (!temporary || !starts) return () => {};
-    throw new AppError(
-      'config.locked',
-      `another server (pid ${other.pid}) is starting with the data folder ${home}`,
-    );
-  }
+/** Whether the process of a note runs. */
+export function isAlive(pid: number): boolean {
   try {
-    mkdirSync(home, { recursive: true, mode: 0o700 });
-    writeServerNote(home, {
-      pid: process.pid,
-      startedAt: new Date().toISOString(),
-      address: null,
-      temporary,
-    });
-  } catch {
-    return () => {}; // the start itself reports what is wrong with the folder
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'; // another user's process
   }
-  return () => {
-    if (readServerNote(home)?.pid === process.pid) removeServerNote(home);
-  };
 }
 
 function isServerNote(value: unknown): value is ServerNote {
