@@ -25,7 +25,8 @@ const base = isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(homedir(), '.cac
 const cache = BULLPEN_CACHE || join(base, 'bullpen');
 // Compiled sources over starts: less time, and the type stripper need not be loaded again.
 module.enableCompileCache(join(cache, 'compile'));
-// What loading leaves behind would grow the young generation to its maximum and keep it: some 30 MB.
+// Keeps V8's young generation at its first size. It would grow to 130 MB and never shrink: a server that has
+// taken 500 jobs rests at 215 MB instead of 335 MB. V8 takes no maximum for it once the process runs.
 v8.setFlagsFromString('--semi-space-growth-factor=1');
 // A clone runs its TypeScript; the published package has only what was built from it.
 const built = new URL('../dist/src/main.js', import.meta.url).href;
