@@ -37,7 +37,7 @@ import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
 import { openRpc } from './records/open-records.ts';
 import { createNames } from './redis/names.ts';
-import { openRedis } from './redis/open-redis.ts';
+import { openRedis } from './redis/connection.ts';
 import { startRedis } from './redis/private/start-redis.ts';
 import { createJobWaits } from './rpc/job-waits.ts';
 import { createRawRequests } from './rpc/raw-requests.ts';

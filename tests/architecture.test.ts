@@ -225,12 +225,11 @@ describe('the folders', () => {
     'src/redis/doorbells.ts',
     'src/redis/names.ts',
     'src/redis/redis-error.ts',
-    'src/seldom.ts',
     'src/config/worker.ts',
     'src/errors.ts',
     'src/logger.ts',
     'src/failpoint.ts',
-    'src/ids.ts',
+    'src/timing.ts',
   ];
 
   it('a sandboxed worker imports only what it is given', () => {

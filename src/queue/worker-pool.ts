@@ -8,10 +8,10 @@ import { Child, type ChildPool, type Job, type SandboxedOptions, Worker } from '
 import type { Logger } from 'pino';
 import { type WorkerSettings, workerEnvironment } from '../config/worker.ts';
 import { messageOf } from '../errors.ts';
+import { createLogLimit } from '../logger.ts';
 import { createOutage } from '../outage.ts';
 import { closeConnection, openConnection } from '../redis/connection.ts';
 import type { Names } from '../redis/names.ts';
-import { createSeldom } from '../seldom.ts';
 import { siblingModule } from '../sibling-module.ts';
 import { type Delivery, deliverAgainAfter } from './prompt-queue.ts';
 import { createWorkerProcesses } from './worker-processes.ts';
@@ -83,12 +83,12 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     ...sandbox,
   });
   worker.on('error', (error) => logger.debug({ reason: messageOf(error) }, 'bullmq worker error'));
-  const seldom = createSeldom();
+  const logLimit = createLogLimit();
   worker.on('failed', (job, error) => {
     // The job itself has failed: its outcome says why.
     if (job === undefined || error.name === 'UnrecoverableError') return;
     const { jobId } = job.data;
-    const times = seldom(error.message);
+    const times = logLimit(error.message);
     if (times !== null)
       logger.warn({ jobId, reason: error.message, times }, 'a worker process failed its delivery');
   });

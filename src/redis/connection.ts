@@ -1,23 +1,58 @@
+/** Connections to Redis: how they retry, what their errors become, and what is logged about them. */
 import { type Command, Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
-import { createSeldom } from '../seldom.ts';
+import { createLogLimit } from '../logger.ts';
+import { backoffMs } from '../timing.ts';
 import { isReply, redisError, wordOf } from './redis-error.ts';
+
+const READY_WITHIN_MS = 30_000;
+
+/** The main process's connections: one each for commands, for messages, and for the log's blocking read. */
+export interface RedisConnections {
+  readonly commands: Redis;
+  readonly subscriber: Redis;
+  readonly blocking: Redis;
+  /** Time since the last gap in the answers to commands; 0 while there is none. */
+  inTouchForMs(): number;
+  close(): void;
+}
+
+/** @throws AppError redis.unavailable when Redis does not answer within 30 s */
+export async function openRedis(url: string, logger: Logger): Promise<RedisConnections> {
+  const commands = openConnection(url, 'prompt', 'main', logger);
+  const subscriber = openConnection(url, 'patient', 'main-sub', logger);
+  const blocking = openConnection(url, 'patient', 'main-log', logger);
+  const closeAll = (): void => [commands, subscriber, blocking].forEach(closeConnection);
+  try {
+    await untilReady(commands, READY_WITHIN_MS);
+  } catch (error) {
+    closeAll(); // or they would go on trying to connect
+    throw error;
+  }
+  const contact = watchContact(commands);
+  return {
+    commands,
+    subscriber,
+    blocking,
+    inTouchForMs: contact.inTouchForMs,
+    close() {
+      contact.stop();
+      closeAll();
+    },
+  };
+}
 
 /**
  * How a connection behaves while Redis is away.
- * - `prompt`: fails at once, and each command within `commandTimeoutMs`: for HTTP and for everything that has
- *   its own way of trying again. In-flight commands of a broken connection fail instead of running twice.
- * - `patient`: waits for Redis to come back: for blocking reads and the sandboxed workers.
- * - `bullmq`: the same for BullMQ's workers, which look at the client's own errors: they are not translated.
+ * - `prompt`: a command fails at once, or after `COMMAND_TIMEOUT_MS` without an answer. For HTTP and for
+ *   everything that tries again by itself. Commands in flight fail too, instead of running twice.
+ * - `patient`: a command waits until Redis is back. For blocking reads and the sandboxed workers.
+ * - `bullmq`: like `patient`, but errors stay those of ioredis, because BullMQ examines them.
  */
 export type ConnectionMode = 'prompt' | 'patient' | 'bullmq';
 
-const COMMAND_TIMEOUT_MS = 1900; // API.md: "Redis away: 503 within 2 s"
-
-/** Backoff between connection attempts: quick at first, never more than a second. */
-const retryStrategy = (times: number): number =>
-  Math.min(1000, 20 * 2 ** Math.min(times, 6)) + Math.random() * 20;
+const COMMAND_TIMEOUT_MS = 1900; // docs/api.md: while Redis is away, 503 within 2 s
 
 const OPTIONS = {
   prompt: {
@@ -30,50 +65,19 @@ const OPTIONS = {
   bullmq: { maxRetriesPerRequest: null },
 } satisfies Record<ConnectionMode, RedisOptions>;
 
-/** What the client itself sends before a connection is ready; it reads the errors. */
-const HANDSHAKE = new Set(['hello', 'auth', 'client', 'select', 'info', 'readonly']);
-
-/** A client whose every command fails with an AppError, as {@link redisError} says, also in a pipeline or a script. */
-class TranslatingRedis extends Redis {
-  /** Why the login was refused; commands that cannot be sent fail with it. */
-  refused: AppError | null = null;
-  /** Told of each answer that is no outage. */
-  onRefused: (command: string, error: AppError) => void = () => undefined;
-
-  override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>): unknown {
-    if (this.status !== 'connect' || !HANDSHAKE.has(command.name)) this.translate(command);
-    return super.sendCommand(command, stream);
-  }
-
-  private translate(command: Command): void {
-    const { reject } = command;
-    command.reject = (error) => {
-      // The text of a script follows.
-      if (messageOf(error).startsWith('NOSCRIPT')) return reject.call(command, error);
-      const translated = isReply(error) ? redisError(error) : (this.refused ?? redisError(error));
-      if (translated.code === 'redis.refused' && isReply(error)) this.onRefused(command.name, translated);
-      reject.call(command, translated);
-    };
-  }
-}
-
-/** Where a `unix://` URL leads. ioredis reads such a URL too, but leaves the escapes in its path. */
-function socketOf(url: string) {
-  const { username, password, pathname } = new URL(url);
-  return { path: decodeURIComponent(pathname), username, password };
-}
+const RECONNECT = { firstMs: 40, maxMs: 1000 };
 
 /**
- * Opens a connection. It connects in the background; errors are logged once per outage, answers that say that rights or
- * data are wrong once a minute for each cause.
+ * Opens a connection, which connects in the background. Connection errors are logged once per outage.
+ * Refusals (wrong rights, wrong data) are logged once a minute per cause.
  * @param url `redis://`, `rediss://`, or `unix://USER:PASSWORD@localhost/PATH` for a socket
  */
 export function openConnection(url: string, mode: ConnectionMode, name: string, logger: Logger): Redis {
   const options = {
     ...OPTIONS[mode],
     connectionName: `bullpen-${name}`,
-    disableClientInfo: true, // CLIENT SETINFO: unknown before Redis 7.2, so no rule of a user can name it
-    retryStrategy,
+    disableClientInfo: true, // CLIENT SETINFO needs Redis 7.2, so ACL rules cannot name it
+    retryStrategy: (failures: number) => backoffMs(failures, RECONNECT) + Math.random() * 20,
     connectTimeout: 5000,
     keepAlive: 10_000,
   };
@@ -99,24 +103,13 @@ export function openConnection(url: string, mode: ConnectionMode, name: string, 
   return redis;
 }
 
-/** The error of a login that Redis refuses for good; null for any other. */
-function loginRefused(error: unknown): AppError | null {
-  const translated = isReply(error) ? redisError(error) : null;
-  if (translated?.code !== 'redis.refused') return null;
-  return new AppError('redis.refused', `Redis refused the login: ${messageOf(error)}`, { cause: error });
+/** Closes a connection without waiting for Redis. */
+export function closeConnection(redis: Redis): void {
+  // A second disconnect() starts a timer that keeps the process alive for two seconds.
+  if (redis.status !== 'end') redis.disconnect();
 }
 
-function createRefusalLog(connection: string, logger: Logger) {
-  const seldom = createSeldom();
-  return (command: string, error: AppError): void => {
-    const times = seldom(`${command} ${wordOf(error.cause)}`);
-    if (times === null) return;
-    const reason = messageOf(error.cause);
-    logger.error({ connection, command, reason, times }, 'redis refused a command');
-  };
-}
-
-/** Why a connection is not usable, in words for anybody; null when it is. */
+/** Why a connection cannot be used, for people; null when it can. */
 export function whyDown(redis: Redis): string | null {
   if (redis.status === 'ready') return null;
   if (redis instanceof TranslatingRedis && redis.refused !== null) return redis.refused.message;
@@ -124,8 +117,9 @@ export function whyDown(redis: Redis): string | null {
 }
 
 /**
- * Resolves when the connection is usable.
- * @throws AppError redis.unavailable after `timeoutMs`, with what kept it; redis.refused at once when the login is
+ * Resolves when the connection can be used.
+ * @throws AppError redis.unavailable after `timeoutMs`, with the last error; redis.refused at once when
+ *   Redis refuses the login
  */
 export async function untilReady(redis: Redis, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;
@@ -153,8 +147,81 @@ export async function untilReady(redis: Redis, timeoutMs: number): Promise<void>
   }
 }
 
-/** Ends a connection without waiting for a Redis that may not answer. */
-export function closeConnection(redis: Redis): void {
-  // Disconnecting twice arms a timer that nothing clears: it would keep the process for two seconds.
-  if (redis.status !== 'end') redis.disconnect();
+/** Commands of the client itself before a connection is ready; it handles their errors. */
+const HANDSHAKE = new Set(['hello', 'auth', 'client', 'select', 'info', 'readonly']);
+
+/** A client whose commands fail with the AppErrors of {@link redisError}, including in pipelines and scripts. */
+class TranslatingRedis extends Redis {
+  /** Why the login was refused; commands that cannot be sent fail with it. */
+  refused: AppError | null = null;
+  /** Called for each reply that is an error and no outage. */
+  onRefused: (command: string, error: AppError) => void = () => undefined;
+
+  override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>): unknown {
+    if (this.status !== 'connect' || !HANDSHAKE.has(command.name)) this.translate(command);
+    return super.sendCommand(command, stream);
+  }
+
+  private translate(command: Command): void {
+    const { reject } = command;
+    command.reject = (error) => {
+      // NOSCRIPT: the script runner then sends the script's text.
+      if (messageOf(error).startsWith('NOSCRIPT')) return reject.call(command, error);
+      const translated = isReply(error) ? redisError(error) : (this.refused ?? redisError(error));
+      if (translated.code === 'redis.refused' && isReply(error)) this.onRefused(command.name, translated);
+      reject.call(command, translated);
+    };
+  }
+}
+
+/** The parts of a `unix://` URL. ioredis reads such a URL too, but does not decode its path. */
+function socketOf(url: string) {
+  const { username, password, pathname } = new URL(url);
+  return { path: decodeURIComponent(pathname), username, password };
+}
+
+/** The AppError for a refused login; null for any other error. */
+function loginRefused(error: unknown): AppError | null {
+  const translated = isReply(error) ? redisError(error) : null;
+  if (translated?.code !== 'redis.refused') return null;
+  return new AppError('redis.refused', `Redis refused the login: ${messageOf(error)}`, { cause: error });
+}
+
+function createRefusalLog(connection: string, logger: Logger) {
+  const logLimit = createLogLimit();
+  return (command: string, error: AppError): void => {
+    const times = logLimit(`${command} ${wordOf(error.cause)}`);
+    if (times === null) return;
+    const reason = messageOf(error.cause);
+    logger.error({ connection, command, reason, times }, 'redis refused a command');
+  };
+}
+
+const PING_MS = 2000;
+
+/** Measures the time without a gap in the answers, by the monotonic clock. */
+function watchContact(redis: Redis): { inTouchForMs(): number; stop(): void } {
+  let since: number | null = redis.status === 'ready' ? performance.now() : null;
+  let lastAnswer = performance.now();
+  const timer = setInterval(() => {
+    redis.ping().then(
+      () => {
+        const now = performance.now();
+        if (now - lastAnswer > PING_MS * 3) since = now; // a frozen Redis: a gap without a closed connection
+        lastAnswer = now;
+        since ??= now;
+      },
+      () => {
+        since = null;
+      },
+    );
+  }, PING_MS);
+  timer.unref();
+  redis.on('close', () => {
+    since = null;
+  });
+  return {
+    inTouchForMs: () => (since === null ? 0 : performance.now() - since),
+    stop: () => clearInterval(timer),
+  };
 }

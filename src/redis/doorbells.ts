@@ -2,24 +2,23 @@ import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 
-/** One message of a channel. */
 export type Listener = (message: string) => void;
 
-/** Pub/sub, at most once. */
+/** Pub/sub. Each message arrives at most once. */
 export interface Doorbells {
   publish(channel: string, message: string): Promise<void>;
-  /** Resolves once messages arrive for certain. The returned function stops it. */
+  /** Resolves when Redis has acknowledged the subscription. The returned function ends it. */
   listen(channel: string, listener: Listener): Promise<() => Promise<void>>;
-  /** Called after each re-subscription: whoever waited must read the records again. */
+  /** Calls back after each new subscription: messages may be lost, so the records must be read again. */
   onResumed(callback: () => void): () => void;
 }
 
 /**
  * {@link Doorbells} over Redis pub/sub.
  *
- * ioredis re-subscribes by itself after a reconnect, but its `ready` comes before the server has acknowledged
- * that, and nothing tells when it has. So on `ready` each channel is subscribed again (idempotent), the
- * acknowledgement awaited, and only then are listeners told to read the records again.
+ * ioredis subscribes again by itself after a reconnect, but does not report when Redis has acknowledged
+ * that. So on `ready` this subscribes to each channel again (idempotent), waits for the acknowledgement,
+ * and only then calls the callbacks of `onResumed`.
  *
  * @param publisher an ordinary connection
  * @param subscriber a connection of its own, used for nothing else
@@ -65,8 +64,8 @@ export function createRedisDoorbells(publisher: Redis, subscriber: Redis, logger
         own.delete(listener);
         if (own.size > 0 || listeners.get(channel) !== own) return;
         listeners.delete(channel);
-        // A connection that is down has no subscription left to end. Nobody waits for a Redis that is frozen:
-        // the listener hears nothing more already.
+        // A connection that is down has no subscription. The reply is not awaited: Redis may be frozen, and
+        // the listener is removed already.
         if (subscriber.status === 'ready') subscriber.unsubscribe(channel).catch(() => undefined);
       };
     },

@@ -1,6 +1,6 @@
 /**
- * The only place where queue, key and channel names occur. Every key carries one hash tag, so that all of
- * them share one slot and a script may build the names of the keys it needs from the prefix alone.
+ * Names of queues, keys and channels; they occur only here. All keys have the same hash tag, so they share
+ * one slot, and a script can build the names of its keys from the prefix.
  */
 import type { ChannelSettings } from '../config/schema.ts';
 
@@ -11,11 +11,11 @@ export interface Names {
   readonly queue: string;
   /** Channel of doorbells to executors and of raw requests. */
   readonly requests: string;
-  /** Channel of announced outcomes and of raw answers. */
+  /** Channel of doorbells about ended jobs, and of raw answers. */
   readonly responses: string;
   job(id: string): string;
   events(id: string): string;
-  /** Channel that says "job `id` has events up to seq". */
+  /** Channel of doorbells with the last event number of a job. */
   live(id: string): string;
   /** Stream of record changes that every node projects. */
   readonly log: string;
@@ -27,7 +27,7 @@ export interface Names {
   readonly pending: string;
   /** The same for jobs only one node may run. */
   pendingOn(node: string): string;
-  /** Sorted set of job ids BullMQ has to deliver → when to look whether it did. */
+  /** Sorted set of job ids that BullMQ must deliver → when to check whether it did. */
   readonly awaiting: string;
 }
 

@@ -1,10 +1,10 @@
-/** What goes wrong with Redis, as errors of ours. Every connection translates for itself: see `connection.ts`. */
+/** Errors of Redis as AppErrors. Each connection translates its own errors, see `connection.ts`. */
 import { AppError, messageOf } from '../errors.ts';
 
-/** Answers that speak of Redis's own state and pass with it; inside a script too. */
+/** Replies about a state of Redis that passes; a script may return them too. */
 const PASSING =
   /^(OOM|MISCONF|READONLY|NOREPLICAS|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|UNBLOCKED|ERR max number of clients)\b/;
-const SAID: Readonly<Record<string, string>> = {
+const IN_WORDS: Readonly<Record<string, string>> = {
   OOM: 'Redis is out of memory',
   MISCONF: 'Redis cannot write to its disk',
   READONLY: 'Redis takes no writes',
@@ -13,15 +13,15 @@ const SAID: Readonly<Record<string, string>> = {
 };
 const MAX_TEXT = 300;
 
-/** Whether Redis itself answered so, in place of a connection that failed. */
+/** True for a reply of Redis, false for a failed connection. */
 export const isReply = (error: unknown): boolean => error instanceof Error && error.name === 'ReplyError';
 
-/** The first word of an answer: `NOPERM`. */
+/** The first word of a reply: `NOPERM`. */
 export const wordOf = (error: unknown): string => /^[A-Z]+/.exec(messageOf(error))?.[0] ?? 'ERR';
 
 /**
- * An error of the Redis client as one of ours: redis.unavailable for an outage, redis.refused with what Redis said for
- * everything that stays wrong until somebody mends it.
+ * Translates an error of the Redis client: redis.unavailable for an outage, which passes; redis.refused,
+ * with the text of Redis, for what stays wrong until a person corrects it.
  */
 export function redisError(error: unknown): AppError {
   if (error instanceof AppError) return error;
@@ -32,18 +32,14 @@ export function redisError(error: unknown): AppError {
     });
   }
   const why = isReply(error)
-    ? (SAID[wordOf(error)] ?? `Redis takes no commands now (${wordOf(error)})`)
-    : null;
-  return new AppError(
-    'redis.unavailable',
-    `${why ?? 'Redis cannot be reached'}; nothing was lost, try again`,
-    {
-      cause: error,
-      retryAfterSeconds: 2,
-    },
-  );
+    ? (IN_WORDS[wordOf(error)] ?? `Redis takes no commands now (${wordOf(error)})`)
+    : 'Redis cannot be reached';
+  return new AppError('redis.unavailable', `${why}; nothing was lost, try again`, {
+    cause: error,
+    retryAfterSeconds: 2,
+  });
 }
 
-/** A key holds another type than the command is for. */
+/** A key holds another type than the command needs. */
 export const isWrongType = (error: unknown): boolean =>
   error instanceof AppError && error.code === 'redis.refused' && wordOf(error.cause) === 'WRONGTYPE';

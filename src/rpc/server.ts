@@ -1,35 +1,34 @@
 /**
- * The executor's side of the RPC: hears doorbells on the requests channel and hands them on. It believes none
- * of them: a doorbell only makes the executor look at the records.
+ * ⑤ The executor's side of the RPC: listens to the requests channel. A doorbell only makes the executor read
+ * the records.
  *
- * Anybody may publish there. A doorbell is looked at where it comes; everything else waits, so that a flood of it takes a
- * bounded part of each turn of the loop, and what is too much of it is dropped: a raw request is heard at most once.
+ * Any client of this Redis can publish there. Doorbells are handled at once. Other messages wait in a short
+ * queue, which takes at most `TURN_MS` of each turn of the event loop. When the queue is full, messages
+ * are dropped: raw requests are delivered at most once anyway.
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
-import { looksLikeBell, parseRequestMessage, type RawRequest } from '../protocol/messages.ts';
+import { createLogLimit } from '../logger.ts';
+import { looksLikeBell, parseRequestMessage } from '../protocol/messages.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
-import { createSeldom } from '../seldom.ts';
+import type { RawRequests } from './raw-requests.ts';
 
-/** For what is no doorbell, in each turn of the loop. */
+/** Time for raw requests in each turn of the event loop. */
 const TURN_MS = 1;
 const MAX_WAITING = 1000;
 const MAX_WAITING_CHARACTERS = 8 * 1024 * 1024;
-/** A message by hand gets an answer that says what is wrong with it; a flood gets none. */
+/** Answers to messages that are no requests: enough for a person, not for a flood. */
 const REFUSALS = { count: 10, perMs: 1000 };
 
 export interface RpcServerOptions {
-  readonly doorbells: Doorbells;
+  readonly doorbells: Pick<Doorbells, 'listen' | 'onResumed'>;
   readonly channel: string;
-  /** Something may be claimable. */
+  /** There may be an execution to claim. */
   onRun(): void;
-  /** A cancel flag may be set. */
+  /** A job may have its cancel flag set. */
   onCancel(jobId: string): void;
-  /** A raw request, or why a message is none. Null when raw requests are off. */
-  readonly raw: {
-    request(request: RawRequest): Promise<void>;
-    refused(id: string | number | null, why: string): Promise<void>;
-  } | null;
+  /** Null when raw requests are off. */
+  readonly raw: RawRequests | null;
   readonly logger: Logger;
 }
 
@@ -38,60 +37,67 @@ export interface RpcServer {
   stop(): Promise<void>;
 }
 
-export function createRpcServer(options: RpcServerOptions): RpcServer {
-  const { doorbells, raw, logger } = options;
+export function createRpcServer({
+  doorbells,
+  channel,
+  onRun,
+  onCancel,
+  raw,
+  logger,
+}: RpcServerOptions): RpcServer {
   let stopListening: (() => Promise<void>) | null = null;
-  const forgetResumed = doorbells.onResumed(() => options.onRun());
+  const forgetResumed = doorbells.onResumed(onRun);
 
   const logFailure = (error: unknown): void =>
-    logger.warn({ reason: messageOf(error) }, 'a raw request could not be taken');
+    logger.warn({ reason: messageOf(error) }, 'a raw request could not be accepted');
 
   let waiting: string[] = [];
   let characters = 0;
-  let turn: NodeJS.Immediate | null = null;
+  let nextTurn: NodeJS.Immediate | null = null;
   let answered = { since: Number.NEGATIVE_INFINITY, count: 0 };
-  const seldom = createSeldom();
+  const logLimit = createLogLimit();
 
-  function hear(text: string): void {
-    if (looksLikeBell(text)) look(text);
+  function receive(text: string): void {
+    if (looksLikeBell(text)) handle(text);
     else if (waiting.length < MAX_WAITING && characters + text.length < MAX_WAITING_CHARACTERS) {
       waiting.push(text);
       characters += text.length;
-      turn ??= setImmediate(lookOn);
+      nextTurn ??= setImmediate(handleWaiting);
     } else {
-      const times = seldom('dropped');
-      if (times !== null) logger.warn({ times }, 'more messages than can be looked at: some are dropped');
+      const times = logLimit('dropped');
+      if (times !== null)
+        logger.warn({ times }, 'too many messages on the requests channel: some are dropped');
     }
   }
 
-  function lookOn(): void {
-    turn = null;
+  function handleWaiting(): void {
+    nextTurn = null;
     const until = performance.now() + TURN_MS;
     let done = 0;
     do {
       const text = waiting[done] ?? '';
       characters -= text.length;
       done += 1;
-      look(text);
+      handle(text);
     } while (done < waiting.length && performance.now() < until);
     waiting = waiting.slice(done);
-    if (waiting.length > 0) turn = setImmediate(lookOn);
+    if (waiting.length > 0) nextTurn = setImmediate(handleWaiting);
   }
 
-  function look(text: string): void {
-    const heard = parseRequestMessage(text);
-    switch (heard.kind) {
+  function handle(text: string): void {
+    const message = parseRequestMessage(text);
+    switch (message.kind) {
       case 'bell':
-        if (heard.bell.type === 'run') options.onRun();
-        else options.onCancel(heard.bell.jobId);
+        if (message.bell.type === 'run') onRun();
+        else onCancel(message.bell.jobId);
         return;
       case 'raw':
-        raw?.request(heard.request).catch(logFailure);
+        raw?.request(message.request).catch(logFailure);
         return;
       case 'refused':
         if (!mayAnswer()) return;
-        logger.debug({ why: heard.why }, 'a message was refused');
-        raw?.refused(heard.id, heard.why).catch(logFailure);
+        logger.debug({ why: message.why }, 'a message was refused');
+        raw?.refused(message.id, message.why).catch(logFailure);
     }
   }
 
@@ -104,14 +110,14 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
 
   return {
     async start() {
-      stopListening ??= await doorbells.listen(options.channel, hear);
+      stopListening ??= await doorbells.listen(channel, receive);
     },
     async stop() {
       forgetResumed();
       await stopListening?.();
       stopListening = null;
-      if (turn !== null) clearImmediate(turn);
-      turn = null;
+      if (nextTurn !== null) clearImmediate(nextTurn);
+      nextTurn = null;
       waiting = [];
     },
   };

@@ -5,7 +5,7 @@ import { redisError } from '../../../src/redis/redis-error.ts';
 const reply = (text: string): Error => Object.assign(new Error(text), { name: 'ReplyError' });
 
 describe('an error of the Redis client', () => {
-  it('is an outage when Redis cannot be reached or will take the same command later', () => {
+  it('is an outage when Redis cannot be reached, or would accept the same command later', () => {
     const outages = [
       new Error('Connection is closed.'),
       new Error('Command timed out'),
@@ -26,7 +26,7 @@ describe('an error of the Redis client', () => {
     expect(outages.every(({ retryAfterSeconds }) => retryAfterSeconds === 2)).toBe(true);
   });
 
-  it('says what Redis said when it will say so again', () => {
+  it('has the text of Redis when the same command would fail again', () => {
     for (const text of [
       'NOPERM this user has no permissions to run the ‘hget’ command',
       'WRONGPASS invalid username-password pair or user is disabled.',
@@ -39,7 +39,7 @@ describe('an error of the Redis client', () => {
     }
   });
 
-  it('stays what it is when it is one of ours already', () => {
+  it('is not translated twice', () => {
     const ours = new AppError('job.not_found', 'x');
     expect(redisError(ours)).toBe(ours);
   });

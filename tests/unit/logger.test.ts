@@ -1,20 +1,21 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, it, onTestFinished } from 'vitest';
+import { createLogLimit } from '../../src/logger.ts';
 
-const LOGGER = new URL('../../../src/logger.ts', import.meta.url).href;
-/** Says two things when its stdin ends, and leaves at once. */
+const LOGGER = new URL('../../src/logger.ts', import.meta.url).href;
+/** Logs two lines when its stdin ends, and exits at once. */
 const PROGRAM = `
   const { createLogger } = await import('${LOGGER}');
   const logger = createLogger('info');
   process.stdin.on('end', () => {
-    logger.warn('nobody reads this');
-    logger.warn('nor that');
+    logger.warn('a first line');
+    logger.warn('a second line');
     process.exit(0);
   }).resume();
 `;
 
-it('keeps no process from ending when nobody reads its log any more', async () => {
+it('a process exits also when its log has no reader', async () => {
   const child = spawn(process.execPath, ['--input-type=module', '--no-warnings', '--eval', PROGRAM], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
@@ -24,4 +25,12 @@ it('keeps no process from ending when nobody reads its log any more', async () =
   await once(child.stdout, 'close');
   child.stdin.end();
   expect(await ended).toEqual([0, null]);
+});
+
+it('one line per kind and minute, with the number of events since the last line', () => {
+  let now = 0;
+  const logLimit = createLogLimit(() => now);
+  expect([logLimit('a'), logLimit('a'), logLimit('b'), logLimit('a')]).toEqual([1, null, 1, null]);
+  now = 60_000;
+  expect([logLimit('a'), logLimit('a'), logLimit('b')]).toEqual([3, null, 1]);
 });
