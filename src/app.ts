@@ -18,8 +18,7 @@ import { createStateFolders } from './executor/state-folder.ts';
 import { warmSettings, workersFor } from './executor/warm/warm-settings.ts';
 import { within } from './executor/within.ts';
 import { createFailpoint } from './failpoint.ts';
-import { createHttpServer, listen } from './http/server.ts';
-import { DEFAULT_HTTP_SETTINGS } from './http/settings.ts';
+import { createHttpServer, DEFAULT_HTTP_SETTINGS, listen } from './http/server.ts';
 import { createIdFactory } from './ids.ts';
 import { createBatchService } from './jobs/batch-service.ts';
 import { createJobService } from './jobs/job-service.ts';
@@ -52,7 +51,6 @@ import { loadNodeId } from './store/data-folder.ts';
 import { logEnded } from './store/projected-job.ts';
 import { createProjector } from './store/projector.ts';
 import { openStore } from './store/store.ts';
-import { createUsageReports } from './store/usage-reports.ts';
 import { createPricing } from './usage/pricing.ts';
 import { withRoots } from './workspace.ts';
 
@@ -302,7 +300,12 @@ export async function startApp(options: AppOptions): Promise<App> {
             ...{ providers, probe, stateFolders, circuits, environment, executor },
           }),
         }),
-        usage: createUsageReports(store, projector),
+        usage: {
+          async usage({ id, admin }, query) {
+            await projector.catchUp();
+            return store.run('usage.report', { ...query, owner: admin ? null : id });
+          },
+        },
         auth: createAuthenticator({ adminToken: await loadOrCreateAdminToken(settings.home) }),
         board: [queue.queue],
         logger: component('http'),

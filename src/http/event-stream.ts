@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { EventKind, StoredEvent } from '../protocol/event.ts';
-import { takeOver } from './raw-answer.ts';
+import { takeOver } from './http-app.ts';
 
 export const SSE = 'text/event-stream';
 export const NDJSON = 'application/x-ndjson';

@@ -8,11 +8,11 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Text made safe for HTML content and quoted attributes. */
+/** Text escaped for HTML content and quoted attributes. */
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, (char) => ENTITIES[char] ?? char);
 
-/** No scripts at all; the style is our own and inline. */
+/** No scripts; inline style only. */
 const PAGE_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -41,7 +41,7 @@ tr:target { background: color-mix(in srgb, var(--accent) 18%, transparent) }
 code { font-family: ui-monospace, monospace; font-size: .92em }
 `;
 
-/** Answers with a small page of its own: no scripts, nothing fetched. `body` is HTML, `title` is text. */
+/** Answers with a page without scripts or other files. `body` is HTML, `title` is text. */
 export function sendPage(reply: FastifyReply, title: string, body: string, wide = false): FastifyReply {
   const page = `<!doctype html>
 <html lang="en">

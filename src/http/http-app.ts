@@ -1,7 +1,10 @@
+import type { ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type {
   FastifyBaseLogger,
   FastifyInstance,
+  FastifyReply,
   FastifyRequest,
   RawReplyDefaultExpression,
   RawRequestDefaultExpression,
@@ -10,7 +13,7 @@ import type {
 import type { Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 
-/** The Fastify instance as Bullpen's routes see it: schemas give the types. */
+/** The Fastify instance that routes are added to. Schemas give the types of requests. */
 export type HttpApp = FastifyInstance<
   RawServerDefault,
   RawRequestDefaultExpression,
@@ -20,40 +23,61 @@ export type HttpApp = FastifyInstance<
 >;
 
 /**
- * Who may call a route: everybody, whoever has a token, only admins, or (`ticket`) also the holder of a stream
- * ticket for the job in the path.
+ * Who may call a route: everyone, callers with a token, or only admins. `ticket` is `caller` plus the holder
+ * of a stream ticket for the job in the path.
  */
 export type Access = 'public' | 'caller' | 'ticket' | 'admin';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** A route that says nothing needs a token. */
+    /** Default: `caller`. */
     access?: Access;
-    /** A page for people: without a login a browser is sent to the login page. */
+    /** A page for people: a browser without a login is sent to the login page. */
     page?: boolean;
-    /** What the route can answer, best first; default JSON. `*` = whatever. */
+    /** The content types of the answer, best first; default JSON. `*`: any. */
     produces?: readonly string[];
-    /** Values and keys of a JSON body at the most; default MAX_JSON_ITEMS. */
+    /** The most values and keys of a JSON body; default MAX_JSON_ITEMS. */
     maxJsonItems?: number;
-    /** Still answers while the server stops. */
+    /** Whether the route answers while the server stops. */
     whileStopping?: boolean;
   }
   interface FastifyRequest {
-    /** Who asks; null on public routes. */
+    /** The authenticated caller; null on public routes. */
     principal: Principal | null;
   }
   interface FastifyInstance {
-    /** Refuses new requests; those under way go on, event streams and long polls too. Idempotent. */
+    /** Refuses new requests. Requests under way go on, including streams and long polls. Idempotent. */
     refuseNewRequests(): void;
-    /** Refuses new requests and ends event streams and long polls; `close()` is the next step. Idempotent. */
+    /** Refuses new requests and ends streams and long polls. Idempotent. */
     beginStopping(): void;
     /** Aborts at `beginStopping`. */
     readonly stopping: AbortSignal;
   }
 }
 
-/** Who asks, on a route that needs to know. */
+/** The authenticated caller. @throws AppError internal.error on a public route */
 export function principalOf(request: FastifyRequest): Principal {
   if (request.principal === null) throw new AppError('internal.error', 'a route without a principal');
   return request.principal;
+}
+
+/**
+ * A signal that aborts when the caller has left or the server stops. Also removes the limit on silence from
+ * the connection, because a long poll or a quiet stream is silent on purpose.
+ */
+export function untilGone(request: FastifyRequest, reply: FastifyReply, stopping: AbortSignal): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  // Node sets the limit again for the next request of the connection.
+  if (request.raw.socket instanceof Socket) request.raw.socket.setTimeout(0);
+  return AbortSignal.any([gone.signal, stopping]);
+}
+
+/** Gives the raw response, with the headers set so far, to a caller that writes the answer itself. */
+export function takeOver(reply: FastifyReply): ServerResponse {
+  reply.hijack();
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined) reply.raw.setHeader(name, value);
+  }
+  return reply.raw;
 }

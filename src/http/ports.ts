@@ -1,4 +1,4 @@
-/** What HTTP needs from the rest of the server. `app.ts` hands in the real ones. */
+/** The services that HTTP uses. `app.ts` passes in the real ones. */
 import type { Principal } from '../auth/principal.ts';
 import type { AppError } from '../errors.ts';
 import type { Batch, BatchCreated } from '../protocol/batch.ts';
@@ -8,7 +8,7 @@ import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
 import type { ProviderReport, RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
-/** `key` as the caller sent it; `fingerprint` = SHA-256 over method, path and body. */
+/** `key` as the caller sent it; `fingerprint`: SHA-256 of method, path and body. */
 export interface Idempotency {
   readonly key: string;
   readonly fingerprint: string;
@@ -16,7 +16,7 @@ export interface Idempotency {
 
 export interface Created {
   readonly job: Job;
-  /** True when the same Idempotency-Key had already made this job. */
+  /** Whether an earlier request with the same Idempotency-Key made the job. */
   readonly replayed: boolean;
 }
 
@@ -25,14 +25,20 @@ export interface JobPage {
   readonly nextCursor: string | null;
 }
 
-/** Every method throws AppError: job.not_found also for somebody else's job, redis.unavailable within 2 s. */
+/**
+ * Every method throws AppError: job.not_found, including for the job of another principal, and
+ * redis.unavailable within 2 s.
+ */
 export interface Jobs {
   create(principal: Principal, request: PromptRequest, idempotency: Idempotency | null): Promise<Created>;
   get(principal: Principal, id: string): Promise<Job>;
   /** The job once it is finished, or its state after `waitMs`. Never rejects because of `signal`. */
   wait(principal: Principal, id: string, waitMs: number, signal: AbortSignal): Promise<Job>;
   list(principal: Principal, query: JobQuery): Promise<JobPage>;
-  /** `alreadyCancelled`: the job had ended as cancelled before. 409 job.already_finished if it ended otherwise. */
+  /**
+   * `alreadyCancelled`: the job had ended as cancelled before.
+   * @throws AppError job.already_finished when it had ended otherwise
+   */
   cancel(principal: Principal, id: string, force: boolean): Promise<{ job: Job; alreadyCancelled: boolean }>;
   retry(
     principal: Principal,
@@ -45,17 +51,18 @@ export interface Jobs {
 
 export interface Batches {
   /**
-   * Makes a job of each prompt that is not an error already; what is wrong with one harms no other.
-   * @throws AppError queue.full, idempotency.key_reused, redis.unavailable: then some may have been accepted
+   * Makes a job of each prompt. An error in `items`, or a refused prompt, does not affect the others.
+   * @throws AppError queue.full, idempotency.key_reused, or redis.unavailable, when some prompts may have
+   * been accepted
    */
   create(
     principal: Principal,
     items: readonly (PromptRequest | AppError)[],
     idempotency: Idempotency | null,
   ): Promise<{ readonly batch: BatchCreated; readonly replayed: boolean }>;
-  /** @throws AppError batch.not_found, also for somebody else's */
+  /** @throws AppError batch.not_found, including for the batch of another principal */
   get(principal: Principal, id: string): Promise<Batch>;
-  /** Asks for the end of every job that has not ended; `alreadyOver`: there was none. */
+  /** Cancels every job that has not ended; `alreadyOver`: all had ended. */
   cancel(principal: Principal, id: string, force: boolean): Promise<{ batch: Batch; alreadyOver: boolean }>;
 }
 
@@ -70,19 +77,22 @@ export interface EventHub {
 
 export interface UsageQuery {
   readonly by: UsageDimension;
-  /** RFC 3339 in UTC: executions that ended then or later; null: from the first. */
+  /** RFC 3339 in UTC: executions that ended at this time or later; null: from the first. */
   readonly from: string | null;
-  /** Executions that ended before. */
+  /** Executions that ended before this time; null: to the last. */
   readonly to: string | null;
 }
 
 export interface UsageReports {
-  /** What an admin sees is everybody's, others see their own. */
+  /** Admins get the usage of every principal, others their own. */
   usage(principal: Principal, query: UsageQuery): Promise<readonly UsageRow[]>;
 }
 
 export interface Health {
-  /** One entry per dependency; `detail` says what is wrong or what to know. `degraded`: ready, but not all is well. */
+  /**
+   * One check per dependency; `detail` is a problem or a note. `degraded`: ready, but a stored record cannot
+   * be read.
+   */
   readiness(): Promise<{
     readonly ready: boolean;
     readonly degraded: boolean;
@@ -98,8 +108,8 @@ export interface Health {
   /** Prometheus text. */
   metrics(): Promise<string>;
   providers(): Promise<readonly ProviderReport[]>;
-  /** What runs on this node now. */
+  /** The executions that run on this node now. */
   executions(): readonly RunningExecution[];
-  /** What waits on this node for a prompt. */
+  /** The CLI processes that wait for a prompt on this node. */
   waiting(): readonly WaitingProcessReport[];
 }

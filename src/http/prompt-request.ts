@@ -3,12 +3,12 @@ import { Compile } from 'typebox/compile';
 import { AppError } from '../errors.ts';
 import { MAX_PROMPT_BYTES, PromptRequest, promptOptions } from '../protocol/prompt.ts';
 import { closed } from '../protocol/schema.ts';
+import { Wait } from './parameters.ts';
 import { invalid, problemsOf } from './validation.ts';
-import { Wait } from './wait-query.ts';
 
 /**
- * Query of `POST /v1/jobs`. The options stand here for text bodies alone; lists are repeated or separated by
- * commas, objects are JSON.
+ * Query of `POST /v1/jobs`. The options are for text bodies only: lists are repeated or separated by commas,
+ * objects are JSON.
  */
 export const CreateQuery = Type.Object(
   {
@@ -23,8 +23,8 @@ export type CreateQuery = Static<typeof CreateQuery>;
 const validator = Compile(PromptRequest);
 
 /**
- * The request a caller means, from a JSON body or from a text body and its query.
- * @param mediaType of the body, undefined when there is none
+ * The request in a JSON body, or in a text body and its query.
+ * @param mediaType of the body; undefined: no body
  * @throws AppError request.invalid with every problem, request.too_large
  */
 export function promptRequestOf(
@@ -45,19 +45,19 @@ type QueryOptions = Omit<CreateQuery, 'wait'>;
 function fromText(prompt: string, { maxAttempts, ...options }: QueryOptions): PromptRequest {
   if (maxAttempts === undefined) return { ...options, prompt };
   if (options.retry === undefined) return { ...options, retry: { maxAttempts }, prompt };
-  throw invalid([{ path: '/query/maxAttempts', message: 'is said twice: also in retry' }]);
+  throw invalid([{ path: '/query/maxAttempts', message: 'must not be given together with retry' }]);
 }
 
 function fromJson(body: unknown, options: QueryOptions): unknown {
   const misplaced = Object.keys(options);
   if (misplaced.length === 0) return body ?? null;
-  const message = 'belongs into the JSON body; the query takes options for text bodies only';
+  const message = 'belongs in the JSON body; the query takes options for text bodies only';
   throw invalid(misplaced.map((name) => ({ path: `/query/${name}`, message })));
 }
 
 /**
- * What a schema cannot say of a prompt: its size in bytes, and that it is more than white space.
- * @throws AppError
+ * Checks what a schema cannot express: the size of a prompt in bytes, and that it is not only white space.
+ * @throws AppError request.too_large, request.invalid
  */
 export function checkPromptText(request: unknown): void {
   if (typeof request !== 'object' || request === null || !('prompt' in request)) return;

@@ -3,37 +3,24 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { Queue } from 'bullmq';
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import type { Authenticator } from '../auth/keyring.ts';
-import { createLoginSessions } from '../auth/login-sessions.ts';
-import { createStreamTickets } from '../auth/stream-tickets.ts';
+import { createLoginSessions, createStreamTickets } from '../auth/signed-values.ts';
 import { AppError, messageOf } from '../errors.ts';
+import { auth } from './auth.ts';
+import { bodyParsing } from './body.ts';
+import { acceptable, commonHeaders, requestIdOf } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
-import { acceptable } from './plugins/acceptable.ts';
-import { auth } from './plugins/auth.ts';
-import { bodyParsing } from './plugins/body-parsing.ts';
-import { answerClientError } from './plugins/client-error.ts';
-import { type Connections, trackConnections } from './plugins/connections.ts';
-import { answerFrameworkError, errorHandler } from './plugins/error-handler.ts';
-import { hostHeader } from './plugins/host-header.ts';
-import { notFound } from './plugins/not-found.ts';
-import { openapi } from './plugins/openapi.ts';
-import { requestIdOf, requestIds } from './plugins/request-id.ts';
-import { requestLog } from './plugins/request-log.ts';
-import { securityHeaders } from './plugins/security-headers.ts';
-import { stopping } from './plugins/stopping.ts';
+import { openapi } from './openapi.ts';
 import type { Batches, EventHub, Health, Jobs, UsageReports } from './ports.ts';
+import { answerClientError, answerFrameworkError, errorHandler, notFound } from './problem.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
-import { healthRoutes } from './routes/health.ts';
-import { jobEventsRoute } from './routes/job-events.ts';
-import { changeJobRoutes } from './routes/jobs-change.ts';
-import { createJobRoute } from './routes/jobs-create.ts';
-import { readJobRoutes } from './routes/jobs-read.ts';
+import { eventRoutes } from './routes/events.ts';
+import { jobRoutes } from './routes/jobs.ts';
 import { landingRoutes } from './routes/landing.ts';
 import { loginRoutes } from './routes/login.ts';
-import { serverInfoRoutes } from './routes/server-info.ts';
-import { streamTokensRoute } from './routes/stream-tokens.ts';
+import { serverRoutes } from './routes/server-info.ts';
 import { usageRoute } from './routes/usage.ts';
-import { type HttpSettings, MAX_PARAM_LENGTH, nodeServerOptions } from './settings.ts';
+import { type Connections, stopping, trackConnections } from './shutdown.ts';
 import { validatorCompiler } from './validation.ts';
 
 export interface HttpServerOptions {
@@ -44,31 +31,38 @@ export interface HttpServerOptions {
   readonly health: Health;
   readonly usage: UsageReports;
   readonly auth: Authenticator;
-  /** Queues that Bull Board shows. They stay the caller's to close. */
+  /** The queues that Bull Board shows. The caller closes them. */
   readonly board: readonly Queue[];
   readonly logger: FastifyBaseLogger;
   readonly version: string;
 }
 
 /**
- * The whole HTTP edge, ready to `listen()`. To stop: `refuseNewRequests()` while running jobs are drained and
- * watched, `beginStopping()` to end streams too, `close()` to wait for the answers under way and to close every
- * connection; each does what those before it do.
+ * Builds the HTTP server; `listen()` starts it. A stop has three steps, and each includes those before it:
+ * `refuseNewRequests()` while running jobs are drained, `beginStopping()` to end streams, and `close()` to
+ * wait for the answers under way and close every connection.
  */
-export async function createHttpServer(options: HttpServerOptions): Promise<HttpApp> {
-  const { settings, jobs, events, health, auth: authenticator, version } = options;
-  const app = createApp(options);
+export async function createHttpServer({
+  settings,
+  jobs,
+  batches,
+  events,
+  health,
+  usage,
+  auth: authenticator,
+  board,
+  logger,
+  version,
+}: HttpServerOptions): Promise<HttpApp> {
+  const app = createApp(settings, logger);
   const sessions = createLoginSessions();
   const tickets = createStreamTickets();
 
-  // In the order a request meets them.
-  requestIds(app);
-  securityHeaders(app);
-  requestLog(app);
+  // Hooks run in this order.
   errorHandler(app);
   notFound(app);
+  commonHeaders(app);
   stopping(app);
-  hostHeader(app);
   await app.register(cookie);
   auth(app, { authenticator, sessions, tickets });
   acceptable(app);
@@ -77,23 +71,19 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
 
   landingRoutes(app, version);
   loginRoutes(app, authenticator, sessions);
-  healthRoutes(app, health);
-  createJobRoute(app, jobs);
-  readJobRoutes(app, jobs);
-  changeJobRoutes(app, jobs);
-  batchRoutes(app, options.batches);
-  jobEventsRoute(app, jobs, events, settings.heartbeatMs);
-  streamTokensRoute(app, jobs, tickets);
-  serverInfoRoutes(app, health);
-  usageRoute(app, options.usage);
-  boardRoutes(app, { queues: options.board, jobs, events });
+  jobRoutes(app, jobs);
+  batchRoutes(app, batches);
+  eventRoutes(app, { jobs, events, tickets, heartbeatMs: settings.heartbeatMs });
+  usageRoute(app, usage);
+  serverRoutes(app, health);
+  boardRoutes(app, { queues: board, jobs, events });
   await app.ready();
   return app;
 }
 
 /**
- * Begins to listen; resolves with the address.
- * @throws AppError config.invalid when host and port cannot be had
+ * Starts to listen and returns the server's URL.
+ * @throws AppError config.invalid when the address cannot be used
  */
 export async function listen(
   app: HttpApp,
@@ -113,10 +103,10 @@ export async function listen(
 const noAddress = (message: string, cause: unknown): AppError =>
   new AppError('config.invalid', message, { cause });
 
-function createApp({ settings, logger }: HttpServerOptions): HttpApp {
+function createApp(settings: HttpSettings, logger: FastifyBaseLogger): HttpApp {
   const app = Fastify({
     loggerInstance: logger,
-    // Our own line per request is in plugins/request-log.ts.
+    // headers.ts logs requests instead.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: requestIdOf,
     requestIdHeader: false,
@@ -126,10 +116,10 @@ function createApp({ settings, logger }: HttpServerOptions): HttpApp {
     connectionTimeout: settings.connectionTimeoutMs,
     keepAliveTimeout: settings.keepAliveTimeoutMs,
     maxRequestsPerSocket: settings.maxRequestsPerSocket,
-    // No limit on handlers: long polls and streams are long by design.
+    // Handlers have no time limit, because long polls and streams take long.
     handlerTimeout: 0,
     forceCloseConnections: 'idle',
-    // plugins/stopping.ts answers instead, as problem+json.
+    // shutdown.ts answers instead, with a problem.
     return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     trustProxy: false,
@@ -140,7 +130,61 @@ function createApp({ settings, logger }: HttpServerOptions): HttpApp {
   }).withTypeProvider<TypeBoxTypeProvider>();
   const connections: Connections = trackConnections(app);
   app.setValidatorCompiler(validatorCompiler);
-  // Answers come from our own services, whole: the schemas document them and tests compare.
+  // Schemas of answers are documentation; tests compare them with the answers.
   app.setSerializerCompiler(() => (body) => JSON.stringify(body));
   return app;
 }
+
+/** Limits of the HTTP server. Each is set here; none is left to a library's default. */
+export interface HttpSettings {
+  /** Largest request body. */
+  readonly bodyLimitBytes: number;
+  /** From the first byte of a request to the last of its body. */
+  readonly requestTimeoutMs: number;
+  /** From the start of a connection, or of a request on it, to the end of the headers. */
+  readonly headersTimeoutMs: number;
+  /** Silence of a connection during a request. Streams and long polls are exempt. */
+  readonly connectionTimeoutMs: number;
+  /** Life of a connection between two requests. */
+  readonly keepAliveTimeoutMs: number;
+  /** 0 = no limit. */
+  readonly maxRequestsPerSocket: number;
+  /** Pause between two heartbeats in an event stream. */
+  readonly heartbeatMs: number;
+}
+
+/** Keep-alive is longer than the usual 60 s of proxies, so the proxy closes first. */
+export const DEFAULT_HTTP_SETTINGS: HttpSettings = {
+  bodyLimitBytes: 2 * 1024 * 1024,
+  requestTimeoutMs: 30_000,
+  headersTimeoutMs: 15_000,
+  connectionTimeoutMs: 120_000,
+  keepAliveTimeoutMs: 72_000,
+  maxRequestsPerSocket: 0,
+  heartbeatMs: 15_000,
+};
+
+/** Request line and headers together; more is 431. */
+const MAX_HEADER_BYTES = 16 * 1024;
+/** Longest path parameter; more is 404. */
+const MAX_PARAM_LENGTH = 100;
+
+const CHECK_CONNECTIONS_EVERY_MS = 5_000;
+const TCP_KEEP_ALIVE_AFTER_MS = 30_000;
+
+/** The settings of Node's own server. */
+const nodeServerOptions = (settings: HttpSettings) => ({
+  maxHeaderSize: MAX_HEADER_BYTES,
+  headersTimeout: settings.headersTimeoutMs,
+  requestTimeout: settings.requestTimeoutMs,
+  keepAliveTimeout: settings.keepAliveTimeoutMs,
+  // Node checks the first two timeouts at this interval.
+  connectionsCheckingInterval: Math.min(CHECK_CONNECTIONS_EVERY_MS, settings.headersTimeoutMs),
+  // Finds peers that vanished, including those of quiet streams.
+  keepAlive: true,
+  keepAliveInitialDelay: TCP_KEEP_ALIVE_AFTER_MS,
+  noDelay: true,
+  insecureHTTPParser: false,
+  // headers.ts refuses instead.
+  requireHostHeader: false,
+});

@@ -1,5 +1,5 @@
-/** Prometheus text. Figures are read when asked for; the few counters count where things happen. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { Registry } from 'prom-client';
 import type { DamageReports } from '../damage.ts';
 import type { Executor } from '../executor/executor.ts';
 
@@ -11,93 +11,129 @@ export interface MetricsSource {
 }
 
 export interface Metrics {
+  /** Prometheus text. */
   render(): Promise<string>;
   stop(): void;
 }
 
-/** Each sample wakes the process: at every 10 ms that was more than half of what an idle server costs. */
+/** Each sample wakes the process. At every 10 ms that was more than half of the CPU of an idle server. */
 const SAMPLED_EVERY_MS = 50;
 
-type Sample = readonly [labels: string, value: number];
-
-const line = (name: string, [labels, value]: Sample): string => `${name}${labels} ${value}`;
-
-function metric(name: string, kind: 'gauge' | 'counter', help: string, samples: readonly Sample[]): string {
-  return [
-    `# HELP ${name} ${help}`,
-    `# TYPE ${name} ${kind}`,
-    ...samples.map((sample) => line(name, sample)),
-  ].join('\n');
-}
+type LoopDelay = ReturnType<typeof monitorEventLoopDelay>;
 
 export function createMetrics(source: MetricsSource): Metrics {
   const delay = monitorEventLoopDelay({ resolution: SAMPLED_EVERY_MS });
   delay.enable();
-  /**
-   * How late the loop was since the last scrape. The histogram holds the time from one sample to the next, so a loop
-   * that is never late has the pause between them.
-   */
-  function loopLag(): Sample[] {
-    const lateSeconds = (percentile: number): number =>
-      Math.max(0, delay.percentile(percentile) / 1e9 - SAMPLED_EVERY_MS / 1000);
-    const samples: Sample[] = [
-      ['{quantile="0.5"}', lateSeconds(50)],
-      ['{quantile="0.99"}', lateSeconds(99)],
-    ];
-    delay.reset();
-    return samples;
-  }
-
-  function processFigures(): string[] {
-    const { rss, heapUsed } = process.memoryUsage();
-    const { user, system } = process.cpuUsage();
-    return [
-      metric('process_resident_memory_bytes', 'gauge', 'Resident memory of the main process.', [['', rss]]),
-      metric('nodejs_heap_used_bytes', 'gauge', 'Heap in use.', [['', heapUsed]]),
-      metric('process_cpu_seconds_total', 'counter', 'CPU time of the main process.', [
-        ['', (user + system) / 1e6],
-      ]),
-      metric('process_uptime_seconds', 'gauge', 'Time since the start.', [['', process.uptime()]]),
-      metric('nodejs_eventloop_lag_seconds', 'gauge', 'Event-loop delay since the last scrape.', loopLag()),
-    ];
-  }
-
+  let registry: Promise<Registry> | null = null;
   return {
     async render() {
-      const [jobs, queue] = await Promise.all([source.jobsByStatus(), source.queue()]);
-      const { running, limit } = source.executor.status();
-      const { started, waiting, sessions } = source.executor.starts();
-      const byStart = Object.entries(started).map(([start, count]): Sample => [`{start="${start}"}`, count]);
-      const byStatus = Object.entries(jobs).map(([status, count]): Sample => [`{status="${status}"}`, count]);
-      return `${[
-        ...processFigures(),
-        metric('bullpen_jobs', 'gauge', 'Jobs known to this server, by state.', byStatus),
-        metric('bullpen_executions_running', 'gauge', 'Executions running on this server.', [['', running]]),
-        metric('bullpen_executions_limit', 'gauge', 'Executions this server may run at once.', [['', limit]]),
-        metric('bullpen_execution_starts_total', 'counter', 'Executions by how they got a process.', byStart),
-        metric(
-          'bullpen_waiting_processes',
-          'gauge',
-          'CLI processes that run nothing and wait for a prompt.',
-          [
-            ['{kind="warm"}', waiting],
-            ['{kind="session"}', sessions],
-          ],
-        ),
-        metric('bullpen_requests_pending', 'gauge', 'Submitted requests no executor has claimed.', [
-          ['', queue.pending],
-        ]),
-        metric(
-          'bullpen_damaged_total',
-          'counter',
-          'What is stored and could not be read, by kind.',
-          Object.entries(source.damage.counts()).map(([kind, count]): Sample => [`{kind="${kind}"}`, count]),
-        ),
-        metric('bullpen_nodes', 'gauge', 'Servers registered on this Redis.', [['', queue.nodes]]),
-      ].join('\n')}\n`;
+      registry ??= createRegistry(source, delay);
+      return (await registry).metrics();
     },
     stop() {
       delay.disable();
     },
   };
+}
+
+/**
+ * The metrics, each read at every scrape. The first scrape loads prom-client, which takes 12 MB of memory.
+ * Its default metrics are not used: they sample the event loop and watch every garbage collection.
+ */
+async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<Registry> {
+  const { Counter, Gauge, Registry } = await import('prom-client');
+  const registry = new Registry();
+
+  type Figures = number | Readonly<Record<string, number>>;
+  /** Adds a metric: one number, or one for each value of its label. */
+  function add(
+    kind: 'gauge' | 'counter',
+    [name, label]: readonly [name: string, label?: string],
+    help: string,
+    read: () => Figures | Promise<Figures>,
+  ): void {
+    const settings = {
+      name,
+      help,
+      labelNames: label === undefined ? [] : [label],
+      registers: [registry],
+      async collect(this: { reset(): void; inc(labels: Record<string, string>, value: number): void }) {
+        const figures = await read();
+        this.reset();
+        if (typeof figures === 'number') return this.inc({}, figures);
+        for (const [value, figure] of Object.entries(figures)) this.inc({ [label ?? '']: value }, figure);
+      },
+    };
+    if (kind === 'gauge') new Gauge(settings);
+    else new Counter(settings);
+  }
+
+  add('gauge', ['process_resident_memory_bytes'], 'Resident memory of the main process.', () =>
+    process.memoryUsage.rss(),
+  );
+  add('gauge', ['nodejs_heap_used_bytes'], 'Heap in use.', () => process.memoryUsage().heapUsed);
+  add('counter', ['process_cpu_seconds_total'], 'CPU time of the main process.', () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  });
+  add('gauge', ['process_uptime_seconds'], 'Time since the start.', () => process.uptime());
+  add('gauge', ['nodejs_eventloop_lag_seconds', 'quantile'], 'Event-loop delay since the last scrape.', () =>
+    lagSince(delay),
+  );
+
+  const { executor, damage } = source;
+  add('gauge', ['bullpen_jobs', 'status'], 'Jobs known to this server, by status.', source.jobsByStatus);
+  add(
+    'gauge',
+    ['bullpen_executions_running'],
+    'Executions running on this server.',
+    () => executor.status().running,
+  );
+  add(
+    'gauge',
+    ['bullpen_executions_limit'],
+    'Executions this server may run at once.',
+    () => executor.status().limit,
+  );
+  add(
+    'counter',
+    ['bullpen_execution_starts_total', 'start'],
+    'Executions by the start of their process.',
+    () => executor.starts().started,
+  );
+  add('gauge', ['bullpen_waiting_processes', 'kind'], 'Idle CLI processes that wait for a prompt.', () => {
+    const { waiting, sessions } = executor.starts();
+    return { warm: waiting, session: sessions };
+  });
+  add(
+    'gauge',
+    ['bullpen_requests_pending'],
+    'Submitted requests that no executor has claimed.',
+    async () => (await source.queue()).pending,
+  );
+  add(
+    'counter',
+    ['bullpen_damaged_total', 'kind'],
+    'Stored records that could not be read, by kind.',
+    damage.counts,
+  );
+  add(
+    'gauge',
+    ['bullpen_nodes'],
+    'Servers registered on this Redis.',
+    async () => (await source.queue()).nodes,
+  );
+  return registry;
+}
+
+/**
+ * Quantiles of how late the event loop was since the last scrape, in seconds. The histogram holds the time
+ * between two samples, which is the interval for a loop that is never late.
+ */
+function lagSince(delay: LoopDelay): Record<string, number> {
+  const late = (percentile: number): number =>
+    Math.max(0, delay.percentile(percentile) / 1e9 - SAMPLED_EVERY_MS / 1000);
+  const lag = { '0.5': late(50), '0.99': late(99) };
+  delay.reset();
+  return lag;
 }

@@ -3,29 +3,30 @@ import { AppError } from '../../errors.ts';
 import { Batch, BatchCreated, MAX_BATCH_PROMPTS } from '../../protocol/batch.ts';
 import type { PromptRequest } from '../../protocol/prompt.ts';
 import { closed } from '../../protocol/schema.ts';
-import { answer, errorAnswers, shared } from '../answers.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
-import { idempotencyOf } from '../idempotency.ts';
-import { isUlid } from '../job-id.ts';
+import { answer, errorAnswers, shared } from '../openapi.ts';
+import {
+  BatchParams,
+  batchIdOf,
+  CancelBody,
+  IdempotencyHeaders,
+  idempotencyOf,
+  NoQuery,
+  optionalBody,
+} from '../parameters.ts';
 import type { Batches } from '../ports.ts';
 import { promptRequestOf } from '../prompt-request.ts';
 import { validatorCompiler } from '../validation.ts';
 
-const NoQuery = Type.Object({}, closed);
-const BatchParams = Type.Object({ id: Type.String({ description: 'ULID of a batch' }) });
-const CancelBody = Type.Object(
-  { force: Type.Optional(Type.Boolean({ description: 'without the grace', default: false })) },
-  closed,
-);
 const list = { minItems: 1, maxItems: MAX_BATCH_PROMPTS } as const;
 const BatchRequest = Type.Object(
   { prompts: Type.Array(shared('PromptRequest'), list) },
   { ...closed, examples: [{ prompts: [{ prompt: 'Say hello' }, { prompt: 'Say goodbye' }] }] },
 );
-/** The same without what is in the list: each prompt is checked once, and by itself. */
+/** The body without the prompts, each of which is checked on its own. */
 const BatchOuter = Type.Object({ prompts: Type.Array(Type.Unknown(), list) }, closed);
 
-/** A prompt of every option there is has some thirty values. */
+/** A prompt with every option has some thirty values. */
 const MAX_ITEMS = 50 * MAX_BATCH_PROMPTS;
 
 const outerCompiler: typeof validatorCompiler = (part) =>
@@ -42,12 +43,8 @@ export function batchRoutes(app: HttpApp, batches: Batches): void {
         tags: ['batches'],
         summary: 'Make jobs of many prompts',
         description:
-          'Each prompt is a request of `POST /v1/jobs`; `items` says of each, in order, which job it became or why it did not. A prompt that is refused harms no other.',
-        headers: Type.Object({
-          'idempotency-key': Type.Optional(
-            Type.String({ description: '1 to 255 visible characters, kept 24 h' }),
-          ),
-        }),
+          'Each prompt is a request of `POST /v1/jobs`; `items` has, in order, the job of each prompt or the reason why it was refused. A refused prompt does not affect the others.',
+        headers: IdempotencyHeaders,
         querystring: NoQuery,
         body: BatchRequest,
         response: {
@@ -63,7 +60,7 @@ export function batchRoutes(app: HttpApp, batches: Batches): void {
       },
     },
     async (request, reply) => {
-      // as: BatchOuter checked it, which says nothing of what is in the list
+      // as: BatchOuter has checked the list, but not the prompts in it
       const { prompts } = request.body as { readonly prompts: readonly unknown[] };
       const idempotency = idempotencyOf(request, prompts);
       const { batch, replayed } = await batches.create(
@@ -82,7 +79,7 @@ export function batchRoutes(app: HttpApp, batches: Batches): void {
     {
       schema: {
         tags: ['batches'],
-        summary: 'A batch: how many of its jobs stand how',
+        summary: 'A batch: job counts by status',
         params: BatchParams,
         querystring: NoQuery,
         response: {
@@ -97,18 +94,16 @@ export function batchRoutes(app: HttpApp, batches: Batches): void {
   app.post(
     '/v1/batches/:id/cancel',
     {
-      preValidation: async (request: { body: unknown }) => {
-        request.body ??= {};
-      },
+      preValidation: optionalBody,
       schema: {
         tags: ['batches'],
-        summary: 'Ask for the end of every job of a batch',
+        summary: 'Cancel every job of a batch',
         params: BatchParams,
         querystring: NoQuery,
         body: CancelBody,
         response: {
           200: answer('Every job had ended before', { 'application/json': Batch }),
-          202: answer('Asked for; jobs that run may still end otherwise', { 'application/json': Batch }),
+          202: answer('Requested; running jobs may still end otherwise', { 'application/json': Batch }),
           ...errorAnswers('auth.unauthenticated', 'batch.not_found'),
         },
       },
@@ -121,7 +116,7 @@ export function batchRoutes(app: HttpApp, batches: Batches): void {
   );
 }
 
-/** One prompt of the list, or what is wrong with it. */
+/** A prompt of the list, or the error that refuses it. */
 function readPrompt(item: unknown): PromptRequest | AppError {
   try {
     return promptRequestOf('application/json', item, {});
@@ -129,9 +124,4 @@ function readPrompt(item: unknown): PromptRequest | AppError {
     if (error instanceof AppError) return error;
     throw error;
   }
-}
-
-function batchIdOf({ id }: { readonly id: string }): string {
-  if (isUlid(id)) return id;
-  throw new AppError('batch.not_found', 'there is no batch with this id');
 }

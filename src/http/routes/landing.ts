@@ -1,9 +1,9 @@
 import { Type } from 'typebox';
 import { ERROR_CODES } from '../../errors.ts';
-import { negotiate } from '../accept.ts';
-import { answer } from '../answers.ts';
+import { negotiate } from '../headers.ts';
 import { escapeHtml, sendPage } from '../html.ts';
 import type { HttpApp } from '../http-app.ts';
+import { answer } from '../openapi.ts';
 
 const LINKS = {
   docs: '/docs',
@@ -16,7 +16,7 @@ const LINKS = {
 } as const;
 const PAGE = ['application/json', 'text/html'];
 
-/** `GET /` for people and programs, and `GET /docs/errors`, where every problem's `type` points. */
+/** `GET /` for people and programs, and `GET /docs/errors`, the target of every problem's `type`. */
 export function landingRoutes(app: HttpApp, version: string): void {
   app.get(
     '/',
@@ -24,7 +24,7 @@ export function landingRoutes(app: HttpApp, version: string): void {
       config: { access: 'public', produces: PAGE },
       schema: {
         tags: ['server'],
-        summary: 'What this is, and where things are',
+        summary: 'Name, version and links',
         response: {
           200: answer('Name, version, links', {
             'application/json': Type.Object({
@@ -38,7 +38,7 @@ export function landingRoutes(app: HttpApp, version: string): void {
       },
     },
     async (request, reply) => {
-      if (negotiate(request.headers.accept, PAGE) === 'text/html') {
+      if (negotiate(request, PAGE) === 'text/html') {
         return sendPage(reply, 'Coding agents as background jobs', landing(version));
       }
       return reply.send({ name: 'bullpen', version, links: LINKS });
@@ -67,7 +67,7 @@ const errorTable = (): string => {
       `<tr id="${code}"><td><code>${code}</code></td><td>${status}</td><td>${retryable ? 'yes' : 'no'}</td><td>${escapeHtml(title)}</td></tr>`,
   );
   return `<h1>Error codes</h1>
-<p>One table for answers and for the outcomes of jobs.</p>
+<p>The codes of error answers and of job outcomes.</p>
 <table><thead><tr><th scope="col">Code</th><th scope="col">Status</th><th scope="col">Retry helps</th><th scope="col">Meaning</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table>`;
 };

@@ -1,20 +1,20 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Authenticator } from '../../auth/keyring.ts';
-import { type LoginSessions, SESSION_COOKIE } from '../../auth/login-sessions.ts';
+import { type LoginSessions, SESSION_COOKIE } from '../../auth/signed-values.ts';
 import { AppError } from '../../errors.ts';
 import { closed } from '../../protocol/schema.ts';
-import { emptyAnswer, errorAnswers } from '../answers.ts';
+import { isSameOrigin } from '../auth.ts';
+import { utf8Text } from '../body.ts';
 import { escapeHtml, sendPage } from '../html.ts';
 import type { HttpApp } from '../http-app.ts';
-import { utf8Text } from '../plugins/body-parsing.ts';
-import { isSameOrigin, localPath } from '../same-origin.ts';
+import { emptyAnswer, errorAnswers } from '../openapi.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
 const Credentials = Type.Object({ token: Type.String(), next: Type.Optional(Type.String()) }, closed);
 const COOKIE = { httpOnly: true, sameSite: 'strict', path: '/' } as const;
 
-/** `GET /login`, `POST /login` (form or JSON) and `POST /logout`: a token becomes a cookie, for browsers. */
+/** `GET /login`, `POST /login` (form or JSON) and `POST /logout`: exchange a token for a cookie. */
 export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions: LoginSessions): void {
   app.register(async (scope: HttpApp) => {
     scope.addContentTypeParser(FORM, { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) =>
@@ -47,7 +47,7 @@ export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions
       },
       async (request, reply) => {
         refuseOtherOrigins(request);
-        // Validated against Credentials, whichever of the two types it came in.
+        // as: Credentials has validated both content types
         const { token, next } = (request.body ?? { token: '' }) as { token: string; next?: string };
         const form = request.headers['content-type']?.startsWith(FORM) === true;
         const login = logIn(token, form);
@@ -76,7 +76,7 @@ export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions
     );
   });
 
-  /** A form gets its page again, a program the error. */
+  /** A new login; null: the token is wrong and the caller is a form, which gets its page again. */
   function logIn(token: string, form: boolean) {
     try {
       return sessions.begin(authenticator.authenticateToken(token));
@@ -87,7 +87,7 @@ export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions
   }
 }
 
-/** Another site must not log a browser in or out either. Without Origin it was no browser's form. */
+/** Keeps other sites from logging a browser in or out. Without Origin, the request is not from a form. */
 function refuseOtherOrigins({ headers }: FastifyRequest): void {
   if (headers.origin === undefined && headers['sec-fetch-site'] === undefined) return;
   if (isSameOrigin(headers, false)) return;
@@ -101,7 +101,7 @@ function sendLogin(reply: FastifyReply, next: string | undefined, refused: boole
     reply.code(refused ? 401 : 200),
     'Log in',
     `<h1>Log in to Bullpen</h1>
-<p>The admin token is in the file <code>token</code> of the server's data folder; the server prints its place when it starts.</p>
+<p>The admin token is in the file <code>token</code> of the server's data folder; the server prints its path when it starts.</p>
 ${problem}<form method="post" action="/login">
 <input type="hidden" name="next" value="${escapeHtml(localPath(next))}">
 <label for="token">Token</label>
@@ -109,4 +109,17 @@ ${problem}<form method="post" action="/login">
 <button type="submit">Log in</button>
 </form>`,
   );
+}
+
+/**
+ * The page to open after the login: a path of this server, else `/`. With a backslash or a second slash it
+ * would be the address of another server.
+ */
+function localPath(next: unknown): string {
+  if (typeof next !== 'string' || !next.startsWith('/')) return '/';
+  const base = 'http://local.invalid';
+  const url = URL.parse(next, base);
+  return url === null || url.origin !== base || url.pathname.startsWith('//')
+    ? '/'
+    : url.pathname + url.search;
 }

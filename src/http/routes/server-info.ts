@@ -1,23 +1,95 @@
-import { Type } from 'typebox';
+import { type TSchema, Type } from 'typebox';
+import { nullable } from '../../protocol/schema.ts';
 import { ProviderReport, RunningExecution, WaitingProcessReport } from '../../protocol/server-info.ts';
-import { answer, errorAnswers } from '../answers.ts';
 import type { HttpApp } from '../http-app.ts';
+import { answer, errorAnswers } from '../openapi.ts';
 import type { Health } from '../ports.ts';
+
+const Readiness = Type.Object({
+  ready: Type.Boolean(),
+  degraded: Type.Boolean({ description: 'ready, but a stored record cannot be read' }),
+  checks: Type.Record(Type.String(), Type.Object({ ok: Type.Boolean(), detail: nullable(Type.String()) })),
+});
+const ExecutorHealth = Type.Object({
+  status: Type.Enum(['healthy', 'unhealthy']),
+  mode: Type.Literal('main-process'),
+  pendingRequests: Type.Integer(),
+  running: Type.Integer(),
+  limit: Type.Integer(),
+});
+const json = (schema: TSchema) => ({ 'application/json': schema });
 
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** `GET /v1/providers`, `GET /v1/executions` and `GET /metrics`. */
-export function serverInfoRoutes(app: HttpApp, health: Health): void {
+/**
+ * `GET /health`, `/ready` and `/claude-cli/health` for everyone; `GET /v1/providers` for callers;
+ * `GET /v1/executions` and `/metrics` for admins.
+ */
+export function serverRoutes(app: HttpApp, health: Health): void {
+  app.get(
+    '/health',
+    {
+      config: { access: 'public', whileStopping: true },
+      schema: {
+        tags: ['server'],
+        summary: 'Whether the process is alive',
+        response: { 200: answer('It is', json(Type.Object({ status: Type.Literal('ok') }))) },
+      },
+    },
+    async () => ({ status: 'ok' }),
+  );
+
+  app.get(
+    '/ready',
+    {
+      config: { access: 'public' },
+      schema: {
+        tags: ['server'],
+        summary: 'Whether the server accepts jobs, and the state of each dependency',
+        response: {
+          ...errorAnswers(),
+          200: answer('Ready', json(Readiness)),
+          503: answer('Not ready, or `server.stopping`', json(Readiness)),
+        },
+      },
+    },
+    async (_, reply) => {
+      const readiness = await health.readiness();
+      return reply.code(readiness.ready ? 200 : 503).send(readiness);
+    },
+  );
+
+  app.get(
+    '/claude-cli/health',
+    {
+      config: { access: 'public' },
+      schema: {
+        tags: ['server'],
+        summary: 'The executor that runs the CLIs',
+        response: {
+          ...errorAnswers(),
+          200: answer('It runs CLIs', json(ExecutorHealth)),
+          503: answer('It does not, or `server.stopping`', json(ExecutorHealth)),
+        },
+      },
+    },
+    async (_, reply) => {
+      const { healthy, pendingRequests, running, limit } = await health.executor();
+      const status = healthy ? 'healthy' : 'unhealthy';
+      return reply
+        .code(healthy ? 200 : 503)
+        .send({ status, mode: 'main-process', pendingRequests, running, limit });
+    },
+  );
+
   app.get(
     '/v1/providers',
     {
       schema: {
         tags: ['server'],
-        summary: 'The CLIs: which are there, logged in, and able to do what',
+        summary: 'The CLIs: installed or not, logged in or not, and their capabilities',
         response: {
-          200: answer('Every known provider', {
-            'application/json': Type.Object({ data: Type.Array(ProviderReport) }),
-          }),
+          200: answer('Every known provider', json(Type.Object({ data: Type.Array(ProviderReport) }))),
           ...errorAnswers('auth.unauthenticated', 'request.not_acceptable'),
         },
       },
@@ -31,9 +103,9 @@ export function serverInfoRoutes(app: HttpApp, health: Health): void {
       config: { access: 'admin' },
       schema: {
         tags: ['server'],
-        summary: 'What runs on this server now, and what it uses',
+        summary: 'The executions that run on this server now, and what they use',
         response: {
-          200: answer('Every execution whose CLI runs, and every CLI that waits for a prompt', {
+          200: answer('Every execution whose CLI runs, and every CLI process that waits for a prompt', {
             'application/json': Type.Object({
               data: Type.Array(RunningExecution),
               waiting: Type.Array(WaitingProcessReport),

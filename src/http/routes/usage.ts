@@ -1,8 +1,8 @@
 import { Type } from 'typebox';
 import { closed, nullable } from '../../protocol/schema.ts';
 import { UsageDimension, UsageRow } from '../../protocol/usage.ts';
-import { answer, errorAnswers } from '../answers.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
+import { answer, errorAnswers } from '../openapi.ts';
 import type { UsageReports } from '../ports.ts';
 
 const nullableText = nullable(Type.String());
@@ -15,7 +15,7 @@ export function usageRoute(app: HttpApp, reports: UsageReports): void {
     {
       schema: {
         tags: ['usage'],
-        summary: 'Tokens and cost of the executions that have ended, added up',
+        summary: 'Total tokens and cost of the executions that have ended',
         description:
           "Every attempt counts, including those of jobs that were deleted since. Costs are USD at the prices of the vendors' APIs, not what a subscription pays.",
         querystring: Type.Object(
@@ -23,16 +23,16 @@ export function usageRoute(app: HttpApp, reports: UsageReports): void {
             by: Type.Optional(
               Type.Enum(UsageDimension.enum, {
                 default: 'day',
-                description: 'what they are added up by; days are in UTC',
+                description: 'one row for each of these; days are in UTC',
               }),
             ),
-            from: time('RFC 3339: executions that ended then or later'),
-            to: time('RFC 3339: executions that ended before'),
+            from: time('RFC 3339: executions that ended at this time or later'),
+            to: time('RFC 3339: executions that ended before this time'),
           },
           closed,
         ),
         response: {
-          200: answer('One row per day, provider, model, caller or tag; what is not known comes last', {
+          200: answer('One row per day, provider, model, caller or tag; the row for an unknown one is last', {
             'application/json': Type.Object({
               by: UsageDimension,
               from: nullableText,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { createLoginSessions } from '../../../src/auth/login-sessions.ts';
+import { createLoginSessions } from '../../../src/auth/signed-values.ts';
 import { createSignedValues } from '../../../src/auth/signed-values.ts';
-import { createStreamTickets } from '../../../src/auth/stream-tickets.ts';
+import { createStreamTickets } from '../../../src/auth/signed-values.ts';
 
 const principal = { id: 'somebody', admin: false };
 

@@ -111,6 +111,10 @@ test.each([
   ['/v1/jobs', 'application/json;q=nonsense', 406],
   ['/metrics', 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1', 200],
   ['/metrics', 'application/json', 406],
+  ['/metrics', 'text/plain;version=0.0.4', 200],
+  ['/v1/jobs', 'application/json; charset=utf-8', 200],
+  ['/v1/jobs', 'application/json; charset=utf-8; q=0', 406],
+  ['/v1/jobs', '', 200],
   ['/', 'image/png', 406],
 ])('%s for Accept: %s is %i', async (url, accept, status) => {
   await using http = await startHttp();

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { shownOf } from '../../../src/http/board.ts';
+import { shownOf } from '../../../src/http/routes/board.ts';
 import { succeededWith } from '../../fakes/job-samples.ts';
 import { ADMIN_TOKEN, asAdmin, asCaller, startHttp } from './harness.ts';
 import { rawRequest } from './raw-socket.ts';

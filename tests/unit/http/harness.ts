@@ -1,8 +1,12 @@
 import { pino } from 'pino';
 import { type Authenticator, createAuthenticator } from '../../../src/auth/keyring.ts';
 import type { Principal } from '../../../src/auth/principal.ts';
-import { createHttpServer, type HttpServerOptions } from '../../../src/http/server.ts';
-import { DEFAULT_HTTP_SETTINGS, type HttpSettings } from '../../../src/http/settings.ts';
+import {
+  createHttpServer,
+  DEFAULT_HTTP_SETTINGS,
+  type HttpServerOptions,
+  type HttpSettings,
+} from '../../../src/http/server.ts';
 import { FakeBatches } from '../../fakes/batches.ts';
 import { FakeEventHub } from '../../fakes/event-hub.ts';
 import { FakeHealth } from '../../fakes/health.ts';

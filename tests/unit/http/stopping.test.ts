@@ -3,7 +3,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify from 'fastify';
 import { expect, test } from 'vitest';
 import type { HttpApp } from '../../../src/http/http-app.ts';
-import { trackConnections } from '../../../src/http/plugins/connections.ts';
+import { trackConnections } from '../../../src/http/shutdown.ts';
 import { asCaller, startHttp } from './harness.ts';
 import { dial, parseAnswer, rawRequest, untilClosed } from './raw-socket.ts';
 import { readStream } from './stream-reader.ts';

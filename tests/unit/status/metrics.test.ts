@@ -4,19 +4,19 @@ import { createMetrics } from '../../../src/status/metrics.ts';
 
 const metrics = () =>
   createMetrics({
-    jobsByStatus: async () => ({ queued: 0 }),
-    queue: async () => ({ pending: 0, nodes: 1 }),
-    damage: { counts: () => ({ job: 0, batch: 0, event: 0, log: 0, row: 0 }) },
+    jobsByStatus: async () => ({ queued: 3, failed: 1 }),
+    queue: async () => ({ pending: 2, nodes: 1 }),
+    damage: { counts: () => ({ job: 0, batch: 0, event: 4, log: 0, row: 0 }) },
     executor: {
-      status: () => ({ running: 0, limit: 5, accepting: true }),
-      starts: () => ({ started: { cold: 0, warm: 0, session: 0 }, waiting: 0, sessions: 0 }),
+      status: () => ({ running: 4, limit: 5, accepting: true }),
+      starts: () => ({ started: { cold: 7, warm: 8, session: 9 }, waiting: 1, sessions: 6 }),
     },
   });
 
 const lagOf = (text: string): number =>
   Number(/^nodejs_eventloop_lag_seconds\{quantile="0.99"\} (\S+)$/m.exec(text)?.[1]);
 
-it('a loop that was late is reported by the next scrape and by no later one', async () => {
+it('a late event loop is reported by the next scrape and by no later one', async () => {
   const { render, stop } = metrics();
   await pause(60); // the first sample
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
@@ -24,4 +24,41 @@ it('a loop that was late is reported by the next scrape and by no later one', as
   expect(lagOf(await render())).toBeGreaterThan(0.2);
   expect(lagOf(await render())).toBeLessThan(0.2);
   stop();
+});
+
+it('has every figure under its name and label, the same at each scrape', async () => {
+  const { render, stop } = metrics();
+  await render();
+  const text = await render();
+  stop();
+  const lines = text.split('\n').filter((line) => line.startsWith('bullpen_'));
+  expect(lines).toEqual([
+    'bullpen_jobs{status="queued"} 3',
+    'bullpen_jobs{status="failed"} 1',
+    'bullpen_executions_running 4',
+    'bullpen_executions_limit 5',
+    'bullpen_execution_starts_total{start="cold"} 7',
+    'bullpen_execution_starts_total{start="warm"} 8',
+    'bullpen_execution_starts_total{start="session"} 9',
+    'bullpen_waiting_processes{kind="warm"} 1',
+    'bullpen_waiting_processes{kind="session"} 6',
+    'bullpen_requests_pending 2',
+    'bullpen_damaged_total{kind="job"} 0',
+    'bullpen_damaged_total{kind="batch"} 0',
+    'bullpen_damaged_total{kind="event"} 4',
+    'bullpen_damaged_total{kind="log"} 0',
+    'bullpen_damaged_total{kind="row"} 0',
+    'bullpen_nodes 1',
+  ]);
+  for (const name of [
+    'process_resident_memory_bytes',
+    'nodejs_heap_used_bytes',
+    'process_cpu_seconds_total',
+    'process_uptime_seconds',
+    'nodejs_eventloop_lag_seconds{quantile="0.5"}',
+  ]) {
+    expect(text, name).toMatch(new RegExp(`^${name.replace('{', '\\{')} [0-9.e-]+$`, 'm'));
+  }
+  expect(text).toContain('# TYPE process_cpu_seconds_total counter\n');
+  expect(text).toContain('# TYPE bullpen_execution_starts_total counter\n');
 });

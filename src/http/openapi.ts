@@ -2,11 +2,15 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifySchema } from 'fastify';
 import { type TSchema, Type } from 'typebox';
-import { Job, JobListItem } from '../../protocol/job.ts';
-import { PromptRequest } from '../../protocol/prompt.ts';
-import { answer, type SharedSchema } from '../answers.ts';
-import type { Access, HttpApp } from '../http-app.ts';
-import { ProblemDetails } from '../problem.ts';
+import { SESSION_COOKIE } from '../auth/signed-values.ts';
+import { ERROR_CODES, type ErrorCode } from '../errors.ts';
+import { Job, JobListItem } from '../protocol/job.ts';
+import { PromptRequest } from '../protocol/prompt.ts';
+import type { Access, HttpApp } from './http-app.ts';
+import { PROBLEM_TYPE, ProblemDetails } from './problem.ts';
+
+/** Schemas that the OpenAPI document defines once and refers to by name. */
+export type SharedSchema = 'Job' | 'JobListItem' | 'PromptRequest' | 'Problem';
 
 const SHARED: Readonly<Record<SharedSchema, TSchema>> = {
   Job,
@@ -25,21 +29,7 @@ const SECURITY: Readonly<Record<Access, readonly Record<string, string[]>[]>> = 
 const PAGE_POLICY =
   "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'";
 
-/**
- * A query string is text: an object in it is written as JSON. Documented as an object, a page that fills in forms would
- * send a made-up one.
- */
-function withJsonAsText<S extends FastifySchema>(schema: S): S {
-  const query = schema.querystring;
-  if (!Type.IsObject(query)) return schema;
-  const properties = Object.entries(query.properties).map(([name, field]) => [
-    name,
-    Type.IsObject(field) || Type.IsRecord(field) ? Type.String({ description: 'an object as JSON' }) : field,
-  ]);
-  return { ...schema, querystring: { ...query, properties: Object.fromEntries(properties) } };
-}
-
-/** The OpenAPI 3.1 document of the routes at /openapi.json and a page to read it at /docs. */
+/** Serves the OpenAPI 3.1 document of the routes at /openapi.json, and its page at /docs. */
 export async function openapi(app: HttpApp, version: string): Promise<void> {
   for (const [name, schema] of Object.entries(SHARED)) app.addSchema({ ...schema, $id: name });
   app.addHook('onRoute', (route) => {
@@ -58,7 +48,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
       components: {
         securitySchemes: {
           bearer: { type: 'http', scheme: 'bearer', description: 'the admin token' },
-          login: { type: 'apiKey', in: 'cookie', name: 'bullpen_session', description: 'from /login' },
+          login: { type: 'apiKey', in: 'cookie', name: SESSION_COOKIE, description: 'from /login' },
           ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'from POST /v1/stream-tokens' },
         },
       },
@@ -91,4 +81,55 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
     });
     await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: PAGE_POLICY });
   });
+}
+
+/**
+ * Documents objects in a query string as text, because callers send them as JSON. For an object, the form on
+ * the page would send another encoding.
+ */
+function withJsonAsText<S extends FastifySchema>(schema: S): S {
+  const query = schema.querystring;
+  if (!Type.IsObject(query)) return schema;
+  const properties = Object.entries(query.properties).map(([name, field]) => [
+    name,
+    Type.IsObject(field) || Type.IsRecord(field) ? Type.String({ description: 'an object as JSON' }) : field,
+  ]);
+  return { ...schema, querystring: { ...query, properties: Object.fromEntries(properties) } };
+}
+
+/** A reference to a shared schema. */
+export const shared = (name: SharedSchema): TSchema => Type.Unsafe({ $ref: `${name}#` });
+
+/** An answer in the OpenAPI document: its meaning, and the schema of each content type. */
+export const answer = (description: string, content: Readonly<Record<string, TSchema>>) => ({
+  description,
+  content: Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }])),
+});
+
+/** An answer without a body. */
+export const emptyAnswer = (description: string) => ({ description, type: 'null' });
+
+/** Codes that every route with a handler may answer. */
+const COMMON: readonly ErrorCode[] = [
+  'request.invalid',
+  'redis.unavailable',
+  'server.stopping',
+  'internal.error',
+];
+
+/** The error answers of a route by status: its own codes and the common ones. */
+export function errorAnswers(...codes: readonly ErrorCode[]) {
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of [...codes, ...COMMON]) {
+    const { status } = ERROR_CODES[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, all]) => [
+      status,
+      answer(all.map((code) => `\`${code}\`: ${ERROR_CODES[code].title}`).join('; '), {
+        [PROBLEM_TYPE]: shared('Problem'),
+      }),
+    ]),
+  );
 }

@@ -1,12 +1,12 @@
 import { isUtf8 } from 'node:buffer';
-import { AppError } from '../../errors.ts';
-import type { HttpApp } from '../http-app.ts';
-import { checkJsonShape } from '../json-body.ts';
-import { invalid } from '../validation.ts';
+import { AppError } from '../errors.ts';
+import type { HttpApp } from './http-app.ts';
+import { checkJsonShape, invalid } from './validation.ts';
 
 /**
- * JSON is the one body type everywhere; a route that takes another adds `utf8Text` in its own scope. An empty
- * body is no body, with or without a Content-Type. Compressed bodies and other charsets are 415.
+ * Takes JSON bodies on every route; a route that takes another type adds a parser with `utf8Text` in its own
+ * scope. An empty body is no body, with or without a Content-Type. Compressed bodies and other charsets
+ * are 415.
  */
 export function bodyParsing(app: HttpApp): void {
   app.removeAllContentTypeParsers();

@@ -1,41 +1,40 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Authenticator } from '../../auth/keyring.ts';
-import { type LoginSessions, SESSION_COOKIE } from '../../auth/login-sessions.ts';
-import type { Principal } from '../../auth/principal.ts';
-import type { StreamTickets } from '../../auth/stream-tickets.ts';
-import { AppError } from '../../errors.ts';
-import { names } from '../accept.ts';
-import type { HttpApp } from '../http-app.ts';
-import { isSameOrigin } from '../same-origin.ts';
+import type { Authenticator } from '../auth/keyring.ts';
+import type { Principal } from '../auth/principal.ts';
+import { type LoginSessions, SESSION_COOKIE, type StreamTickets } from '../auth/signed-values.ts';
+import { AppError } from '../errors.ts';
+import { acceptsByName } from './headers.ts';
+import type { HttpApp } from './http-app.ts';
 
-export interface AuthOptions {
+interface Identities {
   readonly authenticator: Authenticator;
   readonly sessions: LoginSessions;
   readonly tickets: StreamTickets;
 }
 
 /**
- * Says who asks before anything else looks at a request. A route is closed unless its `config.access` opens
- * it; the Authorization header wins over a ticket, a ticket over the login cookie.
+ * Sets the principal of a request before anything else reads it. A route needs a token unless its
+ * `config.access` says otherwise. The Authorization header wins over a ticket, a ticket over the cookie.
  */
-export function auth(app: HttpApp, options: AuthOptions): void {
+export function auth(app: HttpApp, identities: Identities): void {
   app.decorateRequest('principal', null);
   app.addHook('onRequest', async (request, reply) => {
     const { access = 'caller', page = false } = request.routeOptions.config;
     if (request.is404 || access === 'public') return;
     try {
-      request.principal = identify(request, options);
+      request.principal = identify(request, identities);
     } catch (error) {
       if (page && wantsLoginPage(request, error)) return toLogin(request, reply);
       throw error;
     }
     if (access === 'admin' && !request.principal.admin) {
-      throw new AppError('auth.forbidden', 'this needs an admin key');
+      throw new AppError('auth.forbidden', 'this needs the admin token');
     }
   });
 }
 
-function identify(request: FastifyRequest, { authenticator, sessions, tickets }: AuthOptions): Principal {
+function identify(request: FastifyRequest, { authenticator, sessions, tickets }: Identities): Principal {
   const headers = authorizationHeaders(request);
   if (headers.length > 0) return authenticator.authenticate(headers.length === 1 ? headers[0] : undefined);
   const ticketed = fromTicket(request, tickets);
@@ -49,14 +48,14 @@ function identify(request: FastifyRequest, { authenticator, sessions, tickets }:
   return principal;
 }
 
-/** All of them: Node's `headers` would silently keep the first of two. */
+/** Every Authorization header. Node's `headers` keeps only the first. */
 function authorizationHeaders({ raw: { rawHeaders } }: FastifyRequest): string[] {
   return rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === 'authorization');
 }
 
 function fromTicket(request: FastifyRequest, tickets: StreamTickets): Principal | null {
   if (request.routeOptions.config.access !== 'ticket') return null;
-  // Read before validation: both may hold anything.
+  // as: this runs before validation, so both may hold anything.
   const { ticket } = request.query as { readonly ticket?: unknown };
   const { id } = request.params as { readonly id?: unknown };
   const opened = typeof ticket === 'string' ? tickets.find(ticket) : null;
@@ -67,7 +66,28 @@ const wantsLoginPage = (request: FastifyRequest, error: unknown): boolean =>
   error instanceof AppError &&
   error.code === 'auth.unauthenticated' &&
   request.method === 'GET' &&
-  names(request.headers.accept, 'text/html');
+  acceptsByName(request, 'text/html');
 
 const toLogin = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
   reply.redirect(`/login?next=${encodeURIComponent(request.url)}`, 303);
+
+/**
+ * Whether a browser sent this request from a page of this server, so that its cookie may be used. SameSite
+ * is not enough: a page on another port of localhost is the same site.
+ *
+ * Browsers send Origin with every request that changes something, and Sec-Fetch-Site in secure contexts.
+ * Without both, only a request that changes nothing passes: an address typed into an older browser, or curl.
+ */
+export function isSameOrigin(headers: IncomingHttpHeaders, changesNothing: boolean): boolean {
+  const { origin } = headers;
+  if (origin !== undefined) return hostOf(origin) === (headers.host ?? '').toLowerCase();
+  const site = headers['sec-fetch-site'];
+  if (site === undefined) return changesNothing;
+  return site === 'same-origin' || (site === 'none' && changesNothing);
+}
+
+/** Host and port of an origin; null for `null` and for malformed ones, which match no Host header. */
+function hostOf(origin: string): string | null {
+  const url = URL.parse(origin);
+  return url === null || url.host === '' ? null : url.host;
+}

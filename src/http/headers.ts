@@ -1,0 +1,84 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import Negotiator from 'negotiator';
+import { AppError } from '../errors.ts';
+import type { HttpApp } from './http-app.ts';
+import { invalid } from './validation.ts';
+
+const PLAIN_ID = /^[A-Za-z0-9._~:-]{1,128}$/;
+const STATIC_FILES = /^\/(docs|admin\/queues)\/static\//;
+const DEFAULT_PRODUCES = ['application/json'];
+
+/** Headers of every answer. A page with a stricter policy replaces `content-security-policy`. */
+export const SECURITY_HEADERS = {
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  // Not no-referrer: browsers would send `Origin: null` from our own login form.
+  'referrer-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'content-security-policy': "frame-ancestors 'none'",
+} as const;
+
+/** Sets the headers that every answer has, logs each request, and refuses one without a Host. */
+export function commonHeaders(app: HttpApp): void {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id).headers(SECURITY_HEADERS);
+    if (!STATIC_FILES.test(request.url)) reply.header('cache-control', 'no-store');
+    logAnswer(request, reply);
+    // RFC 9112 §3.2. Node would refuse it too, but without a problem document.
+    if (request.raw.httpVersion !== '1.1' || request.headers.host !== undefined) return;
+    reply.header('connection', 'close');
+    throw invalid([{ path: '/headers/host', message: 'is required' }]);
+  });
+}
+
+/** The caller's X-Request-Id if it is short and plain, else a new one. */
+export function requestIdOf(request: IncomingMessage): string {
+  const given = request.headers['x-request-id'];
+  return typeof given === 'string' && PLAIN_ID.test(given) ? given : randomUUID();
+}
+
+/**
+ * Logs one line per request at debug; `left`: the caller left before the end. The line has the pattern of
+ * the route instead of the address, because a query may hold a ticket or a prompt.
+ */
+function logAnswer(request: FastifyRequest, reply: FastifyReply): void {
+  const startedAt = performance.now();
+  reply.raw.once('close', () => {
+    request.log.debug(
+      {
+        method: request.method,
+        route: request.routeOptions.url ?? null,
+        status: reply.raw.statusCode,
+        ms: Math.round(performance.now() - startedAt),
+        ...(reply.raw.writableEnded ? {} : { left: true }),
+      },
+      'request answered',
+    );
+  });
+}
+
+/** Answers 406 before the route runs, if the route produces nothing that the caller accepts. */
+export function acceptable(app: HttpApp): void {
+  app.addHook('onRequest', async (request) => {
+    if (request.is404) return;
+    const produces = request.routeOptions.config.produces ?? DEFAULT_PRODUCES;
+    if (produces.includes('*') || negotiate(request, produces) !== null) return;
+    throw new AppError('request.not_acceptable', `this route answers as ${produces.join(' or ')}`);
+  });
+}
+
+/** The type of `offers` that the caller prefers, or null. Without an Accept header it is the first. */
+export const negotiate = (request: FastifyRequest, offers: readonly string[]): string | null =>
+  accepted(request).mediaType([...offers]) ?? null;
+
+/** Whether the Accept header names this very type; wildcards do not count. */
+export const acceptsByName = (request: FastifyRequest, type: string): boolean =>
+  accepted(request).mediaTypes().includes(type);
+
+/** The Accept header without parameters but `q`: `application/json; charset=utf-8` means JSON. */
+function accepted({ headers }: FastifyRequest): Negotiator {
+  const accept = headers.accept?.replaceAll(/;(?!\s*q\s*=)[^;,]*/gi, '').trim();
+  return new Negotiator({ headers: { accept: accept || '*/*' } });
+}

@@ -1,0 +1,76 @@
+/** Parameters that several routes take. */
+import { createHash } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
+import { AppError } from '../errors.ts';
+import { closed, ULID } from '../protocol/schema.ts';
+import type { Idempotency } from './ports.ts';
+import { invalid } from './validation.ts';
+
+export const NoQuery = Type.Object({}, closed);
+
+/** `:id` of a job. Any text passes: one that is no id is 404 job.not_found, not a bad request. */
+export const JobParams = Type.Object({ id: Type.String({ description: 'ULID of a job' }) });
+export const BatchParams = Type.Object({ id: Type.String({ description: 'ULID of a batch' }) });
+
+/** The id of a job. @throws AppError job.not_found */
+export function jobIdOf({ id }: { readonly id: string }): string {
+  if (ULID.test(id)) return id;
+  throw new AppError('job.not_found', 'there is no job with this id');
+}
+
+/** The id of a batch. @throws AppError batch.not_found */
+export function batchIdOf({ id }: { readonly id: string }): string {
+  if (ULID.test(id)) return id;
+  throw new AppError('batch.not_found', 'there is no batch with this id');
+}
+
+/** `?wait=SECONDS`. */
+export const Wait = Type.Optional(
+  Type.Number({ minimum: 0, maximum: 300, description: 'seconds to wait for the end of the job' }),
+);
+
+export const waitMsOf = (query: { readonly wait?: number }): number => Math.round((query.wait ?? 0) * 1000);
+
+export const CancelBody = Type.Object(
+  { force: Type.Optional(Type.Boolean({ description: 'without the grace', default: false })) },
+  closed,
+);
+
+/** A `preValidation` hook for bodies that hold only options: no body is an empty one. */
+export async function optionalBody(request: { body: unknown }): Promise<void> {
+  request.body ??= {};
+}
+
+export const IdempotencyHeaders = Type.Object({
+  'idempotency-key': Type.Optional(Type.String({ description: '1 to 255 visible characters, kept 24 h' })),
+});
+
+const VISIBLE = /^[\x21-\x7e]{1,255}$/;
+
+/**
+ * The Idempotency-Key of a request with a fingerprint of its content; null: it has no key. Another order of
+ * fields, other spaces, or options in the query instead of JSON give the same fingerprint. `wait` is not part
+ * of it.
+ * @throws AppError request.invalid
+ */
+export function idempotencyOf(request: FastifyRequest, content: unknown): Idempotency | null {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return null;
+  if (typeof key !== 'string' || !VISIBLE.test(key)) {
+    const message = 'must be 1 to 255 visible ASCII characters';
+    throw invalid([{ path: '/headers/idempotency-key', message }]);
+  }
+  const [path] = request.url.split('?', 1);
+  const hashed = `${request.method} ${path}\n${canonical(content)}`;
+  return { key, fingerprint: createHash('sha256').update(hashed).digest('hex') };
+}
+
+/** JSON with sorted keys. Recursion is safe: bodies are limited in depth. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : part,
+  );
+}

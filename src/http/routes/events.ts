@@ -1,0 +1,117 @@
+import type { FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
+import { type StreamTickets, TICKET_LIFETIME_MS } from '../../auth/signed-values.ts';
+import { closed } from '../../protocol/schema.ts';
+import { EVENT_KINDS, type EventFilter, NDJSON, peek, SSE, sendEvents } from '../event-stream.ts';
+import { negotiate } from '../headers.ts';
+import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
+import { answer, emptyAnswer, errorAnswers } from '../openapi.ts';
+import { JobParams, jobIdOf, NoQuery } from '../parameters.ts';
+import type { EventHub, Jobs } from '../ports.ts';
+import { invalid } from '../validation.ts';
+
+const EventsQuery = Type.Object(
+  {
+    after: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: 'last `seq` the reader has',
+      }),
+    ),
+    kinds: Type.Optional(
+      Type.Array(Type.Enum([...EVENT_KINDS]), { description: 'only these; `job.finished` always' }),
+    ),
+    raw: Type.Optional(Type.Boolean({ description: 'with the lines of the CLI itself', default: false })),
+    ticket: Type.Optional(Type.String({ description: 'from POST /v1/stream-tokens' })),
+  },
+  closed,
+);
+
+const eventsSchema = {
+  tags: ['events'],
+  summary: 'The events of a job: those so far, then new ones as they come',
+  description:
+    '`id` is the `seq` of an event; `Last-Event-ID` (or `?after`) resumes after it without a gap or a duplicate. The stream ends after `job.finished`. A reader that has all events of a finished job gets 204.',
+  params: JobParams,
+  querystring: EventsQuery,
+  headers: Type.Object({
+    'last-event-id': Type.Optional(Type.String({ description: 'last `seq` the reader has' })),
+  }),
+  response: {
+    200: answer('Events', { [SSE]: Type.String(), [NDJSON]: Type.String() }),
+    204: emptyAnswer('The job is finished and the reader has everything'),
+    ...errorAnswers('auth.unauthenticated', 'job.not_found', 'request.not_acceptable'),
+  },
+};
+
+const Ticket = Type.Object({
+  ticket: Type.String(),
+  expiresAt: Type.String(),
+  url: Type.String({ description: 'the events of the job, with the ticket' }),
+});
+
+export interface EventRoutesOptions {
+  readonly jobs: Jobs;
+  readonly events: EventHub;
+  readonly tickets: StreamTickets;
+  readonly heartbeatMs: number;
+}
+
+/** `GET /v1/jobs/:id/events`, and `POST /v1/stream-tokens` for browsers that read them. */
+export function eventRoutes(app: HttpApp, { jobs, events, tickets, heartbeatMs }: EventRoutesOptions): void {
+  app.get(
+    '/v1/jobs/:id/events',
+    {
+      schema: eventsSchema,
+      config: { access: 'ticket', produces: [SSE, NDJSON] },
+      exposeHeadRoute: false,
+    },
+    async (request, reply) => {
+      const after = resumePoint(request, request.query);
+      const job = await jobs.get(principalOf(request), jobIdOf(request.params));
+      const live = events.read(job.id, after, untilGone(request, reply, app.stopping));
+      const batches = job.finished ? await peek(live) : live;
+      if (batches === null) return reply.code(204).send();
+      const contentType = negotiate(request, [SSE, NDJSON]) ?? SSE;
+      return sendEvents(reply, batches, { contentType, filter: filterOf(request.query), heartbeatMs });
+    },
+  );
+
+  app.post(
+    '/v1/stream-tokens',
+    {
+      schema: {
+        tags: ['events'],
+        summary: "A ticket to one job's events, for a browser",
+        description: `Valid for ${TICKET_LIFETIME_MS / 1000} s, including reconnects in that time.`,
+        querystring: NoQuery,
+        body: Type.Object({ jobId: Type.String({ description: 'ULID of a job' }) }, closed),
+        response: {
+          201: answer('The ticket', { 'application/json': Ticket }),
+          ...errorAnswers('auth.unauthenticated', 'job.not_found'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const principal = principalOf(request);
+      const job = await jobs.get(principal, jobIdOf({ id: request.body.jobId }));
+      const { ticket, expiresAt } = tickets.issue({ jobId: job.id, principal });
+      const url = `${job.links.events}?ticket=${encodeURIComponent(ticket)}`;
+      return reply.code(201).send({ ticket, expiresAt, url });
+    },
+  );
+}
+
+/** The last seq the reader has. A browser that reconnects repeats `?after`; Last-Event-ID is newer. */
+function resumePoint(request: FastifyRequest, query: Static<typeof EventsQuery>): number {
+  const header = request.headers['last-event-id'];
+  if (header === undefined || header === '') return query.after ?? 0;
+  if (typeof header === 'string' && /^\d{1,15}$/.test(header)) return Number(header);
+  throw invalid([{ path: '/headers/last-event-id', message: 'must be the id of an event' }]);
+}
+
+const filterOf = (query: Static<typeof EventsQuery>): EventFilter => ({
+  kinds: query.kinds === undefined ? null : new Set(query.kinds),
+  raw: query.raw ?? false,
+});
