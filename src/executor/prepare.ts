@@ -48,9 +48,15 @@ export interface FoundSession {
   readonly tokens: TokenCounts | null;
 }
 
-type Attempt = Pick<Claim, 'jobId' | 'executionId' | 'attempt' | 'owner'>;
+type Attempt = Pick<Claim, 'jobId' | 'executionId' | 'attempt' | 'principal' | 'sessionId'>;
 /** Whose a job is counts when it is claimed: a process that waits does nothing. */
-const NO_CLAIM: Attempt = { jobId: '', executionId: '', attempt: 1, owner: ADMIN_PRINCIPAL.id };
+const NO_CLAIM: Attempt = {
+  jobId: '',
+  executionId: '',
+  attempt: 1,
+  principal: ADMIN_PRINCIPAL.id,
+  sessionId: '',
+};
 
 /** An execution that may be spawned. */
 export interface Prepared extends PreparedExecution {
@@ -139,7 +145,7 @@ async function prepareWith(
     sessionId === null || claim.attempt < 2 ? null : earlierAttempt(provider, claim, options),
   ]);
   looks.catch(() => undefined); // awaited below, unless the check refuses the request
-  const { request, workspace } = await permit(asked, ownerNamed(claim.owner), provider, options);
+  const { request, workspace } = await permit(asked, ownerNamed(claim.principal), provider, options);
   const [cli, session, earlier] = await looks;
   const scratch = join(options.scratchDir, executionId);
   const promptId = uuidOf(claim.jobId);
@@ -176,7 +182,7 @@ async function prepareWith(
     shape,
     holdsStdin: stays || (earlier !== null && provider.warmStart?.takesTurns === true),
     staysOpen: stays,
-    sessionId: request.sessionId ?? (unsaved === null ? executionId : null),
+    sessionId: request.sessionId ?? (unsaved === null ? claim.sessionId : null),
     unsaved,
     sessionTokens: session?.tokens ?? null,
   };

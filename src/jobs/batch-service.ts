@@ -8,7 +8,7 @@ import { AppError, toWire } from '../errors.ts';
 import type { Batches } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
 import { type Batch, type BatchCreated, batchLinks } from '../protocol/batch.ts';
-import { isFinished, JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
+import { DEFAULT_PROJECT, isFinished, JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
 import type { PromptRequest } from '../protocol/prompt.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import type {
@@ -19,6 +19,7 @@ import type {
   RefusedPrompt,
 } from '../records/batch-ports.ts';
 import type { JobRecords, NewJob } from '../records/ports.ts';
+import { sessionOf } from '../records/record-codec.ts';
 import type { Projector } from '../store/projector.ts';
 import type { Store } from '../store/store.ts';
 import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
@@ -117,7 +118,7 @@ export function createBatchService({
     // It was accepted before and is refused now: the caller gets the reason.
     for (const one of checked) if (one instanceof AppError) throw one;
     const { createdAt } = newId();
-    await addAll(id, added, members({ id, owner: principal.id, createdAt }, missing, checked));
+    await addAll(id, added, members({ id, principal: principal.id, createdAt }, missing, checked));
     return { batch: toCreated(id, entries), replayed: true };
   }
 
@@ -128,7 +129,7 @@ export function createBatchService({
     if (!whole) await projector.catchUp();
     const copies = whole ? [] : await store.run('jobs.ofBatch', { batch: id });
     const [first] = copies;
-    const owner = record?.owner ?? first?.owner;
+    const owner = record?.principal ?? first?.owner;
     if (owner === undefined || !maySee(principal, owner)) {
       throw new AppError('batch.not_found', `there is no batch ${id}`);
     }
@@ -154,10 +155,17 @@ export function createBatchService({
       const entries = checked.map(
         (one): BatchEntry => (one instanceof AppError ? refused(one) : { id: newId().id }),
       );
-      const opened = await batches.open({ id, owner: principal.id, createdAt, entries, idempotency: key });
+      const opened = await batches.open({
+        id,
+        project: DEFAULT_PROJECT,
+        principal: principal.id,
+        createdAt,
+        entries,
+        idempotency: key,
+      });
       // Another call with this key was faster: return its batch.
       if (opened.kind !== 'created') return complete(principal, items, opened);
-      await addAll(id, 0, members({ id, owner: principal.id, createdAt }, accepted(entries), checked));
+      await addAll(id, 0, members({ id, principal: principal.id, createdAt }, accepted(entries), checked));
       return { batch: toCreated(id, entries), replayed: false };
     },
 
@@ -193,17 +201,28 @@ const accepted = (entries: readonly BatchEntry[]): Accepted[] =>
 
 /** The prompts that passed all checks as jobs of a batch, in order. */
 function members(
-  batch: Pick<NewBatch, 'id' | 'owner' | 'createdAt'>,
+  batch: Pick<NewBatch, 'id' | 'principal' | 'createdAt'>,
   jobs: readonly Accepted[],
   checked: readonly Checked[],
 ): NewJob[] {
-  const { id, owner, createdAt } = batch;
+  const { id, principal, createdAt } = batch;
   const passed = checked.filter((one): one is Passed => !(one instanceof AppError));
   return passed.flatMap((one, index): NewJob[] => {
     const job = jobs[index];
     if (job === undefined) return [];
     return [
-      { id: job.id, kind: 'api', owner, batch: id, createdAt, ...one, retryOf: null, idempotency: null },
+      {
+        id: job.id,
+        kind: 'api',
+        project: DEFAULT_PROJECT,
+        principal,
+        sessionId: sessionOf(job.id, one.request),
+        batch: id,
+        createdAt,
+        ...one,
+        retryOf: null,
+        idempotency: null,
+      },
     ];
   });
 }

@@ -5,11 +5,12 @@ import { AppError, isDamage, wireError } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Created, Idempotency, Jobs } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
-import { isFinished, type Job, type JobStatus, jobLinks } from '../protocol/job.ts';
+import { DEFAULT_PROJECT, isFinished, type Job, type JobStatus, jobLinks } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
 import type { PromptOverrides, PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import type { JobRecords, NewJob } from '../records/ports.ts';
+import { sessionOf } from '../records/record-codec.ts';
 import type { JobWaits } from '../rpc/job-waits.ts';
 import { toProjected } from '../store/projected-job.ts';
 import type { Projector } from '../store/projector.ts';
@@ -96,7 +97,9 @@ export function createJobService({
     const job: NewJob = {
       id,
       kind: 'api',
-      owner: principal.id,
+      project: DEFAULT_PROJECT,
+      principal: principal.id,
+      sessionId: sessionOf(id, resolved),
       request: resolved,
       retryOf,
       pin,
@@ -259,7 +262,7 @@ function freshJob(job: NewJob): Omit<ProjectedJob, 'updatedAt' | 'rev'> {
   return {
     id: job.id,
     kind: job.kind,
-    owner: job.owner,
+    owner: job.principal,
     status: delayMs > 0 ? 'scheduled' : 'queued',
     waitReason: delayMs > 0 ? 'delayed' : null,
     scheduledFor: delayMs > 0 ? new Date(job.createdAt + delayMs).toISOString() : null,

@@ -6,6 +6,9 @@ export const JOB_STATUSES = ['queued', 'scheduled', 'running', 'succeeded', 'fai
 export const JobStatus = Type.Enum(JOB_STATUSES);
 export type JobStatus = Static<typeof JobStatus>;
 
+/** Who owns what is made without a project. */
+export const DEFAULT_PROJECT = 'default';
+
 export const isFinished = (status: JobStatus): boolean =>
   status === 'succeeded' || status === 'failed' || status === 'cancelled';
 

@@ -6,7 +6,9 @@
 import type { Logger } from 'pino';
 import { isDamage, messageOf } from '../errors.ts';
 import { lostOutcome } from '../executor/outcomes.ts';
+import { DEFAULT_PROJECT } from '../protocol/job.ts';
 import type { JobRecords } from '../records/ports.ts';
+import { sessionOf } from '../records/record-codec.ts';
 import type { ExecutionRow, ProjectedJob } from '../store/rows.ts';
 import type { Store } from '../store/store.ts';
 import type { PromptQueue } from './prompt-queue.ts';
@@ -87,7 +89,9 @@ export function createReconciler({
     await records.create({
       id: job.id,
       kind: job.kind,
-      owner: job.owner,
+      project: DEFAULT_PROJECT,
+      principal: job.owner,
+      sessionId: sessionOf(job.id, job.request),
       request: { ...job.request, delayMs },
       retryOf: job.retryOf,
       pin: null,

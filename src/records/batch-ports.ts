@@ -16,7 +16,8 @@ export interface RefusedPrompt extends Pick<WireError, 'code' | 'message' | 'ret
 
 export interface NewBatch {
   readonly id: string;
-  readonly owner: string;
+  readonly project: string;
+  readonly principal: string;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   /** One for each prompt, in order. */
@@ -38,7 +39,8 @@ export type OpenBatchResult =
 
 export interface BatchRecord {
   readonly id: string;
-  readonly owner: string;
+  readonly project: string;
+  readonly principal: string;
   readonly createdAt: number;
   /** In order; `status` null: its record is no longer here. */
   readonly jobs: readonly { readonly id: string; readonly status: JobStatus | null }[];

@@ -27,12 +27,13 @@ export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage):
     async open(batch): Promise<OpenBatchResult> {
       const reply = (await scripts.run('BATCH_OPEN', [
         batch.id,
-        batch.owner,
+        batch.principal,
         batch.createdAt,
         JSON.stringify(batch.entries),
         batch.idempotency?.key ?? '',
         batch.idempotency?.fingerprint ?? '',
         IDEMPOTENCY_MS,
+        batch.project,
       ])) as Reply;
       const [kind] = reply;
       return kind === 'mismatch' || kind === 'created' ? { kind } : replayed(reply);
@@ -61,13 +62,15 @@ export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage):
     read: (id) =>
       reading(id, async () => {
         const reply = await scripts.run('BATCH_READ', [id]);
-        const [owner, createdAt, ids = [], states = []] = reply as [string, string, string[], string[]] | []; // the script's replies
-        if (owner === undefined) return null;
+        const [project, principal, createdAt, ids = [], states = []] = reply as
+          | [string, string, string, string[], string[]]
+          | []; // the script's replies
+        if (project === undefined || principal === undefined) return null;
         const jobs = ids.map((job, index) => ({
           id: job,
           status: (states[index] || null) as JobStatus | null,
         })); // written by the scripts
-        return { id, owner, createdAt: numberOf('createdAt', createdAt), jobs };
+        return { id, project, principal, createdAt: numberOf('createdAt', createdAt), jobs };
       }),
   };
 }

@@ -2,8 +2,8 @@
 import { JOB_FIELDS } from './record-codec.ts';
 
 /**
- * createJob(o): makes the job in ARGV[o + 1 …], unless its record is there. The fields: id, kind, owner, request,
- * score, delayMs, ttlMs, retryOf, pin, lanes, createdAt, maxAttempts, cwd, provider, batch.
+ * createJob(o): makes the job in ARGV[o + 1 …], unless its record is there. The fields: id, kind, principal,
+ * request, score, delayMs, ttlMs, retryOf, pin, lanes, createdAt, maxAttempts, cwd, provider, batch, project, sessionId.
  */
 const CREATE_JOB = `
 local function createJob(o)
@@ -20,17 +20,17 @@ local function createJob(o)
     deadline = due + ttl
     redis.call('ZADD', P .. ':expiries', deadline, id)
   end
-  redis.call('HSET', k, 'kind', ARGV[o + 2], 'owner', ARGV[o + 3], 'request', ARGV[o + 4], 'score', ARGV[o + 5],
+  redis.call('HSET', k, 'kind', ARGV[o + 2], 'principal', ARGV[o + 3], 'request', ARGV[o + 4], 'score', ARGV[o + 5],
     'retryOf', ARGV[o + 8], 'pin', ARGV[o + 9], 'lanes', lanes, 'createdAt', ARGV[o + 11],
     'maxAttempts', ARGV[o + 12], 'status', status, 'waitReason', reason, 'scheduledFor', scheduled, 'attempt', 0,
     'executionId', '', 'node', '', 'cancel', '', 'seq', 1, 'rev', 1, 'appended', 0, 'startedAt', '',
     'finishedAt', '', 'outcome', '', 'deadline', deadline, 'cwd', ARGV[o + 13], 'provider', ARGV[o + 14],
-    'batch', ARGV[o + 15])
+    'batch', ARGV[o + 15], 'project', ARGV[o + 16], 'sessionId', ARGV[o + 17], 'failures', 0)
   redis.call('ZADD', P .. ':awaiting', due + 15000, id)
   if delay == 0 and lanes ~= '' then enterLanes(id, lanes) end
   redis.call('XADD', eventsKey(id), 1, 'a', 0, 't', now, 'e', body)
   redis.call('PUBLISH', P .. ':live:' .. id, 1)
-  note('j', id)
+  note('j', id, ARGV[o + 16], ARGV[o + 17])
 end
 `;
 
@@ -66,7 +66,7 @@ local entries = fieldsAt(batchKey(prior[1]), 'entries')[1] or ''
 return { 'replayed', prior[1], entries, redis.call('LLEN', membersKey(prior[1])) }
 `;
 
-/** id, owner, createdAt, entries (JSON), idemKey, print, idemMs */
+/** id, principal, createdAt, entries (JSON), idemKey, print, idemMs, project */
 export const BATCH_OPEN = `${BATCH_KEYS}
 local id = ARGV[1]
 if ARGV[5] ~= '' then
@@ -81,7 +81,7 @@ if ARGV[5] ~= '' then
   redis.call('HSET', idem, 'job', id, 'print', ARGV[6])
   redis.call('PEXPIRE', idem, ARGV[7])
 end
-redis.call('HSET', batchKey(id), 'owner', ARGV[2], 'createdAt', ARGV[3], 'entries', ARGV[4])
+redis.call('HSET', batchKey(id), 'project', ARGV[8], 'principal', ARGV[2], 'createdAt', ARGV[3], 'entries', ARGV[4])
 redis.call('PEXPIRE', batchKey(id), math.max(KEEP, tonumber(ARGV[7])))
 return { 'created' }
 `;
@@ -102,10 +102,10 @@ return 1
 
 /** id */
 export const BATCH_READ = `${BATCH_KEYS}
-local batch = redis.call('HMGET', batchKey(ARGV[1]), 'owner', 'createdAt')
-if not batch[1] then return {} end
+local b = redis.call('HMGET', batchKey(ARGV[1]), 'createdAt', 'project', 'principal', 'owner')
+if not b[1] then return {} end
 local ids = redis.call('LRANGE', membersKey(ARGV[1]), 0, -1)
 local states = {}
 for i, id in ipairs(ids) do states[i] = fields(id, 'status')[1] or '' end
-return { batch[1], batch[2], ids, states }
+return { b[2] or DEFAULT_PROJECT, b[3] or b[4] or '', b[1], ids, states }
 `;

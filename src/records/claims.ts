@@ -93,8 +93,8 @@ export function createClaims(
 
     async adopt(job, executionId) {
       const { request } = job;
-      const args = [node, timing.leaderMs, executionId, job.id, job.owner, JSON.stringify(request)];
-      const place = [scoreOf(job), job.createdAt, request.cwd, request.provider];
+      const args = [node, timing.leaderMs, executionId, job.id, job.principal, JSON.stringify(request)];
+      const place = [scoreOf(job), job.createdAt, request.cwd, request.provider, job.project, job.sessionId];
       return (await scripts.run('ADOPT', [...args, ...place])) === 1;
     },
   };

@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
 import type { Settings } from '../config/schema.ts';
 import type { ReportDamage } from '../damage.ts';
+import type { RedisConnections } from '../redis/connection.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 import { createRedisDoorbells } from '../redis/doorbells.ts';
 import type { Names } from '../redis/names.ts';
-import type { RedisConnections } from '../redis/connection.ts';
 import { realRoots } from '../workspace.ts';
 import type { BatchRecords } from './batch-ports.ts';
 import { createBatchRecords } from './batch-records.ts';

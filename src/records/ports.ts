@@ -15,7 +15,12 @@ export interface JobRecord {
   /** Grows by one with each change; a projection applies only what is newer. */
   readonly rev: number;
   readonly kind: 'api' | 'raw';
-  readonly owner: string;
+  /** Who owns it. */
+  readonly project: string;
+  /** Who made it. */
+  readonly principal: string;
+  /** The session it resumes; else the one it begins, whose id is the job's. */
+  readonly sessionId: string;
   /** The batch it was made in. */
   readonly batch: string | null;
   readonly request: ResolvedPrompt;
@@ -25,7 +30,10 @@ export interface JobRecord {
   readonly status: JobStatus;
   readonly waitReason: string | null;
   readonly scheduledFor: number | null;
+  /** How many executions it has had. */
   readonly attempt: number;
+  /** How many of them failed or were lost: these count against its retries. */
+  readonly failures: number;
   /** The current attempt's execution once it was submitted. */
   readonly executionId: string | null;
   readonly node: string | null;
@@ -40,7 +48,9 @@ export interface JobRecord {
 export interface NewJob {
   readonly id: string;
   readonly kind: 'api' | 'raw';
-  readonly owner: string;
+  readonly project: string;
+  readonly principal: string;
+  readonly sessionId: string;
   readonly request: ResolvedPrompt;
   readonly retryOf: string | null;
   readonly pin: string | null;
@@ -120,7 +130,8 @@ export interface Claim {
   readonly executionId: string;
   readonly attempt: number;
   readonly kind: 'api' | 'raw';
-  readonly owner: string;
+  readonly principal: string;
+  readonly sessionId: string;
   readonly request: ResolvedPrompt;
 }
 

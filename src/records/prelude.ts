@@ -8,6 +8,8 @@
  * A script never fails for what a record holds, since it may be about many: a key that is no record is as good as none, a
  * number that is none has a default, and an entry that is not ours makes way.
  */
+import { DEFAULT_PROJECT } from '../protocol/job.ts';
+
 export interface ScriptSettings {
   readonly requestChannel: string;
   readonly responseChannel: string;
@@ -19,6 +21,7 @@ export const prelude = (settings: ScriptSettings): string => `
 local P = string.sub(KEYS[1], 1, -2)
 local REQUESTS = ${JSON.stringify(settings.requestChannel)}
 local RESPONSES = ${JSON.stringify(settings.responseChannel)}
+local DEFAULT_PROJECT = ${JSON.stringify(DEFAULT_PROJECT)}
 local KEEP = ${settings.keepFinishedMs}
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -48,9 +51,12 @@ local function number(text, other)
   return text and #text < 17 and string.find(text, '^-?%d+$') and tonumber(text) or other
 end
 
--- A change of a job, told to every projection.
-local function note(kind, id)
-  local function add(call) return call('XADD', P .. ':log', 'MINID', '~', now - KEEP, '*', kind, id) end
+-- Adds a change of a job to the log: 'j' changed, 'd' deleted; with its project and its session.
+local function note(kind, id, project, session)
+  if project == '' then project = DEFAULT_PROJECT end
+  local function add(call)
+    return call('XADD', P .. ':log', 'MINID', '~', now - KEEP, '*', kind, id, 'p', project, 's', session)
+  end
   local r = add(redis.pcall)
   if type(r) ~= 'table' or not r.err then return end
   -- An entry that is not ours took the last id there is: another log begins, and every projection sees that.
@@ -60,8 +66,9 @@ end
 
 -- One more revision of a record. One that cannot be read is followed by one that is newer than any.
 local function touch(id)
-  redis.call('HSET', jobKey(id), 'rev', number(fields(id, 'status', 'rev')[2], now) + 1)
-  note('j', id)
+  local r = fields(id, 'status', 'rev', 'project', 'sessionId')
+  redis.call('HSET', jobKey(id), 'rev', number(r[2], now) + 1)
+  note('j', id, r[3], r[4])
 end
 
 -- Adds an event to a stream. What is there in its place or behind it is not ours.
@@ -193,13 +200,20 @@ local function settle(id, status, outcome)
   announce('finished', id, status)
 end
 
+-- Who made a job: 'owner' in records from before there were projects.
+local function principalOf(principal, owner) return principal ~= '' and principal or owner end
+
 -- Ends the current execution: the job ends with it, or waits for its next attempt.
 local function endExecution(id, exec, status, outcome, retryable, backoff)
   local k = jobKey(id)
-  local r = fields(id, 'status', 'attempt', 'maxAttempts', 'cancel')
+  local r = fields(id, 'status', 'attempt', 'maxAttempts', 'cancel', 'failures')
   local attempt = number(r[2], 1)
+  -- A record from before failures were counted: each execution before this one failed.
+  local failures = number(r[5], attempt - 1)
+  if status == 'failed' then failures = failures + 1 end
+  redis.call('HSET', k, 'failures', failures)
   emit(id, attempt, { now, '{"kind":"execution.finished","executionId":"' .. exec .. '","outcome":' .. outcome .. '}', '' })
-  if retryable and attempt < number(r[3], 1) and r[4] == '' then
+  if retryable and status == 'failed' and failures < number(r[3], 1) and r[4] == '' then
     local due = now + backoff
     redis.call('HSET', k, 'status', 'scheduled', 'waitReason', 'backoff', 'scheduledFor', due, 'executionId', '',
       'node', '', 'ended', exec, 'endedAs', 'scheduled')

@@ -4,7 +4,7 @@ import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { AppError } from '../errors.ts';
 import type { EventBody, StoredEvent } from '../protocol/event.ts';
-import { JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
+import { DEFAULT_PROJECT, JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import { nullable } from '../protocol/schema.ts';
@@ -86,25 +86,32 @@ const isStatus = (value: string): value is JobStatus => JOB_STATUSES.some((statu
  * @throws AppError record.damaged
  */
 export function decodeRecord(id: string, hash: Readonly<Record<string, string>>): JobRecord | null {
-  const { status, request, owner } = hash;
+  const { status, request, principal = hash['owner'] } = hash; // `owner`: before there were projects
   if (Object.keys(hash).length === 0) return null;
   if (status === undefined || !isStatus(status)) throw damaged('its status is none');
-  if (request === undefined || owner === undefined) throw damaged('its request or owner is missing');
-  const outcome = orNull(hash['outcome']);
+  if (request === undefined || principal === undefined) throw damaged('its request or principal is missing');
+  const asked = requestOf(request);
+  const outcomeText = orNull(hash['outcome']);
+  // as: the executor wrote it
+  const outcome = outcomeText === null ? null : (parsed('outcome', outcomeText, storedOutcome) as Outcome);
+  const attempt = numberOf('attempt', hash['attempt']);
   const cancel = hash['cancel'];
   return {
     id,
     rev: numberOf('rev', hash['rev']),
     kind: hash['kind'] === 'raw' ? 'raw' : 'api',
-    owner,
+    project: orNull(hash['project']) ?? DEFAULT_PROJECT,
+    principal,
+    sessionId: orNull(hash['sessionId']) ?? outcome?.sessionId ?? sessionOf(id, asked),
     batch: orNull(hash['batch']),
-    request: requestOf(request),
+    request: asked,
     retryOf: orNull(hash['retryOf']),
     pin: orNull(hash['pin']),
     status,
     waitReason: orNull(hash['waitReason']),
     scheduledFor: numberOrNull('scheduledFor', hash['scheduledFor']),
-    attempt: numberOf('attempt', hash['attempt']),
+    attempt,
+    failures: numberOrNull('failures', hash['failures']) ?? failuresBefore(status, attempt),
     executionId: orNull(hash['executionId']),
     node: orNull(hash['node']),
     cancel: cancel === 'forced' || cancel === 'requested' ? cancel : 'none',
@@ -112,9 +119,18 @@ export function decodeRecord(id: string, hash: Readonly<Record<string, string>>)
     createdAt: numberOf('createdAt', hash['createdAt']),
     startedAt: numberOrNull('startedAt', hash['startedAt']),
     finishedAt: numberOrNull('finishedAt', hash['finishedAt']),
-    // as: the executor wrote it
-    outcome: outcome === null ? null : (parsed('outcome', outcome, storedOutcome) as Outcome),
+    outcome,
   };
+}
+
+/** The session of a job: the one its request resumes, else one of its own with the job's id. */
+export const sessionOf = (id: string, request: Pick<ResolvedPrompt, 'sessionId'>): string =>
+  request.sessionId ?? id;
+
+/** Failures of a record that does not count them: every execution but the current one and a good last one. */
+function failuresBefore(status: JobStatus, attempt: number): number {
+  const last = status === 'running' || status === 'succeeded' || status === 'cancelled';
+  return last ? Math.max(0, attempt - 1) : attempt;
 }
 
 /** Order among waiting jobs: higher priority first, then older. Both fit a double exactly. */
@@ -126,12 +142,12 @@ export function lanesOf(job: NewJob): readonly string[] {
   if (job.request.sessionId !== null) lanes.push(`s:${job.request.sessionId}`);
   // Lua's JSON refuses half a surrogate pair, which JavaScript's writes as an escape.
   if (job.request.concurrencyKey !== null)
-    lanes.push(`k:${job.owner}:${job.request.concurrencyKey.toWellFormed()}`);
+    lanes.push(`k:${job.principal}:${job.request.concurrencyKey.toWellFormed()}`);
   return lanes;
 }
 
 /** How many arguments a new job takes: as many as {@link jobArguments} gives. */
-export const JOB_FIELDS = 15;
+export const JOB_FIELDS = 17;
 
 /** A new job as `createJob` of batch-scripts.ts reads it. */
 export function jobArguments(job: NewJob): (string | number)[] {
@@ -139,7 +155,7 @@ export function jobArguments(job: NewJob): (string | number)[] {
   return [
     job.id,
     job.kind,
-    job.owner,
+    job.principal,
     JSON.stringify(job.request),
     scoreOf(job),
     job.request.delayMs,
@@ -152,6 +168,8 @@ export function jobArguments(job: NewJob): (string | number)[] {
     job.request.cwd,
     job.request.provider,
     job.batch ?? '',
+    job.project,
+    job.sessionId,
   ];
 }
 
@@ -192,14 +210,16 @@ export function encodeEvents(events: readonly TimedEvent[]): (string | number)[]
 export function decodeClaim(
   row: readonly unknown[],
 ): Omit<Claim, 'request'> & { request: ResolvedPrompt | null } {
-  const [jobId, executionId, attempt, kind, owner, request] = row;
+  const [jobId, executionId, attempt, kind, principal, requestText, sessionId] = row;
+  const request = readRequest(String(requestText));
   return {
     jobId: String(jobId),
     executionId: String(executionId),
     attempt: Number(attempt),
     kind: kind === 'raw' ? 'raw' : 'api',
-    owner: String(owner),
-    request: readRequest(String(request)),
+    principal: String(principal),
+    sessionId: String(sessionId) || sessionOf(String(jobId), request ?? { sessionId: null }),
+    request,
   };
 }
 

@@ -66,7 +66,7 @@ for _, entry in ipairs(best) do
   if #out >= max then break end
   local id, k, provider = entry[1], jobKey(entry[1]), entry[4]
   if not full(provider) then
-    local r = fields(id, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'owner', 'pin', 'cwd', 'attempt', 'request')
+    local r = fields(id, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'principal', 'pin', 'cwd', 'attempt', 'request', 'owner', 'sessionId')
     local deadline = number(r[3])
     if r[1] ~= 'queued' or r[2] == '' then
       redis.call('ZREM', entry[3], id)
@@ -82,7 +82,7 @@ for _, entry in ipairs(best) do
       emit(id, attempt, { now, '{"kind":"job.running","executionId":"' .. r[2] .. '","node":"' .. node .. '"}', '' })
       touch(id)
       if provider and room[provider] then room[provider] = room[provider] - 1 end
-      out[#out + 1] = { id, r[2], attempt, r[5], r[6], r[10] }
+      out[#out + 1] = { id, r[2], attempt, r[5], principalOf(r[6], r[11]), r[10], r[12] }
     end
   end
 end
@@ -113,9 +113,9 @@ return out
 export const OWNED = `
 local out = {}
 for _, id in ipairs(redis.call('ZRANGE', P .. ':running', 0, -1)) do
-  local r = fields(id, 'status', 'node', 'executionId', 'attempt', 'kind', 'owner', 'request')
+  local r = fields(id, 'status', 'node', 'executionId', 'attempt', 'kind', 'principal', 'request', 'owner', 'sessionId')
   if r[1] ~= 'running' then redis.call('ZREM', P .. ':running', id)
-  elseif r[2] == ARGV[1] then out[#out + 1] = { id, r[3], number(r[4], 1), r[5], r[6], r[7] } end
+  elseif r[2] == ARGV[1] then out[#out + 1] = { id, r[3], number(r[4], 1), r[5], principalOf(r[6], r[8]), r[7], r[9] } end
 end
 return out
 `;
@@ -191,15 +191,15 @@ return { 'requested' }
 
 /** id */
 export const REMOVE = `
-local status = fields(ARGV[1], 'status')[1]
-if status and not finished(status) then return 0 end
+local r = fields(ARGV[1], 'status', 'project', 'sessionId')
+if r[1] and not finished(r[1]) then return 0 end
 if redis.call('EXISTS', jobKey(ARGV[1])) == 0 then return 0 end
-note('d', ARGV[1]) -- may be refused; nothing is gone then
+note('d', ARGV[1], r[2], r[3]) -- may be refused; nothing is gone then
 redis.call('DEL', jobKey(ARGV[1]), eventsKey(ARGV[1]))
 return 1
 `;
 
-/** node, leaderMs, executionId, id, owner, request, score, createdAt, cwd, provider */
+/** node, leaderMs, executionId, id, principal, request, score, createdAt, cwd, provider, project, sessionId */
 export const ADOPT = `
 local leader = redis.call('GET', P .. ':raw')
 if leader and leader ~= ARGV[1] then
@@ -209,10 +209,11 @@ end
 redis.call('SET', P .. ':raw', ARGV[1])
 redis.call('ZADD', P .. ':nodes', now, ARGV[1]) -- it lives: nobody may take its place meanwhile
 local id, k = ARGV[4], jobKey(ARGV[4])
-redis.call('HSET', k, 'kind', 'raw', 'owner', ARGV[5], 'request', ARGV[6], 'score', ARGV[7], 'retryOf', '', 'pin', '',
+redis.call('HSET', k, 'kind', 'raw', 'principal', ARGV[5], 'request', ARGV[6], 'score', ARGV[7], 'retryOf', '', 'pin', '',
   'lanes', '', 'createdAt', ARGV[8], 'maxAttempts', 1, 'status', 'queued', 'waitReason', '', 'scheduledFor', '',
   'attempt', 0, 'executionId', ARGV[3], 'node', '', 'cancel', '', 'seq', 0, 'rev', 0, 'appended', 0, 'startedAt', '',
-  'finishedAt', '', 'outcome', '', 'deadline', '', 'cwd', ARGV[9], 'provider', ARGV[10])
+  'finishedAt', '', 'outcome', '', 'deadline', '', 'cwd', ARGV[9], 'provider', ARGV[10],
+  'project', ARGV[11], 'sessionId', ARGV[12], 'failures', 0)
 emit(id, 0, { now, '{"kind":"job.queued"}', '' })
 admit(id)
 touch(id)

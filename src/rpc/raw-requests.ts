@@ -10,10 +10,12 @@
 import { RAW_PRINCIPAL } from '../auth/principal.ts';
 import { AppError, messageOf } from '../errors.ts';
 import type { NewId } from '../ids.ts';
+import { DEFAULT_PROJECT } from '../protocol/job.ts';
 import { MAX_MESSAGE_BYTES, type RawAnswer, type RawRequest } from '../protocol/messages.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Claim, Claims } from '../records/ports.ts';
+import { sessionOf } from '../records/record-codec.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 
 /** Fields of a job's metadata that hold a raw request's own id and its output format. */
@@ -68,10 +70,14 @@ export function createRawRequests({
         await refused(raw.id, messageOf(error));
         return;
       }
+      const { id, createdAt } = newId();
       const job = {
-        ...newId(),
+        id,
+        createdAt,
         kind: 'raw',
-        owner: RAW_PRINCIPAL.id,
+        project: DEFAULT_PROJECT,
+        principal: RAW_PRINCIPAL.id,
+        sessionId: sessionOf(id, request),
         request,
         retryOf: null,
         pin: null,

@@ -26,7 +26,7 @@ export function toProjected(record: JobRecord, now: number): ProjectedJob {
     id: record.id,
     rev: record.rev,
     kind: record.kind,
-    owner: record.owner,
+    owner: record.principal,
     status: record.status,
     waitReason: record.waitReason,
     scheduledFor: time(record.scheduledFor),

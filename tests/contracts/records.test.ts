@@ -10,7 +10,16 @@ import { finishing } from './records/finishing.ts';
 import { memorySource, type RpcSource, redisSource } from './records/implementations.ts';
 import { lanes } from './records/lanes.ts';
 import { runSeed, type StepResult } from './records/random.ts';
-import { CANCELLED, create, finishOf, newJob, running, submitted } from './records/samples.ts';
+import {
+  CANCELLED,
+  claimed,
+  create,
+  failed,
+  finishOf,
+  newJob,
+  running,
+  submitted,
+} from './records/samples.ts';
 import { submitting } from './records/submitting.ts';
 import { upkeep } from './records/upkeep.ts';
 
@@ -150,6 +159,50 @@ describe('redis alone', () => {
     const id = await submitted(bench);
     await source.redis.script('FLUSH');
     expect(await bench.claimsOf('n1').claim(1)).toMatchObject([{ jobId: id }]);
+    await bench.verify();
+  });
+
+  it('a record from before there were projects is read, run and retried', async () => {
+    const bench = await createBench(source.make());
+    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    /** Makes the record what the version before wrote. */
+    const age = async (id: string): Promise<void> => {
+      const key = `${tag}:job:${id}`;
+      await source.redis.hset(key, 'owner', 'alice');
+      await source.redis.hdel(key, 'project', 'principal', 'sessionId', 'failures');
+    };
+    const claims = bench.claimsOf('n1');
+    const id = await submitted(bench, { maxAttempts: 2 });
+    await age(id);
+    const made = { project: 'default', principal: 'alice', sessionId: id };
+    expect(await bench.record(id)).toMatchObject({ ...made, attempt: 0, failures: 0 });
+    const claim = await claimed(bench, id);
+    expect(claim).toMatchObject({ principal: 'alice', sessionId: id });
+    expect(await claims.owned()).toEqual([claim]);
+    expect(await bench.record(id)).toMatchObject({ ...made, attempt: 1, failures: 0 });
+    const failure = failed(claim.executionId, 'execution.rate_limited');
+    expect(await claims.finish(finishOf(claim, { outcome: failure }))).toBe('scheduled');
+    await age(id);
+    expect(await bench.record(id)).toMatchObject({ attempt: 1, failures: 1 });
+    await bench.submissions.submit(id, 'e2');
+    const second = await claimed(bench, id);
+    const last = { ...failure, executionId: 'e2', sessionId: 'e1' };
+    expect(await claims.finish(finishOf(second, { outcome: last }))).toBe('finished');
+    await age(id);
+    expect(await bench.record(id)).toMatchObject({ ...made, sessionId: 'e1', attempt: 2, failures: 2 });
+    await bench.records.remove(id);
+    const log = await source.redis.xrange(`${tag}:log`, '-', '+');
+    expect(log[0]?.[1]).toEqual(['j', id, 'p', 'default', 's', id]);
+    expect(log.at(-1)?.[1]).toEqual(['d', id, 'p', 'default', 's', '']);
+    await bench.verify();
+  });
+
+  it('a batch from before there were projects is read', async () => {
+    const bench = await createBench(source.make());
+    const key = `{${bench.requestChannel.replace(':requests', '')}}:batch:b1`;
+    await source.redis.hset(key, { owner: 'alice', createdAt: 7, entries: '[]' });
+    const read = await bench.batches.read('b1');
+    expect(read).toEqual({ id: 'b1', project: 'default', principal: 'alice', createdAt: 7, jobs: [] });
     await bench.verify();
   });
 

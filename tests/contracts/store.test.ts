@@ -3,11 +3,11 @@ import { describe, expect, it } from 'vitest';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import {
   AT,
-  aQuery,
   aFinishedJob,
   aJob,
   anIntent,
   anOutcome,
+  aQuery,
   NO_DELIVERY,
   project,
   testStore,

@@ -51,10 +51,10 @@ describe('a job that was made and has not started', () => {
     const names = createNames({ prefix: 'bullpen', requestChannel: 'q', responseChannel: 'a' });
     const redis = system.redis();
     system.failpoints.hold('rpc.listening');
-    const forge = async (change: object, owner = 'admin') => {
+    const forge = async (change: object, principal = 'admin') => {
       const id = await system.submit({ prompt: 'x', timeoutMs: 60_000 });
       const request = JSON.parse((await redis.hget(names.job(id), 'request')) ?? '');
-      await redis.hset(names.job(id), { owner, request: JSON.stringify({ ...request, ...change }) });
+      await redis.hset(names.job(id), { principal, request: JSON.stringify({ ...request, ...change }) });
       return id;
     };
     const ids = [

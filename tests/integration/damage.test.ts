@@ -73,7 +73,7 @@ describe('something that is stored and cannot be read', () => {
       field('rev', 'x'),
       field('seq', '1e400'),
       field('status', 'odd'),
-      (id) => redis.hdel(jobKey(id), 'owner'),
+      (id) => redis.hdel(jobKey(id), 'principal'),
       (id) => redis.multi().del(jobKey(id)).set(jobKey(id), 'x').exec(),
     ];
     const later = { prompt: 'x', delayMs: 3_600_000 };

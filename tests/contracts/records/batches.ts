@@ -12,7 +12,8 @@ const REFUSED: BatchEntry = {
 
 const newBatch = (rest: Partial<NewBatch> = {}): NewBatch => ({
   id: ulid(),
-  owner: 'alice',
+  project: 'default',
+  principal: 'alice',
   createdAt: CREATED_AT,
   entries: [],
   idempotency: null,
@@ -30,7 +31,7 @@ export function batches(bench: () => Bench): void {
   const idsIn = async (id: string) => (await bench().batches.read(id))?.jobs.map((job) => job.id);
 
   it('a batch has its jobs in order, each as if it had been made alone', async () => {
-    const id = await open({ owner: 'bob' });
+    const id = await open({ principal: 'bob' });
     const plain = newJob({}, { batch: id });
     const delayed = newJob({ delayMs: 60_000, ttlMs: 1000 }, { batch: id });
     const inLane = newJob({ concurrencyKey: 'k', priority: 3 }, { batch: id, pin: 'n7' });
@@ -38,7 +39,8 @@ export function batches(bench: () => Bench): void {
     await bench().batches.add(id, 2, [inLane]);
     expect(await bench().batches.read(id)).toEqual({
       id,
-      owner: 'bob',
+      project: 'default',
+      principal: 'bob',
       createdAt: CREATED_AT,
       jobs: [
         { id: plain.id, status: 'queued' },
@@ -54,6 +56,7 @@ export function batches(bench: () => Bench): void {
       expect(await bench().record(job.id)).toEqual({
         ...(await bench().record(twin.id)),
         id: job.id,
+        sessionId: job.id,
         batch: id,
         createdAt: job.createdAt,
       });

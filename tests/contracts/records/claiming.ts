@@ -8,12 +8,20 @@ export function claiming(bench: () => Bench): void {
     (await bench().claimsOf(node).claim(max)).map(({ jobId }) => jobId);
 
   it('a claim carries what is to be run, and the record says who runs it', async () => {
-    const job = newJob({ prompt: 'p', tags: ['t'] }, { owner: 'bob' });
+    const job = newJob({ prompt: 'p', tags: ['t'] }, { principal: 'bob' });
     await bench().records.create(job);
     await bench().submissions.submit(job.id, 'e1');
     const before = await bench().now();
     expect(await bench().claimsOf('n1').claim(5)).toEqual([
-      { jobId: job.id, executionId: 'e1', attempt: 1, kind: 'api', owner: 'bob', request: job.request },
+      {
+        jobId: job.id,
+        executionId: 'e1',
+        attempt: 1,
+        kind: 'api',
+        principal: 'bob',
+        sessionId: job.id,
+        request: job.request,
+      },
     ]);
     const record = await bench().record(job.id);
     expect(record).toMatchObject({ status: 'running', node: 'n1', attempt: 1, executionId: 'e1', rev: 3 });

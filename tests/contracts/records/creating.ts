@@ -10,14 +10,16 @@ export function creating(bench: () => Bench): void {
   it('a new job is queued, with everything it was made of', async () => {
     const job = newJob(
       { prompt: 'Hej "då" \u0000\u2028 😀', priority: 3, tags: ['a'], metadata: { k: 'v' } },
-      { owner: 'bob', retryOf: 'earlier', pin: 'n7', batch: 'b1' },
+      { principal: 'bob', retryOf: 'earlier', pin: 'n7', batch: 'b1' },
     );
     expect(await bench().records.create(job)).toEqual({ kind: 'created' });
     expect(await bench().records.read(job.id)).toEqual({
       id: job.id,
       rev: 1,
       kind: 'api',
-      owner: 'bob',
+      project: 'default',
+      principal: 'bob',
+      sessionId: job.id,
       batch: 'b1',
       request: job.request,
       retryOf: 'earlier',
@@ -26,6 +28,7 @@ export function creating(bench: () => Bench): void {
       waitReason: null,
       scheduledFor: null,
       attempt: 0,
+      failures: 0,
       executionId: null,
       node: null,
       cancel: 'none',
@@ -64,7 +67,7 @@ export function creating(bench: () => Bench): void {
     const job = newJob();
     await bench().records.create(job);
     const before = await bench().record(job.id);
-    expect(await bench().records.create({ ...job, owner: 'mallory' })).toEqual({ kind: 'created' });
+    expect(await bench().records.create({ ...job, principal: 'mallory' })).toEqual({ kind: 'created' });
     expect(await bench().record(job.id)).toEqual(before);
   });
 

@@ -133,7 +133,14 @@ export function finishing(bench: () => Bench): void {
     const before = await bench().now();
     expect(await bench().claimsOf('n1').finish(finishOf(claim, { outcome }))).toBe('finished');
     const record = await bench().record(claim.jobId);
-    expect(record).toMatchObject({ status: 'succeeded', outcome, attempt: 1, node: 'n1', waitReason: null });
+    expect(record).toMatchObject({
+      status: 'succeeded',
+      outcome,
+      attempt: 1,
+      failures: 0,
+      node: 'n1',
+      waitReason: null,
+    });
     expect(record.finishedAt).toBeGreaterThanOrEqual(before);
     expect(await bench().records.events(claim.jobId, 2, 10)).toMatchObject([
       { kind: 'execution.finished', executionId: claim.executionId, outcome },
@@ -197,6 +204,7 @@ export function finishing(bench: () => Bench): void {
       status: 'scheduled',
       waitReason: 'backoff',
       attempt: 1,
+      failures: 1,
       executionId: null,
       node: null,
       outcome: null,
@@ -229,7 +237,12 @@ export function finishing(bench: () => Bench): void {
     expect(await claims.append(claim.jobId, 'e2', 0, [text('second')])).toBe('unread');
     const last = failed('e2', 'execution.rate_limited');
     expect(await claims.finish(finishOf(second, { outcome: last, from: 1 }))).toBe('finished');
-    expect(await bench().record(claim.jobId)).toMatchObject({ status: 'failed', attempt: 2, outcome: last });
+    expect(await bench().record(claim.jobId)).toMatchObject({
+      status: 'failed',
+      attempt: 2,
+      failures: 2,
+      outcome: last,
+    });
     expect(await texts(claim.jobId)).toEqual(['first', 'second']);
     expect((await bench().records.events(claim.jobId, 0, 100)).map(({ attempt }) => attempt)).toEqual([
       0, 1, 1, 1, 1, 1, 2, 2, 2, 2,
@@ -248,6 +261,14 @@ export function finishing(bench: () => Bench): void {
     await bench().records.cancel(claim.jobId, false, CANCELLED);
     const outcome = failed(claim.executionId, 'execution.rate_limited');
     expect(await bench().claimsOf('n1').finish(finishOf(claim, { outcome }))).toBe('finished');
+  });
+
+  it('an execution that ends cancelled is no failure', async () => {
+    const claim = await running(bench(), { maxAttempts: 2 });
+    await bench().records.cancel(claim.jobId, false, CANCELLED);
+    const outcome = { ...CANCELLED, executionId: claim.executionId };
+    await bench().claimsOf('n1').finish(finishOf(claim, { outcome }));
+    expect(await bench().record(claim.jobId)).toMatchObject({ status: 'cancelled', attempt: 1, failures: 0 });
   });
 
   it('an outcome of another execution is superseded and changes nothing', async () => {
@@ -270,7 +291,11 @@ export function finishing(bench: () => Bench): void {
       await bench().advance(600_000);
       expect(await bench().upkeepOf('n2').settleLost(300_000, LOST, UNAVAILABLE)).toEqual([claim.jobId]);
       const before = await bench().record(claim.jobId);
-      expect(before.status).toBe(maxAttempts === 1 ? 'failed' : 'scheduled');
+      expect(before).toMatchObject({
+        status: maxAttempts === 1 ? 'failed' : 'scheduled',
+        attempt: 1,
+        failures: 1,
+      });
       const finish = finishOf(claim, { tail: [text('late')] });
       expect(await bench().claimsOf('n1').finish(finish)).toBe('superseded');
       expect(await bench().claimsOf('n1').finish(finish)).toBe('superseded');

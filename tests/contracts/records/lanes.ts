@@ -37,9 +37,9 @@ export function lanes(bench: () => Bench): void {
 
   it('keys of different owners and other keys do not meet', async () => {
     const ids = [
-      await submitted(bench(), { concurrencyKey: 'k' }, { owner: 'alice' }),
-      await submitted(bench(), { concurrencyKey: 'k' }, { owner: 'bob' }),
-      await submitted(bench(), { concurrencyKey: 'l' }, { owner: 'alice' }),
+      await submitted(bench(), { concurrencyKey: 'k' }, { principal: 'alice' }),
+      await submitted(bench(), { concurrencyKey: 'k' }, { principal: 'bob' }),
+      await submitted(bench(), { concurrencyKey: 'l' }, { principal: 'alice' }),
       await submitted(bench(), { sessionId: SESSION }),
       await submitted(bench()),
     ];

@@ -62,17 +62,20 @@ export async function runSeed(
   const newJob = (): NewJob => {
     const id = mint('J');
     const keyed = random() < 0.2;
+    const sessionId = pick(SESSIONS);
     return {
       id,
       kind: 'api',
-      owner: pick(['alice', 'alice', 'alice', 'bob']),
+      project: 'default',
+      sessionId: sessionId ?? id,
+      principal: pick(['alice', 'alice', 'alice', 'bob']),
       request: resolvedPrompt({
         priority: pick([0, 0, 5, -3]),
         delayMs: pick([0, 0, 0, HALF_STEP_MS, HALF_STEP_MS + STEP_MS]),
         ttlMs: pick([null, null, HALF_STEP_MS / 2, HALF_STEP_MS / 2 + 2 * STEP_MS]),
         maxAttempts: pick([1, 1, 2, 3]),
         concurrencyKey: pick(KEYS),
-        sessionId: pick(SESSIONS),
+        sessionId,
         provider: pick(PROVIDERS),
       }),
       retryOf: null,
@@ -102,16 +105,17 @@ export async function runSeed(
       'batch',
       async () => {
         const jobs = [newJob(), newJob(), newJob()];
-        const [{ idempotency, owner, createdAt }] = jobs as [NewJob, ...NewJob[]]; // three
+        const [{ idempotency, project, principal, createdAt }] = jobs as [NewJob, ...NewJob[]]; // three
         const entries = jobs.map(({ id }) => ({ id }));
-        const opened = await rpc.batches.open({ id: mint('B'), owner, createdAt, entries, idempotency });
+        const id = mint('B');
+        const opened = await rpc.batches.open({ id, project, principal, createdAt, entries, idempotency });
         if (opened.kind === 'mismatch') return opened;
-        const id = opened.kind === 'replayed' ? opened.id : `B${String(world.minted).padStart(4, '0')}`;
+        const batch = opened.kind === 'replayed' ? opened.id : id;
         world.jobs.push(...jobs.map((job) => job.id));
         const added = await rpc.batches
-          .add(id, pick([0, 0, 1, 2]), jobs)
+          .add(batch, pick([0, 0, 1, 2]), jobs)
           .catch((error: unknown) => String(error));
-        return { opened, added, read: await rpc.batches.read(id) };
+        return { opened, added, read: await rpc.batches.read(batch) };
       },
     ],
     [34, 'submit', async () => rpc.submissions.submit(anyJob(), mint('E'))],

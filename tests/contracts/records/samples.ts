@@ -13,10 +13,13 @@ let created = 0;
 /** A new job, younger than every one before it. */
 export function newJob(request: Partial<ResolvedPrompt> = {}, rest: Partial<NewJob> = {}): NewJob {
   created += 1;
+  const id = rest.id ?? ulid();
   return {
-    id: ulid(),
+    id,
     kind: 'api',
-    owner: 'alice',
+    project: 'default',
+    principal: 'alice',
+    sessionId: request.sessionId ?? id,
     request: resolvedPrompt(request),
     retryOf: null,
     pin: null,

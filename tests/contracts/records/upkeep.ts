@@ -214,11 +214,11 @@ export function upkeep(bench: () => Bench): void {
   });
 
   it('a raw request becomes a job that is pending at once', async () => {
-    const job = newJob({ prompt: 'raw' }, { kind: 'raw', owner: 'raw' });
+    const job = newJob({ prompt: 'raw' }, { kind: 'raw', principal: 'raw' });
     expect(await bench().claimsOf('n1').adopt(job, 'e1')).toBe(true);
     expect(await bench().record(job.id)).toMatchObject({
       kind: 'raw',
-      owner: 'raw',
+      principal: 'raw',
       status: 'queued',
       executionId: 'e1',
       createdAt: job.createdAt,
@@ -243,7 +243,7 @@ export function upkeep(bench: () => Bench): void {
     const adopt = (node: string): Promise<boolean> =>
       bench()
         .claimsOf(node)
-        .adopt(newJob({}, { kind: 'raw', owner: 'raw' }), ulid());
+        .adopt(newJob({}, { kind: 'raw', principal: 'raw' }), ulid());
     await bench().claimsOf('n1').renew([]);
     expect(await adopt('n1')).toBe(true);
     expect(await adopt('n2')).toBe(false);

@@ -57,10 +57,11 @@ export function createMemoryBatchRecords(state: MemoryState): BatchRecords {
     async read(id) {
       const known = find(id);
       if (known === null) return null;
-      const { owner, createdAt } = known.batch;
+      const { project, principal, createdAt } = known.batch;
       return {
         id,
-        owner,
+        project,
+        principal,
         createdAt,
         jobs: known.jobs.map((job) => ({ id: job, status: state.find(job)?.status ?? null })),
       };

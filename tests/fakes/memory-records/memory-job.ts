@@ -9,7 +9,9 @@ import { lanesOf, scoreOf } from '../../../src/records/record-codec.ts';
 export interface MemoryJob {
   readonly id: string;
   readonly kind: 'api' | 'raw';
-  readonly owner: string;
+  readonly project: string;
+  readonly principal: string;
+  readonly sessionId: string;
   readonly batch: string | null;
   readonly request: ResolvedPrompt;
   readonly retryOf: string | null;
@@ -25,6 +27,7 @@ export interface MemoryJob {
   waitReason: string | null;
   scheduledFor: number | null;
   attempt: number;
+  failures: number;
   executionId: string | null;
   node: string | null;
   cancel: JobRecord['cancel'];
@@ -49,7 +52,9 @@ export function newMemoryJob(job: NewJob): MemoryJob {
   return {
     id: job.id,
     kind: job.kind,
-    owner: job.owner,
+    project: job.project,
+    principal: job.principal,
+    sessionId: job.sessionId,
     batch: job.batch ?? null,
     request: copyOf(job.request),
     retryOf: job.retryOf,
@@ -64,6 +69,7 @@ export function newMemoryJob(job: NewJob): MemoryJob {
     waitReason: null,
     scheduledFor: null,
     attempt: 0,
+    failures: 0,
     executionId: null,
     node: null,
     cancel: 'none',
@@ -82,7 +88,9 @@ export function toRecord(job: MemoryJob): JobRecord {
     id: job.id,
     rev: job.rev,
     kind: job.kind,
-    owner: job.owner,
+    project: job.project,
+    principal: job.principal,
+    sessionId: job.sessionId,
     batch: job.batch,
     request: copyOf(job.request),
     retryOf: job.retryOf,
@@ -91,6 +99,7 @@ export function toRecord(job: MemoryJob): JobRecord {
     waitReason: job.waitReason,
     scheduledFor: job.scheduledFor,
     attempt: job.attempt,
+    failures: job.failures,
     executionId: job.executionId,
     node: job.node,
     cancel: job.cancel,
@@ -108,7 +117,8 @@ export function toClaim(job: MemoryJob): Claim {
     executionId: job.executionId ?? '',
     attempt: job.attempt,
     kind: job.kind,
-    owner: job.owner,
+    principal: job.principal,
+    sessionId: job.sessionId,
     request: copyOf(job.request),
   };
 }

@@ -120,7 +120,9 @@ export interface EndedExecution extends Pick<Finish, 'executionId' | 'outcome'> 
 export function endExecution(state: MemoryState, job: MemoryJob, ended: EndedExecution): FinishResult {
   const { executionId, outcome, retryable, backoffMs } = ended;
   tell(state, job, { kind: 'execution.finished', executionId, outcome });
-  if (retryable && job.attempt < job.maxAttempts && job.cancel === 'none') {
+  const failed = outcome.status === 'failed';
+  if (failed) job.failures += 1;
+  if (retryable && failed && job.failures < job.maxAttempts && job.cancel === 'none') {
     const due = state.now() + backoffMs;
     const waiting = { status: 'scheduled', waitReason: 'backoff', scheduledFor: due } as const;
     Object.assign(job, {

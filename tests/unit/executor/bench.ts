@@ -175,7 +175,7 @@ export async function executorBench(
     ): Promise<string> {
       const { steps = [], ...said } = request;
       const asked = { prompt: fakePrompt(steps, 'hello'), cwd: workspace, ...said };
-      const job = newJob(asked, { owner: 'admin', ...rest });
+      const job = newJob(asked, { principal: 'admin', ...rest });
       await rpc.records.create(job);
       await rpc.submissions.submit(job.id, `e-${job.id}`);
       return job.id;

@@ -167,7 +167,7 @@ describe('an execution', { timeout: SLOW }, () => {
     const unknown = await bench.submit({ provider: 'nope' });
     const unkept = await bench.submit({ provider: 'anthropic-sdk', model: 'unpriced', maxCostUsd: 1 });
     const full = await bench.submit({ permissionMode: 'fullAccess' });
-    const tools = await bench.submit({ allowedTools: ['Read'] }, { kind: 'raw', owner: 'raw' });
+    const tools = await bench.submit({ allowedTools: ['Read'] }, { kind: 'raw', principal: 'raw' });
     await executor.start();
     const codes = await Promise.all(
       [outside, invalid, unknown, unkept, full, tools].map(
@@ -318,7 +318,7 @@ describe('an execution', { timeout: SLOW }, () => {
     const executor = bench.open();
     const metadata = { [RAW_ID]: '"test"', [RAW_FORMAT]: 'text' };
     const request = resolvedPrompt({ prompt: 'Hi', cwd: bench.workspace, metadata });
-    const job = newJob({}, { kind: 'raw', owner: 'raw', request });
+    const job = newJob({}, { kind: 'raw', principal: 'raw', request });
     await bench.claims.adopt(job, 'raw-1');
     await executor.start();
     await bench.finished(job.id);

@@ -26,7 +26,7 @@ describe('making a batch', () => {
     expect(batch.items.map(({ index }) => index)).toEqual(ids.map((_, index) => index));
     const { found: records } = await bench.rpc.records.readMany(ids);
     expect(records.map(({ id }) => id)).toEqual(ids);
-    expect(records.every(({ owner, batch: of }) => owner === 'alice' && of === batch.id)).toBe(true);
+    expect(records.every(({ principal, batch: of }) => principal === 'alice' && of === batch.id)).toBe(true);
     expect(records.slice(0, 3).map(({ request, status }) => [request.prompt, status])).toEqual([
       ['first', 'queued'],
       ['later', 'scheduled'],

@@ -11,7 +11,8 @@ const claimOf = (id: unknown, format: string): Claim => ({
   executionId: 'e1',
   attempt: 1,
   kind: 'raw',
-  owner: 'raw',
+  principal: 'raw',
+  sessionId: 'j1',
   request: resolvedPrompt({ metadata: { [RAW_ID]: JSON.stringify(id), [RAW_FORMAT]: format } }),
 });
 const FAILED = jobOutcome('failed', wireError('execution.timed_out', 'it took too long'));

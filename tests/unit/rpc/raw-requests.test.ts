@@ -40,7 +40,7 @@ describe('a raw request', () => {
     await raw.request({ id: 'test', prompt: 'Hello', args: ['--print'] });
     expect(await rpc.records.read('j1')).toMatchObject({
       kind: 'raw',
-      owner: 'raw',
+      principal: 'raw',
       status: 'queued',
       executionId: 'e1',
       createdAt: 1001,
