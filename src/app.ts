@@ -299,19 +299,16 @@ export async function startApp(options: AppOptions): Promise<App> {
             ...{ providers, probe, stateFolders, circuits, environment, executor },
           }),
         }),
-        usage: {
-          async usage({ id, admin }, query) {
-            await projector.catchUp();
-            return store.run('usage.report', { ...query, owner: admin ? null : id });
-          },
+        usage: async ({ id, admin }, query) => {
+          await projector.catchUp();
+          return store.run('usage.report', { ...query, owner: admin ? null : id });
         },
         auth: createAuthenticator({ adminToken: await loadOrCreateAdminToken(settings.home) }),
         board: [queue.queue],
         logger: component('http'),
         version,
       });
-      const url = await listen(app, settings);
-      return { app, url };
+      return { app, url: await listen(app, settings) };
     },
     stop: async ({ app }) => {
       await app.close();

@@ -83,10 +83,8 @@ export interface UsageQuery {
   readonly to: string | null;
 }
 
-export interface UsageReports {
-  /** Admins get the usage of every principal, others their own. */
-  usage(principal: Principal, query: UsageQuery): Promise<readonly UsageRow[]>;
-}
+/** Reads usage. Admins get the usage of every principal, others their own. */
+export type ReadUsage = (principal: Principal, query: UsageQuery) => Promise<readonly UsageRow[]>;
 
 export interface Health {
   /**

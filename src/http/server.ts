@@ -10,7 +10,7 @@ import { bodyParsing } from './body.ts';
 import { acceptable, commonHeaders, requestIdOf } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
 import { openapi } from './openapi.ts';
-import type { Batches, EventHub, Health, Jobs, UsageReports } from './ports.ts';
+import type { Batches, EventHub, Health, Jobs, ReadUsage } from './ports.ts';
 import { answerClientError, answerFrameworkError, errorHandler, notFound } from './problem.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
@@ -29,7 +29,7 @@ export interface HttpServerOptions {
   readonly batches: Batches;
   readonly events: EventHub;
   readonly health: Health;
-  readonly usage: UsageReports;
+  readonly usage: ReadUsage;
   readonly auth: Authenticator;
   /** The queues that Bull Board shows. The caller closes them. */
   readonly board: readonly Queue[];

@@ -1,12 +1,12 @@
 import type { Principal } from '../../src/auth/principal.ts';
-import type { UsageQuery, UsageReports } from '../../src/http/ports.ts';
+import type { ReadUsage, UsageQuery } from '../../src/http/ports.ts';
 import type { UsageRow } from '../../src/protocol/usage.ts';
 
-/** The UsageReports port: one row, and what was asked for. */
-export class FakeUsage implements UsageReports {
+/** The ReadUsage port: answers one row and keeps the queries. */
+export class FakeUsage {
   readonly asked: { readonly principal: Principal; readonly query: UsageQuery }[] = [];
 
-  async usage(principal: Principal, query: UsageQuery): Promise<readonly UsageRow[]> {
+  readonly read: ReadUsage = async (principal, query): Promise<readonly UsageRow[]> => {
     this.asked.push({ principal, query });
     return [
       {
@@ -23,5 +23,5 @@ export class FakeUsage implements UsageReports {
         unknownCosts: 0,
       },
     ];
-  }
+  };
 }

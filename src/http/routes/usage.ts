@@ -3,13 +3,13 @@ import { closed, nullable } from '../../protocol/schema.ts';
 import { UsageDimension, UsageRow } from '../../protocol/usage.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';
-import type { UsageReports } from '../ports.ts';
+import type { ReadUsage } from '../ports.ts';
 
 const nullableText = nullable(Type.String());
 const time = (description: string) => Type.Optional(Type.String({ format: 'date-time', description }));
 
 /** `GET /v1/usage`. */
-export function usageRoute(app: HttpApp, reports: UsageReports): void {
+export function usageRoute(app: HttpApp, readUsage: ReadUsage): void {
   app.get(
     '/v1/usage',
     {
@@ -47,7 +47,7 @@ export function usageRoute(app: HttpApp, reports: UsageReports): void {
     async (request) => {
       const { by = 'day', from, to } = request.query;
       const query = { by, from: instant(from), to: instant(to) };
-      return { ...query, data: await reports.usage(principalOf(request), query) };
+      return { ...query, data: await readUsage(principalOf(request), query) };
     },
   );
 }

@@ -48,7 +48,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     batches,
     events,
     health,
-    usage,
+    usage: usage.read,
     auth: withCaller(),
     board,
     logger,

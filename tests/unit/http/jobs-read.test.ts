@@ -36,13 +36,16 @@ test('?wait answers at the end of the job, or when the time is over', async () =
   expect((await asked).json().finished).toBe(true);
 });
 
-test.each(['-1', '301', 'x', '', 'NaN', 'Infinity', '1e9', 'true', '0x10', '%201', '1,2'])('?wait=%s is 400', async (wait) => {
-  await using http = await startHttp();
-  const { id } = await http.make();
-  expect((await http.app.inject({ url: `/v1/jobs/${id}?wait=${wait}`, headers: asCaller })).statusCode).toBe(
-    400,
-  );
-});
+test.each(['-1', '301', 'x', '', 'NaN', 'Infinity', '1e9', 'true', '0x10', '%201', '1,2'])(
+  '?wait=%s is 400',
+  async (wait) => {
+    await using http = await startHttp();
+    const { id } = await http.make();
+    expect(
+      (await http.app.inject({ url: `/v1/jobs/${id}?wait=${wait}`, headers: asCaller })).statusCode,
+    ).toBe(400);
+  },
+);
 
 test.each([
   '1',
