@@ -1,8 +1,8 @@
 /** `.env.example` and docs/settings.md, made from the table of settings. Pure: `generate-docs.ts` writes them. */
 import { SETTINGS } from '../src/config/schema.ts';
-import { Price } from '../src/protocol/prices.ts';
 import { CustomPointers, CustomSettings, ProviderSettings } from '../src/protocol/provider-settings.ts';
-import { CLAUDE_ENV_NAMES } from '../src/providers/claude/env-names.ts';
+import { Price } from '../src/protocol/usage.ts';
+import { CLAUDE_ENV_NAMES } from '../src/providers/claude/provider.ts';
 import { PRICES_AS_OF } from '../src/usage/price-table.ts';
 
 /** What TypeBox keeps of a schema and does not say in its type. */

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { claudeCommand } from '../../src/providers/claude/command.ts';
-import { CLAUDE_ENV_NAMES } from '../../src/providers/claude/env-names.ts';
+import { CLAUDE_ENV_NAMES } from '../../src/providers/claude/provider.ts';
 import { buildEnvironment } from '../../src/providers/environment.ts';
 import type { Setting } from './setting.ts';
 

@@ -1,8 +1,7 @@
 /** A client that keeps its connections, like a program that calls Bullpen often. */
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
-import type { Batch, BatchCreated } from '../../src/protocol/batch.ts';
-import type { Job } from '../../src/protocol/job.ts';
+import type { Batch, BatchCreated, Job } from '../../src/protocol/job.ts';
 
 export type JobRequest = Readonly<Record<string, unknown>>;
 

@@ -1,6 +1,7 @@
 /**
- * The command behind the `anthropic-sdk` provider: one prompt to the Messages API. A JSON document on stdin, JSON
- * lines on stdout, exit code 0 for an answer and 1 for anything else. `--version` prints the SDK's.
+ * The command of the `anthropic-sdk` provider: one prompt to the Messages API. It reads a JSON document from
+ * stdin, writes JSON lines to stdout, and exits with 0 for an answer, else with 1. `--version` prints the
+ * version of the SDK.
  */
 import { text } from 'node:stream/consumers';
 import type { AnthropicRequest } from '../protocol/anthropic-runner.ts';
@@ -16,6 +17,6 @@ if (process.argv[2] === '--version') {
     env: process.env,
     write: (line) => process.stdout.write(`${JSON.stringify(line)}\n`),
   });
-  // Not `exit()`: what was written may still be on its way.
+  // Not `exit()`: stdout may not be written yet.
   process.exitCode = answered ? 0 : 1;
 }

@@ -1,8 +1,7 @@
 /** The typed client of the HTTP API, for the command line and for other programs. */
 import { randomUUID } from 'node:crypto';
-import type { Batch, BatchCreated } from '../protocol/batch.ts';
 import type { StoredEvent } from '../protocol/event.ts';
-import type { Job } from '../protocol/job.ts';
+import type { Batch, BatchCreated, Job } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
 import type { ProviderReport } from '../protocol/server-info.ts';
 import type {

@@ -4,9 +4,9 @@
  */
 
 import { type Static, Type } from 'typebox';
-import { Prices } from '../protocol/prices.ts';
 import { ProviderSettings } from '../protocol/provider-settings.ts';
 import { MODEL_PATTERN, nullable } from '../protocol/schema.ts';
+import { Prices } from '../protocol/usage.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

@@ -7,8 +7,15 @@ import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError, toWire } from '../errors.ts';
 import type { Batches } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
-import { type Batch, type BatchCreated, batchLinks } from '../protocol/batch.ts';
-import { DEFAULT_PROJECT, isFinished, JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
+import {
+  type Batch,
+  type BatchCreated,
+  batchLinks,
+  DEFAULT_PROJECT,
+  isFinished,
+  JOB_STATUSES,
+  type JobStatus,
+} from '../protocol/job.ts';
 import type { PromptRequest } from '../protocol/prompt.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import type {

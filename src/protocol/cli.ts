@@ -1,4 +1,4 @@
-/** What the processes and the providers share about a CLI: how it ended, and what is missing of a line. */
+/** How a CLI ended, and which parts of a long line are missing: for the processes and the providers. */
 
 /** How the process ended, as Node reports it. */
 export interface Exit {
@@ -7,14 +7,14 @@ export interface Exit {
 }
 
 /**
- * What is missing of a line that was too long: the members of its object (of its array: their indices) that are not
- * whole. Null: nothing is missing.
+ * The incomplete parts of a line that was too long: members of its object, or indices of its array. Null: the
+ * line is whole.
  */
 export type Cut = ReadonlySet<string>;
 
-/** Means every member: the line was cut as a text, or more members were cut than are named. */
+/** In a cut: every member may be incomplete: the line was cut as text, or too many members to name were cut. */
 export const ANY_MEMBER = '';
 
-/** Whether a member may not be whole. */
+/** Whether a member may be incomplete. */
 export const isCut = (cut: Cut | null, member: string): boolean =>
   cut !== null && (cut.has(member) || cut.has(ANY_MEMBER));

@@ -6,14 +6,14 @@ const Name = Type.String({ maxLength: 1024 });
 const COUNT = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
 const Count = Type.Integer(COUNT);
 const Milliseconds = Type.Number(COUNT);
-/** Neither control characters nor halves of surrogate pairs: it goes into an argument and into the ledger. */
+/** No control characters and no halves of surrogate pairs: it becomes an argument and is kept in the ledger. */
 export const NATIVE_SESSION_ID = '^[^\\p{Cc}\\p{Cs}]{1,256}$';
 const NativeSessionId = Type.String({ pattern: NATIVE_SESSION_ID });
 
 /**
- * One thing that happened to a job. Normalised over all CLIs; clients ignore kinds they do not know.
- * `raw` (a line the provider does not know) and the `raw` field (the CLI's own line beside the event) leave
- * the server only when the reader asks for them.
+ * One thing that happened in an execution, in the same form for all CLIs. Clients ignore unknown kinds. A `raw`
+ * event (a line the provider does not know) and the `raw` field (the CLI's own line of the event) leave the
+ * server only if the reader asks for them.
  */
 export const ExecutionEvent = Type.Union([
   Type.Object({ kind: Type.Literal('text.delta'), text: Type.String() }),
@@ -26,7 +26,7 @@ export const ExecutionEvent = Type.Union([
     version: nullable(Type.String()),
     start: Type.Enum(['cold', 'warm', 'session'], {
       description:
-        "whether its process was started for it, waited for it, or had run its session's last turn",
+        "whether its process was started for it, waited for a prompt, or had run its session's last turn",
     }),
   }),
   Type.Object({
@@ -48,7 +48,7 @@ export const ExecutionEvent = Type.Union([
     kind: Type.Literal('retry'),
     retry: Type.Integer({
       ...COUNT,
-      description: "which of the CLI's own retries this is; not the job's attempt",
+      description: "number of the CLI's own retry; not the job's attempt",
     }),
     maxRetries: nullable(Count),
     delayMs: nullable(Milliseconds),
@@ -66,14 +66,14 @@ export const ExecutionEvent = Type.Union([
 ]);
 export type ExecutionEvent = Static<typeof ExecutionEvent>;
 
-/** The event that ends an execution; it carries the whole outcome. */
+/** The event that ends an execution. It carries the whole outcome. */
 export interface ExecutionFinished {
   readonly kind: 'execution.finished';
   readonly executionId: string;
   readonly outcome: Outcome;
 }
 
-/** Events of the job around its executions; written only by the scripts that change the job record. */
+/** Events of the job around its executions. Only the scripts that change the job record write them. */
 export type JobEvent =
   | { readonly kind: 'job.queued' }
   | { readonly kind: 'job.scheduled'; readonly waitReason: string; readonly scheduledFor: string }
@@ -83,15 +83,15 @@ export type JobEvent =
 export type EventBody = ExecutionEvent | ExecutionFinished | JobEvent;
 export type EventKind = EventBody['kind'];
 
-/** An execution's event with the CLI's own line it came from, if any. */
+/** An execution's event with the CLI's line behind it, if any. */
 export interface SourcedEvent {
   readonly event: ExecutionEvent;
   readonly raw: string | null;
 }
 
 /**
- * An event as it stands in the job's stream and as readers get it. `seq` runs from 1 without gaps over all
- * attempts of the job. `at` is RFC 3339 in UTC.
+ * An event in the job's stream, as readers get it. `seq` counts from 1 without gaps over all attempts of the
+ * job. `at` is RFC 3339 in UTC.
  */
 export type StoredEvent = {
   readonly seq: number;

@@ -1,3 +1,4 @@
+/** Jobs and batches of jobs, as callers see them. */
 import { type Static, Type } from 'typebox';
 import { Outcome } from './outcome.ts';
 import { nullable } from './schema.ts';
@@ -24,7 +25,7 @@ const common = {
   metadata: Type.Record(Type.String(), Type.String()),
   attempts: Type.Integer(),
   retryOf: nullable(Type.String()),
-  batchId: nullable(Type.String({ description: 'the batch it was made in' })),
+  batchId: nullable(Type.String({ description: 'the batch it belongs to' })),
   node: nullable(Type.String()),
   createdAt: Type.String(),
   startedAt: nullable(Type.String()),
@@ -83,4 +84,56 @@ export const jobLinks = (id: string) => ({
   self: `/v1/jobs/${id}`,
   events: `/v1/jobs/${id}/events`,
   cancel: `/v1/jobs/${id}/cancel`,
+});
+
+/** Most prompts in one call of `POST /v1/batches`. */
+export const MAX_BATCH_PROMPTS = 1000;
+
+/** Why a prompt of a batch got no job: the problem document of `POST /v1/jobs`, in short. */
+const RefusedItem = Type.Object({
+  code: Type.String({ description: 'one of the table of error codes' }),
+  message: Type.String(),
+  retryable: Type.Boolean(),
+  errors: Type.Array(Type.Object({ path: Type.String(), message: Type.String() })),
+});
+
+const batchLinksSchema = Type.Object({
+  self: Type.String(),
+  jobs: Type.String({ description: 'the list of its jobs' }),
+  cancel: Type.String(),
+});
+
+/** Answer of `POST /v1/batches`: the job or the error of each prompt, in order. */
+export const BatchCreated = Type.Object({
+  id: Type.String({ description: 'ULID' }),
+  items: Type.Array(
+    Type.Union([
+      Type.Object({ index: Type.Integer(), id: Type.String({ description: 'of the job' }) }),
+      Type.Object({ index: Type.Integer(), error: RefusedItem }),
+    ]),
+  ),
+  links: batchLinksSchema,
+});
+export type BatchCreated = Static<typeof BatchCreated>;
+
+/** A batch as callers see it. */
+export const Batch = Type.Object({
+  id: Type.String({ description: 'ULID' }),
+  createdAt: Type.String(),
+  finished: Type.Boolean({ description: 'every job has ended' }),
+  total: Type.Integer({ description: 'jobs, without those that were deleted' }),
+  counts: Type.Object(
+    Object.fromEntries(JOB_STATUSES.map((status) => [status, Type.Integer()])) as Record<
+      JobStatus,
+      ReturnType<typeof Type.Integer>
+    >, // `as`: one for each status
+  ),
+  links: batchLinksSchema,
+});
+export type Batch = Static<typeof Batch>;
+
+export const batchLinks = (id: string) => ({
+  self: `/v1/batches/${id}`,
+  jobs: `/v1/jobs?batch=${id}`,
+  cancel: `/v1/batches/${id}/cancel`,
 });

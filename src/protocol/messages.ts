@@ -1,9 +1,8 @@
 /**
- * What travels on the two channels. A message is a doorbell: it carries ids and states, never content, and
- * whoever hears it reads the record. Losing one costs a poll interval. Raw requests and their answers are the
- * exception: they are the debugging surface (`redis-cli publish`), at-most-once by nature.
+ * The messages on the two channels. A message is a doorbell: it carries ids and states, never content, and its
+ * receiver reads the record. A lost message costs a poll interval. Raw requests and their answers are the
+ * exception: they are for debugging (`redis-cli publish`), and delivered at most once.
  */
-
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { ProviderName } from './prompt.ts';
@@ -14,7 +13,7 @@ export const MAX_MESSAGE_BYTES = 64 * 1024;
 
 const Id = Type.String({ minLength: 1, maxLength: 64 });
 
-/** On the requests channel: something to claim, or a cancel flag to look at. */
+/** On the requests channel: there is a request to claim, or a cancel flag to read. */
 export const RequestBell = Type.Object({
   v: Type.Literal(1),
   type: Type.Enum(['run', 'cancel']),
@@ -22,7 +21,7 @@ export const RequestBell = Type.Object({
 });
 export type RequestBell = Static<typeof RequestBell>;
 
-/** On the responses channel: a job's record has come this far. */
+/** On the responses channel: a job's record has this status now. */
 export const ResponseBell = Type.Object({
   v: Type.Literal(1),
   type: Type.Enum(['finished', 'scheduled']),
@@ -45,7 +44,7 @@ export const RawRequest = Type.Object(
 );
 export type RawRequest = Static<typeof RawRequest>;
 
-/** The answer to a raw request; `id` is the caller's, only echoed. */
+/** The answer to a raw request. `id` is the caller's own. */
 export type RawAnswer =
   | { readonly id: string | number | null; readonly success: true; readonly result: string }
   | { readonly id: string | number | null; readonly success: false; readonly error: string };
@@ -54,22 +53,22 @@ const requestBell = Compile(RequestBell);
 const responseBell = Compile(ResponseBell);
 const rawRequest = Compile(RawRequest);
 
-export type Heard =
+export type RequestMessage =
   | { readonly kind: 'bell'; readonly bell: RequestBell }
   | { readonly kind: 'raw'; readonly request: RawRequest }
   | { readonly kind: 'refused'; readonly id: string | number | null; readonly why: string };
 
-/** How our own scripts begin a doorbell, and how long one is at the most. */
+/** The beginning of every doorbell from our own scripts, and its greatest length. */
 const BELL = '{"v":1,';
 const MAX_BELL = 512;
-/** A raw request: its prompt as long as that of a job, and what is said around it. */
+/** The greatest length of a raw request: the prompt of a job and its options. */
 const MAX_RAW = 2 * 1024 * 1024;
 
-/** Whether a message is worth a look as a doorbell: anybody may publish, as much as they like. */
+/** A cheap check before parsing: any client may publish, and as much as it likes. */
 export const looksLikeBell = (text: string): boolean => text.length <= MAX_BELL && text.startsWith(BELL);
 
-/** A message of the requests channel, told apart and checked. Total: garbage is `refused`, never thrown. */
-export function parseRequestMessage(text: string): Heard {
+/** Parses a message of the requests channel. Total: garbage is `refused`, never thrown. */
+export function parseRequestMessage(text: string): RequestMessage {
   if (text.length > MAX_RAW) return { kind: 'refused', id: null, why: 'the message is too long' };
   let message: unknown;
   try {
@@ -82,7 +81,7 @@ export function parseRequestMessage(text: string): Heard {
   return {
     kind: 'refused',
     id: echoableId(message),
-    // Found only for the message to the caller: this takes longer than all the rest.
+    // Computed only for the message to the caller: it takes longer than all the rest.
     get why() {
       const [first] = rawRequest.Errors(message);
       const place =
@@ -92,14 +91,14 @@ export function parseRequestMessage(text: string): Heard {
   };
 }
 
-/** A message of the responses channel, or null when it is not one of ours (a raw answer, garbage). */
+/** Parses a message of the responses channel; null for a raw answer or garbage. */
 export function parseResponseMessage(text: string): ResponseBell | null {
   if (!looksLikeBell(text)) return null;
   try {
     const message: unknown = JSON.parse(text);
     return responseBell.Check(message) ? message : null;
   } catch {
-    return null; // anybody may publish here; only our own doorbells matter
+    return null; // any client may publish here; only our own doorbells matter
   }
 }
 

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { nullable } from './schema.ts';
 
-/** Where a cost comes from: the CLI's own figure, a price table, or nobody knows. */
+/** The source of a cost: the CLI's own figure, a price table, or none. */
 export const CostBasis = Type.Enum(['reported', 'estimated', 'unknown']);
 
 const tokenCounts = {
@@ -25,23 +25,24 @@ export const OutcomeError = Type.Object({
   code: Type.String({ description: 'one of the table of error codes' }),
   message: Type.String(),
   retryable: Type.Boolean(),
-  resetsAt: nullable(Type.String({ description: 'when trying again makes sense, where it is known' })),
+  resetsAt: nullable(Type.String({ description: 'RFC 3339: when a retry makes sense; null: not known' })),
 });
 export type OutcomeError = Static<typeof OutcomeError>;
 
 /**
- * How an execution ended: exactly one per execution, the fold of its events. `error` is null only for
- * success. A job's outcome is that of its last attempt, or a job-level one (`execution` fields are null then).
+ * How an execution ended: exactly one per execution, computed from its events. `error` is null only for
+ * success. A job's outcome is that of its last attempt. If the job never ran, the fields of the execution are
+ * null.
  */
 export const Outcome = Type.Object({
   status: Type.Enum(['succeeded', 'failed', 'cancelled']),
   executionId: nullable(Type.String()),
   provider: nullable(
     Type.String({
-      description: 'which one ran it: another than the job asked for when that was its fallback',
+      description: 'which one ran it: the one of the job, or its fallback',
     }),
   ),
-  model: nullable(Type.String({ description: 'as the CLI named it, else as the job asked for it' })),
+  model: nullable(Type.String({ description: 'as the CLI names it, else as the job names it' })),
   text: Type.String(),
   textTruncated: Type.Boolean(),
   structured: Type.Unknown(),

@@ -1,10 +1,9 @@
 import { type Static, Type } from 'typebox';
 import { closed, MODEL_PATTERN, nullable, ULID } from './schema.ts';
 
-/** 1 MiB, in UTF-8 bytes; facts: larger prompts belong in files of the workspace. */
+/** 1 MiB, in UTF-8 bytes. Larger prompts belong in files of the workspace. */
 export const MAX_PROMPT_BYTES = 1024 * 1024;
 
-/** Model and provider names: nothing that could be read as a flag or a path (no leading dash, no spaces). */
 const TOOL_PATTERN = '^[A-Za-z_][\\w.*-]{0,127}(\\([^(),\\u0000-\\u001f]{1,256}\\))?$';
 const TAG_PATTERN = '^[^\\u0000-\\u001f]{1,64}$';
 
@@ -14,16 +13,15 @@ export const ProviderName = Type.String({
 });
 export const PermissionMode = Type.Enum(['default', 'plan', 'acceptEdits', 'fullAccess']);
 export type PermissionMode = Static<typeof PermissionMode>;
-/** What becomes of work that outlives the answer: tasks in the background, wake-ups. */
 const Background = Type.Enum(['stop', 'wait'], {
   description:
-    'whether the answer ends the job and what still runs (a task in the background, a wake-up) is stopped, or it is waited for; default: stop',
+    'work that goes on after the answer (background tasks, a wake-up): stop it, or wait for it; default: stop',
 });
 const ToolList = Type.Array(Type.String({ pattern: TOOL_PATTERN }), { maxItems: 64 });
 
 /**
- * What one execution may use, its tools included; left out: as much as the settings allow. Measured once a
- * second, so that a short excess may go unseen.
+ * What one execution and its tools may use. Left out: as much as the settings allow. Measured once a second: a
+ * short excess may pass.
  */
 export const Limits = Type.Object(
   {
@@ -42,7 +40,7 @@ export const Limits = Type.Object(
 );
 export type Limits = Static<typeof Limits>;
 
-/** Everything a caller may say beside the prompt. Units are in the names. */
+/** All options besides the prompt. Units are in the names. */
 export const promptOptions = {
   provider: Type.Optional(ProviderName),
   model: Type.Optional(Type.String({ pattern: `^${MODEL_PATTERN}$` })),
@@ -87,45 +85,45 @@ export const PromptRequest = Type.Object(
 );
 export type PromptRequest = Static<typeof PromptRequest>;
 
-/** Body of `POST /v1/jobs/:id/retry`: any field of the first request, changed. */
+/** Body of `POST /v1/jobs/:id/retry`: the fields of the first request to change. */
 export const PromptOverrides = Type.Partial(PromptRequest, { ...closed, examples: [{}] });
 export type PromptOverrides = Static<typeof PromptOverrides>;
 
-const said = Type.Required(PromptRequest).properties;
+const asked = Type.Required(PromptRequest).properties;
 
 /**
- * A request after the settings' defaults were applied: what the job record holds, in the same bounds as what a
- * caller says. `null` = not asked for.
+ * A request with the settings' defaults, as the job record holds it. The bounds are those of a caller's
+ * request. `null`: not asked for.
  */
 export const ResolvedPrompt = Type.Object(
   {
-    prompt: said.prompt,
-    provider: said.provider,
-    model: nullable(said.model),
-    effort: nullable(said.effort),
-    cwd: said.cwd,
-    sessionId: nullable(said.sessionId),
-    permissionMode: said.permissionMode,
-    allowedTools: said.allowedTools,
-    disallowedTools: said.disallowedTools,
-    onPermissionDenied: said.onPermissionDenied,
+    prompt: asked.prompt,
+    provider: asked.provider,
+    model: nullable(asked.model),
+    effort: nullable(asked.effort),
+    cwd: asked.cwd,
+    sessionId: nullable(asked.sessionId),
+    permissionMode: asked.permissionMode,
+    allowedTools: asked.allowedTools,
+    disallowedTools: asked.disallowedTools,
+    onPermissionDenied: asked.onPermissionDenied,
     /** Left out in records of older servers: `stop`. */
-    background: Type.Optional(said.background),
-    appendSystemPrompt: nullable(said.appendSystemPrompt),
-    outputSchema: nullable(said.outputSchema),
-    maxTurns: nullable(said.maxTurns),
-    maxCostUsd: nullable(said.maxCostUsd),
-    providerOptions: said.providerOptions,
-    limits: said.limits,
-    timeoutMs: said.timeoutMs,
-    idleTimeoutMs: said.idleTimeoutMs,
-    ttlMs: nullable(said.ttlMs),
-    priority: said.priority,
-    delayMs: said.delayMs,
-    maxAttempts: said.retry.properties.maxAttempts,
-    concurrencyKey: nullable(said.concurrencyKey),
-    tags: said.tags,
-    metadata: said.metadata,
+    background: Type.Optional(asked.background),
+    appendSystemPrompt: nullable(asked.appendSystemPrompt),
+    outputSchema: nullable(asked.outputSchema),
+    maxTurns: nullable(asked.maxTurns),
+    maxCostUsd: nullable(asked.maxCostUsd),
+    providerOptions: asked.providerOptions,
+    limits: asked.limits,
+    timeoutMs: asked.timeoutMs,
+    idleTimeoutMs: asked.idleTimeoutMs,
+    ttlMs: nullable(asked.ttlMs),
+    priority: asked.priority,
+    delayMs: asked.delayMs,
+    maxAttempts: asked.retry.properties.maxAttempts,
+    concurrencyKey: nullable(asked.concurrencyKey),
+    tags: asked.tags,
+    metadata: asked.metadata,
   },
   closed,
 );

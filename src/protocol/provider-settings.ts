@@ -8,7 +8,7 @@ const DAY_MS = 86_400_000;
 const setting = <T extends TSchema>(schema: T, description: string) =>
   nullable(schema, { default: null, description });
 
-/** What the settings say of every provider: the defaults of its jobs and how many run at once. */
+/** Settings of every provider: the defaults of its jobs, and how many run at once. */
 export const JobDefaults = {
   model: setting(
     Type.String({ pattern: `^${MODEL_PATTERN}$` }),
@@ -41,14 +41,14 @@ const Pointer = (description: string) => Type.String({ pattern: JSON_POINTER, de
 const optionalPointer = (description: string) => Type.Optional(Pointer(description));
 const Expression = Type.String({ minLength: 1, maxLength: 1000 });
 
-/** Where the JSON lines of a command hold what. Only `text` must be there. */
+/** Where a command's JSON lines hold which value. Only `text` is required. */
 export const CustomPointers = Type.Object(
   {
-    text: Pointer('where a piece of text is in a line; lines with nothing we look for become raw'),
+    text: Pointer('where a line holds a piece of text; a line without any of these becomes raw'),
     session: optionalPointer("where a line holds the CLI's session id"),
     toolName: optionalPointer('where a line holds the name of a tool that starts'),
     toolId: optionalPointer("where such a line holds the tool call's id"),
-    toolInput: optionalPointer('where such a line holds what the tool is given'),
+    toolInput: optionalPointer('where such a line holds the input of the tool'),
     inputTokens: optionalPointer("where a line holds the run's input tokens so far, cached ones left out"),
     outputTokens: optionalPointer("where a line holds the run's output tokens so far"),
     costUsd: optionalPointer("where a line holds the run's cost so far"),
@@ -58,7 +58,7 @@ export const CustomPointers = Type.Object(
 );
 export type CustomPointers = Static<typeof CustomPointers>;
 
-/** How a custom command's stdout becomes text. Pointers are JSON pointers (RFC 6901). */
+/** How to read a custom command's stdout. Pointers are JSON pointers (RFC 6901). */
 export const CustomOutput = Type.Union(
   [
     Type.Literal('text'),
@@ -69,7 +69,7 @@ export const CustomOutput = Type.Union(
 );
 export type CustomOutput = Static<typeof CustomOutput>;
 
-/** When a run has succeeded: everything said here must hold, and there must be output as `output` says. */
+/** When a run has succeeded: all of these must hold, and stdout must have the text that `output` names. */
 export const CustomSuccess = Type.Object(
   {
     exitCodes: Type.Array(Type.Integer({ minimum: 0, maximum: 255 }), {
@@ -106,7 +106,7 @@ export const CustomSettings = Type.Object(
     args: Type.Array(Type.String(), {
       default: [],
       description:
-        "arguments; {{model}}, {{effort}}, {{cwd}}, {{sessionId}} (the CLI's own, to resume) and {{promptFile}} stand for what the job asks, and one without a value is left out",
+        "arguments; {{model}}, {{effort}}, {{cwd}}, {{sessionId}} (the CLI's own, to resume) and {{promptFile}} are filled in from the job; an argument whose value the job does not have is left out",
     }),
     stdin: Type.Boolean({
       default: true,
@@ -121,19 +121,21 @@ export const CustomSettings = Type.Object(
       default: [],
       description: "names of the server's variables the command may see",
     }),
-    versionArgs: Type.Array(Type.String(), { default: [], description: 'empty: the command has no version' }),
+    versionArgs: Type.Array(Type.String(), {
+      default: [],
+      description: 'arguments that print the version; empty: none',
+    }),
     output: CustomOutput,
     success: CustomSuccess,
     ...JobDefaults,
   },
-  // Value.Default fills in a record's values only when their schema has a default itself.
+  // Value.Default fills in the values of a record only if their schema has a default.
   { ...closed, default: {} },
 );
 export type CustomSettings = Static<typeof CustomSettings>;
 
 const Args = Type.Array(Type.String());
 
-/** What can be overridden of a built-in provider. */
 const builtIn = {
   binary: setting(
     Type.String({ minLength: 1 }),
@@ -161,7 +163,7 @@ const builtIn = {
     {
       ...closed,
       default: {},
-      description: 'arguments that stand for a permissionMode, instead of the built-in ones',
+      description: 'arguments for a permissionMode, instead of the built-in ones',
     },
   ),
   maxRetries: setting(

@@ -1,11 +1,11 @@
-/** What a server tells of its CLIs, of what runs and of what waits. */
+/** What a server reports about its CLIs, running executions and idle processes. */
 
 import { type Static, Type } from 'typebox';
 import { nullable } from './schema.ts';
 
 const nullableText = nullable(Type.String());
 
-/** A CLI: whether it is there, logged in, and able to do what. */
+/** A CLI: whether it is installed and logged in, and what it can do. */
 export const ProviderReport = Type.Object({
   name: Type.String(),
   available: Type.Boolean(),
@@ -14,10 +14,10 @@ export const ProviderReport = Type.Object({
   authenticated: Type.Enum(['yes', 'no', 'unknown']),
   why: nullableText,
   todo: nullable(Type.String(), {
-    description: 'what a person has to do before its jobs can succeed',
+    description: 'what a person must do before its jobs can succeed',
   }),
   circuit: Type.Enum(['closed', 'open', 'half_open'], {
-    description: 'after a refused login: open refuses jobs at once, half_open lets one try',
+    description: 'after a refused login: open refuses jobs at once, half_open lets one job try',
   }),
   circuitOpenUntil: nullable(Type.String(), {
     description: 'RFC 3339: when the next job may try; null: any time',
@@ -35,7 +35,7 @@ export type ProviderReport = Static<typeof ProviderReport>;
 
 const measured = (description: string) => nullable(Type.Number(), { description });
 
-/** One execution that runs on a node now, as it was measured last. */
+/** An execution that runs on a node now, with its last measurement. */
 export const RunningExecution = Type.Object({
   executionId: Type.String(),
   jobId: Type.String(),
@@ -45,20 +45,20 @@ export const RunningExecution = Type.Object({
   startedAt: Type.String({ description: 'RFC 3339' }),
   ageMs: Type.Number(),
   idleMs: Type.Number({ description: 'since its last event' }),
-  memoryBytes: measured('resident memory of all its processes; null before the first look at them'),
+  memoryBytes: measured('resident memory of all its processes; null before the first measurement'),
   cpuSeconds: measured('CPU time of all its processes'),
   openFiles: measured('open files of all its processes'),
-  processes: measured('how many there are'),
+  processes: measured('number of its processes'),
 });
 export type RunningExecution = Static<typeof RunningExecution>;
 
-/** A CLI process that runs nothing and waits for a prompt. */
+/** An idle process: it runs nothing and waits for a prompt. */
 export const WaitingProcessReport = Type.Object({
   provider: Type.String(),
   pid: Type.Integer(),
-  cwd: Type.String({ description: 'real path it was started in' }),
+  cwd: Type.String({ description: 'real path of its working directory' }),
   sessionId: nullable(Type.String(), {
-    description: 'whose next turn it waits for; null: for any job that would be started like it',
+    description: 'the session whose next turn it waits for; null: any job with the same options',
   }),
   waitingMs: Type.Number({ description: 'since its boot began, or its last turn ended' }),
   memoryBytes: measured('resident memory'),

@@ -1,7 +1,8 @@
+/** Usage added up over executions, and the prices of models. */
 import { type Static, Type } from 'typebox';
-import { nullable } from './schema.ts';
+import { closed, nullable } from './schema.ts';
 
-/** What executions are added up by. `day` is in UTC. */
+/** The keys by which executions can be added up. `day` is in UTC. */
 export const UsageDimension = Type.Enum(['day', 'provider', 'model', 'caller', 'tag']);
 export type UsageDimension = Static<typeof UsageDimension>;
 
@@ -22,6 +23,27 @@ export const UsageRow = Type.Object({
   costUsd: usd('all that is known: reportedUsd + estimatedUsd'),
   reportedUsd: usd("the CLIs' own figures"),
   estimatedUsd: usd('tokens by the price table'),
-  unknownCosts: count('executions whose cost nobody knows; the sums are without them'),
+  unknownCosts: count('executions without a known cost; the sums leave them out'),
 });
 export type UsageRow = Static<typeof UsageRow>;
+
+const priceOf = (what: string) => Type.Number({ minimum: 0, description: `USD for a million ${what}` });
+
+/** The price of a model. Cached tokens without a price cost as much as input tokens. */
+export const Price = Type.Object(
+  {
+    input: priceOf('input tokens'),
+    output: priceOf('output tokens, thinking included'),
+    cacheRead: Type.Optional(priceOf('tokens read from the cache; default: as input')),
+    cacheWrite: Type.Optional(priceOf('tokens written to the cache; default: as input')),
+  },
+  closed,
+);
+export type Price = Static<typeof Price>;
+
+/** Prices by model. They win over the prices that Bullpen knows. */
+export const Prices = Type.Record(Type.String(), Price, {
+  default: {},
+  propertyNames: Type.String({ minLength: 1, maxLength: 128 }),
+});
+export type Prices = Static<typeof Prices>;

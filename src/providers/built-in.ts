@@ -1,4 +1,5 @@
-/** What every built-in provider is made of. */
+/** What the built-in providers share: their options, the options they refuse, and how they pass a prompt. */
+import { AppError } from '../errors.ts';
 import type { EventBody, EventKind } from '../protocol/event.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { BuiltInSettings } from '../protocol/provider-settings.ts';
@@ -10,28 +11,41 @@ export interface ProviderHost {
   readonly runningAsRoot: boolean;
   /** Whether the operator says that this is a sandbox (IS_SANDBOX=1): root may then skip permissions. */
   readonly sandboxMarker: boolean;
-  /** The program that asks the Messages API: absolute paths of Node and of src/anthropic-runner/main. */
+  /** The program that calls the Messages API: absolute paths of Node and of src/anthropic-runner/main. */
   readonly sdkRunner: { readonly node: string; readonly script: string };
 }
 
 /** A provider's own settings and its host. */
 export type BuiltInOptions = Pick<BuiltInSettings, 'args' | 'modes' | 'maxRetries'> & ProviderHost;
 
-/** No CLI may skip all permissions as root, unless the operator says that this is a sandbox. */
-export const mayHaveFullAccess = ({ runningAsRoot, sandboxMarker }: ProviderHost): boolean =>
-  !runningAsRoot || sandboxMarker;
-
-/** The modes a provider can honour here. */
+/** The modes a provider can honour here: as root, fullAccess needs a sandbox. */
 export const permissionModesOf = (
   modes: readonly PermissionMode[],
-  host: ProviderHost,
-): readonly PermissionMode[] => modes.filter((mode) => mode !== 'fullAccess' || mayHaveFullAccess(host));
+  { runningAsRoot, sandboxMarker }: ProviderHost,
+): readonly PermissionMode[] =>
+  modes.filter((mode) => mode !== 'fullAccess' || !runningAsRoot || sandboxMarker);
 
 /** An option that cannot be honoured, with the reason. */
 export interface Unsupported {
   readonly option: string;
   readonly reason: string;
 }
+
+/** The options of a list that a job asks for. */
+export const refused = (
+  options: readonly (readonly [option: string, isAsked: boolean, reason: string])[],
+): readonly Unsupported[] =>
+  options.filter(([, isAsked]) => isAsked).map(([option, , reason]) => ({ option, reason }));
+
+/** All `providerOptions`, of a provider that has none. */
+export const refusedProviderOptions = (
+  provider: string,
+  { providerOptions }: ResolvedPrompt,
+): readonly Unsupported[] =>
+  Object.keys(providerOptions).map((name) => ({
+    option: `providerOptions.${name}`,
+    reason: `${provider} has no provider options`,
+  }));
 
 /** `outputSchema`, when no CLI takes it. @param keywords as {@link schemaProblem} takes them */
 export function unsupportedSchema(
@@ -52,21 +66,36 @@ export function unsupportedMode(
   if (permissionModesOf(modes, host).includes(mode)) return [];
   const reason = modes.includes(mode)
     ? `${provider} may not have fullAccess as root outside a sandbox (IS_SANDBOX=1)`
-    : `${provider} knows ${modes.join(', ')}`;
+    : `${provider} has only ${modes.join(', ')}`;
   return [{ option: 'permissionMode', reason }];
 }
 
 const ANSWERS: readonly EventKind[] = ['text.delta', 'text', 'reasoning', 'tool.started', 'tool.ended'];
 
-/** Whether the model has begun to answer: by then a CLI has saved what it was asked. */
+/** Whether the model has begun to answer. Every CLI has saved the prompt by then. */
 export const isAnswer = ({ kind }: EventBody): boolean => ANSWERS.includes(kind);
 
-/** Whether the vendor turns the prompt away: claude and codex have saved it by then (observed). */
+/** Whether the vendor refuses the prompt for now. claude and codex have saved it by then (observed). */
 export const isRefusal = (event: EventBody): boolean =>
   event.kind === 'retry' ||
   (event.kind === 'execution.finished' &&
     ['execution.overloaded', 'execution.rate_limited'].includes(event.outcome.error?.code ?? ''));
 
-/** What to ask for: the prompt, or only to go on where the session has it already. */
+/** The text to send: the prompt, or only "continue" when the session has the prompt already. */
 export const promptFor = (request: ResolvedPrompt, { earlierAttempt }: CommandContext): string =>
   earlierAttempt === 'asked' ? 'Continue from where you left off.' : request.prompt;
+
+/** A prompt that begins with `/` would run a command of the CLI. After a newline it is only text. */
+export const asPlainText = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt);
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/**
+ * The id of the session to resume, fit to be an argument.
+ * @throws AppError execution.invalid_request when the id is no UUID
+ */
+export function checkedSessionId(provider: string, id: string | null): string | null {
+  if (id === null || UUID.test(id)) return id;
+  const message = `the session to resume has no valid ${provider} session id`;
+  throw new AppError('execution.invalid_request', message);
+}

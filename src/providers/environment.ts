@@ -1,6 +1,6 @@
-/** Which variables a CLI may see. An allow-list: the server's secrets are not on it (tests: sE1, sE3). */
+/** Which variables a CLI may see: an allow-list, so that the server's secrets stay with the server. */
 
-/** Names every CLI may see. A trailing `*` stands for any ending. */
+/** Names every CLI may see. A trailing `*` matches any ending. */
 const BASE_NAMES = [
   'PATH',
   'HOME',
@@ -15,9 +15,27 @@ const BASE_NAMES = [
   'XDG_*',
 ];
 
+/** Proxies, for a provider's `envNames`. */
+export const PROXY_NAMES: readonly string[] = [
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+  'NO_PROXY',
+  'ALL_PROXY',
+  'http_proxy',
+  'https_proxy',
+  'no_proxy',
+  'all_proxy',
+];
+
+/** Certificates the CLI trusts, for a provider's `envNames`. */
+export const CERTIFICATE_NAMES: readonly string[] = ['SSL_CERT_FILE', 'SSL_CERT_DIR'];
+
+/** The same for a CLI that is a Node program. */
+export const NODE_CERTIFICATE_NAMES: readonly string[] = ['NODE_EXTRA_CA_CERTS', ...CERTIFICATE_NAMES];
+
 /**
- * Names no setting can let through, in any case: what makes a loader, a shell or an interpreter run other
- * code, and this server's own settings and secrets.
+ * Names that no setting can let through, in upper or lower case: variables that make a loader, a shell or an
+ * interpreter run other code, and this server's own settings and secrets.
  */
 const DENIED_NAMES = [
   'LD_*',
@@ -48,7 +66,7 @@ const DENIED_NAMES = [
 const covers = (pattern: string, name: string): boolean =>
   pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 
-/** Whether no setting can let this variable through to a CLI. */
+/** Whether a CLI never sees this variable, whatever the settings say. */
 export function isDeniedName(name: string): boolean {
   const upper = name.toUpperCase();
   return DENIED_NAMES.some((pattern) => covers(pattern, upper));
@@ -57,13 +75,13 @@ export function isDeniedName(name: string): boolean {
 export interface EnvironmentInput {
   /** Usually the server's own environment. */
   readonly source: Readonly<Record<string, string | undefined>>;
-  /** Names beside the base ones: the provider's `envNames` and the settings' `passEnv`. Exact, no wildcards. */
+  /** More names: the provider's `envNames` and the settings' `passEnv`. Exact, without wildcards. */
   readonly names: readonly string[];
-  /** Set over everything, unchecked: only the server's own code decides it, never a job. */
+  /** Set last and unchecked. Only the server's own code chooses these, never a job. */
   readonly set: Readonly<Record<string, string>>;
 }
 
-/** The whole environment of a CLI. Pure: reads nothing but its argument. */
+/** The whole environment of a CLI. Pure. */
 export function buildEnvironment({ source, names, set }: EnvironmentInput): Record<string, string> {
   const wanted = new Set(names);
   const environment: Record<string, string> = {};
@@ -75,8 +93,8 @@ export function buildEnvironment({ source, names, set }: EnvironmentInput): Reco
 }
 
 /**
- * The environment of each provider's CLI, its allow-listed part worked out once.
- * @param passEnv more names the settings let through
+ * The environment of each provider's CLI. The allow-listed part is computed once per provider.
+ * @param passEnv more names that the settings let through
  */
 export function createProviderEnvironments(
   source: Readonly<Record<string, string | undefined>>,

@@ -1,16 +1,14 @@
 /**
- * The port behind which every CLI stands. A provider is pure: it builds a command, translates lines into
- * events and says how the run ended. It never spawns, reads files or looks at the clock, so that each one can
- * be tested with recorded output alone.
+ * The port of every CLI. A provider builds a command, translates lines into events and decides how the run
+ * ended. It is pure: it starts no process, reads no file and no clock, so it is tested with recorded output.
  */
-
 import type { ErrorCode, WireError } from '../errors.ts';
 import type { Cut, Exit } from '../protocol/cli.ts';
 import type { EventBody, ExecutionEvent } from '../protocol/event.ts';
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
 
-/** What a provider can do; shown by `GET /v1/providers`. */
+/** What a provider can do. `GET /v1/providers` shows it. */
 export interface Capabilities {
   readonly permissionModes: readonly PermissionMode[];
   readonly resume: boolean;
@@ -23,20 +21,22 @@ export interface Capabilities {
   readonly model: boolean;
   /** Whether a job may wait for work that outlives its answer (`background: wait`). */
   readonly background: boolean;
+  /** Set for a CLI that was never run against this provider. */
+  readonly experimental?: true;
 }
 
-/** What to run. The executor adds the marker, the allow-listed environment and the working directory. */
+/** What to run. The executor adds its marker, the allow-listed environment and the working directory. */
 export interface Command {
-  /** Everything after the binary. Never holds a text of the caller: every user of the machine can read it. */
+  /** All after the binary. Never a text of the caller: every user of the machine can read arguments. */
   readonly args: readonly string[];
   /**
-   * Written to stdin before anything else, also where the prompt comes later: what the process is bound to and
-   * arguments would show. Left out: nothing.
+   * Written to stdin first, even when the prompt comes later: options of the process that arguments would
+   * show to other users. Left out: nothing.
    */
   readonly opening?: string;
   /** Written to stdin, which is then closed. */
   readonly stdin: string;
-  /** Variables the provider sets itself, over the allow-listed ones. */
+  /** Variables the provider sets. They win over the allow-listed ones. */
   readonly env: Readonly<Record<string, string>>;
   /** Files the command needs, by name: written into the scratch folder (0600) before the spawn. */
   readonly files?: Readonly<Record<string, string>>;
@@ -47,29 +47,29 @@ export interface CommandContext {
   readonly nativeSessionId: string | null;
   /** Whether the workspace's own settings, hooks and MCP files may run. */
   readonly trustedWorkspace: boolean;
-  /** Absolute; a folder of this execution alone, gone after it. Also its TMPDIR. */
+  /** Absolute path of a folder of this execution alone, removed after it. It is TMPDIR too. */
   readonly scratchDir: string;
-  /** A UUID that names the job's prompt, the same in each of its attempts. */
+  /** A UUID that names the job's prompt; the same in each attempt. */
   readonly promptId?: string;
   /**
-   * What an earlier attempt of this job did in the session it resumes. `asked`: the session has the prompt, see
-   * {@link Provider.provesAsked}. `unknown`: it may have it. Left out: there was no such attempt.
+   * What an earlier attempt of this job did in the session it resumes. `asked`: the session has the prompt,
+   * see {@link Provider.provesAsked}. `unknown`: it may have it. Left out: there was no such attempt.
    */
   readonly earlierAttempt?: 'asked' | 'unknown';
 }
 
-/** What a translator knows of its run beside the request. */
+/** What a translator knows of its run besides the request. */
 export interface RunFacts {
-  /** What the resumed session had used before, as far as it is known. Left out: nothing, or not known. */
+  /** Tokens the resumed session had used before. Left out: none, or not known. */
   readonly sessionTokens?: TokenCounts | null;
   /** As in {@link CommandContext}. */
   readonly promptId?: string;
 }
 
-/** What a finished run amounts to. `error` is null exactly when the run succeeded. */
+/** The result of a finished run. `error` is null exactly when the run succeeded. */
 export interface Verdict {
   readonly text: string;
-  /** Whether a part of it was in a line that was too long; left out: no. */
+  /** Whether part of the text is missing because its line was too long. Left out: no. */
   readonly textIsCut?: boolean;
   readonly structured: unknown;
   readonly nativeSessionId: string | null;
@@ -79,95 +79,104 @@ export interface Verdict {
   readonly error: WireError | null;
 }
 
-/** How far a run has come, for caps its CLI does not keep itself and for what a killed run has cost. */
+/** How far a run has come: for caps that its CLI does not keep, and for the cost of a killed run. */
 export interface Progress {
   /** Turns of the main agent that have begun. */
   readonly turns: number;
-  /** This run's own; null when nothing was counted yet. */
+  /** Of this run alone; null when nothing was counted yet. */
   readonly usage: Usage | null;
-  /** The same tokens by model, for a price table; empty where the CLI does not name models. */
+  /** The same tokens by model, for a price table; empty when the CLI does not name models. */
   readonly byModel: Readonly<Record<string, TokenCounts>>;
-  /** What the whole session has used, from CLIs that count so: the base of the next run's own figures. */
+  /** Tokens of the whole session, from CLIs that count so. The next run's figures start from them. */
   readonly sessionTokens?: TokenCounts | null;
 }
 
-/** The fold over one run's output. */
+/** Reads the output of one run, line by line. */
 export interface Translator {
   /**
-   * One line of stdout, without its newline → its events. Unknown lines become `raw`.
-   * @param cut what is missing of a line that was too long
+   * The events of one line of stdout, given without its newline. Unknown lines become `raw`.
+   * @param cut which parts of a line that was too long are missing
    */
   line(line: string, cut?: Cut | null): readonly ExecutionEvent[];
-  /** Whether the CLI has said its last word for the prompt: its terminal event was seen. The process should exit soon. */
+  /** Whether the CLI has written the last line for the prompt. The process should exit soon. */
   readonly done: boolean;
-  /** Whether the turn is over: nothing more is to come for the prompt. Left out: as `done`. */
+  /** Whether the turn is over: no more lines about the prompt follow. Left out: as `done`. */
   readonly answered?: boolean;
   /**
-   * Whether the CLI is at work although it is silent: a tool of its runs, or it waits for what goes on in the
-   * background. Left out: as the events of its tools say.
+   * Whether the CLI may be silent because it works: it runs a tool, or waits for background tasks.
+   * Left out: as the tool events show.
    */
   readonly busy?: boolean;
-  /** What the CLI goes on with behind its answer, named for a person; left out: it never does. */
+  /** Names, for a person, of the work that goes on after the answer. Left out: there never is any. */
   readonly background?: readonly string[];
   /**
-   * What has to be written to stdin before anything comes: the session has the prompt and its answer, from an earlier
-   * attempt of the job. Once it is not null it stays the same. Left out: null.
+   * A message to write to stdin: the session has the prompt and its answer from an earlier attempt of the
+   * job, so the CLI does nothing by itself. Once not null it stays the same. Left out: null.
    */
   readonly asksAgain?: string | null;
   readonly progress: Progress;
   /**
-   * Whether going on is pointless, and why: an error the CLI itself would retry for minutes although it
-   * cannot get better (a refused key). The executor then ends the process with this code.
+   * Why going on is pointless: an error that the CLI would retry for minutes although no retry can help (a
+   * refused key). The executor then stops the process and ends the execution with this code.
    */
   readonly hopeless: {
     readonly code: ErrorCode;
     readonly message: string;
     readonly resetsAt?: string | null;
   } | null;
-  /** The end, from everything seen. Callable at any time, also for a killed run: keeps partial text and usage. */
+  /** The verdict so far. May be called at any time: a killed run keeps its partial text and its usage. */
   end(exit: Exit, stderrTail: string): Verdict;
 }
 
 /**
- * How a CLI starts before there is a prompt: the same command, whose stdin is written later. It boots, waits, and
- * neither acts nor costs anything until then, but for hooks its user has set up.
+ * How a CLI starts before there is a prompt: by the same command, whose stdin is written later. Until then it
+ * does nothing and costs nothing, except for hooks that its user has set up.
  */
 export interface WarmStart {
-  /** Whether a line is the answer to the command's opening. Lines up to it belong to no run. */
+  /** Whether a line answers the command's opening. Lines up to this one belong to no run. */
   isReady(line: string): boolean;
   /**
-   * Files and folders it reads while it boots: once one has changed, what waits is stale. `workspace`: paths below
-   * the working directory, '.' for itself. `home`: as in {@link Login}, beside the login's own.
+   * Files and folders it reads while it boots. When one has changed, a waiting process is stale.
+   * `workspace`: paths below the working directory, '.' for itself. `home`: as in {@link Login}, in addition
+   * to the login's files.
    */
   readonly reads: { readonly workspace: readonly string[]; readonly home: Login['files'] };
   /**
-   * Whether it says a line before it does anything for a prompt. If so, a process that got its prompt and is silent or
-   * ends has done nothing, and the prompt may be given to another one.
+   * Whether it writes a line before it acts on a prompt. A process that got its prompt and wrote nothing has
+   * then done nothing, and the prompt may go to another process.
    */
   readonly speaksFirst: boolean;
   /** Whether the process takes another prompt of its session on an open stdin when it has answered one. */
   readonly takesTurns: boolean;
 }
 
-/** What shows, without a job, whether a CLI is logged in. */
+/** For a command that reads stdin to its end before it does anything, and of which nothing else is known. */
+export const PLAIN_WARM_START: WarmStart = {
+  isReady: () => false,
+  reads: { workspace: [], home: [] },
+  speaksFirst: false,
+  takesTurns: false,
+};
+
+/** How to find out, without a job, whether a CLI is logged in. */
 export interface Login {
-  /** Variables any one of which logs in. */
+  /** Any one of these variables is a login. */
   readonly variables: readonly string[];
-  /** Files that hold a login: `name` in the folder the variable names, or else in `home` below HOME. */
+  /** Files that hold a login: `name` in the folder the variable names, else in `home` below HOME. */
   readonly files: readonly {
     readonly variable: string | null;
     readonly home: string;
     readonly name: string;
   }[];
-  /** Arguments that make the binary tell (exit code 0: logged in); null: it cannot tell. */
+  /** Arguments of the CLI's own status command (exit code 0: logged in); null: it has none. */
   readonly statusArgs: readonly string[] | null;
   /** What a person has to do. */
   readonly hint: string;
 }
 
 /**
- * Caps the CLI does not keep itself: the executor does, from the stream. For `maxCostUsd` the stream must tell
- * tokens while the run goes on.
+ * A cap that the CLI does not keep: the executor does, from the stream. For `maxCostUsd` the stream must
+ * report tokens or cost during the run.
  */
 export type StreamCap = 'maxTurns' | 'maxCostUsd';
 
@@ -175,30 +184,27 @@ export interface Provider {
   readonly name: string;
   readonly capabilities: Capabilities;
   readonly login: Login;
-  /** Where the CLI keeps its sessions, as in {@link Login}. Left out: not known, or it has none. */
+  /** The folder of the CLI's sessions, as in {@link Login}. Left out: not known, or none. */
   readonly state?: Login['files'][number] & { readonly variable: string };
-  /** Left out: it cannot be started before there is a prompt. */
+  /** Left out: the CLI cannot be started before there is a prompt. */
   readonly warmStart?: WarmStart;
-  /**
-   * Whether its boot takes much processor time, and its first line says that it is over. Where the processors are busy
-   * such boots take turns.
-   */
+  /** Whether its boot takes much CPU time, and its first line shows the end of the boot. */
   readonly announcesBoot?: boolean;
   readonly streamCaps: readonly StreamCap[];
-  /** Whether the stream tells what the run costs, so that no price is needed for a cap. */
+  /** Whether the stream reports the cost of the run; a cap then needs no price of the model. */
   readonly reportsCost?: boolean;
-  /** Names of the server's variables this CLI may see, beside the base set (PATH, HOME, LANG, TZ, TMPDIR …). */
+  /** The server's variables that this CLI may see besides PATH, HOME and the like. */
   readonly envNames: readonly string[];
-  /** Candidates for the binary when the settings name none, in order, looked up on PATH. */
+  /** Names of the binary when the settings give none, in the order they are looked up on PATH. */
   readonly binaries: readonly string[];
-  /** Arguments that make the binary print its version and exit. */
+  /** Arguments that print the version. */
   readonly versionArgs: readonly string[];
-  /** Names of the request's options this provider cannot honour (→ 422), with the reason. */
+  /** The request's options that this provider cannot honour (422), each with the reason. */
   unsupported(request: ResolvedPrompt): readonly { readonly option: string; readonly reason: string }[];
   command(request: ResolvedPrompt, context: CommandContext): Command;
   /**
-   * Whether this event of an earlier attempt proves that the CLI has saved the job's prompt in the session. Left out:
-   * no event does.
+   * Whether this event of an earlier attempt proves that the CLI has saved the job's prompt in the session.
+   * Left out: no event does.
    */
   provesAsked?(event: EventBody): boolean;
   translator(request: ResolvedPrompt, run?: RunFacts): Translator;

@@ -5,7 +5,7 @@
  * Sources: for Anthropic the model catalog inside claude 2.1.329; for OpenAI
  * https://developers.openai.com/api/docs/pricing; for Google https://ai.google.dev/gemini-api/docs/pricing.
  */
-import type { Price, Prices } from '../protocol/prices.ts';
+import type { Price, Prices } from '../protocol/usage.ts';
 
 /** When the table was last compared with its sources. */
 export const PRICES_AS_OF = '2026-11-20';

@@ -1,6 +1,6 @@
 /** What a run cost: as its CLI reports it, else by the price table, else nobody knows. */
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
-import type { Price, Prices } from '../protocol/prices.ts';
+import type { Price, Prices } from '../protocol/usage.ts';
 import type { Progress } from '../providers/provider.ts';
 import { PRICE_TABLE } from './price-table.ts';
 

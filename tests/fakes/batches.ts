@@ -2,7 +2,7 @@ import { ulid } from 'ulid';
 import { maySee, type Principal } from '../../src/auth/principal.ts';
 import { AppError } from '../../src/errors.ts';
 import type { Batches, Idempotency } from '../../src/http/ports.ts';
-import { type Batch, type BatchCreated, batchLinks } from '../../src/protocol/batch.ts';
+import { type Batch, type BatchCreated, batchLinks } from '../../src/protocol/job.ts';
 import type { PromptRequest } from '../../src/protocol/prompt.ts';
 
 interface Held {

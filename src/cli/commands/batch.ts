@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Client } from '../../client/client.ts';
 import { messageOf } from '../../errors.ts';
-import type { Batch } from '../../protocol/batch.ts';
+import type { Batch } from '../../protocol/job.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { usageError } from '../command-error.ts';

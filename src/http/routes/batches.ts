@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import { AppError } from '../../errors.ts';
-import { Batch, BatchCreated, MAX_BATCH_PROMPTS } from '../../protocol/batch.ts';
+import { Batch, BatchCreated, MAX_BATCH_PROMPTS } from '../../protocol/job.ts';
 import type { PromptRequest } from '../../protocol/prompt.ts';
 import { closed } from '../../protocol/schema.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';

@@ -1,23 +1,25 @@
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
 import { AppError } from '../../errors.ts';
 import type { AnthropicRequest } from '../../protocol/anthropic-runner.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import type { BuiltInOptions } from '../built-in.ts';
+import { closed } from '../../protocol/schema.ts';
+import type { BuiltInOptions, Unsupported } from '../built-in.ts';
 import { withoutDialect } from '../output-schema.ts';
 import type { Command } from '../provider.ts';
-import { readAnthropicOptions } from './options.ts';
 
-/** An alias, so that it stays the latest of its generation. */
-export const DEFAULT_MODEL = 'claude-sonnet-5-5';
+/** An alias of the vendor: always the latest model of its generation. */
+const DEFAULT_MODEL = 'claude-sonnet-5-5';
 /** Every model since claude-opus-4 can answer with as many. */
 const DEFAULT_MAX_TOKENS = 32_000;
 /** The SDK's own default. */
 const DEFAULT_MAX_RETRIES = 2;
 
 /**
- * The runner's command line and its one document on stdin. Pure. The settings' `args` are Node's own and stand
- * before the script: `--use-env-proxy`, `--use-system-ca`.
+ * The runner's command line and the JSON document for its stdin. Pure. The settings' `args` are arguments of
+ * Node, before the script: `--use-env-proxy`, `--use-system-ca`.
  *
- * @throws AppError provider.unsupported_option for a `providerOptions` this provider does not know
+ * @throws AppError provider.unsupported_option for unknown `providerOptions`
  */
 export function anthropicCommand(
   request: ResolvedPrompt,
@@ -37,4 +39,31 @@ export function anthropicCommand(
     outputSchema: request.outputSchema && withoutDialect(request.outputSchema),
   };
   return { args: [...args, sdkRunner.script], stdin: JSON.stringify(document), env: {} };
+}
+
+/** `providerOptions` of a job for anthropic-sdk. */
+const AnthropicOptions = Type.Object(
+  {
+    maxTokens: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 1_000_000,
+        description: 'tokens the answer may have; one that is longer fails. Default: 32000',
+      }),
+    ),
+  },
+  closed,
+);
+type AnthropicOptions = Static<typeof AnthropicOptions>;
+
+const checker = Compile(AnthropicOptions);
+
+/** The options, or the problems with them. */
+export function readAnthropicOptions(
+  value: Readonly<Record<string, unknown>>,
+): { readonly options: AnthropicOptions } | { readonly problems: readonly Unsupported[] } {
+  const options: unknown = value;
+  if (checker.Check(options)) return { options };
+  const reason = 'anthropic-sdk has only maxTokens, a number from 1 to 1000000';
+  return { problems: Object.keys(value).map((name) => ({ option: `providerOptions.${name}`, reason })) };
 }

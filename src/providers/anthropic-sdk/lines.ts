@@ -1,14 +1,15 @@
-/** The lines of the runner we use: its own, and the Messages API's stream events. Only the fields we read. */
+/** The runner's lines that we use: its own, and the stream events of the Messages API. Only the fields we read. */
 
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { RunnerError, RunnerResult, RunnerRetry } from '../../protocol/anthropic-runner.ts';
 import { nullable } from '../../protocol/schema.ts';
+import { parseJsonLine } from '../json.ts';
 
 const Count = Type.Optional(nullable(Type.Integer({ minimum: 0 })));
 
-/** Counts of one message; each time the total so far. */
-export const MessageUsage = Type.Object({
+/** Tokens of one message. Each report is the total so far. */
+const MessageUsage = Type.Object({
   input_tokens: Count,
   output_tokens: Count,
   cache_read_input_tokens: Count,
@@ -42,13 +43,8 @@ export type RunnerLine = Static<typeof RunnerLine>;
 
 const checker = Compile(RunnerLine);
 
-/** The line as one we know, else null. */
+/** The line if it is a known one, else null. */
 export function parseRunnerLine(line: string): RunnerLine | null {
-  if (!line.startsWith('{')) return null;
-  try {
-    const value: unknown = JSON.parse(line);
-    return checker.Check(value) ? value : null;
-  } catch {
-    return null; // not JSON: the caller passes it on as raw
-  }
+  const value = parseJsonLine(line);
+  return checker.Check(value) ? value : null;
 }

@@ -1,11 +1,15 @@
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import { type BuiltInOptions, type Unsupported, unsupportedMode, unsupportedSchema } from '../built-in.ts';
-import { PLAIN_WARM_START } from '../plain-warm-start.ts';
-import type { Capabilities, Login, Provider } from '../provider.ts';
-import { anthropicCommand } from './command.ts';
-import { LOGIN_HINT } from './failure.ts';
-import { readAnthropicOptions } from './options.ts';
+import {
+  type BuiltInOptions,
+  refused,
+  type Unsupported,
+  unsupportedMode,
+  unsupportedSchema,
+} from '../built-in.ts';
+import { type Capabilities, type Login, PLAIN_WARM_START, type Provider } from '../provider.ts';
+import { anthropicCommand, readAnthropicOptions } from './command.ts';
 import { createAnthropicTranslator } from './translator.ts';
+import { LOGIN_HINT } from './verdict.ts';
 
 const CAPABILITIES: Capabilities = {
   permissionModes: ['default'],
@@ -19,8 +23,6 @@ const CAPABILITIES: Capabilities = {
   model: true,
   background: false,
 };
-
-const ENV_NAMES = ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'ANTHROPIC_BASE_URL'];
 
 const LOGIN: Login = {
   variables: ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN'],
@@ -40,33 +42,31 @@ export function createAnthropicProvider(options: BuiltInOptions): Provider {
     login: LOGIN,
     warmStart: PLAIN_WARM_START,
     streamCaps: ['maxCostUsd'],
-    envNames: ENV_NAMES,
+    envNames: [...LOGIN.variables, 'ANTHROPIC_BASE_URL'],
     binaries: [options.sdkRunner.node],
     versionArgs: [options.sdkRunner.script, '--version'],
     unsupported: (request) => [
       ...unsupportedMode('anthropic-sdk', request.permissionMode, CAPABILITIES.permissionModes, options),
       ...unsupportedSchema(request),
-      ...unsupportedValues(request),
+      ...unsupportedOptions(request),
     ],
     command: (request) => anthropicCommand(request, options),
     translator: (request) => createAnthropicTranslator(request),
   };
 }
 
-function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
+const ONE_CALL = 'anthropic-sdk calls the API once: no tools, sessions, levels of effort or background work';
+
+function unsupportedOptions(request: ResolvedPrompt): readonly Unsupported[] {
   const read = readAnthropicOptions(request.providerOptions);
-  const asked: Record<string, boolean> = {
-    sessionId: request.sessionId !== null,
-    effort: request.effort !== null,
-    allowedTools: request.allowedTools.length > 0,
-    disallowedTools: request.disallowedTools.length > 0,
-    background: request.background === 'wait',
-  };
-  const reason = 'anthropic-sdk asks the API once: no tools, sessions, levels of effort or background work';
   return [
     ...('problems' in read ? read.problems : []),
-    ...Object.keys(asked)
-      .filter((option) => asked[option])
-      .map((option) => ({ option, reason })),
+    ...refused([
+      ['sessionId', request.sessionId !== null, ONE_CALL],
+      ['effort', request.effort !== null, ONE_CALL],
+      ['allowedTools', request.allowedTools.length > 0, ONE_CALL],
+      ['disallowedTools', request.disallowedTools.length > 0, ONE_CALL],
+      ['background', request.background === 'wait', ONE_CALL],
+    ]),
   ];
 }

@@ -3,13 +3,12 @@ import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { TokenCounts, Usage } from '../../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { Translator } from '../provider.ts';
-import { parseRunnerLine, type RunnerLine } from './lines.ts';
-import { updatedTokens } from './usage.ts';
+import { type MessageUsage, parseRunnerLine, type RunnerLine } from './lines.ts';
 import { anthropicVerdict } from './verdict.ts';
 
 type Delta = Extract<RunnerLine, { type: 'content_block_delta' }>['delta'];
 
-/** The fold over the lines of one runner. The SDK itself gives up at once where trying again is pointless. */
+/** Reads the lines of one runner. The SDK stops at once when a retry is pointless, so `hopeless` is null. */
 export function createAnthropicTranslator(request: ResolvedPrompt): Translator {
   const texts: string[] = [];
   let block = { text: '', thinking: '' };
@@ -18,9 +17,7 @@ export function createAnthropicTranslator(request: ResolvedPrompt): Translator {
   let result: RunnerResult | null = null;
   let failure: RunnerError | null = null;
 
-  /** USD come from a price table: the API tells tokens only. */
-  const usage = (): Usage | null =>
-    tokens === null ? null : { ...tokens, costUsd: null, costBasis: 'unknown' };
+  const usage = (): Usage | null => (tokens === null ? null : usageOf(tokens));
 
   function onDelta(delta: Delta): readonly ExecutionEvent[] {
     if (delta.type === 'thinking_delta') block.thinking += delta.thinking;
@@ -54,7 +51,7 @@ export function createAnthropicTranslator(request: ResolvedPrompt): Translator {
         return onBlockEnd();
       case 'message_delta': {
         tokens = updatedTokens(tokens, line.usage);
-        return [{ kind: 'usage', usage: { ...tokens, costUsd: null, costBasis: 'unknown' } }];
+        return [{ kind: 'usage', usage: usageOf(tokens) }];
       }
       case 'retry': {
         const { retry, maxRetries, status } = line;
@@ -95,3 +92,14 @@ export function createAnthropicTranslator(request: ResolvedPrompt): Translator {
       }),
   };
 }
+
+/** The counts after one more report. A count that the report leaves out stays. */
+const updatedTokens = (before: TokenCounts | null, usage: MessageUsage): TokenCounts => ({
+  inputTokens: usage.input_tokens ?? before?.inputTokens ?? 0,
+  outputTokens: usage.output_tokens ?? before?.outputTokens ?? 0,
+  cacheReadTokens: usage.cache_read_input_tokens ?? before?.cacheReadTokens ?? 0,
+  cacheWriteTokens: usage.cache_creation_input_tokens ?? before?.cacheWriteTokens ?? 0,
+});
+
+/** The API reports tokens only. The price table gives the cost. */
+const usageOf = (tokens: TokenCounts): Usage => ({ ...tokens, costUsd: null, costBasis: 'unknown' });

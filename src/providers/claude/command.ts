@@ -1,16 +1,16 @@
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
 import { AppError } from '../../errors.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { BuiltInSettings } from '../../protocol/provider-settings.ts';
+import { closed, MODEL_PATTERN } from '../../protocol/schema.ts';
+import { asPlainText, checkedSessionId, type Unsupported } from '../built-in.ts';
 import { withoutDialect } from '../output-schema.ts';
 import type { Command, CommandContext } from '../provider.ts';
-import { LATER_TOOLS } from './background.ts';
-import { readClaudeOptions } from './options.ts';
-
-const SESSION_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /**
- * What every run begins with. The prompt comes as a message, so that a process can be started before there is one:
- * for plain text on stdin the CLI waits three seconds.
+ * Arguments of every run. The prompt comes as a JSON message, so that a process can start before there is a
+ * prompt: with plain text on stdin the CLI waits three seconds.
  */
 const BASE_ARGS = [
   '-p',
@@ -21,13 +21,19 @@ const BASE_ARGS = [
 ];
 
 /**
- * Only the user's own settings (their login helper may be there), and no MCP server but those the server's
- * settings name: what the workspace brings along does not run. `--bare` would also forget the login;
+ * Tools that only make sense in a process that stays after its answer. A job that does not wait is not offered
+ * them. `Monitor` and background tasks stay: the agent may use them while it works on the prompt.
+ */
+export const LATER_TOOLS: readonly string[] = ['ScheduleWakeup', 'CronCreate', 'CronDelete', 'CronList'];
+
+/**
+ * Only the user's own settings (they may hold a login helper), and only the MCP servers that the server's
+ * settings name: nothing that the workspace brings along runs. `--bare` would drop the login as well, and
  * `--safe-mode` still runs the workspace's `apiKeyHelper`.
  */
 const UNTRUSTED_ARGS = ['--setting-sources=user', '--strict-mcp-config'];
 
-/** Always named: without a flag the user's own `permissions.defaultMode` would decide. */
+/** Always passed: without a flag the user's own `permissions.defaultMode` would decide. */
 const PERMISSION_ARGS: Readonly<Record<PermissionMode, string>> = {
   default: '--permission-mode=default',
   plan: '--permission-mode=plan',
@@ -36,13 +42,13 @@ const PERMISSION_ARGS: Readonly<Record<PermissionMode, string>> = {
 };
 
 export interface ClaudeCommandOptions extends Pick<BuiltInSettings, 'args' | 'modes' | 'maxRetries'> {
-  /** Whether to tell the CLI that root may skip permissions here. */
+  /** Whether the CLI learns that root may skip permissions here. */
   readonly allowRootFullAccess: boolean;
 }
 
 /**
- * The command line for a request. Pure. Every value is joined to its flag by `=`, so that no value can be
- * read as a flag and no list can swallow what follows.
+ * The command line for a request. Pure. Every value is joined to its flag by `=`: no value can be read as a
+ * flag, and no list can swallow the next argument.
  *
  * @throws AppError execution.invalid_request when the session id to resume is not one of claude's
  */
@@ -65,8 +71,8 @@ export function claudeCommand(
     ...snapshotArgs(request.appendSystemPrompt, context.nativeSessionId),
     ...flag('--max-turns', request.maxTurns),
     ...flag('--max-budget-usd', request.maxCostUsd === null ? null : plainDecimal(request.maxCostUsd)),
-    ...providerArgs(request),
-    ...flag('--resume', checkedSessionId(context.nativeSessionId)),
+    ...flag('--fallback-model', fallbackModelOf(request)),
+    ...flag('--resume', checkedSessionId('claude', context.nativeSessionId)),
   ];
   return {
     args,
@@ -79,13 +85,14 @@ export function claudeCommand(
 const flag = (name: string, value: string | number | null): readonly string[] =>
   value === null ? [] : [`${name}=${value}`];
 
-/** A resumed session repeats the system prompt it recorded, whatever is appended now, unless told not to. */
+/** Without this a resumed session repeats the system prompt it recorded and ignores what is appended now. */
 const snapshotArgs = (text: string | null, resumed: string | null): readonly string[] =>
   text === null || resumed === null ? [] : ['--system-prompt-snapshot=off'];
 
 /**
- * The vendor's own SDK says it first: the CLI then has its commands, agents and settings ready before the prompt. The
- * caller's texts are in it: `--append-system-prompt` and `--json-schema` would show them to every user of the machine.
+ * The first message, as the vendor's own SDK sends it. The CLI loads its commands, agents and settings then,
+ * before the prompt. It carries the caller's texts: as `--append-system-prompt` and `--json-schema` they would
+ * be visible to every user of the machine.
  */
 const hello = ({ appendSystemPrompt, outputSchema }: ResolvedPrompt): string => {
   const request = {
@@ -100,25 +107,7 @@ const hello = ({ appendSystemPrompt, outputSchema }: ResolvedPrompt): string => 
 const plainDecimal = (value: number): string =>
   value.toLocaleString('en-US', { useGrouping: false, maximumFractionDigits: 12 });
 
-function providerArgs(request: ResolvedPrompt): readonly string[] {
-  const read = readClaudeOptions(request.providerOptions);
-  if ('options' in read) return flag('--fallback-model', read.options.fallbackModel ?? null);
-  const [problem] = read.problems;
-  throw new AppError('provider.unsupported_option', `${problem?.option}: ${problem?.reason}`);
-}
-
-function checkedSessionId(id: string | null): string | null {
-  if (id === null || SESSION_ID.test(id)) return id;
-  throw new AppError('execution.invalid_request', 'the session to resume has no valid claude session id');
-}
-
-/**
- * `--disable-slash-commands` only makes the CLI answer `/cost` with a refusal; behind a newline the same
- * text reaches the model as it is.
- */
-const asPlainText = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt);
-
-/** By the `uuid` the CLI says which of its turns answers the message. */
+/** The CLI names the message by its `uuid` when it reports which turn answers it. */
 function userMessage(content: string, uuid: string | undefined): string {
   return `${JSON.stringify({ type: 'user', uuid, message: { role: 'user', content } })}\n`;
 }
@@ -127,8 +116,8 @@ function userMessage(content: string, uuid: string | undefined): string {
 export const ASK_AGAIN = userMessage('Your answer to my last message was lost. Give it again.', undefined);
 
 /**
- * Goes on with the turn that is unfinished in the session, whichever job's it is: so only where the earlier attempt has
- * begun its own. A prompt whose uuid the session has already is not asked again (observed with 2.1.329).
+ * Continues the unfinished turn of the session, of any job: so it is set only if the earlier attempt has begun
+ * its own turn. The CLI does not run a prompt again whose uuid the session has (observed with 2.1.329).
  */
 const RESUME_TURN = { CLAUDE_CODE_RESUME_INTERRUPTED_TURN: '1' };
 
@@ -144,4 +133,46 @@ function commandEnv(
     ...(request.prompt.includes('@') ? { CLAUDE_CODE_DISABLE_ATTACHMENTS: '1' } : {}),
     ...(request.permissionMode === 'fullAccess' && options.allowRootFullAccess ? { IS_SANDBOX: '1' } : {}),
   };
+}
+
+/** `providerOptions` of a job for claude. */
+const ClaudeOptions = Type.Object(
+  {
+    fallbackModel: Type.Optional(
+      Type.String({
+        pattern: `^${MODEL_PATTERN}(,${MODEL_PATTERN}){0,4}$`,
+        description: 'models to use when the main one is overloaded, comma-separated, in order',
+      }),
+    ),
+  },
+  closed,
+);
+type ClaudeOptions = Static<typeof ClaudeOptions>;
+
+const checker = Compile(ClaudeOptions);
+
+/** The options, or the problems with them. */
+export function readClaudeOptions(
+  value: Readonly<Record<string, unknown>>,
+): { readonly options: ClaudeOptions } | { readonly problems: readonly Unsupported[] } {
+  const options: unknown = value;
+  if (checker.Check(options)) return { options };
+  const known = Object.keys(ClaudeOptions.properties);
+  const problems = Object.keys(value)
+    .filter((name) => !known.includes(name))
+    .map((name) => ({ option: `providerOptions.${name}`, reason: `claude has only ${known.join(', ')}` }));
+  if (problems.length > 0) return { problems };
+  return {
+    problems: [...checker.Errors(options)].map((error) => ({
+      option: `providerOptions${error.instancePath.replaceAll('/', '.')}`,
+      reason: error.message,
+    })),
+  };
+}
+
+function fallbackModelOf(request: ResolvedPrompt): string | null {
+  const read = readClaudeOptions(request.providerOptions);
+  if ('options' in read) return read.options.fallbackModel ?? null;
+  const [problem] = read.problems;
+  throw new AppError('provider.unsupported_option', `${problem?.option}: ${problem?.reason}`);
 }

@@ -1,39 +1,130 @@
-/** The lines of `--output-format stream-json` we use, as of claude 2.1.329; only the fields we read. */
-import { type Static, Type } from 'typebox';
+/** The lines of `--output-format stream-json` that we use, as of claude 2.1.329; only the fields we read. */
+import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type Cut, isCut } from '../../protocol/cli.ts';
-import { ApiUsage, maybe } from './api-usage.ts';
-import { ResultLine, readResultLine } from './result-line.ts';
+import { nullable } from '../../protocol/schema.ts';
+import { parseJsonLine } from '../json.ts';
+
+/** A field the CLI may leave out or set to null. */
+export const maybe = <T extends TSchema>(schema: T) => Type.Optional(nullable(schema));
+
+const Tokens = Type.Number({ minimum: 0 });
+
+/** Token counts of one API call or one turn. */
+const ApiUsage = Type.Object({
+  input_tokens: maybe(Tokens),
+  output_tokens: maybe(Tokens),
+  cache_read_input_tokens: maybe(Tokens),
+  cache_creation_input_tokens: maybe(Tokens),
+});
+export type ApiUsage = Static<typeof ApiUsage>;
+
+/** Tokens and cost of one model since the last `result` line of the process. */
+const ModelUsage = Type.Object({
+  inputTokens: Tokens,
+  outputTokens: Tokens,
+  cacheReadInputTokens: Tokens,
+  cacheCreationInputTokens: Tokens,
+  costUSD: maybe(Type.Number()),
+});
+export type ModelUsage = Static<typeof ModelUsage>;
+
+/** Every `result` line has these fields. */
+const core = {
+  type: Type.Literal('result'),
+  subtype: Type.String(),
+  is_error: Type.Boolean(),
+};
+
+/** It may have these. */
+const details = {
+  result: maybe(Type.String()),
+  session_id: maybe(Type.String()),
+  parent_tool_use_id: maybe(Type.String()),
+  errors: maybe(Type.Array(Type.String())),
+  num_turns: maybe(Type.Number()),
+  terminal_reason: maybe(Type.String()),
+  api_error_status: maybe(Type.Number()),
+  total_cost_usd: maybe(Type.Number()),
+  usage: maybe(ApiUsage),
+  model_usage_since_last_result: maybe(Type.Record(Type.String(), ModelUsage)),
+  permission_denials: maybe(
+    Type.Array(
+      Type.Object({
+        tool_name: Type.String(),
+        tool_use_id: maybe(Type.String()),
+        tool_input: Type.Optional(Type.Unknown()),
+      }),
+    ),
+  ),
+  structured_output: Type.Optional(Type.Unknown()),
+  queued_turn_count: maybe(Type.Number()),
+  /** Ids of the messages from stdin that this turn has answered. */
+  user_message_uuid: maybe(Type.String()),
+  user_message_uuids: maybe(Type.Array(Type.String())),
+  /** Why the CLI began this turn; left out for a message from stdin. */
+  origin: maybe(Type.Object({ kind: maybe(Type.String()) })),
+  deferred_tool_use: maybe(Type.Object({ name: maybe(Type.String()) })),
+};
+
+/** The line that ends a turn; a process may write several. */
+const ResultLine = Type.Object({ ...core, ...details });
+export type ResultLine = Static<typeof ResultLine>;
+
+const typeChecker = Compile(Type.Object({ type: core.type }));
+const detailCheckers = Object.entries(details).map(([name, schema]) => ({ name, checker: Compile(schema) }));
+
+/**
+ * A `result` line without the fields whose form is unknown: a run must not fail because a newer CLI changed a
+ * field. One of `subtype` and `is_error` is enough; the exit code counts in any case.
+ */
+function readResultLine(value: unknown): ResultLine | null {
+  if (!typeChecker.Check(value)) return null;
+  const found: Record<string, unknown> = { ...value };
+  const subtype = typeof found['subtype'] === 'string' ? found['subtype'] : null;
+  const isError = typeof found['is_error'] === 'boolean' ? found['is_error'] : null;
+  if (subtype === null && isError === null) return null;
+  const known = detailCheckers.filter(({ name, checker }) => name in found && checker.Check(found[name]));
+  // `as`: every field was checked by its own schema.
+  return Object.assign(
+    {
+      type: value.type,
+      subtype: subtype ?? (isError ? 'error' : 'success'),
+      is_error: isError ?? subtype?.startsWith('error'),
+    },
+    Object.fromEntries(known.map(({ name }) => [name, found[name]])),
+  ) as ResultLine;
+}
 
 const parent = { parent_tool_use_id: maybe(Type.String()) };
+const system = <S extends string>(subtype: S) => ({
+  type: Type.Literal('system'),
+  subtype: Type.Literal(subtype),
+});
 
 const InitLine = Type.Object({
-  type: Type.Literal('system'),
-  subtype: Type.Literal('init'),
+  ...system('init'),
   session_id: Type.String(),
   model: maybe(Type.String()),
   apiKeySource: maybe(Type.String()),
   mcp_servers: Type.Optional(Type.Unknown()),
 });
 
-/** What the CLI tells its user, here: that a hook kept the prompt from the model. */
+/** A note to the user. With this field: a hook kept the prompt from the model. */
 const InformationalLine = Type.Object({
-  type: Type.Literal('system'),
-  subtype: Type.Literal('informational'),
+  ...system('informational'),
   content: Type.String(),
   prompt_submit_outcome: Type.Object({ kind: maybe(Type.String()) }),
 });
 
 const WritesLostLine = Type.Object({
-  type: Type.Literal('system'),
-  subtype: Type.Literal('session_writes_lost'),
+  ...system('session_writes_lost'),
   error_code: maybe(Type.String()),
   lost: maybe(Type.Array(Type.String())),
 });
 
 const ApiRetryLine = Type.Object({
-  type: Type.Literal('system'),
-  subtype: Type.Literal('api_retry'),
+  ...system('api_retry'),
   attempt: Type.Number(),
   max_retries: maybe(Type.Number()),
   retry_delay_ms: maybe(Type.Number()),
@@ -42,32 +133,28 @@ const ApiRetryLine = Type.Object({
 });
 
 const PermissionDeniedLine = Type.Object({
-  type: Type.Literal('system'),
-  subtype: Type.Literal('permission_denied'),
+  ...system('permission_denied'),
   tool_name: Type.String(),
   message: maybe(Type.String()),
 });
 
 const BackgroundTasksLine = Type.Object({
-  type: Type.Literal('system'),
-  subtype: Type.Literal('background_tasks_changed'),
+  ...system('background_tasks_changed'),
   tasks: Type.Array(Type.Unknown()),
 });
 
 const TaskStartedLine = Type.Object({
-  type: Type.Literal('system'),
-  subtype: Type.Literal('task_started'),
+  ...system('task_started'),
   task_id: Type.String(),
   tool_use_id: Type.String(),
 });
 
 const TaskEndedLine = Type.Object({
-  type: Type.Literal('system'),
-  subtype: Type.Literal('task_notification'),
+  ...system('task_notification'),
   tool_use_id: maybe(Type.String()),
 });
 
-/** What has become of a message that was sent with a `uuid`, or of a wake-up's. */
+/** The state of a message that was sent with a `uuid`, or of a wake-up's message. */
 const LifecycleLine = Type.Object({
   type: Type.Literal('command_lifecycle'),
   command_uuid: Type.String(),
@@ -78,7 +165,7 @@ const LifecycleLine = Type.Object({
 /** The answer to the opening. */
 const ControlResponseLine = Type.Object({ type: Type.Literal('control_response') });
 
-/** Signs of life that carry nothing a reader needs. */
+/** Signs of life without content. */
 const QuietLine = Type.Object({
   type: Type.Literal('system'),
   subtype: Type.Enum(['status', 'thinking_tokens']),
@@ -104,7 +191,7 @@ const UserLine = Type.Object({
   type: Type.Literal('user'),
   message: Type.Object({ content: Type.Union([Type.String(), Message.properties.content]) }),
   ...parent,
-  /** What the CLI itself knows of the one tool result in it. */
+  /** The CLI's own record of the one tool result in it. */
   tool_use_result: Type.Optional(Type.Unknown()),
 });
 
@@ -153,16 +240,11 @@ export type ClaudeLine = Static<typeof ClaudeLine>;
 
 const checker = Compile(ClaudeLine);
 
-/** The line as one we know, else null. stdout may carry lines that are not JSON. */
+/** The line if it is a known one, else null. stdout may carry lines that are not JSON. */
 export function parseClaudeLine(line: string, cut: Cut | null = null): ClaudeLine | null {
-  if (!line.startsWith('{')) return null;
-  try {
-    const value: unknown = JSON.parse(line);
-    const known = checker.Check(value) ? value : readResultLine(value);
-    // Half of an answer of a given form is none.
-    const isHalf = known?.type === 'result' && isCut(cut, 'structured_output');
-    return isHalf ? { ...known, structured_output: null } : known;
-  } catch {
-    return null; // not JSON: the caller passes it on as raw
-  }
+  const value = parseJsonLine(line);
+  const known = checker.Check(value) ? value : readResultLine(value);
+  // Half of a structured answer is no answer.
+  const isHalf = known?.type === 'result' && isCut(cut, 'structured_output');
+  return isHalf ? { ...known, structured_output: null } : known;
 }

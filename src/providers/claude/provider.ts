@@ -8,14 +8,11 @@ import {
   unsupportedMode,
   unsupportedSchema,
 } from '../built-in.ts';
-import type { Capabilities, Login, Provider } from '../provider.ts';
-import { LATER_TOOLS } from './background.ts';
-import { claudeCommand } from './command.ts';
-import { CLAUDE_ENV_NAMES } from './env-names.ts';
-import { LOGIN_HINT } from './failure.ts';
-import { readClaudeOptions } from './options.ts';
+import { NODE_CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
+import type { Capabilities, Login, Provider, WarmStart } from '../provider.ts';
+import { claudeCommand, LATER_TOOLS, readClaudeOptions } from './command.ts';
 import { createClaudeTranslator } from './translator.ts';
-import { CLAUDE_WARM_START } from './warm-start.ts';
+import { LOGIN_HINT } from './verdict.ts';
 
 const CAPABILITIES: Capabilities = {
   permissionModes: ['default', 'plan', 'acceptEdits', 'fullAccess'],
@@ -30,7 +27,7 @@ const CAPABILITIES: Capabilities = {
   background: true,
 };
 
-const CLAUDE_LOGIN: Login = {
+const LOGIN: Login = {
   variables: [
     'ANTHROPIC_API_KEY',
     'ANTHROPIC_AUTH_TOKEN',
@@ -43,65 +40,115 @@ const CLAUDE_LOGIN: Login = {
   hint: LOGIN_HINT,
 };
 
-/** What `--json-schema` takes; the CLI refuses a schema with any other keyword. */
-const SCHEMA_KEYWORDS: ReadonlySet<string> = new Set([
-  ...[
-    '$schema',
-    '$id',
-    '$ref',
-    '$defs',
-    '$comment',
-    '$vocabulary',
-    'definitions',
-    'type',
-    'nullable',
-    'const',
-    'enum',
-  ],
-  ...[
-    'multipleOf',
-    'maximum',
-    'minimum',
-    'exclusiveMaximum',
-    'exclusiveMinimum',
-    'maxLength',
-    'minLength',
-    'pattern',
-  ],
-  ...['properties', 'patternProperties', 'additionalProperties', 'propertyNames', 'required', 'dependencies'],
-  ...[
-    'maxProperties',
-    'minProperties',
-    'items',
-    'additionalItems',
-    'contains',
-    'maxItems',
-    'minItems',
-    'uniqueItems',
-  ],
-  ...['allOf', 'anyOf', 'oneOf', 'not', 'if', 'then', 'else', 'format', 'title', 'description', 'default'],
-  ...[
-    'deprecated',
-    'readOnly',
-    'writeOnly',
-    'examples',
-    'contentMediaType',
-    'contentEncoding',
-    'contentSchema',
-  ],
-]);
+/**
+ * The server's variables that claude may see: its login, its API's address, cloud credentials, proxies,
+ * certificates and its own switches. https://docs.claude.com/en/docs/claude-code/settings
+ */
+export const CLAUDE_ENV_NAMES: readonly string[] = [
+  'ANTHROPIC_API_KEY',
+  'ANTHROPIC_AUTH_TOKEN',
+  'ANTHROPIC_BASE_URL',
+  'ANTHROPIC_CUSTOM_HEADERS',
+  'ANTHROPIC_MODEL',
+  'ANTHROPIC_SMALL_FAST_MODEL',
+  'ANTHROPIC_DEFAULT_OPUS_MODEL',
+  'ANTHROPIC_DEFAULT_SONNET_MODEL',
+  'ANTHROPIC_DEFAULT_HAIKU_MODEL',
+  'CLAUDE_CODE_OAUTH_TOKEN',
+  'CLAUDE_CONFIG_DIR',
+
+  'CLAUDE_CODE_USE_BEDROCK',
+  'CLAUDE_CODE_SKIP_BEDROCK_AUTH',
+  'ANTHROPIC_BEDROCK_BASE_URL',
+  'AWS_REGION',
+  'AWS_DEFAULT_REGION',
+  'AWS_PROFILE',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+  'AWS_BEARER_TOKEN_BEDROCK',
+  'AWS_CONFIG_FILE',
+  'AWS_SHARED_CREDENTIALS_FILE',
+  'AWS_ROLE_ARN',
+  'AWS_WEB_IDENTITY_TOKEN_FILE',
+  'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI',
+  'AWS_CONTAINER_CREDENTIALS_FULL_URI',
+
+  'CLAUDE_CODE_USE_VERTEX',
+  'CLAUDE_CODE_SKIP_VERTEX_AUTH',
+  'ANTHROPIC_VERTEX_BASE_URL',
+  'ANTHROPIC_VERTEX_PROJECT_ID',
+  'CLOUD_ML_REGION',
+  'GOOGLE_APPLICATION_CREDENTIALS',
+  'GOOGLE_CLOUD_PROJECT',
+
+  ...PROXY_NAMES,
+  ...NODE_CERTIFICATE_NAMES,
+  'CLAUDE_CODE_CLIENT_CERT',
+  'CLAUDE_CODE_CLIENT_KEY',
+
+  'CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC',
+  'DISABLE_TELEMETRY',
+  'DISABLE_ERROR_REPORTING',
+  'DISABLE_AUTOUPDATER',
+  'CLAUDE_CODE_MAX_RETRIES',
+  'CLAUDE_CODE_MAX_OUTPUT_TOKENS',
+  'API_TIMEOUT_MS',
+];
+
+/**
+ * claude reads its instructions, the state of the repository and its settings while it boots and never again
+ * (observed with 2.1.329). It does not notice a file that changes below the top folder, but it tells the model
+ * that the state of the repository is that of one moment.
+ */
+const WARM_START: WarmStart = {
+  isReady: (line) => line.includes('"control_response"') && line.includes('"hello"'),
+  reads: {
+    workspace: [
+      '.',
+      'CLAUDE.md',
+      'CLAUDE.local.md',
+      '.mcp.json',
+      '.claude',
+      '.claude/CLAUDE.md',
+      '.claude/settings.json',
+      '.claude/settings.local.json',
+      '.git/HEAD',
+      '.git/index',
+      '.git/logs/HEAD',
+    ],
+    home: [
+      { variable: 'CLAUDE_CONFIG_DIR', home: '.claude', name: 'settings.json' },
+      { variable: 'CLAUDE_CONFIG_DIR', home: '.claude', name: 'CLAUDE.md' },
+    ],
+  },
+  speaksFirst: true, // `system/init`
+  takesTurns: true,
+};
+
+/** Keywords of `--json-schema`. The CLI refuses a schema with any other keyword. */
+const SCHEMA_KEYWORDS: ReadonlySet<string> = new Set(
+  [
+    '$schema $id $ref $defs $comment $vocabulary definitions type nullable const enum',
+    'multipleOf maximum minimum exclusiveMaximum exclusiveMinimum maxLength minLength pattern',
+    'properties patternProperties additionalProperties propertyNames required dependencies',
+    'maxProperties minProperties items additionalItems contains maxItems minItems uniqueItems',
+    'allOf anyOf oneOf not if then else format title description default',
+    'deprecated readOnly writeOnly examples contentMediaType contentEncoding contentSchema',
+  ].flatMap((line) => line.split(' ')),
+);
 
 /** The provider for the claude CLI (Claude Code), as of 2.1.329. */
 export function createClaudeProvider(options: BuiltInOptions): Provider {
-  const { runningAsRoot, sandboxMarker } = options;
   const { permissionModes: modes } = CAPABILITIES;
-  const commandOptions = { ...options, allowRootFullAccess: runningAsRoot && sandboxMarker };
+  const { args, modes: modeArgs, maxRetries, runningAsRoot, sandboxMarker } = options;
+  const allowRootFullAccess = runningAsRoot && sandboxMarker;
   return {
     name: 'claude',
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
-    login: CLAUDE_LOGIN,
+    login: LOGIN,
     state: { variable: 'CLAUDE_CONFIG_DIR', home: '.claude', name: 'projects' },
-    warmStart: CLAUDE_WARM_START,
+    warmStart: WARM_START,
     announcesBoot: true, // `system/init`
     streamCaps: [],
     envNames: CLAUDE_ENV_NAMES,
@@ -109,24 +156,22 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
     versionArgs: ['--version'],
     unsupported: (request) => [
       ...unsupportedMode('claude', request.permissionMode, modes, options),
-      ...unsupportedValues(request),
+      ...unsupportedOptions(request),
     ],
-    command: (request, context) => claudeCommand(request, context, commandOptions),
+    command: (request, context) =>
+      claudeCommand(request, context, { args, modes: modeArgs, maxRetries, allowRootFullAccess }),
     provesAsked: (event) => isAnswer(event) || isRefusal(event),
     translator: (request, run) => createClaudeTranslator(request, run),
   };
 }
 
-function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
+function unsupportedOptions(request: ResolvedPrompt): readonly Unsupported[] {
   const read = readClaudeOptions(request.providerOptions);
-  const found = 'problems' in read ? [...read.problems] : [];
   const later = request.allowedTools.filter((tool) => LATER_TOOLS.includes(tool.replace(/\(.*/, '')));
-  if (later.length > 0 && request.background !== 'wait') {
-    found.push({
-      option: 'allowedTools',
-      reason: `${later.join(', ')}: only for a job with background: wait`,
-    });
-  }
-  found.push(...unsupportedSchema(request, SCHEMA_KEYWORDS));
-  return found;
+  const reason = `${later.join(', ')}: only for a job with background: wait`;
+  return [
+    ...('problems' in read ? read.problems : []),
+    ...(later.length > 0 && request.background !== 'wait' ? [{ option: 'allowedTools', reason }] : []),
+    ...unsupportedSchema(request, SCHEMA_KEYWORDS),
+  ];
 }

@@ -1,44 +1,40 @@
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
 import { type WireError, wireError } from '../../errors.ts';
 import { isCut } from '../../protocol/cli.ts';
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { RunFacts, Translator } from '../provider.ts';
-import { createBackground } from './background.ts';
 import { ASK_AGAIN } from './command.ts';
-import { createContentFold } from './content.ts';
-import { LOGIN_HINT } from './failure.ts';
-import { type ClaudeLine, parseClaudeLine } from './lines.ts';
-import { createServerWarnings } from './mcp-servers.ts';
-import { createOpenTools } from './open-tools.ts';
-import type { ResultLine } from './result-line.ts';
-import { type ApiError, createTurnFold } from './turns.ts';
-import { whyBlocked } from './unfinished.ts';
+import { createContent, createOpenTools } from './content.ts';
+import { type ClaudeLine, parseClaudeLine, type ResultLine } from './lines.ts';
+import { createBackground, createTurns } from './turns.ts';
 import { createUsageMeter } from './usage.ts';
-import { claudeVerdict } from './verdict.ts';
+import { type ApiError, claudeVerdict, LOGIN_HINT, whyBlocked } from './verdict.ts';
 
 type Line<T extends ClaudeLine['type']> = Extract<ClaudeLine, { type: T }>;
 
-/** The fold over the stream-json of one claude process. */
+/** Reads the stream-json of one claude process. */
 export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: RunFacts = {}): Translator {
-  const content = createContentFold();
+  const content = createContent();
   const meter = createUsageMeter(request.sessionId === null);
-  /** Whether what the CLI does after its answer belongs to the prompt. */
+  /** Whether the work after the answer belongs to the prompt. */
   const waits = request.background === 'wait';
-  const turns = createTurnFold(promptId ?? null, waits);
+  const turns = createTurns(promptId ?? null, waits);
   const background = createBackground();
   const tools = createOpenTools();
   let session: { readonly id: string; readonly model: string | null; readonly keyFromEnv: boolean } | null =
     null;
   let apiError: ApiError | null = null;
-  /** What the main agent had said when its answer came. */
+  /** The main agent's words up to its answer. */
   let saidForPrompt: string | null = null;
   let hopeless: WireError | null = null;
   /** Why the prompt never reached the model. */
   let blocked: WireError | null = null;
   let transcriptLost = false;
-  const failedServers = createServerWarnings();
+  const missingServers = createServerWarnings();
   let limitResetsAt: string | null = null;
-  /** Answers whose lines were too long to be kept whole. */
+  /** Answers that lost a part because their line was too long. */
   const cutAnswers = new Set<string | null>();
   let currentMessage = '';
 
@@ -53,7 +49,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
           ...(isNew
             ? [{ kind: 'session', sessionId: null, nativeSessionId: session.id, model } as const]
             : []),
-          ...failedServers(line.mcp_servers),
+          ...missingServers(line.mcp_servers),
         ];
       }
       case 'informational':
@@ -63,7 +59,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
         const lost = line.lost ?? [];
         transcriptLost ||= lost.includes('transcript');
         const what = lost.join(' and ').replace('_', ' ') || 'files';
-        const message = `claude could not save its ${what} (${line.error_code ?? 'no reason told'})`;
+        const message = `claude could not save its ${what} (${line.error_code ?? 'no reason given'})`;
         return [{ kind: 'warning', code: 'session_writes_lost', message }];
       }
       case 'api_retry':
@@ -89,7 +85,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   function onRetry(line: Extract<ClaudeLine, { subtype: 'api_retry' }>): ExecutionEvent {
     const status = line.error_status ?? null;
     const reason = line.error ?? 'unknown';
-    // A key cannot get better. A login's token may have been renewed, so it has one more try.
+    // A refused key stays refused. A login's token may have been renewed, so it gets one more try.
     const final = session?.keyFromEnv === true || line.attempt >= 2;
     if ((status === 401 || status === 403) && final) {
       hopeless = wireError('auth.required', `the API refused the login with ${status} (${LOGIN_HINT})`);
@@ -186,7 +182,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   return {
     line(raw, cut = null) {
       const line = parseClaudeLine(raw, cut);
-      if (line?.type === 'control_response') return []; // to the opening
+      if (line?.type === 'control_response') return []; // the answer to the opening
       if (line?.type === 'result' && isCut(cut, 'result')) cutAnswers.add(line.result ?? null);
       return line === null ? [{ kind: 'raw', line: raw }] : translate(line, raw);
     },
@@ -217,7 +213,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
         request,
         turns: turns.fold(),
         partialText: saidForPrompt ?? content.text.all(),
-        // What was not saved cannot be resumed; a session from before is there all the same.
+        // A session that was not saved cannot be resumed. One that was resumed exists in any case.
         nativeSessionId: transcriptLost && request.sessionId === null ? null : (session?.id ?? null),
         blocked,
         usage: meter.total(),
@@ -243,4 +239,25 @@ function rateLimitEvent({
     resetsAt: valid ? resetsAt.toISOString() : null,
     limit: info.rateLimitType ?? null,
   };
+}
+
+const server = Compile(Type.Object({ name: Type.String(), status: Type.String() }));
+
+/** By the status of a server that is missing. The run continues without its tools. */
+const WHY: Readonly<Record<string, string>> = {
+  failed: 'could not be started or reached',
+  'needs-auth': 'needs a login',
+};
+
+/** Warns once of each MCP server that an `init` line names as missing. Every turn has an `init` line. */
+export function createServerWarnings(): (servers: unknown) => readonly ExecutionEvent[] {
+  const warned = new Set<string>();
+  return (servers) =>
+    (Array.isArray(servers) ? servers : []).flatMap((one: unknown) => {
+      if (!server.Check(one) || !Object.hasOwn(WHY, one.status)) return [];
+      const message = `the MCP server ${one.name} ${WHY[one.status]}: its tools are missing`;
+      if (warned.has(message)) return [];
+      warned.add(message);
+      return [{ kind: 'warning', code: 'mcp_server_failed', message }];
+    });
 }

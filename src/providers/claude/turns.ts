@@ -1,56 +1,57 @@
 /**
- * The one rule for how the turns of a claude process fold into the outcome of one prompt.
+ * The turns of a claude process, and the work that goes on after its answer.
  *
- * Each turn ends with a `result` line. A process may take turns of its own: on resume about tasks that died with the
- * process before, later about a task in the background that has ended, or at a wake-up. `docs/providers.md` has the
- * rule as a table: whose a result is, which one decides, which text is the answer, and what is added up.
+ * Each turn ends with a `result` line. A process may take turns of its own: on resume about tasks
+ * that died with the process before, later about a background task that has ended, or at a wake-up.
+ * `docs/providers.md` has as tables how they become one outcome: to whom a result belongs, which one decides,
+ * which text is the answer, and what is added up.
  */
-import type { FailureSigns } from './failure.ts';
-import type { ResultLine } from './result-line.ts';
-
-export type ApiError = Pick<FailureSigns, 'status' | 'errorClass' | 'message'>;
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { maybe, type ResultLine } from './lines.ts';
+import type { ApiError } from './verdict.ts';
 
 /** A turn that has ended. */
 export interface Turn {
   readonly result: ResultLine;
-  /** The last thing the main agent said in it; empty when it said nothing. */
+  /** The last text of the main agent in it; empty when there was none. */
   readonly lastText: string;
-  /** The API error it ended with, as its message carried it. */
+  /** The API error that its last message carried. */
   readonly apiError: ApiError | null;
 }
 
-/** What all turns amount to. */
+/** The result of all turns. */
 export interface FoldedTurns {
-  /** The turn whose result says how the prompt ended; null: the prompt has no result. */
+  /** The turn whose result decides; null: the prompt has no result. */
   readonly deciding: Turn | null;
-  /** The turns of the prompt: what was denied in them counts. */
+  /** The turns of the prompt. Their permission denials count. */
   readonly own: readonly Turn[];
-  /** Whether a turn that was not the prompt's failed after the answer: the exit code is then about that one. */
+  /** Whether another turn failed after the answer. The exit code is then about that turn. */
   readonly failedLater: boolean;
   readonly text: string;
   readonly structured: unknown;
-  /** Model turns of all turns, the CLI's own included; null: there was no result. */
+  /** Model turns of all turns, including the CLI's own; null: there was no result. */
   readonly modelTurns: number | null;
 }
 
-export interface TurnFold {
-  /** `command_lifecycle` of a message; others than the prompt's change nothing. */
+export interface Turns {
+  /** `command_lifecycle` of a message. */
   lifecycle(uuid: string, state: string): void;
-  /** The main agent begins or goes on. */
+  /** The main agent begins or continues. */
   began(): void;
   ended(turn: Turn): Owner;
   /** Whether the prompt has its result. */
   readonly resulted: boolean;
-  /** Whether the turn of the prompt is over: nothing more is to come for it. */
+  /** Whether the turn of the prompt is over: no more lines about it follow. */
   readonly over: boolean;
-  /** Whether a turn has begun, or waits to begin, that has no result yet. */
+  /** Whether a turn without a result has begun or waits to begin. */
   readonly open: boolean;
-  /** Whether the session has the answer already, from an earlier attempt: the CLI does nothing for the prompt. */
+  /** Whether the session has the answer from an earlier attempt. The CLI then does nothing for the prompt. */
   readonly answeredBefore: boolean;
   fold(): FoldedTurns;
 }
 
-/** Whose a result is. `unclear`: nothing ties it to the prompt; it counts when the prompt gets no other. */
+/** To whom a result belongs. `unclear`: it counts only when the prompt gets no other result. */
 export type Owner = 'prompt' | 'other' | 'unclear';
 
 const isBlank = (text: string | null | undefined): boolean => (text ?? '').trim() === '';
@@ -58,7 +59,7 @@ const isBlank = (text: string | null | undefined): boolean => (text ?? '').trim(
 export const isFailure = ({ is_error, subtype }: ResultLine): boolean =>
   is_error || subtype.startsWith('error');
 
-/** No model was asked, and there is nothing to read: what the CLI writes when it has only noticed something. */
+/** No model was called and there is no text: the CLI has only taken note of something. */
 const isSilent = (result: ResultLine): boolean =>
   !isFailure(result) &&
   result.num_turns === 0 &&
@@ -72,17 +73,17 @@ const textOf = ({ result, lastText }: Turn): string => {
 
 /**
  * @param promptId id of the message with the prompt; null: it has none
- * @param waits whether what the CLI does after the answer belongs to the prompt
+ * @param waits whether the work after the answer belongs to the prompt
  */
-export function createTurnFold(promptId: string | null, waits: boolean): TurnFold {
-  /** Of the message whose answer is the prompt's. */
+export function createTurns(promptId: string | null, waits: boolean): Turns {
+  /** Id of the message whose answer is the prompt's answer. */
   let asked = promptId;
-  /** Of the turn the CLI began last for another message. */
+  /** Id of the last other message whose turn has begun. */
   let begun: string | null = null;
   let answeredBefore = false;
   const turns: (Turn & { readonly owner: Owner })[] = [];
-  /** What the CLI has told of the prompt's message; null: nothing, as older ones do. */
-  let told: 'queued' | 'started' | 'ended' | null = null;
+  /** State of the prompt's message; null: the CLI reports none, as older versions do. */
+  let state: 'queued' | 'started' | 'ended' | null = null;
   let open = true;
 
   const has = (owner: Owner): boolean => turns.some((turn) => turn.owner === owner);
@@ -93,9 +94,9 @@ export function createTurnFold(promptId: string | null, waits: boolean): TurnFol
     if (asked !== null && answered.includes(asked)) return 'prompt';
     if ((result.origin?.kind ?? 'human') !== 'human') return 'other';
     if (asked !== null && answered.length > 0) return 'unclear';
-    if (told === 'started') return 'prompt';
-    if (told === 'queued') return 'unclear';
-    if (told === null && isSilent(result)) return 'unclear';
+    if (state === 'started') return 'prompt';
+    if (state === 'queued') return 'unclear';
+    if (state === null && isSilent(result)) return 'unclear';
     return has('prompt') ? 'other' : 'prompt';
   }
 
@@ -111,25 +112,25 @@ export function createTurnFold(promptId: string | null, waits: boolean): TurnFol
     }
     const unclear = turns.findLast(({ owner }) => owner === 'unclear');
     if (unclear === undefined) return [];
-    // A CLI that tells of the prompt's message would have told of its answer too.
-    return told !== null && isSilent(unclear.result) ? [] : [unclear];
+    // A CLI that reports the state of the prompt's message reports its answer, too.
+    return state !== null && isSilent(unclear.result) ? [] : [unclear];
   }
 
   return {
-    lifecycle(uuid, state) {
+    lifecycle(uuid, now) {
       if (uuid !== asked) {
-        if (state === 'started') begun = uuid;
+        if (now === 'started') begun = uuid;
         else if (uuid === begun) begun = null;
         return;
       }
-      if (state === 'completed' && told === null) {
-        // The session has it from an earlier attempt. Its turn goes on as the CLI's own, or is over.
+      if (now === 'completed' && state === null) {
+        // The session has the prompt from an earlier attempt. Its turn continues as the CLI's own, or is over.
         asked = begun;
-        told = begun === null ? null : 'started';
+        state = begun === null ? null : 'started';
         answeredBefore = begun === null;
-      } else if (state === 'queued') told ??= 'queued';
-      else if (state === 'started') told = 'started';
-      else if (state === 'completed' || state === 'cancelled') told = 'ended';
+      } else if (now === 'queued') state ??= 'queued';
+      else if (now === 'started') state = 'started';
+      else if (now === 'completed' || now === 'cancelled') state = 'ended';
     },
     began() {
       open = true;
@@ -144,7 +145,7 @@ export function createTurnFold(promptId: string | null, waits: boolean): TurnFol
       return has('prompt');
     },
     get over() {
-      return told === null ? has('prompt') || has('unclear') : told === 'ended';
+      return state === null ? has('prompt') || has('unclear') : state === 'ended';
     },
     get open() {
       return open;
@@ -154,8 +155,8 @@ export function createTurnFold(promptId: string | null, waits: boolean): TurnFol
     },
     fold() {
       const own = ownTurns();
-      const telling = own.filter(({ result }) => !isSilent(result));
-      const deciding = telling.at(-1) ?? own.at(-1) ?? null;
+      const notable = own.filter(({ result }) => !isSilent(result));
+      const deciding = notable.at(-1) ?? own.at(-1) ?? null;
       const good = own.filter(({ result }) => !isFailure(result));
       const structured = good
         .map(({ result }) => result.structured_output ?? null)
@@ -173,6 +174,64 @@ export function createTurnFold(promptId: string | null, waits: boolean): TurnFol
             ? null
             : turns.reduce((sum, { result }) => sum + Math.trunc(result.num_turns ?? 0), 0),
       };
+    },
+  };
+}
+
+const WAKE_UP = 'ScheduleWakeup';
+
+const task = Compile(Type.Object({ task_id: maybe(Type.String()), description: maybe(Type.String()) }));
+const wakeUp = Compile(Type.Object({ scheduledFor: Type.Number() }));
+const command = Compile(Type.Object({ command: Type.String() }));
+
+const MAX_NAME = 200;
+const MAX_NAMES = 20;
+
+/** The work that goes on after the answer: background tasks and a wake-up. */
+export interface Background {
+  /** The tasks that run now. */
+  running(tasks: readonly unknown[]): void;
+  /** A tool call has started a task. */
+  started(taskId: string, toolInput: unknown): void;
+  /** A tool call has ended; `result` is the CLI's own record of it. */
+  toolEnded(tool: string | null, result: unknown): void;
+  /** A wake-up begins a turn. */
+  woke(): void;
+  /** Names for a person; empty when nothing runs. */
+  names(): readonly string[];
+}
+
+/** Starts empty. */
+export function createBackground(): Background {
+  const commands = new Map<string, string>();
+  let tasks: readonly unknown[] = [];
+  /** Time of the wake-up, in ms since 1970. A new wake-up replaces the one before. */
+  let wakesAt: number | null = null;
+
+  function nameOf(found: unknown): string {
+    const { task_id: id, description } = task.Check(found) ? found : {};
+    const ran = commands.get(id ?? '');
+    const name = description || ran || 'a task';
+    return (ran === undefined || ran === name ? name : `${name} (${ran})`).slice(0, MAX_NAME);
+  }
+
+  return {
+    running(now) {
+      tasks = now;
+    },
+    started(taskId, toolInput) {
+      if (command.Check(toolInput)) commands.set(taskId, toolInput.command);
+    },
+    toolEnded(tool, result) {
+      if (tool === WAKE_UP) wakesAt = wakeUp.Check(result) ? result.scheduledFor : null;
+    },
+    woke() {
+      wakesAt = null;
+    },
+    names() {
+      const date = wakesAt === null ? null : new Date(wakesAt);
+      const at = date === null || Number.isNaN(date.getTime()) ? 'later' : `at ${date.toISOString()}`;
+      return [...tasks.slice(0, MAX_NAMES).map(nameOf), ...(wakesAt === null ? [] : [`a wake-up ${at}`])];
     },
   };
 }

@@ -1,10 +1,9 @@
 /**
- * What a run used and cost. `total_cost_usd` goes on from what a resumed session had cost before, so a
- * run's own cost is the sum of `model_usage_since_last_result` (observed with claude 2.1.329).
+ * Tokens and cost of a run. `total_cost_usd` includes what a resumed session had cost before, so the run's own
+ * cost is the sum of `model_usage_since_last_result` (observed with claude 2.1.329).
  */
 import type { TokenCounts, Usage } from '../../protocol/outcome.ts';
-import type { ApiUsage, ModelUsage } from './api-usage.ts';
-import type { ResultLine } from './result-line.ts';
+import type { ApiUsage, ModelUsage, ResultLine } from './lines.ts';
 
 const NO_TOKENS: TokenCounts = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 };
 const KINDS = ['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens'] as const;
@@ -30,15 +29,15 @@ const fromModel = (usage: ModelUsage): TokenCounts => ({
   cacheWriteTokens: usage.cacheCreationInputTokens,
 });
 
-/** The fold over one run's token counts. */
+/** Adds up the token counts of one run. */
 export interface UsageMeter {
-  /** Counts of one API call, as they are streamed; the largest figure of each kind counts. */
+  /** Streamed counts of one API call. The largest figure of each kind counts. */
   sawCall(messageId: string, usage: ApiUsage, model: string | null): void;
-  /** A turn ended: its own figures replace what was streamed for it. */
+  /** A turn ended. Its figures replace the streamed ones. */
   sawResult(result: ResultLine): void;
-  /** All so far; null when nothing was counted. */
+  /** The sum so far; null when nothing was counted. */
   total(): Usage | null;
-  /** The same tokens by model, as far as models are named. */
+  /** The same tokens by model, without those of unnamed models. */
   byModel(): Readonly<Record<string, TokenCounts>>;
 }
 
@@ -47,7 +46,7 @@ interface Call {
   readonly tokens: TokenCounts;
 }
 
-/** @param fresh whether the run began its session; else `total_cost_usd` is not the run's own */
+/** @param fresh whether the run began its session. If not, `total_cost_usd` includes earlier runs. */
 export function createUsageMeter(fresh: boolean): UsageMeter {
   const calls = new Map<string, Call>();
   const settledByModel = new Map<string, TokenCounts>();
@@ -83,7 +82,7 @@ export function createUsageMeter(fresh: boolean): UsageMeter {
     total() {
       if (!counted && calls.size === 0) return null;
       const tokens = [...calls.values()].map((call) => call.tokens).reduce(add, settled);
-      // Calls after the last result were cut short: nobody has said what they cost.
+      // Calls after the last result were cut short. Their cost is not known.
       const known = calls.size === 0 && costUsd !== null ? tidy(costUsd) : null;
       return { ...tokens, costUsd: known, costBasis: known === null ? 'unknown' : 'reported' };
     },
@@ -101,5 +100,5 @@ function addTo(byModel: Map<string, TokenCounts>, model: string | null, tokens: 
 
 const plus = (a: number | null, b: number | null): number | null => (a === null || b === null ? null : a + b);
 
-/** Sums of binary fractions carry noise behind the digits that mean something. */
+/** Removes the noise of binary fractions from a sum. */
 const tidy = (costUsd: number): number => Math.round(costUsd * 1e10) / 1e10;

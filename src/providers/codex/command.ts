@@ -1,14 +1,11 @@
-import { AppError } from '../../errors.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
-import type { BuiltInSettings } from '../../protocol/provider-settings.ts';
-import { promptFor } from '../built-in.ts';
+import { type BuiltInOptions, checkedSessionId, promptFor } from '../built-in.ts';
 import { withoutDialect } from '../output-schema.ts';
 import type { Command, CommandContext } from '../provider.ts';
 
-const THREAD_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const SCHEMA_FILE = 'output-schema.json';
 
-/** The CLI asks nobody in `exec`: what its sandbox does not allow fails. */
+/** `codex exec` asks no questions: what its sandbox does not allow fails. */
 const PERMISSION_ARGS: Readonly<Record<PermissionMode, readonly string[]>> = {
   default: ['--sandbox=read-only'],
   plan: ['--sandbox=read-only'],
@@ -16,22 +13,21 @@ const PERMISSION_ARGS: Readonly<Record<PermissionMode, readonly string[]>> = {
   fullAccess: ['--dangerously-bypass-approvals-and-sandbox'],
 };
 
-export type CodexCommandOptions = Pick<BuiltInSettings, 'args' | 'modes'>;
-
 /**
- * The command line for a request. Pure. Options come before `resume`: behind it the CLI refuses most of them.
+ * The command line for a request. Pure. Options come before `resume`: the CLI refuses most of them after it.
  *
- * A workspace's own `.codex/config.toml` (commands, MCP servers) counts where the user's config trusts the
- * project; unless the settings trust its root too, that trust is taken back for this run.
+ * The user's config may trust a project, and then the workspace's own `.codex/config.toml` (commands, MCP
+ * servers) counts. For this run that trust is withdrawn, unless the settings trust the workspace too.
  *
  * @throws AppError execution.invalid_request when the session id to resume is not one of codex's
  */
 export function codexCommand(
   request: ResolvedPrompt,
   context: CommandContext,
-  options: CodexCommandOptions,
+  options: Pick<BuiltInOptions, 'args' | 'modes'>,
 ): Command {
   const schema = request.outputSchema && JSON.stringify(withoutDialect(request.outputSchema));
+  const sessionId = checkedSessionId('codex', context.nativeSessionId);
   const args = [
     'exec',
     '--json',
@@ -42,7 +38,7 @@ export function codexCommand(
     ...(request.model === null ? [] : [`--model=${request.model}`]),
     ...(request.effort === null ? [] : [config('model_reasoning_effort', request.effort)]),
     ...(schema === null ? [] : [`--output-schema=${context.scratchDir}/${SCHEMA_FILE}`]),
-    ...resumeArgs(context.nativeSessionId),
+    ...(sessionId === null ? [] : ['resume', sessionId]),
     '-',
   ];
   return {
@@ -53,26 +49,20 @@ export function codexCommand(
   };
 }
 
-/** `-c name=value`, the value as TOML, where a string is written as in JSON. */
+/** `-c name=value`, the value as TOML, which writes a string as JSON does. */
 const config = (name: string, value: string): string => `--config=${name}=${JSON.stringify(value)}`;
 
 /**
- * In front of the prompt, as the CLI itself hands on an AGENTS.md. Its `developer_instructions` can be given in an
- * argument or in the user's own configuration only.
+ * Written before the prompt, as the CLI itself passes an AGENTS.md to the model. Its `developer_instructions`
+ * could only be set in an argument or in the user's own configuration.
  */
 const instructionsOf = (text: string | null): string =>
   text === null ? '' : `<INSTRUCTIONS>\n${text}\n</INSTRUCTIONS>\n\n`;
 
-/** A project is trusted by its own folder or by that of its repository, which is one above. */
+/** Withdraws trust from the folder and from each one above: any of them may be the repository. */
 function distrust(cwd: string): string {
   const parts = cwd.split('/').filter((part) => part !== '');
   const folders = parts.map((_, index) => `/${parts.slice(0, index + 1).join('/')}`);
   const projects = folders.map((folder) => `${JSON.stringify(folder)}={trust_level="untrusted"}`);
   return `--config=projects={${projects.join(',')}}`;
-}
-
-function resumeArgs(id: string | null): readonly string[] {
-  if (id === null) return [];
-  if (THREAD_ID.test(id)) return ['resume', id];
-  throw new AppError('execution.invalid_request', 'the session to resume has no valid codex thread id');
 }

@@ -1,13 +1,14 @@
-/** The lines of `codex exec --json` we use, as of codex 0.169.0; only the fields we read. */
+/** The lines of `codex exec --json` that we use, as of codex 0.169.0; only the fields we read. */
 
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { nullable } from '../../protocol/schema.ts';
+import { parseJsonLine } from '../json.ts';
 
 const Tokens = Type.Number({ minimum: 0 });
 
-/** Totals of the whole thread: a resumed one goes on counting. */
-export const ThreadUsage = Type.Object({
+/** Totals of the whole thread. A resumed thread continues to count. */
+const ThreadUsage = Type.Object({
   input_tokens: Tokens,
   cached_input_tokens: Type.Optional(Tokens),
   cache_write_input_tokens: Type.Optional(Tokens),
@@ -56,17 +57,12 @@ const CodexLine = Type.Union([
 export type CodexLine = Static<typeof CodexLine>;
 
 const checker = Compile(CodexLine);
-/** A run must not fail because its last line tells its usage in another way. */
+/** A run must not fail because its last line reports the usage in another form. */
 const coreChecker = Compile(Type.Object({ type: Type.Literal('turn.completed') }));
 
-/** The line as one we know, else null. */
+/** The line if it is a known one, else null. */
 export function parseCodexLine(line: string): CodexLine | null {
-  if (!line.startsWith('{')) return null;
-  try {
-    const value: unknown = JSON.parse(line);
-    if (checker.Check(value)) return value;
-    return coreChecker.Check(value) ? { type: value.type } : null;
-  } catch {
-    return null; // not JSON: the caller passes it on as raw
-  }
+  const value = parseJsonLine(line);
+  if (checker.Check(value)) return value;
+  return coreChecker.Check(value) ? { type: value.type } : null;
 }

@@ -5,15 +5,17 @@ import {
   isAnswer,
   isRefusal,
   permissionModesOf,
+  refused,
+  refusedProviderOptions,
   type Unsupported,
   unsupportedMode,
   unsupportedSchema,
 } from '../built-in.ts';
+import { CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
 import type { Capabilities, Login, Provider, WarmStart } from '../provider.ts';
 import { codexCommand } from './command.ts';
-import { CODEX_ENV_NAMES } from './env-names.ts';
-import { LOGIN_HINT } from './failure.ts';
 import { createCodexTranslator } from './translator.ts';
+import { LOGIN_HINT } from './verdict.ts';
 
 const CAPABILITIES: Capabilities = {
   permissionModes: ['default', 'plan', 'acceptEdits', 'fullAccess'],
@@ -35,8 +37,22 @@ const LOGIN: Login = {
   hint: LOGIN_HINT,
 };
 
-/** codex boots and then reads its prompt to the end of stdin; it does not say when it is ready. */
-const CODEX_WARM_START: WarmStart = {
+/** The server's variables that codex may see. https://developers.openai.com/codex */
+const ENV_NAMES: readonly string[] = [
+  'CODEX_API_KEY',
+  'CODEX_ACCESS_TOKEN',
+  'OPENAI_API_KEY',
+  'OPENAI_ORGANIZATION',
+  'OPENAI_PROJECT',
+  'CODEX_HOME',
+  'RUST_LOG',
+  ...PROXY_NAMES,
+  ...CERTIFICATE_NAMES,
+  'CODEX_CA_CERTIFICATE',
+];
+
+/** codex boots, then reads its prompt from stdin to the end. It gives no sign when it is ready. */
+const WARM_START: WarmStart = {
   isReady: () => false,
   reads: {
     workspace: ['.', 'AGENTS.md', 'AGENTS.override.md', '.git/HEAD', '.git/index', '.git/logs/HEAD'],
@@ -50,8 +66,9 @@ const CODEX_WARM_START: WarmStart = {
 };
 
 /**
- * The provider for the codex CLI, as of 0.169.0. It has no cap of its turns: the executor keeps it, from the stream.
- * @throws AppError config.invalid for `maxRetries`, which the CLI does not let its built-in vendor have
+ * The provider for the codex CLI, as of 0.169.0. The CLI cannot limit its turns: the executor does, from the
+ * stream.
+ * @throws AppError config.invalid for `maxRetries`, which the CLI has no option for
  */
 export function createCodexProvider(options: BuiltInOptions): Provider {
   if (options.maxRetries !== null) {
@@ -64,16 +81,16 @@ export function createCodexProvider(options: BuiltInOptions): Provider {
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: LOGIN,
     state: { variable: 'CODEX_HOME', home: '.codex', name: 'sessions' },
-    warmStart: CODEX_WARM_START,
+    warmStart: WARM_START,
     announcesBoot: true, // `thread.started`
     streamCaps: ['maxTurns'],
-    envNames: CODEX_ENV_NAMES,
+    envNames: ENV_NAMES,
     binaries: ['codex'],
     versionArgs: ['--version'],
     unsupported: (request) => [
       ...unsupportedMode('codex', request.permissionMode, modes, options),
       ...unsupportedSchema(request),
-      ...unsupportedValues(request),
+      ...unsupportedOptions(request),
     ],
     command: (request, context) => codexCommand(request, context, options),
     provesAsked: (event) => isAnswer(event) || isRefusal(event),
@@ -81,26 +98,19 @@ export function createCodexProvider(options: BuiltInOptions): Provider {
   };
 }
 
-function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
-  const found: Unsupported[] = [];
-  for (const option of ['allowedTools', 'disallowedTools'] as const) {
-    if (request[option].length > 0)
-      found.push({ option, reason: 'codex has no lists of tools; its sandbox decides' });
-  }
-  if (request.onPermissionDenied !== 'report') {
-    found.push({
-      option: 'onPermissionDenied',
-      reason: 'codex does not tell which commands its sandbox refused',
-    });
-  }
-  if (request.maxCostUsd !== null) {
-    found.push({ option: 'maxCostUsd', reason: 'codex does not tell what a run costs' });
-  }
-  if (request.background === 'wait') {
-    found.push({ option: 'background', reason: 'codex ends with its answer' });
-  }
-  for (const name of Object.keys(request.providerOptions)) {
-    found.push({ option: `providerOptions.${name}`, reason: 'codex knows no options of its own here' });
-  }
-  return found;
-}
+const NO_LISTS = 'codex has no lists of tools; its sandbox decides';
+
+const unsupportedOptions = (request: ResolvedPrompt): readonly Unsupported[] => [
+  ...refused([
+    ['allowedTools', request.allowedTools.length > 0, NO_LISTS],
+    ['disallowedTools', request.disallowedTools.length > 0, NO_LISTS],
+    [
+      'onPermissionDenied',
+      request.onPermissionDenied !== 'report',
+      'codex does not report which commands its sandbox refused',
+    ],
+    ['maxCostUsd', request.maxCostUsd !== null, 'codex does not report the cost of a run'],
+    ['background', request.background === 'wait', 'codex ends with its answer'],
+  ]),
+  ...refusedProviderOptions('codex', request),
+];

@@ -3,15 +3,12 @@ import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { TokenCounts, Usage } from '../../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { Translator } from '../provider.ts';
-import { LOGIN_HINT, statusIn } from './failure.ts';
-import { completedEvents, startedEvents } from './items.ts';
-import { type CodexLine, parseCodexLine } from './lines.ts';
-import { ownUsage, threadTokens } from './usage.ts';
-import { codexVerdict } from './verdict.ts';
+import { type CodexItem, type CodexLine, parseCodexLine, type ThreadUsage } from './lines.ts';
+import { codexVerdict, LOGIN_HINT, statusIn } from './verdict.ts';
 
 const RECONNECTING = /^Reconnecting\.\.\. (\d+)\/(\d+)/;
 
-/** The fold over the JSON lines of one `codex exec`. */
+/** Reads the JSON lines of one `codex exec`. */
 export function createCodexTranslator(
   request: ResolvedPrompt,
   sessionTokens: TokenCounts | null,
@@ -58,9 +55,9 @@ export function createCodexTranslator(
         return startedEvents(line.item);
       case 'item.completed': {
         if (line.item.type === 'agent_message') texts.push(line.item.text);
-        const announced = openTools.delete(line.item.id);
-        if (announced) turns += 1; // the model goes on with what its tool has said
-        return completedEvents(line.item, announced);
+        const wasStarted = openTools.delete(line.item.id);
+        if (wasStarted) turns += 1; // the model reads the tool's output and continues
+        return completedEvents(line.item, wasStarted);
       }
       case 'turn.completed':
         completed = true;
@@ -88,14 +85,14 @@ export function createCodexTranslator(
       return hopeless;
     },
     get progress() {
-      // No line names the model: it is known only when the job or the settings have chosen it.
+      // No line names the model: it is known only if the job or the settings name it.
       const byModel = usage === null || request.model === null ? {} : { [request.model]: usage };
       return { turns, usage, byModel, sessionTokens: inThread };
     },
     end: (exit, stderrTail) =>
       codexVerdict({
         request,
-        // The answer is the last thing it said, not an empty last word.
+        // The answer is the last text that is not blank.
         text: (failure === null ? texts.findLast((text) => text.trim() !== '') : texts.join('\n\n')) ?? '',
         threadId,
         turns,
@@ -107,4 +104,71 @@ export function createCodexTranslator(
         stderrTail,
       }),
   };
+}
+
+/** The tool behind an item; null for an item that is no tool. */
+function toolOf(item: CodexItem): { readonly name: string; readonly input: unknown } | null {
+  switch (item.type) {
+    case 'command_execution':
+      return { name: 'shell', input: { command: item.command } };
+    case 'file_change':
+      return { name: 'file_change', input: { changes: item.changes } };
+    case 'mcp_tool_call':
+      return { name: `${item.server}.${item.tool}`, input: null };
+    case 'web_search':
+      return { name: 'web_search', input: { query: item.query } };
+    default:
+      return null;
+  }
+}
+
+function startedEvents(item: CodexItem): readonly ExecutionEvent[] {
+  const tool = toolOf(item);
+  return tool === null ? [] : [{ kind: 'tool.started', toolId: item.id, ...tool }];
+}
+
+/** @param wasStarted whether the item's start was in the stream */
+function completedEvents(item: CodexItem, wasStarted: boolean): readonly ExecutionEvent[] {
+  switch (item.type) {
+    case 'agent_message':
+      return [{ kind: 'text', text: item.text }];
+    case 'reasoning':
+      return item.text === '' ? [] : [{ kind: 'reasoning', text: item.text }];
+    case 'error':
+      return [{ kind: 'warning', code: 'codex', message: item.message }]; // a failure is `turn.failed`
+    default: {
+      const name = toolOf(item)?.name ?? null;
+      const isError = 'status' in item && (item.status === 'failed' || item.status === 'declined');
+      const output = item.type === 'command_execution' ? (item.aggregated_output ?? '') : '';
+      return [
+        ...(wasStarted ? [] : startedEvents(item)),
+        { kind: 'tool.ended', toolId: item.id, name, isError, output },
+      ];
+    }
+  }
+}
+
+const KINDS = ['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens'] as const;
+
+/** All tokens of the thread. codex counts cached tokens as a part of the input tokens. */
+function threadTokens(usage: ThreadUsage): TokenCounts {
+  const cacheReadTokens = usage.cached_input_tokens ?? 0;
+  const cacheWriteTokens = usage.cache_write_input_tokens ?? 0;
+  return {
+    inputTokens: Math.max(0, usage.input_tokens - cacheReadTokens - cacheWriteTokens),
+    outputTokens: usage.output_tokens,
+    cacheReadTokens,
+    cacheWriteTokens,
+  };
+}
+
+/**
+ * The tokens of this run: codex counts per thread, and a resumed run continues the thread's figures (observed
+ * with 0.169.0).
+ * @param before the thread's tokens before this run; null: new, or not known
+ */
+function ownUsage(thread: ThreadUsage, before: TokenCounts | null): Usage {
+  const own = threadTokens(thread);
+  if (before !== null) for (const kind of KINDS) own[kind] = Math.max(0, own[kind] - before[kind]);
+  return { ...own, costUsd: null, costBasis: 'unknown' };
 }

@@ -3,10 +3,11 @@ import { type WireError, wireError } from '../../errors.ts';
 import type { Exit } from '../../protocol/cli.ts';
 import type { Usage } from '../../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
+import { howItEnded, vendorError } from '../endings.ts';
+import { parseJson } from '../json.ts';
 import type { Verdict } from '../provider.ts';
-import { knownFailure } from './failure.ts';
 
-/** Everything a finished run has left. */
+/** Everything known about a finished run. */
 export interface CodexEnd {
   readonly request: ResolvedPrompt;
   readonly text: string;
@@ -14,16 +15,16 @@ export interface CodexEnd {
   readonly turns: number;
   readonly usage: Usage | null;
   readonly completed: boolean;
-  /** What `turn.failed` said. */
+  /** The message of `turn.failed`. */
   readonly failure: string | null;
   readonly hopeless: WireError | null;
   readonly exit: Exit;
   readonly stderrTail: string;
 }
 
-/** Total: has an answer for every ending, also of a killed run. */
+/** Total: gives a verdict for every ending, including that of a killed run. */
 export function codexVerdict(end: CodexEnd): Verdict {
-  const structured = end.request.outputSchema === null ? null : parsed(end.text);
+  const structured = end.request.outputSchema === null ? null : (parseJson(end.text) ?? null);
   return {
     text: end.text,
     structured,
@@ -48,24 +49,48 @@ function errorOf(end: CodexEnd, structured: unknown): WireError | null {
   return null;
 }
 
-const MAX_STDERR_IN_MESSAGE = 500;
-/** Of clap, the parser of its command line. */
+/** The exit code of clap, its parser of the command line. */
 const USAGE_ERROR = 2;
 
 function failedExit({ exit, stderrTail, completed }: CodexEnd): WireError {
-  const said = stderrTail.trim().slice(-MAX_STDERR_IN_MESSAGE);
-  const how = exit.signal === null ? `exited with code ${exit.code}` : `was ended by ${exit.signal}`;
-  const message = said === '' ? `codex ${how}` : `codex ${how}: ${said}`;
+  const message = `codex ${howItEnded(exit, stderrTail)}`;
   if (completed) return wireError('execution.crashed', message);
   if (exit.code === USAGE_ERROR) return wireError('execution.invalid_request', message);
   const known = exit.signal === null ? knownFailure(stderrTail) : null;
   return known === null ? wireError('execution.crashed', message) : { ...known, message };
 }
 
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null; // the verdict says that it is missing
+export const LOGIN_HINT = 'run `codex login` as the user of this server, or set CODEX_API_KEY';
+
+const STATUS = /(?:unexpected status|last status:?) (\d{3})/;
+const NOT_LOGGED_IN = /not logged in|please (run|log in)|codex login|missing environment variable/i;
+const NO_QUOTA = /insufficient_quota|usage limit|exceeded your current quota/i;
+const REFUSED =
+  /no rollout found|already has an active writer|invalid session id|unexpected argument|invalid value/i;
+/** codex's words for a repeated 5xx (observed with 0.169.0). */
+const OVERLOADED = /experiencing high demand|server_is_overloaded/i;
+const UNREACHABLE = /stream disconnected|connection (error|refused|reset)|error sending request|timed? ?out/i;
+
+/** The HTTP status in a message, or null. */
+export function statusIn(message: string): number | null {
+  const status = STATUS.exec(message)?.[1];
+  return status === undefined ? null : Number(status);
+}
+
+/** The error behind a message, which names it only in words; null for an unknown message. */
+function knownFailure(text: string): WireError | null {
+  const { message, type } = vendorError(text) ?? { message: text, type: null };
+  const status = statusIn(message);
+  if (NO_QUOTA.test(message) || status === 402) return wireError('execution.quota', message);
+  if (status === 401 || status === 403 || (status === null && NOT_LOGGED_IN.test(message))) {
+    return wireError('auth.required', `${message} (${LOGIN_HINT})`);
   }
+  if (status === 429) return wireError('execution.rate_limited', message);
+  if (status !== null && (status >= 500 || status === 408)) return wireError('execution.overloaded', message);
+  if ((status !== null && status >= 400) || type === 'invalid_request_error' || REFUSED.test(message)) {
+    return wireError('execution.invalid_request', message);
+  }
+  return OVERLOADED.test(message) || UNREACHABLE.test(message)
+    ? wireError('execution.overloaded', message)
+    : null;
 }

@@ -1,5 +1,5 @@
 import type { ExecutionEvent } from '../../protocol/event.ts';
-import { jsonText } from '../json-text.ts';
+import { jsonText } from '../json.ts';
 import type { CursorLine } from './lines.ts';
 
 type ToolLine = Extract<CursorLine, { type: 'tool_call' }>;

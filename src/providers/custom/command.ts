@@ -4,23 +4,22 @@ import type { CustomSettings } from '../../protocol/provider-settings.ts';
 import { MODEL_PATTERN } from '../../protocol/schema.ts';
 import type { Command, CommandContext } from '../provider.ts';
 
-/** What an argument may hold. Never the prompt: everybody on the machine can read arguments. */
+/** Values for arguments. The prompt is not one of them: every user of the machine can read arguments. */
 const PLACEHOLDERS = ['model', 'effort', 'cwd', 'sessionId', 'promptFile'] as const;
-export type Placeholder = (typeof PLACEHOLDERS)[number];
+type Placeholder = (typeof PLACEHOLDERS)[number];
 type Values = Readonly<Record<Placeholder, string | null>>;
 
 const PROMPT_FILE = 'prompt.txt';
 const PLACEHOLDER = /\{\{\s*(\w+)\s*\}\}/g;
-/** Values that may fill a placeholder: nothing that could be read as a flag. */
 const SAFE_VALUE = new RegExp(`^${MODEL_PATTERN}$`);
 
 const isPlaceholder = (name: string): name is Placeholder => PLACEHOLDERS.some((known) => known === name);
 const namesIn = (arg: string): string[] => [...arg.matchAll(PLACEHOLDER)].map(([, name = '']) => name);
 
-/** Whether a value from outside may stand in an argument. */
+/** Whether a value from outside may be in an argument: it cannot be read as a flag. */
 export const isSafeValue = (value: string): boolean => SAFE_VALUE.test(value);
 
-/** The placeholders some arguments hold, each once. Unknown ones are in `unknown`. */
+/** The placeholders in some arguments, each once. */
 export function placeholdersOf(args: readonly string[]): {
   readonly known: readonly Placeholder[];
   readonly unknown: readonly string[];
@@ -30,15 +29,15 @@ export function placeholdersOf(args: readonly string[]): {
 }
 
 /**
- * The command line for a request. Pure. With {{promptFile}} the prompt is in a file of the scratch folder.
- * @throws AppError execution.invalid_request when the session's id could be read as a flag
+ * The command line for a request. Pure. For {{promptFile}} the prompt is in a file of the scratch folder.
+ * @throws AppError execution.invalid_request when the session id could be read as a flag
  */
 export function customCommand(
   request: ResolvedPrompt,
   { nativeSessionId, scratchDir }: CommandContext,
   { args, stdin }: Pick<CustomSettings, 'args' | 'stdin'>,
 ): Command {
-  // The command itself has printed this id: it is not to be trusted.
+  // The command itself has printed this id, so it is not trusted.
   if (nativeSessionId !== null && !isSafeValue(nativeSessionId)) {
     throw new AppError(
       'execution.invalid_request',
@@ -61,7 +60,7 @@ export function customCommand(
   };
 }
 
-/** The arguments with their placeholders filled in. One whose value is not asked for is left out as a whole. */
+/** Fills in the placeholders. An argument with a value that the job does not have is left out. */
 const fillArguments = (args: readonly string[], values: Values): readonly string[] =>
   args
     .filter((arg) => namesIn(arg).every((name) => isPlaceholder(name) && values[name] !== null))

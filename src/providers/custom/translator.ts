@@ -1,9 +1,11 @@
+import { type WireError, wireError } from '../../errors.ts';
+import type { Exit } from '../../protocol/cli.ts';
 import type { CustomOutput, CustomSuccess } from '../../protocol/provider-settings.ts';
+import { howItEnded } from '../endings.ts';
 import type { Translator } from '../provider.ts';
-import { createOutputReader } from './output-reader.ts';
-import { customFailure } from './verdict.ts';
+import { createOutputReader, type OutputEnd } from './output.ts';
 
-/** The fold over a custom command's output. Only its exit ends it. */
+/** Reads a custom command's output. Only the exit of the command ends the run. */
 export function createCustomTranslator(
   name: string,
   model: string | null,
@@ -19,17 +21,43 @@ export function createCustomTranslator(
       return { turns: 0, usage, byModel: usage === null || model === null ? {} : { [model]: usage } };
     },
     end(exit, stderrTail) {
-      const { text, partial, textIsCut, checked, failure } = reader.end();
+      const end = reader.end();
       return {
-        text: text ?? partial,
-        textIsCut,
+        text: end.text ?? end.partial,
+        textIsCut: end.textIsCut,
         structured: null,
         nativeSessionId: reader.nativeSessionId,
         turns: null,
         usage: reader.usage,
         permissionDenials: [],
-        error: customFailure(name, success, { text, failure, checked, exit, stderrTail }),
+        error: failureOf(name, success, end, exit, stderrTail),
       };
     },
   };
+}
+
+/** Why a run did not succeed, by the rule of the settings; null: it did. */
+function failureOf(
+  name: string,
+  rule: CustomSuccess,
+  { text, failure, checked }: OutputEnd,
+  exit: Exit,
+  stderrTail: string,
+): WireError | null {
+  if (failure !== null) return wireError('execution.crashed', failure);
+  if (exit.code === null || !rule.exitCodes.includes(exit.code)) {
+    return wireError('execution.crashed', `${name} ${howItEnded(exit, stderrTail)}`);
+  }
+  const bad = (why: string): WireError => wireError('execution.bad_output', `${name} ended ${why}`);
+  if (text === null) return bad('without the text its settings say where to find');
+  if (rule.json !== null && checked !== rule.json.equals) {
+    return bad(`without ${JSON.stringify(rule.json.equals)} at ${rule.json.pointer}`);
+  }
+  if (rule.pattern !== null && !new RegExp(rule.pattern).test(text)) {
+    return bad('with a text that does not match success.pattern');
+  }
+  if (rule.failurePattern !== null && new RegExp(rule.failurePattern).test(text)) {
+    return bad('with a text that matches success.failurePattern');
+  }
+  return null;
 }

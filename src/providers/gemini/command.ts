@@ -1,15 +1,11 @@
-import { AppError } from '../../errors.ts';
+/** The command line, the rules for tools, and what a workspace's own files may do (gemini 0.61.0). */
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
-import type { BuiltInSettings } from '../../protocol/provider-settings.ts';
-import { promptFor } from '../built-in.ts';
+import { asPlainText, type BuiltInOptions, checkedSessionId, promptFor } from '../built-in.ts';
 import type { Command, CommandContext } from '../provider.ts';
-import { toolPolicy } from './tool-policy.ts';
-import { modeRules, trustOf } from './workspace-trust.ts';
 
-const SESSION_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const POLICY_FILE = 'tools.toml';
 
-/** Always named: without a flag the user's own `general.defaultApprovalMode` would decide. */
+/** Always passed: without a flag the user's own `general.defaultApprovalMode` would decide. */
 const PERMISSION_ARGS: Readonly<Record<PermissionMode, string>> = {
   default: '--approval-mode=default',
   plan: '--approval-mode=plan',
@@ -17,54 +13,130 @@ const PERMISSION_ARGS: Readonly<Record<PermissionMode, string>> = {
   fullAccess: '--approval-mode=yolo',
 };
 
-export type GeminiCommandOptions = Pick<BuiltInSettings, 'args' | 'modes'>;
-
 /**
- * The command line for a request. Pure. Every value is joined to its flag by `=`, so that no value can be
- * read as a flag. A session can be resumed only in the folder it was begun in.
+ * The command line for a request. Pure. Every value is joined to its flag by `=`: no value can be read as a
+ * flag. A session can be resumed only in the folder where it was begun.
  *
  * @throws AppError execution.invalid_request when the session id to resume is not one of gemini's
  */
 export function geminiCommand(
   request: ResolvedPrompt,
   context: CommandContext,
-  options: GeminiCommandOptions,
+  options: Pick<BuiltInOptions, 'args' | 'modes'>,
 ): Command {
   const { permissionMode: mode, allowedTools: allowed, disallowedTools: denied } = request;
-  const trust = trustOf(context.trustedWorkspace);
+  const { trustedWorkspace: trusted } = context;
   const own = options.modes[mode];
   const listed = { allowed, denied };
-  const policy = toolPolicy(context.trustedWorkspace || own !== undefined ? listed : modeRules(mode, listed));
+  const policy = toolPolicy(trusted || own !== undefined ? listed : modeRules(mode, listed));
+  const sessionId = checkedSessionId('gemini', context.nativeSessionId);
   const args = [
     '--output-format=stream-json',
-    ...trust.args,
+    ...(trusted ? ['--skip-trust'] : []),
     ...options.args,
-    ...(own ?? [PERMISSION_ARGS[context.trustedWorkspace ? mode : 'default']]),
-    // A policy that is named replaces the user's own, which therefore is named too.
+    ...(own ?? [PERMISSION_ARGS[trusted ? mode : 'default']]),
+    // A policy on the command line replaces the user's own policies, so they are named too.
     ...(policy === null
       ? []
       : [`--policy=${context.scratchDir}/${POLICY_FILE}`, '--policy=~/.gemini/policies']),
     ...(request.model === null ? [] : [`--model=${request.model}`]),
-    ...resumeArgs(context.nativeSessionId),
+    ...(sessionId === null ? [] : [`--resume=${sessionId}`]),
   ];
   return {
     args,
     stdin: asPlainText(promptFor(request, context)),
     env: {
-      // Else it runs itself as a child, which a signal to the process that was started does not reach.
+      // Without it the CLI runs itself as a child, and signals to the started process do not reach the child.
       GEMINI_CLI_NO_RELAUNCH: 'true',
       NO_COLOR: '1',
-      ...trust.env,
+      GEMINI_CLI_TRUST_WORKSPACE: String(trusted),
     },
     ...(policy === null ? {} : { files: { [POLICY_FILE]: policy } }),
   };
 }
 
-function resumeArgs(id: string | null): readonly string[] {
-  if (id === null) return [];
-  if (SESSION_ID.test(id)) return [`--resume=${id}`];
-  throw new AppError('execution.invalid_request', 'the session to resume has no valid gemini session id');
+/**
+ * Each mode as rules, for a workspace that is not trusted. `plan` stays read-only, whatever tools a job lists.
+ *
+ * Only with GEMINI_CLI_TRUST_WORKSPACE=false does the CLI ignore all files of a workspace: settings with their
+ * hooks, MCP servers and commands, `.gemini/.env`, agents, GEMINI.md. With `--skip-trust` it trusts the
+ * workspace before it looks for a login, and reads `.gemini/.env`: that file can send the key elsewhere
+ * (GOOGLE_GEMINI_BASE_URL) or load code into child processes (LD_PRELOAD).
+ *
+ * Consequences:
+ * - The CLI exits with 55 unless its user has `security.folderTrust.enabled: false` in ~/.gemini/settings.json.
+ *   There is no flag and no variable for that.
+ * - It has only the default mode there. The other modes are rules of its policy engine.
+ * - From a plain `.env` it still reads the names of a login that the server does not set (GEMINI_API_KEY,
+ *   GOOGLE_API_KEY, GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_LOCATION), unless its user has
+ *   `advanced.ignoreLocalEnv: true`.
+ */
+function modeRules(mode: PermissionMode, listed: ToolRules): ToolRules {
+  switch (mode) {
+    case 'default':
+      return listed;
+    case 'plan':
+      return { allowed: [], denied: [...CHANGING_TOOLS, ...listed.denied] };
+    case 'acceptEdits':
+      return { ...listed, allowed: ['write_file', 'replace', 'web_fetch', ...listed.allowed] };
+    case 'fullAccess':
+      return { ...listed, allowed: ['*'] };
+  }
 }
 
-/** A prompt that begins with `/` would run a command, also one of the workspace's; behind a newline it is text. */
-const asPlainText = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt);
+const SHELL = 'run_shell_command';
+const PLAIN = /^[A-Za-z_][\w-]*$/;
+/** The shell with the beginning of a command line. A `*` at its end means the same; elsewhere it is refused. */
+const WITH_COMMAND =
+  /^run_shell_command\(([\x20-\x29\x2b-\x7e]*[\x21-\x29\x2b-\x39\x3b-\x7e])(?:\s*:?\*)?\)$/;
+
+/** Built-in tools that change or start something. The mode decides which of them the model is offered. */
+export const CHANGING_TOOLS: readonly string[] = [
+  SHELL,
+  'write_file',
+  'replace',
+  'web_fetch',
+  'activate_skill',
+];
+
+/** Above every rule of the user's own. */
+const DENY_PRIORITY = 999;
+/** Below them: what the user's own settings deny stays denied. */
+const ALLOW_PRIORITY = 1;
+/** Not in `plan`, which stays read-only. */
+const ALLOWED_IN = 'modes = ["default", "autoEdit", "yolo"]';
+
+/** Whether the CLI can have a rule for this tool. */
+export const isToolRule = (tool: string): boolean => PLAIN.test(tool) || WITH_COMMAND.test(tool);
+
+/** Tools by name; `*` among the allowed: all. */
+interface ToolRules {
+  readonly allowed: readonly string[];
+  readonly denied: readonly string[];
+}
+
+/**
+ * The rules as a TOML file of the CLI's policy engine; null when there are none. Each tool but `*` must satisfy
+ * {@link isToolRule}. https://geminicli.com/docs/core/policy-engine
+ */
+function toolPolicy({ allowed, denied }: ToolRules): string | null {
+  const rules = [
+    ...allowed.map((tool) => [
+      ...match(tool),
+      'decision = "allow"',
+      `priority = ${ALLOW_PRIORITY}`,
+      ALLOWED_IN,
+    ]),
+    ...denied.map((tool) => [...match(tool), 'decision = "deny"', `priority = ${DENY_PRIORITY}`]),
+  ];
+  return rules.length === 0 ? null : rules.map((lines) => `[[rule]]\n${lines.join('\n')}\n`).join('\n');
+}
+
+/** A JSON string of printable ASCII is a TOML string, too. */
+function match(tool: string): readonly string[] {
+  if (tool === '*') return ['toolName = "*"', 'allowRedirection = true'];
+  const command = WITH_COMMAND.exec(tool)?.[1];
+  return command === undefined
+    ? [`toolName = ${JSON.stringify(tool)}`]
+    : [`toolName = "${SHELL}"`, `commandPrefix = ${JSON.stringify(command)}`];
+}

@@ -1,11 +1,12 @@
-/** The lines of `--output-format stream-json` we use, as of gemini 0.61.0; only the fields we read. */
+/** The lines of `--output-format stream-json` that we use, as of gemini 0.61.0; only the fields we read. */
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { parseJsonLine } from '../json.ts';
 
 const Tokens = Type.Integer({ minimum: 0 });
 
-/** `input_tokens` has the cached ones in it, `input` has not; `total_tokens` also counts what was thought. */
-export const TokenStats = Type.Object({
+/** `input_tokens` includes cached tokens, `input` does not. `total_tokens` includes thoughts. */
+const TokenStats = Type.Object({
   total_tokens: Tokens,
   input_tokens: Tokens,
   output_tokens: Tokens,
@@ -67,17 +68,12 @@ const GeminiLine = Type.Union([
 export type GeminiLine = Static<typeof GeminiLine>;
 
 const checker = Compile(GeminiLine);
-/** A run must not fail because a newer CLI changed a field beside the core of its last line. */
+/** A run must not fail because a newer CLI changed another field of its last line. */
 const coreChecker = Compile(Type.Pick(ResultLine, ['type', 'status']));
 
-/** The line as one we know, else null. */
+/** The line if it is a known one, else null. */
 export function parseGeminiLine(line: string): GeminiLine | null {
-  if (!line.startsWith('{')) return null;
-  try {
-    const value: unknown = JSON.parse(line);
-    if (checker.Check(value)) return value;
-    return coreChecker.Check(value) ? { type: 'result', status: value.status } : null;
-  } catch {
-    return null; // not JSON: the caller passes it on as raw
-  }
+  const value = parseJsonLine(line);
+  if (checker.Check(value)) return value;
+  return coreChecker.Check(value) ? { type: 'result', status: value.status } : null;
 }

@@ -4,15 +4,16 @@ import {
   type BuiltInOptions,
   isAnswer,
   permissionModesOf,
+  refused,
+  refusedProviderOptions,
   type Unsupported,
   unsupportedMode,
 } from '../built-in.ts';
+import { NODE_CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
 import type { Capabilities, Login, Provider } from '../provider.ts';
-import { geminiCommand } from './command.ts';
-import { GEMINI_ENV_NAMES } from './env-names.ts';
-import { LOGIN_HINT } from './failure.ts';
-import { isToolRule } from './tool-policy.ts';
+import { geminiCommand, isToolRule } from './command.ts';
 import { createGeminiTranslator } from './translator.ts';
+import { LOGIN_HINT } from './verdict.ts';
 
 const CAPABILITIES: Capabilities = {
   permissionModes: ['default', 'plan', 'acceptEdits', 'fullAccess'],
@@ -41,10 +42,37 @@ const LOGIN: Login = {
 };
 
 /**
- * The provider for the gemini CLI, as of 0.61.0. It takes a cap of turns (`model.maxSessionTurns`) and a number of
- * tries (`general.maxAttempts`, 10 at most) from a settings file only, and from none this server could write for
- * one run: a system settings file counts only when root owns it and every folder above it. So the executor
- * keeps the cap, from the stream. The CLI's retries show on its stderr alone.
+ * The server's variables that gemini may see.
+ * https://geminicli.com/docs/reference/configuration/#environment-variables
+ */
+const ENV_NAMES: readonly string[] = [
+  'GEMINI_API_KEY',
+  'GOOGLE_API_KEY',
+  'GOOGLE_GEMINI_BASE_URL',
+  'GEMINI_MODEL',
+  'GEMINI_CLI_HOME',
+  'GEMINI_CLI_SYSTEM_SETTINGS_PATH',
+  'GEMINI_CLI_SYSTEM_DEFAULTS_PATH',
+
+  'GOOGLE_GENAI_USE_VERTEXAI',
+  'GOOGLE_GENAI_USE_GCA',
+  'GOOGLE_VERTEX_BASE_URL',
+  'GOOGLE_APPLICATION_CREDENTIALS',
+  'GOOGLE_CLOUD_PROJECT',
+  'GOOGLE_CLOUD_PROJECT_ID',
+  'GOOGLE_CLOUD_LOCATION',
+
+  ...PROXY_NAMES,
+  ...NODE_CERTIFICATE_NAMES,
+];
+
+/**
+ * The provider for the gemini CLI, as of 0.61.0.
+ *
+ * The CLI takes a limit of turns (`model.maxSessionTurns`) and of tries (`general.maxAttempts`, at most 10)
+ * from a settings file only, and from none that this server could write for one run: a system settings file
+ * counts only if root owns it and every folder above it. So the executor limits the turns, from the stream.
+ * The CLI reports its retries on stderr only.
  *
  * @throws AppError config.invalid for `maxRetries`
  */
@@ -61,31 +89,30 @@ export function createGeminiProvider(options: BuiltInOptions): Provider {
     state: { variable: 'GEMINI_CLI_HOME', home: '', name: '.gemini/tmp' },
     announcesBoot: true, // `init`
     streamCaps: ['maxTurns'],
-    envNames: GEMINI_ENV_NAMES,
+    envNames: ENV_NAMES,
     binaries: ['gemini'],
     versionArgs: ['--version'],
     unsupported: (request) => [
       ...unsupportedMode('gemini', request.permissionMode, modes, options),
-      ...unsupportedValues(request),
+      ...unsupportedOptions(request),
     ],
     command: (request, context) => geminiCommand(request, context, options),
-    // A prompt that the vendor turned away is not in the session (observed with gemini 0.61.0).
+    // A prompt that the vendor refused is not in the session (observed with gemini 0.61.0).
     provesAsked: isAnswer,
     translator: () => createGeminiTranslator(),
   };
 }
 
-function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
-  const found: Unsupported[] = [];
-  for (const option of ['allowedTools', 'disallowedTools'] as const) {
+const unsupportedOptions = (request: ResolvedPrompt): readonly Unsupported[] => [
+  ...(['allowedTools', 'disallowedTools'] as const).flatMap((option) => {
     const unknown = request[option].find((tool) => !isToolRule(tool));
-    if (unknown === undefined) continue;
-    const reason = `gemini cannot tell ${unknown}: it knows names, and run_shell_command(beginning of a command)`;
-    found.push({ option, reason });
-  }
-  const missing: readonly (readonly [string, boolean, string])[] = [
+    if (unknown === undefined) return [];
+    const rules = 'it takes names of tools, and run_shell_command(beginning of a command)';
+    return [{ option, reason: `gemini has no rule for ${unknown}: ${rules}` }];
+  }),
+  ...refused([
     ['effort', request.effort !== null, 'gemini has no levels of effort'],
-    ['maxCostUsd', request.maxCostUsd !== null, 'gemini does not tell what a run costs'],
+    ['maxCostUsd', request.maxCostUsd !== null, 'gemini does not report the cost of a run'],
     ['background', request.background === 'wait', 'gemini ends with its answer'],
     ['outputSchema', request.outputSchema !== null, 'gemini takes no schema for its answer'],
     [
@@ -98,10 +125,6 @@ function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
       request.onPermissionDenied !== 'report',
       'gemini hides from its model what a mode denies, so that most denials never happen',
     ],
-  ];
-  for (const [option, asked, reason] of missing) if (asked) found.push({ option, reason });
-  for (const name of Object.keys(request.providerOptions)) {
-    found.push({ option: `providerOptions.${name}`, reason: 'gemini knows no options of its own here' });
-  }
-  return found;
-}
+  ]),
+  ...refusedProviderOptions('gemini', request),
+];

@@ -1,7 +1,6 @@
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { Batch, BatchCreated } from '../../../src/protocol/batch.ts';
-import type { JobListItem } from '../../../src/protocol/job.ts';
+import type { Batch, BatchCreated, JobListItem } from '../../../src/protocol/job.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
 import { startServer, type TestServer } from '../../helpers/server.ts';

@@ -1,8 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { BatchCreated } from '../../../src/protocol/batch.ts';
-import type { Job } from '../../../src/protocol/job.ts';
+import type { BatchCreated, Job } from '../../../src/protocol/job.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { startServer, type TestServer } from '../../helpers/server.ts';

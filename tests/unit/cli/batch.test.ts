@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { inCalls, readPromptList } from '../../../src/cli/prompt-list.ts';
-import { batchLinks } from '../../../src/protocol/batch.ts';
+import { batchLinks } from '../../../src/protocol/job.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { json, startScriptedServer } from '../client/scripted-server.ts';
 import { at, item } from './answers.ts';

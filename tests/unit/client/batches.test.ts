@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { batchLinks } from '../../../src/protocol/batch.ts';
+import { batchLinks } from '../../../src/protocol/job.ts';
 import { clientOf, json, problem, startScriptedServer } from './scripted-server.ts';
 
 const ID = '01K9ZV4Q4S9V0M0X2T6D8Y3B7C';

@@ -93,7 +93,7 @@ describe('a custom provider', () => {
       error: { code: 'execution.crashed', message: 'own exited with code 3: it broke' },
     });
     const killed = custom().translator(resolvedPrompt()).end({ code: null, signal: 'SIGKILL' }, '');
-    expect(killed.error?.message).toBe('own was ended by SIGKILL');
+    expect(killed.error?.message).toBe('own was killed by SIGKILL');
   });
 
   it('finds the text in one JSON document of several lines', () => {

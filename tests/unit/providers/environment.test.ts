@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CLAUDE_ENV_NAMES } from '../../../src/providers/claude/env-names.ts';
+import { CLAUDE_ENV_NAMES } from '../../../src/providers/claude/provider.ts';
 import { buildEnvironment, isDeniedName } from '../../../src/providers/environment.ts';
 
 const DENIED = [

@@ -1,8 +1,8 @@
 /** The runner's pure parts; tests/contracts/anthropic-sdk.test.ts runs it as a whole. */
 import { APIConnectionError, APIError } from '@anthropic-ai/sdk/core/error';
+import type { RawMessageStreamEvent } from '@anthropic-ai/sdk/resources/messages/messages';
 import { describe, expect, it } from 'vitest';
-import { failureLine } from '../../../../src/anthropic-runner/failure-line.ts';
-import { createMessageFold, type MessageEvent } from '../../../../src/anthropic-runner/message-fold.ts';
+import { createMessageFold, failureLine } from '../../../../src/anthropic-runner/answer.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 
@@ -55,7 +55,7 @@ describe('what the SDK throws', () => {
 
 describe('the fold of a message', () => {
   /** Only what the fold reads; the real events have more. */
-  const event = (fields: object): MessageEvent => fields as MessageEvent;
+  const event = (fields: object): RawMessageStreamEvent => fields as RawMessageStreamEvent;
   const EVENTS = [
     { type: 'message_start', message: { model: 'm', usage: { input_tokens: 3, output_tokens: 1 } } },
     { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'He' } },

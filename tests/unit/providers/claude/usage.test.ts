@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ResultLine } from '../../../../src/providers/claude/result-line.ts';
+import type { ResultLine } from '../../../../src/providers/claude/lines.ts';
 import { createUsageMeter } from '../../../../src/providers/claude/usage.ts';
 
 const line = (fields: Partial<ResultLine>): ResultLine => ({

@@ -32,7 +32,7 @@ describe('a run without a result', () => {
       nativeSessionId: 's1',
       turns: null,
       usage: { inputTokens: 10, outputTokens: 1, cacheReadTokens: 4, costUsd: null, costBasis: 'unknown' },
-      error: { code: 'execution.crashed', message: 'claude was ended by SIGKILL' },
+      error: { code: 'execution.crashed', message: 'claude was killed by SIGKILL' },
     });
   });
 

@@ -177,8 +177,10 @@ describe('the codex command', () => {
     );
   });
 
-  it('refuses a thread id that could be read as something else', () => {
-    expect(() => codex.command(request, { ...context, nativeSessionId: '--last' })).toThrow('thread id');
+  it('refuses a session id that could be read as something else', () => {
+    expect(() => codex.command(request, { ...context, nativeSessionId: '--last' })).toThrow(
+      'codex session id',
+    );
   });
 
   it('says what it cannot honour', () => {

@@ -86,7 +86,7 @@ describe('a recorded run of gemini', () => {
     ['bad-argument', 'execution.invalid_request', 'Unknown arguments: such-flag'],
     ['untrusted', 'execution.invalid_request', 'trustedRoots'],
     ['sigterm-hang', 'execution.bad_output', 'without a result'],
-    ['sigkill-tool', 'execution.crashed', 'was ended by SIGKILL'],
+    ['sigkill-tool', 'execution.crashed', 'was killed by SIGKILL'],
   ])('%s is %s', (name, code, said) => {
     const { verdict } = replay(gemini, name);
     expect(verdict.error).toMatchObject({ code, resetsAt: null });

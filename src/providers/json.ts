@@ -1,0 +1,22 @@
+/** JSON that comes from outside: it may be broken, or too deep to be written again. */
+
+/** The value of a JSON text; undefined when the text is not JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // the caller knows what that means
+  }
+}
+
+/** The same for a line of stdout, which may hold anything: undefined when it is no JSON object. */
+export const parseJsonLine = (line: string): unknown => (line.startsWith('{') ? parseJson(line) : undefined);
+
+/** A value as JSON; null when there is no value, or it is nested too deeply. */
+export function jsonText(value: unknown): string | null {
+  try {
+    return JSON.stringify(value) ?? null;
+  } catch {
+    return null; // RangeError: JSON.parse accepts deeper values than JSON.stringify
+  }
+}
