@@ -12,11 +12,11 @@ import type { Settings } from './config/schema.ts';
 import { createDamageReports } from './damage.ts';
 import { createEventHub } from './events/hub.ts';
 import { createServerProbe } from './executor/cli-probe.ts';
-import { createExecutor } from './executor/executor.ts';
-import type { RecoveryReport } from './executor/recovery.ts';
+import { createExecutor, type RecoveryReport } from './executor/executor.ts';
+import { createKnownSessions, storedSessions } from './executor/known-sessions.ts';
 import { createStateFolders } from './executor/state-folder.ts';
+import { createUntrustedEnvironment } from './executor/untrusted-environment.ts';
 import { warmSettings, workersFor } from './executor/warm/warm-settings.ts';
-import { within } from './executor/within.ts';
 import { createFailpoint } from './failpoint.ts';
 import { createHttpServer, DEFAULT_HTTP_SETTINGS, listen } from './http/server.ts';
 import { createIdFactory } from './ids.ts';
@@ -50,6 +50,7 @@ import { createLedger } from './store/ledger.ts';
 import { logEnded } from './store/projected-job.ts';
 import { createProjector } from './store/projector.ts';
 import { openStore } from './store/store.ts';
+import { within } from './timing.ts';
 import { createPricing } from './usage/pricing.ts';
 import { withRoots } from './workspace.ts';
 
@@ -173,7 +174,6 @@ export async function startApp(options: AppOptions): Promise<App> {
   });
   const waits = createJobWaits(doorbells, names.responses);
   const executor = createExecutor({
-    ...settings,
     claims,
     ledger: createLedger(store, bootId),
     prepare: {
@@ -184,19 +184,20 @@ export async function startApp(options: AppOptions): Promise<App> {
       pricing,
       settings: withRoots(settings, moreRoots),
       environment,
+      untrusted: createUntrustedEnvironment({ launch: launcher.launch }),
       scratchDir: join(settings.home, 'tmp'),
-      async findSession(sessionId) {
-        await projector.catchUp();
-        const origin = await store.run('sessions.find', { sessionId });
-        return origin && { ...origin, tokens: await store.run('sessions.total', origin) };
-      },
+      limits: settings,
+      warm: warmSettings(settings),
+      sessions: createKnownSessions(storedSessions(store, projector)),
       readEvents: records.events,
     },
-    limits: settings,
-    warm: warmSettings(settings),
     circuits,
     scanner: createProcScanner(),
     launch: launcher.launch,
+    concurrency: settings.concurrency,
+    leaseMs: settings.leaseMs,
+    sweepMs: settings.sweepMs,
+    retryBackoffMs: settings.retryBackoffMs,
     cutOffMs: settings.nodeLostAfterMs * 0.9,
     othersRegistered: () => upkeepLoop.otherNodes > 0,
     onSent: waits.wake,

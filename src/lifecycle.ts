@@ -4,6 +4,7 @@
  */
 import type { Logger } from 'pino';
 import { messageOf } from './errors.ts';
+import { within } from './timing.ts';
 
 interface Phase {
   readonly name: string;
@@ -61,15 +62,9 @@ export function createLifecycle(logger: Logger): Lifecycle {
 }
 
 async function withDeadline(phase: Phase): Promise<void> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => reject(new Error(`still running after ${phase.deadlineMs} ms`)),
-    phase.deadlineMs,
-  );
-  try {
-    await Promise.race([phase.stop(), promise]);
-  } finally {
-    clearTimeout(timer);
+  const stopping = Promise.resolve(phase.stop());
+  if (!(await within(phase.deadlineMs, stopping))) {
+    throw new Error(`still running after ${phase.deadlineMs} ms`);
   }
 }
 

@@ -1,109 +1,162 @@
+/** Claims work while there are free slots, runs it, and reports what runs. */
+import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
-import { noFailpoint } from '../failpoint.ts';
+import { type Failpoint, noFailpoint } from '../failpoint.ts';
+import type { Circuits } from '../limits/circuits.ts';
 import { createOutage } from '../outage.ts';
+import type { Launch } from '../processes/launch.ts';
+import type { ProcScanner } from '../processes/proc-scanner.ts';
 import type { RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
-import type { Claim } from '../records/ports.ts';
-import { type Active, createActive, stopActive } from './active.ts';
-import { createClaimRunner } from './claim-runner.ts';
+import type { Claim, Claims } from '../records/ports.ts';
+import { within } from '../timing.ts';
 import { createDelivery } from './delivery.ts';
-import { type ExecutorOptions, prepareOptions } from './executor-options.ts';
-import { createKnownSessions } from './known-sessions.ts';
 import { createPeriodic, onceMore } from './periodic.ts';
+import type { Ledger } from './ports.ts';
+import type { PrepareOptions } from './prepare.ts';
 import { createReaper } from './reaper.ts';
-import { type RecoveryReport, recover } from './recovery.ts';
-import { createResourceWatch } from './resource-watch.ts';
-import { runningExecutions } from './running-executions.ts';
-import { createSlots } from './slots.ts';
+import { recover } from './recovery.ts';
+import { createResourceWatch } from './resources.ts';
+import { createClaimRunner } from './run-claim.ts';
+import { type Active, createActive, createSlots, runningExecutions, stopActive } from './slots.ts';
 import { createCliStarter, type StartCounts } from './warm/cli-starter.ts';
 import { createLookAhead } from './warm/look-ahead.ts';
-import { within } from './within.ts';
+
+/** What the start settled of an earlier run of this node. */
+export interface RecoveryReport {
+  readonly killedProcesses: number;
+  /** Executions without an outcome: they are lost. */
+  readonly lost: number;
+  /** Outcomes that their job records did not have. */
+  readonly redelivered: number;
+}
 
 export interface Executor {
-  /** Settles what earlier runs left behind, then takes work. */
+  /** Settles the executions of an earlier run, then takes work. */
   start(): Promise<RecoveryReport>;
-  /** Takes nothing new; running executions get `drainMs` to end and are interrupted then. */
+  /** Takes no new work. Running executions get `drainMs` to end and are interrupted after that. */
   stop(drainMs: number): Promise<void>;
-  /** Interrupts everything without a grace; for a second signal. */
+  /** Interrupts all executions without a grace, at a second signal. */
   abort(): void;
-  /** Something may be claimable. */
+  /** There may be something to claim. */
   kick(): void;
   /** The cancel flag of a job may be set. */
   lookAtCancel(jobId: string): void;
   /** Whether the CLI of this job may run here. */
   holds(jobId: string): boolean;
   status(): { readonly running: number; readonly limit: number; readonly accepting: boolean };
-  /** How its executions got their processes, and what waits for one. */
+  /** Counts of how executions got their processes, and of idle processes. */
   starts(): StartCounts;
   /** Why no CLI can be started now, or null. */
   problem(): string | null;
-  /** Executions this provider runs now, as a fallback too. */
+  /** Executions that this provider runs now, including as a fallback. */
   runningOf(provider: string): number;
-  /** What runs here now. */
   running(): readonly RunningExecution[];
-  /** What waits here for a prompt. */
+  /** The idle processes. */
   waiting(): readonly WaitingProcessReport[];
 }
 
+export interface ExecutorOptions {
+  readonly claims: Claims;
+  readonly ledger: Ledger;
+  readonly prepare: PrepareOptions;
+  readonly scanner: ProcScanner;
+  readonly launch: Launch;
+  readonly concurrency: number;
+  /** Idle share of the CPUs, 0 to 1. Default: measured. */
+  idleShare?(): number;
+  readonly circuits: Circuits;
+  readonly leaseMs: number;
+  readonly sweepMs: number;
+  readonly retryBackoffMs: number;
+  /** After this long without Redis, another node may end our executions: this node stops them first. */
+  readonly cutOffMs: number;
+  /** Whether other nodes are registered. */
+  othersRegistered(): boolean;
+  onSuperseded(): void;
+  /** The outcome of a job has been sent to its record. */
+  onSent(jobId: string): void;
+  readonly logger: Logger;
+  readonly failpoint?: Failpoint;
+}
+
 export function createExecutor(options: ExecutorOptions): Executor {
-  const { claims, logger, scanner, failpoint = noFailpoint } = options;
+  const { claims, ledger, prepare, launch, scanner, circuits, retryBackoffMs, logger } = options;
+  const { failpoint = noFailpoint } = options;
+  const { nodeId, providers, scratchDir, readEvents, limits, warm, sessions } = prepare;
   const active = new Map<string, Active>();
-  const slots = createSlots(active, options.concurrency, options.prepare.providers);
+  const slots = createSlots(active, options.concurrency, providers);
   const work = new Set<Promise<void>>();
   const reaper = createReaper(scanner, logger);
   const resources = createResourceWatch(scanner, logger);
   const ledgerOutage = createOutage('ledger', logger);
-  const delivery = createDelivery({ ...options, outage: ledgerOutage, failpoint });
-  const starter = createCliStarter({ ...options, reaper, running: slots.running });
-  const sessions = createKnownSessions(options.prepare.findSession);
-  const prepare = prepareOptions(options, sessions.find);
-  const ahead = createLookAhead({ claims, prepare, warm: options.warm, starter, logger });
+  const delivery = createDelivery({
+    claims,
+    ledger,
+    outage: ledgerOutage,
+    onSuperseded: options.onSuperseded,
+    onSent: options.onSent,
+    logger,
+    failpoint,
+  });
+  const starter = createCliStarter({
+    warm,
+    launch,
+    scanner,
+    reaper,
+    prepare: { nodeId, scratchDir },
+    running: slots.running,
+    ...(options.idleShare && { idleShare: options.idleShare }),
+    logger,
+  });
+  const ahead = createLookAhead({ claims, prepare, warm, starter, logger });
   const run = createClaimRunner({
-    ...{ ...options, prepare, slots, resources, failpoint, delivery, ledgerOutage },
-    onSlotFree,
+    claims,
+    ledger,
+    ledgerOutage,
+    delivery,
+    prepare,
+    limits,
+    circuits,
+    scanner,
+    resources,
     start: starter.start,
     sessions,
+    retryBackoffMs,
+    slots,
+    onSlotFree,
+    failpoint,
+    logger,
   });
-  /** Claims whose answer never reached us, as the records have them. */
+  /** Claims whose answer never reached this node, as the records have them. */
   let owed: Claim[] = [];
   let accepting = false;
-  let claiming: Promise<void> | null = null;
-  let claimAgain = false;
-  /** The last claim found less than it asked for, and nothing has rung since. */
+  const claiming = onceMore(claimWhatFits, (error) =>
+    logger.debug({ reason: messageOf(error) }, 'claiming failed'),
+  );
+  /** The last claim found less than it asked for, and no doorbell came since. */
   let drained = false;
   let lastContact = performance.now();
   const lookAtFlags = onceMore(renew, (error) =>
-    logger.debug({ reason: messageOf(error) }, 'looking at a cancel flag failed'),
+    logger.debug({ reason: messageOf(error) }, 'reading a cancel flag failed'),
   );
   const periodic = createPeriodic(logger);
 
   function kick(): void {
     if (!accepting) return;
     drained = false;
-    if (claiming !== null) {
-      claimAgain = true;
-      return;
-    }
-    claiming = claimWhatFits()
-      .catch((error: unknown) => logger.debug({ reason: messageOf(error) }, 'claiming failed'))
-      .finally(() => {
-        claiming = null;
-        if (claimAgain) {
-          claimAgain = false;
-          kick();
-        }
-      });
+    claiming.ask();
   }
 
   async function claimWhatFits(): Promise<void> {
     for (;;) {
-      if (!accepting || ledgerOutage.problem() !== null) return; // those that wait try the ledger
+      if (!accepting || ledgerOutage.problem() !== null) return; // waiting executions try the ledger
       for (const claim of owed.splice(0, slots.free())) begin(claim);
       const free = slots.free();
       if (free === 0) return ahead.look();
       const claimed = await claims.claim(free, slots.freeOf());
       for (const claim of claimed) begin(claim);
       if (claimed.length < free) {
-        // What a full provider left behind is waiting for one of its slots.
+        // The jobs of a full provider wait for one of its slots.
         drained = !slots.someFull();
         ahead.nothingWaits();
         return;
@@ -111,7 +164,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     }
   }
 
-  /** A slot is only worth a look when something may wait for it; whatever comes later rings. */
+  /** Claims again only when something may wait for a slot. Later jobs ring the doorbell. */
   function onSlotFree(): void {
     slots.freed();
     starter.ended();
@@ -137,7 +190,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     work.add(done);
   }
 
-  /** Leases, heartbeat, and what the records say about what we run. */
+  /** Renews leases and the heartbeat, and stops executions whose record says so. */
   async function renew(): Promise<void> {
     const held = [...active.values()];
     const states = await claims.renew(held.map(({ claim }) => claim));
@@ -155,20 +208,28 @@ export function createExecutor(options: ExecutorOptions): Executor {
     for (const one of active.values()) stopActive(one, 'fenced', false);
   }
 
-  /** Claims whose answer never reached us: never spawned unless the ledger says so. */
+  /** Finds the owed claims. The ledger decides whether they are spawned. */
   async function adoptOwned(): Promise<void> {
-    if (!accepting || claiming !== null) return;
+    if (!accepting || claiming.running !== null) return;
     const owned = await claims.owned();
-    if (claiming !== null) return; // its answer is on the way: look again next time
+    if (claiming.running !== null) return; // its answer is on the way: try again next time
     owed = owned.filter(({ executionId }) => !active.has(executionId) && !delivery.holds(executionId));
     if (owed.length > 0) kick();
   }
 
   return {
     async start() {
-      const { nodeId, scratchDir, readEvents } = prepare;
-      const { maxResultBytes } = options.limits;
-      const report = await recover({ ...options, nodeId, scratchDir, delivery, readEvents, maxResultBytes });
+      const report = await recover({
+        nodeId,
+        scratchDir,
+        scanner,
+        ledger,
+        delivery,
+        retryBackoffMs,
+        readEvents,
+        maxResultBytes: limits.maxResultBytes,
+        logger,
+      });
       await renew();
       accepting = true;
       periodic.every(options.sweepMs, 'sweep', async () => {
@@ -186,15 +247,15 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
     async stop(drainMs) {
       accepting = false;
-      await claiming;
-      const drained = await within(drainMs, saysWhatItWaitsFor(drainMs));
+      await claiming.running;
+      const drained = await within(drainMs, logWhatRuns(drainMs));
       if (!drained) for (const one of active.values()) stopActive(one, 'shutdown', false);
       await allWork();
       periodic.stop();
       ahead.stop();
       await starter.stop();
       await reaper.settle();
-      await delivery.drain().catch(() => undefined); // what Redis does not take now stays in the ledger's outbox
+      await delivery.drain().catch(() => undefined); // what Redis does not take stays in the ledger
     },
 
     abort() {
@@ -204,7 +265,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     kick,
 
     lookAtCancel(jobId) {
-      for (const one of active.values()) if (one.claim.jobId === jobId) return lookAtFlags();
+      for (const one of active.values()) if (one.claim.jobId === jobId) return lookAtFlags.ask();
     },
 
     holds: (jobId) => [...active.values()].some((one) => one.running && one.claim.jobId === jobId),
@@ -220,15 +281,15 @@ export function createExecutor(options: ExecutorOptions): Executor {
     waiting: starter.waiting,
   };
 
-  /** For a person who has stopped the server and wonders why it is still there. */
-  async function saysWhatItWaitsFor(drainMs: number): Promise<void> {
+  /** Waits for all executions, and logs what the stop of the server waits for. */
+  async function logWhatRuns(drainMs: number): Promise<void> {
     const until = new Date(Date.now() + drainMs).toISOString();
-    const say = (): void => {
+    const log = (): void => {
       const jobs = [...active.values()].slice(0, 5).map(({ claim }) => claim.jobId);
       if (jobs.length > 0) logger.info({ running: active.size, jobs, until }, 'waiting for what runs');
     };
-    say();
-    const again = setInterval(say, 10_000);
+    log();
+    const again = setInterval(log, 10_000);
     await allWork().finally(() => clearInterval(again));
   }
 

@@ -1,8 +1,16 @@
 import { LRUCache } from 'lru-cache';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
-import type { FoundSession } from './prepare.ts';
+import type { Projector } from '../store/projector.ts';
+import type { Store } from '../store/store.ts';
 
 const MAX_KNOWN = 1000;
+
+/** A session as its CLI knows it. */
+export interface FoundSession {
+  readonly nativeSessionId: string;
+  /** What it has used so far, by the count of its CLI. Null where no run has reported it. */
+  readonly tokens: TokenCounts | null;
+}
 
 /**
  * Caches the sessions that continue here. All runs of a session happen on one node, so the result of the last run is
@@ -15,7 +23,15 @@ export interface KnownSessions {
   ran(outcome: Outcome, tokens: TokenCounts | null): void;
 }
 
-/** @param lookUp reads the history, which contains a run some milliseconds after its end */
+/** Reads sessions from the copies in SQLite, which contain a run some milliseconds after its end. */
+export const storedSessions =
+  (store: Pick<Store, 'run'>, projector: Pick<Projector, 'catchUp'>) =>
+  async (sessionId: string): Promise<FoundSession | null> => {
+    await projector.catchUp();
+    const origin = await store.run('sessions.find', { sessionId });
+    return origin && { ...origin, tokens: await store.run('sessions.total', origin) };
+  };
+
 export function createKnownSessions(
   lookUp: (sessionId: string) => Promise<FoundSession | null>,
 ): KnownSessions {

@@ -1,30 +1,203 @@
-/** Outcomes that do not come out of a CLI's output. */
-import { toWire, wireError } from '../errors.ts';
-import { jobOutcome, type Outcome } from '../protocol/outcome.ts';
+/** Makes outcomes: of a CLI that has ended, of an execution that never started, and of one that was lost. */
+import { type ErrorCode, toWire, type WireError, wireError } from '../errors.ts';
+import type { Exit } from '../protocol/cli.ts';
+import type { StoredEvent } from '../protocol/event.ts';
+import { jobOutcome, type Outcome, type Usage } from '../protocol/outcome.ts';
+import type { Translator, Verdict } from '../providers/provider.ts';
+import type { Finish } from '../records/ports.ts';
+import { backoffMs } from '../timing.ts';
+import { boundedError, cutText } from './bounded.ts';
+import type { ExecutionLimits } from './execute.ts';
+import type { PreparedExecution } from './prepare.ts';
+import type { Stop, StopReason } from './stop-race.ts';
 
-/** The execution was refused before its spawn. */
+/** All that is known when a process has ended, or waits for its next turn. */
+export interface Ended {
+  readonly prepared: PreparedExecution;
+  readonly verdict: Verdict;
+  readonly hopeless: Translator['hopeless'];
+  readonly stopped: Stop | null;
+  /** As the CLI named it. */
+  readonly model: string | null;
+  /** Of this run alone, with its cost. */
+  readonly usage: Usage | null;
+  readonly exit: Exit;
+  readonly durationMs: number;
+  readonly limits: ExecutionLimits;
+}
+
+/** The result that the CLI reported, unless the executor stopped it. */
+export function outcomeOf(ended: Ended): Outcome {
+  const { prepared, verdict, exit, limits } = ended;
+  const stopped = stopError(ended);
+  const error = stopped === null ? verdict.error : boundedError(stopped);
+  const status = error === null ? 'succeeded' : error.code === 'execution.cancelled' ? 'cancelled' : 'failed';
+  const text = cutText(verdict.text, limits.maxResultBytes);
+  return {
+    status,
+    executionId: prepared.executionId,
+    provider: prepared.provider.name,
+    model: ended.model ?? prepared.request.model,
+    text,
+    textTruncated: text.length < verdict.text.length || verdict.textIsCut === true,
+    structured: verdict.structured ?? null,
+    sessionId: verdict.nativeSessionId === null ? null : prepared.sessionId,
+    nativeSessionId: verdict.nativeSessionId,
+    turns: verdict.turns,
+    durationMs: ended.durationMs,
+    exit: { code: exit.code, signal: exit.signal },
+    permissionDenials: [...verdict.permissionDenials],
+    usage: ended.usage,
+    error,
+  };
+}
+
+function stopError({ stopped, prepared, hopeless, limits }: Ended): WireError | null {
+  if (stopped === null || stopped.reason === 'lingered') return null;
+  const { reason, detail } = stopped;
+  const { request, provider } = prepared;
+  const codes: Record<Exclude<StopReason, 'lingered'>, [ErrorCode, string]> = {
+    cancelled: ['execution.cancelled', 'the job was cancelled while it ran'],
+    shutdown: ['execution.lost', 'the server was stopped while the job ran'],
+    launcher_died: ['execution.lost', 'the launcher died while the execution ran; its processes were killed'],
+    fenced: ['execution.lost', 'another server had already ended this execution'],
+    timed_out: ['execution.timed_out', `the execution ran longer than ${request.timeoutMs} ms`],
+    idle: ['execution.idle', `the execution was silent for ${request.idleTimeoutMs} ms`],
+    output_limit: [
+      'execution.output_limit',
+      `the execution wrote more than ${request.limits.outputBytes ?? limits.maxOutputBytes} bytes or ${limits.maxEvents} events`,
+    ],
+    resource_limit: ['execution.resource_limit', detail ?? 'the execution used too much'],
+    max_turns: ['execution.max_turns', `the execution used its ${request.maxTurns} turns`],
+    budget: ['execution.budget', `the execution cost more than its $${request.maxCostUsd}`],
+    hopeless: [hopeless?.code ?? 'execution.crashed', hopeless?.message ?? 'the execution could not succeed'],
+    asks_login: ['auth.required', `${provider.name} asks for a login and waits (${provider.login.hint})`],
+  };
+  const [code, message] = codes[reason];
+  const error = wireError(code, message, (reason === 'hopeless' && hopeless?.resetsAt) || null);
+  // The machine may have room later; the needs of the job do not change.
+  return reason === 'resource_limit' ? { ...error, retryable: false } : error;
+}
+
+/** Of an execution that was refused before its spawn. */
 export function refusedOutcome(executionId: string, error: unknown): Outcome {
   const wire = toWire(error);
   return { ...jobOutcome(wire.code === 'execution.cancelled' ? 'cancelled' : 'failed', wire), executionId };
 }
 
-/** Cancelled between the claim and the spawn. */
+/** Of an execution that was cancelled between its claim and its spawn. */
 export function cancelledOutcome(executionId: string): Outcome {
   const error = wireError('execution.cancelled', 'the job was cancelled before its CLI was started');
   return { ...jobOutcome('cancelled', error), executionId };
 }
 
-/** The server died while the execution ran. `executionId` is null where a script fills it in. */
+/**
+ * Of an execution whose server died while it ran.
+ * @param executionId null where a script fills it in
+ */
 export function lostOutcome(executionId: string | null): Outcome {
   const error = wireError(
     'execution.lost',
-    'the server died while the execution ran; its processes were ended',
+    'the server died while the execution ran; its processes were killed',
   );
   return { ...jobOutcome('failed', error), executionId };
 }
 
-/** Only a server that is gone could have run it. */
+/** Of a job that only a server that is gone could run. */
 export const UNAVAILABLE = jobOutcome(
   'failed',
   wireError('execution.node_unavailable', 'the only server that could run this job is gone'),
 );
+
+const MAX_BACKOFF_MS = 3_600_000;
+
+/** A job whose vendor lifts its limit later than this is not retried: it fails and names the time. */
+export const MAX_RESET_WAIT_MS = 6 * 3_600_000;
+
+/** Delay before the next attempt: it doubles with each attempt, minus up to half of it at random. */
+export function backoffAfter(attempt: number, baseMs: number): number {
+  const doubled = backoffMs(attempt, { firstMs: baseMs, maxMs: MAX_BACKOFF_MS });
+  return Math.round(doubled * (0.5 + Math.random() / 2));
+}
+
+/**
+ * Delay before the next attempt, by how this one failed. It is the backoff, and starts when the vendor lifts its
+ * limit. Null when that is too far away.
+ * @param nowMs milliseconds since the epoch
+ */
+export function retryDelay(
+  error: { readonly resetsAt: string | null } | null,
+  attempt: number,
+  baseMs: number,
+  nowMs: number,
+): number | null {
+  const retryMs = backoffAfter(attempt, baseMs);
+  const resetMs = Date.parse(error?.resetsAt ?? '') - nowMs;
+  if (Number.isNaN(resetMs) || resetMs <= 0) return retryMs;
+  return resetMs > MAX_RESET_WAIT_MS ? null : Math.ceil(resetMs) + retryMs;
+}
+
+/** Events per read. */
+const PAGE = 1000;
+
+export interface LostOptions {
+  readEvents(jobId: string, after: number, limit: number): Promise<readonly StoredEvent[]>;
+  readonly maxResultBytes: number;
+}
+
+/** The end of a lost execution, with the session, text and usage from its readable events. */
+export async function lostFinish(
+  { jobId, executionId, backoffMs }: Pick<Finish, 'jobId' | 'executionId' | 'backoffMs'>,
+  { readEvents, maxResultBytes }: LostOptions,
+): Promise<Finish> {
+  const progress = createEventFold();
+  for (let after: number | undefined = 0; after !== undefined; ) {
+    const events: readonly StoredEvent[] = await readEvents(jobId, after, PAGE).catch(() => []);
+    for (const event of events) progress.saw(event, executionId);
+    after = events.at(-1)?.seq;
+  }
+  const outcome = { ...lostOutcome(executionId), ...progress.soFar(maxResultBytes) };
+  return { jobId, executionId, outcome, from: 0, tail: [], backoffMs, rawAnswer: null };
+}
+
+/** Collects the progress of one execution from the events of its job. */
+function createEventFold() {
+  let current: string | null = null;
+  let run: Partial<Pick<Outcome, 'provider' | 'model' | 'sessionId' | 'nativeSessionId' | 'usage'>> = {};
+  const texts: string[] = [];
+  /** Deltas without their complete text. */
+  let pending = '';
+
+  return {
+    saw(event: StoredEvent, executionId: string): void {
+      if (event.kind === 'execution.started') {
+        current = event.executionId;
+        run = { provider: event.provider };
+      }
+      if (current !== executionId) return;
+      switch (event.kind) {
+        case 'session': {
+          const { sessionId, nativeSessionId, model } = event;
+          run = { ...run, sessionId, nativeSessionId, model };
+          break;
+        }
+        case 'usage':
+          run = { ...run, usage: event.usage };
+          break;
+        case 'text.delta':
+          pending += event.text;
+          break;
+        case 'text':
+          texts.push(event.text);
+          pending = '';
+          break;
+        default:
+      }
+    },
+    soFar(maxResultBytes: number) {
+      const whole = [...texts, pending].filter((part) => part !== '').join('\n\n');
+      const text = cutText(whole, maxResultBytes);
+      return { ...run, text, textTruncated: text.length < whole.length };
+    },
+  };
+}

@@ -3,24 +3,23 @@ import type { SpawnedProcess } from '../processes/spawned-process.ts';
 export interface OutputFlow {
   sawBytes(bytes: number): void;
   sawEvent(): void;
-  /** For whoever takes the events and cannot keep up. */
+  /** For the sink of the events, when it lags. */
   readonly sinkControl: { pause(): void; resume(): void };
   clear(): void;
 }
 
 /**
- * Bounds what one CLI can say: too many bytes or events end it; events that come too fast, or a sink that lags,
- * only stop the reading, so that the pipe fills and the CLI waits.
+ * Bounds the output of one CLI. Too many bytes or events stop it. When events come too fast or the sink lags, the
+ * executor only stops reading, so that the pipe fills and the CLI waits.
  */
-export function createOutputFlow(
-  child: Pick<SpawnedProcess, 'pauseOutput' | 'resumeOutput'>,
-  limits: {
-    readonly maxOutputBytes: number;
-    readonly maxEvents: number;
-    readonly maxEventsPerSecond: number;
-  },
-  onExceeded: () => void,
-): OutputFlow {
+export function createOutputFlow(options: {
+  readonly child: Pick<SpawnedProcess, 'pauseOutput' | 'resumeOutput'>;
+  readonly maxOutputBytes: number;
+  readonly maxEvents: number;
+  readonly maxEventsPerSecond: number;
+  onExceeded(): void;
+}): OutputFlow {
+  const { child } = options;
   const holds = new Set<'sink' | 'rate'>();
   let bytes = 0;
   let events = 0;
@@ -41,18 +40,18 @@ export function createOutputFlow(
   return {
     sawBytes(count) {
       bytes += count;
-      if (bytes > limits.maxOutputBytes) onExceeded();
+      if (bytes > options.maxOutputBytes) options.onExceeded();
     },
     sawEvent() {
       events += 1;
-      if (events > limits.maxEvents) onExceeded();
+      if (events > options.maxEvents) options.onExceeded();
       const now = performance.now();
       if (now - windowStart >= 1000) {
         windowStart = now;
         windowEvents = 0;
       }
       windowEvents += 1;
-      if (windowEvents <= limits.maxEventsPerSecond || timer !== null) return;
+      if (windowEvents <= options.maxEventsPerSecond || timer !== null) return;
       hold('rate');
       timer = setTimeout(
         () => {
@@ -72,7 +71,7 @@ export function createOutputFlow(
       over = true;
       if (timer !== null) clearTimeout(timer);
       holds.clear();
-      child.resumeOutput(); // the process may go on with another run
+      child.resumeOutput(); // the process may continue with another run
     },
   };
 }

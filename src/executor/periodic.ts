@@ -1,13 +1,13 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 
-/** Tasks that are done again and again; one that takes longer than its interval is not begun twice. */
+/** Repeats tasks. A task that takes longer than its interval is not started twice. */
 export interface Periodic {
   every(ms: number, what: string, task: () => Promise<void>): void;
   stop(): void;
 }
 
-/** A task that fails is tried again when its time has come. */
+/** A task that fails runs again after its interval. */
 export function createPeriodic(logger: Logger): Periodic {
   const timers: NodeJS.Timeout[] = [];
   return {
@@ -32,19 +32,30 @@ export function createPeriodic(logger: Logger): Periodic {
   };
 }
 
-/** However often it is asked for while the task is under way, it is done once more after that. */
-export function onceMore(task: () => Promise<void>, onFailure: (error: unknown) => void): () => void {
-  let underway = false;
+export interface OnceMore {
+  /** Starts the task. While it runs, any number of calls start it once more after that. */
+  ask(): void;
+  /** Null while the task does not run. Never rejects. */
+  readonly running: Promise<void> | null;
+}
+
+export function onceMore(task: () => Promise<void>, onFailure: (error: unknown) => void): OnceMore {
+  let running: Promise<void> | null = null;
   let again = false;
-  return function ask(): void {
-    again = underway;
-    if (underway) return;
-    underway = true;
-    task()
+  function ask(): void {
+    again = running !== null;
+    if (again) return;
+    running = task()
       .catch(onFailure)
       .finally(() => {
-        underway = false;
+        running = null;
         if (again) ask();
       });
+  }
+  return {
+    ask,
+    get running() {
+      return running;
+    },
   };
 }

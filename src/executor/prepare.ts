@@ -1,3 +1,4 @@
+/** Everything that is decided before a spawn: permission, CLI, session, command and environment. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { ADMIN_PRINCIPAL, ownerNamed } from '../auth/principal.ts';
@@ -10,12 +11,50 @@ import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 import type { Claim } from '../records/ports.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import { type CliProbe, withFolder } from './cli-probe.ts';
-import type { PreparedExecution } from './execution.ts';
-import { fallbackFor, isCliMissing, withoutFallback } from './fallback.ts';
+import type { ExecutionLimits } from './execute.ts';
+import type { FoundSession, KnownSessions } from './known-sessions.ts';
 import { checkRequest, type PermitOptions, permit } from './permit.ts';
 import type { StateFolders } from './state-folder.ts';
 import type { UntrustedEnvironment } from './untrusted-environment.ts';
-import { shapeOf } from './warm/shape.ts';
+import { type Shape, shapeOf } from './warm/shape.ts';
+import type { WarmSettings } from './warm/warm-settings.ts';
+
+/** Everything that is decided before the spawn. */
+export interface PreparedExecution {
+  readonly executionId: string;
+  readonly marker: string;
+  readonly provider: Provider;
+  readonly request: ResolvedPrompt;
+  readonly command: Command;
+  /** UUID of the message that carries the prompt. */
+  readonly promptId: string;
+  readonly binary: string;
+  readonly version: string | null;
+  /** Complete except for TMPDIR, which is the scratch folder of the process. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  /** Absolute path. The folder is made when a process is started for this execution alone. */
+  readonly scratch: string;
+  /** A longer line of stdout is shortened or cut. */
+  readonly maxLineBytes: number;
+  /** A text in a shortened line keeps at least this, as far as there is room. */
+  readonly maxTextBytes: number;
+  /** An idle process of the same shape may run this. Null: only a process of its own may. */
+  readonly shape: Shape | null;
+  /** Whether stdin stays open until the turn ends: for the next turn, or to ask for a lost answer. */
+  readonly holdsStdin: boolean;
+  /** Whether its process may stay open for the next turn of its session. */
+  readonly staysOpen: boolean;
+  /**
+   * Bullpen's id of the conversation, should the CLI have one. Null where it cannot continue: for a fallback,
+   * because a session belongs to the provider that the job names, and for a new session that cannot be saved.
+   */
+  readonly sessionId: string | null;
+  /** Why the CLI cannot save this conversation; null when it can, or when that is not known. */
+  readonly unsaved: string | null;
+  /** What the session had used before, as its CLI reported it; null for a new session. */
+  readonly sessionTokens: TokenCounts | null;
+}
 
 export interface PrepareOptions {
   readonly nodeId: string;
@@ -23,33 +62,23 @@ export interface PrepareOptions {
   readonly probe: CliProbe;
   readonly stateFolders: StateFolders;
   readonly pricing: Pricing;
-  /** By which every request is checked again. */
+  /** Every request is checked against these again. */
   readonly settings: PermitOptions['settings'];
-  /** Holds one scratch folder per execution: its TMPDIR, so that nothing stays in a shared one. */
+  /** Has one scratch folder per execution, its TMPDIR. */
   readonly scratchDir: string;
-  /** The environment for a provider's CLI: allow-listed names of the server's own, plus what the command sets. */
+  /** The environment of a provider's CLI: allow-listed variables of the server, and those the command sets. */
   environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
-  /** The same for a folder that is not trusted. */
+  /** Changes the environment for an untrusted folder. */
   readonly untrusted: UntrustedEnvironment;
-  readonly maxLineBytes: number;
-  readonly maxTextBytes: number;
-  /** Whether a session's process is kept open for its next turn. */
-  readonly keepsSessions: boolean;
-  /** What is behind one of our sessions; null when it is not known. */
-  findSession(sessionId: string): Promise<FoundSession | null>;
+  readonly limits: ExecutionLimits;
+  readonly warm: WarmSettings;
+  readonly sessions: KnownSessions;
   /** Events of a job with seq > after, in order, at most `limit`. */
   readEvents(jobId: string, after: number, limit: number): Promise<readonly StoredEvent[]>;
 }
 
-/** A session as its CLI knows it. */
-export interface FoundSession {
-  readonly nativeSessionId: string;
-  /** What it has used so far, as its CLI counts; null where no run of it has told. */
-  readonly tokens: TokenCounts | null;
-}
-
 type Attempt = Pick<Claim, 'jobId' | 'executionId' | 'attempt' | 'principal' | 'sessionId'>;
-/** Whose a job is counts when it is claimed: a process that waits does nothing. */
+/** The principal is checked when the job is claimed: an idle process does nothing. */
 const NO_CLAIM: Attempt = {
   jobId: '',
   executionId: '',
@@ -58,43 +87,24 @@ const NO_CLAIM: Attempt = {
   sessionId: '',
 };
 
-/** An execution that may be spawned. */
-export interface Prepared extends PreparedExecution {
-  /** Why another provider than the job's runs it; null: its own does. */
-  readonly fallbackReason: string | null;
-}
-
 /**
- * Everything that is decided before a spawn. Nothing that comes from Redis is trusted: the request is checked
- * again, against the settings in force now.
- * @throws AppError for whatever refuses the execution
- */
-export async function prepare(claim: Claim, options: PrepareOptions): Promise<Prepared> {
-  const request = checked(claim.request);
-  const asked = options.providers.get(request.provider);
-  try {
-    return { ...(await prepareWith(asked, request, claim, options)), fallbackReason: null };
-  } catch (error) {
-    if (!isCliMissing(error)) throw error;
-    return prepareFallback(claim, error, options);
-  }
-}
-
-/**
- * How a request that is not claimed yet would be run, for a process to be started for it. Not for one that goes on with
- * a session: that waits for its turn.
- * @throws AppError for whatever would refuse it
+ * Prepares a request that is not claimed yet, so that its process can be started ahead. Not for a request that
+ * continues a session.
+ * @throws AppError for each reason to refuse it
  */
 export async function prepareRequest(
   found: ResolvedPrompt,
   options: PrepareOptions,
 ): Promise<PreparedExecution> {
-  const request = checked(found);
-  return prepareWith(options.providers.get(request.provider), request, NO_CLAIM, options);
+  const request = checkedRequest(found);
+  return prepareFor(options.providers.get(request.provider), request, NO_CLAIM, options);
 }
 
-/** The request, which may come from Redis and from any hand. */
-function checked(request: ResolvedPrompt): ResolvedPrompt {
+/**
+ * The request of a record, which any Redis client may have written.
+ * @throws AppError execution.invalid_request
+ */
+export function checkedRequest(request: ResolvedPrompt): ResolvedPrompt {
   try {
     checkRequest(request);
     return request;
@@ -105,40 +115,20 @@ function checked(request: ResolvedPrompt): ResolvedPrompt {
 }
 
 /**
- * The same with the fallback of the job's provider, whose CLI is `missing`.
- * @throws AppError `missing` when there is no fallback, or none that takes this job
+ * Prepares a request for one provider: its own, or a fallback.
+ * @param asked checked already
+ * @throws AppError for each reason to refuse it; execution.cli_missing when the CLI is not installed
  */
-export async function prepareFallback(
-  claim: Claim,
-  missing: AppError,
-  options: PrepareOptions,
-): Promise<Prepared> {
-  const asked = options.providers.get(claim.request.provider);
-  const { registered, request } = fallbackFor(
-    asked,
-    claim.request,
-    options.providers,
-    missing,
-    options.pricing,
-  );
-  try {
-    const prepared = await prepareWith(registered, request, claim, options);
-    return { ...prepared, sessionId: null, fallbackReason: messageOf(missing) };
-  } catch (error) {
-    if (!isCliMissing(error)) throw error;
-    throw withoutFallback(missing, registered.provider.name, error.message);
-  }
-}
-
-async function prepareWith(
+export async function prepareFor(
   { provider, binary: configured }: RegisteredProvider,
   asked: ResolvedPrompt,
   claim: Attempt,
   options: PrepareOptions,
 ): Promise<PreparedExecution> {
   const { executionId } = claim;
+  const { limits, warm } = options;
   const { sessionId } = asked;
-  // These looks need only the claim, so they run beside the check of the request. Its error comes first.
+  // These need only the claim, so they run beside the check of the request. An error of the check comes first.
   const looks = Promise.all([
     options.probe.find(provider, configured),
     sessionId === null ? null : foundSession(sessionId, options),
@@ -161,10 +151,11 @@ async function prepareWith(
     workspace.trusted ? plain : options.untrusted(workspace.cwd, plain),
     options.stateFolders.trouble(provider, plain),
   ]);
-  const maxLineBytes = Math.min(request.limits.lineBytes ?? options.maxLineBytes, options.maxLineBytes);
+  const maxLineBytes = Math.min(request.limits.lineBytes ?? limits.maxLineBytes, limits.maxLineBytes);
   const { binary } = cli;
   const shape = shapeOf({ provider, cli, command, env, cwd: workspace.cwd }, maxLineBytes);
-  const stays = options.keepsSessions && shape !== null && staysOpen(provider, request);
+  const keepsSessions = warm.sessionIdleMs > 0 && warm.maxProcesses > 0;
+  const stays = keepsSessions && shape !== null && staysOpen(provider, request);
   return {
     executionId,
     marker: `${options.nodeId}/${executionId}`,
@@ -178,7 +169,7 @@ async function prepareWith(
     cwd: workspace.cwd,
     scratch,
     maxLineBytes,
-    maxTextBytes: options.maxTextBytes,
+    maxTextBytes: limits.maxResultBytes,
     shape,
     holdsStdin: stays || (earlier !== null && provider.warmStart?.takesTurns === true),
     staysOpen: stays,
@@ -188,10 +179,10 @@ async function prepareWith(
   };
 }
 
-/** Events that are looked at together. */
+/** Events per read. */
 const PAGE = 500;
 
-/** What the events of this job's earlier attempts prove. When they cannot be read the prompt is asked again. */
+/** What the events of the earlier attempts prove. Events that cannot be read prove nothing. */
 async function earlierAttempt(
   provider: Provider,
   { jobId, attempt }: Attempt,
@@ -208,7 +199,7 @@ async function earlierAttempt(
   }
 }
 
-/** An id of ours in the form that CLIs take. */
+/** Turns an id of Bullpen into a UUID. */
 function uuidOf(id: string): string {
   const hex = createHash('sha256').update(id).digest('hex');
   return [
@@ -221,9 +212,9 @@ function uuidOf(id: string): string {
 }
 
 /**
- * Only a job that goes on with a session says that there is a conversation. What the CLI counts over its whole process
- * (a cap of turns or of cost, one answer of a given form) is for a process with one prompt. One that waits for its
- * background work does so as by hand: with stdin closed.
+ * Whether the process may stay open for the next turn. Only a job that continues a session shows that there is a
+ * conversation. Some options need a process of their own: caps of turns and cost and an output schema count for the
+ * whole process, and waiting for background work needs a closed stdin.
  */
 const staysOpen = ({ warmStart }: Provider, request: ResolvedPrompt): boolean =>
   warmStart?.takesTurns === true &&
@@ -234,7 +225,7 @@ const staysOpen = ({ warmStart }: Provider, request: ResolvedPrompt): boolean =>
   request.outputSchema === null;
 
 async function foundSession(sessionId: string, options: PrepareOptions): Promise<FoundSession> {
-  const found = await options.findSession(sessionId);
+  const found = await options.sessions.find(sessionId);
   if (found === null) throw new AppError('session.not_found', `there is no session ${sessionId} to resume`);
   return found;
 }

@@ -1,89 +1,175 @@
-/** What stands between a prepared execution and its CLI: the circuit of its login, and the fallback. */
-import type { AppError } from '../errors.ts';
+/** Runs the CLI of a claim: the one of its provider, or the fallback's when that CLI is missing. */
+import { AppError, messageOf } from '../errors.ts';
 import type { Circuits, LoginAnswer } from '../limits/circuits.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
-import { type ExecuteOptions, type ExecutionResult, execute } from './execute.ts';
-import type { StopSignals } from './execution.ts';
-import { isCliMissing } from './fallback.ts';
-import type { Prepared } from './prepare.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Providers, RegisteredProvider } from '../providers/registry.ts';
+import type { Claim } from '../records/ports.ts';
+import { unkeptCostCap } from '../usage/cost-cap.ts';
+import type { Pricing } from '../usage/pricing.ts';
+import type { ExecutionResult } from './execute.ts';
+import { checkedRequest, type PreparedExecution, type PrepareOptions, prepareFor } from './prepare.ts';
 
-export interface RunCliOptions extends ExecuteOptions {
-  readonly circuits: Circuits;
-  /** Waits for room with a fallback. Throws when the execution was stopped meanwhile. */
-  handOn(provider: string): Promise<void>;
-  /** The execution prepared anew. Its CLI was not where it had been found: an update may have moved it. */
-  prepareAgain(): Promise<Prepared>;
-  /** The execution with the fallback of its provider. Throws `missing` when there is none. */
-  prepareFallback(missing: AppError): Promise<Prepared>;
+/** An execution that may be spawned. */
+export interface Prepared extends PreparedExecution {
+  /** Why the fallback runs it; null when the job's own provider does. */
+  readonly fallbackReason: string | null;
+}
+
+type Emit = (event: ExecutionEvent, raw: string | null) => void;
+
+/**
+ * Prepares a claim. Nothing in Redis is trusted: the request is checked again, against the settings in force now.
+ * @throws AppError for each reason to refuse the execution
+ */
+export async function prepareClaim(claim: Claim, options: PrepareOptions): Promise<Prepared> {
+  const request = checkedRequest(claim.request);
+  const asked = options.providers.get(request.provider);
+  try {
+    return { ...(await prepareFor(asked, request, claim, options)), fallbackReason: null };
+  } catch (error) {
+    if (!isCliMissing(error)) throw error;
+    return prepareFallback(claim, error, options);
+  }
 }
 
 /**
- * Runs a CLI, or its fallback when it cannot be started; a CLI that is gone is looked up once more.
- * @throws AppError when neither can, and auth.required while the login is not to be tried; nothing was spawned then
+ * Prepares a claim for the fallback of its provider, whose CLI is missing.
+ * @throws AppError `missing` when no fallback can run this job
  */
-export async function runCli(
-  prepared: Prepared,
-  signals: StopSignals,
-  options: RunCliOptions,
-): Promise<ExecutionResult> {
+async function prepareFallback(claim: Claim, missing: AppError, options: PrepareOptions): Promise<Prepared> {
+  const asked = options.providers.get(claim.request.provider);
+  const { registered, request } = fallbackFor(
+    asked,
+    claim.request,
+    options.providers,
+    missing,
+    options.pricing,
+  );
   try {
-    return await runOne(prepared, signals, options);
+    const prepared = await prepareFor(registered, request, claim, options);
+    return { ...prepared, sessionId: null, fallbackReason: messageOf(missing) };
   } catch (error) {
-    if (!isCliMissing(error) || prepared.fallbackReason !== null) throw error;
-  }
-  const again = await options.prepareAgain();
-  try {
-    return await runOne(again, signals, options);
-  } catch (error) {
-    if (!isCliMissing(error) || again.fallbackReason !== null) throw error;
-    return runOne(await options.prepareFallback(error), signals, options);
+    if (!isCliMissing(error)) throw error;
+    throw withoutFallback(missing, registered.provider.name, error.message);
   }
 }
 
-async function runOne(
-  prepared: Prepared,
-  signals: StopSignals,
-  options: RunCliOptions,
-): Promise<ExecutionResult> {
-  const { provider, fallbackReason, unsaved } = prepared;
-  if (fallbackReason !== null) await options.handOn(provider.name);
-  const pass = options.circuits.enter(prepared);
+/** How one claim is run. */
+export interface CliRun {
+  readonly claim: Claim;
+  readonly prepare: PrepareOptions;
+  readonly circuits: Circuits;
+  /** Prepares the claim again, because an update may have moved its CLI. */
+  prepareAgain(): Promise<Prepared>;
+  /** Waits for a slot of the fallback. Throws when the execution is stopped before that. */
+  waitForSlot(provider: string): Promise<void>;
+  /** Starts the CLI and runs it to its end. */
+  execute(prepared: Prepared, emit: Emit): Promise<ExecutionResult>;
+  readonly emit: Emit;
+}
+
+/**
+ * Runs a prepared execution. A CLI that cannot be started is looked up once more, then the fallback runs.
+ * @throws AppError when none can be started, and auth.required while the login's circuit is open; nothing was
+ *   spawned then
+ */
+export async function runCli(prepared: Prepared, run: CliRun): Promise<ExecutionResult> {
   try {
-    if (fallbackReason !== null) {
-      options.emit(
-        { kind: 'warning', code: 'fallback', message: `${provider.name} runs this job: ${fallbackReason}` },
-        null,
-      );
-    }
+    return await runOne(prepared, run);
+  } catch (error) {
+    if (!isCliMissing(error) || prepared.fallbackReason !== null) throw error;
+  }
+  const again = await run.prepareAgain();
+  try {
+    return await runOne(again, run);
+  } catch (error) {
+    if (!isCliMissing(error) || again.fallbackReason !== null) throw error;
+    return runOne(await prepareFallback(run.claim, error, run.prepare), run);
+  }
+}
+
+/** Runs one CLI within the circuit of its login. */
+async function runOne(prepared: Prepared, run: CliRun): Promise<ExecutionResult> {
+  const { provider, fallbackReason, unsaved } = prepared;
+  if (fallbackReason !== null) await run.waitForSlot(provider.name);
+  const pass = run.circuits.enter(prepared);
+  const warn = (code: string, message: string): void => run.emit({ kind: 'warning', code, message }, null);
+  try {
+    if (fallbackReason !== null) warn('fallback', `${provider.name} runs this job: ${fallbackReason}`);
     if (unsaved !== null) {
-      const message = `${provider.name} cannot save this conversation: ${unsaved}`;
-      options.emit({ kind: 'warning', code: 'session_not_saved', message }, null);
+      warn('session_not_saved', `${provider.name} cannot save this conversation: ${unsaved}`);
     }
-    const result = await execute(prepared, signals, {
-      ...options,
-      emit(event, raw) {
-        if (provesLogin(event)) pass.proven();
-        options.emit(event, raw);
-      },
+    const result = await run.execute(prepared, (event, raw) => {
+      if (provesLogin(event)) pass.proven();
+      run.emit(event, raw);
     });
     pass.settle(loginAnswer(result.outcome));
     return result;
   } catch (error) {
-    pass.settle('untold');
+    pass.settle('unknown');
     throw error;
   }
 }
 
-/** Only a vendor that took the login makes a CLI think, act or say piece after piece. */
+/** Only a vendor that accepted the login makes a CLI think, act or stream text. */
 const provesLogin = ({ kind }: ExecutionEvent): boolean =>
   kind === 'text.delta' || kind === 'reasoning' || kind === 'tool.started';
 
-/** We ended it, whatever its login was worth. */
-const UNTOLD = ['execution.cancelled', 'execution.lost'];
+/** The executor stopped it: this says nothing of the login. */
+const STOPPED = ['execution.cancelled', 'execution.lost'];
 
 function loginAnswer({ error }: Outcome): LoginAnswer {
   if (error === null) return 'succeeded';
   if (error.code === 'auth.required') return 'refused';
-  return UNTOLD.includes(error.code) ? 'untold' : 'other';
+  return STOPPED.includes(error.code) ? 'unknown' : 'other';
 }
+
+/** The CLI is not installed, or cannot be started. */
+const isCliMissing = (error: unknown): error is AppError =>
+  error instanceof AppError && error.code === 'execution.cli_missing';
+
+/** A job as another provider runs it. */
+interface Fallback {
+  readonly registered: RegisteredProvider;
+  readonly request: ResolvedPrompt;
+}
+
+/**
+ * Fits a job to the fallback of its provider. No option is dropped, except a model that the fallback does not accept:
+ * its default model is used then.
+ * @throws AppError `missing`, with the reason why there is no fallback for this job
+ */
+function fallbackFor(
+  asked: RegisteredProvider,
+  request: ResolvedPrompt,
+  providers: Providers,
+  missing: AppError,
+  pricing: Pick<Pricing, 'knows'>,
+): Fallback {
+  if (asked.fallback === null) throw missing;
+  const registered = providers.get(asked.fallback);
+  const { provider } = registered;
+  if (request.sessionId !== null) {
+    throw withoutFallback(missing, provider.name, `the session belongs to ${asked.provider.name}`);
+  }
+  const moved: ResolvedPrompt = { ...request, provider: provider.name };
+  const refused = provider.unsupported(moved);
+  // A default model of the settings is meant for one CLI. The caller did not ask for it.
+  const isDefault = request.model !== null && request.model === asked.defaults.model;
+  const keepsModel = !isDefault && !refused.some(({ option }) => option === 'model');
+  const mapped = keepsModel ? moved : { ...moved, model: registered.defaults.model };
+  const left = [...provider.unsupported(mapped), ...unkeptCostCap(provider, mapped, pricing)];
+  if (left.length > 0) {
+    const why = left.map(({ option, reason }) => `${option}: ${reason}`).join('; ');
+    throw withoutFallback(missing, provider.name, why);
+  }
+  return { registered, request: mapped };
+}
+
+/** The first provider's error, with the reason why its fallback cannot run the job. */
+const withoutFallback = (missing: AppError, name: string, why: string): AppError =>
+  new AppError(missing.code, `${missing.message}; its fallback ${name} cannot run this job: ${why}`, {
+    cause: missing,
+  });

@@ -1,31 +1,62 @@
+import type { RunningExecution } from '../protocol/server-info.ts';
 import type { Providers } from '../providers/registry.ts';
-import type { Active } from './active.ts';
+import type { Claim } from '../records/ports.ts';
+import type { ResourceWatch } from './resources.ts';
+import type { StopReason } from './stop-race.ts';
 
-/** How many more executions there is room for. */
+/** A claimed execution of this node. */
+export interface Active {
+  readonly claim: Claim;
+  /** The provider whose slot it takes: the job's, or its fallback. */
+  provider: string;
+  readonly stop: AbortController;
+  readonly force: AbortController;
+  /** False once its CLI has ended and only the outcome is to be settled. */
+  running: boolean;
+  /** Null until its CLI was started. Times are milliseconds since the epoch. */
+  started: { readonly pid: number; readonly at: number; lastEventAt: number } | null;
+}
+
+export const createActive = (claim: Claim): Active => ({
+  claim,
+  provider: claim.request.provider,
+  stop: new AbortController(),
+  force: new AbortController(),
+  running: true,
+  started: null,
+});
+
+/** Stops an execution; the first reason counts. `force` skips the grace, including a grace that has begun. */
+export function stopActive(one: Active, reason: StopReason, force: boolean): void {
+  if (force) one.force.abort();
+  one.stop.abort(reason);
+}
+
+/** Counts the executions that run, and how many more may. */
 export interface Slots {
-  /** Executions whose CLI may run; those of one provider, or all. */
+  /** Executions of one provider, or all, whose CLI may run. */
   running(provider?: string): number;
   free(): number;
-  /** For each provider with a limit of its own: how many more may run. */
+  /** How many more may run, for each provider with a limit of its own. */
   freeOf(): Readonly<Record<string, number>>;
-  /** Whether a provider is at its own limit: its jobs may then wait although there are free slots. */
+  /** Whether a provider is at its own limit. Its jobs may wait then although there are free slots. */
   someFull(): boolean;
   /**
-   * Makes an execution one of another provider's, its fallback. Resolves when that one has room for it, before
-   * anything new is claimed for it, or when the execution is stopped.
+   * Moves an execution to another provider, its fallback. Resolves when that provider has a slot, before anything new
+   * is claimed for it, or when the execution is stopped.
    */
-  handOn(one: Active, provider: string): Promise<void>;
+  moveTo(one: Active, provider: string): Promise<void>;
   /** An execution has ended. */
   freed(): void;
 }
 
-/** @param active every execution in hand, as it changes */
+/** @param active all executions of the node; the map changes */
 export function createSlots(
   active: ReadonlyMap<string, Active>,
   concurrency: number,
   providers: Providers,
 ): Slots {
-  /** In the order in which they came. */
+  /** In order of arrival. */
   const waiting = new Map<Active, { readonly provider: string; go(): void }>();
 
   function left(name: string, limit: number): number {
@@ -51,7 +82,7 @@ export function createSlots(
       return free;
     },
     someFull: () => Object.values(slots.freeOf()).some((free) => free === 0),
-    handOn(one, provider) {
+    moveTo(one, provider) {
       const { signal } = one.stop;
       const { promise, resolve } = Promise.withResolvers<void>();
       const go = (): void => {
@@ -74,4 +105,32 @@ export function createSlots(
     },
   };
   return slots;
+}
+
+/** The executions that run on this node, with the resources they used at the last measurement. */
+export function runningExecutions(
+  active: Iterable<Active>,
+  resources: Pick<ResourceWatch, 'last'>,
+): readonly RunningExecution[] {
+  const now = Date.now();
+  const listed: RunningExecution[] = [];
+  for (const { claim, provider, running, started } of active) {
+    if (!running || started === null) continue;
+    const use = resources.last(started.pid);
+    listed.push({
+      executionId: claim.executionId,
+      jobId: claim.jobId,
+      attempt: claim.attempt,
+      provider,
+      pid: started.pid,
+      startedAt: new Date(started.at).toISOString(),
+      ageMs: Math.max(0, now - started.at),
+      idleMs: Math.max(0, now - started.lastEventAt),
+      memoryBytes: use?.memoryBytes ?? null,
+      cpuSeconds: use?.cpuSeconds ?? null,
+      openFiles: use?.openFiles ?? null,
+      processes: use?.processes ?? null,
+    });
+  }
+  return listed;
 }

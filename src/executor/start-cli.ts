@@ -1,13 +1,14 @@
 /** Starting the CLI of an execution: a process of its own, or one that waits for just such a prompt. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
 import type { Outage } from '../outage.ts';
 import type { Launch } from '../processes/launch.ts';
 import { isShortage, spawnProcess } from '../processes/spawn.ts';
 import type { SpawnedProcess } from '../processes/spawned-process.ts';
 import type { Cut } from '../protocol/cli.ts';
-import type { PreparedExecution } from './execution.ts';
+import type { PreparedExecution } from './prepare.ts';
 
 /** How a run got its process: started for it, started before it, or the one that had run its session's last turn. */
 export type Start = 'cold' | 'warm' | 'session';
@@ -161,4 +162,30 @@ async function spawnCold(
     launch,
     stop,
   );
+}
+
+/**
+ * Removes a scratch folder and all in it. A tool may have left folders nobody may write in; that must neither
+ * fail an execution nor keep a server from starting, so what cannot be removed is told and left.
+ */
+export async function removeScratch(dir: string, logger: Logger): Promise<void> {
+  try {
+    await rm(dir, { recursive: true, force: true });
+    return;
+  } catch {
+    // Most often EACCES: open up what is ours and try once more.
+  }
+  try {
+    await openUp(dir);
+    await rm(dir, { recursive: true, force: true });
+  } catch (error) {
+    logger.warn({ dir, reason: messageOf(error) }, 'a scratch folder could not be removed');
+  }
+}
+
+async function openUp(dir: string): Promise<void> {
+  await chmod(dir, 0o700);
+  for (const entry of await readdir(dir, { withFileTypes: true })) {
+    if (entry.isDirectory()) await openUp(join(dir, entry.name));
+  }
 }

@@ -5,10 +5,10 @@
  * closed → (a refusal) → open → (time) → half open: one job tries → closed, or open again for twice as long.
  */
 
+import { createHmac, randomBytes } from 'node:crypto';
 import { AppError } from '../errors.ts';
 import type { Provider } from '../providers/provider.ts';
 import { backoffMs } from '../timing.ts';
-import { createCredentialOf } from './credential.ts';
 
 /** Repeated refusals double the time up to this. */
 export const MAX_CIRCUIT_MS = 600_000;
@@ -17,7 +17,7 @@ export const MAX_CIRCUIT_MS = 600_000;
  * What became of an execution, as far as its login is concerned. `untold`: it did not get so far (never started,
  * cancelled, the server stopped).
  */
-export type LoginAnswer = 'succeeded' | 'refused' | 'other' | 'untold';
+export type LoginAnswer = 'succeeded' | 'refused' | 'other' | 'unknown';
 
 /** The permission to start one execution. */
 export interface Pass {
@@ -146,4 +146,13 @@ function refusal(refusedAt: number, use: LoginUse, next: number | null, now: num
   const then =
     next === null ? 'another job is trying now' : `the next try is at ${new Date(next).toISOString()}`;
   return new AppError('auth.required', `${name} refused the login ${ago} s ago; ${then}; ${login.hint}`);
+}
+
+/** Names the login a CLI uses, without telling it: the names are made with a key that is never stored. */
+export function createCredentialOf(): (use: LoginUse) => string {
+  const key = randomBytes(32);
+  return ({ provider: { name, login }, env }) => {
+    const values = login.variables.map((variable) => env[variable] ?? null);
+    return `${name} ${createHmac('sha256', key).update(JSON.stringify(values)).digest('hex')}`;
+  };
 }

@@ -9,13 +9,12 @@ import { resourceUse, workingDirectoryOf } from '../../processes/proc-entry.ts';
 import type { ProcScanner } from '../../processes/proc-scanner.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
 import type { WaitingProcessReport } from '../../protocol/server-info.ts';
-import type { PreparedExecution } from '../execution.ts';
-import type { PrepareOptions } from '../prepare.ts';
+import type { PreparedExecution, PrepareOptions } from '../prepare.ts';
 import type { Reaper } from '../reaper.ts';
-import { removeScratch } from '../scratch.ts';
 import {
   createColdStarts,
   refuseIfStopped,
+  removeScratch,
   type Start,
   type StartCli,
   type StartedCli,

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ProbedCli } from '../cli-probe.ts';
-import type { PreparedExecution } from '../execution.ts';
+import type { PreparedExecution } from '../prepare.ts';
 
 export interface Shape {
   /** Equal for executions whose processes cannot be told apart before they get their prompts. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Launch } from '../../processes/launch.ts';
 import { spawnProcess } from '../../processes/spawn.ts';
-import type { PreparedExecution } from '../execution.ts';
+import type { PreparedExecution } from '../prepare.ts';
 import { makeScratch } from '../start-cli.ts';
 import { type Shape, stateOf } from './shape.ts';
 import { createWaitingProcess, type WaitingProcess } from './waiting-process.ts';

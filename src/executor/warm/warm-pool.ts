@@ -1,9 +1,8 @@
 import { messageOf } from '../../errors.ts';
 import type { WaitingProcessReport } from '../../protocol/server-info.ts';
-
-import type { PreparedExecution } from '../execution.ts';
-import { removeScratch } from '../scratch.ts';
-import { within } from '../within.ts';
+import { within } from '../../timing.ts';
+import type { PreparedExecution } from '../prepare.ts';
+import { removeScratch } from '../start-cli.ts';
 import { SPARE_SHARE } from './boot-turns.ts';
 import { createDemand } from './demand.ts';
 import { type Entry, flawsOf, isReady, keyOf, newEntry, reportOf, type Taken } from './entry.ts';

@@ -107,8 +107,13 @@ describe('the output of a process', () => {
     const flood = { flood: { bytes: 1024 * MEGABYTE, to, lines: true } };
     const { process: cli } = await fake(fakePrompt([flood]));
     const exceeded = new Promise<void>((resolve) => {
-      const limits = { maxOutputBytes: 16 * MEGABYTE, maxEvents: 1e9, maxEventsPerSecond: 1e9 };
-      const flow = createOutputFlow(cli, limits, resolve);
+      const flow = createOutputFlow({
+        child: cli,
+        maxOutputBytes: 16 * MEGABYTE,
+        maxEvents: 1e9,
+        maxEventsPerSecond: 1e9,
+        onExceeded: resolve,
+      });
       cli.onOutput((count) => flow.sawBytes(count));
       cli.onLine(() => {});
     });

@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import type { AppError } from '../../../src/errors.ts';
 import { createCliProbe } from '../../../src/executor/cli-probe.ts';
+import type { ExecutorOptions } from '../../../src/executor/executor.ts';
 import { createExecutor } from '../../../src/executor/executor.ts';
-import type { ExecutorOptions } from '../../../src/executor/executor-options.ts';
+import { createKnownSessions } from '../../../src/executor/known-sessions.ts';
+import type { PrepareOptions } from '../../../src/executor/prepare.ts';
 import { createStateFolders } from '../../../src/executor/state-folder.ts';
 import { createCircuits } from '../../../src/limits/circuits.ts';
 import { createLogger } from '../../../src/logger.ts';
@@ -73,9 +75,12 @@ export async function executorBench(
 
   /** A new executor of the node, which is stopped when the test is over. */
   function open(
-    rest: Partial<ExecutorOptions> = {},
-    limits: Partial<ExecutorOptions['limits']> = {},
-    permitted: Partial<ExecutorOptions['prepare']['settings']> = {},
+    {
+      warm = { maxProcesses: 0, idleMs: LONG_MS, sessionIdleMs: 0 },
+      ...rest
+    }: Partial<ExecutorOptions & Pick<PrepareOptions, 'warm'>> = {},
+    limits: Partial<PrepareOptions['limits']> = {},
+    permitted: Partial<PrepareOptions['settings']> = {},
   ) {
     const executor = createExecutor({
       claims: ownClaims,
@@ -94,35 +99,35 @@ export async function executorBench(
           ...permitted,
         },
         scratchDir: join(dir, 'scratch'),
+        untrusted: async (_cwd, env) => env,
         environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
-        async findSession(sessionId) {
+        limits: {
+          maxMemoryBytes: null,
+          maxCpuSeconds: null,
+          maxOpenFiles: null,
+          maxProcesses: null,
+          maxOutputBytes: 10_000_000,
+          maxLineBytes: 1_000_000,
+          maxEvents: 10_000,
+          maxEventsPerSecond: 10_000,
+          maxResultBytes: 100_000,
+          killGraceMs: LONG_MS,
+          lingerMs: LONG_MS,
+          ...limits,
+        },
+        warm,
+        sessions: createKnownSessions(async (sessionId) => {
           const trouble = sessionTroubles.shift();
           if (trouble !== undefined) throw trouble;
           return [KNOWN_SESSION, OTHER_SESSION].includes(sessionId)
             ? { nativeSessionId: NATIVE_SESSION, tokens: null }
             : null;
-        },
+        }),
         readEvents: rpc.records.events,
-      },
-      untrusted: async (_cwd, env) => env,
-      limits: {
-        maxMemoryBytes: null,
-        maxCpuSeconds: null,
-        maxOpenFiles: null,
-        maxProcesses: null,
-        maxOutputBytes: 10_000_000,
-        maxLineBytes: 1_000_000,
-        maxEvents: 10_000,
-        maxEventsPerSecond: 10_000,
-        maxResultBytes: 100_000,
-        killGraceMs: LONG_MS,
-        lingerMs: LONG_MS,
-        ...limits,
       },
       scanner,
       launch,
       concurrency: 2,
-      warm: { maxProcesses: 0, idleMs: LONG_MS, sessionIdleMs: 0 },
       circuits: createCircuits({ circuitMs: LONG_MS, now: () => Date.now() + offsetMs }),
       leaseMs: 600,
       sweepMs: 20,

@@ -1,8 +1,7 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createCliProbe } from '../../../src/executor/cli-probe.ts';
-import { usualPlaces } from '../../../src/executor/usual-places.ts';
+import { createCliProbe, usualPlaces } from '../../../src/executor/cli-probe.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { wireError } from '../../../src/errors.ts';
-import { createKnownSessions } from '../../../src/executor/known-sessions.ts';
-import type { FoundSession } from '../../../src/executor/prepare.ts';
+import { createKnownSessions, type FoundSession } from '../../../src/executor/known-sessions.ts';
 import { jobOutcome } from '../../../src/protocol/outcome.ts';
 
 const TOKENS = { inputTokens: 1, outputTokens: 2, cacheReadTokens: 0, cacheWriteTokens: 0 };

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { backoffAfter, MAX_RESET_WAIT_MS, retryDelay } from '../../../src/executor/lost.ts';
+import { backoffAfter, MAX_RESET_WAIT_MS, retryDelay } from '../../../src/executor/outcomes.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 const BASE_MS = 1000;

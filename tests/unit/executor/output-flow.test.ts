@@ -10,13 +10,16 @@ describe('the flow of output', () => {
     vi.useRealTimers();
   });
 
-  function setUp(limits: Partial<Parameters<typeof createOutputFlow>[1]> = {}) {
+  function setUp(limits: Partial<Parameters<typeof createOutputFlow>[0]> = {}) {
     const calls: string[] = [];
-    const flow = createOutputFlow(
-      { pauseOutput: () => void calls.push('pause'), resumeOutput: () => void calls.push('resume') },
-      { maxOutputBytes: 1000, maxEvents: 1000, maxEventsPerSecond: 10, ...limits },
-      () => void calls.push('exceeded'),
-    );
+    const flow = createOutputFlow({
+      child: { pauseOutput: () => void calls.push('pause'), resumeOutput: () => void calls.push('resume') },
+      maxOutputBytes: 1000,
+      maxEvents: 1000,
+      maxEventsPerSecond: 10,
+      onExceeded: () => void calls.push('exceeded'),
+      ...limits,
+    });
     const events = (count: number): void => {
       for (let i = 0; i < count; i += 1) flow.sawEvent();
     };

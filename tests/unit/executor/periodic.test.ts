@@ -2,10 +2,10 @@ import { expect, it } from 'vitest';
 import { onceMore } from '../../../src/executor/periodic.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
-it('what is asked for while it is under way is done once more, however often, and again after a failure', async () => {
+it('a task that is asked for while it runs is run once more, however often, and again after a failure', async () => {
   const runs: PromiseWithResolvers<void>[] = [];
   const failures: unknown[] = [];
-  const ask = onceMore(
+  const { ask } = onceMore(
     () => {
       const run = Promise.withResolvers<void>();
       runs.push(run);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { exceededLimit } from '../../../src/executor/resource-limits.ts';
+import { exceededLimit } from '../../../src/executor/resources.ts';
 
 const NONE = { maxMemoryBytes: null, maxCpuSeconds: null, maxOpenFiles: null, maxProcesses: null };
 const USE = { memoryBytes: 1000, cpuSeconds: 10, openFiles: 20, processes: 3 };

@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { removeScratch } from '../../../src/executor/scratch.ts';
+import { removeScratch } from '../../../src/executor/start-cli.ts';
 import { createLogger } from '../../../src/logger.ts';
 import { tempDir } from '../../helpers/temp.ts';
 

@@ -34,7 +34,7 @@ function circuitsAt() {
 describe('a circuit', () => {
   it('is closed until a login is refused, whatever else fails', () => {
     const circuits = circuitsAt();
-    for (const answer of ['other', 'untold', 'succeeded'] as const) circuits.enter(use()).settle(answer);
+    for (const answer of ['other', 'unknown', 'succeeded'] as const) circuits.enter(use()).settle(answer);
     expect(circuits.view(use())).toEqual({
       state: 'closed',
       openUntil: null,
@@ -90,7 +90,7 @@ describe('a circuit', () => {
     const circuits = circuitsAt();
     circuits.enter(use()).settle('refused');
     circuits.advance(CIRCUIT_MS);
-    circuits.enter(use()).settle('untold');
+    circuits.enter(use()).settle('unknown');
     expect(circuits.view(use()).state).toBe('half_open');
     circuits.enter(use());
     expect(circuits.refused()).not.toBeNull();

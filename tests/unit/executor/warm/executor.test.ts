@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { wireError } from '../../../../src/errors.ts';
-import type { ExecutionLimits } from '../../../../src/executor/execution.ts';
+import type { ExecutionLimits } from '../../../../src/executor/execute.ts';
 import type { WarmSettings } from '../../../../src/executor/warm/warm-settings.ts';
 import { readStat } from '../../../../src/processes/proc-entry.ts';
 import { jobOutcome } from '../../../../src/protocol/outcome.ts';

@@ -7,6 +7,7 @@ import { messageOf } from '../errors.ts';
 import { type ResourceUse, resourceUse } from '../processes/proc-entry.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
 import { supportsSweep } from '../processes/sweep.ts';
+import type { Limits } from '../protocol/prompt.ts';
 
 const EVERY_MS = 1000;
 
@@ -91,4 +92,37 @@ export function createResourceWatch(scanner: ProcScanner, logger: Logger): Resou
     },
     last: (pid) => followed.get(pid)?.last ?? null,
   };
+}
+
+/** What one execution may use at the most, by the server's settings; null: as much as there is. */
+export interface ResourceSettings {
+  readonly maxMemoryBytes: number | null;
+  readonly maxCpuSeconds: number | null;
+  readonly maxOpenFiles: number | null;
+  readonly maxProcesses: number | null;
+}
+
+type Measured = keyof ResourceUse;
+
+const SETTING: Readonly<Record<Measured, keyof ResourceSettings>> = {
+  memoryBytes: 'maxMemoryBytes',
+  cpuSeconds: 'maxCpuSeconds',
+  openFiles: 'maxOpenFiles',
+  processes: 'maxProcesses',
+};
+const MEASURED: readonly Measured[] = ['memoryBytes', 'cpuSeconds', 'openFiles', 'processes'];
+
+/**
+ * What is used beyond its limit, in words that name the limit; null while all is within. The smaller of what the
+ * job asks and of what the settings allow counts.
+ */
+export function exceededLimit(use: ResourceUse, asked: Limits, settings: ResourceSettings): string | null {
+  for (const name of MEASURED) {
+    const limit = Math.min(
+      asked[name] ?? Number.POSITIVE_INFINITY,
+      settings[SETTING[name]] ?? Number.POSITIVE_INFINITY,
+    );
+    if (use[name] > limit) return `the execution used ${use[name]} ${name}; ${limit} are allowed`;
+  }
+  return null;
 }

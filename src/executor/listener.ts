@@ -1,0 +1,133 @@
+/** Reads the output of one run: line → events → caps → end of the turn. */
+import type { SpawnedProcess } from '../processes/spawned-process.ts';
+import type { Cut, Exit } from '../protocol/cli.ts';
+import type { ExecutionEvent } from '../protocol/event.ts';
+import type { Translator } from '../providers/provider.ts';
+import type { Pricing } from '../usage/pricing.ts';
+import { cutText, cutWarning, eventsOf, tokensOf, useOf, verdictOf } from './bounded.ts';
+import type { Deadlines } from './deadlines.ts';
+import type { LoginWatch } from './login-watch.ts';
+import type { OutputFlow } from './output-flow.ts';
+import type { PreparedExecution } from './prepare.ts';
+import type { HeardLine } from './start-cli.ts';
+import type { StopRace, StopReason } from './stop-race.ts';
+
+export interface Listener {
+  /** Reads the lines that were kept so far, then those that follow. */
+  listen(kept: readonly HeardLine[]): void;
+  /** Resolves with null when the turn has its answer and the process waits for the next turn. */
+  readonly turnEnded: Promise<null>;
+  /** As the CLI named it. */
+  readonly model: string | null;
+  /** The line of the CLI's terminal event. */
+  readonly finalLine: string | null;
+}
+
+export const CLEAN_EXIT: Exit = { code: 0, signal: null };
+
+export function createListener(options: {
+  readonly child: Pick<SpawnedProcess, 'feed' | 'onLine' | 'onOutput' | 'resumeOutput' | 'stderrTail'>;
+  readonly prepared: PreparedExecution;
+  readonly translator: Translator;
+  readonly pricing: Pricing;
+  readonly deadlines: Deadlines;
+  readonly loginWatch: LoginWatch;
+  readonly flow: OutputFlow;
+  readonly race: Pick<StopRace, 'stopped'>;
+  /** Time to exit after the terminal event. */
+  readonly lingerMs: number;
+  emit(event: ExecutionEvent, raw: string | null): void;
+  stop(reason: StopReason): void;
+}): Listener {
+  const { child, prepared, translator, pricing, deadlines, loginWatch, flow, race, emit, stop } = options;
+  const { maxLineBytes } = prepared;
+  const maxTextBytes = Math.max(maxLineBytes, prepared.maxTextBytes);
+  const turn = Promise.withResolvers<null>();
+  let model: string | null = null;
+  let finalLine: string | null = null;
+  let holdsStdin = prepared.holdsStdin;
+  let askedAgain = false;
+
+  function onLine(line: string, cut: Cut | null): void {
+    if (race.stopped?.reason === 'output_limit') return; // the rest of a flood is not worth keeping
+    const wasDone = translator.done;
+    emitEvents(line, cut);
+    checkCaps();
+    if (translator.done && !wasDone) finalLine = line;
+    if (translator.done !== wasDone) deadlines.linger(translator.done ? options.lingerMs : null);
+    answerOnStdin();
+  }
+
+  function emitEvents(line: string, cut: Cut | null): void {
+    if (cut !== null) emit(cutWarning(cut, maxLineBytes), null);
+    const raw = cut === null ? line : cutText(line, maxLineBytes);
+    const events = eventsOf(() => translator.line(line, cut), raw, maxTextBytes);
+    for (const [index, event] of events.entries()) {
+      deadlines.sawEvent(event);
+      loginWatch.sawEvent(event);
+      if (event.kind === 'session') model = event.model ?? model;
+      emit(completed(event), index === 0 && event.kind !== 'raw' ? raw : null);
+      flow.sawEvent();
+    }
+  }
+
+  /** Adds to an event what only the executor knows. */
+  function completed(event: ExecutionEvent): ExecutionEvent {
+    if (event.kind === 'session') return { ...event, sessionId: prepared.sessionId };
+    if (event.kind !== 'usage') return event;
+    const { byModel } = tokensOf(translator.progress);
+    return { ...event, usage: pricing.priced({ usage: event.usage, byModel }) ?? event.usage };
+  }
+
+  /** Stops a CLI that has no such cap of its own when it exceeds one, and a CLI that cannot succeed. */
+  function checkCaps(): void {
+    const { maxTurns, maxCostUsd } = prepared.request;
+    const { streamCaps } = prepared.provider;
+    const { progress } = translator;
+    if (translator.hopeless !== null) stop('hopeless');
+    if (maxTurns !== null && streamCaps.includes('maxTurns') && progress.turns > maxTurns) stop('max_turns');
+    if (maxCostUsd === null || !streamCaps.includes('maxCostUsd')) return;
+    if ((pricing.priced(useOf(progress))?.costUsd ?? 0) > maxCostUsd) stop('budget');
+  }
+
+  /** While stdin is open: asks for a lost answer once, and ends the turn once it has its answer. */
+  function answerOnStdin(): void {
+    if (!holdsStdin) return;
+    const again = translator.asksAgain ?? null;
+    if (again !== null && !askedAgain) {
+      askedAgain = true;
+      child.feed(again, true);
+    }
+    if (translator.answered ?? translator.done) endTurn();
+  }
+
+  /** A process that has succeeded and has nothing more to do waits for the next turn. Others may exit. */
+  function endTurn(): void {
+    holdsStdin = false; // a turn ends once
+    const mayStay = prepared.staysOpen && race.stopped === null && translator.done;
+    const isIdle = (translator.background ?? []).length === 0;
+    const { verdict } = verdictOf(() => translator.end(CLEAN_EXIT, child.stderrTail()));
+    if (mayStay && isIdle && verdict.error === null) turn.resolve(null);
+    else child.feed('', false);
+  }
+
+  return {
+    listen(kept) {
+      child.onOutput((bytes) => {
+        deadlines.sawOutput();
+        loginWatch.sawOutput();
+        flow.sawBytes(bytes);
+      });
+      for (const { line, cut } of kept) onLine(line, cut);
+      child.onLine(onLine);
+      child.resumeOutput();
+    },
+    turnEnded: turn.promise,
+    get model() {
+      return model;
+    },
+    get finalLine() {
+      return finalLine;
+    },
+  };
+}

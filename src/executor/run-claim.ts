@@ -1,0 +1,260 @@
+/** Runs one claim to its settled end: admit → prepare → start → translate → finish. */
+import type { Logger } from 'pino';
+import { AppError, isLedgerTrouble, isRedisTrouble, messageOf } from '../errors.ts';
+import type { Failpoint } from '../failpoint.ts';
+import type { Circuits } from '../limits/circuits.ts';
+import type { Outage } from '../outage.ts';
+import type { ProcScanner } from '../processes/proc-scanner.ts';
+import { isShortage } from '../processes/spawn.ts';
+import type { ExecutionEvent } from '../protocol/event.ts';
+import type { Outcome } from '../protocol/outcome.ts';
+import type { Claim, Claims, Finish, LeaseState } from '../records/ports.ts';
+import { rawAnswer } from '../rpc/raw-requests.ts';
+import { pause } from '../timing.ts';
+import type { Delivery } from './delivery.ts';
+import { createEventSink, type EventSink } from './event-sink.ts';
+import { type ExecutionLimits, type ExecutionResult, execute } from './execute.ts';
+import type { KnownSessions } from './known-sessions.ts';
+import { backoffAfter, cancelledOutcome, lostFinish, refusedOutcome, retryDelay } from './outcomes.ts';
+import type { Ledger } from './ports.ts';
+import type { PrepareOptions } from './prepare.ts';
+import type { ResourceWatch } from './resources.ts';
+import { type Prepared, prepareClaim, runCli } from './run-cli.ts';
+import type { Active, Slots } from './slots.ts';
+import { inTime, refusal, refuseIfStopped, type StartCli } from './start-cli.ts';
+
+/** Least time between two appends of events. An event after a silence is appended at once. */
+const APPEND_GAP_MS = 8;
+
+/** Without a reader, events are appended in batches: 20 ms apart at first, then 100 ms. */
+const UNREAD_MS = { first: 20, later: 100 };
+
+const ASK_AGAIN_MS = 200;
+
+/** The CLI is slowed down when more than this waits to be appended. */
+const SINK_HIGH_WATER_BYTES = 4 * 1024 * 1024;
+
+type Flow = { pause(): void; resume(): void };
+
+/** The returned function gives each execution an outcome, and rejects only when that cannot be settled. */
+export function createClaimRunner(options: {
+  readonly claims: Pick<Claims, 'append' | 'renew'>;
+  readonly ledger: Ledger;
+  readonly ledgerOutage: Outage;
+  readonly delivery: Delivery;
+  readonly prepare: PrepareOptions;
+  readonly limits: ExecutionLimits;
+  readonly circuits: Circuits;
+  readonly scanner: ProcScanner;
+  readonly resources: ResourceWatch;
+  readonly start: StartCli;
+  readonly sessions: Pick<KnownSessions, 'ran'>;
+  readonly retryBackoffMs: number;
+  readonly slots: Pick<Slots, 'moveTo'>;
+  /** The CLI of an execution has ended. */
+  onSlotFree(): void;
+  readonly failpoint: Failpoint;
+  readonly logger: Logger;
+}): (one: Active) => Promise<void> {
+  const { claims, ledger, ledgerOutage, delivery, prepare, limits, failpoint, logger } = options;
+
+  async function run(one: Active): Promise<void> {
+    const { claim } = one;
+    let flow: Flow | null = null;
+    const sink = createEventSink({
+      append: (from, events) => claims.append(claim.jobId, claim.executionId, from, events),
+      highWaterBytes: SINK_HIGH_WATER_BYTES,
+      gapMs: APPEND_GAP_MS,
+      unreadMs: UNREAD_MS,
+      onPause: () => flow?.pause(),
+      onResume: () => flow?.resume(),
+      now: Date.now,
+    });
+    let result: ExecutionResult | null;
+    try {
+      result = await admitAndRun(one, sink, (controls) => {
+        flow = controls;
+      });
+    } catch (error) {
+      if (!(error instanceof AppError)) {
+        logger.error({ jobId: claim.jobId, err: error }, 'an execution failed unexpectedly');
+      }
+      result = withoutCli(refusedOutcome(claim.executionId, error));
+    }
+    if (result === null) return;
+    one.running = false;
+    options.onSlotFree(); // the next execution need not wait for the settling of this one
+    await settle(one, result, sink);
+  }
+
+  /** Null when the ledger knew the execution: it is settled then. */
+  async function admitAndRun(
+    one: Active,
+    sink: EventSink,
+    onFlow: (flow: Flow) => void,
+  ): Promise<ExecutionResult | null> {
+    const { claim, stop } = one;
+    await failpoint('executor.claimed');
+    const preparing = prepareInTime(one); // it only reads, so it does not wait for the ledger
+    const [admitted] = await Promise.all([admit(one), preparing.catch(() => null)]);
+    if (admitted === 'known') return null;
+    if (admitted === 'cancelled') return withoutCli(cancelledOutcome(claim.executionId));
+    const prepared = await preparing;
+    await failpoint('executor.intended');
+    refuseIfStopped(stop.signal);
+    return runCli(prepared, {
+      claim,
+      prepare,
+      circuits: options.circuits,
+      prepareAgain: () => prepareInTime(one),
+      async waitForSlot(provider) {
+        await options.slots.moveTo(one, provider);
+        refuseIfStopped(stop.signal);
+      },
+      execute: (chosen, emit) =>
+        execute({
+          prepared: chosen,
+          signals: { stop: stop.signal, force: one.force.signal },
+          start: options.start,
+          limits,
+          scanner: options.scanner,
+          resources: options.resources,
+          pricing: prepare.pricing,
+          emit,
+          onFlow,
+          logger,
+        }),
+      emit: (event, raw) => record(one, sink, event, raw),
+    });
+  }
+
+  /** The last steps before a spawn: the intent is on disk, the claim is still ours, the job is not cancelled. */
+  async function admit(one: Active): Promise<'spawn' | 'cancelled' | 'known'> {
+    const { claim } = one;
+    const [isNew, lease] = await Promise.all([intend(one), leaseOf(one)]);
+    if (!isNew) {
+      await settleKnown(claim);
+      return 'known';
+    }
+    if (lease === 'cancel' || lease === 'cancel-force') return 'cancelled';
+    if (lease === 'lost')
+      throw new AppError('execution.lost', 'another server had already ended this execution');
+    return 'spawn';
+  }
+
+  /** Whether the execution is new to the ledger. Waits while the ledger cannot be written (a full disk). */
+  async function intend({ claim, stop }: Active): Promise<boolean> {
+    for (;;) {
+      try {
+        const isNew = await ledger.intend(claim);
+        ledgerOutage.worked();
+        return isNew;
+      } catch (error) {
+        if (!isLedgerTrouble(error)) throw error;
+        if (stop.signal.aborted) ledgerOutage.forget();
+        refuseIfStopped(stop.signal);
+        ledgerOutage.failed(error.message);
+      }
+      await ledgerOutage.pause(stop.signal);
+    }
+  }
+
+  /** The state of the claim in its record. Waits while Redis is away: nothing may be spawned then. */
+  async function leaseOf({ claim, stop }: Active): Promise<LeaseState> {
+    for (;;) {
+      try {
+        const [lease = 'lost'] = await claims.renew([claim]);
+        return lease;
+      } catch (error) {
+        if (!isRedisTrouble(error)) throw error;
+        logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'a claimed execution waits for Redis');
+      }
+      if (stop.signal.aborted) return 'held'; // refused by the check before the spawn
+      await pause(ASK_AGAIN_MS, stop.signal);
+    }
+  }
+
+  /**
+   * Prepares a claim while the job may run. An outage of Redis, the ledger or the launcher is no fault of the job: it
+   * is tried again.
+   * @throws AppError for each reason to refuse the execution, and when it was stopped
+   */
+  function prepareInTime({ claim, stop }: Active): Promise<Prepared> {
+    async function tryOn(stopped: AbortSignal): Promise<Prepared> {
+      for (;;) {
+        try {
+          return await prepareClaim(claim, prepare);
+        } catch (error) {
+          if (!isOutage(error)) throw error;
+          logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'a claimed execution waits');
+        }
+        refuseIfStopped(stopped);
+        await pause(ASK_AGAIN_MS, stopped);
+      }
+    }
+    const { maxTimeoutMs } = prepare.settings;
+    const limitMs = Math.min(claim.request.timeoutMs, maxTimeoutMs); // the request is not checked yet
+    return inTime(limitMs >= 1 ? limitMs : maxTimeoutMs, stop.signal, (stopped) =>
+      Promise.race([tryOn(stopped), refusal(stopped)]),
+    );
+  }
+
+  function record(one: Active, sink: EventSink, event: ExecutionEvent, raw: string | null): void {
+    const now = Date.now();
+    if (event.kind === 'execution.started') {
+      one.started = { pid: event.pid, at: now, lastEventAt: now };
+      ledger.started(one.claim.executionId, event.pid).catch((error: unknown) => {
+        logger.error({ reason: messageOf(error) }, 'the ledger could not be written');
+      });
+    }
+    if (one.started !== null) one.started.lastEventAt = now;
+    sink.push(event, raw);
+  }
+
+  async function settle(
+    { claim }: Active,
+    { outcome, finalLine, sessionTokens }: ExecutionResult,
+    sink: EventSink,
+  ): Promise<void> {
+    await failpoint('executor.ended');
+    const { from, tail } = await sink.close();
+    const finish: Finish = {
+      jobId: claim.jobId,
+      executionId: claim.executionId,
+      outcome,
+      from,
+      tail,
+      backoffMs: retryDelay(outcome.error, claim.attempt, options.retryBackoffMs, Date.now()),
+      rawAnswer: claim.kind === 'raw' ? rawAnswer(claim, outcome, finalLine) : null,
+    };
+    options.sessions.ran(outcome, sessionTokens);
+    await delivery.settle(finish, sessionTokens);
+  }
+
+  /** Never spawns an execution again that the ledger knows: delivers its stored outcome, or that it was lost. */
+  async function settleKnown(claim: Claim): Promise<void> {
+    const { jobId, executionId, attempt } = claim;
+    const entry = await ledger.find(executionId);
+    const backoffMs = backoffAfter(attempt, options.retryBackoffMs);
+    const { readEvents } = prepare;
+    const { maxResultBytes } = limits;
+    const finish =
+      entry?.finish ?? (await lostFinish({ jobId, executionId, backoffMs }, { readEvents, maxResultBytes }));
+    if (entry?.finish === null) await ledger.ended(finish);
+    await delivery.deliver(finish);
+  }
+
+  return run;
+}
+
+const withoutCli = (outcome: Outcome): ExecutionResult => ({
+  outcome,
+  finalLine: null,
+  sessionTokens: null,
+});
+
+const isOutage = (error: unknown): boolean =>
+  isRedisTrouble(error) ||
+  isLedgerTrouble(error) ||
+  isShortage(error) ||
+  (error instanceof AppError && error.code === 'execution.lost'); // by the launcher, which started no CLI yet

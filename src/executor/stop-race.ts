@@ -1,0 +1,109 @@
+/** The race that stops one running CLI: the first reason is recorded, and all later ones are ignored. */
+import type { Logger } from 'pino';
+import { messageOf } from '../errors.ts';
+import type { ProcScanner } from '../processes/proc-scanner.ts';
+import type { ProcessEnd, SpawnedProcess } from '../processes/spawned-process.ts';
+import { type Termination, terminate } from '../processes/terminate.ts';
+
+export type StopReason =
+  | 'cancelled'
+  | 'shutdown'
+  | 'launcher_died'
+  | 'fenced'
+  | 'timed_out'
+  | 'idle'
+  | 'output_limit'
+  | 'resource_limit'
+  | 'max_turns'
+  | 'budget'
+  | 'hopeless'
+  | 'asks_login'
+  | 'lingered';
+
+export interface Stop {
+  readonly reason: StopReason;
+  /** What exactly happened, where the reason does not say it. */
+  readonly detail: string | null;
+}
+
+export interface StopRace {
+  /** Null until the process is stopped. */
+  readonly stopped: Stop | null;
+  /** Terminates the process and everything it started. Returns false, and does nothing, after the first call. */
+  stop(reason: StopReason, detail: string | null): boolean;
+  /** Resolves when the process has exited and its output is closed. Never rejects. */
+  readonly ended: Promise<ProcessEnd>;
+  /** The run is over. Resolves when a termination that was begun has finished. */
+  finish(): Promise<void>;
+}
+
+/** Output that is still open this long after the exit is held open by another process. */
+const LEAK_AFTER_MS = 1000;
+
+export function createStopRace(options: {
+  readonly child: SpawnedProcess;
+  readonly executionId: string;
+  readonly graceMs: number;
+  /** Skips the grace. */
+  readonly force: AbortSignal;
+  readonly scanner: ProcScanner;
+  /** A process that the CLI started keeps the CLI's output open. It is killed after this. */
+  onLeak(): void;
+  readonly logger: Logger;
+}): StopRace {
+  const { child, executionId, graceMs, force, scanner, logger } = options;
+  const stuck = Promise.withResolvers<ProcessEnd>();
+  let stopped: Stop | null = null;
+  let termination: Promise<Termination> | null = null;
+  let finished = false;
+
+  async function end(how: { graceMs: number; force?: AbortSignal }): Promise<Termination> {
+    try {
+      const done = await terminate(child, {
+        graceMs: how.graceMs,
+        scanner,
+        ...(how.force && { force: how.force }),
+      });
+      // The kernel could not kill it (a dead mount), or the launcher hangs and reports no exit. Its slot is free.
+      if (child.exitedAtUptimeS === null) stuck.resolve({ code: null, signal: 'SIGKILL', leakedPipe: true });
+      return done;
+    } catch (error) {
+      logger.error({ executionId, reason: messageOf(error) }, 'terminating a process failed');
+      return { forced: true, killed: [], survivors: [] };
+    }
+  }
+
+  async function untilEnded(): Promise<ProcessEnd> {
+    await Promise.race([child.exited, stuck.promise]);
+    const timer = setTimeout(() => {
+      if (finished) return;
+      options.onLeak();
+      termination ??= end({ graceMs: 0 });
+    }, LEAK_AFTER_MS);
+    try {
+      return await Promise.race([child.ended, stuck.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  return {
+    get stopped() {
+      return stopped;
+    },
+    stop(reason, detail) {
+      if (stopped !== null) return false;
+      stopped = { reason, detail };
+      termination = end({ graceMs, force });
+      return true;
+    },
+    ended: untilEnded(),
+    async finish() {
+      finished = true;
+      const survivors = (await termination)?.survivors ?? [];
+      if (survivors.length > 0) {
+        logger.error({ executionId, pids: survivors }, 'processes survived their execution');
+      }
+    },
+  };
+}
