@@ -10,15 +10,15 @@ const TOKEN_PREFIX = 'bp_';
 const TOKEN_PATTERN = /^bp_[A-Za-z0-9_-]{43}$/;
 const BEARER = /^Bearer +([^\s,]+) *$/i;
 
-/** Turns an Authorization header into who asks. */
+/** Authenticates callers. */
 export interface Authenticator {
   /**
-   * @param authorization the one Authorization header, undefined when there is none or more than one
+   * The principal of an Authorization header; undefined: none, or more than one.
    * @throws AppError auth.unauthenticated, always with the same message
    */
   authenticate(authorization: string | undefined): Principal;
   /**
-   * Who a bare token belongs to; the login page takes it without a scheme.
+   * The principal of a token without a scheme, as the login page sends it.
    * @throws AppError auth.unauthenticated
    */
   authenticateToken(token: string): Principal;
@@ -26,14 +26,11 @@ export interface Authenticator {
 
 const digest = (token: string): Buffer => createHash('sha256').update(token).digest();
 
-/**
- * Knows tokens by their digests only. A missing token is compared like a wrong one, so that both take the
- * same way and time.
- */
+/** Compares digests of tokens. A missing token takes the same time as a wrong one. */
 export function createAuthenticator(options: { readonly adminToken: string }): Authenticator {
   const adminDigest = digest(options.adminToken);
   const authenticateToken = (token: string): Principal => {
-    // Digests have one length: timingSafeEqual throws on a difference in length, which would tell it.
+    // timingSafeEqual throws for unequal lengths; digests always have the same.
     if (timingSafeEqual(digest(token), adminDigest)) return ADMIN_PRINCIPAL;
     throw new AppError('auth.unauthenticated', 'send a valid token as "Authorization: Bearer <token>"');
   };
@@ -44,10 +41,10 @@ export function createAuthenticator(options: { readonly adminToken: string }): A
 }
 
 /**
- * The admin token in `homeDir/token`, made at the first start (0600, 32 random bytes). An empty file is what
- * a crash between create and write leaves: nobody knows its token, so it is made anew. The caller holds the
- * lock of the folder.
- * @throws AppError config.invalid when the file holds something else
+ * The admin token in `homeDir/token`. The first start creates it: mode 0600, 32 random bytes. A
+ * crash between create and write leaves an empty file, which is replaced. The caller holds the
+ * folder's lock.
+ * @throws AppError config.invalid when the file has other content
  */
 export async function loadOrCreateAdminToken(homeDir: string): Promise<string> {
   await mkdir(homeDir, { recursive: true, mode: 0o700 });
@@ -62,7 +59,7 @@ export async function loadOrCreateAdminToken(homeDir: string): Promise<string> {
   return token;
 }
 
-/** The token, '' for an empty file, null for none. Rights that became too wide are narrowed again. */
+/** The token; '': the file is empty; null: there is no file. Restores mode 0600. */
 async function readToken(path: string): Promise<string | null> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW;
   const file = await open(path, flags).catch((error: NodeJS.ErrnoException) => {

@@ -1,45 +1,18 @@
+/** Login cookies and stream tickets: values that the server signs instead of storing. */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Principal } from './principal.ts';
-
-/** How long a ticket opens streams. */
-export const TICKET_LIFETIME_MS = 60_000;
-
-/** What a ticket allows: reading one job's events as somebody. */
-export interface StreamTicket {
-  readonly jobId: string;
-  readonly principal: Principal;
-}
-
-/** Tickets for browsers, whose EventSource cannot send an Authorization header. */
-export interface StreamTickets {
-  issue(ticket: StreamTicket): { readonly ticket: string; readonly expiresAt: string };
-  /** What a ticket allows, or null when it is forged or too old. */
-  find(ticket: string): StreamTicket | null;
-}
-
-/** Tickets hold for one process and need no memory: they carry what they allow, signed. */
-export function createStreamTickets(now: () => number = Date.now): StreamTickets {
-  const signed = createSignedValues<StreamTicket>('stream-ticket', now);
-  return {
-    issue(ticket) {
-      const expiresAtMs = now() + TICKET_LIFETIME_MS;
-      return { ticket: signed.seal(ticket, expiresAtMs), expiresAt: new Date(expiresAtMs).toISOString() };
-    },
-    find: (ticket) => signed.open(ticket),
-  };
-}
 
 /** Name of the login cookie. */
 export const SESSION_COOKIE = 'bullpen_session';
 const SESSION_LIFETIME_MS = 12 * 60 * 60 * 1000;
 
-/** Browser logins of this process; a restart ends them all. */
+/** Browser logins. They are valid in this process only, so a restart ends them. */
 export interface LoginSessions {
-  /** Starts one: the cookie's value and its life. The value says nothing about the token. */
+  /** The value and life of a new login's cookie. The value does not reveal the token. */
   begin(principal: Principal): { readonly cookie: string; readonly maxAgeSeconds: number };
-  /** Who a cookie logs in, or null. */
+  /** The principal of a cookie; null: it is not valid. */
   find(cookie: string): Principal | null;
-  /** Ends one, also for copies of the cookie. */
+  /** Ends a login, including for copies of its cookie. */
   end(cookie: string): void;
 }
 
@@ -48,7 +21,7 @@ interface Login {
   readonly principal: Principal;
 }
 
-/** Keeps no list of logins, only of those ended before their time. */
+/** Keeps a list of the logins that were ended before they expired; others need no memory. */
 export function createLoginSessions(now: () => number = Date.now): LoginSessions {
   const signed = createSignedValues<Login>('login', now);
   const endedUntilMs = new Map<string, number>();
@@ -71,19 +44,47 @@ export function createLoginSessions(now: () => number = Date.now): LoginSessions
   };
 }
 
-/** Makes values that only this process can have made, and that end at a time. */
-export interface SignedValues<T> {
-  /** `expiresAtMs` is on the clock of `Date.now()`. */
+/** How long a ticket is valid. */
+export const TICKET_LIFETIME_MS = 60_000;
+
+/** The right to read the events of one job as one principal. */
+interface StreamTicket {
+  readonly jobId: string;
+  readonly principal: Principal;
+}
+
+/** Tickets for browsers, whose EventSource cannot send an Authorization header. */
+export interface StreamTickets {
+  issue(ticket: StreamTicket): { readonly ticket: string; readonly expiresAt: string };
+  /** The right that a ticket gives; null: it is forged or too old. */
+  find(ticket: string): StreamTicket | null;
+}
+
+/** Tickets are valid in this process only. */
+export function createStreamTickets(now: () => number = Date.now): StreamTickets {
+  const signed = createSignedValues<StreamTicket>('stream-ticket', now);
+  return {
+    issue(ticket) {
+      const expiresAtMs = now() + TICKET_LIFETIME_MS;
+      return { ticket: signed.seal(ticket, expiresAtMs), expiresAt: new Date(expiresAtMs).toISOString() };
+    },
+    find: (ticket) => signed.open(ticket),
+  };
+}
+
+/** Signs values so that this process recognizes its own, until they expire. */
+interface SignedValues<T> {
+  /** Signs a value. `expiresAtMs` is a time of `Date.now()`. */
   seal(value: T, expiresAtMs: number): string;
-  /** The value, or null when it was changed, was made elsewhere or has ended. */
+  /** The value; null: it was changed, signed elsewhere, or has expired. */
   open(sealed: string): T | null;
 }
 
 const MAX_SEALED_LENGTH = 2048;
 
 /**
- * Values as `payload.mac` under a secret that lives and dies with the process. `purpose` keeps what was
- * sealed for one use from being taken in another.
+ * Writes values as `payload.mac`, with a secret of this process. A value signed for one `purpose`
+ * is not valid for another.
  */
 export function createSignedValues<T>(purpose: string, now: () => number = Date.now): SignedValues<T> {
   const secret = randomBytes(32);
@@ -102,7 +103,7 @@ export function createSignedValues<T>(purpose: string, now: () => number = Date.
       const given = Buffer.from(mac, 'base64url');
       const wanted = macOf(payload);
       if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) return null;
-      // The mac proves that `seal` above wrote this text, so its shape is known.
+      // as: the mac proves that `seal` wrote this text
       const content = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Sealed<T>;
       return content.expiresAtMs > now() ? content.value : null;
     },

@@ -1,8 +1,8 @@
 /**
- * ⑦ The events of a job for any number of readers: first the stored ones, then new ones. A reader joins
- * the tail before it reads the stored events, so it misses nothing in between. A reader that is too slow
- * is cut and resumes by seq; it slows neither the CLI nor other readers. Readers at the same place share
- * one read and get the same batch object.
+ * ⑦ The events of a job for any number of readers: first the stored ones, then new ones. A reader
+ * joins the tail before it reads the stored events, so it misses nothing in between. A reader that
+ * is too slow is cut and resumes by seq; it slows neither the CLI nor other readers. Readers at the
+ * same place share one read and get the same batch object.
  */
 import type { Logger } from 'pino';
 import type { EventHub } from '../http/ports.ts';
@@ -53,7 +53,7 @@ export function createEventHub(options: EventHubOptions): EventHub {
     return tail;
   }
 
-  /** Stored events, from Redis or from this node's copy. A read under way serves every caller that asks. */
+  /** Stored events, from Redis or this node's copy. A read under way serves all who ask for it. */
   function stored(jobId: string, after: number, limit = PAGE): Promise<readonly StoredEvent[]> {
     const key = `${jobId} ${after} ${limit}`;
     const underWay = reads.get(key);
@@ -96,8 +96,8 @@ export function createEventHub(options: EventHubOptions): EventHub {
           yield await complete(events);
           if (last.kind === 'job.finished' || signal.aborted) return;
         }
-        // A shared read may have begun before this reader joined the tail. Events between the two would be
-        // neither in that read nor in the inbox, so this read is not shared.
+        // A shared read may have begun before this reader joined the tail. Events between the two
+        // would be neither in that read nor in the inbox, so this read is not shared.
         const record = await records.read(jobId);
         if (record === null) return;
         const missed = record.lastSeq > seq ? await records.events(jobId, seq, MAX_BEHIND) : [];

@@ -6,7 +6,7 @@ import type { Doorbells } from '../redis/doorbells.ts';
 
 const PAGE = 1000;
 
-/** The new events of one job: read from Redis once on this node, and given to each reader's inbox. */
+/** The new events of one job, read from Redis once and added to the inbox of each reader. */
 export interface Tail {
   /** Gives the inbox every event that is appended from now on. */
   join(inbox: Inbox): Promise<void>;
@@ -87,8 +87,8 @@ export function createTail(options: TailOptions): Tail {
 export interface Inbox {
   add(events: readonly StoredEvent[]): void;
   /**
-   * The next events; null: the reader has left. A reader that was waiting gets the batch object that was
-   * added, so all readers who keep up hold the same one.
+   * The next events; null: the reader has left. A reader that was waiting gets the batch object
+   * that was added, so all readers who keep up hold the same one.
    * @throws AppError request.timeout when more than `maxEvents` were added since the last call
    */
   next(): Promise<readonly StoredEvent[] | null>;

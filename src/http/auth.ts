@@ -15,7 +15,8 @@ interface Identities {
 
 /**
  * Sets the principal of a request before anything else reads it. A route needs a token unless its
- * `config.access` says otherwise. The Authorization header wins over a ticket, a ticket over the cookie.
+ * `config.access` says otherwise. The Authorization header wins over a ticket, a ticket over the
+ * cookie.
  */
 export function auth(app: HttpApp, identities: Identities): void {
   app.decorateRequest('principal', null);
@@ -72,11 +73,12 @@ const toLogin = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
   reply.redirect(`/login?next=${encodeURIComponent(request.url)}`, 303);
 
 /**
- * Whether a browser sent this request from a page of this server, so that its cookie may be used. SameSite
- * is not enough: a page on another port of localhost is the same site.
+ * Whether a browser sent this request from a page of this server, so that its cookie may be used.
+ * SameSite is not enough: a page on another port of localhost is the same site.
  *
- * Browsers send Origin with every request that changes something, and Sec-Fetch-Site in secure contexts.
- * Without both, only a request that changes nothing passes: an address typed into an older browser, or curl.
+ * Browsers send Origin with every request that changes something, and Sec-Fetch-Site in secure
+ * contexts. Without both, only a request that changes nothing passes: an address typed into an
+ * older browser, or curl.
  */
 export function isSameOrigin(headers: IncomingHttpHeaders, changesNothing: boolean): boolean {
   const { origin } = headers;
@@ -86,7 +88,7 @@ export function isSameOrigin(headers: IncomingHttpHeaders, changesNothing: boole
   return site === 'same-origin' || (site === 'none' && changesNothing);
 }
 
-/** Host and port of an origin; null for `null` and for malformed ones, which match no Host header. */
+/** Host and port of an origin. null for `null` and malformed ones, which match no Host. */
 function hostOf(origin: string): string | null {
   const url = URL.parse(origin);
   return url === null || url.host === '' ? null : url.host;

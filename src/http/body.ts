@@ -4,9 +4,9 @@ import type { HttpApp } from './http-app.ts';
 import { checkJsonShape, invalid } from './validation.ts';
 
 /**
- * Takes JSON bodies on every route; a route that takes another type adds a parser with `utf8Text` in its own
- * scope. An empty body is no body, with or without a Content-Type. Compressed bodies and other charsets
- * are 415.
+ * Takes JSON bodies on every route; a route that takes another type adds a parser with `utf8Text`
+ * in its own scope. An empty body is no body, with or without a Content-Type. Compressed bodies and
+ * other charsets are 415.
  */
 export function bodyParsing(app: HttpApp): void {
   app.removeAllContentTypeParsers();

@@ -24,8 +24,9 @@ export interface EventStreamOptions {
 }
 
 /**
- * Answers with a stream of events until they end or the reader leaves. An error destroys the connection
- * instead of ending the answer, so the reader sees that the stream is incomplete and resumes by `seq`.
+ * Answers with a stream of events until they end or the reader leaves. An error destroys the
+ * connection instead of ending the answer, so the reader sees that the stream is incomplete and
+ * resumes by `seq`.
  */
 export async function sendEvents(
   reply: FastifyReply,
@@ -62,8 +63,8 @@ export async function sendEvents(
 }
 
 /**
- * Waits for the first event; null: the batches ended without one. Only for the events of a finished job:
- * the first event of a running one may take long.
+ * Waits for the first event; null: the batches ended without one. Only for the events of a finished
+ * job: the first event of a running one may take long.
  */
 export async function peek(batches: Batches): Promise<Batches | null> {
   const iterator = batches[Symbol.asyncIterator]();
@@ -142,7 +143,7 @@ function passes(event: StoredEvent, { kinds, raw }: EventFilter): boolean {
   return kinds === null || kinds.has(event.kind);
 }
 
-/** A reader is cut when more than `maxBufferedBytes` are unsent at a check; checks are `stalledMs` apart. */
+/** A reader is cut when, after `stalledMs`, more than `maxBufferedBytes` are still unsent. */
 export interface SlowReaderLimits {
   readonly maxBufferedBytes: number;
   readonly stalledMs: number;

@@ -40,8 +40,8 @@ export function requestIdOf(request: IncomingMessage): string {
 }
 
 /**
- * Logs one line per request at debug; `left`: the caller left before the end. The line has the pattern of
- * the route instead of the address, because a query may hold a ticket or a prompt.
+ * Logs one line per request at debug; `left`: the caller left before the end. The line has the
+ * pattern of the route instead of the address, because a query may hold a ticket or a prompt.
  */
 function logAnswer(request: FastifyRequest, reply: FastifyReply): void {
   const startedAt = performance.now();
@@ -69,7 +69,7 @@ export function acceptable(app: HttpApp): void {
   });
 }
 
-/** The type of `offers` that the caller prefers, or null. Without an Accept header it is the first. */
+/** The type of `offers` that the caller prefers, or null. Without Accept it is the first. */
 export const negotiate = (request: FastifyRequest, offers: readonly string[]): string | null =>
   accepted(request).mediaType([...offers]) ?? null;
 

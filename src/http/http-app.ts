@@ -23,8 +23,8 @@ export type HttpApp = FastifyInstance<
 >;
 
 /**
- * Who may call a route: everyone, callers with a token, or only admins. `ticket` is `caller` plus the holder
- * of a stream ticket for the job in the path.
+ * Who may call a route: everyone, callers with a token, or only admins. `ticket` is `caller` plus
+ * the holder of a stream ticket for the job in the path.
  */
 export type Access = 'public' | 'caller' | 'ticket' | 'admin';
 
@@ -46,7 +46,7 @@ declare module 'fastify' {
     principal: Principal | null;
   }
   interface FastifyInstance {
-    /** Refuses new requests. Requests under way go on, including streams and long polls. Idempotent. */
+    /** Refuses new requests; those under way go on, including streams. Idempotent. */
     refuseNewRequests(): void;
     /** Refuses new requests and ends streams and long polls. Idempotent. */
     beginStopping(): void;
@@ -62,8 +62,8 @@ export function principalOf(request: FastifyRequest): Principal {
 }
 
 /**
- * A signal that aborts when the caller has left or the server stops. Also removes the limit on silence from
- * the connection, because a long poll or a quiet stream is silent on purpose.
+ * A signal that aborts when the caller has left or the server stops. Also removes the limit on
+ * silence from the connection, because a long poll or a quiet stream is silent on purpose.
  */
 export function untilGone(request: FastifyRequest, reply: FastifyReply, stopping: AbortSignal): AbortSignal {
   const gone = new AbortController();
@@ -73,7 +73,7 @@ export function untilGone(request: FastifyRequest, reply: FastifyReply, stopping
   return AbortSignal.any([gone.signal, stopping]);
 }
 
-/** Gives the raw response, with the headers set so far, to a caller that writes the answer itself. */
+/** The raw response with the headers set so far, for a route that writes the answer itself. */
 export function takeOver(reply: FastifyReply): ServerResponse {
   reply.hijack();
   for (const [name, value] of Object.entries(reply.getHeaders())) {

@@ -84,8 +84,8 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
 }
 
 /**
- * Documents objects in a query string as text, because callers send them as JSON. For an object, the form on
- * the page would send another encoding.
+ * Documents objects in a query string as text, because callers send them as JSON. For an object,
+ * the form on the page would send another encoding.
  */
 function withJsonAsText<S extends FastifySchema>(schema: S): S {
   const query = schema.querystring;

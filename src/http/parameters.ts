@@ -49,9 +49,9 @@ export const IdempotencyHeaders = Type.Object({
 const VISIBLE = /^[\x21-\x7e]{1,255}$/;
 
 /**
- * The Idempotency-Key of a request with a fingerprint of its content; null: it has no key. Another order of
- * fields, other spaces, or options in the query instead of JSON give the same fingerprint. `wait` is not part
- * of it.
+ * The Idempotency-Key of a request with a fingerprint of its content; null: it has no key. Another
+ * order of fields, other spaces, or options in the query instead of JSON give the same fingerprint.
+ * `wait` is not part of it.
  * @throws AppError request.invalid
  */
 export function idempotencyOf(request: FastifyRequest, content: unknown): Idempotency | null {

@@ -31,7 +31,7 @@ export interface JobPage {
 export interface Jobs {
   create(principal: Principal, request: PromptRequest, idempotency: Idempotency | null): Promise<Created>;
   get(principal: Principal, id: string): Promise<Job>;
-  /** The job once it is finished, or its state after `waitMs`. Never rejects because of `signal`. */
+  /** The finished job, or its state after `waitMs`. Never rejects because of `signal`. */
   wait(principal: Principal, id: string, waitMs: number, signal: AbortSignal): Promise<Job>;
   list(principal: Principal, query: JobQuery): Promise<JobPage>;
   /**
@@ -50,9 +50,10 @@ export interface Jobs {
 
 export interface Batches {
   /**
-   * Makes a job of each prompt. An error in `items`, or a refused prompt, does not affect the others.
-   * @throws AppError queue.full, idempotency.key_reused, or redis.unavailable, when some prompts may have
-   * been accepted
+   * Makes a job of each prompt. An error in `items`, or a refused prompt, does not affect the
+   * others.
+   * @throws AppError queue.full, idempotency.key_reused, or redis.unavailable, when some prompts
+   * may have been accepted
    */
   create(
     principal: Principal,
@@ -65,11 +66,11 @@ export interface Batches {
   cancel(principal: Principal, id: string, force: boolean): Promise<{ batch: Batch; alreadyOver: boolean }>;
 }
 
-/** The events of a job: the stored ones, then new ones, in order, without a gap, until `job.finished`. */
+/** The events of a job, in order and without a gap: the stored ones, then new ones. */
 export interface EventHub {
   /**
-   * Batches of events with a seq above `after` (0: all). Ends after `job.finished` or when `signal` aborts.
-   * Throws for a reader that takes batches too slowly; it resumes by seq.
+   * Batches of events with a seq above `after` (0: all). Ends after `job.finished` or when `signal`
+   * aborts. Throws for a reader that takes batches too slowly; it resumes by seq.
    */
   read(jobId: string, after: number, signal: AbortSignal): AsyncIterable<readonly StoredEvent[]>;
 }
@@ -87,8 +88,8 @@ export type ReadUsage = (principal: Principal, query: UsageQuery) => Promise<rea
 
 export interface Health {
   /**
-   * One check per dependency; `detail` is a problem or a note. `degraded`: ready, but a stored record cannot
-   * be read.
+   * One check per dependency; `detail` is a problem or a note. `degraded`: ready, but a stored
+   * record cannot be read.
    */
   readiness(): Promise<{
     readonly ready: boolean;

@@ -33,8 +33,8 @@ export function errorHandler(app: HttpApp): void {
 }
 
 /**
- * Answers 404 for an unknown path, and 405 with Allow for a known path with another method. Call it before
- * the first route is added.
+ * Answers 404 for an unknown path, and 405 with Allow for a known path with another method. Call it
+ * before the first route is added.
  */
 export function notFound(app: HttpApp): void {
   const paths = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
@@ -64,16 +64,16 @@ function patternOf(url: string): RegExp {
   return new RegExp(`^${source}$`);
 }
 
-/** Answers what the router refuses before any hook: a malformed path, or a parameter that is too long. */
+/** Answers what the router refuses before any hook: a malformed path, a too long parameter. */
 export function answerFrameworkError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
   sendProblem(request, reply, toAppError(error));
 }
 
 /**
- * Answers bytes that are no HTTP request, then closes the connection, because the start of the next request
- * is unknown. If a complete request came before those bytes, its answer is sent first: it may have created
- * a job.
+ * Answers bytes that are no HTTP request, then closes the connection, because the start of the next
+ * request is unknown. If a complete request came before those bytes, its answer is sent first: it
+ * may have created a job.
  */
 export function answerClientError(code: string, socket: Socket, connections: Connections): void {
   const answering = connections.answering(socket);

@@ -7,8 +7,8 @@ import { Wait } from './parameters.ts';
 import { invalid, problemsOf } from './validation.ts';
 
 /**
- * Query of `POST /v1/jobs`. The options are for text bodies only: lists are repeated or separated by commas,
- * objects are JSON.
+ * Query of `POST /v1/jobs`. The options are for text bodies only: lists are repeated or separated
+ * by commas, objects are JSON.
  */
 export const CreateQuery = Type.Object(
   {
@@ -56,7 +56,7 @@ function fromJson(body: unknown, options: QueryOptions): unknown {
 }
 
 /**
- * Checks what a schema cannot express: the size of a prompt in bytes, and that it is not only white space.
+ * Checks what a schema cannot express: a prompt's size in bytes, and that it is not only space.
  * @throws AppError request.too_large, request.invalid
  */
 export function checkPromptText(request: unknown): void {

@@ -38,9 +38,9 @@ export interface HttpServerOptions {
 }
 
 /**
- * Builds the HTTP server; `listen()` starts it. A stop has three steps, and each includes those before it:
- * `refuseNewRequests()` while running jobs are drained, `beginStopping()` to end streams, and `close()` to
- * wait for the answers under way and close every connection.
+ * Builds the HTTP server; `listen()` starts it. A stop has three steps, and each includes those
+ * before it: `refuseNewRequests()` while running jobs are drained, `beginStopping()` to end
+ * streams, and `close()` to wait for the answers under way and close every connection.
  */
 export async function createHttpServer({
   settings,

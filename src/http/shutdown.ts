@@ -8,8 +8,9 @@ const RETRY_AFTER_SECONDS = 5;
 const CLOSE_GRACE_MS = 5_000;
 
 /**
- * Adds the two steps of a stop. `refuseNewRequests()` answers new requests with 503, while streams go on
- * with the jobs that still run. `beginStopping()` also ends streams and long polls. `close()` does both.
+ * Adds the two steps of a stop. `refuseNewRequests()` answers new requests with 503, while streams
+ * go on with the jobs that still run. `beginStopping()` also ends streams and long polls. `close()`
+ * does both.
  */
 export function stopping(app: HttpApp): void {
   const controller = new AbortController();
@@ -45,10 +46,10 @@ export interface Connections {
 }
 
 /**
- * Lets `close()` end as soon as the last answer is sent. Node closes connections between two requests. It
- * keeps two kinds for their whole keep-alive time: those that have sent no request (a browser's spare
- * connection), and those whose answer began before the close. This closes both. Callers that have not
- * read their answer `graceMs` after the close are cut.
+ * Lets `close()` end as soon as the last answer is sent. Node closes connections between two
+ * requests. It keeps two kinds for their whole keep-alive time: those that have sent no request (a
+ * browser's spare connection), and those whose answer began before the close. This closes both.
+ * Callers that have not read their answer `graceMs` after the close are cut.
  */
 export function trackConnections(app: HttpApp, graceMs = CLOSE_GRACE_MS): Connections {
   const open = new Map<Socket, ServerResponse | null>();

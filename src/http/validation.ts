@@ -13,8 +13,9 @@ const PATH_PREFIX: Readonly<Record<string, string>> = {
 };
 
 /**
- * Validates with the TypeBox schema. The texts of a query string are converted to the types of its schema
- * first; bodies are not converted. A refused input is one AppError request.invalid with every problem.
+ * Validates with the TypeBox schema. The texts of a query string are converted to the types of its
+ * schema first; bodies are not converted. A refused input is one AppError request.invalid with
+ * every problem.
  */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const validator = Compile(schema);
@@ -94,9 +95,10 @@ const withArticle = (type: string): string => (/^[aeiou]/.test(type) ? `an ${typ
 const NUMBER = /^-?\d+(\.\d+)?([eE][-+]?\d+)?$/;
 
 /**
- * A query string with the types of its schema: numbers, booleans, lists and objects (as JSON). A value that
- * does not fit its type stays text, and validation refuses it. TypeBox's `Value.Convert` is no replacement:
- * it reads '' as 0, `1.5` as the integer 1 and `1` as true, and has neither lists nor JSON.
+ * A query string with the types of its schema: numbers, booleans, lists and objects (as JSON). A
+ * value that does not fit its type stays text, and validation refuses it. TypeBox's `Value.Convert`
+ * is no replacement: it reads '' as 0, `1.5` as the integer 1 and `1` as true, and has neither
+ * lists nor JSON.
  */
 function convertQuery(schema: TSchema, query: unknown): unknown {
   if (typeof query !== 'object' || query === null) return query;
@@ -137,7 +139,7 @@ function refusePrototype(key: string, value: unknown): unknown {
   return value;
 }
 
-/** Deeper than any output schema, and far below the depth that overflows the stack of recursive code. */
+/** Deeper than any output schema, and far below what overflows the stack of recursive code. */
 const MAX_JSON_DEPTH = 64;
 /** Values and keys of a JSON body. The limit keeps parsing and validation within milliseconds. */
 const MAX_JSON_ITEMS = 10_000;
@@ -147,8 +149,8 @@ const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 
 /**
- * Refuses JSON text that is nested deeper than MAX_JSON_DEPTH or has more than `maxItems` items. Reads the
- * text once without parsing it; whether it is valid JSON is left to the parser.
+ * Refuses JSON text that is nested deeper than MAX_JSON_DEPTH or has more than `maxItems` items.
+ * Reads the text once without parsing it; whether it is valid JSON is left to the parser.
  * @throws AppError request.invalid
  */
 export function checkJsonShape(text: Buffer, maxItems: number = MAX_JSON_ITEMS): void {

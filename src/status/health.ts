@@ -1,4 +1,3 @@
-/** The answers of /ready, /claude-cli/health, /v1/providers and /metrics. */
 import type { Redis } from 'ioredis';
 import type { DamageReports } from '../damage.ts';
 import { messageOf } from '../errors.ts';
@@ -13,7 +12,7 @@ import type { Metrics } from './metrics.ts';
 
 export interface HealthOptions {
   readonly redis: Redis;
-  /** Why the private Redis does not run. */
+  /** Why the private Redis does not run; null: it runs. */
   redisProblem(): string | null;
   readonly upkeep: Pick<Upkeep, 'counts'>;
   readonly store: Store;
@@ -32,17 +31,18 @@ interface Check {
 
 const without = (problem: string | null): Check => ({ ok: problem === null, detail: problem });
 
+/** Answers /ready, /claude-cli/health, /metrics, /v1/providers and /v1/executions. */
 export function createHealth(options: HealthOptions): Health {
   const { redis, upkeep, store, executor } = options;
 
   async function checkRedis(): Promise<Check> {
-    // INFO is answered before a new connection takes other commands, also by a Redis that still loads its data.
+    // Redis answers INFO before a connection can take other commands, and while it loads its data.
     const down = options.redisProblem() ?? whyDown(redis);
     if (down !== null) return { ok: false, detail: down };
     try {
       const persistence = await redis.info('persistence');
       const memory = await redis.info('memory');
-      await upkeep.counts(); // a key of another type, or a right that is missing, keeps jobs from running
+      await upkeep.counts(); // finds a key of a wrong type and a missing right
       const notes: string[] = [];
       if (!persistence.includes('aof_enabled:1'))
         notes.push('AOF is off: an acknowledged job may be lost with Redis');
@@ -63,11 +63,11 @@ export function createHealth(options: HealthOptions): Health {
     }
   }
 
-  /** What cannot be read costs itself alone: everything else goes on. */
+  /** Damaged records since the start. They make the server degraded, but stop nothing else. */
   function unreadable(): string | null {
     const count = Object.values(options.damage.counts()).reduce((sum, one) => sum + one, 0);
     if (count === 0) return null;
-    return `${count} could not be read since the start; the last: ${options.damage.latest()}`;
+    return `${count} stored records could not be read since the start; the last: ${options.damage.latest()}`;
   }
 
   return {

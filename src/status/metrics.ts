@@ -16,7 +16,10 @@ export interface Metrics {
   stop(): void;
 }
 
-/** Each sample wakes the process. At every 10 ms that was more than half of the CPU of an idle server. */
+/**
+ * Each sample wakes the process. At every 10 ms that was more than half of the CPU of an idle
+ * server.
+ */
 const SAMPLED_EVERY_MS = 50;
 
 type LoopDelay = ReturnType<typeof monitorEventLoopDelay>;
@@ -37,8 +40,9 @@ export function createMetrics(source: MetricsSource): Metrics {
 }
 
 /**
- * The metrics, each read at every scrape. The first scrape loads prom-client, which takes 12 MB of memory.
- * Its default metrics are not used: they sample the event loop and watch every garbage collection.
+ * The metrics, each read at every scrape. The first scrape loads prom-client, which takes 12 MB of
+ * memory. Its default metrics are not used: they sample the event loop and watch every garbage
+ * collection.
  */
 async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<Registry> {
   const { Counter, Gauge, Registry } = await import('prom-client');
@@ -127,8 +131,8 @@ async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<
 }
 
 /**
- * Quantiles of how late the event loop was since the last scrape, in seconds. The histogram holds the time
- * between two samples, which is the interval for a loop that is never late.
+ * Quantiles of how late the event loop was since the last scrape, in seconds. The histogram holds
+ * the time between two samples, which is the interval for a loop that is never late.
  */
 function lagSince(delay: LoopDelay): Record<string, number> {
   const late = (percentile: number): number =>

@@ -44,7 +44,7 @@ it('a refused key opens the circuit, which the report shows; the queue behind it
     available: true,
     version: '9.9.9',
     authenticated: 'unknown',
-    why: 'ANTHROPIC_API_KEY is set; whether the vendor takes it shows with the first job',
+    why: 'ANTHROPIC_API_KEY is set; the first job shows whether the vendor accepts it',
     circuit: 'closed',
   });
   const ids = await Promise.all(Array.from({ length: 30 }, () => submit(server, { prompt: REFUSED })));

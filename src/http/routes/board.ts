@@ -22,7 +22,7 @@ const RETRY_AFTER_SECONDS = 2;
 
 const PAGE_POLICY =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'";
-/** The page's link to a font of a third party. Without it, the page makes requests to this server only. */
+/** The page's link to a font of a third party, removed so that it asks this server only. */
 const FOREIGN_LINKS = /^.*<link [^>]*href="https?:.*$\n?/gm;
 
 /** The queues of the board, and the services that know their jobs: BullMQ knows only the ids. */
@@ -33,8 +33,8 @@ export interface BoardSources {
 }
 
 /**
- * `/admin/queues`: a read-only Bull Board for admins. The first request builds it, so an unused board costs
- * neither time nor memory. These two routes cover all its paths, so all of them need a login.
+ * `/admin/queues`: a read-only Bull Board for admins. The first request builds it, so an unused
+ * board costs neither time nor memory. The two routes cover all its paths, so all need a login.
  */
 export function boardRoutes(app: HttpApp, sources: BoardSources): void {
   let board: Promise<Board> | null = null;
@@ -72,8 +72,9 @@ interface Board {
 }
 
 /**
- * Builds Bull Board in a Fastify of its own that does not listen: routes cannot be added to the running
- * server, and its error handler must stay separate from the board's. Loads the modules of the board.
+ * Builds Bull Board in a Fastify of its own that does not listen: routes cannot be added to the
+ * running server, and its error handler must stay separate from the board's. Loads the modules of
+ * the board.
  */
 async function createBoard(
   { queues, jobs, events }: BoardSources,

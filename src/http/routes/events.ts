@@ -103,7 +103,7 @@ export function eventRoutes(app: HttpApp, { jobs, events, tickets, heartbeatMs }
   );
 }
 
-/** The last seq the reader has. A browser that reconnects repeats `?after`; Last-Event-ID is newer. */
+/** The last seq the reader has. A browser that reconnects repeats an old `?after`. */
 function resumePoint(request: FastifyRequest, query: Static<typeof EventsQuery>): number {
   const header = request.headers['last-event-id'];
   if (header === undefined || header === '') return query.after ?? 0;

@@ -16,7 +16,7 @@ const LINKS = {
 } as const;
 const PAGE = ['application/json', 'text/html'];
 
-/** `GET /` for people and programs, and `GET /docs/errors`, the target of every problem's `type`. */
+/** `GET /`, and `GET /docs/errors`, to which the `type` of every problem points. */
 export function landingRoutes(app: HttpApp, version: string): void {
   app.get(
     '/',

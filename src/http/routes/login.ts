@@ -87,7 +87,7 @@ export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions
   }
 }
 
-/** Keeps other sites from logging a browser in or out. Without Origin, the request is not from a form. */
+/** Keeps other sites from logging a browser in or out. Forms always send Origin. */
 function refuseOtherOrigins({ headers }: FastifyRequest): void {
   if (headers.origin === undefined && headers['sec-fetch-site'] === undefined) return;
   if (isSameOrigin(headers, false)) return;
@@ -112,8 +112,8 @@ ${problem}<form method="post" action="/login">
 }
 
 /**
- * The page to open after the login: a path of this server, else `/`. With a backslash or a second slash it
- * would be the address of another server.
+ * The page to open after the login: a path of this server, else `/`. With a backslash or a second
+ * slash it would be the address of another server.
  */
 function localPath(next: unknown): string {
   if (typeof next !== 'string' || !next.startsWith('/')) return '/';

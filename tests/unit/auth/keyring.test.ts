@@ -8,7 +8,7 @@ import { tempDir } from '../../helpers/temp.ts';
 const TOKEN = `bp_${'a'.repeat(43)}`;
 const { authenticate } = createAuthenticator({ adminToken: TOKEN });
 
-test('the right token is the admin, whatever the case of the scheme', () => {
+test('the right token is the admin, with the scheme in any case', () => {
   expect(authenticate(`Bearer ${TOKEN}`)).toEqual({ id: 'admin', admin: true });
   expect(authenticate(`bearer   ${TOKEN} `)).toEqual({ id: 'admin', admin: true });
 });
@@ -32,7 +32,7 @@ test.each([
   expect(refuse).toThrow('send a valid token as "Authorization: Bearer <token>"');
 });
 
-test('the admin token is made once, with 32 random bytes, for the owner alone', async () => {
+test('the admin token is created once, with 32 random bytes and mode 0600', async () => {
   const dir = tempDir();
   const home = join(dir, 'home');
   const token = await loadOrCreateAdminToken(home);
@@ -42,14 +42,14 @@ test('the admin token is made once, with 32 random bytes, for the owner alone', 
   expect(await loadOrCreateAdminToken(home)).toBe(token);
 });
 
-test('what a crash left empty is made anew', async () => {
+test('an empty file, as a crash leaves it, gets a new token', async () => {
   const dir = tempDir();
   await writeFile(join(dir, 'token'), '');
   const token = await loadOrCreateAdminToken(dir);
   expect((await readFile(join(dir, 'token'), 'utf8')).trim()).toBe(token);
 });
 
-test('rights that became too wide are narrowed', async () => {
+test('a wider mode is narrowed to 0600', async () => {
   const dir = tempDir();
   const token = await loadOrCreateAdminToken(dir);
   await chmod(join(dir, 'token'), 0o644);
@@ -57,7 +57,7 @@ test('rights that became too wide are narrowed', async () => {
   expect((await stat(join(dir, 'token'))).mode & 0o777).toBe(0o600);
 });
 
-test('a file with something else, or a link to somewhere, is an error that names it', async () => {
+test('a file with other content, or a link, is an error with its path', async () => {
   const dir = tempDir();
   await writeFile(join(dir, 'token'), 'hunter2\n');
   await expect(loadOrCreateAdminToken(dir)).rejects.toThrow(/token holds no token/);

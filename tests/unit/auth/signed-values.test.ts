@@ -1,11 +1,13 @@
 import { expect, test } from 'vitest';
-import { createLoginSessions } from '../../../src/auth/signed-values.ts';
-import { createSignedValues } from '../../../src/auth/signed-values.ts';
-import { createStreamTickets } from '../../../src/auth/signed-values.ts';
+import {
+  createLoginSessions,
+  createSignedValues,
+  createStreamTickets,
+} from '../../../src/auth/signed-values.ts';
 
-const principal = { id: 'somebody', admin: false };
+const principal = { id: 'caller', admin: false };
 
-test('a value comes back until its time is over', () => {
+test('a value is valid until it expires', () => {
   let now = 1_000;
   const signed = createSignedValues<string>('test', () => now);
   const sealed = signed.seal('hello', 2_000);
@@ -14,7 +16,7 @@ test('a value comes back until its time is over', () => {
   expect(signed.open(sealed)).toBeNull();
 });
 
-test('a value that was changed, cut or made by another process is nothing', () => {
+test('a value that was changed, cut or signed by another process is not valid', () => {
   const signed = createSignedValues<string>('test');
   const sealed = signed.seal('hello', Date.now() + 60_000);
   const [payload, mac] = sealed.split('.');
@@ -46,7 +48,7 @@ test('a login lasts twelve hours, or until the logout', () => {
   expect(sessions.find(other.cookie)).toBeNull();
 });
 
-test('a ticket holds for a minute', () => {
+test('a ticket is valid for a minute', () => {
   let now = 0;
   const tickets = createStreamTickets(() => now);
   const { ticket, expiresAt } = tickets.issue({ jobId: 'J', principal });

@@ -82,7 +82,7 @@ function follow(batches: AsyncIterable<readonly StoredEvent[]>) {
 }
 
 describe('readers of one job', () => {
-  it('that join while the last event is told to others have it too', async () => {
+  it('that join while others get the last event get it too', async () => {
     const bench = await hubBench();
     const { signal } = new AbortController();
     await bench.say('one');
@@ -102,7 +102,7 @@ describe('readers of one job', () => {
     expect(second.taken.flat().at(-1)?.kind).toBe('job.finished');
   });
 
-  it('at the same place share one read of the past and one of each burst, and hold the same batch', async () => {
+  it('at the same place share one read of the stored events and one of each burst', async () => {
     const bench = await hubBench();
     const signal = new AbortController().signal;
     const readers = Array.from({ length: READERS }, () => follow(bench.hub.read(bench.id, 0, signal)));
@@ -125,7 +125,7 @@ describe('readers of one job', () => {
     expect(bench.reads.job).toBe(1);
   });
 
-  it('at different places each get what they lack, without gap or duplicate', async () => {
+  it('at different places get the rest without a gap or a duplicate', async () => {
     const bench = await hubBench();
     await bench.say('a', 'b', 'c');
     const signal = new AbortController().signal;
@@ -138,7 +138,7 @@ describe('readers of one job', () => {
     }
   });
 
-  it('one that takes nothing while far too much comes is cut, the others are not', async () => {
+  it('that take nothing during 25,000 events are cut, the others are not', async () => {
     const bench = await hubBench();
     const signal = new AbortController().signal;
     const slow = bench.hub.read(bench.id, 0, signal)[Symbol.asyncIterator]();
@@ -169,7 +169,7 @@ describe('readers of one job', () => {
     expect(reader.seqs()).toEqual([1, 2]);
   });
 
-  it('that are busy with a batch get what came since in one', async () => {
+  it('that are busy with a batch get the events since then in one batch', async () => {
     const bench = await hubBench();
     const signal = new AbortController().signal;
     const busy = bench.hub.read(bench.id, 0, signal)[Symbol.asyncIterator]();

@@ -9,7 +9,7 @@ test('every error is a problem with the id of its request', async () => {
   const headers = { ...asCaller, 'x-request-id': 'my-request.1' };
   const { id } = await http.make();
   for (const [method, url, status, code] of [
-    ['GET', '/nowhere', 404, 'request.not_found'],
+    ['GET', '/missing', 404, 'request.not_found'],
     ['GET', '/v1/jobs/x', 404, 'job.not_found'],
     ['GET', `/v1/jobs/${'x'.repeat(300)}`, 404, 'request.not_found'],
     ['GET', '/v1/jobs/%zz', 400, 'request.invalid'],
@@ -46,7 +46,7 @@ test('405 names the methods there are', async () => {
   expect(await allow('DELETE', '/v1/jobs/x/nothing')).toBeUndefined();
 });
 
-test('an unknown error says nothing of itself outside and everything in the log', async () => {
+test('an unknown error shows its details in the log only', async () => {
   await using http = await startHttp();
   http.jobs.get = () => Promise.reject(new Error('ECONNREFUSED redis://user:secret@10.0.0.1'));
   const { id } = await http.make();
@@ -87,9 +87,9 @@ test.each(['', 'a b', 'x'.repeat(129), 'a\u00e9', '<script>'])(
   },
 );
 
-test('answers are not kept, framed or guessed at', async () => {
+test('answers cannot be cached, framed or sniffed', async () => {
   await using http = await startHttp();
-  for (const url of ['/v1/jobs', '/', '/health', '/openapi.json', '/docs', '/login', '/nowhere']) {
+  for (const url of ['/v1/jobs', '/', '/health', '/openapi.json', '/docs', '/login', '/missing']) {
     expect(
       (await http.app.inject({ url, headers: { ...asAdmin, accept: '*/*' } })).headers,
       url,

@@ -13,13 +13,13 @@ const CLOSED = [
   '/admin/queues',
 ];
 
-test('the open routes need no token, every other does', async () => {
+test('the open routes need no token, all others do', async () => {
   await using http = await startHttp();
   for (const url of PUBLIC) expect((await http.app.inject({ url })).statusCode, url).toBe(200);
   for (const url of CLOSED) expect((await http.app.inject({ url })).statusCode, url).toBe(401);
 });
 
-test('every wrong way to show a token is the same 401', async () => {
+test('every wrong way to send a token is the same 401', async () => {
   await using http = await startHttp();
   const ask = (headers: Record<string, string>, url = '/v1/jobs') => http.app.inject({ url, headers });
   const answers = await Promise.all([
@@ -48,7 +48,7 @@ test('every wrong way to show a token is the same 401', async () => {
   }
 });
 
-test('two Authorization headers are none, also when one or both are right', async () => {
+test('two Authorization headers are 401, even when one or both are right', async () => {
   await using http = await startHttp();
   const right = `Authorization: Bearer ${ADMIN_TOKEN}`;
   const url = await http.listen();
@@ -75,7 +75,7 @@ test('metrics and the board are for admins', async () => {
   expect(metrics.body).toContain('bullpen_up 1');
 });
 
-test("somebody else's job is not there", async () => {
+test('the job of another principal is 404', async () => {
   await using http = await startHttp();
   const { job } = await http.jobs.create({ id: 'other', admin: false }, { prompt: 'x' }, null);
   const requests = [

@@ -48,7 +48,7 @@ test.each([
   expect(body.errors).toContainEqual({ path: expect.stringMatching(/^\/\w+/), message });
 });
 
-test('every problem is told at once, and the first in a sentence', async () => {
+test('an answer has every problem, and the first one in a sentence', async () => {
   const { body } = await post('{"promt":"x","retry":{"maxAttempts":0,"backoff":1}}');
   expect(body.detail).toMatch(/^\S+ .+ \(and 3 more\)$/);
   expect(body.errors).toHaveLength(4);
@@ -83,7 +83,7 @@ test('a prompt may have 1 MiB of bytes, not one more', async () => {
   expect([status, body.code, body.errors[0].path]).toEqual([413, 'request.too_large', '/prompt']);
 });
 
-test('a field said twice is taken once', async () => {
+test('the last of two equal fields is used', async () => {
   const { status, jobs } = await post('{"prompt":"x","prompt":"y"}');
   expect([status, jobs.requests]).toEqual([202, [{ prompt: 'y' }]]);
 });

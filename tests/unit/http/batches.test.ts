@@ -18,7 +18,7 @@ const cancel = (http: Http, id: string, payload?: object) =>
   });
 const many = (count: number) => Array.from({ length: count }, (_, index) => ({ prompt: `p${index}` }));
 
-test('each prompt becomes a job or says why it does not, and harms no other', async () => {
+test('each prompt becomes a job or an error, without an effect on the others', async () => {
   await using http = await startHttp();
   const answer = await post(http, {
     prompts: [
@@ -58,7 +58,7 @@ test('each prompt becomes a job or says why it does not, and harms no other', as
   expect(http.batches.calls[0]?.[0]).toEqual({ prompt: 'first', tags: ['a'] });
 });
 
-test('a thousand prompts with many options are taken, one more or none at all are refused', async () => {
+test('a thousand prompts with many options are accepted; one more, or none, are refused', async () => {
   await using http = await startHttp();
   const options = {
     provider: 'claude',
@@ -127,7 +127,7 @@ test('the same Idempotency-Key and prompts give the same batch, other prompts ar
   expect(other.json()).toMatchObject({ status: 422, code: 'idempotency.key_reused' });
 });
 
-test('a batch says how its jobs stand, to its owner and to an admin', async () => {
+test('a batch has its job counts by status, for its owner and for an admin', async () => {
   await using http = await startHttp();
   const { id } = (await post(http, { prompts: [...many(2), {}] })).json();
   const answer = await get(http, id);
@@ -147,7 +147,7 @@ test('a batch says how its jobs stand, to its owner and to an admin', async () =
   }
 });
 
-test('cancel is 202 when something was left to end, 200 afterwards', async () => {
+test('cancel is 202 while a job had not ended, 200 afterwards', async () => {
   await using http = await startHttp();
   const { id } = (await post(http, { prompts: many(3) })).json();
   const first = await cancel(http, id, { force: true });
@@ -158,7 +158,7 @@ test('cancel is 202 when something was left to end, 200 afterwards', async () =>
   expect((await cancel(http, '01J00000000000000000000000')).json().code).toBe('batch.not_found');
 });
 
-test('the list takes a batch', async () => {
+test('the list filters by batch', async () => {
   await using http = await startHttp();
   const { id } = (await post(http, { prompts: many(1) })).json();
   await http.app.inject({ url: `/v1/jobs?batch=${id}`, headers: asCaller });

@@ -17,7 +17,7 @@ const PATHS = [
   '/admin/queues//api/queues',
 ];
 
-test.each(PATHS)('%s is for admins alone, for every method', async (url) => {
+test.each(PATHS)('%s is for admins only, with every method', async (url) => {
   await using http = await startHttp();
   for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const) {
     expect((await http.app.inject({ method, url })).statusCode, method).toBe(401);
@@ -52,7 +52,7 @@ test.each([
   '/admin/queues/static/%2e%2e/%2e%2e/package.json',
   '/admin/queues/../queues/api/queues',
   '//admin/queues/api/queues',
-])('%s, as it stands, leads nowhere', async (path) => {
+])('the raw path %s leads to nothing', async (path) => {
   await using http = await startHttp();
   const url = await http.listen();
   const lines = [`GET ${path} HTTP/1.1`, 'Host: x', 'Connection: close'];
@@ -75,7 +75,7 @@ test('the board changes nothing', async () => {
   }
 });
 
-test('a job is told by its first words, its state and its error, and by no more of its texts', async () => {
+test('a job is shown with its first words, its state and its error, and without its other texts', async () => {
   await using http = await startHttp();
   const job = { ...(await http.make(`Fix\n  the ${'x'.repeat(1000)} secret`)), priority: -3, attempts: 2 };
   const outcome = {

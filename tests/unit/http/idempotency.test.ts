@@ -8,7 +8,7 @@ const post = (key: string, rest: object) => ({
   ...rest,
 });
 
-test('the same key and request is the same job, said so, in whatever spelling', async () => {
+test('the same key and request, in any spelling, is the same job and marked as replayed', async () => {
   await using http = await startHttp();
   const first = await http.app.inject(post('k', { payload: '{"prompt":"x","maxTurns":2,"tags":["a"]}' }));
   expect([first.statusCode, first.headers['idempotent-replayed']]).toEqual([202, undefined]);
@@ -58,7 +58,7 @@ test.each(['', ' ', 'a b', 'a\tb', 'ключ', 'x'.repeat(256)])('the key %j is 
   expect(http.jobs.requests).toHaveLength(0);
 });
 
-test('a key of 255 characters is taken', async () => {
+test('a key of 255 characters is accepted', async () => {
   await using http = await startHttp();
   expect((await http.app.inject(post('x'.repeat(255), { payload: { prompt: 'x' } }))).statusCode).toBe(202);
 });

@@ -26,7 +26,7 @@ test.each([
   }
 });
 
-test('an empty Last-Event-ID is none', async () => {
+test('an empty Last-Event-ID is ignored', async () => {
   await using http = await startHttp();
   const url = await withEvents(http, true);
   expect(framesIn((await get(http, `${url}?after=4`, { 'last-event-id': '' })).body)).toHaveLength(1);

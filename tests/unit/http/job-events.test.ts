@@ -34,7 +34,7 @@ test('a finished job streams everything and ends', async () => {
   expect(frames[3]?.data).toMatchObject({ job: { id: idIn(url), finished: true } });
 });
 
-test('a living job streams what is there, then what comes, and ends after job.finished', async () => {
+test('a running job streams its stored events, then new ones, and ends after job.finished', async () => {
   await using http = await startHttp();
   const url = await withEvents(http, false);
   const response = await fetch((await http.listen()) + url, { headers: asCaller });
@@ -47,7 +47,7 @@ test('a living job streams what is there, then what comes, and ends after job.fi
   expect(framesIn(await stream.all()).map(({ id }) => id)).toEqual([1, 2, 4, 5, 6]);
 });
 
-test('a quiet stream shows signs of life, in SSE alone', async () => {
+test('a quiet stream has heartbeats, in SSE only', async () => {
   await using http = await startHttp({ settings: { heartbeatMs: 5, connectionTimeoutMs: 20 } });
   const url = (await http.listen()) + (await withEvents(http, false));
   const quiet = readStream(await fetch(url, { headers: { ...asCaller, accept: 'application/x-ndjson' } }));
@@ -58,7 +58,7 @@ test('a quiet stream shows signs of life, in SSE alone', async () => {
   expect(await quiet.all()).not.toContain('alive');
 });
 
-test('events that are gone, of a job that is over, are 204', async () => {
+test('a finished job without stored events is 204', async () => {
   await using http = await startHttp();
   const { id } = await http.make();
   http.jobs.finish(id);
@@ -66,7 +66,7 @@ test('events that are gone, of a job that is over, are 204', async () => {
   expect((await get(http, `/v1/jobs/${id}/events`)).statusCode).toBe(204);
 });
 
-test('a stream that breaks is broken off, not ended', async () => {
+test('an error destroys the connection instead of ending the stream', async () => {
   await using http = await startHttp();
   const url = await withEvents(http, false);
   const stream = readStream(await fetch((await http.listen()) + url, { headers: asCaller }));
@@ -77,7 +77,7 @@ test('a stream that breaks is broken off, not ended', async () => {
   await expect(stream.all()).rejects.toThrow();
 });
 
-test('a reader that leaves is let go', async () => {
+test('a reader that leaves ends its read', async () => {
   await using http = await startHttp();
   const url = await withEvents(http, false);
   const { read } = http.events;
@@ -92,7 +92,7 @@ test('a reader that leaves is let go', async () => {
   await left.promise;
 });
 
-test('HEAD is not a stream', async () => {
+test('HEAD of a stream is 405', async () => {
   await using http = await startHttp();
   const url = await withEvents(http, false);
   expect((await http.app.inject({ method: 'HEAD', url, headers: asCaller })).statusCode).toBe(405);

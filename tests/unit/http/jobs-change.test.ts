@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { asCaller, startHttp } from './harness.ts';
 
-test('cancel is 202 while it may still end otherwise, 200 afterwards, 409 when it did', async () => {
+test('cancel is 202 while the job may still end otherwise, 200 afterwards, 409 if it did', async () => {
   await using http = await startHttp();
   const { id } = await http.make();
   const cancel = () => http.app.inject({ method: 'POST', url: `/v1/jobs/${id}/cancel`, headers: asCaller });
@@ -67,7 +67,7 @@ test('retry makes a new job, with the fields the body changes', async () => {
   expect((await retry({ status: 'queued' })).statusCode).toBe(400);
 });
 
-test('a finished job can be deleted, a living one not', async () => {
+test('a finished job can be deleted, a running one cannot', async () => {
   await using http = await startHttp();
   const { id } = await http.make();
   // Some clients announce JSON and send none.

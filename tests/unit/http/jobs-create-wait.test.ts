@@ -19,7 +19,7 @@ const anything = {
   cursor: null,
 };
 
-test('with ?wait the finished job is 200, also a failed one', async () => {
+test('with ?wait the finished job is 200, including a failed one', async () => {
   await using http = await startHttp();
   for (const outcome of [
     succeededWith('done'),
@@ -48,7 +48,7 @@ test('with ?wait a job that does not end in time is 202', async () => {
   expect([answer.statusCode, answer.json().finished]).toEqual([202, false]);
 });
 
-test('when waiting fails, the job was still accepted', async () => {
+test('a failed wait answers that the job was accepted', async () => {
   await using http = await startHttp();
   const { wait } = http.jobs;
   http.jobs.wait = async (...args) => {

@@ -6,7 +6,7 @@ import { asCaller, startHttp } from './harness.ts';
 const json = { ...asCaller, 'content-type': 'application/json' };
 const text = { ...asCaller, 'content-type': 'text/plain' };
 
-test('a prompt becomes a job: 202, the job, where it is', async () => {
+test('a prompt becomes a job: 202, the job and its Location', async () => {
   await using http = await startHttp();
   const answer = await http.app.inject({
     method: 'POST',

@@ -25,7 +25,7 @@ test('a job is read with every field, null where unset', async () => {
   expect(answer.json()).toEqual(job);
 });
 
-test('?wait answers at the end of the job, or when the time is over', async () => {
+test('?wait answers when the job ends or the time is over', async () => {
   await using http = await startHttp();
   const { id } = await http.make();
   const early = await http.app.inject({ url: `/v1/jobs/${id}?wait=0.01`, headers: asCaller });
@@ -75,7 +75,7 @@ test.each([
   }
 });
 
-test('the list takes its filters, repeated or separated by commas', async () => {
+test('the list accepts filters repeated or separated by commas', async () => {
   await using http = await startHttp();
   const query =
     'status=queued&status=running&provider=claude,codex&tag=a&createdAfter=2026-01-01T00:00:00Z&q=hello%20there&limit=100&cursor=abc';
@@ -96,7 +96,7 @@ test('the list takes its filters, repeated or separated by commas', async () => 
   ]);
 });
 
-test('the list holds previews and no texts', async () => {
+test('the list has previews and no texts', async () => {
   await using http = await startHttp();
   await http.make('x'.repeat(500));
   const [item] = (await http.app.inject({ url: '/v1/jobs', headers: asCaller })).json().data;

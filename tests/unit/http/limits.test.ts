@@ -35,7 +35,7 @@ test('every limit of Node and Fastify is set', async () => {
   expect(DEFAULT_HTTP_SETTINGS.headersTimeoutMs).toBeLessThan(DEFAULT_HTTP_SETTINGS.requestTimeoutMs);
 });
 
-test('a body one byte over the limit is 413, announced or chunked; one of the limit is read', async () => {
+test('a body one byte over the limit is 413, with Content-Length or chunked', async () => {
   await using http = await startHttp({ settings: { bodyLimitBytes: 1000 } });
   const url = await http.listen();
   const head = ['POST /v1/jobs HTTP/1.1', 'Host: x', AUTH, 'Content-Type: text/plain', 'Connection: close'];
@@ -48,7 +48,7 @@ test('a body one byte over the limit is 413, announced or chunked; one of the li
   expect(parseAnswer(chunked)).toMatchObject({ status: 413, problem: { code: 'request.too_large' } });
 });
 
-test('headers that come too slowly, and a connection that says nothing, are 408 and closed', async () => {
+test('slow headers and a silent connection are 408 and closed', async () => {
   await using http = await startHttp({ settings: SHORT });
   const url = await http.listen();
   for (const bytes of ['', 'GET /health HTTP/1.1\r\nHost: x\r\nX-Slow:']) {
@@ -62,7 +62,7 @@ test('headers that come too slowly, and a connection that says nothing, are 408 
   }
 });
 
-test('a body that comes too slowly is cut off', async () => {
+test('a slow body is cut off', async () => {
   await using http = await startHttp({ settings: SHORT });
   const socket = await dial(await http.listen());
   const said = untilClosed(socket);
@@ -93,7 +93,8 @@ test('a long poll outlives the limits on silence', async () => {
   const { id } = await http.make();
   const asked = fetch(`${url}/v1/jobs/${id}?wait=300`, { headers: asCaller });
   await http.jobs.nextWait();
-  // Closed by the server for its silence: as long as this one needs, the long poll has been silent too.
+  // Closed by the server for its silence: as long as this one needs, the long poll has been silent
+  // too.
   await untilClosed(await dial(url));
   http.jobs.finish(id);
   expect(await (await asked).json()).toMatchObject({ finished: true });

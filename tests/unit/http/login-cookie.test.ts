@@ -10,7 +10,7 @@ async function logIn(http: Http, token = ADMIN_TOKEN): Promise<string> {
   return String(answer.headers['set-cookie']).split(';', 1).join('');
 }
 
-test('the cookie opens pages and reading, and changes only from this very origin', async () => {
+test('the cookie is valid for reading, and for changes from the same origin only', async () => {
   await using http = await startHttp();
   const cookie = await logIn(http);
   const ask = (method: 'GET' | 'POST', url: string, headers: Record<string, string> = {}) =>
@@ -55,7 +55,7 @@ test('the Authorization header wins over the cookie', async () => {
   expect(right.statusCode).toBe(202);
 });
 
-test('a login of somebody who is no admin does not open the board', async () => {
+test('the login of a caller who is no admin does not open the board', async () => {
   await using http = await startHttp();
   const cookie = await logIn(http, CALLER_TOKEN);
   expect((await http.app.inject({ url: '/admin/queues', headers: { cookie } })).statusCode).toBe(403);

@@ -3,7 +3,7 @@ import { ADMIN_TOKEN, startHttp } from './harness.ts';
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
 
-test('the login page is a small page of its own that leads back', async () => {
+test('the login page loads nothing else and leads back', async () => {
   await using http = await startHttp();
   const page = await http.app.inject({ url: '/login?next=%2Fdocs%3Fa%3D1' });
   expect(page.headers['content-type']).toBe('text/html; charset=utf-8');
@@ -13,7 +13,7 @@ test('the login page is a small page of its own that leads back', async () => {
   expect(page.body).not.toContain('<script');
 });
 
-test('a form logs in with a strict cookie that is not the token, and goes on', async () => {
+test('a form gets a strict cookie that is not the token, and a redirect', async () => {
   await using http = await startHttp();
   const payload = new URLSearchParams({ token: ADMIN_TOKEN, next: '/admin/queues' }).toString();
   const answer = await http.app.inject({ method: 'POST', url: '/login', headers: FORM, payload });
@@ -23,7 +23,7 @@ test('a form logs in with a strict cookie that is not the token, and goes on', a
   expect(cookie).not.toContain(ADMIN_TOKEN);
 });
 
-test('a wrong token shows the form its page again, a program the error', async () => {
+test('a wrong token is the login page for a form and the error for a program', async () => {
   await using http = await startHttp();
   const form = await http.app.inject({
     method: 'POST',
@@ -52,7 +52,7 @@ test.each([
   expect([answer.statusCode, answer.headers.location]).toEqual([303, '/']);
 });
 
-test('a login with other fields is 400, and one without any is no login', async () => {
+test('a login with other fields is 400, and one without a body is 401', async () => {
   await using http = await startHttp();
   for (const payload of [{}, { token: 1 }, { token: ADMIN_TOKEN, admin: true }]) {
     expect((await http.app.inject({ method: 'POST', url: '/login', payload })).statusCode).toBe(400);
@@ -60,7 +60,7 @@ test('a login with other fields is 400, and one without any is no login', async 
   expect((await http.app.inject({ method: 'POST', url: '/login' })).statusCode).toBe(401);
 });
 
-test('another site can log nobody in or out', async () => {
+test('another site cannot log a browser in or out', async () => {
   await using http = await startHttp();
   for (const url of ['/login', '/logout']) {
     const answer = await http.app.inject({

@@ -40,7 +40,7 @@ test('a bad chunk is 400 and makes no job', async () => {
   expect(http.jobs.requests).toEqual([]);
 });
 
-test('nonsense behind a request lets it have its answer and then closes', async () => {
+test('bytes that are no HTTP after a request close the connection after its answer', async () => {
   await using http = await startHttp();
   const { id } = await http.make();
   const socket = await dial(await http.listen());

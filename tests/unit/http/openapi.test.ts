@@ -41,7 +41,7 @@ test('the document is OpenAPI 3.1 and holds every route', async () => {
   expect(found).toEqual(ROUTES);
 });
 
-test('every route says what it does, who may, and how it answers, errors included', async () => {
+test('every route has a summary, its security and its answers, including errors', async () => {
   const { paths, tags: described } = await document();
   const known = described.map(({ name }: { name: string }) => name);
   for (const [path, item] of Object.entries<Record<string, Operation>>(paths)) {
@@ -62,7 +62,7 @@ test('every route says what it does, who may, and how it answers, errors include
   }
 });
 
-test('a form filled in from the document is accepted as it opens', async () => {
+test('the example request of the document is accepted', async () => {
   const { paths, components } = await document();
   const parameters = Object.values<Record<string, Operation>>(paths).flatMap((item) =>
     Object.values(item).flatMap((operation) => operation.parameters ?? []),
@@ -81,7 +81,7 @@ test('a form filled in from the document is accepted as it opens', async () => {
   }
 });
 
-test('every reference leads somewhere', async () => {
+test('every reference has a target', async () => {
   const whole = await document();
   const references = JSON.stringify(whole).match(/"\$ref":"[^"]+"/g) ?? [];
   expect(references.length).toBeGreaterThan(10);
@@ -106,7 +106,7 @@ test('a prompt may be sent as JSON and as text', async () => {
   );
 });
 
-test('the page for people works without anything from elsewhere', async () => {
+test('the page loads nothing from other hosts', async () => {
   await using http = await startHttp();
   const page = await http.app.inject({ url: '/docs', headers: asAdmin });
   expect(page.statusCode).toBe(200);
@@ -117,9 +117,9 @@ test('the page for people works without anything from elsewhere', async () => {
   }
 });
 
-test('every error code has its place on the errors page', async () => {
+test('every error code is on the errors page', async () => {
   await using http = await startHttp();
-  const problem = (await http.app.inject({ url: '/nowhere' })).json();
+  const problem = (await http.app.inject({ url: '/missing' })).json();
   const page = await http.app.inject({ url: problem.type, headers: { ...asAdmin, accept: 'text/html' } });
   expect(page.statusCode).toBe(200);
   expect(page.body).toContain(`id="${problem.code}"`);

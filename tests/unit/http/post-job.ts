@@ -1,6 +1,9 @@
 import { asCaller, startHttp } from './harness.ts';
 
-/** Posts a body to a server of its own: the answer, what it cost of CPU time, what reached the service. */
+/**
+ * Posts a body to a server of its own: the answer, what it cost of CPU time, what reached the
+ * service.
+ */
 export async function post(
   payload: string | Buffer,
   type = 'application/json',

@@ -64,7 +64,7 @@ test('one line per request at debug: the pattern of the route, never the query o
   expect(http.log.join('')).not.toMatch(/secret|bp_/);
 });
 
-test('a caller that leaves has its line too', async () => {
+test('the request of a caller that leaves has its line', async () => {
   await using http = await startHttp();
   const url = await http.listen();
   const { id } = await http.make();

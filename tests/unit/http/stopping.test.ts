@@ -17,7 +17,7 @@ test('while it stops, new requests are 503 with Connection: close, only /health 
     ['GET', '/v1/jobs'],
     ['POST', '/v1/jobs'],
     ['GET', '/ready'],
-    ['GET', '/nowhere'],
+    ['GET', '/missing'],
     ['GET', '/docs'],
   ]) {
     const { status, head, problem } = parseAnswer(
@@ -31,7 +31,7 @@ test('while it stops, new requests are 503 with Connection: close, only /health 
   expect(await rawRequest(url, ['GET /health HTTP/1.1', 'Host: x'])).toContain('HTTP/1.1 200');
 });
 
-test('event streams end cleanly and long polls answer with how the job stands', async () => {
+test("event streams end cleanly and long polls answer with the job's state", async () => {
   await using http = await startHttp();
   const url = await http.listen();
   const { id } = await http.make();
@@ -45,7 +45,7 @@ test('event streams end cleanly and long polls answer with how the job stands', 
   expect(await (await poll).json()).toMatchObject({ finished: false });
 });
 
-test('close ends connections that wait, never spoke, or were answered just now', async () => {
+test('close ends idle connections, silent ones, and those just answered', async () => {
   const http = await startHttp();
   const url = await http.listen();
   const silent = await dial(url);
@@ -65,7 +65,7 @@ test('close ends connections that wait, never spoke, or were answered just now',
   expect(answer).toContain('HTTP/1.1 200');
 });
 
-test('a request piped behind another while the server closes is refused', async () => {
+test('a pipelined request is refused while the server closes', async () => {
   const http = await startHttp();
   const socket = await dial(await http.listen());
   const { id } = await http.make();
@@ -94,7 +94,7 @@ test('new requests can be refused while streams and long polls still follow thei
   expect(await (await poll).json()).toMatchObject({ finished: true });
 });
 
-test('close does not wait for ever for a caller that does not take its answer', async () => {
+test('close does not wait without limit for a caller that does not read its answer', async () => {
   const app: HttpApp = Fastify().withTypeProvider<TypeBoxTypeProvider>();
   trackConnections(app, 20);
   app.get('/', async () => 'x'.repeat(64 * 1024 * 1024));

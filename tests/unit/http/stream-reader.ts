@@ -9,7 +9,7 @@ export function readStream(response: Response) {
     return !done;
   };
   return {
-    /** Reads on until this stands in the text. */
+    /** Reads until the text includes this. */
     async until(text: string): Promise<string> {
       while (!said.includes(text)) if (!(await next())) throw new Error(`ended without ${text}: ${said}`);
       return said;

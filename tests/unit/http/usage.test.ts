@@ -13,7 +13,7 @@ test('usage is by day over all time unless asked otherwise', async () => {
   });
 });
 
-test('bounds may have any offset; the caller is handed on', async () => {
+test('bounds may have any offset; the query has the caller', async () => {
   await using http = await startHttp();
   const url = '/v1/usage?by=model&from=2026-03-01T02:00:00%2B02:00&to=2026-03-02T00:00:00Z';
   expect((await http.app.inject({ url, headers: asCaller })).statusCode).toBe(200);
@@ -36,7 +36,7 @@ test.each(['by=month', 'from=yesterday', 'until=2026-03-01T00:00:00Z', 'by=day&b
   },
 );
 
-test('nobody sees it without a key', async () => {
+test('usage without a token is 401', async () => {
   await using http = await startHttp();
   expect((await http.app.inject({ url: '/v1/usage' })).statusCode).toBe(401);
 });

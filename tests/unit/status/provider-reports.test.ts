@@ -37,7 +37,7 @@ function machine(changed: Partial<Login> = {}, env: Record<string, string> = {},
   script('exit 0');
   const settings = providerSettings({
     claude: { binary, concurrency: 3, fallback: 'other' },
-    custom: { other: { binary: '/nowhere/other' } },
+    custom: { other: { binary: '/missing/other' } },
   });
   const registered = createProviders(settings, PROVIDER_HOST);
   const { provider, ...rest } = registered.get('claude');
@@ -80,7 +80,7 @@ function machine(changed: Partial<Login> = {}, env: Record<string, string> = {},
 const HINT = expect.stringContaining('/login');
 
 describe('what is reported of a CLI', () => {
-  it('is where it is, its version, its slots, its fallback and its circuit', async () => {
+  it('has its path, version, slots, fallback and circuit', async () => {
     const one = machine();
     expect(await one.report()).toMatchObject({
       name: 'claude',
@@ -96,7 +96,7 @@ describe('what is reported of a CLI', () => {
     });
   });
 
-  it('that cannot write where it keeps its sessions says so, and what to do', async () => {
+  it('that cannot write its session folder has this as its todo', async () => {
     const one = machine({}, { ANTHROPIC_API_KEY: KEY });
     writeFileSync(join(one.home, '.claude'), 'not a folder');
     expect(await one.report()).toMatchObject({
@@ -105,21 +105,21 @@ describe('what is reported of a CLI', () => {
     });
   });
 
-  it('that is not there is what has to be done', async () => {
+  it('that is not installed has this as its todo', async () => {
     const [, other] = await machine().reports();
     expect(other).toMatchObject({
       name: 'other',
       available: false,
       version: null,
       authenticated: 'unknown',
-      why: expect.stringContaining('/nowhere/other is not installed'),
-      todo: expect.stringContaining('/nowhere/other'),
+      why: expect.stringContaining('/missing/other is not installed'),
+      todo: expect.stringContaining('/missing/other'),
     });
   });
 });
 
 describe('a login', () => {
-  it('of which there is no sign is missing, and the report says what to do', async () => {
+  it('without any sign is missing, with a todo', async () => {
     expect(await machine().report()).toMatchObject({ authenticated: 'no', todo: HINT });
   });
 
@@ -136,7 +136,7 @@ describe('a login', () => {
     const report = await machine({}, { ANTHROPIC_API_KEY: KEY }).report();
     expect(report).toMatchObject({
       authenticated: 'unknown',
-      why: 'ANTHROPIC_API_KEY is set; whether the vendor takes it shows with the first job',
+      why: 'ANTHROPIC_API_KEY is set; the first job shows whether the vendor accepts it',
       todo: null,
     });
     expect(JSON.stringify(report)).not.toContain(KEY);
@@ -182,7 +182,7 @@ describe('a login', () => {
     expect(moved).toMatchObject({ authenticated: 'unknown', why: expect.stringContaining(elsewhere) });
   });
 
-  it('is what the CLI says of it, where it can tell; it is asked once a minute', async () => {
+  it('is the answer of the CLI, asked for once a minute', async () => {
     const yes = machine({ statusArgs: ['login', 'status'] });
     expect(await yes.report()).toMatchObject({
       authenticated: 'yes',
@@ -200,7 +200,7 @@ describe('a login', () => {
     expect(await killed.report()).toMatchObject({ authenticated: 'unknown' });
   });
 
-  it('is unknown when the CLI does not answer; it is ended with what it started', async () => {
+  it('is unknown when the CLI does not answer; it is killed with its children', async () => {
     const one = machine({ statusArgs: ['status'] }, {}, HANG_MS);
     const pids = join(one.dir, 'pids');
     one.script(`sleep 1000 & echo $$ $! > '${pids}'; wait`);
@@ -219,11 +219,11 @@ describe('a login', () => {
     expect(await one.report()).toMatchObject({ authenticated: 'yes' });
   });
 
-  it('of a command that has none shows with the first job', async () => {
+  it('of a command without one is shown by the first job', async () => {
     const one = machine({ variables: [], files: [] });
     expect(await one.report()).toMatchObject({
       authenticated: 'unknown',
-      why: 'shows with the first job',
+      why: 'the first job will show it',
       todo: null,
     });
   });
