@@ -14,7 +14,7 @@ import { createEventHub } from './events/hub.ts';
 import { createServerProbe } from './executor/cli-probe.ts';
 import { createExecutor, type RecoveryReport } from './executor/executor.ts';
 import { createKnownSessions, storedSessions } from './executor/known-sessions.ts';
-import { createStateFolders } from './executor/state-folder.ts';
+import { createStateFolders } from './executor/cli-probe.ts';
 import { createUntrustedEnvironment } from './executor/untrusted-environment.ts';
 import { warmSettings, workersFor } from './executor/warm/warm-settings.ts';
 import { createFailpoint } from './failpoint.ts';

@@ -10,15 +10,13 @@ import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Translator } from '../providers/provider.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import { tokensOf, verdictOf, warningOf } from './bounded.ts';
-import { createDeadlines } from './deadlines.ts';
 import { CLEAN_EXIT, createListener, type Listener } from './listener.ts';
-import { createLoginWatch } from './login-watch.ts';
 import { outcomeOf } from './outcomes.ts';
-import { createOutputFlow } from './output-flow.ts';
 import type { PreparedExecution } from './prepare.ts';
-import { exceededLimit, type ResourceSettings, type ResourceWatch } from './resources.ts';
+import type { ResourceSettings, ResourceWatch } from './resources.ts';
 import { inTime, type StartCli, type StartedCli } from './start-cli.ts';
 import { createStopRace, type StopRace, type StopReason } from './stop-race.ts';
+import { startWatches } from './watches.ts';
 
 /** Limits of one execution by the server's settings. */
 export interface ExecutionLimits extends ResourceSettings {
@@ -97,15 +95,13 @@ export async function execute(options: {
   );
 
   const watches = startWatches({ started, prepared, signals, limits, resources, translator, stop });
-  options.onFlow(watches.flow.sinkControl);
+  options.onFlow(watches.sinkControl);
   const listener = createListener({
     child,
     prepared,
     translator,
     pricing,
-    deadlines: watches.deadlines,
-    loginWatch: watches.loginWatch,
-    flow: watches.flow,
+    watches,
     race,
     lingerMs: limits.lingerMs,
     emit,
@@ -136,59 +132,6 @@ export async function execute(options: {
   if (end === null) started.keep();
   else started.over();
   return { outcome, finalLine: listener.finalLine, sessionTokens: tokens };
-}
-
-/** Starts everything beside the output that can stop the CLI: clocks, limits and signals. */
-function startWatches(options: {
-  readonly started: StartedCli;
-  readonly prepared: PreparedExecution;
-  readonly signals: StopSignals;
-  readonly limits: ExecutionLimits;
-  readonly resources: ResourceWatch;
-  readonly translator: Translator;
-  stop(why: StopReason, detail?: string): void;
-}) {
-  const { started, signals, limits, translator, stop } = options;
-  const { child } = started;
-  const { request } = options.prepared;
-  const deadlines = createDeadlines({
-    timeoutMs: Math.max(0, request.timeoutMs - (performance.now() - started.since)),
-    idleTimeoutMs: request.idleTimeoutMs,
-    busy: () => translator.busy,
-    stop,
-  });
-  const loginWatch = createLoginWatch({
-    idleTimeoutMs: request.idleTimeoutMs,
-    stderrTail: child.stderrTail,
-    onAsked: () => stop('asks_login'),
-  });
-  const unfollow = options.resources.follow(child, started.cpuSecondsBefore, (use) => {
-    const exceeded = exceededLimit(use, request.limits, limits);
-    if (exceeded !== null) stop('resource_limit', exceeded);
-  });
-  const flow = createOutputFlow({
-    child,
-    maxOutputBytes: Math.min(request.limits.outputBytes ?? limits.maxOutputBytes, limits.maxOutputBytes),
-    maxEvents: limits.maxEvents,
-    maxEventsPerSecond: limits.maxEventsPerSecond,
-    onExceeded: () => stop('output_limit'),
-  });
-  const onStop = (): void => stop(signals.stop.reason);
-  if (signals.stop.aborted) onStop();
-  else signals.stop.addEventListener('abort', onStop, { once: true });
-
-  return {
-    deadlines,
-    loginWatch,
-    flow,
-    clear(): void {
-      deadlines.clear();
-      loginWatch.clear();
-      unfollow();
-      flow.clear();
-      signals.stop.removeEventListener('abort', onStop);
-    },
-  };
 }
 
 /** The outcome of a run that is over. */

@@ -5,12 +5,10 @@ import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Translator } from '../providers/provider.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import { cutText, cutWarning, eventsOf, tokensOf, useOf, verdictOf } from './bounded.ts';
-import type { Deadlines } from './deadlines.ts';
-import type { LoginWatch } from './login-watch.ts';
-import type { OutputFlow } from './output-flow.ts';
 import type { PreparedExecution } from './prepare.ts';
 import type { HeardLine } from './start-cli.ts';
 import type { StopRace, StopReason } from './stop-race.ts';
+import type { Watches } from './watches.ts';
 
 export interface Listener {
   /** Reads the lines that were kept so far, then those that follow. */
@@ -30,16 +28,14 @@ export function createListener(options: {
   readonly prepared: PreparedExecution;
   readonly translator: Translator;
   readonly pricing: Pricing;
-  readonly deadlines: Deadlines;
-  readonly loginWatch: LoginWatch;
-  readonly flow: OutputFlow;
+  readonly watches: Pick<Watches, 'sawOutput' | 'sawEvent' | 'deadlines'>;
   readonly race: Pick<StopRace, 'stopped'>;
   /** Time to exit after the terminal event. */
   readonly lingerMs: number;
   emit(event: ExecutionEvent, raw: string | null): void;
   stop(reason: StopReason): void;
 }): Listener {
-  const { child, prepared, translator, pricing, deadlines, loginWatch, flow, race, emit, stop } = options;
+  const { child, prepared, translator, pricing, watches, race, emit, stop } = options;
   const { maxLineBytes } = prepared;
   const maxTextBytes = Math.max(maxLineBytes, prepared.maxTextBytes);
   const turn = Promise.withResolvers<null>();
@@ -54,7 +50,7 @@ export function createListener(options: {
     emitEvents(line, cut);
     checkCaps();
     if (translator.done && !wasDone) finalLine = line;
-    if (translator.done !== wasDone) deadlines.linger(translator.done ? options.lingerMs : null);
+    if (translator.done !== wasDone) watches.deadlines.linger(translator.done ? options.lingerMs : null);
     answerOnStdin();
   }
 
@@ -63,11 +59,9 @@ export function createListener(options: {
     const raw = cut === null ? line : cutText(line, maxLineBytes);
     const events = eventsOf(() => translator.line(line, cut), raw, maxTextBytes);
     for (const [index, event] of events.entries()) {
-      deadlines.sawEvent(event);
-      loginWatch.sawEvent(event);
       if (event.kind === 'session') model = event.model ?? model;
       emit(completed(event), index === 0 && event.kind !== 'raw' ? raw : null);
-      flow.sawEvent();
+      watches.sawEvent(event);
     }
   }
 
@@ -113,11 +107,7 @@ export function createListener(options: {
 
   return {
     listen(kept) {
-      child.onOutput((bytes) => {
-        deadlines.sawOutput();
-        loginWatch.sawOutput();
-        flow.sawBytes(bytes);
-      });
+      child.onOutput(watches.sawOutput);
       for (const { line, cut } of kept) onLine(line, cut);
       child.onLine(onLine);
       child.resumeOutput();

@@ -1,9 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
-import { type CliProbe, withFolder } from '../executor/cli-probe.ts';
+import { type CliProbe, type StateFolders, withFolder } from '../executor/cli-probe.ts';
 import type { Executor } from '../executor/executor.ts';
-import type { StateFolders } from '../executor/state-folder.ts';
 import type { Circuits, CircuitView } from '../limits/circuits.ts';
 import type { ProviderReport } from '../protocol/server-info.ts';
 import type { Login } from '../providers/provider.ts';

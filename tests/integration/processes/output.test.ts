@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { createOutputFlow } from '../../../src/executor/output-flow.ts';
+import { createOutputFlow } from '../../../src/executor/watches.ts';
 import { spawnProcess } from '../../../src/processes/spawn.ts';
 import { terminate } from '../../../src/processes/terminate.ts';
 import { eventually } from '../../helpers/eventually.ts';

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { asksForLogin, createLoginWatch } from '../../../src/executor/login-watch.ts';
+import { asksForLogin, createLoginWatch } from '../../../src/executor/watches.ts';
 import { executorBench } from './bench.ts';
 
 it.each([

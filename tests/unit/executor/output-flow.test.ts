@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createOutputFlow } from '../../../src/executor/output-flow.ts';
+import { createOutputFlow } from '../../../src/executor/watches.ts';
 
 describe('the flow of output', () => {
   beforeEach(() => {
