@@ -11,10 +11,9 @@ import { type Principal, RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
 import { createDamageReports } from './damage.ts';
 import { createEventHub } from './events/hub.ts';
-import { createServerProbe } from './executor/cli-probe.ts';
+import { createServerProbe, createStateFolders } from './executor/cli-probe.ts';
 import { createExecutor, type RecoveryReport } from './executor/executor.ts';
 import { createKnownSessions, storedSessions } from './executor/known-sessions.ts';
-import { createStateFolders } from './executor/cli-probe.ts';
 import { createUntrustedEnvironment } from './executor/untrusted-environment.ts';
 import { warmSettings, workersFor } from './executor/warm/warm-settings.ts';
 import { createFailpoint } from './failpoint.ts';
@@ -45,10 +44,9 @@ import { siblingModule } from './sibling-module.ts';
 import { createHealth } from './status/health.ts';
 import { createMetrics } from './status/metrics.ts';
 import { createProviderReports } from './status/provider-reports.ts';
+import { createCopier, logEnded } from './store/copier.ts';
 import { loadNodeId, openDataFolder } from './store/data-folder.ts';
 import { createLedger } from './store/ledger.ts';
-import { logEnded } from './store/projected-job.ts';
-import { createProjector } from './store/projector.ts';
 import { openStore } from './store/store.ts';
 import { within } from './timing.ts';
 import { createPricing } from './usage/pricing.ts';
@@ -123,10 +121,10 @@ export async function startApp(options: AppOptions): Promise<App> {
     restoreYoungerThanMs: server.port === null ? 0 : settings.keepInRedisMs,
     logger: component('reconcile'),
   });
-  const projector = await life.phase('projection', {
+  const copier = await life.phase('copies', {
     start: () =>
       started(
-        createProjector({
+        createCopier({
           ...{ blocking: redis.blocking, redis: redis.commands },
           log: names.log,
           records,
@@ -134,7 +132,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           ...{ store, report },
           onLogReplaced: reconciler.restoreLost,
           onEnded: logEnded(component('jobs'), nodeId),
-          logger: component('projection'),
+          logger: component('copies'),
         }),
       ),
     stop: (created) => created.stop(),
@@ -188,7 +186,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       scratchDir: join(settings.home, 'tmp'),
       limits: settings,
       warm: warmSettings(settings),
-      sessions: createKnownSessions(storedSessions(store, projector)),
+      sessions: createKnownSessions(storedSessions(store, copier)),
       readEvents: records.events,
     },
     circuits,
@@ -268,17 +266,17 @@ export async function startApp(options: AppOptions): Promise<App> {
   const resolving = { settings: withRoots(settings, moreRoots), providers, pricing };
   const accepting = {
     resolverFor: (principal: Principal) => createPromptResolver(principal, resolving),
-    placeSession: createSessionPlacement(store, projector),
+    placeSession: createSessionPlacement(store, copier),
     admit: upkeepLoop.admit,
     newId,
   };
-  const jobs = createJobService({ records, queue, waits, store, projector, failpoint, ...accepting });
+  const jobs = createJobService({ records, queue, waits, store, copier, failpoint, ...accepting });
   const batches = createBatchService({
     records,
     batches: batchRecords,
     queue,
     store,
-    projector,
+    copier,
     ...accepting,
   });
   const http = await life.phase('http', {
@@ -301,7 +299,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           }),
         }),
         usage: async ({ id, admin }, query) => {
-          await projector.catchUp();
+          await copier.catchUp();
           return store.run('usage.report', { ...query, owner: admin ? null : id });
         },
         auth: createAuthenticator({ adminToken: await loadOrCreateAdminToken(settings.home) }),
@@ -331,7 +329,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       await executor.stop(settings.drainMs);
       await within(
         LAST_LOOK_MS,
-        projector.catchUp().catch(() => undefined),
+        copier.catchUp().catch(() => undefined),
       ); // the log tells how they ended
       await life.stop();
     },

@@ -6,7 +6,7 @@ import { extname } from 'node:path';
  * once built.
  *
  * @param importerUrl `import.meta.url` of the caller
- * @param name relative path without extension: `./store-thread`
+ * @param name relative path without extension: `./writer-thread`
  */
 export function siblingModule(importerUrl: string, name: string): URL {
   return new URL(name + extname(new URL(importerUrl).pathname), importerUrl);

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
-import type { Projector } from '../store/projector.ts';
+import type { Copier } from '../store/copier.ts';
 import type { Store } from '../store/store.ts';
 
 const MAX_KNOWN = 1000;
@@ -25,9 +25,9 @@ export interface KnownSessions {
 
 /** Reads sessions from the copies in SQLite, which contain a run some milliseconds after its end. */
 export const storedSessions =
-  (store: Pick<Store, 'run'>, projector: Pick<Projector, 'catchUp'>) =>
+  (store: Pick<Store, 'run'>, copier: Pick<Copier, 'catchUp'>) =>
   async (sessionId: string): Promise<FoundSession | null> => {
-    await projector.catchUp();
+    await copier.catchUp();
     const origin = await store.run('sessions.find', { sessionId });
     return origin && { ...origin, tokens: await store.run('sessions.total', origin) };
   };

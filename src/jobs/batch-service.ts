@@ -27,7 +27,7 @@ import type {
 } from '../records/batch-ports.ts';
 import type { JobRecords, NewJob } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
-import type { Projector } from '../store/projector.ts';
+import type { Copier } from '../store/copier.ts';
 import type { Store } from '../store/store.ts';
 import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
@@ -41,7 +41,7 @@ export interface BatchServiceOptions {
   readonly batches: BatchRecords;
   readonly queue: Pick<PromptQueue, 'addAll' | 'remove'>;
   readonly store: Store;
-  readonly projector: Pick<Projector, 'catchUp'>;
+  readonly copier: Pick<Copier, 'catchUp'>;
   resolverFor(principal: Principal): PromptResolver;
   readonly placeSession: SessionPlacement;
   /** @throws AppError queue.full when the queue has no room for `count` more jobs */
@@ -66,7 +66,7 @@ export function createBatchService({
   batches,
   queue,
   store,
-  projector,
+  copier,
   resolverFor,
   placeSession,
   admit,
@@ -133,7 +133,7 @@ export function createBatchService({
   async function find(principal: Principal, id: string): Promise<FoundBatch> {
     const record = await batches.read(id);
     const whole = record?.jobs.every(({ status }) => status !== null) ?? false;
-    if (!whole) await projector.catchUp();
+    if (!whole) await copier.catchUp();
     const copies = whole ? [] : await store.run('jobs.ofBatch', { batch: id });
     const [first] = copies;
     const owner = record?.principal ?? first?.owner;

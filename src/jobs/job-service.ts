@@ -12,9 +12,9 @@ import type { PromptQueue } from '../queue/prompt-queue.ts';
 import type { JobRecords, NewJob } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
 import type { JobWaits } from '../rpc/job-waits.ts';
-import { toProjected } from '../store/projected-job.ts';
-import type { Projector } from '../store/projector.ts';
-import type { ProjectedJob } from '../store/rows.ts';
+import type { Copier } from '../store/copier.ts';
+import { toJobCopy } from '../store/copy-source.ts';
+import type { JobCopy } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
 import type { SessionPlacement } from './session-placement.ts';
@@ -27,7 +27,7 @@ export interface JobServiceOptions {
   readonly queue: PromptQueue;
   readonly waits: Pick<JobWaits, 'listen'>;
   readonly store: Store;
-  readonly projector: Projector;
+  readonly copier: Copier;
   resolverFor(principal: Principal): PromptResolver;
   readonly placeSession: SessionPlacement;
   /** @throws AppError queue.full when the queue has no room for `count` more jobs */
@@ -41,7 +41,7 @@ export function createJobService({
   queue,
   waits,
   store,
-  projector,
+  copier,
   resolverFor,
   placeSession,
   admit,
@@ -49,14 +49,14 @@ export function createJobService({
   failpoint = noFailpoint,
 }: JobServiceOptions): Jobs {
   /** The job of any owner. */
-  async function find(id: string): Promise<ProjectedJob | null> {
+  async function find(id: string): Promise<JobCopy | null> {
     let damage: AppError | null = null;
     const record = await records.read(id).catch((error: unknown) => {
       if (!isDamage(error)) throw error;
       damage = error;
       return null;
     });
-    if (record !== null) return toProjected(record, Date.now());
+    if (record !== null) return toJobCopy(record, Date.now());
     const copy = await store.run('jobs.get', { id });
     // A finished job never changes: its copy is as good as its record.
     if (damage !== null && (copy === null || !isFinished(copy.status))) throw damage;
@@ -64,7 +64,7 @@ export function createJobService({
   }
 
   /** The job, if this principal may see it. */
-  async function read(principal: Principal, id: string): Promise<ProjectedJob> {
+  async function read(principal: Principal, id: string): Promise<JobCopy> {
     const job = await find(id);
     if (job === null || !maySee(principal, job.owner)) throw notFound(id);
     return job;
@@ -125,14 +125,14 @@ export function createJobService({
    * Returns the job of a key; null: the key is new. `job` is null when the job was deleted.
    * @throws AppError idempotency.key_reused
    */
-  async function recall(key: Idempotency): Promise<{ jobId: string; job: ProjectedJob | null } | null> {
+  async function recall(key: Idempotency): Promise<{ jobId: string; job: JobCopy | null } | null> {
     const known = await records.recall(key);
     if (known === null) return null;
     if (known.kind === 'mismatch') throw keyReused();
     return { jobId: known.jobId, job: await find(known.jobId) };
   }
 
-  async function replay(job: ProjectedJob): Promise<Created> {
+  async function replay(job: JobCopy): Promise<Created> {
     // The server may have died between the record and the queue entry.
     if (job.status === 'queued' && job.attempts === 0)
       await queue.ensure({ id: job.id, priority: job.request.priority, delayMs: 0 });
@@ -158,7 +158,7 @@ export function createJobService({
     },
 
     async list(principal, query) {
-      await projector.catchUpSoon();
+      await copier.catchUpSoon();
       const { rows, nextCursor } = await store.run('jobs.list', {
         owner: principal.admin ? null : principal.id,
         query,
@@ -199,7 +199,7 @@ export function createJobService({
       if (!removed && (status === null || !isFinished(status)))
         throw new AppError('job.not_finished', 'only a finished job can be deleted');
       await queue.remove(id);
-      await projector.settled(); // or a copy that is being written would come after the deletion
+      await copier.settled(); // or a copy that is being written would come after the deletion
       await store.run('jobs.delete', { id });
     },
   };
@@ -226,7 +226,7 @@ export const keyReused = (): AppError =>
   new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');
 
 /** The job document of the API. */
-function toJob(job: Omit<ProjectedJob, 'updatedAt' | 'rev'>): Job {
+function toJob(job: Omit<JobCopy, 'updatedAt' | 'rev'>): Job {
   const { request } = job;
   return {
     id: job.id,
@@ -257,7 +257,7 @@ function toJob(job: Omit<ProjectedJob, 'updatedAt' | 'rev'>): Job {
 }
 
 /** The state of a job right after its creation. */
-function freshJob(job: NewJob): Omit<ProjectedJob, 'updatedAt' | 'rev'> {
+function freshJob(job: NewJob): Omit<JobCopy, 'updatedAt' | 'rev'> {
   const { delayMs } = job.request;
   return {
     id: job.id,

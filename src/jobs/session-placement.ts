@@ -1,7 +1,7 @@
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
-import type { Projector } from '../store/projector.ts';
+import type { Copier } from '../store/copier.ts';
 import type { Store } from '../store/store.ts';
 
 /**
@@ -24,14 +24,14 @@ interface Place {
 /** @param now milliseconds of a clock that never goes back */
 export function createSessionPlacement(
   store: Pick<Store, 'run'>,
-  projector: Pick<Projector, 'catchUp'>,
+  copier: Pick<Copier, 'catchUp'>,
   now: () => number = () => performance.now(),
 ): SessionPlacement {
   /** By session id; the one used longest ago comes first. */
   const places = new Map<string, Place>();
 
   async function lookUp(principal: Principal, sessionId: string): Promise<Place> {
-    await projector.catchUp();
+    await copier.catchUp();
     const session = await store.run('sessions.find', { sessionId });
     if (session === null || !maySee(principal, session.owner)) {
       throw new AppError('session.not_found', `there is no session ${sessionId}`);

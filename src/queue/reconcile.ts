@@ -9,7 +9,8 @@ import { lostOutcome } from '../executor/outcomes.ts';
 import { DEFAULT_PROJECT } from '../protocol/job.ts';
 import type { JobRecords } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
-import type { ExecutionRow, ProjectedJob } from '../store/rows.ts';
+import type { ExecutionRow } from '../store/executions.ts';
+import type { JobCopy } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
 import type { PromptQueue } from './prompt-queue.ts';
 
@@ -80,11 +81,11 @@ export function createReconciler({
     }
   }
 
-  const mayRestore = ({ attempts, kind, createdAt }: ProjectedJob): boolean =>
+  const mayRestore = ({ attempts, kind, createdAt }: JobCopy): boolean =>
     attempts === 0 && kind === 'api' && Date.now() - Date.parse(createdAt) < restoreYoungerThanMs;
 
-  async function restore(job: ProjectedJob): Promise<void> {
-    await store.run('jobs.rewind', { id: job.id });
+  async function restore(job: JobCopy): Promise<void> {
+    await store.run('copies.rewind', { id: job.id });
     const delayMs = job.scheduledFor === null ? 0 : Math.max(0, Date.parse(job.scheduledFor) - Date.now());
     await records.create({
       id: job.id,
@@ -103,7 +104,7 @@ export function createReconciler({
   }
 
   /** Ends this node's copy of the job, and appends job.finished to its events. */
-  async function settle(job: ProjectedJob, execution: ExecutionRow | null): Promise<void> {
+  async function settle(job: JobCopy, execution: ExecutionRow | null): Promise<void> {
     const known = execution !== null && 'outcome' in execution ? execution.outcome : null;
     const outcome = known ?? lostOutcome(execution?.executionId ?? null);
     const at = new Date().toISOString();
@@ -117,7 +118,7 @@ export function createReconciler({
       finishedAt: at,
       updatedAt: at,
     };
-    await store.run('jobs.project', { jobs: [ended], removed: [], cursor: null });
+    await store.run('copies.apply', { jobs: [ended], removed: [], cursor: null });
     const lastSeq = await store.run('events.lastSeq', { jobId: job.id });
     const last = { seq: lastSeq + 1, jobId: job.id, attempt: job.attempts, at, raw: null };
     await store.run('events.append', {

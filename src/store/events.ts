@@ -1,19 +1,22 @@
+/** The stored events of finished jobs. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { StoredEvent } from '../protocol/event.ts';
-import { readable, reportRow } from './damaged-rows.ts';
-import type { EventCopy } from './rows.ts';
-import { all, change, first } from './statement.ts';
+import { all, change, first, readable, reportRow } from './sql.ts';
 
-interface EventColumns {
+/** An event of a job's stream. */
+export interface EventCopy {
+  readonly jobId: string;
   readonly seq: number;
   readonly attempt: number;
   readonly kind: string;
   readonly at: string;
+  /** The event's own JSON text. */
   readonly body: string;
+  /** The CLI's line it came from. */
   readonly raw: string | null;
 }
 
-/** Keeps one event; answers 0 when it is here already, or not JSON. */
+/** Stores an event. Returns 0 when it is stored already, or is not JSON. */
 export function insertEvent(db: DatabaseSync, copy: EventCopy): number {
   const { jobId, seq, attempt, kind, at, body, raw } = copy;
   const sql = `INSERT INTO events (job_id, seq, attempt, kind, at, body, raw) SELECT ?, ?, ?, ?, ?, ?, ?
@@ -25,7 +28,7 @@ export function insertEvent(db: DatabaseSync, copy: EventCopy): number {
 }
 
 export const eventWrites = {
-  /** Keeps events that are in the job's stream. One that is already here is left alone. */
+  /** Stores events of the job's stream. Leaves events alone that are stored already. */
   'events.append'(
     db: DatabaseSync,
     args: { readonly jobId: string; readonly events: readonly StoredEvent[] },
@@ -41,7 +44,7 @@ export const eventWrites = {
 };
 
 export const eventReads = {
-  /** 0: there are none. */
+  /** 0: the job has no stored events. */
   'events.lastSeq'(db: DatabaseSync, args: { readonly jobId: string }): number {
     const sql = 'SELECT max(seq) AS seq FROM events WHERE job_id = ?';
     return first<{ seq: number | null }>(db, sql, args.jobId)?.seq ?? 0;
@@ -56,7 +59,7 @@ export const eventReads = {
     const sql =
       'SELECT seq, attempt, kind, at, body, raw FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?';
     for (let { after } = args; ; ) {
-      const rows = all<EventColumns>(db, sql, jobId, after, limit);
+      const rows = all<Omit<EventCopy, 'jobId'>>(db, sql, jobId, after, limit);
       const events = rows.flatMap(({ body, ...row }) =>
         // as: `events.append` took these fields apart from a StoredEvent.
         readable(`event ${jobId}/${row.seq}`, () => ({ jobId, ...row, ...JSON.parse(body) }) as StoredEvent),

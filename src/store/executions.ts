@@ -1,19 +1,61 @@
+/** The ledger's rows: one per execution, from the intent to the delivered outcome. */
 import type { DatabaseSync } from 'node:sqlite';
-import { AppError } from '../errors.ts';
-import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
-import { type ExecutionColumns, executionColumns, toExecution } from './execution-row.ts';
-import type {
-  EndedExecution,
-  ExecutionIntent,
-  ExecutionRow,
-  OutcomeDelivery,
-  UnsettledExecution,
-} from './rows.ts';
+import { AppError, wireError } from '../errors.ts';
+import { jobOutcome, type Outcome, type TokenCounts } from '../protocol/outcome.ts';
+import type { Finish } from '../records/ports.ts';
 import { saveSessionTotal } from './sessions.ts';
-import { all, change, first } from './statement.ts';
+import { all, change, first, readable } from './sql.ts';
+
+/** Committed before the CLI is spawned. Times are RFC 3339 in UTC, in all rows of this folder. */
+export interface ExecutionIntent {
+  readonly executionId: string;
+  readonly jobId: string;
+  readonly attempt: number;
+  readonly bootId: string;
+  readonly provider: string;
+  readonly createdAt: string;
+}
+
+/** An execution without an outcome: not spawned (`intent`), or spawned and not known to have ended. */
+export type UnsettledExecution = ExecutionIntent &
+  (
+    | { readonly state: 'intent'; readonly pid: null; readonly startedAt: null }
+    | { readonly state: 'running'; readonly pid: number; readonly startedAt: string }
+  );
+
+interface Ending {
+  /** null when it ended before a spawn. */
+  readonly pid: number | null;
+  readonly startedAt: string | null;
+  readonly endedAt: string;
+}
+
+/** What FINISH needs beside the outcome. */
+export type OutcomeDelivery = Pick<Finish, 'from' | 'tail' | 'backoffMs' | 'rawAnswer'>;
+
+/** An outcome in the outbox: stored, but not yet in the job's record. */
+export type EndedExecution = ExecutionIntent &
+  Ending & {
+    readonly state: 'ended';
+    readonly outcome: Outcome;
+    readonly delivery: OutcomeDelivery;
+  };
+
+/** The job's record took the outcome (`delivered`) or its fence refused it (`superseded`). */
+export type SettledExecution = ExecutionIntent &
+  Ending & {
+    readonly state: 'delivered' | 'superseded';
+    /** null once the job was deleted: the tokens and the cost stay. */
+    readonly outcome: Outcome | null;
+  };
+
+export type ExecutionRow = UnsettledExecution | EndedExecution | SettledExecution;
+
+const executionColumns = `execution_id AS executionId, job_id AS jobId, attempt, boot_id AS bootId,
+  provider, state, pid, created_at AS createdAt, started_at AS startedAt, ended_at AS endedAt, outcome, delivery`;
 
 export const executionWrites = {
-  /** Written before the spawn. `inserted: false`: this id was here before, the caller must not spawn. */
+  /** Written before the spawn. `inserted: false`: the id is known, so the caller must not spawn. */
   'executions.intent'(
     db: DatabaseSync,
     args: Omit<ExecutionIntent, 'createdAt'> & { readonly at: string },
@@ -32,7 +74,7 @@ export const executionWrites = {
     return { inserted: inserted === 1 };
   },
 
-  /** Written after the spawn. `stored: false`: it was not waiting for its spawn (any more). */
+  /** Written after the spawn. `stored: false`: it has no open intent. */
   'executions.started'(
     db: DatabaseSync,
     args: { readonly executionId: string; readonly pid: number; readonly at: string },
@@ -43,8 +85,8 @@ export const executionWrites = {
   },
 
   /**
-   * The outcome, with what it takes to deliver it. The first outcome wins; `stored: false`:
-   * there was one. Throws internal.error for an execution without an intent.
+   * Stores the outcome and its delivery. The first outcome wins; `stored: false`: there was one.
+   * @throws AppError internal.error for an execution without an intent
    */
   'executions.ended'(
     db: DatabaseSync,
@@ -52,7 +94,7 @@ export const executionWrites = {
       readonly executionId: string;
       readonly outcome: Outcome;
       readonly delivery: OutcomeDelivery;
-      /** What the CLI's session has used in all, where its CLI tells that. */
+      /** Total use of the session, from a CLI that reports it. */
       readonly sessionTokens?: TokenCounts | null;
       readonly at: string;
     },
@@ -88,7 +130,7 @@ export const executionWrites = {
     return { stored: stored === 1 };
   },
 
-  /** The job record has the outcome, or its fence refused it. `stored: false`: nothing was in the outbox. */
+  /** Takes the outcome out of the outbox. `stored: false`: it was not there. */
   'executions.delivered'(
     db: DatabaseSync,
     args: { readonly executionId: string; readonly superseded: boolean },
@@ -114,7 +156,7 @@ export const executionReads = {
     return columns === null ? null : toExecution(columns);
   },
 
-  /** Executions without an outcome, of this boot and of every earlier one, oldest first. */
+  /** Executions without an outcome, of this and all earlier boots, oldest first. */
   'executions.unsettled'(db: DatabaseSync, _args: Readonly<Record<string, never>>): UnsettledExecution[] {
     const sql = `SELECT ${executionColumns} FROM executions WHERE state IN ('intent', 'running')
                  ORDER BY created_at, execution_id`;
@@ -123,7 +165,7 @@ export const executionReads = {
       .filter((row) => row.state === 'intent' || row.state === 'running');
   },
 
-  /** Outcomes the job records do not have yet, oldest first. */
+  /** Outcomes that the jobs' records do not have yet, oldest first. */
   'executions.outbox'(db: DatabaseSync, args: { readonly limit: number }): EndedExecution[] {
     const sql = `SELECT ${executionColumns} FROM executions WHERE state = 'ended'
                  ORDER BY ended_at, execution_id LIMIT ?`;
@@ -132,3 +174,35 @@ export const executionReads = {
       .filter((row) => row.state === 'ended');
   },
 };
+
+interface ExecutionColumns extends ExecutionIntent {
+  readonly state: ExecutionRow['state'];
+  readonly pid: number | null;
+  readonly startedAt: string | null;
+  readonly endedAt: string | null;
+  readonly outcome: string | null;
+  readonly delivery: string | null;
+}
+
+const DAMAGED_OUTCOME = jobOutcome(
+  'failed',
+  wireError('record.damaged', 'its outcome in the ledger cannot be read'),
+);
+const NO_DELIVERY: OutcomeDelivery = { from: 0, tail: [], backoffMs: null, rawAnswer: null };
+
+/** Converts a row of `executions` to the type of its state. */
+function toExecution(columns: ExecutionColumns): ExecutionRow {
+  const { outcome, delivery, endedAt, ...rest } = columns;
+  const id = `execution ${rest.executionId}`;
+  // An outcome that cannot be read is delivered as record.damaged, so that its job ends.
+  const read = <T>(text: string, otherwise: T): T => readable(id, (): T => JSON.parse(text))[0] ?? otherwise;
+  const row = {
+    ...rest,
+    ...(endedAt === null
+      ? {}
+      : { endedAt, outcome: outcome === null ? null : read(outcome, DAMAGED_OUTCOME) }),
+    ...(delivery === null ? {} : { delivery: read(delivery, NO_DELIVERY) }),
+  };
+  // as: the operations above write exactly the columns that are legal in each state.
+  return row as ExecutionRow;
+}

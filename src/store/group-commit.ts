@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { isRepeatable, operations } from './operations.ts';
-import { storeError } from './sqlite-error.ts';
-import type { OperationReply, OperationRequest } from './thread-messages.ts';
+import { isRepeatable, isWrite, operations } from './operations.ts';
+import { storeError } from './sql.ts';
+import type { OperationReply, OperationRequest } from './thread.ts';
 
 export interface GroupCommit {
   readonly replies: readonly OperationReply[];
@@ -9,16 +9,16 @@ export interface GroupCommit {
 }
 
 /**
- * Runs what was queued in one transaction, each operation in its own savepoint, so that one that fails fails
- * alone. The replies are true when this returns: the commit is on the disk, or at least written when all of it can be
- * repeated. When the transaction itself is lost (a full disk takes all of it), every request is tried again in a
- * transaction of its own.
+ * Runs requests in one transaction. Each write has a savepoint of its own, so a failed one does not
+ * affect the others. When this returns, the commit is on the disk; if all its writes are repeatable,
+ * it is written but perhaps not synced. When the transaction itself fails (a full disk, for example),
+ * each request is tried again in a transaction of its own.
  */
 export function commitTogether(db: DatabaseSync, requests: readonly OperationRequest[]): GroupCommit {
-  const changes = requests.filter(({ durable }) => durable);
-  if (changes.length === 0) return answer(db, requests);
-  // NORMAL: a commit is written, in order, but not waited for until the disk has it (sqlite.org/pragma.html#pragma_synchronous).
-  const level = changes.every(({ op }) => isRepeatable(op)) ? 'NORMAL' : 'FULL';
+  const writes = requests.filter(({ op }) => isWrite(op));
+  if (writes.length === 0) return answer(db, requests);
+  // NORMAL writes commits in order without waiting for the disk (sqlite.org/pragma.html#pragma_synchronous).
+  const level = writes.every(({ op }) => isRepeatable(op)) ? 'NORMAL' : 'FULL';
   try {
     db.exec(`PRAGMA synchronous = ${level}; BEGIN IMMEDIATE`);
   } catch (error) {
@@ -27,13 +27,13 @@ export function commitTogether(db: DatabaseSync, requests: readonly OperationReq
   try {
     const replies: OperationReply[] = [];
     for (const request of requests) {
-      replies.push(request.durable ? inSavepoint(db, request) : runOperation(db, request));
+      replies.push(isWrite(request.op) ? inSavepoint(db, request) : runOperation(db, request));
       if (!db.isTransaction) return oneByOne(db, requests, replies);
     }
     db.exec('COMMIT');
     return { replies, commits: 1 };
   } catch (error) {
-    abandon(db);
+    rollBack(db);
     return oneByOne(
       db,
       requests,
@@ -42,8 +42,8 @@ export function commitTogether(db: DatabaseSync, requests: readonly OperationReq
   }
 }
 
-/** Ends the transaction without a commit. SQLite may have done so already, or while it reports an error. */
-function abandon(db: DatabaseSync): void {
+/** SQLite may have rolled back already, or does so while it reports an error. */
+function rollBack(db: DatabaseSync): void {
   try {
     if (db.isTransaction) db.exec('ROLLBACK');
   } catch (error) {
@@ -51,11 +51,11 @@ function abandon(db: DatabaseSync): void {
   }
 }
 
-/** Without a transaction; changes fail with what kept it from beginning. */
+/** Replies without a transaction. Writes fail with the error that kept it from beginning. */
 function answer(db: DatabaseSync, requests: readonly OperationRequest[], refusal?: unknown): GroupCommit {
   return {
     replies: requests.map((request) =>
-      request.durable ? failed(request, refusal) : runOperation(db, request),
+      isWrite(request.op) ? failed(request, refusal) : runOperation(db, request),
     ),
     commits: 0,
   };

@@ -1,36 +1,92 @@
+/** This node's copies of jobs, read one by one or by batch. list-jobs.ts lists them; copies.ts writes them. */
 import type { DatabaseSync } from 'node:sqlite';
 import { AppError } from '../errors.ts';
-import { readable } from './damaged-rows.ts';
-import { type JobColumns, jobColumns, toJob } from './job-row.ts';
-import type { BatchJob, ProjectedJob } from './rows.ts';
-import { all, first } from './statement.ts';
+import type { JobStatus } from '../protocol/job.ts';
+import type { Outcome } from '../protocol/outcome.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import { all, first, readable } from './sql.ts';
+
+/** A copy of a job's record. */
+export interface JobCopy {
+  readonly id: string;
+  /** Grows with every change of the record. An older revision never replaces a newer one. */
+  readonly rev: number;
+  readonly kind: 'api' | 'raw';
+  readonly owner: string;
+  readonly status: JobStatus;
+  readonly waitReason: string | null;
+  readonly scheduledFor: string | null;
+  /** The batch it was created in. */
+  readonly batchId: string | null;
+  readonly request: ResolvedPrompt;
+  readonly attempts: number;
+  readonly retryOf: string | null;
+  readonly node: string | null;
+  readonly cancelRequested: boolean;
+  readonly createdAt: string;
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  /** When this node saw the revision. */
+  readonly updatedAt: string;
+  readonly outcome: Outcome | null;
+}
+
+/** A job of a batch, as far as this node knows. */
+export interface BatchJob {
+  readonly id: string;
+  readonly status: JobStatus;
+  readonly owner: string;
+  readonly createdAt: string;
+}
+
+/** The batch of the job in `jobs`. */
+export const BATCH_ID = '(SELECT batch_id FROM batch_jobs WHERE batch_jobs.job_id = jobs.id) AS batchId';
+
+const columns = `id, rev, kind, owner, status, wait_reason AS waitReason, scheduled_for AS scheduledFor,
+  attempts, retry_of AS retryOf, node, cancel_requested AS cancelRequested, created_at AS createdAt,
+  started_at AS startedAt, finished_at AS finishedAt, updated_at AS updatedAt, request, outcome, prompt,
+  ${BATCH_ID}`;
+
+interface Columns extends Omit<JobCopy, 'cancelRequested' | 'request' | 'outcome'> {
+  readonly cancelRequested: number;
+  readonly request: string;
+  readonly outcome: string | null;
+  readonly prompt: string;
+}
+
+/** Converts a row of `jobs`. The prompt has a column of its own and is not in `request`. */
+function toCopy({ prompt, request, outcome, cancelRequested, ...rest }: Columns): JobCopy {
+  return {
+    ...rest,
+    cancelRequested: cancelRequested === 1,
+    request: { ...JSON.parse(request), prompt },
+    outcome: outcome === null ? null : JSON.parse(outcome),
+  };
+}
 
 export const jobReads = {
-  'jobs.get'(db: DatabaseSync, args: { readonly id: string }): ProjectedJob | null {
-    const columns = first<JobColumns>(db, `SELECT ${jobColumns} FROM jobs WHERE id = ?`, args.id);
-    if (columns === null) return null;
-    const [job] = readable(`job ${args.id}`, () => toJob(columns));
-    if (job === undefined) throw new AppError('record.damaged', 'what is stored of the job cannot be read');
+  'jobs.get'(db: DatabaseSync, args: { readonly id: string }): JobCopy | null {
+    const row = first<Columns>(db, `SELECT ${columns} FROM jobs WHERE id = ?`, args.id);
+    if (row === null) return null;
+    const [job] = readable(`job ${args.id}`, () => toCopy(row));
+    if (job === undefined) throw new AppError('record.damaged', 'the stored copy of the job cannot be read');
     return job;
   },
 
   /** Jobs that have not ended as far as this node knows, by id. */
-  'jobs.unfinished'(
-    db: DatabaseSync,
-    args: { readonly after: string; readonly limit: number },
-  ): ProjectedJob[] {
-    const sql = `SELECT ${jobColumns} FROM jobs WHERE status IN ('queued', 'scheduled', 'running') AND id > ?
+  'jobs.unfinished'(db: DatabaseSync, args: { readonly after: string; readonly limit: number }): JobCopy[] {
+    const sql = `SELECT ${columns} FROM jobs WHERE status IN ('queued', 'scheduled', 'running') AND id > ?
                  ORDER BY id LIMIT ?`;
     for (let { after } = args; ; ) {
-      const rows = all<JobColumns>(db, sql, after, args.limit);
-      const jobs = rows.flatMap((row) => readable(`job ${row.id}`, () => toJob(row)));
+      const rows = all<Columns>(db, sql, after, args.limit);
+      const jobs = rows.flatMap((row) => readable(`job ${row.id}`, () => toCopy(row)));
       const last = rows.at(-1);
       if (jobs.length > 0 || last === undefined) return jobs;
       after = last.id;
     }
   },
 
-  /** The jobs of a batch in order; as many as one call may make. */
+  /** All jobs of a batch, in order. A batch is created by one call, so there are never very many. */
   'jobs.ofBatch'(db: DatabaseSync, args: { readonly batch: string }): BatchJob[] {
     const sql = `SELECT id, status, owner, created_at AS createdAt FROM batch_jobs JOIN jobs ON jobs.id = job_id
                  WHERE batch_id = ? ORDER BY id`;

@@ -1,11 +1,11 @@
-/** The executor's {@link Ledger} over the store. */
+/** The executor's {@link Ledger}, kept in the store. */
 import type { Ledger, LedgerEntry } from '../executor/ports.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { Finish } from '../records/ports.ts';
-import type { ExecutionRow, OutcomeDelivery } from './rows.ts';
+import type { ExecutionRow, OutcomeDelivery } from './executions.ts';
 import type { Store } from './store.ts';
 
-/** Outcomes that wait are few: as many as ended while Redis was away. */
+/** The outbox only grows while Redis is away. */
 const OUTBOX_LIMIT = 1000;
 
 export function createLedger(store: Store, bootId: string): Ledger {
@@ -45,7 +45,7 @@ function toEntry(row: ExecutionRow): LedgerEntry {
   return { executionId, jobId, finish: toFinish({ ...row, outcome: row.outcome }) };
 }
 
-/** A stored outcome, ready to be delivered (again). */
+/** Returns a stored outcome, ready to be delivered again. */
 function toFinish(row: {
   readonly jobId: string;
   readonly executionId: string;
@@ -53,8 +53,8 @@ function toFinish(row: {
   readonly delivery?: OutcomeDelivery;
 }): Finish {
   const { jobId, executionId, outcome, delivery } = row;
-  return { jobId, executionId, outcome, ...(delivery ?? NOTHING_LEFT) };
+  return { jobId, executionId, outcome, ...(delivery ?? NO_DELIVERY) };
 }
 
-/** A delivered outcome keeps no events: they are in the job's stream. */
-const NOTHING_LEFT: OutcomeDelivery = { from: 0, tail: [], backoffMs: 0, rawAnswer: null };
+/** Of a delivered outcome. Its events are in the job's stream. */
+const NO_DELIVERY: OutcomeDelivery = { from: 0, tail: [], backoffMs: 0, rawAnswer: null };

@@ -1,21 +1,53 @@
+/** Lists of jobs: conditions, pages, and the search for text in prompts. Runs in the reader's thread. */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { AppError } from '../errors.ts';
-import type { JobQuery } from '../protocol/job.ts';
-import { readable } from './damaged-rows.ts';
-import { type SummaryColumns, summaryColumns, toSummary } from './job-row.ts';
-import { decodeListCursor, encodeListCursor } from './list-cursor.ts';
-import { promptContains } from './prompt-search.ts';
-import type { JobSummaryPage } from './rows.ts';
-import { all } from './statement.ts';
+import type { JobListItem, JobQuery } from '../protocol/job.ts';
+import { ULID } from '../protocol/schema.ts';
+import { BATCH_ID } from './jobs.ts';
+import { all, readable } from './sql.ts';
 
-/** One condition of the list and what it binds. The texts form a closed set, so each is prepared once. */
-export interface Condition {
-  readonly sql: string;
-  readonly parameters: readonly SQLInputValue[];
+/** A job in a list, without its prompt and its outcome's text. */
+export type JobSummary = Omit<JobListItem, 'finished' | 'links'> & {
+  readonly owner: string;
+  readonly kind: 'api' | 'raw';
+};
+
+export interface JobSummaryPage {
+  readonly rows: readonly JobSummary[];
+  /** null on the last page. */
+  readonly nextCursor: string | null;
+}
+
+/** None of these columns is large. */
+const columns = `jobs.id, jobs.kind, jobs.owner, jobs.status, jobs.wait_reason AS waitReason,
+  jobs.scheduled_for AS scheduledFor, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
+  jobs.retry_of AS retryOf, jobs.node, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
+  jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd,
+  CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.priority' END AS priority,
+  coalesce((SELECT denied FROM job_denials WHERE job_id = jobs.id), 0) AS deniedTools, ${BATCH_ID}`;
+
+interface Columns extends Omit<JobSummary, 'tags' | 'metadata' | 'error' | 'priority'> {
+  /** null: the request of the row is not JSON. */
+  readonly priority: number | null;
+  readonly tags: string;
+  readonly metadata: string;
+  readonly error: string | null;
+}
+
+/** @throws Error when the row cannot be read */
+function toSummary({ tags, metadata, error, priority, ...rest }: Columns): JobSummary {
+  if (priority === null) throw new Error('its request is not JSON');
+  return {
+    ...rest,
+    priority,
+    tags: JSON.parse(tags),
+    metadata: JSON.parse(metadata),
+    error: error === null ? null : JSON.parse(error),
+  };
 }
 
 export const listReads = {
-  /** How many jobs there are in each state; a state without jobs is left out. */
+  /** The number of jobs by status. A status without jobs is left out. */
   'jobs.countByStatus'(db: DatabaseSync, _args: Readonly<Record<string, never>>): Record<string, number> {
     const rows = all<{ status: string; count: number }>(
       db,
@@ -25,15 +57,16 @@ export const listReads = {
   },
 
   /**
-   * Jobs of an owner (null = of everybody), newest first: ULIDs sort by time, and jobs of one millisecond by
-   * id. A page never repeats or skips a job that was there when the first page was read.
+   * One page of jobs, newest first: ids are ULIDs, which sort by time. Later pages neither repeat
+   * nor skip a job that existed when the first page was read.
    */
   'jobs.list'(
     db: DatabaseSync,
     args: {
+      /** null: of every owner. */
       readonly owner: string | null;
       readonly query: JobQuery;
-      /** Ids among which all are that `q` finds; null, or left out: it may be any. */
+      /** Ids among which all matches of `q` are. null or left out: any job may match. */
       readonly among?: readonly string[] | null;
     },
   ): JobSummaryPage {
@@ -43,9 +76,9 @@ export const listReads = {
       conditions.push({ sql, parameters: [JSON.stringify(args.among)] });
     }
     const where = conditions.length === 0 ? '' : `WHERE ${conditions.map(({ sql }) => sql).join(' AND ')}`;
-    const found = all<SummaryColumns>(
+    const found = all<Columns>(
       db,
-      `SELECT ${summaryColumns} FROM jobs ${where} ORDER BY jobs.id DESC LIMIT ?`,
+      `SELECT ${columns} FROM jobs ${where} ORDER BY jobs.id DESC LIMIT ?`,
       ...conditions.flatMap(({ parameters }) => parameters),
       args.query.limit + 1,
     );
@@ -53,13 +86,19 @@ export const listReads = {
     const rows = page.flatMap((row) => readable(`job ${row.id}`, () => toSummary(row)));
     const last = page.at(-1);
     const more = found.length > page.length && last !== undefined;
-    return { rows, nextCursor: more ? encodeListCursor(last.id) : null };
+    return { rows, nextCursor: more ? encodeCursor(last.id) : null };
   },
 };
 
+/** A condition and its parameters. The texts form a closed set, so each is prepared once. */
+interface Condition {
+  readonly sql: string;
+  readonly parameters: readonly SQLInputValue[];
+}
+
 function* conditionsOf(owner: string | null, query: JobQuery): Generator<Condition> {
   if (owner !== null) yield { sql: 'jobs.owner = ?', parameters: [owner] };
-  if (query.cursor !== null) yield { sql: 'jobs.id < ?', parameters: [decodeListCursor(query.cursor)] };
+  if (query.cursor !== null) yield { sql: 'jobs.id < ?', parameters: [decodeCursor(query.cursor)] };
   yield* anyOf('jobs.status', query.status);
   yield* anyOf('jobs.provider', query.provider);
   for (const tag of new Set(query.tag)) {
@@ -77,7 +116,7 @@ function* conditionsOf(owner: string | null, query: JobQuery): Generator<Conditi
   if (query.q !== null && query.q !== '') yield* promptContains(query.q);
 }
 
-/** One value compares by `=`, so that an index that ends in the id also brings the order. */
+/** With one value it compares by `=`: an index that ends in the id then also gives the order. */
 function* anyOf(column: string, values: readonly string[]): Generator<Condition> {
   const [only] = values;
   if (only === undefined) return;
@@ -85,10 +124,43 @@ function* anyOf(column: string, values: readonly string[]): Generator<Condition>
   else yield { sql: `${column} IN (SELECT value FROM json_each(?))`, parameters: [JSON.stringify(values)] };
 }
 
-/** Any RFC 3339 time in the form of the column, which sorts as text. */
+/** Converts any RFC 3339 time to the form of the columns, which sorts as text. */
 function instant(name: string, value: string): string {
   const time = Date.parse(value);
   if (!Number.isNaN(time)) return new Date(time).toISOString();
   const message = 'must be an RFC 3339 date and time';
   throw new AppError('request.invalid', `${name} ${message}`, { problems: [{ path: `/${name}`, message }] });
+}
+
+/**
+ * Whether the prompt contains a text, without regard to case. LIKE is fast but folds ASCII only. It
+ * decides alone when no other character of the text has a case. Otherwise it excludes most prompts,
+ * and the slower `contains_folded` decides.
+ */
+function* promptContains(text: string): Generator<Condition> {
+  const beyondAscii = text.replace(/\p{ASCII}+/gu, '');
+  const folded = text.toLowerCase();
+  const ascii = beyondAscii.toLowerCase() === beyondAscii.toUpperCase();
+  const literal = folded.replace(/[\\%_]/g, '\\$&');
+  const pattern = ascii ? literal : literal.replace(/\P{ASCII}+/gu, '%');
+  yield { sql: String.raw`jobs.prompt LIKE ? ESCAPE '\'`, parameters: [`%${pattern}%`] };
+  if (!ascii) yield { sql: 'contains_folded(jobs.prompt, ?)', parameters: [folded] };
+}
+
+/** Adds the function that a search needs to a database. */
+export function addPromptSearch(db: DatabaseSync): void {
+  db.function('contains_folded', { deterministic: true, directOnly: true }, (prompt, folded) =>
+    String(prompt).toLowerCase().includes(String(folded)) ? 1 : 0,
+  );
+}
+
+/** Cursors are opaque to callers, so their content may change. */
+const encodeCursor = (lastId: string): string => Buffer.from(lastId).toString('base64url');
+
+/** @throws AppError request.invalid for a cursor that this server cannot have made */
+function decodeCursor(cursor: string): string {
+  const id = Buffer.from(cursor, 'base64url').toString();
+  if (ULID.test(id) && encodeCursor(id) === cursor) return id;
+  const message = 'is not a nextCursor of an earlier answer';
+  throw new AppError('request.invalid', `cursor ${message}`, { problems: [{ path: '/cursor', message }] });
 }

@@ -1,6 +1,6 @@
+import { closeSync, fsyncSync, openSync, renameSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { AppError } from '../errors.ts';
-import { backUp } from './backup.ts';
 import { initial } from './migrations/0001-initial.ts';
 import { usage } from './migrations/0002-usage.ts';
 import { batches } from './migrations/0003-batches.ts';
@@ -8,17 +8,17 @@ import { sessions } from './migrations/0004-sessions.ts';
 import { denials } from './migrations/0005-denials.ts';
 
 export interface Migration {
-  /** 1, 2, 3 … without gaps; what `PRAGMA user_version` says once it was applied. */
+  /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
   readonly version: number;
   readonly name: string;
   readonly sql: string;
 }
 
-/** Forward only; one that was released never changes. */
+/** Forward only. A released migration never changes. */
 export const MIGRATIONS: readonly Migration[] = [initial, usage, batches, sessions, denials];
 
 /**
- * Brings a database to the last version, all steps or none, after a copy of what was there.
+ * Applies the missing migrations, all or none, after a backup of the file.
  *
  * @throws AppError config.invalid when the database is newer than the code, or not Bullpen's
  */
@@ -51,4 +51,16 @@ function refuseForeign(db: DatabaseSync, file: string): void {
   const table = db.prepare('SELECT name FROM sqlite_schema LIMIT 1').get()?.['name'];
   if (table === undefined) return;
   throw new AppError('config.invalid', `${file} is a database of another program (it has ${String(table)})`);
+}
+
+/** Writes a copy of the database to `target`, readable by the owner alone. Replaces an earlier copy. */
+function backUp(db: DatabaseSync, target: string): void {
+  const partial = `${target}.partial`;
+  // VACUUM INTO accepts an empty file and keeps its mode.
+  closeSync(openSync(partial, 'w', 0o600));
+  db.prepare('VACUUM INTO ?').run(partial);
+  const copy = openSync(partial, 'r');
+  fsyncSync(copy);
+  closeSync(copy);
+  renameSync(partial, target);
 }

@@ -1,22 +1,20 @@
-import { chmodSync, closeSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, openSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { AppError, messageOf } from '../errors.ts';
-import { checkIntegrity } from './integrity.ts';
+import { addPromptSearch } from './list-jobs.ts';
 import { MIGRATIONS, migrate } from './migrations.ts';
-import { addPromptSearch } from './prompt-search.ts';
-import { isDamage, isPassing } from './sqlite-error.ts';
+import { isDamagedFile, isTemporary } from './sql.ts';
 
 const OWNER_ONLY = 0o600;
 const BUSY_TIMEOUT_MS = 5_000;
-/** After a burst the write-ahead log is cut back to this. */
+/** Size to which SQLite truncates the write-ahead log after a burst. */
 const MAX_IDLE_WAL_BYTES = 64 * 1024 * 1024;
 
 /**
- * Opens the ledger, made if it is not there and migrated if it is older than the code. Blocks; for the
- * store's thread.
+ * Opens the database in the writer's thread. Creates a missing one and migrates an older one.
  *
- * @throws AppError config.invalid: damaged, not ours, newer than the code, or not accessible; SQLite's own
- * error for what may pass by itself (`isPassing`)
+ * @throws AppError config.invalid when the file is damaged, is another program's, is newer than the
+ * code or cannot be accessed; SQLite's own error for a temporary fault
  */
 export function openDatabase(file: string): DatabaseSync {
   let db: DatabaseSync | null = null;
@@ -32,9 +30,9 @@ export function openDatabase(file: string): DatabaseSync {
     return db;
   } catch (error) {
     db?.close();
-    // What may pass by itself (a full disk, a lock) stays store.unavailable; what a person must mend does not.
-    if (error instanceof AppError || isPassing(error)) throw error;
-    const message = isDamage(error) ? damaged(file, messageOf(error)) : unusable(file, error);
+    // A temporary fault (a full disk, a lock) becomes store.unavailable. Others need a person.
+    if (error instanceof AppError || isTemporary(error)) throw error;
+    const message = isDamagedFile(error) ? damaged(file, messageOf(error)) : unusable(file, error);
     throw new AppError('config.invalid', message, { cause: error });
   }
 }
@@ -44,3 +42,14 @@ const damaged = (file: string, detail: string): string =>
 
 const unusable = (file: string, error: unknown): string =>
   `the ledger ${file} cannot be opened: ${messageOf(error)}`;
+
+/** The check takes about a second per 100 MB, at every start. Damage in a larger file shows when it is read. */
+const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
+
+function checkIntegrity(db: DatabaseSync, file: string): void {
+  if (statSync(file).size > MAX_CHECKED_BYTES) return;
+  const result = db.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
+  if (result === 'ok') return;
+  const message = `the ledger ${file} is damaged (${String(result)}); put a backup in its place, or move it away to start a new one`;
+  throw new AppError('config.invalid', message);
+}

@@ -1,19 +1,22 @@
-/** Entry of the reader's thread: lists, searches and reports, on a connection that only reads, and the search index. */
+/**
+ * The reader's thread. It runs lists, searches and reports on a read-only connection, and keeps the
+ * search index.
+ */
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../errors.ts';
-import { takeDamage } from './damaged-rows.ts';
 import { runOperation } from './group-commit.ts';
-import { addPromptSearch } from './prompt-search.ts';
+import { addPromptSearch } from './list-jobs.ts';
+import type { Operations } from './operations.ts';
 import { openSearchIndex, type SearchIndex } from './search-index.ts';
-import { storeError } from './sqlite-error.ts';
-import type { FromThread, OperationRequest, ToThread } from './thread-messages.ts';
+import { storeError, takeDamage } from './sql.ts';
+import type { FromThread, OperationRequest, ToThread } from './thread.ts';
 
 const SEARCH_FILE = 'search.db';
 const BUSY_TIMEOUT_MS = 5_000;
-/** After a failure, a full disk most often. */
-const TRY_AGAIN_MS = 10_000;
+/** Pause after a failure of the index, most often a full disk. */
+const RETRY_MS = 10_000;
 
 function serve(port: MessagePort, file: string): void {
   const post = (message: FromThread): void => port.postMessage(message);
@@ -30,36 +33,39 @@ function serve(port: MessagePort, file: string): void {
   let index: SearchIndex | null = null;
   let timer: NodeJS.Timeout | null = null;
 
-  /** Works on the index in small steps at half pace: reads come in between. */
-  function work(): void {
+  /** Updates the index in small steps with pauses of the same length, in which reads run. */
+  function updateIndex(): void {
     const startedAt = performance.now();
     timer = null;
     try {
       index ??= openSearchIndex(join(dirname(file), SEARCH_FILE), db);
-      if (index.step()) timer = setTimeout(work, performance.now() - startedAt);
+      if (index.step()) timer = setTimeout(updateIndex, performance.now() - startedAt);
     } catch (error) {
-      post({ kind: 'trouble', message: messageOf(error) });
-      timer = setTimeout(work, TRY_AGAIN_MS);
+      post({ kind: 'indexFailed', message: messageOf(error) });
+      timer = setTimeout(updateIndex, RETRY_MS);
     }
   }
 
   function answer(request: OperationRequest): void {
-    const { op, args } = request;
-    // as: `Store.run` typed the arguments by the name of the operation.
-    const query = op === 'jobs.list' ? (args as { query: { q: string | null } }).query : null;
-    const narrowed =
-      query === null || query.q === null
-        ? request
-        : { ...request, args: { ...(args as object), among: candidates(query.q) } };
-    const replies = [runOperation(db, narrowed)];
+    const replies = [runOperation(db, withCandidates(request))];
     post({ kind: 'replies', replies, commits: 0, damaged: takeDamage() });
+  }
+
+  /** Adds the index's candidates to a list with a search text. */
+  function withCandidates(request: OperationRequest): OperationRequest {
+    if (request.op !== 'jobs.list') return request;
+    // as: `Store.run` typed the arguments by the name of the operation.
+    const args = request.args as Parameters<Operations['jobs.list']>[1];
+    return args.query.q === null
+      ? request
+      : { ...request, args: { ...args, among: candidates(args.query.q) } };
   }
 
   function candidates(text: string): readonly string[] | null {
     try {
       return index?.candidates(text) ?? null;
     } catch (error) {
-      post({ kind: 'trouble', message: messageOf(error) });
+      post({ kind: 'indexFailed', message: messageOf(error) });
       return null;
     }
   }
@@ -72,7 +78,7 @@ function serve(port: MessagePort, file: string): void {
       case 'changed':
         if (message.ids === null) index?.anyChanged();
         else index?.changed(message.ids);
-        timer ??= setTimeout(work, 0);
+        timer ??= setTimeout(updateIndex, 0);
         return;
       case 'close':
         if (timer !== null) clearTimeout(timer);
@@ -82,10 +88,10 @@ function serve(port: MessagePort, file: string): void {
     }
   });
   post({ kind: 'ready' });
-  timer = setTimeout(work, 0);
+  timer = setTimeout(updateIndex, 0);
 }
 
 if (parentPort !== null) {
-  // as: store.ts starts this thread with the file's path.
+  // as: store.ts passes the file's path.
   serve(parentPort, workerData as string);
 }

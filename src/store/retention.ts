@@ -1,17 +1,17 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { encodeTime } from 'ulid';
-import { all, change, first } from './statement.ts';
+import { all, change, first } from './sql.ts';
 
 export interface Retention {
-  /** Finished before this: the job goes, with all it left. RFC 3339 in UTC, like `eventsBefore`. */
+  /** A job that finished before this is removed with all its rows. RFC 3339 in UTC, like the other limits. */
   readonly finishedJobsBefore: string;
-  /** Finished before this: the job's events go. */
+  /** The events of a job that finished before this are removed. */
   readonly eventsBefore: string;
-  /** Ended before this: the execution is in no report any more. */
+  /** The usage of an execution that ended before this is removed. */
   readonly usageBefore: string;
-  /** At most so many of each in one call, so that a sweep never holds up an intent. */
+  /** Rows of each kind removed in one call, at most: the executor's writes wait for the call. */
   readonly limit: number;
-  /** `after` of the slice before; left out for the first. */
+  /** `after` of the previous slice; left out for the first. */
   readonly after?: string;
 }
 
@@ -20,18 +20,18 @@ export interface Swept {
   readonly events: number;
   readonly executions: number;
   readonly usage: number;
-  /** How far the events have been looked at. */
+  /** The last job whose events were checked. */
   readonly after: string;
-  /** Whether another slice has to follow. */
+  /** Whether to call again. */
   readonly more: boolean;
 }
 
 export const retentionWrites = {
-  /** One slice, whose cost does not grow with what is kept. A job that is not finished keeps everything. */
+  /** Removes one slice. Its cost does not grow with what is kept. Unfinished jobs keep everything. */
   'retention.sweep'(db: DatabaseSync, args: Retention): Swept {
     const { finishedJobsBefore, usageBefore, limit } = args;
     const { events, after, done } = sweepEvents(db, args);
-    // A job goes after its events, so that one long job cannot make a slice long.
+    // Jobs come after all events, so a job with many events does not make a slice long.
     const jobs = done ? sweepJobs(db, args) : 0;
     const executions = change(
       db,
@@ -43,19 +43,20 @@ export const retentionWrites = {
     const old = 'SELECT execution_id FROM usage WHERE ended_at < ? ORDER BY ended_at LIMIT ?';
     const usage = change(db, `DELETE FROM usage WHERE execution_id IN (${old})`, usageBefore, limit);
     const more = !done || jobs > 0 || executions === limit || usage === limit;
-    // Without its jobs a session cannot be found, and so never goes on.
+    // Without its jobs a session cannot be continued, so its total is not needed.
     if (!more) change(db, 'DELETE FROM session_totals WHERE updated_at < ?', finishedJobsBefore);
     return { jobs, events, executions, usage, after, more };
   },
 };
 
 const ULID_TIME_LENGTH = 10;
-/** What a slice frees of long texts: each of their pages is read. */
+/** Long texts removed in one slice, at most: SQLite reads each of their pages. */
 const SLICE_BYTES = 4 * 1024 * 1024;
 
 /**
- * Steps from job id to job id through the primary key, only over jobs made before the limit: their ids, being
- * ULIDs, sort before it. Events of a job the projection does not know are left over from a deletion.
+ * Steps from job id to job id through the primary key. Ids are ULIDs, so jobs that were created
+ * after the limit sort after `bound` and are not visited. Events without a job are left from a
+ * deletion and are removed.
  */
 function sweepEvents(
   db: DatabaseSync,
@@ -75,7 +76,7 @@ function sweepEvents(
     );
     const id = next?.id ?? null;
     if (id === null) return { events, after, done: true };
-    if (isOver(db, id, before)) {
+    if (isExpired(db, id, before)) {
       const rows = all<{ seq: number; bytes: number }>(
         db,
         `SELECT seq, octet_length(body) + coalesce(octet_length(raw), 0) AS bytes FROM events WHERE job_id = ?
@@ -96,7 +97,7 @@ function sweepEvents(
   return { events, after, done: false };
 }
 
-function isOver(db: DatabaseSync, id: string, before: string): boolean {
+function isExpired(db: DatabaseSync, id: string, before: string): boolean {
   const job = first<{ finishedAt: string | null }>(
     db,
     'SELECT finished_at AS finishedAt FROM jobs WHERE id = ?',

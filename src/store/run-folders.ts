@@ -1,14 +1,16 @@
 /**
- * The folders in which this user has typed `bullpen run` or `bullpen batch`: where the server of such a command may
- * run jobs when the settings name no roots. The list lies in the data folder, so only a process that could replace
- * the whole server adds to it. It is never filled from a request, a record or the content of a folder.
+ * The folders in which this user ran `bullpen run` or `bullpen batch`. The server of such a command
+ * may run jobs there when the settings name no roots.
+ *
+ * The list lies in the data folder, so only a process that could replace the whole server can add to
+ * it. Requests, records and the content of folders never add to it.
  */
 import { appendFileSync, mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
 const fileOf = (home: string): string => join(home, 'run-folders.ndjson');
 
-/** A folder counts for so long after the last command there: as long as a finished job is kept. */
+/** A folder stays allowed this long after the last command there: as long as finished jobs are kept. */
 const KEPT_MS = 30 * 24 * 3_600_000;
 
 interface Entry {
@@ -18,10 +20,10 @@ interface Entry {
   readonly at: number;
 }
 
-/** A folder is written again when its entry is so old: one line a day, however often it is used. */
+/** A folder gets a new entry when its last one is older: at most one line a day. */
 const FRESH_MS = 24 * 3_600_000;
 
-/** Adds a folder. One that is not there is left to the server to refuse. */
+/** Adds a folder. Ignores a missing one: the server refuses it. */
 export function rememberFolder(home: string, folder: string): void {
   mkdirSync(home, { recursive: true, mode: 0o700 });
   let real: string;
@@ -33,7 +35,7 @@ export function rememberFolder(home: string, folder: string): void {
   const now = Date.now();
   if (entriesOf(home).some((one) => one.folder === real && one.at > now - FRESH_MS)) return;
   const entry: Entry = { folder: real, at: now };
-  // On a line of its own, also behind half a line of a command that was killed.
+  // The leading line break ends a line that a killed command left unfinished.
   appendFileSync(fileOf(home), `\n${JSON.stringify(entry)}\n`, { mode: 0o600 });
 }
 
@@ -42,7 +44,7 @@ function entriesOf(home: string): readonly Entry[] {
   return readFileSync(fileOf(home), 'utf8').split('\n').flatMap(entryOf);
 }
 
-/** Reads the list, and reads it again when it has grown: real paths, none of which holds the data folder. */
+/** Returns a function that reads the list when the file has changed. It leaves out folders around the data folder. */
 export function runFolders(home: string, now: () => number = Date.now): () => readonly string[] {
   let size = -1;
   let entries: readonly Entry[] = [];
@@ -54,7 +56,7 @@ export function runFolders(home: string, now: () => number = Date.now): () => re
       entries = entriesOf(home);
     }
     const young = entries.filter(({ at }) => at > now() - KEPT_MS).map(({ folder }) => folder);
-    return [...new Set(young)].filter((folder) => !holds(folder, realHome));
+    return [...new Set(young)].filter((folder) => !contains(folder, realHome));
   };
 }
 
@@ -71,8 +73,8 @@ function entryOf(line: string): Entry[] {
       typeof entry.at === 'number';
     return fits ? [{ folder: String(entry.folder), at: Number(entry.at) }] : [];
   } catch {
-    return []; // the end of the file, or half a line of a process that was killed
+    return []; // an empty line, or one that a killed process left unfinished
   }
 }
 
-const holds = (folder: string, inner: string): boolean => !relative(folder, inner).startsWith('..');
+const contains = (folder: string, inner: string): boolean => !relative(folder, inner).startsWith('..');

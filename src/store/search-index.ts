@@ -1,24 +1,25 @@
 /**
- * An index over the prompts of all jobs, in a file of its own beside the ledger: for each prompt its distinct pieces of
- * three characters. It only narrows a search down; the ledger decides. What it does not know (yet) counts as a match,
- * so that it may lag, be deleted, or lack a prompt, and a search is right all the same.
+ * An index over the prompts of all jobs, in a file beside the main database. It holds the distinct
+ * pieces of three characters of each prompt.
+ *
+ * The index only narrows a search; the main database decides. A job that is not indexed counts as a
+ * match. So the index may lag, lack a prompt or be deleted, and searches stay correct.
  */
 import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { isDamage } from './sqlite-error.ts';
-import { all, change, first } from './statement.ts';
+import { all, change, first, isDamagedFile } from './sql.ts';
 
-/** A longer prompt takes too long to be cut in pieces while a list waits: it always counts as a match. */
+/** A longer prompt is not indexed, because cutting it takes too long. It always counts as a match. */
 const MAX_INDEXED_BYTES = 32 * 1024;
-/** With more matches than this the newest of them are found sooner by looking at one job after the other. */
+/** With more matches than this, reading the jobs from the newest on is faster. */
 const MAX_CANDIDATES = 2000;
 const PAGE = 500;
-/** How long one step takes at most, but for its last prompt. */
+/** A step starts no further prompt after this time. */
 const STEP_MS = 10;
 const MAX_PIECES = 64;
 const PIECE_LENGTH = 3;
 
-/** `long`: whether the prompt was too long to be cut in pieces. A number is never used again. */
+/** `long`: the prompt is too long to be indexed. A number is never used again. */
 const SCHEMA = `
 PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 16777216;
 CREATE TABLE IF NOT EXISTS indexed (
@@ -30,29 +31,30 @@ CREATE VIRTUAL TABLE IF NOT EXISTS pieces USING
 `;
 
 export interface SearchIndex {
-  /** Ids among which all jobs are whose prompt holds this text; null: it may be any. */
+  /** Returns ids that include every job whose prompt contains the text; null: any job may. */
   candidates(text: string): readonly string[] | null;
-  /** These jobs have come, changed or gone. */
+  /** Call when these jobs were added, changed or removed. */
   changed(ids: readonly string[]): void;
-  /** Any may have come or gone. */
+  /** Call when any job may have been added or removed. */
   anyChanged(): void;
-  /** Brings the index up to date for some milliseconds. False: it is. */
+  /** Updates the index for some milliseconds. Returns false when it is up to date. */
   step(): boolean;
   close(): void;
 }
 
-/** @param ledger the database of the jobs */
-export function openSearchIndex(file: string, ledger: DatabaseSync): SearchIndex {
-  const db = openOrAnew(file);
-  const doubtful = new Set<string>();
-  /** Up to which job id index and ledger have been compared; null: to the end. */
+/** @param main the database that holds the jobs */
+export function openSearchIndex(file: string, main: DatabaseSync): SearchIndex {
+  const db = openOrRebuild(file);
+  /** Jobs whose entries may be out of date. */
+  const stale = new Set<string>();
+  /** The job id up to which the index was compared with the main database; null: to the end. */
   let comparedTo: string | null = '';
   let complete = false;
 
-  /** Compares the next page of both. */
+  /** Compares the next page of job ids. */
   function compare(after: string): void {
     const ids = all<{ id: string }>(
-      ledger,
+      main,
       'SELECT id FROM jobs WHERE id > ? ORDER BY id LIMIT ?',
       after,
       PAGE,
@@ -65,17 +67,17 @@ export function openSearchIndex(file: string, ledger: DatabaseSync): SearchIndex
       last,
       last,
     );
-    const there = new Set(ids.map(({ id }) => id));
-    const here = new Set(known.map(({ id }) => id));
-    for (const id of there) if (!here.has(id)) doubtful.add(id);
-    for (const id of here) if (!there.has(id)) doubtful.add(id);
+    const existing = new Set(ids.map(({ id }) => id));
+    const indexed = new Set(known.map(({ id }) => id));
+    for (const id of existing) if (!indexed.has(id)) stale.add(id);
+    for (const id of indexed) if (!existing.has(id)) stale.add(id);
     comparedTo = last;
   }
 
-  function bringUpToDate(id: string): void {
+  function update(id: string): void {
     const entry = first<{ number: number }>(db, 'SELECT number FROM indexed WHERE job_id = ?', id);
     const job = first<{ bytes: number }>(
-      ledger,
+      main,
       'SELECT octet_length(prompt) AS bytes FROM jobs WHERE id = ?',
       id,
     );
@@ -88,7 +90,7 @@ export function openSearchIndex(file: string, ledger: DatabaseSync): SearchIndex
   function add(id: string, long: boolean): void {
     change(db, 'INSERT INTO indexed (job_id, long) VALUES (?, ?)', id, long ? 1 : 0);
     if (long) return;
-    const job = first<{ prompt: string }>(ledger, 'SELECT prompt FROM jobs WHERE id = ?', id);
+    const job = first<{ prompt: string }>(main, 'SELECT prompt FROM jobs WHERE id = ?', id);
     const sql = 'INSERT INTO pieces (rowid, prompt) SELECT number, ? FROM indexed WHERE job_id = ?';
     change(db, sql, (job?.prompt ?? '').toLowerCase(), id);
   }
@@ -112,12 +114,12 @@ export function openSearchIndex(file: string, ledger: DatabaseSync): SearchIndex
         match,
         MAX_CANDIDATES,
       );
-      const ids = [...found.map(({ id }) => id), ...doubtful];
+      const ids = [...found.map(({ id }) => id), ...stale];
       return ids.length < MAX_CANDIDATES ? ids : null;
     },
 
     changed(ids) {
-      for (const id of ids) doubtful.add(id);
+      for (const id of ids) stale.add(id);
     },
 
     anyChanged() {
@@ -128,23 +130,23 @@ export function openSearchIndex(file: string, ledger: DatabaseSync): SearchIndex
       const until = performance.now() + STEP_MS;
       db.exec('BEGIN');
       try {
-        while (performance.now() < until && (doubtful.size > 0 || comparedTo !== null)) {
-          const [id] = doubtful;
+        while (performance.now() < until && (stale.size > 0 || comparedTo !== null)) {
+          const [id] = stale;
           if (id === undefined) compare(comparedTo ?? '');
           else {
-            bringUpToDate(id);
-            doubtful.delete(id);
+            update(id);
+            stale.delete(id);
           }
         }
         db.exec('COMMIT');
       } catch (error) {
         if (db.isTransaction) db.exec('ROLLBACK');
-        // What this step had done is undone.
+        // The rollback undid this step, so everything is compared again.
         complete = false;
         comparedTo = '';
         throw error;
       }
-      const upToDate = doubtful.size === 0 && comparedTo === null;
+      const upToDate = stale.size === 0 && comparedTo === null;
       complete ||= upToDate;
       return !upToDate;
     },
@@ -153,12 +155,12 @@ export function openSearchIndex(file: string, ledger: DatabaseSync): SearchIndex
   };
 }
 
-/** The index, made anew when it is damaged: nothing is in it that is not in the ledger. */
-function openOrAnew(file: string): DatabaseSync {
+/** Deletes a damaged index: it can be rebuilt from the main database. */
+function openOrRebuild(file: string): DatabaseSync {
   try {
     return open(file);
   } catch (error) {
-    if (!isDamage(error)) throw error;
+    if (!isDamagedFile(error)) throw error;
     for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
     return open(file);
   }

@@ -1,16 +1,25 @@
-/** Conversations: where each one goes on, and what it has used. */
+/** Sessions: where each one continues, and the tokens it has used. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { TokenCounts } from '../protocol/outcome.ts';
-import type { ProjectedJob, SessionOrigin } from './rows.ts';
-import { change, first } from './statement.ts';
+import type { JobCopy } from './jobs.ts';
+import { change, first } from './sql.ts';
 
-/** A conversation as its CLI knows it. */
+/** A session under the id that its CLI gave it. */
 export interface NativeSession {
   readonly provider: string;
   readonly nativeSessionId: string;
 }
 
-/** Keeps what the session has used in all, in place of what was told before. */
+/** Where a session continues: from its newest finished job that has a native session. */
+export interface SessionOrigin {
+  readonly owner: string;
+  readonly provider: string;
+  readonly cwd: string;
+  readonly node: string | null;
+  readonly nativeSessionId: string;
+}
+
+/** Stores the total use of a session, replacing the earlier total. */
 export function saveSessionTotal(
   db: DatabaseSync,
   { provider, nativeSessionId }: NativeSession,
@@ -35,17 +44,17 @@ export function saveSessionTotal(
 }
 
 /**
- * Keeps the sessions of a finished job, whose events are here: those it has announced, each with the node that ran that
- * attempt, and that of its outcome.
+ * Stores the sessions of a finished job, whose events are stored already: each session of its
+ * events, with the node that ran the attempt, and the session of its outcome.
  */
-export function recordSessions(db: DatabaseSync, { id, node, outcome }: ProjectedJob): void {
+export function recordSessions(db: DatabaseSync, { id, node, outcome }: JobCopy): void {
   change(
     db,
     `INSERT INTO sessions (session_id, job_id, node, native_session_id)
-     SELECT said.body ->> '$.sessionId', said.job_id, running.body ->> '$.node', said.body ->> '$.nativeSessionId'
-     FROM events AS said LEFT JOIN events AS running
-       ON running.job_id = said.job_id AND running.attempt = said.attempt AND running.kind = 'job.running'
-     WHERE said.job_id = ? AND said.kind = 'session' AND said.body ->> '$.sessionId' IS NOT NULL
+     SELECT announced.body ->> '$.sessionId', announced.job_id, running.body ->> '$.node', announced.body ->> '$.nativeSessionId'
+     FROM events AS announced LEFT JOIN events AS running
+       ON running.job_id = announced.job_id AND running.attempt = announced.attempt AND running.kind = 'job.running'
+     WHERE announced.job_id = ? AND announced.kind = 'session' AND announced.body ->> '$.sessionId' IS NOT NULL
      ON CONFLICT DO UPDATE SET node = excluded.node, native_session_id = excluded.native_session_id`,
     id,
   );
@@ -63,7 +72,7 @@ export function recordSessions(db: DatabaseSync, { id, node, outcome }: Projecte
 }
 
 export const sessionReads = {
-  /** Where a session goes on: where the newest of its finished jobs left it. Jobs that never reached the CLI have none. */
+  /** null: no finished job of the session reached its CLI. */
   'sessions.find'(db: DatabaseSync, args: { readonly sessionId: string }): SessionOrigin | null {
     return first<SessionOrigin>(
       db,
@@ -73,7 +82,7 @@ export const sessionReads = {
     );
   },
 
-  /** What a session has used as its CLI told last; null: no run of it has told. */
+  /** The tokens that the CLI reported last for the whole session; null: it reported none. */
   'sessions.total'(db: DatabaseSync, args: NativeSession): TokenCounts | null {
     return first<TokenCounts>(
       db,

@@ -1,16 +1,9 @@
-/** A thread that runs operations on the ledger, and those who wait for its answers. */
+/** A thread of the store as the main thread sees it, and the messages between them. */
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
-import type { ReportDamage } from '../damage.ts';
-import { AppError, messageOf } from '../errors.ts';
+import type { Damage, ReportDamage } from '../damage.ts';
+import { AppError, type ErrorCode, messageOf, type Problem } from '../errors.ts';
 import type { OperationName } from './operations.ts';
-import type {
-  FromThread,
-  OperationReply,
-  OperationRequest,
-  ThreadError,
-  ToThread,
-} from './thread-messages.ts';
 
 interface Waiter {
   readonly op: OperationName;
@@ -20,19 +13,22 @@ interface Waiter {
 
 export interface StoreThread {
   send(message: ToThread): void;
-  /** What becomes of a request that is sent, now or later. */
+  /** Registers the callbacks for the reply to a request, which may be sent later. */
   wait(request: OperationRequest, resolve: Waiter['resolve'], reject: Waiter['reject']): void;
-  /** @throws AppError store.unavailable when it takes nothing any more */
-  refuseIfGone(): void;
+  /** @throws AppError store.unavailable when the thread has ended or is closing */
+  refuseIfEnded(): void;
   readonly commits: number;
   readonly pending: number;
-  /** Resolves with why it has ended. Never rejects. */
+  /** Resolves with the reason when the thread has ended. Never rejects. */
   readonly ended: Promise<string>;
-  /** Takes nothing more, finishes what was asked for and ends. */
+  /** Refuses new requests, finishes the accepted ones and ends the thread. */
   close(): Promise<void>;
 }
 
-/** Resolves once the thread is ready. Throws AppError when it cannot use the file. */
+/**
+ * Starts a thread and resolves when it is ready.
+ * @throws AppError when it cannot use the file
+ */
 export async function startThread({
   module,
   file,
@@ -43,14 +39,14 @@ export async function startThread({
   readonly module: URL;
   readonly file: string;
   readonly name: string;
-  /** Told of rows that cannot be read. */
+  /** Called with each row that cannot be read. */
   readonly report: ReportDamage;
   readonly logger: Logger;
 }): Promise<StoreThread> {
   const thread = new Worker(module, { workerData: file, name });
   const waiters = new Map<number, Waiter>();
   let commits = 0;
-  let gone: string | null = null;
+  let endReason: string | null = null;
 
   const started = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<string>();
@@ -60,8 +56,8 @@ export async function startThread({
         return started.resolve();
       case 'refused':
         return started.reject(toAppError(message.error));
-      case 'trouble':
-        return logger.warn({ reason: message.message }, 'the search index cannot be used: searches are slow');
+      case 'indexFailed':
+        return logger.warn({ reason: message.message }, 'the search index cannot be used; searches are slow');
       case 'replies':
         commits += message.commits;
         for (const damage of message.damaged) report(damage);
@@ -77,12 +73,12 @@ export async function startThread({
   });
 
   function fail(reason: string): string {
-    gone ??= reason;
-    const error = unavailable(gone);
+    endReason ??= reason;
+    const error = unavailable(endReason);
     started.reject(error);
     for (const waiter of waiters.values()) waiter.reject(error);
     waiters.clear();
-    return gone;
+    return endReason;
   }
 
   function settle(reply: OperationReply): void {
@@ -107,8 +103,8 @@ export async function startThread({
   return {
     send: (message) => thread.postMessage(message),
     wait: ({ id, op }, resolve, reject) => void waiters.set(id, { op, resolve, reject }),
-    refuseIfGone() {
-      if (gone !== null) throw unavailable(gone);
+    refuseIfEnded() {
+      if (endReason !== null) throw unavailable(endReason);
     },
     get commits() {
       return commits;
@@ -118,7 +114,7 @@ export async function startThread({
     },
     ended: ended.promise,
     async close() {
-      gone ??= 'it is closed';
+      endReason ??= 'it is closed';
       thread.postMessage({ kind: 'close' } satisfies ToThread);
       await ended.promise;
     },
@@ -132,3 +128,38 @@ function toAppError({ code, message, problems }: ThreadError): AppError {
   if (code !== 'internal.error') return new AppError(code, message, { problems });
   return new AppError(code, 'the ledger failed; the server log has it', { cause: new Error(message) });
 }
+
+/** An error of an operation, as data. */
+export interface ThreadError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly problems: readonly Problem[];
+}
+
+export interface OperationRequest {
+  readonly id: number;
+  readonly op: OperationName;
+  readonly args: unknown;
+}
+
+export type OperationReply =
+  | { readonly id: number; readonly ok: true; readonly value: unknown }
+  | { readonly id: number; readonly ok: false; readonly error: ThreadError };
+
+export type ToThread =
+  /** In the order of the calls. */
+  | { readonly kind: 'run'; readonly requests: readonly OperationRequest[] }
+  /** To the reader: these jobs were added, changed or removed; null: any job. */
+  | { readonly kind: 'changed'; readonly ids: readonly string[] | null }
+  | { readonly kind: 'close' };
+
+export type FromThread =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'refused'; readonly error: ThreadError }
+  | { readonly kind: 'indexFailed'; readonly message: string }
+  | {
+      readonly kind: 'replies';
+      readonly replies: readonly OperationReply[];
+      readonly commits: number;
+      readonly damaged: readonly Damage[];
+    };

@@ -1,14 +1,14 @@
-/** What executions have used, of every node: recorded when a job's end is projected, added up for reports. */
+/** Tokens and costs of executions on every node: stored when a job's end is copied, added up for reports. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
-import type { ProjectedJob } from './rows.ts';
-import { all, change } from './statement.ts';
+import type { JobCopy } from './jobs.ts';
+import { all, change } from './sql.ts';
 
 /**
- * One row for each execution the job had: its events are here before its end is. `none`: it was refused before a
- * CLI ran, so it cost nothing; what a lost one has used nobody knows.
+ * Stores one row per execution of the job, whose events are stored before its end. Cost basis
+ * `none`: it was refused before a CLI ran, so it cost nothing. `unknown`: it was lost, for example.
  */
-export function recordUsage(db: DatabaseSync, job: Pick<ProjectedJob, 'id' | 'owner' | 'request'>): void {
+export function recordUsage(db: DatabaseSync, job: Pick<JobCopy, 'id' | 'owner' | 'request'>): void {
   change(
     db,
     `INSERT INTO usage (execution_id, job_id, ended_at, owner, provider, model, tags, status, input_tokens,
@@ -42,12 +42,13 @@ const KEYS: Readonly<Record<UsageDimension, string>> = {
 
 export const usageReads = {
   /**
-   * Executions that ended in [from, to), added up. An owner's alone, or everybody's (null). By tag, an execution
-   * with two tags counts under both, and one without under null.
+   * Adds up executions that ended in [from, to). By tag, an execution with two tags counts under
+   * both, and one without tags under null.
    */
   'usage.report'(
     db: DatabaseSync,
     args: {
+      /** null: of every owner. */
       readonly owner: string | null;
       readonly by: UsageDimension;
       /** RFC 3339 in UTC as `Date.toISOString` writes it; null: no bound. */

@@ -135,9 +135,9 @@ describe('jobs', () => {
     const job = aJob({ rev: 2, status: 'running' });
     const cursor = (value: string) => ({ removed: [], cursor: { name: 'log', value } });
     expect(await store.run('cursors.get', { name: 'log' })).toBeNull();
-    expect(await store.run('jobs.project', { jobs: [job], ...cursor('1-0') })).toMatchObject({ applied: 1 });
+    expect(await store.run('copies.apply', { jobs: [job], ...cursor('1-0') })).toMatchObject({ applied: 1 });
     const older = { ...job, rev: 1, status: 'queued' as const };
-    expect(await store.run('jobs.project', { jobs: [older, job], ...cursor('2-0') })).toMatchObject({
+    expect(await store.run('copies.apply', { jobs: [older, job], ...cursor('2-0') })).toMatchObject({
       applied: 0,
     });
     expect(await store.run('jobs.get', { id: job.id })).toMatchObject({ rev: 2, status: 'running' });
@@ -158,7 +158,7 @@ describe('jobs', () => {
     });
     await store.run('executions.delivered', { executionId: 'e1', superseded: false });
     const removal = { jobs: [job], removed: [job.id, ulid()], cursor: { name: 'log', value: '2-0' } };
-    expect(await store.run('jobs.project', removal)).toEqual({
+    expect(await store.run('copies.apply', removal)).toEqual({
       applied: 0,
       removed: 1,
       ended: [],
@@ -229,7 +229,7 @@ describe('jobs', () => {
       said(seq + 1, attempt, { kind: 'session', sessionId, nativeSessionId, model: null }),
     ];
     const events = [...ran(1, 1, early, 'a'), ...ran(3, 2, late, 'b'), ...ran(5, 3, null, 'of its fallback')];
-    await store.run('jobs.project', { jobs: [job], removed: [], cursor: null, events });
+    await store.run('copies.apply', { jobs: [job], removed: [], cursor: null, events });
     expect(await store.run('sessions.find', { sessionId: early })).toMatchObject({
       ...{ node: 'n1', nativeSessionId: 'a' },
     });

@@ -7,7 +7,7 @@ import type { Batches } from '../../../src/http/ports.ts';
 import { type BatchServiceOptions, createBatchService } from '../../../src/jobs/batch-service.ts';
 import type { PromptRequest } from '../../../src/protocol/prompt.ts';
 import type { PromptQueue, QueueEntry } from '../../../src/queue/prompt-queue.ts';
-import { toProjected } from '../../../src/store/projected-job.ts';
+import { toJobCopy } from '../../../src/store/copy-source.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { createMemoryRpc, type MemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
@@ -60,8 +60,8 @@ export async function batchBench(): Promise<BatchBench> {
     const changed = new Set(entries.filter(([kind]) => kind === 'j').map(([, id]) => id));
     const removed = entries.filter(([kind]) => kind === 'd').map(([, id]) => id);
     const { found: records } = await rpc.records.readMany([...changed]);
-    const jobs = records.map((record) => toProjected(record, nowMs));
-    await store.run('jobs.project', { jobs, removed, cursor: null });
+    const jobs = records.map((record) => toJobCopy(record, nowMs));
+    await store.run('copies.apply', { jobs, removed, cursor: null });
   }
 
   const options: BatchServiceOptions = {
@@ -69,7 +69,7 @@ export async function batchBench(): Promise<BatchBench> {
     batches: rpc.batches,
     queue,
     store,
-    projector: { catchUp: project },
+    copier: { catchUp: project },
     resolverFor: () => resolve,
     newId: () => ({ id: ulid(nowMs), createdAt: nowMs }),
     placeSession: async () => null,

@@ -2,17 +2,16 @@ import { DatabaseSync } from 'node:sqlite';
 import { expect, it, onTestFinished } from 'vitest';
 import { commitTogether } from '../../../src/store/group-commit.ts';
 import { openDatabase } from '../../../src/store/open-database.ts';
-import type { OperationRequest } from '../../../src/store/thread-messages.ts';
+import type { OperationRequest } from '../../../src/store/thread.ts';
 import { aJob, anIntent, ledgerFile } from './test-store.ts';
 
 const write = (id: number): OperationRequest => ({
   id,
   op: 'executions.intent',
   args: anIntent(`e${id}`),
-  durable: true,
 });
 
-const read = (id: number): OperationRequest => ({ id, op: 'executions.unsettled', args: {}, durable: false });
+const read = (id: number): OperationRequest => ({ id, op: 'executions.unsettled', args: {} });
 
 function open<T extends DatabaseSync>(db: T): T {
   onTestFinished(() => db.close());
@@ -47,7 +46,6 @@ it('when the database takes no more pages, what fits is kept and only what does 
     id: 2,
     op: 'events.append',
     args: { jobId: 'j', events: [{ seq: 1, attempt: 1, kind: 'text', at: '', raw: 'x'.repeat(1_000_000) }] },
-    durable: true,
   };
   const { replies } = commitTogether(db, [write(1), huge, write(3), read(4)]);
   expect(replies).toMatchObject([
@@ -67,9 +65,8 @@ it('a commit waits for the disk unless all that it changes can be copied again',
   const db = open(openDatabase(ledgerFile()));
   const copy: OperationRequest = {
     id: 9,
-    op: 'jobs.project',
+    op: 'copies.apply',
     args: { jobs: [aJob()], removed: [], cursor: { name: 'log', value: '1-0' } },
-    durable: true,
   };
   const levelAfter = (...requests: readonly OperationRequest[]): unknown => {
     expect(commitTogether(db, requests).replies.every(({ ok }) => ok)).toBe(true);

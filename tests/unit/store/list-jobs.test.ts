@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { JobQuery } from '../../../src/protocol/job.ts';
-import type { ProjectedJob } from '../../../src/store/rows.ts';
+import type { JobCopy } from '../../../src/store/jobs.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { AT, aFinishedJob, aJob, anOutcome, aQuery, project, testStore } from './test-store.ts';
 
@@ -131,7 +131,7 @@ describe('the list of jobs', () => {
 
 describe('filters of the list', () => {
   const filtered = async (
-    jobs: Record<string, ProjectedJob>,
+    jobs: Record<string, JobCopy>,
     query: Partial<JobQuery>,
     owner: string | null = null,
   ) => {

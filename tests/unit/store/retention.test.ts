@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
-import type { ProjectedJob } from '../../../src/store/rows.ts';
+import type { JobCopy } from '../../../src/store/jobs.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { aFinishedJob, aJob, anIntent, anOutcome, NO_DELIVERY, project, testStore } from './test-store.ts';
 
 const DAY = (day: number) => `2026-03-${String(day).padStart(2, '0')}T00:00:00.000Z`;
 
-const withEvents = async (store: Store, count: number, ...jobs: ProjectedJob[]) => {
+const withEvents = async (store: Store, count: number, ...jobs: JobCopy[]) => {
   await project(store, ...jobs);
   for (const { id, createdAt } of jobs) await appendEvents(store, id, count, createdAt);
 };

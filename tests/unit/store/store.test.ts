@@ -111,7 +111,7 @@ describe('the store', () => {
     const bad = aJob({ kind: 'neither' as 'api' });
     const results = await Promise.allSettled([
       store.run('executions.intent', anIntent('e1')),
-      store.run('jobs.project', { jobs: [good, bad], removed: [], cursor: { name: 'log', value: '9-0' } }),
+      store.run('copies.apply', { jobs: [good, bad], removed: [], cursor: { name: 'log', value: '9-0' } }),
       store.run('executions.ended', {
         executionId: 'e0',
         outcome: anOutcome(),

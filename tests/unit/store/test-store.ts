@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 import type { JobQuery } from '../../../src/protocol/job.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
-import type { ProjectedJob } from '../../../src/store/rows.ts';
+import type { JobCopy } from '../../../src/store/jobs.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
@@ -85,10 +85,10 @@ export const aRequest = (overrides: Partial<ResolvedPrompt> = {}): ResolvedPromp
   ...overrides,
 });
 
-type JobOverrides = Partial<Omit<ProjectedJob, 'request'>> & { readonly request?: Partial<ResolvedPrompt> };
+type JobOverrides = Partial<Omit<JobCopy, 'request'>> & { readonly request?: Partial<ResolvedPrompt> };
 
 /** A queued job made at {@link AT}, with its parts overridden. */
-export function aJob({ request, ...overrides }: JobOverrides = {}): ProjectedJob {
+export function aJob({ request, ...overrides }: JobOverrides = {}): JobCopy {
   const createdAt = overrides.createdAt ?? AT;
   return {
     id: ulid(Date.parse(createdAt)),
@@ -114,11 +114,11 @@ export function aJob({ request, ...overrides }: JobOverrides = {}): ProjectedJob
 }
 
 /** A job that succeeded at `finishedAt`. */
-export const aFinishedJob = (finishedAt: string = AT, overrides: JobOverrides = {}): ProjectedJob =>
+export const aFinishedJob = (finishedAt: string = AT, overrides: JobOverrides = {}): JobCopy =>
   aJob({ createdAt: finishedAt, status: 'succeeded', finishedAt, outcome: anOutcome(), ...overrides });
 
-export async function project(store: Store, ...jobs: readonly ProjectedJob[]): Promise<void> {
-  await store.run('jobs.project', { jobs, removed: [], cursor: { name: 'log', value: '1-0' } });
+export async function project(store: Store, ...jobs: readonly JobCopy[]): Promise<void> {
+  await store.run('copies.apply', { jobs, removed: [], cursor: { name: 'log', value: '1-0' } });
 }
 
 export const aQuery = (overrides: Partial<JobQuery> = {}): JobQuery => ({

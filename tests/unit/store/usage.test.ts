@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
-import type { ProjectedJob } from '../../../src/store/rows.ts';
+import type { JobCopy } from '../../../src/store/jobs.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { aFinishedJob, anIntent, anOutcome, aRequest, testStore } from './test-store.ts';
 
@@ -22,7 +22,7 @@ async function project(
     readonly at?: string;
   },
   ...outcomes: Partial<Outcome>[]
-): Promise<ProjectedJob> {
+): Promise<JobCopy> {
   const at = changes.at ?? DAY(1);
   const finished = aFinishedJob(at);
   const request = aRequest({ tags: changes.tags ?? [], model: changes.model ?? null });
@@ -35,7 +35,7 @@ async function project(
     };
   });
   await store.run('events.append', { jobId: job.id, events });
-  await store.run('jobs.project', { jobs: [job], removed: [], cursor: null });
+  await store.run('copies.apply', { jobs: [job], removed: [], cursor: null });
   return job;
 }
 
@@ -65,7 +65,7 @@ describe('usage', () => {
       { usage: usage(0.1, 'reported') },
       { usage: usage(0.2, 'reported') },
     );
-    await store.run('jobs.project', { jobs: [{ ...job, rev: job.rev + 1 }], removed: [], cursor: null });
+    await store.run('copies.apply', { jobs: [{ ...job, rev: job.rev + 1 }], removed: [], cursor: null });
     expect(await report(store, 'provider')).toMatchObject([{ key: 'claude', executions: 2, costUsd: 0.3 }]);
   });
 

@@ -10,8 +10,8 @@ import { createScriptRunner } from '../../../src/records/script-runner.ts';
 import { createSubmissions } from '../../../src/records/submissions.ts';
 import { closeConnection, openConnection, untilReady } from '../../../src/redis/connection.ts';
 import { createNames } from '../../../src/redis/names.ts';
+import { createCopier } from '../../../src/store/copier.ts';
 import { createLedger } from '../../../src/store/ledger.ts';
-import { createProjector } from '../../../src/store/projector.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { failed, finishOf, newJob, succeeded, text } from '../../contracts/records/samples.ts';
 import { hostileRuns } from '../../fakes/hostile-runs.ts';
@@ -24,7 +24,7 @@ const LEASE_MS = 60_000;
 
 const ignore = (): void => undefined;
 
-/** Records in a Redis of their own, and projectors of them that do not follow by themselves. */
+/** Records in a Redis of their own, and copiers of them that do not follow by themselves. */
 async function setUp() {
   const server = await breakableRedis();
   const redis = openConnection(server.url, 'patient', 'test', logger);
@@ -37,7 +37,7 @@ async function setUp() {
   const submissions = createSubmissions(scripts);
   const claims = createClaims(scripts, 'n1', { leaseMs: LEASE_MS, leaderMs: LEASE_MS }, null, ignore);
 
-  /** Ids of the records that projectors have read. */
+  /** Ids of the records that copiers have read. */
   const reads: string[] = [];
   /** Ids of the jobs whose end was told. */
   const ended: string[] = [];
@@ -53,8 +53,8 @@ async function setUp() {
       onTestFinished(() => store.close());
       return store;
     },
-    projectorOf: (store: Store) =>
-      createProjector({
+    copierOf: (store: Store) =>
+      createCopier({
         blocking: redis.duplicate(),
         redis,
         log: names.log,
@@ -97,7 +97,7 @@ function storeThatStops(store: Store, steps: number): Store {
   return {
     ...store,
     run(op, args) {
-      if (op === 'jobs.project') left -= 1;
+      if (op === 'copies.apply') left -= 1;
       return left < 0 ? Promise.reject(new Error('the store stops')) : store.run(op, args);
     },
   };
@@ -122,10 +122,10 @@ it('keeps every event of finished jobs as it was, of small ones and of those wit
     ids.push(await bench.finished(events));
 
   const store = await bench.newStore();
-  const projector = bench.projectorOf(store);
-  await projector.start();
-  await projector.catchUp();
-  await projector.stop();
+  const copier = bench.copierOf(store);
+  await copier.start();
+  await copier.catchUp();
+  await copier.stop();
 
   for (const id of ids) {
     const expected = await bench.records.events(id, 0, 10_000);
@@ -166,10 +166,10 @@ it('keeps what is left of the events and outcomes of CLIs that say anything', as
     await bench.claims.finish(finish);
     ids.push(job.id);
   }
-  const projector = bench.projectorOf(store);
-  await projector.start();
-  await projector.catchUp();
-  await projector.stop();
+  const copier = bench.copierOf(store);
+  await copier.start();
+  await copier.catchUp();
+  await copier.stop();
 
   for (const id of ids) {
     const [record, kept] = [await bench.records.read(id), await store.run('jobs.get', { id })];
@@ -184,8 +184,8 @@ it('keeps what is left of the events and outcomes of CLIs that say anything', as
 it('brings many finished jobs, their events and its position to the disk with one commit', async () => {
   const bench = await setUp();
   const store = await bench.newStore();
-  const projector = bench.projectorOf(store);
-  await projector.start();
+  const copier = bench.copierOf(store);
+  await copier.start();
   const ids = await Promise.all(
     range(10).map(async () => {
       const job = newJob();
@@ -193,11 +193,11 @@ it('brings many finished jobs, their events and its position to the disk with on
       return job.id;
     }),
   );
-  await projector.catchUp();
+  await copier.catchUp();
   const before = store.stats().commits;
   for (const id of ids) await bench.records.cancel(id, false, failed(null, 'execution.cancelled'));
-  await projector.catchUp();
-  await projector.stop();
+  await copier.catchUp();
+  await copier.stop();
 
   expect(store.stats().commits - before).toBeLessThanOrEqual(2); // the follower may have come between
   for (const id of ids) {
@@ -217,7 +217,7 @@ it('copies a long backlog in steps and loses nothing of it when it is stopped be
   await bench.records.remove(first);
 
   const store = await bench.newStore();
-  const interrupted = bench.projectorOf(storeThatStops(store, 3));
+  const interrupted = bench.copierOf(storeThatStops(store, 3));
   await interrupted.start();
   await expect(interrupted.catchUp()).rejects.toThrow();
   await interrupted.stop();
@@ -227,10 +227,10 @@ it('copies a long backlog in steps and loses nothing of it when it is stopped be
   expect(some).toBeLessThan(others.length);
   expect(await store.run('cursors.get', { name: 'log' })).toBeNull();
 
-  const projector = bench.projectorOf(store);
-  await projector.start();
-  await projector.catchUp();
-  await projector.stop();
+  const copier = bench.copierOf(store);
+  await copier.start();
+  await copier.catchUp();
+  await copier.stop();
   expect(await counted()).toBe(others.length);
   expect(await store.run('jobs.get', { id: first })).toBeNull();
   expect(await store.run('jobs.get', { id: second })).toMatchObject({ status: 'cancelled' });
@@ -242,10 +242,10 @@ it('reads a job that changed several times close together once', async () => {
   await bench.records.create(job);
   await bench.records.cancel(job.id, false, failed(null, 'execution.cancelled'));
   const store = await bench.newStore();
-  const projector = bench.projectorOf(store);
-  await projector.start();
-  await projector.catchUp();
-  await projector.stop();
+  const copier = bench.copierOf(store);
+  await copier.start();
+  await copier.catchUp();
+  await copier.stop();
   expect(bench.reads).toEqual([job.id]);
   expect(bench.ended).toEqual([job.id]);
 });
@@ -255,24 +255,24 @@ it('is settled when the copy under way has been made, and not before', async () 
   const store = await bench.newStore();
   const go = Promise.withResolvers<void>();
   let held = false;
-  const projector = bench.projectorOf({
+  const copier = bench.copierOf({
     ...store,
     async run(op, args) {
-      if (held && op === 'jobs.project') await go.promise;
+      if (held && op === 'copies.apply') await go.promise;
       return store.run(op, args);
     },
   });
-  await projector.start();
+  await copier.start();
   held = true;
   const job = newJob();
   await bench.records.create(job);
-  const copying = projector.catchUp();
+  const copying = copier.catchUp();
   await eventually(() => bench.reads.includes(job.id));
-  const settled = projector.settled();
+  const settled = copier.settled();
   expect(await store.run('jobs.get', { id: job.id })).toBeNull();
   go.resolve();
   await settled;
   expect(await store.run('jobs.get', { id: job.id })).not.toBeNull();
   await copying;
-  await projector.stop();
+  await copier.stop();
 });

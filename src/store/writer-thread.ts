@@ -1,12 +1,11 @@
-/** Entry of the store's thread: whatever has queued up while the last commit ran is the next commit. */
+/** The writer's thread. Requests that arrive during a commit form the next commit. */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { takeDamage } from './damaged-rows.ts';
 import { commitTogether } from './group-commit.ts';
 import { openDatabase } from './open-database.ts';
-import { storeError } from './sqlite-error.ts';
-import type { FromThread, OperationRequest, ToThread } from './thread-messages.ts';
+import { storeError, takeDamage } from './sql.ts';
+import type { FromThread, OperationRequest, ToThread } from './thread.ts';
 
-/** Bounds how long the first of many waits for the last. */
+/** Requests in one commit, at most: the first of them waits for the last. */
 const MAX_BATCH = 1024;
 
 function serve(port: MessagePort, file: string): void {
@@ -30,20 +29,20 @@ function serve(port: MessagePort, file: string): void {
   post({ kind: 'ready' });
 }
 
-/** The message that woke us and everything behind it, up to a batch or to `close`. */
+/** Takes the first message and those queued behind it, up to a full batch or `close`. */
 function drain(port: MessagePort, first: ToThread): { requests: OperationRequest[]; closing: boolean } {
   const requests: OperationRequest[] = [];
   let message: ToThread | undefined = first;
   while (message?.kind === 'run') {
     requests.push(...message.requests);
     if (requests.length >= MAX_BATCH) return { requests, closing: false };
-    // as: only store.ts writes to this port. The wrapper is undefined when nothing waits.
+    // as: only store.ts writes to this port. The result is undefined when the queue is empty.
     message = receiveMessageOnPort(port)?.message as ToThread | undefined;
   }
   return { requests, closing: message !== undefined };
 }
 
 if (parentPort !== null) {
-  // as: store.ts starts this thread with the file's path.
+  // as: store.ts passes the file's path.
   serve(parentPort, workerData as string);
 }

@@ -1,0 +1,289 @@
+/**
+ * Follows the log of record changes and keeps this node's copy of every job, with the events of
+ * finished ones. The position in the log is stored in the same transaction as the copies, so a
+ * restart neither misses nor skips a change.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import type { ReportDamage } from '../damage.ts';
+import { AppError, isDamage, messageOf, wireError } from '../errors.ts';
+import { isFinished } from '../protocol/job.ts';
+import { jobOutcome } from '../protocol/outcome.ts';
+import type { JobRecord, JobRecords } from '../records/ports.ts';
+import type { CopyChanges } from './copies.ts';
+import {
+  createEventSource,
+  type LogPage,
+  readLogPage,
+  type StreamEntry,
+  streamIdBefore,
+  toJobCopy,
+} from './copy-source.ts';
+import type { JobCopy } from './jobs.ts';
+import type { Store } from './store.ts';
+
+const CURSOR = 'log';
+const LOG_ID = 'log-id';
+/** Jobs copied in one step. Requests and the executor's writes wait for one step at most. */
+const STEP_JOBS = 25;
+/** A list waits for the copies when they are at most this many changes behind. */
+const MAX_WAIT_CHANGES = 200;
+/** Duration of a blocking read, after which the loop checks whether it should stop. */
+const BLOCK_MS = 2000;
+/** Changes come in bursts. Reading a burst together takes less from the running jobs. */
+const GATHER_MS = 250;
+const RETRY_MS = 500;
+
+export interface Copier {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /**
+   * Resolves when everything that is in the log now has been copied.
+   * @throws AppError redis.unavailable
+   */
+  catchUp(): Promise<void>;
+  /**
+   * The same, but resolves at once when the copies are far behind, as after a flood of new jobs.
+   * A list then shows the state of some seconds ago.
+   * @throws AppError redis.unavailable
+   */
+  catchUpSoon(): Promise<void>;
+  /** Resolves when the current step is done: later copies come from records read after the call. Never rejects. */
+  settled(): Promise<void>;
+}
+
+export function createCopier({
+  blocking,
+  redis,
+  log,
+  records,
+  eventsKey,
+  onLogReplaced,
+  onEnded,
+  store,
+  report,
+  logger,
+}: {
+  /** A `patient` connection used only here, because its reads block. */
+  readonly blocking: Redis;
+  readonly redis: Redis;
+  /** Key of the log. */
+  readonly log: string;
+  readonly records: Pick<JobRecords, 'readMany'>;
+  /** Returns the key of a job's event stream. */
+  readonly eventsKey: (jobId: string) => string;
+  /** Redis lost data and began another log. Called before anything of it is copied. */
+  readonly onLogReplaced: () => Promise<void>;
+  /** Called once for each job that has ended, on every node. */
+  readonly onEnded: (job: JobRecord) => void;
+  readonly store: Store;
+  readonly report: ReportDamage;
+  readonly logger: Logger;
+}): Copier {
+  const events = createEventSource(redis, eventsKey, report);
+  const writer = createCopyWriter(store, report);
+  const logId = `${log}:id`;
+  let cursor = '0-0';
+  /** What is left of the page that was read last. */
+  let page: LogPage | null = null;
+  let lastComplaint: string | null = null;
+  let stopped = true;
+  let stopping = Promise.withResolvers<null>();
+  let loop: Promise<void> | null = null;
+  let queue: Promise<unknown> = Promise.resolve();
+
+  /** Runs tasks that move the cursor one after the other. */
+  function inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const next = queue.then(task, task);
+    queue = next.catch(() => undefined);
+    return next;
+  }
+
+  /** Copies the next jobs of the log; false at its end. */
+  const copyNext = (): Promise<boolean> => inTurn(copyStep);
+
+  async function copyStep(): Promise<boolean> {
+    page ??= await readLogPage(redis, log, cursor, report);
+    if (page === null) return false;
+    const { changed, removed, last } = page;
+    const step = changed.slice(0, STEP_JOBS);
+    const endOfPage = step.length === changed.length;
+    const { found, damaged } = await records.readMany(step);
+    // One commit stores the events, then their jobs and, at the end of the page, the position.
+    const finished = found.filter((job) => isFinished(job.status));
+    const lastEvents = await events.read(finished, (earlier) =>
+      writer.write({ jobs: [], removed: [], cursor: null, events: earlier }),
+    );
+    const now = Date.now();
+    const over = damaged.filter((one) => one.over).map(({ id }) => writer.failedCopy(id, now));
+    const newlyEnded = await writer.write({
+      jobs: [...found.map((job) => toJobCopy(job, now)), ...(await Promise.all(over)).flat()],
+      removed: endOfPage ? removed : [],
+      cursor: endOfPage ? { name: CURSOR, value: last } : null,
+      events: lastEvents,
+    });
+    for (const job of finished) if (newlyEnded.includes(job.id)) onEnded(job);
+    if (endOfPage) cursor = last;
+    page = endOfPage ? null : { ...page, changed: changed.slice(STEP_JOBS) };
+    return true;
+  }
+
+  async function follow(): Promise<void> {
+    while (!stopped) {
+      try {
+        // A read never settles when its connection is closed while Redis is away.
+        const read = blocking.xread('COUNT', 1, 'BLOCK', BLOCK_MS, 'STREAMS', log, cursor);
+        const news = await Promise.race([read, stopping.promise]);
+        if (stopped) return;
+        if (news === null) {
+          await checkLog();
+          continue;
+        }
+        await pause(GATHER_MS);
+        await copyToEnd();
+      } catch (error) {
+        if (stopped) return;
+        complain(error);
+        await pause(RETRY_MS);
+      }
+    }
+  }
+
+  /** Logs a new reason once. Temporary errors are only logged at debug. */
+  function complain(error: unknown): void {
+    const reason = messageOf(error);
+    if (error instanceof AppError && error.retryable) logger.debug({ reason }, 'copying waits');
+    else if (reason !== lastComplaint) logger.error({ reason }, 'copying failed and is tried again');
+    lastComplaint = reason;
+  }
+
+  /** Copies at half pace: requests and running jobs have priority over a long backlog. */
+  async function copyToEnd(): Promise<void> {
+    for (;;) {
+      const startedAt = performance.now();
+      if (stopped || !(await copyNext())) return;
+      await pause(performance.now() - startedAt);
+    }
+  }
+
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+  async function newestEntry(): Promise<string> {
+    const [newest] = (await redis.xrevrange(log, '+', '-', 'COUNT', 1)) as StreamEntry[]; // ids and fields
+    return newest?.[0] ?? '0-0';
+  }
+
+  async function copyUpTo(entry: string): Promise<void> {
+    while (streamIdBefore(cursor, entry) && (await copyNext()));
+  }
+
+  /** Checks that the log is still the one this node followed: it has the same id and does not end before the cursor. */
+  async function checkLog(): Promise<void> {
+    const known = await store.run('cursors.get', { name: LOG_ID });
+    const fresh = randomUUID();
+    const created = await redis.set(logId, fresh, 'NX');
+    const current = created === 'OK' ? fresh : await redis.get(logId);
+    if (current === known && !streamIdBefore(await newestEntry(), cursor)) return;
+    await inTurn(async () => {
+      cursor = '0-0';
+      page = null;
+    });
+    if (known !== null) await onLogReplaced();
+    const newId = { name: LOG_ID, value: current ?? fresh };
+    await store.run('copies.apply', { jobs: [], removed: [], cursor: newId });
+  }
+
+  return {
+    async start() {
+      if (!stopped) return;
+      stopped = false;
+      stopping = Promise.withResolvers();
+      cursor = (await store.run('cursors.get', { name: CURSOR })) ?? '0-0';
+      await checkLog();
+      loop = follow();
+    },
+    async stop() {
+      stopped = true;
+      stopping.resolve(null);
+      blocking.disconnect();
+      await loop;
+      await queue;
+    },
+    async catchUp() {
+      // Only up to the newest entry of now: under load the log never ends.
+      await copyUpTo(await newestEntry());
+    },
+    async catchUpSoon() {
+      const ahead = (await redis.xrange(log, `(${cursor}`, '+', 'COUNT', MAX_WAIT_CHANGES)) as StreamEntry[]; // ids and fields
+      const newest = ahead.at(-1)?.[0];
+      if (newest !== undefined && ahead.length < MAX_WAIT_CHANGES) await copyUpTo(newest);
+    },
+    settled: () => inTurn(async () => {}),
+  };
+}
+
+const DAMAGED = jobOutcome('failed', wireError('record.damaged', 'the record of the job cannot be read'));
+
+/** Whether the database works but the statement failed. */
+const isFault = (error: unknown): error is AppError =>
+  error instanceof AppError && error.code === 'internal.error';
+
+/** Writes copies so that a job that cannot be stored or read does not hold up the others. */
+function createCopyWriter(store: Store, report: ReportDamage) {
+  const apply = async (changes: CopyChanges): Promise<readonly string[]> =>
+    (await store.run('copies.apply', changes)).ended;
+
+  return {
+    /** Writes all changes at once or, when that fails, job by job. Returns the ids of jobs whose end is new. */
+    async write({ jobs, removed, cursor, events }: Required<CopyChanges>): Promise<readonly string[]> {
+      try {
+        return await apply({ jobs, removed, cursor, events });
+      } catch (error) {
+        if (!isFault(error)) throw error;
+      }
+      const ended: string[] = [];
+      for (const id of new Set([...jobs.map((job) => job.id), ...events.map(({ jobId }) => jobId)])) {
+        const own = {
+          jobs: jobs.filter((job) => job.id === id),
+          events: events.filter((one) => one.jobId === id),
+        };
+        try {
+          ended.push(...(await apply({ ...own, removed: [], cursor: null })));
+        } catch (error) {
+          if (!isFault(error)) throw error;
+          report({ kind: 'job', id, why: `it cannot be copied: ${messageOf(error.cause)}` });
+        }
+      }
+      return [...ended, ...(await apply({ jobs: [], removed, cursor }))];
+    },
+
+    /** Returns a failed copy of an ended job whose record cannot be read; none if the copy has ended before. */
+    async failedCopy(id: string, now: number): Promise<JobCopy[]> {
+      const copy = await store.run('jobs.get', { id }).catch((error: unknown) => {
+        if (isDamage(error)) return null;
+        throw error;
+      });
+      if (copy === null || isFinished(copy.status)) return [];
+      const at = new Date(now).toISOString();
+      const ended = { status: 'failed', outcome: DAMAGED, finishedAt: at, updatedAt: at } as const;
+      return [{ ...copy, ...ended, rev: copy.rev + 1, waitReason: null, scheduledFor: null }];
+    },
+  };
+}
+
+/** Logs an ended job. Each node logs the jobs it ran; every node logs a job that ran on none. */
+export const logEnded =
+  (logger: Logger, nodeId: string) =>
+  ({ id, node, status, request, outcome }: JobRecord): void => {
+    if (node !== null && node !== nodeId) return;
+    const fields = {
+      jobId: id,
+      status,
+      code: outcome?.error?.code ?? null,
+      provider: outcome?.provider ?? request.provider,
+      durationMs: outcome?.durationMs ?? null,
+      costUsd: outcome?.usage?.costUsd ?? null,
+    };
+    logger.info(fields, 'job ended');
+  };

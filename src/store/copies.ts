@@ -1,0 +1,154 @@
+/** Writes this node's copies of jobs and their finished events, and the position of the log they came from. */
+import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import { type EventCopy, insertEvent } from './events.ts';
+import type { JobCopy } from './jobs.ts';
+import { recordSessions } from './sessions.ts';
+import { change, first } from './sql.ts';
+import { recordUsage } from './usage.ts';
+
+/** A named position in a log. */
+export interface Cursor {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface CopyChanges {
+  readonly jobs: readonly JobCopy[];
+  /** Ids of deleted jobs. They win over `jobs`, because an id is never used again. */
+  readonly removed: readonly string[];
+  /** null: the changes did not come from the log. */
+  readonly cursor: Cursor | null;
+  /** Of finished jobs. Stored before the jobs, whose usage and sessions are read from them. */
+  readonly events?: readonly EventCopy[];
+}
+
+export interface CopiesApplied {
+  /** Copies that are newer than the stored ones. */
+  readonly applied: number;
+  readonly removed: number;
+  /** Ids of the jobs whose end is new. */
+  readonly ended: readonly string[];
+}
+
+export const copyWrites = {
+  /** Stores the changes and moves the cursor, all or nothing. Skips revisions that are not newer. */
+  'copies.apply'(db: DatabaseSync, args: CopyChanges): CopiesApplied {
+    let applied = 0;
+    const ended: string[] = [];
+    let removed = 0;
+    for (const copy of args.events ?? []) insertEvent(db, copy);
+    for (const job of args.jobs) {
+      if (!applyJob(db, job)) continue;
+      applied += 1;
+      if (job.finishedAt !== null) ended.push(job.id);
+    }
+    for (const id of args.removed) if (deleteJob(db, id)) removed += 1;
+    if (args.cursor !== null) saveCursor(db, args.cursor);
+    return { applied, removed, ended };
+  },
+
+  /** Called before a job is created again under its id: the revisions of its new record start over. */
+  'copies.rewind'(db: DatabaseSync, args: { readonly id: string }): { known: boolean } {
+    return { known: change(db, 'UPDATE jobs SET rev = 0 WHERE id = ?', args.id) === 1 };
+  },
+
+  'jobs.delete'(db: DatabaseSync, args: { readonly id: string }): { deleted: boolean } {
+    return { deleted: deleteJob(db, args.id) };
+  },
+};
+
+export const cursorReads = {
+  /** null before the first time. */
+  'cursors.get'(db: DatabaseSync, args: { readonly name: string }): string | null {
+    return first<Cursor>(db, 'SELECT name, value FROM cursors WHERE name = ?', args.name)?.value ?? null;
+  },
+};
+
+function saveCursor(db: DatabaseSync, cursor: Cursor): void {
+  const sql =
+    'INSERT INTO cursors (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value';
+  change(db, sql, cursor.name, cursor.value);
+}
+
+const COLUMNS = [
+  ...(['id', 'rev', 'kind', 'owner', 'status', 'wait_reason', 'scheduled_for', 'provider'] as const),
+  ...(['model', 'cwd', 'attempts', 'retry_of', 'node', 'created_at', 'started_at'] as const),
+  ...(['finished_at', 'updated_at', 'cancel_requested', 'tags', 'metadata'] as const),
+  ...(['request', 'outcome', 'prompt'] as const),
+];
+
+const UPSERT = `INSERT INTO jobs (${COLUMNS.join(', ')}) VALUES (${COLUMNS.map(() => '?').join(', ')})
+  ON CONFLICT (id) DO UPDATE SET ${COLUMNS.map((column) => `${column} = excluded.${column}`).join(', ')}
+  WHERE excluded.rev > jobs.rev`;
+
+/** Returns false when the stored revision is as new. */
+function applyJob(db: DatabaseSync, job: JobCopy): boolean {
+  const { prompt, ...request } = job.request;
+  const row: Record<(typeof COLUMNS)[number], SQLInputValue> = {
+    id: job.id,
+    rev: job.rev,
+    kind: job.kind,
+    owner: job.owner,
+    status: job.status,
+    wait_reason: job.waitReason,
+    scheduled_for: job.scheduledFor,
+    provider: request.provider,
+    model: request.model,
+    cwd: request.cwd,
+    attempts: job.attempts,
+    retry_of: job.retryOf,
+    node: job.node,
+    created_at: job.createdAt,
+    started_at: job.startedAt,
+    finished_at: job.finishedAt,
+    updated_at: job.updatedAt,
+    cancel_requested: job.cancelRequested ? 1 : 0,
+    tags: JSON.stringify(request.tags),
+    metadata: JSON.stringify(request.metadata),
+    request: JSON.stringify(request),
+    outcome: job.outcome === null ? null : JSON.stringify(job.outcome),
+    prompt,
+  };
+  if (change(db, UPSERT, ...COLUMNS.map((column) => row[column])) === 0) return false;
+  for (const tag of request.tags) {
+    change(db, 'INSERT INTO job_tags (tag, job_id) VALUES (?, ?) ON CONFLICT DO NOTHING', tag, job.id);
+  }
+  if (job.batchId !== null) {
+    const sql = 'INSERT INTO batch_jobs (batch_id, job_id) VALUES (?, ?) ON CONFLICT DO NOTHING';
+    change(db, sql, job.batchId, job.id);
+  }
+  const transition = `INSERT INTO transitions (job_id, rev, status, at, node) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (job_id, rev) DO NOTHING`;
+  change(db, transition, job.id, job.rev, job.status, job.updatedAt, job.node);
+  const denied = job.outcome?.permissionDenials.length ?? 0;
+  if (denied > 0) {
+    const sql = `INSERT INTO job_denials (job_id, denied) VALUES (?, ?)
+      ON CONFLICT (job_id) DO UPDATE SET denied = excluded.denied`;
+    change(db, sql, job.id, denied);
+  }
+  if (job.finishedAt !== null) {
+    recordUsage(db, job);
+    recordSessions(db, job);
+  }
+  return true;
+}
+
+/**
+ * Removes a job with its prompt, events, sessions, transitions and tags, and its executions' content.
+ * An execution keeps its id, tokens and cost: a deletion refunds no budget, and the id never spawns
+ * again. An outcome in the outbox stays whole until it is delivered.
+ *
+ * @returns whether the job was stored
+ */
+function deleteJob(db: DatabaseSync, id: string): boolean {
+  const removed = change(db, 'DELETE FROM jobs WHERE id = ?', id);
+  change(db, 'DELETE FROM transitions WHERE job_id = ?', id);
+  change(db, 'DELETE FROM events WHERE job_id = ?', id);
+  change(db, 'DELETE FROM sessions WHERE job_id = ?', id);
+  change(
+    db,
+    `UPDATE executions SET outcome = NULL WHERE job_id = ? AND state IN ('delivered', 'superseded')`,
+    id,
+  );
+  return removed === 1;
+}

@@ -1,0 +1,189 @@
+/** Reads what copies are made from: the log of record changes, the records, and the event streams of finished jobs. */
+import type { Redis } from 'ioredis';
+import type { ReportDamage } from '../damage.ts';
+import type { EventBody } from '../protocol/event.ts';
+import { ULID } from '../protocol/schema.ts';
+import type { JobRecord } from '../records/ports.ts';
+import { isWrongType } from '../redis/redis-error.ts';
+import type { EventCopy } from './events.ts';
+import type { JobCopy } from './jobs.ts';
+
+/** An entry of a Redis stream, as ioredis returns it: names and values alternate in `fields`. */
+export type StreamEntry = readonly [id: string, fields: readonly string[]];
+
+/** Changes read at once. A job that changed several times among them is copied once. */
+const LOG_PAGE = 400;
+
+export interface LogPage {
+  /** Ids of the changed jobs, each once, without the removed ones. */
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+  /** Id of the last entry: the position in the log once the whole page is copied. */
+  readonly last: string;
+}
+
+/** Returns the next page of the log after a position; null at its end. */
+export async function readLogPage(
+  redis: Pick<Redis, 'xrange'>,
+  log: string,
+  after: string,
+  report: ReportDamage,
+): Promise<LogPage | null> {
+  const entries = (await redis.xrange(log, `(${after}`, '+', 'COUNT', LOG_PAGE)) as StreamEntry[]; // ids and fields
+  const last = entries.at(-1);
+  if (last === undefined) return null;
+  const changed = new Set<string>();
+  const removed = new Set<string>();
+  for (const [entry, [kind, id = '']] of entries) {
+    if ((kind === 'j' || kind === 'd') && ULID.test(id)) (kind === 'd' ? removed : changed).add(id);
+    else report({ kind: 'log', id: entry, why: 'it names no job' });
+  }
+  return { changed: [...changed].filter((id) => !removed.has(id)), removed: [...removed], last: last[0] };
+}
+
+/** Whether stream id `a` comes before `b`. */
+export function streamIdBefore(a: string, b: string): boolean {
+  const [aMs = 0, aSeq = 0] = a.split('-').map(Number);
+  const [bMs = 0, bSeq = 0] = b.split('-').map(Number);
+  return aMs < bMs || (aMs === bMs && aSeq < bSeq);
+}
+
+const time = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+
+/** Converts a record to its copy. `now`: when this revision was seen, in milliseconds. */
+export function toJobCopy(record: JobRecord, now: number): JobCopy {
+  return {
+    id: record.id,
+    rev: record.rev,
+    kind: record.kind,
+    owner: record.principal,
+    status: record.status,
+    waitReason: record.waitReason,
+    scheduledFor: time(record.scheduledFor),
+    batchId: record.batch,
+    request: record.request,
+    attempts: record.attempt,
+    retryOf: record.retryOf,
+    node: record.node,
+    cancelRequested: record.cancel !== 'none',
+    createdAt: new Date(record.createdAt).toISOString(),
+    startedAt: time(record.startedAt),
+    finishedAt: time(record.finishedAt),
+    updatedAt: new Date(now).toISOString(),
+    outcome: record.outcome,
+  };
+}
+
+/** Events read or written at once, at most. */
+const EVENT_PAGE = 1000;
+
+export interface EventSource {
+  /**
+   * Returns the events of these jobs, from the first to the last. It returns at most a page; earlier
+   * pages go to `store` first, so that memory use does not grow with the number of jobs.
+   */
+  read(
+    jobs: readonly { readonly id: string; readonly lastSeq: number }[],
+    store: (events: readonly EventCopy[]) => Promise<unknown>,
+  ): Promise<readonly EventCopy[]>;
+}
+
+/** @param keyOf returns the key of a job's event stream */
+export function createEventSource(
+  redis: Pick<Redis, 'xrange'>,
+  keyOf: (jobId: string) => string,
+  report: ReportDamage,
+): EventSource {
+  /** Returns a page of a stream, and where the next one begins; null: there is none. */
+  async function page(jobId: string, from: string): Promise<{ copies: EventCopy[]; next: string | null }> {
+    const read = redis.xrange(keyOf(jobId), from, '+', 'COUNT', EVENT_PAGE) as Promise<StreamEntry[]>; // ids and fields
+    const entries = await read.catch((error: unknown): StreamEntry[] => {
+      if (!isWrongType(error)) throw error;
+      report({ kind: 'event', id: jobId, why: 'their key is no stream' });
+      return [];
+    });
+    const copies = entries.flatMap((entry): EventCopy[] => {
+      const copy = copyOf(jobId, entry);
+      if (copy === null) report({ kind: 'event', id: `${jobId}/${entry[0]}`, why: 'it cannot be read' });
+      return copy === null ? [] : [copy];
+    });
+    const last = entries.at(-1)?.[0];
+    return { copies, next: last === undefined || entries.length < EVENT_PAGE ? null : `(${last}` };
+  }
+
+  return {
+    async read(jobs, store) {
+      let copies: EventCopy[] = [];
+      for (const group of groupByPage(jobs)) {
+        if (copies.length > 0) await store(copies);
+        const pages = await Promise.all(group.map(({ id }) => page(id, '-')));
+        copies = pages.flatMap((one) => one.copies);
+        // Only a job alone in its group has further pages, unless its stream is longer than its record says.
+        for (const [index, { id }] of group.entries()) {
+          for (let next = pages[index]?.next ?? null; next !== null; ) {
+            await store(copies);
+            ({ copies, next } = await page(id, next));
+          }
+        }
+      }
+      return copies;
+    },
+  };
+}
+
+/** Groups neighbours whose events fit one page together. */
+function groupByPage<T extends { readonly lastSeq: number }>(jobs: readonly T[]): T[][] {
+  const groups: T[][] = [];
+  let events = 0;
+  for (const job of jobs) {
+    const group = groups.at(-1);
+    events += job.lastSeq;
+    if (group !== undefined && events <= EVENT_PAGE) group.push(job);
+    else {
+      groups.push([job]);
+      events = job.lastSeq;
+    }
+  }
+  return groups;
+}
+
+const SEQ = /^(\d{1,15})-0$/;
+/** The last millisecond a Date can hold. */
+const MAX_TIME = 8.64e15;
+/** How the scripts and `JSON.stringify` begin an event. Any other text is parsed. */
+const KIND = /^\{"kind":"([a-z_.]+)"/;
+
+/**
+ * Converts an entry of a stream; its id is the event's seq. The body's text is copied without parsing
+ * it; the store checks that it is JSON. Returns null for an entry that Bullpen did not write.
+ */
+function copyOf(jobId: string, [id, fields]: StreamEntry): EventCopy | null {
+  const field = (name: string): string | null => {
+    for (let at = 0; at < fields.length; at += 2) if (fields[at] === name) return fields[at + 1] ?? null;
+    return null;
+  };
+  const seq = SEQ.exec(id)?.[1];
+  const attempt = Number(field('a') ?? Number.NaN);
+  const at = Number(field('t') ?? Number.NaN);
+  const text = field('e');
+  if (seq === undefined || !Number.isInteger(attempt) || !(at >= 0 && at <= MAX_TIME) || text === null)
+    return null;
+  const body = bodyOf(text);
+  if (body === null) return null;
+  return { jobId, seq: Number(seq), attempt, at: new Date(at).toISOString(), ...body, raw: field('r') };
+}
+
+/** The scripts write the time of `job.scheduled` in milliseconds; the copy has it as text. */
+function bodyOf(text: string): { readonly kind: string; readonly body: string } | null {
+  const known = KIND.exec(text)?.[1];
+  if (known !== undefined && known !== 'job.scheduled') return { kind: known, body: text };
+  try {
+    const parsed = JSON.parse(text) as EventBody; // written by our scripts and executor
+    if (typeof parsed.kind !== 'string') return null;
+    if (parsed.kind !== 'job.scheduled') return { kind: parsed.kind, body: text };
+    const scheduledFor = new Date(parsed.scheduledFor).toISOString();
+    return { kind: parsed.kind, body: JSON.stringify({ ...parsed, scheduledFor }) };
+  } catch {
+    return null;
+  }
+}
