@@ -51,6 +51,8 @@ export const CustomPointers = Type.Object(
     toolInput: optionalPointer('where such a line holds the input of the tool'),
     inputTokens: optionalPointer("where a line holds the run's input tokens so far, cached ones left out"),
     outputTokens: optionalPointer("where a line holds the run's output tokens so far"),
+    cacheReadTokens: optionalPointer("where a line holds the run's tokens read from the cache so far"),
+    cacheWriteTokens: optionalPointer("where a line holds the run's tokens written to the cache so far"),
     costUsd: optionalPointer("where a line holds the run's cost so far"),
     error: optionalPointer('where a line holds the message of an error that fails the run'),
   },

@@ -47,6 +47,16 @@ export const refusedProviderOptions = (
     reason: `${provider} has no provider options`,
   }));
 
+/**
+ * Refuses the setting `maxRetries` for a CLI that has no such option.
+ * @throws AppError config.invalid
+ */
+export function refuseMaxRetries(provider: string, { maxRetries }: BuiltInOptions, instead: string): void {
+  if (maxRetries === null) return;
+  const message = `providers.${provider}.maxRetries: ${provider} has no such option; ${instead}`;
+  throw new AppError('config.invalid', message);
+}
+
 /** `outputSchema`, when no CLI takes it. @param keywords as {@link schemaProblem} takes them */
 export function unsupportedSchema(
   { outputSchema }: ResolvedPrompt,

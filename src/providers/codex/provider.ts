@@ -1,4 +1,3 @@
-import { AppError } from '../../errors.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import {
   type BuiltInOptions,
@@ -7,6 +6,7 @@ import {
   permissionModesOf,
   refused,
   refusedProviderOptions,
+  refuseMaxRetries,
   type Unsupported,
   unsupportedMode,
   unsupportedSchema,
@@ -71,10 +71,8 @@ const WARM_START: WarmStart = {
  * @throws AppError config.invalid for `maxRetries`, which the CLI has no option for
  */
 export function createCodexProvider(options: BuiltInOptions): Provider {
-  if (options.maxRetries !== null) {
-    const where = 'set request_max_retries and stream_max_retries of a vendor of your own in its config.toml';
-    throw new AppError('config.invalid', `providers.codex.maxRetries: codex has no such option; ${where}`);
-  }
+  const instead = 'set request_max_retries and stream_max_retries of a vendor of your own in its config.toml';
+  refuseMaxRetries('codex', options, instead);
   const { permissionModes: modes } = CAPABILITIES;
   return {
     name: 'codex',

@@ -1,6 +1,6 @@
 /**
- * From what cursor-agent says about a failure to one of our codes. A failed run has no JSON of its own, so the words
- * of stderr are all there is; these come from its documentation and from users' reports.
+ * The failures of cursor-agent by its words. A failed run has no JSON, only text on stderr. These texts come
+ * from its documentation and from users' reports.
  */
 import { type WireError, wireError } from '../../errors.ts';
 
@@ -18,7 +18,7 @@ const OVERLOADED =
 const REFUSED =
   /unknown option|unknown argument|invalid (?:value|argument|model)|cannot use this model|(?:chat|conversation|session)\b.{0,80}\bnot found|no (?:chat|conversation|session)\b.{0,80}\bfound/i;
 
-/** The error a text stands for, with the line that says it; null when it says nothing we know. */
+/** The error behind a text, with the line that names it; null for an unknown text. */
 export function knownFailure(text: string): WireError | null {
   const saying = (pattern: RegExp): string | null =>
     text

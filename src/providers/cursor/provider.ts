@@ -1,23 +1,67 @@
-import type { ResolvedPrompt } from '../../protocol/prompt.ts';
-import { type BuiltInOptions, permissionModesOf, type Unsupported, unsupportedMode } from '../built-in.ts';
-import type { Capabilities, Login, Provider } from '../provider.ts';
-import { cursorCommand } from './command.ts';
-import { CURSOR_ENV_NAMES } from './env-names.ts';
-import { LOGIN_HINT } from './failure.ts';
-import { createCursorTranslator } from './translator.ts';
+/**
+ * Cursor's CLI as a recipe for the custom provider. It comes from Cursor's documentation (September 2026) and
+ * from users' reports: the CLI needs an account, so it was never run here. Hence `experimental`.
+ * https://cursor.com/docs/cli/reference/parameters, https://cursor.com/docs/cli/reference/output-format
+ */
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { type WireError, wireError } from '../../errors.ts';
+import type { PermissionMode } from '../../protocol/prompt.ts';
+import {
+  type BuiltInOptions,
+  permissionModesOf,
+  refused,
+  refusedProviderOptions,
+  refuseMaxRetries,
+  unsupportedMode,
+} from '../built-in.ts';
+import { type CustomProviderOptions, createCustomProvider } from '../custom/provider.ts';
+import { NODE_CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
+import { parseJsonLine } from '../json.ts';
+import type { Login, Provider, Translator } from '../provider.ts';
+import { knownFailure, LOGIN_HINT } from './failure.ts';
 
-const CAPABILITIES: Capabilities = {
-  permissionModes: ['default', 'plan', 'acceptEdits', 'fullAccess'],
-  resume: true,
-  tools: false,
-  outputSchema: false,
-  maxTurns: true,
-  maxCostUsd: false,
-  appendSystemPrompt: false,
-  effort: false,
-  model: true,
-  background: false,
+/** As `providers.custom` in the settings would have it. The prompt on stdin is not documented. */
+const RECIPE: CustomProviderOptions = {
+  name: 'cursor-agent',
+  binary: 'cursor-agent',
+  args: ['--model={{model}}', '--resume={{sessionId}}'],
+  stdin: true,
+  warmStart: false,
+  env: [
+    'CURSOR_API_KEY',
+    'CURSOR_CONFIG_DIR',
+    ...PROXY_NAMES,
+    'NODE_USE_ENV_PROXY',
+    ...NODE_CERTIFICATE_NAMES,
+  ],
+  versionArgs: ['--version'],
+  output: {
+    ndjson: {
+      text: '/result',
+      session: '/session_id',
+      inputTokens: '/usage/inputTokens',
+      outputTokens: '/usage/outputTokens',
+      cacheReadTokens: '/usage/cacheReadTokens',
+      cacheWriteTokens: '/usage/cacheWriteTokens',
+    },
+  },
+  success: { exitCodes: [0], pattern: null, failurePattern: null, json: null },
 };
+
+const BASE_ARGS = ['-p', '--output-format', 'stream-json'];
+
+/**
+ * Without a mode `-p` "has access to all tools, including write and shell" by the documentation, while users
+ * saw changes only proposed. `ask` only reads and answers.
+ */
+const PERMISSION_ARGS: Readonly<Record<PermissionMode, readonly string[]>> = {
+  default: ['--mode=ask'],
+  plan: ['--mode=plan'],
+  acceptEdits: ['--force'],
+  fullAccess: ['--force', '--sandbox', 'disabled'],
+};
+const MODES: readonly PermissionMode[] = ['default', 'plan', 'acceptEdits', 'fullAccess'];
 
 const LOGIN: Login = {
   variables: ['CURSOR_API_KEY'],
@@ -27,56 +71,130 @@ const LOGIN: Login = {
 };
 
 /**
- * The provider for Cursor's CLI. Written from its documentation (September 2026) and from users' recordings, not
- * from runs of our own: the CLI needs an account. What was not seen is marked where it matters.
+ * The provider for Cursor's CLI.
+ * @throws AppError config.invalid for `maxRetries`
  */
 export function createCursorProvider(options: BuiltInOptions): Provider {
-  const { permissionModes: modes } = CAPABILITIES;
+  refuseMaxRetries('cursor-agent', options, 'it retries by itself');
+  const recipe = createCustomProvider(RECIPE);
+  const permissionModes = permissionModesOf(MODES, options);
   return {
-    name: 'cursor-agent',
-    capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
+    ...recipe,
+    // Tokens are reported at the end only, too late for a cap.
+    capabilities: { ...recipe.capabilities, permissionModes, maxCostUsd: false, experimental: true },
+    streamCaps: [],
     login: LOGIN,
-    streamCaps: ['maxTurns'],
-    envNames: CURSOR_ENV_NAMES,
     binaries: ['cursor-agent', 'agent'],
-    versionArgs: ['--version'],
     unsupported: (request) => [
-      ...unsupportedMode('cursor-agent', request.permissionMode, modes, options),
-      ...unsupportedValues(request),
+      ...unsupportedMode('cursor-agent', request.permissionMode, MODES, options),
+      ...recipe.unsupported({ ...request, permissionMode: 'default', providerOptions: {} }),
+      ...refused([
+        ['maxCostUsd', request.maxCostUsd !== null, 'cursor-agent does not report the cost of a run'],
+      ]),
+      ...refusedProviderOptions('cursor-agent', request),
     ],
-    command: (request, context) => cursorCommand(request, context, options),
-    translator: () => createCursorTranslator(),
+    command: (request, context) => {
+      const command = recipe.command({ ...request, prompt: asPlainText(request.prompt) }, context);
+      return {
+        ...command,
+        args: [
+          ...BASE_ARGS,
+          // Nothing can keep the workspace's own rules and hooks from running. So the CLI refuses to run in a
+          // workspace that is not trusted, except with `--force`.
+          ...(context.trustedWorkspace ? ['--trust'] : []),
+          ...options.args,
+          ...(options.modes[request.permissionMode] ?? PERMISSION_ARGS[request.permissionMode]),
+          ...command.args,
+        ],
+      };
+    },
+    translator: (request) => createCursorTranslator(recipe.translator(request)),
   };
 }
 
-function unsupportedValues(request: ResolvedPrompt): readonly Unsupported[] {
-  const asked: Record<string, { readonly is: boolean; readonly reason: string }> = {
-    effort: { is: request.effort !== null, reason: 'its models have their effort in their name' },
-    allowedTools: { is: request.allowedTools.length > 0, reason: 'its tools are listed in cli-config.json' },
-    disallowedTools: {
-      is: request.disallowedTools.length > 0,
-      reason: 'its tools are listed in cli-config.json',
+/** `/` would begin a command, and `&` would send the task to the vendor's cloud. */
+const asPlainText = (prompt: string): string => (/^[/&]/.test(prompt) ? `\n${prompt}` : prompt);
+
+const assistantLine = Compile(
+  Type.Object({
+    type: Type.Literal('assistant'),
+    message: Type.Object({ content: Type.Array(Type.Unknown()) }),
+  }),
+);
+const textBlock = Compile(Type.Object({ type: Type.Literal('text'), text: Type.String() }));
+const toolLine = Compile(
+  Type.Object({
+    type: Type.Literal('tool_call'),
+    subtype: Type.Enum(['started', 'completed']),
+    call_id: Type.String(),
+  }),
+);
+const ResultLine = Type.Object({
+  type: Type.Literal('result'),
+  subtype: Type.String(),
+  is_error: Type.Boolean(),
+  result: Type.Optional(Type.Unknown()),
+});
+type ResultLine = Static<typeof ResultLine>;
+const resultLine = Compile(ResultLine);
+
+const MAX_PLAIN_CHARACTERS = 4096;
+
+/** What pointers cannot express: whole messages before the answer, running tools, the kind of a failure. */
+function createCursorTranslator(recipe: Translator): Translator {
+  const texts: string[] = [];
+  const openTools = new Set<string>();
+  let result: ResultLine | null = null;
+  /** The end of stdout without JSON: the CLI refuses an untrusted folder there, even with exit code 0. */
+  let plainOutput = '';
+
+  return {
+    line(raw, cut = null) {
+      const value = parseJsonLine(raw);
+      if (value === undefined) plainOutput = `${plainOutput}${raw}\n`.slice(-MAX_PLAIN_CHARACTERS);
+      if (assistantLine.Check(value)) {
+        const text = value.message.content.map((one) => (textBlock.Check(one) ? one.text : '')).join('');
+        if (text !== '') texts.push(text);
+        return text === '' ? [] : [{ kind: 'text', text }];
+      }
+      if (toolLine.Check(value)) {
+        if (value.subtype === 'started') openTools.add(value.call_id);
+        else openTools.delete(value.call_id);
+      }
+      const events = recipe.line(raw, cut);
+      if (!resultLine.Check(value)) return events;
+      result = value;
+      return events.filter(({ kind }) => kind !== 'text.delta'); // it repeats the messages
     },
-    onPermissionDenied: {
-      is: request.onPermissionDenied !== 'report',
-      reason: 'it does not tell what it was not allowed to do',
+    get done() {
+      return result !== null;
     },
-    appendSystemPrompt: {
-      is: request.appendSystemPrompt !== null,
-      reason: 'it reads AGENTS.md and rules only',
+    get busy() {
+      return openTools.size > 0;
     },
-    outputSchema: { is: request.outputSchema !== null, reason: 'it answers in text only' },
-    background: { is: request.background === 'wait', reason: 'it ends with its answer' },
-    maxCostUsd: { is: request.maxCostUsd !== null, reason: 'it does not tell what a run costs' },
+    hopeless: null,
+    get progress() {
+      return recipe.progress;
+    },
+    end(exit, stderrTail) {
+      const verdict = recipe.end(exit, stderrTail.trim() === '' ? plainOutput : stderrTail);
+      const error = errorOf();
+      return {
+        ...verdict,
+        text: error === null && verdict.text.trim() !== '' ? verdict.text : texts.join('\n\n'),
+        error,
+      };
+
+      function errorOf(): WireError | null {
+        if (result !== null && (result.is_error || result.subtype !== 'success')) {
+          const said = typeof result.result === 'string' ? result.result.trim() : '';
+          const message = said || `cursor-agent ended with ${result.subtype}`;
+          return knownFailure(`${message}\n${stderrTail}`) ?? wireError('execution.crashed', message);
+        }
+        if (result !== null) return exit.code === 0 ? null : verdict.error;
+        const known = knownFailure(stderrTail) ?? knownFailure(plainOutput);
+        return exit.signal === null && known !== null ? known : verdict.error;
+      }
+    },
   };
-  const options = Object.keys(request.providerOptions).map((name) => ({
-    option: `providerOptions.${name}`,
-    reason: 'cursor-agent knows no options of its own here',
-  }));
-  return [
-    ...Object.entries(asked).flatMap(([option, { is, reason }]) =>
-      is ? [{ option, reason: `cursor-agent: ${reason}` }] : [],
-    ),
-    ...options,
-  ];
 }

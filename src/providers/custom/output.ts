@@ -166,8 +166,8 @@ function updatedUsage(before: Usage | null, value: unknown, pointers: CustomPoin
   return {
     inputTokens: Math.round(inputTokens ?? before?.inputTokens ?? 0),
     outputTokens: Math.round(outputTokens ?? before?.outputTokens ?? 0),
-    cacheReadTokens: 0,
-    cacheWriteTokens: 0,
+    cacheReadTokens: Math.round(at(pointers.cacheReadTokens) ?? before?.cacheReadTokens ?? 0),
+    cacheWriteTokens: Math.round(at(pointers.cacheWriteTokens) ?? before?.cacheWriteTokens ?? 0),
     costUsd: cost,
     costBasis: cost === null ? 'unknown' : 'reported',
   };

@@ -49,7 +49,7 @@ function failureOf(
     return wireError('execution.crashed', `${name} ${howItEnded(exit, stderrTail)}`);
   }
   const bad = (why: string): WireError => wireError('execution.bad_output', `${name} ended ${why}`);
-  if (text === null) return bad('without the text its settings say where to find');
+  if (text === null) return bad('without an answer in its output');
   if (rule.json !== null && checked !== rule.json.equals) {
     return bad(`without ${JSON.stringify(rule.json.equals)} at ${rule.json.pointer}`);
   }

@@ -1,4 +1,3 @@
-import { AppError } from '../../errors.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import {
   type BuiltInOptions,
@@ -6,6 +5,7 @@ import {
   permissionModesOf,
   refused,
   refusedProviderOptions,
+  refuseMaxRetries,
   type Unsupported,
   unsupportedMode,
 } from '../built-in.ts';
@@ -77,10 +77,7 @@ const ENV_NAMES: readonly string[] = [
  * @throws AppError config.invalid for `maxRetries`
  */
 export function createGeminiProvider(options: BuiltInOptions): Provider {
-  if (options.maxRetries !== null) {
-    const where = 'set general.maxAttempts in ~/.gemini/settings.json';
-    throw new AppError('config.invalid', `providers.gemini.maxRetries: gemini has no such option; ${where}`);
-  }
+  refuseMaxRetries('gemini', options, 'set general.maxAttempts in ~/.gemini/settings.json');
   const { permissionModes: modes } = CAPABILITIES;
   return {
     name: 'gemini',

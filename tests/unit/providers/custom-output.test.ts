@@ -83,21 +83,22 @@ describe('the JSON lines of a custom command', () => {
     ]);
   });
 
-  it('tell what was used, the last word counts', () => {
-    const ndjson = { text: '/t', inputTokens: '/in', outputTokens: '/out', costUsd: '/usd' };
+  it('report tokens and cost, the last value counts', () => {
+    const cache = { cacheReadTokens: '/read', cacheWriteTokens: '/write' };
+    const ndjson = { text: '/t', inputTokens: '/in', outputTokens: '/out', costUsd: '/usd', ...cache };
     const { events, verdict, progress } = run({ output: { ndjson } }, [
       '{"in":10,"out":1}',
-      '{"out":20,"usd":0.5,"t":"a"}',
+      '{"out":20,"usd":0.5,"read":7,"t":"a"}',
       '{"in":"many","out":-1}',
     ]);
-    const usage = { inputTokens: 10, outputTokens: 20, cacheReadTokens: 0, cacheWriteTokens: 0 };
+    const usage = { inputTokens: 10, outputTokens: 20, cacheReadTokens: 7, cacheWriteTokens: 0 };
     expect(verdict.usage).toEqual({ ...usage, costUsd: 0.5, costBasis: 'reported' });
     expect(progress.usage).toEqual(verdict.usage);
     expect(events.map(({ kind }) => kind)).toEqual(['usage', 'usage', 'text.delta', 'raw']);
     expect(events[0]).toMatchObject({ usage: { outputTokens: 1, costUsd: null, costBasis: 'unknown' } });
   });
 
-  it('fail the run with their own words, whatever the exit code', () => {
+  it('fail the run with the error they report, with any exit code', () => {
     const { events, verdict } = run({ output: { ndjson: { text: '/t', error: '/error/message' } } }, [
       '{"t":"half"}',
       '{"error":{"message":"the model is gone"}}',

@@ -23,7 +23,7 @@ const command = ({ request = {}, context = {}, options = {} }: Changed = {}) =>
 describe('the command line of cursor-agent', () => {
   it('prints a stream of JSON and reads only, with the prompt on stdin', () => {
     expect(command({ request: { prompt: 'What is this?' } })).toEqual({
-      args: ['-p', '--output-format', 'stream-json', '--stream-partial-output', '--mode=ask'],
+      args: ['-p', '--output-format', 'stream-json', '--mode=ask'],
       stdin: 'What is this?',
       env: {},
     });
@@ -34,13 +34,13 @@ describe('the command line of cursor-agent', () => {
     ['acceptEdits', ['--force']],
     ['fullAccess', ['--force', '--sandbox', 'disabled']],
   ] as const)('says what %s allows', (permissionMode, args) => {
-    expect(command({ request: { permissionMode } }).args.slice(4)).toEqual(args);
+    expect(command({ request: { permissionMode } }).args.slice(3)).toEqual(args);
   });
 
-  it('says it in the words of the settings where they have some, after their own arguments', () => {
+  it('has the arguments of the settings first, and their arguments for a mode', () => {
     const options = { modes: { plan: ['--mode=other'] }, args: ['--approve-mcps'] };
     const { args } = command({ request: { permissionMode: 'plan' }, options });
-    expect(args.slice(4)).toEqual(['--approve-mcps', '--mode=other']);
+    expect(args.slice(3)).toEqual(['--approve-mcps', '--mode=other']);
   });
 
   it('names the model and the session, joined to their flags', () => {
@@ -48,7 +48,7 @@ describe('the command line of cursor-agent', () => {
     expect(args.slice(-2)).toEqual(['--model=sonnet-4', '--resume=c0ffee-1']);
   });
 
-  it.each(['--evil', 'a b', ''])('takes no session called %j', (nativeSessionId) => {
+  it.each(['--evil', 'a b', ''])('refuses to resume session %j', (nativeSessionId) => {
     expect(() => command({ context: { nativeSessionId } })).toThrow(
       expect.objectContaining({ code: 'execution.invalid_request' }),
     );
@@ -67,7 +67,17 @@ describe('the command line of cursor-agent', () => {
 describe('the cursor-agent provider', () => {
   const provider = createCursorProvider(builtInOptions());
 
-  it('knows every permission mode, fullAccess not for root', () => {
+  it('is marked as experimental', () => {
+    expect(provider.capabilities).toMatchObject({ experimental: true, resume: true, model: true });
+  });
+
+  it('refuses maxRetries in the settings, which the CLI does not have', () => {
+    expect(() => createCursorProvider(builtInOptions({ maxRetries: 1 }))).toThrow(
+      expect.objectContaining({ code: 'config.invalid' }),
+    );
+  });
+
+  it('has every permission mode, but not fullAccess for root', () => {
     expect(provider.capabilities.permissionModes).toEqual(PermissionMode.enum);
     const root = createCursorProvider(builtInOptions({ runningAsRoot: true }));
     expect(root.capabilities.permissionModes).not.toContain('fullAccess');
@@ -82,15 +92,16 @@ describe('the cursor-agent provider', () => {
     { onPermissionDenied: 'fail' },
     { appendSystemPrompt: 'x' },
     { outputSchema: {} },
+    { maxTurns: 3 },
     { maxCostUsd: 1 },
   ])('refuses %j', (changed) => {
     const refused = provider.unsupported(resolvedPrompt(changed));
     expect(refused.map(({ option }) => option)).toEqual(Object.keys(changed));
   });
 
-  it('refuses options of its own and takes what it can do', () => {
+  it('refuses provider options and takes a model and a session', () => {
     const refused = provider.unsupported(resolvedPrompt({ providerOptions: { cloud: true } }));
     expect(refused.map(({ option }) => option)).toEqual(['providerOptions.cloud']);
-    expect(provider.unsupported(resolvedPrompt({ model: 'm', sessionId: '01J', maxTurns: 3 }))).toEqual([]);
+    expect(provider.unsupported(resolvedPrompt({ model: 'm', sessionId: '01J' }))).toEqual([]);
   });
 });

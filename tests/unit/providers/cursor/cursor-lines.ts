@@ -1,4 +1,4 @@
-/** Lines as the documentation and users' recordings have them. */
+/** Lines by the documentation and by users' recordings. */
 import type { ExecutionEvent } from '../../../../src/protocol/event.ts';
 import { createCursorProvider } from '../../../../src/providers/cursor/provider.ts';
 import type { Progress, Verdict } from '../../../../src/providers/provider.ts';
@@ -25,10 +25,6 @@ export const user = {
 };
 /** A whole message. */
 export const said = (text: string) => ({ type: 'assistant', message: message(text), ...ids });
-/** A piece of one, with `--stream-partial-output`. */
-export const piece = (text: string) => ({ ...said(text), timestamp_ms: 1_779_013_673_287 });
-/** What the pieces before a tool said, once more. */
-export const repeated = (text: string) => ({ ...piece(text), model_call_id: 'c5f20c6a' });
 export const thought = (text: string) => ({ type: 'thinking', subtype: 'delta', text, ...ids });
 export const toolStarted = (id: string, tool: object) => ({
   type: 'tool_call',
@@ -66,7 +62,7 @@ export interface HowItEnded {
   readonly stderr?: string;
 }
 
-/** A run that printed this; a string is a line as it is. */
+/** A run that printed these lines. A string is a line without JSON. */
 export function run(lines: readonly (object | string)[], ended: HowItEnded = {}): Run {
   const { code = 0, signal = null, stderr = '' } = ended;
   const translator = createCursorProvider(builtInOptions()).translator(resolvedPrompt());

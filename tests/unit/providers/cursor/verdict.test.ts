@@ -12,7 +12,7 @@ const codeOf = (lines: readonly (object | string)[], ended: HowItEnded = {}): st
 describe('the end of cursor-agent', () => {
   it('is a success by its result, no error in it, and exit code 0', () => {
     const { verdict } = run([init, said('Yes.'), result('Yes.')]);
-    expect(verdict).toMatchObject({ text: 'Yes.', turns: 1, error: null });
+    expect(verdict).toMatchObject({ text: 'Yes.', turns: null, error: null });
   });
 
   it('is none without a result', () => {
@@ -47,7 +47,7 @@ describe('the end of cursor-agent', () => {
     expect(codeOf([], { code: 1, stderr })).toBe(code);
   });
 
-  it('tells what to do about a login and about trust', () => {
+  it('names what to do about a login and about trust', () => {
     const messageOf = (stderr: string): string | undefined =>
       run([], { code: 1, stderr }).verdict.error?.message;
     expect(messageOf('noise\nError: Not authenticated\n')).toMatch(
@@ -56,12 +56,12 @@ describe('the end of cursor-agent', () => {
     expect(messageOf(TRUST)).toContain('BULLPEN_TRUSTED_ROOTS');
   });
 
-  it('is a refusal when stdout says so in words, exit code 0 or not', () => {
+  it('is a refusal when stdout has one as text, with any exit code', () => {
     expect(codeOf(TRUST.split('\n'))).toBe('execution.invalid_request');
     expect(codeOf(TRUST.split('\n'), { code: 1 })).toBe('execution.invalid_request');
   });
 
-  it('by a signal is a crash, whatever stderr says', () => {
+  it('by a signal is a crash, with any text on stderr', () => {
     expect(codeOf([init], { code: null, signal: 'SIGTERM', stderr: 'rate limit' })).toBe('execution.crashed');
   });
 });
