@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { messageOf } from './errors.ts';
 
-/** The pause before the next try: `firstMs` after one failure, doubled by each further one up to `maxMs`. */
+/** The pause before the next try: `firstMs`, doubled by each further failure, at most `maxMs`. */
 export function backoffMs(failures: number, { firstMs, maxMs }: { firstMs: number; maxMs: number }): number {
   return Math.min(firstMs * 2 ** Math.max(0, failures - 1), maxMs);
 }

@@ -1,7 +1,7 @@
 /**
- * What a CLI says, as far as it can be kept. Lines hold anything: JSON of any depth, numbers of any size, halves of
- * characters. Where it enters the executor, each event and the outcome is made to fit its schema, the records and the
- * ledger. A value that cannot be kept costs its event, or its field of the outcome.
+ * Makes the output of a CLI fit its schema, the records and the ledger. The lines of a CLI can
+ * contain anything: JSON of any depth, numbers of any size, halves of characters. An event with a
+ * value that cannot be stored is replaced, and a field of the outcome is left out.
  */
 import { Compile } from 'typebox/compile';
 import { messageOf, type WireError, wireError } from '../errors.ts';
@@ -10,9 +10,9 @@ import { ExecutionEvent, NATIVE_SESSION_ID } from '../protocol/event.ts';
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
 import type { Progress, Verdict } from '../providers/provider.ts';
 
-/** SQLite reads JSON of at most 1000 levels, and a record has some around what a CLI says. */
+/** SQLite reads JSON of at most 1000 levels, and a record has some levels of its own. */
 const MAX_DEPTH = 500;
-/** Sums of many runs stay exact. */
+/** Keeps sums of many runs exact. */
 const MAX_TOKENS = 1e12;
 const MAX_COST_USD = 1e9;
 const MAX_TURNS = 1e9;
@@ -25,8 +25,8 @@ const eventChecker = Compile(ExecutionEvent);
 
 /**
  * The events of a line.
- * @param raw the line; it replaces an event that cannot be kept
- * @param maxTextBytes of one text
+ * @param raw the line; it replaces an event that cannot be stored
+ * @param maxTextBytes limit of one text
  */
 export function eventsOf(
   read: () => readonly ExecutionEvent[],
@@ -34,11 +34,11 @@ export function eventsOf(
   maxTextBytes: number,
 ): readonly ExecutionEvent[] {
   try {
-    return read().flatMap((said) => {
-      if (said.kind === 'raw') return [{ kind: 'raw', line: raw }];
-      const kept = said.kind === 'usage' ? { ...said, usage: boundedUsage(said.usage) } : said;
+    return read().flatMap((event) => {
+      if (event.kind === 'raw') return [{ kind: 'raw', line: raw }];
+      const kept = event.kind === 'usage' ? { ...event, usage: boundedUsage(event.usage) } : event;
       const { value } = bounded(kept, maxTextBytes);
-      return eventChecker.Check(value) ? [value] : refused(`its event ${said.kind}`, raw);
+      return eventChecker.Check(value) ? [value] : refused(`its event ${event.kind}`, raw);
     });
   } catch (error) {
     return refused(messageOf(error), raw);
@@ -51,28 +51,29 @@ const refused = (what: string, line: string): readonly ExecutionEvent[] => [
 ];
 
 /**
- * How the run ended, and what says which fields lost what cannot be kept; null: none did.
- * @param end throws only by a fault of ours
+ * The verdict of a run. `refused` names the fields that were left out because they cannot be
+ * stored; it is null when there are none.
+ * @param end throws only by a fault of the translator
  */
 export function verdictOf(end: () => Verdict): {
   readonly verdict: Verdict;
   readonly refused: string | null;
 } {
-  const said = endOrFailure(end);
-  const structured = bounded(said.structured);
-  const usage = boundedUsage(said.usage);
-  const denials = boundedDenials(said.permissionDenials);
-  const isHalf = structured.isCut && said.error === null;
+  const whole = endOrFailure(end);
+  const structured = bounded(whole.structured);
+  const usage = boundedUsage(whole.usage);
+  const denials = boundedDenials(whole.permissionDenials);
+  const isHalf = structured.isCut && whole.error === null;
   const error = isHalf
     ? wireError('execution.bad_output', 'the structured output cannot be kept')
-    : said.error;
-  const keepsSession = said.nativeSessionId === null || SESSION_ID.test(said.nativeSessionId);
-  const keepsTurns = said.turns === null || isCount(said.turns, MAX_TURNS);
+    : whole.error;
+  const keepsSession = whole.nativeSessionId === null || SESSION_ID.test(whole.nativeSessionId);
+  const keepsTurns = whole.turns === null || isCount(whole.turns, MAX_TURNS);
   const lost = {
     structured: structured.isCut,
     nativeSessionId: !keepsSession,
     turns: !keepsTurns,
-    usage: said.usage !== null && (usage === null || usage.costUsd !== said.usage.costUsd),
+    usage: whole.usage !== null && (usage === null || usage.costUsd !== whole.usage.costUsd),
     permissionDenials: denials.isCut,
   };
   const names = Object.entries(lost).flatMap(([field, isLost]) => (isLost ? [field] : []));
@@ -80,11 +81,11 @@ export function verdictOf(end: () => Verdict): {
     refused:
       names.length === 0 ? null : `left out of the outcome, because it cannot be kept: ${names.join(', ')}`,
     verdict: {
-      ...said,
-      text: said.text.toWellFormed(),
+      ...whole,
+      text: whole.text.toWellFormed(),
       structured: structured.isCut ? null : structured.value,
-      nativeSessionId: keepsSession ? said.nativeSessionId : null,
-      turns: keepsTurns ? said.turns : null,
+      nativeSessionId: keepsSession ? whole.nativeSessionId : null,
+      turns: keepsTurns ? whole.turns : null,
       usage,
       permissionDenials: denials.value,
       error: error === null ? null : boundedError(error),
@@ -97,13 +98,13 @@ function endOrFailure(end: () => Verdict): Verdict {
     return end();
   } catch (error) {
     const failure = wireError('execution.bad_output', `its output cannot be read: ${messageOf(error)}`);
-    return { ...NOTHING_SAID, error: failure };
+    return { ...EMPTY_VERDICT, error: failure };
   }
 }
 
 const SESSION_ID = new RegExp(NATIVE_SESSION_ID, 'u');
 
-const NOTHING_SAID: Verdict = {
+const EMPTY_VERDICT: Verdict = {
   text: '',
   structured: null,
   nativeSessionId: null,
@@ -113,7 +114,7 @@ const NOTHING_SAID: Verdict = {
   error: null,
 };
 
-/** Tokens by model and of the whole session; nothing of figures that cannot be kept. */
+/** Tokens by model and of the whole session. Figures that cannot be stored are left out. */
 export function tokensOf({ byModel, sessionTokens = null }: Pick<Progress, 'byModel' | 'sessionTokens'>): {
   readonly byModel: Readonly<Record<string, TokenCounts>>;
   readonly sessionTokens: TokenCounts | null;
@@ -130,7 +131,7 @@ export function tokensOf({ byModel, sessionTokens = null }: Pick<Progress, 'byMo
   };
 }
 
-/** What a run has used so far, as far as it can be kept. */
+/** What a run has used so far. */
 export const useOf = (progress: Progress): Pick<Progress, 'usage' | 'byModel'> => ({
   usage: boundedUsage(progress.usage),
   byModel: tokensOf(progress).byModel,
@@ -142,7 +143,7 @@ function boundedTokens(tokens: TokenCounts): TokenCounts | null {
   return TOKENS.every((kind) => isCount(rounded[kind], MAX_TOKENS)) ? rounded : null;
 }
 
-/** Null when its tokens are none; without its cost when that is none. */
+/** Null when its tokens are no valid counts. An invalid cost becomes null. */
 function boundedUsage(usage: Usage | null): Usage | null {
   const tokens = usage && boundedTokens(usage);
   if (usage === null || tokens === null) return null;
@@ -154,7 +155,7 @@ function boundedUsage(usage: Usage | null): Usage | null {
 const isCount = (value: number, max: number): boolean =>
   Number.isInteger(value) && value >= 0 && value <= max;
 
-/** Those above the limits keep their tool's name, or are left out. */
+/** Inputs above the limits become null, and denials above the limit are left out. */
 function boundedDenials(denials: Verdict['permissionDenials']): Bounded<Verdict['permissionDenials']> {
   let left = MAX_DENIAL_CHARACTERS;
   let isCut = denials.length > MAX_DENIALS;
@@ -169,7 +170,7 @@ function boundedDenials(denials: Verdict['permissionDenials']): Bounded<Verdict[
 
 const MAX_NAME = 256;
 
-/** An error that can be kept. */
+/** An error that can be stored. */
 export function boundedError({ code, message, retryable, resetsAt }: WireError): WireError {
   const at = new Date(resetsAt ?? '');
   return {
@@ -182,11 +183,11 @@ export function boundedError({ code, message, retryable, resetsAt }: WireError):
 
 interface Bounded<T> {
   readonly value: T;
-  /** Something is missing in it. Halves of surrogate pairs are replaced, which is not counted. */
+  /** Something is missing in it. Replaced halves of surrogate pairs do not count. */
   readonly isCut: boolean;
 }
 
-/** JSON that can be written: not deeper than SQLite reads, its numbers finite, its texts well-formed. */
+/** JSON that can be stored: as deep as SQLite reads, with finite numbers and well-formed texts. */
 function bounded<T>(whole: T, maxTextBytes = Number.POSITIVE_INFINITY): Bounded<T> {
   let isCut = false;
   const without = (): null => {
@@ -212,14 +213,14 @@ function bounded<T>(whole: T, maxTextBytes = Number.POSITIVE_INFINITY): Bounded<
   return { value, isCut };
 }
 
-/** A warning of ours, which may hold names a CLI has said. */
+/** A warning of the executor, which may contain names from the CLI's output. */
 export const warningOf = (code: string, message: string): ExecutionEvent => ({
   kind: 'warning',
   code,
   message: bounded(message, MAX_MESSAGE_BYTES).value,
 });
 
-/** Says what is missing of a line that was too long. */
+/** Names what is missing of a line that was too long. */
 export function cutWarning(cut: Cut, maxLineBytes: number): ExecutionEvent {
   const missing = [...cut].map((member) => (member === ANY_MEMBER ? 'its end' : member)).slice(0, 5);
   const what = missing.length === 0 ? '' : `, and of ${missing.join(', ')} in the event`;

@@ -1,4 +1,7 @@
-/** Finds a provider's binary and its version, which is remembered until the file changes. */
+/**
+ * What the server finds out about a CLI: its binary, its version, its login, and whether it can
+ * write the folder in which it keeps its sessions.
+ */
 import { execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -16,51 +19,50 @@ import { liesBelow, realRoots } from '../workspace.ts';
 const run = promisify(execFile);
 const VERSION_TIMEOUT_MS = 10_000;
 const LOGIN_TIMEOUT_MS = 10_000;
-const REMEMBER_LOGIN_MS = 60_000;
+const LOGIN_CACHE_MS = 60_000;
+
+type Environment = Readonly<Record<string, string>>;
 
 export interface ProbedCli {
-  /** Absolute. A link is not resolved: it may move, and some programs go by the name they are called by. */
+  /**
+   * Absolute path. Links are not resolved: they may move, and some programs depend on their name.
+   */
   readonly binary: string;
-  /** Which file that is; another one after an update. */
+  /** Identifies the file; it changes with an update. */
   readonly identity: string;
-  /** The folder it was found in, where PATH does not have it: what it needs may be beside it. */
+  /** The folder it was found in, when that is not on PATH. Programs it needs may be beside it. */
   readonly extraFolder: string | null;
 }
 
 export interface CliProbe {
   /**
-   * Looks now: nothing is remembered.
-   * @throws AppError execution.cli_missing with where was looked
+   * Not cached.
+   * @throws AppError execution.cli_missing with the folders that were searched
    */
   find(provider: Provider, configured: string | null): Promise<ProbedCli>;
-  /** What is known of the version by now, without waiting. */
+  /** The cached version, or null. */
   knownVersion(cli: ProbedCli): string | null;
-  /** Runs the binary with its version arguments; null when it does not tell. */
+  /** Runs the binary with its version arguments. The result is cached until the file changes. */
   version(provider: Provider, cli: ProbedCli): Promise<string | null>;
   /**
-   * Asks the CLI whether it is logged in, at most once a minute; null when it does not answer within 10 s, or
-   * cannot tell.
-   * @param env the whole environment, as its jobs have it
+   * Asks the CLI whether it is logged in, at most once a minute. Null when it does not answer
+   * within 10 s, or has no such command.
+   * @param env the whole environment of its jobs
    */
-  loggedIn(
-    provider: Provider,
-    binary: string,
-    env: Readonly<Record<string, string>>,
-  ): Promise<boolean | null>;
+  loggedIn(provider: Provider, binary: string, env: Environment): Promise<boolean | null>;
 }
 
 export interface CliProbeOptions {
-  /** As in PATH. Only absolute folders count. */
+  /** In the form of PATH. Only absolute folders count. */
   readonly searchPath: string;
-  /** Folders to look into when PATH has nothing. */
+  /** Folders that are searched after PATH. */
   otherPlaces(): Promise<readonly string[]>;
   /** The whole environment of a version run. */
-  readonly env: Readonly<Record<string, string>>;
-  /** How long a CLI may take to say whether it is logged in. */
+  readonly env: Environment;
   readonly loginTimeoutMs?: number;
 }
 
-/** Of a server with this environment: on its PATH, then in the places installers use. */
+/** Searches the PATH of the server's environment, then the folders that installers use. */
 export const createServerProbe = (
   source: Readonly<Record<string, string | undefined>>,
   roots: readonly string[],
@@ -86,23 +88,23 @@ export function createCliProbe(options: CliProbeOptions): CliProbe {
       ]);
       return found.isFile() ? `${real}:${found.ino}:${found.size}:${found.mtimeMs}:${found.ctimeMs}` : null;
     } catch {
-      return null; // not there or not ours to run: the next candidate
+      return null; // missing or not executable: try the next one
     }
   }
 
-  async function firstOf(binaries: readonly string[]): Promise<Omit<ProbedCli, 'extraFolder'> | null> {
+  async function inFolders(
+    names: readonly string[],
+    folders: readonly string[],
+  ): Promise<Omit<ProbedCli, 'extraFolder'> | null> {
+    const binaries = names.flatMap((name) =>
+      isAbsolute(name) ? [name] : folders.map((dir) => join(dir, name)),
+    );
     const identities = await Promise.all(binaries.map(executable));
     for (const [index, binary] of binaries.entries()) {
       const identity = identities[index] ?? null;
       if (identity !== null) return { binary, identity };
     }
     return null;
-  }
-
-  async function inFolders(names: readonly string[], folders: readonly string[]) {
-    return firstOf(
-      names.flatMap((name) => (isAbsolute(name) ? [name] : folders.map((dir) => join(dir, name)))),
-    );
   }
 
   return {
@@ -141,7 +143,7 @@ export function createCliProbe(options: CliProbeOptions): CliProbe {
       if (login.statusArgs === null) return Promise.resolve(null);
       const key = `${name} ${binary}`;
       const known = logins.get(key);
-      if (known !== undefined && performance.now() - known.at < REMEMBER_LOGIN_MS) return known.answer;
+      if (known !== undefined && performance.now() - known.at < LOGIN_CACHE_MS) return known.answer;
       const answer = askLogin(binary, login.statusArgs, environment, loginTimeoutMs);
       logins.set(key, { answer, at: performance.now() });
       return answer;
@@ -150,17 +152,14 @@ export function createCliProbe(options: CliProbeOptions): CliProbe {
 }
 
 /** An environment whose PATH ends with this folder too. */
-export const withFolder = (
-  env: Readonly<Record<string, string>>,
-  folder: string | null,
-): Readonly<Record<string, string>> =>
+export const withFolder = (env: Environment, folder: string | null): Environment =>
   folder === null ? env : { ...env, PATH: env['PATH'] ? `${env['PATH']}${delimiter}${folder}` : folder };
 
-/** Without pipes, so that nothing it leaves behind can hold us up; what it says is nobody's business. */
+/** Uses no pipes: its output is not needed, and a process that it starts could keep them open. */
 async function askLogin(
   binary: string,
   args: readonly string[],
-  env: Readonly<Record<string, string>>,
+  env: Environment,
   timeoutMs: number,
 ): Promise<boolean | null> {
   const child = spawn(binary, [...args], { stdio: 'ignore', env: { ...env }, cwd: '/', detached: true });
@@ -178,25 +177,19 @@ async function askLogin(
   }
 }
 
-async function askVersion(
-  provider: Provider,
-  binary: string,
-  env: Readonly<Record<string, string>>,
-): Promise<string | null> {
+async function askVersion(provider: Provider, binary: string, env: Environment): Promise<string | null> {
   if (provider.versionArgs.length === 0) return null;
   try {
     const { stdout } = await run(binary, [...provider.versionArgs], {
       timeout: VERSION_TIMEOUT_MS,
       env: { ...env },
-      cwd: '/', // not where the server was started: a CLI obeys files of its folder
+      cwd: '/', // a CLI obeys files of its folder, so not the folder of the server
     });
     return /\d+\.\d+[\w.-]*/.exec(stdout)?.[0] ?? null;
   } catch {
-    return null; // a CLI that cannot tell its version may still work
+    return null; // a CLI without a version may still work
   }
 }
-
-/** Folders into which installers of CLIs put them. The PATH of a service often has none of these. */
 
 /** Below the home folder: claude's own installers, npm, Bun, Volta, pnpm, Yarn. */
 const IN_HOME = [
@@ -212,9 +205,10 @@ const NODE_VERSIONS = '.nvm/versions/node';
 const OF_THE_MACHINE = ['/opt/homebrew/bin', '/home/linuxbrew/.linuxbrew/bin', '/usr/local/bin'];
 
 /**
- * Absolute paths, in the order in which they are searched. None that a job may write to: a folder inside a root is left
- * out, unless that root has the whole home folder in it, where the files of every login are.
- * @param home an absolute path; else only the folders of the machine count
+ * Folders into which installers put CLIs, in the order in which they are searched. The PATH of a
+ * service often has none of them. A folder inside a root is left out, because jobs may write there.
+ * A root that contains the whole home folder does not count: it contains the login files as well.
+ * @param home without an absolute path only the folders of the machine are searched
  */
 export async function usualPlaces(home: string, roots: readonly string[]): Promise<readonly string[]> {
   const hasHome = isAbsolute(home);
@@ -231,7 +225,7 @@ export async function usualPlaces(home: string, roots: readonly string[]): Promi
   return found.filter((place) => place !== null);
 }
 
-/** nvm has a folder per version of Node.js; the newest comes first. */
+/** The folders of nvm, one per version of Node.js, newest first. */
 async function nodeVersions(home: string): Promise<readonly string[]> {
   const folder = join(home, NODE_VERSIONS);
   const versions = await readdir(folder).catch(() => []);
@@ -245,25 +239,21 @@ async function rootsWithout(home: string, roots: readonly string[]): Promise<rea
   return (await realRoots(roots)).filter((root) => !liesBelow(real, root));
 }
 
-/** Checks whether a CLI can write the folder in which it keeps its sessions. */
-
 /** Not empty: a full disk still takes an empty file. */
-const CONTENT = Buffer.alloc(4096);
-const CACHE_MS = 5000;
-const MAX_CACHED = 100;
-
-type Environment = Readonly<Record<string, string>>;
+const PROBE_CONTENT = Buffer.alloc(4096);
+const STATE_CACHE_MS = 5000;
+const MAX_STATE_FOLDERS = 100;
 
 export interface StateFolders {
   /**
-   * Why this CLI cannot save a session with this environment. Null when it can, or when it is not known where it
-   * saves. The result is cached for five seconds.
+   * Why this CLI cannot save a session with this environment. Null when it can, or when its folder
+   * is not known. The result is cached for five seconds.
    */
   trouble(provider: Pick<Provider, 'state'>, env: Environment): Promise<string | null>;
 }
 
 export function createStateFolders(): StateFolders {
-  const cache = new LRUCache<string, Promise<string | null>>({ max: MAX_CACHED, ttl: CACHE_MS });
+  const cache = new LRUCache<string, Promise<string | null>>({ max: MAX_STATE_FOLDERS, ttl: STATE_CACHE_MS });
   return {
     trouble({ state }, env) {
       const folder = state === undefined ? null : folderOf(state, env);
@@ -287,7 +277,7 @@ function folderOf({ variable, home, name }: NonNullable<Provider['state']>, env:
 async function tryToWrite(folder: string): Promise<string | null> {
   const file = join(folder, `.bullpen-${randomUUID()}`);
   try {
-    await writeFile(file, CONTENT, { flag: 'wx', mode: 0o600 });
+    await writeFile(file, PROBE_CONTENT, { flag: 'wx', mode: 0o600 });
     return null;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
@@ -295,6 +285,6 @@ async function tryToWrite(folder: string): Promise<string | null> {
     if (code === 'ENOENT' && parent !== folder) return tryToWrite(parent);
     return `${folder} cannot be written (${code})`;
   } finally {
-    await rm(file, { force: true }).catch(() => undefined); // what could not be made cannot be removed
+    await rm(file, { force: true }).catch(() => undefined); // it may not have been made
   }
 }

@@ -7,95 +7,96 @@ import type { Claims, Finish } from '../records/ports.ts';
 import type { Ledger } from './ports.ts';
 
 /**
- * Brings outcomes to the ledger and to the job records: at once, or later when either refuses. Until both have it an
- * outcome is kept in memory. Those are few: while the ledger refuses nothing new is started.
+ * Delivers outcomes to the ledger and then to the job records: at once, or later when one of them
+ * fails. An outcome stays in memory until both have it. There are only a few, because nothing new
+ * is started while the ledger fails.
  */
 export interface Delivery {
-  /** An execution has ended. Never rejects. */
+  /** Stores and sends the outcome of an execution that has ended. Never rejects. */
   settle(finish: Finish, sessionTokens: TokenCounts | null): Promise<void>;
-  /** The same for an outcome the ledger has already. */
+  /** Sends an outcome that the ledger has already. Never rejects. */
   deliver(finish: Finish): Promise<void>;
-  /** Tries what was refused before, in order. */
+  /** Retries the outcomes that failed before, in order. */
   drain(): Promise<void>;
-  /** Whether the outcome of this execution is on its way: then it is neither unknown nor lost. */
+  /** Whether the outcome of this execution is being delivered. Such an execution is not lost. */
   holds(executionId: string): boolean;
 }
 
-/** An outcome on its way. */
-interface Kept {
+/** An outcome that is being delivered. */
+interface Pending {
   readonly finish: Finish;
   readonly sessionTokens: TokenCounts | null;
-  /** It is being brought there now. */
+  /** An attempt is under way. */
   busy: boolean;
   written: boolean;
-  told: Awaited<ReturnType<Claims['finish']>> | null;
+  /** The answer of the job record. */
+  finished: Awaited<ReturnType<Claims['finish']>> | null;
 }
 
 export function createDelivery(options: {
   readonly claims: Pick<Claims, 'finish'>;
   readonly ledger: Pick<Ledger, 'delivered' | 'ended'>;
-  /** Of the ledger. */
-  readonly outage: Outage;
+  readonly ledgerOutage: Outage;
   /** An outcome was refused: another node ended the execution, or Redis has forgotten the job. */
   onSuperseded(): void;
-  /** The outcome of a job has been sent to its record: what is asked of Redis from now on comes after it. */
+  /** The outcome of a job has been sent to its record. Later requests to Redis come after it. */
   onSent(jobId: string): void;
   readonly logger: Logger;
   readonly failpoint: Failpoint;
 }): Delivery {
-  const { claims, ledger, outage, logger, failpoint } = options;
-  const kept = new Map<string, Kept>();
+  const { claims, ledger, ledgerOutage, logger, failpoint } = options;
+  const pending = new Map<string, Pending>();
 
-  async function write(one: Kept): Promise<void> {
+  async function write(one: Pending): Promise<void> {
     try {
       await ledger.ended(one.finish, one.sessionTokens);
       one.written = true;
-      outage.worked();
+      ledgerOutage.worked();
     } catch (error) {
-      if (isLedgerTrouble(error)) outage.failed(error.message);
+      if (isLedgerTrouble(error)) ledgerOutage.failed(error.message);
       else {
         logger.error({ jobId: one.finish.jobId, reason: messageOf(error) }, 'the ledger refused an outcome');
-        one.written = true; // it will not take it later either
+        one.written = true; // a retry would be refused too
       }
     }
   }
 
-  async function tell(one: Kept): Promise<void> {
+  async function send(one: Pending): Promise<void> {
     const { finish } = one;
     const { jobId, executionId } = finish;
     await failpoint('delivery.recorded');
     const sent = claims.finish(finish);
     options.onSent(jobId);
-    one.told = await sent;
+    one.finished = await sent;
     await failpoint('delivery.finished');
-    if (one.told === 'superseded') {
+    if (one.finished === 'superseded') {
       logger.warn({ jobId, executionId }, 'an outcome came too late and was refused');
       options.onSuperseded();
     } else logger.debug({ jobId, executionId, status: finish.outcome.status }, 'execution finished');
   }
 
-  /** A ledger that cannot be written must not lose the result: Redis still gets it. */
-  async function advance(one: Kept): Promise<void> {
+  /** Redis gets the outcome although the ledger cannot be written: the result must not be lost. */
+  async function advance(one: Pending): Promise<void> {
     const { executionId } = one.finish;
     if (one.busy) return;
     one.busy = true;
     try {
       if (!one.written) await write(one);
-      if (one.told === null) await tell(one);
+      if (one.finished === null) await send(one);
     } finally {
       one.busy = false;
     }
     if (!one.written) return;
-    kept.delete(executionId);
+    pending.delete(executionId);
     ledger
-      .delivered(executionId, one.told === 'superseded')
+      .delivered(executionId, one.finished === 'superseded')
       .catch((error: unknown) =>
         logger.error({ reason: messageOf(error) }, 'the ledger could not be written'),
       );
   }
 
-  async function begin(one: Kept): Promise<void> {
-    kept.set(one.finish.executionId, one);
+  async function begin(one: Pending): Promise<void> {
+    pending.set(one.finish.executionId, one);
     try {
       await advance(one);
     } catch (error) {
@@ -105,23 +106,23 @@ export function createDelivery(options: {
 
   return {
     settle: (finish, sessionTokens) =>
-      begin({ finish, sessionTokens, busy: false, written: false, told: null }),
-    deliver: (finish) => begin({ finish, sessionTokens: null, busy: false, written: true, told: null }),
+      begin({ finish, sessionTokens, busy: false, written: false, finished: null }),
+    deliver: (finish) => begin({ finish, sessionTokens: null, busy: false, written: true, finished: null }),
     async drain() {
-      // What is written outlives a stop, also while Redis is away.
-      for (const one of kept.values()) if (!one.written && !one.busy) await write(one);
+      // The ledger keeps outcomes over a stop, including while Redis is away.
+      for (const one of pending.values()) if (!one.written && !one.busy) await write(one);
       let failure: unknown = null;
-      for (const one of kept.values()) {
+      for (const one of pending.values()) {
         try {
           await advance(one);
         } catch (error) {
           failure ??= error;
-          // Nothing gets through now; anything else may be the matter of this one alone.
+          // Without Redis none can be sent. Other errors may concern this outcome alone.
           if (error instanceof AppError && error.code === 'redis.unavailable') break;
         }
       }
       if (failure !== null) throw failure;
     },
-    holds: (executionId) => kept.has(executionId),
+    holds: (executionId) => pending.has(executionId),
   };
 }

@@ -1,31 +1,33 @@
 /**
- * One execution's events on their way into the job's stream: in order, in batches, without waiting while somebody
- * reads them, and in few when nobody does: each append costs the server and Redis some tenths of a millisecond.
- * While Redis is away they are kept and appended later. An append may be repeated: each carries the number of
- * its first event, and the record knows how far it has come.
+ * Appends the events of one execution to the job's stream: in order and in batches. With a reader
+ * there is no waiting. Without a reader the batches are larger, because each append costs the
+ * server and Redis some tenths of a millisecond.
+ *
+ * While Redis is away the events are kept and appended later. An append may be repeated: it has
+ * the number of its first event, and the record knows how many it has.
  */
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Appended, TimedEvent } from '../records/ports.ts';
 
-/** A batch is cut here, so that one append never holds Redis for long. */
+/** Limits of a batch, because one append must not block Redis for long. */
 const BATCH_EVENTS = 500;
 const BATCH_BYTES = 512 * 1024;
 const RETRY_MS = 250;
-/** Rough cost of an event beside its texts. */
+/** Rough size of an event without its texts. */
 const EVENT_BYTES = 200;
 
 export interface EventSinkOptions {
   append(from: number, events: readonly TimedEvent[]): Promise<Appended>;
-  /** Above this many waiting bytes the source is asked to pause; half of it resumes. */
+  /** Above this many waiting bytes the source is paused. It resumes at half of them. */
   readonly highWaterBytes: number;
   /**
-   * Least time between two appends, so that a burst of lines is a few appends and not one each. An event that
-   * comes after a silence is appended at once. None when left out.
+   * Least time between two appends, so that a burst of lines becomes a few appends. An event after
+   * a silence is appended at once. Default: none.
    */
   readonly gapMs?: number;
   /**
-   * How long events nobody reads wait for others: `first` until the first append has told whether somebody does,
-   * `later` from then on. Left out: they are taken as read.
+   * How long events wait for others when there is no reader: `first` until the first append has
+   * returned whether there is one, `later` after that. Default: as if there were a reader.
    */
   readonly unreadMs?: { readonly first: number; readonly later: number };
   onPause(): void;
@@ -35,7 +37,7 @@ export interface EventSinkOptions {
 
 export interface EventSink {
   push(event: ExecutionEvent, raw: string | null): void;
-  /** Stops appending and gives what is not known to be appended; `from` is the number of the first. */
+  /** Stops appending. Returns the events that may not be appended, and the number of the first. */
   close(): Promise<{ readonly from: number; readonly tail: readonly TimedEvent[] }>;
 }
 
@@ -47,7 +49,7 @@ interface Waiting {
 export function createEventSink(options: EventSinkOptions): EventSink {
   const { gapMs = 0, unreadMs } = options;
   let lastAppend = Number.NEGATIVE_INFINITY;
-  /** How long events wait for others while nobody reads them; null while somebody does. */
+  /** How long events wait for others. Null while there is a reader. */
   let gatherMs = unreadMs?.first ?? null;
   let waiting: Waiting[] = [];
   /** `performance.now()` of the first of them. */
@@ -112,13 +114,13 @@ export function createEventSink(options: EventSinkOptions): EventSink {
           confirm(batch);
         }
       } catch {
-        // Redis is away: the events stay here, the CLI goes on, and its output cap bounds what can gather.
+        // Redis is away: the events stay here and the CLI continues. Its output cap limits them.
         healthy = false;
         release();
         await pause(RETRY_MS);
       }
     }
-    pumping = null; // in the turn of the last look: whoever pushes next starts it again
+    pumping = null; // without an await after the last check, so the next push starts it again
   }
 
   function release(): void {
@@ -149,7 +151,7 @@ export function createEventSink(options: EventSinkOptions): EventSink {
         options.onPause();
       }
       if (gathering && fillsBatch()) wakeUp?.();
-      // Events of one chunk of output arrive in one turn and go out together.
+      // Events of one chunk of output arrive in one turn and are appended together.
       pumping ??= Promise.resolve().then(pump);
     },
 

@@ -1,6 +1,6 @@
 /**
- * ⑤ One run of a CLI: start → translate → finish. It throws only before the first event. After that it returns
- * exactly one outcome.
+ * ⑤ One run of a CLI: start → translate → finish. It throws only before the first event. After that
+ * it returns exactly one outcome.
  */
 import type { Logger } from 'pino';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
@@ -41,7 +41,10 @@ export interface ExecutionResult {
   readonly outcome: Outcome;
   /** The line of the CLI's terminal event. */
   readonly finalLine: string | null;
-  /** What the CLI's session has used in all, this run included. Null when the CLI does not report it. */
+  /**
+   * What the CLI's session has used in all, this run included. Null when the CLI does not report
+   * it.
+   */
   readonly sessionTokens: TokenCounts | null;
 }
 
@@ -77,7 +80,8 @@ export async function execute(options: {
     logger: options.logger,
   });
   const stop = (why: StopReason, detail: string | null = null): void => {
-    // A CLI that has given its terminal event has succeeded or failed already. Only its exit is missing.
+    // A CLI that has given its terminal event has succeeded or failed already. Only its exit is
+    // missing.
     const reason = translator.done && why !== 'fenced' ? 'lingered' : why;
     if (race.stop(reason, detail)) warnOfBackground(translator, warn);
   };
@@ -108,7 +112,7 @@ export async function execute(options: {
     stop,
   });
   listener.listen(started.heard);
-  // It has exited in time. What it left running has a limit of its own.
+  // It has exited in time. Its open output has a limit of its own.
   void child.exited.then(() => {
     watches.deadlines.clear();
     if (child.lost) stop('launcher_died');

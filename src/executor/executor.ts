@@ -67,7 +67,7 @@ export interface ExecutorOptions {
   readonly leaseMs: number;
   readonly sweepMs: number;
   readonly retryBackoffMs: number;
-  /** After this long without Redis, another node may end our executions: this node stops them first. */
+  /** Without Redis for this long, the node stops its executions before another node ends them. */
   readonly cutOffMs: number;
   /** Whether other nodes are registered. */
   othersRegistered(): boolean;
@@ -91,7 +91,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
   const delivery = createDelivery({
     claims,
     ledger,
-    outage: ledgerOutage,
+    ledgerOutage,
     onSuperseded: options.onSuperseded,
     onSent: options.onSent,
     logger,

@@ -13,8 +13,8 @@ export interface FoundSession {
 }
 
 /**
- * Caches the sessions that continue here. All runs of a session happen on one node, so the result of the last run is
- * the newest state.
+ * Caches the sessions that continue here. All runs of a session happen on one node, so the result
+ * of the last run is the newest state.
  */
 export interface KnownSessions {
   /** Null when there is no such session. */
@@ -23,7 +23,9 @@ export interface KnownSessions {
   ran(outcome: Outcome, tokens: TokenCounts | null): void;
 }
 
-/** Reads sessions from the copies in SQLite, which contain a run some milliseconds after its end. */
+/**
+ * Reads sessions from the copies in SQLite, which contain a run some milliseconds after its end.
+ */
 export const storedSessions =
   (store: Pick<Store, 'run'>, copier: Pick<Copier, 'catchUp'>) =>
   async (sessionId: string): Promise<FoundSession | null> => {

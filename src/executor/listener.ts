@@ -73,7 +73,9 @@ export function createListener(options: {
     return { ...event, usage: pricing.priced({ usage: event.usage, byModel }) ?? event.usage };
   }
 
-  /** Stops a CLI that has no such cap of its own when it exceeds one, and a CLI that cannot succeed. */
+  /**
+   * Stops a CLI that has no such cap of its own when it exceeds one, and a CLI that cannot succeed.
+   */
   function checkCaps(): void {
     const { maxTurns, maxCostUsd } = prepared.request;
     const { streamCaps } = prepared.provider;
@@ -95,7 +97,10 @@ export function createListener(options: {
     if (translator.answered ?? translator.done) endTurn();
   }
 
-  /** A process that has succeeded and has nothing more to do waits for the next turn. Others may exit. */
+  /**
+   * A process that has succeeded and has nothing more to do waits for the next turn. Others may
+   * exit.
+   */
   function endTurn(): void {
     holdsStdin = false; // a turn ends once
     const mayStay = prepared.staysOpen && race.stopped === null && translator.done;

@@ -1,4 +1,7 @@
-/** Makes outcomes: of a CLI that has ended, of an execution that never started, and of one that was lost. */
+/**
+ * Makes outcomes: of a CLI that has ended, of an execution that never started, and of one that was
+ * lost.
+ */
 import { type ErrorCode, toWire, type WireError, wireError } from '../errors.ts';
 import type { Exit } from '../protocol/cli.ts';
 import type { StoredEvent } from '../protocol/event.ts';
@@ -111,18 +114,22 @@ export const UNAVAILABLE = jobOutcome(
 
 const MAX_BACKOFF_MS = 3_600_000;
 
-/** A job whose vendor lifts its limit later than this is not retried: it fails and names the time. */
+/**
+ * A job whose vendor lifts its limit later than this is not retried: it fails and names the time.
+ */
 export const MAX_RESET_WAIT_MS = 6 * 3_600_000;
 
-/** Delay before the next attempt: it doubles with each attempt, minus up to half of it at random. */
+/**
+ * Delay before the next attempt: it doubles with each attempt, minus up to half of it at random.
+ */
 export function backoffAfter(attempt: number, baseMs: number): number {
   const doubled = backoffMs(attempt, { firstMs: baseMs, maxMs: MAX_BACKOFF_MS });
   return Math.round(doubled * (0.5 + Math.random() / 2));
 }
 
 /**
- * Delay before the next attempt, by how this one failed. It is the backoff, and starts when the vendor lifts its
- * limit. Null when that is too far away.
+ * Delay before the next attempt, by how this one failed. It is the backoff, and starts when the
+ * vendor lifts its limit. Null when that is too far away.
  * @param nowMs milliseconds since the epoch
  */
 export function retryDelay(

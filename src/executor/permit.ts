@@ -1,6 +1,6 @@
 /**
- * What this server lets a job do, by the settings in force. Asked when a job is made and again when it starts: the
- * settings, and the record, may have changed in between.
+ * Checks what a job may do, against the settings in force. It is checked when the job is created
+ * and again when it starts, because the settings and the record may have changed.
  */
 import { Compile } from 'typebox/compile';
 import type { Principal } from '../auth/principal.ts';
@@ -15,13 +15,13 @@ import { resolveWorkspace, type Workspace } from '../workspace.ts';
 export interface PermitOptions {
   readonly settings: Pick<Settings, 'roots' | 'trustedRoots' | 'allowFullAccess' | 'maxTimeoutMs'>;
   readonly pricing: Pick<Pricing, 'knows'>;
-  /** Where a folder really is; default: looked up each time. */
+  /** Resolves the working directory. Default: from disk, each time. */
   readonly workspaceOf?: ((cwd: string) => Promise<Workspace>) | undefined;
 }
 
-/** A job as this server runs it. */
+/** A request as this server runs it. */
 export interface Permitted {
-  /** In its real folder, with no more time than the settings allow. */
+  /** With the real path of its folder, and its times cut to the settings. */
   readonly request: ResolvedPrompt;
   readonly workspace: Workspace;
 }
@@ -29,7 +29,7 @@ export interface Permitted {
 const resolvedPrompt = Compile(ResolvedPrompt);
 
 /**
- * Checks the form of a request and the bounds of its values. The request may come from any writer.
+ * Checks a request, which any Redis client may have written.
  * @throws AppError request.invalid, request.too_large
  */
 export function checkRequest(request: unknown): asserts request is ResolvedPrompt {
@@ -38,7 +38,7 @@ export function checkRequest(request: unknown): asserts request is ResolvedPromp
 }
 
 /**
- * What a schema cannot say of a prompt: its size in bytes, and that it is more than white space.
+ * Checks what a schema cannot express: the size in bytes, and that there is more than white space.
  * @throws AppError request.invalid, request.too_large
  */
 export function checkText(prompt: string): void {
@@ -51,7 +51,7 @@ export function checkText(prompt: string): void {
   }
 }
 
-/** One error for what a schema has found. */
+/** Turns the errors of a schema into one error. */
 export function notValid(
   errors: readonly { readonly instancePath: string; readonly message: string }[],
 ): AppError {
@@ -62,10 +62,11 @@ export function notValid(
 }
 
 /**
- * A checked request, as far as this server and the provider allow it. Times are cut to what the settings allow;
- * everything else that cannot be honoured is refused.
+ * Applies the settings to a checked request. Times are cut to the settings. Any other option that
+ * cannot be honoured is refused.
  * @param principal the job's owner
- * @throws AppError permission_mode.denied, tools.denied, cwd.not_allowed, provider.unsupported_option
+ * @throws AppError permission_mode.denied, tools.denied, cwd.not_allowed,
+ *   provider.unsupported_option
  */
 export async function permit(
   asked: ResolvedPrompt,

@@ -41,13 +41,16 @@ export interface PreparedExecution {
   readonly maxTextBytes: number;
   /** An idle process of the same shape may run this. Null: only a process of its own may. */
   readonly shape: Shape | null;
-  /** Whether stdin stays open until the turn ends: for the next turn, or to ask for a lost answer. */
+  /**
+   * Whether stdin stays open until the turn ends: for the next turn, or to ask for a lost answer.
+   */
   readonly holdsStdin: boolean;
   /** Whether its process may stay open for the next turn of its session. */
   readonly staysOpen: boolean;
   /**
-   * Bullpen's id of the conversation, should the CLI have one. Null where it cannot continue: for a fallback,
-   * because a session belongs to the provider that the job names, and for a new session that cannot be saved.
+   * Bullpen's id of the conversation, should the CLI have one. Null where it cannot continue: for a
+   * fallback, because a session belongs to the provider that the job names, and for a new session
+   * that cannot be saved.
    */
   readonly sessionId: string | null;
   /** Why the CLI cannot save this conversation; null when it can, or when that is not known. */
@@ -66,7 +69,10 @@ export interface PrepareOptions {
   readonly settings: PermitOptions['settings'];
   /** Has one scratch folder per execution, its TMPDIR. */
   readonly scratchDir: string;
-  /** The environment of a provider's CLI: allow-listed variables of the server, and those the command sets. */
+  /**
+   * The environment of a provider's CLI: allow-listed variables of the server, and those the
+   * command sets.
+   */
   environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
   /** Changes the environment for an untrusted folder. */
   readonly untrusted: UntrustedEnvironment;
@@ -88,8 +94,8 @@ const NO_CLAIM: Attempt = {
 };
 
 /**
- * Prepares a request that is not claimed yet, so that its process can be started ahead. Not for a request that
- * continues a session.
+ * Prepares a request that is not claimed yet, so that its process can be started ahead. Not for a
+ * request that continues a session.
  * @throws AppError for each reason to refuse it
  */
 export async function prepareRequest(
@@ -117,7 +123,8 @@ export function checkedRequest(request: ResolvedPrompt): ResolvedPrompt {
 /**
  * Prepares a request for one provider: its own, or a fallback.
  * @param asked checked already
- * @throws AppError for each reason to refuse it; execution.cli_missing when the CLI is not installed
+ * @throws AppError for each reason to refuse it; execution.cli_missing when the CLI is not
+ *   installed
  */
 export async function prepareFor(
   { provider, binary: configured }: RegisteredProvider,
@@ -128,7 +135,8 @@ export async function prepareFor(
   const { executionId } = claim;
   const { limits, warm } = options;
   const { sessionId } = asked;
-  // These need only the claim, so they run beside the check of the request. An error of the check comes first.
+  // These need only the claim, so they run beside the check of the request. An error of the check
+  // comes first.
   const looks = Promise.all([
     options.probe.find(provider, configured),
     sessionId === null ? null : foundSession(sessionId, options),
@@ -212,9 +220,10 @@ function uuidOf(id: string): string {
 }
 
 /**
- * Whether the process may stay open for the next turn. Only a job that continues a session shows that there is a
- * conversation. Some options need a process of their own: caps of turns and cost and an output schema count for the
- * whole process, and waiting for background work needs a closed stdin.
+ * Whether the process may stay open for the next turn. Only a job that continues a session shows
+ * that there is a conversation. Some options need a process of their own: caps of turns and cost
+ * and an output schema count for the whole process, and waiting for background work needs a closed
+ * stdin.
  */
 const staysOpen = ({ warmStart }: Provider, request: ResolvedPrompt): boolean =>
   warmStart?.takesTurns === true &&

@@ -1,6 +1,7 @@
 /**
- * Ends what executions that are over left behind: processes that left their group and kept quiet. Reading /proc
- * costs a millisecond for a hundred processes, so executions that end within a moment share one look.
+ * Kills the processes that ended executions left running: those that left their process group and
+ * wrote nothing. Reading /proc costs a millisecond for a hundred processes, so executions that end
+ * at about the same time share one scan.
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
@@ -10,24 +11,24 @@ import { supportsSweep, sweep } from '../processes/sweep.ts';
 const GATHER_MS = 250;
 
 export interface Reaper {
-  /** Everything with this marker is ended soon; `done` is called after that. */
+  /** Kills all processes with this marker soon, then calls `done`. */
   add(marker: string, done: () => Promise<void>): void;
-  /** Resolves when all of it has been done. */
+  /** Resolves when nothing is left to do. */
   settle(): Promise<void>;
 }
 
 export function createReaper(scanner: ProcScanner, logger: Logger): Reaper {
   let gathered = new Map<string, () => Promise<void>>();
   let pass: Promise<void> | null = null;
-  let hurry: (() => void) | null = null;
+  let endWait: (() => void) | null = null;
 
   function gather(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, GATHER_MS);
-    hurry = resolve;
+    endWait = resolve;
     return promise.finally(() => {
       clearTimeout(timer);
-      hurry = null;
+      endWait = null;
     });
   }
 
@@ -38,24 +39,26 @@ export function createReaper(scanner: ProcScanner, logger: Logger): Reaper {
       gathered = new Map();
       const living = supportsSweep() ? await scanner.scan() : [];
       for (const marker of new Set(living.map((info) => info.marker))) {
-        if (over.has(marker)) await end(marker);
+        if (over.has(marker)) await kill(marker);
       }
       for (const [marker, done] of over) {
-        scanner.cgroups?.remove(marker); // what was left in it may have ended by itself
+        scanner.cgroups?.remove(marker); // its processes may have ended by themselves
         await done();
       }
     }
   }
 
-  async function end(marker: string): Promise<void> {
+  async function kill(marker: string): Promise<void> {
     const { killed, survivors } = await sweep(marker, { scanner });
-    if (killed.length > 0) logger.info({ marker, pids: killed }, 'ended processes a CLI left behind');
+    if (killed.length > 0) logger.info({ marker, pids: killed }, 'killed processes a CLI had left running');
     if (survivors.length > 0) logger.error({ marker, pids: survivors }, 'processes survived their execution');
   }
 
   function start(): void {
     pass ??= reap()
-      .catch((error: unknown) => logger.error({ reason: messageOf(error) }, 'looking for leftovers failed'))
+      .catch((error: unknown) =>
+        logger.error({ reason: messageOf(error) }, 'looking for processes that were left running failed'),
+      )
       .finally(() => {
         pass = null;
         if (gathered.size > 0) start();
@@ -69,7 +72,7 @@ export function createReaper(scanner: ProcScanner, logger: Logger): Reaper {
     },
     async settle() {
       while (pass !== null) {
-        hurry?.();
+        endWait?.();
         await pass;
       }
     },

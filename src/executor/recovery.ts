@@ -8,8 +8,9 @@ import type { Ledger } from './ports.ts';
 import { removeScratch } from './start-cli.ts';
 
 /**
- * Settles the executions of an earlier run of this node, before anything new is claimed. It kills their processes
- * first, because a lost execution must not go on. The processes of other nodes have other markers.
+ * Settles the executions of an earlier run of this node, before anything new is claimed. It kills
+ * their processes first, because a lost execution must not go on. The processes of other nodes have
+ * other markers.
  */
 export async function recover(options: {
   readonly nodeId: string;

@@ -1,6 +1,6 @@
 /**
- * Looks once a second at what the running executions use, in one pass over /proc for all of them. Those that are
- * over within a second are never looked at.
+ * Measures the resources of the running executions once a second, in one pass over /proc for all.
+ * An execution that ends within a second is not measured.
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
@@ -13,16 +13,16 @@ const EVERY_MS = 1000;
 
 export interface ResourceWatch {
   /**
-   * `look` gets what this process and all that carry its marker use, once a second until the returned function is
-   * called.
-   * @param cpuSecondsBefore what they had used before, for somebody else
+   * Calls `look` once a second with the resources of all processes with this marker, until the
+   * returned function is called.
+   * @param cpuSecondsBefore CPU time that an earlier run used
    */
   follow(
     process: { readonly pid: number; readonly marker: string },
     cpuSecondsBefore: number,
     look: (use: ResourceUse) => void,
   ): () => void;
-  /** What was seen last of this process and its own; null before the first look. */
+  /** The last measurement of this process; null before the first. */
   last(pid: number): ResourceUse | null;
 }
 
@@ -31,17 +31,19 @@ interface Followed {
   readonly since: number;
   readonly cpuSecondsBefore: number;
   readonly look: (use: ResourceUse) => void;
-  /** What is known to have been used: that of a child nobody has waited for is gone with it. */
+  /**
+   * The most that was measured: the time of a child without a waiting parent disappears with it.
+   */
   cpuSeconds: number;
   last: ResourceUse | null;
 }
 
-/** Does nothing where there is no Linux /proc. */
+/** Measures nothing without a Linux /proc. */
 export function createResourceWatch(scanner: ProcScanner, logger: Logger): ResourceWatch {
   const followed = new Map<number, Followed>();
   let timer: NodeJS.Timeout | null = null;
 
-  async function lookAtAll(): Promise<void> {
+  async function measureAll(): Promise<void> {
     const now = performance.now();
     const due = [...followed].filter(([, { since }]) => now - since >= EVERY_MS);
     if (due.length === 0) return;
@@ -62,8 +64,8 @@ export function createResourceWatch(scanner: ProcScanner, logger: Logger): Resou
 
   function schedule(): void {
     timer ??= setTimeout(() => {
-      lookAtAll()
-        .catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'looking at /proc failed'))
+      measureAll()
+        .catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'reading /proc failed'))
         .finally(() => {
           timer = null;
           if (followed.size > 0) schedule();
@@ -94,7 +96,7 @@ export function createResourceWatch(scanner: ProcScanner, logger: Logger): Resou
   };
 }
 
-/** What one execution may use at the most, by the server's settings; null: as much as there is. */
+/** Limits of one execution by the server's settings. Null: no limit. */
 export interface ResourceSettings {
   readonly maxMemoryBytes: number | null;
   readonly maxCpuSeconds: number | null;
@@ -113,8 +115,8 @@ const SETTING: Readonly<Record<Measured, keyof ResourceSettings>> = {
 const MEASURED: readonly Measured[] = ['memoryBytes', 'cpuSeconds', 'openFiles', 'processes'];
 
 /**
- * What is used beyond its limit, in words that name the limit; null while all is within. The smaller of what the
- * job asks and of what the settings allow counts.
+ * Names the resource and the limit that is exceeded; null while there is none. The lower limit of
+ * the job and the settings counts.
  */
 export function exceededLimit(use: ResourceUse, asked: Limits, settings: ResourceSettings): string | null {
   for (const name of MEASURED) {

@@ -36,7 +36,10 @@ const SINK_HIGH_WATER_BYTES = 4 * 1024 * 1024;
 
 type Flow = { pause(): void; resume(): void };
 
-/** The returned function gives each execution an outcome, and rejects only when that cannot be settled. */
+/**
+ * The returned function gives each execution an outcome, and rejects only when that cannot be
+ * settled.
+ */
 export function createClaimRunner(options: {
   readonly claims: Pick<Claims, 'append' | 'renew'>;
   readonly ledger: Ledger;
@@ -128,7 +131,10 @@ export function createClaimRunner(options: {
     });
   }
 
-  /** The last steps before a spawn: the intent is on disk, the claim is still ours, the job is not cancelled. */
+  /**
+   * The last steps before a spawn: the intent is on disk, the claim is still ours, the job is not
+   * cancelled.
+   */
   async function admit(one: Active): Promise<'spawn' | 'cancelled' | 'known'> {
     const { claim } = one;
     const [isNew, lease] = await Promise.all([intend(one), leaseOf(one)]);
@@ -142,7 +148,10 @@ export function createClaimRunner(options: {
     return 'spawn';
   }
 
-  /** Whether the execution is new to the ledger. Waits while the ledger cannot be written (a full disk). */
+  /**
+   * Whether the execution is new to the ledger. Waits while the ledger cannot be written (a full
+   * disk).
+   */
   async function intend({ claim, stop }: Active): Promise<boolean> {
     for (;;) {
       try {
@@ -159,7 +168,9 @@ export function createClaimRunner(options: {
     }
   }
 
-  /** The state of the claim in its record. Waits while Redis is away: nothing may be spawned then. */
+  /**
+   * The state of the claim in its record. Waits while Redis is away: nothing may be spawned then.
+   */
   async function leaseOf({ claim, stop }: Active): Promise<LeaseState> {
     for (;;) {
       try {
@@ -175,8 +186,8 @@ export function createClaimRunner(options: {
   }
 
   /**
-   * Prepares a claim while the job may run. An outage of Redis, the ledger or the launcher is no fault of the job: it
-   * is tried again.
+   * Prepares a claim while the job may run. An outage of Redis, the ledger or the launcher is no
+   * fault of the job: it is tried again.
    * @throws AppError for each reason to refuse the execution, and when it was stopped
    */
   function prepareInTime({ claim, stop }: Active): Promise<Prepared> {
@@ -231,7 +242,10 @@ export function createClaimRunner(options: {
     await delivery.settle(finish, sessionTokens);
   }
 
-  /** Never spawns an execution again that the ledger knows: delivers its stored outcome, or that it was lost. */
+  /**
+   * Never spawns an execution again that the ledger knows: delivers its stored outcome, or that it
+   * was lost.
+   */
   async function settleKnown(claim: Claim): Promise<void> {
     const { jobId, executionId, attempt } = claim;
     const entry = await ledger.find(executionId);

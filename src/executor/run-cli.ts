@@ -20,7 +20,8 @@ export interface Prepared extends PreparedExecution {
 type Emit = (event: ExecutionEvent, raw: string | null) => void;
 
 /**
- * Prepares a claim. Nothing in Redis is trusted: the request is checked again, against the settings in force now.
+ * Prepares a claim. The request in Redis is not trusted: it is checked again, against the settings
+ * in force.
  * @throws AppError for each reason to refuse the execution
  */
 export async function prepareClaim(claim: Claim, options: PrepareOptions): Promise<Prepared> {
@@ -71,9 +72,10 @@ export interface CliRun {
 }
 
 /**
- * Runs a prepared execution. A CLI that cannot be started is looked up once more, then the fallback runs.
- * @throws AppError when none can be started, and auth.required while the login's circuit is open; nothing was
- *   spawned then
+ * Runs a prepared execution. A CLI that cannot be started is looked up once more, then the fallback
+ * runs.
+ * @throws AppError when none can be started, and auth.required while the login's circuit is open;
+ *   nothing was spawned then
  */
 export async function runCli(prepared: Prepared, run: CliRun): Promise<ExecutionResult> {
   try {
@@ -137,8 +139,8 @@ interface Fallback {
 }
 
 /**
- * Fits a job to the fallback of its provider. No option is dropped, except a model that the fallback does not accept:
- * its default model is used then.
+ * Fits a job to the fallback of its provider. No option is dropped, except a model that the
+ * fallback does not accept: its default model is used then.
  * @throws AppError `missing`, with the reason why there is no fallback for this job
  */
 function fallbackFor(

@@ -26,7 +26,10 @@ export const createActive = (claim: Claim): Active => ({
   started: null,
 });
 
-/** Stops an execution; the first reason counts. `force` skips the grace, including a grace that has begun. */
+/**
+ * Stops an execution; the first reason counts. `force` skips the grace, including a grace that has
+ * begun.
+ */
 export function stopActive(one: Active, reason: StopReason, force: boolean): void {
   if (force) one.force.abort();
   one.stop.abort(reason);
@@ -39,11 +42,13 @@ export interface Slots {
   free(): number;
   /** How many more may run, for each provider with a limit of its own. */
   freeOf(): Readonly<Record<string, number>>;
-  /** Whether a provider is at its own limit. Its jobs may wait then although there are free slots. */
+  /**
+   * Whether a provider is at its own limit. Its jobs may wait then although there are free slots.
+   */
   someFull(): boolean;
   /**
-   * Moves an execution to another provider, its fallback. Resolves when that provider has a slot, before anything new
-   * is claimed for it, or when the execution is stopped.
+   * Moves an execution to another provider, its fallback. Resolves when that provider has a slot,
+   * before anything new is claimed for it, or when the execution is stopped.
    */
   moveTo(one: Active, provider: string): Promise<void>;
   /** An execution has ended. */

@@ -1,4 +1,4 @@
-/** Starting the CLI of an execution: a process of its own, or one that waits for just such a prompt. */
+/** Starts the CLI of an execution in a process of its own. */
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -10,7 +10,9 @@ import type { SpawnedProcess } from '../processes/spawned-process.ts';
 import type { Cut } from '../protocol/cli.ts';
 import type { PreparedExecution } from './prepare.ts';
 
-/** How a run got its process: started for it, started before it, or the one that had run its session's last turn. */
+/**
+ * How a run got its process: started for it, started ahead, or kept from its session's last turn.
+ */
 export type Start = 'cold' | 'warm' | 'session';
 
 /** A process that has its prompt. */
@@ -19,13 +21,13 @@ export interface StartedCli {
   readonly start: Start;
   /** `performance.now()` when it was started for this run, or got its prompt. */
   readonly since: number;
-  /** CPU it had used before. */
+  /** CPU time that it had used before. */
   readonly cpuSecondsBefore: number;
-  /** Lines it has said since it got its prompt, for whoever reads on. */
+  /** Lines that it has written since it got its prompt. */
   readonly heard: readonly HeardLine[];
-  /** The process has ended: what it left behind is ended too, and its scratch folder removed. */
+  /** The process has ended. Kills the processes it left running and removes its scratch folder. */
   over(): void;
-  /** The turn has ended, and the process may wait for the next one. */
+  /** The turn has ended. Keeps the process for the next turn. */
   keep(): void;
 }
 
@@ -34,11 +36,11 @@ export interface HeardLine {
   readonly cut: Cut | null;
 }
 
-/** @throws AppError when the process cannot be started, or is not to be started any more */
+/** @throws AppError when the process cannot be started, or the execution was stopped */
 export type StartCli = (prepared: PreparedExecution, stop: AbortSignal) => Promise<StartedCli>;
 
 /**
- * The last look before a spawn: a stop may have come since the claim.
+ * The last check before a spawn: the execution may have been stopped since the claim.
  * @throws AppError execution.cancelled, execution.timed_out, execution.lost
  */
 export function refuseIfStopped({ aborted, reason }: AbortSignal): void {
@@ -50,7 +52,9 @@ export function refuseIfStopped({ aborted, reason }: AbortSignal): void {
   throw new AppError('execution.lost', 'the server stopped before the CLI was started');
 }
 
-/** Does what comes before the spawn while the time of the execution lasts: until its CLI runs, no other clock does. */
+/**
+ * Runs a task before the spawn within the execution's timeout. Its own clocks start with its CLI.
+ */
 export async function inTime<T>(
   timeoutMs: number,
   stop: AbortSignal,
@@ -69,7 +73,7 @@ export async function inTime<T>(
   }
 }
 
-/** Rejects as {@link refuseIfStopped} does, as soon as it is stopped. */
+/** Rejects like {@link refuseIfStopped} when the signal aborts. */
 export const refusal = (stop: AbortSignal): Promise<never> =>
   new Promise((_, reject) => {
     const refuse = (): void => {
@@ -83,7 +87,7 @@ export const refusal = (stop: AbortSignal): Promise<never> =>
     stop.addEventListener('abort', refuse, { once: true });
   });
 
-/** A scratch folder with what the command needs in it. */
+/** Makes a scratch folder with the files that the command needs. */
 export async function makeScratch(dir: string, files: Readonly<Record<string, string>> = {}): Promise<void> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   for (const [name, content] of Object.entries(files)) {
@@ -91,15 +95,21 @@ export async function makeScratch(dir: string, files: Readonly<Record<string, st
   }
 }
 
-/** Starts processes cold, as soon as the machine has what that takes. */
+/** Starts processes as soon as the machine has the resources. */
 export interface ColdStarts {
-  /** Waits while it has not. @throws AppError when the process cannot be started, or is not to be started any more */
+  /**
+   * Waits while the machine lacks resources.
+   * @throws AppError when the process cannot be started, or the execution was stopped
+   */
   spawn(prepared: PreparedExecution, stop: AbortSignal): Promise<SpawnedProcess>;
-  /** What the machine lacks, or null. */
+  /** The resource that the machine lacks, or null. */
   problem(): string | null;
 }
 
-/** That no process, memory, descriptor or disk is left is no fault of the job: it is tried again until it is stopped. */
+/**
+ * A lack of processes, memory, descriptors or disk space is no fault of the job: the start is
+ * retried until the execution is stopped.
+ */
 export function createColdStarts(launch: Launch, outage: Outage): ColdStarts {
   let waiting = 0;
 
@@ -108,7 +118,8 @@ export function createColdStarts(launch: Launch, outage: Outage): ColdStarts {
       refuseIfStopped(stop);
       try {
         const scratch = makeScratch(prepared.scratch, prepared.command.files);
-        // The folder is the server's own: whatever keeps it from being made (a full disk, most often) is no job's fault.
+        // The folder belongs to the server, so an error (usually a full disk) is no fault of the
+        // job.
         const problem = await scratch.then(
           () => null,
           (error: unknown) => `a scratch folder cannot be made: ${messageOf(error)}`,
@@ -140,7 +151,7 @@ export function createColdStarts(launch: Launch, outage: Outage): ColdStarts {
   };
 }
 
-/** A process for this execution alone, whose stdin has its prompt. Its scratch folder is there. */
+/** Starts a process with the prompt on stdin. The scratch folder exists already. */
 async function spawnCold(
   prepared: PreparedExecution,
   launch: Launch,
@@ -165,27 +176,27 @@ async function spawnCold(
 }
 
 /**
- * Removes a scratch folder and all in it. A tool may have left folders nobody may write in; that must neither
- * fail an execution nor keep a server from starting, so what cannot be removed is told and left.
+ * Removes a scratch folder. A tool may have left folders without write permission in it. What
+ * cannot be removed is logged: it must neither fail an execution nor the start of a server.
  */
 export async function removeScratch(dir: string, logger: Logger): Promise<void> {
   try {
     await rm(dir, { recursive: true, force: true });
     return;
   } catch {
-    // Most often EACCES: open up what is ours and try once more.
+    // Usually EACCES: change the permissions of the folders and try once more.
   }
   try {
-    await openUp(dir);
+    await makeWritable(dir);
     await rm(dir, { recursive: true, force: true });
   } catch (error) {
     logger.warn({ dir, reason: messageOf(error) }, 'a scratch folder could not be removed');
   }
 }
 
-async function openUp(dir: string): Promise<void> {
+async function makeWritable(dir: string): Promise<void> {
   await chmod(dir, 0o700);
   for (const entry of await readdir(dir, { withFileTypes: true })) {
-    if (entry.isDirectory()) await openUp(join(dir, entry.name));
+    if (entry.isDirectory()) await makeWritable(join(dir, entry.name));
   }
 }

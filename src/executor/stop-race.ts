@@ -1,4 +1,4 @@
-/** The race that stops one running CLI: the first reason is recorded, and all later ones are ignored. */
+/** Stops one running CLI. The first reason is recorded, and later ones are ignored. */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
@@ -29,7 +29,10 @@ export interface Stop {
 export interface StopRace {
   /** Null until the process is stopped. */
   readonly stopped: Stop | null;
-  /** Terminates the process and everything it started. Returns false, and does nothing, after the first call. */
+  /**
+   * Terminates the process and everything it started. Returns false, and does nothing, after the
+   * first call.
+   */
   stop(reason: StopReason, detail: string | null): boolean;
   /** Resolves when the process has exited and its output is closed. Never rejects. */
   readonly ended: Promise<ProcessEnd>;
@@ -64,7 +67,8 @@ export function createStopRace(options: {
         scanner,
         ...(how.force && { force: how.force }),
       });
-      // The kernel could not kill it (a dead mount), or the launcher hangs and reports no exit. Its slot is free.
+      // The kernel could not kill it (a dead mount), or the launcher hangs and reports no exit. Its
+      // slot is free.
       if (child.exitedAtUptimeS === null) stuck.resolve({ code: null, signal: 'SIGKILL', leakedPipe: true });
       return done;
     } catch (error) {

@@ -1,12 +1,13 @@
 /**
  * The environment of a CLI in a folder that is not trusted: it leads to no program of that folder.
  *
- * Git runs programs that the settings of a repository name. `git status` and `git diff` run some of them
- * (`core.fsmonitor`, `diff.external`, filters), and CLIs allow these two commands without a question. Settings in the
- * environment (`GIT_CONFIG_COUNT`) override those of a repository. So each setting that names a program is repeated
- * there, with the value of the user's own configuration or with git's default. This holds for every repository that
- * the CLI visits. Names that a repository chooses itself (`filter.<name>.clean`) are known only for the repository
- * of the job, whose settings are read before each start.
+ * Git runs programs that the settings of a repository name. `git status` and `git diff` run some of
+ * them (`core.fsmonitor`, `diff.external`, filters), and CLIs allow these two commands without a
+ * question. Settings in the environment (`GIT_CONFIG_COUNT`) override those of a repository. So
+ * each setting that names a program is repeated there, with the value of the user's own
+ * configuration or with git's default. This holds for every repository that the CLI visits. Names
+ * that a repository chooses itself (`filter.<name>.clean`) are known only for the repository of the
+ * job, whose settings are read before each start.
  */
 import { delimiter, isAbsolute } from 'node:path';
 import { LRUCache } from 'lru-cache';
@@ -26,8 +27,8 @@ export type UntrustedEnvironment = (cwd: string, env: Variables) => Promise<Vari
 const GIT_TIMEOUT_MS = 15_000;
 const MAX_LISTING_BYTES = 1024 * 1024;
 /**
- * Short, because the files that git reads cannot be watched completely: settings include other files, under
- * conditions, and those may not exist yet.
+ * Short, because the files that git reads cannot be watched completely: settings include other
+ * files, under conditions, and those may not exist yet.
  */
 const CACHE_MS = 2000;
 const MAX_CACHED = 1000;
@@ -56,7 +57,10 @@ export function createUntrustedEnvironment({ launch }: { readonly launch: Launch
 /** Variables that change which files git reads its settings from. */
 const LISTING_VARIABLES = /^(HOME|PATH|XDG_CONFIG_HOME|GIT_.*)$/;
 
-/** What `git config --list` prints in the folder; '' when there is no git, or it refuses to run there. */
+/**
+ * What `git config --list` prints in the folder; '' when there is no git, or it refuses to run
+ * there.
+ */
 async function askGit(launch: Launch, cwd: string, env: Variables): Promise<string> {
   // This command runs no program, however the files are written.
   const request = { binary: 'git', args: ['config', '--list', '--show-scope', '-z'], env, cwd };
@@ -112,8 +116,8 @@ const FIXED: Readonly<Record<string, string>> = {
 const LISTS = /^credential\.(.*\.)?helper$/;
 
 /**
- * Prints the same as git, except that it ignores options of the command (`-w`, `-U`). Needed because
- * `diff.external` cannot be unset.
+ * Prints the same as git, except that it ignores options of the command (`-w`, `-U`). Needed
+ * because `diff.external` cannot be unset.
  */
 const PLAIN_DIFF =
   'f() { printf "diff --git a/%s b/%s\\n" "$1" "$1"; diff -u --label "a/$1" --label "b/$1" "$2" "$5"; return 0; }; f';
@@ -136,7 +140,9 @@ const NAMED: readonly (readonly [RegExp, string])[] = [
   [/\.(cmd|command|program|tocmd|cccmd|headercmd|sendmailcmd|tunnel|smtpserver)$/, 'false'],
 ];
 
-/** Of these settings the first one counts. They name programs for remotes that are local folders. */
+/**
+ * Of these settings the first one counts. They name programs for remotes that are local folders.
+ */
 const PACK_PROGRAMS = /^remote\..*\.(uploadpack|receivepack)$/;
 
 /** The user's own drivers are repeated: a repository that was not read must not redefine them. */
@@ -156,7 +162,10 @@ interface Setting {
   readonly value: string;
 }
 
-/** Splits the output of `git config --list --show-scope -z` into the user's and the repository's settings. */
+/**
+ * Splits the output of `git config --list --show-scope -z` into the user's and the repository's
+ * settings.
+ */
 function parse(listing: string): { readonly own: readonly Setting[]; readonly local: readonly Setting[] } {
   const own: Setting[] = [];
   const local: Setting[] = [];

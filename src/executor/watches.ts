@@ -1,4 +1,7 @@
-/** Everything beside the lines of a CLI that can stop it or slow it down: clocks, limits and signals. */
+/**
+ * Everything beside the lines of a CLI that can stop it or slow it down: clocks, limits and
+ * signals.
+ */
 import type { SpawnedProcess } from '../processes/spawned-process.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Translator } from '../providers/provider.ts';
@@ -83,13 +86,17 @@ export interface Deadlines {
   sawOutput(): void;
   /** Follows tools, for a CLI that does not say whether it is busy. */
   sawEvent(event: ExecutionEvent): void;
-  /** The CLI has given its terminal event and gets this long to exit. Null: it continued after all. */
+  /**
+   * The CLI has given its terminal event and gets this long to exit. Null: it continued after all.
+   */
   linger(ms: number | null): void;
   /** Stops all clocks. No later call starts one again. */
   clear(): void;
 }
 
-/** The clocks of one execution: run time, silence, and the time to exit after the terminal event. */
+/**
+ * The clocks of one execution: run time, silence, and the time to exit after the terminal event.
+ */
 export function createDeadlines(options: {
   readonly timeoutMs: number;
   readonly idleTimeoutMs: number;
@@ -158,25 +165,19 @@ const QUESTIONS = [
 
 export const asksForLogin = (text: string): boolean => QUESTIONS.some((question) => question.test(text));
 
-export interface LoginWatch {
-  sawOutput(): void;
-  sawEvent(event: ExecutionEvent): void;
-  clear(): void;
-}
-
 /**
- * Detects a CLI that asks a person to log in and waits, long before its silence would stop it. It cannot be answered:
- * the prompt was its stdin.
+ * Detects a CLI that asks a person to log in and waits, long before its silence would stop it. It
+ * cannot be answered: the prompt was its stdin.
  *
- * A model may write the same words. So only output before the first event counts (stderr, and lines that the provider
- * does not know), and only when silence follows.
+ * A model may write the same words. So only output before the first event counts (stderr, and lines
+ * that the provider does not know), and only when silence follows.
  */
 export function createLoginWatch(options: {
   readonly idleTimeoutMs: number;
   stderrTail(): string;
   /** Called at most once. */
   onAsked(): void;
-}): LoginWatch {
+}) {
   const quietMs = Math.min(QUIET_MS, options.idleTimeoutMs / 2);
   let lines = '';
   let lastOutput: number | null = null;
@@ -209,7 +210,7 @@ export function createLoginWatch(options: {
       lastOutput = performance.now();
       timer ??= setTimeout(check, quietMs);
     },
-    sawEvent(event) {
+    sawEvent(event: ExecutionEvent): void {
       if (event.kind === 'raw') lines = `${lines}\n${event.line}`.slice(-TAIL_CHARS);
       // It has begun to work: from now on a model writes the text.
       else clear();
@@ -227,8 +228,8 @@ export interface OutputFlow {
 }
 
 /**
- * Bounds the output of one CLI. Too many bytes or events stop it. When events come too fast or the sink lags, the
- * executor only stops reading, so that the pipe fills and the CLI waits.
+ * Bounds the output of one CLI. Too many bytes or events stop it. When events come too fast or the
+ * sink lags, the executor only stops reading, so that the pipe fills and the CLI waits.
  */
 export function createOutputFlow(options: {
   readonly child: Pick<SpawnedProcess, 'pauseOutput' | 'resumeOutput'>;

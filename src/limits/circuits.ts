@@ -1,29 +1,29 @@
 /**
- * After a refused login, jobs of the same credential are refused at once for a while instead of being tried: a
- * queue behind a wrong key must neither cost a process each nor look like an attack to the vendor.
+ * A circuit breaker per credential. After a refused login, jobs of the same credential fail at once
+ * for a while: a queue with a wrong key must neither start a process per job nor look like an
+ * attack to the vendor.
  *
- * closed → (a refusal) → open → (time) → half open: one job tries → closed, or open again for twice as long.
+ * closed → (a refusal) → open → (time) → half open: one job tries → closed, or open twice as long
  */
-
 import { createHmac, randomBytes } from 'node:crypto';
 import { AppError } from '../errors.ts';
 import type { Provider } from '../providers/provider.ts';
 import { backoffMs } from '../timing.ts';
 
-/** Repeated refusals double the time up to this. */
+/** Each further refusal doubles the time, up to this. */
 export const MAX_CIRCUIT_MS = 600_000;
 
 /**
- * What became of an execution, as far as its login is concerned. `untold`: it did not get so far (never started,
- * cancelled, the server stopped).
+ * What an execution shows about its login. `unknown`: it was never started, was cancelled, or the
+ * server stopped.
  */
 export type LoginAnswer = 'succeeded' | 'refused' | 'other' | 'unknown';
 
 /** The permission to start one execution. */
 export interface Pass {
-  /** The vendor has answered this one: its login works, also when the job still runs for an hour. */
+  /** The vendor accepted the login. The job may still run for an hour. */
   proven(): void;
-  /** It has ended. Only the first call counts. */
+  /** The execution has ended. Only the first call counts. */
   settle(answer: LoginAnswer): void;
 }
 
@@ -36,7 +36,7 @@ export interface CircuitView {
   readonly succeededAt: number | null;
 }
 
-/** A CLI and the environment of its jobs: together they say which login it uses. */
+/** A CLI and the environment of its jobs: together they determine the login. */
 export interface LoginUse {
   readonly provider: Pick<Provider, 'name' | 'login'>;
   readonly env: Readonly<Record<string, string>>;
@@ -45,8 +45,8 @@ export interface LoginUse {
 /** One circuit per credential. */
 export interface Circuits {
   /**
-   * To be called right before a spawn.
-   * @throws AppError auth.required while the credential is not to be tried
+   * Called right before a spawn.
+   * @throws AppError auth.required while the circuit is open
    */
   enter(use: LoginUse): Pass;
   view(use: LoginUse): CircuitView;
@@ -55,18 +55,18 @@ export interface Circuits {
 interface Circuit {
   /** null: closed. */
   openUntil: number | null;
-  /** In a row. */
+  /** Refusals in a row. */
   refusals: number;
-  /** The one job that tries. */
+  /** The job that tries the login while half open. */
   trial: Pass | null;
   refusedAt: number | null;
   succeededAt: number | null;
 }
 
 export function createCircuits(options: {
-  /** How long the first refusal opens a circuit. */
+  /** How long the first refusal opens the circuit. */
   readonly circuitMs: number;
-  /** Milliseconds since the epoch. Default: the time since the start, whatever is done to the machine's clock. */
+  /** Milliseconds since the epoch. Default: unaffected by changes of the machine's clock. */
   readonly now?: () => number;
 }): Circuits {
   const { circuitMs, now = () => performance.timeOrigin + performance.now() } = options;
@@ -111,7 +111,7 @@ export function createCircuits(options: {
         if (answer === 'succeeded') circuit.succeededAt = now();
         if (answer === 'refused') {
           circuit.refusedAt = now();
-          // Those that ran beside the one that opened it say nothing new.
+          // The circuit counts one refusal for all jobs that ran when it opened.
           if (tried || circuit.openUntil === null) open(circuit);
         } else if (answer === 'succeeded' || (tried && answer === 'other')) close(circuit);
       },
@@ -139,7 +139,7 @@ export function createCircuits(options: {
   };
 }
 
-/** @param next when the next job may try; null: one is trying */
+/** @param next when the next job may try; null while one tries */
 function refusal(refusedAt: number, use: LoginUse, next: number | null, now: number): AppError {
   const { name, login } = use.provider;
   const ago = Math.max(0, Math.round((now - refusedAt) / 1000));
@@ -148,7 +148,7 @@ function refusal(refusedAt: number, use: LoginUse, next: number | null, now: num
   return new AppError('auth.required', `${name} refused the login ${ago} s ago; ${then}; ${login.hint}`);
 }
 
-/** Names the login a CLI uses, without telling it: the names are made with a key that is never stored. */
+/** Names a credential without revealing it: a hash with a key that is never stored. */
 export function createCredentialOf(): (use: LoginUse) => string {
   const key = randomBytes(32);
   return ({ provider: { name, login }, env }) => {
