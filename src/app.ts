@@ -1,7 +1,7 @@
 /**
- * The only composition root of the main process. Services are built and started here from ⑧ back to ①:
- * lock → store → Redis → records → executor (which first settles what an earlier run left) → workers → HTTP.
- * They stop in reverse.
+ * The composition root of the main process: it builds and starts all parts, and contains no logic.
+ * Order: data folder → store → Redis → records → executor (it first settles the executions of an
+ * earlier start) → workers → HTTP. They stop in reverse.
  */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,7 +23,7 @@ import { createBatchService } from './jobs/batch-service.ts';
 import { createJobService } from './jobs/job-service.ts';
 import { createPromptResolver } from './jobs/resolve-prompt.ts';
 import { createSessionPlacement } from './jobs/session-placement.ts';
-import { createLifecycle, started } from './lifecycle.ts';
+import { type Lifecycle, withLifecycle } from './lifecycle.ts';
 import { createCircuits } from './limits/circuits.ts';
 import { createLauncher } from './processes/launcher.ts';
 import { createProcScanner } from './processes/proc-scanner.ts';
@@ -58,7 +58,7 @@ export interface AppOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly version: string;
   readonly logger: Logger;
-  /** Real paths of directories inside which a job may run, too; asked at each look. null: none. */
+  /** Real paths of more directories in which jobs may run; read at each use. null: none. */
   readonly moreRoots?: (() => readonly string[]) | null;
 }
 
@@ -69,50 +69,57 @@ export interface App {
   readonly redisPort: number | null;
   readonly tokenFile: string;
   readonly recovery: RecoveryReport;
-  /** Refuses new work, lets running jobs end within the drain time, interrupts the rest, stops everything. */
+  /** Refuses new work, gives running jobs the drain time, interrupts the rest, stops everything. */
   stop(): Promise<void>;
-  /** Makes a stop under way skip what is left of the drain. */
+  /** Ends the drain time of a `stop()` that is under way. */
   hurry(): void;
 }
 
-const STOP_MARGIN_MS = 15_000;
-const LAST_LOOK_MS = 1000;
+const STOP_REDIS_MS = 30_000;
+const STOP_WORKERS_MS = 15_000;
+const LAST_CATCH_UP_MS = 1000;
 
-/** Builds and starts a whole server; what fails to start stops what had started. */
-export async function startApp(options: AppOptions): Promise<App> {
+/** Builds and starts a whole server. If a part fails to start, all others are stopped. */
+export function startApp(options: AppOptions): Promise<App> {
+  return withLifecycle(options.logger, (life) => startParts(options, life));
+}
+
+async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const { settings, env, version, logger, moreRoots = null } = options;
-  const life = createLifecycle(logger);
   const component = (name: string): Logger => logger.child({ component: name });
   const newId = createIdFactory();
-
-  const damage = createDamageReports(component('storage'));
-  const { report } = damage;
+  const bootId = newId().id;
   const failpoints = env['BULLPEN_TEST_FAILPOINTS'];
   const failpoint = createFailpoint(failpoints);
-  await life.phase('folder lock', { start: () => openDataFolder(settings), stop: (lock) => lock.release() });
-  const nodeId = await loadNodeId(settings.home);
-  const bootId = newId().id;
-  // ⑧ store
-  const store = await life.phase('store', {
-    start: () => openStore({ file: join(settings.home, 'ledger.db'), report, logger: component('store') }),
-    stop: (opened) => opened.close(),
-  });
+  const damage = createDamageReports(component('storage'));
+  const { report } = damage;
 
-  const server = await life.phase('redis', {
-    start: () => startRedis({ settings, searchPath: env['PATH'] ?? '', logger: component('redis') }),
-    stop: (started) => started.stop(),
-    deadlineMs: 30_000,
-  });
+  // ⑧ data folder and store
+  const lock = await openDataFolder(settings);
+  life.onStop('folder lock', () => lock.release());
+  const nodeId = await loadNodeId(settings.home);
+  const file = join(settings.home, 'ledger.db');
+  const store = await openStore({ file, report, logger: component('store') });
+  life.onStop('store', () => store.close());
+
+  // Redis, records and queue
+  const searchPath = env['PATH'] ?? '';
+  const server = await startRedis({ settings, searchPath, logger: component('redis') });
+  life.onStop('redis', () => server.stop(), STOP_REDIS_MS);
+  const redis = await openRedis(server.url, component('redis'));
+  life.onStop('redis connections', () => redis.close());
   const names = createNames(settings);
-  const redis = await life.phase('redis connections', {
-    start: () => openRedis(server.url, component('redis')),
-    stop: (opened) => opened.close(),
-  });
   const { records, batchRecords, claims, upkeep, doorbells } = await openRpc({
-    ...{ redis, names, nodeId, settings, moreRoots, report },
+    redis,
+    names,
+    nodeId,
+    settings,
+    moreRoots,
+    report,
     logger: component('rpc'),
   });
   const queue = createPromptQueue(redis.commands, names);
+  life.onStop('queue', () => queue.close());
   const reconciler = createReconciler({
     records,
     queue,
@@ -121,22 +128,19 @@ export async function startApp(options: AppOptions): Promise<App> {
     restoreYoungerThanMs: server.port === null ? 0 : settings.keepInRedisMs,
     logger: component('reconcile'),
   });
-  const copier = await life.phase('copies', {
-    start: () =>
-      started(
-        createCopier({
-          ...{ blocking: redis.blocking, redis: redis.commands },
-          log: names.log,
-          records,
-          eventsKey: names.events,
-          ...{ store, report },
-          onLogReplaced: reconciler.restoreLost,
-          onEnded: logEnded(component('jobs'), nodeId),
-          logger: component('copies'),
-        }),
-      ),
-    stop: (created) => created.stop(),
+  const copier = createCopier({
+    blocking: redis.blocking,
+    redis: redis.commands,
+    log: names.log,
+    records,
+    eventsKey: names.events,
+    store,
+    report,
+    onLogReplaced: reconciler.restoreLost,
+    onEnded: logEnded(component('jobs'), nodeId),
+    logger: component('copies'),
   });
+  await life.start('copies', copier);
 
   // ⑤ ⑥ executor and providers
   const providers = createProviders(settings.providers, {
@@ -152,6 +156,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const stateFolders = createStateFolders();
   const pricing = createPricing(settings.prices);
   const circuits = createCircuits({ circuitMs: settings.authCircuitMs });
+  const allowed = withRoots(settings, moreRoots);
   const upkeepLoop = createUpkeepLoop({
     upkeep,
     records,
@@ -166,10 +171,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     inTouchForMs: redis.inTouchForMs,
     logger: component('upkeep'),
   });
-  const launcher = await life.phase('launcher', {
-    start: () => started(createLauncher({ dir: settings.home, logger: component('launcher') })),
-    stop: (created) => created.stop(),
-  });
+  const launcher = createLauncher({ dir: settings.home, logger: component('launcher') });
+  await life.start('launcher', launcher);
   const waits = createJobWaits(doorbells, names.responses);
   const executor = createExecutor({
     claims,
@@ -180,7 +183,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       probe,
       stateFolders,
       pricing,
-      settings: withRoots(settings, moreRoots),
+      settings: allowed,
       environment,
       untrusted: createUntrustedEnvironment({ launch: launcher.launch }),
       scratchDir: join(settings.home, 'tmp'),
@@ -203,134 +206,112 @@ export async function startApp(options: AppOptions): Promise<App> {
     logger: component('executor'),
     failpoint,
   });
-  const rawOn = settings.rawRequests === 'on' || (settings.rawRequests === 'auto' && server.port !== null);
   const rpc = createRpcServer({
     doorbells,
     channel: names.requests,
     onRun: executor.kick,
     onCancel: executor.lookAtCancel,
-    raw: rawOn
-      ? createRawRequests({
-          claims,
-          doorbells,
-          responses: names.responses,
-          resolve: (request) =>
-            createPromptResolver(RAW_PRINCIPAL, { settings, providers, pricing })(request),
-          newId,
-          newExecutionId: () => newId().id,
-        })
-      : null,
+    raw: createRawRequests({
+      mode: settings.rawRequests,
+      privateRedis: server.port !== null,
+      claims,
+      doorbells,
+      responses: names.responses,
+      resolve: (request) => createPromptResolver(RAW_PRINCIPAL, { settings, providers, pricing })(request),
+      newId,
+      newExecutionId: () => newId().id,
+    }),
     logger: component('rpc'),
   });
-  const stopExecutor = async (): Promise<void> => {
-    await executor.stop(0); // has ended already, unless another part did not start
-    await upkeepLoop.stop();
-    await rpc.stop();
-    await upkeep.leave().catch(() => undefined); // Redis may be gone first
-  };
-  const recovery = await life.phase('executor', {
-    start: async () => {
-      try {
-        const report = await executor.start();
-        await rpc.start();
-        await upkeepLoop.start();
-        return report;
-      } catch (error) {
-        await stopExecutor();
-        throw error;
-      }
+  const recovery = await life.start('executor', {
+    start: () => executor.start(),
+    async stop() {
+      await executor.stop(0); // `App.stop` has drained it, unless another part did not start
+      await upkeep.leave().catch(() => undefined); // Redis may be gone already
     },
-    stop: stopExecutor,
   });
+  await life.start('rpc', rpc);
+  await life.start('upkeep', upkeepLoop);
 
   // ③ sandboxed workers
-  const workers = await life.phase('workers', {
-    start: async () => {
-      const pool = createWorkerPool({
-        settings: { ...settings, redisUrl: server.workerUrl, ...(failpoints && { failpoints }) },
-        ...{ redisUrl: server.url, names, concurrency: workersFor(settings), lockMs: settings.lockMs },
-        logger: component('workers'),
-      });
-      return started(pool);
-    },
-    stop: (pool) => pool.stop(),
-    deadlineMs: STOP_MARGIN_MS,
+  const workers = createWorkerPool({
+    settings: { ...settings, redisUrl: server.workerUrl, ...(failpoints && { failpoints }) },
+    redisUrl: server.url,
+    names,
+    concurrency: workersFor(settings),
+    lockMs: settings.lockMs,
+    processor: siblingModule(import.meta.url, '../workers/prompt.worker'),
+    logger: component('workers'),
   });
+  await life.start('workers', workers, STOP_WORKERS_MS);
 
   // ① ⑦ HTTP and streams
-  const metrics = createMetrics({
-    jobsByStatus: () => store.run('jobs.countByStatus', {}),
-    queue: () => upkeep.counts(),
-    ...{ damage, executor },
-  });
-  const resolving = { settings: withRoots(settings, moreRoots), providers, pricing };
   const accepting = {
-    resolverFor: (principal: Principal) => createPromptResolver(principal, resolving),
+    resolverFor: (principal: Principal) =>
+      createPromptResolver(principal, { settings: allowed, providers, pricing }),
     placeSession: createSessionPlacement(store, copier),
     admit: upkeepLoop.admit,
     newId,
   };
   const jobs = createJobService({ records, queue, waits, store, copier, failpoint, ...accepting });
-  const batches = createBatchService({
+  const batches = createBatchService({ records, batchRecords, queue, store, copier, ...accepting });
+  const events = createEventHub({
     records,
-    batches: batchRecords,
-    queue,
     store,
-    copier,
-    ...accepting,
+    doorbells,
+    liveChannel: names.live,
+    readJob: (id) => jobs.get({ id: 'stream', admin: true }, id),
+    logger: component('streaming'),
   });
-  const http = await life.phase('http', {
-    start: async () => {
-      await waits.start();
-      const app = await createHttpServer({
-        settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
-        jobs,
-        batches,
-        events: createEventHub({
-          ...{ records, store, doorbells, liveChannel: names.live },
-          readJob: (id) => jobs.get({ id: 'stream', admin: true }, id),
-          logger: component('streaming'),
-        }),
-        health: createHealth({
-          ...{ redis: redis.commands, redisProblem: server.problem },
-          ...{ upkeep, store, executor, launcher, workers, metrics, damage },
-          providers: createProviderReports({
-            ...{ providers, probe, stateFolders, circuits, environment, executor },
-          }),
-        }),
-        usage: async ({ id, admin }, query) => {
-          await copier.catchUp();
-          return store.run('usage.report', { ...query, owner: admin ? null : id });
-        },
-        auth: createAuthenticator({ adminToken: await loadOrCreateAdminToken(settings.home) }),
-        board: [queue.queue],
-        logger: component('http'),
-        version,
-      });
-      return { app, url: await listen(app, settings) };
-    },
-    stop: async ({ app }) => {
-      await app.close();
-      await waits.stop();
-      metrics.stop();
-      await queue.close();
-    },
+  const metrics = createMetrics({
+    jobsByStatus: () => store.run('jobs.countByStatus', {}),
+    queue: () => upkeep.counts(),
+    damage,
+    executor,
   });
+  life.onStop('metrics', () => metrics.stop());
+  const health = createHealth({
+    redis: redis.commands,
+    redisProblem: server.problem,
+    upkeep,
+    store,
+    executor,
+    launcher,
+    workers,
+    metrics,
+    damage,
+    providers: createProviderReports({ providers, probe, stateFolders, circuits, environment, executor }),
+  });
+  await life.start('job waits', waits);
+  const http = await createHttpServer({
+    settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
+    jobs,
+    batches,
+    events,
+    health,
+    usage: async ({ id, admin }, query) => {
+      await copier.catchUp();
+      return store.run('usage.report', { ...query, owner: admin ? null : id });
+    },
+    auth: createAuthenticator({ adminToken: await loadOrCreateAdminToken(settings.home) }),
+    board: [queue.queue],
+    logger: component('http'),
+    version,
+  });
+  const url = await life.start('http', { start: () => listen(http, settings), stop: () => http.close() });
 
   return {
-    url: http.url,
+    url,
     redisPort: server.port,
     tokenFile: join(settings.home, 'token'),
     recovery,
     async stop() {
-      // Refuse new requests, take nothing more from the queue, let what runs end; the phases do the rest.
-      http.app.refuseNewRequests();
+      http.refuseNewRequests();
       await workers.pause();
       await executor.stop(settings.drainMs);
-      await within(
-        LAST_LOOK_MS,
-        copier.catchUp().catch(() => undefined),
-      ); // the log tells how they ended
+      // The log of changes says how the last jobs ended.
+      const caughtUp = copier.catchUp().catch(() => undefined);
+      await within(LAST_CATCH_UP_MS, caughtUp);
       await life.stop();
     },
     hurry: executor.abort,

@@ -3,27 +3,27 @@ import { isAbsolute, sep } from 'node:path';
 import { AppError } from './errors.ts';
 
 export interface WorkspaceSettings {
-  /** Directories inside which a job may run. */
+  /** Directories in which jobs may run. */
   readonly roots: readonly string[];
-  /** Those whose own CLI settings, hooks and MCP files may run. */
+  /** Directories whose own CLI settings, hooks and MCP files may be used. */
   readonly trustedRoots: readonly string[];
 }
 
 export interface Workspace {
-  /** Real path, without links. */
+  /** Real path, without symbolic links. */
   readonly cwd: string;
   readonly trusted: boolean;
 }
 
 /**
- * The directory a job may run in, with every link resolved.
- * @param tellRoots whether the error may name the allowed roots
+ * Resolves the symbolic links of a job's directory, and checks that a job may run there.
+ * @param nameRoots whether the error may name the allowed roots
  * @throws AppError cwd.not_allowed
  */
 export async function resolveWorkspace(
   cwd: string,
   settings: WorkspaceSettings,
-  tellRoots = false,
+  nameRoots = false,
 ): Promise<Workspace> {
   if (!isAbsolute(cwd) || cwd.includes('\0')) throw refused('the working directory must be an absolute path');
   let real: string;
@@ -36,7 +36,7 @@ export async function resolveWorkspace(
   }
   if (!(await isInside(real, settings.roots))) {
     const { roots } = settings;
-    if (!tellRoots) throw refused('the working directory is not inside an allowed root (BULLPEN_ROOTS)');
+    if (!nameRoots) throw refused('the working directory is not inside an allowed root (BULLPEN_ROOTS)');
     const all = [...roots, real].join(',');
     throw refused(
       `the working directory ${real} is not inside an allowed root (${roots.join(', ')}); to allow it, start the server with BULLPEN_ROOTS=${all}`,
@@ -45,7 +45,7 @@ export async function resolveWorkspace(
   return { cwd: real, trusted: await isInside(real, settings.trustedRoots) };
 }
 
-/** Settings with further roots, which are asked for anew at each look. */
+/** Settings with more roots, which are read again at each use. */
 export function withRoots<T extends WorkspaceSettings>(
   settings: T,
   more: (() => readonly string[]) | null,
@@ -59,9 +59,11 @@ export function withRoots<T extends WorkspaceSettings>(
   };
 }
 
-/** Whether a real path is one of the roots or lies below one. `/work` does not contain `/work-evil`. */
+/**
+ * Whether a real path is one of the roots or lies below one. `/work` does not contain `/work-evil`.
+ */
 export async function isInside(real: string, roots: readonly string[]): Promise<boolean> {
-  // A real path that reads as lying below a root proves that this root has no links: no need to look.
+  // A real path that begins with a root proves that the root has no links: no need to resolve it.
   if (roots.some((root) => liesBelow(real, root))) return true;
   return (await realRoots(roots)).some((root) => liesBelow(real, root));
 }
@@ -69,7 +71,7 @@ export async function isInside(real: string, roots: readonly string[]): Promise<
 export const liesBelow = (path: string, root: string): boolean =>
   path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
 
-/** The roots' real paths; one that is not there is left out. */
+/** The real paths of the roots, without those that do not exist. */
 export async function realRoots(roots: readonly string[]): Promise<readonly string[]> {
   const real = await Promise.all(roots.map((root) => realpath(root).catch(() => null)));
   return real.filter((root) => root !== null);

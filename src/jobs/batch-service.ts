@@ -1,6 +1,7 @@
 /**
- * Many prompts in one call. Each prompt is accepted or refused on its own. The work is done in slices,
- * to block neither the event loop nor Redis. A batch's counts are read from the records of its jobs.
+ * Many prompts in one call. Each prompt is accepted or refused on its own. The work is done in
+ * slices, to block neither the event loop nor Redis. A batch's counts are read from the records of
+ * its jobs.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { maySee, type Principal } from '../auth/principal.ts';
@@ -38,7 +39,7 @@ const SLICE = 100;
 
 export interface BatchServiceOptions {
   readonly records: Pick<JobRecords, 'cancel'>;
-  readonly batches: BatchRecords;
+  readonly batchRecords: BatchRecords;
   readonly queue: Pick<PromptQueue, 'addAll' | 'remove'>;
   readonly store: Store;
   readonly copier: Pick<Copier, 'catchUp'>;
@@ -63,7 +64,7 @@ interface FoundBatch extends Pick<Batch, 'id' | 'createdAt'> {
 
 export function createBatchService({
   records,
-  batches,
+  batchRecords,
   queue,
   store,
   copier,
@@ -97,14 +98,14 @@ export function createBatchService({
   }
 
   /**
-   * Adds jobs, of which the first is the batch's job number `first`. Redis gets the records and BullMQ's
-   * entries of a slice together. If entries are lost, upkeep adds them again.
+   * Adds jobs, of which the first is the batch's job number `first`. Redis gets the records and
+   * BullMQ's entries of a slice together. If entries are lost, upkeep adds them again.
    */
   async function addAll(batchId: string, first: number, jobs: readonly NewJob[]): Promise<void> {
     let from = first;
     for (const slice of slices(jobs)) {
       const entries = slice.map(({ id, request }) => ({ id, ...request }));
-      await Promise.all([batches.add(batchId, from, slice), queue.addAll(entries)]);
+      await Promise.all([batchRecords.add(batchId, from, slice), queue.addAll(entries)]);
       from += slice.length;
     }
   }
@@ -131,7 +132,7 @@ export function createBatchService({
 
   /** Reads the batch from its record. What Redis has forgotten comes from this node's copies. */
   async function find(principal: Principal, id: string): Promise<FoundBatch> {
-    const record = await batches.read(id);
+    const record = await batchRecords.read(id);
     const whole = record?.jobs.every(({ status }) => status !== null) ?? false;
     if (!whole) await copier.catchUp();
     const copies = whole ? [] : await store.run('jobs.ofBatch', { batch: id });
@@ -154,7 +155,7 @@ export function createBatchService({
     async create(principal, items, idempotency) {
       const key = scopedKey(principal, idempotency);
       // A known key has its answer before anything is checked: the checks may fail by now.
-      const known = key === null ? null : await batches.recall(key);
+      const known = key === null ? null : await batchRecords.recall(key);
       if (known !== null) return complete(principal, items, known);
       admit(items.length);
       const checked = await checkAll(principal, items);
@@ -162,7 +163,7 @@ export function createBatchService({
       const entries = checked.map(
         (one): BatchEntry => (one instanceof AppError ? refused(one) : { id: newId().id }),
       );
-      const opened = await batches.open({
+      const opened = await batchRecords.open({
         id,
         project: DEFAULT_PROJECT,
         principal: principal.id,

@@ -1,4 +1,6 @@
-/** What HTTP clients can do with jobs. A job's truth is its record; after Redis forgot it, its copy. */
+/**
+ * What HTTP clients can do with jobs. A job's truth is its record; after Redis forgot it, its copy.
+ */
 import { createHash } from 'node:crypto';
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError, isDamage, wireError } from '../errors.ts';
@@ -108,8 +110,8 @@ export function createJobService({
     };
     const entry = { id, priority: resolved.priority, delayMs: resolved.delayMs };
     if (key === null) {
-      // Redis gets both together and writes them to disk once. If the second one is lost, upkeep adds
-      // the entry again.
+      // Redis gets both together and writes them to disk once. If the second one is lost, upkeep
+      // adds the entry again.
       await Promise.all([records.create(job), queue.add(entry)]);
       return { job: toJob(freshJob(job)), replayed: false };
     }
@@ -213,7 +215,9 @@ export const CANCELLED = jobOutcome(
   wireError('execution.cancelled', 'the job was cancelled before it ran'),
 );
 
-/** An Idempotency-Key as the records know it: a digest, in which each principal has its own keys. */
+/**
+ * An Idempotency-Key as the records know it: a digest, in which each principal has its own keys.
+ */
 export function scopedKey(principal: Principal, given: Idempotency | null): Idempotency | null {
   if (given === null) return null;
   const key = createHash('sha256')

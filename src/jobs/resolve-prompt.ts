@@ -32,9 +32,9 @@ export interface ResolvePromptOptions extends PermitOptions {
 export type PromptResolver = (request: PromptRequest) => Promise<ResolvedPrompt>;
 
 /**
- * A resolver for the requests of one call. It applies the defaults of the settings, and checks every
- * option against what this caller, this server and the provider allow. It refuses what cannot be
- * honoured. It looks up each directory once.
+ * A resolver for the requests of one call. It applies the defaults of the settings, and checks
+ * every option against what this caller, this server and the provider allow. It refuses what cannot
+ * be honoured. It looks up each directory once.
  */
 export function createPromptResolver(principal: Principal, options: ResolvePromptOptions): PromptResolver {
   const known = new Map<string, Promise<Workspace>>();
@@ -53,7 +53,8 @@ async function resolvePrompt(
   workspaceOf: (cwd: string) => Promise<Workspace>,
 ): Promise<ResolvedPrompt> {
   checkText(request.prompt);
-  // HTTP has checked its bodies. Raw requests, and retries merged from two halves, are checked here.
+  // HTTP has checked its bodies. Raw requests, and retries merged from two halves, are checked
+  // here.
   if (!promptRequest.Check(request)) throw notValid(promptRequest.Errors(request));
   checkTime('timeoutMs', request.timeoutMs, settings.maxTimeoutMs);
   checkTime('idleTimeoutMs', request.idleTimeoutMs, settings.maxTimeoutMs);
@@ -100,7 +101,10 @@ const MAXIMUM = {
   lineBytes: 'maxLineBytes',
 } as const;
 
-/** The job's limits, else the provider's defaults. @throws AppError when a limit is over the server's maximum */
+/**
+ * The job's limits, else the provider's defaults. @throws AppError when a limit is over the
+ * server's maximum
+ */
 function limitsOf(
   request: PromptRequest,
   defaults: Limits,

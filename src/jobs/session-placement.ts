@@ -10,7 +10,9 @@ import type { Store } from '../store/store.ts';
  */
 export type SessionPlacement = (principal: Principal, request: ResolvedPrompt) => Promise<string | null>;
 
-/** A lookup waits until the store has every change, so a session in use is remembered for a while. */
+/**
+ * A lookup waits until the store has every change, so a session in use is remembered for a while.
+ */
 const REMEMBER_MS = 60_000;
 const MAX_REMEMBERED = 1000;
 

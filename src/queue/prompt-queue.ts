@@ -1,26 +1,25 @@
 /**
- * ② The BullMQ queue. It delivers, delays, orders and redelivers job ids; what a job is and how it stands is
- * in its record. Losing an entry here costs time: the record's own sweep delivers it again.
+ * ② The BullMQ queue. It delivers, delays, orders and redelivers job ids. A job's content and state
+ * are in its record. A lost entry costs only time: upkeep adds it again.
  */
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { AppError } from '../errors.ts';
 import type { Names } from '../redis/names.ts';
+import { backoffMs } from '../timing.ts';
 
-/** A delivery that fails is infrastructure, never the job's end: it is made again for ever. */
+/** A failed delivery is a fault of the infrastructure, not of the job, so it is always repeated. */
 const DELIVERIES = Number.MAX_SAFE_INTEGER;
-const FIRST_PAUSE_MS = 1000;
-const LONGEST_PAUSE_MS = 60_000;
+const REDELIVERY = { firstMs: 1000, maxMs: 60_000 };
 
-/** Milliseconds before the next delivery, after so many that failed. For the worker's `backoffStrategy`. */
-export const deliverAgainAfter = (failed: number): number =>
-  Math.min(FIRST_PAUSE_MS * 2 ** (failed - 1), LONGEST_PAUSE_MS);
+/** The worker's `backoffStrategy`: milliseconds before the next delivery, given the failed ones. */
+export const redeliveryDelay = (failed: number): number => backoffMs(failed, REDELIVERY);
 
-/** What Bull Board can still show; nothing reads it for an answer. */
+/** Entries of ended jobs, kept for Bull Board only; `age` in seconds. */
 const KEEP_DELIVERED = { age: 3600, count: 1000 };
-/** More than KEEP_DELIVERED leaves. */
+/** More than KEEP_DELIVERED keeps. */
 const CLEAN_AT_ONCE = 10_000;
-/** Our -10 … 10, higher is sooner, as BullMQ's 1 … 21, lower is sooner. */
+/** Our priorities are -10 … 10, higher first. BullMQ's are 1 … 21, lower first. */
 const bullPriority = (priority: number): number => 11 - priority;
 
 export interface Delivery {
@@ -36,24 +35,27 @@ export interface QueueEntry {
 export interface PromptQueue {
   /** For Bull Board. */
   readonly queue: Queue<Delivery>;
-  /** Enqueues a job; doing it twice is harmless. */
+  /** Enqueues a job. Idempotent. */
   add(job: QueueEntry): Promise<void>;
-  /** The same for many, in one round trip. */
+  /** Enqueues many jobs in one round trip. */
   addAll(jobs: readonly QueueEntry[]): Promise<void>;
-  /** Those of the ids that do not simply wait: delivered, delayed, or lost. */
+  /** Returns the ids that are not waiting: delivered, delayed, or lost. */
   doubtful(ids: readonly string[]): Promise<readonly string[]>;
-  /** Enqueues it again unless BullMQ still has it. True when it had to. */
+  /** Enqueues a job unless BullMQ has it. True when it had to be enqueued. */
   ensure(job: QueueEntry): Promise<boolean>;
   /**
-   * Gives back what workers have taken, whatever their locks say. For a start without other servers: those workers
-   * have gone. A delivery too many is harmless, since a job is submitted once.
+   * Makes all delivered jobs wait again, although workers hold their locks. For a start without
+   * other servers, when those workers are dead. A delivery too many is harmless.
    */
   giveBackTaken(): Promise<void>;
-  /** Removes the entry of a job that is gone, or ended while it waited; one that a worker holds, at the next `tidy`. */
+  /**
+   * Removes the entry of a job that is deleted or ended. If a worker holds it, the next `tidy` does
+   * it.
+   */
   remove(id: string): Promise<void>;
-  /** Removes what could not be removed before. */
+  /** Removes the entries that `remove` could not remove. */
   tidy(): Promise<void>;
-  /** Removes the entries of jobs that ended before so long. */
+  /** Removes the entries of jobs that ended more than `ageMs` ago. */
   forgetOlder(ageMs: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -70,16 +72,16 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
     prefix: names.prefix,
     defaultJobOptions: {
       attempts: DELIVERIES,
-      backoff: { type: 'custom' }, // deliverAgainAfter
+      backoff: { type: 'custom' }, // redeliveryDelay
       removeOnComplete: KEEP_DELIVERED,
       removeOnFail: KEEP_DELIVERED,
       stackTraceLimit: 2,
     },
   });
-  // Connection errors are logged where the connection is made; without a listener they would end the process.
+  // The connection logs its errors. Without a listener here they would crash the process.
   queue.on('error', () => undefined);
 
-  /** Entries to remove as soon as their workers let go. */
+  /** Entries to remove when their workers have released them. */
   const held = new Set<string>();
 
   const promptQueue: PromptQueue = {
@@ -115,12 +117,12 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
           await (await queue.getJob(id))?.moveToWait();
         } catch (error) {
           if (error instanceof AppError) throw error;
-          // It cannot be read, or has been given back meanwhile: the records' own sweep looks after its job.
+          // It cannot be read, or it waits already. Upkeep delivers its job.
         }
       }
     },
     async remove(id) {
-      // 0: a worker holds it, and will find the job finished.
+      // 0: a worker holds it, and will see that the job has finished.
       if ((await queue.remove(id).catch(() => 0)) === 0) held.add(id);
     },
     async tidy() {

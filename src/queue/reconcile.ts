@@ -1,7 +1,7 @@
 /**
- * Restores jobs that Redis lost (no AOF, a flush, an old backup). This node's copies say which jobs are
- * missing. A job that never ran is created again under its id. A job that ran gets the outcome that the
- * ledger knows, and never runs a second time.
+ * Restores jobs that Redis lost (no AOF, a flush, an old backup). This node's copies say which jobs
+ * are missing. A job that never ran is created again under its id. A job that ran gets the outcome
+ * that the ledger knows, and never runs a second time.
  */
 import type { Logger } from 'pino';
 import { isDamage, messageOf } from '../errors.ts';
@@ -23,8 +23,8 @@ export interface ReconcilerOptions {
   /** This start of the server: executions of this boot that have no outcome are still running. */
   readonly bootId: string;
   /**
-   * Age up to which lost jobs are created again; 0: none. It is 0 where servers share a Redis: another
-   * server may have run what this one only saw waiting.
+   * Age up to which lost jobs are created again; 0: none. It is 0 where servers share a Redis:
+   * another server may have run what this one only saw waiting.
    */
   readonly restoreYoungerThanMs: number;
   readonly logger: Logger;
@@ -33,7 +33,10 @@ export interface ReconcilerOptions {
 export interface Reconciler {
   /** Restores every job that Redis lost. Call it when Redis has another log than before. */
   restoreLost(): Promise<void>;
-  /** Ends the jobs whose outcome only this node's ledger knows. Call it when a record refused an outcome. */
+  /**
+   * Ends the jobs whose outcome only this node's ledger knows. Call it when a record refused an
+   * outcome.
+   */
   settleKnown(): void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The periodic tasks of a node: deliver lost jobs again, end jobs that expired or whose node died, remove
- * old data, count what waits.
+ * The periodic tasks of a node: deliver lost jobs again, end jobs that expired or whose node died,
+ * remove old data, count what waits.
  */
 
 import type { Logger } from 'pino';
@@ -17,7 +17,7 @@ import type { PromptQueue, QueueEntry } from './prompt-queue.ts';
 const LIMIT = 100;
 /** A task stops after this time even when there is more; the next pass goes on. */
 const PASS_MS = 1000;
-/** A job that was not delivered is checked again after this time, whatever the check finds. */
+/** A job that was not delivered is checked again after this time. */
 const CHECK_SOON_MS = 15_000;
 /** The same for a job that BullMQ is known to have. */
 const CHECK_LATER_MS = 5 * 60_000;
@@ -81,7 +81,8 @@ export function createUpkeepLoop({
     await eachSlice(
       () => upkeep.undelivered(CHECK_SOON_MS, LIMIT),
       async (ids) => {
-        // In a long queue most jobs simply wait. One command finds those, so that a pass gets to the end.
+        // In a long queue most jobs simply wait. One command finds those, so that a pass gets to
+        // the end.
         const doubtful = await queue.doubtful(ids);
         const checks = await Promise.allSettled(doubtful.map(isThere));
         const missing = new Set(

@@ -1,6 +1,7 @@
 /**
- * ③ The sandboxed workers: forked processes (never threads: one that runs out of memory would take the server
- * along), each with its own crash and orphan guards (`workers/bootstrap.ts`).
+ * ③ The sandboxed workers of BullMQ: forked processes with their own crash and exit rules
+ * (`workers/bootstrap.ts`). They are not threads, because a thread without memory crashes the
+ * server.
  */
 import { createRequire } from 'node:module';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,50 +13,55 @@ import { createLogLimit } from '../logger.ts';
 import { createOutage } from '../outage.ts';
 import { closeConnection, openConnection } from '../redis/connection.ts';
 import type { Names } from '../redis/names.ts';
-import { siblingModule } from '../sibling-module.ts';
-import { type Delivery, deliverAgainAfter } from './prompt-queue.ts';
+import { type Delivery, redeliveryDelay } from './prompt-queue.ts';
 import { createWorkerProcesses } from './worker-processes.ts';
 
-/** A delivery that stalls is made again, for ever: the job's own record bounds it. */
+/** A stalled delivery is always repeated: the job's record limits its attempts. */
 const STALLS_ALLOWED = Number.MAX_SAFE_INTEGER;
 const WORKER_HEAP_MB = 128;
-/** What BullMQ runs in a sandboxed process; it loads the processor. */
+/** BullMQ's program for a sandboxed process; it loads the processor. */
 const SANDBOX = createRequire(import.meta.url).resolve('bullmq/dist/cjs/classes/main.js');
-/** For cancelled deliveries to leave their processes. */
-const LEAVE_WITHIN_MS = 3000;
+/** Time for cancelled deliveries and BullMQ's loop to end. */
+const END_WITHIN_MS = 3000;
 const UNREF = { ref: false };
 
 export interface WorkerPoolOptions {
-  /** Of the processes; their Redis user may be one of their own. */
+  /** Settings of the worker processes; they may have a Redis user of their own. */
   readonly settings: WorkerSettings;
-  /** The main process's own Redis. */
+  /** The Redis URL of the main process. */
   readonly redisUrl: string;
   readonly names: Names;
   readonly concurrency: number;
   readonly lockMs: number;
-  /** What runs in the sandbox; default: the prompt worker. */
-  readonly processor?: URL;
+  /** The module that BullMQ loads in each process. */
+  readonly processor: URL;
   readonly logger: Logger;
 }
 
 export interface WorkerPool {
   start(): Promise<void>;
-  /** Takes nothing new; what is taken goes on. */
+  /** Takes no new job. The jobs in progress go on. */
   pause(): Promise<void>;
-  /** Why no job can be delivered now, or null; there is a reason until the first process has started. */
+  /** Why no job can be delivered now; null when it can. */
   problem(): string | null;
-  /** Ends every worker process. */
+  /** Stops every worker process. */
   stop(): Promise<void>;
 }
 
-export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
-  const { names, logger, settings } = options;
-  const connection = openConnection(options.redisUrl, 'bullmq', 'workers', logger);
-  // Each child's output is piped into ours.
+export function createWorkerPool({
+  settings,
+  redisUrl,
+  names,
+  concurrency,
+  lockMs,
+  processor,
+  logger,
+}: WorkerPoolOptions): WorkerPool {
+  const connection = openConnection(redisUrl, 'bullmq', 'workers', logger);
+  // Each child's output is piped into ours: more than Node's ten listeners.
   process.stdout.setMaxListeners(0);
   process.stderr.setMaxListeners(0);
 
-  const processor = options.processor ?? siblingModule(import.meta.url, '../../workers/prompt.worker');
   const sandbox: SandboxedOptions = {
     useWorkerThreads: false,
     workerForkOptions: {
@@ -65,7 +71,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     },
   };
   const deliveries = new Set<Promise<unknown>>();
-  /** Knows its deliveries from before their process is there. */
+  /** Records each delivery before it has a process. */
   class PromptWorker extends Worker<Delivery> {
     protected override callProcessJob(job: Job<Delivery>, token: string, signal?: AbortSignal) {
       return keep(super.callProcessJob(job, token, signal));
@@ -74,18 +80,18 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const worker = new PromptWorker(names.queue, processor, {
     connection,
     prefix: names.prefix,
-    concurrency: options.concurrency,
-    lockDuration: options.lockMs,
-    stalledInterval: options.lockMs / 2,
+    concurrency,
+    lockDuration: lockMs,
+    stalledInterval: lockMs / 2,
     maxStalledCount: STALLS_ALLOWED,
     autorun: false,
-    settings: { backoffStrategy: deliverAgainAfter },
+    settings: { backoffStrategy: redeliveryDelay },
     ...sandbox,
   });
   worker.on('error', (error) => logger.debug({ reason: messageOf(error) }, 'bullmq worker error'));
   const logLimit = createLogLimit();
   worker.on('failed', (job, error) => {
-    // The job itself has failed: its outcome says why.
+    // UnrecoverableError: the job itself has failed, which its outcome explains.
     if (job === undefined || error.name === 'UnrecoverableError') return;
     const { jobId } = job.data;
     const times = logLimit(error.message);
@@ -94,13 +100,14 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   });
   worker.on('lockRenewalFailed', (ids) => logger.warn({ jobIds: ids }, 'bullmq locks could not be renewed'));
 
-  // `as`: BullMQ exports the pool's class but keeps a worker's own pool private; package.json names one version.
+  // as: BullMQ exports the pool's class but hides a worker's pool. package.json pins the exact
+  // version.
   const { childPool } = worker as unknown as { childPool: ChildPool };
   const processes = createWorkerProcesses({
     pool: childPool,
     file: processor.href,
     newChild: () => new Child(SANDBOX, processor.href, sandbox),
-    count: options.concurrency,
+    count: concurrency,
     deliveries,
     outage: createOutage('workers', logger),
   });
@@ -119,13 +126,10 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
 
     async start() {
       if (running !== null) return;
-      await worker.waitUntilReady().catch(async (error: unknown) => {
-        await pool.stop();
-        throw error;
-      });
-      void processes.startAhead(); // a delivery that comes meanwhile has one started for itself
+      await worker.waitUntilReady();
+      void processes.startAhead(); // a delivery that comes before starts its own process
       running = worker.run().catch((error: unknown) => {
-        logger.debug({ reason: messageOf(error) }, 'the bullmq worker ended');
+        logger.debug({ reason: messageOf(error) }, 'the bullmq worker stopped');
       });
     },
     async pause() {
@@ -134,13 +138,14 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     async stop() {
       processes.stop();
       await worker.pause(true);
-      // close() alone waits for waiting jobs for ever; cancelled ones leave at once and are delivered again.
+      // close() alone would wait for the jobs. Cancelled deliveries end at once and are repeated
+      // later.
       worker.cancelAllJobs('shutdown');
-      await Promise.race([Promise.allSettled(deliveries), delay(LEAVE_WITHIN_MS, null, UNREF)]);
+      await Promise.race([Promise.allSettled(deliveries), delay(END_WITHIN_MS, null, UNREF)]);
       await worker.close(true);
       closeConnection(connection);
-      // Its loop ends with its connections, unless it waits for a Redis that is away: then it waits for ever.
-      await Promise.race([running, delay(LEAVE_WITHIN_MS, null, UNREF)]);
+      // The loop ends with its connections, but not while it waits for a Redis that is away.
+      await Promise.race([running, delay(END_WITHIN_MS, null, UNREF)]);
     },
   };
   return pool;

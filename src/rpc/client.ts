@@ -1,7 +1,7 @@
 /**
- * ④ The worker's side of the RPC. It subscribes, waits for the acknowledgement, and only then submits.
- * After each message and each poll interval it submits again, which also returns the job's state. It has
- * no deadline of its own: the executor's limits end every execution.
+ * ④ The worker's side of the RPC. It subscribes, waits for the acknowledgement, and only then
+ * submits. After each message and each poll interval it submits again, which also returns the job's
+ * state. It has no deadline of its own: the executor's limits end every execution.
  */
 import { isRedisTrouble } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
@@ -29,7 +29,8 @@ export interface RpcClientOptions {
 
 /**
  * Returns `run`: has a job's current attempt executed and waits for its end. A second call for the
- * same job waits for the execution that is under way. `signal` ends the waiting, never the execution.
+ * same job waits for the execution that is under way. `signal` ends the waiting, never the
+ * execution.
  */
 export function createRpcClient({
   submissions,

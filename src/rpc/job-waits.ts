@@ -18,8 +18,8 @@ export interface JobWaits {
 
 export interface JobWait extends Disposable {
   /**
-   * Resolves at the next sign of the job's end, after `ms`, or when `signal` aborts. A sign that came
-   * since `listen` or since the last `next` counts.
+   * Resolves at the next sign of the job's end, after `ms`, or when `signal` aborts. A sign that
+   * came since `listen` or since the last `next` counts.
    */
   next(ms: number, signal: AbortSignal): Promise<void>;
 }

@@ -3,9 +3,9 @@
  *
  * `redis-cli PUBLISH claude:cli:requests '{"id":"test","prompt":"Hello","args":["--print"]}'`
  *
- * Each message becomes a job like any other, owned by `raw`. Its id is only echoed in the answer, so the
- * same command works again and again. Delivery is at most once: a message that no server received is
- * lost, and PUBLISH returns 0.
+ * Each message becomes a job like any other, owned by `raw`. Its id is only echoed in the answer,
+ * so the same command works again and again. Delivery is at most once: a message that no server
+ * received is lost, and PUBLISH returns 0.
  */
 import { RAW_PRINCIPAL } from '../auth/principal.ts';
 import { AppError, messageOf } from '../errors.ts';
@@ -23,6 +23,9 @@ export const RAW_ID = 'rawId';
 export const RAW_FORMAT = 'rawFormat';
 
 export interface RawRequestsOptions {
+  /** `auto`: on with the private Redis, where only this user can publish. */
+  readonly mode: 'auto' | 'on' | 'off';
+  readonly privateRedis: boolean;
   readonly claims: Pick<Claims, 'adopt'>;
   readonly doorbells: Pick<Doorbells, 'publish'>;
   /** The channel of the answers. */
@@ -40,14 +43,18 @@ export interface RawRequests {
   refused(id: string | number | null, why: string): Promise<void>;
 }
 
+/** Null: raw requests are off. */
 export function createRawRequests({
+  mode,
+  privateRedis,
   claims,
   doorbells,
   responses,
   resolve,
   newId,
   newExecutionId,
-}: RawRequestsOptions): RawRequests {
+}: RawRequestsOptions): RawRequests | null {
+  if (mode === 'off' || (mode === 'auto' && !privateRedis)) return null;
   const refused = (id: string | number | null, error: string): Promise<void> =>
     doorbells.publish(responses, encode({ id, success: false, error }));
 
@@ -94,7 +101,9 @@ type RawFields = Omit<Partial<PromptRequest>, 'prompt'>;
 /** Flags of the CLI that have no effect, because Bullpen always works that way. */
 const IGNORED = new Set(['-p', '--print', '--verbose', '--include-partial-messages']);
 
-/** The allow-list: a flag and the field of a job request it sets. The request is checked afterwards. */
+/**
+ * The allow-list: a flag and the field of a job request it sets. The request is checked afterwards.
+ */
 const FLAGS = new Map<string, (value: string) => RawFields>([
   ['--model', (model) => ({ model })],
   ['--effort', (effort) => ({ effort: effort as NonNullable<PromptRequest['effort']> })], // as: checked with the request
@@ -164,8 +173,8 @@ export function encode(answer: RawAnswer): string {
   const whole = JSON.stringify(answer);
   if (Buffer.byteLength(whole) <= MAX_MESSAGE_BYTES) return whole;
   const text = answer.success ? answer.result : answer.error;
-  // Escaping makes a character at most six times longer (\u0000), and UTF-8 takes at most 3 bytes for
-  // one UTF-16 unit. So the length is tried, and halved until the message fits.
+  // Escaping makes a character at most six times longer (\u0000), and UTF-8 takes at most 3 bytes
+  // for one UTF-16 unit. So the length is tried, and halved until the message fits.
   for (let length = MAX_MESSAGE_BYTES; ; length = Math.floor(length / 2)) {
     const cut = text.slice(0, length) + CUT_MARK;
     const message = JSON.stringify(answer.success ? { ...answer, result: cut } : { ...answer, error: cut });

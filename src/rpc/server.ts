@@ -1,10 +1,10 @@
 /**
- * ⑤ The executor's side of the RPC: listens to the requests channel. A doorbell only makes the executor read
- * the records.
+ * ⑤ The executor's side of the RPC: listens to the requests channel. A doorbell only makes the
+ * executor read the records.
  *
- * Any client of this Redis can publish there. Doorbells are handled at once. Other messages wait in a short
- * queue, which takes at most `TURN_MS` of each turn of the event loop. When the queue is full, messages
- * are dropped: raw requests are delivered at most once anyway.
+ * Any client of this Redis can publish there. Doorbells are handled at once. Other messages wait in
+ * a short queue, which takes at most `TURN_MS` of each turn of the event loop. When the queue is
+ * full, messages are dropped: raw requests are delivered at most once anyway.
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';

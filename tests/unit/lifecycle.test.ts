@@ -1,26 +1,27 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { createLifecycle } from '../../src/lifecycle.ts';
+import { type Lifecycle, type Service, withLifecycle } from '../../src/lifecycle.ts';
 import { createLogger } from '../../src/logger.ts';
 
-function setUp() {
+async function setUp() {
   const lines: Record<string, unknown>[] = [];
-  const life = createLifecycle(createLogger('debug', { write: (line) => void lines.push(JSON.parse(line)) }));
+  const logger = createLogger('debug', { write: (line) => void lines.push(JSON.parse(line)) });
   const happened: string[] = [];
-  /** A part that tells when it starts and stops. */
-  const part = (name: string, stop: () => Promise<void> | void = () => undefined, deadlineMs?: number) =>
-    life.phase(name, {
-      start: () => {
-        happened.push(`start ${name}`);
-        return name;
-      },
-      stop: async (started) => {
-        happened.push(`stop ${started}`);
-        await stop();
-      },
-      ...(deadlineMs === undefined ? {} : { deadlineMs }),
-    });
+  /** A service that records its starts and stops. */
+  const service = (name: string, stop: () => Promise<void> | void = () => undefined): Service<string> => ({
+    start: () => {
+      happened.push(`start ${name}`);
+      return name;
+    },
+    stop: async () => {
+      happened.push(`stop ${name}`);
+      await stop();
+    },
+  });
+  const life = await withLifecycle(logger, async (created) => created);
+  const start = (name: string, stop?: () => Promise<void> | void, deadlineMs?: number) =>
+    life.start(name, service(name, stop), deadlineMs);
   const failures = () => lines.filter(({ level }) => level === 50);
-  return { life, happened, part, failures };
+  return { logger, life, happened, service, start, failures };
 }
 
 describe('the lifecycle', () => {
@@ -28,20 +29,20 @@ describe('the lifecycle', () => {
     vi.useRealTimers();
   });
 
-  it('gives what a part starts to, and stops the last started first', async () => {
-    const { life, happened, part } = setUp();
-    expect(await part('a')).toBe('a');
-    await part('b');
-    await part('c');
+  it('returns the result of a start, and stops the part last started first', async () => {
+    const { life, happened, start } = await setUp();
+    expect(await start('a')).toBe('a');
+    life.onStop('b', () => void happened.push('stop b'));
+    await start('c');
     await life.stop();
-    expect(happened).toEqual(['start a', 'start b', 'start c', 'stop c', 'stop b', 'stop a']);
+    expect(happened).toEqual(['start a', 'start c', 'stop c', 'stop b', 'stop a']);
   });
 
-  it('one part has stopped before the next one is asked to', async () => {
-    const { life, happened, part } = setUp();
-    await part('a');
+  it('stops a part only when the one before has stopped', async () => {
+    const { life, happened, start } = await setUp();
+    await start('a');
     const latch = Promise.withResolvers<void>();
-    await part('b', () => latch.promise);
+    await start('b', () => latch.promise);
     const stopping = life.stop();
     await new Promise((resolve) => setImmediate(resolve));
     expect(happened).not.toContain('stop a');
@@ -50,56 +51,64 @@ describe('the lifecycle', () => {
     expect(happened.at(-1)).toBe('stop a');
   });
 
-  it('a start that fails stops what had started, and is told as it was thrown', async () => {
-    const { life, happened, part } = setUp();
-    await part('a');
-    await part('b');
+  it('stops all parts when one does not start, that one too, and rejects with its error', async () => {
+    const { logger, happened, service } = await setUp();
     const failure = new Error('no port');
-    const failing = life.phase('c', {
-      start: () => Promise.reject(failure),
-      stop: () => void happened.push('stop c'),
+    const building = withLifecycle(logger, async (life: Lifecycle) => {
+      await life.start('a', service('a'));
+      await life.start('b', { ...service('b'), start: () => Promise.reject(failure) });
     });
-    await expect(failing).rejects.toBe(failure);
-    expect(happened).toEqual(['start a', 'start b', 'stop b', 'stop a']);
+    await expect(building).rejects.toBe(failure);
+    expect(happened).toEqual(['start a', 'stop b', 'stop a']);
   });
 
-  it('a stop that fails is logged with its name, and the others still stop', async () => {
-    const { life, happened, part, failures } = setUp();
-    await part('a');
-    await part('b', () => {
+  it('stops all parts when something between them fails', async () => {
+    const { logger, happened, service } = await setUp();
+    const building = withLifecycle(logger, async (life: Lifecycle) => {
+      await life.start('a', service('a'));
+      throw new Error('no token');
+    });
+    await expect(building).rejects.toThrow('no token');
+    expect(happened).toEqual(['start a', 'stop a']);
+  });
+
+  it('logs a stop that fails with its name, and stops the others', async () => {
+    const { life, happened, start, failures } = await setUp();
+    await start('a');
+    await start('b', () => {
       throw new Error('thrown');
     });
-    await part('c', () => Promise.reject(new Error('rejected')));
+    await start('c', () => Promise.reject(new Error('rejected')));
     await life.stop();
     expect(happened.slice(3)).toEqual(['stop c', 'stop b', 'stop a']);
     expect(failures()).toMatchObject([
-      { phase: 'c', reason: 'rejected' },
-      { phase: 'b', reason: 'thrown' },
+      { part: 'c', reason: 'rejected' },
+      { part: 'b', reason: 'thrown' },
     ]);
   });
 
-  it('a part that outstays its deadline is logged and left behind; what it says later harms nobody', async () => {
+  it('logs a part that exceeds its deadline and goes on; a later failure of that part is harmless', async () => {
     vi.useFakeTimers();
-    const { life, happened, part, failures } = setUp();
+    const { life, happened, start, failures } = await setUp();
     const stuck = Promise.withResolvers<void>();
-    await part('a');
-    await part('b', () => stuck.promise, 3000);
+    await start('a');
+    await start('b', () => stuck.promise, 3000);
     const stopping = life.stop();
     await vi.advanceTimersByTimeAsync(2999);
     expect(happened).not.toContain('stop a');
     await vi.advanceTimersByTimeAsync(1);
     await stopping;
     expect(happened.at(-1)).toBe('stop a');
-    expect(failures()).toMatchObject([{ phase: 'b', reason: 'still running after 3000 ms' }]);
+    expect(failures()).toMatchObject([{ part: 'b', reason: 'still running after 3000 ms' }]);
     stuck.reject(new Error('too late'));
     await vi.advanceTimersByTimeAsync(0);
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('stopping twice stops once, and both wait for the end', async () => {
-    const { life, happened, part } = setUp();
+  it('stops once when it is asked twice, and both wait for the end', async () => {
+    const { life, happened, start } = await setUp();
     const latch = Promise.withResolvers<void>();
-    await part('a', () => latch.promise);
+    await start('a', () => latch.promise);
     const ended: number[] = [];
     const stops = [1, 2].map((n) => life.stop().then(() => ended.push(n)));
     await new Promise((resolve) => setImmediate(resolve));
@@ -110,7 +119,7 @@ describe('the lifecycle', () => {
     expect(happened).toEqual(['start a', 'stop a']);
   });
 
-  it('nothing started is nothing to stop', async () => {
-    await setUp().life.stop();
+  it('has nothing to stop when nothing was started', async () => {
+    await (await setUp()).life.stop();
   });
 });

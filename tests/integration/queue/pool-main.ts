@@ -1,4 +1,7 @@
-/** A main process of its own with a worker pool and nothing else: `node pool-main.ts <redis url> <concurrency> <processor>`. */
+/**
+ * A main process of its own with a worker pool and nothing else: `node pool-main.ts <redis url>
+ * <concurrency> <processor>`.
+ */
 import { pino } from 'pino';
 import { createWorkerPool } from '../../../src/queue/worker-pool.ts';
 import { createNames } from '../../../src/redis/names.ts';

@@ -1,4 +1,7 @@
-/** A batch service over the records in memory and a real store; nothing is mocked but time and BullMQ. */
+/**
+ * A batch service over the records in memory and a real store; nothing is mocked but time and
+ * BullMQ.
+ */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ulid } from 'ulid';
 import type { Principal } from '../../../src/auth/principal.ts';
@@ -66,7 +69,7 @@ export async function batchBench(): Promise<BatchBench> {
 
   const options: BatchServiceOptions = {
     records: rpc.records,
-    batches: rpc.batches,
+    batchRecords: rpc.batches,
     queue,
     store,
     copier: { catchUp: project },

@@ -101,7 +101,7 @@ describe('making a batch', () => {
     const bench = await batchBench();
     let slices = 0;
     const dying = bench.another({
-      batches: {
+      batchRecords: {
         ...bench.rpc.batches,
         add: async (...args) => {
           slices += 1;

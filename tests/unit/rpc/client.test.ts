@@ -21,7 +21,10 @@ function createClient({ doorbells, ...options }: ClientOptions) {
   return { run: createRpcClient({ waits, ...options }), start: waits.start, stop: waits.stop };
 }
 
-/** A client over memory, whose submits are recorded. Nothing but a message wakes it, unless told otherwise. */
+/**
+ * A client over memory, whose submits are recorded. Nothing but a message wakes it, unless told
+ * otherwise.
+ */
 function setUp(rest: Partial<ClientOptions> = {}) {
   let nowMs = 1_790_000_000_000;
   const rpc = createMemoryRpc({ ...CHANNELS, now: () => nowMs });

@@ -1,13 +1,26 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { PromptRequest } from '../../../src/protocol/prompt.ts';
-import { createRawRequests, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-requests.ts';
+import {
+  createRawRequests,
+  RAW_FORMAT,
+  RAW_ID,
+  type RawRequests,
+  type RawRequestsOptions,
+} from '../../../src/rpc/raw-requests.ts';
 import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };
 
-/** Raw requests over memory; `resolve` takes everything unless told otherwise. */
+/** Raw requests that are on. */
+function createRaw(options: Omit<RawRequestsOptions, 'mode' | 'privateRedis'>): RawRequests {
+  const raw = createRawRequests({ mode: 'on', privateRedis: false, ...options });
+  if (raw === null) throw new Error('raw requests are off');
+  return raw;
+}
+
+/** Raw requests over memory; by default `resolve` accepts everything. */
 async function setUp(
   resolve = async ({ prompt, metadata = {} }: PromptRequest) => resolvedPrompt({ prompt, metadata }),
 ) {
@@ -17,7 +30,7 @@ async function setUp(
   const asked: PromptRequest[] = [];
   let made = 0;
   const rawFor = (node: string) =>
-    createRawRequests({
+    createRaw({
       claims: rpc.claimsOf(node),
       doorbells: rpc.doorbells,
       responses: 'responses',
@@ -58,7 +71,7 @@ describe('a raw request', () => {
     expect(claims.map(({ request }) => request.metadata[RAW_ID])).toEqual(['7', '7', '7']);
   });
 
-  it('hands on its fields and allowed arguments, and nothing that was not said', async () => {
+  it('passes its fields and allowed arguments to `resolve`, and nothing else', async () => {
     const { raw, asked } = await setUp();
     const rest = { provider: 'claude', cwd: '/w', timeoutMs: 5 };
     await raw.request({ id: 1, prompt: 'p', args: ['--model=m', '--output-format', 'json'], ...rest });
@@ -93,7 +106,7 @@ describe('a raw request', () => {
     expect(answers).toMatchObject([{ id: null, success: false, error: expect.stringMatching(/\[cut\]$/) }]);
   });
 
-  it('two servers that hear it make one job of it', async () => {
+  it('two servers that receive it make one job', async () => {
     const { rpc, rawFor } = await setUp();
     await rpc.claimsOf('n1').renew([]);
     await rpc.claimsOf('n2').renew([]);
@@ -104,7 +117,7 @@ describe('a raw request', () => {
 
   it('a Redis that is away is the caller of this to know', async () => {
     const { rpc } = await setUp();
-    const raw = createRawRequests({
+    const raw = createRaw({
       claims: {
         async adopt() {
           throw new AppError('redis.unavailable', 'away');
@@ -118,4 +131,21 @@ describe('a raw request', () => {
     });
     await expect(raw.request({ id: 1, prompt: 'p' })).rejects.toMatchObject({ code: 'redis.unavailable' });
   });
+});
+
+it('raw requests can be on, off, or on with the private Redis only', async () => {
+  const { rpc } = await setUp();
+  const isOn = (mode: RawRequestsOptions['mode'], privateRedis: boolean): boolean =>
+    createRawRequests({
+      mode,
+      privateRedis,
+      claims: rpc.claimsOf('n1'),
+      doorbells: rpc.doorbells,
+      responses: 'responses',
+      resolve: async () => resolvedPrompt(),
+      newId: () => ({ id: 'j1', createdAt: 1 }),
+      newExecutionId: () => 'e1',
+    }) !== null;
+  expect([isOn('on', false), isOn('auto', true)]).toEqual([true, true]);
+  expect([isOn('off', true), isOn('auto', false)]).toEqual([false, false]);
 });
