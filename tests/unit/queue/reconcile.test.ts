@@ -1,0 +1,117 @@
+import { beforeEach, expect, it } from 'vitest';
+import { AppError } from '../../../src/errors.ts';
+import { createLogger } from '../../../src/logger.ts';
+import { createReconciler } from '../../../src/queue/reconcile.ts';
+import type { JobRecord, NewJob } from '../../../src/records/ports.ts';
+import type { Store } from '../../../src/store/store.ts';
+import { aJob, anIntent, anOutcome, NO_DELIVERY, project, testStore } from '../store/test-store.ts';
+
+const BOOT = 'this boot';
+let store: Store;
+const now = (): string => new Date().toISOString();
+
+beforeEach(async () => {
+  store = await testStore();
+});
+
+/** Reconciles with a Redis that has no record of any job but those with a damaged one. */
+async function reconcile(how: 'restoreLost' | 'settleKnown', damaged: readonly string[] = []) {
+  const created: NewJob[] = [];
+  const enqueued: string[] = [];
+  const done = Promise.withResolvers<void>();
+  const reconciler = createReconciler({
+    records: {
+      async read(id): Promise<JobRecord | null> {
+        if (damaged.includes(id)) throw new AppError('record.damaged', 'not JSON');
+        return null;
+      },
+      async create(job) {
+        created.push(job);
+        return { kind: 'created' };
+      },
+    },
+    queue: {
+      async ensure({ id }) {
+        enqueued.push(id);
+        return true;
+      },
+    },
+    store,
+    bootId: BOOT,
+    restoreYoungerThanMs: 60_000,
+    logger: createLogger('warn', { write: () => done.resolve() }),
+  });
+  await reconciler[how]();
+  if (how === 'settleKnown') await done.promise;
+  return { created, enqueued };
+}
+
+/** The status of a job's copy; for a failed job the code of its error. */
+async function statusOf(id: string): Promise<string | undefined> {
+  const job = await store.run('jobs.get', { id });
+  return job?.outcome?.error?.code ?? job?.status;
+}
+
+/** A running job with an execution of a boot. */
+async function running(bootId: string) {
+  const job = aJob({ createdAt: now(), status: 'running', attempts: 1 });
+  await project(store, job);
+  const executionId = `execution of ${job.id}`;
+  await store.run('executions.intent', { ...anIntent(executionId, now()), jobId: job.id, bootId });
+  const end = () =>
+    store.run('executions.ended', {
+      executionId,
+      outcome: anOutcome({ executionId }),
+      delivery: NO_DELIVERY,
+      sessionTokens: null,
+      at: now(),
+    });
+  return { id: job.id, end };
+}
+
+it('a job that never ran is created again under its id, and enqueued', async () => {
+  const young = aJob({ createdAt: now() });
+  await project(store, young);
+  const { created, enqueued } = await reconcile('restoreLost');
+  expect(created.map(({ id, request }) => [id, request.prompt])).toEqual([[young.id, 'say hello']]);
+  expect(enqueued).toEqual([young.id]);
+});
+
+it('a job that is too old to be sure of it is ended as lost', async () => {
+  const old = aJob();
+  await project(store, old);
+  const { created } = await reconcile('restoreLost');
+  expect(created).toEqual([]);
+  expect(await statusOf(old.id)).toBe('execution.lost');
+});
+
+it('a job that ran gets the outcome of the ledger, else the outcome lost, and never runs again', async () => {
+  const ended = await running('an earlier boot');
+  await ended.end();
+  const unknown = await running('an earlier boot');
+  expect((await reconcile('restoreLost')).created).toEqual([]);
+  expect([await statusOf(ended.id), await statusOf(unknown.id)]).toEqual(['succeeded', 'execution.lost']);
+  const events = await store.run('events.read', { jobId: ended.id, after: 0, limit: 10 });
+  expect(events.map(({ kind }) => kind)).toEqual(['job.finished']);
+});
+
+it('an execution of this boot without an outcome is left alone: its end settles the job', async () => {
+  const job = await running(BOOT);
+  await reconcile('restoreLost');
+  expect(await statusOf(job.id)).toBe('running');
+});
+
+it('after a refused outcome only what the ledger knows is settled, also with a damaged record', async () => {
+  const known = await running(BOOT);
+  await known.end();
+  const unknown = await running('an earlier boot');
+  const young = aJob({ createdAt: now() });
+  await project(store, young);
+  const { created } = await reconcile('settleKnown', [known.id]);
+  expect(created).toEqual([]);
+  expect(await Promise.all([known.id, unknown.id, young.id].map(statusOf))).toEqual([
+    'succeeded',
+    'running',
+    'queued',
+  ]);
+});
