@@ -1,8 +1,11 @@
-/** What is stored and cannot be read. Each costs itself alone: it is passed over, logged once, and counted. */
+/**
+ * Stored data that cannot be read. It is skipped, logged once, and counted; other data is not
+ * affected.
+ */
 import type { Logger } from 'pino';
 
 export interface Damage {
-  /** A job's or batch's record and an event or entry of the log in Redis; a row of the ledger. */
+  /** `row`: of the ledger. The others: records, events and log entries in Redis. */
   readonly kind: 'job' | 'batch' | 'event' | 'log' | 'row';
   readonly id: string;
   readonly why: string;
@@ -12,13 +15,13 @@ export type ReportDamage = (damage: Damage) => void;
 
 export interface DamageReports {
   readonly report: ReportDamage;
-  /** How many of each kind since the start; one that is met again is not counted again. */
+  /** Counts per kind since the start. The same damage counts once. */
   counts(): Readonly<Record<Damage['kind'], number>>;
-  /** The last one, in words; null when there was none. */
+  /** The last damage, in words; null: none. */
   latest(): string | null;
 }
 
-/** How many are known by name: what was met before them may be logged again. */
+/** Known damages; older ones may be logged again. */
 const MAX_KNOWN = 10_000;
 
 export function createDamageReports(logger: Logger): DamageReports {
@@ -35,7 +38,7 @@ export function createDamageReports(logger: Logger): DamageReports {
       if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest);
       counts[kind] += 1;
       latest = `${name}: ${why}`;
-      logger.error(damage, 'something stored cannot be read and is passed over');
+      logger.error(damage, 'stored data cannot be read and is skipped');
     },
     counts: () => ({ ...counts }),
     latest: () => latest,

@@ -15,8 +15,8 @@ const REDACTED = [
 ];
 
 /**
- * Writes to stdout. Lines are lost when the reader is gone. pino's own destination would keep trying to
- * write them, and the process would never exit.
+ * Writes to stdout. Lines are lost when the reader is gone. pino's own destination would keep
+ * trying to write them, and the process would never exit.
  */
 function toStdout(): DestinationStream {
   process.stdout.on('error', () => {});

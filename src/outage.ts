@@ -18,7 +18,9 @@ export interface Outage {
   worked(): void;
   /** Clears the problem without a log line, because nothing uses the part now. */
   forget(): void;
-  /** Waits before the next try: 100 ms, doubled by each failure in a row up to 5 s. Never rejects. */
+  /**
+   * Waits before the next try: 100 ms, doubled by each failure in a row up to 5 s. Never rejects.
+   */
   pause(signal: AbortSignal): Promise<void>;
 }
 

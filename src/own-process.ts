@@ -1,25 +1,26 @@
-/** What a server does to its own process before it writes a file or starts another process. */
+/** Makes the server's own process safe before it writes files and starts other processes. */
 import { closeSync, readdirSync, readFileSync } from 'node:fs';
 
-/** As open(2) has it on Linux; the descriptor is closed where another program begins. */
+/** Flag of open(2) on Linux: the descriptor is closed on exec. */
 const O_CLOEXEC = 0o2000000;
 const PRIVATE = 0o077;
 
-let before: number | null = null;
+let umaskBefore: number | null = null;
 
 /**
- * From now on what this process makes is its user's alone, and what its own starter left open reaches no process
- * that it starts: a CLI could read and write there. Node keeps back only descriptors below 16 by itself. Idempotent.
+ * Sets the umask so that only this user can read new files. Closes the descriptors that this
+ * process inherited, because the CLIs it starts could read and write them (Node itself withholds
+ * only those below 16). Idempotent.
  */
 export function makeProcessPrivate(): void {
-  before ??= process.umask(PRIVATE);
+  umaskBefore ??= process.umask(PRIVATE);
   for (const descriptor of inheritedDescriptors()) closeSync(descriptor);
 }
 
-/** The umask that the user had set, which CLIs have; null: this process has not changed it. */
-export const umaskOfUser = (): number | null => before;
+/** The user's own umask, for the CLIs; null: this process has not changed it. */
+export const umaskOfUser = (): number | null => umaskBefore;
 
-/** Whatever Node opens itself is closed on exec. Only Linux tells. */
+/** Open descriptors without O_CLOEXEC; Node opens its own with that flag. Empty outside Linux. */
 function inheritedDescriptors(): readonly number[] {
   try {
     return readdirSync('/proc/self/fd')
@@ -36,6 +37,6 @@ function closesOnExec(descriptor: number): boolean {
       /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8')) ?? [];
     return (Number.parseInt(flags, 8) & O_CLOEXEC) !== 0;
   } catch {
-    return true; // it has been closed meanwhile: the one that listed the folder
+    return true; // closed already: it was the one that listed the folder
   }
 }

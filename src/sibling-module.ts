@@ -1,12 +1,12 @@
 import { extname } from 'node:path';
 
 /**
- * URL of a module beside the importing one, for threads, child processes and BullMQ's sandbox. Its extension
- * is the importer's, because the compiler rewrites import specifiers but not strings: `.ts` in source, `.js`
- * once built.
+ * URL of a module for threads, child processes and BullMQ's sandbox. It gets the extension of the
+ * caller (`.ts` in source, `.js` in a build), because the compiler rewrites imports but not
+ * strings.
  *
  * @param importerUrl `import.meta.url` of the caller
- * @param name relative path without extension: `./writer-thread`
+ * @param name path relative to the caller, without extension: `./store-thread`
  */
 export function siblingModule(importerUrl: string, name: string): URL {
   return new URL(name + extname(new URL(importerUrl).pathname), importerUrl);

@@ -1,6 +1,6 @@
 /**
- * ③ The program of a sandboxed worker: it submits one job at a time to the executor over RPC, and waits
- * until the job has ended. It has two Redis connections and nothing else.
+ * ③ The program of a sandboxed worker: it submits one job at a time to the executor over RPC, and
+ * waits until the job has ended. It has two Redis connections and nothing else.
  */
 import './bootstrap.ts';
 import { DelayedError, type SandboxedJob, UnrecoverableError } from 'bullmq';
@@ -45,7 +45,8 @@ export default async function prompt(
   signal: AbortSignal,
 ) {
   const result = await run(job.data.jobId, signal);
-  // BullMQ shows a job that did not succeed as failed. An UnrecoverableError is not delivered again.
+  // BullMQ shows a job that did not succeed as failed. An UnrecoverableError is not delivered
+  // again.
   if (result.kind === 'finished' && result.status !== 'succeeded')
     throw new UnrecoverableError(result.status);
   if (result.kind !== 'later') return result;

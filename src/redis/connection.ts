@@ -1,4 +1,6 @@
-/** Connections to Redis: how they retry, what their errors become, and what is logged about them. */
+/**
+ * Connections to Redis: how they retry, what their errors become, and what is logged about them.
+ */
 import { type Command, Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
@@ -8,7 +10,10 @@ import { isReply, redisError, wordOf } from './redis-error.ts';
 
 const READY_WITHIN_MS = 30_000;
 
-/** The main process's connections: one each for commands, for messages, and for the log's blocking read. */
+/**
+ * The main process's connections: one each for commands, for messages, and for the log's blocking
+ * read.
+ */
 export interface RedisConnections {
   readonly commands: Redis;
   readonly subscriber: Redis;
@@ -45,8 +50,9 @@ export async function openRedis(url: string, logger: Logger): Promise<RedisConne
 
 /**
  * How a connection behaves while Redis is away.
- * - `prompt`: a command fails at once, or after `COMMAND_TIMEOUT_MS` without an answer. For HTTP and for
- *   everything that tries again by itself. Commands in flight fail too, instead of running twice.
+ * - `prompt`: a command fails at once, or after `COMMAND_TIMEOUT_MS` without an answer. For HTTP
+ *   and for everything that tries again by itself. Commands in flight fail too, instead of running
+ *   twice.
  * - `patient`: a command waits until Redis is back. For blocking reads and the sandboxed workers.
  * - `bullmq`: like `patient`, but errors stay those of ioredis, because BullMQ examines them.
  */
@@ -68,8 +74,8 @@ const OPTIONS = {
 const RECONNECT = { firstMs: 40, maxMs: 1000 };
 
 /**
- * Opens a connection, which connects in the background. Connection errors are logged once per outage.
- * Refusals (wrong rights, wrong data) are logged once a minute per cause.
+ * Opens a connection, which connects in the background. Connection errors are logged once per
+ * outage. Refusals (wrong rights, wrong data) are logged once a minute per cause.
  * @param url `redis://`, `rediss://`, or `unix://USER:PASSWORD@localhost/PATH` for a socket
  */
 export function openConnection(url: string, mode: ConnectionMode, name: string, logger: Logger): Redis {
@@ -118,8 +124,8 @@ export function whyDown(redis: Redis): string | null {
 
 /**
  * Resolves when the connection can be used.
- * @throws AppError redis.unavailable after `timeoutMs`, with the last error; redis.refused at once when
- *   Redis refuses the login
+ * @throws AppError redis.unavailable after `timeoutMs`, with the last error; redis.refused at once
+ *   when Redis refuses the login
  */
 export async function untilReady(redis: Redis, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;
@@ -150,7 +156,10 @@ export async function untilReady(redis: Redis, timeoutMs: number): Promise<void>
 /** Commands of the client itself before a connection is ready; it handles their errors. */
 const HANDSHAKE = new Set(['hello', 'auth', 'client', 'select', 'info', 'readonly']);
 
-/** A client whose commands fail with the AppErrors of {@link redisError}, including in pipelines and scripts. */
+/**
+ * A client whose commands fail with the AppErrors of {@link redisError}, including in pipelines and
+ * scripts.
+ */
 class TranslatingRedis extends Redis {
   /** Why the login was refused; commands that cannot be sent fail with it. */
   refused: AppError | null = null;

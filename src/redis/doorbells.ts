@@ -9,16 +9,19 @@ export interface Doorbells {
   publish(channel: string, message: string): Promise<void>;
   /** Resolves when Redis has acknowledged the subscription. The returned function ends it. */
   listen(channel: string, listener: Listener): Promise<() => Promise<void>>;
-  /** Calls back after each new subscription: messages may be lost, so the records must be read again. */
+  /**
+   * Calls back after each new subscription: messages may be lost, so the records must be read
+   * again.
+   */
   onResumed(callback: () => void): () => void;
 }
 
 /**
  * {@link Doorbells} over Redis pub/sub.
  *
- * ioredis subscribes again by itself after a reconnect, but does not report when Redis has acknowledged
- * that. So on `ready` this subscribes to each channel again (idempotent), waits for the acknowledgement,
- * and only then calls the callbacks of `onResumed`.
+ * ioredis subscribes again by itself after a reconnect, but does not report when Redis has
+ * acknowledged that. So on `ready` this subscribes to each channel again (idempotent), waits for
+ * the acknowledgement, and only then calls the callbacks of `onResumed`.
  *
  * @param publisher an ordinary connection
  * @param subscriber a connection of its own, used for nothing else
@@ -64,8 +67,8 @@ export function createRedisDoorbells(publisher: Redis, subscriber: Redis, logger
         own.delete(listener);
         if (own.size > 0 || listeners.get(channel) !== own) return;
         listeners.delete(channel);
-        // A connection that is down has no subscription. The reply is not awaited: Redis may be frozen, and
-        // the listener is removed already.
+        // A connection that is down has no subscription. The reply is not awaited: Redis may be
+        // frozen, and the listener is removed already.
         if (subscriber.status === 'ready') subscriber.unsubscribe(channel).catch(() => undefined);
       };
     },

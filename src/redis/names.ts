@@ -1,6 +1,6 @@
 /**
- * Names of queues, keys and channels; they occur only here. All keys have the same hash tag, so they share
- * one slot, and a script can build the names of its keys from the prefix.
+ * Names of queues, keys and channels; they occur only here. All keys have the same hash tag, so
+ * they share one slot, and a script can build the names of its keys from the prefix.
  */
 import type { ChannelSettings } from '../config/schema.ts';
 

@@ -20,8 +20,8 @@ export const isReply = (error: unknown): boolean => error instanceof Error && er
 export const wordOf = (error: unknown): string => /^[A-Z]+/.exec(messageOf(error))?.[0] ?? 'ERR';
 
 /**
- * Translates an error of the Redis client: redis.unavailable for an outage, which passes; redis.refused,
- * with the text of Redis, for what stays wrong until a person corrects it.
+ * Translates an error of the Redis client: redis.unavailable for an outage, which passes;
+ * redis.refused, with the text of Redis, for what stays wrong until a person corrects it.
  */
 export function redisError(error: unknown): AppError {
   if (error instanceof AppError) return error;

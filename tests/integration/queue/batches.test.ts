@@ -97,7 +97,8 @@ describe('a batch', () => {
       expect(await redis.admin.zrem('{bullpen}:prompts:prioritized', id)).toBe(1);
       await redis.admin.del(`{bullpen}:prompts:${id}`);
     }
-    // As if BullMQ's time to deliver them were over: what waits in order, and what nobody will deliver.
+    // As if BullMQ's time to deliver them were over: what waits in order, and what nobody will
+    // deliver.
     for (const id of [...idsOf(ahead), ...idsOf(lost)]) await redis.admin.zadd('{bullpen}:awaiting', 1, id);
     for (const id of idsOf(lost)) await redis.admin.zadd('{bullpen}:awaiting', 2, id);
     await eventually(async () => {

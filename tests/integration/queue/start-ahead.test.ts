@@ -16,7 +16,7 @@ const SANDBOX = createRequire(import.meta.url).resolve('bullmq/dist/cjs/classes/
 const COUNT = 3;
 const PATIENCE = { timeoutMs: 30_000 };
 
-function setUp(file = FILE, execPath = () => process.execPath, askEveryMs = 60_000) {
+function setUp(file = FILE, execPath = () => process.execPath, pingEveryMs = 60_000) {
   const pool = new ChildPool({ mainFile: SANDBOX });
   const deliveries = new Set<Promise<unknown>>();
   const logged: { level: number; reason?: string }[] = [];
@@ -26,7 +26,7 @@ function setUp(file = FILE, execPath = () => process.execPath, askEveryMs = 60_0
   );
   let forks = 0;
   const processes = createWorkerProcesses({
-    ...{ pool, file, count: COUNT, deliveries, outage, startWithinMs: 2000, askEveryMs },
+    ...{ pool, file, count: COUNT, deliveries, outage, startWithinMs: 2000, pingEveryMs },
     newChild() {
       forks += 1;
       const workerForkOptions = { execArgv: ['--no-warnings'], execPath: execPath() };
@@ -95,8 +95,12 @@ const HEALTHY = 'export default async () => undefined;';
 it.each([
   { why: 'its file is gone', text: null, said: 'Cannot find module' },
   { why: 'its file is broken', text: 'export default (;', said: 'Unexpected token' },
-  { why: 'it leaves at once', text: 'process.exit(0);', said: 'it ended with code 0 while' },
-  { why: 'it is killed', text: 'process.kill(process.pid, "SIGKILL");', said: 'it ended with SIGKILL while' },
+  { why: 'it exits at once', text: 'process.exit(0);', said: 'it exited with code 0 while' },
+  {
+    why: 'it is killed',
+    text: 'process.kill(process.pid, "SIGKILL");',
+    said: 'it exited with SIGKILL while',
+  },
   { why: 'it hangs', text: 'for (;;);', said: 'it was not ready within 2000 ms' },
   { why: 'there is no program', text: HEALTHY, program: '/nonexistent/node', said: 'ENOENT' },
 ])(
