@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Plain JavaScript that loads nothing of ours at first, so that an old Node can still say what is wrong.
+// Plain JavaScript that loads nothing of ours at first, so that an old Node can still say what is
+// wrong.
 import { existsSync } from 'node:fs';
 import module from 'node:module'; // by name, old versions would refuse to load this file
 import { homedir } from 'node:os';
@@ -15,18 +16,20 @@ if (major < 24) {
 try {
   process.cwd();
 } catch {
-  process.stderr.write('bullpen: the current folder is not there any more: cd to another one\n');
+  process.stderr.write('bullpen: the current folder no longer exists: cd to another one\n');
   process.exit(1);
 }
 
 const { BULLPEN_CACHE, XDG_CACHE_HOME = '' } = process.env;
-// A relative XDG folder counts as none: what lies in the folder a command is typed in is not to be run.
+// A relative XDG folder counts as none: what lies in the folder a command is typed in is not to be
+// run.
 const base = isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(homedir(), '.cache');
 const cache = BULLPEN_CACHE || join(base, 'bullpen');
 // Compiled sources over starts: less time, and the type stripper need not be loaded again.
 module.enableCompileCache(join(cache, 'compile'));
-// Keeps V8's young generation at its first size. It would grow to 130 MB and never shrink: a server that has
-// taken 500 jobs rests at 215 MB instead of 335 MB. V8 takes no maximum for it once the process runs.
+// Keeps V8's young generation at its first size. It would grow to 130 MB and never shrink: a server
+// that has taken 500 jobs rests at 215 MB instead of 335 MB. V8 takes no maximum for it once the
+// process runs.
 v8.setFlagsFromString('--semi-space-growth-factor=1');
 // A clone runs its TypeScript; the published package has only what was built from it.
 const built = new URL('../dist/src/main.js', import.meta.url).href;

@@ -1,6 +1,7 @@
 /**
- * Runs the server in this process: until a signal (`bullpen serve`), or for one command. The settings, the logger
- * and the server take a second to load, so they are imported after the start was noted in the data folder.
+ * Runs the server in this process: until a signal (`bullpen serve`), or for one command. The
+ * settings, the logger and the server take a second to load, so they are imported after the start
+ * was noted in the data folder.
  */
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import type { DestinationStream, Logger } from 'pino';
@@ -53,7 +54,10 @@ export async function serve({ env, version, logStream }: ServeOptions): Promise<
   }
 }
 
-/** A signal before `started()` exits at once: no job is accepted yet, and a killed start leaves nothing to repair. */
+/**
+ * A signal before `started()` exits at once: no job is accepted yet, and a killed start leaves
+ * nothing to repair.
+ */
 function listenForSignals(): { started(): void; readonly first: Promise<NodeJS.Signals> } {
   const { promise: first, resolve } = Promise.withResolvers<NodeJS.Signals>();
   let hasStarted = false;
@@ -88,7 +92,9 @@ export interface TemporaryServer {
 /** Running jobs may end, however long they take, unless a signal interrupts them. */
 const TEMPORARY_DRAIN_MS = 24 * 3_600_000;
 
-/** Starts a server for one command, on a free port of 127.0.0.1. It logs warnings and errors only. */
+/**
+ * Starts a server for one command, on a free port of 127.0.0.1. It logs warnings and errors only.
+ */
 export async function startTemporaryServer(options: TemporaryServerOptions): Promise<TemporaryServer> {
   const { cwd, jobIn, version, logStream } = options;
   if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) {
@@ -134,7 +140,10 @@ export async function startTemporaryServer(options: TemporaryServerOptions): Pro
   }
 }
 
-/** The folders of other commands, in which the server may run their jobs; null: the settings name the roots. */
+/**
+ * The folders of other commands, in which the server may run their jobs; null: the settings name
+ * the roots.
+ */
 async function rootsOfCommands(
   env: Environment,
   home: string,
@@ -161,7 +170,8 @@ interface StartOptions {
 
 async function startServer({ settings, env, version, logger, moreRoots }: StartOptions): Promise<App> {
   makeProcessPrivate();
-  // BullMQ does not catch the error of a message to a worker process that has just died. The job is redelivered.
+  // BullMQ does not catch the error of a message to a worker process that has just died. The job is
+  // redelivered.
   const onUnhandled = (error: unknown): void => {
     const code = error instanceof Error && 'code' in error ? error.code : null;
     if (code !== 'ERR_IPC_CHANNEL_CLOSED' && code !== 'EPIPE') throw error;
@@ -181,8 +191,9 @@ async function startServer({ settings, env, version, logger, moreRoots }: StartO
 const STARTS_WITHIN_MS = 30_000;
 
 /**
- * Notes in the data folder that a server starts, so that a command that is typed at the same time waits for it. The
- * note reserves nothing: the lock of the data folder decides which server gets it.
+ * Notes in the data folder that a server starts, so that a command that is typed at the same time
+ * waits for it. The note reserves nothing: the lock of the data folder decides which server gets
+ * it.
  * @returns removes the note
  * @throws AppError config.locked for a temporary server while another server starts
  */

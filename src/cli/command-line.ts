@@ -1,22 +1,23 @@
-/** From what was typed to one command and its exit code. */
+/** Runs the command that was typed. */
 import { accessSync, constants, existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { DEFAULT_SLEEP } from '../client/calls.ts';
 import { createClient } from '../client/client.ts';
 import { configFile, LOCAL_CONFIG } from '../config/places.ts';
-import { type Arguments, parseArguments } from './arguments.ts';
-import type { Command, CommandContext, OwnServer } from './command.ts';
-import { CommandError, noServer, usageError } from './command-error.ts';
-import { COMMANDS } from './commands.ts';
-import { EXIT } from './exit-codes.ts';
-import { failureMessage } from './failure-message.ts';
-import type { ServerFinder, ServerPlace } from './find-server.ts';
-import { commandHelp, generalHelp } from './help.ts';
+import { type Arguments, nearest, parseArguments } from './arguments.ts';
+import type { Command, CommandContext, ServerFolders, TemporaryServer } from './command.ts';
+import { COMMANDS, commandHelp, generalHelp } from './commands.ts';
+import { CommandError, EXIT, failureMessage, usageError } from './failures.ts';
+import {
+  APPEARS_WITHIN_MS,
+  findServer,
+  noServer,
+  type ServerFinder,
+  type ServerPlace,
+} from './find-server.ts';
 import type { Interrupts } from './interrupts.ts';
-import { nearest } from './nearest.ts';
 import { createOutput, type Output, type Sink } from './output.ts';
 import { readStdin, type Stdin } from './read-stdin.ts';
-import { APPEARS_WITHIN_MS, findServer } from './server-for-job.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -29,14 +30,12 @@ export interface CommandLineOptions {
   readonly stdinPatienceMs?: number;
   readonly stdout: Sink;
   readonly stderr: Sink;
-  /** With `--config`, the environment of each of these names that file. */
+  /**
+   * `env` has the file of settings that `--config` names; `serve` and `startServer` get the same.
+   */
   finder(env: Environment): ServerFinder;
   serve(env: Environment): Promise<number>;
-  startServer(options: {
-    readonly cwd: string;
-    readonly jobIn?: string;
-    readonly env: Environment;
-  }): Promise<OwnServer>;
+  startServer(options: ServerFolders & { readonly env: Environment }): Promise<TemporaryServer>;
   /** Notes in the data folder that this user works in a folder. */
   allowFolder(home: string, folder: string): Promise<void>;
   readonly interrupts: Interrupts;
@@ -46,79 +45,90 @@ export interface CommandLineOptions {
   sleep?: CommandContext['sleep'];
 }
 
-/** Where a server can be looked for and started again, a broken stream is not resumed for long. */
+/** A local server is found or started again; its streams are not resumed for long. */
 const LOCAL_RESUME_MS = [250, 500, 1000];
 
-const STDIN_WAITS = 'waiting for the end of stdin; for an empty one: < /dev/null';
-const STDIN_LEFT = 'stdin is open and holds nothing yet: going on without it; `< /dev/null` spares the wait';
+const STDIN_WAITS = 'waiting for the end of stdin; for an empty stdin: < /dev/null';
+const STDIN_LEFT = 'stdin is open and empty: continuing without it; `< /dev/null` avoids the wait';
 
-const EVERYWHERE = {
+const COMMON_OPTIONS = {
   config: {
     type: 'string',
     value: 'FILE',
-    help: 'file of settings (BULLPEN_CONFIG); default: ~/.config/bullpen/config.yaml',
+    help: 'settings file (BULLPEN_CONFIG); default: ~/.config/bullpen/config.yaml',
   },
-  help: { type: 'boolean', short: 'h', help: 'this text' },
+  help: { type: 'boolean', short: 'h', help: 'print this text' },
 } as const;
 
-/** Runs one command to its end. Never rejects: what goes wrong is said on stderr. Resolves with the exit code. */
+/**
+ * Runs one command and resolves with its exit code. Never rejects: errors are printed on stderr.
+ */
 export async function runCommandLine(args: readonly string[], options: CommandLineOptions): Promise<number> {
   const output = createOutput(options);
   let place: ServerPlace | null = null;
-  const contextOf = (env: Environment): CommandContext => {
-    const own = options.finder(env);
-    const finder: ServerFinder = {
-      ...own,
-      async find() {
-        const found = await own.find();
-        place = found.kind === 'found' ? found.place : null;
-        return found;
-      },
-    };
-    const context: CommandContext = {
-      output,
-      finder,
-      interrupts: options.interrupts,
-      env,
-      cwd: options.cwd,
-      version: options.version,
-      now: options.now ?? (() => new Date()),
-      sleep: options.sleep ?? DEFAULT_SLEEP,
-      serve: () => options.serve(env),
-      startServer: (folders) => options.startServer({ ...folders, env }),
-      readStdin: (what) =>
-        readStdin(options.stdin, what, options.stdinPatienceMs ?? 3000, (waits) =>
-          output.note(waits ? STDIN_WAITS : STDIN_LEFT, 'yellow'),
-        ),
-      async allowFolder(folder) {
-        const home = await finder.home();
-        if (home !== null) await options.allowFolder(home, folder);
-      },
-      client: ({ url, token, of }) =>
-        createClient({ url, token, ...(of === 'environment' ? {} : { resumeDelaysMs: LOCAL_RESUME_MS }) }),
-      async connect() {
-        const found = await findServer(context, APPEARS_WITHIN_MS);
-        if (found.kind === 'none') throw noServer(found);
-        return context.client(found.place);
-      },
-    };
-    return context;
-  };
   try {
-    const command = chosen(args, options.version, output);
+    const command = commandOf(args, options.version, output);
     if (command === null) return EXIT.succeeded;
     const env = withConfig(command.args, options, output);
-    return await command.run(contextOf(env), command.args);
+    const context = contextOf(env, options, output, (found) => {
+      place = found;
+    });
+    return await command.run(context, command.args);
   } catch (error) {
     const { text, exitCode } = failureMessage(error, place);
     output.freshLine();
-    output.say(`bullpen: ${text}`, 'red');
+    output.noteLines(`bullpen: ${text}`, 'red');
     return exitCode;
   }
 }
 
-/** The command and its arguments; null when a text was asked for, which has been printed then. */
-function chosen(
+function contextOf(
+  env: Environment,
+  options: CommandLineOptions,
+  output: Output,
+  onFound: (place: ServerPlace | null) => void,
+): CommandContext {
+  const { cwd, version, interrupts, stdin, stdinPatienceMs = 3000 } = options;
+  const finder = options.finder(env);
+  const context: CommandContext = {
+    output,
+    finder: {
+      home: () => finder.home(),
+      async find() {
+        const found = await finder.find();
+        onFound(found.kind === 'found' ? found.place : null);
+        return found;
+      },
+    },
+    interrupts,
+    env,
+    cwd,
+    version,
+    now: options.now ?? (() => new Date()),
+    sleep: options.sleep ?? DEFAULT_SLEEP,
+    serve: () => options.serve(env),
+    startServer: (folders) => options.startServer({ ...folders, env }),
+    readStdin: (what) =>
+      readStdin(stdin, what, stdinPatienceMs, (waits) =>
+        output.note(waits ? STDIN_WAITS : STDIN_LEFT, 'yellow'),
+      ),
+    async allowFolder(folder) {
+      const home = await finder.home();
+      if (home !== null) await options.allowFolder(home, folder);
+    },
+    client: ({ url, token, of }) =>
+      createClient({ url, token, ...(of === 'environment' ? {} : { resumeDelaysMs: LOCAL_RESUME_MS }) }),
+    async connect() {
+      const found = await findServer(context, APPEARS_WITHIN_MS);
+      if (found.kind === 'none') throw noServer(found);
+      return context.client(found.place);
+    },
+  };
+  return context;
+}
+
+/** The command and its arguments; null after the version or a help text was printed. */
+function commandOf(
   args: readonly string[],
   version: string,
   output: Output,
@@ -130,54 +140,50 @@ function chosen(
   }
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     const [topic] = rest;
-    output.text(topic === undefined ? generalHelp(COMMANDS) : commandHelp(commandNamed(topic), EVERYWHERE));
+    output.text(topic === undefined ? generalHelp() : commandHelp(commandNamed(topic), COMMON_OPTIONS));
     return null;
   }
   const command = commandNamed(name);
-  const parsed = parseArguments(rest, { ...command.options, ...EVERYWHERE });
+  const parsed = parseArguments(rest, { ...command.options, ...COMMON_OPTIONS });
   if (!parsed.flag('help')) return { run: command.run, args: parsed };
-  output.text(commandHelp(command, EVERYWHERE));
+  output.text(commandHelp(command, COMMON_OPTIONS));
   return null;
 }
 
-/** `--config FILE` may come before the command, too. */
+/** Moves a `--config FILE` before the command behind it. */
 function commandFirst(args: readonly string[]): readonly string[] {
   const [first = ''] = args;
   const taken = first === '--config' ? 2 : Number(first.startsWith('--config='));
   return [...args.slice(taken, taken + 1), ...args.slice(0, taken), ...args.slice(taken + 1)];
 }
 
+function commandNamed(name: string): Command {
+  const found = COMMANDS.find((command) => command.name === name);
+  if (found !== undefined) return found;
+  const names = COMMANDS.map((command) => command.name);
+  const meant = nearest(name, names);
+  const hint = meant === null ? 'bullpen --help lists the commands' : `did you mean ${meant}?`;
+  throw usageError(`there is no command ${name}; ${hint}`);
+}
+
 /**
- * The environment with the file of settings that `--config` names.
- * @throws CommandError when a file was named that cannot be read
+ * The environment with the settings file that `--config` names.
+ * @throws CommandError for a named file that cannot be read
  */
 function withConfig(args: Arguments, { env, cwd }: CommandLineOptions, output: Output): Environment {
   const given = args.text('config');
   if (given === '') throw usageError('--config takes a file');
-  const chosenEnv = given === undefined ? env : { ...env, BULLPEN_CONFIG: resolve(cwd, given) };
-  const { path, named } = configFile(chosenEnv, cwd);
+  const withFile = given === undefined ? env : { ...env, BULLPEN_CONFIG: resolve(cwd, given) };
+  const { path, named } = configFile(withFile, cwd);
   if (named) {
     try {
       accessSync(path, constants.R_OK);
     } catch (error) {
-      throw new CommandError(EXIT.config, `the file of settings ${path} cannot be read`, { cause: error });
+      throw new CommandError(EXIT.config, `the settings file ${path} cannot be read`, { cause: error });
     }
   } else if (existsSync(join(cwd, LOCAL_CONFIG))) {
-    output.note(
-      `${LOCAL_CONFIG} in this folder is not read; if it is yours, name it: --config ${LOCAL_CONFIG}`,
-      'dim',
-    );
+    const advice = `if it is yours, name it: --config ${LOCAL_CONFIG}`;
+    output.note(`${LOCAL_CONFIG} in this folder is not read; ${advice}`, 'dim');
   }
-  return chosenEnv;
-}
-
-function commandNamed(name: string): Command {
-  const found = COMMANDS.find((command) => command.name === name);
-  if (found !== undefined) return found;
-  const meant = nearest(
-    name,
-    COMMANDS.map((command) => command.name),
-  );
-  const hint = meant === null ? 'bullpen --help lists them' : `did you mean ${meant}?`;
-  throw usageError(`there is no command ${name}; ${hint}`);
+  return withFile;
 }

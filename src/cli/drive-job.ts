@@ -1,15 +1,17 @@
-/** Makes a job, shows it to its end, and cancels it at Ctrl-C. */
+/** Shows a job to its end. */
 import { randomUUID } from 'node:crypto';
 import type { Client, CreateOptions } from '../client/client.ts';
 import { messageOf } from '../errors.ts';
+import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
-import { EXIT } from './exit-codes.ts';
-import { followJob } from './follow-job.ts';
+import { createEventPrinter } from './event-printer.ts';
+import { EXIT, exitCodeOfJob } from './failures.ts';
 import type { Interrupts } from './interrupts.ts';
+import type { JobServer } from './job-server.ts';
 import type { Output } from './output.ts';
-import type { JobServer } from './server-for-job.ts';
+import { JobState, showProgress } from './progress.ts';
 
-/** Whoever asks twice to leave does not wait for a server that does not answer. */
+/** The second interrupt waits this long for the server's answer. */
 const LEAVE_WITHIN_MS = 5000;
 
 export interface DriveOptions {
@@ -17,26 +19,29 @@ export interface DriveOptions {
   readonly output: Output;
   readonly interrupts: Interrupts;
   readonly json: boolean;
-  /** Prints the id (or the job, with `json`) and leaves the job to the server. */
+  /** Prints the id (or the job, with `json`) and does not wait for the job. */
   readonly detach: boolean;
-  /** The folder the job is made for. */
+  /** The folder the job runs in. */
   readonly cwd: string;
-  /** Makes the job; once, however often it is called with the same key. */
-  create(client: Client, key: CreateOptions): Promise<Job>;
+  /** Makes the job. Repeated calls with the same key make it once. */
+  create(client: Client, options: CreateOptions): Promise<Job>;
 }
 
-/** Resolves with the exit code. The first interrupt cancels the job, the second kills it and does not wait. */
+/**
+ * Makes a job, shows it to its end and resolves with its exit code. The first interrupt cancels the
+ * job; the second kills it and ends the command.
+ */
 export async function driveJob(options: DriveOptions): Promise<number> {
   const { output, interrupts, json, detach } = options;
   const leave = new AbortController();
   let id: string | null = null;
   let interruptions = 0;
-  let asking: Promise<unknown> = Promise.resolve();
+  let cancelling: Promise<unknown> = Promise.resolve();
 
-  const ask = (): void => {
+  const cancelIfInterrupted = (): void => {
     if (id === null || interruptions === 0) return;
     const force = interruptions > 1;
-    asking = options.server.client
+    cancelling = options.server.client
       .cancel(id, force ? { force, signal: AbortSignal.timeout(LEAVE_WITHIN_MS) } : {})
       .catch((error: unknown) => output.note(`cannot cancel: ${messageOf(error)}`, 'red'))
       .finally(() => {
@@ -45,21 +50,20 @@ export async function driveJob(options: DriveOptions): Promise<number> {
   };
   using _listening = interrupts.listen((count) => {
     interruptions = count;
-    if (count === 1) output.note('cancelling the job; once more kills it and leaves', 'yellow');
-    if (count <= 2) ask();
+    if (count === 1) output.note('cancelling the job; interrupt again to kill it and exit', 'yellow');
+    if (count <= 2) cancelIfInterrupted();
   });
-  /** The server, which is asked again for what the one before it was asked. */
   const server: Pick<JobServer, 'client' | 'replace'> = {
     get client() {
       return options.server.client;
     },
-    async replace(...given) {
-      await options.server.replace(...given);
-      ask();
+    async replace(error, jobIn, signal) {
+      await options.server.replace(error, jobIn, signal);
+      cancelIfInterrupted(); // the server before may have left without having cancelled the job
     },
   };
 
-  // Not broken off by an interrupt: a job that was made and not heard of could not be cancelled.
+  // An interrupt does not break this off: without its id the job could not be cancelled.
   const job = await createOnce(options);
   if (detach && interruptions === 0) {
     if (json) output.json(job);
@@ -68,27 +72,81 @@ export async function driveJob(options: DriveOptions): Promise<number> {
   }
   id = job.id;
   if (!json) output.note(`job ${id}`, 'dim');
-  ask();
+  cancelIfInterrupted();
   try {
-    return await followJob(job, { server, output, json, signal: leave.signal });
+    return await followJob(job, { server, output, json, after: 0, signal: leave.signal });
   } catch (error) {
     if (!leave.signal.aborted) throw error;
-    output.note(`left; job ${id} was told to end at once`, 'yellow');
+    output.note(`exiting; the server kills job ${id}`, 'yellow');
     return EXIT.cancelled;
   } finally {
-    await asking;
+    await cancelling;
   }
 }
 
-/** The server may leave between being found and being asked. */
+/** Makes the job, on another server when the first one leaves before its answer. */
 async function createOnce({ server, detach, cwd, create }: DriveOptions): Promise<Job> {
-  const key = { idempotencyKey: randomUUID() };
+  const options = { idempotencyKey: randomUUID() };
   for (;;) {
     try {
-      return await create(server.client, key);
+      return await create(server.client, options);
     } catch (error) {
-      if (detach) throw error; // a server of its own would leave with the command
+      if (detach) throw error; // a server of this command would stop with the command
       await server.replace(error, cwd, new AbortController().signal);
     }
   }
+}
+
+export interface FollowOptions {
+  readonly server: Pick<JobServer, 'client' | 'replace'>;
+  readonly output: Output;
+  /** NDJSON to stdout: the events, then the job. */
+  readonly json: boolean;
+  /** Shows the events after this `seq`. */
+  readonly after: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Shows the events and the outcome of a job, over as many servers as needed. Resolves with its exit
+ * code.
+ * @throws the errors of the client, or the reason of `signal`
+ */
+export async function followJob(
+  job: Job,
+  { server, output, json, after, signal }: FollowOptions,
+): Promise<number> {
+  const printer = createEventPrinter(output);
+  const state = new JobState(job);
+  using progress = showProgress(output, job, state, () => server.client);
+  let last = after;
+
+  async function untilEnd(): Promise<Job> {
+    for await (const event of server.client.events(job.id, { after: last, signal })) {
+      last = event.seq;
+      state.event(event);
+      if (json) output.json(asSent(event));
+      else printer.event(event);
+      if (event.kind === 'job.finished') return event.job as Job; // the documented event
+    }
+    return server.client.get(job.id, { signal }); // the job has no event after `last`
+  }
+
+  for (;;) {
+    try {
+      const finished = await untilEnd();
+      progress[Symbol.dispose]();
+      if (json) output.json(finished);
+      else printer.end(finished);
+      return exitCodeOfJob(finished);
+    } catch (error) {
+      signal.throwIfAborted();
+      await server.replace(error, job.cwd, signal);
+    }
+  }
+}
+
+/** The event as the server sent it: the client sets `raw: null` when the field is missing. */
+function asSent({ raw, ...event }: StoredEvent): object {
+  return raw === null ? event : { ...event, raw };
 }

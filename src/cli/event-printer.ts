@@ -1,32 +1,33 @@
+/**
+ * Prints the events of a job for people: its text to stdout, one line for each other event to
+ * stderr.
+ */
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
-import { allowingCommand, deniedTools } from './denials.ts';
-import { formatDuration } from './duration.ts';
-import { outcomeLine } from './outcome-line.ts';
+import { formatDuration } from './format.ts';
+import { allowingCommand, answerOf, deniedTools, outcomeLine } from './outcome.ts';
 import type { Output } from './output.ts';
 
 const MAX_SHOWN = 120;
 
-/** Shows a job as it runs. */
 export interface EventPrinter {
   event(event: StoredEvent): void;
-  /** The last words: what was not said yet of the answer, what went wrong, and the outcome in one line. */
+  /** Prints the answer if no event had it, the error, the denied tools and the outcome line. */
   end(job: Job): void;
 }
 
-/** The text to stdout as it comes; a line to stderr for each thing beside it that happens. */
 export function createEventPrinter(output: Output): EventPrinter {
-  /** Deltas of the block under way were shown; the whole block that follows them says nothing new. */
+  /** Deltas of the current block were printed, so the whole block that follows them is not. */
   let streamed = false;
   let blockEnded = false;
-  let saidAnything = false;
+  let hasPrintedText = false;
   const dim = (line: string): void => output.note(line, 'dim');
 
-  function say(text: string): void {
+  function printText(text: string): void {
     if (text === '') return;
     if (blockEnded) output.freshLine();
     blockEnded = false;
-    saidAnything = true;
+    hasPrintedText = true;
     output.text(text);
   }
 
@@ -35,9 +36,9 @@ export function createEventPrinter(output: Output): EventPrinter {
       switch (event.kind) {
         case 'text.delta':
           streamed = true;
-          return say(event.text);
+          return printText(event.text);
         case 'text':
-          if (!streamed) say(event.text);
+          if (!streamed) printText(event.text);
           streamed = false;
           blockEnded = true;
           return;
@@ -50,7 +51,7 @@ export function createEventPrinter(output: Output): EventPrinter {
             `tool ${event.name ?? ''} ${event.isError ? 'failed' : 'answered'}: ${short(event.output)}`,
           );
         case 'retry':
-          return dim(`retry ${event.retry}${wait(event.delayMs)}: ${short(event.reason)}`);
+          return dim(`retry ${event.retry}${delay(event.delayMs)}: ${short(event.reason)}`);
         case 'warning':
           return output.note(`warning: ${event.message}`, 'yellow');
         case 'rate_limit':
@@ -60,15 +61,15 @@ export function createEventPrinter(output: Output): EventPrinter {
           return dim(`waits (${event.waitReason}) until ${event.scheduledFor}`);
         case 'job.running':
           if (event.attempt <= 1) return;
-          // What an earlier attempt had said before it broke off is no part of the answer.
-          [streamed, blockEnded, saidAnything] = [false, true, false];
+          // The text of an earlier attempt is not part of the answer.
+          [streamed, blockEnded, hasPrintedText] = [false, true, false];
           return dim(`attempt ${event.attempt}`);
-        default: // among them kinds that a newer server has
+        default: // other kinds, including those of a newer server
       }
     },
     end(job) {
       const { outcome, status } = job;
-      if (!saidAnything && outcome !== null && status === 'succeeded') say(answerOf(outcome));
+      if (!hasPrintedText && outcome !== null && status === 'succeeded') printText(answerOf(outcome));
       output.freshLine();
       const error = outcome?.error ?? null;
       if (error !== null) output.note(`${error.code}: ${error.message}${until(error.resetsAt)}`, 'red');
@@ -80,13 +81,7 @@ export function createEventPrinter(output: Output): EventPrinter {
   };
 }
 
-/** What a job answered: its text, or its structured value where it has no text. */
-export function answerOf(outcome: { readonly text: string; readonly structured: unknown }): string {
-  if (outcome.text !== '' || outcome.structured === null) return outcome.text;
-  return JSON.stringify(outcome.structured);
-}
-
-const wait = (ms: number | null): string => (ms === null ? '' : ` in ${formatDuration(ms)}`);
+const delay = (ms: number | null): string => (ms === null ? '' : ` in ${formatDuration(ms)}`);
 const until = (resetsAt: string | null): string => (resetsAt === null ? '' : ` (until ${resetsAt})`);
 
 function short(value: unknown): string {

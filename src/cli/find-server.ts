@@ -1,28 +1,47 @@
-/** Where the server is and what opens it: the environment, else the data folder of this user. */
+/**
+ * Finds the server: the one that the environment names, or else the server of the user's data
+ * folder.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CommandError } from './command-error.ts';
-import { EXIT } from './exit-codes.ts';
+import type { Client } from '../client/client.ts';
+import { UnreachableError } from '../client/errors.ts';
+import type { CommandContext } from './command.ts';
+import { CommandError, EXIT } from './failures.ts';
 
 export interface ServerPlace {
   readonly url: string;
   readonly token: string;
-  /** In words: where the token is from. */
+  /** The variable or file that the token comes from. */
   readonly tokenFrom: string;
-  /** What it was named by, else what it runs for: a `bullpen run` takes its server along when it ends. */
+  /** What named or started the server. The server of a `command` stops with that command. */
   readonly of: 'environment' | 'serve' | 'command';
 }
 
-export type Found =
-  | { readonly kind: 'found'; readonly place: ServerPlace }
-  /** `why`: a sentence that says where was looked. `busy`: a process has the data folder and starts, or stops. */
-  | { readonly kind: 'none'; readonly why: string; readonly busy: boolean };
+export type Found = { readonly kind: 'found'; readonly place: ServerPlace } | NotFound;
+
+export interface NotFound {
+  readonly kind: 'none';
+  /** A sentence that names the place of the search. */
+  readonly why: string;
+  /** A process has the data folder and is starting or stopping a server. */
+  readonly busy: boolean;
+}
 
 export interface ServerFinder {
-  /** @throws CommandError for settings that contradict each other and a token that cannot be read */
+  /** @throws CommandError for contradictory variables and an unreadable token */
   find(): Promise<Found>;
-  /** The data folder; null when the environment names a server, which has its own. */
+  /** The data folder; null when the environment names a server. */
   home(): Promise<string | null>;
+}
+
+export interface FinderOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The data folder by the settings; called only when the environment names no server. */
+  readHome(): Promise<string>;
+  /** The note that the last server of a data folder wrote; null for none. */
+  readNote(home: string): Note | null;
+  isAlive(pid: number): boolean;
 }
 
 interface Note {
@@ -31,27 +50,18 @@ interface Note {
   readonly temporary?: boolean;
 }
 
-export interface FinderOptions {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** The data folder as the settings say; asked only when the environment names no server. */
-  readHome(): Promise<string>;
-  /** The last server's note of itself in a data folder; null: there is none. */
-  readNote(home: string): Note | null;
-  isAlive(pid: number): boolean;
-}
-
 export function createServerFinder({ env, readHome, readNote, isAlive }: FinderOptions): ServerFinder {
   const variable = (name: string): string | null => env[name]?.trim() || null;
-  /** Checked here: what refuses it later would quote it. */
+  /** Checked here, because the error of a later check would quote the token. */
   function givenToken(): string | null {
     const token = variable('BULLPEN_TOKEN');
     if (token === null || TOKEN.test(token)) return token;
-    throw configError('BULLPEN_TOKEN holds characters that no token has');
+    throw configError('BULLPEN_TOKEN has characters that no token has');
   }
 
   function fromEnvironment(url: string): Found {
     const token = givenToken();
-    // The key of this machine's own server is never sent to an address that was merely named.
+    // The token of this machine's own server is never sent to an address from a variable.
     if (token === null) throw configError('BULLPEN_URL is set, BULLPEN_TOKEN is not: a server needs both');
     if (!isAddress(url))
       throw configError('BULLPEN_URL is no http address, for example http://127.0.0.1:3000');
@@ -62,7 +72,7 @@ export function createServerFinder({ env, readHome, readNote, isAlive }: FinderO
     const note = readNote(home);
     const none = (why: string, busy = false): Found => ({ kind: 'none', why, busy });
     if (note === null) return none(`no server is running with the data folder ${home}`);
-    // A port somebody else has by now must not be sent the token.
+    // Another process may have the port by now; it must not get the token.
     if (!isAlive(note.pid)) {
       return none(`no server is running: the last one with the data folder ${home} has died`);
     }
@@ -86,10 +96,10 @@ export function createServerFinder({ env, readHome, readNote, isAlive }: FinderO
   };
 }
 
-/** Visible ASCII: what a header can carry. */
+/** Visible ASCII, as a header allows. */
 const TOKEN = /^[\x21-\x7e]+$/;
 
-/** A name and password in it would be shown with it; the token is the way in. */
+/** An address with a user name or password is refused: messages quote the address. */
 function isAddress(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { protocol, username, password } = new URL(url);
@@ -110,10 +120,67 @@ function readToken(file: string): string {
   throw new CommandError(EXIT.noPermission, `the token file ${file} holds no token`);
 }
 
-/** "All addresses" is where a server listens, not where it is reached. */
+/** The address to connect to, for a server that listens on all addresses. */
 function reachable(address: string): string {
   const url = new URL(address);
   if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';
   if (url.hostname === '[::]') url.hostname = '[::1]';
   return url.origin;
+}
+
+/** A server started as `bullpen serve &` writes its note after a moment. */
+export const APPEARS_WITHIN_MS = 1000;
+const LOOK_EVERY_MS = 250;
+/** A server starts and stops in a few seconds, except for the first start, which fetches Redis. */
+const BUSY_FOR_MS = 30_000;
+
+/**
+ * Finds the server; waits while it starts or stops.
+ * @param appearsWithinMs how long to wait while no process has the data folder
+ */
+export async function findServer(
+  { finder, output, sleep }: CommandContext,
+  appearsWithinMs: number,
+): Promise<Found> {
+  let noted = false;
+  for (let waitedMs = 0; ; waitedMs += LOOK_EVERY_MS) {
+    const found = await finder.find();
+    if (found.kind === 'found' || waitedMs >= (found.busy ? BUSY_FOR_MS : appearsWithinMs)) return found;
+    if (found.busy && !noted) output.note(`${found.why}; waiting for it`, 'dim');
+    noted ||= found.busy;
+    await sleep(LOOK_EVERY_MS);
+  }
+}
+
+export interface RunningServer {
+  readonly kind: 'running';
+  readonly client: Client;
+  readonly of: ServerPlace['of'];
+}
+
+/** Finds the server and checks that it accepts connections. */
+export async function runningServer(
+  context: CommandContext,
+  appearsWithinMs = 0,
+): Promise<RunningServer | NotFound> {
+  const found = await findServer(context, appearsWithinMs);
+  if (found.kind === 'none') return found;
+  const client = context.client(found.place);
+  try {
+    await client.ready();
+  } catch (error) {
+    // Any answer, including an error, shows that a server runs; the next request reports what is
+    // wrong.
+    if (error instanceof UnreachableError && error.refused) {
+      return { kind: 'none', why: `no server is running at ${found.place.url}`, busy: false };
+    }
+  }
+  return { kind: 'running', client, of: found.place.of };
+}
+
+/** The error of a command that needs a running server. */
+export function noServer({ why, busy }: NotFound): CommandError {
+  // A second server could not use the data folder of a busy one.
+  const advice = '; start one with `bullpen serve`, or set BULLPEN_URL and BULLPEN_TOKEN';
+  return new CommandError(EXIT.unavailable, busy ? `${why}, for too long` : why + advice);
 }

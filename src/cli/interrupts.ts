@@ -1,12 +1,12 @@
 /** Signals that ask a command to end, and readers that leave before the end. */
-import { EXIT } from './exit-codes.ts';
+import { EXIT } from './failures.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export interface Interrupts {
   /**
-   * Calls back at every interrupt with their number so far, until it is disposed of. Without a listener a signal
-   * ends the process, as it does by default.
+   * Calls back at every interrupt with their number so far, until it is disposed of. Without a
+   * listener a signal ends the process, as it does by default.
    */
   listen(onInterrupt: (count: number) => void): Disposable;
   /** Interrupts without a signal. False when there is no listener. */
@@ -40,8 +40,8 @@ export function createInterrupts(target: Pick<NodeJS.Process, 'on' | 'off'>): In
 }
 
 /**
- * Treats the loss of the reader of stdout, as by `| head`, as an interrupt. The process exits when the command does
- * not listen for interrupts. The loss of the reader of stderr is ignored.
+ * Treats the loss of the reader of stdout, as by `| head`, as an interrupt. The process exits when
+ * the command does not listen for interrupts. The loss of the reader of stderr is ignored.
  */
 export function watchReaders(
   { stdout, stderr, exit }: Pick<NodeJS.Process, 'stdout' | 'stderr' | 'exit'>,

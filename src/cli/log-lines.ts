@@ -1,8 +1,6 @@
 /** The server's log for a person at a terminal; everywhere else it is JSON lines. */
 import { styleText } from 'node:util';
-import { formatDuration } from './duration.ts';
-import { formatUsd } from './outcome-line.ts';
-import { oneLine, visible } from './plain-text.ts';
+import { formatDuration, formatUsd, oneLine, visible } from './format.ts';
 
 interface Terminal {
   write(text: string): unknown;
@@ -14,17 +12,20 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const WARN = 40;
 const ERROR = 50;
-/** Shown in another form, or of no use to a person who watches one server. */
-const LEFT_OUT = ['level', 'time', 'msg', 'component', 'err'];
+/** Shown in another form, or useless to a person who watches one server. */
+const HIDDEN = ['level', 'time', 'msg', 'component', 'err'];
 
-/** The destination of a logger: `stream`, with lines for people where it is a terminal. */
+/** The destination of a logger: a stream, with lines for people if it is a terminal. */
 export function logTo(stream: Terminal, env: Environment): { write(line: string): void } {
   const plain = (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb';
   const paint: Paint = (style, text) => (plain ? text : styleText(style, text, { validateStream: false }));
   return { write: (line) => void stream.write(stream.isTTY === true ? forPeople(line, paint) : line) };
 }
 
-/** One line of JSON as `18:04:31  job ended  jobId=… status=succeeded`, with the stack of an error below it. */
+/**
+ * One line of JSON as `18:04:31 job ended jobId=… status=succeeded`, with the stack of an error
+ * below it.
+ */
 export function forPeople(line: string, paint: Paint): string {
   const fields: Fields = JSON.parse(line);
   const { level, time, msg, component, err } = fields;
@@ -37,8 +38,8 @@ export function forPeople(line: string, paint: Paint): string {
         ? paint('yellow', `warning: ${message}`)
         : message;
   const details = Object.entries(fields)
-    .filter(([name, value]) => !LEFT_OUT.includes(name) && value !== null)
-    .filter(([, value]) => !isNothing(value))
+    .filter(([name, value]) => !HIDDEN.includes(name) && value !== null)
+    .filter(([, value]) => !isAllZeros(value))
     .map(detail);
   if (typeof component === 'string' && severity >= WARN) details.push(`component=${component}`);
   const parts = [paint('dim', clock(Number(time))), head, paint('dim', details.join(' '))];
@@ -47,8 +48,8 @@ export function forPeople(line: string, paint: Paint): string {
 
 const clock = (time: number): string => new Date(time).toTimeString().slice(0, 8);
 
-/** A report of zeros, as of a start that had nothing to recover. */
-const isNothing = (value: unknown): boolean =>
+/** A start with nothing to recover reports zeros. */
+const isAllZeros = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.values(value).every((one) => one === 0);
 
 /** Durations, costs and times as the commands show them. */

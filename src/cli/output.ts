@@ -1,8 +1,8 @@
-/** Where a command writes: what it was asked for to stdout, everything else to stderr. */
+/** The output of a command: its result goes to stdout, everything else to stderr. */
 import { styleText } from 'node:util';
-import { oneLine, visible } from './plain-text.ts';
+import { oneLine, visible } from './format.ts';
 
-/** The part of a stream that is used. */
+/** The used part of a stream. */
 export interface Sink {
   write(text: string): unknown;
   readonly isTTY?: boolean;
@@ -12,23 +12,26 @@ export interface Sink {
 export type Style = 'dim' | 'red' | 'green' | 'yellow' | 'bold' | 'cyan';
 
 export interface Output {
-  /** To stdout: as it is into a file or pipe, made harmless on a terminal. */
+  /** To stdout, unchanged in a file or pipe and safe on a terminal. */
   text(text: string): void;
-  /** Begins a new line of stdout unless one has just begun. */
+  /** Ends the current line of stdout, if any. */
   freshLine(): void;
   /** To stdout as JSON, one line or indented. */
   json(value: unknown, indent?: number): void;
   /** One line to stderr; line breaks in it become spaces. */
   note(line: string, style?: Style): void;
-  /** Several lines to stderr, as they are but harmless. */
-  say(lines: string, style?: Style): void;
-  /** Colours a cell of stdout when it is a terminal. The text must be harmless already. */
+  /** Several lines to stderr. */
+  noteLines(lines: string, style?: Style): void;
+  /** Colours a text for stdout if it is a terminal. The text must be safe already. */
   paint(style: Style, text: string): string;
-  /** Columns of stdout's terminal; null when it is none. */
+  /** Columns of the terminal; null when stdout is not a terminal. */
   readonly width: number | null;
   /** Whether `status` shows anything. */
   readonly live: boolean;
-  /** A line of stderr's terminal that the next output, or null, takes away. Not shown behind half a line of text. */
+  /**
+   * A line on the terminal of stderr, until the next output or null. Not shown after half a line of
+   * text.
+   */
   status(line: string | null): void;
 }
 
@@ -38,7 +41,7 @@ export interface OutputOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Of a terminal that does not know how wide it is, 80. */
+/** 80 for a terminal of unknown width. */
 const columnsOf = ({ columns }: Sink): number => (columns !== undefined && columns > 0 ? columns : 80);
 
 /** Colours only for a terminal and without NO_COLOR (no-color.org). */
@@ -65,8 +68,8 @@ export function createOutput({ stdout, stderr, env }: OutputOptions): Output {
   const freshLine = (): void => {
     if (!atLineStart) write('\n');
   };
-  /** Both streams are the same screen: a note must not end up behind half a line of text. */
-  const makeRoom = (): void => {
+  /** Both streams may be one terminal: a note begins a new line there. */
+  const beginNote = (): void => {
     clearStatus();
     if (stdout.isTTY === true && stderr.isTTY === true) freshLine();
   };
@@ -76,11 +79,11 @@ export function createOutput({ stdout, stderr, env }: OutputOptions): Output {
     freshLine,
     json: (value, indent) => write(`${safe(JSON.stringify(value, null, indent))}\n`),
     note(line, style) {
-      makeRoom();
+      beginNote();
       stderr.write(`${paintFor(stderr, style, oneLine(line))}\n`);
     },
-    say(lines, style) {
-      makeRoom();
+    noteLines(lines, style) {
+      beginNote();
       stderr.write(`${paintFor(stderr, style, visible(lines))}\n`);
     },
     paint: (style, text) => paintFor(stdout, style, text),

@@ -1,20 +1,20 @@
-/** What a terminal shows of a job while nothing comes: its state, and for how long. */
+/** The status line of a terminal while a job prints nothing: its state, and for how long. */
 import type { Client } from '../client/client.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job, JobListItem } from '../protocol/job.ts';
-import { formatDuration } from './duration.ts';
+import { formatClock, formatDuration } from './format.ts';
 import type { Output } from './output.ts';
 
-/** Between two looks at the queue. */
-const LOOK_EVERY_MS = 3000;
+/** How often the queue is read. */
+const QUEUE_EVERY_MS = 3000;
 const TICK_MS = 1000;
 
 type State =
   | { readonly kind: 'queued' | 'running'; readonly since: number }
-  /** `until`: when it is due, in milliseconds. */
+  /** `until` in milliseconds. */
   | { readonly kind: 'waits' | 'retries'; readonly until: number };
 
-/** Follows a job's events. */
+/** The state of a job, updated by its events. */
 export class JobState {
   #state: State;
   #ahead = '';
@@ -43,7 +43,7 @@ export class JobState {
         this.#state = { kind: 'running', since: at };
         return;
       default:
-        // Anything the CLI says after it has waited.
+        // Any other event of the CLI ends its wait.
         if (this.#state.kind === 'retries') this.#state = { kind: 'running', since: at };
     }
   }
@@ -52,7 +52,11 @@ export class JobState {
     return this.#state.kind === 'queued';
   }
 
-  /** How many jobs are before it, of the queued ones: newest first, and `more` where there are older ones, too. */
+  /**
+   * Counts the queued jobs that run before this one.
+   * @param queued newest first
+   * @param more there are older ones, too
+   */
   queue(job: Pick<Job, 'id' | 'priority'>, queued: readonly JobListItem[], more: boolean): void {
     const reason = queued.find(({ id }) => id === job.id)?.waitReason ?? null;
     const before = queued.filter(
@@ -68,9 +72,9 @@ export class JobState {
     const state = this.#state;
     switch (state.kind) {
       case 'queued':
-        return `queued${this.#ahead}, ${clock(now - state.since)}`;
+        return `queued${this.#ahead}, ${formatClock(now - state.since)}`;
       case 'running':
-        return `running ${clock(now - state.since)}`;
+        return `running ${formatClock(now - state.since)}`;
       case 'waits':
         return `due in ${left(state.until - now)}`;
       case 'retries':
@@ -79,20 +83,12 @@ export class JobState {
   }
 }
 
-/** `0:42`, `1:02:03`. */
-export function clock(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
-  const two = (figure: number): string => String(figure).padStart(2, '0');
-  return `${hours === 0 ? minutes : `${hours}:${two(minutes)}`}:${two(seconds % 60)}`;
-}
-
 const left = (ms: number): string => {
   const whole = Math.max(0, Math.ceil(ms / 1000));
   return whole < 60 ? `${whole} s` : formatDuration(whole * 1000);
 };
 
-/** Shows a job's state on a terminal once a second, until it is disposed of. */
+/** Shows the state on a terminal once a second, until it is disposed of. */
 export function showProgress(
   output: Output,
   job: Pick<Job, 'id' | 'priority'>,
@@ -100,23 +96,23 @@ export function showProgress(
   client: () => Pick<Client, 'list'>,
 ): Disposable {
   if (!output.live) return { [Symbol.dispose]() {} };
-  let lookedAt = 0;
-  let over = false;
+  let readAt = 0;
+  let stopped = false;
   const timer = setInterval(() => {
     const now = Date.now();
     output.status(state.line(now));
-    if (!state.isQueued || now - lookedAt < LOOK_EVERY_MS) return;
-    lookedAt = now;
+    if (!state.isQueued || now - readAt < QUEUE_EVERY_MS) return;
+    readAt = now;
     client()
       .list({ status: ['queued'], limit: 100 })
       .then(({ data, nextCursor }) => {
-        if (!over) state.queue(job, data, nextCursor !== null);
+        if (!stopped) state.queue(job, data, nextCursor !== null);
       })
-      .catch(() => {}); // the next look may fare better
+      .catch(() => {}); // tried again
   }, TICK_MS);
   return {
     [Symbol.dispose]() {
-      over = true;
+      stopped = true;
       clearInterval(timer);
       output.status(null);
     },

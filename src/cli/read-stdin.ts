@@ -1,9 +1,8 @@
 import { fstatSync } from 'node:fs';
 import { messageOf } from '../errors.ts';
-import { CommandError, usageError } from './command-error.ts';
-import { EXIT } from './exit-codes.ts';
+import { CommandError, EXIT, usageError } from './failures.ts';
 
-/** The part of `process.stdin` that is used. */
+/** The used part of `process.stdin`. */
 export interface Stdin extends AsyncIterable<Buffer> {
   readonly isTTY?: boolean;
   readonly fd?: number;
@@ -12,20 +11,20 @@ export interface Stdin extends AsyncIterable<Buffer> {
 
 export interface ReadStdinOptions {
   readonly maxBytes: number;
-  /** What all of it is called in the message for too much. */
+  /** Names the text in the error for too many bytes. */
   readonly what: string;
-  /** Whether the command can do without: then a stream that was only inherited is not waited for. */
+  /** The command can run without it, and does not wait for an inherited stream that stays open. */
   readonly optional: boolean;
 }
 
 /**
- * Reads all of stdin, as UTF-8 text. null: it is a terminal, or was only inherited from a program that leaves it open
- * and writes nothing.
+ * Reads all of stdin as UTF-8 text. Returns null for a terminal, and for an inherited stream that
+ * stays open and empty.
  *
- * A file and a pipe of the shell end, and are read to their end; after `patienceMs` of silence `onSilence` is called.
- * Anything else (a socket, which is how many programs start a command) gets `patienceMs` for its first byte when the
- * command can do without.
- * @throws CommandError for what is no text, too long, or cannot be read
+ * Files and pipes are read to their end. Another stream, such as the socket with which many
+ * programs start a command, must send its first byte within `patienceMs` if stdin is optional.
+ * @param onSilence called once after `patienceMs` without a byte; `waits`: stdin is still read
+ * @throws CommandError for bytes that are not UTF-8, are too many, or cannot be read
  */
 export async function readStdin(
   stdin: Stdin,
@@ -34,7 +33,7 @@ export async function readStdin(
   onSilence: (waits: boolean) => void,
 ): Promise<string | null> {
   if (stdin.isTTY === true) return null;
-  const waits = !optional || surelyEnds(stdin.fd);
+  const waits = !optional || willEnd(stdin.fd);
   const silence = Promise.withResolvers<'silence'>();
   const timer = setTimeout(() => {
     onSilence(waits);
@@ -44,7 +43,7 @@ export async function readStdin(
   try {
     const read = await Promise.race([bytes, silence.promise]);
     if (read !== 'silence') return decode(read);
-    bytes.catch(() => {}); // it ends by being destroyed
+    bytes.catch(() => {}); // the next line makes it fail
     stdin.destroy?.();
     return null;
   } finally {
@@ -52,13 +51,13 @@ export async function readStdin(
   }
 }
 
-function surelyEnds(fd: number | undefined): boolean {
+function willEnd(fd: number | undefined): boolean {
   if (fd === undefined) return true;
   try {
     const stat = fstatSync(fd);
     return stat.isFIFO() || stat.isFile();
   } catch {
-    return true; // a closed one
+    return true; // it is closed
   }
 }
 
@@ -83,6 +82,6 @@ function decode(bytes: Buffer): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
-    throw new CommandError(EXIT.usage, 'stdin holds something else than UTF-8 text', { cause: error });
+    throw new CommandError(EXIT.usage, 'stdin is not UTF-8 text', { cause: error });
   }
 }

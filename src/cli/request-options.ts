@@ -1,43 +1,46 @@
-/** The options of `run` and `retry` that are fields of the request. */
+/** The options of `run`, `batch` and `retry` that are fields of the request. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { PromptOverrides } from '../protocol/prompt.ts';
 import type { Arguments, OptionSpecs } from './arguments.ts';
-import { usageError } from './command-error.ts';
+import { usageError } from './failures.ts';
 
 const text = (value: string, help: string) => ({ type: 'string', value, help }) as const;
 const repeatable = (value: string, help: string) => ({ ...text(value, help), multiple: true }) as const;
 
 export const REQUEST_OPTIONS = {
-  provider: text('NAME', 'which CLI: claude, codex, gemini, … (default: settings)'),
-  model: text('NAME', 'model (default: settings, else the CLI decides)'),
+  provider: text('NAME', 'claude, codex, gemini, … (default: by the settings)'),
+  model: text('NAME', 'model (default: by the settings, or the choice of the CLI)'),
   effort: text('LEVEL', 'low, medium, high, xhigh or max'),
-  cwd: text('DIR', 'where the CLI runs; inside an allowed root of the server'),
-  session: text('ID', 'go on with the conversation of an earlier job'),
+  cwd: text('DIR', 'folder to run in; must be inside an allowed root of the server'),
+  session: text('ID', 'continue the session of an earlier job'),
   'permission-mode': text('MODE', 'default, plan, acceptEdits or fullAccess'),
-  'allowed-tools': repeatable('LIST', "tools that need no asking, in the CLI's own names: Read,Bash(git *)"),
-  'disallowed-tools': repeatable('LIST', 'tools that may not be used'),
-  'on-permission-denied': text('WHAT', 'report or fail'),
-  background: text('WHAT', 'stop or wait: what becomes of tasks and wake-ups behind the answer'),
-  'max-turns': text('N', 'turns of the model at the most'),
-  'max-cost-usd': text('USD', 'dollars at the most'),
-  timeout: text('TIME', 'run time at the most: 90s, 15m, 1h'),
-  'idle-timeout': text('TIME', 'silence at the most'),
-  ttl: text('TIME', 'give up when it has waited this long'),
-  priority: text('N', '-10 to 10, higher runs sooner'),
+  'allowed-tools': repeatable(
+    'LIST',
+    'tools to allow without asking, as the CLI names them: Read,Bash(git *)',
+  ),
+  'disallowed-tools': repeatable('LIST', 'tools to forbid'),
+  'on-permission-denied': text('ACTION', 'report (default) or fail'),
+  background: text('ACTION', 'stop or wait for tasks and wake-ups that go on after the answer'),
+  'max-turns': text('N', 'maximum turns of the model'),
+  'max-cost-usd': text('USD', 'maximum cost in dollars'),
+  timeout: text('TIME', 'maximum run time: 90s, 15m, 1h'),
+  'idle-timeout': text('TIME', 'maximum time without output'),
+  ttl: text('TIME', 'maximum time in the queue'),
+  priority: text('N', '-10 to 10; higher runs sooner'),
   delay: text('TIME', 'wait this long before it may run'),
-  'retry-attempts': text('N', 'attempts at the most, when it fails in a way that may pass'),
+  'retry-attempts': text('N', 'maximum attempts, when a failure may be temporary'),
   'concurrency-key': text('KEY', 'jobs with the same key run one at a time'),
-  tag: repeatable('TAG', 'a word to find it by'),
-  metadata: repeatable('KEY=VALUE', 'something to keep with it'),
-  'output-schema': text('FILE', 'JSON Schema the answer must fit'),
-  'append-system-prompt': text('TEXT', "more for the CLI's system prompt"),
+  tag: repeatable('TAG', 'word for searches and sums'),
+  metadata: repeatable('KEY=VALUE', 'your own data, kept with the job'),
+  'output-schema': text('FILE', 'JSON Schema that the answer must match'),
+  'append-system-prompt': text('TEXT', 'text to add to the system prompt of the CLI'),
 } satisfies OptionSpecs;
 
 /**
- * What was asked for, as fields of a request; the server checks what they hold.
- * @param cwd what a relative path is relative to
- * @throws CommandError for what cannot even be sent
+ * The given options as fields of a request. The server checks their values.
+ * @param cwd folder of relative paths
+ * @throws CommandError for values that cannot be sent
  */
 export function requestFields(args: Arguments, cwd: string): PromptOverrides {
   const dir = args.text('cwd');
@@ -51,8 +54,8 @@ export function requestFields(args: Arguments, cwd: string): PromptOverrides {
     cwd: dir === undefined ? undefined : resolve(cwd, dir),
     sessionId: args.text('session'),
     permissionMode: args.text('permission-mode'),
-    allowedTools: given(args.list('allowed-tools')),
-    disallowedTools: given(args.list('disallowed-tools')),
+    allowedTools: nonEmpty(args.list('allowed-tools')),
+    disallowedTools: nonEmpty(args.list('disallowed-tools')),
     onPermissionDenied: args.text('on-permission-denied'),
     background: args.text('background'),
     maxTurns: args.integer('max-turns'),
@@ -64,16 +67,16 @@ export function requestFields(args: Arguments, cwd: string): PromptOverrides {
     delayMs: args.durationMs('delay'),
     retry: attempts === undefined ? undefined : { maxAttempts: attempts },
     concurrencyKey: args.text('concurrency-key'),
-    tags: given(args.texts('tag')),
+    tags: nonEmpty(args.texts('tag')),
     metadata: metadata.length === 0 ? undefined : Object.fromEntries(metadata.map(pairOf)),
     outputSchema: schemaFile === undefined ? undefined : readSchema(resolve(cwd, schemaFile)),
     appendSystemPrompt: args.text('append-system-prompt'),
   };
-  const asked = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(asked) as PromptOverrides; // words and numbers are checked by the server, which knows which fit
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as PromptOverrides; // the server checks the values
 }
 
-const given = (list: readonly string[]): readonly string[] | undefined =>
+const nonEmpty = (list: readonly string[]): readonly string[] | undefined =>
   list.length === 0 ? undefined : list;
 
 function pairOf(text: string): readonly [string, string] {
@@ -93,7 +96,7 @@ function readSchema(file: string): Record<string, unknown> {
     const schema: unknown = JSON.parse(content);
     if (typeof schema === 'object' && schema !== null && !Array.isArray(schema)) return { ...schema };
   } catch {
-    // Said below, like any other thing that is no schema.
+    // The error below covers it.
   }
   throw usageError(`--output-schema: ${file} does not hold a JSON object`);
 }

@@ -1,4 +1,6 @@
-/** Queries and answers of the API that have no schema in src/protocol; docs/api.md describes them. */
+/**
+ * Queries and answers of the API that have no schema in src/protocol; docs/api.md describes them.
+ */
 import type { JobListItem, JobStatus } from '../protocol/job.ts';
 import type { RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';

@@ -61,7 +61,10 @@ export async function send(options: CallOptions, call: Call): Promise<Response> 
   throw await apiErrorOf(response);
 }
 
-/** Sends a request, repeats it where that is safe, and returns the JSON of the answer, documented as `T`. */
+/**
+ * Sends a request, repeats it where that is safe, and returns the JSON of the answer, documented as
+ * `T`.
+ */
 export async function requestJson<T>(options: CallOptions, call: Call): Promise<T> {
   for (const delayMs of [...options.retryDelaysMs, null]) {
     try {
@@ -114,6 +117,8 @@ function addressOf(base: string, { path, query = {} }: Call): URL {
   return url;
 }
 
-/** The server splits a single value at its commas; a repeated value is not split and means the same. */
+/**
+ * The server splits a single value at its commas; a repeated value is not split and means the same.
+ */
 const unsplit = (values: readonly string[]): readonly string[] =>
   values.length === 1 && values[0]?.includes(',') === true ? [...values, ...values] : values;

@@ -36,8 +36,9 @@ export interface CancelOptions extends CallerOptions {
 }
 
 /**
- * Every method throws ApiError when the server refuses the request and UnreachableError when no server answers.
- * Requests that are safe to repeat are repeated a few times after a broken connection, 429 and 503.
+ * Every method throws ApiError when the server refuses the request and UnreachableError when no
+ * server answers. Requests that are safe to repeat are repeated a few times after a broken
+ * connection, 429 and 503.
  */
 export interface Client {
   readonly url: string;
@@ -55,7 +56,10 @@ export interface Client {
   remove(id: string, options?: CallerOptions): Promise<void>;
   /** The events of a job, over as many connections as needed. See {@link followEvents}. */
   events(id: string, options?: EventsOptions): AsyncGenerator<StoredEvent, void, undefined>;
-  /** Makes jobs of up to 1,000 prompts; the answer names, in order, the job or the error of each prompt. */
+  /**
+   * Makes jobs of up to 1,000 prompts; the answer names, in order, the job or the error of each
+   * prompt.
+   */
   createBatch(prompts: readonly PromptRequest[], options?: CreateOptions): Promise<BatchCreated>;
   /** A batch with its job counts by status. `client.list({ batch: id })` has the jobs. */
   getBatch(id: string, options?: CallerOptions): Promise<Batch>;
@@ -69,7 +73,9 @@ export interface Client {
   ready(options?: CallerOptions): Promise<Readiness>;
 }
 
-/** Longest `wait` of one request. The server allows 300 s; Node's fetch gives up after 300 s, too. */
+/**
+ * Longest `wait` of one request. The server allows 300 s; Node's fetch gives up after 300 s, too.
+ */
 const MAX_WAIT_MS = 240_000;
 /** About a minute in all: enough for the restart of a server. */
 const RESUME_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000];

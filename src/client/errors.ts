@@ -51,7 +51,9 @@ export class UnreachableError extends Error {
 
 const NO_CONNECTION = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
 
-/** The message of fetch is only "fetch failed"; its cause has the reason, one per address it tried. */
+/**
+ * The message of fetch is only "fetch failed"; its cause has the reason, one per address it tried.
+ */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.cause !== undefined) return reasonOf(error.cause);
@@ -68,7 +70,9 @@ function codesOf(error: unknown): readonly string[] {
 
 const MAX_QUOTED = 200;
 
-/** The error in an answer. An answer that is not problem+json (a proxy's page) is quoted in short. */
+/**
+ * The error in an answer. An answer that is not problem+json (a proxy's page) is quoted in short.
+ */
 export async function apiErrorOf(response: Response): Promise<ApiError> {
   const text = await response.text().catch(() => ''); // the connection broke: the status is enough
   const { status } = response;

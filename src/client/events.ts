@@ -20,11 +20,11 @@ export interface StreamOptions extends CallOptions {
 }
 
 /**
- * Every event after `after`, in order, once each. Ends after job.finished; at once when that came before
- * `after`. When a connection breaks, or ends early because the server stops, it is opened again after the
- * last event.
- * @throws ApiError for an answer that will not change (4xx); UnreachableError, or the last ApiError, when all
- * reconnects in a row failed
+ * Every event after `after`, in order, once each. Ends after job.finished; at once when that came
+ * before `after`. When a connection breaks, or ends early because the server stops, it is opened
+ * again after the last event.
+ * @throws ApiError for an answer that will not change (4xx); UnreachableError, or the last
+ * ApiError, when all reconnects in a row failed
  */
 export async function* followEvents(
   options: StreamOptions,
@@ -72,7 +72,9 @@ interface Position {
   readonly signal: AbortSignal | undefined;
 }
 
-/** One connection: its events and comments; `nothing more` when the job has no event after `after`. */
+/**
+ * One connection: its events and comments; `nothing more` when the job has no event after `after`.
+ */
 async function* connect(
   options: StreamOptions,
   jobId: string,
@@ -116,7 +118,10 @@ async function* connect(
   }
 }
 
-/** @throws Error for data that Bullpen does not send: the stream is read again from the last good event */
+/**
+ * @throws Error for data that Bullpen does not send: the stream is read again from the last good
+ * event
+ */
 function parseEvent(data: string): StoredEvent {
   const event: unknown = JSON.parse(data);
   const isEvent =

@@ -190,7 +190,7 @@ describe('bullpen run without a server', () => {
     expect((await type(place, ['jobs', '--status', 'running'])).out.trimEnd().split('\n')).toHaveLength(3);
 
     writeFileSync(join(place.workspace, 'one'), '');
-    await eventually(() => first.err().includes('other jobs use this server'), PATIENCE);
+    await eventually(() => first.err().includes('other jobs that use this server'), PATIENCE);
     expect(first.out()).toBe('one is done\n');
     writeFileSync(join(place.workspace, 'two'), '');
     expect(await second.ended).toMatchObject({ code: 0, out: 'two is done\n' });
@@ -351,7 +351,7 @@ describe('bullpen with a server that runs', () => {
     expect(wrong.err).not.toContain('bp_wrong');
     // This server may not run jobs where that user is.
     const refused = await type(elsewhere, ['run', 'x'], { env });
-    expect(refused).toMatchObject({ code: 64, err: expect.stringContaining('where you are') });
+    expect(refused).toMatchObject({ code: 64, err: expect.stringContaining('the current folder') });
     expect(refused.err).toMatch(/allowed root \(.*\); .*BULLPEN_ROOTS=/);
     expect(existsSync(elsewhere.data)).toBe(false);
   });
@@ -465,7 +465,7 @@ describe('bullpen doctor', () => {
     expect(code).toBe(1);
     expect(out).toMatch(/^BAD claude .*logged in: no/m);
     expect(out).toMatch(/^BAD +to do: .*\/login/m);
-    expect(err).toContain('something must be done');
+    expect(err).toContain('jobs cannot succeed');
   });
 
   it('says in one line that the current folder has been removed', async () => {
@@ -473,7 +473,7 @@ describe('bullpen doctor', () => {
     const script = `rmdir "$PWD" && exec "${process.execPath}" "${BIN}" jobs`;
     const child = spawn('sh', ['-c', script], { cwd: place.workspace, timeout: WITHIN_MS });
     const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
-    expect(err).toBe('bullpen: the current folder is not there any more: cd to another one\n');
+    expect(err).toBe('bullpen: the current folder no longer exists: cd to another one\n');
     expect(code).toBe(1);
   });
 

@@ -3,59 +3,59 @@ import { resolve } from 'node:path';
 import type { Client } from '../../client/client.ts';
 import { messageOf } from '../../errors.ts';
 import type { Batch } from '../../protocol/job.ts';
+import type { PromptOverrides, PromptRequest } from '../../protocol/prompt.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command, CommandContext } from '../command.ts';
-import { usageError } from '../command-error.ts';
-import { EXIT } from '../exit-codes.ts';
-import { clock } from '../progress.ts';
-import { inCalls, readPromptList } from '../prompt-list.ts';
+import { EXIT, usageError } from '../failures.ts';
+import { formatClock } from '../format.ts';
+import { type JobServer, serverToWaitFor } from '../job-server.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
-import { type JobServer, serverToWaitFor } from '../server-for-job.ts';
 
-/** What one call takes (docs/api.md). */
-const CALL_PROMPTS = 1000;
-/** Well below the server's default for a body (BULLPEN_BODY_LIMIT_BYTES). */
-const CALL_BYTES = 1_500_000;
-/** Far more prompts than a server takes, and no more than fits into memory. */
-const LIST_BYTES = 256 * 1024 * 1024;
-const LOOK_EVERY_MS = 1000;
+/** The most prompts in one request (docs/api.md). */
+const MAX_REQUEST_PROMPTS = 1000;
+/** Well below the default limit of the server (BULLPEN_BODY_LIMIT_BYTES). */
+const MAX_REQUEST_BYTES = 1_500_000;
+/** More than a server takes in prompts, and small enough for memory. */
+const MAX_LIST_BYTES = 256 * 1024 * 1024;
+const READ_EVERY_MS = 1000;
 /** How many jobs with denied tools are named. */
 const MAX_NAMED = 10;
 
 export const batchCommand: Command = {
   name: 'batch',
   usage: 'FILE | - [OPTIONS]',
-  summary: 'make jobs of a list of prompts',
-  details: `One prompt per line, as text or as JSON with the fields of a request; blank lines are left out. The ids of the jobs
-go to stdout, one per line; a prompt that is refused is named on stderr and harms no other. The options hold for every
-prompt that says nothing else itself.`,
+  summary: 'make jobs from a list of prompts',
+  details: `FILE (or - for stdin) has one prompt per line, as text or as JSON with the fields of
+a request; blank lines are skipped. The options apply to every prompt whose line
+does not set the field. The job ids go to stdout, one per line. Refused prompts
+are named on stderr; the others run.`,
   options: {
     ...REQUEST_OPTIONS,
-    wait: { type: 'boolean', short: 'w', help: 'wait until every job has ended, and say how' },
-    json: { type: 'boolean', help: "the server's answers as NDJSON instead of the ids" },
+    wait: { type: 'boolean', short: 'w', help: 'wait until all jobs have ended; print the counts' },
+    json: { type: 'boolean', help: 'print the answers of the server as NDJSON, not the ids' },
   },
   examples: [
     'bullpen batch prompts.txt --tag nightly --wait',
-    `jq -c '{prompt: .question, metadata: {id: .id}}' questions.json | bullpen batch -`,
+    "jq -c '{prompt: .question}' questions.json | bullpen batch -",
   ],
   async run(context, args) {
+    const { output } = context;
     const common = { cwd: context.cwd, ...requestFields(args, context.cwd) };
-    const prompts = readPromptList(await listOf(context, args), common);
+    const prompts = readPromptList(await readList(context, args), common);
     if (prompts.length === 0) throw usageError('there is no prompt in the list');
     await using server = await serverToWaitFor(context, common.cwd);
-    const { client } = server;
     const ids: string[] = [];
-    /** Lines by why they were refused. */
+    /** Lines by the message of their error. */
     const refused = new Map<string, number[]>();
-    let made = 0;
-    for (const part of inCalls(prompts, CALL_PROMPTS, CALL_BYTES)) {
-      const batch = await client.createBatch(part.map(({ request }) => request));
+    let accepted = 0;
+    for (const part of inRequests(prompts, MAX_REQUEST_PROMPTS, MAX_REQUEST_BYTES)) {
+      const batch = await server.client.createBatch(part.map(({ request }) => request));
       ids.push(batch.id);
-      if (args.flag('json')) context.output.json(batch);
+      if (args.flag('json')) output.json(batch);
       for (const item of batch.items) {
         if ('id' in item) {
-          made += 1;
-          if (!args.flag('json')) context.output.text(`${item.id}\n`);
+          accepted += 1;
+          if (!args.flag('json')) output.text(`${item.id}\n`);
           continue;
         }
         const line = part[item.index]?.line ?? 0;
@@ -64,11 +64,11 @@ prompt that says nothing else itself.`,
         refused.set(item.error.message, lines);
       }
     }
-    for (const [why, lines] of refused) context.output.note(`${linesText(lines)}: ${why}`, 'red');
-    const summary = `${made} ${made === 1 ? 'job' : 'jobs'} in ${ids.length === 1 ? 'batch' : 'batches'} ${ids.join(', ')}`;
-    context.output.note(refused.size === 0 ? summary : `${summary}; ${prompts.length - made} refused`, 'dim');
-    const failed = args.flag('wait') ? await waitFor(context, server, ids, common.cwd) : 0;
-    if (failed === 'left') return EXIT.cancelled;
+    for (const [why, lines] of refused) output.note(`${linesText(lines)}: ${why}`, 'red');
+    const summary = `${accepted} ${accepted === 1 ? 'job' : 'jobs'} in ${ids.length === 1 ? 'batch' : 'batches'} ${ids.join(', ')}`;
+    output.note(refused.size === 0 ? summary : `${summary}; ${prompts.length - accepted} refused`, 'dim');
+    const failed = args.flag('wait') ? await waitForBatches(context, server, ids, common.cwd) : 0;
+    if (failed === 'interrupted') return EXIT.cancelled;
     return refused.size + failed === 0 ? EXIT.succeeded : EXIT.failed;
   },
 };
@@ -79,7 +79,7 @@ function linesText(lines: readonly number[]): string {
   return `${lines.length} lines (${lines.slice(0, 5).join(', ')}${lines.length > 5 ? ', …' : ''})`;
 }
 
-async function listOf(context: CommandContext, { positionals }: Arguments): Promise<string> {
+async function readList(context: CommandContext, { positionals }: Arguments): Promise<string> {
   const [file, ...more] = positionals;
   if (more.length > 0) throw usageError('one list at a time');
   if (file !== undefined && file !== '-') {
@@ -87,69 +87,95 @@ async function listOf(context: CommandContext, { positionals }: Arguments): Prom
       throw usageError(`the list cannot be read: ${messageOf(error)}`);
     });
   }
-  const text = await context.readStdin({ maxBytes: LIST_BYTES, what: 'the list', optional: false });
+  const text = await context.readStdin({ maxBytes: MAX_LIST_BYTES, what: 'the list', optional: false });
   if (text === null) throw usageError('which list? Give a file, or the prompts on stdin');
   return text;
 }
 
-/** Waits for the end of every job. @returns how many did not succeed; `left` after Ctrl-C */
-async function waitFor(
+/** A prompt and the number of its line in the list. */
+export interface ListedPrompt {
+  readonly line: number;
+  readonly request: PromptRequest;
+}
+
+/**
+ * The prompts of a list, one per line that is not blank. A line that begins with `{` is a request
+ * in JSON; other lines are the text of a prompt. The fields of a line override `common`.
+ * @throws CommandError for a line that begins with `{` and is not JSON
+ */
+export function readPromptList(text: string, common: PromptOverrides): readonly ListedPrompt[] {
+  return text.split(/\r?\n/).flatMap((content, index): ListedPrompt[] => {
+    const line = index + 1;
+    if (content.trim() === '') return [];
+    if (!content.trimStart().startsWith('{')) return [{ line, request: { ...common, prompt: content } }];
+    try {
+      return [{ line, request: { ...common, ...JSON.parse(content) } }]; // the server checks the fields
+    } catch {
+      throw usageError(
+        `line ${line} begins with a brace and is not JSON; as the text of a prompt, write {"prompt": …}`,
+      );
+    }
+  });
+}
+
+/**
+ * Splits a list by the limits of one request. A prompt above `maxBytes` gets a request of its own.
+ */
+export function* inRequests(
+  prompts: readonly ListedPrompt[],
+  maxPrompts: number,
+  maxBytes: number,
+): Generator<readonly ListedPrompt[]> {
+  let part: ListedPrompt[] = [];
+  let bytes = 0;
+  for (const prompt of prompts) {
+    const size = Buffer.byteLength(JSON.stringify(prompt.request)) + 1;
+    if (part.length > 0 && (part.length >= maxPrompts || bytes + size > maxBytes)) {
+      yield part;
+      part = [];
+      bytes = 0;
+    }
+    part.push(prompt);
+    bytes += size;
+  }
+  if (part.length > 0) yield part;
+}
+
+/** Waits for the end of every job. @returns how many did not succeed; `interrupted` after Ctrl-C */
+async function waitForBatches(
   context: CommandContext,
   server: JobServer,
   ids: readonly string[],
   cwd: string,
-): Promise<number | 'left'> {
+): Promise<number | 'interrupted'> {
   const stop = new AbortController();
   const { signal } = stop;
   using _listening = context.interrupts.listen(() => stop.abort());
   let unsuccessful = 0;
   try {
     for (const id of ids) {
-      const { counts } = await finished(context, server, id, cwd, signal);
+      const { counts } = await finishedBatch(context, server, id, cwd, signal);
       const { succeeded, failed, cancelled } = counts;
-      const how = `${succeeded} succeeded, ${failed} failed, ${cancelled} cancelled`;
-      context.output.note(`batch ${id}: ${how}`, 'dim');
+      const result = `${succeeded} succeeded, ${failed} failed, ${cancelled} cancelled`;
+      context.output.note(`batch ${id}: ${result}`, 'dim');
       const denied = await jobsWithDenials(server.client, id);
       if (denied.length > 0) {
         const shown = denied.slice(0, MAX_NAMED).join(', ');
         const rest = denied.length > MAX_NAMED ? ', …' : '';
-        context.output.note(
-          `denied a tool: ${shown}${rest}; \`bullpen show\` says what would allow it`,
-          'yellow',
-        );
+        const advice = '`bullpen show` prints how to allow it';
+        context.output.note(`denied a tool: ${shown}${rest}; ${advice}`, 'yellow');
       }
       unsuccessful += failed + cancelled;
     }
   } catch (error) {
     if (!signal.aborted) throw error;
-    context.output.note('not waited for any more; the jobs go on', 'dim');
-    return 'left';
+    context.output.note('stopped waiting; the jobs continue', 'dim');
+    return 'interrupted';
   }
   return unsuccessful;
 }
 
-/** `3 of 10 ended, 2 running, 5 queued, 1:42`. */
-function standing({ total, counts, createdAt }: Batch, now: number): string {
-  const { queued, running, scheduled } = counts;
-  const parts = [`${total - queued - running - scheduled} of ${total} ended`];
-  for (const [name, count] of Object.entries({ running, queued, scheduled })) {
-    if (count > 0) parts.push(`${count} ${name}`);
-  }
-  return [...parts, clock(now - Date.parse(createdAt))].join(', ');
-}
-
-/** Ids of the jobs of a batch to which a tool was denied. */
-async function jobsWithDenials(client: Client, batch: string): Promise<readonly string[]> {
-  const found: string[] = [];
-  for (let cursor: string | null | undefined; cursor !== null; ) {
-    const page = await client.list({ batch, limit: 100, ...(cursor === undefined ? {} : { cursor }) });
-    found.push(...page.data.filter(({ deniedTools }) => (deniedTools ?? 0) > 0).map(({ id }) => id));
-    cursor = page.nextCursor;
-  }
-  return found;
-}
-
-async function finished(
+async function finishedBatch(
   { sleep, output, now }: CommandContext,
   server: JobServer,
   id: string,
@@ -159,12 +185,33 @@ async function finished(
   for (;;) {
     try {
       const batch = await server.client.getBatch(id, { signal });
-      output.status(batch.finished ? null : standing(batch, now().getTime()));
+      output.status(batch.finished ? null : progressLine(batch, now().getTime()));
       if (batch.finished) return batch;
-      await sleep(LOOK_EVERY_MS, signal);
+      await sleep(READ_EVERY_MS, signal);
     } catch (error) {
       signal.throwIfAborted();
       await server.replace(error, cwd, signal);
     }
   }
+}
+
+/** `3 of 10 ended, 2 running, 5 queued, 1:42`. */
+function progressLine({ total, counts, createdAt }: Batch, now: number): string {
+  const { queued, running, scheduled } = counts;
+  const parts = [`${total - queued - running - scheduled} of ${total} ended`];
+  for (const [name, count] of Object.entries({ running, queued, scheduled })) {
+    if (count > 0) parts.push(`${count} ${name}`);
+  }
+  return [...parts, formatClock(now - Date.parse(createdAt))].join(', ');
+}
+
+/** The ids of a batch's jobs that were denied a tool. */
+async function jobsWithDenials(client: Client, batch: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const page = await client.list({ batch, limit: 100, ...(cursor === undefined ? {} : { cursor }) });
+    found.push(...page.data.filter(({ deniedTools }) => (deniedTools ?? 0) > 0).map(({ id }) => id));
+    cursor = page.nextCursor;
+  }
+  return found;
 }

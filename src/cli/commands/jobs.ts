@@ -1,15 +1,13 @@
 import type { JobListQuery } from '../../client/answers.ts';
 import type { JobListItem, JobStatus } from '../../protocol/job.ts';
 import type { Arguments } from '../arguments.ts';
+import { parseMoment } from '../arguments.ts';
 import type { Command } from '../command.ts';
-import { usageError } from '../command-error.ts';
-import { deniedCount } from '../denials.ts';
-import { formatAge, parseMoment } from '../duration.ts';
-import { EXIT } from '../exit-codes.ts';
-import { formatUsd } from '../outcome-line.ts';
-import { type Column, renderTable } from '../table.ts';
+import { EXIT, usageError } from '../failures.ts';
+import { type Column, formatAge, formatUsd, renderTable } from '../format.ts';
+import { deniedCount } from '../outcome.ts';
 
-/** Named here again: the schema would cost every start its library. The type keeps them complete. */
+/** Repeated here because the schema loads a library. The type keeps the list complete. */
 const STATUSES: Readonly<Record<JobStatus, JobStatus>> = {
   queued: 'queued',
   scheduled: 'scheduled',
@@ -30,15 +28,20 @@ export const jobsCommand: Command = {
       value: 'STATUS',
       help: 'queued, scheduled, running, succeeded, failed or cancelled',
     },
-    provider: { type: 'string', multiple: true, value: 'NAME', help: 'of this provider' },
-    tag: { type: 'string', multiple: true, value: 'TAG', help: 'with this tag; all of them when repeated' },
-    q: { type: 'string', value: 'TEXT', help: 'with this text in the prompt' },
-    since: { type: 'string', value: 'WHEN', help: 'made since a date (2026-11-01) or for as long as 7d' },
-    limit: { type: 'string', short: 'n', value: 'N', help: 'at the most (20; up to 100)' },
-    cursor: { type: 'string', value: 'CURSOR', help: 'the next page, as the one before names it' },
-    json: { type: 'boolean', help: 'the page as JSON: {data, nextCursor}' },
+    provider: { type: 'string', multiple: true, value: 'NAME', help: 'jobs of this provider' },
+    tag: { type: 'string', multiple: true, value: 'TAG', help: 'jobs with all of these tags' },
+    q: { type: 'string', value: 'TEXT', help: 'jobs with this text in the prompt' },
+    since: { type: 'string', value: 'WHEN', help: 'jobs made since 2026-11-01, or in the last 7d' },
+    limit: {
+      type: 'string',
+      short: 'n',
+      value: 'N',
+      help: 'maximum number of jobs (default: 20; at most 100)',
+    },
+    cursor: { type: 'string', value: 'CURSOR', help: 'the next page, as the previous one names it' },
+    json: { type: 'boolean', help: 'print the page as JSON: {data, nextCursor}' },
   },
-  examples: ['bullpen jobs --status running', 'bullpen jobs --tag nightly --status failed --since 7d --json'],
+  examples: ['bullpen jobs --status running', 'bullpen jobs --tag nightly --status failed --since 7d'],
   async run(context, args) {
     if (args.positionals.length > 0)
       throw usageError('jobs takes options only; `bullpen show ID` shows one job');
@@ -62,19 +65,18 @@ export const jobsCommand: Command = {
 function queryOf(args: Arguments, now: Date): JobListQuery {
   const since = args.text('since');
   const query = {
-    status: many(args.list('status').map(statusOf)),
-    provider: many(args.list('provider')),
-    tag: many(args.texts('tag')),
+    status: nonEmpty(args.list('status').map(statusOf)),
+    provider: nonEmpty(args.list('provider')),
+    tag: nonEmpty(args.texts('tag')),
     q: args.text('q'),
     createdAfter: since === undefined ? undefined : parseMoment('--since', since, now),
     limit: args.integer('limit'),
     cursor: args.text('cursor'),
   };
-  // What was not asked for is left out.
   return Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined));
 }
 
-const many = <T>(values: readonly T[]): readonly T[] | undefined =>
+const nonEmpty = <T>(values: readonly T[]): readonly T[] | undefined =>
   values.length === 0 ? undefined : values;
 
 function statusOf(word: string): JobStatus {
@@ -89,8 +91,8 @@ const columns = (now: Date): readonly Column<JobListItem>[] => [
   {
     title: 'STATUS',
     cell({ status, error, deniedTools }) {
-      const how = status === 'failed' && error !== null ? error.code : status;
-      return [how, deniedCount(deniedTools ?? 0)].filter((part) => part !== null).join(', ');
+      const result = status === 'failed' && error !== null ? error.code : status;
+      return [result, deniedCount(deniedTools ?? 0)].filter((part) => part !== null).join(', ');
     },
   },
   { title: 'PROVIDER', cell: ({ provider }) => provider },

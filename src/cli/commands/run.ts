@@ -2,32 +2,38 @@ import { ApiError } from '../../client/errors.ts';
 import type { PromptRequest } from '../../protocol/prompt.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command, CommandContext } from '../command.ts';
-import { CommandError, usageError } from '../command-error.ts';
 import { driveJob } from '../drive-job.ts';
-import { EXIT } from '../exit-codes.ts';
+import { CommandError, EXIT, usageError } from '../failures.ts';
+import { runningServer } from '../find-server.ts';
+import { type JobServer, joinServer, serverToWaitFor, startOwnServer } from '../job-server.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
-import { type JobServer, joined, runningServer, serverToWaitFor, startOwnServer } from '../server-for-job.ts';
 
-/** As the server has it; named here again, since its schema would cost every start its library. A test compares. */
+/**
+ * The limit of the server, repeated here because its schema loads a library. A test compares the
+ * two.
+ */
 export const MAX_PROMPT_BYTES = 1024 * 1024;
 
 export const runCommand: Command = {
   name: 'run',
   usage: '[PROMPT | -] [OPTIONS]',
-  summary: 'run a prompt and show its answer as it comes',
-  details: `What comes on stdin is put behind the prompt, or is the prompt when there is none or it is -. In a loop that reads its
-own stdin, give < /dev/null. The answer goes to stdout, everything else to stderr. Ctrl-C cancels the job; a second
-one kills it and leaves. The job runs in the folder you are in, unless --cwd names another. When no server is
-running, one is started for this job and stopped after it.`,
+  summary: 'run a prompt and show the answer as it comes',
+  details: `Text on stdin is appended to the prompt; without PROMPT, or with -, it is the
+prompt. In a loop that reads its own stdin, add < /dev/null. The answer goes to
+stdout, everything else to stderr.
+
+The job runs in the current folder, unless --cwd names another. Without a running
+server, a server is started for this job and stopped after it. Ctrl-C cancels the
+job; a second Ctrl-C kills it and exits.`,
   options: {
     ...REQUEST_OPTIONS,
-    detach: { type: 'boolean', short: 'd', help: 'print the id and leave the job to the server' },
-    json: { type: 'boolean', help: 'NDJSON: the events, then the job (with --detach: only the job)' },
+    detach: { type: 'boolean', short: 'd', help: 'print the job id and do not wait for the job' },
+    json: { type: 'boolean', help: 'print NDJSON: the events, then the job (with --detach: the job)' },
   },
   examples: [
     'bullpen run "What does this project do?"',
     'git diff | bullpen run "Review this" > review.md',
-    "bullpen run 'Fix the failing test' --allowed-tools 'Read,Edit,Bash(npm test)' --timeout 15m --tag ci",
+    "bullpen run 'Fix the test' --allowed-tools 'Read,Edit,Bash(npm test)'",
     'id=$(bullpen run "Tidy the docs" --permission-mode acceptEdits --detach)',
   ],
   async run(context, args) {
@@ -38,7 +44,7 @@ running, one is started for this job and stopped after it.`,
     };
     const cwd = request.cwd ?? context.cwd;
     await using server = await serverFor(context, cwd, args.flag('detach'));
-    // Awaited here: the server is stopped when this function returns.
+    // Awaited here, because the server is disposed of when this function returns.
     return await driveJob({
       server,
       output: context.output,
@@ -46,8 +52,8 @@ running, one is started for this job and stopped after it.`,
       json: args.flag('json'),
       detach: args.flag('detach'),
       cwd,
-      create: (client, key) =>
-        client.create(request, key).catch((error: unknown) => explainFolder(error, args, context.cwd)),
+      create: (client, options) =>
+        client.create(request, options).catch((error: unknown) => explainFolder(error, args, context.cwd)),
     });
   },
 };
@@ -58,8 +64,8 @@ async function promptOf(context: CommandContext, { positionals }: Arguments): Pr
     throw usageError(`one prompt at a time; put it in quotes (what is ${JSON.stringify(more[0])}?)`);
   }
   const words = given === undefined || given === '-' ? null : given;
-  const what = { maxBytes: MAX_PROMPT_BYTES, what: 'stdin', optional: words !== null };
-  const piped = await context.readStdin(what);
+  const stdin = { maxBytes: MAX_PROMPT_BYTES, what: 'stdin', optional: words !== null };
+  const piped = await context.readStdin(stdin);
   const prompt = words === null || (piped ?? '').trim() === '' ? (words ?? piped) : `${words}\n${piped}`;
   if (prompt === null) throw usageError('which prompt? Give it in quotes, or on stdin');
   if (prompt.trim() === '') throw usageError('the prompt is empty');
@@ -69,18 +75,18 @@ async function promptOf(context: CommandContext, { positionals }: Arguments): Pr
 async function serverFor(context: CommandContext, cwd: string, detach: boolean): Promise<JobServer> {
   if (detach) return serverToWaitFor(context, cwd);
   const running = await runningServer(context);
-  if (running.kind === 'running') return joined(context, running, cwd);
+  if (running.kind === 'running') return joinServer(context, running, cwd);
   const { why } = running;
-  // An address that was named on purpose means that server and no other.
+  // A server that the environment names is not replaced by another one.
   if ((await context.finder.home()) === null) throw new CommandError(EXIT.unavailable, why);
   context.output.note(`${why}; starting one for this job`, 'dim');
   return startOwnServer(context, cwd);
 }
 
-/** The caller may not know that the folder was part of the request. */
+/** Names the current folder in the error, because the caller did not name a folder. */
 function explainFolder(error: unknown, args: Arguments, cwd: string): never {
   if (!(error instanceof ApiError) || error.code !== 'cwd.not_allowed') throw error;
   if (args.text('cwd') !== undefined) throw error;
-  const message = `the server may not run jobs in ${cwd}, where you are: ${error.detail}; --cwd names another folder`;
-  throw new CommandError(EXIT.usage, message, { cause: error });
+  const why = `the server may not run jobs in the current folder ${cwd}: ${error.detail}`;
+  throw new CommandError(EXIT.usage, `${why}; --cwd names another folder`, { cause: error });
 }

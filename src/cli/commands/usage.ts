@@ -1,14 +1,12 @@
 import type { UsageQuery, UsageReport } from '../../client/answers.ts';
 import type { UsageDimension, UsageRow } from '../../protocol/usage.ts';
 import type { Arguments } from '../arguments.ts';
+import { parseMoment } from '../arguments.ts';
 import type { Command } from '../command.ts';
-import { usageError } from '../command-error.ts';
-import { parseMoment } from '../duration.ts';
-import { EXIT } from '../exit-codes.ts';
-import { formatUsd } from '../outcome-line.ts';
-import { type Column, renderTable } from '../table.ts';
+import { EXIT, usageError } from '../failures.ts';
+import { type Column, formatUsd, renderTable } from '../format.ts';
 
-/** Named here again: the schema would cost every start its library. The type keeps them complete. */
+/** Repeated here because the schema loads a library. The type keeps the list complete. */
 const KEYS: Readonly<Record<UsageDimension, UsageDimension>> = {
   day: 'day',
   provider: 'provider',
@@ -21,12 +19,16 @@ const KNOWN = Object.values(KEYS);
 export const usageCommand: Command = {
   name: 'usage',
   usage: '[--by KEY] [--from WHEN] [--to WHEN] [--json]',
-  summary: 'sum up tokens and costs',
+  summary: 'sum up tokens and costs by day, provider, model or tag',
   options: {
-    by: { type: 'string', value: 'KEY', help: `${KNOWN.join(', ')} (day)` },
-    from: { type: 'string', value: 'WHEN', help: 'a date (2026-11-01), a time, or how long ago (7d)' },
-    to: { type: 'string', value: 'WHEN', help: 'the same; exclusive' },
-    json: { type: 'boolean', help: 'the report as JSON' },
+    by: { type: 'string', value: 'KEY', help: `${KNOWN.join(', ')} (default: day)` },
+    from: {
+      type: 'string',
+      value: 'WHEN',
+      help: 'the start: a date (2026-11-01), a time, or how long ago (7d)',
+    },
+    to: { type: 'string', value: 'WHEN', help: 'the end, exclusive, in the same form' },
+    json: { type: 'boolean', help: 'print the report as JSON' },
   },
   examples: ['bullpen usage --from 7d', 'bullpen usage --by model --from 2026-11-01 --to 2026-12-01'],
   async run(context, args) {
@@ -35,7 +37,7 @@ export const usageCommand: Command = {
     const report = await (await context.connect()).usage(query);
     const { output } = context;
     if (args.flag('json')) output.json(report, 2);
-    else if (report.data.length === 0) output.note('nothing was used in this time', 'dim');
+    else if (report.data.length === 0) output.note('no usage in this time', 'dim');
     else output.text(`${usageTable(report, output.width).join('\n')}\n`);
     return EXIT.succeeded;
   },
@@ -55,7 +57,7 @@ function keyOf(word: string): UsageDimension {
   throw usageError(`--by takes ${KNOWN.join(', ')}, not ${JSON.stringify(word)}`);
 }
 
-/** The rows and their sum; none by tag, where one execution stands in several rows. */
+/** The rows and their sum. By tag there is no sum: one execution counts in several rows. */
 export function usageTable({ by, data }: UsageReport, width: number | null): readonly string[] {
   const rows = by === 'tag' || data.length < 2 ? data : [...data, totalOf(data)];
   return renderTable(columns(by), rows, width);

@@ -2,9 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { describe, expect, it } from 'vitest';
-import { parseArguments } from '../../../src/cli/arguments.ts';
-import { CommandError } from '../../../src/cli/command-error.ts';
-import { nearest } from '../../../src/cli/nearest.ts';
+import { nearest, parseArguments } from '../../../src/cli/arguments.ts';
+import { CommandError } from '../../../src/cli/failures.ts';
 import { REQUEST_OPTIONS, requestFields } from '../../../src/cli/request-options.ts';
 import { PromptRequest, promptOptions } from '../../../src/protocol/prompt.ts';
 import { tempDir } from '../../helpers/temp.ts';
@@ -170,7 +169,7 @@ describe('the options of a request', () => {
       appendSystemPrompt: 'Be brief.',
     });
     expect(Compile(PromptRequest).Check({ prompt: 'x', ...request })).toBe(true);
-    // Whatever the API takes can be said, but for what belongs into a settings' file.
+    // Every field has an option, except for those that belong into a settings file.
     const unsaid = Object.keys(promptOptions).filter((name) => !(name in request));
     expect(unsaid).toEqual(['providerOptions', 'limits']);
   });

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { inCalls, readPromptList } from '../../../src/cli/prompt-list.ts';
+import { inRequests, readPromptList } from '../../../src/cli/commands/batch.ts';
 import { batchLinks } from '../../../src/protocol/job.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { json, startScriptedServer } from '../client/scripted-server.ts';
@@ -23,7 +23,7 @@ describe('bullpen batch', () => {
       { index: 1, error: { code: 'x', message: 'no such provider', retryable: false, errors: [] } },
     ];
     const server = await startScriptedServer(created(items));
-    const stdin = 'first\n\n{"prompt":"second","provider":"nobody"}\r\n';
+    const stdin = 'first\n\n{"prompt":"second","provider":"other"}\r\n';
     const answer = await typed(['batch', '-', '--provider', 'cat'], { ...at(server.url), stdin });
     expect(answer).toMatchObject({ code: 1, out: 'J0\n' });
     expect(answer.err).toContain('line 3: no such provider');
@@ -31,7 +31,7 @@ describe('bullpen batch', () => {
     expect(JSON.parse(server.requests[0]?.body ?? '')).toEqual({
       prompts: [
         { cwd: '/work', provider: 'cat', prompt: 'first' },
-        { cwd: '/work', provider: 'nobody', prompt: 'second' },
+        { cwd: '/work', provider: 'other', prompt: 'second' },
       ],
     });
   });
@@ -91,14 +91,14 @@ describe('bullpen batch', () => {
       return standing(false, { running: 1 })(response, request);
     });
     const answer = await typed(['batch', '-', '--wait'], { ...at(server.url), stdin: 'one', interrupts });
-    expect(answer).toMatchObject({ code: 130, err: expect.stringContaining('the jobs go on') });
+    expect(answer).toMatchObject({ code: 130, err: expect.stringContaining('the jobs continue') });
   });
 
   it.each([
     ['nothing', ['batch'], null],
     ['an empty list', ['batch', '-'], '\n \n'],
     ['two files', ['batch', 'a', 'b'], null],
-    ['a file that is not there', ['batch', '/nowhere/at-all'], null],
+    ['a file that is not there', ['batch', '/missing/list'], null],
     ['a line that is broken JSON', ['batch', '-'], '{"prompt":'],
   ])('refuses %s without asking a server', async (_name, args, stdin) => {
     expect((await typed(args, { stdin })).code).toBe(64);
@@ -109,11 +109,11 @@ describe('a list of prompts', () => {
   it('goes in as few calls as the limits of a call allow, in order', () => {
     const prompts = readPromptList(Array.from({ length: 25 }, (_, index) => `p${index}`).join('\n'), {});
     const sizes = (maxPrompts: number, maxBytes: number): number[] =>
-      [...inCalls(prompts, maxPrompts, maxBytes)].map((part) => part.length);
+      [...inRequests(prompts, maxPrompts, maxBytes)].map((part) => part.length);
     expect(sizes(10, 1e6)).toEqual([10, 10, 5]);
     expect(sizes(100, 1e6)).toEqual([25]);
     expect(sizes(100, 1)).toEqual(Array(25).fill(1));
-    expect([...inCalls(prompts, 100, 50)].flat()).toEqual(prompts);
+    expect([...inRequests(prompts, 100, 50)].flat()).toEqual(prompts);
     expect(sizes(100, 100).every((size) => size > 1 && size < 8)).toBe(true);
   });
 });

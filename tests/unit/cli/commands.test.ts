@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ofProvider } from '../../../src/cli/commands/doctor.ts';
+import { resolveJobId } from '../../../src/cli/commands/job.ts';
 import { usageTable } from '../../../src/cli/commands/usage.ts';
-import { resolveJobId } from '../../../src/cli/job-reference.ts';
 import { aJob, anOutcome, JOB_ID } from '../client/job.ts';
 import { json, problem, startScriptedServer } from '../client/scripted-server.ts';
 import { at, FINISHED, finished, item, sse } from './answers.ts';
@@ -83,7 +83,7 @@ describe('the other commands', () => {
     });
     const { code, err } = await typed(['watch', JOB_ID], { ...at(server.url), interrupts });
     expect(code).toBe(130);
-    expect(err).toContain('the job goes on');
+    expect(err).toContain('the job continues');
     expect(server.requests).toHaveLength(2);
   });
 
@@ -162,7 +162,7 @@ describe('a table of usage', () => {
     expect(lines[3]).toMatch(/^total +4 +2 +20 +10 +0 +0 +\$1\.00 +\$0\.5000 +2$/);
   });
 
-  it('has no sum by tag, where one run stands in several rows', () => {
+  it('has no sum by tag, where one execution counts in several rows', () => {
     expect(usageTable({ by: 'tag', from: null, to: null, data }, null)).toHaveLength(3);
   });
 });

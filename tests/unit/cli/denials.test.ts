@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { allowingCommand, deniedTools } from '../../../src/cli/denials.ts';
+import { allowingCommand, deniedTools } from '../../../src/cli/outcome.ts';
 import { aJob, anOutcome, JOB_ID } from '../client/job.ts';
 
 const denied = (...calls: readonly (readonly [tool: string, input: unknown])[]) => ({

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { durationMs, formatAge, formatDuration, parseMoment } from '../../../src/cli/duration.ts';
+import { parseDuration, parseMoment } from '../../../src/cli/arguments.ts';
+import { formatAge, formatDuration } from '../../../src/cli/format.ts';
 
 const NOW = new Date('2026-11-21T12:00:00Z');
 
@@ -13,13 +14,13 @@ describe('a time', () => {
     [' 1s ', 1000],
     ['0s', 0],
   ])('%j is %i ms', (text, ms) => {
-    expect(durationMs(text)).toBe(ms);
+    expect(parseDuration(text)).toBe(ms);
   });
 
   it.each(['', '15', 's', '1 h', '-5s', '1h30m', '1e3s', 'NaNs', '5 minutes', '1.s'])(
     '%j is none',
     (text) => {
-      expect(durationMs(text)).toBeNull();
+      expect(parseDuration(text)).toBeNull();
     },
   );
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createEventPrinter } from '../../../src/cli/event-printer.ts';
-import { formatCost, formatUsd, outcomeLine } from '../../../src/cli/outcome-line.ts';
+import { formatUsd } from '../../../src/cli/format.ts';
+import { formatCost, outcomeLine } from '../../../src/cli/outcome.ts';
 import { createOutput } from '../../../src/cli/output.ts';
 import type { EventBody, StoredEvent } from '../../../src/protocol/event.ts';
 import type { Job } from '../../../src/protocol/job.ts';
@@ -62,14 +63,14 @@ describe('a job that is shown', () => {
     expect(print([future]).out).toBe('done\n');
   });
 
-  it('begins anew with each attempt', () => {
+  it('starts again with each attempt', () => {
     const again = { kind: 'job.running', executionId: 'e', node: 'n', attempt: 2 } as const;
     const { out, err } = print([delta('half'), again, delta('whole'), block('whole')]);
     expect(out).toBe('half\nwhole\n');
     expect(err[0]).toBe('attempt 2');
   });
 
-  it('whose CLI tells its answer only at the end has it printed then; else its structured value', () => {
+  it('without text events has its answer printed at the end, or its structured value', () => {
     expect(print([]).out).toBe('done\n');
     const structured = anOutcome({ text: '', structured: { answer: 42 } });
     expect(print([], { ...DONE, outcome: structured }).out).toBe('{"answer":42}\n');

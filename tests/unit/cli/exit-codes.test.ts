@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../../src/cli/commands.ts';
-import { EXIT, EXIT_MEANINGS, exitCodeOf, exitCodeOfJob } from '../../../src/cli/exit-codes.ts';
+import { EXIT, EXIT_MEANINGS, exitCodeOf, exitCodeOfJob } from '../../../src/cli/failures.ts';
 import { ERROR_CODES } from '../../../src/errors.ts';
 import { anOutcome } from '../client/job.ts';
 
@@ -59,7 +59,7 @@ describe('the exit code of a refused request', () => {
     expect(exitCodeOf(code, status)).toBe(exitCode);
   });
 
-  it('is never 0, whatever the code', () => {
+  it('is not 0 for any code', () => {
     for (const [code, { status }] of Object.entries(ERROR_CODES)) {
       expect(exitCodeOf(code, status), code).toBeGreaterThan(0);
       expect(exitCodeOf(code), code).toBeGreaterThan(0);

@@ -75,7 +75,7 @@ describe('the server', () => {
   it.each([
     ['there is no note', { readNote: () => null }, 'no server is running'],
     ['its process has died', { isAlive: () => false }, 'has died'],
-    ['it listens nowhere yet', { address: null }, 'is starting or stopping'],
+    ['it does not listen yet', { address: null }, 'is starting or stopping'],
   ])('is none when %s', async (_when, given, why) => {
     const found = await finder(withToken('t'), given).find();
     expect(found).toMatchObject({ kind: 'none', why: expect.stringContaining(why) });
@@ -104,7 +104,7 @@ describe('the data folder, without loading the settings', () => {
     expect(plainDataFolder(env, cwd)).toBe(loadSettings(env, cwd).home);
   });
 
-  it('is not known when a file of settings may name it', () => {
+  it('is not known when a settings file may name it', () => {
     const dir = tempDir();
     expect(plainDataFolder({ BULLPEN_CONFIG: '/etc/bullpen.yaml' }, dir)).toBeNull();
     mkdirSync(join(dir, 'bullpen'));

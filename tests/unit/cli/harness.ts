@@ -42,13 +42,13 @@ export function manualInterrupts() {
   const listeners = new Set<(count: number) => void>();
   let count = 0;
   return {
-    listen(hear: (count: number) => void) {
-      listeners.add(hear);
-      return { [Symbol.dispose]: () => void listeners.delete(hear) };
+    listen(onInterrupt: (count: number) => void) {
+      listeners.add(onInterrupt);
+      return { [Symbol.dispose]: () => void listeners.delete(onInterrupt) };
     },
     raise() {
       count += 1;
-      for (const hear of [...listeners]) hear(count);
+      for (const onInterrupt of [...listeners]) onInterrupt(count);
       return listeners.size > 0;
     },
   };
@@ -82,11 +82,11 @@ export async function type(args: readonly string[], given: Surroundings = {}): P
       signal?.throwIfAborted();
     },
     serve: async () => {
-      throw new Error('nobody asked for a server');
+      throw new Error('no server was expected to run');
     },
     allowFolder: async () => {},
     startServer: async () => {
-      throw new Error('nobody asked for a server of its own');
+      throw new Error('no server was expected to start');
     },
     ...rest,
   });

@@ -5,7 +5,7 @@ const line = (fields: object): string => JSON.stringify({ level: 30, time: 1_795
 const shown = (fields: object): string =>
   forPeople(line(fields), (_, text) => text).replace(/^\d\d:\d\d:\d\d/, 'TIME');
 
-it('a line for people has the time, the message and what is known, without a terminal being told to do anything', () => {
+it('a line for people has the time, the message and the fields, and is safe on a terminal', () => {
   expect(shown({ component: 'jobs', jobId: '01J', status: 'failed', costUsd: null, msg: 'job ended' })).toBe(
     'TIME  job ended  jobId=01J status=failed\n',
   );

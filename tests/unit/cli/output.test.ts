@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { oneLine, renderTable, visible } from '../../../src/cli/format.ts';
 import { createOutput } from '../../../src/cli/output.ts';
-import { oneLine, visible } from '../../../src/cli/plain-text.ts';
-import { renderTable } from '../../../src/cli/table.ts';
 import { screen } from './harness.ts';
 
 const ESCAPE = '\u001b';

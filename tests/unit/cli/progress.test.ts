@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { formatClock } from '../../../src/cli/format.ts';
 import { createOutput } from '../../../src/cli/output.ts';
-import { clock, JobState } from '../../../src/cli/progress.ts';
+import { JobState } from '../../../src/cli/progress.ts';
 import type { EventBody } from '../../../src/protocol/event.ts';
 import { aJob, JOB_ID } from '../client/job.ts';
 import { item } from './answers.ts';
@@ -51,8 +52,8 @@ describe('the state of a job', () => {
     );
   });
 
-  it('is told in minutes and hours', () => {
-    expect([0, 61_000, 3_723_000].map(clock)).toEqual(['0:00', '1:01', '1:02:03']);
+  it('is shown in minutes and hours', () => {
+    expect([0, 61_000, 3_723_000].map(formatClock)).toEqual(['0:00', '1:01', '1:02:03']);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { OwnServer } from '../../../src/cli/command.ts';
+import type { TemporaryServer } from '../../../src/cli/command.ts';
 import { AppError } from '../../../src/errors.ts';
 import { aJob, anOutcome, JOB_ID } from '../client/job.ts';
 import { type Answer, json, problem, startScriptedServer } from '../client/scripted-server.ts';
@@ -41,7 +41,7 @@ describe('run', () => {
   it('refuses a stdin that is no text', async () => {
     const stdin = Buffer.from([0x61, 0xff, 0xfe]);
     const { code, err } = await typed(['run'], { ...at('http://127.0.0.1:9'), stdin });
-    expect([code, err]).toEqual([64, 'bullpen: stdin holds something else than UTF-8 text\n']);
+    expect([code, err]).toEqual([64, 'bullpen: stdin is not UTF-8 text\n']);
   });
 
   it('with --json gives every event, also of kinds it does not know, and ends with the job', async () => {
@@ -81,7 +81,7 @@ describe('run', () => {
     const server = await startScriptedServer(READY, problem(400, 'cwd.not_allowed'));
     const { code, err } = await typed(['run', 'x'], at(server.url));
     expect(code).toBe(64);
-    expect(err).toContain('the server may not run jobs in /work, where you are');
+    expect(err).toContain('the server may not run jobs in the current folder /work');
   });
 
   it('cancels the job at the first interrupt and waits for its end', async () => {
@@ -131,7 +131,7 @@ describe('run', () => {
     );
     const { code, err } = await typed(['run', 'x'], { ...at(server.url), interrupts });
     expect(code).toBe(130);
-    expect(err).toContain(`left; job ${JOB_ID} was told to end at once`);
+    expect(err).toContain(`exiting; the server kills job ${JOB_ID}`);
     expect(server.requests.slice(3).map(({ body }) => body)).toEqual(['{"force":false}', '{"force":true}']);
   });
 
@@ -157,12 +157,12 @@ describe('run', () => {
 const NOTHING_ELSE = json(200, { data: [], nextCursor: null });
 
 describe('run without a server', () => {
-  /** Starts scripted servers as if they were Bullpen, and tells what became of them. */
+  /** Starts scripted servers as if they were Bullpen, and logs what happens to them. */
   function starter(...answers: readonly Answer[]) {
     const log: string[] = [];
     return {
       log,
-      async startServer({ cwd }: { cwd: string }): Promise<OwnServer> {
+      async startServer({ cwd }: { cwd: string }): Promise<TemporaryServer> {
         const server = await startScriptedServer(...answers);
         log.push(`started for ${cwd}`);
         return {
@@ -191,7 +191,7 @@ describe('run without a server', () => {
     expect(own.log.at(-1)).toBe('stopped after 3 requests');
   });
 
-  it('does so when the noted one does not listen any more', async () => {
+  it('does so when the noted server no longer listens', async () => {
     const gone = await startScriptedServer(READY);
     await gone.stop();
     const own = starter(json(202, aJob()), sse(finished()), NOTHING_ELSE);
@@ -221,7 +221,7 @@ describe('run without a server', () => {
   it('stops at once when it was interrupted while starting', async () => {
     const interrupts = manualInterrupts();
     const own = starter(NOTHING_ELSE);
-    const startServer = async (options: { cwd: string }): Promise<OwnServer> => {
+    const startServer = async (options: { cwd: string }): Promise<TemporaryServer> => {
       interrupts.raise();
       return own.startServer(options);
     };
@@ -230,12 +230,12 @@ describe('run without a server', () => {
     expect(own.log).toEqual(['started for /work', 'stopped after 2 requests']);
   });
 
-  it('stops it only after the jobs that others have made meanwhile', async () => {
+  it('stops it only after the jobs that other commands have made', async () => {
     const others = json(200, { data: [item()], nextCursor: null });
     const own = starter(json(202, aJob()), sse(finished()), others, others, NOTHING_ELSE);
     const { code, err } = await typed(['run', 'x'], own);
     expect(code).toBe(0);
-    expect(err.match(/other jobs use this server/g)).toHaveLength(1);
+    expect(err.match(/other jobs that use this server/g)).toHaveLength(1);
     expect(own.log.at(-1)).toBe('stopped after 6 requests');
   });
 
@@ -251,7 +251,7 @@ describe('run without a server', () => {
     const own = starter(json(202, aJob()), sse(finished()), page(delayed, backoff), page(delayed));
     const { code, err } = await typed(['run', 'x'], own);
     expect(code).toBe(0);
-    expect(err).toContain(`1 job goes on with the next server: ${JOB_ID} (due in 1 h 0 min)`);
+    expect(err).toContain(`1 job continues with the next server: ${JOB_ID} (due in 1 h 0 min)`);
     expect(own.log.at(-1)).toBe('stopped after 5 requests');
   });
 
@@ -285,7 +285,7 @@ describe('run without a server', () => {
       },
     });
     expect([code, tries]).toEqual([0, 3]);
-    expect(err.match(/another command is starting or stopping one/g)).toHaveLength(1);
+    expect(err.match(/another command is starting or stopping a server/g)).toHaveLength(1);
     expect(theirs.requests).toHaveLength(3);
   });
 
@@ -334,7 +334,7 @@ describe('run without a server', () => {
       },
     });
     expect(code).toBe(69);
-    expect(err).toContain('goes on with the next server: cd /elsewhere && bullpen serve');
+    expect(err).toContain('the job continues with the next server: cd /elsewhere && bullpen serve');
   });
 
   it('gives up, with what holds the data folder, when that never becomes a server', async () => {

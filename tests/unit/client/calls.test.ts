@@ -100,7 +100,7 @@ describe('a failure', () => {
     expect(String(error).length).toBeLessThan(300);
   });
 
-  it('of an address where nobody listens is told at once, and is told apart from a broken connection', async () => {
+  it('of a refused connection is reported at once, and differs from a broken connection', async () => {
     const server = await startScriptedServer(reset);
     const broken = await failureOf(clientOf(server.url).get('x'));
     expect(broken).toBeInstanceOf(UnreachableError);
@@ -120,7 +120,7 @@ describe('a failure', () => {
     expect(JSON.stringify(error) + String(error)).not.toContain(TOKEN);
   });
 
-  it('is what a redirect is: the token goes nowhere else', async () => {
+  it('is what a redirect is: the token goes to no other server', async () => {
     const other = await startScriptedServer(json(200, { data: [] }));
     const server = await startScriptedServer((response) => {
       response.writeHead(307, { location: `${other.url}/v1/providers` }).end();

@@ -58,7 +58,7 @@ describe('the events of a job', () => {
     const reader = clientOf(server.url).events('j');
     expect((await reader.next()).value).toMatchObject({ seq: 1 });
     await reader.return();
-    // Whoever stops reading leaves nothing open.
+    // A reader that stops leaves no connection open.
     await eventually(async () => (await server.connections()) === 0);
   });
 
@@ -178,7 +178,7 @@ describe('giving up', () => {
     expect(client.waits).toEqual([10, 20, 30]);
   });
 
-  it('says that nobody listens when that is so', async () => {
+  it('reports a refused connection as such', async () => {
     const server = await startScriptedServer(reset);
     await server.stop();
     await expect(seqs(clientOf(server.url))).rejects.toMatchObject({ refused: true });

@@ -1,4 +1,4 @@
-/** A small real HTTP server that answers one request after the other as it is told. */
+/** A small real HTTP server with scripted answers. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -25,7 +25,10 @@ export interface ScriptedServer {
 
 export const TOKEN = 'bp_test-token';
 
-/** The n-th request gets the n-th answer; the last one answers all that follow. Stopped after the test. */
+/**
+ * The n-th request gets the n-th answer; the last one answers all that follow. Stopped after the
+ * test.
+ */
 export async function startScriptedServer(...answers: readonly Answer[]): Promise<ScriptedServer> {
   const requests: ReceivedRequest[] = [];
   const server = createServer(async (request, response) => {

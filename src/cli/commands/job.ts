@@ -1,0 +1,194 @@
+/** The commands for one job: show, watch, cancel, retry. */
+import type { Client } from '../../client/client.ts';
+import type { Job } from '../../protocol/job.ts';
+import type { Arguments } from '../arguments.ts';
+import type { Command } from '../command.ts';
+import { driveJob, followJob } from '../drive-job.ts';
+import { CommandError, EXIT, usageError } from '../failures.ts';
+import { oneLine } from '../format.ts';
+import { serverToWaitFor } from '../job-server.ts';
+import { allowingCommand, answerOf, deniedTools, outcomeLine } from '../outcome.ts';
+import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
+
+export const showCommand: Command = {
+  name: 'show',
+  usage: 'ID [--json | --text]',
+  summary: 'show one job',
+  options: {
+    json: { type: 'boolean', help: 'print the job as JSON' },
+    text: { type: 'boolean', help: 'print the text of the answer only, unchanged' },
+  },
+  examples: ['bullpen show 01K9ZV4Q4S9V0M0X2T6D8Y3B7C', 'bullpen show 3B7C --text > answer.md'],
+  async run(context, args) {
+    if (args.flag('json') && args.flag('text')) throw usageError('--json or --text, not both');
+    const given = idArgument(args);
+    const client = await context.connect();
+    const job = await client.get(await resolveJobId(client, given));
+    const { output } = context;
+    if (args.flag('json')) output.json(job, 2);
+    else if (!args.flag('text')) output.text(`${describe(job).join('\n')}\n`);
+    else if (job.outcome === null) output.note(`the job has no text yet: it is ${job.status}`, 'yellow');
+    else {
+      output.text(answerOf(job.outcome));
+      if (output.width !== null) output.freshLine(); // before the prompt of the shell
+    }
+    return EXIT.succeeded;
+  },
+};
+
+function describe(job: Job): readonly string[] {
+  const rows: [string, string | null][] = [
+    ['job', job.id],
+    ['status', job.finished ? outcomeLine(job) : unfinishedStatus(job)],
+    ['error', job.outcome?.error ? `${job.outcome.error.code}: ${job.outcome.error.message}` : null],
+    ...deniedTools(job).map((denied): [string, string] => ['denied', denied]),
+    ['to allow', allowingCommand(job)],
+    ['provider', job.model === null ? job.provider : `${job.provider}, ${job.model}`],
+    ['folder', job.cwd],
+    ['mode', job.permissionMode],
+    ['created', job.createdAt],
+    ['started', job.startedAt],
+    ['finished', job.finishedAt],
+    ['attempts', String(job.attempts)],
+    ['retry of', job.retryOf],
+    ['tags', job.tags.length === 0 ? null : job.tags.join(', ')],
+    ['metadata', metadataOf(job)],
+    ['prompt', oneLine(job.prompt, 400)],
+  ];
+  const facts = rows.flatMap(([name, value]) =>
+    value === null ? [] : [`${name.padEnd(10)}${oneLine(value)}`],
+  );
+  const text = job.outcome === null ? '' : answerOf(job.outcome);
+  return text === '' ? facts : [...facts, '', text.replace(/\n$/, '')];
+}
+
+function unfinishedStatus({ status, waitReason, scheduledFor, cancelRequested }: Job): string {
+  const why =
+    waitReason === null ? '' : ` (${waitReason}${scheduledFor === null ? '' : ` until ${scheduledFor}`})`;
+  return `${status}${why}${cancelRequested ? ', cancel requested' : ''}`;
+}
+
+function metadataOf({ metadata }: Job): string | null {
+  const pairs = Object.entries(metadata).map(([key, value]) => `${key}=${value}`);
+  return pairs.length === 0 ? null : pairs.join(', ');
+}
+
+export const watchCommand: Command = {
+  name: 'watch',
+  usage: 'ID [--after SEQ] [--json]',
+  summary: 'show the events of a job from the first one, until the job ends',
+  details: `Reconnects after a broken connection. Ctrl-C stops watching, not the job. The exit
+code is the one of the job.`,
+  options: {
+    after: { type: 'string', value: 'SEQ', help: 'show only the events after this one' },
+    json: { type: 'boolean', help: 'print NDJSON: the events, then the job' },
+  },
+  examples: ['bullpen watch 3B7C', 'bullpen watch 3B7C --json | jq -r .kind'],
+  async run(context, args) {
+    const after = args.integer('after') ?? 0;
+    if (after < 0) throw usageError('--after takes the number of an event');
+    const given = idArgument(args);
+    const json = args.flag('json');
+    await using server = await serverToWaitFor(context);
+    const id = await resolveJobId(server.client, given);
+    const job = await server.client.get(id);
+    const stop = new AbortController();
+    using _listening = context.interrupts.listen(() => stop.abort());
+    try {
+      return await followJob(job, { server, output: context.output, json, after, signal: stop.signal });
+    } catch (error) {
+      if (!stop.signal.aborted) throw error;
+      context.output.note(`stopped watching; the job continues: bullpen watch ${id}`, 'dim');
+      return EXIT.cancelled;
+    }
+  },
+};
+
+export const cancelCommand: Command = {
+  name: 'cancel',
+  usage: 'ID [--force]',
+  summary: 'cancel a job',
+  options: {
+    force: { type: 'boolean', help: 'kill it at once, without a grace period' },
+    json: { type: 'boolean', help: 'print the job as JSON' },
+  },
+  examples: ['bullpen cancel 3B7C', 'bullpen cancel 3B7C --force'],
+  async run(context, args) {
+    const given = idArgument(args);
+    const client = await context.connect();
+    const id = await resolveJobId(client, given);
+    const job = await client.cancel(id, { force: args.flag('force') });
+    if (args.flag('json')) context.output.json(job, 2);
+    else {
+      const state = job.finished ? `job ${id} is ${job.status}` : `cancelling job ${id}`;
+      context.output.note(state, 'dim');
+    }
+    return EXIT.succeeded;
+  },
+};
+
+export const retryCommand: Command = {
+  name: 'retry',
+  usage: 'ID [OPTIONS]',
+  summary: 'run a finished job again, as a new job, and show it',
+  details: `The new job is like the first one, except for what the options change. Ctrl-C
+cancels the new job.`,
+  options: {
+    prompt: { type: 'string', value: 'TEXT', help: 'another prompt' },
+    ...REQUEST_OPTIONS,
+    detach: { type: 'boolean', short: 'd', help: 'print the new id and do not wait for the job' },
+    json: { type: 'boolean', help: 'print NDJSON: the events, then the job (with --detach: the job)' },
+  },
+  examples: ['bullpen retry 3B7C', 'bullpen retry 3B7C --model opus --timeout 1h --detach'],
+  async run(context, args) {
+    const prompt = args.text('prompt');
+    const changes = { ...requestFields(args, context.cwd), ...(prompt === undefined ? {} : { prompt }) };
+    const given = idArgument(args);
+    await using server = await serverToWaitFor(context);
+    const id = await resolveJobId(server.client, given);
+    // Awaited here, because the server is disposed of when this function returns.
+    return await driveJob({
+      server,
+      output: context.output,
+      interrupts: context.interrupts,
+      json: args.flag('json'),
+      detach: args.flag('detach'),
+      cwd: changes.cwd ?? context.cwd,
+      create: (client, options) => client.retry(id, changes, options),
+    });
+  },
+};
+
+/** The id that a command was given. @throws CommandError for none or several */
+function idArgument(args: Arguments): string {
+  const [id, ...more] = args.positionals;
+  if (id === undefined || id.trim() === '')
+    throw usageError('which job? Give its id; `bullpen jobs` lists them');
+  if (more.length > 0) throw usageError(`one job at a time, not ${more.join(' ')}, too`);
+  return id;
+}
+
+const WHOLE_ID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
+/** A shorter part would often match several jobs. */
+const PART_OF_ID = /^[0-9A-HJKMNP-TV-Z]{4,25}$/;
+const SEARCHED_JOBS = 100;
+
+/**
+ * The id of a job. In place of it, the first or last characters (four or more) will do when they
+ * match one of the newest 100 jobs.
+ * @throws CommandError when they match no job, or several
+ */
+export async function resolveJobId(client: Pick<Client, 'list'>, given: string): Promise<string> {
+  const id = given.trim().toUpperCase();
+  if (WHOLE_ID.test(id)) return id;
+  if (!PART_OF_ID.test(id)) {
+    throw usageError(`${JSON.stringify(given)} is no job id; \`bullpen jobs\` lists them`);
+  }
+  const { data } = await client.list({ limit: SEARCHED_JOBS });
+  const [found, other] = data.filter((job) => job.id.endsWith(id) || job.id.startsWith(id));
+  if (found === undefined) {
+    throw new CommandError(EXIT.usage, `none of the newest ${SEARCHED_JOBS} jobs has an id like ${given}`);
+  }
+  if (other !== undefined) throw usageError(`${given} may be ${found.id} or ${other.id}: give more of it`);
+  return found.id;
+}
