@@ -111,7 +111,7 @@ export async function execute(options: {
     emit,
     stop,
   });
-  listener.listen(started.heard);
+  listener.listen(started.earlyLines);
   // It has exited in time. Its open output has a limit of its own.
   void child.exited.then(() => {
     watches.deadlines.clear();
@@ -134,7 +134,7 @@ export async function execute(options: {
     warn,
   });
   if (end === null) started.keep();
-  else started.over();
+  else started.cleanUp();
   return { outcome, finalLine: listener.finalLine, sessionTokens: tokens };
 }
 

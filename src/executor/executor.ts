@@ -61,8 +61,6 @@ export interface ExecutorOptions {
   readonly scanner: ProcScanner;
   readonly launch: Launch;
   readonly concurrency: number;
-  /** Idle share of the CPUs, 0 to 1. Default: measured. */
-  idleShare?(): number;
   readonly circuits: Circuits;
   readonly leaseMs: number;
   readonly sweepMs: number;
@@ -98,16 +96,16 @@ export function createExecutor(options: ExecutorOptions): Executor {
     failpoint,
   });
   const starter = createCliStarter({
-    warm,
+    settings: warm,
     launch,
     scanner,
     reaper,
-    prepare: { nodeId, scratchDir },
+    nodeId,
+    scratchDir,
     running: slots.running,
-    ...(options.idleShare && { idleShare: options.idleShare }),
     logger,
   });
-  const ahead = createLookAhead({ claims, prepare, warm, starter, logger });
+  const ahead = createLookAhead({ claims, prepare, maxProcesses: warm.maxProcesses, starter, logger });
   const run = createClaimRunner({
     claims,
     ledger,
@@ -166,7 +164,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
   /** Claims again only when something may wait for a slot. Later jobs ring the doorbell. */
   function onSlotFree(): void {
     slots.freed();
-    starter.ended();
+    starter.jobEnded();
     if (!drained || owed.length > 0) kick();
   }
 
@@ -277,7 +275,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
     starts: starter.counts,
     problem: () => ledgerOutage.problem() ?? starter.problem(),
-    waiting: starter.waiting,
+    waiting: starter.idle,
   };
 
   /** Waits for all executions, and logs what the stop of the server waits for. */

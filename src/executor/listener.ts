@@ -6,13 +6,13 @@ import type { Translator } from '../providers/provider.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import { cutText, cutWarning, eventsOf, tokensOf, useOf, verdictOf } from './bounded.ts';
 import type { PreparedExecution } from './prepare.ts';
-import type { HeardLine } from './start-cli.ts';
+import type { EarlyLine } from './start-cli.ts';
 import type { StopRace, StopReason } from './stop-race.ts';
 import type { Watches } from './watches.ts';
 
 export interface Listener {
   /** Reads the lines that were kept so far, then those that follow. */
-  listen(kept: readonly HeardLine[]): void;
+  listen(kept: readonly EarlyLine[]): void;
   /** Resolves with null when the turn has its answer and the process waits for the next turn. */
   readonly turnEnded: Promise<null>;
   /** As the CLI named it. */

@@ -16,8 +16,8 @@ import type { ExecutionLimits } from './execute.ts';
 import type { FoundSession, KnownSessions } from './known-sessions.ts';
 import { checkRequest, type PermitOptions, permit } from './permit.ts';
 import type { UntrustedEnvironment } from './untrusted-environment.ts';
-import { type Shape, shapeOf } from './warm/shape.ts';
-import type { WarmSettings } from './warm/warm-settings.ts';
+import type { WarmSettings } from './warm/cli-starter.ts';
+import { type ProcessShape, shapeOf } from './warm/process-shape.ts';
 
 /** Everything that is decided before the spawn. */
 export interface PreparedExecution {
@@ -40,7 +40,7 @@ export interface PreparedExecution {
   /** A text in a shortened line keeps at least this, as far as there is room. */
   readonly maxTextBytes: number;
   /** An idle process of the same shape may run this. Null: only a process of its own may. */
-  readonly shape: Shape | null;
+  readonly shape: ProcessShape | null;
   /**
    * Whether stdin stays open until the turn ends: for the next turn, or to ask for a lost answer.
    */

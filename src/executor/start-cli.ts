@@ -1,4 +1,4 @@
-/** Starts the CLI of an execution in a process of its own. */
+/** Starting the CLI of an execution: the interface, and the start of a new process. */
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -11,7 +11,8 @@ import type { Cut } from '../protocol/cli.ts';
 import type { PreparedExecution } from './prepare.ts';
 
 /**
- * How a run got its process: started for it, started ahead, or kept from its session's last turn.
+ * How an execution got its process. `cold`: started for it. `warm`: an idle process from the pool.
+ * `session`: the process of its session's last turn.
  */
 export type Start = 'cold' | 'warm' | 'session';
 
@@ -19,28 +20,30 @@ export type Start = 'cold' | 'warm' | 'session';
 export interface StartedCli {
   readonly child: SpawnedProcess;
   readonly start: Start;
-  /** `performance.now()` when it was started for this run, or got its prompt. */
+  /** `performance.now()` at its start for this execution, or when it got the prompt. */
   readonly since: number;
   /** CPU time that it had used before. */
   readonly cpuSecondsBefore: number;
-  /** Lines that it has written since it got its prompt. */
-  readonly heard: readonly HeardLine[];
-  /** The process has ended. Kills the processes it left running and removes its scratch folder. */
-  over(): void;
-  /** The turn has ended. Keeps the process for the next turn. */
+  /** Its lines since the prompt. The caller reads the following ones. */
+  readonly earlyLines: readonly EarlyLine[];
+  /**
+   * After the exit: kills everything the process has left running, and removes its scratch folder.
+   */
+  cleanUp(): void;
+  /** After the turn: lets the process wait for the next one. */
   keep(): void;
 }
 
-export interface HeardLine {
+export interface EarlyLine {
   readonly line: string;
   readonly cut: Cut | null;
 }
 
-/** @throws AppError when the process cannot be started, or the execution was stopped */
+/** @throws AppError when the process cannot be started, or the start was stopped */
 export type StartCli = (prepared: PreparedExecution, stop: AbortSignal) => Promise<StartedCli>;
 
 /**
- * The last check before a spawn: the execution may have been stopped since the claim.
+ * Call it just before a spawn: the execution may have been stopped since the claim.
  * @throws AppError execution.cancelled, execution.timed_out, execution.lost
  */
 export function refuseIfStopped({ aborted, reason }: AbortSignal): void {
@@ -52,9 +55,7 @@ export function refuseIfStopped({ aborted, reason }: AbortSignal): void {
   throw new AppError('execution.lost', 'the server stopped before the CLI was started');
 }
 
-/**
- * Runs a task before the spawn within the execution's timeout. Its own clocks start with its CLI.
- */
+/** Runs `task` within the execution's timeout. The other deadlines begin when its CLI runs. */
 export async function inTime<T>(
   timeoutMs: number,
   stop: AbortSignal,
@@ -73,7 +74,7 @@ export async function inTime<T>(
   }
 }
 
-/** Rejects like {@link refuseIfStopped} when the signal aborts. */
+/** Rejects when `stop` aborts, with the error of {@link refuseIfStopped}. */
 export const refusal = (stop: AbortSignal): Promise<never> =>
   new Promise((_, reject) => {
     const refuse = (): void => {
@@ -87,44 +88,28 @@ export const refusal = (stop: AbortSignal): Promise<never> =>
     stop.addEventListener('abort', refuse, { once: true });
   });
 
-/** Makes a scratch folder with the files that the command needs. */
-export async function makeScratch(dir: string, files: Readonly<Record<string, string>> = {}): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  for (const [name, content] of Object.entries(files)) {
-    await writeFile(join(dir, name), content, { mode: 0o600 });
-  }
-}
-
-/** Starts processes as soon as the machine has the resources. */
+/** Starts new processes. Retries while the machine lacks something. */
 export interface ColdStarts {
-  /**
-   * Waits while the machine lacks resources.
-   * @throws AppError when the process cannot be started, or the execution was stopped
-   */
+  /** @throws AppError when the process cannot be started, or the start was stopped */
   spawn(prepared: PreparedExecution, stop: AbortSignal): Promise<SpawnedProcess>;
-  /** The resource that the machine lacks, or null. */
+  /** What the machine lacks, or null. */
   problem(): string | null;
 }
 
-/**
- * A lack of processes, memory, descriptors or disk space is no fault of the job: the start is
- * retried until the execution is stopped.
- */
+/** A machine without free processes, memory, descriptors or disk is no fault of the job. */
 export function createColdStarts(launch: Launch, outage: Outage): ColdStarts {
-  let waiting = 0;
+  let starting = 0;
 
-  async function untilStarted(prepared: PreparedExecution, stop: AbortSignal): Promise<SpawnedProcess> {
+  async function spawnWithRetries(prepared: PreparedExecution, stop: AbortSignal): Promise<SpawnedProcess> {
     for (;;) {
       refuseIfStopped(stop);
       try {
-        const scratch = makeScratch(prepared.scratch, prepared.command.files);
-        // The folder belongs to the server, so an error (usually a full disk) is no fault of the
-        // job.
-        const problem = await scratch.then(
+        // The folder belongs to the server. Most often a full disk prevents it.
+        const problem = await makeScratch(prepared.scratch, prepared.command.files).then(
           () => null,
           (error: unknown) => `a scratch folder cannot be made: ${messageOf(error)}`,
         );
-        if (problem === null) return await spawnCold(prepared, launch, stop);
+        if (problem === null) return await spawnWithPrompt(prepared, launch, stop);
         outage.failed(problem);
       } catch (error) {
         refuseIfStopped(stop);
@@ -138,53 +123,57 @@ export function createColdStarts(launch: Launch, outage: Outage): ColdStarts {
   return {
     problem: outage.problem,
     async spawn(prepared, stop) {
-      waiting += 1;
+      starting += 1;
       try {
-        const child = await untilStarted(prepared, stop);
+        const child = await spawnWithRetries(prepared, stop);
         outage.worked();
         return child;
       } finally {
-        waiting -= 1;
-        if (waiting === 0) outage.forget();
+        starting -= 1;
+        if (starting === 0) outage.forget();
       }
     },
   };
 }
 
-/** Starts a process with the prompt on stdin. The scratch folder exists already. */
-async function spawnCold(
+function spawnWithPrompt(
   prepared: PreparedExecution,
   launch: Launch,
   stop: AbortSignal,
 ): Promise<SpawnedProcess> {
   const { binary, command, env, cwd, scratch, marker, maxLineBytes, maxTextBytes } = prepared;
-  return spawnProcess(
-    {
-      binary,
-      args: command.args,
-      env: { ...env, TMPDIR: scratch },
-      cwd,
-      stdin: (command.opening ?? '') + command.stdin,
-      holdStdin: prepared.holdsStdin,
-      marker,
-      maxLineBytes,
-      maxTextBytes,
-    },
-    launch,
-    stop,
-  );
+  const request = {
+    binary,
+    args: command.args,
+    env: { ...env, TMPDIR: scratch },
+    cwd,
+    stdin: (command.opening ?? '') + command.stdin,
+    holdStdin: prepared.holdsStdin,
+    marker,
+    maxLineBytes,
+    maxTextBytes,
+  };
+  return spawnProcess(request, launch, stop);
+}
+
+/** Creates a scratch folder with these files. */
+export async function makeScratch(dir: string, files: Readonly<Record<string, string>> = {}): Promise<void> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  for (const [name, content] of Object.entries(files)) {
+    await writeFile(join(dir, name), content, { mode: 0o600 });
+  }
 }
 
 /**
- * Removes a scratch folder. A tool may have left folders without write permission in it. What
- * cannot be removed is logged: it must neither fail an execution nor the start of a server.
+ * Removes a scratch folder and its content. If that fails, it only logs a warning: it must neither
+ * fail an execution nor keep a server from starting.
  */
 export async function removeScratch(dir: string, logger: Logger): Promise<void> {
   try {
     await rm(dir, { recursive: true, force: true });
     return;
   } catch {
-    // Usually EACCES: change the permissions of the folders and try once more.
+    // Most often EACCES: a tool has left folders without write permission.
   }
   try {
     await makeWritable(dir);

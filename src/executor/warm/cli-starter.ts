@@ -1,7 +1,6 @@
-/** Finds the fastest process that may run an execution: its session's own, one that waits, or a new one. */
+/** Starts the CLI of an execution in the fastest way: in an idle process, else in a new one. */
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
-import { monotonicFactory } from 'ulid';
 import { AppError } from '../../errors.ts';
 import { createOutage } from '../../outage.ts';
 import type { Launch } from '../../processes/launch.ts';
@@ -9,7 +8,7 @@ import { resourceUse, workingDirectoryOf } from '../../processes/proc-entry.ts';
 import type { ProcScanner } from '../../processes/proc-scanner.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
 import type { WaitingProcessReport } from '../../protocol/server-info.ts';
-import type { PreparedExecution, PrepareOptions } from '../prepare.ts';
+import type { PreparedExecution } from '../prepare.ts';
 import type { Reaper } from '../reaper.ts';
 import {
   createColdStarts,
@@ -19,29 +18,33 @@ import {
   type StartCli,
   type StartedCli,
 } from '../start-cli.ts';
-import { createBootTurns } from './boot-turns.ts';
-import type { Taken } from './entry.ts';
-import { createIdleShare } from './idle-share.ts';
-import { createIdleMemory, createRoom } from './room.ts';
+import { createBootSlots } from './boot-slots.ts';
+import { createIdlePool } from './idle-pool.ts';
+import { type IdleProcess, memoryAllowsOneMore } from './idle-process.ts';
+import { bootSpecOf } from './process-shape.ts';
 import { createSessionProcesses } from './session-processes.ts';
-import { type Place, type Template, templateOf } from './template.ts';
-import { createWarmPool } from './warm-pool.ts';
-import type { WarmSettings } from './warm-settings.ts';
 
-export interface CliStarterOptions {
-  readonly warm: WarmSettings;
-  readonly launch: Launch;
-  readonly scanner: ProcScanner;
-  readonly reaper: Reaper;
-  readonly prepare: Pick<PrepareOptions, 'nodeId' | 'scratchDir'>;
-  /** Executions that run now. */
-  running(): number;
-  /** How much of the processors' time nobody uses, 0 to 1; as the system says, when left out. */
-  idleShare?(): number;
-  readonly logger: Logger;
+export interface WarmSettings {
+  /** Most idle processes that wait for a first prompt, and as many that wait for a next turn. */
+  readonly maxProcesses: number;
+  readonly idleMs: number;
+  /** 0: no process waits for the next turn of its session. */
+  readonly sessionIdleMs: number;
 }
 
-/** How many runs began in which way, and what waits now. */
+/** From the server's settings. */
+export const warmSettings = (settings: {
+  readonly warmProcesses: number | null;
+  readonly warmIdleMs: number;
+  readonly sessionIdleMs: number;
+  readonly concurrency: number;
+}): WarmSettings => ({
+  maxProcesses: settings.warmProcesses ?? settings.concurrency,
+  idleMs: settings.warmIdleMs,
+  sessionIdleMs: settings.sessionIdleMs,
+});
+
+/** How many executions were started in which way, and how many processes are idle. */
 export interface StartCounts {
   readonly started: Readonly<Record<Start, number>>;
   readonly waiting: number;
@@ -50,112 +53,121 @@ export interface StartCounts {
 
 export interface CliStarter {
   readonly start: StartCli;
-  ended(): void;
-  expect(prepared: readonly PreparedExecution[]): void;
+  /** An execution has ended. */
+  jobEnded(): void;
+  /** The jobs that wait for a slot, in their order. */
+  setQueued(prepared: readonly PreparedExecution[]): void;
   counts(): StartCounts;
-  waiting(): readonly WaitingProcessReport[];
+  /** The idle processes. */
+  idle(): readonly WaitingProcessReport[];
   /** Why no process can be started now, or null. */
   problem(): string | null;
   stop(): Promise<void>;
 }
 
-export function createCliStarter(options: CliStarterOptions): CliStarter {
-  const { warm: settings, launch, reaper, logger } = options;
+export function createCliStarter({
+  settings,
+  launch,
+  scanner,
+  reaper,
+  nodeId,
+  scratchDir,
+  running,
+  logger,
+}: {
+  readonly settings: WarmSettings;
+  readonly launch: Launch;
+  readonly scanner: ProcScanner;
+  readonly reaper: Reaper;
+  readonly nodeId: string;
+  readonly scratchDir: string;
+  /** How many executions run now. */
+  running(): number;
+  readonly logger: Logger;
+}): CliStarter {
+  const { maxProcesses } = settings;
   const stopping = new AbortController();
   const cold = createColdStarts(launch, createOutage('starts of CLIs', logger));
-  const memory = createIdleMemory(() => process.availableMemory());
-  // Each kind has places of its own: a conversation goes on while prompts of their own come and go.
-  const room = createRoom(settings.maxProcesses, memory);
+  const bootSlots = createBootSlots(availableParallelism());
+  const memoryAllows = (): boolean =>
+    memoryAllowsOneMore([...pool.pids(), ...sessions.pids()], process.availableMemory());
   const sessions = createSessionProcesses({
-    ...options,
+    maxProcesses,
     idleMs: settings.sessionIdleMs,
-    room: createRoom(settings.maxProcesses, memory),
+    memoryAllowsOneMore: memoryAllows,
+    scanner,
+    reaper,
+    logger,
   });
-  const load = { cores: availableParallelism(), idleShare: options.idleShare ?? createIdleShare() };
-  const turns = createBootTurns(load);
-  const pool = createWarmPool({
-    ...options,
-    ...options.prepare,
-    ...load,
-    // What is started ahead must not keep the server from stopping.
-    launch: (request) => launch(request, stopping.signal),
-    turns,
+  const pool = createIdlePool({
+    maxProcesses,
     idleMs: settings.idleMs,
-    room,
-    newId: monotonicFactory(),
+    memoryAllowsOneMore: memoryAllows,
+    bootSlots,
+    launch: (request) => launch(request, stopping.signal), // must not delay the stop of the server
+    reaper,
+    nodeId,
+    scratchDir,
+    running,
+    logger,
   });
   const started = { cold: 0, warm: 0, session: 0 };
 
-  async function take(prepared: PreparedExecution): Promise<(Taken & { start: Start }) | null> {
-    const own = await sessions.take(prepared);
-    if (own !== null) return { ...own, start: 'session' };
-    const waiting = await pool.take(prepared);
-    return waiting && { ...waiting, start: 'warm' };
-  }
-
-  /** The waiting process with its prompt; null when it did not take it. */
-  async function hand(prepared: PreparedExecution, stop: AbortSignal): Promise<StartedCli | null> {
-    const taken = await take(prepared);
-    if (taken === null) return null;
-    const { process, place, start } = taken;
-    // It was started in the folder that had this path then: that may have been moved since.
-    if (supportsSweep() && workingDirectoryOf(process.child.pid) !== prepared.cwd) {
-      await pool.discard(taken);
+  /**
+   * Gives the prompt to an idle process. null when there is none, or it did not read the prompt.
+   */
+  async function startWarm(prepared: PreparedExecution, stop: AbortSignal): Promise<StartedCli | null> {
+    const ofSession = await sessions.take(prepared);
+    const idle = ofSession ?? (await pool.take(prepared));
+    if (idle === null) return null;
+    // The folder of the process may have been moved since, with another one at its path.
+    if (supportsSweep() && workingDirectoryOf(idle.child.pid) !== prepared.cwd) {
+      await pool.discard(idle);
       return null;
     }
     const since = performance.now();
-    const { command, provider, request } = prepared;
     let cpuSecondsBefore = 0;
-    let handed = false;
+    let read = false;
     try {
-      if (supportsSweep()) cpuSecondsBefore = resourceUse([process.child.pid]).cpuSeconds;
-      handed = await process.hand({
-        stdin: command.stdin,
-        hold: prepared.holdsStdin,
-        speaksFirst: provider.warmStart?.speaksFirst === true,
-        limitMs: Math.min(request.timeoutMs, request.idleTimeoutMs),
-        stop,
-      });
+      if (supportsSweep()) cpuSecondsBefore = resourceUse([idle.child.pid]).cpuSeconds;
+      read = await sendPrompt(idle, prepared, stop);
     } catch (error) {
-      await pool.discard(taken);
+      await pool.discard(idle);
       throw error;
     }
-    if (!handed) {
+    if (!read) {
       logger.warn(
         { executionId: prepared.executionId, provider: prepared.provider.name },
-        'a process that waited for its prompt did not take it: another one is started',
+        'an idle process did not read its prompt, so another one is started',
       );
-      await pool.discard(taken);
+      await pool.discard(idle);
       return null;
     }
-    return finished(prepared, place, {
-      child: process.child,
-      start,
-      since,
-      cpuSecondsBefore,
-      heard: process.heard,
-    });
+    const { child, scratch, earlyLines } = idle;
+    const start = ofSession === null ? 'warm' : 'session';
+    return startedCli(prepared, scratch, { child, start, since, cpuSecondsBefore, earlyLines });
   }
 
   async function startCold(prepared: PreparedExecution, stop: AbortSignal): Promise<StartedCli> {
     const { marker, scratch, provider } = prepared;
-    const booted = provider.announcesBoot === true ? await turns.enter(stop) : null;
+    const releaseBootSlot = provider.announcesBoot === true ? await bootSlots.acquire(stop) : null;
     try {
       refuseIfStopped(stop);
       const child = await cold.spawn(prepared, stop);
-      void child.spoke.then(() => booted?.());
-      const place = { marker, scratch };
-      return finished(prepared, place, {
+      void child.spoke.then(() => releaseBootSlot?.());
+      const since = child.startedAt;
+      return startedCli(prepared, scratch, {
         child,
         start: 'cold',
-        since: child.startedAt,
+        since,
         cpuSecondsBefore: 0,
-        heard: [],
+        earlyLines: [],
       });
     } catch (error) {
-      booted?.();
+      releaseBootSlot?.();
       const clean = (): Promise<void> => removeScratch(scratch, logger);
-      // It may have been started after all. Else its marker and folder are a fallback's now.
+      // The process may have been started. If not, a fallback may use the marker and the folder
+      // now.
       if (stop.aborted || (error instanceof AppError && error.code === 'execution.lost'))
         reaper.add(marker, clean);
       else await clean();
@@ -163,39 +175,35 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     }
   }
 
-  function finished(
+  function startedCli(
     prepared: PreparedExecution,
-    place: Place,
-    cli: Omit<StartedCli, 'over' | 'keep'>,
+    scratch: string,
+    cli: Omit<StartedCli, 'cleanUp' | 'keep'>,
   ): StartedCli {
     started[cli.start] += 1;
     return {
       ...cli,
-      over: () => reaper.add(place.marker, () => removeScratch(place.scratch, logger)),
-      keep: () => sessions.keep(prepared, cli.child, place),
+      cleanUp: () => reaper.add(cli.child.marker, () => removeScratch(scratch, logger)),
+      keep: () => sessions.keep(prepared, cli.child, scratch),
     };
   }
 
-  const templates = (prepared: readonly PreparedExecution[]): readonly Template[] =>
-    prepared.map(templateOf).filter((template) => template !== null);
-
   return {
     async start(prepared, stop) {
-      if (settings.maxProcesses === 0) return startCold(prepared, stop);
-      const found = (await hand(prepared, stop)) ?? (await startCold(prepared, stop));
-      const template = templateOf(prepared);
-      // The next turn of a session has a process of its own.
-      if (template !== null && prepared.request.sessionId === null) pool.served(template);
-      return found;
+      if (maxProcesses === 0) return startCold(prepared, stop);
+      const cli = (await startWarm(prepared, stop)) ?? (await startCold(prepared, stop));
+      const spec = bootSpecOf(prepared);
+      // The next turn of a session uses the session's own process.
+      if (spec !== null && prepared.request.sessionId === null) pool.jobStarted(spec);
+      return cli;
     },
-    ended: () => pool.ended(),
-    expect: (prepared) => pool.expect(templates(prepared).slice(0, settings.maxProcesses)),
-    counts: () => ({
-      started: { ...started },
-      waiting: room.size(),
-      sessions: sessions.size(),
-    }),
-    waiting: () => [...pool.list(), ...sessions.list()],
+    jobEnded: pool.jobEnded,
+    setQueued(prepared) {
+      const specs = prepared.map(bootSpecOf).filter((spec) => spec !== null);
+      pool.setQueued(specs.slice(0, maxProcesses));
+    },
+    counts: () => ({ started: { ...started }, waiting: pool.size(), sessions: sessions.size() }),
+    idle: () => [...pool.list(), ...sessions.list()],
     problem: cold.problem,
     async stop() {
       stopping.abort();
@@ -203,3 +211,16 @@ export function createCliStarter(options: CliStarterOptions): CliStarter {
     },
   };
 }
+
+const sendPrompt = (
+  idle: IdleProcess,
+  { command, holdsStdin, provider, request }: PreparedExecution,
+  stop: AbortSignal,
+): Promise<boolean> =>
+  idle.sendPrompt({
+    stdin: command.stdin,
+    hold: holdsStdin,
+    speaksFirst: provider.warmStart?.speaksFirst === true,
+    limitMs: Math.min(request.timeoutMs, request.idleTimeoutMs),
+    stop,
+  });

@@ -1,49 +1,60 @@
 /**
- * Sees what is pending while all slots are taken, so that its process can boot while it waits. Hints alone: what is
- * wrong or late costs a cold start.
+ * Shows the starter the jobs that wait while all slots are taken, so that their processes can boot
+ * ahead. These are only hints: a wrong or late one costs a cold start.
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
 import type { Claims } from '../../records/ports.ts';
 import { type PrepareOptions, prepareRequest } from '../prepare.ts';
 import type { CliStarter } from './cli-starter.ts';
-import type { WarmSettings } from './warm-settings.ts';
 
-/** Doorbells come in bursts. */
+/** One look for all doorbells of this time. */
 const EVERY_MS = 20;
+/** Workers beyond the concurrency, whose jobs the executor sees while all slots are taken. */
+const EXTRA_WORKERS = 2;
 
-export interface LookAheadOptions {
-  readonly claims: Pick<Claims, 'peek'>;
-  readonly prepare: PrepareOptions;
-  readonly warm: WarmSettings;
-  readonly starter: Pick<CliStarter, 'expect'>;
-  readonly logger: Logger;
-}
+/** The number of sandboxed workers. */
+export const workersFor = (settings: {
+  readonly workers: number | null;
+  readonly concurrency: number;
+}): number => settings.workers ?? settings.concurrency + EXTRA_WORKERS;
 
 export interface LookAhead {
-  /** All slots are taken, and something may wait. */
+  /** All slots are taken, and jobs may wait. */
   look(): void;
   nothingWaits(): void;
   stop(): void;
 }
 
-export function createLookAhead(options: LookAheadOptions): LookAhead {
-  const { claims, prepare, warm, starter, logger } = options;
+export function createLookAhead({
+  claims,
+  prepare,
+  maxProcesses,
+  starter,
+  logger,
+}: {
+  readonly claims: Pick<Claims, 'peek'>;
+  readonly prepare: PrepareOptions;
+  /** The most idle processes. */
+  readonly maxProcesses: number;
+  readonly starter: Pick<CliStarter, 'setQueued'>;
+  readonly logger: Logger;
+}): LookAhead {
   let timer: NodeJS.Timeout | null = null;
   let busy = false;
-  let expecting = false;
+  let hasQueued = false;
   let stopped = false;
 
   async function lookNow(): Promise<void> {
-    const requests = await claims.peek(warm.maxProcesses);
+    const requests = await claims.peek(maxProcesses);
     const fresh = requests.filter(({ sessionId }) => sessionId === null);
     const prepared = await Promise.all(fresh.map((one) => prepareRequest(one, prepare).catch(() => null)));
     if (stopped) return;
-    expecting = requests.length > 0;
-    starter.expect(prepared.filter((one) => one !== null));
+    hasQueued = requests.length > 0;
+    starter.setQueued(prepared.filter((one) => one !== null));
   }
 
-  function ask(): void {
+  function lookOnce(): void {
     if (busy || stopped) return;
     busy = true;
     lookNow()
@@ -55,16 +66,16 @@ export function createLookAhead(options: LookAheadOptions): LookAhead {
 
   return {
     look() {
-      if (warm.maxProcesses === 0 || timer !== null) return;
+      if (maxProcesses === 0 || timer !== null) return;
       timer = setTimeout(() => {
         timer = null;
-        ask();
+        lookOnce();
       }, EVERY_MS).unref();
     },
     nothingWaits() {
-      if (!expecting) return;
-      expecting = false;
-      starter.expect([]);
+      if (!hasQueued) return;
+      hasQueued = false;
+      starter.setQueued([]);
     },
     stop() {
       stopped = true;

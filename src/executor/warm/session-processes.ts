@@ -1,6 +1,6 @@
 /**
- * Processes that have answered a prompt of their session and wait for the next: a turn in one takes what the model
- * takes. One process per session at the most, and nothing else may have been left running in it.
+ * Idle processes that wait for the next turn of their session. A session has at most one, and only
+ * if its last turn has left nothing else running.
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
@@ -12,134 +12,143 @@ import type { WaitingProcessReport } from '../../protocol/server-info.ts';
 import type { PreparedExecution } from '../prepare.ts';
 import type { Reaper } from '../reaper.ts';
 import { removeScratch } from '../start-cli.ts';
-import type { Taken } from './entry.ts';
-import type { Room } from './room.ts';
-import type { Place } from './template.ts';
-import { createWaitingProcess, type WaitingProcess, waitingReport } from './waiting-process.ts';
+import { createIdleProcess, type IdleProcess, reportIdleProcess } from './idle-process.ts';
 
-/** It has its session on disk already. */
+/** Grace before SIGKILL. The CLI has saved the session already. */
 const GRACE_MS = 2000;
-/** Looking through /proc takes a millisecond or more: the outcome is told first. */
-const LOOK_AFTER_MS = 100;
+/**
+ * When to look for leftovers of a turn. The scan takes a millisecond, so the outcome goes first.
+ */
+const SCAN_AFTER_MS = 100;
 
 export interface SessionProcessesOptions {
+  readonly maxProcesses: number;
   readonly idleMs: number;
-  readonly room: Room;
+  /** Whether the memory allows one more idle process. */
+  memoryAllowsOneMore(): boolean;
   readonly scanner: ProcScanner;
   readonly reaper: Pick<Reaper, 'add'>;
   readonly logger: Logger;
 }
 
 export interface SessionProcesses {
-  /** The process of this job's session, if it can run the job. One that cannot is ended before this resolves. */
-  take(prepared: PreparedExecution): Promise<Taken | null>;
-  /** A turn has ended: its process may wait for the next one. */
-  keep(prepared: PreparedExecution, child: SpawnedProcess, place: Place): void;
+  /**
+   * The process of this job's session, or null. If there is one that cannot run the job, it is
+   * stopped before this resolves.
+   */
+  take(prepared: PreparedExecution): Promise<IdleProcess | null>;
+  /** Keeps the process of a turn that has ended, or stops it. */
+  keep(prepared: PreparedExecution, child: SpawnedProcess, scratch: string): void;
   size(): number;
+  pids(): readonly number[];
   list(): readonly WaitingProcessReport[];
   stop(): Promise<void>;
 }
 
-interface Resting {
-  readonly key: string;
-  readonly process: WaitingProcess;
-  readonly place: Place;
-  readonly timer: NodeJS.Timeout;
-  /** The execution whose turn was the last. */
-  readonly of: PreparedExecution;
+interface KeptProcess {
+  readonly process: IdleProcess;
+  /** The execution of its last turn. */
+  readonly lastTurn: PreparedExecution;
+  /** `performance.now()` */
   readonly since: number;
+  readonly timer: NodeJS.Timeout;
 }
 
 export function createSessionProcesses(options: SessionProcessesOptions): SessionProcesses {
-  const { room, scanner, logger } = options;
-  const resting = new Map<string, Resting>();
-  const endings = new Set<Promise<void>>();
+  const { maxProcesses, idleMs, memoryAllowsOneMore, scanner, reaper, logger } = options;
+  /** By session, the longest idle one first. */
+  const kept = new Map<string, KeptProcess>();
+  const stops = new Set<Promise<void>>();
   let stopped = false;
 
-  function takeOut(sessionId: string, one: Resting): void {
+  function remove(sessionId: string, one: KeptProcess): void {
     clearTimeout(one.timer);
-    resting.delete(sessionId);
-    room.remove(one.process);
+    kept.delete(sessionId);
   }
 
-  function end({ process, place }: Taken, graceMs = GRACE_MS): Promise<void> {
-    const ended = terminate(process.child, { graceMs, scanner })
-      .catch((error: unknown) => logger.error({ reason: messageOf(error) }, 'ending a process failed'))
-      .then(() => options.reaper.add(place.marker, () => removeScratch(place.scratch, logger)));
-    endings.add(ended);
-    void ended.finally(() => endings.delete(ended));
+  function end({ child, scratch }: IdleProcess, graceMs = GRACE_MS): Promise<void> {
+    const ended = terminate(child, { graceMs, scanner })
+      .catch((error: unknown) => logger.error({ reason: messageOf(error) }, 'stopping a process failed'))
+      .then(() => reaper.add(child.marker, () => removeScratch(scratch, logger)));
+    stops.add(ended);
+    void ended.finally(() => stops.delete(ended));
     return ended;
   }
 
-  function endResting(sessionId: string, one: Resting, graceMs?: number): void {
-    if (resting.get(sessionId) !== one) return;
-    takeOut(sessionId, one);
-    void end(one, graceMs);
+  function endKept(sessionId: string, one: KeptProcess, graceMs?: number): void {
+    if (kept.get(sessionId) !== one) return;
+    remove(sessionId, one);
+    void end(one.process, graceMs);
   }
 
-  /** What a turn has left running would go on for nobody: then the process does not stay. */
-  async function lookForOthers(sessionId: string, one: Resting): Promise<void> {
-    if (!supportsSweep() || resting.get(sessionId) !== one) return;
+  /**
+   * Stops the process if its turn has left something running, which belongs to no job any longer.
+   */
+  async function endIfLeftovers(sessionId: string, one: KeptProcess): Promise<void> {
+    if (!supportsSweep() || kept.get(sessionId) !== one) return;
     const { child } = one.process;
     const found = await scanner.scan();
-    if (found.some(({ marker, pid }) => marker === one.place.marker && pid !== child.pid)) {
-      endResting(sessionId, one);
+    if (found.some(({ marker, pid }) => marker === child.marker && pid !== child.pid)) {
+      endKept(sessionId, one);
     }
   }
 
-  /** Whether one more fits, if need be in the place of the one that has waited longest. */
+  const hasRoom = (): boolean => kept.size < maxProcesses && memoryAllowsOneMore();
+
+  /** Stops the longest idle process if there is no room. */
   function makeRoom(): boolean {
-    const [oldest] = resting;
-    if (!room.free() && oldest !== undefined) endResting(...oldest);
-    return room.free();
+    const [oldest] = kept;
+    if (!hasRoom() && oldest !== undefined) endKept(...oldest);
+    return hasRoom();
   }
 
   return {
     async take(prepared) {
       const { sessionId, shape } = prepared;
       if (sessionId === null) return null;
-      const one = resting.get(sessionId);
+      const one = kept.get(sessionId);
       if (one === undefined) return null;
-      takeOut(sessionId, one);
-      if (one.key === shape?.key && one.process.alive()) return one;
-      await end(one); // two processes must not go on with one session
+      remove(sessionId, one);
+      if (one.lastTurn.shape?.key === shape?.key && one.process.isAlive()) return one.process;
+      await end(one.process); // two processes must not continue one session
       return null;
     },
 
-    keep(of, child, place) {
-      const { sessionId, shape } = of;
-      const process = createWaitingProcess(child, null);
-      const before = resting.get(sessionId ?? '');
-      if (sessionId !== null && before !== undefined) endResting(sessionId, before);
+    keep(lastTurn, child, scratch) {
+      const { sessionId, shape } = lastTurn;
+      const process = createIdleProcess({ child, scratch, isReady: null });
+      const before = kept.get(sessionId ?? '');
+      if (sessionId !== null && before !== undefined) endKept(sessionId, before);
       if (stopped || sessionId === null || shape === null || !makeRoom()) {
-        void end({ process, place });
+        void end(process);
         return;
       }
-      const timer = setTimeout(() => endResting(sessionId, one), options.idleMs).unref();
-      const one: Resting = { key: shape.key, process, place, timer, of, since: performance.now() };
-      resting.set(sessionId, one);
-      room.add(process);
-      room.measure(process, child.pid);
-      // What it does now is for no job and may cost: it gets no time to go on.
-      process.onUnasked(() => endResting(sessionId, one, 0));
-      void child.exited.then(() => endResting(sessionId, one));
+      const timer = setTimeout(() => endKept(sessionId, one), idleMs).unref();
+      const one: KeptProcess = { process, lastTurn, since: performance.now(), timer };
+      kept.set(sessionId, one);
+      // Its work now belongs to no job and may cost money: no grace.
+      process.onUnexpectedLine(() => endKept(sessionId, one, 0));
+      void child.exited.then(() => endKept(sessionId, one));
       setTimeout(() => {
-        lookForOthers(sessionId, one).catch((error: unknown) => {
-          logger.warn({ reason: messageOf(error) }, 'looking for what a turn left running failed');
-          endResting(sessionId, one);
+        endIfLeftovers(sessionId, one).catch((error: unknown) => {
+          logger.warn({ reason: messageOf(error) }, 'looking for leftovers of a turn failed');
+          endKept(sessionId, one);
         });
-      }, LOOK_AFTER_MS).unref();
+      }, SCAN_AFTER_MS).unref();
     },
 
-    size: () => resting.size,
+    size: () => kept.size,
+    pids: () => [...kept.values()].map(({ process }) => process.child.pid),
 
     list: () =>
-      [...resting].map(([sessionId, { process, of, since }]) => waitingReport(process, of, sessionId, since)),
+      [...kept].map(([sessionId, { process, lastTurn, since }]) =>
+        reportIdleProcess(process, lastTurn, sessionId, since),
+      ),
 
     async stop() {
       stopped = true;
-      for (const [sessionId, one] of [...resting]) endResting(sessionId, one);
-      await Promise.all(endings);
+      for (const [sessionId, one] of [...kept]) endKept(sessionId, one);
+      await Promise.all(stops);
     },
   };
 }

@@ -1,11 +1,11 @@
-/** Processes that wait for their prompts, under a whole executor with the fake CLI. */
+/** Idle processes, under a whole executor with the fake CLI. */
 import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { wireError } from '../../../../src/errors.ts';
 import type { ExecutionLimits } from '../../../../src/executor/execute.ts';
-import type { WarmSettings } from '../../../../src/executor/warm/warm-settings.ts';
+import type { WarmSettings } from '../../../../src/executor/warm/cli-starter.ts';
 import { readStat } from '../../../../src/processes/proc-entry.ts';
 import { jobOutcome } from '../../../../src/protocol/outcome.ts';
 import { fakePrompt } from '../../../helpers/fake-cli.ts';
@@ -16,26 +16,20 @@ const HOUR = 3_600_000;
 const WARM: WarmSettings = { maxProcesses: 4, idleMs: HOUR, sessionIdleMs: HOUR };
 
 const INIT = JSON.stringify({ type: 'system', subtype: 'init', session_id: NATIVE_SESSION });
-/** The CLI says what runs in the background. */
+/** The CLI's report of its background tasks. */
 const tasks = (list: readonly object[]) => ({
   line: JSON.stringify({ type: 'system', subtype: 'background_tasks_changed', tasks: list }),
 });
 
 type Bench = Awaited<ReturnType<typeof executorBench>>;
 
-/** How its run began, and in which process. */
+/** How its execution started, and in which process. */
 async function startOf(bench: Bench, id: string) {
   const events = await bench.rpc.records.events(id, 0, 1000);
   const started = events.findLast((event) => event.kind === 'execution.started');
   if (started === undefined) throw new Error(`${id} has not started`);
   return { start: started.start, pid: started.pid };
 }
-
-/** Of the processors' time, in the test that runs. */
-let idle = 1;
-beforeEach(() => {
-  idle = 1;
-});
 
 async function open(
   settings: Partial<WarmSettings> = {},
@@ -44,7 +38,7 @@ async function open(
 ) {
   const bench = await executorBench();
   const executor = bench.open(
-    { warm: { ...WARM, ...settings }, concurrency, idleShare: () => idle },
+    { warm: { ...WARM, ...settings }, concurrency },
     { lingerMs: 5000, killGraceMs: 5000, ...limits },
   );
   await executor.start();
@@ -57,7 +51,7 @@ async function open(
   };
   const waiting = (count: number) => bench.until(() => executor.starts().waiting === count);
   const sessions = (count: number) => bench.until(() => executor.starts().sessions === count);
-  /** The process that was started last has said that it is ready. */
+  /** Waits until the last started process is ready. */
   const ready = async (count = 1): Promise<number> => {
     await waiting(count);
     await bench.until(() => bench.started().length > bench.prompts().length);
@@ -66,8 +60,8 @@ async function open(
   return { bench, executor, run, waiting, sessions, ready };
 }
 
-describe('a process that waits', () => {
-  it('runs the next job of its shape, and no other one after that', async () => {
+describe('an idle process of the pool', () => {
+  it('runs the next job of its shape, and no job after that', async () => {
     const { bench, run, ready } = await open();
     const first = await run();
     expect(first.start).toBe('cold');
@@ -123,7 +117,7 @@ describe('a process that waits', () => {
   });
 
   it.each([
-    ['one that waits for a first prompt', {}],
+    ['one of the pool', {}],
     ['that of a session', { sessionId: KNOWN_SESSION }],
   ])('serves no job once its CLI was updated: %s', async (_what, request) => {
     const { bench, run, ready, sessions } = await open();
@@ -140,7 +134,7 @@ describe('a process that waits', () => {
   });
 
   it.each([
-    ['one that waits for a first prompt', {}],
+    ['one of the pool', {}],
     ['that of a session', { sessionId: KNOWN_SESSION }],
   ])('serves no job once its folder was moved elsewhere: %s', async (_what, request) => {
     const { bench, run, ready, sessions } = await open();
@@ -177,7 +171,7 @@ describe('a process that waits', () => {
     expect(await run()).toMatchObject({ start: 'warm', pid: fresh });
   });
 
-  it('that has stopped is passed over, and the job never knows', async () => {
+  it('that is stopped runs no job', async () => {
     const { bench, run, ready } = await open();
     await run();
     const pid = await ready();
@@ -188,7 +182,7 @@ describe('a process that waits', () => {
     await bench.until(() => !bench.alive(pid));
   });
 
-  it('that dies over its prompt without a word leaves the job to another', async () => {
+  it('that exits after its prompt without a line leaves the job to another process', async () => {
     const { bench, run, ready } = await open();
     const model = 'fake:silent';
     const silent = (steps: Parameters<typeof fakePrompt>[0]) => run({ model, steps });
@@ -200,7 +194,7 @@ describe('a process that waits', () => {
     expect(bench.prompts().map((entry) => entry.pid)).toEqual([expect.any(Number), pid, next.pid]);
   });
 
-  it('is watched and can be cancelled like any other', async () => {
+  it('is watched and can be cancelled like any other process', async () => {
     const { bench, executor, run, ready } = await open();
     await run();
     const pid = await ready();
@@ -216,7 +210,7 @@ describe('a process that waits', () => {
     await bench.until(() => !bench.alive(pid));
   });
 
-  it('is ended when it has waited too long, and with the executor', async () => {
+  it('is stopped after its idle time, and with the executor', async () => {
     const short = await open({ idleMs: 1 });
     await short.run();
     const forgotten = await short.ready();
@@ -230,7 +224,7 @@ describe('a process that waits', () => {
     expect(bench.alive(pid)).toBe(false);
   });
 
-  it('there is none when the settings say so', async () => {
+  it('is not started when the settings allow none', async () => {
     const { bench, run, executor } = await open({ maxProcesses: 0 });
     await run();
     await run();
@@ -240,7 +234,7 @@ describe('a process that waits', () => {
 });
 
 describe('looking ahead', () => {
-  it('starts what waits for a slot before there is one', async () => {
+  it('starts a process for a job that waits for a slot', async () => {
     const { bench, executor, ready } = await open({}, 1);
     const holding = await bench.submit({ steps: [{ waitFor: bench.file('go') }] });
     executor.kick();
@@ -254,9 +248,11 @@ describe('looking ahead', () => {
     expect(await startOf(bench, next)).toEqual({ start: 'warm', pid });
   });
 
-  it('waits for as many as there are, up to the maximum', async () => {
+  it('starts one process per queued job, up to the maximum', async () => {
     const { bench, executor, waiting } = await open({ maxProcesses: 2 }, 1);
     const all = [await bench.submit({ steps: [{ waitFor: bench.file('go') }] })];
+    executor.kick();
+    await bench.spawned(1);
     for (let i = 0; i < 4; i += 1) all.push(await bench.submit());
     executor.kick();
     await waiting(2);
@@ -265,37 +261,12 @@ describe('looking ahead', () => {
     expect(executor.starts().started).toMatchObject({ warm: 4 });
   });
 
-  it('starts nothing ahead where those that run need all processors', async () => {
-    idle = 0;
-    const cores = availableParallelism();
-    const { bench, executor } = await open({}, cores);
-    const holding: string[] = [];
-    for (let i = 0; i < cores; i += 1)
-      holding.push(await bench.submit({ steps: [{ waitFor: bench.file('go') }] }));
-    executor.kick();
-    await bench.spawned(cores);
-    const next = await bench.submit();
-    let asked = 0;
-    await bench.until(() => {
-      executor.kick();
-      asked += 1;
-      return asked > 100;
-    });
-    // Once one of them has ended, there is a processor for the next.
-    expect({ started: bench.started().length, waiting: executor.starts().waiting }).toEqual({
-      started: cores,
-      waiting: 0,
-    });
-    bench.touch('go');
-    for (const id of [...holding, next]) await bench.finished(id);
-  });
-
-  it('starts nothing for a record whose request is not valid', async () => {
+  it('starts nothing for a record with an invalid request', async () => {
     const { bench, executor } = await open({}, 1);
     const holding = await bench.submit({ steps: [{ waitFor: bench.file('go') }] });
     executor.kick();
     await bench.spawned(1);
-    const wrong = await bench.submit({ effort: 7 as never }); // as a foreign hand may write it
+    const wrong = await bench.submit({ effort: 7 as never }); // as another program may write it
     let asked = 0;
     await bench.until(() => {
       executor.kick();
@@ -305,14 +276,13 @@ describe('looking ahead', () => {
     bench.touch('go');
     await bench.finished(holding);
     expect((await bench.finished(wrong)).outcome?.error?.code).toBe('execution.invalid_request');
-    // Others may wait by now, for the shape served last.
+    // Others may be idle by now, like the last job.
     expect(bench.started().flatMap(({ argv }) => argv)).not.toContain('--effort=7');
   });
 });
 
 describe('a cold start', () => {
-  it('waits for the boots of others where the processors are busy, and can be cancelled meanwhile', async () => {
-    idle = 0;
+  it('waits while as many CLIs boot as there are processors, and can be cancelled', async () => {
     const cores = availableParallelism();
     const { bench, executor } = await open({ maxProcesses: 0 }, cores + 2);
     const booting: string[] = [];
@@ -359,7 +329,7 @@ describe('the process of a session', () => {
     expect(bench.started()).toHaveLength(1);
   });
 
-  it('is ended before a turn it cannot run begins', async () => {
+  it('is stopped before a turn it cannot run begins', async () => {
     const { bench, run, sessions } = await open();
     const first = await run(turn);
     await sessions(1);
@@ -404,7 +374,7 @@ describe('the process of a session', () => {
     },
   );
 
-  it('is ended by silence after a tool whose result never came, once the agent has gone on', async () => {
+  it('is stopped by silence after a tool without a result, once the agent has continued', async () => {
     const { run } = await open({}, 2, { killGraceMs: 50 });
     const content = [{ type: 'tool_use', id: 'lost', name: 'Bash', input: {} }];
     const call = { line: JSON.stringify({ type: 'assistant', message: { id: 'm1', content } }) };
@@ -422,7 +392,7 @@ describe('the process of a session', () => {
     expect(executor.starts().sessions).toBe(0);
   });
 
-  it('reads on in the next turn, however much the last one has said', async () => {
+  it('is read in the next turn after a turn with much output', async () => {
     const { run, sessions } = await open({}, 2, { maxEventsPerSecond: 20 });
     const first = await run({ ...turn, steps: [{ deltas: { count: 60, text: 'x' } }] });
     await sessions(1);
@@ -430,7 +400,7 @@ describe('the process of a session', () => {
     expect(second).toMatchObject({ start: 'session', pid: first.pid, outcome: { text: 'two' } });
   });
 
-  it('does not tell one turn what stderr said in another', async () => {
+  it('does not show one turn the stderr of another', async () => {
     const { run, sessions } = await open();
     await run({ ...turn, steps: [{ stderr: 'of turn one' }] });
     await sessions(1);
@@ -439,7 +409,7 @@ describe('the process of a session', () => {
     expect(second.outcome?.error?.message).not.toContain('turn one');
   });
 
-  it('is stopped by the time a turn may take, also while it is silent', async () => {
+  it('is stopped at the timeout of a turn, even while it is silent', async () => {
     const { bench, run, ready } = await open();
     await run({ model: 'fake:silent', steps: [{ result: {} }] });
     const pid = await ready();
@@ -478,7 +448,7 @@ describe('the process of a session', () => {
     await bench.until(() => bench.survivors().length === 0);
   });
 
-  it('is ended when it says something nobody has asked for', async () => {
+  it('is stopped when it writes a line between two turns', async () => {
     const { bench, run, sessions } = await open();
     const said = { line: '{"type":"system","subtype":"unasked"}', when: bench.file('say') };
     const { pid } = await run({ ...turn, steps: [{ saysLater: said }] });
@@ -487,14 +457,14 @@ describe('the process of a session', () => {
     await bench.until(() => !bench.alive(pid));
   });
 
-  it('is ended when it has waited too long', async () => {
+  it('is stopped after its idle time', async () => {
     const { bench, run } = await open({ sessionIdleMs: 1 });
     const { pid, outcome } = await run(turn);
     expect(outcome?.status).toBe('succeeded');
     await bench.until(() => !bench.alive(pid));
   });
 
-  it('stays beside one that waits for a first prompt, also where one of each may wait', async () => {
+  it('stays beside one that waits for a first prompt, even if the settings allow one', async () => {
     const { run, ready, sessions } = await open({ maxProcesses: 1 }, 1);
     await run();
     const pid = await ready();
@@ -504,7 +474,7 @@ describe('the process of a session', () => {
     expect(await run()).toMatchObject({ start: 'warm', pid });
   });
 
-  it('gives way to that of another session when there is room for one alone', async () => {
+  it('is stopped for that of another session when there is room for one', async () => {
     const { bench, run, executor, sessions } = await open({ maxProcesses: 1 });
     const first = await run(turn);
     await sessions(1);

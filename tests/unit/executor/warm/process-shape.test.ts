@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { shapeOf, stateOf } from '../../../../src/executor/warm/shape.ts';
+import { createShapeFailures, fingerprintOf, shapeOf } from '../../../../src/executor/warm/process-shape.ts';
 import { createClaudeProvider } from '../../../../src/providers/claude/provider.ts';
 import { createGeminiProvider } from '../../../../src/providers/gemini/provider.ts';
 import { tempDir } from '../../../helpers/temp.ts';
@@ -39,33 +39,33 @@ describe('the shape of an execution', () => {
     expect(keyOf({}, LINE + 1)).not.toBe(keyOf());
   });
 
-  it('there is none for a CLI that cannot wait, or whose command needs files of its own', () => {
+  it('is missing for a CLI that cannot be idle, or whose command needs its own files', () => {
     expect(keyOf({ provider: createGeminiProvider(builtInOptions()) })).toBeUndefined();
     expect(keyOf({ command: { args: [], stdin: '', env: {}, files: { schema: '{}' } } })).toBeUndefined();
   });
 
-  it('names what the CLI reads while it boots, where it looks for it', () => {
-    const reads = shapeOf(execution(), LINE)?.reads ?? [];
-    expect(reads[0]).toBe('/bin/claude');
-    expect(reads).toContain('/work/CLAUDE.md');
-    expect(reads).toContain('/home/me/.claude/.credentials.json');
+  it('names the files that the CLI reads while it boots, where it looks for them', () => {
+    const files = shapeOf(execution(), LINE)?.files ?? [];
+    expect(files[0]).toBe('/bin/claude');
+    expect(files).toContain('/work/CLAUDE.md');
+    expect(files).toContain('/home/me/.claude/.credentials.json');
     const moved = shapeOf(execution({ env: { HOME: '/home/me', CLAUDE_CONFIG_DIR: '/etc/claude' } }), LINE);
-    expect(moved?.reads).toContain('/etc/claude/settings.json');
+    expect(moved?.files).toContain('/etc/claude/settings.json');
   });
 });
 
-describe('the state of files', () => {
-  it('is another one once a file has come, changed, been touched or gone, and else the same', async () => {
+describe('the fingerprint of files', () => {
+  it('changes only when a file appears, changes, is touched or disappears', async () => {
     const dir = tempDir();
     const [file, folder] = [join(dir, 'CLAUDE.md'), join(dir, 'folder')];
     mkdirSync(folder);
     const paths = [file, folder];
     const seen: string[] = [];
     const look = async () => {
-      const state = await stateOf(paths);
-      expect(await stateOf(paths)).toBe(state);
-      expect(seen).not.toContain(state);
-      seen.push(state);
+      const fingerprint = await fingerprintOf(paths);
+      expect(await fingerprintOf(paths)).toBe(fingerprint);
+      expect(seen).not.toContain(fingerprint);
+      seen.push(fingerprint);
     };
     await look();
     writeFileSync(file, 'a');
@@ -78,5 +78,32 @@ describe('the state of files', () => {
     await look();
     rmSync(file);
     await look();
+  });
+});
+
+describe('a shape whose processes are useless', () => {
+  it('is paused for a minute after three in a row', () => {
+    let now = 0;
+    const failures = createShapeFailures(() => now);
+    for (const paused of [false, false, true]) {
+      failures.add('a');
+      expect(failures.isPaused('a')).toBe(paused);
+    }
+    expect(failures.isPaused('b')).toBe(false);
+    now = 59_999;
+    expect(failures.isPaused('a')).toBe(true);
+    now = 60_000;
+    expect(failures.isPaused('a')).toBe(false);
+    failures.add('a');
+    expect(failures.isPaused('a'), 'the count begins again').toBe(false);
+  });
+
+  it('is not paused when one of them got its job in between', () => {
+    const failures = createShapeFailures(() => 0);
+    failures.add('a');
+    failures.add('a');
+    failures.clear('a');
+    failures.add('a');
+    expect(failures.isPaused('a')).toBe(false);
   });
 });
