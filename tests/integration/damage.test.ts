@@ -104,7 +104,7 @@ describe('something that is stored and cannot be read', () => {
       {
         ready: true,
         degraded: true,
-        checks: { stored: { ok: false, detail: expect.stringContaining('10 could') } },
+        checks: { stored: { ok: false, detail: expect.stringContaining('10 stored records could') } },
       },
     ]);
     const metrics = await (await server.api('GET', '/metrics')).text();
