@@ -54,7 +54,9 @@ export async function answer({ request, env, write }: AnswerOptions): Promise<bo
   return result !== null;
 }
 
-/** A key in code stops the SDK from looking for logins in the user's files. An empty key is none. */
+/**
+ * A key in code stops the SDK from looking for logins in the user's files. An empty key is none.
+ */
 function credentialIn(env: AnswerOptions['env']): Pick<ClientOptions, 'apiKey' | 'authToken'> | null {
   const { ANTHROPIC_API_KEY: apiKey, ANTHROPIC_AUTH_TOKEN: authToken } = env;
   if (apiKey) return { apiKey };
@@ -176,7 +178,10 @@ function resetsAt(retryAfter: string | null, nowMs: number): string | null {
   return Number.isNaN(at.getTime()) ? null : at.toISOString();
 }
 
-/** The SDK would wait for hours if `retry-after` asks for it. A later attempt of the job holds no slot. */
+/**
+ * The SDK would wait for hours if `retry-after` asks for it. A later attempt of the job holds no
+ * slot.
+ */
 const MAX_WAIT_SECONDS = 30;
 
 /** Writes a line for every retry as it begins, and prevents a retry that would wait too long. */

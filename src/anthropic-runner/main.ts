@@ -1,7 +1,7 @@
 /**
- * The command of the `anthropic-sdk` provider: one prompt to the Messages API. It reads a JSON document from
- * stdin, writes JSON lines to stdout, and exits with 0 for an answer, else with 1. `--version` prints the
- * version of the SDK.
+ * The command of the `anthropic-sdk` provider: one prompt to the Messages API. It reads a JSON
+ * document from stdin, writes JSON lines to stdout, and exits with 0 for an answer, else with 1.
+ * `--version` prints the version of the SDK.
  */
 import { text } from 'node:stream/consumers';
 import type { AnthropicRequest } from '../protocol/anthropic-runner.ts';

@@ -1,6 +1,6 @@
 /**
- * The protocol between the `anthropic-sdk` provider and its runner, which is a process of its own. The runner
- * also prints every event of the Messages API's stream unchanged.
+ * The protocol between the `anthropic-sdk` provider and its runner, which is a process of its own.
+ * The runner also prints every event of the Messages API's stream unchanged.
  */
 
 import { type Static, Type } from 'typebox';

@@ -6,14 +6,17 @@ const Name = Type.String({ maxLength: 1024 });
 const COUNT = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
 const Count = Type.Integer(COUNT);
 const Milliseconds = Type.Number(COUNT);
-/** No control characters and no halves of surrogate pairs: it becomes an argument and is kept in the ledger. */
+/**
+ * No control characters and no halves of surrogate pairs: it becomes an argument and is kept in
+ * the ledger.
+ */
 export const NATIVE_SESSION_ID = '^[^\\p{Cc}\\p{Cs}]{1,256}$';
 const NativeSessionId = Type.String({ pattern: NATIVE_SESSION_ID });
 
 /**
- * One thing that happened in an execution, in the same form for all CLIs. Clients ignore unknown kinds. A `raw`
- * event (a line the provider does not know) and the `raw` field (the CLI's own line of the event) leave the
- * server only if the reader asks for them.
+ * One thing that happened in an execution, in the same form for all CLIs. Clients ignore unknown
+ * kinds. A `raw` event (a line the provider does not know) and the `raw` field (the CLI's own line
+ * of the event) leave the server only if the reader asks for them.
  */
 export const ExecutionEvent = Type.Union([
   Type.Object({ kind: Type.Literal('text.delta'), text: Type.String() }),
@@ -73,7 +76,9 @@ export interface ExecutionFinished {
   readonly outcome: Outcome;
 }
 
-/** Events of the job around its executions. Only the scripts that change the job record write them. */
+/**
+ * Events of the job around its executions. Only the scripts that change the job record write them.
+ */
 export type JobEvent =
   | { readonly kind: 'job.queued' }
   | { readonly kind: 'job.scheduled'; readonly waitReason: string; readonly scheduledFor: string }
@@ -90,8 +95,8 @@ export interface SourcedEvent {
 }
 
 /**
- * An event in the job's stream, as readers get it. `seq` counts from 1 without gaps over all attempts of the
- * job. `at` is RFC 3339 in UTC.
+ * An event in the job's stream, as readers get it. `seq` counts from 1 without gaps over all
+ * attempts of the job. `at` is RFC 3339 in UTC.
  */
 export type StoredEvent = {
   readonly seq: number;

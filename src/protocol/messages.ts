@@ -1,7 +1,8 @@
 /**
- * The messages on the two channels. A message is a doorbell: it carries ids and states, never content, and its
- * receiver reads the record. A lost message costs a poll interval. Raw requests and their answers are the
- * exception: they are for debugging (`redis-cli publish`), and delivered at most once.
+ * The messages on the two channels. A message is a doorbell: it carries ids and states, never
+ * content, and its receiver reads the record. A lost message costs a poll interval. Raw requests
+ * and their answers are the exception: they are for debugging (`redis-cli publish`), and delivered
+ * at most once.
  */
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';

@@ -30,9 +30,9 @@ export const OutcomeError = Type.Object({
 export type OutcomeError = Static<typeof OutcomeError>;
 
 /**
- * How an execution ended: exactly one per execution, computed from its events. `error` is null only for
- * success. A job's outcome is that of its last attempt. If the job never ran, the fields of the execution are
- * null.
+ * How an execution ended: exactly one per execution, computed from its events. `error` is null
+ * only for success. A job's outcome is that of its last attempt. If the job never ran, the fields
+ * of the execution are null.
  */
 export const Outcome = Type.Object({
   status: Type.Enum(['succeeded', 'failed', 'cancelled']),
@@ -57,7 +57,10 @@ export const Outcome = Type.Object({
 });
 export type Outcome = Static<typeof Outcome>;
 
-/** An outcome of a job that never ran: cancelled or expired while queued, or refused before the spawn. */
+/**
+ * An outcome of a job that never ran: cancelled or expired while queued, or refused before the
+ * spawn.
+ */
 export function jobOutcome(status: 'failed' | 'cancelled', error: OutcomeError): Outcome {
   return {
     status,

@@ -20,8 +20,8 @@ const Background = Type.Enum(['stop', 'wait'], {
 const ToolList = Type.Array(Type.String({ pattern: TOOL_PATTERN }), { maxItems: 64 });
 
 /**
- * What one execution and its tools may use. Left out: as much as the settings allow. Measured once a second: a
- * short excess may pass.
+ * What one execution and its tools may use. Left out: as much as the settings allow. Measured once
+ * a second: a short excess may pass.
  */
 export const Limits = Type.Object(
   {
@@ -92,8 +92,8 @@ export type PromptOverrides = Static<typeof PromptOverrides>;
 const asked = Type.Required(PromptRequest).properties;
 
 /**
- * A request with the settings' defaults, as the job record holds it. The bounds are those of a caller's
- * request. `null`: not asked for.
+ * A request with the settings' defaults, as the job record holds it. The bounds are those of a
+ * caller's request. `null`: not asked for.
  */
 export const ResolvedPrompt = Type.Object(
   {

@@ -71,7 +71,10 @@ export const CustomOutput = Type.Union(
 );
 export type CustomOutput = Static<typeof CustomOutput>;
 
-/** When a run has succeeded: all of these must hold, and stdout must have the text that `output` names. */
+/**
+ * When a run has succeeded: all of these must hold, and stdout must have the text that `output`
+ * names.
+ */
 export const CustomSuccess = Type.Object(
   {
     exitCodes: Type.Array(Type.Integer({ minimum: 0, maximum: 255 }), {

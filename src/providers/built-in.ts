@@ -1,4 +1,7 @@
-/** What the built-in providers share: their options, the options they refuse, and how they pass a prompt. */
+/**
+ * What the built-in providers share: their options, the options they refuse, and how they pass a
+ * prompt.
+ */
 import { AppError } from '../errors.ts';
 import type { EventBody, EventKind } from '../protocol/event.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
@@ -9,9 +12,15 @@ import type { CommandContext } from './provider.ts';
 /** What the host allows a CLI; decided once at start-up. */
 export interface ProviderHost {
   readonly runningAsRoot: boolean;
-  /** Whether the operator says that this is a sandbox (IS_SANDBOX=1): root may then skip permissions. */
+  /**
+   * Whether the operator says that this is a sandbox (IS_SANDBOX=1): root may then skip
+   * permissions.
+   */
   readonly sandboxMarker: boolean;
-  /** The program that calls the Messages API: absolute paths of Node and of src/anthropic-runner/main. */
+  /**
+   * The program that calls the Messages API: absolute paths of Node and of
+   * src/anthropic-runner/main.
+   */
   readonly sdkRunner: { readonly node: string; readonly script: string };
 }
 
@@ -85,7 +94,10 @@ const ANSWERS: readonly EventKind[] = ['text.delta', 'text', 'reasoning', 'tool.
 /** Whether the model has begun to answer. Every CLI has saved the prompt by then. */
 export const isAnswer = ({ kind }: EventBody): boolean => ANSWERS.includes(kind);
 
-/** Whether the vendor refuses the prompt for now. claude and codex have saved it by then (observed). */
+/**
+ * Whether the vendor refuses the prompt for now. claude and codex have saved it by then
+ * (observed).
+ */
 export const isRefusal = (event: EventBody): boolean =>
   event.kind === 'retry' ||
   (event.kind === 'execution.finished' &&
@@ -95,7 +107,9 @@ export const isRefusal = (event: EventBody): boolean =>
 export const promptFor = (request: ResolvedPrompt, { earlierAttempt }: CommandContext): string =>
   earlierAttempt === 'asked' ? 'Continue from where you left off.' : request.prompt;
 
-/** A prompt that begins with `/` would run a command of the CLI. After a newline it is only text. */
+/**
+ * A prompt that begins with `/` would run a command of the CLI. After a newline it is only text.
+ */
 export const asPlainText = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt);
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

@@ -1,4 +1,6 @@
-/** What the verdicts of all providers share: how a process ended, and the vendor's error in a text. */
+/**
+ * What the verdicts of all providers share: how a process ended, and the vendor's error in a text.
+ */
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Exit } from '../protocol/cli.ts';
@@ -30,7 +32,9 @@ export interface VendorError {
   readonly code: number | null;
 }
 
-/** Reads a message in which a CLI repeats the vendor's answer as JSON; null for any other message. */
+/**
+ * Reads a message in which a CLI repeats the vendor's answer as JSON; null for any other message.
+ */
 export function vendorError(message: string): VendorError | null {
   const value = parseJsonLine(message);
   if (!answer.Check(value)) return null;

@@ -1,4 +1,6 @@
-/** Which variables a CLI may see: an allow-list, so that the server's secrets stay with the server. */
+/**
+ * Which variables a CLI may see: an allow-list, so that the server's secrets stay with the server.
+ */
 
 /** Names every CLI may see. A trailing `*` matches any ending. */
 const BASE_NAMES = [
@@ -34,8 +36,8 @@ export const CERTIFICATE_NAMES: readonly string[] = ['SSL_CERT_FILE', 'SSL_CERT_
 export const NODE_CERTIFICATE_NAMES: readonly string[] = ['NODE_EXTRA_CA_CERTS', ...CERTIFICATE_NAMES];
 
 /**
- * Names that no setting can let through, in upper or lower case: variables that make a loader, a shell or an
- * interpreter run other code, and this server's own settings and secrets.
+ * Names that no setting can let through, in upper or lower case: variables that make a loader, a
+ * shell or an interpreter run other code, and this server's own settings and secrets.
  */
 const DENIED_NAMES = [
   'LD_*',
@@ -66,7 +68,7 @@ const DENIED_NAMES = [
 const covers = (pattern: string, name: string): boolean =>
   pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 
-/** Whether a CLI never sees this variable, whatever the settings say. */
+/** Whether a CLI never sees this variable, with any settings. */
 export function isDeniedName(name: string): boolean {
   const upper = name.toUpperCase();
   return DENIED_NAMES.some((pattern) => covers(pattern, upper));
@@ -75,7 +77,9 @@ export function isDeniedName(name: string): boolean {
 export interface EnvironmentInput {
   /** Usually the server's own environment. */
   readonly source: Readonly<Record<string, string | undefined>>;
-  /** More names: the provider's `envNames` and the settings' `passEnv`. Exact, without wildcards. */
+  /**
+   * More names: the provider's `envNames` and the settings' `passEnv`. Exact, without wildcards.
+   */
   readonly names: readonly string[];
   /** Set last and unchecked. Only the server's own code chooses these, never a job. */
   readonly set: Readonly<Record<string, string>>;

@@ -1,6 +1,6 @@
-/** The JSON Schema a job asks its answer to fit: what is wrong with it, as far as that is certain before anything runs. */
+/** Checks the JSON Schema of a job's answer before anything runs, as far as a fault is certain. */
 
-/** Names of dialects, without what varies in how they are written. */
+/** `$schema` values of the known dialects. */
 const DIALECT = /^https?:\/\/json-schema\.org\/(draft-0[467]|draft\/2019-09|draft\/2020-12)\/schema#?$/;
 const LATEST = /^https?:\/\/json-schema\.org\/schema#?$/;
 
@@ -27,7 +27,7 @@ const isText = (value: unknown): boolean => typeof value === 'string';
 const isSet = (value: unknown): value is readonly unknown[] =>
   Array.isArray(value) && new Set(value.map((one) => JSON.stringify(one))).size === value.length;
 
-/** What the value of a keyword must be, in every dialect. */
+/** The form of the values of keywords, in every dialect. */
 const FORMS: readonly (readonly [
   what: string,
   is: (value: unknown) => boolean,
@@ -46,14 +46,14 @@ const FORMS: readonly (readonly [
   ['a list of values, each once', (value) => isSet(value) && isFilled(value), ['enum']],
 ];
 
-/** The schema without `$schema`, which only names the dialect: some CLIs and vendors take no other than their own. */
+/** The schema without `$schema`: some CLIs and vendors refuse every dialect but their own. */
 export function withoutDialect({ $schema: _, ...schema }: Schema): Schema {
   return schema;
 }
 
 /**
- * Why no CLI takes this schema; null: nothing is known against it.
- * @param keywords those that the CLI knows; null: it passes over the others
+ * Why no CLI takes this schema; null: no fault is known.
+ * @param keywords the only ones that the CLI knows; null: it ignores unknown ones
  */
 export function schemaProblem(schema: Schema, keywords: ReadonlySet<string> | null = null): string | null {
   const { $schema, type } = schema;
@@ -61,13 +61,13 @@ export function schemaProblem(schema: Schema, keywords: ReadonlySet<string> | nu
     $schema !== undefined &&
     !(typeof $schema === 'string' && (DIALECT.test($schema) || LATEST.test($schema)))
   )
-    return '$schema names a dialect that is not known: draft-04, 06, 07, 2019-09 and 2020-12 are';
+    return '$schema names an unknown dialect; known are draft-04, 06, 07, 2019-09 and 2020-12';
   if (type !== undefined && type !== 'object') return 'the type of an answer must be "object"';
   if (isDeep(schema)) return `it has more than ${MAX_DEPTH} levels`;
   const text = keywords === null ? '' : JSON.stringify(schema);
   const walk = (part: unknown, at: string): string | null => {
     if (typeof part === 'boolean') return null;
-    if (!isObject(part)) return `${at} is no schema`;
+    if (!isObject(part)) return `${at} is not a schema`;
     // The CLIs do not read a definition without a reference to it.
     const isRead = !/^#\/(definitions|\$defs)\//.test(at) || text.includes(`"${at}"`);
     const own = ownProblem(schema, part, at, isRead ? keywords : null);
@@ -90,7 +90,7 @@ function isDeep(value: unknown): boolean {
   return false;
 }
 
-/** The schemas in a schema, each with its place. */
+/** The schemas inside a schema, each with its place. */
 const partsOf = (schema: Schema, at: string): readonly (readonly [string, unknown])[] =>
   Object.entries(schema).flatMap(([name, value]) => {
     const holdsMany =
@@ -101,7 +101,7 @@ const partsOf = (schema: Schema, at: string): readonly (readonly [string, unknow
       .map(([key, one]) => [`${at}/${name}/${key}`, one] as const);
   });
 
-/** What is wrong with a schema's own keywords. */
+/** A fault in a schema's own keywords. */
 function ownProblem(
   root: Schema,
   schema: Schema,
@@ -129,10 +129,10 @@ function ownProblem(
   if (noLimit !== undefined && keywords !== null) return `${at}/${noLimit} must be a number`;
   if (keywords !== null && schema['nullable'] !== undefined && type === undefined)
     return `${at}/nullable needs a type beside it`;
-  if (pattern !== undefined && !isPattern(pattern)) return `${at}/pattern is no regular expression`;
+  if (pattern !== undefined && !isPattern(pattern)) return `${at}/pattern is not a regular expression`;
   if (!Object.keys(Object(patternProperties)).every(isPattern))
-    return `${at}/patternProperties has a name that is no regular expression`;
-  if ($ref !== undefined && !leadsSomewhere(root, $ref, keywords !== null)) return `${at}/$ref leads nowhere`;
+    return `${at}/patternProperties has a name that is not a regular expression`;
+  if ($ref !== undefined && !hasTarget(root, $ref, keywords !== null)) return `${at}/$ref has no target`;
   return null;
 }
 
@@ -149,10 +149,10 @@ function isPattern(value: unknown): boolean {
 }
 
 /**
- * Only a pointer into the schema, and a URL without an `$id` to match, are certain.
- * @param byIdOnly an `$id` is the only other thing that gives a schema its name, as in draft-07
+ * Certain are only a pointer into the schema, and a URL that no `$id` can match.
+ * @param byIdOnly only an `$id` names a schema, as in draft-07
  */
-function leadsSomewhere(root: Schema, ref: unknown, byIdOnly: boolean): boolean {
+function hasTarget(root: Schema, ref: unknown, byIdOnly: boolean): boolean {
   if (typeof ref !== 'string') return false;
   if (!ref.startsWith('#/')) {
     const ids = idsIn(root);

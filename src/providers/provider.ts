@@ -1,6 +1,7 @@
 /**
- * The port of every CLI. A provider builds a command, translates lines into events and decides how the run
- * ended. It is pure: it starts no process, reads no file and no clock, so it is tested with recorded output.
+ * The port of every CLI. A provider builds a command, translates lines into events and decides how
+ * the run ended. It is pure: it starts no process, reads no file and no clock, so it is tested
+ * with recorded output.
  */
 import type { ErrorCode, WireError } from '../errors.ts';
 import type { Cut, Exit } from '../protocol/cli.ts';
@@ -25,13 +26,19 @@ export interface Capabilities {
   readonly experimental?: true;
 }
 
-/** What to run. The executor adds its marker, the allow-listed environment and the working directory. */
+/**
+ * What to run. The executor adds its marker, the allow-listed environment and the working
+ * directory.
+ */
 export interface Command {
-  /** All after the binary. Never a text of the caller: every user of the machine can read arguments. */
+  /**
+   * All after the binary. Never a text of the caller: every user of the machine can read
+   * arguments.
+   */
   readonly args: readonly string[];
   /**
-   * Written to stdin first, even when the prompt comes later: options of the process that arguments would
-   * show to other users. Left out: nothing.
+   * Written to stdin first, even when the prompt comes later: options of the process that
+   * arguments would show to other users. Left out: nothing.
    */
   readonly opening?: string;
   /** Written to stdin, which is then closed. */
@@ -52,8 +59,9 @@ export interface CommandContext {
   /** A UUID that names the job's prompt; the same in each attempt. */
   readonly promptId?: string;
   /**
-   * What an earlier attempt of this job did in the session it resumes. `asked`: the session has the prompt,
-   * see {@link Provider.provesAsked}. `unknown`: it may have it. Left out: there was no such attempt.
+   * What an earlier attempt of this job did in the session it resumes. `asked`: the session has
+   * the prompt, see {@link Provider.provesAsked}. `unknown`: it may have it. Left out: there was
+   * no such attempt.
    */
   readonly earlierAttempt?: 'asked' | 'unknown';
 }
@@ -79,7 +87,9 @@ export interface Verdict {
   readonly error: WireError | null;
 }
 
-/** How far a run has come: for caps that its CLI does not keep, and for the cost of a killed run. */
+/**
+ * How far a run has come: for caps that its CLI does not keep, and for the cost of a killed run.
+ */
 export interface Progress {
   /** Turns of the main agent that have begun. */
   readonly turns: number;
@@ -87,7 +97,9 @@ export interface Progress {
   readonly usage: Usage | null;
   /** The same tokens by model, for a price table; empty when the CLI does not name models. */
   readonly byModel: Readonly<Record<string, TokenCounts>>;
-  /** Tokens of the whole session, from CLIs that count so. The next run's figures start from them. */
+  /**
+   * Tokens of the whole session, from CLIs that count so. The next run's figures start from them.
+   */
   readonly sessionTokens?: TokenCounts | null;
 }
 
@@ -107,50 +119,63 @@ export interface Translator {
    * Left out: as the tool events show.
    */
   readonly busy?: boolean;
-  /** Names, for a person, of the work that goes on after the answer. Left out: there never is any. */
+  /**
+   * Names, for a person, of the work that goes on after the answer. Left out: there never is any.
+   */
   readonly background?: readonly string[];
   /**
-   * A message to write to stdin: the session has the prompt and its answer from an earlier attempt of the
-   * job, so the CLI does nothing by itself. Once not null it stays the same. Left out: null.
+   * A message to write to stdin: the session has the prompt and its answer from an earlier attempt
+   * of the job, so the CLI does nothing by itself. Once not null it stays the same. Left out:
+   * null.
    */
   readonly asksAgain?: string | null;
   readonly progress: Progress;
   /**
-   * Why going on is pointless: an error that the CLI would retry for minutes although no retry can help (a
-   * refused key). The executor then stops the process and ends the execution with this code.
+   * Why going on is pointless: an error that the CLI would retry for minutes although no retry can
+   * help (a refused key). The executor then stops the process and ends the execution with this
+   * code.
    */
   readonly hopeless: {
     readonly code: ErrorCode;
     readonly message: string;
     readonly resetsAt?: string | null;
   } | null;
-  /** The verdict so far. May be called at any time: a killed run keeps its partial text and its usage. */
+  /**
+   * The verdict so far. May be called at any time: a killed run keeps its partial text and its
+   * usage.
+   */
   end(exit: Exit, stderrTail: string): Verdict;
 }
 
 /**
- * How a CLI starts before there is a prompt: by the same command, whose stdin is written later. Until then it
- * does nothing and costs nothing, except for hooks that its user has set up.
+ * How a CLI starts before there is a prompt: by the same command, whose stdin is written later.
+ * Until then it does nothing and costs nothing, except for hooks that its user has set up.
  */
 export interface WarmStart {
   /** Whether a line answers the command's opening. Lines up to this one belong to no run. */
   isReady(line: string): boolean;
   /**
    * Files and folders it reads while it boots. When one has changed, a waiting process is stale.
-   * `workspace`: paths below the working directory, '.' for itself. `home`: as in {@link Login}, in addition
-   * to the login's files.
+   * `workspace`: paths below the working directory, '.' for itself. `home`: as in {@link Login},
+   * in addition to the login's files.
    */
   readonly reads: { readonly workspace: readonly string[]; readonly home: Login['files'] };
   /**
-   * Whether it writes a line before it acts on a prompt. A process that got its prompt and wrote nothing has
-   * then done nothing, and the prompt may go to another process.
+   * Whether it writes a line before it acts on a prompt. A process that got its prompt and wrote
+   * nothing has then done nothing, and the prompt may go to another process.
    */
   readonly speaksFirst: boolean;
-  /** Whether the process takes another prompt of its session on an open stdin when it has answered one. */
+  /**
+   * Whether the process takes another prompt of its session on an open stdin when it has answered
+   * one.
+   */
   readonly takesTurns: boolean;
 }
 
-/** For a command that reads stdin to its end before it does anything, and of which nothing else is known. */
+/**
+ * For a command that reads stdin to its end before it does anything, and of which nothing else is
+ * known.
+ */
 export const PLAIN_WARM_START: WarmStart = {
   isReady: () => false,
   reads: { workspace: [], home: [] },
@@ -162,7 +187,9 @@ export const PLAIN_WARM_START: WarmStart = {
 export interface Login {
   /** Any one of these variables is a login. */
   readonly variables: readonly string[];
-  /** Files that hold a login: `name` in the folder the variable names, else in `home` below HOME. */
+  /**
+   * Files that hold a login: `name` in the folder the variable names, else in `home` below HOME.
+   */
   readonly files: readonly {
     readonly variable: string | null;
     readonly home: string;
@@ -175,8 +202,8 @@ export interface Login {
 }
 
 /**
- * A cap that the CLI does not keep: the executor does, from the stream. For `maxCostUsd` the stream must
- * report tokens or cost during the run.
+ * A cap that the CLI does not keep: the executor does, from the stream. For `maxCostUsd` the
+ * stream must report tokens or cost during the run.
  */
 export type StreamCap = 'maxTurns' | 'maxCostUsd';
 
@@ -203,8 +230,8 @@ export interface Provider {
   unsupported(request: ResolvedPrompt): readonly { readonly option: string; readonly reason: string }[];
   command(request: ResolvedPrompt, context: CommandContext): Command;
   /**
-   * Whether this event of an earlier attempt proves that the CLI has saved the job's prompt in the session.
-   * Left out: no event does.
+   * Whether this event of an earlier attempt proves that the CLI has saved the job's prompt in the
+   * session. Left out: no event does.
    */
   provesAsked?(event: EventBody): boolean;
   translator(request: ResolvedPrompt, run?: RunFacts): Translator;

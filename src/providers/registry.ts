@@ -10,12 +10,12 @@ import { createCustomProvider } from './custom/provider.ts';
 import { createGeminiProvider } from './gemini/provider.ts';
 import type { Provider } from './provider.ts';
 
-/** A provider with what the settings say of it. */
+/** A provider and its settings. */
 export interface RegisteredProvider {
   readonly provider: Provider;
   /** null: one of `provider.binaries`, looked up on PATH. */
   readonly binary: string | null;
-  /** For jobs that do not say. */
+  /** For options that a job leaves out. */
   readonly defaults: JobDefaults & { readonly mode: PermissionMode };
   /** Name of the provider that runs a job when this CLI cannot be started. */
   readonly fallback: string | null;
@@ -31,7 +31,7 @@ export interface Providers {
 
 type BuiltIn = Exclude<keyof ProviderSettings, 'custom'>;
 
-const BUILT_IN: Partial<Record<BuiltIn, (options: BuiltInOptions) => Provider>> = {
+const BUILT_IN: Record<BuiltIn, (options: BuiltInOptions) => Provider> = {
   claude: createClaudeProvider,
   codex: createCodexProvider,
   gemini: createGeminiProvider,
@@ -41,13 +41,17 @@ const BUILT_IN: Partial<Record<BuiltIn, (options: BuiltInOptions) => Provider>> 
 
 /**
  * Builds the providers the settings describe.
- * @throws AppError config.invalid when a custom provider takes a built-in one's name, or a fallback is unknown
+ * @throws AppError config.invalid when a custom provider takes a built-in one's name, or a
+ * fallback is unknown
  */
 export function createProviders(settings: ProviderSettings, host: ProviderHost): Providers {
   const registered = new Map<string, RegisteredProvider>();
   for (const [name, create] of Object.entries(BUILT_IN)) {
-    const own = settings[name as BuiltIn]; // the keys of BUILT_IN
-    registered.set(name, builtIn(create({ ...own, ...host }), own));
+    const own = settings[name as BuiltIn]; // `as`: the keys of BUILT_IN
+    const { args, modes, maxRetries } = own;
+    const { runningAsRoot, sandboxMarker, sdkRunner } = host;
+    const options = { args, modes, maxRetries, runningAsRoot, sandboxMarker, sdkRunner };
+    registered.set(name, builtIn(create(options), own));
   }
   for (const [name, custom] of Object.entries(settings.custom)) {
     if (registered.has(name)) {

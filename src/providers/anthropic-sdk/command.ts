@@ -16,8 +16,8 @@ const DEFAULT_MAX_TOKENS = 32_000;
 const DEFAULT_MAX_RETRIES = 2;
 
 /**
- * The runner's command line and the JSON document for its stdin. Pure. The settings' `args` are arguments of
- * Node, before the script: `--use-env-proxy`, `--use-system-ca`.
+ * The runner's command line and the JSON document for its stdin. Pure. The settings' `args` are
+ * arguments of Node, before the script: `--use-env-proxy`, `--use-system-ca`.
  *
  * @throws AppError provider.unsupported_option for unknown `providerOptions`
  */

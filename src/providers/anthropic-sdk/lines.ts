@@ -1,4 +1,7 @@
-/** The runner's lines that we use: its own, and the stream events of the Messages API. Only the fields we read. */
+/**
+ * The runner's lines that we use: its own, and the stream events of the Messages API. Only the
+ * fields we read.
+ */
 
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';

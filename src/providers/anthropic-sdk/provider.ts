@@ -32,8 +32,8 @@ const LOGIN: Login = {
 };
 
 /**
- * The provider for the Messages API, by the vendor's SDK in a process of its own (src/anthropic-runner): one
- * question, one answer, without tools, files or sessions.
+ * The provider for the Messages API, by the vendor's SDK in a process of its own
+ * (src/anthropic-runner): one question, one answer, without tools, files or sessions.
  */
 export function createAnthropicProvider(options: BuiltInOptions): Provider {
   return {

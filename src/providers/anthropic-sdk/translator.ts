@@ -8,7 +8,10 @@ import { anthropicVerdict } from './verdict.ts';
 
 type Delta = Extract<RunnerLine, { type: 'content_block_delta' }>['delta'];
 
-/** Reads the lines of one runner. The SDK stops at once when a retry is pointless, so `hopeless` is null. */
+/**
+ * Reads the lines of one runner. The SDK stops at once when a retry is pointless, so `hopeless` is
+ * null.
+ */
 export function createAnthropicTranslator(request: ResolvedPrompt): Translator {
   const texts: string[] = [];
   let block = { text: '', thinking: '' };

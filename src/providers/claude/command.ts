@@ -9,8 +9,8 @@ import { withoutDialect } from '../output-schema.ts';
 import type { Command, CommandContext } from '../provider.ts';
 
 /**
- * Arguments of every run. The prompt comes as a JSON message, so that a process can start before there is a
- * prompt: with plain text on stdin the CLI waits three seconds.
+ * Arguments of every run. The prompt comes as a JSON message, so that a process can start before
+ * there is a prompt: with plain text on stdin the CLI waits three seconds.
  */
 const BASE_ARGS = [
   '-p',
@@ -21,15 +21,16 @@ const BASE_ARGS = [
 ];
 
 /**
- * Tools that only make sense in a process that stays after its answer. A job that does not wait is not offered
- * them. `Monitor` and background tasks stay: the agent may use them while it works on the prompt.
+ * Tools that only make sense in a process that stays after its answer. A job that does not wait is
+ * not offered them. `Monitor` and background tasks stay: the agent may use them while it works on
+ * the prompt.
  */
 export const LATER_TOOLS: readonly string[] = ['ScheduleWakeup', 'CronCreate', 'CronDelete', 'CronList'];
 
 /**
- * Only the user's own settings (they may hold a login helper), and only the MCP servers that the server's
- * settings name: nothing that the workspace brings along runs. `--bare` would drop the login as well, and
- * `--safe-mode` still runs the workspace's `apiKeyHelper`.
+ * Only the user's own settings (they may hold a login helper), and only the MCP servers that the
+ * server's settings name: nothing that the workspace brings along runs. `--bare` would drop the
+ * login as well, and `--safe-mode` still runs the workspace's `apiKeyHelper`.
  */
 const UNTRUSTED_ARGS = ['--setting-sources=user', '--strict-mcp-config'];
 
@@ -47,8 +48,8 @@ export interface ClaudeCommandOptions extends Pick<BuiltInSettings, 'args' | 'mo
 }
 
 /**
- * The command line for a request. Pure. Every value is joined to its flag by `=`: no value can be read as a
- * flag, and no list can swallow the next argument.
+ * The command line for a request. Pure. Every value is joined to its flag by `=`: no value can be
+ * read as a flag, and no list can swallow the next argument.
  *
  * @throws AppError execution.invalid_request when the session id to resume is not one of claude's
  */
@@ -85,14 +86,17 @@ export function claudeCommand(
 const flag = (name: string, value: string | number | null): readonly string[] =>
   value === null ? [] : [`${name}=${value}`];
 
-/** Without this a resumed session repeats the system prompt it recorded and ignores what is appended now. */
+/**
+ * Without this a resumed session repeats the system prompt it recorded and ignores what is
+ * appended now.
+ */
 const snapshotArgs = (text: string | null, resumed: string | null): readonly string[] =>
   text === null || resumed === null ? [] : ['--system-prompt-snapshot=off'];
 
 /**
- * The first message, as the vendor's own SDK sends it. The CLI loads its commands, agents and settings then,
- * before the prompt. It carries the caller's texts: as `--append-system-prompt` and `--json-schema` they would
- * be visible to every user of the machine.
+ * The first message, as the vendor's own SDK sends it. The CLI loads its commands, agents and
+ * settings then, before the prompt. It carries the caller's texts: as `--append-system-prompt` and
+ * `--json-schema` they would be visible to every user of the machine.
  */
 const hello = ({ appendSystemPrompt, outputSchema }: ResolvedPrompt): string => {
   const request = {
@@ -116,8 +120,9 @@ function userMessage(content: string, uuid: string | undefined): string {
 export const ASK_AGAIN = userMessage('Your answer to my last message was lost. Give it again.', undefined);
 
 /**
- * Continues the unfinished turn of the session, of any job: so it is set only if the earlier attempt has begun
- * its own turn. The CLI does not run a prompt again whose uuid the session has (observed with 2.1.329).
+ * Continues the unfinished turn of the session, of any job: so it is set only if the earlier
+ * attempt has begun its own turn. The CLI does not run a prompt again whose uuid the session has
+ * (observed with 2.1.329).
  */
 const RESUME_TURN = { CLAUDE_CODE_RESUME_INTERRUPTED_TURN: '1' };
 

@@ -163,7 +163,10 @@ function typeOf(part: unknown): string {
 /** The agent that calls a tool, by the call it runs in; null: the main agent. */
 type Agent = string | null;
 
-/** The tools that run now. A tool without a result has ended when the agent that called it continues. */
+/**
+ * The tools that run now. A tool without a result has ended when the agent that called it
+ * continues.
+ */
 export interface OpenTools {
   /** An agent speaks. A new message shows that the calls of its message before have ended. */
   said(agent: Agent, messageId: string | null): void;

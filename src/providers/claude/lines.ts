@@ -1,4 +1,7 @@
-/** The lines of `--output-format stream-json` that we use, as of claude 2.1.329; only the fields we read. */
+/**
+ * The lines of `--output-format stream-json` that we use, as of claude 2.1.329; only the fields we
+ * read.
+ */
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type Cut, isCut } from '../../protocol/cli.ts';
@@ -75,8 +78,9 @@ const typeChecker = Compile(Type.Object({ type: core.type }));
 const detailCheckers = Object.entries(details).map(([name, schema]) => ({ name, checker: Compile(schema) }));
 
 /**
- * A `result` line without the fields whose form is unknown: a run must not fail because a newer CLI changed a
- * field. One of `subtype` and `is_error` is enough; the exit code counts in any case.
+ * A `result` line without the fields whose form is unknown: a run must not fail because a newer
+ * CLI changed a field. One of `subtype` and `is_error` is enough; the exit code counts in any
+ * case.
  */
 function readResultLine(value: unknown): ResultLine | null {
   if (!typeChecker.Check(value)) return null;

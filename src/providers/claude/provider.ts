@@ -41,8 +41,8 @@ const LOGIN: Login = {
 };
 
 /**
- * The server's variables that claude may see: its login, its API's address, cloud credentials, proxies,
- * certificates and its own switches. https://docs.claude.com/en/docs/claude-code/settings
+ * The server's variables that claude may see: its login, its API's address, cloud credentials,
+ * proxies, certificates and its own switches. https://docs.claude.com/en/docs/claude-code/settings
  */
 export const CLAUDE_ENV_NAMES: readonly string[] = [
   'ANTHROPIC_API_KEY',
@@ -97,9 +97,9 @@ export const CLAUDE_ENV_NAMES: readonly string[] = [
 ];
 
 /**
- * claude reads its instructions, the state of the repository and its settings while it boots and never again
- * (observed with 2.1.329). It does not notice a file that changes below the top folder, but it tells the model
- * that the state of the repository is that of one moment.
+ * claude reads its instructions, the state of the repository and its settings while it boots and
+ * never again (observed with 2.1.329). It does not notice a file that changes below the top
+ * folder, and passes the state of the repository to the model as that of one moment.
  */
 const WARM_START: WarmStart = {
   isReady: (line) => line.includes('"control_response"') && line.includes('"hello"'),

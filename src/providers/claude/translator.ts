@@ -249,7 +249,10 @@ const WHY: Readonly<Record<string, string>> = {
   'needs-auth': 'needs a login',
 };
 
-/** Warns once of each MCP server that an `init` line names as missing. Every turn has an `init` line. */
+/**
+ * Warns once of each MCP server that an `init` line names as missing. Every turn has an `init`
+ * line.
+ */
 export function createServerWarnings(): (servers: unknown) => readonly ExecutionEvent[] {
   const warned = new Set<string>();
   return (servers) =>

@@ -2,9 +2,9 @@
  * The turns of a claude process, and the work that goes on after its answer.
  *
  * Each turn ends with a `result` line. A process may take turns of its own: on resume about tasks
- * that died with the process before, later about a background task that has ended, or at a wake-up.
- * `docs/providers.md` has as tables how they become one outcome: to whom a result belongs, which one decides,
- * which text is the answer, and what is added up.
+ * that died with the process before, later about a background task that has ended, or at a
+ * wake-up. `docs/providers.md` has as tables how they become one outcome: to whom a result
+ * belongs, which one decides, which text is the answer, and what is added up.
  */
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -46,7 +46,10 @@ export interface Turns {
   readonly over: boolean;
   /** Whether a turn without a result has begun or waits to begin. */
   readonly open: boolean;
-  /** Whether the session has the answer from an earlier attempt. The CLI then does nothing for the prompt. */
+  /**
+   * Whether the session has the answer from an earlier attempt. The CLI then does nothing for the
+   * prompt.
+   */
   readonly answeredBefore: boolean;
   fold(): FoldedTurns;
 }
@@ -124,7 +127,8 @@ export function createTurns(promptId: string | null, waits: boolean): Turns {
         return;
       }
       if (now === 'completed' && state === null) {
-        // The session has the prompt from an earlier attempt. Its turn continues as the CLI's own, or is over.
+        // The session has the prompt from an earlier attempt. Its turn continues as the CLI's own,
+        // or is over.
         asked = begun;
         state = begun === null ? null : 'started';
         answeredBefore = begun === null;

@@ -1,6 +1,6 @@
 /**
- * Tokens and cost of a run. `total_cost_usd` includes what a resumed session had cost before, so the run's own
- * cost is the sum of `model_usage_since_last_result` (observed with claude 2.1.329).
+ * Tokens and cost of a run. `total_cost_usd` includes what a resumed session had cost before, so
+ * the run's own cost is the sum of `model_usage_since_last_result` (observed with claude 2.1.329).
  */
 import type { TokenCounts, Usage } from '../../protocol/outcome.ts';
 import type { ApiUsage, ModelUsage, ResultLine } from './lines.ts';
@@ -46,7 +46,9 @@ interface Call {
   readonly tokens: TokenCounts;
 }
 
-/** @param fresh whether the run began its session. If not, `total_cost_usd` includes earlier runs. */
+/**
+ * @param fresh whether the run began its session. If not, `total_cost_usd` includes earlier runs.
+ */
 export function createUsageMeter(fresh: boolean): UsageMeter {
   const calls = new Map<string, Call>();
   const settledByModel = new Map<string, TokenCounts>();

@@ -1,4 +1,7 @@
-/** How a run ended, by the rule: success = a `result` of the prompt AND not an error AND exit code 0. */
+/**
+ * How a run ended, by the rule: success = a `result` of the prompt AND not an error AND exit code
+ * 0.
+ */
 import { type ErrorCode, type WireError, wireError } from '../../errors.ts';
 import type { Exit } from '../../protocol/cli.ts';
 import type { Usage } from '../../protocol/outcome.ts';
@@ -22,7 +25,10 @@ export interface ClaudeEnd {
   readonly blocked: WireError | null;
   /** Why going on was pointless. */
   readonly hopeless: WireError | null;
-  /** RFC 3339: end of the limit that refused the run; null: there was none, or its end is not known. */
+  /**
+   * RFC 3339: end of the limit that refused the run; null: there was none, or its end is not
+   * known.
+   */
   readonly limitResetsAt: string | null;
   readonly exit: Exit;
   readonly stderrTail: string;
@@ -127,14 +133,14 @@ function denials(results: readonly ResultLine[]): Verdict['permissionDenials'] {
 const TOO_LONG = 'the conversation has reached the limit of the model';
 
 /**
- * By `terminal_reason` (claude 2.1.329): endings that the CLI calls a success although the agent has not
- * finished. `api_error` and the limits are usually reported as failures.
+ * By `terminal_reason` (claude 2.1.329): endings that the CLI calls a success although the agent
+ * has not finished. `api_error` and the limits are usually reported as failures.
  */
 const UNFINISHED: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   tool_deferred: ['execution.permission_denied', 'a hook put off a tool call, which has not run'],
   tool_deferred_unavailable: [
     'execution.permission_denied',
-    'a tool call that was put off cannot run any more',
+    'a tool call that was put off can no longer run',
   ],
   hook_stopped: ['execution.invalid_request', "a hook of the CLI's user stopped the run"],
   aborted_streaming: ['execution.crashed', 'the answer was interrupted'],
@@ -157,8 +163,9 @@ const UNFINISHED: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 };
 
 /**
- * The failure in a result without an error; null: it is a success. `stop_hook_prevented` is one: the agent had
- * finished when the hook ended the turn. An unknown reason is a success only if there is an answer.
+ * The failure in a result without an error; null: it is a success. `stop_hook_prevented` is one:
+ * the agent had finished when the hook ended the turn. An unknown reason is a success only if
+ * there is an answer.
  */
 function unfinished(result: ResultLine, hasAnswer: boolean): WireError | null {
   const reason = result.terminal_reason ?? 'completed';
@@ -180,8 +187,8 @@ const BLOCKED = /^(UserPromptSubmit operation blocked by hook|Operation stopped 
 const MAX_WHY = 500;
 
 /**
- * Why a prompt never reached the model, without the prompt, which the CLI repeats; null: this text is about
- * something else.
+ * Why a prompt never reached the model, without the prompt, which the CLI repeats; null: this text
+ * is about something else.
  * @param certain whether the text is known to be about that
  */
 export function whyBlocked(text: string, certain: boolean): WireError | null {
@@ -213,7 +220,9 @@ const INVALID_REASONS = ['prompt_too_long', 'blocking_limit', 'rapid_refill_brea
 const NOT_LOGGED_IN = /not logged in|please run \/login|invalid api key|failed to authenticate/i;
 const NO_CREDIT = /credit balance/i;
 const UNREACHABLE = /unable to connect|connection (error|refused|reset)|request timed out|fetch failed/i;
-/** The CLI refuses its command line or the session. Most of these are on stderr, without any JSON. */
+/**
+ * The CLI refuses its command line or the session. Most of these are on stderr, without any JSON.
+ */
 const REFUSED = [
   /No conversation found with session ID/,
   /--resume requires a valid session/,

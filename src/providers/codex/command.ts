@@ -14,10 +14,12 @@ const PERMISSION_ARGS: Readonly<Record<PermissionMode, readonly string[]>> = {
 };
 
 /**
- * The command line for a request. Pure. Options come before `resume`: the CLI refuses most of them after it.
+ * The command line for a request. Pure. Options come before `resume`: the CLI refuses most of them
+ * after it.
  *
- * The user's config may trust a project, and then the workspace's own `.codex/config.toml` (commands, MCP
- * servers) counts. For this run that trust is withdrawn, unless the settings trust the workspace too.
+ * The user's config may trust a project, and then the workspace's own `.codex/config.toml`
+ * (commands, MCP servers) counts. For this run that trust is withdrawn, unless the settings trust
+ * the workspace too.
  *
  * @throws AppError execution.invalid_request when the session id to resume is not one of codex's
  */
@@ -53,8 +55,8 @@ export function codexCommand(
 const config = (name: string, value: string): string => `--config=${name}=${JSON.stringify(value)}`;
 
 /**
- * Written before the prompt, as the CLI itself passes an AGENTS.md to the model. Its `developer_instructions`
- * could only be set in an argument or in the user's own configuration.
+ * Written before the prompt, as the CLI itself passes an AGENTS.md to the model. Its
+ * `developer_instructions` could only be set in an argument or in the user's own configuration.
  */
 const instructionsOf = (text: string | null): string =>
   text === null ? '' : `<INSTRUCTIONS>\n${text}\n</INSTRUCTIONS>\n\n`;

@@ -66,8 +66,8 @@ const WARM_START: WarmStart = {
 };
 
 /**
- * The provider for the codex CLI, as of 0.169.0. The CLI cannot limit its turns: the executor does, from the
- * stream.
+ * The provider for the codex CLI, as of 0.169.0. The CLI cannot limit its turns: the executor
+ * does, from the stream.
  * @throws AppError config.invalid for `maxRetries`, which the CLI has no option for
  */
 export function createCodexProvider(options: BuiltInOptions): Provider {

@@ -163,8 +163,8 @@ function threadTokens(usage: ThreadUsage): TokenCounts {
 }
 
 /**
- * The tokens of this run: codex counts per thread, and a resumed run continues the thread's figures (observed
- * with 0.169.0).
+ * The tokens of this run: codex counts per thread, and a resumed run continues the thread's
+ * figures (observed with 0.169.0).
  * @param before the thread's tokens before this run; null: new, or not known
  */
 function ownUsage(thread: ThreadUsage, before: TokenCounts | null): Usage {

@@ -1,4 +1,6 @@
-/** How a run ended, by the rule: success = `turn.completed` AND no `turn.failed` AND exit code 0. */
+/**
+ * How a run ended, by the rule: success = `turn.completed` AND no `turn.failed` AND exit code 0.
+ */
 import { type WireError, wireError } from '../../errors.ts';
 import type { Exit } from '../../protocol/cli.ts';
 import type { Usage } from '../../protocol/outcome.ts';

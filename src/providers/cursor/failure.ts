@@ -1,6 +1,6 @@
 /**
- * The failures of cursor-agent by its words. A failed run has no JSON, only text on stderr. These texts come
- * from its documentation and from users' reports.
+ * The failures of cursor-agent by its words. A failed run has no JSON, only text on stderr. These
+ * texts come from its documentation and from users' reports.
  */
 import { type WireError, wireError } from '../../errors.ts';
 

@@ -1,7 +1,9 @@
 /**
- * Cursor's CLI as a recipe for the custom provider. It comes from Cursor's documentation (September 2026) and
- * from users' reports: the CLI needs an account, so it was never run here. Hence `experimental`.
- * https://cursor.com/docs/cli/reference/parameters, https://cursor.com/docs/cli/reference/output-format
+ * Cursor's CLI as a recipe for the custom provider. It comes from Cursor's documentation
+ * (September 2026) and from users' reports: the CLI needs an account, so it was never run here.
+ * Hence `experimental`.
+ * https://cursor.com/docs/cli/reference/parameters,
+ * https://cursor.com/docs/cli/reference/output-format
  */
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -52,8 +54,8 @@ const RECIPE: CustomProviderOptions = {
 const BASE_ARGS = ['-p', '--output-format', 'stream-json'];
 
 /**
- * Without a mode `-p` "has access to all tools, including write and shell" by the documentation, while users
- * saw changes only proposed. `ask` only reads and answers.
+ * Without a mode `-p` "has access to all tools, including write and shell" by the documentation,
+ * while users saw changes only proposed. `ask` only reads and answers.
  */
 const PERMISSION_ARGS: Readonly<Record<PermissionMode, readonly string[]>> = {
   default: ['--mode=ask'],
@@ -99,8 +101,8 @@ export function createCursorProvider(options: BuiltInOptions): Provider {
         ...command,
         args: [
           ...BASE_ARGS,
-          // Nothing can keep the workspace's own rules and hooks from running. So the CLI refuses to run in a
-          // workspace that is not trusted, except with `--force`.
+          // Nothing can keep the workspace's own rules and hooks from running. So the CLI refuses
+          // to run in a workspace that is not trusted, except with `--force`.
           ...(context.trustedWorkspace ? ['--trust'] : []),
           ...options.args,
           ...(options.modes[request.permissionMode] ?? PERMISSION_ARGS[request.permissionMode]),
@@ -140,12 +142,18 @@ const resultLine = Compile(ResultLine);
 
 const MAX_PLAIN_CHARACTERS = 4096;
 
-/** What pointers cannot express: whole messages before the answer, running tools, the kind of a failure. */
+/**
+ * What pointers cannot express: whole messages before the answer, running tools, the kind of a
+ * failure.
+ */
 function createCursorTranslator(recipe: Translator): Translator {
   const texts: string[] = [];
   const openTools = new Set<string>();
   let result: ResultLine | null = null;
-  /** The end of stdout without JSON: the CLI refuses an untrusted folder there, even with exit code 0. */
+  /**
+   * The end of stdout without JSON: the CLI refuses an untrusted folder there, even with exit code
+   * 0.
+   */
   let plainOutput = '';
 
   return {

@@ -4,7 +4,10 @@ import type { CustomSettings } from '../../protocol/provider-settings.ts';
 import { MODEL_PATTERN } from '../../protocol/schema.ts';
 import type { Command, CommandContext } from '../provider.ts';
 
-/** Values for arguments. The prompt is not one of them: every user of the machine can read arguments. */
+/**
+ * Values for arguments. The prompt is not one of them: every user of the machine can read
+ * arguments.
+ */
 const PLACEHOLDERS = ['model', 'effort', 'cwd', 'sessionId', 'promptFile'] as const;
 type Placeholder = (typeof PLACEHOLDERS)[number];
 type Values = Readonly<Record<Placeholder, string | null>>;
@@ -29,7 +32,8 @@ export function placeholdersOf(args: readonly string[]): {
 }
 
 /**
- * The command line for a request. Pure. For {{promptFile}} the prompt is in a file of the scratch folder.
+ * The command line for a request. Pure. For {{promptFile}} the prompt is in a file of the scratch
+ * folder.
  * @throws AppError execution.invalid_request when the session id could be read as a flag
  */
 export function customCommand(

@@ -1,4 +1,7 @@
-/** Reads a command's stdout as the settings describe it: plain text, one JSON document, or JSON lines. */
+/**
+ * Reads a command's stdout as the settings describe it: plain text, one JSON document, or JSON
+ * lines.
+ */
 import { type Cut, isCut } from '../../protocol/cli.ts';
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { Usage } from '../../protocol/outcome.ts';
@@ -187,6 +190,9 @@ function valueAt(document: unknown, pointer: string): unknown {
   }, document);
 }
 
-/** Whether a value may be incomplete. In a document of many lines, a cut names members on any level. */
+/**
+ * Whether a value may be incomplete. In a document of many lines, a cut names members on any
+ * level.
+ */
 const isCutAt = (cut: Cut | null, pointer: string): boolean =>
   cut !== null && cut.size > 0 && (pointer === '' || tokensOf(pointer).some((token) => isCut(cut, token)));

@@ -10,8 +10,8 @@ import { createCustomTranslator } from './translator.ts';
 export type CustomProviderOptions = { readonly name: string } & Omit<CustomSettings, keyof JobDefaults>;
 
 /**
- * A provider for any command that the settings describe. It resumes sessions if its output reports their id and
- * an argument takes it.
+ * A provider for any command that the settings describe. It resumes sessions if its output reports
+ * their id and an argument takes it.
  * @throws AppError config.invalid when the settings contradict each other
  */
 export function createCustomProvider(options: CustomProviderOptions): Provider {

@@ -1,4 +1,6 @@
-/** The command line, the rules for tools, and what a workspace's own files may do (gemini 0.61.0). */
+/**
+ * The command line, the rules for tools, and what a workspace's own files may do (gemini 0.61.0).
+ */
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
 import { asPlainText, type BuiltInOptions, checkedSessionId, promptFor } from '../built-in.ts';
 import type { Command, CommandContext } from '../provider.ts';
@@ -14,8 +16,8 @@ const PERMISSION_ARGS: Readonly<Record<PermissionMode, string>> = {
 };
 
 /**
- * The command line for a request. Pure. Every value is joined to its flag by `=`: no value can be read as a
- * flag. A session can be resumed only in the folder where it was begun.
+ * The command line for a request. Pure. Every value is joined to its flag by `=`: no value can be
+ * read as a flag. A session can be resumed only in the folder where it was begun.
  *
  * @throws AppError execution.invalid_request when the session id to resume is not one of gemini's
  */
@@ -46,7 +48,8 @@ export function geminiCommand(
     args,
     stdin: asPlainText(promptFor(request, context)),
     env: {
-      // Without it the CLI runs itself as a child, and signals to the started process do not reach the child.
+      // Without it the CLI runs itself as a child, and signals to the started process do not reach
+      // the child.
       GEMINI_CLI_NO_RELAUNCH: 'true',
       NO_COLOR: '1',
       GEMINI_CLI_TRUST_WORKSPACE: String(trusted),
@@ -56,20 +59,22 @@ export function geminiCommand(
 }
 
 /**
- * Each mode as rules, for a workspace that is not trusted. `plan` stays read-only, whatever tools a job lists.
+ * Each mode as rules, for a workspace that is not trusted. `plan` stays read-only for every list
+ * of tools.
  *
- * Only with GEMINI_CLI_TRUST_WORKSPACE=false does the CLI ignore all files of a workspace: settings with their
- * hooks, MCP servers and commands, `.gemini/.env`, agents, GEMINI.md. With `--skip-trust` it trusts the
- * workspace before it looks for a login, and reads `.gemini/.env`: that file can send the key elsewhere
- * (GOOGLE_GEMINI_BASE_URL) or load code into child processes (LD_PRELOAD).
+ * Only with GEMINI_CLI_TRUST_WORKSPACE=false does the CLI ignore all files of a workspace:
+ * settings with their hooks, MCP servers and commands, `.gemini/.env`, agents, GEMINI.md. With
+ * `--skip-trust` it trusts the workspace before it looks for a login, and reads `.gemini/.env`:
+ * that file can send the key elsewhere (GOOGLE_GEMINI_BASE_URL) or load code into child processes
+ * (LD_PRELOAD).
  *
  * Consequences:
- * - The CLI exits with 55 unless its user has `security.folderTrust.enabled: false` in ~/.gemini/settings.json.
- *   There is no flag and no variable for that.
+ * - The CLI exits with 55 unless its user has `security.folderTrust.enabled: false` in
+ *   ~/.gemini/settings.json. There is no flag and no variable for that.
  * - It has only the default mode there. The other modes are rules of its policy engine.
- * - From a plain `.env` it still reads the names of a login that the server does not set (GEMINI_API_KEY,
- *   GOOGLE_API_KEY, GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_LOCATION), unless its user has
- *   `advanced.ignoreLocalEnv: true`.
+ * - From a plain `.env` it still reads the names of a login that the server does not set
+ *   (GEMINI_API_KEY, GOOGLE_API_KEY, GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_LOCATION), unless its user
+ *   has `advanced.ignoreLocalEnv: true`.
  */
 function modeRules(mode: PermissionMode, listed: ToolRules): ToolRules {
   switch (mode) {
@@ -86,11 +91,17 @@ function modeRules(mode: PermissionMode, listed: ToolRules): ToolRules {
 
 const SHELL = 'run_shell_command';
 const PLAIN = /^[A-Za-z_][\w-]*$/;
-/** The shell with the beginning of a command line. A `*` at its end means the same; elsewhere it is refused. */
+/**
+ * The shell with the beginning of a command line. A `*` at its end means the same; elsewhere it is
+ * refused.
+ */
 const WITH_COMMAND =
   /^run_shell_command\(([\x20-\x29\x2b-\x7e]*[\x21-\x29\x2b-\x39\x3b-\x7e])(?:\s*:?\*)?\)$/;
 
-/** Built-in tools that change or start something. The mode decides which of them the model is offered. */
+/**
+ * Built-in tools that change or start something. The mode decides which of them the model is
+ * offered.
+ */
 export const CHANGING_TOOLS: readonly string[] = [
   SHELL,
   'write_file',
@@ -116,8 +127,8 @@ interface ToolRules {
 }
 
 /**
- * The rules as a TOML file of the CLI's policy engine; null when there are none. Each tool but `*` must satisfy
- * {@link isToolRule}. https://geminicli.com/docs/core/policy-engine
+ * The rules as a TOML file of the CLI's policy engine; null when there are none. Each tool but `*`
+ * must satisfy {@link isToolRule}. https://geminicli.com/docs/core/policy-engine
  */
 function toolPolicy({ allowed, denied }: ToolRules): string | null {
   const rules = [

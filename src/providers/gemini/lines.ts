@@ -1,4 +1,7 @@
-/** The lines of `--output-format stream-json` that we use, as of gemini 0.61.0; only the fields we read. */
+/**
+ * The lines of `--output-format stream-json` that we use, as of gemini 0.61.0; only the fields we
+ * read.
+ */
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { parseJsonLine } from '../json.ts';

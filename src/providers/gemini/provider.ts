@@ -69,10 +69,10 @@ const ENV_NAMES: readonly string[] = [
 /**
  * The provider for the gemini CLI, as of 0.61.0.
  *
- * The CLI takes a limit of turns (`model.maxSessionTurns`) and of tries (`general.maxAttempts`, at most 10)
- * from a settings file only, and from none that this server could write for one run: a system settings file
- * counts only if root owns it and every folder above it. So the executor limits the turns, from the stream.
- * The CLI reports its retries on stderr only.
+ * The CLI takes a limit of turns (`model.maxSessionTurns`) and of tries (`general.maxAttempts`, at
+ * most 10) from a settings file only, and from none that this server could write for one run: a
+ * system settings file counts only if root owns it and every folder above it. So the executor
+ * limits the turns, from the stream. The CLI reports its retries on stderr only.
  *
  * @throws AppError config.invalid for `maxRetries`
  */

@@ -8,8 +8,8 @@ import { geminiVerdict } from './verdict.ts';
 type Line<T extends GeminiLine['type']> = Extract<GeminiLine, { type: T }>;
 
 /**
- * Reads the stream-json of one gemini process. The stream has neither retries nor the model's thoughts, and
- * reports tokens at the end only.
+ * Reads the stream-json of one gemini process. The stream has neither retries nor the model's
+ * thoughts, and reports tokens at the end only.
  */
 export function createGeminiTranslator(): Translator {
   const tools = createTools();

@@ -1,4 +1,7 @@
-/** How a run ended, by the rule: success = a `result` line AND its status `success` AND exit code 0. */
+/**
+ * How a run ended, by the rule: success = a `result` line AND its status `success` AND exit code
+ * 0.
+ */
 import { type ErrorCode, type WireError, wireError } from '../../errors.ts';
 import type { Exit } from '../../protocol/cli.ts';
 import type { Usage } from '../../protocol/outcome.ts';
@@ -89,7 +92,10 @@ function withoutNoise(stderrTail: string): string {
 
 export const LOGIN_HINT = 'run `gemini` once as the user of this server and log in, or set GEMINI_API_KEY';
 
-/** The CLI's own exit codes (packages/core/src/utils/errors.ts). The vendor's statuses are 144 to 255, and 17. */
+/**
+ * The CLI's own exit codes (packages/core/src/utils/errors.ts). The vendor's statuses are 144 to
+ * 255, and 17.
+ */
 const EXIT_CODES: Readonly<Record<number, { readonly code: ErrorCode; readonly hint: string | null }>> = {
   41: { code: 'auth.required', hint: LOGIN_HINT },
   42: { code: 'execution.invalid_request', hint: null },

@@ -7,7 +7,7 @@ import {
 
 const say = (value: unknown): string => JSON.stringify(value);
 
-/** What anybody may publish on a channel. */
+/** Messages that any client may publish on a channel. */
 const GARBAGE: readonly string[] = [
   '',
   ' ',
@@ -55,12 +55,12 @@ const HUGE: Readonly<Record<string, string>> = {
 };
 
 describe('the requests channel', () => {
-  it.each(['run', 'cancel'] as const)('a doorbell to %s is heard', (type) => {
+  it.each(['run', 'cancel'] as const)('accepts a doorbell to %s', (type) => {
     const bell = { v: 1, type, jobId: '01J00000000000000000000000' };
     expect(parseRequestMessage(say(bell))).toEqual({ kind: 'bell', bell });
   });
 
-  it('a raw request is heard, with all it may say', () => {
+  it('accepts a raw request with all options', () => {
     const request = {
       id: 'test',
       prompt: 'Hello',
@@ -81,7 +81,7 @@ describe('the requests channel', () => {
     expect(parseRequestMessage(say({ v, type: 'run', jobId: 'x' }))).toMatchObject({ kind: 'refused' });
   });
 
-  it('a doorbell of this version with fields of a later one is heard', () => {
+  it('accepts a doorbell of this version with fields of a later one', () => {
     expect(parseRequestMessage(say({ v: 1, type: 'run', jobId: 'x', priority: 3 }))).toMatchObject({
       kind: 'bell',
     });
@@ -102,9 +102,9 @@ describe('the requests channel', () => {
   });
 
   it.each(Object.entries(HUGE))('%s is refused with a short answer', (_what, text) => {
-    const heard = parseRequestMessage(text);
-    expect(heard.kind).toBe('refused');
-    expect(JSON.stringify(heard).length).toBeLessThan(MAX_MESSAGE_BYTES);
+    const message = parseRequestMessage(text);
+    expect(message.kind).toBe('refused');
+    expect(JSON.stringify(message).length).toBeLessThan(MAX_MESSAGE_BYTES);
   });
 
   it('a prompt of a megabyte is a request like any other', () => {
@@ -113,7 +113,7 @@ describe('the requests channel', () => {
 });
 
 describe('the responses channel', () => {
-  it.each(['finished', 'scheduled'] as const)('a doorbell that says %s is heard', (type) => {
+  it.each(['finished', 'scheduled'] as const)('accepts a doorbell with the type %s', (type) => {
     const bell = { v: 1, type, jobId: 'x', status: 'succeeded' };
     expect(parseResponseMessage(say(bell))).toEqual(bell);
   });

@@ -67,11 +67,11 @@ describe('an argument of a custom command', () => {
 
 describe('a custom provider', () => {
   const RESUME = ['--resume={{sessionId}}'];
-  const TELLS = { ndjson: { text: '/t', session: '/id' } };
+  const WITH_SESSION = { ndjson: { text: '/t', session: '/id' } };
 
   it.each([
-    [RESUME, TELLS, true],
-    [[], TELLS, false],
+    [RESUME, WITH_SESSION, true],
+    [[], WITH_SESSION, false],
     [RESUME, { ndjson: { text: '/t' } }, false],
     [RESUME, 'text', false],
   ])('with the arguments %j and the output %j can resume: %s', (args, output, resume) => {

@@ -107,7 +107,7 @@ describe('a custom provider', () => {
     expect(run({ json: '/constructor' }, [line]).error?.code).toBe('execution.bad_output');
   });
 
-  it('joins the pieces of JSON lines and tells the session', () => {
+  it('joins the pieces of JSON lines and reports the session', () => {
     const lines = ['{"id":"s1"}', '{"id":"s1","t":"He"}', 'noise', '{"t":"llo"}'];
     expect(run({ ndjson: { text: '/t', session: '/id' } }, lines)).toMatchObject({
       kinds: 'session text.delta raw text.delta',

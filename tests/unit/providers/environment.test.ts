@@ -52,7 +52,7 @@ describe('the environment of a CLI', () => {
     });
   });
 
-  it.each(DENIED)('never lets %s through, whoever asks', (name) => {
+  it.each(DENIED)('never lets %s through', (name) => {
     expect(isDeniedName(name)).toBe(true);
     expect(buildEnvironment({ source: everythingDenied, names: DENIED, set: {} })).toEqual({});
   });
@@ -66,7 +66,7 @@ describe('the environment of a CLI', () => {
     expect(buildEnvironment({ source: { PATH: '/bin' }, names: [], set })).toEqual(set);
   });
 
-  it('takes a name from nowhere but the source itself', () => {
+  it('takes names from the source alone', () => {
     const source = Object.create({ PATH: '/inherited' });
     expect(buildEnvironment({ source, names: [], set: {} })).toEqual({});
   });

@@ -1,4 +1,7 @@
-/** Made-up runs of each CLI, the same for a seed: their lines in order, and what they must fold into. */
+/**
+ * Made-up runs of each CLI, the same for the same seed: their lines, and the verdict they must
+ * have.
+ */
 import type { TokenCounts } from '../../../src/protocol/outcome.ts';
 import { createAnthropicProvider } from '../../../src/providers/anthropic-sdk/provider.ts';
 import { createClaudeProvider } from '../../../src/providers/claude/provider.ts';
@@ -49,21 +52,24 @@ const sum = (all: readonly TokenCounts[]): TokenCounts => ({
   cacheReadTokens: all.reduce((total, one) => total + one.cacheReadTokens, 0),
   cacheWriteTokens: 0,
 });
-/** Up to `most` times; gives what the last time gave. */
+/** Returns the result of the last time. */
 function repeat<T>(times: number, act: () => T): T | undefined {
   let last: T | undefined;
   for (let left = times; left > 0; left -= 1) last = act();
   return last;
 }
 
-/** With turns of its own before and after the prompt's, told apart by ids, by the message's life or by their origin. */
+/**
+ * A run with turns of its own before and after the prompt's turn. Ids, the lifecycle of the message
+ * or the origin show which is which.
+ */
 function claudeRun(dice: Dice): MadeUp {
-  const tells = dice.below(3); // 0: ids and life, 1: life, 2: neither
+  const signs = dice.below(3); // 0: ids and lifecycle, 1: lifecycle, 2: neither
   const lines: object[] = [];
   const used: TokenCounts[] = [];
   let lastFailed = false;
   const life = (state: string): void => {
-    if (tells < 2) lines.push({ type: 'command_lifecycle', command_uuid: PROMPT_ID, state });
+    if (signs < 2) lines.push({ type: 'command_lifecycle', command_uuid: PROMPT_ID, state });
   };
   const agent = (block: object, parent: string | null = null): void => {
     const message = { id: `m${lines.length}`, content: [block] };
@@ -123,7 +129,7 @@ function claudeRun(dice: Dice): MadeUp {
     return says();
   });
   const failed = dice.below(5) === 0;
-  const ids = tells === 0 ? { user_message_uuids: [PROMPT_ID] } : {};
+  const ids = signs === 0 ? { user_message_uuids: [PROMPT_ID] } : {};
   if (failed) ends({ result: 'API Error: 529', api_error_status: 529, ...ids }, true);
   else ends({ result: dice.below(4) === 0 ? '' : text, ...ids }, false);
   life('completed');
@@ -150,8 +156,8 @@ function codexRun(dice: Dice): MadeUp {
   if (failed)
     lines.push({ type: 'turn.failed', error: { message: 'exceeded retry limit, last status: 500' } });
   else {
-    const told = { input_tokens: inputTokens + cacheReadTokens, cached_input_tokens: cacheReadTokens };
-    lines.push({ type: 'turn.completed', usage: { ...told, output_tokens: outputTokens } });
+    const counts = { input_tokens: inputTokens + cacheReadTokens, cached_input_tokens: cacheReadTokens };
+    lines.push({ type: 'turn.completed', usage: { ...counts, output_tokens: outputTokens } });
   }
   return { lines, text, failed, usage: failed ? sum([]) : usage, code: failed ? 1 : 0 };
 }
@@ -216,10 +222,10 @@ function cursorRun(dice: Dice): MadeUp {
 function anthropicRun(dice: Dice): MadeUp {
   const usage = tokensOf(dice);
   const text = word(dice);
-  const told = { input_tokens: usage.inputTokens, cache_read_input_tokens: usage.cacheReadTokens };
+  const counts = { input_tokens: usage.inputTokens, cache_read_input_tokens: usage.cacheReadTokens };
   const failed = dice.below(5) === 0;
   const lines: object[] = [
-    { type: 'message_start', message: { model: 'm', usage: { ...told, output_tokens: 0 } } },
+    { type: 'message_start', message: { model: 'm', usage: { ...counts, output_tokens: 0 } } },
     { type: 'content_block_start', index: 0 },
     { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } },
     { type: 'content_block_stop', index: 0 },

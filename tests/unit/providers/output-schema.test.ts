@@ -28,7 +28,7 @@ const DIALECTS = [
 ];
 
 describe('the schema of an answer', () => {
-  it.each(NAMES)('may name a common dialect, which %s does not get to see', (name) => {
+  it.each(NAMES)('may name a common dialect, which is not passed to %s', (name) => {
     const schema = object({ properties: { $schema: { type: 'string' }, a: { type: 'integer' } } });
     const commandOf = (outputSchema: Schema) =>
       providers.get(name).provider.command(resolvedPrompt({ provider: name, outputSchema }), {
@@ -42,7 +42,7 @@ describe('the schema of an answer', () => {
       expect(commandOf({ $schema, ...schema })).toEqual(commandOf(schema));
     }
     for (const $schema of ['https://json-schema.org/draft/2099-01/schema', 'http://example.com/own', 7, null])
-      expect(refusal(name, { $schema, ...schema })).toMatch(/^\$schema names a dialect/);
+      expect(refusal(name, { $schema, ...schema })).toMatch(/^\$schema names an unknown dialect/);
   });
 
   it.each(NAMES)(
@@ -53,13 +53,13 @@ describe('the schema of an answer', () => {
       const cases: readonly [Schema, string][] = [
         [{ type: 'array' }, 'the type of an answer must be "object"'],
         [object({ properties: { a: { type: 'strin' } } }), '#/properties/a/type is none of object, '],
-        [object({ properties: { a: { $ref: '#/definitions/x' } } }), '#/properties/a/$ref leads nowhere'],
-        [object({ items: [{ $ref: 'https://example.com/x.json' }] }), '#/items/0/$ref leads nowhere'],
+        [object({ properties: { a: { $ref: '#/definitions/x' } } }), '#/properties/a/$ref has no target'],
+        [object({ items: [{ $ref: 'https://example.com/x.json' }] }), '#/items/0/$ref has no target'],
         [object({ properties: [] }), '#/properties must be an object'],
-        [object({ properties: { a: 'string' } }), '#/properties/a is no schema'],
+        [object({ properties: { a: 'string' } }), '#/properties/a is not a schema'],
         [object({ required: 'a' }), '#/required must be a list of names'],
         [object({ anyOf: [] }), '#/anyOf must be a list of schemas'],
-        [object({ propertyNames: { pattern: '(' } }), '#/propertyNames/pattern is no regular expression'],
+        [object({ propertyNames: { pattern: '(' } }), '#/propertyNames/pattern is not a regular expression'],
         [object({ $defs: { a: { enum: 1 } } }), '#/$defs/a/enum must be a list'],
         [object({ properties: { a: { minimum: '3' } } }), '#/properties/a/minimum must be a number'],
         [object({ not: { minLength: -1 } }), '#/not/minLength must be a whole number from 0'],
@@ -67,7 +67,10 @@ describe('the schema of an answer', () => {
         [object({ not: { type: [] } }), '#/not/type is none of'],
         [object({ required: ['a', 'a'] }), '#/required must be a list of names, each once'],
         [object({ not: { format: 5 } }), '#/not/format must be a text'],
-        [object({ patternProperties: { '[': true } }), '#/patternProperties has a name that is no regular'],
+        [
+          object({ patternProperties: { '[': true } }),
+          '#/patternProperties has a name that is not a regular',
+        ],
         [deep, 'it has more than 200 levels'],
         [object({ default: deep }), 'it has more than 200 levels'],
       ];
@@ -78,9 +81,9 @@ describe('the schema of an answer', () => {
   it('is refused where claude would pass over it, ask the model and give no structured answer', () => {
     const cases: readonly [Schema, string | null][] = [
       [{ properties: { a: { nullable: true } } }, '#/properties/a/nullable needs a type'],
-      [{ properties: { a: { $ref: '#word' } } }, '#/properties/a/$ref leads nowhere'],
-      [{ $defs: { a: { $anchor: 'x' } }, not: { $ref: '#x' } }, '#/not/$ref leads nowhere'],
-      [{ not: { $ref: 'definitions.json#/a' } }, '#/not/$ref leads nowhere'],
+      [{ properties: { a: { $ref: '#word' } } }, '#/properties/a/$ref has no target'],
+      [{ $defs: { a: { $anchor: 'x' } }, not: { $ref: '#x' } }, '#/not/$ref has no target'],
+      [{ not: { $ref: 'definitions.json#/a' } }, '#/not/$ref has no target'],
       [{ dependencies: { a: ['b'], b: { type: 'strin' } } }, '#/dependencies/b/type is none of'],
       [{ $defs: { a: { $id: '#x' } }, not: { $ref: '#x' } }, null],
       [{ $defs: { a: { $id: 'https://example.com/a' } }, not: { $ref: 'https://example.com/a' } }, null],

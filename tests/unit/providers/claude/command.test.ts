@@ -95,7 +95,7 @@ describe('the claude command line', () => {
     expect(command({}, { nativeSessionId: SESSION }).args).toEqual([...PLAIN, `--resume=${SESSION}`]);
   });
 
-  it('renders the system prompt anew when a resumed session appends to it', () => {
+  it('renders the system prompt again when a resumed session appends to it', () => {
     expect(command({ appendSystemPrompt: 'Be brief.' }, { nativeSessionId: SESSION }).args).toEqual([
       ...PLAIN,
       '--system-prompt-snapshot=off',

@@ -56,7 +56,7 @@ describe('a recorded run of claude', () => {
     expect(verdict.usage).toMatchObject({ outputTokens: 8, costUsd: 0.000224, costBasis: 'reported' });
   });
 
-  it('that uses a tool tells all of it in order', () => {
+  it('that uses a tool has all its events in order', () => {
     const { kinds, events, verdict } = replay('tool-use');
     expect(kinds).toBe('session reasoning text.delta text tool.started tool.ended text.delta text usage');
     expect(events.filter(({ kind }) => kind === 'tool.ended')).toMatchObject([

@@ -56,7 +56,7 @@ describe('the claude provider', () => {
     expect(root.capabilities.permissionModes).toEqual(['default', 'plan', 'acceptEdits']);
   });
 
-  it('allows full access as root in a sandbox, and tells the CLI so', () => {
+  it('allows full access as root in a sandbox, and sets IS_SANDBOX for the CLI', () => {
     expect(sandboxedRoot.unsupported(fullAccess)).toEqual([]);
     expect(sandboxedRoot.command(fullAccess, context).env).toEqual({ IS_SANDBOX: '1' });
     expect(sandboxedRoot.command(resolvedPrompt(), context).env).toEqual({});

@@ -4,7 +4,7 @@ import { apiErrorResult, assistant, fold, init, result, retry, stream, toolResul
 const text = (value: string) => ({ type: 'text', text: value });
 
 describe('a retry of the CLI', () => {
-  it('is told with what it knows', () => {
+  it('carries everything that is known', () => {
     expect(fold([retry(429, 3)]).events).toEqual([
       { kind: 'retry', retry: 3, maxRetries: 10, delayMs: 500, status: 429, reason: 'rate_limit' },
     ]);
@@ -42,7 +42,7 @@ describe('the last word', () => {
     expect(fold([init(), apiErrorResult(400, 'no')]).translator.done).toBe(true);
   });
 
-  it('was said with the answer, whatever the CLI goes on with', () => {
+  it('is the text of the answer, also when the CLI continues', () => {
     for (const more of [init(), stream({ type: 'message_start' }), tasks([{}])]) {
       expect(fold([result(), more]).translator.done).toBe(true);
     }
@@ -150,7 +150,7 @@ describe('a tool that runs', () => {
     expect(busy(calls('a', 'm1'), ...later)).toBe(false);
   });
 
-  it("is not over by what a subagent says, nor a subagent's by what the main agent says meanwhile", () => {
+  it("does not end when a subagent speaks, nor a subagent's when the main agent speaks", () => {
     expect(busy(calls('agent', 'm1'), says('s1', inside), says('s2', inside))).toBe(true);
     expect(busy(calls('agent', 'm1'), calls('b', 's1', inside), says('s2', inside))).toBe(true);
     expect(
@@ -182,7 +182,7 @@ describe('a success that is none', () => {
     expect(endOf(reason).error).toMatchObject({ code, message: expect.stringContaining(reason) });
   });
 
-  it('is told from one by a reason we do not know, if there is an answer', () => {
+  it('is a success with an unknown reason, if there is an answer', () => {
     expect(endOf('of_tomorrow').error).toBeNull();
     expect(endOf('toString').error).toBeNull();
     expect(endOf('of_tomorrow', { result: '' }).error?.code).toBe('execution.bad_output');

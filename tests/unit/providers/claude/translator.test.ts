@@ -4,7 +4,7 @@ import { assistant, delta, fold, init, result, toolResult } from './claude-lines
 const text = (value: string) => ({ type: 'text', text: value });
 
 describe('the claude translator', () => {
-  it('tells the session once, and again when it changes', () => {
+  it('reports the session once, and again when it changes', () => {
     expect(fold([init(), init(), init({ model: 'haiku' })]).events).toEqual([
       { kind: 'session', sessionId: null, nativeSessionId: 's1', model: 'opus' },
       { kind: 'session', sessionId: null, nativeSessionId: 's1', model: 'haiku' },
@@ -69,7 +69,7 @@ describe('the claude translator', () => {
     expect(folded.end({ code: null, signal: 'SIGKILL' }).text).toBe('');
   });
 
-  it('tells reasoning, without empty blocks', () => {
+  it('reports reasoning, without empty blocks', () => {
     const lines = [
       assistant([
         { type: 'thinking', thinking: '' },
@@ -79,7 +79,7 @@ describe('the claude translator', () => {
     expect(fold(lines).events).toEqual([{ kind: 'reasoning', text: 'Hm.' }]);
   });
 
-  it('tells the rate limits of a plan', () => {
+  it('reports the rate limits of a plan', () => {
     const rate_limit_info = {
       status: 'allowed_warning',
       resetsAt: 1_800_000_000,

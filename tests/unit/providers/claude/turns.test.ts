@@ -5,7 +5,7 @@ type Lines = Parameters<typeof fold>[0];
 const ID = 'prompt-1';
 const LEFT_WITH_1 = { code: 1, signal: null };
 
-const told = (state: string, uuid = ID) => ({ type: 'command_lifecycle', command_uuid: uuid, state });
+const lifecycle = (state: string, uuid = ID) => ({ type: 'command_lifecycle', command_uuid: uuid, state });
 const says = (text: string) => assistant([{ type: 'text', text }]);
 const notice = { origin: { kind: 'task-notification' } };
 /** What claude 2.1.329 writes on resume about tasks that died with the process before. */
@@ -25,52 +25,66 @@ const endOf = (lines: Lines, exit = CLEAN, promptId: string | null = ID) =>
   fold(lines, {}, promptId).end(exit);
 
 describe('the answer to the prompt', () => {
-  const before = [told('queued'), init(), deadTask, told('started'), init()];
+  const before = [lifecycle('queued'), init(), deadTask, lifecycle('started'), init()];
 
   it.each<[string, Lines]>([
-    ['after a notice about a dead task', [...before, says('Yes.'), tied('Yes.'), told('completed')]],
+    ['after a notice about a dead task', [...before, says('Yes.'), tied('Yes.'), lifecycle('completed')]],
     ['as older CLIs tell it: by the origin alone', [init(), deadTask, init(), says('Yes.'), answers('Yes.')]],
     [
       'as still older ones tell it: the notice asked no model and says nothing',
       [init(), { ...deadTask, origin: null }, init(), answers('Yes.')],
     ],
-    ['by the id alone, whatever is said of its origin', [init(), deadTask, tied('Yes.', notice)]],
+    ['by the id alone, with any origin', [init(), deadTask, tied('Yes.', notice)]],
     [
       'in one piece with a notice',
-      [told('queued'), init(), told('started'), says('Yes.'), tied('Yes.', notice)],
+      [lifecycle('queued'), init(), lifecycle('started'), says('Yes.'), tied('Yes.', notice)],
     ],
-    ['by the life of its message alone', [...before, answers('Yes.'), told('completed')]],
+    ['by the life of its message alone', [...before, answers('Yes.'), lifecycle('completed')]],
     [
       'before a remark on a task that has ended',
-      [told('started'), tied('Yes.'), told('completed'), answers('It ended.', notice)],
+      [lifecycle('started'), tied('Yes.'), lifecycle('completed'), answers('It ended.', notice)],
     ],
     [
-      'before a wake-up, which names nobody',
-      [told('started'), tied('Yes.'), told('completed'), told('started', 'w'), answers('Awake.')],
+      'before a wake-up, which names no message',
+      [
+        lifecycle('started'),
+        tied('Yes.'),
+        lifecycle('completed'),
+        lifecycle('started', 'w'),
+        answers('Awake.'),
+      ],
     ],
     [
       'before an empty last word',
-      [told('started'), tied('Yes.'), tied('', { num_turns: 1 }), told('completed')],
+      [lifecycle('started'), tied('Yes.'), tied('', { num_turns: 1 }), lifecycle('completed')],
     ],
-    ['with an empty last word of its own', [told('started'), says('Yes.'), tied(' \n', { num_turns: 2 })]],
+    [
+      'with an empty last word of its own',
+      [lifecycle('started'), says('Yes.'), tied(' \n', { num_turns: 2 })],
+    ],
     [
       'after a notice that spoke',
       [
-        told('queued'),
+        lifecycle('queued'),
         says('About a task.'),
         answers('About a task.', notice),
-        told('started'),
+        lifecycle('started'),
         tied('Yes.'),
       ],
     ],
     [
       'after a notice that failed',
-      [told('queued'), failed(notice), told('started'), says('Yes.'), tied('Yes.')],
+      [lifecycle('queued'), failed(notice), lifecycle('started'), says('Yes.'), tied('Yes.')],
     ],
     ["beside a subagent's result", [answers('Inner.', { parent_tool_use_id: 't1' }), answers('Yes.')]],
     [
       'after a result that came before the prompt',
-      [answers('Old.', { user_message_uuids: ['other'] }), told('queued'), told('started'), tied('Yes.')],
+      [
+        answers('Old.', { user_message_uuids: ['other'] }),
+        lifecycle('queued'),
+        lifecycle('started'),
+        tied('Yes.'),
+      ],
     ],
     [
       'from a wrapper that gave the message another id',
@@ -78,7 +92,7 @@ describe('the answer to the prompt', () => {
     ],
     [
       'although other fields beside it are not as they were',
-      [told('started'), deadTask, tied('Yes.', { usage: 7, origin: 'x' })],
+      [lifecycle('started'), deadTask, tied('Yes.', { usage: 7, origin: 'x' })],
     ],
   ])('is found %s', (_where, lines) => {
     expect(endOf(lines)).toMatchObject({ text: 'Yes.', error: null });
@@ -97,10 +111,10 @@ describe('the answer to the prompt', () => {
   });
 
   it('is not a notice: a run with nothing else has not answered', () => {
-    const lines = [told('queued'), init(), deadTask];
+    const lines = [lifecycle('queued'), init(), deadTask];
     expect(endOf(lines)).toMatchObject({ text: '', error: { code: 'execution.bad_output' } });
     expect(endOf([init(), deadTask], CLEAN, null).error?.code).toBe('execution.bad_output');
-    expect(endOf([told('queued'), told('completed')]).error?.code).toBe('execution.bad_output');
+    expect(endOf([lifecycle('queued'), lifecycle('completed')]).error?.code).toBe('execution.bad_output');
   });
 
   it('does not take over the words of a notice when the run is cut', () => {
@@ -109,15 +123,15 @@ describe('the answer to the prompt', () => {
     expect(endOf(lines, killed).text).toBe('Half.');
   });
 
-  it('stands although a later turn of the CLI failed, and the CLI left with 1 for it', () => {
-    const lines = [told('started'), tied('Yes.'), told('completed'), failed(notice)];
+  it('stays a success when a later turn of the CLI failed, and the CLI exited with 1 for that', () => {
+    const lines = [lifecycle('started'), tied('Yes.'), lifecycle('completed'), failed(notice)];
     expect(endOf(lines, LEFT_WITH_1)).toMatchObject({ text: 'Yes.', error: null });
-    expect(endOf([told('started'), tied('Yes.')], LEFT_WITH_1).error?.code).toBe('execution.crashed');
+    expect(endOf([lifecycle('started'), tied('Yes.')], LEFT_WITH_1).error?.code).toBe('execution.crashed');
   });
 
-  it('that failed is not mended by a good remark', () => {
+  it('that failed stays a failure after a good remark', () => {
     const lines = [
-      told('started'),
+      lifecycle('started'),
       says('Half.'),
       failed({ user_message_uuids: [ID] }),
       answers('It ended.', notice),
@@ -146,13 +160,13 @@ describe('the turn of the prompt', () => {
 
   it('goes on behind a notice, and is over when the CLI is done with its message', () => {
     const lines = [
-      told('queued'),
+      lifecycle('queued'),
       init(),
       deadTask,
-      told('started'),
+      lifecycle('started'),
       init(),
       tied('Yes.'),
-      told('completed'),
+      lifecycle('completed'),
     ];
     expect(lines.map((_, index) => overAfter(lines.slice(0, index + 1)))).toEqual([
       ...Array(6).fill(false),
@@ -160,14 +174,14 @@ describe('the turn of the prompt', () => {
     ]);
   });
 
-  it('is over with its result where the CLI tells nothing of messages', () => {
+  it('is over with its result if the CLI reports no messages', () => {
     expect(overAfter([init(), deadTask, init(), says('Yes.')])).toBe(false);
     expect(overAfter([init(), deadTask, init(), answers('Yes.')])).toBe(true);
   });
 
   it('is over when the CLI has dropped the message', () => {
-    expect(overAfter([told('queued'), told('cancelled')])).toBe(true);
-    expect(overAfter([told('completed', 'other')])).toBe(false);
+    expect(overAfter([lifecycle('queued'), lifecycle('cancelled')])).toBe(true);
+    expect(overAfter([lifecycle('completed', 'other')])).toBe(false);
   });
 });
 
@@ -175,11 +189,11 @@ describe('a prompt that the session has from an earlier attempt', () => {
   const V = 'turn-of-the-cli';
 
   it('is answered by the turn in which the CLI goes on with it', () => {
-    const lines = [told('started', V), told('completed'), init(), says('Here.')];
+    const lines = [lifecycle('started', V), lifecycle('completed'), init(), says('Here.')];
     const goesOn = fold(lines, {}, ID);
     expect([goesOn.translator.answered, goesOn.translator.asksAgain]).toEqual([false, null]);
     const over = fold(
-      [...lines, answers('Here.', { user_message_uuids: [V] }), told('completed', V)],
+      [...lines, answers('Here.', { user_message_uuids: [V] }), lifecycle('completed', V)],
       {},
       ID,
     );
@@ -188,10 +202,10 @@ describe('a prompt that the session has from an earlier attempt', () => {
   });
 
   it('and its answer is asked for again', () => {
-    const silent = fold([told('completed')], {}, ID);
+    const silent = fold([lifecycle('completed')], {}, ID);
     expect(silent.translator.asksAgain).toContain('Give it again');
     expect(silent.translator.answered).toBe(false);
-    const again = fold([told('completed'), init(), says('Here.'), answers('Here.')], {}, ID);
+    const again = fold([lifecycle('completed'), init(), says('Here.'), answers('Here.')], {}, ID);
     expect([again.translator.answered, again.end(CLEAN)]).toMatchObject([
       true,
       { text: 'Here.', error: null },

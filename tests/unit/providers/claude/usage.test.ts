@@ -89,7 +89,7 @@ describe('the usage of a claude run', () => {
     expect(meter.total()).toMatchObject({ inputTokens: 11, costUsd: null, costBasis: 'unknown' });
   });
 
-  it('tells tokens by model: streamed ones as their messages name it, settled ones as the result does', () => {
+  it('has tokens by model: streamed ones by their message, settled ones by the result', () => {
     const meter = createUsageMeter(true);
     meter.sawCall('m1', { input_tokens: 10 }, 'opus');
     meter.sawCall('m1', { output_tokens: 4 }, null);

@@ -44,7 +44,7 @@ describe('a run with a result', () => {
       apiErrorResult(null, 'Prompt is too long', { terminal_reason: 'prompt_too_long' }),
       'execution.invalid_request',
     ],
-    [apiErrorResult(null, 'nobody knows'), 'execution.crashed'],
+    [apiErrorResult(null, 'no one knows'), 'execution.crashed'],
     [result({ is_error: true, subtype: 'error_max_turns' }), 'execution.max_turns'],
     [result({ is_error: true, subtype: 'error_max_budget_usd' }), 'execution.budget'],
     [result({ is_error: true, subtype: 'error_max_structured_output_retries' }), 'execution.bad_output'],
@@ -68,7 +68,7 @@ describe('a run with a result', () => {
     ['rate_limit', 'execution.rate_limited'],
     ['overloaded', 'execution.overloaded'],
     ['model_not_found', 'execution.invalid_request'],
-  ])('is told apart by the error class %s alone', (error, code) => {
+  ])('is recognised by the error class %s alone', (error, code) => {
     expect(codeOf([init(), failedMessage(error, 'no'), apiErrorResult(null, 'no')])).toBe(code);
   });
 

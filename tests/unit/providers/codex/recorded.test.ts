@@ -7,7 +7,7 @@ import { builtInOptions } from '../settings.ts';
 const codex = createCodexProvider(builtInOptions());
 
 describe('a recorded run of codex', () => {
-  it('that succeeds has its text, its thread and its own tokens, whose cost nobody has told', () => {
+  it('that succeeds has its text, its thread and its own tokens, of unknown cost', () => {
     const { kinds, verdict, translator } = replay(codex, 'success', { model: 'gpt-5-codex' });
     expect(kinds).toEqual(['session', 'warning', 'text', 'usage']);
     expect(verdict).toMatchObject({
@@ -28,7 +28,7 @@ describe('a recorded run of codex', () => {
     expect(translator.progress.byModel).toEqual({ 'gpt-5-codex': verdict.usage });
   });
 
-  it('has its answer also when its last line tells the usage in another way', () => {
+  it('has its answer when its last line reports the usage in another form', () => {
     for (const usage of [null, { input_tokens: '16', output_tokens: -1 }]) {
       const translator = codex.translator(resolvedPrompt({ provider: 'codex' }));
       const item = { id: 'a', type: 'agent_message', text: 'Yes.' };
@@ -42,7 +42,7 @@ describe('a recorded run of codex', () => {
     }
   });
 
-  it('names no model when nobody has chosen one', () => {
+  it('names no model when none is chosen', () => {
     expect(replay(codex, 'success').translator.progress.byModel).toEqual({});
   });
 

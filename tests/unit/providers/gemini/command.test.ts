@@ -56,7 +56,7 @@ describe('the gemini command', () => {
     ['plan', 'deny write_file'],
     ['acceptEdits', 'allow write_file'],
     ['fullAccess', 'allow *'],
-  ] as const)('trusts no workspace it is not told to, and has %s as rules', (permissionMode, rule) => {
+  ] as const)('does not trust a workspace by default, and has %s as rules', (permissionMode, rule) => {
     const untrusted = { ...context, trustedWorkspace: false };
     const { args, env, files } = gemini.command({ ...request, permissionMode }, untrusted);
     expect(env).toMatchObject({ GEMINI_CLI_TRUST_WORKSPACE: 'false' });
@@ -101,7 +101,7 @@ describe('what gemini cannot honour', () => {
   const optionsOf = (changed: Parameters<typeof resolvedPrompt>[0]): string[] =>
     gemini.unsupported(resolvedPrompt({ provider: 'gemini', ...changed })).map(({ option }) => option);
 
-  it('is told by name', () => {
+  it('is named', () => {
     expect(
       optionsOf({
         effort: 'high',

@@ -6,7 +6,7 @@ import { builtInOptions } from '../settings.ts';
 const gemini = createGeminiProvider(builtInOptions());
 
 describe('a recorded run of gemini', () => {
-  it('that succeeds has its session, its words one by one and whole, and tokens whose cost nobody has told', () => {
+  it('that succeeds has its session, its text in pieces and whole, and tokens of unknown cost', () => {
     const { events, verdict, translator } = replay(gemini, 'success');
     expect(events[0]).toEqual({
       kind: 'session',
@@ -54,7 +54,7 @@ describe('a recorded run of gemini', () => {
     expect(verdict.error).toBeNull();
   });
 
-  it('tells of a tool its mode does not have as a denial', () => {
+  it('reports a tool that its mode does not have as a denial', () => {
     const { events, verdict } = replay(gemini, 'tool-denied');
     expect(events).toContainEqual(
       expect.objectContaining({ kind: 'tool.ended', name: 'run_shell_command', isError: true }),
@@ -77,11 +77,11 @@ describe('a recorded run of gemini', () => {
     ['unknown-session', 'execution.invalid_request', 'No previous sessions found for this project'],
     ['wrong-key', 'auth.required', 'API key not valid. Please pass a valid API key. (run `gemini`'],
     ['no-login', 'auth.required', 'GEMINI_API_KEY'],
-    ['unauthenticated-401', 'auth.required', 'told to answer 401'],
-    ['rate-limit-429', 'execution.rate_limited', 'told to answer 429'],
-    ['server-500', 'execution.overloaded', 'The offline model was told to answer 500.'],
-    ['overloaded-503', 'execution.overloaded', 'told to answer 503'],
-    ['bad-request-400', 'execution.invalid_request', 'told to answer 400'],
+    ['unauthenticated-401', 'auth.required', 'to answer 401'],
+    ['rate-limit-429', 'execution.rate_limited', 'to answer 429'],
+    ['server-500', 'execution.overloaded', 'to answer 500.'],
+    ['overloaded-503', 'execution.overloaded', 'to answer 503'],
+    ['bad-request-400', 'execution.invalid_request', 'to answer 400'],
     ['max-turns', 'execution.max_turns', 'max session turns'],
     ['bad-argument', 'execution.invalid_request', 'Unknown arguments: such-flag'],
     ['untrusted', 'execution.invalid_request', 'trustedRoots'],
