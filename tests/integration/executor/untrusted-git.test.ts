@@ -44,15 +44,15 @@ beforeAll(() => {
   git('commit', '-qm', 'first');
   writeFileSync(join(template, 'f'), 'two\n');
   git('commit', '-qam', 'second');
-  writeFileSync(join(template, 'f'), 'six\n'); // of the same size: only its content tells
+  writeFileSync(join(template, 'f'), 'six\n'); // of the same size: only its content differs
 });
 afterAll(() => removeDir(template));
 
 const userEnv = (home: string): Record<string, string> => ({
   PATH: process.env['PATH'] ?? '',
   HOME: home,
-  GIT_CONFIG_NOSYSTEM: '1', // whatever this machine has
-  GIT_TERMINAL_PROMPT: '0', // and whoever sits at it
+  GIT_CONFIG_NOSYSTEM: '1', // ignores the settings of this machine
+  GIT_TERMINAL_PROMPT: '0', // and asks no person
 });
 
 function newPlace(): Place {
@@ -328,7 +328,7 @@ describe('a repository of a stranger', () => {
   });
 });
 
-it('that was killed while it told its settings lets nothing start as if there were none', async () => {
+it('that was killed while it listed its settings lets nothing start as if there were none', async () => {
   const folder = tempDir();
   writeFileSync(join(folder, 'git'), '#!/bin/sh\nkill -9 $$\n', { mode: 0o755 });
   const asked = createUntrustedEnvironment({ launch })(folder, { PATH: folder });

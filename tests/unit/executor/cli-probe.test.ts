@@ -51,7 +51,7 @@ describe('looking for a CLI', () => {
     }
   });
 
-  it('takes a file that was written anew in its place for another one', async () => {
+  it('takes a file that replaced it for another one', async () => {
     const { install, find } = machine();
     install('bin', 'claude');
     const before = await find();
@@ -74,7 +74,7 @@ describe('looking for a CLI', () => {
     const onPath = install('bin', 'claude');
     expect(await find()).toMatchObject({ binary: onPath, extraFolder: null });
     expect(onPath).toBe(join(bin, 'claude'));
-    await expect(probe.find(provider, '/nowhere/claude')).rejects.toThrow('where the settings say');
+    await expect(probe.find(provider, '/missing/claude')).rejects.toThrow('where the settings say');
   });
 
   it('looks into no place that a job may write to, unless its root has the whole home in it', async () => {

@@ -25,7 +25,7 @@ describe('the deadlines of an execution', () => {
     return { deadlines, stops };
   }
 
-  it('the run time counts from the start, whatever the CLI says', () => {
+  it('the run time counts from the start, with and without output', () => {
     const { deadlines, stops } = setUp();
     for (let at = 500; at < 10_000; at += 500) {
       vi.advanceTimersByTime(500);
@@ -88,7 +88,7 @@ describe('the deadlines of an execution', () => {
     deadlines.clear();
   });
 
-  it('silence does not count while the CLI is busy, whatever its tools look like', () => {
+  it('silence does not count while the CLI reports that it is busy, with and without open tools', () => {
     let busy = true;
     const { deadlines, stops } = setUp(10_000, 1000, () => busy);
     vi.advanceTimersByTime(3000);
@@ -100,7 +100,7 @@ describe('the deadlines of an execution', () => {
     deadlines.clear();
   });
 
-  it('the end of a tool nobody started changes nothing', () => {
+  it('the end of a tool that was not started changes nothing', () => {
     const { deadlines, stops } = setUp();
     deadlines.sawEvent(ended('x'));
     deadlines.sawEvent({ kind: 'text', text: 'y' });

@@ -79,7 +79,7 @@ describe('the sink of an execution', () => {
     ]);
   });
 
-  it('one append at a time, in order; what comes meanwhile is the next batch', async () => {
+  it('one append at a time, in order; events that arrive during it are the next batch', async () => {
     const { sink, appends, nth } = setUp();
     say(sink, 'a');
     const first = await nth(1);
@@ -94,7 +94,7 @@ describe('the sink of an execution', () => {
     expect(appends).toHaveLength(2);
   });
 
-  it('an event said in whichever moment after an append is appended without another one', async () => {
+  it('an event at any moment after an append is appended without another one', async () => {
     for (let turns = 0; turns < 12; turns += 1) {
       const { sink, nth } = setUp();
       say(sink, 'a');
@@ -180,7 +180,7 @@ describe('the sink of an execution', () => {
     expect(appends).toHaveLength(1);
   });
 
-  it('what nobody reads waits for more, and what somebody reads does not', async () => {
+  it('events wait for more without a reader, and do not wait with one', async () => {
     const { sink, appends, nth } = setUp({ unreadMs: { first: 5, later: 3_600_000 } });
     say(sink, 'a');
     (await nth(1)).answer('read');
@@ -206,7 +206,7 @@ describe('the sink of an execution', () => {
     expect(appends).toEqual([]);
   });
 
-  it('what nobody reads is appended when it fills a batch, by its number or by its size', async () => {
+  it('events without a reader are appended when they fill a batch, by number or by size', async () => {
     for (const texts of [Array.from({ length: 500 }, String), ['x'.repeat(600_000)]]) {
       const { sink, nth } = setUp({ unreadMs: { first: 3_600_000, later: 3_600_000 } });
       say(sink, 'first');

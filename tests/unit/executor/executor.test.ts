@@ -242,7 +242,7 @@ describe('an execution', { timeout: SLOW }, () => {
     expect(executor.problem()).toBeNull();
   });
 
-  it('whose outcome cannot be written is told all the same, and is in the ledger when that has room', async () => {
+  it('whose outcome cannot be written still delivers it, and the ledger gets it when it has room', async () => {
     const bench = await executorBench();
     let full = true;
     bench.ledger.before('ended', async () => {
@@ -259,7 +259,7 @@ describe('an execution', { timeout: SLOW }, () => {
     expect(executor.problem()).toBeNull();
   });
 
-  it('whose outcome neither the ledger nor Redis takes is not lost meanwhile', async () => {
+  it('whose outcome neither the ledger nor Redis takes is not counted as lost', async () => {
     const bench = await executorBench();
     let away = true;
     bench.ledger.before('ended', async () => {
@@ -327,7 +327,7 @@ describe('an execution', { timeout: SLOW }, () => {
 });
 
 describe('what the ledger knows', { timeout: SLOW }, () => {
-  it('is never spawned: a stored outcome is told as it is', async () => {
+  it('is never spawned: a stored outcome is delivered unchanged', async () => {
     const bench = await executorBench();
     const executor = bench.open();
     await executor.start();
@@ -410,7 +410,7 @@ describe('cancelling', { timeout: SLOW }, () => {
     expect(bench.started()).toEqual([]);
   });
 
-  it('while the intent is being written spawns nothing, when the doorbell was heard', async () => {
+  it('while the intent is being written spawns nothing, when the doorbell rang', async () => {
     const bench = await executorBench();
     const intend = createLatch();
     bench.ledger.before('intend', intend.wait);

@@ -5,7 +5,7 @@ import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import { executorBench, KNOWN_SESSION } from './bench.ts';
 
 type Settings = Record<string, Record<string, unknown>>;
-const MISSING = '/nowhere/claude';
+const MISSING = '/missing/claude';
 const ECHO = { binary: '/bin/sh', args: ['-c', 'printf "echo: "; cat'] };
 
 /** claude is missing, and `echo` answers with what it was asked. */
@@ -51,7 +51,7 @@ describe('a job whose CLI is missing', { timeout: 30_000 }, () => {
     expect(warning).toMatchObject({
       kind: 'warning',
       code: 'fallback',
-      message: expect.stringMatching(/^echo runs this job: \/nowhere\/claude is not installed/),
+      message: expect.stringMatching(/^echo runs this job: \/missing\/claude is not installed/),
     });
     expect(started).toMatchObject({ kind: 'execution.started', provider: 'echo' });
   });
@@ -59,7 +59,7 @@ describe('a job whose CLI is missing', { timeout: 30_000 }, () => {
   it('is run by the fallback also when only the spawn shows that the CLI cannot be started', async () => {
     const bench = await benchWith({ fallback: 'echo' });
     const broken = join(bench.dir, 'bin', 'claude');
-    writeFileSync(broken, '#!/nowhere/interpreter\n');
+    writeFileSync(broken, '#!/missing/interpreter\n');
     const { record, events } = await bench.run();
     expect(record).toMatchObject({ status: 'succeeded', outcome: { provider: 'echo' } });
     const warnings = events.filter(({ kind }) => kind === 'warning');
@@ -71,7 +71,7 @@ describe('a job whose CLI is missing', { timeout: 30_000 }, () => {
     const { record } = await bench.run();
     expect(record.outcome?.error).toMatchObject({
       code: 'execution.cli_missing',
-      message: '/nowhere/claude is not installed: no executable file where the settings say',
+      message: '/missing/claude is not installed: no executable file where the settings say',
     });
   });
 
@@ -80,7 +80,7 @@ describe('a job whose CLI is missing', { timeout: 30_000 }, () => {
     const { record } = await bench.run({ maxTurns: 3, permissionMode: 'plan' });
     expect(record.outcome?.error?.code).toBe('execution.cli_missing');
     expect(record.outcome?.error?.message).toMatch(
-      /^\/nowhere\/claude is not installed.*; its fallback echo cannot run this job: permissionMode: .*; maxTurns: /,
+      /^\/missing\/claude is not installed.*; its fallback echo cannot run this job: permissionMode: .*; maxTurns: /,
     );
   });
 
@@ -91,20 +91,20 @@ describe('a job whose CLI is missing', { timeout: 30_000 }, () => {
   });
 
   it('fails with both names when the fallback is missing too', async () => {
-    const bench = await benchWith({ binary: MISSING, fallback: 'echo' }, { binary: '/nowhere/echo' });
+    const bench = await benchWith({ binary: MISSING, fallback: 'echo' }, { binary: '/missing/echo' });
     const { record } = await bench.run();
     expect(record.outcome?.error).toMatchObject({ code: 'execution.cli_missing' });
-    expect(record.outcome?.error?.message).toMatch(/\/nowhere\/claude.*its fallback echo.*\/nowhere\/echo/);
+    expect(record.outcome?.error?.message).toMatch(/\/missing\/claude.*its fallback echo.*\/missing\/echo/);
   });
 
-  it('is not handed on for any other reason', async () => {
+  it('is not moved to the fallback for any other reason', async () => {
     const bench = await benchWith({ fallback: 'echo' });
     const { record } = await bench.run({ cwd: '/' });
     expect(record.outcome?.error?.code).toBe('cwd.not_allowed');
   });
 });
 
-describe('the model of a job that is handed on', { timeout: 30_000 }, () => {
+describe('the model of a job that the fallback runs', { timeout: 30_000 }, () => {
   const SAYS_MODEL = { binary: '/bin/echo', args: ['{{model}}'] };
 
   it('stays when the caller asked for it and the fallback takes it', async () => {

@@ -36,7 +36,7 @@ describe('a session that goes on', () => {
     expect(await sessions.find('s')).toEqual({ nativeSessionId: 'a', tokens: TOKENS });
   });
 
-  it('is looked up again when nobody has gone on with it, and when it was not there', async () => {
+  it('is looked up again when it was not continued, and when there was none', async () => {
     const { sessions, asked } = history(null);
     sessions.ran(outcome('s', 'b'), null);
     sessions.ran(outcome(null, 'b'), null);

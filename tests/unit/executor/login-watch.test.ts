@@ -52,7 +52,7 @@ describe('a watch', () => {
     return { watch, says, asked: () => asked };
   }
 
-  it('tells of a question once ten silent seconds have followed it', () => {
+  it('reports a question once ten silent seconds have followed it', () => {
     const { watch, says, asked } = setUp();
     vi.advanceTimersByTime(60_000);
     says('Please log in:');

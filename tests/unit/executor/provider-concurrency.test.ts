@@ -4,7 +4,10 @@ import { LOST } from '../../contracts/records/samples.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { executorBench } from './bench.ts';
 
-/** Notes its begin and its end in the first file of its prompt, and waits for the second between them. */
+/**
+ * Notes its begin and its end in the first file of its prompt, and waits for the second between
+ * them.
+ */
 const SAYS_WHEN =
   'read begun go; echo + >> "$begun"; while [ ! -e "$go" ]; do sleep 0.01; done; echo - >> "$begun"; echo done';
 const SLOW = { timeout: 30_000 };
@@ -40,7 +43,7 @@ it(
 
 it('a fallback keeps its own limit too, and one that waits for it can be cancelled', SLOW, async () => {
   const bench = await executorBench({
-    claude: { binary: '/nowhere/claude', fallback: 'narrow' },
+    claude: { binary: '/missing/claude', fallback: 'narrow' },
     custom: { narrow: { binary: '/bin/sh', args: ['-c', SAYS_WHEN], concurrency: 1 } },
   });
   const file = (name: string): string => bench.file(name);

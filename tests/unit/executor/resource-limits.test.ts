@@ -5,7 +5,7 @@ const NONE = { maxMemoryBytes: null, maxCpuSeconds: null, maxOpenFiles: null, ma
 const USE = { memoryBytes: 1000, cpuSeconds: 10, openFiles: 20, processes: 3 };
 
 describe('what an execution may use', () => {
-  it('is everything when nobody has set a limit', () => {
+  it('is everything when there is no limit', () => {
     expect(exceededLimit(USE, {}, NONE)).toBeNull();
   });
 

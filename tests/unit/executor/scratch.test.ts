@@ -7,7 +7,7 @@ import { tempDir } from '../../helpers/temp.ts';
 
 const logger = createLogger('fatal');
 
-it('a scratch folder goes away with folders in it that nobody may write in', async () => {
+it('a scratch folder is removed with folders in it that are not writable', async () => {
   const dir = join(tempDir(), 'scratch');
   mkdirSync(join(dir, 'locked', 'deep'), { recursive: true });
   writeFileSync(join(dir, 'locked', 'deep', 'file'), '');

@@ -32,7 +32,7 @@ function circuitsAt() {
 }
 
 describe('a circuit', () => {
-  it('is closed until a login is refused, whatever else fails', () => {
+  it('is closed until a login is refused, through all other failures', () => {
     const circuits = circuitsAt();
     for (const answer of ['other', 'unknown', 'succeeded'] as const) circuits.enter(use()).settle(answer);
     expect(circuits.view(use())).toEqual({
@@ -96,7 +96,7 @@ describe('a circuit', () => {
     expect(circuits.refused()).not.toBeNull();
   });
 
-  it('stays open twice as long with each refusal in a row, up to ten minutes, and starts anew after a success', () => {
+  it('stays open twice as long with each refusal in a row, up to ten minutes, and starts again after a success', () => {
     const circuits = circuitsAt();
     const spans: number[] = [];
     for (let i = 0; i < 6; i += 1) {
