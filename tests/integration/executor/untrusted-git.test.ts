@@ -16,6 +16,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createUntrustedEnvironment } from '../../../src/executor/untrusted-environment.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import { launch } from '../../helpers/launcher.ts';
 import { startServer } from '../../helpers/server.ts';
 import { makeTempDir, removeDir, tempDir } from '../../helpers/temp.ts';
@@ -333,6 +334,15 @@ it('that was killed while it listed its settings lets nothing start as if there 
   writeFileSync(join(folder, 'git'), '#!/bin/sh\nkill -9 $$\n', { mode: 0o755 });
   const asked = createUntrustedEnvironment({ launch })(folder, { PATH: folder });
   await expect(asked).rejects.toMatchObject({ code: 'execution.lost' });
+});
+
+it('that gets another setting is protected from it within seconds, although the listing is cached', async () => {
+  const { repo, evil, config } = newPlace();
+  const untrusted = createUntrustedEnvironment({ launch });
+  const names = async (): Promise<readonly string[]> => Object.values(await untrusted(repo, userEnv(repo)));
+  expect(await names()).not.toContain('filter.later.clean');
+  config('filter.later.clean', evil);
+  await eventually(async () => expect(await names()).toContain('filter.later.clean'), { timeoutMs: 10_000 });
 });
 
 it('is not worked in when its settings are too long to be read', async () => {

@@ -97,6 +97,12 @@ describe('a job whose CLI is missing', { timeout: 30_000 }, () => {
     expect(record.outcome?.error?.message).toMatch(/\/missing\/claude.*its fallback echo.*\/missing\/echo/);
   });
 
+  it('is refused for what it may not do rather than for its CLI', async () => {
+    const bench = await benchWith({ binary: MISSING });
+    const { record } = await bench.run({ cwd: '/' });
+    expect(record.outcome?.error?.code).toBe('cwd.not_allowed');
+  });
+
   it('is not moved to the fallback for any other reason', async () => {
     const bench = await benchWith({ fallback: 'echo' });
     const { record } = await bench.run({ cwd: '/' });
