@@ -292,7 +292,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     health,
     usage: async ({ id, admin }, query) => {
       await copier.catchUp();
-      return store.run('usage.report', { ...query, owner: admin ? null : id });
+      return store.run('usage.report', { ...query, principal: admin ? null : id });
     },
     auth: createAuthenticator({ adminToken: await loadOrCreateAdminToken(settings.home) }),
     board: [queue.queue],

@@ -137,7 +137,7 @@ export function createBatchService({
     if (!whole) await copier.catchUp();
     const copies = whole ? [] : await store.run('jobs.ofBatch', { batch: id });
     const [first] = copies;
-    const owner = record?.principal ?? first?.owner;
+    const owner = record?.principal ?? first?.principal;
     if (owner === undefined || !maySee(principal, owner)) {
       throw new AppError('batch.not_found', `there is no batch ${id}`);
     }

@@ -68,7 +68,7 @@ export function createJobService({
   /** The job, if this principal may see it. */
   async function read(principal: Principal, id: string): Promise<JobCopy> {
     const job = await find(id);
-    if (job === null || !maySee(principal, job.owner)) throw notFound(id);
+    if (job === null || !maySee(principal, job.principal)) throw notFound(id);
     return job;
   }
 
@@ -162,10 +162,10 @@ export function createJobService({
     async list(principal, query) {
       await copier.catchUpSoon();
       const { rows, nextCursor } = await store.run('jobs.list', {
-        owner: principal.admin ? null : principal.id,
+        principal: principal.admin ? null : principal.id,
         query,
       });
-      const data = rows.map(({ owner: _owner, kind: _kind, ...row }) => ({
+      const data = rows.map(({ principal: _principal, kind: _kind, ...row }) => ({
         ...row,
         finished: isFinished(row.status),
         links: jobLinks(row.id),
@@ -266,13 +266,16 @@ function freshJob(job: NewJob): Omit<JobCopy, 'updatedAt' | 'rev'> {
   return {
     id: job.id,
     kind: job.kind,
-    owner: job.principal,
+    project: job.project,
+    principal: job.principal,
+    sessionId: job.sessionId,
     status: delayMs > 0 ? 'scheduled' : 'queued',
     waitReason: delayMs > 0 ? 'delayed' : null,
     scheduledFor: delayMs > 0 ? new Date(job.createdAt + delayMs).toISOString() : null,
     batchId: job.batch ?? null,
     request: job.request,
     attempts: 0,
+    failures: 0,
     retryOf: job.retryOf,
     node: null,
     cancelRequested: false,

@@ -35,7 +35,7 @@ export function createSessionPlacement(
   async function lookUp(principal: Principal, sessionId: string): Promise<Place> {
     await copier.catchUp();
     const session = await store.run('sessions.find', { sessionId });
-    if (session === null || !maySee(principal, session.owner)) {
+    if (session === null || !maySee(principal, session.principal)) {
       throw new AppError('session.not_found', `there is no session ${sessionId}`);
     }
     const { provider, node } = session;

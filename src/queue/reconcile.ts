@@ -6,9 +6,7 @@
 import type { Logger } from 'pino';
 import { isDamage, messageOf } from '../errors.ts';
 import { lostOutcome } from '../executor/outcomes.ts';
-import { DEFAULT_PROJECT } from '../protocol/job.ts';
 import type { JobRecords } from '../records/ports.ts';
-import { sessionOf } from '../records/record-codec.ts';
 import type { ExecutionRow } from '../store/executions.ts';
 import type { JobCopy } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
@@ -93,9 +91,9 @@ export function createReconciler({
     await records.create({
       id: job.id,
       kind: job.kind,
-      project: DEFAULT_PROJECT,
-      principal: job.owner,
-      sessionId: sessionOf(job.id, job.request),
+      project: job.project,
+      principal: job.principal,
+      sessionId: job.sessionId,
       request: { ...job.request, delayMs },
       retryOf: job.retryOf,
       pin: null,

@@ -71,9 +71,17 @@ function saveCursor(db: DatabaseSync, cursor: Cursor): void {
 }
 
 const COLUMNS = [
-  ...(['id', 'rev', 'kind', 'owner', 'status', 'wait_reason', 'scheduled_for', 'provider'] as const),
-  ...(['model', 'cwd', 'attempts', 'retry_of', 'node', 'created_at', 'started_at'] as const),
-  ...(['finished_at', 'updated_at', 'cancel_requested', 'tags', 'metadata'] as const),
+  ...(['id', 'rev', 'kind', 'project', 'principal', 'session_id', 'status', 'wait_reason'] as const),
+  ...(['scheduled_for', 'provider', 'model', 'cwd', 'attempts', 'failures', 'retry_of', 'node'] as const),
+  ...([
+    'created_at',
+    'started_at',
+    'finished_at',
+    'updated_at',
+    'cancel_requested',
+    'tags',
+    'metadata',
+  ] as const),
   ...(['request', 'outcome', 'prompt'] as const),
 ];
 
@@ -88,7 +96,9 @@ function applyJob(db: DatabaseSync, job: JobCopy): boolean {
     id: job.id,
     rev: job.rev,
     kind: job.kind,
-    owner: job.owner,
+    project: job.project,
+    principal: job.principal,
+    session_id: job.sessionId,
     status: job.status,
     wait_reason: job.waitReason,
     scheduled_for: job.scheduledFor,
@@ -96,6 +106,7 @@ function applyJob(db: DatabaseSync, job: JobCopy): boolean {
     model: request.model,
     cwd: request.cwd,
     attempts: job.attempts,
+    failures: job.failures,
     retry_of: job.retryOf,
     node: job.node,
     created_at: job.createdAt,

@@ -12,7 +12,9 @@ export interface JobCopy {
   /** Grows with every change of the record. An older revision never replaces a newer one. */
   readonly rev: number;
   readonly kind: 'api' | 'raw';
-  readonly owner: string;
+  readonly project: string;
+  readonly principal: string;
+  readonly sessionId: string;
   readonly status: JobStatus;
   readonly waitReason: string | null;
   readonly scheduledFor: string | null;
@@ -20,6 +22,7 @@ export interface JobCopy {
   readonly batchId: string | null;
   readonly request: ResolvedPrompt;
   readonly attempts: number;
+  readonly failures: number;
   readonly retryOf: string | null;
   readonly node: string | null;
   readonly cancelRequested: boolean;
@@ -35,15 +38,15 @@ export interface JobCopy {
 export interface BatchJob {
   readonly id: string;
   readonly status: JobStatus;
-  readonly owner: string;
+  readonly principal: string;
   readonly createdAt: string;
 }
 
 /** The batch of the job in `jobs`. */
 export const BATCH_ID = '(SELECT batch_id FROM batch_jobs WHERE batch_jobs.job_id = jobs.id) AS batchId';
 
-const columns = `id, rev, kind, owner, status, wait_reason AS waitReason, scheduled_for AS scheduledFor,
-  attempts, retry_of AS retryOf, node, cancel_requested AS cancelRequested, created_at AS createdAt,
+const columns = `id, rev, kind, project, principal, session_id AS sessionId, status, wait_reason AS waitReason, scheduled_for AS scheduledFor,
+  attempts, failures, retry_of AS retryOf, node, cancel_requested AS cancelRequested, created_at AS createdAt,
   started_at AS startedAt, finished_at AS finishedAt, updated_at AS updatedAt, request, outcome, prompt,
   ${BATCH_ID}`;
 
@@ -88,7 +91,7 @@ export const jobReads = {
 
   /** All jobs of a batch, in order. A batch is created by one call, so there are never very many. */
   'jobs.ofBatch'(db: DatabaseSync, args: { readonly batch: string }): BatchJob[] {
-    const sql = `SELECT id, status, owner, created_at AS createdAt FROM batch_jobs JOIN jobs ON jobs.id = job_id
+    const sql = `SELECT id, status, principal, created_at AS createdAt FROM batch_jobs JOIN jobs ON jobs.id = job_id
                  WHERE batch_id = ? ORDER BY id`;
     return all<BatchJob>(db, sql, args.batch);
   },

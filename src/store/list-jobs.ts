@@ -8,7 +8,7 @@ import { all, readable } from './sql.ts';
 
 /** A job in a list, without its prompt and its outcome's text. */
 export type JobSummary = Omit<JobListItem, 'finished' | 'links'> & {
-  readonly owner: string;
+  readonly principal: string;
   readonly kind: 'api' | 'raw';
 };
 
@@ -19,7 +19,7 @@ export interface JobSummaryPage {
 }
 
 /** None of these columns is large. */
-const columns = `jobs.id, jobs.kind, jobs.owner, jobs.status, jobs.wait_reason AS waitReason,
+const columns = `jobs.id, jobs.kind, jobs.principal, jobs.status, jobs.wait_reason AS waitReason,
   jobs.scheduled_for AS scheduledFor, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
   jobs.retry_of AS retryOf, jobs.node, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd,
@@ -63,14 +63,14 @@ export const listReads = {
   'jobs.list'(
     db: DatabaseSync,
     args: {
-      /** null: of every owner. */
-      readonly owner: string | null;
+      /** null: of every principal. */
+      readonly principal: string | null;
       readonly query: JobQuery;
       /** Ids among which all matches of `q` are. null or left out: any job may match. */
       readonly among?: readonly string[] | null;
     },
   ): JobSummaryPage {
-    const conditions = [...conditionsOf(args.owner, args.query)];
+    const conditions = [...conditionsOf(args.principal, args.query)];
     if (args.among) {
       const sql = 'jobs.id IN (SELECT value FROM json_each(?))';
       conditions.push({ sql, parameters: [JSON.stringify(args.among)] });
@@ -96,8 +96,8 @@ interface Condition {
   readonly parameters: readonly SQLInputValue[];
 }
 
-function* conditionsOf(owner: string | null, query: JobQuery): Generator<Condition> {
-  if (owner !== null) yield { sql: 'jobs.owner = ?', parameters: [owner] };
+function* conditionsOf(principal: string | null, query: JobQuery): Generator<Condition> {
+  if (principal !== null) yield { sql: 'jobs.principal = ?', parameters: [principal] };
   if (query.cursor !== null) yield { sql: 'jobs.id < ?', parameters: [decodeCursor(query.cursor)] };
   yield* anyOf('jobs.status', query.status);
   yield* anyOf('jobs.provider', query.provider);

@@ -6,6 +6,7 @@ import { usage } from './migrations/0002-usage.ts';
 import { batches } from './migrations/0003-batches.ts';
 import { sessions } from './migrations/0004-sessions.ts';
 import { denials } from './migrations/0005-denials.ts';
+import { projects } from './migrations/0006-projects.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
@@ -15,7 +16,7 @@ export interface Migration {
 }
 
 /** Forward only. A released migration never changes. */
-export const MIGRATIONS: readonly Migration[] = [initial, usage, batches, sessions, denials];
+export const MIGRATIONS: readonly Migration[] = [initial, usage, batches, sessions, denials, projects];
 
 /**
  * Applies the missing migrations, all or none, after a backup of the file.
@@ -34,13 +35,16 @@ export function migrate(db: DatabaseSync, file: string, migrations: readonly Mig
   if (current === latest) return;
   if (current > 0) backUp(db, `${file}.v${current}.backup`);
   else refuseForeign(db, file);
-  db.exec('BEGIN IMMEDIATE');
+  // Off, or dropping a table that is rebuilt would delete the rows that refer to it.
+  db.exec('PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE');
   try {
     for (const { version, sql } of migrations) if (version > current) db.exec(sql);
     db.exec(`PRAGMA user_version = ${latest}; COMMIT`);
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK');
     throw error;
+  } finally {
+    db.exec('PRAGMA foreign_keys = ON');
   }
 }
 

@@ -8,12 +8,15 @@ import { all, change } from './sql.ts';
  * Stores one row per execution of the job, whose events are stored before its end. Cost basis
  * `none`: it was refused before a CLI ran, so it cost nothing. `unknown`: it was lost, for example.
  */
-export function recordUsage(db: DatabaseSync, job: Pick<JobCopy, 'id' | 'owner' | 'request'>): void {
+export function recordUsage(
+  db: DatabaseSync,
+  job: Pick<JobCopy, 'id' | 'project' | 'principal' | 'request'>,
+): void {
   change(
     db,
-    `INSERT INTO usage (execution_id, job_id, ended_at, owner, provider, model, tags, status, input_tokens,
-       output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, cost_basis)
-     SELECT body ->> '$.executionId', job_id, at, ?, coalesce(body ->> '$.outcome.provider', ?),
+    `INSERT INTO usage (execution_id, job_id, ended_at, project, principal, provider, model, tags, status,
+       input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, cost_basis)
+     SELECT body ->> '$.executionId', job_id, at, ?, ?, coalesce(body ->> '$.outcome.provider', ?),
        coalesce(body ->> '$.outcome.model', ?), ?, body ->> '$.outcome.status',
        coalesce(body ->> '$.outcome.usage.inputTokens', 0), coalesce(body ->> '$.outcome.usage.outputTokens', 0),
        coalesce(body ->> '$.outcome.usage.cacheReadTokens', 0),
@@ -24,7 +27,8 @@ export function recordUsage(db: DatabaseSync, job: Pick<JobCopy, 'id' | 'owner' 
          THEN 'none' ELSE 'unknown' END)
      FROM events WHERE job_id = ? AND kind = 'execution.finished'
      ON CONFLICT (execution_id) DO NOTHING`,
-    job.owner,
+    job.project,
+    job.principal,
     job.request.provider,
     job.request.model,
     JSON.stringify(job.request.tags),
@@ -36,7 +40,7 @@ const KEYS: Readonly<Record<UsageDimension, string>> = {
   day: 'substr(ended_at, 1, 10)',
   provider: 'provider',
   model: 'model',
-  caller: 'owner',
+  caller: 'principal',
   tag: 'tag.value',
 };
 
@@ -48,8 +52,8 @@ export const usageReads = {
   'usage.report'(
     db: DatabaseSync,
     args: {
-      /** null: of every owner. */
-      readonly owner: string | null;
+      /** null: of every principal. */
+      readonly principal: string | null;
       readonly by: UsageDimension;
       /** RFC 3339 in UTC as `Date.toISOString` writes it; null: no bound. */
       readonly from: string | null;
@@ -57,7 +61,7 @@ export const usageReads = {
     },
   ): UsageRow[] {
     const conditions = [
-      ...(args.owner === null ? [] : [{ sql: 'owner = ?', value: args.owner }]),
+      ...(args.principal === null ? [] : [{ sql: 'principal = ?', value: args.principal }]),
       ...(args.from === null ? [] : [{ sql: 'ended_at >= ?', value: args.from }]),
       ...(args.to === null ? [] : [{ sql: 'ended_at < ?', value: args.to }]),
     ];

@@ -132,7 +132,7 @@ it('keeps every event of finished jobs as it was, of small ones and of those wit
     expect(expected.map(({ kind }) => kind)).toContain('job.scheduled');
     expect(await copied(store, id)).toEqual(expected);
   }
-  const usage = await store.run('usage.report', { owner: null, by: 'caller', from: null, to: null });
+  const usage = await store.run('usage.report', { principal: null, by: 'caller', from: null, to: null });
   expect(usage).toMatchObject([{ executions: 2 * ids.length }]);
 });
 
@@ -177,7 +177,7 @@ it('keeps what is left of the events and outcomes of CLIs that say anything', as
     expect(kept?.outcome).toEqual(record?.outcome);
     expect(await copied(store, id)).toEqual(await bench.records.events(id, 0, 10_000));
   }
-  const usage = await store.run('usage.report', { owner: null, by: 'model', from: null, to: null });
+  const usage = await store.run('usage.report', { principal: null, by: 'model', from: null, to: null });
   expect(usage.reduce((sum, { executions }) => sum + executions, 0)).toBe(ids.length);
 });
 

@@ -12,7 +12,7 @@ const SESSION = '01J00000000000000000000001';
 function place() {
   let now = 0;
   let asked = 0;
-  const origin = { owner: 'ann', provider: 'claude', node: 'n1', nativeSessionId: 'x' };
+  const origin = { principal: 'ann', provider: 'claude', node: 'n1', nativeSessionId: 'x' };
   // One operation is used, and answered as the store does.
   const run = (async (_name: string, { sessionId }: { sessionId: string }) => {
     asked += 1;

@@ -4,8 +4,8 @@ import type { JobCopy } from '../../../src/store/jobs.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { AT, aFinishedJob, aJob, anOutcome, aQuery, project, testStore } from './test-store.ts';
 
-const idsOf = async (store: Store, query: Partial<JobQuery>, owner: string | null = null) =>
-  (await store.run('jobs.list', { owner, query: aQuery(query) })).rows.map(({ id }) => id);
+const idsOf = async (store: Store, query: Partial<JobQuery>, principal: string | null = null) =>
+  (await store.run('jobs.list', { principal, query: aQuery(query) })).rows.map(({ id }) => id);
 
 /** The prompts of the jobs that `q` finds, among those given. */
 async function found(prompts: readonly string[], q: string): Promise<string[]> {
@@ -22,7 +22,7 @@ describe('the list of jobs', () => {
     const jobs = Array.from({ length: 25 }, () => aJob());
     await project(store, ...jobs);
     const list = (cursor: string | null) =>
-      store.run('jobs.list', { owner: null, query: aQuery({ limit: 5, cursor }) });
+      store.run('jobs.list', { principal: null, query: aQuery({ limit: 5, cursor }) });
     const pages = [await list(null)];
     for (let next = pages.at(-1)?.nextCursor; next; next = pages.at(-1)?.nextCursor)
       pages.push(await list(next));
@@ -45,7 +45,7 @@ describe('the list of jobs', () => {
       .map(({ id }) => id)
       .sort()
       .reverse();
-    const first = await store.run('jobs.list', { owner: null, query: aQuery({ batch: 'B1', limit: 3 }) });
+    const first = await store.run('jobs.list', { principal: null, query: aQuery({ batch: 'B1', limit: 3 }) });
     expect(first.rows.map(({ id, batchId }) => [id, batchId])).toEqual(
       wanted.slice(0, 3).map((id) => [id, 'B1']),
     );
@@ -64,7 +64,7 @@ describe('the list of jobs', () => {
     const [gone, ...kept] = jobs.map(({ id }) => id).sort();
     await store.run('jobs.delete', { id: gone ?? '' });
     expect(await store.run('jobs.ofBatch', { batch: 'B1' })).toEqual(
-      kept.map((id) => ({ id, status: 'running', owner: 'alice', createdAt: AT })),
+      kept.map((id) => ({ id, status: 'running', principal: 'alice', createdAt: AT })),
     );
     expect(await store.run('jobs.ofBatch', { batch: 'none' })).toEqual([]);
   });
@@ -76,7 +76,7 @@ describe('the list of jobs', () => {
     );
     if (!oldest || !middle || !newest) throw new Error('three jobs');
     await project(store, oldest, middle, newest);
-    const page = await store.run('jobs.list', { owner: null, query: aQuery({ limit: 2 }) });
+    const page = await store.run('jobs.list', { principal: null, query: aQuery({ limit: 2 }) });
     await store.run('jobs.delete', { id: middle.id });
     expect(await idsOf(store, { cursor: page.nextCursor })).toEqual([oldest.id]);
   });
@@ -85,7 +85,7 @@ describe('the list of jobs', () => {
     'refuses the cursor %j',
     async (cursor) => {
       const store = await testStore();
-      const list = store.run('jobs.list', { owner: null, query: aQuery({ cursor }) });
+      const list = store.run('jobs.list', { principal: null, query: aQuery({ cursor }) });
       await expect(list).rejects.toMatchObject({ code: 'request.invalid', problems: [{ path: '/cursor' }] });
     },
   );
@@ -100,12 +100,12 @@ describe('the list of jobs', () => {
       request: { prompt, priority: -3, tags: ['t'], metadata: { k: 'v' } },
     });
     await project(store, job);
-    const { rows } = await store.run('jobs.list', { owner: null, query: aQuery() });
+    const { rows } = await store.run('jobs.list', { principal: null, query: aQuery() });
     expect(rows).toEqual([
       {
         id: job.id,
         kind: 'api',
-        owner: 'alice',
+        principal: 'alice',
         status: 'failed',
         waitReason: null,
         scheduledFor: null,
@@ -133,16 +133,16 @@ describe('filters of the list', () => {
   const filtered = async (
     jobs: Record<string, JobCopy>,
     query: Partial<JobQuery>,
-    owner: string | null = null,
+    principal: string | null = null,
   ) => {
     const store = await testStore();
     await project(store, ...Object.values(jobs));
-    const ids = await idsOf(store, query, owner);
+    const ids = await idsOf(store, query, principal);
     return Object.keys(jobs).filter((name) => ids.includes(jobs[name]?.id ?? ''));
   };
 
-  it('an owner sees only their own jobs, null sees all', async () => {
-    const jobs = { mine: aJob(), theirs: aJob({ owner: 'bob' }) };
+  it('a principal sees only its own jobs, null sees all', async () => {
+    const jobs = { mine: aJob(), theirs: aJob({ principal: 'bob' }) };
     expect(await filtered(jobs, {}, 'alice')).toEqual(['mine']);
     expect(await filtered(jobs, {})).toEqual(['mine', 'theirs']);
     expect(await filtered(jobs, {}, 'nobody')).toEqual([]);

@@ -43,7 +43,7 @@ describe('migrations', () => {
     expect(statSync(`${file}.v1.backup`).mode & 0o777).toBe(0o600);
   });
 
-  it('pass over an event that cannot be read', () => {
+  it('skip an event that cannot be read', () => {
     const file = ledgerFile();
     const db = database(file);
     migrate(db, file, MIGRATIONS.slice(0, 3));
@@ -61,6 +61,51 @@ describe('migrations', () => {
     expect(db.prepare('SELECT session_id, job_id FROM sessions').all()).toMatchObject([
       { session_id: 's', job_id: 'good' },
     ]);
+  });
+
+  it('give jobs of version 5 a project, a principal, a session and failures, and keep their other rows', async () => {
+    const file = ledgerFile();
+    const db = database(file);
+    migrate(db, file, MIGRATIONS.slice(0, 5));
+    const at = '2026-11-01T00:00:00.000Z';
+    const insert =
+      db.prepare(`INSERT INTO jobs (id, rev, kind, owner, status, provider, cwd, attempts, created_at,
+      finished_at, updated_at, cancel_requested, tags, metadata, request, outcome, prompt)
+      VALUES (?, 3, 'api', 'ann', ?, 'claude', '/', ?, '${at}', ?, '${at}', 0, '["t"]', '{}', ?, ?, 'a prompt')`);
+    const outcome =
+      '{"sessionId":"begun","error":{"code":"x"},"usage":{"costUsd":0.5},"permissionDenials":[1]}';
+    insert.run('resumes', 'failed', 2, at, '{"sessionId":"resumed"}', null);
+    insert.run('begins', 'succeeded', 3, at, '{"sessionId":null}', outcome);
+    insert.run('waits', 'queued', 0, null, '{', null); // its request is damaged
+    db.exec(`INSERT INTO job_tags VALUES ('t', 'begins'); INSERT INTO batch_jobs VALUES ('b', 'begins');
+      INSERT INTO job_denials VALUES ('begins', 1);
+      INSERT INTO usage VALUES ('e', 'begins', '${at}', 'ann', 'claude', NULL, '[]', 'succeeded', 1, 1, 0, 0, 0.5, 'reported')`);
+    migrate(db, file, MIGRATIONS);
+    const columns = 'id, project, principal, session_id, failures, prompt_preview, cost_usd, error';
+    const older = {
+      project: 'default',
+      principal: 'ann',
+      prompt_preview: 'a prompt',
+      cost_usd: null,
+      error: null,
+    };
+    expect(db.prepare(`SELECT ${columns} FROM jobs ORDER BY id`).all()).toEqual([
+      { ...older, id: 'begins', session_id: 'begun', failures: 2, cost_usd: 0.5, error: '{"code":"x"}' },
+      { ...older, id: 'resumes', session_id: 'resumed', failures: 2 },
+      { ...older, id: 'waits', session_id: 'waits', failures: 0 },
+    ]);
+    const counts = ['job_tags', 'batch_jobs', 'job_denials'].map((table) =>
+      Number(db.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.['n']),
+    );
+    expect(counts).toEqual([1, 1, 1]);
+    expect(db.prepare('SELECT project, principal FROM usage').all()).toEqual([
+      { project: 'default', principal: 'ann' },
+    ]);
+    expect(db.prepare('PRAGMA foreign_key_check').all()).toEqual([]);
+    const store = await open(file);
+    onTestFinished(() => store.close());
+    await store.run('jobs.delete', { id: 'begins' });
+    expect(db.prepare('SELECT count(*) AS n FROM job_tags').get()).toEqual({ n: 0 });
   });
 
   it('apply all steps or none', () => {

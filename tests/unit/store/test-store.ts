@@ -87,18 +87,22 @@ export const aRequest = (overrides: Partial<ResolvedPrompt> = {}): ResolvedPromp
 
 type JobOverrides = Partial<Omit<JobCopy, 'request'>> & { readonly request?: Partial<ResolvedPrompt> };
 
-/** A queued job made at {@link AT}, with its parts overridden. */
+/** A queued job created at {@link AT}, with its parts overridden. */
 export function aJob({ request, ...overrides }: JobOverrides = {}): JobCopy {
   const createdAt = overrides.createdAt ?? AT;
+  const id = overrides.id ?? ulid(Date.parse(createdAt));
   return {
-    id: ulid(Date.parse(createdAt)),
+    id,
     rev: 1,
     kind: 'api',
-    owner: 'alice',
+    project: 'default',
+    principal: 'alice',
+    sessionId: id,
     status: 'queued',
     waitReason: null,
     scheduledFor: null,
     attempts: 0,
+    failures: 0,
     retryOf: null,
     batchId: null,
     node: null,

@@ -16,7 +16,7 @@ const usage = (costUsd: number | null, costBasis: 'reported' | 'estimated' | 'un
 async function project(
   store: Store,
   changes: {
-    readonly owner?: string;
+    readonly principal?: string;
     readonly tags?: string[];
     readonly model?: string | null;
     readonly at?: string;
@@ -26,7 +26,7 @@ async function project(
   const at = changes.at ?? DAY(1);
   const finished = aFinishedJob(at);
   const request = aRequest({ tags: changes.tags ?? [], model: changes.model ?? null });
-  const job = { ...finished, owner: changes.owner ?? 'ann', request };
+  const job = { ...finished, principal: changes.principal ?? 'ann', request };
   const events = outcomes.map((outcome, index): StoredEvent => {
     const executionId = `${job.id}-${index + 1}`;
     return {
@@ -40,7 +40,7 @@ async function project(
 }
 
 const report = (store: Store, by: 'day' | 'provider' | 'model' | 'caller' | 'tag', bounds = {}) =>
-  store.run('usage.report', { owner: null, by, from: null, to: null, ...bounds });
+  store.run('usage.report', { principal: null, by, from: null, to: null, ...bounds });
 
 describe('usage', () => {
   it('adds up what is reported, estimated and unknown, each by itself', async () => {
@@ -109,14 +109,14 @@ describe('usage', () => {
 
   it("shows a caller's own alone, and everybody's by caller", async () => {
     const store = await testStore();
-    await project(store, { owner: 'ann' }, { usage: usage(1, 'reported') });
-    await project(store, { owner: 'bob' }, { usage: usage(2, 'reported') });
+    await project(store, { principal: 'ann' }, { usage: usage(1, 'reported') });
+    await project(store, { principal: 'bob' }, { usage: usage(2, 'reported') });
     const rows = await report(store, 'caller');
     expect(rows.map(({ key, costUsd }) => [key, costUsd])).toEqual([
       ['ann', 1],
       ['bob', 2],
     ]);
-    expect(await report(store, 'caller', { owner: 'bob' })).toMatchObject([{ key: 'bob', costUsd: 2 }]);
+    expect(await report(store, 'caller', { principal: 'bob' })).toMatchObject([{ key: 'bob', costUsd: 2 }]);
   });
 
   it('takes executions that ended at its beginning, and not at its end', async () => {
