@@ -43,8 +43,7 @@ export async function main(args: readonly string[]): Promise<number> {
     async startServer({ cwd: folder, jobIn, env }) {
       const { startTemporaryServer } = await import('./serve.ts');
       const logStream = logTo(process.stderr, env);
-      const job = jobIn === undefined ? {} : { jobIn };
-      return startTemporaryServer({ cwd: folder, ...job, env, version, logStream });
+      return startTemporaryServer({ cwd: folder, jobIn, env, version, logStream });
     },
     async allowFolder(home, folder) {
       const { rememberFolder } = await import('./store/run-folders.ts');

@@ -79,7 +79,7 @@ export interface TemporaryServerOptions extends ServeOptions {
   /** Where jobs run, unless the settings name roots. */
   readonly cwd: string;
   /** The folder of a job that the server must be able to run; refused before anything starts. */
-  readonly jobIn?: string;
+  readonly jobIn?: string | undefined;
 }
 
 export interface TemporaryServer {

@@ -107,7 +107,7 @@ function contextOf(
     now: options.now ?? (() => new Date()),
     sleep: options.sleep ?? DEFAULT_SLEEP,
     serve: () => options.serve(env),
-    startServer: (folders) => options.startServer({ ...folders, env }),
+    startServer: ({ cwd: folder, jobIn }) => options.startServer({ cwd: folder, jobIn, env }),
     readStdin: (what) =>
       readStdin(stdin, what, stdinPatienceMs, (waits) =>
         output.note(waits ? STDIN_WAITS : STDIN_LEFT, 'yellow'),

@@ -54,7 +54,7 @@ export interface ServerFolders {
   /** Where jobs run, unless the settings name roots. */
   readonly cwd: string;
   /** The folder of the job that the server is started for. */
-  readonly jobIn?: string;
+  readonly jobIn?: string | undefined;
 }
 
 /** A server that runs in this process for one command. */
