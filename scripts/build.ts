@@ -1,8 +1,11 @@
 /** `npm run build`: the publishable package's JavaScript, from nothing, into dist/. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
+/** Files that compiled modules read beside them and the compiler does not copy. */
+const COPIED = ['src/records/scripts'];
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DIST = join(ROOT, 'dist');
@@ -28,6 +31,7 @@ function build(): string | null {
   const { status, error } = spawnSync(tsc, ['-p', 'tsconfig.build.json'], { cwd: ROOT, stdio: 'inherit' });
   if (error !== undefined) return `the compiler cannot be started: ${error.message}`;
   if (status !== 0) return 'the compiler refused the source';
+  for (const path of COPIED) cpSync(join(ROOT, path), join(DIST, path), { recursive: true });
   const missing = [join(DIST, 'src/main.js'), ...runByPath()].filter((file) => !existsSync(file));
   if (missing.length > 0) return `the compiler left out ${missing.join(', ')}`;
   return null;

@@ -5,7 +5,7 @@ import { isWrongType } from '../redis/redis-error.ts';
 import type { BatchEntry, BatchRecords, OpenBatchResult } from './batch-ports.ts';
 import { IDEMPOTENCY_MS } from './job-records.ts';
 import { damaged, jobArguments, numberOf } from './record-codec.ts';
-import type { ScriptRunner } from './script-runner.ts';
+import { namedArguments, type ScriptRunner } from './script-runner.ts';
 
 /** Of BATCH_OPEN and RECALL; only a replay has more than the first. */
 type Reply = [kind: string, id: string, entries: string, added: number];
@@ -25,30 +25,32 @@ export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage):
 
   return {
     async open(batch): Promise<OpenBatchResult> {
-      const reply = (await scripts.run('BATCH_OPEN', [
-        batch.id,
-        batch.principal,
-        batch.createdAt,
-        JSON.stringify(batch.entries),
-        batch.idempotency?.key ?? '',
-        batch.idempotency?.fingerprint ?? '',
-        IDEMPOTENCY_MS,
-        batch.project,
-      ])) as Reply;
+      const reply = (await scripts.run('batch-open', {
+        id: batch.id,
+        project: batch.project,
+        principal: batch.principal,
+        createdAt: batch.createdAt,
+        entries: JSON.stringify(batch.entries),
+        keepMs: IDEMPOTENCY_MS,
+        key: batch.idempotency?.key ?? null,
+        fingerprint: batch.idempotency?.fingerprint ?? null,
+        keyForMs: IDEMPOTENCY_MS,
+      })) as Reply;
       const [kind] = reply;
       return kind === 'mismatch' || kind === 'created' ? { kind } : replayed(reply);
     },
 
     async recall({ key, fingerprint }) {
       return reading(`of the key ${key}`, async () => {
-        const reply = (await scripts.run('RECALL', [key, fingerprint])) as Reply | [];
+        const reply = (await scripts.run('recall', { key, fingerprint })) as Reply | [];
         if (reply[0] === 'mismatch') return { kind: 'mismatch' } as const;
         return reply.length === 0 || reply[2] === '' ? null : replayed(reply);
       });
     },
 
     async add(batchId, from, jobs) {
-      const added = await scripts.run('BATCH_ADD', [batchId, from, ...jobs.flatMap(jobArguments)]);
+      const list = jobs.flatMap((job) => namedArguments(jobArguments(job)));
+      const added = await scripts.run('batch-add', { batch: batchId, from }, list);
       if (added === 1) return;
       throw new AppError(
         'redis.unavailable',
@@ -61,7 +63,7 @@ export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage):
 
     read: (id) =>
       reading(id, async () => {
-        const reply = await scripts.run('BATCH_READ', [id]);
+        const reply = await scripts.run('batch-read', { id });
         const [project, principal, createdAt, ids = [], states = []] = reply as
           | [string, string, string, string[], string[]]
           | []; // the script's replies

@@ -2,7 +2,7 @@ import type { ReportDamage } from '../damage.ts';
 import { wireError } from '../errors.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
 import type { Claim, Claims, FinishResult, LeaseState } from './ports.ts';
-import { decodeClaim, encodeEvents, readRequest, scoreOf } from './record-codec.ts';
+import { decodeClaim, encodeEvents, jobArguments, readRequest } from './record-codec.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
 /** How a job ends that waited longer than its `ttlMs`. */
@@ -33,7 +33,7 @@ export function createClaims(
   report: ReportDamage,
 ): Claims {
   const expired = JSON.stringify(EXPIRED);
-  const rootsText = (): string => (roots === null ? '' : JSON.stringify(roots()));
+  const rootsJson = (): string | null => (roots === null ? null : JSON.stringify(roots()));
 
   /** Claims with a request. One without ends here: no node can run it, and it must not come again. */
   function readable(reply: unknown): Claim[] {
@@ -50,52 +50,59 @@ export function createClaims(
 
   const claims: Claims = {
     async claim(max, room = {}) {
-      const roomText = Object.keys(room).length === 0 ? '' : JSON.stringify(room);
-      const where = [rootsText(), WINDOW, roomText];
-      return readable(await scripts.run('CLAIM', [node, max, timing.leaseMs, expired, ...where]));
+      const found = await scripts.run('claim', {
+        node,
+        max,
+        leaseMs: timing.leaseMs,
+        expired,
+        window: WINDOW,
+        roots: rootsJson(),
+        room: Object.keys(room).length === 0 ? null : JSON.stringify(room),
+      });
+      return readable(found);
     },
 
     async peek(max) {
-      const found = await scripts.run('PEEK', [node, max, rootsText(), PEEK_MAX_BYTES]);
-      return (found as string[]).map(readRequest).filter((request) => request !== null); // as it was written
+      const found = await scripts.run('peek', { node, max, roots: rootsJson(), maxBytes: PEEK_MAX_BYTES });
+      return (found as string[]).map(readRequest).filter((request) => request !== null); // the script's replies
     },
 
     async owned() {
-      return readable(await scripts.run('OWNED', [node]));
+      return readable(await scripts.run('owned', { node }));
     },
 
     async renew(executions) {
-      const pairs = executions.flatMap((one) => [one.jobId, one.executionId]);
-      return (await scripts.run('RENEW', [node, timing.leaseMs, ...pairs])) as LeaseState[]; // the script's replies
+      const list = executions.flatMap((one) => [one.jobId, one.executionId]);
+      return (await scripts.run('renew', { node, leaseMs: timing.leaseMs }, list)) as LeaseState[]; // the script's replies
     },
 
     async append(jobId, executionId, from, events) {
-      const args = [jobId, executionId, from, ...encodeEvents(events)];
-      const listeners = Number(await scripts.run('APPEND', args));
-      if (listeners < 0) return 'fenced';
-      return listeners > 0 ? 'read' : 'unread';
+      const readers = Number(
+        await scripts.run('append', { id: jobId, executionId, from }, encodeEvents(events)),
+      );
+      if (readers < 0) return 'fenced';
+      return readers > 0 ? 'read' : 'unread';
     },
 
-    async finish(finish): Promise<FinishResult> {
-      const reply = await scripts.run('FINISH', [
-        finish.jobId,
-        finish.executionId,
-        finish.outcome.status,
-        JSON.stringify(finish.outcome),
-        finish.backoffMs !== null && finish.outcome.error?.retryable === true ? 1 : 0,
-        finish.backoffMs ?? 0,
-        finish.rawAnswer ?? '',
-        finish.from,
-        ...encodeEvents(finish.tail),
-      ]);
-      return reply as FinishResult; // the script's replies
+    async finish({ jobId, executionId, outcome, backoffMs, rawAnswer, from, tail }): Promise<FinishResult> {
+      const args = {
+        id: jobId,
+        executionId,
+        status: outcome.status,
+        outcome: JSON.stringify(outcome),
+        retryable: backoffMs !== null && outcome.error?.retryable === true,
+        backoffMs: backoffMs ?? 0,
+        rawAnswer: rawAnswer === '' ? null : rawAnswer,
+        from,
+      };
+      return (await scripts.run('finish', args, encodeEvents(tail))) as FinishResult; // the script's replies
     },
 
     async adopt(job, executionId) {
-      const { request } = job;
-      const args = [node, timing.leaderMs, executionId, job.id, job.principal, JSON.stringify(request)];
-      const place = [scoreOf(job), job.createdAt, request.cwd, request.provider, job.project, job.sessionId];
-      return (await scripts.run('ADOPT', [...args, ...place])) === 1;
+      // A raw request has no delay, no time limit for waiting, no lane and no retry.
+      const once = { ...jobArguments(job), delayMs: 0, ttlMs: null, lanes: null, maxAttempts: 1 };
+      const args = { node, leaderMs: timing.leaderMs, executionId, ...once };
+      return (await scripts.run('adopt', args)) === 1;
     },
   };
   return claims;

@@ -32,21 +32,17 @@ export function createJobRecords(
 
   return {
     async create(job): Promise<CreateResult> {
-      const reply = (await scripts.run('CREATE', [
-        ...jobArguments(job),
-        job.idempotency?.key ?? '',
-        job.idempotency?.fingerprint ?? '',
-        IDEMPOTENCY_MS,
-        job.idempotency?.deleted ?? '',
-      ])) as string[]; // the script's replies
-      const [kind, id] = reply;
+      const { key = null, fingerprint = null, deleted = null } = job.idempotency ?? {};
+      const used = { key, fingerprint, keyForMs: IDEMPOTENCY_MS, deleted };
+      const reply = await scripts.run('create', { ...jobArguments(job), ...used });
+      const [kind, id] = reply as string[]; // the script's replies
       if (kind === 'mismatch') return { kind };
       if (kind === 'replayed' && id !== undefined && id !== job.id) return { kind, jobId: id };
       return { kind: 'created' };
     },
 
     async recall({ key, fingerprint }) {
-      const reply = await scripts.run('RECALL', [key, fingerprint]);
+      const reply = await scripts.run('recall', { key, fingerprint });
       const [kind, jobId] = reply as string[]; // the script's replies
       if (kind === 'mismatch') return { kind };
       return jobId === undefined ? null : { kind: 'replayed', jobId };
@@ -81,13 +77,13 @@ export function createJobRecords(
     },
 
     async cancel(id, force, outcome): Promise<CancelResult> {
-      const reply = await scripts.run('CANCEL', [id, force ? 1 : 0, JSON.stringify(outcome)]);
+      const reply = await scripts.run('cancel', { id, force, outcome: JSON.stringify(outcome) });
       const [kind, status] = reply as string[]; // the script's replies
       return kind === 'finished' ? ({ kind, status } as CancelResult) : ({ kind } as CancelResult);
     },
 
     async remove(id) {
-      return (await scripts.run('REMOVE', [id])) === 1;
+      return (await scripts.run('remove', { id })) === 1;
     },
 
     async events(id, after, limit) {

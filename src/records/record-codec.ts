@@ -9,6 +9,7 @@ import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import { nullable } from '../protocol/schema.ts';
 import type { Claim, JobRecord, NewJob, TimedEvent } from './ports.ts';
+import type { ScriptArguments } from './script-runner.ts';
 
 const text = Type.String();
 const orNothing = nullable(text);
@@ -146,31 +147,29 @@ export function lanesOf(job: NewJob): readonly string[] {
   return lanes;
 }
 
-/** How many arguments a new job takes: as many as {@link jobArguments} gives. */
-export const JOB_FIELDS = 17;
-
-/** A new job as `createJob` of batch-scripts.ts reads it. */
-export function jobArguments(job: NewJob): (string | number)[] {
+/** A new job as `createJob` of prelude.lua takes it. */
+export function jobArguments(job: NewJob): ScriptArguments {
+  const { request } = job;
   const lanes = lanesOf(job);
-  return [
-    job.id,
-    job.kind,
-    job.principal,
-    JSON.stringify(job.request),
-    scoreOf(job),
-    job.request.delayMs,
-    job.request.ttlMs ?? '',
-    job.retryOf ?? '',
-    job.pin ?? '',
-    lanes.length === 0 ? '' : JSON.stringify(lanes),
-    job.createdAt,
-    job.request.maxAttempts,
-    job.request.cwd,
-    job.request.provider,
-    job.batch ?? '',
-    job.project,
-    job.sessionId,
-  ];
+  return {
+    id: job.id,
+    kind: job.kind,
+    project: job.project,
+    principal: job.principal,
+    sessionId: job.sessionId,
+    request: JSON.stringify(request),
+    score: scoreOf(job),
+    delayMs: request.delayMs,
+    ttlMs: request.ttlMs,
+    retryOf: job.retryOf,
+    pin: job.pin,
+    lanes: lanes.length === 0 ? null : JSON.stringify(lanes),
+    createdAt: job.createdAt,
+    maxAttempts: request.maxAttempts,
+    cwd: request.cwd,
+    provider: request.provider,
+    batch: job.batch ?? null,
+  };
 }
 
 /**
@@ -210,7 +209,7 @@ export function encodeEvents(events: readonly TimedEvent[]): (string | number)[]
 export function decodeClaim(
   row: readonly unknown[],
 ): Omit<Claim, 'request'> & { request: ResolvedPrompt | null } {
-  const [jobId, executionId, attempt, kind, principal, requestText, sessionId] = row;
+  const [jobId, executionId, attempt, kind, principal, sessionId, requestText] = row;
   const request = readRequest(String(requestText));
   return {
     jobId: String(jobId),

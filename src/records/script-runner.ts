@@ -1,48 +1,80 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.ts';
-import * as batchScripts from './batch-scripts.ts';
-import { prelude, type ScriptSettings } from './prelude.ts';
-import * as jobScripts from './scripts.ts';
-import * as upkeepScripts from './upkeep-scripts.ts';
+import { DEFAULT_PROJECT } from '../protocol/job.ts';
 
-const bodies = { ...jobScripts, ...batchScripts, ...upkeepScripts };
+/** The files in `scripts/`: one per step of the protocol. */
+const SCRIPTS = [
+  ...['create', 'recall', 'cancel', 'remove'],
+  ...['batch-open', 'batch-add', 'batch-read'],
+  ...['submit', 'claim', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
+  ...['undelivered', 'held', 'expire', 'settle-lost', 'leave'],
+] as const;
+export type ScriptName = (typeof SCRIPTS)[number];
 
-export type ScriptName = keyof typeof bodies;
+const read = (name: string): string =>
+  readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+const PRELUDE = read('prelude');
+const BODIES = new Map(SCRIPTS.map((name) => [name, read(name)]));
+
+export interface ScriptSettings {
+  readonly requestChannel: string;
+  readonly responseChannel: string;
+  /** How long Redis keeps a finished job, and the log. */
+  readonly keepFinishedMs: number;
+}
+
+/** Arguments by name. null and false are not passed: the script reads nil. */
+export type ScriptArguments = Readonly<Record<string, string | number | boolean | null>>;
 
 export interface ScriptRunner {
   /**
    * Runs one script atomically.
+   * @param list what follows the named arguments, as the script's header says
    * @throws AppError redis.unavailable when Redis cannot be reached, is loading, or takes no writes; redis.refused
    */
-  run(name: ScriptName, args: readonly (string | number)[]): Promise<unknown>;
+  run(name: ScriptName, args: ScriptArguments, list?: readonly (string | number)[]): Promise<unknown>;
 }
 
-/** Runs the protocol's scripts by hash; a Redis that does not know one yet (restart, flush) is given its text. */
+/** Runs the scripts by hash. A Redis that does not know a script yet (restart, flush) gets its text. */
 export function createScriptRunner(redis: Redis, prefix: string, settings: ScriptSettings): ScriptRunner {
-  const head = prelude(settings);
-  // What every key begins with: a user whose rights are `~PREFIX:*` may name it.
+  const constants = [
+    `local REQUESTS = ${JSON.stringify(settings.requestChannel)}`,
+    `local RESPONSES = ${JSON.stringify(settings.responseChannel)}`,
+    `local KEEP_MS = ${settings.keepFinishedMs}`,
+    `local DEFAULT_PROJECT = ${JSON.stringify(DEFAULT_PROJECT)}`,
+  ].join('\n');
+  // Every key begins with this, so a Redis user whose rights are `~PREFIX:*` may name it.
   const key = `${prefix}:`;
-  const known = new Map<ScriptName, { text: string; sha: string }>();
-  const load = (name: ScriptName) => {
-    let script = known.get(name);
-    if (script === undefined) {
-      const text = `${head}${bodies[name]}`;
-      script = { text, sha: createHash('sha1').update(text).digest('hex') };
-      known.set(name, script);
-    }
-    return script;
-  };
+  const scripts = new Map<ScriptName, { text: string; sha: string }>();
+  for (const [name, body] of BODIES) {
+    const text = [constants, PRELUDE, body].join('\n');
+    scripts.set(name, { text, sha: createHash('sha1').update(text).digest('hex') });
+  }
 
   return {
-    async run(name, args) {
-      const { text, sha } = load(name);
+    async run(name, args, list = []) {
+      const script = scripts.get(name);
+      if (script === undefined) throw new TypeError(`there is no script ${name}`);
+      const values = [...namedArguments(args), ...list];
       try {
-        return await redis.evalsha(sha, 1, key, ...args);
+        return await redis.evalsha(script.sha, 1, key, ...values);
       } catch (error) {
         if (!messageOf(error).startsWith('NOSCRIPT')) throw error;
       }
-      return redis.eval(text, 1, key, ...args);
+      return redis.eval(script.text, 1, key, ...values);
     },
   };
+}
+
+/** Named arguments as `namedAt` of prelude.lua reads them: their count, then name and value of each. */
+export function namedArguments(args: ScriptArguments): (string | number)[] {
+  const out: (string | number)[] = [0];
+  for (const [name, value] of Object.entries(args)) {
+    if (value === null || value === false) continue;
+    out.push(name, value === true ? 1 : value);
+  }
+  out[0] = (out.length - 1) / 2;
+  return out;
 }

@@ -6,7 +6,7 @@ import type { ScriptRunner } from './script-runner.ts';
 export function createSubmissions(scripts: ScriptRunner): Submissions {
   return {
     async submit(jobId, executionId): Promise<SubmitResult> {
-      const reply = await scripts.run('SUBMIT', [jobId, executionId]);
+      const reply = await scripts.run('submit', { id: jobId, executionId });
       const [kind, detail] = reply as [string, string | number | undefined]; // the script's replies
       switch (kind) {
         case 'finished':

@@ -13,20 +13,22 @@ export function createUpkeep(
 ): Upkeep {
   return {
     async undelivered(againInMs, limit) {
-      return (await scripts.run('UNDELIVERED', [againInMs, limit])) as string[]; // the script's replies
+      return (await scripts.run('undelivered', { againInMs, limit })) as string[]; // the script's replies
     },
     async held(ids, againInMs) {
-      if (ids.length > 0) await scripts.run('HELD', [againInMs, ...ids]);
+      if (ids.length > 0) await scripts.run('held', { againInMs }, ids);
     },
     async expire(outcome, limit) {
-      return (await scripts.run('EXPIRE', [JSON.stringify(outcome), limit])) as string[]; // the script's replies
+      return (await scripts.run('expire', { outcome: JSON.stringify(outcome), limit })) as string[]; // the script's replies
     },
-    async settleLost(absentMs, lost, unavailableOutcome) {
-      const args = [absentMs, JSON.stringify(lost), JSON.stringify(unavailableOutcome), backoffMs];
-      return (await scripts.run('SETTLE_LOST', args)) as string[]; // the script's replies
+    async settleLost(absentMs, lostOutcome, unavailableOutcome) {
+      const lost = JSON.stringify(lostOutcome);
+      const unavailable = JSON.stringify(unavailableOutcome);
+      const args = { absentMs, lost, unavailable, backoffMs };
+      return (await scripts.run('settle-lost', args)) as string[]; // the script's replies
     },
     async leave() {
-      await scripts.run('LEAVE', [node]);
+      await scripts.run('leave', { node });
     },
     async counts() {
       const [pending, pinned, awaiting, running, nodes] = await Promise.all([

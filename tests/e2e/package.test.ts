@@ -44,6 +44,7 @@ const ALLOWED = [
   /^docs\/[\w./-]+\.(md|svg)$/,
   /^src\/bin\.js$/,
   /^dist\/(src|workers)\/[\w./-]+\.(js|js\.map|d\.ts)$/,
+  /^dist\/src\/records\/scripts\/[\w-]+\.lua$/,
 ];
 const NEEDED = [
   'package.json',
@@ -54,6 +55,7 @@ const NEEDED = [
   'src/bin.js',
   'dist/src/main.js',
   'dist/workers/prompt.worker.js',
+  'dist/src/records/scripts/prelude.lua',
 ];
 
 /** A specifier in compiled code: after `from`, of a bare import at a line's start, or of a call. */

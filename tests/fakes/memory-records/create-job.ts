@@ -3,7 +3,7 @@ import { newMemoryJob } from './memory-job.ts';
 import type { MemoryState } from './state.ts';
 import { DELIVERY_GRACE_MS, enterLanes, tell, touch } from './transitions.ts';
 
-/** Makes a job, unless its record is there: `createJob` of `redis/batch-scripts.ts`. */
+/** Makes a job, unless its record is there: `createJob` of prelude.lua. */
 export function createJob(state: MemoryState, given: NewJob): void {
   if (state.find(given.id) !== null) return;
   const job = newMemoryJob(given);

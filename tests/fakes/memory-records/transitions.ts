@@ -1,4 +1,4 @@
-/** The steps every change is made of, one function for each of `redis/prelude.ts`. */
+/** The steps every change is made of, one function for each of prelude.lua. */
 import type { EventBody } from '../../../src/protocol/event.ts';
 import type { JobStatus } from '../../../src/protocol/job.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';

@@ -1,0 +1,15 @@
+-- ADOPT: makes a job of a raw request, pending at once. One node does this for all.
+-- args    node, leaderMs (how long a silent node keeps this task), executionId, and the fields of
+--         createJob in prelude.lua
+-- answer  1 | 0: another node answers raw requests
+
+local leader = redis.call('GET', P .. ':raw')
+if leader and leader ~= args.node then
+  local seen = redis.call('ZSCORE', P .. ':nodes', leader)
+  if seen and tonumber(seen) > now - args.leaderMs then return 0 end
+end
+redis.call('SET', P .. ':raw', args.node)
+redis.call('ZADD', P .. ':nodes', now, args.node) -- so that no other node takes over meanwhile
+createJob(args, args.executionId)
+admit(args.id)
+return 1

@@ -1,0 +1,8 @@
+-- APPEND: adds events of the current execution. Repeating it adds nothing twice.
+-- args    id, executionId, from (the number of the first event in the list, from 0)
+-- list    time (ms), body (JSON), line of the CLI ('' for none) of each event
+-- answer  how many readers the job has | -1: it is not the current execution
+
+local job = readJob(args.id, 'status', 'executionId', 'attempt')
+if job.status ~= 'running' or job.executionId ~= args.executionId then return -1 end
+return appendList(args.id, number(job.attempt, 1), tonumber(args.from))

@@ -1,0 +1,22 @@
+-- BATCH_OPEN: registers a batch without its jobs, unless its idempotency key already stands for
+-- one.
+-- args    id, project, principal, createdAt, entries (JSON), keepMs; with a key: key,
+--         fingerprint, keyForMs
+-- answer  {'created'} | {'mismatch'}: the key was used for another request
+--         | {'replayed', id, entries, added}: as of RECALL
+
+if args.key then
+  local prior = remembered(args.key)
+  if prior.job ~= '' then
+    if prior.print ~= args.fingerprint then return { 'mismatch' } end
+    local entries = read(batchKey(prior.job), 'entries').entries
+    if entries ~= '' then
+      return { 'replayed', prior.job, entries, redis.call('LLEN', membersKey(prior.job)) }
+    end
+  end
+  remember(args.key, args.id, args.fingerprint, args.keyForMs)
+end
+redis.call('HSET', batchKey(args.id), 'project', args.project, 'principal', args.principal,
+  'createdAt', args.createdAt, 'entries', args.entries)
+redis.call('PEXPIRE', batchKey(args.id), math.max(KEEP_MS, tonumber(args.keepMs)))
+return { 'created' }

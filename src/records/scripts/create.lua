@@ -1,0 +1,15 @@
+-- CREATE: makes a job, unless its idempotency key already stands for one.
+-- args    the fields of createJob in prelude.lua; with a key: key, fingerprint, keyForMs, deleted
+--         (the id of a deleted job that the key stood for: the new job takes its place)
+-- answer  {'created'} | {'replayed', job} | {'mismatch'}: the key was used for another request
+
+if args.key then
+  local prior = remembered(args.key)
+  if prior.job ~= '' then
+    if prior.print ~= args.fingerprint then return { 'mismatch' } end
+    if prior.job ~= args.deleted then return { 'replayed', prior.job } end
+  end
+  remember(args.key, args.id, args.fingerprint, args.keyForMs)
+end
+createJob(args)
+return { 'created' }

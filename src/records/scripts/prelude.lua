@@ -1,0 +1,335 @@
+-- What every script begins with. src/records/script-runner.ts puts this file before each script,
+-- and these constants before this file: REQUESTS and RESPONSES (channels), KEEP_MS (how long
+-- Redis keeps a finished job, and the log), DEFAULT_PROJECT.
+--
+-- Each script is one atomic step: record, event, log entry and doorbell change together.
+-- KEYS[1] is the prefix with its colon. All keys begin with it and carry its hash tag, so they
+-- share a slot in a cluster. Times come from Redis, never from a host's clock.
+--
+-- A script never fails because of what a record holds, since one call may touch many records. A
+-- key that is no hash counts as no record, a number that is none has a default, and foreign
+-- events are removed.
+
+local P = string.sub(KEYS[1], 1, -2)
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- How long BullMQ may take to deliver a due job before `undelivered` looks.
+local DELIVERY_GRACE_MS = 15000
+
+-- Reads named arguments: a count, then so many pairs of name and value. An argument without a
+-- value is not passed and reads as nil. Returns the arguments and the index behind them.
+local function namedAt(index)
+  local named, last = {}, index + 2 * ARGV[index]
+  for i = index + 1, last, 2 do named[ARGV[i]] = ARGV[i + 1] end
+  return named, last + 1
+end
+-- The script's arguments, and the index of the first of its list.
+local args, listAt = namedAt(1)
+
+local function jobKey(id) return P .. ':job:' .. id end
+local function eventsKey(id) return P .. ':events:' .. id end
+local function laneKey(lane) return P .. ':lane:' .. lane end
+local function idempotencyKey(key) return P .. ':idem:' .. key end
+local function batchKey(id) return P .. ':batch:' .. id end
+local function membersKey(id) return P .. ':batch:' .. id .. ':jobs' end
+-- Submitted jobs that are not claimed; `pin` is the only node that may run them, '' for any node.
+local function pendingKey(pin) return P .. ':pending' .. (pin == '' and '' or ':' .. pin) end
+-- The same jobs by provider, so that a claim does not read the jobs of a full provider.
+local function pendingOf(pin, provider) return pendingKey(pin) .. '|' .. provider end
+
+local function ring(kind, id)
+  redis.call('PUBLISH', REQUESTS, '{"v":1,"type":"' .. kind .. '","jobId":"' .. id .. '"}')
+end
+local function announce(kind, id, status)
+  redis.call('PUBLISH', RESPONSES,
+    '{"v":1,"type":"' .. kind .. '","jobId":"' .. id .. '","status":"' .. status .. '"}')
+end
+
+local function isFinished(status)
+  return status == 'succeeded' or status == 'failed' or status == 'cancelled'
+end
+local function isError(reply, text)
+  return type(reply) == 'table' and reply.err and string.find(reply.err, text, 1, true)
+end
+-- The number in a text, else `default`.
+local function number(text, default)
+  return #text < 17 and string.find(text, '^-?%d+$') and tonumber(text) or default
+end
+
+-- Fields of a hash by name; '' for a field that is missing.
+local function read(key, ...)
+  local values = redis.pcall('HMGET', key, ...)
+  if isError(values, 'WRONGTYPE') then
+    values = {}
+  elseif values.err then
+    values = redis.call('HMGET', key, ...)
+  end
+  local names, found = { ... }, {}
+  for i = 1, #names do found[names[i]] = values[i] or '' end
+  return found
+end
+-- Fields of a job's record. `status` is '' when there is no record.
+local function readJob(id, ...) return read(jobKey(id), ...) end
+
+-- Who made a job or batch: `owner` in records from before there were projects.
+local function principalOf(record)
+  return record.principal ~= '' and record.principal or record.owner
+end
+
+-- Adds a change of a job to the log ('j' changed, 'd' deleted), with its project and session.
+local function note(kind, id, project, session)
+  if project == '' then project = DEFAULT_PROJECT end
+  local log = P .. ':log'
+  local entry =
+    { log, 'MINID', '~', now - KEEP_MS, '*', kind, id, 'p', project, 's', session }
+  local reply = redis.pcall('XADD', unpack(entry))
+  if type(reply) ~= 'table' or not reply.err then return end
+  -- A foreign entry took the last possible id. A new log begins; every projection notices that.
+  if isError(reply, 'exhausted') then redis.call('DEL', log, log .. ':id') end
+  redis.call('XADD', unpack(entry))
+end
+
+-- Counts one more revision of a record. An unreadable revision is followed by one newer than any.
+local function touch(id)
+  local job = readJob(id, 'rev', 'project', 'sessionId')
+  redis.call('HSET', jobKey(id), 'rev', number(job.rev, now) + 1)
+  note('j', id, job.project, job.sessionId)
+end
+
+-- Adds an event to a stream under its seq. Foreign entries from there on are removed.
+local function addEvent(key, seq, ...)
+  local reply = redis.pcall('XADD', key, seq, ...)
+  if type(reply) ~= 'table' or not reply.err then return end
+  if isError(reply, 'WRONGTYPE') then
+    redis.call('DEL', key)
+  elseif isError(reply, 'equal or smaller') then
+    repeat
+      local foreign = redis.call('XRANGE', key, seq, '+', 'COUNT', 1000)
+      for _, entry in ipairs(foreign) do redis.call('XDEL', key, entry[1]) end
+    until #foreign < 1000
+    redis.call('XSETID', key, string.format('%.0f-18446744073709551615', seq - 1))
+  end
+  redis.call('XADD', key, seq, ...)
+end
+
+local function lastSeq(id)
+  local seq = number(readJob(id, 'seq').seq)
+  if seq then return seq end
+  local last = redis.pcall('XREVRANGE', eventsKey(id), '+', '-', 'COUNT', 1)[1]
+  return last and number(string.match(last[1], '^%d+')) or 0
+end
+
+-- Appends events and publishes the last seq to the job's readers. Returns how many readers it has.
+-- events: time, body (JSON), line of the CLI ('' for none) of each event, one after the other.
+local function emit(id, attempt, events)
+  local key, seq = eventsKey(id), lastSeq(id)
+  for i = 1, #events, 3 do
+    seq = seq + 1
+    if events[i + 2] == '' then
+      addEvent(key, seq, 'a', attempt, 't', events[i], 'e', events[i + 1])
+    else
+      addEvent(key, seq, 'a', attempt, 't', events[i], 'e', events[i + 1], 'r', events[i + 2])
+    end
+  end
+  redis.call('HSET', jobKey(id), 'seq', seq)
+  return redis.call('PUBLISH', P .. ':live:' .. id, seq)
+end
+local QUEUED = '{"kind":"job.queued"}'
+local function scheduledEvent(reason, due)
+  return '{"kind":"job.scheduled","waitReason":"' .. reason .. '","scheduledFor":'
+    .. string.format('%.0f', due) .. '}'
+end
+
+-- Appends the events in the script's list of arguments as number `from`… of the current
+-- execution, and skips those that were appended before. Returns how many readers the job has.
+local function appendList(id, attempt, from)
+  if listAt > #ARGV then return 0 end
+  local appended = number(readJob(id, 'appended').appended, from)
+  local events = {}
+  for i = listAt + math.max(0, appended - from) * 3, #ARGV do events[#events + 1] = ARGV[i] end
+  if #events == 0 then return 0 end
+  local readers = emit(id, attempt, events)
+  redis.call('HSET', jobKey(id), 'appended', from + (#ARGV - listAt + 1) / 3)
+  return readers
+end
+
+-- Lanes: jobs of one session, or of one concurrency key, run one at a time.
+local function lanesOf(text)
+  local lanes = {}
+  if text == '' then return lanes end
+  local ok, list = pcall(cjson.decode, text)
+  if not ok or type(list) ~= 'table' then return lanes end
+  for _, lane in ipairs(list) do
+    if type(lane) == 'string' then lanes[#lanes + 1] = lane end
+  end
+  return lanes
+end
+
+-- The first job in a lane. Jobs that ended or have no record are removed from it.
+local function headOf(lane)
+  while true do
+    local head = redis.call('ZRANGE', laneKey(lane), 0, 0)[1]
+    if not head then return nil end
+    local status = readJob(head, 'status').status
+    if status ~= '' and not isFinished(status) then return head end
+    redis.call('ZREM', laneKey(lane), head)
+  end
+end
+
+-- Enters a job into its lanes; a job that is in one already keeps its place.
+local function enterLanes(id, lanes)
+  if lanes == '' then return end
+  local createdAt = number(readJob(id, 'createdAt').createdAt, now)
+  for _, lane in ipairs(lanesOf(lanes)) do
+    redis.call('ZADD', laneKey(lane), 'NX', createdAt, id)
+  end
+end
+
+-- Makes a submitted job pending, unless another job is ahead of it in a lane. Returns true if so.
+local function admit(id)
+  local job = readJob(id, 'lanes', 'pin', 'score', 'provider', 'waitReason')
+  local lanes = lanesOf(job.lanes)
+  for _, lane in ipairs(lanes) do
+    if headOf(lane) ~= id then
+      local reason = string.sub(lane, 1, 2) == 's:' and 'session' or 'concurrency_key'
+      redis.call('HSET', jobKey(id), 'waitReason', reason)
+      return false
+    end
+  end
+  -- With score 0 it holds the lane, even when an older job enters later: a delayed job, or one of
+  -- a host whose clock is behind.
+  for _, lane in ipairs(lanes) do redis.call('ZADD', laneKey(lane), 0, id) end
+  if job.waitReason ~= '' then redis.call('HSET', jobKey(id), 'waitReason', '') end
+  local score = number(job.score, now)
+  redis.call('ZADD', pendingKey(job.pin), score, id)
+  redis.call('ZADD', pendingOf(job.pin, job.provider), score, id)
+  redis.call('SADD', P .. ':providers', job.provider)
+  if job.pin ~= '' then redis.call('ZADD', P .. ':pinned', now, id) end
+  ring('run', id)
+  return true
+end
+
+-- Removes a job from its lanes and admits the next job of each.
+local function leaveLanes(id, text)
+  local lanes = lanesOf(text)
+  for _, lane in ipairs(lanes) do redis.call('ZREM', laneKey(lane), id) end
+  for _, lane in ipairs(lanes) do
+    local head = headOf(lane)
+    local job = head and readJob(head, 'status', 'executionId', 'waitReason')
+    if job and job.status == 'queued' and job.executionId ~= '' and job.waitReason ~= '' then
+      admit(head)
+      touch(head) -- its waitReason may have changed to another lane's
+    end
+  end
+end
+
+-- Removes a job from every set of jobs that wait or run.
+local function forget(id, pin, provider)
+  redis.call('ZREM', pendingKey(''), id)
+  redis.call('ZREM', pendingOf('', provider), id)
+  if pin ~= '' then
+    redis.call('ZREM', pendingKey(pin), id)
+    redis.call('ZREM', pendingOf(pin, provider), id)
+    redis.call('ZREM', P .. ':pinned', id)
+  end
+  redis.call('ZREM', P .. ':running', id)
+  redis.call('ZREM', P .. ':awaiting', id)
+  redis.call('ZREM', P .. ':expiries', id)
+end
+
+-- Ends a job. A finished job never changes again.
+local function settle(id, status, outcome)
+  local key, job = jobKey(id), readJob(id, 'lanes', 'pin', 'provider', 'attempt')
+  redis.call('HSET', key, 'status', status, 'outcome', outcome, 'finishedAt', now, 'waitReason', '',
+    'scheduledFor', '')
+  forget(id, job.pin, job.provider)
+  emit(id, number(job.attempt, 0), { now, '{"kind":"job.finished"}', '' })
+  touch(id)
+  redis.call('PEXPIRE', key, KEEP_MS)
+  redis.call('PEXPIRE', eventsKey(id), KEEP_MS)
+  leaveLanes(id, job.lanes)
+  announce('finished', id, status)
+end
+
+-- Ends the current execution. The job ends with it ('finished'), or waits for the next
+-- ('scheduled'). Only executions that failed or were lost count against the job's maxAttempts.
+local function endExecution(id, executionId, status, outcome, retryable, backoffMs)
+  local key, job = jobKey(id), readJob(id, 'attempt', 'maxAttempts', 'cancel', 'failures')
+  local attempt = number(job.attempt, 1)
+  -- A record from before failures were counted: each execution before this one failed.
+  local failures = number(job.failures, attempt - 1) + (status == 'failed' and 1 or 0)
+  local left = failures < number(job.maxAttempts, 1)
+  local again = retryable and status == 'failed' and left and job.cancel == ''
+  emit(id, attempt, {
+    now,
+    '{"kind":"execution.finished","executionId":"' .. executionId .. '","outcome":' .. outcome .. '}',
+    '',
+  })
+  if not again then
+    redis.call('HSET', key, 'failures', failures, 'ended', executionId, 'endedAs', 'finished')
+    settle(id, status, outcome)
+    return 'finished'
+  end
+  local due = now + backoffMs
+  redis.call('HSET', key, 'failures', failures, 'ended', executionId, 'endedAs', 'scheduled',
+    'status', 'scheduled', 'waitReason', 'backoff', 'scheduledFor', due, 'executionId', '',
+    'node', '')
+  redis.call('ZREM', P .. ':running', id)
+  redis.call('ZADD', P .. ':awaiting', due + DELIVERY_GRACE_MS, id)
+  emit(id, attempt, { now, scheduledEvent('backoff', due), '' })
+  touch(id)
+  announce('scheduled', id, 'scheduled')
+  return 'scheduled'
+end
+
+-- Makes a job, unless it has a record. With an executionId it is submitted already, else BullMQ
+-- has to deliver it.
+-- job: id, kind, project, principal, sessionId, request (JSON), score, delayMs, ttlMs, retryOf,
+--   pin, lanes (JSON), createdAt, maxAttempts, cwd, provider, batch
+local function createJob(job, executionId)
+  local id, key = job.id, jobKey(job.id)
+  if redis.call('EXISTS', key) == 1 then return end
+  local delayed = tonumber(job.delayMs) > 0
+  local due = now + job.delayMs
+  local deadline = job.ttlMs and due + job.ttlMs or ''
+  redis.call('HSET', key, 'kind', job.kind, 'project', job.project, 'principal', job.principal,
+    'sessionId', job.sessionId, 'request', job.request, 'score', job.score,
+    'retryOf', job.retryOf or '', 'pin', job.pin or '', 'lanes', job.lanes or '',
+    'createdAt', job.createdAt,
+    'maxAttempts', job.maxAttempts, 'cwd', job.cwd, 'provider', job.provider,
+    'batch', job.batch or '',
+    'status', delayed and 'scheduled' or 'queued', 'waitReason', delayed and 'delayed' or '',
+    'scheduledFor', delayed and due or '', 'deadline', deadline, 'attempt', 0, 'failures', 0,
+    'executionId', executionId or '', 'node', '', 'cancel', '', 'seq', 1, 'rev', 1, 'appended', 0,
+    'startedAt', '', 'finishedAt', '', 'outcome', '')
+  if deadline ~= '' then redis.call('ZADD', P .. ':expiries', deadline, id) end
+  if not executionId then redis.call('ZADD', P .. ':awaiting', due + DELIVERY_GRACE_MS, id) end
+  if not delayed then enterLanes(id, job.lanes or '') end
+  local event = delayed and scheduledEvent('delayed', due) or QUEUED
+  redis.call('XADD', eventsKey(id), 1, 'a', 0, 't', now, 'e', event)
+  redis.call('PUBLISH', P .. ':live:' .. id, 1)
+  note('j', id, job.project, job.sessionId)
+end
+
+-- The job or batch that an idempotency key stands for, and its fingerprint; both '' for a new key.
+local function remembered(key) return read(idempotencyKey(key), 'job', 'print') end
+local function remember(key, id, fingerprint, forMs)
+  local idem = idempotencyKey(key)
+  redis.call('DEL', idem)
+  redis.call('HSET', idem, 'job', id, 'print', fingerprint)
+  redis.call('PEXPIRE', idem, forMs)
+end
+
+-- Which pending jobs a node may run. roots: nil allows every folder.
+local function rootsOf(text) return text and cjson.decode(text) or nil end
+local function mayRun(node, roots, cwd, pin)
+  if not roots or pin == node then return true end
+  for _, root in ipairs(roots) do
+    if root == '/' or cwd == root then return true end
+    if string.sub(cwd, 1, #root + 1) == root .. '/' then return true end
+  end
+  return false
+end
+-- Sorts {id, score} by score, then id.
+local function bestFirst(a, b) if a[2] == b[2] then return a[1] < b[1] end return a[2] < b[2] end

@@ -1,0 +1,18 @@
+-- RENEW: a node's heartbeat, and new leases for its executions.
+-- args    node, leaseMs
+-- list    id, executionId of each execution
+-- answer  of each: 'held' | 'cancel' | 'cancel-force' | 'lost'
+
+redis.call('ZADD', P .. ':nodes', now, args.node)
+local states = {}
+for i = listAt, #ARGV, 2 do
+  local id = ARGV[i]
+  local job = readJob(id, 'status', 'executionId', 'node', 'cancel')
+  local state = 'lost'
+  if job.status == 'running' and job.executionId == ARGV[i + 1] and job.node == args.node then
+    redis.call('ZADD', P .. ':running', now + args.leaseMs, id)
+    state = job.cancel == '' and 'held' or (job.cancel == 'forced' and 'cancel-force' or 'cancel')
+  end
+  states[#states + 1] = state
+end
+return states
