@@ -2,7 +2,7 @@
  * Queries and answers of the API that have no schema in src/protocol; docs/api.md describes them.
  */
 import type { JobListItem, JobStatus } from '../protocol/job.ts';
-import type { RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
+import type { IdleProcessReport, RunningExecution } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
 /** Filters of a list; a job must match all of them. */
@@ -32,7 +32,7 @@ export interface JobPage {
 
 export interface ExecutionsAnswer {
   readonly data: readonly RunningExecution[];
-  readonly waiting: readonly WaitingProcessReport[];
+  readonly waiting: readonly IdleProcessReport[];
 }
 
 export interface Readiness {

@@ -6,7 +6,7 @@ import type { Circuits } from '../limits/circuits.ts';
 import { createOutage } from '../outage.ts';
 import type { Launch } from '../processes/launch.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
-import type { RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
+import type { IdleProcessReport, RunningExecution } from '../protocol/server-info.ts';
 import type { Claim, Claims } from '../records/ports.ts';
 import { createPeriodic, onceMore, within } from '../timing.ts';
 import { createDelivery } from './delivery.ts';
@@ -51,7 +51,7 @@ export interface Executor {
   runningOf(provider: string): number;
   running(): readonly RunningExecution[];
   /** The idle processes. */
-  waiting(): readonly WaitingProcessReport[];
+  waiting(): readonly IdleProcessReport[];
 }
 
 export interface ExecutorOptions {

@@ -4,7 +4,7 @@ import type { AppError } from '../errors.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Batch, BatchCreated, Job, JobListItem, JobQuery } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
-import type { ProviderReport, RunningExecution, WaitingProcessReport } from '../protocol/server-info.ts';
+import type { IdleProcessReport, ProviderReport, RunningExecution } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
 /** `key` as the caller sent it; `fingerprint`: SHA-256 of method, path and body. */
@@ -109,5 +109,5 @@ export interface Health {
   /** The executions that run on this node now. */
   executions(): readonly RunningExecution[];
   /** The CLI processes that wait for a prompt on this node. */
-  waiting(): readonly WaitingProcessReport[];
+  waiting(): readonly IdleProcessReport[];
 }

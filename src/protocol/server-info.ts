@@ -53,7 +53,7 @@ export const RunningExecution = Type.Object({
 export type RunningExecution = Static<typeof RunningExecution>;
 
 /** An idle process: it runs nothing and waits for a prompt. */
-export const WaitingProcessReport = Type.Object({
+export const IdleProcessReport = Type.Object({
   provider: Type.String(),
   pid: Type.Integer(),
   cwd: Type.String({ description: 'real path of its working directory' }),
@@ -63,4 +63,4 @@ export const WaitingProcessReport = Type.Object({
   waitingMs: Type.Number({ description: 'since its boot began, or its last turn ended' }),
   memoryBytes: measured('resident memory'),
 });
-export type WaitingProcessReport = Static<typeof WaitingProcessReport>;
+export type IdleProcessReport = Static<typeof IdleProcessReport>;

@@ -1,4 +1,4 @@
-/** The real CLIs in processes that wait for their prompts, and sessions whose process stays. */
+/** Idle processes of the real CLIs: of the pool, and of sessions. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -30,7 +30,7 @@ async function open(cli: RealCli, env: Readonly<Record<string, string>> = {}) {
     config: cli.config(model),
   });
   const nodeId = readFileSync(join(server.home, 'node-id'), 'utf8').trim();
-  /** Processes of the CLI itself that carry the node's marker. */
+  /** Pids of all processes with the node's marker. */
   const processes = (): number[] => processesWithMarker(`BULLPEN_EXECUTION_ID=${nodeId}/`);
   const run = (request: Record<string, unknown> & { prompt: string }) =>
     server.run({ provider: cli.name, ...request }).then((job) => started(server, job));
@@ -46,7 +46,7 @@ async function started(server: TestServer, job: Job): Promise<Ran> {
   return { ...job, pid: Number(found?.[1]), start: found?.[2] ?? '' };
 }
 
-/** What a caller sees of an answer, but for ids and times. */
+/** An answer without its ids and times. */
 const answer = ({ outcome }: Job) => ({
   status: outcome?.status,
   text: outcome?.text,
@@ -56,9 +56,9 @@ const answer = ({ outcome }: Job) => ({
   error: outcome?.error,
 });
 
-describe('a process of a real CLI that waits', () => {
+describe('an idle process of a real CLI', () => {
   it.each([['claude', CLAUDE] as const, ['codex', CODEX] as const])(
-    'of %s gives the answer, the cost and the end of one that was started for the job',
+    'of %s gives the same answer, cost and exit as a new process',
     async (_name, cli) => {
       const prompt = '[[reply: The parser is in src/parse.ts.]]';
       const without = await open(cli, { BULLPEN_WARM_PROCESSES: '0' });
@@ -74,7 +74,7 @@ describe('a process of a real CLI that waits', () => {
     },
   );
 
-  it('of a command of one’s own is used when the settings allow it', async () => {
+  it('of a custom command is used when the settings allow it', async () => {
     const own: RealCli = {
       ...CLAUDE,
       name: 'own',
@@ -99,8 +99,7 @@ describe('a process of a real CLI that waits', () => {
     expect(answer(second)).toEqual(answer(first));
   });
 
-  it('is ready for jobs that wait, and every one of them ends well', async () => {
-    // One at a time: with as many as there are processors nothing boots ahead of its time.
+  it('is started for each queued job, and every job succeeds', async () => {
     const { server, run } = await open(CLAUDE, { BULLPEN_CONCURRENCY: '1' });
     const prompts = ['a', 'b', 'c', 'd'];
     const ran = await Promise.all(prompts.map((text) => run({ prompt: `[[reply: ${text}]]` })));
@@ -113,7 +112,7 @@ describe('a process of a real CLI that waits', () => {
 });
 
 describe('the process of a claude session', () => {
-  it('runs turn after turn, which know what was said and cost what they cost', async () => {
+  it('runs turn after turn, each with the conversation so far and its own cost', async () => {
     const { run, server } = await open(CLAUDE);
     const first = await run({ prompt: '[[reply: one]]' });
     const sessionId = first.outcome?.sessionId;
@@ -134,7 +133,7 @@ describe('the process of a claude session', () => {
       const { inputTokens, outputTokens } = usage;
       expect(outputTokens).toBeLessThan(5);
       expect(usage.costBasis).toBe('reported');
-      // 4 and 20 USD a million: its own tokens, not those of the whole process.
+      // 4 and 20 USD per million of its own tokens, not of the whole process.
       expect(usage.costUsd).toBeCloseTo((inputTokens * 4 + outputTokens * 20) / 1e6, 9);
     }
     const asked = [first, resumed, ...turns].map(({ outcome }) => outcome?.usage?.inputTokens ?? 0);
@@ -142,7 +141,7 @@ describe('the process of a claude session', () => {
     expect(new Set(asked).size).toBe(asked.length);
   });
 
-  it('goes on where it was when its process has gone', async () => {
+  it('continues after its process is gone', async () => {
     const { run } = await open(CLAUDE);
     const sessionId = (await run({ prompt: '[[reply: one]]' })).outcome?.sessionId;
     const { pid } = await run({ prompt: '[[reply: two]]', sessionId });
@@ -158,7 +157,7 @@ describe('nothing is left', () => {
     const sessionId = (await run({ prompt: 'one' })).outcome?.sessionId;
     await run({ prompt: 'two', sessionId });
     await run({ prompt: 'three' });
-    // One that waits, and the session's own.
+    // One of the pool, and the session's own.
     await eventually(() => expect(processes().length).toBeGreaterThanOrEqual(2), PATIENCE);
     await server.kill(signal);
     await eventually(() => expect(processes().map(commandLine)).toEqual([]), PATIENCE);

@@ -1,7 +1,7 @@
 /**
- * The published promise: nothing a CLI started is left running. Each real CLI is ended while its
- * tool runs, in every way an execution can end early, and then /proc is read. A zombie is no
- * survivor: it only waits for its parent to look.
+ * The published promise: nothing that a CLI started is left running. Each real CLI is stopped while
+ * its tool runs, in every way an execution can end early. Then /proc is read. A zombie is no
+ * survivor.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,24 +20,20 @@ beforeAll(async () => {
 });
 afterAll(() => model.stop());
 
-/**
- * A length of sleep that nobody else on this machine sleeps: it names the processes of one test.
- */
+/** A sleep time that no other process uses. It identifies the processes of one test. */
 let lastSleep = 40_000 + (process.pid % 10_000);
 function uniqueSleep(): string {
   lastSleep += 1;
   return `${lastSleep}.25`;
 }
 
-/**
- * Every living process that sleeps for so long, whatever became of its parent and its environment.
- */
+/** Every living process that sleeps this long, with any parent and any environment. */
 const sleepers = (seconds: string): number[] =>
   readdirSync('/proc')
     .map(Number)
     .filter((pid) => Number.isInteger(pid) && isAlive(pid) && commandLine(pid) === `sleep ${seconds}`);
 
-/** The process id of the CLI, as the job's events tell it. */
+/** The pid of the CLI, from the job's events. */
 async function pidOf(server: TestServer, id: string): Promise<number> {
   const response = await server.api('GET', `/v1/jobs/${id}/events`, undefined, {
     accept: 'application/x-ndjson',
@@ -59,9 +55,7 @@ interface Running {
   survivors(): number[];
 }
 
-/**
- * A job whose CLI runs a tool, and whose tool has started a second process in a session of its own.
- */
+/** Starts a job whose CLI runs a tool. The tool has started a second process in its own session. */
 async function startTool(cli: RealCli): Promise<Running> {
   const server = await startServer({ env: cli.env(model), config: cli.config(model) });
   for (const [name, content] of Object.entries(cli.homeFiles)) {

@@ -1,9 +1,5 @@
 import type { Health } from '../../src/http/ports.ts';
-import type {
-  ProviderReport,
-  RunningExecution,
-  WaitingProcessReport,
-} from '../../src/protocol/server-info.ts';
+import type { IdleProcessReport, ProviderReport, RunningExecution } from '../../src/protocol/server-info.ts';
 
 /** The Health port with answers a test can change. */
 export class FakeHealth implements Health {
@@ -47,7 +43,7 @@ export class FakeHealth implements Health {
     return [];
   }
 
-  waiting(): readonly WaitingProcessReport[] {
+  waiting(): readonly IdleProcessReport[] {
     return [];
   }
 }

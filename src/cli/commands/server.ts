@@ -1,6 +1,6 @@
 /** The commands for the server as a whole: serve, providers, executions. */
 import { AppError } from '../../errors.ts';
-import type { ProviderReport, RunningExecution, WaitingProcessReport } from '../../protocol/server-info.ts';
+import type { IdleProcessReport, ProviderReport, RunningExecution } from '../../protocol/server-info.ts';
 import type { Command } from '../command.ts';
 import { CommandError, EXIT, usageError } from '../failures.ts';
 import { type Column, formatAge, renderTable } from '../format.ts';
@@ -103,7 +103,7 @@ const EXECUTION_COLUMNS: readonly Column<RunningExecution>[] = [
   { title: 'PROCESSES', cell: ({ processes }) => orBlank(processes, String), right: true },
 ];
 
-const IDLE_COLUMNS: readonly Column<WaitingProcessReport>[] = [
+const IDLE_COLUMNS: readonly Column<IdleProcessReport>[] = [
   { title: 'PROVIDER', cell: ({ provider }) => provider },
   { title: 'FOR', cell: ({ sessionId }) => (sessionId === null ? 'any' : `session ${sessionId}`) },
   { title: 'PID', cell: ({ pid }) => String(pid), right: true },

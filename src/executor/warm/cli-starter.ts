@@ -7,7 +7,7 @@ import type { Launch } from '../../processes/launch.ts';
 import { resourceUse, workingDirectoryOf } from '../../processes/proc-entry.ts';
 import type { ProcScanner } from '../../processes/proc-scanner.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
-import type { WaitingProcessReport } from '../../protocol/server-info.ts';
+import type { IdleProcessReport } from '../../protocol/server-info.ts';
 import type { PreparedExecution } from '../prepare.ts';
 import type { Reaper } from '../reaper.ts';
 import {
@@ -59,7 +59,7 @@ export interface CliStarter {
   setQueued(prepared: readonly PreparedExecution[]): void;
   counts(): StartCounts;
   /** The idle processes. */
-  idle(): readonly WaitingProcessReport[];
+  idle(): readonly IdleProcessReport[];
   /** Why no process can be started now, or null. */
   problem(): string | null;
   stop(): Promise<void>;

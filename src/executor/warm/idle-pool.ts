@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
 import { createIdFactory } from '../../ids.ts';
 import type { Launch } from '../../processes/launch.ts';
-import type { WaitingProcessReport } from '../../protocol/server-info.ts';
+import type { IdleProcessReport } from '../../protocol/server-info.ts';
 import { within } from '../../timing.ts';
 import type { PreparedExecution } from '../prepare.ts';
 import type { Reaper } from '../reaper.ts';
@@ -54,7 +54,7 @@ export interface IdlePool {
   size(): number;
   /** null: the process still boots. */
   pids(): readonly (number | null)[];
-  list(): readonly WaitingProcessReport[];
+  list(): readonly IdleProcessReport[];
   stop(): Promise<void>;
 }
 

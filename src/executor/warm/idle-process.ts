@@ -1,7 +1,7 @@
 import { readStat, resourceUse } from '../../processes/proc-entry.ts';
 import type { SpawnedProcess } from '../../processes/spawned-process.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
-import type { WaitingProcessReport } from '../../protocol/server-info.ts';
+import type { IdleProcessReport } from '../../protocol/server-info.ts';
 import type { EarlyLine } from '../start-cli.ts';
 
 /** After so many unread lines, reading from the process pauses. */
@@ -140,7 +140,7 @@ export const reportIdleProcess = (
   { provider, cwd }: { readonly provider: { readonly name: string }; readonly cwd: string },
   sessionId: string | null,
   since: number,
-): WaitingProcessReport => ({
+): IdleProcessReport => ({
   provider: provider.name,
   pid,
   cwd,

@@ -8,7 +8,7 @@ import type { ProcScanner } from '../../processes/proc-scanner.ts';
 import type { SpawnedProcess } from '../../processes/spawned-process.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
 import { terminate } from '../../processes/terminate.ts';
-import type { WaitingProcessReport } from '../../protocol/server-info.ts';
+import type { IdleProcessReport } from '../../protocol/server-info.ts';
 import type { PreparedExecution } from '../prepare.ts';
 import type { Reaper } from '../reaper.ts';
 import { removeScratch } from '../start-cli.ts';
@@ -41,7 +41,7 @@ export interface SessionProcesses {
   keep(prepared: PreparedExecution, child: SpawnedProcess, scratch: string): void;
   size(): number;
   pids(): readonly number[];
-  list(): readonly WaitingProcessReport[];
+  list(): readonly IdleProcessReport[];
   stop(): Promise<void>;
 }
 

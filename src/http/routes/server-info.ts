@@ -1,6 +1,6 @@
 import { type TSchema, Type } from 'typebox';
 import { nullable } from '../../protocol/schema.ts';
-import { ProviderReport, RunningExecution, WaitingProcessReport } from '../../protocol/server-info.ts';
+import { IdleProcessReport, ProviderReport, RunningExecution } from '../../protocol/server-info.ts';
 import type { HttpApp } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';
 import type { Health } from '../ports.ts';
@@ -108,7 +108,7 @@ export function serverRoutes(app: HttpApp, health: Health): void {
           200: answer('Every execution whose CLI runs, and every CLI process that waits for a prompt', {
             'application/json': Type.Object({
               data: Type.Array(RunningExecution),
-              waiting: Type.Array(WaitingProcessReport),
+              waiting: Type.Array(IdleProcessReport),
             }),
           }),
           ...errorAnswers('auth.unauthenticated', 'auth.forbidden', 'request.not_acceptable'),

@@ -36,7 +36,7 @@ describe('the fake CLI', () => {
     });
   });
 
-  it('keeps the session it was told to resume', async () => {
+  it('keeps the session it resumes', async () => {
     const { fake, journal } = bench();
     const cli = await fake('hello', { args: ['-p', '--resume=abc'] });
     await cli.process.ended;

@@ -33,8 +33,8 @@ export interface Bench {
 }
 
 /**
- * A folder, a marker and ways to start processes for the running test. A process with the marker that
- * is alive after the test is killed and fails the test.
+ * A folder, a marker and ways to start processes for the running test. A process with the marker
+ * that is alive after the test is killed and fails the test.
  */
 export function bench(): Bench {
   const dir = tempDir();

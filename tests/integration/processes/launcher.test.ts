@@ -11,7 +11,7 @@ import { commandLine, descendants, isAlive, processesWithMarker } from '../../he
 import { tempDir } from '../../helpers/temp.ts';
 import { bench } from './harness.ts';
 
-/** A launcher of the test's own. */
+/** A launcher for one test. */
 async function setUp() {
   const dir = tempDir();
   const before = new Set(launchers());
@@ -27,7 +27,7 @@ const launchers = (): number[] =>
 const working = (launcher: Launcher) => eventually(() => launcher.problem() === null, { timeoutMs: 20_000 });
 
 describe('a launcher that dies', () => {
-  it('is replaced, and what it ran counts as lost, though it lives on until it is swept', async () => {
+  it('is replaced; its processes count as lost and run until they are swept', async () => {
     const { sh, launch, launcher, pid, scanner } = await setUp();
     const { process: running } = await sh('trap "" TERM; sleep 1000 & wait', { launch });
     const first = pid();
@@ -42,7 +42,7 @@ describe('a launcher that dies', () => {
     expect(pid()).not.toBe(first);
   });
 
-  it('before it has begun a start leaves that to the next one: it is made exactly once', async () => {
+  it('before it begins a start leaves that start to the next launcher', async () => {
     const { sh, launch, pid } = await setUp();
     await (await sh('exit 0', { launch })).process.ended;
     process.kill(pid(), 'SIGSTOP');
@@ -54,7 +54,7 @@ describe('a launcher that dies', () => {
     }
   });
 
-  it('while it starts something leaves that started once, or never and lost', async () => {
+  it('while it starts a process has started it once, or reports it as lost', async () => {
     const { sh, launch, launcher, pid, dir } = await setUp();
     const journal = join(dir, 'runs');
     const outcomes: string[] = [];
@@ -80,7 +80,7 @@ describe('a launcher that dies', () => {
 });
 
 describe('a launcher that hangs', () => {
-  it('is replaced: what it was given is started by the next, what it ran is lost', async () => {
+  it('is replaced: the next one starts what it had not begun; its processes are lost', async () => {
     const { sh, launch, launcher, pid, scanner } = await setUp();
     const { process: running } = await sh('exec sleep 1000', { launch });
     process.kill(pid(), 'SIGSTOP');
@@ -93,7 +93,7 @@ describe('a launcher that hangs', () => {
     expect(launcher.problem()).toBeNull();
   });
 
-  it('does not keep a start that nobody waits for any more, nor makes it later', async () => {
+  it('drops a start whose caller has given up', async () => {
     const { sh, launch, pid, marker } = await setUp();
     await (await sh('exit 0', { launch })).process.ended;
     const stopped = pid();

@@ -50,14 +50,14 @@ describe('the output of a process', () => {
     expect(bytes()).toBeGreaterThan(MEGABYTE);
   });
 
-  it('is repaired where it is not UTF-8 (C7)', async () => {
+  it('gets replacement characters where it is not UTF-8 (C7)', async () => {
     const { fake } = bench();
     const { process: cli, lines } = await fake(fakePrompt([{ badUtf8: true }]));
     await cli.ended;
     expect(lines.slice(1, 3).map(({ line }) => line)).toEqual(['\u{fffd}\u{fffd} \u{fffd}(', 'é']);
   });
 
-  it('is cut where a line has 100 MB and no newline, in bounded memory (C6)', async () => {
+  it('is cut in bounded memory when a line has 100 MB and no newline (C6)', async () => {
     const { fake } = bench();
     const rss = process.memoryUsage().rss;
     const {
@@ -73,7 +73,7 @@ describe('the output of a process', () => {
     expect(rssGrowth(rss)).toBeLessThan(100 * MEGABYTE);
   });
 
-  it('stops at the process while its reader lags, and goes on afterwards (C4)', async () => {
+  it('blocks the process while its reader lags, and continues afterwards (C4)', async () => {
     const { fake, sh, dir } = bench();
     const steps = [
       { touch: `${dir}/begun` },
@@ -83,7 +83,8 @@ describe('the output of a process', () => {
     const flooder = await fake(fakePrompt(steps));
     flooder.process.pauseOutput();
     await eventually(() => existsSync(`${dir}/begun`));
-    // As long as it takes for a process to start and end, which is many times what the flood takes unhindered.
+    // As long as it takes for a process to start and end, which is many times what the flood takes
+    // unhindered.
     for (let i = 0; i < 20; i += 1) await (await sh('exit 0')).process.ended;
     expect(existsSync(`${dir}/flooded`)).toBe(false);
     expect(flooder.bytes()).toBeLessThan(MEGABYTE);
@@ -93,7 +94,7 @@ describe('the output of a process', () => {
     expect(flooder.bytes()).toBeGreaterThan(64 * MEGABYTE);
   });
 
-  it('that was left unread by a lagging reader still comes when the process has exited', async () => {
+  it('of a paused reader still comes after the exit of the process', async () => {
     const { sh } = bench();
     const { process: shell, lines } = await sh('echo first; echo last');
     shell.pauseOutput();

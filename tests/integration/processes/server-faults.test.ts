@@ -11,14 +11,14 @@ const PROGRAM = fileURLToPath(new URL('./program.ts', import.meta.url));
 async function startServer(args: string, limits = '') {
   const { sh, marker, scanner } = bench();
   const script = `${limits} exec '${process.execPath}' --no-warnings '${PROGRAM}' ${args}`;
-  // The server itself carries another marker than what it starts.
+  // The server itself has another marker than its processes.
   const server = await sh(script.replace('MARKER', marker), { marker: `server-${marker}` });
   const said = (await eventually(() => server.lines[0] ?? null, { timeoutMs: 20_000 })).line;
   return { server: server.process, said, marker, scanner };
 }
 
 describe.skipIf(!supportsSweep())('a server that is killed', () => {
-  it('takes everything with it that its launcher runs, including processes that left the group', async () => {
+  it('takes all processes of its launcher with it, including those that left the group', async () => {
     const { server, said, marker } = await startServer('parent MARKER');
     await eventually(() => processesWithMarker(`=${marker}`).length >= 2);
     expect(isAlive(Number(said))).toBe(true);
@@ -28,7 +28,7 @@ describe.skipIf(!supportsSweep())('a server that is killed', () => {
     await eventually(() => processesWithMarker(`=${marker}`).length === 0);
   });
 
-  it('together with its launcher leaves processes that the next server finds by the marker of its node', async () => {
+  it('together with its launcher leaves processes that the next server finds by their marker', async () => {
     const { server, said, marker, scanner } = await startServer('parent MARKER');
     await eventually(() => processesWithMarker(`=${marker}`).length >= 2);
     const left = processesWithMarker(`=${marker}`);
@@ -47,7 +47,7 @@ describe.skipIf(!supportsSweep())('a server that is killed', () => {
 });
 
 describe('a server without free file descriptors', () => {
-  it('gets an error for the spawn and lives on (C23)', async () => {
+  it('gets an error for the spawn and keeps running (C23)', async () => {
     const { server, said } = await startServer('exhaust-files MARKER', 'ulimit -n 64;');
     expect(said).toBe('execution.resource_limit');
     expect(await server.ended).toMatchObject({ code: 0 });

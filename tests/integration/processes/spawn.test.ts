@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { journalOf } from '../../helpers/fake-cli.ts';
 import { bench } from './harness.ts';
 
-/** Puts a link to `outside` in the place of `work` and takes it away again, for as long as it lives. */
+/** Replaces `work` by a link to `outside` and back, without end. */
 const SWAPPER = `
 const { renameSync, symlinkSync, unlinkSync } = require('node:fs');
 const [work, outside] = process.argv.slice(1);
@@ -18,14 +18,14 @@ for (;;) {
 const MEGABYTE = 1024 * 1024;
 
 describe('spawning a process', () => {
-  it('gives it exactly the arguments, directory, environment and marker it was asked to', async () => {
+  it('gives it exactly the requested arguments, directory, environment and marker', async () => {
     const { fake, dir, journal, marker } = bench();
     const { process: cli } = await fake('hello', { args: ['-p', 'two words', '$HOME'], env: { LANG: 'C' } });
     expect(await cli.ended).toEqual({ code: 0, signal: null, leakedPipe: false });
 
     const [start] = journalOf(journal, 'start');
     expect(start).toMatchObject({ pid: cli.pid, argv: ['-p', 'two words', '$HOME'], cwd: dir, marker });
-    // PWD is the shell's own doing: the fake CLI starts through a script.
+    // PWD comes from the shell: the fake CLI starts through a script.
     const names = ['BULLPEN_EXECUTION_ID', 'FAKE_JOURNAL', 'LANG', 'PATH', 'PWD'];
     expect(start?.envNames).toEqual(names);
   });
@@ -44,13 +44,13 @@ describe('spawning a process', () => {
     expect(lines[0]?.line.trim()).toBe(String(2 * MEGABYTE));
   });
 
-  it('ends stdin also when there is nothing to write', async () => {
+  it('closes stdin when there is nothing to write', async () => {
     const { sh } = bench();
     const { process: shell } = await sh('cat');
     expect(await shell.ended).toMatchObject({ code: 0 });
   });
 
-  it('starts nothing outside the folder that was checked, however fast a link takes its place', async () => {
+  it('starts nothing outside the checked folder, even if a link replaces it all the time', async () => {
     const { sh, dir } = bench();
     const [work, outside] = [`${dir}/work`, `${dir}/outside`];
     for (const folder of [work, outside]) mkdirSync(folder);
@@ -71,7 +71,7 @@ describe('spawning a process', () => {
     } finally {
       swapper.kill('SIGKILL');
     }
-    expect([...seen.keys()].toSorted()).toEqual([work, 'refused']); // both have happened, and nothing else
+    expect([...seen.keys()].toSorted()).toEqual([work, 'refused']); // nothing else has happened
   });
 
   it('survives a CLI that closes stdin while a large prompt is written (C8)', async () => {
@@ -100,7 +100,7 @@ describe('spawning a process', () => {
     expect(await cli.ended).toMatchObject(end);
   });
 
-  it('can be told where it is: nothing is signalled after the exit', async () => {
+  it('is not signalled after the exit', async () => {
     const { sh } = bench();
     const { process: shell } = await sh('exec sleep 1000');
     expect(shell.exitedAtUptimeS).toBeNull();
@@ -120,7 +120,7 @@ describe('spawning a process', () => {
       }
     });
 
-    it('is told apart from a missing working directory (C18)', async () => {
+    it('reports a missing working directory as such (C18)', async () => {
       const { sh, dir } = bench();
       writeFileSync(`${dir}/file`, '');
       for (const cwd of [`${dir}/nothing`, `${dir}/file`]) {
@@ -139,7 +139,7 @@ describe('spawning a process', () => {
       }
     });
 
-    it('says so when the interpreter of a script is missing', async () => {
+    it('reports the missing interpreter of a script', async () => {
       const { sh, dir } = bench();
       writeFileSync(`${dir}/script`, '#!/nonexistent/node\n', { mode: 0o755 });
       const failure = { code: 'execution.cli_missing', message: expect.stringContaining('interpreter') };
@@ -155,7 +155,7 @@ describe('spawning a process', () => {
       expect((await shell.ended).code).not.toBe(0);
     });
 
-    it('is an error, not a throw inside the server, for too large arguments (C23)', async () => {
+    it('is an error for too large arguments (C23)', async () => {
       const { sh } = bench();
       const tooLarge = sh('', { args: ['x'.repeat(200_000)] });
       await expect(tooLarge).rejects.toMatchObject({ code: 'execution.resource_limit' });

@@ -57,7 +57,7 @@ describe.skipIf(!supportsSweep())('the sweep', () => {
     expect(await findMarked(marker, scanner)).toEqual([]);
   });
 
-  it('does not miss a process that executes another program just then', async () => {
+  it('does not miss a process in the middle of execve', async () => {
     const { dir, sh, marker, scanner } = bench();
     writeFileSync(`${dir}/again`, `#!/bin/sh\nexec ${dir}/again\n`, { mode: 0o755 });
     const { process: shell } = await sh(`exec ${dir}/again`);
@@ -72,7 +72,7 @@ describe.skipIf(!supportsSweep())('the sweep', () => {
 
   it('counts no zombie', async () => {
     const { sh, scanner, marker } = bench();
-    // The parent of the inner sleep becomes a sleep itself, which never reaps.
+    // The parent of the inner sleep becomes a sleep too, which never reaps.
     const { process: shell, lines } = await sh('setsid sleep 1000 & echo $!; exec sleep 1000');
     const inner = Number((await eventually(() => lines[0] ?? null)).line);
     await eventually(() => readStat(inner)?.sessionId === inner);
@@ -83,13 +83,13 @@ describe.skipIf(!supportsSweep())('the sweep', () => {
     await terminate(shell, { graceMs: 5000, scanner });
   });
 
-  it('reports what it could not kill when its attempts are used up', async () => {
+  it('reports the survivors of its last attempt', async () => {
     const { marker } = bench();
     const { scanner, pid } = await staleScanner(marker);
     expect(await sweep(marker, { scanner, attempts: 2 })).toEqual({ killed: [], survivors: [pid] });
   });
 
-  it('shares one scan among all that ask while another one runs', async () => {
+  it('shares one scan among all calls during a scan', async () => {
     const { scanner } = bench();
     const first = scanner.scan();
     const second = scanner.scan();
@@ -99,7 +99,7 @@ describe.skipIf(!supportsSweep())('the sweep', () => {
     expect(scanner.scan()).not.toBe(second);
   });
 
-  it('sees what started before it was asked, also while a scan runs', async () => {
+  it('sees a process that was started before the call, even during a scan', async () => {
     const { sh, marker, scanner } = bench();
     void scanner.scan();
     const { process: shell } = await sh(SLEEP);
@@ -116,8 +116,8 @@ async function staleScanner(marker: string): Promise<{ scanner: ProcScanner; pid
   return { scanner: { scan }, pid };
 }
 
-describe.skipIf(!supportsSweep())('an id that was reused (C31)', () => {
-  it('is not killed by the sweep when the process behind it is another', async () => {
+describe.skipIf(!supportsSweep())('a pid that was reused (C31)', () => {
+  it('is not killed by the sweep when another process has it now', async () => {
     const { marker } = bench();
     const { scanner, pid } = await staleScanner(marker);
     await sweep(marker, { scanner, attempts: 1 });
@@ -131,11 +131,11 @@ describe.skipIf(!supportsSweep())('an id that was reused (C31)', () => {
     expect(isAlive(pid)).toBe(true);
   });
 
-  it('is not signalled as a group after the exit of ours', async () => {
+  it('is not signalled as a group after the exit of our process', async () => {
     const { marker, scanner } = bench();
     const pid = await stranger();
     const startTicks = (await eventually(() => readStat(pid))).startTicks;
-    // Our leader had this very id and was reaped before the stranger started.
+    // Our leader had the same pid and was reaped before the stranger started.
     const reaped: TerminateTarget = {
       pid,
       marker,

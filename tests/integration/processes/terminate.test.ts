@@ -10,18 +10,18 @@ import { bench } from './harness.ts';
 const LONG_GRACE_MS = 30_000;
 const ALL_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
-/** The ids of the grandchildren the fake CLI started, once there are `count`. */
+/** Waits until the fake CLI has started `count` processes. Returns their pids. */
 const grandchildren = (journal: string, count = 1) =>
   eventually(() => {
     const ids = journalOf(journal, 'spawned').map(({ child }) => child);
     return ids.length === count && ids;
   });
 
-/** Once the fake CLI hangs in its steps. */
+/** Waits until the fake CLI has read its prompt. */
 const atWork = (journal: string) => eventually(() => journalOf(journal, 'prompt').length === 1);
 
 describe.skipIf(!supportsSweep())('terminating a process', () => {
-  it('asks first and forces nothing when it obeys', async () => {
+  it('sends SIGTERM and forces nothing when it obeys', async () => {
     const { fake, journal, scanner } = bench();
     const { process: cli } = await fake(fakePrompt([{ hang: true }]));
     await atWork(journal);
@@ -58,7 +58,7 @@ describe.skipIf(!supportsSweep())('terminating a process', () => {
     expect(again).toEqual({ forced: false, killed: [], survivors: [] });
   });
 
-  it('wakes a stopped process so that it can obey, and kills one that will not (C22)', async () => {
+  it('continues a stopped process, and kills it when it does not obey (C22)', async () => {
     for (const [ignore, end] of [
       [[], { code: 143, signal: null }],
       [ALL_SIGNALS, { code: null, signal: 'SIGKILL' }],
@@ -71,7 +71,7 @@ describe.skipIf(!supportsSweep())('terminating a process', () => {
     }
   });
 
-  it('kills what held the pipe of a process that has exited (C2)', async () => {
+  it('kills a process that holds the pipe of an exited one (C2)', async () => {
     const { fake, journal, scanner } = bench();
     const { process: cli, lines } = await fake(fakePrompt([{ spawn: { holdPipe: true } }]), { drainMs: 50 });
     expect(await cli.ended).toEqual({ code: 0, signal: null, leakedPipe: true });
@@ -84,7 +84,7 @@ describe.skipIf(!supportsSweep())('terminating a process', () => {
     });
   });
 
-  it('ends the drain early by killing what holds the pipe', async () => {
+  it('ends the wait for the pipe by killing the process that holds it', async () => {
     const { fake, scanner } = bench();
     const prompt = fakePrompt([{ spawn: { holdPipe: true, setsid: true } }]);
     const { process: cli } = await fake(prompt, { drainMs: LONG_GRACE_MS });
@@ -93,7 +93,7 @@ describe.skipIf(!supportsSweep())('terminating a process', () => {
     expect(await cli.ended).toEqual({ code: 0, signal: null, leakedPipe: false });
   });
 
-  it('finds what left the group by setsid and a double fork (C3)', async () => {
+  it('finds processes that left the group by setsid and a double fork (C3)', async () => {
     const { fake, journal, scanner } = bench();
     const steps = [
       { spawn: { setsid: true } },
@@ -108,7 +108,7 @@ describe.skipIf(!supportsSweep())('terminating a process', () => {
     expect(await cli.ended).toMatchObject({ leakedPipe: false });
   });
 
-  it('finds what dropped the marker but stayed in the group, after the exit as well', async () => {
+  it('finds processes without marker in the group, even after the exit', async () => {
     const { fake, journal, scanner } = bench();
     const { process: cli } = await fake(fakePrompt([{ spawn: { cleanEnv: true } }]));
     await cli.ended;
@@ -118,7 +118,7 @@ describe.skipIf(!supportsSweep())('terminating a process', () => {
     await eventually(() => !children.some(isAlive));
   });
 
-  it('does not find what left the group and dropped the marker: the known limit (C3)', async () => {
+  it('does not find a process without marker outside the group: the known limit (C3)', async () => {
     const { fake, journal, scanner } = bench();
     const { process: cli } = await fake(fakePrompt([{ spawn: { cleanEnv: true, setsid: true } }]));
     await cli.ended;

@@ -25,15 +25,15 @@ const texts = (chunks: readonly (string | number[])[], maxLineBytes?: number): s
   ).map(({ line }) => line);
 
 describe('the line splitter', () => {
-  it('gives out lines without their newline or carriage return', () => {
+  it('emits lines without newline or carriage return', () => {
     expect(texts(['a\nb\r\n\nc\rd\n'])).toEqual(['a', 'b', '', 'c\rd']);
   });
 
-  it('puts together a line that came in pieces', () => {
+  it('joins the pieces of a line', () => {
     expect(texts(['a', 'b', 'c\nd', '\r', '\ne\n'])).toEqual(['abc', 'd', 'e']);
   });
 
-  it('gives out a last line that has no newline', () => {
+  it('emits a last line without newline', () => {
     expect(texts(['a\nb'])).toEqual(['a', 'b']);
     expect(texts(['a\n'])).toEqual(['a']);
     expect(texts([])).toEqual([]);
@@ -50,11 +50,11 @@ describe('the line splitter', () => {
     expect(texts([[0xff, 0x61, 0xc3, 0x28, 0x00, 0x0a]])).toEqual(['\u{fffd}a\u{fffd}(\0']);
   });
 
-  it('drops a byte order mark at the start and nowhere else', () => {
+  it('drops a byte order mark only at the start', () => {
     expect(texts(['\u{feff}a\n\u{feff}b\n'])).toEqual(['a', '\u{feff}b']);
   });
 
-  it('cuts a line that is too long, says so, and goes on after its newline', () => {
+  it('cuts a line that is too long, reports it, and continues after its newline', () => {
     expect(split([Buffer.from('abcdef\nabcd\nx\n')], 4)).toEqual([
       { line: 'abcd', cut: [''] },
       { line: 'abcd', cut: null },
@@ -62,7 +62,7 @@ describe('the line splitter', () => {
     ]);
   });
 
-  it('gives out a line that is too long without waiting for its newline, once', () => {
+  it('emits a line that is too long once, without waiting for its newline', () => {
     const seen: Seen[] = [];
     const splitter = createLineSplitter({
       maxLineBytes: 4,
@@ -76,13 +76,13 @@ describe('the line splitter', () => {
     expect(seen).toHaveLength(1);
   });
 
-  it('does not halve a character where it cuts', () => {
+  it('does not split a character at a cut', () => {
     expect(split([Buffer.from('ab€cd\n')], 4)).toEqual([{ line: 'ab', cut: [''] }]);
     expect(split([Buffer.from('ab€cd\n')], 5)).toEqual([{ line: 'ab€', cut: [''] }]);
     expect(split([Buffer.from('😀😀\n')], 7)).toEqual([{ line: '😀', cut: [''] }]);
   });
 
-  it('gives the same lines however the bytes are cut into chunks', () => {
+  it('emits the same lines for any division into chunks', () => {
     const next = random(7);
     const alphabet = ['a', '\n', '\r\n', 'é', '€', '😀', '\r', '\u{feff}', 'long'.repeat(10)];
     for (let round = 0; round < 300; round += 1) {
@@ -101,7 +101,7 @@ describe('the line splitter', () => {
     }
   });
 
-  it('holds no more than the limit of 100 MB without a newline', () => {
+  it('holds no more than its limit of 100 MB without a newline', () => {
     const chunk = Buffer.alloc(64 * 1024, 'x');
     const seen: number[] = [];
     const splitter = createLineSplitter({

@@ -37,7 +37,7 @@ function shortened(
   return { value: JSON.parse(one?.line ?? ''), cut: one?.cut ?? ['no line'] };
 }
 
-/** Whether `part` is `whole` with ends of texts, members and elements left out. */
+/** Whether `part` is `whole` without some ends of texts, members and elements. */
 function isPartOf(part: unknown, whole: unknown): boolean {
   if (typeof part === 'string') return typeof whole === 'string' && whole.startsWith(part);
   if (typeof part !== 'object' || part === null || typeof whole !== 'object' || whole === null)
@@ -56,7 +56,7 @@ function isPartOf(part: unknown, whole: unknown): boolean {
 }
 
 describe('a line of JSON that is too long', () => {
-  it('keeps what is before and behind a long part of any kind', () => {
+  it('keeps the parts before and after a long part of any kind', () => {
     const long = 'x'.repeat(90_000);
     const denial = { tool_name: 'Write', tool_use_id: 'id', tool_input: { content: long, path: '/a' } };
     const parts: readonly unknown[] = [
@@ -82,7 +82,7 @@ describe('a line of JSON that is too long', () => {
     }
   });
 
-  it('leaves out what is nested too deeply', () => {
+  it('leaves out parts that are nested too deeply', () => {
     const deep = `${'[{"a":'.repeat(50_000)}1${'}]'.repeat(50_000)}`;
     const { value, cut } = shortened(`{"a":1,"deep":${deep},"b":2}`);
     expect(value).toMatchObject({ a: 1, b: 2 });
@@ -96,7 +96,7 @@ describe('a line of JSON that is too long', () => {
     expect(cut).toEqual([expect.stringMatching(/^k+$/)]);
   });
 
-  it('keeps more of a text than an outcome has room for, escapes resolved', () => {
+  it('keeps more of a text than fits into an outcome, with escapes resolved', () => {
     for (const unit of ['a', '\n', '"\\', 'é', '€', '😀', '\u0001']) {
       for (const escaped of [false, true]) {
         const text = unit.repeat(3000);
@@ -115,12 +115,12 @@ describe('a line of JSON that is too long', () => {
     }
   });
 
-  it('takes nothing away from a line whose parts all fit, but says that it was too long', () => {
+  it('leaves out nothing when all parts fit, but reports that the line was too long', () => {
     const whole = Array.from({ length: 100 }, (_, at) => ({ at, text: 'some text' }));
     expect(shortened(JSON.stringify(whole))).toEqual({ value: whole, cut: [] });
   });
 
-  it('gives the same however the bytes are cut into chunks', () => {
+  it('gives the same result for any division into chunks', () => {
     const text = JSON.stringify({
       a: '"\\\\"é😀\u0007'.repeat(900),
       b: [{ c: '\\'.repeat(9000) }, 1e5, null],
@@ -130,7 +130,7 @@ describe('a line of JSON that is too long', () => {
     for (const size of [1, 2, 3, 5, 7, 11, 1013]) expect(split(text, size)).toEqual(whole);
   });
 
-  it('shortens any JSON to a part of it that parses, within its room', () => {
+  it('shortens any JSON to a part of it that parses and fits', () => {
     const next = random(11);
     const pick = (count: number): number => Math.floor(next() * count);
     const word = (): string =>
@@ -183,7 +183,7 @@ describe('a line of JSON that is too long', () => {
     expect(shortened(`"${long}"`)).toEqual({ value: expect.stringMatching(/^x{2001}/), cut: [''] });
   });
 
-  it('gives the beginning of what is no JSON, and makes nothing whole that is not', () => {
+  it('emits the beginning of a line that is not JSON, and completes nothing', () => {
     const half = JSON.stringify({ type: 'result', result: 'x'.repeat(9000) });
     for (const line of [
       half.slice(0, -1),
@@ -197,7 +197,7 @@ describe('a line of JSON that is too long', () => {
     expect(split(`${half}\n${half.slice(1)}\nz\n`).map(({ cut }) => cut)).toEqual([['result'], [''], null]);
   });
 
-  it('holds little of a line of 5 MB, whatever its shape', () => {
+  it('holds little of a line of 5 MB of any shape', () => {
     const shapes = ['[1,', '{"a":', '"text', '[{"tool_input":{"a":"b"}},', '\\u0041', '{"k":"v","n":1},'];
     const before = process.memoryUsage().arrayBuffers;
     for (const shape of shapes) {

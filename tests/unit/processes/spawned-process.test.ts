@@ -8,7 +8,7 @@ function tailOf(maxBytes: number, ...chunks: string[]): string {
 }
 
 describe('the stderr tail', () => {
-  it('is empty before anything was written', () => {
+  it('is empty at first', () => {
     expect(tailOf(8)).toBe('');
   });
 
@@ -17,14 +17,14 @@ describe('the stderr tail', () => {
     expect(tailOf(8, 'abcd', 'efgh')).toBe('abcdefgh');
   });
 
-  it('keeps the last bytes, however they came', () => {
+  it('keeps the last bytes of any chunks', () => {
     expect(tailOf(4, 'abcdefgh')).toBe('efgh');
     expect(tailOf(4, 'abc', 'def', 'gh')).toBe('efgh');
     expect(tailOf(4, 'ab', 'cdefghijk')).toBe('hijk');
     expect(tailOf(4, ...'abcdefghijklm')).toBe('jklm');
   });
 
-  it('starts at a whole character', () => {
+  it('begins with a whole character', () => {
     expect(tailOf(4, 'a€€')).toBe('€');
     expect(tailOf(5, '😀', 'ab')).toBe('ab');
   });
