@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { onceMore } from '../../../src/timing.ts';
-import { eventually } from '../../helpers/eventually.ts';
+import { onceMore } from '../../src/timing.ts';
+import { eventually } from '../helpers/eventually.ts';
 
 it('a task that is asked for while it runs is run once more, however often, and again after a failure', async () => {
   const runs: PromiseWithResolvers<void>[] = [];
