@@ -9,7 +9,7 @@ import type { App } from './app.ts';
 import { plainDataFolder } from './config/places.ts';
 import type { Settings } from './config/schema.ts';
 import { AppError, messageOf } from './errors.ts';
-import { makeProcessPrivate } from './own-process.ts';
+import { makeProcessPrivate } from './processes/own-process.ts';
 import { rememberFolder, runFolders } from './store/run-folders.ts';
 import { isAlive, readServerNote, removeServerNote, writeServerNote } from './store/server-note.ts';
 import { resolveWorkspace } from './workspace.ts';

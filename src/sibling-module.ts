@@ -6,7 +6,7 @@ import { extname } from 'node:path';
  * strings.
  *
  * @param importerUrl `import.meta.url` of the caller
- * @param name path relative to the caller, without extension: `./store-thread`
+ * @param name path relative to the caller, without extension: `./writer-thread`
  */
 export function siblingModule(importerUrl: string, name: string): URL {
   return new URL(name + extname(new URL(importerUrl).pathname), importerUrl);

@@ -298,7 +298,7 @@ describe('the folders', () => {
 
   it('serve.ts notes its start before it loads the server, the settings and packages', () => {
     expect(byPath.get('src/serve.ts')?.code).toMatch(/await import\('\.\/app\.ts'\)/);
-    const light = ['src/serve.ts', 'src/config/places.ts', 'src/errors.ts', 'src/own-process.ts'];
+    const light = ['src/serve.ts', 'src/config/places.ts', 'src/errors.ts', 'src/processes/own-process.ts'];
     const heavy = [...eager('src/serve.ts')].filter(
       (path) => !path.startsWith('node:') && !within(path, ...light, 'src/workspace.ts'),
     );

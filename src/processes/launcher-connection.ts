@@ -10,9 +10,9 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../errors.ts';
-import { umaskOfUser } from '../own-process.ts';
 import { siblingModule } from '../sibling-module.ts';
 import type { FromLauncher } from './launch.ts';
+import { umaskOfUser } from './own-process.ts';
 
 const NODE_FLAGS = ['--no-warnings', '--max-semi-space-size=1', '--max-old-space-size=64'];
 /** sun_path holds 108 bytes on Linux and 104 on macOS. */

@@ -16,7 +16,7 @@ function setUp() {
   };
 }
 
-test('an outage is one line when it begins, one a minute, one for each new reason, and one at its end', () => {
+test('an outage is logged when it begins, once a minute, for each new reason, and when it ends', () => {
   const { outage, logged, wait } = setUp();
   for (let second = 0; second < 90; second += 1) {
     outage.failed(`pid ${second} ended`);
@@ -32,7 +32,7 @@ test('an outage is one line when it begins, one a minute, one for each new reaso
   expect(logged.map(({ level }) => level)).toEqual([50, 50, 50, 30]);
 });
 
-test('what ends or cannot be started is started again, for ever, until it is stopped', async () => {
+test('a process that ends or does not start is started again until the supervision stops', async () => {
   const { outage, wait } = setUp();
   const stopping = new AbortController();
   const started: number[] = [];

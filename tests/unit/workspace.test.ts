@@ -30,7 +30,7 @@ describe('the workspace of a job', () => {
     });
   });
 
-  it('is real: links inside a root are followed to where they lead', async () => {
+  it('has its symbolic links resolved', async () => {
     const { root, settings } = setUp();
     symlinkSync(join(root, 'sub'), join(root, 'link'));
     expect(await resolveWorkspace(join(root, 'link', 'deep'), settings)).toMatchObject({
@@ -38,7 +38,7 @@ describe('the workspace of a job', () => {
     });
   });
 
-  it('a root that is a link itself holds what its target holds', async () => {
+  it('may be in a root that is a link itself', async () => {
     const { dir, root } = setUp();
     const link = join(dir, 'link-to-work');
     symlinkSync(root, link);
@@ -47,19 +47,19 @@ describe('the workspace of a job', () => {
     expect(await resolveWorkspace(join(root, 'sub'), settings)).toMatchObject({ cwd: join(root, 'sub') });
   });
 
-  it('a folder whose name only begins like a root is outside', async () => {
+  it('is outside a root whose name is only the beginning of its own', async () => {
     const { outside, settings } = setUp();
     await expect(resolveWorkspace(outside, settings)).rejects.toEqual(refused);
   });
 
-  it('outside names the roots, and how to add one, only to those who may know them', async () => {
+  it('outside the roots: the error names the roots only to callers who may know them', async () => {
     const { root, outside, settings } = setUp();
-    const told = new RegExp(`inside an allowed root \\(${root}\\).*BULLPEN_ROOTS=${root},${outside}$`);
-    await expect(resolveWorkspace(outside, settings, true)).rejects.toThrow(told);
+    const namesRoots = new RegExp(`inside an allowed root \\(${root}\\).*BULLPEN_ROOTS=${root},${outside}$`);
+    await expect(resolveWorkspace(outside, settings, true)).rejects.toThrow(namesRoots);
     await expect(resolveWorkspace(outside, settings)).rejects.not.toThrow(root);
   });
 
-  it('a link out of the root is refused, as the folder or on the way to it', async () => {
+  it('is refused when a link leads out of the root', async () => {
     const { root, outside, settings } = setUp();
     mkdirSync(join(outside, 'inner'));
     symlinkSync(outside, join(root, 'out'));
@@ -70,7 +70,7 @@ describe('the workspace of a job', () => {
     await expect(resolveWorkspace(`${root}/out/../work-evil`, settings)).rejects.toEqual(refused);
   });
 
-  it('a link that goes nowhere, or round, is refused', async () => {
+  it('is refused when a link has no target, or is a loop', async () => {
     const { root, settings } = setUp();
     symlinkSync(join(root, 'gone'), join(root, 'dangling'));
     symlinkSync(join(root, 'b'), join(root, 'a'));
@@ -80,7 +80,7 @@ describe('the workspace of a job', () => {
     }
   });
 
-  it('anything but an absolute path of a folder that is there is refused', async () => {
+  it('is refused unless it is the absolute path of an existing folder', async () => {
     const { root, settings } = setUp();
     writeFileSync(join(root, 'file'), '');
     const bad = ['', '.', '..', 'sub', '~', '~/x', 'a/../../b', '/', '/etc', `${root}/..`, `${root}/../..`];
@@ -93,14 +93,14 @@ describe('the workspace of a job', () => {
     }
   });
 
-  it('a refusal names the field and not the folders of the server', async () => {
+  it('when refused, names the field and not the folders of the server', async () => {
     const { root, outside, settings } = setUp();
     const error = await resolveWorkspace(outside, settings).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ problems: [{ path: '/cwd' }] });
     expect(String(error)).not.toContain(root);
   });
 
-  it('a root that is not there allows nothing, and the others still hold', async () => {
+  it('a missing root allows nothing, and the other roots still count', async () => {
     const { dir, root, outside } = setUp();
     const gone = join(dir, 'gone');
     await expect(resolveWorkspace(root, { roots: [gone], trustedRoots: [] })).rejects.toEqual(refused);
@@ -112,7 +112,7 @@ describe('the workspace of a job', () => {
     await expect(resolveWorkspace(outside, { roots: [gone], trustedRoots: [] })).rejects.toEqual(refused);
   });
 
-  it('is trusted inside a trusted root alone, and trust allows nothing by itself', async () => {
+  it('is trusted inside a trusted root only, and a trusted root alone allows nothing', async () => {
     const { root, outside } = setUp();
     const sub = join(root, 'sub');
     const settings = { roots: [root], trustedRoots: [sub, outside] };

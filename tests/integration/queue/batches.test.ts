@@ -43,7 +43,7 @@ const idsOf = ({ items }: BatchCreated): string[] => items.flatMap((item) => ('i
 describe('a batch', () => {
   it('runs every prompt once, with its own answer, beside one that is refused', async () => {
     const server = await startServer({ config: CONFIG });
-    const batch = await make(server, [...many(30), { prompt: 'x', provider: 'nobody' }]);
+    const batch = await make(server, [...many(30), { prompt: 'x', provider: 'unknown' }]);
     expect(batch.items.at(-1)).toMatchObject({ index: 30, error: { code: 'provider.unknown' } });
     await eventually(async () => (await read(server, batch.id)).finished, PATIENCE);
     expect(await read(server, batch.id)).toMatchObject({ total: 30, counts: { succeeded: 30 } });
@@ -80,7 +80,7 @@ describe('a batch', () => {
     expect((await second.api('POST', `/v1/batches/${batch.id}/cancel`)).status).toBe(200);
   });
 
-  it('whose entries BullMQ has lost is delivered by the sweep, behind a long queue too', async () => {
+  it('whose entries BullMQ has lost is delivered by upkeep, behind a long queue too', async () => {
     const redis = await redisOf();
     const env = {
       REDIS_URL: redis.url,
@@ -97,8 +97,7 @@ describe('a batch', () => {
       expect(await redis.admin.zrem('{bullpen}:prompts:prioritized', id)).toBe(1);
       await redis.admin.del(`{bullpen}:prompts:${id}`);
     }
-    // As if BullMQ's time to deliver them were over: what waits in order, and what nobody will
-    // deliver.
+    // Upkeep checks all of them now: the entries that wait, and the lost ones.
     for (const id of [...idsOf(ahead), ...idsOf(lost)]) await redis.admin.zadd('{bullpen}:awaiting', 1, id);
     for (const id of idsOf(lost)) await redis.admin.zadd('{bullpen}:awaiting', 2, id);
     await eventually(async () => {

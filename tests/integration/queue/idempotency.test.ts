@@ -28,7 +28,7 @@ async function post(server: TestServer, path: string, body: object, key: string)
 const brief = ({ status, replayed, body }: Answer) => ({ status, replayed, id: body.id, items: body.items });
 
 describe('an Idempotency-Key', () => {
-  it('answers as before, whatever has become of the world since, and starts nothing', async () => {
+  it('answers as before when its checks would fail now, and starts nothing', async () => {
     const clis = await fakeClis();
     const dir = tempDir();
     const env = { BULLPEN_SWEEP_MS: '50', IS_SANDBOX: '1' };
@@ -103,7 +103,7 @@ describe('an Idempotency-Key', () => {
     for (const { status, replayed, body } of others)
       expect([status, replayed, body.id]).toEqual([202, true, made.body.id]);
     expect((await server.finished(made.body.id)).outcome?.text).toBe('again');
-    // What it repeats is gone, and so is what it made: nothing is left to answer with.
+    // The retried job and the new one are deleted: there is no job to answer with.
     expect((await post(server, `/v1/jobs/${first.body.id}/retry`, {}, 'r')).status).toBe(404);
   });
 

@@ -6,7 +6,7 @@ import { createNames } from '../../../src/redis/names.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
 
-it('an entry goes with its job: when its worker lets go, and when the job has grown old', async () => {
+it('an entry is removed when its worker releases it, and when its job has grown old', async () => {
   const redis = await startTestRedis();
   const connection = new Redis(redis.url, { maxRetriesPerRequest: null });
   const names = createNames({ prefix: 'entries', requestChannel: 'q', responseChannel: 'a' });

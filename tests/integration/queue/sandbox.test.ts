@@ -28,7 +28,7 @@ const PATIENCE = { timeoutMs: 40_000 };
 interface Pool {
   readonly queue: PromptQueue;
   readonly main: ChildProcess & { readonly pid: number };
-  /** All the main process wrote. */
+  /** The output of the main process. */
   output(): string;
   add(id: string): Promise<void>;
   job(id: string): Promise<BullJob>;
@@ -115,11 +115,11 @@ describe('a sandboxed process that dies', () => {
     expect(pool.output()).not.toMatch(/ERR_IPC_CHANNEL_CLOSED|EPIPE|[Uu]nhandled/);
   });
 
-  it('is not what happens to one whose processor fails in an ordinary way', async () => {
+  it('does not die when its processor throws', async () => {
     const pool = await startPool(1);
     await pool.add('healthy-1');
     await pool.completed('healthy-1');
-    // One that was being started ahead when the job came is ended again.
+    // A process that was being started when the job came is stopped again.
     const sandboxes = await eventually(() => {
       const all = sandboxesOf(pool.main.pid);
       return all.length === 1 ? all : null;
@@ -147,7 +147,7 @@ describe('a main process that is killed', () => {
     await eventually(() => expect(sandboxes.filter(isAlive)).toEqual([]), PATIENCE);
   });
 
-  it('leaves none of those that wait for a CLI behind either, nor the CLI', async () => {
+  it('leaves no process that waits for a CLI, and no CLI', async () => {
     const clis = await fakeClis();
     const server = await startServer({ config: clis.config });
     await accepted(server, { prompt: clis.held('gate', 'one') });
@@ -180,7 +180,7 @@ describe('a sandboxed process of the real server', () => {
     expectHealthyLog(server);
   });
 
-  it('that is starting when the server is stopped ends with it', async () => {
+  it('that is starting when the server stops is stopped too', async () => {
     const clis = await fakeClis();
     const server = await startServer({ config: clis.config });
     await accepted(server, { provider: 'echo', prompt: 'one' });
@@ -194,7 +194,7 @@ describe('a sandboxed process of the real server', () => {
     expect(starting.filter(isAlive)).toEqual([]);
   });
 
-  it('that is starting when the server is killed does not stay', async () => {
+  it('that is starting when the server is killed exits', async () => {
     const clis = await fakeClis();
     const server = await startServer({ config: clis.config });
     for (let job = 0; job < 4; job += 1) await accepted(server, { provider: 'echo', prompt: 'one' });
@@ -208,7 +208,7 @@ describe('a sandboxed process of the real server', () => {
     await eventually(() => expect(starting.filter(isAlive)).toEqual([]), PATIENCE);
   });
 
-  it('does not end with a Ctrl-C that reaches the whole terminal: the server decides when it does', async () => {
+  it('ignores a Ctrl-C that reaches the whole terminal: the server stops it', async () => {
     const clis = await fakeClis();
     const server = await startServer({ config: clis.config, env: { BULLPEN_WORKERS: '1' } });
     await server.run({ provider: 'echo', prompt: 'one' });
@@ -264,7 +264,7 @@ it('an upgrade in place, which takes the files of the workers away, fails no job
   expect(server.log().match(/Cannot find module.*a part does not work/g)).toHaveLength(1);
 });
 
-it('leaves no process that was still starting when the pool stopped, and is not kept by it', async () => {
+it('a pool that stops leaves no process that was starting, and does not wait for it', async () => {
   const { main } = await startPool(2, 'slow');
   const children = (): number[] => descendants(main.pid).filter((pid) => isAlive(pid));
   await eventually(() => expect(children()).toHaveLength(1), PATIENCE);

@@ -41,7 +41,7 @@ function setUp(file = FILE, execPath = () => process.execPath, pingEveryMs = 60_
   return { pool, processes, deliveries, free, outage, logged, forks: () => forks };
 }
 
-it('the first deliveries at once find their processes started: none is forked for them', async () => {
+it('the first deliveries find their processes started', async () => {
   const { pool, processes, free } = setUp();
   await processes.startAhead();
   const ahead = free();
@@ -53,7 +53,7 @@ it('the first deliveries at once find their processes started: none is forked fo
   for (const child of taken) pool.release(child);
 });
 
-it('a delivery that comes while its process is starting does not leave one too many', async () => {
+it('a delivery that comes while its process is starting leaves no extra process', async () => {
   const { processes, deliveries, free } = setUp();
   const ahead = processes.startAhead();
   const [held, own] = [Promise.withResolvers<void>(), processes.retain()];
@@ -79,7 +79,7 @@ it('a stop leaves no process that was starting', async () => {
   expect(await waiting).toMatchObject({ message: 'the workers are being stopped' });
 });
 
-it('one that hangs with a delivery is killed and replaced, and no other one', async () => {
+it('a process that hangs with a delivery is killed and replaced, and no other one', async () => {
   const { pool, processes, outage, logged, free } = setUp(FILE, undefined, 400);
   const [hung, well] = [await processes.retain(), await processes.retain()];
   process.kill(hung.pid, 'SIGSTOP');
@@ -104,7 +104,7 @@ it.each([
   { why: 'it hangs', text: 'for (;;);', said: 'it was not ready within 2000 ms' },
   { why: 'there is no program', text: HEALTHY, program: '/nonexistent/node', said: 'ENOENT' },
 ])(
-  'while no process starts ($why) deliveries wait, and go on when one does',
+  'deliveries wait while no process starts ($why), and go on when one does',
   async ({ text, said, program }) => {
     const file = join(tempDir(), 'some.worker.mjs');
     if (text !== null) writeFileSync(file, text);
@@ -112,7 +112,7 @@ it.each([
     const { processes, outage, logged, pool, forks } = setUp(pathToFileURL(file).href, () => binary);
     const deliveries = Promise.all(Array.from({ length: COUNT }, () => processes.retain()));
     await eventually(() => expect(outage.problem()).toContain(said), PATIENCE);
-    // The first trial of each delivery, then one at a time.
+    // Each delivery tries once, then one at a time.
     await eventually(() => expect(forks()).toBeGreaterThan(COUNT + 1), PATIENCE);
 
     writeFileSync(file, HEALTHY);

@@ -94,7 +94,7 @@ export async function batchBench(): Promise<BatchBench> {
 
 async function resolve({ prompt, priority, delayMs, provider }: PromptRequest) {
   await nextTurn();
-  if (provider === 'nobody') throw new AppError('provider.unknown', 'there is no provider nobody');
+  if (provider === 'unknown') throw new AppError('provider.unknown', 'there is no provider unknown');
   if (provider === 'broken') throw new AppError('store.unavailable', 'the disk is full');
   return resolvedPrompt({ prompt, priority: priority ?? 0, delayMs: delayMs ?? 0 });
 }

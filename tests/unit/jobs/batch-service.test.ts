@@ -41,12 +41,12 @@ describe('making a batch', () => {
     expect(bench.admitted).toEqual([352]);
   });
 
-  it('a prompt that was refused, here or before, stands where it stood and harms no other', async () => {
+  it('a refused prompt keeps its place in the answer, and the others become jobs', async () => {
     const bench = await batchBench();
     const bad = new AppError('request.invalid', 'prompt is required', {
       problems: [{ path: '/prompt', message: 'is required' }],
     });
-    const items = [bad, { prompt: 'a' }, { prompt: 'b', provider: 'nobody' }, { prompt: 'c' }];
+    const items = [bad, { prompt: 'a' }, { prompt: 'b', provider: 'unknown' }, { prompt: 'c' }];
     const { batch } = await bench.service.create(ALICE, items, null);
     const [a, c] = idsOf(batch.items);
     expect(batch.items).toEqual([
@@ -70,7 +70,7 @@ describe('making a batch', () => {
     expect(await bench.service.get(ALICE, batch.id)).toMatchObject({ total: 2, counts: { queued: 2 } });
   });
 
-  it('what is not the fault of a prompt refuses the call, and nothing is made', async () => {
+  it('an error of the server refuses the whole call, and nothing is made', async () => {
     const bench = await batchBench();
     const items = [{ prompt: 'a' }, { prompt: 'b', provider: 'broken' }];
     await expect(bench.service.create(ALICE, items, null)).rejects.toMatchObject({
@@ -87,7 +87,7 @@ describe('making a batch', () => {
 
   it('the same key gives the same answer and makes nothing; another request with it is refused', async () => {
     const bench = await batchBench();
-    const items = [{ prompt: 'a' }, { prompt: 'b', provider: 'nobody' }];
+    const items = [{ prompt: 'a' }, { prompt: 'b', provider: 'unknown' }];
     const first = await bench.service.create(ALICE, items, KEY);
     const again = await bench.service.create(ALICE, items, KEY);
     expect(again).toEqual({ batch: first.batch, replayed: true });
@@ -97,7 +97,7 @@ describe('making a batch', () => {
     expect((await bench.service.create(BOB, items, KEY)).replayed).toBe(false);
   });
 
-  it('one whose making was cut short is completed by whoever repeats it, and no job is made twice', async () => {
+  it('a batch that was cut short is completed by the same request, and no job is made twice', async () => {
     const bench = await batchBench();
     let slices = 0;
     const dying = bench.another({
@@ -112,7 +112,7 @@ describe('making a batch', () => {
     });
     await expect(dying.create(ALICE, prompts(250), KEY)).rejects.toMatchObject({ code: 'redis.unavailable' });
     expect(bench.rpc.log).toHaveLength(100);
-    // Some have ended and gone by then: they must not run again.
+    // Some have ended, and Redis has forgotten them: they must not run again.
     const [[, gone = ''] = []] = bench.rpc.log;
     await bench.rpc.records.cancel(gone, false, CANCELLED);
     await bench.rpc.records.remove(gone);
@@ -149,7 +149,7 @@ describe('reading a batch', () => {
     });
   });
 
-  it("somebody else's is not there, an admin sees all", async () => {
+  it('another caller gets 404, an admin sees all', async () => {
     const bench = await batchBench();
     const { id } = await make(bench, 1);
     await expect(bench.service.get(BOB, id)).rejects.toMatchObject({ code: 'batch.not_found' });
@@ -172,7 +172,7 @@ describe('reading a batch', () => {
     });
   });
 
-  it('a batch older than its record is what its jobs say, and is gone with the last of them', async () => {
+  it('a batch without a record is read from its jobs, until the last of them is deleted', async () => {
     const bench = await batchBench();
     const { id, ids } = await make(bench, 2);
     await bench.project();
@@ -191,7 +191,7 @@ describe('reading a batch', () => {
 });
 
 describe('cancelling a batch', () => {
-  it('ends what waits, asks what runs, leaves what has ended', async () => {
+  it('ends jobs that wait, asks running ones to stop, and leaves ended ones alone', async () => {
     const bench = await batchBench();
     const { id, ids } = await make(bench, 130);
     const [ran = ''] = ids;
@@ -204,7 +204,7 @@ describe('cancelling a batch', () => {
     await expect(bench.service.cancel(BOB, id, false)).rejects.toMatchObject({ code: 'batch.not_found' });
   });
 
-  it('says so when there was nothing left to end', async () => {
+  it('reports when all jobs had ended before', async () => {
     const bench = await batchBench();
     const { id } = await make(bench, 2);
     await bench.service.cancel(ALICE, id, false);

@@ -35,11 +35,11 @@ function setUp(changed: Partial<ResolvePromptOptions['settings']> = {}) {
   };
   const providers = createProviders(providerSettings(), PROVIDER_HOST);
   const resolve = (request: unknown, principal = ADMIN) =>
-    // `as`: what arrives has passed no compiler.
+    // as: requests come from outside.
     createPromptResolver(principal, { settings, providers, pricing: createPricing({}) })(
       request as PromptRequest,
     );
-  /** The code a request is refused with. */
+  /** The error code of a refused request. */
   const refusal = async (request: unknown, principal = ADMIN) => {
     const error = await resolve(request, principal).then(
       () => ({ code: 'accepted' }),
@@ -51,7 +51,7 @@ function setUp(changed: Partial<ResolvePromptOptions['settings']> = {}) {
 }
 
 describe('a request', () => {
-  it('that says only its prompt gets the defaults', async () => {
+  it('with a prompt only gets the defaults', async () => {
     const { resolve, root } = setUp();
     expect(await resolve({ prompt: 'Hello' })).toEqual({
       prompt: 'Hello',
@@ -82,7 +82,7 @@ describe('a request', () => {
     });
   });
 
-  it('keeps all it says', async () => {
+  it('keeps all its fields', async () => {
     const { resolve, root } = setUp({ model: 'sonnet' });
     const said = {
       prompt: 'Hello',
@@ -195,7 +195,7 @@ describe('a request', () => {
     },
   );
 
-  it('that names no time gets one the server allows', async () => {
+  it('without a time limit gets one that the server allows', async () => {
     const { resolve } = setUp({ timeoutMs: 10_000, idleTimeoutMs: 10_000, maxTimeoutMs: 500 });
     expect(await resolve({ prompt: 'x' })).toMatchObject({ timeoutMs: 500, idleTimeoutMs: 500 });
     expect(await resolve({ prompt: 'x', timeoutMs: 500 })).toMatchObject({ timeoutMs: 500 });
@@ -248,7 +248,7 @@ describe('a request', () => {
     });
   });
 
-  it('its folder is the real one', async () => {
+  it('gets the real path of its folder', async () => {
     const { resolve, root } = setUp();
     symlinkSync(join(root, 'sub'), join(root, 'link'));
     expect(await resolve({ prompt: 'x', cwd: join(root, 'link') })).toMatchObject({ cwd: join(root, 'sub') });
@@ -300,7 +300,7 @@ describe('a cap of cost', () => {
 
   it('is kept by claude itself, for any model', async () => {
     const { resolve } = setUp();
-    expect(await resolve({ ...capped, provider: 'claude', model: 'nobody' })).toMatchObject({
+    expect(await resolve({ ...capped, provider: 'claude', model: 'unknown' })).toMatchObject({
       maxCostUsd: 1,
     });
   });
@@ -309,7 +309,7 @@ describe('a cap of cost', () => {
     const { resolve, refusal } = setUp();
     const sdk = { ...capped, provider: 'anthropic-sdk' };
     expect(await resolve({ ...sdk, model: 'claude-sonnet-4-5' })).toMatchObject({ maxCostUsd: 1 });
-    for (const request of [{ ...sdk, model: 'nobody' }, sdk]) {
+    for (const request of [{ ...sdk, model: 'unknown' }, sdk]) {
       expect(await refusal(request)).toMatchObject({
         code: 'provider.unsupported_option',
         problems: [{ path: '/maxCostUsd' }],
@@ -318,7 +318,7 @@ describe('a cap of cost', () => {
   });
 
   it.each(['codex', 'gemini', 'cursor-agent'])(
-    'is refused for %s, which tells its tokens at the end only',
+    'is refused for %s, which reports its tokens at the end only',
     async (provider) => {
       expect(await setUp().refusal({ ...capped, provider, model: 'gpt-5' })).toMatchObject({
         code: 'provider.unsupported_option',

@@ -8,12 +8,12 @@ const BOB = { id: 'bob', admin: false };
 const ADMIN = { id: 'root', admin: true };
 const SESSION = '01J00000000000000000000001';
 
-/** A history with one session of Ann's, which counts how often it is asked. */
+/** A store with one session of Ann's, which counts the lookups. */
 function place() {
   let now = 0;
   let asked = 0;
   const origin = { principal: 'ann', provider: 'claude', node: 'n1', nativeSessionId: 'x' };
-  // One operation is used, and answered as the store does.
+  // as: only this operation is used.
   const run = (async (_name: string, { sessionId }: { sessionId: string }) => {
     asked += 1;
     return sessionId === SESSION ? origin : null;
@@ -37,7 +37,7 @@ describe('where a request runs', () => {
     expect(await of(ADMIN)).toBe('n1');
   });
 
-  it('is remembered for a minute for whoever has just gone on with it', async () => {
+  it('is remembered for a minute for the caller who used the session', async () => {
     const { of, asked, later } = place();
     await of(ANN);
     later(59_999);
@@ -48,7 +48,7 @@ describe('where a request runs', () => {
     expect(asked()).toBe(2);
   });
 
-  it('is not told to others, also while it is remembered', async () => {
+  it('is hidden from other callers, also while it is remembered', async () => {
     const { of } = place();
     await of(ANN);
     await expect(of(BOB)).rejects.toMatchObject({ code: 'session.not_found' });

@@ -12,7 +12,7 @@ import { testStore } from '../store/test-store.ts';
 const SOON_MS = 15_000;
 const LONG_MS = 5 * 60_000;
 
-/** A loop over records in memory, and a queue that has lost what it had. */
+/** A loop over records in memory, and a queue that has lost all its entries. */
 async function setUp() {
   let nowMs = 1_790_000_000_000;
   const rpc = createMemoryRpc({ requestChannel: 'q', responseChannel: 'r', now: () => nowMs });
@@ -77,7 +77,7 @@ async function setUp() {
   };
 }
 
-it('a look that fails is made again soon, and what the queue has is left alone for long', async () => {
+it('a check that fails is made again soon; a job that the queue has is left alone for long', async () => {
   const { queue, has, lost, advance } = await setUp();
   const id = await lost();
   queue.refuses = 'all';
@@ -94,7 +94,7 @@ it('a look that fails is made again soon, and what the queue has is left alone f
   expect(has).toEqual(new Set([id]));
 });
 
-it('one that cannot be enqueued costs neither the others nor the steps behind it', async () => {
+it('a job that cannot be enqueued affects neither the other jobs nor the later tasks', async () => {
   const { queue, has, lost, advance } = await setUp();
   const [bad, ...good] = [await lost(), await lost(), await lost()];
   queue.refuses = bad ?? ulid();

@@ -21,15 +21,12 @@ function createClient({ doorbells, ...options }: ClientOptions) {
   return { run: createRpcClient({ waits, ...options }), start: waits.start, stop: waits.stop };
 }
 
-/**
- * A client over memory, whose submits are recorded. Nothing but a message wakes it, unless told
- * otherwise.
- */
+/** A client over memory, whose submits are recorded. By default only a message wakes it. */
 function setUp(rest: Partial<ClientOptions> = {}) {
   let nowMs = 1_790_000_000_000;
   const rpc = createMemoryRpc({ ...CHANNELS, now: () => nowMs });
   const submits: { executionId: string; listeners: number; result: SubmitResult }[] = [];
-  let minted = 0;
+  let made = 0;
   const client = createClient({
     doorbells: rpc.doorbells,
     submissions: {
@@ -41,8 +38,8 @@ function setUp(rest: Partial<ClientOptions> = {}) {
       },
     },
     newExecutionId: () => {
-      minted += 1;
-      return `e${minted}`;
+      made += 1;
+      return `e${made}`;
     },
     pollMs: NEVER_MS,
     parkedMs: 15_000,
@@ -50,7 +47,7 @@ function setUp(rest: Partial<ClientOptions> = {}) {
   });
   onTestFinished(() => client.stop());
   const claims = rpc.claimsOf('n1');
-  /** Resolves once the client waits with its n-th submit behind it. */
+  /** Resolves when the client waits after its n-th submit. */
   const waits = (count: number) => eventually(() => expect(submits).toHaveLength(count));
   const claimOne = async () => {
     const [claim] = await claims.claim(1);
@@ -79,7 +76,7 @@ describe("the worker's side of the RPC", () => {
     expect(await run).toEqual({ kind: 'finished', status: 'succeeded' });
   });
 
-  it('nothing is submitted while listening is not acknowledged', async () => {
+  it('submits nothing before Redis has acknowledged the subscription', async () => {
     const { rpc, submits } = setUp();
     const acknowledged = Promise.withResolvers<void>();
     const client = createClient({
@@ -113,7 +110,7 @@ describe("the worker's side of the RPC", () => {
     await client.stop();
   });
 
-  it('an end between the submit and the waiting is not missed', async () => {
+  it('notices an end between the submit and the wait', async () => {
     const { rpc, claims } = setUp();
     const job = newJob();
     await rpc.records.create(job);
@@ -135,7 +132,7 @@ describe("the worker's side of the RPC", () => {
     expect(await client.run(job.id, unending())).toEqual({ kind: 'finished', status: 'succeeded' });
   });
 
-  it('a lost doorbell costs one look, not the result', async () => {
+  it('a lost doorbell costs one poll interval, not the result', async () => {
     const { rpc, client, claims, submits, waits, claimOne } = setUp({ pollMs: 30 });
     const job = newJob();
     await rpc.records.create(job);
@@ -179,7 +176,7 @@ describe("the worker's side of the RPC", () => {
     expect(submits).toHaveLength(2);
   });
 
-  it('aborting ends the waiting with its reason, and nothing else', async () => {
+  it('an abort ends the wait with its reason, and leaves the job alone', async () => {
     const { rpc, client, claims, waits, claimOne } = setUp();
     const job = newJob();
     await rpc.records.create(job);
@@ -201,7 +198,7 @@ describe("the worker's side of the RPC", () => {
     expect(submits).toEqual([]);
   });
 
-  it('waiting for long leaves nothing behind on the signal', async () => {
+  it('a long wait leaves no listeners on the signal', async () => {
     const { rpc, client, claims, submits, claimOne } = setUp({ pollMs: 1 });
     const job = newJob();
     await rpc.records.create(job);
@@ -282,7 +279,7 @@ describe("the worker's side of the RPC", () => {
     expect(await setUp().client.run('none', unending())).toEqual({ kind: 'gone' });
   });
 
-  it('while Redis takes nothing the delivery is kept, and the job asked for again', async () => {
+  it('keeps the delivery while Redis takes no commands, and submits again', async () => {
     const { rpc } = setUp();
     const job = newJob();
     await rpc.records.create(job);
@@ -325,7 +322,7 @@ describe("the worker's side of the RPC", () => {
     expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
-  it('listens again when listening failed the first time', async () => {
+  it('subscribes again when the first subscription failed', async () => {
     const { rpc } = setUp();
     let failures = 1;
     const client = createClient({
@@ -347,7 +344,7 @@ describe("the worker's side of the RPC", () => {
     expect(await client.run('none', unending())).toEqual({ kind: 'gone' });
   });
 
-  it('listens once for all jobs, and no more after it was stopped', async () => {
+  it('subscribes once for all jobs, and not after it was stopped', async () => {
     const { rpc, client } = setUp();
     await Promise.all([client.start(), client.run('none', unending()), client.start()]);
     expect(rpc.doorbells.listeners('responses')).toBe(1);

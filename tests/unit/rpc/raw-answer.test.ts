@@ -32,11 +32,11 @@ describe('the answer to a raw request', () => {
     expect(answer(claimOf('a', format), outcomeOf('Hello'), line)).toMatchObject({ result: line });
   });
 
-  it('without a line of the CLI the text stands in for it', () => {
+  it('without a line of the CLI the result is the text', () => {
     expect(answer(claimOf('a', 'json'), outcomeOf('Hello'), null)).toMatchObject({ result: 'Hello' });
   });
 
-  it('a failure says its code and why', () => {
+  it('a failure has its code and message', () => {
     expect(answer(claimOf('a', 'text'), FAILED, null)).toEqual({
       id: 'a',
       success: false,
@@ -50,7 +50,7 @@ describe('the answer to a raw request', () => {
     expect(answer(bare, outcomeOf('x'), null)).toMatchObject({ id: null });
   });
 
-  it('is never taken for a doorbell', () => {
+  it('is never mistaken for a doorbell', () => {
     expect(parseResponseMessage(rawAnswer(claimOf('a', 'text'), outcomeOf('x'), null))).toBeNull();
   });
 

@@ -2,16 +2,16 @@ import { describe, expect, it } from 'vitest';
 import { parseRawArgs } from '../../../src/rpc/raw-requests.ts';
 
 describe('the arguments of a raw request', () => {
-  it('none mean a text answer and the defaults', () => {
+  it('without arguments the answer is text, with the defaults', () => {
     expect(parseRawArgs([])).toEqual({ fields: {}, format: 'text' });
   });
 
-  it('what Bullpen does anyway is absorbed', () => {
+  it('flags for what Bullpen does anyway are ignored', () => {
     const args = ['-p', '--print', '--verbose', '--include-partial-messages'];
     expect(parseRawArgs(args)).toEqual({ fields: {}, format: 'text' });
   });
 
-  it('allowed ones become fields, with their value behind them or joined by =', () => {
+  it('allowed flags become fields, with the value as the next argument or after =', () => {
     const fields = { model: 'opus', effort: 'high', maxTurns: 3, appendSystemPrompt: 'a=b --print' };
     const apart = [
       '--model',
@@ -28,11 +28,11 @@ describe('the arguments of a raw request', () => {
     expect(parseRawArgs(joined)).toEqual({ fields, format: 'text' });
   });
 
-  it('the last one of two counts', () => {
+  it('the last of two equal flags counts', () => {
     expect(parseRawArgs(['--model', 'a', '--model=b']).fields).toEqual({ model: 'b' });
   });
 
-  it('the output format is remembered', () => {
+  it('the output format is returned', () => {
     for (const format of ['text', 'json', 'stream-json']) {
       expect(parseRawArgs(['--output-format', format]).format).toBe(format);
       expect(parseRawArgs([`--output-format=${format}`, '--print']).format).toBe(format);

@@ -91,7 +91,7 @@ describe('a raw request', () => {
     ]);
   });
 
-  it('what is refused is answered with the reason, and makes no job', async () => {
+  it('a refused request is answered with the reason, and makes no job', async () => {
     const { rpc, raw, answers } = await setUp(async () => {
       throw new AppError('cwd.not_allowed', 'the working directory is not allowed');
     });
@@ -100,7 +100,7 @@ describe('a raw request', () => {
     expect(rpc.log).toEqual([]);
   });
 
-  it('what could not be read is answered too, within the size of a message', async () => {
+  it('a message that is no request is answered too, within the size of a message', async () => {
     const { raw, answers } = await setUp();
     await raw.refused(null, 'x'.repeat(100_000));
     expect(answers).toMatchObject([{ id: null, success: false, error: expect.stringMatching(/\[cut\]$/) }]);
@@ -115,7 +115,7 @@ describe('a raw request', () => {
     expect(await rpc.claimsOf('n2').claim(5)).toHaveLength(1);
   });
 
-  it('a Redis that is away is the caller of this to know', async () => {
+  it('rejects while Redis is away', async () => {
     const { rpc } = await setUp();
     const raw = createRaw({
       claims: {
