@@ -75,7 +75,7 @@ describe.concurrent('the runner of the Messages API', () => {
       expect(model.requests).toMatchObject([{ kind: 'turn', model: 'claude-sonnet-5-5' }]);
     }));
 
-  it('asks the model it is told', () =>
+  it('asks the named model', () =>
     withModel(async (model) => {
       const { progress } = await ask(model.url, {
         model: 'claude-haiku-4-5',
@@ -85,7 +85,7 @@ describe.concurrent('the runner of the Messages API', () => {
       expect(Object.keys(progress.byModel)).toEqual(['claude-haiku-4-5']);
     }));
 
-  it('tells what the model thought apart from what it said', () =>
+  it('separates what the model thought from what it said', () =>
     withModel(async (model) => {
       const { events, verdict } = await ask(model.url, { prompt: '[[think: Hm.]] [[reply: Yes.]]' });
       expect(events).toContainEqual({ kind: 'reasoning', text: 'Hm.' });
@@ -145,7 +145,7 @@ describe.concurrent('the runner of the Messages API', () => {
       expect(model.requests).toHaveLength(1);
     }));
 
-  it('tries again as often as it is told, and tells of it', () =>
+  it('retries as often as asked, and reports each retry', () =>
     withModel(async (model) => {
       const { events, verdict } = await ask(model.url, {
         prompt: '[[error: 500 times=1 key=once]] [[reply: Here I am.]]',
@@ -162,7 +162,7 @@ describe.concurrent('the runner of the Messages API', () => {
       expect(verdict).toMatchObject({ text: 'Here I am.', error: null });
     }));
 
-  it('is overloaded when nobody listens', async () => {
+  it('is overloaded when no server listens', async () => {
     const model = await startOfflineModel();
     await model.stop();
     const { run, verdict } = await ask(model.url, {});

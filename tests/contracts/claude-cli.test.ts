@@ -109,7 +109,7 @@ describe.concurrent('the claude CLI', () => {
     },
   );
 
-  it('tells of a rate limit in api_retry, waits as told and succeeds', async () => {
+  it('reports a rate limit in api_retry, waits for the given time and succeeds', async () => {
     const { run, result } = await resultOf('rate-limit-429-retry');
     const [retry] = ofType(run, 'system', 'api_retry');
     expect(retry).toMatchObject({ attempt: 1, max_retries: 2, error_status: 429, error: 'rate_limit' });

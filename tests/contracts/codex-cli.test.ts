@@ -82,7 +82,7 @@ describe('the codex CLI', () => {
     expect(JSON.stringify(ofType(run, 'turn.failed'))).toContain(said);
   });
 
-  it('tells of its own retries in words only', async () => {
+  it('reports its own retries in text only', async () => {
     const { run } = await runCodexCase('wrong-key');
     expect(ofType(run, 'error')[0]?.['message']).toMatch(/^Reconnecting\.\.\. 1\/1 \(unexpected status 401/);
   });

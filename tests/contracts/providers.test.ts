@@ -62,7 +62,7 @@ const PROVIDERS: Record<string, () => Provider> = {
     createCustomProvider({ ...own, output: { ndjson: { text: '/result', session: '/id' } } }),
 };
 
-/** Lines of recorded runs, whoever recorded them: a provider must bear another's too. */
+/** Lines of recorded runs, of all providers: each must survive the lines of the others. */
 const RECORDED = readdirSync(FIXTURES, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.jsonl') && existsSync(new URL(path, FIXTURES)))
   .flatMap((path) => readFileSync(new URL(path, FIXTURES), 'utf8').split('\n').filter(Boolean));

@@ -266,7 +266,7 @@ describe('one prompt through the whole system and the real claude', () => {
     expect(marked(server)).toEqual([]);
   });
 
-  it('tells the model more than the prompt, in a session too, and tells no other user of the machine', async () => {
+  it('gives the model more than the prompt, in a session too, and hides it from other users of the machine', async () => {
     const server = await start();
     const outputSchema = { type: 'object', properties: { secretField: { type: 'string' } } };
     const request = { prompt: 'held [[hang]]', appendSystemPrompt: 'Secret instructions.', outputSchema };
@@ -426,14 +426,14 @@ describe('a raw request over redis-cli', () => {
     /** Publishes a request and waits for one more answer. */
     async function ask(request: object): Promise<Record<string, unknown>> {
       const before = answers().length;
-      const heard = await runRedisCli(binary, [
+      const receivers = await runRedisCli(binary, [
         '-p',
         port,
         'PUBLISH',
         'claude:cli:requests',
         JSON.stringify(request),
       ]);
-      expect(Number(heard)).toBeGreaterThanOrEqual(1);
+      expect(Number(receivers)).toBeGreaterThanOrEqual(1);
       return eventually(() => answers()[before] ?? null, PATIENCE);
     }
 

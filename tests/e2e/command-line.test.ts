@@ -178,7 +178,7 @@ describe('bullpen run without a server', () => {
     expect((await type(place, ['doctor'])).out).toContain(`runs at ${server.url}`);
   });
 
-  it('shares it with others that come meanwhile, and stops it after their jobs', async () => {
+  it('shares it with commands that come later, and stops it after their jobs', async () => {
     const place = newPlace();
     const gated = (name: string) =>
       `${tool(`until [ -e ${join(place.workspace, name)} ]; do sleep 0.05; done`)} [[reply: ${name} is done]]`;
@@ -243,7 +243,7 @@ describe('bullpen run without a server', () => {
     expect([a?.out, b?.out]).toEqual(['a\n', 'b\n']);
   });
 
-  it('is refused for a detached job: nobody would run it', async () => {
+  it('is refused for a detached job: no server would run it', async () => {
     const detached = await type(newPlace(), ['run', 'x', '--detach']);
     expect(detached).toMatchObject({ code: 69, out: '', err: expect.stringContaining('bullpen serve') });
   });
@@ -253,9 +253,9 @@ describe('a folder of a stranger', () => {
   it('has no setting that is obeyed: no program of it runs, and no token goes where it says', async () => {
     const place = newPlace();
     const { workspace } = place;
-    const heard: string[] = [];
+    const requests: string[] = [];
     const stranger = createServer((request, response) => {
-      heard.push(`${request.url} ${request.headers.authorization}`);
+      requests.push(`${request.url} ${request.headers.authorization}`);
       response.end('{}');
     });
     await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
@@ -276,7 +276,7 @@ describe('a folder of a stranger', () => {
     expect(ran).toMatchObject({ code: 0, out: 'from claude\n' });
     expect(ran.err.match(/^bullpen\.config\.yaml in this folder is not read.*$/gm)).toHaveLength(1);
     expect((await type(place, ['jobs'], { env })).code).toBe(69);
-    expect(heard).toEqual([]);
+    expect(requests).toEqual([]);
     expect(existsSync(canary)).toBe(false);
 
     // A file that is named is obeyed: the canary sings.

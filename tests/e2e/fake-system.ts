@@ -118,7 +118,7 @@ export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<
 export const reached = (file: string): Promise<true> =>
   eventually(() => existsSync(file) || null, PATIENCE) as Promise<true>; // null is waited out
 
-/** Every event of a finished job, in order, those of lines nobody knows too. */
+/** Every event of a finished job, in order, including those of unknown lines. */
 export async function eventsOf(server: TestServer, id: string): Promise<StoredEvent[]> {
   const headers = { accept: 'application/x-ndjson' };
   const response = await server.api('GET', `/v1/jobs/${id}/events?raw=true`, undefined, headers);

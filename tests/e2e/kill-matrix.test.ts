@@ -48,7 +48,7 @@ describe('a worker process that is killed', () => {
   it.each<[string, FailpointName]>([
     ['before it has asked for the execution', 'rpc.listening'],
     ['right after it has asked', 'rpc.submitted'],
-    ['when it knows the end and has not told BullMQ', 'rpc.finished'],
+    ['when it knows the end and has not reported it to BullMQ', 'rpc.finished'],
   ])('%s is replaced by one that attaches', async (_when, step) => {
     const system = await startFakeSystem();
     if (step === 'rpc.finished') letGo(system);
@@ -92,7 +92,7 @@ describe('a worker process that is killed', () => {
     await expectWhole(system);
   });
 
-  it('when the outcome is delivered and it has not heard is replaced by one that reads it', async () => {
+  it('when the outcome is delivered and it got no message is replaced by one that reads it', async () => {
     const system = await startFakeSystem(ONE_WORKER);
     letGo(system);
     system.failpoints.hold('delivery.recorded');
@@ -216,12 +216,12 @@ describe('the main process that is killed', () => {
     const { server: first } = system;
     const path = `/v1/jobs/${id}/events?kinds=text.delta,session`;
     const stream = (await first.api('GET', path)).body?.pipeThrough(new TextDecoderStream());
-    let heard = '';
+    let received = '';
     for await (const chunk of stream ?? expect.unreachable()) {
-      heard += chunk;
-      if (heard.includes('text.delta')) break;
+      received += chunk;
+      if (received.includes('text.delta')) break;
     }
-    const [, sessionId] = /"sessionId":"(\w+)"/.exec(heard) ?? expect.unreachable(heard);
+    const [, sessionId] = /"sessionId":"(\w+)"/.exec(received) ?? expect.unreachable(received);
     await killMain(system);
 
     const server = await system.restart();
@@ -237,7 +237,7 @@ describe('the main process that is killed', () => {
     ['while a worker holds the job', 'rpc.listening', SUCCEEDED, 1],
     ['while the execution is claimed', 'executor.claimed', SUCCEEDED, 1],
     ['when it may have spawned the CLI', 'executor.intended', LOST, 0],
-    ['when the CLI has ended and nobody has its outcome', 'executor.ended', LOST, 1],
+    ['when the CLI has ended and its outcome is not stored yet', 'executor.ended', LOST, 1],
     ['when the ledger alone has the outcome', 'delivery.recorded', SUCCEEDED, 1],
     ['when the record has the outcome', 'delivery.finished', SUCCEEDED, 1],
     ['when the worker has it and BullMQ has not', 'rpc.finished', SUCCEEDED, 1],

@@ -1,4 +1,4 @@
-/** How jobs end and in which order they run, over HTTP, with a CLI that does what it is told. */
+/** How jobs end and in which order they run, over HTTP, with a CLI that follows a script. */
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Job } from '../../src/protocol/job.ts';
@@ -48,7 +48,7 @@ const inOrderOfStart = (jobs: readonly Job[]): string[] =>
     .map(({ tags }) => tags[0] ?? '');
 
 describe('a CLI that ends badly', () => {
-  it('is told apart: no result, an exit code, a signal, its own error', async () => {
+  it('is distinguished: no result, an exit code, a signal, its own error', async () => {
     const system = await startFakeSystem();
     const ends = await Promise.all([
       run(system, { prompt: fakePrompt([{ exit: 0 }]) }),
@@ -120,8 +120,8 @@ describe('a CLI that leaves something behind', () => {
     );
     expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'done', exit: { code: 0 } } });
     const events = await expectEndedOnce(system.server, job);
-    const told = events.flatMap((event) => (event.kind === 'warning' ? [event.code] : []));
-    expect(told).toEqual(warnings);
+    const codes = events.flatMap((event) => (event.kind === 'warning' ? [event.code] : []));
+    expect(codes).toEqual(warnings);
     await expectWhole(system);
     const [left] = journalOf(system.path('journal.jsonl'), 'spawned');
     expect(isAlive(left?.child ?? expect.unreachable())).toBe(false);
@@ -310,7 +310,7 @@ describe('a job that is tried again', () => {
   });
 });
 
-/** The job as it is when it stands so for the first time. */
+/** The job when it first has this status. */
 const waitFor = (system: FakeSystem, id: string, ready: (job: Job) => boolean): Promise<Job> =>
   eventually(async () => {
     const job = await system.server.job(id);

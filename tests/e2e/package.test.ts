@@ -24,7 +24,10 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const NPM_DEADLINE_MS = 240_000;
 const MINIMUM_NODE = 24;
 
-/** npm as a user starts it: without what the npm that runs these tests has told its children. */
+/**
+ * The environment of npm as a user starts it, without the variables of the npm that runs these
+ * tests.
+ */
 const npmEnv = Object.fromEntries(
   Object.entries(process.env).filter(
     ([name]) => !/^(npm_(package|lifecycle|config_local_prefix)|INIT_CWD)/i.test(name),

@@ -9,7 +9,7 @@ import { createNames } from '../../src/redis/names.ts';
 import { expectWhole, startFakeSystem } from './fake-system.ts';
 
 describe('a server that is started again', () => {
-  it('delivers at once what a worker had taken and not submitted, whatever BullMQ’s lock says', async () => {
+  it('delivers at once what a worker had taken and not submitted, without waiting for BullMQ’s lock', async () => {
     const system = await startFakeSystem({ env: { BULLPEN_LOCK_MS: '600000' } });
     system.failpoints.hold('rpc.listening');
     const id = await system.submit({ prompt: 'hello' });

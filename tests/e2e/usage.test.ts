@@ -123,13 +123,13 @@ describe('what a run used and cost', () => {
     expect(await server.run({ ...request, maxCostUsd: 1 })).toMatchObject({ status: 'succeeded' });
     const unpriced = await server.api('POST', '/v1/jobs', {
       ...request,
-      model: 'claude-nobody',
+      model: 'claude-unknown',
       maxCostUsd: 1,
     });
     expect(unpriced.status).toBe(422);
     expect(await unpriced.json()).toMatchObject({
       code: 'provider.unsupported_option',
-      errors: [{ path: '/maxCostUsd', message: 'there is no price for claude-nobody (prices)' }],
+      errors: [{ path: '/maxCostUsd', message: 'there is no price for claude-unknown (prices)' }],
     });
   });
 });

@@ -1,6 +1,6 @@
 /**
  * A sandboxed processor that dies in the way its job's id says (`exit-7` exits), on the first
- * delivery only, and completes on every later one. Beside it stand the guards of the real workers.
+ * delivery only, and completes on every later one. It has the guards of the real workers.
  */
 import '../../workers/bootstrap.ts';
 import type { SandboxedJob } from 'bullmq';

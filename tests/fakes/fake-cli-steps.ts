@@ -59,7 +59,7 @@ export type Step =
   | { readonly flood: { readonly bytes: number; readonly to: 'stdout' | 'stderr'; readonly lines?: boolean } }
   /** The lines `FF FE 20 C3 28`, which is not UTF-8, and `é`, written in two halves. */
   | { readonly badUtf8: true }
-  /** One byte of stdout again and again, for ever. */
+  /** Writes one byte of stdout again and again, without end. */
   | { readonly drip: { readonly everyMs: number } }
   /** Says which of its three streams are terminals, as a line of JSON. */
   | { readonly terminals: true }

@@ -1,5 +1,5 @@
 /**
- * Runs of CLIs in which something stands where it should not: recorded lines, each with some of its
+ * Runs of CLIs in which something is where it should not be: recorded lines, each with some of its
  * values replaced.
  */
 import { readdirSync, readFileSync } from 'node:fs';

@@ -9,10 +9,10 @@ export interface EventuallyOptions {
 
 /**
  * Polls until `check` neither throws nor gives `false` or `null`, and resolves to what it gave. A
- * check that gives `undefined` (a block of expectations, `Array.find`'s miss is not told apart)
+ * check that gives `undefined` (a block of expectations, `Array.find`'s miss is not distinguished)
  * passes when it does not throw.
  *
- * @throws what `check` threw last, or an error that tells what it gave last
+ * @throws what `check` threw last, or an error with its last value
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,

@@ -37,7 +37,7 @@ export interface TestServerOptions {
   readonly inherited?: number;
   /** Its data folder is a disk of its own of this size (`24m`); needs `mayMount()`. */
   readonly disk?: string;
-  /** Folder to live in (home, workspace, data); kept by whoever gave it. Default: a new one. */
+  /** Folder to live in (home, workspace, data); the caller deletes it. Default: a new one. */
   readonly dir?: string;
 }
 
@@ -56,7 +56,7 @@ export interface TestServer {
   leaveLog(): void;
   /** An authorised request; `body` is sent as JSON. */
   api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
-  /** Creates a job and gives it back as it stands after at most `waitSeconds` (0: at once). */
+  /** Creates a job and returns it after its end, or after `waitSeconds` (0: at once). */
   run(request: Record<string, unknown> & { prompt: string }, waitSeconds?: number): Promise<Job>;
   /** The job once it is finished; throws after `timeoutMs`. */
   finished(id: string, timeoutMs?: number): Promise<Job>;
@@ -121,7 +121,7 @@ async function launch(dir: string, options: TestServerOptions): Promise<TestServ
   const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>; // the event's arguments
   const log = (): string => chunks.join('');
   const { url, redisPort } = await ready(child, log);
-  // A pipe that nobody needs any more must not keep the test process alive.
+  // An unused pipe must not keep the test process alive.
   child.disconnect();
   const pid = child.pid ?? 0;
   // Its own disk is mounted for itself alone.

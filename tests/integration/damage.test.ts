@@ -166,7 +166,7 @@ describe('something that is stored and cannot be read', () => {
     });
   });
 
-  it('in the log, under a key, in a batch or in the ledger is passed over', async () => {
+  it('in the log, under a key, in a batch or in the ledger is skipped', async () => {
     const { redis, start } = await setUp();
     const first = await start();
     const done = await first.run({ prompt: 'a', tags: ['t'] });
@@ -215,7 +215,7 @@ describe('something that is stored and cannot be read', () => {
     expect([named(second, `job ${done.id}`), named(second, `event ${other.id}/2`)]).toEqual([1, 1]);
   });
 
-  it('under a key that every job needs makes the server unready, until it is mended', async () => {
+  it('under a key that every job needs makes the server unready, until it is repaired', async () => {
     const { redis, start } = await setUp();
     const server = await start();
     for (const set of ['log', 'pending', 'awaiting', 'running', 'nodes']) {

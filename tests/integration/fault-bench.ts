@@ -221,7 +221,7 @@ export async function readEvents(server: TestServer, id: string, lastId?: string
     }
   };
   const ended = read();
-  ended.catch(() => undefined); // whoever awaits it hears of it
+  ended.catch(() => undefined); // the error reaches the code that awaits it
   const leave = async (): Promise<void> => {
     leaving.abort();
     await ended.catch(() => undefined);

@@ -80,6 +80,6 @@ const filesOf = (pid: number): readonly string[] =>
     try {
       return [readlinkSync(`/proc/${pid}/fd/${name}`)];
     } catch {
-      return []; // closed meanwhile
+      return []; // closed in between
     }
   });

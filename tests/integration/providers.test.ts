@@ -78,7 +78,7 @@ it('a circuit whose time is over lets a job try, and its success is the proof of
 
 it('a CLI that is not installed is replaced by its fallback', async () => {
   const { server } = await system({
-    claude: { binary: '/nowhere/claude', fallback: 'echo' },
+    claude: { binary: '/no-such/claude', fallback: 'echo' },
     custom: { echo: { binary: '/bin/cat' } },
   });
   expect(await report(server, 'claude')).toMatchObject({ available: false, fallback: 'echo' });

@@ -276,7 +276,7 @@ describe('a server that is killed beside another one', () => {
       attempts: 1,
       outcome: { error: { code: 'execution.lost', retryable: true } },
     });
-    expect(clisOfA.filter(isAlive)).toEqual(clisOfA); // nobody was left to end them …
+    expect(clisOfA.filter(isAlive)).toEqual(clisOfA); // no launcher was left to kill them …
     const again = await first.start();
     expect(clisOfA.filter(isAlive)).toEqual([]); // … but the next start
     await eventually(() => {

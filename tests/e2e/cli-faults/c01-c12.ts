@@ -127,11 +127,11 @@ export function rowsOfProcessesAndOutput(shared: () => SharedSystem): void {
     const { job } = await run(system, { prompt: fakePrompt([flood]), limits: { outputBytes: 16 * MIB } });
     expect(job).toMatchObject(failed('execution.output_limit', undefined));
     const noise = { flood: { bytes: MIB, to: 'stderr', lines: true } } as const;
-    const told = await run(system, {
+    const reported = await run(system, {
       prompt: fakePrompt([noise, { stderr: 'no such thing\n' }, { exit: 3 }]),
     });
-    expect(told.job).toMatchObject(failed('execution.crashed', exited(3)));
-    expect(told.job.outcome?.error?.message).toMatch(/no such thing$/);
+    expect(reported.job).toMatchObject(failed('execution.crashed', exited(3)));
+    expect(reported.job.outcome?.error?.message).toMatch(/no such thing$/);
   });
 
   it('C6: a line of 100 MB is cut at the limit of a line, in bounded memory, and what follows is read', async () => {
@@ -183,7 +183,7 @@ export function rowsOfProcessesAndOutput(shared: () => SharedSystem): void {
     expect(job).toMatchObject(failed('execution.timed_out', exited(143)));
   });
 
-  // No flag of its own: the exit that stands in the outcome says that it had to be ended.
+  // It has no flag of its own: the exit in the outcome shows that it was killed.
   it('C12: a CLI that says its result and never exits has succeeded, and is ended', async () => {
     const system = shared();
     const prompt = fakePrompt([{ delta: 'done' }, { result: {} }, { hang: true }]);

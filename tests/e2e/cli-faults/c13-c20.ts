@@ -55,7 +55,7 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
     ],
     ['asks-trust', 'Do you trust the files in this folder?'],
   ])(
-    'C16: a CLI that %s of somebody ends soon, is not tried again, and no other job tries either',
+    'C16: a CLI that %s of a person is stopped soon, is not retried, and no other job tries either',
     async (provider, question) => {
       const system = shared();
       const request = {
@@ -104,7 +104,7 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
     ['that is not executable', 'not-executable', 'is not installed'],
     ['that is a folder', 'folder', 'is not installed'],
     ['without its interpreter', 'no-interpreter', 'cannot be started'],
-  ])('C18: a binary %s is told as such', async (_what, provider, message) => {
+  ])('C18: a binary %s is reported as such', async (_what, provider, message) => {
     const system = shared();
     const { job } = await run(system, { prompt: 'x', provider });
     expect(job).toMatchObject({
@@ -112,11 +112,11 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
       attempts: 1,
     });
     expect(job.outcome?.error?.message).toContain(message);
-    // Of those the kernel refuses nobody knows before they are started.
+    // What the kernel refuses is known only after the start.
     expect((await report(system, provider)).available).toBe(message === 'cannot be started');
   });
 
-  // Not told as such: what the kernel does not know is given to /bin/sh by execvp(3), which refuses
+  // Not reported as such: execvp(3) gives what the kernel does not know to /bin/sh, which refuses
   // it.
   it('C18: a binary for another machine fails, and is not tried again', async () => {
     const { job } = await run(shared(), {
@@ -128,7 +128,7 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
     expect(job.outcome?.exit?.code).toBeGreaterThan(0);
   });
 
-  it('C18: a working directory that is missing is told apart, at once and when it goes away later', async () => {
+  it('C18: a working directory that is missing is reported, at once and when it goes away later', async () => {
     const system = shared();
     const cwd = join(system.workspace, 'short-lived');
     const refused = await system.api('POST', '/v1/jobs', { prompt: 'x', cwd });
@@ -140,7 +140,7 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
     expect((await ended(system, id)).job).toMatchObject(failed('cwd.not_allowed', null));
   });
 
-  it('C19: a binary that is replaced while it runs harms nobody, and the next run names the new version', async () => {
+  it('C19: a binary that is replaced while it runs harms no job, and the next run names the new version', async () => {
     const system = shared();
     const [started, go] = [barrier(system), barrier(system)];
     expect(await report(system, 'updated')).toMatchObject({ version: '1.0.0' });
@@ -182,15 +182,15 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
     }
   });
 
-  // Nobody asks the kernel whether it was out of memory that a process was killed: there is a
-  // signal, and that is told.
+  // The kernel is not asked whether a process was killed for lack of memory: there is a
+  // signal, and it is reported.
   it.each([
     ['a segmentation fault', { kill: 'SIGSEGV' }, { code: null, signal: 'SIGSEGV' }],
     ['an abort', { kill: 'SIGABRT' }, { code: null, signal: 'SIGABRT' }],
     ['SIGKILL, as the kernel does without memory', { kill: 'SIGKILL' }, { code: null, signal: 'SIGKILL' }],
     ['exit 255', { exit: 255 }, exited(255)],
     ['exit 137', { exit: 137 }, exited(137)],
-  ] as const)('C20: the end by %s is told, with what was said before it', async (_what, step, exit) => {
+  ] as const)('C20: the end by %s is reported, with the output before it', async (_what, step, exit) => {
     const { job } = await run(shared(), { prompt: fakePrompt([{ delta: 'half' }, step]) });
     expect(job).toMatchObject(failed('execution.crashed', exit));
     expect(job.outcome?.text).toBe('half');

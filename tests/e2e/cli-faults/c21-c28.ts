@@ -38,7 +38,7 @@ export function rowsOfLimitsAndStreams(shared: () => SharedSystem): void {
     ['memory', { memoryBytes: 300_000_000 }, { memoryBytes: 200_000_000 }, exited(143)],
     ['processes', { processes: 12 }, { processes: 8 }, exited(143)],
     ['open files', { openFiles: 300 }, { openFiles: 200 }, exited(143)],
-    ['CPU time', { cpu: true }, { cpuSeconds: 1 }, KILLED], // too busy to hear SIGTERM
+    ['CPU time', { cpu: true }, { cpuSeconds: 1 }, KILLED], // too busy to handle SIGTERM
   ])(
     'C21: a job that takes too much of the %s ends alone, with the limit named',
     async (_what, take, limits, exit) => {

@@ -49,7 +49,7 @@ async function stranger(wanted: number): Promise<number> {
 
 /** Ends that cross each other, cancels in any number, and a number that is given again. */
 export function rowsOfRaces(shared: () => SharedSystem): void {
-  it('C29: a cancel that crosses the end leaves one end, and one that comes later is told so', async () => {
+  it('C29: a cancel that crosses the end leaves one end, and a later one gets that answer', async () => {
     const system = shared();
     const cross = async (): Promise<string> => {
       const [started, go] = [barrier(system), barrier(system)];
@@ -130,10 +130,10 @@ export function rowsOfRaces(shared: () => SharedSystem): void {
     expect(isAlive(reused)).toBe(true);
 
     // The same where the kernel does not let us choose: our leader had this number, and its exit
-    // was told late.
+    // was reported late.
     const reaped = {
       pid: reused,
-      marker: 'nobody/1',
+      marker: 'no-such/1',
       exited: Promise.resolve({ code: 0, signal: null }),
       exitedAtUptimeS: uptime(),
       signalGroup: () => false,

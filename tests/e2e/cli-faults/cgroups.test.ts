@@ -80,7 +80,7 @@ describe('a cgroup of an execution', () => {
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  it('holds what was started inside from its first moment, and nobody else', async () => {
+  it('holds what was started inside from its first moment, and nothing else', async () => {
     const cgroups = createStartingCgroups();
     const marker = `${ulid()}/${ulid()}`;
     const [node = ''] = marker.split('/');
@@ -88,7 +88,7 @@ describe('a cgroup of an execution', () => {
     const child = cgroups.inside(marker, () =>
       spawn(
         '/bin/sh',
-        ['-c', 'while read -r line; do echo "$line"; done </proc/self/cgroup; echo told; read -r line'],
+        ['-c', 'while read -r line; do echo "$line"; done </proc/self/cgroup; echo done; read -r line'],
         {
           stdio: ['pipe', 'pipe', 'ignore'],
         },
@@ -98,13 +98,13 @@ describe('a cgroup of an execution', () => {
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       said += text;
     });
-    await eventually(() => said.includes('told\n'), PATIENCE);
+    await eventually(() => said.includes('done\n'), PATIENCE);
     expect(readFileSync('/proc/self/cgroup', 'utf8')).toBe(before);
     expect(said.includes(`/bullpen.${node}.`)).toBe(allowed);
     expect(cgroups.members().filter((member) => member.marker === marker)).toEqual(
       allowed ? [{ pid: child.pid, marker }] : [],
     );
-    cgroups.remove(marker); // somebody is in it
+    cgroups.remove(marker); // a process is in it
     expect(foldersOf(node)).toHaveLength(allowed ? 1 : 0);
     child.stdin.end();
     await once(child, 'exit');
@@ -112,7 +112,7 @@ describe('a cgroup of an execution', () => {
     expect(foldersOf(node)).toEqual([]);
   });
 
-  it('ends one that forks away faster than anybody can look, without its marker and its session', async () => {
+  it('ends one that forks away faster than /proc can be read, without its marker and its session', async () => {
     const dir = tempDir();
     const [hop, stop, trace] = [join(dir, 'hop'), join(dir, 'stop'), join(dir, 'trace')];
     writeFileSync(hop, `[ -e ${stop} ] && exit\necho $$ >> ${trace}\nenv -i setsid sh ${hop} &\n`);

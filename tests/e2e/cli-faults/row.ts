@@ -18,7 +18,7 @@ export const PATIENCE = { timeoutMs: 30_000 };
 
 export type Request = Record<string, unknown> & { prompt: string };
 
-/** A job that has ended, and what it left to look at. */
+/** A job that has ended, with its events. */
 export interface Ended {
   readonly job: Job;
   readonly events: readonly StoredEvent[];
@@ -27,7 +27,7 @@ export interface Ended {
 }
 
 let barriers = 0;
-/** A new name of a file nobody has made yet. */
+/** A new file name that is not used yet. */
 export const barrier = (system: SharedSystem): string => {
   barriers += 1;
   return system.path(`barrier-${barriers}`);
@@ -111,7 +111,7 @@ export async function eventsOf(system: SharedSystem, id: string): Promise<Stored
 }
 
 /**
- * A job that failed with this code, which is retryable as the table of codes says, unless told
+ * A job that failed with this code, which is retryable as the table of codes says, unless set
  * otherwise.
  * @param exit null: nothing was started; undefined: of no importance
  */

@@ -136,7 +136,7 @@ export async function startSharedSystem(): Promise<SharedSystem> {
     async stop() {
       if (isAlive(child.pid ?? 0)) child.kill('SIGTERM');
       await exited;
-      // What a failed test has left running has told us enough.
+      // A failed test may leave processes; its failure is reported already.
       for (const { pid } of journalOf(journal, 'start')) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
       removeDir(dir);
     },

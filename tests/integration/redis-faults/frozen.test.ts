@@ -22,7 +22,7 @@ describe('a Redis that is stopped for ten seconds, its connections open', () => 
     const clis = await fakeClis();
     const server = await startServer({ config: clis.config, env: { REDIS_URL: redis.url } });
     const before = await accepted(server, { prompt: clis.held('before', 'ends before') });
-    const during = await accepted(server, { prompt: clis.held('during', 'ends meanwhile') });
+    const during = await accepted(server, { prompt: clis.held('during', 'ends in between') });
     await eventually(() => clis.prompted() === 2, PATIENCE);
     const frozenAt = performance.now();
 
@@ -42,10 +42,10 @@ describe('a Redis that is stopped for ten seconds, its connections open', () => 
     await eventually(() => isReady(server), PATIENCE);
     const after = await accepted(server, { provider: 'echo', prompt: 'after' });
 
-    // A cancel that was answered with 503 may have been heard.
+    // A cancel that was answered with 503 may have been accepted.
     clis.open('before');
     for (const [id, text] of [
-      [during, 'ends meanwhile'],
+      [during, 'ends in between'],
       [after, 'after'],
     ] as const) {
       const job = await server.finished(id);

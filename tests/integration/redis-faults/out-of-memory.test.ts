@@ -30,7 +30,7 @@ async function endWithoutMemory(server: TestServer, redis: BreakableRedis, clis:
 }
 
 describe('a Redis without memory', () => {
-  it('takes no job and loses no outcome, which is told when there is memory again', async () => {
+  it('accepts no job and loses no outcome, which is delivered when there is memory again', async () => {
     const redis = await breakableRedis();
     const clis = await fakeClis();
     const server = await startServer({ config: clis.config, env: { REDIS_URL: redis.url } });
@@ -51,7 +51,7 @@ describe('a Redis without memory', () => {
     expectHealthyLog(server);
   });
 
-  it('has the outcome told by the next start, when the server died meanwhile', async () => {
+  it('has the outcome delivered by the next start, when the server died before', async () => {
     const redis = await breakableRedis();
     const clis = await fakeClis();
     const options = { config: clis.config, env: { REDIS_URL: redis.url }, dir: tempDir() };

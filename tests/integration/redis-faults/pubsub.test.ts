@@ -19,7 +19,7 @@ const AT_ONCE = 8;
 const KILL_EVERY_MS = 300;
 
 /** Does `act` again and again until the test says stop; resolves to how often. */
-function meanwhile(everyMs: number, act: () => Promise<unknown>): () => Promise<number> {
+function repeatedly(everyMs: number, act: () => Promise<unknown>): () => Promise<number> {
   let stopped = false;
   const loop = (async () => {
     let times = 0;
@@ -74,7 +74,7 @@ describe('pub/sub connections that are killed all the time', () => {
 
     await runMany(server, 3 * AT_ONCE, AT_ONCE); // so that the figures are not of starting workers
     const before = clis.spawns().length;
-    const stopKilling = meanwhile(KILL_EVERY_MS, () => redis.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub'));
+    const stopKilling = repeatedly(KILL_EVERY_MS, () => redis.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub'));
     const { jobs, waitedMs } = await runMany(server, REQUESTS, AT_ONCE);
     const kills = await stopKilling();
 
@@ -112,7 +112,7 @@ describe('raw requests', () => {
 
     for (let round = 0; round < 5; round += 1) {
       await killSubscribers(redis);
-      // Whoever is heard by nobody asks again: that is the contract of a raw request.
+      // A raw request without a receiver must be sent again: that is its contract.
       let tries = 0;
       await eventually(async () => {
         tries += 1;

@@ -22,7 +22,7 @@ async function restrictedRedis(rules: string) {
 
 describe('the Redis user that the documentation names', () => {
   it.each([
-    ['as it stands', 'bullpen', 'claude:cli'],
+    ['unchanged', 'bullpen', 'claude:cli'],
     ['for a prefix and channels of one’s own', 'my-jobs', 'own'],
   ])('may do all that a server does, %s', async (_, prefix, channels) => {
     const rules = (DOCUMENTED ?? '').replaceAll('bullpen', prefix).replaceAll('claude:cli', channels);
@@ -99,7 +99,7 @@ describe('the Redis user that the documentation names', () => {
     expect(performance.now() - began).toBeLessThan(20_000);
   });
 
-  it('whose password is changed is told so while it lasts', async () => {
+  it('whose password is changed sees the reason while it lasts', async () => {
     const { redis, url } = await restrictedRedis(DOCUMENTED ?? '');
     const clis = await fakeClis();
     const server = await startServer({

@@ -11,7 +11,7 @@ describe('a Redis that is not there at the start', () => {
     const redis = await breakableRedis();
     const clis = await fakeClis();
     await redis.kill();
-    // Something that hangs up stands in its place, to hear the server knock.
+    // A server that hangs up is in its place, to notice the connection.
     const door = createServer((socket) => socket.destroy());
     onTestFinished(() => {
       door.close();

@@ -1,8 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createCliProbe } from '../../../src/executor/cli-probe.ts';
-import { createStateFolders } from '../../../src/executor/cli-probe.ts';
+import { createCliProbe, createStateFolders } from '../../../src/executor/cli-probe.ts';
 import { createCircuits } from '../../../src/limits/circuits.ts';
 import type { ProviderReport } from '../../../src/protocol/server-info.ts';
 import type { Login } from '../../../src/providers/provider.ts';
