@@ -1,29 +1,34 @@
-/** `.env.example` and docs/settings.md, made from the table of settings. Pure: `generate-docs.ts` writes them. */
+/**
+ * Renders `.env.example` and docs/settings.md from the table of settings. `generate-docs.ts` writes
+ * the files.
+ */
 import { SETTINGS } from '../src/config/schema.ts';
 import { CustomPointers, CustomSettings, ProviderSettings } from '../src/protocol/provider-settings.ts';
 import { Price } from '../src/protocol/usage.ts';
 import { CLAUDE_ENV_NAMES } from '../src/providers/claude/provider.ts';
 import { PRICES_AS_OF } from '../src/usage/price-table.ts';
 
-/** What TypeBox keeps of a schema and does not say in its type. */
+/** The keywords of a schema that TypeBox keeps but does not have in its types. */
 interface Schema {
   readonly type?: string;
   readonly anyOf?: readonly Schema[];
   readonly enum?: readonly string[];
   readonly env?: string;
   readonly default?: unknown;
+  /** A default that is computed, or none, in words. */
+  readonly defaultText?: string;
   readonly description?: string;
   readonly minimum?: number;
   readonly maximum?: number;
 }
 
 interface Setting {
-  /** In the file of settings. */
+  /** Its name in the file of settings. */
   readonly name: string;
   readonly env: string;
-  /** As it would be written into the variable; '' for none. */
+  /** The default as a variable's text; '' for none. */
   readonly initial: string;
-  /** The default as a person says it, where that is another text. */
+  /** The default in words; '' when `initial` is clear. */
   readonly inWords: string;
   readonly values: string;
   readonly meaning: string;
@@ -37,9 +42,9 @@ const settings = (): Setting[] =>
     name,
     env: schema.env ?? '',
     initial: initialOf(schema),
-    values: [valuesOf(schema), unitOf(name)].filter(Boolean).join(' '),
-    inWords: inWords(name, schema.default),
-    meaning: (schema.description ?? '').replace(/ \((ms|bytes)\)$/, ''),
+    values: schema.type === 'array' ? 'comma-separated list' : withUnit(name, schema),
+    inWords: schema.defaultText ?? inWords(name, schema.default),
+    meaning: schema.description ?? '',
   }));
 
 function initialOf({ default: initial }: Schema): string {
@@ -66,7 +71,7 @@ function inWords(name: string, initial: unknown): string {
   return size === 0 ? '' : `${initial / size} ${unit}`;
 }
 
-/** Which values a setting takes, in a few words. */
+/** The values that a setting takes, in a few words. */
 function valuesOf(schema: Schema): string {
   if (schema.enum !== undefined) return schema.enum.join(', ');
   const inner = schema.anyOf?.find(({ type }) => type !== 'null') ?? schema;
@@ -85,7 +90,7 @@ function valuesOf(schema: Schema): string {
   }
 }
 
-/** A schema may leave either bound out. */
+/** Either bound may be missing. */
 function range({ minimum, maximum }: Schema): string {
   if (minimum === undefined) return maximum === undefined ? 'number' : `up to ${grouped(maximum)}`;
   return maximum === undefined ? `${grouped(minimum)} or more` : `${grouped(minimum)} to ${grouped(maximum)}`;
@@ -93,10 +98,16 @@ function range({ minimum, maximum }: Schema): string {
 
 const grouped = (value: number): string => value.toLocaleString('en-US').replaceAll(',', ' ');
 
-/** Units live in names. */
-function unitOf(name: string): string {
-  if (name.endsWith('Ms')) return 'ms';
-  return name.endsWith('Bytes') ? 'bytes' : '';
+/** Units are in the names. */
+const UNITS: readonly [string, string][] = [
+  ['Ms', 'ms'],
+  ['Bytes', 'bytes'],
+  ['Seconds', 'seconds'],
+];
+
+function withUnit(name: string, schema: Schema): string {
+  const unit = UNITS.find(([ending]) => name.endsWith(ending))?.[1] ?? '';
+  return [valuesOf(schema), unit].filter(Boolean).join(' ');
 }
 
 const GENERATED = 'Made by `npm run generate` from src/config/schema.ts; do not edit by hand.';
@@ -105,17 +116,17 @@ const GENERATED = 'Made by `npm run generate` from src/config/schema.ts; do not 
 export function renderEnvExample(): string {
   const blocks = settings().map(
     ({ env, initial, inWords, values, meaning }) =>
-      `# ${meaning}\n# ${values}${inWords === '' ? '' : ` (default ${inWords})`}\n#${env}=${initial}`,
+      `# ${meaning}\n# ${values}${inWords === '' ? '' : ` (default: ${inWords})`}\n#${env}=${initial}`,
   );
   const head = [
-    '# Every setting of Bullpen, with its default. Nothing here has to be set.',
-    '# Bullpen reads its environment, not this file. To use it: copy it to .env, take the # off a line, and start with',
+    '# Every setting of Bullpen, with its default. None of them has to be set.',
+    '# Bullpen reads its environment, not this file. To use it, copy it to .env, remove the # of a line, and start with',
     '#   set -a; . ./.env; set +a; npm start',
-    '# The same settings may be in a file (docs/settings.md); a variable wins over the file.',
+    '# The same settings can be in a file (docs/settings.md). A variable overrides the file.',
     `# ${GENERATED}`,
   ];
   const vendors = [
-    "# The vendor's own: handed on to claude. One of them is its login, unless it has one already.",
+    "# The vendor's own variables, which claude gets. One of them is its login, unless it has one already.",
     '#ANTHROPIC_API_KEY=',
     '#CLAUDE_CODE_OAUTH_TOKEN=',
     '#ANTHROPIC_AUTH_TOKEN=',
@@ -124,14 +135,14 @@ export function renderEnvExample(): string {
   return `${[head.join('\n'), ...blocks, vendors.join('\n'), others.map(({ env, meaning }) => `# ${meaning}\n#${env}=`).join('\n\n')].join('\n\n')}\n`;
 }
 
-/** Variables that are no settings of the server. */
+/** Variables that are not settings of the server. */
 const others = [
   {
     env: 'BULLPEN_CONFIG',
-    meaning: 'file of settings, as `--config FILE` names it. Default: ~/.config/bullpen/config.yaml',
+    meaning: 'The file of settings, like `--config FILE`. Default: ~/.config/bullpen/config.yaml.',
   },
-  { env: 'BULLPEN_URL', meaning: 'for clients: where the server is' },
-  { env: 'BULLPEN_TOKEN', meaning: 'for clients: the token to send' },
+  { env: 'BULLPEN_URL', meaning: 'For clients: the address of the server.' },
+  { env: 'BULLPEN_TOKEN', meaning: 'For clients: the token to send.' },
 ];
 
 /** The whole text of docs/settings.md. */
@@ -140,15 +151,18 @@ export function renderSettingsPage(): string {
 
 <!-- ${GENERATED} -->
 
-A setting comes from its variable, else from the file of settings, else it has its default. A wrong or unknown one stops
-the start, with every problem listed. Lists are comma-separated in a variable and YAML lists in the file.
+A setting comes from its variable, else from the file of settings, else it has its default. A wrong or unknown setting
+stops the start, and every problem is listed. A list is comma-separated in a variable and a YAML list in the file.
 
-The file is the one that \`--config FILE\` names, else \`BULLPEN_CONFIG\`, else \`\${XDG_CONFIG_HOME:-~/.config}/bullpen/config.yaml\`.
-A file that was named must be there; the default one may be missing. **No setting comes from the folder a command is
-typed in or a job works in**: a \`bullpen.config.yaml\` in the current folder is mentioned on stderr and not read. A file that
-belongs to another user (root excepted), or that every user may write, is refused. Keep it outside of the roots where jobs
-may write. The names of folders (\`home\`, \`cacheDir\`, \`cwd\`, \`roots\`, \`trustedRoots\`) may be relative: in the file, to the
-file's folder; in a variable, to the folder where the server is started.
+The file is the one that \`--config FILE\` names, else \`BULLPEN_CONFIG\`, else
+\`\${XDG_CONFIG_HOME:-~/.config}/bullpen/config.yaml\`. A named file must exist; the default one may be missing.
+
+- **No setting comes from the folder in which a command is typed or a job works.** A \`bullpen.config.yaml\` in the
+  current folder is mentioned on stderr and not read.
+- A file that belongs to another user (except root), or that every user may write, is refused. Keep it outside the roots
+  where jobs may write.
+- The folders \`home\`, \`cacheDir\`, \`cwd\`, \`roots\` and \`trustedRoots\` may be relative: in the file, to the file's
+  folder; in a variable, to the folder where the server is started.
 
 | variable | in the file | default | values | meaning |
 |---|---|---|---|---|
@@ -156,7 +170,7 @@ ${settings()
   .map((one) => row(code(one.env), code(one.name), defaultOf(one), one.values, one.meaning))
   .join('\n')}
 
-Beside them:
+Variables outside this table:
 
 | variable | meaning |
 |---|---|
@@ -164,7 +178,7 @@ ${others.map(({ env, meaning }) => row(code(env), meaning)).join('\n')}
 
 ## Providers
 
-Only in the file, below \`providers\`:
+Only in the file, under \`providers\`:
 
 | key | default | values | meaning |
 |---|---|---|---|
@@ -172,7 +186,7 @@ ${providerRows('claude', ProviderSettings.properties.claude.properties)}
 ${providerRows('custom.NAME', CustomSettings.properties)}
 ${providerRows('custom.NAME.output.ndjson', CustomPointers.properties)}
 
-A custom command is a provider of its own, called NAME:
+A custom command is a provider called NAME:
 
 \`\`\`yaml
 providers:
@@ -184,28 +198,29 @@ providers:
 
 ## Prices
 
-Only in the file, below \`prices\`: what a model costs, over the table of ${PRICES_AS_OF} that Bullpen has (docs/providers.md).
+Only in the file, under \`prices\`: the price of a model. It replaces the one in Bullpen's table of ${PRICES_AS_OF}
+(docs/providers.md).
 
 | key | default | values | meaning |
 |---|---|---|---|
 ${providerRows('MODEL', Price.properties)}
 
-## What claude sees of the environment
+## The environment of claude
 
-A CLI gets no variable but those on its list. For claude, beside the common ones (\`PATH\`, \`HOME\`, the locale, the
-time zone):
+A CLI gets only the variables on its list. For claude, these are the common ones (\`PATH\`, \`HOME\`, the locale, the
+time zone) and:
 
-${CLAUDE_ENV_NAMES.map(code).join(', ')}.
+${wrapped(CLAUDE_ENV_NAMES.map(code))}.
 
-\`BULLPEN_PASS_ENV\` adds names, but never one that makes a loader, a shell or an interpreter run other code.
+\`BULLPEN_PASS_ENV\` adds names, except those that make a loader, a shell or an interpreter run other code.
 `;
 }
 
-/** A union that the schema's own words do not tell. */
+/** The one union of the provider settings, in words. */
 const OUTPUT = {
   values: '`text`, `{json: POINTER}`, `{ndjson: {text: POINTER, …}}`',
   meaning:
-    'how stdout becomes text: as it is, from one JSON document, or from a JSON value on each line; POINTER is a JSON pointer (RFC 6901)',
+    'How stdout becomes text: unchanged, from one JSON document, or from a JSON value on each line. POINTER is a JSON pointer (RFC 6901).',
 };
 
 const providerRows = (prefix: string, properties: object): string =>
@@ -215,13 +230,25 @@ const providerRows = (prefix: string, properties: object): string =>
       const { values, meaning } =
         schema === CustomSettings.properties.output
           ? OUTPUT
-          : { values: valuesOf(schema), meaning: schema.description ?? '' };
+          : { values: withUnit(name, schema), meaning: schema.description ?? '' };
       return row(code(`${prefix}.${name}`), code(initial), values, meaning);
     })
     .join('\n');
 
+/** The value and its words, or the words of a computed default alone. */
 const defaultOf = ({ initial, inWords }: Setting): string =>
-  [code(initial), inWords === '' ? '' : `(${inWords})`].filter(Boolean).join(' ');
+  initial === '' ? inWords : [code(initial), inWords === '' ? '' : `(${inWords})`].filter(Boolean).join(' ');
+
+/** Joins words with commas, in lines of at most 120 columns. */
+function wrapped(words: readonly string[]): string {
+  const lines = [''];
+  for (const word of words) {
+    const line = lines.at(-1) ?? '';
+    if (line.length + word.length + 3 > 120) lines.push(word);
+    else lines[lines.length - 1] = line === '' ? word : `${line}, ${word}`;
+  }
+  return lines.join(',\n');
+}
 
 const code = (text: string): string => (text === '' ? '' : `\`${text}\``);
 

@@ -1,4 +1,7 @@
-/** The only reader of the environment. Every problem is reported at once, and secrets are never quoted. */
+/**
+ * Loads the settings from the environment and the file. Reports all problems at once and never
+ * quotes a secret.
+ */
 import { closeSync, fstatSync, openSync, readFileSync, type Stats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Compile } from 'typebox/compile';
@@ -21,10 +24,13 @@ const fileCheckers = Object.entries(FILE_SETTINGS).map(([name, schema]) => ({
   name,
   checker: Compile(schema),
 }));
-/** `as`: TypeBox keeps custom keywords on the schema but not in its type. */
+// as: TypeBox keeps custom keywords on the schema but not in its type.
 const describedSettings = Object.entries(SETTINGS) as unknown as [keyof typeof SETTINGS, Described][];
 
-/** A variable's text as the setting's type; text that does not fit stays text, and the check names it. */
+/**
+ * Converts a variable's text to the setting's type. Text that does not fit stays text, and the
+ * check reports it.
+ */
 function fromText(setting: Described, value: string): unknown {
   const type = setting.type ?? setting.anyOf?.find((one) => one.type !== 'null')?.type;
   if (type === 'array')
@@ -38,15 +44,18 @@ function fromText(setting: Described, value: string): unknown {
   return value;
 }
 
-/** Why a file must not be obeyed: its settings name programs to run, and another user could have written it. */
+/**
+ * Returns why a file must not be used. Its settings name programs to run, so no other user may
+ * write it.
+ */
 function unsafe({ mode, uid }: Stats): string | null {
   const self = process.getuid?.();
-  if (self === undefined) return null; // a system without owners
-  if (uid !== self && uid !== 0) return 'belongs to another user: it is not read';
-  return (mode & 0o002) === 0 ? null : 'can be written by every user: it is not read (chmod o-w)';
+  if (self === undefined) return null; // this system has no file owners
+  if (uid !== self && uid !== 0) return 'belongs to another user, so it is not read';
+  return (mode & 0o002) === 0 ? null : 'can be written by every user, so it is not read (chmod o-w)';
 }
 
-/** @throws what the system says, and Error for a file that another user could have written */
+/** @throws Error of the system, and for a file that another user could have written */
 function readOwn(file: string): string {
   const opened = openSync(file, 'r');
   try {
@@ -68,7 +77,8 @@ function readFile(env: Environment, cwd: string, problems: Problem[]): Record<st
     if (!missing || named) problems.push({ path: file, message: messageOf(error) });
     return {};
   }
-  // Places and codes only: the parser's own messages quote the file, which may hold a password.
+  // The parser's own messages quote the file, which may hold a password, so only line and code are
+  // reported.
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, prettyErrors: false });
   const [error] = [...document.errors, ...document.warnings];
@@ -87,15 +97,19 @@ function readFile(env: Environment, cwd: string, problems: Problem[]): Record<st
     problems.push({ path: file, message: 'has an alias without its anchor, or too many of them' });
     return {};
   }
-  if (typeof content === 'object' && !Array.isArray(content)) return placed({ ...content }, dirname(file));
+  if (typeof content === 'object' && !Array.isArray(content))
+    return resolveFolders({ ...content }, dirname(file));
   problems.push({ path: file, message: 'must hold a mapping of settings' });
   return {};
 }
 
-/** Settings that name folders; a relative one is below the folder of its file, or where the server was started. */
+/**
+ * Settings that name folders. They may be relative to the file's folder, or to the server's folder
+ * in a variable.
+ */
 const FOLDERS = ['home', 'cacheDir', 'cwd', 'roots', 'trustedRoots'];
 
-function placed(values: Record<string, unknown>, base: string): Record<string, unknown> {
+function resolveFolders(values: Record<string, unknown>, base: string): Record<string, unknown> {
   const absolute = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(absolute);
     return typeof value === 'string' && value !== '' ? resolve(base, value) : value;
@@ -104,7 +118,7 @@ function placed(values: Record<string, unknown>, base: string): Record<string, u
   return values;
 }
 
-function placeDefaults(values: Record<string, unknown>, env: Environment, cwd: string): void {
+function setDefaultFolders(values: Record<string, unknown>, env: Environment, cwd: string): void {
   values['home'] ??= join(userFolder(env, 'XDG_STATE_HOME', '.local/state'), 'bullpen');
   values['cacheDir'] ??= join(userFolder(env, 'XDG_CACHE_HOME', '.cache'), 'bullpen');
   values['cwd'] ??= cwd;
@@ -118,18 +132,18 @@ function givenValues(env: Environment, cwd: string, problems: Problem[]): Record
     const value = env[setting.env];
     if (value !== undefined && value !== '') given[name] = fromText(setting, value);
   }
-  return { ...readFile(env, cwd, problems), ...placed(given, cwd) };
+  return { ...readFile(env, cwd, problems), ...resolveFolders(given, cwd) };
 }
 
-/** Whether the settings say where jobs may run. Else that is the folder a server is started in. */
+/** Whether the settings say where jobs may run. Otherwise they run where the server was started. */
 export function namesRoots(env: Environment, cwd: string): boolean {
   const { roots, cwd: folder } = givenValues(env, cwd, []);
   return folder !== undefined || (roots !== undefined && !(Array.isArray(roots) && roots.length === 0));
 }
 
 /**
- * Settings from the environment, over the file of settings, over the defaults. The file is the one `BULLPEN_CONFIG`
- * names, else the user's own; never one of the folder that jobs run in.
+ * Returns the settings: variables override the file, which overrides the defaults. The file is the
+ * one that `BULLPEN_CONFIG` names, else the user's own. It is never one in a folder where jobs run.
  *
  * @param env usually `process.env`, with `--config` as `BULLPEN_CONFIG`
  * @param cwd where the server was started
@@ -139,22 +153,24 @@ export function loadSettings(env: Environment, cwd: string): Settings {
   const problems: Problem[] = [];
   const values = givenValues(env, cwd, problems);
   refuseUnknown(env, problems);
-  placeDefaults(values, env, cwd);
-  const complete = Value.Default(Settings, values) as Record<string, unknown>; // an object stays one
+  setDefaultFolders(values, env, cwd);
+  const complete = Value.Default(Settings, values) as Record<string, unknown>; // the default of an object is an object
   problems.push(...problemsIn(complete));
   if (problems.length === 0) problems.push(...contradictionsIn(complete as Settings)); // every part was checked
   if (problems.length > 0 || !checker.Check(complete)) throw invalid(problems);
   return complete;
 }
 
-/** Settings that are right alone and wrong together. */
+/** Problems of settings that are valid alone but not together. */
 function contradictionsIn({ leaseMs, nodeLostAfterMs }: Settings): Problem[] {
   if (nodeLostAfterMs >= 2 * leaseMs) return [];
   const message = `must be at least twice leaseMs (${leaseMs}): a healthy server would be taken for lost`;
   return [{ path: 'nodeLostAfterMs (BULLPEN_NODE_LOST_AFTER_MS)', message }];
 }
 
-/** One problem for each wrong setting; the checker of them all would stop after a few. */
+/**
+ * Returns one problem for each wrong setting. The checker of all settings would stop after a few.
+ */
 function problemsIn(values: Readonly<Record<string, unknown>>): Problem[] {
   const problems: Problem[] = [];
   for (const name of Object.keys(values)) {
@@ -168,7 +184,7 @@ function problemsIn(values: Readonly<Record<string, unknown>>): Problem[] {
   for (const { name, checker: part } of fileCheckers) {
     const seen = new Set<string>();
     for (const { instancePath, message, keyword } of part.Errors(values[name])) {
-      // What is wrong with a part makes the whole wrong too: the part is told first, and alone.
+      // An error in a part is followed by errors of the objects around it, which are left out.
       if ([...seen].some((path) => path.startsWith(instancePath))) continue;
       seen.add(instancePath);
       const what = keyword === 'boolean' ? 'is not a setting' : message;
@@ -178,7 +194,10 @@ function problemsIn(values: Readonly<Record<string, unknown>>): Problem[] {
   return problems;
 }
 
-/** Variables read elsewhere than in the table: by the loader itself, the client, the CLIs, and `failpoint.ts`. */
+/**
+ * Variables that are not in the table: of the loader itself, the client, the CLIs and
+ * `failpoint.ts`.
+ */
 const OTHER_NAMES = new Set([
   'BULLPEN_CONFIG',
   'BULLPEN_URL',

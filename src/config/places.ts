@@ -1,6 +1,7 @@
 /**
- * Where things lie before any setting is known. Nothing here depends on what a folder holds: the folder a command
- * is typed in may be somebody else's. Loads nothing: the commands that need no settings start fast.
+ * The folders and files that are found before any setting is loaded. Nothing here depends on the
+ * content of the current folder, which may belong to another user. It imports no packages, so
+ * commands that need no settings start fast.
  */
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -8,21 +9,21 @@ import { isAbsolute, join, resolve } from 'node:path';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The name of the file of settings in a project's folder, which is not read unless it is named. */
+/** A file of settings in the current folder. It is read only when it is named. */
 export const LOCAL_CONFIG = 'bullpen.config.yaml';
 
 /**
- * A folder of this user after the XDG base directory specification: a value that is empty or relative counts as
- * none.
- * @param name `XDG_STATE_HOME`
- * @param initial below the home folder: `.local/state`
+ * Returns a folder of this user by the XDG base directory specification, which ignores empty and
+ * relative values.
+ * @param name for example `XDG_STATE_HOME`
+ * @param initial relative to the home folder, for example `.local/state`
  */
 export function userFolder(env: Environment, name: string, initial: string): string {
   const value = env[name] ?? '';
   return isAbsolute(value) ? value : join(env['HOME'] || homedir(), initial);
 }
 
-/** The file of settings, absolute, and whether it was named: then it must be there. */
+/** Returns the absolute path of the file of settings. A named file must exist. */
 export function configFile(
   env: Environment,
   cwd: string,
@@ -36,9 +37,8 @@ export function configFile(
 }
 
 /**
- * The data folder as the settings would say, where that takes no settings to know: the environment names it, or
- * there is no file of settings that could. null: the settings must be loaded, which takes a quarter of a second.
- * A test holds it against the loader.
+ * Returns the data folder when the environment names it or no file of settings could. null: the
+ * settings must be loaded, which takes a quarter of a second. A test compares it with the loader.
  */
 export function plainDataFolder(env: Environment, cwd: string): string | null {
   const home = env['BULLPEN_HOME'] ?? '';

@@ -1,9 +1,8 @@
-/** Settings of a sandboxed worker: an allow-list of variables, nothing of the server's own environment. */
+/** The settings of a sandboxed worker, which gets nothing else of the server's environment. */
 import { getCompileCacheDir } from 'node:module';
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { AppError } from '../errors.ts';
-import type { ChannelSettings } from './schema.ts';
 
 const WorkerSettings = Type.Object({
   redisUrl: Type.String(),
@@ -12,21 +11,16 @@ const WorkerSettings = Type.Object({
   responseChannel: Type.String(),
   keepInRedisMs: Type.Integer(),
   logLevel: Type.String(),
+  /** The folder of `failpoint.ts`, in tests. */
   failpoints: Type.Optional(Type.String()),
 });
 
-export interface WorkerSettings extends ChannelSettings {
-  readonly redisUrl: string;
-  readonly keepInRedisMs: number;
-  readonly logLevel: string;
-  /** For tests: the folder of `failpoint.ts`. */
-  readonly failpoints?: string;
-}
+export type WorkerSettings = Static<typeof WorkerSettings>;
 
-/** The one variable that carries them. */
+/** The variable that holds them. */
 const NAME = 'BULLPEN_WORKER';
 
-/** The whole environment of a worker process. */
+/** Returns the whole environment of a worker process. */
 export function workerEnvironment(settings: WorkerSettings): Record<string, string> {
   const { redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel, failpoints } = settings;
   const own = { redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel, failpoints };

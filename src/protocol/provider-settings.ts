@@ -12,24 +12,24 @@ const setting = <T extends TSchema>(schema: T, description: string) =>
 export const JobDefaults = {
   model: setting(
     Type.String({ pattern: `^${MODEL_PATTERN}$` }),
-    'model of a job that names none; null: BULLPEN_MODEL, else the CLI decides',
+    'The model of a job that names none. With null, it is BULLPEN_MODEL; without that, the CLI decides.',
   ),
   concurrency: setting(
     Type.Integer({ minimum: 1, maximum: 1000 }),
-    'executions of this provider at once; null: as many as BULLPEN_CONCURRENCY allows',
+    'How many executions of this provider run at the same time. With null, only BULLPEN_CONCURRENCY limits them.',
   ),
   timeoutMs: setting(
     Type.Integer({ minimum: 1, maximum: DAY_MS }),
-    'run time of a job that names none (ms); null: BULLPEN_TIMEOUT_MS',
+    'The run time of a job that sets none. With null, it is BULLPEN_TIMEOUT_MS.',
   ),
   idleTimeoutMs: setting(
     Type.Integer({ minimum: 1, maximum: DAY_MS }),
-    'silence allowed to a job that names none (ms); null: BULLPEN_IDLE_TIMEOUT_MS',
+    'How long a job that sets no limit may run without output. With null, it is BULLPEN_IDLE_TIMEOUT_MS.',
   ),
   limits: Type.Object(Limits.properties, {
     ...closed,
     default: {},
-    description: 'what one execution may use; a job may ask for less',
+    description: 'The limits of one execution. A job may ask for less.',
   }),
 };
 
@@ -44,17 +44,25 @@ const Expression = Type.String({ minLength: 1, maxLength: 1000 });
 /** Where a command's JSON lines hold which value. Only `text` is required. */
 export const CustomPointers = Type.Object(
   {
-    text: Pointer('where a line holds a piece of text; a line without any of these becomes raw'),
-    session: optionalPointer("where a line holds the CLI's session id"),
-    toolName: optionalPointer('where a line holds the name of a tool that starts'),
-    toolId: optionalPointer("where such a line holds the tool call's id"),
-    toolInput: optionalPointer('where such a line holds the input of the tool'),
-    inputTokens: optionalPointer("where a line holds the run's input tokens so far, cached ones left out"),
-    outputTokens: optionalPointer("where a line holds the run's output tokens so far"),
-    cacheReadTokens: optionalPointer("where a line holds the run's tokens read from the cache so far"),
-    cacheWriteTokens: optionalPointer("where a line holds the run's tokens written to the cache so far"),
-    costUsd: optionalPointer("where a line holds the run's cost so far"),
-    error: optionalPointer('where a line holds the message of an error that fails the run'),
+    text: Pointer(
+      'Where a line holds a piece of text. A line without any of these values becomes a raw event.',
+    ),
+    session: optionalPointer("Where a line holds the CLI's session id."),
+    toolName: optionalPointer('Where a line holds the name of a tool that starts.'),
+    toolId: optionalPointer('Where such a line holds the id of the tool call.'),
+    toolInput: optionalPointer('Where such a line holds the input of the tool.'),
+    inputTokens: optionalPointer(
+      "Where a line holds the run's input tokens so far, without the cached ones.",
+    ),
+    outputTokens: optionalPointer("Where a line holds the run's output tokens so far."),
+    cacheReadTokens: optionalPointer(
+      'Where a line holds the tokens that the run has read from the cache so far.',
+    ),
+    cacheWriteTokens: optionalPointer(
+      'Where a line holds the tokens that the run has written to the cache so far.',
+    ),
+    costUsd: optionalPointer("Where a line holds the run's cost so far, in USD."),
+    error: optionalPointer('Where a line holds the message of an error that fails the run.'),
   },
   closed,
 );
@@ -99,7 +107,7 @@ export const CustomSuccess = Type.Object(
     ...closed,
     default: {},
     description:
-      'when a run has succeeded: exitCodes (list; [0]), pattern and failurePattern (regular expressions on the text), json ({pointer, equals})',
+      'When a run has succeeded: exitCodes (a list, [0] by default), pattern and failurePattern (regular expressions on the text), json ({pointer, equals}).',
   },
 );
 export type CustomSuccess = Static<typeof CustomSuccess>;
@@ -107,28 +115,32 @@ export type CustomSuccess = Static<typeof CustomSuccess>;
 /** A command line that is a provider of its own. */
 export const CustomSettings = Type.Object(
   {
-    binary: Type.String({ minLength: 1, description: 'absolute path, or a name looked up on PATH' }),
+    binary: Type.String({
+      minLength: 1,
+      description: 'The absolute path, or a name that is looked up on PATH.',
+    }),
     args: Type.Array(Type.String(), {
       default: [],
       description:
-        "arguments; {{model}}, {{effort}}, {{cwd}}, {{sessionId}} (the CLI's own, to resume) and {{promptFile}} are filled in from the job; an argument whose value the job does not have is left out",
+        "The arguments. {{model}}, {{effort}}, {{cwd}}, {{sessionId}} (the CLI's own id of a resumed session) and {{promptFile}} are filled in from the job. An argument whose value the job does not have is left out.",
     }),
     stdin: Type.Boolean({
       default: true,
-      description: 'whether the prompt is written to stdin; if not, an argument must hold {{promptFile}}',
+      description: 'Whether the prompt is written to stdin. If not, an argument must hold {{promptFile}}.',
     }),
     warmStart: Type.Boolean({
       default: false,
       description:
-        'whether it may be started before there is a prompt: it must read stdin to its end before it does anything',
+        'Whether the command may be started before there is a prompt. It must read stdin to its end before it does anything.',
     }),
     env: Type.Array(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }), {
       default: [],
-      description: "names of the server's variables the command may see",
+      description: "The names of the server's variables that the command gets.",
     }),
     versionArgs: Type.Array(Type.String(), {
       default: [],
-      description: 'arguments that print the version; empty: none',
+      description:
+        'The arguments with which the command prints its version. Empty: the command has no version.',
     }),
     output: CustomOutput,
     success: CustomSuccess,
@@ -144,19 +156,19 @@ const Args = Type.Array(Type.String());
 const builtIn = {
   binary: setting(
     Type.String({ minLength: 1 }),
-    'path or name of the binary; null: looked up on PATH under its usual names',
+    'The path or name of the binary. With null, its usual names are looked up on PATH.',
   ),
   args: Type.Array(Type.String(), {
     default: [],
-    description: 'arguments of every run, for example --mcp-config=/etc/bullpen/mcp.json',
+    description: 'Arguments of every run, for example --mcp-config=/etc/bullpen/mcp.json.',
   }),
   env: Type.Array(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }), {
     default: [],
-    description: "more of the server's variables the CLI may see",
+    description: 'The names of further variables that the CLI gets.',
   }),
   mode: Type.Enum(PermissionMode.enum, {
     default: 'default',
-    description: 'permissionMode of a job that names none',
+    description: 'The permissionMode of a job that names none.',
   }),
   modes: Type.Object(
     {
@@ -168,16 +180,16 @@ const builtIn = {
     {
       ...closed,
       default: {},
-      description: 'arguments for a permissionMode, instead of the built-in ones',
+      description: 'Arguments for a permissionMode, which replace the built-in ones.',
     },
   ),
   maxRetries: setting(
     Type.Integer({ minimum: 0, maximum: 100 }),
-    'retries of a failed API call inside the CLI; null: as the CLI does by itself',
+    'How often the CLI retries a failed API call. With null, the CLI decides.',
   ),
   fallback: setting(
     ProviderName,
-    'provider that runs a job when this CLI is not installed or cannot be started; null: the job fails',
+    'The provider that runs a job when this CLI is not installed or cannot be started. With null, the job fails.',
   ),
   ...JobDefaults,
 };

@@ -27,15 +27,15 @@ export const UsageRow = Type.Object({
 });
 export type UsageRow = Static<typeof UsageRow>;
 
-const priceOf = (what: string) => Type.Number({ minimum: 0, description: `USD for a million ${what}` });
+const priceOf = (what: string) => Type.Number({ minimum: 0, description: `USD for a million ${what}.` });
 
 /** The price of a model. Cached tokens without a price cost as much as input tokens. */
 export const Price = Type.Object(
   {
     input: priceOf('input tokens'),
-    output: priceOf('output tokens, thinking included'),
-    cacheRead: Type.Optional(priceOf('tokens read from the cache; default: as input')),
-    cacheWrite: Type.Optional(priceOf('tokens written to the cache; default: as input')),
+    output: priceOf('output tokens, including thinking'),
+    cacheRead: Type.Optional(priceOf('tokens read from the cache. By default, the same as input')),
+    cacheWrite: Type.Optional(priceOf('tokens written to the cache. By default, the same as input')),
   },
   closed,
 );

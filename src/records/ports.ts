@@ -12,7 +12,7 @@ import type { ResolvedPrompt } from '../protocol/prompt.ts';
 /** A job's record. Times are milliseconds since the epoch. */
 export interface JobRecord {
   readonly id: string;
-  /** Grows by one with each change; a projection applies only what is newer. */
+  /** Grows by one with each change; a copy is replaced only by a newer one. */
   readonly rev: number;
   readonly kind: 'api' | 'raw';
   /** Who owns it. */

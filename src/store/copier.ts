@@ -49,7 +49,10 @@ export interface Copier {
    * @throws AppError redis.unavailable
    */
   catchUpSoon(): Promise<void>;
-  /** Resolves when the current step is done: later copies come from records read after the call. Never rejects. */
+  /**
+   * Resolves when the current step is done: later copies come from records read after the call.
+   * Never rejects.
+   */
   settled(): Promise<void>;
 }
 
@@ -178,7 +181,7 @@ export function createCopier({
     while (streamIdBefore(cursor, entry) && (await copyNext()));
   }
 
-  /** Checks that the log is still the one this node followed: it has the same id and does not end before the cursor. */
+  /** Starts over when the log has another id or ends before the cursor. */
   async function checkLog(): Promise<void> {
     const known = await store.run('cursors.get', { name: LOG_ID });
     const fresh = randomUUID();
@@ -235,7 +238,7 @@ function createCopyWriter(store: Store, report: ReportDamage) {
     (await store.run('copies.apply', changes)).ended;
 
   return {
-    /** Writes all changes at once or, when that fails, job by job. Returns the ids of jobs whose end is new. */
+    /** Writes all changes at once, else job by job. Returns the ids of jobs whose end is new. */
     async write({ jobs, removed, cursor, events }: Required<CopyChanges>): Promise<readonly string[]> {
       try {
         return await apply({ jobs, removed, cursor, events });
@@ -258,7 +261,7 @@ function createCopyWriter(store: Store, report: ReportDamage) {
       return [...ended, ...(await apply({ jobs: [], removed, cursor }))];
     },
 
-    /** Returns a failed copy of an ended job whose record cannot be read; none if the copy has ended before. */
+    /** For an ended job without a readable record: its copy as failed, unless that has ended. */
     async failedCopy(id: string, now: number): Promise<JobCopy[]> {
       const copy = await store.run('jobs.get', { id }).catch((error: unknown) => {
         if (isDamage(error)) return null;

@@ -1,4 +1,7 @@
-/** Writes this node's copies of jobs and their finished events, and the position of the log they came from. */
+/**
+ * Writes this node's copies of jobs and their finished events, and the position of the log they
+ * came from.
+ */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { type EventCopy, insertEvent } from './events.ts';
 import type { JobCopy } from './jobs.ts';
@@ -31,7 +34,7 @@ export interface CopiesApplied {
 }
 
 export const copyWrites = {
-  /** Stores the changes and moves the cursor, all or nothing. Skips revisions that are not newer. */
+  /** Stores the changes and moves the cursor, all or nothing. Skips older revisions. */
   'copies.apply'(db: DatabaseSync, args: CopyChanges): CopiesApplied {
     let applied = 0;
     const ended: string[] = [];
@@ -47,7 +50,7 @@ export const copyWrites = {
     return { applied, removed, ended };
   },
 
-  /** Called before a job is created again under its id: the revisions of its new record start over. */
+  /** Called before a job is created again under its id: its revisions start over. */
   'copies.rewind'(db: DatabaseSync, args: { readonly id: string }): { known: boolean } {
     return { known: change(db, 'UPDATE jobs SET rev = 0 WHERE id = ?', args.id) === 1 };
   },
@@ -145,9 +148,9 @@ function applyJob(db: DatabaseSync, job: JobCopy): boolean {
 }
 
 /**
- * Removes a job with its prompt, events, sessions, transitions and tags, and its executions' content.
- * An execution keeps its id, tokens and cost: a deletion refunds no budget, and the id never spawns
- * again. An outcome in the outbox stays whole until it is delivered.
+ * Removes a job with its prompt, events, sessions, transitions and tags, and its executions'
+ * content. An execution keeps its id, tokens and cost: a deletion refunds no budget, and the id
+ * never spawns again. An outcome in the outbox stays whole until it is delivered.
  *
  * @returns whether the job was stored
  */

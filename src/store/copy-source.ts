@@ -1,4 +1,7 @@
-/** Reads what copies are made from: the log of record changes, the records, and the event streams of finished jobs. */
+/**
+ * Reads what copies are made from: the log of record changes, the records, and the event streams of
+ * finished jobs.
+ */
 import type { Redis } from 'ioredis';
 import type { ReportDamage } from '../damage.ts';
 import type { EventBody } from '../protocol/event.ts';
@@ -82,8 +85,8 @@ const EVENT_PAGE = 1000;
 
 export interface EventSource {
   /**
-   * Returns the events of these jobs, from the first to the last. It returns at most a page; earlier
-   * pages go to `store` first, so that memory use does not grow with the number of jobs.
+   * Returns the events of these jobs, from the first to the last. It returns at most a page;
+   * earlier pages go to `store` first, so that memory use does not grow with the number of jobs.
    */
   read(
     jobs: readonly { readonly id: string; readonly lastSeq: number }[],
@@ -121,7 +124,8 @@ export function createEventSource(
         if (copies.length > 0) await store(copies);
         const pages = await Promise.all(group.map(({ id }) => page(id, '-')));
         copies = pages.flatMap((one) => one.copies);
-        // Only a job alone in its group has further pages, unless its stream is longer than its record says.
+        // Only a job alone in its group has further pages, unless its stream is longer than its
+        // record says.
         for (const [index, { id }] of group.entries()) {
           for (let next = pages[index]?.next ?? null; next !== null; ) {
             await store(copies);
@@ -157,8 +161,9 @@ const MAX_TIME = 8.64e15;
 const KIND = /^\{"kind":"([a-z_.]+)"/;
 
 /**
- * Converts an entry of a stream; its id is the event's seq. The body's text is copied without parsing
- * it; the store checks that it is JSON. Returns null for an entry that Bullpen did not write.
+ * Converts an entry of a stream; its id is the event's seq. The body's text is copied without
+ * parsing it; the store checks that it is JSON. Returns null for an entry that Bullpen did not
+ * write.
  */
 function copyOf(jobId: string, [id, fields]: StreamEntry): EventCopy | null {
   const field = (name: string): string | null => {

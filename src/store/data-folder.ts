@@ -12,8 +12,8 @@ import { readServerNote, removeServerNote, writeServerNote } from './server-note
 
 /**
  * Creates the data folder and locks it for this process.
- * @throws AppError config.invalid when a folder of the settings is missing, when a CLI could read the
- * data folder, or when the data folder cannot be used; config.locked when another server has it
+ * @throws AppError config.invalid when a folder of the settings is missing, when a CLI could read
+ * the data folder, or when the data folder cannot be used; config.locked when another server has it
  */
 export async function openDataFolder(
   settings: Pick<Settings, 'home' | 'cwd' | 'roots' | 'trustedRoots'>,
@@ -135,7 +135,7 @@ export async function loadNodeId(home: string): Promise<string> {
   );
 }
 
-/** Writes and syncs the id under another name, then links it: that fails if another process was first. */
+/** Writes and syncs a draft, then links it, which fails if another process was first. */
 async function createNodeId(file: string): Promise<string> {
   const draft = `${file}.${randomUUID()}`;
   try {

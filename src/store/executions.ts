@@ -16,7 +16,7 @@ export interface ExecutionIntent {
   readonly createdAt: string;
 }
 
-/** An execution without an outcome: not spawned (`intent`), or spawned and not known to have ended. */
+/** An execution without an outcome: not spawned (`intent`), or not known to have ended. */
 export type UnsettledExecution = ExecutionIntent &
   (
     | { readonly state: 'intent'; readonly pid: null; readonly startedAt: null }

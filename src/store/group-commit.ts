@@ -10,14 +10,15 @@ export interface GroupCommit {
 
 /**
  * Runs requests in one transaction. Each write has a savepoint of its own, so a failed one does not
- * affect the others. When this returns, the commit is on the disk; if all its writes are repeatable,
- * it is written but perhaps not synced. When the transaction itself fails (a full disk, for example),
- * each request is tried again in a transaction of its own.
+ * affect the others. When this returns, the commit is on the disk; if all its writes are
+ * repeatable, it is written but perhaps not synced. When the transaction itself fails (a full disk,
+ * for example), each request is tried again in a transaction of its own.
  */
 export function commitTogether(db: DatabaseSync, requests: readonly OperationRequest[]): GroupCommit {
   const writes = requests.filter(({ op }) => isWrite(op));
   if (writes.length === 0) return answer(db, requests);
-  // NORMAL writes commits in order without waiting for the disk (sqlite.org/pragma.html#pragma_synchronous).
+  // NORMAL writes commits in order without waiting for the disk
+  // (sqlite.org/pragma.html#pragma_synchronous).
   const level = writes.every(({ op }) => isRepeatable(op)) ? 'NORMAL' : 'FULL';
   try {
     db.exec(`PRAGMA synchronous = ${level}; BEGIN IMMEDIATE`);

@@ -1,4 +1,4 @@
-/** This node's copies of jobs, read one by one or by batch. list-jobs.ts lists them; copies.ts writes them. */
+/** This node's copies of jobs, read one by one or by batch. */
 import type { DatabaseSync } from 'node:sqlite';
 import { AppError } from '../errors.ts';
 import type { JobStatus } from '../protocol/job.ts';
@@ -89,7 +89,7 @@ export const jobReads = {
     }
   },
 
-  /** All jobs of a batch, in order. A batch is created by one call, so there are never very many. */
+  /** All jobs of a batch, in order. One call created them, so there are not very many. */
   'jobs.ofBatch'(db: DatabaseSync, args: { readonly batch: string }): BatchJob[] {
     const sql = `SELECT id, status, principal, created_at AS createdAt FROM batch_jobs JOIN jobs ON jobs.id = job_id
                  WHERE batch_id = ? ORDER BY id`;

@@ -1,4 +1,7 @@
-/** Lists of jobs: conditions, pages, and the search for text in prompts. Runs in the reader's thread. */
+/**
+ * Lists of jobs: conditions, pages, and the search for text in prompts. Runs in the reader's
+ * thread.
+ */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { AppError } from '../errors.ts';
 import type { JobListItem, JobQuery } from '../protocol/job.ts';

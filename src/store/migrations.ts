@@ -57,7 +57,7 @@ function refuseForeign(db: DatabaseSync, file: string): void {
   throw new AppError('config.invalid', `${file} is a database of another program (it has ${String(table)})`);
 }
 
-/** Writes a copy of the database to `target`, readable by the owner alone. Replaces an earlier copy. */
+/** Writes a copy of the database that only the owner can read. Replaces an earlier copy. */
 function backUp(db: DatabaseSync, target: string): void {
   const partial = `${target}.partial`;
   // VACUUM INTO accepts an empty file and keeps its mode.

@@ -43,7 +43,10 @@ const damaged = (file: string, detail: string): string =>
 const unusable = (file: string, error: unknown): string =>
   `the ledger ${file} cannot be opened: ${messageOf(error)}`;
 
-/** The check takes about a second per 100 MB, at every start. Damage in a larger file shows when it is read. */
+/**
+ * The check takes about a second per 100 MB, at every start. Damage in a larger file shows when it
+ * is read.
+ */
 const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
 
 function checkIntegrity(db: DatabaseSync, file: string): void {

@@ -24,17 +24,26 @@ export const isWrite = (op: OperationName): boolean => op in writes;
 /** Whether the operation runs in the reader's thread, where no write waits for it. */
 export const isReport = (op: OperationName): boolean => op in reports;
 
-/** A crash may lose these: recovery finds started processes by their markers and delivers outcomes again. */
+/**
+ * A crash may lose these: recovery finds started processes by their markers and delivers outcomes
+ * again.
+ */
 const DEFERRABLE: ReadonlySet<OperationName> = new Set(['executions.started', 'executions.delivered']);
 
-/** Whether a write may wait a moment for the next one, so that both share a message and a commit. */
+/**
+ * Whether a write may wait a moment for the next one, so that both share a message and a commit.
+ */
 export const isDeferrable = (op: OperationName): boolean => DEFERRABLE.has(op);
 
 /**
- * Writes that are made again when a power failure loses them. Copies come from the log, whose position
- * is stored beside them; the next sweep finds the same old rows. A killed process loses none.
+ * Writes that are made again when a power failure loses them. Copies come from the log, whose
+ * position is stored beside them; the next sweep finds the same old rows. A killed process loses
+ * none.
  */
 const REPEATABLE: ReadonlySet<OperationName> = new Set(['copies.apply', 'retention.sweep']);
 
-/** Whether a commit with only such writes may skip the wait for the disk. The next durable commit syncs them. */
+/**
+ * Whether a commit with only such writes may skip the wait for the disk. The next durable commit
+ * syncs them.
+ */
 export const isRepeatable = (op: OperationName): boolean => REPEATABLE.has(op);

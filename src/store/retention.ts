@@ -3,7 +3,10 @@ import { encodeTime } from 'ulid';
 import { all, change, first } from './sql.ts';
 
 export interface Retention {
-  /** A job that finished before this is removed with all its rows. RFC 3339 in UTC, like the other limits. */
+  /**
+   * A job that finished before this is removed with all its rows. RFC 3339 in UTC, like the other
+   * limits.
+   */
   readonly finishedJobsBefore: string;
   /** The events of a job that finished before this are removed. */
   readonly eventsBefore: string;
@@ -27,7 +30,9 @@ export interface Swept {
 }
 
 export const retentionWrites = {
-  /** Removes one slice. Its cost does not grow with what is kept. Unfinished jobs keep everything. */
+  /**
+   * Removes one slice. Its cost does not grow with what is kept. Unfinished jobs keep everything.
+   */
   'retention.sweep'(db: DatabaseSync, args: Retention): Swept {
     const { finishedJobsBefore, usageBefore, limit } = args;
     const { events, after, done } = sweepEvents(db, args);

@@ -2,15 +2,17 @@
  * The folders in which this user ran `bullpen run` or `bullpen batch`. The server of such a command
  * may run jobs there when the settings name no roots.
  *
- * The list lies in the data folder, so only a process that could replace the whole server can add to
- * it. Requests, records and the content of folders never add to it.
+ * The list lies in the data folder, so only a process that could replace the whole server can add
+ * to it. Requests, records and the content of folders never add to it.
  */
 import { appendFileSync, mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
 const fileOf = (home: string): string => join(home, 'run-folders.ndjson');
 
-/** A folder stays allowed this long after the last command there: as long as finished jobs are kept. */
+/**
+ * A folder stays allowed this long after the last command there: as long as finished jobs are kept.
+ */
 const KEPT_MS = 30 * 24 * 3_600_000;
 
 interface Entry {
@@ -44,7 +46,10 @@ function entriesOf(home: string): readonly Entry[] {
   return readFileSync(fileOf(home), 'utf8').split('\n').flatMap(entryOf);
 }
 
-/** Returns a function that reads the list when the file has changed. It leaves out folders around the data folder. */
+/**
+ * Returns a function that reads the list when the file has changed. It leaves out folders around
+ * the data folder.
+ */
 export function runFolders(home: string, now: () => number = Date.now): () => readonly string[] {
   let size = -1;
   let entries: readonly Entry[] = [];

@@ -9,7 +9,9 @@ import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { all, change, first, isDamagedFile } from './sql.ts';
 
-/** A longer prompt is not indexed, because cutting it takes too long. It always counts as a match. */
+/**
+ * A longer prompt is not indexed, because cutting it takes too long. It always counts as a match.
+ */
 const MAX_INDEXED_BYTES = 32 * 1024;
 /** With more matches than this, reading the jobs from the newest on is faster. */
 const MAX_CANDIDATES = 2000;

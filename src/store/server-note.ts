@@ -1,7 +1,10 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Which process serves a data folder. A second server names it in its error; clients find the server by it. */
+/**
+ * Which process serves a data folder. A second server names it in its error; clients find the
+ * server by it.
+ */
 export interface ServerNote {
   readonly pid: number;
   /** RFC 3339. */

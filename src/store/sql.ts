@@ -1,4 +1,7 @@
-/** What every operation uses in the store's threads: prepared statements, rows that cannot be read, SQLite's errors. */
+/**
+ * What every operation uses in the store's threads: prepared statements, rows that cannot be read,
+ * SQLite's errors.
+ */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import type { Damage } from '../damage.ts';
 import { AppError, messageOf } from '../errors.ts';
@@ -40,12 +43,17 @@ export function change(db: DatabaseSync, sql: string, ...parameters: Parameters)
   return Number(statement(db, sql).run(...parameters).changes);
 }
 
-/** Damaged rows found in this thread. The replies of the same batch carry them to the main thread. */
+/**
+ * Damaged rows found in this thread. The replies of the same batch carry them to the main thread.
+ */
 const damaged: Damage[] = [];
 
 export const reportRow = (id: string, why: string): void => void damaged.push({ kind: 'row', id, why });
 
-/** Returns the result of `read` in an array; reports the row and returns an empty one when `read` throws. */
+/**
+ * Returns the result of `read` in an array; reports the row and returns an empty one when `read`
+ * throws.
+ */
 export function readable<T>(id: string, read: () => T): T[] {
   try {
     return [read()];
@@ -58,7 +66,10 @@ export function readable<T>(id: string, read: () => T): T[] {
 /** Returns the damaged rows found since the last call. */
 export const takeDamage = (): Damage[] => damaged.splice(0);
 
-/** Primary result codes (https://www.sqlite.org/rescode.html) for faults of the machine, not of a statement. */
+/**
+ * Primary result codes (https://www.sqlite.org/rescode.html) for faults of the machine, not of a
+ * statement.
+ */
 const MACHINE_FAULTS: ReadonlyMap<number, string> = new Map([
   [5, 'another program holds its lock'],
   [6, 'another program holds its lock'],

@@ -11,14 +11,14 @@ const DEFER_MS = 100;
 
 /**
  * The SQLite database. Calls never block the event loop. A write is on the disk when it resolves,
- * except that a power failure may lose the newest copies, which are then made again. Lists, searches
- * and reports run in a thread of their own, so no write waits for them. They see every write that
- * resolved before they were called.
+ * except that a power failure may lose the newest copies, which are then made again. Lists,
+ * searches and reports run in a thread of their own, so no write waits for them. They see every
+ * write that resolved before they were called.
  */
 export interface Store {
   /**
-   * @throws AppError store.unavailable while the disk refuses writes (full, failing, locked by another
-   * program) and after `close`; internal.error; the errors of the operation itself
+   * @throws AppError store.unavailable while the disk refuses writes (full, failing, locked by
+   * another program) and after `close`; internal.error; the errors of the operation itself
    */
   run<K extends OperationName>(op: K, args: Parameters<Operations[K]>[1]): Promise<ReturnType<Operations[K]>>;
   /** Counts since the start. Many operations share a commit. */
@@ -28,7 +28,8 @@ export interface Store {
 }
 
 /**
- * Starts the writer's thread. When it fails, its open requests fail too, and another one is started.
+ * Starts the writer's thread. When it fails, its open requests fail too, and another one is
+ * started.
  * @throws AppError config.invalid when the file cannot be used
  */
 export async function openStore({

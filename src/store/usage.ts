@@ -1,4 +1,7 @@
-/** Tokens and costs of executions on every node: stored when a job's end is copied, added up for reports. */
+/**
+ * Tokens and costs of executions on every node: stored when a job's end is copied, added up for
+ * reports.
+ */
 import type { DatabaseSync } from 'node:sqlite';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 import type { JobCopy } from './jobs.ts';

@@ -1,16 +1,19 @@
 /**
- * What the vendors' own APIs charge, in USD for a million tokens. Only for runs whose CLI tells no cost. Requests
- * above a vendor's long-prompt threshold cost more than this, batches and subscriptions less.
+ * Prices of the vendors' own APIs, in USD for a million tokens, for runs whose CLI reports no cost.
+ * Requests above a vendor's long-prompt threshold cost more; batches and subscriptions cost less.
  *
  * Sources: for Anthropic the model catalog inside claude 2.1.329; for OpenAI
- * https://developers.openai.com/api/docs/pricing; for Google https://ai.google.dev/gemini-api/docs/pricing.
+ * https://developers.openai.com/api/docs/pricing; for Google
+ * https://ai.google.dev/gemini-api/docs/pricing.
  */
 import type { Price, Prices } from '../protocol/usage.ts';
 
 /** When the table was last compared with its sources. */
 export const PRICES_AS_OF = '2026-11-20';
 
-/** Anthropic: writing to the cache costs 1.25 × input (kept for 5 minutes), reading 0.1 × unless said. */
+/**
+ * Anthropic: writing to the cache (for 5 minutes) costs 1.25 × input, reading 0.1 × unless given.
+ */
 const anthropic = (input: number, output: number, cacheRead = input / 10): Price => ({
   input,
   output,
@@ -18,7 +21,7 @@ const anthropic = (input: number, output: number, cacheRead = input / 10): Price
   cacheWrite: input * 1.25,
 });
 
-/** OpenAI and Google: reading from the cache costs a tenth, writing what input costs. */
+/** OpenAI and Google: reading from the cache costs a tenth of input, writing as much as input. */
 const cached = (input: number, output: number): Price => ({ input, output, cacheRead: input / 10 });
 
 /** By the model's name without a date. */

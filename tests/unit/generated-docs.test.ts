@@ -27,7 +27,7 @@ describe('what is generated from the tables in the code', () => {
     );
     expect(ranges.length).toBeGreaterThan(20);
     for (const [low = 0, high = 0] of ranges) expect(low).toBeLessThan(high);
-    expect(page).toContain('| 1 or more bytes | resident memory');
+    expect(page).toContain('| 1 or more bytes | The maximum resident memory');
     expect(page).not.toMatch(/NaN|undefined|Infinity/);
   });
 

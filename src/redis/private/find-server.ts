@@ -1,4 +1,7 @@
-/** Finds a Redis or Valkey server: on the search path, in the cache, or by fetching one into the cache. */
+/**
+ * Finds a Redis or Valkey server: on the search path, in the cache, or by fetching one into the
+ * cache.
+ */
 import { execFile } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
@@ -89,7 +92,10 @@ export async function probeServerBinary(
   }
 }
 
-/** Returns the version in the output of `redis-server --version` or `valkey-server --version`, or null. */
+/**
+ * Returns the version in the output of `redis-server --version` or `valkey-server --version`, or
+ * null.
+ */
 export function parseServerVersion(output: string): string | null {
   return /\bv=(\d+\.\d+\.\d+)/.exec(output)?.[1] ?? null;
 }
@@ -106,7 +112,9 @@ const SERVER_LOCATIONS = ['usr/bin/redis-server', 'usr/bin/valkey-server'];
 const ADVICE =
   'Install redis-server or valkey-server (6.2 or newer) so that it is on PATH, or set REDIS_URL to a running one.';
 
-/** Returns the server that an earlier fetch left in the cache, if it still starts on this machine. */
+/**
+ * Returns the server that an earlier fetch left in the cache, if it still starts on this machine.
+ */
 const cachedRedisServer = async (cacheDir: string): Promise<RedisServerBinary | null> =>
   probeExtractedTree(join(cacheDir, await systemName()));
 
@@ -142,7 +150,10 @@ export async function provisionRedisServer(options: FindRedisServerOptions): Pro
   }
 }
 
-/** Only saves work: ten processes with a cold cache fetch once. The final rename would be safe without it. */
+/**
+ * Only saves work: ten processes with a cold cache fetch once. The final rename would be safe
+ * without it.
+ */
 async function waitForLock(file: string, signal: AbortSignal) {
   for (;;) {
     const lock = tryLock(file);
@@ -163,8 +174,8 @@ async function fetchIntoCache(
     if (!(await probeExtractedTree(tree)))
       throw new Error('the fetched server does not start on this machine');
     const target = join(cacheDir, await systemName());
-    // Replaces a tree that no longer starts. A good tree that another process has just put there may
-    // be replaced too: ours is as good.
+    // Replaces a tree that no longer starts. A good tree that another process has just put there
+    // may be replaced too: ours is as good.
     await rename(target, join(workDir, 'replaced')).catch(() => {});
     await rename(tree, target).catch(() => {});
     const binary = await probeExtractedTree(target);
@@ -231,7 +242,8 @@ const FORMULAE = [
  * @throws Error when Homebrew has neither Redis nor Valkey
  */
 async function findWithHomebrew(path: string, signal: AbortSignal): Promise<RedisServerBinary> {
-  // Homebrew's own folders come last: on Apple silicon /opt/homebrew/bin is not on the default PATH.
+  // Homebrew's own folders come last: on Apple silicon /opt/homebrew/bin is not on the default
+  // PATH.
   // `/`: a relative entry of PATH must not mean the folder where the server was started.
   const env = { HOME: homedir(), PATH: `${path}:/opt/homebrew/bin:/usr/local/bin` };
   for (const { formula, server } of FORMULAE) {

@@ -33,7 +33,8 @@ export interface PrivateRedis {
   readonly url: string;
   /**
    * The same server by its socket, which is faster than TCP:
-   * `unix://bullpen:PASSWORD@localhost/PATH`. A secret. Null when the path is too long for a socket.
+   * `unix://bullpen:PASSWORD@localhost/PATH`. A secret. Null when the path is too long for a
+   * socket.
    */
   readonly socketUrl: string | null;
   /** For the sandboxed workers, which have few rights ({@link workerRules}). A secret. */
@@ -212,7 +213,9 @@ function runningRedis({
   const owner = `${REDIS_USER}:${password}`;
   const worker = `${WORKER_USER}:${workerPassword}`;
 
-  /** Restarts on the same port, or on another one when that is taken and clients have the socket. */
+  /**
+   * Restarts on the same port, or on another one when that is taken and clients have the socket.
+   */
   async function restart(signal: AbortSignal): Promise<ServerProcess> {
     try {
       return await launch(port, signal);

@@ -26,7 +26,8 @@ const NEVER_FETCHED = new Set(['libc6', 'libc-bin']);
 
 /**
  * Downloads the distribution's server package and its missing dependencies, and unpacks them into
- * one tree. Installs nothing and needs no rights: package lists, archives and locks lie in `workDir`.
+ * one tree. Installs nothing and needs no rights: package lists, archives and locks lie in
+ * `workDir`.
  *
  * @returns the folder that holds `usr/bin/redis-server`
  * @throws Error when there is no apt, no network or no such package

@@ -48,7 +48,10 @@ export async function prepareFolders(dir: string): Promise<void> {
   }
 }
 
-/** Returns Bullpen's password, creating it on the first call. It is kept: a client's URL survives a restart. */
+/**
+ * Returns Bullpen's password, creating it on the first call. It is kept: a client's URL survives a
+ * restart.
+ */
 export async function loadPassword(file: string): Promise<string> {
   const kept = (await readOrNull(file))?.trim();
   if (kept) {
@@ -104,7 +107,10 @@ export function renderConfig(options: {
   ].join('\n');
 }
 
-/** Quotes a word of redis.conf. The file has double quotes and backslash escapes, and one entry a line. */
+/**
+ * Quotes a word of redis.conf. The file has double quotes and backslash escapes, and one entry a
+ * line.
+ */
 function quoted(path: string): string {
   if (path.includes('\n')) {
     throw new AppError('config.invalid', 'The data folder must not have a line break in its path');

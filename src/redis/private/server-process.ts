@@ -44,8 +44,8 @@ const SYSTEM_PATH = '/usr/bin:/bin:/usr/local/bin';
 /**
  * Starts the server on its configured port and waits until it answers with its password.
  *
- * @throws AppError `redis.unavailable` with the last lines of its log when it exits, or is not ready
- * within `readyTimeoutMs`; it does not run then
+ * @throws AppError `redis.unavailable` with the last lines of its log when it exits, or is not
+ * ready within `readyTimeoutMs`; it does not run then
  */
 export async function launchServer(options: LaunchOptions): Promise<ServerProcess> {
   const { paths } = options;
@@ -77,8 +77,8 @@ export async function launchServer(options: LaunchOptions): Promise<ServerProces
 async function spawnServer(binary: RedisServerBinary, paths: ServerPaths): Promise<ChildProcess> {
   const log = await open(paths.log, 'a', 0o600);
   try {
-    // With setpriv the kernel stops the server when the thread that started it dies, even by SIGKILL.
-    // setpriv execs, so the child's pid is the server's.
+    // With setpriv the kernel stops the server when the thread that started it dies, even by
+    // SIGKILL. setpriv execs, so the child's pid is the server's.
     const [setpriv] = process.platform === 'linux' ? executablesOnPath('setpriv', SYSTEM_PATH) : [];
     const guard = setpriv ? [setpriv, '--pdeathsig', 'TERM', '--'] : [];
     const [command = binary.path, ...args] = [...guard, binary.path, paths.config];

@@ -16,7 +16,7 @@ interface ChannelNames {
 /**
  * Returns the ACL file that is in force while the server reads its data.
  *
- * The default user may do everything then, but nobody can log in as it. Redis replays each
+ * The default user may do everything then, but no client can log in as it. Redis replays each
  * transaction of its append-only file, and so the writes of every script, as the default user. It
  * drops a write that this user may not do, without an error (redis/redis#14541,
  * valkey-io/valkey#3983). When the data is loaded, {@link setDefaultUser} takes these rights away.
@@ -76,7 +76,9 @@ export async function setDefaultUser(
   }
 }
 
-/** The keys that the script SUBMIT reads and writes. Only the main process may use BullMQ's keys. */
+/**
+ * The keys that the script SUBMIT reads and writes. Only the main process may use BullMQ's keys.
+ */
 const WORKER_KEYS = [
   '',
   'job:*',
@@ -116,7 +118,10 @@ const WORKER_COMMANDS = [
   'publish',
 ];
 
-/** Returns the rules of the workers' user, for `ACL SETUSER` and for an ACL file; docs/operations.md prints them. */
+/**
+ * Returns the rules of the workers' user, for `ACL SETUSER` and for an ACL file; docs/operations.md
+ * prints them.
+ */
 export function workerRules(options: { readonly prefix: string } & ChannelNames): readonly string[] {
   const prefix = `{${options.prefix}}:`;
   return [

@@ -1,9 +1,9 @@
 import type { Migration } from '../migrations.ts';
 
 /**
- * Wide columns (prompt, request, outcome) stand last and what a list shows of them is stored beside them, so
- * that a list never reads a megabyte of prompt. `events` and `transitions` have no foreign key to `jobs`: the
- * executing node stores events before the projection has brought the job.
+ * Wide columns (prompt, request, outcome) come last, and a list's part of them has columns of its
+ * own, so a list never reads a megabyte of prompt. `events` and `transitions` have no foreign key
+ * to `jobs`: the executing node stores events before the copy of the job arrives.
  */
 export const initial: Migration = {
   version: 1,

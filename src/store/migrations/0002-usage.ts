@@ -1,8 +1,10 @@
 import type { Migration } from '../migrations.ts';
 
 /**
- * `usage` has one row per execution of every node and outlives the job: owner, model and tags are copied into it.
- * `session_totals` is what a CLI that counts per session has told of it last; only the node that ran it knows.
+ * `usage` has one row per execution of every node and outlives the job: owner, model and tags are
+ * copied into it.
+ * `session_totals` has the last totals of CLIs that count per session. Only the node that ran the
+ * session has them.
  */
 export const usage: Migration = {
   version: 2,

@@ -1,8 +1,8 @@
 import type { Migration } from '../migrations.ts';
 
 /**
- * Which jobs were made together. A table of its own: a new column of `jobs` would stand behind the prompt, and
- * reading it would read the prompt too.
+ * Which jobs were created together. A table of its own, because a new column of `jobs` would lie
+ * behind the prompt, and reading it would read the prompt too.
  */
 export const batches: Migration = {
   version: 3,

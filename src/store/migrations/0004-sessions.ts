@@ -1,8 +1,8 @@
 import type { Migration } from '../migrations.ts';
 
 /**
- * Every session that a finished job has announced or its outcome has named, including those whose jobs were lost.
- * Filled when the job's end is projected, from its events and its outcome.
+ * Every session in the events or the outcome of a finished job, including lost jobs. Filled when
+ * the job's end is copied.
  */
 export const sessions: Migration = {
   version: 4,
@@ -20,13 +20,13 @@ CREATE INDEX events_sessions ON events (job_id) WHERE kind IN ('session', 'job.r
 
 INSERT INTO sessions SELECT session_id, id, node, native_session_id FROM jobs
   WHERE session_id IS NOT NULL AND native_session_id IS NOT NULL AND finished_at IS NOT NULL;
-INSERT INTO sessions SELECT told ->> '$.sessionId', id, node, told ->> '$.nativeSessionId' FROM (
+INSERT INTO sessions SELECT session ->> '$.sessionId', id, node, session ->> '$.nativeSessionId' FROM (
   SELECT jobs.id, jobs.node, jobs.provider,
-    CASE WHEN json_valid(events.body) THEN events.body END AS told,
+    CASE WHEN json_valid(events.body) THEN events.body END AS session,
     CASE WHEN json_valid(jobs.outcome) THEN jobs.outcome END AS outcome
   FROM events JOIN jobs ON jobs.id = events.job_id
   WHERE events.kind = 'session' AND jobs.finished_at IS NOT NULL
-) WHERE told ->> '$.sessionId' IS NOT NULL AND told ->> '$.nativeSessionId' IS NOT NULL
+) WHERE session ->> '$.sessionId' IS NOT NULL AND session ->> '$.nativeSessionId' IS NOT NULL
     AND coalesce(outcome ->> '$.provider', provider) = provider
   ON CONFLICT DO NOTHING;
 

@@ -1,6 +1,9 @@
 import type { Migration } from '../migrations.ts';
 
-/** How many tool calls of a job were denied; a row only where there were any. A table of its own, as for batches. */
+/**
+ * How many tool calls of a job were denied; a row only where there were any. A table of its own, as
+ * for batches.
+ */
 export const denials: Migration = {
   version: 5,
   name: 'denials',

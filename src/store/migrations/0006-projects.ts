@@ -1,11 +1,12 @@
 import type { Migration } from '../migrations.ts';
 
 /**
- * Adds `project`, `session_id` and `failures` to the jobs, and `project` to the usage. `owner` becomes
+ * Adds `project`, `session_id` and `failures` to the jobs, and `project` to the usage. `owner`
+ * becomes
  * `principal`: it always held the id of the principal that created the job.
  *
- * `jobs` is rebuilt, because a column that ALTER TABLE adds would lie behind the prompt, and reading
- * it would read the prompt too. The values of older jobs are those that the records derive
+ * `jobs` is rebuilt, because a column that ALTER TABLE adds would lie behind the prompt, and
+ * reading it would read the prompt too. The values of older jobs are those that the records derive
  * (record-codec.ts). A damaged outcome or request does not stop the migration.
  */
 export const projects: Migration = {

@@ -15,7 +15,7 @@ export interface NewEvent {
   readonly at: number;
 }
 
-/** One more revision of a record, told to every projection. */
+/** One more revision of a record, seen by every copier. */
 export function touch(state: MemoryState, job: MemoryJob): void {
   job.rev += 1;
   state.log.push(['j', job.id]);

@@ -1,4 +1,7 @@
-/** Run as a process of its own: starts a private Redis in the folder given, prints it, and waits to be killed. */
+/**
+ * Run as a process of its own: starts a private Redis in the folder given, prints it, and waits to
+ * be killed.
+ */
 import { startPrivateRedis } from '../../../src/redis/private/private-server.ts';
 import { findTestServer } from '../../helpers/redis-private.ts';
 

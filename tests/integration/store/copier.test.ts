@@ -91,7 +91,7 @@ async function setUp() {
   };
 }
 
-/** Takes so many steps of the projection and refuses the next. */
+/** Applies this many steps and refuses the next. */
 function storeThatStops(store: Store, steps: number): Store {
   let left = steps;
   return {

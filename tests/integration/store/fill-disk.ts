@@ -1,5 +1,6 @@
 /**
- * Lives on a small disk (argument: its folder), fills it, and tells what the store did as one line of JSON.
+ * Lives on a small disk (argument: its folder), fills it, and tells what the store did as one line
+ * of JSON.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

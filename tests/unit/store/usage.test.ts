@@ -12,7 +12,7 @@ const usage = (costUsd: number | null, costBasis: 'reported' | 'estimated' | 'un
   ...{ costUsd, costBasis },
 });
 
-/** A finished job as the projection brings it: its executions' ends first, then the job. */
+/** A finished job as the copier stores it: its executions' ends first, then the job. */
 async function project(
   store: Store,
   changes: {
