@@ -14,21 +14,19 @@ import { MARKER_VARIABLE } from './proc-entry.ts';
 import { type SpawnedProcess, supervise } from './spawned-process.ts';
 
 const DEFAULT_DRAIN_MS = 5000;
-const DEFAULT_MAX_LINE_BYTES = 1024 * 1024;
-const DEFAULT_MAX_TEXT_BYTES = 1024 * 1024;
 
 /** `env` is the whole environment except the marker. */
 export interface SpawnRequest extends LaunchRequest {
   /** Written to stdin. */
   readonly stdin: string;
-  /** Keeps stdin open for `feed`. Default: stdin is closed after `stdin`. */
-  readonly holdStdin?: boolean;
+  /** Keeps stdin open for `feed`. Else it is closed after `stdin`. */
+  readonly holdStdin: boolean;
   /** `<nodeId>/<executionId>`, inherited by every process this one starts. */
   readonly marker: string;
-  /** A longer line of stdout is shortened or cut. Default: 1 MiB. */
-  readonly maxLineBytes?: number;
-  /** A text in a shortened line keeps more than this, as far as there is room. Default: 1 MiB. */
-  readonly maxTextBytes?: number;
+  /** A longer line of stdout is shortened or cut. */
+  readonly maxLineBytes: number;
+  /** A text in a shortened line keeps more than this, as far as there is room. */
+  readonly maxTextBytes: number;
   /** How long stdout and stderr may stay open after the exit. Default: 5000. */
   readonly drainMs?: number;
 }
@@ -61,11 +59,11 @@ export async function spawnProcess(
   const spawned = supervise(child, {
     marker,
     startedAt,
-    maxLineBytes: request.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES,
-    maxTextBytes: request.maxTextBytes ?? DEFAULT_MAX_TEXT_BYTES,
+    maxLineBytes: request.maxLineBytes,
+    maxTextBytes: request.maxTextBytes,
     drainMs: request.drainMs ?? DEFAULT_DRAIN_MS,
   });
-  spawned.feed(stdin, request.holdStdin ?? false);
+  spawned.feed(stdin, request.holdStdin);
   return spawned;
 }
 

@@ -5,14 +5,9 @@ import { systemCode } from './launch.ts';
 import { markerMatches, type ProcessInfo, readMarked } from './proc-entry.ts';
 import type { ProcScanner } from './proc-scanner.ts';
 
-const DEFAULT_ATTEMPTS = 10;
+/** Rounds of killing. The pauses between them grow from 2 ms to 100 ms. */
+const ATTEMPTS = 10;
 const PAUSES = { firstMs: 2, maxMs: 100 };
-
-export interface SweepOptions {
-  readonly scanner: ProcScanner;
-  /** Rounds of killing. The pauses between them grow from 2 ms to 100 ms. */
-  readonly attempts?: number;
-}
 
 export interface SweepResult {
   /** Every process that was sent SIGKILL. */
@@ -37,13 +32,15 @@ export async function findMarked(wanted: string, scanner: ProcScanner): Promise<
  * Sends SIGKILL to every process with this marker (see {@link findMarked}) until none is left.
  * Kills the execution's cgroup first, which leaves no time to fork. Does nothing without /proc.
  */
-export async function sweep(wanted: string, options: SweepOptions): Promise<SweepResult> {
+export async function sweep(
+  wanted: string,
+  { scanner }: { readonly scanner: ProcScanner },
+): Promise<SweepResult> {
   if (!supportsSweep()) return { killed: [], survivors: [] };
-  const { scanner, attempts = DEFAULT_ATTEMPTS } = options;
   const killed = new Set<number>();
   const removed = (): boolean => scanner.cgroups?.remove(wanted) ?? true;
   let alive = await findMarked(wanted, scanner);
-  for (let attempt = 0; attempt < attempts && (alive.length > 0 || !removed()); attempt += 1) {
+  for (let attempt = 0; attempt < ATTEMPTS && (alive.length > 0 || !removed()); attempt += 1) {
     for (const pid of scanner.cgroups?.kill(wanted) ?? []) killed.add(pid);
     for (const info of alive) if (killIfSame(info)) killed.add(info.pid);
     await delay(backoffMs(attempt + 1, PAUSES));

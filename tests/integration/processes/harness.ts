@@ -10,6 +10,16 @@ import { launch as sharedLaunch } from '../../helpers/launcher.ts';
 import { processesWithMarker } from '../../helpers/proc.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
+const MEGABYTE = 1024 * 1024;
+/** What a test does not set. */
+export const DEFAULTS = {
+  args: [],
+  stdin: '',
+  holdStdin: false,
+  maxLineBytes: MEGABYTE,
+  maxTextBytes: MEGABYTE,
+} as const;
+
 /** One started process and its lines so far. */
 export interface Started {
   readonly process: SpawnedProcess;
@@ -53,7 +63,7 @@ export function bench(): Bench {
   const run = async (request: Pick<SpawnRequest, 'binary'> & Extra): Promise<Started> => {
     const { launch = sharedLaunch, ...rest } = request;
     const spawned = await spawnProcess(
-      { args: [], cwd: dir, stdin: '', marker, ...rest, env: { PATH: '/usr/bin:/bin', ...rest.env } },
+      { ...DEFAULTS, cwd: dir, marker, ...rest, env: { PATH: '/usr/bin:/bin', ...rest.env } },
       launch,
     );
     const lines: Started['lines'] = [];

@@ -6,7 +6,7 @@ import { terminate } from '../../../src/processes/terminate.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { launch } from '../../helpers/launcher.ts';
-import { bench } from './harness.ts';
+import { bench, DEFAULTS } from './harness.ts';
 
 const MEGABYTE = 1024 * 1024;
 const rssGrowth = (since: number): number => process.memoryUsage().rss - since;
@@ -24,7 +24,7 @@ describe('the output of a process', () => {
   it('is not lost when its reader comes after the end', async () => {
     const { dir, marker } = bench();
     const args = ['-c', 'echo one; echo err >&2; printf two'];
-    const request = { binary: '/bin/sh', args, env: {}, cwd: dir, stdin: '', marker };
+    const request = { ...DEFAULTS, binary: '/bin/sh', args, env: {}, cwd: dir, marker };
     const shell = await spawnProcess(request, launch);
     await shell.ended;
     const lines: string[] = [];

@@ -33,7 +33,18 @@ try {
 }
 
 async function start(script: string) {
-  const request = { binary: '/bin/sh', args: ['-c', script], env: {}, cwd: '/', stdin: '', marker };
+  const bytes = 1024 * 1024;
+  const limits = { maxLineBytes: bytes, maxTextBytes: bytes };
+  const request = {
+    ...limits,
+    stdin: '',
+    holdStdin: false,
+    binary: '/bin/sh',
+    args: ['-c', script],
+    env: {},
+    cwd: '/',
+    marker,
+  };
   const child = await spawnProcess(request, launcher.launch);
   child.onLine(() => {});
   return child;

@@ -86,7 +86,7 @@ describe.skipIf(!supportsSweep())('the sweep', () => {
   it('reports the survivors of its last attempt', async () => {
     const { marker } = bench();
     const { scanner, pid } = await staleScanner(marker);
-    expect(await sweep(marker, { scanner, attempts: 2 })).toEqual({ killed: [], survivors: [pid] });
+    expect(await sweep(marker, { scanner })).toEqual({ killed: [], survivors: [pid] });
   });
 
   it('shares one scan among all calls during a scan', async () => {
@@ -120,14 +120,14 @@ describe.skipIf(!supportsSweep())('a pid that was reused (C31)', () => {
   it('is not killed by the sweep when another process has it now', async () => {
     const { marker } = bench();
     const { scanner, pid } = await staleScanner(marker);
-    await sweep(marker, { scanner, attempts: 1 });
+    await sweep(marker, { scanner });
     expect(isAlive(pid)).toBe(true);
 
     const real = readMarked(pid);
     const olderScan: ProcScanner = {
       scan: async () => (real ? [{ ...real, startTicks: real.startTicks - 1 }] : []),
     };
-    expect((await sweep('someone-else/1', { scanner: olderScan, attempts: 1 })).killed).toEqual([]);
+    expect((await sweep('someone-else/1', { scanner: olderScan })).killed).toEqual([]);
     expect(isAlive(pid)).toBe(true);
   });
 

@@ -34,6 +34,8 @@ async function start(
     cwd: tempDir(),
     stdin: '',
     holdStdin: true,
+    maxLineBytes: 1000,
+    maxTextBytes: 1000,
     marker: `test/${process.pid}`,
   };
   const child = await spawnProcess(request, launch);
