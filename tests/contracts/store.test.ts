@@ -20,7 +20,7 @@ const text = (jobId: string, seq: number, overrides: Partial<StoredEvent> = {}):
   ({ seq, jobId, attempt: 1, at: AT, raw: null, kind: 'text', text: `t${seq}`, ...overrides }) as StoredEvent;
 
 describe('executions', () => {
-  it('an intent is stored once; the second time the caller hears that it must not spawn', async () => {
+  it('an intent is stored once; the second time the caller learns that it must not spawn', async () => {
     const store = await testStore();
     expect(await store.run('executions.intent', anIntent('e1'))).toEqual({ inserted: true });
     expect(await store.run('executions.intent', { ...anIntent('e1'), attempt: 8 })).toEqual({
@@ -41,7 +41,7 @@ describe('executions', () => {
     expect(await store.run('executions.find', { executionId: 'e0' })).toBeNull();
   });
 
-  it('a started execution has its pid and is unsettled, whichever boot it is of', async () => {
+  it('a started execution has its pid and is unsettled, in any boot', async () => {
     const store = await testStore();
     await store.run('executions.intent', anIntent('e1'));
     await store.run('executions.intent', { ...anIntent('e2', LATER), bootId: 'boot-2' });
@@ -216,7 +216,7 @@ describe('jobs', () => {
     });
   });
 
-  it('a session that was announced goes on where it was, whatever became of its job', async () => {
+  it('an announced session continues where it was, also after its job failed', async () => {
     const store = await testStore();
     const [early, late] = [ulid(), ulid()];
     const job = aFinishedJob(AT, { status: 'failed', node: 'n2', outcome: anOutcome({ status: 'failed' }) });

@@ -85,7 +85,7 @@ local function note(kind, id, project, session)
     { log, 'MINID', '~', now - KEEP_MS, '*', kind, id, 'p', project, 's', session }
   local reply = redis.pcall('XADD', unpack(entry))
   if type(reply) ~= 'table' or not reply.err then return end
-  -- A foreign entry took the last possible id. A new log begins; every projection notices that.
+  -- A foreign entry took the last possible id. A new log begins; every copier notices that.
   if isError(reply, 'exhausted') then redis.call('DEL', log, log .. ':id') end
   redis.call('XADD', unpack(entry))
 end

@@ -82,7 +82,7 @@ describe('a client without a password', () => {
 });
 
 describe('redis-cli without a password', () => {
-  test('publishes to whoever listens', async () => {
+  test('publishes to the subscribers', async () => {
     const messages: string[] = [];
     const listener = connect(server.url);
     listener.on('message', (_channel, message) => messages.push(message));
@@ -102,7 +102,7 @@ describe('redis-cli without a password', () => {
     expect(messages).toEqual([request]);
   });
 
-  test('prints what is published on a channel it may hear', async () => {
+  test('prints what is published on an allowed channel', async () => {
     const { command, env } = findRedisCli(binary);
     const cli = spawn(command, ['-p', String(server.port), 'SUBSCRIBE', responseChannel], { env });
     onTestFinished(() => {

@@ -37,7 +37,7 @@ test('the server dies with a parent that is killed', async () => {
   await eventually(() => !isAlive(pid));
 });
 
-test('a server that outlived its parent is ended by the next start, which takes its port and data', async () => {
+test('a server that outlived its parent is stopped by the next start, which takes its port and data', async () => {
   const dir = tempDir();
   const { child, pid, port } = await startInChild(dir);
   // A stopped process does not see the signal of its parent's death until it is continued.
@@ -55,7 +55,7 @@ test('a server that outlived its parent is ended by the next start, which takes 
   expect(server.port).toBe(port);
 });
 
-test('a pid file that names another program harms nobody', async () => {
+test('a pid file that names another program does no harm', async () => {
   const dir = tempDir();
   const first = await start(dir);
   await first.stop();

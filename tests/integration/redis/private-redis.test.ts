@@ -76,7 +76,7 @@ describe('the server', () => {
     expect(await kept((await start(dir)).url)).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  test('answers on a socket too, whatever its folder is called, also after its own death', async () => {
+  test('answers on a socket too, in a folder of any name, and after its own death', async () => {
     const dir = join(tempDir(), 'a folder: 50 % "quoted"');
     const server = await start(dir);
     const url = server.socketUrl ?? '';
@@ -92,7 +92,7 @@ describe('the server', () => {
     expect(await redis.get('kept')).toBe('by socket');
   });
 
-  test('lets nobody do more on its socket without the password than by TCP', async () => {
+  test('gives a client without the password no more rights on its socket than by TCP', async () => {
     const dir = tempDir();
     await start(dir);
     const redis = new Redis({ path: join(dir, 'redis.sock'), retryStrategy: () => null });

@@ -27,7 +27,7 @@ describe.runIf(hasApt)('on Debian and Ubuntu', () => {
     expect(statSync('/var/lib/apt/lists').mtimeMs).toBe(lists);
     expect(await runRedisCli(first, ['--version'])).toContain(first.version);
     // The next search finds it without a fetch.
-    expect(await findRedisServer({ cacheDir, path: '/nowhere' })).toEqual(first);
+    expect(await findRedisServer({ cacheDir, path: '/missing' })).toEqual(first);
     expect(dirname(first.path)).toContain(cacheDir);
   });
 
@@ -52,7 +52,7 @@ test('the error on a machine where nothing can be fetched says what to install',
   const cancelled = AbortSignal.timeout(60_000);
   const blocked = '/dev/null/no-cache-here';
   await expect(
-    provisionRedisServer({ cacheDir: blocked, path: '/nowhere', signal: cancelled }),
+    provisionRedisServer({ cacheDir: blocked, path: '/missing', signal: cancelled }),
   ).rejects.toMatchObject({
     code: 'redis.unavailable',
     message: expect.stringMatching(/Install redis-server or valkey-server .* or set REDIS_URL/),

@@ -109,12 +109,12 @@ it('of another Redis does so with the documented rules', async () => {
     },
   });
   await workThrough(server);
-  const heard = connect(new URL(`redis://bullpen:${at}`));
+  const listener = connect(new URL(`redis://bullpen:${at}`));
   let raw = '';
-  heard.on('message', (_channel, text: string) => {
+  listener.on('message', (_channel, text: string) => {
     raw += text;
   });
-  await heard.subscribe('claude:cli:responses');
+  await listener.subscribe('claude:cli:responses');
   await redis.admin.publish('claude:cli:requests', JSON.stringify({ id: 'r', prompt: 'raw' }));
   await eventually(() => raw.includes('"result":"raw"'));
   expect(await redis.admin.call('ACL', 'LOG')).toEqual([]);

@@ -39,7 +39,7 @@ async function setUp() {
 
   /** Ids of the records that copiers have read. */
   const reads: string[] = [];
-  /** Ids of the jobs whose end was told. */
+  /** Ids of the jobs whose end was reported. */
   const ended: string[] = [];
 
   return {
@@ -113,7 +113,7 @@ it('keeps every event of finished jobs as it was, of small ones and of those wit
   const bench = await setUp();
   const odd: TimedEvent[] = [
     { event: { kind: 'text', text: 'a "quoted"\n\u0000 ☃' }, raw: '{"line": 1}', at: 1_790_000_000_000 },
-    { event: { text: 'its kind stands last', kind: 'text' }, raw: 'e', at: 1_790_000_000_001 },
+    { event: { text: 'its kind comes last', kind: 'text' }, raw: 'e', at: 1_790_000_000_001 },
     { event: { kind: 'raw', line: '{"kind":"other"}' }, raw: null, at: 1_790_000_000_002 },
   ];
   const many = range(2_300).map((n) => text(`${n}`));

@@ -32,7 +32,7 @@ it.skipIf(!canMount)(
 );
 
 it.skipIf(!canMount)(
-  'a server whose disk was full goes on by itself, and a run that ended meanwhile keeps its outcome',
+  'a server whose disk was full recovers by itself, and a run that ended in between keeps its outcome',
   async () => {
     const clis = await fakeClis();
     const server = await startServer({ config: clis.config, disk: '24m' });

@@ -1,5 +1,5 @@
 /**
- * Lives on a small disk (argument: its folder), fills it, and tells what the store did as one line
+ * Lives on a small disk (argument: its folder), fills it, and prints what the store did as one line
  * of JSON.
  */
 import { rmSync, writeFileSync } from 'node:fs';
@@ -18,19 +18,19 @@ const intent = (executionId: string, provider = 'claude') =>
   });
 
 /** `ok`, or the code of the error. */
-const told = (operation: Promise<unknown>): Promise<string> =>
+const resultOf = (operation: Promise<unknown>): Promise<string> =>
   operation.then(
     () => 'ok',
     (error: unknown) => (error instanceof Error && 'code' in error ? String(error.code) : 'another error'),
   );
 
-const before = await told(intent('before'));
+const before = await resultOf(intent('before'));
 for (let size = 1024 * 1024; size >= 1024; size /= 2) growFiller(size);
 const huge = 'x'.repeat(256 * 1024);
-const whileFull = await Promise.all([told(intent('full-1', huge)), told(intent('full-2', huge))]);
-const reads = await told(store.run('executions.unsettled', {}));
+const whileFull = await Promise.all([resultOf(intent('full-1', huge)), resultOf(intent('full-2', huge))]);
+const reads = await resultOf(store.run('executions.unsettled', {}));
 rmSync(filler);
-const after = await Promise.all([told(intent('after-1')), told(intent('after-2', huge))]);
+const after = await Promise.all([resultOf(intent('after-1')), resultOf(intent('after-2', huge))]);
 await store.close();
 
 const again = await openStore({ file: join(dir, 'ledger.db'), logger: pino({ enabled: false }) });

@@ -274,7 +274,7 @@ describe('the configuration file', () => {
     expect(refusal(withFile(content), tempDir()).message).toContain('must hold a mapping');
   });
 
-  it('takes no setting it does not know, whatever its name', () => {
+  it('refuses a setting it does not know, under any name', () => {
     const error = refusal(
       withFile(`prot: ${SECRET}\ntoString: 1\nconstructor: 1\nproviders:\n  claud: {}\n`),
       tempDir(),
@@ -301,7 +301,7 @@ describe('the configuration file', () => {
 });
 
 describe('what is wrong', () => {
-  it('is told all at once, one problem for each setting', () => {
+  it('is reported all at once, one problem for each setting', () => {
     const env = {
       ...withFile({ port: 'x', concurrency: 0, nonsense: 1, providers: { claude: { nope: 1 } } }),
       REDIS_URL: 'http://h',

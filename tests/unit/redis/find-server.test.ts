@@ -51,7 +51,7 @@ describe('probeServerBinary', () => {
 });
 
 describe('findRedisServer', () => {
-  test('takes the first new enough server on the path, whatever its name', async () => {
+  test('takes the first new enough server on the path, under either name', async () => {
     const [oldDir, newDir] = [tempDir(), tempDir()];
     writeProgram(oldDir, 'redis-server', 'Redis server v=5.0.14 sha=0');
     const valkey = writeProgram(newDir, 'valkey-server', 'Valkey server v=8.1.1 sha=0');

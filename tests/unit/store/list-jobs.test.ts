@@ -56,7 +56,7 @@ describe('the list of jobs', () => {
     expect(await store.run('jobs.get', { id: inBatch[0]?.id ?? '' })).toMatchObject({ batchId: 'B1' });
   });
 
-  it('the jobs of a batch are told in order, and those that were deleted are not', async () => {
+  it('the jobs of a batch are returned in order, without the deleted ones', async () => {
     const store = await testStore();
     const jobs = Array.from({ length: 3 }, () => aJob({ batchId: 'B1' }));
     await project(store, ...jobs, aJob({ batchId: 'B2' }));
@@ -145,7 +145,7 @@ describe('filters of the list', () => {
     const jobs = { mine: aJob(), theirs: aJob({ principal: 'bob' }) };
     expect(await filtered(jobs, {}, 'alice')).toEqual(['mine']);
     expect(await filtered(jobs, {})).toEqual(['mine', 'theirs']);
-    expect(await filtered(jobs, {}, 'nobody')).toEqual([]);
+    expect(await filtered(jobs, {}, 'carol')).toEqual([]);
   });
 
   it('several statuses or providers mean any of them', async () => {
@@ -193,7 +193,7 @@ describe('the search in prompts', () => {
     expect(await found(['a%é_b', 'a é b', 'axéxb'], '%É_')).toEqual(['a%é_b']);
   });
 
-  it('finds text past the preview, whatever its case, also beyond ASCII', async () => {
+  it('finds text past the preview in any case, including beyond ASCII', async () => {
     expect(await found([`${'x'.repeat(5000)} Needle`, 'hay'], 'nEEDLE')).toHaveLength(1);
     expect(
       await found(['die GRÖSSE zählt', 'die Grosse zahlt'], 'größe ZÄHLT'.replace('ß', 'SS')),

@@ -17,7 +17,7 @@ describe('the folders in which commands were typed', () => {
   it('are added while they are read, by their real path, each once', () => {
     const { dir, home, project } = place();
     symlinkSync(project, join(dir, 'link'));
-    rememberFolder(home, join(dir, 'nowhere'));
+    rememberFolder(home, join(dir, 'missing'));
     const folders = runFolders(home);
     expect(folders()).toEqual([]);
     for (const one of [project, join(dir, 'link'), project]) rememberFolder(home, one);

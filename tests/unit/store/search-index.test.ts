@@ -63,7 +63,7 @@ const QUERIES = [
   ...['日本語', '本語の', '🐂🐂', '🐂 e', 'needle', 'long long', 'ab', 'a', 'kelvin', 'K is', 'no such text'],
 ];
 
-it('finds what is in a prompt, whatever the case, as a look at each prompt does', async () => {
+it('finds text in any case, like a search through each prompt', async () => {
   const file = ledgerFile();
   const store = await testStore(file);
   const jobs = PROMPTS.map((prompt) => aJob({ request: { prompt } }));
@@ -102,7 +102,7 @@ it('follows the ledger: new jobs, changed ones, deleted ones, and those that gre
   expect(await idsFor(store, 'the 3 needle')).toEqual([kept.id]);
 });
 
-it('is made again when it is damaged or gone, and a job made meanwhile is in it', async () => {
+it('is rebuilt when it is damaged or missing, and holds a job that was created in between', async () => {
   const file = ledgerFile();
   const first = await openStore({ file, logger: pino({ enabled: false }) });
   const jobs = [aJob({ request: { prompt: 'one needle' } }), aJob({ request: { prompt: 'two needles' } })];

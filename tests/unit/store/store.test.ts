@@ -62,7 +62,7 @@ describe('the store', () => {
     expect(store.stats()).toMatchObject({ commits: before + 1, operations: 1001, pending: 0 });
   });
 
-  it('a change nobody waits for is committed with the next one, before it, and is seen by a question', async () => {
+  it('a deferred write is committed with the next one, before it, and reads see it', async () => {
     const store = await testStore();
     await store.run('executions.intent', anIntent('e1'));
     const before = store.stats().commits;
@@ -79,7 +79,7 @@ describe('the store', () => {
     await delivered;
   });
 
-  it('a change nobody waits for does not need another one, nor is it lost by a close', async () => {
+  it('a deferred write needs no other one, and a close does not lose it', async () => {
     const file = ledgerFile();
     const store = await openStore({ file, logger: pino({ enabled: false }) });
     for (const id of ['e1', 'e2']) await store.run('executions.intent', anIntent(id));
@@ -126,7 +126,7 @@ describe('the store', () => {
     expect(await store.run('executions.unsettled', {})).toHaveLength(2);
   });
 
-  it('tells the caller nothing of an unexpected error, and the log everything', async () => {
+  it('hides an unexpected error from the caller and logs it in full', async () => {
     const lines: string[] = [];
     const logger = pino({}, { write: (line) => void lines.push(line) });
     const store = await openStore({ file: ledgerFile(), logger });

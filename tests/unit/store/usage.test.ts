@@ -83,13 +83,13 @@ describe('usage', () => {
 
   it('is by model as the CLI named it, else as the job asked for it, else by none', async () => {
     const store = await testStore();
-    await project(store, { model: 'asked' }, { model: 'told', usage: usage(1, 'reported') });
+    await project(store, { model: 'asked' }, { model: 'reported', usage: usage(1, 'reported') });
     await project(store, { model: 'asked' }, { usage: usage(2, 'reported') });
     await project(store, {}, { usage: usage(4, 'reported') });
     const rows = await report(store, 'model');
     expect(rows.map(({ key, costUsd }) => [key, costUsd])).toEqual([
       ['asked', 2],
-      ['told', 1],
+      ['reported', 1],
       [null, 4],
     ]);
   });
@@ -153,12 +153,12 @@ describe('what a session has used', () => {
     await store.run('executions.ended', { executionId, outcome, delivery, sessionTokens, at: DAY(1) });
   }
 
-  it('is what its last run has told, kept with the outcome', async () => {
+  it('is what its last run reported, stored with the outcome', async () => {
     const store = await testStore();
     expect(await total(store, 'thread')).toBeNull();
     await end(store, 'e1', tokens(5));
     await end(store, 'e2', tokens(9));
-    await end(store, 'e3', null); // a killed run tells nothing
+    await end(store, 'e3', null); // a killed run reports nothing
     expect(await total(store, 'thread')).toEqual(tokens(9));
     expect(await total(store, 'thread', 'claude')).toBeNull();
     expect(await total(store, 'other')).toBeNull();

@@ -6,7 +6,7 @@ const say = (...lines: readonly object[]): string =>
   lines.map((line) => `echo '${JSON.stringify(line)}'`).join('; ');
 const MILLION = 1_000_000;
 
-/** A command that tells what it has used, twice, and would go on for long. */
+/** A command that reports its use twice and would run for long. */
 async function run(output: Record<string, string>, script: string, request: Partial<ResolvedPrompt>) {
   const command = {
     binary: '/bin/sh',
@@ -39,11 +39,11 @@ it('a run that stays within it goes on, and its events tell the cost so far', as
   const script = say({ text: 'a', in: MILLION, out: 0 }, { text: 'b', in: MILLION, out: MILLION });
   const { outcome, events } = await run(TOKENS, script, { maxCostUsd: 2 });
   expect(outcome).toMatchObject({ status: 'succeeded', usage: { costUsd: 2, costBasis: 'estimated' } });
-  const told = events.flatMap((event) => (event.kind === 'usage' ? [event.usage.costUsd] : []));
-  expect(told).toEqual([1, 2]);
+  const reported = events.flatMap((event) => (event.kind === 'usage' ? [event.usage.costUsd] : []));
+  expect(reported).toEqual([1, 2]);
 });
 
-it('a cost the command tells itself counts as it is, without a price', async () => {
+it('a cost that the command itself reports counts without a price', async () => {
   const script = say({ text: 'a', usd: 0.5 }, { text: 'b', usd: 3 });
   const { outcome } = await run({ costUsd: '/usd' }, script, {
     maxCostUsd: 1,

@@ -33,7 +33,7 @@ describe('the price of a run', () => {
     cacheWriteTokens: MILLION,
   };
 
-  it('is what its CLI reports, whatever the table says', () => {
+  it('is what its CLI reports, despite the table', () => {
     const usage: Usage = { ...tokens(each), costUsd: 0.5, costBasis: 'reported' };
     expect(pricing.priced({ usage, byModel: { 'house-model': tokens(each) } })).toBe(usage);
   });
@@ -55,7 +55,7 @@ describe('the price of a run', () => {
   });
 
   it.each([
-    ['a model has no price', { nobody: tokens({ inputTokens: 5 }) }],
+    ['a model has no price', { unknown: tokens({ inputTokens: 5 }) }],
     ['no model is named', {}],
     ['tokens belong to no named model', { bare: tokens({ inputTokens: 4 }) }],
   ])('is unknown when %s', (_, byModel) => {
@@ -64,7 +64,7 @@ describe('the price of a run', () => {
   });
 
   it('needs no price for a model that used nothing', () => {
-    const byModel = { nobody: tokens(), bare: tokens({ inputTokens: MILLION }) };
+    const byModel = { unknown: tokens(), bare: tokens({ inputTokens: MILLION }) };
     expect(pricing.priced({ usage: unpriced({ inputTokens: MILLION }), byModel })?.costUsd).toBe(3);
   });
 
