@@ -40,8 +40,6 @@ export interface Executor {
   kick(): void;
   /** The cancel flag of a job may be set. */
   lookAtCancel(jobId: string): void;
-  /** Whether the CLI of this job may run here. */
-  holds(jobId: string): boolean;
   status(): { readonly running: number; readonly limit: number; readonly accepting: boolean };
   /** Counts of how executions got their processes, and of idle processes. */
   starts(): StartCounts;
@@ -264,8 +262,6 @@ export function createExecutor(options: ExecutorOptions): Executor {
     lookAtCancel(jobId) {
       for (const one of active.values()) if (one.claim.jobId === jobId) return lookAtFlags.ask();
     },
-
-    holds: (jobId) => [...active.values()].some((one) => one.running && one.claim.jobId === jobId),
 
     runningOf: slots.running,
 
