@@ -77,7 +77,8 @@ export const sessionReads = {
     return first<SessionOrigin>(
       db,
       `SELECT principal, provider, cwd, sessions.node, native_session_id AS nativeSessionId
-       FROM sessions JOIN jobs ON jobs.id = job_id WHERE session_id = ? ORDER BY finished_at DESC, jobs.id DESC LIMIT 1`,
+       FROM sessions JOIN jobs ON jobs.id = job_id WHERE sessions.session_id = ?
+       ORDER BY finished_at DESC, jobs.id DESC LIMIT 1`,
       args.sessionId,
     );
   },
