@@ -6,9 +6,9 @@
  */
 import type { BatchRecords } from '../../../src/records/batch-ports.ts';
 import type { Claims, JobRecords, Submissions, Upkeep } from '../../../src/records/ports.ts';
+import { createFakeDoorbells, type FakeDoorbells } from '../doorbells.ts';
 import { createMemoryBatchRecords } from './batch-records.ts';
 import { createMemoryClaims } from './claims.ts';
-import { createMemoryDoorbells, type MemoryDoorbells } from './doorbells.ts';
 import { createMemoryJobRecords } from './job-records.ts';
 import { createMemoryState, type LogEntry } from './state.ts';
 import { createMemorySubmissions } from './submissions.ts';
@@ -33,7 +33,7 @@ export interface MemoryRpc {
   readonly records: JobRecords;
   readonly batches: BatchRecords;
   readonly submissions: Submissions;
-  readonly doorbells: MemoryDoorbells;
+  readonly doorbells: FakeDoorbells;
   claimsOf(node: string, roots?: readonly string[]): Claims;
   upkeepOf(node: string): Upkeep;
   /** Channel that says "this job has events up to seq". */
@@ -48,7 +48,7 @@ export function createMemoryRpc(options: MemoryRpcOptions): MemoryRpc {
   const { requestChannel, responseChannel, now = Date.now, leaseMs = 15_000, backoffMs = 5000 } = options;
   const { leaderMs = leaseMs, keepFinishedMs = DAY_MS } = options;
   const liveChannel = (jobId: string): string => `live:${jobId}`;
-  const doorbells = createMemoryDoorbells();
+  const doorbells = createFakeDoorbells();
   const state = createMemoryState(
     { requestChannel, responseChannel, keepFinishedMs, liveChannel },
     now,

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { createJobWaits } from '../../../src/rpc/job-waits.ts';
-import { createMemoryDoorbells } from '../../fakes/memory-records/doorbells.ts';
+import { createFakeDoorbells } from '../../fakes/doorbells.ts';
 
 const CHANNEL = 'responses';
 const HOUR = 3_600_000;
 const forever = new AbortController().signal;
 
 async function open() {
-  const doorbells = createMemoryDoorbells();
+  const doorbells = createFakeDoorbells();
   const waits = createJobWaits(doorbells, CHANNEL);
   await waits.start();
   const ring = (jobId: string): void => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { PromptRequest } from '../../../src/protocol/prompt.ts';
+import type { NewJob } from '../../../src/records/ports.ts';
 import {
   createRawRequests,
   RAW_FORMAT,
@@ -8,10 +9,8 @@ import {
   type RawRequests,
   type RawRequestsOptions,
 } from '../../../src/rpc/raw-requests.ts';
-import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
+import { createFakeDoorbells } from '../../fakes/doorbells.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
-
-const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };
 
 /** Raw requests that are on. */
 function createRaw(options: Omit<RawRequestsOptions, 'mode' | 'privateRedis'>): RawRequests {
@@ -20,55 +19,57 @@ function createRaw(options: Omit<RawRequestsOptions, 'mode' | 'privateRedis'>): 
   return raw;
 }
 
-/** Raw requests over memory; by default `resolve` accepts everything. */
+/** Raw requests whose jobs are only noted; by default `resolve` accepts everything. */
 async function setUp(
   resolve = async ({ prompt, metadata = {} }: PromptRequest) => resolvedPrompt({ prompt, metadata }),
 ) {
-  const rpc = createMemoryRpc(CHANNELS);
+  const doorbells = createFakeDoorbells();
   const answers: unknown[] = [];
-  await rpc.doorbells.listen('responses', (message) => void answers.push(JSON.parse(message)));
+  await doorbells.listen('responses', (message) => void answers.push(JSON.parse(message)));
   const asked: PromptRequest[] = [];
+  const adopted: { job: NewJob; executionId: string }[] = [];
   let made = 0;
-  const rawFor = (node: string) =>
-    createRaw({
-      claims: rpc.claimsOf(node),
-      doorbells: rpc.doorbells,
-      responses: 'responses',
-      resolve(request) {
-        asked.push(request);
-        return resolve(request);
+  const raw = createRaw({
+    claims: {
+      async adopt(job, executionId) {
+        adopted.push({ job, executionId });
+        return true;
       },
-      newId: () => {
-        made += 1;
-        return { id: `j${made}`, createdAt: 1000 + made };
-      },
-      newExecutionId: () => `e${made}`,
-    });
-  return { rpc, raw: rawFor('n1'), rawFor, answers, asked };
+    },
+    doorbells,
+    responses: 'responses',
+    resolve(request) {
+      asked.push(request);
+      return resolve(request);
+    },
+    newId: () => {
+      made += 1;
+      return { id: `j${made}`, createdAt: 1000 + made };
+    },
+    newExecutionId: () => `e${made}`,
+  });
+  return { doorbells, raw, answers, asked, adopted };
 }
 
 describe('a raw request', () => {
-  it("becomes a job of the principal 'raw' that is pending at once, and is not answered yet", async () => {
-    const { rpc, raw, answers } = await setUp();
+  it("becomes a job of the principal 'raw', and is not answered yet", async () => {
+    const { raw, adopted, answers } = await setUp();
     await raw.request({ id: 'test', prompt: 'Hello', args: ['--print'] });
-    expect(await rpc.records.read('j1')).toMatchObject({
-      kind: 'raw',
-      principal: 'raw',
-      status: 'queued',
-      executionId: 'e1',
-      createdAt: 1001,
-      request: { prompt: 'Hello', metadata: { [RAW_ID]: '"test"', [RAW_FORMAT]: 'text' } },
+    const request = resolvedPrompt({
+      prompt: 'Hello',
+      metadata: { [RAW_ID]: '"test"', [RAW_FORMAT]: 'text' },
     });
-    expect(await rpc.claimsOf('n1').claim(5)).toMatchObject([{ jobId: 'j1', kind: 'raw' }]);
+    expect(adopted).toMatchObject([
+      { job: { id: 'j1', kind: 'raw', principal: 'raw', createdAt: 1001, request }, executionId: 'e1' },
+    ]);
     expect(answers).toEqual([]);
   });
 
   it('its id is only echoed: the same message makes another job each time', async () => {
-    const { rpc, raw } = await setUp();
+    const { raw, adopted } = await setUp();
     for (let i = 0; i < 3; i += 1) await raw.request({ id: 7, prompt: 'again' });
-    const claims = await rpc.claimsOf('n1').claim(5);
-    expect(claims.map(({ jobId }) => jobId)).toEqual(['j1', 'j2', 'j3']);
-    expect(claims.map(({ request }) => request.metadata[RAW_ID])).toEqual(['7', '7', '7']);
+    expect(adopted.map(({ job }) => job.id)).toEqual(['j1', 'j2', 'j3']);
+    expect(adopted.map(({ job }) => job.request.metadata[RAW_ID])).toEqual(['7', '7', '7']);
   });
 
   it('passes its fields and allowed arguments to `resolve`, and nothing else', async () => {
@@ -92,12 +93,12 @@ describe('a raw request', () => {
   });
 
   it('a refused request is answered with the reason, and makes no job', async () => {
-    const { rpc, raw, answers } = await setUp(async () => {
+    const { raw, adopted, answers } = await setUp(async () => {
       throw new AppError('cwd.not_allowed', 'the working directory is not allowed');
     });
     await raw.request({ id: 'x', prompt: 'p' });
     expect(answers).toEqual([{ id: 'x', success: false, error: 'the working directory is not allowed' }]);
-    expect(rpc.log).toEqual([]);
+    expect(adopted).toEqual([]);
   });
 
   it('a message that is no request is answered too, within the size of a message', async () => {
@@ -106,24 +107,15 @@ describe('a raw request', () => {
     expect(answers).toMatchObject([{ id: null, success: false, error: expect.stringMatching(/\[cut\]$/) }]);
   });
 
-  it('two servers that receive it make one job', async () => {
-    const { rpc, rawFor } = await setUp();
-    await rpc.claimsOf('n1').renew([]);
-    await rpc.claimsOf('n2').renew([]);
-    await rawFor('n1').request({ id: 1, prompt: 'p' });
-    await rawFor('n2').request({ id: 1, prompt: 'p' });
-    expect(await rpc.claimsOf('n2').claim(5)).toHaveLength(1);
-  });
-
   it('rejects while Redis is away', async () => {
-    const { rpc } = await setUp();
+    const { doorbells } = await setUp();
     const raw = createRaw({
       claims: {
         async adopt() {
           throw new AppError('redis.unavailable', 'away');
         },
       },
-      doorbells: rpc.doorbells,
+      doorbells,
       responses: 'responses',
       resolve: async () => resolvedPrompt(),
       newId: () => ({ id: 'j1', createdAt: 1 }),
@@ -133,14 +125,13 @@ describe('a raw request', () => {
   });
 });
 
-it('raw requests can be on, off, or on with the private Redis only', async () => {
-  const { rpc } = await setUp();
+it('raw requests can be on, off, or on with the private Redis only', () => {
   const isOn = (mode: RawRequestsOptions['mode'], privateRedis: boolean): boolean =>
     createRawRequests({
       mode,
       privateRedis,
-      claims: rpc.claimsOf('n1'),
-      doorbells: rpc.doorbells,
+      claims: { adopt: async () => true },
+      doorbells: createFakeDoorbells(),
       responses: 'responses',
       resolve: async () => resolvedPrompt(),
       newId: () => ({ id: 'j1', createdAt: 1 }),

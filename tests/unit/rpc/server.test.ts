@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { createLogger } from '../../../src/logger.ts';
 import { createRpcServer, type RpcServerOptions } from '../../../src/rpc/server.ts';
-import { createMemoryDoorbells } from '../../fakes/memory-records/doorbells.ts';
+import { createFakeDoorbells } from '../../fakes/doorbells.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
 const CHANNEL = 'requests';
 
 function setUp(rest: Partial<RpcServerOptions> = {}) {
-  const doorbells = createMemoryDoorbells();
+  const doorbells = createFakeDoorbells();
   const received: string[] = [];
   const logged: string[] = [];
   const server = createRpcServer({

@@ -1,18 +1,18 @@
-import type { Doorbells, Listener } from '../../../src/redis/doorbells.ts';
+import type { Doorbells, Listener } from '../../src/redis/doorbells.ts';
 
 /** {@link Doorbells} in memory, whose connection a test can cut. */
-export interface MemoryDoorbells extends Doorbells {
+export interface FakeDoorbells extends Doorbells {
   /** Messages are lost from now on. */
   cut(): void;
-  /** Messages arrive again; whoever waited is told to read the records. */
+  /** Messages arrive again; listeners are told to read the records. */
   restore(): void;
-  /** How many listen to a channel. */
+  /** How many listeners a channel has. */
   listeners(channel: string): number;
-  /** As a script publishes: a moment later, to whoever listens then. Gives how many listen now. */
+  /** Delivers a message a moment later, as a script's PUBLISH does. Returns how many listen now. */
   send(channel: string, message: string): number;
 }
 
-export function createMemoryDoorbells(): MemoryDoorbells {
+export function createFakeDoorbells(): FakeDoorbells {
   const channels = new Map<string, Set<Listener>>();
   const resumed = new Set<() => void>();
   let connected = true;
