@@ -22,11 +22,12 @@ import type { PromptQueue } from '../queue/prompt-queue.ts';
 import type {
   BatchEntry,
   BatchRecords,
+  JobRecords,
   NewBatch,
+  NewJob,
   OpenBatchResult,
   RefusedPrompt,
-} from '../records/batch-ports.ts';
-import type { JobRecords, NewJob } from '../records/ports.ts';
+} from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
 import type { Copier } from '../store/copier.ts';
 import type { Store } from '../store/store.ts';

@@ -6,11 +6,10 @@ import type { Doorbells } from '../redis/doorbells.ts';
 import { createRedisDoorbells } from '../redis/doorbells.ts';
 import type { Names } from '../redis/names.ts';
 import { realRoots } from '../workspace.ts';
-import type { BatchRecords } from './batch-ports.ts';
 import { createBatchRecords } from './batch-records.ts';
 import { createClaims } from './claims.ts';
 import { createJobRecords } from './job-records.ts';
-import type { Claims, JobRecords, Upkeep } from './ports.ts';
+import type { BatchRecords, Claims, JobRecords, Upkeep } from './ports.ts';
 import { createScriptRunner } from './script-runner.ts';
 import { createUpkeep } from './upkeep.ts';
 

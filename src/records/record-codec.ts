@@ -135,10 +135,11 @@ function failuresBefore(status: JobStatus, attempt: number): number {
 }
 
 /** Order among waiting jobs: higher priority first, then older. Both fit a double exactly. */
-export const scoreOf = (job: NewJob): number => (10 - job.request.priority) * 1e13 + job.createdAt;
+export const scoreOf = (job: Pick<NewJob, 'request' | 'createdAt'>): number =>
+  (10 - job.request.priority) * 1e13 + job.createdAt;
 
 /** The lanes in which a job takes its turn: one job at a time per session and per concurrency key. */
-export function lanesOf(job: NewJob): readonly string[] {
+export function lanesOf(job: Pick<NewJob, 'principal' | 'request'>): readonly string[] {
   const lanes: string[] = [];
   if (job.request.sessionId !== null) lanes.push(`s:${job.request.sessionId}`);
   // Lua's JSON refuses half a surrogate pair, which JavaScript's writes as an escape.

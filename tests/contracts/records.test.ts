@@ -1,5 +1,6 @@
-/** One contract for src/records/ports.ts, run against Redis and against memory. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+/** The records (src/records/ports.ts) over a real Redis. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { useTestRecords } from '../helpers/redis-records.ts';
 import { batches } from './records/batches.ts';
 import { type Bench, createBench } from './records/bench.ts';
 import { cancelling } from './records/cancelling.ts';
@@ -7,8 +8,8 @@ import { claiming } from './records/claiming.ts';
 import { creating } from './records/creating.ts';
 import { doorbells } from './records/doorbells.ts';
 import { finishing } from './records/finishing.ts';
-import { memorySource, type RpcSource, redisSource } from './records/implementations.ts';
 import { lanes } from './records/lanes.ts';
+import { createModel } from './records/model.ts';
 import { runSeed, type StepResult } from './records/random.ts';
 import {
   CANCELLED,
@@ -25,20 +26,12 @@ import { upkeep } from './records/upkeep.ts';
 
 const SUITES = { creating, batches, submitting, claiming, finishing, lanes, cancelling, upkeep, doorbells };
 
-describe.each([
-  ['memory', memorySource],
-  ['redis', redisSource],
-] as const)('%s', (_name, open) => {
-  let source: RpcSource;
+const server = useTestRecords();
+
+describe('the records', () => {
   let bench: Bench;
-  beforeAll(async () => {
-    source = await open();
-  });
-  afterAll(async () => {
-    await source.stop();
-  });
   beforeEach(async () => {
-    bench = await createBench(source.make());
+    bench = await createBench(server.make());
   });
   afterEach(async () => {
     await bench.verify();
@@ -47,7 +40,7 @@ describe.each([
   for (const [name, suite] of Object.entries(SUITES)) describe(name, () => suite(() => bench));
 });
 
-describe('memory and redis', () => {
+describe('the records and their model', () => {
   const SEEDS = 300;
   const STEPS = 40;
   const AT_ONCE = 30;
@@ -55,23 +48,17 @@ describe('memory and redis', () => {
   const FIRST_SEED = 20_260_101;
 
   it(`give the same answers, records, events and log for ${SEEDS} random sequences of ${STEPS} steps`, async () => {
-    const memory = await memorySource();
-    const redis = await redisSource();
     const seen = new Map<string, number>();
-    try {
-      for (let first = FIRST_SEED; first < FIRST_SEED + SEEDS; first += AT_ONCE) {
-        const seeds = Array.from({ length: AT_ONCE }, (_, index) => first + index);
-        await Promise.all(
-          seeds.map(async (seed) => {
-            const wanted = await runSeed(memory.make(), seed, STEPS);
-            expectSame(await runSeed(redis.make(), seed, STEPS), wanted, seed);
-            count(wanted, seen);
-          }),
-        );
-        await redis.redis.flushall();
-      }
-    } finally {
-      await redis.stop();
+    for (let first = FIRST_SEED; first < FIRST_SEED + SEEDS; first += AT_ONCE) {
+      const seeds = Array.from({ length: AT_ONCE }, (_, index) => first + index);
+      await Promise.all(
+        seeds.map(async (seed) => {
+          const wanted = await runSeed(createModel(), seed, STEPS);
+          expectSame(await runSeed(server.make(), seed, STEPS), wanted, seed);
+          count(wanted, seen);
+        }),
+      );
+      await server.redis.flushall();
     }
     // A generator that never gets anywhere would agree about everything.
     for (const kind of REACHED) expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(2);
@@ -101,20 +88,12 @@ function count(results: readonly StepResult[], seen: Map<string, number>): void 
   }
 }
 
-describe('redis alone', () => {
-  let source: Awaited<ReturnType<typeof redisSource>>;
-  beforeAll(async () => {
-    source = await redisSource();
-  });
-  afterAll(async () => {
-    await source.stop();
-  });
-
+describe('the keys of the records', () => {
   it('entries without a job behind them are dropped at the claim and hold up nobody', async () => {
-    const bench = await createBench(source.make());
+    const bench = await createBench(server.make());
     const prefix = `{${bench.requestChannel.replace(':requests', '')}}`;
-    await source.redis.zadd(`${prefix}:pending`, 1, 'ghost');
-    await source.redis.zadd(`${prefix}:pending:n1`, 1, 'pinned ghost');
+    await server.redis.zadd(`${prefix}:pending`, 1, 'ghost');
+    await server.redis.zadd(`${prefix}:pending:n1`, 1, 'pinned ghost');
     const id = await submitted(bench);
     const claims = bench.claimsOf('n1');
     const first = await claims.claim(1);
@@ -126,18 +105,18 @@ describe('redis alone', () => {
   });
 
   it('an entry of a job that has ended is dropped at the claim', async () => {
-    const bench = await createBench(source.make());
+    const bench = await createBench(server.make());
     const prefix = `{${bench.requestChannel.replace(':requests', '')}}`;
     const claim = await running(bench);
     await bench.claimsOf('n1').finish(finishOf(claim));
-    await source.redis.zadd(`${prefix}:pending`, 1, claim.jobId);
+    await server.redis.zadd(`${prefix}:pending`, 1, claim.jobId);
     expect(await bench.claimsOf('n1').claim(5)).toEqual([]);
     expect(await bench.upkeepOf('n1').counts()).toMatchObject({ pending: 0, running: 0 });
     await bench.verify();
   });
 
   it('nothing is left in the pending sets once nobody waits, however a job has left them', async () => {
-    const bench = await createBench(source.make());
+    const bench = await createBench(server.make());
     const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
     const claims = bench.claimsOf('n1');
     for (const pin of [null, 'n1']) {
@@ -147,29 +126,29 @@ describe('redis alone', () => {
       await bench.advance(2000);
       await submitted(bench, { provider: 'narrow' }, { pin });
       await submitted(bench, { provider: 'wide' }, { pin });
-      expect(await source.redis.keys(`${tag}:pending*`)).not.toEqual([]);
+      expect(await server.redis.keys(`${tag}:pending*`)).not.toEqual([]);
       for (const { jobId } of await claims.claim(10, { narrow: 5 })) expect(jobId).not.toBe(cancelled);
     }
-    expect(await source.redis.keys(`${tag}:pending*`)).toEqual([]);
+    expect(await server.redis.keys(`${tag}:pending*`)).toEqual([]);
     await bench.verify();
   });
 
   it('a server that was restarted and has forgotten the scripts is given them again', async () => {
-    const bench = await createBench(source.make());
+    const bench = await createBench(server.make());
     const id = await submitted(bench);
-    await source.redis.script('FLUSH');
+    await server.redis.script('FLUSH');
     expect(await bench.claimsOf('n1').claim(1)).toMatchObject([{ jobId: id }]);
     await bench.verify();
   });
 
   it('a record from before there were projects is read, run and retried', async () => {
-    const bench = await createBench(source.make());
+    const bench = await createBench(server.make());
     const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
     /** Makes the record what the version before wrote. */
     const age = async (id: string): Promise<void> => {
       const key = `${tag}:job:${id}`;
-      await source.redis.hset(key, 'owner', 'alice');
-      await source.redis.hdel(key, 'project', 'principal', 'sessionId', 'failures');
+      await server.redis.hset(key, 'owner', 'alice');
+      await server.redis.hdel(key, 'project', 'principal', 'sessionId', 'failures');
     };
     const claims = bench.claimsOf('n1');
     const id = await submitted(bench, { maxAttempts: 2 });
@@ -191,31 +170,31 @@ describe('redis alone', () => {
     await age(id);
     expect(await bench.record(id)).toMatchObject({ ...made, sessionId: 'e1', attempt: 2, failures: 2 });
     await bench.records.remove(id);
-    const log = await source.redis.xrange(`${tag}:log`, '-', '+');
+    const log = await server.redis.xrange(`${tag}:log`, '-', '+');
     expect(log[0]?.[1]).toEqual(['j', id, 'p', 'default', 's', id]);
     expect(log.at(-1)?.[1]).toEqual(['d', id, 'p', 'default', 's', '']);
     await bench.verify();
   });
 
   it('a batch from before there were projects is read', async () => {
-    const bench = await createBench(source.make());
+    const bench = await createBench(server.make());
     const key = `{${bench.requestChannel.replace(':requests', '')}}:batch:b1`;
-    await source.redis.hset(key, { owner: 'alice', createdAt: 7, entries: '[]' });
+    await server.redis.hset(key, { owner: 'alice', createdAt: 7, entries: '[]' });
     const read = await bench.batches.read('b1');
     expect(read).toEqual({ id: 'b1', project: 'default', principal: 'alice', createdAt: 7, jobs: [] });
     await bench.verify();
   });
 
   it('every key carries the one hash tag', async () => {
-    const bench = await createBench(source.make());
+    const bench = await createBench(server.make());
     const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
-    await source.redis.flushall();
+    await server.redis.flushall();
     await running(bench, { concurrencyKey: 'k', sessionId: '01J00000000000000000000000', ttlMs: 1000 });
     await create(bench, {}, { idempotency: { key: 'key', fingerprint: 'print' } });
     await submitted(bench, { concurrencyKey: 'k' }, { pin: 'n3' });
     await bench.claimsOf('n1').renew([]);
     await bench.claimsOf('n1').adopt(newJob({}, { kind: 'raw' }), 'e1');
-    const keys = await source.redis.keys('*');
+    const keys = await server.redis.keys('*');
     expect(keys.length).toBeGreaterThan(2);
     expect(keys.filter((key) => !key.startsWith(`${tag}:`))).toEqual([]);
     await bench.verify();

@@ -1,8 +1,8 @@
 import { ulid } from 'ulid';
 import { expect, it } from 'vitest';
-import type { BatchEntry, NewBatch } from '../../../src/records/batch-ports.ts';
-import type { NewJob } from '../../../src/records/ports.ts';
-import { type Bench, KEEP_MS } from './bench.ts';
+import type { BatchEntry, NewBatch, NewJob } from '../../../src/records/ports.ts';
+import { KEEP_MS } from '../../helpers/redis-records.ts';
+import type { Bench } from './bench.ts';
 import { CANCELLED, CREATED_AT, newJob } from './samples.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;

@@ -1,46 +1,16 @@
-/** What the contract of src/records/ports.ts is tested with, whichever implementation stands behind it. */
+/** What the tests of src/records/ports.ts use: the records, and what was published. */
 import { expect } from 'vitest';
 import {
   MAX_MESSAGE_BYTES,
   parseRequestMessage,
   parseResponseMessage,
 } from '../../../src/protocol/messages.ts';
-import type { BatchRecords } from '../../../src/records/batch-ports.ts';
-import type { Claims, JobRecord, JobRecords, Submissions, Upkeep } from '../../../src/records/ports.ts';
-import type { Doorbells } from '../../../src/redis/doorbells.ts';
+import type { JobRecord } from '../../../src/records/ports.ts';
 import { eventually } from '../../helpers/eventually.ts';
+import type { TestRecords } from '../../helpers/redis-records.ts';
 
-/** How long claims hold, raw leadership lasts, lost jobs wait and finished ones are kept, in every bench. */
-export const LEASE_MS = 60_000;
-export const LEADER_MS = 140_000;
-export const LOST_BACKOFF_MS = 260_000;
-export const KEEP_MS = 3_600_000;
-
-/** One implementation. */
-export interface RpcUnderTest {
-  readonly records: JobRecords;
-  readonly batches: BatchRecords;
-  readonly submissions: Submissions;
-  readonly doorbells: Doorbells;
-  readonly requestChannel: string;
-  readonly responseChannel: string;
-  claimsOf(node: string, roots?: readonly string[]): Claims;
-  upkeepOf(node: string): Upkeep;
-  liveChannel(jobId: string): string;
-  /** Lets time pass, as far as the records are concerned. */
-  advance(ms: number): Promise<void>;
-  /** Makes sure that what comes next is later than what was before, if only by a millisecond. */
-  tick(): Promise<void>;
-  /** The records' own clock. */
-  now(): Promise<number>;
-  /** The log of record changes: `j <id>` changed, `d <id>` deleted. */
-  log(): Promise<readonly string[]>;
-  /** Breaks the subscriber's connection; resolves when messages arrive again. */
-  interrupt(): Promise<void>;
-}
-
-/** One test's implementation, with what was heard on its channels since the beginning. */
-export interface Bench extends RpcUnderTest {
+/** The records of one test, and the messages on its channels since its beginning. */
+export interface Bench extends TestRecords {
   /** The record; fails when there is none. */
   record(id: string): Promise<JobRecord>;
   /** Kinds of a job's events, in order. */
@@ -55,7 +25,7 @@ export interface Bench extends RpcUnderTest {
 
 let sync = 0;
 
-export async function createBench(rpc: RpcUnderTest): Promise<Bench> {
+export async function createBench(rpc: TestRecords): Promise<Bench> {
   const messages = new Map<string, string[]>();
   const stops: (() => Promise<void>)[] = [];
 
@@ -105,7 +75,7 @@ export async function createBench(rpc: RpcUnderTest): Promise<Bench> {
 }
 
 /** One entry of the log for each revision, and events numbered from 1 without gaps. */
-async function verifyJob(rpc: RpcUnderTest, id: string, log: readonly string[]): Promise<void> {
+async function verifyJob(rpc: TestRecords, id: string, log: readonly string[]): Promise<void> {
   const record = await rpc.records.read(id);
   if (record === null) return;
   expect(log.filter((entry) => entry === `j ${id}`)).toHaveLength(record.rev);

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { PEEK_MAX_BYTES, WINDOW } from '../../../src/records/claims.ts';
-import { type Bench, KEEP_MS, LEASE_MS } from './bench.ts';
+import { KEEP_MS, LEASE_MS } from '../../helpers/redis-records.ts';
+import type { Bench } from './bench.ts';
 import { CANCELLED, create, failed, finishOf, newJob, running, submitted } from './samples.ts';
 
 export function claiming(bench: () => Bench): void {

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import type { NewJob } from '../../../src/records/ports.ts';
-import { type Bench, KEEP_MS } from './bench.ts';
+import { KEEP_MS } from '../../helpers/redis-records.ts';
+import type { Bench } from './bench.ts';
 import { CANCELLED, create, finishOf, newJob, running, submitted } from './samples.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;

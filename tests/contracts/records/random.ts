@@ -1,8 +1,8 @@
 /** Random sequences of steps, the same on any implementation. A seed names one for ever. */
 import type { ErrorCode } from '../../../src/errors.ts';
-import type { Claim, NewJob } from '../../../src/records/ports.ts';
+import type { Claim, Claims, JobRecords, NewJob, Upkeep } from '../../../src/records/ports.ts';
+import type { TestRecords } from '../../helpers/redis-records.ts';
 import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
-import type { RpcUnderTest } from './bench.ts';
 import { CANCELLED, CREATED_AT, failed, LOST, succeeded, text, UNAVAILABLE } from './samples.ts';
 
 const NODES = ['n1', 'n2'];
@@ -41,12 +41,15 @@ export interface StepResult {
   readonly result: unknown;
 }
 
+/** What random steps use of the records. */
+export interface RandomSteps extends Pick<TestRecords, 'submissions' | 'advance' | 'tick' | 'log'> {
+  readonly records: Pick<JobRecords, 'create' | 'read' | 'cancel' | 'remove' | 'events'>;
+  claimsOf(node: string): Omit<Claims, 'peek'>;
+  upkeepOf(node: string): Omit<Upkeep, 'held'>;
+}
+
 /** Runs the steps of a seed and gives all that can be seen: every answer, then every record and event. */
-export async function runSeed(
-  rpc: RpcUnderTest,
-  seed: number,
-  steps: number,
-): Promise<readonly StepResult[]> {
+export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Promise<readonly StepResult[]> {
   const random = randomOf(seed);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T; // the index is inside
   const world = { jobs: [] as string[], claims: [] as { claim: Claim; node: string }[], minted: 0 };
@@ -98,24 +101,6 @@ export async function runSeed(
         const job = newJob();
         world.jobs.push(job.id);
         return rpc.records.create(job);
-      },
-    ],
-    [
-      6,
-      'batch',
-      async () => {
-        const jobs = [newJob(), newJob(), newJob()];
-        const [{ idempotency, project, principal, createdAt }] = jobs as [NewJob, ...NewJob[]]; // three
-        const entries = jobs.map(({ id }) => ({ id }));
-        const id = mint('B');
-        const opened = await rpc.batches.open({ id, project, principal, createdAt, entries, idempotency });
-        if (opened.kind === 'mismatch') return opened;
-        const batch = opened.kind === 'replayed' ? opened.id : id;
-        world.jobs.push(...jobs.map((job) => job.id));
-        const added = await rpc.batches
-          .add(batch, pick([0, 0, 1, 2]), jobs)
-          .catch((error: unknown) => String(error));
-        return { opened, added, read: await rpc.batches.read(batch) };
       },
     ],
     [34, 'submit', async () => rpc.submissions.submit(anyJob(), mint('E'))],

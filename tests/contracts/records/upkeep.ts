@@ -1,6 +1,7 @@
 import { ulid } from 'ulid';
 import { expect, it } from 'vitest';
-import { type Bench, LEADER_MS, LEASE_MS, LOST_BACKOFF_MS } from './bench.ts';
+import { LEADER_MS, LEASE_MS, LOST_BACKOFF_MS } from '../../helpers/redis-records.ts';
+import type { Bench } from './bench.ts';
 import {
   CANCELLED,
   create,

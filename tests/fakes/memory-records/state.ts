@@ -1,4 +1,4 @@
-import type { NewBatch } from '../../../src/records/batch-ports.ts';
+import type { NewBatch } from '../../../src/records/ports.ts';
 import type { MemoryJob } from './memory-job.ts';
 import { createSortedIds, type SortedIds } from './sorted-ids.ts';
 

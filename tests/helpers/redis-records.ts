@@ -1,61 +1,74 @@
-/** The two implementations under one contract. */
+/** The records over a real Redis, for tests; one server per test file. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { createLogger } from '../../../src/logger.ts';
-import { createBatchRecords } from '../../../src/records/batch-records.ts';
-import { createClaims } from '../../../src/records/claims.ts';
-import { createJobRecords } from '../../../src/records/job-records.ts';
-import { createScriptRunner } from '../../../src/records/script-runner.ts';
-import { createSubmissions } from '../../../src/records/submissions.ts';
-import { createUpkeep } from '../../../src/records/upkeep.ts';
-import { closeConnection, openConnection, untilReady } from '../../../src/redis/connection.ts';
-import { createRedisDoorbells } from '../../../src/redis/doorbells.ts';
-import { createNames } from '../../../src/redis/names.ts';
-import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
-import { startTestRedis } from '../../helpers/redis.ts';
-import { KEEP_MS, LEADER_MS, LEASE_MS, LOST_BACKOFF_MS, type RpcUnderTest } from './bench.ts';
+import { afterAll, beforeAll } from 'vitest';
+import { createLogger } from '../../src/logger.ts';
+import { createBatchRecords } from '../../src/records/batch-records.ts';
+import { createClaims } from '../../src/records/claims.ts';
+import { createJobRecords } from '../../src/records/job-records.ts';
+import type { BatchRecords, Claims, JobRecords, Submissions, Upkeep } from '../../src/records/ports.ts';
+import { createScriptRunner } from '../../src/records/script-runner.ts';
+import { createSubmissions } from '../../src/records/submissions.ts';
+import { createUpkeep } from '../../src/records/upkeep.ts';
+import { closeConnection, openConnection, untilReady } from '../../src/redis/connection.ts';
+import { createRedisDoorbells, type Doorbells } from '../../src/redis/doorbells.ts';
+import { createNames } from '../../src/redis/names.ts';
+import { startTestRedis } from './redis.ts';
 
-/** Makes an implementation of its own for each test. */
-export interface RpcSource {
-  make(): RpcUnderTest;
-  stop(): Promise<void>;
+/** How long claims hold, raw leadership lasts, lost jobs wait and finished ones are kept. */
+export const LEASE_MS = 60_000;
+export const LEADER_MS = 140_000;
+export const LOST_BACKOFF_MS = 260_000;
+export const KEEP_MS = 3_600_000;
+
+/** The records of one test: a prefix and channels of their own. */
+export interface TestRecords {
+  readonly records: JobRecords;
+  readonly batches: BatchRecords;
+  readonly submissions: Submissions;
+  readonly doorbells: Doorbells;
+  readonly requestChannel: string;
+  readonly responseChannel: string;
+  claimsOf(node: string, roots?: readonly string[]): Claims;
+  upkeepOf(node: string): Upkeep;
+  liveChannel(jobId: string): string;
+  /** Lets time pass, as far as the records are concerned. */
+  advance(ms: number): Promise<void>;
+  /** Makes sure that what comes next is later than what was before, if only by a millisecond. */
+  tick(): Promise<void>;
+  /** The records' own clock. */
+  now(): Promise<number>;
+  /** The log of record changes: `j <id>` changed, `d <id>` deleted. */
+  log(): Promise<readonly string[]>;
+  /** Breaks the subscriber's connection; resolves when messages arrive again. */
+  interrupt(): Promise<void>;
 }
 
-export async function memorySource(): Promise<RpcSource> {
-  return { make: makeMemory, stop: async () => undefined };
+export interface TestRecordsServer {
+  readonly redis: Redis;
+  make(): TestRecords;
 }
 
-function makeMemory(): RpcUnderTest {
-  let nowMs = 1_790_000_000_000;
-  const channels = { requestChannel: 'requests', responseChannel: 'responses' };
-  const rpc = createMemoryRpc({
-    ...channels,
-    now: () => nowMs,
-    leaseMs: LEASE_MS,
-    leaderMs: LEADER_MS,
-    backoffMs: LOST_BACKOFF_MS,
-    keepFinishedMs: KEEP_MS,
+/** A Redis for the tests of a file (or of a `describe`), which stops it after them. */
+export function useTestRecords(): TestRecordsServer {
+  let server: (TestRecordsServer & { stop(): Promise<void> }) | null = null;
+  const started = (): TestRecordsServer => {
+    if (server === null) throw new Error('the Redis of these tests has not started');
+    return server;
+  };
+  beforeAll(async () => {
+    server = await startTestRecords();
   });
+  afterAll(() => server?.stop());
   return {
-    ...rpc,
-    ...channels,
-    async advance(ms) {
-      nowMs += ms;
+    get redis() {
+      return started().redis;
     },
-    async tick() {
-      nowMs += 1;
-    },
-    now: async () => nowMs,
-    log: async () => rpc.log.map((entry) => entry.join(' ')),
-    async interrupt() {
-      rpc.doorbells.cut();
-      rpc.doorbells.restore();
-    },
+    make: () => started().make(),
   };
 }
 
-/** One server; each implementation has a prefix and channels of its own. */
-export async function redisSource(): Promise<RpcSource & { readonly redis: Redis }> {
+async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise<void> }> {
   const server = await startTestRedis({ fsync: 'everysec' });
   const logger = createLogger('fatal');
   const redis = openConnection(server.url, 'patient', 'test', logger);
@@ -63,7 +76,7 @@ export async function redisSource(): Promise<RpcSource & { readonly redis: Redis
   await Promise.all([untilReady(redis, 20_000), untilReady(subscriber, 20_000)]);
   const doorbells = createRedisDoorbells(redis, subscriber, logger);
 
-  function make(): RpcUnderTest {
+  function make(): TestRecords {
     const prefix = `t-${randomUUID()}`;
     const channels = { requestChannel: `${prefix}:requests`, responseChannel: `${prefix}:responses` };
     const names = createNames({ prefix, ...channels });
@@ -119,7 +132,7 @@ export async function redisSource(): Promise<RpcSource & { readonly redis: Redis
   };
 }
 
-/** Redis takes the time from its host. So instead of the clock, every moment the records hold is moved. */
+/** Redis takes the time from its host. So every moment that the records hold is moved, not the clock. */
 const SHIFT_SETS = `
 for _, set in ipairs({ 'awaiting', 'expiries', 'running', 'nodes', 'pinned' }) do
   local key = KEYS[1] .. ':' .. set
