@@ -1,6 +1,5 @@
 import { AppError } from '../../../src/errors.ts';
-import type { BatchRecords, NewBatch } from '../../../src/records/ports.ts';
-import type { IdempotencyKey } from '../../../src/records/ports.ts';
+import type { BatchRecords, IdempotencyKey, NewBatch } from '../../../src/records/ports.ts';
 import { createJob } from './create-job.ts';
 import { IDEMPOTENCY_MS } from './job-records.ts';
 import { copyOf } from './memory-job.ts';

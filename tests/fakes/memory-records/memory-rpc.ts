@@ -4,8 +4,7 @@
  * same) and what tests use that need a clock of their own. It has no timers: time passes when `now`
  * says so.
  */
-import type { BatchRecords } from '../../../src/records/ports.ts';
-import type { Claims, JobRecords, Submissions, Upkeep } from '../../../src/records/ports.ts';
+import type { BatchRecords, Claims, JobRecords, Submissions, Upkeep } from '../../../src/records/ports.ts';
 import { createFakeDoorbells, type FakeDoorbells } from '../doorbells.ts';
 import { createMemoryBatchRecords } from './batch-records.ts';
 import { createMemoryClaims } from './claims.ts';
