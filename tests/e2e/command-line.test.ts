@@ -430,7 +430,7 @@ describe('bullpen serve', () => {
     [
       'a root that is not there',
       { BULLPEN_ROOTS: '/not/there' },
-      /^bullpen: \/not\/there \(BULLPEN_ROOTS\) is not/,
+      /^bullpen: \/not\/there \(BULLPEN_ROOTS\) does not exist/,
     ],
     [
       'a host that is not here',
