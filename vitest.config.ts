@@ -9,7 +9,7 @@ const project = (
 ) => ({
   test: {
     name,
-    include: [`tests/${name}/**/*.test.ts`, ...(name === 'unit' ? ['tests/architecture.test.ts'] : [])],
+    include: [`tests/${name}/**/*.test.ts`, ...(name === 'unit' ? ['tests/*.test.ts'] : [])],
     pool: 'forks' as const,
     hookTimeout: 120_000,
     ...options,

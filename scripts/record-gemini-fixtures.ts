@@ -15,7 +15,8 @@ const asked = process.argv.slice(2);
 for (const name of asked.length > 0 ? asked : Object.keys(GEMINI_CASES)) {
   if (!isCase(name)) throw new Error(`No such case: ${name}`);
   const ran = await runGeminiCase(name);
-  // The list of all flags is longer than what is kept of stderr, and the important part comes before it.
+  // The list of all flags is longer than what is kept of stderr, and the important part comes
+  // before it.
   const stderr = ran.run.stderr.replace(/^Commands:\n[\s\S]*/m, '');
   await recordFixture('gemini', name, { ...ran, run: { ...ran.run, stderr } });
 }

@@ -6,7 +6,10 @@ import { describe, expect, it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MAX_LINES = 300;
-/** The composition root is one list of all parts, read from top to bottom; splitting it would hide the order. */
+/**
+ * The composition root is one list of all parts, read from top to bottom; splitting it would hide
+ * the order.
+ */
 const MAX_ROOT_LINES = 340;
 
 interface Import {
@@ -157,7 +160,10 @@ describe('the reader of imports', () => {
 });
 
 describe('the folders', () => {
-  /** From top to bottom; a file directly under src that is not named lies at the bottom, like the protocol. */
+  /**
+   * From top to bottom; a file directly under src that is not named lies at the bottom, like the
+   * protocol.
+   */
   const ORDER = [
     'src/bin.js',
     'src/main.ts',

@@ -15,8 +15,8 @@ export type Step =
   | { readonly kind: 'long'; readonly bytes: number };
 
 /**
- * Refuses a request. Without `times` it refuses every request; `key` counts over conversations instead
- * of within one.
+ * Refuses a request. Without `times` it refuses every request; `key` counts over conversations
+ * instead of within one.
  */
 export interface ErrorStep {
   readonly kind: 'error';

@@ -2,7 +2,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { MessagesRequest } from './anthropic-request.ts';
 
 /**
- * Separates the requests that the claude CLI makes for itself from turns of the user's conversation.
+ * Separates the requests that the claude CLI makes for itself from turns of the user's
+ * conversation.
  *
  * Seen with 2.1.329: a session title (no tools, `output_config.format`, the prompt quoted within
  * `<session>`), probes of key, model and quota (`max_tokens: 1`), helpers of tools such as WebFetch

@@ -27,7 +27,9 @@ export interface Ask {
   readonly conversation: string | null;
   /** Why this is the CLI's own request and no turn of the user's conversation, else null. */
   readonly own: string | null;
-  /** Text that the CLI sends to the model beside the conversation; absent where it is part of that. */
+  /**
+   * Text that the CLI sends to the model beside the conversation; absent where it is part of that.
+   */
   readonly instructions?: string;
   /**
    * The answer must be an instance of this schema: as a call of `tool`, or as text when `tool` is

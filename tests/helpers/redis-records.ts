@@ -132,7 +132,10 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
   };
 }
 
-/** Redis takes the time from its host. So every moment that the records hold is moved, not the clock. */
+/**
+ * Redis takes the time from its host. So every moment that the records hold is moved, not the
+ * clock.
+ */
 const SHIFT_SETS = `
 for _, set in ipairs({ 'awaiting', 'expiries', 'running', 'nodes', 'pinned' }) do
   local key = KEYS[1] .. ':' .. set

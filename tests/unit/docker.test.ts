@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 
-/** What the image and the compose file promise, as far as their text can show it without an engine. */
+/**
+ * What the image and the compose file promise, as far as their text can show it without an engine.
+ */
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');

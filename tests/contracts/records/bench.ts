@@ -47,7 +47,8 @@ export async function createBench(rpc: TestRecords): Promise<Bench> {
       return (await rpc.records.events(id, 0, 100_000)).map(({ kind }) => kind);
     },
     async heard(channel) {
-      // Messages of one connection keep their order: what was published before this one has arrived with it.
+      // Messages of one connection keep their order: what was published before this one has arrived
+      // with it.
       sync += 1;
       const marker = `sync ${sync}`;
       await rpc.doorbells.publish(channel, marker);

@@ -1,7 +1,8 @@
 /**
- * The life of jobs as a plain state machine: what the scripts must do, without Redis. Random sequences of
- * steps must give the same on both. It keeps no sets: who waits, is first in a lane, or is lost follows
- * from the jobs. It forgets nothing, so a sequence must be shorter than what Redis keeps.
+ * The life of jobs as a plain state machine: what the scripts must do, without Redis. Random
+ * sequences of steps must give the same on both. It keeps no sets: who waits, is first in a lane,
+ * or is lost follows from the jobs. It forgets nothing, so a sequence must be shorter than what
+ * Redis keeps.
  */
 import type { EventBody, StoredEvent } from '../../../src/protocol/event.ts';
 import { isFinished, type JobStatus } from '../../../src/protocol/job.ts';

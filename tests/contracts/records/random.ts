@@ -17,8 +17,8 @@ const ENDINGS: readonly (ErrorCode | null)[] = [
   'execution.lost',
 ];
 /**
- * Time moves by multiples of a step, and every span (those of the bench too) ends well beside one, also after
- * another one: what the runs take by the real clock decides nothing.
+ * Time moves by multiples of a step, and every span (those of the bench too) ends well beside one,
+ * also after another one: what the runs take by the real clock decides nothing.
  */
 const STEP_MS = 40_000;
 const HALF_STEP_MS = STEP_MS / 2;
@@ -48,7 +48,10 @@ export interface RandomSteps extends Pick<TestRecords, 'submissions' | 'advance'
   upkeepOf(node: string): Omit<Upkeep, 'held'>;
 }
 
-/** Runs the steps of a seed and gives all that can be seen: every answer, then every record and event. */
+/**
+ * Runs the steps of a seed and gives all that can be seen: every answer, then every record and
+ * event.
+ */
 export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Promise<readonly StepResult[]> {
   const random = randomOf(seed);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T; // the index is inside
