@@ -5,17 +5,18 @@ import { createLogger } from '../../../src/logger.ts';
 import type { QueueEntry } from '../../../src/queue/prompt-queue.ts';
 import { createUpkeepLoop } from '../../../src/queue/upkeep.ts';
 import { newJob } from '../../contracts/records/samples.ts';
-import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { eventually } from '../../helpers/eventually.ts';
-import { testStore } from '../store/test-store.ts';
+import { useTestRecords } from '../../helpers/redis-records.ts';
+import { testStore } from '../../unit/store/test-store.ts';
 
 const SOON_MS = 15_000;
 const LONG_MS = 5 * 60_000;
 
-/** A loop over records in memory, and a queue that has lost all its entries. */
+const server = useTestRecords();
+
+/** A loop over the records, and a queue that has lost all its entries. */
 async function setUp() {
-  let nowMs = 1_790_000_000_000;
-  const rpc = createMemoryRpc({ requestChannel: 'q', responseChannel: 'r', now: () => nowMs });
+  const rpc = server.make();
   const upkeep = rpc.upkeepOf('n1');
   const has = new Set<string>();
   const passes = { begun: 0 };
@@ -70,9 +71,9 @@ async function setUp() {
       await rpc.records.create(newJob({}, { id }));
       return id;
     },
-    advance(ms: number) {
-      nowMs += ms;
-      return pass();
+    async advance(ms: number) {
+      await rpc.advance(ms);
+      await pass();
     },
   };
 }

@@ -5,28 +5,36 @@ import type { StoredEvent } from '../../../src/protocol/event.ts';
 import type { Job } from '../../../src/protocol/job.ts';
 import type { JobRecords } from '../../../src/records/ports.ts';
 import { finishOf, newJob, text } from '../../contracts/records/samples.ts';
-import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { eventually } from '../../helpers/eventually.ts';
-import { aJob } from '../client/job.ts';
-import { createLatch } from '../executor/bench.ts';
-import { testStore } from '../store/test-store.ts';
+import { useTestRecords } from '../../helpers/redis-records.ts';
+import { aJob } from '../../unit/client/job.ts';
+import { createLatch } from '../../unit/executor/bench.ts';
+import { testStore } from '../../unit/store/test-store.ts';
 
 const READERS = 50;
 
-/** A hub over the records in memory, with a count of what it read of them. */
+const server = useTestRecords();
+
+/** A hub over the records, with a count of what it read of them. */
 async function hubBench() {
-  const rpc = createMemoryRpc({ requestChannel: 'requests', responseChannel: 'responses' });
-  const reads = { events: 0, read: 0, job: 0 };
+  const rpc = server.make();
+  const reads = { events: 0, read: 0, job: 0, underWay: 0 };
+  const counted = <T>(read: Promise<T>): Promise<T> => {
+    reads.underWay += 1;
+    return read.finally(() => {
+      reads.underWay -= 1;
+    });
+  };
   let held: ReturnType<typeof createLatch> | null = null;
   const records: Pick<JobRecords, 'events' | 'read'> = {
     events: (...args) => {
       reads.events += 1;
-      return rpc.records.events(...args);
+      return counted(rpc.records.events(...args));
     },
     read: async (id) => {
       reads.read += 1;
       await held?.wait();
-      return rpc.records.read(id);
+      return counted(rpc.records.read(id));
     },
   };
   const hub = createEventHub({
@@ -106,7 +114,7 @@ describe('readers of one job', () => {
     const bench = await hubBench();
     const signal = new AbortController().signal;
     const readers = Array.from({ length: READERS }, () => follow(bench.hub.read(bench.id, 0, signal)));
-    await eventually(() => readers.every(({ taken }) => taken.length === 1));
+    await eventually(() => readers.every(({ taken }) => taken.length === 1) && bench.reads.underWay === 0);
     expect(new Set(readers.map(({ taken }) => taken[0])).size).toBe(1);
     const before = bench.reads.events;
     expect(before).toBeLessThan(READERS);

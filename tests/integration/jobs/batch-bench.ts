@@ -1,5 +1,5 @@
 /**
- * A batch service over the records in memory and a real store; nothing is mocked but time and
+ * A batch service over the records and a real store; nothing is mocked but time and
  * BullMQ.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -12,14 +12,15 @@ import type { PromptRequest } from '../../../src/protocol/prompt.ts';
 import type { PromptQueue, QueueEntry } from '../../../src/queue/prompt-queue.ts';
 import { toJobCopy } from '../../../src/store/copy-source.ts';
 import type { Store } from '../../../src/store/store.ts';
-import { createMemoryRpc, type MemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
-import { testStore } from '../store/test-store.ts';
+import { type TestRecords, useTestRecords } from '../../helpers/redis-records.ts';
+import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
+import { testStore } from '../../unit/store/test-store.ts';
 
 export const ALICE: Principal = { id: 'alice', admin: false };
 export const BOB: Principal = { id: 'bob', admin: false };
 export const ADMIN: Principal = { id: 'admin', admin: true };
-export const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };
+
+const server = useTestRecords();
 
 /** What was enqueued. Nothing is delivered. */
 export class FakeQueue implements Pick<PromptQueue, 'addAll' | 'remove'> {
@@ -38,32 +39,34 @@ export class FakeQueue implements Pick<PromptQueue, 'addAll' | 'remove'> {
 
 export interface BatchBench {
   readonly service: Batches;
-  readonly rpc: MemoryRpc;
+  readonly rpc: TestRecords;
   readonly queue: FakeQueue;
   readonly store: Store;
   readonly admitted: number[];
   /** Lets time pass for the records. */
-  advance(ms: number): void;
+  advance(ms: number): Promise<void>;
   /** Brings the store up to the log. */
   project(): Promise<void>;
   another(changes: Partial<BatchServiceOptions>): Batches;
 }
 
 export async function batchBench(): Promise<BatchBench> {
-  let nowMs = 1_790_000_000_000;
-  const rpc = createMemoryRpc({ ...CHANNELS, now: () => nowMs, keepFinishedMs: 3_600_000 });
+  const rpc = server.make();
   const queue = new FakeQueue();
   const store = await testStore();
   const admitted: number[] = [];
   let projected = 0;
 
   async function project(): Promise<void> {
-    const entries = rpc.log.slice(projected);
-    projected = rpc.log.length;
-    const changed = new Set(entries.filter(([kind]) => kind === 'j').map(([, id]) => id));
-    const removed = entries.filter(([kind]) => kind === 'd').map(([, id]) => id);
+    const log = await rpc.log();
+    const entries = log.slice(projected).map((entry) => entry.split(' '));
+    projected = log.length;
+    const idsOf = (wanted: string) =>
+      entries.flatMap(([kind, id]) => (kind === wanted && id !== undefined ? [id] : []));
+    const changed = new Set(idsOf('j'));
+    const removed = idsOf('d');
     const { found: records } = await rpc.records.readMany([...changed]);
-    const jobs = records.map((record) => toJobCopy(record, nowMs));
+    const jobs = records.map((record) => toJobCopy(record, Date.now()));
     await store.run('copies.apply', { jobs, removed, cursor: null });
   }
 
@@ -74,7 +77,7 @@ export async function batchBench(): Promise<BatchBench> {
     store,
     copier: { catchUp: project },
     resolverFor: () => resolve,
-    newId: () => ({ id: ulid(nowMs), createdAt: nowMs }),
+    newId: () => ({ id: ulid(), createdAt: Date.now() }),
     placeSession: async () => null,
     admit: (count) => void admitted.push(count),
   };
@@ -84,9 +87,7 @@ export async function batchBench(): Promise<BatchBench> {
     queue,
     store,
     admitted,
-    advance: (ms) => {
-      nowMs += ms;
-    },
+    advance: rpc.advance,
     project,
     another: (changes) => createBatchService({ ...options, ...changes }),
   };

@@ -2,44 +2,79 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { SubmitResult } from '../../../src/records/ports.ts';
-import type { Doorbells } from '../../../src/redis/doorbells.ts';
+import type { Doorbells, Listener } from '../../../src/redis/doorbells.ts';
 import { createRpcClient, type RpcClientOptions } from '../../../src/rpc/client.ts';
 import { createJobWaits } from '../../../src/rpc/job-waits.ts';
 import { CANCELLED, failed, finishOf, newJob, succeeded } from '../../contracts/records/samples.ts';
-import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { eventually } from '../../helpers/eventually.ts';
+import { useTestRecords } from '../../helpers/redis-records.ts';
 
-const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };
 const NEVER_MS = 3_600_000;
+
+const server = useTestRecords();
 
 interface ClientOptions extends Omit<RpcClientOptions, 'waits'> {
   readonly doorbells: Doorbells;
+  readonly channel: string;
 }
 
-function createClient({ doorbells, ...options }: ClientOptions) {
-  const waits = createJobWaits(doorbells, 'responses');
+function createClient({ doorbells, channel, ...options }: ClientOptions) {
+  const waits = createJobWaits(doorbells, channel);
   return { run: createRpcClient({ waits, ...options }), start: waits.start, stop: waits.stop };
 }
 
-/** A client over memory, whose submits are recorded. By default only a message wakes it. */
+/** Doorbells whose messages a test can lose. */
+function breakable(doorbells: Doorbells) {
+  let connected = true;
+  let listeners = 0;
+  const resumed = new Set<() => void>();
+  return {
+    publish: doorbells.publish,
+    async listen(channel: string, listener: Listener) {
+      const stop = await doorbells.listen(channel, (message) => {
+        if (connected) listener(message);
+      });
+      listeners += 1;
+      return async () => {
+        listeners -= 1;
+        await stop();
+      };
+    },
+    onResumed(callback: () => void) {
+      resumed.add(callback);
+      return () => resumed.delete(callback);
+    },
+    listeners: () => listeners,
+    cut() {
+      connected = false;
+    },
+    restore() {
+      connected = true;
+      for (const callback of resumed) callback();
+    },
+  };
+}
+
+/** A client whose submits are recorded. By default only a message wakes it. */
 function setUp(rest: Partial<ClientOptions> = {}) {
-  let nowMs = 1_790_000_000_000;
-  const rpc = createMemoryRpc({ ...CHANNELS, now: () => nowMs });
+  const made = server.make();
+  const rpc = { ...made, doorbells: breakable(made.doorbells) };
   const submits: { executionId: string; listeners: number; result: SubmitResult }[] = [];
-  let made = 0;
+  let ids = 0;
   const client = createClient({
     doorbells: rpc.doorbells,
+    channel: rpc.responseChannel,
     submissions: {
       async submit(jobId, executionId) {
-        const listeners = rpc.doorbells.listeners('responses');
+        const listeners = rpc.doorbells.listeners();
         const result = await rpc.submissions.submit(jobId, executionId);
         submits.push({ executionId, listeners, result });
         return result;
       },
     },
     newExecutionId: () => {
-      made += 1;
-      return `e${made}`;
+      ids += 1;
+      return `e${ids}`;
     },
     pollMs: NEVER_MS,
     parkedMs: 15_000,
@@ -54,10 +89,17 @@ function setUp(rest: Partial<ClientOptions> = {}) {
     if (claim === undefined) throw new Error('nothing to claim');
     return claim;
   };
-  const advance = (ms: number): void => {
-    nowMs += ms;
-  };
-  return { rpc, client, claims, submits, waits, claimOne, advance };
+  /** Resolves when all messages until now have arrived. */
+  async function delivered(): Promise<void> {
+    const arrived = Promise.withResolvers<void>();
+    const stop = await made.doorbells.listen(rpc.responseChannel, (message) => {
+      if (message === 'all') arrived.resolve();
+    });
+    await rpc.doorbells.publish(rpc.responseChannel, 'all');
+    await arrived.promise;
+    await stop();
+  }
+  return { rpc, client, claims, submits, waits, claimOne, delivered };
 }
 
 const unending = (): AbortSignal => new AbortController().signal;
@@ -87,11 +129,12 @@ describe("the worker's side of the RPC", () => {
           return rpc.doorbells.listen(channel, listener);
         },
       },
+      channel: rpc.responseChannel,
       submissions: {
         async submit() {
           submits.push({
             executionId: '',
-            listeners: rpc.doorbells.listeners('responses'),
+            listeners: rpc.doorbells.listeners(),
             result: { kind: 'gone' },
           });
           return { kind: 'gone' };
@@ -116,6 +159,7 @@ describe("the worker's side of the RPC", () => {
     await rpc.records.create(job);
     const client = createClient({
       doorbells: rpc.doorbells,
+      channel: rpc.responseChannel,
       submissions: {
         async submit(jobId, executionId) {
           const result = await rpc.submissions.submit(jobId, executionId);
@@ -157,7 +201,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('messages of other jobs, answers and garbage do not wake it', async () => {
-    const { rpc, client, claims, submits, waits, claimOne } = setUp();
+    const { rpc, client, claims, submits, waits, claimOne, delivered } = setUp();
     const job = newJob();
     const other = newJob({ priority: -1 });
     await rpc.records.create(job);
@@ -167,9 +211,9 @@ describe("the worker's side of the RPC", () => {
     await rpc.submissions.submit(other.id, 'other');
     const claim = await claimOne();
     await claims.finish(finishOf(await claimOne()));
-    await rpc.doorbells.publish('responses', '{"id":"test","success":true,"result":""}');
-    await rpc.doorbells.publish('responses', 'garbage');
-    await new Promise((resolve) => setImmediate(resolve));
+    await rpc.doorbells.publish(rpc.responseChannel, '{"id":"test","success":true,"result":""}');
+    await rpc.doorbells.publish(rpc.responseChannel, 'garbage');
+    await delivered();
     expect(submits).toHaveLength(1);
     await claims.finish(finishOf(claim));
     expect(await run).toEqual({ kind: 'finished', status: 'succeeded' });
@@ -227,7 +271,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('an attempt that ended leaves the worker until the next one is due', async () => {
-    const { rpc, client, claims, waits, claimOne, advance } = setUp();
+    const { rpc, client, claims, waits, claimOne } = setUp();
     const job = newJob({ maxAttempts: 2 });
     await rpc.records.create(job);
     const run = client.run(job.id, unending());
@@ -235,9 +279,9 @@ describe("the worker's side of the RPC", () => {
     const first = await claimOne();
     const outcome = failed(first.executionId, 'execution.overloaded');
     await claims.finish(finishOf(first, { outcome, backoffMs: 5000 }));
-    expect(await run).toEqual({ kind: 'later', afterMs: 5000 });
+    expect(await run).toEqual({ kind: 'later', afterMs: expect.closeTo(5000, -3) });
 
-    advance(5000);
+    await rpc.advance(5000);
     const again = client.run(job.id, unending());
     await waits(3);
     const second = await claimOne();
@@ -271,7 +315,10 @@ describe("the worker's side of the RPC", () => {
     const ahead = newJob({ concurrencyKey: 'k' });
     const parked = newJob({ concurrencyKey: 'k' });
     for (const job of [delayed, ahead, parked]) await rpc.records.create(job);
-    expect(await client.run(delayed.id, unending())).toEqual({ kind: 'later', afterMs: 7000 });
+    expect(await client.run(delayed.id, unending())).toEqual({
+      kind: 'later',
+      afterMs: expect.closeTo(7000, -3),
+    });
     expect(await client.run(parked.id, unending())).toEqual({ kind: 'later', afterMs: 15_000 });
   });
 
@@ -287,7 +334,7 @@ describe("the worker's side of the RPC", () => {
     const codes = ['redis.unavailable', 'redis.refused'] as const;
     let asked = 0;
     const patient = createClient({
-      ...{ doorbells: rpc.doorbells, parkedMs: 1, pollMs: 5 },
+      ...{ doorbells: rpc.doorbells, channel: rpc.responseChannel, parkedMs: 1, pollMs: 5 },
       newExecutionId: () => 'e',
       submissions: {
         submit(...args) {
@@ -307,6 +354,7 @@ describe("the worker's side of the RPC", () => {
     const { rpc } = setUp();
     const client = createClient({
       doorbells: rpc.doorbells,
+      channel: rpc.responseChannel,
       submissions: {
         async submit() {
           throw new Error('redis is away');
@@ -334,6 +382,7 @@ describe("the worker's side of the RPC", () => {
           return rpc.doorbells.listen(channel, listener);
         },
       },
+      channel: rpc.responseChannel,
       submissions: rpc.submissions,
       newExecutionId: () => 'e',
       pollMs: NEVER_MS,
@@ -347,8 +396,8 @@ describe("the worker's side of the RPC", () => {
   it('subscribes once for all jobs, and not after it was stopped', async () => {
     const { rpc, client } = setUp();
     await Promise.all([client.start(), client.run('none', unending()), client.start()]);
-    expect(rpc.doorbells.listeners('responses')).toBe(1);
+    expect(rpc.doorbells.listeners()).toBe(1);
     await client.stop();
-    expect(rpc.doorbells.listeners('responses')).toBe(0);
+    expect(rpc.doorbells.listeners()).toBe(0);
   });
 });
