@@ -1,4 +1,4 @@
-/** An executor over memory, a ledger in memory, and the fake CLI. */
+/** An executor over the records, a ledger in memory, and the fake CLI. */
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,22 +21,23 @@ import { newJob } from '../../contracts/records/samples.ts';
 import type { JournalEntry } from '../../fakes/fake-cli-journal.ts';
 import type { Step } from '../../fakes/fake-cli-steps.ts';
 import { createFakeLedger } from '../../fakes/ledger.ts';
-import { createMemoryRpc } from '../../fakes/memory-records/memory-rpc.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt, installFakeCli, readJournal } from '../../helpers/fake-cli.ts';
 import { launch } from '../../helpers/launcher.ts';
 import { isAlive, processesWithMarker } from '../../helpers/proc.ts';
+import { useTestRecords } from '../../helpers/redis-records.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
+import { PROVIDER_HOST, providerSettings } from '../../unit/providers/settings.ts';
 
-export const REQUESTS = 'requests';
-export const RESPONSES = 'responses';
 export const NODE = 'n1';
 /** The sessions there are. */
 export const KNOWN_SESSION = '01J00000000000000000000001';
 export const OTHER_SESSION = '01J00000000000000000000002';
 export const NATIVE_SESSION = '0b0c9f5e-8f4e-4f57-9d5b-6a5d2f6f9a10';
 const LONG_MS = 3_600_000;
+
+const server = useTestRecords();
+
 /** What a busy machine may need to start and end a few processes. */
 const PATIENT = { timeoutMs: 20_000 };
 
@@ -54,12 +55,7 @@ export async function executorBench(
   const journal = join(dir, 'journal');
   const nodeId = `${NODE}-${randomUUID()}`;
   const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal, ...cliEnv });
-  let offsetMs = 0;
-  const rpc = createMemoryRpc({
-    requestChannel: REQUESTS,
-    responseChannel: RESPONSES,
-    now: () => Date.now() + offsetMs,
-  });
+  const rpc = server.make();
   const ledger = createFakeLedger();
   const logged: Record<string, unknown>[] = [];
   /** Why the next looks for a session fail. */
@@ -127,7 +123,7 @@ export async function executorBench(
       scanner,
       launch,
       concurrency: 2,
-      circuits: createCircuits({ circuitMs: LONG_MS, now: () => Date.now() + offsetMs }),
+      circuits: createCircuits({ circuitMs: LONG_MS, now: Date.now }),
       leaseMs: 600,
       sweepMs: 20,
       retryBackoffMs: 2,
@@ -196,9 +192,7 @@ export async function executorBench(
     touch: (name: string) => writeFileSync(join(dir, name), ''),
     exists: (name: string) => existsSync(join(dir, name)),
     /** Moves the records' clock on. */
-    advance(ms: number) {
-      offsetMs += ms;
-    },
+    advance: rpc.advance,
     /** The claims of this node, some of them changed. */
     claimsWith: (changed: Partial<Claims>): Claims => ({ ...ownClaims, ...changed }),
   };

@@ -7,8 +7,8 @@ import type { Finish } from '../../../src/records/ports.ts';
 import { encode, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-requests.ts';
 import { LOST, newJob, succeeded, UNAVAILABLE } from '../../contracts/records/samples.ts';
 import { launch as launchByLauncher } from '../../helpers/launcher.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
-import { createLatch, executorBench, KNOWN_SESSION, RESPONSES } from './bench.ts';
+import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
+import { createLatch, executorBench, KNOWN_SESSION } from './bench.ts';
 
 const away = (): Promise<never> => Promise.reject(new AppError('redis.unavailable', 'away'));
 const SLOW = 30_000;
@@ -301,7 +301,7 @@ describe('an execution', { timeout: SLOW }, () => {
     const id = await bench.submit({ maxAttempts: 2, steps: [{ result }] });
     await executor.start();
     await bench.until(async () => (await bench.read(id)).status === 'scheduled');
-    bench.advance(60_000);
+    await bench.advance(60_000);
     await bench.rpc.submissions.submit(id, 'second');
     const record = await bench.finished(id);
     expect(record).toMatchObject({ attempt: 2, status: 'failed', outcome: { executionId: 'second' } });
@@ -314,7 +314,7 @@ describe('an execution', { timeout: SLOW }, () => {
   it('of a raw request is answered on the responses channel', async () => {
     const bench = await executorBench();
     const answers: string[] = [];
-    await bench.rpc.doorbells.listen(RESPONSES, (message) => void answers.push(message));
+    await bench.rpc.doorbells.listen(bench.rpc.responseChannel, (message) => void answers.push(message));
     const executor = bench.open();
     const metadata = { [RAW_ID]: '"test"', [RAW_FORMAT]: 'text' };
     const request = resolvedPrompt({ prompt: 'Hi', cwd: bench.workspace, metadata });
@@ -484,7 +484,7 @@ describe('a lease', { timeout: SLOW }, () => {
     const id = await bench.submit({ steps: [{ touch: bench.file('runs') }, { hang: true }] });
     await executor.start();
     await bench.until(() => bench.exists('runs'));
-    bench.advance(3_600_000);
+    await bench.advance(3_600_000);
     expect(await bench.rpc.upkeepOf('n2').settleLost(60_000, LOST, UNAVAILABLE)).toEqual([id]);
     const settled = await bench.read(id);
     await bench.until(() => bench.ledger.entries.get(`e-${id}`)?.delivered === 'superseded');
