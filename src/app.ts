@@ -34,7 +34,7 @@ import { createPromptQueue } from './queue/prompt-queue.ts';
 import { createReconciler } from './queue/reconcile.ts';
 import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
-import { openRpc } from './records/open-records.ts';
+import { openRecords } from './records/open-records.ts';
 import { openRedis } from './redis/connection.ts';
 import { createNames } from './redis/names.ts';
 import { startRedis } from './redis/private/start-redis.ts';
@@ -110,7 +110,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const redis = await openRedis(server.url, component('redis'));
   life.onStop('redis connections', () => redis.close());
   const names = createNames(settings);
-  const { records, batchRecords, claims, upkeep, doorbells } = await openRpc({
+  const { records, batchRecords, claims, upkeep, doorbells } = await openRecords({
     redis,
     names,
     nodeId,

@@ -7,7 +7,7 @@ export const JOB_STATUSES = ['queued', 'scheduled', 'running', 'succeeded', 'fai
 export const JobStatus = Type.Enum(JOB_STATUSES);
 export type JobStatus = Static<typeof JobStatus>;
 
-/** Who owns what is made without a project. */
+/** The project of everything that is made without one. */
 export const DEFAULT_PROJECT = 'default';
 
 export const isFinished = (status: JobStatus): boolean =>

@@ -7,12 +7,12 @@ import type { BatchEntry, BatchRecords, OpenBatchResult } from './ports.ts';
 import { damaged, jobArguments, numberOf } from './record-codec.ts';
 import { namedArguments, type ScriptRunner } from './script-runner.ts';
 
-/** Of BATCH_OPEN and RECALL; only a replay has more than the first. */
+/** A reply of BATCH_OPEN or RECALL; only a replay has more than `kind`. */
 type Reply = [kind: string, id: string, entries: string, added: number];
 
 /** {@link BatchRecords} over Redis. */
 export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage): BatchRecords {
-  /** @throws AppError record.damaged, with a report, in place of what a batch's record makes of a read */
+  /** Runs a read, and reports damage. @throws AppError record.damaged */
   async function reading<T>(id: string, read: () => Promise<T>): Promise<T> {
     try {
       return await read();
@@ -52,13 +52,8 @@ export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage):
       const list = jobs.flatMap((job) => namedArguments(jobArguments(job)));
       const added = await scripts.run('batch-add', { batch: batchId, from }, list);
       if (added === 1) return;
-      throw new AppError(
-        'redis.unavailable',
-        'the batch, or jobs of it before these, are missing; try again',
-        {
-          retryAfterSeconds: 1,
-        },
-      );
+      const why = 'the batch, or jobs of it before these, are missing; try again';
+      throw new AppError('redis.unavailable', why, { retryAfterSeconds: 1 });
     },
 
     read: (id) =>
@@ -88,7 +83,7 @@ function entriesOf(text: string): BatchEntry[] {
     if (Array.isArray(entries) && entries.every((one) => typeof one === 'object' && one !== null))
       return entries;
   } catch {
-    // the same as if it were something else
+    // reported below
   }
   throw damaged('its entries are none');
 }

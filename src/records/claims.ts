@@ -5,25 +5,25 @@ import type { Claim, Claims, FinishResult, LeaseState } from './ports.ts';
 import { decodeClaim, encodeEvents, jobArguments, readRequest } from './record-codec.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
-/** How a job ends that waited longer than its `ttlMs`. */
+/** The outcome of a job that waited longer than its `ttlMs`. */
 export const EXPIRED = jobOutcome(
   'failed',
   wireError('queue.expired', 'the job waited longer than its ttlMs'),
 );
 
-/** How a job ends whose request cannot be read. */
+/** The outcome of a job whose request cannot be read. */
 const DAMAGED = jobOutcome('failed', wireError('record.damaged', 'the request of the job cannot be read'));
 
-/** Jobs of other nodes' folders a claim may look past. */
+/** How many jobs that a node may not run a claim looks past. */
 export const WINDOW = 1000;
 
-/** A hint is not worth moving a longer request for. */
+/** PEEK leaves out longer requests: it is only a hint. */
 export const PEEK_MAX_BYTES = 65_536;
 
 /**
  * {@link Claims} over Redis, for one node.
- * @param timing `leaseMs`: how long a claim holds without being renewed
- * @param roots real paths as of now; only jobs inside one of them are claimed. null: all
+ * @param timing `leaseMs`: how long a lease holds; `leaderMs`: how long a silent node answers raw requests
+ * @param roots real paths now; only jobs inside one of them are claimed. null: all jobs
  */
 export function createClaims(
   scripts: ScriptRunner,
@@ -35,7 +35,7 @@ export function createClaims(
   const expired = JSON.stringify(EXPIRED);
   const rootsJson = (): string | null => (roots === null ? null : JSON.stringify(roots()));
 
-  /** Claims with a request. One without ends here: no node can run it, and it must not come again. */
+  /** Claims with a readable request. The others end here, because no node can run them. */
   function readable(reply: unknown): Claim[] {
     const rows = (reply as unknown[][]).map(decodeClaim); // the script's replies
     for (const { jobId, executionId, request } of rows) {
@@ -43,7 +43,7 @@ export function createClaims(
       report({ kind: 'job', id: jobId, why: 'its request cannot be read' });
       const outcome = { ...DAMAGED, executionId };
       const end = { jobId, executionId, outcome, from: 0, tail: [], backoffMs: null, rawAnswer: null };
-      claims.finish(end).catch(() => undefined); // `owned` brings it again
+      claims.finish(end).catch(() => undefined); // `owned` returns it again
     }
     return rows.flatMap(({ request, ...row }) => (request === null ? [] : [{ ...row, request }]));
   }

@@ -9,7 +9,7 @@ import type { CancelResult, CreateResult, JobRecord, JobRecords } from './ports.
 import { damaged, decodeEvent, decodeRecord, jobArguments } from './record-codec.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
-/** How long an Idempotency-Key is remembered (API.md). */
+/** How long an Idempotency-Key is remembered (docs/api.md). */
 export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
 
 /** {@link JobRecords} over Redis. */
@@ -19,7 +19,7 @@ export function createJobRecords(
   scripts: ScriptRunner,
   report: ReportDamage,
 ): JobRecords {
-  /** A record from what HGETALL answered. @throws AppError record.damaged */
+  /** The record in a reply of HGETALL. @throws AppError record.damaged */
   function decode(id: string, failure: unknown, hash: unknown): JobRecord | null {
     try {
       if (failure === null) return decodeRecord(id, hash as Record<string, string>); // of HGETALL

@@ -13,8 +13,8 @@ import type { BatchRecords, Claims, JobRecords, Upkeep } from './ports.ts';
 import { createScriptRunner } from './script-runner.ts';
 import { createUpkeep } from './upkeep.ts';
 
-/** What the main process sees of the records, for one node. */
-export interface Rpc {
+/** The records as the main process uses them, for one node. */
+export interface Records {
   readonly records: JobRecords;
   readonly batchRecords: BatchRecords;
   readonly claims: Claims;
@@ -22,16 +22,16 @@ export interface Rpc {
   readonly doorbells: Doorbells;
 }
 
-export async function openRpc(options: {
+export async function openRecords(options: {
   readonly redis: RedisConnections;
   readonly names: Names;
   readonly nodeId: string;
   readonly settings: Settings;
-  /** Real paths of further roots, asked at each claim; null: the settings name them all. */
+  /** Real paths of more roots, read at each claim; null: the settings name all roots. */
   readonly moreRoots: (() => readonly string[]) | null;
   readonly report: ReportDamage;
   readonly logger: Logger;
-}): Promise<Rpc> {
+}): Promise<Records> {
   const { redis, names, nodeId, settings, report, logger } = options;
   const scripts = createScriptRunner(redis.commands, names.prefix, {
     ...settings,
@@ -39,8 +39,8 @@ export async function openRpc(options: {
   });
   const real = await realRoots(settings.roots);
   const { moreRoots } = options;
-  // A private Redis has this server alone: a job in a folder it does not allow would wait for ever, and is refused. The
-  // server of one command leaves it to those that come after it.
+  // A private Redis has only this server, so it claims jobs in every folder and refuses those it does not
+  // allow; else they would wait without end. The server of a single command leaves them to later servers.
   const alone = settings.redisUrl === null && moreRoots === null;
   const roots = alone ? null : (): readonly string[] => [...real, ...(moreRoots?.() ?? [])];
   return {

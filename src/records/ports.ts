@@ -1,10 +1,9 @@
 /**
- * The durable records, as each side needs them.
+ * The durable records of jobs and batches, as each side uses them.
  *
- * Every fact lives in a record; a doorbell only says "look now". Each change is one atomic step that also
- * appends to the job's events and to the log.
+ * A fact is in a record before its message is published; a message only says "look now". Each change
+ * is one atomic step that also appends to the job's events and to the log.
  */
-
 import type { WireError } from '../errors.ts';
 import type { SourcedEvent, StoredEvent } from '../protocol/event.ts';
 import type { JobStatus } from '../protocol/job.ts';
@@ -21,7 +20,7 @@ export interface JobRecord {
   readonly project: string;
   /** Who made it. */
   readonly principal: string;
-  /** The session it resumes; else the one it begins, whose id is the job's. */
+  /** The session that it resumes, or the one that it begins; that one has the job's id. */
   readonly sessionId: string;
   /** The batch it was made in. */
   readonly batch: string | null;
@@ -32,11 +31,11 @@ export interface JobRecord {
   readonly status: JobStatus;
   readonly waitReason: string | null;
   readonly scheduledFor: number | null;
-  /** How many executions it has had. */
+  /** How many executions were started. */
   readonly attempt: number;
-  /** How many of them failed or were lost: these count against its retries. */
+  /** How many executions failed or were lost; only these count against `maxAttempts`. */
   readonly failures: number;
-  /** The current attempt's execution once it was submitted. */
+  /** The current execution; null until the job is submitted. */
   readonly executionId: string | null;
   readonly node: string | null;
   readonly cancel: 'none' | 'requested' | 'forced';
@@ -56,7 +55,7 @@ export interface NewJob {
   readonly request: ResolvedPrompt;
   readonly retryOf: string | null;
   readonly pin: string | null;
-  /** The batch it is made in; left out: none. */
+  /** The batch that it belongs to. Default: none. */
   readonly batch?: string | null;
   readonly createdAt: number;
   readonly idempotency: UsedKey | null;
@@ -68,7 +67,7 @@ export interface IdempotencyKey {
 }
 
 export interface UsedKey extends IdempotencyKey {
-  /** The job that the key stood for and that is nowhere any more: a new one may take its place. */
+  /** The job of this key, when it was deleted: the new job takes its place. */
   readonly deleted?: string;
 }
 
@@ -80,32 +79,38 @@ export type CreateResult =
 
 export type CancelResult =
   | { readonly kind: 'gone' }
-  /** It had ended before. */
+  /** It ended before. */
   | { readonly kind: 'finished'; readonly status: JobStatus }
-  /** It had not been claimed: it has ended now. */
+  /** It did not run: it has ended now. */
   | { readonly kind: 'cancelled' }
-  /** It runs: the flag is set and the owner will see it. */
+  /** It runs: its flag is set, and its node will see it. */
   | { readonly kind: 'requested' };
 
 export interface ManyRecords {
   readonly found: readonly JobRecord[];
-  /** `over`: it has ended, or is no record at all, so that nothing more comes of it. */
+  /** `over`: the job has ended, or its key is no record, so nothing will change. */
   readonly damaged: readonly { readonly id: string; readonly over: boolean }[];
 }
 
 /** For the HTTP side. */
 export interface JobRecords {
   create(job: NewJob): Promise<CreateResult>;
-  /** What `create` would find under the key; null: nothing. The job may be gone from the records. */
+  /** What `create` would find under the key; null: nothing. The record of the job may be gone. */
   recall(used: IdempotencyKey): Promise<Exclude<CreateResult, { kind: 'created' }> | null>;
   /** @throws AppError record.damaged */
   read(id: string): Promise<JobRecord | null>;
-  /** Those of the records that are there, in one round trip; what cannot be read is told apart. */
+  /** The records that exist, in one round trip; unreadable records are listed apart. */
   readMany(ids: readonly string[]): Promise<ManyRecords>;
   cancel(id: string, force: boolean, outcome: Outcome): Promise<CancelResult>;
-  /** Removes a finished job, or one that is no record, and its events. False when it is not there or not finished. */
+  /**
+   * Removes a finished job, or an unreadable key in its place, with its events. Returns false when it
+   * does not exist or is not finished.
+   */
   remove(id: string): Promise<boolean>;
-  /** Events with seq > after, in order, at most `limit`; fewer at the end alone. What cannot be read is passed over. */
+  /**
+   * Events with seq > after, in order. Returns fewer than `limit` only at the end. Unreadable events are
+   * left out.
+   */
   events(id: string, after: number, limit: number): Promise<readonly StoredEvent[]>;
 }
 
@@ -115,18 +120,18 @@ export type SubmitResult =
   | { readonly kind: 'finished'; readonly status: JobStatus }
   /** Its time has not come. */
   | { readonly kind: 'early'; readonly dueInMs: number }
-  /** Submitted, but another job holds its session or concurrency key; it runs by itself when that ends. */
+  /** Submitted, but another job has its session or concurrency key. It becomes pending when that ends. */
   | { readonly kind: 'parked' }
   /** Pending or running now, by this call or an earlier one. */
   | { readonly kind: 'underway' };
 
 /** For the sandboxed worker. */
 export interface Submissions {
-  /** Idempotent: whoever asks again attaches, and nobody pays twice. */
+  /** Idempotent: a second call changes nothing and starts nothing. */
   submit(jobId: string, executionId: string): Promise<SubmitResult>;
 }
 
-/** An execution this node has claimed. */
+/** An execution that this node has claimed. */
 export interface Claim {
   readonly jobId: string;
   readonly executionId: string;
@@ -143,10 +148,10 @@ export interface Finish {
   readonly jobId: string;
   readonly executionId: string;
   readonly outcome: Outcome;
-  /** The execution's events from index `from` on that may not have been appended yet. */
+  /** The number of the first event in `tail`; those that were appended before are skipped. */
   readonly from: number;
   readonly tail: readonly TimedEvent[];
-  /** Delay before the next attempt, should the outcome allow one; null: there is to be none. */
+  /** Delay before the next execution, if the outcome allows one; null: no next execution. */
   readonly backoffMs: number | null;
   /** For a raw job: what to publish on the responses channel. */
   readonly rawAnswer: string | null;
@@ -158,8 +163,8 @@ export interface TimedEvent extends SourcedEvent {
 }
 
 /**
- * What became of an append. `read`: somebody listens to the job's events; a hint, as a doorbell is. `fenced`: the
- * execution is no longer the job's current one, nothing was added.
+ * `read`, `unread`: the events are appended, and the job has readers now or has none (a hint).
+ * `fenced`: nothing was appended, because this is no longer the job's current execution.
  */
 export type Appended = 'read' | 'unread' | 'fenced';
 
@@ -168,28 +173,28 @@ export type FinishResult = 'finished' | 'scheduled' | 'superseded';
 /** For the executor. */
 export interface Claims {
   /**
-   * Claims up to `max` executions, best first. A claimed one is never handed out again.
-   * @param room how many more of a provider may run, for those that have a limit; jobs of a full one are passed over
+   * Claims up to `max` executions, best first. A claimed execution is never claimed again.
+   * @param room free slots by provider, for providers with a limit; jobs of a full provider are left
    */
   claim(max: number, room?: Readonly<Record<string, number>>): Promise<readonly Claim[]>;
-  /** What `claim` would find next, best first, at most `max`; a hint that changes nothing. */
+  /** The requests that `claim` would find next, best first, at most `max`. Changes nothing. */
   peek(max: number): Promise<readonly ResolvedPrompt[]>;
-  /** What this node owns according to the records, however it came to. */
+  /** The executions of this node according to the records. */
   owned(): Promise<readonly Claim[]>;
-  /** Renews leases and the heartbeat; one state per execution, in order. */
+  /** Renews leases and the heartbeat. Returns one state per execution, in order. */
   renew(executions: readonly { jobId: string; executionId: string }[]): Promise<readonly LeaseState[]>;
   /**
-   * Appends events, of which the first is the execution's event number `from`; repeating a call adds nothing
+   * Appends events. The first is the execution's event number `from`. Repeating a call adds nothing
    * twice.
    */
   append(jobId: string, executionId: string, from: number, events: readonly TimedEvent[]): Promise<Appended>;
   finish(finish: Finish): Promise<FinishResult>;
-  /** Makes a job of a raw request, pending at once. False when another node answers raw requests. */
+  /** Makes a pending job of a raw request. Returns false when another node answers raw requests. */
   adopt(job: NewJob, executionId: string): Promise<boolean>;
 }
 
 export interface Counts {
-  /** Submitted, not claimed, as far as this node may claim it. */
+  /** Submitted, not claimed, and not pinned to another node. */
   readonly pending: number;
   /** Waiting for BullMQ to deliver them. */
   readonly awaiting: number;
@@ -197,29 +202,26 @@ export interface Counts {
   readonly nodes: number;
 }
 
-/** For the sweeps that make lost doorbells and dead nodes cost no more than time. */
+/** For the sweeps: they find what a lost message or a dead node left behind. */
 export interface Upkeep {
-  /** Jobs BullMQ should have delivered by now and has not; each is looked at again in `againInMs`. */
+  /** Jobs that BullMQ should have delivered by now. Each is returned again after `againInMs`. */
   undelivered(againInMs: number, limit: number): Promise<readonly string[]>;
-  /** BullMQ has these, as is now known: they are looked at again in `againInMs`. */
+  /** BullMQ has these jobs: `undelivered` returns them again after `againInMs` at the earliest. */
   held(ids: readonly string[], againInMs: number): Promise<void>;
-  /** Ends what waited longer than its ttlMs; returns the ids. */
+  /** Ends jobs that waited longer than their ttlMs. Returns their ids. */
   expire(outcome: Outcome, limit: number): Promise<readonly string[]>;
-  /** Ends as lost what nodes silent for `absentMs` were running, and as unavailable what only they may run. */
+  /**
+   * Ends the executions of nodes that were silent for `absentMs` as lost, and the waiting jobs that only
+   * those nodes may run as unavailable. Returns the ids of the jobs.
+   */
   settleLost(absentMs: number, lost: Outcome, unavailable: Outcome): Promise<readonly string[]>;
-  /** This node is going for good reasons: others need not wait for its heartbeat. */
+  /** This node stops: the others need not wait for its heartbeat. */
   leave(): Promise<void>;
-  /** Waiting, running and registered nodes, for health and metrics. */
+  /** Counts for health and metrics. */
   counts(): Promise<Counts>;
 }
 
-/**
- * The durable record of a batch: who made it, what became of each of its prompts, and which jobs it has. How the
- * jobs stand is in their own records; nothing is counted twice, so nothing can be counted wrong. Two
- * implementations, Redis and memory, under the contract suite of `ports.ts`.
- */
-
-/** What became of one prompt: the id of its job, or why there is none. */
+/** One prompt of a batch: the id of its job, or why it was refused. */
 export type BatchEntry = { readonly id: string } | { readonly error: RefusedPrompt };
 
 export interface RefusedPrompt extends Pick<WireError, 'code' | 'message' | 'retryable'> {
@@ -239,7 +241,7 @@ export interface NewBatch {
 
 export type OpenBatchResult =
   | { readonly kind: 'created' }
-  /** `added`: how many of its jobs are there; fewer than it has entries with an id when its making was cut short. */
+  /** `added`: how many of its jobs were made; fewer than it has ids when its creation was cut short. */
   | {
       readonly kind: 'replayed';
       readonly id: string;
@@ -249,26 +251,27 @@ export type OpenBatchResult =
   /** The idempotency key was used for another request. */
   | { readonly kind: 'mismatch' };
 
+/** The status of its jobs is in their records alone, so no count can be wrong. */
 export interface BatchRecord {
   readonly id: string;
   readonly project: string;
   readonly principal: string;
   readonly createdAt: number;
-  /** In order; `status` null: its record is no longer here. */
+  /** In order; `status` null: Redis no longer has the record. */
   readonly jobs: readonly { readonly id: string; readonly status: JobStatus | null }[];
 }
 
 export interface BatchRecords {
-  /** Registers a batch, without its jobs. */
+  /** Registers a batch without its jobs. */
   open(batch: NewBatch): Promise<OpenBatchResult>;
   /** What `open` would find under the key; null: nothing. */
   recall(used: IdempotencyKey): Promise<Exclude<OpenBatchResult, { kind: 'created' }> | null>;
   /**
-   * Adds jobs, of which the first is the batch's job number `from` (from 0). A job that was added before is never
-   * made again, whatever has become of it since.
-   * @throws AppError redis.unavailable when jobs before `from` are missing or the batch is not there
+   * Makes jobs of a batch. The first is its job number `from` (from 0). A job that was made before is
+   * never made again, also when it was deleted.
+   * @throws AppError redis.unavailable when jobs before `from` are missing or there is no such batch
    */
   add(batchId: string, from: number, jobs: readonly NewJob[]): Promise<void>;
-  /** The batch, for a day or as long as Redis keeps finished jobs, if that is longer; null after that. */
+  /** The batch; null after a day, or after Redis forgot its finished jobs if that is later. */
   read(id: string): Promise<BatchRecord | null>;
 }

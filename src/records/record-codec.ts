@@ -1,4 +1,7 @@
-/** Records between their Redis hash and their type. Our own scripts write the hash; others, and accidents, may too. */
+/**
+ * Converts records between their Redis hash and their type. A hash may be damaged, or written by another
+ * program.
+ */
 
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -13,7 +16,7 @@ import type { ScriptArguments } from './script-runner.ts';
 
 const text = Type.String();
 const orNothing = nullable(text);
-/** What has to be there for a job to be shown and copied. The executor checks the whole before it runs anything. */
+/** The fields that showing and copying a job needs. The executor checks all before it runs a job. */
 const storedRequest = Compile(
   Type.Object({
     prompt: text,
@@ -62,9 +65,9 @@ function parsed<T extends { Check(value: unknown): boolean }>(
   return value;
 }
 
-/** A request as it was written, as far as jobs are shown. */
+/** A stored request. Only the fields above are checked. */
 const requestOf = (json: string): ResolvedPrompt =>
-  // as: of what cannot be checked here nothing is used before the executor has checked all of it
+  // as: the executor checks the other fields before it uses them
   parsed('request', json, storedRequest) as ResolvedPrompt;
 
 const orNull = (value: string | undefined): string | null =>
@@ -128,21 +131,21 @@ export function decodeRecord(id: string, hash: Readonly<Record<string, string>>)
 export const sessionOf = (id: string, request: Pick<ResolvedPrompt, 'sessionId'>): string =>
   request.sessionId ?? id;
 
-/** Failures of a record that does not count them: every execution but the current one and a good last one. */
+/** Failures of an old record, which has no count: all executions but one that runs or did not fail. */
 function failuresBefore(status: JobStatus, attempt: number): number {
   const last = status === 'running' || status === 'succeeded' || status === 'cancelled';
   return last ? Math.max(0, attempt - 1) : attempt;
 }
 
-/** Order among waiting jobs: higher priority first, then older. Both fit a double exactly. */
+/** Order of pending jobs: higher priority first, then older. Both fit a double exactly. */
 export const scoreOf = (job: Pick<NewJob, 'request' | 'createdAt'>): number =>
   (10 - job.request.priority) * 1e13 + job.createdAt;
 
-/** The lanes in which a job takes its turn: one job at a time per session and per concurrency key. */
+/** The lanes of a job: one job at a time runs per session and per concurrency key. */
 export function lanesOf(job: Pick<NewJob, 'principal' | 'request'>): readonly string[] {
   const lanes: string[] = [];
   if (job.request.sessionId !== null) lanes.push(`s:${job.request.sessionId}`);
-  // Lua's JSON refuses half a surrogate pair, which JavaScript's writes as an escape.
+  // JSON in Lua refuses half a surrogate pair.
   if (job.request.concurrencyKey !== null)
     lanes.push(`k:${job.principal}:${job.request.concurrencyKey.toWellFormed()}`);
   return lanes;
@@ -174,7 +177,7 @@ export function jobArguments(job: NewJob): ScriptArguments {
 }
 
 /**
- * One entry of a job's stream. The entry's id is its seq.
+ * An entry of a job's stream. Its id is the seq.
  * @throws AppError record.damaged
  */
 export function decodeEvent(jobId: string, entry: readonly [string, readonly string[]]): StoredEvent {
@@ -183,7 +186,7 @@ export function decodeEvent(jobId: string, entry: readonly [string, readonly str
   for (let i = 0; i + 1 < fields.length; i += 2) field.set(fields[i] ?? '', fields[i + 1] ?? '');
   const seq = /^(\d{1,15})-0$/.exec(id)?.[1];
   if (seq === undefined) throw damaged('its id is none of ours');
-  // as: our scripts and the executor write it
+  // as: the scripts and the executor write it
   const body = parsed('body', field.get('e') ?? '', storedEvent) as EventBody;
   const time = (name: string, value: unknown): string =>
     new Date(numberOf(name, String(value))).toISOString();
@@ -206,7 +209,7 @@ export function encodeEvents(events: readonly TimedEvent[]): (string | number)[]
   return out;
 }
 
-/** A reply row of CLAIM or OWNED. Its `request` is null when it cannot be read. */
+/** A row of a reply of CLAIM or OWNED. `request` is null when it cannot be read. */
 export function decodeClaim(
   row: readonly unknown[],
 ): Omit<Claim, 'request'> & { request: ResolvedPrompt | null } {
@@ -223,7 +226,7 @@ export function decodeClaim(
   };
 }
 
-/** A request as the executor is given it, to be checked again before it is used; null when it cannot be read. */
+/** A request for the executor, which checks it again; null when it cannot be read. */
 export function readRequest(json: string): ResolvedPrompt | null {
   try {
     return requestOf(json);

@@ -32,7 +32,8 @@ export interface ScriptRunner {
   /**
    * Runs one script atomically.
    * @param list what follows the named arguments, as the script's header says
-   * @throws AppError redis.unavailable when Redis cannot be reached, is loading, or takes no writes; redis.refused
+   * @throws AppError redis.unavailable when Redis cannot be reached, is loading, or takes no writes
+   * @throws AppError redis.refused
    */
   run(name: ScriptName, args: ScriptArguments, list?: readonly (string | number)[]): Promise<unknown>;
 }

@@ -37,7 +37,7 @@ export function createUpkeep(
         redis.zcard(names.awaiting),
         redis.zcard(names.running),
         redis.zcard(names.nodes),
-        redis.xlen(names.log),
+        redis.xlen(names.log), // only its error counts: /ready reports a log that is no stream
       ]);
       return { pending: pending + pinned, awaiting, running, nodes };
     },

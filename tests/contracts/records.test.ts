@@ -89,7 +89,7 @@ function count(results: readonly StepResult[], seen: Map<string, number>): void 
 }
 
 describe('the keys of the records', () => {
-  it('entries without a job behind them are dropped at the claim and hold up nobody', async () => {
+  it('entries without a job behind them are removed at the claim and delay no job', async () => {
     const bench = await createBench(server.make());
     const prefix = `{${bench.requestChannel.replace(':requests', '')}}`;
     await server.redis.zadd(`${prefix}:pending`, 1, 'ghost');
@@ -115,7 +115,7 @@ describe('the keys of the records', () => {
     await bench.verify();
   });
 
-  it('nothing is left in the pending sets once nobody waits, however a job has left them', async () => {
+  it('the pending sets are empty when no job waits, after each way of leaving them', async () => {
     const bench = await createBench(server.make());
     const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
     const claims = bench.claimsOf('n1');

@@ -4,7 +4,7 @@ import type { Doorbells, Listener } from '../../src/redis/doorbells.ts';
 export interface FakeDoorbells extends Doorbells {
   /** Messages are lost from now on. */
   cut(): void;
-  /** Messages arrive again; listeners are told to read the records. */
+  /** Messages arrive again; listeners read the records again. */
   restore(): void;
   /** How many listeners a channel has. */
   listeners(channel: string): number;

@@ -1,4 +1,4 @@
--- BATCH_OPEN: registers a batch without its jobs, unless its idempotency key already stands for
+-- BATCH_OPEN: registers a batch without its jobs, unless its idempotency key already has
 -- one.
 -- args    id, project, principal, createdAt, entries (JSON), keepMs; with a key: key,
 --         fingerprint, keyForMs

@@ -1,6 +1,6 @@
--- CREATE: makes a job, unless its idempotency key already stands for one.
+-- CREATE: makes a job, unless its idempotency key already has one.
 -- args    the fields of createJob in prelude.lua; with a key: key, fingerprint, keyForMs, deleted
---         (the id of a deleted job that the key stood for: the new job takes its place)
+--         (the id of the key's job, when that was deleted: the new job takes its place)
 -- answer  {'created'} | {'replayed', job} | {'mismatch'}: the key was used for another request
 
 if args.key then

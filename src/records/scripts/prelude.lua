@@ -312,7 +312,7 @@ local function createJob(job, executionId)
   note('j', id, job.project, job.sessionId)
 end
 
--- The job or batch that an idempotency key stands for, and its fingerprint; both '' for a new key.
+-- The job or batch of an idempotency key, and its fingerprint; both '' for a new key.
 local function remembered(key) return read(idempotencyKey(key), 'job', 'print') end
 local function remember(key, id, fingerprint, forMs)
   local idem = idempotencyKey(key)

@@ -1,8 +1,8 @@
 -- RECALL: finds the job or batch of an idempotency key. Changes nothing.
 -- args    key, fingerprint
 -- answer  {} | {'mismatch'}: the key was used for another request
---         | {'replayed', id, entries, added}: for a batch its entries (JSON) and how many of its
---         jobs were made; entries is '' for a job, and for a batch that is gone
+--         | {'replayed', id, entries, added}: for a batch its entries (JSON) and the number of
+--         its jobs that were made; entries is '' for a job, and for a batch that is gone
 
 local prior = remembered(args.key)
 if prior.job == '' then return {} end

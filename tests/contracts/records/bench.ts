@@ -16,10 +16,10 @@ export interface Bench extends TestRecords {
   /** Kinds of a job's events, in order. */
   kinds(id: string): Promise<readonly string[]>;
   /** All messages published on a channel until now. */
-  heard(channel: string): Promise<readonly string[]>;
+  published(channel: string): Promise<readonly string[]>;
   /** Starts hearing another channel. */
-  hear(channel: string): Promise<void>;
-  /** What must hold after whatever a test has done. */
+  follow(channel: string): Promise<void>;
+  /** Checks what must hold at the end of every test. */
   verify(): Promise<void>;
 }
 
@@ -29,7 +29,7 @@ export async function createBench(rpc: TestRecords): Promise<Bench> {
   const messages = new Map<string, string[]>();
   const stops: (() => Promise<void>)[] = [];
 
-  async function hear(channel: string): Promise<void> {
+  async function follow(channel: string): Promise<void> {
     const list: string[] = [];
     messages.set(channel, list);
     stops.push(await rpc.doorbells.listen(channel, (message) => void list.push(message)));
@@ -37,7 +37,7 @@ export async function createBench(rpc: TestRecords): Promise<Bench> {
 
   const bench: Bench = {
     ...rpc,
-    hear,
+    follow,
     async record(id) {
       const record = await rpc.records.read(id);
       if (record === null) throw new Error(`there is no record of ${id}`);
@@ -46,7 +46,7 @@ export async function createBench(rpc: TestRecords): Promise<Bench> {
     async kinds(id) {
       return (await rpc.records.events(id, 0, 100_000)).map(({ kind }) => kind);
     },
-    async heard(channel) {
+    async published(channel) {
       // Messages of one connection keep their order: what was published before this one has arrived
       // with it.
       sync += 1;
@@ -59,19 +59,19 @@ export async function createBench(rpc: TestRecords): Promise<Bench> {
     async verify() {
       const log = await rpc.log();
       for (const id of new Set(log.map((entry) => entry.slice(2)))) await verifyJob(rpc, id, log);
-      for (const message of await bench.heard(rpc.requestChannel)) {
+      for (const message of await bench.published(rpc.requestChannel)) {
         expect(parseRequestMessage(message).kind, message).toBe('bell');
         expect(Buffer.byteLength(message)).toBeLessThanOrEqual(MAX_MESSAGE_BYTES);
       }
-      for (const message of await bench.heard(rpc.responseChannel)) {
+      for (const message of await bench.published(rpc.responseChannel)) {
         if (!isRawAnswer(message)) expect(parseResponseMessage(message), message).not.toBeNull();
         expect(Buffer.byteLength(message)).toBeLessThanOrEqual(MAX_MESSAGE_BYTES);
       }
       for (const stop of stops) await stop();
     },
   };
-  await hear(rpc.requestChannel);
-  await hear(rpc.responseChannel);
+  await follow(rpc.requestChannel);
+  await follow(rpc.responseChannel);
   return bench;
 }
 

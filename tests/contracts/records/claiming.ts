@@ -197,7 +197,7 @@ export function claiming(bench: () => Bench): void {
     expect(await bench().claimsOf('n1').owned()).toEqual([]);
   });
 
-  it('an expired lease leaves the execution with its owner, and nobody else can claim it', async () => {
+  it('an expired lease leaves the execution with its node, and no other node can claim it', async () => {
     const claim = await running(bench(), {}, 'n1');
     await bench().advance(LEASE_MS * 2);
     expect(await ids(5, 'n2')).toEqual([]);
@@ -205,7 +205,7 @@ export function claiming(bench: () => Bench): void {
     expect(await bench().claimsOf('n1').renew([claim])).toEqual(['held']);
   });
 
-  it('renewing tells of each execution whether it is held, to be cancelled, or lost', async () => {
+  it('renewing returns for each execution whether it is held, to be cancelled, or lost', async () => {
     const held = await running(bench());
     const asked = await running(bench());
     const forced = await running(bench());
@@ -237,7 +237,7 @@ export function claiming(bench: () => Bench): void {
     expect(await bench().upkeepOf('n1').counts()).toMatchObject({ nodes: 2 });
   });
 
-  it('a removed or forgotten job is not owned by anybody', async () => {
+  it('no node owns a removed or forgotten job', async () => {
     const claim = await running(bench());
     await bench().claimsOf('n1').finish(finishOf(claim));
     await bench().advance(KEEP_MS * 2);

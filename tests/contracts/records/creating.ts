@@ -80,7 +80,7 @@ export function creating(bench: () => Bench): void {
     expect(await bench().records.read(second.id)).toBeNull();
   });
 
-  it('whoever repeats its own creation, key and all, hears that it was created', async () => {
+  it('a repeated creation with the same id and key answers that the job was created', async () => {
     const job = keyed('key', 'print');
     await bench().records.create(job);
     expect(await bench().records.create(job)).toEqual({ kind: 'created' });

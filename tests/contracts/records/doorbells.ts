@@ -3,23 +3,23 @@ import { eventually } from '../../helpers/eventually.ts';
 import type { Bench } from './bench.ts';
 
 export function doorbells(bench: () => Bench): void {
-  it('every listener of a channel hears its messages, in order, and nobody else does', async () => {
-    const heard: string[] = [];
+  it('every listener of a channel, and no other, gets its messages in order', async () => {
+    const received: string[] = [];
     const stops = await Promise.all(
       ['a', 'a', 'b'].map((channel, index) =>
         bench().doorbells.listen(`${bench().requestChannel}:${channel}`, (message) => {
-          heard.push(`${index} ${message}`);
+          received.push(`${index} ${message}`);
         }),
       ),
     );
     await bench().doorbells.publish(`${bench().requestChannel}:a`, 'one');
     await bench().doorbells.publish(`${bench().requestChannel}:a`, 'two');
     await bench().doorbells.publish(`${bench().requestChannel}:b`, 'three');
-    await eventually(() => expect(heard).toEqual(['0 one', '1 one', '0 two', '1 two', '2 three']));
+    await eventually(() => expect(received).toEqual(['0 one', '1 one', '0 two', '1 two', '2 three']));
     for (const stop of stops) await stop();
   });
 
-  it('a listener that stopped hears nothing more; the others of its channel still do', async () => {
+  it('a listener that stopped gets no more messages; the others of its channel do', async () => {
     const channel = `${bench().requestChannel}:c`;
     const first: string[] = [];
     const second: string[] = [];
@@ -38,20 +38,20 @@ export function doorbells(bench: () => Bench): void {
     expect([first, second]).toEqual([[], ['one']]);
   });
 
-  it('publishing where nobody listens is no failure', async () => {
-    await bench().doorbells.publish(`${bench().requestChannel}:nobody`, 'x');
+  it('publishing to a channel without listeners is no failure', async () => {
+    await bench().doorbells.publish(`${bench().requestChannel}:empty`, 'x');
   });
 
-  it('after an interruption messages arrive again before anybody is told to read the records', async () => {
+  it('after an interruption messages arrive again before the callbacks to read the records run', async () => {
     const channel = `${bench().requestChannel}:d`;
-    const heard: string[] = [];
-    const stop = await bench().doorbells.listen(channel, (message) => void heard.push(message));
+    const received: string[] = [];
+    const stop = await bench().doorbells.listen(channel, (message) => void received.push(message));
     let published: Promise<void> | null = null;
     const forget = bench().doorbells.onResumed(() => {
       published = bench().doorbells.publish(channel, 'after');
     });
     await bench().interrupt();
-    await eventually(() => expect(heard).toEqual(['after']));
+    await eventually(() => expect(received).toEqual(['after']));
     expect(published).not.toBeNull();
     forget();
     published = null;

@@ -60,7 +60,7 @@ export function finishing(bench: () => Bench): void {
     ]);
   });
 
-  it('an append tells whether somebody listens to the events of its job', async () => {
+  it('an append answers whether its job has readers', async () => {
     const { jobId, executionId } = await running(bench());
     const claims = bench().claimsOf('n1');
     expect(await claims.append(jobId, executionId, 0, [text('a')])).toBe('unread');
@@ -94,9 +94,9 @@ export function finishing(bench: () => Bench): void {
     expect(await texts(jobId)).toEqual(['0', '1', '2', '3']);
   });
 
-  it('readers hear how far the events have come', async () => {
+  it('readers get the seq of the last event', async () => {
     const { jobId, executionId } = await running(bench());
-    await bench().hear(bench().liveChannel(jobId));
+    await bench().follow(bench().liveChannel(jobId));
     await bench()
       .claimsOf('n1')
       .append(jobId, executionId, 0, [text('a'), text('b')]);
@@ -106,7 +106,7 @@ export function finishing(bench: () => Bench): void {
     await bench()
       .claimsOf('n1')
       .append(jobId, executionId, 2, [text('c')]);
-    expect(await bench().heard(bench().liveChannel(jobId))).toEqual(['4', '5']);
+    expect(await bench().published(bench().liveChannel(jobId))).toEqual(['4', '5']);
   });
 
   it('nothing is appended for another execution, or after the end', async () => {
@@ -146,7 +146,7 @@ export function finishing(bench: () => Bench): void {
       { kind: 'execution.finished', executionId: claim.executionId, outcome },
       { kind: 'job.finished' },
     ]);
-    expect((await bench().heard(bench().responseChannel)).map((message) => JSON.parse(message))).toEqual([
+    expect((await bench().published(bench().responseChannel)).map((message) => JSON.parse(message))).toEqual([
       { v: 1, type: 'finished', jobId: claim.jobId, status: 'succeeded' },
     ]);
     expect(await bench().upkeepOf('n1').counts()).toMatchObject({ pending: 0, awaiting: 0, running: 0 });
@@ -182,7 +182,7 @@ export function finishing(bench: () => Bench): void {
     const finish = finishOf(claim, { tail: [text('0')], rawAnswer: '{"id":1,"success":true,"result":""}' });
     expect(await bench().claimsOf('n1').finish(finish)).toBe('finished');
     const record = await bench().record(claim.jobId);
-    const heard = await bench().heard(bench().responseChannel);
+    const published = await bench().published(bench().responseChannel);
     const other = failed(claim.executionId, 'execution.lost');
     expect(await bench().claimsOf('n1').finish(finish)).toBe('finished');
     expect(
@@ -191,7 +191,7 @@ export function finishing(bench: () => Bench): void {
         .finish({ ...finish, outcome: other }),
     ).toBe('finished');
     expect(await bench().record(claim.jobId)).toEqual(record);
-    expect(await bench().heard(bench().responseChannel)).toEqual(heard);
+    expect(await bench().published(bench().responseChannel)).toEqual(published);
   });
 
   it('a retryable failure with attempts left schedules the next one', async () => {
@@ -216,7 +216,7 @@ export function finishing(bench: () => Bench): void {
       { kind: 'execution.finished', attempt: 1 },
       { kind: 'job.scheduled', waitReason: 'backoff', attempt: 1 },
     ]);
-    expect((await bench().heard(bench().responseChannel)).map((message) => JSON.parse(message))).toEqual([
+    expect((await bench().published(bench().responseChannel)).map((message) => JSON.parse(message))).toEqual([
       { v: 1, type: 'scheduled', jobId: claim.jobId, status: 'scheduled' },
     ]);
     expect(await bench().claimsOf('n1').finish(finish)).toBe('scheduled');
@@ -249,7 +249,7 @@ export function finishing(bench: () => Bench): void {
     ]);
   });
 
-  it('an outcome that is not retryable ends the job, whatever attempts are left', async () => {
+  it('an outcome that is not retryable ends the job, also with attempts left', async () => {
     const claim = await running(bench(), { maxAttempts: 5 });
     const outcome = failed(claim.executionId, 'execution.crashed');
     expect(await bench().claimsOf('n1').finish(finishOf(claim, { outcome }))).toBe('finished');
@@ -307,6 +307,6 @@ export function finishing(bench: () => Bench): void {
     const claim = await running(bench());
     const rawAnswer = '{"id":"test","success":true,"result":"ok"}';
     await bench().claimsOf('n1').finish(finishOf(claim, { rawAnswer }));
-    expect(await bench().heard(bench().responseChannel)).toContain(rawAnswer);
+    expect(await bench().published(bench().responseChannel)).toContain(rawAnswer);
   });
 }

@@ -46,13 +46,13 @@ export function lanes(bench: () => Bench): void {
     expect(await claimIds()).toEqual(ids);
   });
 
-  it('whoever is next is told of to the executors, and its record says that it waits no more', async () => {
+  it('the next job is announced to the executors, and its record has no waitReason', async () => {
     const first = await submitted(bench(), { concurrencyKey: 'k' });
     const second = await submitted(bench(), { concurrencyKey: 'k' });
     const parked = await bench().record(second);
     await finish(await claimed(bench(), first));
     expect(await bench().record(second)).toMatchObject({ waitReason: null, rev: parked.rev + 1 });
-    const bells = (await bench().heard(bench().requestChannel)).map((message) => JSON.parse(message));
+    const bells = (await bench().published(bench().requestChannel)).map((message) => JSON.parse(message));
     expect(bells).toEqual([first, second].map((jobId) => ({ v: 1, type: 'run', jobId })));
   });
 
@@ -82,7 +82,7 @@ export function lanes(bench: () => Bench): void {
     expect(await claimIds()).toEqual([next]);
   });
 
-  it('one that leaves from the middle lets nobody pass', async () => {
+  it('a job that leaves from the middle lets no other job pass', async () => {
     const first = await submitted(bench(), { concurrencyKey: 'k' });
     const middle = await submitted(bench(), { concurrencyKey: 'k' });
     const last = await submitted(bench(), { concurrencyKey: 'k' });
@@ -122,7 +122,9 @@ export function lanes(bench: () => Bench): void {
     const first = await submitted(bench(), request);
     const second = await submitted(bench(), request);
     await finish(await claimed(bench(), first));
-    const bells = (await bench().heard(bench().requestChannel)).map((message) => JSON.parse(message).jobId);
+    const bells = (await bench().published(bench().requestChannel)).map(
+      (message) => JSON.parse(message).jobId,
+    );
     expect(bells).toEqual([first, second]);
     expect(await claimIds()).toEqual([second]);
   });

@@ -1,4 +1,4 @@
-/** Random sequences of steps, the same on any implementation. A seed names one for ever. */
+/** Random sequences of steps for the records and their model. A seed always gives the same sequence. */
 import type { ErrorCode } from '../../../src/errors.ts';
 import type { Claim, Claims, JobRecords, NewJob, Upkeep } from '../../../src/records/ports.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
@@ -55,10 +55,10 @@ export interface RandomSteps extends Pick<TestRecords, 'submissions' | 'advance'
 export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Promise<readonly StepResult[]> {
   const random = randomOf(seed);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T; // the index is inside
-  const world = { jobs: [] as string[], claims: [] as { claim: Claim; node: string }[], minted: 0 };
-  const mint = (kind: string): string => {
-    world.minted += 1;
-    return `${kind}${String(world.minted).padStart(4, '0')}`;
+  const world = { jobs: [] as string[], claims: [] as { claim: Claim; node: string }[], made: 0 };
+  const newId = (kind: string): string => {
+    world.made += 1;
+    return `${kind}${String(world.made).padStart(4, '0')}`;
   };
   /** Rather a new one: the old ones have ended. */
   const anyJob = (): string =>
@@ -66,7 +66,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       ? 'none'
       : pick(random() < 0.5 ? world.jobs.slice(-3) : world.jobs);
   const newJob = (): NewJob => {
-    const id = mint('J');
+    const id = newId('J');
     const keyed = random() < 0.2;
     const sessionId = pick(SESSIONS);
     return {
@@ -87,7 +87,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       retryOf: null,
       pin: pick([null, null, 'n2']),
       // Now and then a host whose clock is behind.
-      createdAt: CREATED_AT + (random() < 0.15 ? -1000 : 0) + world.minted,
+      createdAt: CREATED_AT + (random() < 0.15 ? -1000 : 0) + world.made,
       idempotency: keyed ? { key: pick(['i', 'j']), fingerprint: pick(['x', 'x', 'y']) } : null,
     };
   };
@@ -106,7 +106,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
         return rpc.records.create(job);
       },
     ],
-    [34, 'submit', async () => rpc.submissions.submit(anyJob(), mint('E'))],
+    [34, 'submit', async () => rpc.submissions.submit(anyJob(), newId('E'))],
     [
       18,
       'claim',
@@ -181,7 +181,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       async () => {
         const job: NewJob = { ...newJob(), kind: 'raw', pin: null, idempotency: null };
         const raw = { ...job, request: resolvedPrompt() };
-        const adopted = await rpc.claimsOf(pick(NODES)).adopt(raw, mint('E'));
+        const adopted = await rpc.claimsOf(pick(NODES)).adopt(raw, newId('E'));
         if (adopted) world.jobs.push(job.id);
         return adopted;
       },

@@ -4,9 +4,9 @@ import { CANCELLED, create, failed, finishOf, running, submitted } from './sampl
 
 export function submitting(bench: () => Bench): void {
   const runBells = async (): Promise<readonly string[]> =>
-    (await bench().heard(bench().requestChannel)).map((message) => JSON.parse(message));
+    (await bench().published(bench().requestChannel)).map((message) => JSON.parse(message));
 
-  it('a submitted job is pending, and the executors hear of it', async () => {
+  it('a submitted job is pending, and the executors get a message', async () => {
     const id = await create(bench());
     expect(await bench().submissions.submit(id, 'e1')).toEqual({ kind: 'underway' });
     expect(await bench().record(id)).toMatchObject({
@@ -19,7 +19,7 @@ export function submitting(bench: () => Bench): void {
     expect(await bench().upkeepOf('n1').counts()).toMatchObject({ pending: 1, awaiting: 0 });
   });
 
-  it('submitting again attaches: nothing changes and nobody is called again', async () => {
+  it('submitting again attaches: nothing changes and no message is sent', async () => {
     const id = await create(bench());
     await bench().submissions.submit(id, 'e1');
     const before = await bench().record(id);

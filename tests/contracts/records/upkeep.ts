@@ -21,7 +21,7 @@ export function upkeep(bench: () => Bench): void {
   const undelivered = (limit = 10) => bench().upkeepOf('n1').undelivered(AGAIN_MS, limit);
   const settleLost = (by = 'n2') => bench().upkeepOf(by).settleLost(ABSENT_MS, LOST, UNAVAILABLE);
 
-  it('a job nobody delivered is found once its time is well over, and again only after a while', async () => {
+  it('a job that was not delivered is found some time after it was due, and again only after a while', async () => {
     const id = await create(bench());
     expect(await undelivered()).toEqual([]);
     await bench().advance(60_000);
@@ -80,7 +80,7 @@ export function upkeep(bench: () => Bench): void {
     expect(await undelivered(1)).toEqual([]);
   });
 
-  it('whatever waits longer than its ttl ends, in whichever state it waits', async () => {
+  it('a job that waits longer than its ttl ends, queued or scheduled', async () => {
     const queued = await create(bench(), { ttlMs: 60_000 });
     const pending = await submitted(bench(), { ttlMs: 60_000 });
     const delayed = await create(bench(), { ttlMs: 60_000, delayMs: 120_000 });
@@ -225,7 +225,7 @@ export function upkeep(bench: () => Bench): void {
       createdAt: job.createdAt,
       rev: 1,
     });
-    const bells = (await bench().heard(bench().requestChannel)).map((message) => JSON.parse(message));
+    const bells = (await bench().published(bench().requestChannel)).map((message) => JSON.parse(message));
     expect(bells).toEqual([{ v: 1, type: 'run', jobId: job.id }]);
     const [claim] = await bench().claimsOf('n1').claim(1);
     expect(claim).toMatchObject({ jobId: job.id, kind: 'raw', executionId: 'e1', attempt: 1 });
@@ -237,7 +237,7 @@ export function upkeep(bench: () => Bench): void {
       'execution.finished',
       'job.finished',
     ]);
-    expect(await bench().heard(bench().responseChannel)).toContain(rawAnswer);
+    expect(await bench().published(bench().responseChannel)).toContain(rawAnswer);
   });
 
   it('one node answers raw requests; another one when that is silent or has left', async () => {
