@@ -22,7 +22,8 @@ export const PEEK_MAX_BYTES = 65_536;
 
 /**
  * {@link Claims} over Redis, for one node.
- * @param timing `leaseMs`: how long a lease holds; `leaderMs`: how long a silent node answers raw requests
+ * @param timing `leaseMs`: how long a lease holds; `leaderMs`: how long a silent node remains
+ *   the one that answers raw requests
  * @param roots real paths now; only jobs inside one of them are claimed. null: all jobs
  */
 export function createClaims(

@@ -39,8 +39,9 @@ export async function openRecords(options: {
   });
   const real = await realRoots(settings.roots);
   const { moreRoots } = options;
-  // A private Redis has only this server, so it claims jobs in every folder and refuses those it does not
-  // allow; else they would wait without end. The server of a single command leaves them to later servers.
+  // A private Redis has only this server, so it claims jobs in every folder and refuses those in
+  // others than its roots; else they would wait without end. The server of a single command leaves
+  // them to later servers.
   const alone = settings.redisUrl === null && moreRoots === null;
   const roots = alone ? null : (): readonly string[] => [...real, ...(moreRoots?.() ?? [])];
   return {

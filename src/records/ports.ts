@@ -1,8 +1,8 @@
 /**
  * The durable records of jobs and batches, as each side uses them.
  *
- * A fact is in a record before its message is published; a message only says "look now". Each change
- * is one atomic step that also appends to the job's events and to the log.
+ * A fact is in a record before its message is published; a message only says "look now". Each
+ * change is one atomic step that also appends to the job's events and to the log.
  */
 import type { WireError } from '../errors.ts';
 import type { SourcedEvent, StoredEvent } from '../protocol/event.ts';
@@ -103,13 +103,13 @@ export interface JobRecords {
   readMany(ids: readonly string[]): Promise<ManyRecords>;
   cancel(id: string, force: boolean, outcome: Outcome): Promise<CancelResult>;
   /**
-   * Removes a finished job, or an unreadable key in its place, with its events. Returns false when it
-   * does not exist or is not finished.
+   * Removes a finished job, or an unreadable key in its place, with its events. Returns false when
+   * it does not exist or is not finished.
    */
   remove(id: string): Promise<boolean>;
   /**
-   * Events with seq > after, in order. Returns fewer than `limit` only at the end. Unreadable events are
-   * left out.
+   * Events with seq > after, in order. Returns fewer than `limit` only at the end. Unreadable
+   * events are left out.
    */
   events(id: string, after: number, limit: number): Promise<readonly StoredEvent[]>;
 }
@@ -120,7 +120,7 @@ export type SubmitResult =
   | { readonly kind: 'finished'; readonly status: JobStatus }
   /** Its time has not come. */
   | { readonly kind: 'early'; readonly dueInMs: number }
-  /** Submitted, but another job has its session or concurrency key. It becomes pending when that ends. */
+  /** Submitted, but another job has its session or concurrency key: pending when that job ends. */
   | { readonly kind: 'parked' }
   /** Pending or running now, by this call or an earlier one. */
   | { readonly kind: 'underway' };
@@ -174,7 +174,7 @@ export type FinishResult = 'finished' | 'scheduled' | 'superseded';
 export interface Claims {
   /**
    * Claims up to `max` executions, best first. A claimed execution is never claimed again.
-   * @param room free slots by provider, for providers with a limit; jobs of a full provider are left
+   * @param room free slots by provider, for providers with a limit
    */
   claim(max: number, room?: Readonly<Record<string, number>>): Promise<readonly Claim[]>;
   /** The requests that `claim` would find next, best first, at most `max`. Changes nothing. */
@@ -211,8 +211,8 @@ export interface Upkeep {
   /** Ends jobs that waited longer than their ttlMs. Returns their ids. */
   expire(outcome: Outcome, limit: number): Promise<readonly string[]>;
   /**
-   * Ends the executions of nodes that were silent for `absentMs` as lost, and the waiting jobs that only
-   * those nodes may run as unavailable. Returns the ids of the jobs.
+   * Ends the executions of nodes that were silent for `absentMs` as lost, and the waiting jobs that
+   * only those nodes may run as unavailable. Returns the ids of the jobs.
    */
   settleLost(absentMs: number, lost: Outcome, unavailable: Outcome): Promise<readonly string[]>;
   /** This node stops: the others need not wait for its heartbeat. */
@@ -241,7 +241,7 @@ export interface NewBatch {
 
 export type OpenBatchResult =
   | { readonly kind: 'created' }
-  /** `added`: how many of its jobs were made; fewer than it has ids when its creation was cut short. */
+  /** `added`: the number of jobs that were made; its creation may have been cut short. */
   | {
       readonly kind: 'replayed';
       readonly id: string;
@@ -267,9 +267,9 @@ export interface BatchRecords {
   /** What `open` would find under the key; null: nothing. */
   recall(used: IdempotencyKey): Promise<Exclude<OpenBatchResult, { kind: 'created' }> | null>;
   /**
-   * Makes jobs of a batch. The first is its job number `from` (from 0). A job that was made before is
-   * never made again, also when it was deleted.
-   * @throws AppError redis.unavailable when jobs before `from` are missing or there is no such batch
+   * Makes jobs of a batch. The first is its job number `from` (from 0). A job that was made before
+   * is never made again, also when it was deleted.
+   * @throws AppError redis.unavailable when the batch, or jobs before `from`, are missing
    */
   add(batchId: string, from: number, jobs: readonly NewJob[]): Promise<void>;
   /** The batch; null after a day, or after Redis forgot its finished jobs if that is later. */

@@ -1,6 +1,6 @@
 /**
- * Converts records between their Redis hash and their type. A hash may be damaged, or written by another
- * program.
+ * Converts records between their Redis hash and their type. A hash may be damaged, or written by
+ * another program.
  */
 
 import { Type } from 'typebox';
@@ -16,7 +16,7 @@ import type { ScriptArguments } from './script-runner.ts';
 
 const text = Type.String();
 const orNothing = nullable(text);
-/** The fields that showing and copying a job needs. The executor checks all before it runs a job. */
+/** The fields that showing and copying a job needs. The executor checks all fields. */
 const storedRequest = Compile(
   Type.Object({
     prompt: text,
@@ -131,7 +131,7 @@ export function decodeRecord(id: string, hash: Readonly<Record<string, string>>)
 export const sessionOf = (id: string, request: Pick<ResolvedPrompt, 'sessionId'>): string =>
   request.sessionId ?? id;
 
-/** Failures of an old record, which has no count: all executions but one that runs or did not fail. */
+/** Failures of an old record without a count: all executions but a last one that did not fail. */
 function failuresBefore(status: JobStatus, attempt: number): number {
   const last = status === 'running' || status === 'succeeded' || status === 'cancelled';
   return last ? Math.max(0, attempt - 1) : attempt;

@@ -38,7 +38,7 @@ export interface ScriptRunner {
   run(name: ScriptName, args: ScriptArguments, list?: readonly (string | number)[]): Promise<unknown>;
 }
 
-/** Runs the scripts by hash. A Redis that does not know a script yet (restart, flush) gets its text. */
+/** Runs the scripts by hash. A Redis that does not know a script (restart, flush) gets its text. */
 export function createScriptRunner(redis: Redis, prefix: string, settings: ScriptSettings): ScriptRunner {
   const constants = [
     `local REQUESTS = ${JSON.stringify(settings.requestChannel)}`,
@@ -69,7 +69,7 @@ export function createScriptRunner(redis: Redis, prefix: string, settings: Scrip
   };
 }
 
-/** Named arguments as `namedAt` of prelude.lua reads them: their count, then name and value of each. */
+/** Arguments as `namedAt` of prelude.lua reads them: their count, then name and value of each. */
 export function namedArguments(args: ScriptArguments): (string | number)[] {
   const out: (string | number)[] = [0];
   for (const [name, value] of Object.entries(args)) {

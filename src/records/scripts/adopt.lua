@@ -9,7 +9,7 @@ if leader and leader ~= args.node then
   if seen and tonumber(seen) > now - args.leaderMs then return 0 end
 end
 redis.call('SET', P .. ':raw', args.node)
-redis.call('ZADD', P .. ':nodes', now, args.node) -- so that no other node takes over meanwhile
+redis.call('ZADD', P .. ':nodes', now, args.node) -- no other node takes over now
 createJob(args, args.executionId)
 admit(args.id)
 return 1

@@ -1,4 +1,4 @@
-/** Random sequences of steps for the records and their model. A seed always gives the same sequence. */
+/** Random sequences of steps for the records and their model. A seed gives the same one always. */
 import type { ErrorCode } from '../../../src/errors.ts';
 import type { Claim, Claims, JobRecords, NewJob, Upkeep } from '../../../src/records/ports.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
