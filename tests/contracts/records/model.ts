@@ -10,10 +10,8 @@ import type { Outcome } from '../../../src/protocol/outcome.ts';
 import { EXPIRED } from '../../../src/records/claims.ts';
 import type { Claim, FinishResult, JobRecord, NewJob, TimedEvent } from '../../../src/records/ports.ts';
 import { lanesOf, scoreOf } from '../../../src/records/record-codec.ts';
-import { LEADER_MS, LEASE_MS, LOST_BACKOFF_MS } from '../../helpers/redis-records.ts';
+import { LEASE_MS, LOST_BACKOFF_MS } from '../../helpers/redis-records.ts';
 import type { RandomSteps } from './random.ts';
-
-const DELIVERY_GRACE_MS = 15_000;
 
 /** A record, and what decides its next step. */
 interface Job extends Omit<{ -readonly [Key in keyof JobRecord]: JobRecord[Key] }, 'lastSeq'> {
@@ -24,8 +22,6 @@ interface Job extends Omit<{ -readonly [Key in keyof JobRecord]: JobRecord[Key] 
   readonly lanes: Map<string, number>;
   /** Events of the current execution that were appended. */
   appended: number;
-  /** When to look whether BullMQ delivered it; null: BullMQ need not. */
-  awaitedAt: number | null;
   pendingSince: number;
   leaseEnd: number;
   /** The execution that ended last, and how FINISH answered it. */
@@ -43,7 +39,6 @@ const by =
 
 export function createModel(): RandomSteps {
   let now = 1_790_000_000_000;
-  let leader: string | null = null;
   const jobs = new Map<string, Job>();
   const nodes = new Map<string, number>();
   const keys = new Map<string, { readonly id: string; readonly fingerprint: string }>();
@@ -80,7 +75,6 @@ export function createModel(): RandomSteps {
   }
   function settle(job: Job, status: JobStatus, outcome: Outcome): void {
     Object.assign(job, { status, outcome, finishedAt: now, waitReason: null, scheduledFor: null });
-    job.awaitedAt = null;
     emit(job, { kind: 'job.finished' } as EventBody); // the job in it is added by readers
     touch(job);
     job.lanes.clear();
@@ -103,21 +97,20 @@ export function createModel(): RandomSteps {
     }
     const due = now + backoffMs;
     job.ended.as = 'scheduled';
-    Object.assign(job, { executionId: null, node: null, awaitedAt: due + DELIVERY_GRACE_MS });
+    Object.assign(job, { executionId: null, node: null });
     schedule(job, 'backoff', due);
     touch(job);
     return 'scheduled';
   }
-  function make(given: NewJob, executionId: string | null): Job {
+  function make(given: NewJob): void {
     const { idempotency: _, ...made } = given;
     const { delayMs, ttlMs } = given.request;
     const due = now + delayMs;
     const job: Job = {
       ...{ ...made, batch: null, rev: 0, status: 'queued', waitReason: null, scheduledFor: null },
-      ...{ attempt: 0, failures: 0, executionId, node: null, cancel: 'none', outcome: null },
+      ...{ attempt: 0, failures: 0, executionId: null, node: null, cancel: 'none', outcome: null },
       ...{ startedAt: null, finishedAt: null, events: [], score: scoreOf(given), lanes: new Map() },
       deadline: ttlMs === null ? null : due + ttlMs,
-      awaitedAt: executionId === null ? due + DELIVERY_GRACE_MS : null,
       ...{ appended: 0, pendingSince: 0, leaseEnd: 0, ended: null },
     };
     jobs.set(job.id, job);
@@ -127,7 +120,6 @@ export function createModel(): RandomSteps {
       emit(job, { kind: 'job.queued' });
     }
     touch(job);
-    return job;
   }
   const current = (id: string, executionId: string): Job | null => {
     const job = jobs.get(id);
@@ -144,7 +136,7 @@ export function createModel(): RandomSteps {
   function start(job: Job, node: string): Claim {
     job.attempt += 1;
     job.startedAt ??= now;
-    Object.assign(job, { status: 'running', node, appended: 0, awaitedAt: null, leaseEnd: now + LEASE_MS });
+    Object.assign(job, { status: 'running', node, appended: 0, leaseEnd: now + LEASE_MS });
     emit(job, { kind: 'job.running', executionId: job.executionId ?? '', node });
     touch(job);
     return toClaim(job);
@@ -165,24 +157,13 @@ export function createModel(): RandomSteps {
         if (prior !== undefined && prior.fingerprint !== used?.fingerprint) return { kind: 'mismatch' };
         if (prior !== undefined) return { kind: 'replayed', jobId: prior.id };
         if (used !== null) keys.set(used.key, { id: given.id, fingerprint: used.fingerprint });
-        make(given, null);
+        make(given);
         return { kind: 'created' };
       },
       async read(id) {
         const job = jobs.get(id);
         if (job === undefined) return null;
-        const {
-          events,
-          score,
-          deadline,
-          lanes,
-          appended,
-          awaitedAt,
-          pendingSince,
-          leaseEnd,
-          ended,
-          ...record
-        } = job;
+        const { events, score, deadline, lanes, appended, pendingSince, leaseEnd, ended, ...record } = job;
         return structuredClone({ ...record, lastSeq: events.length });
       },
       async cancel(id, force, outcome) {
@@ -216,7 +197,7 @@ export function createModel(): RandomSteps {
           Object.assign(job, { status: 'queued', scheduledFor: null, waitReason: null });
           emit(job, { kind: 'job.queued' });
         }
-        Object.assign(job, { executionId, awaitedAt: null });
+        Object.assign(job, { executionId });
         enterLanes(job);
         const pending = admit(job);
         touch(job);
@@ -240,7 +221,6 @@ export function createModel(): RandomSteps {
         }
         return claimed;
       },
-      owned: async () => all((job) => job.status === 'running' && job.node === node).map(toClaim),
       async renew(executions) {
         nodes.set(node, now);
         return executions.map(({ jobId, executionId }) => {
@@ -265,21 +245,8 @@ export function createModel(): RandomSteps {
         append(job, from, tail);
         return end(job, outcome, backoffMs !== null && outcome.error?.retryable === true, backoffMs ?? 0);
       },
-      async adopt(given, executionId) {
-        const seen = leader === null ? undefined : nodes.get(leader);
-        if (leader !== node && seen !== undefined && seen > now - LEADER_MS) return false;
-        leader = node;
-        nodes.set(node, now);
-        admit(make(given, executionId));
-        return true;
-      },
     }),
     upkeepOf: (node) => ({
-      async undelivered(againInMs) {
-        const due = all((job) => job.awaitedAt !== null && job.awaitedAt <= now);
-        for (const job of due) job.awaitedAt = now + againInMs;
-        return due.map(({ id }) => id);
-      },
       async expire(outcome) {
         const due = all((job) => waits(job) && job.startedAt === null && (job.deadline ?? now + 1) <= now);
         for (const job of due.sort(by((one) => one.deadline ?? 0))) settle(job, 'failed', outcome);
@@ -310,11 +277,10 @@ export function createModel(): RandomSteps {
       },
       async leave() {
         nodes.delete(node);
-        if (leader === node) leader = null;
       },
       counts: async () => ({
         pending: all((job) => isPending(job) && (job.pin === null || job.pin === node)).length,
-        awaiting: all((job) => job.awaitedAt !== null).length,
+        awaiting: all((job) => waits(job) && job.executionId === null).length,
         running: all((job) => job.status === 'running').length,
         nodes: nodes.size,
       }),

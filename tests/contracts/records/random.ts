@@ -44,8 +44,8 @@ export interface StepResult {
 /** What random steps use of the records. */
 export interface RandomSteps extends Pick<TestRecords, 'submissions' | 'advance' | 'tick' | 'log'> {
   readonly records: Pick<JobRecords, 'create' | 'read' | 'cancel' | 'remove' | 'events'>;
-  claimsOf(node: string): Omit<Claims, 'peek'>;
-  upkeepOf(node: string): Omit<Upkeep, 'held'>;
+  claimsOf(node: string): Omit<Claims, 'peek' | 'owned' | 'adopt'>;
+  upkeepOf(node: string): Omit<Upkeep, 'held' | 'undelivered'>;
 }
 
 /**
@@ -162,8 +162,6 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
           .renew(world.claims.filter((one) => one.node === node).map(({ claim }) => claim));
       },
     ],
-    [3, 'owned', async () => sortedById(await rpc.claimsOf(pick(NODES)).owned())],
-    [4, 'undelivered', async () => [...(await rpc.upkeepOf('n1').undelivered(HALF_STEP_MS, MANY))].sort()],
     [3, 'expire', async () => [...(await rpc.upkeepOf('n1').expire(CANCELLED, MANY))].sort()],
     [
       4,
@@ -175,17 +173,6 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
     ],
     [1, 'leave', async () => rpc.upkeepOf(pick(NODES)).leave()],
     [3, 'counts', async () => rpc.upkeepOf(pick(NODES)).counts()],
-    [
-      2,
-      'adopt',
-      async () => {
-        const job: NewJob = { ...newJob(), kind: 'raw', pin: null, idempotency: null };
-        const raw = { ...job, request: resolvedPrompt() };
-        const adopted = await rpc.claimsOf(pick(NODES)).adopt(raw, newId('E'));
-        if (adopted) world.jobs.push(job.id);
-        return adopted;
-      },
-    ],
   ];
   const total = actions.reduce((sum, [weight]) => sum + weight, 0);
 
@@ -209,9 +196,6 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
   results.push({ step: 'log', result: await rpc.log() });
   return results;
 }
-
-const sortedById = (claims: readonly Claim[]): readonly Claim[] =>
-  [...claims].sort((a, b) => (a.jobId < b.jobId ? -1 : 1));
 
 const TIMES = new Set(['at', 'startedAt', 'finishedAt', 'scheduledFor', 'dueInMs']);
 
