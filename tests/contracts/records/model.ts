@@ -1,8 +1,7 @@
 /**
- * The life of jobs as a plain state machine: what the scripts must do, without Redis. Random
- * sequences of steps must give the same on both. It keeps no sets: who waits, is first in a lane,
- * or is lost follows from the jobs. It forgets nothing, so a sequence must be shorter than what
- * Redis keeps.
+ * The life of jobs as a plain state machine, without Redis: random sequences of steps must give the
+ * same on both. It keeps no sets: which job is pending, first in a lane or lost follows from the jobs.
+ * It forgets nothing, so a sequence must be shorter than the time that Redis keeps a finished job.
  */
 import type { EventBody, StoredEvent } from '../../../src/protocol/event.ts';
 import { isFinished, type JobStatus } from '../../../src/protocol/job.ts';
@@ -190,14 +189,14 @@ export function createModel(): RandomSteps {
         if (job === undefined) return { kind: 'gone' };
         if (isFinished(job.status)) return { kind: 'finished', status: job.status };
         if (job.status === 'running' || isPending(job)) return { kind: 'underway' };
-        if (job.executionId !== null) return parkedUnless(admit(job), job);
+        if (job.executionId !== null) return { kind: 'parked' };
         const dueInMs = (job.scheduledFor ?? now) - now;
         if (dueInMs > 0) return { kind: 'early', dueInMs };
         if (job.status === 'scheduled') {
           Object.assign(job, { status: 'queued', scheduledFor: null, waitReason: null });
           emit(job, { kind: 'job.queued' });
         }
-        Object.assign(job, { executionId });
+        job.executionId = executionId;
         enterLanes(job);
         const pending = admit(job);
         touch(job);
@@ -275,9 +274,7 @@ export function createModel(): RandomSteps {
         }
         return ids;
       },
-      async leave() {
-        nodes.delete(node);
-      },
+      leave: async () => void nodes.delete(node),
       counts: async () => ({
         pending: all((job) => isPending(job) && (job.pin === null || job.pin === node)).length,
         awaiting: all((job) => waits(job) && job.executionId === null).length,
@@ -286,9 +283,4 @@ export function createModel(): RandomSteps {
       }),
     }),
   };
-
-  function parkedUnless(pending: boolean, job: Job): { kind: 'underway' | 'parked' } {
-    if (pending) touch(job);
-    return { kind: pending ? 'underway' : 'parked' };
-  }
 }
