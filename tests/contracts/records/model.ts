@@ -1,6 +1,6 @@
 /**
  * The life of jobs as a plain state machine, without Redis: random sequences of steps must give the
- * same on both. It keeps no sets: which job is pending, first in a lane or lost follows from the jobs.
+ * same on both. It keeps no sets: the jobs say which is pending, first in a lane, or lost.
  * It forgets nothing, so a sequence must be shorter than the time that Redis keeps a finished job.
  */
 import type { EventBody, StoredEvent } from '../../../src/protocol/event.ts';
@@ -189,7 +189,7 @@ export function createModel(): RandomSteps {
         if (job === undefined) return { kind: 'gone' };
         if (isFinished(job.status)) return { kind: 'finished', status: job.status };
         if (job.status === 'running' || isPending(job)) return { kind: 'underway' };
-        if (job.executionId !== null) return { kind: 'parked' };
+        if (job.executionId !== null) return { kind: admit(job) ? 'underway' : 'parked' };
         const dueInMs = (job.scheduledFor ?? now) - now;
         if (dueInMs > 0) return { kind: 'early', dueInMs };
         if (job.status === 'scheduled') {
