@@ -23,7 +23,7 @@ interface Schema {
 }
 
 interface Setting {
-  /** Its name in the file of settings. */
+  /** Its name in the settings file. */
   readonly name: string;
   readonly env: string;
   /** The default as a variable's text; '' for none. */
@@ -139,7 +139,7 @@ export function renderEnvExample(): string {
 const others = [
   {
     env: 'BULLPEN_CONFIG',
-    meaning: 'The file of settings, like `--config FILE`. Default: ~/.config/bullpen/config.yaml.',
+    meaning: 'The settings file, like `--config FILE`. Default: ~/.config/bullpen/config.yaml.',
   },
   { env: 'BULLPEN_URL', meaning: 'For clients: the address of the server.' },
   { env: 'BULLPEN_TOKEN', meaning: 'For clients: the token to send.' },
@@ -151,7 +151,7 @@ export function renderSettingsPage(): string {
 
 <!-- ${GENERATED} -->
 
-A setting comes from its variable, else from the file of settings, else it has its default. A wrong or unknown setting
+A setting comes from its variable, else from the settings file, else it has its default. A wrong or unknown setting
 stops the start, and every problem is listed. A list is comma-separated in a variable and a YAML list in the file.
 
 The file is the one that \`--config FILE\` names, else \`BULLPEN_CONFIG\`, else

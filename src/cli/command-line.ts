@@ -31,7 +31,7 @@ export interface CommandLineOptions {
   readonly stdout: Sink;
   readonly stderr: Sink;
   /**
-   * `env` has the file of settings that `--config` names; `serve` and `startServer` get the same.
+   * `env` has the settings file that `--config` names; `serve` and `startServer` get the same.
    */
   finder(env: Environment): ServerFinder;
   serve(env: Environment): Promise<number>;

@@ -9,7 +9,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** A file of settings in the current folder. It is read only when it is named. */
+/** A settings file in the current folder. It is read only when it is named. */
 export const LOCAL_CONFIG = 'bullpen.config.yaml';
 
 /**
@@ -23,7 +23,7 @@ export function userFolder(env: Environment, name: string, initial: string): str
   return isAbsolute(value) ? value : join(env['HOME'] || homedir(), initial);
 }
 
-/** Returns the absolute path of the file of settings. A named file must exist. */
+/** Returns the absolute path of the settings file. A named file must exist. */
 export function configFile(
   env: Environment,
   cwd: string,
@@ -37,7 +37,7 @@ export function configFile(
 }
 
 /**
- * Returns the data folder when the environment names it or no file of settings could. null: the
+ * Returns the data folder when the environment names it or no settings file could. null: the
  * settings must be loaded, which takes a quarter of a second. A test compares it with the loader.
  */
 export function plainDataFolder(env: Environment, cwd: string): string | null {

@@ -24,7 +24,7 @@ function refusal(env: Environment, cwd: string): AppError {
 
 const paths = (error: AppError): readonly string[] => error.problems.map(({ path }) => path);
 
-/** The environment of a user who has a file of settings. */
+/** The environment of a user who has a settings file. */
 function withFile(content: string | object): { readonly HOME: string; readonly XDG_CONFIG_HOME: string } {
   const dir = tempDir();
   mkdirSync(join(dir, 'bullpen'));
