@@ -31,6 +31,8 @@ module.enableCompileCache(join(cache, 'compile'));
 // that has taken 500 jobs rests at 215 MB instead of 335 MB. V8 takes no maximum for it once the
 // process runs.
 v8.setFlagsFromString('--semi-space-growth-factor=1');
+// Collects the old generation when half of its size is garbage, in place of V8's three times.
+v8.setFlagsFromString('--heap-growing-percent=50');
 // A clone runs its TypeScript; the published package has only what was built from it.
 const built = new URL('../dist/src/main.js', import.meta.url).href;
 const inClone = existsSync(new URL('./main.ts', import.meta.url));

@@ -77,9 +77,7 @@ export async function measureScale(setting: Setting): Promise<Section> {
   );
 
   // Cancel the rest: each job must end in one state, and none may be missing.
-  const cancelledAt = performance.now();
   for (const id of batches) await client.cancelBatch(id);
-  const cancelMs = performance.now() - cancelledAt;
   let end = await client.count(batches);
   for (; end.total !== end.succeeded + end.cancelled; end = await client.count(batches))
     await delay(ASK_EVERY_MS);
@@ -91,12 +89,10 @@ export async function measureScale(setting: Setting): Promise<Section> {
     lines: [],
     rows: [
       row('prompts accepted', rate, 'per s'),
-      row('a call of 1,000, p50', quantile(callMs, 0.5), 'ms'),
       row('memory growth of the server', peakMb - beforeMb, 'MB'),
       row('jobs ended beside it', (drained * 1000) / drainMs, 'per s'),
       row('GET of one job beside it, p99', quantile(getMs, 0.99), 'ms'),
       row('list beside it, p99', quantile(listMs, 0.99), 'ms'),
-      row('cancel, per 1,000 jobs', cancelMs / calls, 'ms'),
       row('jobs lost', taken - end.total, ''),
     ],
     notes: [],

@@ -35,10 +35,7 @@ export async function measureThroughput(setting: Setting): Promise<Section> {
   return {
     title: `Many prompts, a fresh process for each (${blocks} blocks in turns)`,
     lines,
-    rows: lines.flatMap((one) => [
-      ...ratio(one, 'cold', 'xargs', `${one.name}: cold / xargs -P`),
-      ...ratio(one, 'warm', 'xargs', `${one.name}: warm / xargs -P`),
-    ]),
+    rows: lines.flatMap((one) => ratio(one, 'warm', 'xargs', `${one.name}: warm / xargs -P`)),
     notes: [],
   };
 }

@@ -88,7 +88,8 @@ export function createCliStarter({
   const { maxProcesses } = settings;
   const stopping = new AbortController();
   const cold = createColdStarts(launch, createOutage('starts of CLIs', logger));
-  const bootSlots = createBootSlots(availableParallelism());
+  const processors = availableParallelism();
+  const bootSlots = createBootSlots(processors);
   const memoryAllows = (): boolean =>
     memoryAllowsOneMore([...pool.pids(), ...sessions.pids()], process.availableMemory());
   const sessions = createSessionProcesses({
@@ -109,6 +110,7 @@ export function createCliStarter({
     nodeId,
     scratchDir,
     running,
+    processors,
     logger,
   });
   const started = { cold: 0, warm: 0, session: 0 };

@@ -38,6 +38,8 @@ export interface IdlePoolOptions {
   readonly scratchDir: string;
   /** How many executions run now. */
   running(): number;
+  /** While so many executions run, no process is started ahead. */
+  readonly processors: number;
   readonly logger: Logger;
 }
 
@@ -76,7 +78,8 @@ interface Member {
 const keyOf = (spec: BootSpec): string => spec.shape.key;
 
 export function createIdlePool(options: IdlePoolOptions): IdlePool {
-  const { maxProcesses, idleMs, memoryAllowsOneMore, bootSlots, launch, reaper, running, logger } = options;
+  const { maxProcesses, idleMs, memoryAllowsOneMore, bootSlots, launch, reaper, logger } = options;
+  const { running, processors } = options;
   const members = new Set<Member>();
   const starts = new Set<Promise<void>>();
   const failures = createShapeFailures();
@@ -95,7 +98,8 @@ export function createIdlePool(options: IdlePoolOptions): IdlePool {
     for (const spec of wanted) {
       const key = keyOf(spec);
       if (unused.get(key)?.pop() !== undefined || failures.isPaused(key)) continue;
-      const release = bootSlots.tryAcquire();
+      // While an execution runs on each processor, a boot would only take its time from them.
+      const release = running() < processors ? bootSlots.tryAcquire() : null;
       if (release === null) {
         fillLater();
         return;
