@@ -8,8 +8,7 @@ import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { MAX_PROMPT_BYTES, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Provider } from '../providers/provider.ts';
-import type { Pricing } from '../usage/pricing.ts';
-import { unkeptCostCap } from '../usage/pricing.ts';
+import { type Pricing, unkeptCostCap } from '../usage/pricing.ts';
 import { resolveWorkspace, type Workspace } from '../workspace.ts';
 
 export interface PermitOptions {

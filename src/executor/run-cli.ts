@@ -6,8 +6,7 @@ import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 import type { Claim } from '../records/ports.ts';
-import type { Pricing } from '../usage/pricing.ts';
-import { unkeptCostCap } from '../usage/pricing.ts';
+import { type Pricing, unkeptCostCap } from '../usage/pricing.ts';
 import type { ExecutionResult } from './execute.ts';
 import { checkedRequest, type PreparedExecution, type PrepareOptions, prepareFor } from './prepare.ts';
 

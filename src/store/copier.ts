@@ -4,6 +4,7 @@
  * restart neither misses nor skips a change.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { ReportDamage } from '../damage.ts';
@@ -169,8 +170,6 @@ export function createCopier({
       await pause(performance.now() - startedAt);
     }
   }
-
-  const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
   async function newestEntry(): Promise<string> {
     const [newest] = (await redis.xrevrange(log, '+', '-', 'COUNT', 1)) as StreamEntry[]; // ids and fields

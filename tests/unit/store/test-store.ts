@@ -8,6 +8,7 @@ import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import type { JobCopy } from '../../../src/store/jobs.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { tempDir } from '../../helpers/temp.ts';
+import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 /** A ledger file in a folder of the running test. */
 export const ledgerFile = (): string => join(tempDir(), 'ledger.db');
@@ -56,34 +57,8 @@ export const anOutcome = (overrides: Partial<Outcome> = {}): Outcome => ({
   ...overrides,
 });
 
-export const aRequest = (overrides: Partial<ResolvedPrompt> = {}): ResolvedPrompt => ({
-  prompt: 'say hello',
-  provider: 'claude',
-  model: null,
-  effort: null,
-  cwd: '/workspace',
-  sessionId: null,
-  permissionMode: 'default',
-  allowedTools: [],
-  disallowedTools: [],
-  onPermissionDenied: 'report',
-  appendSystemPrompt: null,
-  outputSchema: null,
-  maxTurns: null,
-  maxCostUsd: null,
-  providerOptions: {},
-  limits: {},
-  timeoutMs: 1000,
-  idleTimeoutMs: 1000,
-  ttlMs: null,
-  priority: 0,
-  delayMs: 0,
-  maxAttempts: 1,
-  concurrencyKey: null,
-  tags: [],
-  metadata: {},
-  ...overrides,
-});
+export const aRequest = (overrides: Partial<ResolvedPrompt> = {}): ResolvedPrompt =>
+  resolvedPrompt({ prompt: 'say hello', timeoutMs: 1000, idleTimeoutMs: 1000, ...overrides });
 
 type JobOverrides = Partial<Omit<JobCopy, 'request'>> & { readonly request?: Partial<ResolvedPrompt> };
 
