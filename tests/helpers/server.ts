@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
+import { afterAll, beforeAll, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import type { Job } from '../../src/protocol/job.ts';
 import { isAlive } from './proc.ts';
@@ -80,6 +80,26 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     if (own) removeDir(dir);
   });
   return server;
+}
+
+/**
+ * One server for every test of the block that calls this: started before the first, stopped after
+ * the last. Tests share its jobs and its workspace, so a name they look for is their own.
+ */
+export function sharedServer(options: () => TestServerOptions = () => ({})): () => TestServer {
+  let server: TestServer | null = null;
+  beforeAll(async () => {
+    const dir = makeTempDir();
+    server = await launch(dir, options());
+  });
+  afterAll(async () => {
+    await server?.stop();
+    if (server !== null) removeDir(server.dir);
+  });
+  return () => {
+    if (server === null) throw new Error('the server has not been started');
+    return server;
+  };
 }
 
 const inherited = (file: number | undefined): readonly ('ignore' | number)[] =>
