@@ -5,7 +5,13 @@ const REAL_CLIS = 'tests/helpers/install-clis.ts';
 /** One project per kind of test; `npm run check` runs `unit` alone. */
 const project = (
   name: string,
-  options: { testTimeout: number; fileParallelism?: boolean; isolate?: boolean; globalSetup?: string },
+  options: {
+    testTimeout: number;
+    fileParallelism?: boolean;
+    isolate?: boolean;
+    globalSetup?: string;
+    setupFiles?: string;
+  },
 ) => ({
   test: {
     name,
@@ -19,7 +25,7 @@ const project = (
 export default defineConfig({
   test: {
     projects: [
-      project('unit', { testTimeout: 10_000, isolate: false }),
+      project('unit', { testTimeout: 10_000, isolate: false, setupFiles: 'tests/helpers/unit-rules.ts' }),
       project('contracts', { testTimeout: 60_000, globalSetup: REAL_CLIS }),
       project('integration', { testTimeout: 60_000 }),
       project('e2e', { testTimeout: 120_000, fileParallelism: false, globalSetup: REAL_CLIS }),

@@ -11,7 +11,7 @@ import {
   NO_DELIVERY,
   project,
   testStore,
-} from '../unit/store/test-store.ts';
+} from '../integration/store/test-store.ts';
 
 const LATER = '2026-03-01T12:05:00.000Z';
 

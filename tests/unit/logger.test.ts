@@ -1,31 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { createLogLimit } from '../../src/logger.ts';
-
-const LOGGER = new URL('../../src/logger.ts', import.meta.url).href;
-/** Logs two lines when its stdin ends, and exits at once. */
-const PROGRAM = `
-  const { createLogger } = await import('${LOGGER}');
-  const logger = createLogger('info');
-  process.stdin.on('end', () => {
-    logger.warn('a first line');
-    logger.warn('a second line');
-    process.exit(0);
-  }).resume();
-`;
-
-it('a process exits also when its log has no reader', async () => {
-  const child = spawn(process.execPath, ['--input-type=module', '--no-warnings', '--eval', PROGRAM], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  const ended = once(child, 'exit');
-  child.stdout.destroy();
-  await once(child.stdout, 'close');
-  child.stdin.end();
-  expect(await ended).toEqual([0, null]);
-});
 
 it('one line per kind and minute, with the number of events since the last line', () => {
   let now = 0;

@@ -8,8 +8,8 @@ import { finishOf, newJob, text } from '../../contracts/records/samples.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { useTestRecords } from '../../helpers/redis-records.ts';
 import { aJob } from '../../unit/client/job.ts';
-import { testStore } from '../../unit/store/test-store.ts';
 import { createLatch } from '../executor/bench.ts';
+import { testStore } from '../store/test-store.ts';
 
 const READERS = 50;
 

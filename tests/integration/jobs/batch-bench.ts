@@ -14,7 +14,7 @@ import { toJobCopy } from '../../../src/store/copy-source.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { type TestRecords, useTestRecords } from '../../helpers/redis-records.ts';
 import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
-import { testStore } from '../../unit/store/test-store.ts';
+import { testStore } from '../store/test-store.ts';
 
 export const ALICE: Principal = { id: 'alice', admin: false };
 export const BOB: Principal = { id: 'bob', admin: false };

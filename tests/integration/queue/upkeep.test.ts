@@ -7,7 +7,7 @@ import { createUpkeepLoop } from '../../../src/queue/upkeep.ts';
 import { newJob } from '../../contracts/records/samples.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { useTestRecords } from '../../helpers/redis-records.ts';
-import { testStore } from '../../unit/store/test-store.ts';
+import { testStore } from '../store/test-store.ts';
 
 const SOON_MS = 15_000;
 const LONG_MS = 5 * 60_000;

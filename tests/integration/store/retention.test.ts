@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
 import { startServer } from '../../helpers/server.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import { aFinishedJob, project, testStore } from '../../unit/store/test-store.ts';
+import { aFinishedJob, project, testStore } from './test-store.ts';
 
 const JOBS = 40;
 const EVENTS = 50;

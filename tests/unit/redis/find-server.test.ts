@@ -1,22 +1,9 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import {
-  executablesOnPath,
-  findRedisServer,
-  isAtLeast,
-  parseServerVersion,
-  probeServerBinary,
-} from '../../../src/redis/private/find-server.ts';
+import { executablesOnPath, isAtLeast, parseServerVersion } from '../../../src/redis/private/find-server.ts';
 import { parseSimulatedInstall } from '../../../src/redis/private/provision-apt.ts';
 import { tempDir } from '../../helpers/temp.ts';
-
-function writeProgram(dir: string, name: string, output: string): string {
-  const file = join(dir, name);
-  writeFileSync(file, `#!/bin/sh\necho '${output}'\n`);
-  chmodSync(file, 0o755);
-  return file;
-}
 
 describe('parseServerVersion', () => {
   test.each([
@@ -39,33 +26,10 @@ test.each([
   expect(isAtLeast(version, '6.2.0')).toBe(expected);
 });
 
-describe('probeServerBinary', () => {
-  test('refuses an old server', async () => {
-    const old = writeProgram(tempDir(), 'redis-server', 'Redis server v=5.0.14 sha=0');
-    expect(await probeServerBinary(old, null)).toBeNull();
-  });
-
-  test('refuses what does not start', async () => {
-    expect(await probeServerBinary(join(tempDir(), 'absent'), null)).toBeNull();
-  });
-});
-
-describe('findRedisServer', () => {
-  test('takes the first new enough server on the path, under either name', async () => {
-    const [oldDir, newDir] = [tempDir(), tempDir()];
-    writeProgram(oldDir, 'redis-server', 'Redis server v=5.0.14 sha=0');
-    const valkey = writeProgram(newDir, 'valkey-server', 'Valkey server v=8.1.1 sha=0');
-
-    const found = await findRedisServer({ cacheDir: tempDir(), path: `${oldDir}:${newDir}` });
-
-    expect(found).toEqual({ path: valkey, version: '8.1.1', libraryPath: null });
-  });
-
-  test('ignores relative entries and files that are no programs', () => {
-    const dir = tempDir();
-    writeFileSync(join(dir, 'redis-server'), '');
-    expect(executablesOnPath('redis-server', `.:bin::${dir}`)).toEqual([]);
-  });
+test('the search ignores relative entries of PATH and files that are no programs', () => {
+  const dir = tempDir();
+  writeFileSync(join(dir, 'redis-server'), '');
+  expect(executablesOnPath('redis-server', `.:bin::${dir}`)).toEqual([]);
 });
 
 test('parseSimulatedInstall names what is missing or too old, but never the C library', () => {

@@ -10,7 +10,7 @@ import { createProviderReports } from '../../../src/status/provider-reports.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { isAlive } from '../../helpers/proc.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
+import { PROVIDER_HOST, providerSettings } from '../../unit/providers/settings.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 const KEY = 'sk-very-secret';

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { createCliProbe, usualPlaces } from '../../../src/executor/cli-probe.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
+import { PROVIDER_HOST, providerSettings } from '../../unit/providers/settings.ts';
 
 const { provider } = createProviders(providerSettings(), PROVIDER_HOST).get('claude');
 

@@ -3,11 +3,11 @@ import {
   createIdleProcess,
   memoryAllowsOneMore,
   type PromptToSend,
-} from '../../../../src/executor/warm/idle-process.ts';
-import { spawnProcess } from '../../../../src/processes/spawn.ts';
-import { eventually } from '../../../helpers/eventually.ts';
-import { launch } from '../../../helpers/launcher.ts';
-import { tempDir } from '../../../helpers/temp.ts';
+} from '../../../src/executor/warm/idle-process.ts';
+import { spawnProcess } from '../../../src/processes/spawn.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { launch } from '../../helpers/launcher.ts';
+import { tempDir } from '../../helpers/temp.ts';
 
 const NEVER = new AbortController().signal;
 const LONG_MS = 30_000;

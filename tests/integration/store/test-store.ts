@@ -8,7 +8,7 @@ import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import type { JobCopy } from '../../../src/store/jobs.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
+import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 
 /** A ledger file in a folder of the running test. */
 export const ledgerFile = (): string => join(tempDir(), 'ledger.db');
