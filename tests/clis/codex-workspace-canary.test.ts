@@ -9,7 +9,7 @@ import { createCodexProvider } from '../../src/providers/codex/provider.ts';
 import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
 
-const CODEX = fileURLToPath(new URL('../clis/node_modules/.bin/codex', import.meta.url));
+const CODEX = fileURLToPath(new URL('./node_modules/.bin/codex', import.meta.url));
 
 /**
  * Runs codex in a workspace the user trusts, whose own config starts a command; whether that
