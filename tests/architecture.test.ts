@@ -233,7 +233,7 @@ describe('the folders', () => {
     'src/redis/redis-error.ts',
     'src/config/worker.ts',
     'src/errors.ts',
-    'src/logger.ts',
+    'src/log.ts',
     'src/failpoint.ts',
     'src/timing.ts',
   ];
@@ -246,6 +246,11 @@ describe('the folders', () => {
     const reached = [...needed('workers/prompt.worker.ts')].filter((path) => byPath.has(path));
     expect(reached.filter((path) => !within(path, ...FOR_WORKERS))).toEqual([]);
     expect(reached).toContain('src/rpc/client.ts');
+  });
+
+  it('nor any package but the Redis client and the maker of ids: each takes memory in every worker', () => {
+    const reached = [...needed('workers/prompt.worker.ts')].filter((path) => !byPath.has(path));
+    expect(reached.filter((path) => !path.startsWith('node:')).sort()).toEqual(['ioredis', 'ulid']);
   });
 
   it('providers import only themselves, the protocol and the errors; no process, file or network', () => {

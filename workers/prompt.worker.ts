@@ -3,11 +3,11 @@
  * waits until the job has ended. It has two Redis connections and nothing else.
  */
 import './bootstrap.ts';
-import { DelayedError, type SandboxedJob, UnrecoverableError } from 'bullmq';
+import type { SandboxedJob } from 'bullmq';
 import { monotonicFactory } from 'ulid';
 import { readWorkerSettings } from '../src/config/worker.ts';
 import { createFailpoint } from '../src/failpoint.ts';
-import { createLogger } from '../src/logger.ts';
+import { createLineLog } from '../src/log.ts';
 import { createScriptRunner } from '../src/records/script-runner.ts';
 import { createSubmissions } from '../src/records/submissions.ts';
 import { openConnection } from '../src/redis/connection.ts';
@@ -20,14 +20,16 @@ const POLL_MS = 2000;
 const PARKED_MS = 15_000;
 
 const settings = readWorkerSettings(process.env);
-const logger = createLogger(settings.logLevel);
+const logger = createLineLog(settings.logLevel);
 const names = createNames(settings);
 const commands = openConnection(settings.redisUrl, 'patient', 'worker', logger);
 const subscriber = openConnection(settings.redisUrl, 'patient', 'worker-sub', logger);
 const waits = createJobWaits(createRedisDoorbells(commands, subscriber, logger), names.responses);
 const run = createRpcClient({
   submissions: createSubmissions(
-    createScriptRunner(commands, names.prefix, { ...settings, keepFinishedMs: settings.keepInRedisMs }),
+    createScriptRunner(commands, names.prefix, { ...settings, keepFinishedMs: settings.keepInRedisMs }, [
+      'submit',
+    ]),
   ),
   waits,
   newExecutionId: monotonicFactory(),
@@ -45,11 +47,15 @@ export default async function prompt(
   signal: AbortSignal,
 ) {
   const result = await run(job.data.jobId, signal);
-  // BullMQ shows a job that did not succeed as failed. An UnrecoverableError is not delivered
-  // again.
+  // BullMQ shows a job that did not succeed as failed, and does not deliver it again.
   if (result.kind === 'finished' && result.status !== 'succeeded')
-    throw new UnrecoverableError(result.status);
+    throw bullError('UnrecoverableError', result.status);
   if (result.kind !== 'later') return result;
   await job.moveToDelayed(Date.now() + result.afterMs, token);
-  throw new DelayedError();
+  throw bullError('DelayedError', 'the job was moved to delayed');
+}
+
+/** An error that BullMQ knows by its own property `name`. Loading its classes would take 10 MB. */
+function bullError(name: 'UnrecoverableError' | 'DelayedError', message: string): Error {
+  return Object.assign(new Error(message), { name });
 }

@@ -1,21 +1,19 @@
 /** The settings of a sandboxed worker, which gets nothing else of the server's environment. */
 import { getCompileCacheDir } from 'node:module';
-import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
 import { AppError } from '../errors.ts';
+import type { LogLevel } from '../log.ts';
 
-const WorkerSettings = Type.Object({
-  redisUrl: Type.String(),
-  prefix: Type.String(),
-  requestChannel: Type.String(),
-  responseChannel: Type.String(),
-  keepInRedisMs: Type.Integer(),
-  logLevel: Type.String(),
+/** They come from the server's own settings, which were checked. */
+export interface WorkerSettings {
+  readonly redisUrl: string;
+  readonly prefix: string;
+  readonly requestChannel: string;
+  readonly responseChannel: string;
+  readonly keepInRedisMs: number;
+  readonly logLevel: LogLevel;
   /** The folder of `failpoint.ts`, in tests. */
-  failpoints: Type.Optional(Type.String()),
-});
-
-export type WorkerSettings = Static<typeof WorkerSettings>;
+  readonly failpoints?: string;
+}
 
 /** The variable that holds them. */
 const NAME = 'BULLPEN_WORKER';
@@ -33,7 +31,8 @@ export function workerEnvironment(settings: WorkerSettings): Record<string, stri
 
 /** @throws AppError config.invalid when the process was not started by Bullpen */
 export function readWorkerSettings(env: Readonly<Record<string, string | undefined>>): WorkerSettings {
-  const settings: unknown = JSON.parse(env[NAME] ?? 'null');
-  if (Value.Check(WorkerSettings, settings)) return settings;
-  throw new AppError('config.invalid', 'a worker is started by the server, not by hand');
+  const settings = env[NAME];
+  if (settings === undefined)
+    throw new AppError('config.invalid', 'a worker is started by the server, not by hand');
+  return JSON.parse(settings);
 }

@@ -12,21 +12,21 @@ import {
   type Batch,
   type BatchCreated,
   batchLinks,
-  DEFAULT_PROJECT,
   isFinished,
   JOB_STATUSES,
   type JobStatus,
 } from '../protocol/job.ts';
 import type { PromptRequest } from '../protocol/prompt.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
-import type {
-  BatchEntry,
-  BatchRecords,
-  JobRecords,
-  NewBatch,
-  NewJob,
-  OpenBatchResult,
-  RefusedPrompt,
+import {
+  type BatchEntry,
+  type BatchRecords,
+  DEFAULT_PROJECT,
+  type JobRecords,
+  type NewBatch,
+  type NewJob,
+  type OpenBatchResult,
+  type RefusedPrompt,
 } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
 import type { Copier } from '../store/copier.ts';

@@ -7,9 +7,6 @@ export const JOB_STATUSES = ['queued', 'scheduled', 'running', 'succeeded', 'fai
 export const JobStatus = Type.Enum(JOB_STATUSES);
 export type JobStatus = Static<typeof JobStatus>;
 
-/** The project of everything that is made without one. */
-export const DEFAULT_PROJECT = 'default';
-
 export const isFinished = (status: JobStatus): boolean =>
   status === 'succeeded' || status === 'failed' || status === 'cancelled';
 

@@ -1,8 +1,8 @@
 /**
- * The messages on the two channels. A message is a doorbell: it carries ids and states, never
- * content, and its receiver reads the record. A lost message costs a poll interval. Raw requests
- * and their answers are the exception: they are for debugging (`redis-cli publish`), and delivered
- * at most once.
+ * The messages on the requests channel, and the raw answers to some of them. A message is a
+ * doorbell: it carries ids and states, never content, and its receiver reads the record. A lost
+ * message costs a poll interval. Raw requests and their answers are the exception: they are for
+ * debugging (`redis-cli publish`), and delivered at most once.
  */
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -21,15 +21,6 @@ export const RequestBell = Type.Object({
   jobId: Id,
 });
 export type RequestBell = Static<typeof RequestBell>;
-
-/** On the responses channel: a job's record has this status now. */
-export const ResponseBell = Type.Object({
-  v: Type.Literal(1),
-  type: Type.Enum(['finished', 'scheduled']),
-  jobId: Id,
-  status: Type.String(),
-});
-export type ResponseBell = Static<typeof ResponseBell>;
 
 /** `redis-cli PUBLISH claude:cli:requests '{"id":"test","prompt":"Hello","args":["--print"]}'` */
 export const RawRequest = Type.Object(
@@ -51,7 +42,6 @@ export type RawAnswer =
   | { readonly id: string | number | null; readonly success: false; readonly error: string };
 
 const requestBell = Compile(RequestBell);
-const responseBell = Compile(ResponseBell);
 const rawRequest = Compile(RawRequest);
 
 export type RequestMessage =
@@ -59,14 +49,8 @@ export type RequestMessage =
   | { readonly kind: 'raw'; readonly request: RawRequest }
   | { readonly kind: 'refused'; readonly id: string | number | null; readonly why: string };
 
-/** The beginning of every doorbell from our own scripts, and its greatest length. */
-const BELL = '{"v":1,';
-const MAX_BELL = 512;
 /** The greatest length of a raw request: the prompt of a job and its options. */
 const MAX_RAW = 2 * 1024 * 1024;
-
-/** A cheap check before parsing: any client may publish, and as much as it likes. */
-export const looksLikeBell = (text: string): boolean => text.length <= MAX_BELL && text.startsWith(BELL);
 
 /** Parses a message of the requests channel. Total: garbage is `refused`, never thrown. */
 export function parseRequestMessage(text: string): RequestMessage {
@@ -90,17 +74,6 @@ export function parseRequestMessage(text: string): RequestMessage {
       return `not a request: ${place}`;
     },
   };
-}
-
-/** Parses a message of the responses channel; null for a raw answer or garbage. */
-export function parseResponseMessage(text: string): ResponseBell | null {
-  if (!looksLikeBell(text)) return null;
-  try {
-    const message: unknown = JSON.parse(text);
-    return responseBell.Check(message) ? message : null;
-  } catch {
-    return null; // any client may publish here; only our own doorbells matter
-  }
 }
 
 function echoableId(message: unknown): string | number | null {

@@ -7,11 +7,11 @@ import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { AppError } from '../errors.ts';
 import type { EventBody, StoredEvent } from '../protocol/event.ts';
-import { DEFAULT_PROJECT, JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
+import { JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import { nullable } from '../protocol/schema.ts';
-import type { Claim, JobRecord, NewJob, TimedEvent } from './ports.ts';
+import { type Claim, DEFAULT_PROJECT, type JobRecord, type NewJob, type TimedEvent } from './ports.ts';
 import type { ScriptArguments } from './script-runner.ts';
 
 const text = Type.String();

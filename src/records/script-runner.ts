@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.ts';
-import { DEFAULT_PROJECT } from '../protocol/job.ts';
+import { DEFAULT_PROJECT } from './ports.ts';
 
 /** The files in `scripts/`: one per step of the protocol. */
 const SCRIPTS = [
@@ -15,8 +15,6 @@ export type ScriptName = (typeof SCRIPTS)[number];
 
 const read = (name: string): string =>
   readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
-const PRELUDE = read('prelude');
-const BODIES = new Map(SCRIPTS.map((name) => [name, read(name)]));
 
 export interface ScriptSettings {
   readonly requestChannel: string;
@@ -38,8 +36,17 @@ export interface ScriptRunner {
   run(name: ScriptName, args: ScriptArguments, list?: readonly (string | number)[]): Promise<unknown>;
 }
 
-/** Runs the scripts by hash. A Redis that does not know a script (restart, flush) gets its text. */
-export function createScriptRunner(redis: Redis, prefix: string, settings: ScriptSettings): ScriptRunner {
+/**
+ * Runs the scripts by hash. A Redis that does not know a script (restart, flush) gets its text.
+ * @param names the scripts that will be run. They are read now, because an upgrade in place may
+ *   replace their files. Default: all.
+ */
+export function createScriptRunner(
+  redis: Redis,
+  prefix: string,
+  settings: ScriptSettings,
+  names: readonly ScriptName[] = SCRIPTS,
+): ScriptRunner {
   const constants = [
     `local REQUESTS = ${JSON.stringify(settings.requestChannel)}`,
     `local RESPONSES = ${JSON.stringify(settings.responseChannel)}`,
@@ -49,8 +56,9 @@ export function createScriptRunner(redis: Redis, prefix: string, settings: Scrip
   // Every key begins with this, so a Redis user whose rights are `~PREFIX:*` may name it.
   const key = `${prefix}:`;
   const scripts = new Map<ScriptName, { text: string; sha: string }>();
-  for (const [name, body] of BODIES) {
-    const text = [constants, PRELUDE, body].join('\n');
+  const prelude = read('prelude');
+  for (const name of names) {
+    const text = [constants, prelude, read(name)].join('\n');
     scripts.set(name, { text, sha: createHash('sha1').update(text).digest('hex') });
   }
 

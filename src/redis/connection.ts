@@ -2,9 +2,8 @@
  * Connections to Redis: how they retry, what their errors become, and what is logged about them.
  */
 import { type Command, Redis, type RedisOptions } from 'ioredis';
-import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
-import { createLogLimit } from '../logger.ts';
+import { createLogLimit, type Log } from '../log.ts';
 import { backoffMs } from '../timing.ts';
 import { isReply, redisError, wordOf } from './redis-error.ts';
 
@@ -24,7 +23,7 @@ export interface RedisConnections {
 }
 
 /** @throws AppError redis.unavailable when Redis does not answer within 30 s */
-export async function openRedis(url: string, logger: Logger): Promise<RedisConnections> {
+export async function openRedis(url: string, logger: Log): Promise<RedisConnections> {
   const commands = openConnection(url, 'prompt', 'main', logger);
   const subscriber = openConnection(url, 'patient', 'main-sub', logger);
   const blocking = openConnection(url, 'patient', 'main-log', logger);
@@ -78,7 +77,7 @@ const RECONNECT = { firstMs: 40, maxMs: 1000 };
  * outage. Refusals (wrong rights, wrong data) are logged once a minute per cause.
  * @param url `redis://`, `rediss://`, or `unix://USER:PASSWORD@localhost/PATH` for a socket
  */
-export function openConnection(url: string, mode: ConnectionMode, name: string, logger: Logger): Redis {
+export function openConnection(url: string, mode: ConnectionMode, name: string, logger: Log): Redis {
   const options = {
     ...OPTIONS[mode],
     connectionName: `bullpen-${name}`,
@@ -196,7 +195,7 @@ function loginRefused(error: unknown): AppError | null {
   return new AppError('redis.refused', `Redis refused the login: ${messageOf(error)}`, { cause: error });
 }
 
-function createRefusalLog(connection: string, logger: Logger) {
+function createRefusalLog(connection: string, logger: Log) {
   const logLimit = createLogLimit();
   return (command: string, error: AppError): void => {
     const times = logLimit(`${command} ${wordOf(error.cause)}`);

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
-import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
 
 export type Listener = (message: string) => void;
 
@@ -26,7 +26,7 @@ export interface Doorbells {
  * @param publisher an ordinary connection
  * @param subscriber a connection of its own, used for nothing else
  */
-export function createRedisDoorbells(publisher: Redis, subscriber: Redis, logger: Logger): Doorbells {
+export function createRedisDoorbells(publisher: Redis, subscriber: Redis, logger: Log): Doorbells {
   const listeners = new Map<string, Set<Listener>>();
   const resumed = new Set<() => void>();
 

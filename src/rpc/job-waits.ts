@@ -3,7 +3,7 @@
  * waiter, which then reads the record. The waiter also reads it after a poll interval, because a
  * message may be lost.
  */
-import { parseResponseMessage } from '../protocol/messages.ts';
+import { parseResponseMessage } from '../protocol/response-bell.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 
 export interface JobWaits {

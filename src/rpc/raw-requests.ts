@@ -10,11 +10,10 @@
 import { RAW_PRINCIPAL } from '../auth/principal.ts';
 import { AppError, messageOf } from '../errors.ts';
 import type { NewId } from '../ids.ts';
-import { DEFAULT_PROJECT } from '../protocol/job.ts';
 import { MAX_MESSAGE_BYTES, type RawAnswer, type RawRequest } from '../protocol/messages.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
-import type { Claim, Claims } from '../records/ports.ts';
+import { type Claim, type Claims, DEFAULT_PROJECT } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 

@@ -8,8 +8,9 @@
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
-import { createLogLimit } from '../logger.ts';
-import { looksLikeBell, parseRequestMessage } from '../protocol/messages.ts';
+import { createLogLimit } from '../log.ts';
+import { parseRequestMessage } from '../protocol/messages.ts';
+import { looksLikeBell } from '../protocol/response-bell.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 import type { RawRequests } from './raw-requests.ts';
 

@@ -1,10 +1,7 @@
 /** What the tests of src/records/ports.ts use: the records, and what was published. */
 import { expect } from 'vitest';
-import {
-  MAX_MESSAGE_BYTES,
-  parseRequestMessage,
-  parseResponseMessage,
-} from '../../../src/protocol/messages.ts';
+import { MAX_MESSAGE_BYTES, parseRequestMessage } from '../../../src/protocol/messages.ts';
+import { parseResponseMessage } from '../../../src/protocol/response-bell.ts';
 import type { JobRecord } from '../../../src/records/ports.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';

@@ -14,7 +14,7 @@ const settings = {
   responseChannel: 'responses',
   keepInRedisMs: 60_000,
   logLevel: 'fatal',
-};
+} as const;
 const pool = createWorkerPool({
   settings,
   redisUrl,

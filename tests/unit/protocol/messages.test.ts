@@ -1,9 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  MAX_MESSAGE_BYTES,
-  parseRequestMessage,
-  parseResponseMessage,
-} from '../../../src/protocol/messages.ts';
+import { MAX_MESSAGE_BYTES, parseRequestMessage } from '../../../src/protocol/messages.ts';
+import { parseResponseMessage } from '../../../src/protocol/response-bell.ts';
 
 const say = (value: unknown): string => JSON.stringify(value);
 
