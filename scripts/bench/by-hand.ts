@@ -1,11 +1,11 @@
 /** The command line's side of each comparison: the same claude, started without Bullpen. */
-import { fork } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { claudeCommand } from '../../src/providers/claude/command.ts';
 import { CLAUDE_ENV_NAMES } from '../../src/providers/claude/provider.ts';
 import { buildEnvironment } from '../../src/providers/environment.ts';
+import { startProgram } from './program.ts';
 import type { Setting } from './setting.ts';
 
 /** What one process took, from its spawn. */
@@ -17,6 +17,18 @@ export interface HandRun {
   readonly endMs: number;
 }
 
+/** What one prompt to a process took, from the prompt. */
+export interface BareRun extends Omit<HandRun, 'code'> {
+  /** To the line of the result. */
+  readonly resultMs: number;
+}
+
+/** A process that waits for a prompt: what Bullpen starts ahead, without Bullpen. */
+export interface BareProcess {
+  /** @param stays keeps the process for the next turn; else it exits after the answer */
+  ask(prompt: string, expected: string, stays: boolean): Promise<BareRun>;
+}
+
 export interface ByHand extends Disposable {
   /** Of the small program that starts the CLIs. */
   readonly pid: number;
@@ -25,6 +37,8 @@ export interface ByHand extends Disposable {
    * @param expected throws on any other answer; null accepts all
    */
   claude(prompt: string, expected: string | null): Promise<HandRun>;
+  /** Starts claude without a prompt. Resolves when it has booted. */
+  boot(): Promise<BareProcess>;
   /**
    * `xargs -P` over `count` such runs. Returns when each ended (ms of this machine's clock). Throws
    * on another answer.
@@ -32,32 +46,38 @@ export interface ByHand extends Disposable {
   xargs(count: number, concurrency: number, prompt: string, expected: string): Promise<number[]>;
 }
 
-interface Command {
-  readonly binary: string;
-  readonly args: readonly string[];
-  readonly stdin: string;
-  readonly cwd: string;
-  readonly env: Readonly<Record<string, string>>;
-}
-
 export function startByHand(setting: Setting): ByHand {
   const { workspace: cwd, claude: binary } = setting;
-  const starter = startStarter(cwd, setting.env);
+  const starter = startProgram<Started>('./starter.js', setting);
+  let lastName = 0;
 
-  function commandFor(prompt: string): Command {
+  function commandFor(prompt: string) {
     const context = { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' };
     const options = { args: [], modes: {}, maxRetries: null, allowRootFullAccess: false };
-    const { args, stdin, env: set } = claudeCommand(plainRequest(prompt, cwd), context, options);
+    const { env: set, ...command } = claudeCommand(plainRequest(prompt, cwd), context, options);
     const env = buildEnvironment({ source: setting.env, names: CLAUDE_ENV_NAMES, set });
-    return { binary, args, stdin, cwd, env };
+    return { ...command, binary, cwd, env };
   }
 
   return {
     pid: starter.pid,
     async claude(prompt, expected) {
-      const { output, ...run } = await starter.start(commandFor(prompt));
+      const { output, ...run } = await starter.ask({ run: commandFor(prompt) });
       if (expected !== null) checkAnswer(output, expected);
       return run;
+    },
+    async boot() {
+      lastName += 1;
+      const name = String(lastName);
+      const command = commandFor('');
+      await starter.ask({ boot: { ...command, stdin: command.opening }, name });
+      return {
+        async ask(prompt, expected, stays) {
+          const { output, ...took } = await starter.ask({ prompt: commandFor(prompt).stdin, name, stays });
+          checkAnswer(output, expected);
+          return took;
+        },
+      };
     },
     async xargs(count, concurrency, prompt, expected) {
       const folder = setting.newFolder();
@@ -72,11 +92,9 @@ export function startByHand(setting: Setting): ByHand {
         `exec setsid ${words} < ${quoted(join(folder, 'prompt'))} > ${quoted(folder)}/"$1"\n`,
       );
       const numbers = Array.from({ length: count }, (_, index) => `${index}.out`).join('\n');
-      const { code, output } = await starter.start({
-        ...command,
-        binary: 'xargs',
-        args: ['-P', String(concurrency), '-n', '1', 'sh', join(folder, 'one.sh')],
-        stdin: `${numbers}\n`,
+      const args = ['-P', String(concurrency), '-n', '1', 'sh', join(folder, 'one.sh')];
+      const { code, output } = await starter.ask({
+        run: { ...command, binary: 'xargs', args, stdin: `${numbers}\n` },
       });
       if (code !== 0) throw new Error(`xargs exited with ${code}: ${output}`);
       const outputs = readdirSync(folder).filter((name) => name.endsWith('.out'));
@@ -87,40 +105,7 @@ export function startByHand(setting: Setting): ByHand {
   };
 }
 
-type Started = HandRun & { readonly output: string };
-
-/**
- * A small program that starts the CLIs, starter.js: a fork takes longer the more memory a process
- * has.
- */
-function startStarter(cwd: string, env: Readonly<Record<string, string>>) {
-  const child = fork(new URL('./starter.js', import.meta.url), { cwd, env: { ...env }, execArgv: [] });
-  const waiting = new Map<number, PromiseWithResolvers<Started>>();
-  let lastId = 0;
-  child.on('message', (message) => {
-    const { id, failed, ...started } = message as Started & { id: number; failed?: string }; // from starter.js
-    const waiter = waiting.get(id);
-    waiting.delete(id);
-    if (failed === undefined) waiter?.resolve(started);
-    else waiter?.reject(new Error(failed));
-  });
-  child.once('exit', () => {
-    for (const { reject } of waiting.values()) reject(new Error('starter.js exited'));
-  });
-  return {
-    pid: child.pid ?? 0,
-    start(command: Command): Promise<Started> {
-      lastId += 1;
-      const waiter = Promise.withResolvers<Started>();
-      waiting.set(lastId, waiter);
-      child.send({ ...command, id: lastId });
-      return waiter.promise;
-    },
-    [Symbol.dispose]: () => {
-      child.kill();
-    },
-  };
-}
+type Started = HandRun & BareRun & { readonly output: string };
 
 /** Quotes a word for sh. */
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;

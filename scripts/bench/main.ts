@@ -6,6 +6,7 @@
  *   --only a,b       some of latency, throughput, resources, scale, recovery
  *   --json PATH      the JSON there instead of bench-results/<date>.json
  *   --built          the server from dist/ (npm run build first)
+ *   --server DIR     the server of another checkout, for example of an earlier commit
  */
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -41,6 +42,7 @@ function readOptions() {
       only: { type: 'string', default: PARTS.join(',') },
       json: { type: 'string' },
       built: { type: 'boolean', default: false },
+      server: { type: 'string', default: ROOT },
     },
   });
   const names = values.only.split(',').map((name) => name.trim());
@@ -105,7 +107,7 @@ async function main(): Promise<void> {
       log,
       server: (own = {}) =>
         startBenchServer({
-          built: options.built,
+          bin: join(resolve(options.server), options.built ? 'dist/src/bin.js' : 'src/bin.js'),
           home: newFolder(),
           workspace,
           ...own,

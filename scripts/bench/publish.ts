@@ -1,14 +1,16 @@
 /**
  * `node scripts/bench/publish.ts RESULT.json` writes docs/benchmark.svg and the tables of
- * docs/performance.md.
+ * docs/performance.md and README.md.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { renderChart } from './chart.ts';
-import { withResults } from './report.ts';
+import { renderResults, renderSummary, withContent } from './report.ts';
 import { readResults } from './results.ts';
 
-const docs = (name: string): string => fileURLToPath(new URL(`../../docs/${name}`, import.meta.url));
+const place = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
+const fill = (name: string, content: string): void =>
+  writeFileSync(place(name), withContent(readFileSync(place(name), 'utf8'), content));
 
 const [, , file] = process.argv;
 if (file === undefined) {
@@ -16,6 +18,7 @@ if (file === undefined) {
   process.exit(1);
 }
 const results = readResults(file);
-writeFileSync(docs('benchmark.svg'), renderChart(results));
-writeFileSync(docs('performance.md'), withResults(readFileSync(docs('performance.md'), 'utf8'), results));
-console.log('written: docs/benchmark.svg, docs/performance.md');
+writeFileSync(place('docs/benchmark.svg'), renderChart(results));
+fill('docs/performance.md', renderResults(results));
+fill('README.md', renderSummary(results));
+console.log('written: docs/benchmark.svg, docs/performance.md, README.md');

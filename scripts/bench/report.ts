@@ -11,6 +11,9 @@ import {
   WAYS,
 } from './results.ts';
 
+/** The row with the memory of all processes. */
+export const AT_REST = 'at rest: all';
+
 const BEGIN = '<!-- bench: begin -->';
 const END = '<!-- bench: end -->';
 
@@ -33,12 +36,55 @@ export function renderSection({ title, lines, rows, notes }: Section): string {
     .join('\n\n');
 }
 
+/** The README's figures: what a reader asks first. What was not measured stays empty. */
+export function renderSummary({ sections }: Results): string {
+  const cells = (part: string, name: string): Line['cells'] =>
+    sections[part]?.lines.find((one) => one.name === name)?.cells ?? {};
+  const atRest = sections['resources']?.rows.find(({ name }) => name === AT_REST)?.value;
+  const ms = (cell: Cell | undefined, base?: Cell): string =>
+    cell === undefined ? '' : `${cell.p50.toFixed(0)} ms${times(cell, base)}`;
+  const rate = (cell: Cell | undefined, base?: Cell): string =>
+    cell === undefined ? '' : `${cell.p50.toFixed(1)} per s${times(cell, base)}`;
+  const lone = cells('latency', 'whole answer');
+  const many = (name: string): string[] => {
+    const { xargs, warm } = cells('throughput', name);
+    return [rate(xargs), '', rate(warm, xargs)];
+  };
+  return table(
+    ['', 'by hand', 'a ready process without Bullpen', 'Bullpen'],
+    [
+      ['a lone prompt, no process kept ready', ms(lone.hand), '', ms(lone.cold, lone.hand)],
+      ['a lone prompt, by default', ms(lone.hand), ms(lone.bare, lone.hand), ms(lone.warm, lone.hand)],
+      ['the next turn of a session', ms(lone.hand), ms(lone.turn, lone.hand), ms(lone.session, lone.hand)],
+      ['two at once', ...many('2 at once')],
+      ['four at once', ...many('4 at once')],
+      ['eight at once', ...many('8 at once')],
+      ['the first eight after a start', ...many('first 8 after a start')],
+      [
+        'CPU per prompt',
+        ms(cells('resources', 'CPU of the CLI per prompt').hand),
+        '',
+        `${ms(cells('resources', 'CPU of Bullpen per prompt').warm)} on top`,
+      ],
+      [
+        'memory two minutes after the last job',
+        '',
+        '',
+        atRest === undefined ? '' : `${atRest.toFixed(0)} MB`,
+      ],
+    ],
+  );
+}
+
+const times = (cell: Cell, base: Cell | undefined): string =>
+  base === undefined ? '' : ` (${(cell.p50 / base.p50).toFixed(2)} ×)`;
+
 /** Replaces what is between the page's two marks. @throws when the page has no marks */
-export function withResults(page: string, results: Results): string {
+export function withContent(page: string, content: string): string {
   const begin = page.indexOf(BEGIN);
   const end = page.indexOf(END);
   if (begin === -1 || end < begin) throw new Error(`the page has no ${BEGIN} … ${END}`);
-  return `${page.slice(0, begin + BEGIN.length)}\n${renderResults(results)}\n${page.slice(end)}`;
+  return `${page.slice(0, begin + BEGIN.length)}\n${content}\n${page.slice(end)}`;
 }
 
 function lineTable(lines: readonly Line[]): string {
@@ -74,4 +120,5 @@ function renderCell(cell: Cell | undefined): string {
   return cell.n === 1 ? digits(cell.p50) : `${digits(cell.p50)} (${digits(cell.p25)}–${digits(cell.p75)})`;
 }
 
-const digits = (value: number): string => value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
+const digits = (value: number): string =>
+  value.toFixed(Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2);

@@ -1,8 +1,11 @@
 /** What a prompt costs in processor time and memory, in the CLI and outside it. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { startByHand } from './by-hand.ts';
+import { createBenchClient } from './client.ts';
 import { cpuTime, descendantsOf, shareMb } from './proc.ts';
-import { addSample, line, type Samples, type Section } from './results.ts';
+import { AT_REST } from './report.ts';
+import { addSample, line, type Row, type Samples, type Section } from './results.ts';
+import type { BenchServer } from './server.ts';
 import { repeat, type Setting } from './setting.ts';
 import { turns } from './statistics.ts';
 import { type BullpenRunner, handRunner, PROMPT, type Runner, startBullpen } from './ways.ts';
@@ -16,6 +19,10 @@ const BOOT_MS = 1000;
 /** Streams for about two seconds, so that all prompts at once are in progress together. */
 const LONG_PROMPT = '[[slow: 40 tokens 50ms]]';
 const SAMPLE_MS = 200;
+/** A command that ends at once. */
+const CONFIG = { providers: { custom: { instant: { binary: 'true' } } } };
+/** Before a server counts as at rest: the time since its last job, and its number of jobs. */
+const REST = { afterMs: 120_000, quickMs: 5000, jobs: 20 };
 
 /** A way and the processes whose processor time and memory it uses. */
 interface Subject {
@@ -89,14 +96,52 @@ async function memoryUse(subject: Subject) {
   return { outside, idle, cli: peak / subject.atOnce };
 }
 
+/** Milliseconds of Bullpen per instant command, one at a time. */
+async function instantCpuMs(server: BenchServer, jobs: number): Promise<number> {
+  using client = createBenchClient(server);
+  const run = () => client.run({ prompt: 'nothing', provider: 'instant' });
+  const cpu = (): number => sum(server.parts().map(({ pid }) => cpuTime(pid).own));
+  await repeat(jobs, 1, async () => void (await run()));
+  await delay(TIDY_MS);
+  const before = cpu();
+  await repeat(jobs, 1, async () => void (await run()));
+  await delay(TIDY_MS);
+  return (cpu() - before) / jobs;
+}
+
+/** The processes of a server with its default settings: a worker's boot, and each one at rest. */
+async function startAtRest(setting: Setting) {
+  const server = await setting.server();
+  await delay(BOOT_MS);
+  const workers = server.parts().filter(({ part }) => part === 'workers');
+  const bootMs = sum(workers.map(({ pid }) => cpuTime(pid).own)) / workers.length;
+  using client = createBenchClient(server);
+  await repeat(setting.quick ? 2 : REST.jobs, 1, async () => void (await client.run({ prompt: PROMPT })));
+  const endedAt = performance.now();
+  return {
+    async rows(): Promise<Row[]> {
+      await delay(Math.max(0, endedAt + (setting.quick ? REST.quickMs : REST.afterMs) - performance.now()));
+      const parts = server.parts().map(({ part, pid }) => ({ name: part, value: shareMb(pid), unit: 'MB' }));
+      const all = sum(parts.map(({ value }) => value));
+      return [
+        { name: 'CPU of a worker from its start to its first job', value: bootMs, unit: 'ms' },
+        ...parts.map((row) => ({ ...row, name: `at rest: ${row.name}` })),
+        { name: AT_REST, value: all, unit: 'MB' },
+      ];
+    },
+    [Symbol.asyncDispose]: server.stop,
+  };
+}
+
 export async function measureResources(setting: Setting): Promise<Section> {
   const rounds = setting.quick ? 1 : 2;
   const prompts = setting.quick ? 4 : 24;
   const atOnce = setting.quick ? 2 : 4;
   const env = { BULLPEN_CONCURRENCY: String(atOnce) };
+  await using rest = await startAtRest(setting);
   using hand = startByHand(setting);
   await using cold = await startBullpen(setting, 'cold', env);
-  await using warm = await startBullpen(setting, 'warm', env);
+  await using warm = await startBullpen(setting, 'warm', env, CONFIG);
   await using session = await startBullpen(setting, 'session', env);
   const subjects: readonly Subject[] = [
     byHand(handRunner(hand), atOnce, hand.pid),
@@ -128,6 +173,7 @@ export async function measureResources(setting: Setting): Promise<Section> {
     addSample(memory.outside, way, outside);
     addSample(memory.idle, way, idle);
   }
+  const instantMs = await instantCpuMs(warm.server, setting.quick ? 20 : 200);
   return {
     title: `Processor time and memory per prompt (${atOnce} at once, turns of a session one at a time)`,
     lines: [
@@ -137,10 +183,14 @@ export async function measureResources(setting: Setting): Promise<Section> {
       line('memory of its idle processes', 'MB', memory.idle),
       line('memory of the CLIs per running prompt', 'MB', memory.cli),
     ],
-    rows: [],
+    rows: [
+      { name: 'CPU of Bullpen per command that ends at once, one at a time', value: instantMs, unit: 'ms' },
+      ...(await rest.rows()),
+    ],
     notes: [
       `After ${WARM_UPS} prompts each. Bullpen is the main process, the launcher, the workers and Redis.`,
       'Memory is PSS: pages that processes share count once. A running prompt includes the idle processes beside it.',
+      `At rest: default settings, two minutes after the last of ${REST.jobs} prompts, without the idle CLIs.`,
     ],
   };
 }

@@ -12,7 +12,11 @@ export const WAYS = {
   hand: 'by hand',
   xargs: 'xargs -P',
   cold: 'Bullpen cold',
+  bare: 'bare warm',
+  startup: 'SDK startup()',
+  prewarm: 'SDK prewarm()',
   warm: 'Bullpen warm',
+  turn: 'bare next turn',
   session: 'Bullpen session',
 } as const;
 export type Way = keyof typeof WAYS;
@@ -31,7 +35,19 @@ export type Cell = Static<typeof Cell>;
 export const Line = Type.Object({
   name: Type.String(),
   unit: Type.String(),
-  cells: Type.Partial(Type.Object({ hand: Cell, xargs: Cell, cold: Cell, warm: Cell, session: Cell })),
+  cells: Type.Partial(
+    Type.Object({
+      hand: Cell,
+      xargs: Cell,
+      cold: Cell,
+      bare: Cell,
+      startup: Cell,
+      prewarm: Cell,
+      warm: Cell,
+      turn: Cell,
+      session: Cell,
+    }),
+  ),
 });
 export type Line = Static<typeof Line>;
 
@@ -112,4 +128,17 @@ export function ratio({ cells }: Line, way: Way, to: Way, name: string): Row[] {
   const value = cells[way]?.p50;
   const base = cells[to]?.p50;
   return value === undefined || base === undefined ? [] : [{ name, value: rounded(value / base), unit: '×' }];
+}
+
+/**
+ * The median of what one way takes longer than another, block by block; none when one of them was
+ * not measured.
+ * @param blocks a block's samples, in order
+ */
+export function added(blocks: readonly Samples[], way: Way, to: Way, name: string, unit: string): Row[] {
+  const differences = blocks.flatMap((block) => {
+    const [values, base] = [block[way], block[to]];
+    return values === undefined || base === undefined ? [] : [median(values) - median(base)];
+  });
+  return differences.length === 0 ? [] : [{ name, value: rounded(median(differences)), unit }];
 }

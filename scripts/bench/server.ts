@@ -3,7 +3,6 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { childrenOf, descendantsOf } from './proc.ts';
 
@@ -17,8 +16,8 @@ export interface BenchServerOptions {
   /** The whole environment, except what is set here. */
   readonly env: Readonly<Record<string, string>>;
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Runs `dist/`, made by `npm run build`, instead of the source. */
-  readonly built: boolean;
+  /** Its program: bin.js of the source or of the built package, of this checkout or another. */
+  readonly bin: string;
 }
 
 export type Part = 'main' | 'launcher' | 'workers' | 'redis';
@@ -46,11 +45,10 @@ export function stopAllServers(): void {
 
 /** @throws when it does not start; no process is left then */
 export async function startBenchServer(options: BenchServerOptions): Promise<BenchServer> {
-  const { home, workspace, built } = options;
+  const { home, workspace, bin } = options;
   mkdirSync(home, { recursive: true });
   const config = join(home, 'bench.config.yaml');
   writeFileSync(config, stringify(options.config ?? {}));
-  const bin = fileURLToPath(new URL(built ? '../../dist/src/bin.js' : '../../src/bin.js', import.meta.url));
 
   const child = fork(bin, ['serve'], {
     cwd: workspace,
@@ -110,5 +108,5 @@ function partsOf(pid: number): { readonly part: Part; readonly pid: number }[] {
 function partOf(command: string): Part | null {
   if (/redis-server|valkey-server/.test(command)) return 'redis';
   if (command.includes('launcher-process')) return 'launcher';
-  return command.includes('bullmq') ? 'workers' : null;
+  return /bullmq|worker/.test(command) ? 'workers' : null;
 }

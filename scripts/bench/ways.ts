@@ -1,5 +1,6 @@
 /** The ways to run one prompt, each behind the same two questions. */
-import type { ByHand } from './by-hand.ts';
+import type { AgentSdk, SdkWay } from './agent-sdk.ts';
+import type { ByHand, HandRun } from './by-hand.ts';
 import { createBenchClient } from './client.ts';
 import type { Way } from './results.ts';
 import type { BenchServer } from './server.ts';
@@ -22,6 +23,8 @@ export const WAY_SETTINGS: Readonly<Record<BullpenWay, Readonly<Record<string, s
 export interface Took {
   readonly answerMs?: number;
   readonly firstMs?: number;
+  /** From the result to the exit of the process. */
+  readonly exitMs?: number;
 }
 
 export interface Runner {
@@ -34,16 +37,61 @@ export interface Runner {
   run(prompt: string): Promise<unknown>;
 }
 
+const tookOf = ({ endMs, firstMs }: Pick<HandRun, 'endMs' | 'firstMs'>): Took =>
+  firstMs === null ? { answerMs: endMs } : { answerMs: endMs, firstMs };
+
 /** In a shell, the answer is there when the process has exited. */
 export const handRunner = (hand: ByHand): Runner => ({
   way: 'hand',
-  answer: async () => {
-    const { endMs, firstMs } = await hand.claude(PROMPT, ANSWER);
-    return firstMs === null ? { answerMs: endMs } : { answerMs: endMs, firstMs };
-  },
+  answer: async () => tookOf(await hand.claude(PROMPT, ANSWER)),
   firstText: null,
   run: (prompt) => hand.claude(prompt, null),
 });
+
+/** How one prompt is answered without Bullpen, by a process that was started ahead. */
+export type AheadRunner = Pick<Runner, 'way' | 'answer' | 'firstText'>;
+
+/** Each process answers one prompt; the next one starts after it. */
+export async function bareRunner(hand: ByHand): Promise<AheadRunner> {
+  let next = hand.boot();
+  await next;
+  return {
+    way: 'bare',
+    async answer() {
+      const took = await (await next).ask(PROMPT, ANSWER, false);
+      next = hand.boot();
+      return { ...tookOf(took), exitMs: took.endMs - took.resultMs };
+    },
+    firstText: null,
+  };
+}
+
+/** Every prompt is the next turn of one process. */
+export async function bareTurnRunner(hand: ByHand): Promise<AheadRunner> {
+  const process = await hand.boot();
+  await process.ask(PROMPT, ANSWER, true);
+  return {
+    way: 'turn',
+    answer: async () => tookOf(await process.ask(PROMPT, ANSWER, true)),
+    firstText: null,
+  };
+}
+
+/** Each process answers one prompt; the next one starts after it. */
+export async function sdkRunner(sdk: AgentSdk, way: SdkWay): Promise<AheadRunner> {
+  let next = sdk.boot(way);
+  await next;
+  return {
+    way,
+    async answer() {
+      await next;
+      const took = await sdk.ask(way, PROMPT, ANSWER);
+      next = sdk.boot(way);
+      return tookOf(took);
+    },
+    firstText: null,
+  };
+}
 
 export interface BullpenRunner extends Runner, AsyncDisposable {
   readonly server: BenchServer;
@@ -58,8 +106,9 @@ export async function startBullpen(
   setting: Setting,
   way: BullpenWay,
   env: Readonly<Record<string, string>> = {},
+  config: Readonly<Record<string, unknown>> = {},
 ): Promise<BullpenRunner> {
-  const server = await setting.server({ env: { ...WAY_SETTINGS[way], ...env } });
+  const server = await setting.server({ env: { ...WAY_SETTINGS[way], ...env }, config });
   const client = createBenchClient(server);
   let request: Readonly<Record<string, unknown>> = { prompt: PROMPT };
   const stop = async (): Promise<void> => {

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { renderChart } from '../../../scripts/bench/chart.ts';
-import { renderResults, withResults } from '../../../scripts/bench/report.ts';
-import { type Cell, line, type Results, ratio, readResults } from '../../../scripts/bench/results.ts';
+import { renderResults, renderSummary, withContent } from '../../../scripts/bench/report.ts';
+import { added, type Cell, line, type Results, ratio, readResults } from '../../../scripts/bench/results.ts';
 import { median, quantile, steadyRate, turns } from '../../../scripts/bench/statistics.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
@@ -107,16 +107,22 @@ describe('the tables', () => {
     expect(page).toContain('| warm / by hand | 0.20 × |');
   });
 
-  it('replace what is between the marks of docs/performance.md, and nothing else', () => {
-    const page = readFileSync(
-      fileURLToPath(new URL('../../../docs/performance.md', import.meta.url)),
-      'utf8',
-    );
-    const once = withResults(page, RESULTS);
-    expect(once).toContain('### One prompt alone');
-    expect(withResults(once, RESULTS)).toBe(once);
+  it('are short in the README, with the ratio to the same thing by hand', () => {
+    const table = renderSummary(RESULTS).replaceAll(/ +/g, ' ');
+    expect(table).toContain('| a lone prompt, by default | 400 ms | | 80 ms (0.20 ×) |');
+    expect(table).toContain('| four at once | 8.0 per s | | 8.8 per s (1.10 ×) |');
+  });
+
+  it.each([
+    ['docs/performance.md', renderResults],
+    ['README.md', renderSummary],
+  ])('replace what is between the marks of %s, and nothing else', (name, render) => {
+    const page = readFileSync(fileURLToPath(new URL(`../../../${name}`, import.meta.url)), 'utf8');
+    const once = withContent(page, render(RESULTS));
+    expect(once).toContain(render(RESULTS));
+    expect(withContent(once, render(RESULTS))).toBe(once);
     expect(once.split('<!-- bench: begin -->')[0]).toBe(page.split('<!-- bench: begin -->')[0]);
-    expect(() => withResults('no marks', RESULTS)).toThrow('has no');
+    expect(() => withContent('no marks', '')).toThrow('has no');
   });
 });
 
@@ -159,6 +165,16 @@ describe('the statistics', () => {
       { name: 'warm / by hand', value: 0.225, unit: '×' },
     ]);
     expect(ratio(one, 'session', 'hand', 'session / by hand')).toEqual([]);
+  });
+
+  it('say what one way adds to another in the median block, whatever a slow block adds to both', () => {
+    const blocks = [
+      { bare: [100, 102, 101], warm: [111, 109, 110] },
+      { bare: [900], warm: [907] },
+      { bare: [100], warm: [130] },
+    ];
+    expect(added(blocks, 'warm', 'bare', 'added', 'ms')).toEqual([{ name: 'added', value: 9, unit: 'ms' }]);
+    expect(added(blocks, 'session', 'turn', 'added', 'ms')).toEqual([]);
   });
 
   it('let every way be first equally often, and never always after the same one', () => {
