@@ -75,23 +75,11 @@ export const createServerProbe = (
 
 export function createCliProbe(options: CliProbeOptions): CliProbe {
   const { env, loginTimeoutMs = LOGIN_TIMEOUT_MS } = options;
-  const path = options.searchPath.split(delimiter).filter(isAbsolute);
+  const path = [...new Set(options.searchPath.split(delimiter).filter(isAbsolute))];
   const versions = new Map<string, { identity: string; version: string | null }>();
   const logins = new Map<string, { answer: Promise<boolean | null>; at: number }>();
 
-  async function executable(binary: string): Promise<string | null> {
-    try {
-      const [real, found] = await Promise.all([
-        realpath(binary),
-        stat(binary),
-        access(binary, constants.X_OK),
-      ]);
-      return found.isFile() ? `${real}:${found.ino}:${found.size}:${found.mtimeMs}:${found.ctimeMs}` : null;
-    } catch {
-      return null; // missing or not executable: try the next one
-    }
-  }
-
+  /** One look at each folder: most of them do not have the CLI. */
   async function inFolders(
     names: readonly string[],
     folders: readonly string[],
@@ -99,9 +87,9 @@ export function createCliProbe(options: CliProbeOptions): CliProbe {
     const binaries = names.flatMap((name) =>
       isAbsolute(name) ? [name] : folders.map((dir) => join(dir, name)),
     );
-    const identities = await Promise.all(binaries.map(executable));
-    for (const [index, binary] of binaries.entries()) {
-      const identity = identities[index] ?? null;
+    const executable = await Promise.all(binaries.map(isExecutable));
+    for (const binary of binaries.filter((_, index) => executable[index])) {
+      const identity = await identityOf(binary);
       if (identity !== null) return { binary, identity };
     }
     return null;
@@ -149,6 +137,22 @@ export function createCliProbe(options: CliProbeOptions): CliProbe {
       return answer;
     },
   };
+}
+
+const isExecutable = (file: string): Promise<boolean> =>
+  access(file, constants.X_OK).then(
+    () => true,
+    () => false, // missing or not executable
+  );
+
+/** null: it is not a file. */
+async function identityOf(binary: string): Promise<string | null> {
+  try {
+    const [real, found] = await Promise.all([realpath(binary), stat(binary)]);
+    return found.isFile() ? `${real}:${found.ino}:${found.size}:${found.mtimeMs}:${found.ctimeMs}` : null;
+  } catch {
+    return null; // it has just been removed
+  }
 }
 
 /** An environment whose PATH ends with this folder too. */

@@ -2,7 +2,7 @@
  * What a process is bound to from its start: an idle process may only run a job that would have
  * started it in exactly the same way.
  */
-import { stat } from 'node:fs/promises';
+import { stat } from 'node:fs';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import type { Launch } from '../../processes/launch.ts';
@@ -52,16 +52,17 @@ export function shapeOf(
 
 /** Changes when one of these files changes, appears or disappears. */
 export async function fingerprintOf(files: readonly string[]): Promise<string> {
-  const states = await Promise.all(
-    files.map((file) =>
-      stat(file).then(
-        ({ ino, size, mtimeMs }) => `${ino}:${size}:${mtimeMs}`,
-        () => '-', // missing, or not readable for us and so not for a CLI of ours
-      ),
-    ),
-  );
-  return states.join(' ');
+  return (await Promise.all(files.map(stateOf))).join(' ');
 }
+
+/** By callback: the promises of `fs` cost a third more, and each job needs this for 30 files. */
+const stateOf = (file: string): Promise<string> =>
+  new Promise((resolve) => {
+    stat(file, (error, found) => {
+      // An error: it is missing, or not readable for us and so not for a CLI of ours.
+      resolve(error === null ? `${found.ino}:${found.size}:${found.mtimeMs}` : '-');
+    });
+  });
 
 /** How to start a process for prompts that are not known yet. */
 export interface BootSpec
