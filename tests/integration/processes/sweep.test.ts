@@ -2,8 +2,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { createCgroups } from '../../../src/processes/cgroups.ts';
 import { readMarked, readStat } from '../../../src/processes/proc-entry.ts';
-import type { ProcScanner } from '../../../src/processes/proc-scanner.ts';
+import { createProcScanner, type ProcScanner } from '../../../src/processes/proc-scanner.ts';
 import { findMarked, supportsSweep, sweep } from '../../../src/processes/sweep.ts';
 import { type TerminateTarget, terminate } from '../../../src/processes/terminate.ts';
 import { eventually } from '../../helpers/eventually.ts';
@@ -105,6 +106,48 @@ describe.skipIf(!supportsSweep())('the sweep', () => {
     const { process: shell } = await sh(SLEEP);
     expect((await findMarked(marker, scanner)).map(({ pid }) => pid)).toEqual([shell.pid]);
     await sweep(marker, { scanner });
+  });
+});
+
+describe.skipIf(!supportsSweep())('a process without a marker', () => {
+  /** A stranger that gets the marker by execve when asked, and a scanner with a clock of the test. */
+  async function lateComer() {
+    const { marker } = bench();
+    const script = 'read marker; BULLPEN_EXECUTION_ID=$marker exec sleep 1000';
+    const child = spawn('/bin/sh', ['-c', script], { stdio: ['pipe', 'ignore', 'ignore'], env: { A: 'b' } });
+    const exited = once(child, 'exit');
+    onTestFinished(async () => {
+      child.kill('SIGKILL');
+      await exited;
+    });
+    let clock = 0;
+    const scanner = createProcScanner(createCgroups(null), () => clock);
+    const found = async () => (await findMarked(marker, scanner)).some(({ pid }) => pid === child.pid);
+    return {
+      async scanAt(ms: number) {
+        clock = ms;
+        return found();
+      },
+      async marks() {
+        child.stdin.end(`${marker}\n`);
+        await eventually(() => readMarked(child.pid ?? 0)?.marker === marker);
+      },
+    };
+  }
+
+  it('is read by each scan of its first five seconds', async () => {
+    const { scanAt, marks } = await lateComer();
+    for (let ms = 0; ms < 5000; ms += 500) expect(await scanAt(ms)).toBe(false);
+    await marks();
+    expect(await scanAt(4999)).toBe(true);
+  });
+
+  it('is read again after that once a second has passed without a scan', async () => {
+    const { scanAt, marks } = await lateComer();
+    for (let ms = 0; ms <= 5000; ms += 500) expect(await scanAt(ms)).toBe(false);
+    await marks();
+    expect(await scanAt(5500)).toBe(false); // its pid is the one of a process that never gets a marker
+    expect(await scanAt(6500)).toBe(true);
   });
 });
 
