@@ -41,13 +41,16 @@ const FOLDER = new RegExp(`^bullpen\\.(${ULID})\\.(${ULID})$`);
 export function createCgroups(own: string | null = findOwnCgroup()): Cgroups {
   if (own === null) return NONE;
 
-  const folders = (wanted: string | null): { path: string; marker: string }[] =>
-    subfolders(own).flatMap((name) => {
+  const folders = (wanted: string | null): { path: string; marker: string }[] => {
+    const one = wanted === null ? null : folderOf(own, wanted);
+    if (wanted !== null && one !== null) return existsSync(one) ? [{ path: one, marker: wanted }] : [];
+    return subfolders(own).flatMap((name) => {
       const [, node, execution] = FOLDER.exec(name) ?? [];
       const marker = `${node}/${execution}`;
       if (node === undefined || (wanted !== null && !markerMatches(marker, wanted))) return [];
       return [{ path: join(own, name), marker }];
     });
+  };
 
   return {
     members: () =>
@@ -150,7 +153,12 @@ function processesIn(path: string): number[] {
 
 /** Returns whether it is gone. It stays while a killed process in it is still exiting. */
 function removeTree(path: string): boolean {
+  if (removeOne(path)) return true; // most often: a CLI rarely creates cgroups
   for (const name of subfolders(path)) removeTree(join(path, name));
+  return removeOne(path);
+}
+
+function removeOne(path: string): boolean {
   try {
     rmdirSync(path);
     return true;
