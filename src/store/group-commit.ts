@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { isRepeatable, isWrite, operations } from './operations.ts';
+import { isDeferrable, isRepeatable, isWrite, operations } from './operations.ts';
 import { storeError } from './sql.ts';
 import type { OperationReply, OperationRequest } from './thread.ts';
 
@@ -11,7 +11,7 @@ export interface GroupCommit {
 /**
  * Runs requests in one transaction. Each write has a savepoint of its own, so a failed one does not
  * affect the others. When this returns, the commit is on the disk; if all its writes are
- * repeatable, it is written but perhaps not synced. When the transaction itself fails (a full disk,
+ * repeatable or deferrable, it is written but perhaps not synced. When the transaction itself fails (a full disk,
  * for example), each request is tried again in a transaction of its own.
  */
 export function commitTogether(db: DatabaseSync, requests: readonly OperationRequest[]): GroupCommit {
@@ -19,7 +19,7 @@ export function commitTogether(db: DatabaseSync, requests: readonly OperationReq
   if (writes.length === 0) return answer(db, requests);
   // NORMAL writes commits in order without waiting for the disk
   // (sqlite.org/pragma.html#pragma_synchronous).
-  const level = writes.every(({ op }) => isRepeatable(op)) ? 'NORMAL' : 'FULL';
+  const level = writes.every(({ op }) => isRepeatable(op) || isDeferrable(op)) ? 'NORMAL' : 'FULL';
   try {
     db.exec(`PRAGMA synchronous = ${level}; BEGIN IMMEDIATE`);
   } catch (error) {

@@ -26,6 +26,7 @@ export function openDatabase(file: string): DatabaseSync {
       PRAGMA journal_size_limit = ${MAX_IDLE_WAL_BYTES}; PRAGMA cache_size = -16384`);
     checkIntegrity(db, file);
     migrate(db, file, MIGRATIONS);
+    db.exec('PRAGMA temp_store = MEMORY'); // else each commit of a copy makes a temporary file
     addPromptSearch(db);
     return db;
   } catch (error) {

@@ -6,8 +6,11 @@ import { isDeferrable, isReport, type OperationName, type Operations } from './o
 import type { OperationRequest } from './thread.ts';
 import { type StoreThread, startThread, unavailable } from './thread.ts';
 
-/** How long a deferrable write may wait for the next one. */
-const DEFER_MS = 100;
+/**
+ * How long a deferrable write may wait for the next one: for the copy of its job, which the copier
+ * makes after 250 ms.
+ */
+const DEFER_MS = 500;
 
 /**
  * The SQLite database. Calls never block the event loop. A write is on the disk when it resolves,
