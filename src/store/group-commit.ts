@@ -10,9 +10,9 @@ export interface GroupCommit {
 
 /**
  * Runs requests in one transaction. Each write has a savepoint of its own, so a failed one does not
- * affect the others. When this returns, the commit is on the disk; if all its writes are
- * repeatable or deferrable, it is written but perhaps not synced. When the transaction itself fails (a full disk,
- * for example), each request is tried again in a transaction of its own.
+ * affect the others. When this returns, the commit is on the disk; if all its writes are repeatable
+ * or deferrable, it is written but perhaps not synced. When the transaction itself fails (a full
+ * disk, for example), each request is tried again in a transaction of its own.
  */
 export function commitTogether(db: DatabaseSync, requests: readonly OperationRequest[]): GroupCommit {
   const writes = requests.filter(({ op }) => isWrite(op));

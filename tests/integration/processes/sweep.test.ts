@@ -110,7 +110,7 @@ describe.skipIf(!supportsSweep())('the sweep', () => {
 });
 
 describe.skipIf(!supportsSweep())('a process without a marker', () => {
-  /** A stranger that gets the marker by execve when asked, and a scanner with a clock of the test. */
+  /** A stranger that gets the marker by execve when asked, and a scanner with the test's clock. */
   async function lateComer() {
     const { marker } = bench();
     const script = 'read marker; BULLPEN_EXECUTION_ID=$marker exec sleep 1000';
