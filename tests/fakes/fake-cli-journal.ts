@@ -19,7 +19,13 @@ export type JournalEntry =
       /** Milliseconds since the epoch. */
       readonly at: number;
     }
-  | { readonly event: 'prompt'; readonly pid: number; readonly bytes: number; readonly at: number }
+  | {
+      readonly event: 'prompt';
+      readonly pid: number;
+      readonly bytes: number;
+      readonly firstLine: string;
+      readonly at: number;
+    }
   | { readonly event: 'signal'; readonly pid: number; readonly signal: string; readonly at: number }
   /** A grandchild was started: `child` is its id. */
   | { readonly event: 'spawned'; readonly pid: number; readonly child: number; readonly at: number }

@@ -121,7 +121,8 @@ async function main(): Promise<void> {
   if (closes) closeSync(0);
   if (has('ignoresStdin')) await runStep({ hang: true }, stage);
   const answer = async (prompt: string): Promise<void> => {
-    record({ event: 'prompt', pid, bytes: Buffer.byteLength(prompt), at: Date.now() });
+    const firstLine = prompt.split('\n', 1).join('').slice(0, 200);
+    record({ event: 'prompt', pid, bytes: Buffer.byteLength(prompt), firstLine, at: Date.now() });
     stage.resultCode = null;
     const { text, steps } = parsePrompt(prompt);
     if (!has('silent')) await stage.voice.init();
