@@ -1,18 +1,32 @@
-import { describe, expect, it } from 'vitest';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JobQuery } from '../../../src/protocol/job.ts';
 import type { JobCopy } from '../../../src/store/jobs.ts';
-import type { Store } from '../../../src/store/store.ts';
+import { openStore, type Store } from '../../../src/store/store.ts';
+import { makeTempDir, removeDir } from '../../helpers/temp.ts';
 import { AT, aFinishedJob, aJob, anOutcome, aQuery, project, testStore } from './test-store.ts';
+
+/** A store of this file: the tests that look for their own jobs among others share it. */
+let shared: Store;
+let dir: string;
+beforeAll(async () => {
+  dir = makeTempDir();
+  shared = await openStore({ file: join(dir, 'ledger.db'), logger: pino({ enabled: false }) });
+});
+afterAll(async () => {
+  await shared.close();
+  removeDir(dir);
+});
 
 const idsOf = async (store: Store, query: Partial<JobQuery>, principal: string | null = null) =>
   (await store.run('jobs.list', { principal, query: aQuery(query) })).rows.map(({ id }) => id);
 
 /** The prompts of the jobs that `q` finds, among those given. */
 async function found(prompts: readonly string[], q: string): Promise<string[]> {
-  const store = await testStore();
   const jobs = prompts.map((prompt) => aJob({ request: { prompt } }));
-  await project(store, ...jobs);
-  const ids = await idsOf(store, { q });
+  await project(shared, ...jobs);
+  const ids = await idsOf(shared, { q, limit: 100 });
   return jobs.filter(({ id }) => ids.includes(id)).map(({ request }) => request.prompt);
 }
 
@@ -84,8 +98,7 @@ describe('the list of jobs', () => {
   it.each(['', 'x', 'JA', Buffer.from('01J').toString('base64url'), 'é', "' OR 1=1 --"])(
     'refuses the cursor %j',
     async (cursor) => {
-      const store = await testStore();
-      const list = store.run('jobs.list', { principal: null, query: aQuery({ cursor }) });
+      const list = shared.run('jobs.list', { principal: null, query: aQuery({ cursor }) });
       await expect(list).rejects.toMatchObject({ code: 'request.invalid', problems: [{ path: '/cursor' }] });
     },
   );
@@ -135,9 +148,8 @@ describe('filters of the list', () => {
     query: Partial<JobQuery>,
     principal: string | null = null,
   ) => {
-    const store = await testStore();
-    await project(store, ...Object.values(jobs));
-    const ids = await idsOf(store, query, principal);
+    await project(shared, ...Object.values(jobs));
+    const ids = await idsOf(shared, { ...query, limit: 100 }, principal);
     return Object.keys(jobs).filter((name) => ids.includes(jobs[name]?.id ?? ''));
   };
 
