@@ -117,7 +117,12 @@ function contextOf(
       if (home !== null) await options.allowFolder(home, folder);
     },
     client: ({ url, token, of }) =>
-      createClient({ url, token, ...(of === 'environment' ? {} : { resumeDelaysMs: LOCAL_RESUME_MS }) }),
+      createClient({
+        url,
+        token,
+        sleep: context.sleep,
+        ...(of === 'environment' ? {} : { resumeDelaysMs: LOCAL_RESUME_MS }),
+      }),
     async connect() {
       const found = await findServer(context, APPEARS_WITHIN_MS);
       if (found.kind === 'none') throw noServer(found);

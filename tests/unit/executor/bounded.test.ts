@@ -9,7 +9,7 @@ import { hostileRuns } from '../../fakes/hostile-runs.ts';
 
 /** Fixed, so that a failure is the same everywhere. */
 const SEED = 20_260_301;
-const RUNS = 120;
+const RUNS = 40;
 const MAX_TEXT = 50_000;
 const WELL = { code: 0, signal: null };
 
@@ -78,7 +78,7 @@ describe('what a CLI says', () => {
           expect(Value.Check(TokenCounts, tokens)).toBe(true);
       }
     }
-    expect(refused).toBeGreaterThan(10);
+    expect(refused).toBeGreaterThan(3);
   });
 
   function expectUsage(kept: Usage): void {

@@ -153,7 +153,7 @@ describe('a line of JSON that is too long', () => {
         : Array.from({ length: size }, () => value(depth + 1));
     };
     let long = 0;
-    for (let round = 0; round < 300; round += 1) {
+    for (let round = 0; round < 100; round += 1) {
       const whole = next() < 0.5 ? { a: value(0), b: value(0), c: 1 } : [value(0), value(0), value(0)];
       const text = JSON.stringify(whole, null, next() < 0.2 ? '\t' : 0).replaceAll('\n', ' ');
       if (text.length <= MAX_LINE) continue;
@@ -165,7 +165,7 @@ describe('a line of JSON that is too long', () => {
       }
       expect(JSON.stringify(part).length).toBeLessThan(COPY + 2000);
     }
-    expect(long).toBeGreaterThan(25);
+    expect(long).toBeGreaterThan(8);
   });
 
   it('shortens one line of a document of many', () => {

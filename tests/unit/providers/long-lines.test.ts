@@ -10,7 +10,7 @@ import { PROVIDER_HOST, providerSettings } from './settings.ts';
 
 const MAX_LINE = 1024;
 const MAX_TEXT = 4096;
-const LONG = '\\"é😀\n'.repeat(2000);
+const LONG = '\\"é😀\n'.repeat(1000);
 const FIXTURES = new URL('../../fixtures/providers/', import.meta.url);
 const custom = (output: unknown) => ({ binary: 'x', output });
 
@@ -49,7 +49,7 @@ const padded = (output: string): string =>
     .filter(Boolean)
     .map((line) => {
       if (!line.startsWith('{')) return `${line}\n`;
-      const many = Array.from({ length: 300 }, (_, at) => ({ at, more: { text: 'x' } }));
+      const many = Array.from({ length: 100 }, (_, at) => ({ at, more: { text: 'x' } }));
       return `${JSON.stringify({ before: LONG, many, ...JSON.parse(line), behind: [LONG, { deep: [LONG] }] })}\n`;
     })
     .join('');

@@ -66,7 +66,7 @@ describe('the answer to a raw request', () => {
     'of %s fits a message at every length around the limit, and is marked when it was cut',
     (_what, unit) => {
       for (const length of [
-        10_900, 10_923, 16_380, 21_840, 32_740, 65_480, 65_500, 65_536, 70_000, 1_000_000,
+        10_900, 10_923, 16_380, 21_840, 32_740, 65_480, 65_500, 65_536, 70_000, 200_000,
       ]) {
         const text = unit.repeat(length);
         for (const message of [
