@@ -4,11 +4,12 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, onTestFinished } from 'vitest';
+import { afterAll, beforeAll } from 'vitest';
 import { stringify } from 'yaml';
 import type { Job } from '../../src/protocol/job.ts';
 import { isAlive } from './proc.ts';
 import { CACHE_DIR } from './redis-private.ts';
+import { whenOver } from './shared.ts';
 import { makeTempDir, removeDir } from './temp.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -68,14 +69,14 @@ export interface TestServer {
 }
 
 /**
- * Starts a server and waits until it is ready; it is stopped and its folder removed when the test
- * has finished.
+ * Starts a server and waits until it is ready. It is stopped and its folder removed after the test,
+ * or after the file if it is shared.
  */
 export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
   const own = options.dir === undefined;
   const dir = options.dir ?? makeTempDir();
   const server = await launch(dir, options);
-  onTestFinished(async () => {
+  whenOver(async () => {
     await server.stop();
     if (own) removeDir(dir);
   });

@@ -1,7 +1,7 @@
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { whenOver } from './shared.ts';
 
 /** A new empty folder (its real path). The caller removes it with {@link removeDir}. */
 export function makeTempDir(): string {
@@ -13,12 +13,9 @@ export function removeDir(dir: string): void {
   rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
 }
 
-/**
- * A new empty folder (its real path), removed when the running test has finished. Only inside a
- * test.
- */
+/** A new empty folder (its real path), removed after the test, or the file if it is shared. */
 export function tempDir(): string {
   const dir = makeTempDir();
-  onTestFinished(() => removeDir(dir));
+  whenOver(() => removeDir(dir));
   return dir;
 }

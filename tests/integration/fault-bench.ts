@@ -11,15 +11,16 @@ import { eventually } from '../helpers/eventually.ts';
 import { fakePrompt, installFakeCli, journalOf } from '../helpers/fake-cli.ts';
 import { commandLine, descendants, isAlive, processesWithMarker } from '../helpers/proc.ts';
 import { startTestRedis, type TestRedis } from '../helpers/redis.ts';
-import type { TestServer } from '../helpers/server.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+import { shared, whenOver } from '../helpers/shared.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 /**
  * API.md: "Redis away: 503 within 2 s", and what a busy machine may add on the way there and back.
  */
-export const PROMPTLY_MS = 2000 + 1500;
+export const PROMPTLY_MS = 2000 + 10_000;
 
-/** A Redis of the running test's own, and a connection to it with full rights. */
+/** A Redis of its own for a test or a file, and a connection to it with full rights. */
 export interface BreakableRedis extends TestRedis {
   readonly admin: Redis;
 }
@@ -29,14 +30,14 @@ export async function breakableRedis(): Promise<BreakableRedis> {
   const redis = await startTestRedis();
   const admin = new Redis(redis.url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
   admin.on('error', () => undefined); // it goes away on purpose
-  onTestFinished(async () => {
+  whenOver(async () => {
     admin.disconnect();
     await redis.stop();
   });
   return { ...redis, admin };
 }
 
-/** The CLIs of the running test. */
+/** The CLIs of a test or a file. */
 export interface FakeClis {
   /** For `startServer`: `claude` is the scripted one, `echo` answers the prompt itself. */
   readonly config: { readonly providers: Readonly<Record<string, unknown>> };
@@ -55,11 +56,13 @@ export interface FakeClis {
   /** Lets what waits for `name` go on. */
   open(name: string): void;
   isOpen(name: string): boolean;
+  /** For a test that shares its server: none of them counts yet, and every latch is closed. */
+  fresh(): FakeClis;
 }
 
 /**
- * Call it before `startServer`. When the test is over and its servers are stopped, no CLI may be
- * alive, and none may have been started twice for one execution.
+ * Call it before `startServer`. When their servers are stopped, no CLI may be alive, and none may
+ * have been started twice for one execution.
  */
 export async function fakeClis(): Promise<FakeClis> {
   const dir = tempDir();
@@ -70,29 +73,70 @@ export async function fakeClis(): Promise<FakeClis> {
   writeFileSync(echo, `#!/bin/sh\necho "$BULLPEN_EXECUTION_ID" >> '${echoed}'\nexec /bin/cat\n`);
   chmodSync(echo, 0o755);
 
-  const latch = (name: string): string => join(dir, `latch-${name}`);
-  const markers = (): string[] => [
-    ...journalOf(journal, 'start').map(({ marker }) => marker ?? ''),
-    ...(existsSync(echoed) ? readFileSync(echoed, 'utf8').trim().split('\n') : []),
-  ];
-  onTestFinished(async () => {
-    const spawned = markers();
-    expect(duplicatesIn(spawned), 'executions that were spawned twice').toEqual([]);
-    const nodes = new Set(spawned.map((marker) => marker.split('/')[0] ?? ''));
+  const starts = () => journalOf(journal, 'start');
+  const prompts = () => journalOf(journal, 'prompt');
+  const echoes = () => (existsSync(echoed) ? readFileSync(echoed, 'utf8').trim().split('\n') : []);
+  const config = { providers: { claude: { binary }, custom: { echo: { binary: echo } } } };
+  let views = 0;
+
+  function fresh(): FakeClis {
+    views += 1;
+    const view = views;
+    const before = { starts: starts().length, echoes: echoes().length, prompts: prompts().length };
+    const latch = (name: string): string => join(dir, `latch-${view}-${name}`);
+    return {
+      config,
+      journal,
+      spawns: () => [
+        ...starts()
+          .slice(before.starts)
+          .map(({ marker }) => marker ?? ''),
+        ...echoes().slice(before.echoes),
+      ],
+      pids: () =>
+        starts()
+          .slice(before.starts)
+          .map(({ pid }) => pid),
+      prompted: () => prompts().length - before.prompts,
+      held: (name, text) => fakePrompt([{ delta: text }, { waitFor: latch(name) }], text),
+      latch,
+      open: (name) => writeFileSync(latch(name), ''),
+      isOpen: (name) => existsSync(latch(name)),
+      fresh,
+    };
+  }
+
+  const all = fresh();
+  whenOver(async () => {
+    expect(duplicatesIn(all.spawns()), 'executions that were spawned twice').toEqual([]);
+    const nodes = new Set(all.spawns().map((marker) => marker.split('/')[0] ?? ''));
     await eventually(() => {
       expect([...nodes].flatMap((node) => processesWithMarker(`BULLPEN_EXECUTION_ID=${node}/`))).toEqual([]);
     });
   });
-  return {
-    config: { providers: { claude: { binary }, custom: { echo: { binary: echo } } } },
-    journal,
-    spawns: markers,
-    pids: () => journalOf(journal, 'start').map(({ pid }) => pid),
-    prompted: () => journalOf(journal, 'prompt').length,
-    held: (name, text) => fakePrompt([{ delta: text }, { waitFor: latch(name) }], text),
-    latch,
-    open: (name) => writeFileSync(latch(name), ''),
-    isOpen: (name) => existsSync(latch(name)),
+  return all;
+}
+
+export interface FaultBench {
+  readonly redis: BreakableRedis;
+  readonly clis: FakeClis;
+  readonly server: TestServer;
+}
+
+/**
+ * A server that the tests of a file share, with a Redis to break; its CLIs count from zero for each
+ * test. Call it where tests are defined.
+ */
+export function sharedBench(env: Readonly<Record<string, string>> = {}): () => Promise<FaultBench> {
+  const bench = shared(async () => {
+    const redis = await breakableRedis();
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config, env: { REDIS_URL: redis.url, ...env } });
+    return { redis, clis, server };
+  });
+  return async () => {
+    const { redis, clis, server } = await bench();
+    return { redis, clis: clis.fresh(), server };
   };
 }
 
@@ -144,6 +188,13 @@ export function expectPromptRefusal(answer: Posted): void {
 /** Whether `GET /ready` says so. */
 export const isReady = async (server: TestServer): Promise<boolean> =>
   (await server.api('GET', '/ready')).status === 200;
+
+/** Whether the outcome of a job waits for Redis to take it. */
+export const waitsInOutbox = (server: TestServer, id: string): boolean =>
+  server
+    .log()
+    .split('\n')
+    .some((line) => line.includes(id) && line.includes('an outcome waits in the outbox'));
 
 export interface SeenEvent {
   readonly seq: number;

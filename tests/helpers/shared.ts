@@ -1,0 +1,38 @@
+/** What the tests of one file share: it is built with its first use and stopped after the file. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { afterAll, onTestFinished } from 'vitest';
+
+type CleanUp = () => Promise<void> | void;
+
+const ofTheFile = new AsyncLocalStorage<CleanUp[]>();
+
+/** Runs `cleanUp` after the running test; inside the `build` of {@link shared}, after the file. */
+export function whenOver(cleanUp: CleanUp): void {
+  const cleanUps = ofTheFile.getStore();
+  if (cleanUps === undefined) onTestFinished(cleanUp);
+  else cleanUps.push(cleanUp);
+}
+
+/**
+ * A function that gives what `build` made at its first call. Call `shared` where tests are defined,
+ * and what it returns inside of them.
+ */
+export function shared<T>(build: () => Promise<T>): () => Promise<T> {
+  const cleanUps: CleanUp[] = [];
+  let built: Promise<T> | null = null;
+  afterAll(async () => {
+    const failures: unknown[] = [];
+    for (const cleanUp of cleanUps.reverse()) {
+      try {
+        await cleanUp();
+      } catch (failure) {
+        failures.push(failure);
+      }
+    }
+    if (failures.length > 0) throw failures.length === 1 ? failures[0] : new AggregateError(failures);
+  });
+  return () => {
+    built ??= ofTheFile.run(cleanUps, build);
+    return built;
+  };
+}
