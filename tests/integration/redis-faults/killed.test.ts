@@ -1,23 +1,27 @@
 import { describe, expect, it } from 'vitest';
 import type { Job } from '../../../src/protocol/job.ts';
 import { eventually } from '../../helpers/eventually.ts';
-import { startServer, type TestServer } from '../../helpers/server.ts';
+import type { TestServer } from '../../helpers/server.ts';
 import {
   accepted,
-  breakableRedis,
   duplicatesIn,
   expectHealthyLog,
   expectOneExecution,
   expectPromptRefusal,
-  fakeClis,
   isReady,
   type Posted,
   post,
+  sharedBench,
+  waitsInOutbox,
 } from '../fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 40_000 };
 /** A job whose delivery BullMQ had begun when Redis died is delivered again after its lock. */
-const ENV = { BULLPEN_LOCK_MS: '3000', BULLPEN_SWEEP_MS: '200' };
+const setUp = sharedBench({
+  BULLPEN_LOCK_MS: '3000',
+  BULLPEN_SWEEP_MS: '200',
+  BULLPEN_LEASE_MS: '1000',
+});
 
 const postEcho = (server: TestServer, prompt: string): Promise<Posted> =>
   post(server, '/v1/jobs', { provider: 'echo', prompt });
@@ -28,27 +32,23 @@ const idsOf = (answers: readonly Posted[]): string[] =>
 
 describe('a Redis that is killed under load and comes back with its data', () => {
   it('costs no accepted job its one outcome, and gives no job a second process', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const env = { ...ENV, REDIS_URL: redis.url };
-    const server = await startServer({ config: clis.config, env });
-
+    const { redis, clis, server } = await setUp();
     const held: string[] = [];
     for (const name of ['a', 'b', 'c']) held.push(await accepted(server, { prompt: clis.held(name, name) }));
     await eventually(() => clis.prompted() === 3, PATIENCE);
-    const before = await postMany(server, 'before', 27);
+    const before = await postMany(server, 'before', 12);
     expect(before.map(({ status }) => status)).toEqual(before.map(() => 202));
 
     const [meanwhile] = await Promise.all([postMany(server, 'meanwhile', 10), redis.kill()]);
     for (const answer of meanwhile.filter(({ status }) => status !== 202)) expectPromptRefusal(answer);
-    const during = await postMany(server, 'during', 10);
+    const during = await postMany(server, 'during', 5);
     for (const answer of during) expectPromptRefusal(answer);
     expect(await isReady(server)).toBe(false);
     for (const name of ['a', 'b', 'c']) clis.open(name); // three CLIs succeed while Redis is away
     await redis.restart();
 
     await eventually(() => isReady(server), PATIENCE);
-    const after = await postMany(server, 'after', 30);
+    const after = await postMany(server, 'after', 8);
     expect(after.map(({ status }) => status)).toEqual(after.map(() => 202));
 
     const ids = [...held, ...idsOf([...before, ...meanwhile, ...after])];
@@ -61,19 +61,16 @@ describe('a Redis that is killed under load and comes back with its data', () =>
   });
 
   it('that was away for longer than the lease leaves a success a success', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const env = { ...ENV, REDIS_URL: redis.url, BULLPEN_LEASE_MS: '1000' };
-    const server = await startServer({ config: clis.config, env });
+    const { redis, clis, server } = await setUp();
     const id = await accepted(server, { prompt: clis.held('gate', 'kept') });
     await eventually(() => clis.prompted() === 1, PATIENCE);
     const lease = Number(await redis.admin.zscore('{bullpen}:running', id));
 
     await redis.kill();
     clis.open('gate');
-    await eventually(() => server.log().includes('an outcome waits in the outbox'), PATIENCE);
+    await eventually(() => waitsInOutbox(server, id), PATIENCE);
     // The restart waits for the clock: the lease ran out while Redis was away.
-    await eventually(() => Date.now() > lease + 1500, PATIENCE);
+    await eventually(() => Date.now() > lease + 100, PATIENCE);
     await redis.restart();
     const job = await server.finished(id);
 
@@ -83,10 +80,8 @@ describe('a Redis that is killed under load and comes back with its data', () =>
   });
 
   it('again and again is survived by every connection of the server', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config, env: { ...ENV, REDIS_URL: redis.url } });
-    for (let round = 0; round < 4; round += 1) {
+    const { redis, server } = await setUp();
+    for (let round = 0; round < 3; round += 1) {
       await redis.kill();
       await redis.restart();
       await eventually(() => isReady(server), PATIENCE);
@@ -99,9 +94,7 @@ describe('a Redis that is killed under load and comes back with its data', () =>
 
 describe('a Redis that forgets its scripts', () => {
   it('is taught them again, in the middle of jobs', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config, env: { ...ENV, REDIS_URL: redis.url } });
+    const { redis, clis, server } = await setUp();
     const held = await accepted(server, { prompt: clis.held('gate', 'held') });
     await eventually(() => clis.prompted() === 1, PATIENCE);
 

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
 import { startServer, type TestServer } from '../../helpers/server.ts';
 import { tempDir } from '../../helpers/temp.ts';
@@ -12,6 +12,7 @@ import {
   type FakeClis,
   fakeClis,
   post,
+  waitsInOutbox,
 } from '../fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 40_000 };
@@ -25,46 +26,38 @@ async function endWithoutMemory(server: TestServer, redis: BreakableRedis, clis:
   await eventually(() => clis.prompted() === 1, PATIENCE);
   await fill(redis);
   clis.open('gate');
-  await eventually(() => server.log().includes('an outcome waits in the outbox'), PATIENCE);
+  await eventually(() => waitsInOutbox(server, id), PATIENCE);
   return id;
 }
 
-describe('a Redis without memory', () => {
-  it('accepts no job and loses no outcome, which is delivered when there is memory again', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config, env: { REDIS_URL: redis.url } });
-    const id = await endWithoutMemory(server, redis, clis);
+it('a Redis without memory accepts no job and loses no outcome, also when the server dies', async () => {
+  const redis = await breakableRedis();
+  const clis = await fakeClis();
+  const options = { config: clis.config, env: { REDIS_URL: redis.url }, dir: tempDir() };
+  const first = await startServer(options);
+  const id = await endWithoutMemory(first, redis, clis);
 
-    const refused = await post(server, '/v1/jobs', { provider: 'echo', prompt: 'refused' });
-    expectPromptRefusal(refused);
-    expect(refused.body['detail']).toContain('out of memory');
-    expect(await server.job(id)).toMatchObject({ status: 'running' });
-    expect((await server.api('GET', '/health')).status).toBe(200);
-    await free(redis);
-    const job = await server.finished(id);
+  const refused = await post(first, '/v1/jobs', { provider: 'echo', prompt: 'refused' });
+  expectPromptRefusal(refused);
+  expect(refused.body['detail']).toContain('out of memory');
+  expect(await first.job(id)).toMatchObject({ status: 'running' });
+  expect((await first.api('GET', '/health')).status).toBe(200);
+  await free(redis);
+  const job = await first.finished(id);
 
-    expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'kept' } });
-    await expectOneExecution(server, clis, job);
-    const next = await server.run({ provider: 'echo', prompt: 'next' });
-    expect(next).toMatchObject({ status: 'succeeded', outcome: { text: 'next' } });
-    expectHealthyLog(server);
-  });
+  expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'kept' } });
+  await expectOneExecution(first, clis, job);
+  const next = await first.run({ provider: 'echo', prompt: 'next' });
+  expect(next).toMatchObject({ status: 'succeeded', outcome: { text: 'next' } });
+  expectHealthyLog(first);
 
-  it('has the outcome delivered by the next start, when the server died before', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const options = { config: clis.config, env: { REDIS_URL: redis.url }, dir: tempDir() };
-    const first = await startServer(options);
-    const id = await endWithoutMemory(first, redis, clis);
+  const other = await endWithoutMemory(first, redis, clis.fresh());
+  await first.kill('SIGKILL');
+  await free(redis);
+  const second = await startServer(options);
+  const late = await second.finished(other);
 
-    await first.kill('SIGKILL');
-    await free(redis);
-    const second = await startServer(options);
-    const job = await second.finished(id);
-
-    expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'kept' } });
-    await expectOneExecution(second, clis, job);
-    expect(second.log()).toMatch(/"recovery":\{[^}]*"redelivered":1/);
-  });
+  expect(late).toMatchObject({ status: 'succeeded', outcome: { text: 'kept' } });
+  await expectOneExecution(second, clis, late);
+  expect(second.log()).toMatch(/"recovery":\{[^}]*"redelivered":1/);
 });

@@ -1,11 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
-import { startServer, type TestServer } from '../../helpers/server.ts';
-import { type BreakableRedis, breakableRedis, fakeClis, isReady, PROMPTLY_MS } from '../fault-bench.ts';
+import type { TestServer } from '../../helpers/server.ts';
+import { type BreakableRedis, isReady, PROMPTLY_MS, sharedBench } from '../fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 40_000 };
-const ROUNDS = 25;
+const ROUNDS = 10;
+
+const setUp = sharedBench();
 
 interface Call {
   readonly method: string;
@@ -74,19 +76,13 @@ function expectNoFault(answers: readonly Answer[]): void {
   }
 }
 
-async function open(): Promise<{ redis: BreakableRedis; server: TestServer; calls: readonly Call[] }> {
-  const redis = await breakableRedis();
-  const clis = await fakeClis();
-  const server = await startServer({ config: clis.config, env: { REDIS_URL: redis.url } });
-  return { redis, server, calls: await allCalls(server) };
-}
-
 describe('every route', () => {
   it.each([
     ['is frozen', (redis: BreakableRedis) => redis.pause(), (redis: BreakableRedis) => redis.resume()],
     ['is gone', (redis: BreakableRedis) => redis.kill(), (redis: BreakableRedis) => redis.restart()],
   ])('answers in time, and never with 500, while Redis %s', async (_, take, giveBack) => {
-    const { redis, server, calls } = await open();
+    const { redis, server } = await setUp();
+    const calls = await allCalls(server);
     await take(redis);
     const answers = await Promise.all(calls.map((call) => ask(server, call, 'k')));
     await giveBack(redis);
@@ -98,7 +94,8 @@ describe('every route', () => {
   });
 
   it('answers with 503 at worst while connections break in the midst of everything', async () => {
-    const { redis, server, calls } = await open();
+    const { redis, server } = await setUp();
+    const calls = await allCalls(server);
     const answers: Answer[] = [];
     let over = false;
     const breaking = (async () => {
@@ -116,6 +113,7 @@ describe('every route', () => {
     await breaking;
     expectNoFault(answers);
     expect(new Set(answers.map(({ status }) => status))).toContain(503);
+    await eventually(() => isReady(server), PATIENCE);
     expect(server.log()).not.toContain('internal.error');
   });
 });

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { freeLoopbackPort } from '../../../src/redis/private/server-process.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { startServer } from '../../helpers/server.ts';
 import { breakableRedis, fakeClis, isReady } from '../fault-bench.ts';
@@ -33,19 +32,4 @@ describe('a Redis that is not there at the start', () => {
     const job = await server.run({ provider: 'echo', prompt: 'one' });
     expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'one' } });
   });
-
-  it('and does not come is given up with a sentence that says so', async () => {
-    const port = await freeLoopbackPort();
-    const url = `redis://user:hidden-word@127.0.0.1:${port}`;
-
-    const failure = await startServer({ env: { REDIS_URL: url } }).then(
-      () => 'it started',
-      (error: unknown) => String(error),
-    );
-
-    expect(failure).toContain('ended with 1');
-    expect(failure).toMatch(/bullpen: .*Redis/);
-    expect(failure).not.toMatch(/^ +at /m); // words, not a stack
-    expect(failure).not.toContain('hidden-word');
-  }, 120_000);
 });

@@ -1,25 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
-import { startServer } from '../../helpers/server.ts';
-import {
-  accepted,
-  breakableRedis,
-  eventsOf,
-  expectHealthyLog,
-  fakeClis,
-  isReady,
-  readEvents,
-} from '../fault-bench.ts';
+import { accepted, eventsOf, expectHealthyLog, isReady, readEvents, sharedBench } from '../fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 40_000 };
+const setUp = sharedBench({ BULLPEN_RETRY_BACKOFF_MS: '50' });
 const counted = (length: number): number[] => Array.from({ length }, (_, index) => index + 1);
 
 describe('a reader of events', () => {
   it('stays over a restart of Redis, without a gap or a duplicate, and to the end', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config, env: { REDIS_URL: redis.url } });
+    const { redis, clis, server } = await setUp();
     const id = await accepted(server, {
       prompt: fakePrompt([
         { deltas: { count: 20, text: 'x' } },
@@ -52,10 +42,7 @@ describe('a reader of events', () => {
   });
 
   it('that comes back goes on where it was, through a second attempt', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const env = { REDIS_URL: redis.url, BULLPEN_RETRY_BACKOFF_MS: '50' };
-    const server = await startServer({ config: clis.config, env });
+    const { clis, server } = await setUp();
     const overloaded = {
       is_error: true,
       subtype: 'error_during_execution',
