@@ -1,26 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
-import { startServer } from '../../helpers/server.ts';
-import {
-  accepted,
-  breakableRedis,
-  eventsOf,
-  expectHealthyLog,
-  expectOneExecution,
-  fakeClis,
-  post,
-  sandboxesOf,
-} from '../fault-bench.ts';
+import { accepted, eventsOf, expectHealthyLog, post, sandboxesOf, sharedBench } from '../fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 40_000 };
 const ACTIVE = '{bullpen}:prompts:active';
+// One slot; a second worker carries a job that waits for it.
+const setUp = sharedBench({ BULLPEN_CONCURRENCY: '1', BULLPEN_WORKERS: '2' });
 
 describe('a cancel', () => {
   it('between BullMQ and the submit ends the job, and its CLI is never started', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const env = { REDIS_URL: redis.url, BULLPEN_WORKERS: '1' };
-    const server = await startServer({ config: clis.config, env });
+    const { redis, clis, server } = await setUp();
     await server.run({ provider: 'echo', prompt: 'so that there is a worker' });
     const workers = sandboxesOf(server.pid);
     expect(workers).not.toEqual([]);
@@ -44,62 +33,29 @@ describe('a cancel', () => {
     expectHealthyLog(server);
   });
 
-  it('of a queued job ends it at once', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const env = { REDIS_URL: redis.url, BULLPEN_CONCURRENCY: '1', BULLPEN_WORKERS: '1' };
-    const server = await startServer({ config: clis.config, env });
+  it('of a job that waits for a slot, or for a worker, ends it at once', async () => {
+    const { redis, clis, server } = await setUp();
     const first = await accepted(server, { prompt: clis.held('gate', 'first') });
     await eventually(() => clis.prompted() === 1, PATIENCE);
+    const submitted = await accepted(server, { prompt: clis.held('never', 'no') });
+    await eventually(
+      async () => (await redis.admin.zscore('{bullpen}:pending', submitted)) !== null,
+      PATIENCE,
+    );
     const queued = await accepted(server, { prompt: clis.held('never', 'no') });
 
-    const cancelled = await post(server, `/v1/jobs/${queued}/cancel`, {});
-    const repeated = await post(server, `/v1/jobs/${queued}/cancel`, {});
+    for (const id of [queued, submitted]) {
+      const cancelled = await post(server, `/v1/jobs/${id}/cancel`, {});
+      const repeated = await post(server, `/v1/jobs/${id}/cancel`, {});
+      expect(cancelled).toMatchObject({
+        status: 202,
+        body: { status: 'cancelled', attempts: 0, outcome: { error: { code: 'execution.cancelled' } } },
+      });
+      expect(repeated).toMatchObject({ status: 200, body: { status: 'cancelled' } });
+    }
     clis.open('gate');
-
-    expect(cancelled).toMatchObject({
-      status: 202,
-      body: { status: 'cancelled', outcome: { error: { code: 'execution.cancelled' } } },
-    });
-    expect(repeated).toMatchObject({ status: 200, body: { status: 'cancelled' } });
     expect(await server.finished(first)).toMatchObject({ status: 'succeeded' });
-    await server.run({ provider: 'echo', prompt: 'after both' });
+    await server.run({ provider: 'echo', prompt: 'after all' });
     expect(clis.pids()).toHaveLength(1);
-  });
-
-  it('of a submitted job that waits for a slot ends it at once', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const env = { REDIS_URL: redis.url, BULLPEN_CONCURRENCY: '1', BULLPEN_WORKERS: '2' };
-    const server = await startServer({ config: clis.config, env });
-    const first = await accepted(server, { prompt: clis.held('gate', 'first') });
-    await eventually(() => clis.prompted() === 1, PATIENCE);
-    const waiting = await accepted(server, { prompt: clis.held('never', 'no') });
-    await eventually(async () => (await redis.admin.zscore('{bullpen}:pending', waiting)) !== null, PATIENCE);
-
-    const cancelled = await post(server, `/v1/jobs/${waiting}/cancel`, {});
-    clis.open('gate');
-
-    expect(cancelled).toMatchObject({ status: 202, body: { status: 'cancelled', attempts: 0 } });
-    expect(await server.finished(first)).toMatchObject({ status: 'succeeded' });
-    expect(clis.pids()).toHaveLength(1);
-  });
-
-  it('a hundred times at once of a running job gives one outcome', async () => {
-    const redis = await breakableRedis();
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config, env: { REDIS_URL: redis.url } });
-    const id = await accepted(server, { prompt: clis.held('never', 'half') });
-    await eventually(() => clis.prompted() === 1, PATIENCE);
-
-    const answers = await Promise.all(
-      Array.from({ length: 100 }, () => post(server, `/v1/jobs/${id}/cancel`, {})),
-    );
-    const job = await server.finished(id);
-
-    expect(answers.filter(({ status }) => status !== 202 && status !== 200)).toEqual([]);
-    expect(job).toMatchObject({ status: 'cancelled', outcome: { error: { code: 'execution.cancelled' } } });
-    await expectOneExecution(server, clis, job);
-    expectHealthyLog(server);
   });
 });

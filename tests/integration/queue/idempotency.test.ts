@@ -6,9 +6,10 @@ import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { startServer, type TestServer } from '../../helpers/server.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import { fakeClis } from '../fault-bench.ts';
+import { fakeClis, sharedBench } from '../fault-bench.ts';
 
 const HOUR_MS = 3_600_000;
+const setUp = sharedBench();
 
 interface Answer {
   readonly status: number;
@@ -87,8 +88,7 @@ describe('an Idempotency-Key', () => {
   });
 
   it('whose job was deleted makes a new one, once', async () => {
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config });
+    const { server } = await setUp();
     const request = { provider: 'echo', prompt: 'again' };
     const first = await post(server, '/v1/jobs', request, 'k');
     await server.finished(first.body.id);
@@ -108,14 +108,13 @@ describe('an Idempotency-Key', () => {
   });
 
   it('of a job that runs answers with that job, and refuses another request', async () => {
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config });
+    const { clis, server } = await setUp();
     const request = { prompt: clis.held('gate', 'done') };
-    const { body } = await post(server, '/v1/jobs', request, 'k');
+    const { body } = await post(server, '/v1/jobs', request, 'other');
     await eventually(() => clis.prompted() === 1, { timeoutMs: 40_000 });
-    const again = await post(server, '/v1/jobs', request, 'k');
+    const again = await post(server, '/v1/jobs', request, 'other');
     expect([again.replayed, again.body.id, again.body.status]).toEqual([true, body.id, 'running']);
-    expect((await post(server, '/v1/jobs', { ...request, priority: 1 }, 'k')).status).toBe(422);
+    expect((await post(server, '/v1/jobs', { ...request, priority: 1 }, 'other')).status).toBe(422);
     clis.open('gate');
     expect((await server.finished(body.id)).outcome?.text).toBe('done');
   });

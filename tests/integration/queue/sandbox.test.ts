@@ -4,21 +4,15 @@ import { cpSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Job as BullJob } from 'bullmq';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createPromptQueue, type PromptQueue } from '../../../src/queue/prompt-queue.ts';
 import { createNames } from '../../../src/redis/names.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { descendants, isAlive } from '../../helpers/proc.ts';
 import { startServer } from '../../helpers/server.ts';
+import { shared, whenOver } from '../../helpers/shared.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import {
-  accepted,
-  breakableRedis,
-  expectHealthyLog,
-  expectOneExecution,
-  fakeClis,
-  sandboxesOf,
-} from '../fault-bench.ts';
+import { accepted, breakableRedis, fakeClis, sandboxesOf, sharedBench } from '../fault-bench.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const POOL_MAIN = fileURLToPath(new URL('./pool-main.ts', import.meta.url));
@@ -44,7 +38,7 @@ async function startPool(concurrency: number, processor = 'crashing'): Promise<P
     execArgv: ['--no-warnings'],
     silent: true,
   });
-  onTestFinished(async () => {
+  whenOver(async () => {
     if (main.exitCode === null && main.signalCode === null) {
       main.kill('SIGKILL');
       await once(main, 'exit');
@@ -78,6 +72,8 @@ async function startPool(concurrency: number, processor = 'crashing'): Promise<P
 const failuresOf = (job: BullJob): number => job.attemptsMade - 1;
 
 describe('a sandboxed process that dies', () => {
+  const alone = shared(() => startPool(1));
+
   it.each([
     { way: 'throw', why: 'Unexpected exit code: 70 signal: null' },
     { way: 'reject', why: 'Unexpected exit code: 70 signal: null' },
@@ -85,13 +81,14 @@ describe('a sandboxed process that dies', () => {
     { way: 'kill', why: 'Unexpected exit code: null signal: SIGKILL' },
     { way: 'memory', why: 'Unexpected exit code: null signal: SIGABRT' },
   ])('by $way fails its own delivery, which is made again, and nothing else', async ({ way, why }) => {
-    const pool = await startPool(1);
-    for (const id of ['healthy-1', `${way}-1`, 'healthy-2']) await pool.add(id);
+    const pool = await alone();
+    const ids = [`healthy-before-${way}`, `${way}-1`, `healthy-after-${way}`] as const;
+    for (const id of ids) await pool.add(id);
 
     const [before, crashed, after] = [
-      await pool.completed('healthy-1'),
-      await pool.completed(`${way}-1`),
-      await pool.completed('healthy-2'),
+      await pool.completed(ids[0]),
+      await pool.completed(ids[1]),
+      await pool.completed(ids[2]),
     ];
 
     expect(crashed.stacktrace?.[0]).toContain(why);
@@ -99,9 +96,9 @@ describe('a sandboxed process that dies', () => {
     expect(isAlive(pool.main.pid)).toBe(true);
   });
 
-  it('never harms the healthy jobs between ten that crash', async () => {
-    const pool = await startPool(1);
-    const crashing = Array.from({ length: 10 }, (_, at) => `${['throw', 'reject'][at % 2]}-${at}`);
+  it('never harms the healthy jobs between those that crash', async () => {
+    const pool = await alone();
+    const crashing = Array.from({ length: 4 }, (_, at) => `${['throw', 'reject'][at % 2]}-again-${at}`);
     const healthy = crashing.map((_, at) => `healthy-${at}`);
     for (const [at, id] of crashing.entries()) {
       await pool.add(id);
@@ -116,7 +113,7 @@ describe('a sandboxed process that dies', () => {
   });
 
   it('does not die when its processor throws', async () => {
-    const pool = await startPool(1);
+    const pool = await alone();
     await pool.add('healthy-1');
     await pool.completed('healthy-1');
     // A process that was being started when the job came is stopped again.
@@ -146,71 +143,13 @@ describe('a main process that is killed', () => {
 
     await eventually(() => expect(sandboxes.filter(isAlive)).toEqual([]), PATIENCE);
   });
-
-  it('leaves no process that waits for a CLI, and no CLI', async () => {
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config });
-    await accepted(server, { prompt: clis.held('gate', 'one') });
-    await eventually(() => clis.prompted() === 1, PATIENCE);
-    const below = [...sandboxesOf(server.pid), ...clis.pids()];
-    expect(below.length).toBeGreaterThanOrEqual(2);
-
-    await server.kill('SIGKILL');
-
-    await eventually(() => expect(below.filter(isAlive)).toEqual([]), PATIENCE);
-  });
 });
 
 describe('a sandboxed process of the real server', () => {
-  it('that is killed while it waits for its CLI costs neither the job nor a second spawn', async () => {
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config, env: { BULLPEN_WORKERS: '1' } });
-    const id = await accepted(server, { prompt: clis.held('gate', 'one') });
-    await eventually(() => clis.prompted() === 1, PATIENCE);
-    const first = sandboxesOf(server.pid);
-    expect(first).not.toEqual([]);
-
-    for (const pid of first) process.kill(pid, 'SIGKILL');
-    await eventually(() => sandboxesOf(server.pid).some((pid) => !first.includes(pid)), PATIENCE);
-    clis.open('gate');
-    const job = await server.finished(id);
-
-    expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'one', error: null } });
-    await expectOneExecution(server, clis, job);
-    expectHealthyLog(server);
-  });
-
-  it('that is starting when the server stops is stopped too', async () => {
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config });
-    await accepted(server, { provider: 'echo', prompt: 'one' });
-    const starting = await eventually(() => {
-      const pids = sandboxesOf(server.pid);
-      return pids.length > 0 && pids;
-    }, PATIENCE);
-
-    expect(await server.kill('SIGTERM')).toEqual({ code: 0, signal: null });
-
-    expect(starting.filter(isAlive)).toEqual([]);
-  });
-
-  it('that is starting when the server is killed exits', async () => {
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config });
-    for (let job = 0; job < 4; job += 1) await accepted(server, { provider: 'echo', prompt: 'one' });
-    const starting = await eventually(() => {
-      const pids = sandboxesOf(server.pid);
-      return pids.length > 0 && pids;
-    }, PATIENCE);
-
-    await server.kill('SIGKILL');
-
-    await eventually(() => expect(starting.filter(isAlive)).toEqual([]), PATIENCE);
-  });
+  const setUp = sharedBench({ BULLPEN_WORKERS: '1' });
 
   it('ignores a Ctrl-C that reaches the whole terminal: the server stops it', async () => {
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config, env: { BULLPEN_WORKERS: '1' } });
+    const { server } = await setUp();
     await server.run({ provider: 'echo', prompt: 'one' });
     const sandboxes = sandboxesOf(server.pid);
 
@@ -221,9 +160,8 @@ describe('a sandboxed process of the real server', () => {
   });
 
   it('that is killed while it is idle is replaced, and the next jobs do not notice', async () => {
-    const clis = await fakeClis();
-    const server = await startServer({ config: clis.config, env: { BULLPEN_WORKERS: '1' } });
-    for (let round = 0; round < 8; round += 1) {
+    const { clis, server } = await setUp();
+    for (let round = 0; round < 4; round += 1) {
       const prompt = `round ${round}`;
       expect(await server.run({ provider: 'echo', prompt })).toMatchObject({ status: 'succeeded' });
       for (const pid of sandboxesOf(server.pid)) process.kill(pid, 'SIGKILL');
@@ -231,7 +169,7 @@ describe('a sandboxed process of the real server', () => {
     const job = await server.run({ provider: 'echo', prompt: 'last' });
 
     expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'last' } });
-    expect(clis.spawns()).toHaveLength(9);
+    expect(clis.spawns()).toHaveLength(5);
   });
 });
 
@@ -264,13 +202,16 @@ it('an upgrade in place, which takes the files of the workers away, fails no job
   expect(server.log().match(/Cannot find module.*a part does not work/g)).toHaveLength(1);
 });
 
-it('a pool that stops leaves no process that was starting, and does not wait for it', async () => {
+it.each([
+  ['stops', 'SIGTERM', [0, null]],
+  ['is killed', 'SIGKILL', [null, 'SIGKILL']],
+] as const)('a pool that %s leaves no process that was starting', async (_how, signal, end) => {
   const { main } = await startPool(2, 'slow');
   const children = (): number[] => descendants(main.pid).filter((pid) => isAlive(pid));
   await eventually(() => expect(children()).toHaveLength(1), PATIENCE);
   const [starting = 0] = children();
   const exited = once(main, 'exit', { signal: AbortSignal.timeout(PATIENCE.timeoutMs) });
-  main.kill('SIGTERM');
-  expect(await exited).toEqual([0, null]);
+  main.kill(signal);
+  expect(await exited).toEqual(end);
   await eventually(() => expect(isAlive(starting)).toBe(false), PATIENCE);
 });

@@ -11,6 +11,7 @@ import { testStore } from '../store/test-store.ts';
 
 const SOON_MS = 15_000;
 const LONG_MS = 5 * 60_000;
+const MAX_QUEUED = 10;
 
 const server = useTestRecords();
 
@@ -48,7 +49,7 @@ async function setUp() {
     queue,
     store: await testStore(),
     everyMs: 5,
-    maxQueued: 10,
+    maxQueued: MAX_QUEUED,
     nodeLostAfterMs: 60_000,
     keepJobsMs: 1,
     keepEventsMs: 1,
@@ -66,6 +67,7 @@ async function setUp() {
     queue,
     has,
     pass,
+    admit: loop.admit,
     async lost(): Promise<string> {
       const { id } = newJob();
       await rpc.records.create(newJob({}, { id }));
@@ -104,4 +106,13 @@ it('a job that cannot be enqueued affects neither the other jobs nor the later t
   queue.refuses = null;
   await advance(SOON_MS);
   expect(has).toEqual(new Set([bad, ...good]));
+});
+
+it('a call is refused when, as last counted, more jobs would wait than may', async () => {
+  const { admit, lost, pass } = await setUp();
+  admit(MAX_QUEUED);
+  expect(() => admit(MAX_QUEUED + 1)).toThrow(expect.objectContaining({ code: 'queue.full' }));
+  await lost();
+  await pass();
+  expect(() => admit(MAX_QUEUED)).toThrow(expect.objectContaining({ code: 'queue.full' }));
 });
