@@ -7,6 +7,7 @@ import type { ProviderReport } from '../../src/protocol/server-info.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { fakePrompt, installFakeCli, journalOf } from '../helpers/fake-cli.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
+import { shared } from '../helpers/shared.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 const PATIENT = { timeoutMs: 30_000 };
@@ -26,6 +27,17 @@ async function system(providers: Record<string, unknown>, env: Record<string, st
   });
   return { dir, server, spawns: () => journalOf(journal, 'start').length };
 }
+
+const setUp = shared(() =>
+  system(
+    {
+      claude: { concurrency: 1 },
+      gemini: { binary: '/no-such/gemini', fallback: 'echo' },
+      custom: { echo: { binary: '/bin/cat' } },
+    },
+    { BULLPEN_CONCURRENCY: '3', BULLPEN_AUTH_CIRCUIT_MS: '1' },
+  ),
+);
 
 async function report(server: TestServer, name: string): Promise<ProviderReport> {
   const response = await server.api('GET', '/v1/providers');
@@ -47,7 +59,7 @@ it('a refused key opens the circuit, which the report shows; the queue behind it
     why: 'ANTHROPIC_API_KEY is set; the first job shows whether the vendor accepts it',
     circuit: 'closed',
   });
-  const ids = await Promise.all(Array.from({ length: 30 }, () => submit(server, { prompt: REFUSED })));
+  const ids = await Promise.all(Array.from({ length: 12 }, () => submit(server, { prompt: REFUSED })));
   const jobs: Job[] = await Promise.all(ids.map((id) => server.finished(id)));
   for (const { outcome, attempts } of jobs) {
     expect([outcome?.error?.code, attempts]).toEqual(['auth.required', 1]);
@@ -64,7 +76,7 @@ it('a refused key opens the circuit, which the report shows; the queue behind it
 });
 
 it('a circuit whose time is over lets a job try, and its success is the proof of the login', async () => {
-  const { server } = await system({}, { BULLPEN_AUTH_CIRCUIT_MS: '1' });
+  const { server } = await setUp();
   await server.run({ prompt: REFUSED });
   await eventually(async () => (await report(server, 'claude')).circuit === 'half_open', PATIENT);
   expect(await server.run({ prompt: 'Hi' })).toMatchObject({ status: 'succeeded' });
@@ -77,15 +89,12 @@ it('a circuit whose time is over lets a job try, and its success is the proof of
 });
 
 it('a CLI that is not installed is replaced by its fallback', async () => {
-  const { server } = await system({
-    claude: { binary: '/no-such/claude', fallback: 'echo' },
-    custom: { echo: { binary: '/bin/cat' } },
-  });
-  expect(await report(server, 'claude')).toMatchObject({ available: false, fallback: 'echo' });
-  const job = await server.run({ prompt: 'Hi' });
+  const { server } = await setUp();
+  expect(await report(server, 'gemini')).toMatchObject({ available: false, fallback: 'echo' });
+  const job = await server.run({ prompt: 'Hi', provider: 'gemini' });
   expect(job).toMatchObject({
     status: 'succeeded',
-    provider: 'claude',
+    provider: 'gemini',
     outcome: { provider: 'echo', text: 'Hi' },
   });
   const headers = { accept: 'application/x-ndjson' };
@@ -94,24 +103,22 @@ it('a CLI that is not installed is replaced by its fallback', async () => {
 });
 
 it('a provider at its own limit leaves the other slots to others', async () => {
-  const { dir, server, spawns } = await system(
-    { claude: { concurrency: 1 }, custom: { echo: { binary: '/bin/cat' } } },
-    { BULLPEN_CONCURRENCY: '3' },
-  );
+  const { dir, server, spawns } = await setUp();
+  const before = spawns();
   const go = join(dir, 'go');
   const prompt = fakePrompt([{ waitFor: go }], 'waits');
   const narrow = [await submit(server, { prompt }), await submit(server, { prompt })];
   expect(await server.run({ prompt: 'Hi', provider: 'echo' })).toMatchObject({ status: 'succeeded' });
-  await eventually(() => spawns() === 1, PATIENT);
+  await eventually(() => spawns() === before + 1, PATIENT);
   expect(await report(server, 'claude')).toMatchObject({ running: 1, concurrency: 1 });
   expect(await server.run({ prompt: 'Ho', provider: 'echo' })).toMatchObject({ status: 'succeeded' });
-  expect(spawns()).toBe(1);
+  expect(spawns()).toBe(before + 1);
   writeFileSync(go, '');
   for (const id of narrow) expect(await server.finished(id)).toMatchObject({ status: 'succeeded' });
 });
 
 it('a retry waits until the vendor lifts its limit, and there is none when that takes too long', async () => {
-  const { server } = await system({});
+  const { server } = await setUp();
   const limited = (seconds: number): string => {
     const resetsAt = Math.ceil(Date.now() / 1000) + seconds;
     const line = JSON.stringify({

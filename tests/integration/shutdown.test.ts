@@ -51,13 +51,18 @@ const redisOf = (server: TestServer): number[] =>
   descendants(server.pid).filter((pid) => /redis-server|valkey-server/.test(commandLine(pid) ?? ''));
 
 describe('SIGTERM', () => {
-  it('refuses new requests, lets running jobs end, and leaves with 0', async () => {
+  it('refuses new requests, lets running jobs end, keeps queued ones, and leaves with 0', async () => {
     const clis = await fakeClis();
-    const options = { config: clis.config, env: { BULLPEN_DRAIN_MS: EVER_MS }, dir: tempDir() };
+    const env = { BULLPEN_CONCURRENCY: '1', BULLPEN_WORKERS: '2', BULLPEN_DRAIN_MS: EVER_MS };
+    const options = { config: clis.config, env, dir: tempDir() };
     const server = await startServer(options);
     const ask = overOneConnection(server);
     const id = await accepted(server, { prompt: clis.held('gate', 'to the end') });
     await eventually(() => clis.prompted() === 1, PATIENCE);
+    const queued: string[] = [];
+    for (let at = 0; at < 3; at += 1) {
+      queued.push(await accepted(server, { provider: 'echo', prompt: `queued ${at}` }));
+    }
     expect(await ask('/v1/jobs')).toMatchObject({ status: 200, connection: 'keep-alive' });
 
     const stopped = server.kill('SIGTERM');
@@ -80,42 +85,39 @@ describe('SIGTERM', () => {
       expect.objectContaining({ level: 30, jobId: id, status: 'succeeded', provider: 'claude' }),
     ]);
     expectHealthyLog(server);
+    expect(clis.spawns()).toHaveLength(1);
     const again = await startServer(options);
-    const job = await again.job(id);
-    expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'to the end' } });
-    await expectOneExecution(again, clis, job);
+    expect(await again.job(id)).toMatchObject({ status: 'succeeded', outcome: { text: 'to the end' } });
+    for (const one of [id, ...queued]) {
+      const job = await again.finished(one);
+      expect(job).toMatchObject({ status: 'succeeded', attempts: 1 });
+      await expectOneExecution(again, clis, job);
+    }
+    expect(clis.spawns()).toHaveLength(4);
   });
 
-  it('is what ends a server, not that the reader of its log has left', async () => {
+  it('interrupts what runs longer than the drain, and waits for nothing when it comes twice', async () => {
     const clis = await fakeClis();
-    const server = await startServer({ config: clis.config });
-    server.leaveLog();
-    const first = await server.run({ prompt: 'one', provider: 'echo' });
-    const second = await server.run({ prompt: 'two', provider: 'echo' });
-    expect([first.outcome?.text, second.outcome?.text]).toEqual(['one', 'two']);
-    expect(await server.kill('SIGTERM')).toEqual(CLEAN);
-  });
-
-  it('interrupts what runs longer than the drain, and leaves nothing of it', async () => {
-    const clis = await fakeClis();
+    const options = { config: clis.config, dir: tempDir() };
     const env = { BULLPEN_DRAIN_MS: '300', BULLPEN_KILL_GRACE_MS: '300' };
-    const options = { config: clis.config, env, dir: tempDir() };
-    const server = await startServer(options);
+    const server = await startServer({ ...options, env });
     const stubborn = fakePrompt([
       { ignore: ['SIGINT', 'SIGTERM'] },
       { delta: 'half' },
       { spawn: { setsid: true } },
       { waitFor: clis.latch('never') },
     ]);
+    const spawned = (): number[] => journalOf(clis.journal, 'spawned').map(({ child }) => child);
     const id = await accepted(server, { prompt: stubborn });
-    await eventually(() => journalOf(clis.journal, 'spawned').length === 1, PATIENCE);
+    await eventually(() => spawned().length === 1, PATIENCE);
 
     expect(await server.kill('SIGTERM')).toEqual(CLEAN);
 
-    const left = [...clis.pids(), ...journalOf(clis.journal, 'spawned').map(({ child }) => child)];
-    expect(left).toHaveLength(2);
-    expect(left.filter(isAlive)).toEqual([]);
-    const again = await startServer(options);
+    const left = (): number[] => [...clis.pids(), ...spawned()];
+    expect(left()).toHaveLength(2);
+    expect(left().filter(isAlive)).toEqual([]);
+    const ever = { BULLPEN_DRAIN_MS: EVER_MS, BULLPEN_KILL_GRACE_MS: EVER_MS };
+    const again = await startServer({ ...options, env: ever });
     const job = await again.job(id);
     expect(job).toMatchObject({
       status: 'failed',
@@ -123,50 +125,15 @@ describe('SIGTERM', () => {
     });
     expect(again.log()).toMatch(/"recovery":\{"killedProcesses":0,"lost":0/);
     await expectOneExecution(again, clis, job);
-  });
 
-  it('that comes a second time waits for nothing', async () => {
-    const clis = await fakeClis();
-    const env = { BULLPEN_DRAIN_MS: EVER_MS, BULLPEN_KILL_GRACE_MS: EVER_MS };
-    const server = await startServer({ config: clis.config, env });
-    const stubborn = fakePrompt([{ ignore: ['SIGINT', 'SIGTERM'] }, { waitFor: clis.latch('never') }]);
-    await accepted(server, { prompt: stubborn });
-    await eventually(() => clis.prompted() === 1, PATIENCE);
-
-    const stopped = server.kill('SIGTERM');
-    await isStopping(server);
-    expect(clis.pids().filter(isAlive)).toHaveLength(1);
-    process.kill(server.pid, 'SIGTERM');
-
+    await accepted(again, { prompt: stubborn });
+    await eventually(() => spawned().length === 2, PATIENCE);
+    const stopped = again.kill('SIGTERM');
+    await isStopping(again);
+    expect(left().filter(isAlive)).toHaveLength(2);
+    process.kill(again.pid, 'SIGTERM');
     expect(await stopped).toEqual(CLEAN);
-    expect(clis.pids().filter(isAlive)).toEqual([]);
-  });
-
-  it('keeps what is queued for the next start', async () => {
-    const clis = await fakeClis();
-    const env = { BULLPEN_CONCURRENCY: '1', BULLPEN_WORKERS: '2', BULLPEN_DRAIN_MS: EVER_MS };
-    const options = { config: clis.config, env, dir: tempDir() };
-    const first = await startServer(options);
-    const running = await accepted(first, { prompt: clis.held('gate', 'running') });
-    await eventually(() => clis.prompted() === 1, PATIENCE);
-    const queued: string[] = [];
-    for (let at = 0; at < 5; at += 1) {
-      queued.push(await accepted(first, { provider: 'echo', prompt: `queued ${at}` }));
-    }
-
-    const stopped = first.kill('SIGTERM');
-    await isStopping(first);
-    clis.open('gate');
-    expect(await stopped).toEqual(CLEAN);
-    expect(clis.spawns()).toHaveLength(1);
-    const second = await startServer(options);
-
-    for (const id of [running, ...queued]) {
-      const job = await second.finished(id);
-      expect(job).toMatchObject({ status: 'succeeded', attempts: 1 });
-      await expectOneExecution(second, clis, job);
-    }
-    expect(clis.spawns()).toHaveLength(6);
+    expect(left().filter(isAlive)).toEqual([]);
   });
 
   it('ends a server whose Redis is gone, with all its processes', async () => {
@@ -205,38 +172,35 @@ describe('SIGTERM', () => {
   });
 });
 
-describe('the private Redis', () => {
-  it('is gone after a stop', async () => {
-    const server = await startServer();
-    const redis = redisOf(server);
-    expect(redis).toHaveLength(1);
-
-    await server.stop();
-
-    expect(redis.filter(isAlive)).toEqual([]);
-  });
-
-  it('is gone after the server was killed', async () => {
-    const server = await startServer();
-    const redis = redisOf(server);
-    expect(redis).toHaveLength(1);
+describe('a server', () => {
+  it('that is killed leaves no process: no Redis, no launcher, no worker and no CLI', async () => {
+    const clis = await fakeClis();
+    const server = await startServer({ config: clis.config });
+    await accepted(server, { prompt: clis.held('never', 'half') });
+    await eventually(() => clis.prompted() === 1, PATIENCE);
+    const below = descendants(server.pid);
+    expect(redisOf(server)).toHaveLength(1);
+    expect(sandboxesOf(server.pid)).not.toEqual([]);
+    expect(below).toEqual(expect.arrayContaining(clis.pids()));
 
     await server.kill('SIGKILL');
 
-    await eventually(() => expect(redis.filter(isAlive)).toEqual([]), PATIENCE);
+    await eventually(() => expect(below.filter(isAlive)).toEqual([]), PATIENCE);
   });
-});
 
-describe('a server', () => {
-  it('that is started and stopped again and again leaves no process', async () => {
+  it('that is started and stopped again, also without a reader of its log, leaves no process', async () => {
     const clis = await fakeClis();
     const options = { config: clis.config, dir: tempDir() };
     const seen: number[] = [];
-    for (let round = 0; round < 5; round += 1) {
+    for (const reader of ['stays', 'leaves']) {
       const server = await startServer(options);
-      const job = await server.run({ provider: 'echo', prompt: `round ${round}` });
-      expect(job).toMatchObject({ status: 'succeeded', outcome: { text: `round ${round}` } });
+      if (reader === 'leaves') server.leaveLog();
+      for (const prompt of [`${reader} 1`, `${reader} 2`]) {
+        const job = await server.run({ provider: 'echo', prompt });
+        expect(job).toMatchObject({ status: 'succeeded', outcome: { text: prompt } });
+      }
       expect(sandboxesOf(server.pid)).not.toEqual([]);
+      expect(redisOf(server)).toHaveLength(1);
       seen.push(server.pid, ...descendants(server.pid));
 
       expect(await server.kill('SIGTERM')).toEqual(CLEAN);
