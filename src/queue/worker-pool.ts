@@ -117,6 +117,7 @@ export function createWorkerPool({
     outage: createOutage('workers', logger),
   });
   childPool.retain = processes.retain;
+  childPool.release = processes.release;
 
   function keep<T>(call: Promise<T>): Promise<T> {
     const forget = (): boolean => deliveries.delete(call);

@@ -1,14 +1,25 @@
 /**
- * The processes of BullMQ's sandbox. They start before they are needed, because a start takes a
- * third of a second. A start that fails is tried again without limit. A delivery waits until it has
- * a process, so that a failed start never fails a job. A process that hangs is killed.
+ * The processes of BullMQ's sandbox. Two wait for the first deliveries; further ones start when
+ * deliveries come, and stop after a minute without one, which BullMQ's pool never does itself. A
+ * start that fails is tried again without limit. A delivery waits until it has a process, so that a
+ * failed start never fails a job. A process that hangs is killed.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Child, ChildPool } from 'bullmq';
 import { messageOf } from '../errors.ts';
 import type { Outage } from '../outage.ts';
+import { onceMore } from '../timing.ts';
 
-/** Longest wait for busy deliveries before the next process is started. */
+/** Processes that wait when no job runs. */
+const AT_REST = 2;
+/** A free process beyond those is stopped after so long without a delivery. */
+const SPARE_FOR_MS = 60_000;
+/**
+ * Processes that start at the same time. A start takes 0.1 s of a processor, which the CLIs of the
+ * deliveries before it need too.
+ */
+const STARTS_AT_ONCE = 1;
+/** Longest wait for busy deliveries before a process is started ahead. */
 const PAUSE_MS = 1000;
 /** Limit from the fork until the process has connected and listens. */
 const START_WITHIN_MS = 30_000;
@@ -24,8 +35,11 @@ export interface WorkerProcesses {
    * Returns a process for a delivery. Waits while none can be started; rejects only after `stop`.
    */
   retain(): Promise<Child>;
+  /** Gives a process whose delivery has ended to the next delivery, if one waits. */
+  release(child: Child): void;
   /**
-   * Starts all processes: one at once, each further one when no delivery runs or after a second.
+   * Starts the processes that wait for deliveries: the first at once, each further one when no
+   * delivery runs or after a second. Resolves when there are enough.
    */
   startAhead(): Promise<void>;
   /** Why no delivery can have a process; null when it can. */
@@ -40,20 +54,29 @@ export function createWorkerProcesses(options: {
   readonly file: string;
   /** Makes a process object that has not been started. */
   newChild(): Child;
+  /** The most processes. */
   readonly count: number;
   /** Deliveries that have a process, or wait for one. */
   readonly deliveries: ReadonlySet<Promise<unknown>>;
   readonly outage: Outage;
   readonly startWithinMs?: number;
   readonly pingEveryMs?: number;
+  readonly spareForMs?: number;
 }): WorkerProcesses {
-  const { pool, file, outage, startWithinMs = START_WITHIN_MS, pingEveryMs = PING_EVERY_MS } = options;
+  const { pool, file, count, deliveries, outage } = options;
+  const { startWithinMs = START_WITHIN_MS, pingEveryMs = PING_EVERY_MS, spareForMs = SPARE_FOR_MS } = options;
+  const putBack = pool.release.bind(pool);
   const stopping = new AbortController();
   const starting = new Set<Child>();
-  let recovery: Promise<void> | null = null;
+  /** Starts under way, including the pause after one that failed. */
+  let starts = 0;
   let started = false;
+  const waiting: PromiseWithResolvers<Child>[] = [];
+  const freeSince = new WeakMap<Child, number>();
+  let spareTimer: NodeJS.Timeout | null = null;
   const missedPings = new WeakMap<Child, number>();
   const pings = setInterval(ping, pingEveryMs).unref();
+  const ahead = onceMore(keepAhead, () => undefined);
 
   /** Pings all processes, and kills those that hang. BullMQ then delivers their jobs again. */
   function ping(): void {
@@ -65,23 +88,14 @@ export function createWorkerProcesses(options: {
       if (missed < HANGS_AFTER) child.childProcess?.send({ cmd: 'ping' }, () => undefined);
       if (missed !== HANGS_AFTER) continue;
       outage.failed(`a worker process did not answer for ${(HANGS_AFTER * pingEveryMs) / 1000} s`);
-      child.childProcess?.kill('SIGKILL');
-      void recover();
+      void pool.kill(child); // no delivery gets it any longer
+      startWhatIsNeeded();
     }
   }
 
   function noneAnswers(): boolean {
     const busy = Object.values(pool.retained);
     return busy.length > 0 && busy.every((child) => (missedPings.get(child) ?? 0) > SLOW_AFTER);
-  }
-
-  /** Processes that exist or are being started: one for each delivery, and the free ones. */
-  const running = (): number => options.deliveries.size + pool.getFree(file).length;
-
-  /** A start costs CPU time, so deliveries go first, unless they take long. */
-  async function pause(): Promise<void> {
-    const over = delay(PAUSE_MS, null, { ref: false });
-    await Promise.race([over, Promise.allSettled(options.deliveries)]);
   }
 
   /** BullMQ's own start has no deadline, and a failed fork would crash the server. */
@@ -114,64 +128,106 @@ export function createWorkerProcesses(options: {
     }
   }
 
-  /** Starts a process. A failure counts as an outage of all workers; the result is null. */
-  async function tryStart(): Promise<Child | null> {
+  /** Starts a process, and gives it to a delivery or lets it wait. A failure is an outage. */
+  async function startOne(): Promise<void> {
+    starts += 1;
     try {
-      const child = await start();
+      release(await start());
       outage.worked();
       started = true;
-      return child;
+      ahead.ask();
     } catch (error) {
       if (!stopping.signal.aborted) outage.failed(`a worker process did not start: ${messageOf(error)}`);
-      return null;
+      await outage.pause(stopping.signal);
+    }
+    starts -= 1;
+    startWhatIsNeeded();
+  }
+
+  /** Starts a process for each delivery that waits. In an outage one is always being started. */
+  function startWhatIsNeeded(): void {
+    const needed = outage.problem() === null ? Math.min(waiting.length, STARTS_AT_ONCE) : 1;
+    while (!stopping.signal.aborted && starts < needed) void startOne();
+  }
+
+  /** Whether no process waits for the next delivery, or fewer than at rest. */
+  const needsMore = (): boolean =>
+    !stopping.signal.aborted &&
+    outage.problem() === null &&
+    deliveries.size + pool.getFree(file).length < Math.min(count, Math.max(AT_REST, deliveries.size + 1));
+
+  async function keepAhead(): Promise<void> {
+    while (needsMore()) {
+      // A start costs CPU time, so deliveries go first, unless they take long.
+      const over = delay(PAUSE_MS, null, { ref: false });
+      if (started) await Promise.race([over, Promise.allSettled(deliveries)]);
+      if (needsMore()) await startOne();
     }
   }
 
-  /** Tries to start one process at a time until one starts, for all deliveries that wait. */
-  function recover(): Promise<void> {
-    recovery ??= (async () => {
-      for (let child: Child | null = null; child === null && !stopping.signal.aborted; ) {
-        await outage.pause(stopping.signal);
-        child = await tryStart();
-        if (child !== null) pool.release(child);
+  function release(child: Child): void {
+    if (child.killed) {
+      pool.remove(child); // it hung, and was killed while its delivery ended
+      return;
+    }
+    const next = waiting.shift();
+    if (next !== undefined) {
+      next.resolve(child);
+      return;
+    }
+    freeSince.set(child, performance.now());
+    putBack(child);
+    if (spareTimer === null) stopSpare();
+  }
+
+  /** Stops free processes that are not needed. The one that was free the longest is the first. */
+  function stopSpare(): void {
+    spareTimer = null;
+    const free = pool.getFree(file);
+    for (let [oldest] = free; oldest !== undefined && free.length > AT_REST; [oldest] = free) {
+      const restMs = (freeSince.get(oldest) ?? 0) + spareForMs - performance.now();
+      if (restMs > 0) {
+        spareTimer = setTimeout(stopSpare, restMs).unref();
+        return;
       }
-    })().finally(() => {
-      recovery = null;
-    });
-    return recovery;
+      void pool.kill(oldest); // it is in the pool no longer when this returns
+    }
   }
 
   return {
+    release,
+
     async retain() {
-      for (;;) {
-        stopping.signal.throwIfAborted();
-        const child = pool.getFree(file).pop() ?? (recovery === null ? await tryStart() : null);
-        if (child !== null) {
-          pool.retained[child.pid] = child;
-          return child;
-        }
-        await recover();
+      stopping.signal.throwIfAborted();
+      let child = pool.getFree(file).pop();
+      if (child === undefined) {
+        const turn = Promise.withResolvers<Child>();
+        waiting.push(turn);
+        startWhatIsNeeded();
+        child = await turn.promise;
       }
+      pool.retained[child.pid] = child;
+      ahead.ask();
+      return child;
     },
+
     async startAhead() {
-      for (let first = true; !stopping.signal.aborted; first = false) {
-        if (!first) await pause();
-        if (!first && running() >= options.count) return;
-        const child = await tryStart();
-        if (child === null) await recover();
-        // A delivery that came during the start has started its own process.
-        else if (stopping.signal.aborted || running() >= options.count) await pool.kill(child, 'SIGTERM');
-        else pool.release(child);
-      }
+      ahead.ask();
+      await ahead.running;
     },
+
     problem() {
       if (!started) return outage.problem() ?? 'the first worker process is starting';
       return outage.problem() ?? (noneAnswers() ? 'no worker process answers' : null);
     },
+
     stop() {
-      stopping.abort(new Error('the workers are being stopped'));
+      const why = new Error('the workers are being stopped');
+      stopping.abort(why);
       clearInterval(pings);
+      clearTimeout(spareTimer ?? undefined);
       for (const child of starting) child.childProcess?.kill('SIGKILL');
+      for (const turn of waiting.splice(0)) turn.reject(why);
     },
   };
 }

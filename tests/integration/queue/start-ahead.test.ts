@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { Child, ChildPool } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
@@ -16,7 +17,12 @@ const SANDBOX = createRequire(import.meta.url).resolve('bullmq/dist/cjs/classes/
 const COUNT = 3;
 const PATIENCE = { timeoutMs: 30_000 };
 
-function setUp(file = FILE, execPath = () => process.execPath, pingEveryMs = 60_000) {
+function setUp({
+  file = FILE,
+  execPath = () => process.execPath,
+  pingEveryMs = 60_000,
+  spareForMs = 60_000,
+} = {}) {
   const pool = new ChildPool({ mainFile: SANDBOX });
   const deliveries = new Set<Promise<unknown>>();
   const logged: { level: number; reason?: string }[] = [];
@@ -26,7 +32,7 @@ function setUp(file = FILE, execPath = () => process.execPath, pingEveryMs = 60_
   );
   let forks = 0;
   const processes = createWorkerProcesses({
-    ...{ pool, file, count: COUNT, deliveries, outage, startWithinMs: 2000, pingEveryMs },
+    ...{ pool, file, count: COUNT, deliveries, outage, startWithinMs: 2000, pingEveryMs, spareForMs },
     newChild() {
       forks += 1;
       const workerForkOptions = { execArgv: ['--no-warnings'], execPath: execPath() };
@@ -38,34 +44,96 @@ function setUp(file = FILE, execPath = () => process.execPath, pingEveryMs = 60_
     await pool.clean();
   });
   const free = (): number[] => pool.getFree(file).map(({ pid }) => pid);
-  return { pool, processes, deliveries, free, outage, logged, forks: () => forks };
+  const ends = new Map<Child, () => void>();
+  /** A delivery's process; `end` ends the delivery. */
+  async function retain(): Promise<Child> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    deliveries.add(promise);
+    const child = await processes.retain();
+    const over = (): void => {
+      deliveries.delete(promise);
+      resolve();
+    };
+    ends.set(child, over);
+    child.once('exit', over);
+    return child;
+  }
+  function end(child: Child): void {
+    processes.release(child);
+    ends.get(child)?.();
+  }
+  return { pool, processes, retain, end, free, outage, logged, forks: () => forks };
 }
 
-it('the first deliveries find their processes started', async () => {
-  const { pool, processes, free } = setUp();
+it('two processes wait for the first deliveries, and a third one starts when it is needed', async () => {
+  const { processes, free, retain } = setUp();
   await processes.startAhead();
   const ahead = free();
-  expect(new Set(ahead).size).toBe(COUNT);
+  expect(new Set(ahead).size).toBe(2);
 
-  const taken = await Promise.all(Array.from({ length: COUNT }, () => processes.retain()));
+  const taken = await Promise.all([retain(), retain(), retain()]);
 
-  expect(taken.map(({ pid }) => pid).sort()).toEqual(ahead.sort());
-  for (const child of taken) pool.release(child);
+  expect(taken.map(({ pid }) => pid)).toEqual(expect.arrayContaining(ahead));
+  expect(new Set(taken.map(({ pid }) => pid)).size).toBe(COUNT);
 });
 
-it('a delivery that comes while its process is starting leaves no extra process', async () => {
-  const { processes, deliveries, free } = setUp();
-  const ahead = processes.startAhead();
-  const [held, own] = [Promise.withResolvers<void>(), processes.retain()];
-  deliveries.add(held.promise);
-  deliveries.add(own);
-  const first = await own;
-  await ahead;
+it('deliveries that run for long leave a process for the next one', async () => {
+  const { processes, free, forks, retain } = setUp();
+  await processes.startAhead();
+  await Promise.all([retain(), retain()]);
+  await eventually(() => expect(free()).toHaveLength(1), PATIENCE);
+  await retain();
+  await processes.startAhead();
+  expect([free(), forks()]).toEqual([[], COUNT]);
+});
 
-  expect(free().length + deliveries.size).toBe(COUNT);
+it('a delivery that comes while a process is starting takes it', async () => {
+  const { processes, free, forks, retain } = setUp();
+  const ahead = processes.startAhead();
+  const first = await retain();
+  expect(forks()).toBe(1);
+  await ahead;
   expect(isAlive(first.pid)).toBe(true);
   expect(free()).not.toContain(first.pid);
-  held.resolve();
+});
+
+it('a delivery that waits takes the process of one that ends', async () => {
+  const { processes, retain, end } = setUp();
+  await processes.startAhead();
+  const [first] = await Promise.all([retain(), retain()]);
+  const waiting = retain();
+  end(first);
+  expect((await waiting).pid).toBe(first.pid);
+});
+
+it('free processes beyond two stop when they had no delivery for a while, the others stay', async () => {
+  const { free, retain, end } = setUp({ spareForMs: 300 });
+  const taken = await Promise.all([retain(), retain(), retain()]);
+  const [oldest, busy, last] = taken;
+  end(oldest);
+  end(last);
+  await retain().then(end); // the last one was used again
+  expect(free()).toEqual([oldest.pid, last.pid]);
+  end(busy);
+
+  await eventually(() => expect(isAlive(oldest.pid)).toBe(false), PATIENCE);
+
+  expect(free()).toEqual([last.pid, busy.pid]);
+});
+
+it('no delivery gets a process that is being stopped', async () => {
+  const { retain, end } = setUp({ spareForMs: 1 });
+  for (let round = 0; round < 20; round += 1) {
+    const taken = await Promise.all([retain(), retain(), retain()]);
+    for (const child of taken) {
+      const { promise: answer, resolve } = Promise.withResolvers<void>();
+      child.once('message', resolve);
+      await child.send({ cmd: 'ping' });
+      await answer;
+    }
+    for (const child of taken) end(child);
+    await delay(round % 3);
+  }
 });
 
 it('a stop leaves no process that was starting', async () => {
@@ -80,14 +148,15 @@ it('a stop leaves no process that was starting', async () => {
 });
 
 it('a process that hangs with a delivery is killed and replaced, and no other one', async () => {
-  const { pool, processes, outage, logged, free } = setUp(FILE, undefined, 400);
-  const [hung, well] = [await processes.retain(), await processes.retain()];
+  const { retain, end, outage, logged, forks } = setUp({ pingEveryMs: 400 });
+  const [hung, well] = [await retain(), await retain()];
   process.kill(hung.pid, 'SIGSTOP');
   await eventually(() => expect(isAlive(hung.pid)).toBe(false), PATIENCE);
-  await eventually(() => expect([outage.problem(), free().length]).toEqual([null, 1]), PATIENCE);
+  await eventually(() => expect(outage.problem()).toBeNull(), PATIENCE);
+  expect(forks()).toBeGreaterThan(2);
   expect(isAlive(well.pid)).toBe(true);
   expect(logged).toMatchObject([{ reason: 'a worker process did not answer for 2 s' }, { level: 30 }]);
-  pool.release(well);
+  end(well);
 });
 
 const HEALTHY = 'export default async () => undefined;';
@@ -109,11 +178,13 @@ it.each([
     const file = join(tempDir(), 'some.worker.mjs');
     if (text !== null) writeFileSync(file, text);
     let binary = program ?? process.execPath;
-    const { processes, outage, logged, pool, forks } = setUp(pathToFileURL(file).href, () => binary);
+    const { processes, outage, logged, pool, forks } = setUp({
+      file: pathToFileURL(file).href,
+      execPath: () => binary,
+    });
     const deliveries = Promise.all(Array.from({ length: COUNT }, () => processes.retain()));
     await eventually(() => expect(outage.problem()).toContain(said), PATIENCE);
-    // Each delivery tries once, then one at a time.
-    await eventually(() => expect(forks()).toBeGreaterThan(COUNT + 1), PATIENCE);
+    await eventually(() => expect(forks()).toBeGreaterThan(2), PATIENCE);
 
     writeFileSync(file, HEALTHY);
     binary = process.execPath;
