@@ -174,6 +174,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   });
   const launcher = createLauncher({ dir: settings.home, logger: component('launcher') });
   await life.start('launcher', launcher);
+  const untrusted = createUntrustedEnvironment({ launch: launcher.launch });
   const waits = createJobWaits(doorbells, names.responses);
   const executor = createExecutor({
     claims,
@@ -186,7 +187,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
       pricing,
       settings: allowed,
       environment,
-      untrusted: createUntrustedEnvironment({ launch: launcher.launch }),
+      untrusted,
       scratchDir: join(settings.home, 'tmp'),
       limits: settings,
       warm: warmSettings(settings),
@@ -254,7 +255,16 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     admit: upkeepLoop.admit,
     newId,
   };
-  const jobs = createJobService({ records, queue, waits, store, copier, failpoint, ...accepting });
+  const jobs = createJobService({
+    records,
+    queue,
+    waits,
+    store,
+    copier,
+    lookAhead: untrusted.lookAhead,
+    failpoint,
+    ...accepting,
+  });
   const batches = createBatchService({ records, batchRecords, queue, store, copier, ...accepting });
   const events = createEventHub({
     records,

@@ -15,7 +15,6 @@ import { type CliProbe, withFolder } from './cli-probe.ts';
 import type { ExecutionLimits } from './execute.ts';
 import type { FoundSession, KnownSessions } from './known-sessions.ts';
 import { checkRequest, type PermitOptions, permit } from './permit.ts';
-import type { UntrustedEnvironment } from './untrusted-environment.ts';
 import type { WarmSettings } from './warm/cli-starter.ts';
 import { type ProcessShape, shapeOf } from './warm/process-shape.ts';
 
@@ -75,7 +74,7 @@ export interface PrepareOptions {
    */
   environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
   /** Changes the environment for an untrusted folder. */
-  readonly untrusted: UntrustedEnvironment;
+  untrusted(cwd: string, env: Readonly<Record<string, string>>): Promise<Readonly<Record<string, string>>>;
   readonly limits: ExecutionLimits;
   readonly warm: WarmSettings;
   readonly sessions: KnownSessions;

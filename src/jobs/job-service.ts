@@ -35,6 +35,8 @@ export interface JobServiceOptions {
   /** @throws AppError queue.full when the queue has no room for `count` more jobs */
   admit(count: number): void;
   newId(): NewId;
+  /** A job in this folder may start soon. */
+  lookAhead(cwd: string): void;
   readonly failpoint?: Failpoint;
 }
 
@@ -48,6 +50,7 @@ export function createJobService({
   placeSession,
   admit,
   newId,
+  lookAhead,
   failpoint = noFailpoint,
 }: JobServiceOptions): Jobs {
   /** The job of any owner. */
@@ -94,6 +97,7 @@ export function createJobService({
     if (known?.job) return replay(known.job);
     admit(1);
     const resolved = await resolverFor(principal)(await requested());
+    if (resolved.delayMs === 0) lookAhead(resolved.cwd);
     const pin = await placeSession(principal, resolved);
     const { id, createdAt } = newId();
     const job: NewJob = {

@@ -16,6 +16,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createUntrustedEnvironment } from '../../../src/executor/untrusted-environment.ts';
+import type { Launch } from '../../../src/processes/launch.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { launch } from '../../helpers/launcher.ts';
 import { startServer } from '../../helpers/server.ts';
@@ -343,6 +344,31 @@ it('that gets another setting is protected from it within seconds, although the 
   expect(await names()).not.toContain('filter.later.clean');
   config('filter.later.clean', evil);
   await eventually(async () => expect(await names()).toContain('filter.later.clean'), { timeoutMs: 10_000 });
+});
+
+it('has its settings read ahead of the next job, once they are no longer new', async () => {
+  const { repo, evil, config } = newPlace();
+  let nowMs = 1000; // at 0 the cache counts no time
+  let looks = 0;
+  const counting: Launch = (request, stop) => {
+    looks += 1;
+    return launch(request, stop);
+  };
+  const untrusted = createUntrustedEnvironment({ launch: counting, now: () => nowMs });
+  const names = async (): Promise<readonly string[]> => Object.values(await untrusted(repo, userEnv(repo)));
+  untrusted.lookAhead(repo);
+  expect(looks).toBe(0); // nobody knows the environment of its jobs yet
+  await names();
+  untrusted.lookAhead(repo);
+  expect(looks).toBe(1);
+  config('filter.later.clean', evil);
+  nowMs += 1500;
+  untrusted.lookAhead(repo);
+  expect(await names()).toContain('filter.later.clean');
+  expect(looks).toBe(2);
+  nowMs += 2001;
+  await names();
+  expect(looks).toBe(3);
 });
 
 it('is not worked in when its settings are too long to be read', async () => {
