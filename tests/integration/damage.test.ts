@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { ulid } from 'ulid';
@@ -5,22 +6,40 @@ import { describe, expect, it } from 'vitest';
 import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
+import { shared } from '../helpers/shared.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { accepted, breakableRedis, eventsOf, fakeClis } from './fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 40_000 };
-const SOON_MS = 1500;
+const SOON_MS = 3000;
 const ECHO = { BULLPEN_PROVIDER: 'echo', BULLPEN_SWEEP_MS: '50', BULLPEN_LEASE_MS: '900' };
 const jobKey = (id: string): string => `{bullpen}:job:${id}`;
 const eventsKey = (id: string): string => `{bullpen}:events:${id}`;
 const LOG = '{bullpen}:log';
 
-async function setUp() {
+/** What one test has damaged stays so in the next, over every start. */
+const bench = shared(async () => {
   const redis = await breakableRedis();
   const clis = await fakeClis();
   const dir = tempDir();
-  const start = () => startServer({ dir, config: clis.config, env: { ...ECHO, REDIS_URL: redis.url } });
-  return { redis: redis.admin, clis, start };
+  const env = { ...ECHO, REDIS_URL: redis.url };
+  const start = () => startServer({ dir, config: clis.config, env });
+  const ofTheFile = AsyncLocalStorage.snapshot();
+  let server = await start();
+  return {
+    redis: redis.admin,
+    clis,
+    server: () => server,
+    async restart(): Promise<TestServer> {
+      server = await ofTheFile(start);
+      return server;
+    },
+  };
+});
+
+async function setUp() {
+  const { redis, clis, server, restart } = await bench();
+  return { redis, clis: clis.fresh(), server: server(), restart };
 }
 
 const ids = async (server: TestServer): Promise<string[]> => {
@@ -59,8 +78,7 @@ const named = (server: TestServer, id: string): number =>
 
 describe('something that is stored and cannot be read', () => {
   it('in a record costs that job alone, and is named once', async () => {
-    const { redis, start } = await setUp();
-    const server = await start();
+    const { redis, server, restart } = await setUp();
     const field = (name: string, value: string) => async (id: string) => {
       await redis.hset(jobKey(id), name, value);
     };
@@ -114,12 +132,11 @@ describe('something that is stored and cannot be read', () => {
     expect((await server.api('GET', `/v1/jobs/${gone}`)).status).toBe(404);
 
     await server.kill('SIGKILL');
-    await expectAllElseWell(await start());
+    await expectAllElseWell(await restart());
   });
 
   it('of a job that waits or runs ends that job, and holds up no other', async () => {
-    const { redis, clis, start } = await setUp();
-    const server = await start();
+    const { redis, clis, server } = await setUp();
     const due = { prompt: 'x', delayMs: SOON_MS };
     const unreadable = await copied(server, due);
     await redis.hset(jobKey(unreadable), 'request', '{"prompt":1}');
@@ -167,8 +184,7 @@ describe('something that is stored and cannot be read', () => {
   });
 
   it('in the log, under a key, in a batch or in the ledger is skipped', async () => {
-    const { redis, start } = await setUp();
-    const first = await start();
+    const { redis, server: first, restart } = await setUp();
     const done = await first.run({ prompt: 'a', tags: ['t'] });
     const other = await first.run({ prompt: 'b', tags: ['t'] });
     const key = { 'idempotency-key': 'k' };
@@ -204,7 +220,7 @@ describe('something that is stored and cannot be read', () => {
     );
     db.close();
     await redis.del(jobKey(done.id), jobKey(other.id), eventsKey(other.id));
-    const second = await start();
+    const second = await restart();
     await expectAllElseWell(second);
     expect(await ids(second)).not.toContain(done.id);
     const bad = await second.api('GET', `/v1/jobs/${done.id}`);
@@ -216,8 +232,7 @@ describe('something that is stored and cannot be read', () => {
   });
 
   it('under a key that every job needs makes the server unready, until it is repaired', async () => {
-    const { redis, start } = await setUp();
-    const server = await start();
+    const { redis, server } = await setUp();
     for (const set of ['log', 'pending', 'awaiting', 'running', 'nodes']) {
       const key = `{bullpen}:${set}`;
       await redis.multi().rename(key, 'aside').exec(); // one that is empty is not there

@@ -3,17 +3,17 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
 import { commandLine, descendants, isAlive } from '../helpers/proc.ts';
-import { startServer, type TestServer } from '../helpers/server.ts';
-import { accepted, eventsOf, expectOneExecution, fakeClis, isReady, spawnsOf } from './fault-bench.ts';
+import type { TestServer } from '../helpers/server.ts';
+import { accepted, eventsOf, expectOneExecution, isReady, sharedBench, spawnsOf } from './fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 40_000 };
+const setUp = sharedBench();
 
 const launcherOf = (server: TestServer): number =>
   descendants(server.pid).find((pid) => isAlive(pid) && commandLine(pid)?.includes('launcher-process')) ?? 0;
 
 it('a launcher that is killed loses what it ran, retryable, and nothing else', async () => {
-  const clis = await fakeClis();
-  const server = await startServer({ config: clis.config });
+  const { clis, server } = await setUp();
   const id = await accepted(server, { prompt: clis.held('gate', 'one'), retry: { maxAttempts: 2 } });
   await eventually(() => clis.prompted() === 1, PATIENCE);
   const [first = 0] = clis.pids();
@@ -31,8 +31,7 @@ it('a launcher that is killed loses what it ran, retryable, and nothing else', a
 });
 
 it('a launcher that hangs or dies costs a job that was not started nothing but time', async () => {
-  const clis = await fakeClis();
-  const server = await startServer({ config: clis.config });
+  const { clis, server } = await setUp();
   await server.run({ provider: 'echo', prompt: 'before' });
   const cwd = join(server.workspace, 'unknown'); // what git says there is asked first
   mkdirSync(cwd);
@@ -47,8 +46,8 @@ it('a launcher that hangs or dies costs a job that was not started nothing but t
 
   await server.api('POST', `/v1/jobs/${cancelled}/cancel`, { force: true });
 
-  expect(await server.finished(cancelled, 5000)).toMatchObject({ status: 'cancelled' });
-  expect(await server.finished(late, 5000)).toMatchObject({
+  expect(await server.finished(cancelled)).toMatchObject({ status: 'cancelled' });
+  expect(await server.finished(late)).toMatchObject({
     outcome: { error: { code: 'execution.timed_out' } },
   });
   await eventually(async () => !(await isReady(server)), PATIENCE);
