@@ -64,10 +64,6 @@ describe('directives', () => {
     ]);
   });
 
-  it('leave other double brackets alone', () => {
-    expect(parseBehaviour('See [[a page]] and [[replying]]')).toEqual([]);
-  });
-
   it.each([
     '[[tool: Bash]]',
     '[[error: soon]]',
@@ -77,12 +73,6 @@ describe('directives', () => {
     '[[reply: x',
   ])('refuse what cannot be read: %s', (text) => {
     expect(() => parseBehaviour(text)).toThrow(DirectiveError);
-  });
-
-  it('are answered with 400 where a prompt gets them wrong', async () => {
-    const response = await post('[[error: soon]]');
-    expect(response.status).toBe(400);
-    expect(await response.json()).toMatchObject({ error: { type: 'invalid_request_error' } });
   });
 });
 
@@ -117,22 +107,6 @@ describe('a turn', () => {
     expect(events.at(-2)).toMatchObject({ delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 4 } });
   });
 
-  it('streams thinking, text and a tool call as blocks of one message', async () => {
-    const prompt = '[[think: hm]] [[say: let me]] [[tool: Read {"file_path":"/a"}]]';
-    const events = await eventsOf(await post(prompt, { stream: true }));
-    const starts = events.filter(({ type }) => type === 'content_block_start');
-    expect(starts.map(({ content_block }) => (content_block as { type: string }).type)).toEqual([
-      'thinking',
-      'text',
-      'tool_use',
-    ]);
-    const json = events
-      .map(({ delta }) => (delta as { partial_json?: string } | undefined)?.partial_json ?? '')
-      .join('');
-    expect(JSON.parse(json)).toEqual({ file_path: '/a' });
-    expect(events.at(-2)).toMatchObject({ delta: { stop_reason: 'tool_use' } });
-  });
-
   it('goes on to the next step once the tool has answered', async () => {
     const prompt = user('[[tool: Bash {"command":"ls"}]] [[reply: done]]');
     const call = assistant([{ type: 'tool_use', id: 't1', name: 'Bash', input: {} }]);
@@ -141,54 +115,9 @@ describe('a turn', () => {
       await textOf(await post([prompt, call, user([toolResult('x'), { type: 'text', text: 'Next?' }])])),
     ).toMatch('Next?');
   });
-
-  it('sees past what the CLI adds to a prompt', async () => {
-    const reminder = { type: 'text', text: '<system-reminder>[[reply: wrong]]</system-reminder>' };
-    const prompt = user([reminder, { type: 'text', text: '[[reply: right]]' }]);
-    const notice = user('[SYSTEM NOTIFICATION - NOT USER INPUT] a task has ended');
-    expect(await textOf(await post([prompt, { role: 'system', content: '# Environment' }]))).toBe('right');
-    expect(await textOf(await post([prompt, notice]))).toBe('right');
-  });
-
-  it('sends as many bytes as told', async () => {
-    const text = await textOf(await post('[[long: 100000]]'));
-    expect(Buffer.byteLength(text)).toBe(100_000);
-  });
-
-  it('spreads a slow reply over time', async () => {
-    const before = performance.now();
-    const events = await eventsOf(await post('[[slow: 5 tokens 10ms]]', { stream: true }));
-    expect(events.filter(({ type }) => type === 'content_block_delta')).toHaveLength(5);
-    expect(performance.now() - before).toBeGreaterThan(45);
-  });
-
-  it('gives an instance of the schema where structured output is asked for', async () => {
-    const schema = {
-      type: 'object',
-      properties: { a: { enum: ['x', 'y'] }, b: { type: 'integer' } },
-      required: ['a', 'b'],
-    };
-    const tools = [{ name: 'StructuredOutput', input_schema: schema }];
-    const body = await (await post('Answer', { tools })).json();
-    expect(body).toMatchObject({
-      content: [{ type: 'tool_use', name: 'StructuredOutput', input: { a: 'x', b: 0 } }],
-    });
-  });
 });
 
 describe('a failure', () => {
-  it.each([
-    [401, 'authentication_error'],
-    [429, 'rate_limit_error'],
-    [500, 'api_error'],
-    [529, 'overloaded_error'],
-  ])('of %i has the type %s', async (status, type) => {
-    const response = await post(`[[error: ${status}]]`, { stream: true });
-    expect(response.status).toBe(status);
-    expect(response.headers.get('request-id')).toMatch(/^req_/);
-    expect(await response.json()).toMatchObject({ type: 'error', error: { type } });
-  });
-
   it('happens as often as told in each conversation, then the script goes on', async () => {
     const prompt = '[[error: 429 retry-after=3 times=1]] [[reply: ok]]';
     const ask = (session: string) => post(prompt, { headers: { 'x-claude-code-session-id': session } });
@@ -196,12 +125,6 @@ describe('a failure', () => {
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '3']);
     expect((await ask('b')).status).toBe(429);
     expect(await textOf(await ask('a'))).toBe('ok');
-  });
-
-  it('with a key is counted over all conversations', async () => {
-    const ask = (session: string) =>
-      post('[[error: 529 times=1 key=k]]', { headers: { 'x-claude-code-session-id': session } });
-    expect([(await ask('a')).status, (await ask('b')).status]).toEqual([529, 200]);
   });
 });
 
@@ -214,13 +137,6 @@ describe('a hang', () => {
     let rest = '';
     for (let part = await reader.read(); !part.done; part = await reader.read()) rest += part.value;
     expect(rest).toContain('message_stop');
-  });
-
-  it('before the answer sends nothing until released', async () => {
-    const response = post('[[hang: before]]', { stream: true });
-    await model.waitForRequests(1);
-    model.releaseHangs();
-    expect((await response).status).toBe(200);
   });
 
   it('ends when the client goes, and when the model stops', async () => {
@@ -249,20 +165,6 @@ describe('the server', () => {
     expect(JSON.stringify(model.requests)).not.toMatch(/secret-token|wrong-key/);
   });
 
-  it('answers the routes beside messages, and 404 for others', async () => {
-    const headers = { 'x-api-key': 'offline' };
-    expect((await fetch(model.url, { method: 'HEAD' })).status).toBe(200);
-    expect(await (await fetch(`${model.url}/v1/models`, { headers })).json()).toMatchObject({
-      data: [{ type: 'model' }, {}, {}],
-    });
-    const body = JSON.stringify({ model: 'm', messages: [user('12345678')] });
-    const counted = await fetch(`${model.url}/v1/messages/count_tokens`, { method: 'POST', headers, body });
-    expect(await counted.json()).toEqual({ input_tokens: 2 });
-    const unknown = await fetch(`${model.url}/v2/other`, { headers });
-    expect(unknown.status).toBe(404);
-    expect(await unknown.json()).toMatchObject({ type: 'error', error: { type: 'not_found_error' } });
-  });
-
   it('records a turn with its prompt and what was done', async () => {
     await post('[[reply: hi]] Ada');
     expect(await model.waitForRequests(1)).toMatchObject([
@@ -275,29 +177,6 @@ describe('the server', () => {
       },
     ]);
     await expect(model.waitForRequests(2, 5)).rejects.toThrow('1 of 2');
-  });
-
-  it("answers the CLI's own requests without touching the script", async () => {
-    const headers = { 'user-agent': 'claude-cli/2.1.329 (external, cli)' };
-    const format = {
-      type: 'json_schema',
-      schema: { type: 'object', properties: { title: { type: 'string' } } },
-    };
-    const prompt = '<session>\n[[error: 500 times=1 key=k]]\n</session>';
-    const title = await post(prompt, { headers, output_config: { format } });
-    expect(JSON.parse(await textOf(title))).toEqual({ title: 'offline' });
-    expect((await post(prompt, { headers, max_tokens: 1 })).status).toBe(200);
-    expect(model.requests.map(({ kind }) => kind)).toEqual(['own', 'own']);
-    expect((await post(prompt, { headers, tools: [{ name: 'Bash' }] })).status).toBe(500);
-  });
-
-  it('has a setting for prompts without a script', async () => {
-    model.setBehaviour('[[error: 503 times=1]] [[reply: set]]');
-    expect((await post('Hello')).status).toBe(503);
-    expect(await textOf(await post('Hello'))).toBe('set');
-    expect(await textOf(await post('[[reply: own]]'))).toBe('own');
-    model.setBehaviour(null);
-    expect(await textOf(await post('Hello'))).toMatch('You said');
   });
 
   it('listens on loopback only, and stops more than once', async () => {
