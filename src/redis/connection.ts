@@ -206,6 +206,8 @@ function createRefusalLog(connection: string, logger: Log) {
 }
 
 const PING_MS = 2000;
+/** This long without an answer is a gap, also while the connection stays open. */
+const GAP_MS = 3 * PING_MS;
 
 /** Measures the time without a gap in the answers, by the monotonic clock. */
 function watchContact(redis: Redis): { inTouchForMs(): number; stop(): void } {
@@ -215,7 +217,7 @@ function watchContact(redis: Redis): { inTouchForMs(): number; stop(): void } {
     redis.ping().then(
       () => {
         const now = performance.now();
-        if (now - lastAnswer > PING_MS * 3) since = now; // a frozen Redis: a gap without a closed connection
+        if (now - lastAnswer > GAP_MS) since = now;
         lastAnswer = now;
         since ??= now;
       },
@@ -229,7 +231,11 @@ function watchContact(redis: Redis): { inTouchForMs(): number; stop(): void } {
     since = null;
   });
   return {
-    inTouchForMs: () => (since === null ? 0 : performance.now() - since),
+    inTouchForMs() {
+      const now = performance.now();
+      // After a pause of this process its other timers may run before the next answer comes.
+      return since === null || now - lastAnswer > GAP_MS ? 0 : now - since;
+    },
     stop: () => clearInterval(timer),
   };
 }

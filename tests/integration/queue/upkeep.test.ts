@@ -12,11 +12,12 @@ import { testStore } from '../store/test-store.ts';
 const SOON_MS = 15_000;
 const LONG_MS = 5 * 60_000;
 const MAX_QUEUED = 10;
+const LOST_AFTER_MS = 120_000;
 
 const server = useTestRecords();
 
 /** A loop over the records, and a queue that has lost all its entries. */
-async function setUp() {
+async function setUp(inTouchForMs = () => 0) {
   const rpc = server.make();
   const upkeep = rpc.upkeepOf('n1');
   const has = new Set<string>();
@@ -50,11 +51,11 @@ async function setUp() {
     store: await testStore(),
     everyMs: 5,
     maxQueued: MAX_QUEUED,
-    nodeLostAfterMs: 60_000,
+    nodeLostAfterMs: LOST_AFTER_MS,
     keepJobsMs: 1,
     keepEventsMs: 1,
     keepUsageMs: 1,
-    inTouchForMs: () => 0,
+    inTouchForMs,
     logger: createLogger('silent'),
   });
   await loop.start();
@@ -68,6 +69,7 @@ async function setUp() {
     has,
     pass,
     admit: loop.admit,
+    rpc,
     async lost(): Promise<string> {
       const { id } = newJob();
       await rpc.records.create(newJob({}, { id }));
@@ -115,4 +117,21 @@ it('a call is refused when, as last counted, more jobs would wait than may', asy
   await lost();
   await pass();
   expect(() => admit(MAX_QUEUED)).toThrow(expect.objectContaining({ code: 'queue.full' }));
+});
+
+it('a silent server loses its jobs only when this one was in touch with Redis for as long', async () => {
+  let inTouchMs = 0;
+  const { rpc, pass, lost, advance } = await setUp(() => inTouchMs);
+  const id = await lost();
+  await rpc.submissions.submit(id, ulid());
+  await rpc.claimsOf('n2').renew(await rpc.claimsOf('n2').claim(1));
+  await advance(LOST_AFTER_MS * 2);
+  const status = async () => (await rpc.records.read(id))?.status;
+  expect(await status()).toBe('running');
+  inTouchMs = LOST_AFTER_MS - 1;
+  await pass();
+  expect(await status()).toBe('running');
+  inTouchMs = LOST_AFTER_MS;
+  await pass();
+  expect(await status()).toBe('failed');
 });
