@@ -11,7 +11,8 @@ export interface LedgerEntry {
 
 export interface Ledger {
   /**
-   * Commits that this execution will be spawned. False when the id exists: it must not be spawned.
+   * Commits that this execution will be spawned. False: it must not be spawned, because the ledger
+   * knows the attempt or the end of its job.
    */
   intend(claim: Claim): Promise<boolean>;
   started(executionId: string, pid: number): Promise<void>;
@@ -21,7 +22,8 @@ export interface Ledger {
    */
   ended(finish: Finish, sessionTokens?: TokenCounts | null): Promise<void>;
   delivered(executionId: string, superseded: boolean): Promise<void>;
-  find(executionId: string): Promise<LedgerEntry | null>;
+  /** What the ledger knows of an attempt, perhaps under another id, or of the end of its job. */
+  find(claim: Pick<Claim, 'jobId' | 'attempt' | 'executionId'>): Promise<LedgerEntry | null>;
   /** Outcomes that their job records do not have yet, and executions without an outcome. */
   open(): Promise<{ readonly outbox: readonly Finish[]; readonly unsettled: readonly LedgerEntry[] }>;
 }

@@ -243,19 +243,19 @@ export function createClaimRunner(options: {
   }
 
   /**
-   * Never spawns an execution again that the ledger knows: delivers its stored outcome, or that it
-   * was lost.
+   * Never spawns again what the ledger knows: delivers its stored outcome, or that it was lost. The
+   * record takes it under the id of the claim.
    */
   async function settleKnown(claim: Claim): Promise<void> {
     const { jobId, executionId, attempt } = claim;
-    const entry = await ledger.find(executionId);
+    const entry = await ledger.find(claim);
     const backoffMs = backoffAfter(attempt, options.retryBackoffMs);
     const { readEvents } = prepare;
     const { maxResultBytes } = limits;
     const finish =
       entry?.finish ?? (await lostFinish({ jobId, executionId, backoffMs }, { readEvents, maxResultBytes }));
-    if (entry?.finish === null) await ledger.ended(finish);
-    await delivery.deliver(finish);
+    if (entry?.finish === null && entry.executionId === executionId) await ledger.ended(finish);
+    await delivery.deliver({ ...finish, executionId });
   }
 
   return run;

@@ -34,7 +34,10 @@ export interface CopiesApplied {
 }
 
 export const copyWrites = {
-  /** Stores the changes and moves the cursor, all or nothing. Skips older revisions. */
+  /**
+   * Stores the changes and moves the cursor, all or nothing. Skips older revisions, and those of a
+   * job that had ended and goes on.
+   */
   'copies.apply'(db: DatabaseSync, args: CopyChanges): CopiesApplied {
     let applied = 0;
     const ended: string[] = [];
@@ -90,9 +93,12 @@ const COLUMNS = [
 
 const UPSERT = `INSERT INTO jobs (${COLUMNS.join(', ')}) VALUES (${COLUMNS.map(() => '?').join(', ')})
   ON CONFLICT (id) DO UPDATE SET ${COLUMNS.map((column) => `${column} = excluded.${column}`).join(', ')}
-  WHERE excluded.rev > jobs.rev`;
+  WHERE excluded.rev > jobs.rev AND (jobs.finished_at IS NULL OR excluded.finished_at IS NOT NULL)`;
 
-/** Returns false when the stored revision is as new. */
+/**
+ * Returns false when the stored revision is as new, or has ended: a Redis that went back to an
+ * older state does not reopen a job.
+ */
 function applyJob(db: DatabaseSync, job: JobCopy): boolean {
   const { prompt, ...request } = job.request;
   const row: Record<(typeof COLUMNS)[number], SQLInputValue> = {

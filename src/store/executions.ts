@@ -55,7 +55,11 @@ const executionColumns = `execution_id AS executionId, job_id AS jobId, attempt,
   provider, state, pid, created_at AS createdAt, started_at AS startedAt, ended_at AS endedAt, outcome, delivery`;
 
 export const executionWrites = {
-  /** Written before the spawn. `inserted: false`: the id is known, so the caller must not spawn. */
+  /**
+   * Written before the spawn. `inserted: false`: the attempt is known or the job has ended, so the
+   * caller must not spawn. An attempt has another id here when Redis has lost what came after an
+   * older state of the job.
+   */
   'executions.intent'(
     db: DatabaseSync,
     args: Omit<ExecutionIntent, 'createdAt'> & { readonly at: string },
@@ -63,7 +67,10 @@ export const executionWrites = {
     const inserted = change(
       db,
       `INSERT INTO executions (execution_id, job_id, attempt, boot_id, provider, state, created_at)
-       VALUES (?, ?, ?, ?, ?, 'intent', ?) ON CONFLICT (execution_id) DO NOTHING`,
+       SELECT ?1, ?2, ?3, ?4, ?5, 'intent', ?6
+       WHERE NOT EXISTS (SELECT 1 FROM executions WHERE job_id = ?2 AND attempt = ?3)
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?2 AND finished_at IS NOT NULL)
+       ON CONFLICT (execution_id) DO NOTHING`,
       args.executionId,
       args.jobId,
       args.attempt,
@@ -142,9 +149,13 @@ export const executionWrites = {
 };
 
 export const executionReads = {
-  'executions.find'(db: DatabaseSync, args: { readonly executionId: string }): ExecutionRow | null {
-    const sql = `SELECT ${executionColumns} FROM executions WHERE execution_id = ?`;
-    const columns = first<ExecutionColumns>(db, sql, args.executionId);
+  /** The execution of one attempt of a job. */
+  'executions.find'(
+    db: DatabaseSync,
+    args: { readonly jobId: string; readonly attempt: number },
+  ): ExecutionRow | null {
+    const sql = `SELECT ${executionColumns} FROM executions WHERE job_id = ? AND attempt = ?`;
+    const columns = first<ExecutionColumns>(db, sql, args.jobId, args.attempt);
     return columns === null ? null : toExecution(columns);
   },
 

@@ -27,9 +27,12 @@ export function createLedger(store: Store, bootId: string): Ledger {
     async delivered(executionId, superseded) {
       await store.run('executions.delivered', { executionId, superseded });
     },
-    async find(executionId) {
-      const row = await store.run('executions.find', { executionId });
-      return row === null ? null : toEntry(row);
+    async find({ jobId, attempt, executionId }) {
+      const row = await store.run('executions.find', { jobId, attempt });
+      if (row !== null) return toEntry(row);
+      const job = await store.run('jobs.get', { id: jobId });
+      if (job === null || job.outcome === null) return null;
+      return { executionId, jobId, finish: toFinish({ jobId, executionId, outcome: job.outcome }) };
     },
     async open() {
       const unsettled = await store.run('executions.unsettled', {});

@@ -27,7 +27,7 @@ describe('executions', () => {
       inserted: false,
     });
     const { at, ...intent } = anIntent('e1');
-    expect(await store.run('executions.find', { executionId: 'e1' })).toEqual({
+    expect(await store.run('executions.find', { jobId: 'job of e1', attempt: 1 })).toEqual({
       ...intent,
       createdAt: at,
       state: 'intent',
@@ -36,9 +36,22 @@ describe('executions', () => {
     });
   });
 
+  it('an intent of a known attempt under another id, or of a job that has ended, is refused', async () => {
+    const store = await testStore();
+    await store.run('executions.intent', anIntent('e1'));
+    const again = { ...anIntent('e2'), jobId: 'job of e1' };
+    expect(await store.run('executions.intent', again)).toEqual({ inserted: false });
+    expect(await store.run('executions.intent', { ...again, attempt: 2 })).toEqual({ inserted: true });
+    const ended = aFinishedJob();
+    await project(store, ended);
+    expect(await store.run('executions.intent', { ...anIntent('e3'), jobId: ended.id })).toEqual({
+      inserted: false,
+    });
+  });
+
   it('find answers null for an execution that never was', async () => {
     const store = await testStore();
-    expect(await store.run('executions.find', { executionId: 'e0' })).toBeNull();
+    expect(await store.run('executions.find', { jobId: 'job of e0', attempt: 1 })).toBeNull();
   });
 
   it('a started execution has its pid and is unsettled, in any boot', async () => {
@@ -66,7 +79,7 @@ describe('executions', () => {
     expect(await store.run('executions.started', { executionId: 'e1', pid: 1, at: LATER })).toEqual({
       stored: false,
     });
-    expect(await store.run('executions.find', { executionId: 'e1' })).toMatchObject({
+    expect(await store.run('executions.find', { jobId: 'job of e1', attempt: 1 })).toMatchObject({
       state: 'ended',
       endedAt: LATER,
       outcome: anOutcome(),
@@ -105,7 +118,7 @@ describe('executions', () => {
     expect(await store.run('executions.delivered', delivered)).toEqual({ stored: false });
     await store.run('executions.delivered', { executionId: 'e1', superseded: true });
     expect(await ids(10)).toEqual(['e3']);
-    expect(await store.run('executions.find', { executionId: 'e1' })).toMatchObject({
+    expect(await store.run('executions.find', { jobId: 'job of e1', attempt: 1 })).toMatchObject({
       state: 'superseded',
       outcome: { text: 'the answer' },
     });
@@ -147,9 +160,9 @@ describe('jobs', () => {
   it('a removed job goes with its events and the content of its executions, whose cost stays', async () => {
     const store = await testStore();
     const job = aFinishedJob();
+    await store.run('executions.intent', { ...anIntent('e1'), jobId: job.id });
     await project(store, job);
     await store.run('events.append', { jobId: job.id, events: [text(job.id, 1)] });
-    await store.run('executions.intent', { ...anIntent('e1'), jobId: job.id });
     await store.run('executions.ended', {
       executionId: 'e1',
       outcome: anOutcome(),
@@ -165,7 +178,7 @@ describe('jobs', () => {
     });
     expect(await store.run('jobs.get', { id: job.id })).toBeNull();
     expect(await store.run('events.read', { jobId: job.id, after: 0, limit: 10 })).toEqual([]);
-    expect(await store.run('executions.find', { executionId: 'e1' })).toMatchObject({
+    expect(await store.run('executions.find', { jobId: job.id, attempt: 1 })).toMatchObject({
       state: 'delivered',
       outcome: null,
     });
@@ -175,8 +188,8 @@ describe('jobs', () => {
   it('delete leaves an outcome that is still in the outbox', async () => {
     const store = await testStore();
     const job = aFinishedJob(AT, { request: { tags: ['x'] } });
-    await project(store, job);
     await store.run('executions.intent', { ...anIntent('e1'), jobId: job.id });
+    await project(store, job);
     await store.run('executions.ended', {
       executionId: 'e1',
       outcome: anOutcome(),

@@ -67,7 +67,7 @@ export function createFakeLedger(): FakeLedger {
       const entry = entries.get(executionId);
       if (entry !== undefined) entry.delivered = superseded ? 'superseded' : 'yes';
     },
-    async find(executionId) {
+    async find({ executionId }) {
       await enter('find', executionId);
       const entry = entries.get(executionId);
       return entry === undefined ? null : toEntry(entry);

@@ -162,7 +162,7 @@ it('keeps what is left of the events and outcomes of CLIs that say anything', as
     await ledger.intend(claim);
     await bench.claims.append(claim.jobId, claim.executionId, 0, events.slice(0, 1));
     await ledger.ended(finish, sessionTokens);
-    expect((await ledger.find(claim.executionId))?.finish).toEqual(JSON.parse(JSON.stringify(finish)));
+    expect((await ledger.find(claim))?.finish).toEqual(JSON.parse(JSON.stringify(finish)));
     await bench.claims.finish(finish);
     ids.push(job.id);
   }

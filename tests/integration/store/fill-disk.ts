@@ -13,7 +13,7 @@ const store = await openStore({ file: join(dir, 'ledger.db'), logger: pino({ ena
 
 const intent = (executionId: string, provider = 'claude') =>
   store.run('executions.intent', {
-    ...{ executionId, jobId: 'j', attempt: 1, epoch: 1, bootId: 'b', provider },
+    ...{ executionId, jobId: `job of ${executionId}`, attempt: 1, bootId: 'b', provider },
     at: '2026-03-01T12:00:00.000Z',
   });
 

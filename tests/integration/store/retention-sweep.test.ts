@@ -86,7 +86,7 @@ describe('the retention sweep', () => {
     await store.run('executions.delivered', { executionId: 'delivered', superseded: false });
     const sweep = { finishedJobsBefore: DAY(5), eventsBefore: DAY(5), usageBefore: DAY(0), limit: 100 };
     expect(await store.run('retention.sweep', sweep)).toMatchObject({ executions: 1 });
-    expect(await store.run('executions.find', { executionId: 'delivered' })).toBeNull();
+    expect(await store.run('executions.find', { jobId: 'job of delivered', attempt: 1 })).toBeNull();
     expect(await store.run('executions.unsettled', {})).toHaveLength(1);
     expect(await store.run('executions.outbox', { limit: 5 })).toHaveLength(1);
   });

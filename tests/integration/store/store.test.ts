@@ -22,7 +22,7 @@ describe('the store', () => {
     await store.run('executions.intent', anIntent('e1'));
     await store.close();
     const again = await testStore(file);
-    expect(await again.run('executions.find', { executionId: 'e1' })).not.toBeNull();
+    expect(await again.run('executions.find', { jobId: 'job of e1', attempt: 1 })).not.toBeNull();
   });
 
   it('whose thread fails refuses what it was asked for, and goes on with another one', async () => {
@@ -72,7 +72,7 @@ describe('the store', () => {
     expect(await started).toEqual({ stored: true });
     expect(store.stats().commits).toBe(before + 1);
     const delivered = store.run('executions.delivered', { executionId: 'e1', superseded: false });
-    expect(await store.run('executions.find', { executionId: 'e1' })).toMatchObject({
+    expect(await store.run('executions.find', { jobId: 'job of e1', attempt: 1 })).toMatchObject({
       state: 'delivered',
       pid: 42,
     });
@@ -96,7 +96,7 @@ describe('the store', () => {
   it('does not commit to answer a question, which sees every change asked for before it', async () => {
     const store = await testStore();
     const asked = store.run('executions.intent', anIntent('e1'));
-    expect(await store.run('executions.find', { executionId: 'e1' })).not.toBeNull();
+    expect(await store.run('executions.find', { jobId: 'job of e1', attempt: 1 })).not.toBeNull();
     await asked;
     const before = store.stats().commits;
     await store.run('executions.unsettled', {});
