@@ -1,7 +1,7 @@
-import { chmod, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { loadOrCreateAdminToken } from '../../../src/auth/keyring.ts';
+import { createAuthenticator, loadOrCreateAdminToken } from '../../../src/auth/keyring.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 test('the admin token is created once, with 32 random bytes and mode 0600', async () => {
@@ -19,6 +19,16 @@ test('an empty file, as a crash leaves it, gets a new token', async () => {
   await writeFile(join(dir, 'token'), '');
   const token = await loadOrCreateAdminToken(dir);
   expect((await readFile(join(dir, 'token'), 'utf8')).trim()).toBe(token);
+});
+
+test('a deleted file is replaced at the next start, and the old token opens nothing then', async () => {
+  const dir = tempDir();
+  const old = await loadOrCreateAdminToken(dir);
+  await rm(join(dir, 'token'));
+  const token = await loadOrCreateAdminToken(dir);
+  const { authenticateToken } = createAuthenticator({ adminToken: token });
+  expect(authenticateToken(token)).toMatchObject({ admin: true });
+  expect(() => authenticateToken(old)).toThrow('send a valid token');
 });
 
 test('a wider mode is narrowed to 0600', async () => {

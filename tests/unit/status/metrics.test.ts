@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { createMetrics } from '../../../src/status/metrics.ts';
@@ -50,15 +51,23 @@ it('has every figure under its name and label, the same at each scrape', async (
     'bullpen_damaged_total{kind="row"} 0',
     'bullpen_nodes 1',
   ]);
-  for (const name of [
-    'process_resident_memory_bytes',
-    'nodejs_heap_used_bytes',
-    'process_cpu_seconds_total',
-    'process_uptime_seconds',
-    'nodejs_eventloop_lag_seconds{quantile="0.5"}',
-  ]) {
-    expect(text, name).toMatch(new RegExp(`^${name.replace('{', '\\{')} [0-9.e-]+$`, 'm'));
-  }
-  expect(text).toContain('# TYPE process_cpu_seconds_total counter\n');
-  expect(text).toContain('# TYPE bullpen_execution_starts_total counter\n');
+});
+
+it('has the metrics of docs/operations.md, each with its type and label', async () => {
+  const { render, stop } = metrics();
+  const text = await render();
+  stop();
+  const labelOf = (name: string) => new RegExp(`^${name}\\{(\\w+)=`, 'm').exec(text)?.[1] ?? '';
+  const written = Array.from(text.matchAll(/^# TYPE (\S+) (\S+)$/gm), ([, name = '', type]) => [
+    name,
+    type,
+    labelOf(name),
+  ]);
+  const operations = readFileSync(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
+  const rows = operations.matchAll(/^\| (`\w+`(?:, `\w+`)*) \| (gauge|counter)(?:, `(\w+)`)? \|/gm);
+  const documented = Array.from(rows).flatMap(([, names = '', type, label = '']) =>
+    names.split(', ').map((name) => [name.slice(1, -1), type, label]),
+  );
+  expect(written.toSorted()).toEqual(documented.toSorted());
+  for (const [name] of written) expect(text).toMatch(new RegExp(`^${name}(\\{.*\\})? [0-9.e+-]+$`, 'm'));
 });
