@@ -112,7 +112,7 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
       return true;
     },
     async giveBackTaken() {
-      for (const id of await queue.getRanges(['active'])) {
+      for (const id of await queue.getRanges(['active'], 0, -1)) {
         try {
           await (await queue.getJob(id))?.moveToWait();
         } catch (error) {

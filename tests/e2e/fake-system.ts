@@ -1,7 +1,7 @@
 /**
  * A real server whose `claude` is the scripted fake, and the checks every fault must leave true.
  */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished } from 'vitest';
@@ -12,8 +12,9 @@ import { REDIS_USER } from '../../src/redis/private/users.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { installFakeCli, journalOf } from '../helpers/fake-cli.ts';
 import { commandLine, descendants, processesWithMarker } from '../helpers/proc.ts';
-import { startServer, type TestServer } from '../helpers/server.ts';
-import { makeTempDir, removeDir, tempDir } from '../helpers/temp.ts';
+import { launchServer, type TestServer } from '../helpers/server.ts';
+import { sharedFromStart, whenOver } from '../helpers/shared.ts';
+import { makeTempDir, removeDir } from '../helpers/temp.ts';
 
 /** Short periods, so that what is only found by looking again is found soon. */
 const QUICK = {
@@ -33,10 +34,11 @@ export interface FakeSystemOptions {
 export interface FakeSystem {
   /** The server that runs now. */
   readonly server: TestServer;
-  /** A path inside the test's own folder: for barriers. */
-  path(name: string): string;
+  /** A path in the system's own folder that nothing uses yet: for barriers. */
+  newFile(name: string): string;
   /**
-   * Starts a server again in the same folder, after the last one has gone; its failpoints are off.
+   * Starts a server again in the same folder, after the last one has gone. Nothing is held at a
+   * failpoint any more.
    * @param env more variables, over those it had
    */
   restart(env?: Readonly<Record<string, string>>): Promise<TestServer>;
@@ -44,8 +46,12 @@ export interface FakeSystem {
   submit(request: Record<string, unknown> & { prompt: string }): Promise<string>;
   /** Executions that were spawned, as the CLI itself recorded them: its marker per start. */
   spawns(): string[];
-  /** The pid of the fake CLI that started last; waits for one. */
-  cliPid(): Promise<number>;
+  /** Those of them that belong to a job, by its events: an execution id per start. */
+  spawnsOf(events: readonly StoredEvent[]): string[];
+  /** Pids of all processes that the fake CLIs have started. */
+  children(): number[];
+  /** Signals that the fake CLIs have got, in order. */
+  signals(): string[];
   /** The sandboxed worker processes of the server. */
   workers(): number[];
   /** Processes that carry this node's marker. */
@@ -60,38 +66,49 @@ export interface FakeSystem {
   };
 }
 
-/** Call it inside a test: everything goes away when that has finished. */
-export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<FakeSystem> {
-  const dir = tempDir();
+/** A system for every test of the block that calls this. */
+export const sharedFakeSystem = (options: FakeSystemOptions = {}): (() => FakeSystem) =>
+  sharedFromStart(() => startFakeSystem(options));
+
+async function startFakeSystem(options: FakeSystemOptions): Promise<FakeSystem> {
+  const dir = makeTempDir();
   const journal = join(dir, 'journal.jsonl');
   const failpoints = makeTempDir();
   const file = (name: FailpointName, kind: 'hold' | 'reached'): string => join(failpoints, `${name}.${kind}`);
   const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal });
   const launch = (env: Readonly<Record<string, string>>): Promise<TestServer> =>
-    startServer({
+    launchServer({
       dir,
       config: { providers: { claude: { binary } } },
-      env: { ...QUICK, ...options.env, ...env },
+      env: { ...QUICK, BULLPEN_TEST_FAILPOINTS: failpoints, ...options.env, ...env },
     });
-  let server = await launch({ BULLPEN_TEST_FAILPOINTS: failpoints });
+  let server = await launch({});
   // One worker process is up and free, so that the test's job does not have another one started.
   await eventually(async () => (await server.api('GET', '/ready')).ok, PATIENCE);
-  // A test that failed half-way must not leave the server waiting: this comes before its stop.
-  onTestFinished(() => removeDir(failpoints));
   const nodeId = readFileSync(join(server.home, 'node-id'), 'utf8').trim();
+  let files = 0;
 
-  return {
+  const system: FakeSystem = {
     get server() {
       return server;
     },
-    path: (name) => join(dir, name),
+    newFile(name) {
+      files += 1;
+      return join(dir, `${files}-${name}`);
+    },
     async restart(env = {}) {
+      for (const name of readdirSync(failpoints)) rmSync(join(failpoints, name));
       server = await launch(env);
       return server;
     },
     submit: async (request) => (await server.run(request, 0)).id,
     spawns: () => journalOf(journal, 'start').map(({ marker }) => marker ?? expect.unreachable('no marker')),
-    cliPid: () => eventually(() => journalOf(journal, 'start').at(-1)?.pid ?? null, PATIENCE),
+    spawnsOf(events) {
+      const executions = events.flatMap((event) => (event.kind === 'job.running' ? [event.executionId] : []));
+      return executions.filter((id) => system.spawns().includes(`${nodeId}/${id}`));
+    },
+    children: () => journalOf(journal, 'spawned').map(({ child }) => child),
+    signals: () => journalOf(journal, 'signal').map(({ signal }) => signal),
     workers: () => descendants(server.pid).filter((pid) => commandLine(pid)?.includes('bullmq') === true),
     marked: () => processesWithMarker(`BULLPEN_EXECUTION_ID=${nodeId}/`),
     redis() {
@@ -101,7 +118,10 @@ export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<
       return redis;
     },
     failpoints: {
-      hold: (name) => writeFileSync(file(name, 'hold'), ''),
+      hold(name) {
+        rmSync(file(name, 'reached'), { force: true });
+        writeFileSync(file(name, 'hold'), '');
+      },
       release: (name) => rmSync(file(name, 'hold'), { force: true }),
       reached: (name, other) =>
         eventually(() => {
@@ -112,6 +132,13 @@ export async function startFakeSystem(options: FakeSystemOptions = {}): Promise<
         }, PATIENCE),
     },
   };
+  whenOver(async () => {
+    // A test that failed half-way must not leave the server waiting.
+    removeDir(failpoints);
+    await server.stop();
+    removeDir(dir);
+  });
+  return system;
 }
 
 /** Waits for a barrier file of the fake CLI. */

@@ -1,36 +1,35 @@
-/** How jobs end and in which order they run, over HTTP, with a CLI that follows a script. */
+/**
+ * In which order jobs run, and how they are tried again, over HTTP, with a CLI that follows a
+ * script. How a CLI may end is the table of cli-faults.test.ts.
+ */
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
-import { fakePrompt, journalOf } from '../helpers/fake-cli.ts';
-import { isAlive } from '../helpers/proc.ts';
+import { fakePrompt } from '../helpers/fake-cli.ts';
 import {
   expectEndedOnce,
   expectWhole,
   type FakeSystem,
   PATIENCE,
   reached,
-  startFakeSystem,
+  sharedFakeSystem,
 } from './fake-system.ts';
 
-const failed = (code: string, outcome: object = {}): object => ({
-  status: 'failed',
-  attempts: 1,
-  outcome: { ...outcome, error: { code } },
+const shared = sharedFakeSystem({
+  // A grace that no test waits for.
+  env: { BULLPEN_CONCURRENCY: '2', BULLPEN_WORKERS: '9', BULLPEN_KILL_GRACE_MS: '600000' },
 });
-const ORDERED = { BULLPEN_CONCURRENCY: '1', BULLPEN_WORKERS: '8' };
 
 /** Runs a prompt to its end and checks that it has ended once. */
-async function run(system: FakeSystem, request: Parameters<FakeSystem['submit']>[0]): Promise<Job> {
+async function run(system: FakeSystem, request: Parameters<FakeSystem['submit']>[0]) {
   const job = await system.server.finished(await system.submit(request));
-  await expectEndedOnce(system.server, job);
-  return job;
+  return { job, events: await expectEndedOnce(system.server, job) };
 }
 
-/** Takes the only slot until it is let go. */
+/** Takes one of the two slots until it is let go. */
 async function block(system: FakeSystem): Promise<{ release(): Promise<void> }> {
-  const [started, go] = [system.path('blocking'), system.path('go')];
+  const [started, go] = [system.newFile('blocking'), system.newFile('go')];
   const id = await system.submit({ prompt: fakePrompt([{ touch: started }, { waitFor: go }]) });
   await reached(started);
   return {
@@ -47,113 +46,24 @@ const inOrderOfStart = (jobs: readonly Job[]): string[] =>
     .toSorted((a, b) => Date.parse(a.startedAt ?? '') - Date.parse(b.startedAt ?? ''))
     .map(({ tags }) => tags[0] ?? '');
 
-describe('a CLI that ends badly', () => {
-  it('is distinguished: no result, an exit code, a signal, its own error', async () => {
-    const system = await startFakeSystem();
-    const ends = await Promise.all([
-      run(system, { prompt: fakePrompt([{ exit: 0 }]) }),
-      run(system, { prompt: fakePrompt([{ stderr: 'no such thing\n' }, { exit: 1 }]) }),
-      run(system, { prompt: fakePrompt([{ delta: 'half' }, { kill: 'SIGSEGV' }]) }),
-      run(system, { prompt: fakePrompt([{ result: { is_error: true, result: 'it broke' } }]) }),
-    ]);
-    expect(ends).toMatchObject([
-      failed('execution.bad_output', { exit: { code: 0, signal: null }, text: '' }),
-      failed('execution.crashed', { exit: { code: 1, signal: null } }),
-      failed('execution.crashed', { exit: { code: null, signal: 'SIGSEGV' }, text: 'half' }),
-      failed('execution.crashed', { exit: { code: 1, signal: null } }),
-    ]);
-    expect(ends[1]?.outcome?.error?.message).toContain('no such thing');
-    expect(ends[3]?.outcome?.error?.message).toContain('it broke');
-    expect(system.spawns()).toHaveLength(4);
-    await expectWhole(system);
-  });
-
-  it('is stopped at the output cap, on either stream, and the server goes on', async () => {
-    const system = await startFakeSystem({ env: { BULLPEN_MAX_OUTPUT_BYTES: String(1024 * 1024) } });
-    const bytes = 64 * 1024 * 1024;
-    const ends = await Promise.all([
-      run(system, { prompt: fakePrompt([{ flood: { bytes, to: 'stdout', lines: true } }]) }),
-      run(system, { prompt: fakePrompt([{ flood: { bytes, to: 'stdout' } }]) }),
-      run(system, { prompt: fakePrompt([{ flood: { bytes, to: 'stderr' } }]) }),
-    ]);
-    for (const job of ends) expect(job).toMatchObject(failed('execution.output_limit'));
-    await expectWhole(system);
-  });
-
-  it('is killed after the grace when it ignores signals, and at once by force', async () => {
-    const system = await startFakeSystem({ env: { BULLPEN_KILL_GRACE_MS: '600000' } });
-    const [deaf, deafToo] = [system.path('deaf'), system.path('deaf-too')];
-    const stubborn = (file: string) =>
-      fakePrompt([{ ignore: ['SIGTERM', 'SIGINT', 'SIGHUP'] }, { touch: file }, { hang: true }]);
-    const id = await system.submit({ prompt: stubborn(deaf) });
-    await reached(deaf);
-    const cancel = (body: object) => system.server.api('POST', `/v1/jobs/${id}/cancel`, body);
-    expect((await cancel({})).status).toBe(202);
-    // A grace of ten minutes: only the second request can end it within the test.
-    expect((await cancel({ force: true })).status).toBe(202);
-    const forced = await system.server.finished(id);
-    expect(forced).toMatchObject({
-      status: 'cancelled',
-      outcome: { exit: { code: null, signal: 'SIGKILL' }, error: { code: 'execution.cancelled' } },
-    });
-
-    const patient = await startFakeSystem({ env: { BULLPEN_KILL_GRACE_MS: '300' } });
-    const killed = await run(patient, { prompt: stubborn(deafToo), timeoutMs: 2000 });
-    expect(killed).toMatchObject(failed('execution.timed_out', { exit: { code: null, signal: 'SIGKILL' } }));
-    expect(journalOf(patient.path('journal.jsonl'), 'signal').map(({ signal }) => signal)).toEqual([
-      'SIGTERM',
-    ]);
-    await expectWhole(patient);
-    await expectWhole(system);
-  });
-});
-
-describe('a CLI that leaves something behind', () => {
-  it.each([
-    ['a child that holds its output open', { holdPipe: true }, ['leaked_pipe']],
-    ['a daemon in a session of its own', { setsid: true, double: true }, []],
-    ['a daemon that holds its output open', { setsid: true, double: true, holdPipe: true }, ['leaked_pipe']],
-  ])('succeeds, and %s is ended', async (_what, step, warnings) => {
-    const system = await startFakeSystem();
-    const job = await system.server.finished(
-      await system.submit({ prompt: fakePrompt([{ spawn: step }, { delta: 'done' }]) }),
-    );
-    expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'done', exit: { code: 0 } } });
-    const events = await expectEndedOnce(system.server, job);
-    const codes = events.flatMap((event) => (event.kind === 'warning' ? [event.code] : []));
-    expect(codes).toEqual(warnings);
-    await expectWhole(system);
-    const [left] = journalOf(system.path('journal.jsonl'), 'spawned');
-    expect(isAlive(left?.child ?? expect.unreachable())).toBe(false);
-  });
-
-  it('succeeds when it says its result and never exits', async () => {
-    const system = await startFakeSystem({ env: { BULLPEN_LINGER_MS: '200' } });
-    const prompt = fakePrompt([{ delta: 'done' }, { result: {} }, { hang: true }]);
-    const job = await run(system, { prompt });
-    expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'done', error: null } });
-    await expectWhole(system);
-  });
-});
-
 describe('a job that waits', () => {
   it('longer than its ttlMs expires without a spawn', async () => {
-    const system = await startFakeSystem({ env: ORDERED });
-    const blocker = await block(system);
-    const job = await run(system, { prompt: 'too late', ttlMs: 200 });
+    const system = shared();
+    const blockers = [await block(system), await block(system)];
+    const { job, events } = await run(system, { prompt: 'too late', ttlMs: 200 });
     expect(job).toMatchObject({
       status: 'failed',
       attempts: 0,
       outcome: { error: { code: 'queue.expired' } },
     });
-    await blocker.release();
-    expect(system.spawns()).toHaveLength(1);
+    expect(system.spawnsOf(events)).toEqual([]);
+    for (const blocker of blockers) await blocker.release();
     await expectWhole(system);
   });
 
   it('runs by priority, and among equals in the order it came', async () => {
-    const system = await startFakeSystem({ env: ORDERED });
-    const blocker = await block(system);
+    const system = shared();
+    const blockers = [await block(system), await block(system)];
     const wanted = [
       ['low', -5],
       ['first', 0],
@@ -166,14 +76,15 @@ describe('a job that waits', () => {
       ids.push(await system.submit({ prompt: name, tags: [name], priority }));
     }
     await allSubmitted(system, wanted.length);
-    await blocker.release();
+    await blockers[0]?.release();
     const jobs = await Promise.all(ids.map((id) => system.server.finished(id)));
     expect(inOrderOfStart(jobs)).toEqual(['highest', 'high', 'first', 'second', 'low']);
+    await blockers[1]?.release();
     await expectWhole(system);
   });
 
   it('for its concurrencyKey runs alone and in order, and others do not wait for it', async () => {
-    const system = await startFakeSystem({ env: { BULLPEN_CONCURRENCY: '3', BULLPEN_WORKERS: '10' } });
+    const system = shared();
     const keyed = (key: string, name: string) =>
       system.submit({
         prompt: fakePrompt([{ delta: name }, { sleepMs: 20 }]),
@@ -181,9 +92,8 @@ describe('a job that waits', () => {
         concurrencyKey: key,
       });
     const a: string[] = [];
-    for (let i = 1; i <= 6; i += 1) a.push(await keyed('a', `a${i}`));
-    const b: string[] = [];
-    for (let i = 1; i <= 3; i += 1) b.push(await keyed('b', `b${i}`));
+    for (let i = 1; i <= 4; i += 1) a.push(await keyed('a', `a${i}`));
+    const b = [await keyed('b', 'b1'), await keyed('b', 'b2')];
     const finished = (ids: readonly string[]) => Promise.all(ids.map((id) => system.server.finished(id)));
     const [jobsA, jobsB] = [await finished(a), await finished(b)];
     for (const jobs of [jobsA, jobsB]) {
@@ -197,26 +107,26 @@ describe('a job that waits', () => {
     }
     const lastA = Date.parse(jobsA.at(-1)?.startedAt ?? '');
     expect(Date.parse(jobsB[0]?.startedAt ?? '')).toBeLessThan(lastA);
-    expect(system.spawns()).toHaveLength(9);
     await expectWhole(system);
   });
 
   it('for its delayMs is scheduled and then runs', async () => {
-    const system = await startFakeSystem();
+    const system = shared();
     const id = await system.submit({ prompt: 'later', delayMs: 1500 });
-    const waiting = await system.server.job(id);
-    expect(waiting).toMatchObject({ status: 'scheduled', waitReason: 'delayed', startedAt: null });
-    const dueAt = Date.parse(waiting.createdAt) + 1500;
-    expect(Math.abs(Date.parse(waiting.scheduledFor ?? '') - dueAt)).toBeLessThan(1000);
     const job = await system.server.finished(id);
     expect(job).toMatchObject({ status: 'succeeded', attempts: 1, waitReason: null, scheduledFor: null });
-    expect(Date.parse(job.startedAt ?? '')).toBeGreaterThanOrEqual(Date.parse(waiting.scheduledFor ?? ''));
     const events = await expectEndedOnce(system.server, job);
     expect(events.slice(0, 3).map(({ kind }) => kind)).toEqual([
       'job.scheduled',
       'job.queued',
       'job.running',
     ]);
+    const [scheduled] = events.filter((event) => event.kind === 'job.scheduled');
+    const { waitReason, scheduledFor } = scheduled ?? expect.unreachable();
+    expect(waitReason).toBe('delayed');
+    const dueAt = Date.parse(job.createdAt) + 1500;
+    expect(Math.abs(Date.parse(scheduledFor) - dueAt)).toBeLessThan(1000);
+    expect(Date.parse(job.startedAt ?? '')).toBeGreaterThanOrEqual(Date.parse(scheduledFor));
     await expectWhole(system);
   });
 });
@@ -225,20 +135,14 @@ describe('a job that is tried again', () => {
   const OVERLOADED = { result: { is_error: true, api_error_status: 529, result: 'Overloaded' } };
 
   it('waits as scheduled between its attempts and keeps one stream of events over them', async () => {
-    const system = await startFakeSystem({ env: { BULLPEN_RETRY_BACKOFF_MS: '4000' } });
+    const system = shared();
     const prompt = fakePrompt([{ delta: 'trying' }, OVERLOADED]);
-    const id = await system.submit({ prompt, retry: { maxAttempts: 2 } });
-    const between = await waitFor(system, id, ({ status }) => status === 'scheduled');
-    expect(between).toMatchObject({ waitReason: 'backoff', attempts: 1, finished: false, outcome: null });
-    expect(Date.parse(between.scheduledFor ?? '')).toBeGreaterThan(Date.parse(between.startedAt ?? ''));
-
-    const job = await system.server.finished(id);
+    const { job, events } = await run(system, { prompt, retry: { maxAttempts: 2 } });
     expect(job).toMatchObject({
       status: 'failed',
       attempts: 2,
       outcome: { error: { code: 'execution.overloaded', retryable: true } },
     });
-    const events = await expectEndedOnce(system.server, job);
     const frame = events.filter(({ kind }) => kind.startsWith('job.') || kind.startsWith('execution.'));
     expect(frame.map(({ kind, attempt }) => `${kind} ${attempt}`)).toEqual([
       'job.queued 0',
@@ -252,24 +156,26 @@ describe('a job that is tried again', () => {
       'execution.finished 2',
       'job.finished 2',
     ]);
-    expect(frame[4]).toMatchObject({ waitReason: 'backoff', scheduledFor: between.scheduledFor });
+    expect(frame[4]).toMatchObject({ waitReason: 'backoff' });
     expect(events.filter(({ kind }) => kind === 'text.delta').map(({ attempt }) => attempt)).toEqual([1, 2]);
-    expect(new Set(system.spawns()).size).toBe(2);
+    expect(new Set(system.spawnsOf(events)).size).toBe(2);
     await expectWhole(system);
   });
 
-  it('is not tried again after an ending that would only come again', async () => {
-    const system = await startFakeSystem();
-    const refused = { result: { is_error: true, api_error_status: 401, result: 'Invalid API key' } };
-    const job = await run(system, { prompt: fakePrompt([refused]), retry: { maxAttempts: 3 } });
-    expect(job).toMatchObject(failed('auth.required', {}));
-    expect(system.spawns()).toHaveLength(1);
-  });
-
   it('can be cancelled between its attempts', async () => {
-    const system = await startFakeSystem({ env: { BULLPEN_RETRY_BACKOFF_MS: '600000' } });
-    const id = await system.submit({ prompt: fakePrompt([OVERLOADED]), retry: { maxAttempts: 2 } });
-    await waitFor(system, id, ({ status }) => status === 'scheduled');
+    const system = shared();
+    const limit = { status: 'rejected', resetsAt: Math.ceil(Date.now() / 1000) + 600 };
+    const steps = [
+      { line: JSON.stringify({ type: 'rate_limit_event', rate_limit_info: limit }) },
+      { result: { is_error: true, api_error_status: 429, result: 'Too many requests' } },
+    ];
+    const id = await system.submit({ prompt: fakePrompt(steps), retry: { maxAttempts: 2 } });
+    const between = await eventually(async () => {
+      const job = await system.server.job(id);
+      return job.status === 'scheduled' ? job : null;
+    }, PATIENCE);
+    expect(between).toMatchObject({ waitReason: 'backoff', attempts: 1, finished: false, outcome: null });
+    expect(Date.parse(between.scheduledFor ?? '')).toBeGreaterThanOrEqual(limit.resetsAt * 1000);
     expect((await system.server.api('POST', `/v1/jobs/${id}/cancel`)).status).toBe(202);
     const job = await system.server.finished(id);
     expect(job).toMatchObject({ status: 'cancelled', attempts: 1 });
@@ -278,18 +184,14 @@ describe('a job that is tried again', () => {
   });
 
   it('by hand is a new job, and a job that is deleted leaves nothing', async () => {
-    const system = await startFakeSystem();
+    const system = shared();
     const { server } = system;
-    const job = await run(system, { prompt: 'again', tags: ['kept'], metadata: { who: 'me' } });
+    const tags = ['kept'];
+    const { job } = await run(system, { prompt: 'again', tags, metadata: { who: 'me' } });
     const answer = await server.api('POST', `/v1/jobs/${job.id}/retry`, { metadata: { who: 'you' } });
     expect(answer.status).toBe(202);
     const made = (await answer.json()) as Job; // the documented answer
-    expect(made).toMatchObject({
-      retryOf: job.id,
-      prompt: 'again',
-      tags: ['kept'],
-      metadata: { who: 'you' },
-    });
+    expect(made).toMatchObject({ retryOf: job.id, prompt: 'again', tags, metadata: { who: 'you' } });
     expect(made.id).not.toBe(job.id);
     expect(await server.finished(made.id)).toMatchObject({
       status: 'succeeded',
@@ -304,18 +206,28 @@ describe('a job that is tried again', () => {
     ];
     expect((await server.api('DELETE', `/v1/jobs/${job.id}`)).status).toBe(204);
     expect(await statuses(job.id)).toEqual([404, 404, 404]);
-    const { data } = (await (await server.api('GET', '/v1/jobs')).json()) as { data: { id: string }[] };
+    const list = await server.api('GET', '/v1/jobs?tag=kept');
+    const { data } = (await list.json()) as { data: { id: string }[] }; // the documented answer
     expect(data.map(({ id }) => id)).toEqual([made.id]);
-    expect(system.spawns()).toHaveLength(2);
   });
 });
 
-/** The job when it first has this status. */
-const waitFor = (system: FakeSystem, id: string, ready: (job: Job) => boolean): Promise<Job> =>
-  eventually(async () => {
-    const job = await system.server.job(id);
-    return ready(job) ? job : null;
-  }, PATIENCE);
+it('a CLI that ignores signals is killed at once by force, while the grace of its cancel runs', async () => {
+  const system = shared();
+  const deaf = system.newFile('deaf');
+  const steps = [{ ignore: ['SIGTERM', 'SIGINT', 'SIGHUP'] }, { touch: deaf }, { hang: true }] as const;
+  const id = await system.submit({ prompt: fakePrompt(steps) });
+  await reached(deaf);
+  const cancel = (body: object) => system.server.api('POST', `/v1/jobs/${id}/cancel`, body);
+  expect((await cancel({})).status).toBe(202);
+  // A grace of ten minutes: only the second request can end it within the test.
+  expect((await cancel({ force: true })).status).toBe(202);
+  expect(await system.server.finished(id)).toMatchObject({
+    status: 'cancelled',
+    outcome: { exit: { code: null, signal: 'SIGKILL' }, error: { code: 'execution.cancelled' } },
+  });
+  await expectWhole(system);
+});
 
 /** Waits until the workers have asked for that many executions that have no slot. */
 const allSubmitted = (system: FakeSystem, count: number): Promise<void> =>

@@ -1,39 +1,62 @@
-/**
- * What becomes of the jobs of a server that has gone: what its workers had taken, and what it had
- * allowed.
- */
-import { mkdirSync } from 'node:fs';
+/** What becomes of the jobs and processes of a server that has gone. */
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { findOwnCgroup, mayUseCgroups } from '../../src/processes/cgroups.ts';
 import { createNames } from '../../src/redis/names.ts';
-import { expectWhole, startFakeSystem } from './fake-system.ts';
+import { eventually } from '../helpers/eventually.ts';
+import { fakePrompt } from '../helpers/fake-cli.ts';
+import { commandLine, descendants, isAlive } from '../helpers/proc.ts';
+import { expectWhole, PATIENCE, reached, sharedFakeSystem } from './fake-system.ts';
 
-describe('a server that is started again', () => {
-  it('delivers at once what a worker had taken and not submitted, without waiting for BullMQ’s lock', async () => {
-    const system = await startFakeSystem({ env: { BULLPEN_LOCK_MS: '600000' } });
-    system.failpoints.hold('rpc.listening');
-    const id = await system.submit({ prompt: 'hello' });
-    await system.failpoints.reached('rpc.listening');
+const shared = sharedFakeSystem({ env: { BULLPEN_ALLOW_FULL_ACCESS: 'true', IS_SANDBOX: '1' } });
+
+describe('what has no marker and left its session', () => {
+  const own = findOwnCgroup();
+  const allowed = mayUseCgroups(own);
+
+  it.each([
+    ['is killed by the launcher when the server is killed', false],
+    ['is killed by the next start when the launcher is killed too', true],
+  ])('%s, where there are cgroups', async (_what, launcherToo) => {
+    const system = shared();
+    const node = readFileSync(join(system.server.home, 'node-id'), 'utf8').trim();
+    const cgroups = (): string[] =>
+      own === null ? [] : readdirSync(own).filter((name) => name.startsWith(`bullpen.${node}.`));
+    const ready = system.newFile('ready');
+    const spawn = { setsid: true, double: true, cleanEnv: true };
+    await system.submit({ prompt: fakePrompt([{ spawn }, { touch: ready }, { hang: true }]) });
+    await reached(ready);
+    const daemon = system.children().at(-1) ?? expect.unreachable();
+    expect(isAlive(daemon)).toBe(true);
+    expect(cgroups()).toHaveLength(allowed ? 1 : 0);
+    const launcher = descendants(system.server.pid).find((pid) =>
+      commandLine(pid)?.includes('launcher-process'),
+    );
+    if (launcherToo) process.kill(launcher ?? expect.unreachable(), 'SIGKILL');
     await system.server.kill('SIGKILL');
-    system.failpoints.release('rpc.listening');
-    const server = await system.restart();
-    const job = await server.finished(id, 30_000);
-    expect(job).toMatchObject({ status: 'succeeded', attempts: 1, outcome: { text: 'fake: hello' } });
-    await expectWhole(system);
+    if (launcherToo) await system.restart();
+    await eventually(() => expect(system.marked()).toEqual([]), PATIENCE);
+    if (allowed) await eventually(() => expect(isAlive(daemon)).toBe(false), PATIENCE);
+    else process.kill(daemon, 'SIGKILL');
+    await eventually(() => expect(cgroups()).toEqual([]), PATIENCE);
+    if (!launcherToo) await system.restart();
   });
 });
 
 describe('a job that was made and has not started', () => {
   it('is refused by what its server allows now, and no CLI is started', async () => {
-    const env = { BULLPEN_ALLOW_FULL_ACCESS: 'true', IS_SANDBOX: '1' };
-    const system = await startFakeSystem({ env });
+    const system = shared();
+    const before = system.spawns();
     const inner = join(system.server.workspace, 'inner');
     mkdirSync(inner);
+    system.failpoints.hold('rpc.listening');
     const ids = [
-      await system.submit({ prompt: 'x', delayMs: 2000, permissionMode: 'fullAccess', cwd: inner }),
-      await system.submit({ prompt: 'x', delayMs: 2000 }),
+      await system.submit({ prompt: 'x', permissionMode: 'fullAccess', cwd: inner }),
+      await system.submit({ prompt: 'x' }),
     ];
-    await system.server.stop();
+    await system.failpoints.reached('rpc.listening');
+    await system.server.kill('SIGKILL');
     const strict = { BULLPEN_ALLOW_FULL_ACCESS: 'false', BULLPEN_ROOTS: inner, BULLPEN_CWD: inner };
     const server = await system.restart(strict);
     const ended = await Promise.all(ids.map((id) => server.finished(id)));
@@ -42,12 +65,13 @@ describe('a job that was made and has not started', () => {
       { code: 'cwd.not_allowed', retryable: false },
     ]);
     expect(ended[0]?.outcome?.error?.message).toContain('BULLPEN_ALLOW_FULL_ACCESS');
-    expect(system.spawns()).toEqual([]);
+    expect(system.spawns()).toEqual(before);
     await expectWhole(system);
   });
 
   it('is refused when its record was changed to what its server would not have taken', async () => {
-    const system = await startFakeSystem();
+    const system = shared();
+    const before = system.spawns();
     const names = createNames({ prefix: 'bullpen', requestChannel: 'q', responseChannel: 'a' });
     const redis = system.redis();
     system.failpoints.hold('rpc.listening');
@@ -58,7 +82,6 @@ describe('a job that was made and has not started', () => {
       return id;
     };
     const ids = [
-      await forge({ permissionMode: 'fullAccess' }),
       await forge({ timeoutMs: 999_999_999_999 }),
       await forge({ limits: { memoryBytes: -1 } }),
       await forge({ prompt: ' ' }),
@@ -68,14 +91,13 @@ describe('a job that was made and has not started', () => {
     system.failpoints.release('rpc.listening');
     const ended = await Promise.all(ids.map((id) => system.server.finished(id)));
     expect(ended.map(({ outcome }) => outcome?.error?.code)).toEqual([
-      'permission_mode.denied',
       'execution.invalid_request',
       'execution.invalid_request',
       'execution.invalid_request',
       'tools.denied',
       'cwd.not_allowed',
     ]);
-    expect(system.spawns()).toEqual([]);
+    expect(system.spawns()).toEqual(before);
     await expectWhole(system);
   });
 });

@@ -4,12 +4,11 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll } from 'vitest';
 import { stringify } from 'yaml';
 import type { Job } from '../../src/protocol/job.ts';
 import { isAlive } from './proc.ts';
 import { CACHE_DIR } from './redis-private.ts';
-import { whenOver } from './shared.ts';
+import { sharedFromStart, whenOver } from './shared.ts';
 import { makeTempDir, removeDir } from './temp.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -75,7 +74,7 @@ export interface TestServer {
 export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
   const own = options.dir === undefined;
   const dir = options.dir ?? makeTempDir();
-  const server = await launch(dir, options);
+  const server = await launchServer({ ...options, dir });
   whenOver(async () => {
     await server.stop();
     if (own) removeDir(dir);
@@ -83,30 +82,18 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   return server;
 }
 
-/**
- * One server for every test of the block that calls this: started before the first, stopped after
- * the last. Tests share its jobs and its workspace, so a name they look for is their own.
- */
-export function sharedServer(options: () => TestServerOptions = () => ({})): () => TestServer {
-  let server: TestServer | null = null;
-  beforeAll(async () => {
-    const dir = makeTempDir();
-    server = await launch(dir, options());
-  });
-  afterAll(async () => {
-    await server?.stop();
-    if (server !== null) removeDir(server.dir);
-  });
-  return () => {
-    if (server === null) throw new Error('the server has not been started');
-    return server;
-  };
-}
+/** A server for every test of the block that calls this, so a name they look for is their own. */
+export const sharedServer = (options: () => TestServerOptions = () => ({})): (() => TestServer) =>
+  sharedFromStart(() => startServer(options()));
 
 const inherited = (file: number | undefined): readonly ('ignore' | number)[] =>
   file === undefined ? [] : [...Array.from({ length: 46 }, () => 'ignore' as const), file];
 
-async function launch(dir: string, options: TestServerOptions): Promise<TestServer> {
+/** Starts a server in `dir` and waits until it is ready; the caller stops it. */
+export async function launchServer(
+  options: TestServerOptions & { readonly dir: string },
+): Promise<TestServer> {
+  const { dir } = options;
   const data = join(dir, 'data');
   const workspace = join(dir, 'workspace');
   for (const folder of [workspace, join(dir, 'home'), ...(options.disk === undefined ? [] : [data])])

@@ -1,6 +1,6 @@
 /** What the tests of one file share: it is built with its first use and stopped after the file. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { afterAll, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, onTestFinished } from 'vitest';
 
 type CleanUp = () => Promise<void> | void;
 
@@ -34,5 +34,18 @@ export function shared<T>(build: () => Promise<T>): () => Promise<T> {
   return () => {
     built ??= ofTheFile.run(cleanUps, build);
     return built;
+  };
+}
+
+/** The same, built before the first test of the block, so that tests need not wait for it. */
+export function sharedFromStart<T>(build: () => Promise<T>): () => T {
+  const get = shared(build);
+  let made: { readonly value: T } | null = null;
+  beforeAll(async () => {
+    made = { value: await get() };
+  });
+  return () => {
+    if (made === null) throw new Error('what the tests share could not be built');
+    return made.value;
   };
 }
