@@ -1,17 +1,14 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { StoredEvent } from '../../src/protocol/event.ts';
-import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { commandLine, descendants, processesWithMarker } from '../helpers/proc.ts';
 import { findRedisCli, findTestServer, runRedisCli } from '../helpers/redis-private.ts';
-import { startServer, type TestServer } from '../helpers/server.ts';
-import { tempDir } from '../helpers/temp.ts';
+import { sharedServer, type TestServer } from '../helpers/server.ts';
 
 const PATIENCE = { timeoutMs: 60_000 };
 
@@ -22,8 +19,10 @@ beforeAll(async () => {
 afterAll(() => model.stop());
 
 const env = () => ({ ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' });
-const start = (more: Readonly<Record<string, string>> = {}): Promise<TestServer> =>
-  startServer({ env: { ...env(), ...more } });
+const shared = sharedServer(() => ({
+  // A refused key is for the job that has met it, not for the next test.
+  env: { ...env(), BULLPEN_AUTH_CIRCUIT_MS: '1', BULLPEN_LINGER_MS: '500' },
+}));
 
 /** Processes of any execution of this server. */
 function marked({ home }: TestServer): number[] {
@@ -64,16 +63,26 @@ const toolPrompt = (command: string, rest: string): string =>
   `[[say: working]] [[tool: Bash ${JSON.stringify({ command, description: 'x' })}]] ${rest}`;
 
 describe('one prompt through the whole system and the real claude', () => {
-  it('answers, with its text, usage and cost', async () => {
-    const server = await start();
-    const job = await server.run({ prompt: 'Say it. [[reply: it]]' });
-    expect(job).toMatchObject({ status: 'succeeded', attempts: 1, outcome: { text: 'it', error: null } });
-    expect(job.outcome?.usage).toMatchObject({ costBasis: 'reported' });
-    expect(job.outcome?.usage?.costUsd).toBeGreaterThan(0);
+  it('answers with its text, usage and cost, and continues the session of the CLI in a second job', async () => {
+    const server = shared();
+    const first = await server.run({ prompt: 'I am Ada. [[reply: Hello Ada]]' });
+    expect(first).toMatchObject({
+      status: 'succeeded',
+      attempts: 1,
+      outcome: { text: 'Hello Ada', error: null, usage: { costBasis: 'reported' } },
+    });
+    expect(first.outcome?.usage?.costUsd).toBeGreaterThan(0);
+    const sessionId = first.outcome?.sessionId ?? expect.unreachable();
+    const second = await server.run({ prompt: 'Who? [[reply: Ada]]', sessionId });
+    expect(second).toMatchObject({
+      status: 'succeeded',
+      outcome: { text: 'Ada', sessionId, nativeSessionId: first.outcome?.nativeSessionId },
+    });
+    expect(second.id).not.toBe(first.id);
   });
 
   it('streams text and tools while it runs, numbered from 1 without a gap to the end', async () => {
-    const server = await start();
+    const server = shared();
     const go = join(server.workspace, 'go');
     const prompt = toolPrompt(
       `until [ -e ${go} ]; do sleep 0.05; done; echo hi`,
@@ -111,42 +120,8 @@ describe('one prompt through the whole system and the real claude', () => {
     });
   });
 
-  it('continues the same session of the CLI in a second job', async () => {
-    const server = await start();
-    const first = await server.run({ prompt: 'I am Ada. [[reply: Hello Ada]]' });
-    const sessionId = first.outcome?.sessionId ?? expect.unreachable();
-    const second = await server.run({ prompt: 'Who? [[reply: Ada]]', sessionId });
-    expect(second).toMatchObject({
-      status: 'succeeded',
-      outcome: { text: 'Ada', sessionId, nativeSessionId: first.outcome?.nativeSessionId },
-    });
-    expect(second.id).not.toBe(first.id);
-  });
-
-  it('answers the next prompt of a session, not a notice about a task that died with the job before', async () => {
-    const server = await start({ BULLPEN_WARM_PROCESSES: '2' });
-    const first = await server.run({ prompt: 'I am Ada. [[reply: Hello Ada]]' });
-    const sessionId = first.outcome?.sessionId ?? expect.unreachable();
-    const session = { sessionId, allowedTools: ['Bash'] };
-    const prompt = `${inBackground('tail -f /dev/null')} ${toolPrompt('perl -e "sleep 900"', '[[reply: never]]')}`;
-    const { id } = await server.run({ ...session, prompt }, 0);
-    await eventually(
-      () => marked(server).some((pid) => commandLine(pid)?.startsWith('perl -e sleep 900') === true),
-      PATIENCE,
-    );
-    await server.api('POST', `/v1/jobs/${id}/cancel`);
-    expect(await server.finished(id)).toMatchObject({ status: 'cancelled' });
-    expect(await server.run({ ...session, prompt: 'Who? [[reply: Ada]]' })).toMatchObject({
-      status: 'succeeded',
-      outcome: { text: 'Ada', turns: 1, usage: { costBasis: 'reported' } },
-    });
-    // Its process was kept: the rest of its turn is no work of its own.
-    const next = await server.run({ ...session, prompt: 'Sure? [[reply: Sure]]' });
-    expect(next.outcome).toMatchObject({ text: 'Sure', exit: { code: null, signal: null } });
-  });
-
   it('ends with its answer beside a task that goes on, or waits for it when asked to', async () => {
-    const server = await start({ BULLPEN_LINGER_MS: '500' });
+    const server = shared();
     const prompt = `${inBackground('tail -f /dev/null')} [[reply: it is up]]`;
     const stopped = await server.run({ prompt, allowedTools: ['Bash'] }, 60);
     expect(stopped).toMatchObject({ status: 'succeeded', outcome: { text: 'it is up' } });
@@ -168,92 +143,8 @@ describe('one prompt through the whole system and the real claude', () => {
     expect([status, outcome?.text, outcome?.turns]).toEqual(['succeeded', 'and ended', 3]);
   });
 
-  it('asks a prompt of a session once, also when an attempt of it failed or was killed', async () => {
-    const dir = tempDir();
-    const options = {
-      dir,
-      env: { ...env(), BULLPEN_RETRY_BACKOFF_MS: '100' },
-      config: { providers: { claude: { maxRetries: 0 } } },
-    };
-    const server = await startServer(options);
-    const retry = { maxAttempts: 3 };
-    const first = await server.run({ prompt: 'I am Ada. [[reply: Hello Ada]]' });
-    const sessionId = first.outcome?.sessionId ?? expect.unreachable();
-    const times = (text: string) =>
-      asked(text)
-        .map(({ lastUserText }) => lastUserText?.split(text).length ?? 0)
-        .map((parts) => parts - 1);
-
-    const refused = 'refused once [[error: 529 times=1 key=refused]] [[reply: and answered]]';
-    expect(await server.run({ prompt: refused, sessionId, retry }, 60)).toMatchObject({
-      status: 'succeeded',
-      attempts: 2,
-      outcome: { text: 'and answered', sessionId },
-    });
-    expect(times('refused once')).toEqual([1, 1]);
-
-    const { id } = await server.run({ prompt: 'killed once [[slow: 40 tokens 50ms]]', sessionId, retry }, 0);
-    await eventually(() => asked('killed once').length === 1, PATIENCE);
-    await server.kill('SIGKILL');
-    const again = await startServer(options);
-    expect(await again.finished(id)).toMatchObject({ status: 'succeeded', attempts: 2 });
-    expect(times('killed once')).toEqual([1, 1]);
-  });
-
-  it('does not go on with what another job of the session has left, when an attempt never asked', async () => {
-    const dir = tempDir();
-    const path = (name: string): string => join(dir, name);
-    const claude = fileURLToPath(new URL('../../node_modules/.bin/claude', import.meta.url));
-    const hangs = `if [ -e ${path('hang')} ]; then mv ${path('hang')} ${path('hung')}; exec sleep 1000; fi`;
-    writeFileSync(path('claude'), `#!/bin/sh\n${hangs}\nexec ${claude} "$@"\n`, { mode: 0o755 });
-    const options = {
-      dir,
-      env: { ...env(), BULLPEN_RETRY_BACKOFF_MS: '10' },
-      config: { providers: { claude: { binary: path('claude') } } },
-    };
-    const server = await startServer(options);
-    const first = await server.run({ prompt: 'given up [[slow: 40 tokens 50ms]]' }, 0);
-    await eventually(() => asked('given up').length === 1, PATIENCE);
-    await server.api('POST', `/v1/jobs/${first.id}/cancel`);
-    const { status, outcome } = await server.finished(first.id);
-    expect(status).toBe('cancelled');
-    writeFileSync(path('hang'), '');
-    const sessionId = outcome?.sessionId ?? expect.unreachable();
-    const retry = { maxAttempts: 2 };
-    const next = { prompt: 'asked late [[reply: mine]]', sessionId, retry };
-    const { id } = await server.run(next, 0);
-    await eventually(() => existsSync(path('hung')), PATIENCE);
-    await server.kill('SIGKILL');
-    const again = await startServer(options);
-    expect(await again.finished(id)).toMatchObject({
-      ...{ status: 'succeeded', attempts: 2, outcome: { text: 'mine' } },
-    });
-    expect(asked('given up')).toHaveLength(1);
-  });
-
-  it('asks for an answer again that was lost with the server, not the prompt', async () => {
-    const dir = tempDir();
-    const failpoints = tempDir();
-    const start = (more: Readonly<Record<string, string>>) =>
-      startServer({ dir, env: { ...env(), BULLPEN_RETRY_BACKOFF_MS: '100', ...more } });
-    const server = await start({ BULLPEN_TEST_FAILPOINTS: failpoints });
-    const first = await server.run({ prompt: 'I am Ada. [[reply: Hello Ada]]' });
-    writeFileSync(join(failpoints, 'executor.ended.hold'), '');
-    const sessionId = first.outcome?.sessionId ?? expect.unreachable();
-    const retry = { maxAttempts: 2 };
-    const { id } = await server.run({ prompt: 'lost answer [[reply: first]]', sessionId, retry }, 0);
-    await eventually(() => existsSync(join(failpoints, 'executor.ended.reached')), PATIENCE);
-    await server.kill('SIGKILL');
-    const again = await start({});
-    const answer = expect.stringContaining('You said: "Your answer to my last message was lost.');
-    expect(await again.finished(id)).toMatchObject({
-      ...{ status: 'succeeded', attempts: 2, outcome: { text: answer, sessionId } },
-    });
-    expect(asked('lost answer')).toHaveLength(1);
-  });
-
   it('fails at once, with what to do, when the API refuses the key', async () => {
-    const server = await start();
+    const server = shared();
     const prompt = 'refused key [[error: 401]]';
     const job = await server.run({ prompt }, 60);
     expect(job).toMatchObject({
@@ -267,7 +158,7 @@ describe('one prompt through the whole system and the real claude', () => {
   });
 
   it('gives the model more than the prompt, in a session too, and hides it from other users of the machine', async () => {
-    const server = await start();
+    const server = shared();
     const outputSchema = { type: 'object', properties: { secretField: { type: 'string' } } };
     const request = { prompt: 'held [[hang]]', appendSystemPrompt: 'Secret instructions.', outputSchema };
     const { id } = await server.run(request, 0);
@@ -277,6 +168,7 @@ describe('one prompt through the whole system and the real claude', () => {
     expect(shown).toContain('claude');
     expect(shown).not.toMatch(/secret|held/i);
     await server.api('POST', `/v1/jobs/${id}/cancel`, { force: true });
+    await server.finished(id);
 
     const first = await server.run({ prompt: 'one [[reply: 1]]', appendSystemPrompt: 'Rule one.' });
     const sessionId = first.outcome?.sessionId ?? expect.unreachable();
@@ -291,7 +183,7 @@ describe('one prompt through the whole system and the real claude', () => {
   });
 
   it('gives structured output for a schema, and ends at maxTurns', async () => {
-    const server = await start();
+    const server = shared();
     const outputSchema = {
       $schema: 'https://json-schema.org/draft/2020-12/schema', // which the CLI by itself refuses
       type: 'object',
@@ -314,100 +206,46 @@ describe('one prompt through the whole system and the real claude', () => {
   });
 });
 
-describe('a claude that does not come to an end', () => {
-  it.each([
+it('a claude that does not come to an end is killed when it is silent or runs too long, and nothing of it survives', async () => {
+  const server = shared();
+  const limits = [
     ['timeoutMs', 'execution.timed_out'],
     ['idleTimeoutMs', 'execution.idle'],
-  ])('is ended by %s, and nothing of it survives', async (limit, code) => {
-    const server = await start();
-    const job = await server.run({ prompt: 'never [[hang]]', [limit]: 3000 }, 60);
-    expect(job).toMatchObject({ status: 'failed', attempts: 1, outcome: { error: { code } } });
-    expect(marked(server)).toEqual([]);
-  });
-
-  it.each([
-    ['with its grace', {}],
-    ['by force', { force: true }],
-  ])('is cancelled %s while its tool runs, and nothing of either survives', async (_how, body) => {
-    const server = await start();
-    const { id } = await server.run(
-      { prompt: toolPrompt('tail -f /dev/null', '[[reply: never]]'), allowedTools: ['Bash'] },
-      0,
-    );
-    await eventually(
-      () => marked(server).some((pid) => commandLine(pid)?.startsWith('tail -f /dev/null') === true),
-      PATIENCE,
-    );
-    const answer = await server.api('POST', `/v1/jobs/${id}/cancel`, body);
-    expect(answer.status).toBe(202);
-    expect(await answer.json()).toMatchObject({ id, cancelRequested: true });
-    const job = await server.finished(id);
-    expect(job).toMatchObject({
-      status: 'cancelled',
-      outcome: { status: 'cancelled', error: { code: 'execution.cancelled' } },
-    });
-    expect(marked(server)).toEqual([]);
-    expect((await server.api('POST', `/v1/jobs/${id}/cancel`)).status).toBe(200);
-  });
+  ] as const;
+  const prompt = 'never [[hang]]';
+  const jobs = await Promise.all(limits.map(([limit]) => server.run({ prompt, [limit]: 3000 }, 60)));
+  expect(jobs).toMatchObject(
+    limits.map(([, code]) => ({ status: 'failed', attempts: 1, outcome: { error: { code } } })),
+  );
+  expect(marked(server)).toEqual([]);
 });
 
-describe('a prompt', () => {
-  it.each([
-    '--dangerously-skip-permissions',
-    '-p',
-    '/cost',
-    'say "quoted" and \'quoted\'',
-    '$(id) `id` ; id | id && id > x',
-    'naïve 日本語 🐂\ttab\n\nnewlines\n',
-  ])('reaches the model as it is and never a command line: %j', async (text) => {
-    const server = await start();
-    // Ends on a mark of its own, so that white space at the end is seen too.
-    const prompt = `${text} [[hang]] ends`;
-    const { id } = await server.run({ prompt }, 0);
-    const [request] = await eventually(() => {
-      const found = asked(text.trimEnd());
-      return found.length > 0 ? found : null;
-    }, PATIENCE);
-    expect(request?.lastUserText?.replace(/^\n(?=\/)/, '')).toBe(prompt);
-    const lines = marked(server).map((pid) => commandLine(pid) ?? '');
-    expect(lines.length).toBeGreaterThan(0);
-    for (const line of lines) expect(line).not.toContain('[[hang]]');
-    // All that follows the binary is what every job gets.
-    for (const line of lines) expect(line).toMatch(/ -p( --[a-z-]+(=[\w-]+)?)+$/);
-    expect(lines.join()).not.toContain('--dangerously-skip-permissions');
-    await server.api('POST', `/v1/jobs/${id}/cancel`, { force: true });
-    expect(await server.finished(id)).toMatchObject({ status: 'cancelled', prompt });
-  });
-
-  it('may be sent as plain text and answered as plain text', async () => {
-    const server = await start();
-    const post = (query: string, accept: string, body: string) =>
-      fetch(`${server.url}/v1/jobs?${query}`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${server.token}`, 'content-type': 'text/plain', accept },
-        body,
-      });
-    const answer = await post('wait=60&tags=shell', 'text/plain', 'Say it. [[reply: it, plainly]]');
-    expect(answer.status).toBe(200);
-    expect(answer.headers.get('content-type')).toContain('text/plain');
-    expect(await answer.text()).toBe('it, plainly');
-    const id = answer.headers.get('bullpen-job') ?? '';
-    expect(answer.headers.get('location')).toBe(`/v1/jobs/${id}`);
-    expect(await server.job(id)).toMatchObject({ status: 'succeeded', tags: ['shell'] });
-
-    const json = (await (await post('wait=60', 'application/json', 'Say it. [[reply: it]]')).json()) as Job;
-    expect(json).toMatchObject({ status: 'succeeded', outcome: { text: 'it' } });
-
-    // The last one: a refused login opens its circuit.
-    const failed = await post('wait=60', 'text/plain', 'Fail. [[error: 401]]');
-    expect(failed.headers.get('bullpen-status')).toBe('failed');
-    expect(await failed.text()).toMatch(/^auth\.required: /);
-  });
+it.each([
+  '--dangerously-skip-permissions $(id) `id` ; id | id && id > x',
+  '/cost "quoted" and \'quoted\' naïve 日本語 🐂\ttab\n\nnewlines\n',
+])('a prompt reaches the model as it is and never a command line: %j', async (text) => {
+  const server = shared();
+  // Ends on a mark of its own, so that white space at the end is seen too.
+  const prompt = `${text} [[hang]] ends`;
+  const { id } = await server.run({ prompt }, 0);
+  const [request] = await eventually(() => {
+    const found = asked(text.trimEnd());
+    return found.length > 0 ? found : null;
+  }, PATIENCE);
+  expect(request?.lastUserText?.replace(/^\n(?=\/)/, '')).toBe(prompt);
+  const lines = marked(server).map((pid) => commandLine(pid) ?? '');
+  expect(lines.length).toBeGreaterThan(0);
+  for (const line of lines) expect(line).not.toContain('[[hang]]');
+  // All that follows the binary is what every job gets.
+  for (const line of lines) expect(line).toMatch(/ -p( --[a-z-]+(=[\w-]+)?)+$/);
+  expect(lines.join()).not.toContain('--dangerously-skip-permissions');
+  await server.api('POST', `/v1/jobs/${id}/cancel`, { force: true });
+  expect(await server.finished(id)).toMatchObject({ status: 'cancelled', prompt });
 });
 
 describe('a raw request over redis-cli', () => {
   it('is answered each time it is published, and says which argument is not allowed', async () => {
-    const server = await start();
+    const server = shared();
     const binary = await findTestServer();
     const port = String(server.redisPort);
     const { command, env } = findRedisCli(binary);

@@ -1,17 +1,13 @@
-/**
- * What runs used and cost, through the whole system and the real CLIs: also resumed ones, and ones
- * cut short.
- */
+/** What runs used and cost, through the whole system and the real claude: also one cut short. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import type { UsageRow } from '../../src/protocol/usage.ts';
 import { eventually } from '../helpers/eventually.ts';
-import { startServer, type TestServer } from '../helpers/server.ts';
-import { CLAUDE, CODEX } from './real-clis.ts';
+import { CLAUDE } from '../helpers/real-clis.ts';
+import { sharedServer, type TestServer } from '../helpers/server.ts';
 
 const SONNET = 'claude-sonnet-4-5';
-const PRICE = { input: 2, output: 8, cacheRead: 1 };
 
 let model: OfflineModel;
 beforeAll(async () => {
@@ -19,11 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => model.stop());
 
-const start = (): Promise<TestServer> =>
-  startServer({
-    env: { ...CLAUDE.env(model), ...CODEX.env(model) },
-    config: { ...CODEX.config(model), prices: { 'offline-model': PRICE } },
-  });
+const shared = sharedServer(() => ({ env: CLAUDE.env(model) }));
 
 const usageOf = ({ outcome }: Job) => outcome?.usage ?? expect.unreachable('it used nothing');
 
@@ -33,52 +25,9 @@ async function report(server: TestServer, query: string): Promise<readonly Usage
   return ((await response.json()) as { data: UsageRow[] }).data; // the documented answer
 }
 
-/** The thread's own counts, as codex wrote them. */
-async function threadTokens(server: TestServer, { id }: Job): Promise<Record<string, number>> {
-  const path = `/v1/jobs/${id}/events?raw=true`;
-  const events = await (await server.api('GET', path, undefined, { accept: 'application/x-ndjson' })).text();
-  const line = events
-    .split('\n')
-    .filter((event) => event !== '')
-    .map((event) => (JSON.parse(event) as { raw: string | null }).raw)
-    .find((raw) => raw?.includes('"turn.completed"'));
-  return (JSON.parse(line ?? expect.unreachable()) as { usage: Record<string, number> }).usage;
-}
-
 describe('what a run used and cost', () => {
-  it('is a resumed codex run’s own, though codex counts for the whole thread, priced by the settings', async () => {
-    const server = await start();
-    const first = await server.run({ provider: 'codex', prompt: 'My name is Ada. [[reply: Hello Ada.]]' });
-    const { sessionId } = first.outcome ?? expect.unreachable();
-    const second = await server.run({ provider: 'codex', prompt: 'Who am I? [[reply: Ada.]]', sessionId });
-    const [before, after] = [await threadTokens(server, first), await threadTokens(server, second)];
-    const own = (name: string): number => (after[name] ?? 0) - (before[name] ?? 0);
-    expect(own('output_tokens')).toBeGreaterThan(0);
-    const cached = own('cached_input_tokens');
-    const input = own('input_tokens') - cached;
-    expect(usageOf(second)).toMatchObject({
-      ...{ inputTokens: input, outputTokens: own('output_tokens'), cacheReadTokens: cached },
-      costBasis: 'estimated',
-    });
-    const costUsd =
-      (input * PRICE.input + own('output_tokens') * PRICE.output + cached * PRICE.cacheRead) / 1e6;
-    expect(usageOf(second).costUsd).toBeCloseTo(costUsd, 9);
-    expect(second.outcome?.model).toBe('offline-model');
-
-    const total = (usageOf(first).costUsd ?? 0) + costUsd;
-    const [row] = await report(server, 'by=model');
-    expect(row).toMatchObject({
-      key: 'offline-model',
-      executions: 2,
-      succeeded: 2,
-      unknownCosts: 0,
-      reportedUsd: 0,
-    });
-    expect(row?.estimatedUsd).toBeCloseTo(total, 9);
-  });
-
   it('is as claude reports it, and estimated where claude was ended before it could', async () => {
-    const server = await start();
+    const server = shared();
     const whole = await server.run({ prompt: 'Hi [[reply: Hello.]]', model: SONNET, tags: ['whole'] });
     const tool = CLAUDE.tool('sleep 60');
     const prompt = `[[say: I will wait.]] ${tool} [[reply: over]]`;
@@ -113,7 +62,7 @@ describe('what a run used and cost', () => {
   });
 
   it('ends a run of the Messages API that costs more than it may', async () => {
-    const server = await start();
+    const server = shared();
     const request = { provider: 'anthropic-sdk', model: SONNET, prompt: 'Hi [[reply: Hello.]]' };
     const job = await server.run({ ...request, maxCostUsd: 0.000_001 });
     expect(job).toMatchObject({

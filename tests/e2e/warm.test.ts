@@ -1,5 +1,5 @@
-/** Idle processes of the real CLIs: of the pool, and of sessions. */
-import { readFileSync } from 'node:fs';
+/** Idle processes of the real claude: of the pool, and of sessions. */
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
@@ -7,43 +7,52 @@ import type { ExecutionsAnswer } from '../../src/client/answers.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { commandLine, processesWithMarker } from '../helpers/proc.ts';
-import { startServer, type TestServer } from '../helpers/server.ts';
-import { CLAUDE, CODEX, type RealCli } from './real-clis.ts';
+import { CLAUDE } from '../helpers/real-clis.ts';
+import { sharedServer } from '../helpers/server.ts';
 
-const PATIENCE = { timeoutMs: 30_000 };
-const WARM = { BULLPEN_WARM_PROCESSES: '4', BULLPEN_CONCURRENCY: '2' };
+const PATIENCE = { timeoutMs: 60_000 };
 
 let model: OfflineModel;
 beforeAll(async () => {
   model = await startOfflineModel();
 });
 afterAll(() => model.stop());
+const shared = sharedServer(() => ({
+  env: { ...CLAUDE.env(model), BULLPEN_WARM_PROCESSES: '4', BULLPEN_CONCURRENCY: '1' },
+  config: { providers: { custom: { own: { binary: 'cat', warmStart: true } } } },
+}));
 
 interface Ran extends Job {
   readonly start: string;
   readonly pid: number;
 }
 
-async function open(cli: RealCli, env: Readonly<Record<string, string>> = {}) {
-  const server = await startServer({
-    env: { ...cli.env(model), ...WARM, ...env },
-    config: cli.config(model),
-  });
-  const nodeId = readFileSync(join(server.home, 'node-id'), 'utf8').trim();
-  /** Pids of all processes with the node's marker. */
-  const processes = (): number[] => processesWithMarker(`BULLPEN_EXECUTION_ID=${nodeId}/`);
-  const run = (request: Record<string, unknown> & { prompt: string }) =>
-    server.run({ provider: cli.name, ...request }).then((job) => started(server, job));
-  return { server, processes, run };
-}
-
-async function started(server: TestServer, job: Job): Promise<Ran> {
+async function run(request: Record<string, unknown> & { prompt: string }): Promise<Ran> {
+  const server = shared();
+  const job = await server.run(request, 60);
   const response = await server.api('GET', `/v1/jobs/${job.id}/events`, undefined, {
     accept: 'application/x-ndjson',
   });
   const found = /"kind":"execution\.started".*"pid":(\d+).*"start":"(\w+)"/.exec(await response.text());
   expect(found, JSON.stringify(job.outcome)).not.toBeNull();
   return { ...job, pid: Number(found?.[1]), start: found?.[2] ?? '' };
+}
+
+async function executions(): Promise<ExecutionsAnswer> {
+  return (await (await shared().api('GET', '/v1/executions')).json()) as ExecutionsAnswer; // the documented answer
+}
+
+/** Waits for an idle process of a provider that no session has. */
+const idle = (provider: string): Promise<unknown> =>
+  eventually(async () => {
+    const { waiting } = await executions();
+    return waiting.some((one) => one.provider === provider && one.sessionId === null);
+  }, PATIENCE);
+
+/** Command lines of all processes with the node's marker. */
+function processes(): (string | null)[] {
+  const nodeId = readFileSync(join(shared().home, 'node-id'), 'utf8').trim();
+  return processesWithMarker(`BULLPEN_EXECUTION_ID=${nodeId}/`).map(commandLine);
 }
 
 /** An answer without its ids and times. */
@@ -56,70 +65,58 @@ const answer = ({ outcome }: Job) => ({
   error: outcome?.error,
 });
 
-describe('an idle process of a real CLI', () => {
-  it.each([['claude', CLAUDE] as const, ['codex', CODEX] as const])(
-    'of %s gives the same answer, cost and exit as a new process',
-    async (_name, cli) => {
-      const prompt = '[[reply: The parser is in src/parse.ts.]]';
-      const without = await open(cli, { BULLPEN_WARM_PROCESSES: '0' });
-      const cold = await without.run({ prompt });
-      expect(cold).toMatchObject({ start: 'cold', status: 'succeeded' });
-      const { run, processes } = await open(cli);
-      const first = await run({ prompt });
-      await eventually(() => expect(processes().length).toBeGreaterThan(0), PATIENCE);
-      const second = await run({ prompt });
-      expect(second.start).toBe('warm');
-      for (const one of [first, second]) expect(answer(one)).toEqual(answer(cold));
-      expect(second.pid).not.toBe(first.pid);
-    },
-  );
+describe('an idle process', () => {
+  it('of claude gives the same answer, cost and exit as a new process', async () => {
+    const prompt = '[[reply: The parser is in src/parse.ts.]]';
+    const first = await run({ prompt });
+    await idle('claude');
+    const second = await run({ prompt });
+    expect([first.start, second.start]).toEqual(['cold', 'warm']);
+    expect(first.status).toBe('succeeded');
+    expect(answer(second)).toEqual(answer(first));
+    expect(second.pid).not.toBe(first.pid);
+  });
 
   it('of a custom command is used when the settings allow it', async () => {
-    const own: RealCli = {
-      ...CLAUDE,
-      name: 'own',
-      config: () => ({ providers: { custom: { own: { binary: 'cat', warmStart: true } } } }),
-    };
-    const { run, processes } = await open(own);
-    expect(await run({ prompt: 'one' })).toMatchObject({
-      start: expect.any(String),
-      outcome: { text: 'one' },
+    expect(await run({ provider: 'own', prompt: 'one' })).toMatchObject({ outcome: { text: 'one' } });
+    await idle('own');
+    expect(await run({ provider: 'own', prompt: 'two' })).toMatchObject({
+      start: 'warm',
+      outcome: { text: 'two' },
     });
-    await eventually(() => expect(processes()).toHaveLength(1), PATIENCE);
-    expect(await run({ prompt: 'two' })).toMatchObject({ start: 'warm', outcome: { text: 'two' } });
   });
 
   it('asks the Messages API as well', async () => {
-    const { run, processes } = await open({ ...CLAUDE, name: 'anthropic-sdk' });
-    const ask = { prompt: 'Hi', model: 'claude-haiku-4-5' };
+    const ask = { provider: 'anthropic-sdk', prompt: 'Hi', model: 'claude-haiku-4-5' };
     const first = await run(ask);
-    await eventually(() => expect(processes()).toHaveLength(1), PATIENCE);
+    await idle('anthropic-sdk');
     const second = await run(ask);
     expect(second).toMatchObject({ start: 'warm', status: 'succeeded' });
     expect(answer(second)).toEqual(answer(first));
   });
 
   it('is started for each queued job, and every job succeeds', async () => {
-    const { server, run } = await open(CLAUDE, { BULLPEN_CONCURRENCY: '1' });
+    // A folder that no process has been started in.
+    const cwd = join(shared().workspace, 'queued');
+    mkdirSync(cwd);
     const prompts = ['a', 'b', 'c', 'd'];
-    const ran = await Promise.all(prompts.map((text) => run({ prompt: `[[reply: ${text}]]` })));
+    const ran = await Promise.all(prompts.map((text) => run({ prompt: `[[reply: ${text}]]`, cwd })));
     expect(ran.map(({ outcome }) => outcome?.text)).toEqual(prompts);
     expect(new Set(ran.map(({ pid }) => pid)).size).toBe(prompts.length);
     expect(ran.filter(({ start }) => start === 'warm').length).toBeGreaterThan(0);
-    const metrics = await (await server.api('GET', '/metrics')).text();
+    const metrics = await (await shared().api('GET', '/metrics')).text();
     expect(metrics).toMatch(/bullpen_execution_starts_total\{start="warm"\} [1-9]/);
   });
 });
 
 describe('the process of a claude session', () => {
   it('runs turn after turn, each with the conversation so far and its own cost', async () => {
-    const { run, server } = await open(CLAUDE);
     const first = await run({ prompt: '[[reply: one]]' });
     const sessionId = first.outcome?.sessionId;
     const resumed = await run({ prompt: '[[reply: two]]', sessionId });
-    const { data, waiting } = (await (await server.api('GET', '/v1/executions')).json()) as ExecutionsAnswer; // the documented answer
+    const { data, waiting } = await executions();
     expect(data).toEqual([]);
-    expect(waiting.filter((one) => one.sessionId !== null)).toMatchObject([
+    expect(waiting.filter((one) => one.sessionId === sessionId)).toMatchObject([
       { provider: 'claude', pid: resumed.pid, sessionId, memoryBytes: expect.any(Number) },
     ]);
     const turns: Ran[] = [];
@@ -141,8 +138,30 @@ describe('the process of a claude session', () => {
     expect(new Set(asked).size).toBe(asked.length);
   });
 
+  it('answers the next prompt, not a notice about a task that died with the job before', async () => {
+    const server = shared();
+    const first = await server.run({ prompt: 'I am Ada. [[reply: Hello Ada]]' });
+    const sessionId = first.outcome?.sessionId ?? expect.unreachable();
+    const session = { sessionId, allowedTools: ['Bash'] };
+    const background = { command: 'tail -f /dev/null', description: 'x', run_in_background: true };
+    const prompt = `[[tool: Bash ${JSON.stringify(background)}]] ${CLAUDE.tool('perl -e "sleep 900"')}`;
+    const { id } = await server.run({ ...session, prompt }, 0);
+    await eventually(
+      () => processes().some((line) => line?.startsWith('perl -e sleep 900') === true),
+      PATIENCE,
+    );
+    await server.api('POST', `/v1/jobs/${id}/cancel`);
+    expect(await server.finished(id)).toMatchObject({ status: 'cancelled' });
+    expect(await server.run({ ...session, prompt: 'Who? [[reply: Ada]]' })).toMatchObject({
+      status: 'succeeded',
+      outcome: { text: 'Ada', turns: 1, usage: { costBasis: 'reported' } },
+    });
+    // Its process was kept: the rest of its turn is no work of its own.
+    const next = await server.run({ ...session, prompt: 'Sure? [[reply: Sure]]' });
+    expect(next.outcome).toMatchObject({ text: 'Sure', exit: { code: null, signal: null } });
+  });
+
   it('continues after its process is gone', async () => {
-    const { run } = await open(CLAUDE);
     const sessionId = (await run({ prompt: '[[reply: one]]' })).outcome?.sessionId;
     const { pid } = await run({ prompt: '[[reply: two]]', sessionId });
     process.kill(pid, 'SIGKILL');
@@ -151,15 +170,11 @@ describe('the process of a claude session', () => {
   });
 });
 
-describe('nothing is left', () => {
-  it.each(['SIGTERM', 'SIGKILL'] as const)('of what waits, after %s of the server', async (signal) => {
-    const { server, processes, run } = await open(CLAUDE);
-    const sessionId = (await run({ prompt: 'one' })).outcome?.sessionId;
-    await run({ prompt: 'two', sessionId });
-    await run({ prompt: 'three' });
-    // One of the pool, and the session's own.
-    await eventually(() => expect(processes().length).toBeGreaterThanOrEqual(2), PATIENCE);
-    await server.kill(signal);
-    await eventually(() => expect(processes().map(commandLine)).toEqual([]), PATIENCE);
-  });
+it('nothing is left of what waits when the server is killed', async () => {
+  await idle('claude');
+  const { waiting } = await executions();
+  expect(waiting.some(({ sessionId }) => sessionId !== null)).toBe(true);
+  expect(processes().length).toBeGreaterThanOrEqual(waiting.length);
+  await shared().kill('SIGKILL');
+  await eventually(() => expect(processes()).toEqual([]), PATIENCE);
 });

@@ -7,11 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { codexOfflineArgs } from '../../scripts/offline-model/codex-cases.ts';
 import type { OfflineModel } from '../../scripts/offline-model/server.ts';
 
-/** Where the CLIs are that are too large for the root package. */
-const CLIS_BIN = fileURLToPath(new URL('../clis/node_modules/.bin', import.meta.url));
-const NODE_BIN = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url));
-
-const PATH = [NODE_BIN, CLIS_BIN, process.env['PATH']].join(delimiter);
+const pathOf = (bin: string): string =>
+  [fileURLToPath(new URL(bin, import.meta.url)), process.env['PATH']].join(delimiter);
+const CLAUDE_PATH = pathOf('../../node_modules/.bin');
+/** Where the CLIs are that are too large for the root package: for the project `clis` alone. */
+const CLIS_PATH = pathOf('../clis/node_modules/.bin');
 /** Root may only skip permissions where the operator says that it is a sandbox. */
 const FULL_ACCESS = { BULLPEN_ALLOW_FULL_ACCESS: 'true', IS_SANDBOX: '1' };
 
@@ -28,7 +28,12 @@ export interface RealCli {
 
 export const CLAUDE: RealCli = {
   name: 'claude',
-  env: (model) => ({ PATH, ...FULL_ACCESS, ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' }),
+  env: (model) => ({
+    PATH: CLAUDE_PATH,
+    ...FULL_ACCESS,
+    ANTHROPIC_BASE_URL: model.url,
+    ANTHROPIC_API_KEY: 'offline',
+  }),
   config: () => ({}),
   homeFiles: {},
   tool: (command) => `[[tool: Bash ${JSON.stringify({ command, description: 'Run a command' })}]]`,
@@ -36,7 +41,7 @@ export const CLAUDE: RealCli = {
 
 export const CODEX: RealCli = {
   name: 'codex',
-  env: () => ({ PATH, ...FULL_ACCESS, CODEX_API_KEY: 'offline' }),
+  env: () => ({ PATH: CLIS_PATH, ...FULL_ACCESS, CODEX_API_KEY: 'offline' }),
   config: (model) => ({
     providers: { codex: { args: codexOfflineArgs(model.url), model: 'offline-model' } },
   }),
@@ -44,10 +49,10 @@ export const CODEX: RealCli = {
   tool: (cmd) => `[[tool: exec_command ${JSON.stringify({ cmd })}]]`,
 };
 
-const GEMINI: RealCli = {
+export const GEMINI: RealCli = {
   name: 'gemini',
   env: (model) => ({
-    PATH,
+    PATH: CLIS_PATH,
     ...FULL_ACCESS,
     GOOGLE_GEMINI_BASE_URL: model.url,
     GEMINI_API_KEY: 'offline',
@@ -61,5 +66,3 @@ const GEMINI: RealCli = {
   },
   tool: (command) => `[[tool: run_shell_command ${JSON.stringify({ command, description: 'Run it' })}]]`,
 };
-
-export const REAL_CLIS: readonly RealCli[] = [CLAUDE, CODEX, GEMINI];

@@ -1,0 +1,121 @@
+/** Sessions of the real claude whose server is killed: every prompt is asked once. */
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
+import { eventually } from '../helpers/eventually.ts';
+import { launchServer, type TestServer } from '../helpers/server.ts';
+import { makeTempDir, removeDir } from '../helpers/temp.ts';
+
+const PATIENCE = { timeoutMs: 60_000 };
+const CLAUDE = fileURLToPath(new URL('../../node_modules/.bin/claude', import.meta.url));
+
+let model: OfflineModel;
+let server: TestServer;
+const dir = makeTempDir();
+const failpoints = makeTempDir();
+const path = (name: string): string => join(dir, name);
+const failpoint = (name: string): string => join(failpoints, `executor.ended.${name}`);
+
+const launch = (): Promise<TestServer> =>
+  launchServer({
+    dir,
+    env: {
+      ANTHROPIC_BASE_URL: model.url,
+      ANTHROPIC_API_KEY: 'offline',
+      BULLPEN_RETRY_BACKOFF_MS: '100',
+      BULLPEN_TEST_FAILPOINTS: failpoints,
+    },
+    config: { providers: { claude: { binary: path('claude'), maxRetries: 0 } } },
+  });
+
+beforeAll(async () => {
+  model = await startOfflineModel();
+  // The next start hangs where there is a file of that name.
+  const hangs = `if [ -e ${path('hang')} ]; then mv ${path('hang')} ${path('hung')}; exec sleep 1000; fi`;
+  writeFileSync(path('claude'), `#!/bin/sh\n${hangs}\nexec ${CLAUDE} "$@"\n`, { mode: 0o755 });
+  server = await launch();
+});
+afterAll(async () => {
+  removeDir(failpoints); // nothing waits there any more
+  await server?.stop();
+  removeDir(dir);
+  await model?.stop();
+});
+
+/** What the model was asked with a last text that begins so. */
+const asked = (prompt: string) =>
+  model.requests.filter(({ lastUserText }) => lastUserText?.trimStart().startsWith(prompt) === true);
+/** How often each of these requests holds the prompt. */
+const times = (text: string): number[] =>
+  asked(text).map(({ lastUserText }) => (lastUserText?.split(text).length ?? 0) - 1);
+
+async function newSession(): Promise<string> {
+  const { outcome } = await server.run({ prompt: 'I am Ada. [[reply: Hello Ada]]' });
+  return outcome?.sessionId ?? expect.unreachable();
+}
+
+it('a prompt of a session is asked once, also when an attempt of it was refused', async () => {
+  const prompt = 'refused once [[error: 529 times=1 key=refused]] [[reply: and answered]]';
+  const sessionId = await newSession();
+  expect(await server.run({ prompt, sessionId, retry: { maxAttempts: 3 } }, 60)).toMatchObject({
+    status: 'succeeded',
+    attempts: 2,
+    outcome: { text: 'and answered', sessionId },
+  });
+  expect(times('refused once')).toEqual([1, 1]);
+});
+
+describe('after the server was killed', () => {
+  const retry = { maxAttempts: 2 };
+  let ids: { late: string; lost: string; cut: string };
+  let lostSession: string;
+
+  beforeAll(async () => {
+    const given = await server.run({ prompt: 'given up [[hang]]' }, 0);
+    await eventually(() => asked('given up').length === 1, PATIENCE);
+    await server.api('POST', `/v1/jobs/${given.id}/cancel`);
+    const { status, outcome } = await server.finished(given.id);
+    expect(status).toBe('cancelled');
+    writeFileSync(path('hang'), '');
+    const sessionId = outcome?.sessionId ?? expect.unreachable();
+    const late = await server.run({ prompt: 'asked late [[reply: mine]]', sessionId, retry }, 0);
+    await eventually(() => existsSync(path('hung')), PATIENCE);
+
+    const cutSession = await newSession();
+    lostSession = await newSession();
+    writeFileSync(failpoint('hold'), '');
+    const prompt = 'lost answer [[reply: first]]';
+    const lost = await server.run({ prompt, sessionId: lostSession, retry }, 0);
+    await eventually(() => existsSync(failpoint('reached')), PATIENCE);
+    const slow = 'killed once [[slow: 80 tokens 50ms]]';
+    const cut = await server.run({ prompt: slow, sessionId: cutSession, retry }, 0);
+    await eventually(() => asked('killed once').length === 1, PATIENCE);
+
+    await server.kill('SIGKILL');
+    removeDir(failpoint('hold'));
+    ids = { late: late.id, lost: lost.id, cut: cut.id };
+    server = await launch();
+  });
+
+  it('a prompt that the model had is not asked again', async () => {
+    expect(await server.finished(ids.cut)).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(times('killed once')).toEqual([1, 1]);
+  });
+
+  it('an answer that was lost is asked for again, not the prompt', async () => {
+    const text = expect.stringContaining('You said: "Your answer to my last message was lost.');
+    expect(await server.finished(ids.lost)).toMatchObject({
+      ...{ status: 'succeeded', attempts: 2, outcome: { text, sessionId: lostSession } },
+    });
+    expect(asked('lost answer')).toHaveLength(1);
+  });
+
+  it('an attempt that never asked does not go on with what another job of the session has left', async () => {
+    expect(await server.finished(ids.late)).toMatchObject({
+      ...{ status: 'succeeded', attempts: 2, outcome: { text: 'mine' } },
+    });
+    expect(asked('given up')).toHaveLength(1);
+  });
+});
