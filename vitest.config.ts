@@ -34,7 +34,6 @@ const project = (name: string, group: typeof PARTS, options: ProjectOptions) => 
 const LONG = [
   'e2e/cli-faults.test.ts',
   'e2e/kill-matrix.test.ts',
-  'e2e/zero-leaks.test.ts',
   'clis/zero-leaks.test.ts',
   'e2e/restart.test.ts',
   'e2e/outcomes.test.ts',
@@ -66,7 +65,7 @@ export default defineConfig({
     projects: [
       project('clis', WHOLE_SERVERS, { testTimeout: 120_000, globalSetup: REAL_CLIS }),
       project('contracts', WHOLE_SERVERS, { testTimeout: 60_000 }),
-      project('e2e', WHOLE_SERVERS, { testTimeout: 120_000, globalSetup: REAL_CLIS }),
+      project('e2e', WHOLE_SERVERS, { testTimeout: 120_000 }),
       project('integration', PARTS, { testTimeout: 60_000 }),
       project('unit', PARTS, {
         testTimeout: 30_000,
