@@ -3,10 +3,10 @@
  * quotes a secret.
  */
 import { closeSync, fstatSync, openSync, readFileSync, type Stats } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
-import { LineCounter, parseDocument } from 'yaml';
 import { AppError, messageOf, type Problem } from '../errors.ts';
 import { configFile, userFolder } from './places.ts';
 import { FILE_SETTINGS, SETTINGS, Settings } from './schema.ts';
@@ -67,6 +67,9 @@ function readOwn(file: string): string {
   }
 }
 
+/** Loaded for a file only, because most servers have none. */
+const yaml = (): typeof import('yaml') => createRequire(import.meta.url)('yaml');
+
 function readFile(env: Environment, cwd: string, problems: Problem[]): Record<string, unknown> {
   const { path: file, named } = configFile(env, cwd);
   let text: string;
@@ -79,6 +82,7 @@ function readFile(env: Environment, cwd: string, problems: Problem[]): Record<st
   }
   // The parser's own messages quote the file, which may hold a password, so only line and code are
   // reported.
+  const { LineCounter, parseDocument } = yaml();
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, prettyErrors: false });
   const [error] = [...document.errors, ...document.warnings];

@@ -18,9 +18,12 @@ const PATH_PREFIX: Readonly<Record<string, string>> = {
  * every problem.
  */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const validator = Compile(schema);
+  /** Compiled by the first request of the route: all of them together would delay the start. */
+  let compiled: ReturnType<typeof Compile<TSchema>> | null = null;
   const prefix = PATH_PREFIX[httpPart ?? 'body'] ?? '';
   return (input: unknown) => {
+    compiled ??= Compile(schema);
+    const validator = compiled;
     const value = httpPart === 'querystring' ? convertQuery(schema, input) : input;
     if (validator.Check(value)) return { value };
     return { error: invalid(problemsOf(validator.Errors(value), prefix)) };
