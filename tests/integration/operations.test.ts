@@ -1,0 +1,163 @@
+/** What docs/operations.md promises to the person who runs a server. */
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { expect, it } from 'vitest';
+import { REDIS_USER } from '../../src/redis/private/users.ts';
+import { eventually } from '../helpers/eventually.ts';
+import { fakePrompt } from '../helpers/fake-cli.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+import { shared, whenOver } from '../helpers/shared.ts';
+import { accepted, fakeClis } from './fault-bench.ts';
+
+const PATIENCE = { timeoutMs: 40_000 };
+const HOUR_MS = 3_600_000;
+const ENV = { BULLPEN_CONCURRENCY: '1', BULLPEN_SWEEP_MS: '50' };
+
+/** A connection with all rights to the private Redis of a server. */
+function redisOf({ home, redisPort }: TestServer): Redis {
+  const password = readFileSync(join(home, 'redis', 'password'), 'utf8').trim();
+  const redis = new Redis({ port: redisPort ?? 0, username: REDIS_USER, password });
+  whenOver(() => redis.disconnect());
+  return redis;
+}
+
+const system = shared(async () => {
+  const clis = await fakeClis();
+  const server = await startServer({ config: clis.config, env: ENV });
+  return { clis, server, redis: redisOf(server) };
+});
+
+it('/ready names a Redis without AOF and one that may evict jobs', async () => {
+  const { server, redis } = await system();
+  const noted = (expected: string | null) =>
+    eventually(async () => {
+      const response = await server.api('GET', '/ready');
+      expect([response.status, await response.json()]).toMatchObject([
+        200,
+        { ready: true, checks: { redis: { ok: true, detail: expected } } },
+      ]);
+    }, PATIENCE);
+  const [aof, evicts] = [
+    'AOF is off: an acknowledged job may be lost with Redis',
+    'maxmemory-policy is not noeviction: Redis may evict jobs',
+  ];
+  await noted(null);
+  await redis.config('SET', 'appendonly', 'no');
+  await noted(aof);
+  await redis.config('SET', 'maxmemory-policy', 'volatile-lru');
+  await noted(`${aof}; ${evicts}`);
+  await redis.config('SET', 'appendonly', 'yes');
+  await noted(evicts);
+  await redis.config('SET', 'maxmemory-policy', 'noeviction');
+  await noted(null);
+});
+
+it('/metrics counts what happened', async () => {
+  const { server, clis: all } = await system();
+  const clis = all.fresh();
+  /** The metrics of Bullpen by their name and label. */
+  async function scrape(): Promise<Readonly<Record<string, number>>> {
+    const text = await (await server.api('GET', '/metrics')).text();
+    const lines = text.matchAll(/^bullpen_(\S+) (\S+)$/gm);
+    return Object.fromEntries(Array.from(lines, ([, name = '', value]) => [name, Number(value)]));
+  }
+  const before = await scrape();
+  const changes = async (expected: Readonly<Record<string, number>>): Promise<void> =>
+    eventually(async () => {
+      const now = Object.entries(await scrape()).map(([name, value]) => [name, value - (before[name] ?? 0)]);
+      expect(Object.fromEntries(now.filter(([, change]) => change !== 0))).toEqual(expected);
+    }, PATIENCE);
+  expect(before).toMatchObject({ executions_limit: 1, nodes: 1, 'damaged_total{kind="job"}': 0 });
+
+  for (const prompt of ['a', 'b']) await server.run({ provider: 'echo', prompt });
+  expect(await server.run({ prompt: fakePrompt([{ exit: 1 }]) })).toMatchObject({ status: 'failed' });
+  await accepted(server, { prompt: 'later', delayMs: HOUR_MS });
+  const held = await accepted(server, { prompt: clis.held('gate', 'held') });
+  await eventually(() => clis.prompted() === 2, PATIENCE);
+  const next = await accepted(server, { provider: 'echo', prompt: 'next' });
+  const ended = { 'jobs{status="failed"}': 1, 'jobs{status="scheduled"}': 1 };
+  await changes({
+    ...ended,
+    'jobs{status="succeeded"}': 2,
+    'jobs{status="running"}': 1,
+    'jobs{status="queued"}': 1,
+    'execution_starts_total{start="cold"}': 4,
+    executions_running: 1,
+    requests_pending: 1,
+  });
+  clis.open('gate');
+  for (const id of [held, next]) await server.finished(id);
+  await changes({ ...ended, 'jobs{status="succeeded"}': 4, 'execution_starts_total{start="cold"}': 5 });
+});
+
+it('a Redis that loses its data while the server runs gets its jobs again, and none runs twice', async () => {
+  const { server, redis, clis: all } = await system();
+  const clis = all.fresh();
+  const done = await server.run({ provider: 'echo', prompt: 'done' });
+  const later = await server.run({ prompt: 'later', delayMs: HOUR_MS }, 0);
+  const running = await accepted(server, { prompt: clis.held('gate', 'half') });
+  await eventually(() => clis.prompted() === 1, PATIENCE);
+  const waiting = await accepted(server, { provider: 'echo', prompt: 'waited' });
+  expect((await server.api('GET', '/v1/jobs')).status).toBe(200); // the copies are up to date
+
+  await redis.flushall();
+
+  const again = await server.finished(waiting);
+  expect(again).toMatchObject({ status: 'succeeded', attempts: 1, outcome: { text: 'waited' } });
+  const [before, after] = [later, await server.job(later.id)].map(({ scheduledFor, ...job }) => ({
+    ...job,
+    inMs: Date.parse(scheduledFor ?? '') - Date.parse(job.createdAt),
+  }));
+  expect({ ...after, inMs: null }).toEqual({ ...before, inMs: null });
+  expect(Math.abs((after?.inMs ?? 0) - (before?.inMs ?? 0))).toBeLessThan(1000);
+  expect(await server.finished(running)).toMatchObject({
+    status: 'failed',
+    attempts: 1,
+    outcome: { error: { code: 'execution.lost' } },
+  });
+  expect(await server.job(done.id)).toEqual(done);
+  expect(clis.spawns()).toHaveLength(3);
+});
+
+it('a Redis that goes back to an older state makes no job run again that has ended since', async () => {
+  const { server, redis, clis: all } = await system();
+  const clis = all.fresh();
+  const running = await accepted(server, { prompt: clis.held('gate', 'ran') });
+  await eventually(() => clis.prompted() === 1, PATIENCE);
+  // More than there are workers: the last two are not submitted.
+  const echoes = { provider: 'echo', prompt: 'echo' };
+  const queued = await Promise.all(Array.from({ length: 4 }, () => accepted(server, echoes)));
+  const cancelled = await accepted(server, echoes);
+  const ids = [running, ...queued, cancelled];
+  const keys = await redis.keys('*');
+  const [values, ttls] = await Promise.all([
+    Promise.all(keys.map((key) => redis.dumpBuffer(key))),
+    Promise.all(keys.map((key) => redis.pttl(key))),
+  ]);
+
+  expect((await server.api('POST', `/v1/jobs/${cancelled}/cancel`, {})).status).toBe(202);
+  clis.open('gate');
+  const ended = await Promise.all(ids.map((id) => server.finished(id)));
+  expect(ended.map(({ status }) => status)).toEqual([...ids.slice(1).map(() => 'succeeded'), 'cancelled']);
+  const spawned = clis.spawns();
+  expect((await server.api('GET', '/v1/jobs')).status).toBe(200); // the copies are up to date
+  const back = redis.multi().flushall();
+  for (const [at, key] of keys.entries()) {
+    const value = values[at];
+    if (value) back.restore(key, Math.max(0, ttls[at] ?? 0), value);
+  }
+  await back.exec();
+
+  const again = await Promise.all(ids.map((id) => server.finished(id)));
+  expect(again.map(({ status, outcome }) => [status, outcome])).toEqual(
+    ended.map(({ status, outcome }) => [status, outcome]),
+  );
+  expect(clis.spawns()).toEqual(spawned);
+});
+
+it('a token file that is deleted is as good as before until the restart', async () => {
+  const { server } = await system();
+  rmSync(join(server.home, 'token'));
+  expect((await server.api('GET', '/v1/jobs')).status).toBe(200);
+});
