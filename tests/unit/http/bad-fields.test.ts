@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { MAX_PROMPT_BYTES } from '../../../src/protocol/prompt.ts';
-import { post, withField } from './post-job.ts';
+import { usePosting, withField } from './post-job.ts';
+
+const post = usePosting();
 
 test.each([
   'userId',
@@ -70,8 +72,8 @@ test.each(['', ' ', ' \n\t ', '\u2003\u00a0', 'a\u0000b'])('the prompt %j is 400
 test.each(['\u0007', '\u202ex', '\u200bx', '--print', '@/etc/passwd', '\ud800', '\r\n.\r\n'])(
   'the prompt %j passes as it is',
   async (prompt) => {
-    const { status, jobs } = await post(JSON.stringify({ prompt }));
-    expect([status, jobs.requests]).toEqual([202, [{ prompt }]]);
+    const { status, requests } = await post(JSON.stringify({ prompt }));
+    expect([status, requests]).toEqual([202, [{ prompt }]]);
   },
 );
 
@@ -84,6 +86,6 @@ test('a prompt may have 1 MiB of bytes, not one more', async () => {
 });
 
 test('the last of two equal fields is used', async () => {
-  const { status, jobs } = await post('{"prompt":"x","prompt":"y"}');
-  expect([status, jobs.requests]).toEqual([202, [{ prompt: 'y' }]]);
+  const { status, requests } = await post('{"prompt":"x","prompt":"y"}');
+  expect([status, requests]).toEqual([202, [{ prompt: 'y' }]]);
 });

@@ -1,7 +1,16 @@
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startHttp } from './harness.ts';
 import { get, withEvents } from './job-with-events.ts';
 import { framesIn } from './stream-reader.ts';
+
+/** With a finished job, for questions that change nothing. */
+let shared: Awaited<ReturnType<typeof startHttp>>;
+let events: string;
+beforeAll(async () => {
+  shared = await startHttp();
+  events = await withEvents(shared, true);
+});
+afterAll(() => shared.app.close());
 
 test.each([
   ['?after', (seq: number) => ({ query: `?after=${seq}`, headers: {} })],
@@ -35,8 +44,7 @@ test('an empty Last-Event-ID is ignored', async () => {
 test.each(['x', '-1', '1.5', '1e3', '9'.repeat(40), '1, 2', '0x10'])(
   'the Last-Event-ID %j is 400',
   async (id) => {
-    await using http = await startHttp();
-    const answer = await get(http, await withEvents(http, true), { 'last-event-id': id });
+    const answer = await get(shared, events, { 'last-event-id': id });
     expect([answer.statusCode, answer.json().errors[0].path]).toEqual([400, '/headers/last-event-id']);
   },
 );
@@ -44,8 +52,7 @@ test.each(['x', '-1', '1.5', '1e3', '9'.repeat(40), '1, 2', '0x10'])(
 test.each(['after=-1', 'after=x', 'kinds=txt', 'kinds=', 'raw=yes', 'raw=1', 'since=1'])(
   '?%s is 400',
   async (query) => {
-    await using http = await startHttp();
-    expect((await get(http, `${await withEvents(http, true)}?${query}`)).statusCode).toBe(400);
+    expect((await get(shared, `${events}?${query}`)).statusCode).toBe(400);
   },
 );
 
@@ -87,6 +94,5 @@ test.each([
   ['text/html', 406],
   ['text/event-stream;q=0, application/json', 406],
 ])('Accept: %s is %i', async (accept, status) => {
-  await using http = await startHttp();
-  expect((await get(http, await withEvents(http, true), { accept })).statusCode).toBe(status);
+  expect((await get(shared, events, { accept })).statusCode).toBe(status);
 });

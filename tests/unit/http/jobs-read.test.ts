@@ -1,5 +1,12 @@
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { asCaller, startHttp } from './harness.ts';
+
+/** For questions that change nothing. */
+let shared: Awaited<ReturnType<typeof startHttp>>;
+beforeAll(async () => {
+  shared = await startHttp();
+});
+afterAll(() => shared.app.close());
 
 test('a job is read with every field, null where unset', async () => {
   await using http = await startHttp();
@@ -39,11 +46,9 @@ test('?wait answers when the job ends or the time is over', async () => {
 test.each(['-1', '301', 'x', '', 'NaN', 'Infinity', '1e9', 'true', '0x10', '%201', '1,2'])(
   '?wait=%s is 400',
   async (wait) => {
-    await using http = await startHttp();
-    const { id } = await http.make();
-    expect(
-      (await http.app.inject({ url: `/v1/jobs/${id}?wait=${wait}`, headers: asCaller })).statusCode,
-    ).toBe(400);
+    const { id } = await shared.make();
+    const answer = await shared.app.inject({ url: `/v1/jobs/${id}?wait=${wait}`, headers: asCaller });
+    expect(answer.statusCode).toBe(400);
   },
 );
 
@@ -61,7 +66,6 @@ test.each([
   'x'.repeat(300),
   'x'.repeat(10_000),
 ])('the id %s is a job that is not there', async (id) => {
-  await using http = await startHttp();
   for (const [method, path] of [
     ['GET', ''],
     ['GET', '/events'],
@@ -69,7 +73,7 @@ test.each([
     ['POST', '/retry'],
     ['DELETE', ''],
   ] as const) {
-    const answer = await http.app.inject({ method, url: `/v1/jobs/${id}${path}`, headers: asCaller });
+    const answer = await shared.app.inject({ method, url: `/v1/jobs/${id}${path}`, headers: asCaller });
     expect(answer.statusCode).toBe(404);
     expect(answer.headers['content-type']).toBe('application/problem+json');
   }
@@ -121,7 +125,6 @@ test.each([
   'q=',
   'cursor=',
 ])('the list with ?%s is 400', async (query) => {
-  await using http = await startHttp();
-  const answer = await http.app.inject({ url: `/v1/jobs?${query}`, headers: asCaller });
+  const answer = await shared.app.inject({ url: `/v1/jobs?${query}`, headers: asCaller });
   expect([answer.statusCode, answer.json().code]).toEqual([400, 'request.invalid']);
 });

@@ -1,24 +1,37 @@
+import { afterAll, beforeAll } from 'vitest';
 import { asCaller, startHttp } from './harness.ts';
 
 /**
- * Posts a body to a server of its own: the answer, what it cost of CPU time, what reached the
- * service.
+ * Posts bodies to a server of this test file: the answer, what it cost of CPU time, and what reached
+ * the service.
  */
-export async function post(
-  payload: string | Buffer,
-  type = 'application/json',
-  headers: Record<string, string> = {},
-) {
-  await using http = await startHttp();
-  const before = process.cpuUsage();
-  const answer = await http.app.inject({
-    method: 'POST',
-    url: '/v1/jobs',
-    headers: { ...asCaller, 'content-type': type, ...headers },
-    payload,
+export function usePosting() {
+  let http: Awaited<ReturnType<typeof startHttp>>;
+  beforeAll(async () => {
+    http = await startHttp();
   });
-  const { user, system } = process.cpuUsage(before);
-  return { status: answer.statusCode, body: answer.json(), costMs: (user + system) / 1000, jobs: http.jobs };
+  afterAll(() => http.app.close());
+  return async (
+    payload: string | Buffer,
+    type = 'application/json',
+    headers: Record<string, string> = {},
+  ) => {
+    const known = http.jobs.requests.length;
+    const before = process.cpuUsage();
+    const answer = await http.app.inject({
+      method: 'POST',
+      url: '/v1/jobs',
+      headers: { ...asCaller, 'content-type': type, ...headers },
+      payload,
+    });
+    const { user, system } = process.cpuUsage(before);
+    return {
+      status: answer.statusCode,
+      body: answer.json(),
+      costMs: (user + system) / 1000,
+      requests: http.jobs.requests.slice(known),
+    };
+  };
 }
 
 /** A request with one more field. */
