@@ -17,6 +17,7 @@ import { parseArgs } from 'node:util';
 import { makePlan, renderPlan } from './nemesis/plan.ts';
 import { renderFigures, renderViolations } from './nemesis/report.ts';
 import { run } from './nemesis/run.ts';
+import { killAllServers } from './nemesis/server.ts';
 
 const { values } = parseArgs({
   options: {
@@ -40,6 +41,13 @@ else {
   const log = (line: string): void =>
     console.error(`${((performance.now() - begun) / 1000).toFixed(1).padStart(6)} s  ${line}`);
   log(`seed ${seed}; the same again: ${again}`);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      killAllServers();
+      rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+      process.exit(130);
+    });
+  }
   let failed = true;
   try {
     const result = await run({ ...plan, dir, log });

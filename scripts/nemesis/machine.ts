@@ -4,17 +4,9 @@ import { join } from 'node:path';
 import { findOwnCgroup } from '../../src/processes/cgroups.ts';
 import { commandLine, isAlive } from '../../tests/helpers/proc.ts';
 import { descendantsOf, shareMb } from '../bench/proc.ts';
+import type { Use } from './growth.ts';
 import type { Violation } from './invariants.ts';
 import type { System } from './system.ts';
-
-/** What one process uses. */
-export interface Use {
-  /** `main 1`, `launcher 1`, `redis` */
-  readonly part: string;
-  /** PSS in MB (1e6 bytes). */
-  readonly memoryMb: number;
-  readonly files: number;
-}
 
 export function measureUse({ servers, redis }: System): Use[] {
   const parts: [string, number | null][] = servers.flatMap((server): [string, number | null][] => [
@@ -24,38 +16,6 @@ export function measureUse({ servers, redis }: System): Use[] {
   return [...parts, ['redis', redis.pid] as const].flatMap(([part, pid]) =>
     pid === null ? [] : [{ part, memoryMb: shareMb(pid), files: readdirSync(`/proc/${pid}/fd`).length }],
   );
-}
-
-/**
- * How much more a part may use after a run than before it, with nothing to do both times. Measured
- * over runs of six minutes: see docs/reliability.md.
- */
-const MAY_GROW = {
-  main: { memoryMb: 60, files: 12 },
-  launcher: { memoryMb: 15, files: 6 },
-  redis: { memoryMb: 10, files: 12 },
-} as const;
-/** A job that is kept, with its events, may take so much of Redis: 20 KiB, as measured, twice. */
-const MB_PER_JOB = 0.04;
-
-/** @param jobs how many more jobs are kept after it */
-export function findGrowth(before: readonly Use[], after: readonly Use[], jobs: number): Violation[] {
-  return before.flatMap((first) => {
-    const last = after.find(({ part }) => part === first.part);
-    const [kind = ''] = first.part.split(' ');
-    const may = MAY_GROW[kind as keyof typeof MAY_GROW]; // measureUse gives these names
-    const wrong = (what: string) => ({ invariant: 'nothing has grown', what, jobIds: [] });
-    if (last === undefined) return [wrong(`${first.part} does not run`)];
-    const found: Violation[] = [];
-    const mayUseMb = first.memoryMb + may.memoryMb + (kind === 'launcher' ? 0 : jobs * MB_PER_JOB);
-    if (last.memoryMb > mayUseMb)
-      found.push(
-        wrong(`${first.part}: ${first.memoryMb.toFixed()} MB before, ${last.memoryMb.toFixed()} after`),
-      );
-    if (last.files > first.files + may.files)
-      found.push(wrong(`${first.part}: ${first.files} open files before, ${last.files} after`));
-    return found;
-  });
 }
 
 const left = (what: string): Violation => ({ invariant: 'nothing is left', what, jobIds: [] });

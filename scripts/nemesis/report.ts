@@ -1,6 +1,6 @@
 /** The result of a run as text, and its figures as Markdown for docs/reliability.md. */
 
-import type { Use } from './machine.ts';
+import type { Use } from './growth.ts';
 import type { RunResult } from './run.ts';
 
 const SHOWN_PER_INVARIANT = 10;

@@ -6,8 +6,9 @@ import { type Api, createApi } from './api.ts';
 import { type Clients, createClients } from './clients.ts';
 import { collect, type Evidence, leftInSets } from './evidence.ts';
 import { createFaults, type Faults } from './faults.ts';
+import { findGrowth, type Use } from './growth.ts';
 import { findViolations, type Violation } from './invariants.ts';
-import { findGrowth, findLeftovers, findZombies, measureUse, type Use } from './machine.ts';
+import { findLeftovers, findZombies, measureUse } from './machine.ts';
 import { makePlan, type Plan, type PlannedAction } from './plan.ts';
 import { type System, startSystem } from './system.ts';
 
@@ -19,6 +20,9 @@ const WARM_UP_JOBS = 20;
  */
 const STANDSTILL_MS = 120_000;
 const LOOK_EVERY_MS = 250;
+/** A fault that lasts over so many looks is no delay. */
+const LOOKS = 5;
+const BETWEEN_LOOKS_MS = 3000;
 
 export interface RunOptions {
   readonly seed: number;
@@ -89,16 +93,16 @@ export async function run({ seed, durationMs, servers: count, dir, log }: RunOpt
     violations.push(
       ...findGrowth(before, survived, jobs - 2 * WARM_UP_JOBS),
       ...findGrowth(before, after, jobs - WARM_UP_JOBS),
-      ...findZombies(system),
+      ...(await lasting(() => findZombies(system))),
     );
-    const evidence = await collect(system, api, clients);
-    violations.push(...findViolations(evidence));
+    const { evidence, broken } = await examine(system, api, clients);
+    violations.push(...broken);
     note('answers are the documented ones', [...api.wrong, ...clients.wrong]);
     const exits = await Promise.all(servers.map((server) => server.stop()));
     for (const [index, code] of exits.entries())
       if (code !== 0) note('servers end as they are asked to', [`server ${index + 1} ended with ${code}`]);
     for (const server of servers) note('servers end as they are asked to', server.unexplained);
-    violations.push(...findLeftovers(system));
+    violations.push(...(await lasting(() => findLeftovers(system))));
     return {
       plan,
       violations,
@@ -141,6 +145,25 @@ async function disturb(
   await Promise.all(plan.faults.map((fault) => at(fault.at, () => faults.inflict(fault))));
   await delay(Math.max(0, begun + plan.durationMs - performance.now()));
   return actions;
+}
+
+/** What is still wrong after a while: killed processes and copies of records need a moment. */
+async function lasting(find: () => Violation[]): Promise<Violation[]> {
+  for (let tries = 1; tries < LOOKS; tries += 1) {
+    if (find().length === 0) return [];
+    await delay(BETWEEN_LOOKS_MS);
+  }
+  return find();
+}
+
+/** The list and the ledgers are copies, which may be some seconds behind (docs/api.md). */
+async function examine(system: System, api: Api, clients: Clients) {
+  for (let tries = 1; ; tries += 1) {
+    const evidence = await collect(system, api, clients);
+    const broken = findViolations(evidence);
+    if (broken.length === 0 || tries === LOOKS) return { evidence, broken };
+    await delay(BETWEEN_LOOKS_MS);
+  }
 }
 
 /** Waits until each action has its clear answers. Returns what did not get them. */

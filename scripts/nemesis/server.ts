@@ -11,6 +11,13 @@ const BIN = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
 /** Between a start that failed by itself and the next one. */
 const RESTART_MS = 300;
 
+const running = new Set<ChildProcess>();
+
+/** Kills every server at once. Their launchers kill the CLIs. For a run that is interrupted. */
+export function killAllServers(): void {
+  for (const child of running) child.kill('SIGKILL');
+}
+
 export interface SupervisedServer {
   readonly index: number;
   /** Its data folder. */
@@ -34,7 +41,7 @@ export interface SupervisedServer {
   /** Sends the signal, waits for the end, and has it started again `downMs` later. */
   end(signal: 'SIGKILL' | 'SIGTERM', downMs: number): Promise<void>;
   untilUp(): Promise<void>;
-  /** From now on a start must succeed. */
+  /** Each start that begins from now on must succeed. */
   expectStarts(): void;
   /** SIGTERM, and no start after it. Resolves with the exit code. */
   stop(): Promise<number | null>;
@@ -63,6 +70,7 @@ export function superviseServer(options: {
   let up = Promise.withResolvers<void>();
 
   async function runOnce(): Promise<void> {
+    const mayFail = startsMayFail;
     const log = openSync(logFile, 'a');
     const started = spawn(process.execPath, ['--no-warnings', BIN, 'serve'], {
       cwd,
@@ -71,6 +79,7 @@ export function superviseServer(options: {
     });
     closeSync(log);
     child = started;
+    running.add(started);
     started.once('message', (message) => {
       url = (message as { url: string }).url; // sent by serve.ts
       started.disconnect();
@@ -80,22 +89,33 @@ export function superviseServer(options: {
       onChange();
     });
     const [code, signal] = (await once(started, 'exit')) as [number | null, NodeJS.Signals | null]; // the event's arguments
+    running.delete(started);
     const wasUp = isUp;
     isUp = false;
     child = null;
     up = Promise.withResolvers();
     onChange();
-    judge(wasUp, code, signal);
+    judge({ wasUp, mayFail, code, signal });
   }
 
-  function judge(wasUp: boolean, code: number | null, signal: NodeJS.Signals | null): void {
+  function judge({
+    wasUp,
+    mayFail,
+    code,
+    signal,
+  }: {
+    readonly wasUp: boolean;
+    readonly mayFail: boolean;
+    readonly code: number | null;
+    readonly signal: NodeJS.Signals | null;
+  }): void {
     const how = `ended with ${signal ?? `code ${code}`}`;
     if (ending?.signal === 'SIGKILL') return;
     if (ending !== null) {
       // A start that is interrupted by SIGTERM exits with 130.
       if (code !== 0 && wasUp) unexplained.push(`${how} after SIGTERM`);
     } else if (wasUp) unexplained.push(`${how} by itself`);
-    else if (!startsMayFail || code !== 1) unexplained.push(`${how} while it started`);
+    else if (!mayFail || code !== 1) unexplained.push(`${how} while it started`);
   }
 
   async function supervise(): Promise<void> {

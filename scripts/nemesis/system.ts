@@ -25,8 +25,8 @@ const SETTINGS = {
   BULLPEN_LINGER_MS: '2000',
   BULLPEN_DRAIN_MS: '1000',
 };
-/** With two servers, some pauses are longer than this, and the other server ends the jobs. */
-const LOST_AFTER_MS = '8000';
+/** With two servers, some pauses are longer than this: the other server ends the jobs as lost. */
+const BESIDE_ANOTHER = { BULLPEN_LEASE_MS: '1500', BULLPEN_NODE_LOST_AFTER_MS: '3500' };
 
 /** What the CLIs wrote down. */
 export interface Journal {
@@ -116,7 +116,7 @@ export async function startSystem(dir: string, count: number): Promise<System> {
       onChange: () => onChange(),
       env: {
         ...SETTINGS,
-        ...(count > 1 ? { BULLPEN_NODE_LOST_AFTER_MS: LOST_AFTER_MS } : {}),
+        ...(count > 1 ? BESIDE_ANOTHER : {}),
         PATH: [join(process.execPath, '..'), path].join(delimiter),
         HOME: join(own, 'home'),
         TMPDIR: temp,

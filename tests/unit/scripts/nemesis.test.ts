@@ -1,8 +1,8 @@
 /** The nemesis finds each broken promise in evidence that has it, and none in good evidence. */
 import { describe, expect, it } from 'vitest';
 import type { Evidence, NodeEvidence } from '../../../scripts/nemesis/evidence.ts';
+import { findGrowth } from '../../../scripts/nemesis/growth.ts';
 import { findViolations, INVARIANTS } from '../../../scripts/nemesis/invariants.ts';
-import { findGrowth } from '../../../scripts/nemesis/machine.ts';
 import { FAULTS, makePlan, renderPlan } from '../../../scripts/nemesis/plan.ts';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
 import type { Job } from '../../../src/protocol/job.ts';
