@@ -121,8 +121,8 @@ describe('the reader of imports', () => {
       typeOnly: false,
       lazy: true,
     });
-    expect(byPath.get('workers/prompt.worker.ts')?.imports).toContainEqual({
-      to: 'workers/bootstrap.ts',
+    expect(byPath.get('workers/bootstrap.ts')?.imports).toContainEqual({
+      to: 'bullmq/dist/cjs/classes/main.js',
       typeOnly: false,
       lazy: false,
     });

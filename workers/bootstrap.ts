@@ -1,5 +1,6 @@
 /**
- * Crash and exit rules of every sandboxed process; imported first.
+ * The program of every sandboxed process: BullMQ's, which loads a processor and runs it, with other
+ * crash and exit rules.
  *
  * Problem: on an uncaught exception BullMQ's child reports the job as failed and then exits. The
  * pool has not seen the exit yet and gives the dying child the next job. That job fails too, or the
@@ -7,6 +8,7 @@
  * Solution: exit without a report, so that the pool removes the child first. Exit when the parent
  * is gone.
  */
+import 'bullmq/dist/cjs/classes/main.js';
 
 /** EX_SOFTWARE of sysexits; BullMQ's message shows it when a processor crashed. */
 const CRASHED = 70;

@@ -1,8 +1,8 @@
 /**
- * ③ The program of a sandboxed worker: it submits one job at a time to the executor over RPC, and
- * waits until the job has ended. It has two Redis connections and nothing else.
+ * ③ The processor of a sandboxed worker (`bootstrap.ts`): it submits one job at a time to the
+ * executor over RPC, and waits until the job has ended. It has two Redis connections and nothing
+ * else.
  */
-import './bootstrap.ts';
 import type { SandboxedJob } from 'bullmq';
 import { monotonicFactory } from 'ulid';
 import { readWorkerSettings } from '../src/config/worker.ts';

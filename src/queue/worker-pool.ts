@@ -3,8 +3,9 @@
  * (`workers/bootstrap.ts`). They are not threads, because a thread without memory crashes the
  * server.
  */
-import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { Child, type ChildPool, type Job, type SandboxedOptions, Worker } from 'bullmq';
 import type { Logger } from 'pino';
 import { type WorkerSettings, workerEnvironment } from '../config/worker.ts';
@@ -13,6 +14,7 @@ import { createLogLimit } from '../log.ts';
 import { createOutage } from '../outage.ts';
 import { closeConnection, openConnection } from '../redis/connection.ts';
 import type { Names } from '../redis/names.ts';
+import { siblingModule } from '../sibling-module.ts';
 import { type Delivery, redeliveryDelay } from './prompt-queue.ts';
 import { createWorkerProcesses } from './worker-processes.ts';
 
@@ -24,8 +26,8 @@ const WORKER_FLAGS = [
   // 5 MB less: the young generation would keep the size it needed at the start.
   '--max-semi-space-size=1',
 ];
-/** BullMQ's program for a sandboxed process; it loads the processor. */
-const SANDBOX = createRequire(import.meta.url).resolve('bullmq/dist/cjs/classes/main.js');
+/** The program of a sandboxed process; it loads the processor. */
+const SANDBOX = fileURLToPath(siblingModule(import.meta.url, '../../workers/bootstrap'));
 /** Time for cancelled deliveries and BullMQ's loop to end. */
 const END_WITHIN_MS = 3000;
 const UNREF = { ref: false };
@@ -76,6 +78,11 @@ export function createWorkerPool({
     },
   };
   const deliveries = new Set<Promise<unknown>>();
+  function newChild(): Child {
+    // Without this file Node says why on its stderr only; an upgrade in place takes it away.
+    if (!existsSync(SANDBOX)) throw new Error(`Cannot find module '${SANDBOX}'`);
+    return new Child(SANDBOX, processor.href, sandbox);
+  }
   /** Records each delivery before it has a process. */
   class PromptWorker extends Worker<Delivery> {
     protected override callProcessJob(job: Job<Delivery>, token: string, signal?: AbortSignal) {
@@ -111,7 +118,7 @@ export function createWorkerPool({
   const processes = createWorkerProcesses({
     pool: childPool,
     file: processor.href,
-    newChild: () => new Child(SANDBOX, processor.href, sandbox),
+    newChild,
     count: concurrency,
     deliveries,
     outage: createOutage('workers', logger),

@@ -109,7 +109,8 @@ async function startFakeSystem(options: FakeSystemOptions): Promise<FakeSystem> 
     },
     children: () => journalOf(journal, 'spawned').map(({ child }) => child),
     signals: () => journalOf(journal, 'signal').map(({ signal }) => signal),
-    workers: () => descendants(server.pid).filter((pid) => commandLine(pid)?.includes('bullmq') === true),
+    workers: () =>
+      descendants(server.pid).filter((pid) => commandLine(pid)?.includes('workers/bootstrap') === true),
     marked: () => processesWithMarker(`BULLPEN_EXECUTION_ID=${nodeId}/`),
     redis() {
       const password = readFileSync(join(server.home, 'redis', 'password'), 'utf8').trim();

@@ -57,6 +57,7 @@ const NEEDED = [
   'docs/cli.md',
   'src/bin.js',
   'dist/src/main.js',
+  'dist/workers/bootstrap.js',
   'dist/workers/prompt.worker.js',
   'dist/src/records/scripts/prelude.lua',
 ];

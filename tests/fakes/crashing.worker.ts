@@ -2,7 +2,6 @@
  * A sandboxed processor that dies in the way its job's id says (`exit-7` exits), on the first
  * delivery only, and completes on every later one. It has the guards of the real workers.
  */
-import '../../workers/bootstrap.ts';
 import type { SandboxedJob } from 'bullmq';
 
 const forever = (): Promise<never> => new Promise(() => setInterval(() => undefined, 1 << 30));

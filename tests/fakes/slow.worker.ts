@@ -1,5 +1,4 @@
 /** A sandboxed processor that takes longer to start than a pool that stops waits for it. */
-import '../../workers/bootstrap.ts';
 
 const START_MS = 6000;
 Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, START_MS);

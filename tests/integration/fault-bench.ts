@@ -149,7 +149,7 @@ export const spawnsOf = (clis: FakeClis, job: Job): string[] =>
 
 /** The pids of a server's sandboxed workers. */
 export const sandboxesOf = (serverPid: number): number[] =>
-  descendants(serverPid).filter((pid) => commandLine(pid)?.includes('bullmq') === true);
+  descendants(serverPid).filter((pid) => commandLine(pid)?.includes('workers/bootstrap') === true);
 
 export interface Posted {
   readonly status: number;
