@@ -75,12 +75,8 @@ export function createProcScanner(
 
 /** The pids of all processes except our own. */
 export async function processIds(): Promise<number[]> {
-  const ids: number[] = [];
-  for (const name of await readdir('/proc')) {
-    const pid = Number(name);
-    if (Number.isInteger(pid) && pid !== process.pid) ids.push(pid);
-  }
-  return ids;
+  const own = process.pid; // a system call at each use
+  return (await readdir('/proc')).map(Number).filter((pid) => Number.isInteger(pid) && pid !== own);
 }
 
 /** Calls `visit` for every pid, and lets the event loop run between slices. */

@@ -17,7 +17,8 @@ export interface SweepResult {
 }
 
 /** Whether processes can be found by their markers. Needs the /proc of Linux. */
-export const supportsSweep = (): boolean => process.platform === 'linux' && existsSync('/proc/self/environ');
+export const supportsSweep = (): boolean => HAS_PROC;
+const HAS_PROC = process.platform === 'linux' && existsSync('/proc/self/environ');
 
 /**
  * The living processes whose marker is `wanted`, or begins with it when it ends in a slash.

@@ -36,6 +36,9 @@ const BLOCK_MS = 2000;
 const GATHER_MS = 250;
 const RETRY_MS = 500;
 
+/** `last`: these were the last changes of the log when it was read. */
+type Step = 'more' | 'last' | 'end';
+
 export interface Copier {
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -104,12 +107,12 @@ export function createCopier({
     return next;
   }
 
-  /** Copies the next jobs of the log; false at its end. */
-  const copyNext = (): Promise<boolean> => inTurn(copyStep);
+  /** Copies the next jobs of the log; `end` when there were none. */
+  const copyNext = (): Promise<Step> => inTurn(copyStep);
 
-  async function copyStep(): Promise<boolean> {
+  async function copyStep(): Promise<Step> {
     page ??= await readLogPage(redis, log, cursor, report);
-    if (page === null) return false;
+    if (page === null) return 'end';
     const { changed, removed, last } = page;
     const step = changed.slice(0, STEP_JOBS);
     const endOfPage = step.length === changed.length;
@@ -128,9 +131,10 @@ export function createCopier({
       events: lastEvents,
     });
     for (const job of finished) if (newlyEnded.includes(job.id)) onEnded(job);
+    const isLast = endOfPage && !page.full;
     if (endOfPage) cursor = last;
     page = endOfPage ? null : { ...page, changed: changed.slice(STEP_JOBS) };
-    return true;
+    return isLast ? 'last' : 'more';
   }
 
   async function follow(): Promise<void> {
@@ -166,7 +170,7 @@ export function createCopier({
   async function copyToEnd(): Promise<void> {
     for (;;) {
       const startedAt = performance.now();
-      if (stopped || !(await copyNext())) return;
+      if (stopped || (await copyNext()) !== 'more') return; // later changes end the blocking read
       await pause(performance.now() - startedAt);
     }
   }
@@ -177,7 +181,7 @@ export function createCopier({
   }
 
   async function copyUpTo(entry: string): Promise<void> {
-    while (streamIdBefore(cursor, entry) && (await copyNext()));
+    while (streamIdBefore(cursor, entry) && (await copyNext()) !== 'end');
   }
 
   /** Starts over when the log has another id or ends before the cursor. */

@@ -23,6 +23,8 @@ export interface LogPage {
   readonly removed: readonly string[];
   /** Id of the last entry: the position in the log once the whole page is copied. */
   readonly last: string;
+  /** Whether more entries may follow. */
+  readonly full: boolean;
 }
 
 /** Returns the next page of the log after a position; null at its end. */
@@ -41,7 +43,12 @@ export async function readLogPage(
     if ((kind === 'j' || kind === 'd') && ULID.test(id)) (kind === 'd' ? removed : changed).add(id);
     else report({ kind: 'log', id: entry, why: 'it names no job' });
   }
-  return { changed: [...changed].filter((id) => !removed.has(id)), removed: [...removed], last: last[0] };
+  return {
+    changed: [...changed].filter((id) => !removed.has(id)),
+    removed: [...removed],
+    last: last[0],
+    full: entries.length === LOG_PAGE,
+  };
 }
 
 /** Whether stream id `a` comes before `b`. */
