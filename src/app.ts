@@ -14,6 +14,7 @@ import { createEventHub } from './events/hub.ts';
 import { createServerProbe, createStateFolders } from './executor/cli-probe.ts';
 import { createExecutor, type RecoveryReport } from './executor/executor.ts';
 import { createKnownSessions, storedSessions } from './executor/known-sessions.ts';
+import { type PrepareOptions, readAhead } from './executor/prepare.ts';
 import { createUntrustedEnvironment } from './executor/untrusted-environment.ts';
 import { warmSettings } from './executor/warm/cli-starter.ts';
 import { workersFor } from './executor/warm/look-ahead.ts';
@@ -174,26 +175,26 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   });
   const launcher = createLauncher({ dir: settings.home, logger: component('launcher') });
   await life.start('launcher', launcher);
-  const untrusted = createUntrustedEnvironment({ launch: launcher.launch });
   const waits = createJobWaits(doorbells, names.responses);
+  const prepare: PrepareOptions = {
+    nodeId,
+    providers,
+    probe,
+    stateFolders,
+    pricing,
+    settings: allowed,
+    environment,
+    untrusted: createUntrustedEnvironment({ launch: launcher.launch }),
+    scratchDir: join(settings.home, 'tmp'),
+    limits: settings,
+    warm: warmSettings(settings),
+    sessions: createKnownSessions(storedSessions(store, copier)),
+    readEvents: records.events,
+  };
   const executor = createExecutor({
     claims,
     ledger: createLedger(store, bootId),
-    prepare: {
-      nodeId,
-      providers,
-      probe,
-      stateFolders,
-      pricing,
-      settings: allowed,
-      environment,
-      untrusted,
-      scratchDir: join(settings.home, 'tmp'),
-      limits: settings,
-      warm: warmSettings(settings),
-      sessions: createKnownSessions(storedSessions(store, copier)),
-      readEvents: records.events,
-    },
+    prepare,
     circuits,
     scanner: createProcScanner(),
     launch: launcher.launch,
@@ -261,7 +262,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     waits,
     store,
     copier,
-    lookAhead: untrusted.lookAhead,
+    readAhead: (request) => readAhead(request, prepare),
     failpoint,
     ...accepting,
   });

@@ -133,7 +133,8 @@ export async function execute(options: {
     limits,
     warn,
   });
-  if (end === null) started.keep();
+  if (end === null)
+    setImmediate(started.keep); // half a millisecond: the outcome goes first
   else started.cleanUp();
   return { outcome, finalLine: listener.finalLine, sessionTokens: tokens };
 }

@@ -15,6 +15,7 @@ import { type CliProbe, withFolder } from './cli-probe.ts';
 import type { ExecutionLimits } from './execute.ts';
 import type { FoundSession, KnownSessions } from './known-sessions.ts';
 import { checkRequest, type PermitOptions, permit } from './permit.ts';
+import type { UntrustedEnvironment } from './untrusted-environment.ts';
 import type { WarmSettings } from './warm/cli-starter.ts';
 import { type ProcessShape, shapeOf } from './warm/process-shape.ts';
 
@@ -74,7 +75,7 @@ export interface PrepareOptions {
    */
   environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
   /** Changes the environment for an untrusted folder. */
-  untrusted(cwd: string, env: Readonly<Record<string, string>>): Promise<Readonly<Record<string, string>>>;
+  readonly untrusted: UntrustedEnvironment;
   readonly limits: ExecutionLimits;
   readonly warm: WarmSettings;
   readonly sessions: KnownSessions;
@@ -103,6 +104,19 @@ export async function prepareRequest(
 ): Promise<PreparedExecution> {
   const request = checkedRequest(found);
   return prepareFor(options.providers.get(request.provider), request, NO_CLAIM, options);
+}
+
+/**
+ * A job was accepted here and may start soon. What its start asks outside the server (git, the
+ * CLI's folder: 5 to 8 ms) is asked beside its way through the queue, and remembered for a moment.
+ */
+export function readAhead(
+  { provider: name, cwd }: ResolvedPrompt,
+  { providers, environment, untrusted, stateFolders }: PrepareOptions,
+): void {
+  const { provider } = providers.get(name);
+  untrusted.readAhead(cwd);
+  stateFolders.trouble(provider, environment(name, {})).catch(() => undefined); // asked again then
 }
 
 /**

@@ -24,10 +24,10 @@ export interface UntrustedEnvironment {
    */
   (cwd: string, env: Variables): Promise<Variables>;
   /**
-   * A job in this folder may start soon: git is asked beside the job's way to its start, as for the
-   * folder's last job (4 to 8 ms). Does nothing where no job has run.
+   * A job in this folder may start soon: asks git as for the folder's last job. Does nothing where
+   * no job has run.
    */
-  lookAhead(cwd: string): void;
+  readAhead(cwd: string): void;
 }
 
 /** A configuration may include a pipe without a writer, from which git would read without end. */
@@ -78,7 +78,7 @@ export function createUntrustedEnvironment({
   }
 
   return Object.assign(untrusted, {
-    lookAhead(cwd: string): void {
+    readAhead(cwd: string): void {
       const env = lastOf.get(cwd);
       if (env !== undefined) listing(cwd, env, CACHE_MS / 2).catch(() => undefined); // asked again then
     },

@@ -35,8 +35,8 @@ export interface JobServiceOptions {
   /** @throws AppError queue.full when the queue has no room for `count` more jobs */
   admit(count: number): void;
   newId(): NewId;
-  /** A job in this folder may start soon. */
-  lookAhead(cwd: string): void;
+  /** A job with this request may start soon. */
+  readAhead(request: ResolvedPrompt): void;
   readonly failpoint?: Failpoint;
 }
 
@@ -50,7 +50,7 @@ export function createJobService({
   placeSession,
   admit,
   newId,
-  lookAhead,
+  readAhead,
   failpoint = noFailpoint,
 }: JobServiceOptions): Jobs {
   /** The job of any owner. */
@@ -97,7 +97,7 @@ export function createJobService({
     if (known?.job) return replay(known.job);
     admit(1);
     const resolved = await resolverFor(principal)(await requested());
-    if (resolved.delayMs === 0) lookAhead(resolved.cwd);
+    if (resolved.delayMs === 0) readAhead(resolved);
     const pin = await placeSession(principal, resolved);
     const { id, createdAt } = newId();
     const job: NewJob = {

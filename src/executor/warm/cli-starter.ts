@@ -131,8 +131,9 @@ export function createCliStarter({
     let cpuSecondsBefore = 0;
     let read = false;
     try {
+      const reading = sendPrompt(idle, prepared, stop);
       if (supportsSweep()) cpuSecondsBefore = resourceUse([idle.child.pid]).cpuSeconds;
-      read = await sendPrompt(idle, prepared, stop);
+      read = await reading;
     } catch (error) {
       await pool.discard(idle);
       throw error;

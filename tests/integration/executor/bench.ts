@@ -94,7 +94,9 @@ export async function executorBench(
           ...permitted,
         },
         scratchDir: join(dir, 'scratch'),
-        untrusted: async (_cwd, env) => env,
+        untrusted: Object.assign(async (_cwd: string, env: Readonly<Record<string, string>>) => env, {
+          readAhead: () => undefined,
+        }),
         environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
         limits: {
           maxMemoryBytes: null,

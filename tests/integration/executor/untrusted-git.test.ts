@@ -356,14 +356,14 @@ it('has its settings read ahead of the next job, once they are no longer new', a
   };
   const untrusted = createUntrustedEnvironment({ launch: counting, now: () => nowMs });
   const names = async (): Promise<readonly string[]> => Object.values(await untrusted(repo, userEnv(repo)));
-  untrusted.lookAhead(repo);
+  untrusted.readAhead(repo);
   expect(looks).toBe(0); // nobody knows the environment of its jobs yet
   await names();
-  untrusted.lookAhead(repo);
+  untrusted.readAhead(repo);
   expect(looks).toBe(1);
   config('filter.later.clean', evil);
   nowMs += 1500;
-  untrusted.lookAhead(repo);
+  untrusted.readAhead(repo);
   expect(await names()).toContain('filter.later.clean');
   expect(looks).toBe(2);
   nowMs += 2001;
