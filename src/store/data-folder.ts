@@ -1,6 +1,6 @@
 /** The data folder: who may read it, which process has it, and the node it belongs to. */
 import { randomUUID } from 'node:crypto';
-import { chmod, link, lstat, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, open, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ulid } from 'ulid';
 import type { Settings } from '../config/schema.ts';
@@ -26,7 +26,7 @@ export async function openDataFolder(
   await mkdir(home, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw unusable(home, error);
   });
-  if (await isInside(home, roots)) {
+  if (await isInside(await realpath(home), roots)) {
     throw new AppError(
       'config.invalid',
       `the data folder ${home} lies inside an allowed root (${roots.join(', ')}), where a CLI could read the token; start in a project's folder, or set BULLPEN_CWD or BULLPEN_HOME`,

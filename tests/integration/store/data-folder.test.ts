@@ -1,6 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
@@ -95,6 +104,21 @@ it('reports a data folder that cannot be created as a wrong setting', async () =
   const home = join(cwd, 'file', 'below');
   const message = expect.stringContaining(`the data folder ${home} cannot be used`);
   await expect(open(home)).rejects.toMatchObject({ code: 'config.invalid', message });
+});
+
+it('refuses a data folder inside a folder where jobs may run, also behind a link', async () => {
+  const root = tempDir();
+  mkdirSync(join(root, 'data'));
+  const link = join(tempDir(), 'link');
+  symlinkSync(root, link);
+  for (const home of [join(root, 'data'), join(root, 'new'), join(link, 'data'), root]) {
+    const opened = openDataFolder({ home, cwd: root, roots: [root], trustedRoots: [] });
+    await expect(opened, home).rejects.toMatchObject({
+      code: 'config.invalid',
+      message: expect.stringContaining(`${home} lies inside an allowed root (${root})`),
+    });
+    expect(existsSync(join(home, 'lock.db'))).toBe(false);
+  }
 });
 
 it('creates the node id once, in a file of the owner', async () => {
