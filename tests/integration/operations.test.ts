@@ -28,6 +28,33 @@ const system = shared(async () => {
   return { clis, server, redis: redisOf(server) };
 });
 
+it('the log says where the server is when it is ready, and has a line for each job that ends', async () => {
+  const { server } = await system();
+  const { url, home, redisPort } = server;
+  const logged = (msg: string) =>
+    server
+      .log()
+      .split('\n')
+      .filter((line) => line.includes(`"msg":"${msg}"`))
+      .map((line) => JSON.parse(line));
+  expect(logged('ready')).toMatchObject([
+    {
+      ...{ level: 30, url, redisPort, docs: `${url}/docs`, board: `${url}/admin/queues` },
+      tokenFile: join(home, 'token'),
+      recovery: { killedProcesses: 0, lost: 0, redelivered: 0 },
+    },
+  ]);
+  const { id } = await server.run({ prompt: fakePrompt([{ exit: 1 }]) });
+  await eventually(() => {
+    expect(logged('job ended').filter(({ jobId }) => jobId === id)).toMatchObject([
+      {
+        ...{ level: 30, status: 'failed', code: 'execution.crashed', provider: 'claude', costUsd: null },
+        durationMs: expect.any(Number),
+      },
+    ]);
+  }, PATIENCE);
+});
+
 it('/ready names a Redis without AOF and one that may evict jobs', async () => {
   const { server, redis } = await system();
   const noted = (expected: string | null) =>

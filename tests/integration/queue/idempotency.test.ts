@@ -118,4 +118,17 @@ describe('an Idempotency-Key', () => {
     clis.open('gate');
     expect((await server.finished(body.id)).outcome?.text).toBe('done');
   });
+
+  it('of a refused request is not remembered', async () => {
+    const { server } = await setUp();
+    const request = { provider: 'echo', prompt: 'x' };
+    for (const wrong of [{ prompt: '' }, { provider: 'none' }, { cwd: '/' }, { effort: 'high' }]) {
+      const refused = await post(server, '/v1/jobs', { ...request, ...wrong }, 'refused');
+      expect([400, 422]).toContain(refused.status);
+    }
+    expect(await post(server, '/v1/jobs', request, 'refused')).toMatchObject({
+      status: 202,
+      replayed: false,
+    });
+  });
 });

@@ -11,7 +11,10 @@ import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
 const ADMIN = { id: 'admin', admin: true };
 const USER = { id: 'user', admin: false };
 
-function setUp(changed: Partial<ResolvePromptOptions['settings']> = {}) {
+function setUp(
+  changed: Partial<ResolvePromptOptions['settings']> = {},
+  providersFile: Record<string, unknown> = {},
+) {
   const dir = tempDir();
   const root = join(dir, 'work');
   for (const folder of ['work/sub', 'work-evil']) mkdirSync(join(dir, folder), { recursive: true });
@@ -33,7 +36,7 @@ function setUp(changed: Partial<ResolvePromptOptions['settings']> = {}) {
     maxLineBytes: 100_000,
     ...changed,
   };
-  const providers = createProviders(providerSettings(), PROVIDER_HOST);
+  const providers = createProviders(providerSettings(providersFile), PROVIDER_HOST);
   const resolve = (request: unknown, principal = ADMIN) =>
     // as: requests come from outside.
     createPromptResolver(principal, { settings, providers, pricing: createPricing({}) })(
@@ -79,6 +82,27 @@ describe('a request', () => {
       concurrencyKey: null,
       tags: [],
       metadata: {},
+    });
+  });
+
+  it('gets the defaults of its provider before those of the server, and keeps what it names itself', async () => {
+    const claude = {
+      model: 'its-own',
+      mode: 'plan',
+      timeoutMs: 1000,
+      idleTimeoutMs: 500,
+      limits: { processes: 5, openFiles: 50 },
+    };
+    const { resolve } = setUp({ model: 'of-the-server' }, { claude });
+    const { mode, ...defaults } = claude;
+    expect(await resolve({ prompt: 'x' })).toMatchObject({ ...defaults, permissionMode: mode });
+    const named = { model: 'named', permissionMode: 'default', timeoutMs: 9, idleTimeoutMs: 8 };
+    expect(await resolve({ prompt: 'x', ...named, limits: { processes: 2 } })).toMatchObject({
+      ...named,
+      limits: { processes: 2, openFiles: 50 },
+    });
+    expect(await setUp({ model: 'of-the-server' }).resolve({ prompt: 'x' })).toMatchObject({
+      model: 'of-the-server',
     });
   });
 

@@ -1,0 +1,18 @@
+import { expect, it } from 'vitest';
+import { createLogger } from '../../../src/logger.ts';
+import type { JobRecord } from '../../../src/records/ports.ts';
+import { logEnded } from '../../../src/store/copier.ts';
+import { resolvedPrompt } from '../providers/resolved-prompt.ts';
+
+it('of several servers, the one that ran a job logs its end; all do when it ran on none', () => {
+  const lines: string[] = [];
+  const log = logEnded(createLogger('info', { write: (line) => void lines.push(line) }), 'this');
+  for (const [id, node] of Object.entries({ ours: 'this', theirs: 'another', never: null })) {
+    // as: the log reads only these fields
+    log({ id, node, status: 'cancelled', request: resolvedPrompt({}), outcome: null } as JobRecord);
+  }
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { msg: 'job ended', jobId: 'ours', status: 'cancelled' },
+    { msg: 'job ended', jobId: 'never', status: 'cancelled' },
+  ]);
+});
