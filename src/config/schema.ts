@@ -95,7 +95,7 @@ export const SETTINGS = {
   workers: optionalCount(
     'BULLPEN_WORKERS',
     'concurrency + 2',
-    'The maximum number of sandboxed worker processes. The two beyond concurrency deliver the next jobs ahead.',
+    'The maximum number of sandboxed worker processes; two run at rest. The two beyond concurrency deliver the next jobs ahead.',
     { minimum: 1, maximum: 2000 },
   ),
   warmProcesses: optionalCount(
