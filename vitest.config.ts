@@ -32,6 +32,7 @@ const project = (name: string, group: typeof PARTS, options: ProjectOptions) => 
 
 /** Files that take long, so that none of them runs alone at the end. The others follow by size. */
 const LONG = [
+  'e2e/nemesis.test.ts',
   'e2e/cli-faults.test.ts',
   'e2e/kill-matrix.test.ts',
   'clis/zero-leaks.test.ts',
