@@ -8,7 +8,15 @@
  *   --built          the server from dist/ (npm run build first)
  *   --server DIR     the server of another checkout, for example of an earlier commit
  */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,6 +66,17 @@ function readOptions() {
   };
 }
 
+/**
+ * The package as it is installed: bin.js beside dist/, without the source, which it would run
+ * instead. Returns the path of bin.js.
+ */
+function builtProgram(checkout: string, folder: string): string {
+  mkdirSync(join(folder, 'src'), { recursive: true });
+  for (const name of ['package.json', 'src/bin.js']) copyFileSync(join(checkout, name), join(folder, name));
+  symlinkSync(join(checkout, 'dist'), join(folder, 'dist'));
+  return join(folder, 'src/bin.js');
+}
+
 const log = (line: string): void => console.error(line);
 
 async function main(): Promise<void> {
@@ -92,6 +111,10 @@ async function main(): Promise<void> {
       DISABLE_TELEMETRY: '1',
       DISABLE_AUTOUPDATER: '1',
     };
+    const checkout = resolve(options.server);
+    const bin = options.built
+      ? builtProgram(checkout, join(dataDir, 'package'))
+      : join(checkout, 'src/bin.js');
     let folders = 0;
     const newFolder = (): string => {
       folders += 1;
@@ -107,7 +130,7 @@ async function main(): Promise<void> {
       log,
       server: (own = {}) =>
         startBenchServer({
-          bin: join(resolve(options.server), options.built ? 'dist/src/bin.js' : 'src/bin.js'),
+          bin,
           home: newFolder(),
           workspace,
           ...own,
