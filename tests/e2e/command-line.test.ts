@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
@@ -114,6 +115,22 @@ async function withServer(): Promise<Place & { readonly url: string; readonly to
   return { ...newPlace(server.dir), url: server.url, token: server.token };
 }
 
+/** The answer to a request over the server's private Redis, without a password. */
+async function answerTo({ data }: Place, request: object): Promise<unknown> {
+  const port = Number(readFileSync(join(data, 'redis', 'port'), 'utf8'));
+  const open = () => new Redis({ port, enableReadyCheck: false, disableClientInfo: true });
+  const [listener, sender] = [open(), open()];
+  const answer = new Promise((resolve) => {
+    listener.on('message', (_, message) => {
+      const parsed = JSON.parse(message);
+      if ('success' in parsed) resolve(parsed);
+    });
+  });
+  await listener.subscribe('claude:cli:responses');
+  await sender.publish('claude:cli:requests', JSON.stringify(request));
+  return answer.finally(() => [listener, sender].forEach((one) => void one.disconnect()));
+}
+
 describe('bullpen run without a server', () => {
   it('starts one, prints the answer alone, and leaves no process behind', async () => {
     const place = newPlace();
@@ -207,6 +224,8 @@ describe('bullpen run without a server', () => {
     const first = start(here, ['run', `${gate} [[reply: here]]`, '--allowed-tools', 'Bash']);
     await eventually(() => first.err().includes('tool Bash'), PATIENCE);
     expect(await type(there, ['run', '[[reply: there]]'])).toMatchObject({ code: 0, out: 'there\n' });
+    const raw = await answerTo(here, { id: 1, prompt: 'x', cwd: there.workspace });
+    expect(raw).toMatchObject({ success: false, error: expect.stringContaining('not inside an allowed') });
     // Named roots are the user's word: no folder is added to them.
     writeFileSync(go, '');
     expect((await first.ended).code).toBe(0);

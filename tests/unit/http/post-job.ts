@@ -2,8 +2,8 @@ import { afterAll, beforeAll } from 'vitest';
 import { asCaller, startHttp } from './harness.ts';
 
 /**
- * Posts bodies to a server of this test file: the answer, what it cost of CPU time, and what reached
- * the service.
+ * Posts bodies to a server of this test file: the answer, what it cost of CPU time, and what
+ * reached the service.
  */
 export function usePosting() {
   let http: Awaited<ReturnType<typeof startHttp>>;
