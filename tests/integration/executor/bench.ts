@@ -39,7 +39,7 @@ const LONG_MS = 3_600_000;
 const server = useTestRecords();
 
 /** What a busy machine may need to start and end a few processes. */
-const PATIENT = { timeoutMs: 20_000 };
+const PATIENT = { timeoutMs: 40_000 };
 
 /**
  * @param settings of the providers; claude is the fake CLI unless they say otherwise

@@ -11,7 +11,7 @@ import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 import { createLatch, executorBench, KNOWN_SESSION } from './bench.ts';
 
 const away = (): Promise<never> => Promise.reject(new AppError('redis.unavailable', 'away'));
-const SLOW = 30_000;
+const LONG_MS = 60_000;
 
 const finishFor = (jobId: string, outcome: Outcome): Finish => ({
   jobId,
@@ -23,7 +23,7 @@ const finishFor = (jobId: string, outcome: Outcome): Finish => ({
   rawAnswer: null,
 });
 
-describe('an execution', { timeout: SLOW }, () => {
+describe('an execution', () => {
   it('goes from the pending set to its outcome', async () => {
     const bench = await executorBench();
     const executor = bench.open();
@@ -326,7 +326,7 @@ describe('an execution', { timeout: SLOW }, () => {
   });
 });
 
-describe('what the ledger knows', { timeout: SLOW }, () => {
+describe('what the ledger knows', () => {
   it('is never spawned: a stored outcome is delivered unchanged', async () => {
     const bench = await executorBench();
     const executor = bench.open();
@@ -391,7 +391,7 @@ describe('what the ledger knows', { timeout: SLOW }, () => {
   });
 });
 
-describe('cancelling', { timeout: SLOW }, () => {
+describe('cancelling', () => {
   it('between the claim and the spawn spawns nothing', async () => {
     const bench = await executorBench();
     const claimed = createLatch();
@@ -472,7 +472,7 @@ describe('cancelling', { timeout: SLOW }, () => {
   });
 });
 
-describe('a lease', { timeout: SLOW }, () => {
+describe('a lease', () => {
   it('that was lost ends the CLI, and its outcome is kept as superseded', async () => {
     const bench = await executorBench();
     let superseded = 0;
@@ -546,7 +546,7 @@ describe('a lease', { timeout: SLOW }, () => {
   });
 });
 
-describe('the outbox', { timeout: SLOW }, () => {
+describe('the outbox', () => {
   it('delivers what Redis refused, once it takes it, without another spawn', async () => {
     const bench = await executorBench();
     let refusals = 0;
@@ -620,7 +620,7 @@ describe('the outbox', { timeout: SLOW }, () => {
   });
 });
 
-describe('the slots', { timeout: SLOW }, () => {
+describe('the slots', () => {
   /** The most CLIs that ran at once, by their own journal. */
   const mostAtOnce = (bench: Awaited<ReturnType<typeof executorBench>>): number => {
     let now = 0;
@@ -711,7 +711,7 @@ describe('the slots', { timeout: SLOW }, () => {
   });
 });
 
-describe('stopping', { timeout: SLOW }, () => {
+describe('stopping', () => {
   it('lets what runs come to its end, and takes nothing new', async () => {
     const bench = await executorBench();
     const executor = bench.open({ concurrency: 1 });
@@ -721,7 +721,7 @@ describe('stopping', { timeout: SLOW }, () => {
     const waits = await bench.submit();
     await executor.start();
     await bench.until(() => bench.exists('runs'));
-    const stopping = executor.stop(SLOW);
+    const stopping = executor.stop(LONG_MS);
     executor.kick();
     expect(executor.status()).toMatchObject({ accepting: false, running: 1 });
     bench.touch('go');
@@ -802,7 +802,7 @@ describe('stopping', { timeout: SLOW }, () => {
     await bench.until(() => bench.exists('runs'));
     connected = false;
     bench.touch('go');
-    await executor.stop(SLOW);
+    await executor.stop(LONG_MS);
     expect(await bench.read(id)).toMatchObject({ status: 'running' });
     connected = true;
     const next = bench.open();

@@ -86,7 +86,7 @@ describe('a watch', () => {
   });
 });
 
-describe('a CLI that asks for a login and waits', { timeout: 30_000 }, () => {
+describe('a CLI that asks for a login and waits', () => {
   const steps = JSON.stringify([
     { line: 'Open https://example.com/oauth/start in your browser' },
     { stderr: 'Press Enter to continue: ' },

@@ -10,38 +10,33 @@ import { executorBench } from './bench.ts';
  */
 const SAYS_WHEN =
   'read begun go; echo + >> "$begun"; while [ ! -e "$go" ]; do sleep 0.01; done; echo - >> "$begun"; echo done';
-const SLOW = { timeout: 30_000 };
 
-it(
-  'a provider runs no more at once than its own limit, and leaves the other slots to others',
-  SLOW,
-  async () => {
-    const bench = await executorBench({
-      claude: { concurrency: 1 },
-      custom: { echo: { binary: '/bin/cat' } },
-    });
-    const go = bench.file('go');
-    const waits = { steps: [{ waitFor: go }] };
-    const narrow = [await bench.submit(waits), await bench.submit(waits), await bench.submit(waits)];
-    const others = [await bench.submit({ provider: 'echo' }), await bench.submit({ provider: 'echo' })];
-    // Neither a sweep nor a doorbell: only a slot that becomes free leads to the next claim.
-    const executor = bench.open({ concurrency: 3, sweepMs: 3_600_000 });
-    await executor.start();
-    for (const id of others) expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
-    await bench.spawned(1);
-    expect([executor.runningOf('claude'), executor.runningOf('echo')]).toEqual([1, 0]);
-    expect(bench.started()).toHaveLength(1);
-    expect((await bench.read(narrow[1] ?? '')).status).toBe('queued');
-    bench.touch('go');
-    for (const id of narrow) expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
-    const journal = bench
-      .journal()
-      .flatMap(({ event }) => (event === 'start' || event === 'end' ? [event] : []));
-    expect(journal).toEqual(['start', 'end', 'start', 'end', 'start', 'end']);
-  },
-);
+it('a provider runs no more at once than its own limit, and leaves the other slots to others', async () => {
+  const bench = await executorBench({
+    claude: { concurrency: 1 },
+    custom: { echo: { binary: '/bin/cat' } },
+  });
+  const go = bench.file('go');
+  const waits = { steps: [{ waitFor: go }] };
+  const narrow = [await bench.submit(waits), await bench.submit(waits), await bench.submit(waits)];
+  const others = [await bench.submit({ provider: 'echo' }), await bench.submit({ provider: 'echo' })];
+  // Neither a sweep nor a doorbell: only a slot that becomes free leads to the next claim.
+  const executor = bench.open({ concurrency: 3, sweepMs: 3_600_000 });
+  await executor.start();
+  for (const id of others) expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
+  await bench.spawned(1);
+  expect([executor.runningOf('claude'), executor.runningOf('echo')]).toEqual([1, 0]);
+  expect(bench.started()).toHaveLength(1);
+  expect((await bench.read(narrow[1] ?? '')).status).toBe('queued');
+  bench.touch('go');
+  for (const id of narrow) expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
+  const journal = bench
+    .journal()
+    .flatMap(({ event }) => (event === 'start' || event === 'end' ? [event] : []));
+  expect(journal).toEqual(['start', 'end', 'start', 'end', 'start', 'end']);
+});
 
-it('a fallback keeps its own limit too, and one that waits for it can be cancelled', SLOW, async () => {
+it('a fallback keeps its own limit too, and one that waits for it can be cancelled', async () => {
   const bench = await executorBench({
     claude: { binary: '/missing/claude', fallback: 'narrow' },
     custom: { narrow: { binary: '/bin/sh', args: ['-c', SAYS_WHEN], concurrency: 1 } },

@@ -25,7 +25,7 @@ async function benchWith(claude: Record<string, unknown>, echo: Record<string, u
   };
 }
 
-describe('a job whose CLI is missing', { timeout: 30_000 }, () => {
+describe('a job whose CLI is missing', () => {
   it('has a conversation that cannot go on: no session is promised', async () => {
     const talks = {
       binary: '/bin/echo',
@@ -110,7 +110,7 @@ describe('a job whose CLI is missing', { timeout: 30_000 }, () => {
   });
 });
 
-describe('the model of a job that the fallback runs', { timeout: 30_000 }, () => {
+describe('the model of a job that the fallback runs', () => {
   const SAYS_MODEL = { binary: '/bin/echo', args: ['{{model}}'] };
 
   it('stays when the caller asked for it and the fallback takes it', async () => {

@@ -138,13 +138,13 @@ describe('a circuit', () => {
   });
 });
 
-describe('jobs behind a wrong key', { timeout: 30_000 }, () => {
+describe('jobs behind a wrong key', () => {
   const refused = { result: { is_error: true, api_error_status: 401, result: 'Invalid API key' } };
 
   it('cost a handful of processes and not one each; the rest ends at once with the reason', async () => {
     const bench = await executorBench();
     const ids: string[] = [];
-    for (let i = 0; i < 500; i += 1) ids.push(await bench.submit({ steps: [refused] }));
+    for (let i = 0; i < 40; i += 1) ids.push(await bench.submit({ steps: [refused] }));
     const executor = bench.open({ concurrency: 3 });
     await executor.start();
     const records = await Promise.all(ids.map((id) => bench.finished(id)));

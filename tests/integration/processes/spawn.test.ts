@@ -58,7 +58,7 @@ describe('spawning a process', () => {
     const seen = new Map<string, number>();
     const count = (what: string): Map<string, number> => seen.set(what, (seen.get(what) ?? 0) + 1);
     try {
-      for (let i = 0; i < 300; i += 1) {
+      for (let i = 0; i < 100; i += 1) {
         try {
           const { process: cli, lines } = await sh('', { binary: '/bin/pwd', args: [], cwd: work });
           await cli.ended;

@@ -63,7 +63,7 @@ describe.skipIf(!supportsSweep())('the sweep', () => {
     writeFileSync(`${dir}/again`, `#!/bin/sh\nexec ${dir}/again\n`, { mode: 0o755 });
     const { process: shell } = await sh(`exec ${dir}/again`);
     const missed: number[] = [];
-    for (let look = 1; look <= 300; look += 1) {
+    for (let look = 1; look <= 100; look += 1) {
       const seen = await findMarked(marker, scanner);
       if (!seen.some(({ pid }) => pid === shell.pid)) missed.push(look);
     }
