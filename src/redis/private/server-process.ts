@@ -51,8 +51,7 @@ export async function launchServer(options: LaunchOptions): Promise<ServerProces
   const { paths } = options;
   await rotateLog(paths.log);
   const logStart = await sizeOf(paths.log);
-  const child = await spawnServer(options.binary, paths);
-  const server = serverProcess(child);
+  const server = await spawnServer(options.binary, paths);
   try {
     await writePrivate(paths.pid, `${server.pid}\n`);
     await untilReady(server, options, () => readFrom(paths.log, logStart));
@@ -74,7 +73,7 @@ export async function launchServer(options: LaunchOptions): Promise<ServerProces
   }
 }
 
-async function spawnServer(binary: RedisServerBinary, paths: ServerPaths): Promise<ChildProcess> {
+async function spawnServer(binary: RedisServerBinary, paths: ServerPaths): Promise<ServerProcess> {
   const log = await open(paths.log, 'a', 0o600);
   try {
     // With setpriv the kernel stops the server when the thread that started it dies, even by
@@ -90,11 +89,15 @@ async function spawnServer(binary: RedisServerBinary, paths: ServerPaths): Promi
       detached: true,
       stdio: ['ignore', log.fd, log.fd],
     });
+    // Before anything is awaited: a server that ends at once would not be seen to end.
+    const exited = new Promise<ServerExit>((resolve) => {
+      child.once('exit', (code, signal) => resolve({ code, signal }));
+    });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', reject);
     });
-    return child;
+    return serverProcess(child, exited);
   } catch (error) {
     throw new AppError('redis.unavailable', `${binary.path} cannot be started: ${messageOf(error)}`, {
       cause: error,
@@ -104,11 +107,8 @@ async function spawnServer(binary: RedisServerBinary, paths: ServerPaths): Promi
   }
 }
 
-function serverProcess(child: ChildProcess): ServerProcess {
+function serverProcess(child: ChildProcess, exited: Promise<ServerExit>): ServerProcess {
   if (child.pid === undefined) throw new AppError('internal.error', 'a spawned process has no pid');
-  const exited = new Promise<ServerExit>((resolve) => {
-    child.once('exit', (code, signal) => resolve({ code, signal }));
-  });
   return {
     pid: child.pid,
     exited,
