@@ -4,16 +4,18 @@
  * The fake CLI does what its prompt says; only what cannot be said so is a provider of its own
  * (cli-faults/shared-system.ts).
  */
-import { afterAll, beforeAll, describe } from 'vitest';
+import { afterAll, beforeAll, describe, it } from 'vitest';
 import { rowsOfProcessesAndOutput } from './cli-faults/c01-c12.ts';
 import { rowsOfAnswersAndBinaries } from './cli-faults/c13-c20.ts';
 import { rowsOfLimitsAndStreams } from './cli-faults/c21-c28.ts';
 import { rowsOfRaces } from './cli-faults/c29-c31.ts';
+import { endNeighbour, startNeighbour } from './cli-faults/row.ts';
 import { type SharedSystem, startSharedSystem } from './cli-faults/shared-system.ts';
 
 let system: SharedSystem | null = null;
 beforeAll(async () => {
   system = await startSharedSystem();
+  await startNeighbour(system);
 });
 afterAll(() => system?.stop());
 
@@ -27,4 +29,6 @@ describe('a CLI that does not behave', () => {
   rowsOfAnswersAndBinaries(shared);
   rowsOfLimitsAndStreams(shared);
   rowsOfRaces(shared);
+
+  it('has not disturbed the job that ran beside all of them', () => endNeighbour(shared()));
 });

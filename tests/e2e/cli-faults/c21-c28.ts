@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { Taking } from '../../fakes/fake-cli-take.ts';
@@ -25,9 +25,11 @@ const launcherOf = (system: SharedSystem): number =>
   descendants(system.pid).find((pid) => commandLine(pid)?.includes('launcher-process')) ??
   expect.unreachable();
 
+/** A limit of open files below what a process has open. */
+const NONE_FREE = 8;
+
 /** The limit of open files that another process has, and a way to set it. */
 const openFilesOf = (pid: number) => ({
-  used: readdirSync(`/proc/${pid}/fd`).length,
   soft: Number(/Max open files\s+(\d+)/.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1]),
   set: (soft: number) => execFileSync('prlimit', ['--pid', String(pid), `--nofile=${soft}:`]),
 });
@@ -67,17 +69,11 @@ export function rowsOfLimitsAndStreams(shared: () => SharedSystem): void {
     await expect.poll(() => existsSync(system.path(`data/tmp/${job.outcome?.executionId}`))).toBe(false);
   });
 
-  it.each([
-    ['and obeys when it is woken', [], exited(143)],
-    ['and ignores signals', ['SIGTERM'], KILLED],
-  ] as const)(
-    'C22: a CLI that stops itself %s is ended when its time is over',
-    async (_what, ignore, exit) => {
-      const prompt = fakePrompt([{ ignore }, { stop: true }, { hang: true }]);
-      const { job } = await run(shared(), { prompt, timeoutMs: 1500 });
-      expect(job).toMatchObject(failed('execution.timed_out', exit));
-    },
-  );
+  it('C22: a CLI that stops itself and ignores signals is ended when its time is over', async () => {
+    const prompt = fakePrompt([{ ignore: ['SIGTERM'] }, { stop: true }, { hang: true }]);
+    const { job } = await run(shared(), { prompt, timeoutMs: 1500 });
+    expect(job).toMatchObject(failed('execution.timed_out', KILLED));
+  });
 
   it('C23: arguments that are too large for the kernel fail the job, not the server', async () => {
     const request = { prompt: 'x', provider: 'large-arguments', retry: { maxAttempts: 3 } };
@@ -91,7 +87,7 @@ export function rowsOfLimitsAndStreams(shared: () => SharedSystem): void {
     const system = shared();
     const files = openFilesOf(launcherOf(system));
     await besideAnother(system, async () => {
-      files.set(files.used);
+      files.set(NONE_FREE);
       try {
         const id = await system.submit({ prompt: 'x' });
         const why = await eventually(async () => {
@@ -158,10 +154,8 @@ export function rowsOfLimitsAndStreams(shared: () => SharedSystem): void {
     expect(warnings(events)).toEqual(['leaked_pipe']);
   });
 
-  it.each([
-    { cols: 0, rows: 0 },
-    { cols: 1e9, rows: 1 },
-  ])('C28: without a terminal there is nothing to resize: %o is refused', async (size) => {
+  it('C28: without a terminal there is nothing to resize', async () => {
+    const size = { cols: 0, rows: 0 };
     const system = shared();
     await besideAnother(system, async () => {
       const created = await system.api('POST', '/v1/jobs', { prompt: 'x', ...size });

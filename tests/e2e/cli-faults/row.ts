@@ -38,22 +38,37 @@ export const open = (file: string): void => writeFileSync(file, '');
 /** Waits for a barrier file of the fake CLI. */
 export const reached = (file: string): Promise<unknown> => eventually(() => existsSync(file), PATIENCE);
 
-/** Runs `fault` while another job runs, which then ends well. */
-export async function besideAnother<T>(system: SharedSystem, fault: () => Promise<T>): Promise<T> {
+interface Neighbour {
+  readonly id: string;
+  readonly go: string;
+}
+let neighbour: Neighbour | null = null;
+
+/** Starts the job that runs beside all others. */
+export async function startNeighbour(system: SharedSystem): Promise<void> {
   const [started, go] = [barrier(system), barrier(system)];
   const steps = [{ delta: 'one ' }, { touch: started }, { waitFor: go }, { delta: 'two' }];
-  const id = await system.submit({ prompt: fakePrompt(steps) });
+  neighbour = { id: await system.submit({ prompt: fakePrompt(steps) }), go };
   await reached(started);
-  try {
-    return await fault();
-  } finally {
-    open(go);
-    expect(await system.finished(id)).toMatchObject({
-      status: 'succeeded',
-      attempts: 1,
-      outcome: { text: 'one two', exit: { code: 0, signal: null } },
-    });
-  }
+}
+
+/** Lets it end: it has noticed nothing. */
+export async function endNeighbour(system: SharedSystem): Promise<void> {
+  const { id, go } = neighbour ?? expect.unreachable();
+  open(go);
+  expect(await system.finished(id)).toMatchObject({
+    status: 'succeeded',
+    attempts: 1,
+    outcome: { text: 'one two', exit: { code: 0, signal: null } },
+  });
+}
+
+/** Runs `fault` while the other job runs, and goes on running. */
+export async function besideAnother<T>(system: SharedSystem, fault: () => Promise<T>): Promise<T> {
+  const { id } = neighbour ?? expect.unreachable();
+  const result = await fault();
+  expect(await system.job(id)).toMatchObject({ status: 'running', attempts: 1 });
+  return result;
 }
 
 /**

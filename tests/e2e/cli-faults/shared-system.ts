@@ -20,7 +20,7 @@ const START_WITHIN_MS = 60_000;
 const FINISHED_WITHIN_MS = 60_000;
 
 export const KILL_GRACE_MS = 500;
-export const MAX_EVENTS = 20_000;
+export const MAX_EVENTS = 10_000;
 
 const SETTINGS = {
   BULLPEN_CONCURRENCY: '8',
@@ -156,12 +156,9 @@ function customProviders(dir: string, fake: string, updated: string): Record<str
     chmodSync(path, mode);
     return path;
   };
-  mkdirSync(join(dir, 'bin', 'folder'));
   return {
     missing: { binary: join(dir, 'bin', 'missing-cli') },
-    'not-executable': { binary: file('plain', '#!/bin/sh\n', 0o644) },
     'foreign-program': { binary: file('foreign', FOREIGN_PROGRAM, 0o755) },
-    folder: { binary: join(dir, 'bin', 'folder') },
     'no-interpreter': { binary: file('script', '#!/no/such/shell\n', 0o755) },
     'being-written': { binary: file('written', '#!/bin/sh\necho done\n', 0o755) },
     updated: { binary: updated, versionArgs: ['--version'] },
@@ -170,6 +167,5 @@ function customProviders(dir: string, fake: string, updated: string): Record<str
     // What is said in lines no provider knows, as a CLI does that wants a login: in words, not in
     // JSON.
     'asks-login': { binary: fake, args: ['--model', 'fake:silent'], output: { ndjson: { text: '/text' } } },
-    'asks-trust': { binary: fake, args: ['--model', 'fake:silent'], output: { ndjson: { text: '/text' } } },
   };
 }
