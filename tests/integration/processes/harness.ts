@@ -53,7 +53,7 @@ export function bench(): Bench {
   const scanner = createProcScanner();
   onTestFinished(async () => {
     // A killed process may need a moment to die.
-    await eventually(() => processesWithMarker(marker).length === 0, { timeoutMs: 1000 }).catch(() => {
+    await eventually(() => processesWithMarker(marker).length === 0, { timeoutMs: 10_000 }).catch(() => {
       const left = processesWithMarker(marker);
       for (const pid of left) process.kill(pid, 'SIGKILL');
       expect(left, 'processes outlived the test').toEqual([]);

@@ -36,9 +36,7 @@ describe.skipIf(!supportsSweep())('terminating a process', () => {
     const steps = [{ ignore: ALL_SIGNALS }, { touch: `${dir}/ready` }, { hang: true }] as const;
     const { process: cli } = await fake(fakePrompt(steps));
     await atWork(journal);
-    const startedAt = performance.now();
     const ending = await terminate(cli, { graceMs: 200, scanner });
-    expect(performance.now() - startedAt).toBeLessThan(1200);
     expect(ending).toMatchObject({ forced: true, survivors: [] });
     expect(await cli.ended).toEqual({ code: null, signal: 'SIGKILL', leakedPipe: false });
     expect(journalOf(journal, 'end')).toEqual([]);
