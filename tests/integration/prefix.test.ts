@@ -9,6 +9,8 @@ import { findTestServer, runRedisCli } from '../helpers/redis-private.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { fakeClis } from './fault-bench.ts';
 
+const SLOW = { timeout: 120_000 }; // two starts of a server
+
 const namesOf = (name: string) => ({
   BULLPEN_PREFIX: name,
   BULLPEN_REQUEST_CHANNEL: `${name}:ask`,
@@ -21,7 +23,7 @@ const prompts = async (server: TestServer): Promise<string[]> => {
   return data.map((job) => ('promptPreview' in job ? String(job.promptPreview) : '')).toSorted();
 };
 
-it('two servers with names of their own share a Redis and see nothing of each other', async () => {
+it('two servers with names of their own share a Redis and see nothing of each other', SLOW, async () => {
   const { config } = await fakeClis();
   const one = await startServer({ config, env: namesOf('one') });
   const password = readFileSync(join(one.home, 'redis', 'password'), 'utf8').trim();
