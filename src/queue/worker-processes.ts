@@ -4,6 +4,7 @@
  * start that fails is tried again without limit. A delivery waits until it has a process, so that a
  * failed start never fails a job. A process that hangs is killed.
  */
+import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Child, ChildPool } from 'bullmq';
 import { messageOf } from '../errors.ts';
@@ -15,10 +16,10 @@ const AT_REST = 2;
 /** A free process beyond those is stopped after so long without a delivery. */
 const SPARE_FOR_MS = 60_000;
 /**
- * Processes that start at the same time. A start takes 0.1 s of a processor, which the CLIs of the
- * deliveries before it need too.
+ * Processes that start at the same time: on half of the processors, because each takes 0.1 s of
+ * one, and the CLIs of the deliveries before it need them too.
  */
-const STARTS_AT_ONCE = 1;
+const STARTS_AT_ONCE = Math.ceil(availableParallelism() / 2);
 /** Longest wait for busy deliveries before a process is started ahead. */
 const PAUSE_MS = 1000;
 /** Limit from the fork until the process has connected and listens. */
