@@ -12,8 +12,9 @@ import {
 } from './results.ts';
 
 /** The row with the memory of all processes. */
-export const AT_REST = 'at rest: all';
+export const AT_REST = 'all at rest';
 
+const COLUMNS = 120;
 const BEGIN = '<!-- bench: begin -->';
 const END = '<!-- bench: end -->';
 
@@ -31,7 +32,7 @@ export function renderMachine(facts: MachineFacts): string {
 }
 
 export function renderSection({ title, lines, rows, notes }: Section): string {
-  return [`### ${title}`, lineTable(lines), rowTable(rows), notes.map((note) => `- ${note}`).join('\n')]
+  return [`### ${title}`, lineTable(lines), rowText(rows), notes.map((note) => `- ${note}`).join('\n')]
     .filter((block) => block !== '')
     .join('\n\n');
 }
@@ -97,12 +98,17 @@ function lineTable(lines: readonly Line[]): string {
   return table(['', ...ways.map((way) => WAYS[way])], rows);
 }
 
-function rowTable(rows: readonly Row[]): string {
-  if (rows.length === 0) return '';
-  return table(
-    ['', ''],
-    rows.map(({ name, value, unit }) => [name, `${digits(value)} ${unit}`.trim()]),
-  );
+/** One paragraph, in lines that Markdown may have. */
+function rowText(rows: readonly Row[]): string {
+  const figures = rows.map(({ name, value, unit }) => `${name}: ${`${digits(value)} ${unit}`.trim()}`);
+  const lines: string[] = [];
+  for (const [index, figure] of figures.entries()) {
+    const text = index + 1 < figures.length ? `${figure};` : `${figure}.`;
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + text.length > COLUMNS) lines.push(text);
+    else lines[lines.length - 1] = `${last} ${text}`;
+  }
+  return lines.join('\n');
 }
 
 /** Padded, so that it is a table on a terminal too. */

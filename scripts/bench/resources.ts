@@ -74,10 +74,9 @@ async function cpuPerPrompt(subject: Subject, prompts: number) {
   return { outside: (outside - before.outside) / prompts, clis: (clis - before.clis) / prompts };
 }
 
-/** MB at rest, and of the CLIs at their peak while prompts stream together. */
+/** MB of the idle CLIs, and of the CLIs at their peak while prompts stream together. */
 async function memoryUse(subject: Subject) {
   await delay(BOOT_MS);
-  const outside = memoryMb(subject.outside());
   const idle = memoryMb(subject.clis());
   let done = false;
   const work = repeat(
@@ -93,7 +92,7 @@ async function memoryUse(subject: Subject) {
     await delay(SAMPLE_MS);
   }
   await work;
-  return { outside, idle, cli: peak / subject.atOnce };
+  return { idle, cli: peak / subject.atOnce };
 }
 
 /** Milliseconds of Bullpen per instant command, one at a time. */
@@ -125,7 +124,7 @@ async function startAtRest(setting: Setting) {
       const all = sum(parts.map(({ value }) => value));
       return [
         { name: 'CPU of a worker from its start to its first job', value: bootMs, unit: 'ms' },
-        ...parts.map((row) => ({ ...row, name: `at rest: ${row.name}` })),
+        ...parts.map((row) => ({ ...row, name: `${row.name} at rest` })),
         { name: AT_REST, value: all, unit: 'MB' },
       ];
     },
@@ -164,14 +163,12 @@ export async function measureResources(setting: Setting): Promise<Section> {
     }
     setting.log(`processor time, round ${round + 1} of ${rounds}`);
   }
-  const memory = { cli: {} as Samples, outside: {} as Samples, idle: {} as Samples };
+  const memory = { cli: {} as Samples, idle: {} as Samples };
   for (const subject of subjects) {
     const { way } = subject.runner;
-    const { outside, idle, cli } = await memoryUse(subject);
+    const { idle, cli } = await memoryUse(subject);
     addSample(memory.cli, way, cli);
-    if (way === 'hand') continue;
-    addSample(memory.outside, way, outside);
-    addSample(memory.idle, way, idle);
+    if (way !== 'hand') addSample(memory.idle, way, idle);
   }
   const instantMs = await instantCpuMs(warm.server, setting.quick ? 20 : 200);
   return {
@@ -179,7 +176,6 @@ export async function measureResources(setting: Setting): Promise<Section> {
     lines: [
       line('CPU of the CLI per prompt', 'ms', cpu.clis),
       line('CPU of Bullpen per prompt', 'ms', cpu.outside),
-      line('memory of Bullpen at rest', 'MB', memory.outside),
       line('memory of its idle processes', 'MB', memory.idle),
       line('memory of the CLIs per running prompt', 'MB', memory.cli),
     ],
