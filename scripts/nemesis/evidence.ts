@@ -1,9 +1,10 @@
 /** Collects what is left of the jobs of a run: from the API, the ledgers, Redis and the CLIs. */
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job, JobListItem } from '../../src/protocol/job.ts';
-import type { Api, Route } from './api.ts';
+import type { Answer, Api, Route } from './api.ts';
 import type { Sent } from './clients.ts';
 import type { SupervisedServer } from './server.ts';
 import type { Journal, System } from './system.ts';
@@ -50,6 +51,7 @@ export interface Evidence {
 
 const PREFIX = '{bullpen}';
 const AT_ONCE = 8;
+const TRIES = 30;
 
 export async function collect(
   system: System,
@@ -78,11 +80,11 @@ async function collectNode(
   const left = [...ids];
   const read = async (): Promise<void> => {
     for (let id = left.pop(); id !== undefined; id = left.pop()) {
-      const job = await api.ask(server, 'GET /v1/jobs/:id', `/v1/jobs/${id}`);
+      const job = await sure(api, server, 'GET /v1/jobs/:id', `/v1/jobs/${id}`);
       // The documented answers.
       jobs.set(id, job.status === 200 ? (job.body as Job) : null);
       const path = `/v1/jobs/${id}/events?raw=true`;
-      const answer = await api.ask(server, 'GET /v1/jobs/:id/events', path, { lines: true });
+      const answer = await sure(api, server, 'GET /v1/jobs/:id/events', path, { lines: true });
       events.set(id, answer.status === 200 ? (answer.body as StoredEvent[]) : []);
     }
   };
@@ -96,12 +98,22 @@ async function collectNode(
   };
 }
 
+/** Asks until the answer is clear: on a busy machine Redis may be slow for a moment. */
+async function sure(api: Api, ...question: Parameters<Api['ask']>): Promise<Answer> {
+  for (let tries = 1; ; tries += 1) {
+    const answer = await api.ask(...question);
+    const clear = answer.status !== null && answer.status !== 503;
+    if (clear || tries === TRIES) return answer;
+    await delay(1000);
+  }
+}
+
 async function readList(server: SupervisedServer, api: Api): Promise<JobListItem[]> {
   const items: JobListItem[] = [];
   const route: Route = 'GET /v1/jobs';
   for (let cursor: string | null = ''; cursor !== null; ) {
     const path: string = `/v1/jobs?limit=100${cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`}`;
-    const { status, body } = await api.ask(server, route, path);
+    const { status, body } = await sure(api, server, route, path);
     if (status !== 200) break;
     const page = body as { data: JobListItem[]; nextCursor: string | null }; // the documented answer
     items.push(...page.data);

@@ -67,7 +67,9 @@ function noForeignJob({ sent, nodes }: Evidence): Violation[] {
     for (const [at, id] of (answers[0] ?? []).entries()) known.set(id, tagOf(requests[at]?.['tags']));
   return nodes.flatMap(({ node, list, jobs }) => [
     ...list.flatMap(({ id, tags }) =>
-      known.get(id) === tags[0] ? [] : [broken(`node ${node} lists a job of ${tags[0]} that nobody has`, id)],
+      known.get(id) === tags[0]
+        ? []
+        : [broken(`node ${node} lists a job of ${tags[0]} that no client has`, id)],
     ),
     ...duplicatesIn(list.map(({ tags }) => tags[0] ?? '')).map((tag) =>
       broken(`node ${node} lists two jobs of ${tag}`),

@@ -8,14 +8,22 @@ import type { Use } from './growth.ts';
 import type { Violation } from './invariants.ts';
 import type { System } from './system.ts';
 
+/** Descriptors of a main process for each worker: two streams of output and the messages. */
+const MAIN_FILES_PER_WORKER = 3;
+const REDIS_FILES_PER_WORKER = 2;
+
+/** How many workers run differs from time to time, so their descriptors do not count. */
 export function measureUse({ servers, redis }: System): Use[] {
-  const parts: [string, number | null][] = servers.flatMap((server): [string, number | null][] => [
-    [`main ${server.index + 1}`, server.pid],
-    [`launcher ${server.index + 1}`, server.launcher()],
+  const workers = servers.map((server) => server.workers().length);
+  const parts: [string, number | null, number][] = servers.flatMap((server, at) => [
+    [`main ${server.index + 1}`, server.pid, MAIN_FILES_PER_WORKER * (workers[at] ?? 0)],
+    [`launcher ${server.index + 1}`, server.launcher(), 0],
   ]);
-  return [...parts, ['redis', redis.pid] as const].flatMap(([part, pid]) =>
-    pid === null ? [] : [{ part, memoryMb: shareMb(pid), files: readdirSync(`/proc/${pid}/fd`).length }],
-  );
+  parts.push(['redis', redis.pid, REDIS_FILES_PER_WORKER * workers.reduce((a, b) => a + b, 0)]);
+  return parts.flatMap(([part, pid, ofWorkers]) => {
+    if (pid === null) return [];
+    return [{ part, memoryMb: shareMb(pid), files: readdirSync(`/proc/${pid}/fd`).length - ofWorkers }];
+  });
 }
 
 const left = (what: string): Violation => ({ invariant: 'nothing is left', what, jobIds: [] });

@@ -58,6 +58,8 @@ export async function run({ seed, durationMs, servers: count, dir, log }: RunOpt
     const faults = createFaults(system, api);
     const giveUp = new AbortController();
     const clients = createClients(servers, api, giveUp.signal);
+    /** Jobs that are known to have ended. */
+    const ended = new Set<string>();
     const violations: Violation[] = [];
     const note = (invariant: string, whats: readonly string[]): void =>
       void violations.push(...whats.map((what) => ({ invariant, what, jobIds: [] })));
@@ -65,7 +67,7 @@ export async function run({ seed, durationMs, servers: count, dir, log }: RunOpt
     await Promise.all(servers.map((server) => server.untilUp()));
     log('warm-up');
     await work(clients, `n${seed}-before`);
-    note('everything comes to rest', await atRest(system, api, clients));
+    note('everything comes to rest', await atRest(system, api, clients, ended));
     const before = measureUse(system);
 
     log(`faults for ${durationMs / 1000} s`);
@@ -77,7 +79,7 @@ export async function run({ seed, durationMs, servers: count, dir, log }: RunOpt
     await Promise.all(servers.map((server) => server.untilUp()));
     const unsettled = await settled(busy, giveUp);
     note('each request gets a clear answer in the end', unsettled);
-    note('everything comes to rest', await atRest(system, api, clients));
+    note('everything comes to rest', await atRest(system, api, clients, ended));
     const survived = measureUse(system);
     const longestOutageMs = system.longestOutageMs();
 
@@ -85,7 +87,7 @@ export async function run({ seed, durationMs, servers: count, dir, log }: RunOpt
     await Promise.all(servers.map((server) => server.end('SIGTERM', 0)));
     await Promise.all(servers.map((server) => server.untilUp()));
     await work(clients, `n${seed}-after`);
-    note('everything comes to rest', await atRest(system, api, clients));
+    note('everything comes to rest', await atRest(system, api, clients, ended));
     const after = measureUse(system);
 
     log('checks');
@@ -183,11 +185,11 @@ async function settled(actions: readonly Promise<void>[], giveUp: AbortControlle
  * Waits until each job has ended, nothing waits in Redis, no CLI is left, idle or running, and the
  * servers are ready. Returns what still goes on at a standstill.
  */
-async function atRest(system: System, api: Api, clients: Clients): Promise<string[]> {
-  const open = new Set(clients.sent.flatMap(({ answers }) => answers.flat()));
+async function atRest(system: System, api: Api, clients: Clients, ended: Set<string>): Promise<string[]> {
+  const ids = new Set(clients.sent.flatMap(({ answers }) => answers.flat()));
   let before = '';
   for (let since = performance.now(); performance.now() - since < STANDSTILL_MS; ) {
-    const left = await goingOn(system, api, open);
+    const left = await goingOn(system, api, ids, ended);
     if (left.length === 0) return [];
     if (left.join() !== before) since = performance.now();
     before = left.join();
@@ -196,17 +198,22 @@ async function atRest(system: System, api: Api, clients: Clients): Promise<strin
   return [before];
 }
 
-/** @param open jobs that are not known to have ended; those that have are taken out */
-async function goingOn(system: System, api: Api, open: Set<string>): Promise<string[]> {
+async function goingOn(
+  system: System,
+  api: Api,
+  ids: ReadonlySet<string>,
+  ended: Set<string>,
+): Promise<string[]> {
   const { servers } = system;
   const [first] = servers;
   if (first === undefined) return [];
-  for (const id of open) {
+  for (const id of ids) {
+    if (ended.has(id)) continue;
     const { status, body } = await api.ask(first, 'GET /v1/jobs/:id', `/v1/jobs/${id}`);
     const job = body as { finished?: boolean; status?: string }; // the documented answer
     if (status !== 200 || job.finished !== true)
-      return [`job ${id} is ${job.status ?? status}, ${open.size} to look at`];
-    open.delete(id);
+      return [`job ${id} is ${job.status ?? status}; ${ended.size} jobs have ended`];
+    ended.add(id);
   }
   const marked = servers.flatMap((server) => server.marked().map((pid) => `the CLI ${pid} runs`));
   const left = [...(await leftInSets(system)), ...marked];

@@ -5,7 +5,8 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { commandLine, descendants, isAlive, processesWithMarker } from '../../tests/helpers/proc.ts';
+import { isAlive, processesWithMarker } from '../../tests/helpers/proc.ts';
+import { childrenOf } from '../bench/proc.ts';
 
 const BIN = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
 /** Between a start that failed by itself and the next one. */
@@ -128,10 +129,14 @@ export function superviseServer(options: {
   }
   const supervision = supervise();
 
-  const below = (): { readonly pid: number; readonly command: string }[] =>
-    child?.pid === undefined
-      ? []
-      : descendants(child.pid).map((pid) => ({ pid, command: commandLine(pid) ?? '' }));
+  /** Its direct children: launcher and workers. */
+  const below = (): { readonly pid: number; readonly command: string }[] => {
+    try {
+      return child?.pid === undefined ? [] : childrenOf(child.pid);
+    } catch {
+      return []; // it has just ended
+    }
+  };
 
   return {
     index,
@@ -157,12 +162,7 @@ export function superviseServer(options: {
     },
     unexplained,
     launcher: () => below().find(({ command }) => command.includes('launcher-process'))?.pid ?? null,
-    workers() {
-      const marked = new Set(this.marked());
-      return below().flatMap(({ pid, command }) =>
-        /bullmq|worker/.test(command) && !marked.has(pid) ? [pid] : [],
-      );
-    },
+    workers: () => below().flatMap(({ pid, command }) => (/bullmq|\bworker/.test(command) ? [pid] : [])),
     marked: () =>
       processesWithMarker(`BULLPEN_EXECUTION_ID=${readFileSync(join(home, 'node-id'), 'utf8').trim()}/`),
     async end(signal, downMs) {

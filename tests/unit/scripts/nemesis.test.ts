@@ -141,8 +141,8 @@ describe('the invariants', () => {
   });
 
   it('find a process that has grown, beyond what the kept jobs explain', () => {
-    const before = [{ part: 'main 1', memoryMb: 100, files: 30 }];
-    const later = (memoryMb: number, files: number) => [{ part: 'main 1', memoryMb, files }];
+    const before = [{ part: 'redis', memoryMb: 100, files: 30 }];
+    const later = (memoryMb: number, files: number) => [{ part: 'redis', memoryMb, files }];
     expect(findGrowth(before, later(110, 31), 0)).toEqual([]);
     expect(findGrowth(before, later(300, 31), 0)).toHaveLength(1);
     expect(findGrowth(before, later(300, 31), 10_000)).toEqual([]);
