@@ -48,12 +48,13 @@ test('a running job streams its stored events, then new ones, and ends after job
 });
 
 test('a quiet stream has heartbeats, in SSE only', async () => {
-  await using http = await startHttp({ settings: { heartbeatMs: 5, connectionTimeoutMs: 20 } });
+  // Long enough for a busy machine to send a request in, short enough to wait out.
+  await using http = await startHttp({ settings: { heartbeatMs: 40, connectionTimeoutMs: 300 } });
   const url = (await http.listen()) + (await withEvents(http, false));
   const quiet = readStream(await fetch(url, { headers: { ...asCaller, accept: 'application/x-ndjson' } }));
   const stream = readStream(await fetch(url, { headers: asCaller }));
   // Far longer than the limit on silent connections, which must not end either of them.
-  await stream.until(': alive\n\n'.repeat(15));
+  await stream.until(': alive\n\n'.repeat(20));
   finish(http, idIn(new URL(url).pathname));
   expect(await quiet.all()).not.toContain('alive');
 });
