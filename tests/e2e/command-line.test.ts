@@ -15,7 +15,7 @@ import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { descendants, isAlive, processesWithMarker } from '../helpers/proc.ts';
 import { CACHE_DIR } from '../helpers/redis-private.ts';
-import { startServer } from '../helpers/server.ts';
+import { sharedServer, startServer } from '../helpers/server.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 const BIN = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
@@ -109,11 +109,7 @@ function marked({ data }: Place): number[] {
 
 const tool = (command: string): string => `[[tool: Bash ${JSON.stringify({ command, description: 'x' })}]]`;
 
-/** A server and the folder from which commands find it. */
-async function withServer(): Promise<Place & { readonly url: string; readonly token: string }> {
-  const server = await startServer({ env: { ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' } });
-  return { ...newPlace(server.dir), url: server.url, token: server.token };
-}
+const offline = () => ({ ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' });
 
 /** The answer to a request over the server's private Redis, without a password. */
 async function answerTo({ data }: Place, request: object): Promise<unknown> {
@@ -132,7 +128,7 @@ async function answerTo({ data }: Place, request: object): Promise<unknown> {
 }
 
 describe('bullpen run without a server', () => {
-  it('starts one, prints the answer alone, and leaves no process behind', async () => {
+  it('starts one, prints the answer alone, leaves no process, and its job is in the history of a later one', async () => {
     const place = newPlace();
     const go = join(place.workspace, 'go');
     const prompt = `[[say: I will look.]] ${tool(`until [ -e ${go} ]; do sleep 0.05; done; echo hi`)} [[reply: All is well.]]`;
@@ -154,45 +150,29 @@ describe('bullpen run without a server', () => {
     await eventually(() => !below.some(isAlive), PATIENCE);
     expect(marked(place)).toEqual([]);
     expect(existsSync(join(place.data, 'server.json'))).toBe(false);
+
+    // A server that comes later knows the job, and is waited for while it starts.
+    const serve = start(place, ['serve'], { env: { PORT: '0' } });
+    const detached = await type(place, ['run', '[[reply: x]]', '--detach']);
+    expect(detached.code, detached.err).toBe(0);
+    expect(await type(place, ['watch', detached.out.trim()])).toMatchObject({ code: 0, out: 'x\n' });
+    expect((await type(place, ['jobs', '--tag', 'mine'])).out).toMatch(/succeeded +claude .*I will look/);
+    expect((await type(place, ['doctor'])).out).toMatch(/runs at http/);
+    serve.child.kill('SIGTERM');
+    expect((await serve.ended).code).toBe(0);
   });
 
-  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
-    'ends everything at %s: the job, its tool, the server',
-    async (signal) => {
-      const place = newPlace();
-      const run = start(place, ['run', `${tool('tail -f /dev/null')} never`, '--allowed-tools', 'Bash']);
-      await eventually(() => run.err().includes('tool Bash'), PATIENCE);
-      const below = descendants(run.child.pid ?? 0);
-      run.child.kill(signal);
-      const { code, err } = await run.ended;
-      expect(code).toBe(130);
-      expect(err).toContain('cancelling the job');
-      expect(err).toContain('cancelled · ');
-      await eventually(() => ![...below, ...marked(place)].some(isAlive), PATIENCE);
-    },
-  );
-
-  it('does the same when its reader leaves, as with `| head`', async () => {
+  it('ends everything at a signal: the job, its tool, the server', async () => {
     const place = newPlace();
-    const prompt = `[[say: one]] ${tool('sleep 0.2')} [[say: two]] ${tool('tail -f /dev/null')} never`;
-    const run = start(place, ['run', prompt, '--allowed-tools', 'Bash']);
-    await eventually(() => run.out().includes('one'), PATIENCE);
+    const run = start(place, ['run', `${tool('tail -f /dev/null')} never`, '--allowed-tools', 'Bash']);
+    await eventually(() => run.err().includes('tool Bash'), PATIENCE);
     const below = descendants(run.child.pid ?? 0);
-    run.child.stdout?.destroy();
-    expect((await run.ended).code).toBe(130);
+    run.child.kill('SIGTERM');
+    const { code, err } = await run.ended;
+    expect(code).toBe(130);
+    expect(err).toContain('cancelling the job');
+    expect(err).toContain('cancelled · ');
     await eventually(() => ![...below, ...marked(place)].some(isAlive), PATIENCE);
-  });
-
-  it('keeps the job in the history of a server that comes later', async () => {
-    const place = newPlace();
-    expect((await type(place, ['run', 'Say it. [[reply: it]]', '--tag', 'before'])).code).toBe(0);
-    const server = await startServer({
-      dir: place.dir,
-      env: { ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' },
-    });
-    const jobs = await type(place, ['jobs', '--tag', 'before']);
-    expect(jobs.out).toMatch(/succeeded +claude .* Say it\./);
-    expect((await type(place, ['doctor'])).out).toContain(`runs at ${server.url}`);
   });
 
   it('shares it with commands that come later, and stops it after their jobs', async () => {
@@ -237,7 +217,7 @@ describe('bullpen run without a server', () => {
     const place = newPlace();
     const first = start(place, ['run', `${tool('tail -f /dev/null')} x`, '--allowed-tools', 'Bash']);
     await eventually(() => first.err().includes('tool Bash'), PATIENCE);
-    const second = start(place, ['run', '[[reply: mine]]', '--delay', '3s', '--json']);
+    const second = start(place, ['run', '[[reply: mine]]', '--delay', '6s', '--json']);
     await eventually(() => second.out().includes('"job.scheduled"'), PATIENCE);
     first.child.kill('SIGKILL');
     const { code, out, err } = await second.ended;
@@ -307,8 +287,12 @@ describe('a folder of a stranger', () => {
 });
 
 describe('bullpen with a server that runs', () => {
+  // A refused login is for the job that has met it, not for the next test.
+  const shared = sharedServer(() => ({ env: { ...offline(), BULLPEN_AUTH_CIRCUIT_MS: '1' } }));
+  const beside = (): Place => newPlace(shared().dir);
+
   it('runs, follows, lists and shows jobs from anywhere the data folder is known', async () => {
-    const place = await withServer();
+    const place = beside();
     const run = await type(place, ['run', '--json'], { stdin: 'From stdin. [[reply: it]]' });
     expect(run).toMatchObject({ code: 0, err: '' });
     const lines = run.out.trimEnd().split('\n');
@@ -356,7 +340,7 @@ describe('bullpen with a server that runs', () => {
   });
 
   it('asks a server that the environment names from any folder, and says what it refuses', async () => {
-    const { url, token } = await withServer();
+    const { url, token } = shared();
     const elsewhere = newPlace();
     const env = { BULLPEN_URL: url, BULLPEN_TOKEN: token };
     const providers = await type(elsewhere, ['providers'], { env });
@@ -376,7 +360,7 @@ describe('bullpen with a server that runs', () => {
   });
 
   it('cancels what it runs at Ctrl-C and leaves the server alone', async () => {
-    const place = await withServer();
+    const place = beside();
     const run = start(place, ['run', `${tool('tail -f /dev/null')} never`, '--allowed-tools', 'Bash']);
     await eventually(() => run.err().includes('tool Bash'), PATIENCE);
     const running = await type(place, ['executions']);
@@ -394,57 +378,52 @@ describe('bullpen with a server that runs', () => {
     expect(await type(place, ['cancel', id])).toMatchObject({ code: 0, err: `job ${id} is cancelled\n` });
   });
 
+  it('cancels the job when its reader leaves, as with `| head`', async () => {
+    const place = beside();
+    const prompt = `[[say: one]] ${tool('sleep 0.2')} [[say: two]] ${tool('tail -f /dev/null')} never`;
+    const run = start(place, ['run', prompt, '--allowed-tools', 'Bash']);
+    await eventually(() => run.out().includes('one'), PATIENCE);
+    run.child.stdout?.destroy();
+    expect((await run.ended).code).toBe(130);
+    await eventually(() => expect(marked(place)).toEqual([]), PATIENCE);
+  });
+
   it('ends with the exit code of the outcome', async () => {
-    const place = await withServer();
+    const place = beside();
     const late = await type(place, ['run', 'never [[hang]]', '--timeout', '2s']);
     expect(late).toMatchObject({ code: 124, out: '', err: expect.stringContaining('execution.timed_out') });
     // The last one: a refused login opens its circuit.
     const refused = await type(place, ['run', 'Fail. [[error: 401]]']);
     expect(refused).toMatchObject({ code: 77, err: expect.stringContaining('auth.required') });
   });
+});
 
-  it('goes on watching over a restart of the server, without a gap', async () => {
-    const env = { ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' };
-    const first = await startServer({ dir: tempDir(), env });
-    const place = newPlace(first.dir);
-    const detached = await type(place, ['run', 'Later. [[reply: here]]', '--delay', '2s', '--detach']);
-    const watch = start(place, ['watch', detached.out.trim(), '--json']);
-    await eventually(() => watch.out().includes('"job.scheduled"'), PATIENCE);
-    await first.stop();
-    await startServer({ dir: first.dir, env: { ...env, PORT: new URL(first.url).port } });
-    const { code, out } = await watch.ended;
-    expect(code).toBe(0);
-    const lines = out
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    expect(lines.at(-1)).toMatchObject({ status: 'succeeded', outcome: { text: 'here' } });
-    expect(lines.slice(0, -1).map(({ seq }) => seq)).toEqual(lines.slice(0, -1).map((_, index) => index + 1));
-  });
+it('bullpen watch goes on over a restart of the server, and later commands say that it was killed', async () => {
+  const first = await startServer({ dir: tempDir(), env: offline() });
+  const place = newPlace(first.dir);
+  const detached = await type(place, ['run', 'Later. [[reply: here]]', '--delay', '4s', '--detach']);
+  const watch = start(place, ['watch', detached.out.trim(), '--json']);
+  await eventually(() => watch.out().includes('"job.scheduled"'), PATIENCE);
+  await first.stop();
+  const second = await startServer({ dir: first.dir, env: offline() });
+  const { code, out } = await watch.ended;
+  expect(code).toBe(0);
+  const lines = out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(lines.at(-1)).toMatchObject({ status: 'succeeded', outcome: { text: 'here' } });
+  expect(lines.slice(0, -1).map(({ seq }) => seq)).toEqual(lines.slice(0, -1).map((_, index) => index + 1));
 
-  it('says that there is no server once it was killed, though its note is still there', async () => {
-    const server = await startServer();
-    const place = newPlace(server.dir);
-    await server.kill('SIGKILL');
-    expect(existsSync(join(place.data, 'server.json'))).toBe(true);
-    expect(await type(place, ['jobs'])).toMatchObject({
-      code: 69,
-      err: expect.stringContaining('no server is running'),
-    });
+  await second.kill('SIGKILL');
+  expect(existsSync(join(place.data, 'server.json'))).toBe(true);
+  expect(await type(place, ['jobs'])).toMatchObject({
+    code: 69,
+    err: expect.stringContaining('no server is running'),
   });
 });
 
 describe('bullpen serve', () => {
-  it('is waited for by commands that are typed while it starts', async () => {
-    const place = newPlace();
-    const serve = start(place, ['serve'], { env: { PORT: '0' } });
-    const detached = await type(place, ['run', '[[reply: x]]', '--detach']);
-    expect(detached.code, detached.err).toBe(0);
-    expect(await type(place, ['watch', detached.out.trim()])).toMatchObject({ code: 0, out: 'x\n' });
-    serve.child.kill('SIGTERM');
-    expect((await serve.ended).code).toBe(0);
-  });
-
   it.each([
     [
       'a root that is not there',
