@@ -30,7 +30,7 @@ const server = shared(() =>
       KEPT_BACK: 'kept back',
       BULLPEN_TIMEOUT_MS: '1500',
       BULLPEN_IDLE_TIMEOUT_MS: '700',
-      BULLPEN_MAX_TIMEOUT_MS: '20000',
+      BULLPEN_MAX_TIMEOUT_MS: '60000',
       BULLPEN_KILL_GRACE_MS: '300',
       BULLPEN_MAX_RESULT_BYTES: '1024',
       BULLPEN_MAX_LINE_BYTES: '2048',
@@ -44,8 +44,9 @@ const server = shared(() =>
   }),
 );
 
-const run = async (provider: string, more = {}): Promise<Job> =>
-  (await server()).run({ provider, prompt: 'x', ...more });
+const PATIENT = { timeoutMs: 60_000, idleTimeoutMs: 60_000 };
+const run = async (provider: string, limits: object = PATIENT): Promise<Job> =>
+  (await server()).run({ provider, prompt: 'x', ...limits });
 
 it('the default model and the variables that a CLI gets are those of the settings', async () => {
   expect(await run('model')).toMatchObject({ outcome: { text: 'house-model' } });
@@ -53,7 +54,7 @@ it('the default model and the variables that a CLI gets are those of the setting
 });
 
 it('a job that names no time limits has those of the settings', async () => {
-  const [idle, long] = await Promise.all([run('silent'), run('silent', { idleTimeoutMs: 20_000 })]);
+  const [idle, long] = await Promise.all([run('silent', {}), run('silent', { idleTimeoutMs: 60_000 })]);
   expect(idle.outcome?.error).toMatchObject({
     code: 'execution.idle',
     message: expect.stringContaining('700 ms'),
@@ -75,7 +76,7 @@ it('a line and a text are cut where the settings say', async () => {
 it('a request cannot pass the limits of the settings', async () => {
   const { api } = await server();
   for (const [field, limits] of [
-    ['timeoutMs', { timeoutMs: 20_001 }],
+    ['timeoutMs', { timeoutMs: 60_001 }],
     ['limits/memoryBytes', { limits: { memoryBytes: 1_000_000_001 } }],
     ['limits/cpuSeconds', { limits: { cpuSeconds: 51 } }],
     ['limits/openFiles', { limits: { openFiles: 501 } }],
