@@ -11,7 +11,7 @@ import { accepted, eventsOf, fakeClis } from './fault-bench.ts';
 const SLOW = { timeout: 120_000 }; // two starts of a server
 const PATIENCE = { timeoutMs: 40_000 };
 const OPERATIONS = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
-const COPY_LEDGER = /`(sqlite3 ledger\.db "\.backup copy\.db")`/.exec(OPERATIONS)?.[1] ?? '';
+const COPY_LEDGER = /^node -e '.* backup\(.*"copy\.db"\)'$/m.exec(OPERATIONS)?.[0] ?? '';
 
 it(
   'a copy of the ledger, made while the server runs, is enough to continue on another machine',
