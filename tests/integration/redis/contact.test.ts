@@ -1,4 +1,4 @@
-/** How long a server has been in touch with Redis, with a clock that the test moves. */
+/** A Redis that does not answer, with a clock that the test moves. */
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { createLogger } from '../../../src/logger.ts';
 import { openRedis } from '../../../src/redis/connection.ts';
@@ -7,7 +7,7 @@ import { startTestRedis } from '../../helpers/redis.ts';
 
 const PING_MS = 2000;
 
-it('the time in touch counts from the last gap in the answers, and is 0 during a gap', async () => {
+async function connected() {
   const server = await startTestRedis({ fsync: 'everysec' });
   onTestFinished(() => server.stop());
   const clock = ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'] as const;
@@ -15,6 +15,24 @@ it('the time in touch counts from the last gap in the answers, and is 0 during a
   onTestFinished(() => void vi.useRealTimers());
   const redis = await openRedis(server.url, createLogger('silent'));
   onTestFinished(() => redis.close());
+  return { server, redis };
+}
+
+it('a command that a frozen Redis does not answer fails within the two seconds of docs/api.md', async () => {
+  const { server, redis } = await connected();
+  await server.pause();
+  onTestFinished(() => server.resume());
+  const answers = [redis.commands.get('key'), redis.commands.pipeline().get('a').get('b').exec()];
+  const failures = Promise.allSettled(answers);
+  vi.advanceTimersByTime(2000);
+  const [single, pipeline] = await failures;
+  const unavailable = expect.objectContaining({ code: 'redis.unavailable' });
+  expect(single).toEqual({ status: 'rejected', reason: unavailable });
+  expect(pipeline).toMatchObject({ status: 'fulfilled', value: [[unavailable], [unavailable]] });
+});
+
+it('the time in touch counts from the last gap in the answers, and is 0 during a gap', async () => {
+  const { server, redis } = await connected();
   /** The next ping is sent, and Redis has answered it. */
   async function ping(times = 1): Promise<void> {
     for (let left = times; left > 0; left -= 1) {
