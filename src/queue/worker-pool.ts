@@ -25,6 +25,7 @@ const WORKER_FLAGS = [
   '--max-old-space-size=128',
   // 5 MB less: the young generation would keep the size it needed at the start.
   '--max-semi-space-size=1',
+  '--expose-gc', // see `workers/prompt.worker.ts`
 ];
 /** The program of a sandboxed process; it loads the processor. */
 const SANDBOX = fileURLToPath(siblingModule(import.meta.url, '../../workers/bootstrap'));
