@@ -105,7 +105,6 @@ export async function startTemporaryServer(options: TemporaryServerOptions): Pro
     BULLPEN_CWD: cwd,
     BULLPEN_DRAIN_MS: String(TEMPORARY_DRAIN_MS),
     BULLPEN_WARM_PROCESSES: '0', // it runs for one prompt
-    BULLPEN_WORKERS: '2',
     ...options.env,
     HOST: '127.0.0.1',
     PORT: '0',

@@ -185,6 +185,8 @@ describe('bullpen run without a server', () => {
     await eventually(() => second.err().includes('tool Bash'), PATIENCE);
     expect(second.err()).not.toContain('starting one');
     expect((await type(place, ['jobs', '--status', 'running'])).out.trimEnd().split('\n')).toHaveLength(3);
+    // More of them run beside each other than workers wait at rest.
+    expect(await type(place, ['run', '[[reply: three]]'])).toMatchObject({ code: 0, out: 'three\n' });
 
     writeFileSync(join(place.workspace, 'one'), '');
     await eventually(() => first.err().includes('other jobs that use this server'), PATIENCE);
