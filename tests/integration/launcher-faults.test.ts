@@ -9,8 +9,11 @@ import { accepted, eventsOf, expectOneExecution, isReady, sharedBench, spawnsOf 
 const PATIENCE = { timeoutMs: 40_000 };
 const setUp = sharedBench();
 
-const launcherOf = (server: TestServer): number =>
-  descendants(server.pid).find((pid) => isAlive(pid) && commandLine(pid)?.includes('launcher-process')) ?? 0;
+const isLauncher = (pid: number): boolean =>
+  isAlive(pid) && commandLine(pid)?.includes('launcher-process') === true;
+/** Waits for it: after one has died the next takes a moment. */
+const launcherOf = (server: TestServer): Promise<number> =>
+  eventually(() => descendants(server.pid).find(isLauncher) ?? null);
 
 it('a launcher that is killed loses what it ran, retryable, and nothing else', async () => {
   const { clis, server } = await setUp();
@@ -18,7 +21,7 @@ it('a launcher that is killed loses what it ran, retryable, and nothing else', a
   await eventually(() => clis.prompted() === 1, PATIENCE);
   const [first = 0] = clis.pids();
 
-  process.kill(launcherOf(server), 'SIGKILL');
+  process.kill(await launcherOf(server), 'SIGKILL');
 
   await eventually(() => clis.prompted() === 2, PATIENCE);
   expect(isAlive(first)).toBe(false);
@@ -35,7 +38,7 @@ it('a launcher that hangs or dies costs a job that was not started nothing but t
   await server.run({ provider: 'echo', prompt: 'before' });
   const cwd = join(server.workspace, 'unknown'); // what git says there is asked first
   mkdirSync(cwd);
-  const hung = launcherOf(server);
+  const hung = await launcherOf(server);
   process.kill(hung, 'SIGSTOP');
   const [late, cancelled, patient] = await Promise.all([
     accepted(server, { cwd, provider: 'echo', prompt: 'late', timeoutMs: 1000 }),

@@ -55,7 +55,9 @@ async function open(
   const ready = async (count = 1): Promise<number> => {
     await waiting(count);
     await bench.until(() => bench.started().length > bench.prompts().length);
-    return bench.started().at(-1)?.pid ?? 0;
+    const last = bench.started().at(-1);
+    if (last === undefined) throw new Error('no process was started');
+    return last.pid;
   };
   return { bench, executor, run, waiting, sessions, ready };
 }

@@ -18,7 +18,8 @@ async function setUp() {
   const launcher = createLauncher({ dir, logger: pino({ enabled: false }) });
   await launcher.start();
   onTestFinished(() => launcher.stop());
-  const pid = (): number => launchers().find((one) => !before.has(one) && isAlive(one)) ?? 0;
+  /** Waits for it: after one has died the next takes a moment. */
+  const pid = () => eventually(() => launchers().find((one) => !before.has(one) && isAlive(one)) ?? null);
   return { ...bench(), dir, launcher, launch: launcher.launch, pid };
 }
 
@@ -30,7 +31,7 @@ describe('a launcher that dies', () => {
   it('is replaced; its processes count as lost and run until they are swept', async () => {
     const { sh, launch, launcher, pid, scanner } = await setUp();
     const { process: running } = await sh('trap "" TERM; sleep 1000 & wait', { launch });
-    const first = pid();
+    const first = await pid();
     process.kill(first, 'SIGKILL');
     await running.exited;
     expect(running.lost).toBe(true);
@@ -39,15 +40,16 @@ describe('a launcher that dies', () => {
     await working(launcher);
     const { process: next } = await sh('exit 3', { launch });
     expect(await next.ended).toMatchObject({ code: 3 });
-    expect(pid()).not.toBe(first);
+    expect(await pid()).not.toBe(first);
   });
 
   it('before it begins a start leaves that start to the next launcher', async () => {
     const { sh, launch, pid } = await setUp();
     await (await sh('exit 0', { launch })).process.ended;
-    process.kill(pid(), 'SIGSTOP');
+    const stopped = await pid();
+    process.kill(stopped, 'SIGSTOP');
     const starts = Array.from({ length: 3 }, () => sh('echo started; exit 0', { launch }));
-    process.kill(pid(), 'SIGKILL');
+    process.kill(stopped, 'SIGKILL');
     for (const { process: child, lines } of await Promise.all(starts)) {
       expect(await child.ended).toMatchObject({ code: 0 });
       expect(lines).toEqual([{ line: 'started', cut: null }]);
@@ -60,9 +62,10 @@ describe('a launcher that dies', () => {
     const outcomes: string[] = [];
     for (const turns of [1, 3, 5, 7, 9]) {
       await working(launcher);
+      const killed = await pid();
       const start = sh(`echo ${turns} >> ${journal}`, { launch });
       for (let turn = 0; turn < turns; turn += 1) await setImmediate();
-      process.kill(pid(), 'SIGKILL');
+      process.kill(killed, 'SIGKILL');
       outcomes.push(
         await start.then(
           async ({ process: child }) => {
@@ -83,7 +86,7 @@ describe('a launcher that hangs', () => {
   it('is replaced: the next one starts what it had not begun; its processes are lost', async () => {
     const { sh, launch, launcher, pid, scanner } = await setUp();
     const { process: running } = await sh('exec sleep 1000', { launch });
-    process.kill(pid(), 'SIGSTOP');
+    process.kill(await pid(), 'SIGSTOP');
     const waiting = sh('exit 4', { launch });
     await eventually(() => expect(launcher.problem()).toBe('it does not answer'), { timeoutMs: 20_000 });
     expect(await (await waiting).process.ended).toMatchObject({ code: 4 });
@@ -96,7 +99,7 @@ describe('a launcher that hangs', () => {
   it('drops a start whose caller has given up', async () => {
     const { sh, launch, pid, marker } = await setUp();
     await (await sh('exit 0', { launch })).process.ended;
-    const stopped = pid();
+    const stopped = await pid();
     process.kill(stopped, 'SIGSTOP');
     const stop = new AbortController();
     const start = sh('exec sleep 1000', { launch: (request) => launch(request, stop.signal) });
@@ -110,16 +113,17 @@ describe('a launcher that hangs', () => {
   it('does not keep a process from being killed', async () => {
     const { sh, launch, pid, scanner } = await setUp();
     const { process: running } = await sh('exec sleep 1000', { launch });
-    process.kill(pid(), 'SIGSTOP');
+    const stopped = await pid();
+    process.kill(stopped, 'SIGSTOP');
     const ended = await terminate(running, { graceMs: 0, scanner });
     expect(ended).toMatchObject({ forced: true, survivors: [] });
     expect(isAlive(running.pid)).toBe(false);
-    process.kill(pid(), 'SIGCONT'); // so that it stops at once
+    process.kill(stopped, 'SIGCONT'); // so that it stops at once
   });
 
   it('does not keep the server from stopping', async () => {
     const { launcher, pid } = await setUp();
-    const stopped = pid();
+    const stopped = await pid();
     process.kill(stopped, 'SIGSTOP');
     await launcher.stop();
     expect(isAlive(stopped)).toBe(false);
