@@ -390,6 +390,13 @@ describe('the environment', () => {
 describe('the files', () => {
   const product = sources.filter(({ path }) => within(path, 'src/'));
 
+  it('none starts a process synchronously', () => {
+    // When such a start fails for lack of descriptors, Node sends SIGKILL to process 0: to the
+    // server and to its whole process group.
+    const sync = /\b(?:spawn|exec|execFile)Sync\b/;
+    expect(product.filter(({ text }) => sync.test(text)).map(({ path }) => path)).toEqual([]);
+  });
+
   it('no file or folder is named for holding whatever', () => {
     const vague = product.filter(({ path }) =>
       path.split('/').some((part) => /^(utils?|helpers?|common|types?|misc|shared)(\.|$)/.test(part)),

@@ -2,7 +2,6 @@
  * Reads single processes from /proc: markers, states, working directories and resources. Linux
  * only.
  */
-import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 
 /**
@@ -150,12 +149,10 @@ export interface ResourceUse {
 
 /** USER_HZ, the unit of times in /proc. It is 100 on every Linux that Node runs on. */
 export const TICKS_PER_SECOND = 100;
-const USUAL_PAGE_BYTES = 4096;
-let knownPageBytes: number | null = null;
 
 /** What these processes use now. A process that is gone counts for nothing. */
 export function resourceUse(pids: Iterable<number>): ResourceUse {
-  let pages = 0;
+  let memoryBytes = 0;
   let ticks = 0;
   let openFiles = 0;
   let processes = 0;
@@ -164,31 +161,15 @@ export function resourceUse(pids: Iterable<number>): ResourceUse {
     if (stat === null) continue;
     processes += 1;
     ticks += stat.cpuTicks;
-    pages += residentPages(pid);
+    memoryBytes += residentBytes(pid);
     openFiles += countFiles(pid);
   }
-  return {
-    memoryBytes: pages === 0 ? 0 : pages * pageBytes(),
-    cpuSeconds: ticks / TICKS_PER_SECOND,
-    openFiles,
-    processes,
-  };
+  return { memoryBytes, cpuSeconds: ticks / TICKS_PER_SECOND, openFiles, processes };
 }
 
-function pageBytes(): number {
-  if (knownPageBytes === null) {
-    try {
-      knownPageBytes = Number(execFileSync('getconf', ['PAGESIZE'], { encoding: 'utf8', cwd: '/' }));
-    } catch {
-      knownPageBytes = USUAL_PAGE_BYTES; // a system without getconf
-    }
-  }
-  return knownPageBytes;
-}
-
-function residentPages(pid: number): number {
+function residentBytes(pid: number): number {
   try {
-    return Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1]);
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0) * 1024;
   } catch {
     return 0; // gone
   }
