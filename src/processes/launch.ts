@@ -2,6 +2,7 @@
  * Starting a process: the interface that the executor uses, and the messages between the server and
  * its launcher. The launcher's program imports this file, so it must stay small.
  */
+import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import type { Exit } from '../protocol/cli.ts';
 
@@ -95,6 +96,14 @@ export const isUnusablePath = (code: string): boolean => UNUSABLE_PATH.has(code)
 /** The `code` of a system error. An empty string for anything else. */
 export const systemCode = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+
+/**
+ * Sends SIGKILL to a child, unless it could not be started: for lack of descriptors Node can then
+ * send it to process 0, which is this process and its whole group.
+ */
+export function killChild(child: ChildProcess | undefined): void {
+  if (child?.pid !== undefined) child.kill('SIGKILL');
+}
 
 /** Signals a process group. False when the group is gone or not ours. */
 export function signalGroup(groupId: number, signal: NodeJS.Signals): boolean {

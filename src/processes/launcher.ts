@@ -7,6 +7,7 @@ import { AppError } from '../errors.ts';
 import { createOutage, supervise } from '../outage.ts';
 import {
   type FromLauncher,
+  killChild,
   type Launch,
   type LaunchedChild,
   type LaunchRequest,
@@ -127,14 +128,14 @@ export function createLauncher(options: { readonly dir: string; readonly logger:
     }
     hung = true;
     const { process: killed, giveUp } = current;
-    killed.kill('SIGKILL');
+    killChild(killed);
     setTimeout(giveUp, GONE_WITHIN_MS).unref(); // stuck in the kernel: it will never run again
   }
 
   /** Starts the next launcher process. Rejects when it is not ready in time. */
   async function startNext(signal: AbortSignal): Promise<LauncherProcess> {
     const launcher = startProcess();
-    const kill = (): void => void launcher.process.kill('SIGKILL');
+    const kill = (): void => killChild(launcher.process);
     const limit = setTimeout(kill, HANGS_AFTER * PING_EVERY_MS);
     signal.addEventListener('abort', kill, { once: true });
     try {
@@ -203,7 +204,7 @@ export function createLauncher(options: { readonly dir: string; readonly logger:
       if (current !== null) {
         const { process: stopped, gone } = current;
         if (stopped.connected) stopped.disconnect();
-        const limit = setTimeout(() => stopped.kill('SIGKILL'), GONE_WITHIN_MS);
+        const limit = setTimeout(() => killChild(stopped), GONE_WITHIN_MS);
         await gone;
         clearTimeout(limit);
         lose();

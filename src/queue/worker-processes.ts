@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Child, ChildPool } from 'bullmq';
 import { messageOf } from '../errors.ts';
 import type { Outage } from '../outage.ts';
+import { killChild } from '../processes/launch.ts';
 import { onceMore } from '../timing.ts';
 
 /** Processes that wait when no job runs. */
@@ -120,7 +121,7 @@ export function createWorkerProcesses(options: {
       // On `exit` BullMQ would reject a promise that nothing awaits any longer.
       child.removeAllListeners();
       child.on('error', () => undefined);
-      child.childProcess?.kill('SIGKILL');
+      killChild(child.childProcess);
       throw error;
     } finally {
       clearTimeout(limit);
@@ -227,7 +228,7 @@ export function createWorkerProcesses(options: {
       stopping.abort(why);
       clearInterval(pings);
       clearTimeout(spareTimer ?? undefined);
-      for (const child of starting) child.childProcess?.kill('SIGKILL');
+      for (const child of starting) killChild(child.childProcess);
       for (const turn of waiting.splice(0)) turn.reject(why);
     },
   };

@@ -1,9 +1,10 @@
+import { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Child, ChildPool } from 'bullmq';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { createLogger } from '../../../src/logger.ts';
 import { createOutage } from '../../../src/outage.ts';
 import { createWorkerProcesses } from '../../../src/queue/worker-processes.ts';
@@ -159,6 +160,11 @@ it('a process that hangs with a delivery is killed and replaced, and no other on
   end(well);
 });
 
+const { kill } = ChildProcess.prototype;
+function signalIfStarted(this: ChildProcess, signal?: NodeJS.Signals | number): boolean {
+  return this.pid !== undefined && kill.call(this, signal);
+}
+
 const HEALTHY = 'export default async () => undefined;';
 
 it.each([
@@ -177,6 +183,9 @@ it.each([
   async ({ why, text, said, program }) => {
     const file = join(tempDir(), 'some.worker.mjs');
     if (text !== null) writeFileSync(file, text);
+    // Node may send the signal of a process that was not started to process 0: to our whole group.
+    const signalled = vi.spyOn(ChildProcess.prototype, 'kill').mockImplementation(signalIfStarted);
+    onTestFinished(() => signalled.mockRestore());
     let binary = program ?? process.execPath;
     const { processes, outage, logged, pool, forks } = setUp({
       file: pathToFileURL(file).href,
@@ -193,5 +202,7 @@ it.each([
     for (const child of await deliveries) pool.release(child);
     expect(outage.problem()).toBeNull();
     expect(logged.map(({ level }) => level)).toEqual([50, 30]);
+    const unstarted = (one: unknown): boolean => one instanceof ChildProcess && one.pid === undefined;
+    expect(signalled.mock.contexts.filter(unstarted)).toEqual([]);
   },
 );
