@@ -476,16 +476,26 @@ describe('a lease', () => {
   it('that was lost ends the CLI, and its outcome is kept as superseded', async () => {
     const bench = await executorBench();
     let superseded = 0;
+    let hourPasses = false;
+    const lost = createLatch();
     const executor = bench.open({
       onSuperseded: () => {
         superseded += 1;
       },
+      claims: bench.claimsWith({
+        async renew(executions) {
+          if (hourPasses) await lost.wait(); // or this node could renew before the other looks
+          return bench.claims.renew(executions);
+        },
+      }),
     });
     const id = await bench.submit({ steps: [{ touch: bench.file('runs') }, { hang: true }] });
     await executor.start();
     await bench.until(() => bench.exists('runs'));
+    hourPasses = true;
     await bench.advance(3_600_000);
     expect(await bench.rpc.upkeepOf('n2').settleLost(60_000, LOST, UNAVAILABLE)).toEqual([id]);
+    lost.release();
     const settled = await bench.read(id);
     await bench.until(() => bench.ledger.entries.get(`e-${id}`)?.delivered === 'superseded');
     expect(bench.journal()).toContainEqual(expect.objectContaining({ event: 'signal', signal: 'SIGTERM' }));
