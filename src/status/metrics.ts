@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { getHeapStatistics } from 'node:v8';
 import type { Registry } from 'prom-client';
 import type { DamageReports } from '../damage.ts';
 import type { Executor } from '../executor/executor.ts';
@@ -72,10 +73,16 @@ async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<
     else new Counter(settings);
   }
 
-  add('gauge', ['process_resident_memory_bytes'], 'Resident memory of the main process.', () =>
-    process.memoryUsage.rss(),
-  );
-  add('gauge', ['nodejs_heap_used_bytes'], 'Heap in use.', () => process.memoryUsage().heapUsed);
+  let residentBytes = 0;
+  add('gauge', ['process_resident_memory_bytes'], 'Resident memory of the main process.', () => {
+    try {
+      residentBytes = process.memoryUsage.rss();
+    } catch {
+      // It is read from a file, and there is no free descriptor: the last value is given.
+    }
+    return residentBytes;
+  });
+  add('gauge', ['nodejs_heap_used_bytes'], 'Heap in use.', () => getHeapStatistics().used_heap_size);
   add('counter', ['process_cpu_seconds_total'], 'CPU time of the main process.', () => {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1e6;

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { createMetrics } from '../../../src/status/metrics.ts';
 
 const metrics = () =>
@@ -26,6 +26,21 @@ it('a late event loop is reported by the next scrape and by no later one', async
   expect(late).toBeGreaterThan(0.2);
   expect(lagOf(await render())).toBeLessThan(late);
   stop();
+});
+
+it('answers without a free file descriptor, with the memory of the last scrape', async () => {
+  const { render, stop } = metrics();
+  onTestFinished(stop);
+  const memoryOf = (text: string) => /^process_resident_memory_bytes (\d+)$/m.exec(text)?.[1];
+  const known = memoryOf(await render());
+  expect(Number(known)).toBeGreaterThan(1e6);
+  const refused = () => {
+    throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });
+  };
+  const usage = vi.spyOn(process, 'memoryUsage').mockImplementation(refused);
+  onTestFinished(() => usage.mockRestore());
+  Object.assign(process.memoryUsage, { rss: refused });
+  expect(memoryOf(await render())).toBe(known);
 });
 
 it('has every figure under its name and label, the same at each scrape', async () => {
