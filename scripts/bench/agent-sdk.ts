@@ -47,7 +47,7 @@ export async function startAgentSdk(setting: Setting): Promise<AgentSdk | string
   const { workspace: cwd } = setting;
   const module = join(FOLDER, 'node_modules', PACKAGE, 'sdk.mjs');
   const program = startProgram<SdkRun & { readonly text: unknown }>('./sdk.js', setting);
-  // What stands for the arguments that Bullpen gives the CLI.
+  // The same settings as the arguments that Bullpen gives the CLI.
   const options = {
     pathToClaudeCodeExecutable: setting.claude,
     cwd,

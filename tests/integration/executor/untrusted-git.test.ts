@@ -357,7 +357,7 @@ it('has its settings read ahead of the next job, once they are no longer new', a
   const untrusted = createUntrustedEnvironment({ launch: counting, now: () => nowMs });
   const names = async (): Promise<readonly string[]> => Object.values(await untrusted(repo, userEnv(repo)));
   untrusted.readAhead(repo);
-  expect(looks).toBe(0); // nobody knows the environment of its jobs yet
+  expect(looks).toBe(0); // no job has run here, so its environment is not known
   await names();
   untrusted.readAhead(repo);
   expect(looks).toBe(1);
