@@ -17,10 +17,10 @@ const AT_REST = 2;
 /** A free process beyond those is stopped after so long without a delivery. */
 const SPARE_FOR_MS = 60_000;
 /**
- * Processes that start at the same time: on half of the processors, because each takes 0.1 s of
- * one, and the CLIs of the deliveries before it need them too.
+ * With a busy delivery on each processor, no process starts before so long none of them has ended:
+ * a start takes 0.1 s of a processor, and their CLIs need them too.
  */
-const STARTS_AT_ONCE = Math.ceil(availableParallelism() / 2);
+const BUSY_PAUSE_MS = 500;
 /** Longest wait for busy deliveries before a process is started ahead. */
 const PAUSE_MS = 1000;
 /** Limit from the fork until the process has connected and listens. */
@@ -61,12 +61,16 @@ export function createWorkerProcesses(options: {
   /** Deliveries that have a process, or wait for one. */
   readonly deliveries: ReadonlySet<Promise<unknown>>;
   readonly outage: Outage;
+  readonly processors?: number;
   readonly startWithinMs?: number;
   readonly pingEveryMs?: number;
   readonly spareForMs?: number;
 }): WorkerProcesses {
   const { pool, file, count, deliveries, outage } = options;
   const { startWithinMs = START_WITHIN_MS, pingEveryMs = PING_EVERY_MS, spareForMs = SPARE_FOR_MS } = options;
+  const { processors = availableParallelism() } = options;
+  /** Processes that start at the same time. */
+  const startsAtOnce = Math.ceil(processors / 2);
   const putBack = pool.release.bind(pool);
   const stopping = new AbortController();
   const starting = new Set<Child>();
@@ -76,6 +80,9 @@ export function createWorkerProcesses(options: {
   const waiting: PromiseWithResolvers<Child>[] = [];
   const freeSince = new WeakMap<Child, number>();
   let spareTimer: NodeJS.Timeout | null = null;
+  /** `performance.now()` when a delivery last got its process from another, or began to wait. */
+  let waitingSince = 0;
+  let busyTimer: NodeJS.Timeout | null = null;
   const missedPings = new WeakMap<Child, number>();
   const pings = setInterval(ping, pingEveryMs).unref();
   const ahead = onceMore(keepAhead, () => undefined);
@@ -134,7 +141,7 @@ export function createWorkerProcesses(options: {
   async function startOne(): Promise<void> {
     starts += 1;
     try {
-      release(await start());
+      give(await start());
       outage.worked();
       started = true;
       ahead.ask();
@@ -146,16 +153,33 @@ export function createWorkerProcesses(options: {
     startWhatIsNeeded();
   }
 
-  /** Starts a process for each delivery that waits. In an outage one is always being started. */
+  /**
+   * Starts a process for each delivery that waits: at once while a processor is free. In an outage
+   * one is always being started.
+   */
   function startWhatIsNeeded(): void {
-    const needed = outage.problem() === null ? Math.min(waiting.length, STARTS_AT_ONCE) : 1;
-    while (!stopping.signal.aborted && starts < needed) void startOne();
+    const needed = outage.problem() === null ? Math.min(waiting.length, startsAtOnce) : 1;
+    while (!stopping.signal.aborted && starts < needed) {
+      const isBusy = Object.keys(pool.retained).length >= processors;
+      const pauseMs = waitingSince + BUSY_PAUSE_MS - performance.now();
+      if (isBusy && pauseMs > 0) {
+        busyTimer ??= setTimeout(startAfterPause, pauseMs).unref();
+        return;
+      }
+      void startOne();
+    }
+  }
+
+  function startAfterPause(): void {
+    busyTimer = null;
+    startWhatIsNeeded();
   }
 
   /** Whether no process waits for the next delivery, or fewer than at rest. */
   const needsMore = (): boolean =>
     !stopping.signal.aborted &&
     outage.problem() === null &&
+    waiting.length === 0 && // else processes start for those
     deliveries.size + pool.getFree(file).length < Math.min(count, Math.max(AT_REST, deliveries.size + 1));
 
   async function keepAhead(): Promise<void> {
@@ -168,10 +192,14 @@ export function createWorkerProcesses(options: {
   }
 
   function release(child: Child): void {
-    if (child.killed) {
+    waitingSince = performance.now();
+    if (child.killed)
       pool.remove(child); // it hung, and was killed while its delivery ended
-      return;
-    }
+    else give(child);
+  }
+
+  /** Gives a process to a delivery that waits, or to the pool. */
+  function give(child: Child): void {
     const next = waiting.shift();
     if (next !== undefined) {
       next.resolve(child);
@@ -204,6 +232,7 @@ export function createWorkerProcesses(options: {
       let child = pool.getFree(file).pop();
       if (child === undefined) {
         const turn = Promise.withResolvers<Child>();
+        if (waiting.length === 0) waitingSince = performance.now();
         waiting.push(turn);
         startWhatIsNeeded();
         child = await turn.promise;
@@ -227,7 +256,7 @@ export function createWorkerProcesses(options: {
       const why = new Error('the workers are being stopped');
       stopping.abort(why);
       clearInterval(pings);
-      clearTimeout(spareTimer ?? undefined);
+      for (const timer of [spareTimer, busyTimer]) clearTimeout(timer ?? undefined);
       for (const child of starting) killChild(child.childProcess);
       for (const turn of waiting.splice(0)) turn.reject(why);
     },

@@ -34,6 +34,7 @@ function setUp({
   let forks = 0;
   const processes = createWorkerProcesses({
     ...{ pool, file, count: COUNT, deliveries, outage, startWithinMs, pingEveryMs, spareForMs },
+    processors: 2,
     newChild() {
       forks += 1;
       const workerForkOptions = { execArgv: ['--no-warnings'], execPath: execPath() };
@@ -96,6 +97,14 @@ it('a delivery that comes while a process is starting takes it', async () => {
   await ahead;
   expect(isAlive(first.pid)).toBe(true);
   expect(free()).not.toContain(first.pid);
+});
+
+it('a burst of deliveries that end soon needs no further process', async () => {
+  const { processes, forks, retain, end } = setUp();
+  await processes.startAhead();
+  const burst = Array.from({ length: 8 }, () => retain().then(end));
+  await Promise.all(burst);
+  expect(forks()).toBe(2);
 });
 
 it('a delivery that waits takes the process of one that ends', async () => {
