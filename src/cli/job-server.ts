@@ -6,6 +6,7 @@ import type { JobPage } from '../client/answers.ts';
 import type { Client } from '../client/client.ts';
 import { ApiError, UnreachableError } from '../client/errors.ts';
 import { AppError } from '../errors.ts';
+import type { JobStatus } from '../protocol/job.ts';
 import type { CommandContext, ServerFolders, TemporaryServer } from './command.ts';
 import { CommandError, EXIT } from './failures.ts';
 import { APPEARS_WITHIN_MS, findServer, noServer, type RunningServer, runningServer } from './find-server.ts';
@@ -171,7 +172,7 @@ function ownServer(context: CommandContext, server: TemporaryServer, since: stri
   };
 }
 
-const UNFINISHED = ['queued', 'scheduled', 'running'] as const;
+const UNFINISHED: JobStatus[] = ['queued', 'scheduled', 'running'];
 
 /**
  * Waits for the jobs that other commands have made since the server started: running, queued, or to

@@ -1,24 +1,12 @@
 /**
  * Queries and answers of the API that have no schema in src/protocol; docs/api.md describes them.
  */
-import type { JobListItem, JobStatus } from '../protocol/job.ts';
+import type { JobFilter, JobListItem } from '../protocol/job.ts';
 import type { IdleProcessReport, RunningExecution } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
-/** Filters of a list; a job must match all of them. */
-export interface JobListQuery {
-  readonly status?: readonly JobStatus[];
-  readonly provider?: readonly string[];
-  /** Jobs with all of these tags. */
-  readonly tag?: readonly string[];
-  /** Id of a batch. */
-  readonly batch?: string;
-  /** RFC 3339. */
-  readonly createdAfter?: string;
-  /** RFC 3339, exclusive. */
-  readonly createdBefore?: string;
-  /** Text in the prompt. */
-  readonly q?: string;
+/** One page of the jobs that a filter names. */
+export interface JobListQuery extends JobFilter {
   /** 1 to 100. */
   readonly limit?: number;
   /** `nextCursor` of the previous page. */

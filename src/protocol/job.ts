@@ -1,7 +1,7 @@
 /** Jobs and batches of jobs, as callers see them. */
 import { type Static, Type } from 'typebox';
 import { Outcome } from './outcome.ts';
-import { nullable } from './schema.ts';
+import { closed, MODEL_PATTERN, nullable } from './schema.ts';
 
 export const JOB_STATUSES = ['queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled'] as const;
 export const JobStatus = Type.Enum(JOB_STATUSES);
@@ -9,6 +9,13 @@ export type JobStatus = Static<typeof JobStatus>;
 
 export const isFinished = (status: JobStatus): boolean =>
   status === 'succeeded' || status === 'failed' || status === 'cancelled';
+
+/** Why a job without a process has none. */
+export const WAIT_REASONS = [
+  ...(['delayed', 'backoff', 'quota', 'budget'] as const), // scheduled
+  ...(['approval', 'dependency', 'paused', 'node'] as const), // waiting
+  ...(['session', 'concurrency_key'] as const), // queued
+] as const;
 
 const common = {
   id: Type.String({ description: 'ULID' }),
@@ -58,20 +65,41 @@ export const JobListItem = Type.Object({
 });
 export type JobListItem = Static<typeof JobListItem>;
 
-/** Which jobs a list shows. A job must meet every condition. */
-export interface JobQuery {
-  /** Any of these; empty: all. */
-  readonly status: readonly JobStatus[];
-  /** Any of these; empty: all. */
-  readonly provider: readonly string[];
-  /** Every one of these. */
-  readonly tag: readonly string[];
-  readonly batch: string | null;
-  /** Exclusive bounds, RFC 3339 with any offset. */
-  readonly createdAfter: string | null;
-  readonly createdBefore: string | null;
-  /** Text in the prompt, without regard to case. */
-  readonly q: string | null;
+/** Most values of one condition of a filter. */
+const MAX_VALUES = 20;
+const several = <T extends Parameters<typeof Type.Array>[0]>(item: T, description: string) =>
+  Type.Optional(Type.Array(item, { maxItems: MAX_VALUES, description }));
+const one = (description: string, maxLength = 64) =>
+  Type.Optional(Type.String({ minLength: 1, maxLength, description }));
+const time = (description: string) => Type.Optional(Type.String({ format: 'date-time', description }));
+
+/**
+ * Which jobs are meant, in the list and where many jobs are changed at once. A job must meet every
+ * condition; a list is met by any of its values, `tag` by all.
+ */
+export const JobFilter = Type.Object(
+  {
+    status: several(JobStatus, 'in one of these states'),
+    waitReason: several(Type.Enum(WAIT_REASONS), 'that wait for one of these reasons'),
+    provider: several(Type.String({ maxLength: 64 }), 'of one of these providers'),
+    model: several(Type.String({ pattern: `^${MODEL_PATTERN}$` }), 'whose request names one of these models'),
+    tag: several(Type.String({ minLength: 1, maxLength: 64 }), 'with every one of these tags'),
+    batch: one('id of the batch they were made in'),
+    session: one('id of their session', 128),
+    project: one('of this project'),
+    principal: one('made by this principal', 128),
+    errorCode: several(Type.String({ minLength: 1, maxLength: 64 }), 'that ended with one of these codes'),
+    archived: Type.Optional(Type.Boolean({ description: 'whether they are archived; unset: all' })),
+    createdAfter: time('RFC 3339, exclusive'),
+    createdBefore: time('RFC 3339, exclusive'),
+    q: one('text in the prompt, in any case', 256),
+  },
+  closed,
+);
+export type JobFilter = Static<typeof JobFilter>;
+
+/** One page of the jobs that a filter names. */
+export interface JobQuery extends JobFilter {
   readonly limit: number;
   /** `nextCursor` of the previous page; null: the first page. */
   readonly cursor: string | null;

@@ -93,6 +93,9 @@ export const listReads = {
   },
 };
 
+/** The code of a job's error. An index has the same expression. */
+const ERROR_CODE = "(CASE WHEN json_valid(jobs.error) THEN jobs.error ->> '$.code' END)";
+
 /** A condition and its parameters. The texts form a closed set, so each is prepared once. */
 interface Condition {
   readonly sql: string;
@@ -103,24 +106,40 @@ function* conditionsOf(principal: string | null, query: JobQuery): Generator<Con
   if (principal !== null) yield { sql: 'jobs.principal = ?', parameters: [principal] };
   if (query.cursor !== null) yield { sql: 'jobs.id < ?', parameters: [decodeCursor(query.cursor)] };
   yield* anyOf('jobs.status', query.status);
+  yield* anyOf('jobs.wait_reason', query.waitReason);
   yield* anyOf('jobs.provider', query.provider);
+  yield* anyOf('jobs.model', query.model);
+  yield* anyOf('jobs.session_id', query.session);
+  yield* anyOf('jobs.project', query.project);
+  yield* anyOf('jobs.principal', query.principal);
+  if (query.errorCode !== undefined) {
+    yield { sql: 'jobs.error IS NOT NULL', parameters: [] }; // the condition of the index
+    yield* anyOf(ERROR_CODE, query.errorCode);
+  }
   for (const tag of new Set(query.tag)) {
     yield { sql: 'jobs.id IN (SELECT job_id FROM job_tags WHERE tag = ?)', parameters: [tag] };
   }
-  if (query.batch !== null) {
+  if (query.batch !== undefined) {
     yield { sql: 'jobs.id IN (SELECT job_id FROM batch_jobs WHERE batch_id = ?)', parameters: [query.batch] };
   }
-  if (query.createdAfter !== null) {
+  if (query.archived !== undefined) {
+    yield {
+      sql: `jobs.id ${query.archived ? '' : 'NOT '}IN (SELECT job_id FROM archived_jobs)`,
+      parameters: [],
+    };
+  }
+  if (query.createdAfter !== undefined) {
     yield { sql: 'jobs.created_at > ?', parameters: [instant('createdAfter', query.createdAfter)] };
   }
-  if (query.createdBefore !== null) {
+  if (query.createdBefore !== undefined) {
     yield { sql: 'jobs.created_at < ?', parameters: [instant('createdBefore', query.createdBefore)] };
   }
-  if (query.q !== null && query.q !== '') yield* promptContains(query.q);
+  if (query.q !== undefined) yield* promptContains(query.q);
 }
 
 /** With one value it compares by `=`: an index that ends in the id then also gives the order. */
-function* anyOf(column: string, values: readonly string[]): Generator<Condition> {
+function* anyOf(column: string, given: string | readonly string[] = []): Generator<Condition> {
+  const values = [given].flat();
   const [only] = values;
   if (only === undefined) return;
   if (values.length === 1) yield { sql: `${column} = ?`, parameters: [only] };

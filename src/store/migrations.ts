@@ -7,6 +7,7 @@ import { batches } from './migrations/0003-batches.ts';
 import { sessions } from './migrations/0004-sessions.ts';
 import { denials } from './migrations/0005-denials.ts';
 import { projects } from './migrations/0006-projects.ts';
+import { filters } from './migrations/0007-filters.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
@@ -16,7 +17,15 @@ export interface Migration {
 }
 
 /** Forward only. A released migration never changes. */
-export const MIGRATIONS: readonly Migration[] = [initial, usage, batches, sessions, denials, projects];
+export const MIGRATIONS: readonly Migration[] = [
+  initial,
+  usage,
+  batches,
+  sessions,
+  denials,
+  projects,
+  filters,
+];
 
 /**
  * Applies the missing migrations, all or none, after a backup of the file.

@@ -56,9 +56,8 @@ function serve(port: MessagePort, file: string): void {
     if (request.op !== 'jobs.list') return request;
     // as: `Store.run` typed the arguments by the name of the operation.
     const args = request.args as Parameters<Operations['jobs.list']>[1];
-    return args.query.q === null
-      ? request
-      : { ...request, args: { ...args, among: candidates(args.query.q) } };
+    const { q } = args.query;
+    return q === undefined ? request : { ...request, args: { ...args, among: candidates(q) } };
   }
 
   function candidates(text: string): readonly string[] | null {

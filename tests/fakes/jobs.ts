@@ -56,7 +56,7 @@ export class FakeJobs implements Jobs {
     this.queries.push(query);
     const mine = [...this.#held.values()].filter(({ owner }) => maySee(principal, owner)).reverse();
     const data = mine.map(({ job }) => listItem(job));
-    const wanted = data.filter(({ status }) => query.status.length === 0 || query.status.includes(status));
+    const wanted = data.filter(({ status }) => query.status?.includes(status) ?? true);
     return { data: wanted.slice(0, query.limit), nextCursor: null };
   }
 

@@ -1,6 +1,5 @@
-import type { JobListQuery } from '../../client/answers.ts';
-import type { JobListItem, JobStatus } from '../../protocol/job.ts';
-import type { Arguments } from '../arguments.ts';
+import type { JobFilter, JobListItem, JobStatus } from '../../protocol/job.ts';
+import type { Arguments, OptionSpecs } from '../arguments.ts';
 import { parseMoment } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
@@ -17,21 +16,36 @@ const STATUSES: Readonly<Record<JobStatus, JobStatus>> = {
   cancelled: 'cancelled',
 };
 
+/** The options that say which jobs are meant. */
+export const FILTER_OPTIONS: OptionSpecs = {
+  status: {
+    type: 'string',
+    multiple: true,
+    value: 'STATUS',
+    help: 'queued, scheduled, running, succeeded, failed or cancelled',
+  },
+  'wait-reason': { type: 'string', multiple: true, value: 'REASON', help: 'jobs that wait for this' },
+  provider: { type: 'string', multiple: true, value: 'NAME', help: 'jobs of this provider' },
+  model: { type: 'string', multiple: true, value: 'NAME', help: 'jobs whose request names this model' },
+  tag: { type: 'string', multiple: true, value: 'TAG', help: 'jobs with all of these tags' },
+  batch: { type: 'string', value: 'ID', help: 'jobs of this batch' },
+  session: { type: 'string', value: 'ID', help: 'jobs of this session' },
+  project: { type: 'string', value: 'NAME', help: 'jobs of this project' },
+  principal: { type: 'string', value: 'NAME', help: 'jobs that this principal made' },
+  'error-code': { type: 'string', multiple: true, value: 'CODE', help: 'jobs that ended with this error' },
+  archived: { type: 'boolean', help: 'archived jobs only' },
+  'not-archived': { type: 'boolean', help: 'without archived jobs' },
+  since: { type: 'string', value: 'WHEN', help: 'jobs made since 2026-11-01, or in the last 7d' },
+  until: { type: 'string', value: 'WHEN', help: 'jobs made before this' },
+  q: { type: 'string', value: 'TEXT', help: 'jobs with this text in the prompt' },
+};
+
 export const jobsCommand: Command = {
   name: 'jobs',
   usage: '[OPTIONS]',
   summary: 'list jobs, newest first',
   options: {
-    status: {
-      type: 'string',
-      multiple: true,
-      value: 'STATUS',
-      help: 'queued, scheduled, running, succeeded, failed or cancelled',
-    },
-    provider: { type: 'string', multiple: true, value: 'NAME', help: 'jobs of this provider' },
-    tag: { type: 'string', multiple: true, value: 'TAG', help: 'jobs with all of these tags' },
-    q: { type: 'string', value: 'TEXT', help: 'jobs with this text in the prompt' },
-    since: { type: 'string', value: 'WHEN', help: 'jobs made since 2026-11-01, or in the last 7d' },
+    ...FILTER_OPTIONS,
     limit: {
       type: 'string',
       short: 'n',
@@ -45,7 +59,10 @@ export const jobsCommand: Command = {
   async run(context, args) {
     if (args.positionals.length > 0)
       throw usageError('jobs takes options only; `bullpen show ID` shows one job');
-    const query = queryOf(args, context.now());
+    const query = {
+      ...filterOf(args, context.now()),
+      ...given({ limit: args.integer('limit'), cursor: args.text('cursor') }),
+    };
     const page = await (await context.connect()).list(query);
     const { output } = context;
     if (args.flag('json')) {
@@ -62,22 +79,42 @@ export const jobsCommand: Command = {
   },
 };
 
-function queryOf(args: Arguments, now: Date): JobListQuery {
-  const since = args.text('since');
-  const query = {
-    status: nonEmpty(args.list('status').map(statusOf)),
-    provider: nonEmpty(args.list('provider')),
-    tag: nonEmpty(args.texts('tag')),
-    q: args.text('q'),
-    createdAfter: since === undefined ? undefined : parseMoment('--since', since, now),
-    limit: args.integer('limit'),
-    cursor: args.text('cursor'),
+/** The filter of {@link FILTER_OPTIONS}; the server checks its values. */
+export function filterOf(args: Arguments, now: Date): JobFilter {
+  const moment = (option: string): string | undefined => {
+    const text = args.text(option);
+    return text === undefined ? undefined : parseMoment(`--${option}`, text, now);
   };
-  return Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined));
+  if (args.flag('archived') && args.flag('not-archived'))
+    throw usageError('--archived and --not-archived exclude each other');
+  return given({
+    status: nonEmpty(args.list('status').map(statusOf)),
+    // as: the server refuses a reason that it does not know
+    waitReason: nonEmpty(args.list('wait-reason')) as JobFilter['waitReason'],
+    provider: nonEmpty(args.list('provider')),
+    model: nonEmpty(args.list('model')),
+    tag: nonEmpty([...args.texts('tag')]),
+    batch: args.text('batch'),
+    session: args.text('session'),
+    project: args.text('project'),
+    principal: args.text('principal'),
+    errorCode: nonEmpty(args.list('error-code')),
+    archived: args.flag('archived') ? true : args.flag('not-archived') ? false : undefined,
+    createdAfter: moment('since'),
+    createdBefore: moment('until'),
+    q: args.text('q'),
+  });
 }
 
-const nonEmpty = <T>(values: readonly T[]): readonly T[] | undefined =>
-  values.length === 0 ? undefined : values;
+type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** The members that have a value. */
+const given = <T extends object>(members: T): Given<T> =>
+  // as: of the members of T, only those without a value are left out
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Given<T>;
+
+const nonEmpty = <T>(values: readonly T[]): T[] | undefined =>
+  values.length === 0 ? undefined : [...values];
 
 function statusOf(word: string): JobStatus {
   const known = Object.values(STATUSES);

@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type Static, Type } from 'typebox';
+import { Type } from 'typebox';
 import type { Principal } from '../../auth/principal.ts';
 import { AppError } from '../../errors.ts';
-import { JOB_STATUSES, type Job, type JobQuery } from '../../protocol/job.ts';
+import { type Job, JobFilter } from '../../protocol/job.ts';
 import { PromptOverrides } from '../../protocol/prompt.ts';
 import { closed, nullable } from '../../protocol/schema.ts';
 import { utf8Text } from '../body.ts';
@@ -27,22 +27,11 @@ import { validatorCompiler } from '../validation.ts';
 const PRODUCES = ['application/json', 'text/plain'];
 const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 100;
-const MAX_VALUES = 20;
 const job = { 'application/json': shared('Job') };
-
-const several = <T extends Parameters<typeof Type.Array>[0]>(item: T, description: string) =>
-  Type.Optional(Type.Array(item, { maxItems: MAX_VALUES, description }));
-const time = (description: string) => Type.Optional(Type.String({ format: 'date-time', description }));
 
 const ListQuery = Type.Object(
   {
-    status: several(Type.Enum(JOB_STATUSES), 'in one of these states'),
-    provider: several(Type.String({ maxLength: 64 }), 'of one of these providers'),
-    tag: several(Type.String({ minLength: 1, maxLength: 64 }), 'with every one of these tags'),
-    batch: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'made in this batch' })),
-    createdAfter: time('RFC 3339'),
-    createdBefore: time('RFC 3339'),
-    q: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'text in the prompt' })),
+    ...JobFilter.properties,
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_LIMIT, default: DEFAULT_LIMIT })),
     cursor: Type.Optional(
       Type.String({ minLength: 1, maxLength: 512, description: '`nextCursor` of the page before' }),
@@ -60,6 +49,7 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
     {
       schema: {
         tags: ['jobs'],
+        operationId: 'listJobs',
         summary: 'Jobs, newest first',
         querystring: ListQuery,
         response: {
@@ -73,7 +63,10 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
         },
       },
     },
-    async (request) => jobs.list(principalOf(request), jobQueryOf(request.query)),
+    async (request) => {
+      const { limit = DEFAULT_LIMIT, cursor = null, ...filter } = request.query;
+      return jobs.list(principalOf(request), { ...filter, limit, cursor });
+    },
   );
 
   app.get(
@@ -177,18 +170,6 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
     },
   );
 }
-
-const jobQueryOf = (query: Static<typeof ListQuery>): JobQuery => ({
-  status: query.status ?? [],
-  provider: query.provider ?? [],
-  tag: query.tag ?? [],
-  batch: query.batch ?? null,
-  createdAfter: query.createdAfter ?? null,
-  createdBefore: query.createdBefore ?? null,
-  q: query.q ?? null,
-  limit: query.limit ?? DEFAULT_LIMIT,
-  cursor: query.cursor ?? null,
-});
 
 const createSchema = {
   tags: ['jobs'],

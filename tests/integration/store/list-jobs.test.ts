@@ -181,6 +181,36 @@ describe('filters of the list', () => {
     expect(await filtered(jobs, { tag: ['A'] })).toEqual([]);
   });
 
+  it('narrow to a session, a project, a principal, models, wait reasons and error codes', async () => {
+    const failed = (code: string) => {
+      const error = { code, message: 'x', retryable: false, resetsAt: null };
+      return aFinishedJob(AT, { status: 'failed', outcome: anOutcome({ status: 'failed', error }) });
+    };
+    const jobs = {
+      plain: aJob(),
+      session: aJob({ sessionId: 's1' }),
+      project: aJob({ project: 'web' }),
+      principal: aJob({ principal: 'bob' }),
+      opus: aJob({ request: { model: 'opus' } }),
+      sonnet: aJob({ request: { model: 'sonnet' } }),
+      quota: aJob({ status: 'scheduled', waitReason: 'quota' }),
+      lost: failed('execution.lost'),
+      timeout: failed('execution.timeout'),
+    };
+    expect(await filtered(jobs, { session: 's1' })).toEqual(['session']);
+    expect(await filtered(jobs, { project: 'web' })).toEqual(['project']);
+    expect(await filtered(jobs, { principal: 'bob' })).toEqual(['principal']);
+    expect(await filtered(jobs, { model: ['opus', 'sonnet'] })).toEqual(['opus', 'sonnet']);
+    expect(await filtered(jobs, { waitReason: ['quota'] })).toEqual(['quota']);
+    expect(await filtered(jobs, { errorCode: ['execution.lost'] })).toEqual(['lost']);
+    expect(await filtered(jobs, { errorCode: ['execution.lost', 'execution.timeout'] })).toEqual([
+      'lost',
+      'timeout',
+    ]);
+    expect(await filtered(jobs, { model: ['opus'], session: 's1' })).toEqual([]);
+    expect(await filtered(jobs, { principal: 'bob' }, 'alice')).toEqual([]);
+  });
+
   it('created ranges exclude their bounds and take any offset', async () => {
     const jobs = {
       early: aJob({ createdAt: '2026-03-01T10:00:00.000Z' }),

@@ -25,14 +25,17 @@ function indexed(file: string): string[] {
   }
 }
 
-const idsFor = async (store: Store, q: string | null): Promise<string[]> =>
-  (await store.run('jobs.list', { principal: null, query: aQuery({ q, limit: 100 }) })).rows.map(
-    ({ id }) => id,
-  );
+const idsFor = async (store: Store, q?: string): Promise<string[]> =>
+  (
+    await store.run('jobs.list', {
+      principal: null,
+      query: aQuery({ ...(q !== undefined && { q }), limit: 100 }),
+    })
+  ).rows.map(({ id }) => id);
 
 /** Asks for a list, so that there is a reader, and waits until it has indexed just these jobs. */
 async function untilIndexed(store: Store, file: string, ids: readonly string[]): Promise<void> {
-  await idsFor(store, null);
+  await idsFor(store);
   await eventually(() => expect(indexed(file)).toEqual([...ids].sort()), PATIENT);
 }
 

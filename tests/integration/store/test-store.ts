@@ -101,13 +101,6 @@ export async function project(store: Store, ...jobs: readonly JobCopy[]): Promis
 }
 
 export const aQuery = (overrides: Partial<JobQuery> = {}): JobQuery => ({
-  status: [],
-  provider: [],
-  tag: [],
-  batch: null,
-  createdAfter: null,
-  createdBefore: null,
-  q: null,
   limit: 20,
   cursor: null,
   ...overrides,

@@ -40,6 +40,26 @@ describe('the other commands', () => {
     expect(query?.get('createdAfter')).toBe('2026-11-20T12:00:00.000Z');
   });
 
+  it('list jobs by every filter, and refuse two that exclude each other', async () => {
+    const server = await startScriptedServer(json(200, { data: [], nextCursor: null }));
+    const args =
+      '--wait-reason quota --model opus,sonnet --batch B --session S --project web --principal bob --error-code a.b --not-archived --until 2026-11-01';
+    expect(await typed(['jobs', ...args.split(' ')], at(server.url))).toMatchObject({ code: 0 });
+    expect([...(server.requests[0]?.url.searchParams ?? [])]).toEqual([
+      ['waitReason', 'quota'],
+      ['model', 'opus'],
+      ['model', 'sonnet'],
+      ['batch', 'B'],
+      ['session', 'S'],
+      ['project', 'web'],
+      ['principal', 'bob'],
+      ['errorCode', 'a.b'],
+      ['archived', 'false'],
+      ['createdBefore', '2026-11-01T00:00:00.000Z'],
+    ]);
+    expect(await typed(['jobs', '--archived', '--not-archived'])).toMatchObject({ code: 64 });
+  });
+
   it('show a job, its answer alone, and that there is none yet', async () => {
     const server = await startScriptedServer(json(200, FINISHED), json(200, FINISHED), json(200, aJob()));
     const shown = await typed(['show', JOB_ID], at(server.url));

@@ -163,5 +163,5 @@ test('the list filters by batch', async () => {
   const { id } = (await post(http, { prompts: many(1) })).json();
   await http.app.inject({ url: `/v1/jobs?batch=${id}`, headers: asCaller });
   await http.app.inject({ url: '/v1/jobs', headers: asCaller });
-  expect(http.jobs.queries.map(({ batch }) => batch)).toEqual([id, null]);
+  expect(http.jobs.queries.map(({ batch }) => batch)).toEqual([id, undefined]);
 });

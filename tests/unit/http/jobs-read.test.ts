@@ -82,17 +82,22 @@ test.each([
 test('the list accepts filters repeated or separated by commas', async () => {
   await using http = await startHttp();
   const query =
-    'status=queued&status=running&provider=claude,codex&tag=a&createdAfter=2026-01-01T00:00:00Z&q=hello%20there&limit=100&cursor=abc';
+    'status=queued&status=running&provider=claude,codex&model=opus,sonnet&waitReason=quota,backoff&errorCode=a.b&session=s1&project=web&principal=bob&archived=false&tag=a&createdAfter=2026-01-01T00:00:00Z&q=hello%20there&limit=100&cursor=abc';
   const answer = await http.app.inject({ url: `/v1/jobs?${query}`, headers: asCaller });
   expect(answer.json()).toEqual({ data: [], nextCursor: null });
   expect(http.jobs.queries).toEqual([
     {
       status: ['queued', 'running'],
       provider: ['claude', 'codex'],
+      model: ['opus', 'sonnet'],
+      waitReason: ['quota', 'backoff'],
+      errorCode: ['a.b'],
+      session: 's1',
+      project: 'web',
+      principal: 'bob',
+      archived: false,
       tag: ['a'],
-      batch: null,
       createdAfter: '2026-01-01T00:00:00Z',
-      createdBefore: null,
       q: 'hello there',
       limit: 100,
       cursor: 'abc',
@@ -121,6 +126,10 @@ test.each([
   'offset=-1',
   'sort=id;drop',
   'status=sleeping',
+  'waitReason=rain',
+  'archived=yes',
+  'session=',
+  'model=--flag',
   'createdAfter=yesterday',
   'q=',
   'cursor=',
