@@ -16,7 +16,7 @@ const ERROR_TYPES: Readonly<Record<number, string>> = {
 export const padded = (serial: number): string => String(serial).padStart(6, '0');
 
 /** An error as the Messages API answers it. https://docs.claude.com/en/api/errors */
-export function failure({ status, message, retryAfterSeconds }: Failure, serial: number): JsonAnswer {
+export function failure({ status, message, retryAfterSeconds, limit }: Failure, serial: number): JsonAnswer {
   const requestId = `req_offline${padded(serial)}`;
   const retryAfter = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
   const error = {
@@ -25,7 +25,18 @@ export function failure({ status, message, retryAfterSeconds }: Failure, serial:
   };
   return {
     status,
-    headers: { 'request-id': requestId, ...retryAfter },
+    headers: { 'request-id': requestId, ...retryAfter, ...limitHeaders(limit) },
     body: { type: 'error', error, request_id: requestId },
+  };
+}
+
+/** How the API tells a plan's login that a limit is reached; the end is in seconds since 1970. */
+function limitHeaders(limit: Failure['limit']): Readonly<Record<string, string>> {
+  if (limit === undefined) return {};
+  const resetsAt = String(Math.ceil(Date.now() / 1000) + limit.resetsInSeconds);
+  return {
+    'anthropic-ratelimit-unified-status': 'rejected',
+    'anthropic-ratelimit-unified-reset': resetsAt,
+    'anthropic-ratelimit-unified-representative-claim': limit.name,
   };
 }

@@ -24,6 +24,10 @@ export interface ErrorStep {
   readonly retryAfterSeconds: number | null;
   readonly times: number | null;
   readonly key: string | null;
+  /** The plan's limit that is reached, as the vendor names it; null: it is no plan's limit. */
+  readonly limit: string | null;
+  /** When that limit ends. */
+  readonly resetsInSeconds: number;
 }
 
 /** A directive that cannot be read; the server answers it with 400 and this message. */
@@ -37,8 +41,8 @@ const OPENING = /\[\[(reply|say|think|tool|error|hang|slow|long)\s*(?::\s*|(?=\]
  * Reads the directives in a text, in their order. Text without directives is an empty script.
  *
  * `[[reply: text]]` `[[say: text]]` `[[think: text]]` `[[tool: Name {"json":1}]]` `[[error: 429
- * retry-after=1 times=2 key=a]]` `[[hang]]` `[[hang: before]]` `[[slow: 20 tokens 50ms]]` `[[long:
- * 100000]]`
+ * retry-after=1 times=2 key=a]]` `[[error: 429 limit=five_hour resets-in=5]]` `[[hang]]` `[[hang:
+ * before]]` `[[slow: 20 tokens 50ms]]` `[[long: 100000]]`
  *
  * @throws DirectiveError when a directive has a known name and cannot be read.
  */
@@ -117,7 +121,7 @@ function errorStep(rest: string): ErrorStep {
     return Number(value);
   };
   for (const name of read.keys()) {
-    if (!['retry-after', 'times', 'key'].includes(name))
+    if (!['retry-after', 'times', 'key', 'limit', 'resets-in'].includes(name))
       throw new DirectiveError(`error: ${name} is unknown`);
   }
   return {
@@ -126,5 +130,7 @@ function errorStep(rest: string): ErrorStep {
     retryAfterSeconds: number('retry-after'),
     times: number('times'),
     key: read.get('key') ?? null,
+    limit: read.get('limit') ?? null,
+    resetsInSeconds: number('resets-in') ?? 3600,
   };
 }

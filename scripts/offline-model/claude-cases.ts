@@ -15,6 +15,8 @@ interface ClaudeCase {
   /** Where that run is terminated. */
   readonly resumesAfter?: string;
   readonly retries?: number;
+  /** Runs with the token of a plan instead of an API key. */
+  readonly plan?: true;
   readonly terminateAt?: string;
   /** Sends the prompt as a message with an id, so that the CLI reports what happens to it. */
   readonly asMessage?: true;
@@ -43,6 +45,9 @@ export const CLAUDE_CASES = {
     args: ['--allowedTools', 'Bash'],
   },
   'auth-401': { prompt: 'Hello [[error: 401]]', retries: 1 },
+  'plan-limit': { prompt: 'Hello [[error: 429 limit=five_hour resets-in=3600]]', plan: true },
+  'plan-limit-opus': { prompt: 'Hello [[error: 429 limit=seven_day_opus resets-in=3600]]', plan: true },
+  'rate-limit-429': { prompt: 'Hello [[error: 429 retry-after=1]]', retries: 1 },
   'rate-limit-429-retry': {
     prompt: 'Hello [[error: 429 retry-after=1 times=1]] [[reply: Here I am.]]',
     retries: 2,
@@ -133,7 +138,17 @@ export interface RanCase {
 /** Runs a case with a model and a home of its own; both are gone when it resolves. */
 export async function runClaudeCase(name: ClaudeCaseName): Promise<RanCase> {
   const given: ClaudeCase = CLAUDE_CASES[name];
-  const { prompt, args = [], resumes, resumesAfter, retries, terminateAt, asMessage, hooks = {} } = given;
+  const {
+    prompt,
+    args = [],
+    resumes,
+    resumesAfter,
+    retries,
+    plan,
+    terminateAt,
+    asMessage,
+    hooks = {},
+  } = given;
   await using model = await startOfflineModel();
   await using home = await makeClaudeHome();
   const base = { baseUrl: model.url, home };
@@ -158,7 +173,10 @@ export async function runClaudeCase(name: ClaudeCaseName): Promise<RanCase> {
     ...base,
     prompt,
     args: first === null ? args : [...args, `--resume=${sessionIdOf(first)}`],
-    ...(retries === undefined ? {} : { env: { CLAUDE_CODE_MAX_RETRIES: String(retries) } }),
+    env: {
+      ...(retries === undefined ? {} : { CLAUDE_CODE_MAX_RETRIES: String(retries) }),
+      ...(plan === undefined ? {} : { ANTHROPIC_API_KEY: '', CLAUDE_CODE_OAUTH_TOKEN: 'offline' }),
+    },
     ...(terminateAt === undefined ? {} : { terminateAt }),
     ...(asMessage === undefined ? {} : { promptId: PROMPT_ID }),
   });

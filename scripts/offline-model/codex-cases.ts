@@ -37,6 +37,7 @@ export const CODEX_CASES = {
   'unknown-session': { prompt: 'Hello', thread: '00000000-0000-7000-8000-00000000dead' },
   'wrong-key': { prompt: 'Hello', key: 'wrong-key', retries: 1 },
   'rate-limit-429': { prompt: 'Hello [[error: 429]]', retries: 1 },
+  'plan-limit': { prompt: 'Hello [[error: 429 limit=primary resets-in=3600]]', retries: 1 },
   'server-500': { prompt: 'Hello [[error: 500]]', retries: 1 },
   'bad-request-400': { prompt: 'Hello [[error: 400]]', retries: 1 },
   'bad-argument': { prompt: 'Hello', args: ['--no-such-flag'] },

@@ -115,7 +115,14 @@ function usage(ask: Ask, turn: Turn): object {
   };
 }
 
-function failure({ status, message, retryAfterSeconds }: Failure): JsonAnswer {
+function failure({ status, message, retryAfterSeconds, limit }: Failure): JsonAnswer {
+  if (limit !== undefined) {
+    const resetsAt = Math.ceil(Date.now() / 1000) + limit.resetsInSeconds;
+    return {
+      status,
+      body: { error: { type: 'usage_limit_reached', message, plan_type: 'plus', resets_at: resetsAt } },
+    };
+  }
   const code = ERROR_CODES[status] ?? (status < 500 ? 'invalid_request' : 'server_error');
   return {
     status,

@@ -80,6 +80,7 @@ function failureOf(step: ErrorStep): Resolution {
     status: step.status,
     message: `The offline model was told to answer ${step.status}.`,
     retryAfterSeconds: step.retryAfterSeconds,
+    ...(step.limit === null ? {} : { limit: { name: step.limit, resetsInSeconds: step.resetsInSeconds } }),
   };
   return { kind: 'failure', label: `error ${step.status}`, failure };
 }

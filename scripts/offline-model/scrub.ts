@@ -25,6 +25,9 @@ const TASK_ID = /"(?:task_id|run_id|runId)":"([^"]+)"/g;
  */
 const OWN_TRACES = /^(?: {4}at |\[STARTUP\] ).*\n?/gm;
 const FIXED_MS = 100;
+/** The end of a usage limit, as a number of seconds and in a sentence. */
+const FIXED_RESET = 1_800_000_000;
+const RESET_TIME = /\d{1,2}:\d\d ?[ap]m/gi;
 
 /**
  * Long lists of the init line that say nothing about the contract; of each, so many entries stay.
@@ -61,6 +64,7 @@ export function createScrubber(place: { home: string; workspace: string; baseUrl
         ids.set(id, known);
         return known;
       })
+      .replaceAll(RESET_TIME, '8:00am')
       .replaceAll(ISO_TIME, '2026-01-01T00:00:00.000Z')
       .replaceAll(EPOCH_MS, '_1767225600000')
       .replaceAll(TIME_IN_NAME, '2026-01-01T00-00-00-000Z')
@@ -69,6 +73,7 @@ export function createScrubber(place: { home: string; workspace: string; baseUrl
   const value = (current: unknown, name: string): unknown => {
     if (typeof current === 'string') return text(current);
     if (typeof current === 'number' && (name.endsWith('_ms') || name === 'end_time')) return FIXED_MS;
+    if (name === 'resetsAt') return FIXED_RESET;
     if (Array.isArray(current)) return trimmed(current, name).map((entry) => value(entry, ''));
     if (typeof current !== 'object' || current === null) return current;
     const entries = Object.entries(current).filter(([key]) => key !== 'messaging_socket_path');

@@ -52,6 +52,8 @@ export interface Failure {
   readonly status: number;
   readonly message: string;
   readonly retryAfterSeconds: number | null;
+  /** The plan's limit behind it; left out: there is none. */
+  readonly limit?: { readonly name: string; readonly resetsInSeconds: number };
 }
 
 export interface JsonAnswer {

@@ -144,7 +144,7 @@ export function failureLine(error: unknown, nowMs: number): RunnerError {
       status: error.status ?? null,
       errorType: error.type,
       message: error.apiMessage ?? error.message,
-      resetsAt: resetsAt(error.headers?.get('retry-after') ?? null, nowMs),
+      resetsAt: resetsAt(error.headers ?? new Headers(), nowMs),
     };
   }
   // `fetch` throws this when the connection closes in the middle of the answer.
@@ -170,12 +170,25 @@ function causeOf(error: Error): string {
   return `(${messageOf(innermost)})`;
 }
 
-/** @param retryAfter seconds or an HTTP date (RFC 9110, 10.2.3) */
-function resetsAt(retryAfter: string | null, nowMs: number): string | null {
-  if (retryAfter === null) return null;
+/** The limits of an API key that have headers of their own. */
+const LIMITS = ['requests', 'tokens', 'input-tokens', 'output-tokens'];
+const LIMIT_HEADER = 'anthropic-ratelimit';
+
+/**
+ * RFC 3339: when a call may succeed: `retry-after`, in seconds or as an HTTP date (RFC 9110,
+ * 10.2.3), else the latest reset of the limits that have nothing left. Null: neither says so.
+ */
+function resetsAt(headers: Headers, nowMs: number): string | null {
+  const retryAfter = headers.get('retry-after');
   const seconds = Number(retryAfter);
-  const at = new Date(Number.isNaN(seconds) ? retryAfter : nowMs + seconds * 1000);
-  return Number.isNaN(at.getTime()) ? null : at.toISOString();
+  const times =
+    retryAfter === null
+      ? LIMITS.filter((limit) => headers.get(`${LIMIT_HEADER}-${limit}-remaining`) === '0').map((limit) =>
+          Date.parse(headers.get(`${LIMIT_HEADER}-${limit}-reset`) ?? ''),
+        )
+      : [Number.isNaN(seconds) ? Date.parse(retryAfter) : nowMs + seconds * 1000];
+  const last = new Date(Math.max(...times.filter((time) => !Number.isNaN(time))));
+  return Number.isNaN(last.getTime()) ? null : last.toISOString();
 }
 
 /**

@@ -8,6 +8,18 @@ import { parseJsonLine } from './json.ts';
 
 const MAX_STDERR_IN_MESSAGE = 500;
 
+/** Seconds since 1970 are below this until the year 5138. Larger values are milliseconds. */
+const MAX_EPOCH_SECONDS = 100_000_000_000;
+
+/**
+ * A vendor's time in seconds since 1970, as RFC 3339; null: it is no time. A time in milliseconds
+ * is read as such.
+ */
+export function atEpochSeconds(value: number): string | null {
+  const at = new Date(value < MAX_EPOCH_SECONDS ? value * 1000 : value);
+  return value > 0 && !Number.isNaN(at.getTime()) ? at.toISOString() : null;
+}
+
 /** For example `exited with code 1: no such file`. @param stderr only its end is shown */
 export function howItEnded(exit: Exit, stderr: string): string {
   const how = exit.signal === null ? `exited with code ${exit.code}` : `was killed by ${exit.signal}`;

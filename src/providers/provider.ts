@@ -84,7 +84,13 @@ export interface Verdict {
   readonly turns: number | null;
   readonly usage: Usage | null;
   readonly permissionDenials: readonly { readonly tool: string; readonly input: unknown }[];
+  /** `execution.quota`: a usage limit of the login refused the run; `resetsAt` is its end. */
   readonly error: WireError | null;
+  /**
+   * The limit behind `execution.quota` holds only for models with this word in their name. Left
+   * out, or null: for all models.
+   */
+  readonly limitedModel?: string | null;
 }
 
 /**

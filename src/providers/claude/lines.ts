@@ -48,6 +48,8 @@ const details = {
   num_turns: maybe(Type.Number()),
   terminal_reason: maybe(Type.String()),
   api_error_status: maybe(Type.Number()),
+  /** `usage_limit_reached`: a limit of the plan. */
+  api_error: maybe(Type.String()),
   total_cost_usd: maybe(Type.Number()),
   usage: maybe(ApiUsage),
   model_usage_since_last_result: maybe(Type.Record(Type.String(), ModelUsage)),
@@ -189,6 +191,7 @@ const AssistantLine = Type.Object({
   error: maybe(Type.String()),
   is_api_error_message: maybe(Type.Boolean()),
   api_error_status: maybe(Type.Number()),
+  api_error: maybe(Type.String()),
 });
 
 const UserLine = Type.Object({

@@ -4,13 +4,14 @@ import { type WireError, wireError } from '../../errors.ts';
 import { isCut } from '../../protocol/cli.ts';
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
+import { atEpochSeconds } from '../endings.ts';
 import type { RunFacts, Translator } from '../provider.ts';
 import { ASK_AGAIN } from './command.ts';
 import { createContent, createOpenTools } from './content.ts';
 import { type ClaudeLine, parseClaudeLine, type ResultLine } from './lines.ts';
 import { createBackground, createTurns } from './turns.ts';
 import { createUsageMeter } from './usage.ts';
-import { type ApiError, claudeVerdict, LOGIN_HINT, whyBlocked } from './verdict.ts';
+import { type ApiError, type ClaudeEnd, claudeVerdict, LOGIN_HINT, whyBlocked } from './verdict.ts';
 
 type Line<T extends ClaudeLine['type']> = Extract<ClaudeLine, { type: T }>;
 
@@ -33,7 +34,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   let blocked: WireError | null = null;
   let transcriptLost = false;
   const missingServers = createServerWarnings();
-  let limitResetsAt: string | null = null;
+  let limit: ClaudeEnd['limit'] = null;
   /** Answers that lost a part because their line was too long. */
   const cutAnswers = new Set<string | null>();
   let currentMessage = '';
@@ -100,7 +101,8 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     tools.said(agent, message.id ?? null);
     if (line.error) {
       const said = line.message.content.map((block) => ('text' in block ? String(block.text) : '')).join('');
-      apiError = { status: line.api_error_status ?? null, errorClass: line.error, message: said };
+      const { api_error_status: status = null, api_error: name = null, error: errorClass } = line;
+      apiError = { status, name, errorClass, message: said };
       return [{ kind: 'warning', code: line.error, message: said }];
     }
     if (message.id && message.usage) meter.sawCall(message.id, message.usage, message.model ?? null);
@@ -139,7 +141,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
 
   function onRateLimit(line: Line<'rate_limit_event'>): ExecutionEvent {
     const event = rateLimitEvent(line);
-    limitResetsAt = event.status === 'rejected' ? event.resetsAt : null;
+    limit = event.status === 'rejected' ? event : null;
     return event;
   }
 
@@ -219,7 +221,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
         usage: meter.total(),
         apiError,
         hopeless,
-        limitResetsAt,
+        limit,
         exit,
         stderrTail,
       });
@@ -231,12 +233,10 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
 function rateLimitEvent({
   rate_limit_info: info,
 }: Line<'rate_limit_event'>): Extract<ExecutionEvent, { kind: 'rate_limit' }> {
-  const resetsAt = typeof info.resetsAt === 'number' ? new Date(info.resetsAt * 1000) : null;
-  const valid = resetsAt !== null && !Number.isNaN(resetsAt.getTime());
   return {
     kind: 'rate_limit',
     status: info.status,
-    resetsAt: valid ? resetsAt.toISOString() : null,
+    resetsAt: typeof info.resetsAt === 'number' ? atEpochSeconds(info.resetsAt) : null,
     limit: info.rateLimitType ?? null,
   };
 }

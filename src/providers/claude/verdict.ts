@@ -4,6 +4,7 @@
  */
 import { type ErrorCode, type WireError, wireError } from '../../errors.ts';
 import type { Exit } from '../../protocol/cli.ts';
+import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { Usage } from '../../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { howItEnded } from '../endings.ts';
@@ -25,11 +26,8 @@ export interface ClaudeEnd {
   readonly blocked: WireError | null;
   /** Why going on was pointless. */
   readonly hopeless: WireError | null;
-  /**
-   * RFC 3339: end of the limit that refused the run; null: there was none, or its end is not
-   * known.
-   */
-  readonly limitResetsAt: string | null;
+  /** The limit that the CLI reported last; null: none refused the run. */
+  readonly limit: Extract<ExecutionEvent, { kind: 'rate_limit' }> | null;
   readonly exit: Exit;
   readonly stderrTail: string;
 }
@@ -38,6 +36,8 @@ export interface ClaudeEnd {
 export interface ApiError {
   /** HTTP status. */
   readonly status: number | null;
+  /** `usage_limit_reached`: a limit of the plan. Other names, and null, mean nothing here. */
+  readonly name: string | null;
   /** `authentication_failed`, `rate_limit`, `billing_error` … */
   readonly errorClass: string | null;
   /** For a person. */
@@ -57,8 +57,20 @@ export function claudeVerdict(end: ClaudeEnd): Verdict {
     turns: modelTurns,
     usage: end.usage,
     permissionDenials,
-    error: error?.code === 'execution.rate_limited' ? { ...error, resetsAt: end.limitResetsAt } : error,
+    ...limitOf(end, error),
   };
+}
+
+const LIMITED = ['execution.quota', 'execution.rate_limited'];
+
+/** Limits of one family of models; the others hold for the whole plan. */
+const MODEL_LIMIT = /^seven_day_(opus|sonnet)$/;
+
+/** The error, with what the CLI reported about the limit behind it. */
+function limitOf({ limit }: ClaudeEnd, error: WireError | null): Pick<Verdict, 'error' | 'limitedModel'> {
+  if (error === null || limit === null || !LIMITED.includes(error.code)) return { error };
+  const limitedModel = MODEL_LIMIT.exec(limit.limit ?? '')?.[1] ?? null;
+  return { error: { ...error, resetsAt: limit.resetsAt }, limitedModel };
 }
 
 function finished(
@@ -71,6 +83,7 @@ function finished(
     const message = failureText(result, apiError?.message ?? null);
     const signs: FailureSigns = {
       status: result.api_error_status ?? apiError?.status ?? null,
+      name: result.api_error ?? apiError?.name ?? null,
       errorClass: apiError?.errorClass ?? null,
       subtype: result.subtype,
       terminalReason: result.terminal_reason ?? null,
@@ -236,8 +249,8 @@ const REFUSED = [
 
 /** The error behind these signs; null when none of them is known. */
 function knownFailure(signs: FailureSigns): WireError | null {
-  const { status, errorClass, subtype, terminalReason, message } = signs;
-  const is = (name: string, reason: string): boolean => subtype === name || terminalReason === reason;
+  const { status, name, errorClass, subtype, terminalReason, message } = signs;
+  const is = (kind: string, reason: string): boolean => subtype === kind || terminalReason === reason;
   const among = (classes: readonly string[]): boolean => errorClass !== null && classes.includes(errorClass);
 
   if (is('error_max_turns', 'max_turns')) return wireError('execution.max_turns', message);
@@ -245,7 +258,12 @@ function knownFailure(signs: FailureSigns): WireError | null {
   if (is('error_max_structured_output_retries', 'structured_output_retry_exhausted')) {
     return wireError('execution.bad_output', message);
   }
-  if (errorClass === 'billing_error' || status === 402 || NO_CREDIT.test(message)) {
+  if (
+    name === 'usage_limit_reached' ||
+    errorClass === 'billing_error' ||
+    status === 402 ||
+    NO_CREDIT.test(message)
+  ) {
     return wireError('execution.quota', message);
   }
   const notLoggedIn = status === null && NOT_LOGGED_IN.test(message);

@@ -33,6 +33,21 @@ describe('what the SDK throws', () => {
     expect(failureLine(refused({ 'retry-after': retryAfter }), NOW).resetsAt).toBe(at);
   });
 
+  it('without retry-after may be tried again when the last limit with nothing left is reset', () => {
+    const limits = {
+      'anthropic-ratelimit-requests-remaining': '0',
+      'anthropic-ratelimit-requests-reset': '2026-01-01T00:00:10Z',
+      'anthropic-ratelimit-input-tokens-remaining': '0',
+      'anthropic-ratelimit-input-tokens-reset': '2026-01-01T00:00:40Z',
+      'anthropic-ratelimit-output-tokens-remaining': '900',
+      'anthropic-ratelimit-output-tokens-reset': '2026-01-01T00:01:00Z',
+    };
+    expect(failureLine(refused(limits), NOW).resetsAt).toBe('2026-01-01T00:00:40.000Z');
+    expect(failureLine(refused({ ...limits, 'retry-after': '5' }), NOW).resetsAt).toBe(
+      '2026-01-01T00:00:05.000Z',
+    );
+  });
+
   it('is the connection when there was no answer or only half of one', () => {
     const cause = new TypeError('fetch failed', { cause: new Error('connect ECONNREFUSED') });
     expect(failureLine(new APIConnectionError({ message: 'Connection error.', cause }), NOW)).toMatchObject({

@@ -71,6 +71,25 @@ describe('a recorded run of claude', () => {
     expect(verdict).toMatchObject({ text: '', error: { code: 'auth.required', retryable: false } });
   });
 
+  it.each([
+    ['plan-limit', null],
+    ['plan-limit-opus', 'opus'],
+  ])('whose plan has reached its limit (%s) names its end and its models', (name, limitedModel) => {
+    const { verdict } = replay(name);
+    expect(verdict).toMatchObject({
+      text: '',
+      error: { code: 'execution.quota', resetsAt: '2027-01-15T08:00:00.000Z' },
+      limitedModel,
+    });
+  });
+
+  it('whose key has reached a rate limit names no end', () => {
+    expect(replay('rate-limit-429').verdict.error).toMatchObject({
+      code: 'execution.rate_limited',
+      resetsAt: null,
+    });
+  });
+
   it('that was limited and then answered succeeds', () => {
     const { events, verdict } = replay('rate-limit-429-retry');
     expect(events.filter(({ kind }) => kind === 'retry')).toMatchObject([{ retry: 1, status: 429 }]);

@@ -214,6 +214,20 @@ describe('a limit that turned the run away', () => {
     expect(error).toMatchObject({ code: 'execution.rate_limited', resetsAt: '2027-01-15T08:00:00.000Z' });
   });
 
+  it.each([
+    [1_800_000_000_000, '2027-01-15T08:00:00.000Z'],
+    [-1, null],
+    [1e300, null],
+  ])('reads the time %d as %s', (resetsAt, at) => {
+    const lines = [init(), limit('rejected', resetsAt), apiErrorResult(429, 'limit reached')];
+    expect(endOf(lines)?.resetsAt).toBe(at);
+  });
+
+  it('is one of the plan by the name of the error alone', () => {
+    const line = apiErrorResult(429, 'no words count', { api_error: 'usage_limit_reached' });
+    expect(endOf([init(), line])).toMatchObject({ code: 'execution.quota', resetsAt: null });
+  });
+
   it('says nothing of the kind for a warning, or for another error', () => {
     expect(
       endOf([init(), limit('allowed_warning', 1_800_000_000), apiErrorResult(429, 'no')])?.resetsAt,
