@@ -5,17 +5,18 @@ import { type TSchema, Type } from 'typebox';
 import { SESSION_COOKIE } from '../auth/signed-values.ts';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { Job, JobListItem } from '../protocol/job.ts';
-import { PromptRequest } from '../protocol/prompt.ts';
+import { BatchPrompt, PromptRequest } from '../protocol/prompt.ts';
 import type { Access, HttpApp } from './http-app.ts';
 import { PROBLEM_TYPE, ProblemDetails } from './problem.ts';
 
 /** Schemas that the OpenAPI document defines once and refers to by name. */
-export type SharedSchema = 'Job' | 'JobListItem' | 'PromptRequest' | 'Problem';
+export type SharedSchema = 'Job' | 'JobListItem' | 'PromptRequest' | 'BatchPrompt' | 'Problem';
 
 const SHARED: Readonly<Record<SharedSchema, TSchema>> = {
   Job,
   JobListItem,
   PromptRequest,
+  BatchPrompt,
   Problem: ProblemDetails,
 };
 

@@ -48,6 +48,12 @@ export interface Jobs {
   delete(principal: Principal, id: string): Promise<void>;
 }
 
+/** A prompt of a batch as the caller sent it, or why it cannot be one. */
+export interface BatchItem {
+  readonly customId: string | null;
+  readonly prompt: PromptRequest | AppError;
+}
+
 export interface Batches {
   /**
    * Makes a job of each prompt. An error in `items`, or a refused prompt, does not affect the
@@ -57,7 +63,7 @@ export interface Batches {
    */
   create(
     principal: Principal,
-    items: readonly (PromptRequest | AppError)[],
+    items: readonly BatchItem[],
     idempotency: Idempotency | null,
   ): Promise<{ readonly batch: BatchCreated; readonly replayed: boolean }>;
   /** @throws AppError batch.not_found, including for the batch of another principal */

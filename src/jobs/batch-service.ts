@@ -6,7 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError, toWire } from '../errors.ts';
-import type { Batches } from '../http/ports.ts';
+import type { Batches, BatchItem } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
 import {
   type Batch,
@@ -16,7 +16,6 @@ import {
   JOB_STATUSES,
   type JobStatus,
 } from '../protocol/job.ts';
-import type { PromptRequest } from '../protocol/prompt.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import {
   type BatchEntry,
@@ -75,15 +74,12 @@ export function createBatchService({
   newId,
 }: BatchServiceOptions): Batches {
   /** Checks each prompt, in order. An invalid prompt does not affect the others. */
-  async function checkAll(
-    principal: Principal,
-    items: readonly (PromptRequest | AppError)[],
-  ): Promise<Checked[]> {
+  async function checkAll(principal: Principal, items: readonly BatchItem[]): Promise<Checked[]> {
     const resolve = resolverFor(principal);
-    const checkOne = async (item: PromptRequest | AppError): Promise<Checked> => {
-      if (item instanceof AppError) return item;
+    const checkOne = async ({ customId, prompt }: BatchItem): Promise<Checked> => {
+      if (prompt instanceof AppError) return prompt;
       try {
-        const request = await resolve(item);
+        const request = await resolve(customId === null ? prompt : { ...prompt, customId });
         return { request, pin: await placeSession(principal, request) };
       } catch (error) {
         if (error instanceof AppError && error.status < 500) return error;
@@ -114,7 +110,7 @@ export function createBatchService({
   /** Adds the jobs that a known batch lacks: the server may have died while it added them. */
   async function complete(
     principal: Principal,
-    items: readonly (PromptRequest | AppError)[],
+    items: readonly BatchItem[],
     opened: Exclude<OpenBatchResult, { kind: 'created' }>,
   ): ReturnType<Batches['create']> {
     if (opened.kind === 'mismatch') throw keyReused();
@@ -161,9 +157,11 @@ export function createBatchService({
       admit(items.length);
       const checked = await checkAll(principal, items);
       const { id, createdAt } = newId();
-      const entries = checked.map(
-        (one): BatchEntry => (one instanceof AppError ? refused(one) : { id: newId().id }),
-      );
+      const entries = checked.map((one, index): BatchEntry => {
+        const customId = items[index]?.customId ?? null;
+        const result = one instanceof AppError ? refused(one) : { id: newId().id };
+        return customId === null ? result : { ...result, customId };
+      });
       const opened = await batchRecords.open({
         id,
         project: DEFAULT_PROJECT,
@@ -238,7 +236,7 @@ function members(
 
 const toCreated = (id: string, entries: readonly BatchEntry[]): BatchCreated => ({
   id,
-  items: entries.map((entry, index) => ({ index, ...entry })),
+  items: entries.map(({ customId = null, ...entry }, index) => ({ index, customId, ...entry })),
   links: batchLinks(id),
 });
 

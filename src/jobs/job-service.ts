@@ -9,7 +9,7 @@ import type { Created, Idempotency, Jobs } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
 import { isFinished, type Job, type JobStatus, jobLinks } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
-import type { PromptOverrides, PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
+import type { BatchPrompt, PromptOverrides, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import { DEFAULT_PROJECT, type JobRecords, type NewJob } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
@@ -89,7 +89,7 @@ export function createJobService({
     principal: Principal,
     idempotency: Idempotency | null,
     retryOf: string | null,
-    requested: () => Promise<PromptRequest>,
+    requested: () => Promise<BatchPrompt>,
   ): Promise<Created> {
     const key = scopedKey(principal, idempotency);
     // A known key has its answer before anything is checked: the checks may fail by now.
@@ -195,7 +195,7 @@ export function createJobService({
         if (!isFinished(job.status))
           throw new AppError('job.not_finished', 'only a finished job can be retried');
         // as: merged from two checked halves; the resolver checks the whole
-        return { ...toRequest(job.request), ...overrides } as PromptRequest;
+        return { ...toRequest(job.request), ...overrides } as BatchPrompt;
       });
     },
 
@@ -254,6 +254,7 @@ function toJob(job: Omit<JobCopy, 'updatedAt' | 'rev'>): Job {
     attempts: job.attempts,
     retryOf: job.retryOf,
     batchId: job.batchId,
+    customId: request.customId ?? null,
     node: job.node,
     cancelRequested: job.cancelRequested,
     createdAt: job.createdAt,

@@ -3,11 +3,11 @@ import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { checkRequest, checkText, notValid, type PermitOptions, permit } from '../executor/permit.ts';
-import { type Limits, PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
+import { BatchPrompt, type Limits, type PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers } from '../providers/registry.ts';
 import { resolveWorkspace, type Workspace } from '../workspace.ts';
 
-const promptRequest = Compile(PromptRequest);
+const batchPrompt = Compile(BatchPrompt);
 
 export interface ResolvePromptOptions extends PermitOptions {
   readonly settings: PermitOptions['settings'] &
@@ -29,7 +29,7 @@ export interface ResolvePromptOptions extends PermitOptions {
 }
 
 /** Turns a request into a resolved prompt. @throws AppError with the documented code */
-export type PromptResolver = (request: PromptRequest) => Promise<ResolvedPrompt>;
+export type PromptResolver = (request: BatchPrompt) => Promise<ResolvedPrompt>;
 
 /**
  * A resolver for the requests of one call. It applies the defaults of the settings, and checks
@@ -47,7 +47,7 @@ export function createPromptResolver(principal: Principal, options: ResolvePromp
 }
 
 async function resolvePrompt(
-  request: PromptRequest,
+  request: BatchPrompt,
   principal: Principal,
   { settings, providers, pricing }: ResolvePromptOptions,
   workspaceOf: (cwd: string) => Promise<Workspace>,
@@ -55,7 +55,7 @@ async function resolvePrompt(
   checkText(request.prompt);
   // HTTP has checked its bodies. Raw requests, and retries merged from two halves, are checked
   // here.
-  if (!promptRequest.Check(request)) throw notValid(promptRequest.Errors(request));
+  if (!batchPrompt.Check(request)) throw notValid(batchPrompt.Errors(request));
   checkTime('timeoutMs', request.timeoutMs, settings.maxTimeoutMs);
   checkTime('idleTimeoutMs', request.idleTimeoutMs, settings.maxTimeoutMs);
   const { provider, defaults } = providers.get(request.provider ?? settings.provider);
@@ -86,6 +86,7 @@ async function resolvePrompt(
     concurrencyKey: request.concurrencyKey ?? null,
     tags: request.tags ?? [],
     metadata: request.metadata ?? {},
+    ...(request.customId === undefined ? {} : { customId: request.customId }),
   };
   checkRequest(resolved);
   return (await permit(resolved, principal, provider, { settings, pricing, workspaceOf })).request;

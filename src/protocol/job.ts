@@ -30,6 +30,7 @@ const common = {
   attempts: Type.Integer(),
   retryOf: nullable(Type.String()),
   batchId: nullable(Type.String({ description: 'the batch it belongs to' })),
+  customId: nullable(Type.String({ description: "the caller's id of a prompt of a batch" })),
   node: nullable(Type.String()),
   createdAt: Type.String(),
   startedAt: nullable(Type.String()),
@@ -128,13 +129,19 @@ const batchLinksSchema = Type.Object({
   cancel: Type.String(),
 });
 
+/** Which prompt of a batch. */
+const place = {
+  index: Type.Integer({ description: 'of the prompt, from 0' }),
+  customId: nullable(Type.String({ description: "the caller's id of the prompt" })),
+};
+
 /** Answer of `POST /v1/batches`: the job or the error of each prompt, in order. */
 export const BatchCreated = Type.Object({
   id: Type.String({ description: 'ULID' }),
   items: Type.Array(
     Type.Union([
-      Type.Object({ index: Type.Integer(), id: Type.String({ description: 'of the job' }) }),
-      Type.Object({ index: Type.Integer(), error: RefusedItem }),
+      Type.Object({ ...place, id: Type.String({ description: 'of the job' }) }),
+      Type.Object({ ...place, error: RefusedItem }),
     ]),
   ),
   links: batchLinksSchema,

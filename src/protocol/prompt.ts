@@ -85,6 +85,19 @@ export const PromptRequest = Type.Object(
 );
 export type PromptRequest = Static<typeof PromptRequest>;
 
+/** What a caller calls a prompt of a batch. */
+export const CustomId = Type.String({
+  pattern: '^[^\\u0000-\\u001f]{1,64}$',
+  description: 'your own id; comes back in the items, the job and the results',
+});
+
+/** A prompt of a batch. */
+export const BatchPrompt = Type.Object(
+  { ...PromptRequest.properties, customId: Type.Optional(CustomId) },
+  closed,
+);
+export type BatchPrompt = Static<typeof BatchPrompt>;
+
 /** Body of `POST /v1/jobs/:id/retry`: the fields of the first request to change. */
 export const PromptOverrides = Type.Partial(PromptRequest, { ...closed, examples: [{}] });
 export type PromptOverrides = Static<typeof PromptOverrides>;
@@ -124,6 +137,8 @@ export const ResolvedPrompt = Type.Object(
     concurrencyKey: nullable(asked.concurrencyKey),
     tags: asked.tags,
     metadata: asked.metadata,
+    /** Of a prompt of a batch; a retry keeps it. */
+    customId: Type.Optional(CustomId),
   },
   closed,
 );

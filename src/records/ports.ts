@@ -225,7 +225,10 @@ export interface Upkeep {
 }
 
 /** One prompt of a batch: the id of its job, or why it was refused. */
-export type BatchEntry = { readonly id: string } | { readonly error: RefusedPrompt };
+export type BatchEntry = { readonly customId?: string } & (
+  | { readonly id: string }
+  | { readonly error: RefusedPrompt }
+);
 
 export interface RefusedPrompt extends Pick<WireError, 'code' | 'message' | 'retryable'> {
   readonly errors: { readonly path: string; readonly message: string }[];

@@ -27,6 +27,7 @@ const columns = `jobs.id, jobs.kind, jobs.principal, jobs.status, jobs.wait_reas
   jobs.retry_of AS retryOf, jobs.node, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd,
   CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.priority' END AS priority,
+  CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.customId' END AS customId,
   coalesce((SELECT denied FROM job_denials WHERE job_id = jobs.id), 0) AS deniedTools, ${BATCH_ID}`;
 
 interface Columns extends Omit<JobSummary, 'tags' | 'metadata' | 'error' | 'priority'> {

@@ -1,9 +1,8 @@
 import { ulid } from 'ulid';
 import { maySee, type Principal } from '../../src/auth/principal.ts';
 import { AppError } from '../../src/errors.ts';
-import type { Batches, Idempotency } from '../../src/http/ports.ts';
+import type { Batches, BatchItem, Idempotency } from '../../src/http/ports.ts';
 import { type Batch, type BatchCreated, batchLinks } from '../../src/protocol/job.ts';
-import type { PromptRequest } from '../../src/protocol/prompt.ts';
 
 interface Held {
   readonly owner: string;
@@ -14,18 +13,14 @@ const COUNTS = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, c
 
 /** The Batches port in memory. Nothing runs by itself. */
 export class FakeBatches implements Batches {
-  readonly calls: (readonly (PromptRequest | AppError)[])[] = [];
+  readonly calls: (readonly BatchItem[])[] = [];
   readonly forced: boolean[] = [];
   /** Thrown by the next call, once. */
   failNext: AppError | null = null;
   readonly #held = new Map<string, Held>();
   readonly #keys = new Map<string, { readonly fingerprint: string; readonly batch: BatchCreated }>();
 
-  async create(
-    principal: Principal,
-    items: readonly (PromptRequest | AppError)[],
-    idempotency: Idempotency | null,
-  ) {
+  async create(principal: Principal, items: readonly BatchItem[], idempotency: Idempotency | null) {
     this.#fail();
     const name = `${principal.id} ${idempotency?.key}`;
     const before = idempotency === null ? undefined : this.#keys.get(name);
@@ -35,10 +30,10 @@ export class FakeBatches implements Batches {
     if (before !== undefined) return { batch: before.batch, replayed: true };
     this.calls.push(items);
     const id = ulid();
-    const answers: BatchCreated['items'] = items.map((item, index) => {
-      if (!(item instanceof AppError)) return { index, id: ulid() };
-      const { code, message, retryable, problems } = item;
-      return { index, error: { code, message, retryable, errors: [...problems] } };
+    const answers: BatchCreated['items'] = items.map(({ customId, prompt }, index) => {
+      if (!(prompt instanceof AppError)) return { index, customId, id: ulid() };
+      const { code, message, retryable, problems } = prompt;
+      return { index, customId, error: { code, message, retryable, errors: [...problems] } };
     });
     const batch = { id, items: answers, links: batchLinks(id) };
     const total = answers.filter((answer) => 'id' in answer).length;

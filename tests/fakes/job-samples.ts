@@ -43,6 +43,7 @@ export function jobFrom(request: PromptRequest, retryOf: string | null): Job {
     metadata: request.metadata ?? {},
     attempts: 0,
     retryOf,
+    customId: null,
     batchId: null,
     node: null,
     createdAt: new Date().toISOString(),

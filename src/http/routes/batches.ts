@@ -1,7 +1,8 @@
 import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
 import { AppError } from '../../errors.ts';
 import { Batch, BatchCreated, MAX_BATCH_PROMPTS } from '../../protocol/job.ts';
-import type { PromptRequest } from '../../protocol/prompt.ts';
+import { CustomId } from '../../protocol/prompt.ts';
 import { closed } from '../../protocol/schema.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { answer, errorAnswers, shared } from '../openapi.ts';
@@ -14,14 +15,17 @@ import {
   NoQuery,
   optionalBody,
 } from '../parameters.ts';
-import type { Batches } from '../ports.ts';
+import type { Batches, BatchItem } from '../ports.ts';
 import { promptRequestOf } from '../prompt-request.ts';
-import { validatorCompiler } from '../validation.ts';
+import { invalid, problemsOf, validatorCompiler } from '../validation.ts';
 
 const list = { minItems: 1, maxItems: MAX_BATCH_PROMPTS } as const;
 const BatchRequest = Type.Object(
-  { prompts: Type.Array(shared('PromptRequest'), list) },
-  { ...closed, examples: [{ prompts: [{ prompt: 'Say hello' }, { prompt: 'Say goodbye' }] }] },
+  { prompts: Type.Array(shared('BatchPrompt'), list) },
+  {
+    ...closed,
+    examples: [{ prompts: [{ customId: 'hi', prompt: 'Say hello' }, { prompt: 'Say goodbye' }] }],
+  },
 );
 /** The body without the prompts, each of which is checked on its own. */
 const BatchOuter = Type.Object({ prompts: Type.Array(Type.Unknown(), list) }, closed);
@@ -63,11 +67,7 @@ export function batchRoutes(app: HttpApp, batches: Batches): void {
       // as: BatchOuter has checked the list, but not the prompts in it
       const { prompts } = request.body as { readonly prompts: readonly unknown[] };
       const idempotency = idempotencyOf(request, prompts);
-      const { batch, replayed } = await batches.create(
-        principalOf(request),
-        prompts.map(readPrompt),
-        idempotency,
-      );
+      const { batch, replayed } = await batches.create(principalOf(request), readItems(prompts), idempotency);
       reply.header('location', batch.links.self);
       if (replayed) reply.header('idempotent-replayed', 'true');
       return reply.code(202).send(batch);
@@ -116,12 +116,37 @@ export function batchRoutes(app: HttpApp, batches: Batches): void {
   );
 }
 
-/** A prompt of the list, or the error that refuses it. */
-function readPrompt(item: unknown): PromptRequest | AppError {
+const customIdSchema = Compile(CustomId);
+
+/**
+ * The prompts of the list; one that is none has the error that refuses it.
+ * @throws AppError request.invalid for a customId that two prompts have
+ */
+function readItems(prompts: readonly unknown[]): BatchItem[] {
+  const firstOf = new Map<string, number>();
+  return prompts.map((given, index) => {
+    const item = readItem(given);
+    if (item.customId === null) return item;
+    const first = firstOf.get(item.customId);
+    if (first !== undefined) {
+      const message = `must be unique in the batch: prompt ${first} has it, too`;
+      throw invalid([{ path: `/prompts/${index}/customId`, message }]);
+    }
+    firstOf.set(item.customId, index);
+    return item;
+  });
+}
+
+function readItem(given: unknown): BatchItem {
+  const isObject = typeof given === 'object' && given !== null && !Array.isArray(given);
+  const { customId, ...prompt }: { readonly customId?: unknown } = isObject ? given : {};
+  const named = customIdSchema.Check(customId) ? customId : null;
   try {
-    return promptRequestOf('application/json', item, {});
+    if (customId !== undefined && named === null)
+      throw invalid(problemsOf(customIdSchema.Errors(customId), '/customId'));
+    return { customId: named, prompt: promptRequestOf('application/json', isObject ? prompt : given, {}) };
   } catch (error) {
-    if (error instanceof AppError) return error;
+    if (error instanceof AppError) return { customId: named, prompt: error };
     throw error;
   }
 }

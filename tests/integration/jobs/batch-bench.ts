@@ -8,7 +8,7 @@ import type { Principal } from '../../../src/auth/principal.ts';
 import { AppError } from '../../../src/errors.ts';
 import type { Batches } from '../../../src/http/ports.ts';
 import { type BatchServiceOptions, createBatchService } from '../../../src/jobs/batch-service.ts';
-import type { PromptRequest } from '../../../src/protocol/prompt.ts';
+import type { BatchPrompt } from '../../../src/protocol/prompt.ts';
 import type { PromptQueue, QueueEntry } from '../../../src/queue/prompt-queue.ts';
 import { toJobCopy } from '../../../src/store/copy-source.ts';
 import type { Store } from '../../../src/store/store.ts';
@@ -93,9 +93,10 @@ export async function batchBench(): Promise<BatchBench> {
   };
 }
 
-async function resolve({ prompt, priority, delayMs, provider }: PromptRequest) {
+async function resolve({ prompt, priority, delayMs, provider, customId }: BatchPrompt) {
   await nextTurn();
   if (provider === 'unknown') throw new AppError('provider.unknown', 'there is no provider unknown');
   if (provider === 'broken') throw new AppError('store.unavailable', 'the disk is full');
-  return resolvedPrompt({ prompt, priority: priority ?? 0, delayMs: delayMs ?? 0 });
+  const named = customId === undefined ? {} : { customId };
+  return resolvedPrompt({ prompt, priority: priority ?? 0, delayMs: delayMs ?? 0, ...named });
 }

@@ -1,15 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
+import type { BatchItem } from '../../../src/http/ports.ts';
 import { CANCELLED } from '../../../src/jobs/job-service.ts';
 import { ADMIN, ALICE, type BatchBench, BOB, batchBench } from './batch-bench.ts';
 
 const prompts = (count: number) => Array.from({ length: count }, (_, index) => ({ prompt: `p${index}` }));
 const idsOf = (items: readonly object[]): string[] =>
   items.flatMap((item) => ('id' in item ? [String(item.id)] : []));
+const asItems = (list: readonly BatchItem['prompt'][]): BatchItem[] =>
+  list.map((prompt) => ({ customId: null, prompt }));
 const KEY = { key: 'k', fingerprint: 'f' };
 
 async function make(bench: BatchBench, count: number) {
-  const { batch } = await bench.service.create(ALICE, prompts(count), null);
+  const { batch } = await bench.service.create(ALICE, asItems(prompts(count)), null);
   return { id: batch.id, ids: idsOf(batch.items) };
 }
 
@@ -18,7 +21,7 @@ describe('making a batch', () => {
     const bench = await batchBench();
     const { batch, replayed } = await bench.service.create(
       ALICE,
-      [{ prompt: 'first', priority: 5 }, { prompt: 'later', delayMs: 1000 }, ...prompts(350)],
+      asItems([{ prompt: 'first', priority: 5 }, { prompt: 'later', delayMs: 1000 }, ...prompts(350)]),
       null,
     );
     const ids = idsOf(batch.items);
@@ -46,12 +49,17 @@ describe('making a batch', () => {
     const bad = new AppError('request.invalid', 'prompt is required', {
       problems: [{ path: '/prompt', message: 'is required' }],
     });
-    const items = [bad, { prompt: 'a' }, { prompt: 'b', provider: 'unknown' }, { prompt: 'c' }];
+    const items = [
+      { customId: 'bad', prompt: bad },
+      { customId: 'a', prompt: { prompt: 'a' } },
+      ...asItems([{ prompt: 'b', provider: 'unknown' }, { prompt: 'c' }]),
+    ];
     const { batch } = await bench.service.create(ALICE, items, null);
     const [a, c] = idsOf(batch.items);
     expect(batch.items).toEqual([
       {
         index: 0,
+        customId: 'bad',
         error: {
           code: 'request.invalid',
           message: 'prompt is required',
@@ -59,20 +67,24 @@ describe('making a batch', () => {
           errors: [{ path: '/prompt', message: 'is required' }],
         },
       },
-      { index: 1, id: a },
-      { index: 2, error: expect.objectContaining({ code: 'provider.unknown' }) },
-      { index: 3, id: c },
+      { index: 1, customId: 'a', id: a },
+      { index: 2, customId: null, error: expect.objectContaining({ code: 'provider.unknown' }) },
+      { index: 3, customId: null, id: c },
     ]);
-    const texts = (await bench.rpc.records.readMany([a ?? '', c ?? ''])).found.map(
-      ({ request }) => request.prompt,
-    );
-    expect(texts).toEqual(['a', 'c']);
+    const texts = (await bench.rpc.records.readMany([a ?? '', c ?? ''])).found.map(({ request }) => [
+      request.prompt,
+      request.customId,
+    ]);
+    expect(texts).toEqual([
+      ['a', 'a'],
+      ['c', undefined],
+    ]);
     expect(await bench.service.get(ALICE, batch.id)).toMatchObject({ total: 2, counts: { queued: 2 } });
   });
 
   it('an error of the server refuses the whole call, and nothing is made', async () => {
     const bench = await batchBench();
-    const items = [{ prompt: 'a' }, { prompt: 'b', provider: 'broken' }];
+    const items = asItems([{ prompt: 'a' }, { prompt: 'b', provider: 'broken' }]);
     await expect(bench.service.create(ALICE, items, null)).rejects.toMatchObject({
       code: 'store.unavailable',
     });
@@ -81,18 +93,18 @@ describe('making a batch', () => {
         throw new AppError('queue.full', 'too many');
       },
     });
-    await expect(full.create(ALICE, prompts(1), null)).rejects.toMatchObject({ code: 'queue.full' });
+    await expect(full.create(ALICE, asItems(prompts(1)), null)).rejects.toMatchObject({ code: 'queue.full' });
     expect(await bench.rpc.log()).toEqual([]);
   });
 
   it('the same key gives the same answer and makes nothing; another request with it is refused', async () => {
     const bench = await batchBench();
-    const items = [{ prompt: 'a' }, { prompt: 'b', provider: 'unknown' }];
+    const items = asItems([{ prompt: 'a' }, { prompt: 'b', provider: 'unknown' }]);
     const first = await bench.service.create(ALICE, items, KEY);
     const again = await bench.service.create(ALICE, items, KEY);
     expect(again).toEqual({ batch: first.batch, replayed: true });
     expect(await bench.rpc.log()).toHaveLength(1);
-    const other = bench.service.create(ALICE, prompts(1), { ...KEY, fingerprint: 'g' });
+    const other = bench.service.create(ALICE, asItems(prompts(1)), { ...KEY, fingerprint: 'g' });
     await expect(other).rejects.toMatchObject({ code: 'idempotency.key_reused' });
     expect((await bench.service.create(BOB, items, KEY)).replayed).toBe(false);
   });
@@ -110,14 +122,16 @@ describe('making a batch', () => {
         },
       },
     });
-    await expect(dying.create(ALICE, prompts(250), KEY)).rejects.toMatchObject({ code: 'redis.unavailable' });
+    await expect(dying.create(ALICE, asItems(prompts(250)), KEY)).rejects.toMatchObject({
+      code: 'redis.unavailable',
+    });
     expect(await bench.rpc.log()).toHaveLength(100);
     // Some have ended, and Redis has forgotten them: they must not run again.
     const gone = (await bench.rpc.log())[0]?.slice(2) ?? '';
     await bench.rpc.records.cancel(gone, false, CANCELLED);
     await bench.rpc.records.remove(gone);
 
-    const { batch, replayed } = await bench.service.create(ALICE, prompts(250), KEY);
+    const { batch, replayed } = await bench.service.create(ALICE, asItems(prompts(250)), KEY);
     const ids = idsOf(batch.items);
     expect([replayed, ids.length, ids[0]]).toEqual([true, 250, gone]);
     const { found: records } = await bench.rpc.records.readMany(ids);

@@ -56,6 +56,19 @@ describe('a batch', () => {
     expect((await listed(server, batch.id)).map(({ id }) => id).sort()).toEqual(idsOf(batch).sort());
   });
 
+  it('gives each customId back in the items, the jobs, the list and a retry', async () => {
+    const { server } = await setUp();
+    const prompts = many(2).map((prompt, index) => ({ ...prompt, customId: `row ${index}` }));
+    const batch = await make(server, prompts);
+    expect(batch.items.map(({ customId }) => customId)).toEqual(['row 0', 'row 1']);
+    const [first = ''] = idsOf(batch);
+    expect(await server.job(first)).toMatchObject({ prompt: 'p0', customId: 'row 0' });
+    await eventually(async () => (await read(server, batch.id)).finished, PATIENCE);
+    expect((await listed(server, batch.id)).map(({ customId }) => customId)).toEqual(['row 1', 'row 0']);
+    const retried = await server.api('POST', `/v1/jobs/${first}/retry`);
+    expect(await retried.json()).toMatchObject({ retryOf: first, customId: 'row 0', batchId: null });
+  });
+
   it('is counted right after the server was killed and started again', async () => {
     const dir = tempDir();
     const redis = await breakableRedis();

@@ -16,6 +16,7 @@ export const aJob = (changes: Partial<Job> = {}): Job => ({
   attempts: 0,
   retryOf: null,
   batchId: null,
+  customId: null,
   node: null,
   createdAt: '2026-11-21T07:00:00.000Z',
   startedAt: null,

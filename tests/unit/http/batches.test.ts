@@ -22,10 +22,11 @@ test('each prompt becomes a job or an error, without an effect on the others', a
   await using http = await startHttp();
   const answer = await post(http, {
     prompts: [
-      { prompt: 'first', tags: ['a'] },
+      { customId: 'one', prompt: 'first', tags: ['a'] },
       { prompt: ' ' },
       7,
-      { prompt: 'x', speed: 1 },
+      { customId: 'four', prompt: 'x', speed: 1 },
+      { customId: 5, prompt: 'x' },
       { prompt: 'last' },
     ],
   });
@@ -38,9 +39,10 @@ test('each prompt becomes a job or an error, without an effect on the others', a
     cancel: `/v1/batches/${id}/cancel`,
   });
   expect(items).toEqual([
-    { index: 0, id: expect.any(String) },
+    { index: 0, customId: 'one', id: expect.any(String) },
     {
       index: 1,
+      customId: null,
       error: {
         code: 'request.invalid',
         message: 'prompt must not be only white space',
@@ -48,14 +50,40 @@ test('each prompt becomes a job or an error, without an effect on the others', a
         errors: [{ path: '/prompt', message: 'must not be only white space' }],
       },
     },
-    { index: 2, error: expect.objectContaining({ code: 'request.invalid' }) },
+    { index: 2, customId: null, error: expect.objectContaining({ code: 'request.invalid' }) },
     {
       index: 3,
+      customId: 'four',
       error: expect.objectContaining({ errors: [{ path: '/speed', message: 'is not a known field' }] }),
     },
-    { index: 4, id: expect.any(String) },
+    {
+      index: 4,
+      customId: null,
+      error: expect.objectContaining({ errors: [{ path: '/customId', message: 'must be a string' }] }),
+    },
+    { index: 5, customId: null, id: expect.any(String) },
   ]);
-  expect(http.batches.calls[0]?.[0]).toEqual({ prompt: 'first', tags: ['a'] });
+  expect(http.batches.calls[0]?.[0]).toEqual({
+    customId: 'one',
+    prompt: { prompt: 'first', tags: ['a'] },
+  });
+});
+
+test('two prompts with the same customId are 400, and nothing is made', async () => {
+  await using http = await startHttp();
+  const twice = ['a', 'b', 'a'].map((customId) => ({ customId, prompt: 'x' }));
+  const answer = await post(http, { prompts: twice });
+  expect(answer.statusCode).toBe(400);
+  const message = 'must be unique in the batch: prompt 0 has it, too';
+  expect(answer.json().errors).toEqual([{ path: '/prompts/2/customId', message }]);
+  expect(http.batches.calls).toEqual([]);
+});
+
+test('a customId belongs in a batch: a job of its own with one is 400', async () => {
+  await using http = await startHttp();
+  const payload = { customId: 'a', prompt: 'x' };
+  const answer = await http.app.inject({ method: 'POST', url: '/v1/jobs', headers: json, payload });
+  expect(answer.json().errors).toEqual([{ path: '/customId', message: 'is not a known field' }]);
 });
 
 test('a thousand prompts with many options are accepted; one more, or none, are refused', async () => {

@@ -90,6 +90,7 @@ test('every reference has a target', async () => {
     expect(whole.components.schemas, reference).toHaveProperty(name);
   }
   expect(Object.keys(whole.components.schemas).sort()).toEqual([
+    'BatchPrompt',
     'Job',
     'JobListItem',
     'Problem',
