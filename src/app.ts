@@ -23,6 +23,7 @@ import { createHttpServer, DEFAULT_HTTP_SETTINGS, listen } from './http/server.t
 import { createIdFactory } from './ids.ts';
 import { createBatchService } from './jobs/batch-service.ts';
 import { createJobService } from './jobs/job-service.ts';
+import { createProcessService } from './jobs/processes.ts';
 import { createPromptResolver } from './jobs/resolve-prompt.ts';
 import { createSessionPlacement } from './jobs/session-placement.ts';
 import { type Lifecycle, withLifecycle } from './lifecycle.ts';
@@ -301,6 +302,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     batches,
     events,
     health,
+    processes: createProcessService({ executor, jobs, providers }),
     usage: async ({ id, admin }, query) => {
       await copier.catchUp();
       return store.run('usage.report', { ...query, principal: admin ? null : id });

@@ -42,6 +42,8 @@ export const ERROR_CODES = {
   'job.already_finished': meaning(409, 'The job has already ended'),
   'job.not_finished': meaning(409, 'The job has not ended yet'),
   'batch.not_found': meaning(404, 'There is no such batch'),
+  'process.not_found': meaning(404, 'There is no such process on this server'),
+  'provider.not_found': meaning(404, 'The server has no provider of this name'),
   'session.not_found': meaning(404, 'There is no such session'),
   'cwd.not_allowed': meaning(400, 'The working directory is not inside an allowed root'),
   'permission_mode.denied': meaning(403, 'The permission mode is not allowed here'),

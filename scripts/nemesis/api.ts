@@ -21,7 +21,7 @@ const DOCUMENTED = {
   'GET /claude-cli/health': [200],
   'GET /v1/usage': [200],
   'GET /v1/providers': [200],
-  'GET /v1/executions': [200],
+  'GET /v1/processes': [200],
 } as const;
 export type Route = keyof typeof DOCUMENTED;
 /** The codes of a 503. */

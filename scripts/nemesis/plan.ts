@@ -90,7 +90,7 @@ const LOOKS = [
   '/metrics',
   '/v1/usage',
   '/v1/providers',
-  '/v1/executions',
+  '/v1/processes',
 ];
 
 type Dice = ReturnType<typeof createDice>;

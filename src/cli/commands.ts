@@ -6,7 +6,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { cancelCommand, retryCommand, showCommand, watchCommand } from './commands/job.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { runCommand } from './commands/run.ts';
-import { executionsCommand, providersCommand, serveCommand } from './commands/server.ts';
+import { providersCommand, psCommand, serveCommand } from './commands/server.ts';
 import { usageCommand } from './commands/usage.ts';
 import { EXIT, EXIT_MEANINGS } from './failures.ts';
 
@@ -21,7 +21,7 @@ export const COMMANDS: readonly Command[] = [
   cancelCommand,
   retryCommand,
   providersCommand,
-  executionsCommand,
+  psCommand,
   usageCommand,
   doctorCommand,
 ];

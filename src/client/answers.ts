@@ -2,7 +2,6 @@
  * Queries and answers of the API that have no schema in src/protocol; docs/api.md describes them.
  */
 import type { JobFilter, JobListItem } from '../protocol/job.ts';
-import type { IdleProcessReport, RunningExecution } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
 /** One page of the jobs that a filter names. */
@@ -16,11 +15,6 @@ export interface JobListQuery extends JobFilter {
 export interface JobPage {
   readonly data: readonly JobListItem[];
   readonly nextCursor: string | null;
-}
-
-export interface ExecutionsAnswer {
-  readonly data: readonly RunningExecution[];
-  readonly waiting: readonly IdleProcessReport[];
 }
 
 export interface Readiness {

@@ -3,15 +3,8 @@ import { randomUUID } from 'node:crypto';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Batch, BatchCreated, Job } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
-import type { ProviderReport } from '../protocol/server-info.ts';
-import type {
-  ExecutionsAnswer,
-  JobListQuery,
-  JobPage,
-  Readiness,
-  UsageQuery,
-  UsageReport,
-} from './answers.ts';
+import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
+import type { JobListQuery, JobPage, Readiness, UsageQuery, UsageReport } from './answers.ts';
 import { DEFAULT_SLEEP, requestJson } from './calls.ts';
 import { type EventsOptions, followEvents, type StreamOptions } from './events.ts';
 
@@ -33,6 +26,10 @@ export interface CreateOptions extends CallerOptions {
 export interface CancelOptions extends CallerOptions {
   /** Kill at once, without a grace period. */
   readonly force?: boolean;
+}
+
+export interface ProcessQuery {
+  readonly provider?: string;
 }
 
 /**
@@ -66,8 +63,16 @@ export interface Client {
   /** Requests the cancellation of every unfinished job of a batch. */
   cancelBatch(id: string, options?: CancelOptions): Promise<Batch>;
   providers(options?: CallerOptions): Promise<readonly ProviderReport[]>;
-  /** The running executions and idle processes of the server. Admin keys only. */
-  executions(options?: CallerOptions): Promise<ExecutionsAnswer>;
+  /** Ends the idle processes of a provider and returns their number. Admin keys only. */
+  cleanUpProvider(name: string, options?: CallerOptions): Promise<number>;
+  /** The processes of CLIs on the server: running ones, then idle ones. Admin keys only. */
+  processes(query?: ProcessQuery, options?: CallerOptions): Promise<readonly CliProcess[]>;
+  process(id: string, options?: CallerOptions): Promise<CliProcess>;
+  /**
+   * Requests the cancellation of the job that a process runs, or ends an idle process. Returns the
+   * process as it was. Admin keys only.
+   */
+  terminateProcess(id: string, options?: CancelOptions): Promise<CliProcess>;
   usage(query?: UsageQuery, options?: CallerOptions): Promise<UsageReport>;
   /** Whether the server takes jobs; "not ready" is an answer, not an error. */
   ready(options?: CallerOptions): Promise<Readiness>;
@@ -138,7 +143,15 @@ export function createClient(given: ClientOptions): Client {
       post<Batch>(batchPath(id, '/cancel'), { force }, options),
     providers: async (options = {}) =>
       (await get<{ readonly data: readonly ProviderReport[] }>('/v1/providers', {}, options)).data,
-    executions: (options = {}) => get<ExecutionsAnswer>('/v1/executions', {}, options),
+    async cleanUpProvider(name, options = {}) {
+      const path = `/v1/providers/${encodeURIComponent(name)}/cleanup`;
+      return (await post<{ readonly ended: number }>(path, {}, options)).ended;
+    },
+    processes: async (query = {}, options = {}) =>
+      (await get<{ readonly data: readonly CliProcess[] }>('/v1/processes', query, options)).data,
+    process: (id, options = {}) => get<CliProcess>(processPath(id), {}, options),
+    terminateProcess: (id, { force = false, ...options } = {}) =>
+      post<CliProcess>(processPath(id, '/terminate'), { force }, options),
     usage: (query = {}, options = {}) => get<UsageReport>('/v1/usage', query, options),
     async ready(options = {}) {
       const call = { ...signalOf(options), path: '/ready', acceptedStatuses: [503], repeatable: false };
@@ -151,6 +164,7 @@ export function createClient(given: ClientOptions): Client {
 }
 
 const jobPath = (id: string, rest = ''): string => `/v1/jobs/${encodeURIComponent(id)}${rest}`;
+const processPath = (id: string, rest = ''): string => `/v1/processes/${encodeURIComponent(id)}${rest}`;
 const batchPath = (id: string, rest = ''): string => `/v1/batches/${encodeURIComponent(id)}${rest}`;
 
 const signalOf = ({ signal }: CallerOptions): CallerOptions => (signal === undefined ? {} : { signal });

@@ -6,7 +6,7 @@ import type { Circuits } from '../limits/circuits.ts';
 import { createOutage } from '../outage.ts';
 import type { Launch } from '../processes/launch.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
-import type { IdleProcessReport, RunningExecution } from '../protocol/server-info.ts';
+import type { CliProcess } from '../protocol/server-info.ts';
 import type { Claim, Claims } from '../records/ports.ts';
 import { createPeriodic, onceMore, within } from '../timing.ts';
 import { createDelivery } from './delivery.ts';
@@ -16,8 +16,8 @@ import { createReaper } from './reaper.ts';
 import { recover } from './recovery.ts';
 import { createResourceWatch } from './resources.ts';
 import { createClaimRunner } from './run-claim.ts';
-import { type Active, createActive, createSlots, runningExecutions, stopActive } from './slots.ts';
-import { createCliStarter, type StartCounts } from './warm/cli-starter.ts';
+import { type Active, createActive, createSlots, runningProcesses, stopActive } from './slots.ts';
+import { type CliStarter, createCliStarter, type StartCounts } from './warm/cli-starter.ts';
 import { createLookAhead } from './warm/look-ahead.ts';
 
 /** What the start settled of an earlier run of this node. */
@@ -47,9 +47,10 @@ export interface Executor {
   problem(): string | null;
   /** Executions that this provider runs now, including as a fallback. */
   runningOf(provider: string): number;
-  running(): readonly RunningExecution[];
-  /** The idle processes. */
-  waiting(): readonly IdleProcessReport[];
+  /** The processes of CLIs: those that run a job first, then the idle ones. */
+  processes(): readonly CliProcess[];
+  /** Ends some idle processes. Resolves with their number once they are gone. */
+  endIdle: CliStarter['endIdle'];
 }
 
 export interface ExecutorOptions {
@@ -265,13 +266,13 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
     runningOf: slots.running,
 
-    running: () => runningExecutions(active.values(), resources),
+    processes: () => [...runningProcesses(active.values(), resources), ...starter.idle()],
+    endIdle: starter.endIdle,
 
     status: () => ({ running: slots.running(), limit: options.concurrency, accepting }),
 
     starts: starter.counts,
     problem: () => ledgerOutage.problem() ?? starter.problem(),
-    waiting: starter.idle,
   };
 
   /** Waits for all executions, and logs what the stop of the server waits for. */

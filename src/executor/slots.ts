@@ -1,4 +1,4 @@
-import type { RunningExecution } from '../protocol/server-info.ts';
+import type { CliProcess } from '../protocol/server-info.ts';
 import type { Providers } from '../providers/registry.ts';
 import type { Claim } from '../records/ports.ts';
 import type { ResourceWatch } from './resources.ts';
@@ -112,23 +112,26 @@ export function createSlots(
   return slots;
 }
 
-/** The executions that run on this node, with the resources they used at the last measurement. */
-export function runningExecutions(
+/** The processes that run a job on this node, with the last measurement of their resources. */
+export function runningProcesses(
   active: Iterable<Active>,
   resources: Pick<ResourceWatch, 'last'>,
-): readonly RunningExecution[] {
+): readonly CliProcess[] {
   const now = Date.now();
-  const listed: RunningExecution[] = [];
+  const listed: CliProcess[] = [];
   for (const { claim, provider, running, started } of active) {
     if (!running || started === null) continue;
     const use = resources.last(started.pid);
     listed.push({
-      executionId: claim.executionId,
-      jobId: claim.jobId,
-      attempt: claim.attempt,
+      id: claim.executionId,
+      state: 'running',
       provider,
       pid: started.pid,
-      startedAt: new Date(started.at).toISOString(),
+      jobId: claim.jobId,
+      attempt: claim.attempt,
+      sessionId: claim.sessionId,
+      cwd: claim.request.cwd,
+      since: new Date(started.at).toISOString(),
       ageMs: Math.max(0, now - started.at),
       idleMs: Math.max(0, now - started.lastEventAt),
       memoryBytes: use?.memoryBytes ?? null,

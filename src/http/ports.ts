@@ -4,7 +4,7 @@ import type { AppError } from '../errors.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Batch, BatchCreated, Job, JobListItem, JobQuery } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
-import type { IdleProcessReport, ProviderReport, RunningExecution } from '../protocol/server-info.ts';
+import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
 /** `key` as the caller sent it; `fingerprint`: SHA-256 of method, path and body. */
@@ -112,8 +112,21 @@ export interface Health {
   /** Prometheus text. */
   metrics(): Promise<string>;
   providers(): Promise<readonly ProviderReport[]>;
-  /** The executions that run on this node now. */
-  executions(): readonly RunningExecution[];
-  /** The CLI processes that wait for a prompt on this node. */
-  waiting(): readonly IdleProcessReport[];
+}
+
+/** The processes of CLIs on this node. Every method throws AppError process.not_found. */
+export interface Processes {
+  /** @param provider null: of every provider */
+  list(provider: string | null): readonly CliProcess[];
+  get(id: string): CliProcess;
+  /**
+   * Cancels the job of a running process, or ends an idle one.
+   * @throws AppError job.already_finished
+   */
+  terminate(principal: Principal, id: string, force: boolean): Promise<CliProcess>;
+  /**
+   * Ends the idle processes of a provider and returns their number.
+   * @throws AppError provider.not_found
+   */
+  cleanUp(provider: string): Promise<number>;
 }

@@ -10,7 +10,7 @@ import { bodyParsing } from './body.ts';
 import { acceptable, commonHeaders, requestIdOf } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
 import { openapi } from './openapi.ts';
-import type { Batches, EventHub, Health, Jobs, ReadUsage } from './ports.ts';
+import type { Batches, EventHub, Health, Jobs, Processes, ReadUsage } from './ports.ts';
 import { answerClientError, answerFrameworkError, errorHandler, notFound } from './problem.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
@@ -18,6 +18,7 @@ import { eventRoutes } from './routes/events.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { landingRoutes } from './routes/landing.ts';
 import { loginRoutes } from './routes/login.ts';
+import { processRoutes } from './routes/processes.ts';
 import { serverRoutes } from './routes/server-info.ts';
 import { usageRoute } from './routes/usage.ts';
 import { type Connections, stopping, trackConnections } from './shutdown.ts';
@@ -29,6 +30,7 @@ export interface HttpServerOptions {
   readonly batches: Batches;
   readonly events: EventHub;
   readonly health: Health;
+  readonly processes: Processes;
   readonly usage: ReadUsage;
   readonly auth: Authenticator;
   /** The queues that Bull Board shows. The caller closes them. */
@@ -48,6 +50,7 @@ export async function createHttpServer({
   batches,
   events,
   health,
+  processes,
   usage,
   auth: authenticator,
   board,
@@ -76,6 +79,7 @@ export async function createHttpServer({
   eventRoutes(app, { jobs, events, tickets, heartbeatMs: settings.heartbeatMs });
   usageRoute(app, usage);
   serverRoutes(app, health);
+  processRoutes(app, processes);
   boardRoutes(app, { queues: board, jobs, events });
   await app.ready();
   return app;

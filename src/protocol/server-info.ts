@@ -1,4 +1,4 @@
-/** What a server reports about its CLIs, running executions and idle processes. */
+/** What a server reports about its CLIs and their processes. */
 
 import { type Static, Type } from 'typebox';
 import { nullable } from './schema.ts';
@@ -35,32 +35,24 @@ export type ProviderReport = Static<typeof ProviderReport>;
 
 const measured = (description: string) => nullable(Type.Number(), { description });
 
-/** An execution that runs on a node now, with its last measurement. */
-export const RunningExecution = Type.Object({
-  executionId: Type.String(),
-  jobId: Type.String(),
-  attempt: Type.Integer(),
+/** A process of a CLI on a node, with its last measurement. */
+export const CliProcess = Type.Object({
+  id: Type.String({ description: 'ULID; of a running one: of its execution' }),
+  state: Type.Enum(['running', 'idle'], { description: 'it runs a job, or waits for a prompt' }),
   provider: Type.String(),
   pid: Type.Integer(),
-  startedAt: Type.String({ description: 'RFC 3339' }),
-  ageMs: Type.Number(),
+  jobId: nullable(Type.String(), { description: 'the job it runs' }),
+  attempt: nullable(Type.Integer(), { description: 'of the job' }),
+  sessionId: nullable(Type.String(), {
+    description: 'of its job, or the one whose next turn it waits for; null: any job with the same options',
+  }),
+  cwd: Type.String({ description: 'its working directory' }),
+  since: Type.String({ description: 'RFC 3339: when it was given its job, or began to wait' }),
+  ageMs: Type.Number({ description: 'from then on' }),
   idleMs: Type.Number({ description: 'since its last event' }),
   memoryBytes: measured('resident memory of all its processes; null before the first measurement'),
-  cpuSeconds: measured('CPU time of all its processes'),
+  cpuSeconds: measured('CPU time of all its processes; null for an idle one, like the next two'),
   openFiles: measured('open files of all its processes'),
   processes: measured('number of its processes'),
 });
-export type RunningExecution = Static<typeof RunningExecution>;
-
-/** An idle process: it runs nothing and waits for a prompt. */
-export const IdleProcessReport = Type.Object({
-  provider: Type.String(),
-  pid: Type.Integer(),
-  cwd: Type.String({ description: 'real path of its working directory' }),
-  sessionId: nullable(Type.String(), {
-    description: 'the session whose next turn it waits for; null: any job with the same options',
-  }),
-  waitingMs: Type.Number({ description: 'since its boot began, or its last turn ended' }),
-  memoryBytes: measured('resident memory'),
-});
-export type IdleProcessReport = Static<typeof IdleProcessReport>;
+export type CliProcess = Static<typeof CliProcess>;

@@ -16,7 +16,7 @@ export interface HealthOptions {
   redisProblem(): string | null;
   readonly upkeep: Pick<Upkeep, 'counts'>;
   readonly store: Store;
-  readonly executor: Pick<Executor, 'status' | 'running' | 'waiting' | 'problem'>;
+  readonly executor: Pick<Executor, 'status' | 'problem'>;
   readonly launcher: Pick<Launcher, 'problem'>;
   readonly workers: Pick<WorkerPool, 'problem'>;
   readonly metrics: Metrics;
@@ -31,7 +31,7 @@ interface Check {
 
 const without = (problem: string | null): Check => ({ ok: problem === null, detail: problem });
 
-/** Answers /ready, /claude-cli/health, /metrics, /v1/providers and /v1/executions. */
+/** Answers /ready, /claude-cli/health, /metrics and /v1/providers. */
 export function createHealth(options: HealthOptions): Health {
   const { redis, upkeep, store, executor } = options;
 
@@ -95,7 +95,5 @@ export function createHealth(options: HealthOptions): Health {
     },
     metrics: () => options.metrics.render(),
     providers: options.providers,
-    executions: executor.running,
-    waiting: executor.waiting,
   };
 }

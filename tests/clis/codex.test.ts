@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
-import type { ExecutionsAnswer } from '../../src/client/answers.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import type { UsageRow } from '../../src/protocol/usage.ts';
 import { eventually } from '../helpers/eventually.ts';
@@ -128,8 +127,8 @@ describe('one prompt through the whole system and the real codex', () => {
     const first = await run();
     await eventually(
       async () => {
-        const executions = await server.api('GET', '/v1/executions');
-        return ((await executions.json()) as ExecutionsAnswer).waiting.length > 0; // the documented answer
+        const processes = await server.api('GET', '/v1/processes');
+        return (await processes.text()).includes('"state":"idle"');
       },
       { timeoutMs: 60_000 },
     );

@@ -365,8 +365,8 @@ describe('bullpen with a server that runs', () => {
     const place = beside();
     const run = start(place, ['run', `${tool('tail -f /dev/null')} never`, '--allowed-tools', 'Bash']);
     await eventually(() => run.err().includes('tool Bash'), PATIENCE);
-    const running = await type(place, ['executions']);
-    expect(running.out).toMatch(/ claude +1 +\d+/);
+    const running = await type(place, ['ps', '--provider', 'claude']);
+    expect(running.out).toMatch(/ running +claude +job \w{26} +\d+/);
     run.child.kill('SIGINT');
     expect((await run.ended).code).toBe(130);
     expect(marked(place)).toEqual([]);

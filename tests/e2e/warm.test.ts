@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
-import type { ExecutionsAnswer } from '../../src/client/answers.ts';
 import type { Job } from '../../src/protocol/job.ts';
+import type { CliProcess } from '../../src/protocol/server-info.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { commandLine, processesWithMarker } from '../helpers/proc.ts';
 import { CLAUDE } from '../helpers/real-clis.ts';
@@ -38,15 +38,16 @@ async function run(request: Record<string, unknown> & { prompt: string }): Promi
   return { ...job, pid: Number(found?.[1]), start: found?.[2] ?? '' };
 }
 
-async function executions(): Promise<ExecutionsAnswer> {
-  return (await (await shared().api('GET', '/v1/executions')).json()) as ExecutionsAnswer; // the documented answer
+async function listed(state: CliProcess['state']): Promise<readonly CliProcess[]> {
+  const answer = await (await shared().api('GET', '/v1/processes')).json();
+  const { data } = answer as { data: readonly CliProcess[] }; // the documented answer
+  return data.filter((one) => one.state === state);
 }
 
 /** Waits for an idle process of a provider that no session has. */
 const idle = (provider: string): Promise<unknown> =>
   eventually(async () => {
-    const { waiting } = await executions();
-    return waiting.some((one) => one.provider === provider && one.sessionId === null);
+    return (await listed('idle')).some((one) => one.provider === provider && one.sessionId === null);
   }, PATIENCE);
 
 /** Command lines of all processes with the node's marker. */
@@ -114,8 +115,8 @@ describe('the process of a claude session', () => {
     const first = await run({ prompt: '[[reply: one]]' });
     const sessionId = first.outcome?.sessionId;
     const resumed = await run({ prompt: '[[reply: two]]', sessionId });
-    const { data, waiting } = await executions();
-    expect(data).toEqual([]);
+    expect(await listed('running')).toEqual([]);
+    const waiting = await listed('idle');
     expect(waiting.filter((one) => one.sessionId === sessionId)).toMatchObject([
       { provider: 'claude', pid: resumed.pid, sessionId, memoryBytes: expect.any(Number) },
     ]);
@@ -172,7 +173,7 @@ describe('the process of a claude session', () => {
 
 it('nothing is left of what waits when the server is killed', async () => {
   await idle('claude');
-  const { waiting } = await executions();
+  const waiting = await listed('idle');
   expect(waiting.some(({ sessionId }) => sessionId !== null)).toBe(true);
   expect(processes().length).toBeGreaterThanOrEqual(waiting.length);
   await shared().kill('SIGKILL');

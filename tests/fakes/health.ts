@@ -1,5 +1,5 @@
 import type { Health } from '../../src/http/ports.ts';
-import type { IdleProcessReport, ProviderReport, RunningExecution } from '../../src/protocol/server-info.ts';
+import type { ProviderReport } from '../../src/protocol/server-info.ts';
 
 /** The Health port with answers a test can change. */
 export class FakeHealth implements Health {
@@ -37,13 +37,5 @@ export class FakeHealth implements Health {
         capabilities: { resume: true },
       },
     ];
-  }
-
-  executions(): readonly RunningExecution[] {
-    return [];
-  }
-
-  waiting(): readonly IdleProcessReport[] {
-    return [];
   }
 }

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { RunningExecution } from '../../src/protocol/server-info.ts';
+import type { CliProcess } from '../../src/protocol/server-info.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { isAlive } from '../helpers/proc.ts';
 import { startServer } from '../helpers/server.ts';
@@ -13,9 +13,9 @@ const custom = { waits: { binary: 'node', args: ['-e', WAITS] } };
 
 it('what runs is listed with what it uses, and no job can ask for more than the server allows', async () => {
   const server = await startServer({ config: { providers: { custom } } });
-  const list = async (): Promise<readonly RunningExecution[]> => {
-    const response = await server.api('GET', '/v1/executions');
-    return ((await response.json()) as { data: readonly RunningExecution[] }).data; // the documented answer
+  const list = async (): Promise<readonly CliProcess[]> => {
+    const response = await server.api('GET', '/v1/processes');
+    return ((await response.json()) as { data: readonly CliProcess[] }).data; // the documented answer
   };
   const { id } = await server.run({ prompt: 'x', provider: 'waits' }, 0);
   await eventually(
@@ -31,6 +31,13 @@ it('what runs is listed with what it uses, and no job can ask for more than the 
   );
   writeFileSync(join(server.workspace, 'go'), '');
   expect(await server.finished(id)).toMatchObject({ status: 'succeeded' });
+  expect(await list()).toEqual([]);
+
+  const stopped = await server.run({ prompt: 'x', provider: 'waits' }, 0);
+  const { id: process } = await eventually(async () => (await list())[0] ?? null);
+  const asked = await server.api('POST', `/v1/processes/${process}/terminate`, {});
+  expect([asked.status, await asked.json()]).toMatchObject([202, { id: process, jobId: stopped.id }]);
+  expect(await server.finished(stopped.id)).toMatchObject({ status: 'cancelled' });
   expect(await list()).toEqual([]);
 
   const refused = await server.api('POST', '/v1/jobs', { prompt: 'x', limits: { processes: 5000 } });

@@ -1,6 +1,6 @@
-/** The commands for the server as a whole: serve, providers, executions. */
+/** The commands for the server as a whole: serve, providers, ps. */
 import { AppError } from '../../errors.ts';
-import type { IdleProcessReport, ProviderReport, RunningExecution } from '../../protocol/server-info.ts';
+import type { CliProcess, ProviderReport } from '../../protocol/server-info.ts';
 import type { Command } from '../command.ts';
 import { CommandError, EXIT, usageError } from '../failures.ts';
 import { type Column, formatAge, renderTable } from '../format.ts';
@@ -28,14 +28,24 @@ readable lines on a terminal, JSON elsewhere.`,
 
 export const providersCommand: Command = {
   name: 'providers',
-  usage: '[--json]',
+  usage: '[--json] | cleanup NAME',
   summary: 'list the agent CLIs: installed, logged in, what to do',
+  details: '`cleanup` ends the idle processes of a provider.',
   options: { json: { type: 'boolean', help: 'print {data: […]}, with what each CLI can do' } },
   examples: ['bullpen providers', "bullpen providers --json | jq '.data[] | select(.available)'"],
   async run(context, args) {
-    if (args.positionals.length > 0) throw usageError('providers takes no arguments');
-    const data = await (await context.connect()).providers();
     const { output } = context;
+    const [action, name, ...more] = args.positionals;
+    if (action !== undefined && (action !== 'cleanup' || name === undefined || more.length > 0))
+      throw usageError('providers takes no arguments, or `cleanup NAME`');
+    const client = await context.connect();
+    if (name !== undefined) {
+      const ended = await client.cleanUpProvider(name);
+      if (args.flag('json')) output.json({ ended }, 2);
+      else output.note(`idle processes of ${name} that were ended: ${ended}`);
+      return EXIT.succeeded;
+    }
+    const data = await client.providers();
     if (args.flag('json')) output.json({ data }, 2);
     else output.text(`${renderTable(PROVIDER_COLUMNS, data, output.width).join('\n')}\n`);
     for (const { name, todo } of args.flag('json') ? [] : data) {
@@ -67,33 +77,48 @@ const PROVIDER_COLUMNS: readonly Column<ProviderReport>[] = [
   { title: 'WHY', cell: ({ why }) => why ?? '' },
 ];
 
-export const executionsCommand: Command = {
-  name: 'executions',
-  usage: '[--json]',
-  summary: 'list running executions and idle processes',
-  options: { json: { type: 'boolean', help: 'print {data: […], waiting: […]}' } },
-  examples: ['bullpen executions'],
+export const psCommand: Command = {
+  name: 'ps',
+  usage: '[--provider NAME] [--json] | terminate ID [--force]',
+  summary: 'list the processes of CLIs, or end one',
+  details: `A process runs a job, or is idle and waits for a prompt. \`terminate\` cancels the job
+that a process runs, or ends an idle process.`,
+  options: {
+    provider: { type: 'string', value: 'NAME', help: 'processes of this provider' },
+    force: { type: 'boolean', help: 'terminate: kill at once, without a grace period' },
+    json: { type: 'boolean', help: 'print the answer as JSON' },
+  },
+  examples: ['bullpen ps', 'bullpen ps --provider claude', 'bullpen ps terminate 01K9ZV4Q4S9V0M0X2T6D8Y3B7C'],
   async run(context, args) {
-    if (args.positionals.length > 0) throw usageError('executions takes no arguments');
-    const { data, waiting } = await (await context.connect()).executions();
     const { output } = context;
-    if (args.flag('json')) output.json({ data, waiting }, 2);
-    else {
-      if (data.length === 0) output.note('no executions are running', 'dim');
-      else output.text(`${renderTable(EXECUTION_COLUMNS, data, output.width).join('\n')}\n`);
-      if (waiting.length > 0) {
-        output.note('idle processes:', 'dim');
-        output.text(`${renderTable(IDLE_COLUMNS, waiting, output.width).join('\n')}\n`);
-      }
+    const [action, id, ...more] = args.positionals;
+    if (action !== undefined && (action !== 'terminate' || id === undefined || more.length > 0))
+      throw usageError('ps takes no arguments, or `terminate ID`');
+    const client = await context.connect();
+    if (id !== undefined) {
+      const ended = await client.terminateProcess(id, { force: args.flag('force') });
+      if (args.flag('json')) output.json(ended, 2);
+      else output.note(`process ${ended.pid} of ${ended.provider} is being terminated`);
+      return EXIT.succeeded;
     }
+    const provider = args.text('provider');
+    const data = await client.processes(provider === undefined ? {} : { provider });
+    if (args.flag('json')) output.json({ data }, 2);
+    else if (data.length === 0) output.note('no processes', 'dim');
+    else output.text(`${renderTable(PROCESS_COLUMNS, data, output.width).join('\n')}\n`);
     return EXIT.succeeded;
   },
 };
 
-const EXECUTION_COLUMNS: readonly Column<RunningExecution>[] = [
-  { title: 'JOB', cell: ({ jobId }) => jobId },
+const PROCESS_COLUMNS: readonly Column<CliProcess>[] = [
+  { title: 'ID', cell: ({ id }) => id },
+  { title: 'STATE', cell: ({ state }) => state },
   { title: 'PROVIDER', cell: ({ provider }) => provider },
-  { title: 'ATTEMPT', cell: ({ attempt }) => String(attempt), right: true },
+  {
+    title: 'FOR',
+    cell: ({ jobId, sessionId }) =>
+      jobId !== null ? `job ${jobId}` : sessionId !== null ? `session ${sessionId}` : 'any job',
+  },
   { title: 'PID', cell: ({ pid }) => String(pid), right: true },
   { title: 'AGE', cell: ({ ageMs }) => formatAge(ageMs), right: true },
   { title: 'IDLE', cell: ({ idleMs }) => formatAge(idleMs), right: true },
@@ -101,14 +126,6 @@ const EXECUTION_COLUMNS: readonly Column<RunningExecution>[] = [
   { title: 'CPU', cell: ({ cpuSeconds }) => orBlank(cpuSeconds, seconds), right: true },
   { title: 'FILES', cell: ({ openFiles }) => orBlank(openFiles, String), right: true },
   { title: 'PROCESSES', cell: ({ processes }) => orBlank(processes, String), right: true },
-];
-
-const IDLE_COLUMNS: readonly Column<IdleProcessReport>[] = [
-  { title: 'PROVIDER', cell: ({ provider }) => provider },
-  { title: 'FOR', cell: ({ sessionId }) => (sessionId === null ? 'any' : `session ${sessionId}`) },
-  { title: 'PID', cell: ({ pid }) => String(pid), right: true },
-  { title: 'SINCE', cell: ({ waitingMs }) => formatAge(waitingMs), right: true },
-  { title: 'MEMORY', cell: ({ memoryBytes }) => orBlank(memoryBytes, mebibytes), right: true },
   { title: 'FOLDER', cell: ({ cwd }) => cwd },
 ];
 

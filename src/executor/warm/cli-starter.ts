@@ -7,7 +7,7 @@ import type { Launch } from '../../processes/launch.ts';
 import { resourceUse, workingDirectoryOf } from '../../processes/proc-entry.ts';
 import type { ProcScanner } from '../../processes/proc-scanner.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
-import type { IdleProcessReport } from '../../protocol/server-info.ts';
+import type { CliProcess } from '../../protocol/server-info.ts';
 import type { PreparedExecution } from '../prepare.ts';
 import type { Reaper } from '../reaper.ts';
 import {
@@ -20,7 +20,7 @@ import {
 } from '../start-cli.ts';
 import { createBootSlots } from './boot-slots.ts';
 import { createIdlePool } from './idle-pool.ts';
-import { type IdleProcess, memoryAllowsOneMore } from './idle-process.ts';
+import { type IdleProcess, memoryAllowsOneMore, type WhichIdle } from './idle-process.ts';
 import { bootSpecOf } from './process-shape.ts';
 import { createSessionProcesses } from './session-processes.ts';
 
@@ -59,7 +59,9 @@ export interface CliStarter {
   setQueued(prepared: readonly PreparedExecution[]): void;
   counts(): StartCounts;
   /** The idle processes. */
-  idle(): readonly IdleProcessReport[];
+  idle(): readonly CliProcess[];
+  /** Ends some idle processes. Resolves with their number once they are gone. */
+  endIdle(which: WhichIdle, force: boolean): Promise<number>;
   /** Why no process can be started now, or null. */
   problem(): string | null;
   stop(): Promise<void>;
@@ -207,6 +209,10 @@ export function createCliStarter({
     },
     counts: () => ({ started: { ...started }, waiting: pool.size(), sessions: sessions.size() }),
     idle: () => [...pool.list(), ...sessions.list()],
+    async endIdle(which, force) {
+      const [waiting, ofSessions] = await Promise.all([pool.endIdle(which), sessions.endIdle(which, force)]);
+      return waiting + ofSessions;
+    },
     problem: cold.problem,
     async stop() {
       stopping.abort();

@@ -7,13 +7,13 @@ import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
 import { createIdFactory } from '../../ids.ts';
 import type { Launch } from '../../processes/launch.ts';
-import type { IdleProcessReport } from '../../protocol/server-info.ts';
+import type { CliProcess } from '../../protocol/server-info.ts';
 import { within } from '../../timing.ts';
 import type { PreparedExecution } from '../prepare.ts';
 import type { Reaper } from '../reaper.ts';
 import { removeScratch } from '../start-cli.ts';
 import type { BootSlots } from './boot-slots.ts';
-import { type IdleProcess, reportIdleProcess } from './idle-process.ts';
+import { type IdleProcess, idleIdOf, reportIdleProcess, type WhichIdle } from './idle-process.ts';
 import { type BootSpec, bootIdleProcess, createShapeFailures, fingerprintOf } from './process-shape.ts';
 
 /** A process like the last job starts when that job has ended, or after this time. */
@@ -56,7 +56,9 @@ export interface IdlePool {
   size(): number;
   /** null: the process still boots. */
   pids(): readonly (number | null)[];
-  list(): readonly IdleProcessReport[];
+  list(): readonly CliProcess[];
+  /** Kills some of the processes. Resolves with their number when they are gone, or after 5 s. */
+  endIdle(which: WhichIdle): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -211,7 +213,7 @@ export function createIdlePool(options: IdlePoolOptions): IdlePool {
       const ageMs = performance.now() - createdAt;
       if (process === null || !members.has(member)) continue;
       if (ageMs > idleMs) {
-        if (lastStarted !== null && keyOf(lastStarted) === key) lastStarted = null;
+        if (lastStarted?.shape.key === key) lastStarted = null;
         remove(member);
       } else if (!process.isAlive()) fail(member, 'it is stopped');
       else if (!process.ready && ageMs > BOOT_MS) fail(member, 'it did not get ready');
@@ -224,6 +226,19 @@ export function createIdlePool(options: IdlePoolOptions): IdlePool {
         if (running() === 0) fillLater(); // a running job would soon change the files again
       }
     }
+  }
+
+  async function endIdle(which: WhichIdle): Promise<number> {
+    const ended = [...members].filter(({ marker, spec }) =>
+      which({ id: idleIdOf(marker), provider: spec.provider.name }),
+    );
+    for (const member of ended) {
+      if (lastStarted?.shape.key === keyOf(member.spec)) lastStarted = null; // start no other one
+      remove(member);
+    }
+    await Promise.all(ended.map(({ started }) => started));
+    await gone(ended.map(({ process }) => process));
+    return ended.length;
   }
 
   return {
@@ -272,13 +287,13 @@ export function createIdlePool(options: IdlePoolOptions): IdlePool {
         process === null ? [] : [reportIdleProcess(process, spec, null, createdAt)],
       ),
 
+    endIdle,
+
     async stop() {
       stopped = true;
       for (const timer of [fillTimer, checkTimer]) if (timer !== null) clearTimeout(timer);
-      const removed = [...members];
-      for (const member of removed) remove(member);
+      await endIdle(() => true);
       await Promise.all(starts);
-      await gone(removed.map(({ process }) => process));
     },
   };
 }

@@ -1,7 +1,7 @@
 import { readStat, resourceUse } from '../../processes/proc-entry.ts';
 import type { SpawnedProcess } from '../../processes/spawned-process.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
-import type { IdleProcessReport } from '../../protocol/server-info.ts';
+import type { CliProcess } from '../../protocol/server-info.ts';
 import type { EarlyLine } from '../start-cli.ts';
 
 /** After so many unread lines, reading from the process pauses. */
@@ -134,20 +134,38 @@ export function createIdleProcess({
 /** Infinity when it is unknown: the process then counts as busy. */
 const cpuTicks = (pid: number): number => readStat(pid)?.cpuTicks ?? Number.POSITIVE_INFINITY;
 
+/** Which idle processes are meant. */
+export type WhichIdle = (one: Pick<CliProcess, 'id' | 'provider'>) => boolean;
+
+/** The id of an idle process: the last part of its marker, since no execution has it yet. */
+export const idleIdOf = (marker: string): string => marker.slice(marker.lastIndexOf('/') + 1);
+
 /** @param since `performance.now()` when it became idle */
-export const reportIdleProcess = (
-  { child: { pid } }: IdleProcess,
+export function reportIdleProcess(
+  { child: { pid, marker } }: IdleProcess,
   { provider, cwd }: { readonly provider: { readonly name: string }; readonly cwd: string },
   sessionId: string | null,
   since: number,
-): IdleProcessReport => ({
-  provider: provider.name,
-  pid,
-  cwd,
-  sessionId,
-  waitingMs: Math.round(performance.now() - since),
-  memoryBytes: supportsSweep() ? resourceUse([pid]).memoryBytes : null,
-});
+): CliProcess {
+  const ageMs = Math.round(performance.now() - since);
+  return {
+    id: idleIdOf(marker),
+    state: 'idle',
+    provider: provider.name,
+    pid,
+    jobId: null,
+    attempt: null,
+    sessionId,
+    cwd,
+    since: new Date(Date.now() - ageMs).toISOString(),
+    ageMs,
+    idleMs: ageMs,
+    memoryBytes: supportsSweep() ? resourceUse([pid]).memoryBytes : null,
+    cpuSeconds: null,
+    openFiles: null,
+    processes: null,
+  };
+}
 
 /**
  * Whether the memory allows one more idle process.

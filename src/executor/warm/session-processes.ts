@@ -8,11 +8,17 @@ import type { ProcScanner } from '../../processes/proc-scanner.ts';
 import type { SpawnedProcess } from '../../processes/spawned-process.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
 import { terminate } from '../../processes/terminate.ts';
-import type { IdleProcessReport } from '../../protocol/server-info.ts';
+import type { CliProcess } from '../../protocol/server-info.ts';
 import type { PreparedExecution } from '../prepare.ts';
 import type { Reaper } from '../reaper.ts';
 import { removeScratch } from '../start-cli.ts';
-import { createIdleProcess, type IdleProcess, reportIdleProcess } from './idle-process.ts';
+import {
+  createIdleProcess,
+  type IdleProcess,
+  idleIdOf,
+  reportIdleProcess,
+  type WhichIdle,
+} from './idle-process.ts';
 
 /** Grace before SIGKILL. The CLI has saved the session already. */
 const GRACE_MS = 2000;
@@ -41,7 +47,9 @@ export interface SessionProcesses {
   keep(prepared: PreparedExecution, child: SpawnedProcess, scratch: string): void;
   size(): number;
   pids(): readonly number[];
-  list(): readonly IdleProcessReport[];
+  list(): readonly CliProcess[];
+  /** Ends some of the processes. Resolves with their number when they are gone. */
+  endIdle(which: WhichIdle, force: boolean): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -144,6 +152,18 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
       [...kept].map(([sessionId, { process, lastTurn, since }]) =>
         reportIdleProcess(process, lastTurn, sessionId, since),
       ),
+
+    async endIdle(which, force) {
+      const ended = [...kept].filter(([, { process, lastTurn }]) =>
+        which({ id: idleIdOf(process.child.marker), provider: lastTurn.provider.name }),
+      );
+      const ends = ended.map(([sessionId, one]) => {
+        remove(sessionId, one);
+        return end(one.process, force ? 0 : GRACE_MS);
+      });
+      await Promise.all(ends);
+      return ended.length;
+    },
 
     async stop() {
       stopped = true;

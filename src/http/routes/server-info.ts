@@ -1,6 +1,6 @@
 import { type TSchema, Type } from 'typebox';
 import { nullable } from '../../protocol/schema.ts';
-import { IdleProcessReport, ProviderReport, RunningExecution } from '../../protocol/server-info.ts';
+import { ProviderReport } from '../../protocol/server-info.ts';
 import type { HttpApp } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';
 import type { Health } from '../ports.ts';
@@ -23,7 +23,7 @@ const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /**
  * `GET /health`, `/ready` and `/claude-cli/health` for everyone; `GET /v1/providers` for callers;
- * `GET /v1/executions` and `/metrics` for admins.
+ * `/metrics` for admins.
  */
 export function serverRoutes(app: HttpApp, health: Health): void {
   app.get(
@@ -95,27 +95,6 @@ export function serverRoutes(app: HttpApp, health: Health): void {
       },
     },
     async () => ({ data: await health.providers() }),
-  );
-
-  app.get(
-    '/v1/executions',
-    {
-      config: { access: 'admin' },
-      schema: {
-        tags: ['server'],
-        summary: 'The executions that run on this server now, and what they use',
-        response: {
-          200: answer('Every execution whose CLI runs, and every CLI process that waits for a prompt', {
-            'application/json': Type.Object({
-              data: Type.Array(RunningExecution),
-              waiting: Type.Array(IdleProcessReport),
-            }),
-          }),
-          ...errorAnswers('auth.unauthenticated', 'auth.forbidden', 'request.not_acceptable'),
-        },
-      },
-    },
-    async () => ({ data: [...health.executions()], waiting: [...health.waiting()] }),
   );
 
   app.get(

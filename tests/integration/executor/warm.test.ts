@@ -203,13 +203,29 @@ describe('an idle process of the pool', () => {
     const id = await bench.submit({ steps: [{ touch: bench.file('runs') }, { hang: true }] });
     executor.kick();
     await bench.until(() => bench.exists('runs'));
-    await bench.until(() => executor.running().some((one) => one.pid === pid && one.memoryBytes !== null));
+    await bench.until(() => executor.processes().some((one) => one.pid === pid && one.memoryBytes !== null));
     await bench.rpc.records.cancel(id, true, CANCELLED);
     executor.lookAtCancel(id);
     const { outcome } = await bench.finished(id);
     expect(outcome?.status).toBe('cancelled');
     expect(await startOf(bench, id)).toEqual({ start: 'warm', pid });
     await bench.until(() => !bench.alive(pid));
+  });
+
+  it('is ended by its id or its provider, and none is started until a job like it', async () => {
+    const { bench, executor, run, ready } = await open();
+    await run();
+    const pid = await ready();
+    const [idle = expect.unreachable()] = executor.processes();
+    expect(idle).toMatchObject({ state: 'idle', provider: 'claude', pid, jobId: null, sessionId: null });
+    expect(await executor.endIdle(({ provider }) => provider === 'codex', false)).toBe(0);
+    expect(await executor.endIdle(({ id }) => id === idle.id, false)).toBe(1);
+    expect(bench.alive(pid)).toBe(false);
+    expect(executor.processes()).toEqual([]);
+    const started = bench.started().length;
+    expect((await run()).start).toBe('cold');
+    await bench.until(() => bench.started().length === started + 2);
+    expect(await executor.endIdle(({ provider }) => provider === 'claude', false)).toBe(1);
   });
 
   it('is stopped after its idle time, and with the executor', async () => {
@@ -464,6 +480,21 @@ describe('the process of a session', () => {
     const { pid, outcome } = await run(turn);
     expect(outcome?.status).toBe('succeeded');
     await bench.until(() => !bench.alive(pid));
+  });
+
+  it('is listed with its session, and ended by its provider', async () => {
+    const { bench, executor, run, sessions } = await open({ maxProcesses: 1 });
+    const { pid } = await run({ sessionId: KNOWN_SESSION });
+    await sessions(1);
+    const listed = executor.processes().filter(({ sessionId }) => sessionId !== null);
+    expect(listed).toMatchObject([{ state: 'idle', pid, sessionId: KNOWN_SESSION }]);
+    expect(await executor.endIdle(({ id }) => id === listed[0]?.id, true)).toBe(1);
+    expect(bench.alive(pid)).toBe(false);
+    const next = await run({ sessionId: KNOWN_SESSION });
+    expect(next.start).toBe('cold');
+    await sessions(1);
+    await executor.endIdle(({ provider }) => provider === 'claude', false);
+    expect([bench.alive(next.pid), executor.starts().sessions]).toEqual([false, 0]);
   });
 
   it('stays beside one that waits for a first prompt, even if the settings allow one', async () => {

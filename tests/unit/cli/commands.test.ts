@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ofProvider } from '../../../src/cli/commands/doctor.ts';
 import { resolveJobId } from '../../../src/cli/commands/job.ts';
 import { usageTable } from '../../../src/cli/commands/usage.ts';
+import { FakeProcesses } from '../../fakes/processes.ts';
 import { aJob, anOutcome, JOB_ID } from '../client/job.ts';
 import { json, problem, startScriptedServer } from '../client/scripted-server.ts';
 import { at, FINISHED, finished, item, sse } from './answers.ts';
@@ -58,6 +59,35 @@ describe('the other commands', () => {
       ['createdBefore', '2026-11-01T00:00:00.000Z'],
     ]);
     expect(await typed(['jobs', '--archived', '--not-archived'])).toMatchObject({ code: 64 });
+  });
+
+  it('list processes, terminate one, and end the idle ones of a provider', async () => {
+    const idle = new FakeProcesses().add('claude', null);
+    const running = new FakeProcesses().add('codex', JOB_ID);
+    const server = await startScriptedServer(
+      json(200, { data: [running, idle], nextCursor: null }),
+      json(200, { data: [], nextCursor: null }),
+      json(202, idle),
+      json(200, { ended: 2 }),
+    );
+    const { out } = await typed(['ps'], at(server.url));
+    expect(out).toMatch(new RegExp(`${running.id} +running +codex +job ${JOB_ID} +4711 `));
+    expect(out).toMatch(new RegExp(`${idle.id} +idle +claude +any job +4711 `));
+    expect(await typed(['ps', '--provider', 'x'], at(server.url))).toMatchObject({ err: 'no processes\n' });
+    const ended = await typed(['ps', 'terminate', idle.id, '--force'], at(server.url));
+    expect(ended).toMatchObject({ code: 0, err: 'process 4711 of claude is being terminated\n' });
+    const cleaned = await typed(['providers', 'cleanup', 'claude'], at(server.url));
+    expect(cleaned).toMatchObject({ code: 0, err: 'idle processes of claude that were ended: 2\n' });
+    expect(server.requests.map(({ method, url, body }) => [method, url.pathname + url.search, body])).toEqual(
+      [
+        ['GET', '/v1/processes', ''],
+        ['GET', '/v1/processes?provider=x', ''],
+        ['POST', `/v1/processes/${idle.id}/terminate`, '{"force":true}'],
+        ['POST', '/v1/providers/claude/cleanup', '{}'],
+      ],
+    );
+    for (const wrong of ['ps terminate', 'ps kill x', 'providers cleanup', 'providers x'])
+      expect((await typed(wrong.split(' '))).code, wrong).toBe(64);
   });
 
   it('show a job, its answer alone, and that there is none yet', async () => {

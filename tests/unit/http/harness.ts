@@ -7,11 +7,15 @@ import {
   type HttpServerOptions,
   type HttpSettings,
 } from '../../../src/http/server.ts';
+import { createProcessService } from '../../../src/jobs/processes.ts';
+import { createProviders } from '../../../src/providers/registry.ts';
 import { FakeBatches } from '../../fakes/batches.ts';
 import { FakeEventHub } from '../../fakes/event-hub.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
+import { FakeProcesses } from '../../fakes/processes.ts';
 import { FakeUsage } from '../../fakes/usage.ts';
+import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
 
 export const ADMIN_TOKEN = `bp_${'a'.repeat(43)}`;
 export const CALLER_TOKEN = `bp_${'b'.repeat(43)}`;
@@ -39,6 +43,8 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   const batches = new FakeBatches();
   const events = new FakeEventHub();
   const health = new FakeHealth();
+  const processes = new FakeProcesses();
+  const providers = createProviders(providerSettings(), PROVIDER_HOST);
   const usage = new FakeUsage();
   const log: string[] = [];
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
@@ -48,6 +54,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     batches,
     events,
     health,
+    processes: createProcessService({ executor: processes, jobs, providers }),
     usage: usage.read,
     auth: withCaller(),
     board,
@@ -60,6 +67,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     batches,
     events,
     health,
+    processes,
     usage,
     log,
     /** Listens on a free port of loopback. */

@@ -1,0 +1,38 @@
+import { AppError } from '../errors.ts';
+import type { Executor } from '../executor/executor.ts';
+import type { Jobs, Processes } from '../http/ports.ts';
+import type { CliProcess } from '../protocol/server-info.ts';
+import type { Providers } from '../providers/registry.ts';
+
+/** The processes of CLIs on this node, for admins. */
+export function createProcessService({
+  executor,
+  jobs,
+  providers,
+}: {
+  readonly executor: Pick<Executor, 'processes' | 'endIdle'>;
+  readonly jobs: Pick<Jobs, 'cancel'>;
+  readonly providers: Pick<Providers, 'list'>;
+}): Processes {
+  function get(id: string): CliProcess {
+    const found = executor.processes().find((one) => one.id === id);
+    if (found === undefined) throw new AppError('process.not_found', `there is no process ${id}`);
+    return found;
+  }
+
+  return {
+    list: (provider) => executor.processes().filter((one) => provider === null || one.provider === provider),
+    get,
+    async terminate(principal, id, force) {
+      const found = get(id);
+      if (found.jobId === null) await executor.endIdle((one) => one.id === id, force);
+      else await jobs.cancel(principal, found.jobId, force);
+      return found;
+    },
+    async cleanUp(name) {
+      if (!providers.list().some(({ provider }) => provider.name === name))
+        throw new AppError('provider.not_found', `there is no provider ${JSON.stringify(name)}`);
+      return executor.endIdle((one) => one.provider === name, false);
+    },
+  };
+}
