@@ -10,6 +10,7 @@ import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { type Principal, RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
 import { createDamageReports } from './damage.ts';
+import { createChangeFeed } from './events/change-feed.ts';
 import { createEventHub } from './events/hub.ts';
 import { createServerProbe, createStateFolders } from './executor/cli-probe.ts';
 import { createExecutor, type RecoveryReport } from './executor/executor.ts';
@@ -112,7 +113,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const redis = await openRedis(server.url, component('redis'));
   life.onStop('redis connections', () => redis.close());
   const names = createNames(settings);
-  const { records, batchRecords, claims, upkeep, doorbells } = await openRecords({
+  const { records, batchRecords, changeLog, claims, upkeep, doorbells } = await openRecords({
     redis,
     names,
     nodeId,
@@ -276,6 +277,13 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     readJob: (id) => jobs.get({ id: 'stream', admin: true }, id),
     logger: component('streaming'),
   });
+  const changes = createChangeFeed({
+    log: changeLog,
+    doorbells,
+    channel: names.logDoorbell,
+    keepMs: settings.keepInRedisMs,
+    logger: component('streaming'),
+  });
   const metrics = createMetrics({
     jobsByStatus: () => store.run('jobs.countByStatus', {}),
     queue: () => upkeep.counts(),
@@ -301,6 +309,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     jobs,
     batches,
     events,
+    changes,
     health,
     processes: createProcessService({ executor, jobs, providers }),
     usage: async ({ id, admin }, query) => {

@@ -44,6 +44,7 @@ export const ERROR_CODES = {
   'batch.not_found': meaning(404, 'There is no such batch'),
   'process.not_found': meaning(404, 'There is no such process on this server'),
   'provider.not_found': meaning(404, 'The server has no provider of this name'),
+  'events.expired': meaning(410, 'The events after this cursor are no longer kept'),
   'session.not_found': meaning(404, 'There is no such session'),
   'cwd.not_allowed': meaning(400, 'The working directory is not inside an allowed root'),
   'permission_mode.denied': meaning(403, 'The permission mode is not allowed here'),

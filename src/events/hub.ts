@@ -30,23 +30,24 @@ export interface EventHubOptions {
 
 export function createEventHub(options: EventHubOptions): EventHub {
   const { records, store, doorbells, logger } = options;
-  const tails = new Map<string, Tail>();
+  const tails = new Map<string, Tail<StoredEvent, number>>();
   /** Reads of stored events under way, by what they read. */
   const reads = new Map<string, Promise<readonly StoredEvent[]>>();
   /** Batches with the finished job in their last event, by the batch as it was read. */
   const completed = new WeakMap<readonly StoredEvent[], Promise<readonly StoredEvent[]>>();
 
-  function tailOf(jobId: string): Tail {
+  function tailOf(jobId: string): Tail<StoredEvent, number> {
     const known = tails.get(jobId);
     if (known !== undefined) return known;
-    const tail = createTail({
-      jobId,
+    const tail = createTail<StoredEvent, number>({
       channel: options.liveChannel(jobId),
       doorbells,
-      records,
       pollMs: POLL_MS,
-      lastSeq: async () => (await records.read(jobId))?.lastSeq ?? 0,
-      onEmpty: () => tails.delete(jobId),
+      newest: async () => (await records.read(jobId))?.lastSeq ?? 0,
+      pageSize: PAGE,
+      read: (after) => records.events(jobId, after, PAGE),
+      placeOf: ({ seq }) => seq,
+      onEnd: () => tails.delete(jobId),
       logger,
     });
     tails.set(jobId, tail);
@@ -83,7 +84,7 @@ export function createEventHub(options: EventHubOptions): EventHub {
 
   return {
     async *read(jobId, after, signal) {
-      const inbox = createInbox(signal, MAX_BEHIND);
+      const inbox = createInbox<StoredEvent>(signal, MAX_BEHIND);
       const tail = tailOf(jobId);
       let seq = after;
       try {

@@ -1,51 +1,62 @@
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
-import type { StoredEvent } from '../protocol/event.ts';
-import type { JobRecords } from '../records/ports.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 
-const PAGE = 1000;
-
-/** The new events of one job, read from Redis once and added to the inbox of each reader. */
-export interface Tail {
+/** The new events of one stream, read from Redis once and added to the inbox of each reader. */
+export interface Tail<Event, Place> {
+  /** The place of the last event that was read; null before the first `join` has resolved. */
+  readonly place: Place | null;
   /** Gives the inbox every event that is appended from now on. */
-  join(inbox: Inbox): Promise<void>;
-  leave(inbox: Inbox): Promise<void>;
+  join(inbox: Inbox<Event>): Promise<void>;
+  leave(inbox: Inbox<Event>): Promise<void>;
 }
 
-export interface TailOptions {
-  readonly jobId: string;
+export interface TailOptions<Event, Place> {
   readonly channel: string;
   readonly doorbells: Doorbells;
-  readonly records: Pick<JobRecords, 'events'>;
   /** Pause between reads without a doorbell, in case one was lost. */
   readonly pollMs: number;
-  /** The seq of the last stored event; the tail begins after it. */
-  lastSeq(): Promise<number>;
-  /** Called when the last reader has left. */
-  onEmpty(): void;
+  /** The place of the last stored event; the tail begins after it. */
+  newest(): Promise<Place>;
+  /** `read` returns fewer events than this only at the end. */
+  readonly pageSize: number;
+  /**
+   * The events after a place, a page at most.
+   * @throws AppError events.expired when they are lost; the readers get the error
+   */
+  read(after: Place): Promise<readonly Event[]>;
+  placeOf(event: Event): Place;
+  /** Called when the last reader has left, or when the events are lost. */
+  onEnd(): void;
   readonly logger: Logger;
 }
 
-export function createTail(options: TailOptions): Tail {
-  const { jobId, records, doorbells, logger } = options;
-  const inboxes = new Set<Inbox>();
-  let seq: number | null = null;
+export function createTail<Event, Place>(options: TailOptions<Event, Place>): Tail<Event, Place> {
+  const { doorbells, logger } = options;
+  const inboxes = new Set<Inbox<Event>>();
+  let place: Place | null = null;
   let reading = false;
   let again = false;
   let timer: NodeJS.Timeout | null = null;
   let opening: Promise<() => Promise<void>> | null = null;
 
   async function read(): Promise<void> {
-    if (seq === null) return;
-    for (;;) {
-      const events = await records.events(jobId, seq, PAGE);
+    while (place !== null) {
+      const events = await options.read(place);
       const last = events.at(-1);
       if (last === undefined) return;
-      seq = last.seq;
+      place = options.placeOf(last);
       for (const inbox of inboxes) inbox.add(events);
-      if (events.length < PAGE) return;
+      if (events.length < options.pageSize) return;
     }
+  }
+
+  function onFailure(error: unknown): void {
+    logger.debug({ reason: messageOf(error) }, 'events cannot be read now');
+    if (!(error instanceof AppError) || error.code !== 'events.expired') return;
+    place = null;
+    options.onEnd();
+    for (const inbox of inboxes) inbox.fail(error);
   }
 
   function onDoorbell(): void {
@@ -55,26 +66,27 @@ export function createTail(options: TailOptions): Tail {
     void (async () => {
       while (again) {
         again = false;
-        await read().catch((error: unknown) =>
-          logger.debug({ jobId, reason: messageOf(error) }, 'events cannot be read now'),
-        );
+        await read().catch(onFailure);
       }
       reading = false;
     })();
   }
 
   return {
+    get place() {
+      return place;
+    },
     async join(inbox) {
       inboxes.add(inbox);
       opening ??= doorbells.listen(options.channel, onDoorbell);
       await opening;
       timer ??= setInterval(onDoorbell, options.pollMs);
-      seq ??= await options.lastSeq();
+      place ??= await options.newest();
     },
     async leave(inbox) {
       inboxes.delete(inbox);
       if (inboxes.size > 0) return;
-      options.onEmpty();
+      options.onEnd();
       if (timer !== null) clearInterval(timer);
       timer = null;
       const stop = await opening?.catch(() => null);
@@ -84,39 +96,47 @@ export function createTail(options: TailOptions): Tail {
 }
 
 /** The events that one reader has not taken yet. */
-export interface Inbox {
-  add(events: readonly StoredEvent[]): void;
+export interface Inbox<Event> {
+  add(events: readonly Event[]): void;
+  /** `next()` rejects with this from now on. */
+  fail(error: AppError): void;
   /**
    * The next events; null: the reader has left. A reader that was waiting gets the batch object
    * that was added, so all readers who keep up hold the same one.
    * @throws AppError request.timeout when more than `maxEvents` were added since the last call
    */
-  next(): Promise<readonly StoredEvent[] | null>;
+  next(): Promise<readonly Event[] | null>;
 }
 
-export function createInbox(signal: AbortSignal, maxEvents: number): Inbox {
-  let events: readonly StoredEvent[] = [];
-  let overrun = false;
+export function createInbox<Event>(signal: AbortSignal, maxEvents: number): Inbox<Event> {
+  let events: readonly Event[] = [];
+  let failure: AppError | null = null;
   let wake = (): void => {};
   signal.addEventListener('abort', () => wake(), { once: true });
+  function fail(error: AppError): void {
+    failure ??= error;
+    events = [];
+    wake();
+  }
   return {
+    fail,
     add(added) {
-      if (overrun) return;
-      overrun = events.length > 0 && events.length + added.length > maxEvents;
-      if (overrun) events = [];
-      else events = events.length === 0 ? added : events.concat(added);
+      if (failure !== null) return;
+      if (events.length > 0 && events.length + added.length > maxEvents) {
+        fail(new AppError('request.timeout', 'the reader was too slow; resume from the last event it has'));
+        return;
+      }
+      events = events.length === 0 ? added : events.concat(added);
       wake();
     },
     async next() {
-      while (events.length === 0 && !overrun && !signal.aborted) {
+      while (events.length === 0 && failure === null && !signal.aborted) {
         const { promise, resolve } = Promise.withResolvers<void>();
         wake = resolve;
         await promise;
       }
       if (signal.aborted) return null;
-      if (overrun) {
-        throw new AppError('request.timeout', 'the reader was too slow; resume from the last event it has');
-      }
+      if (failure !== null) throw failure;
       const taken = events;
       events = [];
       return taken;

@@ -6,8 +6,6 @@ import { takeOver } from './http-app.ts';
 export const SSE = 'text/event-stream';
 export const NDJSON = 'application/x-ndjson';
 
-type Batches = AsyncIterable<readonly StoredEvent[]>;
-
 /** The events that a reader asked for. */
 export interface EventFilter {
   /** null: all kinds. `job.finished` passes every filter. */
@@ -16,22 +14,31 @@ export interface EventFilter {
   readonly raw: boolean;
 }
 
-export interface EventStreamOptions {
+/** An event as it is sent. */
+export interface SentEvent {
+  readonly kind: string;
+  /** Where a reader resumes. */
+  readonly id: string | number;
+  readonly data: object;
+}
+
+export interface EventStreamOptions<Event> {
   /** {@link SSE} or {@link NDJSON}. */
   readonly contentType: string;
-  readonly filter: EventFilter;
+  /** What the reader gets of an event; null: nothing. */
+  readonly sent: (event: Event) => SentEvent | null;
   readonly heartbeatMs: number;
 }
 
 /**
  * Answers with a stream of events until they end or the reader leaves. An error destroys the
  * connection instead of ending the answer, so the reader sees that the stream is incomplete and
- * resumes by `seq`.
+ * resumes.
  */
-export async function sendEvents(
+export async function sendEvents<Event>(
   reply: FastifyReply,
-  batches: Batches,
-  { contentType, filter, heartbeatMs }: EventStreamOptions,
+  batches: AsyncIterable<readonly Event[]>,
+  { contentType, sent, heartbeatMs }: EventStreamOptions<Event>,
 ): Promise<void> {
   const format = contentType === NDJSON ? ndjson : sse;
   const response = takeOver(reply);
@@ -49,7 +56,7 @@ export async function sendEvents(
   try {
     if (format.opening !== '') await writer.write(format.opening);
     for await (const batch of batches) {
-      for (const text of textsOf(batch, format, filter)) await writer.write(text);
+      for (const text of textsOf(batch, format, sent)) await writer.write(text);
       if (response.destroyed) break;
     }
     if (writer.cut) reply.log.warn('slow event reader cut');
@@ -63,10 +70,12 @@ export async function sendEvents(
 }
 
 /**
- * Waits for the first event; null: the batches ended without one. Only for the events of a finished
- * job: the first event of a running one may take long.
+ * Waits for the first event; null: the batches ended without one. Only for events of which the
+ * first one is there already: that of a running job may take long.
  */
-export async function peek(batches: Batches): Promise<Batches | null> {
+export async function peek<Event>(
+  batches: AsyncIterable<readonly Event[]>,
+): Promise<AsyncIterable<readonly Event[]> | null> {
   const iterator = batches[Symbol.asyncIterator]();
   for (;;) {
     const { done, value } = await iterator.next();
@@ -75,7 +84,7 @@ export async function peek(batches: Batches): Promise<Batches | null> {
   }
 }
 
-async function* following(first: readonly StoredEvent[], rest: AsyncIterator<readonly StoredEvent[]>) {
+async function* following<Event>(first: readonly Event[], rest: AsyncIterator<readonly Event[]>) {
   try {
     yield first;
     for (;;) {
@@ -93,47 +102,49 @@ interface EventFormat {
   readonly opening: string;
   /** A comment for the reader to ignore; null: the format has none. */
   readonly heartbeat: string | null;
-  encode(event: StoredEvent, raw: boolean): string;
+  encode(event: SentEvent): string;
 }
 
 const sse: EventFormat = {
   opening: 'retry: 2000\n\n',
   heartbeat: ': alive\n\n',
   // JSON text has no line breaks, so it fits in one data line.
-  encode: (event, raw) =>
-    `event: ${event.kind}\nid: ${event.seq}\ndata: ${JSON.stringify(visible(event, raw))}\n\n`,
+  encode: ({ kind, id, data }) => `event: ${kind}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`,
 };
 
 const ndjson: EventFormat = {
   opening: '',
   // Many readers fail on an empty line.
   heartbeat: null,
-  encode: (event, raw) => `${JSON.stringify(visible(event, raw))}\n`,
+  encode: ({ data }) => `${JSON.stringify(data)}\n`,
 };
-
-/** An event as the reader gets it: the CLI's own line is included only on request. */
-function visible({ raw, ...event }: StoredEvent, withRaw: boolean): object {
-  return withRaw ? { ...event, raw } : event;
-}
 
 /** Size of one write: the next text is encoded when the reader has taken most of the last one. */
 const TEXT_CHARS = 64 * 1024;
 
 /** A batch as texts of about {@link TEXT_CHARS}. */
-export function* textsOf(
-  batch: readonly StoredEvent[],
+export function* textsOf<Event>(
+  batch: readonly Event[],
   format: Pick<EventFormat, 'encode'>,
-  filter: EventFilter,
+  sent: (event: Event) => SentEvent | null,
 ): Generator<string> {
   let text = '';
   for (const event of batch) {
-    if (!passes(event, filter)) continue;
-    text += format.encode(event, filter.raw);
+    const one = sent(event);
+    if (one === null) continue;
+    text += format.encode(one);
     if (text.length < TEXT_CHARS) continue;
     yield text;
     text = '';
   }
   if (text !== '') yield text;
+}
+
+/** The event of a job as a reader gets it. The CLI's own line is included only on request. */
+export function sentJobEvent(event: StoredEvent, filter: EventFilter): SentEvent | null {
+  if (!passes(event, filter)) return null;
+  const { raw, ...rest } = event;
+  return { kind: event.kind, id: event.seq, data: filter.raw ? { ...rest, raw } : rest };
 }
 
 /** `job.finished` passes every filter, because it ends the stream for good. */

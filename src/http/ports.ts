@@ -1,8 +1,9 @@
 /** The services that HTTP uses. `app.ts` passes in the real ones. */
 import type { Principal } from '../auth/principal.ts';
 import type { AppError } from '../errors.ts';
+import type { Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
-import type { Batch, BatchCreated, Job, JobListItem, JobQuery } from '../protocol/job.ts';
+import type { Batch, BatchCreated, Job, JobListItem, JobQuery, JobStatus } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
@@ -79,6 +80,25 @@ export interface EventHub {
    * aborts. Throws for a reader that takes batches too slowly; it resumes by seq.
    */
   read(jobId: string, after: number, signal: AbortSignal): AsyncIterable<readonly StoredEvent[]>;
+}
+
+/** Which changes a reader of all changes gets. */
+export interface ChangeQuery {
+  /** The last cursor that the reader has; null: only changes from now on. */
+  readonly after: string | null;
+  /** Any of these; empty: all. */
+  readonly status: readonly JobStatus[];
+  readonly batch: string | null;
+}
+
+/** The changes of all jobs that a caller may see, in order, at least once. */
+export interface ChangeFeed {
+  /**
+   * Batches of changes; the first one is the cursor at which the reader begins. Ends when `signal`
+   * aborts. Throws for a reader that takes batches too slowly; it resumes by its cursor.
+   * @throws AppError events.expired when changes after the cursor are lost
+   */
+  read(principal: Principal, query: ChangeQuery, signal: AbortSignal): AsyncIterable<readonly Change[]>;
 }
 
 export interface UsageQuery {

@@ -10,7 +10,7 @@ import { bodyParsing } from './body.ts';
 import { acceptable, commonHeaders, requestIdOf } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
 import { openapi } from './openapi.ts';
-import type { Batches, EventHub, Health, Jobs, Processes, ReadUsage } from './ports.ts';
+import type { Batches, ChangeFeed, EventHub, Health, Jobs, Processes, ReadUsage } from './ports.ts';
 import { answerClientError, answerFrameworkError, errorHandler, notFound } from './problem.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
@@ -29,6 +29,7 @@ export interface HttpServerOptions {
   readonly jobs: Jobs;
   readonly batches: Batches;
   readonly events: EventHub;
+  readonly changes: ChangeFeed;
   readonly health: Health;
   readonly processes: Processes;
   readonly usage: ReadUsage;
@@ -49,6 +50,7 @@ export async function createHttpServer({
   jobs,
   batches,
   events,
+  changes,
   health,
   processes,
   usage,
@@ -76,7 +78,7 @@ export async function createHttpServer({
   loginRoutes(app, authenticator, sessions);
   jobRoutes(app, jobs);
   batchRoutes(app, batches);
-  eventRoutes(app, { jobs, events, tickets, heartbeatMs: settings.heartbeatMs });
+  eventRoutes(app, { jobs, events, changes, tickets, heartbeatMs: settings.heartbeatMs });
   usageRoute(app, usage);
   serverRoutes(app, health);
   processRoutes(app, processes);

@@ -7,6 +7,7 @@ import { createRedisDoorbells } from '../redis/doorbells.ts';
 import type { Names } from '../redis/names.ts';
 import { realRoots } from '../workspace.ts';
 import { createBatchRecords } from './batch-records.ts';
+import { type ChangeLog, createChangeLog } from './change-log.ts';
 import { createClaims } from './claims.ts';
 import { createJobRecords } from './job-records.ts';
 import type { BatchRecords, Claims, JobRecords, Upkeep } from './ports.ts';
@@ -17,6 +18,7 @@ import { createUpkeep } from './upkeep.ts';
 export interface Records {
   readonly records: JobRecords;
   readonly batchRecords: BatchRecords;
+  readonly changeLog: ChangeLog;
   readonly claims: Claims;
   readonly upkeep: Upkeep;
   readonly doorbells: Doorbells;
@@ -47,6 +49,7 @@ export async function openRecords(options: {
   return {
     records: createJobRecords(redis.commands, names, scripts, report),
     batchRecords: createBatchRecords(scripts, report),
+    changeLog: createChangeLog(redis.commands, names),
     claims: createClaims(
       scripts,
       nodeId,

@@ -83,7 +83,8 @@ export function numberOf(name: string, value: string | undefined): number {
 const numberOrNull = (name: string, value: string | undefined): number | null =>
   value === undefined || value === '' ? null : numberOf(name, value);
 
-const isStatus = (value: string): value is JobStatus => JOB_STATUSES.some((status) => status === value);
+export const isStatus = (value: string): value is JobStatus =>
+  JOB_STATUSES.some((status) => status === value);
 
 /**
  * A hash of HGETALL as a record; null when there is none.

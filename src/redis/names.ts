@@ -19,6 +19,8 @@ export interface Names {
   live(id: string): string;
   /** Stream of record changes that every node projects. */
   readonly log: string;
+  /** Channel of doorbells about the log, with the id of the changed job. */
+  readonly logDoorbell: string;
   /** Sorted set of node id → last heartbeat, in Redis milliseconds. */
   readonly nodes: string;
   /** Sorted set of running job id → end of its lease. */
@@ -42,6 +44,7 @@ export function createNames(settings: ChannelSettings): Names {
     events: (id) => `${prefix}:events:${id}`,
     live: (id) => `${prefix}:live:${id}`,
     log: `${prefix}:log`,
+    logDoorbell: `${prefix}:live:log`,
     nodes: `${prefix}:nodes`,
     running: `${prefix}:running`,
     pending: `${prefix}:pending`,

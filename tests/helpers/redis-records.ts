@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import { afterAll, beforeAll } from 'vitest';
 import { createLogger } from '../../src/logger.ts';
 import { createBatchRecords } from '../../src/records/batch-records.ts';
+import { type ChangeLog, createChangeLog } from '../../src/records/change-log.ts';
 import { createClaims } from '../../src/records/claims.ts';
 import { createJobRecords } from '../../src/records/job-records.ts';
 import type { BatchRecords, Claims, JobRecords, Submissions, Upkeep } from '../../src/records/ports.ts';
@@ -25,6 +26,8 @@ export const KEEP_MS = 3_600_000;
 export interface TestRecords {
   readonly records: JobRecords;
   readonly batches: BatchRecords;
+  readonly changeLog: ChangeLog;
+  readonly logDoorbell: string;
   readonly submissions: Submissions;
   readonly doorbells: Doorbells;
   readonly requestChannel: string;
@@ -83,6 +86,8 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
     const scripts = createScriptRunner(redis, names.prefix, { ...channels, keepFinishedMs: KEEP_MS });
     return {
       ...channels,
+      changeLog: createChangeLog(redis, names),
+      logDoorbell: names.logDoorbell,
       records: createJobRecords(redis, names, scripts, () => undefined),
       batches: createBatchRecords(scripts, () => undefined),
       submissions: createSubmissions(scripts),

@@ -1,13 +1,25 @@
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { type StreamTickets, TICKET_LIFETIME_MS } from '../../auth/signed-values.ts';
+import { AppError } from '../../errors.ts';
+import { Change, CURSOR } from '../../protocol/change.ts';
+import type { StoredEvent } from '../../protocol/event.ts';
+import { JobStatus } from '../../protocol/job.ts';
 import { closed } from '../../protocol/schema.ts';
-import { EVENT_KINDS, type EventFilter, NDJSON, peek, SSE, sendEvents } from '../event-stream.ts';
+import {
+  EVENT_KINDS,
+  type EventFilter,
+  NDJSON,
+  peek,
+  SSE,
+  sendEvents,
+  sentJobEvent,
+} from '../event-stream.ts';
 import { negotiate } from '../headers.ts';
 import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
 import { answer, emptyAnswer, errorAnswers } from '../openapi.ts';
 import { JobParams, jobIdOf, NoQuery } from '../parameters.ts';
-import type { EventHub, Jobs } from '../ports.ts';
+import type { ChangeFeed, EventHub, Jobs } from '../ports.ts';
 import { invalid } from '../validation.ts';
 
 const EventsQuery = Type.Object(
@@ -51,15 +63,72 @@ const Ticket = Type.Object({
   url: Type.String({ description: 'the events of the job, with the ticket' }),
 });
 
+const ChangesQuery = Type.Object(
+  {
+    after: Type.Optional(
+      Type.String({
+        pattern: CURSOR.source,
+        description:
+          'last `cursor` the reader has; `0`: from the first change that is kept. Default: from now on',
+      }),
+    ),
+    status: Type.Optional(Type.Array(JobStatus, { description: 'only changes to any of these' })),
+    batch: Type.Optional(Type.String({ description: 'only jobs of this batch' })),
+  },
+  closed,
+);
+
+const changesSchema = {
+  operationId: 'streamChanges',
+  tags: ['events'],
+  summary: 'The changes of all jobs that the caller may see, as they come',
+  description:
+    'Every change of a job, in order and at least once, with the state that the job had then. The first event is `cursor`: it says where the reader begins. `id` is the `cursor` of an event; `Last-Event-ID` (or `?after`) resumes after it, on any server of the same Redis. 410 `events.expired`: changes after the cursor are lost; open the stream without a cursor, then list the jobs. The stream does not end by itself.',
+  querystring: ChangesQuery,
+  headers: Type.Object({
+    'last-event-id': Type.Optional(Type.String({ description: 'last `cursor` the reader has' })),
+  }),
+  response: {
+    200: answer('Changes: the data of each server-sent event, or one a line', {
+      [SSE]: Change,
+      [NDJSON]: Change,
+    }),
+    ...errorAnswers('auth.unauthenticated', 'events.expired', 'request.not_acceptable'),
+  },
+};
+
 export interface EventRoutesOptions {
   readonly jobs: Jobs;
   readonly events: EventHub;
+  readonly changes: ChangeFeed;
   readonly tickets: StreamTickets;
   readonly heartbeatMs: number;
 }
 
-/** `GET /v1/jobs/:id/events`, and `POST /v1/stream-tokens` for browsers that read them. */
-export function eventRoutes(app: HttpApp, { jobs, events, tickets, heartbeatMs }: EventRoutesOptions): void {
+/**
+ * `GET /v1/events`; `GET /v1/jobs/:id/events`, and `POST /v1/stream-tokens` for browsers that read
+ * them.
+ */
+export function eventRoutes(
+  app: HttpApp,
+  { jobs, events, changes, tickets, heartbeatMs }: EventRoutesOptions,
+): void {
+  app.get(
+    '/v1/events',
+    { schema: changesSchema, config: { produces: [SSE, NDJSON] }, exposeHeadRoute: false },
+    async (request, reply) => {
+      const { status = [], batch = null } = request.query;
+      const given = lastEventId(request, CURSOR) ?? request.query.after ?? null;
+      const signal = untilGone(request, reply, app.stopping);
+      const live = changes.read(principalOf(request), { after: given, status, batch }, signal);
+      const batches = await peek(live); // an expired cursor is an answer, not a broken stream
+      if (batches === null) throw new AppError('server.stopping', 'the server is stopping');
+      const contentType = negotiate(request, [SSE, NDJSON]) ?? SSE;
+      const sent = (change: Change) => ({ kind: change.kind, id: change.cursor, data: change });
+      return sendEvents(reply, batches, { contentType, sent, heartbeatMs });
+    },
+  );
+
   app.get(
     '/v1/jobs/:id/events',
     {
@@ -74,7 +143,9 @@ export function eventRoutes(app: HttpApp, { jobs, events, tickets, heartbeatMs }
       const batches = job.finished ? await peek(live) : live;
       if (batches === null) return reply.code(204).send();
       const contentType = negotiate(request, [SSE, NDJSON]) ?? SSE;
-      return sendEvents(reply, batches, { contentType, filter: filterOf(request.query), heartbeatMs });
+      const filter = filterOf(request.query);
+      const sent = (event: StoredEvent) => sentJobEvent(event, filter);
+      return sendEvents(reply, batches, { contentType, sent, heartbeatMs });
     },
   );
 
@@ -103,11 +174,15 @@ export function eventRoutes(app: HttpApp, { jobs, events, tickets, heartbeatMs }
   );
 }
 
-/** The last seq the reader has. A browser that reconnects repeats an old `?after`. */
-function resumePoint(request: FastifyRequest, query: Static<typeof EventsQuery>): number {
+/** The last seq the reader has. */
+const resumePoint = (request: FastifyRequest, query: Static<typeof EventsQuery>): number =>
+  Number(lastEventId(request, /^\d{1,15}$/) ?? query.after ?? 0);
+
+/** The header, which wins over `?after`: a browser that reconnects repeats an old query. */
+function lastEventId(request: FastifyRequest, pattern: RegExp): string | null {
   const header = request.headers['last-event-id'];
-  if (header === undefined || header === '') return query.after ?? 0;
-  if (typeof header === 'string' && /^\d{1,15}$/.test(header)) return Number(header);
+  if (header === undefined || header === '') return null;
+  if (typeof header === 'string' && pattern.test(header)) return header;
   throw invalid([{ path: '/headers/last-event-id', message: 'must be the id of an event' }]);
 }
 

@@ -77,24 +77,30 @@ local function principalOf(record)
   return record.principal ~= '' and record.principal or record.owner
 end
 
--- Adds a change of a job to the log ('j' changed, 'd' deleted), with its project and session.
-local function note(kind, id, project, session)
-  if project == '' then project = DEFAULT_PROJECT end
+-- Adds a change of a job to the log ('j' changed, 'd' deleted), with the state that it has now.
+-- Every entry has the same fields in the same order, so Redis stores their names once.
+local function note(kind, id)
+  local job = readJob(id, 'project', 'sessionId', 'principal', 'owner', 'batch', 'rev', 'status',
+    'waitReason', 'scheduledFor', 'attempt', 'cancel')
   local log = P .. ':log'
   local entry =
-    { log, 'MINID', '~', now - KEEP_MS, '*', kind, id, 'p', project, 's', session }
+    { log, 'MINID', '~', now - KEEP_MS, '*', kind, id,
+      'p', job.project == '' and DEFAULT_PROJECT or job.project, 's', job.sessionId,
+      'o', principalOf(job), 'b', job.batch, 'v', job.rev, 't', job.status, 'w', job.waitReason,
+      'f', job.scheduledFor, 'a', job.attempt, 'c', job.cancel }
   local reply = redis.pcall('XADD', unpack(entry))
-  if type(reply) ~= 'table' or not reply.err then return end
-  -- A foreign entry took the last possible id. A new log begins; every copier notices that.
-  if isError(reply, 'exhausted') then redis.call('DEL', log, log .. ':id') end
-  redis.call('XADD', unpack(entry))
+  if type(reply) == 'table' and reply.err then
+    -- A foreign entry took the last possible id. A new log begins; every copier notices that.
+    if isError(reply, 'exhausted') then redis.call('DEL', log, log .. ':id') end
+    redis.call('XADD', unpack(entry))
+  end
+  redis.call('PUBLISH', P .. ':live:log', id)
 end
 
 -- Counts one more revision of a record. An unreadable revision is followed by one newer than any.
 local function touch(id)
-  local job = readJob(id, 'rev', 'project', 'sessionId')
-  redis.call('HSET', jobKey(id), 'rev', number(job.rev, now) + 1)
-  note('j', id, job.project, job.sessionId)
+  redis.call('HSET', jobKey(id), 'rev', number(readJob(id, 'rev').rev, now) + 1)
+  note('j', id)
 end
 
 -- Adds an event to a stream under its seq. Foreign entries from there on are removed.
@@ -309,7 +315,7 @@ local function createJob(job, executionId)
   local event = delayed and scheduledEvent('delayed', due) or QUEUED
   redis.call('XADD', eventsKey(id), 1, 'a', 0, 't', now, 'e', event)
   redis.call('PUBLISH', P .. ':live:' .. id, 1)
-  note('j', id, job.project, job.sessionId)
+  note('j', id)
 end
 
 -- The job or batch of an idempotency key, and its fingerprint; both '' for a new key.

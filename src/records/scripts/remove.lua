@@ -3,9 +3,9 @@
 -- answer  1 | 0: it is not there, or not finished
 
 local id = args.id
-local job = readJob(id, 'status', 'project', 'sessionId')
-if job.status ~= '' and not isFinished(job.status) then return 0 end
+local status = readJob(id, 'status').status
+if status ~= '' and not isFinished(status) then return 0 end
 if redis.call('EXISTS', jobKey(id)) == 0 then return 0 end
-note('d', id, job.project, job.sessionId) -- first: when Redis refuses this, nothing is deleted
+note('d', id) -- first: when Redis refuses this, nothing is deleted
 redis.call('DEL', jobKey(id), eventsKey(id))
 return 1

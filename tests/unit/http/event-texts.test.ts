@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { textsOf } from '../../../src/http/event-stream.ts';
+import { type SentEvent, sentJobEvent, textsOf } from '../../../src/http/event-stream.ts';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
 
 test('a large batch comes in texts that a slow reader can take one by one', () => {
@@ -15,8 +15,8 @@ test('a large batch comes in texts that a slow reader can take one by one', () =
       text: 'é'.repeat(5000),
     }),
   );
-  const encode = (event: StoredEvent) => `${JSON.stringify(event)}\n`;
-  const texts = [...textsOf(batch, { encode }, { kinds: null, raw: false })];
+  const encode = ({ data }: SentEvent) => `${JSON.stringify(data)}\n`;
+  const texts = [...textsOf(batch, { encode }, (event) => sentJobEvent(event, { kinds: null, raw: false }))];
   expect(texts.length).toBeGreaterThan(2);
   for (const text of texts) expect(Buffer.byteLength(text)).toBeLessThan(256 * 1024);
   const lines = texts.join('').trimEnd().split('\n');

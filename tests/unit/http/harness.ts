@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { type Authenticator, createAuthenticator } from '../../../src/auth/keyring.ts';
 import type { Principal } from '../../../src/auth/principal.ts';
+import { createChangeFeed } from '../../../src/events/change-feed.ts';
 import {
   createHttpServer,
   DEFAULT_HTTP_SETTINGS,
@@ -10,6 +11,7 @@ import {
 import { createProcessService } from '../../../src/jobs/processes.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { FakeBatches } from '../../fakes/batches.ts';
+import { FakeChangeLog, LOG_CHANNEL } from '../../fakes/change-log.ts';
 import { FakeEventHub } from '../../fakes/event-hub.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
@@ -42,6 +44,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   const jobs = new FakeJobs();
   const batches = new FakeBatches();
   const events = new FakeEventHub();
+  const changeLog = new FakeChangeLog();
   const health = new FakeHealth();
   const processes = new FakeProcesses();
   const providers = createProviders(providerSettings(), PROVIDER_HOST);
@@ -53,6 +56,13 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     jobs,
     batches,
     events,
+    changes: createChangeFeed({
+      log: changeLog,
+      doorbells: changeLog.doorbells,
+      channel: LOG_CHANNEL,
+      keepMs: Number.POSITIVE_INFINITY,
+      logger,
+    }),
     health,
     processes: createProcessService({ executor: processes, jobs, providers }),
     usage: usage.read,
@@ -66,6 +76,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     jobs,
     batches,
     events,
+    changeLog,
     health,
     processes,
     usage,

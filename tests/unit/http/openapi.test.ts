@@ -14,6 +14,7 @@ const ROUTES = {
   '/v1/jobs/{id}': ['delete', 'get'],
   '/v1/jobs/{id}/cancel': ['post'],
   '/v1/jobs/{id}/retry': ['post'],
+  '/v1/events': ['get'],
   '/v1/jobs/{id}/events': ['get'],
   '/v1/batches': ['post'],
   '/v1/batches/{id}': ['get'],

@@ -1,0 +1,33 @@
+/** The changes of jobs, as `GET /v1/events` sends them. */
+import { type Static, Type } from 'typebox';
+import { JobStatus } from './job.ts';
+import { nullable } from './schema.ts';
+
+/** A cursor as the server gives it out; `0` is the first change that is kept. */
+export const CURSOR = /^(0|\d{1,19}-\d{1,19})$/;
+
+const cursor = Type.String({ description: 'where to resume; the same on every server of a Redis' });
+const at = Type.String({ description: 'RFC 3339 in UTC' });
+
+/** What a job became with one change. Unset fields are null. */
+export const JobChange = Type.Object({
+  cursor,
+  kind: Type.Enum(['job.created', 'job.changed', 'job.finished', 'job.deleted']),
+  at,
+  jobId: Type.String({ description: 'ULID' }),
+  sessionId: nullable(Type.String()),
+  batchId: nullable(Type.String({ description: 'the batch it belongs to' })),
+  rev: Type.Integer({ description: 'grows with each change of the job' }),
+  status: JobStatus,
+  waitReason: nullable(Type.String({ description: 'why it does not run yet' })),
+  scheduledFor: nullable(Type.String({ description: 'RFC 3339 in UTC' })),
+  attempts: Type.Integer({ description: 'executions started so far' }),
+  cancelRequested: Type.Boolean(),
+});
+export type JobChange = Static<typeof JobChange>;
+
+/** A position without a change of its own. */
+export const CursorMoved = Type.Object({ cursor, kind: Type.Literal('cursor'), at });
+
+export const Change = Type.Union([JobChange, CursorMoved]);
+export type Change = Static<typeof Change>;

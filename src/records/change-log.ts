@@ -1,0 +1,115 @@
+import type { Redis } from 'ioredis';
+import { AppError } from '../errors.ts';
+import type { JobChange } from '../protocol/change.ts';
+import { isFinished } from '../protocol/job.ts';
+import { ULID } from '../protocol/schema.ts';
+import type { Names } from '../redis/names.ts';
+import { isStatus } from './record-codec.ts';
+
+/** The cursor before the first entry. */
+export const LOG_START = '0-0';
+
+/** An entry of the log of changes. */
+export interface LogEntry {
+  readonly cursor: string;
+  /** Who made the job; null when that is not known. */
+  readonly principal: string | null;
+  /** null: there is nothing to show. */
+  readonly change: JobChange | null;
+}
+
+/** The changes of all jobs, in order. Every node reads the same log. */
+export interface ChangeLog {
+  /** Names this log; another one, or null, after Redis lost its data. */
+  id(): Promise<string | null>;
+  /** The cursor of the newest entry; {@link LOG_START} for none. */
+  newest(): Promise<string>;
+  /**
+   * The first entries after a cursor.
+   * @throws AppError events.expired when the log no longer has the entry of the cursor
+   */
+  after(cursor: string, limit: number): Promise<readonly LogEntry[]>;
+}
+
+type StreamEntry = readonly [id: string, fields: readonly string[]];
+
+/** {@link ChangeLog} over the log in Redis. */
+export function createChangeLog(redis: Pick<Redis, 'xrange' | 'xrevrange' | 'get'>, names: Names): ChangeLog {
+  const range = async (from: string, count: number): Promise<readonly StreamEntry[]> =>
+    (await redis.xrange(names.log, from, '+', 'COUNT', count)) as StreamEntry[]; // ids and fields
+
+  return {
+    id: () => redis.get(`${names.log}:id`),
+
+    async newest() {
+      const [entry] = (await redis.xrevrange(names.log, '+', '-', 'COUNT', 1)) as StreamEntry[]; // ids and fields
+      return entry?.[0] ?? LOG_START;
+    },
+
+    async after(cursor, limit) {
+      if (cursor === LOG_START) return (await range('-', limit)).map(decodeLogEntry);
+      // The entry of the cursor itself is read, too: only while it is there, nothing behind it can
+      // be missing.
+      const [own, ...entries] = await range(cursor, limit + 1);
+      if (own?.[0] !== cursor) {
+        throw new AppError(
+          'events.expired',
+          `the events after ${cursor} are no longer kept; begin without a cursor`,
+        );
+      }
+      return entries.map(decodeLogEntry);
+    },
+  };
+}
+
+const MAX_REASON_CHARS = 100;
+
+/**
+ * Converts an entry of the log. `change` is null for an entry that no reader can be shown: one of
+ * another program, or from before entries had a state.
+ */
+export function decodeLogEntry([cursor, fields]: StreamEntry): LogEntry {
+  const field = new Map<string, string>();
+  for (let at = 2; at + 1 < fields.length; at += 2) field.set(fields[at] ?? '', fields[at + 1] ?? '');
+  const text = (name: string): string | null => field.get(name) || null;
+  return { cursor, principal: text('o'), change: changeOf(cursor, fields, text) };
+}
+
+function changeOf(
+  cursor: string,
+  [type, jobId = '']: readonly string[],
+  text: (name: string) => string | null,
+): JobChange | null {
+  const at = timeOf(cursor.split('-')[0] ?? null);
+  const status = text('t');
+  const [rev, attempts] = [countOf(text('v')), countOf(text('a'))];
+  if ((type !== 'j' && type !== 'd') || !ULID.test(jobId) || at === null) return null;
+  if (status === null || !isStatus(status) || rev === null || attempts === null) return null;
+  const changed = isFinished(status) ? 'job.finished' : rev === 1 ? 'job.created' : 'job.changed';
+  return {
+    cursor,
+    kind: type === 'd' ? 'job.deleted' : changed,
+    at,
+    jobId,
+    sessionId: text('s'),
+    batchId: text('b'),
+    rev,
+    status,
+    waitReason: text('w')?.slice(0, MAX_REASON_CHARS) ?? null,
+    scheduledFor: timeOf(text('f')),
+    attempts,
+    cancelRequested: text('c') !== null,
+  };
+}
+
+/** The last millisecond a Date can hold. */
+const MAX_TIME = 8.64e15;
+
+function countOf(text: string | null): number | null {
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
+}
+
+function timeOf(text: string | null): string | null {
+  const ms = countOf(text);
+  return ms === null || ms > MAX_TIME ? null : new Date(ms).toISOString();
+}

@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest';
+import { decodeLogEntry } from '../../../src/records/change-log.ts';
+
+const ID = '01K9ZV4Q4S9V0M0X2T6D8Y3B7C';
+const STATE = {
+  ...{ p: 'default', s: 'S', o: 'alice', b: '', v: '3', t: 'scheduled', w: 'backoff' },
+  ...{ f: '1780000060000', a: '1', c: '' },
+};
+const entry = (kind: string, id: string, state: Readonly<Record<string, string>> = STATE) =>
+  decodeLogEntry(['1780000000000-2', [kind, id, ...Object.entries(state).flat()]]);
+
+test('an entry has the state that the job had then', () => {
+  expect(entry('j', ID)).toEqual({
+    cursor: '1780000000000-2',
+    principal: 'alice',
+    change: {
+      cursor: '1780000000000-2',
+      kind: 'job.changed',
+      at: '2026-05-28T20:26:40.000Z',
+      jobId: ID,
+      sessionId: 'S',
+      batchId: null,
+      rev: 3,
+      status: 'scheduled',
+      waitReason: 'backoff',
+      scheduledFor: '2026-05-28T20:27:40.000Z',
+      attempts: 1,
+      cancelRequested: false,
+    },
+  });
+});
+
+test.each([
+  ['job.created', 'j', { v: '1', t: 'queued', w: '', f: '', a: '0' }],
+  ['job.finished', 'j', { t: 'failed', w: '', f: '' }],
+  ['job.finished', 'j', { v: '1', t: 'cancelled' }],
+  ['job.deleted', 'd', { t: 'succeeded' }],
+])('%s is the kind of %s %j', (kind, type, state) => {
+  expect(entry(type, ID, { ...STATE, ...state }).change?.kind).toBe(kind);
+});
+
+test.each([
+  ['of another program', () => entry('x', ID)],
+  ['about no job', () => entry('j', 'no-ulid')],
+  ['from before entries had a state', () => entry('j', ID, { p: 'default', s: 'S' })],
+  ['with an unknown status', () => entry('j', ID, { ...STATE, t: 'asleep' })],
+  ['with a broken number', () => entry('j', ID, { ...STATE, v: '1e99' })],
+  ['of no time', () => decodeLogEntry(['9999999999999999999-1', ['j', ID, ...Object.entries(STATE).flat()]])],
+  ['with nothing in it', () => decodeLogEntry(['1-1', []])],
+])('an entry %s has nothing to show', (_why, read) => {
+  expect(read().change).toBeNull();
+});
+
+test('a value that is too long or no time is cut or left out', () => {
+  const { change } = entry('j', ID, { ...STATE, w: 'x'.repeat(5000), f: 'soon' });
+  expect([change?.waitReason?.length, change?.scheduledFor]).toEqual([100, null]);
+});
