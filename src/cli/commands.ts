@@ -3,6 +3,7 @@ import type { OptionSpecs } from './arguments.ts';
 import type { Command } from './command.ts';
 import { batchCommand } from './commands/batch.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { eventsCommand } from './commands/events.ts';
 import { cancelCommand, retryCommand, showCommand, watchCommand } from './commands/job.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { runCommand } from './commands/run.ts';
@@ -18,6 +19,7 @@ export const COMMANDS: readonly Command[] = [
   jobsCommand,
   showCommand,
   watchCommand,
+  eventsCommand,
   cancelCommand,
   retryCommand,
   providersCommand,

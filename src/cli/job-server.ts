@@ -15,7 +15,7 @@ import { formatDuration } from './format.ts';
 const TRY_EVERY_MS = 500;
 const MAX_TRIES = 60;
 /** A `bullpen serve` that stopped may be in a restart; it is not replaced before this time. */
-const RESTARTS_WITHIN_MS = 10_000;
+export const RESTARTS_WITHIN_MS = 10_000;
 /** How many unfinished jobs are named when the server stops. */
 const MAX_NAMED = 5;
 
@@ -113,7 +113,8 @@ function jobServer(context: CommandContext, first: RunningServer | OwnServer, cw
   };
 }
 
-const hasLeft = (error: unknown): boolean =>
+/** Whether the server that threw this stops or has stopped. */
+export const hasLeft = (error: unknown): boolean =>
   error instanceof UnreachableError || (error instanceof ApiError && error.code === 'server.stopping');
 
 /** A server that this command has started. */

@@ -1,12 +1,19 @@
 /** The typed client of the HTTP API, for the command line and for other programs. */
 import { randomUUID } from 'node:crypto';
+import type { Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Batch, BatchCreated, Job } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type { JobListQuery, JobPage, Readiness, UsageQuery, UsageReport } from './answers.ts';
 import { DEFAULT_SLEEP, requestJson } from './calls.ts';
-import { type EventsOptions, followEvents, type StreamOptions } from './events.ts';
+import {
+  type ChangesOptions,
+  type EventsOptions,
+  followChanges,
+  followEvents,
+  type StreamOptions,
+} from './events.ts';
 
 export interface ClientOptions extends Partial<Omit<StreamOptions, 'url' | 'token'>> {
   /** `http://127.0.0.1:3000` */
@@ -53,6 +60,11 @@ export interface Client {
   remove(id: string, options?: CallerOptions): Promise<void>;
   /** The events of a job, over as many connections as needed. See {@link followEvents}. */
   events(id: string, options?: EventsOptions): AsyncGenerator<StoredEvent, void, undefined>;
+  /**
+   * The changes of all jobs that the caller may see, over as many connections as needed. See
+   * {@link followChanges}.
+   */
+  changes(options?: ChangesOptions): AsyncGenerator<Change, void, undefined>;
   /**
    * Makes jobs of up to 1,000 prompts; the answer names, in order, the job or the error of each
    * prompt.
@@ -137,6 +149,7 @@ export function createClient(given: ClientOptions): Client {
       await requestJson<undefined>(server, call);
     },
     events: (id, options) => followEvents(server, id, options),
+    changes: (options) => followChanges(server, options),
     createBatch: (prompts, options = {}) => create<BatchCreated>('/v1/batches', { prompts }, options),
     getBatch: (id, options = {}) => get<Batch>(batchPath(id), {}, options),
     cancelBatch: (id, { force = false, ...options } = {}) =>

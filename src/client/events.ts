@@ -1,6 +1,8 @@
-/** The events of a job, read over as many connections as needed. */
+/** Streams of events, read over as many connections as needed. */
+import type { Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
-import { type CallOptions, delayBefore, send } from './calls.ts';
+import type { JobStatus } from '../protocol/job.ts';
+import { type Call, type CallOptions, delayBefore, send } from './calls.ts';
 import { ApiError, UnreachableError } from './errors.ts';
 
 export interface EventsOptions {
@@ -12,6 +14,17 @@ export interface EventsOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface ChangesOptions {
+  /** The cursor of the last change that the reader has; `0`: from the first change that is kept. */
+  readonly after?: string;
+  /** Only changes to any of these. */
+  readonly status?: readonly JobStatus[];
+  /** Only jobs of this batch. */
+  readonly batch?: string;
+  /** Ends the iteration with its reason. */
+  readonly signal?: AbortSignal;
+}
+
 export interface StreamOptions extends CallOptions {
   /** Waits before the first, second, … reconnect in a row; after the last one the stream fails. */
   readonly resumeDelaysMs: readonly number[];
@@ -19,30 +32,38 @@ export interface StreamOptions extends CallOptions {
   readonly silenceMs: number;
 }
 
+/** One stream of the server, and how it is resumed. */
+interface Source<Event> {
+  readonly path: string;
+  readonly query: Call['query'];
+  /** @throws Error for data that Bullpen does not send */
+  parse(data: string): Event;
+  /** What `Last-Event-ID` says after this event. */
+  placeOf(event: Event): string;
+}
+
 /**
- * Every event after `after`, in order, once each. Ends after job.finished; at once when that came
- * before `after`. When a connection breaks, or ends early because the server stops, it is opened
- * again after the last event.
- * @throws ApiError for an answer that will not change (4xx); UnreachableError, or the last
- * ApiError, when all reconnects in a row failed
+ * The events of a stream over as many connections as needed. When a connection breaks, or ends, it
+ * is opened again after the last event. Ends when the server has nothing more.
+ * @param after the place of the last event that the reader has; null: none
  */
-export async function* followEvents(
+async function* follow<Event>(
   options: StreamOptions,
-  jobId: string,
-  { after = 0, kinds, signal }: EventsOptions = {},
-): AsyncGenerator<StoredEvent, void, undefined> {
+  source: Source<Event>,
+  after: string | null,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Event, void, undefined> {
   let last = after;
   let tries = 0;
   for (;;) {
-    let failure: unknown = new Error('the stream ended before the job did');
+    let failure: unknown = new Error('the stream ended early');
     try {
-      for await (const item of connect(options, jobId, { after: last, kinds, signal })) {
+      for await (const item of connect(options, source, last, signal)) {
         if (item === 'nothing more') return;
         tries = 0;
-        if (item === 'comment' || item.seq <= last) continue;
-        last = item.seq;
-        yield item;
-        if (item.kind === 'job.finished') return;
+        if (item === 'comment') continue;
+        last = source.placeOf(item.event);
+        yield item.event;
       }
     } catch (error) {
       signal?.throwIfAborted();
@@ -56,6 +77,51 @@ export async function* followEvents(
   }
 }
 
+/**
+ * Every event of a job after `after`, in order, once each. Ends after job.finished; at once when
+ * that came before `after`.
+ * @throws ApiError for an answer that will not change (4xx); UnreachableError, or the last
+ * ApiError, when all reconnects in a row failed
+ */
+export async function* followEvents(
+  options: StreamOptions,
+  jobId: string,
+  { after = 0, kinds, signal }: EventsOptions = {},
+): AsyncGenerator<StoredEvent, void, undefined> {
+  const source: Source<StoredEvent> = {
+    path: `/v1/jobs/${encodeURIComponent(jobId)}/events`,
+    query: { kinds: kinds === undefined || kinds.length === 0 ? undefined : kinds },
+    parse: parseEvent,
+    placeOf: ({ seq }) => String(Math.max(seq, last)),
+  };
+  let last = after;
+  for await (const event of follow(options, source, after > 0 ? String(after) : null, signal)) {
+    if (event.seq <= last) continue;
+    last = event.seq;
+    yield event;
+    if (event.kind === 'job.finished') return;
+  }
+}
+
+/**
+ * The changes of all jobs that the caller may see, at least once each, until the caller stops. The
+ * first one has kind `cursor`: where the reader begins.
+ * @throws ApiError events.expired (410) when changes after the cursor are lost; the others as in
+ * {@link followEvents}
+ */
+export async function* followChanges(
+  options: StreamOptions,
+  { after, status, batch, signal }: ChangesOptions = {},
+): AsyncGenerator<Change, void, undefined> {
+  const source: Source<Change> = {
+    path: '/v1/events',
+    query: { after, status, batch },
+    parse: parseChange,
+    placeOf: ({ cursor }) => cursor,
+  };
+  yield* follow(options, source, null, signal);
+}
+
 function mayResume(error: unknown): boolean {
   if (!(error instanceof ApiError)) return error instanceof UnreachableError;
   return error.status >= 500 || error.status === 429 || error.status === 408;
@@ -66,28 +132,23 @@ const errorOf = (url: string, failure: unknown): Error =>
     ? failure
     : new UnreachableError(url, failure);
 
-interface Position {
-  readonly after: number;
-  readonly kinds: readonly string[] | undefined;
-  readonly signal: AbortSignal | undefined;
-}
-
 /**
- * One connection: its events and comments; `nothing more` when the job has no event after `after`.
+ * One connection: its events and comments; `nothing more` when there is no event after `last`.
  */
-async function* connect(
+async function* connect<Event>(
   options: StreamOptions,
-  jobId: string,
-  { after, kinds, signal }: Position,
-): AsyncGenerator<StoredEvent | 'comment' | 'nothing more', void, undefined> {
+  { path, query, parse }: Source<Event>,
+  last: string | null,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ readonly event: Event } | 'comment' | 'nothing more', void, undefined> {
   const attempt = new AbortController();
   const onSilence = (): void => attempt.abort(new Error(`no data came for ${options.silenceMs} ms`));
   const silence = setTimeout(onSilence, options.silenceMs);
   try {
     const response = await send(options, {
-      path: `/v1/jobs/${encodeURIComponent(jobId)}/events`,
-      query: { kinds: kinds === undefined || kinds.length === 0 ? undefined : kinds },
-      headers: { accept: 'text/event-stream', ...(after > 0 ? { 'last-event-id': String(after) } : {}) },
+      path,
+      ...(query === undefined ? {} : { query }),
+      headers: { accept: 'text/event-stream', ...(last === null ? {} : { 'last-event-id': last }) },
       signal: signal === undefined ? attempt.signal : AbortSignal.any([signal, attempt.signal]),
       repeatable: true,
     });
@@ -106,7 +167,7 @@ async function* connect(
     for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
       silence.refresh();
       parser.feed(chunk);
-      for (const item of items) yield item === 'comment' ? item : parseEvent(item.data);
+      for (const item of items) yield item === 'comment' ? item : { event: parse(item.data) };
       items = [];
     }
   } catch (error) {
@@ -133,4 +194,18 @@ function parseEvent(data: string): StoredEvent {
     typeof event.kind === 'string';
   if (!isEvent) throw new Error('an event without a number or a kind');
   return { raw: null, ...event } as StoredEvent; // a documented event; unknown kinds pass, too
+}
+
+/** @throws Error for data that Bullpen does not send */
+function parseChange(data: string): Change {
+  const change: unknown = JSON.parse(data);
+  const isChange =
+    typeof change === 'object' &&
+    change !== null &&
+    'cursor' in change &&
+    typeof change.cursor === 'string' &&
+    'kind' in change &&
+    typeof change.kind === 'string';
+  if (!isChange) throw new Error('a change without a cursor or a kind');
+  return change as Change; // a documented change; unknown kinds pass, too
 }

@@ -116,7 +116,8 @@ const given = <T extends object>(members: T): Given<T> =>
 const nonEmpty = <T>(values: readonly T[]): T[] | undefined =>
   values.length === 0 ? undefined : [...values];
 
-function statusOf(word: string): JobStatus {
+/** @throws CommandError for a word that is no status */
+export function statusOf(word: string): JobStatus {
   const known = Object.values(STATUSES);
   const status = known.find((one) => one === word);
   if (status !== undefined) return status;

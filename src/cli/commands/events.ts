@@ -1,0 +1,74 @@
+import type { Client } from '../../client/client.ts';
+import type { Change } from '../../protocol/change.ts';
+import type { Command, CommandContext } from '../command.ts';
+import { EXIT, usageError } from '../failures.ts';
+import { noServer, runningServer } from '../find-server.ts';
+import { hasLeft, RESTARTS_WITHIN_MS } from '../job-server.ts';
+import { statusOf } from './jobs.ts';
+
+export const eventsCommand: Command = {
+  name: 'events',
+  usage: '[--after CURSOR] [OPTIONS]',
+  summary: 'show every change of every job, as it comes',
+  details: `Begins now, or after the change with CURSOR; --after 0 begins with the first change
+that the server keeps. Goes on until Ctrl-C, over broken connections and restarts of the
+server; then it prints the cursor to go on from.`,
+  options: {
+    after: { type: 'string', value: 'CURSOR', help: 'go on after this change' },
+    status: { type: 'string', multiple: true, value: 'STATUS', help: 'changes to this status only' },
+    batch: { type: 'string', value: 'ID', help: 'jobs of this batch only' },
+    json: { type: 'boolean', help: 'print NDJSON: the events, including those that are only a cursor' },
+  },
+  examples: ['bullpen events', "bullpen events --status failed --json | jq -r '.jobId // empty'"],
+  async run(context, args) {
+    if (args.positionals.length > 0) throw usageError('events takes options; `bullpen watch ID` shows a job');
+    const status = args.list('status').map(statusOf);
+    const [after, batch] = [args.text('after'), args.text('batch')];
+    const stop = new AbortController();
+    using _listening = context.interrupts.listen(() => stop.abort());
+    let cursor = after ?? null;
+    let client = await context.connect();
+    try {
+      for (;;) {
+        const place = cursor === null ? {} : { after: cursor };
+        const filter = { ...(status.length > 0 && { status }), ...(batch !== undefined && { batch }) };
+        try {
+          for await (const change of client.changes({ ...place, ...filter, signal: stop.signal })) {
+            cursor = change.cursor;
+            if (args.flag('json')) context.output.json(change);
+            else if (change.kind !== 'cursor') context.output.text(`${changeLine(change)}\n`);
+          }
+        } catch (error) {
+          if (stop.signal.aborted) return EXIT.cancelled;
+          client = await nextServer(context, error);
+        }
+      }
+    } finally {
+      if (cursor !== null) context.output.note(`to go on: bullpen events --after ${cursor}`, 'dim');
+    }
+  },
+};
+
+/**
+ * The server of the data folder, once it has started again.
+ * @throws `error` when the server still runs, or was named by BULLPEN_URL
+ */
+async function nextServer(context: CommandContext, error: unknown): Promise<Client> {
+  if (!hasLeft(error) || (await context.finder.home()) === null) throw error;
+  const running = await runningServer(context, RESTARTS_WITHIN_MS);
+  if (running.kind === 'none') throw noServer(running);
+  return running.client;
+}
+
+/** `12:03:04 01K9… scheduled (backoff until 12:03:09), attempt 1`; times in UTC. */
+function changeLine(change: Exclude<Change, { kind: 'cursor' }>): string {
+  const { kind, at, jobId, status, waitReason, scheduledFor, attempts } = change;
+  const until = scheduledFor === null ? '' : ` until ${timeIn(scheduledFor)}`;
+  const why = waitReason === null ? '' : ` (${waitReason}${until})`;
+  const asked = change.cancelRequested && status === 'running' ? ', cancel requested' : '';
+  const attempt = attempts > 1 ? `, attempt ${attempts}` : '';
+  const state = kind === 'job.deleted' ? 'deleted' : `${status}${why}${asked}${attempt}`;
+  return `${timeIn(at)} ${jobId} ${state}`;
+}
+
+const timeIn = (moment: string): string => moment.slice(11, 19);
