@@ -72,9 +72,11 @@ export function createClaims(
       return readable(await scripts.run('owned', { node }));
     },
 
-    async renew(executions) {
+    async renew(executions, credentials) {
       const list = executions.flatMap((one) => [one.jobId, one.executionId]);
-      return (await scripts.run('renew', { node, leaseMs: timing.leaseMs }, list)) as LeaseState[]; // the script's replies
+      const named = credentials === undefined ? null : JSON.stringify(credentials);
+      const args = { node, leaseMs: timing.leaseMs, credentials: named };
+      return (await scripts.run('renew', args, list)) as LeaseState[]; // the script's replies
     },
 
     async append(jobId, executionId, from, events) {
@@ -85,7 +87,8 @@ export function createClaims(
       return readers > 0 ? 'read' : 'unread';
     },
 
-    async finish({ jobId, executionId, outcome, backoffMs, rawAnswer, from, tail }): Promise<FinishResult> {
+    async finish(finish): Promise<FinishResult> {
+      const { jobId, executionId, outcome, backoffMs, quotaMs = null, rawAnswer, from, tail } = finish;
       const args = {
         id: jobId,
         executionId,
@@ -93,6 +96,7 @@ export function createClaims(
         outcome: JSON.stringify(outcome),
         retryable: backoffMs !== null && outcome.error?.retryable === true,
         backoffMs: backoffMs ?? 0,
+        quotaMs,
         rawAnswer: rawAnswer === '' ? null : rawAnswer,
         from,
       };

@@ -9,6 +9,7 @@ import { realRoots } from '../workspace.ts';
 import { createBatchRecords } from './batch-records.ts';
 import { type ChangeLog, createChangeLog } from './change-log.ts';
 import { createClaims } from './claims.ts';
+import { createGates, type Gates } from './gate-records.ts';
 import { createJobRecords } from './job-records.ts';
 import type { BatchRecords, Claims, JobRecords, Upkeep } from './ports.ts';
 import { createScriptRunner } from './script-runner.ts';
@@ -21,6 +22,7 @@ export interface Records {
   readonly changeLog: ChangeLog;
   readonly claims: Claims;
   readonly upkeep: Upkeep;
+  readonly gates: Gates;
   readonly doorbells: Doorbells;
 }
 
@@ -58,6 +60,7 @@ export async function openRecords(options: {
       report,
     ),
     upkeep: createUpkeep(redis.commands, names, scripts, nodeId, settings.retryBackoffMs),
+    gates: createGates(redis.commands, names, scripts),
     doorbells: createRedisDoorbells(redis.commands, redis.subscriber, logger),
   };
 }

@@ -156,6 +156,11 @@ export interface Finish {
   readonly tail: readonly TimedEvent[];
   /** Delay before the next execution, if the outcome allows one; null: no next execution. */
   readonly backoffMs: number | null;
+  /**
+   * How long the job may wait for its usage limit, over all its executions. Then `backoffMs` is no
+   * retry, and nothing counts as failed. Null, or left out: it does not wait for one.
+   */
+  readonly quotaMs?: number | null;
   /** For a raw job: what to publish on the responses channel. */
   readonly rawAnswer: string | null;
 }
@@ -184,8 +189,14 @@ export interface Claims {
   peek(max: number): Promise<readonly ResolvedPrompt[]>;
   /** The executions of this node according to the records. */
   owned(): Promise<readonly Claim[]>;
-  /** Renews leases and the heartbeat. Returns one state per execution, in order. */
-  renew(executions: readonly { jobId: string; executionId: string }[]): Promise<readonly LeaseState[]>;
+  /**
+   * Renews leases and the heartbeat. Returns one state per execution, in order.
+   * @param credentials names of this node's credentials by provider. Left out: as before.
+   */
+  renew(
+    executions: readonly { jobId: string; executionId: string }[],
+    credentials?: Readonly<Record<string, string>>,
+  ): Promise<readonly LeaseState[]>;
   /**
    * Appends events. The first is the execution's event number `from`. Repeating a call adds nothing
    * twice.
@@ -211,7 +222,10 @@ export interface Upkeep {
   undelivered(againInMs: number, limit: number): Promise<readonly string[]>;
   /** BullMQ has these jobs: `undelivered` returns them again after `againInMs` at the earliest. */
   held(ids: readonly string[], againInMs: number): Promise<void>;
-  /** Ends jobs that waited longer than their ttlMs. Returns their ids. */
+  /**
+   * Ends jobs that waited longer than their ttlMs, or for a limit longer than their quotaTimeoutMs
+   * (as `execution.quota`). Returns their ids.
+   */
   expire(outcome: Outcome, limit: number): Promise<readonly string[]>;
   /**
    * Ends the executions of nodes that were silent for `absentMs` as lost, and the waiting jobs that

@@ -173,6 +173,7 @@ export function jobArguments(job: NewJob): ScriptArguments {
     maxAttempts: request.maxAttempts,
     cwd: request.cwd,
     provider: request.provider,
+    model: request.model,
     batch: job.batch ?? null,
   };
 }

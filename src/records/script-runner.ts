@@ -9,6 +9,7 @@ const SCRIPTS = [
   ...['create', 'recall', 'cancel', 'remove'],
   ...['batch-open', 'batch-add', 'batch-read'],
   ...['submit', 'claim', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
+  ...['enter', 'refuse', 'release'],
   ...['undelivered', 'held', 'expire', 'settle-lost', 'leave'],
 ] as const;
 export type ScriptName = (typeof SCRIPTS)[number];
@@ -57,8 +58,9 @@ export function createScriptRunner(
   const key = `${prefix}:`;
   const scripts = new Map<ScriptName, { text: string; sha: string }>();
   const prelude = read('prelude');
+  const gates = read('gates');
   for (const name of names) {
-    const text = [constants, prelude, read(name)].join('\n');
+    const text = [constants, prelude, gates, read(name)].join('\n');
     scripts.set(name, { text, sha: createHash('sha1').update(text).digest('hex') });
   }
 

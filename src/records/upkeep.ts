@@ -1,7 +1,15 @@
 import type { Redis } from 'ioredis';
+import { wireError } from '../errors.ts';
+import { jobOutcome } from '../protocol/outcome.ts';
 import type { Names } from '../redis/names.ts';
 import type { Upkeep } from './ports.ts';
 import type { ScriptRunner } from './script-runner.ts';
+
+/** The outcome of a job that waited for a usage limit longer than its `quotaTimeoutMs`. */
+const NO_QUOTA = jobOutcome(
+  'failed',
+  wireError('execution.quota', 'the usage limit lasted longer than quotaTimeoutMs'),
+);
 
 /** {@link Upkeep} over Redis, for one node. */
 export function createUpkeep(
@@ -19,7 +27,8 @@ export function createUpkeep(
       if (ids.length > 0) await scripts.run('held', { againInMs }, ids);
     },
     async expire(outcome, limit) {
-      return (await scripts.run('expire', { outcome: JSON.stringify(outcome), limit })) as string[]; // the script's replies
+      const args = { outcome: JSON.stringify(outcome), quota: JSON.stringify(NO_QUOTA), limit };
+      return (await scripts.run('expire', args)) as string[]; // the script's replies
     },
     async settleLost(absentMs, lostOutcome, unavailableOutcome) {
       const lost = JSON.stringify(lostOutcome);

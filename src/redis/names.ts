@@ -31,6 +31,16 @@ export interface Names {
   pendingOn(node: string): string;
   /** Sorted set of job ids that BullMQ must deliver → when to check whether it did. */
   readonly awaiting: string;
+  /** Hash of gates: what must not start now. `src/records/scripts/gates.lua` has its form. */
+  readonly gates: string;
+  /** Hash of credential → the model that it ran last. */
+  readonly lastModels: string;
+  /** Hash of node → its credentials by provider. */
+  readonly credentials: string;
+  /** Hash of a credential's name without an account → its name with one. */
+  readonly accounts: string;
+  /** Key of the HMAC that names credentials. */
+  readonly credentialKey: string;
 }
 
 export function createNames(settings: ChannelSettings): Names {
@@ -49,6 +59,11 @@ export function createNames(settings: ChannelSettings): Names {
     running: `${prefix}:running`,
     pending: `${prefix}:pending`,
     awaiting: `${prefix}:awaiting`,
+    gates: `${prefix}:gates`,
+    lastModels: `${prefix}:gates:models`,
+    credentials: `${prefix}:credentials`,
+    accounts: `${prefix}:accounts`,
+    credentialKey: `${prefix}:credential-key`,
     pendingOn: (node) => `${prefix}:pending:${node}`,
   };
 }

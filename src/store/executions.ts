@@ -31,7 +31,7 @@ interface Ending {
 }
 
 /** What FINISH needs beside the outcome. */
-export type OutcomeDelivery = Pick<Finish, 'from' | 'tail' | 'backoffMs' | 'rawAnswer'>;
+export type OutcomeDelivery = Pick<Finish, 'from' | 'tail' | 'backoffMs' | 'quotaMs' | 'rawAnswer'>;
 
 /** An outcome in the outbox: stored, but not yet in the job's record. */
 export type EndedExecution = ExecutionIntent &

@@ -8,6 +8,7 @@ import { claiming } from './records/claiming.ts';
 import { creating } from './records/creating.ts';
 import { doorbells } from './records/doorbells.ts';
 import { finishing } from './records/finishing.ts';
+import { gates } from './records/gates.ts';
 import { lanes } from './records/lanes.ts';
 import { createModel } from './records/model.ts';
 import { runSeed, type StepResult } from './records/random.ts';
@@ -24,7 +25,18 @@ import {
 import { submitting } from './records/submitting.ts';
 import { upkeep } from './records/upkeep.ts';
 
-const SUITES = { creating, batches, submitting, claiming, finishing, lanes, cancelling, upkeep, doorbells };
+const SUITES = {
+  creating,
+  batches,
+  submitting,
+  claiming,
+  finishing,
+  gates,
+  lanes,
+  cancelling,
+  upkeep,
+  doorbells,
+};
 
 const server = useTestRecords();
 

@@ -6,6 +6,7 @@ import { createLogger } from '../../src/logger.ts';
 import { createBatchRecords } from '../../src/records/batch-records.ts';
 import { type ChangeLog, createChangeLog } from '../../src/records/change-log.ts';
 import { createClaims } from '../../src/records/claims.ts';
+import { createGates, type Gates } from '../../src/records/gate-records.ts';
 import { createJobRecords } from '../../src/records/job-records.ts';
 import type { BatchRecords, Claims, JobRecords, Submissions, Upkeep } from '../../src/records/ports.ts';
 import { createScriptRunner } from '../../src/records/script-runner.ts';
@@ -29,6 +30,7 @@ export interface TestRecords {
   readonly changeLog: ChangeLog;
   readonly logDoorbell: string;
   readonly submissions: Submissions;
+  readonly gates: Gates;
   readonly doorbells: Doorbells;
   readonly requestChannel: string;
   readonly responseChannel: string;
@@ -91,6 +93,7 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       records: createJobRecords(redis, names, scripts, () => undefined),
       batches: createBatchRecords(scripts, () => undefined),
       submissions: createSubmissions(scripts),
+      gates: createGates(redis, names, scripts),
       doorbells,
       claimsOf: (node, roots) =>
         createClaims(
@@ -149,11 +152,20 @@ end
 `;
 const SHIFT = `
 ${SHIFT_SETS}
+local gates = KEYS[1] .. ':gates'
+for _, name in ipairs(redis.call('HKEYS', gates)) do
+  local gate = cjson.decode(redis.call('HGET', gates, name))
+  for _, field in ipairs({ 'since', 'until', 'probeUntil' }) do
+    if gate[field] then gate[field] = gate[field] - ARGV[1] end
+  end
+  redis.call('HSET', gates, name, cjson.encode(gate))
+  redis.call('HINCRBY', gates .. ':opened', name, -ARGV[1])
+end
 for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':*')) do
   local left = redis.call('PTTL', key)
   if left > 0 then redis.call('PEXPIRE', key, left - ARGV[1]) end
   if string.find(key, ':job:', 1, true) and redis.call('EXISTS', key) == 1 then
-    for _, field in ipairs({ 'scheduledFor', 'deadline' }) do
+    for _, field in ipairs({ 'scheduledFor', 'deadline', 'quotaUntil' }) do
       local at = redis.call('HGET', key, field)
       if at and at ~= '' then redis.call('HSET', key, field, at - ARGV[1]) end
     end

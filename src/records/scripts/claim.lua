@@ -8,7 +8,19 @@
 local node, max = args.node, tonumber(args.max)
 local roots = rootsOf(args.roots)
 local room = args.room and cjson.decode(args.room) or nil
-local function isFull(provider) return room and room[provider] and room[provider] <= 0 end
+local limits = limitsOf(node)
+if next(limits) then room = room or {} end -- looks by provider
+local function isFull(provider)
+  return (room and room[provider] and room[provider] <= 0) or isLimited(limits, provider)
+end
+local function waitsForLimit(job)
+  local limit = limits[job.provider]
+  if not limit then return false end
+  local model = modelFor(limit.credential, job.model)
+  if gateBefore(limit.gates, model, job.executionId) then return true end
+  tryGates(limit.gates, model, job.executionId)
+  return false
+end
 
 local best = {}
 local function look(set, provider)
@@ -37,7 +49,7 @@ local function claim(id, provider, job)
     '',
   })
   touch(id)
-  if provider and room[provider] then room[provider] = room[provider] - 1 end
+  if room and room[provider] then room[provider] = room[provider] - 1 end
   claimed[#claimed + 1] =
     { id, job.executionId, attempt, job.kind, principalOf(job), job.sessionId, job.request }
 end
@@ -47,14 +59,14 @@ for _, entry in ipairs(best) do
   local id, _, set, provider = unpack(entry)
   if not isFull(provider) then
     local job = readJob(id, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'principal',
-      'owner', 'sessionId', 'pin', 'provider', 'cwd', 'attempt', 'request')
+      'owner', 'sessionId', 'pin', 'provider', 'model', 'cwd', 'attempt', 'request')
     local deadline = number(job.deadline)
     if job.status ~= 'queued' or job.executionId == '' then
       redis.call('ZREM', set, id)
       forget(id, node, job.provider)
     elseif job.startedAt == '' and deadline and deadline < now then
       settle(id, 'failed', args.expired)
-    elseif mayRun(node, roots, job.cwd, job.pin) then
+    elseif mayRun(node, roots, job.cwd, job.pin) and not waitsForLimit(job) then
       claim(id, provider, job)
     end
   end

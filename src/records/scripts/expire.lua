@@ -1,13 +1,15 @@
--- EXPIRE: ends jobs that waited longer than their ttlMs.
--- args    outcome (JSON), limit
+-- EXPIRE: ends jobs that waited longer than their ttlMs, or for a limit longer than their
+-- quotaTimeoutMs.
+-- args    outcome, quota (the outcomes, JSON), limit
 -- answer  their ids
 
 local ids = {}
 local due = redis.call('ZRANGEBYSCORE', P .. ':expiries', '-inf', now, 'LIMIT', 0, args.limit)
 for _, id in ipairs(due) do
-  local status = readJob(id, 'status').status
+  local job = readJob(id, 'status', 'quotaUntil')
+  local status = job.status
   if status == 'queued' or status == 'scheduled' then
-    settle(id, 'failed', args.outcome)
+    settle(id, 'failed', job.quotaUntil == '' and args.outcome or args.quota)
     ids[#ids + 1] = id
   else
     redis.call('ZREM', P .. ':expiries', id)

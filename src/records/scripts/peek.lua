@@ -9,11 +9,12 @@ for _, pin in ipairs({ '', node }) do
   for i = 1, #found, 2 do best[#best + 1] = { found[i], tonumber(found[i + 1]) } end
 end
 table.sort(best, bestFirst)
+local limits = limitsOf(node)
 local requests = {}
 for i = 1, math.min(#best, max) do
   local id = best[i][1]
-  local job = readJob(id, 'status', 'pin', 'cwd')
-  if job.status == 'queued' and mayRun(node, roots, job.cwd, job.pin)
+  local job = readJob(id, 'status', 'pin', 'cwd', 'provider')
+  if job.status == 'queued' and not isLimited(limits, job.provider) and mayRun(node, roots, job.cwd, job.pin)
     and redis.call('HSTRLEN', jobKey(id), 'request') <= tonumber(args.maxBytes) then
     requests[#requests + 1] = redis.call('HGET', jobKey(id), 'request') or ''
   end

@@ -260,13 +260,18 @@ end
 
 -- Ends the current execution. The job ends with it ('finished'), or waits for the next
 -- ('scheduled'). Only executions that failed or were lost count against the job's maxAttempts.
-local function endExecution(id, executionId, status, outcome, retryable, backoffMs)
-  local key, job = jobKey(id), readJob(id, 'attempt', 'maxAttempts', 'cancel', 'failures')
+-- quotaMs: the job waits for a usage limit, at most this long since the first time.
+local function endExecution(id, executionId, status, outcome, retryable, backoffMs, quotaMs)
+  local key = jobKey(id)
+  local job = readJob(id, 'attempt', 'maxAttempts', 'cancel', 'failures', 'quotaUntil')
   local attempt = number(job.attempt, 1)
   -- A record from before failures were counted: each execution before this one failed.
-  local failures = number(job.failures, attempt - 1) + (status == 'failed' and 1 or 0)
+  local quotaUntil = quotaMs and number(job.quotaUntil, now + quotaMs)
+  local limited = quotaMs and job.cancel == '' and quotaUntil > now
+  local failed = status == 'failed' and not limited
+  local failures = number(job.failures, attempt - 1) + (failed and 1 or 0)
   local left = failures < number(job.maxAttempts, 1)
-  local again = retryable and status == 'failed' and left and job.cancel == ''
+  local again = limited or (retryable and failed and left and job.cancel == '')
   emit(id, attempt, {
     now,
     '{"kind":"execution.finished","executionId":"' .. executionId .. '","outcome":' .. outcome .. '}',
@@ -277,13 +282,14 @@ local function endExecution(id, executionId, status, outcome, retryable, backoff
     settle(id, status, outcome)
     return 'finished'
   end
-  local due = now + backoffMs
+  local due, reason = now + backoffMs, limited and 'quota' or 'backoff'
   redis.call('HSET', key, 'failures', failures, 'ended', executionId, 'endedAs', 'scheduled',
-    'status', 'scheduled', 'waitReason', 'backoff', 'scheduledFor', due, 'executionId', '',
-    'node', '')
+    'status', 'scheduled', 'waitReason', reason, 'scheduledFor', due, 'executionId', '',
+    'node', '', 'quotaUntil', limited and quotaUntil or '')
   redis.call('ZREM', P .. ':running', id)
   redis.call('ZADD', P .. ':awaiting', due + DELIVERY_GRACE_MS, id)
-  emit(id, attempt, { now, scheduledEvent('backoff', due), '' })
+  if limited then redis.call('ZADD', P .. ':expiries', quotaUntil, id) end
+  emit(id, attempt, { now, scheduledEvent(reason, due), '' })
   touch(id)
   announce('scheduled', id, 'scheduled')
   return 'scheduled'
@@ -292,7 +298,7 @@ end
 -- Makes a job, unless it has a record. With an executionId it is submitted already, else BullMQ
 -- has to deliver it.
 -- job: id, kind, project, principal, sessionId, request (JSON), score, delayMs, ttlMs, retryOf,
---   pin, lanes (JSON), createdAt, maxAttempts, cwd, provider, batch
+--   pin, lanes (JSON), createdAt, maxAttempts, cwd, provider, model, batch
 local function createJob(job, executionId)
   local id, key = job.id, jobKey(job.id)
   if redis.call('EXISTS', key) == 1 then return end
@@ -304,6 +310,7 @@ local function createJob(job, executionId)
     'retryOf', job.retryOf or '', 'pin', job.pin or '', 'lanes', job.lanes or '',
     'createdAt', job.createdAt,
     'maxAttempts', job.maxAttempts, 'cwd', job.cwd, 'provider', job.provider,
+    'model', job.model or '',
     'batch', job.batch or '',
     'status', delayed and 'scheduled' or 'queued', 'waitReason', delayed and 'delayed' or '',
     'scheduledFor', delayed and due or '', 'deadline', deadline, 'attempt', 0, 'failures', 0,

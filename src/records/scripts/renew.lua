@@ -1,9 +1,10 @@
 -- RENEW: a node's heartbeat, and new leases for its executions.
--- args    node, leaseMs
+-- args    node, leaseMs; credentials (JSON: the credential of each provider)
 -- list    id, executionId of each execution
 -- answer  of each: 'held' | 'cancel' | 'cancel-force' | 'lost'
 
 redis.call('ZADD', P .. ':nodes', now, args.node)
+if args.credentials then redis.call('HSET', CREDENTIALS, args.node, args.credentials) end
 local states = {}
 for i = listAt, #ARGV, 2 do
   local id = ARGV[i]

@@ -32,7 +32,10 @@ end
 
 for _, node in ipairs(redis.call('ZRANGEBYSCORE', P .. ':nodes', '-inf', now - args.absentMs)) do
   silent[node] = true
-  if not endExecutionsOf(node) then redis.call('ZREM', P .. ':nodes', node) end
+  if not endExecutionsOf(node) then
+    redis.call('ZREM', P .. ':nodes', node)
+    redis.call('HDEL', CREDENTIALS, node)
+  end
 end
 
 -- Jobs pinned to a node that is silent, or that has left and not returned for as long.

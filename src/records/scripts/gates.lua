@@ -1,0 +1,101 @@
+-- The gates of credentials. script-runner.ts puts this file between prelude.lua and each script.
+--
+-- A gate is a field of one hash, `credential:NAME` or `credential:NAME|WORD`; the second one holds
+-- only for models with this word in their names. Without a field the gate is open. Its value is
+-- JSON: reason ('quota' | 'refused'), until and since (ms; no `until`: until it is opened by hand),
+-- refusals (in a row), and while one job tries the credential: probe (its execution), probeUntil.
+
+local GATES = P .. ':gates'
+-- When each gate was opened last (ms), and the model that a credential ran last.
+local OPENED, MODELS = P .. ':gates:opened', P .. ':gates:models'
+-- The credential of each provider (JSON), by node.
+local CREDENTIALS = P .. ':credentials'
+-- How long a job that tries a credential keeps the others waiting without an answer.
+local PROBE_MS = 120000
+
+local function gateName(credential, word)
+  return 'credential:' .. credential .. (word == '' and '' or '|' .. word)
+end
+
+local function decodeGate(name, text)
+  local ok, gate = pcall(cjson.decode, text)
+  if not ok or type(gate) ~= 'table' then return nil end
+  local function numeric(field, default)
+    return type(gate[field]) == 'number' and gate[field] or default
+  end
+  local probeUntil = numeric('probeUntil', 0)
+  return {
+    name = name, reason = tostring(gate.reason), since = numeric('since', now),
+    opensAt = numeric('until', math.huge), refusals = numeric('refusals', 1),
+    probe = probeUntil > now and gate.probe or nil, probeUntil = probeUntil,
+  }
+end
+
+local function saveGate(gate)
+  local value = { reason = gate.reason, since = gate.since, refusals = gate.refusals }
+  if gate.opensAt < math.huge then value['until'] = gate.opensAt end
+  if gate.probe then value.probe, value.probeUntil = gate.probe, gate.probeUntil end
+  redis.call('HSET', GATES, gate.name, cjson.encode(value))
+end
+
+-- The gates of a credential that are not open, by word; '' for all models.
+local function gatesOf(credential)
+  local found, all = {}, redis.pcall('HGETALL', GATES)
+  if all.err then return found end
+  local whole = gateName(credential, '')
+  local start = whole .. '|'
+  for i = 1, #all, 2 do
+    local word = all[i] == whole and '' or nil
+    if string.sub(all[i], 1, #start) == start then word = string.sub(all[i], #start + 1) end
+    if word then found[word] = decodeGate(all[i], all[i + 1]) end
+  end
+  return found
+end
+
+-- A gate lets no job through before its time, and after it one, until that has an answer.
+local function holds(gate) return gate.opensAt > now or gate.probe ~= nil end
+
+-- The model of a job; one that names none counts as the model that the credential ran last.
+local function modelFor(credential, model)
+  return string.lower(model == '' and read(MODELS, credential)[credential] or model)
+end
+local function isFor(word, model) return word == '' or string.find(model, word, 1, true) ~= nil end
+
+-- The gate that keeps an execution from starting; nil: it may start.
+local function gateBefore(gates, model, executionId)
+  for word, gate in pairs(gates) do
+    if isFor(word, model) and gate.probe ~= executionId and holds(gate) then return gate end
+  end
+end
+
+-- Makes the execution the one that tries each gate it passes. Returns whether there is one.
+local function tryGates(gates, model, executionId)
+  local tries = false
+  for word, gate in pairs(gates) do
+    if isFor(word, model) then
+      gate.probe, gate.probeUntil, tries = executionId, now + PROBE_MS, true
+      saveGate(gate)
+    end
+  end
+  return tries
+end
+
+-- The limited credentials of a node, by provider: {credential, gates}. A refused login is not
+-- among them: its jobs start, and end at once.
+local function limitsOf(node)
+  local limits = {}
+  local ok, logins = pcall(cjson.decode, read(CREDENTIALS, node)[node])
+  if not ok or type(logins) ~= 'table' or redis.call('EXISTS', GATES) == 0 then return limits end
+  for provider, credential in pairs(logins) do
+    local gates = type(credential) == 'string' and gatesOf(credential) or {}
+    for word, gate in pairs(gates) do
+      if gate.reason ~= 'quota' then gates[word] = nil end
+    end
+    if next(gates) then limits[provider] = { credential = credential, gates = gates } end
+  end
+  return limits
+end
+local function isLimited(limits, provider)
+  local limit = limits[provider]
+  return limit ~= nil and limit.gates[''] ~= nil and holds(limit.gates[''])
+end

@@ -1,0 +1,198 @@
+import { expect, it } from 'vitest';
+import type { Refusal } from '../../../src/records/gate-records.ts';
+import type { Claim } from '../../../src/records/ports.ts';
+import type { Bench } from './bench.ts';
+import { claimed, failed, finishOf, running, submitted } from './samples.ts';
+
+const CREDENTIAL = 'claude:work';
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const BACKOFF = { firstMs: 5 * MINUTE_MS, maxMs: HOUR_MS };
+
+export function gates(bench: () => Bench): void {
+  const enter = (executionId: string, model: string | null = null) =>
+    bench().gates.enter(CREDENTIAL, model, executionId);
+
+  /** The execution may start, and is refused. Gives the wait until the next try. */
+  async function refused(executionId: string, rest: Partial<Refusal> = {}): Promise<number> {
+    const entered = await enter(executionId);
+    const enteredAt = 'at' in entered ? entered.at : 0;
+    return refuse({ executionId, enteredAt, ...rest });
+  }
+
+  async function refuse(rest: Partial<Refusal>): Promise<number> {
+    const until = await bench().gates.refuse({
+      credential: CREDENTIAL,
+      word: null,
+      reason: 'quota',
+      executionId: 'e',
+      enteredAt: await bench().now(),
+      resetsAt: null,
+      model: null,
+      backoff: BACKOFF,
+      ...rest,
+    });
+    return (until ?? Number.POSITIVE_INFINITY) - (await bench().now());
+  }
+
+  /** Node `n1` uses the credential for the provider of the jobs. */
+  const named = (provider = 'claude') =>
+    bench()
+      .claimsOf('n1')
+      .renew([], { [provider]: CREDENTIAL });
+  const claim = async (max = 10): Promise<readonly Claim[]> => bench().claimsOf('n1').claim(max);
+  const around = (ms: number) => [ms - 2000, ms] as const;
+
+  function expectAround(actual: number, ms: number): void {
+    const [least, most] = around(ms);
+    expect(actual).toBeGreaterThan(least);
+    expect(actual).toBeLessThanOrEqual(most);
+  }
+
+  it('a gate is closed until the reset, and then lets one execution try', async () => {
+    expect(await enter('e1')).toMatchObject({ kind: 'open' });
+    const resetsAt = (await bench().now()) + HOUR_MS;
+    expectAround(await refused('e1', { resetsAt }), HOUR_MS);
+    expect(await enter('e2')).toMatchObject({ kind: 'closed', reason: 'quota', until: resetsAt });
+    await bench().advance(HOUR_MS);
+    expect(await enter('e3')).toMatchObject({ kind: 'trying' });
+    expect(await enter('e3')).toMatchObject({ kind: 'trying' });
+    expect(await enter('e4')).toMatchObject({ kind: 'closed' });
+  });
+
+  it('without a reset the wait is 5 minutes and doubles up to an hour', async () => {
+    for (const minutes of [5, 10, 20, 40, 60, 60]) {
+      expectAround(await refused('e'), minutes * MINUTE_MS);
+      await bench().advance(minutes * MINUTE_MS);
+    }
+  });
+
+  it('a reset in the past is none, and one that is absurdly far is eight days away', async () => {
+    const now = await bench().now();
+    expectAround(await refused('e1', { resetsAt: now - 1 }), 5 * MINUTE_MS);
+    await bench().advance(5 * MINUTE_MS);
+    expectAround(await refused('e2', { resetsAt: now * 1000 }), 8 * 24 * HOUR_MS);
+  });
+
+  it('all executions that ran when the gate was closed are one refusal, and the later reset wins', async () => {
+    const now = await bench().now();
+    const enteredAt = now;
+    expectAround(await refuse({ executionId: 'e1', enteredAt }), 5 * MINUTE_MS);
+    expectAround(await refuse({ executionId: 'e2', enteredAt }), 5 * MINUTE_MS);
+    expectAround(await refuse({ executionId: 'e3', enteredAt, resetsAt: now + HOUR_MS }), HOUR_MS);
+    expectAround(await refuse({ executionId: 'e4', enteredAt, resetsAt: now + MINUTE_MS }), HOUR_MS);
+  });
+
+  it('the first answer to the one that tries opens the gate for all', async () => {
+    await refused('e1');
+    await bench().advance(5 * MINUTE_MS);
+    await enter('e2');
+    await bench().gates.answered(CREDENTIAL, { jobId: 'j', executionId: 'other' }, true);
+    expect(await enter('e3')).toMatchObject({ kind: 'closed' });
+    await bench().gates.answered(CREDENTIAL, { jobId: 'j', executionId: 'e2' }, true);
+    expect(await enter('e3')).toMatchObject({ kind: 'open' });
+    expect(await bench().gates.closed()).toEqual(new Map());
+    expect(await bench().published(bench().requestChannel)).toContain('{"v":1,"type":"run","jobId":"j"}');
+  });
+
+  it('one that tries and says nothing leaves the try to the next, at its end or after two minutes', async () => {
+    await refused('e1');
+    await bench().advance(5 * MINUTE_MS);
+    expect(await enter('e2')).toMatchObject({ kind: 'trying' });
+    await bench().gates.answered(CREDENTIAL, { jobId: 'j', executionId: 'e2' }, false);
+    expect(await enter('e3')).toMatchObject({ kind: 'trying' });
+    await bench().advance(2 * MINUTE_MS);
+    expect(await enter('e4')).toMatchObject({ kind: 'trying' });
+  });
+
+  it('a refusal of an execution from before the gate was opened changes nothing', async () => {
+    const before = await bench().now();
+    await refused('e1');
+    await bench().tick();
+    expect(await bench().gates.open(CREDENTIAL)).toBe(1);
+    expect(await refuse({ executionId: 'e0', enteredAt: before - 1 })).toBeLessThanOrEqual(0);
+    expect(await enter('e2')).toMatchObject({ kind: 'open' });
+  });
+
+  it('a limit of some models lets the others go on, and a job without a model is one of the last', async () => {
+    await refused('e1', {
+      word: 'opus',
+      model: 'claude-opus-5-5',
+      resetsAt: (await bench().now()) + HOUR_MS,
+    });
+    expect([...(await bench().gates.closed()).keys()]).toEqual([`${CREDENTIAL}|opus`]);
+    expect(await enter('e2', 'claude-opus-5-5')).toMatchObject({ kind: 'closed' });
+    expect(await enter('e2', 'Opus')).toMatchObject({ kind: 'closed' });
+    expect(await enter('e2', 'sonnet')).toMatchObject({ kind: 'open' });
+    expect(await enter('e2')).toMatchObject({ kind: 'closed' });
+    await bench().gates.ran(CREDENTIAL, 'claude-sonnet-5-5');
+    expect(await enter('e2')).toMatchObject({ kind: 'open' });
+  });
+
+  it('jobs of a limited credential are not claimed, others are, and one tries at the reset', async () => {
+    await named();
+    await refused('e1');
+    const waiting = [await submitted(bench()), await submitted(bench())];
+    const other = await submitted(bench(), { provider: 'codex' });
+    expect((await claim()).map(({ jobId }) => jobId)).toEqual([other]);
+    expect(await bench().claimsOf('n1').peek(10)).toEqual([]);
+    await bench().advance(5 * MINUTE_MS);
+    const [first, ...more] = await claim();
+    expect(more).toEqual([]);
+    expect(waiting).toContain(first?.jobId);
+    expect(await enter(first?.executionId ?? '')).toMatchObject({ kind: 'trying' });
+    if (first !== undefined) await bench().gates.answered(CREDENTIAL, first, true);
+    expect(await claim()).toHaveLength(1);
+  });
+
+  it('only the jobs of limited models are not claimed', async () => {
+    await named();
+    await refused('e1', { word: 'opus' });
+    await submitted(bench(), { model: 'claude-opus-5-5' });
+    const sonnet = await submitted(bench(), { model: 'claude-sonnet-5-5' });
+    expect((await claim()).map(({ jobId }) => jobId)).toEqual([sonnet]);
+  });
+
+  it('another node with another credential goes on, and so do the jobs of a refused login', async () => {
+    await named();
+    await refused('e1');
+    const id = await submitted(bench());
+    await bench().claimsOf('n2').renew([], { claude: 'claude:home' });
+    expect(await claimed(bench(), id, 'n2')).toMatchObject({ jobId: id });
+    await bench().gates.open(CREDENTIAL);
+    await bench().tick();
+    await refused('e2', { reason: 'refused' });
+    await submitted(bench());
+    expect(await claim()).toHaveLength(1);
+  });
+
+  it('a job that waits for a limit has not failed, and keeps its tries', async () => {
+    const first = await running(bench(), { maxAttempts: 1 });
+    const outcome = failed(first.executionId, 'execution.quota');
+    const quota = { outcome, backoffMs: HOUR_MS, quotaMs: 3 * HOUR_MS };
+    expect(await bench().claimsOf('n1').finish(finishOf(first, quota))).toBe('scheduled');
+    const record = await bench().record(first.jobId);
+    expect(record).toMatchObject({ status: 'scheduled', waitReason: 'quota', failures: 0, attempt: 1 });
+    expectAround((record.scheduledFor ?? 0) - (await bench().now()), HOUR_MS);
+    await bench().advance(HOUR_MS);
+    await bench().submissions.submit(first.jobId, 'second');
+    const second = await claimed(bench(), first.jobId);
+    expect(second).toMatchObject({ attempt: 2 });
+    await bench().claimsOf('n1').finish(finishOf(second, quota));
+    expect(await bench().upkeepOf('n1').expire(outcome, 10)).toEqual([]);
+    await bench().advance(2 * HOUR_MS);
+    expect(await bench().upkeepOf('n1').expire(outcome, 10)).toEqual([first.jobId]);
+    expect(await bench().record(first.jobId)).toMatchObject({
+      status: 'failed',
+      outcome: { error: { code: 'execution.quota', message: expect.stringContaining('quotaTimeoutMs') } },
+    });
+  });
+
+  it('a job is over when its wait for a limit is, or when it was cancelled meanwhile', async () => {
+    const claim = await running(bench());
+    const outcome = failed(claim.executionId, 'execution.quota');
+    await bench().records.cancel(claim.jobId, false, outcome);
+    const quota = { outcome, backoffMs: HOUR_MS, quotaMs: 3 * HOUR_MS };
+    expect(await bench().claimsOf('n1').finish(finishOf(claim, quota))).toBe('finished');
+  });
+}
