@@ -48,9 +48,10 @@ import { siblingModule } from './sibling-module.ts';
 import { createHealth } from './status/health.ts';
 import { createMetrics } from './status/metrics.ts';
 import { createProviderReports } from './status/provider-reports.ts';
-import { createCopier, logEnded } from './store/copier.ts';
+import { createCopier } from './store/copier.ts';
 import { loadNodeId, openDataFolder } from './store/data-folder.ts';
 import { createLedger } from './store/ledger.ts';
+import { logEnded } from './store/log-ended.ts';
 import { openStore } from './store/store.ts';
 import { within } from './timing.ts';
 import { createPricing } from './usage/pricing.ts';
@@ -137,6 +138,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     redis: redis.commands,
     log: names.log,
     records,
+    batchRecords,
     eventsKey: names.events,
     store,
     report,

@@ -7,6 +7,9 @@ import { closed, ULID } from '../protocol/schema.ts';
 import type { Idempotency } from './ports.ts';
 import { invalid } from './validation.ts';
 
+/** Items of one page, unless the caller asks for another number. */
+export const DEFAULT_LIMIT = 20;
+
 export const NoQuery = Type.Object({}, closed);
 
 /** `:id` of a job. Any text passes: one that is no id is 404 job.not_found, not a bad request. */
@@ -24,6 +27,14 @@ export function batchIdOf({ id }: { readonly id: string }): string {
   if (ULID.test(id)) return id;
   throw new AppError('batch.not_found', 'there is no batch with this id');
 }
+
+/** `?limit=` and `?cursor=` of a list. */
+export const Page = {
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: DEFAULT_LIMIT })),
+  cursor: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 512, description: '`nextCursor` of the page before' }),
+  ),
+};
 
 /** `?wait=SECONDS`. */
 export const Wait = Type.Optional(

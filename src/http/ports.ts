@@ -3,7 +3,15 @@ import type { Principal } from '../auth/principal.ts';
 import type { AppError } from '../errors.ts';
 import type { Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
-import type { Batch, BatchCreated, Job, JobListItem, JobQuery, JobStatus } from '../protocol/job.ts';
+import type {
+  Batch,
+  BatchCreated,
+  BatchResult,
+  Job,
+  JobListItem,
+  JobQuery,
+  JobStatus,
+} from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
@@ -69,6 +77,13 @@ export interface Batches {
   ): Promise<{ readonly batch: BatchCreated; readonly replayed: boolean }>;
   /** @throws AppError batch.not_found, including for the batch of another principal */
   get(principal: Principal, id: string): Promise<Batch>;
+  /** Newest first. `cursor`: `nextCursor` of the page before; null: the first page. */
+  list(
+    principal: Principal,
+    page: { readonly limit: number; readonly cursor: string | null },
+  ): Promise<{ readonly data: readonly Batch[]; readonly nextCursor: string | null }>;
+  /** The result of each prompt, in order, some at a time. @throws AppError batch.not_found */
+  results(principal: Principal, id: string): Promise<AsyncIterable<readonly BatchResult[]>>;
   /** Cancels every job that has not ended; `alreadyOver`: all had ended. */
   cancel(principal: Principal, id: string, force: boolean): Promise<{ batch: Batch; alreadyOver: boolean }>;
 }

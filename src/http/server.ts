@@ -77,7 +77,7 @@ export async function createHttpServer({
   landingRoutes(app, version);
   loginRoutes(app, authenticator, sessions);
   jobRoutes(app, jobs);
-  batchRoutes(app, batches);
+  batchRoutes(app, { batches, heartbeatMs: settings.heartbeatMs });
   eventRoutes(app, { jobs, events, changes, tickets, heartbeatMs: settings.heartbeatMs });
   usageRoute(app, usage);
   serverRoutes(app, health);

@@ -4,18 +4,11 @@
  * its jobs.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { maySee, type Principal } from '../auth/principal.ts';
+import type { Principal } from '../auth/principal.ts';
 import { AppError, toWire } from '../errors.ts';
 import type { Batches, BatchItem } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
-import {
-  type Batch,
-  type BatchCreated,
-  batchLinks,
-  isFinished,
-  JOB_STATUSES,
-  type JobStatus,
-} from '../protocol/job.ts';
+import { type BatchCreated, batchLinks, isFinished } from '../protocol/job.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import {
   type BatchEntry,
@@ -30,6 +23,7 @@ import {
 import { sessionOf } from '../records/record-codec.ts';
 import type { Copier } from '../store/copier.ts';
 import type { Store } from '../store/store.ts';
+import { createBatchReader, slices } from './batch-reader.ts';
 import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
 import type { SessionPlacement } from './session-placement.ts';
@@ -38,11 +32,11 @@ import type { SessionPlacement } from './session-placement.ts';
 const SLICE = 100;
 
 export interface BatchServiceOptions {
-  readonly records: Pick<JobRecords, 'cancel'>;
+  readonly records: Pick<JobRecords, 'cancel' | 'readMany'>;
   readonly batchRecords: BatchRecords;
   readonly queue: Pick<PromptQueue, 'addAll' | 'remove'>;
   readonly store: Store;
-  readonly copier: Pick<Copier, 'catchUp'>;
+  readonly copier: Pick<Copier, 'catchUp' | 'catchUpSoon'>;
   resolverFor(principal: Principal): PromptResolver;
   readonly placeSession: SessionPlacement;
   /** @throws AppError queue.full when the queue has no room for `count` more jobs */
@@ -53,15 +47,6 @@ export interface BatchServiceOptions {
 type Passed = Pick<NewJob, 'request' | 'pin'>;
 /** A prompt that passed all checks, or why it did not. */
 type Checked = Passed | AppError;
-interface Member {
-  readonly id: string;
-  readonly status: JobStatus;
-}
-interface FoundBatch extends Pick<Batch, 'id' | 'createdAt'> {
-  readonly owner: string;
-  readonly jobs: readonly Member[];
-}
-
 export function createBatchService({
   records,
   batchRecords,
@@ -73,6 +58,8 @@ export function createBatchService({
   admit,
   newId,
 }: BatchServiceOptions): Batches {
+  const reader = createBatchReader({ records, batchRecords, store, copier });
+
   /** Checks each prompt, in order. An invalid prompt does not affect the others. */
   async function checkAll(principal: Principal, items: readonly BatchItem[]): Promise<Checked[]> {
     const resolve = resolverFor(principal);
@@ -87,7 +74,7 @@ export function createBatchService({
       }
     };
     const checked: Checked[] = [];
-    for (const slice of slices(items)) {
+    for (const slice of slices(items, SLICE)) {
       checked.push(...(await Promise.all(slice.map(checkOne))));
       await nextTurn();
     }
@@ -100,7 +87,7 @@ export function createBatchService({
    */
   async function addAll(batchId: string, first: number, jobs: readonly NewJob[]): Promise<void> {
     let from = first;
-    for (const slice of slices(jobs)) {
+    for (const slice of slices(jobs, SLICE)) {
       const entries = slice.map(({ id, request }) => ({ id, ...request }));
       await Promise.all([batchRecords.add(batchId, from, slice), queue.addAll(entries)]);
       from += slice.length;
@@ -125,27 +112,6 @@ export function createBatchService({
     const { createdAt } = newId();
     await addAll(id, added, members({ id, principal: principal.id, createdAt }, missing, checked));
     return { batch: toCreated(id, entries), replayed: true };
-  }
-
-  /** Reads the batch from its record. What Redis has forgotten comes from this node's copies. */
-  async function find(principal: Principal, id: string): Promise<FoundBatch> {
-    const record = await batchRecords.read(id);
-    const whole = record?.jobs.every(({ status }) => status !== null) ?? false;
-    if (!whole) await copier.catchUp();
-    const copies = whole ? [] : await store.run('jobs.ofBatch', { batch: id });
-    const [first] = copies;
-    const owner = record?.principal ?? first?.principal;
-    if (owner === undefined || !maySee(principal, owner)) {
-      throw new AppError('batch.not_found', `there is no batch ${id}`);
-    }
-    const createdAt = record === null ? (first?.createdAt ?? '') : new Date(record.createdAt).toISOString();
-    if (record === null) return { id, owner, createdAt, jobs: copies };
-    const copied = new Map(copies.map((job) => [job.id, job.status]));
-    const jobs = record.jobs.flatMap((job): Member[] => {
-      const status = job.status ?? copied.get(job.id);
-      return status === undefined ? [] : [{ id: job.id, status }];
-    });
-    return { id, owner, createdAt, jobs };
   }
 
   return {
@@ -177,24 +143,24 @@ export function createBatchService({
     },
 
     async get(principal, id) {
-      return toBatch(await find(principal, id));
+      return reader.show(await reader.find(principal, id));
     },
 
+    list: reader.list,
+    results: reader.results,
+
     async cancel(principal, id, force) {
-      const unfinished = (await find(principal, id)).jobs.filter(({ status }) => !isFinished(status));
-      for (const slice of slices(unfinished)) {
+      const unfinished = (await reader.find(principal, id)).jobs.filter(({ status }) => !isFinished(status));
+      for (const slice of slices(unfinished, SLICE)) {
         const results = await Promise.all(slice.map((job) => records.cancel(job.id, force, CANCELLED)));
         await Promise.all(
           slice.filter((_, index) => results[index]?.kind === 'cancelled').map((job) => queue.remove(job.id)),
         );
       }
-      return { batch: toBatch(await find(principal, id)), alreadyOver: unfinished.length === 0 };
+      const batch = await reader.show(await reader.find(principal, id));
+      return { batch, alreadyOver: unfinished.length === 0 };
     },
   };
-}
-
-function* slices<T>(list: readonly T[]): Generator<readonly T[]> {
-  for (let from = 0; from < list.length; from += SLICE) yield list.slice(from, from + SLICE);
 }
 
 interface Accepted {
@@ -243,17 +209,4 @@ const toCreated = (id: string, entries: readonly BatchEntry[]): BatchCreated => 
 function refused(error: AppError): { readonly error: RefusedPrompt } {
   const { code, message, retryable } = toWire(error);
   return { error: { code, message, retryable, errors: [...error.problems] } };
-}
-
-function toBatch({ id, createdAt, jobs }: FoundBatch): Batch {
-  const count = (wanted: JobStatus): number => jobs.filter(({ status }) => status === wanted).length;
-  return {
-    id,
-    createdAt,
-    finished: jobs.every(({ status }) => isFinished(status)),
-    total: jobs.length,
-    // as: one entry for each status
-    counts: Object.fromEntries(JOB_STATUSES.map((status) => [status, count(status)])) as Batch['counts'],
-    links: batchLinks(id),
-  };
 }

@@ -126,6 +126,7 @@ const RefusedItem = Type.Object({
 const batchLinksSchema = Type.Object({
   self: Type.String(),
   jobs: Type.String({ description: 'the list of its jobs' }),
+  results: Type.String(),
   cancel: Type.String(),
 });
 
@@ -152,13 +153,19 @@ export type BatchCreated = Static<typeof BatchCreated>;
 export const Batch = Type.Object({
   id: Type.String({ description: 'ULID' }),
   createdAt: Type.String(),
+  startedAt: nullable(Type.String({ description: 'start of its first job' })),
+  finishedAt: nullable(Type.String({ description: 'end of its last job' })),
   finished: Type.Boolean({ description: 'every job has ended' }),
+  refused: Type.Integer({ description: 'prompts that got no job' }),
   total: Type.Integer({ description: 'jobs, without those that were deleted' }),
   counts: Type.Object(
     Object.fromEntries(JOB_STATUSES.map((status) => [status, Type.Integer()])) as Record<
       JobStatus,
       ReturnType<typeof Type.Integer>
     >, // `as`: one for each status
+  ),
+  costUsd: nullable(
+    Type.Number({ description: 'sum of the jobs that have ended; null: of no job is the cost known' }),
   ),
   links: batchLinksSchema,
 });
@@ -167,5 +174,18 @@ export type Batch = Static<typeof Batch>;
 export const batchLinks = (id: string) => ({
   self: `/v1/batches/${id}`,
   jobs: `/v1/jobs?batch=${id}`,
+  results: `/v1/batches/${id}/results`,
   cancel: `/v1/batches/${id}/cancel`,
 });
+
+/** A line of a batch's results: what one of its prompts has come to. */
+export const BatchResult = Type.Object({
+  ...place,
+  jobId: nullable(Type.String({ description: 'null: the prompt was refused' })),
+  status: nullable(JobStatus, { description: 'null: there is no such job' }),
+  outcome: nullable(Outcome, { description: 'null: the job has not ended' }),
+  error: nullable(Type.Object({ code: Type.String(), message: Type.String(), retryable: Type.Boolean() }), {
+    description: 'of the outcome, or why there is no job',
+  }),
+});
+export type BatchResult = Static<typeof BatchResult>;

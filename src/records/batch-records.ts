@@ -31,6 +31,7 @@ export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage):
         principal: batch.principal,
         createdAt: batch.createdAt,
         entries: JSON.stringify(batch.entries),
+        refused: batch.entries.filter((entry) => 'error' in entry).length,
         keepMs: IDEMPOTENCY_MS,
         key: batch.idempotency?.key ?? null,
         fingerprint: batch.idempotency?.fingerprint ?? null,
@@ -59,15 +60,26 @@ export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage):
     read: (id) =>
       reading(id, async () => {
         const reply = await scripts.run('batch-read', { id });
-        const [project, principal, createdAt, ids = [], states = []] = reply as
-          | [string, string, string, string[], string[]]
+        const [project, principal, createdAt, ids = [], states = [], refused = 0] = reply as
+          | [string, string, string, string[], string[], number]
           | []; // the script's replies
         if (project === undefined || principal === undefined) return null;
         const jobs = ids.map((job, index) => ({
           id: job,
           status: (states[index] || null) as JobStatus | null,
         })); // written by the scripts
-        return { id, project, principal, createdAt: numberOf('createdAt', createdAt), jobs };
+        return { id, project, principal, createdAt: numberOf('createdAt', createdAt), refused, jobs };
+      }),
+
+    opened: (id) =>
+      reading(id, async () => {
+        const reply = (await scripts.run('batch-entries', { id })) as string[]; // the script's replies
+        const [project, principal, createdAt, entries = ''] = reply;
+        if (project === undefined || principal === undefined) return null;
+        return {
+          ...{ id, project, principal, createdAt: numberOf('createdAt', createdAt) },
+          entries: entriesOf(entries),
+        };
       }),
   };
 }

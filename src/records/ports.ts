@@ -277,6 +277,7 @@ export interface BatchRecord {
   readonly project: string;
   readonly principal: string;
   readonly createdAt: number;
+  readonly refused: number; // prompts that got no job
   /** In order; `status` null: Redis no longer has the record. */
   readonly jobs: readonly { readonly id: string; readonly status: JobStatus | null }[];
 }
@@ -294,4 +295,6 @@ export interface BatchRecords {
   add(batchId: string, from: number, jobs: readonly NewJob[]): Promise<void>;
   /** The batch; null after a day, or after Redis forgot its finished jobs if that is later. */
   read(id: string): Promise<BatchRecord | null>;
+  /** The batch as it was made; null when `read` returns null. */
+  opened(id: string): Promise<Omit<NewBatch, 'idempotency'> | null>;
 }

@@ -7,7 +7,7 @@ import { DEFAULT_PROJECT } from './ports.ts';
 /** The files in `scripts/`: one per step of the protocol. */
 const SCRIPTS = [
   ...['create', 'recall', 'cancel', 'remove'],
-  ...['batch-open', 'batch-add', 'batch-read'],
+  ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
   ...['submit', 'claim', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
   ...['enter', 'refuse', 'release'],
   ...['undelivered', 'held', 'expire', 'settle-lost', 'leave'],

@@ -11,11 +11,12 @@ import type { ReportDamage } from '../damage.ts';
 import { AppError, isDamage, messageOf, wireError } from '../errors.ts';
 import { isFinished } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
-import type { JobRecord, JobRecords } from '../records/ports.ts';
+import type { BatchRecords, JobRecord, JobRecords } from '../records/ports.ts';
 import type { CopyChanges } from './copies.ts';
 import {
   createEventSource,
   type LogPage,
+  readBatches,
   readLogPage,
   type StreamEntry,
   streamIdBefore,
@@ -65,6 +66,7 @@ export function createCopier({
   redis,
   log,
   records,
+  batchRecords,
   eventsKey,
   onLogReplaced,
   onEnded,
@@ -78,6 +80,7 @@ export function createCopier({
   /** Key of the log. */
   readonly log: string;
   readonly records: Pick<JobRecords, 'readMany'>;
+  readonly batchRecords: Pick<BatchRecords, 'opened'>;
   /** Returns the key of a job's event stream. */
   readonly eventsKey: (jobId: string) => string;
   /** Redis lost data and began another log. Called before anything of it is copied. */
@@ -113,14 +116,14 @@ export function createCopier({
   async function copyStep(): Promise<Step> {
     page ??= await readLogPage(redis, log, cursor, report);
     if (page === null) return 'end';
-    const { changed, removed, last } = page;
+    const { changed, removed, batches, last } = page;
     const step = changed.slice(0, STEP_JOBS);
     const endOfPage = step.length === changed.length;
     const { found, damaged } = await records.readMany(step);
     // One commit stores the events, then their jobs and, at the end of the page, the position.
     const finished = found.filter((job) => isFinished(job.status));
     const lastEvents = await events.read(finished, (earlier) =>
-      writer.write({ jobs: [], removed: [], cursor: null, events: earlier }),
+      writer.write({ jobs: [], removed: [], cursor: null, events: earlier, batches: [] }),
     );
     const now = Date.now();
     const over = damaged.filter((one) => one.over).map(({ id }) => writer.failedCopy(id, now));
@@ -129,6 +132,7 @@ export function createCopier({
       removed: endOfPage ? removed : [],
       cursor: endOfPage ? { name: CURSOR, value: last } : null,
       events: lastEvents,
+      batches: endOfPage ? await readBatches(batchRecords, batches) : [],
     });
     for (const job of finished) if (newlyEnded.includes(job.id)) onEnded(job);
     const isLast = endOfPage && !page.full;
@@ -242,9 +246,15 @@ function createCopyWriter(store: Store, report: ReportDamage) {
 
   return {
     /** Writes all changes at once, else job by job. Returns the ids of jobs whose end is new. */
-    async write({ jobs, removed, cursor, events }: Required<CopyChanges>): Promise<readonly string[]> {
+    async write({
+      jobs,
+      removed,
+      cursor,
+      events,
+      batches,
+    }: Required<CopyChanges>): Promise<readonly string[]> {
       try {
-        return await apply({ jobs, removed, cursor, events });
+        return await apply({ jobs, removed, cursor, events, batches });
       } catch (error) {
         if (!isFault(error)) throw error;
       }
@@ -261,7 +271,7 @@ function createCopyWriter(store: Store, report: ReportDamage) {
           report({ kind: 'job', id, why: `it cannot be copied: ${messageOf(error.cause)}` });
         }
       }
-      return [...ended, ...(await apply({ jobs: [], removed, cursor }))];
+      return [...ended, ...(await apply({ jobs: [], removed, cursor, batches }))];
     },
 
     /** For an ended job without a readable record: its copy as failed, unless that has ended. */
@@ -277,19 +287,3 @@ function createCopyWriter(store: Store, report: ReportDamage) {
     },
   };
 }
-
-/** Logs an ended job. Each node logs the jobs it ran; every node logs a job that ran on none. */
-export const logEnded =
-  (logger: Logger, nodeId: string) =>
-  ({ id, node, status, request, outcome }: JobRecord): void => {
-    if (node !== null && node !== nodeId) return;
-    const fields = {
-      jobId: id,
-      status,
-      code: outcome?.error?.code ?? null,
-      provider: outcome?.provider ?? request.provider,
-      durationMs: outcome?.durationMs ?? null,
-      costUsd: outcome?.usage?.costUsd ?? null,
-    };
-    logger.info(fields, 'job ended');
-  };

@@ -3,6 +3,7 @@
  * came from.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import { type BatchCopy, EMPTY_BATCH, insertBatch } from './batches.ts';
 import { type EventCopy, insertEvent } from './events.ts';
 import type { JobCopy } from './jobs.ts';
 import { recordSessions } from './sessions.ts';
@@ -23,6 +24,7 @@ export interface CopyChanges {
   readonly cursor: Cursor | null;
   /** Of finished jobs. Stored before the jobs, whose usage and sessions are read from them. */
   readonly events?: readonly EventCopy[];
+  readonly batches?: readonly BatchCopy[];
 }
 
 export interface CopiesApplied {
@@ -43,6 +45,7 @@ export const copyWrites = {
     const ended: string[] = [];
     let removed = 0;
     for (const copy of args.events ?? []) insertEvent(db, copy);
+    for (const batch of args.batches ?? []) insertBatch(db, batch);
     for (const job of args.jobs) {
       if (!applyJob(db, job)) continue;
       applied += 1;
@@ -161,7 +164,10 @@ function applyJob(db: DatabaseSync, job: JobCopy): boolean {
  * @returns whether the job was stored
  */
 function deleteJob(db: DatabaseSync, id: string): boolean {
+  const batch = first<{ id: string }>(db, 'SELECT batch_id AS id FROM batch_jobs WHERE job_id = ?', id);
   const removed = change(db, 'DELETE FROM jobs WHERE id = ?', id);
+  // A batch is kept as long as one of its jobs is.
+  if (batch !== null) change(db, `DELETE FROM batches WHERE id = ? AND ${EMPTY_BATCH}`, batch.id);
   change(db, 'DELETE FROM transitions WHERE job_id = ?', id);
   change(db, 'DELETE FROM events WHERE job_id = ?', id);
   change(db, 'DELETE FROM sessions WHERE job_id = ?', id);

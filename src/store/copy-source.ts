@@ -4,10 +4,12 @@
  */
 import type { Redis } from 'ioredis';
 import type { ReportDamage } from '../damage.ts';
+import { isDamage } from '../errors.ts';
 import type { EventBody } from '../protocol/event.ts';
 import { ULID } from '../protocol/schema.ts';
-import type { JobRecord } from '../records/ports.ts';
+import type { BatchRecords, JobRecord } from '../records/ports.ts';
 import { isWrongType } from '../redis/redis-error.ts';
+import type { BatchCopy } from './batches.ts';
 import type { EventCopy } from './events.ts';
 import type { JobCopy } from './jobs.ts';
 
@@ -21,6 +23,8 @@ export interface LogPage {
   /** Ids of the changed jobs, each once, without the removed ones. */
   readonly changed: readonly string[];
   readonly removed: readonly string[];
+  /** Ids of the batches that were made. */
+  readonly batches: readonly string[];
   /** Id of the last entry: the position in the log once the whole page is copied. */
   readonly last: string;
   /** Whether more entries may follow. */
@@ -39,13 +43,17 @@ export async function readLogPage(
   if (last === undefined) return null;
   const changed = new Set<string>();
   const removed = new Set<string>();
+  const batches: string[] = [];
   for (const [entry, [kind, id = '']] of entries) {
-    if ((kind === 'j' || kind === 'd') && ULID.test(id)) (kind === 'd' ? removed : changed).add(id);
+    if (kind === 'j' && ULID.test(id)) changed.add(id);
+    else if (kind === 'd' && ULID.test(id)) removed.add(id);
+    else if (kind === 'b' && ULID.test(id)) batches.push(id);
     else report({ kind: 'log', id: entry, why: 'it names no job' });
   }
   return {
     changed: [...changed].filter((id) => !removed.has(id)),
     removed: [...removed],
+    batches,
     last: last[0],
     full: entries.length === LOG_PAGE,
   };
@@ -85,6 +93,22 @@ export function toJobCopy(record: JobRecord, now: number): JobCopy {
     updatedAt: new Date(now).toISOString(),
     outcome: record.outcome,
   };
+}
+
+/** The batches that Redis still has and that can be read. */
+export async function readBatches(
+  records: Pick<BatchRecords, 'opened'>,
+  ids: readonly string[],
+): Promise<readonly BatchCopy[]> {
+  const copies: BatchCopy[] = [];
+  for (const id of ids) {
+    const batch = await records.opened(id).catch((error: unknown) => {
+      if (isDamage(error)) return null; // reported where it was read
+      throw error;
+    });
+    if (batch !== null) copies.push({ ...batch, createdAt: new Date(batch.createdAt).toISOString() });
+  }
+  return copies;
 }
 
 /** Events read or written at once, at most. */

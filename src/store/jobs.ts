@@ -38,8 +38,6 @@ export interface JobCopy {
 export interface BatchJob {
   readonly id: string;
   readonly status: JobStatus;
-  readonly principal: string;
-  readonly createdAt: string;
 }
 
 /** The batch of the job in `jobs`. */
@@ -91,7 +89,7 @@ export const jobReads = {
 
   /** All jobs of a batch, in order. One call created them, so there are not very many. */
   'jobs.ofBatch'(db: DatabaseSync, args: { readonly batch: string }): BatchJob[] {
-    const sql = `SELECT id, status, principal, created_at AS createdAt FROM batch_jobs JOIN jobs ON jobs.id = job_id
+    const sql = `SELECT id, status FROM batch_jobs JOIN jobs ON jobs.id = job_id
                  WHERE batch_id = ? ORDER BY id`;
     return all<BatchJob>(db, sql, args.batch);
   },

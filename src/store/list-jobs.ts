@@ -178,10 +178,10 @@ export function addPromptSearch(db: DatabaseSync): void {
 }
 
 /** Cursors are opaque to callers, so their content may change. */
-const encodeCursor = (lastId: string): string => Buffer.from(lastId).toString('base64url');
+export const encodeCursor = (lastId: string): string => Buffer.from(lastId).toString('base64url');
 
 /** @throws AppError request.invalid for a cursor that this server cannot have made */
-function decodeCursor(cursor: string): string {
+export function decodeCursor(cursor: string): string {
   const id = Buffer.from(cursor, 'base64url').toString();
   if (ULID.test(id) && encodeCursor(id) === cursor) return id;
   const message = 'is not a nextCursor of an earlier answer';

@@ -8,6 +8,7 @@ import { sessions } from './migrations/0004-sessions.ts';
 import { denials } from './migrations/0005-denials.ts';
 import { projects } from './migrations/0006-projects.ts';
 import { filters } from './migrations/0007-filters.ts';
+import { batchCopies } from './migrations/0008-batch-copies.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
@@ -25,6 +26,7 @@ export const MIGRATIONS: readonly Migration[] = [
   denials,
   projects,
   filters,
+  batchCopies,
 ];
 
 /**

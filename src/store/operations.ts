@@ -1,3 +1,4 @@
+import { batchReads, batchReports } from './batches.ts';
 import { copyWrites, cursorReads } from './copies.ts';
 import { eventReads, eventWrites } from './events.ts';
 import { executionReads, executionWrites } from './executions.ts';
@@ -7,9 +8,16 @@ import { retentionWrites } from './retention.ts';
 import { sessionReads } from './sessions.ts';
 import { usageReads } from './usage.ts';
 
-const reads = { ...executionReads, ...jobReads, ...eventReads, ...cursorReads, ...sessionReads };
+const reads = {
+  ...executionReads,
+  ...jobReads,
+  ...batchReads,
+  ...eventReads,
+  ...cursorReads,
+  ...sessionReads,
+};
 /** Reads that may visit very many rows. */
-const reports = { ...listReads, ...usageReads };
+const reports = { ...listReads, ...batchReports, ...usageReads };
 const writes = { ...executionWrites, ...copyWrites, ...eventWrites, ...retentionWrites };
 
 /** Every operation of the store by its name: `(db, args) => result`, run in one of its threads. */

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { encodeTime } from 'ulid';
+import { EMPTY_BATCH } from './batches.ts';
 import { all, change, first } from './sql.ts';
 
 export interface Retention {
@@ -50,6 +51,7 @@ export const retentionWrites = {
     const more = !done || jobs > 0 || executions === limit || usage === limit;
     // Without its jobs a session cannot be continued, so its total is not needed.
     if (!more) change(db, 'DELETE FROM session_totals WHERE updated_at < ?', finishedJobsBefore);
+    if (!more) change(db, `DELETE FROM batches WHERE created_at < ? AND ${EMPTY_BATCH}`, finishedJobsBefore);
     return { jobs, events, executions, usage, after, more };
   },
 };

@@ -193,7 +193,14 @@ describe('the keys of the records', () => {
     const key = `{${bench.requestChannel.replace(':requests', '')}}:batch:b1`;
     await server.redis.hset(key, { owner: 'alice', createdAt: 7, entries: '[]' });
     const read = await bench.batches.read('b1');
-    expect(read).toEqual({ id: 'b1', project: 'default', principal: 'alice', createdAt: 7, jobs: [] });
+    expect(read).toEqual({
+      id: 'b1',
+      project: 'default',
+      principal: 'alice',
+      createdAt: 7,
+      refused: 0,
+      jobs: [],
+    });
     await bench.verify();
   });
 

@@ -2,7 +2,7 @@ import { ulid } from 'ulid';
 import { maySee, type Principal } from '../../src/auth/principal.ts';
 import { AppError } from '../../src/errors.ts';
 import type { Batches, BatchItem, Idempotency } from '../../src/http/ports.ts';
-import { type Batch, type BatchCreated, batchLinks } from '../../src/protocol/job.ts';
+import { type Batch, type BatchCreated, type BatchResult, batchLinks } from '../../src/protocol/job.ts';
 
 interface Held {
   readonly owner: string;
@@ -15,6 +15,8 @@ const COUNTS = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, c
 export class FakeBatches implements Batches {
   readonly calls: (readonly BatchItem[])[] = [];
   readonly forced: boolean[] = [];
+  /** What every batch has come to. */
+  resultPages: (readonly BatchResult[])[] = [];
   /** Thrown by the next call, once. */
   failNext: AppError | null = null;
   readonly #held = new Map<string, Held>();
@@ -40,7 +42,8 @@ export class FakeBatches implements Batches {
     this.#held.set(id, {
       owner: principal.id,
       batch: {
-        ...{ id, createdAt: new Date().toISOString(), finished: total === 0, total },
+        ...{ id, createdAt: new Date().toISOString(), finished: total === 0, total, costUsd: null },
+        ...{ startedAt: null, finishedAt: null, refused: answers.length - total },
         counts: { ...COUNTS, queued: total },
         links: batchLinks(id),
       },
@@ -52,6 +55,23 @@ export class FakeBatches implements Batches {
   async get(principal: Principal, id: string): Promise<Batch> {
     this.#fail();
     return this.#find(principal, id).batch;
+  }
+
+  async list(principal: Principal, { limit, cursor }: { limit: number; cursor: string | null }) {
+    this.#fail();
+    const visible = [...this.#held.values()].filter(({ owner }) => maySee(principal, owner)).reverse();
+    const from = Number(cursor ?? 0);
+    const data = visible.slice(from, from + limit).map(({ batch }) => batch);
+    return { data, nextCursor: from + limit < visible.length ? String(from + limit) : null };
+  }
+
+  async results(principal: Principal, id: string): Promise<AsyncIterable<readonly BatchResult[]>> {
+    this.#fail();
+    this.#find(principal, id);
+    const pages = this.resultPages;
+    return (async function* () {
+      yield* pages;
+    })();
   }
 
   async cancel(principal: Principal, id: string, force: boolean) {

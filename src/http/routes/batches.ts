@@ -1,19 +1,22 @@
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { AppError } from '../../errors.ts';
-import { Batch, BatchCreated, MAX_BATCH_PROMPTS } from '../../protocol/job.ts';
+import { Batch, BatchCreated, BatchResult, MAX_BATCH_PROMPTS } from '../../protocol/job.ts';
 import { CustomId } from '../../protocol/prompt.ts';
-import { closed } from '../../protocol/schema.ts';
+import { closed, nullable } from '../../protocol/schema.ts';
+import { NDJSON, sendEvents } from '../event-stream.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { answer, errorAnswers, shared } from '../openapi.ts';
 import {
   BatchParams,
   batchIdOf,
   CancelBody,
+  DEFAULT_LIMIT,
   IdempotencyHeaders,
   idempotencyOf,
   NoQuery,
   optionalBody,
+  Page,
 } from '../parameters.ts';
 import type { Batches, BatchItem } from '../ports.ts';
 import { promptRequestOf } from '../prompt-request.ts';
@@ -36,8 +39,13 @@ const MAX_ITEMS = 50 * MAX_BATCH_PROMPTS;
 const outerCompiler: typeof validatorCompiler = (part) =>
   validatorCompiler(part.httpPart === 'body' ? { ...part, schema: BatchOuter } : part);
 
-/** `POST /v1/batches`, `GET /v1/batches/:id` and `POST /v1/batches/:id/cancel`. */
-export function batchRoutes(app: HttpApp, batches: Batches): void {
+export interface BatchRoutesOptions {
+  readonly batches: Batches;
+  readonly heartbeatMs: number;
+}
+
+/** `/v1/batches`, and what one batch has come to. */
+export function batchRoutes(app: HttpApp, { batches, heartbeatMs }: BatchRoutesOptions): void {
   app.post(
     '/v1/batches',
     {
@@ -45,6 +53,7 @@ export function batchRoutes(app: HttpApp, batches: Batches): void {
       validatorCompiler: outerCompiler,
       schema: {
         tags: ['batches'],
+        operationId: 'createBatch',
         summary: 'Make jobs of many prompts',
         description:
           'Each prompt is a request of `POST /v1/jobs`; `items` has, in order, the job of each prompt or the reason why it was refused. A refused prompt does not affect the others.',
@@ -75,11 +84,63 @@ export function batchRoutes(app: HttpApp, batches: Batches): void {
   );
 
   app.get(
+    '/v1/batches',
+    {
+      schema: {
+        tags: ['batches'],
+        operationId: 'listBatches',
+        summary: 'Batches, newest first',
+        querystring: Type.Object(Page, closed),
+        response: {
+          200: answer('A page of batches', {
+            'application/json': Type.Object({
+              data: Type.Array(Batch),
+              nextCursor: nullable(Type.String()),
+            }),
+          }),
+          ...errorAnswers('auth.unauthenticated'),
+        },
+      },
+    },
+    async (request) => {
+      const { limit = DEFAULT_LIMIT, cursor = null } = request.query;
+      return batches.list(principalOf(request), { limit, cursor });
+    },
+  );
+
+  app.get(
+    '/v1/batches/:id/results',
+    {
+      config: { produces: [NDJSON] },
+      exposeHeadRoute: false,
+      schema: {
+        tags: ['batches'],
+        operationId: 'getBatchResults',
+        summary: 'What each prompt of a batch has come to',
+        description:
+          'One line of JSON for each prompt, in order. A job that has not ended has its status and no outcome yet.',
+        params: BatchParams,
+        querystring: NoQuery,
+        response: {
+          200: answer('A line for each prompt', { [NDJSON]: BatchResult }),
+          ...errorAnswers('auth.unauthenticated', 'batch.not_found', 'request.not_acceptable'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const results = await batches.results(principalOf(request), batchIdOf(request.params));
+      const sent = (line: BatchResult) => ({ kind: 'result', id: line.index, data: line });
+      return sendEvents(reply, results, { contentType: NDJSON, sent, heartbeatMs });
+    },
+  );
+
+  app.get(
     '/v1/batches/:id',
     {
       schema: {
         tags: ['batches'],
-        summary: 'A batch: job counts by status',
+        operationId: 'getBatch',
+        summary: 'A batch: its jobs by status, their cost and times',
         params: BatchParams,
         querystring: NoQuery,
         response: {
@@ -97,6 +158,7 @@ export function batchRoutes(app: HttpApp, batches: Batches): void {
       preValidation: optionalBody,
       schema: {
         tags: ['batches'],
+        operationId: 'cancelBatch',
         summary: 'Cancel every job of a batch',
         params: BatchParams,
         querystring: NoQuery,

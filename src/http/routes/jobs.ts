@@ -11,12 +11,14 @@ import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
 import { answer, emptyAnswer, errorAnswers, shared } from '../openapi.ts';
 import {
   CancelBody,
+  DEFAULT_LIMIT,
   IdempotencyHeaders,
   idempotencyOf,
   JobParams,
   jobIdOf,
   NoQuery,
   optionalBody,
+  Page,
   Wait,
   waitMsOf,
 } from '../parameters.ts';
@@ -25,17 +27,12 @@ import { CreateQuery, checkPromptText, promptRequestOf } from '../prompt-request
 import { validatorCompiler } from '../validation.ts';
 
 const PRODUCES = ['application/json', 'text/plain'];
-const DEFAULT_LIMIT = 20;
-const MAX_LIMIT = 100;
 const job = { 'application/json': shared('Job') };
 
 const ListQuery = Type.Object(
   {
     ...JobFilter.properties,
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_LIMIT, default: DEFAULT_LIMIT })),
-    cursor: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 512, description: '`nextCursor` of the page before' }),
-    ),
+    ...Page,
   },
   closed,
 );

@@ -1,6 +1,7 @@
--- BATCH_OPEN: registers a batch without its jobs, unless its idempotency key already has
--- one.
--- args    id, project, principal, createdAt, entries (JSON), keepMs; with a key: key,
+-- BATCH_OPEN: registers a batch without its jobs, unless its idempotency key already has one.
+-- Adds it to the log ('b').
+-- args    id, project, principal, createdAt, entries (JSON), refused (how many of them),
+--         keepMs; with a key: key,
 --         fingerprint, keyForMs
 -- answer  {'created'} | {'mismatch'}: the key was used for another request
 --         | {'replayed', id, entries, added}: as of RECALL
@@ -17,6 +18,7 @@ if args.key then
   remember(args.key, args.id, args.fingerprint, args.keyForMs)
 end
 redis.call('HSET', batchKey(args.id), 'project', args.project, 'principal', args.principal,
-  'createdAt', args.createdAt, 'entries', args.entries)
+  'createdAt', args.createdAt, 'entries', args.entries, 'refused', args.refused)
 redis.call('PEXPIRE', batchKey(args.id), math.max(KEEP_MS, tonumber(args.keepMs)))
+note('b', args.id)
 return { 'created' }

@@ -78,6 +78,7 @@ local function principalOf(record)
 end
 
 -- Adds a change of a job to the log ('j' changed, 'd' deleted), with the state that it has now.
+-- 'b': a batch was made; it has no state there.
 -- Every entry has the same fields in the same order, so Redis stores their names once.
 local function note(kind, id)
   local job = readJob(id, 'project', 'sessionId', 'principal', 'owner', 'batch', 'rev', 'status',

@@ -28,6 +28,20 @@ export function batches(bench: () => Bench): void {
     expect(await bench().batches.open(batch)).toEqual({ kind: 'created' });
     return batch.id;
   };
+  it('a batch is in the log, and is kept as it was made', async () => {
+    const entries = [
+      { id: ulid(), customId: 'a' },
+      { ...REFUSED, customId: 'b' },
+    ];
+    const id = await open({ project: 'web', entries });
+    expect(await bench().log()).toEqual([`b ${id}`]);
+    expect(await bench().batches.opened(id)).toEqual({
+      ...{ id, project: 'web', principal: 'alice', createdAt: CREATED_AT, entries },
+    });
+    expect(await bench().batches.read(id)).toMatchObject({ refused: 1, jobs: [] });
+    expect(await bench().batches.opened('none')).toBeNull();
+  });
+
   const idsIn = async (id: string) => (await bench().batches.read(id))?.jobs.map((job) => job.id);
 
   it('a batch has its jobs in order, each as if it had been made alone', async () => {
@@ -42,6 +56,7 @@ export function batches(bench: () => Bench): void {
       project: 'default',
       principal: 'bob',
       createdAt: CREATED_AT,
+      refused: 0,
       jobs: [
         { id: plain.id, status: 'queued' },
         { id: delayed.id, status: 'scheduled' },

@@ -10,7 +10,7 @@ import type { Batches } from '../../../src/http/ports.ts';
 import { type BatchServiceOptions, createBatchService } from '../../../src/jobs/batch-service.ts';
 import type { BatchPrompt } from '../../../src/protocol/prompt.ts';
 import type { PromptQueue, QueueEntry } from '../../../src/queue/prompt-queue.ts';
-import { toJobCopy } from '../../../src/store/copy-source.ts';
+import { readBatches, toJobCopy } from '../../../src/store/copy-source.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { type TestRecords, useTestRecords } from '../../helpers/redis-records.ts';
 import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
@@ -67,7 +67,8 @@ export async function batchBench(): Promise<BatchBench> {
     const removed = idsOf('d');
     const { found: records } = await rpc.records.readMany([...changed]);
     const jobs = records.map((record) => toJobCopy(record, Date.now()));
-    await store.run('copies.apply', { jobs, removed, cursor: null });
+    const batches = await readBatches(rpc.batches, idsOf('b'));
+    await store.run('copies.apply', { jobs, removed, cursor: null, batches });
   }
 
   const options: BatchServiceOptions = {
@@ -75,7 +76,7 @@ export async function batchBench(): Promise<BatchBench> {
     batchRecords: rpc.batches,
     queue,
     store,
-    copier: { catchUp: project },
+    copier: { catchUp: project, catchUpSoon: project },
     resolverFor: () => resolve,
     newId: () => ({ id: ulid(), createdAt: Date.now() }),
     placeSession: async () => null,

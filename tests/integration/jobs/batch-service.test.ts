@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { BatchItem } from '../../../src/http/ports.ts';
 import { CANCELLED } from '../../../src/jobs/job-service.ts';
+import { type BatchResult, batchLinks } from '../../../src/protocol/job.ts';
+import { failed, finishOf, succeeded } from '../../contracts/records/samples.ts';
 import { ADMIN, ALICE, type BatchBench, BOB, batchBench } from './batch-bench.ts';
 
 const prompts = (count: number) => Array.from({ length: count }, (_, index) => ({ prompt: `p${index}` }));
@@ -103,7 +105,7 @@ describe('making a batch', () => {
     const first = await bench.service.create(ALICE, items, KEY);
     const again = await bench.service.create(ALICE, items, KEY);
     expect(again).toEqual({ batch: first.batch, replayed: true });
-    expect(await bench.rpc.log()).toHaveLength(1);
+    expect(await bench.rpc.log()).toEqual([`b ${first.batch.id}`, `j ${idsOf(first.batch.items)[0]}`]);
     const other = bench.service.create(ALICE, asItems(prompts(1)), { ...KEY, fingerprint: 'g' });
     await expect(other).rejects.toMatchObject({ code: 'idempotency.key_reused' });
     expect((await bench.service.create(BOB, items, KEY)).replayed).toBe(false);
@@ -125,9 +127,10 @@ describe('making a batch', () => {
     await expect(dying.create(ALICE, asItems(prompts(250)), KEY)).rejects.toMatchObject({
       code: 'redis.unavailable',
     });
-    expect(await bench.rpc.log()).toHaveLength(100);
+    const made = (await bench.rpc.log()).filter((entry) => entry.startsWith('j '));
+    expect(made).toHaveLength(100);
     // Some have ended, and Redis has forgotten them: they must not run again.
-    const gone = (await bench.rpc.log())[0]?.slice(2) ?? '';
+    const gone = made[0]?.slice(2) ?? '';
     await bench.rpc.records.cancel(gone, false, CANCELLED);
     await bench.rpc.records.remove(gone);
 
@@ -156,10 +159,14 @@ describe('reading a batch', () => {
     expect(await bench.service.get(ALICE, id)).toEqual({
       id,
       createdAt: expect.stringMatching(/Z$/),
+      startedAt: expect.stringMatching(/Z$/),
+      finishedAt: null,
       finished: false,
+      refused: 0,
       total: 4,
       counts: { queued: 1, scheduled: 0, running: 2, succeeded: 0, failed: 0, cancelled: 1 },
-      links: { self: `/v1/batches/${id}`, jobs: `/v1/jobs?batch=${id}`, cancel: `/v1/batches/${id}/cancel` },
+      costUsd: null,
+      links: batchLinks(id),
     });
   });
 
@@ -201,6 +208,88 @@ describe('reading a batch', () => {
     });
     for (const job of ids) await bench.store.run('jobs.delete', { id: job });
     await expect(bench.service.get(ALICE, id)).rejects.toMatchObject({ code: 'batch.not_found' });
+  });
+});
+
+describe('the list of batches', () => {
+  it('has the batches of the caller, newest first, a page at a time, with the counts of the copies', async () => {
+    const bench = await batchBench();
+    const made = [await make(bench, 1), await make(bench, 2), await make(bench, 3)];
+    await bench.service.create(BOB, asItems(prompts(1)), null);
+    await bench.rpc.records.cancel(made[2]?.ids[0] ?? '', false, CANCELLED);
+    const first = await bench.service.list(ALICE, { limit: 2, cursor: null });
+    expect(first.data.map(({ id, total }) => [id, total])).toEqual([
+      [made[2]?.id, 3],
+      [made[1]?.id, 2],
+    ]);
+    expect(first.data[0]).toEqual(await bench.service.get(ALICE, made[2]?.id ?? ''));
+    const second = await bench.service.list(ALICE, { limit: 2, cursor: first.nextCursor });
+    expect([second.data.map(({ id }) => id), second.nextCursor]).toEqual([[made[0]?.id], null]);
+    expect((await bench.service.list(ADMIN, { limit: 100, cursor: null })).data).toHaveLength(4);
+  });
+
+  it('still shows a batch that Redis has forgotten, with the prompts that were refused', async () => {
+    const bench = await batchBench();
+    const bad = { prompt: 'b', provider: 'unknown' };
+    const { batch } = await bench.service.create(ALICE, asItems([{ prompt: 'a' }, bad]), null);
+    await bench.project();
+    await bench.advance(48 * 3_600_000);
+    expect(await bench.rpc.batches.read(batch.id)).toBeNull();
+    const { data } = await bench.service.list(ALICE, { limit: 20, cursor: null });
+    expect(data).toMatchObject([{ id: batch.id, total: 1, refused: 1, finished: false }]);
+  });
+});
+
+describe('the results of a batch', () => {
+  async function resultsOf(bench: BatchBench, id: string): Promise<readonly BatchResult[]> {
+    const lines: BatchResult[] = [];
+    for await (const page of await bench.service.results(ALICE, id)) lines.push(...page);
+    return lines;
+  }
+
+  it('have a line for each prompt, in order, from the records and then from the copies', async () => {
+    const bench = await batchBench();
+    const given = [
+      { customId: 'good', prompt: { prompt: 'a' } },
+      { customId: 'bad', prompt: { prompt: 'b', provider: 'unknown' } },
+      ...['fails', 'waits', 'goes'].map((customId) => ({ customId, prompt: { prompt: customId } })),
+    ];
+    const { batch } = await bench.service.create(ALICE, given, null);
+    const [good = '', fails = '', waits = '', goes = ''] = idsOf(batch.items);
+    const claims = bench.rpc.claimsOf('n1');
+    for (const id of [good, fails]) await bench.rpc.submissions.submit(id, `E-${id}`);
+    for (const claim of await claims.claim(2)) {
+      const outcome = claim.jobId === good ? succeeded('E1') : failed('E2', 'execution.crashed');
+      await claims.finish(finishOf(claim, { outcome }));
+    }
+    await bench.rpc.records.cancel(goes, false, CANCELLED);
+    await bench.project();
+    await bench.rpc.records.remove(goes);
+    await bench.project();
+    await bench.store.run('jobs.delete', { id: goes });
+    const wanted = [
+      { index: 0, customId: 'good', jobId: good, status: 'succeeded', error: null },
+      { index: 1, customId: 'bad', jobId: null, status: null, outcome: null },
+      { index: 2, customId: 'fails', jobId: fails, status: 'failed' },
+      { index: 3, customId: 'waits', jobId: waits, status: 'queued', outcome: null, error: null },
+      { index: 4, customId: 'goes', jobId: goes, status: null, outcome: null },
+    ];
+    const codes = [undefined, 'provider.unknown', 'execution.crashed', undefined, 'job.not_found'];
+    const fromRecords = await resultsOf(bench, batch.id);
+    expect(fromRecords).toMatchObject(wanted);
+    expect(fromRecords.map(({ error }) => error?.code)).toEqual(codes);
+    expect(fromRecords[0]?.outcome).toEqual(succeeded('E1'));
+    await bench.advance(48 * 3_600_000);
+    expect(await resultsOf(bench, batch.id)).toEqual(fromRecords);
+  });
+
+  it('are read some at a time, and only for who may see the batch', async () => {
+    const bench = await batchBench();
+    const { id } = await make(bench, 25);
+    const sizes: number[] = [];
+    for await (const page of await bench.service.results(ADMIN, id)) sizes.push(page.length);
+    expect(sizes).toEqual([10, 10, 5]);
+    await expect(bench.service.results(BOB, id)).rejects.toMatchObject({ code: 'batch.not_found' });
   });
 });
 

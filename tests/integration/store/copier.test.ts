@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
 import { eventsOf, tokensOf, verdictOf } from '../../../src/executor/bounded.ts';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
+import { createBatchRecords } from '../../../src/records/batch-records.ts';
 import { createClaims } from '../../../src/records/claims.ts';
 import { createJobRecords } from '../../../src/records/job-records.ts';
 import type { TimedEvent } from '../../../src/records/ports.ts';
@@ -64,6 +65,7 @@ async function setUp() {
             return records.readMany(ids);
           },
         },
+        batchRecords: createBatchRecords(scripts, ignore),
         eventsKey: names.events,
         onLogReplaced: async () => undefined,
         onEnded: ({ id }) => void ended.push(id),

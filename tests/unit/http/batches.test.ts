@@ -36,6 +36,7 @@ test('each prompt becomes a job or an error, without an effect on the others', a
   expect(links).toEqual({
     self: `/v1/batches/${id}`,
     jobs: `/v1/jobs?batch=${id}`,
+    results: `/v1/batches/${id}/results`,
     cancel: `/v1/batches/${id}/cancel`,
   });
   expect(items).toEqual([
@@ -162,6 +163,7 @@ test('a batch has its job counts by status, for its owner and for an admin', asy
   expect(answer.json()).toEqual({
     id,
     createdAt: expect.any(String),
+    ...{ startedAt: null, finishedAt: null, refused: 1, costUsd: null },
     finished: false,
     total: 2,
     counts: { queued: 2, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 },
@@ -192,4 +194,38 @@ test('the list filters by batch', async () => {
   await http.app.inject({ url: `/v1/jobs?batch=${id}`, headers: asCaller });
   await http.app.inject({ url: '/v1/jobs', headers: asCaller });
   expect(http.jobs.queries.map(({ batch }) => batch)).toEqual([id, undefined]);
+});
+
+test('batches are listed newest first, a page at a time, each caller its own', async () => {
+  await using http = await startHttp();
+  const ids: string[] = [];
+  for (let made = 0; made < 3; made += 1) ids.push((await post(http, { prompts: many(1) })).json().id);
+  await post(http, { prompts: many(1) }, asAdmin);
+  const page = async (query: string) =>
+    (await http.app.inject({ url: `/v1/batches${query}`, headers: asCaller })).json();
+  const first = await page('?limit=2');
+  expect(first.data.map(({ id }: { id: string }) => id)).toEqual([ids[2], ids[1]]);
+  const second = await page(`?limit=2&cursor=${first.nextCursor}`);
+  expect([second.data.map(({ id }: { id: string }) => id), second.nextCursor]).toEqual([[ids[0]], null]);
+  expect((await page('?limit=0')).code).toBe('request.invalid');
+  expect((await page('?status=queued')).errors).toEqual([
+    { path: '/query/status', message: 'is not a known field' },
+  ]);
+});
+
+test('the results are lines of JSON, page after page', async () => {
+  await using http = await startHttp();
+  const { id } = (await post(http, { prompts: many(3) })).json();
+  const lines = [0, 1, 2].map((index) => ({
+    ...{ index, customId: null, jobId: `J${index}`, status: 'queued' as const, outcome: null, error: null },
+  }));
+  http.batches.resultPages = [lines.slice(0, 2), lines.slice(2)];
+  const url = `/v1/batches/${id}/results`;
+  const answer = await http.app.inject({ url, headers: asCaller });
+  expect(answer.headers['content-type']).toBe('application/x-ndjson');
+  expect(answer.body).toBe(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  const asJson = await http.app.inject({ url, headers: { ...asCaller, accept: 'application/json' } });
+  expect(asJson.statusCode).toBe(406);
+  const foreign = await http.app.inject({ url: '/v1/batches/no-id/results', headers: asCaller });
+  expect(foreign.json().code).toBe('batch.not_found');
 });

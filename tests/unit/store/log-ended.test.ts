@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { createLogger } from '../../../src/logger.ts';
 import type { JobRecord } from '../../../src/records/ports.ts';
-import { logEnded } from '../../../src/store/copier.ts';
+import { logEnded } from '../../../src/store/log-ended.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 it('of several servers, the one that ran a job logs its end; all do when it ran on none', () => {
