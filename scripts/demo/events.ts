@@ -37,9 +37,9 @@ export function createEventPrinter(screen: Screen): (event: StoredEvent) => void
         return screen.detail(
           `tool ${event.name ?? ''} ${event.isError ? 'failed' : 'answered'}: ${short(event.output)}`,
         );
-      case 'retry':
+      case 'api_retry':
       case 'warning':
-        return screen.detail(`${event.kind}: ${event.kind === 'retry' ? event.reason : event.message}`);
+        return screen.detail(`${event.kind}: ${event.kind === 'api_retry' ? event.reason : event.message}`);
       case 'job.finished':
         return screen.detail('finished');
       default:

@@ -50,7 +50,7 @@ export function createEventPrinter(output: Output): EventPrinter {
           return dim(
             `tool ${event.name ?? ''} ${event.isError ? 'failed' : 'answered'}: ${short(event.output)}`,
           );
-        case 'retry':
+        case 'api_retry':
           return dim(`retry ${event.retry}${delay(event.delayMs)}: ${short(event.reason)}`);
         case 'warning':
           return output.note(`warning: ${event.message}`, 'yellow');

@@ -36,7 +36,7 @@ export class JobState {
         this.#state = { kind, until: Date.parse(event.scheduledFor) };
         return;
       }
-      case 'retry':
+      case 'api_retry':
         if (event.delayMs !== null) this.#state = { kind: 'retries', until: at + event.delayMs };
         return;
       case 'job.running':

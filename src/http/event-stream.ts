@@ -213,7 +213,7 @@ const KINDS: Readonly<Record<EventKind, true>> = {
   'tool.started': true,
   'tool.ended': true,
   usage: true,
-  retry: true,
+  api_retry: true,
   rate_limit: true,
   warning: true,
   raw: true,

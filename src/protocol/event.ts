@@ -48,7 +48,7 @@ export const ExecutionEvent = Type.Union([
   }),
   Type.Object({ kind: Type.Literal('usage'), usage: Usage }),
   Type.Object({
-    kind: Type.Literal('retry'),
+    kind: Type.Literal('api_retry'),
     retry: Type.Integer({
       ...COUNT,
       description: "number of the CLI's own retry; not the job's attempt",
@@ -87,6 +87,10 @@ export type JobEvent =
 
 export type EventBody = ExecutionEvent | ExecutionFinished | JobEvent;
 export type EventKind = EventBody['kind'];
+
+/** An event under the present name of its kind: `api_retry` was stored as `retry` once. */
+export const withPresentKind = <E extends { readonly kind: string }>(event: E): E =>
+  event.kind === 'retry' ? { ...event, kind: 'api_retry' } : event;
 
 /** An execution's event with the CLI's line behind it, if any. */
 export interface SourcedEvent {

@@ -99,7 +99,7 @@ export const isAnswer = ({ kind }: EventBody): boolean => ANSWERS.includes(kind)
  * (observed).
  */
 export const isRefusal = (event: EventBody): boolean =>
-  event.kind === 'retry' ||
+  event.kind === 'api_retry' ||
   (event.kind === 'execution.finished' &&
     ['execution.overloaded', 'execution.rate_limited'].includes(event.outcome.error?.code ?? ''));
 

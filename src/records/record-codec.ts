@@ -6,7 +6,7 @@
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { AppError } from '../errors.ts';
-import type { EventBody, StoredEvent } from '../protocol/event.ts';
+import { type EventBody, type StoredEvent, withPresentKind } from '../protocol/event.ts';
 import { JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
@@ -189,7 +189,7 @@ export function decodeEvent(jobId: string, entry: readonly [string, readonly str
   const seq = /^(\d{1,15})-0$/.exec(id)?.[1];
   if (seq === undefined) throw damaged('its id is none of ours');
   // as: the scripts and the executor write it
-  const body = parsed('body', field.get('e') ?? '', storedEvent) as EventBody;
+  const body = withPresentKind(parsed('body', field.get('e') ?? '', storedEvent) as EventBody);
   const time = (name: string, value: unknown): string =>
     new Date(numberOf(name, String(value))).toISOString();
   const dated =

@@ -1,6 +1,6 @@
 /** The stored events of finished jobs. */
 import type { DatabaseSync } from 'node:sqlite';
-import type { StoredEvent } from '../protocol/event.ts';
+import { type StoredEvent, withPresentKind } from '../protocol/event.ts';
 import { all, change, first, readable, reportRow } from './sql.ts';
 
 /** An event of a job's stream. */
@@ -62,7 +62,9 @@ export const eventReads = {
       const rows = all<Omit<EventCopy, 'jobId'>>(db, sql, jobId, after, limit);
       const events = rows.flatMap(({ body, ...row }) =>
         // as: `events.append` took these fields apart from a StoredEvent.
-        readable(`event ${jobId}/${row.seq}`, () => ({ jobId, ...row, ...JSON.parse(body) }) as StoredEvent),
+        readable(`event ${jobId}/${row.seq}`, () =>
+          withPresentKind({ jobId, ...row, ...JSON.parse(body) } as StoredEvent),
+        ),
       );
       const last = rows.at(-1);
       if (events.length > 0 || last === undefined) return events;

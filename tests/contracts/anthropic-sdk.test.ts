@@ -152,7 +152,7 @@ describe.concurrent('the runner of the Messages API', () => {
         maxRetries: 1,
       });
       expect(events).toContainEqual({
-        kind: 'retry',
+        kind: 'api_retry',
         retry: 1,
         maxRetries: 1,
         delayMs: null,

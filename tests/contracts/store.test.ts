@@ -255,6 +255,16 @@ describe('jobs', () => {
 });
 
 describe('events', () => {
+  it('that were stored as retry are read as api_retry', async () => {
+    const store = await testStore();
+    const old = { jobId: 'J', seq: 1, attempt: 1, at: AT, raw: null, kind: 'retry' };
+    const body = '{"kind":"retry","retry":2,"reason":"busy"}';
+    await store.run('copies.apply', { jobs: [], removed: [], cursor: null, events: [{ ...old, body }] });
+    expect(await store.run('events.read', { jobId: 'J', after: 0, limit: 10 })).toEqual([
+      { ...old, kind: 'api_retry', retry: 2, reason: 'busy' },
+    ]);
+  });
+
   it('are read in order after a seq, and a repeated one changes nothing', async () => {
     const store = await testStore();
     const events = [2, 1, 3].map((seq) => text('j', seq, { raw: `{"line":${seq}}` }));

@@ -204,7 +204,7 @@ function logLine(event: StoredEvent): string[] {
       return line(event.name);
     case 'tool.ended':
       return line(`${event.name ?? ''}${event.isError ? ' failed' : ''}`.trim());
-    case 'retry':
+    case 'api_retry':
       return line(cut(event.reason, MAX_MESSAGE_CHARS));
     case 'warning':
       return line(`${event.code}: ${cut(event.message, MAX_MESSAGE_CHARS)}`);

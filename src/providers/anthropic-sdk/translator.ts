@@ -59,7 +59,7 @@ export function createAnthropicTranslator(request: ResolvedPrompt): Translator {
       case 'retry': {
         const { retry, maxRetries, status } = line;
         const reason = status === null ? 'the API could not be reached' : `the API answered ${status}`;
-        return [{ kind: 'retry', retry, maxRetries, delayMs: null, status, reason }];
+        return [{ kind: 'api_retry', retry, maxRetries, delayMs: null, status, reason }];
       }
       case 'result':
         result = line;

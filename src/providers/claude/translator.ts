@@ -92,7 +92,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
       hopeless = wireError('auth.required', `the API refused the login with ${status} (${LOGIN_HINT})`);
     }
     const { attempt: retry, max_retries: maxRetries = null, retry_delay_ms: delayMs = null } = line;
-    return { kind: 'retry', retry, maxRetries, delayMs, status, reason };
+    return { kind: 'api_retry', retry, maxRetries, delayMs, status, reason };
   }
 
   function onAssistant(line: Line<'assistant'>, raw: string): readonly ExecutionEvent[] {

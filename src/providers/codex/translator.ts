@@ -32,7 +32,7 @@ export function createCodexTranslator(
     }
     return [
       {
-        kind: 'retry',
+        kind: 'api_retry',
         retry: Number(retry),
         maxRetries: Number(maxRetries),
         delayMs: null,

@@ -42,7 +42,7 @@ describe('a job that is shown', () => {
 
   it('has retries, warnings, limits and waits on stderr', () => {
     const { out, err } = print([
-      { kind: 'retry', retry: 2, maxRetries: 10, delayMs: 1500, status: 529, reason: 'overloaded' },
+      { kind: 'api_retry', retry: 2, maxRetries: 10, delayMs: 1500, status: 529, reason: 'overloaded' },
       { kind: 'warning', code: 'w', message: 'careful' },
       { kind: 'rate_limit', status: 'allowed', resetsAt: null, limit: null },
       { kind: 'rate_limit', status: 'rejected', resetsAt: '2026-11-21T13:00:00Z', limit: null },

@@ -43,7 +43,14 @@ describe('the state of a job', () => {
     expect(stateAt([0, delayed]).line(moment(10))).toBe('due in 1 min 30 s');
     const backoff = { ...delayed, waitReason: 'backoff', scheduledFor: due(31) } as const;
     expect(stateAt([0, backoff]).line(moment(0))).toBe('retrying in 31 s');
-    const retry = { kind: 'retry', retry: 1, maxRetries: 3, delayMs: 5000, status: 529, reason: '' } as const;
+    const retry = {
+      kind: 'api_retry',
+      retry: 1,
+      maxRetries: 3,
+      delayMs: 5000,
+      status: 529,
+      reason: '',
+    } as const;
     const retried = [3, running] as const;
     expect(stateAt(retried, [10, retry]).line(moment(12))).toBe('retrying in 3 s');
     expect(stateAt(retried, [10, retry]).line(moment(20))).toBe('retrying');

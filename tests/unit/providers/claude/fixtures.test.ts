@@ -92,7 +92,7 @@ describe('a recorded run of claude', () => {
 
   it('that was limited and then answered succeeds', () => {
     const { events, verdict } = replay('rate-limit-429-retry');
-    expect(events.filter(({ kind }) => kind === 'retry')).toMatchObject([{ retry: 1, status: 429 }]);
+    expect(events.filter(({ kind }) => kind === 'api_retry')).toMatchObject([{ retry: 1, status: 429 }]);
     expect(verdict).toMatchObject({ text: 'Here I am.', error: null });
   });
 

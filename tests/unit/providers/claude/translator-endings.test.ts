@@ -6,7 +6,7 @@ const text = (value: string) => ({ type: 'text', text: value });
 describe('a retry of the CLI', () => {
   it('carries everything that is known', () => {
     expect(fold([retry(429, 3)]).events).toEqual([
-      { kind: 'retry', retry: 3, maxRetries: 10, delayMs: 500, status: 429, reason: 'rate_limit' },
+      { kind: 'api_retry', retry: 3, maxRetries: 10, delayMs: 500, status: 429, reason: 'rate_limit' },
     ]);
   });
 

@@ -94,7 +94,7 @@ describe('a recorded run of codex', () => {
     const { translator, events } = replay(codex, 'wrong-key');
     expect(translator.hopeless).toMatchObject({ code: 'auth.required' });
     expect(events).toContainEqual(
-      expect.objectContaining({ kind: 'retry', retry: 1, maxRetries: 1, status: 401 }),
+      expect.objectContaining({ kind: 'api_retry', retry: 1, maxRetries: 1, status: 401 }),
     );
   });
 });
