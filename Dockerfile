@@ -48,13 +48,12 @@ ENV NODE_ENV=production \
     HOME=/data/home \
     BULLPEN_HOME=/data \
     BULLPEN_CWD=/workspace \
-    HOST=0.0.0.0 \
-    PORT=3000 \
+    BULLPEN_HOST=0.0.0.0 \
     DISABLE_AUTOUPDATER=1
 USER node
 VOLUME ["/data", "/workspace"]
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.BULLPEN_PORT || process.env.PORT || 3000}/health`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["node", "src/bin.js", "serve"]

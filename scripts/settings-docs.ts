@@ -14,6 +14,8 @@ interface Schema {
   readonly anyOf?: readonly Schema[];
   readonly enum?: readonly string[];
   readonly env?: string;
+  /** A variable that counts where `env` is not set. */
+  readonly formerEnv?: string;
   readonly default?: unknown;
   /** A default that is computed, or none, in words. */
   readonly defaultText?: string;
@@ -44,8 +46,11 @@ const settings = (): Setting[] =>
     initial: initialOf(schema),
     values: schema.type === 'array' ? 'comma-separated list' : withUnit(name, schema),
     inWords: schema.defaultText ?? inWords(name, schema.default),
-    meaning: schema.description ?? '',
+    meaning: meaningOf(schema),
   }));
+
+const meaningOf = ({ description = '', formerEnv }: Schema): string =>
+  formerEnv === undefined ? description : `${description} ${formerEnv} is accepted, too.`;
 
 function initialOf({ default: initial }: Schema): string {
   if (initial === undefined || initial === null) return '';

@@ -106,8 +106,8 @@ export async function startTemporaryServer(options: TemporaryServerOptions): Pro
     BULLPEN_DRAIN_MS: String(TEMPORARY_DRAIN_MS),
     BULLPEN_WARM_PROCESSES: '0', // it runs for one prompt
     ...options.env,
-    HOST: '127.0.0.1',
-    PORT: '0',
+    BULLPEN_HOST: '127.0.0.1',
+    BULLPEN_PORT: '0',
   };
   const settings = await loadSettings(env);
   const { home } = settings;

@@ -15,6 +15,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 interface Described {
   readonly env: string;
+  readonly formerEnv?: string;
   readonly type?: string;
   readonly anyOf?: readonly { readonly type?: string }[];
 }
@@ -133,7 +134,8 @@ function setDefaultFolders(values: Record<string, unknown>, env: Environment, cw
 function givenValues(env: Environment, cwd: string, problems: Problem[]): Record<string, unknown> {
   const given: Record<string, unknown> = {};
   for (const [name, setting] of describedSettings) {
-    const value = env[setting.env];
+    const { formerEnv = '' } = setting;
+    const value = env[setting.env] || env[formerEnv];
     if (value !== undefined && value !== '') given[name] = fromText(setting, value);
   }
   return { ...readFile(env, cwd, problems), ...resolveFolders(given, cwd) };

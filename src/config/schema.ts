@@ -13,7 +13,10 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** `defaultText` describes a default that is computed, or none. The documents show it. */
+/**
+ * `defaultText` describes a default that is computed, or none. The documents show it. `formerEnv`
+ * is a variable that counts where `env` is not set.
+ */
 const text = (env: string, description: string, rest = {}) => Type.String({ env, description, ...rest });
 const optional = (env: string, defaultText: string, description: string, rest = {}) =>
   nullable(Type.String({ minLength: 1, ...rest }), { env, description, defaultText, default: null });
@@ -47,8 +50,19 @@ export const SETTINGS = {
   cacheDir: text('BULLPEN_CACHE', 'The folder where a fetched redis-server is kept.', {
     defaultText: '~/.cache/bullpen',
   }),
-  host: text('HOST', 'The address to listen on.', { default: '127.0.0.1', minLength: 1 }),
-  port: count('PORT', 3000, 'The port to listen on. With 0, the system chooses a free one.', 0, 65_535),
+  host: text('BULLPEN_HOST', 'The address to listen on.', {
+    default: '127.0.0.1',
+    minLength: 1,
+    formerEnv: 'HOST',
+  }),
+  port: Type.Integer({
+    env: 'BULLPEN_PORT',
+    formerEnv: 'PORT',
+    default: 3000,
+    minimum: 0,
+    maximum: 65_535,
+    description: 'The port to listen on. With 0, the system chooses a free one.',
+  }),
   redisUrl: optional(
     'REDIS_URL',
     'none',

@@ -99,10 +99,13 @@ export async function listen(
     return await app.listen({ host, port });
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : null;
-    const other = 'PORT names another one, 0 takes any that is free';
+    const other = 'BULLPEN_PORT names another one, 0 takes any that is free';
     if (code === 'EADDRINUSE') throw noAddress(`port ${port} of ${host} is in use; ${other}`, error);
     if (code === 'EACCES') throw noAddress(`this user may not listen on port ${port}; ${other}`, error);
-    throw noAddress(`the server cannot listen on ${host} (HOST), port ${port}: ${messageOf(error)}`, error);
+    throw noAddress(
+      `the server cannot listen on ${host} (BULLPEN_HOST), port ${port}: ${messageOf(error)}`,
+      error,
+    );
   }
 }
 

@@ -152,7 +152,7 @@ describe('bullpen run without a server', () => {
     expect(existsSync(join(place.data, 'server.json'))).toBe(false);
 
     // A server that comes later knows the job, and is waited for while it starts.
-    const serve = start(place, ['serve'], { env: { PORT: '0' } });
+    const serve = start(place, ['serve'], { env: { BULLPEN_PORT: '0' } });
     const detached = await type(place, ['run', '[[reply: x]]', '--detach']);
     expect(detached.code, detached.err).toBe(0);
     expect(await type(place, ['watch', detached.out.trim()])).toMatchObject({ code: 0, out: 'x\n' });
@@ -434,7 +434,7 @@ describe('bullpen serve', () => {
     ],
     [
       'a host that is not here',
-      { HOST: '192.0.2.1', PORT: '0' },
+      { BULLPEN_HOST: '192.0.2.1', BULLPEN_PORT: '0' },
       /^bullpen: the server cannot listen on 192.0.2.1/,
     ],
   ])('stops with one line at %s', async (_what, env, line) => {

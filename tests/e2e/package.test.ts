@@ -136,7 +136,7 @@ describe('the package', () => {
         BULLPEN_HOME: join(place, 'data'),
         BULLPEN_CACHE: CACHE_DIR,
         BULLPEN_CONFIG: config,
-        PORT: '0',
+        BULLPEN_PORT: '0',
       },
     });
     let log = '';

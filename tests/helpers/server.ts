@@ -117,7 +117,7 @@ export async function launchServer(
       BULLPEN_CONFIG: configFile,
       BULLPEN_LOG_LEVEL: 'debug',
       BULLPEN_WARM_PROCESSES: '0', // only those start that a test asks for
-      PORT: '0',
+      BULLPEN_PORT: '0',
       CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
       DISABLE_TELEMETRY: '1',
       DISABLE_AUTOUPDATER: '1',

@@ -219,14 +219,14 @@ describe('a server', () => {
     const address = taken.address();
     if (address === null || typeof address === 'string') throw new Error('no port');
 
-    const failure = await startServer({ env: { PORT: String(address.port) } }).then(
+    const failure = await startServer({ env: { BULLPEN_PORT: String(address.port) } }).then(
       () => 'it started',
       (error: unknown) => String(error),
     );
 
     expect(failure).toContain('ended with 78');
     expect(failure).toContain('private Redis stopped');
-    const line = `bullpen: port ${address.port} of 127.0.0.1 is in use; PORT names another one, 0 takes any that is free\n`;
+    const line = `bullpen: port ${address.port} of 127.0.0.1 is in use; BULLPEN_PORT names another one, 0 takes any that is free\n`;
     expect(failure.slice(failure.indexOf('bullpen: port'))).toBe(line); // and no stack
   }, 120_000);
 });

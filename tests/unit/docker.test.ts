@@ -117,7 +117,7 @@ describe('docker-compose.yml', () => {
       REDIS_URL: 'redis://redis:6379',
       BULLPEN_HOME: '/data',
       BULLPEN_CWD: '/workspace',
-      HOST: '0.0.0.0',
+      BULLPEN_HOST: '0.0.0.0',
     });
   });
 

@@ -13,7 +13,7 @@ export const serveCommand: Command = {
 folder, unless BULLPEN_CWD and BULLPEN_ROOTS name others. The log goes to stdout:
 readable lines on a terminal, JSON elsewhere.`,
   options: {},
-  examples: ['cd ~/my-project && bullpen serve', 'PORT=4000 BULLPEN_CONCURRENCY=2 bullpen serve'],
+  examples: ['cd ~/my-project && bullpen serve', 'BULLPEN_PORT=4000 BULLPEN_CONCURRENCY=2 bullpen serve'],
   async run({ serve }, { positionals }) {
     if (positionals.length > 0) throw usageError(`serve takes no arguments, not ${positionals.join(' ')}`);
     try {

@@ -83,7 +83,7 @@ export async function startSharedSystem(): Promise<SharedSystem> {
       BULLPEN_WARM_PROCESSES: '0',
       BULLPEN_CACHE: CACHE_DIR,
       BULLPEN_CONFIG: config,
-      PORT: '0',
+      BULLPEN_PORT: '0',
       ...SETTINGS,
     },
   });

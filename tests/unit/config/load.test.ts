@@ -88,10 +88,23 @@ describe('the defaults', () => {
 });
 
 describe('the environment', () => {
+  it('may use HOST and PORT, unless BULLPEN_HOST and BULLPEN_PORT are set', () => {
+    const former = { HOST: '::1', PORT: '4000' };
+    const present = { BULLPEN_HOST: '127.0.0.2', BULLPEN_PORT: '5000' };
+    const empty = { BULLPEN_HOST: '', BULLPEN_PORT: '' };
+    expect(loadSettings(former, tempDir())).toMatchObject({ host: '::1', port: 4000 });
+    expect(loadSettings({ ...former, ...empty }, tempDir())).toMatchObject({ host: '::1', port: 4000 });
+    expect(loadSettings({ ...former, ...present }, tempDir())).toMatchObject({
+      host: '127.0.0.2',
+      port: 5000,
+    });
+    expect(paths(refusal({ PORT: 'x' }, tempDir()))).toEqual(['port (BULLPEN_PORT)']);
+  });
+
   it('sets every kind of setting', () => {
     const env = {
       BULLPEN_HOME: '/data',
-      PORT: '0',
+      BULLPEN_PORT: '0',
       REDIS_URL: 'rediss://u:p@h:6380/1',
       BULLPEN_LOG_LEVEL: 'debug',
       BULLPEN_WORKERS: '7',
@@ -190,7 +203,7 @@ describe('the configuration file', () => {
       roots: ['/a'],
       providers: { claude: { binary: '/opt/claude' }, custom: { mine: { binary: 'mine' } } },
     });
-    expect(loadSettings({ ...env, PORT: '5000' }, tempDir())).toMatchObject({
+    expect(loadSettings({ ...env, BULLPEN_PORT: '5000' }, tempDir())).toMatchObject({
       port: 5000,
       concurrency: 9,
       roots: ['/a'],
@@ -284,7 +297,11 @@ describe('the configuration file', () => {
 
   it('takes no text where a number or a list belongs', () => {
     const error = refusal(withFile({ port: '3000', roots: '/a', workers: 'two' }), tempDir());
-    expect(paths(error)).toEqual(['port (PORT)', 'workers (BULLPEN_WORKERS)', 'roots (BULLPEN_ROOTS)']);
+    expect(paths(error)).toEqual([
+      'port (BULLPEN_PORT)',
+      'workers (BULLPEN_WORKERS)',
+      'roots (BULLPEN_ROOTS)',
+    ]);
   });
 
   it('says where in a provider something is wrong', () => {
@@ -323,7 +340,7 @@ describe('what is wrong', () => {
       [
         'BULLPEN_NOPE',
         'nonsense',
-        'port (PORT)',
+        'port (BULLPEN_PORT)',
         'concurrency (BULLPEN_CONCURRENCY)',
         'redisUrl (REDIS_URL)',
         'prefix (BULLPEN_PREFIX)',
@@ -342,7 +359,7 @@ describe('what is wrong', () => {
   });
 
   it('in the file does not hide what is wrong in the environment', () => {
-    const error = refusal({ ...withFile('port: [1\n'), PORT: 'x' }, tempDir());
+    const error = refusal({ ...withFile('port: [1\n'), BULLPEN_PORT: 'x' }, tempDir());
     expect(error.problems).toHaveLength(2);
   });
 });
