@@ -93,7 +93,7 @@ export const JobFilter = Type.Object(
     archived: Type.Optional(Type.Boolean({ description: 'whether they are archived; unset: all' })),
     createdAfter: time('RFC 3339, exclusive'),
     createdBefore: time('RFC 3339, exclusive'),
-    q: one('text in the prompt, in any case', 256),
+    q: one('text in the prompt or the answer, in any case', 256),
   },
   closed,
 );

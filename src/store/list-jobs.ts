@@ -1,6 +1,6 @@
 /**
- * Lists of jobs: conditions, pages, and the search for text in prompts. Runs in the reader's
- * thread.
+ * Lists of jobs: conditions, pages, and the search for text in prompts and answers. Runs in the
+ * reader's thread.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { AppError } from '../errors.ts';
@@ -135,7 +135,7 @@ function* conditionsOf(principal: string | null, query: JobQuery): Generator<Con
   if (query.createdBefore !== undefined) {
     yield { sql: 'jobs.created_at < ?', parameters: [instant('createdBefore', query.createdBefore)] };
   }
-  if (query.q !== undefined) yield* promptContains(query.q);
+  if (query.q !== undefined) yield* textContains(query.q);
 }
 
 /** With one value it compares by `=`: an index that ends in the id then also gives the order. */
@@ -155,25 +155,34 @@ function instant(name: string, value: string): string {
   throw new AppError('request.invalid', `${name} ${message}`, { problems: [{ path: `/${name}`, message }] });
 }
 
+/** The answer of a job; '' while there is none. */
+export const ANSWER = `CASE WHEN json_valid(jobs.outcome) THEN coalesce(jobs.outcome ->> '$.text', '') ELSE '' END`;
+
 /**
- * Whether the prompt contains a text, without regard to case. LIKE is fast but folds ASCII only. It
- * decides alone when no other character of the text has a case. Otherwise it excludes most prompts,
- * and the slower `contains_folded` decides.
+ * Whether the prompt or the answer contains a text, without regard to case. LIKE is fast but folds
+ * ASCII only. It decides alone when no other character of the text has a case. Otherwise it
+ * excludes most jobs, and the slower `contains_folded` decides.
  */
-function* promptContains(text: string): Generator<Condition> {
+function* textContains(text: string): Generator<Condition> {
   const beyondAscii = text.replace(/\p{ASCII}+/gu, '');
   const folded = text.toLowerCase();
   const ascii = beyondAscii.toLowerCase() === beyondAscii.toUpperCase();
   const literal = folded.replace(/[\\%_]/g, '\\$&');
   const pattern = ascii ? literal : literal.replace(/\P{ASCII}+/gu, '%');
-  yield { sql: String.raw`jobs.prompt LIKE ? ESCAPE '\'`, parameters: [`%${pattern}%`] };
-  if (!ascii) yield { sql: 'contains_folded(jobs.prompt, ?)', parameters: [folded] };
+  const like = String.raw`LIKE ? ESCAPE '\'`;
+  yield {
+    sql: `(jobs.prompt ${like} OR ${ANSWER} ${like})`,
+    parameters: [`%${pattern}%`, `%${pattern}%`],
+  };
+  if (ascii) return;
+  const sql = `(contains_folded(jobs.prompt, ?) OR contains_folded(${ANSWER}, ?))`;
+  yield { sql, parameters: [folded, folded] };
 }
 
 /** Adds the function that a search needs to a database. */
-export function addPromptSearch(db: DatabaseSync): void {
-  db.function('contains_folded', { deterministic: true, directOnly: true }, (prompt, folded) =>
-    String(prompt).toLowerCase().includes(String(folded)) ? 1 : 0,
+export function addTextSearch(db: DatabaseSync): void {
+  db.function('contains_folded', { deterministic: true, directOnly: true }, (text, folded) =>
+    String(text).toLowerCase().includes(String(folded)) ? 1 : 0,
   );
 }
 

@@ -1,7 +1,7 @@
 import { chmodSync, closeSync, openSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { AppError, messageOf } from '../errors.ts';
-import { addPromptSearch } from './list-jobs.ts';
+import { addTextSearch } from './list-jobs.ts';
 import { MIGRATIONS, migrate } from './migrations.ts';
 import { isDamagedFile, isTemporary } from './sql.ts';
 
@@ -27,7 +27,7 @@ export function openDatabase(file: string): DatabaseSync {
     checkIntegrity(db, file);
     migrate(db, file, MIGRATIONS);
     db.exec('PRAGMA temp_store = MEMORY'); // else each commit of a copy makes a temporary file
-    addPromptSearch(db);
+    addTextSearch(db);
     return db;
   } catch (error) {
     db?.close();

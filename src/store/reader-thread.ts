@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../errors.ts';
 import { runOperation } from './group-commit.ts';
-import { addPromptSearch } from './list-jobs.ts';
+import { addTextSearch } from './list-jobs.ts';
 import type { Operations } from './operations.ts';
 import { openSearchIndex, type SearchIndex } from './search-index.ts';
 import { storeError, takeDamage } from './sql.ts';
@@ -24,7 +24,7 @@ function serve(port: MessagePort, file: string): void {
   try {
     db = new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
     db.exec('PRAGMA cache_size = -16384');
-    addPromptSearch(db);
+    addTextSearch(db);
   } catch (error) {
     post({ kind: 'refused', error: storeError(error) });
     port.close();

@@ -37,7 +37,7 @@ export const FILTER_OPTIONS: OptionSpecs = {
   'not-archived': { type: 'boolean', help: 'without archived jobs' },
   since: { type: 'string', value: 'WHEN', help: 'jobs made since 2026-11-01, or in the last 7d' },
   until: { type: 'string', value: 'WHEN', help: 'jobs made before this' },
-  q: { type: 'string', value: 'TEXT', help: 'jobs with this text in the prompt' },
+  q: { type: 'string', value: 'TEXT', help: 'jobs with this text in the prompt or the answer' },
 };
 
 export const jobsCommand: Command = {

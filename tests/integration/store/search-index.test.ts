@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { eventually } from '../../helpers/eventually.ts';
-import { aFinishedJob, aJob, aQuery, ledgerFile, project, testStore } from './test-store.ts';
+import { AT, aFinishedJob, aJob, anOutcome, aQuery, ledgerFile, project, testStore } from './test-store.ts';
 
 const PATIENT = { timeoutMs: 20_000 };
 const indexOf = (file: string): string => join(dirname(file), 'search.db');
@@ -15,7 +15,7 @@ function indexed(file: string): string[] {
   const db = new DatabaseSync(indexOf(file), { readOnly: true });
   try {
     return db
-      .prepare('SELECT job_id AS id FROM indexed ORDER BY job_id')
+      .prepare('SELECT DISTINCT job_id AS id FROM indexed ORDER BY job_id')
       .all()
       .map(({ id }) => String(id));
   } catch {
@@ -23,6 +23,14 @@ function indexed(file: string): string[] {
   } finally {
     db.close();
   }
+}
+
+/** The texts of a job that are indexed. */
+function parts(file: string, jobId: string): unknown[] {
+  const db = new DatabaseSync(indexOf(file), { readOnly: true });
+  const rows = db.prepare('SELECT part FROM indexed WHERE job_id = ? ORDER BY part').all(jobId);
+  db.close();
+  return rows.map(({ part }) => part);
 }
 
 const idsFor = async (store: Store, q?: string): Promise<string[]> =>
@@ -103,6 +111,53 @@ it('follows the ledger: new jobs, changed ones, deleted ones, and those that gre
   await store.run('retention.sweep', sweep);
   await untilIndexed(store, file, [kept.id]);
   expect(await idsFor(store, 'the 3 needle')).toEqual([kept.id]);
+});
+
+it('finds text of answers, when a job has ended and in jobs that have ended before', async () => {
+  const file = ledgerFile();
+  const store = await testStore(file);
+  const outcome = anOutcome({ text: 'The Parser is in ÜNÏ/Parse.ts.\n"Quoted" 100%' });
+  const runs = aJob({ request: { prompt: 'where is it?' } });
+  const other = aFinishedJob(AT, { outcome: anOutcome({ text: 'elsewhere' }) });
+  await project(store, runs, other);
+  await untilIndexed(store, file, [runs.id, other.id]);
+  expect(await idsFor(store, 'the parser')).toEqual([]);
+  const ended = { ...aFinishedJob(AT, { ...runs, rev: 2 }), status: 'succeeded', outcome } as const;
+  await project(store, { ...ended, finishedAt: AT });
+  const queries = [
+    'the parser',
+    'PARSE.TS',
+    'ünï/',
+    '"quoted" 100%',
+    'quoted\\" 1',
+    '\\n"q',
+    'where is',
+    'else',
+  ];
+  const found = () => Promise.all(queries.map(async (q) => (await idsFor(store, q)).length));
+  const expected = [1, 1, 1, 1, 0, 0, 1, 1];
+  expect(await found()).toEqual(expected); // whether the index has it or not
+  await eventually(() => expect(parts(file, runs.id)).toEqual(['answer', 'prompt']), PATIENT);
+  expect(await found()).toEqual(expected);
+  expect(await idsFor(store, 'the parser')).toEqual([runs.id]);
+});
+
+it('of a version without answers is made again', async () => {
+  const file = ledgerFile();
+  const old = new DatabaseSync(indexOf(file));
+  old.exec(`CREATE TABLE indexed (number INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL UNIQUE,
+      long INTEGER NOT NULL) STRICT;
+    CREATE INDEX indexed_long ON indexed (long) WHERE long = 1;
+    CREATE VIRTUAL TABLE pieces USING fts5(prompt, content = '', contentless_delete = 1, detail = none,
+      tokenize = 'trigram case_sensitive 1')`);
+  const store = await testStore(file);
+  const job = aFinishedJob(AT, { outcome: anOutcome({ text: 'needle' }) });
+  old.prepare('INSERT INTO indexed (job_id, long) VALUES (?, 0)').run(job.id);
+  old.close();
+  await project(store, job);
+  await idsFor(store);
+  await eventually(() => expect(parts(file, job.id)).toEqual(['answer', 'prompt']), PATIENT);
+  expect(await idsFor(store, 'needle')).toEqual([job.id]);
 });
 
 it('is rebuilt when it is damaged or missing, and holds a job that was created in between', async () => {
