@@ -24,6 +24,7 @@ import { createHttpServer, DEFAULT_HTTP_SETTINGS, listen } from './http/server.t
 import { createIdFactory } from './ids.ts';
 import { createBatchService } from './jobs/batch-service.ts';
 import { createJobService } from './jobs/job-service.ts';
+import { createManyJobs } from './jobs/many-jobs.ts';
 import { createProcessService } from './jobs/processes.ts';
 import { createPromptResolver } from './jobs/resolve-prompt.ts';
 import { createSessionPlacement } from './jobs/session-placement.ts';
@@ -271,6 +272,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     ...accepting,
   });
   const batches = createBatchService({ records, batchRecords, queue, store, copier, ...accepting });
+  const manyJobs = createManyJobs({ records, batchRecords, batches, queue, store, copier });
   const events = createEventHub({
     records,
     store,
@@ -309,6 +311,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const http = await createHttpServer({
     settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
     jobs,
+    manyJobs,
     batches,
     events,
     changes,

@@ -41,6 +41,7 @@ export const ERROR_CODES = {
   'job.not_found': meaning(404, 'There is no such job'),
   'job.already_finished': meaning(409, 'The job has already ended'),
   'job.not_finished': meaning(409, 'The job has not ended yet'),
+  'job.already_retried': meaning(409, 'The job was retried before'),
   'batch.not_found': meaning(404, 'There is no such batch'),
   'process.not_found': meaning(404, 'There is no such process on this server'),
   'provider.not_found': meaning(404, 'The server has no provider of this name'),

@@ -8,9 +8,12 @@ import type {
   BatchCreated,
   BatchResult,
   Job,
+  JobFilter,
   JobListItem,
   JobQuery,
   JobStatus,
+  ManyCancelled,
+  ManyRetried,
 } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
@@ -61,6 +64,26 @@ export interface Jobs {
 export interface BatchItem {
   readonly customId: string | null;
   readonly prompt: PromptRequest | AppError;
+  /** The job that this one retries. */
+  readonly retryOf?: string;
+}
+
+/** Which jobs are meant: one page of those that a filter names. */
+export interface JobSelection {
+  readonly filter: JobFilter;
+  /** `nextCursor` of the page before; null: the first page. */
+  readonly cursor: string | null;
+}
+
+/** What is done to many jobs at once. Each call acts on one page, at most 1,000 jobs. */
+export interface ManyJobs {
+  /** Without a status in the filter: every job that has not ended. */
+  cancel(principal: Principal, selection: JobSelection, force: boolean): Promise<ManyCancelled>;
+  /**
+   * Makes a batch of the jobs' retries. Without a status in the filter: of the failed jobs.
+   * @throws AppError queue.full, idempotency.key_reused
+   */
+  retry(principal: Principal, selection: JobSelection, idempotency: Idempotency | null): Promise<ManyRetried>;
 }
 
 export interface Batches {

@@ -10,7 +10,7 @@ import { bodyParsing } from './body.ts';
 import { acceptable, commonHeaders, requestIdOf } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
 import { openapi } from './openapi.ts';
-import type { Batches, ChangeFeed, EventHub, Health, Jobs, Processes, ReadUsage } from './ports.ts';
+import type { Batches, ChangeFeed, EventHub, Health, Jobs, ManyJobs, Processes, ReadUsage } from './ports.ts';
 import { answerClientError, answerFrameworkError, errorHandler, notFound } from './problem.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
@@ -18,6 +18,7 @@ import { eventRoutes } from './routes/events.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { landingRoutes } from './routes/landing.ts';
 import { loginRoutes } from './routes/login.ts';
+import { manyJobRoutes } from './routes/many-jobs.ts';
 import { processRoutes } from './routes/processes.ts';
 import { serverRoutes } from './routes/server-info.ts';
 import { usageRoute } from './routes/usage.ts';
@@ -27,6 +28,7 @@ import { validatorCompiler } from './validation.ts';
 export interface HttpServerOptions {
   readonly settings: HttpSettings;
   readonly jobs: Jobs;
+  readonly manyJobs: ManyJobs;
   readonly batches: Batches;
   readonly events: EventHub;
   readonly changes: ChangeFeed;
@@ -48,6 +50,7 @@ export interface HttpServerOptions {
 export async function createHttpServer({
   settings,
   jobs,
+  manyJobs,
   batches,
   events,
   changes,
@@ -77,6 +80,7 @@ export async function createHttpServer({
   landingRoutes(app, version);
   loginRoutes(app, authenticator, sessions);
   jobRoutes(app, jobs);
+  manyJobRoutes(app, manyJobs);
   batchRoutes(app, { batches, heartbeatMs: settings.heartbeatMs });
   eventRoutes(app, { jobs, events, changes, tickets, heartbeatMs: settings.heartbeatMs });
   usageRoute(app, usage);

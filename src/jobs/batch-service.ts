@@ -44,7 +44,7 @@ export interface BatchServiceOptions {
   newId(): NewId;
 }
 
-type Passed = Pick<NewJob, 'request' | 'pin'>;
+type Passed = Pick<NewJob, 'request' | 'pin' | 'retryOf'>;
 /** A prompt that passed all checks, or why it did not. */
 type Checked = Passed | AppError;
 export function createBatchService({
@@ -63,11 +63,11 @@ export function createBatchService({
   /** Checks each prompt, in order. An invalid prompt does not affect the others. */
   async function checkAll(principal: Principal, items: readonly BatchItem[]): Promise<Checked[]> {
     const resolve = resolverFor(principal);
-    const checkOne = async ({ customId, prompt }: BatchItem): Promise<Checked> => {
+    const checkOne = async ({ customId, prompt, retryOf }: BatchItem): Promise<Checked> => {
       if (prompt instanceof AppError) return prompt;
       try {
         const request = await resolve(customId === null ? prompt : { ...prompt, customId });
-        return { request, pin: await placeSession(principal, request) };
+        return { request, pin: await placeSession(principal, request), retryOf: retryOf ?? null };
       } catch (error) {
         if (error instanceof AppError && error.status < 500) return error;
         throw error;
@@ -193,7 +193,6 @@ function members(
         batch: id,
         createdAt,
         ...one,
-        retryOf: null,
         idempotency: null,
       },
     ];

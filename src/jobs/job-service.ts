@@ -292,7 +292,7 @@ function freshJob(job: NewJob): Omit<JobCopy, 'updatedAt' | 'rev'> {
 }
 
 /** Turns a resolved prompt back into a request, for a retry. The delay is not repeated. */
-function toRequest(resolved: ResolvedPrompt): PromptOverrides {
+export function toRequest(resolved: ResolvedPrompt): PromptOverrides {
   const { maxAttempts, delayMs: _delay, ...rest } = resolved;
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
   return { ...given, retry: { maxAttempts } };

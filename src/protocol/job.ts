@@ -189,3 +189,27 @@ export const BatchResult = Type.Object({
   }),
 });
 export type BatchResult = Static<typeof BatchResult>;
+
+const manyCounts = {
+  matched: Type.Integer({ description: 'jobs of this page' }),
+  skipped: Type.Record(Type.String(), Type.Integer(), {
+    description: 'jobs that were left alone, by error code',
+  }),
+  nextCursor: nullable(Type.String({ description: 'null: no other job matches' })),
+};
+
+/** Answer of `POST /v1/jobs/cancel`. */
+export const ManyCancelled = Type.Object({
+  ...manyCounts,
+  cancelled: Type.Integer({ description: 'jobs that did not run and have ended now' }),
+  requested: Type.Integer({ description: 'running jobs that will be stopped' }),
+});
+export type ManyCancelled = Static<typeof ManyCancelled>;
+
+/** Answer of `POST /v1/jobs/retry`. */
+export const ManyRetried = Type.Object({
+  ...manyCounts,
+  retried: Type.Integer({ description: 'new jobs' }),
+  batchId: nullable(Type.String({ description: 'the batch of the new jobs; null: there are none' })),
+});
+export type ManyRetried = Static<typeof ManyRetried>;

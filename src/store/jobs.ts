@@ -87,6 +87,13 @@ export const jobReads = {
     }
   },
 
+  /** Which of these jobs have a retry. */
+  'jobs.retried'(db: DatabaseSync, args: { readonly ids: readonly string[] }): string[] {
+    const sql = `SELECT DISTINCT retry_of AS id FROM jobs
+                 WHERE retry_of IS NOT NULL AND retry_of IN (SELECT value FROM json_each(?))`;
+    return all<{ id: string }>(db, sql, JSON.stringify(args.ids)).map(({ id }) => id);
+  },
+
   /** All jobs of a batch, in order. One call created them, so there are not very many. */
   'jobs.ofBatch'(db: DatabaseSync, args: { readonly batch: string }): BatchJob[] {
     const sql = `SELECT id, status FROM batch_jobs JOIN jobs ON jobs.id = job_id

@@ -6,8 +6,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ulid } from 'ulid';
 import type { Principal } from '../../../src/auth/principal.ts';
 import { AppError } from '../../../src/errors.ts';
-import type { Batches } from '../../../src/http/ports.ts';
+import type { Batches, ManyJobs } from '../../../src/http/ports.ts';
 import { type BatchServiceOptions, createBatchService } from '../../../src/jobs/batch-service.ts';
+import { createManyJobs } from '../../../src/jobs/many-jobs.ts';
 import type { BatchPrompt } from '../../../src/protocol/prompt.ts';
 import type { PromptQueue, QueueEntry } from '../../../src/queue/prompt-queue.ts';
 import { readBatches, toJobCopy } from '../../../src/store/copy-source.ts';
@@ -39,6 +40,7 @@ export class FakeQueue implements Pick<PromptQueue, 'addAll' | 'remove'> {
 
 export interface BatchBench {
   readonly service: Batches;
+  readonly many: ManyJobs;
   readonly rpc: TestRecords;
   readonly queue: FakeQueue;
   readonly store: Store;
@@ -82,8 +84,13 @@ export async function batchBench(): Promise<BatchBench> {
     placeSession: async () => null,
     admit: (count) => void admitted.push(count),
   };
+  const service = createBatchService(options);
   return {
-    service: createBatchService(options),
+    service,
+    many: createManyJobs({
+      ...{ records: rpc.records, batchRecords: rpc.batches, batches: service, queue, store },
+      copier: { catchUp: project },
+    }),
     rpc,
     queue,
     store,

@@ -15,6 +15,7 @@ import { FakeChangeLog, LOG_CHANNEL } from '../../fakes/change-log.ts';
 import { FakeEventHub } from '../../fakes/event-hub.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
+import { FakeManyJobs } from '../../fakes/many-jobs.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';
 import { FakeUsage } from '../../fakes/usage.ts';
 import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
@@ -43,6 +44,7 @@ export interface Changes {
 export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   const jobs = new FakeJobs();
   const batches = new FakeBatches();
+  const manyJobs = new FakeManyJobs();
   const events = new FakeEventHub();
   const changeLog = new FakeChangeLog();
   const health = new FakeHealth();
@@ -54,6 +56,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   const app = await createHttpServer({
     settings: { ...DEFAULT_HTTP_SETTINGS, ...settings },
     jobs,
+    manyJobs,
     batches,
     events,
     changes: createChangeFeed({
@@ -74,6 +77,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   return {
     app,
     jobs,
+    manyJobs,
     batches,
     events,
     changeLog,

@@ -12,6 +12,8 @@ const ROUTES = {
   '/logout': ['post'],
   '/v1/jobs': ['get', 'post'],
   '/v1/jobs/{id}': ['delete', 'get'],
+  '/v1/jobs/cancel': ['post'],
+  '/v1/jobs/retry': ['post'],
   '/v1/jobs/{id}/cancel': ['post'],
   '/v1/jobs/{id}/retry': ['post'],
   '/v1/events': ['get'],
