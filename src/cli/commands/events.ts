@@ -28,23 +28,24 @@ server; then it prints the cursor to go on from.`,
     using _listening = context.interrupts.listen(() => stop.abort());
     let cursor = after ?? null;
     let client = await context.connect();
-    try {
-      for (;;) {
-        const place = cursor === null ? {} : { after: cursor };
-        const filter = { ...(status.length > 0 && { status }), ...(batch !== undefined && { batch }) };
-        try {
-          for await (const change of client.changes({ ...place, ...filter, signal: stop.signal })) {
-            cursor = change.cursor;
-            if (args.flag('json')) context.output.json(change);
-            else if (change.kind !== 'cursor') context.output.text(`${changeLine(change)}\n`);
-          }
-        } catch (error) {
-          if (stop.signal.aborted) return EXIT.cancelled;
-          client = await nextServer(context, error);
+    for (;;) {
+      const place = cursor === null ? {} : { after: cursor };
+      const filter = { ...(status.length > 0 && { status }), ...(batch !== undefined && { batch }) };
+      try {
+        for await (const change of client.changes({ ...place, ...filter, signal: stop.signal })) {
+          if (cursor === null) context.output.note('every change from now on; Ctrl-C stops', 'dim');
+          cursor = change.cursor;
+          if (args.flag('json')) context.output.json(change);
+          else if (change.kind !== 'cursor') context.output.text(`${changeLine(change)}\n`);
         }
+      } catch (error) {
+        const over = stop.signal.aborted || hasLeft(error);
+        if (over && cursor !== null) {
+          context.output.note(`to go on: bullpen events --after ${cursor}`, 'dim');
+        }
+        if (stop.signal.aborted) return EXIT.cancelled;
+        client = await nextServer(context, error);
       }
-    } finally {
-      if (cursor !== null) context.output.note(`to go on: bullpen events --after ${cursor}`, 'dim');
     }
   },
 };
@@ -62,13 +63,15 @@ async function nextServer(context: CommandContext, error: unknown): Promise<Clie
 
 /** `12:03:04 01K9… scheduled (backoff until 12:03:09), attempt 1`; times in UTC. */
 function changeLine(change: Exclude<Change, { kind: 'cursor' }>): string {
-  const { kind, at, jobId, status, waitReason, scheduledFor, attempts } = change;
+  const { kind, at, jobId, status, waitReason, scheduledFor, attempts, cancelRequested } = change;
   const until = scheduledFor === null ? '' : ` until ${timeIn(scheduledFor)}`;
-  const why = waitReason === null ? '' : ` (${waitReason}${until})`;
-  const asked = change.cancelRequested && status === 'running' ? ', cancel requested' : '';
-  const attempt = attempts > 1 ? `, attempt ${attempts}` : '';
-  const state = kind === 'job.deleted' ? 'deleted' : `${status}${why}${asked}${attempt}`;
-  return `${timeIn(at)} ${jobId} ${state}`;
+  const state = [
+    ...(kind === 'job.created' ? ['created'] : []),
+    waitReason === null ? status : `${status} (${waitReason}${until})`,
+    ...(cancelRequested && status === 'running' ? ['cancel requested'] : []),
+    ...(attempts > 1 ? [`attempt ${attempts}`] : []),
+  ];
+  return `${timeIn(at)} ${jobId} ${kind === 'job.deleted' ? 'deleted' : state.join(', ')}`;
 }
 
 const timeIn = (moment: string): string => moment.slice(11, 19);
