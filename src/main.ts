@@ -35,10 +35,22 @@ export async function main(args: readonly string[]): Promise<number> {
         readNote: readServerNote,
         isAlive,
       }),
-    async serve(env) {
+    async serve(env, background) {
       readers.ignoreLoss();
       const { serve } = await import('./serve.ts');
-      return serve({ env, version, logStream: logTo(process.stdout, env) });
+      return serve({ env, version, logStream: logTo(process.stdout, env), background });
+    },
+    background(env) {
+      const background = async () => {
+        const { createBackground } = await import('./background.ts');
+        const program = [process.execPath, ...process.execArgv, process.argv[1] ?? ''];
+        const loadSettings = async () => (await import('./serve.ts')).loadSettings(env);
+        return createBackground({ env, cwd, program, loadSettings });
+      };
+      return {
+        start: async () => (await background()).start(),
+        find: async () => (await background()).find(),
+      };
     },
     async startServer({ cwd: folder, jobIn, env }) {
       const { startTemporaryServer } = await import('./serve.ts');

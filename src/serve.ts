@@ -11,7 +11,13 @@ import type { Settings } from './config/schema.ts';
 import { AppError, messageOf } from './errors.ts';
 import { makeProcessPrivate } from './processes/own-process.ts';
 import { rememberFolder, runFolders } from './store/run-folders.ts';
-import { isAlive, readServerNote, removeServerNote, writeServerNote } from './store/server-note.ts';
+import {
+  isAlive,
+  readServerNote,
+  removeServerNote,
+  type StartedBy,
+  writeServerNote,
+} from './store/server-note.ts';
 import { resolveWorkspace } from './workspace.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -25,18 +31,25 @@ export interface ServeOptions {
 /** Exit code of a start that was interrupted, as shells use it for Ctrl-C. */
 const INTERRUPTED = 130;
 
-/** `bullpen serve`: runs the server until SIGTERM or SIGINT. Resolves with the exit code. */
-export async function serve({ env, version, logStream }: ServeOptions): Promise<number> {
+/**
+ * `bullpen serve`: runs the server until SIGTERM or SIGINT. Resolves with the exit code.
+ * @param background `bullpen up` started it; it also runs jobs in the folders of this user's
+ * commands, unless the settings name roots
+ */
+export async function serve(options: ServeOptions & { readonly background: boolean }): Promise<number> {
+  const { env, version, logStream, background } = options;
   const home = plainDataFolder(env, process.cwd()) ?? (await loadSettings(env)).home;
-  const withdrawNote = noteStart(home, false);
+  const startedBy = background ? 'up' : 'serve';
+  const withdrawNote = noteStart(home, startedBy);
   try {
     const settings = await loadSettings(env);
     const { createLogger } = await import('./logger.ts');
     const logger = createLogger(settings.logLevel, logStream);
     const signals = listenForSignals();
-    const app = await startServer({ settings, env, version, logger, moreRoots: null });
+    const moreRoots = background ? await rootsOfCommands(env, home, process.cwd()) : null;
+    const app = await startServer({ settings, env, version, logger, moreRoots });
     signals.started();
-    noteAddress(home, app.url, false, logger);
+    noteAddress(home, app.url, startedBy, logger);
     const { url, redisPort, tokenFile, recovery } = app;
     const pages = { docs: `${url}/docs`, board: `${url}/admin/queues` };
     logger.info({ url, ...pages, redisPort, tokenFile, recovery }, 'ready');
@@ -111,7 +124,7 @@ export async function startTemporaryServer(options: TemporaryServerOptions): Pro
   };
   const settings = await loadSettings(env);
   const { home } = settings;
-  const withdrawNote = noteStart(home, true);
+  const withdrawNote = noteStart(home, 'run');
   try {
     const moreRoots = await rootsOfCommands(options.env, home, cwd);
     if (jobIn !== undefined) {
@@ -121,12 +134,12 @@ export async function startTemporaryServer(options: TemporaryServerOptions): Pro
     const { createLogger } = await import('./logger.ts');
     const logger = createLogger(settings.logLevel, logStream);
     const app = await startServer({ settings, env, version, logger, moreRoots });
-    noteAddress(home, app.url, true, logger);
+    noteAddress(home, app.url, 'run', logger);
     return {
       url: app.url,
       token: readFileSync(app.tokenFile, 'utf8').trim(),
       async stop(hurry) {
-        noteAddress(home, null, true, logger); // other commands must not find a server that stops
+        noteAddress(home, null, 'run', logger); // other commands must not find a server that stops
         const stopped = app.stop();
         if (hurry.aborted) app.hurry();
         else hurry.addEventListener('abort', app.hurry, { once: true });
@@ -196,19 +209,19 @@ const STARTS_WITHIN_MS = 30_000;
  * @returns removes the note
  * @throws AppError config.locked for a temporary server while another server starts
  */
-function noteStart(home: string, temporary: boolean): () => void {
+function noteStart(home: string, startedBy: StartedBy): () => void {
   const other = readServerNote(home);
-  if (other !== null && other.pid !== process.pid && isAlive(other.pid)) {
+  if (other !== null && other.pid !== process.pid && isAlive(other)) {
     const starts = other.address === null && Date.now() - Date.parse(other.startedAt) < STARTS_WITHIN_MS;
     // Otherwise another process has its pid by now, or the lock refuses the second server.
-    if (!temporary || !starts) return () => {};
+    if (startedBy !== 'run' || !starts) return () => {};
     const message = `another server (pid ${other.pid}) starts with the data folder ${home}`;
     throw new AppError('config.locked', message);
   }
   try {
     mkdirSync(home, { recursive: true, mode: 0o700 });
     const startedAt = new Date().toISOString();
-    writeServerNote(home, { pid: process.pid, startedAt, address: null, temporary });
+    writeServerNote(home, { startedAt, address: null, startedBy });
   } catch {
     return () => {}; // the start reports what is wrong with the folder
   }
@@ -218,10 +231,10 @@ function noteStart(home: string, temporary: boolean): () => void {
 }
 
 /** Notes in the data folder where the server listens, for the other commands; null: it stops. */
-function noteAddress(home: string, address: string | null, temporary: boolean, logger: Logger): void {
+function noteAddress(home: string, address: string | null, startedBy: StartedBy, logger: Logger): void {
   try {
     const startedAt = readServerNote(home)?.startedAt ?? new Date().toISOString();
-    writeServerNote(home, { pid: process.pid, startedAt, address, temporary });
+    writeServerNote(home, { startedAt, address, startedBy });
   } catch (error) {
     logger.warn({ reason: messageOf(error) }, 'other commands will not find this server by its data folder');
   }

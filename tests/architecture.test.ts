@@ -168,6 +168,7 @@ describe('the folders', () => {
     'src/bin.js',
     'src/main.ts',
     'src/serve.ts',
+    'src/background.ts',
     'src/app.ts',
     'src/cli/',
     'src/client/',
@@ -302,7 +303,7 @@ describe('the folders', () => {
     const heavy = [...eager('src/main.ts')].filter(
       (path) =>
         !within(path, 'src/main.ts', 'src/cli/', 'src/client/', 'src/errors.ts') &&
-        !within(path, 'src/config/places.ts', 'src/store/server-note.ts'),
+        !within(path, 'src/config/places.ts', 'src/store/server-note.ts', 'src/processes/proc-entry.ts'),
     );
     expect(heavy.filter((path) => !path.startsWith('node:'))).toEqual([]);
   });
@@ -313,7 +314,8 @@ describe('the folders', () => {
     const heavy = [...eager('src/serve.ts')].filter(
       (path) => !path.startsWith('node:') && !within(path, ...light, 'src/workspace.ts'),
     );
-    expect(heavy).toEqual(['src/store/run-folders.ts', 'src/store/server-note.ts']);
+    const notes = ['src/store/run-folders.ts', 'src/store/server-note.ts', 'src/processes/proc-entry.ts'];
+    expect(heavy).toEqual(notes);
   });
 
   it('app.ts is imported by serve.ts alone, and by scripts that start a server', () => {

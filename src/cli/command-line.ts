@@ -5,7 +5,7 @@ import { DEFAULT_SLEEP } from '../client/calls.ts';
 import { createClient } from '../client/client.ts';
 import { configFile, LOCAL_CONFIG } from '../config/places.ts';
 import { type Arguments, nearest, parseArguments } from './arguments.ts';
-import type { Command, CommandContext, ServerFolders, TemporaryServer } from './command.ts';
+import type { Background, Command, CommandContext, ServerFolders, TemporaryServer } from './command.ts';
 import { COMMANDS, commandHelp, generalHelp } from './commands.ts';
 import { CommandError, EXIT, failureMessage, usageError } from './failures.ts';
 import {
@@ -34,7 +34,8 @@ export interface CommandLineOptions {
    * `env` has the settings file that `--config` names; `serve` and `startServer` get the same.
    */
   finder(env: Environment): ServerFinder;
-  serve(env: Environment): Promise<number>;
+  serve(env: Environment, background: boolean): Promise<number>;
+  background(env: Environment): Background;
   startServer(options: ServerFolders & { readonly env: Environment }): Promise<TemporaryServer>;
   /** Notes in the data folder that this user works in a folder. */
   allowFolder(home: string, folder: string): Promise<void>;
@@ -106,7 +107,8 @@ function contextOf(
     version,
     now: options.now ?? (() => new Date()),
     sleep: options.sleep ?? DEFAULT_SLEEP,
-    serve: () => options.serve(env),
+    serve: (background) => options.serve(env, background),
+    background: options.background(env),
     startServer: ({ cwd: folder, jobIn }) => options.startServer({ cwd: folder, jobIn, env }),
     readStdin: (what) =>
       readStdin(stdin, what, stdinPatienceMs, (waits) =>

@@ -1,7 +1,7 @@
 /** What a command is, and what it works with. */
 import type { Client } from '../client/client.ts';
 import type { Arguments, OptionSpecs } from './arguments.ts';
-import type { ServerFinder, ServerPlace } from './find-server.ts';
+import type { ServerFinder, ServerPlace, StartedBy } from './find-server.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { Output } from './output.ts';
 import type { ReadStdinOptions } from './read-stdin.ts';
@@ -37,8 +37,9 @@ export interface CommandContext {
   /** A client of the running server. @throws CommandError when no server runs */
   connect(): Promise<Client>;
   client(place: Omit<ServerPlace, 'tokenFrom'>): Client;
-  /** Runs a server until a signal; resolves with the exit code. */
-  serve(): Promise<number>;
+  /** Runs a server until a signal; resolves with the exit code. See `serve --background`. */
+  serve(background: boolean): Promise<number>;
+  readonly background: Background;
   /**
    * Starts a server for this command on a free port of this host. Other commands find it, too.
    * @throws AppError config.locked while another server has the data folder
@@ -48,6 +49,34 @@ export interface CommandContext {
   startServer(folders: ServerFolders): Promise<TemporaryServer>;
   /** Lets the server of another command run jobs in a folder, unless the settings name roots. */
   allowFolder(folder: string): Promise<void>;
+}
+
+/** The server in the background, of `up` and `down`. */
+export interface Background {
+  /** @throws AppError for wrong settings */
+  start(): Promise<StartingServer>;
+  /** The process that has the data folder; null for none. */
+  find(): Promise<BackgroundServer | null>;
+}
+
+export interface StartingServer {
+  /** The systemd unit; null: it is a process of its own. */
+  readonly unit: string | null;
+  readonly logFile: string;
+  /** Its exit code once it has ended; null while it runs. */
+  exitCode(): Promise<number | null>;
+  /** Why it has ended, as its log says; empty when that does not say. */
+  reason(): string;
+}
+
+export interface BackgroundServer {
+  readonly pid: number;
+  readonly startedBy: StartedBy;
+  isRunning(): boolean;
+  /** Sends SIGTERM if it runs. */
+  stop(): void;
+  /** Removes what a stopped server has left in the configuration of the system. */
+  forget(): Promise<void>;
 }
 
 export interface ServerFolders {

@@ -1,6 +1,7 @@
 /** Every command, and the help that is made from them. */
 import type { OptionSpecs } from './arguments.ts';
 import type { Command } from './command.ts';
+import { downCommand, upCommand } from './commands/background.ts';
 import { batchCommand } from './commands/batch.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { eventsCommand } from './commands/events.ts';
@@ -13,6 +14,8 @@ import { EXIT, EXIT_MEANINGS } from './failures.ts';
 
 /** In the order of the help. */
 export const COMMANDS: readonly Command[] = [
+  upCommand,
+  downCommand,
   serveCommand,
   runCommand,
   batchCommand,

@@ -123,7 +123,7 @@ function unreachable(error: UnreachableError, place: ServerPlace | null): Failur
   const exitCode = EXIT.unavailable;
   if (!error.refused) return { text: error.message, exitCode };
   const where = place === null ? 'there' : `at ${place.url}`;
-  return { text: `no server is running ${where}; start one with \`bullpen serve\``, exitCode };
+  return { text: `no server is running ${where}; start one with \`bullpen up\``, exitCode };
 }
 
 function refused(error: ApiError, place: ServerPlace | null): FailureMessage {

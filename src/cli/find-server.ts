@@ -14,8 +14,11 @@ export interface ServerPlace {
   readonly token: string;
   /** The variable or file that the token comes from. */
   readonly tokenFrom: string;
-  /** What named or started the server. The server of a `command` stops with that command. */
-  readonly of: 'environment' | 'serve' | 'command';
+  /**
+   * What named or started the server. The server of a `run` stops with that command; `up` started
+   * one in the background.
+   */
+  readonly of: 'environment' | StartedBy;
 }
 
 export type Found = { readonly kind: 'found'; readonly place: ServerPlace } | NotFound;
@@ -41,13 +44,15 @@ export interface FinderOptions {
   readHome(): Promise<string>;
   /** The note that the last server of a data folder wrote; null for none. */
   readNote(home: string): Note | null;
-  isAlive(pid: number): boolean;
+  isAlive(note: Note): boolean;
 }
 
-interface Note {
+export type StartedBy = 'serve' | 'run' | 'up';
+
+export interface Note {
   readonly pid: number;
   readonly address: string | null;
-  readonly temporary?: boolean;
+  readonly startedBy: StartedBy;
 }
 
 export function createServerFinder({ env, readHome, readNote, isAlive }: FinderOptions): ServerFinder {
@@ -73,7 +78,7 @@ export function createServerFinder({ env, readHome, readNote, isAlive }: FinderO
     const none = (why: string, busy = false): Found => ({ kind: 'none', why, busy });
     if (note === null) return none(`no server is running with the data folder ${home}`);
     // Another process may have the port by now; it must not get the token.
-    if (!isAlive(note.pid)) {
+    if (!isAlive(note)) {
       return none(`no server is running: the last one with the data folder ${home} has died`);
     }
     if (note.address === null) {
@@ -83,8 +88,8 @@ export function createServerFinder({ env, readHome, readNote, isAlive }: FinderO
     const file = join(home, 'token');
     const token = given ?? readToken(file);
     const tokenFrom = given === null ? file : 'BULLPEN_TOKEN';
-    const of = note.temporary === true ? 'command' : 'serve';
-    return { kind: 'found', place: { url: reachable(note.address), token, tokenFrom, of } };
+    const place = { url: reachable(note.address), token, tokenFrom, of: note.startedBy };
+    return { kind: 'found', place };
   }
 
   return {
@@ -181,6 +186,6 @@ export async function runningServer(
 /** The error of a command that needs a running server. */
 export function noServer({ why, busy }: NotFound): CommandError {
   // A second server could not use the data folder of a busy one.
-  const advice = '; start one with `bullpen serve`, or set BULLPEN_URL and BULLPEN_TOKEN';
+  const advice = '; start one with `bullpen up`, or set BULLPEN_URL and BULLPEN_TOKEN';
   return new CommandError(EXIT.unavailable, busy ? `${why}, for too long` : why + advice);
 }

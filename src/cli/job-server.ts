@@ -44,13 +44,19 @@ export async function serverToWaitFor(context: CommandContext, cwd = context.cwd
   return joinServer(context, { kind: 'running', client: context.client(found.place), of }, cwd);
 }
 
-/** Uses a running server. The server of another command may run jobs in `cwd`, too, from now on. */
+/** Not a `bullpen serve`: that one runs jobs only in the folders that its settings name. */
+const worksInFoldersOfCommands = ({ of }: RunningServer): boolean => of === 'run' || of === 'up';
+
+/**
+ * Uses a running server. That of another command, or of `bullpen up`, may run jobs in `cwd`, too,
+ * from now on.
+ */
 export async function joinServer(
   context: CommandContext,
   running: RunningServer,
   cwd: string,
 ): Promise<JobServer> {
-  if (running.of === 'command') await context.allowFolder(cwd);
+  if (worksInFoldersOfCommands(running)) await context.allowFolder(cwd);
   return jobServer(context, running, cwd);
 }
 
@@ -90,10 +96,10 @@ function jobServer(context: CommandContext, first: RunningServer | OwnServer, cw
     async replace(error, jobIn, signal) {
       const named = (await context.finder.home()) === null;
       if (named || current.kind === 'own' || !hasLeft(error)) throw error;
-      const running = await runningServer(context, current.of === 'command' ? 0 : RESTARTS_WITHIN_MS);
+      const running = await runningServer(context, current.of === 'run' ? 0 : RESTARTS_WITHIN_MS);
       signal.throwIfAborted();
       if (running.kind === 'running') {
-        if (running.of === 'command') await context.allowFolder(cwd);
+        if (worksInFoldersOfCommands(running)) await context.allowFolder(cwd);
         current = running;
         return;
       }
@@ -103,7 +109,7 @@ function jobServer(context: CommandContext, first: RunningServer | OwnServer, cw
       } catch (failure) {
         if (!(failure instanceof AppError) || failure.code !== 'cwd.not_allowed') throw failure;
         const why = `the server has left, and a server started here may not run jobs in ${jobIn}`;
-        const advice = `the job continues with the next server: cd ${jobIn} && bullpen serve`;
+        const advice = `the job continues with the next server: cd ${jobIn} && bullpen up`;
         throw new CommandError(EXIT.unavailable, `${why}; ${advice}`, { cause: failure });
       }
     },
@@ -148,7 +154,7 @@ async function ownOrShared(
 }
 
 function ownServer(context: CommandContext, server: TemporaryServer, since: string): OwnServer {
-  const client = context.client({ url: server.url, token: server.token, of: 'command' });
+  const client = context.client({ url: server.url, token: server.token, of: 'run' });
   const hurry = new AbortController();
   let leaving = false;
   // From now on no signal ends the process. The first one is for the job; the second one stops the

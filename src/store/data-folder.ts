@@ -48,7 +48,9 @@ function lockFolder(home: string): FileLock {
   try {
     lock = tryLock(join(home, 'lock.db'));
     if (lock !== null) {
-      writeServerNote(home, { pid: process.pid, startedAt: new Date().toISOString(), address: null });
+      const noted = readServerNote(home);
+      const startedBy = noted?.pid === process.pid ? noted.startedBy : 'serve';
+      writeServerNote(home, { startedAt: new Date().toISOString(), address: null, startedBy });
     }
   } catch (error) {
     lock?.release();

@@ -246,7 +246,7 @@ describe('bullpen run without a server', () => {
 
   it('is refused for a detached job: no server would run it', async () => {
     const detached = await type(newPlace(), ['run', 'x', '--detach']);
-    expect(detached).toMatchObject({ code: 69, out: '', err: expect.stringContaining('bullpen serve') });
+    expect(detached).toMatchObject({ code: 69, out: '', err: expect.stringContaining('bullpen up') });
   });
 });
 

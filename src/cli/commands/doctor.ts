@@ -57,7 +57,8 @@ async function examine(context: CommandContext, report: (finding: Finding) => vo
   if (home !== null) report(dataFolder(home));
   const running = await runningServer(context);
   if (running.kind === 'running') {
-    report({ mark: 'ok', what: 'server', detail: `runs at ${running.client.url}` });
+    const how = running.of === 'up' ? ' in the background (bullpen down stops it)' : '';
+    report({ mark: 'ok', what: 'server', detail: `runs at ${running.client.url}${how}` });
     return examineServer(context, running.client, report);
   }
   if (home === null) return report({ mark: 'bad', what: 'server', detail: running.why });

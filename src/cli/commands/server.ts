@@ -7,17 +7,23 @@ import { type Column, formatAge, renderTable } from '../format.ts';
 
 export const serveCommand: Command = {
   name: 'serve',
-  usage: '',
+  usage: '[--background]',
   summary: 'run the server: HTTP API, workers, executor',
   details: `Runs until SIGTERM or Ctrl-C, and lets running jobs end. Jobs run in the current
 folder, unless BULLPEN_CWD and BULLPEN_ROOTS name others. The log goes to stdout:
 readable lines on a terminal, JSON elsewhere.`,
-  options: {},
+  options: {
+    background: {
+      type: 'boolean',
+      help: 'as `bullpen up` starts it: jobs also run in the folders of your commands',
+    },
+  },
   examples: ['cd ~/my-project && bullpen serve', 'BULLPEN_PORT=4000 BULLPEN_CONCURRENCY=2 bullpen serve'],
-  async run({ serve }, { positionals }) {
+  async run({ serve }, args) {
+    const { positionals } = args;
     if (positionals.length > 0) throw usageError(`serve takes no arguments, not ${positionals.join(' ')}`);
     try {
-      return await serve();
+      return await serve(args.flag('background'));
     } catch (error) {
       // docs/operations.md: exit code 1 unless a setting is wrong.
       if (!(error instanceof AppError) || error.code.startsWith('config.')) throw error;

@@ -69,7 +69,7 @@ describe('bullpen batch', () => {
     const own = await startScriptedServer(
       ...[standing(true, { succeeded: 1 }), json(200, { data: [], nextCursor: null })],
     );
-    const place = { url: theirs.url, token: 't', tokenFrom: 'f', of: 'command' } as const;
+    const place = { url: theirs.url, token: 't', tokenFrom: 'f', of: 'run' } as const;
     const none = { kind: 'none', why: 'no server is running', busy: false } as const;
     let looks = 0;
     const answer = await typed(['batch', '-', '--wait'], {

@@ -160,7 +160,7 @@ describe('the other commands', () => {
     ]);
     expect(await typed(['jobs'])).toMatchObject({
       code: 69,
-      err: 'bullpen: no server is running with the data folder /data; start one with `bullpen serve`, or set BULLPEN_URL and BULLPEN_TOKEN\n',
+      err: 'bullpen: no server is running with the data folder /data; start one with `bullpen up`, or set BULLPEN_URL and BULLPEN_TOKEN\n',
     });
   });
 });

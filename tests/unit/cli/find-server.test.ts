@@ -14,8 +14,8 @@ function finder(home: string, given: Partial<FinderOptions> & { address?: string
   return createServerFinder({
     env: {},
     readHome: async () => home,
-    readNote: () => ({ pid: 42, address }),
-    isAlive: (pid) => pid === 42,
+    readNote: () => ({ pid: 42, address, startedBy: 'serve' }),
+    isAlive: ({ pid }) => pid === 42,
     ...rest,
   });
 }

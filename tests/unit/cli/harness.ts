@@ -84,6 +84,12 @@ export async function type(args: readonly string[], given: Surroundings = {}): P
     serve: async () => {
       throw new Error('no server was expected to run');
     },
+    background: () => ({
+      start: async () => {
+        throw new Error('no server was expected to start');
+      },
+      find: async () => null,
+    }),
     allowFolder: async () => {},
     startServer: async () => {
       throw new Error('no server was expected to start');

@@ -214,7 +214,7 @@ describe('run without a server', () => {
     const named = await typed(['run', 'x'], { ...own, ...at(gone.url) });
     expect(named).toMatchObject({ code: 69, err: expect.stringContaining('no server is running at') });
     const detached = await typed(['run', 'x', '--detach'], own);
-    expect(detached).toMatchObject({ code: 69, err: expect.stringContaining('bullpen serve') });
+    expect(detached).toMatchObject({ code: 69, err: expect.stringContaining('bullpen up') });
     expect(own.log).toEqual([]);
   });
 
@@ -272,7 +272,7 @@ describe('run without a server', () => {
     const none = { kind: 'none', why: 'no server is running', busy: false } as const;
     const there = {
       kind: 'found',
-      place: { url: theirs.url, token: 't', tokenFrom: 'f', of: 'command' },
+      place: { url: theirs.url, token: 't', tokenFrom: 'f', of: 'run' },
     } as const;
     const looks = [none, none, none, there] as const;
     let looked = 0;
@@ -296,7 +296,7 @@ describe('run without a server', () => {
       const event = { seq: 1, jobId: JOB_ID, attempt: 1, at: '', kind: 'text.delta', text: 'He' };
       response.write(`id: 1\ndata: ${JSON.stringify(event)}\n\n`, () => void theirs.stop());
     });
-    const place = { url: theirs.url, token: 't', tokenFrom: 'f', of: 'command' } as const;
+    const place = { url: theirs.url, token: 't', tokenFrom: 'f', of: 'run' } as const;
     let left = false;
     const finder = () => ({
       home: async () => '/data',
@@ -334,7 +334,7 @@ describe('run without a server', () => {
       },
     });
     expect(code).toBe(69);
-    expect(err).toContain('the job continues with the next server: cd /elsewhere && bullpen serve');
+    expect(err).toContain('the job continues with the next server: cd /elsewhere && bullpen up');
   });
 
   it('gives up, with what holds the data folder, when that never becomes a server', async () => {
