@@ -29,7 +29,7 @@ import { createProcessService } from './jobs/processes.ts';
 import { createPromptResolver } from './jobs/resolve-prompt.ts';
 import { createSessionPlacement } from './jobs/session-placement.ts';
 import { type Lifecycle, withLifecycle } from './lifecycle.ts';
-import { createCircuits } from './limits/circuits.ts';
+import { createCredentials } from './limits/credentials.ts';
 import { createLauncher } from './processes/launcher.ts';
 import { createProcScanner } from './processes/proc-scanner.ts';
 import { createProviderEnvironments } from './providers/environment.ts';
@@ -115,7 +115,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const redis = await openRedis(server.url, component('redis'));
   life.onStop('redis connections', () => redis.close());
   const names = createNames(settings);
-  const { records, batchRecords, changeLog, claims, upkeep, doorbells } = await openRecords({
+  const { records, batchRecords, changeLog, claims, upkeep, gates, doorbells } = await openRecords({
     redis,
     names,
     nodeId,
@@ -162,7 +162,14 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const probe = createServerProbe(env, settings.roots);
   const stateFolders = createStateFolders();
   const pricing = createPricing(settings.prices);
-  const circuits = createCircuits({ circuitMs: settings.authCircuitMs });
+  const credentials = createCredentials({
+    gates,
+    providers,
+    environment,
+    nodeId,
+    key: await gates.key(),
+    refusedMs: settings.authCircuitMs,
+  });
   const allowed = withRoots(settings, moreRoots);
   const upkeepLoop = createUpkeepLoop({
     upkeep,
@@ -200,7 +207,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     claims,
     ledger: createLedger(store, bootId),
     prepare,
-    circuits,
+    credentials,
     scanner: createProcScanner(),
     launch: launcher.launch,
     concurrency: settings.concurrency,
@@ -305,7 +312,8 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     workers,
     metrics,
     damage,
-    providers: createProviderReports({ providers, probe, stateFolders, circuits, environment, executor }),
+    providers: createProviderReports({ providers, probe, stateFolders, credentials, environment, executor }),
+    resumeProvider: credentials.open,
   });
   await life.start('job waits', waits);
   const http = await createHttpServer({

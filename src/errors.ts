@@ -63,8 +63,7 @@ export const ERROR_CODES = {
   'store.unavailable': meaning(503, 'The ledger cannot be written', true),
 
   'execution.cancelled': meaning(409, 'The execution was cancelled'),
-  'execution.quota': meaning(429, 'The account has no quota left'),
-  'execution.rate_limited': meaning(429, 'The vendor limits the rate', true),
+  'execution.quota': meaning(429, 'A usage limit of the account is reached'),
   'execution.overloaded': meaning(503, 'The vendor is overloaded or failing', true),
   'execution.budget': meaning(422, 'The execution spent its budget'),
   'execution.max_turns': meaning(422, 'The execution used its turns'),
@@ -104,6 +103,8 @@ export interface AppErrorOptions {
   readonly problems?: readonly Problem[];
   /** For 429 and 503: seconds until a retry can succeed. */
   readonly retryAfterSeconds?: number;
+  /** RFC 3339: when a retry makes sense; null: not known. */
+  readonly resetsAt?: string | null;
 }
 
 /** The only error thrown on purpose. `message` is a sentence that a user can act on. */
@@ -111,6 +112,7 @@ export class AppError extends Error {
   readonly code: ErrorCode;
   readonly problems: readonly Problem[];
   readonly retryAfterSeconds: number | undefined;
+  readonly resetsAt: string | null;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
@@ -118,6 +120,7 @@ export class AppError extends Error {
     this.code = code;
     this.problems = options.problems ?? [];
     this.retryAfterSeconds = options.retryAfterSeconds;
+    this.resetsAt = options.resetsAt ?? null;
   }
 
   get retryable(): boolean {
@@ -139,7 +142,7 @@ export const wireError = (code: ErrorCode, message: string, resetsAt: string | n
 
 /** Any thrown value as data. All but an AppError become `internal.error` without their message. */
 export function toWire(error: unknown): WireError {
-  if (error instanceof AppError) return wireError(error.code, error.message);
+  if (error instanceof AppError) return wireError(error.code, error.message, error.resetsAt);
   return wireError('internal.error', 'an unexpected error; the server log has it');
 }
 

@@ -4,7 +4,7 @@
  */
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
-import { formatDuration } from './format.ts';
+import { formatDuration, formatTime } from './format.ts';
 import { allowingCommand, answerOf, deniedTools, outcomeLine } from './outcome.ts';
 import type { Output } from './output.ts';
 
@@ -58,6 +58,11 @@ export function createEventPrinter(output: Output): EventPrinter {
           if (event.status.startsWith('allowed')) return;
           return output.note(`rate limit: ${event.status}${until(event.resetsAt)}`, 'yellow');
         case 'job.scheduled':
+          if (event.waitReason === 'quota')
+            return output.note(
+              `limit until ${formatTime(new Date(event.scheduledFor), new Date())}`,
+              'yellow',
+            );
           return dim(`waits (${event.waitReason}) until ${event.scheduledFor}`);
         case 'job.running':
           if (event.attempt <= 1) return;

@@ -26,7 +26,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   usage: 'the command line is wrong, or the server refused the request',
   unavailable: 'no server is running or it accepts no jobs now; the CLI is not installed',
   tryAgain:
-    'the job failed and may succeed later: vendor overloaded or rate limited, no resources, server lost',
+    'the job failed and may succeed later: vendor overloaded, usage limit reached, no resources, server lost',
   noPermission: 'the token is wrong, unreadable or not allowed to do this; or the CLI is not logged in',
   config: 'a setting is wrong (including a port in use), or another server uses the data folder',
   timedOut: 'the job ran, was silent or was queued for too long',
@@ -61,6 +61,7 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   'internal.error': EXIT.failed,
   'redis.refused': EXIT.config,
   'queue.expired': EXIT.timedOut,
+  'execution.quota': EXIT.tryAgain,
   'execution.timed_out': EXIT.timedOut,
   'execution.idle': EXIT.timedOut,
   'execution.cancelled': EXIT.cancelled,

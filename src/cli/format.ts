@@ -93,3 +93,9 @@ export function renderTable<T>(
 }
 
 const lengthOf = (text: string): number => [...text].length;
+
+/** A time to come, in the caller's time zone: `03:00`, or with its date when it is not today. */
+export function formatTime(at: Date, now: Date): string {
+  const time = at.toTimeString().slice(0, 5);
+  return at.toDateString() === now.toDateString() ? time : `${at.toDateString()} ${time}`;
+}

@@ -32,7 +32,7 @@ export class JobState {
         this.#state = { kind: 'queued', since: at };
         return;
       case 'job.scheduled': {
-        const kind = event.waitReason === 'delayed' ? 'waits' : 'retries';
+        const kind = event.waitReason === 'backoff' ? 'retries' : 'waits';
         this.#state = { kind, until: Date.parse(event.scheduledFor) };
         return;
       }

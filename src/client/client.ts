@@ -77,6 +77,12 @@ export interface Client {
   providers(options?: CallerOptions): Promise<readonly ProviderReport[]>;
   /** Ends the idle processes of a provider and returns their number. Admin keys only. */
   cleanUpProvider(name: string, options?: CallerOptions): Promise<number>;
+  /**
+   * Lets jobs use a limited or refused credential before its time. Returns how many there were.
+   * Admin keys only.
+   * @param name of a credential, or of a provider for all of its credentials
+   */
+  resumeProvider(name: string, options?: CallerOptions): Promise<number>;
   /** The processes of CLIs on the server: running ones, then idle ones. Admin keys only. */
   processes(query?: ProcessQuery, options?: CallerOptions): Promise<readonly CliProcess[]>;
   process(id: string, options?: CallerOptions): Promise<CliProcess>;
@@ -159,6 +165,10 @@ export function createClient(given: ClientOptions): Client {
     async cleanUpProvider(name, options = {}) {
       const path = `/v1/providers/${encodeURIComponent(name)}/cleanup`;
       return (await post<{ readonly ended: number }>(path, {}, options)).ended;
+    },
+    async resumeProvider(name, options = {}) {
+      const path = `/v1/providers/${encodeURIComponent(name)}/resume`;
+      return (await post<{ readonly opened: number }>(path, {}, options)).opened;
     },
     processes: async (query = {}, options = {}) =>
       (await get<{ readonly data: readonly CliProcess[] }>('/v1/processes', query, options)).data,

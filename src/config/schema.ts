@@ -218,7 +218,7 @@ export const SETTINGS = {
   authCircuitMs: span(
     'BULLPEN_AUTH_CIRCUIT_MS',
     MINUTE,
-    'How long jobs are refused at once after a login was refused. It doubles with each refusal in a row, up to 10 minutes.',
+    'How long jobs fail at once after a login was refused. It doubles with each refusal in a row, up to 10 minutes.',
     1,
     10 * MINUTE,
   ),

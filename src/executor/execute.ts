@@ -46,6 +46,8 @@ export interface ExecutionResult {
    * it.
    */
   readonly sessionTokens: TokenCounts | null;
+  /** As of the verdict. */
+  readonly limitedModel: string | null;
 }
 
 /** @throws AppError when the process cannot be started; nothing was emitted then */
@@ -122,7 +124,7 @@ export async function execute(options: {
   const end = await Promise.race([race.ended, listener.turnEnded]);
   watches.clear();
   await race.finish();
-  const { outcome, tokens } = finish({
+  const { outcome, tokens, limitedModel } = finish({
     end,
     started,
     prepared,
@@ -136,7 +138,7 @@ export async function execute(options: {
   if (end === null)
     setImmediate(started.keep); // half a millisecond: the outcome goes first
   else started.cleanUp();
-  return { outcome, finalLine: listener.finalLine, sessionTokens: tokens };
+  return { outcome, finalLine: listener.finalLine, sessionTokens: tokens, limitedModel };
 }
 
 /** The outcome of a run that is over. */
@@ -151,7 +153,7 @@ function finish(options: {
   readonly pricing: Pricing;
   readonly limits: ExecutionLimits;
   warn(code: string, message: string): void;
-}): { readonly outcome: Outcome; readonly tokens: TokenCounts | null } {
+}): { readonly outcome: Outcome; readonly tokens: TokenCounts | null; readonly limitedModel: string | null } {
   const { end, started, translator } = options;
   const { stopped } = options.race;
   const durationMs = Math.round((performance.now() - started.since) * 1000) / 1000;
@@ -172,7 +174,7 @@ function finish(options: {
     durationMs,
     limits: options.limits,
   });
-  return { outcome, tokens: sessionTokens };
+  return { outcome, tokens: sessionTokens, limitedModel: verdict.limitedModel ?? null };
 }
 
 /** Names the work behind an answer that a stop ends too. */

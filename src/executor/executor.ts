@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
-import type { Circuits } from '../limits/circuits.ts';
+import type { Credentials } from '../limits/credentials.ts';
 import { createOutage } from '../outage.ts';
 import type { Launch } from '../processes/launch.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
@@ -60,7 +60,7 @@ export interface ExecutorOptions {
   readonly scanner: ProcScanner;
   readonly launch: Launch;
   readonly concurrency: number;
-  readonly circuits: Circuits;
+  readonly credentials: Pick<Credentials, 'enter' | 'names'>;
   readonly leaseMs: number;
   readonly sweepMs: number;
   readonly retryBackoffMs: number;
@@ -76,7 +76,7 @@ export interface ExecutorOptions {
 }
 
 export function createExecutor(options: ExecutorOptions): Executor {
-  const { claims, ledger, prepare, launch, scanner, circuits, retryBackoffMs, logger } = options;
+  const { claims, ledger, prepare, launch, scanner, credentials, retryBackoffMs, logger } = options;
   const { failpoint = noFailpoint } = options;
   const { nodeId, providers, scratchDir, readEvents, limits, warm, sessions } = prepare;
   const active = new Map<string, Active>();
@@ -112,7 +112,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     delivery,
     prepare,
     limits,
-    circuits,
+    credentials,
     scanner,
     resources,
     start: starter.start,
@@ -189,7 +189,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
   /** Renews leases and the heartbeat, and stops executions whose record says so. */
   async function renew(): Promise<void> {
     const held = [...active.values()];
-    const states = await claims.renew(held.map(({ claim }) => claim));
+    const running = held.map(({ claim }) => claim);
+    const states = await claims.renew(running, credentials.names());
     lastContact = performance.now();
     for (const [index, one] of held.entries()) {
       const state = states[index];

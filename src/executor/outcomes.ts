@@ -40,6 +40,7 @@ export function outcomeOf(ended: Ended): Outcome {
     status,
     executionId: prepared.executionId,
     provider: prepared.provider.name,
+    credential: null,
     model: ended.model ?? prepared.request.model,
     text,
     textTruncated: text.length < verdict.text.length || verdict.textIsCut === true,
@@ -142,6 +143,20 @@ export function retryDelay(
   const resetMs = Date.parse(error?.resetsAt ?? '') - nowMs;
   if (Number.isNaN(resetMs) || resetMs <= 0) return retryMs;
   return resetMs > MAX_RESET_WAIT_MS ? null : Math.ceil(resetMs) + retryMs;
+}
+
+/** Jobs that waited for the same limit do not go on in the same moment. */
+const LIMIT_JITTER_MS = 3000;
+/** The wait when the end of the limit is not known, because Redis could not be asked. */
+const UNKNOWN_LIMIT_MS = 300_000;
+
+/**
+ * Delay before the next execution of a job that waits for a usage limit.
+ * @param resetsAt RFC 3339
+ */
+export function limitDelay(resetsAt: string | null, nowMs: number): number {
+  const resetMs = resetsAt === null ? UNKNOWN_LIMIT_MS : Date.parse(resetsAt) - nowMs;
+  return Math.ceil(Math.max(0, resetMs) + Math.random() * LIMIT_JITTER_MS);
 }
 
 /** Events per read. */

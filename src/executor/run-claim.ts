@@ -2,12 +2,13 @@
 import type { Logger } from 'pino';
 import { AppError, isLedgerTrouble, isRedisTrouble, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
-import type { Circuits } from '../limits/circuits.ts';
+import type { Credentials } from '../limits/credentials.ts';
 import type { Outage } from '../outage.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
 import { isShortage } from '../processes/spawn.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
+import { QUOTA_TIMEOUT_MS } from '../protocol/prompt.ts';
 import type { Claim, Claims, Finish, LeaseState } from '../records/ports.ts';
 import { rawAnswer } from '../rpc/raw-requests.ts';
 import { pause } from '../timing.ts';
@@ -15,7 +16,14 @@ import type { Delivery } from './delivery.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
 import { type ExecutionLimits, type ExecutionResult, execute } from './execute.ts';
 import type { KnownSessions } from './known-sessions.ts';
-import { backoffAfter, cancelledOutcome, lostFinish, refusedOutcome, retryDelay } from './outcomes.ts';
+import {
+  backoffAfter,
+  cancelledOutcome,
+  limitDelay,
+  lostFinish,
+  refusedOutcome,
+  retryDelay,
+} from './outcomes.ts';
 import type { Ledger } from './ports.ts';
 import type { PrepareOptions } from './prepare.ts';
 import type { ResourceWatch } from './resources.ts';
@@ -47,7 +55,7 @@ export function createClaimRunner(options: {
   readonly delivery: Delivery;
   readonly prepare: PrepareOptions;
   readonly limits: ExecutionLimits;
-  readonly circuits: Circuits;
+  readonly credentials: Pick<Credentials, 'enter'>;
   readonly scanner: ProcScanner;
   readonly resources: ResourceWatch;
   readonly start: StartCli;
@@ -108,7 +116,8 @@ export function createClaimRunner(options: {
     return runCli(prepared, {
       claim,
       prepare,
-      circuits: options.circuits,
+      credentials: options.credentials,
+      withRedis: (task) => withRedis(one, task),
       prepareAgain: () => prepareInTime(one),
       async waitForSlot(provider) {
         await options.slots.moveTo(one, provider);
@@ -137,13 +146,15 @@ export function createClaimRunner(options: {
    */
   async function admit(one: Active): Promise<'spawn' | 'cancelled' | 'known'> {
     const { claim } = one;
-    const [isNew, lease] = await Promise.all([intend(one), leaseOf(one)]);
+    // Nothing may be spawned while Redis is away.
+    const lease = withRedis(one, async (): Promise<LeaseState> => (await claims.renew([claim]))[0] ?? 'lost');
+    const [isNew, state] = await Promise.all([intend(one), lease]);
     if (!isNew) {
       await settleKnown(claim);
       return 'known';
     }
-    if (lease === 'cancel' || lease === 'cancel-force') return 'cancelled';
-    if (lease === 'lost')
+    if (state === 'cancel' || state === 'cancel-force') return 'cancelled';
+    if (state === 'lost')
       throw new AppError('execution.lost', 'another server had already ended this execution');
     return 'spawn';
   }
@@ -168,19 +179,16 @@ export function createClaimRunner(options: {
     }
   }
 
-  /**
-   * The state of the claim in its record. Waits while Redis is away: nothing may be spawned then.
-   */
-  async function leaseOf({ claim, stop }: Active): Promise<LeaseState> {
+  /** Repeats a task while Redis is away. Throws when the execution is stopped meanwhile. */
+  async function withRedis<T>({ claim, stop }: Active, task: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        const [lease = 'lost'] = await claims.renew([claim]);
-        return lease;
+        return await task();
       } catch (error) {
         if (!isRedisTrouble(error)) throw error;
-        logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'a claimed execution waits for Redis');
+        logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'an execution waits for Redis');
       }
-      if (stop.signal.aborted) return 'held'; // refused by the check before the spawn
+      refuseIfStopped(stop.signal);
       await pause(ASK_AGAIN_MS, stop.signal);
     }
   }
@@ -235,7 +243,7 @@ export function createClaimRunner(options: {
       outcome,
       from,
       tail,
-      backoffMs: retryDelay(outcome.error, claim.attempt, options.retryBackoffMs, Date.now()),
+      ...nextExecution(claim, outcome, options.retryBackoffMs),
       rawAnswer: claim.kind === 'raw' ? rawAnswer(claim, outcome, finalLine) : null,
     };
     options.sessions.ran(outcome, sessionTokens);
@@ -265,7 +273,24 @@ const withoutCli = (outcome: Outcome): ExecutionResult => ({
   outcome,
   finalLine: null,
   sessionTokens: null,
+  limitedModel: null,
 });
+
+/** Whether and when the job goes on after this outcome. */
+function nextExecution(
+  { attempt, kind, request }: Claim,
+  { error }: Outcome,
+  retryBackoffMs: number,
+): Pick<Finish, 'backoffMs' | 'quotaMs'> {
+  const waits = error?.code === 'execution.quota' && request.onQuota !== 'fail' && kind !== 'raw';
+  if (waits) {
+    return {
+      backoffMs: limitDelay(error.resetsAt, Date.now()),
+      quotaMs: request.quotaTimeoutMs ?? QUOTA_TIMEOUT_MS,
+    };
+  }
+  return { backoffMs: retryDelay(error, attempt, retryBackoffMs, Date.now()), quotaMs: null };
+}
 
 const isOutage = (error: unknown): boolean =>
   isRedisTrouble(error) ||

@@ -1,8 +1,7 @@
 /** Runs the CLI of a claim: the one of its provider, or the fallback's when that CLI is missing. */
 import { AppError, messageOf } from '../errors.ts';
-import type { Circuits, LoginAnswer } from '../limits/circuits.ts';
+import type { Credentials } from '../limits/credentials.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
-import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 import type { Claim } from '../records/ports.ts';
@@ -60,7 +59,9 @@ async function prepareFallback(claim: Claim, missing: AppError, options: Prepare
 export interface CliRun {
   readonly claim: Claim;
   readonly prepare: PrepareOptions;
-  readonly circuits: Circuits;
+  readonly credentials: Pick<Credentials, 'enter'>;
+  /** Repeats a task while Redis is away. Throws when the execution is stopped meanwhile. */
+  withRedis<T>(task: () => Promise<T>): Promise<T>;
   /** Prepares the claim again, because an update may have moved its CLI. */
   prepareAgain(): Promise<Prepared>;
   /** Waits for a slot of the fallback. Throws when the execution is stopped before that. */
@@ -73,8 +74,8 @@ export interface CliRun {
 /**
  * Runs a prepared execution. A CLI that cannot be started is looked up once more, then the fallback
  * runs.
- * @throws AppError when none can be started, and auth.required while the login's circuit is open;
- *   nothing was spawned then
+ * @throws AppError when none can be started, and auth.required or execution.quota while the gate
+ *   of the credential is closed; nothing was spawned then
  */
 export async function runCli(prepared: Prepared, run: CliRun): Promise<ExecutionResult> {
   try {
@@ -91,41 +92,34 @@ export async function runCli(prepared: Prepared, run: CliRun): Promise<Execution
   }
 }
 
-/** Runs one CLI within the circuit of its login. */
+/** Runs one CLI, whose answer opens or closes the gate of its credential. */
 async function runOne(prepared: Prepared, run: CliRun): Promise<ExecutionResult> {
   const { provider, fallbackReason, unsaved } = prepared;
   if (fallbackReason !== null) await run.waitForSlot(provider.name);
-  const pass = run.circuits.enter(prepared);
+  const pass = await run.withRedis(() => run.credentials.enter(run.claim, provider, prepared.request.model));
   const warn = (code: string, message: string): void => run.emit({ kind: 'warning', code, message }, null);
+  let result: ExecutionResult;
   try {
     if (fallbackReason !== null) warn('fallback', `${provider.name} runs this job: ${fallbackReason}`);
     if (unsaved !== null) {
       warn('session_not_saved', `${provider.name} cannot save this conversation: ${unsaved}`);
     }
-    const result = await run.execute(prepared, (event, raw) => {
+    result = await run.execute(prepared, (event, raw) => {
       if (provesLogin(event)) pass.proven();
       run.emit(event, raw);
     });
-    pass.settle(loginAnswer(result.outcome));
-    return result;
   } catch (error) {
-    pass.settle('unknown');
+    await pass.abandon();
     throw error;
   }
+  const { outcome, limitedModel } = result;
+  const settled = await run.withRedis(() => pass.settle(outcome, limitedModel)).catch(() => outcome);
+  return { ...result, outcome: settled };
 }
 
 /** Only a vendor that accepted the login makes a CLI think, act or stream text. */
 const provesLogin = ({ kind }: ExecutionEvent): boolean =>
   kind === 'text.delta' || kind === 'reasoning' || kind === 'tool.started';
-
-/** The executor stopped it: this says nothing of the login. */
-const STOPPED = ['execution.cancelled', 'execution.lost'];
-
-function loginAnswer({ error }: Outcome): LoginAnswer {
-  if (error === null) return 'succeeded';
-  if (error.code === 'auth.required') return 'refused';
-  return STOPPED.includes(error.code) ? 'unknown' : 'other';
-}
 
 /** The CLI is not installed, or cannot be started. */
 const isCliMissing = (error: unknown): error is AppError =>

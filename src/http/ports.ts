@@ -170,6 +170,11 @@ export interface Health {
   /** Prometheus text. */
   metrics(): Promise<string>;
   providers(): Promise<readonly ProviderReport[]>;
+  /**
+   * Opens the closed gates of a provider, or of one credential. Returns how many there were.
+   * @throws AppError provider.not_found
+   */
+  resumeProvider(name: string): Promise<number>;
 }
 
 /** The processes of CLIs on this node. Every method throws AppError process.not_found. */

@@ -83,6 +83,8 @@ async function resolvePrompt(
     priority: request.priority ?? 0,
     delayMs: request.delayMs ?? 0,
     maxAttempts: request.retry?.maxAttempts ?? 1,
+    ...(request.onQuota === undefined ? {} : { onQuota: request.onQuota }),
+    ...(request.quotaTimeoutMs === undefined ? {} : { quotaTimeoutMs: request.quotaTimeoutMs }),
     concurrencyKey: request.concurrencyKey ?? null,
     tags: request.tags ?? [],
     metadata: request.metadata ?? {},

@@ -17,6 +17,9 @@ const Background = Type.Enum(['stop', 'wait'], {
   description:
     'work that goes on after the answer (background tasks, a wake-up): stop it, or wait for it; default: stop',
 });
+const DAY_MS = 86_400_000;
+/** How long a job that names nothing else waits for usage limits. */
+export const QUOTA_TIMEOUT_MS = 7 * DAY_MS;
 const ToolList = Type.Array(Type.String({ pattern: TOOL_PATTERN }), { maxItems: 64 });
 
 /**
@@ -68,6 +71,18 @@ export const promptOptions = {
   priority: Type.Optional(Type.Integer({ minimum: -10, maximum: 10 })),
   delayMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_592_000_000 })),
   retry: Type.Optional(Type.Object({ maxAttempts: Type.Integer({ minimum: 1, maximum: 20 }) }, closed)),
+  onQuota: Type.Optional(
+    Type.Enum(['wait', 'fail'], {
+      description: 'at a usage limit: wait for its end without a process, or fail; default: wait',
+    }),
+  ),
+  quotaTimeoutMs: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 30 * DAY_MS,
+      description: 'how long the job may wait for usage limits; then it fails as execution.quota',
+    }),
+  ),
   concurrencyKey: Type.Optional(Type.String({ pattern: '^[^\\u0000-\\u001f]{1,128}$' })),
   tags: Type.Optional(Type.Array(Type.String({ pattern: TAG_PATTERN }), { maxItems: 32, uniqueItems: true })),
   metadata: Type.Optional(
@@ -134,6 +149,9 @@ export const ResolvedPrompt = Type.Object(
     priority: asked.priority,
     delayMs: asked.delayMs,
     maxAttempts: asked.retry.properties.maxAttempts,
+    /** Left out in records of older servers. */
+    onQuota: Type.Optional(asked.onQuota),
+    quotaTimeoutMs: Type.Optional(asked.quotaTimeoutMs),
     concurrencyKey: nullable(asked.concurrencyKey),
     tags: asked.tags,
     metadata: asked.metadata,

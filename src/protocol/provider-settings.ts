@@ -14,6 +14,10 @@ export const JobDefaults = {
     Type.String({ pattern: `^${MODEL_PATTERN}$` }),
     'The model of a job that names none. With null, it is BULLPEN_MODEL; without that, the CLI decides.',
   ),
+  credential: setting(
+    Type.String({ pattern: '^[A-Za-z0-9][\\w.@-]{0,63}$' }),
+    'The name of the login that its CLI uses. With null, the name is a hash. A usage limit holds for one login on all nodes.',
+  ),
   concurrency: setting(
     Type.Integer({ minimum: 1, maximum: 1000 }),
     'How many executions of this provider run at the same time. With null, only BULLPEN_CONCURRENCY limits them.',

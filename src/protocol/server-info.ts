@@ -5,6 +5,21 @@ import { nullable } from './schema.ts';
 
 const nullableText = nullable(Type.String());
 
+/**
+ * A login of a provider. With `|` and a word behind its name: for models with this word in theirs.
+ */
+export const CredentialReport = Type.Object({
+  name: Type.String(),
+  status: Type.Enum(['ok', 'limited', 'refused', 'paused'], {
+    description:
+      'limited: a usage limit is reached, and its jobs wait; refused: the vendor refused the login, and its jobs fail at once',
+  }),
+  limitedUntil: nullable(Type.String(), {
+    description: 'RFC 3339: when one job tries again; null: any time, or when it is opened by hand',
+  }),
+});
+export type CredentialReport = Static<typeof CredentialReport>;
+
 /** A CLI: whether it is installed and logged in, and what it can do. */
 export const ProviderReport = Type.Object({
   name: Type.String(),
@@ -16,11 +31,8 @@ export const ProviderReport = Type.Object({
   todo: nullable(Type.String(), {
     description: 'what a person must do before its jobs can succeed',
   }),
-  circuit: Type.Enum(['closed', 'open', 'half_open'], {
-    description: 'after a refused login: open refuses jobs at once, half_open lets one job try',
-  }),
-  circuitOpenUntil: nullable(Type.String(), {
-    description: 'RFC 3339: when the next job may try; null: any time',
+  credentials: Type.Array(CredentialReport, {
+    description: 'the logins that its jobs use, on all nodes',
   }),
   running: Type.Integer({ description: 'executions it runs now, as a fallback too' }),
   concurrency: nullable(Type.Integer(), {

@@ -101,7 +101,7 @@ export const isAnswer = ({ kind }: EventBody): boolean => ANSWERS.includes(kind)
 export const isRefusal = (event: EventBody): boolean =>
   event.kind === 'api_retry' ||
   (event.kind === 'execution.finished' &&
-    ['execution.overloaded', 'execution.rate_limited'].includes(event.outcome.error?.code ?? ''));
+    ['execution.overloaded', 'execution.quota'].includes(event.outcome.error?.code ?? ''));
 
 /** The text to send: the prompt, or only "continue" when the session has the prompt already. */
 export const promptFor = (request: ResolvedPrompt, { earlierAttempt }: CommandContext): string =>

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -55,6 +56,8 @@ export interface Gates {
   closed(): Promise<ReadonlyMap<string, ClosedGate>>;
   /** The credentials of all nodes, by provider. */
   credentials(): Promise<ReadonlyMap<string, ReadonlySet<string>>>;
+  /** Key of the HMAC in names of credentials, made at the first use. */
+  key(): Promise<string>;
   /** The model that a credential ran last, for jobs that name none. */
   ran(credential: string, model: string): Promise<void>;
 }
@@ -115,6 +118,10 @@ export function createGates(redis: Redis, names: Names, scripts: ScriptRunner): 
         }
       }
       return found;
+    },
+    async key() {
+      await redis.set(names.credentialKey, randomBytes(32).toString('hex'), 'NX');
+      return (await redis.get(names.credentialKey)) ?? '';
     },
     async ran(credential, model) {
       await redis.hset(names.lastModels, credential, model);

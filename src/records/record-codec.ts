@@ -174,6 +174,7 @@ export function jobArguments(job: NewJob): ScriptArguments {
     cwd: request.cwd,
     provider: request.provider,
     model: request.model,
+    onQuota: request.onQuota ?? null,
     batch: job.batch ?? null,
   };
 }

@@ -22,6 +22,7 @@ export interface HealthOptions {
   readonly metrics: Metrics;
   readonly damage: Pick<DamageReports, 'counts' | 'latest'>;
   readonly providers: Health['providers'];
+  readonly resumeProvider: Health['resumeProvider'];
 }
 
 interface Check {
@@ -95,5 +96,6 @@ export function createHealth(options: HealthOptions): Health {
     },
     metrics: () => options.metrics.render(),
     providers: options.providers,
+    resumeProvider: options.resumeProvider,
   };
 }

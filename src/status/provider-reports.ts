@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import { type CliProbe, type StateFolders, withFolder } from '../executor/cli-probe.ts';
 import type { Executor } from '../executor/executor.ts';
-import type { Circuits, CircuitView } from '../limits/circuits.ts';
-import type { ProviderReport } from '../protocol/server-info.ts';
+import type { Credentials } from '../limits/credentials.ts';
+import type { CredentialReport, ProviderReport } from '../protocol/server-info.ts';
 import type { Login } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 
@@ -12,7 +12,7 @@ export interface ProviderReportsOptions {
   readonly providers: Providers;
   readonly probe: CliProbe;
   readonly stateFolders: StateFolders;
-  readonly circuits: Pick<Circuits, 'view'>;
+  readonly credentials: Pick<Credentials, 'names' | 'reports' | 'succeededAt'>;
   /** The environment of a provider's CLI, as its jobs have it. */
   environment(provider: string, set: Readonly<Record<string, string>>): Readonly<Record<string, string>>;
   readonly executor: Pick<Executor, 'runningOf'>;
@@ -30,25 +30,22 @@ export function createProviderReports(
     providers,
     probe,
     stateFolders,
-    circuits,
+    credentials,
     environment,
     executor,
     platform = process.platform,
   } = options;
 
-  async function report({
-    provider,
-    binary: configured,
-    defaults,
-    fallback,
-  }: RegisteredProvider): Promise<ProviderReport> {
+  async function report(
+    { provider, binary: configured, defaults, fallback }: RegisteredProvider,
+    found: readonly CredentialReport[],
+  ): Promise<ProviderReport> {
     const { name, login, capabilities } = provider;
     const env = environment(name, {});
-    const circuit = circuits.view({ provider, env });
+    const own = found.find((one) => one.name === credentials.names()[name]);
     const base = {
       name,
-      circuit: circuit.state,
-      circuitOpenUntil: circuit.openUntil === null ? null : new Date(circuit.openUntil).toISOString(),
+      credentials: [...found],
       running: executor.runningOf(name),
       concurrency: defaults.concurrency,
       fallback,
@@ -63,7 +60,8 @@ export function createProviderReports(
         loginState({
           login,
           env,
-          seen: circuit,
+          isRefused: own?.status === 'refused',
+          succeededAt: credentials.succeededAt(name),
           askCli: () => probe.loggedIn(provider, binary, cliEnv),
           mayHideLogin: platform === 'darwin',
         }),
@@ -85,7 +83,10 @@ export function createProviderReports(
     }
   }
 
-  return () => Promise.all(providers.list().map(report));
+  return async () => {
+    const found = await credentials.reports();
+    return Promise.all(providers.list().map((one) => report(one, found.get(one.provider.name) ?? [])));
+  };
 }
 
 /** Whether a CLI is logged in, as far as that is known without a job. */
@@ -100,8 +101,10 @@ interface LoginSigns {
   readonly login: Login;
   /** The environment of the CLI's jobs. */
   readonly env: Readonly<Record<string, string>>;
-  /** The last refusal and success of its jobs since the server started. */
-  readonly seen: Pick<CircuitView, 'refusedAt' | 'succeededAt'>;
+  /** Whether the vendor refused it last. */
+  readonly isRefused: boolean;
+  /** The last success of its jobs since the server started (ms); null: there was none. */
+  readonly succeededAt: number | null;
   /** Whether the CLI reports that it is logged in; null: it did not answer. */
   askCli(): Promise<boolean | null>;
   /** Whether a CLI may keep its login outside its files (the keychain of macOS). */
@@ -114,12 +117,10 @@ const AT_FIRST_JOB = 'the first job shows whether the vendor accepts it';
  * Uses the strongest sign: the result of a job, then a variable with a key, then the CLI's own
  * answer, then a login file. Checks that a secret exists, but does not read it.
  */
-async function loginState({ login, env, seen, askCli, mayHideLogin }: LoginSigns): Promise<LoginState> {
-  const { refusedAt, succeededAt } = seen;
-  if (refusedAt !== null && refusedAt >= (succeededAt ?? 0)) {
-    return no(`the vendor refused the login at ${iso(refusedAt)}`, login.hint);
-  }
-  if (succeededAt !== null) return yes(`a job succeeded at ${iso(succeededAt)}`);
+async function loginState(signs: LoginSigns): Promise<LoginState> {
+  const { login, env, isRefused, succeededAt, askCli, mayHideLogin } = signs;
+  if (isRefused) return no('the vendor refused the login', login.hint);
+  if (succeededAt !== null) return yes(`a job succeeded at ${new Date(succeededAt).toISOString()}`);
   const variable = login.variables.find((name) => (env[name] ?? '') !== '');
   if (variable !== undefined) return unknown(`${variable} is set; ${AT_FIRST_JOB}`);
   if (login.statusArgs !== null) {
@@ -151,7 +152,6 @@ async function loginFile({ files }: Login, env: LoginSigns['env']): Promise<stri
   return null;
 }
 
-const iso = (ms: number): string => new Date(ms).toISOString();
 const yes = (why: string): LoginState => ({ authenticated: 'yes', why, todo: null });
 const no = (why: string, todo: string): LoginState => ({ authenticated: 'no', why, todo });
 const unknown = (why: string, todo: string | null = null): LoginState => ({

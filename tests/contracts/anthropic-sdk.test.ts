@@ -140,7 +140,7 @@ describe.concurrent('the runner of the Messages API', () => {
         maxRetries: 2,
       });
       expect(run.code).toBe(1);
-      expect(verdict.error?.code).toBe('execution.rate_limited');
+      expect(verdict.error?.code).toBe('execution.quota');
       expect(Date.parse(verdict.error?.resetsAt ?? '')).toBeGreaterThanOrEqual(before + 3_600_000);
       expect(model.requests).toHaveLength(1);
     }));

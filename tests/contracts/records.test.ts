@@ -171,7 +171,7 @@ describe('the keys of the records', () => {
     expect(claim).toMatchObject({ principal: 'alice', sessionId: id });
     expect(await claims.owned()).toEqual([claim]);
     expect(await bench.record(id)).toMatchObject({ ...made, attempt: 1, failures: 0 });
-    const failure = failed(claim.executionId, 'execution.rate_limited');
+    const failure = failed(claim.executionId, 'execution.overloaded');
     expect(await claims.finish(finishOf(claim, { outcome: failure }))).toBe('scheduled');
     await age(id);
     expect(await bench.record(id)).toMatchObject({ attempt: 1, failures: 1 });

@@ -394,7 +394,7 @@ describe('bullpen with a server that runs', () => {
     const place = beside();
     const late = await type(place, ['run', 'never [[hang]]', '--timeout', '2s']);
     expect(late).toMatchObject({ code: 124, out: '', err: expect.stringContaining('execution.timed_out') });
-    // The last one: a refused login opens its circuit.
+    // The last one: a refused login closes its gate.
     const refused = await type(place, ['run', 'Fail. [[error: 401]]']);
     expect(refused).toMatchObject({ code: 77, err: expect.stringContaining('auth.required') });
   });

@@ -19,6 +19,13 @@ export class FakeHealth implements Health {
     return '# TYPE bullpen_up gauge\nbullpen_up 1\n';
   }
 
+  readonly resumed: string[] = [];
+
+  async resumeProvider(name: string): Promise<number> {
+    this.resumed.push(name);
+    return 1;
+  }
+
   async providers(): Promise<readonly ProviderReport[]> {
     return [
       {
@@ -29,8 +36,7 @@ export class FakeHealth implements Health {
         authenticated: 'unknown',
         why: null,
         todo: null,
-        circuit: 'open',
-        circuitOpenUntil: '2026-01-01T00:01:00.000Z',
+        credentials: [{ name: 'claude:work', status: 'limited', limitedUntil: '2026-01-01T00:01:00.000Z' }],
         running: 1,
         concurrency: 2,
         fallback: null,

@@ -8,6 +8,7 @@ export const succeededWith = (text: string): Outcome => ({
   status: 'succeeded',
   executionId: ulid(),
   provider: 'claude',
+  credential: null,
   model: null,
   text,
   textTruncated: false,

@@ -50,14 +50,14 @@ async function report(server: TestServer, name: string): Promise<ProviderReport>
 const submit = async (server: TestServer, request: Parameters<TestServer['run']>[0]): Promise<string> =>
   (await server.run(request, 0)).id;
 
-it('a refused key opens the circuit, which the report shows; the queue behind it ends without a process each', async () => {
+it('a refused key closes its gate, which the report shows; the queue behind it ends without a process each', async () => {
   const { server, spawns } = await system({}, { ANTHROPIC_API_KEY: KEY, BULLPEN_CONCURRENCY: '2' });
   expect(await report(server, 'claude')).toMatchObject({
     available: true,
     version: '9.9.9',
     authenticated: 'unknown',
     why: 'ANTHROPIC_API_KEY is set; the first job shows whether the vendor accepts it',
-    circuit: 'closed',
+    credentials: [{ status: 'ok', limitedUntil: null }],
   });
   const ids = await Promise.all(Array.from({ length: 12 }, () => submit(server, { prompt: REFUSED })));
   const jobs: Job[] = await Promise.all(ids.map((id) => server.finished(id)));
@@ -68,22 +68,21 @@ it('a refused key opens the circuit, which the report shows; the queue behind it
   const after = await report(server, 'claude');
   expect(after).toMatchObject({
     authenticated: 'no',
-    circuit: 'open',
+    credentials: [{ name: expect.stringMatching(/^claude:key-/), status: 'refused' }],
     todo: expect.stringContaining('/login'),
   });
-  expect(Date.parse(after.circuitOpenUntil ?? '')).toBeGreaterThan(Date.now());
+  expect(Date.parse(after.credentials[0]?.limitedUntil ?? '')).toBeGreaterThan(Date.now());
   expect(server.log() + JSON.stringify([after, jobs])).not.toContain(KEY);
 });
 
-it('a circuit whose time is over lets a job try, and its success is the proof of the login', async () => {
+it('a gate whose time is over lets a job try, and its success is the proof of the login', async () => {
   const { server } = await setUp();
   await server.run({ prompt: REFUSED });
-  await eventually(async () => (await report(server, 'claude')).circuit === 'half_open', PATIENT);
+  expect(await report(server, 'claude')).toMatchObject({ authenticated: 'no' });
   expect(await server.run({ prompt: 'Hi' })).toMatchObject({ status: 'succeeded' });
   expect(await report(server, 'claude')).toMatchObject({
     authenticated: 'yes',
-    circuit: 'closed',
-    circuitOpenUntil: null,
+    credentials: [{ status: 'ok', limitedUntil: null }],
     todo: null,
   });
 });
@@ -117,29 +116,37 @@ it('a provider at its own limit leaves the other slots to others', async () => {
   for (const id of narrow) expect(await server.finished(id)).toMatchObject({ status: 'succeeded' });
 });
 
-it('a retry waits until the vendor lifts its limit, and there is none when that takes too long', async () => {
-  const { server } = await setUp();
-  const limited = (seconds: number): string => {
-    const resetsAt = Math.ceil(Date.now() / 1000) + seconds;
-    const line = JSON.stringify({
-      type: 'rate_limit_event',
-      rate_limit_info: { status: 'rejected', resetsAt, rateLimitType: 'five_hour' },
-    });
-    return fakePrompt([{ line }, { result: { is_error: true, api_error_status: 429, result: 'limit' } }]);
-  };
-  const retry = { maxAttempts: 2 };
-  const soon = await submit(server, { prompt: limited(3600), retry });
-  await eventually(async () => (await server.job(soon)).status === 'scheduled', PATIENT);
-  const { scheduledFor } = await server.job(soon);
-  expect(Date.parse(scheduledFor ?? '') - Date.now()).toBeGreaterThan(3_500_000);
-  const late = await server.run({ prompt: limited(7 * 3600), retry });
-  expect(late).toMatchObject({
-    status: 'failed',
-    attempts: 1,
-    outcome: { error: { code: 'execution.rate_limited' } },
+it('a job waits for the end of a usage limit, or fails at once', async () => {
+  const { server } = await system({}, { BULLPEN_CONCURRENCY: '1' });
+  const resetsAt = Math.ceil(Date.now() / 1000) + 3600;
+  const line = JSON.stringify({
+    type: 'rate_limit_event',
+    rate_limit_info: { status: 'rejected', resetsAt, rateLimitType: 'five_hour' },
   });
-  expect(late.outcome?.error?.resetsAt).toMatch(/^20/);
-  const once = await server.run({ prompt: limited(1) });
-  expect(once).toMatchObject({ status: 'failed', attempts: 1 });
-  expect((await server.api('POST', `/v1/jobs/${soon}/cancel`)).ok).toBe(true);
+  const limited = fakePrompt([
+    { line },
+    { result: { is_error: true, api_error_status: 429, api_error: 'usage_limit_reached', result: 'no' } },
+  ]);
+  const id = await submit(server, { prompt: limited });
+  await eventually(async () => (await server.job(id)).status === 'scheduled', PATIENT);
+  const waiting = await server.job(id);
+  expect(waiting).toMatchObject({ waitReason: 'quota', attempts: 1 });
+  expect(Date.parse(waiting.scheduledFor ?? '')).toBeGreaterThanOrEqual(resetsAt * 1000);
+  expect(await report(server, 'claude')).toMatchObject({
+    credentials: [{ status: 'limited', limitedUntil: new Date(resetsAt * 1000).toISOString() }],
+  });
+  const next = await submit(server, { prompt: 'Hi', provider: 'claude' });
+  const failing = await server.run({ prompt: 'Hi', onQuota: 'fail' });
+  expect(failing).toMatchObject({
+    status: 'failed',
+    outcome: { error: { code: 'execution.quota', resetsAt: new Date(resetsAt * 1000).toISOString() } },
+  });
+  expect(await server.job(next)).toMatchObject({ status: 'queued', attempts: 0 });
+  const resumed = await server.api('POST', '/v1/providers/claude/resume');
+  expect(await resumed.json()).toEqual({ opened: 1 });
+  expect(await server.finished(next)).toMatchObject({
+    status: 'succeeded',
+    outcome: { credential: expect.stringMatching(/^claude:login-/) },
+  });
+  expect((await server.api('POST', '/v1/providers/none/resume')).status).toBe(404);
 });

@@ -140,7 +140,12 @@ export function ofProvider(provider: ProviderReport, wanted: string): readonly F
     ...(binary === null ? [] : [binary]),
     ...(available ? [`logged in: ${authenticated}`] : []),
     ...(why === null ? [] : [why]),
-    ...(provider.circuit === 'open' ? ['jobs are refused until the next try'] : []),
+    ...provider.credentials
+      .filter(({ status }) => status !== 'ok')
+      .map(
+        ({ name: login, status, limitedUntil }) =>
+          `${login} is ${status} until ${limitedUntil ?? 'it is opened'}`,
+      ),
   ];
   const finding: Finding = { mark, what: name, detail: parts.join(', ') };
   return todo === null

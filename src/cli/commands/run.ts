@@ -37,20 +37,23 @@ job; a second Ctrl-C kills it and exits.`,
     'id=$(bullpen run "Tidy the docs" --permission-mode acceptEdits --detach)',
   ],
   async run(context, args) {
+    const detach = args.flag('detach');
     const request: PromptRequest = {
       cwd: context.cwd,
+      // Without a terminal, a script waits.
+      ...(detach || context.output.live ? {} : { onQuota: 'fail' }),
       ...requestFields(args, context.cwd),
       prompt: await promptOf(context, args),
     };
     const cwd = request.cwd ?? context.cwd;
-    await using server = await serverFor(context, cwd, args.flag('detach'));
+    await using server = await serverFor(context, cwd, detach);
     // Awaited here, because the server is disposed of when this function returns.
     return await driveJob({
       server,
       output: context.output,
       interrupts: context.interrupts,
       json: args.flag('json'),
-      detach: args.flag('detach'),
+      detach,
       cwd,
       create: (client, options) =>
         client.create(request, options).catch((error: unknown) => explainFolder(error, args, context.cwd)),

@@ -1,6 +1,6 @@
 /** The commands for the server as a whole: serve, providers, ps. */
 import { AppError } from '../../errors.ts';
-import type { CliProcess, ProviderReport } from '../../protocol/server-info.ts';
+import type { CliProcess, CredentialReport, ProviderReport } from '../../protocol/server-info.ts';
 import type { Command } from '../command.ts';
 import { CommandError, EXIT, usageError } from '../failures.ts';
 import { type Column, formatAge, renderTable } from '../format.ts';
@@ -34,17 +34,26 @@ readable lines on a terminal, JSON elsewhere.`,
 
 export const providersCommand: Command = {
   name: 'providers',
-  usage: '[--json] | cleanup NAME',
+  usage: '[--json] | cleanup NAME | resume NAME',
   summary: 'list the agent CLIs: installed, logged in, what to do',
-  details: '`cleanup` ends the idle processes of a provider.',
+  details: `\`cleanup\` ends the idle processes of a provider. \`resume\` lets jobs use a limited or
+refused credential before its time; NAME is a credential, or a provider for all of its
+credentials.`,
   options: { json: { type: 'boolean', help: 'print {data: […]}, with what each CLI can do' } },
   examples: ['bullpen providers', "bullpen providers --json | jq '.data[] | select(.available)'"],
   async run(context, args) {
     const { output } = context;
     const [action, name, ...more] = args.positionals;
-    if (action !== undefined && (action !== 'cleanup' || name === undefined || more.length > 0))
-      throw usageError('providers takes no arguments, or `cleanup NAME`');
+    const known = action === 'cleanup' || action === 'resume';
+    if (action !== undefined && (!known || name === undefined || more.length > 0))
+      throw usageError('providers takes no arguments, `cleanup NAME` or `resume NAME`');
     const client = await context.connect();
+    if (name !== undefined && action === 'resume') {
+      const opened = await client.resumeProvider(name);
+      if (args.flag('json')) output.json({ opened }, 2);
+      else output.note(`credentials of ${name} that may be used again: ${opened}`);
+      return EXIT.succeeded;
+    }
     if (name !== undefined) {
       const ended = await client.cleanUpProvider(name);
       if (args.flag('json')) output.json({ ended }, 2);
@@ -61,6 +70,9 @@ export const providersCommand: Command = {
   },
 };
 
+const credentialText = ({ name, status, limitedUntil }: CredentialReport): string =>
+  [name, status, ...(limitedUntil === null ? [] : [`until ${limitedUntil}`])].join(' ');
+
 const PROVIDER_COLUMNS: readonly Column<ProviderReport>[] = [
   { title: 'NAME', cell: ({ name }) => name },
   {
@@ -76,9 +88,8 @@ const PROVIDER_COLUMNS: readonly Column<ProviderReport>[] = [
     right: true,
   },
   {
-    title: 'CIRCUIT',
-    cell: ({ circuit, circuitOpenUntil }) =>
-      circuitOpenUntil === null ? circuit : `${circuit} until ${circuitOpenUntil}`,
+    title: 'CREDENTIALS',
+    cell: ({ credentials }) => credentials.map(credentialText).join(', '),
   },
   { title: 'WHY', cell: ({ why }) => why ?? '' },
 ];

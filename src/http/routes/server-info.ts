@@ -3,6 +3,7 @@ import { nullable } from '../../protocol/schema.ts';
 import { ProviderReport } from '../../protocol/server-info.ts';
 import type { HttpApp } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';
+import { NoQuery } from '../parameters.ts';
 import type { Health } from '../ports.ts';
 
 const Readiness = Type.Object({
@@ -23,7 +24,7 @@ const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /**
  * `GET /health`, `/ready` and `/claude-cli/health` for everyone; `GET /v1/providers` for callers;
- * `/metrics` for admins.
+ * `/metrics` and `/v1/providers/:name/resume` for admins.
  */
 export function serverRoutes(app: HttpApp, health: Health): void {
   app.get(
@@ -95,6 +96,36 @@ export function serverRoutes(app: HttpApp, health: Health): void {
       },
     },
     async () => ({ data: await health.providers() }),
+  );
+
+  app.post(
+    '/v1/providers/:name/resume',
+    {
+      config: { access: 'admin' },
+      schema: {
+        tags: ['server'],
+        operationId: 'resumeProvider',
+        summary: 'Let jobs use a limited or refused credential before its time',
+        params: Type.Object({ name: Type.String({ description: 'name of a provider, or of a credential' }) }),
+        querystring: NoQuery,
+        response: {
+          200: answer(
+            'They may be used',
+            json(
+              Type.Object(
+                { opened: Type.Integer({ description: 'how many were limited or refused' }) },
+                { examples: [{ opened: 1 }] },
+              ),
+            ),
+          ),
+          ...errorAnswers(
+            ...(['auth.unauthenticated', 'auth.forbidden', 'request.not_acceptable'] as const),
+            'provider.not_found',
+          ),
+        },
+      },
+    },
+    async (request) => ({ opened: await health.resumeProvider(request.params.name) }),
   );
 
   app.get(

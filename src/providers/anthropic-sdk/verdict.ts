@@ -78,14 +78,12 @@ const REFUSED = ['invalid_request_error', 'not_found_error', 'request_too_large'
 function apiFailure({ status, errorType, message, resetsAt }: RunnerError): WireError {
   const among = (types: readonly string[]): boolean => errorType !== null && types.includes(errorType);
 
-  if (status === 402 || errorType === 'billing_error' || NO_CREDIT.test(message)) {
+  const isLimit = status === 402 || status === 429 || among(['billing_error', 'rate_limit_error']);
+  if (isLimit || NO_CREDIT.test(message)) {
     return wireError('execution.quota', message, resetsAt);
   }
   if (status === 401 || status === 403 || among(['authentication_error', 'permission_error'])) {
     return wireError('auth.required', `${message} (${LOGIN_HINT})`);
-  }
-  if (status === 429 || errorType === 'rate_limit_error') {
-    return wireError('execution.rate_limited', message, resetsAt);
   }
   if (status === 408 || status === 409 || (status !== null && status >= 500) || among(PASSING)) {
     return wireError('execution.overloaded', message, resetsAt);

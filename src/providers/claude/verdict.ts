@@ -61,14 +61,12 @@ export function claudeVerdict(end: ClaudeEnd): Verdict {
   };
 }
 
-const LIMITED = ['execution.quota', 'execution.rate_limited'];
-
 /** Limits of one family of models; the others hold for the whole plan. */
 const MODEL_LIMIT = /^seven_day_(opus|sonnet)$/;
 
 /** The error, with what the CLI reported about the limit behind it. */
 function limitOf({ limit }: ClaudeEnd, error: WireError | null): Pick<Verdict, 'error' | 'limitedModel'> {
-  if (error === null || limit === null || !LIMITED.includes(error.code)) return { error };
+  if (limit === null || error?.code !== 'execution.quota') return { error };
   const limitedModel = MODEL_LIMIT.exec(limit.limit ?? '')?.[1] ?? null;
   return { error: { ...error, resetsAt: limit.resetsAt }, limitedModel };
 }
@@ -258,19 +256,14 @@ function knownFailure(signs: FailureSigns): WireError | null {
   if (is('error_max_structured_output_retries', 'structured_output_retry_exhausted')) {
     return wireError('execution.bad_output', message);
   }
-  if (
-    name === 'usage_limit_reached' ||
-    errorClass === 'billing_error' ||
-    status === 402 ||
-    NO_CREDIT.test(message)
-  ) {
+  const isLimit = name === 'usage_limit_reached' || among(['billing_error', 'rate_limit']);
+  if (isLimit || status === 402 || status === 429 || NO_CREDIT.test(message)) {
     return wireError('execution.quota', message);
   }
   const notLoggedIn = status === null && NOT_LOGGED_IN.test(message);
   if (status === 401 || status === 403 || among(AUTH_CLASSES) || notLoggedIn) {
     return wireError('auth.required', `${message} (${LOGIN_HINT})`);
   }
-  if (status === 429 || errorClass === 'rate_limit') return wireError('execution.rate_limited', message);
   if (INVALID_REASONS.some((reason) => reason === terminalReason) || among(INVALID_CLASSES)) {
     return wireError('execution.invalid_request', message);
   }

@@ -83,11 +83,11 @@ export function statusIn(message: string): number | null {
 function knownFailure(text: string): WireError | null {
   const { message, type } = vendorError(text) ?? { message: text, type: null };
   const status = statusIn(message);
-  if (NO_QUOTA.test(message) || status === 402) return wireError('execution.quota', message);
+  if (NO_QUOTA.test(message) || status === 402 || status === 429)
+    return wireError('execution.quota', message);
   if (status === 401 || status === 403 || (status === null && NOT_LOGGED_IN.test(message))) {
     return wireError('auth.required', `${message} (${LOGIN_HINT})`);
   }
-  if (status === 429) return wireError('execution.rate_limited', message);
   if (status !== null && (status >= 500 || status === 408)) return wireError('execution.overloaded', message);
   if ((status !== null && status >= 400) || type === 'invalid_request_error' || REFUSED.test(message)) {
     return wireError('execution.invalid_request', message);

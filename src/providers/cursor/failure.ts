@@ -30,10 +30,8 @@ export function knownFailure(text: string): WireError | null {
   if (trust !== null) return wireError('execution.invalid_request', `${trust} (${TRUST_HINT})`);
   const login = saying(NOT_LOGGED_IN);
   if (login !== null) return wireError('auth.required', `${login} (${LOGIN_HINT})`);
-  const quota = saying(NO_QUOTA);
+  const quota = saying(NO_QUOTA) ?? saying(RATE_LIMITED);
   if (quota !== null) return wireError('execution.quota', quota);
-  const rate = saying(RATE_LIMITED);
-  if (rate !== null) return wireError('execution.rate_limited', rate);
   const refused = saying(REFUSED);
   if (refused !== null) return wireError('execution.invalid_request', refused);
   const overloaded = saying(OVERLOADED);

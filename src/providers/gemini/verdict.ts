@@ -154,8 +154,9 @@ function apiError({ text, status, resetsAt }: ApiFailure): WireError | null {
   if (status === 401 || status === 403 || BAD_KEY.test(text)) {
     return wireError('auth.required', `${text} (${LOGIN_HINT})`);
   }
-  if (status === 402 || NO_QUOTA.test(text)) return wireError('execution.quota', text, resetsAt);
-  if (status === 429) return wireError('execution.rate_limited', text, resetsAt);
+  if (status === 402 || status === 429 || NO_QUOTA.test(text)) {
+    return wireError('execution.quota', text, resetsAt);
+  }
   if (status !== null && (status >= 500 || status === 408 || status === 499)) {
     return wireError('execution.overloaded', text, resetsAt);
   }

@@ -10,12 +10,10 @@ local roots = rootsOf(args.roots)
 local room = args.room and cjson.decode(args.room) or nil
 local limits = limitsOf(node)
 if next(limits) then room = room or {} end -- looks by provider
-local function isFull(provider)
-  return (room and room[provider] and room[provider] <= 0) or isLimited(limits, provider)
-end
+local function isFull(provider) return room and room[provider] and room[provider] <= 0 end
 local function waitsForLimit(job)
   local limit = limits[job.provider]
-  if not limit then return false end
+  if not limit or job.onQuota == 'fail' then return false end
   local model = modelFor(limit.credential, job.model)
   if gateBefore(limit.gates, model, job.executionId) then return true end
   tryGates(limit.gates, model, job.executionId)
@@ -30,7 +28,8 @@ end
 for _, pin in ipairs({ '', node }) do
   if not room then look(pendingKey(pin)) end
   for _, provider in ipairs(room and redis.call('SMEMBERS', P .. ':providers') or {}) do
-    if not isFull(provider) then look(pendingOf(pin, provider), provider) end
+    local fails = isLimited(limits, provider) and FAILS or ''
+    if not isFull(provider) then look(pendingOf(pin, provider .. fails), provider) end
   end
 end
 table.sort(best, bestFirst)
@@ -59,7 +58,7 @@ for _, entry in ipairs(best) do
   local id, _, set, provider = unpack(entry)
   if not isFull(provider) then
     local job = readJob(id, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'principal',
-      'owner', 'sessionId', 'pin', 'provider', 'model', 'cwd', 'attempt', 'request')
+      'owner', 'sessionId', 'pin', 'provider', 'model', 'onQuota', 'cwd', 'attempt', 'request')
     local deadline = number(job.deadline)
     if job.status ~= 'queued' or job.executionId == '' then
       redis.call('ZREM', set, id)

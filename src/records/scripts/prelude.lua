@@ -37,6 +37,8 @@ local function membersKey(id) return P .. ':batch:' .. id .. ':jobs' end
 local function pendingKey(pin) return P .. ':pending' .. (pin == '' and '' or ':' .. pin) end
 -- The same jobs by provider, so that a claim does not read the jobs of a full provider.
 local function pendingOf(pin, provider) return pendingKey(pin) .. '|' .. provider end
+-- Behind the provider: those of these jobs that fail at a usage limit and do not wait for its end.
+local FAILS = '!'
 
 local function ring(kind, id)
   redis.call('PUBLISH', REQUESTS, '{"v":1,"type":"' .. kind .. '","jobId":"' .. id .. '"}')
@@ -195,7 +197,7 @@ end
 
 -- Makes a submitted job pending, unless another job is ahead of it in a lane. Returns true if so.
 local function admit(id)
-  local job = readJob(id, 'lanes', 'pin', 'score', 'provider', 'waitReason')
+  local job = readJob(id, 'lanes', 'pin', 'score', 'provider', 'onQuota', 'waitReason')
   local lanes = lanesOf(job.lanes)
   for _, lane in ipairs(lanes) do
     if headOf(lane) ~= id then
@@ -211,6 +213,9 @@ local function admit(id)
   local score = number(job.score, now)
   redis.call('ZADD', pendingKey(job.pin), score, id)
   redis.call('ZADD', pendingOf(job.pin, job.provider), score, id)
+  if job.onQuota == 'fail' then
+    redis.call('ZADD', pendingOf(job.pin, job.provider .. FAILS), score, id)
+  end
   redis.call('SADD', P .. ':providers', job.provider)
   if job.pin ~= '' then redis.call('ZADD', P .. ':pinned', now, id) end
   ring('run', id)
@@ -235,9 +240,11 @@ end
 local function forget(id, pin, provider)
   redis.call('ZREM', pendingKey(''), id)
   redis.call('ZREM', pendingOf('', provider), id)
+  redis.call('ZREM', pendingOf('', provider .. FAILS), id)
   if pin ~= '' then
     redis.call('ZREM', pendingKey(pin), id)
     redis.call('ZREM', pendingOf(pin, provider), id)
+    redis.call('ZREM', pendingOf(pin, provider .. FAILS), id)
     redis.call('ZREM', P .. ':pinned', id)
   end
   redis.call('ZREM', P .. ':running', id)
@@ -299,7 +306,7 @@ end
 -- Makes a job, unless it has a record. With an executionId it is submitted already, else BullMQ
 -- has to deliver it.
 -- job: id, kind, project, principal, sessionId, request (JSON), score, delayMs, ttlMs, retryOf,
---   pin, lanes (JSON), createdAt, maxAttempts, cwd, provider, model, batch
+--   pin, lanes (JSON), createdAt, maxAttempts, cwd, provider, model, onQuota, batch
 local function createJob(job, executionId)
   local id, key = job.id, jobKey(job.id)
   if redis.call('EXISTS', key) == 1 then return end
@@ -311,7 +318,7 @@ local function createJob(job, executionId)
     'retryOf', job.retryOf or '', 'pin', job.pin or '', 'lanes', job.lanes or '',
     'createdAt', job.createdAt,
     'maxAttempts', job.maxAttempts, 'cwd', job.cwd, 'provider', job.provider,
-    'model', job.model or '',
+    'model', job.model or '', 'onQuota', job.onQuota or '',
     'batch', job.batch or '',
     'status', delayed and 'scheduled' or 'queued', 'waitReason', delayed and 'delayed' or '',
     'scheduledFor', delayed and due or '', 'deadline', deadline, 'attempt', 0, 'failures', 0,

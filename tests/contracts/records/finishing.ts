@@ -121,7 +121,7 @@ export function finishing(bench: () => Bench): void {
 
   it('an outcome that could be tried again ends the job when no other attempt is wanted', async () => {
     const claim = await running(bench(), { maxAttempts: 3 });
-    const outcome = failed(claim.executionId, 'execution.rate_limited');
+    const outcome = failed(claim.executionId, 'execution.overloaded');
     const finish = finishOf(claim, { outcome, backoffMs: null });
     expect(await bench().claimsOf('n1').finish(finish)).toBe('finished');
     expect(await bench().record(claim.jobId)).toMatchObject({ status: 'failed', attempt: 1, outcome });
@@ -196,7 +196,7 @@ export function finishing(bench: () => Bench): void {
 
   it('a retryable failure with attempts left schedules the next one', async () => {
     const claim = await running(bench(), { maxAttempts: 2 });
-    const outcome = failed(claim.executionId, 'execution.rate_limited');
+    const outcome = failed(claim.executionId, 'execution.overloaded');
     const finish = finishOf(claim, { outcome, backoffMs: 90_000 });
     expect(await bench().claimsOf('n1').finish(finish)).toBe('scheduled');
     const record = await bench().record(claim.jobId);
@@ -228,14 +228,14 @@ export function finishing(bench: () => Bench): void {
     const claim = await running(bench(), { maxAttempts: 2 });
     const claims = bench().claimsOf('n1');
     await claims.append(claim.jobId, claim.executionId, 0, [text('first')]);
-    const outcome = failed(claim.executionId, 'execution.rate_limited');
+    const outcome = failed(claim.executionId, 'execution.overloaded');
     await claims.finish(finishOf(claim, { outcome, from: 1 }));
     await bench().submissions.submit(claim.jobId, 'e2');
     const [second] = await claims.claim(1);
     if (second === undefined) throw new Error('the second attempt was not claimed');
     expect(await claims.append(claim.jobId, claim.executionId, 1, [text('late')])).toBe('fenced');
     expect(await claims.append(claim.jobId, 'e2', 0, [text('second')])).toBe('unread');
-    const last = failed('e2', 'execution.rate_limited');
+    const last = failed('e2', 'execution.overloaded');
     expect(await claims.finish(finishOf(second, { outcome: last, from: 1 }))).toBe('finished');
     expect(await bench().record(claim.jobId)).toMatchObject({
       status: 'failed',
@@ -259,7 +259,7 @@ export function finishing(bench: () => Bench): void {
   it('a job that is to be cancelled is not tried again', async () => {
     const claim = await running(bench(), { maxAttempts: 5 });
     await bench().records.cancel(claim.jobId, false, CANCELLED);
-    const outcome = failed(claim.executionId, 'execution.rate_limited');
+    const outcome = failed(claim.executionId, 'execution.overloaded');
     expect(await bench().claimsOf('n1').finish(finishOf(claim, { outcome }))).toBe('finished');
   });
 

@@ -145,6 +145,16 @@ export function gates(bench: () => Bench): void {
     expect(await claim()).toHaveLength(1);
   });
 
+  it('a job that fails at a limit is claimed, so that it can fail', async () => {
+    await named();
+    await refused('e1');
+    await submitted(bench());
+    const failing = await submitted(bench(), { onQuota: 'fail' });
+    expect((await claim()).map(({ jobId }) => jobId)).toEqual([failing]);
+    const [entered] = await Promise.all([enter('e2'), claim()]);
+    expect(entered).toMatchObject({ kind: 'closed' });
+  });
+
   it('only the jobs of limited models are not claimed', async () => {
     await named();
     await refused('e1', { word: 'opus' });

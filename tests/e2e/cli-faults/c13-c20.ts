@@ -3,9 +3,20 @@ import { mkdir, open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { ProviderReport } from '../../../src/protocol/server-info.ts';
-
+import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt, installFakeCli, journalOf } from '../../helpers/fake-cli.ts';
-import { barrier, ended, exited, failed, open, rawLines, reached, run, scheduledAgain } from './row.ts';
+import {
+  barrier,
+  ended,
+  exited,
+  failed,
+  open,
+  PATIENCE,
+  rawLines,
+  reached,
+  run,
+  scheduledAgain,
+} from './row.ts';
 import type { SharedSystem } from './shared-system.ts';
 
 const report = async (system: SharedSystem, provider: string): Promise<ProviderReport> => {
@@ -58,7 +69,10 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
     };
     const { job } = await run(system, { ...request, idleTimeoutMs: 2000 });
     expect(job).toMatchObject({ ...failed('auth.required', exited(143)), attempts: 1 });
-    expect(await report(system, provider)).toMatchObject({ circuit: 'open', authenticated: 'no' });
+    expect(await report(system, provider)).toMatchObject({
+      authenticated: 'no',
+      credentials: [{ status: 'refused' }],
+    });
 
     const before = starts(system);
     const refused = await system.finished(await system.submit(request));
@@ -66,7 +80,7 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
     expect(starts(system)).toBe(before);
   });
 
-  it('C17: a rate limit is retryable, and the job waits for its end without a slot', async () => {
+  it('C17: at a usage limit the job waits for its end without a slot, and no failure counts', async () => {
     const system = shared();
     const resetsAt = Math.ceil(Date.now() / 1000) + 3;
     const steps = [
@@ -75,13 +89,17 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
       },
       { result: { is_error: true, api_error_status: 429, result: 'Too many requests' } },
     ];
-    const id = await system.submit({ prompt: fakePrompt(steps), retry: { maxAttempts: 2 } });
+    const id = await system.submit({ prompt: fakePrompt(steps) });
     const waiting = await scheduledAgain(system, id);
-    expect(waiting).toMatchObject({ waitReason: 'backoff', attempts: 1 });
+    expect(waiting).toMatchObject({ waitReason: 'quota', attempts: 1 });
     expect(Date.parse(waiting.scheduledFor ?? '')).toBeGreaterThanOrEqual(resetsAt * 1000);
     expect(await (await system.api('GET', '/claude-cli/health')).json()).toMatchObject({ running: 1 }); // the other job
+    await eventually(async () => (await system.job(id)).attempts === 2, PATIENCE);
+    await eventually(async () => (await system.job(id)).status === 'scheduled', PATIENCE);
+    await system.api('POST', `/v1/jobs/${id}/cancel`);
+    expect((await system.api('POST', '/v1/providers/claude/resume')).status).toBe(200);
     const { job, events } = await ended(system, id);
-    expect(job).toMatchObject({ ...failed('execution.rate_limited', exited(1)), attempts: 2 });
+    expect(job).toMatchObject({ status: 'cancelled', attempts: 2 });
     const begun = events.flatMap((event) =>
       event.kind === 'execution.started' ? [Date.parse(event.at)] : [],
     );

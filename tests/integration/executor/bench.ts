@@ -9,7 +9,7 @@ import type { ExecutorOptions } from '../../../src/executor/executor.ts';
 import { createExecutor } from '../../../src/executor/executor.ts';
 import { createKnownSessions } from '../../../src/executor/known-sessions.ts';
 import type { PrepareOptions } from '../../../src/executor/prepare.ts';
-import { createCircuits } from '../../../src/limits/circuits.ts';
+import { createCredentials } from '../../../src/limits/credentials.ts';
 import { createLogger } from '../../../src/logger.ts';
 import { createProcScanner } from '../../../src/processes/proc-scanner.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
@@ -125,7 +125,14 @@ export async function executorBench(
       scanner,
       launch,
       concurrency: 2,
-      circuits: createCircuits({ circuitMs: LONG_MS, now: Date.now }),
+      credentials: createCredentials({
+        gates: rpc.gates,
+        providers,
+        environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
+        nodeId,
+        key: 'key',
+        refusedMs: LONG_MS,
+      }),
       leaseMs: 600,
       sweepMs: 20,
       retryBackoffMs: 2,

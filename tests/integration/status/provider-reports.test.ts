@@ -2,8 +2,7 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createCliProbe, createStateFolders } from '../../../src/executor/cli-probe.ts';
-import { createCircuits } from '../../../src/limits/circuits.ts';
-import type { ProviderReport } from '../../../src/protocol/server-info.ts';
+import type { CredentialReport, ProviderReport } from '../../../src/protocol/server-info.ts';
 import type { Login } from '../../../src/providers/provider.ts';
 import { createProviders, type Providers } from '../../../src/providers/registry.ts';
 import { createProviderReports } from '../../../src/status/provider-reports.ts';
@@ -42,7 +41,8 @@ function machine(changed: Partial<Login> = {}, env: Record<string, string> = {},
   const { provider, ...rest } = registered.get('claude');
   const claude = { ...rest, provider: { ...provider, login: { ...provider.login, ...changed } } };
   const providers: Providers = { ...registered, list: () => [claude, registered.get('other')] };
-  const circuits = createCircuits({ circuitMs: 60_000, now: () => NOW });
+  const credential = { name: 'claude:work', status: 'ok', limitedUntil: null } as CredentialReport;
+  const login = { credential, succeededAt: null as number | null };
   const jobEnv = { PATH: process.env['PATH'] ?? '', HOME: home, ...env };
   const open = (platform: NodeJS.Platform = 'linux') =>
     createProviderReports({
@@ -54,7 +54,11 @@ function machine(changed: Partial<Login> = {}, env: Record<string, string> = {},
         loginTimeoutMs,
       }),
       stateFolders: createStateFolders(),
-      circuits,
+      credentials: {
+        names: () => ({ claude: 'claude:work' }),
+        reports: async () => new Map([['claude', [login.credential]]]),
+        succeededAt: () => login.succeededAt,
+      },
       environment: () => jobEnv,
       executor: { runningOf: (name) => (name === 'claude' ? 2 : 0) },
       platform,
@@ -66,7 +70,7 @@ function machine(changed: Partial<Login> = {}, env: Record<string, string> = {},
     script,
     open,
     reports,
-    pass: () => circuits.enter({ provider: claude.provider, env: jobEnv }),
+    login,
     runs: () => readFileSync(runs, 'utf8').trim().split('\n'),
     async report(): Promise<ProviderReport> {
       const [first] = await reports();
@@ -79,7 +83,7 @@ function machine(changed: Partial<Login> = {}, env: Record<string, string> = {},
 const HINT = expect.stringContaining('/login');
 
 describe('what is reported of a CLI', () => {
-  it('has its path, version, slots, fallback and circuit', async () => {
+  it('has its path, version, slots, fallback and credentials', async () => {
     const one = machine();
     expect(await one.report()).toMatchObject({
       name: 'claude',
@@ -89,8 +93,7 @@ describe('what is reported of a CLI', () => {
       running: 2,
       concurrency: 3,
       fallback: 'other',
-      circuit: 'closed',
-      circuitOpenUntil: null,
+      credentials: [{ name: 'claude:work', status: 'ok', limitedUntil: null }],
       capabilities: { resume: true },
     });
   });
@@ -144,19 +147,18 @@ describe('a login', () => {
 
   it('by a variable is known once a job succeeded or was refused', async () => {
     const one = machine({}, { ANTHROPIC_API_KEY: KEY });
-    one.pass().settle('succeeded');
+    one.login.succeededAt = NOW;
     expect(await one.report()).toMatchObject({
       authenticated: 'yes',
       why: 'a job succeeded at 2026-01-01T00:00:00.000Z',
-      circuit: 'closed',
     });
-    one.pass().settle('refused');
+    const refused = { ...one.login.credential, status: 'refused' as const };
+    one.login.credential = refused;
     expect(await one.report()).toMatchObject({
       authenticated: 'no',
-      why: 'the vendor refused the login at 2026-01-01T00:00:00.000Z',
+      why: 'the vendor refused the login',
       todo: HINT,
-      circuit: 'open',
-      circuitOpenUntil: '2026-01-01T00:01:00.000Z',
+      credentials: [refused],
     });
   });
 

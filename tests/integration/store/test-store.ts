@@ -35,6 +35,7 @@ export const anOutcome = (overrides: Partial<Outcome> = {}): Outcome => ({
   status: 'succeeded',
   executionId: null,
   provider: 'claude',
+  credential: null,
   model: null,
   text: 'the answer',
   textTruncated: false,

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ofProvider } from '../../../src/cli/commands/doctor.ts';
 import { resolveJobId } from '../../../src/cli/commands/job.ts';
 import { usageTable } from '../../../src/cli/commands/usage.ts';
+import type { ProviderReport } from '../../../src/protocol/server-info.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';
 import { aJob, anOutcome, JOB_ID } from '../client/job.ts';
 import { json, problem, startScriptedServer } from '../client/scripted-server.ts';
@@ -226,13 +227,12 @@ describe('what doctor says of a provider', () => {
     authenticated: 'yes',
     why: 'a job succeeded',
     todo: null,
-    circuit: 'closed',
-    circuitOpenUntil: null,
+    credentials: [{ name: 'claude:work', status: 'ok', limitedUntil: null }],
     running: 0,
     concurrency: null,
     fallback: null,
     capabilities: {},
-  } as const;
+  } satisfies ProviderReport;
   const missing = { ...claude, available: false, version: null, binary: null, todo: 'install it' } as const;
   const marks = (...args: Parameters<typeof ofProvider>) => ofProvider(...args).map(({ mark }) => mark);
 

@@ -21,7 +21,7 @@ describe('the exit code of a job', () => {
     ['execution.budget', 1],
     ['execution.max_turns', 1],
     ['execution.cli_missing', 69],
-    ['execution.rate_limited', 75],
+    ['execution.quota', 75],
     ['execution.overloaded', 75],
     ['execution.lost', 75],
     ['auth.required', 77],

@@ -17,7 +17,29 @@ describe('run', () => {
     expect([code, out]).toEqual([0, 'Hello\n']);
     expect(err).toContain('succeeded · $0.0042 (reported)');
     const body: unknown = JSON.parse(server.requests[1]?.body ?? '');
-    expect(body).toEqual({ prompt: 'Say hello', cwd: '/work', tags: ['a'] });
+    expect(body).toEqual({ prompt: 'Say hello', cwd: '/work', tags: ['a'], onQuota: 'fail' });
+  });
+
+  it.each([
+    ['on a terminal', [], true, undefined],
+    ['when asked to', ['--on-quota', 'wait'], false, 'wait'],
+    ['of a detached job', ['--detach'], false, undefined],
+  ])('waits for the end of a usage limit %s', async (_what, options, terminal, onQuota) => {
+    const scheduledFor = new Date(2030, 0, 2, 3, 0).toISOString();
+    const waits = { kind: 'job.scheduled', waitReason: 'quota', scheduledFor } as const;
+    const server = await startScriptedServer(READY, json(202, aJob()), sse(waits, finished()));
+    const { code, err } = await typed(['run', 'Hi', ...options], { ...at(server.url), terminal });
+    expect(code).toBe(0);
+    const made = server.requests.find(({ method }) => method === 'POST');
+    expect(JSON.parse(made?.body ?? '').onQuota).toBe(onQuota);
+    if (terminal) expect(err).toContain('limit until Wed Jan 02 2030 03:00');
+  });
+
+  it('exits with 75 when a usage limit failed the job', async () => {
+    const error = { code: 'execution.quota', message: 'limit', retryable: false, resetsAt: null };
+    const job = aJob({ status: 'failed', finished: true, outcome: anOutcome({ status: 'failed', error }) });
+    const server = await startScriptedServer(READY, json(202, aJob()), sse(finished(job)));
+    expect((await typed(['run', 'Hi'], at(server.url))).code).toBe(75);
   });
 
   it.each([[['run']], [['run', '-']]])('%j takes the prompt from stdin as it is', async (args) => {

@@ -156,7 +156,7 @@ describe('a connection that breaks', () => {
   });
 
   it('is opened again not before Retry-After', async () => {
-    const busy = problem(429, 'execution.rate_limited', {}, { 'retry-after': '7' });
+    const busy = problem(429, 'execution.quota', {}, { 'retry-after': '7' });
     const server = await startScriptedServer(busy, stream([frame(9)]));
     const client = clientOf(server.url);
     await seqs(client);

@@ -42,6 +42,7 @@ export const anOutcome = (changes: Partial<Outcome> = {}): Outcome => ({
   status: 'succeeded',
   executionId: '01K9ZV4Q4S9V0M0X2T6D8Y3B7D',
   provider: 'claude',
+  credential: null,
   model: null,
   text: 'done',
   textTruncated: false,

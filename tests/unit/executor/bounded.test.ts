@@ -106,8 +106,8 @@ describe('what a CLI says', () => {
       [{ text: 'half \ud83d' }, { text: 'half \ufffd' }, []],
       [{ structured: { a: '\ud83d' } }, { structured: { a: '\ufffd' } }, []],
       [
-        { error: wireError('execution.rate_limited', 'later', 'soon') },
-        { error: wireError('execution.rate_limited', 'later', null) },
+        { error: wireError('execution.quota', 'later', 'soon') },
+        { error: wireError('execution.quota', 'later', null) },
         [],
       ],
       [

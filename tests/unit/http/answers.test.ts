@@ -59,7 +59,7 @@ test('an unknown error shows its details in the log only', async () => {
 test.each([
   [new AppError('redis.unavailable', 'Redis cannot be reached'), 503, '2'],
   [new AppError('queue.full', 'full', { retryAfterSeconds: 7.2 }), 503, '8'],
-  [new AppError('execution.rate_limited', 'slow down', { retryAfterSeconds: 60 }), 429, '60'],
+  [new AppError('execution.quota', 'slow down', { retryAfterSeconds: 60 }), 429, '60'],
   [new AppError('session.not_found', 'no'), 404, undefined],
   [new AppError('provider.unsupported_option', 'no'), 422, undefined],
 ])('%s is answered by its code', async (error, status, retryAfter) => {

@@ -14,6 +14,7 @@ test('a job is read with every field, null where unset', async () => {
     status: 'succeeded',
     executionId: null,
     provider: null,
+    credential: null,
     model: null,
     text: 'ok',
     textTruncated: false,

@@ -26,6 +26,7 @@ const ROUTES = {
   '/v1/processes/{id}': ['get'],
   '/v1/processes/{id}/terminate': ['post'],
   '/v1/providers/{name}/cleanup': ['post'],
+  '/v1/providers/{name}/resume': ['post'],
   '/v1/usage': ['get'],
   '/v1/providers': ['get'],
   '/v1/stream-tokens': ['post'],

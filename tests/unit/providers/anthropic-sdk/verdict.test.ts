@@ -83,7 +83,7 @@ describe('the end of a call of the Messages API', () => {
     [403, 'permission_error', 'auth.required'],
     [402, null, 'execution.quota'],
     [400, 'billing_error', 'execution.quota'],
-    [429, 'rate_limit_error', 'execution.rate_limited'],
+    [429, 'rate_limit_error', 'execution.quota'],
     [400, 'invalid_request_error', 'execution.invalid_request'],
     [404, 'not_found_error', 'execution.invalid_request'],
     [413, null, 'execution.invalid_request'],

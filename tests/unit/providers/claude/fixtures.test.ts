@@ -85,7 +85,7 @@ describe('a recorded run of claude', () => {
 
   it('whose key has reached a rate limit names no end', () => {
     expect(replay('rate-limit-429').verdict.error).toMatchObject({
-      code: 'execution.rate_limited',
+      code: 'execution.quota',
       resetsAt: null,
     });
   });

@@ -211,7 +211,7 @@ describe('a limit that turned the run away', () => {
 
   it('says in the error when it is lifted', () => {
     const error = endOf([init(), limit('rejected', 1_800_000_000), apiErrorResult(429, 'limit reached')]);
-    expect(error).toMatchObject({ code: 'execution.rate_limited', resetsAt: '2027-01-15T08:00:00.000Z' });
+    expect(error).toMatchObject({ code: 'execution.quota', resetsAt: '2027-01-15T08:00:00.000Z' });
   });
 
   it.each([

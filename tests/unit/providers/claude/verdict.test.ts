@@ -32,7 +32,7 @@ describe('a run with a result', () => {
     [apiErrorResult(401, 'Failed to authenticate.'), 'auth.required'],
     [apiErrorResult(403, 'Failed to authenticate.'), 'auth.required'],
     [apiErrorResult(null, 'Not logged in · Please run /login'), 'auth.required'],
-    [apiErrorResult(429, 'Request rejected (429)'), 'execution.rate_limited'],
+    [apiErrorResult(429, 'Request rejected (429)'), 'execution.quota'],
     [apiErrorResult(400, 'Credit balance is too low'), 'execution.quota'],
     [apiErrorResult(529, 'overloaded'), 'execution.overloaded'],
     [apiErrorResult(500, 'internal'), 'execution.overloaded'],
@@ -65,7 +65,7 @@ describe('a run with a result', () => {
   it.each([
     ['billing_error', 'execution.quota'],
     ['oauth_org_not_allowed', 'auth.required'],
-    ['rate_limit', 'execution.rate_limited'],
+    ['rate_limit', 'execution.quota'],
     ['overloaded', 'execution.overloaded'],
     ['model_not_found', 'execution.invalid_request'],
   ])('is recognised by the error class %s alone', (error, code) => {

@@ -77,7 +77,7 @@ describe('a recorded run of codex', () => {
   it.each([
     ['unknown-session', 'execution.invalid_request', 'no rollout found'],
     ['wrong-key', 'auth.required', 'codex login'],
-    ['rate-limit-429', 'execution.rate_limited', '429'],
+    ['rate-limit-429', 'execution.quota', '429'],
     ['plan-limit', 'execution.quota', 'usage limit'],
     ['server-500', 'execution.overloaded', 'high demand'],
     ['bad-request-400', 'execution.invalid_request', '400'],

@@ -21,8 +21,8 @@ describe('a failed call', () => {
   it.each([
     ['You have exhausted your daily quota on this model.', 173, 'execution.quota', null],
     ['Quota exceeded, limit: 0, model: m', 173, 'execution.quota', null],
-    ['Slow down. Please retry in 34.5s.', 173, 'execution.rate_limited', '2026-01-01T00:00:34.500Z'],
-    ['Slow down. Suggested retry after 250ms.', 173, 'execution.rate_limited', '2026-01-01T00:00:00.250Z'],
+    ['Slow down. Please retry in 34.5s.', 173, 'execution.quota', '2026-01-01T00:00:34.500Z'],
+    ['Slow down. Suggested retry after 250ms.', 173, 'execution.quota', '2026-01-01T00:00:00.250Z'],
     ['Busy', 529 % 256, 'execution.overloaded', null],
     ['Busy', 504 % 256, 'execution.overloaded', null],
     ['models/x is not found', 404 % 256, 'execution.invalid_request', null],

@@ -78,7 +78,7 @@ describe('a recorded run of gemini', () => {
     ['wrong-key', 'auth.required', 'API key not valid. Please pass a valid API key. (run `gemini`'],
     ['no-login', 'auth.required', 'GEMINI_API_KEY'],
     ['unauthenticated-401', 'auth.required', 'to answer 401'],
-    ['rate-limit-429', 'execution.rate_limited', 'to answer 429'],
+    ['rate-limit-429', 'execution.quota', 'to answer 429'],
     ['server-500', 'execution.overloaded', 'to answer 500.'],
     ['overloaded-503', 'execution.overloaded', 'to answer 503'],
     ['bad-request-400', 'execution.invalid_request', 'to answer 400'],

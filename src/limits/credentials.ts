@@ -1,0 +1,235 @@
+/**
+ * The credentials of this node: one login of each provider, and its gate. After a usage limit no
+ * job of the credential starts before the reset. After a refused login its jobs fail at once for a
+ * while: a queue with a wrong key must neither start a process per job nor look like an attack.
+ *
+ * open → (a refusal) → closed → (time) → one job tries → open, or closed again for longer
+ */
+import { createHmac } from 'node:crypto';
+import { join } from 'node:path';
+import { AppError } from '../errors.ts';
+import type { Outcome } from '../protocol/outcome.ts';
+import type { CredentialReport } from '../protocol/server-info.ts';
+import type { Login, Provider } from '../providers/provider.ts';
+import type { Providers } from '../providers/registry.ts';
+import type { ClosedGate, GateReason, Gates } from '../records/gate-records.ts';
+import type { Claim } from '../records/ports.ts';
+
+const MINUTE_MS = 60_000;
+
+/** How long a gate is closed when no reset is known: it doubles with each refusal in a row. */
+const QUOTA_BACKOFF = { firstMs: 5 * MINUTE_MS, maxMs: 60 * MINUTE_MS };
+export const MAX_REFUSED_MS = 10 * MINUTE_MS;
+
+/** The permission to start one execution. */
+export interface Pass {
+  readonly credential: string;
+  /** The vendor accepted the login: the model has begun to answer. The job may run for an hour. */
+  proven(): void;
+  /**
+   * The execution has ended, and its refusal closes the gate. Returns its outcome with the name of
+   * the credential, and after a usage limit with the time when the next job may try.
+   * @param limitedModel as of the verdict
+   */
+  settle(outcome: Outcome, limitedModel: string | null): Promise<Outcome>;
+  /** The execution did not come to an outcome. */
+  abandon(): Promise<void>;
+}
+
+export interface Credentials {
+  /** Names of this node's credentials by provider. */
+  names(): Readonly<Record<string, string>>;
+  /**
+   * Called right before a spawn.
+   * @throws AppError auth.required or execution.quota while the gate is closed
+   */
+  enter(
+    execution: Pick<Claim, 'jobId' | 'executionId'>,
+    provider: Pick<Provider, 'name' | 'login'>,
+    model: string | null,
+  ): Promise<Pass>;
+  /** When a job of this provider succeeded last, since the server started (ms); null: none did. */
+  succeededAt(provider: string): number | null;
+  /** Those of all nodes, by provider. */
+  reports(): Promise<ReadonlyMap<string, readonly CredentialReport[]>>;
+  /**
+   * Opens the gates of a credential, or of all of a provider, by hand. Returns how many there were.
+   * @throws AppError provider.not_found
+   */
+  open(name: string): Promise<number>;
+}
+
+export function createCredentials({
+  gates,
+  providers,
+  environment,
+  nodeId,
+  key,
+  refusedMs,
+}: {
+  readonly gates: Gates;
+  readonly providers: Pick<Providers, 'list'>;
+  /** The environment of a provider's CLI, as its jobs have it. */
+  environment(provider: string, set: Readonly<Record<string, string>>): Readonly<Record<string, string>>;
+  readonly nodeId: string;
+  /** Of the HMAC in names, the same for all nodes. */
+  readonly key: string;
+  /** How long the first refused login closes the gate. */
+  readonly refusedMs: number;
+}): Credentials {
+  const names = Object.fromEntries(
+    providers.list().map(({ provider: { name, login }, defaults }) => {
+      const use = { provider: name, login, env: environment(name, {}), configured: defaults.credential };
+      return [name, credentialName(use, { nodeId, key })];
+    }),
+  );
+  const succeeded = new Map<string, number>();
+  const lastModels = new Map<string, string>();
+
+  function createPass(
+    credential: string,
+    provider: string,
+    execution: Pick<Claim, 'jobId' | 'executionId'>,
+    entered: { readonly enteredAt: number; readonly tries: boolean; readonly namesModel: boolean },
+  ): Pass {
+    let { tries } = entered;
+    async function answered(opens: boolean): Promise<void> {
+      if (!tries) return;
+      tries = false;
+      try {
+        await gates.answered(credential, execution, opens);
+      } catch (error) {
+        tries = true;
+        throw error;
+      }
+    }
+
+    async function refused(outcome: Outcome, reason: GateReason, word: string | null): Promise<Outcome> {
+      const backoff = reason === 'quota' ? QUOTA_BACKOFF : { firstMs: refusedMs, maxMs: MAX_REFUSED_MS };
+      const { executionId } = execution;
+      const { enteredAt } = entered;
+      const { error, model } = outcome;
+      const reset = Date.parse(error?.resetsAt ?? '');
+      const resetsAt = Number.isNaN(reset) ? null : reset;
+      const until = await gates.refuse({
+        ...{ credential, word, reason, executionId, enteredAt, resetsAt, model, backoff },
+      });
+      return reason === 'quota' && error !== null
+        ? { ...outcome, error: { ...error, resetsAt: timeOf(until) } }
+        : outcome;
+    }
+
+    return {
+      credential,
+      proven: () => void answered(true).catch(() => undefined), // `settle` comes, or the try expires
+      abandon: () => answered(false).catch(() => undefined), // the try expires
+      async settle(ended, limitedModel) {
+        const outcome = { ...ended, credential };
+        const code = outcome.error?.code;
+        if (code === 'execution.quota') return refused(outcome, 'quota', limitedModel);
+        if (code === 'auth.required') return refused(outcome, 'refused', null);
+        if (code === undefined) succeeded.set(provider, Date.now());
+        await answered(code === undefined);
+        const { model } = outcome;
+        if (!entered.namesModel && code === undefined && model && lastModels.get(credential) !== model) {
+          lastModels.set(credential, model);
+          await gates.ran(credential, model);
+        }
+        return outcome;
+      },
+    };
+  }
+
+  return {
+    names: () => names,
+    async enter(execution, { name, login }, model) {
+      const credential = names[name] ?? name;
+      const entered = await gates.enter(credential, model, execution.executionId);
+      if (entered.kind === 'closed') throw refusal(name, credential, login, entered);
+      return createPass(credential, name, execution, {
+        enteredAt: entered.at,
+        tries: entered.kind === 'trying',
+        namesModel: model !== null,
+      });
+    },
+    succeededAt: (provider) => succeeded.get(provider) ?? null,
+    async reports() {
+      const [closed, known] = await Promise.all([gates.closed(), gates.credentials()]);
+      return new Map([...known].map(([provider, found]) => [provider, reportsOf([...found].sort(), closed)]));
+    },
+    async open(name) {
+      const known = await gates.credentials();
+      const one = [...known.values()].some((found) => found.has(name)) ? [name] : null;
+      const found = one ?? known.get(name);
+      if (found === undefined)
+        throw new AppError(
+          'provider.not_found',
+          `there is no provider or credential ${JSON.stringify(name)}`,
+        );
+      const opened = await Promise.all([...found].map((credential) => gates.open(credential)));
+      return opened.reduce((sum, count) => sum + count, 0);
+    },
+  };
+}
+
+const timeOf = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+
+function reportsOf(
+  credentials: readonly string[],
+  closed: ReadonlyMap<string, ClosedGate>,
+): CredentialReport[] {
+  return credentials.flatMap((credential) => {
+    const ofModels = [...closed.keys()].filter((gate) => gate.startsWith(`${credential}|`)).sort();
+    return [credential, ...ofModels].map((name): CredentialReport => {
+      const gate = closed.get(name);
+      if (gate === undefined) return { name, status: 'ok', limitedUntil: null };
+      return {
+        name,
+        status: gate.reason === 'quota' ? 'limited' : 'refused',
+        limitedUntil: timeOf(gate.until),
+      };
+    });
+  });
+}
+
+function refusal(provider: string, credential: string, login: Login, gate: ClosedGate): AppError {
+  const resetsAt = timeOf(gate.until);
+  const next = resetsAt === null ? 'it is opened by hand' : `the next try is at ${resetsAt}`;
+  if (gate.reason === 'quota') {
+    const message = `the usage limit of ${credential} is reached; ${next}`;
+    return new AppError('execution.quota', message, { resetsAt });
+  }
+  const ago = Math.max(0, Math.round((Date.now() - gate.since) / 1000));
+  return new AppError('auth.required', `${provider} refused the login ${ago} s ago; ${next}; ${login.hint}`);
+}
+
+/** A provider's login, as far as it is known without starting the CLI. */
+export interface LoginUse {
+  readonly provider: string;
+  readonly login: Pick<Login, 'variables' | 'files'>;
+  /** The environment of the provider's jobs. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Its name in the settings. */
+  readonly configured: string | null;
+}
+
+/**
+ * Names a credential: `claude:work`. The same login has the same name on every node, as far as that
+ * can be known: the configured name, else a hash of the key, else one of the node and the folder
+ * that holds the login. The hash has a key, and reveals nothing.
+ */
+export function credentialName(
+  { provider, login, env, configured }: LoginUse,
+  { key, nodeId }: { readonly key: string; readonly nodeId: string },
+): string {
+  if (configured !== null) return `${provider}:${configured}`;
+  const values = login.variables.map((variable) => env[variable] ?? '');
+  const folders = login.files.map(({ variable, home }) => {
+    const own = variable === null ? '' : (env[variable] ?? '');
+    return own === '' ? join(env['HOME'] ?? '', home) : own;
+  });
+  const hasKey = values.some((value) => value !== '');
+  const identity = JSON.stringify(hasKey ? values : [nodeId, ...folders]);
+  const hash = createHmac('sha256', key).update(`${provider} ${identity}`).digest('hex').slice(0, 12);
+  return `${provider}:${hasKey ? 'key' : 'login'}-${hash}`;
+}
