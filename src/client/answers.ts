@@ -1,15 +1,30 @@
 /**
  * Queries and answers of the API that have no schema in src/protocol; docs/api.md describes them.
  */
-import type { JobFilter, JobListItem } from '../protocol/job.ts';
+import type { Batch, JobFilter, JobListItem } from '../protocol/job.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
-/** One page of the jobs that a filter names. */
-export interface JobListQuery extends JobFilter {
+export interface PageQuery {
   /** 1 to 100. */
   readonly limit?: number;
   /** `nextCursor` of the previous page. */
   readonly cursor?: string;
+}
+
+/** One page of the jobs that a filter names. */
+export interface JobListQuery extends JobFilter, PageQuery {}
+
+/** The jobs that a change of many means: one page of up to 1,000. */
+export interface JobSelection {
+  readonly filter: JobFilter;
+  /** Must be true for a filter without a condition. */
+  readonly all?: boolean;
+  readonly cursor?: string;
+}
+
+export interface BatchPage {
+  readonly data: readonly Batch[];
+  readonly nextCursor: string | null;
 }
 
 export interface JobPage {

@@ -78,6 +78,26 @@ export async function requestJson<T>(options: CallOptions, call: Call): Promise<
   throw new Error('unreachable: the last try returns or throws');
 }
 
+/**
+ * Sends a request once and returns each line of the answer, documented as `T`, as it is read.
+ * @throws ApiError; UnreachableError, also when the answer breaks off
+ */
+export async function* requestLines<T>(options: CallOptions, call: Call): AsyncGenerator<T, void, undefined> {
+  const headers = { ...call.headers, accept: 'application/x-ndjson' };
+  const { body } = await send(options, { ...call, headers });
+  let rest = '';
+  try {
+    for await (const text of body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) yield JSON.parse(line) as T; // the documented line
+    }
+  } catch (error) {
+    call.signal?.throwIfAborted();
+    throw new UnreachableError(options.url, error);
+  }
+}
+
 /** Whether the same request may succeed in a moment. A refused connection is reported at once. */
 function mayPass(error: unknown): boolean {
   if (error instanceof ApiError) return error.status === 503 || error.status === 429;

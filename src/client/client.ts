@@ -2,11 +2,20 @@
 import { randomUUID } from 'node:crypto';
 import type { Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
-import type { Batch, BatchCreated, Job } from '../protocol/job.ts';
+import type { Batch, BatchCreated, BatchResult, Job, ManyCancelled, ManyRetried } from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
-import type { JobListQuery, JobPage, Readiness, UsageQuery, UsageReport } from './answers.ts';
-import { DEFAULT_SLEEP, requestJson } from './calls.ts';
+import type {
+  BatchPage,
+  JobListQuery,
+  JobPage,
+  JobSelection,
+  PageQuery,
+  Readiness,
+  UsageQuery,
+  UsageReport,
+} from './answers.ts';
+import { DEFAULT_SLEEP, requestJson, requestLines } from './calls.ts';
 import {
   type ChangesOptions,
   type EventsOptions,
@@ -56,6 +65,13 @@ export interface Client {
   cancel(id: string, options?: CancelOptions): Promise<Job>;
   /** Makes a new job like a finished one, with some fields changed. */
   retry(id: string, overrides?: PromptOverrides, options?: CreateOptions): Promise<Job>;
+  /**
+   * Cancels the jobs of one page of a filter; `nextCursor` of the answer has the next page. Without
+   * a status: those that have not ended.
+   */
+  cancelMany(selection: JobSelection, options?: CancelOptions): Promise<ManyCancelled>;
+  /** Retries the jobs of one page of a filter, as a batch. Without a status: those that failed. */
+  retryMany(selection: JobSelection, options?: CreateOptions): Promise<ManyRetried>;
   /** Deletes a finished job, its events and its outcome. */
   remove(id: string, options?: CallerOptions): Promise<void>;
   /** The events of a job, over as many connections as needed. See {@link followEvents}. */
@@ -72,6 +88,10 @@ export interface Client {
   createBatch(prompts: readonly PromptRequest[], options?: CreateOptions): Promise<BatchCreated>;
   /** A batch with its job counts by status. `client.list({ batch: id })` has the jobs. */
   getBatch(id: string, options?: CallerOptions): Promise<Batch>;
+  /** Newest first. */
+  listBatches(query?: PageQuery, options?: CallerOptions): Promise<BatchPage>;
+  /** What each prompt of a batch has come to, in order, as it is read. */
+  batchResults(id: string, options?: CallerOptions): AsyncGenerator<BatchResult, void, undefined>;
   /** Requests the cancellation of every unfinished job of a batch. */
   cancelBatch(id: string, options?: CancelOptions): Promise<Batch>;
   providers(options?: CallerOptions): Promise<readonly ProviderReport[]>;
@@ -149,6 +169,9 @@ export function createClient(given: ClientOptions): Client {
     list: (query = {}, options = {}) => get<JobPage>('/v1/jobs', query, options),
     cancel: (id, { force = false, ...options } = {}) => post<Job>(jobPath(id, '/cancel'), { force }, options),
     retry: (id, overrides = {}, options = {}) => create<Job>(jobPath(id, '/retry'), overrides, options),
+    cancelMany: (selection, { force = false, ...options } = {}) =>
+      post<ManyCancelled>('/v1/jobs/cancel', { ...selection, force }, options),
+    retryMany: (selection, options = {}) => create<ManyRetried>('/v1/jobs/retry', selection, options),
     async remove(id, options = {}) {
       // Not repeated: the second answer would be 404.
       const call = { ...signalOf(options), method: 'DELETE', path: jobPath(id), repeatable: false } as const;
@@ -158,6 +181,13 @@ export function createClient(given: ClientOptions): Client {
     changes: (options) => followChanges(server, options),
     createBatch: (prompts, options = {}) => create<BatchCreated>('/v1/batches', { prompts }, options),
     getBatch: (id, options = {}) => get<Batch>(batchPath(id), {}, options),
+    listBatches: (query = {}, options = {}) => get<BatchPage>('/v1/batches', query, options),
+    batchResults: (id, options = {}) =>
+      requestLines<BatchResult>(server, {
+        path: batchPath(id, '/results'),
+        ...signalOf(options),
+        repeatable: false,
+      }),
     cancelBatch: (id, { force = false, ...options } = {}) =>
       post<Batch>(batchPath(id, '/cancel'), { force }, options),
     providers: async (options = {}) =>

@@ -1,15 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { Client } from '../../client/client.ts';
 import { messageOf } from '../../errors.ts';
-import type { Batch } from '../../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../../protocol/prompt.ts';
 import type { Arguments } from '../arguments.ts';
+import { waitForBatches } from '../batch-progress.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
-import { formatClock } from '../format.ts';
-import { type JobServer, serverToWaitFor } from '../job-server.ts';
+import { serverToWaitFor } from '../job-server.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
+import { BATCH_ACTIONS, listBatches, refuseRequestOptions } from './batch-actions.ts';
 
 /** The most prompts in one request (docs/api.md). */
 const MAX_REQUEST_PROMPTS = 1000;
@@ -17,28 +16,41 @@ const MAX_REQUEST_PROMPTS = 1000;
 const MAX_REQUEST_BYTES = 1_500_000;
 /** More than a server takes in prompts, and small enough for memory. */
 const MAX_LIST_BYTES = 256 * 1024 * 1024;
-const READ_EVERY_MS = 1000;
-/** How many jobs with denied tools are named. */
-const MAX_NAMED = 10;
 
 export const batchCommand: Command = {
   name: 'batch',
-  usage: 'FILE | - [OPTIONS]',
-  summary: 'make jobs from a list of prompts',
+  usage: 'FILE | - [OPTIONS], or ACTION ID',
+  summary: 'make jobs from a list of prompts, and handle them as one',
   details: `FILE (or - for stdin) has one prompt per line, as text or as JSON with the fields of
 a request; blank lines are skipped. The options apply to every prompt whose line
 does not set the field. The job ids go to stdout, one per line. Refused prompts
-are named on stderr; the others run.`,
+are named on stderr; the others run.
+
+ACTION is show, watch (wait for the end), results (one line of JSON for each
+prompt, in order), retry (make a new batch of what failed) or cancel. list shows
+the newest batches. For a file with such a name, write ./list.`,
   options: {
     ...REQUEST_OPTIONS,
     wait: { type: 'boolean', short: 'w', help: 'wait until all jobs have ended; print the counts' },
+    force: { type: 'boolean', help: 'cancel: kill running jobs at once, without a grace period' },
     json: { type: 'boolean', help: 'print the answers of the server as NDJSON, not the ids' },
   },
   examples: [
     'bullpen batch prompts.txt --tag nightly --wait',
-    "jq -c '{prompt: .question}' questions.json | bullpen batch -",
+    "jq -c '{customId: .id, prompt: .question}' questions.json | bullpen batch -",
+    'bullpen batch results 3B7C > results.ndjson',
+    'bullpen batch retry 3B7C --wait',
   ],
   async run(context, args) {
+    const [word = '', id, ...more] = args.positionals;
+    const action = Object.hasOwn(BATCH_ACTIONS, word) ? BATCH_ACTIONS[word] : undefined;
+    if (action !== undefined || word === 'list') refuseRequestOptions(args);
+    if (word === 'list' && id === undefined) return listBatches(context, args);
+    if (action !== undefined) {
+      if (id === undefined) throw usageError(`which batch? bullpen batch ${word} ID`);
+      if (more.length > 0) throw usageError('one batch at a time');
+      return action(context, id, args);
+    }
     const { output } = context;
     const common = { cwd: context.cwd, ...requestFields(args, context.cwd) };
     const prompts = readPromptList(await readList(context, args), common);
@@ -67,9 +79,8 @@ are named on stderr; the others run.`,
     for (const [why, lines] of refused) output.note(`${linesText(lines)}: ${why}`, 'red');
     const summary = `${accepted} ${accepted === 1 ? 'job' : 'jobs'} in ${ids.length === 1 ? 'batch' : 'batches'} ${ids.join(', ')}`;
     output.note(refused.size === 0 ? summary : `${summary}; ${prompts.length - accepted} refused`, 'dim');
-    const failed = args.flag('wait') ? await waitForBatches(context, server, ids, common.cwd) : 0;
-    if (failed === 'interrupted') return EXIT.cancelled;
-    return refused.size + failed === 0 ? EXIT.succeeded : EXIT.failed;
+    const code = args.flag('wait') ? await waitForBatches(context, server, ids, common.cwd) : EXIT.succeeded;
+    return code === EXIT.succeeded && refused.size > 0 ? EXIT.failed : code;
   },
 };
 
@@ -139,79 +150,4 @@ export function* inRequests(
     bytes += size;
   }
   if (part.length > 0) yield part;
-}
-
-/** Waits for the end of every job. @returns how many did not succeed; `interrupted` after Ctrl-C */
-async function waitForBatches(
-  context: CommandContext,
-  server: JobServer,
-  ids: readonly string[],
-  cwd: string,
-): Promise<number | 'interrupted'> {
-  const stop = new AbortController();
-  const { signal } = stop;
-  using _listening = context.interrupts.listen(() => stop.abort());
-  let unsuccessful = 0;
-  try {
-    for (const id of ids) {
-      const { counts } = await finishedBatch(context, server, id, cwd, signal);
-      const { succeeded, failed, cancelled } = counts;
-      const result = `${succeeded} succeeded, ${failed} failed, ${cancelled} cancelled`;
-      context.output.note(`batch ${id}: ${result}`, 'dim');
-      const denied = await jobsWithDenials(server.client, id);
-      if (denied.length > 0) {
-        const shown = denied.slice(0, MAX_NAMED).join(', ');
-        const rest = denied.length > MAX_NAMED ? ', …' : '';
-        const advice = '`bullpen show` prints how to allow it';
-        context.output.note(`denied a tool: ${shown}${rest}; ${advice}`, 'yellow');
-      }
-      unsuccessful += failed + cancelled;
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    context.output.note('stopped waiting; the jobs continue', 'dim');
-    return 'interrupted';
-  }
-  return unsuccessful;
-}
-
-async function finishedBatch(
-  { sleep, output, now }: CommandContext,
-  server: JobServer,
-  id: string,
-  cwd: string,
-  signal: AbortSignal,
-): Promise<Batch> {
-  for (;;) {
-    try {
-      const batch = await server.client.getBatch(id, { signal });
-      output.status(batch.finished ? null : progressLine(batch, now().getTime()));
-      if (batch.finished) return batch;
-      await sleep(READ_EVERY_MS, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      await server.replace(error, cwd, signal);
-    }
-  }
-}
-
-/** `3 of 10 ended, 2 running, 5 queued, 1:42`. */
-function progressLine({ total, counts, createdAt }: Batch, now: number): string {
-  const { queued, running, scheduled } = counts;
-  const parts = [`${total - queued - running - scheduled} of ${total} ended`];
-  for (const [name, count] of Object.entries({ running, queued, scheduled })) {
-    if (count > 0) parts.push(`${count} ${name}`);
-  }
-  return [...parts, formatClock(now - Date.parse(createdAt))].join(', ');
-}
-
-/** The ids of a batch's jobs that were denied a tool. */
-async function jobsWithDenials(client: Client, batch: string): Promise<readonly string[]> {
-  const found: string[] = [];
-  for (let cursor: string | null | undefined; cursor !== null; ) {
-    const page = await client.list({ batch, limit: 100, ...(cursor === undefined ? {} : { cursor }) });
-    found.push(...page.data.filter(({ deniedTools }) => (deniedTools ?? 0) > 0).map(({ id }) => id));
-    cursor = page.nextCursor;
-  }
-  return found;
 }

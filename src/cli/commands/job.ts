@@ -1,4 +1,5 @@
 /** The commands for one job: show, watch, cancel, retry. */
+import type { PageQuery } from '../../client/answers.ts';
 import type { Client } from '../../client/client.ts';
 import type { Job } from '../../protocol/job.ts';
 import type { Arguments } from '../arguments.ts';
@@ -9,6 +10,7 @@ import { oneLine } from '../format.ts';
 import { serverToWaitFor } from '../job-server.ts';
 import { allowingCommand, answerOf, deniedTools, outcomeLine } from '../outcome.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
+import { cancelMany, MANY_OPTIONS, retryMany, selectionOf } from './many-jobs.ts';
 
 export const showCommand: Command = {
   name: 'show',
@@ -106,19 +108,29 @@ code is the one of the job.`,
 
 export const cancelCommand: Command = {
   name: 'cancel',
-  usage: 'ID [--force]',
-  summary: 'cancel a job',
+  usage: 'ID [--force], or OPTIONS',
+  summary: 'cancel a job, or all that the options name',
+  details: `Without ID it cancels the jobs that bullpen jobs lists with the same options and
+that have not ended. Repeating it does no harm.`,
   options: {
     force: { type: 'boolean', help: 'kill it at once, without a grace period' },
-    json: { type: 'boolean', help: 'print the job as JSON' },
+    ...MANY_OPTIONS,
+    json: { type: 'boolean', help: 'print the job as JSON; without ID: the counts' },
   },
-  examples: ['bullpen cancel 3B7C', 'bullpen cancel 3B7C --force'],
+  examples: ['bullpen cancel 3B7C', 'bullpen cancel 3B7C --force', 'bullpen cancel --tag nightly'],
   async run(context, args) {
+    const selection = selectionOf(args, context.now());
+    const json = args.flag('json');
+    if (selection !== null) {
+      const client = await context.connect();
+      await cancelMany(client, context.output, selection, { force: args.flag('force'), json });
+      return EXIT.succeeded;
+    }
     const given = idArgument(args);
     const client = await context.connect();
     const id = await resolveJobId(client, given);
     const job = await client.cancel(id, { force: args.flag('force') });
-    if (args.flag('json')) context.output.json(job, 2);
+    if (json) context.output.json(job, 2);
     else {
       const state = job.finished ? `job ${id} is ${job.status}` : `cancelling job ${id}`;
       context.output.note(state, 'dim');
@@ -129,18 +141,34 @@ export const cancelCommand: Command = {
 
 export const retryCommand: Command = {
   name: 'retry',
-  usage: 'ID [OPTIONS]',
-  summary: 'run a finished job again, as a new job, and show it',
-  details: `The new job is like the first one, except for what the options change. Ctrl-C
-cancels the new job.`,
+  usage: 'ID [OPTIONS], or OPTIONS',
+  summary: 'run finished jobs again, as new jobs',
+  details: `With ID it shows the new job, which is like the first one, except for what the options change. Ctrl-C
+cancels the new job.
+
+Without ID, the options name jobs, as for bullpen jobs, and change nothing in
+them. Without --status the failed ones are retried. The new jobs are a batch,
+whose id goes to stdout. A job that has a retry is left alone, so repeating the
+command does no harm.`,
   options: {
     prompt: { type: 'string', value: 'TEXT', help: 'another prompt' },
+    ...MANY_OPTIONS,
     ...REQUEST_OPTIONS,
     detach: { type: 'boolean', short: 'd', help: 'print the new id and do not wait for the job' },
     json: { type: 'boolean', help: 'print NDJSON: the events, then the job (with --detach: the job)' },
   },
-  examples: ['bullpen retry 3B7C', 'bullpen retry 3B7C --model opus --timeout 1h --detach'],
+  examples: [
+    'bullpen retry 3B7C',
+    'bullpen retry 3B7C --model opus --timeout 1h --detach',
+    'bullpen retry --status failed --tag nightly --since 12h',
+  ],
   async run(context, args) {
+    const own = ['prompt', 'detach', ...Object.keys(REQUEST_OPTIONS)];
+    const selection = selectionOf(args, context.now(), own);
+    if (selection !== null) {
+      await retryMany(await context.connect(), context.output, selection, args.flag('json'));
+      return EXIT.succeeded;
+    }
     const prompt = args.text('prompt');
     const changes = { ...requestFields(args, context.cwd), ...(prompt === undefined ? {} : { prompt }) };
     const given = idArgument(args);
@@ -171,24 +199,31 @@ function idArgument(args: Arguments): string {
 const WHOLE_ID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 /** A shorter part would often match several jobs. */
 const PART_OF_ID = /^[0-9A-HJKMNP-TV-Z]{4,25}$/;
-const SEARCHED_JOBS = 100;
+const SEARCHED = 100;
 
 /**
  * The id of a job. In place of it, the first or last characters (four or more) will do when they
  * match one of the newest 100 jobs.
  * @throws CommandError when they match no job, or several
  */
-export async function resolveJobId(client: Pick<Client, 'list'>, given: string): Promise<string> {
+export const resolveJobId = (client: Pick<Client, 'list'>, given: string): Promise<string> =>
+  resolveId('job', given, (query) => client.list(query));
+
+/** The same for a thing that `list` lists, newest first. */
+export async function resolveId(
+  what: 'job' | 'batch',
+  given: string,
+  list: (query: PageQuery) => Promise<{ readonly data: readonly { readonly id: string }[] }>,
+): Promise<string> {
+  const [many, listing] = what === 'job' ? ['jobs', 'bullpen jobs'] : ['batches', 'bullpen batch list'];
   const id = given.trim().toUpperCase();
   if (WHOLE_ID.test(id)) return id;
-  if (!PART_OF_ID.test(id)) {
-    throw usageError(`${JSON.stringify(given)} is no job id; \`bullpen jobs\` lists them`);
-  }
-  const { data } = await client.list({ limit: SEARCHED_JOBS });
-  const [found, other] = data.filter((job) => job.id.endsWith(id) || job.id.startsWith(id));
-  if (found === undefined) {
-    throw new CommandError(EXIT.usage, `none of the newest ${SEARCHED_JOBS} jobs has an id like ${given}`);
-  }
+  if (!PART_OF_ID.test(id))
+    throw usageError(`${JSON.stringify(given)} is no ${what} id; \`${listing}\` lists them`);
+  const { data } = await list({ limit: SEARCHED });
+  const [found, other] = data.filter((one) => one.id.endsWith(id) || one.id.startsWith(id));
+  if (found === undefined)
+    throw new CommandError(EXIT.usage, `none of the newest ${SEARCHED} ${many} has an id like ${given}`);
   if (other !== undefined) throw usageError(`${given} may be ${found.id} or ${other.id}: give more of it`);
   return found.id;
 }

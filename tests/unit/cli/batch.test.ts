@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { progressLine } from '../../../src/cli/batch-progress.ts';
 import { inRequests, readPromptList } from '../../../src/cli/commands/batch.ts';
 import { batchLinks } from '../../../src/protocol/job.ts';
 import { tempDir } from '../../helpers/temp.ts';
@@ -12,9 +13,12 @@ const ID = '01K9ZV4Q4S9V0M0X2T6D8Y3B7C';
 const created = (items: readonly object[]) => json(202, { id: ID, items, links: batchLinks(ID) });
 const standing = (finished: boolean, counts: object) => {
   const zero = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 };
-  const rest = { createdAt: '', total: 2, links: batchLinks(ID) };
-  return json(200, { id: ID, finished, counts: { ...zero, ...counts }, ...rest });
+  const times = { createdAt: '', startedAt: null, finishedAt: null };
+  const rest = { total: 2, refused: 0, costUsd: null, links: batchLinks(ID) };
+  return json(200, { id: ID, finished, counts: { ...zero, ...counts }, ...times, ...rest });
 };
+const many = (rest: object) => json(200, { matched: 3, skipped: {}, nextCursor: null, ...rest });
+const bodyOf = (request: { readonly body: string } | undefined): object => JSON.parse(request?.body ?? '');
 
 describe('bullpen batch', () => {
   it('sends the lines of stdin, with the options for those that say nothing else, and prints the ids', async () => {
@@ -94,6 +98,69 @@ describe('bullpen batch', () => {
     expect(answer).toMatchObject({ code: 130, err: expect.stringContaining('the jobs continue') });
   });
 
+  it('shows a batch with what failed, and how to try it again', async () => {
+    const error = { code: 'execution.crashed', message: '', retryable: false };
+    const failed = item({ id: 'J1', customId: 'row 7', status: 'failed', error });
+    const server = await startScriptedServer(
+      ...[standing(true, { succeeded: 1, failed: 1 }), json(200, { data: [failed], nextCursor: null })],
+    );
+    const answer = await typed(['batch', 'show', ID], at(server.url));
+    expect(answer.out).toContain('jobs      2: 1 succeeded, 1 failed\n');
+    expect(answer.out).toMatch(/J1 +row 7 +execution\.crashed/);
+    expect(answer.err).toContain(`bullpen batch retry ${ID}`);
+  });
+
+  it('watches a batch to its end; the exit code says whether all succeeded', async () => {
+    const server = await startScriptedServer(
+      ...[standing(false, { running: 1, failed: 1 }), standing(true, { succeeded: 1, failed: 1 })],
+      json(200, { data: [], nextCursor: null }),
+    );
+    const answer = await typed(['batch', 'watch', ID], at(server.url));
+    expect(answer.code).toBe(1);
+    // Without a terminal, a line when another tenth of the jobs has ended.
+    expect(answer.err).toContain('1 of 2 done (1 failed), 1 running\n');
+    expect(answer.err).toContain('1 succeeded, 1 failed, 0 cancelled');
+  });
+
+  it('prints the results as they come, line by line', async () => {
+    const lines = '{"index":0}\n{"index":1,"customId":"ü"}\n';
+    const server = await startScriptedServer((response) => {
+      response.writeHead(200, { 'content-type': 'application/x-ndjson' }).end(lines);
+    });
+    const answer = await typed(['batch', 'results', ID], at(server.url));
+    expect(answer).toMatchObject({ code: 0, out: lines });
+    expect(server.requests[0]?.headers.accept).toBe('application/x-ndjson');
+  });
+
+  it('retries what failed as a new batch, whose id it prints, and cancels one', async () => {
+    const retried = await startScriptedServer(many({ retried: 2, batchId: 'NEW' }));
+    const answer = await typed(['batch', 'retry', ID], at(retried.url));
+    expect(answer).toMatchObject({ code: 0, out: 'NEW\n', err: '2 jobs retried, in batch NEW\n' });
+    expect(bodyOf(retried.requests[0])).toEqual({ filter: { batch: ID } });
+    const cancelled = await startScriptedServer(standing(false, { running: 1, cancelled: 1 }));
+    const cancelling = await typed(['batch', 'cancel', ID, '--force'], at(cancelled.url));
+    expect(cancelling.err).toBe(`batch ${ID}: 1 of 2 jobs are cancelled; 1 running job will stop\n`);
+    expect(bodyOf(cancelled.requests[0])).toEqual({ force: true });
+  });
+
+  it('lists the newest batches, of which a part of an id is enough', async () => {
+    const page = json(200, {
+      data: [{ id: ID, counts: {}, total: 0, createdAt: '', costUsd: 1 }],
+      nextCursor: null,
+    });
+    const server = await startScriptedServer(page, page, standing(true, {}));
+    expect((await typed(['batch', 'list'], at(server.url))).out).toContain(ID);
+    expect((await typed(['batch', 'show', ID.slice(-4)], at(server.url))).out).toContain(`batch     ${ID}`);
+  });
+
+  it.each([
+    ['no id', ['batch', 'retry']],
+    ['two ids', ['batch', 'show', ID, ID]],
+    ['an option of a request', ['batch', 'retry', ID, '--model', 'opus']],
+  ])('refuses an action with %s', async (_name, args) => {
+    expect((await typed(args, {})).code).toBe(64);
+  });
+
   it.each([
     ['nothing', ['batch'], null],
     ['an empty list', ['batch', '-'], '\n \n'],
@@ -102,6 +169,86 @@ describe('bullpen batch', () => {
     ['a line that is broken JSON', ['batch', '-'], '{"prompt":'],
   ])('refuses %s without asking a server', async (_name, args, stdin) => {
     expect((await typed(args, { stdin })).code).toBe(64);
+  });
+});
+
+describe('the progress of batches', () => {
+  const zero = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 };
+  const batch = (counts: object, rest: object = {}) => ({
+    ...{ id: ID, createdAt: '', startedAt: null, finishedAt: null, finished: false, refused: 0 },
+    ...{ total: 40, counts: { ...zero, ...counts }, costUsd: null, links: batchLinks(ID), ...rest },
+  });
+  const startedAt = '2026-11-21T07:00:00.000Z';
+  const later = (minutes: number): number => Date.parse(startedAt) + minutes * 60_000;
+
+  it.each([
+    [[batch({ queued: 38, scheduled: 2 })], 0, '0 of 40 done, 40 waiting'],
+    [
+      [batch({ succeeded: 8, failed: 2, running: 4, queued: 26 }, { costUsd: 0.5, startedAt })],
+      4,
+      '10 of 40 done (2 failed), 4 running, 26 waiting, $0.5000, about 12 min left',
+    ],
+    [
+      [batch({ succeeded: 40 }, { startedAt }), batch({ running: 40 }, { costUsd: 2 })],
+      120,
+      '40 of 80 done, 40 running, $2.00, about 2 h left',
+    ],
+    [[batch({ succeeded: 1, running: 39 }, { startedAt })], 1, '1 of 40 done, 39 running'],
+  ])('is one line %#', (batches, minutes, line) => {
+    expect(progressLine(batches, later(minutes))).toBe(line);
+  });
+});
+
+describe('many jobs at once', () => {
+  it('are cancelled page by page, by the options that name them', async () => {
+    const first = many({ cancelled: 2, requested: 1, nextCursor: 'c', skipped: { 'record.damaged': 1 } });
+    const server = await startScriptedServer(first, many({ cancelled: 3, requested: 0 }));
+    const args = ['cancel', '--tag', 'nightly', '--status', 'queued,running'];
+    const answer = await typed(args, at(server.url));
+    expect(answer).toMatchObject({
+      code: 0,
+      err: '5 jobs cancelled; 1 job running, to be stopped; left alone: 1 record.damaged\n',
+    });
+    const filter = { tag: ['nightly'], status: ['queued', 'running'] };
+    expect(server.requests.map(bodyOf)).toEqual([
+      { filter, all: false, force: false },
+      { filter, all: false, cursor: 'c', force: false },
+    ]);
+  });
+
+  it('are retried as batches', async () => {
+    const server = await startScriptedServer(
+      many({ retried: 1, batchId: 'B1', nextCursor: 'c' }),
+      many({ retried: 0, batchId: null, skipped: { 'job.already_retried': 3 } }),
+    );
+    const answer = await typed(['retry', '--status', 'failed', '--provider', 'codex'], at(server.url));
+    expect(answer).toMatchObject({
+      ...{ code: 0, out: 'B1\n' },
+      err: '1 job retried, in batch B1; left alone: 3 job.already_retried\n',
+    });
+    expect(bodyOf(server.requests[0])).toEqual({
+      ...{ filter: { status: ['failed'], provider: ['codex'] }, all: false },
+    });
+    expect(server.requests.map(({ headers }) => typeof headers['idempotency-key'])).toEqual([
+      'string',
+      'string',
+    ]);
+  });
+
+  it('all of them only with --all', async () => {
+    const server = await startScriptedServer(many({ cancelled: 0, requested: 0 }));
+    expect((await typed(['cancel', '--all'], at(server.url))).code).toBe(0);
+    expect(bodyOf(server.requests[0])).toEqual({ filter: {}, all: true, force: false });
+  });
+
+  it.each([
+    ['nothing that names a job', ['cancel']],
+    ['an id and a filter', ['cancel', ID, '--tag', 'x']],
+    ['an id and --all', ['retry', ID, '--all']],
+    ['a change of the request', ['retry', '--status', 'failed', '--effort', 'high']],
+    ['another prompt', ['retry', '--status', 'failed', '--prompt', 'x']],
+  ])('refuses %s without asking a server', async (_name, args) => {
+    expect((await typed(args, {})).code).toBe(64);
   });
 });
 
