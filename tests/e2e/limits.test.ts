@@ -1,0 +1,65 @@
+/** A usage limit, with the real claude and the offline model: docs/limits.md. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
+import type { Job } from '../../src/protocol/job.ts';
+import type { ProviderReport } from '../../src/protocol/server-info.ts';
+import { eventually } from '../helpers/eventually.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+import { tempDir } from '../helpers/temp.ts';
+
+const PATIENT = { timeoutMs: 60_000 };
+const RESETS_IN_S = 20;
+
+let model: OfflineModel;
+beforeAll(async () => {
+  model = await startOfflineModel();
+});
+afterAll(() => model.stop());
+
+const credentialsOf = async (server: TestServer): Promise<ProviderReport['credentials']> => {
+  const { data } = (await (await server.api('GET', '/v1/providers')).json()) as { data: ProviderReport[] }; // the documented answer
+  return data.find(({ name }) => name === 'claude')?.credentials ?? [];
+};
+
+it('one call is refused, and all eight jobs go on at the reset, over a restart of the server', async () => {
+  const options = {
+    dir: tempDir(),
+    config: { providers: { claude: { credential: 'work' } } },
+    env: {
+      ANTHROPIC_BASE_URL: model.url,
+      CLAUDE_CODE_OAUTH_TOKEN: 'offline',
+      BULLPEN_CONCURRENCY: '1',
+      BULLPEN_SWEEP_MS: '100',
+    },
+  };
+  const asks = () => model.requests.filter(({ kind }) => kind === 'turn');
+  let server = await startServer(options);
+  const limit = `[[error: 429 limit=five_hour resets-in=${RESETS_IN_S} times=1 key=plan]]`;
+  const jobs: Job[] = [];
+  for (let i = 0; i < 8; i += 1)
+    jobs.push(await server.run({ prompt: `Job ${i}. ${limit} [[reply: Done.]]` }, 0));
+  const ids = jobs.map(({ id }) => id);
+  const states = () => Promise.all(ids.map((id) => server.job(id)));
+
+  const refused = await eventually(
+    async () => (await states()).find(({ waitReason }) => waitReason === 'quota') ?? null,
+    PATIENT,
+  );
+  const [credential] = await credentialsOf(server);
+  expect(credential).toMatchObject({ name: 'claude:work', status: 'limited' });
+  const reset = Date.parse(credential?.limitedUntil ?? '');
+  expect(Date.parse(refused.scheduledFor ?? '')).toBeGreaterThanOrEqual(reset);
+  expect(refused).toMatchObject({ status: 'scheduled', attempts: 1, outcome: null });
+
+  await server.stop();
+  server = await startServer(options);
+  const finished = await Promise.all(ids.map((id) => server.finished(id)));
+  for (const { status, outcome } of finished) {
+    expect([status, outcome?.credential]).toEqual(['succeeded', 'claude:work']);
+  }
+  expect(finished.reduce((sum, { attempts }) => sum + attempts, 0)).toBe(9);
+  const times = asks().map(({ at }) => Date.parse(at));
+  expect(times).toHaveLength(9);
+  expect(times[1]).toBeGreaterThanOrEqual(reset);
+  expect(await credentialsOf(server)).toEqual([{ name: 'claude:work', status: 'ok', limitedUntil: null }]);
+});
