@@ -93,7 +93,7 @@ describe('a CLI that asks for a login and waits', () => {
     { hang: true },
   ]);
 
-  it('is ended as not logged in, with what to do, and its circuit opens', async () => {
+  it('is ended as not logged in, with what to do, and the gate of its credential closes', async () => {
     const bench = await executorBench({}, { FAKE_STEPS: steps });
     const executor = bench.open({ concurrency: 1 });
     const ids = [await bench.submit({ idleTimeoutMs: 2000 }), await bench.submit()];
