@@ -10,6 +10,7 @@ import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { type Principal, RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
 import { createDamageReports } from './damage.ts';
+import { createBatchFeed } from './events/batch-feed.ts';
 import { createChangeFeed } from './events/change-feed.ts';
 import { createEventHub } from './events/hub.ts';
 import { createServerProbe, createStateFolders } from './executor/cli-probe.ts';
@@ -22,6 +23,7 @@ import { workersFor } from './executor/warm/look-ahead.ts';
 import { createFailpoint } from './failpoint.ts';
 import { createHttpServer, DEFAULT_HTTP_SETTINGS, listen } from './http/server.ts';
 import { createIdFactory } from './ids.ts';
+import { createBatchReader } from './jobs/batch-reader.ts';
 import { createBatchService } from './jobs/batch-service.ts';
 import { createJobService } from './jobs/job-service.ts';
 import { createManyJobs } from './jobs/many-jobs.ts';
@@ -278,7 +280,8 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     failpoint,
     ...accepting,
   });
-  const batches = createBatchService({ records, batchRecords, queue, store, copier, ...accepting });
+  const reader = createBatchReader({ records, batchRecords, store, copier });
+  const batches = createBatchService({ records, batchRecords, queue, reader, ...accepting });
   const manyJobs = createManyJobs({ records, batchRecords, batches, queue, store, copier });
   const events = createEventHub({
     records,
@@ -321,6 +324,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     jobs,
     manyJobs,
     batches,
+    batchFeed: createBatchFeed({ changes, log: changeLog, find: reader.find }),
     events,
     changes,
     health,

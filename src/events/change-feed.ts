@@ -6,7 +6,7 @@
 import type { Logger } from 'pino';
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
-import type { ChangeFeed, ChangeQuery } from '../http/ports.ts';
+import type { ChangeFeed, ChangeQuery, LogGroup } from '../http/ports.ts';
 import type { Change } from '../protocol/change.ts';
 import { type ChangeLog, LOG_START, type LogEntry } from '../records/change-log.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
@@ -91,7 +91,8 @@ export function createChangeFeed({
   }
 
   /** The entries after a cursor up to now, then new ones, in order. The first batch is empty. */
-  async function* follow(after: string | null, signal: AbortSignal): AsyncGenerator<Batch> {
+  async function* follow(given: string | null, signal: AbortSignal): AsyncGenerator<LogGroup> {
+    const after = given === '0' ? LOG_START : given;
     const inbox = createInbox<LogEntry>(signal, MAX_BEHIND);
     const joined = tail();
     try {
@@ -118,10 +119,11 @@ export function createChangeFeed({
   }
 
   return {
+    follow,
+
     async *read(principal, query, signal) {
       let sentAt = Number.NEGATIVE_INFINITY;
-      const after = query.after === '0' ? LOG_START : query.after;
-      for await (const { cursor, entries } of follow(after, signal)) {
+      for await (const { cursor, entries } of follow(query.after, signal)) {
         const changes: readonly Change[] = entries.flatMap((entry) => changeFor(principal, query, entry));
         const isDue = performance.now() - sentAt >= cursorEveryMs;
         if (changes.length === 0 && !isDue) continue;
@@ -130,12 +132,6 @@ export function createChangeFeed({
       }
     },
   };
-}
-
-interface Batch {
-  /** Where the reader is after it. */
-  readonly cursor: string;
-  readonly entries: readonly LogEntry[];
 }
 
 /** The change of an entry, if the reader may see it and asked for it. */

@@ -1,7 +1,7 @@
 /** The services that HTTP uses. `app.ts` passes in the real ones. */
 import type { Principal } from '../auth/principal.ts';
 import type { AppError } from '../errors.ts';
-import type { Change } from '../protocol/change.ts';
+import type { BatchEvent, Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type {
   Batch,
@@ -18,6 +18,7 @@ import type {
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
+import type { LogEntry } from '../records/change-log.ts';
 
 /** `key` as the caller sent it; `fingerprint`: SHA-256 of method, path and body. */
 export interface Idempotency {
@@ -137,6 +138,29 @@ export interface ChangeFeed {
    * @throws AppError events.expired when changes after the cursor are lost
    */
   read(principal: Principal, query: ChangeQuery, signal: AbortSignal): AsyncIterable<readonly Change[]>;
+  /** The entries of the log after a cursor; null: from now on. The first group is empty. */
+  follow(after: string | null, signal: AbortSignal): AsyncIterable<LogGroup>;
+}
+
+/** Entries of the log, and where a reader is after them. */
+export interface LogGroup {
+  readonly cursor: string;
+  readonly entries: readonly LogEntry[];
+}
+
+/** The changes of the jobs of a batch, and its counts, at least once. */
+export interface BatchFeed {
+  /**
+   * Ends when the batch has ended. The first group comes at once, or none for a reader that has
+   * everything of an ended batch.
+   * @throws AppError batch.not_found, events.expired
+   */
+  read(
+    principal: Principal,
+    id: string,
+    after: string | null,
+    signal: AbortSignal,
+  ): AsyncIterable<readonly BatchEvent[]>;
 }
 
 export interface UsageQuery {

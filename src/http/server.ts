@@ -10,7 +10,17 @@ import { bodyParsing } from './body.ts';
 import { acceptable, commonHeaders, requestIdOf } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
 import { openapi } from './openapi.ts';
-import type { Batches, ChangeFeed, EventHub, Health, Jobs, ManyJobs, Processes, ReadUsage } from './ports.ts';
+import type {
+  Batches,
+  BatchFeed,
+  ChangeFeed,
+  EventHub,
+  Health,
+  Jobs,
+  ManyJobs,
+  Processes,
+  ReadUsage,
+} from './ports.ts';
 import { answerClientError, answerFrameworkError, errorHandler, notFound } from './problem.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
@@ -30,6 +40,7 @@ export interface HttpServerOptions {
   readonly jobs: Jobs;
   readonly manyJobs: ManyJobs;
   readonly batches: Batches;
+  readonly batchFeed: BatchFeed;
   readonly events: EventHub;
   readonly changes: ChangeFeed;
   readonly health: Health;
@@ -52,6 +63,7 @@ export async function createHttpServer({
   jobs,
   manyJobs,
   batches,
+  batchFeed,
   events,
   changes,
   health,
@@ -81,7 +93,7 @@ export async function createHttpServer({
   loginRoutes(app, authenticator, sessions);
   jobRoutes(app, jobs);
   manyJobRoutes(app, manyJobs);
-  batchRoutes(app, { batches, heartbeatMs: settings.heartbeatMs });
+  batchRoutes(app, { batches, batchFeed, heartbeatMs: settings.heartbeatMs });
   eventRoutes(app, { jobs, events, changes, tickets, heartbeatMs: settings.heartbeatMs });
   usageRoute(app, usage);
   serverRoutes(app, health);

@@ -21,9 +21,7 @@ import {
   type RefusedPrompt,
 } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
-import type { Copier } from '../store/copier.ts';
-import type { Store } from '../store/store.ts';
-import { createBatchReader, slices } from './batch-reader.ts';
+import { type BatchReader, slices } from './batch-reader.ts';
 import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
 import type { SessionPlacement } from './session-placement.ts';
@@ -32,11 +30,10 @@ import type { SessionPlacement } from './session-placement.ts';
 const SLICE = 100;
 
 export interface BatchServiceOptions {
-  readonly records: Pick<JobRecords, 'cancel' | 'readMany'>;
+  readonly records: Pick<JobRecords, 'cancel'>;
   readonly batchRecords: BatchRecords;
   readonly queue: Pick<PromptQueue, 'addAll' | 'remove'>;
-  readonly store: Store;
-  readonly copier: Pick<Copier, 'catchUp' | 'catchUpSoon'>;
+  readonly reader: BatchReader;
   resolverFor(principal: Principal): PromptResolver;
   readonly placeSession: SessionPlacement;
   /** @throws AppError queue.full when the queue has no room for `count` more jobs */
@@ -51,15 +48,12 @@ export function createBatchService({
   records,
   batchRecords,
   queue,
-  store,
-  copier,
+  reader,
   resolverFor,
   placeSession,
   admit,
   newId,
 }: BatchServiceOptions): Batches {
-  const reader = createBatchReader({ records, batchRecords, store, copier });
-
   /** Checks each prompt, in order. An invalid prompt does not affect the others. */
   async function checkAll(principal: Principal, items: readonly BatchItem[]): Promise<Checked[]> {
     const resolve = resolverFor(principal);

@@ -1,6 +1,6 @@
 /** The changes of jobs, as `GET /v1/events` sends them. */
 import { type Static, Type } from 'typebox';
-import { JobStatus } from './job.ts';
+import { JobCounts, JobStatus } from './job.ts';
 import { nullable } from './schema.ts';
 
 /** A cursor as the server gives it out; `0` is the first change that is kept. */
@@ -31,3 +31,17 @@ export const CursorMoved = Type.Object({ cursor, kind: Type.Literal('cursor'), a
 
 export const Change = Type.Union([JobChange, CursorMoved]);
 export type Change = Static<typeof Change>;
+
+/** The counts of a batch after the changes before it. `batch.finished` is the last event. */
+export const BatchChange = Type.Object({
+  cursor,
+  kind: Type.Enum(['batch.changed', 'batch.finished']),
+  at,
+  batchId: Type.String({ description: 'ULID' }),
+  total: Type.Integer(),
+  counts: JobCounts,
+});
+export type BatchChange = Static<typeof BatchChange>;
+
+export const BatchEvent = Type.Union([JobChange, BatchChange]);
+export type BatchEvent = Static<typeof BatchEvent>;

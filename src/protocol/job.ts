@@ -127,6 +127,7 @@ const batchLinksSchema = Type.Object({
   self: Type.String(),
   jobs: Type.String({ description: 'the list of its jobs' }),
   results: Type.String(),
+  events: Type.String(),
   cancel: Type.String(),
 });
 
@@ -149,6 +150,14 @@ export const BatchCreated = Type.Object({
 });
 export type BatchCreated = Static<typeof BatchCreated>;
 
+/** Jobs by status. */
+export const JobCounts = Type.Object(
+  Object.fromEntries(JOB_STATUSES.map((status) => [status, Type.Integer()])) as Record<
+    JobStatus,
+    ReturnType<typeof Type.Integer>
+  >, // `as`: one for each status
+);
+
 /** A batch as callers see it. */
 export const Batch = Type.Object({
   id: Type.String({ description: 'ULID' }),
@@ -158,12 +167,7 @@ export const Batch = Type.Object({
   finished: Type.Boolean({ description: 'every job has ended' }),
   refused: Type.Integer({ description: 'prompts that got no job' }),
   total: Type.Integer({ description: 'jobs, without those that were deleted' }),
-  counts: Type.Object(
-    Object.fromEntries(JOB_STATUSES.map((status) => [status, Type.Integer()])) as Record<
-      JobStatus,
-      ReturnType<typeof Type.Integer>
-    >, // `as`: one for each status
-  ),
+  counts: JobCounts,
   costUsd: nullable(
     Type.Number({ description: 'sum of the jobs that have ended; null: of no job is the cost known' }),
   ),
@@ -175,6 +179,7 @@ export const batchLinks = (id: string) => ({
   self: `/v1/batches/${id}`,
   jobs: `/v1/jobs?batch=${id}`,
   results: `/v1/batches/${id}/results`,
+  events: `/v1/batches/${id}/events`,
   cancel: `/v1/batches/${id}/cancel`,
 });
 

@@ -1,12 +1,14 @@
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { AppError } from '../../errors.ts';
+import { BatchEvent, CURSOR } from '../../protocol/change.ts';
 import { Batch, BatchCreated, BatchResult, MAX_BATCH_PROMPTS } from '../../protocol/job.ts';
 import { CustomId } from '../../protocol/prompt.ts';
 import { closed, nullable } from '../../protocol/schema.ts';
-import { NDJSON, sendEvents } from '../event-stream.ts';
-import { type HttpApp, principalOf } from '../http-app.ts';
-import { answer, errorAnswers, shared } from '../openapi.ts';
+import { NDJSON, peek, SSE, sendEvents } from '../event-stream.ts';
+import { negotiate } from '../headers.ts';
+import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
+import { answer, emptyAnswer, errorAnswers, shared } from '../openapi.ts';
 import {
   BatchParams,
   batchIdOf,
@@ -18,9 +20,10 @@ import {
   optionalBody,
   Page,
 } from '../parameters.ts';
-import type { Batches, BatchItem } from '../ports.ts';
+import type { Batches, BatchFeed, BatchItem } from '../ports.ts';
 import { promptRequestOf } from '../prompt-request.ts';
 import { invalid, problemsOf, validatorCompiler } from '../validation.ts';
+import { lastEventId } from './events.ts';
 
 const list = { minItems: 1, maxItems: MAX_BATCH_PROMPTS } as const;
 const BatchRequest = Type.Object(
@@ -41,11 +44,12 @@ const outerCompiler: typeof validatorCompiler = (part) =>
 
 export interface BatchRoutesOptions {
   readonly batches: Batches;
+  readonly batchFeed: BatchFeed;
   readonly heartbeatMs: number;
 }
 
 /** `/v1/batches`, and what one batch has come to. */
-export function batchRoutes(app: HttpApp, { batches, heartbeatMs }: BatchRoutesOptions): void {
+export function batchRoutes(app: HttpApp, { batches, batchFeed, heartbeatMs }: BatchRoutesOptions): void {
   app.post(
     '/v1/batches',
     {
@@ -131,6 +135,51 @@ export function batchRoutes(app: HttpApp, { batches, heartbeatMs }: BatchRoutesO
       const results = await batches.results(principalOf(request), batchIdOf(request.params));
       const sent = (line: BatchResult) => ({ kind: 'result', id: line.index, data: line });
       return sendEvents(reply, results, { contentType: NDJSON, sent, heartbeatMs });
+    },
+  );
+
+  app.get(
+    '/v1/batches/:id/events',
+    {
+      config: { produces: [SSE, NDJSON] },
+      exposeHeadRoute: false,
+      schema: {
+        tags: ['batches'],
+        operationId: 'streamBatch',
+        summary: 'The changes of the jobs of a batch and its counts, until it has ended',
+        description:
+          'First the counts as they are now, then each change of a job, at least once, with the counts after it. `id` is a cursor; `Last-Event-ID` (or `?after`) resumes after it, on any server of the same Redis. The stream ends after `batch.finished`; a reader that resumes there gets 204. 410 `events.expired`: changes after the cursor are lost; open the stream without one.',
+        params: BatchParams,
+        querystring: Type.Object(
+          {
+            after: Type.Optional(
+              Type.String({ pattern: CURSOR.source, description: 'last `cursor` the reader has' }),
+            ),
+          },
+          closed,
+        ),
+        headers: Type.Object({
+          'last-event-id': Type.Optional(Type.String({ description: 'last `cursor` the reader has' })),
+        }),
+        response: {
+          200: answer('Changes and counts', { [SSE]: BatchEvent, [NDJSON]: BatchEvent }),
+          204: emptyAnswer('The batch has ended and the reader has everything'),
+          ...errorAnswers(
+            ...(['auth.unauthenticated', 'batch.not_found', 'events.expired'] as const),
+            'request.not_acceptable',
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const after = lastEventId(request, CURSOR) ?? request.query.after ?? null;
+      const signal = untilGone(request, reply, app.stopping);
+      const id = batchIdOf(request.params);
+      const events = await peek(batchFeed.read(principalOf(request), id, after, signal));
+      if (events === null) return reply.code(204).send();
+      const contentType = negotiate(request, [SSE, NDJSON]) ?? SSE;
+      const sent = (event: BatchEvent) => ({ kind: event.kind, id: event.cursor, data: event });
+      return sendEvents(reply, events, { contentType, sent, heartbeatMs });
     },
   );
 

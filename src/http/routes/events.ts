@@ -179,7 +179,7 @@ const resumePoint = (request: FastifyRequest, query: Static<typeof EventsQuery>)
   Number(lastEventId(request, /^\d{1,15}$/) ?? query.after ?? 0);
 
 /** The header, which wins over `?after`: a browser that reconnects repeats an old query. */
-function lastEventId(request: FastifyRequest, pattern: RegExp): string | null {
+export function lastEventId(request: FastifyRequest, pattern: RegExp): string | null {
   const header = request.headers['last-event-id'];
   if (header === undefined || header === '') return null;
   if (typeof header === 'string' && pattern.test(header)) return header;

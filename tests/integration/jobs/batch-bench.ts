@@ -3,10 +3,11 @@
  * BullMQ.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { ulid } from 'ulid';
 import type { Principal } from '../../../src/auth/principal.ts';
 import { AppError } from '../../../src/errors.ts';
 import type { Batches, ManyJobs } from '../../../src/http/ports.ts';
+import { createIdFactory } from '../../../src/ids.ts';
+import { createBatchReader } from '../../../src/jobs/batch-reader.ts';
 import { type BatchServiceOptions, createBatchService } from '../../../src/jobs/batch-service.ts';
 import { createManyJobs } from '../../../src/jobs/many-jobs.ts';
 import type { BatchPrompt } from '../../../src/protocol/prompt.ts';
@@ -77,10 +78,12 @@ export async function batchBench(): Promise<BatchBench> {
     records: rpc.records,
     batchRecords: rpc.batches,
     queue,
-    store,
-    copier: { catchUp: project, catchUpSoon: project },
+    reader: createBatchReader({
+      ...{ records: rpc.records, batchRecords: rpc.batches, store },
+      copier: { catchUp: project, catchUpSoon: project },
+    }),
     resolverFor: () => resolve,
-    newId: () => ({ id: ulid(), createdAt: Date.now() }),
+    newId: createIdFactory(),
     placeSession: async () => null,
     admit: (count) => void admitted.push(count),
   };

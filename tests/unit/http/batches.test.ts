@@ -37,6 +37,7 @@ test('each prompt becomes a job or an error, without an effect on the others', a
     self: `/v1/batches/${id}`,
     jobs: `/v1/jobs?batch=${id}`,
     results: `/v1/batches/${id}/results`,
+    events: `/v1/batches/${id}/events`,
     cancel: `/v1/batches/${id}/cancel`,
   });
   expect(items).toEqual([

@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { type Authenticator, createAuthenticator } from '../../../src/auth/keyring.ts';
 import type { Principal } from '../../../src/auth/principal.ts';
 import { createChangeFeed } from '../../../src/events/change-feed.ts';
+import type { BatchFeed } from '../../../src/http/ports.ts';
 import {
   createHttpServer,
   DEFAULT_HTTP_SETTINGS,
@@ -9,6 +10,7 @@ import {
   type HttpSettings,
 } from '../../../src/http/server.ts';
 import { createProcessService } from '../../../src/jobs/processes.ts';
+import type { BatchEvent } from '../../../src/protocol/change.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { FakeBatches } from '../../fakes/batches.ts';
 import { FakeChangeLog, LOG_CHANNEL } from '../../fakes/change-log.ts';
@@ -44,6 +46,12 @@ export interface Changes {
 export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   const jobs = new FakeJobs();
   const batches = new FakeBatches();
+  const batchFeed: BatchFeed = {
+    async *read(_principal, _id, after) {
+      if (after === null) yield batchEvents;
+    },
+  };
+  const batchEvents: BatchEvent[] = [];
   const manyJobs = new FakeManyJobs();
   const events = new FakeEventHub();
   const changeLog = new FakeChangeLog();
@@ -58,6 +66,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     jobs,
     manyJobs,
     batches,
+    batchFeed,
     events,
     changes: createChangeFeed({
       log: changeLog,
@@ -77,6 +86,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   return {
     app,
     jobs,
+    batchEvents,
     manyJobs,
     batches,
     events,

@@ -21,6 +21,7 @@ const ROUTES = {
   '/v1/batches': ['get', 'post'],
   '/v1/batches/{id}': ['get'],
   '/v1/batches/{id}/cancel': ['post'],
+  '/v1/batches/{id}/events': ['get'],
   '/v1/batches/{id}/results': ['get'],
   '/v1/processes': ['get'],
   '/v1/processes/{id}': ['get'],
