@@ -3,6 +3,7 @@ import type { OptionSpecs } from './arguments.ts';
 import type { Command } from './command.ts';
 import { downCommand, upCommand } from './commands/background.ts';
 import { batchCommand } from './commands/batch.ts';
+import { changeCommand } from './commands/change.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { eventsCommand } from './commands/events.ts';
 import { cancelCommand, retryCommand, showCommand, watchCommand } from './commands/job.ts';
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   watchCommand,
   eventsCommand,
   cancelCommand,
+  changeCommand,
   retryCommand,
   providersCommand,
   psCommand,

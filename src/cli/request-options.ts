@@ -83,7 +83,8 @@ export function requestFields(args: Arguments, cwd: string): PromptOverrides {
 const nonEmpty = (list: readonly string[]): readonly string[] | undefined =>
   list.length === 0 ? undefined : list;
 
-function pairOf(text: string): readonly [string, string] {
+/** KEY=VALUE. @throws CommandError */
+export function pairOf(text: string): readonly [string, string] {
   const at = text.indexOf('=');
   if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
   throw usageError(`--metadata takes KEY=VALUE, not ${JSON.stringify(text)}`);

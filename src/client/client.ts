@@ -2,7 +2,15 @@
 import { randomUUID } from 'node:crypto';
 import type { Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
-import type { Batch, BatchCreated, BatchResult, Job, ManyCancelled, ManyRetried } from '../protocol/job.ts';
+import type {
+  Batch,
+  BatchCreated,
+  BatchResult,
+  Job,
+  JobPatch,
+  ManyCancelled,
+  ManyRetried,
+} from '../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type {
@@ -72,6 +80,8 @@ export interface Client {
   cancelMany(selection: JobSelection, options?: CancelOptions): Promise<ManyCancelled>;
   /** Retries the jobs of one page of a filter, as a batch. Without a status: those that failed. */
   retryMany(selection: JobSelection, options?: CreateOptions): Promise<ManyRetried>;
+  /** Changes fields of a job; each value replaces the old one. */
+  change(id: string, patch: JobPatch, options?: CallerOptions): Promise<Job>;
   /** Deletes a finished job, its events and its outcome. */
   remove(id: string, options?: CallerOptions): Promise<void>;
   /** The events of a job, over as many connections as needed. See {@link followEvents}. */
@@ -172,6 +182,14 @@ export function createClient(given: ClientOptions): Client {
     cancelMany: (selection, { force = false, ...options } = {}) =>
       post<ManyCancelled>('/v1/jobs/cancel', { ...selection, force }, options),
     retryMany: (selection, options = {}) => create<ManyRetried>('/v1/jobs/retry', selection, options),
+    change: (id, body, options = {}) =>
+      requestJson<Job>(server, {
+        method: 'PATCH',
+        path: jobPath(id),
+        body,
+        ...signalOf(options),
+        repeatable: true,
+      }),
     async remove(id, options = {}) {
       // Not repeated: the second answer would be 404.
       const call = { ...signalOf(options), method: 'DELETE', path: jobPath(id), repeatable: false } as const;

@@ -10,6 +10,7 @@ import type {
   Job,
   JobFilter,
   JobListItem,
+  JobPatch,
   JobQuery,
   JobStatus,
   ManyCancelled,
@@ -58,6 +59,7 @@ export interface Jobs {
     overrides: PromptOverrides,
     idempotency: Idempotency | null,
   ): Promise<Created>;
+  change(principal: Principal, id: string, patch: JobPatch): Promise<Job>;
   delete(principal: Principal, id: string): Promise<void>;
 }
 

@@ -2,12 +2,13 @@
  * What HTTP clients can do with jobs. A job's truth is its record; after Redis forgot it, its copy.
  */
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError, isDamage, wireError } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Created, Idempotency, Jobs } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
-import { isFinished, type Job, type JobStatus, jobLinks } from '../protocol/job.ts';
+import { isFinished, type JobStatus, jobLinks } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
 import type { BatchPrompt, PromptOverrides, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
@@ -18,6 +19,7 @@ import type { Copier } from '../store/copier.ts';
 import { toJobCopy } from '../store/copy-source.ts';
 import type { JobCopy } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
+import { freshJob, toJob } from './job-document.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
 import type { SessionPlacement } from './session-placement.ts';
 
@@ -63,7 +65,7 @@ export function createJobService({
     });
     if (record !== null) return toJobCopy(record, Date.now());
     const copy = await store.run('jobs.get', { id });
-    // A finished job never changes: its copy is as good as its record.
+    // The end of a job never changes: its copy is as good as its record.
     if (damage !== null && (copy === null || !isFinished(copy.status))) throw damage;
     return copy;
   }
@@ -199,6 +201,16 @@ export function createJobService({
       });
     },
 
+    async change(principal, id, patch) {
+      const job = await read(principal, id);
+      const { tags, metadata } = job.request;
+      const now = { tags, metadata, archived: job.archived };
+      if (isDeepStrictEqual(now, { ...now, ...patch })) return toJob(job);
+      // The copy of a job that Redis no longer has is changed through the log, on every node.
+      if (!(await records.change(id, patch))) await copier.catchUp();
+      return toJob(await read(principal, id));
+    },
+
     async delete(principal, id) {
       const status = await statusOf(principal, id);
       const removed = (status === null || isFinished(status)) && (await records.remove(id));
@@ -232,64 +244,6 @@ export function scopedKey(principal: Principal, given: Idempotency | null): Idem
 
 export const keyReused = (): AppError =>
   new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');
-
-/** The job document of the API. */
-function toJob(job: Omit<JobCopy, 'updatedAt' | 'rev'>): Job {
-  const { request } = job;
-  return {
-    id: job.id,
-    status: job.status,
-    finished: isFinished(job.status),
-    waitReason: job.waitReason,
-    scheduledFor: job.scheduledFor,
-    provider: request.provider,
-    prompt: request.prompt,
-    model: request.model,
-    cwd: request.cwd,
-    permissionMode: request.permissionMode,
-    allowedTools: request.allowedTools,
-    priority: request.priority,
-    tags: request.tags,
-    metadata: request.metadata,
-    attempts: job.attempts,
-    retryOf: job.retryOf,
-    batchId: job.batchId,
-    customId: request.customId ?? null,
-    node: job.node,
-    cancelRequested: job.cancelRequested,
-    createdAt: job.createdAt,
-    startedAt: job.startedAt,
-    finishedAt: job.finishedAt,
-    outcome: job.outcome,
-    links: jobLinks(job.id),
-  };
-}
-
-/** The state of a job right after its creation. */
-function freshJob(job: NewJob): Omit<JobCopy, 'updatedAt' | 'rev'> {
-  const { delayMs } = job.request;
-  return {
-    id: job.id,
-    kind: job.kind,
-    project: job.project,
-    principal: job.principal,
-    sessionId: job.sessionId,
-    status: delayMs > 0 ? 'scheduled' : 'queued',
-    waitReason: delayMs > 0 ? 'delayed' : null,
-    scheduledFor: delayMs > 0 ? new Date(job.createdAt + delayMs).toISOString() : null,
-    batchId: job.batch ?? null,
-    request: job.request,
-    attempts: 0,
-    failures: 0,
-    retryOf: job.retryOf,
-    node: null,
-    cancelRequested: false,
-    createdAt: new Date(job.createdAt).toISOString(),
-    startedAt: null,
-    finishedAt: null,
-    outcome: null,
-  };
-}
 
 /** Turns a resolved prompt back into a request, for a retry. The delay is not repeated. */
 export function toRequest(resolved: ResolvedPrompt): PromptOverrides {

@@ -1,6 +1,7 @@
 /** Jobs and batches of jobs, as callers see them. */
 import { type Static, Type } from 'typebox';
 import { Outcome } from './outcome.ts';
+import { promptOptions } from './prompt.ts';
 import { closed, MODEL_PATTERN, nullable } from './schema.ts';
 
 export const JOB_STATUSES = ['queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled'] as const;
@@ -27,6 +28,7 @@ const common = {
   priority: Type.Integer(),
   tags: Type.Array(Type.String()),
   metadata: Type.Record(Type.String(), Type.String()),
+  archived: Type.Boolean(),
   attempts: Type.Integer(),
   retryOf: nullable(Type.String()),
   batchId: nullable(Type.String({ description: 'the batch it belongs to' })),
@@ -65,6 +67,17 @@ export const JobListItem = Type.Object({
   links,
 });
 export type JobListItem = Static<typeof JobListItem>;
+
+/** Body of `PATCH /v1/jobs/:id`: what may change at any time. Each value replaces the old one. */
+export const JobPatch = Type.Object(
+  {
+    tags: promptOptions.tags,
+    metadata: promptOptions.metadata,
+    archived: Type.Optional(Type.Boolean({ description: 'for the filter `archived` of the list' })),
+  },
+  { ...closed, minProperties: 1, examples: [{ tags: ['reviewed'], archived: true }] },
+);
+export type JobPatch = Static<typeof JobPatch>;
 
 /** Most values of one condition of a filter. */
 const MAX_VALUES = 20;

@@ -15,7 +15,7 @@ import type { PromptQueue } from './prompt-queue.ts';
 const PAGE = 500;
 
 export interface ReconcilerOptions {
-  readonly records: Pick<JobRecords, 'read' | 'create'>;
+  readonly records: Pick<JobRecords, 'read' | 'create' | 'change'>;
   readonly queue: Pick<PromptQueue, 'ensure'>;
   readonly store: Store;
   /** This start of the server: executions of this boot that have no outcome are still running. */
@@ -101,6 +101,7 @@ export function createReconciler({
       createdAt: Date.parse(job.createdAt),
       idempotency: null,
     });
+    if (job.archived) await records.change(job.id, { archived: true });
     await queue.ensure({ id: job.id, priority: job.request.priority, delayMs });
   }
 

@@ -83,9 +83,10 @@ function changeOf(
   const at = timeOf(cursor.split('-')[0] ?? null);
   const status = text('t');
   const [rev, attempts] = [countOf(text('v')), countOf(text('a'))];
-  if ((type !== 'j' && type !== 'd') || !ULID.test(jobId) || at === null) return null;
+  if (!['j', 'd', 'c'].includes(type ?? '') || !ULID.test(jobId) || at === null) return null;
   if (status === null || !isStatus(status) || rev === null || attempts === null) return null;
-  const changed = isFinished(status) ? 'job.finished' : rev === 1 ? 'job.created' : 'job.changed';
+  const ended = isFinished(status) && type !== 'c';
+  const changed = ended ? 'job.finished' : rev === 1 ? 'job.created' : 'job.changed';
   return {
     cursor,
     kind: type === 'd' ? 'job.deleted' : changed,

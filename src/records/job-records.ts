@@ -82,6 +82,18 @@ export function createJobRecords(
       return kind === 'finished' ? ({ kind, status } as CancelResult) : ({ kind } as CancelResult);
     },
 
+    async change(id, patch) {
+      const { tags, metadata, archived } = patch;
+      const reply = await scripts.run('change', {
+        id,
+        tags: tags === undefined ? null : JSON.stringify(tags),
+        metadata: metadata === undefined ? null : JSON.stringify(metadata),
+        archived: archived === undefined ? null : archived ? '1' : '0',
+        patch: JSON.stringify(patch),
+      });
+      return reply === 1;
+    },
+
     async remove(id) {
       return (await scripts.run('remove', { id })) === 1;
     },

@@ -6,7 +6,7 @@
  */
 import type { WireError } from '../errors.ts';
 import type { SourcedEvent, StoredEvent } from '../protocol/event.ts';
-import type { JobStatus } from '../protocol/job.ts';
+import type { JobPatch, JobStatus } from '../protocol/job.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 
@@ -28,6 +28,7 @@ export interface JobRecord {
   /** The batch it was made in. */
   readonly batch: string | null;
   readonly request: ResolvedPrompt;
+  readonly archived: boolean;
   readonly retryOf: string | null;
   /** The only node that may run it, if pinned. */
   readonly pin: string | null;
@@ -105,10 +106,9 @@ export interface JobRecords {
   /** The records that exist, in one round trip; unreadable records are listed apart. */
   readMany(ids: readonly string[]): Promise<ManyRecords>;
   cancel(id: string, force: boolean, outcome: Outcome): Promise<CancelResult>;
-  /**
-   * Removes a finished job, or an unreadable key in its place, with its events. Returns false when
-   * it does not exist or is not finished.
-   */
+  /** False: Redis no longer has the job. Every node changes its copy when it reads the log. */
+  change(id: string, patch: JobPatch): Promise<boolean>;
+  /** Removes a finished job, or an unreadable key in its place, with its events. False: none. */
   remove(id: string): Promise<boolean>;
   /**
    * Events with seq > after, in order. Returns fewer than `limit` only at the end. Unreadable

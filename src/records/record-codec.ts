@@ -30,6 +30,8 @@ const storedRequest = Compile(
     metadata: Type.Record(text, text),
   }),
 );
+const storedTags = Compile(Type.Array(text));
+const storedMetadata = Compile(Type.Record(text, text));
 const storedOutcome = Compile(
   Type.Object({
     status: Type.Enum(['succeeded', 'failed', 'cancelled']),
@@ -109,7 +111,8 @@ export function decodeRecord(id: string, hash: Readonly<Record<string, string>>)
     principal,
     sessionId: orNull(hash['sessionId']) ?? outcome?.sessionId ?? sessionOf(id, asked),
     batch: orNull(hash['batch']),
-    request: asked,
+    request: { ...asked, ...changedFields(hash) },
+    archived: hash['archived'] === '1',
     retryOf: orNull(hash['retryOf']),
     pin: orNull(hash['pin']),
     status,
@@ -125,6 +128,18 @@ export function decodeRecord(id: string, hash: Readonly<Record<string, string>>)
     startedAt: numberOrNull('startedAt', hash['startedAt']),
     finishedAt: numberOrNull('finishedAt', hash['finishedAt']),
     outcome,
+  };
+}
+
+/** The tags and metadata that were changed after the job was made. */
+function changedFields(hash: Readonly<Record<string, string>>): Partial<ResolvedPrompt> {
+  const [tags, metadata] = [orNull(hash['tags']), orNull(hash['metadata'])];
+  return {
+    // as: checked by the schemas
+    ...(tags !== null && { tags: parsed('tags', tags, storedTags) as string[] }),
+    ...(metadata !== null && {
+      metadata: parsed('metadata', metadata, storedMetadata) as Record<string, string>,
+    }),
   };
 }
 

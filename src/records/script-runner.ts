@@ -6,7 +6,7 @@ import { DEFAULT_PROJECT } from './ports.ts';
 
 /** The files in `scripts/`: one per step of the protocol. */
 const SCRIPTS = [
-  ...['create', 'recall', 'cancel', 'remove'],
+  ...['create', 'recall', 'cancel', 'change', 'remove'],
   ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
   ...['submit', 'claim', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
   ...['enter', 'refuse', 'release'],

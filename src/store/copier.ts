@@ -116,14 +116,14 @@ export function createCopier({
   async function copyStep(): Promise<Step> {
     page ??= await readLogPage(redis, log, cursor, report);
     if (page === null) return 'end';
-    const { changed, removed, batches, last } = page;
+    const { changed, removed, patches, batches, last } = page;
     const step = changed.slice(0, STEP_JOBS);
     const endOfPage = step.length === changed.length;
     const { found, damaged } = await records.readMany(step);
     // One commit stores the events, then their jobs and, at the end of the page, the position.
     const finished = found.filter((job) => isFinished(job.status));
     const lastEvents = await events.read(finished, (earlier) =>
-      writer.write({ jobs: [], removed: [], cursor: null, events: earlier, batches: [] }),
+      writer.write({ jobs: [], removed: [], cursor: null, events: earlier, batches: [], patches: [] }),
     );
     const now = Date.now();
     const over = damaged.filter((one) => one.over).map(({ id }) => writer.failedCopy(id, now));
@@ -133,6 +133,7 @@ export function createCopier({
       cursor: endOfPage ? { name: CURSOR, value: last } : null,
       events: lastEvents,
       batches: endOfPage ? await readBatches(batchRecords, batches) : [],
+      patches: endOfPage ? patches : [],
     });
     for (const job of finished) if (newlyEnded.includes(job.id)) onEnded(job);
     const isLast = endOfPage && !page.full;
@@ -252,9 +253,10 @@ function createCopyWriter(store: Store, report: ReportDamage) {
       cursor,
       events,
       batches,
+      patches,
     }: Required<CopyChanges>): Promise<readonly string[]> {
       try {
-        return await apply({ jobs, removed, cursor, events, batches });
+        return await apply({ jobs, removed, cursor, events, batches, patches });
       } catch (error) {
         if (!isFault(error)) throw error;
       }
@@ -271,7 +273,7 @@ function createCopyWriter(store: Store, report: ReportDamage) {
           report({ kind: 'job', id, why: `it cannot be copied: ${messageOf(error.cause)}` });
         }
       }
-      return [...ended, ...(await apply({ jobs: [], removed, cursor, batches }))];
+      return [...ended, ...(await apply({ jobs: [], removed, cursor, batches, patches }))];
     },
 
     /** For an ended job without a readable record: its copy as failed, unless that has ended. */

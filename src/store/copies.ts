@@ -3,17 +3,24 @@
  * came from.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import type { JobPatch } from '../protocol/job.ts';
 import { type BatchCopy, EMPTY_BATCH, insertBatch } from './batches.ts';
 import { type EventCopy, insertEvent } from './events.ts';
-import type { JobCopy } from './jobs.ts';
+import { type JobCopy, jobReads } from './jobs.ts';
 import { recordSessions } from './sessions.ts';
-import { change, first } from './sql.ts';
+import { change, first, readable } from './sql.ts';
 import { recordUsage } from './usage.ts';
 
 /** A named position in a log. */
 export interface Cursor {
   readonly name: string;
   readonly value: string;
+}
+
+/** A change of a job that Redis no longer has. */
+export interface CopyPatch {
+  readonly id: string;
+  readonly patch: JobPatch;
 }
 
 export interface CopyChanges {
@@ -25,6 +32,7 @@ export interface CopyChanges {
   /** Of finished jobs. Stored before the jobs, whose usage and sessions are read from them. */
   readonly events?: readonly EventCopy[];
   readonly batches?: readonly BatchCopy[];
+  readonly patches?: readonly CopyPatch[];
 }
 
 export interface CopiesApplied {
@@ -47,10 +55,11 @@ export const copyWrites = {
     for (const copy of args.events ?? []) insertEvent(db, copy);
     for (const batch of args.batches ?? []) insertBatch(db, batch);
     for (const job of args.jobs) {
-      if (!applyJob(db, job)) continue;
-      applied += 1;
-      if (job.finishedAt !== null) ended.push(job.id);
+      const result = applyJob(db, job);
+      if (result !== 'skipped') applied += 1;
+      if (result === 'ended') ended.push(job.id);
     }
+    for (const one of args.patches ?? []) patchJob(db, one);
     for (const id of args.removed) if (deleteJob(db, id)) removed += 1;
     if (args.cursor !== null) saveCursor(db, args.cursor);
     return { applied, removed, ended };
@@ -99,10 +108,10 @@ const UPSERT = `INSERT INTO jobs (${COLUMNS.join(', ')}) VALUES (${COLUMNS.map((
   WHERE excluded.rev > jobs.rev AND (jobs.finished_at IS NULL OR excluded.finished_at IS NOT NULL)`;
 
 /**
- * Returns false when the stored revision is as new, or has ended: a Redis that went back to an
- * older state does not reopen a job.
+ * `skipped`: the stored revision is as new, or has ended: a Redis that went back to an older state
+ * does not reopen a job. `ended`: its end is new.
  */
-function applyJob(db: DatabaseSync, job: JobCopy): boolean {
+function applyJob(db: DatabaseSync, job: JobCopy): 'skipped' | 'changed' | 'ended' {
   const { prompt, ...request } = job.request;
   const row: Record<(typeof COLUMNS)[number], SQLInputValue> = {
     id: job.id,
@@ -132,10 +141,17 @@ function applyJob(db: DatabaseSync, job: JobCopy): boolean {
     outcome: job.outcome === null ? null : JSON.stringify(job.outcome),
     prompt,
   };
-  if (change(db, UPSERT, ...COLUMNS.map((column) => row[column])) === 0) return false;
+  const ended = job.finishedAt !== null && !hasEnded(db, job.id);
+  if (change(db, UPSERT, ...COLUMNS.map((column) => row[column])) === 0) return 'skipped';
+  const otherTags = 'DELETE FROM job_tags WHERE job_id = ? AND tag NOT IN (SELECT value FROM json_each(?))';
+  change(db, otherTags, job.id, JSON.stringify(request.tags));
   for (const tag of request.tags) {
     change(db, 'INSERT INTO job_tags (tag, job_id) VALUES (?, ?) ON CONFLICT DO NOTHING', tag, job.id);
   }
+  const archiving = job.archived
+    ? 'INSERT INTO archived_jobs (job_id) VALUES (?) ON CONFLICT DO NOTHING'
+    : 'DELETE FROM archived_jobs WHERE job_id = ?';
+  change(db, archiving, job.id);
   if (job.batchId !== null) {
     const sql = 'INSERT INTO batch_jobs (batch_id, job_id) VALUES (?, ?) ON CONFLICT DO NOTHING';
     change(db, sql, job.batchId, job.id);
@@ -149,11 +165,21 @@ function applyJob(db: DatabaseSync, job: JobCopy): boolean {
       ON CONFLICT (job_id) DO UPDATE SET denied = excluded.denied`;
     change(db, sql, job.id, denied);
   }
-  if (job.finishedAt !== null) {
-    recordUsage(db, job);
-    recordSessions(db, job);
-  }
-  return true;
+  if (!ended) return 'changed';
+  recordUsage(db, job);
+  recordSessions(db, job);
+  return 'ended';
+}
+
+const hasEnded = (db: DatabaseSync, id: string): boolean =>
+  first(db, 'SELECT 1 FROM jobs WHERE id = ? AND finished_at IS NOT NULL', id) !== null;
+
+/** Changes a copy. One that is not here or cannot be read stays as it is. */
+function patchJob(db: DatabaseSync, { id, patch }: CopyPatch): void {
+  const [copy = null] = readable(`job ${id}`, () => jobReads['jobs.get'](db, { id }));
+  if (copy === null) return;
+  const { archived = copy.archived, ...fields } = patch;
+  applyJob(db, { ...copy, rev: copy.rev + 1, archived, request: { ...copy.request, ...fields } });
 }
 
 /**

@@ -3,13 +3,16 @@
  * finished jobs.
  */
 import type { Redis } from 'ioredis';
+import { Compile } from 'typebox/compile';
 import type { ReportDamage } from '../damage.ts';
 import { isDamage } from '../errors.ts';
 import type { EventBody } from '../protocol/event.ts';
+import { JobPatch } from '../protocol/job.ts';
 import { ULID } from '../protocol/schema.ts';
 import type { BatchRecords, JobRecord } from '../records/ports.ts';
 import { isWrongType } from '../redis/redis-error.ts';
 import type { BatchCopy } from './batches.ts';
+import type { CopyPatch } from './copies.ts';
 import type { EventCopy } from './events.ts';
 import type { JobCopy } from './jobs.ts';
 
@@ -23,6 +26,8 @@ export interface LogPage {
   /** Ids of the changed jobs, each once, without the removed ones. */
   readonly changed: readonly string[];
   readonly removed: readonly string[];
+  /** Changes of jobs that Redis no longer has, in order. */
+  readonly patches: readonly CopyPatch[];
   /** Ids of the batches that were made. */
   readonly batches: readonly string[];
   /** Id of the last entry: the position in the log once the whole page is copied. */
@@ -44,19 +49,39 @@ export async function readLogPage(
   const changed = new Set<string>();
   const removed = new Set<string>();
   const batches: string[] = [];
-  for (const [entry, [kind, id = '']] of entries) {
-    if (kind === 'j' && ULID.test(id)) changed.add(id);
-    else if (kind === 'd' && ULID.test(id)) removed.add(id);
+  const patches: CopyPatch[] = [];
+  for (const [entry, fields] of entries) {
+    const [kind, id = ''] = fields;
+    if ((kind === 'j' || kind === 'c') && ULID.test(id)) {
+      changed.add(id);
+      const patch = patchOf(fields);
+      if (patch !== null) patches.push({ id, patch });
+    } else if (kind === 'd' && ULID.test(id)) removed.add(id);
     else if (kind === 'b' && ULID.test(id)) batches.push(id);
     else report({ kind: 'log', id: entry, why: 'it names no job' });
   }
   return {
     changed: [...changed].filter((id) => !removed.has(id)),
     removed: [...removed],
+    patches,
     batches,
     last: last[0],
     full: entries.length === LOG_PAGE,
   };
+}
+
+const jobPatch = Compile(JobPatch);
+
+/** The patch in an entry of the log; null: it has none that can be read. */
+function patchOf(fields: readonly string[]): JobPatch | null {
+  const [name, text = ''] = fields.slice(-2);
+  if (name !== 'x') return null;
+  try {
+    const patch: unknown = JSON.parse(text);
+    return jobPatch.Check(patch) ? patch : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Whether stream id `a` comes before `b`. */
@@ -82,6 +107,7 @@ export function toJobCopy(record: JobRecord, now: number): JobCopy {
     scheduledFor: time(record.scheduledFor),
     batchId: record.batch,
     request: record.request,
+    archived: record.archived,
     attempts: record.attempt,
     failures: record.failures,
     retryOf: record.retryOf,

@@ -21,6 +21,7 @@ export interface JobCopy {
   /** The batch it was created in. */
   readonly batchId: string | null;
   readonly request: ResolvedPrompt;
+  readonly archived: boolean;
   readonly attempts: number;
   readonly failures: number;
   readonly retryOf: string | null;
@@ -40,15 +41,19 @@ export interface BatchJob {
   readonly status: JobStatus;
 }
 
+/** Whether the job in `jobs` is archived: 1 or 0. */
+export const ARCHIVED = 'jobs.id IN (SELECT job_id FROM archived_jobs) AS archived';
+
 /** The batch of the job in `jobs`. */
 export const BATCH_ID = '(SELECT batch_id FROM batch_jobs WHERE batch_jobs.job_id = jobs.id) AS batchId';
 
 const columns = `id, rev, kind, project, principal, session_id AS sessionId, status, wait_reason AS waitReason, scheduled_for AS scheduledFor,
   attempts, failures, retry_of AS retryOf, node, cancel_requested AS cancelRequested, created_at AS createdAt,
   started_at AS startedAt, finished_at AS finishedAt, updated_at AS updatedAt, request, outcome, prompt,
-  ${BATCH_ID}`;
+  ${BATCH_ID}, ${ARCHIVED}`;
 
-interface Columns extends Omit<JobCopy, 'cancelRequested' | 'request' | 'outcome'> {
+interface Columns extends Omit<JobCopy, 'archived' | 'cancelRequested' | 'request' | 'outcome'> {
+  readonly archived: number;
   readonly cancelRequested: number;
   readonly request: string;
   readonly outcome: string | null;
@@ -56,9 +61,10 @@ interface Columns extends Omit<JobCopy, 'cancelRequested' | 'request' | 'outcome
 }
 
 /** Converts a row of `jobs`. The prompt has a column of its own and is not in `request`. */
-function toCopy({ prompt, request, outcome, cancelRequested, ...rest }: Columns): JobCopy {
+function toCopy({ prompt, request, outcome, archived, cancelRequested, ...rest }: Columns): JobCopy {
   return {
     ...rest,
+    archived: archived === 1,
     cancelRequested: cancelRequested === 1,
     request: { ...JSON.parse(request), prompt },
     outcome: outcome === null ? null : JSON.parse(outcome),

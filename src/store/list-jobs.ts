@@ -6,7 +6,7 @@ import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { AppError } from '../errors.ts';
 import type { JobListItem, JobQuery } from '../protocol/job.ts';
 import { ULID } from '../protocol/schema.ts';
-import { BATCH_ID } from './jobs.ts';
+import { ARCHIVED, BATCH_ID } from './jobs.ts';
 import { all, readable } from './sql.ts';
 
 /** A job in a list, without its prompt and its outcome's text. */
@@ -28,9 +28,10 @@ const columns = `jobs.id, jobs.kind, jobs.principal, jobs.status, jobs.wait_reas
   jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd,
   CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.priority' END AS priority,
   CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.customId' END AS customId,
-  coalesce((SELECT denied FROM job_denials WHERE job_id = jobs.id), 0) AS deniedTools, ${BATCH_ID}`;
+  coalesce((SELECT denied FROM job_denials WHERE job_id = jobs.id), 0) AS deniedTools, ${BATCH_ID}, ${ARCHIVED}`;
 
-interface Columns extends Omit<JobSummary, 'tags' | 'metadata' | 'error' | 'priority'> {
+interface Columns extends Omit<JobSummary, 'archived' | 'tags' | 'metadata' | 'error' | 'priority'> {
+  readonly archived: number;
   /** null: the request of the row is not JSON. */
   readonly priority: number | null;
   readonly tags: string;
@@ -39,10 +40,11 @@ interface Columns extends Omit<JobSummary, 'tags' | 'metadata' | 'error' | 'prio
 }
 
 /** @throws Error when the row cannot be read */
-function toSummary({ tags, metadata, error, priority, ...rest }: Columns): JobSummary {
+function toSummary({ archived, tags, metadata, error, priority, ...rest }: Columns): JobSummary {
   if (priority === null) throw new Error('its request is not JSON');
   return {
     ...rest,
+    archived: archived === 1,
     priority,
     tags: JSON.parse(tags),
     metadata: JSON.parse(metadata),

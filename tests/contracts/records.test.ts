@@ -4,6 +4,7 @@ import { useTestRecords } from '../helpers/redis-records.ts';
 import { batches } from './records/batches.ts';
 import { type Bench, createBench } from './records/bench.ts';
 import { cancelling } from './records/cancelling.ts';
+import { changing } from './records/changing.ts';
 import { claiming } from './records/claiming.ts';
 import { creating } from './records/creating.ts';
 import { doorbells } from './records/doorbells.ts';
@@ -34,6 +35,7 @@ const SUITES = {
   gates,
   lanes,
   cancelling,
+  changing,
   upkeep,
   doorbells,
 };

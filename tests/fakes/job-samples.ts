@@ -42,6 +42,7 @@ export function jobFrom(request: PromptRequest, retryOf: string | null): Job {
     cancelRequested: false,
     tags: request.tags ?? [],
     metadata: request.metadata ?? {},
+    archived: false,
     attempts: 0,
     retryOf,
     customId: null,

@@ -1,7 +1,7 @@
 import { maySee, type Principal } from '../../src/auth/principal.ts';
 import { AppError } from '../../src/errors.ts';
 import type { Created, Idempotency, JobPage, Jobs } from '../../src/http/ports.ts';
-import type { JobQuery } from '../../src/protocol/job.ts';
+import type { JobPatch, JobQuery } from '../../src/protocol/job.ts';
 import { isFinished, type Job, type JobStatus } from '../../src/protocol/job.ts';
 import type { Outcome } from '../../src/protocol/outcome.ts';
 import type { PromptOverrides, PromptRequest } from '../../src/protocol/prompt.ts';
@@ -76,6 +76,13 @@ export class FakeJobs implements Jobs {
     return this.#once(principal, key, () =>
       this.#make(principal.id, { ...first.request, ...overrides }, first.job.id),
     );
+  }
+
+  async change(principal: Principal, id: string, patch: JobPatch): Promise<Job> {
+    this.#fail();
+    const held = this.#find(principal, id);
+    held.job = { ...held.job, ...patch };
+    return held.job;
   }
 
   async delete(principal: Principal, id: string): Promise<void> {

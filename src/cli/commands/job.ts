@@ -55,6 +55,7 @@ function describe(job: Job): readonly string[] {
     ['retry of', job.retryOf],
     ['tags', job.tags.length === 0 ? null : job.tags.join(', ')],
     ['metadata', metadataOf(job)],
+    ['archived', job.archived ? 'yes' : null],
     ['prompt', oneLine(job.prompt, 400)],
   ];
   const facts = rows.flatMap(([name, value]) =>

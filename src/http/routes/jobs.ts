@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Principal } from '../../auth/principal.ts';
 import { AppError } from '../../errors.ts';
-import { type Job, JobFilter } from '../../protocol/job.ts';
+import { type Job, JobFilter, JobPatch } from '../../protocol/job.ts';
 import { PromptOverrides } from '../../protocol/prompt.ts';
 import { closed, nullable } from '../../protocol/schema.ts';
 import { utf8Text } from '../body.ts';
@@ -37,7 +37,7 @@ const ListQuery = Type.Object(
   closed,
 );
 
-/** `POST /v1/jobs`, `GET /v1/jobs`, and `GET`, `DELETE`, cancel and retry of `/v1/jobs/:id`. */
+/** `POST /v1/jobs`, `GET /v1/jobs`, and `/v1/jobs/:id`: read, change, delete, cancel, retry. */
 export function jobRoutes(app: HttpApp, jobs: Jobs): void {
   addCreate(app, jobs);
 
@@ -145,6 +145,26 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
       const created = await jobs.retry(principalOf(request), id, overrides, idempotency);
       return createdHeaders(reply, created).code(202).send(created.job);
     },
+  );
+
+  app.patch(
+    '/v1/jobs/:id',
+    {
+      schema: {
+        tags: ['jobs'],
+        operationId: 'changeJob',
+        summary: 'Change the tags, the metadata or the archived mark of a job',
+        description: 'At any time, also after its end. A value replaces the whole old value.',
+        params: JobParams,
+        querystring: NoQuery,
+        body: JobPatch,
+        response: {
+          200: answer('The job', job),
+          ...errorAnswers('auth.unauthenticated', 'job.not_found'),
+        },
+      },
+    },
+    async (request) => jobs.change(principalOf(request), jobIdOf(request.params), request.body),
   );
 
   app.delete(

@@ -79,10 +79,11 @@ local function principalOf(record)
   return record.principal ~= '' and record.principal or record.owner
 end
 
--- Adds a change of a job to the log ('j' changed, 'd' deleted), with the state that it has now.
+-- Adds a change of a job to the log ('j' changed, 'd' deleted, 'c' changed after its end), with the
+-- state that it has now. patch: of a job without a record, what changes in its copies.
 -- 'b': a batch was made; it has no state there.
 -- Every entry has the same fields in the same order, so Redis stores their names once.
-local function note(kind, id)
+local function note(kind, id, patch)
   local job = readJob(id, 'project', 'sessionId', 'principal', 'owner', 'batch', 'rev', 'status',
     'waitReason', 'scheduledFor', 'attempt', 'cancel')
   local log = P .. ':log'
@@ -91,6 +92,10 @@ local function note(kind, id)
       'p', job.project == '' and DEFAULT_PROJECT or job.project, 's', job.sessionId,
       'o', principalOf(job), 'b', job.batch, 'v', job.rev, 't', job.status, 'w', job.waitReason,
       'f', job.scheduledFor, 'a', job.attempt, 'c', job.cancel }
+  if patch then
+    entry[#entry + 1] = 'x'
+    entry[#entry + 1] = patch
+  end
   local reply = redis.pcall('XADD', unpack(entry))
   if type(reply) == 'table' and reply.err then
     -- A foreign entry took the last possible id. A new log begins; every copier notices that.
@@ -101,9 +106,9 @@ local function note(kind, id)
 end
 
 -- Counts one more revision of a record. An unreadable revision is followed by one newer than any.
-local function touch(id)
+local function touch(id, kind)
   redis.call('HSET', jobKey(id), 'rev', number(readJob(id, 'rev').rev, now) + 1)
-  note('j', id)
+  note(kind or 'j', id)
 end
 
 -- Adds an event to a stream under its seq. Foreign entries from there on are removed.

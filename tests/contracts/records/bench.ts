@@ -76,7 +76,7 @@ export async function createBench(rpc: TestRecords): Promise<Bench> {
 async function verifyJob(rpc: TestRecords, id: string, log: readonly string[]): Promise<void> {
   const record = await rpc.records.read(id);
   if (record === null) return;
-  expect(log.filter((entry) => entry === `j ${id}`)).toHaveLength(record.rev);
+  expect(log.filter((entry) => entry === `j ${id}` || entry === `c ${id}`)).toHaveLength(record.rev);
   const events = await rpc.records.events(id, 0, 100_000);
   expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
   expect(events).toHaveLength(record.lastSeq);

@@ -22,6 +22,7 @@ export function creating(bench: () => Bench): void {
       principal: 'bob',
       sessionId: job.id,
       batch: 'b1',
+      archived: false,
       request: job.request,
       retryOf: 'earlier',
       pin: 'n7',

@@ -106,7 +106,15 @@ export function createModel(): RandomSteps {
     const { delayMs, ttlMs } = given.request;
     const due = now + delayMs;
     const job: Job = {
-      ...{ ...made, batch: null, rev: 0, status: 'queued', waitReason: null, scheduledFor: null },
+      ...{
+        ...made,
+        batch: null,
+        archived: false,
+        rev: 0,
+        status: 'queued',
+        waitReason: null,
+        scheduledFor: null,
+      },
       ...{ attempt: 0, failures: 0, executionId: null, node: null, cancel: 'none', outcome: null },
       ...{ startedAt: null, finishedAt: null, events: [], score: scoreOf(given), lanes: new Map() },
       deadline: ttlMs === null ? null : due + ttlMs,

@@ -29,6 +29,7 @@ async function reconcile(how: 'restoreLost' | 'settleKnown', damaged: readonly s
         created.push(job);
         return { kind: 'created' };
       },
+      change: async () => true,
     },
     queue: {
       async ensure({ id }) {

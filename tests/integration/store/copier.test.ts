@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
 import { eventsOf, tokensOf, verdictOf } from '../../../src/executor/bounded.ts';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
+import type { JobQuery } from '../../../src/protocol/job.ts';
 import { createBatchRecords } from '../../../src/records/batch-records.ts';
 import { createClaims } from '../../../src/records/claims.ts';
 import { createJobRecords } from '../../../src/records/job-records.ts';
@@ -19,6 +20,7 @@ import { hostileRuns } from '../../fakes/hostile-runs.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { breakableRedis } from '../fault-bench.ts';
+import { aQuery } from './test-store.ts';
 
 const logger = pino({ enabled: false });
 const LEASE_MS = 60_000;
@@ -54,6 +56,8 @@ async function setUp() {
       onTestFinished(() => store.close());
       return store;
     },
+    /** Removes the record of a job, as its time in Redis does. */
+    forget: (id: string) => redis.del(names.job(id), names.events(id)),
     copierOf: (store: Store) =>
       createCopier({
         blocking: redis.duplicate(),
@@ -236,6 +240,52 @@ it('copies a long backlog in steps and loses nothing of it when it is stopped be
   expect(await counted()).toBe(others.length);
   expect(await store.run('jobs.get', { id: first })).toBeNull();
   expect(await store.run('jobs.get', { id: second })).toMatchObject({ status: 'cancelled' });
+});
+
+it('brings changes of an ended job to every node, also when Redis no longer has the job', async () => {
+  const bench = await setUp();
+  const stores = [await bench.newStore(), await bench.newStore()];
+  const copiers = stores.map(bench.copierOf);
+  for (const copier of copiers) await copier.start();
+  const id = await bench.finished([text('a')]);
+  const catchUp = () => Promise.all(copiers.map((copier) => copier.catchUp()));
+  /** The job on each node, and the ids that two filters find there. */
+  const seen = async () => {
+    await catchUp();
+    const list = async (store: Store, query: Partial<JobQuery>) =>
+      (await store.run('jobs.list', { principal: null, query: aQuery(query) })).rows.map((row) => row.id);
+    return Promise.all(
+      stores.map(async (store) => {
+        const copy = await store.run('jobs.get', { id });
+        const { tags, metadata } = copy?.request ?? expect.unreachable();
+        const { archived, status } = copy ?? expect.unreachable();
+        const [byTag, active] = [await list(store, { tag: ['t'] }), await list(store, { archived: false })];
+        return { tags, metadata, archived, status, byTag, active };
+      }),
+    );
+  };
+  const twice = <T>(one: T): T[] => [one, one];
+  await catchUp();
+  await bench.records.change(id, { tags: ['t'], archived: true });
+  const first = { tags: ['t'], metadata: {}, archived: true, status: 'succeeded', byTag: [id], active: [] };
+  expect(await seen()).toEqual(twice(first));
+
+  await bench.forget(id);
+  expect(await bench.records.change(id, { tags: ['u'], metadata: { k: 'v' } })).toBe(false);
+  const second = { ...first, tags: ['u'], metadata: { k: 'v' }, byTag: [] };
+  expect(await seen()).toEqual(twice(second));
+  for (const archived of [false, true, false]) await bench.records.change(id, { archived });
+  expect(await seen()).toEqual(twice({ ...second, archived: false, active: [id] }));
+
+  expect(await bench.records.change(newJob().id, { tags: ['of no job'] })).toBe(false);
+  await catchUp();
+  expect(bench.ended).toEqual([id, id]); // once on each node
+  for (const store of stores) {
+    const usage = await store.run('usage.report', { principal: null, by: 'tag', from: null, to: null });
+    expect(usage).toMatchObject([{ key: null, executions: 2 }]); // the tags at its end
+    expect(await copied(store, id)).not.toEqual([]);
+  }
+  for (const copier of copiers) await copier.stop();
 });
 
 it('reads a job that changed several times close together once', async () => {

@@ -81,6 +81,7 @@ export function aJob({ request, ...overrides }: JobOverrides = {}): JobCopy {
     failures: 0,
     retryOf: null,
     batchId: null,
+    archived: false,
     node: null,
     cancelRequested: false,
     createdAt,

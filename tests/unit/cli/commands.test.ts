@@ -62,6 +62,29 @@ describe('the other commands', () => {
     expect(await typed(['jobs', '--archived', '--not-archived'])).toMatchObject({ code: 64 });
   });
 
+  it('change jobs: tags, metadata and the archived mark', async () => {
+    const changed = json(200, aJob({ archived: true }));
+    const server = await startScriptedServer(changed, changed, changed);
+    const line = `change ${JOB_ID} ${JOB_ID} --archive --tag a --tag b --metadata k=v=w`;
+    expect(await typed(line.split(' '), at(server.url))).toMatchObject({
+      code: 0,
+      err: `job ${JOB_ID} is changed\n`.repeat(2),
+    });
+    await typed(['change', JOB_ID, '--unarchive', '--no-tags', '--no-metadata'], at(server.url));
+    expect(server.requests.map(({ method, body }) => [method, JSON.parse(body)])).toEqual([
+      ['PATCH', { archived: true, tags: ['a', 'b'], metadata: { k: 'v=w' } }],
+      ['PATCH', { archived: true, tags: ['a', 'b'], metadata: { k: 'v=w' } }],
+      ['PATCH', { archived: false, tags: [], metadata: {} }],
+    ]);
+    for (const wrong of [
+      `${JOB_ID}`,
+      '--archive',
+      `${JOB_ID} --archive --unarchive`,
+      `${JOB_ID} --tag a --no-tags`,
+    ])
+      expect((await typed(['change', ...wrong.split(' ')])).code, wrong).toBe(64);
+  });
+
   it('list processes, terminate one, and end the idle ones of a provider', async () => {
     const idle = new FakeProcesses().add('claude', null);
     const running = new FakeProcesses().add('codex', JOB_ID);

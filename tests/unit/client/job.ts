@@ -13,6 +13,7 @@ export const aJob = (changes: Partial<Job> = {}): Job => ({
   provider: 'claude',
   tags: [],
   metadata: {},
+  archived: false,
   attempts: 0,
   retryOf: null,
   batchId: null,

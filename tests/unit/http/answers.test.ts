@@ -41,7 +41,7 @@ test('405 names the methods there are', async () => {
   const allow = async (method: 'PUT' | 'OPTIONS' | 'DELETE', url: string) =>
     (await http.app.inject({ method, url, headers: asCaller })).headers.allow;
   expect(await allow('PUT', '/v1/jobs?x=1')).toBe('GET, HEAD, POST');
-  expect(await allow('OPTIONS', '/v1/jobs/x')).toBe('GET, HEAD, DELETE');
+  expect(await allow('OPTIONS', '/v1/jobs/x')).toBe('GET, HEAD, PATCH, DELETE');
   expect(await allow('DELETE', '/v1/jobs/x/events')).toBe('GET');
   expect(await allow('DELETE', '/v1/jobs/x/nothing')).toBeUndefined();
 });

@@ -79,3 +79,48 @@ test('a finished job can be deleted, a running one cannot', async () => {
   expect([removed.statusCode, removed.body]).toEqual([204, '']);
   expect((await remove()).statusCode).toBe(404);
 });
+
+test('PATCH changes tags, metadata and the archived mark, each on its own', async () => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  const change = (payload: object) =>
+    http.app.inject({ method: 'PATCH', url: `/v1/jobs/${id}`, headers: asCaller, payload });
+  const tagged = await change({ tags: ['a', 'b'] });
+  expect([tagged.statusCode, tagged.json()]).toMatchObject([200, { tags: ['a', 'b'], archived: false }]);
+  http.jobs.finish(id);
+  const archived = await change({ archived: true, metadata: { k: 'v' } });
+  expect(archived.json()).toMatchObject({ tags: ['a', 'b'], metadata: { k: 'v' }, archived: true });
+  expect((await change({ tags: [], metadata: {} })).json()).toMatchObject({ tags: [], metadata: {} });
+});
+
+test.each([
+  {},
+  { tags: null },
+  { tags: ['a', 'a'] },
+  { tags: [''] },
+  { tags: ['x'.repeat(65)] },
+  { tags: Array.from({ length: 33 }, String) },
+  { metadata: { k: 1 } },
+  { metadata: { k: 'x'.repeat(1025) } },
+  { archived: 'true' },
+  { prompt: 'other' },
+  { archived: true, status: 'queued' },
+])('PATCH with %j is 400 and changes nothing', async (payload) => {
+  await using http = await startHttp();
+  const job = await http.make();
+  const url = `/v1/jobs/${job.id}`;
+  const answer = await http.app.inject({ method: 'PATCH', url, headers: asCaller, payload });
+  expect([answer.statusCode, answer.json().code]).toEqual([400, 'request.invalid']);
+  expect(await http.jobs.get({ id: 'caller', admin: false }, job.id)).toEqual(job);
+});
+
+test('PATCH of a job that is not there, or of another principal, is 404', async () => {
+  await using http = await startHttp();
+  const { job } = await http.jobs.create({ id: 'other', admin: false }, { prompt: 'x' }, null);
+  for (const id of [job.id, '01J00000000000000000000000', 'x']) {
+    const url = `/v1/jobs/${id}`;
+    const payload = { archived: true };
+    const answer = await http.app.inject({ method: 'PATCH', url, headers: asCaller, payload });
+    expect([answer.statusCode, answer.json().code], id).toEqual([404, 'job.not_found']);
+  }
+});

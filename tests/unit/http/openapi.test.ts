@@ -11,7 +11,7 @@ const ROUTES = {
   '/login': ['post'],
   '/logout': ['post'],
   '/v1/jobs': ['get', 'post'],
-  '/v1/jobs/{id}': ['delete', 'get'],
+  '/v1/jobs/{id}': ['delete', 'get', 'patch'],
   '/v1/jobs/cancel': ['post'],
   '/v1/jobs/retry': ['post'],
   '/v1/jobs/{id}/cancel': ['post'],

@@ -1,0 +1,63 @@
+import { isFinished, type Job, jobLinks } from '../protocol/job.ts';
+import type { NewJob } from '../records/ports.ts';
+import type { JobCopy } from '../store/jobs.ts';
+
+/** The job document of the API. */
+export function toJob(job: Omit<JobCopy, 'updatedAt' | 'rev'>): Job {
+  const { request } = job;
+  return {
+    id: job.id,
+    status: job.status,
+    finished: isFinished(job.status),
+    waitReason: job.waitReason,
+    scheduledFor: job.scheduledFor,
+    provider: request.provider,
+    prompt: request.prompt,
+    model: request.model,
+    cwd: request.cwd,
+    permissionMode: request.permissionMode,
+    allowedTools: request.allowedTools,
+    priority: request.priority,
+    tags: request.tags,
+    metadata: request.metadata,
+    archived: job.archived,
+    attempts: job.attempts,
+    retryOf: job.retryOf,
+    batchId: job.batchId,
+    customId: request.customId ?? null,
+    node: job.node,
+    cancelRequested: job.cancelRequested,
+    createdAt: job.createdAt,
+    startedAt: job.startedAt,
+    finishedAt: job.finishedAt,
+    outcome: job.outcome,
+    links: jobLinks(job.id),
+  };
+}
+
+/** The state of a job right after its creation. */
+export function freshJob(job: NewJob): Omit<JobCopy, 'updatedAt' | 'rev'> {
+  const { delayMs } = job.request;
+  return {
+    id: job.id,
+    kind: job.kind,
+    project: job.project,
+    principal: job.principal,
+    sessionId: job.sessionId,
+    status: delayMs > 0 ? 'scheduled' : 'queued',
+    waitReason: delayMs > 0 ? 'delayed' : null,
+    scheduledFor: delayMs > 0 ? new Date(job.createdAt + delayMs).toISOString() : null,
+    batchId: job.batch ?? null,
+    request: job.request,
+    archived: false,
+    attempts: 0,
+    failures: 0,
+    retryOf: job.retryOf,
+    node: null,
+    cancelRequested: false,
+    createdAt: new Date(job.createdAt).toISOString(),
+    startedAt: null,
+    finishedAt: null,
+    outcome: null,
+  };
+}
