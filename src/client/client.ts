@@ -1,6 +1,6 @@
 /** The typed client of the HTTP API, for the command line and for other programs. */
 import { randomUUID } from 'node:crypto';
-import type { Change } from '../protocol/change.ts';
+import type { BatchEvent, Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type {
   Batch,
@@ -27,6 +27,7 @@ import { DEFAULT_SLEEP, requestJson, requestLines } from './calls.ts';
 import {
   type ChangesOptions,
   type EventsOptions,
+  followBatch,
   followChanges,
   followEvents,
   type StreamOptions,
@@ -102,6 +103,11 @@ export interface Client {
   listBatches(query?: PageQuery, options?: CallerOptions): Promise<BatchPage>;
   /** What each prompt of a batch has come to, in order, as it is read. */
   batchResults(id: string, options?: CallerOptions): AsyncGenerator<BatchResult, void, undefined>;
+  /** The changes of a batch's jobs and its counts, to its end. See {@link followBatch}. */
+  batchEvents(
+    id: string,
+    options?: Pick<ChangesOptions, 'after' | 'signal'>,
+  ): AsyncGenerator<BatchEvent, void, undefined>;
   /** Requests the cancellation of every unfinished job of a batch. */
   cancelBatch(id: string, options?: CancelOptions): Promise<Batch>;
   providers(options?: CallerOptions): Promise<readonly ProviderReport[]>;
@@ -206,6 +212,7 @@ export function createClient(given: ClientOptions): Client {
         ...signalOf(options),
         repeatable: false,
       }),
+    batchEvents: (id, options) => followBatch(server, id, options),
     cancelBatch: (id, { force = false, ...options } = {}) =>
       post<Batch>(batchPath(id, '/cancel'), { force }, options),
     providers: async (options = {}) =>

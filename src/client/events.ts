@@ -1,5 +1,5 @@
 /** Streams of events, read over as many connections as needed. */
-import type { Change } from '../protocol/change.ts';
+import type { BatchEvent, Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { JobStatus } from '../protocol/job.ts';
 import { type Call, type CallOptions, delayBefore, send } from './calls.ts';
@@ -120,6 +120,28 @@ export async function* followChanges(
     placeOf: ({ cursor }) => cursor,
   };
   yield* follow(options, source, null, signal);
+}
+
+/**
+ * The changes of the jobs of a batch and its counts, at least once each. Ends after batch.finished;
+ * at once when that came before `after`.
+ * @throws the errors of {@link followChanges}
+ */
+export async function* followBatch(
+  options: StreamOptions,
+  id: string,
+  { after, signal }: Pick<ChangesOptions, 'after' | 'signal'> = {},
+): AsyncGenerator<BatchEvent, void, undefined> {
+  const source: Source<BatchEvent> = {
+    path: `/v1/batches/${encodeURIComponent(id)}/events`,
+    query: { after },
+    parse: (data) => parseChange(data) as BatchEvent, // the documented event
+    placeOf: ({ cursor }) => cursor,
+  };
+  for await (const event of follow(options, source, null, signal)) {
+    yield event;
+    if (event.kind === 'batch.finished') return;
+  }
 }
 
 function mayResume(error: unknown): boolean {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { batchLinks } from '../../../src/protocol/job.ts';
-import { clientOf, json, problem, startScriptedServer } from './scripted-server.ts';
+import { type Answer, clientOf, json, problem, startScriptedServer } from './scripted-server.ts';
 
 const ID = '01K9ZV4Q4S9V0M0X2T6D8Y3B7C';
 const CREATED = { id: ID, items: [{ index: 0, id: ID }], links: batchLinks(ID) };
@@ -32,4 +32,22 @@ it('a batch is read, its jobs listed, and cancelled', async () => {
     `GET /v1/jobs?batch=${ID} `,
     `POST /v1/batches/${ID}/cancel {"force":true}`,
   ]);
+});
+
+it('a batch is followed to its end, over a broken connection', async () => {
+  const stream =
+    (text: string): Answer =>
+    (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).end(text);
+    };
+  const event = (cursor: string, kind: string): string =>
+    `id: ${cursor}\ndata: ${JSON.stringify({ cursor, kind })}\n\n`;
+  const server = await startScriptedServer(
+    stream(event('1-0', 'batch.changed')),
+    stream(event('2-0', 'batch.finished')),
+  );
+  const kinds: string[] = [];
+  for await (const { kind } of clientOf(server.url).batchEvents(ID)) kinds.push(kind);
+  expect(kinds).toEqual(['batch.changed', 'batch.finished']);
+  expect(server.requests[1]?.headers['last-event-id']).toBe('1-0');
 });
