@@ -15,7 +15,7 @@ import { createChangeFeed } from './events/change-feed.ts';
 import { createEventHub } from './events/hub.ts';
 import { createServerProbe, createStateFolders } from './executor/cli-probe.ts';
 import { createExecutor, type RecoveryReport } from './executor/executor.ts';
-import { createKnownSessions, storedSessions } from './executor/known-sessions.ts';
+import { createKnownSessions, storedSessions, storedTotals } from './executor/known-sessions.ts';
 import { type PrepareOptions, readAhead } from './executor/prepare.ts';
 import { createUntrustedEnvironment } from './executor/untrusted-environment.ts';
 import { warmSettings } from './executor/warm/cli-starter.ts';
@@ -202,7 +202,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     scratchDir: join(settings.home, 'tmp'),
     limits: settings,
     warm: warmSettings(settings),
-    sessions: createKnownSessions(storedSessions(store, copier)),
+    sessions: createKnownSessions(storedSessions(store, copier), storedTotals(store)),
     readEvents: records.events,
   };
   const executor = createExecutor({
@@ -277,6 +277,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     store,
     copier,
     readAhead: (request) => readAhead(request, prepare),
+    providers,
     failpoint,
     ...accepting,
   });

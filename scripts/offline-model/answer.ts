@@ -50,6 +50,7 @@ export async function answer(
       kind: 'other',
       model: null,
       lastUserText: null,
+      userTexts: [],
       instructions: null,
       behaviour,
     });
@@ -70,6 +71,7 @@ export async function answer(
     kind: ask.own === null ? 'turn' : 'own',
     model: ask.model,
     lastUserText: lastPrompt(ask).prompt,
+    userTexts: ask.messages.flatMap(({ role, text }) => (role === 'user' && text !== '' ? [text] : [])),
     instructions: ask.instructions ?? null,
     behaviour: resolution.label,
   });

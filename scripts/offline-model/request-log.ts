@@ -14,6 +14,8 @@ export interface RecordedRequest {
   readonly apiKey: string | null;
   /** The last text that a person wrote, directives included. */
   readonly lastUserText: string | null;
+  /** All texts that a person wrote in the conversation so far, in order. */
+  readonly userTexts: readonly string[];
   /** Text that the CLI sent to the model beside the conversation; null where it sent none. */
   readonly instructions: string | null;
   /**

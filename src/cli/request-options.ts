@@ -32,6 +32,9 @@ export const REQUEST_OPTIONS = {
   'retry-attempts': text('N', 'maximum attempts, when a failure may be temporary'),
   'on-quota': text('ACTION', 'at a usage limit: wait for its end, or fail'),
   'quota-timeout': text('TIME', 'maximum time of waiting for usage limits: 12h, 7d'),
+  'retry-mode': text('MODE', 'continue (default) in the session, or restart'),
+  'continue-prompt': text('TEXT', 'what to ask in a session that has the prompt'),
+  'no-auto-continue': { type: 'boolean', help: 'count a continuation after a crash as an attempt' },
   'concurrency-key': text('KEY', 'jobs with the same key run one at a time'),
   tag: repeatable('TAG', 'word for searches and sums'),
   metadata: repeatable('KEY=VALUE', 'your own data, kept with the job'),
@@ -47,7 +50,6 @@ export const REQUEST_OPTIONS = {
 export function requestFields(args: Arguments, cwd: string): PromptOverrides {
   const dir = args.text('cwd');
   const schemaFile = args.text('output-schema');
-  const attempts = args.integer('retry-attempts');
   const metadata = args.texts('metadata');
   const fields = {
     provider: args.text('provider'),
@@ -67,9 +69,11 @@ export function requestFields(args: Arguments, cwd: string): PromptOverrides {
     ttlMs: args.durationMs('ttl'),
     priority: args.integer('priority'),
     delayMs: args.durationMs('delay'),
-    retry: attempts === undefined ? undefined : { maxAttempts: attempts },
     onQuota: args.text('on-quota'),
     quotaTimeoutMs: args.durationMs('quota-timeout'),
+    retry: retryOf(args),
+    continuePrompt: args.text('continue-prompt'),
+    autoContinue: args.flag('no-auto-continue') ? false : undefined,
     concurrencyKey: args.text('concurrency-key'),
     tags: nonEmpty(args.texts('tag')),
     metadata: metadata.length === 0 ? undefined : Object.fromEntries(metadata.map(pairOf)),
@@ -78,6 +82,12 @@ export function requestFields(args: Arguments, cwd: string): PromptOverrides {
   };
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given) as PromptOverrides; // the server checks the values
+}
+
+function retryOf(args: Arguments): object | undefined {
+  const [maxAttempts, mode] = [args.integer('retry-attempts'), args.text('retry-mode')];
+  if (maxAttempts === undefined && mode === undefined) return undefined;
+  return { ...(maxAttempts === undefined ? {} : { maxAttempts }), ...(mode === undefined ? {} : { mode }) };
 }
 
 const nonEmpty = (list: readonly string[]): readonly string[] | undefined =>

@@ -11,7 +11,7 @@ import type {
   ManyCancelled,
   ManyRetried,
 } from '../protocol/job.ts';
-import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
+import type { PromptRequest, RetryRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type {
   BatchPage,
@@ -73,7 +73,7 @@ export interface Client {
   /** Requests the cancellation of a job and returns the job, which may still end in another way. */
   cancel(id: string, options?: CancelOptions): Promise<Job>;
   /** Makes a new job like a finished one, with some fields changed. */
-  retry(id: string, overrides?: PromptOverrides, options?: CreateOptions): Promise<Job>;
+  retry(id: string, overrides?: RetryRequest, options?: CreateOptions): Promise<Job>;
   /**
    * Cancels the jobs of one page of a filter; `nextCursor` of the answer has the next page. Without
    * a status: those that have not ended.

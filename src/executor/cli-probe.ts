@@ -260,7 +260,7 @@ export function createStateFolders(): StateFolders {
   const cache = new LRUCache<string, Promise<string | null>>({ max: MAX_STATE_FOLDERS, ttl: STATE_CACHE_MS });
   return {
     trouble({ state }, env) {
-      const folder = state === undefined ? null : folderOf(state, env);
+      const folder = state === undefined ? null : stateFolderOf(state, env);
       if (folder === null) return Promise.resolve(null);
       const cached = cache.get(folder);
       if (cached !== undefined) return cached;
@@ -271,7 +271,11 @@ export function createStateFolders(): StateFolders {
   };
 }
 
-function folderOf({ variable, home, name }: NonNullable<Provider['state']>, env: Environment): string | null {
+/** The folder of a CLI's sessions; null where the environment names no home. */
+export function stateFolderOf(
+  { variable, home, name }: NonNullable<Provider['state']>,
+  env: Environment,
+): string | null {
   const own = env[variable] ?? '';
   if (own !== '') return join(own, name);
   return (env['HOME'] ?? '') === '' ? null : join(env['HOME'] ?? '', home, name);

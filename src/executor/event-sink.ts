@@ -61,6 +61,8 @@ export function createEventSink(options: EventSinkOptions): EventSink {
   let fenced = false;
   let healthy = true;
   let gathering = false;
+  /** A session is appended at once: after a crash the job goes on there. */
+  let urgent = false;
   let pumping: Promise<void> | null = null;
   let wakeUp: (() => void) | null = null;
 
@@ -92,12 +94,13 @@ export function createEventSink(options: EventSinkOptions): EventSink {
     while (waiting.length > 0 && !closed && !fenced) {
       const due = gatherMs === null ? lastAppend + gapMs : waitingSince + gatherMs;
       const early = due - performance.now();
-      if (early > 0 && !fillsBatch()) {
+      if (early > 0 && !fillsBatch() && !urgent) {
         gathering = true;
         await pause(early);
         gathering = false;
         continue;
       }
+      urgent = false;
       lastAppend = performance.now();
       const batch = takeBatch();
       try {
@@ -150,7 +153,8 @@ export function createEventSink(options: EventSinkOptions): EventSink {
         paused = true;
         options.onPause();
       }
-      if (gathering && fillsBatch()) wakeUp?.();
+      urgent ||= event.kind === 'session';
+      if (gathering && (fillsBatch() || urgent)) wakeUp?.();
       // Events of one chunk of output arrive in one turn and are appended together.
       pumping ??= Promise.resolve().then(pump);
     },

@@ -19,6 +19,8 @@ export interface FoundSession {
 export interface KnownSessions {
   /** Null when there is no such session. */
   find(sessionId: string): Promise<FoundSession | null>;
+  /** What a session under the CLI's own id has used so far. Null where no run has reported it. */
+  total(provider: string, nativeSessionId: string): Promise<TokenCounts | null>;
   /** Records the result of a run. */
   ran(outcome: Outcome, tokens: TokenCounts | null): void;
 }
@@ -34,12 +36,21 @@ export const storedSessions =
     return origin && { ...origin, tokens: await store.run('sessions.total', origin) };
   };
 
+/** As {@link KnownSessions.total}, from this node's ledger. */
+export const storedTotals =
+  (store: Pick<Store, 'run'>): KnownSessions['total'] =>
+  (provider, nativeSessionId) =>
+    store.run('sessions.total', { provider, nativeSessionId });
+
+/** @param total as {@link KnownSessions.total} */
 export function createKnownSessions(
   lookUp: (sessionId: string) => Promise<FoundSession | null>,
+  total: KnownSessions['total'],
 ): KnownSessions {
   const known = new LRUCache<string, FoundSession>({ max: MAX_KNOWN });
 
   return {
+    total,
     async find(sessionId) {
       const found = known.get(sessionId) ?? (await lookUp(sessionId));
       if (found !== null) known.set(sessionId, found);

@@ -41,8 +41,7 @@ export function createListener(options: {
   const turn = Promise.withResolvers<null>();
   let model: string | null = null;
   let finalLine: string | null = null;
-  let holdsStdin = prepared.holdsStdin;
-  let askedAgain = false;
+  let holdsStdin = prepared.staysOpen;
 
   function onLine(line: string, cut: Cut | null): void {
     if (race.stopped?.reason === 'output_limit') return; // the rest of a flood is not worth keeping
@@ -86,15 +85,9 @@ export function createListener(options: {
     if ((pricing.priced(useOf(progress))?.costUsd ?? 0) > maxCostUsd) stop('budget');
   }
 
-  /** While stdin is open: asks for a lost answer once, and ends the turn once it has its answer. */
+  /** Ends the turn once it has its answer, while stdin is open. */
   function answerOnStdin(): void {
-    if (!holdsStdin) return;
-    const again = translator.asksAgain ?? null;
-    if (again !== null && !askedAgain) {
-      askedAgain = true;
-      child.feed(again, true);
-    }
-    if (translator.answered ?? translator.done) endTurn();
+    if (holdsStdin && (translator.answered ?? translator.done)) endTurn();
   }
 
   /**
@@ -103,7 +96,7 @@ export function createListener(options: {
    */
   function endTurn(): void {
     holdsStdin = false; // a turn ends once
-    const mayStay = prepared.staysOpen && race.stopped === null && translator.done;
+    const mayStay = race.stopped === null && translator.done;
     const isIdle = (translator.background ?? []).length === 0;
     const { verdict } = verdictOf(() => translator.end(CLEAN_EXIT, child.stderrTail()));
     if (mayStay && isIdle && verdict.error === null) turn.resolve(null);

@@ -5,11 +5,12 @@
 import { type ErrorCode, toWire, type WireError, wireError } from '../errors.ts';
 import type { Exit } from '../protocol/cli.ts';
 import type { StoredEvent } from '../protocol/event.ts';
-import { jobOutcome, type Outcome, type Usage } from '../protocol/outcome.ts';
+import { jobOutcome, type Outcome, sumOfUsage, type Usage } from '../protocol/outcome.ts';
 import type { Translator, Verdict } from '../providers/provider.ts';
 import type { Finish } from '../records/ports.ts';
 import { backoffMs } from '../timing.ts';
 import { boundedError, cutText } from './bounded.ts';
+import { eventsOf, type ReadEvents } from './earlier.ts';
 import type { ExecutionLimits } from './execute.ts';
 import type { PreparedExecution } from './prepare.ts';
 import type { Stop, StopReason } from './stop-race.ts';
@@ -159,11 +160,8 @@ export function limitDelay(resetsAt: string | null, nowMs: number): number {
   return Math.ceil(Math.max(0, resetMs) + Math.random() * LIMIT_JITTER_MS);
 }
 
-/** Events per read. */
-const PAGE = 1000;
-
 export interface LostOptions {
-  readEvents(jobId: string, after: number, limit: number): Promise<readonly StoredEvent[]>;
+  readonly readEvents: ReadEvents;
   readonly maxResultBytes: number;
 }
 
@@ -173,13 +171,14 @@ export async function lostFinish(
   { readEvents, maxResultBytes }: LostOptions,
 ): Promise<Finish> {
   const progress = createEventFold();
-  for (let after: number | undefined = 0; after !== undefined; ) {
-    const events: readonly StoredEvent[] = await readEvents(jobId, after, PAGE).catch(() => []);
-    for (const event of events) progress.saw(event, executionId);
-    after = events.at(-1)?.seq;
+  let earlierUsage: Usage | null = null;
+  for await (const event of eventsOf(jobId, readEvents)) {
+    progress.saw(event, executionId);
+    if (event.kind === 'execution.finished' && event.executionId !== executionId)
+      earlierUsage = sumOfUsage(earlierUsage, event.outcome.usage);
   }
   const outcome = { ...lostOutcome(executionId), ...progress.soFar(maxResultBytes) };
-  return { jobId, executionId, outcome, from: 0, tail: [], backoffMs, rawAnswer: null };
+  return { jobId, executionId, outcome, earlierUsage, from: 0, tail: [], backoffMs, rawAnswer: null };
 }
 
 /** Collects the progress of one execution from the events of its job. */

@@ -7,6 +7,7 @@ import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { MAX_PROMPT_BYTES, ResolvedPrompt } from '../protocol/prompt.ts';
+import { refused, type Unsupported } from '../providers/built-in.ts';
 import type { Provider } from '../providers/provider.ts';
 import { type Pricing, unkeptCostCap } from '../usage/pricing.ts';
 import { resolveWorkspace, type Workspace } from '../workspace.ts';
@@ -50,6 +51,20 @@ export function checkText(prompt: string): void {
   }
 }
 
+/** Refuses to continue a session whose CLI does not show whether it has saved a prompt. */
+function unkeptContinuation(
+  { name, transcript }: Provider,
+  { retryMode, autoContinue, continuePrompt }: ResolvedPrompt,
+): readonly Unsupported[] {
+  if (transcript !== undefined) return [];
+  const reason = `${name} cannot continue a session after a failure`;
+  return refused([
+    ['retry/mode', retryMode === 'continue', reason],
+    ['autoContinue', autoContinue === true, reason],
+    ['continuePrompt', continuePrompt !== undefined, reason],
+  ]);
+}
+
 /** Turns the errors of a schema into one error. */
 export function notValid(
   errors: readonly { readonly instancePath: string; readonly message: string }[],
@@ -87,10 +102,14 @@ export async function permit(
     timeoutMs: Math.min(asked.timeoutMs, settings.maxTimeoutMs),
     idleTimeoutMs: Math.min(asked.idleTimeoutMs, settings.maxTimeoutMs),
   };
-  const refused = [...provider.unsupported(request), ...unkeptCostCap(provider, request, pricing)];
-  if (refused.length > 0) {
-    const problems = refused.map(({ option, reason }) => ({ path: `/${option}`, message: reason }));
-    const what = refused.map(({ option, reason }) => `${option} (${reason})`).join(', ');
+  const unkept = [
+    ...provider.unsupported(request),
+    ...unkeptCostCap(provider, request, pricing),
+    ...unkeptContinuation(provider, request),
+  ];
+  if (unkept.length > 0) {
+    const problems = unkept.map(({ option, reason }) => ({ path: `/${option}`, message: reason }));
+    const what = unkept.map(({ option, reason }) => `${option} (${reason})`).join(', ');
     throw new AppError('provider.unsupported_option', `${provider.name} cannot honour: ${what}`, {
       problems,
     });

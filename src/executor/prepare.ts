@@ -2,8 +2,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { ADMIN_PRINCIPAL, ownerNamed } from '../auth/principal.ts';
-import { AppError, messageOf } from '../errors.ts';
-import type { StoredEvent } from '../protocol/event.ts';
+import { AppError, type ErrorCode, messageOf } from '../errors.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Command, Provider } from '../providers/provider.ts';
@@ -12,6 +11,13 @@ import type { Claim } from '../records/ports.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import type { StateFolders } from './cli-probe.ts';
 import { type CliProbe, withFolder } from './cli-probe.ts';
+import {
+  type EarlierExecutions,
+  earlierExecutions,
+  hasPrompt,
+  NO_EXECUTIONS,
+  type ReadEvents,
+} from './earlier.ts';
 import type { ExecutionLimits } from './execute.ts';
 import type { FoundSession, KnownSessions } from './known-sessions.ts';
 import { checkRequest, type PermitOptions, permit } from './permit.ts';
@@ -41,10 +47,6 @@ export interface PreparedExecution {
   readonly maxTextBytes: number;
   /** An idle process of the same shape may run this. Null: only a process of its own may. */
   readonly shape: ProcessShape | null;
-  /**
-   * Whether stdin stays open until the turn ends: for the next turn, or to ask for a lost answer.
-   */
-  readonly holdsStdin: boolean;
   /** Whether its process may stay open for the next turn of its session. */
   readonly staysOpen: boolean;
   /**
@@ -80,7 +82,7 @@ export interface PrepareOptions {
   readonly warm: WarmSettings;
   readonly sessions: KnownSessions;
   /** Events of a job with seq > after, in order, at most `limit`. */
-  readEvents(jobId: string, after: number, limit: number): Promise<readonly StoredEvent[]>;
+  readonly readEvents: ReadEvents;
 }
 
 type Attempt = Pick<Claim, 'jobId' | 'executionId' | 'attempt' | 'principal' | 'sessionId'>;
@@ -147,25 +149,25 @@ export async function prepareFor(
 ): Promise<PreparedExecution> {
   const { executionId } = claim;
   const { limits, warm } = options;
-  const { sessionId } = asked;
   // These need only the claim, so they run beside the check of the request. An error of the check
   // comes first.
   const looks = Promise.all([
     options.probe.find(provider, configured),
-    sessionId === null ? null : foundSession(sessionId, options),
-    sessionId === null || claim.attempt < 2 ? null : earlierAttempt(provider, claim, options),
+    asked.sessionId === null ? null : foundSession(asked.sessionId, options),
+    claim.attempt < 2 ? NO_EXECUTIONS : earlierExecutions(claim, options.readEvents, provider),
   ]);
   looks.catch(() => undefined); // awaited below, unless the check refuses the request
-  const { request, workspace } = await permit(asked, ownerNamed(claim.principal), provider, options);
+  const { request: whole, workspace } = await permit(asked, ownerNamed(claim.principal), provider, options);
   const [cli, session, earlier] = await looks;
+  const left = { ...whole, ...whatIsLeft(whole, earlier) };
+  const turn = await turnOf(left, { claim, provider, session, earlier }, options);
+  const { request, promptId } = turn;
   const scratch = join(options.scratchDir, executionId);
-  const promptId = uuidOf(claim.jobId);
   const command = provider.command(request, {
-    nativeSessionId: session?.nativeSessionId ?? null,
+    nativeSessionId: turn.session?.nativeSessionId ?? null,
     trustedWorkspace: workspace.trusted,
     scratchDir: scratch,
     promptId,
-    ...(earlier === null ? {} : { earlierAttempt: earlier }),
   });
   const plain = withFolder(options.environment(provider.name, command.env), cli.extraFolder);
   const [env, unsaved] = await Promise.all([
@@ -174,6 +176,7 @@ export async function prepareFor(
   ]);
   const maxLineBytes = Math.min(request.limits.lineBytes ?? limits.maxLineBytes, limits.maxLineBytes);
   const { binary } = cli;
+  const { resume: resumable } = provider.capabilities;
   const shape = shapeOf({ provider, cli, command, env, cwd: workspace.cwd }, maxLineBytes);
   const keepsSessions = warm.sessionIdleMs > 0 && warm.maxProcesses > 0;
   const stays = keepsSessions && shape !== null && staysOpen(provider, request);
@@ -192,32 +195,74 @@ export async function prepareFor(
     maxLineBytes,
     maxTextBytes: limits.maxResultBytes,
     shape,
-    holdsStdin: stays || (earlier !== null && provider.warmStart?.takesTurns === true),
     staysOpen: stays,
-    sessionId: request.sessionId ?? (unsaved === null ? claim.sessionId : null),
+    sessionId: request.sessionId ?? (resumable && unsaved === null ? claim.sessionId : null),
     unsaved,
-    sessionTokens: session?.tokens ?? null,
+    sessionTokens: turn.session?.tokens ?? null,
   };
 }
 
-/** Events per read. */
-const PAGE = 500;
+/** What a job's limits leave to its next execution. @throws AppError when nothing is left */
+function whatIsLeft(
+  { timeoutMs, maxTurns, maxCostUsd }: ResolvedPrompt,
+  { ranMs, turns, usage }: EarlierExecutions,
+): Pick<ResolvedPrompt, 'timeoutMs' | 'maxTurns' | 'maxCostUsd'> {
+  const costUsd = usage?.costUsd ?? 0;
+  const over = (code: ErrorCode, limit: string): AppError =>
+    new AppError(code, `the earlier executions of the job used all of its ${limit}`);
+  if (ranMs >= timeoutMs) throw over('execution.timed_out', `${timeoutMs} ms`);
+  if (maxTurns !== null && turns >= maxTurns) throw over('execution.max_turns', `${maxTurns} turns`);
+  if (maxCostUsd !== null && costUsd >= maxCostUsd) throw over('execution.budget', `$${maxCostUsd}`);
+  return {
+    timeoutMs: Math.ceil(timeoutMs - ranMs),
+    maxTurns: maxTurns === null ? null : maxTurns - turns,
+    maxCostUsd: maxCostUsd === null ? null : maxCostUsd - costUsd,
+  };
+}
 
-/** What the events of the earlier attempts prove. Events that cannot be read prove nothing. */
-async function earlierAttempt(
-  provider: Provider,
-  { jobId, attempt }: Attempt,
+/** What an execution asks, and in which session of the CLI. */
+interface Turn {
+  readonly request: ResolvedPrompt;
+  readonly promptId: string;
+  /** Null: a new one. */
+  readonly session: FoundSession | null;
+}
+
+const CONTINUE = 'Continue where you left off. If your answer was complete, give it again.';
+
+/**
+ * The job's prompt; or, in the session of an earlier execution, what continues it. The prompt is
+ * not sent again where the CLI has saved it: by the events, else by the CLI's own transcript.
+ */
+async function turnOf(
+  request: ResolvedPrompt,
+  found: {
+    readonly claim: Attempt;
+    readonly provider: Provider;
+    readonly session: FoundSession | null;
+    readonly earlier: EarlierExecutions;
+  },
   options: PrepareOptions,
-): Promise<'asked' | 'unknown'> {
-  const { provesAsked } = provider;
-  if (provesAsked === undefined) return 'unknown';
-  for (let after = 0; ; ) {
-    const events = await options.readEvents(jobId, after, PAGE).catch(() => []);
-    if (events.some((event) => event.attempt < attempt && provesAsked(event))) return 'asked';
-    const last = events.at(-1);
-    if (last === undefined || last.attempt >= attempt) return 'unknown';
-    after = last.seq;
-  }
+): Promise<Turn> {
+  const { claim, provider, session, earlier } = found;
+  const { continues, continuePrompt = CONTINUE } = request;
+  const asAsked = { request, promptId: uuidOf(claim.jobId), session };
+  const nativeSessionId = earlier.nativeSessionId ?? session?.nativeSessionId ?? null;
+  const mayHaveIt = continues !== undefined || (claim.attempt > 1 && request.retryMode !== 'restart');
+  if (nativeSessionId === null || !mayHaveIt) return asAsked;
+  const since = continues === undefined ? earlier.since : Date.parse(continues.since);
+  const looked = { nativeSessionId, prompt: request.prompt, since };
+  const isSaved =
+    earlier.asked ||
+    continues?.asked === true ||
+    (await hasPrompt(provider, options.environment(provider.name, {}), looked));
+  if (!isSaved) return asAsked;
+  const own = { nativeSessionId, tokens: await options.sessions.total(provider.name, nativeSessionId) };
+  return {
+    request: { ...request, prompt: continuePrompt, sessionId: request.sessionId ?? claim.sessionId },
+    promptId: uuidOf(`${claim.jobId}/${claim.attempt}`),
+    session: session ?? own,
+  };
 }
 
 /** Turns an id of Bullpen into a UUID. */

@@ -13,6 +13,7 @@ import type { Claim, Claims, Finish, LeaseState } from '../records/ports.ts';
 import { rawAnswer } from '../rpc/raw-requests.ts';
 import { pause } from '../timing.ts';
 import type { Delivery } from './delivery.ts';
+import { earlierExecutions } from './earlier.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
 import { type ExecutionLimits, type ExecutionResult, execute } from './execute.ts';
 import type { KnownSessions } from './known-sessions.ts';
@@ -235,14 +236,12 @@ export function createClaimRunner(options: {
     { outcome, finalLine, sessionTokens }: ExecutionResult,
     sink: EventSink,
   ): Promise<void> {
+    const { jobId, executionId, attempt } = claim;
     await failpoint('executor.ended');
     const { from, tail } = await sink.close();
+    const earlierUsage = attempt < 2 ? null : (await earlierExecutions(claim, prepare.readEvents)).usage;
     const finish: Finish = {
-      jobId: claim.jobId,
-      executionId: claim.executionId,
-      outcome,
-      from,
-      tail,
+      ...{ jobId, executionId, outcome, earlierUsage, from, tail },
       ...nextExecution(claim, outcome, options.retryBackoffMs),
       rawAnswer: claim.kind === 'raw' ? rawAnswer(claim, outcome, finalLine) : null,
     };

@@ -148,7 +148,7 @@ function spawnWithPrompt(
     env: { ...env, TMPDIR: scratch },
     cwd,
     stdin: (command.opening ?? '') + command.stdin,
-    holdStdin: prepared.holdsStdin,
+    holdStdin: prepared.staysOpen,
     marker,
     maxLineBytes,
     maxTextBytes,

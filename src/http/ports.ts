@@ -16,7 +16,7 @@ import type {
   ManyCancelled,
   ManyRetried,
 } from '../protocol/job.ts';
-import type { PromptOverrides, PromptRequest } from '../protocol/prompt.ts';
+import type { PromptRequest, RetryRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 import type { LogEntry } from '../records/change-log.ts';
@@ -56,7 +56,7 @@ export interface Jobs {
   retry(
     principal: Principal,
     id: string,
-    overrides: PromptOverrides,
+    overrides: RetryRequest,
     idempotency: Idempotency | null,
   ): Promise<Created>;
   change(principal: Principal, id: string, patch: JobPatch): Promise<Job>;

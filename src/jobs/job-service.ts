@@ -10,7 +10,8 @@ import type { Created, Idempotency, Jobs } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
 import { isFinished, type JobStatus, jobLinks } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
-import type { BatchPrompt, PromptOverrides, ResolvedPrompt } from '../protocol/prompt.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Providers } from '../providers/registry.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import { DEFAULT_PROJECT, type JobRecords, type NewJob } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
@@ -21,6 +22,7 @@ import type { JobCopy } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
 import { freshJob, toJob } from './job-document.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
+import { type Requested, retryRequest } from './retry-request.ts';
 import type { SessionPlacement } from './session-placement.ts';
 
 /** Longest time between two reads of a job that a client waits for. */
@@ -39,6 +41,7 @@ export interface JobServiceOptions {
   newId(): NewId;
   /** A job with this request may start soon. */
   readAhead(request: ResolvedPrompt): void;
+  readonly providers: Pick<Providers, 'get'>;
   readonly failpoint?: Failpoint;
 }
 
@@ -53,6 +56,7 @@ export function createJobService({
   admit,
   newId,
   readAhead,
+  providers,
   failpoint = noFailpoint,
 }: JobServiceOptions): Jobs {
   /** The job of any owner. */
@@ -91,14 +95,15 @@ export function createJobService({
     principal: Principal,
     idempotency: Idempotency | null,
     retryOf: string | null,
-    requested: () => Promise<BatchPrompt>,
+    requested: () => Promise<Requested>,
   ): Promise<Created> {
     const key = scopedKey(principal, idempotency);
     // A known key has its answer before anything is checked: the checks may fail by now.
     const known = key === null ? null : await recall(key);
     if (known?.job) return replay(known.job);
     admit(1);
-    const resolved = await resolverFor(principal)(await requested());
+    const { request, ...more } = await requested();
+    const resolved = { ...(await resolverFor(principal)(request)), ...more };
     if (resolved.delayMs === 0) readAhead(resolved);
     const pin = await placeSession(principal, resolved);
     const { id, createdAt } = newId();
@@ -148,7 +153,7 @@ export function createJobService({
   }
 
   return {
-    create: (principal, request, idempotency) => add(principal, idempotency, null, async () => request),
+    create: (principal, request, idempotency) => add(principal, idempotency, null, async () => ({ request })),
 
     async get(principal, id) {
       return toJob(await read(principal, id));
@@ -196,8 +201,7 @@ export function createJobService({
         const job = await read(principal, id);
         if (!isFinished(job.status))
           throw new AppError('job.not_finished', 'only a finished job can be retried');
-        // as: merged from two checked halves; the resolver checks the whole
-        return { ...toRequest(job.request), ...overrides } as BatchPrompt;
+        return retryRequest(job, overrides, providers);
       });
     },
 
@@ -244,10 +248,3 @@ export function scopedKey(principal: Principal, given: Idempotency | null): Idem
 
 export const keyReused = (): AppError =>
   new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');
-
-/** Turns a resolved prompt back into a request, for a retry. The delay is not repeated. */
-export function toRequest(resolved: ResolvedPrompt): PromptOverrides {
-  const { maxAttempts, delayMs: _delay, ...rest } = resolved;
-  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
-  return { ...given, retry: { maxAttempts } };
-}

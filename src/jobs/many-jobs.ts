@@ -19,7 +19,8 @@ import type { Copier } from '../store/copier.ts';
 import { encodeCursor, type JobSummary } from '../store/list-jobs.ts';
 import type { Store } from '../store/store.ts';
 import { slices } from './batch-reader.ts';
-import { CANCELLED, keyReused, scopedKey, toRequest } from './job-service.ts';
+import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
+import { toRequest } from './retry-request.ts';
 
 /** Jobs of one call. */
 const PAGE = 1000;

@@ -4,6 +4,7 @@ import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { checkRequest, checkText, notValid, type PermitOptions, permit } from '../executor/permit.ts';
 import { BatchPrompt, type Limits, type PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Provider } from '../providers/provider.ts';
 import type { Providers } from '../providers/registry.ts';
 import { resolveWorkspace, type Workspace } from '../workspace.ts';
 
@@ -85,6 +86,9 @@ async function resolvePrompt(
     maxAttempts: request.retry?.maxAttempts ?? 1,
     ...(request.onQuota === undefined ? {} : { onQuota: request.onQuota }),
     ...(request.quotaTimeoutMs === undefined ? {} : { quotaTimeoutMs: request.quotaTimeoutMs }),
+    ...retryModeOf(request, provider),
+    ...(request.continuePrompt === undefined ? {} : { continuePrompt: request.continuePrompt }),
+    ...(request.autoContinue === undefined ? {} : { autoContinue: request.autoContinue }),
     concurrencyKey: request.concurrencyKey ?? null,
     tags: request.tags ?? [],
     metadata: request.metadata ?? {},
@@ -92,6 +96,12 @@ async function resolvePrompt(
   };
   checkRequest(resolved);
   return (await permit(resolved, principal, provider, { settings, pricing, workspaceOf })).request;
+}
+
+/** A provider that cannot continue a session begins from the start. Left out: it continues. */
+function retryModeOf({ retry }: PromptRequest, { transcript }: Provider): Pick<ResolvedPrompt, 'retryMode'> {
+  const mode = retry?.mode ?? (transcript === undefined ? 'restart' : undefined);
+  return mode === undefined ? {} : { retryMode: mode };
 }
 
 /** The setting that bounds each limit. */

@@ -30,6 +30,9 @@ const common = {
   metadata: Type.Record(Type.String(), Type.String()),
   archived: Type.Boolean(),
   attempts: Type.Integer(),
+  sessionId: Type.String({
+    description: 'the session that it continues, or the new one that it begins; known from its creation',
+  }),
   retryOf: nullable(Type.String()),
   batchId: nullable(Type.String({ description: 'the batch it belongs to' })),
   customId: nullable(Type.String({ description: "the caller's id of a prompt of a batch" })),
@@ -49,6 +52,9 @@ export const Job = Type.Object({
   cwd: Type.String(),
   permissionMode: Type.String(),
   allowedTools: Type.Array(Type.String()),
+  nativeSessionId: nullable(
+    Type.String({ description: "the CLI's own id of the session; null: the CLI has not begun it" }),
+  ),
   cancelRequested: Type.Boolean(),
   outcome: nullable(Outcome),
   links,

@@ -16,7 +16,7 @@ export type TokenCounts = Static<typeof TokenCounts>;
 
 export const Usage = Type.Object({
   ...tokenCounts,
-  costUsd: nullable(Type.Number({ description: 'this run alone, also when it resumed a session' })),
+  costUsd: nullable(Type.Number({ description: 'without what a resumed session had cost before' })),
   costBasis: CostBasis,
 });
 export type Usage = Static<typeof Usage>;
@@ -32,7 +32,7 @@ export type OutcomeError = Static<typeof OutcomeError>;
 /**
  * How an execution ended: exactly one per execution, computed from its events. `error` is null
  * only for success. A job's outcome is that of its last attempt. If the job never ran, the fields
- * of the execution are null.
+ * of the execution are null. The usage of a job's outcome is that of all its executions.
  */
 export const Outcome = Type.Object({
   status: Type.Enum(['succeeded', 'failed', 'cancelled']),
@@ -57,6 +57,28 @@ export const Outcome = Type.Object({
   error: nullable(OutcomeError),
 });
 export type Outcome = Static<typeof Outcome>;
+
+/**
+ * What two executions used together; null: neither used anything. A cost that is not known is left
+ * out, and the basis is `unknown` then.
+ */
+export function sumOfUsage(a: Usage | null, b: Usage | null): Usage | null {
+  if (a === null || b === null) return a ?? b;
+  const costs = [a.costUsd, b.costUsd].filter((cost) => cost !== null);
+  const bases = [a.costBasis, b.costBasis];
+  return {
+    inputTokens: a.inputTokens + b.inputTokens,
+    outputTokens: a.outputTokens + b.outputTokens,
+    cacheReadTokens: a.cacheReadTokens + b.cacheReadTokens,
+    cacheWriteTokens: a.cacheWriteTokens + b.cacheWriteTokens,
+    // Rounded, which removes the noise of binary fractions.
+    costUsd: costs.length === 0 ? null : Math.round(costs.reduce((sum, cost) => sum + cost) * 1e10) / 1e10,
+    costBasis:
+      bases.find((basis) => basis === 'unknown') ??
+      bases.find((basis) => basis === 'estimated') ??
+      'reported',
+  };
+}
 
 /**
  * An outcome of a job that never ran: cancelled or expired while queued, or refused before the

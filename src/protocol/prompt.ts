@@ -20,6 +20,9 @@ const Background = Type.Enum(['stop', 'wait'], {
 const DAY_MS = 86_400_000;
 /** How long a job that names nothing else waits for usage limits. */
 export const QUOTA_TIMEOUT_MS = 7 * DAY_MS;
+const RetryMode = Type.Enum(['continue', 'restart'], {
+  description: 'where a later attempt begins: in the session as it is, or from the start; default: continue',
+});
 const ToolList = Type.Array(Type.String({ pattern: TOOL_PATTERN }), { maxItems: 64 });
 
 /**
@@ -70,7 +73,29 @@ export const promptOptions = {
   ttlMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_592_000_000 })),
   priority: Type.Optional(Type.Integer({ minimum: -10, maximum: 10 })),
   delayMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_592_000_000 })),
-  retry: Type.Optional(Type.Object({ maxAttempts: Type.Integer({ minimum: 1, maximum: 20 }) }, closed)),
+  retry: Type.Optional(
+    Type.Object(
+      {
+        maxAttempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 20 })),
+        mode: Type.Optional(RetryMode),
+      },
+      closed,
+    ),
+  ),
+  continuePrompt: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 65_536,
+      pattern: '^[^\\u0000]*$',
+      description: 'what a later execution asks in a session that has the prompt',
+    }),
+  ),
+  autoContinue: Type.Optional(
+    Type.Boolean({
+      description:
+        'whether up to three continuations after a crash or an overload do not count as attempts; default: true',
+    }),
+  ),
   onQuota: Type.Optional(
     Type.Enum(['wait', 'fail'], {
       description: 'at a usage limit: wait for its end without a process, or fail; default: wait',
@@ -113,9 +138,24 @@ export const BatchPrompt = Type.Object(
 );
 export type BatchPrompt = Static<typeof BatchPrompt>;
 
-/** Body of `POST /v1/jobs/:id/retry`: the fields of the first request to change. */
+/** The fields of a request to change. */
 export const PromptOverrides = Type.Partial(PromptRequest, { ...closed, examples: [{}] });
 export type PromptOverrides = Static<typeof PromptOverrides>;
+
+/** Body of `POST /v1/jobs/:id/retry`. */
+export const RetryRequest = Type.Object(
+  {
+    from: Type.Optional(
+      Type.Enum(['session', 'start'], {
+        description:
+          "where it begins: in the job's session as it is, or with the prompt; default: session, where the CLI has begun it",
+      }),
+    ),
+    ...PromptOverrides.properties,
+  },
+  { ...closed, examples: [{ from: 'session' }] },
+);
+export type RetryRequest = Static<typeof RetryRequest>;
 
 const asked = Type.Required(PromptRequest).properties;
 
@@ -148,10 +188,19 @@ export const ResolvedPrompt = Type.Object(
     ttlMs: nullable(asked.ttlMs),
     priority: asked.priority,
     delayMs: asked.delayMs,
-    maxAttempts: asked.retry.properties.maxAttempts,
+    maxAttempts: Type.Required(asked.retry).properties.maxAttempts,
     /** Left out in records of older servers. */
     onQuota: Type.Optional(asked.onQuota),
     quotaTimeoutMs: Type.Optional(asked.quotaTimeoutMs),
+    /** The three fields are left out where the caller has not set them. */
+    retryMode: Type.Optional(RetryMode),
+    continuePrompt: Type.Optional(asked.continuePrompt),
+    autoContinue: Type.Optional(asked.autoContinue),
+    /**
+     * The session may have the prompt from an earlier job. `asked`: it has. Else its transcript
+     * shows it, from `since` on (RFC 3339). Left out: the prompt is new to the session.
+     */
+    continues: Type.Optional(Type.Object({ asked: Type.Boolean(), since: Type.String() }, closed)),
     concurrencyKey: nullable(asked.concurrencyKey),
     tags: asked.tags,
     metadata: asked.metadata,

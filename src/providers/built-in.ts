@@ -7,7 +7,6 @@ import type { EventBody, EventKind } from '../protocol/event.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { BuiltInSettings } from '../protocol/provider-settings.ts';
 import { schemaProblem } from './output-schema.ts';
-import type { CommandContext } from './provider.ts';
 
 /** What the host allows a CLI; decided once at start-up. */
 export interface ProviderHost {
@@ -102,10 +101,6 @@ export const isRefusal = (event: EventBody): boolean =>
   event.kind === 'api_retry' ||
   (event.kind === 'execution.finished' &&
     ['execution.overloaded', 'execution.quota'].includes(event.outcome.error?.code ?? ''));
-
-/** The text to send: the prompt, or only "continue" when the session has the prompt already. */
-export const promptFor = (request: ResolvedPrompt, { earlierAttempt }: CommandContext): string =>
-  earlierAttempt === 'asked' ? 'Continue from where you left off.' : request.prompt;
 
 /**
  * A prompt that begins with `/` would run a command of the CLI. After a newline it is only text.

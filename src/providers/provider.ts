@@ -56,14 +56,8 @@ export interface CommandContext {
   readonly trustedWorkspace: boolean;
   /** Absolute path of a folder of this execution alone, removed after it. It is TMPDIR too. */
   readonly scratchDir: string;
-  /** A UUID that names the job's prompt; the same in each attempt. */
+  /** A UUID that names the prompt. A prompt that is sent again in a later attempt keeps it. */
   readonly promptId?: string;
-  /**
-   * What an earlier attempt of this job did in the session it resumes. `asked`: the session has
-   * the prompt, see {@link Provider.provesAsked}. `unknown`: it may have it. Left out: there was
-   * no such attempt.
-   */
-  readonly earlierAttempt?: 'asked' | 'unknown';
 }
 
 /** What a translator knows of its run besides the request. */
@@ -129,12 +123,6 @@ export interface Translator {
    * Names, for a person, of the work that goes on after the answer. Left out: there never is any.
    */
   readonly background?: readonly string[];
-  /**
-   * A message to write to stdin: the session has the prompt and its answer from an earlier attempt
-   * of the job, so the CLI does nothing by itself. Once not null it stays the same. Left out:
-   * null.
-   */
-  readonly asksAgain?: string | null;
   readonly progress: Progress;
   /**
    * Why going on is pointless: an error that the CLI would retry for minutes although no retry can
@@ -207,6 +195,19 @@ export interface Login {
   readonly hint: string;
 }
 
+/** The file of a session, as JSON lines, which the CLI writes while it runs. */
+export interface Transcript {
+  /** A glob below {@link Provider.state}. @param nativeSessionId a UUID */
+  files(nativeSessionId: string): string;
+  /** What the user has said by a line; null: the line says nothing of that. */
+  said(line: unknown): {
+    /** Whether these are all messages so far. Left out: they are added. */
+    readonly replaces?: true;
+    /** `timestamp`: RFC 3339. */
+    readonly messages: readonly { readonly text: string; readonly timestamp: string }[];
+  } | null;
+}
+
 /**
  * A cap that the CLI does not keep: the executor does, from the stream. For `maxCostUsd` the
  * stream must report tokens or cost during the run.
@@ -219,6 +220,8 @@ export interface Provider {
   readonly login: Login;
   /** The folder of the CLI's sessions, as in {@link Login}. Left out: not known, or none. */
   readonly state?: Login['files'][number] & { readonly variable: string };
+  /** Left out: not known, so a later attempt of a job begins from the start. */
+  readonly transcript?: Transcript;
   /** Left out: the CLI cannot be started before there is a prompt. */
   readonly warmStart?: WarmStart;
   /** Whether its boot takes much CPU time, and its first line shows the end of the boot. */
@@ -237,7 +240,7 @@ export interface Provider {
   command(request: ResolvedPrompt, context: CommandContext): Command;
   /**
    * Whether this event of an earlier attempt proves that the CLI has saved the job's prompt in the
-   * session. Left out: no event does.
+   * session. Left out: no event does; the {@link Transcript} may.
    */
   provesAsked?(event: EventBody): boolean;
   translator(request: ResolvedPrompt, run?: RunFacts): Translator;

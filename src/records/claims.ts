@@ -1,8 +1,8 @@
 import type { ReportDamage } from '../damage.ts';
-import { wireError } from '../errors.ts';
-import { jobOutcome } from '../protocol/outcome.ts';
+import { type ErrorCode, wireError } from '../errors.ts';
+import { jobOutcome, sumOfUsage } from '../protocol/outcome.ts';
 import type { Claim, Claims, FinishResult, LeaseState } from './ports.ts';
-import { decodeClaim, encodeEvents, jobArguments, readRequest } from './record-codec.ts';
+import { decodeClaim, encodeEvents, jobArguments, readRequest, sessionBegunBy } from './record-codec.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
 /** The outcome of a job that waited longer than its `ttlMs`. */
@@ -13,6 +13,9 @@ export const EXPIRED = jobOutcome(
 
 /** The outcome of a job whose request cannot be read. */
 const DAMAGED = jobOutcome('failed', wireError('record.damaged', 'the request of the job cannot be read'));
+
+/** Ends that neither the prompt nor the CLI is to blame for. SETTLE_LOST knows its own. */
+const INTERRUPTED: readonly ErrorCode[] = ['execution.lost', 'execution.overloaded'];
 
 /** How many jobs that a node may not run a claim looks past. */
 export const WINDOW = 1000;
@@ -81,19 +84,29 @@ export function createClaims(
 
     async append(jobId, executionId, from, events) {
       const readers = Number(
-        await scripts.run('append', { id: jobId, executionId, from }, encodeEvents(events)),
+        await scripts.run(
+          'append',
+          { id: jobId, executionId, from, nativeSessionId: sessionBegunBy(events) },
+          encodeEvents(events),
+        ),
       );
       if (readers < 0) return 'fenced';
       return readers > 0 ? 'read' : 'unread';
     },
 
     async finish(finish): Promise<FinishResult> {
-      const { jobId, executionId, outcome, backoffMs, quotaMs = null, rawAnswer, from, tail } = finish;
+      const { jobId, executionId, outcome, earlierUsage = null } = finish;
+      const { backoffMs, quotaMs = null, rawAnswer, from, tail } = finish;
+      const usage = sumOfUsage(earlierUsage, outcome.usage);
       const args = {
         id: jobId,
         executionId,
         status: outcome.status,
         outcome: JSON.stringify(outcome),
+        jobOutcome: earlierUsage === null ? null : JSON.stringify({ ...outcome, usage }),
+        usage: usage === null ? null : JSON.stringify(usage),
+        interrupted: INTERRUPTED.some((code) => code === outcome.error?.code) ? 1 : null,
+        nativeSessionId: sessionBegunBy(tail),
         retryable: backoffMs !== null && outcome.error?.retryable === true,
         backoffMs: backoffMs ?? 0,
         quotaMs,

@@ -7,7 +7,7 @@
 import type { WireError } from '../errors.ts';
 import type { SourcedEvent, StoredEvent } from '../protocol/event.ts';
 import type { JobPatch, JobStatus } from '../protocol/job.ts';
-import type { Outcome } from '../protocol/outcome.ts';
+import type { Outcome, Usage } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 
 /** The project of everything that is made without one. */
@@ -25,6 +25,8 @@ export interface JobRecord {
   readonly principal: string;
   /** The session that it resumes, or the one that it begins; that one has the job's id. */
   readonly sessionId: string;
+  /** The CLI's own id of that session; null: no execution of this job has begun or resumed it. */
+  readonly nativeSessionId: string | null;
   /** The batch it was made in. */
   readonly batch: string | null;
   readonly request: ResolvedPrompt;
@@ -50,15 +52,9 @@ export interface JobRecord {
   readonly outcome: Outcome | null;
 }
 
-export interface NewJob {
-  readonly id: string;
-  readonly kind: 'api' | 'raw';
-  readonly project: string;
-  readonly principal: string;
-  readonly sessionId: string;
-  readonly request: ResolvedPrompt;
-  readonly retryOf: string | null;
-  readonly pin: string | null;
+type Given = 'id' | 'kind' | 'project' | 'principal' | 'sessionId' | 'request' | 'retryOf' | 'pin';
+
+export interface NewJob extends Pick<JobRecord, Given> {
   /** The batch that it belongs to. Default: none. */
   readonly batch?: string | null;
   readonly createdAt: number;
@@ -151,6 +147,8 @@ export interface Finish {
   readonly jobId: string;
   readonly executionId: string;
   readonly outcome: Outcome;
+  /** What the earlier executions of the job used. Left out: nothing. */
+  readonly earlierUsage?: Usage | null;
   /** The number of the first event in `tail`; those that were appended before are skipped. */
   readonly from: number;
   readonly tail: readonly TimedEvent[];

@@ -110,6 +110,7 @@ export function decodeRecord(id: string, hash: Readonly<Record<string, string>>)
     project: orNull(hash['project']) ?? DEFAULT_PROJECT,
     principal,
     sessionId: orNull(hash['sessionId']) ?? outcome?.sessionId ?? sessionOf(id, asked),
+    nativeSessionId: orNull(hash['nativeSessionId']),
     batch: orNull(hash['batch']),
     request: { ...asked, ...changedFields(hash) },
     archived: hash['archived'] === '1',
@@ -186,6 +187,8 @@ export function jobArguments(job: NewJob): ScriptArguments {
     lanes: lanes.length === 0 ? null : JSON.stringify(lanes),
     createdAt: job.createdAt,
     maxAttempts: request.maxAttempts,
+    retryMode: request.retryMode ?? null,
+    autoContinue: request.autoContinue === false ? 'off' : null,
     cwd: request.cwd,
     provider: request.provider,
     model: request.model,
@@ -218,6 +221,12 @@ export function decodeEvent(jobId: string, entry: readonly [string, readonly str
     raw: field.get('r') ?? null,
     ...dated,
   };
+}
+
+/** The CLI's id of the session that these events begin or resume; null: none of them does. */
+export function sessionBegunBy(events: readonly TimedEvent[]): string | null {
+  const found = events.findLast(({ event }) => event.kind === 'session' && event.sessionId !== null);
+  return found?.event.kind === 'session' ? found.event.nativeSessionId : null;
 }
 
 /** Events as the scripts take them: at, body, raw of each. */

@@ -102,6 +102,7 @@ export function toJobCopy(record: JobRecord, now: number): JobCopy {
     project: record.project,
     principal: record.principal,
     sessionId: record.sessionId,
+    nativeSessionId: record.nativeSessionId,
     status: record.status,
     waitReason: record.waitReason,
     scheduledFor: time(record.scheduledFor),

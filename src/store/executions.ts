@@ -31,7 +31,10 @@ interface Ending {
 }
 
 /** What FINISH needs beside the outcome. */
-export type OutcomeDelivery = Pick<Finish, 'from' | 'tail' | 'backoffMs' | 'quotaMs' | 'rawAnswer'>;
+export type OutcomeDelivery = Pick<
+  Finish,
+  'earlierUsage' | 'from' | 'tail' | 'backoffMs' | 'quotaMs' | 'rawAnswer'
+>;
 
 /** An outcome in the outbox: stored, but not yet in the job's record. */
 export type EndedExecution = ExecutionIntent &

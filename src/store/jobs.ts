@@ -15,6 +15,8 @@ export interface JobCopy {
   readonly project: string;
   readonly principal: string;
   readonly sessionId: string;
+  /** The CLI's own id of that session; null: the CLI has not begun it. */
+  readonly nativeSessionId: string | null;
   readonly status: JobStatus;
   readonly waitReason: string | null;
   readonly scheduledFor: string | null;
@@ -50,7 +52,8 @@ export const BATCH_ID = '(SELECT batch_id FROM batch_jobs WHERE batch_jobs.job_i
 const columns = `id, rev, kind, project, principal, session_id AS sessionId, status, wait_reason AS waitReason, scheduled_for AS scheduledFor,
   attempts, failures, retry_of AS retryOf, node, cancel_requested AS cancelRequested, created_at AS createdAt,
   started_at AS startedAt, finished_at AS finishedAt, updated_at AS updatedAt, request, outcome, prompt,
-  ${BATCH_ID}, ${ARCHIVED}`;
+  (SELECT native_session_id FROM sessions WHERE sessions.session_id = jobs.session_id AND job_id = jobs.id)
+    AS nativeSessionId, ${BATCH_ID}, ${ARCHIVED}`;
 
 interface Columns extends Omit<JobCopy, 'archived' | 'cancelRequested' | 'request' | 'outcome'> {
   readonly archived: number;

@@ -20,8 +20,9 @@ export function createLedger(store: Store, bootId: string): Ledger {
       await store.run('executions.started', { executionId, pid, at: now() });
     },
     async ended(finish, sessionTokens = null) {
-      const { executionId, outcome, from, tail, backoffMs, quotaMs = null, rawAnswer } = finish;
-      const delivery = { from, tail, backoffMs, quotaMs, rawAnswer };
+      const { executionId, outcome, earlierUsage = null, ...rest } = finish;
+      const { from, tail, backoffMs, quotaMs = null, rawAnswer } = rest;
+      const delivery = { earlierUsage, from, tail, backoffMs, quotaMs, rawAnswer };
       await store.run('executions.ended', { executionId, outcome, delivery, sessionTokens, at: now() });
     },
     async delivered(executionId, superseded) {

@@ -24,7 +24,7 @@ export interface JobSummaryPage {
 /** None of these columns is large. */
 const columns = `jobs.id, jobs.kind, jobs.principal, jobs.status, jobs.wait_reason AS waitReason,
   jobs.scheduled_for AS scheduledFor, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
-  jobs.retry_of AS retryOf, jobs.node, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
+  jobs.session_id AS sessionId, jobs.retry_of AS retryOf, jobs.node, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd,
   CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.priority' END AS priority,
   CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.customId' END AS customId,

@@ -6,6 +6,7 @@ import { type Bench, createBench } from './records/bench.ts';
 import { cancelling } from './records/cancelling.ts';
 import { changing } from './records/changing.ts';
 import { claiming } from './records/claiming.ts';
+import { continuing } from './records/continuing.ts';
 import { creating } from './records/creating.ts';
 import { doorbells } from './records/doorbells.ts';
 import { finishing } from './records/finishing.ts';
@@ -33,6 +34,7 @@ const SUITES = {
   claiming,
   finishing,
   gates,
+  continuing,
   lanes,
   cancelling,
   changing,

@@ -47,9 +47,11 @@ afterAll(async () => {
 /** What the model was asked with a last text that begins so. */
 const asked = (prompt: string) =>
   model.requests.filter(({ lastUserText }) => lastUserText?.trimStart().startsWith(prompt) === true);
-/** How often each of these requests holds the prompt. */
+/** How often the prompt is in each request of a conversation that has it. */
 const times = (text: string): number[] =>
-  asked(text).map(({ lastUserText }) => (lastUserText?.split(text).length ?? 0) - 1);
+  model.requests
+    .map(({ userTexts }) => userTexts.join('\n').split(text).length - 1)
+    .filter((count) => count > 0);
 
 async function newSession(): Promise<string> {
   const { outcome } = await server.run({ prompt: 'I am Ada. [[reply: Hello Ada]]' });
@@ -105,7 +107,7 @@ describe('after the server was killed', () => {
   });
 
   it('an answer that was lost is asked for again, not the prompt', async () => {
-    const text = expect.stringContaining('You said: "Your answer to my last message was lost.');
+    const text = expect.stringContaining('You said: "Continue where you left off.');
     expect(await server.finished(ids.lost)).toMatchObject({
       ...{ status: 'succeeded', attempts: 2, outcome: { text, sessionId: lostSession } },
     });

@@ -151,7 +151,7 @@ describe('the main process that is killed', () => {
       const { prompt, letGo } = gated(shared());
       letGo();
       shared().failpoints.hold(step);
-      await submit(step, { prompt });
+      await submit(step, { prompt, autoContinue: false });
       await shared().failpoints.reached(step);
     }
     const health = async () => (await shared().server.api('GET', '/claude-cli/health')).json();
@@ -170,8 +170,9 @@ describe('the main process that is killed', () => {
       await holdAt('executor.ended');
       // These four take all slots.
       const [streaming, retried] = [gated(system), gated(system)];
-      await submit('streams', { prompt: streaming.prompt });
-      await submit('streams, with retries', { prompt: retried.prompt, retry: { maxAttempts: 2 } });
+      await submit('streams', { prompt: streaming.prompt, autoContinue: false });
+      const retry = { maxAttempts: 2, mode: 'restart' };
+      await submit('streams, with retries', { prompt: retried.prompt, retry });
       await Promise.all([streaming.streams(), retried.streams()]);
       seen = await readUntil(system, ids.get('streams') ?? '', 'text.delta');
       await holdAt('executor.intended');

@@ -137,7 +137,8 @@ describe('a job that is tried again', () => {
   it('waits as scheduled between its attempts and keeps one stream of events over them', async () => {
     const system = shared();
     const prompt = fakePrompt([{ delta: 'trying' }, OVERLOADED]);
-    const { job, events } = await run(system, { prompt, retry: { maxAttempts: 2 } });
+    const retry = { maxAttempts: 2, mode: 'restart' };
+    const { job, events } = await run(system, { prompt, retry });
     expect(job).toMatchObject({
       status: 'failed',
       attempts: 2,
@@ -188,7 +189,8 @@ describe('a job that is tried again', () => {
     const { server } = system;
     const tags = ['kept'];
     const { job } = await run(system, { prompt: 'again', tags, metadata: { who: 'me' } });
-    const answer = await server.api('POST', `/v1/jobs/${job.id}/retry`, { metadata: { who: 'you' } });
+    const change = { from: 'start', metadata: { who: 'you' } };
+    const answer = await server.api('POST', `/v1/jobs/${job.id}/retry`, change);
     expect(answer.status).toBe(202);
     const made = (await answer.json()) as Job; // the documented answer
     expect(made).toMatchObject({ retryOf: job.id, prompt: 'again', tags, metadata: { who: 'you' } });

@@ -44,6 +44,8 @@ export function jobFrom(request: PromptRequest, retryOf: string | null): Job {
     metadata: request.metadata ?? {},
     archived: false,
     attempts: 0,
+    sessionId: request.sessionId ?? id,
+    nativeSessionId: null,
     retryOf,
     customId: null,
     batchId: null,
@@ -58,7 +60,17 @@ export function jobFrom(request: PromptRequest, retryOf: string | null): Job {
 
 /** What a list shows of a job. */
 export function listItem(job: Job): JobListItem {
-  const { prompt, model, cwd, permissionMode, allowedTools, cancelRequested, outcome, ...common } = job;
+  const {
+    prompt,
+    model,
+    cwd,
+    permissionMode,
+    allowedTools,
+    nativeSessionId,
+    cancelRequested,
+    outcome,
+    ...common
+  } = job;
   const promptPreview = prompt.slice(0, 200);
   return {
     ...common,

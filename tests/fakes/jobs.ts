@@ -4,7 +4,7 @@ import type { Created, Idempotency, JobPage, Jobs } from '../../src/http/ports.t
 import type { JobPatch, JobQuery } from '../../src/protocol/job.ts';
 import { isFinished, type Job, type JobStatus } from '../../src/protocol/job.ts';
 import type { Outcome } from '../../src/protocol/outcome.ts';
-import type { PromptOverrides, PromptRequest } from '../../src/protocol/prompt.ts';
+import type { PromptRequest, RetryRequest } from '../../src/protocol/prompt.ts';
 import { jobFrom, listItem, succeededWith } from './job-samples.ts';
 
 interface Held {
@@ -69,7 +69,7 @@ export class FakeJobs implements Jobs {
     return { job: held.job, alreadyCancelled: false };
   }
 
-  async retry(principal: Principal, id: string, overrides: PromptOverrides, key: Idempotency | null) {
+  async retry(principal: Principal, id: string, overrides: RetryRequest, key: Idempotency | null) {
     this.#fail();
     const first = this.#find(principal, id);
     if (!first.job.finished) throw new AppError('job.not_finished', 'the job has not ended yet');

@@ -2,7 +2,8 @@
  * The real CLIs as a server of a test runs them: against the offline model, with logins that are
  * none.
  */
-import { delimiter } from 'node:path';
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { codexOfflineArgs } from '../../scripts/offline-model/codex-cases.ts';
 import type { OfflineModel } from '../../scripts/offline-model/server.ts';
@@ -12,6 +13,13 @@ const pathOf = (bin: string): string =>
 const CLAUDE_PATH = pathOf('../../node_modules/.bin');
 /** Where the CLIs are that are too large for the root package: for the project `clis` alone. */
 const CLIS_PATH = pathOf('../clis/node_modules/.bin');
+/** The first program of this name. */
+export function findInPath(name: string, path: string): string {
+  const folder = path.split(delimiter).find((one) => existsSync(join(one, name)));
+  if (folder === undefined) throw new Error(`there is no ${name} in ${path}`);
+  return join(folder, name);
+}
+
 /** Root may only skip permissions where the operator says that it is a sandbox. */
 const FULL_ACCESS = { BULLPEN_ALLOW_FULL_ACCESS: 'true', IS_SANDBOX: '1' };
 
@@ -19,7 +27,7 @@ export interface RealCli {
   readonly name: string;
   env(model: OfflineModel): Readonly<Record<string, string>>;
   /** Of bullpen.config.yaml. */
-  config(model: OfflineModel): Readonly<Record<string, unknown>>;
+  config(model: OfflineModel): { readonly providers?: Readonly<Record<string, Record<string, unknown>>> };
   /** Files the CLI needs below HOME. */
   readonly homeFiles: Readonly<Record<string, string>>;
   /** The directive that makes the model call the CLI's shell tool. */
@@ -62,6 +70,7 @@ export const GEMINI: RealCli = {
     // A base URL makes it ask for a gateway's login, unless its settings say that there is a key.
     '.gemini/settings.json': JSON.stringify({
       security: { auth: { selectedType: 'gemini-api-key' }, folderTrust: { enabled: false } },
+      general: { maxAttempts: 1 }, // its own retries take minutes
     }),
   },
   tool: (command) => `[[tool: run_shell_command ${JSON.stringify({ command, description: 'Run it' })}]]`,

@@ -23,7 +23,7 @@ it(
     const start = (dir: string) => startServer({ dir, config: clis.config, env });
     const first = await start(tempDir());
     const done = await first.run({ provider: 'echo', prompt: 'done', tags: ['kept'] });
-    const running = await accepted(first, { prompt: clis.held('gate', 'half') });
+    const running = await accepted(first, { prompt: clis.held('gate', 'half'), autoContinue: false });
     await eventually(() => clis.prompted() === 1, PATIENCE);
     const waiting = await accepted(first, { provider: 'echo', prompt: 'waited' });
     expect((await first.api('GET', '/v1/jobs')).status).toBe(200); // the copies are up to date

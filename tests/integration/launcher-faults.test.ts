@@ -17,7 +17,8 @@ const launcherOf = (server: TestServer): Promise<number> =>
 
 it('a launcher that is killed loses what it ran, retryable, and nothing else', async () => {
   const { clis, server } = await setUp();
-  const id = await accepted(server, { prompt: clis.held('gate', 'one'), retry: { maxAttempts: 2 } });
+  const prompt = clis.held('gate', 'one');
+  const id = await accepted(server, { prompt, continuePrompt: prompt });
   await eventually(() => clis.prompted() === 1, PATIENCE);
   const [first = 0] = clis.pids();
 

@@ -123,7 +123,7 @@ it('a Redis that loses its data while the server runs gets its jobs again, and n
   const clis = all.fresh();
   const done = await server.run({ provider: 'echo', prompt: 'done' });
   const later = await server.run({ prompt: 'later', delayMs: HOUR_MS }, 0);
-  const running = await accepted(server, { prompt: clis.held('gate', 'half') });
+  const running = await accepted(server, { prompt: clis.held('gate', 'half'), autoContinue: false });
   await eventually(() => clis.prompted() === 1, PATIENCE);
   const waiting = await accepted(server, { provider: 'echo', prompt: 'waited' });
   expect((await server.api('GET', '/v1/jobs')).status).toBe(200); // the copies are up to date

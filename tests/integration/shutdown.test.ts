@@ -108,7 +108,7 @@ describe('SIGTERM', () => {
       { waitFor: clis.latch('never') },
     ]);
     const spawned = (): number[] => journalOf(clis.journal, 'spawned').map(({ child }) => child);
-    const id = await accepted(server, { prompt: stubborn });
+    const id = await accepted(server, { prompt: stubborn, autoContinue: false });
     await eventually(() => spawned().length === 1, PATIENCE);
 
     expect(await server.kill('SIGTERM')).toEqual(CLEAN);

@@ -257,13 +257,14 @@ describe('a server that is killed beside another one', () => {
       { spawn: { setsid: true } },
       { waitFor: clis.latch('never') },
     ]);
-    const id = await accepted(a, { prompt });
+    const id = await accepted(a, { prompt, autoContinue: false });
     const [left] = await eventually(() => {
       const spawned = journalOf(clis.journal, 'spawned');
       return spawned.length === 1 && spawned;
     }, PATIENCE);
     const spared = [...clis.pids(), left?.child ?? 0];
-    const again = await accepted(a, { prompt: clis.held('gate', 'again'), retry: { maxAttempts: 2 } });
+    const retry = { maxAttempts: 2, mode: 'restart' };
+    const again = await accepted(a, { prompt: clis.held('gate', 'again'), retry });
     await eventually(() => clis.prompted() === 2, PATIENCE);
     const b = await second.start();
 

@@ -45,6 +45,7 @@ function describe(job: Job): readonly string[] {
     ['error', job.outcome?.error ? `${job.outcome.error.code}: ${job.outcome.error.message}` : null],
     ...deniedTools(job).map((denied): [string, string] => ['denied', denied]),
     ['to allow', allowingCommand(job)],
+    ['session', job.sessionId],
     ['provider', job.model === null ? job.provider : `${job.provider}, ${job.model}`],
     ['folder', job.cwd],
     ['mode', job.permissionMode],
@@ -144,8 +145,9 @@ export const retryCommand: Command = {
   name: 'retry',
   usage: 'ID [OPTIONS], or OPTIONS',
   summary: 'run finished jobs again, as new jobs',
-  details: `With ID it shows the new job, which is like the first one, except for what the options change. Ctrl-C
-cancels the new job.
+  details: `With ID it shows the new job, which is like the first one, except for what the options
+change. It goes on in the session of the first one, where the CLI has begun it. Ctrl-C cancels the
+new job.
 
 Without ID, the options name jobs, as for bullpen jobs, and change nothing in
 them. Without --status the failed ones are retried. The new jobs are a batch,
@@ -153,6 +155,7 @@ whose id goes to stdout. A job that has a retry is left alone, so repeating the
 command does no harm.`,
   options: {
     prompt: { type: 'string', value: 'TEXT', help: 'another prompt' },
+    from: { type: 'string', value: 'PLACE', help: 'session (default, once it has begun) or start' },
     ...MANY_OPTIONS,
     ...REQUEST_OPTIONS,
     detach: { type: 'boolean', short: 'd', help: 'print the new id and do not wait for the job' },
@@ -164,14 +167,19 @@ command does no harm.`,
     'bullpen retry --status failed --tag nightly --since 12h',
   ],
   async run(context, args) {
-    const own = ['prompt', 'detach', ...Object.keys(REQUEST_OPTIONS)];
+    const own = ['prompt', 'from', 'detach', ...Object.keys(REQUEST_OPTIONS)];
     const selection = selectionOf(args, context.now(), own);
     if (selection !== null) {
       await retryMany(await context.connect(), context.output, selection, args.flag('json'));
       return EXIT.succeeded;
     }
     const prompt = args.text('prompt');
-    const changes = { ...requestFields(args, context.cwd), ...(prompt === undefined ? {} : { prompt }) };
+    const from = args.text('from');
+    const changes = {
+      ...requestFields(args, context.cwd),
+      ...(prompt === undefined ? {} : { prompt }),
+      ...(from === undefined ? {} : { from: retryFrom(from) }),
+    };
     const given = idArgument(args);
     await using server = await serverToWaitFor(context);
     const id = await resolveJobId(server.client, given);
@@ -187,6 +195,12 @@ command does no harm.`,
     });
   },
 };
+
+/** @throws CommandError */
+function retryFrom(place: string): 'session' | 'start' {
+  if (place === 'session' || place === 'start') return place;
+  throw usageError('--from takes session or start');
+}
 
 /** The id that a command was given. @throws CommandError for none or several */
 function idArgument(args: Arguments): string {

@@ -223,12 +223,12 @@ export function createCliStarter({
 
 const sendPrompt = (
   idle: IdleProcess,
-  { command, holdsStdin, provider, request }: PreparedExecution,
+  { command, staysOpen, provider, request }: PreparedExecution,
   stop: AbortSignal,
 ): Promise<boolean> =>
   idle.sendPrompt({
     stdin: command.stdin,
-    hold: holdsStdin,
+    hold: staysOpen,
     speaksFirst: provider.warmStart?.speaksFirst === true,
     limitMs: Math.min(request.timeoutMs, request.idleTimeoutMs),
     stop,

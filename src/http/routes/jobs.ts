@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import type { Principal } from '../../auth/principal.ts';
 import { AppError } from '../../errors.ts';
 import { type Job, JobFilter, JobPatch } from '../../protocol/job.ts';
-import { PromptOverrides } from '../../protocol/prompt.ts';
+import { RetryRequest } from '../../protocol/prompt.ts';
 import { closed, nullable } from '../../protocol/schema.ts';
 import { utf8Text } from '../body.ts';
 import { negotiate } from '../headers.ts';
@@ -125,7 +125,7 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
         headers: IdempotencyHeaders,
         params: JobParams,
         querystring: NoQuery,
-        body: PromptOverrides,
+        body: RetryRequest,
         response: {
           202: answer('The new job, with `retryOf`', job),
           ...errorAnswers(

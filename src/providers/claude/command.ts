@@ -79,7 +79,7 @@ export function claudeCommand(
     args,
     opening: hello(request),
     stdin: userMessage(asPlainText(request.prompt), context.promptId),
-    env: commandEnv(request, context, options),
+    env: commandEnv(request, options),
   };
 }
 
@@ -116,23 +116,8 @@ function userMessage(content: string, uuid: string | undefined): string {
   return `${JSON.stringify({ type: 'user', uuid, message: { role: 'user', content } })}\n`;
 }
 
-/** For a prompt that an earlier attempt had answered when its outcome was lost. */
-export const ASK_AGAIN = userMessage('Your answer to my last message was lost. Give it again.', undefined);
-
-/**
- * Continues the unfinished turn of the session, of any job: so it is set only if the earlier
- * attempt has begun its own turn. The CLI does not run a prompt again whose uuid the session has
- * (observed with 2.1.329).
- */
-const RESUME_TURN = { CLAUDE_CODE_RESUME_INTERRUPTED_TURN: '1' };
-
-function commandEnv(
-  request: ResolvedPrompt,
-  context: CommandContext,
-  options: ClaudeCommandOptions,
-): Record<string, string> {
+function commandEnv(request: ResolvedPrompt, options: ClaudeCommandOptions): Record<string, string> {
   return {
-    ...(context.earlierAttempt === 'asked' ? RESUME_TURN : {}),
     ...(options.maxRetries === null ? {} : { CLAUDE_CODE_MAX_RETRIES: String(options.maxRetries) }),
     // `@/etc/passwd` in a prompt would read the file without asking for any permission.
     ...(request.prompt.includes('@') ? { CLAUDE_CODE_DISABLE_ATTACHMENTS: '1' } : {}),

@@ -1,3 +1,5 @@
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import {
   type BuiltInOptions,
@@ -9,7 +11,7 @@ import {
   unsupportedSchema,
 } from '../built-in.ts';
 import { NODE_CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
-import type { Capabilities, Login, Provider, WarmStart } from '../provider.ts';
+import type { Capabilities, Login, Provider, Transcript, WarmStart } from '../provider.ts';
 import { claudeCommand, LATER_TOOLS, readClaudeOptions } from './command.ts';
 import { createClaudeTranslator } from './translator.ts';
 import { LOGIN_HINT } from './verdict.ts';
@@ -126,6 +128,23 @@ const WARM_START: WarmStart = {
   takesTurns: true,
 };
 
+const userMessage = Compile(
+  Type.Object({
+    type: Type.Literal('user'),
+    timestamp: Type.String(),
+    message: Type.Object({ content: Type.String() }),
+  }),
+);
+
+/** claude writes the prompt before it calls the model (observed with 2.1.329). */
+const TRANSCRIPT: Transcript = {
+  files: (id) => `*/${id}.jsonl`,
+  said: (line) =>
+    userMessage.Check(line)
+      ? { messages: [{ text: line.message.content, timestamp: line.timestamp }] }
+      : null,
+};
+
 /** Keywords of `--json-schema`. The CLI refuses a schema with any other keyword. */
 const SCHEMA_KEYWORDS: ReadonlySet<string> = new Set(
   [
@@ -148,6 +167,7 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: LOGIN,
     state: { variable: 'CLAUDE_CONFIG_DIR', home: '.claude', name: 'projects' },
+    transcript: TRANSCRIPT,
     warmStart: WARM_START,
     announcesBoot: true, // `system/init`
     streamCaps: [],

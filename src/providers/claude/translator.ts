@@ -6,7 +6,6 @@ import type { ExecutionEvent } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { atEpochSeconds } from '../endings.ts';
 import type { RunFacts, Translator } from '../provider.ts';
-import { ASK_AGAIN } from './command.ts';
 import { createContent, createOpenTools } from './content.ts';
 import { type ClaudeLine, parseClaudeLine, type ResultLine } from './lines.ts';
 import { createBackground, createTurns } from './turns.ts';
@@ -193,9 +192,6 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     },
     get answered() {
       return turns.over;
-    },
-    get asksAgain() {
-      return turns.answeredBefore ? ASK_AGAIN : null;
     },
     get busy() {
       const waiting = waits && turns.resulted && !turns.open && background.names().length > 0;

@@ -46,11 +46,6 @@ export interface Turns {
   readonly over: boolean;
   /** Whether a turn without a result has begun or waits to begin. */
   readonly open: boolean;
-  /**
-   * Whether the session has the answer from an earlier attempt. The CLI then does nothing for the
-   * prompt.
-   */
-  readonly answeredBefore: boolean;
   fold(): FoldedTurns;
 }
 
@@ -79,11 +74,6 @@ const textOf = ({ result, lastText }: Turn): string => {
  * @param waits whether the work after the answer belongs to the prompt
  */
 export function createTurns(promptId: string | null, waits: boolean): Turns {
-  /** Id of the message whose answer is the prompt's answer. */
-  let asked = promptId;
-  /** Id of the last other message whose turn has begun. */
-  let begun: string | null = null;
-  let answeredBefore = false;
   const turns: (Turn & { readonly owner: Owner })[] = [];
   /** State of the prompt's message; null: the CLI reports none, as older versions do. */
   let state: 'queued' | 'started' | 'ended' | null = null;
@@ -94,9 +84,9 @@ export function createTurns(promptId: string | null, waits: boolean): Turns {
   function ownerOf(result: ResultLine): Owner {
     if (result.parent_tool_use_id) return 'other';
     const answered = [result.user_message_uuid, ...(result.user_message_uuids ?? [])].filter(Boolean);
-    if (asked !== null && answered.includes(asked)) return 'prompt';
+    if (promptId !== null && answered.includes(promptId)) return 'prompt';
     if ((result.origin?.kind ?? 'human') !== 'human') return 'other';
-    if (asked !== null && answered.length > 0) return 'unclear';
+    if (promptId !== null && answered.length > 0) return 'unclear';
     if (state === 'started') return 'prompt';
     if (state === 'queued') return 'unclear';
     if (state === null && isSilent(result)) return 'unclear';
@@ -121,18 +111,8 @@ export function createTurns(promptId: string | null, waits: boolean): Turns {
 
   return {
     lifecycle(uuid, now) {
-      if (uuid !== asked) {
-        if (now === 'started') begun = uuid;
-        else if (uuid === begun) begun = null;
-        return;
-      }
-      if (now === 'completed' && state === null) {
-        // The session has the prompt from an earlier attempt. Its turn continues as the CLI's own,
-        // or is over.
-        asked = begun;
-        state = begun === null ? null : 'started';
-        answeredBefore = begun === null;
-      } else if (now === 'queued') state ??= 'queued';
+      if (uuid !== promptId) return;
+      if (now === 'queued') state ??= 'queued';
       else if (now === 'started') state = 'started';
       else if (now === 'completed' || now === 'cancelled') state = 'ended';
     },
@@ -153,9 +133,6 @@ export function createTurns(promptId: string | null, waits: boolean): Turns {
     },
     get open() {
       return open;
-    },
-    get answeredBefore() {
-      return answeredBefore;
     },
     fold() {
       const own = ownTurns();

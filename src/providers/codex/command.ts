@@ -1,5 +1,5 @@
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
-import { type BuiltInOptions, checkedSessionId, promptFor } from '../built-in.ts';
+import { type BuiltInOptions, checkedSessionId } from '../built-in.ts';
 import { withoutDialect } from '../output-schema.ts';
 import type { Command, CommandContext } from '../provider.ts';
 
@@ -45,7 +45,7 @@ export function codexCommand(
   ];
   return {
     args,
-    stdin: instructionsOf(request.appendSystemPrompt) + promptFor(request, context),
+    stdin: instructionsOf(request.appendSystemPrompt) + request.prompt,
     env: {},
     ...(schema === null ? {} : { files: { [SCHEMA_FILE]: schema } }),
   };

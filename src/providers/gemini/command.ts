@@ -2,7 +2,7 @@
  * The command line, the rules for tools, and what a workspace's own files may do (gemini 0.61.0).
  */
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
-import { asPlainText, type BuiltInOptions, checkedSessionId, promptFor } from '../built-in.ts';
+import { asPlainText, type BuiltInOptions, checkedSessionId } from '../built-in.ts';
 import type { Command, CommandContext } from '../provider.ts';
 
 const POLICY_FILE = 'tools.toml';
@@ -46,7 +46,7 @@ export function geminiCommand(
   ];
   return {
     args,
-    stdin: asPlainText(promptFor(request, context)),
+    stdin: asPlainText(request.prompt),
     env: {
       // Without it the CLI runs itself as a child, and signals to the started process do not reach
       // the child.

@@ -1,3 +1,5 @@
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import {
   type BuiltInOptions,
@@ -10,7 +12,7 @@ import {
   unsupportedMode,
 } from '../built-in.ts';
 import { NODE_CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
-import type { Capabilities, Login, Provider } from '../provider.ts';
+import type { Capabilities, Login, Provider, Transcript } from '../provider.ts';
 import { geminiCommand, isToolRule } from './command.ts';
 import { createGeminiTranslator } from './translator.ts';
 import { LOGIN_HINT } from './verdict.ts';
@@ -66,6 +68,32 @@ const ENV_NAMES: readonly string[] = [
   ...NODE_CERTIFICATE_NAMES,
 ];
 
+const userMessage = Type.Object({
+  type: Type.Literal('user'),
+  timestamp: Type.String(),
+  content: Type.Array(Type.Object({ text: Type.Optional(Type.String()) })),
+});
+const oneMessage = Compile(userMessage);
+const allMessages = Compile(Type.Object({ $set: Type.Object({ messages: Type.Array(Type.Unknown()) }) }));
+
+const said = ({ content, timestamp }: Static<typeof userMessage>) => ({
+  text: content.map(({ text = '' }) => text).join('\n'),
+  timestamp,
+});
+
+/**
+ * gemini writes the prompt before it calls the model, and takes it back when the vendor refuses it
+ * (observed with 0.61.0).
+ */
+const TRANSCRIPT: Transcript = {
+  files: (id) => `*/chats/session-*-${id.slice(0, 8)}.jsonl`,
+  said(line) {
+    if (oneMessage.Check(line)) return { messages: [said(line)] };
+    if (!allMessages.Check(line)) return null;
+    return { replaces: true, messages: line.$set.messages.filter((one) => oneMessage.Check(one)).map(said) };
+  },
+};
+
 /**
  * The provider for the gemini CLI, as of 0.61.0.
  *
@@ -84,6 +112,7 @@ export function createGeminiProvider(options: BuiltInOptions): Provider {
     capabilities: { ...CAPABILITIES, permissionModes: permissionModesOf(modes, options) },
     login: LOGIN,
     state: { variable: 'GEMINI_CLI_HOME', home: '', name: '.gemini/tmp' },
+    transcript: TRANSCRIPT,
     announcesBoot: true, // `init`
     streamCaps: ['maxTurns'],
     envNames: ENV_NAMES,

@@ -1,5 +1,6 @@
 -- APPEND: adds events of the current execution. Repeating it adds nothing twice.
--- args    id, executionId, from (the number of the first event in the list, from 0)
+-- args    id, executionId, from (the number of the first event in the list, from 0),
+--         nativeSessionId (the CLI's id of the session that these events begin)
 -- list    time (ms), body (JSON), line of the CLI ('' for none) of each event
 -- answer  how many readers the job has | -1: it is not the current execution
 

@@ -8,7 +8,7 @@ if job.status == '' then return { 'gone' } end
 if isFinished(job.status) then return { 'finished', job.status } end
 if job.status ~= 'running' then
   redis.call('HSET', jobKey(id), 'cancel', 'requested')
-  settle(id, 'cancelled', args.outcome)
+  settle(id, 'cancelled', withUsage(id, args.outcome))
   return { 'cancelled' }
 end
 local cancel = (args.force or job.cancel == 'forced') and 'forced' or 'requested'

@@ -9,7 +9,8 @@ for _, id in ipairs(due) do
   local job = readJob(id, 'status', 'quotaUntil')
   local status = job.status
   if status == 'queued' or status == 'scheduled' then
-    settle(id, 'failed', job.quotaUntil == '' and args.outcome or args.quota)
+    local outcome = job.quotaUntil == '' and args.outcome or args.quota
+    settle(id, 'failed', withUsage(id, outcome))
     ids[#ids + 1] = id
   else
     redis.call('ZREM', P .. ':expiries', id)

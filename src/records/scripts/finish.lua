@@ -1,8 +1,8 @@
 -- FINISH: ends the current execution with its last events and its outcome. The job ends, or waits
 -- for its next execution. Repeating it gives the same answer.
 -- args    id, executionId, status, outcome (JSON), retryable (whether it may be tried again),
---         backoffMs, rawAnswer (what to publish for a raw request), from; quotaMs (how long the
---         job may wait for its usage limit; none: it does not wait for one)
+--         backoffMs, rawAnswer (what to publish for a raw request), from, nativeSessionId (as of
+--         APPEND); quotaMs, jobOutcome, usage and interrupted as of endExecution in prelude.lua
 -- list    events from number `from` on, as of APPEND
 -- answer  'finished' | 'scheduled' | 'superseded': it is not the current execution
 
@@ -11,8 +11,6 @@ local job = readJob(id, 'status', 'executionId', 'attempt', 'ended', 'endedAs')
 if job.ended == executionId then return job.endedAs end
 if job.status ~= 'running' or job.executionId ~= executionId then return 'superseded' end
 appendList(id, number(job.attempt, 1), tonumber(args.from))
-local answer =
-  endExecution(id, executionId, args.status, args.outcome, args.retryable, args.backoffMs,
-    args.quotaMs)
+local answer = endExecution(id, executionId, args)
 if args.rawAnswer then redis.call('PUBLISH', RESPONSES, args.rawAnswer) end
 return answer

@@ -157,6 +157,7 @@ end
 
 -- Appends the events in the script's list of arguments as number `from`… of the current
 -- execution, and skips those that were appended before. Returns how many readers the job has.
+-- args.nativeSessionId: the session that the CLI has begun, according to these events.
 local function appendList(id, attempt, from)
   if listAt > #ARGV then return 0 end
   local appended = number(readJob(id, 'appended').appended, from)
@@ -165,6 +166,10 @@ local function appendList(id, attempt, from)
   if #events == 0 then return 0 end
   local readers = emit(id, attempt, events)
   redis.call('HSET', jobKey(id), 'appended', from + (#ARGV - listAt + 1) / 3)
+  if args.nativeSessionId then
+    redis.call('HSET', jobKey(id), 'nativeSessionId', args.nativeSessionId,
+      'sessionNode', readJob(id, 'node').node)
+  end
   return readers
 end
 
@@ -271,34 +276,55 @@ local function settle(id, status, outcome)
   announce('finished', id, status)
 end
 
+-- What the job's executions have used so far, put into an outcome of a job that no CLI made: its
+-- own text for "usage" is null.
+local function withUsage(id, outcome)
+  local usage = readJob(id, 'usage').usage
+  if usage == '' then return outcome end
+  return (string.gsub(outcome, '"usage":null', function() return '"usage":' .. usage end, 1))
+end
+
+-- How many executions may continue a session for nothing, after an end that no job is to blame for.
+local MAX_CONTINUED = 3
+
 -- Ends the current execution. The job ends with it ('finished'), or waits for the next
 -- ('scheduled'). Only executions that failed or were lost count against the job's maxAttempts.
--- quotaMs: the job waits for a usage limit, at most this long since the first time.
-local function endExecution(id, executionId, status, outcome, retryable, backoffMs, quotaMs)
-  local key = jobKey(id)
-  local job = readJob(id, 'attempt', 'maxAttempts', 'cancel', 'failures', 'quotaUntil')
+-- ending: status, outcome (JSON), retryable, backoffMs, interrupted (it was lost or the vendor was
+--   overloaded); with earlier executions: jobOutcome (JSON, with the usage of all); usage (JSON, of
+--   all so far); quotaMs (the job waits for a usage limit, at most this long since the first time)
+local function endExecution(id, executionId, ending)
+  local key, job = jobKey(id), readJob(id, 'attempt', 'maxAttempts', 'cancel', 'failures',
+    'quotaUntil', 'sessionNode', 'retryMode', 'autoContinue', 'continued', 'pin')
   local attempt = number(job.attempt, 1)
-  -- A record from before failures were counted: each execution before this one failed.
+  local quotaMs = ending.quotaMs
   local quotaUntil = quotaMs and number(job.quotaUntil, now + quotaMs)
   local limited = quotaMs and job.cancel == '' and quotaUntil > now
-  local failed = status == 'failed' and not limited
-  local failures = number(job.failures, attempt - 1) + (failed and 1 or 0)
-  local left = failures < number(job.maxAttempts, 1)
-  local again = limited or (retryable and failed and left and job.cancel == '')
+  local failed = ending.status == 'failed' and not limited
+  -- The next execution continues the CLI's session, which only that node has.
+  local continues = job.sessionNode ~= '' and job.retryMode ~= 'restart'
+  local continued = number(job.continued, 0)
+  local free = failed and continues and ending.interrupted and job.autoContinue ~= 'off'
+    and continued < MAX_CONTINUED
+  -- A record from before failures were counted: each execution before this one failed.
+  local failures = number(job.failures, attempt - 1) + ((failed and not free) and 1 or 0)
+  local left = free or failures < number(job.maxAttempts, 1)
+  local again = limited or (ending.retryable and failed and left and job.cancel == '')
   emit(id, attempt, {
     now,
-    '{"kind":"execution.finished","executionId":"' .. executionId .. '","outcome":' .. outcome .. '}',
+    '{"kind":"execution.finished","executionId":"' .. executionId .. '","outcome":' .. ending.outcome .. '}',
     '',
   })
+  if ending.usage then redis.call('HSET', key, 'usage', ending.usage) end
   if not again then
     redis.call('HSET', key, 'failures', failures, 'ended', executionId, 'endedAs', 'finished')
-    settle(id, status, outcome)
+    settle(id, ending.status, ending.jobOutcome or ending.outcome)
     return 'finished'
   end
-  local due, reason = now + backoffMs, limited and 'quota' or 'backoff'
+  local due, reason = now + ending.backoffMs, limited and 'quota' or 'backoff'
   redis.call('HSET', key, 'failures', failures, 'ended', executionId, 'endedAs', 'scheduled',
     'status', 'scheduled', 'waitReason', reason, 'scheduledFor', due, 'executionId', '',
-    'node', '', 'quotaUntil', limited and quotaUntil or '')
+    'node', '', 'quotaUntil', limited and quotaUntil or '',
+    'continued', continued + (free and 1 or 0), 'pin', continues and job.sessionNode or job.pin)
   redis.call('ZREM', P .. ':running', id)
   redis.call('ZADD', P .. ':awaiting', due + DELIVERY_GRACE_MS, id)
   if limited then redis.call('ZADD', P .. ':expiries', quotaUntil, id) end
@@ -311,7 +337,8 @@ end
 -- Makes a job, unless it has a record. With an executionId it is submitted already, else BullMQ
 -- has to deliver it.
 -- job: id, kind, project, principal, sessionId, request (JSON), score, delayMs, ttlMs, retryOf,
---   pin, lanes (JSON), createdAt, maxAttempts, cwd, provider, model, onQuota, batch
+--   pin, lanes (JSON), createdAt, maxAttempts, retryMode, autoContinue ('off'), cwd, provider,
+--   model, onQuota, batch
 local function createJob(job, executionId)
   local id, key = job.id, jobKey(job.id)
   if redis.call('EXISTS', key) == 1 then return end
@@ -322,7 +349,8 @@ local function createJob(job, executionId)
     'sessionId', job.sessionId, 'request', job.request, 'score', job.score,
     'retryOf', job.retryOf or '', 'pin', job.pin or '', 'lanes', job.lanes or '',
     'createdAt', job.createdAt,
-    'maxAttempts', job.maxAttempts, 'cwd', job.cwd, 'provider', job.provider,
+    'maxAttempts', job.maxAttempts, 'retryMode', job.retryMode or '',
+    'autoContinue', job.autoContinue or '', 'cwd', job.cwd, 'provider', job.provider,
     'model', job.model or '', 'onQuota', job.onQuota or '',
     'batch', job.batch or '',
     'status', delayed and 'scheduled' or 'queued', 'waitReason', delayed and 'delayed' or '',

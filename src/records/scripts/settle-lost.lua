@@ -20,7 +20,14 @@ local function endExecutionsOf(node)
       else
         local named = '"executionId":' .. cjson.encode(job.executionId)
         local lost = string.gsub(args.lost, '"executionId":null', function() return named end, 1)
-        endExecution(id, job.executionId, 'failed', lost, true, args.backoffMs)
+        endExecution(id, job.executionId, {
+          status = 'failed',
+          outcome = lost,
+          jobOutcome = withUsage(id, lost),
+          retryable = true,
+          interrupted = true,
+          backoffMs = args.backoffMs,
+        })
         -- The node may still report this execution: too late.
         redis.call('HSET', jobKey(id), 'endedAs', 'superseded')
         ids[#ids + 1] = id
@@ -47,7 +54,7 @@ for i = 1, #pinned, 2 do
     redis.call('ZREM', P .. ':pinned', id)
   elseif silent[job.pin]
     or (since <= now - args.absentMs and not redis.call('ZSCORE', P .. ':nodes', job.pin)) then
-    settle(id, 'failed', args.unavailable)
+    settle(id, 'failed', withUsage(id, args.unavailable))
     ids[#ids + 1] = id
   end
 end

@@ -21,6 +21,7 @@ export function creating(bench: () => Bench): void {
       project: 'default',
       principal: 'bob',
       sessionId: job.id,
+      nativeSessionId: null,
       batch: 'b1',
       archived: false,
       request: job.request,

@@ -19,6 +19,10 @@ interface Job extends Omit<{ -readonly [Key in keyof JobRecord]: JobRecord[Key] 
   readonly deadline: number | null;
   /** Its place in each lane it has entered. */
   readonly lanes: Map<string, number>;
+  /** The node that has the transcript of its session. */
+  sessionNode: string | null;
+  /** Executions that continued it for nothing. */
+  continued: number;
   /** Events of the current execution that were appended. */
   appended: number;
   pendingSince: number;
@@ -87,8 +91,12 @@ export function createModel(): RandomSteps {
   function end(job: Job, outcome: Outcome, retryable: boolean, backoffMs: number): FinishResult {
     const { executionId } = job;
     emit(job, { kind: 'execution.finished', executionId, outcome } as EventBody); // it has one
-    if (outcome.status === 'failed') job.failures += 1;
-    const left = job.failures < job.request.maxAttempts;
+    const { sessionNode, request } = job;
+    const continues = sessionNode !== null && request.retryMode !== 'restart';
+    const interrupted = ['execution.lost', 'execution.overloaded'].includes(outcome.error?.code ?? '');
+    const free = continues && interrupted && request.autoContinue !== false && job.continued < 3;
+    if (outcome.status === 'failed' && !free) job.failures += 1;
+    const left = free || job.failures < request.maxAttempts;
     job.ended = { executionId, as: 'finished' };
     if (!retryable || !left || job.cancel !== 'none') {
       settle(job, outcome.status, outcome);
@@ -96,7 +104,8 @@ export function createModel(): RandomSteps {
     }
     const due = now + backoffMs;
     job.ended.as = 'scheduled';
-    Object.assign(job, { executionId: null, node: null });
+    if (free) job.continued += 1;
+    Object.assign(job, { executionId: null, node: null, pin: continues ? sessionNode : job.pin });
     schedule(job, 'backoff', due);
     touch(job);
     return 'scheduled';
@@ -118,6 +127,7 @@ export function createModel(): RandomSteps {
       ...{ attempt: 0, failures: 0, executionId: null, node: null, cancel: 'none', outcome: null },
       ...{ startedAt: null, finishedAt: null, events: [], score: scoreOf(given), lanes: new Map() },
       deadline: ttlMs === null ? null : due + ttlMs,
+      ...{ nativeSessionId: null, sessionNode: null, continued: 0 },
       ...{ appended: 0, pendingSince: 0, leaseEnd: 0, ended: null },
     };
     jobs.set(job.id, job);
@@ -135,7 +145,12 @@ export function createModel(): RandomSteps {
   function append(job: Job, from: number, events: readonly TimedEvent[]): void {
     const fresh = events.slice(Math.max(0, job.appended - from));
     for (const { event, raw } of fresh) emit(job, event, raw);
-    if (fresh.length > 0) job.appended = from + events.length;
+    if (fresh.length === 0) return;
+    job.appended = from + events.length;
+    for (const { event } of events) {
+      if (event.kind !== 'session' || event.sessionId === null) continue;
+      Object.assign(job, { nativeSessionId: event.nativeSessionId, sessionNode: job.node });
+    }
   }
   const toClaim = ({ id, executionId, attempt, kind, principal, sessionId, request }: Job): Claim => ({
     ...{ jobId: id, executionId: executionId ?? '', attempt, kind, principal, sessionId, request },
@@ -170,7 +185,8 @@ export function createModel(): RandomSteps {
       async read(id) {
         const job = jobs.get(id);
         if (job === undefined) return null;
-        const { events, score, deadline, lanes, appended, pendingSince, leaseEnd, ended, ...record } = job;
+        const { events, score, deadline, lanes, appended, pendingSince, leaseEnd, ended, ...rest } = job;
+        const { sessionNode, continued, ...record } = rest;
         return structuredClone({ ...record, lastSeq: events.length });
       },
       async cancel(id, force, outcome) {

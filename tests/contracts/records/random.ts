@@ -1,9 +1,9 @@
 /** Random sequences of steps for the records and their model. A seed gives the same one always. */
 import type { ErrorCode } from '../../../src/errors.ts';
-import type { Claim, Claims, JobRecords, NewJob, Upkeep } from '../../../src/records/ports.ts';
+import type { Claim, Claims, JobRecords, NewJob, TimedEvent, Upkeep } from '../../../src/records/ports.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
 import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
-import { CANCELLED, CREATED_AT, failed, LOST, succeeded, text, UNAVAILABLE } from './samples.ts';
+import { begun, CANCELLED, CREATED_AT, failed, LOST, succeeded, text, UNAVAILABLE } from './samples.ts';
 
 const NODES = ['n1', 'n2'];
 const KEYS = [null, 'k', 'k', 'l'];
@@ -80,6 +80,8 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
         delayMs: pick([0, 0, 0, HALF_STEP_MS, HALF_STEP_MS + STEP_MS]),
         ttlMs: pick([null, null, HALF_STEP_MS / 2, HALF_STEP_MS / 2 + 2 * STEP_MS]),
         maxAttempts: pick([1, 1, 2, 3]),
+        ...(random() < 0.2 ? { retryMode: 'restart' } : {}),
+        ...(random() < 0.2 ? { autoContinue: false } : {}),
         concurrencyKey: pick(KEYS),
         sessionId,
         provider: pick(PROVIDERS),
@@ -93,8 +95,10 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
   };
   const anyClaim = (): { claim: Claim; node: string } | null =>
     world.claims.length === 0 ? null : pick(world.claims);
-  const events = (): ReturnType<typeof text>[] =>
-    Array.from({ length: Math.floor(random() * 3) }, (_, i) => text(`t${i}`));
+  const events = (): TimedEvent[] =>
+    Array.from({ length: Math.floor(random() * 3) }, (_, i) =>
+      random() < 0.3 ? begun(pick(['S1', null])) : text(`t${i}`),
+    );
 
   const actions: readonly (readonly [weight: number, name: string, act: () => Promise<unknown>])[] = [
     [

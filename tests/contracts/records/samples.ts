@@ -52,6 +52,13 @@ export const text = (value: string, at = CREATED_AT): TimedEvent => ({
   at,
 });
 
+/** The CLI has begun its session; null: one that cannot be continued. */
+export const begun = (sessionId: string | null, at = CREATED_AT): TimedEvent => ({
+  event: { kind: 'session', sessionId, nativeSessionId: 'native-1', model: null },
+  raw: null,
+  at,
+});
+
 export const finishOf = (claim: Claim, rest: Partial<Finish> = {}): Finish => ({
   jobId: claim.jobId,
   executionId: claim.executionId,

@@ -113,13 +113,16 @@ export async function executorBench(
           ...limits,
         },
         warm,
-        sessions: createKnownSessions(async (sessionId) => {
-          const trouble = sessionTroubles.shift();
-          if (trouble !== undefined) throw trouble;
-          return [KNOWN_SESSION, OTHER_SESSION].includes(sessionId)
-            ? { nativeSessionId: NATIVE_SESSION, tokens: null }
-            : null;
-        }),
+        sessions: createKnownSessions(
+          async (sessionId) => {
+            const trouble = sessionTroubles.shift();
+            if (trouble !== undefined) throw trouble;
+            return [KNOWN_SESSION, OTHER_SESSION].includes(sessionId)
+              ? { nativeSessionId: NATIVE_SESSION, tokens: null }
+              : null;
+          },
+          async () => null,
+        ),
         readEvents: rpc.records.events,
       },
       scanner,

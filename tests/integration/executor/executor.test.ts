@@ -298,17 +298,81 @@ describe('an execution', () => {
       api_error_status: 529,
       result: 'overloaded',
     };
-    const id = await bench.submit({ maxAttempts: 2, steps: [{ result }] });
+    const id = await bench.submit({ maxAttempts: 2, autoContinue: false, steps: [{ result }] });
     await executor.start();
     await bench.until(async () => (await bench.read(id)).status === 'scheduled');
     await bench.advance(60_000);
     await bench.rpc.submissions.submit(id, 'second');
     const record = await bench.finished(id);
-    expect(record).toMatchObject({ attempt: 2, status: 'failed', outcome: { executionId: 'second' } });
+    expect(record).toMatchObject({ attempt: 2, outcome: { executionId: 'second' } });
     expect(bench.started().map(({ marker }) => marker)).toEqual([
       `${bench.nodeId}/e-${id}`,
       `${bench.nodeId}/second`,
     ]);
+  });
+
+  it('continues in its session, with what the first execution has left of the limits', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const result = {
+      ...{ is_error: true, subtype: 'error_during_execution', api_error_status: 529, result: 'overloaded' },
+      num_turns: 3,
+    };
+    const limits = { maxTurns: 10, timeoutMs: 60_000 };
+    const id = await bench.submit({ ...limits, continuePrompt: 'go on', steps: [{ result }] });
+    await executor.start();
+    await bench.until(async () => (await bench.read(id)).status === 'scheduled');
+    const { sessionId, nativeSessionId } = await bench.read(id);
+    await bench.advance(60_000);
+    await bench.rpc.submissions.submit(id, 'second');
+    const record = await bench.finished(id);
+    expect(record).toMatchObject({
+      status: 'succeeded',
+      failures: 0,
+      outcome: { text: 'fake: go on', sessionId },
+    });
+    const args = bench.started().map(({ argv }) => argv);
+    expect(args[0]).toContain('--max-turns=10');
+    expect(args[1]).toEqual(expect.arrayContaining(['--max-turns=7', `--resume=${nativeSessionId}`]));
+  });
+
+  it('begins again in a new session when it restarts, or nothing shows that the prompt was saved', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const result = { is_error: true, subtype: 'error_during_execution', api_error_status: 529, result: 'no' };
+    const id = await bench.submit({ retryMode: 'restart', maxAttempts: 2, steps: [{ result }] });
+    const crash = await bench.submit({ steps: [{ hang: true }] });
+    await executor.start();
+    await bench.until(async () => (await bench.read(id)).status === 'scheduled');
+    await bench.advance(60_000);
+    await bench.rpc.submissions.submit(id, 'second');
+    await bench.finished(id);
+    await bench.until(async () => (await bench.read(crash)).nativeSessionId !== null);
+    await executor.stop(0);
+    expect(await bench.read(crash)).toMatchObject({ status: 'scheduled', failures: 0 });
+    await bench.advance(60_000);
+    await bench.rpc.submissions.submit(crash, 'third');
+    const again = bench.open();
+    await again.start();
+    await bench.spawned(4);
+    expect(bench.started().flatMap(({ resume }) => resume ?? [])).toEqual([]);
+  });
+
+  it('is refused when the first execution has used all of a limit', async () => {
+    const bench = await executorBench();
+    const executor = bench.open();
+    const result = {
+      ...{ is_error: true, subtype: 'error_during_execution', api_error_status: 529, result: 'overloaded' },
+      num_turns: 3,
+    };
+    const id = await bench.submit({ maxTurns: 3, steps: [{ result }] });
+    await executor.start();
+    await bench.until(async () => (await bench.read(id)).status === 'scheduled');
+    await bench.advance(60_000);
+    await bench.rpc.submissions.submit(id, 'second');
+    const { outcome } = await bench.finished(id);
+    expect(outcome).toMatchObject({ status: 'failed', error: { code: 'execution.max_turns' } });
+    expect(bench.started()).toHaveLength(1);
   });
 
   it('of a raw request is answered on the responses channel', async () => {
@@ -457,6 +521,7 @@ describe('cancelling', () => {
     const bench = await executorBench();
     const executor = bench.open();
     const id = await bench.submit({
+      autoContinue: false,
       steps: [{ ignore: ['SIGTERM'] }, { touch: bench.file('deaf') }, { hang: true }],
     });
     await executor.start();
@@ -540,7 +605,10 @@ describe('a lease', () => {
         }),
       });
       const wait = bench.file('go');
-      const id = await bench.submit({ steps: [{ touch: bench.file('runs') }, { waitFor: wait }] });
+      const id = await bench.submit({
+        autoContinue: false,
+        steps: [{ touch: bench.file('runs') }, { waitFor: wait }],
+      });
       await executor.start();
       await bench.until(() => bench.exists('runs'));
       connected = false;
@@ -747,7 +815,10 @@ describe('stopping', () => {
   it('interrupts what runs when the time to end is over, and settles it as lost', async () => {
     const bench = await executorBench();
     const executor = bench.open();
-    const id = await bench.submit({ steps: [{ touch: bench.file('runs') }, { hang: true }] });
+    const id = await bench.submit({
+      autoContinue: false,
+      steps: [{ touch: bench.file('runs') }, { hang: true }],
+    });
     await executor.start();
     await bench.until(() => bench.exists('runs'));
     await executor.stop(1);

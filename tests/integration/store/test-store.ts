@@ -74,6 +74,7 @@ export function aJob({ request, ...overrides }: JobOverrides = {}): JobCopy {
     project: 'default',
     principal: 'alice',
     sessionId: id,
+    nativeSessionId: null,
     status: 'queued',
     waitReason: null,
     scheduledFor: null,

@@ -146,6 +146,7 @@ describe('the options of a request', () => {
         file,
       ],
       ...['--append-system-prompt', 'Be brief.'],
+      ...['--retry-mode', 'continue', '--continue-prompt', 'Go on.', '--no-auto-continue'],
     );
     expect(request).toEqual({
       provider: 'codex',
@@ -165,9 +166,11 @@ describe('the options of a request', () => {
       ttlMs: 86_400_000,
       priority: -2,
       delayMs: 500,
-      retry: { maxAttempts: 3 },
       onQuota: 'wait',
       quotaTimeoutMs: 43_200_000,
+      retry: { maxAttempts: 3, mode: 'continue' },
+      continuePrompt: 'Go on.',
+      autoContinue: false,
       concurrencyKey: 'k',
       tags: ['a', 'b,c'],
       metadata: { x: '1=2' },

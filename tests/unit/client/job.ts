@@ -15,6 +15,8 @@ export const aJob = (changes: Partial<Job> = {}): Job => ({
   metadata: {},
   archived: false,
   attempts: 0,
+  sessionId: JOB_ID,
+  nativeSessionId: null,
   retryOf: null,
   batchId: null,
   customId: null,

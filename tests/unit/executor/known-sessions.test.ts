@@ -13,10 +13,13 @@ const outcome = (sessionId: string | null, nativeSessionId: string | null) => ({
 /** A history that counts how often it is asked. */
 function history(found: FoundSession | null) {
   const asked: string[] = [];
-  const sessions = createKnownSessions(async (id) => {
-    asked.push(id);
-    return found;
-  });
+  const sessions = createKnownSessions(
+    async (id) => {
+      asked.push(id);
+      return found;
+    },
+    async () => null,
+  );
   return { sessions, asked };
 }
 

@@ -67,16 +67,9 @@ describe('the claude command line', () => {
     it(`maps ${JSON.stringify(changed)}`, () => expect(command(changed).args).toEqual(args));
   }
 
-  it('names its message, and goes on with what an earlier attempt of the job has left', () => {
+  it('names its message', () => {
     const promptId = '00000000-0000-4000-8000-000000000001';
-    const first = command({}, { nativeSessionId: SESSION, promptId });
-    const again = command({}, { nativeSessionId: SESSION, promptId, earlierAttempt: 'asked' });
-    expect(JSON.parse(first.stdin)).toMatchObject({ uuid: promptId });
-    expect(again.stdin).toBe(first.stdin);
-    expect(first.env).toEqual({});
-    expect(again.env).toEqual({ CLAUDE_CODE_RESUME_INTERRUPTED_TURN: '1' });
-    // The unfinished turn may be that of another job.
-    expect(command({}, { nativeSessionId: SESSION, promptId, earlierAttempt: 'unknown' }).env).toEqual({});
+    expect(JSON.parse(command({}, { promptId }).stdin)).toMatchObject({ uuid: promptId });
   });
 
   it("opens with the vendor's handshake, which holds the caller's texts", () => {

@@ -184,31 +184,3 @@ describe('the turn of the prompt', () => {
     expect(overAfter([lifecycle('completed', 'other')])).toBe(false);
   });
 });
-
-describe('a prompt that the session has from an earlier attempt', () => {
-  const V = 'turn-of-the-cli';
-
-  it('is answered by the turn in which the CLI goes on with it', () => {
-    const lines = [lifecycle('started', V), lifecycle('completed'), init(), says('Here.')];
-    const goesOn = fold(lines, {}, ID);
-    expect([goesOn.translator.answered, goesOn.translator.asksAgain]).toEqual([false, null]);
-    const over = fold(
-      [...lines, answers('Here.', { user_message_uuids: [V] }), lifecycle('completed', V)],
-      {},
-      ID,
-    );
-    expect([over.translator.done, over.translator.answered]).toEqual([true, true]);
-    expect(over.end(CLEAN)).toMatchObject({ text: 'Here.', error: null });
-  });
-
-  it('and its answer is asked for again', () => {
-    const silent = fold([lifecycle('completed')], {}, ID);
-    expect(silent.translator.asksAgain).toContain('Give it again');
-    expect(silent.translator.answered).toBe(false);
-    const again = fold([lifecycle('completed'), init(), says('Here.'), answers('Here.')], {}, ID);
-    expect([again.translator.answered, again.end(CLEAN)]).toMatchObject([
-      true,
-      { text: 'Here.', error: null },
-    ]);
-  });
-});

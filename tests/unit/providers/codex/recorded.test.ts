@@ -111,18 +111,6 @@ describe('the codex command', () => {
     });
   });
 
-  it('only goes on where the thread has the prompt of an earlier attempt', () => {
-    const stdin = (earlierAttempt: 'asked' | 'unknown') =>
-      codex.command(request, { ...context, earlierAttempt }).stdin;
-    expect(stdin('unknown')).toBe('Hello');
-    expect(stdin('asked')).toBe('Continue from where you left off.');
-    const session = { kind: 'session', sessionId: null, nativeSessionId: 't', model: null } as const;
-    expect([session, { kind: 'text', text: 'hi' } as const].map((one) => codex.provesAsked?.(one))).toEqual([
-      false,
-      true,
-    ]);
-  });
-
   it.each([
     ['plan', '--sandbox=read-only'],
     ['acceptEdits', '--sandbox=workspace-write'],

@@ -40,13 +40,6 @@ describe('the gemini command', () => {
     }
   });
 
-  it('only goes on where the session has the prompt of an earlier attempt', () => {
-    const stdin = (earlierAttempt: 'asked' | 'unknown') =>
-      gemini.command(request, { ...context, earlierAttempt }).stdin;
-    expect(stdin('unknown')).toBe('Hello');
-    expect(stdin('asked')).toBe('Continue from where you left off.');
-  });
-
   it('gives a prompt that begins with a slash as text', () => {
     expect(gemini.command({ ...request, prompt: '/memory show' }, context).stdin).toBe('\n/memory show');
   });

@@ -1,0 +1,4 @@
+import { continues } from '../helpers/continuing.ts';
+import { CLAUDE } from '../helpers/real-clis.ts';
+
+continues(CLAUDE);
