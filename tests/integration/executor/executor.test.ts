@@ -521,7 +521,6 @@ describe('cancelling', () => {
     const bench = await executorBench();
     const executor = bench.open();
     const id = await bench.submit({
-      autoContinue: false,
       steps: [{ ignore: ['SIGTERM'] }, { touch: bench.file('deaf') }, { hang: true }],
     });
     await executor.start();
@@ -834,6 +833,7 @@ describe('stopping', () => {
     const bench = await executorBench();
     const executor = bench.open();
     const id = await bench.submit({
+      autoContinue: false,
       steps: [{ ignore: ['SIGTERM'] }, { touch: bench.file('deaf') }, { hang: true }],
     });
     await executor.start();
