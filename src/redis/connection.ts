@@ -81,6 +81,8 @@ export function openConnection(url: string, mode: ConnectionMode, name: string, 
   const options = {
     ...OPTIONS[mode],
     connectionName: `bullpen-${name}`,
+    // doorbells.ts does that. An answer that ioredis would miss here could not be caught.
+    autoResubscribe: false,
     disableClientInfo: true, // CLIENT SETINFO needs Redis 7.2, so ACL rules cannot name it
     retryStrategy: (failures: number) => backoffMs(failures, RECONNECT) + Math.random() * 20,
     connectTimeout: 5000,

@@ -19,9 +19,9 @@ export interface Doorbells {
 /**
  * {@link Doorbells} over Redis pub/sub.
  *
- * ioredis subscribes again by itself after a reconnect, but does not report when Redis has
- * acknowledged that. So on `ready` this subscribes to each channel again (idempotent), waits for
- * the acknowledgement, and only then calls the callbacks of `onResumed`.
+ * ioredis would subscribe again by itself after a reconnect, but does not report when Redis has
+ * acknowledged that. So on `ready` this subscribes to each channel again, waits for the
+ * acknowledgement, and only then calls the callbacks of `onResumed`.
  *
  * @param publisher an ordinary connection
  * @param subscriber a connection of its own, used for nothing else
