@@ -96,6 +96,7 @@ export function createChangeFeed({
     const inbox = createInbox<LogEntry>(signal, MAX_BEHIND);
     const joined = tail();
     try {
+      await log.id(); // fails in time while Redis is away; joining would wait for it
       await joined.join(inbox);
       const place = joined.place ?? LOG_START; // the inbox gets everything after it
       let cursor = after ?? place;
