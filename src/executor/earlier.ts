@@ -101,19 +101,21 @@ export async function earlierExecutions(
 }
 
 /**
- * Whether the CLI has saved the prompt in a session, by the CLI's own transcript.
+ * Whether the CLI has saved the prompt in a session, by the CLI's own transcript. Null: there is no
+ * transcript, so the session cannot be continued.
  * @param since ms since 1970: an earlier message with the same text is another one
  */
 export async function hasPrompt(
   { transcript, state }: Pick<Provider, 'transcript' | 'state'>,
   env: Readonly<Record<string, string>>,
   session: { readonly nativeSessionId: string; readonly prompt: string; readonly since: number },
-): Promise<boolean> {
+): Promise<boolean | null> {
   const folder = state === undefined ? null : stateFolderOf(state, env);
   if (transcript === undefined || folder === null) return false;
   const prompt = session.prompt.trim();
-  let found = false;
+  let found: boolean | null = null;
   for await (const name of glob(transcript.files(session.nativeSessionId), { cwd: folder })) {
+    found ??= false;
     const lines = createInterface({ input: createReadStream(join(folder, name)), crlfDelay: Infinity });
     for await (const line of lines) {
       const said = transcript.said(parseJson(line)); // nothing by a line that a kill has cut
@@ -121,7 +123,7 @@ export async function hasPrompt(
       const has = said.messages.some(
         ({ text, timestamp }) => Date.parse(timestamp) >= session.since && text.includes(prompt),
       );
-      found = has || (found && said.replaces !== true);
+      found = has || (found === true && said.replaces !== true);
     }
   }
   return found;

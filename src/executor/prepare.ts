@@ -256,6 +256,8 @@ async function turnOf(
     earlier.asked ||
     continues?.asked === true ||
     (await hasPrompt(provider, options.environment(provider.name, {}), looked));
+  // The CLI was killed before it saved anything: there is no conversation to resume.
+  if (isSaved === null && continues !== undefined) return { ...asAsked, session: null };
   if (!isSaved) return asAsked;
   const own = { nativeSessionId, tokens: await options.sessions.total(provider.name, nativeSessionId) };
   return {

@@ -2,7 +2,7 @@
  * A job of a real CLI that is cut off goes on in its session: the model sees the prompt once,
  * whether the CLI had saved it or not, and the cost is that of all executions.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RecordedRequest } from '../../scripts/offline-model/request-log.ts';
@@ -67,8 +67,16 @@ export function continues(cli: RealCli): void {
 
     const begin = (prompt: string, options: Record<string, unknown> = {}): Promise<Job> =>
       server.run({ provider: cli.name, prompt, continuePrompt: CONTINUE, ...options }, 0);
+    /** The model has the prompt, and the CLI has saved it, which may be a moment later. */
     const reached = (prompt: string): Promise<unknown> =>
-      eventually(() => about(prompt).length === 1, PATIENCE);
+      eventually(() => about(prompt).length === 1 && isSaved(prompt), PATIENCE);
+    const isSaved = (prompt: string): boolean =>
+      readdirSync(join(dir, 'home'), { recursive: true, withFileTypes: true }).some(
+        (entry) =>
+          entry.isFile() &&
+          /\.jsonl?$/.test(entry.name) &&
+          readFileSync(join(entry.parentPath, entry.name), 'utf8').includes(prompt),
+      );
 
     async function eventsOf({ id }: Job): Promise<readonly Event[]> {
       const headers = { accept: 'application/x-ndjson' };
