@@ -81,7 +81,7 @@ describe('one prompt through the whole system and the real codex', () => {
     });
     expect(job).toMatchObject({ status: 'succeeded', attempts: 2 });
     const said = model.requests.map(({ lastUserText }) => lastUserText?.slice(0, 11));
-    expect(said.slice(-2)).toEqual(['turned away', 'Continue fr']);
+    expect(said.slice(-2)).toEqual(['turned away', 'Continue wh']);
   });
 
   it('is stopped when it begins a turn too many', async () => {

@@ -29,7 +29,7 @@ describe('what a run used and cost', () => {
   it('is as claude reports it, and estimated where claude was ended before it could', async () => {
     const server = shared();
     const whole = await server.run({ prompt: 'Hi [[reply: Hello.]]', model: SONNET, tags: ['whole'] });
-    const tool = CLAUDE.tool('sleep 60');
+    const tool = CLAUDE.tool('tail -f /dev/null');
     const prompt = `[[say: I will wait.]] ${tool} [[reply: over]]`;
     const { id } = await server.run({ prompt, model: SONNET, allowedTools: ['Bash'], tags: ['cut'] }, 0);
     await eventually(

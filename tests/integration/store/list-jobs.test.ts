@@ -128,6 +128,7 @@ describe('the list of jobs', () => {
         archived: false,
         attempts: 0,
         retryOf: null,
+        sessionId: job.sessionId,
         batchId: null,
         customId: null,
         node: null,
