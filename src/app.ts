@@ -130,7 +130,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   life.onStop('queue', () => queue.close());
   const reconciler = createReconciler({
     records,
-    queue,
+    upkeep,
     store,
     bootId,
     restoreYoungerThanMs: server.port === null ? 0 : settings.keepInRedisMs,
@@ -150,6 +150,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     logger: component('copies'),
   });
   await life.start('copies', copier);
+  await reconciler.migrate(copier.catchUp);
 
   // ⑤ ⑥ executor and providers
   const providers = createProviders(settings.providers, {
@@ -175,10 +176,9 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const allowed = withRoots(settings, moreRoots);
   const upkeepLoop = createUpkeepLoop({
     upkeep,
-    records,
     queue,
     store,
-    everyMs: settings.sweepMs * 5,
+    everyMs: settings.sweepMs,
     maxQueued: settings.maxQueued,
     nodeLostAfterMs: settings.nodeLostAfterMs,
     keepJobsMs: settings.keepJobsMs,
@@ -219,6 +219,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     cutOffMs: settings.nodeLostAfterMs * 0.9,
     othersRegistered: () => upkeepLoop.otherNodes > 0,
     onSent: waits.wake,
+    onGiven: queue.deliverSoon,
     onSuperseded: reconciler.settleKnown,
     logger: component('executor'),
     failpoint,
@@ -276,6 +277,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     waits,
     store,
     copier,
+    hasRoom: executor.hasRoom,
     readAhead: (request) => readAhead(request, prepare),
     providers,
     failpoint,

@@ -13,11 +13,10 @@ import { createSubmissions } from '../src/records/submissions.ts';
 import { openConnection } from '../src/redis/connection.ts';
 import { createRedisDoorbells } from '../src/redis/doorbells.ts';
 import { createNames } from '../src/redis/names.ts';
-import { createRpcClient } from '../src/rpc/client.ts';
+import { createRpcClient, UNTIL_PROMOTED } from '../src/rpc/client.ts';
 import { createJobWaits } from '../src/rpc/job-waits.ts';
 
 const POLL_MS = 2000;
-const PARKED_MS = 15_000;
 const CLEAN_AFTER_MS = 5000;
 
 const settings = readWorkerSettings(process.env);
@@ -35,7 +34,6 @@ const run = createRpcClient({
   waits,
   newExecutionId: monotonicFactory(),
   pollMs: POLL_MS,
-  parkedMs: PARKED_MS,
   failpoint: createFailpoint(settings.failpoints),
 });
 // BullMQ sends a job only after this module is loaded, so no job fails because Redis is away.
@@ -55,7 +53,7 @@ export default async function prompt(
   if (result.kind === 'finished' && result.status !== 'succeeded')
     throw bullError('UnrecoverableError', result.status);
   if (result.kind !== 'later') return result;
-  await job.moveToDelayed(Date.now() + result.afterMs, token);
+  await job.moveToDelayed(result.afterMs === null ? UNTIL_PROMOTED : Date.now() + result.afterMs, token);
   throw bullError('DelayedError', 'the job was moved to delayed');
 }
 

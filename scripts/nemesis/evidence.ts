@@ -153,8 +153,8 @@ async function readRecords({ admin }: System): Promise<Map<string, Record<string
 /** What waits, runs or is to be delivered according to Redis. */
 export async function leftInSets({ admin }: System): Promise<string[]> {
   const keys = [
-    ...['running', 'awaiting', 'expiries', 'pinned'].map((name) => `${PREFIX}:${name}`),
-    ...(await admin.keys(`${PREFIX}:pending*`)),
+    ...['running', 'released', 'due', 'parked', 'expiries', 'pinned'].map((name) => `${PREFIX}:${name}`),
+    ...(await admin.keys(`${PREFIX}:ready*`)),
     ...(await admin.keys(`${PREFIX}:lane:*`)),
     ...['wait', 'paused', 'active', 'delayed', 'prioritized'].map((name) => `${PREFIX}:prompts:${name}`),
   ];

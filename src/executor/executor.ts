@@ -1,4 +1,4 @@
-/** Claims work while there are free slots, runs it, and reports what runs. */
+/** Claims work while there are free slots, and runs it. */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
@@ -43,6 +43,8 @@ export interface Executor {
   status(): { readonly running: number; readonly limit: number; readonly accepting: boolean };
   /** Counts of how executions got their processes, and of idle processes. */
   starts(): StartCounts;
+  /** Whether a job of this provider could start now. */
+  hasRoom(provider: string): boolean;
   /** Why no CLI can be started now, or null. */
   problem(): string | null;
   /** Executions that this provider runs now, including as a fallback. */
@@ -71,6 +73,7 @@ export interface ExecutorOptions {
   onSuperseded(): void;
   /** The outcome of a job has been sent to its record. */
   onSent(jobId: string): void;
+  onGiven(jobIds: readonly string[]): void; // to this node: BullMQ has to deliver them now
   readonly logger: Logger;
   readonly failpoint?: Failpoint;
 }
@@ -149,11 +152,12 @@ export function createExecutor(options: ExecutorOptions): Executor {
       for (const claim of owed.splice(0, slots.free())) begin(claim);
       const free = slots.free();
       if (free === 0) return ahead.look();
-      const claimed = await claims.claim(free, slots.freeOf());
+      const { claims: claimed, given } = await claims.claim(free, slots.freeOf());
+      options.onGiven(given);
       for (const claim of claimed) begin(claim);
       if (claimed.length < free) {
         // The jobs of a full provider wait for one of its slots.
-        drained = !slots.someFull();
+        drained = given.length === 0 && !slots.someFull();
         ahead.nothingWaits();
         return;
       }
@@ -245,6 +249,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     async stop(drainMs) {
       accepting = false;
       await claiming.running;
+      await claims.giveBack().catch(() => undefined); // `leave` does it too
       const drained = await within(drainMs, logWhatRuns(drainMs));
       if (!drained) for (const one of active.values()) stopActive(one, 'shutdown', false);
       await allWork();
@@ -265,6 +270,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       for (const one of active.values()) if (one.claim.jobId === jobId) return lookAtFlags.ask();
     },
 
+    hasRoom: (provider) => accepting && slots.free() > 0 && (slots.freeOf()[provider] ?? 1) > 0,
     runningOf: slots.running,
 
     processes: () => [...runningProcesses(active.values(), resources), ...starter.idle()],

@@ -13,7 +13,8 @@ import {
   JOB_STATUSES,
   type JobStatus,
 } from '../protocol/job.ts';
-import type { BatchEntry, BatchRecords, JobRecords } from '../records/ports.ts';
+import type { BatchEntry, BatchRecords } from '../records/batch-ports.ts';
+import type { JobRecords } from '../records/ports.ts';
 import type { Copier } from '../store/copier.ts';
 import type { Store } from '../store/store.ts';
 

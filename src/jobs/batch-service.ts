@@ -10,16 +10,14 @@ import type { Batches, BatchItem } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
 import { type BatchCreated, batchLinks, isFinished } from '../protocol/job.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
-import {
-  type BatchEntry,
-  type BatchRecords,
-  DEFAULT_PROJECT,
-  type JobRecords,
-  type NewBatch,
-  type NewJob,
-  type OpenBatchResult,
-  type RefusedPrompt,
-} from '../records/ports.ts';
+import type {
+  BatchEntry,
+  BatchRecords,
+  NewBatch,
+  OpenBatchResult,
+  RefusedPrompt,
+} from '../records/batch-ports.ts';
+import { DEFAULT_PROJECT, type JobRecords, type NewJob } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
 import { type BatchReader, slices } from './batch-reader.ts';
 import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
@@ -77,12 +75,12 @@ export function createBatchService({
 
   /**
    * Adds jobs, of which the first is the batch's job number `first`. Redis gets the records and
-   * BullMQ's entries of a slice together. If entries are lost, upkeep adds them again.
+   * BullMQ's entries of a slice together. A lost entry is added when a node is given its job.
    */
   async function addAll(batchId: string, first: number, jobs: readonly NewJob[]): Promise<void> {
     let from = first;
     for (const slice of slices(jobs, SLICE)) {
-      const entries = slice.map(({ id, request }) => ({ id, ...request }));
+      const entries = slice.map(({ id, request: { delayMs } }) => ({ id, delayMs: delayMs || null }));
       await Promise.all([batchRecords.add(batchId, from, slice), queue.addAll(entries)]);
       from += slice.length;
     }

@@ -39,6 +39,8 @@ export interface JobServiceOptions {
   /** @throws AppError queue.full when the queue has no room for `count` more jobs */
   admit(count: number): void;
   newId(): NewId;
+  /** Whether a job of this provider could start now. */
+  hasRoom(provider: string): boolean;
   /** A job with this request may start soon. */
   readAhead(request: ResolvedPrompt): void;
   readonly providers: Pick<Providers, 'get'>;
@@ -55,6 +57,7 @@ export function createJobService({
   placeSession,
   admit,
   newId,
+  hasRoom,
   readAhead,
   providers,
   failpoint = noFailpoint,
@@ -107,8 +110,11 @@ export function createJobService({
     if (resolved.delayMs === 0) readAhead(resolved);
     const pin = await placeSession(principal, resolved);
     const { id, createdAt } = newId();
+    // BullMQ delivers it at once if it may start now. A wrong guess costs one delivery.
+    const delivered = resolved.delayMs === 0 && hasRoom(resolved.provider);
     const job: NewJob = {
       id,
+      delivered,
       kind: 'api',
       project: DEFAULT_PROJECT,
       principal: principal.id,
@@ -119,10 +125,10 @@ export function createJobService({
       createdAt,
       idempotency: key === null || known === null ? key : { ...key, deleted: known.jobId },
     };
-    const entry = { id, priority: resolved.priority, delayMs: resolved.delayMs };
+    const entry = { id, delayMs: delivered || resolved.delayMs > 0 ? resolved.delayMs : null };
     if (key === null) {
-      // Redis gets both together and writes them to disk once. If the second one is lost, upkeep
-      // adds the entry again.
+      // Redis gets both together and writes them to disk once. If the second one is lost, the entry
+      // is added when a node is given the job.
       await Promise.all([records.create(job), queue.add(entry)]);
       return { job: toJob(freshJob(job)), replayed: false };
     }
@@ -145,12 +151,7 @@ export function createJobService({
     return { jobId: known.jobId, job: await find(known.jobId) };
   }
 
-  async function replay(job: JobCopy): Promise<Created> {
-    // The server may have died between the record and the queue entry.
-    if (job.status === 'queued' && job.attempts === 0)
-      await queue.ensure({ id: job.id, priority: job.request.priority, delayMs: 0 });
-    return { job: toJob(job), replayed: true };
-  }
+  const replay = (job: JobCopy): Created => ({ job: toJob(job), replayed: true });
 
   return {
     create: (principal, request, idempotency) => add(principal, idempotency, null, async () => ({ request })),

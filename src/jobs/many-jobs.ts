@@ -14,7 +14,8 @@ import {
 } from '../protocol/job.ts';
 import type { BatchPrompt } from '../protocol/prompt.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
-import type { BatchRecords, JobRecords } from '../records/ports.ts';
+import type { BatchRecords } from '../records/batch-ports.ts';
+import type { JobRecords } from '../records/ports.ts';
 import type { Copier } from '../store/copier.ts';
 import { encodeCursor, type JobSummary } from '../store/list-jobs.ts';
 import type { Store } from '../store/store.ts';

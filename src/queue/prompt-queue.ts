@@ -1,11 +1,13 @@
 /**
- * ② The BullMQ queue. It delivers, delays, orders and redelivers job ids. A job's content and state
- * are in its record. A lost entry costs only time: upkeep adds it again.
+ * ② The BullMQ queue. It holds, delivers, delays and redelivers job ids. A job's content, state and
+ * turn are in the records. A lost entry costs only time: it is added again when its job is to be
+ * delivered.
  */
-import { Queue } from 'bullmq';
+import { Job, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { AppError } from '../errors.ts';
 import type { Names } from '../redis/names.ts';
+import { UNTIL_PROMOTED } from '../rpc/client.ts';
 import { backoffMs } from '../timing.ts';
 
 /** A failed delivery is a fault of the infrastructure, not of the job, so it is always repeated. */
@@ -19,17 +21,14 @@ export const redeliveryDelay = (failed: number): number => backoffMs(failed, RED
 const KEEP_DELIVERED = { age: 3600, count: 1000 };
 /** More than KEEP_DELIVERED keeps. */
 const CLEAN_AT_ONCE = 10_000;
-/** Our priorities are -10 … 10, higher first. BullMQ's are 1 … 21, lower first. */
-const bullPriority = (priority: number): number => 11 - priority;
-
 export interface Delivery {
   readonly jobId: string;
 }
 
 export interface QueueEntry {
   readonly id: string;
-  readonly priority: number;
-  readonly delayMs: number;
+  /** Until BullMQ delivers it; null: until `deliver`. */
+  readonly delayMs: number | null;
 }
 
 export interface PromptQueue {
@@ -39,32 +38,29 @@ export interface PromptQueue {
   add(job: QueueEntry): Promise<void>;
   /** Enqueues many jobs in one round trip. */
   addAll(jobs: readonly QueueEntry[]): Promise<void>;
-  /** Returns the ids that are not waiting: delivered, delayed, or lost. */
-  doubtful(ids: readonly string[]): Promise<readonly string[]>;
-  /** Enqueues a job unless BullMQ has it. True when it had to be enqueued. */
-  ensure(job: QueueEntry): Promise<boolean>;
+  /** Has a job delivered now, also when BullMQ has lost its entry. */
+  deliver(id: string): Promise<void>;
+  /** The same for many jobs. What fails is left to the next sweep. */
+  deliverSoon(ids: readonly string[]): void;
   /**
    * Makes all delivered jobs wait again, although workers hold their locks. For a start without
    * other servers, when those workers are dead. A delivery too many is harmless.
    */
   giveBackTaken(): Promise<void>;
   /**
-   * Removes the entry of a job that is deleted or ended. If a worker holds it, the next `tidy` does
-   * it.
+   * Removes the entry of a job that is deleted or ended. Returns false when a worker holds it: the
+   * worker will see that the job has ended.
    */
-  remove(id: string): Promise<void>;
-  /** Removes the entries that `remove` could not remove. */
-  tidy(): Promise<void>;
+  remove(id: string): Promise<boolean>;
   /** Removes the entries of jobs that ended more than `ageMs` ago. */
   forgetOlder(ageMs: number): Promise<void>;
   close(): Promise<void>;
 }
 
-const optionsOf = ({ id, priority, delayMs }: QueueEntry) => ({
-  jobId: id,
-  priority: bullPriority(priority),
-  ...(delayMs > 0 ? { delay: delayMs } : {}),
-});
+const optionsOf = ({ id, delayMs }: QueueEntry) => {
+  const delay = delayMs ?? UNTIL_PROMOTED - Date.now();
+  return { jobId: id, ...(delay > 0 ? { delay } : {}) };
+};
 
 export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
   const queue = new Queue<Delivery>(names.queue, {
@@ -81,9 +77,6 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
   // The connection logs its errors. Without a listener here they would crash the process.
   queue.on('error', () => undefined);
 
-  /** Entries to remove when their workers have released them. */
-  const held = new Set<string>();
-
   const promptQueue: PromptQueue = {
     queue,
     async add(job) {
@@ -94,41 +87,34 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
         jobs.map((job) => ({ name: 'prompt', data: { jobId: job.id }, opts: optionsOf(job) })),
       );
     },
-    async doubtful(ids) {
-      if (ids.length === 0) return [];
-      const scores = await redis.zmscore(queue.toKey('prioritized'), ...ids);
-      return ids.filter((_, index) => scores[index] === null);
-    },
-    async ensure(job) {
-      const entry = await queue.getJob(job.id).catch(async (error: unknown) => {
-        if (error instanceof AppError) throw error;
-        await redis.del(queue.toKey(job.id)); // an entry that BullMQ cannot read
+    async deliver(id) {
+      // It is delayed, as a rule. Without a read of the entry this is one command.
+      const promoted = new Job(queue, 'prompt', { jobId: id }, {}, id).promote();
+      if (await promoted.then(() => true, rethrowOutage)) return;
+      const entry = await queue.getJob(id).catch(async (error: unknown) => {
+        rethrowOutage(error);
+        await redis.del(queue.toKey(id)); // an entry that BullMQ cannot read
       });
       if (entry !== undefined) {
-        if (!(await entry.isCompleted()) && !(await entry.isFailed())) return false;
+        if (!(await entry.isCompleted()) && !(await entry.isFailed())) return;
         await entry.remove();
       }
-      await promptQueue.add(job);
-      return true;
+      await promptQueue.add({ id, delayMs: 0 });
+    },
+    deliverSoon(ids) {
+      for (const id of ids) promptQueue.deliver(id).catch(() => undefined);
     },
     async giveBackTaken() {
       for (const id of await queue.getRanges(['active'], 0, -1)) {
         try {
           await (await queue.getJob(id))?.moveToWait();
         } catch (error) {
-          if (error instanceof AppError) throw error;
-          // It cannot be read, or it waits already. Upkeep delivers its job.
+          rethrowOutage(error); // else it cannot be read, or it waits already
         }
       }
     },
     async remove(id) {
-      // 0: a worker holds it, and will see that the job has finished.
-      if ((await queue.remove(id).catch(() => 0)) === 0) held.add(id);
-    },
-    async tidy() {
-      const ids = [...held];
-      held.clear();
-      for (const id of ids) await promptQueue.remove(id);
+      return (await queue.remove(id).catch(() => 0)) !== 0;
     },
     async forgetOlder(ageMs) {
       for (const type of ['completed', 'failed'] as const) await queue.clean(ageMs, CLEAN_AT_ONCE, type);
@@ -138,4 +124,10 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
     },
   };
   return promptQueue;
+}
+
+/** BullMQ refused a step. @throws AppError when Redis is the reason */
+function rethrowOutage(error: unknown): false {
+  if (error instanceof AppError) throw error;
+  return false;
 }

@@ -6,17 +6,16 @@
 import type { Logger } from 'pino';
 import { isDamage, messageOf } from '../errors.ts';
 import { lostOutcome } from '../executor/outcomes.ts';
-import type { JobRecords } from '../records/ports.ts';
+import type { JobRecords, Upkeep } from '../records/ports.ts';
 import type { ExecutionRow } from '../store/executions.ts';
 import type { JobCopy } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
-import type { PromptQueue } from './prompt-queue.ts';
 
 const PAGE = 500;
 
 export interface ReconcilerOptions {
   readonly records: Pick<JobRecords, 'read' | 'create' | 'change'>;
-  readonly queue: Pick<PromptQueue, 'ensure'>;
+  readonly upkeep: Pick<Upkeep, 'migrate'>;
   readonly store: Store;
   /** This start of the server: executions of this boot that have no outcome are still running. */
   readonly bootId: string;
@@ -29,6 +28,11 @@ export interface ReconcilerOptions {
 }
 
 export interface Reconciler {
+  /**
+   * Puts the jobs of the version before this one where they belong. Call it before any claim.
+   * @param caughtUp resolves when the copies have all jobs
+   */
+  migrate(caughtUp: () => Promise<void>): Promise<void>;
   /** Restores every job that Redis lost. Call it when Redis has another log than before. */
   restoreLost(): Promise<void>;
   /**
@@ -40,7 +44,7 @@ export interface Reconciler {
 
 export function createReconciler({
   records,
-  queue,
+  upkeep,
   store,
   bootId,
   restoreYoungerThanMs,
@@ -102,7 +106,6 @@ export function createReconciler({
       idempotency: null,
     });
     if (job.archived) await records.change(job.id, { archived: true });
-    await queue.ensure({ id: job.id, priority: job.request.priority, delayMs });
   }
 
   /** Ends this node's copy of the job, and appends job.finished to its events. */
@@ -130,6 +133,20 @@ export function createReconciler({
   }
 
   return {
+    async migrate(caughtUp) {
+      if (!(await upkeep.migrate([], false))) return;
+      await caughtUp();
+      let migrated = 0;
+      for (let after = '', more = true; more; ) {
+        const ids = (await store.run('jobs.unfinished', { after, limit: PAGE })).map(({ id }) => id);
+        await upkeep.migrate(ids, ids.length === 0);
+        more = ids.length > 0;
+        after = ids.at(-1) ?? after;
+        migrated += ids.length;
+      }
+      if (migrated > 0) logger.info({ jobs: migrated }, 'jobs of an earlier version were taken over');
+    },
+
     restoreLost: () => reconcile(false),
     settleKnown() {
       reconcile(true).catch((error: unknown) =>

@@ -1,34 +1,33 @@
 /**
- * The periodic tasks of a node: deliver lost jobs again, end jobs that expired or whose node died,
- * remove old data, count what waits.
+ * The periodic tasks of a node: repeat steps that were left undone, end jobs that expired or whose
+ * node died, remove old data, count what waits.
  */
 
 import type { Logger } from 'pino';
-import { AppError, isDamage, messageOf } from '../errors.ts';
+import { AppError, messageOf } from '../errors.ts';
 import { lostOutcome, UNAVAILABLE } from '../executor/outcomes.ts';
 import { EXPIRED } from '../records/claims.ts';
-import type { JobRecords, Upkeep } from '../records/ports.ts';
+import type { Upkeep } from '../records/ports.ts';
 import type { Swept } from '../store/retention.ts';
 import type { Store } from '../store/store.ts';
 import { pause } from '../timing.ts';
-import type { PromptQueue, QueueEntry } from './prompt-queue.ts';
+import type { PromptQueue } from './prompt-queue.ts';
 
 /** Ids in one step of a task. */
 const LIMIT = 100;
 /** A task stops after this time even when there is more; the next pass goes on. */
 const PASS_MS = 1000;
-/** A job that was not delivered is checked again after this time. */
-const CHECK_SOON_MS = 15_000;
-/** The same for a job that BullMQ is known to have. */
-const CHECK_LATER_MS = 5 * 60_000;
+/** The callers of other scripts have so long before a sweep does their work again. */
+const SWEEP_AGAIN_MS = 1000;
+/** All tasks but the sweep run in one of so many passes. */
+const SLOWER = 5;
 const RETENTION_EVERY_MS = 10 * 60_000;
 /** Rows removed in one step. Intents and lists wait for a step. */
 const RETENTION_SLICE = 500;
 
 export interface UpkeepLoopOptions {
   readonly upkeep: Upkeep;
-  readonly records: Pick<JobRecords, 'read'>;
-  readonly queue: Pick<PromptQueue, 'doubtful' | 'ensure' | 'giveBackTaken' | 'tidy' | 'forgetOlder'>;
+  readonly queue: Pick<PromptQueue, 'deliver' | 'remove' | 'giveBackTaken' | 'forgetOlder'>;
   readonly store: Store;
   /** Time between two passes. */
   readonly everyMs: number;
@@ -54,7 +53,6 @@ export interface UpkeepLoop {
 
 export function createUpkeepLoop({
   upkeep,
-  records,
   queue,
   store,
   everyMs,
@@ -68,6 +66,7 @@ export function createUpkeepLoop({
 }: UpkeepLoopOptions): UpkeepLoop {
   let timer: NodeJS.Timeout | null = null;
   let pass: Promise<void> | null = null;
+  let passes = -1;
   let otherNodes = 0;
   let waiting = 0;
   let lastRetention = Number.NEGATIVE_INFINITY;
@@ -76,49 +75,21 @@ export function createUpkeepLoop({
   /** The last failure of each task. */
   const failures = new Map<string, string>();
 
-  /** Enqueues again what BullMQ has lost. */
-  async function redeliver(): Promise<void> {
-    await eachSlice(
-      () => upkeep.undelivered(CHECK_SOON_MS, LIMIT),
-      async (ids) => {
-        // In a long queue most jobs simply wait. One command finds those, so that a pass gets to
-        // the end.
-        const doubtful = await queue.doubtful(ids);
-        const checks = await Promise.allSettled(doubtful.map(isThere));
-        const missing = new Set(
-          doubtful.filter((_, index) => {
-            const check = checks[index];
-            return check?.status !== 'fulfilled' || !check.value;
-          }),
-        );
-        await upkeep.held(
-          ids.filter((id) => !missing.has(id)),
-          CHECK_LATER_MS,
-        );
-        for (const check of checks) if (check.status === 'rejected') throw check.reason;
-      },
-    );
-  }
-
-  /** True when BullMQ has the job, or the job is gone. False when it had to be enqueued again. */
-  async function isThere(id: string): Promise<boolean> {
-    const place = await placeOf(id);
-    if (place === null || !(await queue.ensure({ id, ...place }))) return true;
-    logger.warn({ jobId: id }, 'a job the queue had lost was enqueued again');
-    return false;
-  }
-
-  /** Null: the job is gone. A job with a damaged record is delivered too: that ends it. */
-  async function placeOf(id: string): Promise<Omit<QueueEntry, 'id'> | null> {
-    try {
-      const record = await records.read(id);
-      if (record === null) return null;
-      const delayMs = Math.max(0, (record.scheduledFor ?? 0) - Date.now());
-      return { priority: record.request.priority, delayMs };
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      return { priority: 0, delayMs: 0 };
-    }
+  /**
+   * Repeats what may have been left undone between two steps: has jobs delivered that were let
+   * through, and removes the entries of those that ended.
+   */
+  async function sweep(): Promise<void> {
+    await eachSlice(async () => {
+      const { deliver, remove } = await upkeep.sweep(SWEEP_AGAIN_MS, LIMIT);
+      const done = await Promise.allSettled([
+        ...deliver.map((id) => queue.deliver(id)),
+        ...remove.map((id) => queue.remove(id)),
+      ]);
+      await upkeep.removed(remove.filter((_, index) => isTrue(done[deliver.length + index])));
+      for (const one of done) if (one.status === 'rejected') throw one.reason;
+      return [...deliver, ...remove];
+    });
   }
 
   async function settleLost(): Promise<void> {
@@ -167,8 +138,10 @@ export function createUpkeepLoop({
   }
 
   async function once(): Promise<void> {
+    passes += 1;
+    const tasks = passes % SLOWER === 0 ? [sweep, expire, settleLost, retain, count] : [sweep];
     // A failed task does not stop the others, unless Redis is away.
-    for (const task of [redeliver, tidy, expire, settleLost, retain, count]) {
+    for (const task of tasks) {
       try {
         await task();
       } catch (error) {
@@ -178,13 +151,12 @@ export function createUpkeepLoop({
     }
   }
 
-  const tidy = (): Promise<void> => queue.tidy();
   const expire = (): Promise<void> => eachSlice(() => upkeep.expire(EXPIRED, LIMIT));
 
   async function count(): Promise<void> {
     const counts = await upkeep.counts();
     otherNodes = Math.max(0, counts.nodes - 1);
-    waiting = counts.awaiting + counts.pending;
+    waiting = counts.scheduled + counts.parked + counts.pending;
   }
 
   /** Logs a lasting failure once per reason; an outage that ends by itself only at debug level. */
@@ -222,15 +194,11 @@ export function createUpkeepLoop({
   };
 }
 
+const isTrue = (done: PromiseSettledResult<unknown> | undefined): boolean =>
+  done?.status === 'fulfilled' && done.value === true;
+
 /** Repeats until a slice is not full, or the time of a pass is over. */
-async function eachSlice(
-  next: () => Promise<readonly string[]>,
-  handle: (ids: readonly string[]) => Promise<void> = async () => undefined,
-): Promise<void> {
+async function eachSlice(next: () => Promise<readonly string[]>): Promise<void> {
   const until = performance.now() + PASS_MS;
-  for (;;) {
-    const ids = await next();
-    await handle(ids);
-    if (ids.length < LIMIT || performance.now() > until) return;
-  }
+  while ((await next()).length >= LIMIT && performance.now() <= until);
 }

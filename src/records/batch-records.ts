@@ -2,8 +2,8 @@ import type { ReportDamage } from '../damage.ts';
 import { AppError, isDamage } from '../errors.ts';
 import type { JobStatus } from '../protocol/job.ts';
 import { isWrongType } from '../redis/redis-error.ts';
+import type { BatchEntry, BatchRecords, OpenBatchResult } from './batch-ports.ts';
 import { IDEMPOTENCY_MS } from './job-records.ts';
-import type { BatchEntry, BatchRecords, OpenBatchResult } from './ports.ts';
 import { damaged, jobArguments, numberOf } from './record-codec.ts';
 import { namedArguments, type ScriptRunner } from './script-runner.ts';
 

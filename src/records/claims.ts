@@ -11,6 +11,12 @@ export const EXPIRED = jobOutcome(
   wireError('queue.expired', 'the job waited longer than its ttlMs'),
 );
 
+/** The outcome of a job that waited for a usage limit longer than its `quotaTimeoutMs`. */
+export const NO_QUOTA = jobOutcome(
+  'failed',
+  wireError('execution.quota', 'the usage limit lasted longer than quotaTimeoutMs'),
+);
+
 /** The outcome of a job whose request cannot be read. */
 const DAMAGED = jobOutcome('failed', wireError('record.damaged', 'the request of the job cannot be read'));
 
@@ -37,6 +43,7 @@ export function createClaims(
   report: ReportDamage,
 ): Claims {
   const expired = JSON.stringify(EXPIRED);
+  const quota = JSON.stringify(NO_QUOTA);
   const rootsJson = (): string | null => (roots === null ? null : JSON.stringify(roots()));
 
   /** Claims with a readable request. The others end here, because no node can run them. */
@@ -59,11 +66,17 @@ export function createClaims(
         max,
         leaseMs: timing.leaseMs,
         expired,
+        quota,
         window: WINDOW,
         roots: rootsJson(),
         room: Object.keys(room).length === 0 ? null : JSON.stringify(room),
       });
-      return readable(found);
+      const [claims, given] = found as [unknown, readonly string[]]; // the script's replies
+      return { claims: readable(claims), given };
+    },
+
+    async giveBack() {
+      await scripts.run('give-back', { node });
     },
 
     async peek(max) {

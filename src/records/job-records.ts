@@ -34,7 +34,8 @@ export function createJobRecords(
     async create(job): Promise<CreateResult> {
       const { key = null, fingerprint = null, deleted = null } = job.idempotency ?? {};
       const used = { key, fingerprint, keyForMs: IDEMPOTENCY_MS, deleted };
-      const reply = await scripts.run('create', { ...jobArguments(job), ...used });
+      const ring = job.delivered !== true && job.request.delayMs === 0;
+      const reply = await scripts.run('create', { ...jobArguments(job), ...used, ring });
       const [kind, id] = reply as string[]; // the script's replies
       if (kind === 'mismatch') return { kind };
       if (kind === 'replayed' && id !== undefined && id !== job.id) return { kind, jobId: id };

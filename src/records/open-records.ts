@@ -6,12 +6,13 @@ import type { Doorbells } from '../redis/doorbells.ts';
 import { createRedisDoorbells } from '../redis/doorbells.ts';
 import type { Names } from '../redis/names.ts';
 import { realRoots } from '../workspace.ts';
+import type { BatchRecords } from './batch-ports.ts';
 import { createBatchRecords } from './batch-records.ts';
 import { type ChangeLog, createChangeLog } from './change-log.ts';
 import { createClaims } from './claims.ts';
 import { createGates, type Gates } from './gate-records.ts';
 import { createJobRecords } from './job-records.ts';
-import type { BatchRecords, Claims, JobRecords, Upkeep } from './ports.ts';
+import type { Claims, JobRecords, Upkeep } from './ports.ts';
 import { createScriptRunner } from './script-runner.ts';
 import { createUpkeep } from './upkeep.ts';
 
@@ -59,7 +60,7 @@ export async function openRecords(options: {
       roots,
       report,
     ),
-    upkeep: createUpkeep(redis.commands, names, scripts, nodeId, settings.retryBackoffMs),
+    upkeep: createUpkeep(scripts, nodeId, settings.retryBackoffMs),
     gates: createGates(redis.commands, names, scripts),
     doorbells: createRedisDoorbells(redis.commands, redis.subscriber, logger),
   };

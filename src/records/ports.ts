@@ -1,10 +1,9 @@
 /**
- * The durable records of jobs and batches, as each side uses them.
+ * The durable records of jobs, as each side uses them; batch-ports.ts has those of batches.
  *
  * A fact is in a record before its message is published; a message only says "look now". Each
  * change is one atomic step that also appends to the job's events and to the log.
  */
-import type { WireError } from '../errors.ts';
 import type { SourcedEvent, StoredEvent } from '../protocol/event.ts';
 import type { JobPatch, JobStatus } from '../protocol/job.ts';
 import type { Outcome, Usage } from '../protocol/outcome.ts';
@@ -59,6 +58,8 @@ export interface NewJob extends Pick<JobRecord, Given> {
   readonly batch?: string | null;
   readonly createdAt: number;
   readonly idempotency: UsedKey | null;
+  /** BullMQ delivers it at once, so that the nodes need not look for it. Default: false. */
+  readonly delivered?: boolean;
 }
 
 export interface IdempotencyKey {
@@ -117,11 +118,12 @@ export type SubmitResult =
   /** No such job: nothing to do. */
   | { readonly kind: 'gone' }
   | { readonly kind: 'finished'; readonly status: JobStatus }
-  /** Its time has not come. */
-  | { readonly kind: 'early'; readonly dueInMs: number }
-  /** Submitted, but another job has its session or concurrency key: pending when that job ends. */
-  | { readonly kind: 'parked' }
-  /** Pending or running now, by this call or an earlier one. */
+  /**
+   * It must not run now: BullMQ is to deliver it after so long; null: when it is promoted, because
+   * its turn has come.
+   */
+  | { readonly kind: 'later'; readonly afterMs: number | null }
+  /** A node has it, by this call or an earlier one. */
   | { readonly kind: 'underway' };
 
 /** For the sandboxed worker. */
@@ -139,6 +141,12 @@ export interface Claim {
   readonly principal: string;
   readonly sessionId: string;
   readonly request: ResolvedPrompt;
+}
+
+export interface Claimed {
+  readonly claims: readonly Claim[];
+  /** Jobs that the node was given now: BullMQ has to deliver them. */
+  readonly given: readonly string[];
 }
 
 export type LeaseState = 'held' | 'cancel' | 'cancel-force' | 'lost';
@@ -179,10 +187,15 @@ export type FinishResult = 'finished' | 'scheduled' | 'superseded';
 /** For the executor. */
 export interface Claims {
   /**
-   * Claims up to `max` executions, best first. A claimed execution is never claimed again.
+   * Claims up to `max` executions that were given to this node and delivered. A claimed execution
+   * is never claimed again. Then ready jobs are given to the node, in fair order: as many as it has
+   * free slots left.
+   * @param max free slots
    * @param room free slots by provider, for providers with a limit
    */
-  claim(max: number, room?: Readonly<Record<string, number>>): Promise<readonly Claim[]>;
+  claim(max: number, room?: Readonly<Record<string, number>>): Promise<Claimed>;
+  /** This node takes no more jobs: others may have those that it was given. */
+  giveBack(): Promise<void>;
   /** The requests that `claim` would find next, best first, at most `max`. Changes nothing. */
   peek(max: number): Promise<readonly ResolvedPrompt[]>;
   /** The executions of this node according to the records. */
@@ -206,20 +219,37 @@ export interface Claims {
 }
 
 export interface Counts {
-  /** Submitted, not claimed, and not pinned to another node. */
+  /** Ready, or given to a node that has not claimed them. */
   readonly pending: number;
-  /** Waiting for BullMQ to deliver them. */
-  readonly awaiting: number;
+  /** Behind another job of their session or concurrency key. */
+  readonly parked: number;
+  readonly scheduled: number;
   readonly running: number;
   readonly nodes: number;
 }
 
+export interface SweptJobs {
+  /** A node was given them. */
+  readonly deliver: readonly string[];
+  /** They have ended. */
+  readonly remove: readonly string[];
+}
+
 /** For the sweeps: they find what a lost message or a dead node left behind. */
 export interface Upkeep {
-  /** Jobs that BullMQ should have delivered by now. Each is returned again after `againInMs`. */
-  undelivered(againInMs: number, limit: number): Promise<readonly string[]>;
-  /** BullMQ has these jobs: `undelivered` returns them again after `againInMs` at the earliest. */
-  held(ids: readonly string[], againInMs: number): Promise<void>;
+  /**
+   * Puts unfinished jobs of the version before this one where they belong. Returns false when there
+   * are none of that version.
+   * @param over all of them were named by this call or earlier ones
+   */
+  migrate(ids: readonly string[], over: boolean): Promise<boolean>;
+  /**
+   * Makes due jobs ready, and names at most `limit` jobs whose entries in BullMQ are not yet as
+   * they should be. Each is named again after `againInMs`.
+   */
+  sweep(againInMs: number, limit: number): Promise<SweptJobs>;
+  /** BullMQ no longer has entries for these ended jobs. */
+  removed(ids: readonly string[]): Promise<void>;
   /**
    * Ends jobs that waited longer than their ttlMs, or for a limit longer than their quotaTimeoutMs
    * (as `execution.quota`). Returns their ids.
@@ -234,65 +264,4 @@ export interface Upkeep {
   leave(): Promise<void>;
   /** Counts for health and metrics. */
   counts(): Promise<Counts>;
-}
-
-/** One prompt of a batch: the id of its job, or why it was refused. */
-export type BatchEntry = { readonly customId?: string } & (
-  | { readonly id: string }
-  | { readonly error: RefusedPrompt }
-);
-
-export interface RefusedPrompt extends Pick<WireError, 'code' | 'message' | 'retryable'> {
-  readonly errors: { readonly path: string; readonly message: string }[];
-}
-
-export interface NewBatch {
-  readonly id: string;
-  readonly project: string;
-  readonly principal: string;
-  /** Milliseconds since the epoch. */
-  readonly createdAt: number;
-  /** One for each prompt, in order. */
-  readonly entries: readonly BatchEntry[];
-  readonly idempotency: IdempotencyKey | null;
-}
-
-export type OpenBatchResult =
-  | { readonly kind: 'created' }
-  /** `added`: the number of jobs that were made; its creation may have been cut short. */
-  | {
-      readonly kind: 'replayed';
-      readonly id: string;
-      readonly entries: readonly BatchEntry[];
-      readonly added: number;
-    }
-  /** The idempotency key was used for another request. */
-  | { readonly kind: 'mismatch' };
-
-/** The status of its jobs is in their records alone, so no count can be wrong. */
-export interface BatchRecord {
-  readonly id: string;
-  readonly project: string;
-  readonly principal: string;
-  readonly createdAt: number;
-  readonly refused: number; // prompts that got no job
-  /** In order; `status` null: Redis no longer has the record. */
-  readonly jobs: readonly { readonly id: string; readonly status: JobStatus | null }[];
-}
-
-export interface BatchRecords {
-  /** Registers a batch without its jobs. */
-  open(batch: NewBatch): Promise<OpenBatchResult>;
-  /** What `open` would find under the key; null: nothing. */
-  recall(used: IdempotencyKey): Promise<Exclude<OpenBatchResult, { kind: 'created' }> | null>;
-  /**
-   * Makes jobs of a batch. The first is its job number `from` (from 0). A job that was made before
-   * is never made again, also when it was deleted.
-   * @throws AppError redis.unavailable when the batch, or jobs before `from`, are missing
-   */
-  add(batchId: string, from: number, jobs: readonly NewJob[]): Promise<void>;
-  /** The batch; null after a day, or after Redis forgot its finished jobs if that is later. */
-  read(id: string): Promise<BatchRecord | null>;
-  /** The batch as it was made; null when `read` returns null. */
-  opened(id: string): Promise<Omit<NewBatch, 'idempotency'> | null>;
 }

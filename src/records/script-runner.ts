@@ -8,9 +8,9 @@ import { DEFAULT_PROJECT } from './ports.ts';
 const SCRIPTS = [
   ...['create', 'recall', 'cancel', 'change', 'remove'],
   ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
-  ...['submit', 'claim', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
+  ...['submit', 'claim', 'give-back', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
   ...['enter', 'refuse', 'release'],
-  ...['undelivered', 'held', 'expire', 'settle-lost', 'leave'],
+  ...['migrate', 'sweep', 'removed', 'counts', 'expire', 'settle-lost', 'leave'],
 ] as const;
 export type ScriptName = (typeof SCRIPTS)[number];
 

@@ -11,9 +11,8 @@ export function createSubmissions(scripts: ScriptRunner): Submissions {
       switch (kind) {
         case 'finished':
           return { kind, status: detail as JobStatus }; // written by the scripts alone
-        case 'early':
-          return { kind, dueInMs: Number(detail) };
-        case 'parked':
+        case 'later':
+          return { kind, afterMs: detail === undefined ? null : Number(detail) };
         case 'underway':
           return { kind };
         default:

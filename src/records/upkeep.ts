@@ -1,30 +1,19 @@
-import type { Redis } from 'ioredis';
-import { wireError } from '../errors.ts';
-import { jobOutcome } from '../protocol/outcome.ts';
-import type { Names } from '../redis/names.ts';
+import { NO_QUOTA } from './claims.ts';
 import type { Upkeep } from './ports.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
-/** The outcome of a job that waited for a usage limit longer than its `quotaTimeoutMs`. */
-const NO_QUOTA = jobOutcome(
-  'failed',
-  wireError('execution.quota', 'the usage limit lasted longer than quotaTimeoutMs'),
-);
-
 /** {@link Upkeep} over Redis, for one node. */
-export function createUpkeep(
-  redis: Redis,
-  names: Names,
-  scripts: ScriptRunner,
-  node: string,
-  backoffMs: number,
-): Upkeep {
+export function createUpkeep(scripts: ScriptRunner, node: string, backoffMs: number): Upkeep {
   return {
-    async undelivered(againInMs, limit) {
-      return (await scripts.run('undelivered', { againInMs, limit })) as string[]; // the script's replies
+    async migrate(ids, over) {
+      return (await scripts.run('migrate', { node, over }, ids)) === 1;
     },
-    async held(ids, againInMs) {
-      if (ids.length > 0) await scripts.run('held', { againInMs }, ids);
+    async sweep(againInMs, limit) {
+      const [deliver = [], remove = []] = (await scripts.run('sweep', { againInMs, limit })) as string[][]; // the script's replies
+      return { deliver, remove };
+    },
+    async removed(ids) {
+      if (ids.length > 0) await scripts.run('removed', {}, ids);
     },
     async expire(outcome, limit) {
       const args = { outcome: JSON.stringify(outcome), quota: JSON.stringify(NO_QUOTA), limit };
@@ -40,15 +29,9 @@ export function createUpkeep(
       await scripts.run('leave', { node });
     },
     async counts() {
-      const [pending, pinned, awaiting, running, nodes] = await Promise.all([
-        redis.zcard(names.pending),
-        redis.zcard(names.pendingOn(node)),
-        redis.zcard(names.awaiting),
-        redis.zcard(names.running),
-        redis.zcard(names.nodes),
-        redis.xlen(names.log), // only its error counts: /ready reports a log that is no stream
-      ]);
-      return { pending: pending + pinned, awaiting, running, nodes };
+      const counts = (await scripts.run('counts', {})) as number[]; // the script's replies
+      const [pending = 0, parked = 0, scheduled = 0, running = 0, nodes = 0] = counts;
+      return { pending, parked, scheduled, running, nodes };
     },
   };
 }

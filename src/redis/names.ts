@@ -25,12 +25,6 @@ export interface Names {
   readonly nodes: string;
   /** Sorted set of running job id → end of its lease. */
   readonly running: string;
-  /** Sorted set of submitted job ids no executor has claimed. */
-  readonly pending: string;
-  /** The same for jobs only one node may run. */
-  pendingOn(node: string): string;
-  /** Sorted set of job ids that BullMQ must deliver → when to check whether it did. */
-  readonly awaiting: string;
   /** Hash of gates: what must not start now. `src/records/scripts/gates.lua` has its form. */
   readonly gates: string;
   /** Hash of credential → the model that it ran last. */
@@ -57,13 +51,10 @@ export function createNames(settings: ChannelSettings): Names {
     logDoorbell: `${prefix}:live:log`,
     nodes: `${prefix}:nodes`,
     running: `${prefix}:running`,
-    pending: `${prefix}:pending`,
-    awaiting: `${prefix}:awaiting`,
     gates: `${prefix}:gates`,
     lastModels: `${prefix}:gates:models`,
     credentials: `${prefix}:credentials`,
     accounts: `${prefix}:accounts`,
     credentialKey: `${prefix}:credential-key`,
-    pendingOn: (node) => `${prefix}:pending:${node}`,
   };
 }

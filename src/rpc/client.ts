@@ -9,11 +9,14 @@ import type { JobStatus } from '../protocol/job.ts';
 import type { Submissions, SubmitResult } from '../records/ports.ts';
 import type { JobWaits } from './job-waits.ts';
 
+/** BullMQ's entry of a job that waits for its turn is delayed until then, and promoted before. */
+export const UNTIL_PROMOTED = Date.UTC(2038, 0, 1);
+
 export type RunResult =
   | { readonly kind: 'gone' }
   | { readonly kind: 'finished'; readonly status: JobStatus }
-  /** Deliver it again later: it is not due yet, or another job of its session or key runs first. */
-  | { readonly kind: 'later'; readonly afterMs: number };
+  /** It must not run now. BullMQ delivers it after so long; null: when it is promoted. */
+  | { readonly kind: 'later'; readonly afterMs: number | null };
 
 export interface RpcClientOptions {
   readonly submissions: Submissions;
@@ -22,8 +25,6 @@ export interface RpcClientOptions {
   newExecutionId(): string;
   /** Longest time between two reads of the record. */
   readonly pollMs: number;
-  /** Time after which BullMQ delivers a parked job again. */
-  readonly parkedMs: number;
   readonly failpoint?: Failpoint;
 }
 
@@ -37,7 +38,6 @@ export function createRpcClient({
   waits,
   newExecutionId,
   pollMs,
-  parkedMs,
   failpoint = noFailpoint,
 }: RpcClientOptions): (jobId: string, signal: AbortSignal) => Promise<RunResult> {
   return async (jobId, signal) => {
@@ -52,10 +52,8 @@ export function createRpcClient({
         case 'finished':
           await failpoint('rpc.finished');
           return result;
-        case 'early':
-          return { kind: 'later', afterMs: result.dueInMs };
-        case 'parked':
-          return { kind: 'later', afterMs: parkedMs };
+        case 'later':
+          return result;
         case 'underway':
           await failpoint('rpc.submitted');
       }

@@ -1,7 +1,7 @@
 /** This node's copies of batches, with what their jobs have come to. */
 import type { DatabaseSync } from 'node:sqlite';
 import { JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
-import type { BatchEntry } from '../records/ports.ts';
+import type { BatchEntry } from '../records/batch-ports.ts';
 import { decodeCursor, encodeCursor } from './list-jobs.ts';
 import { all, change, first, readable } from './sql.ts';
 

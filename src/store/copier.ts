@@ -11,7 +11,8 @@ import type { ReportDamage } from '../damage.ts';
 import { AppError, isDamage, messageOf, wireError } from '../errors.ts';
 import { isFinished } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
-import type { BatchRecords, JobRecord, JobRecords } from '../records/ports.ts';
+import type { BatchRecords } from '../records/batch-ports.ts';
+import type { JobRecord, JobRecords } from '../records/ports.ts';
 import type { CopyChanges } from './copies.ts';
 import {
   createEventSource,

@@ -83,7 +83,18 @@ describe('the records and their model', () => {
 
 /** What the random sequences must have come to, each one often. */
 const REACHED = [
-  ...['created', 'replayed', 'mismatch', 'gone', 'early', 'parked', 'underway', 'requested', 'cancelled'],
+  ...[
+    'created',
+    'replayed',
+    'mismatch',
+    'gone',
+    'later',
+    'underway',
+    'deliver',
+    'remove',
+    'requested',
+    'cancelled',
+  ],
   ...['superseded', 'scheduled', 'held', 'cancel', 'lost', 'backoff', 'session', 'concurrency_key'],
   ...['execution.node_unavailable', 'queue.expired', 'job.finished'],
 ];
@@ -108,14 +119,19 @@ describe('the keys of the records', () => {
   it('entries without a job behind them are removed at the claim and delay no job', async () => {
     const bench = await createBench(server.make());
     const prefix = `{${bench.requestChannel.replace(':requests', '')}}`;
-    await server.redis.zadd(`${prefix}:pending`, 1, 'ghost');
-    await server.redis.zadd(`${prefix}:pending:n1`, 1, 'pinned ghost');
+    for (const pin of ['', 'n1']) {
+      const name = JSON.stringify(['default', 'alice', 'claude', pin, '']);
+      await server.redis.sadd(`${prefix}:ready`, name, `gone ${pin}`);
+      await server.redis.zadd(`${prefix}:ready:${name}`, 1, `ghost ${pin}`);
+    }
+    await server.redis.zadd(`${prefix}:given:n1`, 1, 'given ghost');
+    const other = await create(bench, { provider: 'wide', priority: -1 });
     const id = await submitted(bench);
     const claims = bench.claimsOf('n1');
     const first = await claims.claim(1);
     const second = await claims.claim(1);
     const third = await claims.claim(1);
-    expect([...first, ...second, ...third]).toMatchObject([{ jobId: id }]);
+    expect([...first, ...second, ...third]).toMatchObject([{ jobId: id }, { jobId: other }]);
     expect(await bench.upkeepOf('n1').counts()).toMatchObject({ pending: 0 });
     await bench.verify();
   });
@@ -125,13 +141,13 @@ describe('the keys of the records', () => {
     const prefix = `{${bench.requestChannel.replace(':requests', '')}}`;
     const claim = await running(bench);
     await bench.claimsOf('n1').finish(finishOf(claim));
-    await server.redis.zadd(`${prefix}:pending`, 1, claim.jobId);
+    await server.redis.zadd(`${prefix}:given:n1`, 1, claim.jobId);
     expect(await bench.claimsOf('n1').claim(5)).toEqual([]);
     expect(await bench.upkeepOf('n1').counts()).toMatchObject({ pending: 0, running: 0 });
     await bench.verify();
   });
 
-  it('the pending sets are empty when no job waits, after each way of leaving them', async () => {
+  it('the sets are empty when no job waits, after each way of leaving them', async () => {
     const bench = await createBench(server.make());
     const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
     const claims = bench.claimsOf('n1');
@@ -142,10 +158,47 @@ describe('the keys of the records', () => {
       await bench.advance(2000);
       await submitted(bench, { provider: 'narrow' }, { pin });
       await submitted(bench, { provider: 'wide' }, { pin });
-      expect(await server.redis.keys(`${tag}:pending*`)).not.toEqual([]);
+      expect(await server.redis.keys(`${tag}:[rg]*`)).not.toEqual([]);
       for (const { jobId } of await claims.claim(10, { narrow: 5 })) expect(jobId).not.toBe(cancelled);
     }
-    expect(await server.redis.keys(`${tag}:pending*`)).toEqual([]);
+    for (const set of ['ready*', 'given*', 'parked', 'due', 'pinned', 'expiries'])
+      expect(await server.redis.keys(`${tag}:${set}`), set).toEqual([]);
+    await bench.verify();
+  });
+
+  it('the jobs of the version before, which had other sets, are put where they belong', async () => {
+    const bench = await createBench(server.make());
+    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const ids = {
+      pending: await create(bench, { priority: 5 }),
+      undelivered: await create(bench),
+      ahead: await create(bench, { concurrencyKey: 'k' }),
+      behind: await create(bench, { concurrencyKey: 'k' }),
+      due: await create(bench, { delayMs: 60_000 }),
+    };
+    const all = Object.values(ids);
+    /** The sets as that version left them; it gave out execution ids before there was room. */
+    const { redis } = server;
+    for (const set of ['ready*', 'due', 'parked', 'released', 'turns'])
+      for (const key of await redis.keys(`${tag}:${set}`)) await redis.del(key);
+    await redis.hset(`${tag}:job:${ids.pending}`, 'executionId', 'old');
+    await redis.hset(`${tag}:job:${ids.behind}`, 'executionId', 'old', 'waitReason', 'concurrency_key');
+    for (const id of all) await redis.hdel(`${tag}:job:${id}`, 'given');
+    await redis.zadd(`${tag}:pending`, 1, ids.pending);
+    await redis.zadd(`${tag}:pending|claude`, 1, ids.pending);
+    await redis.sadd(`${tag}:providers`, 'claude');
+    for (const id of [ids.undelivered, ids.ahead, ids.due]) await redis.zadd(`${tag}:awaiting`, 1, id);
+
+    const upkeep = bench.upkeepOf('n1');
+    expect(await upkeep.migrate(all, false)).toBe(true);
+    expect(await upkeep.migrate([], true)).toBe(true);
+    expect(await upkeep.migrate([], false)).toBe(false);
+
+    expect(await upkeep.counts()).toMatchObject({ pending: 3, parked: 1, scheduled: 1 });
+    const claimedIds = (await bench.claimsOf('n1').claim(5)).map(({ jobId }) => jobId);
+    expect(claimedIds).toEqual([ids.pending, ids.undelivered, ids.ahead]);
+    for (const set of ['pending*', 'awaiting', 'providers'])
+      expect(await redis.keys(`${tag}:${set}`), set).toEqual([]);
     await bench.verify();
   });
 

@@ -175,9 +175,10 @@ describe('a job that is tried again', () => {
       const job = await system.server.job(id);
       return job.status === 'scheduled' ? job : null;
     }, PATIENCE);
-    expect(between).toMatchObject({ waitReason: 'backoff', attempts: 1, finished: false, outcome: null });
+    expect(between).toMatchObject({ waitReason: 'quota', attempts: 1, finished: false, outcome: null });
     expect(Date.parse(between.scheduledFor ?? '')).toBeGreaterThanOrEqual(limit.resetsAt * 1000);
     expect((await system.server.api('POST', `/v1/jobs/${id}/cancel`)).status).toBe(202);
+    expect((await system.server.api('POST', '/v1/providers/claude/resume')).status).toBe(200);
     const job = await system.server.finished(id);
     expect(job).toMatchObject({ status: 'cancelled', attempts: 1 });
     await expectEndedOnce(system.server, job);

@@ -25,7 +25,8 @@ describe('what has no marker and left its session', () => {
       own === null ? [] : readdirSync(own).filter((name) => name.startsWith(`bullpen.${node}.`));
     const ready = system.newFile('ready');
     const spawn = { setsid: true, double: true, cleanEnv: true };
-    await system.submit({ prompt: fakePrompt([{ spawn }, { touch: ready }, { hang: true }]) });
+    const prompt = fakePrompt([{ spawn }, { touch: ready }, { hang: true }]);
+    await system.submit({ prompt, autoContinue: false });
     await reached(ready);
     const daemon = system.children().at(-1) ?? expect.unreachable();
     expect(isAlive(daemon)).toBe(true);

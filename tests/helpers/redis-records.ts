@@ -1,14 +1,16 @@
 /** The records over a real Redis, for tests; one server per test file. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { ulid } from 'ulid';
 import { afterAll, beforeAll } from 'vitest';
 import { createLogger } from '../../src/logger.ts';
+import type { BatchRecords } from '../../src/records/batch-ports.ts';
 import { createBatchRecords } from '../../src/records/batch-records.ts';
 import { type ChangeLog, createChangeLog } from '../../src/records/change-log.ts';
 import { createClaims } from '../../src/records/claims.ts';
 import { createGates, type Gates } from '../../src/records/gate-records.ts';
 import { createJobRecords } from '../../src/records/job-records.ts';
-import type { BatchRecords, Claims, JobRecords, Submissions, Upkeep } from '../../src/records/ports.ts';
+import type { Claim, Claims, JobRecords, Submissions, Upkeep } from '../../src/records/ports.ts';
 import { createScriptRunner } from '../../src/records/script-runner.ts';
 import { createSubmissions } from '../../src/records/submissions.ts';
 import { createUpkeep } from '../../src/records/upkeep.ts';
@@ -35,6 +37,15 @@ export interface TestRecords {
   readonly requestChannel: string;
   readonly responseChannel: string;
   claimsOf(node: string, roots?: readonly string[]): Claims;
+  /** Submits jobs as workers would, under the execution ids of their last submits, if any. */
+  deliver(ids: readonly string[]): Promise<void>;
+  /** Claims for a node, after what it is given was delivered. */
+  claim(
+    node: string,
+    max: number,
+    room?: Readonly<Record<string, number>>,
+    roots?: readonly string[],
+  ): Promise<readonly Claim[]>;
   upkeepOf(node: string): Upkeep;
   liveChannel(jobId: string): string;
   /** Lets time pass, as far as the records are concerned. */
@@ -43,6 +54,10 @@ export interface TestRecords {
   tick(): Promise<void>;
   /** The records' own clock. */
   now(): Promise<number>;
+  /** Closes a gate, without an end or until a time. */
+  closeGate(gate: string, until: number | null): Promise<void>;
+  /** Removes a job's record, and nothing else. */
+  loseRecord(id: string): Promise<void>;
   /** The log of record changes: `j <id>` changed, `d <id>` deleted. */
   log(): Promise<readonly string[]>;
   /** Breaks the subscriber's connection; resolves when messages arrive again. */
@@ -86,24 +101,48 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
     const channels = { requestChannel: `${prefix}:requests`, responseChannel: `${prefix}:responses` };
     const names = createNames({ prefix, ...channels });
     const scripts = createScriptRunner(redis, names.prefix, { ...channels, keepFinishedMs: KEEP_MS });
+    const executionIds = new Map<string, string>();
+    const real = createSubmissions(scripts);
+    const submissions: Submissions = {
+      submit(jobId, executionId) {
+        executionIds.set(jobId, executionId);
+        return real.submit(jobId, executionId);
+      },
+    };
+    const claimsOf = (node: string, roots?: readonly string[]): Claims =>
+      createClaims(
+        scripts,
+        node,
+        { leaseMs: LEASE_MS, leaderMs: LEADER_MS },
+        roots === undefined ? null : () => roots,
+        () => undefined,
+      );
+    async function deliver(ids: readonly string[]): Promise<void> {
+      for (const id of ids) await submissions.submit(id, executionIds.get(id) ?? ulid());
+    }
     return {
       ...channels,
       changeLog: createChangeLog(redis, names),
       logDoorbell: names.logDoorbell,
       records: createJobRecords(redis, names, scripts, () => undefined),
       batches: createBatchRecords(scripts, () => undefined),
-      submissions: createSubmissions(scripts),
+      submissions,
       gates: createGates(redis, names, scripts),
       doorbells,
-      claimsOf: (node, roots) =>
-        createClaims(
-          scripts,
-          node,
-          { leaseMs: LEASE_MS, leaderMs: LEADER_MS },
-          roots === undefined ? null : () => roots,
-          () => undefined,
-        ),
-      upkeepOf: (node) => createUpkeep(redis, names, scripts, node, LOST_BACKOFF_MS),
+      claimsOf,
+      deliver,
+      async claim(node, max, room = {}, roots = undefined) {
+        const claims = claimsOf(node, roots);
+        const { claims: first, given } = await claims.claim(max, room);
+        if (given.length === 0 || first.length >= max) return first;
+        await deliver(given);
+        const left = { ...room };
+        for (const { request } of first)
+          if (left[request.provider] !== undefined)
+            left[request.provider] = (left[request.provider] ?? 0) - 1;
+        return [...first, ...(await claims.claim(max - first.length, left)).claims];
+      },
+      upkeepOf: (node) => createUpkeep(scripts, node, LOST_BACKOFF_MS),
       liveChannel: names.live,
       async advance(ms) {
         await redis.eval(SHIFT, 1, names.prefix, ms);
@@ -114,6 +153,12 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       async now() {
         const [seconds, micros] = await redis.time();
         return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+      },
+      async closeGate(gate, until) {
+        await redis.hset(`${names.prefix}:gates`, gate, JSON.stringify({ reason: 'paused', until }));
+      },
+      async loseRecord(id) {
+        await redis.del(names.job(id));
       },
       async log() {
         const entries = await redis.xrange(names.log, '-', '+');
@@ -145,13 +190,18 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
  * clock.
  */
 const SHIFT_SETS = `
-for _, set in ipairs({ 'awaiting', 'expiries', 'running', 'nodes', 'pinned' }) do
+for _, set in ipairs({ 'due', 'parked', 'released', 'expiries', 'running', 'nodes', 'pinned' }) do
   local key = KEYS[1] .. ':' .. set
   for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ARGV[1], member) end
 end
 `;
 const SHIFT = `
 ${SHIFT_SETS}
+for _, node in ipairs(redis.call('HKEYS', KEYS[1] .. ':slots')) do
+  local slots = cjson.decode(redis.call('HGET', KEYS[1] .. ':slots', node))
+  slots.at = slots.at - ARGV[1]
+  redis.call('HSET', KEYS[1] .. ':slots', node, cjson.encode(slots))
+end
 local gates = KEYS[1] .. ':gates'
 for _, name in ipairs(redis.call('HKEYS', gates)) do
   local gate = cjson.decode(redis.call('HGET', gates, name))

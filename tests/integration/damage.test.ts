@@ -165,7 +165,7 @@ describe('something that is stored and cannot be read', () => {
       .set(jobKey(cutOff), 'x')
       .set(eventsKey(cutOff), 'x')
       .exec();
-    for (const set of ['running', 'pending', 'awaiting', 'expiries', 'pinned', 'lane:k:admin:m'])
+    for (const set of ['running', 'due', 'parked', 'released', 'expiries', 'pinned', 'lane:k:admin:m'])
       await redis.zadd(`{bullpen}:${set}`, 1, set === 'running' ? noRecord : ulid());
 
     const failed = { status: 'failed', outcome: { error: { code: 'record.damaged' } } };
@@ -233,7 +233,7 @@ describe('something that is stored and cannot be read', () => {
 
   it('under a key that every job needs makes the server unready, until it is repaired', async () => {
     const { redis, server } = await setUp();
-    for (const set of ['log', 'pending', 'awaiting', 'running', 'nodes']) {
+    for (const set of ['log', 'ready', 'parked', 'due', 'running', 'nodes']) {
       const key = `{bullpen}:${set}`;
       await redis.multi().rename(key, 'aside').exec(); // one that is empty is not there
       await redis.set(key, 'x');

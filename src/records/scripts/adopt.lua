@@ -1,4 +1,5 @@
--- ADOPT: makes a job of a raw request, pending at once. One node does this for all.
+-- ADOPT: makes a job of a raw request, which this node may claim at once. One node does this for
+-- all.
 -- args    node, leaderMs (how long a silent node keeps this task), executionId, and the fields of
 --         createJob in prelude.lua
 -- answer  1 | 0: another node answers raw requests
@@ -10,6 +11,7 @@ if leader and leader ~= args.node then
 end
 redis.call('SET', P .. ':raw', args.node)
 redis.call('ZADD', P .. ':nodes', now, args.node) -- no other node takes over now
-createJob(args, args.executionId)
-admit(args.id)
+createJob(args, args.executionId, args.node)
+redis.call('ZADD', givenKey(args.node), redis.call('HINCRBY', P .. ':turns', '', 1), args.id)
+ring('run', args.id)
 return 1

@@ -18,4 +18,5 @@ while at <= #ARGV do
   index, at = index + 1, behind
 end
 redis.call('PEXPIRE', members, ttl)
+ring('run', args.batch) -- any id does: the nodes look for ready jobs
 return 1

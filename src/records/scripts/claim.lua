@@ -1,45 +1,29 @@
--- CLAIM: gives a node up to `max` pending jobs that it may run, best first. Removes entries that
--- are not pending, and ends jobs whose ttlMs is over.
--- args    node, max, leaseMs, expired (the outcome of an expired job, JSON), window (how many
---         jobs that the node may not run are looked past), roots (JSON list of folders; none:
---         every folder), room (JSON: free slots by provider; none: no limits)
--- answer  of each: {id, executionId, attempt, kind, principal, sessionId, request}
+-- CLAIM: a node claims up to `max` jobs that were given to it and delivered. Then ready jobs are
+-- given to it, in fair order: as many as it has free slots left.
+-- args    node, max (its free slots), leaseMs, expired, quota (outcomes of jobs that waited too
+--         long, as of EXPIRE), window (how many jobs that the node may not run are looked past, and
+--         how many are ended), roots (JSON list of folders; none: every folder), room (JSON: free
+--         slots by provider, for providers with a limit)
+-- answer  {claims, ids}: of each claim {id, executionId, attempt, kind, principal, sessionId,
+--         request}; the ids of the jobs that it was given, which BullMQ has to deliver now
 
 local node, max = args.node, tonumber(args.max)
 local roots = rootsOf(args.roots)
-local room = args.room and cjson.decode(args.room) or nil
-local limits = limitsOf(node)
-if next(limits) then room = room or {} end -- looks by provider
-local function isFull(provider) return room and room[provider] and room[provider] <= 0 end
-local function waitsForLimit(job)
-  local limit = limits[job.provider]
-  if not limit or job.onQuota == 'fail' then return false end
-  local model = modelFor(limit.credential, job.model)
-  if gateBefore(limit.gates, model, job.executionId) then return true end
-  tryGates(limit.gates, model, job.executionId)
-  return false
+local room = args.room and cjson.decode(args.room) or {}
+local limits, closed = limitsOf(node), closedGates()
+local function isFull(provider) return room[provider] and room[provider] <= 0 end
+local function take(provider)
+  if room[provider] then room[provider] = room[provider] - 1 end
 end
 
-local best = {}
-local function look(set, provider)
-  local found = redis.call('ZRANGE', set, 0, max - 1 + args.window, 'WITHSCORES')
-  for i = 1, #found, 2 do best[#best + 1] = { found[i], tonumber(found[i + 1]), set, provider } end
-end
-for _, pin in ipairs({ '', node }) do
-  if not room then look(pendingKey(pin)) end
-  for _, provider in ipairs(room and redis.call('SMEMBERS', P .. ':providers') or {}) do
-    local fails = isLimited(limits, provider) and FAILS or ''
-    if not isFull(provider) then look(pendingOf(pin, provider .. fails), provider) end
-  end
-end
-table.sort(best, bestFirst)
+expire(args.expired, args.quota, args.window)
 
 local claimed = {}
-local function claim(id, provider, job)
+local function claim(id, job)
   local attempt = number(job.attempt, 0) + 1
-  forget(id, job.pin, job.provider)
+  forget(id)
   redis.call('ZADD', P .. ':running', now + args.leaseMs, id)
-  redis.call('HSET', jobKey(id), 'status', 'running', 'node', node, 'appended', 0, 'waitReason', '',
+  redis.call('HSET', jobKey(id), 'status', 'running', 'node', node, 'appended', 0, 'given', '',
     'attempt', attempt)
   if job.startedAt == '' then redis.call('HSET', jobKey(id), 'startedAt', now) end
   emit(id, attempt, {
@@ -48,26 +32,114 @@ local function claim(id, provider, job)
     '',
   })
   touch(id)
-  if room and room[provider] then room[provider] = room[provider] - 1 end
+  take(job.provider)
   claimed[#claimed + 1] =
     { id, job.executionId, attempt, job.kind, principalOf(job), job.sessionId, job.request }
 end
 
-for _, entry in ipairs(best) do
-  if #claimed >= max then break end
-  local id, _, set, provider = unpack(entry)
-  if not isFull(provider) then
-    local job = readJob(id, 'status', 'executionId', 'deadline', 'startedAt', 'kind', 'principal',
-      'owner', 'sessionId', 'pin', 'provider', 'model', 'onQuota', 'cwd', 'attempt', 'request')
-    local deadline = number(job.deadline)
-    if job.status ~= 'queued' or job.executionId == '' then
-      redis.call('ZREM', set, id)
-      forget(id, node, job.provider)
-    elseif job.startedAt == '' and deadline and deadline < now then
-      settle(id, 'failed', args.expired)
-    elseif mayRun(node, roots, job.cwd, job.pin) and not waitsForLimit(job) then
-      claim(id, provider, job)
+-- The jobs that it was given before. Those that it cannot claim yet keep their slots.
+local underWay = {}
+for _, id in ipairs(redis.call('ZRANGE', givenKey(node), 0, -1)) do
+  local job = readJob(id, 'status', 'executionId', 'startedAt', 'kind', 'principal', 'owner',
+    'project', 'sessionId', 'pin', 'given', 'provider', 'model', 'onQuota', 'attempt', 'request')
+  if job.status ~= 'queued' or job.given ~= node then
+    redis.call('ZREM', givenKey(node), id)
+  elseif job.kind ~= 'raw' and (isHeld(closed, node, job.project, job.provider)
+    or waitsForLimit(limits, job)) then
+    takeBack(id)
+  elseif job.executionId ~= '' and #claimed < max and not isFull(job.provider)
+    and tryLimit(limits, job) then
+    claim(id, job)
+  else
+    underWay[#underWay + 1] = job.provider
+  end
+end
+
+-- What SUBMIT has to know to give a lone job to this node.
+local known = {}
+for provider, slots in pairs(room) do known[provider] = slots end
+for provider in pairs(limits) do known[provider] = 0 end
+saveSlots(node, { at = now, free = max - #claimed, room = known, roots = args.roots, closed = closed })
+for _, provider in ipairs(underWay) do take(provider) end
+
+-- The first job of a ready queue that this node may run. Entries that are not ready are removed.
+local function firstOf(queue)
+  local key = readyKey(queue.name)
+  for from = 0, tonumber(args.window), 100 do
+    local found = redis.call('ZRANGE', key, from, from + 99, 'WITHSCORES')
+    for i = 1, #found, 2 do
+      local id = found[i]
+      local job = readJob(id, 'status', 'given', 'waitReason', 'cwd', 'pin', 'provider', 'model',
+        'onQuota', 'executionId')
+      if job.status ~= 'queued' or job.given ~= '' or job.waitReason ~= ''
+        or readyName(id) ~= queue.name then
+        redis.call('ZREM', key, id)
+      elseif mayRun(node, roots, job.cwd, job.pin) and not waitsForLimit(limits, job) then
+        return { id = id, score = tonumber(found[i + 1]) }
+      end
+    end
+    if #found < 200 then return nil end
+  end
+end
+
+local wanted = max - #claimed - #underWay
+local queues = {}
+for _, name in ipairs(wanted > 0 and redis.call('SMEMBERS', P .. ':ready') or {}) do
+  local ok, queue = pcall(cjson.decode, name)
+  if not ok or type(queue) ~= 'table' or redis.call('EXISTS', readyKey(name)) == 0 then
+    redis.call('SREM', P .. ':ready', name)
+  elseif (queue[4] == '' or queue[4] == node) and not isHeld(closed, node, queue[1], queue[3]) then
+    local project, principal = turnsOf(queue)
+    if queue[5] == 'fail' or not isLimited(limits, queue[3]) then
+      queues[#queues + 1] =
+        { name = name, provider = queue[3], project = project, principal = principal }
     end
   end
 end
-return claimed
+
+-- Whether queue a comes before b: the smaller virtual time of its project or principal, then the
+-- better job.
+local function isBefore(level, a, b)
+  local x, y = turnOf(a[level]), turnOf(b[level])
+  if x ~= y then return x < y end
+  if a.first.score ~= b.first.score then return a.first.score < b.first.score end
+  return a.first.id < b.first.id
+end
+
+-- The queue with the next job: in each project that of the principal whose turn it is, and of these
+-- that of the project.
+local function best()
+  local ofProject, found = {}, nil
+  for _, queue in ipairs(queues) do
+    if not isFull(queue.provider) then
+      queue.first = queue.first or firstOf(queue)
+      local other = ofProject[queue.project]
+      if queue.first and (not other or isBefore('principal', queue, other)) then
+        ofProject[queue.project] = queue
+      end
+    end
+  end
+  for _, queue in pairs(ofProject) do
+    if not found or isBefore('project', queue, found) then found = queue end
+  end
+  return found
+end
+
+local given = {}
+local function giveBest()
+  local queue = best()
+  if not queue then return false end
+  give(queue.first.id, node)
+  for _, field in ipairs({ queue.project, queue.principal }) do
+    redis.call('HINCRBY', P .. ':turns', field, 1)
+  end
+  take(queue.provider)
+  given[#given + 1] = queue.first.id
+  queue.first = nil
+  return true
+end
+
+for _ = 1, wanted do
+  if not giveBest() then break end
+end
+return { claimed, given }

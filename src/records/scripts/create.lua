@@ -1,6 +1,8 @@
 -- CREATE: makes a job, unless its idempotency key already has one.
--- args    the fields of createJob in prelude.lua; with a key: key, fingerprint, keyForMs, deleted
---         (the id of the key's job, when that was deleted: the new job takes its place)
+-- args    the fields of createJob in prelude.lua; ring (whether the nodes look for ready jobs now,
+--         because BullMQ does not deliver this one at once); with a key: key, fingerprint,
+--         keyForMs, deleted (the id of the key's job, when that was deleted: the new job takes its
+--         place)
 -- answer  {'created'} | {'replayed', job} | {'mismatch'}: the key was used for another request
 
 if args.key then
@@ -12,4 +14,5 @@ if args.key then
   remember(args.key, args.id, args.fingerprint, args.keyForMs)
 end
 createJob(args)
+if args.ring then ring('run', args.id) end
 return { 'created' }

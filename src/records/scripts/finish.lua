@@ -7,9 +7,10 @@
 -- answer  'finished' | 'scheduled' | 'superseded': it is not the current execution
 
 local id, executionId = args.id, args.executionId
-local job = readJob(id, 'status', 'executionId', 'attempt', 'ended', 'endedAs')
+local job = readJob(id, 'status', 'executionId', 'attempt', 'ended', 'endedAs', 'node', 'provider')
 if job.ended == executionId then return job.endedAs end
 if job.status ~= 'running' or job.executionId ~= executionId then return 'superseded' end
+freeSlot(job.node, job.provider)
 appendList(id, number(job.attempt, 1), tonumber(args.from))
 local answer = endExecution(id, executionId, args)
 if args.rawAnswer then redis.call('PUBLISH', RESPONSES, args.rawAnswer) end

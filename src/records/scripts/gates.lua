@@ -95,6 +95,20 @@ local function limitsOf(node)
   end
   return limits
 end
+-- Whether a job has to wait for a limit; a job that has tried it does not.
+local function waitsForLimit(limits, job)
+  local limit = limits[job.provider]
+  return limit ~= nil and job.onQuota ~= 'fail'
+    and gateBefore(limit.gates, modelFor(limit.credential, job.model), job.executionId) ~= nil
+end
+-- Makes the job's execution the one that tries the limits it passes. Returns true.
+local function tryLimit(limits, job)
+  local limit = limits[job.provider]
+  if limit and job.onQuota ~= 'fail' then
+    tryGates(limit.gates, modelFor(limit.credential, job.model), job.executionId)
+  end
+  return true
+end
 local function isLimited(limits, provider)
   local limit = limits[provider]
   return limit ~= nil and limit.gates[''] ~= nil and holds(limit.gates[''])

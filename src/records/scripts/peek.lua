@@ -1,20 +1,25 @@
--- PEEK: the requests that CLAIM would find next. Changes nothing.
+-- PEEK: requests that CLAIM would find next: those that the node was given, then some of the ready
+-- ones, without their fair order. Changes nothing.
 -- args    node, max, roots (as of CLAIM), maxBytes (longer requests are left out)
--- answer  requests (JSON), best first
+-- answer  requests (JSON)
 
 local node, max, roots = args.node, tonumber(args.max), rootsOf(args.roots)
+local ids = redis.call('ZRANGE', givenKey(node), 0, max - 1)
 local best = {}
-for _, pin in ipairs({ '', node }) do
-  local found = redis.call('ZRANGE', pendingKey(pin), 0, max - 1, 'WITHSCORES')
+for _, name in ipairs(redis.call('SMEMBERS', P .. ':ready')) do
+  local found = redis.call('ZRANGE', readyKey(name), 0, max - 1, 'WITHSCORES')
   for i = 1, #found, 2 do best[#best + 1] = { found[i], tonumber(found[i + 1]) } end
 end
 table.sort(best, bestFirst)
+for _, entry in ipairs(best) do ids[#ids + 1] = entry[1] end
 local limits = limitsOf(node)
 local requests = {}
-for i = 1, math.min(#best, max) do
-  local id = best[i][1]
+for i = 1, #ids do
+  if #requests >= max then break end
+  local id = ids[i]
   local job = readJob(id, 'status', 'pin', 'cwd', 'provider')
-  if job.status == 'queued' and not isLimited(limits, job.provider) and mayRun(node, roots, job.cwd, job.pin)
+  if job.status == 'queued' and not isLimited(limits, job.provider)
+    and (job.pin == '' or job.pin == node) and mayRun(node, roots, job.cwd, job.pin)
     and redis.call('HSTRLEN', jobKey(id), 'request') <= tonumber(args.maxBytes) then
     requests[#requests + 1] = redis.call('HGET', jobKey(id), 'request') or ''
   end

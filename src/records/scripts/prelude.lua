@@ -14,8 +14,8 @@ local P = string.sub(KEYS[1], 1, -2)
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- How long BullMQ may take to deliver a due job before `undelivered` looks.
-local DELIVERY_GRACE_MS = 15000
+-- How long a job stays behind another one of its lane before SWEEP looks whether that vanished.
+local PARKED_MS = 15000
 
 -- Reads named arguments: a count, then so many pairs of name and value. An argument without a
 -- value is not passed and reads as nil. Returns the arguments and the index behind them.
@@ -33,12 +33,17 @@ local function laneKey(lane) return P .. ':lane:' .. lane end
 local function idempotencyKey(key) return P .. ':idem:' .. key end
 local function batchKey(id) return P .. ':batch:' .. id end
 local function membersKey(id) return P .. ':batch:' .. id .. ':jobs' end
--- Submitted jobs that are not claimed; `pin` is the only node that may run them, '' for any node.
-local function pendingKey(pin) return P .. ':pending' .. (pin == '' and '' or ':' .. pin) end
--- The same jobs by provider, so that a claim does not read the jobs of a full provider.
-local function pendingOf(pin, provider) return pendingKey(pin) .. '|' .. provider end
--- Behind the provider: those of these jobs that fail at a usage limit and do not wait for its end.
-local FAILS = '!'
+-- Who made a job or batch: `owner` in records from before there were projects.
+local function principalOf(record)
+  return record.principal ~= '' and record.principal or record.owner
+end
+
+-- Ready jobs are in queues by project, principal, provider, the only node that may run them (''
+-- for any node), and whether they fail at a usage limit ('fail') or wait for its end. The set
+-- `ready` has the names of the queues that are not empty.
+local function readyKey(name) return P .. ':ready:' .. name end
+-- Jobs that a node may claim, or may when BullMQ has delivered them.
+local function givenKey(node) return P .. ':given:' .. node end
 
 local function ring(kind, id)
   redis.call('PUBLISH', REQUESTS, '{"v":1,"type":"' .. kind .. '","jobId":"' .. id .. '"}')
@@ -74,9 +79,12 @@ end
 -- Fields of a job's record. `status` is '' when there is no record.
 local function readJob(id, ...) return read(jobKey(id), ...) end
 
--- Who made a job or batch: `owner` in records from before there were projects.
-local function principalOf(record)
-  return record.principal ~= '' and record.principal or record.owner
+-- The ready queue of a job.
+local function readyName(id)
+  local job = readJob(id, 'project', 'principal', 'owner', 'provider', 'pin', 'onQuota')
+  local project = job.project == '' and DEFAULT_PROJECT or job.project
+  local onQuota = job.onQuota == 'fail' and 'fail' or ''
+  return cjson.encode({ project, principalOf(job), job.provider, job.pin, onQuota })
 end
 
 -- Adds a change of a job to the log ('j' changed, 'd' deleted, 'c' changed after its end), with the
@@ -185,6 +193,23 @@ local function lanesOf(text)
   return lanes
 end
 
+-- The gates that are closed now, except those of credentials: a gate is a record with a reason and
+-- a time, and keeps jobs from being let through.
+local function closedGates()
+  local closed, all = {}, redis.pcall('HGETALL', P .. ':gates')
+  for i = 1, all.err and 0 or #all, 2 do
+    local ok, gate = pcall(cjson.decode, all[i + 1])
+    local endsAt = ok and type(gate) == 'table' and (gate['until'] or math.huge)
+    if endsAt and (type(endsAt) ~= 'number' or endsAt > now) then closed[all[i]] = true end
+  end
+  return closed
+end
+-- Whether a gate that concerns this job is closed.
+local function isHeld(closed, node, project, provider)
+  return closed.queue or closed['node:' .. node] or closed['project:' .. project]
+    or closed['provider:' .. provider]
+end
+
 -- The first job in a lane. Jobs that ended or have no record are removed from it.
 local function headOf(lane)
   while true do
@@ -205,14 +230,50 @@ local function enterLanes(id, lanes)
   end
 end
 
--- Makes a submitted job pending, unless another job is ahead of it in a lane. Returns true if so.
+-- Fair order: each project, and each principal inside its project, has a virtual time in `turns`
+-- that grows by one with each job let through. The smallest goes first.
+local function turnsOf(queue)
+  return cjson.encode({ queue[1] }), cjson.encode({ queue[1], queue[2] })
+end
+local function turnOf(field) return number(read(P .. ':turns', field)[field], 0) end
+
+-- One that had no ready job begins with the smallest virtual time of the others: it does not
+-- catch up what it did not use.
+local function enterTurns(name)
+  local project, principal = turnsOf(cjson.decode(name))
+  local smallest = {}
+  local function see(field, others)
+    if smallest[others] ~= false then
+      smallest[others] = math.min(smallest[others] or math.huge, turnOf(field))
+    end
+  end
+  for _, other in ipairs(redis.call('SMEMBERS', P .. ':ready')) do
+    local ok, queue = pcall(cjson.decode, other) -- a foreign name is removed by CLAIM
+    local itsProject, itsPrincipal = turnsOf(ok and type(queue) == 'table' and queue or {})
+    if itsProject ~= project then
+      see(itsProject, project)
+    else
+      smallest[project] = false
+      if itsPrincipal == principal then return end
+      see(itsPrincipal, principal)
+    end
+  end
+  for _, field in ipairs({ project, principal }) do
+    local least = smallest[field]
+    if least and least > turnOf(field) then redis.call('HSET', P .. ':turns', field, least) end
+  end
+end
+
+-- Makes a queued job ready, unless another job is ahead of it in a lane: then it is parked.
+-- Returns true when it is ready.
 local function admit(id)
-  local job = readJob(id, 'lanes', 'pin', 'score', 'provider', 'onQuota', 'waitReason')
+  local job = readJob(id, 'lanes', 'pin', 'score', 'waitReason')
   local lanes = lanesOf(job.lanes)
   for _, lane in ipairs(lanes) do
     if headOf(lane) ~= id then
       local reason = string.sub(lane, 1, 2) == 's:' and 'session' or 'concurrency_key'
       redis.call('HSET', jobKey(id), 'waitReason', reason)
+      redis.call('ZADD', P .. ':parked', now + PARKED_MS, id)
       return false
     end
   end
@@ -220,15 +281,12 @@ local function admit(id)
   -- a host whose clock is behind.
   for _, lane in ipairs(lanes) do redis.call('ZADD', laneKey(lane), 0, id) end
   if job.waitReason ~= '' then redis.call('HSET', jobKey(id), 'waitReason', '') end
-  local score = number(job.score, now)
-  redis.call('ZADD', pendingKey(job.pin), score, id)
-  redis.call('ZADD', pendingOf(job.pin, job.provider), score, id)
-  if job.onQuota == 'fail' then
-    redis.call('ZADD', pendingOf(job.pin, job.provider .. FAILS), score, id)
-  end
-  redis.call('SADD', P .. ':providers', job.provider)
-  if job.pin ~= '' then redis.call('ZADD', P .. ':pinned', now, id) end
-  ring('run', id)
+  redis.call('ZREM', P .. ':parked', id)
+  local name = readyName(id)
+  if redis.call('SISMEMBER', P .. ':ready', name) == 0 then enterTurns(name) end
+  redis.call('SADD', P .. ':ready', name)
+  redis.call('ZADD', readyKey(name), number(job.score, now), id)
+  if job.pin ~= '' then redis.call('ZADD', P .. ':pinned', 'NX', now, id) end
   return true
 end
 
@@ -238,36 +296,94 @@ local function leaveLanes(id, text)
   for _, lane in ipairs(lanes) do redis.call('ZREM', laneKey(lane), id) end
   for _, lane in ipairs(lanes) do
     local head = headOf(lane)
-    local job = head and readJob(head, 'status', 'executionId', 'waitReason')
-    if job and job.status == 'queued' and job.executionId ~= '' and job.waitReason ~= '' then
-      admit(head)
+    local job = head and readJob(head, 'status', 'waitReason')
+    if job and job.status == 'queued' and job.waitReason ~= '' then
+      if admit(head) then ring('run', head) end
       touch(head) -- its waitReason may have changed to another lane's
     end
   end
 end
 
+local function leaveReady(id)
+  local name = readyName(id)
+  redis.call('ZREM', readyKey(name), id)
+  if redis.call('EXISTS', readyKey(name)) == 0 then redis.call('SREM', P .. ':ready', name) end
+end
+
 -- Removes a job from every set of jobs that wait or run.
-local function forget(id, pin, provider)
-  redis.call('ZREM', pendingKey(''), id)
-  redis.call('ZREM', pendingOf('', provider), id)
-  redis.call('ZREM', pendingOf('', provider .. FAILS), id)
-  if pin ~= '' then
-    redis.call('ZREM', pendingKey(pin), id)
-    redis.call('ZREM', pendingOf(pin, provider), id)
-    redis.call('ZREM', pendingOf(pin, provider .. FAILS), id)
-    redis.call('ZREM', P .. ':pinned', id)
+local function forget(id)
+  leaveReady(id)
+  redis.call('ZREM', givenKey(readJob(id, 'given').given), id)
+  for _, set in ipairs({ ':pinned', ':parked', ':due', ':running', ':expiries', ':released' }) do
+    redis.call('ZREM', P .. set, id)
   end
-  redis.call('ZREM', P .. ':running', id)
-  redis.call('ZREM', P .. ':awaiting', id)
-  redis.call('ZREM', P .. ':expiries', id)
+end
+
+-- Lets a ready job through to a node. BullMQ has to deliver it now.
+local function give(id, node)
+  leaveReady(id)
+  redis.call('HSET', jobKey(id), 'given', node)
+  redis.call('ZADD', givenKey(node), redis.call('HINCRBY', P .. ':turns', '', 1), id)
+  redis.call('ZADD', P .. ':released', now, id)
+end
+
+-- A node with free slots claims at each sweep. What it said counts for so long.
+local SLOTS_MS = 10000
+-- What a node had free when it claimed last: {at (ms), free, room (free slots by provider), roots,
+-- closed (gates)}; nil when it takes no jobs, or is silent.
+local function slotsOf(node)
+  local ok, slots = pcall(cjson.decode, read(P .. ':slots', node)[node])
+  local isThere = ok and type(slots) == 'table' and tonumber(slots.at) and tonumber(slots.free)
+  return isThere and slots.at > now - SLOTS_MS and slots or nil
+end
+local function nodesWithSlots()
+  local nodes = redis.call('HKEYS', P .. ':slots')
+  table.sort(nodes) -- a hash has no order
+  return nodes
+end
+local function saveSlots(node, slots) redis.call('HSET', P .. ':slots', node, cjson.encode(slots)) end
+
+-- An execution of a node has ended. The next claim corrects the count.
+local function freeSlot(node, provider)
+  local slots = slotsOf(node)
+  if not slots then return end
+  slots.free = slots.free + 1
+  if slots.room[provider] then slots.room[provider] = slots.room[provider] + 1 end
+  saveSlots(node, slots)
+end
+
+-- Takes a job back from the node that it was given to: it is ready again.
+local function takeBack(id)
+  local job = readJob(id, 'given')
+  redis.call('ZREM', givenKey(job.given), id)
+  redis.call('ZREM', P .. ':released', id)
+  redis.call('HSET', jobKey(id), 'given', '', 'executionId', '')
+  if admit(id) then ring('run', id) end
+  touch(id)
+end
+
+-- A node takes no more jobs: those that it was given and has not claimed are ready again. A raw
+-- one stays, because BullMQ does not know it.
+local function takeBackFrom(node)
+  redis.call('HDEL', P .. ':slots', node)
+  for _, id in ipairs(redis.call('ZRANGE', givenKey(node), 0, -1)) do
+    local job = readJob(id, 'status', 'given', 'kind')
+    if job.status ~= 'queued' or job.given ~= node then
+      redis.call('ZREM', givenKey(node), id)
+    elseif job.kind ~= 'raw' then
+      takeBack(id)
+    end
+  end
 end
 
 -- Ends a job. A finished job never changes again.
 local function settle(id, status, outcome)
-  local key, job = jobKey(id), readJob(id, 'lanes', 'pin', 'provider', 'attempt')
+  local key, job = jobKey(id), readJob(id, 'lanes', 'attempt', 'status', 'kind')
+  forget(id)
   redis.call('HSET', key, 'status', status, 'outcome', outcome, 'finishedAt', now, 'waitReason', '',
-    'scheduledFor', '')
-  forget(id, job.pin, job.provider)
+    'scheduledFor', '', 'given', '')
+  -- No worker holds it, so its entry in BullMQ has to be removed.
+  if job.status ~= 'running' and job.kind ~= 'raw' then redis.call('ZADD', P .. ':released', now, id) end
   emit(id, number(job.attempt, 0), { now, '{"kind":"job.finished"}', '' })
   touch(id)
   redis.call('PEXPIRE', key, KEEP_MS)
@@ -282,6 +398,23 @@ local function withUsage(id, outcome)
   local usage = readJob(id, 'usage').usage
   if usage == '' then return outcome end
   return (string.gsub(outcome, '"usage":null', function() return '"usage":' .. usage end, 1))
+end
+
+-- Ends jobs that waited longer than their ttlMs, or for a limit longer than their quotaTimeoutMs:
+-- at most `limit`. Returns their ids.
+local function expire(expired, quota, limit)
+  local ids = {}
+  local due = redis.call('ZRANGEBYSCORE', P .. ':expiries', '-inf', now, 'LIMIT', 0, limit)
+  for _, id in ipairs(due) do
+    local job = readJob(id, 'status', 'quotaUntil')
+    if job.status == 'queued' or job.status == 'scheduled' then
+      settle(id, 'failed', withUsage(id, job.quotaUntil == '' and expired or quota))
+      ids[#ids + 1] = id
+    else
+      redis.call('ZREM', P .. ':expiries', id)
+    end
+  end
+  return ids
 end
 
 -- How many executions may continue a session for nothing, after an end that no job is to blame for.
@@ -326,7 +459,7 @@ local function endExecution(id, executionId, ending)
     'node', '', 'quotaUntil', limited and quotaUntil or '',
     'continued', continued + (free and 1 or 0), 'pin', continues and job.sessionNode or job.pin)
   redis.call('ZREM', P .. ':running', id)
-  redis.call('ZADD', P .. ':awaiting', due + DELIVERY_GRACE_MS, id)
+  redis.call('ZADD', P .. ':due', due, id)
   if limited then redis.call('ZADD', P .. ':expiries', quotaUntil, id) end
   emit(id, attempt, { now, scheduledEvent(reason, due), '' })
   touch(id)
@@ -334,12 +467,20 @@ local function endExecution(id, executionId, ending)
   return 'scheduled'
 end
 
--- Makes a job, unless it has a record. With an executionId it is submitted already, else BullMQ
--- has to deliver it.
+-- A scheduled job whose time has come waits for its turn.
+local function becomeDue(id, attempt)
+  redis.call('HSET', jobKey(id), 'status', 'queued', 'scheduledFor', '', 'waitReason', '')
+  redis.call('ZREM', P .. ':due', id)
+  emit(id, attempt, { now, QUEUED, '' })
+  enterLanes(id, readJob(id, 'lanes').lanes)
+  if admit(id) then ring('run', id) end
+end
+
+-- Makes a job, unless it has a record. With an executionId it is submitted to `node` already.
 -- job: id, kind, project, principal, sessionId, request (JSON), score, delayMs, ttlMs, retryOf,
 --   pin, lanes (JSON), createdAt, maxAttempts, retryMode, autoContinue ('off'), cwd, provider,
 --   model, onQuota, batch
-local function createJob(job, executionId)
+local function createJob(job, executionId, node)
   local id, key = job.id, jobKey(job.id)
   if redis.call('EXISTS', key) == 1 then return end
   local delayed = tonumber(job.delayMs) > 0
@@ -355,14 +496,17 @@ local function createJob(job, executionId)
     'batch', job.batch or '',
     'status', delayed and 'scheduled' or 'queued', 'waitReason', delayed and 'delayed' or '',
     'scheduledFor', delayed and due or '', 'deadline', deadline, 'attempt', 0, 'failures', 0,
-    'executionId', executionId or '', 'node', '', 'cancel', '', 'seq', 1, 'rev', 1, 'appended', 0,
+    'executionId', executionId or '', 'given', node or '', 'node', '', 'cancel', '', 'seq', 1, 'rev', 1, 'appended', 0,
     'startedAt', '', 'finishedAt', '', 'outcome', '')
   if deadline ~= '' then redis.call('ZADD', P .. ':expiries', deadline, id) end
-  if not executionId then redis.call('ZADD', P .. ':awaiting', due + DELIVERY_GRACE_MS, id) end
-  if not delayed then enterLanes(id, job.lanes or '') end
+  if delayed then redis.call('ZADD', P .. ':due', due, id) end
   local event = delayed and scheduledEvent('delayed', due) or QUEUED
   redis.call('XADD', eventsKey(id), 1, 'a', 0, 't', now, 'e', event)
   redis.call('PUBLISH', P .. ':live:' .. id, 1)
+  if not executionId and not delayed then
+    enterLanes(id, job.lanes or '')
+    admit(id)
+  end
   note('j', id)
 end
 

@@ -39,6 +39,7 @@ end
 
 for _, node in ipairs(redis.call('ZRANGEBYSCORE', P .. ':nodes', '-inf', now - args.absentMs)) do
   silent[node] = true
+  takeBackFrom(node)
   if not endExecutionsOf(node) then
     redis.call('ZREM', P .. ':nodes', node)
     redis.call('HDEL', CREDENTIALS, node)

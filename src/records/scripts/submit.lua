@@ -1,31 +1,54 @@
--- SUBMIT: gives a delivered job its execution id and makes it pending. Repeating it changes
--- nothing.
+-- SUBMIT: gives a delivered job its execution id, when a node was given it or has room for it.
+-- Repeating it changes nothing.
 -- args    id, executionId
--- answer  {'gone'} | {'finished', status} | {'early', waitMs}: its time has not come
---         | {'parked'}: another job is ahead of it in a lane | {'underway'}: pending or running
+-- answer  {'gone'} | {'finished', status} | {'later', waitMs}: its time has not come
+--         | {'later'}: BullMQ must not deliver it before its turn | {'underway'}: a node has it
 
 local id = args.id
-local job = readJob(id, 'status', 'executionId', 'scheduledFor', 'lanes', 'waitReason', 'attempt')
-if job.status == '' then return { 'gone' } end
-if isFinished(job.status) then return { 'finished', job.status } end
-if job.status == 'running' then return { 'underway' } end
-if job.executionId ~= '' then
-  if job.waitReason ~= '' then
-    -- The job ahead of it may have vanished without admitting it.
-    if not admit(id) then return { 'parked' } end
-    touch(id)
-  end
-  return { 'underway' }
+local job = readJob(id, 'status', 'executionId', 'scheduledFor', 'waitReason', 'attempt', 'given',
+  'cwd', 'pin', 'provider', 'project')
+if job.status == '' then
+  redis.call('ZREM', P .. ':released', id)
+  return { 'gone' }
 end
+if isFinished(job.status) then return { 'finished', job.status } end
+if job.status == 'running' or job.executionId ~= '' then return { 'underway' } end
 if job.status == 'scheduled' then
   local waitMs = number(job.scheduledFor, now) - now
-  if waitMs > 0 then return { 'early', waitMs } end
-  redis.call('HSET', jobKey(id), 'status', 'queued', 'scheduledFor', '', 'waitReason', '')
-  emit(id, number(job.attempt, 0), { now, QUEUED, '' })
+  if waitMs > 0 then return { 'later', waitMs } end
+  becomeDue(id, number(job.attempt, 0))
+  touch(id)
+  job = readJob(id, 'waitReason', 'given', 'cwd', 'pin', 'provider', 'project')
+end
+if job.waitReason ~= '' then return { 'later' } end
+
+-- A node with a free slot for this job; nil when there is none, or when others wait too.
+local function nodeWithRoom()
+  for _, name in ipairs(redis.call('SMEMBERS', P .. ':ready')) do
+    local others = redis.call('ZCARD', readyKey(name)) - (name == readyName(id) and 1 or 0)
+    if others > 0 then return nil end
+  end
+  for _, node in ipairs(nodesWithSlots()) do
+    local slots = slotsOf(node)
+    if slots and math.min(slots.free, slots.room[job.provider] or math.huge)
+      > redis.call('ZCARD', givenKey(node)) and (job.pin == '' or job.pin == node)
+      and not isHeld(slots.closed, node, job.project, job.provider)
+      and mayRun(node, rootsOf(slots.roots), job.cwd, job.pin) then
+      return node
+    end
+  end
+end
+
+if job.given == '' then
+  local node = nodeWithRoom()
+  if not node then
+    ring('run', id)
+    return { 'later' }
+  end
+  give(id, node)
 end
 redis.call('HSET', jobKey(id), 'executionId', args.executionId)
-redis.call('ZREM', P .. ':awaiting', id)
-enterLanes(id, job.lanes)
-local pending = admit(id)
+redis.call('ZREM', P .. ':released', id)
 touch(id)
-return { pending and 'underway' or 'parked' }
+ring('run', id)
+return { 'underway' }

@@ -1,6 +1,7 @@
 import { ulid } from 'ulid';
 import { expect, it } from 'vitest';
-import type { BatchEntry, NewBatch, NewJob } from '../../../src/records/ports.ts';
+import type { BatchEntry, NewBatch } from '../../../src/records/batch-ports.ts';
+import type { NewJob } from '../../../src/records/ports.ts';
 import { KEEP_MS } from '../../helpers/redis-records.ts';
 import type { Bench } from './bench.ts';
 import { CANCELLED, CREATED_AT, newJob } from './samples.ts';
@@ -74,11 +75,12 @@ export function batches(bench: () => Bench): void {
         sessionId: job.id,
         batch: id,
         createdAt: job.createdAt,
+        waitReason: null,
       });
       expect(await bench().kinds(job.id)).toEqual(await bench().kinds(twin.id));
     }
     expect(await bench().kinds(delayed.id)).toEqual(['job.scheduled']);
-    expect(await bench().submissions.submit(inLane.id, ulid())).toEqual({ kind: 'underway' });
+    expect((await bench().claimsOf('n7').claim(10)).map(({ jobId }) => jobId)).toContain(inLane.id);
   });
 
   it('there is no batch that never was, and one without jobs is empty', async () => {

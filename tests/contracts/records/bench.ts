@@ -1,13 +1,18 @@
 /** What the tests of src/records/ports.ts use: the records, and what was published. */
+
 import { expect } from 'vitest';
 import { MAX_MESSAGE_BYTES, parseRequestMessage } from '../../../src/protocol/messages.ts';
 import { parseResponseMessage } from '../../../src/protocol/response-bell.ts';
-import type { JobRecord } from '../../../src/records/ports.ts';
+import type { Claim, Claimed, Claims, JobRecord } from '../../../src/records/ports.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
 
 /** The records of one test, and the messages on its channels since its beginning. */
-export interface Bench extends TestRecords {
+export interface Bench extends Omit<TestRecords, 'claimsOf'> {
+  /** The claims of a node; `claim` also delivers what the node is given. */
+  claimsOf(node: string, roots?: readonly string[]): BenchClaims;
+  /** What a node claims now, and what it is given. */
+  claimOnce(node: string, max: number, room?: Readonly<Record<string, number>>): Promise<Claimed>;
   /** The record; fails when there is none. */
   record(id: string): Promise<JobRecord>;
   /** Kinds of a job's events, in order. */
@@ -19,6 +24,10 @@ export interface Bench extends TestRecords {
   /** Checks what must hold at the end of every test. */
   verify(): Promise<void>;
 }
+
+export type BenchClaims = Omit<Claims, 'claim'> & {
+  claim(max: number, room?: Readonly<Record<string, number>>): Promise<readonly Claim[]>;
+};
 
 let sync = 0;
 
@@ -34,6 +43,11 @@ export async function createBench(rpc: TestRecords): Promise<Bench> {
 
   const bench: Bench = {
     ...rpc,
+    claimOnce: (node, max, room) => rpc.claimsOf(node).claim(max, room),
+    claimsOf: (node, roots) => ({
+      ...rpc.claimsOf(node, roots),
+      claim: (max, room) => rpc.claim(node, max, room, roots),
+    }),
     follow,
     async record(id) {
       const record = await rpc.records.read(id);

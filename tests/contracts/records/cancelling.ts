@@ -53,7 +53,7 @@ export function cancelling(bench: () => Bench): void {
       });
       expect(await bench().submissions.submit(id, ulid())).toEqual({ kind: 'finished', status: 'cancelled' });
       expect((await bench().claimsOf('n9').claim(10)).map(({ jobId }) => jobId)).not.toContain(id);
-      expect(await bench().upkeepOf('n9').counts()).toMatchObject({ awaiting: 0 });
+      expect(await bench().upkeepOf('n9').counts()).toMatchObject({ parked: 0, scheduled: 0 });
     });
   }
 
@@ -85,7 +85,7 @@ export function cancelling(bench: () => Bench): void {
     expect(await cancel(jobId)).toEqual({ kind: 'requested' });
     expect((await bench().record(jobId)).cancel).toBe('forced');
     const bells = (await bench().published(bench().requestChannel)).map((text) => JSON.parse(text).type);
-    expect(bells).toEqual(['run', 'cancel', 'cancel', 'cancel', 'cancel']);
+    expect(bells.filter((type) => type !== 'run')).toEqual(Array(4).fill('cancel'));
   });
 
   it('a running job may still end otherwise', async () => {

@@ -38,6 +38,7 @@ export function continuing(bench: () => Bench): void {
       .finish(finishOf(claim, { outcome: failed(claim.executionId, code), from: 1 }));
   async function next(id: string, node = 'n1'): Promise<Claim> {
     await bench().submissions.submit(id, `E-${(await bench().record(id)).attempt + 1}`);
+    if (node !== 'n1') await bench().claimsOf('n1').giveBack(); // a node with room takes it
     return claimed(bench(), id, node);
   }
 

@@ -149,7 +149,7 @@ export function finishing(bench: () => Bench): void {
     expect((await bench().published(bench().responseChannel)).map((message) => JSON.parse(message))).toEqual([
       { v: 1, type: 'finished', jobId: claim.jobId, status: 'succeeded' },
     ]);
-    expect(await bench().upkeepOf('n1').counts()).toMatchObject({ pending: 0, awaiting: 0, running: 0 });
+    expect(await bench().upkeepOf('n1').counts()).toMatchObject({ pending: 0, running: 0 });
   });
 
   it('a cancelled outcome ends the job as cancelled', async () => {

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import type { Refusal } from '../../../src/records/gate-records.ts';
 import type { Claim } from '../../../src/records/ports.ts';
 import type { Bench } from './bench.ts';
-import { claimed, failed, finishOf, running, submitted } from './samples.ts';
+import { claimed, failed, finishOf, newJob, running, submitted } from './samples.ts';
 
 const CREDENTIAL = 'claude:work';
 const MINUTE_MS = 60_000;
@@ -172,7 +172,7 @@ export function gates(bench: () => Bench): void {
     await bench().gates.open(CREDENTIAL);
     await bench().tick();
     await refused('e2', { reason: 'refused' });
-    await submitted(bench());
+    await bench().records.create(newJob());
     expect(await claim()).toHaveLength(1);
   });
 

@@ -12,6 +12,9 @@ import { lanesOf, scoreOf } from '../../../src/records/record-codec.ts';
 import { LEASE_MS, LOST_BACKOFF_MS } from '../../helpers/redis-records.ts';
 import type { RandomSteps } from './random.ts';
 
+const PARKED_MS = 15_000; // as in prelude.lua
+const SLOTS_MS = 10_000;
+
 /** A record, and what decides its next step. */
 interface Job extends Omit<{ -readonly [Key in keyof JobRecord]: JobRecord[Key] }, 'lastSeq'> {
   readonly events: StoredEvent[];
@@ -25,15 +28,23 @@ interface Job extends Omit<{ -readonly [Key in keyof JobRecord]: JobRecord[Key] 
   continued: number;
   /** Events of the current execution that were appended. */
   appended: number;
-  pendingSince: number;
+  /** The node that may claim it, and its place there. */
+  given: { readonly node: string; readonly place: number } | null;
+  /** When a pinned job first became ready. */
+  pinnedSince: number | null;
+  /** When a parked job is looked at again. */
+  parkedUntil: number | null;
   leaseEnd: number;
   /** The execution that ended last, and how FINISH answered it. */
   ended: { executionId: string | null; as: FinishResult } | null;
 }
 
 const waits = (job: Job): boolean => job.status === 'queued' || job.status === 'scheduled';
-const isPending = (job: Job): boolean =>
-  job.status === 'queued' && job.executionId !== null && job.waitReason === null;
+const isReady = (job: Job): boolean =>
+  job.status === 'queued' && job.waitReason === null && job.given === null;
+const isParked = (job: Job): boolean => job.status === 'queued' && job.waitReason !== null;
+const projectOf = (job: Job): string => job.project;
+const principalOf = (job: Job): string => `${job.project} ${job.principal}`;
 /** Sorts by a number, then by id, as a sorted set does. */
 const by =
   (key: (job: Job) => number) =>
@@ -44,6 +55,14 @@ export function createModel(): RandomSteps {
   let now = 1_790_000_000_000;
   const jobs = new Map<string, Job>();
   const nodes = new Map<string, number>();
+  const states = new Map<string, { at: number; free: number; room: Record<string, number> }>();
+  const isSilent = (node: string): boolean => (states.get(node)?.at ?? 0) <= now - SLOTS_MS;
+  /** The virtual times of projects and principals. */
+  const turns = new Map<string, number>();
+  const turnOf = (name: string): number => turns.get(name) ?? 0;
+  /** Jobs whose entry in BullMQ is to be promoted or removed. */
+  const released = new Set<string>();
+  let places = 0;
   const keys = new Map<string, { readonly id: string; readonly fingerprint: string }>();
   const log: string[] = [];
   const all = (which: (job: Job) => boolean): Job[] => [...jobs.values()].filter(which);
@@ -66,24 +85,71 @@ export function createModel(): RandomSteps {
   function enterLanes(job: Job): void {
     for (const lane of lanesOf(job)) if (!job.lanes.has(lane)) job.lanes.set(lane, job.createdAt);
   }
+  function enterTurns(job: Job): void {
+    const others = all((other) => other !== job && isReady(other));
+    if (others.some((other) => principalOf(other) === principalOf(job))) return;
+    const inProject = others.filter((other) => projectOf(other) === projectOf(job));
+    const raise = (name: string, all: readonly string[]): void => {
+      if (all.length > 0) turns.set(name, Math.max(turnOf(name), Math.min(...all.map(turnOf))));
+    };
+    if (inProject.length === 0) raise(projectOf(job), others.map(projectOf));
+    raise(principalOf(job), inProject.map(principalOf));
+  }
   function admit(job: Job): boolean {
     for (const lane of job.lanes.keys()) {
       if (headOf(lane) === job) continue;
       job.waitReason = lane.startsWith('s:') ? 'session' : 'concurrency_key';
+      job.parkedUntil = now + PARKED_MS;
       return false;
     }
     for (const lane of job.lanes.keys()) job.lanes.set(lane, 0);
-    Object.assign(job, { waitReason: null, pendingSince: now });
+    Object.assign(job, { waitReason: null, given: null });
+    enterTurns(job);
+    if (job.pin !== null) job.pinnedSince ??= now;
     return true;
   }
+  function give(job: Job, node: string): void {
+    places += 1;
+    job.given = { node, place: places };
+    released.add(job.id);
+  }
+  const givenTo = (node: string): Job[] =>
+    all((job) => job.status === 'queued' && job.given?.node === node).sort(
+      by((job) => job.given?.place ?? 0),
+    );
+  function takeBackFrom(node: string): void {
+    states.delete(node);
+    for (const job of givenTo(node)) {
+      released.delete(job.id);
+      Object.assign(job, { given: null, executionId: null });
+      admit(job);
+      touch(job);
+    }
+  }
+  function becomeDue(job: Job): void {
+    Object.assign(job, { status: 'queued', scheduledFor: null, waitReason: null });
+    emit(job, { kind: 'job.queued' });
+    enterLanes(job);
+    admit(job);
+    touch(job);
+  }
   function settle(job: Job, status: JobStatus, outcome: Outcome): void {
-    Object.assign(job, { status, outcome, finishedAt: now, waitReason: null, scheduledFor: null });
+    if (job.status === 'running') released.delete(job.id);
+    else released.add(job.id);
+    Object.assign(job, {
+      status,
+      outcome,
+      finishedAt: now,
+      waitReason: null,
+      scheduledFor: null,
+      given: null,
+    });
     emit(job, { kind: 'job.finished' } as EventBody); // the job in it is added by readers
     touch(job);
     job.lanes.clear();
     for (const lane of lanesOf(job)) {
       const head = headOf(lane);
-      if (head?.status !== 'queued' || head.executionId === null || head.waitReason === null) continue;
+      if (head === undefined || !isParked(head)) continue;
       admit(head);
       touch(head);
     }
@@ -128,15 +194,39 @@ export function createModel(): RandomSteps {
       ...{ startedAt: null, finishedAt: null, events: [], score: scoreOf(given), lanes: new Map() },
       deadline: ttlMs === null ? null : due + ttlMs,
       ...{ nativeSessionId: null, sessionNode: null, continued: 0 },
-      ...{ appended: 0, pendingSince: 0, leaseEnd: 0, ended: null },
+      ...{ appended: 0, given: null, pinnedSince: null, parkedUntil: null, leaseEnd: 0, ended: null },
     };
     jobs.set(job.id, job);
     if (delayMs > 0) schedule(job, 'delayed', due);
-    else {
-      enterLanes(job);
-      emit(job, { kind: 'job.queued' });
-    }
+    else emit(job, { kind: 'job.queued' });
     touch(job);
+    if (delayMs > 0) return;
+    enterLanes(job);
+    admit(job);
+  }
+  /** The first node that has a free slot for a lone job. */
+  function nodeWithRoom(job: Job): string | undefined {
+    return [...states.keys()].sort().find((name) => {
+      const { free = 0, room = {} } = states.get(name) ?? {};
+      const slots = Math.min(free, room[job.request.provider] ?? Number.POSITIVE_INFINITY);
+      return !isSilent(name) && slots > givenTo(name).length && (job.pin === null || job.pin === name);
+    });
+  }
+  function expire(outcome: Outcome): string[] {
+    const due = all((job) => waits(job) && job.startedAt === null && (job.deadline ?? now + 1) <= now);
+    for (const job of due.sort(by((one) => one.deadline ?? 0))) settle(job, 'failed', outcome);
+    return due.map(({ id }) => id);
+  }
+  /** The first ready job of each queue in fair order. */
+  function nextFor(node: string, isFull: (provider: string) => boolean): Job | undefined {
+    const mine = all((job) => isReady(job) && (job.pin === null || job.pin === node));
+    const open = mine.filter((job) => !isFull(job.request.provider));
+    const inTurn = (nameOf: (job: Job) => string) => (a: Job, b: Job) =>
+      turnOf(nameOf(a)) - turnOf(nameOf(b)) || by(({ score }) => score)(a, b);
+    const ofProjects = [...Map.groupBy(open, projectOf).values()].flatMap(
+      (jobs) => jobs.sort(inTurn(principalOf))[0] ?? [],
+    );
+    return ofProjects.sort(inTurn(projectOf))[0];
   }
   const current = (id: string, executionId: string): Job | null => {
     const job = jobs.get(id);
@@ -158,7 +248,9 @@ export function createModel(): RandomSteps {
   function start(job: Job, node: string): Claim {
     job.attempt += 1;
     job.startedAt ??= now;
+    released.delete(job.id);
     Object.assign(job, { status: 'running', node, appended: 0, leaseEnd: now + LEASE_MS });
+    Object.assign(job, { given: null, pinnedSince: null });
     emit(job, { kind: 'job.running', executionId: job.executionId ?? '', node });
     touch(job);
     return toClaim(job);
@@ -185,8 +277,8 @@ export function createModel(): RandomSteps {
       async read(id) {
         const job = jobs.get(id);
         if (job === undefined) return null;
-        const { events, score, deadline, lanes, appended, pendingSince, leaseEnd, ended, ...rest } = job;
-        const { sessionNode, continued, ...record } = rest;
+        const { events, score, deadline, lanes, appended, given, pinnedSince, ...rest } = job;
+        const { parkedUntil, leaseEnd, ended, sessionNode, continued, ...record } = rest;
         return structuredClone({ ...record, lastSeq: events.length });
       },
       async cancel(id, force, outcome) {
@@ -210,40 +302,61 @@ export function createModel(): RandomSteps {
     submissions: {
       async submit(id, executionId) {
         const job = jobs.get(id);
-        if (job === undefined) return { kind: 'gone' };
+        if (job === undefined) {
+          released.delete(id);
+          return { kind: 'gone' };
+        }
         if (isFinished(job.status)) return { kind: 'finished', status: job.status };
-        if (job.status === 'running' || isPending(job)) return { kind: 'underway' };
-        if (job.executionId !== null) return { kind: admit(job) ? 'underway' : 'parked' };
-        const dueInMs = (job.scheduledFor ?? now) - now;
-        if (dueInMs > 0) return { kind: 'early', dueInMs };
+        if (job.status === 'running' || job.executionId !== null) return { kind: 'underway' };
         if (job.status === 'scheduled') {
-          Object.assign(job, { status: 'queued', scheduledFor: null, waitReason: null });
-          emit(job, { kind: 'job.queued' });
+          const afterMs = (job.scheduledFor ?? now) - now;
+          if (afterMs > 0) return { kind: 'later', afterMs };
+          becomeDue(job);
+        }
+        if (isParked(job)) return { kind: 'later', afterMs: null };
+        if (job.given === null) {
+          const node = all(isReady).length > 1 ? undefined : nodeWithRoom(job);
+          if (node === undefined) return { kind: 'later', afterMs: null };
+          give(job, node);
         }
         job.executionId = executionId;
-        enterLanes(job);
-        const pending = admit(job);
+        released.delete(id);
         touch(job);
-        return { kind: pending ? 'underway' : 'parked' };
+        return { kind: 'underway' };
       },
     },
     claimsOf: (node) => ({
       async claim(max, room = {}) {
-        const left = new Map(Object.entries(room));
-        const claimed: Claim[] = [];
-        const mine = all((job) => isPending(job) && (job.pin === null || job.pin === node));
-        for (const job of mine.sort(by(({ score }) => score))) {
-          const slots = left.get(job.request.provider) ?? Number.POSITIVE_INFINITY;
-          if (claimed.length >= max || slots <= 0 || !isPending(job)) continue;
-          if (job.startedAt === null && job.deadline !== null && job.deadline < now) {
-            settle(job, 'failed', EXPIRED);
-            continue;
+        expire(EXPIRED);
+        const left = { ...room };
+        const take = (provider: string): void => {
+          if (left[provider] !== undefined) left[provider] -= 1;
+        };
+        const isFull = (provider: string): boolean => (left[provider] ?? 1) <= 0;
+        const claims: Claim[] = [];
+        const underWay: Job[] = [];
+        for (const job of givenTo(node)) {
+          const { provider } = job.request;
+          if (job.executionId === null || claims.length >= max || isFull(provider)) underWay.push(job);
+          else {
+            take(provider);
+            claims.push(start(job, node));
           }
-          left.set(job.request.provider, slots - 1);
-          claimed.push(start(job, node));
         }
-        return claimed;
+        states.set(node, { at: now, free: max - claims.length, room: { ...left } });
+        for (const { request } of underWay) take(request.provider);
+        const given: string[] = [];
+        for (let more = max - claims.length - underWay.length; more > 0; more -= 1) {
+          const job = nextFor(node, isFull);
+          if (job === undefined) break;
+          give(job, node);
+          for (const name of [projectOf(job), principalOf(job)]) turns.set(name, turnOf(name) + 1);
+          take(job.request.provider);
+          given.push(job.id);
+        }
+        return { claims, given };
       },
+      giveBack: async () => takeBackFrom(node),
       async renew(executions) {
         nodes.set(node, now);
         return executions.map(({ jobId, executionId }) => {
@@ -265,20 +378,38 @@ export function createModel(): RandomSteps {
         if (ended?.executionId === executionId) return ended.as;
         const job = current(jobId, executionId);
         if (job === null) return 'superseded';
+        const state = states.get(job.node ?? '');
+        const { provider } = job.request;
+        if (state !== undefined && !isSilent(job.node ?? '')) {
+          state.free += 1;
+          if (state.room[provider] !== undefined) state.room[provider] += 1;
+        }
         append(job, from, tail);
         return end(job, outcome, backoffMs !== null && outcome.error?.retryable === true, backoffMs ?? 0);
       },
     }),
     upkeepOf: (node) => ({
-      async expire(outcome) {
-        const due = all((job) => waits(job) && job.startedAt === null && (job.deadline ?? now + 1) <= now);
-        for (const job of due.sort(by((one) => one.deadline ?? 0))) settle(job, 'failed', outcome);
-        return due.map(({ id }) => id);
+      expire: async (outcome) => expire(outcome),
+      async sweep() {
+        const due = all((job) => job.status === 'scheduled' && (job.scheduledFor ?? now) <= now);
+        for (const job of due.sort(by((one) => one.scheduledFor ?? 0))) becomeDue(job);
+        const parked = all((job) => isParked(job) && (job.parkedUntil ?? now) <= now);
+        for (const job of parked.sort(by((one) => one.parkedUntil ?? 0))) if (admit(job)) touch(job);
+        for (const name of [...states.keys()].sort().filter(isSilent)) takeBackFrom(name);
+        const isQueued = (id: string): boolean => jobs.get(id)?.status === 'queued';
+        return {
+          deliver: [...released].filter(isQueued),
+          remove: [...released].filter((id) => !isQueued(id)),
+        };
+      },
+      async removed(ids) {
+        for (const id of ids) if (jobs.get(id)?.status !== 'queued') released.delete(id);
       },
       async settleLost(absentMs, lost, unavailable) {
         const ids: string[] = [];
         const silent = [...nodes].filter(([, seen]) => seen <= now - absentMs);
         for (const [name] of silent.sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1))) {
+          takeBackFrom(name);
           const runs = all((job) => job.status === 'running' && job.node === name);
           if (runs.every(({ leaseEnd }) => leaseEnd <= now)) nodes.delete(name);
           for (const job of runs.sort(by(({ leaseEnd }) => leaseEnd))) {
@@ -289,19 +420,24 @@ export function createModel(): RandomSteps {
             ids.push(job.id);
           }
         }
-        const pinned = all((job) => isPending(job) && job.pin !== null);
-        for (const job of pinned.sort(by(({ pendingSince }) => pendingSince))) {
+        const pinned = all((job) => job.status === 'queued' && job.pinnedSince !== null);
+        for (const job of pinned.sort(by(({ pinnedSince }) => pinnedSince ?? 0))) {
           const isSilent = silent.some(([name]) => name === job.pin);
-          if (!isSilent && (job.pendingSince > now - absentMs || nodes.has(job.pin ?? ''))) continue;
+          const since = job.pinnedSince ?? now;
+          if (!isSilent && (since > now - absentMs || nodes.has(job.pin ?? ''))) continue;
           settle(job, 'failed', unavailable);
           ids.push(job.id);
         }
         return ids;
       },
-      leave: async () => void nodes.delete(node),
+      async leave() {
+        nodes.delete(node);
+        takeBackFrom(node);
+      },
       counts: async () => ({
-        pending: all((job) => isPending(job) && (job.pin === null || job.pin === node)).length,
-        awaiting: all((job) => waits(job) && job.executionId === null).length,
+        pending: all(isReady).length + [...nodes.keys()].flatMap(givenTo).length,
+        parked: all(isParked).length,
+        scheduled: all((job) => job.status === 'scheduled').length,
         running: all((job) => job.status === 'running').length,
         nodes: nodes.size,
       }),

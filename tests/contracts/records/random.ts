@@ -45,7 +45,7 @@ export interface StepResult {
 export interface RandomSteps extends Pick<TestRecords, 'submissions' | 'advance' | 'tick' | 'log'> {
   readonly records: Pick<JobRecords, 'create' | 'read' | 'cancel' | 'remove' | 'events'>;
   claimsOf(node: string): Omit<Claims, 'peek' | 'owned' | 'adopt'>;
-  upkeepOf(node: string): Omit<Upkeep, 'held' | 'undelivered'>;
+  upkeepOf(node: string): Omit<Upkeep, 'migrate'>;
 }
 
 /**
@@ -55,7 +55,12 @@ export interface RandomSteps extends Pick<TestRecords, 'submissions' | 'advance'
 export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Promise<readonly StepResult[]> {
   const random = randomOf(seed);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T; // the index is inside
-  const world = { jobs: [] as string[], claims: [] as { claim: Claim; node: string }[], made: 0 };
+  const world = {
+    jobs: [] as string[],
+    claims: [] as { claim: Claim; node: string }[],
+    given: [] as string[],
+    made: 0,
+  };
   const newId = (kind: string): string => {
     world.made += 1;
     return `${kind}${String(world.made).padStart(4, '0')}`;
@@ -72,7 +77,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
     return {
       id,
       kind: 'api',
-      project: 'default',
+      project: pick(['default', 'default', 'other']),
       sessionId: sessionId ?? id,
       principal: pick(['alice', 'alice', 'alice', 'bob']),
       request: resolvedPrompt({
@@ -110,15 +115,17 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
         return rpc.records.create(job);
       },
     ],
-    [34, 'submit', async () => rpc.submissions.submit(anyJob(), newId('E'))],
+    [16, 'submit', async () => rpc.submissions.submit(anyJob(), newId('E'))],
+    [30, 'deliver', async () => rpc.submissions.submit(world.given.shift() ?? anyJob(), newId('E'))],
     [
       18,
       'claim',
       async () => {
         const node = pick(NODES);
-        const claims = await rpc.claimsOf(node).claim(1 + Math.floor(random() * 3), pick(ROOMS));
-        for (const claim of claims) world.claims.push({ claim, node });
-        return claims;
+        const claimed = await rpc.claimsOf(node).claim(Math.floor(random() * 4), pick(ROOMS));
+        for (const claim of claimed.claims) world.claims.push({ claim, node });
+        world.given.push(...claimed.given);
+        return claimed;
       },
     ],
     [
@@ -175,6 +182,16 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
         return [...(await by.settleLost(HALF_STEP_MS + STEP_MS, LOST, UNAVAILABLE))].sort();
       },
     ],
+    [
+      4,
+      'sweep',
+      async () => {
+        const swept = await rpc.upkeepOf('n1').sweep(0, MANY);
+        if (random() < 0.5) await rpc.upkeepOf('n1').removed(swept.remove);
+        return { deliver: [...swept.deliver].sort(), remove: [...swept.remove].sort() };
+      },
+    ],
+    [1, 'giveBack', async () => rpc.claimsOf(pick(NODES)).giveBack()],
     [1, 'leave', async () => rpc.upkeepOf(pick(NODES)).leave()],
     [3, 'counts', async () => rpc.upkeepOf(pick(NODES)).counts()],
   ];
@@ -201,7 +218,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
   return results;
 }
 
-const TIMES = new Set(['at', 'startedAt', 'finishedAt', 'scheduledFor', 'dueInMs']);
+const TIMES = new Set(['at', 'startedAt', 'finishedAt', 'scheduledFor', 'afterMs']);
 
 /** Two clocks never agree: whether there is a time is compared, not which. */
 function withoutTimes(value: unknown): unknown {

@@ -1,4 +1,5 @@
 import { ulid } from 'ulid';
+import { expect } from 'vitest';
 import { type ErrorCode, wireError } from '../../../src/errors.ts';
 import { jobOutcome, type Outcome } from '../../../src/protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
@@ -52,6 +53,17 @@ export const text = (value: string, at = CREATED_AT): TimedEvent => ({
   at,
 });
 
+/** What SUBMIT answers when BullMQ is to deliver the job when it is promoted. */
+export const WAITS = { kind: 'later', afterMs: null } as const;
+/** What it answers before the job's time has come. */
+export const EARLY = { kind: 'later', afterMs: expect.any(Number) } as const;
+
+/** A node that has told how many slots it has free. */
+export async function openNode(bench: Bench, node = 'n1', free = 5): Promise<void> {
+  await bench.claimsOf(node).renew([]);
+  await bench.claimOnce(node, free);
+}
+
 /** The CLI has begun its session; null: one that cannot be continued. */
 export const begun = (sessionId: string | null, at = CREATED_AT): TimedEvent => ({
   event: { kind: 'session', sessionId, nativeSessionId: 'native-1', model: null },
@@ -66,6 +78,8 @@ export const finishOf = (claim: Claim, rest: Partial<Finish> = {}): Finish => ({
   from: 0,
   tail: [],
   backoffMs: 0,
+  quotaMs: null,
+  earlierUsage: null,
   rawAnswer: null,
   ...rest,
 });
@@ -98,7 +112,7 @@ export async function running(
   request: Partial<ResolvedPrompt> = {},
   node = 'n1',
 ): Promise<Claim> {
-  const id = await submitted(bench, request);
+  const id = await create(bench, request);
   return claimed(bench, id, node);
 }
 

@@ -1,13 +1,24 @@
 import { expect, it } from 'vitest';
 import type { Bench } from './bench.ts';
-import { CANCELLED, create, failed, finishOf, running, submitted } from './samples.ts';
+import {
+  CANCELLED,
+  create,
+  EARLY,
+  failed,
+  finishOf,
+  openNode,
+  running,
+  submitted,
+  WAITS,
+} from './samples.ts';
 
 export function submitting(bench: () => Bench): void {
   const runBells = async (): Promise<readonly string[]> =>
     (await bench().published(bench().requestChannel)).map((message) => JSON.parse(message));
 
-  it('a submitted job is pending, and the executors get a message', async () => {
-    const id = await create(bench());
+  it('a job is submitted to a node that has room, and the executors get a message', async () => {
+    await openNode(bench());
+    const id = await create(bench(), {}, { delivered: true });
     expect(await bench().submissions.submit(id, 'e1')).toEqual({ kind: 'underway' });
     expect(await bench().record(id)).toMatchObject({
       status: 'queued',
@@ -16,11 +27,46 @@ export function submitting(bench: () => Bench): void {
       rev: 2,
     });
     expect(await runBells()).toEqual([{ v: 1, type: 'run', jobId: id }]);
-    expect(await bench().upkeepOf('n1').counts()).toMatchObject({ pending: 1, awaiting: 0 });
+    expect(await bench().upkeepOf('n1').counts()).toMatchObject({ pending: 1 });
+  });
+
+  it('a job that no node has room for is given back, and the executors get a message', async () => {
+    const id = await create(bench(), {}, { delivered: true });
+    const before = await bench().record(id);
+    expect(await bench().submissions.submit(id, 'e1')).toEqual(WAITS);
+    await bench().claimsOf('n1').renew([]);
+    expect(await bench().submissions.submit(id, 'e1')).toEqual(WAITS);
+    expect(await bench().record(id)).toEqual(before);
+    expect(await runBells()).toContainEqual({ v: 1, type: 'run', jobId: id });
+  });
+
+  it('a job does not pass others that wait', async () => {
+    const first = await create(bench());
+    const second = await create(bench());
+    expect((await bench().claimOnce('n1', 1)).given).toEqual([first]);
+    expect(await bench().submissions.submit(second, 'e2')).toEqual(WAITS);
+    expect(await bench().submissions.submit(first, 'e1')).toEqual({ kind: 'underway' });
+  });
+
+  it('a node whose gate is closed is given nothing', async () => {
+    await openNode(bench());
+    const id = await create(bench(), {}, { delivered: true });
+    for (const gate of ['queue', 'node:n1', 'provider:claude', 'project:default']) {
+      await bench().closeGate(gate, null);
+      expect(await bench().claimOnce('n1', 5), gate).toEqual({ claims: [], given: [] });
+      expect(await bench().submissions.submit(id, 'e1'), gate).toEqual(WAITS);
+      await bench().closeGate(gate, 1);
+    }
+    expect((await bench().claimOnce('n1', 5)).given).toEqual([id]);
+    expect(await bench().submissions.submit(id, 'e1')).toEqual({ kind: 'underway' });
+    await bench().closeGate('queue', null);
+    expect(await bench().claimOnce('n1', 5)).toEqual({ claims: [], given: [] });
+    expect(await bench().record(id)).toMatchObject({ status: 'queued', executionId: null });
   });
 
   it('submitting again attaches: nothing changes and no message is sent', async () => {
-    const id = await create(bench());
+    await openNode(bench());
+    const id = await create(bench(), {}, { delivered: true });
     await bench().submissions.submit(id, 'e1');
     const before = await bench().record(id);
     expect(await bench().submissions.submit(id, 'e2')).toEqual({ kind: 'underway' });
@@ -56,13 +102,14 @@ export function submitting(bench: () => Bench): void {
   it('a delayed job is early until its time has come, and says for how long', async () => {
     const id = await create(bench(), { delayMs: 90_000 });
     const early = await bench().submissions.submit(id, 'e1');
-    expect(early).toEqual({ kind: 'early', dueInMs: expect.any(Number) });
-    const dueInMs = early.kind === 'early' ? early.dueInMs : 0;
-    expect(dueInMs).toBeGreaterThan(30_000);
-    expect(dueInMs).toBeLessThanOrEqual(90_000);
+    expect(early).toEqual(EARLY);
+    const afterMs = early.kind === 'later' ? (early.afterMs ?? 0) : 0;
+    expect(afterMs).toBeGreaterThan(30_000);
+    expect(afterMs).toBeLessThanOrEqual(90_000);
     expect(await bench().record(id)).toMatchObject({ status: 'scheduled', executionId: null, rev: 1 });
 
     await bench().advance(90_000);
+    await openNode(bench());
     expect(await bench().submissions.submit(id, 'e2')).toEqual({ kind: 'underway' });
     expect(await bench().record(id)).toMatchObject({
       status: 'queued',
@@ -79,8 +126,9 @@ export function submitting(bench: () => Bench): void {
     await bench()
       .claimsOf('n1')
       .finish(finishOf(claim, { outcome, backoffMs: 90_000 }));
-    expect(await bench().submissions.submit(claim.jobId, 'e2')).toMatchObject({ kind: 'early' });
+    expect(await bench().submissions.submit(claim.jobId, 'e2')).toEqual(EARLY);
     await bench().advance(90_000);
+    await openNode(bench());
     expect(await bench().submissions.submit(claim.jobId, 'e2')).toEqual({ kind: 'underway' });
     expect(await bench().claimsOf('n1').claim(5)).toMatchObject([{ executionId: 'e2', attempt: 2 }]);
   });
@@ -88,15 +136,16 @@ export function submitting(bench: () => Bench): void {
   it('a job behind another one of its lane is parked, and stays so when it is submitted again', async () => {
     await submitted(bench(), { concurrencyKey: 'k' });
     const second = await create(bench(), { concurrencyKey: 'k' });
-    expect(await bench().submissions.submit(second, 'e1')).toEqual({ kind: 'parked' });
+    expect(await bench().submissions.submit(second, 'e1')).toEqual(WAITS);
     const before = await bench().record(second);
-    expect(before).toMatchObject({ status: 'queued', waitReason: 'concurrency_key', executionId: 'e1' });
-    expect(await bench().submissions.submit(second, 'e2')).toEqual({ kind: 'parked' });
+    expect(before).toMatchObject({ status: 'queued', waitReason: 'concurrency_key', executionId: null });
+    expect(await bench().submissions.submit(second, 'e2')).toEqual(WAITS);
     expect(await bench().record(second)).toEqual(before);
   });
 
   it('twenty workers that submit one job at once make one execution', async () => {
-    const id = await create(bench());
+    await openNode(bench());
+    const id = await create(bench(), {}, { delivered: true });
     const ids = Array.from({ length: 20 }, (_, index) => `e${index}`);
     const results = await Promise.all(ids.map((execution) => bench().submissions.submit(id, execution)));
     expect(results).toEqual(Array(20).fill({ kind: 'underway' }));

@@ -5,91 +5,112 @@ import type { Bench } from './bench.ts';
 import {
   CANCELLED,
   create,
+  EARLY,
   failed,
   finishOf,
   LOST,
   newJob,
+  openNode,
   running,
   submitted,
   UNAVAILABLE,
+  WAITS,
 } from './samples.ts';
 
 const ABSENT_MS = 600_000;
-const AGAIN_MS = 300_000;
+const AGAIN_MS = 2000;
 
 export function upkeep(bench: () => Bench): void {
-  const undelivered = (limit = 10) => bench().upkeepOf('n1').undelivered(AGAIN_MS, limit);
+  const sweep = (limit = 10) => bench().upkeepOf('n1').sweep(AGAIN_MS, limit);
   const settleLost = (by = 'n2') => bench().upkeepOf(by).settleLost(ABSENT_MS, LOST, UNAVAILABLE);
 
-  it('a job that was not delivered is found some time after it was due, and again only after a while', async () => {
+  it('what was let through and not delivered is named until it is submitted', async () => {
     const id = await create(bench());
-    expect(await undelivered()).toEqual([]);
-    await bench().advance(60_000);
-    expect(await undelivered()).toEqual([id]);
-    expect(await undelivered()).toEqual([]);
+    expect(await sweep()).toEqual({ deliver: [], remove: [] });
+    expect((await bench().claimOnce('n1', 1)).given).toEqual([id]);
+    expect(await sweep()).toEqual({ deliver: [], remove: [] });
     await bench().advance(AGAIN_MS);
-    expect(await undelivered()).toEqual([id]);
-    expect((await bench().record(id)).rev).toBe(1);
+    expect(await sweep()).toEqual({ deliver: [id], remove: [] });
+    expect(await sweep()).toEqual({ deliver: [], remove: [] });
+    await bench().advance(AGAIN_MS);
+    expect(await sweep()).toEqual({ deliver: [id], remove: [] });
+    await bench().submissions.submit(id, ulid());
+    await bench().advance(AGAIN_MS);
+    expect(await sweep()).toEqual({ deliver: [], remove: [] });
   });
 
-  it('what BullMQ is known to have is looked at again later, and only while it waits for BullMQ', async () => {
+  it('what ended before it ran is named until its entry is removed', async () => {
     const id = await create(bench());
-    const gone = await submitted(bench());
-    await bench().advance(60_000);
-    expect(await undelivered()).toEqual([id]);
-    await bench()
-      .upkeepOf('n1')
-      .held([id, gone], 3 * AGAIN_MS);
-    await bench().upkeepOf('n1').held([], AGAIN_MS);
-    await bench().advance(2 * AGAIN_MS);
-    expect(await undelivered()).toEqual([]);
-    await bench().advance(2 * AGAIN_MS);
-    expect(await undelivered()).toEqual([id]);
+    await bench().records.cancel(id, false, CANCELLED);
+    await running(bench()).then((claim) => bench().claimsOf('n1').finish(finishOf(claim)));
+    await bench().advance(AGAIN_MS);
+    expect(await sweep()).toEqual({ deliver: [], remove: [id] });
+    await bench().upkeepOf('n1').removed([]);
+    await bench().upkeepOf('n1').removed([id]);
+    await bench().advance(AGAIN_MS);
+    expect(await sweep()).toEqual({ deliver: [], remove: [] });
   });
 
-  it('a delayed job and one in backoff are looked for after they are due', async () => {
+  it('a delayed job and one in backoff are ready when they are due, also without a delivery', async () => {
     const claim = await running(bench(), { maxAttempts: 2 });
     const outcome = failed(claim.executionId, 'execution.overloaded');
     await bench()
       .claimsOf('n1')
       .finish(finishOf(claim, { outcome, backoffMs: 120_000 }));
     const delayed = await create(bench(), { delayMs: 240_000 });
-    await bench().advance(60_000);
-    expect(await undelivered()).toEqual([]);
+    const ready = async (): Promise<readonly string[]> => {
+      await sweep();
+      return (await bench().claimsOf('n1').claim(5)).map(({ jobId }) => jobId);
+    };
+    expect(await ready()).toEqual([]);
     await bench().advance(120_000);
-    expect(await undelivered()).toEqual([claim.jobId]);
+    expect(await ready()).toEqual([claim.jobId]);
     await bench().advance(120_000);
-    expect(await undelivered()).toEqual([delayed]);
+    expect(await ready()).toEqual([delayed]);
+    expect(await bench().kinds(delayed)).toEqual(['job.scheduled', 'job.queued', 'job.running']);
   });
 
-  it('what was submitted, claimed or has ended is not undelivered', async () => {
-    await submitted(bench());
-    await running(bench());
-    await bench().records.cancel(await create(bench()), false, CANCELLED);
-    await bench().advance(3_000_000);
-    expect(await undelivered()).toEqual([]);
+  it('what a silent node was given and has not claimed goes to another one', async () => {
+    const id = await create(bench());
+    await bench().claimOnce('n1', 1);
+    await bench().submissions.submit(id, ulid());
+    await sweep();
+    expect(await bench().claimOnce('n2', 1)).toEqual({ claims: [], given: [] });
+    await bench().advance(60_000);
+    const lone = await create(bench(), {}, { delivered: true });
+    expect(await bench().submissions.submit(lone, ulid())).toEqual(WAITS);
+    await sweep();
+    expect((await bench().claimOnce('n2', 2)).given).toEqual([id, lone]);
+    expect(await bench().claimOnce('n1', 2)).toEqual({ claims: [], given: [] });
   });
 
-  it('no more than the limit are given, the longest undelivered first', async () => {
-    const first = await create(bench());
-    await bench().advance(1000);
-    const second = await create(bench());
+  it('a parked job whose predecessor has vanished is ready after a while', async () => {
+    await bench().records.cancel('none', false, CANCELLED);
+    const first = await create(bench(), { concurrencyKey: 'k' });
+    const second = await create(bench(), { concurrencyKey: 'k' });
+    await bench().loseRecord(first);
     await bench().advance(60_000);
-    expect(await undelivered(1)).toEqual([first]);
-    expect(await undelivered(1)).toEqual([second]);
-    expect(await undelivered(1)).toEqual([]);
+    await sweep();
+    expect((await bench().claimOnce('n1', 5)).given).toEqual([second]);
+  });
+
+  it('no more than the limit are named, the longest waiting first', async () => {
+    const all: string[] = [];
+    for (let i = 0; i < 3; i += 1) all.push(await create(bench()));
+    await bench().claimOnce('n1', 3);
+    await bench().advance(AGAIN_MS);
+    const [first, second] = [await sweep(2), await sweep(2)];
+    expect([first.deliver.length, second.deliver.length]).toEqual([2, 1]);
+    expect([...first.deliver, ...second.deliver].sort()).toEqual([...all].sort());
   });
 
   it('a job that waits longer than its ttl ends, queued or scheduled', async () => {
+    const claim = await running(bench(), { ttlMs: 60_000 });
     const queued = await create(bench(), { ttlMs: 60_000 });
-    const pending = await submitted(bench(), { ttlMs: 60_000 });
     const delayed = await create(bench(), { ttlMs: 60_000, delayMs: 120_000 });
-    const claim = await running(bench(), { ttlMs: 60_000, priority: 1 });
     const patient = await create(bench());
     const expire = async () => [...(await bench().upkeepOf('n1').expire(CANCELLED, 10))].sort();
     expect(await expire()).toEqual([]);
-    // The claim of one took the other one along.
-    expect((await bench().record(pending)).status).toBe('running');
     await bench().advance(90_000);
     expect(await expire()).toEqual([queued]);
     await bench().advance(120_000);
@@ -135,8 +156,9 @@ export function upkeep(bench: () => Bench): void {
     expect(await settleLost()).toEqual([claim.jobId]);
     expect(await bench().record(claim.jobId)).toMatchObject({ status: 'scheduled', waitReason: 'backoff' });
     await bench().advance(LOST_BACKOFF_MS - 60_000);
-    expect(await bench().submissions.submit(claim.jobId, 'e2')).toMatchObject({ kind: 'early' });
+    expect(await bench().submissions.submit(claim.jobId, 'e2')).toEqual(EARLY);
     await bench().advance(120_000);
+    await openNode(bench(), 'n2');
     expect(await bench().submissions.submit(claim.jobId, 'e2')).toEqual({ kind: 'underway' });
   });
 
@@ -201,17 +223,17 @@ export function upkeep(bench: () => Bench): void {
     expect(await bench().upkeepOf('n2').counts()).toMatchObject({ nodes: 1 });
   });
 
-  it('counts tell what waits for delivery, is pending here, runs, and who is there', async () => {
+  it('counts tell what is pending, parked, scheduled and running, and how many nodes there are', async () => {
     const counts = () => bench().upkeepOf('n1').counts();
-    expect(await counts()).toEqual({ pending: 0, awaiting: 0, running: 0, nodes: 0 });
+    expect(await counts()).toEqual({ pending: 0, parked: 0, scheduled: 0, running: 0, nodes: 0 });
     await running(bench());
-    await create(bench());
+    await openNode(bench(), 'n1', 1);
     await create(bench(), { delayMs: 60_000 });
-    await submitted(bench());
-    await submitted(bench(), {}, { pin: 'n1' });
-    await submitted(bench(), {}, { pin: 'n2' });
-    await bench().claimsOf('n1').renew([]);
-    expect(await counts()).toEqual({ pending: 2, awaiting: 2, running: 1, nodes: 1 });
+    await create(bench(), { concurrencyKey: 'k' });
+    await create(bench(), { concurrencyKey: 'k' });
+    await create(bench(), {}, { pin: 'n1' });
+    await create(bench(), {}, { pin: 'n2' });
+    expect(await counts()).toEqual({ pending: 3, parked: 1, scheduled: 1, running: 1, nodes: 1 });
   });
 
   it('a raw request becomes a job that is pending at once', async () => {

@@ -89,7 +89,7 @@ export function rowsOfAnswersAndBinaries(shared: () => SharedSystem): void {
       },
       { result: { is_error: true, api_error_status: 429, result: 'Too many requests' } },
     ];
-    const id = await system.submit({ prompt: fakePrompt(steps) });
+    const id = await system.submit({ prompt: fakePrompt(steps), retry: { mode: 'restart' } });
     const waiting = await scheduledAgain(system, id);
     expect(waiting).toMatchObject({ waitReason: 'quota', attempts: 1 });
     expect(Date.parse(waiting.scheduledFor ?? '')).toBeGreaterThanOrEqual(resetsAt * 1000);

@@ -37,7 +37,7 @@ async function live(rpc: TestRecords, batch: string | null = null): Promise<stri
   await rpc.records.create(job);
   await rpc.submissions.submit(job.id, `E-${job.id}`);
   const claims = rpc.claimsOf('n1');
-  const [claim] = await claims.claim(1);
+  const [claim] = await rpc.claim('n1', 1);
   if (claim === undefined) throw new Error('the job could not be claimed');
   await claims.finish(finishOf(claim));
   await rpc.records.remove(job.id);

@@ -53,7 +53,7 @@ async function hubBench() {
   await rpc.records.create(job);
   await rpc.submissions.submit(job.id, 'E1');
   const claims = rpc.claimsOf('n1');
-  const [claim] = await claims.claim(1);
+  const [claim] = await rpc.claim('n1', 1);
   if (claim === undefined) throw new Error('the job could not be claimed');
   let said = 0;
   return {

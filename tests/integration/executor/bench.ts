@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import type { AppError } from '../../../src/errors.ts';
 import { createCliProbe, createStateFolders } from '../../../src/executor/cli-probe.ts';
-import type { ExecutorOptions } from '../../../src/executor/executor.ts';
+import type { Executor, ExecutorOptions } from '../../../src/executor/executor.ts';
 import { createExecutor } from '../../../src/executor/executor.ts';
 import { createKnownSessions } from '../../../src/executor/known-sessions.ts';
 import type { PrepareOptions } from '../../../src/executor/prepare.ts';
@@ -34,6 +34,7 @@ export const NODE = 'n1';
 export const KNOWN_SESSION = '01J00000000000000000000001';
 export const OTHER_SESSION = '01J00000000000000000000002';
 export const NATIVE_SESSION = '0b0c9f5e-8f4e-4f57-9d5b-6a5d2f6f9a10';
+const SWEEP_AGAIN_MS = 100;
 const LONG_MS = 3_600_000;
 
 const server = useTestRecords();
@@ -79,6 +80,8 @@ export async function executorBench(
   ) {
     const executor = createExecutor({
       claims: ownClaims,
+      // As workers and the doorbell of their submits do.
+      onGiven: (ids) => void rpc.deliver(ids).then(() => executor.kick()),
       ledger,
       prepare: {
         nodeId,
@@ -155,6 +158,16 @@ export async function executorBench(
     return executor;
   }
 
+  /** Delivers again what was not submitted, as the server's upkeep does, until the test is over. */
+  function redeliver(executor: Executor): void {
+    const sweep = async (): Promise<void> => {
+      await rpc.deliver((await rpc.upkeepOf(nodeId).sweep(SWEEP_AGAIN_MS, 100)).deliver);
+      executor.kick();
+    };
+    const sweeps = setInterval(() => void sweep().catch(() => undefined), SWEEP_AGAIN_MS);
+    onTestFinished(() => clearInterval(sweeps));
+  }
+
   const read = async (id: string): Promise<JobRecord> => {
     const record = await rpc.records.read(id);
     if (record === null) throw new Error(`there is no record of ${id}`);
@@ -173,6 +186,7 @@ export async function executorBench(
     sessionTroubles,
     claims: ownClaims,
     open,
+    redeliver,
     read,
     journal: () => readJournal(journal),
     started,

@@ -427,7 +427,7 @@ describe('what the ledger knows', () => {
   it('is settled at the start, before anything is claimed', async () => {
     const bench = await executorBench();
     const [lost, done, fresh] = [await bench.submit(), await bench.submit(), await bench.submit()];
-    const claims = await bench.claims.claim(2);
+    const claims = await bench.rpc.claim(bench.nodeId, 2);
     expect(claims.map(({ jobId }) => jobId)).toEqual([lost, done]);
     const order: string[] = [];
     const executor = bench.open({
@@ -662,6 +662,7 @@ describe('the outbox', () => {
     const executor = bench.open({
       claims: {
         claim: guarded(bench.claims.claim),
+        giveBack: guarded(bench.claims.giveBack),
         peek: guarded(bench.claims.peek),
         owned: guarded(bench.claims.owned),
         renew: guarded(bench.claims.renew),
@@ -734,8 +735,8 @@ describe('the slots', () => {
       concurrency: 2,
       claims: bench.claimsWith({
         async claim(max) {
-          const claims = await bench.claims.claim(max);
-          if (claims.length === 0 || lost === 0) return claims;
+          const claimed = await bench.claims.claim(max);
+          if (claimed.claims.length === 0 || lost === 0) return claimed;
           lost -= 1;
           return away();
         },
@@ -743,6 +744,7 @@ describe('the slots', () => {
     });
     const ids: string[] = [];
     for (let i = 0; i < 8; i += 1) ids.push(await bench.submit({ steps: [{ sleepMs: 100 }] }));
+    bench.redeliver(executor);
     await executor.start();
     const records = await Promise.all(ids.map(bench.finished));
     expect(records.map(({ status }) => status)).toEqual(Array(8).fill('succeeded'));
@@ -853,9 +855,9 @@ describe('stopping', () => {
     const executor = bench.open({
       claims: bench.claimsWith({
         async claim(max) {
-          const claims = await bench.claims.claim(max);
-          if (claims.length > 0) await claiming.wait();
-          return claims;
+          const claimed = await bench.claims.claim(max);
+          if (claimed.claims.length > 0) await claiming.wait();
+          return claimed;
         },
       }),
     });

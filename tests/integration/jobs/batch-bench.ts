@@ -31,11 +31,11 @@ export class FakeQueue implements Pick<PromptQueue, 'addAll' | 'remove'> {
 
   async addAll(jobs: readonly QueueEntry[]): Promise<void> {
     this.sizes.push(jobs.length);
-    for (const { id, priority, delayMs } of jobs) this.entries.set(id, { id, priority, delayMs });
+    for (const job of jobs) this.entries.set(job.id, job);
   }
 
-  async remove(id: string): Promise<void> {
-    this.entries.delete(id);
+  async remove(id: string): Promise<boolean> {
+    return this.entries.delete(id);
   }
 }
 

@@ -38,8 +38,8 @@ describe('making a batch', () => {
       ['p0', 'queued'],
     ]);
     expect([...bench.queue.entries.values()].slice(0, 2)).toEqual([
-      { id: ids[0], priority: 5, delayMs: 0 },
-      { id: ids[1], priority: 0, delayMs: 1000 },
+      { id: ids[0], delayMs: null },
+      { id: ids[1], delayMs: 1000 },
     ]);
     expect([...bench.queue.entries.keys()]).toEqual(ids);
     expect(Math.max(...bench.queue.sizes)).toBeLessThanOrEqual(100);
@@ -152,10 +152,9 @@ describe('reading a batch', () => {
   it('its counts are those of the records, in every state', async () => {
     const bench = await batchBench();
     const { id, ids } = await make(bench, 4);
-    const claims = bench.rpc.claimsOf('n1');
-    for (const job of ids.slice(0, 2)) await bench.rpc.submissions.submit(job, `E-${job}`);
-    await claims.claim(2);
-    await bench.rpc.records.cancel(ids[3] ?? '', false, CANCELLED);
+    const running = (await bench.rpc.claim('n1', 2)).map(({ jobId }) => jobId);
+    const waiting = ids.find((job) => !running.includes(job)) ?? '';
+    await bench.rpc.records.cancel(waiting, false, CANCELLED);
     expect(await bench.service.get(ALICE, id)).toEqual({
       id,
       createdAt: expect.stringMatching(/Z$/),
@@ -257,8 +256,7 @@ describe('the results of a batch', () => {
     const { batch } = await bench.service.create(ALICE, given, null);
     const [good = '', fails = '', waits = '', goes = ''] = idsOf(batch.items);
     const claims = bench.rpc.claimsOf('n1');
-    for (const id of [good, fails]) await bench.rpc.submissions.submit(id, `E-${id}`);
-    for (const claim of await claims.claim(2)) {
+    for (const claim of await bench.rpc.claim('n1', 2)) {
       const outcome = claim.jobId === good ? succeeded('E1') : failed('E2', 'execution.crashed');
       await claims.finish(finishOf(claim, { outcome }));
     }
@@ -296,10 +294,8 @@ describe('the results of a batch', () => {
 describe('cancelling a batch', () => {
   it('ends jobs that wait, asks running ones to stop, and leaves ended ones alone', async () => {
     const bench = await batchBench();
-    const { id, ids } = await make(bench, 130);
-    const [ran = ''] = ids;
-    await bench.rpc.submissions.submit(ran, 'E1');
-    await bench.rpc.claimsOf('n1').claim(1);
+    const { id } = await make(bench, 130);
+    const ran = (await bench.rpc.claim('n1', 1))[0]?.jobId ?? '';
     const { batch, alreadyOver } = await bench.service.cancel(ALICE, id, true);
     expect([alreadyOver, batch.counts.running, batch.counts.cancelled]).toEqual([false, 1, 129]);
     expect((await bench.rpc.records.read(ran))?.cancel).toBe('forced');

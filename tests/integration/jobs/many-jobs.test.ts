@@ -15,8 +15,10 @@ async function made(bench: BatchBench, states: string): Promise<readonly string[
   for (const [index, state] of [...states].entries()) {
     const id = ids[index] ?? '';
     if (state === 'q') continue;
-    await bench.rpc.submissions.submit(id, `E-${id}`);
-    const [claim] = await claims.claim(1);
+    // This one alone is claimed, and nothing else is given to the node.
+    await bench.rpc.claim('n1', 1);
+    await claims.giveBack();
+    const claim = (await claims.owned()).find(({ jobId }) => jobId === id);
     if (claim === undefined) throw new Error('nothing could be claimed');
     const outcome = state === 'f' ? failed('E', 'execution.crashed') : succeeded('E');
     if (state !== 'r') await claims.finish(finishOf(claim, { outcome }));

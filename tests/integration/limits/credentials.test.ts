@@ -80,7 +80,7 @@ describe('jobs behind a usage limit', () => {
     const bench = await executorBench();
     const executor = bench.open({ concurrency: 1 });
     const busy = { result: { is_error: true, api_error_status: 529, result: 'overloaded' } };
-    const overloaded = await bench.submit({ steps: [busy] });
+    const overloaded = await bench.submit({ steps: [busy], autoContinue: false });
     await executor.start();
     expect(await bench.finished(overloaded)).toMatchObject({
       outcome: { error: { code: 'execution.overloaded' } },

@@ -34,14 +34,10 @@ describe('a cancel', () => {
   });
 
   it('of a job that waits for a slot, or for a worker, ends it at once', async () => {
-    const { redis, clis, server } = await setUp();
+    const { clis, server } = await setUp();
     const first = await accepted(server, { prompt: clis.held('gate', 'first') });
     await eventually(() => clis.prompted() === 1, PATIENCE);
     const submitted = await accepted(server, { prompt: clis.held('never', 'no') });
-    await eventually(
-      async () => (await redis.admin.zscore('{bullpen}:pending', submitted)) !== null,
-      PATIENCE,
-    );
     const queued = await accepted(server, { prompt: clis.held('never', 'no') });
 
     for (const id of [queued, submitted]) {

@@ -25,14 +25,14 @@ it('an entry is removed when its worker releases it, and when its job has grown 
   });
   const counts = () => queue.queue.getJobCounts('active', 'failed');
 
-  await queue.addAll(['deleted', 'old'].map((id) => ({ id, priority: 0, delayMs: 0 })));
+  await queue.addAll(['deleted', 'old'].map((id) => ({ id, delayMs: 0 })));
   await eventually(async () => expect(await counts()).toMatchObject({ active: 2 }));
-  await queue.remove('deleted');
-  await queue.tidy();
+  expect(await queue.remove('deleted')).toBe(false);
   expect(await counts()).toMatchObject({ active: 2 }); // a worker holds it
   release();
   await eventually(async () => expect(await counts()).toMatchObject({ failed: 2 }));
-  await queue.tidy();
+  expect(await queue.remove('deleted')).toBe(true);
+  expect(await queue.remove('deleted')).toBe(true); // there is none
   expect(await queue.queue.getFailed()).toMatchObject([{ id: 'old' }]);
 
   await queue.forgetOlder(60_000);

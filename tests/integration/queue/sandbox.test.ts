@@ -54,7 +54,7 @@ async function startPool(concurrency: number, processor = 'crashing'): Promise<P
     queue,
     main: Object.assign(main, { pid: main.pid }),
     output: () => chunks.join(''),
-    add: (id) => queue.add({ id, priority: 0, delayMs: 0 }),
+    add: (id) => queue.add({ id, delayMs: 0 }),
     async job(id) {
       const job = await queue.queue.getJob(id);
       if (job === undefined) throw new Error(`there is no job ${id}`);

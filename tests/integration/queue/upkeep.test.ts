@@ -2,39 +2,38 @@ import { ulid } from 'ulid';
 import { expect, it, onTestFinished } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import { createLogger } from '../../../src/logger.ts';
-import type { QueueEntry } from '../../../src/queue/prompt-queue.ts';
 import { createUpkeepLoop } from '../../../src/queue/upkeep.ts';
-import { newJob } from '../../contracts/records/samples.ts';
+import { CANCELLED, newJob } from '../../contracts/records/samples.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { useTestRecords } from '../../helpers/redis-records.ts';
 import { testStore } from '../store/test-store.ts';
 
-const SOON_MS = 15_000;
-const LONG_MS = 5 * 60_000;
+/** After this time a sweep names a job again. */
+const AGAIN_MS = 2000;
 const MAX_QUEUED = 10;
 const LOST_AFTER_MS = 120_000;
 
 const server = useTestRecords();
 
-/** A loop over the records, and a queue that has lost all its entries. */
+/** A loop over the records, and a queue that delivers nothing. */
 async function setUp(inTouchForMs = () => 0) {
   const rpc = server.make();
   const upkeep = rpc.upkeepOf('n1');
-  const has = new Set<string>();
   const passes = { begun: 0 };
+  /** What BullMQ was asked to deliver. */
+  const delivered = new Set<string>();
+  const entries = new Set<string>();
   const queue = {
     refuses: null as string | null,
-    tidy: async () => undefined,
     forgetOlder: async () => undefined,
     giveBackTaken: async () => undefined,
-    async doubtful(ids: readonly string[]) {
-      if (queue.refuses === 'all') throw new AppError('redis.refused', 'NOPERM');
-      return ids.filter((id) => !has.has(id));
-    },
-    async ensure({ id }: QueueEntry) {
+    async deliver(id: string) {
       if (queue.refuses === id) throw new AppError('redis.refused', 'NOPERM');
-      if (has.has(id)) return false;
-      has.add(id);
+      delivered.add(id);
+    },
+    async remove(id: string) {
+      if (queue.refuses === id) return false; // a worker holds it
+      entries.delete(id);
       return true;
     },
   };
@@ -46,7 +45,6 @@ async function setUp(inTouchForMs = () => 0) {
         return upkeep.counts();
       },
     },
-    records: rpc.records,
     queue,
     store: await testStore(),
     everyMs: 5,
@@ -66,11 +64,12 @@ async function setUp(inTouchForMs = () => 0) {
   };
   return {
     queue,
-    has,
+    delivered,
+    entries,
     pass,
     admit: loop.admit,
     rpc,
-    async lost(): Promise<string> {
+    async create(): Promise<string> {
       const { id } = newJob();
       await rpc.records.create(newJob({}, { id }));
       return id;
@@ -82,49 +81,63 @@ async function setUp(inTouchForMs = () => 0) {
   };
 }
 
-it('a check that fails is made again soon; a job that the queue has is left alone for long', async () => {
-  const { queue, has, lost, advance } = await setUp();
-  const id = await lost();
-  queue.refuses = 'all';
-  await advance(SOON_MS + 1000);
-  queue.refuses = null;
-  expect(has).toEqual(new Set());
-  await advance(SOON_MS);
-  expect(has).toEqual(new Set([id]));
-  await advance(SOON_MS); // seen to be there
-  has.clear();
-  await advance(LONG_MS - 1000);
-  expect(has).toEqual(new Set());
-  await advance(2000);
-  expect(has).toEqual(new Set([id]));
+it('a job that was let through is delivered again until it is submitted', async () => {
+  const { rpc, delivered, create, advance } = await setUp();
+  const id = await create();
+  await rpc.claimsOf('n1').claim(1);
+  await advance(AGAIN_MS);
+  expect(delivered).toEqual(new Set([id]));
+  delivered.clear();
+  await advance(AGAIN_MS);
+  expect(delivered).toEqual(new Set([id]));
+  await rpc.deliver([id]);
+  delivered.clear();
+  await advance(AGAIN_MS);
+  expect(delivered).toEqual(new Set());
 });
 
-it('a job that cannot be enqueued affects neither the other jobs nor the later tasks', async () => {
-  const { queue, has, lost, advance } = await setUp();
-  const [bad, ...good] = [await lost(), await lost(), await lost()];
+it('a job that cannot be delivered affects neither the other jobs nor the later tasks', async () => {
+  const { rpc, queue, delivered, create, advance } = await setUp();
+  const [bad, ...good] = [await create(), await create(), await create()];
+  await rpc.claimsOf('n1').claim(3);
   queue.refuses = bad ?? ulid();
-  await advance(SOON_MS + 1000);
-  expect(has).toEqual(new Set(good));
+  await advance(AGAIN_MS);
+  expect(delivered).toEqual(new Set(good));
   queue.refuses = null;
-  await advance(SOON_MS);
-  expect(has).toEqual(new Set([bad, ...good]));
+  await advance(AGAIN_MS);
+  expect(delivered).toEqual(new Set([bad, ...good]));
+});
+
+it('the entry of a job that ended before it ran is removed, also when a worker held it first', async () => {
+  const { rpc, queue, entries, create, advance } = await setUp();
+  const id = await create();
+  entries.add(id);
+  queue.refuses = id;
+  await rpc.records.cancel(id, false, CANCELLED);
+  await advance(AGAIN_MS);
+  expect(entries).toEqual(new Set([id]));
+  queue.refuses = null;
+  await advance(AGAIN_MS);
+  expect(entries).toEqual(new Set());
+  entries.add(id); // another entry of that name is no longer looked for
+  await advance(AGAIN_MS);
+  expect(entries).toEqual(new Set([id]));
 });
 
 it('a call is refused when, as last counted, more jobs would wait than may', async () => {
-  const { admit, lost, pass } = await setUp();
+  const { admit, create, pass } = await setUp();
   admit(MAX_QUEUED);
   expect(() => admit(MAX_QUEUED + 1)).toThrow(expect.objectContaining({ code: 'queue.full' }));
-  await lost();
+  await create();
   await pass();
   expect(() => admit(MAX_QUEUED)).toThrow(expect.objectContaining({ code: 'queue.full' }));
 });
 
 it('a silent server loses its jobs only when this one was in touch with Redis for as long', async () => {
   let inTouchMs = 0;
-  const { rpc, pass, lost, advance } = await setUp(() => inTouchMs);
-  const id = await lost();
-  await rpc.submissions.submit(id, ulid());
-  await rpc.claimsOf('n2').renew(await rpc.claimsOf('n2').claim(1));
+  const { rpc, pass, create, advance } = await setUp(() => inTouchMs);
+  const id = await create();
+  await rpc.claimsOf('n2').renew(await rpc.claim('n2', 1));
   await advance(LOST_AFTER_MS * 2);
   const status = async () => (await rpc.records.read(id))?.status;
   expect(await status()).toBe('running');

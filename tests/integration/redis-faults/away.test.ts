@@ -222,7 +222,7 @@ describe('a reader of events', () => {
       result: 'busy',
     };
     const id = await accepted(server, {
-      retry: { maxAttempts: 2 },
+      retry: { maxAttempts: 2, mode: 'restart' },
       prompt: fakePrompt([{ delta: 'first words' }, { waitFor: clis.latch('gate') }, { result: overloaded }]),
     });
     const first = await readEvents(server, id);

@@ -56,7 +56,7 @@ function breakable(doorbells: Doorbells) {
 }
 
 /** A client whose submits are recorded. By default only a message wakes it. */
-function setUp(rest: Partial<ClientOptions> = {}) {
+async function setUp(rest: Partial<ClientOptions> = {}) {
   const made = server.make();
   const rpc = { ...made, doorbells: breakable(made.doorbells) };
   const submits: { executionId: string; listeners: number; result: SubmitResult }[] = [];
@@ -77,15 +77,16 @@ function setUp(rest: Partial<ClientOptions> = {}) {
       return `e${ids}`;
     },
     pollMs: NEVER_MS,
-    parkedMs: 15_000,
     ...rest,
   });
   onTestFinished(() => client.stop());
   const claims = rpc.claimsOf('n1');
+  await claims.renew([]);
+  await claims.claim(5); // it has room
   /** Resolves when the client waits after its n-th submit. */
   const waits = (count: number) => eventually(() => expect(submits).toHaveLength(count));
   const claimOne = async () => {
-    const [claim] = await claims.claim(1);
+    const [claim] = await rpc.claim('n1', 1);
     if (claim === undefined) throw new Error('nothing to claim');
     return claim;
   };
@@ -106,7 +107,7 @@ const unending = (): AbortSignal => new AbortController().signal;
 
 describe("the worker's side of the RPC", () => {
   it('listens before it submits, and resolves when the job has ended', async () => {
-    const { rpc, client, claims, submits, waits, claimOne } = setUp();
+    const { rpc, client, claims, submits, waits, claimOne } = await setUp();
     const job = newJob();
     await rpc.records.create(job);
     const run = client.run(job.id, unending());
@@ -119,7 +120,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('submits nothing before Redis has acknowledged the subscription', async () => {
-    const { rpc, submits } = setUp();
+    const { rpc, submits } = await setUp();
     const acknowledged = Promise.withResolvers<void>();
     const client = createClient({
       doorbells: {
@@ -142,7 +143,6 @@ describe("the worker's side of the RPC", () => {
       },
       newExecutionId: () => 'e',
       pollMs: NEVER_MS,
-      parkedMs: 1,
     });
     const run = client.run('j', unending());
     await new Promise((resolve) => setImmediate(resolve));
@@ -154,7 +154,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('notices an end between the submit and the wait', async () => {
-    const { rpc, claims } = setUp();
+    const { rpc, claims } = await setUp();
     const job = newJob();
     await rpc.records.create(job);
     const client = createClient({
@@ -163,21 +163,20 @@ describe("the worker's side of the RPC", () => {
       submissions: {
         async submit(jobId, executionId) {
           const result = await rpc.submissions.submit(jobId, executionId);
-          for (const claim of await claims.claim(1)) await claims.finish(finishOf(claim));
+          for (const claim of await rpc.claim('n1', 1)) await claims.finish(finishOf(claim));
           await new Promise((resolve) => setImmediate(resolve));
           return result;
         },
       },
       newExecutionId: () => 'e',
       pollMs: NEVER_MS,
-      parkedMs: 1,
     });
     onTestFinished(() => client.stop());
     expect(await client.run(job.id, unending())).toEqual({ kind: 'finished', status: 'succeeded' });
   });
 
   it('a lost doorbell costs one poll interval, not the result', async () => {
-    const { rpc, client, claims, submits, waits, claimOne } = setUp({ pollMs: 30 });
+    const { rpc, client, claims, submits, waits, claimOne } = await setUp({ pollMs: 30 });
     const job = newJob();
     await rpc.records.create(job);
     const run = client.run(job.id, unending());
@@ -189,7 +188,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('reads the record again when messages arrive again', async () => {
-    const { rpc, client, claims, waits, claimOne } = setUp();
+    const { rpc, client, claims, waits, claimOne } = await setUp();
     const job = newJob();
     await rpc.records.create(job);
     const run = client.run(job.id, unending());
@@ -201,15 +200,14 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('messages of other jobs, answers and garbage do not wake it', async () => {
-    const { rpc, client, claims, submits, waits, claimOne, delivered } = setUp();
+    const { rpc, client, claims, submits, waits, claimOne, delivered } = await setUp();
     const job = newJob();
-    const other = newJob({ priority: -1 });
+    const other = newJob();
     await rpc.records.create(job);
-    await rpc.records.create(other);
     const run = client.run(job.id, unending());
     await waits(1);
-    await rpc.submissions.submit(other.id, 'other');
     const claim = await claimOne();
+    await rpc.records.create(other);
     await claims.finish(finishOf(await claimOne()));
     await rpc.doorbells.publish(rpc.responseChannel, '{"id":"test","success":true,"result":""}');
     await rpc.doorbells.publish(rpc.responseChannel, 'garbage');
@@ -221,7 +219,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('an abort ends the wait with its reason, and leaves the job alone', async () => {
-    const { rpc, client, claims, waits, claimOne } = setUp();
+    const { rpc, client, claims, waits, claimOne } = await setUp();
     const job = newJob();
     await rpc.records.create(job);
     const controller = new AbortController();
@@ -235,7 +233,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('an aborted signal submits nothing', async () => {
-    const { rpc, client, submits } = setUp();
+    const { rpc, client, submits } = await setUp();
     const job = newJob();
     await rpc.records.create(job);
     await expect(client.run(job.id, AbortSignal.abort(new Error('over')))).rejects.toThrow('over');
@@ -243,7 +241,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('a long wait leaves no listeners on the signal', async () => {
-    const { rpc, client, claims, submits, claimOne } = setUp({ pollMs: 1 });
+    const { rpc, client, claims, submits, claimOne } = await setUp({ pollMs: 1 });
     const job = newJob();
     await rpc.records.create(job);
     const { signal } = new AbortController();
@@ -256,14 +254,14 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('a second call for the same job waits for the execution that is under way', async () => {
-    const { rpc, client, claims, waits, claimOne } = setUp();
+    const { rpc, client, claims, waits, claimOne } = await setUp();
     const job = newJob();
     await rpc.records.create(job);
     const first = client.run(job.id, unending());
     const second = client.run(job.id, unending());
     await waits(2);
     const claim = await claimOne();
-    expect(await claims.claim(5)).toEqual([]);
+    expect(await claims.claim(5)).toEqual({ claims: [], given: [] });
     await claims.finish(finishOf(claim));
     expect(await Promise.all([first, second])).toEqual(
       Array(2).fill({ kind: 'finished', status: 'succeeded' }),
@@ -271,7 +269,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('an attempt that ended leaves the worker until the next one is due', async () => {
-    const { rpc, client, claims, waits, claimOne } = setUp();
+    const { rpc, client, claims, waits, claimOne } = await setUp();
     const job = newJob({ maxAttempts: 2 });
     await rpc.records.create(job);
     const run = client.run(job.id, unending());
@@ -292,7 +290,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('a next attempt that is due at once runs in the same wait, as an execution of its own', async () => {
-    const { rpc, client, claims, waits, claimOne } = setUp();
+    const { rpc, client, claims, waits, claimOne } = await setUp();
     const job = newJob({ maxAttempts: 2 });
     await rpc.records.create(job);
     const run = client.run(job.id, unending());
@@ -309,8 +307,8 @@ describe("the worker's side of the RPC", () => {
     expect(await run).toEqual({ kind: 'finished', status: 'failed' });
   });
 
-  it('a delayed job is asked for again when it is due, a parked one after a while', async () => {
-    const { rpc, client } = setUp();
+  it('a delayed job is delivered again when it is due, a parked one when it is promoted', async () => {
+    const { rpc, client } = await setUp();
     const delayed = newJob({ delayMs: 7000 });
     const ahead = newJob({ concurrencyKey: 'k' });
     const parked = newJob({ concurrencyKey: 'k' });
@@ -319,15 +317,16 @@ describe("the worker's side of the RPC", () => {
       kind: 'later',
       afterMs: expect.closeTo(7000, -3),
     });
-    expect(await client.run(parked.id, unending())).toEqual({ kind: 'later', afterMs: 15_000 });
+    expect(await client.run(parked.id, unending())).toEqual({ kind: 'later', afterMs: null });
   });
 
   it('a job that is not there is gone', async () => {
-    expect(await setUp().client.run('none', unending())).toEqual({ kind: 'gone' });
+    const { client } = await setUp();
+    expect(await client.run('none', unending())).toEqual({ kind: 'gone' });
   });
 
   it('keeps the delivery while Redis takes no commands, and submits again', async () => {
-    const { rpc } = setUp();
+    const { rpc } = await setUp();
     const job = newJob();
     await rpc.records.create(job);
     await rpc.records.cancel(job.id, false, CANCELLED);
@@ -351,7 +350,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('a submit that fails ends the wait and leaves nothing waiting', async () => {
-    const { rpc } = setUp();
+    const { rpc } = await setUp();
     const client = createClient({
       doorbells: rpc.doorbells,
       channel: rpc.responseChannel,
@@ -362,7 +361,6 @@ describe("the worker's side of the RPC", () => {
       },
       newExecutionId: () => 'e',
       pollMs: NEVER_MS,
-      parkedMs: 1,
     });
     onTestFinished(() => client.stop());
     const { signal } = new AbortController();
@@ -371,7 +369,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('subscribes again when the first subscription failed', async () => {
-    const { rpc } = setUp();
+    const { rpc } = await setUp();
     let failures = 1;
     const client = createClient({
       doorbells: {
@@ -386,7 +384,6 @@ describe("the worker's side of the RPC", () => {
       submissions: rpc.submissions,
       newExecutionId: () => 'e',
       pollMs: NEVER_MS,
-      parkedMs: 1,
     });
     onTestFinished(() => client.stop());
     await expect(client.run('none', unending())).rejects.toThrow('not subscribed');
@@ -394,7 +391,7 @@ describe("the worker's side of the RPC", () => {
   });
 
   it('subscribes once for all jobs, and not after it was stopped', async () => {
-    const { rpc, client } = setUp();
+    const { rpc, client } = await setUp();
     await Promise.all([client.start(), client.run('none', unending()), client.start()]);
     expect(rpc.doorbells.listeners()).toBe(1);
     await client.stop();
