@@ -42,13 +42,13 @@ local underWay = {}
 for _, id in ipairs(redis.call('ZRANGE', givenKey(node), 0, -1)) do
   local job = readJob(id, 'status', 'executionId', 'startedAt', 'kind', 'principal', 'owner',
     'project', 'sessionId', 'pin', 'given', 'provider', 'model', 'onQuota', 'attempt', 'request')
+  local waits = isHeld(closed, node, job.project, job.provider) or waitsForLimit(limits, job)
   if job.status ~= 'queued' or job.given ~= node then
     redis.call('ZREM', givenKey(node), id)
-  elseif job.kind ~= 'raw' and (isHeld(closed, node, job.project, job.provider)
-    or waitsForLimit(limits, job)) then
+  elseif waits and job.kind ~= 'raw' then
     takeBack(id)
-  elseif job.executionId ~= '' and #claimed < max and not isFull(job.provider)
-    and tryLimit(limits, job) then
+  elseif not waits and job.executionId ~= '' and #claimed < max and not isFull(job.provider) then
+    tryLimit(limits, job)
     claim(id, job)
   else
     underWay[#underWay + 1] = job.provider

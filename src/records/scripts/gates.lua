@@ -101,13 +101,12 @@ local function waitsForLimit(limits, job)
   return limit ~= nil and job.onQuota ~= 'fail'
     and gateBefore(limit.gates, modelFor(limit.credential, job.model), job.executionId) ~= nil
 end
--- Makes the job's execution the one that tries the limits it passes. Returns true.
+-- Makes the job's execution the one that tries the limits it passes.
 local function tryLimit(limits, job)
   local limit = limits[job.provider]
   if limit and job.onQuota ~= 'fail' then
     tryGates(limit.gates, modelFor(limit.credential, job.model), job.executionId)
   end
-  return true
 end
 local function isLimited(limits, provider)
   local limit = limits[provider]

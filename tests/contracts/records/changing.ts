@@ -41,7 +41,7 @@ export function changing(bench: () => Bench): void {
     expect(await bench().kinds(claim.jobId)).toHaveLength(ended.lastSeq);
   });
 
-  it('of a job that Redis no longer has, only the log is told', async () => {
+  it('of a job that Redis no longer has, the change is in the log alone', async () => {
     expect(await bench().records.change('none', patch)).toBe(false);
     expect(await bench().records.read('none')).toBeNull();
     expect(await bench().log()).toEqual(['c none']);

@@ -6,6 +6,7 @@ import {
   EARLY,
   failed,
   finishOf,
+  newJob,
   openNode,
   running,
   submitted,
@@ -62,6 +63,15 @@ export function submitting(bench: () => Bench): void {
     await bench().closeGate('queue', null);
     expect(await bench().claimOnce('n1', 5)).toEqual({ claims: [], given: [] });
     expect(await bench().record(id)).toMatchObject({ status: 'queued', executionId: null });
+  });
+
+  it('a raw request waits for an open gate on its node', async () => {
+    const raw = newJob({}, { kind: 'raw' });
+    await bench().claimsOf('n1').adopt(raw, 'e1');
+    await bench().closeGate('queue', null);
+    expect(await bench().claimOnce('n1', 5)).toEqual({ claims: [], given: [] });
+    await bench().closeGate('queue', 1);
+    expect(await bench().claimOnce('n1', 5)).toMatchObject({ claims: [{ jobId: raw.id }] });
   });
 
   it('submitting again attaches: nothing changes and no message is sent', async () => {
