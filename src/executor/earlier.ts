@@ -39,13 +39,19 @@ export const NO_EXECUTIONS: EarlierExecutions = {
 
 export type ReadEvents = (jobId: string, after: number, limit: number) => Promise<readonly StoredEvent[]>;
 
+/** Where the events cannot be read, there are none. */
+export const readableBy =
+  (readEvents: ReadEvents): ReadEvents =>
+  (...args) =>
+    readEvents(...args).catch(() => []);
+
 /** Events per read. */
 const PAGE = 500;
 
-/** All events of a job, in order. Events that cannot be read are left out. */
+/** All events of a job, in order. */
 export async function* eventsOf(jobId: string, readEvents: ReadEvents): AsyncGenerator<StoredEvent> {
   for (let after: number | undefined = 0; after !== undefined; ) {
-    const events: readonly StoredEvent[] = await readEvents(jobId, after, PAGE).catch(() => []);
+    const events: readonly StoredEvent[] = await readEvents(jobId, after, PAGE);
     yield* events;
     after = events.at(-1)?.seq;
   }

@@ -13,7 +13,7 @@ import type { Claim, Claims, Finish, LeaseState } from '../records/ports.ts';
 import { rawAnswer } from '../rpc/raw-requests.ts';
 import { pause } from '../timing.ts';
 import type { Delivery } from './delivery.ts';
-import { earlierExecutions } from './earlier.ts';
+import { earlierExecutions, readableBy } from './earlier.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
 import { type ExecutionLimits, type ExecutionResult, execute } from './execute.ts';
 import type { KnownSessions } from './known-sessions.ts';
@@ -239,7 +239,9 @@ export function createClaimRunner(options: {
     const { jobId, executionId, attempt } = claim;
     await failpoint('executor.ended');
     const { from, tail } = await sink.close();
-    const earlierUsage = attempt < 2 ? null : (await earlierExecutions(claim, prepare.readEvents)).usage;
+    // An outcome does not wait for Redis.
+    const readEvents = readableBy(prepare.readEvents);
+    const earlierUsage = attempt < 2 ? null : (await earlierExecutions(claim, readEvents)).usage;
     const finish: Finish = {
       ...{ jobId, executionId, outcome, earlierUsage, from, tail },
       ...nextExecution(claim, outcome, options.retryBackoffMs),

@@ -81,6 +81,11 @@ describe('what earlier executions leave', () => {
     });
   });
 
+  it('is not known when the events cannot be read: the prompt must not be sent again', async () => {
+    const away = () => Promise.reject(new Error('Redis is away'));
+    await expect(earlierExecutions({ jobId: 'J', attempt: 2 }, away, claude)).rejects.toThrow('away');
+  });
+
   it('is nothing of the attempt itself, or without events', async () => {
     expect(await history()).toMatchObject({ nativeSessionId: null, ranMs: 0, usage: null });
   });
