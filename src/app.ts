@@ -280,6 +280,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     hasRoom: executor.hasRoom,
     readAhead: (request) => readAhead(request, prepare),
     providers,
+    nodeId,
     failpoint,
     ...accepting,
   });

@@ -11,6 +11,7 @@ import type {
   ManyCancelled,
   ManyRetried,
 } from '../protocol/job.ts';
+import type { Execution } from '../protocol/outcome.ts';
 import type { PromptRequest, RetryRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type {
@@ -70,6 +71,8 @@ export interface Client {
   get(id: string, options?: CallerOptions & { readonly waitMs?: number }): Promise<Job>;
   /** Newest first. */
   list(query?: JobListQuery, options?: CallerOptions): Promise<JobPage>;
+  /** The executions of a job, the first one first. */
+  executions(id: string, options?: CallerOptions): Promise<readonly Execution[]>;
   /** Requests the cancellation of a job and returns the job, which may still end in another way. */
   cancel(id: string, options?: CancelOptions): Promise<Job>;
   /** Makes a new job like a finished one, with some fields changed. */
@@ -183,6 +186,8 @@ export function createClient(given: ClientOptions): Client {
       }
     },
     list: (query = {}, options = {}) => get<JobPage>('/v1/jobs', query, options),
+    executions: async (id, options = {}) =>
+      (await get<{ readonly data: readonly Execution[] }>(jobPath(id, '/executions'), {}, options)).data,
     cancel: (id, { force = false, ...options } = {}) => post<Job>(jobPath(id, '/cancel'), { force }, options),
     retry: (id, overrides = {}, options = {}) => create<Job>(jobPath(id, '/retry'), overrides, options),
     cancelMany: (selection, { force = false, ...options } = {}) =>

@@ -16,6 +16,7 @@ import type {
   ManyCancelled,
   ManyRetried,
 } from '../protocol/job.ts';
+import type { Execution } from '../protocol/outcome.ts';
 import type { PromptRequest, RetryRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
@@ -48,6 +49,8 @@ export interface Jobs {
   /** The finished job, or its state after `waitMs`. Never rejects because of `signal`. */
   wait(principal: Principal, id: string, waitMs: number, signal: AbortSignal): Promise<Job>;
   list(principal: Principal, query: JobQuery): Promise<JobPage>;
+  /** By attempt. */
+  executions(principal: Principal, id: string): Promise<readonly Execution[]>;
   /**
    * `alreadyCancelled`: the job had ended as cancelled before.
    * @throws AppError job.already_finished when it had ended otherwise

@@ -25,6 +25,7 @@ import { answerClientError, answerFrameworkError, errorHandler, notFound } from 
 import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
 import { eventRoutes } from './routes/events.ts';
+import { executionRoutes } from './routes/executions.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { landingRoutes } from './routes/landing.ts';
 import { loginRoutes } from './routes/login.ts';
@@ -92,6 +93,7 @@ export async function createHttpServer({
   landingRoutes(app, version);
   loginRoutes(app, authenticator, sessions);
   jobRoutes(app, jobs);
+  executionRoutes(app, jobs);
   manyJobRoutes(app, manyJobs);
   batchRoutes(app, { batches, batchFeed, heartbeatMs: settings.heartbeatMs });
   eventRoutes(app, { jobs, events, changes, tickets, heartbeatMs: settings.heartbeatMs });

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError, isDamage, wireError } from '../errors.ts';
+import type { ReadEvents } from '../executor/earlier.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Created, Idempotency, Jobs } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
@@ -20,6 +21,7 @@ import type { Copier } from '../store/copier.ts';
 import { toJobCopy } from '../store/copy-source.ts';
 import type { JobCopy } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
+import { executionsOf } from './executions.ts';
 import { freshJob, toJob } from './job-document.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
 import { type Requested, retryRequest } from './retry-request.ts';
@@ -44,6 +46,7 @@ export interface JobServiceOptions {
   /** A job with this request may start soon. */
   readAhead(request: ResolvedPrompt): void;
   readonly providers: Pick<Providers, 'get'>;
+  readonly nodeId: string;
   readonly failpoint?: Failpoint;
 }
 
@@ -60,6 +63,7 @@ export function createJobService({
   hasRoom,
   readAhead,
   providers,
+  nodeId,
   failpoint = noFailpoint,
 }: JobServiceOptions): Jobs {
   /** The job of any owner. */
@@ -183,6 +187,16 @@ export function createJobService({
         links: jobLinks(row.id),
       }));
       return { data, nextCursor };
+    },
+
+    async executions(principal, id) {
+      await read(principal, id);
+      const rows = await store.run('executions.ofJob', { jobId: id });
+      const readEvents: ReadEvents = async (jobId, after, limit) => {
+        const events = await records.events(jobId, after, limit);
+        return events.length > 0 ? events : store.run('events.read', { jobId, after, limit });
+      };
+      return executionsOf(id, { readEvents, rows, nodeId });
     },
 
     async cancel(principal, id, force) {

@@ -58,6 +58,28 @@ export const Outcome = Type.Object({
 });
 export type Outcome = Static<typeof Outcome>;
 
+/** One of a job's executions. */
+export const Execution = Type.Object({
+  id: Type.String({ description: 'ULID' }),
+  attempt: Type.Integer({ description: 'which one of the job, from 1' }),
+  status: Type.Enum(['running', 'succeeded', 'failed', 'cancelled']),
+  node: Type.String({ description: 'id of the server that runs it' }),
+  provider: nullable(
+    Type.String({ description: 'the one of the job, or its fallback; null: not started yet' }),
+  ),
+  credential: nullable(
+    Type.String({ description: 'name of the login it used, as in GET /v1/providers; null: not known yet' }),
+  ),
+  nativeSessionId: nullable(
+    Type.String({ description: "the CLI's own id of the session that it began or continued" }),
+  ),
+  startedAt: nullable(Type.String({ description: 'when its CLI was started; null: it was not' })),
+  endedAt: nullable(Type.String()),
+  usage: nullable(Usage, { description: 'of this execution alone; so far, while it runs' }),
+  outcome: nullable(Outcome, { description: 'null: it runs' }),
+});
+export type Execution = Static<typeof Execution>;
+
 /**
  * What two executions used together; null: neither used anything. A cost that is not known is left
  * out, and the basis is `unknown` then.

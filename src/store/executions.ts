@@ -162,6 +162,12 @@ export const executionReads = {
     return columns === null ? null : toExecution(columns);
   },
 
+  /** The executions of a job on this node, the first one first. */
+  'executions.ofJob'(db: DatabaseSync, args: { readonly jobId: string }): ExecutionRow[] {
+    const sql = `SELECT ${executionColumns} FROM executions WHERE job_id = ? ORDER BY attempt`;
+    return all<ExecutionColumns>(db, sql, args.jobId).map(toExecution);
+  },
+
   /** The newest execution of a job. */
   'executions.lastOf'(db: DatabaseSync, args: { readonly jobId: string }): ExecutionRow | null {
     const sql = `SELECT ${executionColumns} FROM executions WHERE job_id = ?

@@ -88,6 +88,20 @@ describe('executions', () => {
     expect(await store.run('executions.unsettled', {})).toEqual([]);
   });
 
+  it('of a job are read by attempt, each in its state', async () => {
+    const store = await testStore();
+    const { jobId } = anIntent('e1');
+    await store.run('executions.intent', { ...anIntent('e2'), jobId, attempt: 2 });
+    await store.run('executions.intent', anIntent('e1'));
+    await store.run('executions.intent', anIntent('e3'));
+    await store.run('executions.started', { executionId: 'e2', pid: 7, at: LATER });
+    const rows = await store.run('executions.ofJob', { jobId });
+    expect(rows).toMatchObject([
+      { executionId: 'e1', attempt: 1, state: 'intent' },
+      { executionId: 'e2', attempt: 2, state: 'running', startedAt: LATER },
+    ]);
+  });
+
   it('an outcome without an intent is refused', async () => {
     const store = await testStore();
     const ended = store.run('executions.ended', {

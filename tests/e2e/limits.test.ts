@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { Job } from '../../src/protocol/job.ts';
+import { type Execution, sumOfUsage } from '../../src/protocol/outcome.ts';
 import type { ProviderReport } from '../../src/protocol/server-info.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
@@ -58,6 +59,14 @@ it('one call is refused, and all eight jobs go on at the reset, over a restart o
     expect([status, outcome?.credential]).toEqual(['succeeded', 'claude:work']);
   }
   expect(finished.reduce((sum, { attempts }) => sum + attempts, 0)).toBe(9);
+  const executions = await server.api('GET', `/v1/jobs/${refused.id}/executions`);
+  const { data } = (await executions.json()) as { data: readonly Execution[] }; // the documented answer
+  expect(data.map(({ outcome, credential }) => [outcome?.error?.code, credential])).toEqual([
+    ['execution.quota', 'claude:work'],
+    [undefined, 'claude:work'],
+  ]);
+  const continued = finished.find(({ id }) => id === refused.id);
+  expect(continued?.outcome?.usage).toEqual(data.map(({ usage }) => usage).reduce(sumOfUsage));
   const times = asks().map(({ at }) => Date.parse(at));
   expect(times).toHaveLength(9);
   expect(times[1]).toBeGreaterThanOrEqual(reset);

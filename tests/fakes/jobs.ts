@@ -3,7 +3,7 @@ import { AppError } from '../../src/errors.ts';
 import type { Created, Idempotency, JobPage, Jobs } from '../../src/http/ports.ts';
 import type { JobPatch, JobQuery } from '../../src/protocol/job.ts';
 import { isFinished, type Job, type JobStatus } from '../../src/protocol/job.ts';
-import type { Outcome } from '../../src/protocol/outcome.ts';
+import type { Execution, Outcome } from '../../src/protocol/outcome.ts';
 import type { PromptRequest, RetryRequest } from '../../src/protocol/prompt.ts';
 import { jobFrom, listItem, succeededWith } from './job-samples.ts';
 
@@ -17,6 +17,8 @@ interface Held {
 export class FakeJobs implements Jobs {
   readonly requests: PromptRequest[] = [];
   readonly queries: JobQuery[] = [];
+  /** The executions of every job. */
+  readonly ran: Execution[] = [];
   /** Thrown by the next call, once. */
   failNext: AppError | null = null;
   /** Signals of the waits under way. */
@@ -58,6 +60,12 @@ export class FakeJobs implements Jobs {
     const data = mine.map(({ job }) => listItem(job));
     const wanted = data.filter(({ status }) => query.status?.includes(status) ?? true);
     return { data: wanted.slice(0, query.limit), nextCursor: null };
+  }
+
+  async executions(principal: Principal, id: string): Promise<readonly Execution[]> {
+    this.#fail();
+    this.#find(principal, id);
+    return this.ran;
   }
 
   async cancel(principal: Principal, id: string, force: boolean) {

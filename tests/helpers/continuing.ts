@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RecordedRequest } from '../../scripts/offline-model/request-log.ts';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { Job } from '../../src/protocol/job.ts';
-import type { Outcome } from '../../src/protocol/outcome.ts';
+import { type Execution, sumOfUsage } from '../../src/protocol/outcome.ts';
 import { eventually } from './eventually.ts';
 import { findInPath, type RealCli } from './real-clis.ts';
 import { launchServer, type TestServer } from './server.ts';
@@ -16,12 +16,6 @@ import { makeTempDir, removeDir } from './temp.ts';
 
 const PATIENCE = { timeoutMs: 60_000 };
 const CONTINUE = 'go on [[reply: done]]';
-
-interface Event {
-  readonly kind: string;
-  readonly pid?: number;
-  readonly outcome?: Outcome;
-}
 
 export function continues(cli: RealCli): void {
   describe(`${cli.name}, cut off in the middle of a turn`, () => {
@@ -78,15 +72,13 @@ export function continues(cli: RealCli): void {
           readFileSync(join(entry.parentPath, entry.name), 'utf8').includes(prompt),
       );
 
-    async function eventsOf({ id }: Job): Promise<readonly Event[]> {
-      const headers = { accept: 'application/x-ndjson' };
-      const text = await (await server.api('GET', `/v1/jobs/${id}/events`, undefined, headers)).text();
-      return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Event])); // documented
-    }
-    /** The cost of a job is the sum over its executions. */
-    async function expectSum(job: Job): Promise<void> {
-      const outputs = (await eventsOf(job)).flatMap(({ outcome }) => outcome?.usage?.outputTokens ?? []);
-      expect(job.outcome?.usage?.outputTokens).toBe(outputs.reduce((sum, tokens) => sum + tokens, 0));
+    /** The use and the cost of a job are the sum over its executions. */
+    async function expectSum({ id, attempts, outcome }: Job): Promise<readonly Execution[]> {
+      const response = await server.api('GET', `/v1/jobs/${id}/executions`);
+      const { data } = (await response.json()) as { data: readonly Execution[] }; // the documented answer
+      expect(data.map(({ attempt }) => attempt)).toEqual(Array.from({ length: attempts }, (_, at) => at + 1));
+      expect(outcome?.usage).toEqual(data.map(({ usage }) => usage).reduce(sumOfUsage));
+      return data;
     }
 
     it('goes on by itself after the server was killed', async () => {
@@ -100,7 +92,14 @@ export function continues(cli: RealCli): void {
       const job = await server.finished(id);
       expect(job).toMatchObject({ status: 'succeeded', attempts: 2, outcome: { text: 'done' } });
       expect(times(prompt)).toEqual([1, 1]);
-      await expectSum(job);
+      const [lost, last] = await expectSum(job);
+      expect([lost?.status, lost?.outcome?.error?.code]).toEqual(['failed', 'execution.lost']);
+      expect(lost).toMatchObject({
+        provider: cli.name,
+        node: job.node,
+        nativeSessionId: job.nativeSessionId,
+      });
+      expect([last?.status, last?.id]).toEqual(['succeeded', job.outcome?.executionId]);
     });
 
     it('goes on in a retry after the CLI was killed before it got an answer', async () => {

@@ -2,31 +2,42 @@
 import type { PageQuery } from '../../client/answers.ts';
 import type { Client } from '../../client/client.ts';
 import type { Job } from '../../protocol/job.ts';
+import type { Execution } from '../../protocol/outcome.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { driveJob, followJob } from '../drive-job.ts';
 import { CommandError, EXIT, usageError } from '../failures.ts';
-import { oneLine } from '../format.ts';
+import { type Column, formatDuration, oneLine, renderTable } from '../format.ts';
 import { serverToWaitFor } from '../job-server.ts';
-import { allowingCommand, answerOf, deniedTools, outcomeLine } from '../outcome.ts';
+import { allowingCommand, answerOf, deniedTools, formatCost, outcomeLine } from '../outcome.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
 import { cancelMany, MANY_OPTIONS, retryMany, selectionOf } from './many-jobs.ts';
 
 export const showCommand: Command = {
   name: 'show',
-  usage: 'ID [--json | --text]',
-  summary: 'show one job',
+  usage: 'ID [--executions] [--json | --text]',
+  summary: 'show one job, or its executions',
   options: {
-    json: { type: 'boolean', help: 'print the job as JSON' },
+    executions: { type: 'boolean', help: 'show each execution: how it ended, where, its cost' },
+    json: { type: 'boolean', help: 'print the job or its executions as JSON' },
     text: { type: 'boolean', help: 'print the text of the answer only, unchanged' },
   },
   examples: ['bullpen show 01K9ZV4Q4S9V0M0X2T6D8Y3B7C', 'bullpen show 3B7C --text > answer.md'],
   async run(context, args) {
-    if (args.flag('json') && args.flag('text')) throw usageError('--json or --text, not both');
+    if (args.flag('text') && (args.flag('json') || args.flag('executions')))
+      throw usageError(`--${args.flag('json') ? 'json' : 'executions'} or --text, not both`);
     const given = idArgument(args);
     const client = await context.connect();
-    const job = await client.get(await resolveJobId(client, given));
+    const id = await resolveJobId(client, given);
     const { output } = context;
+    if (args.flag('executions')) {
+      const executions = await client.executions(id);
+      if (args.flag('json')) output.json(executions, 2);
+      else if (executions.length === 0) output.note('the job has no execution yet', 'dim');
+      else output.text(`${renderTable(EXECUTIONS, executions, output.width).join('\n')}\n`);
+      return EXIT.succeeded;
+    }
+    const job = await client.get(id);
     if (args.flag('json')) output.json(job, 2);
     else if (!args.flag('text')) output.text(`${describe(job).join('\n')}\n`);
     else if (job.outcome === null) output.note(`the job has no text yet: it is ${job.status}`, 'yellow');
@@ -37,6 +48,19 @@ export const showCommand: Command = {
     return EXIT.succeeded;
   },
 };
+
+const EXECUTIONS: readonly Column<Execution>[] = [
+  { title: 'ATTEMPT', cell: ({ attempt }) => String(attempt), right: true },
+  { title: 'STATUS', cell: ({ status }) => status },
+  { title: 'ERROR', cell: ({ outcome }) => outcome?.error?.code ?? '' },
+  { title: 'PROVIDER', cell: ({ provider, credential }) => credential ?? provider ?? '' },
+  { title: 'STARTED', cell: ({ startedAt }) => startedAt ?? '' },
+  { title: 'TIME', cell: ({ outcome }) => timeOf(outcome?.durationMs ?? null), right: true },
+  { title: 'COST', cell: ({ usage }) => (usage === null ? '' : formatCost(usage)) },
+  { title: 'NODE', cell: ({ node }) => node },
+];
+
+const timeOf = (ms: number | null): string => (ms === null ? '' : formatDuration(ms));
 
 function describe(job: Job): readonly string[] {
   const rows: [string, string | null][] = [
@@ -52,7 +76,10 @@ function describe(job: Job): readonly string[] {
     ['created', job.createdAt],
     ['started', job.startedAt],
     ['finished', job.finishedAt],
-    ['attempts', String(job.attempts)],
+    [
+      'attempts',
+      job.attempts > 1 ? `${job.attempts} (bullpen show ${job.id} --executions)` : `${job.attempts}`,
+    ],
     ['retry of', job.retryOf],
     ['tags', job.tags.length === 0 ? null : job.tags.join(', ')],
     ['metadata', metadataOf(job)],

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ofProvider } from '../../../src/cli/commands/doctor.ts';
 import { resolveJobId } from '../../../src/cli/commands/job.ts';
 import { usageTable } from '../../../src/cli/commands/usage.ts';
+import { wireError } from '../../../src/errors.ts';
 import type { ProviderReport } from '../../../src/protocol/server-info.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';
 import { aJob, anOutcome, JOB_ID } from '../client/job.ts';
@@ -122,6 +123,49 @@ describe('the other commands', () => {
     expect((await typed(['show', JOB_ID, '--text'], at(server.url))).out).toBe('done');
     const waiting = await typed(['show', JOB_ID, '--text'], at(server.url));
     expect(waiting).toMatchObject({ code: 0, out: '', err: expect.stringContaining('it is queued') });
+  });
+
+  it('show the executions of a job', async () => {
+    const failed = { id: 'E1', attempt: 1, status: 'failed', node: 'N', provider: 'claude' };
+    const executions = [
+      {
+        ...{ ...failed, credential: 'claude:work', nativeSessionId: 'n', endedAt: '' },
+        startedAt: '2026-11-21T11:00:00.000Z',
+        usage: anOutcome().usage,
+        outcome: anOutcome({ status: 'failed', error: wireError('execution.quota', 'the limit') }),
+      },
+      {
+        ...{ ...failed, attempt: 2, status: 'running', credential: null, nativeSessionId: null },
+        ...{ startedAt: null, endedAt: null, usage: null, outcome: null },
+      },
+    ];
+    const page = json(200, { data: executions, nextCursor: null });
+    const server = await startScriptedServer(page, page, json(200, aJob({ attempts: 2 })));
+    const { out } = await typed(['show', JOB_ID, '--executions'], at(server.url));
+    expect(out.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
+      ['ATTEMPT', 'STATUS', 'ERROR', 'PROVIDER', 'STARTED', 'TIME', 'COST', 'NODE'],
+      [
+        '',
+        '1',
+        'failed',
+        'execution.quota',
+        'claude:work',
+        '2026-11-21T11:00:00.000Z',
+        '3.2 s',
+        '$0.0042 (reported)',
+        'N',
+      ],
+      ['', '2', 'running', 'claude', 'N'],
+      [''],
+    ]);
+    expect(server.requests[0]?.url.pathname).toBe(`/v1/jobs/${JOB_ID}/executions`);
+    expect(JSON.parse((await typed(['show', JOB_ID, '--executions', '--json'], at(server.url))).out)).toEqual(
+      executions,
+    );
+    expect((await typed(['show', JOB_ID], at(server.url))).out).toContain(
+      `attempts  2 (bullpen show ${JOB_ID} --executions)`,
+    );
+    expect((await typed(['show', JOB_ID, '--executions', '--text'])).code).toBe(64);
   });
 
   it('say of a job that succeeded without a tool it wanted that it did', async () => {

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { wireError } from '../../../src/errors.ts';
+import { jobOutcome } from '../../../src/protocol/outcome.ts';
 import { asCaller, startHttp } from './harness.ts';
 
 /** For questions that change nothing. */
@@ -31,6 +33,36 @@ test('a job is read with every field, null where unset', async () => {
   const answer = await http.app.inject({ url: `/v1/jobs/${job.id}`, headers: asCaller });
   expect(answer.statusCode).toBe(200);
   expect(answer.json()).toEqual(job);
+});
+
+test('the executions of a job are read with every field; of another job, and with a query, they are refused', async () => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  const running = {
+    id: 'E2',
+    attempt: 2,
+    status: 'running',
+    node: 'N',
+    provider: null,
+    credential: null,
+  } as const;
+  const open = { nativeSessionId: null, startedAt: null, endedAt: null, usage: null, outcome: null };
+  const outcome = { ...jobOutcome('failed', wireError('execution.lost', 'gone')), executionId: 'E1' };
+  const lost = {
+    ...running,
+    ...open,
+    id: 'E1',
+    attempt: 1,
+    status: 'failed',
+    endedAt: 'then',
+    outcome,
+  } as const;
+  http.jobs.ran.push(lost, { ...running, ...open });
+  const read = (path: string) => http.app.inject({ url: `/v1/jobs/${path}`, headers: asCaller });
+  expect((await read(`${id}/executions`)).json()).toEqual({ data: http.jobs.ran, nextCursor: null });
+  expect((await read(`${id}/executions?limit=1`)).statusCode).toBe(400);
+  const { job } = await http.jobs.create({ id: 'other', admin: false }, { prompt: 'x' }, null);
+  expect((await read(`${job.id}/executions`)).json().code).toBe('job.not_found');
 });
 
 test('?wait answers when the job ends or the time is over', async () => {

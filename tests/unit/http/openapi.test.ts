@@ -12,6 +12,7 @@ const ROUTES = {
   '/logout': ['post'],
   '/v1/jobs': ['get', 'post'],
   '/v1/jobs/{id}': ['delete', 'get', 'patch'],
+  '/v1/jobs/{id}/executions': ['get'],
   '/v1/jobs/cancel': ['post'],
   '/v1/jobs/retry': ['post'],
   '/v1/jobs/{id}/cancel': ['post'],
