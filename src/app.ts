@@ -171,6 +171,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     environment,
     nodeId,
     key: await gates.key(),
+    accounts: await gates.accounts(),
     refusedMs: settings.authCircuitMs,
   });
   const allowed = withRoots(settings, moreRoots);

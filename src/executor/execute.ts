@@ -3,6 +3,7 @@
  * it returns exactly one outcome.
  */
 import type { Logger } from 'pino';
+import type { Ended } from '../limits/credentials.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
 import type { ProcessEnd } from '../processes/spawned-process.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
@@ -37,8 +38,7 @@ export interface StopSignals {
   readonly force: AbortSignal;
 }
 
-export interface ExecutionResult {
-  readonly outcome: Outcome;
+export interface ExecutionResult extends Ended {
   /** The line of the CLI's terminal event. */
   readonly finalLine: string | null;
   /**
@@ -46,8 +46,6 @@ export interface ExecutionResult {
    * it.
    */
   readonly sessionTokens: TokenCounts | null;
-  /** As of the verdict. */
-  readonly limitedModel: string | null;
 }
 
 /** @throws AppError when the process cannot be started; nothing was emitted then */
@@ -138,7 +136,8 @@ export async function execute(options: {
   if (end === null)
     setImmediate(started.keep); // half a millisecond: the outcome goes first
   else started.cleanUp();
-  return { outcome, finalLine: listener.finalLine, sessionTokens: tokens, limitedModel };
+  const { account = null } = translator;
+  return { outcome, finalLine: listener.finalLine, sessionTokens: tokens, limitedModel, account };
 }
 
 /** The outcome of a run that is over. */

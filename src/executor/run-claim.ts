@@ -275,6 +275,7 @@ const withoutCli = (outcome: Outcome): ExecutionResult => ({
   finalLine: null,
   sessionTokens: null,
   limitedModel: null,
+  account: null,
 });
 
 /** Whether and when the job goes on after this outcome. */

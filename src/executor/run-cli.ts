@@ -112,8 +112,8 @@ async function runOne(prepared: Prepared, run: CliRun): Promise<ExecutionResult>
     await pass.abandon();
     throw error;
   }
-  const { outcome, limitedModel } = result;
-  const settled = await run.withRedis(() => pass.settle(outcome, limitedModel)).catch(() => outcome);
+  const { outcome } = result;
+  const settled = await run.withRedis(() => pass.settle(result)).catch(() => outcome);
   return { ...result, outcome: settled };
 }
 

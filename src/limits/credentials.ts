@@ -21,17 +21,24 @@ const MINUTE_MS = 60_000;
 const QUOTA_BACKOFF = { firstMs: 5 * MINUTE_MS, maxMs: 60 * MINUTE_MS };
 export const MAX_REFUSED_MS = 10 * MINUTE_MS;
 
+/** What a CLI has reported when an execution is over. */
+export interface Ended {
+  readonly outcome: Outcome;
+  /** As of the verdict. */
+  readonly limitedModel: string | null;
+  /** As of the translator. */
+  readonly account: string | null;
+}
+
 /** The permission to start one execution. */
 export interface Pass {
-  readonly credential: string;
   /** The vendor accepted the login: the model has begun to answer. The job may run for an hour. */
   proven(): void;
   /**
    * The execution has ended, and its refusal closes the gate. Returns its outcome with the name of
    * the credential, and after a usage limit with the time when the next job may try.
-   * @param limitedModel as of the verdict
    */
-  settle(outcome: Outcome, limitedModel: string | null): Promise<Outcome>;
+  settle(ended: Ended): Promise<Outcome>;
   /** The execution did not come to an outcome. */
   abandon(): Promise<void>;
 }
@@ -65,6 +72,7 @@ export function createCredentials({
   environment,
   nodeId,
   key,
+  accounts,
   refusedMs,
 }: {
   readonly gates: Gates;
@@ -74,25 +82,44 @@ export function createCredentials({
   readonly nodeId: string;
   /** Of the HMAC in names, the same for all nodes. */
   readonly key: string;
+  /** As {@link Gates} knows them at the start. */
+  readonly accounts: ReadonlyMap<string, string>;
   /** How long the first refused login closes the gate. */
   readonly refusedMs: number;
 }): Credentials {
-  const names = Object.fromEntries(
-    providers.list().map(({ provider: { name, login }, defaults }) => {
+  const logins = new Map(
+    providers.list().map(({ provider: { name, login }, defaults }): [string, NamedLogin] => {
       const use = { provider: name, login, env: environment(name, {}), configured: defaults.credential };
-      return [name, credentialName(use, { nodeId, key })];
+      const first = credentialName(use, { nodeId, key });
+      const account = accounts.get(first);
+      const isKnown = account?.startsWith(`${name}:account-`) === true && defaults.credential === null;
+      return [name, { first, configured: defaults.credential !== null, name: isKnown ? account : first }];
     }),
   );
+  const names = (): Readonly<Record<string, string>> =>
+    Object.fromEntries([...logins].map(([provider, { name }]) => [provider, name]));
+
+  /** Names a login by the account that its CLI has reported. */
+  async function identify(provider: string, login: NamedLogin, reported: string): Promise<string> {
+    const account = `${provider}:account-${hashOf(`${provider} account ${reported}`, key)}`;
+    if (login.name === account) return account;
+    const credentials = { ...names(), [provider]: account };
+    await gates.identify({ node: nodeId, name: login.first, account, credentials });
+    login.name = account;
+    return account;
+  }
+
   const succeeded = new Map<string, number>();
   const lastModels = new Map<string, string>();
 
   function createPass(
-    credential: string,
+    atStart: string,
     provider: string,
     execution: Pick<Claim, 'jobId' | 'executionId'>,
     entered: { readonly enteredAt: number; readonly tries: boolean; readonly namesModel: boolean },
   ): Pass {
     let { tries } = entered;
+    let credential = atStart;
     async function answered(opens: boolean): Promise<void> {
       if (!tries) return;
       tries = false;
@@ -119,11 +146,19 @@ export function createCredentials({
         : outcome;
     }
 
+    /** The account of a login may become known while it is used. */
+    async function rename(account: string | null): Promise<void> {
+      const login = logins.get(provider);
+      if (login === undefined || login.configured) return;
+      if (account !== null) credential = await identify(provider, login, account);
+      else if (credential === login.first) credential = login.name;
+    }
+
     return {
-      credential,
       proven: () => void answered(true).catch(() => undefined), // `settle` comes, or the try expires
       abandon: () => answered(false).catch(() => undefined), // the try expires
-      async settle(ended, limitedModel) {
+      async settle({ outcome: ended, limitedModel, account }) {
+        await rename(account);
         const outcome = { ...ended, credential };
         const code = outcome.error?.code;
         if (code === 'execution.quota') return refused(outcome, 'quota', limitedModel);
@@ -141,9 +176,9 @@ export function createCredentials({
   }
 
   return {
-    names: () => names,
+    names,
     async enter(execution, { name, login }, model) {
-      const credential = names[name] ?? name;
+      const credential = logins.get(name)?.name ?? name;
       const entered = await gates.enter(credential, model, execution.executionId);
       if (entered.kind === 'closed') throw refusal(name, credential, login, entered);
       return createPass(credential, name, execution, {
@@ -203,6 +238,15 @@ function refusal(provider: string, credential: string, login: Login, gate: Close
   return new AppError('auth.required', `${provider} refused the login ${ago} s ago; ${next}; ${login.hint}`);
 }
 
+/** How a login of this node is called. */
+interface NamedLogin {
+  /** Its name without its account. */
+  readonly first: string;
+  readonly configured: boolean;
+  /** Its name now. */
+  name: string;
+}
+
 /** A provider's login, as far as it is known without starting the CLI. */
 export interface LoginUse {
   readonly provider: string;
@@ -213,10 +257,13 @@ export interface LoginUse {
   readonly configured: string | null;
 }
 
+const hashOf = (text: string, key: string): string =>
+  createHmac('sha256', key).update(text).digest('hex').slice(0, 12);
+
 /**
- * Names a credential: `claude:work`. The same login has the same name on every node, as far as that
- * can be known: the configured name, else a hash of the key, else one of the node and the folder
- * that holds the login. The hash has a key, and reveals nothing.
+ * Names a credential whose account is not known. The same login has the same name on every node,
+ * as far as that can be known: the configured name (`claude:work`), else a hash of the key, else
+ * one of the node and the folder that holds the login. The hash has a key, and reveals nothing.
  */
 export function credentialName(
   { provider, login, env, configured }: LoginUse,
@@ -230,6 +277,5 @@ export function credentialName(
   });
   const hasKey = values.some((value) => value !== '');
   const identity = JSON.stringify(hasKey ? values : [nodeId, ...folders]);
-  const hash = createHmac('sha256', key).update(`${provider} ${identity}`).digest('hex').slice(0, 12);
-  return `${provider}:${hasKey ? 'key' : 'login'}-${hash}`;
+  return `${provider}:${hasKey ? 'key' : 'login'}-${hashOf(`${provider} ${identity}`, key)}`;
 }

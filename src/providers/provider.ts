@@ -123,6 +123,11 @@ export interface Translator {
    * Names, for a person, of the work that goes on after the answer. Left out: there never is any.
    */
   readonly background?: readonly string[];
+  /**
+   * The account of the login, as the CLI reports it. It is personal: only a hash of it is kept.
+   * Left out, or null: not reported.
+   */
+  readonly account?: string | null;
   readonly progress: Progress;
   /**
    * Why going on is pointless: an error that the CLI would retry for minutes although no retry can

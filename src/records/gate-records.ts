@@ -58,6 +58,18 @@ export interface Gates {
   credentials(): Promise<ReadonlyMap<string, ReadonlySet<string>>>;
   /** Key of the HMAC in names of credentials, made at the first use. */
   key(): Promise<string>;
+  /** Accounts that CLIs have reported: a credential's name without its account → that with it. */
+  accounts(): Promise<ReadonlyMap<string, string>>;
+  /**
+   * Remembers an account. The gates of the name without it become its gates.
+   * @param credentials names of the node's credentials by provider, from now on
+   */
+  identify(known: {
+    readonly node: string;
+    readonly name: string;
+    readonly account: string;
+    readonly credentials: Readonly<Record<string, string>>;
+  }): Promise<void>;
   /** The model that a credential ran last, for jobs that name none. */
   ran(credential: string, model: string): Promise<void>;
 }
@@ -122,6 +134,12 @@ export function createGates(redis: Redis, names: Names, scripts: ScriptRunner): 
     async key() {
       await redis.set(names.credentialKey, randomBytes(32).toString('hex'), 'NX');
       return (await redis.get(names.credentialKey)) ?? '';
+    },
+    async accounts() {
+      return new Map(Object.entries(await redis.hgetall(names.accounts)));
+    },
+    async identify({ credentials, ...known }) {
+      await scripts.run('identify', { ...known, credentials: JSON.stringify(credentials) });
     },
     async ran(credential, model) {
       await redis.hset(names.lastModels, credential, model);

@@ -1,4 +1,7 @@
 /** A usage limit, with the real claude and the offline model: docs/limits.md. */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { Job } from '../../src/protocol/job.ts';
@@ -22,13 +25,28 @@ const credentialsOf = async (server: TestServer): Promise<ProviderReport['creden
   return data.find(({ name }) => name === 'claude')?.credentials ?? [];
 };
 
+/** Makes a folder whose claude is logged in to a plan, as far as its files say. */
+function planLogin(): string {
+  const dir = tempDir();
+  const home = join(dir, 'home');
+  mkdirSync(join(home, '.claude'), { recursive: true });
+  const tokens = { accessToken: 'offline', refreshToken: 'offline', expiresAt: Date.now() + 86_400_000 };
+  const claudeAiOauth = { ...tokens, scopes: ['user:inference', 'user:profile'], subscriptionType: 'max' };
+  writeFileSync(join(home, '.claude/.credentials.json'), JSON.stringify({ claudeAiOauth }));
+  const oauthAccount = {
+    accountUuid: randomUUID(),
+    emailAddress: 'ada@example.com',
+    organizationName: 'Ada',
+  };
+  writeFileSync(join(home, '.claude.json'), JSON.stringify({ oauthAccount }));
+  return dir;
+}
+
 it('one call is refused, and all eight jobs go on at the reset, over a restart of the server', async () => {
   const options = {
-    dir: tempDir(),
-    config: { providers: { claude: { credential: 'work' } } },
+    dir: planLogin(),
     env: {
       ANTHROPIC_BASE_URL: model.url,
-      CLAUDE_CODE_OAUTH_TOKEN: 'offline',
       BULLPEN_CONCURRENCY: '1',
       BULLPEN_SWEEP_MS: '100',
     },
@@ -47,16 +65,18 @@ it('one call is refused, and all eight jobs go on at the reset, over a restart o
     PATIENT,
   );
   const [credential] = await credentialsOf(server);
-  expect(credential).toMatchObject({ name: 'claude:work', status: 'limited' });
+  const name = expect.stringMatching(/^claude:account-[0-9a-f]{12}$/);
+  expect(credential).toMatchObject({ name, status: 'limited' });
   const reset = Date.parse(credential?.limitedUntil ?? '');
   expect(Date.parse(refused.scheduledFor ?? '')).toBeGreaterThanOrEqual(reset);
   expect(refused).toMatchObject({ status: 'scheduled', attempts: 1, outcome: null });
 
   await server.stop();
   server = await startServer(options);
+  expect(await credentialsOf(server)).toEqual([credential]);
   const finished = await Promise.all(ids.map((id) => server.finished(id)));
   for (const { status, outcome } of finished) {
-    expect([status, outcome?.credential]).toEqual(['succeeded', 'claude:work']);
+    expect([status, outcome?.credential]).toEqual(['succeeded', credential?.name]);
   }
   expect(finished.reduce((sum, { attempts }) => sum + attempts, 0)).toBe(9);
   const executions = await server.api('GET', `/v1/jobs/${refused.id}/executions`);
@@ -70,5 +90,5 @@ it('one call is refused, and all eight jobs go on at the reset, over a restart o
   const times = asks().map(({ at }) => Date.parse(at));
   expect(times).toHaveLength(9);
   expect(times[1]).toBeGreaterThanOrEqual(reset);
-  expect(await credentialsOf(server)).toEqual([{ name: 'claude:work', status: 'ok', limitedUntil: null }]);
+  expect(await credentialsOf(server)).toEqual([{ ...credential, status: 'ok', limitedUntil: null }]);
 });

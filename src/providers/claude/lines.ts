@@ -171,6 +171,24 @@ const LifecycleLine = Type.Object({
 /** The answer to the opening. */
 const ControlResponseLine = Type.Object({ type: Type.Literal('control_response') });
 
+/** Only a login of a plan has an account, not a key or a token (observed with 2.1.329). */
+const account = Compile(
+  Type.Object({
+    response: Type.Object({
+      response: Type.Object({
+        account: Type.Object({ email: Type.String({ minLength: 1 }), organization: maybe(Type.String()) }),
+      }),
+    }),
+  }),
+);
+
+/** The account in the answer to the opening: a person may use one address in two organizations. */
+export function accountIn(line: ClaudeLine): string | null {
+  if (!account.Check(line)) return null;
+  const { email, organization = null } = line.response.response.account;
+  return JSON.stringify([email, organization]);
+}
+
 /** Signs of life without content. */
 const QuietLine = Type.Object({
   type: Type.Literal('system'),

@@ -7,7 +7,7 @@ import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { atEpochSeconds } from '../endings.ts';
 import type { RunFacts, Translator } from '../provider.ts';
 import { createContent, createOpenTools } from './content.ts';
-import { type ClaudeLine, parseClaudeLine, type ResultLine } from './lines.ts';
+import { accountIn, type ClaudeLine, parseClaudeLine, type ResultLine } from './lines.ts';
 import { createBackground, createTurns } from './turns.ts';
 import { createUsageMeter } from './usage.ts';
 import { type ApiError, type ClaudeEnd, claudeVerdict, LOGIN_HINT, whyBlocked } from './verdict.ts';
@@ -32,6 +32,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   /** Why the prompt never reached the model. */
   let blocked: WireError | null = null;
   let transcriptLost = false;
+  let account: string | null = null;
   const missingServers = createServerWarnings();
   let limit: ClaudeEnd['limit'] = null;
   /** Answers that lost a part because their line was too long. */
@@ -183,7 +184,10 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   return {
     line(raw, cut = null) {
       const line = parseClaudeLine(raw, cut);
-      if (line?.type === 'control_response') return []; // the answer to the opening
+      if (line?.type === 'control_response') {
+        account ??= accountIn(line);
+        return [];
+      }
       if (line?.type === 'result' && isCut(cut, 'result')) cutAnswers.add(line.result ?? null);
       return line === null ? [{ kind: 'raw', line: raw }] : translate(line, raw);
     },
@@ -202,6 +206,9 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     },
     get hopeless() {
       return hopeless;
+    },
+    get account() {
+      return account;
     },
     get progress() {
       return { turns: content.turns(), usage: meter.total(), byModel: meter.byModel() };

@@ -10,6 +10,8 @@ local GATES = P .. ':gates'
 local OPENED, MODELS = P .. ':gates:opened', P .. ':gates:models'
 -- The credential of each provider (JSON), by node.
 local CREDENTIALS = P .. ':credentials'
+-- A credential's name without an account → its name with one.
+local ACCOUNTS = P .. ':accounts'
 -- How long a job that tries a credential keeps the others waiting without an answer.
 local PROBE_MS = 120000
 

@@ -129,6 +129,23 @@ export function gates(bench: () => Bench): void {
     expect(await enter('e2')).toMatchObject({ kind: 'open' });
   });
 
+  it('the gates of a login are those of its account, once that is known', async () => {
+    const account = 'claude:account-1';
+    const opus = { word: 'opus', model: 'claude-opus-5-5' };
+    await refused('e1', { resetsAt: (await bench().now()) + HOUR_MS });
+    await refused('e2', { ...opus, resetsAt: (await bench().now()) + HOUR_MS });
+    await refuse({ ...opus, credential: account, resetsAt: (await bench().now()) + 2 * HOUR_MS });
+    const known = { node: 'n1', name: CREDENTIAL, account, credentials: { claude: account } };
+    for (const _ of ['first', 'again']) await bench().gates.identify(known);
+    const closed = await bench().gates.closed();
+    expect([...closed.keys()].sort()).toEqual([account, `${account}|opus`]);
+    expectAround((closed.get(`${account}|opus`)?.until ?? 0) - (await bench().now()), 2 * HOUR_MS);
+    expect(await bench().gates.accounts()).toEqual(new Map([[CREDENTIAL, account]]));
+    expect((await bench().gates.credentials()).get('claude')).toEqual(new Set([account]));
+    await submitted(bench());
+    expect(await claim()).toEqual([]);
+  });
+
   it('jobs of a limited credential are not claimed, others are, and one tries at the reset', async () => {
     await named();
     await refused('e1');

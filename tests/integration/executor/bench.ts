@@ -137,6 +137,7 @@ export async function executorBench(
         environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
         nodeId,
         key: 'key',
+        accounts: new Map(),
         refusedMs: LONG_MS,
       }),
       leaseMs: 600,

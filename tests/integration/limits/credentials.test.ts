@@ -76,6 +76,26 @@ describe('jobs behind a usage limit', () => {
     expect(bench.started()).toHaveLength(1);
   });
 
+  it('belong to the account that the CLI reports, of which only a hash is kept', async () => {
+    const bench = await executorBench();
+    const account = { email: 'ada@example.com', organization: 'Engines' };
+    const hello = { line: JSON.stringify({ type: 'control_response', response: { response: { account } } }) };
+    const executor = bench.open({ concurrency: 1 });
+    const first = await bench.submit({ steps: [hello] });
+    await executor.start();
+    const { outcome } = await bench.finished(first);
+    const name = outcome?.credential ?? '';
+    expect(name).toMatch(/^claude:account-[0-9a-f]{12}$/);
+    expect([...(await bench.rpc.gates.accounts()).values()]).toEqual([name]);
+    const second = await bench.submit({ steps: [hello, ...limited()] });
+    executor.kick();
+    await bench.until(async () => (await bench.read(second)).status === 'scheduled');
+    expect([...(await bench.rpc.gates.closed()).keys()]).toEqual([name]);
+    expect(JSON.stringify([await bench.rpc.records.events(first, 0, 100), bench.logged])).not.toContain(
+      'ada@',
+    );
+  });
+
   it('are limited for an hour at most when no reset is known, and an overload is no limit', async () => {
     const bench = await executorBench();
     const executor = bench.open({ concurrency: 1 });

@@ -11,6 +11,23 @@ describe('the claude translator', () => {
     ]);
   });
 
+  it('knows the account of a plan from the answer to the opening, and makes no event of it', () => {
+    const hello = (account: object) => ({
+      type: 'control_response',
+      response: { subtype: 'success', request_id: 'hello', response: { account, pid: 1 } },
+    });
+    const accountOf = (...lines: Readonly<Record<string, unknown>>[]) => {
+      const { translator, events } = fold(lines);
+      expect(events).toEqual([]);
+      return translator.account;
+    };
+    const plan = { email: 'ada@example.com', organization: 'Engines', subscriptionType: 'Claude Max' };
+    expect(accountOf(hello(plan))).toBe('["ada@example.com","Engines"]');
+    expect(accountOf(hello({ email: 'ada@example.com' }))).toBe('["ada@example.com",null]');
+    expect(accountOf(hello({ tokenSource: 'none', apiKeySource: 'ANTHROPIC_API_KEY' }))).toBeNull();
+    expect(accountOf({ type: 'control_response' })).toBeNull();
+  });
+
   it('warns of each MCP server that is missing, once', () => {
     const servers = (status: string) => [{ name: 'db', status }, { name: 'ok', status: 'connected' }, 'odd'];
     const lines = ['failed', 'failed', 'needs-auth'].map((status) => init({ mcp_servers: servers(status) }));

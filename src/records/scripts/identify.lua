@@ -1,0 +1,16 @@
+-- IDENTIFY: a CLI has reported the account of a credential. The gates of the name without it become
+-- those of the account; where both have one, the later counts.
+-- args    name, account (names without and with it), node, credentials (JSON: those of the node)
+-- answer  1
+
+redis.call('HSET', ACCOUNTS, args.name, args.account)
+redis.call('HSET', CREDENTIALS, args.node, args.credentials)
+local model = read(MODELS, args.name)[args.name]
+if model ~= '' then redis.call('HSET', MODELS, args.account, model) end
+local known = gatesOf(args.account)
+for word, gate in pairs(gatesOf(args.name)) do
+  redis.call('HDEL', GATES, gate.name)
+  gate.name = gateName(args.account, word)
+  if not known[word] or known[word].opensAt < gate.opensAt then saveGate(gate) end
+end
+return 1
