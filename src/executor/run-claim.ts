@@ -272,10 +272,7 @@ export function createClaimRunner(options: {
 
 const withoutCli = (outcome: Outcome): ExecutionResult => ({
   outcome,
-  finalLine: null,
-  sessionTokens: null,
-  limitedModel: null,
-  account: null,
+  ...{ finalLine: null, sessionTokens: null, limitedModel: null, account: null },
 });
 
 /** Whether and when the job goes on after this outcome. */
