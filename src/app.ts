@@ -287,7 +287,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   });
   const reader = createBatchReader({ records, batchRecords, store, copier });
   const batches = createBatchService({ records, batchRecords, queue, reader, ...accepting });
-  const manyJobs = createManyJobs({ records, batchRecords, batches, queue, store, copier });
+  const manyJobs = createManyJobs({ records, batchRecords, batches, queue, providers, store, copier });
   const events = createEventHub({
     records,
     store,

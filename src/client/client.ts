@@ -12,7 +12,7 @@ import type {
   ManyRetried,
 } from '../protocol/job.ts';
 import type { Execution } from '../protocol/outcome.ts';
-import type { PromptRequest, RetryRequest } from '../protocol/prompt.ts';
+import type { PromptRequest, RetryFrom, RetryRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type {
   BatchPage,
@@ -83,7 +83,10 @@ export interface Client {
    */
   cancelMany(selection: JobSelection, options?: CancelOptions): Promise<ManyCancelled>;
   /** Retries the jobs of one page of a filter, as a batch. Without a status: those that failed. */
-  retryMany(selection: JobSelection, options?: CreateOptions): Promise<ManyRetried>;
+  retryMany(
+    selection: JobSelection,
+    options?: CreateOptions & { readonly from?: RetryFrom },
+  ): Promise<ManyRetried>;
   /** Changes fields of a job; each value replaces the old one. */
   change(id: string, patch: JobPatch, options?: CallerOptions): Promise<Job>;
   /** Deletes a finished job, its events and its outcome. */
@@ -192,7 +195,8 @@ export function createClient(given: ClientOptions): Client {
     retry: (id, overrides = {}, options = {}) => create<Job>(jobPath(id, '/retry'), overrides, options),
     cancelMany: (selection, { force = false, ...options } = {}) =>
       post<ManyCancelled>('/v1/jobs/cancel', { ...selection, force }, options),
-    retryMany: (selection, options = {}) => create<ManyRetried>('/v1/jobs/retry', selection, options),
+    retryMany: (selection, { from, ...options } = {}) =>
+      create<ManyRetried>('/v1/jobs/retry', { ...selection, from }, options),
     change: (id, body, options = {}) =>
       requestJson<Job>(server, {
         method: 'PATCH',

@@ -17,7 +17,7 @@ import type {
   ManyRetried,
 } from '../protocol/job.ts';
 import type { Execution } from '../protocol/outcome.ts';
-import type { PromptRequest, RetryRequest } from '../protocol/prompt.ts';
+import type { PromptRequest, ResolvedPrompt, RetryFrom, RetryRequest } from '../protocol/prompt.ts';
 import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 import type { LogEntry } from '../records/change-log.ts';
@@ -72,6 +72,8 @@ export interface BatchItem {
   readonly prompt: PromptRequest | AppError;
   /** The job that this one retries. */
   readonly retryOf?: string;
+  /** As in the resolved prompt. */
+  readonly continues?: ResolvedPrompt['continues'];
 }
 
 /** Which jobs are meant: one page of those that a filter names. */
@@ -87,9 +89,15 @@ export interface ManyJobs {
   cancel(principal: Principal, selection: JobSelection, force: boolean): Promise<ManyCancelled>;
   /**
    * Makes a batch of the jobs' retries. Without a status in the filter: of the failed jobs.
+   * @param from null: each in its session, where the CLI has begun it
    * @throws AppError queue.full, idempotency.key_reused
    */
-  retry(principal: Principal, selection: JobSelection, idempotency: Idempotency | null): Promise<ManyRetried>;
+  retry(
+    principal: Principal,
+    selection: JobSelection,
+    from: RetryFrom | null,
+    idempotency: Idempotency | null,
+  ): Promise<ManyRetried>;
 }
 
 export interface Batches {

@@ -55,10 +55,11 @@ export function createBatchService({
   /** Checks each prompt, in order. An invalid prompt does not affect the others. */
   async function checkAll(principal: Principal, items: readonly BatchItem[]): Promise<Checked[]> {
     const resolve = resolverFor(principal);
-    const checkOne = async ({ customId, prompt, retryOf }: BatchItem): Promise<Checked> => {
+    const checkOne = async ({ customId, prompt, retryOf, continues }: BatchItem): Promise<Checked> => {
       if (prompt instanceof AppError) return prompt;
       try {
-        const request = await resolve(customId === null ? prompt : { ...prompt, customId });
+        const resolved = await resolve(customId === null ? prompt : { ...prompt, customId });
+        const request = continues === undefined ? resolved : { ...resolved, continues };
         return { request, pin: await placeSession(principal, request), retryOf: retryOf ?? null };
       } catch (error) {
         if (error instanceof AppError && error.status < 500) return error;

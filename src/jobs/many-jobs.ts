@@ -12,16 +12,18 @@ import {
   type ManyCancelled,
   type ManyRetried,
 } from '../protocol/job.ts';
-import type { BatchPrompt } from '../protocol/prompt.ts';
+import type { RetryFrom } from '../protocol/prompt.ts';
+import type { Providers } from '../providers/registry.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import type { BatchRecords } from '../records/batch-ports.ts';
 import type { JobRecords } from '../records/ports.ts';
 import type { Copier } from '../store/copier.ts';
+import type { JobCopy } from '../store/jobs.ts';
 import { encodeCursor, type JobSummary } from '../store/list-jobs.ts';
 import type { Store } from '../store/store.ts';
 import { slices } from './batch-reader.ts';
 import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
-import { toRequest } from './retry-request.ts';
+import { retryRequest } from './retry-request.ts';
 
 /** Jobs of one call. */
 const PAGE = 1000;
@@ -35,12 +37,13 @@ export interface ManyJobsOptions {
   readonly batchRecords: Pick<BatchRecords, 'recall'>;
   readonly batches: Pick<Batches, 'create'>;
   readonly queue: Pick<PromptQueue, 'remove'>;
+  readonly providers: Pick<Providers, 'get'>;
   readonly store: Store;
   readonly copier: Pick<Copier, 'catchUp'>;
 }
 
 export function createManyJobs(options: ManyJobsOptions): ManyJobs {
-  const { records, batchRecords, batches, queue, store, copier } = options;
+  const { records, batchRecords, batches, queue, providers, store, copier } = options;
   /** Retries run one after the other: the second one sees what the first one has retried. */
   let turn: Promise<unknown> = Promise.resolve();
 
@@ -64,8 +67,20 @@ export function createManyJobs(options: ManyJobsOptions): ManyJobs {
     }
   }
 
+  /** The retry of a job, or why it cannot be retried like that. */
+  function retryOf(job: JobCopy, from: RetryFrom | null): BatchItem | AppError {
+    try {
+      const { request, ...more } = retryRequest(job, from === null ? {} : { from }, providers);
+      const { customId = null, ...prompt } = request;
+      return { customId, prompt, retryOf: job.id, ...more };
+    } catch (error) {
+      if (error instanceof AppError) return error;
+      throw error;
+    }
+  }
+
   /** The jobs of a page to retry, oldest first. `last`: the last job that was looked at. */
-  async function toRetry(rows: readonly JobSummary[], skipped: Skipped) {
+  async function toRetry(rows: readonly JobSummary[], from: RetryFrom | null, skipped: Skipped) {
     const retried = new Set(await store.run('jobs.retried', { ids: rows.map(({ id }) => id) }));
     const items: BatchItem[] = [];
     let chars = 0;
@@ -78,20 +93,20 @@ export function createManyJobs(options: ManyJobsOptions): ManyJobs {
       }
       chars += job.request.prompt.length;
       if (chars > MAX_CHARS && items.length > 0) return { items: items.reverse(), stoppedAt: id };
-      // as: of a checked request; the resolver checks the whole again
-      const { customId = null, ...prompt } = toRequest(job.request) as BatchPrompt;
-      items.push({ customId, prompt, retryOf: id });
+      const item = retryOf(job, from);
+      if (item instanceof AppError) skipped.add(item.code);
+      else items.push(item);
     }
     return { items: items.reverse(), stoppedAt: null };
   }
 
-  const retry: ManyJobs['retry'] = async (principal, { filter, cursor }, idempotency) => {
+  const retry: ManyJobs['retry'] = async (principal, { filter, cursor }, from, idempotency) => {
     const key = scopedKey(principal, idempotency);
     const known = key === null ? null : await batchRecords.recall(key);
     if (known?.kind === 'mismatch') throw keyReused();
     const { rows, nextCursor } = await page(principal, { status: ['failed'], ...filter }, cursor);
     const skipped = new Skipped();
-    const { items, stoppedAt } = await toRetry(rows, skipped);
+    const { items, stoppedAt } = await toRetry(rows, from, skipped);
     const looked =
       stoppedAt === null
         ? rows

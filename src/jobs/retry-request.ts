@@ -65,7 +65,7 @@ const showsAsked = (outcome: Outcome, { provesAsked }: Provider): boolean =>
   provesAsked?.({ kind: 'execution.finished', executionId: outcome.executionId ?? '', outcome }) === true;
 
 /** Turns a resolved prompt back into a request. The delay is not repeated. */
-export function toRequest(resolved: ResolvedPrompt): PromptOverrides {
+function toRequest(resolved: ResolvedPrompt): PromptOverrides {
   const { maxAttempts, retryMode: mode, delayMs: _delay, continues: _continues, ...rest } = resolved;
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
   return { ...given, retry: { maxAttempts, ...(mode === undefined ? {} : { mode }) } };

@@ -142,15 +142,17 @@ export type BatchPrompt = Static<typeof BatchPrompt>;
 export const PromptOverrides = Type.Partial(PromptRequest, { ...closed, examples: [{}] });
 export type PromptOverrides = Static<typeof PromptOverrides>;
 
+/** Where a retry begins. */
+export const RetryFrom = Type.Enum(['session', 'start'], {
+  description:
+    "where it begins: in the job's session as it is, or with the prompt; default: session, where the CLI has begun it",
+});
+export type RetryFrom = Static<typeof RetryFrom>;
+
 /** Body of `POST /v1/jobs/:id/retry`. */
 export const RetryRequest = Type.Object(
   {
-    from: Type.Optional(
-      Type.Enum(['session', 'start'], {
-        description:
-          "where it begins: in the job's session as it is, or with the prompt; default: session, where the CLI has begun it",
-      }),
-    ),
+    from: Type.Optional(RetryFrom),
     ...PromptOverrides.properties,
   },
   { ...closed, examples: [{ from: 'session' }] },

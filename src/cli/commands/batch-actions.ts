@@ -81,7 +81,8 @@ async function results(context: CommandContext, given: string): Promise<number> 
 async function retry(context: CommandContext, given: string, args: Arguments): Promise<number> {
   await using server = await serverToWaitFor(context);
   const batch = await batchIdOf(server.client, given);
-  const ids = await retryMany(server.client, context.output, { filter: { batch } }, args.flag('json'));
+  const json = args.flag('json');
+  const ids = await retryMany(server.client, context.output, { filter: { batch } }, { json });
   if (!args.flag('wait') || ids.length === 0) return EXIT.succeeded;
   return await waitForBatches(context, server, ids, context.cwd);
 }

@@ -3,6 +3,7 @@ import type { PageQuery } from '../../client/answers.ts';
 import type { Client } from '../../client/client.ts';
 import type { Job } from '../../protocol/job.ts';
 import type { Execution } from '../../protocol/outcome.ts';
+import type { RetryFrom } from '../../protocol/prompt.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { driveJob, followJob } from '../drive-job.ts';
@@ -176,8 +177,8 @@ export const retryCommand: Command = {
 change. It goes on in the session of the first one, where the CLI has begun it. Ctrl-C cancels the
 new job.
 
-Without ID, the options name jobs, as for bullpen jobs, and change nothing in
-them. Without --status the failed ones are retried. The new jobs are a batch,
+Without ID, the options but --from name jobs, as for bullpen jobs, and change nothing
+in them. Without --status the failed ones are retried. The new jobs are a batch,
 whose id goes to stdout. A job that has a retry is left alone, so repeating the
 command does no harm.`,
   options: {
@@ -194,18 +195,19 @@ command does no harm.`,
     'bullpen retry --status failed --tag nightly --since 12h',
   ],
   async run(context, args) {
-    const own = ['prompt', 'from', 'detach', ...Object.keys(REQUEST_OPTIONS)];
+    const own = ['prompt', 'detach', ...Object.keys(REQUEST_OPTIONS)];
     const selection = selectionOf(args, context.now(), own);
+    const from = retryFrom(args.text('from'));
     if (selection !== null) {
-      await retryMany(await context.connect(), context.output, selection, args.flag('json'));
+      const client = await context.connect();
+      await retryMany(client, context.output, selection, { ...from, json: args.flag('json') });
       return EXIT.succeeded;
     }
     const prompt = args.text('prompt');
-    const from = args.text('from');
     const changes = {
       ...requestFields(args, context.cwd),
       ...(prompt === undefined ? {} : { prompt }),
-      ...(from === undefined ? {} : { from: retryFrom(from) }),
+      ...from,
     };
     const given = idArgument(args);
     await using server = await serverToWaitFor(context);
@@ -224,8 +226,9 @@ command does no harm.`,
 };
 
 /** @throws CommandError */
-function retryFrom(place: string): 'session' | 'start' {
-  if (place === 'session' || place === 'start') return place;
+function retryFrom(place: string | undefined): { readonly from?: RetryFrom } {
+  if (place === undefined) return {};
+  if (place === 'session' || place === 'start') return { from: place };
   throw usageError('--from takes session or start');
 }
 

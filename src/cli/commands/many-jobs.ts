@@ -2,6 +2,7 @@
 import type { JobSelection } from '../../client/answers.ts';
 import type { Client } from '../../client/client.ts';
 import type { ManyCancelled, ManyRetried } from '../../protocol/job.ts';
+import type { RetryFrom } from '../../protocol/prompt.ts';
 import type { Arguments, OptionSpecs } from '../arguments.ts';
 import { usageError } from '../failures.ts';
 import type { Output } from '../output.ts';
@@ -62,12 +63,12 @@ export async function retryMany(
   client: Client,
   output: Output,
   selection: JobSelection,
-  json: boolean,
+  { json, ...from }: { readonly json: boolean; readonly from?: RetryFrom },
 ): Promise<readonly string[]> {
   const batches: string[] = [];
   const sum = { matched: 0, retried: 0, skipped: {} };
   await everyPage(
-    (page) => client.retryMany({ ...selection, ...page }),
+    (page) => client.retryMany({ ...selection, ...page }, from),
     (answer: ManyRetried) => {
       sum.retried += answer.retried;
       addUp(sum, answer);

@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { JobFilter, ManyCancelled, ManyRetried } from '../../protocol/job.ts';
+import { RetryFrom } from '../../protocol/prompt.ts';
 import { closed } from '../../protocol/schema.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';
@@ -18,10 +19,10 @@ const CancelMany = Type.Object(
   { ...selection, ...CancelBody.properties },
   { ...closed, examples: [{ filter: { tag: ['nightly'] } }] },
 );
-const RetryMany = Type.Object(selection, {
-  ...closed,
-  examples: [{ filter: { status: ['failed'], tag: ['nightly'] } }],
-});
+const RetryMany = Type.Object(
+  { ...selection, from: Type.Optional(RetryFrom) },
+  { ...closed, examples: [{ filter: { status: ['failed'], tag: ['nightly'] } }] },
+);
 
 const PAGES =
   'A call acts on at most 1,000 jobs, newest first; the same call with `nextCursor` as `cursor` goes on with older ones. Repeating a call does no harm.';
@@ -55,7 +56,7 @@ export function manyJobRoutes(app: HttpApp, manyJobs: ManyJobs): void {
         tags: ['jobs'],
         operationId: 'retryJobs',
         summary: 'Retry every job that a filter names',
-        description: `Without \`status\`: the failed ones. The new jobs are a batch; each has \`retryOf\` and keeps its \`customId\`. A job that has a retry is left alone. ${PAGES}`,
+        description: `Without \`status\`: the failed ones. The new jobs are a batch; each has \`retryOf\` and keeps its \`customId\`. A job that has a retry is left alone, and with \`from: "session"\` one that cannot go on in its session. ${PAGES}`,
         headers: IdempotencyHeaders,
         querystring: NoQuery,
         body: RetryMany,
@@ -68,7 +69,12 @@ export function manyJobRoutes(app: HttpApp, manyJobs: ManyJobs): void {
     },
     async (request, reply) => {
       const idempotency = idempotencyOf(request, request.body);
-      const retried = await manyJobs.retry(principalOf(request), selectionOf(request.body), idempotency);
+      const retried = await manyJobs.retry(
+        principalOf(request),
+        selectionOf(request.body),
+        request.body.from ?? null,
+        idempotency,
+      );
       if (retried.batchId === null) return retried;
       return reply.code(202).header('location', `/v1/batches/${retried.batchId}`).send(retried);
     },

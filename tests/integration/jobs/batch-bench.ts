@@ -11,11 +11,13 @@ import { createBatchReader } from '../../../src/jobs/batch-reader.ts';
 import { type BatchServiceOptions, createBatchService } from '../../../src/jobs/batch-service.ts';
 import { createManyJobs } from '../../../src/jobs/many-jobs.ts';
 import type { BatchPrompt } from '../../../src/protocol/prompt.ts';
+import { createProviders } from '../../../src/providers/registry.ts';
 import type { PromptQueue, QueueEntry } from '../../../src/queue/prompt-queue.ts';
 import { readBatches, toJobCopy } from '../../../src/store/copy-source.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { type TestRecords, useTestRecords } from '../../helpers/redis-records.ts';
 import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
+import { PROVIDER_HOST, providerSettings } from '../../unit/providers/settings.ts';
 import { testStore } from '../store/test-store.ts';
 
 export const ALICE: Principal = { id: 'alice', admin: false };
@@ -92,6 +94,7 @@ export async function batchBench(): Promise<BatchBench> {
     service,
     many: createManyJobs({
       ...{ records: rpc.records, batchRecords: rpc.batches, batches: service, queue, store },
+      providers: createProviders(providerSettings(), PROVIDER_HOST),
       copier: { catchUp: project },
     }),
     rpc,
@@ -104,10 +107,16 @@ export async function batchBench(): Promise<BatchBench> {
   };
 }
 
-async function resolve({ prompt, priority, delayMs, provider, customId }: BatchPrompt) {
+async function resolve({ prompt, priority, delayMs, provider, customId, sessionId }: BatchPrompt) {
   await nextTurn();
   if (provider === 'unknown') throw new AppError('provider.unknown', 'there is no provider unknown');
   if (provider === 'broken') throw new AppError('store.unavailable', 'the disk is full');
   const named = customId === undefined ? {} : { customId };
-  return resolvedPrompt({ prompt, priority: priority ?? 0, delayMs: delayMs ?? 0, ...named });
+  return resolvedPrompt({
+    prompt,
+    priority: priority ?? 0,
+    delayMs: delayMs ?? 0,
+    sessionId: sessionId ?? null,
+    ...named,
+  });
 }

@@ -68,9 +68,9 @@ describe('a page of many jobs', () => {
     await bench.service.create(ALICE, items, null);
     await bench.many.cancel(ALICE, all(), false);
     const filter = { status: ['cancelled' as const] };
-    const first = await bench.many.retry(ALICE, all(filter), null);
+    const first = await bench.many.retry(ALICE, all(filter), null, null);
     expect(first).toMatchObject({ matched: 2, retried: 2, nextCursor: expect.any(String) });
-    const second = await bench.many.retry(ALICE, { filter, cursor: first.nextCursor }, null);
+    const second = await bench.many.retry(ALICE, { filter, cursor: first.nextCursor }, null, null);
     expect(second).toMatchObject({ matched: 1, retried: 1, nextCursor: null });
   });
 });
@@ -79,7 +79,7 @@ describe('retrying many jobs', () => {
   it('makes a batch of what failed, oldest first, and repeats neither at the next call', async () => {
     const bench = await batchBench();
     const ids = await made(bench, 'fsfq');
-    const retried = await bench.many.retry(ALICE, all(), null);
+    const retried = await bench.many.retry(ALICE, all(), null, null);
     expect(retried).toEqual({
       ...{ matched: 2, retried: 2, batchId: expect.any(String), skipped: {}, nextCursor: null },
     });
@@ -89,26 +89,48 @@ describe('retrying many jobs', () => {
       [ids[0], 'f0', 'p0', 'queued'],
       [ids[2], 'f2', 'p2', 'queued'],
     ]);
-    const again = await bench.many.retry(ALICE, all(), null);
+    const again = await bench.many.retry(ALICE, all(), null, null);
     expect(again).toEqual({
       ...{ matched: 2, retried: 0, batchId: null, nextCursor: null },
       skipped: { 'job.already_retried': 2 },
     });
     const [one, other] = await Promise.all(
-      [1, 2].map(() => bench.many.retry(ALICE, all({ status: ['succeeded', 'queued'] }), null)),
+      [1, 2].map(() => bench.many.retry(ALICE, all({ status: ['succeeded', 'queued'] }), null, null)),
     );
     expect([one?.retried, other?.retried]).toEqual([1, 0]);
     expect(one?.skipped).toEqual({ 'job.not_finished': 3 });
+  });
+
+  it.each([
+    { from: null, made: ['session', 'start'], skipped: {} },
+    { from: 'start' as const, made: ['start', 'start'], skipped: {} },
+    { from: 'session' as const, made: ['session'], skipped: { 'session.not_found': 1 } },
+  ])('of which the CLI has begun a session for one: from $from', async ({ from, made: wanted, skipped }) => {
+    const bench = await batchBench();
+    const ids = await made(bench, 'rf');
+    const [claim = expect.unreachable()] = await bench.rpc.claimsOf('n1').owned();
+    const begun = { sessionId: claim.jobId, nativeSessionId: 'native', text: 'so far' };
+    const outcome = { ...failed(claim.executionId, 'execution.crashed'), ...begun };
+    await bench.rpc.claimsOf('n1').finish(finishOf(claim, { outcome }));
+    const answer = await bench.many.retry(ALICE, all(), from, null);
+    expect(answer).toMatchObject({ matched: 2, retried: wanted.length, skipped });
+    const batch = await bench.rpc.batches.read(answer.batchId ?? '');
+    const { found } = await bench.rpc.records.readMany(batch?.jobs.map(({ id }) => id) ?? []);
+    expect(found.map(({ retryOf }) => retryOf)).toEqual(ids.slice(0, wanted.length));
+    const inSession = { sessionId: ids[0], continues: { asked: true } };
+    expect(found.map(({ request }) => request)).toMatchObject(
+      wanted.map((where) => (where === 'session' ? inSession : { sessionId: null })),
+    );
   });
 
   it('answers the same key with the same batch, and another filter under it is refused', async () => {
     const bench = await batchBench();
     await made(bench, 'ff');
     const key = { key: 'k', fingerprint: 'f' };
-    const first = await bench.many.retry(ALICE, all(), key);
+    const first = await bench.many.retry(ALICE, all(), null, key);
     expect(first).toMatchObject({ retried: 2, skipped: {} });
-    expect(await bench.many.retry(ALICE, all(), key)).toEqual(first);
-    const other = bench.many.retry(ALICE, all(), { ...key, fingerprint: 'g' });
+    expect(await bench.many.retry(ALICE, all(), null, key)).toEqual(first);
+    const other = bench.many.retry(ALICE, all(), null, { ...key, fingerprint: 'g' });
     await expect(other).rejects.toMatchObject({ code: 'idempotency.key_reused' });
   });
 });

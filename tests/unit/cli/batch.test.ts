@@ -221,13 +221,16 @@ describe('many jobs at once', () => {
       many({ retried: 1, batchId: 'B1', nextCursor: 'c' }),
       many({ retried: 0, batchId: null, skipped: { 'job.already_retried': 3 } }),
     );
-    const answer = await typed(['retry', '--status', 'failed', '--provider', 'codex'], at(server.url));
+    const answer = await typed(
+      'retry --status failed --provider codex --from start'.split(' '),
+      at(server.url),
+    );
     expect(answer).toMatchObject({
       ...{ code: 0, out: 'B1\n' },
       err: '1 job retried, in batch B1; left alone: 3 job.already_retried\n',
     });
     expect(bodyOf(server.requests[0])).toEqual({
-      ...{ filter: { status: ['failed'], provider: ['codex'] }, all: false },
+      ...{ filter: { status: ['failed'], provider: ['codex'] }, all: false, from: 'start' },
     });
     expect(server.requests.map(({ headers }) => typeof headers['idempotency-key'])).toEqual([
       'string',
@@ -246,6 +249,7 @@ describe('many jobs at once', () => {
     ['an id and a filter', ['cancel', ID, '--tag', 'x']],
     ['an id and --all', ['retry', ID, '--all']],
     ['a change of the request', ['retry', '--status', 'failed', '--effort', 'high']],
+    ['an unknown place', ['retry', '--status', 'failed', '--from', 'middle']],
     ['another prompt', ['retry', '--status', 'failed', '--prompt', 'x']],
   ])('refuses %s without asking a server', async (_name, args) => {
     expect((await typed(args, {})).code).toBe(64);

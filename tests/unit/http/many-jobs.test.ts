@@ -27,6 +27,9 @@ test('retrying many answers with the batch of the new jobs, or says that there i
     ...[202, '/v1/batches/B', 'B'],
   ]);
   expect(http.manyJobs.keys).toEqual([null, 'k']);
+  expect((await post(http, '/v1/jobs/retry', { ...body, from: 'start' })).statusCode).toBe(202);
+  expect(http.manyJobs.calls.map(({ from }) => from)).toEqual([null, null, 'start']);
+  expect((await post(http, '/v1/jobs/retry', { ...body, from: 'middle' })).statusCode).toBe(400);
 });
 
 test.each(['/v1/jobs/cancel', '/v1/jobs/retry'])(
