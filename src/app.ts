@@ -1,8 +1,9 @@
 /**
  * The composition root of the main process: it builds and starts all parts, and contains no logic.
- * Order: data folder → store → Redis → records → executor (it first settles the executions of an
+ * Order: data folder → Redis → records → store → executor (it first settles the executions of an
  * earlier start) → workers → HTTP. They stop in reverse.
  */
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
@@ -102,13 +103,10 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const damage = createDamageReports(component('storage'));
   const { report } = damage;
 
-  // ⑧ data folder and store
+  // Data folder
   const lock = await openDataFolder(settings);
   life.onStop('folder lock', () => lock.release());
   const nodeId = await loadNodeId(settings.home);
-  const file = join(settings.home, 'ledger.db');
-  const store = await openStore({ file, report, logger: component('store') });
-  life.onStop('store', () => store.close());
 
   // Redis, records and queue
   const searchPath = env['PATH'] ?? '';
@@ -126,6 +124,13 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     report,
     logger: component('rpc'),
   });
+  await upkeep.join({ version, host: hostname() }, settings.nodeLostAfterMs);
+  life.onStop('node', () => upkeep.leave().catch(() => undefined)); // Redis may be gone already
+
+  // ⑧ store: a server that another one keeps out changes nothing in it
+  const file = join(settings.home, 'ledger.db');
+  const store = await openStore({ file, report, logger: component('store') });
+  life.onStop('store', () => store.close());
   const queue = createPromptQueue(redis.commands, names);
   life.onStop('queue', () => queue.close());
   const reconciler = createReconciler({
@@ -244,10 +249,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   });
   const recovery = await life.start('executor', {
     start: () => executor.start(),
-    async stop() {
-      await executor.stop(0); // `App.stop` has drained it, unless another part did not start
-      await upkeep.leave().catch(() => undefined); // Redis may be gone already
-    },
+    stop: () => executor.stop(0), // `App.stop` has drained it, unless another part did not start
   });
   await life.start('rpc', rpc);
   await life.start('upkeep', upkeepLoop);

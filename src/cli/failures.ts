@@ -28,7 +28,8 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   tryAgain:
     'the job failed and may succeed later: vendor overloaded, usage limit reached, no resources, server lost',
   noPermission: 'the token is wrong, unreadable or not allowed to do this; or the CLI is not logged in',
-  config: 'a setting is wrong (including a port in use), or another server uses the data folder',
+  config:
+    'a setting is wrong (including a port in use), another server uses the data folder, or a server of another version uses the same jobs',
   timedOut: 'the job ran, was silent or was queued for too long',
   cancelled: 'the job was cancelled, or the command was interrupted',
   readerGone: 'the reader of stdout left before the end, as head(1) does',

@@ -238,6 +238,13 @@ export interface SweptJobs {
 /** For the sweeps: they find what a lost message or a dead node left behind. */
 export interface Upkeep {
   /**
+   * Registers this node, when it starts.
+   * @param about for people: the version of the program, and its host
+   * @throws AppError config.invalid when a node runs whose records have another form; one that was
+   * silent for `absentMs` is gone
+   */
+  join(about: { readonly version: string; readonly host: string }, absentMs: number): Promise<void>;
+  /**
    * Puts unfinished jobs of the version before this one where they belong. Returns false when there
    * are none of that version.
    * @param over all of them were named by this call or earlier ones

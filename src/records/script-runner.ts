@@ -10,7 +10,7 @@ const SCRIPTS = [
   ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
   ...['submit', 'claim', 'give-back', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
   ...['enter', 'refuse', 'release', 'identify'],
-  ...['migrate', 'sweep', 'removed', 'counts', 'expire', 'settle-lost', 'leave'],
+  ...['join', 'migrate', 'sweep', 'removed', 'counts', 'expire', 'settle-lost', 'leave'],
 ] as const;
 export type ScriptName = (typeof SCRIPTS)[number];
 

@@ -1,3 +1,4 @@
+import { AppError } from '../errors.ts';
 import { NO_QUOTA } from './claims.ts';
 import type { Upkeep } from './ports.ts';
 import type { ScriptRunner } from './script-runner.ts';
@@ -5,6 +6,16 @@ import type { ScriptRunner } from './script-runner.ts';
 /** {@link Upkeep} over Redis, for one node. */
 export function createUpkeep(scripts: ScriptRunner, node: string, backoffMs: number): Upkeep {
   return {
+    async join({ version, host }, absentMs) {
+      const args = { node, version, host, absentMs };
+      const [other, ...about] = (await scripts.run('join', args)) as string[]; // the script's replies
+      if (other === undefined) return;
+      const [otherVersion, otherHost] = about;
+      throw new AppError(
+        'config.invalid',
+        `the server ${other}${otherHost ? ` on ${otherHost}` : ''} uses this Redis with ${otherVersion ? `version ${otherVersion}` : 'an earlier version'} of Bullpen, which cannot share jobs with version ${version}; stop it first, or choose another BULLPEN_PREFIX, BULLPEN_REQUEST_CHANNEL and BULLPEN_RESPONSE_CHANNEL`,
+      );
+    },
     async migrate(ids, over) {
       return (await scripts.run('migrate', { node, over }, ids)) === 1;
     },

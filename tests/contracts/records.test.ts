@@ -20,9 +20,11 @@ import {
   create,
   failed,
   finishOf,
+  LOST,
   newJob,
   running,
   submitted,
+  UNAVAILABLE,
 } from './records/samples.ts';
 import { submitting } from './records/submitting.ts';
 import { upkeep } from './records/upkeep.ts';
@@ -199,6 +201,40 @@ describe('the keys of the records', () => {
     expect(claimedIds).toEqual([ids.pending, ids.undelivered, ids.ahead]);
     for (const set of ['pending*', 'awaiting', 'providers'])
       expect(await redis.keys(`${tag}:${set}`), set).toEqual([]);
+    await bench.verify();
+  });
+
+  it('a node does not start beside one whose records have another form, and says which', async () => {
+    const bench = await createBench(server.make());
+    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const { redis } = server;
+    const join = (node: string) =>
+      bench.upkeepOf(node).join({ version: '2.0.0', host: `host of ${node}` }, 1000);
+    await join('n1');
+    await join('n2');
+    await redis.zadd(`${tag}:nodes`, String(await bench.now()), 'old'); // all that a node of the first form says
+    const error = {
+      code: 'config.invalid',
+      message: expect.stringMatching(/^the server old uses .* an earlier/),
+    };
+    await expect(join('n3')).rejects.toMatchObject(error);
+    const newer = JSON.stringify({ records: 3, version: '3.0.0', host: 'there' });
+    await redis.hset(`${tag}:versions`, 'old', newer);
+    const message = expect.stringMatching(
+      /^the server old on there uses this Redis with version 3\.0\.0 of Bul/,
+    );
+    await expect(join('n3')).rejects.toMatchObject({ message });
+    expect(await redis.zscore(`${tag}:nodes`, 'n3')).toBeNull();
+    await join('old'); // its own heartbeat, from before an upgrade
+
+    await redis.hdel(`${tag}:versions`, 'old', 'n1');
+    await bench.claimsOf('n1').renew([]); // it was taken for lost
+    await bench.advance(1001);
+    await bench.claimsOf('n1').renew([]);
+    await join('n3');
+    await bench.upkeepOf('n1').leave();
+    await bench.upkeepOf('n2').settleLost(500, LOST, UNAVAILABLE);
+    expect(await redis.hkeys(`${tag}:versions`)).toEqual(['n3']);
     await bench.verify();
   });
 

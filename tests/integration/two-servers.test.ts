@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -65,7 +65,7 @@ const pair = shared(async () => {
   });
   const [first, second] = [host(), host()];
   const [a, b] = await Promise.all([first.start(), second.start()]);
-  return { redis, clis, first, second, a, b };
+  return { redis, clis, host, first, second, a, b };
 });
 
 async function setUp() {
@@ -195,6 +195,26 @@ describe('two servers with one Redis', () => {
 
     expect(failure).toContain('ended with 78');
     expect(failure).toMatch(/bullpen: another Bullpen server \(pid \d+, since .*\) uses the data folder/);
+    expect(await a.run({ prompt: 'still here' })).toMatchObject({ status: 'succeeded', attempts: 1 });
+  });
+
+  it('keep out a third one while a server of an earlier version runs', async () => {
+    const { redis, host, a } = await setUp();
+    const third = host();
+    const earlier = new Redis(redis.url);
+    onTestFinished(() => earlier.disconnect());
+    await earlier.zadd('{bullpen}:nodes', String(Date.now()), 'the-earlier-one');
+
+    const failure = await third.start().then(
+      () => 'it started',
+      (error: unknown) => String(error),
+    );
+
+    expect(failure).toContain('ended with 78');
+    expect(failure).toContain('bullpen: the server the-earlier-one uses this Redis with an earlier version');
+    expect(readdirSync(join(third.dir, 'data'))).not.toContain('ledger.db');
+    expect(await earlier.zscore('{bullpen}:nodes', third.nodeId())).toBeNull();
+    await earlier.zrem('{bullpen}:nodes', 'the-earlier-one');
     expect(await a.run({ prompt: 'still here' })).toMatchObject({ status: 'succeeded', attempts: 1 });
   });
 

@@ -5,5 +5,6 @@
 redis.call('ZREM', P .. ':nodes', args.node)
 takeBackFrom(args.node)
 redis.call('HDEL', CREDENTIALS, args.node)
+redis.call('HDEL', VERSIONS, args.node)
 if redis.call('GET', P .. ':raw') == args.node then redis.call('DEL', P .. ':raw') end
 return 1

@@ -14,6 +14,12 @@ local P = string.sub(KEYS[1], 1, -2)
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+-- The form of the records. It changes when scripts of both forms must not run on one Redis. Each
+-- node says in `versions` which form it uses (JSON: records, version, host). Nodes of form 1 say
+-- nothing there.
+local RECORDS = 2
+local VERSIONS = P .. ':versions'
+
 -- How long a job stays behind another one of its lane before SWEEP looks whether that vanished.
 local PARKED_MS = 15000
 

@@ -4,6 +4,8 @@
 -- answer  of each: 'held' | 'cancel' | 'cancel-force' | 'lost'
 
 redis.call('ZADD', P .. ':nodes', now, args.node)
+-- Others may have taken it for lost.
+redis.call('HSETNX', VERSIONS, args.node, cjson.encode({ records = RECORDS }))
 if args.credentials then redis.call('HSET', CREDENTIALS, args.node, args.credentials) end
 local states = {}
 for i = listAt, #ARGV, 2 do

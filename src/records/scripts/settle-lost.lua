@@ -43,6 +43,7 @@ for _, node in ipairs(redis.call('ZRANGEBYSCORE', P .. ':nodes', '-inf', now - a
   if not endExecutionsOf(node) then
     redis.call('ZREM', P .. ':nodes', node)
     redis.call('HDEL', CREDENTIALS, node)
+    redis.call('HDEL', VERSIONS, node)
   end
 end
 

@@ -45,7 +45,7 @@ export interface StepResult {
 export interface RandomSteps extends Pick<TestRecords, 'submissions' | 'advance' | 'tick' | 'log'> {
   readonly records: Pick<JobRecords, 'create' | 'read' | 'cancel' | 'remove' | 'events'>;
   claimsOf(node: string): Omit<Claims, 'peek' | 'owned' | 'adopt'>;
-  upkeepOf(node: string): Omit<Upkeep, 'migrate'>;
+  upkeepOf(node: string): Omit<Upkeep, 'join' | 'migrate'>;
 }
 
 /**
