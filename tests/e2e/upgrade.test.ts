@@ -58,7 +58,7 @@ describe('a server that finds the jobs of the version before', () => {
       env: {
         BULLPEN_CWD: CWD,
         BULLPEN_ROOTS: CWD,
-        BULLPEN_CONCURRENCY: '2',
+        BULLPEN_CONCURRENCY: '1', // one after the other, for their order is compared
         BULLPEN_RETRY_BACKOFF_MS: '50',
         BULLPEN_KEEP_JOBS_MS: AGES,
         BULLPEN_KEEP_EVENTS_MS: AGES,
