@@ -270,7 +270,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const accepting = {
     resolverFor: (principal: Principal) =>
       createPromptResolver(principal, { settings: allowed, providers, pricing }),
-    placeSession: createSessionPlacement(store, copier),
+    placeSession: createSessionPlacement(store, copier, records),
     admit: upkeepLoop.admit,
     newId,
   };

@@ -13,7 +13,7 @@ export const REQUEST_OPTIONS = {
   model: text('NAME', 'model (default: by the settings, or the choice of the CLI)'),
   effort: text('LEVEL', 'low, medium, high, xhigh or max'),
   cwd: text('DIR', 'folder to run in; must be inside an allowed root of the server'),
-  session: text('ID', 'continue the session of an earlier job'),
+  session: text('ID', 'continue the session of another job, at its end'),
   'permission-mode': text('MODE', 'default, plan, acceptEdits or fullAccess'),
   'allowed-tools': repeatable(
     'LIST',

@@ -1,11 +1,15 @@
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
+import { isFinished } from '../protocol/job.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { JobRecords } from '../records/ports.ts';
 import type { Copier } from '../store/copier.ts';
+import type { SessionOrigin } from '../store/sessions.ts';
 import type { Store } from '../store/store.ts';
 
 /**
- * Finds the node that a request must run on: the node of its session. Null: any node.
+ * Finds the node that a request must run on: the node of its session. Null: any node; or the
+ * session's first job has not ended, and the records find its node later.
  * @throws AppError session.not_found (including sessions of other owners), request.invalid
  */
 export type SessionPlacement = (principal: Principal, request: ResolvedPrompt) => Promise<string | null>;
@@ -27,6 +31,7 @@ interface Place {
 export function createSessionPlacement(
   store: Pick<Store, 'run'>,
   copier: Pick<Copier, 'catchUp'>,
+  records: Pick<JobRecords, 'read'>,
   now: () => number = () => performance.now(),
 ): SessionPlacement {
   /** By session id; the one used longest ago comes first. */
@@ -34,12 +39,22 @@ export function createSessionPlacement(
 
   async function lookUp(principal: Principal, sessionId: string): Promise<Place> {
     await copier.catchUp();
-    const session = await store.run('sessions.find', { sessionId });
+    const session = (await store.run('sessions.find', { sessionId })) ?? (await openSession(sessionId));
     if (session === null || !maySee(principal, session.principal)) {
       throw new AppError('session.not_found', `there is no session ${sessionId}`);
     }
     const { provider, node } = session;
     return { principalId: principal.id, provider, node, at: now() };
+  }
+
+  /** The session of a first job that has not ended, or ended after the copies were read. */
+  async function openSession(
+    sessionId: string,
+  ): Promise<Pick<SessionOrigin, 'principal' | 'provider' | 'node'> | null> {
+    const first = await records.read(sessionId);
+    if (first === null || first.sessionId !== sessionId) return null;
+    if (isFinished(first.status) && first.nativeSessionId === null) return null;
+    return { principal: first.principal, provider: first.request.provider, node: null };
   }
 
   function remembered({ id }: Principal, sessionId: string): Place | null {
@@ -56,7 +71,7 @@ export function createSessionPlacement(
       });
     }
     places.delete(sessionId);
-    places.set(sessionId, place);
+    if (place.node !== null) places.set(sessionId, place);
     const [oldest] = places.keys();
     if (places.size > MAX_REMEMBERED && oldest !== undefined) places.delete(oldest);
     return place.node;

@@ -69,9 +69,21 @@ it('a prompt of a session is asked once, also when an attempt of it was refused'
   expect(times('refused once')).toEqual([1, 1]);
 });
 
+it('a job follows the first one of its session before that has begun it, and goes on where it ends', async () => {
+  const first = await server.run({ prompt: 'I am Bob. [[slow: 20 tokens 50ms]]' }, 0);
+  const prompt = 'Who am I? [[reply: You are Bob]]';
+  const second = await server.run({ prompt, sessionId: first.sessionId }, 0);
+  expect(await server.job(second.id)).toMatchObject({ status: 'queued', waitReason: 'session' });
+  const { outcome, ...job } = await server.finished(second.id);
+  expect(job).toMatchObject({ status: 'succeeded', sessionId: first.id, attempts: 1 });
+  expect(outcome).toMatchObject({ text: 'You are Bob', sessionId: first.id });
+  expect(job.nativeSessionId).toBe((await server.job(first.id)).nativeSessionId);
+  expect(times('I am Bob')).toEqual([1, 1]);
+});
+
 describe('after the server was killed', () => {
   const retry = { maxAttempts: 2 };
-  let ids: { late: string; lost: string; cut: string };
+  let ids: { late: string; lost: string; cut: string; follower: string };
   let lostSession: string;
 
   beforeAll(async () => {
@@ -94,16 +106,27 @@ describe('after the server was killed', () => {
     const slow = 'killed once [[slow: 80 tokens 50ms]]';
     const cut = await server.run({ prompt: slow, sessionId: cutSession, retry }, 0);
     await eventually(() => asked('killed once').length === 1, PATIENCE);
+    const first = await server.run({ prompt: 'cut at first [[slow: 80 tokens 50ms]]' }, 0);
+    await eventually(async () => (await server.job(first.id)).nativeSessionId !== null, PATIENCE);
+    await eventually(() => asked('cut at first').length === 1, PATIENCE);
+    const follower = await server.run({ prompt: 'followed [[reply: last]]', sessionId: first.id }, 0);
 
     await server.kill('SIGKILL');
     removeDir(failpoint('hold'));
-    ids = { late: late.id, lost: lost.id, cut: cut.id };
+    ids = { late: late.id, lost: lost.id, cut: cut.id, follower: follower.id };
     server = await launch();
   });
 
   it('a prompt that the model had is not asked again', async () => {
     expect(await server.finished(ids.cut)).toMatchObject({ status: 'succeeded', attempts: 2 });
     expect(times('killed once')).toEqual([1, 1]);
+  });
+
+  it('a job that follows a crashed one waits until that has gone on', async () => {
+    const { sessionId, ...job } = await server.finished(ids.follower);
+    expect(job).toMatchObject({ status: 'succeeded', attempts: 1, outcome: { text: 'last' } });
+    expect(await server.job(sessionId)).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(times('cut at first')).toEqual([1, 1, 1]);
   });
 
   it('an answer that was lost is asked for again, not the prompt', async () => {

@@ -236,6 +236,18 @@ local function enterLanes(id, lanes)
   end
 end
 
+-- A session has the id of its first job. That job is in no lane of the session until another job
+-- follows it: then it goes first.
+local function enterFirst(sessionId)
+  local first, lane = readJob(sessionId, 'status', 'lanes'), 's:' .. sessionId
+  if first.status == '' or isFinished(first.status) then return end
+  if redis.call('ZSCORE', laneKey(lane), sessionId) then return end
+  local lanes = lanesOf(first.lanes)
+  lanes[#lanes + 1] = lane
+  redis.call('HSET', jobKey(sessionId), 'lanes', cjson.encode(lanes))
+  redis.call('ZADD', laneKey(lane), 0, sessionId)
+end
+
 -- Fair order: each project, and each principal inside its project, has a virtual time in `turns`
 -- that grows by one with each job let through. The smallest goes first.
 local function turnsOf(queue)
@@ -273,7 +285,7 @@ end
 -- Makes a queued job ready, unless another job is ahead of it in a lane: then it is parked.
 -- Returns true when it is ready.
 local function admit(id)
-  local job = readJob(id, 'lanes', 'pin', 'score', 'waitReason')
+  local job = readJob(id, 'lanes', 'pin', 'score', 'waitReason', 'sessionId')
   local lanes = lanesOf(job.lanes)
   for _, lane in ipairs(lanes) do
     if headOf(lane) ~= id then
@@ -287,6 +299,11 @@ local function admit(id)
   -- a host whose clock is behind.
   for _, lane in ipairs(lanes) do redis.call('ZADD', laneKey(lane), 0, id) end
   if job.waitReason ~= '' then redis.call('HSET', jobKey(id), 'waitReason', '') end
+  -- Its session may have begun since it was made: only that node has the session.
+  if job.pin == '' and job.sessionId ~= '' and job.sessionId ~= id then
+    job.pin = readJob(job.sessionId, 'sessionNode').sessionNode
+    redis.call('HSET', jobKey(id), 'pin', job.pin)
+  end
   redis.call('ZREM', P .. ':parked', id)
   local name = readyName(id)
   if redis.call('SISMEMBER', P .. ':ready', name) == 0 then enterTurns(name) end
@@ -505,6 +522,7 @@ local function createJob(job, executionId, node)
     'executionId', executionId or '', 'given', node or '', 'node', '', 'cancel', '', 'seq', 1, 'rev', 1, 'appended', 0,
     'startedAt', '', 'finishedAt', '', 'outcome', '')
   if deadline ~= '' then redis.call('ZADD', P .. ':expiries', deadline, id) end
+  if job.sessionId ~= id then enterFirst(job.sessionId) end
   if delayed then redis.call('ZADD', P .. ':due', due, id) end
   local event = delayed and scheduledEvent('delayed', due) or QUEUED
   redis.call('XADD', eventsKey(id), 1, 'a', 0, 't', now, 'e', event)

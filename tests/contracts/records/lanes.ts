@@ -1,8 +1,9 @@
 import { ulid } from 'ulid';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Claim } from '../../../src/records/ports.ts';
 import type { Bench } from './bench.ts';
 import {
+  begun,
   CANCELLED,
   CREATED_AT,
   claimed,
@@ -10,6 +11,7 @@ import {
   failed,
   finishOf,
   openNode,
+  running,
   submitted,
   WAITS,
 } from './samples.ts';
@@ -42,6 +44,75 @@ export function lanes(bench: () => Bench): void {
       }
     });
   }
+
+  describe('a job that follows one of its session', () => {
+    const FIRST = { delayMs: 60_000, concurrencyKey: 'k' };
+    const follow = (id: string, delayMs = 0) => submitted(bench(), { sessionId: id, delayMs });
+    async function begin(claim: Claim, node = 'n1'): Promise<void> {
+      await bench()
+        .claimsOf(node)
+        .append(claim.jobId, claim.executionId, 0, [begun(claim.sessionId)]);
+    }
+
+    it.each([
+      ['has not begun', {}],
+      ['is delayed, and in a lane of its own', FIRST],
+    ])('that %s, waits for its end', async (_what, request) => {
+      const first = await create(bench(), request);
+      const [second, third] = [await follow(first), await follow(first, 1)];
+      expect(await bench().record(second)).toMatchObject({ status: 'queued', waitReason: 'session' });
+      await bench().advance(120_000);
+      await openNode(bench());
+      await bench().submissions.submit(first, ulid());
+      expect(await bench().submissions.submit(third, ulid())).toEqual(WAITS);
+      for (const id of [first, second, third]) {
+        const claim = await claimed(bench(), id);
+        expect(await claimIds()).toEqual([]);
+        await finish(claim);
+      }
+    });
+
+    it('that runs, goes on at its end, on its node', async () => {
+      const first = await running(bench());
+      const second = await follow(first.jobId);
+      await begin(first);
+      expect(await bench().record(second)).toMatchObject({ waitReason: 'session', pin: null });
+      await finish(first);
+      expect(await bench().record(second)).toMatchObject({ waitReason: null, pin: 'n1' });
+      const third = await follow(first.jobId);
+      expect((await bench().record(third)).waitReason).toBe('session');
+      expect(await bench().claimsOf('n2').claim(10)).toEqual([]);
+      await finish(await claimed(bench(), second));
+      expect(await bench().record(third)).toMatchObject({ waitReason: null, pin: 'n1' });
+    });
+
+    it('that ended a moment ago, goes to its node', async () => {
+      const first = await running(bench());
+      await begin(first);
+      await finish(first);
+      expect((await bench().record(await follow(first.jobId))).pin).toBe('n1');
+    });
+
+    it('that is cancelled before it ran, is free', async () => {
+      const first = await create(bench());
+      const second = await follow(first);
+      await bench().records.cancel(first, false, CANCELLED);
+      expect(await bench().record(second)).toMatchObject({ waitReason: null, pin: null });
+    });
+
+    it('that waits for a retry, waits too', async () => {
+      const first = await running(bench(), { maxAttempts: 2 });
+      const second = await follow(first.jobId);
+      const outcome = failed(first.executionId, 'execution.overloaded');
+      await bench()
+        .claimsOf('n1')
+        .finish(finishOf(first, { outcome, backoffMs: 60_000 }));
+      expect((await bench().record(second)).waitReason).toBe('session');
+      await bench().advance(20_000); // SWEEP looks whether the first one is still there
+      await bench().upkeepOf('n1').sweep(1000, 100);
+      expect((await bench().record(second)).waitReason).toBe('session');
+    });
+  });
 
   it('keys of different owners and other keys do not meet', async () => {
     const ids = [

@@ -85,6 +85,11 @@ export function createModel(): RandomSteps {
   function enterLanes(job: Job): void {
     for (const lane of lanesOf(job)) if (!job.lanes.has(lane)) job.lanes.set(lane, job.createdAt);
   }
+  function enterFirst(job: Job): void {
+    const first = jobs.get(job.sessionId);
+    if (first === undefined || first === job || isFinished(first.status)) return;
+    if (!first.lanes.has(`s:${first.id}`)) first.lanes.set(`s:${first.id}`, 0);
+  }
   function enterTurns(job: Job): void {
     const others = all((other) => other !== job && isReady(other));
     if (others.some((other) => principalOf(other) === principalOf(job))) return;
@@ -104,6 +109,7 @@ export function createModel(): RandomSteps {
     }
     for (const lane of job.lanes.keys()) job.lanes.set(lane, 0);
     Object.assign(job, { waitReason: null, given: null });
+    job.pin ??= job.sessionId === job.id ? null : (jobs.get(job.sessionId)?.sessionNode ?? null);
     enterTurns(job);
     if (job.pin !== null) job.pinnedSince ??= now;
     return true;
@@ -146,8 +152,9 @@ export function createModel(): RandomSteps {
     });
     emit(job, { kind: 'job.finished' } as EventBody); // the job in it is added by readers
     touch(job);
+    const left = new Set([...lanesOf(job), ...job.lanes.keys()]);
     job.lanes.clear();
-    for (const lane of lanesOf(job)) {
+    for (const lane of left) {
       const head = headOf(lane);
       if (head === undefined || !isParked(head)) continue;
       admit(head);
@@ -197,6 +204,7 @@ export function createModel(): RandomSteps {
       ...{ appended: 0, given: null, pinnedSince: null, parkedUntil: null, leaseEnd: 0, ended: null },
     };
     jobs.set(job.id, job);
+    enterFirst(job);
     if (delayMs > 0) schedule(job, 'delayed', due);
     else emit(job, { kind: 'job.queued' });
     touch(job);

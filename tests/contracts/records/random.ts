@@ -73,7 +73,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
   const newJob = (): NewJob => {
     const id = newId('J');
     const keyed = random() < 0.2;
-    const sessionId = pick(SESSIONS);
+    const sessionId = pick([...SESSIONS, ...world.jobs.slice(-2)]);
     return {
       id,
       kind: 'api',

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createSessionPlacement } from '../../../src/jobs/session-placement.ts';
+import type { JobRecord } from '../../../src/records/ports.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
@@ -8,8 +9,13 @@ const BOB = { id: 'bob', admin: false };
 const ADMIN = { id: 'root', admin: true };
 const SESSION = '01J00000000000000000000001';
 
-/** A store with one session of Ann's, which counts the lookups. */
-function place() {
+type Found = Pick<JobRecord, 'id' | 'sessionId' | 'status' | 'nativeSessionId' | 'principal'>;
+
+/**
+ * A store with one session of Ann's, which counts the lookups.
+ * @param record of a job that the store does not have yet
+ */
+function place(record?: Found) {
   let now = 0;
   let asked = 0;
   const origin = { principal: 'ann', provider: 'claude', node: 'n1', nativeSessionId: 'x' };
@@ -18,7 +24,10 @@ function place() {
     asked += 1;
     return sessionId === SESSION ? origin : null;
   }) as Store['run'];
-  const placement = createSessionPlacement({ run }, { catchUp: async () => {} }, () => now);
+  const request = resolvedPrompt({ provider: 'claude' });
+  // as: only these fields are used.
+  const read = async (id: string) => (id === record?.id ? ({ ...record, request } as JobRecord) : null);
+  const placement = createSessionPlacement({ run }, { catchUp: async () => {} }, { read }, () => now);
   return {
     of: (principal: typeof ANN, sessionId: string | null = SESSION, provider = 'claude') =>
       placement(principal, resolvedPrompt({ sessionId, provider })),
@@ -53,6 +62,22 @@ describe('where a request runs', () => {
     await of(ANN);
     await expect(of(BOB)).rejects.toMatchObject({ code: 'session.not_found' });
     await expect(of(ANN, '01J00000000000000000000009')).rejects.toMatchObject({ code: 'session.not_found' });
+  });
+
+  it('is decided later for a session whose first job has not ended, or whose copy is not there', async () => {
+    const id = '01J00000000000000000000002';
+    const first = { id, sessionId: id, status: 'running', nativeSessionId: null, principal: 'ann' } as const;
+    for (const record of [first, { ...first, status: 'failed', nativeSessionId: 'n' } as const]) {
+      const { of, asked } = place(record);
+      expect([await of(ANN, id), await of(ADMIN, id)]).toEqual([null, null]);
+      expect(asked()).toBe(2);
+      await expect(of(BOB, id)).rejects.toMatchObject({ code: 'session.not_found' });
+      await expect(of(ANN, id, 'codex')).rejects.toMatchObject({ code: 'request.invalid' });
+    }
+    for (const none of [{ status: 'failed' }, { sessionId: SESSION }] as const)
+      await expect(place({ ...first, ...none }).of(ANN, id)).rejects.toMatchObject({
+        code: 'session.not_found',
+      });
   });
 
   it('is refused for another provider, also while it is remembered', async () => {
