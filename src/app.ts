@@ -178,6 +178,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     key: await gates.key(),
     accounts: await gates.accounts(),
     refusedMs: settings.authCircuitMs,
+    logger: component('limits'),
   });
   const allowed = withRoots(settings, moreRoots);
   const upkeepLoop = createUpkeepLoop({

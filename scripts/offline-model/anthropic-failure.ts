@@ -1,3 +1,4 @@
+import type { PlanUse } from './behaviour.ts';
 import type { Failure, JsonAnswer } from './vendor.ts';
 
 const ERROR_TYPES: Readonly<Record<number, string>> = {
@@ -30,10 +31,25 @@ export function failure({ status, message, retryAfterSeconds, limit }: Failure, 
   };
 }
 
+const inSeconds = (seconds: number): string => String(Math.ceil(Date.now() / 1000) + seconds);
+
+/** How the API tells a plan's login how much of its five hours is used. */
+export function useHeaders({ percent, resetsInSeconds }: PlanUse): Readonly<Record<string, string>> {
+  const resetsAt = inSeconds(resetsInSeconds);
+  return {
+    'anthropic-ratelimit-unified-status': 'allowed',
+    'anthropic-ratelimit-unified-reset': resetsAt,
+    'anthropic-ratelimit-unified-representative-claim': 'five_hour',
+    'anthropic-ratelimit-unified-5h-status': 'allowed',
+    'anthropic-ratelimit-unified-5h-utilization': String(percent / 100),
+    'anthropic-ratelimit-unified-5h-reset': resetsAt,
+  };
+}
+
 /** How the API tells a plan's login that a limit is reached; the end is in seconds since 1970. */
 function limitHeaders(limit: Failure['limit']): Readonly<Record<string, string>> {
   if (limit === undefined) return {};
-  const resetsAt = String(Math.ceil(Date.now() / 1000) + limit.resetsInSeconds);
+  const resetsAt = inSeconds(limit.resetsInSeconds);
   return {
     'anthropic-ratelimit-unified-status': 'rejected',
     'anthropic-ratelimit-unified-reset': resetsAt,

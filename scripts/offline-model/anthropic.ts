@@ -1,4 +1,4 @@
-import { failure, padded } from './anthropic-failure.ts';
+import { failure, padded, useHeaders } from './anthropic-failure.ts';
 import { conversationOf, isMessagesRequest, type MessagesRequest } from './anthropic-request.ts';
 import {
   blockFrames,
@@ -38,6 +38,7 @@ export const anthropic: Vendor = {
     yield closing(turn, usage(ask, outputTokens(turn)));
   },
   failure,
+  useHeaders,
 };
 
 function read(call: Call): Reading | null {

@@ -8,11 +8,18 @@ export type Step =
   | { readonly kind: 'reply'; readonly text: string }
   | { readonly kind: 'say'; readonly text: string }
   | { readonly kind: 'think'; readonly text: string }
+  | ({ readonly kind: 'used' } & PlanUse)
   | { readonly kind: 'tool'; readonly name: string; readonly input: Readonly<Record<string, unknown>> }
   | ErrorStep
   | { readonly kind: 'hang'; readonly before: boolean }
   | { readonly kind: 'slow'; readonly tokens: number; readonly intervalMs: number }
   | { readonly kind: 'long'; readonly bytes: number };
+
+/** How much of a plan's limit is used. Each answer to the prompt reports it. */
+export interface PlanUse {
+  readonly percent: number;
+  readonly resetsInSeconds: number;
+}
 
 /**
  * Refuses a request. Without `times` it refuses every request; `key` counts over conversations
@@ -35,14 +42,14 @@ export class DirectiveError extends Error {
   override readonly name = 'DirectiveError';
 }
 
-const OPENING = /\[\[(reply|say|think|tool|error|hang|slow|long)\s*(?::\s*|(?=\]\]))/g;
+const OPENING = /\[\[(reply|say|think|used|tool|error|hang|slow|long)\s*(?::\s*|(?=\]\]))/g;
 
 /**
  * Reads the directives in a text, in their order. Text without directives is an empty script.
  *
  * `[[reply: text]]` `[[say: text]]` `[[think: text]]` `[[tool: Name {"json":1}]]` `[[error: 429
- * retry-after=1 times=2 key=a]]` `[[error: 429 limit=five_hour resets-in=5]]` `[[hang]]` `[[hang:
- * before]]` `[[slow: 20 tokens 50ms]]` `[[long: 100000]]`
+ * retry-after=1 times=2 key=a]]` `[[error: 429 limit=five_hour resets-in=5]]` `[[used: 91%
+ * resets-in=5]]` `[[hang]]` `[[hang: before]]` `[[slow: 20 tokens 50ms]]` `[[long: 100000]]`
  *
  * @throws DirectiveError when a directive has a known name and cannot be read.
  */
@@ -91,6 +98,11 @@ function plainStep(name: string, rest: string): Step {
     case 'say':
     case 'think':
       return { kind: name, text: rest };
+    case 'used': {
+      const [, percent, seconds] = /^(\d+)% resets-in=(\d+)$/.exec(rest) ?? [];
+      if (percent === undefined) throw new DirectiveError('used: write "91% resets-in=5"');
+      return { kind: 'used', percent: Number(percent), resetsInSeconds: Number(seconds) };
+    }
     case 'error':
       return errorStep(rest);
     case 'hang':

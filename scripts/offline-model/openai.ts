@@ -1,5 +1,6 @@
 import { padded } from './anthropic-failure.ts';
 import { outputTokens, sse, tokensOf } from './anthropic-stream.ts';
+import type { PlanUse } from './behaviour.ts';
 import { conversationOf, isResponsesRequest, type ResponsesRequest } from './openai-request.ts';
 import type { Ask, Block, Call, Failure, Frame, JsonAnswer, Reading, Turn, Vendor } from './vendor.ts';
 
@@ -31,6 +32,7 @@ export const openai: Vendor = {
     yield plain(sse('response.completed', { response }));
   },
   failure,
+  useHeaders,
 };
 
 function read({ method, path, body }: Call): Reading | null {
@@ -115,12 +117,23 @@ function usage(ask: Ask, turn: Turn): object {
   };
 }
 
+/** How the API tells a login of a plan how much of its first window is used. */
+function useHeaders({ percent, resetsInSeconds }: PlanUse): Readonly<Record<string, string>> {
+  return {
+    'x-codex-primary-used-percent': String(percent),
+    'x-codex-primary-window-minutes': '300',
+    'x-codex-primary-reset-at': String(Math.ceil(Date.now() / 1000) + resetsInSeconds),
+  };
+}
+
 function failure({ status, message, retryAfterSeconds, limit }: Failure): JsonAnswer {
   if (limit !== undefined) {
-    const resetsAt = Math.ceil(Date.now() / 1000) + limit.resetsInSeconds;
+    const { resetsInSeconds } = limit;
+    const error = { type: 'usage_limit_reached', message, plan_type: 'plus' };
     return {
       status,
-      body: { error: { type: 'usage_limit_reached', message, plan_type: 'plus', resets_at: resetsAt } },
+      headers: useHeaders({ percent: 100, resetsInSeconds }),
+      body: { error: { ...error, resets_at: Math.ceil(Date.now() / 1000) + resetsInSeconds } },
     };
   }
   const code = ERROR_CODES[status] ?? (status < 500 ? 'invalid_request' : 'server_error');

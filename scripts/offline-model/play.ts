@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { PlanUse } from './behaviour.ts';
 import type { Resolution } from './script.ts';
 import type { Ask, JsonAnswer, Turn, Vendor } from './vendor.ts';
 
@@ -25,7 +26,7 @@ export async function play(resolution: Resolution, stage: Stage): Promise<void> 
     case 'failure':
       return sendJson(stage.response, stage.vendor.failure(resolution.failure, stage.serial));
     case 'turn':
-      return ask(stage, resolution.turn, null);
+      return ask(stage, resolution.turn, null, resolution.used);
     case 'hang':
       return ask(stage, resolution.released, resolution.before ? 'before' : 'begun');
   }
@@ -37,7 +38,7 @@ export function sendJson(response: ServerResponse, { status, headers, body }: Js
   response.end(JSON.stringify(body));
 }
 
-async function ask(stage: Stage, turn: Turn, hang: 'before' | 'begun' | null): Promise<void> {
+async function ask(stage: Stage, turn: Turn, hang: 'before' | 'begun' | null, used?: PlanUse): Promise<void> {
   const { vendor, response, serial, signal } = stage;
   if (hang === 'before' || (hang !== null && !stage.ask.stream)) await releasedOrAborted(stage);
   if (!stage.ask.stream)
@@ -45,6 +46,7 @@ async function ask(stage: Stage, turn: Turn, hang: 'before' | 'begun' | null): P
   response.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-cache',
+    ...(used === undefined ? {} : vendor.useHeaders?.(used)),
   });
   response.write(vendor.opening(stage.ask, serial));
   if (hang === 'begun') await releasedOrAborted(stage);

@@ -1,11 +1,11 @@
-import { type ErrorStep, readScript, type Step } from './behaviour.ts';
+import { type ErrorStep, type PlanUse, readScript, type Step } from './behaviour.ts';
 import { defaultText, fillerText, pieces } from './pieces.ts';
 import { sampleOf } from './sample.ts';
 import type { Ask, Block, Failure, Turn } from './vendor.ts';
 
 /** What to do with one request; `label` is the word for it in the record of requests. */
 export type Resolution =
-  | { readonly kind: 'turn'; readonly label: string; readonly turn: Turn }
+  | { readonly kind: 'turn'; readonly label: string; readonly turn: Turn; readonly used?: PlanUse }
   | { readonly kind: 'hang'; readonly label: string; readonly before: boolean; readonly released: Turn }
   | { readonly kind: 'failure'; readonly label: string; readonly failure: Failure };
 
@@ -32,10 +32,22 @@ export function lastPrompt(ask: Ask): { prompt: string; turns: number } {
  * @throws DirectiveError when the prompt's directives cannot be read.
  */
 export function resolve(ask: Ask, setting: readonly Step[], refusals: Refusals): Resolution {
-  const { prompt, turns } = lastPrompt(ask);
   if (ask.own !== null) return { kind: 'turn', label: `own: ${ask.own}`, turn: ownTurn(ask) };
-  const { steps: written, rest } = readScript(prompt);
-  const script = written.length > 0 ? written : setting;
+  const { steps: written, rest } = readScript(lastPrompt(ask).prompt);
+  const all = written.length > 0 ? written : setting;
+  const used = all.find((step) => step.kind === 'used');
+  const script = all.filter((step) => step.kind !== 'used');
+  const resolution = nextStep(ask, script, rest, refusals);
+  return resolution.kind === 'turn' && used !== undefined ? { ...resolution, used } : resolution;
+}
+
+function nextStep(
+  ask: Ask,
+  script: readonly Exclude<Step, { kind: 'used' }>[],
+  rest: string,
+  refusals: Refusals,
+): Resolution {
+  const { prompt, turns } = lastPrompt(ask);
   const prelude: Block[] = [];
   let passed = 0;
   for (const [index, step] of script.entries()) {

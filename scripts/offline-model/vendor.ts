@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { PlanUse } from './behaviour.ts';
 
 /** An HTTP call as a vendor sees it; `path` carries no query. */
 export interface Call {
@@ -87,4 +88,6 @@ export interface Vendor {
   /** The rest of a streamed answer. */
   frames(ask: Ask, turn: Turn, serial: number): Iterable<Frame>;
   failure(failure: Failure, serial: number): JsonAnswer;
+  /** How a streamed answer reports the use of a plan. */
+  useHeaders?(used: PlanUse): Readonly<Record<string, string>>;
 }

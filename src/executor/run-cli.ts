@@ -1,11 +1,17 @@
 /** Runs the CLI of a claim: the one of its provider, or the fallback's when that CLI is missing. */
-import { AppError, messageOf } from '../errors.ts';
+import { glob, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AppError, messageOf, wireError } from '../errors.ts';
 import type { Credentials } from '../limits/credentials.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
+import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import { parseJson } from '../providers/json.ts';
+import type { LimitReport } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 import type { Claim } from '../records/ports.ts';
 import { type Pricing, unkeptCostCap } from '../usage/pricing.ts';
+import { stateFolderOf } from './cli-probe.ts';
 import type { ExecutionResult } from './execute.ts';
 import { checkedRequest, type PreparedExecution, type PrepareOptions, prepareFor } from './prepare.ts';
 
@@ -98,24 +104,67 @@ async function runOne(prepared: Prepared, run: CliRun): Promise<ExecutionResult>
   if (fallbackReason !== null) await run.waitForSlot(provider.name);
   const pass = await run.withRedis(() => run.credentials.enter(run.claim, provider, prepared.request.model));
   const warn = (code: string, message: string): void => run.emit({ kind: 'warning', code, message }, null);
+  const see = (event: ExecutionEvent, raw: string | null): void => {
+    if (provesLogin(event)) pass.proven();
+    if (event.kind === 'rate_limit') pass.reported(event);
+    run.emit(event, raw);
+  };
   let result: ExecutionResult;
   try {
     if (fallbackReason !== null) warn('fallback', `${provider.name} runs this job: ${fallbackReason}`);
     if (unsaved !== null) {
       warn('session_not_saved', `${provider.name} cannot save this conversation: ${unsaved}`);
     }
-    result = await run.execute(prepared, (event, raw) => {
-      if (provesLogin(event)) pass.proven();
-      run.emit(event, raw);
-    });
+    result = await run.execute(prepared, see);
   } catch (error) {
     await pass.abandon();
     throw error;
   }
-  const { outcome } = result;
-  const settled = await run.withRedis(() => pass.settle(result)).catch(() => outcome);
+  const { windows, refused } = await reportedLimits(prepared, result.outcome, pass.watchesUse);
+  for (const window of windows) see(window, null);
+  const outcome = refused === null ? result.outcome : refusedBy(refused.resetsAt, result.outcome);
+  const settled = await run.withRedis(() => pass.settle({ ...result, outcome })).catch(() => outcome);
   return { ...result, outcome: settled };
 }
+
+/** Failures that may be a usage limit, as far as the CLI's output shows. */
+const MAY_BE_LIMIT: readonly (string | undefined)[] = ['execution.quota', 'execution.crashed'];
+const NO_REPORT: LimitReport = { windows: [], refused: null };
+const TAIL_BYTES = 256 * 1024;
+
+/** What the CLI's transcript reports of usage limits, where its output does not. */
+async function reportedLimits(
+  { provider: { transcript, state }, env }: PreparedExecution,
+  { error, nativeSessionId }: Outcome,
+  watchesUse: boolean,
+): Promise<LimitReport> {
+  const folder = state === undefined ? null : stateFolderOf(state, env);
+  if (transcript?.limits === undefined || folder === null || nativeSessionId === null) return NO_REPORT;
+  if (!MAY_BE_LIMIT.includes(error?.code) && !(watchesUse && error === null)) return NO_REPORT;
+  try {
+    for await (const name of glob(transcript.files(nativeSessionId), { cwd: folder })) {
+      const lines = await tailOf(join(folder, name), TAIL_BYTES);
+      return transcript.limits(lines.map(parseJson));
+    }
+  } catch {
+    // The limit is then known by the output alone.
+  }
+  return NO_REPORT;
+}
+
+async function tailOf(path: string, maxBytes: number): Promise<readonly string[]> {
+  await using file = await open(path);
+  const { size } = await file.stat();
+  const buffer = Buffer.alloc(Math.min(size, maxBytes));
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, size - buffer.length);
+  return buffer.toString('utf8', 0, bytesRead).split('\n');
+}
+
+/** The outcome of a run that a usage limit has ended. */
+const refusedBy = (resetsAt: string | null, outcome: Outcome): Outcome => ({
+  ...outcome,
+  error: wireError('execution.quota', outcome.error?.message ?? '', resetsAt),
+});
 
 /** Only a vendor that accepted the login makes a CLI think, act or stream text. */
 const provesLogin = ({ kind }: ExecutionEvent): boolean =>

@@ -5,15 +5,16 @@
  *
  * open → (a refusal) → closed → (time) → one job tries → open, or closed again for longer
  */
-import { createHmac } from 'node:crypto';
-import { join } from 'node:path';
+import type { Logger } from 'pino';
 import { AppError } from '../errors.ts';
+import type { RateLimitEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { CredentialReport } from '../protocol/server-info.ts';
 import type { Login, Provider } from '../providers/provider.ts';
 import type { Providers } from '../providers/registry.ts';
 import type { ClosedGate, GateReason, Gates } from '../records/gate-records.ts';
 import type { Claim } from '../records/ports.ts';
+import { createLoginNames } from './login-names.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -32,6 +33,10 @@ export interface Ended {
 
 /** The permission to start one execution. */
 export interface Pass {
+  /** Whether the use of the credential's limits matters. */
+  readonly watchesUse: boolean;
+  /** The CLI has reported a limit. */
+  reported(limit: RateLimitEvent): void;
   /** The vendor accepted the login: the model has begun to answer. The job may run for an hour. */
   proven(): void;
   /**
@@ -74,6 +79,7 @@ export function createCredentials({
   key,
   accounts,
   refusedMs,
+  logger,
 }: {
   readonly gates: Gates;
   readonly providers: Pick<Providers, 'list'>;
@@ -86,29 +92,18 @@ export function createCredentials({
   readonly accounts: ReadonlyMap<string, string>;
   /** How long the first refused login closes the gate. */
   readonly refusedMs: number;
+  readonly logger: Logger;
 }): Credentials {
-  const logins = new Map(
-    providers.list().map(({ provider: { name, login }, defaults }): [string, NamedLogin] => {
-      const use = { provider: name, login, env: environment(name, {}), configured: defaults.credential };
-      const first = credentialName(use, { nodeId, key });
-      const account = accounts.get(first);
-      const isKnown = account?.startsWith(`${name}:account-`) === true && defaults.credential === null;
-      return [name, { first, configured: defaults.credential !== null, name: isKnown ? account : first }];
+  const logins = createLoginNames({ gates, providers, environment, nodeId, key, accounts });
+  /** What providers keep from jobs with a negative priority. */
+  const reserves = new Map(
+    providers.list().flatMap(({ provider: { name, reportsUse, limitedModel }, quotaReserve }) => {
+      if (quotaReserve === null) return [];
+      if (reportsUse === true) return [[name, { part: quotaReserve, limitedModel }] as const];
+      logger.warn({ provider: name }, 'quotaReserve has no effect: the CLI does not report its use');
+      return [];
     }),
   );
-  const names = (): Readonly<Record<string, string>> =>
-    Object.fromEntries([...logins].map(([provider, { name }]) => [provider, name]));
-
-  /** Names a login by the account that its CLI has reported. */
-  async function identify(provider: string, login: NamedLogin, reported: string): Promise<string> {
-    const account = `${provider}:account-${hashOf(`${provider} account ${reported}`, key)}`;
-    if (login.name === account) return account;
-    const credentials = { ...names(), [provider]: account };
-    await gates.identify({ node: nodeId, name: login.first, account, credentials });
-    login.name = account;
-    return account;
-  }
-
   const succeeded = new Map<string, number>();
   const lastModels = new Map<string, string>();
 
@@ -118,8 +113,11 @@ export function createCredentials({
     execution: Pick<Claim, 'jobId' | 'executionId'>,
     entered: { readonly enteredAt: number; readonly tries: boolean; readonly namesModel: boolean },
   ): Pass {
+    const reserve = reserves.get(provider);
     let { tries } = entered;
     let credential = atStart;
+    let reserving: Promise<unknown> = Promise.resolve();
+
     async function answered(opens: boolean): Promise<void> {
       if (!tries) return;
       tries = false;
@@ -146,19 +144,21 @@ export function createCredentials({
         : outcome;
     }
 
-    /** The account of a login may become known while it is used. */
-    async function rename(account: string | null): Promise<void> {
-      const login = logins.get(provider);
-      if (login === undefined || login.configured) return;
-      if (account !== null) credential = await identify(provider, login, account);
-      else if (credential === login.first) credential = login.name;
-    }
-
     return {
+      watchesUse: reserve !== undefined,
+      reported({ status, use, resetsAt, limit }) {
+        if (reserve === undefined || status === 'rejected') return;
+        if (status !== 'allowed_warning' && (use ?? 0) < 1 - reserve.part) return;
+        const until = resetsAt === null ? Date.now() + QUOTA_BACKOFF.firstMs : Date.parse(resetsAt);
+        const word = reserve.limitedModel?.(limit ?? '') ?? null;
+        const reserved = gates.reserve(credential, word, until).catch(() => undefined); // it is reported again
+        reserving = Promise.all([reserving, reserved]);
+      },
       proven: () => void answered(true).catch(() => undefined), // `settle` comes, or the try expires
       abandon: () => answered(false).catch(() => undefined), // the try expires
       async settle({ outcome: ended, limitedModel, account }) {
-        await rename(account);
+        await reserving;
+        credential = await logins.rename(provider, credential, account);
         const outcome = { ...ended, credential };
         const code = outcome.error?.code;
         if (code === 'execution.quota') return refused(outcome, 'quota', limitedModel);
@@ -176,9 +176,9 @@ export function createCredentials({
   }
 
   return {
-    names,
+    names: logins.all,
     async enter(execution, { name, login }, model) {
-      const credential = logins.get(name)?.name ?? name;
+      const credential = logins.of(name);
       const entered = await gates.enter(credential, model, execution.executionId);
       if (entered.kind === 'closed') throw refusal(name, credential, login, entered);
       return createPass(credential, name, execution, {
@@ -189,8 +189,17 @@ export function createCredentials({
     },
     succeededAt: (provider) => succeeded.get(provider) ?? null,
     async reports() {
-      const [closed, known] = await Promise.all([gates.closed(), gates.credentials()]);
-      return new Map([...known].map(([provider, found]) => [provider, reportsOf([...found].sort(), closed)]));
+      const [closed, paused, known] = await Promise.all([
+        gates.closed(),
+        gates.paused(),
+        gates.credentials(),
+      ]);
+      return new Map(
+        [...known].map(([provider, found]) => [
+          provider,
+          reportsOf([...found].sort(), closed, paused(provider)),
+        ]),
+      );
     },
     async open(name) {
       const known = await gates.credentials();
@@ -212,17 +221,15 @@ const timeOf = (ms: number | null): string | null => (ms === null ? null : new D
 function reportsOf(
   credentials: readonly string[],
   closed: ReadonlyMap<string, ClosedGate>,
+  isPaused: boolean,
 ): CredentialReport[] {
   return credentials.flatMap((credential) => {
     const ofModels = [...closed.keys()].filter((gate) => gate.startsWith(`${credential}|`)).sort();
     return [credential, ...ofModels].map((name): CredentialReport => {
       const gate = closed.get(name);
-      if (gate === undefined) return { name, status: 'ok', limitedUntil: null };
-      return {
-        name,
-        status: gate.reason === 'quota' ? 'limited' : 'refused',
-        limitedUntil: timeOf(gate.until),
-      };
+      const limited = gate?.reason === 'quota' ? 'limited' : 'refused';
+      const status = gate === undefined ? 'ok' : limited;
+      return { name, status: isPaused ? 'paused' : status, limitedUntil: timeOf(gate?.until ?? null) };
     });
   });
 }
@@ -236,46 +243,4 @@ function refusal(provider: string, credential: string, login: Login, gate: Close
   }
   const ago = Math.max(0, Math.round((Date.now() - gate.since) / 1000));
   return new AppError('auth.required', `${provider} refused the login ${ago} s ago; ${next}; ${login.hint}`);
-}
-
-/** How a login of this node is called. */
-interface NamedLogin {
-  /** Its name without its account. */
-  readonly first: string;
-  readonly configured: boolean;
-  /** Its name now. */
-  name: string;
-}
-
-/** A provider's login, as far as it is known without starting the CLI. */
-export interface LoginUse {
-  readonly provider: string;
-  readonly login: Pick<Login, 'variables' | 'files'>;
-  /** The environment of the provider's jobs. */
-  readonly env: Readonly<Record<string, string>>;
-  /** Its name in the settings. */
-  readonly configured: string | null;
-}
-
-const hashOf = (text: string, key: string): string =>
-  createHmac('sha256', key).update(text).digest('hex').slice(0, 12);
-
-/**
- * Names a credential whose account is not known. The same login has the same name on every node,
- * as far as that can be known: the configured name (`claude:work`), else a hash of the key, else
- * one of the node and the folder that holds the login. The hash has a key, and reveals nothing.
- */
-export function credentialName(
-  { provider, login, env, configured }: LoginUse,
-  { key, nodeId }: { readonly key: string; readonly nodeId: string },
-): string {
-  if (configured !== null) return `${provider}:${configured}`;
-  const values = login.variables.map((variable) => env[variable] ?? '');
-  const folders = login.files.map(({ variable, home }) => {
-    const own = variable === null ? '' : (env[variable] ?? '');
-    return own === '' ? join(env['HOME'] ?? '', home) : own;
-  });
-  const hasKey = values.some((value) => value !== '');
-  const identity = JSON.stringify(hasKey ? values : [nodeId, ...folders]);
-  return `${provider}:${hasKey ? 'key' : 'login'}-${hashOf(`${provider} ${identity}`, key)}`;
 }

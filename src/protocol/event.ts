@@ -63,11 +63,13 @@ export const ExecutionEvent = Type.Union([
     status: Name,
     resetsAt: nullable(Type.String()),
     limit: nullable(Name),
+    use: nullable(Type.Number({ minimum: 0, description: 'used part of the limit: 1 is all of it' })),
   }),
   Type.Object({ kind: Type.Literal('warning'), code: Name, message: Type.String() }),
   Type.Object({ kind: Type.Literal('raw'), line: Type.String() }),
 ]);
 export type ExecutionEvent = Static<typeof ExecutionEvent>;
+export type RateLimitEvent = Extract<ExecutionEvent, { kind: 'rate_limit' }>;
 
 /** The event that ends an execution. It carries the whole outcome. */
 export interface ExecutionFinished {

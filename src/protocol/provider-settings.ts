@@ -195,6 +195,10 @@ const builtIn = {
     ProviderName,
     'The provider that runs a job when this CLI is not installed or cannot be started. With null, the job fails.',
   ),
+  quotaReserve: setting(
+    Type.Number({ minimum: 0.01, maximum: 1 }),
+    'The part of a usage limit that is kept for jobs without a negative priority: with 0.2, no job with a negative priority starts while 80 % are used. With null, nothing is kept.',
+  ),
   ...JobDefaults,
 };
 

@@ -12,7 +12,7 @@ export const CredentialReport = Type.Object({
   name: Type.String(),
   status: Type.Enum(['ok', 'limited', 'refused', 'paused'], {
     description:
-      'limited: a usage limit is reached, and its jobs wait; refused: the vendor refused the login, and its jobs fail at once',
+      'limited: a usage limit is reached, and its jobs wait; refused: the vendor refused the login, and its jobs fail at once; paused: the queue or the provider is paused by hand',
   }),
   limitedUntil: nullable(Type.String(), {
     description: 'RFC 3339: when one job tries again; null: any time, or when it is opened by hand',

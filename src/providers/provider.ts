@@ -5,7 +5,7 @@
  */
 import type { ErrorCode, WireError } from '../errors.ts';
 import type { Cut, Exit } from '../protocol/cli.ts';
-import type { EventBody, ExecutionEvent } from '../protocol/event.ts';
+import type { EventBody, ExecutionEvent, RateLimitEvent } from '../protocol/event.ts';
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
 
@@ -211,6 +211,17 @@ export interface Transcript {
     /** `timestamp`: RFC 3339. */
     readonly messages: readonly { readonly text: string; readonly timestamp: string }[];
   } | null;
+  /**
+   * What the last lines report of the login's usage limits in the last turn. Left out: nothing.
+   * Only for what the CLI's output does not have.
+   */
+  limits?(lines: readonly unknown[]): LimitReport;
+}
+
+export interface LimitReport {
+  readonly windows: readonly RateLimitEvent[];
+  /** Whether a limit has ended the turn; its reset. Null: none has. */
+  readonly refused: { readonly resetsAt: string | null } | null;
 }
 
 /**
@@ -227,6 +238,10 @@ export interface Provider {
   readonly state?: Login['files'][number] & { readonly variable: string };
   /** Left out: not known, so a later attempt of a job begins from the start. */
   readonly transcript?: Transcript;
+  /** Whether the CLI reports how much of a usage limit is used. Left out: no. */
+  readonly reportsUse?: true;
+  /** A word in the names of the only models that a limit holds for; null: it holds for all. */
+  limitedModel?(limit: string): string | null;
   /** Left out: the CLI cannot be started before there is a prompt. */
   readonly warmStart?: WarmStart;
   /** Whether its boot takes much CPU time, and its first line shows the end of the boot. */

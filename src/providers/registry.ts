@@ -19,6 +19,8 @@ export interface RegisteredProvider {
   readonly defaults: JobDefaults & { readonly mode: PermissionMode };
   /** Name of the provider that runs a job when this CLI cannot be started. */
   readonly fallback: string | null;
+  /** Part of a usage limit that is kept from jobs with a negative priority; null: none is. */
+  readonly quotaReserve: number | null;
 }
 
 /** Every provider this server has, by name. */
@@ -62,7 +64,7 @@ export function createProviders(settings: ProviderSettings, host: ProviderHost):
     }
     const provider = createCustomProvider({ name, ...custom });
     const defaults = { ...custom, mode: 'default' as const };
-    registered.set(name, { provider, binary: custom.binary, defaults, fallback: null });
+    registered.set(name, { provider, binary: custom.binary, defaults, fallback: null, quotaReserve: null });
   }
   for (const [name, { fallback }] of registered) {
     if (fallback === null || (fallback !== name && registered.has(fallback))) continue;
@@ -87,4 +89,5 @@ const builtIn = (provider: Provider, settings: BuiltInSettings): RegisteredProvi
   binary: settings.binary,
   defaults: settings,
   fallback: settings.fallback,
+  quotaReserve: settings.quotaReserve,
 });

@@ -44,6 +44,11 @@ export interface Gates {
   enter(credential: string, model: string | null, executionId: string): Promise<EnterResult>;
   /** Closes a gate. Returns when the next job may try, as in {@link ClosedGate}. */
   refuse(refusal: Refusal): Promise<number | null>;
+  /**
+   * Keeps jobs with a negative priority from starting until then (ms since the epoch).
+   * @param word as of {@link Refusal}
+   */
+  reserve(credential: string, word: string | null, resetsAt: number): Promise<void>;
   /** The execution that tried has its answer: the gates open, or the next job tries. */
   answered(
     credential: string,
@@ -54,6 +59,8 @@ export interface Gates {
   open(credential: string): Promise<number>;
   /** Names a credential's gates: its name, or its name, `|` and a word of models. */
   closed(): Promise<ReadonlyMap<string, ClosedGate>>;
+  /** Whether the jobs of a provider are paused by hand. */
+  paused(): Promise<(provider: string) => boolean>;
   /** The credentials of all nodes, by provider. */
   credentials(): Promise<ReadonlyMap<string, ReadonlySet<string>>>;
   /** Key of the HMAC in names of credentials, made at the first use. */
@@ -103,6 +110,9 @@ export function createGates(redis: Redis, names: Names, scripts: ScriptRunner): 
       const args = { ...refusal, word: word ?? '', ...backoff, maxResetMs: MAX_RESET_MS };
       return timeOf(await scripts.run('refuse', args));
     },
+    async reserve(credential, word, resetsAt) {
+      await scripts.run('reserve', { credential, word: word ?? '', resetsAt, maxResetMs: MAX_RESET_MS });
+    },
     async answered(credential, { jobId, executionId }, opens) {
       await scripts.run('release', { credential, jobId, executionId, opens });
     },
@@ -119,6 +129,10 @@ export function createGates(redis: Redis, names: Names, scripts: ScriptRunner): 
           return [[name.slice(CREDENTIAL.length), { reason, since, until }]];
         }),
       );
+    },
+    async paused() {
+      const found = await redis.hkeys(names.gates);
+      return (provider) => found.includes('queue') || found.includes(`provider:${provider}`);
     },
     async credentials() {
       const found = new Map<string, Set<string>>();

@@ -13,9 +13,13 @@ beforeAll(async () => {
   model = await startOfflineModel();
 });
 afterAll(() => model.stop());
+const configOf = (at: OfflineModel) => {
+  const { providers, ...rest } = CODEX.config(at);
+  return { ...rest, providers: { ...providers, codex: { ...providers?.['codex'], quotaReserve: 0.2 } } };
+};
 const shared = sharedServer(() => ({
   env: { ...CODEX.env(model), BULLPEN_RETRY_BACKOFF_MS: '100', BULLPEN_AUTH_CIRCUIT_MS: '1' },
-  config: { ...CODEX.config(model), prices: { 'offline-model': PRICE } },
+  config: { ...configOf(model), prices: { 'offline-model': PRICE } },
 }));
 
 const usageOf = ({ outcome }: Job) => outcome?.usage ?? expect.unreachable('it used nothing');
@@ -68,6 +72,24 @@ describe('one prompt through the whole system and the real codex', () => {
       reportedUsd: 0,
     });
     expect(row?.estimatedUsd).toBeCloseTo(total, 9);
+  });
+
+  it('knows the end of a usage limit, and what is used of it, from the file of its thread', async () => {
+    const server = shared();
+    const wish = { provider: 'codex', onQuota: 'fail' };
+    const prompt = 'Hello [[error: 429 limit=primary resets-in=7200]]';
+    const { outcome } = await server.run({ ...wish, prompt });
+    const { code, resetsAt } = outcome?.error ?? expect.unreachable('it succeeded');
+    const inMs = Date.parse(resetsAt ?? '') - Date.now();
+    expect([code, inMs > 7_000_000, inMs <= 7_201_000]).toEqual(['execution.quota', true, true]);
+    expect(await (await server.api('POST', '/v1/providers/codex/resume')).json()).toEqual({ opened: 1 });
+
+    await server.run({ ...wish, prompt: '[[used: 85% resets-in=7200]] [[reply: Most is used.]]' });
+    const low = await server.run({ ...wish, prompt: 'Low [[reply: low]]', priority: -1 }, 0);
+    const next = await server.run({ ...wish, prompt: 'Next [[reply: next]]' });
+    expect([next.status, (await server.job(low.id)).attempts]).toEqual(['succeeded', 0]);
+    expect(await (await server.api('POST', '/v1/providers/codex/resume')).json()).toEqual({ opened: 1 });
+    expect((await server.finished(low.id)).status).toBe('succeeded');
   });
 
   it('asks a prompt of a thread once, also when the vendor turned it away at first', async () => {

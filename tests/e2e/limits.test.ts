@@ -42,6 +42,20 @@ function planLogin(): string {
   return dir;
 }
 
+it('the rest of a limit is kept from jobs with a negative priority, until it is released by hand', async () => {
+  const server = await startServer({
+    dir: planLogin(),
+    config: { providers: { claude: { quotaReserve: 0.2 } } },
+    env: { ANTHROPIC_BASE_URL: model.url },
+  });
+  await server.run({ prompt: '[[used: 85% resets-in=3600]] [[reply: Most is used.]]' });
+  const low = await server.run({ prompt: 'Low [[reply: low]]', priority: -1 }, 0);
+  const next = await server.run({ prompt: 'Next [[reply: next]]' });
+  expect([next.status, (await server.job(low.id)).attempts]).toEqual(['succeeded', 0]);
+  expect(await (await server.api('POST', '/v1/providers/claude/resume')).json()).toEqual({ opened: 1 });
+  expect((await server.finished(low.id)).status).toBe('succeeded');
+});
+
 it('one call is refused, and all eight jobs go on at the reset, over a restart of the server', async () => {
   const options = {
     dir: planLogin(),
@@ -82,8 +96,8 @@ it('one call is refused, and all eight jobs go on at the reset, over a restart o
   const executions = await server.api('GET', `/v1/jobs/${refused.id}/executions`);
   const { data } = (await executions.json()) as { data: readonly Execution[] }; // the documented answer
   expect(data.map(({ outcome, credential }) => [outcome?.error?.code, credential])).toEqual([
-    ['execution.quota', 'claude:work'],
-    [undefined, 'claude:work'],
+    ['execution.quota', credential?.name],
+    [undefined, credential?.name],
   ]);
   const continued = finished.find(({ id }) => id === refused.id);
   expect(continued?.outcome?.usage).toEqual(data.map(({ usage }) => usage).reduce(sumOfUsage));

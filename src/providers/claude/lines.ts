@@ -240,8 +240,24 @@ const RateLimitLine = Type.Object({
     status: Type.String(),
     resetsAt: maybe(Type.Number()),
     rateLimitType: maybe(Type.String()),
+    utilization: maybe(Type.Number()),
+    unifiedWindows: Type.Optional(Type.Unknown()),
   }),
 });
+
+/** All windows of a plan, by the names of their limits. */
+const Windows = Type.Record(
+  Type.String(),
+  Type.Object({
+    status: maybe(Type.String()),
+    utilization: maybe(Type.Number()),
+    resetsAt: maybe(Type.Number()),
+  }),
+);
+const windows = Compile(Windows);
+
+/** The windows in a `rate_limit_event`; none when they have another form. */
+export const windowsIn = (value: unknown): Static<typeof Windows> => (windows.Check(value) ? value : {});
 
 const ClaudeLine = Type.Union([
   StreamEventLine,

@@ -14,7 +14,7 @@ import { NODE_CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
 import type { Capabilities, Login, Provider, Transcript, WarmStart } from '../provider.ts';
 import { claudeCommand, LATER_TOOLS, readClaudeOptions } from './command.ts';
 import { createClaudeTranslator } from './translator.ts';
-import { LOGIN_HINT } from './verdict.ts';
+import { LOGIN_HINT, limitedModel } from './verdict.ts';
 
 const CAPABILITIES: Capabilities = {
   permissionModes: ['default', 'plan', 'acceptEdits', 'fullAccess'],
@@ -168,6 +168,8 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
     login: LOGIN,
     state: { variable: 'CLAUDE_CONFIG_DIR', home: '.claude', name: 'projects' },
     transcript: TRANSCRIPT,
+    reportsUse: true,
+    limitedModel,
     warmStart: WARM_START,
     announcesBoot: true, // `system/init`
     streamCaps: [],

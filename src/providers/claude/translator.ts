@@ -2,12 +2,12 @@ import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type WireError, wireError } from '../../errors.ts';
 import { isCut } from '../../protocol/cli.ts';
-import type { ExecutionEvent } from '../../protocol/event.ts';
+import type { ExecutionEvent, RateLimitEvent } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { atEpochSeconds } from '../endings.ts';
 import type { RunFacts, Translator } from '../provider.ts';
 import { createContent, createOpenTools } from './content.ts';
-import { accountIn, type ClaudeLine, parseClaudeLine, type ResultLine } from './lines.ts';
+import { accountIn, type ClaudeLine, parseClaudeLine, type ResultLine, windowsIn } from './lines.ts';
 import { createBackground, createTurns } from './turns.ts';
 import { createUsageMeter } from './usage.ts';
 import { type ApiError, type ClaudeEnd, claudeVerdict, LOGIN_HINT, whyBlocked } from './verdict.ts';
@@ -139,10 +139,10 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     return [{ kind: 'text.delta', text: event.delta.text }];
   }
 
-  function onRateLimit(line: Line<'rate_limit_event'>): ExecutionEvent {
-    const event = rateLimitEvent(line);
+  function onRateLimit(line: Line<'rate_limit_event'>): readonly RateLimitEvent[] {
+    const [event, ...others] = rateLimitEvents(line);
     limit = event.status === 'rejected' ? event : null;
-    return event;
+    return [event, ...others];
   }
 
   function onResult(result: ResultLine): readonly ExecutionEvent[] {
@@ -171,7 +171,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
       case 'stream_event':
         return onStream(line);
       case 'rate_limit_event':
-        return [onRateLimit(line)];
+        return onRateLimit(line);
       case 'command_lifecycle':
         turns.lifecycle(line.command_uuid, line.state);
         if (line.wakeup_source) background.woke();
@@ -233,15 +233,29 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   };
 }
 
-function rateLimitEvent({
+/** The limit that the vendor named, then the other windows of the plan. */
+function rateLimitEvents({
   rate_limit_info: info,
-}: Line<'rate_limit_event'>): Extract<ExecutionEvent, { kind: 'rate_limit' }> {
-  return {
+}: Line<'rate_limit_event'>): readonly [RateLimitEvent, ...RateLimitEvent[]] {
+  const { rateLimitType: named = null, unifiedWindows } = info;
+  const eventOf = (
+    limit: string | null,
+    window: Omit<typeof info, 'status'>,
+    status: string,
+  ): RateLimitEvent => ({
     kind: 'rate_limit',
-    status: info.status,
-    resetsAt: typeof info.resetsAt === 'number' ? atEpochSeconds(info.resetsAt) : null,
-    limit: info.rateLimitType ?? null,
-  };
+    status,
+    resetsAt: typeof window.resetsAt === 'number' ? atEpochSeconds(window.resetsAt) : null,
+    limit,
+    use: typeof window.utilization === 'number' ? Math.max(0, window.utilization) : null,
+  });
+  const windows = windowsIn(unifiedWindows);
+  const own = named === null ? undefined : windows[named];
+  const others = Object.entries(windows).filter(([name]) => name !== named);
+  return [
+    eventOf(named, { ...own, ...info }, info.status),
+    ...others.map(([name, window]) => eventOf(name, window, window.status ?? 'allowed')),
+  ];
 }
 
 const server = Compile(Type.Object({ name: Type.String(), status: Type.String() }));

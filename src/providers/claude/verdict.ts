@@ -4,7 +4,7 @@
  */
 import { type ErrorCode, type WireError, wireError } from '../../errors.ts';
 import type { Exit } from '../../protocol/cli.ts';
-import type { ExecutionEvent } from '../../protocol/event.ts';
+import type { RateLimitEvent } from '../../protocol/event.ts';
 import type { Usage } from '../../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { howItEnded } from '../endings.ts';
@@ -27,7 +27,7 @@ export interface ClaudeEnd {
   /** Why going on was pointless. */
   readonly hopeless: WireError | null;
   /** The limit that the CLI reported last; null: none refused the run. */
-  readonly limit: Extract<ExecutionEvent, { kind: 'rate_limit' }> | null;
+  readonly limit: RateLimitEvent | null;
   readonly exit: Exit;
   readonly stderrTail: string;
 }
@@ -61,14 +61,14 @@ export function claudeVerdict(end: ClaudeEnd): Verdict {
   };
 }
 
-/** Limits of one family of models; the others hold for the whole plan. */
-const MODEL_LIMIT = /^seven_day_(opus|sonnet)$/;
+/** Some limits hold for one family of models, the others for the whole plan. */
+export const limitedModel = (limit: string): string | null =>
+  /^seven_day_(opus|sonnet)$/.exec(limit)?.[1] ?? null;
 
 /** The error, with what the CLI reported about the limit behind it. */
 function limitOf({ limit }: ClaudeEnd, error: WireError | null): Pick<Verdict, 'error' | 'limitedModel'> {
   if (limit === null || error?.code !== 'execution.quota') return { error };
-  const limitedModel = MODEL_LIMIT.exec(limit.limit ?? '')?.[1] ?? null;
-  return { error: { ...error, resetsAt: limit.resetsAt }, limitedModel };
+  return { error: { ...error, resetsAt: limit.resetsAt }, limitedModel: limitedModel(limit.limit ?? '') };
 }
 
 function finished(

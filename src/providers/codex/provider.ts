@@ -1,5 +1,3 @@
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import {
   type BuiltInOptions,
@@ -14,8 +12,9 @@ import {
   unsupportedSchema,
 } from '../built-in.ts';
 import { CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
-import type { Capabilities, Login, Provider, Transcript, WarmStart } from '../provider.ts';
+import type { Capabilities, Login, Provider, WarmStart } from '../provider.ts';
 import { codexCommand } from './command.ts';
+import { TRANSCRIPT } from './transcript.ts';
 import { createCodexTranslator } from './translator.ts';
 import { LOGIN_HINT } from './verdict.ts';
 
@@ -67,29 +66,6 @@ const WARM_START: WarmStart = {
   takesTurns: false,
 };
 
-const userMessage = Compile(
-  Type.Object({
-    timestamp: Type.String(),
-    payload: Type.Object({
-      type: Type.Literal('message'),
-      role: Type.Literal('user'),
-      content: Type.Array(Type.Object({ text: Type.Optional(Type.String()) })),
-    }),
-  }),
-);
-
-const textOf = (content: readonly { readonly text?: string }[]): string =>
-  content.map(({ text = '' }) => text).join('\n');
-
-/** codex writes the prompt before it calls the model (observed with 0.169.0). */
-const TRANSCRIPT: Transcript = {
-  files: (id) => `*/*/*/rollout-*-${id}.jsonl`,
-  said: (line) =>
-    userMessage.Check(line)
-      ? { messages: [{ text: textOf(line.payload.content), timestamp: line.timestamp }] }
-      : null,
-};
-
 /**
  * The provider for the codex CLI, as of 0.169.0. The CLI cannot limit its turns: the executor
  * does, from the stream.
@@ -105,6 +81,7 @@ export function createCodexProvider(options: BuiltInOptions): Provider {
     login: LOGIN,
     state: { variable: 'CODEX_HOME', home: '.codex', name: 'sessions' },
     transcript: TRANSCRIPT,
+    reportsUse: true,
     warmStart: WARM_START,
     announcesBoot: true, // `thread.started`
     streamCaps: ['maxTurns'],

@@ -41,7 +41,8 @@ end
 local underWay = {}
 for _, id in ipairs(redis.call('ZRANGE', givenKey(node), 0, -1)) do
   local job = readJob(id, 'status', 'executionId', 'startedAt', 'kind', 'principal', 'owner',
-    'project', 'sessionId', 'pin', 'given', 'provider', 'model', 'onQuota', 'attempt', 'request')
+    'project', 'sessionId', 'pin', 'given', 'provider', 'model', 'onQuota', 'attempt', 'request',
+    'score')
   local waits = isHeld(closed, node, job.project, job.provider) or waitsForLimit(limits, job)
   if job.status ~= 'queued' or job.given ~= node then
     redis.call('ZREM', givenKey(node), id)
@@ -70,7 +71,7 @@ local function firstOf(queue)
     for i = 1, #found, 2 do
       local id = found[i]
       local job = readJob(id, 'status', 'given', 'waitReason', 'cwd', 'pin', 'provider', 'model',
-        'onQuota', 'executionId')
+        'onQuota', 'executionId', 'score')
       if job.status ~= 'queued' or job.given ~= '' or job.waitReason ~= ''
         or readyName(id) ~= queue.name then
         redis.call('ZREM', key, id)

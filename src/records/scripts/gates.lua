@@ -4,6 +4,7 @@
 -- only for models with this word in their names. Without a field the gate is open. Its value is
 -- JSON: reason ('quota' | 'refused'), until and since (ms; no `until`: until it is opened by hand),
 -- refusals (in a row), and while one job tries the credential: probe (its execution), probeUntil.
+-- A gate `reserve:NAME` or `reserve:NAME|WORD` holds for jobs with a negative priority only.
 
 local GATES = P .. ':gates'
 -- When each gate was opened last (ms), and the model that a credential ran last.
@@ -15,8 +16,12 @@ local ACCOUNTS = P .. ':accounts'
 -- How long a job that tries a credential keeps the others waiting without an answer.
 local PROBE_MS = 120000
 
-local function gateName(credential, word)
-  return 'credential:' .. credential .. (word == '' and '' or '|' .. word)
+local CREDENTIAL, RESERVE = 'credential:', 'reserve:'
+-- The lowest score of jobs with a negative priority: see `scoreOf` in record-codec.ts.
+local LOW_SCORE = 11e13
+
+local function gateName(credential, word, kind)
+  return (kind or CREDENTIAL) .. credential .. (word == '' and '' or '|' .. word)
 end
 
 local function decodeGate(name, text)
@@ -41,10 +46,11 @@ local function saveGate(gate)
 end
 
 -- The gates of a credential that are not open, by word; '' for all models.
-local function gatesOf(credential)
+-- kind: CREDENTIAL (the default) or RESERVE
+local function gatesOf(credential, kind)
   local found, all = {}, redis.pcall('HGETALL', GATES)
   if all.err then return found end
-  local whole = gateName(credential, '')
+  local whole = gateName(credential, '', kind)
   local start = whole .. '|'
   for i = 1, #all, 2 do
     local word = all[i] == whole and '' or nil
@@ -82,26 +88,45 @@ local function tryGates(gates, model, executionId)
   return tries
 end
 
--- The limited credentials of a node, by provider: {credential, gates}. A refused login is not
--- among them: its jobs start, and end at once.
+-- The reserve of a credential, as gatesOf; a gate whose time is over is removed.
+local function reserveOf(credential)
+  local reserve = gatesOf(credential, RESERVE)
+  for word, gate in pairs(reserve) do
+    if not holds(gate) then
+      redis.call('HDEL', GATES, gate.name)
+      reserve[word] = nil
+    end
+  end
+  return reserve
+end
+
+-- The limited credentials of a node, by provider: {credential, gates, reserve}. A refused login is
+-- not among them: its jobs start, and end at once.
 local function limitsOf(node)
   local limits = {}
   local ok, logins = pcall(cjson.decode, read(CREDENTIALS, node)[node])
   if not ok or type(logins) ~= 'table' or redis.call('EXISTS', GATES) == 0 then return limits end
   for provider, credential in pairs(logins) do
-    local gates = type(credential) == 'string' and gatesOf(credential) or {}
+    local isNamed = type(credential) == 'string'
+    local gates = isNamed and gatesOf(credential) or {}
+    local reserve = isNamed and reserveOf(credential) or {}
     for word, gate in pairs(gates) do
       if gate.reason ~= 'quota' then gates[word] = nil end
     end
-    if next(gates) then limits[provider] = { credential = credential, gates = gates } end
+    if next(gates) or next(reserve) then
+      limits[provider] = { credential = credential, gates = gates, reserve = reserve }
+    end
   end
   return limits
 end
 -- Whether a job has to wait for a limit; a job that has tried it does not.
 local function waitsForLimit(limits, job)
   local limit = limits[job.provider]
-  return limit ~= nil and job.onQuota ~= 'fail'
-    and gateBefore(limit.gates, modelFor(limit.credential, job.model), job.executionId) ~= nil
+  if not limit then return false end
+  local model = modelFor(limit.credential, job.model)
+  local isLow = number(job.score, 0) >= LOW_SCORE
+  return isLow and gateBefore(limit.reserve, model, job.executionId) ~= nil
+    or job.onQuota ~= 'fail' and gateBefore(limit.gates, model, job.executionId) ~= nil
 end
 -- Makes the job's execution the one that tries the limits it passes.
 local function tryLimit(limits, job)

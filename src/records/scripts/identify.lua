@@ -7,10 +7,12 @@ redis.call('HSET', ACCOUNTS, args.name, args.account)
 redis.call('HSET', CREDENTIALS, args.node, args.credentials)
 local model = read(MODELS, args.name)[args.name]
 if model ~= '' then redis.call('HSET', MODELS, args.account, model) end
-local known = gatesOf(args.account)
-for word, gate in pairs(gatesOf(args.name)) do
-  redis.call('HDEL', GATES, gate.name)
-  gate.name = gateName(args.account, word)
-  if not known[word] or known[word].opensAt < gate.opensAt then saveGate(gate) end
+for _, kind in ipairs({ CREDENTIAL, RESERVE }) do
+  local known = gatesOf(args.account, kind)
+  for word, gate in pairs(gatesOf(args.name, kind)) do
+    redis.call('HDEL', GATES, gate.name)
+    gate.name = gateName(args.account, word, kind)
+    if not known[word] or known[word].opensAt < gate.opensAt then saveGate(gate) end
+  end
 end
 return 1

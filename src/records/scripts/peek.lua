@@ -1,5 +1,5 @@
 -- PEEK: requests that CLAIM would find next: those that the node was given, then some of the ready
--- ones, without their fair order. Changes nothing.
+-- ones, without their fair order. Changes no job.
 -- args    node, max, roots (as of CLAIM), maxBytes (longer requests are left out)
 -- answer  requests (JSON)
 
@@ -17,8 +17,8 @@ local requests = {}
 for i = 1, #ids do
   if #requests >= max then break end
   local id = ids[i]
-  local job = readJob(id, 'status', 'pin', 'cwd', 'provider')
-  if job.status == 'queued' and not isLimited(limits, job.provider)
+  local job = readJob(id, 'status', 'pin', 'cwd', 'provider', 'model', 'onQuota', 'executionId', 'score')
+  if job.status == 'queued' and not isLimited(limits, job.provider) and not waitsForLimit(limits, job)
     and (job.pin == '' or job.pin == node) and mayRun(node, roots, job.cwd, job.pin)
     and redis.call('HSTRLEN', jobKey(id), 'request') <= tonumber(args.maxBytes) then
     requests[#requests + 1] = redis.call('HGET', jobKey(id), 'request') or ''

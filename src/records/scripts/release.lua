@@ -17,5 +17,11 @@ for _, gate in pairs(gatesOf(args.credential)) do
     end
   end
 end
+if not args.executionId then
+  for _, gate in pairs(gatesOf(args.credential, RESERVE)) do
+    redis.call('HDEL', GATES, gate.name)
+    changed, opened = true, opened + 1
+  end
+end
 if changed then ring('run', args.jobId) end
 return opened

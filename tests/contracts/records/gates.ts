@@ -135,6 +135,7 @@ export function gates(bench: () => Bench): void {
     await refused('e1', { resetsAt: (await bench().now()) + HOUR_MS });
     await refused('e2', { ...opus, resetsAt: (await bench().now()) + HOUR_MS });
     await refuse({ ...opus, credential: account, resetsAt: (await bench().now()) + 2 * HOUR_MS });
+    await bench().gates.reserve(CREDENTIAL, null, (await bench().now()) + 2 * HOUR_MS);
     const known = { node: 'n1', name: CREDENTIAL, account, credentials: { claude: account } };
     for (const _ of ['first', 'again']) await bench().gates.identify(known);
     const closed = await bench().gates.closed();
@@ -144,6 +145,7 @@ export function gates(bench: () => Bench): void {
     expect((await bench().gates.credentials()).get('claude')).toEqual(new Set([account]));
     await submitted(bench());
     expect(await claim()).toEqual([]);
+    expect(await bench().gates.open(account)).toBe(3);
   });
 
   it('jobs of a limited credential are not claimed, others are, and one tries at the reset', async () => {
@@ -170,6 +172,29 @@ export function gates(bench: () => Bench): void {
     expect((await claim()).map(({ jobId }) => jobId)).toEqual([failing]);
     const [entered] = await Promise.all([enter('e2'), claim()]);
     expect(entered).toMatchObject({ kind: 'closed' });
+  });
+
+  it('the rest of a limit is kept from jobs with a negative priority, until the later reset', async () => {
+    await named();
+    const now = await bench().now();
+    const low = await submitted(bench(), { priority: -1, onQuota: 'fail' });
+    for (const hours of [2, 1]) await bench().gates.reserve(CREDENTIAL, null, now + hours * HOUR_MS);
+    expect(await claim()).toEqual([]);
+    const other = await submitted(bench(), { priority: 0 });
+    expect((await claim()).map(({ jobId }) => jobId)).toEqual([other]);
+    expect(await bench().claimsOf('n1').peek(10)).toEqual([]);
+    expect(await enter('e1')).toMatchObject({ kind: 'open' });
+    await bench().advance(HOUR_MS);
+    expect(await claim()).toEqual([]);
+    await bench().advance(HOUR_MS);
+    expect((await claim()).map(({ jobId }) => jobId)).toEqual([low]);
+    await bench().gates.reserve(CREDENTIAL, null, now);
+    await bench().gates.reserve(CREDENTIAL, 'opus', now * 1000);
+    const opus = await submitted(bench(), { priority: -10, model: 'claude-opus-5-5' });
+    const sonnet = await submitted(bench(), { priority: -10, model: 'claude-sonnet-5-5' });
+    expect((await claim()).map(({ jobId }) => jobId)).toEqual([sonnet]);
+    expect(await bench().gates.open(CREDENTIAL)).toBe(1);
+    expect((await claim()).map(({ jobId }) => jobId)).toEqual([opus]);
   });
 
   it('only the jobs of limited models are not claimed', async () => {

@@ -139,6 +139,7 @@ export async function executorBench(
         key: 'key',
         accounts: new Map(),
         refusedMs: LONG_MS,
+        logger: createLogger('debug', { write: (line) => void logged.push(JSON.parse(line)) }),
       }),
       leaseMs: 600,
       sweepMs: 20,

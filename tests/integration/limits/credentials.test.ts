@@ -96,6 +96,40 @@ describe('jobs behind a usage limit', () => {
     );
   });
 
+  it('leave the rest of a limit to the others, when their priority is negative', async () => {
+    const bench = await executorBench({ claude: { quotaReserve: 0.2 } });
+    const use = (utilization: number, type = 'five_hour', status = 'allowed') => {
+      const resetsAt = Math.ceil((Date.now() + HOUR_MS) / 1000);
+      const rate_limit_info = { status, rateLimitType: type, utilization, resetsAt };
+      return { line: JSON.stringify({ type: 'rate_limit_event', rate_limit_info }) };
+    };
+    const low = { priority: -1 };
+    const executor = bench.open({ concurrency: 1 });
+    await executor.start();
+    const first = await bench.submit({ steps: [use(0.79)] });
+    await bench.finished(first);
+    const second = await bench.submit({ ...low, steps: [use(0.8)] });
+    executor.kick();
+    expect(await bench.finished(second)).toMatchObject({ status: 'succeeded' });
+    const kept = await bench.submit(low);
+    const other = await bench.submit({ steps: [use(0.1, 'seven_day_opus', 'allowed_warning')] });
+    executor.kick();
+    expect(await bench.finished(other)).toMatchObject({ status: 'succeeded' });
+    expect(await bench.read(kept)).toMatchObject({ status: 'queued', attempt: 0 });
+    expect((await bench.rpc.gates.closed()).size).toBe(0);
+    await bench.advance(HOUR_MS + 1000);
+    executor.kick();
+    expect(await bench.finished(kept)).toMatchObject({ status: 'succeeded' });
+  });
+
+  it('have no reserve where the CLI does not report its use, and the start says so', async () => {
+    const bench = await executorBench({ gemini: { quotaReserve: 0.2 }, codex: { quotaReserve: 0.2 } });
+    bench.open();
+    expect(bench.logged).toMatchObject([
+      { provider: 'gemini', msg: expect.stringContaining('quotaReserve has no effect') },
+    ]);
+  });
+
   it('are limited for an hour at most when no reset is known, and an overload is no limit', async () => {
     const bench = await executorBench();
     const executor = bench.open({ concurrency: 1 });

@@ -44,8 +44,8 @@ describe('a job that is shown', () => {
     const { out, err } = print([
       { kind: 'api_retry', retry: 2, maxRetries: 10, delayMs: 1500, status: 529, reason: 'overloaded' },
       { kind: 'warning', code: 'w', message: 'careful' },
-      { kind: 'rate_limit', status: 'allowed', resetsAt: null, limit: null },
-      { kind: 'rate_limit', status: 'rejected', resetsAt: '2026-11-21T13:00:00Z', limit: null },
+      { kind: 'rate_limit', status: 'allowed', resetsAt: null, limit: null, use: 0.5 },
+      { kind: 'rate_limit', status: 'rejected', resetsAt: '2026-11-21T13:00:00Z', limit: null, use: null },
       { kind: 'job.scheduled', waitReason: 'backoff', scheduledFor: '2026-11-21T12:00:05Z' },
       { kind: 'job.queued' },
     ]);

@@ -96,6 +96,21 @@ describe('the claude translator', () => {
     expect(fold(lines).events).toEqual([{ kind: 'reasoning', text: 'Hm.' }]);
   });
 
+  it('reports how much of each window of a plan is used', () => {
+    const five_hour = { utilization: 0.85, resetsAt: 1_800_000_000, status: 'allowed' };
+    const windows = { five_hour, seven_day: { utilization: 0.3, resetsAt: 1_800_000_000_000 } };
+    const info = { status: 'allowed', rateLimitType: 'five_hour', unifiedWindows: windows };
+    const limit = { kind: 'rate_limit', status: 'allowed', resetsAt: '2027-01-15T08:00:00.000Z' };
+    expect(fold([{ type: 'rate_limit_event', rate_limit_info: info }]).events).toEqual([
+      { ...limit, limit: 'five_hour', use: 0.85 },
+      { ...limit, limit: 'seven_day', use: 0.3 },
+    ]);
+    const odd = { ...info, unifiedWindows: { five_hour: 'full' } };
+    expect(fold([{ type: 'rate_limit_event', rate_limit_info: odd }]).events).toEqual([
+      { ...limit, limit: 'five_hour', use: null, resetsAt: null },
+    ]);
+  });
+
   it('reports the rate limits of a plan', () => {
     const rate_limit_info = {
       status: 'allowed_warning',
@@ -108,6 +123,7 @@ describe('the claude translator', () => {
         status: 'allowed_warning',
         resetsAt: '2027-01-15T08:00:00.000Z',
         limit: 'five_hour',
+        use: null,
       },
     ]);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { credentialName, type LoginUse } from '../../../src/limits/credentials.ts';
+import { credentialName, type LoginUse } from '../../../src/limits/login-names.ts';
 
 const HOST = { key: 'secret', nodeId: 'n1' };
 const use = (rest: Partial<LoginUse> = {}): LoginUse => ({
