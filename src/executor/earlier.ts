@@ -6,7 +6,7 @@ import { createReadStream } from 'node:fs';
 import { glob } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { StoredEvent } from '../protocol/event.ts';
+import type { EventBody, StoredEvent } from '../protocol/event.ts';
 import { sumOfUsage, type Usage } from '../protocol/outcome.ts';
 import { parseJson } from '../providers/json.ts';
 import type { Provider } from '../providers/provider.ts';
@@ -58,6 +58,40 @@ export async function* eventsOf(jobId: string, readEvents: ReadEvents): AsyncGen
 }
 
 /**
+ * What the events of one execution show of its use. A turn of the model begins with the first
+ * output after the start, or after the end of all tools. So a subagent's turns do not count.
+ */
+export function createUseFold() {
+  const openTools = new Set<string>();
+  let turns = 0;
+  let isOver = true;
+  let usage: Usage | null = null;
+  return {
+    saw(event: EventBody): void {
+      switch (event.kind) {
+        case 'usage':
+          usage = event.usage;
+          break;
+        case 'tool.ended':
+          openTools.delete(event.toolId);
+          isOver ||= openTools.size === 0;
+          break;
+        case 'text.delta':
+        case 'text':
+        case 'reasoning':
+        case 'tool.started':
+          if (isOver) turns += 1;
+          isOver = false;
+          if (event.kind === 'tool.started') openTools.add(event.toolId);
+          break;
+        default:
+      }
+    },
+    soFar: () => ({ turns: turns === 0 ? null : turns, usage }),
+  };
+}
+
+/**
  * Folds the events of the attempts before this one.
  * @param provider whose session it is; null: only the use of the limits is asked for
  */
@@ -68,11 +102,13 @@ export async function earlierExecutions(
 ): Promise<EarlierExecutions> {
   let found = NO_EXECUTIONS;
   let started: { readonly provider: string; readonly at: number } | null = null;
+  let use = createUseFold();
   let lastAt = 0;
   for await (const event of eventsOf(jobId, readEvents)) {
     if (event.attempt >= attempt) break;
     const at = Date.parse(event.at);
     const isOwn = provider !== null && started?.provider === provider.name;
+    use.saw(event);
     switch (event.kind) {
       case 'execution.started':
         started = { provider: event.provider, at };
@@ -87,20 +123,24 @@ export async function earlierExecutions(
       }
       case 'execution.finished': {
         const { durationMs, usage, turns } = event.outcome;
+        const shown = use.soFar();
         // Of a lost one only its events are known. The server may have been away since the last.
         const ranMs = durationMs ?? (started === null ? 0 : lastAt - started.at);
         found = {
           ...found,
-          usage: sumOfUsage(found.usage, usage),
+          usage: sumOfUsage(found.usage, usage ?? shown.usage),
           ranMs: found.ranMs + ranMs,
-          turns: found.turns + (turns ?? 0),
+          turns: found.turns + (turns ?? shown.turns ?? 0),
         };
         break;
       }
       default:
     }
     if (isOwn && provider.provesAsked?.(event) === true) found = { ...found, asked: true };
-    if (event.kind === 'execution.finished') started = null;
+    if (event.kind === 'execution.finished') {
+      started = null;
+      use = createUseFold();
+    }
     lastAt = at;
   }
   return found;

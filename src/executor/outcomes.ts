@@ -10,7 +10,7 @@ import type { Translator, Verdict } from '../providers/provider.ts';
 import type { Finish } from '../records/ports.ts';
 import { backoffMs } from '../timing.ts';
 import { boundedError, cutText } from './bounded.ts';
-import { eventsOf, type ReadEvents, readableBy } from './earlier.ts';
+import { createUseFold, eventsOf, type ReadEvents, readableBy } from './earlier.ts';
 import type { ExecutionLimits } from './execute.ts';
 import type { PreparedExecution } from './prepare.ts';
 import type { Stop, StopReason } from './stop-race.ts';
@@ -165,7 +165,7 @@ export interface LostOptions {
   readonly maxResultBytes: number;
 }
 
-/** The end of a lost execution, with the session, text and usage from its readable events. */
+/** The end of a lost execution. Session, text, turns and usage are from its readable events. */
 export async function lostFinish(
   { jobId, executionId, backoffMs }: Pick<Finish, 'jobId' | 'executionId' | 'backoffMs'>,
   { readEvents, maxResultBytes }: LostOptions,
@@ -184,7 +184,8 @@ export async function lostFinish(
 /** Collects the progress of one execution from the events of its job. */
 function createEventFold() {
   let current: string | null = null;
-  let run: Partial<Pick<Outcome, 'provider' | 'model' | 'sessionId' | 'nativeSessionId' | 'usage'>> = {};
+  let run: Partial<Pick<Outcome, 'provider' | 'model' | 'sessionId' | 'nativeSessionId'>> = {};
+  const use = createUseFold();
   const texts: string[] = [];
   /** Deltas without their complete text. */
   let pending = '';
@@ -196,15 +197,13 @@ function createEventFold() {
         run = { provider: event.provider };
       }
       if (current !== executionId) return;
+      use.saw(event);
       switch (event.kind) {
         case 'session': {
           const { sessionId, nativeSessionId, model } = event;
           run = { ...run, sessionId, nativeSessionId, model };
           break;
         }
-        case 'usage':
-          run = { ...run, usage: event.usage };
-          break;
         case 'text.delta':
           pending += event.text;
           break;
@@ -218,7 +217,7 @@ function createEventFold() {
     soFar(maxResultBytes: number) {
       const whole = [...texts, pending].filter((part) => part !== '').join('\n\n');
       const text = cutText(whole, maxResultBytes);
-      return { ...run, text, textTruncated: text.length < whole.length };
+      return { ...run, ...use.soFar(), text, textTruncated: text.length < whole.length };
     },
   };
 }

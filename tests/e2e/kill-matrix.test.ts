@@ -223,7 +223,10 @@ describe('the main process that is killed', () => {
     it('a job that streamed is lost, keeps what it had said, and its announced session goes on', async () => {
       const { job, events } = await finished('streams');
       const [, sessionId] = /"sessionId":"(\w+)"/.exec(seen) ?? expect.unreachable(seen);
-      expect(job).toMatchObject({ ...LOST, outcome: { ...LOST.outcome, sessionId, text: 'partial' } });
+      expect(job).toMatchObject({
+        ...LOST,
+        outcome: { ...LOST.outcome, sessionId, turns: 1, text: 'partial' },
+      });
       expect(events.filter(({ kind }) => kind === 'text.delta')).toMatchObject([{ text: 'partial' }]);
       expect(shared().spawnsOf(events)).toHaveLength(1);
       const next = await shared().server.run({ prompt: 'and on', sessionId });

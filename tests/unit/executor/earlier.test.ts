@@ -81,6 +81,28 @@ describe('what earlier executions leave', () => {
     });
   });
 
+  it('is of a lost one the turns and the usage that its events show', async () => {
+    const tool = (toolId: string): readonly EventBody[] => [
+      { kind: 'tool.started', toolId, name: 'T', input: null },
+      { kind: 'tool.ended', toolId, name: 'T', isError: false, output: '' },
+    ];
+    const delta: EventBody = { kind: 'text.delta', text: 'h' };
+    const [agent, ended] = tool('agent') as [EventBody, EventBody];
+    const tokens = { inputTokens: 1, outputTokens: 2, cacheReadTokens: 0, cacheWriteTokens: 0 };
+    const usage: EventBody = { kind: 'usage', usage: { ...tokens, costUsd: 0.1, costBasis: 'reported' } };
+    const parallel = [...tool('a'), ...tool('b')].toSorted((a, b) => b.kind.localeCompare(a.kind));
+    const lost = [
+      ...[started, session('a'), delta, text, ...parallel], // 1
+      ...[text, agent, ...tool('c'), ...tool('d'), ended], // 2; the agent's own do not count
+      ...[delta, usage, finished()], // 3
+    ];
+    expect(await history(lost)).toMatchObject({ turns: 3, usage: { costUsd: 0.1 } });
+    // It was refused before its CLI started, and the CLI's own count wins.
+    expect(await history(lost, [finished()], [started, text, finished({ turns: 7 })])).toMatchObject({
+      turns: 10,
+    });
+  });
+
   it('is not known when the events cannot be read: the prompt must not be sent again', async () => {
     const away = () => Promise.reject(new Error('Redis is away'));
     await expect(earlierExecutions({ jobId: 'J', attempt: 2 }, away, claude)).rejects.toThrow('away');
