@@ -80,7 +80,7 @@ describe('the records and their model', () => {
     }
     // A generator that never gets anywhere would agree about everything.
     for (const kind of REACHED) expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(2);
-  });
+  }, 300_000);
 });
 
 /** What the random sequences must have come to, each one often. */
