@@ -70,6 +70,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
     {
       schema: {
         tags: ['server'],
+        operationId: 'getOpenApi',
         summary: 'This document',
         response: { 200: answer('OpenAPI 3.1', { 'application/json': Type.Unknown() }) },
       },

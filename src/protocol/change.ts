@@ -29,7 +29,13 @@ export type JobChange = Static<typeof JobChange>;
 /** A position without a change of its own. */
 export const CursorMoved = Type.Object({ cursor, kind: Type.Literal('cursor'), at });
 
-export const Change = Type.Union([JobChange, CursorMoved]);
+const change: JobChange = {
+  ...{ cursor: '1795608000000-0', kind: 'job.changed', at: '2026-11-25T12:00:00.000Z' },
+  ...{ jobId: '01K9ZV4Q4S9V0M0X2T6D8Y3B7C', sessionId: '01K9ZV4Q4S9V0M0X2T6D8Y3B7C', batchId: null, rev: 3 },
+  ...{ status: 'running', waitReason: null, scheduledFor: null, attempts: 1, cancelRequested: false },
+};
+
+export const Change = Type.Union([JobChange, CursorMoved], { examples: [change] });
 export type Change = Static<typeof Change>;
 
 /** The counts of a batch after the changes before it. `batch.finished` is the last event. */
@@ -43,5 +49,10 @@ export const BatchChange = Type.Object({
 });
 export type BatchChange = Static<typeof BatchChange>;
 
-export const BatchEvent = Type.Union([JobChange, BatchChange]);
+const batchChange: BatchChange = {
+  ...{ cursor: change.cursor, kind: 'batch.changed', at: change.at, batchId: '01K9ZV4Q4PPJ6S5V6H9Y1C3D2E' },
+  ...{ total: 2, counts: { queued: 1, scheduled: 0, running: 1, succeeded: 0, failed: 0, cancelled: 0 } },
+};
+
+export const BatchEvent = Type.Union([JobChange, BatchChange], { examples: [batchChange] });
 export type BatchEvent = Static<typeof BatchEvent>;

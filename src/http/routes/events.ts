@@ -42,6 +42,7 @@ const EventsQuery = Type.Object(
 
 const eventsSchema = {
   tags: ['events'],
+  operationId: 'streamJob',
   summary: 'The events of a job: those so far, then new ones as they come',
   description:
     '`id` is the `seq` of an event; `Last-Event-ID` (or `?after`) resumes after it without a gap or a duplicate. The stream ends after `job.finished`. A reader that has all events of a finished job gets 204.',
@@ -154,6 +155,7 @@ export function eventRoutes(
     {
       schema: {
         tags: ['events'],
+        operationId: 'createStreamToken',
         summary: "A ticket to one job's events, for a browser",
         description: `Valid for ${TICKET_LIFETIME_MS / 1000} s, including reconnects in that time.`,
         querystring: NoQuery,

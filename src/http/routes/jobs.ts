@@ -71,6 +71,7 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
     {
       schema: {
         tags: ['jobs'],
+        operationId: 'getJob',
         summary: 'A job',
         description: '`?wait` answers when the job is finished, or after that many seconds with its state.',
         params: JobParams,
@@ -96,6 +97,7 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
       preValidation: optionalBody,
       schema: {
         tags: ['jobs'],
+        operationId: 'cancelJob',
         summary: 'Cancel a job',
         params: JobParams,
         querystring: NoQuery,
@@ -120,6 +122,7 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
       preValidation: optionalBody,
       schema: {
         tags: ['jobs'],
+        operationId: 'retryJob',
         summary: 'Make a new job of a finished one',
         description: 'The body may change any field of the first request.',
         headers: IdempotencyHeaders,
@@ -172,6 +175,7 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
     {
       schema: {
         tags: ['jobs'],
+        operationId: 'deleteJob',
         summary: 'Delete a finished job with its events and outcome',
         params: JobParams,
         querystring: NoQuery,
@@ -190,6 +194,7 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
 
 const createSchema = {
   tags: ['jobs'],
+  operationId: 'createJob',
   summary: 'Make a job of a prompt',
   description:
     'As JSON, or as text with the options in the query. With `?wait` the answer is the finished job (200, including a failed one: read `status`) if it ends in time, else 202. With `?wait` and `Accept: text/plain` it is the text of the outcome. A caller that leaves cancels nothing.',

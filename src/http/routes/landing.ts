@@ -24,6 +24,7 @@ export function landingRoutes(app: HttpApp, version: string): void {
       config: { access: 'public', produces: PAGE },
       schema: {
         tags: ['server'],
+        operationId: 'getIndex',
         summary: 'Name, version and links',
         response: {
           200: answer('Name, version, links', {

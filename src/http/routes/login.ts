@@ -36,6 +36,7 @@ export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions
         config: { access: 'public', produces: ['*'] },
         schema: {
           tags: ['login'],
+          operationId: 'logIn',
           summary: 'Log a browser in with a token',
           body: { content: { 'application/json': { schema: Credentials }, [FORM]: { schema: Credentials } } },
           response: {
@@ -63,6 +64,7 @@ export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions
         config: { access: 'public', produces: ['*'] },
         schema: {
           tags: ['login'],
+          operationId: 'logOut',
           summary: 'Log a browser out',
           response: { 204: emptyAnswer('The cookie is gone'), ...errorAnswers('auth.forbidden') },
         },

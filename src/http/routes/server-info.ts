@@ -33,6 +33,7 @@ export function serverRoutes(app: HttpApp, health: Health): void {
       config: { access: 'public', whileStopping: true },
       schema: {
         tags: ['server'],
+        operationId: 'getHealth',
         summary: 'Whether the process is alive',
         response: { 200: answer('It is', json(Type.Object({ status: Type.Literal('ok') }))) },
       },
@@ -46,6 +47,7 @@ export function serverRoutes(app: HttpApp, health: Health): void {
       config: { access: 'public' },
       schema: {
         tags: ['server'],
+        operationId: 'getReadiness',
         summary: 'Whether the server accepts jobs, and the state of each dependency',
         response: {
           ...errorAnswers(),
@@ -66,6 +68,7 @@ export function serverRoutes(app: HttpApp, health: Health): void {
       config: { access: 'public' },
       schema: {
         tags: ['server'],
+        operationId: 'getExecutorHealth',
         summary: 'The executor that runs the CLIs',
         response: {
           ...errorAnswers(),
@@ -88,6 +91,7 @@ export function serverRoutes(app: HttpApp, health: Health): void {
     {
       schema: {
         tags: ['server'],
+        operationId: 'listProviders',
         summary: 'The CLIs: installed or not, logged in or not, and their capabilities',
         response: {
           200: answer('Every known provider', json(Type.Object({ data: Type.Array(ProviderReport) }))),
@@ -134,6 +138,7 @@ export function serverRoutes(app: HttpApp, health: Health): void {
       config: { access: 'admin', produces: ['text/plain', 'application/openmetrics-text'] },
       schema: {
         tags: ['server'],
+        operationId: 'getMetrics',
         summary: 'Prometheus metrics',
         response: {
           200: answer('Prometheus text', { 'text/plain': Type.String() }),

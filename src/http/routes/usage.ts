@@ -15,6 +15,7 @@ export function usageRoute(app: HttpApp, readUsage: ReadUsage): void {
     {
       schema: {
         tags: ['usage'],
+        operationId: 'getUsage',
         summary: 'Total tokens and cost of the executions that have ended',
         description:
           "Every attempt counts, including those of jobs that were deleted since. Costs are USD at the prices of the vendors' APIs, not what a subscription pays.",

@@ -51,6 +51,14 @@ test('the document is OpenAPI 3.1 and holds every route', async () => {
   expect(found).toEqual(ROUTES);
 });
 
+test('every route has a name of its own', async () => {
+  const { paths } = await document();
+  const operations = Object.values<Record<string, Operation>>(paths).flatMap((item) => Object.values(item));
+  const names = operations.map(({ operationId }) => operationId);
+  for (const name of names) expect(name).toMatch(/^[a-z][A-Za-z]+$/);
+  expect(new Set(names).size).toBe(names.length);
+});
+
 test('every route has a summary, its security and its answers, including errors', async () => {
   const { paths, tags: described } = await document();
   const known = described.map(({ name }: { name: string }) => name);
@@ -137,6 +145,7 @@ test('every error code is on the errors page', async () => {
 });
 
 interface Operation {
+  readonly operationId?: string;
   readonly summary?: string;
   readonly tags?: readonly string[];
   readonly security: readonly object[];
