@@ -42,20 +42,6 @@ function planLogin(): string {
   return dir;
 }
 
-it('the rest of a limit is kept from jobs with a negative priority, until it is released by hand', async () => {
-  const server = await startServer({
-    dir: planLogin(),
-    config: { providers: { claude: { quotaReserve: 0.2 } } },
-    env: { ANTHROPIC_BASE_URL: model.url },
-  });
-  await server.run({ prompt: '[[used: 85% resets-in=3600]] [[reply: Most is used.]]' });
-  const low = await server.run({ prompt: 'Low [[reply: low]]', priority: -1 }, 0);
-  const next = await server.run({ prompt: 'Next [[reply: next]]' });
-  expect([next.status, (await server.job(low.id)).attempts]).toEqual(['succeeded', 0]);
-  expect(await (await server.api('POST', '/v1/providers/claude/resume')).json()).toEqual({ opened: 1 });
-  expect((await server.finished(low.id)).status).toBe('succeeded');
-});
-
 it('one call is refused, and all eight jobs go on at the reset, over a restart of the server', async () => {
   const options = {
     dir: planLogin(),
@@ -65,7 +51,7 @@ it('one call is refused, and all eight jobs go on at the reset, over a restart o
       BULLPEN_SWEEP_MS: '100',
     },
   };
-  const asks = () => model.requests.filter(({ kind }) => kind === 'turn');
+  const asks = () => model.requests.filter(({ lastUserText }) => lastUserText?.startsWith('Job ') === true);
   let server = await startServer(options);
   const limit = `[[error: 429 limit=five_hour resets-in=${RESETS_IN_S} times=1 key=plan]]`;
   const jobs: Job[] = [];
@@ -105,4 +91,18 @@ it('one call is refused, and all eight jobs go on at the reset, over a restart o
   expect(times).toHaveLength(9);
   expect(times[1]).toBeGreaterThanOrEqual(reset);
   expect(await credentialsOf(server)).toEqual([{ ...credential, status: 'ok', limitedUntil: null }]);
+});
+
+it('the rest of a limit is kept from jobs with a negative priority, until it is released by hand', async () => {
+  const server = await startServer({
+    dir: planLogin(),
+    config: { providers: { claude: { quotaReserve: 0.2 } } },
+    env: { ANTHROPIC_BASE_URL: model.url },
+  });
+  await server.run({ prompt: '[[used: 85% resets-in=3600]] [[reply: Most is used.]]' });
+  const low = await server.run({ prompt: 'Low [[reply: low]]', priority: -1 }, 0);
+  const next = await server.run({ prompt: 'Next [[reply: next]]' });
+  expect([next.status, (await server.job(low.id)).attempts]).toEqual(['succeeded', 0]);
+  expect(await (await server.api('POST', '/v1/providers/claude/resume')).json()).toEqual({ opened: 1 });
+  expect((await server.finished(low.id)).status).toBe('succeeded');
 });
