@@ -36,7 +36,7 @@ export const GEMINI_CASES = {
   'wrong-key': { prompt: 'Hello', env: { GEMINI_API_KEY: 'wrong-key' } },
   'no-login': { prompt: 'Hello', env: { GEMINI_API_KEY: '' } },
   'unauthenticated-401': { prompt: 'Hello [[error: 401]]' },
-  'rate-limit-429': { prompt: 'Hello [[error: 429]]' },
+  'rate-limit-429': { prompt: 'Hello [[error: 429 retry-after=437]]' },
   'server-500': { prompt: 'Hello [[error: 500]]' },
   'overloaded-503': { prompt: 'Hello [[error: 503]]' },
   'bad-request-400': { prompt: 'Hello [[error: 400]]' },

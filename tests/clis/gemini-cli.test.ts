@@ -101,6 +101,11 @@ describe('the gemini CLI', () => {
     },
   );
 
+  it('prints the delay that the vendor asks for as a field of its error, in milliseconds', async () => {
+    const { run } = await runGeminiCase('rate-limit-429');
+    expect(run.stderr).toMatch(/^ *retryDelayMs: 437000,$/m);
+  });
+
   it('exits 53 at the cap of turns its settings name', async () => {
     const { run, requests } = await runGeminiCase('max-turns');
     expect(run.code).toBe(53);

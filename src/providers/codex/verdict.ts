@@ -66,6 +66,7 @@ export const LOGIN_HINT = 'run `codex login` as the user of this server, or set 
 
 const STATUS = /(?:unexpected status|last status:?) (\d{3})/;
 const NOT_LOGGED_IN = /not logged in|please (run|log in)|codex login|missing environment variable/i;
+/** Where the thread's file does not name the kind of the failure: see `transcript.ts`. */
 const NO_QUOTA = /insufficient_quota|usage limit|exceeded your current quota/i;
 const REFUSED =
   /no rollout found|already has an active writer|invalid session id|unexpected argument|invalid value/i;

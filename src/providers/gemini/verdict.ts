@@ -45,11 +45,12 @@ function errorOf(end: GeminiEnd): WireError | null {
   return wireError('execution.crashed', `gemini answered and then ${how}`);
 }
 
-function failed({ lastError, exit }: GeminiEnd, result: ResultLine): WireError {
+function failed({ lastError, exit, stderrTail }: GeminiEnd, result: ResultLine): WireError {
   const message = result.error?.message ?? lastError ?? 'gemini ended with an error it did not name';
   const own = exitError(exit.code, message);
   if (own !== null) return own;
-  const failure = readApiFailure(message, exit.code, result.timestamp ?? null);
+  const delayMs = delayIn(stderrTail) ?? delayInWords(message);
+  const failure = readApiFailure(message, exit.code, delayMs, result.timestamp ?? null);
   // With exit code 0 the answer was unusable: empty, blocked, cut short.
   const otherwise = exit.code === 0 ? 'execution.bad_output' : 'execution.crashed';
   return apiError(failure) ?? wireError(otherwise, failure.text);
@@ -113,6 +114,8 @@ const BAD_KEY = /API_KEY_INVALID|API key not valid|API key expired/i;
 const NO_QUOTA =
   /exhausted your (daily )?(quota|capacity)|exceeded your current quota|limit:\s*0(?!\d|\.\d)|INSUFFICIENT_G1_CREDITS/i;
 const UNREACHABLE = /fetch failed|ECONN|ENOTFOUND|ETIMEDOUT|socket hang up|timed? ?out/i;
+/** A field of the error that the CLI prints: what the vendor's RetryInfo asks for. */
+const RETRY_DELAY = /^\s*retryDelayMs: ([\d.]+),?$/m;
 const RETRY_AFTER = /(?:retry in|retry after|reset after) ([\d.]+)(ms|s)\b/i;
 const USAGE_ERROR = /^(Unknown arguments?|Not enough arguments|Invalid values)/m;
 
@@ -131,11 +134,26 @@ function statusOf(exitCode: number | null): number | null {
   return exitCode !== null && exitCode >= 400 % 256 && exitCode <= 255 ? exitCode + 256 : null;
 }
 
+/** Milliseconds until the vendor takes another call, by a field of the error; null: not known. */
+function delayIn(stderrTail: string): number | null {
+  const delay = RETRY_DELAY.exec(stderrTail)?.[1];
+  return delay === undefined ? null : Number(delay);
+}
+
+/** The same by the words of the error, for a stderr that was cut. */
+function delayInWords(message: string): number | null {
+  const [, amount, unit] = RETRY_AFTER.exec(message) ?? [];
+  return amount === undefined ? null : Number(amount) * (unit === 'ms' ? 1 : 1000);
+}
+
 /** @param at RFC 3339: time of the message */
-function readApiFailure(message: string, exitCode: number | null, at: string | null): ApiFailure {
+function readApiFailure(
+  message: string,
+  exitCode: number | null,
+  delayMs: number | null,
+  at: string | null,
+): ApiFailure {
   const text = WRAPPED.exec(message)?.[1] ?? message;
-  const [, amount, unit] = RETRY_AFTER.exec(text) ?? [];
-  const delayMs = amount === undefined ? null : Number(amount) * (unit === 'ms' ? 1 : 1000);
   const inner = vendorError(text);
   return {
     text: inner?.message ?? text,
@@ -154,7 +172,7 @@ function apiError({ text, status, resetsAt }: ApiFailure): WireError | null {
   if (status === 401 || status === 403 || BAD_KEY.test(text)) {
     return wireError('auth.required', `${text} (${LOGIN_HINT})`);
   }
-  if (status === 402 || status === 429 || NO_QUOTA.test(text)) {
+  if (status === 402 || status === 429 || (status === null && NO_QUOTA.test(text))) {
     return wireError('execution.quota', text, resetsAt);
   }
   if (status !== null && (status >= 500 || status === 408 || status === 499)) {

@@ -35,6 +35,17 @@ describe('a failed call', () => {
     expect(error?.message).toContain(message);
   });
 
+  it('takes the delay from a field of the error before its words, and the kind from the exit code', () => {
+    const stderr = (delay: string) =>
+      `TerminalQuotaError: Slow down.\n  retryDelayMs: ${delay},\n  status: 429\n`;
+    const { end } = fold(init, user, failed('[API Error: Slow down. Please retry in 9s.]'));
+    expect(end(173, stderr('2500')).error?.resetsAt).toBe('2026-01-01T00:00:02.500Z');
+    expect(end(173, stderr('undefined')).error?.resetsAt).toBe('2026-01-01T00:00:09.000Z');
+    const words = fold(init, user, failed('[API Error: You exceeded your current quota.]'));
+    expect(words.end(400 % 256).error?.code).toBe('execution.invalid_request');
+    expect(words.end(1).error?.code).toBe('execution.quota');
+  });
+
   it("takes the status from the vendor's answer where the exit code has none", () => {
     const answer = JSON.stringify({ error: { code: 503, message: 'Try later', status: 'UNAVAILABLE' } });
     const { error } = fold(init, user, failed(`[API Error: ${answer}]`)).end(1);

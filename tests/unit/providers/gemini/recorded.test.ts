@@ -89,7 +89,8 @@ describe('a recorded run of gemini', () => {
     ['sigkill-tool', 'execution.crashed', 'was killed by SIGKILL'],
   ])('%s is %s', (name, code, said) => {
     const { verdict } = replay(gemini, name);
-    expect(verdict.error).toMatchObject({ code, resetsAt: null });
+    const resetsAt = name === 'rate-limit-429' ? '2026-01-01T00:07:17.000Z' : null; // after 437 s
+    expect(verdict.error).toMatchObject({ code, resetsAt });
     expect(verdict.error?.message).toContain(said);
     expect(verdict.error?.message).not.toMatch(/256-color|Ripgrep|YOLO|Commands:/);
   });
