@@ -35,6 +35,7 @@ const LONG = [
   'e2e/nemesis.test.ts',
   'e2e/cli-faults.test.ts',
   'e2e/kill-matrix.test.ts',
+  'e2e/promotion-kills.test.ts',
   'clis/zero-leaks.test.ts',
   'e2e/restart.test.ts',
   'e2e/outcomes.test.ts',

@@ -131,7 +131,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const file = join(settings.home, 'ledger.db');
   const store = await openStore({ file, report, logger: component('store') });
   life.onStop('store', () => store.close());
-  const queue = createPromptQueue(redis.commands, names);
+  const queue = createPromptQueue(redis.commands, names, failpoint);
   life.onStop('queue', () => queue.close());
   const reconciler = createReconciler({
     records,

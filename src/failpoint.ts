@@ -10,12 +10,20 @@ import { setTimeout as delay } from 'node:timers/promises';
 export type FailpointName =
   /** The record of a job with an Idempotency-Key exists; its BullMQ entry does not. */
   | 'job.created'
+  /** The job is to be delivered now: a node was given it. BullMQ still delays its entry. */
+  | 'queue.given'
+  /** The job has ended. BullMQ has its entry. */
+  | 'queue.ended'
   /** A worker has the job and listens; nothing is submitted. */
   | 'rpc.listening'
   /** The execution is submitted; the worker will wait. */
   | 'rpc.submitted'
   /** The worker knows that the job is finished; BullMQ does not. */
   | 'rpc.finished'
+  /** It is not the job's turn. BullMQ counts it as delivered. */
+  | 'rpc.later'
+  /** A slot is free; nothing is claimed. */
+  | 'executor.claiming'
   /** The record says that the job runs on this node; the ledger has no entry. */
   | 'executor.claimed'
   /** The ledger has the intent; nothing is spawned. */

@@ -71,8 +71,7 @@ export interface ExecutorOptions {
   /** Whether other nodes are registered. */
   othersRegistered(): boolean;
   onSuperseded(): void;
-  /** The outcome of a job has been sent to its record. */
-  onSent(jobId: string): void;
+  onSent(jobId: string): void; // its outcome is in its record
   onGiven(jobIds: readonly string[]): void; // to this node: BullMQ has to deliver them now
   readonly logger: Logger;
   readonly failpoint?: Failpoint;
@@ -152,6 +151,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       for (const claim of owed.splice(0, slots.free())) begin(claim);
       const free = slots.free();
       if (free === 0) return ahead.look();
+      await failpoint('executor.claiming');
       const { claims: claimed, given } = await claims.claim(free, slots.freeOf());
       options.onGiven(given);
       for (const claim of claimed) begin(claim);

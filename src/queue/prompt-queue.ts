@@ -6,6 +6,7 @@
 import { Job, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { AppError } from '../errors.ts';
+import { noFailpoint } from '../failpoint.ts';
 import type { Names } from '../redis/names.ts';
 import { UNTIL_PROMOTED } from '../rpc/client.ts';
 import { backoffMs } from '../timing.ts';
@@ -62,7 +63,7 @@ const optionsOf = ({ id, delayMs }: QueueEntry) => {
   return { jobId: id, ...(delay > 0 ? { delay } : {}) };
 };
 
-export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
+export function createPromptQueue(redis: Redis, names: Names, failpoint = noFailpoint): PromptQueue {
   const queue = new Queue<Delivery>(names.queue, {
     connection: redis,
     prefix: names.prefix,
@@ -88,6 +89,7 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
       );
     },
     async deliver(id) {
+      await failpoint('queue.given');
       // It is delayed, as a rule. Without a read of the entry this is one command.
       const promoted = new Job(queue, 'prompt', { jobId: id }, {}, id).promote();
       if (await promoted.then(() => true, rethrowOutage)) return;
@@ -114,6 +116,7 @@ export function createPromptQueue(redis: Redis, names: Names): PromptQueue {
       }
     },
     async remove(id) {
+      await failpoint('queue.ended');
       return (await queue.remove(id).catch(() => 0)) !== 0;
     },
     async forgetOlder(ageMs) {

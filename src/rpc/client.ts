@@ -53,6 +53,7 @@ export function createRpcClient({
           await failpoint('rpc.finished');
           return result;
         case 'later':
+          await failpoint('rpc.later');
           return result;
         case 'underway':
           await failpoint('rpc.submitted');

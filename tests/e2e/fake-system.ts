@@ -10,8 +10,8 @@ import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import { REDIS_USER } from '../../src/redis/private/users.ts';
 import { eventually } from '../helpers/eventually.ts';
-import { installFakeCli, journalOf } from '../helpers/fake-cli.ts';
-import { commandLine, descendants, processesWithMarker } from '../helpers/proc.ts';
+import { fakePrompt, installFakeCli, journalOf } from '../helpers/fake-cli.ts';
+import { commandLine, descendants, isAlive, processesWithMarker } from '../helpers/proc.ts';
 import { launchServer, type TestServer } from '../helpers/server.ts';
 import { sharedFromStart, whenOver } from '../helpers/shared.ts';
 import { makeTempDir, removeDir } from '../helpers/temp.ts';
@@ -145,6 +145,28 @@ async function startFakeSystem(options: FakeSystemOptions): Promise<FakeSystem> 
 /** Waits for a barrier file of the fake CLI. */
 export const reached = (file: string): Promise<true> =>
   eventually(() => existsSync(file) || null, PATIENCE) as Promise<true>; // null is waited out
+
+/** A prompt that says a word, leaves its group, reports that it streams, and ends when it may. */
+export function gated(system: FakeSystem) {
+  const [streaming, go] = [system.newFile('streaming'), system.newFile('go')];
+  return {
+    prompt: fakePrompt([
+      { delta: 'partial' },
+      { spawn: { setsid: true } },
+      { touch: streaming },
+      { waitFor: go },
+    ]),
+    streams: () => reached(streaming),
+    letGo: () => writeFileSync(go, ''),
+  };
+}
+
+/** Kills the server; its workers end by themselves. */
+export async function killMain(system: FakeSystem): Promise<void> {
+  const workers = system.workers();
+  await system.server.kill('SIGKILL');
+  await eventually(() => expect(workers.filter(isAlive)).toEqual([]), PATIENCE);
+}
 
 /** Every event of a finished job, in order, including those of unknown lines. */
 export async function eventsOf(server: TestServer, id: string): Promise<StoredEvent[]> {

@@ -2,21 +2,21 @@
  * kill -9 of the worker and of the main process at each step of a prompt's way. Barriers put every
  * kill on its exact step: files of the fake CLI, and the failpoints of the server.
  */
-import { rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { FailpointName } from '../../src/failpoint.ts';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
-import { fakePrompt } from '../helpers/fake-cli.ts';
 import { isAlive } from '../helpers/proc.ts';
 import {
   expectEndedOnce,
   expectWhole,
   type FakeSystem,
+  gated,
+  killMain,
   PATIENCE,
-  reached,
   sharedFakeSystem,
 } from './fake-system.ts';
 
@@ -28,27 +28,6 @@ const LOST = {
 };
 
 const sigkill = (pid: number): true => process.kill(pid, 'SIGKILL');
-
-/** A prompt that says a word, leaves its group, reports that it streams, and ends when it may. */
-function gated(system: FakeSystem) {
-  const [streaming, go] = [system.newFile('streaming'), system.newFile('go')];
-  return {
-    prompt: fakePrompt([
-      { delta: 'partial' },
-      { spawn: { setsid: true } },
-      { touch: streaming },
-      { waitFor: go },
-    ]),
-    streams: () => reached(streaming),
-    letGo: () => writeFileSync(go, ''),
-  };
-}
-
-async function killMain(system: FakeSystem): Promise<void> {
-  const workers = system.workers();
-  await system.server.kill('SIGKILL');
-  await eventually(() => expect(workers.filter(isAlive)).toEqual([]), PATIENCE);
-}
 
 describe('a worker process that is killed', () => {
   const shared = sharedFakeSystem({ env: { BULLPEN_CONCURRENCY: '1', BULLPEN_WORKERS: '3' } });
