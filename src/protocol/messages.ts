@@ -69,9 +69,10 @@ export function parseRequestMessage(text: string): RequestMessage {
     // Computed only for the message to the caller: it takes longer than all the rest.
     get why() {
       const [first] = rawRequest.Errors(message);
-      const place =
-        first === undefined ? '' : `${first.instancePath || 'message'} ${first.message}`.slice(0, 200);
-      return `not a request: ${place}`;
+      if (first === undefined) return 'not a request';
+      // The schema of an unknown field is `false`.
+      const problem = first.keyword === 'boolean' ? 'is not a known field' : first.message;
+      return `not a request: ${`${first.instancePath || 'message'} ${problem}`.slice(0, 200)}`;
     },
   };
 }

@@ -96,6 +96,8 @@ describe('the requests channel', () => {
     const refused = parseRequestMessage(say({ id: 'a', prompt: 'p', timeoutMs: 'secret' }));
     expect(refused).toMatchObject({ why: expect.stringContaining('/timeoutMs') });
     expect(JSON.stringify(refused)).not.toContain('secret');
+    const unknown = parseRequestMessage(say({ id: 'a', prompt: 'p', foo: 1 }));
+    expect(unknown).toMatchObject({ why: 'not a request: /foo is not a known field' });
   });
 
   it.each(Object.entries(HUGE))('%s is refused with a short answer', (_what, text) => {
