@@ -1,11 +1,13 @@
 /** Waits for the end of batches and shows how far they are. */
 import type { Client } from '../client/client.ts';
+import { ApiError } from '../client/errors.ts';
 import type { Batch } from '../protocol/job.ts';
 import type { CommandContext } from './command.ts';
 import { EXIT } from './failures.ts';
 import { formatDuration, formatUsd } from './format.ts';
 import type { JobServer } from './job-server.ts';
 
+/** Least time between two reads of a batch. */
 const READ_EVERY_MS = 1000;
 /** How many jobs with denied tools are named. */
 const MAX_NAMED = 10;
@@ -47,8 +49,9 @@ export async function waitForBatches(
   }
 }
 
+/** Follows the events of each batch. They have the counts; its cost is read once in a while. */
 async function finishedBatches(
-  { sleep }: CommandContext,
+  { now }: CommandContext,
   server: JobServer,
   ids: readonly string[],
   cwd: string,
@@ -56,18 +59,37 @@ async function finishedBatches(
   onProgress: (batches: readonly Batch[]) => void,
 ): Promise<readonly Batch[]> {
   const known = new Map<string, Batch>();
+  async function follow(id: string, until: AbortSignal): Promise<void> {
+    let readAt = Number.NEGATIVE_INFINITY;
+    const read = async (): Promise<Batch> => {
+      readAt = now().getTime();
+      return server.client.getBatch(id, { signal: until });
+    };
+    const show = (batch: Batch): void => {
+      known.set(id, batch);
+      onProgress([...known.values()]);
+    };
+    for await (const event of server.client.batchEvents(id, { signal: until })) {
+      if (event.kind !== 'batch.changed') continue;
+      const { total, counts } = event;
+      const last = now().getTime() - readAt < READ_EVERY_MS ? known.get(id) : undefined;
+      show(last === undefined ? await read() : { ...last, total, counts });
+    }
+    show(await read());
+  }
   for (;;) {
+    const round = new AbortController();
     try {
-      for (const id of ids) {
-        if (known.get(id)?.finished !== true) known.set(id, await server.client.getBatch(id, { signal }));
-      }
-      const batches = [...known.values()];
-      onProgress(batches);
-      if (batches.every(({ finished }) => finished)) return batches;
-      await sleep(READ_EVERY_MS, signal);
+      const until = AbortSignal.any([signal, round.signal]);
+      const left = ids.filter((id) => known.get(id)?.finished !== true);
+      await Promise.all(left.map((id) => follow(id, until)));
+      return [...known.values()];
     } catch (error) {
       signal.throwIfAborted();
-      await server.replace(error, cwd, signal);
+      const isTooOld = error instanceof ApiError && error.code === 'events.expired';
+      if (!isTooOld) await server.replace(error, cwd, signal);
+    } finally {
+      round.abort();
     }
   }
 }

@@ -5,17 +5,30 @@ import { progressLine } from '../../../src/cli/batch-progress.ts';
 import { inRequests, readPromptList } from '../../../src/cli/commands/batch.ts';
 import { batchLinks } from '../../../src/protocol/job.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import { json, startScriptedServer } from '../client/scripted-server.ts';
+import { type Answer, json, problem, startScriptedServer } from '../client/scripted-server.ts';
 import { at, item } from './answers.ts';
 import { manualInterrupts, type as typed } from './harness.ts';
 
 const ID = '01K9ZV4Q4S9V0M0X2T6D8Y3B7C';
 const created = (items: readonly object[]) => json(202, { id: ID, items, links: batchLinks(ID) });
+const ZERO = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 };
 const standing = (finished: boolean, counts: object) => {
-  const zero = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 };
   const times = { createdAt: '', startedAt: null, finishedAt: null };
   const rest = { total: 2, refused: 0, costUsd: null, links: batchLinks(ID) };
-  return json(200, { id: ID, finished, counts: { ...zero, ...counts }, ...times, ...rest });
+  return json(200, { id: ID, finished, counts: { ...ZERO, ...counts }, ...times, ...rest });
+};
+/** The events of a batch: its counts, as often as given, then its end. */
+const changes = (...counts: readonly object[]): Answer => {
+  const events = [
+    ...counts.map((one) => ({ kind: 'batch.changed', counts: { ...ZERO, ...one } })),
+    { kind: 'batch.finished' },
+  ];
+  const frames = events.map(
+    (event, index) => `data: ${JSON.stringify({ cursor: `${index}-0`, total: 2, ...event })}\n\n`,
+  );
+  return (response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).end(frames.join(''));
+  };
 };
 const many = (rest: object) => json(200, { matched: 3, skipped: {}, nextCursor: null, ...rest });
 const bodyOf = (request: { readonly body: string } | undefined): object => JSON.parse(request?.body ?? '');
@@ -53,14 +66,21 @@ describe('bullpen batch', () => {
     const made = created([0, 1].map((index) => ({ index, id: `J${index}` })));
     const page = (...data: readonly object[]) => json(200, { data, nextCursor: null });
     const done = [standing(false, { running: 2 }), standing(true, { succeeded: 2 })] as const;
-    const all = [made, ...done, page(item(), item({ id: 'J1', deniedTools: 1 }))];
+    const all = [made, changes({ running: 2 }), ...done, page(item(), item({ id: 'J1', deniedTools: 1 }))];
     const good = await startScriptedServer(...all);
     const answer = await typed(['batch', file, '--wait'], at(good.url));
     expect(answer).toMatchObject({ code: 0, out: 'J0\nJ1\n' });
     expect(answer.err).toContain('2 succeeded, 0 failed, 0 cancelled');
     expect(answer.err).toContain('denied a tool: J1;');
-    expect(good.requests).toHaveLength(4);
-    const bad = await startScriptedServer(made, standing(true, { succeeded: 1, failed: 1 }), page());
+    expect(good.requests.map(({ url }) => url.pathname.replace(`/v1/batches/${ID}`, ''))).toEqual([
+      ...['/v1/batches', '/events', '', '', '/v1/jobs'],
+    ]);
+    const bad = await startScriptedServer(
+      made,
+      changes(),
+      standing(true, { succeeded: 1, failed: 1 }),
+      page(),
+    );
     expect((await typed(['batch', file, '-w', '--json'], at(bad.url))).code).toBe(1);
   });
 
@@ -71,7 +91,7 @@ describe('bullpen batch', () => {
       void theirs.stop();
     });
     const own = await startScriptedServer(
-      ...[standing(true, { succeeded: 1 }), json(200, { data: [], nextCursor: null })],
+      ...[changes(), standing(true, { succeeded: 1 }), json(200, { data: [], nextCursor: null })],
     );
     const place = { url: theirs.url, token: 't', tokenFrom: 'f', of: 'run' } as const;
     const none = { kind: 'none', why: 'no server is running', busy: false } as const;
@@ -90,9 +110,8 @@ describe('bullpen batch', () => {
 
   it('leaves the jobs alone at an interrupt while it waits, and says so', async () => {
     const interrupts = manualInterrupts();
-    const server = await startScriptedServer(created([{ index: 0, id: 'J0' }]), (response, request) => {
+    const server = await startScriptedServer(created([{ index: 0, id: 'J0' }]), () => {
       interrupts.raise();
-      return standing(false, { running: 1 })(response, request);
     });
     const answer = await typed(['batch', '-', '--wait'], { ...at(server.url), stdin: 'one', interrupts });
     expect(answer).toMatchObject({ code: 130, err: expect.stringContaining('the jobs continue') });
@@ -112,7 +131,8 @@ describe('bullpen batch', () => {
 
   it('watches a batch to its end; the exit code says whether all succeeded', async () => {
     const server = await startScriptedServer(
-      ...[standing(false, { running: 1, failed: 1 }), standing(true, { succeeded: 1, failed: 1 })],
+      ...[changes({ running: 2 }, { running: 1, failed: 1 }), standing(false, { running: 2 })],
+      standing(true, { succeeded: 1, failed: 1 }),
       json(200, { data: [], nextCursor: null }),
     );
     const answer = await typed(['batch', 'watch', ID], at(server.url));
@@ -120,6 +140,12 @@ describe('bullpen batch', () => {
     // Without a terminal, a line when another tenth of the jobs has ended.
     expect(answer.err).toContain('1 of 2 done (1 failed), 1 running\n');
     expect(answer.err).toContain('1 succeeded, 1 failed, 0 cancelled');
+  });
+
+  it('watches on from the counts of now when the events are too old to resume', async () => {
+    const good = [changes(), standing(true, { succeeded: 2 }), json(200, { data: [], nextCursor: null })];
+    const server = await startScriptedServer(problem(410, 'events.expired'), ...good);
+    expect((await typed(['batch', 'watch', ID], at(server.url))).code).toBe(0);
   });
 
   it('prints the results as they come, line by line', async () => {
@@ -173,10 +199,9 @@ describe('bullpen batch', () => {
 });
 
 describe('the progress of batches', () => {
-  const zero = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 };
   const batch = (counts: object, rest: object = {}) => ({
     ...{ id: ID, createdAt: '', startedAt: null, finishedAt: null, finished: false, refused: 0 },
-    ...{ total: 40, counts: { ...zero, ...counts }, costUsd: null, links: batchLinks(ID), ...rest },
+    ...{ total: 40, counts: { ...ZERO, ...counts }, costUsd: null, links: batchLinks(ID), ...rest },
   });
   const startedAt = '2026-11-21T07:00:00.000Z';
   const later = (minutes: number): number => Date.parse(startedAt) + minutes * 60_000;
