@@ -56,6 +56,12 @@ export function createModel(): RandomSteps {
   const jobs = new Map<string, Job>();
   const nodes = new Map<string, number>();
   const states = new Map<string, { at: number; free: number; room: Record<string, number> }>();
+  /** The credential that a node has for claude, and until when the rest of its limit is kept. */
+  const credentials = new Map<string, string>();
+  const reserves = new Map<string, number>();
+  const hasReserve = (node: string): boolean => (reserves.get(credentials.get(node) ?? '') ?? 0) > now;
+  const isKept = (job: Job, node: string): boolean =>
+    job.request.provider === 'claude' && job.request.priority < 0 && hasReserve(node);
   const isSilent = (node: string): boolean => (states.get(node)?.at ?? 0) <= now - SLOTS_MS;
   /** The virtual times of projects and principals. */
   const turns = new Map<string, number>();
@@ -123,14 +129,15 @@ export function createModel(): RandomSteps {
     all((job) => job.status === 'queued' && job.given?.node === node).sort(
       by((job) => job.given?.place ?? 0),
     );
+  function takeBack(job: Job): void {
+    released.delete(job.id);
+    Object.assign(job, { given: null, executionId: null });
+    admit(job);
+    touch(job);
+  }
   function takeBackFrom(node: string): void {
     states.delete(node);
-    for (const job of givenTo(node)) {
-      released.delete(job.id);
-      Object.assign(job, { given: null, executionId: null });
-      admit(job);
-      touch(job);
-    }
+    for (const job of givenTo(node)) takeBack(job);
   }
   function becomeDue(job: Job): void {
     Object.assign(job, { status: 'queued', scheduledFor: null, waitReason: null });
@@ -228,7 +235,7 @@ export function createModel(): RandomSteps {
   /** The first ready job of each queue in fair order. */
   function nextFor(node: string, isFull: (provider: string) => boolean): Job | undefined {
     const mine = all((job) => isReady(job) && (job.pin === null || job.pin === node));
-    const open = mine.filter((job) => !isFull(job.request.provider));
+    const open = mine.filter((job) => !isFull(job.request.provider) && !isKept(job, node));
     const inTurn = (nameOf: (job: Job) => string) => (a: Job, b: Job) =>
       turnOf(nameOf(a)) - turnOf(nameOf(b)) || by(({ score }) => score)(a, b);
     const ofProjects = [...Map.groupBy(open, projectOf).values()].flatMap(
@@ -271,7 +278,13 @@ export function createModel(): RandomSteps {
     async tick() {
       now += 1;
     },
+    now: async () => now,
     log: async () => log,
+    gates: {
+      async reserve(credential, _word, resetsAt) {
+        reserves.set(credential, Math.max(resetsAt, reserves.get(credential) ?? 0));
+      },
+    },
     records: {
       async create(given) {
         const { idempotency: used } = given;
@@ -345,13 +358,15 @@ export function createModel(): RandomSteps {
         const underWay: Job[] = [];
         for (const job of givenTo(node)) {
           const { provider } = job.request;
-          if (job.executionId === null || claims.length >= max || isFull(provider)) underWay.push(job);
+          if (isKept(job, node)) takeBack(job);
+          else if (job.executionId === null || claims.length >= max || isFull(provider)) underWay.push(job);
           else {
             take(provider);
             claims.push(start(job, node));
           }
         }
-        states.set(node, { at: now, free: max - claims.length, room: { ...left } });
+        const known = { ...left, ...(hasReserve(node) ? { claude: 0 } : {}) };
+        states.set(node, { at: now, free: max - claims.length, room: known });
         for (const { request } of underWay) take(request.provider);
         const given: string[] = [];
         for (let more = max - claims.length - underWay.length; more > 0; more -= 1) {
@@ -365,8 +380,9 @@ export function createModel(): RandomSteps {
         return { claims, given };
       },
       giveBack: async () => takeBackFrom(node),
-      async renew(executions) {
+      async renew(executions, named) {
         nodes.set(node, now);
+        if (named?.['claude'] !== undefined) credentials.set(node, named['claude']);
         return executions.map(({ jobId, executionId }) => {
           const job = current(jobId, executionId);
           if (job?.node !== node) return 'lost';
@@ -419,7 +435,10 @@ export function createModel(): RandomSteps {
         for (const [name] of silent.sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1))) {
           takeBackFrom(name);
           const runs = all((job) => job.status === 'running' && job.node === name);
-          if (runs.every(({ leaseEnd }) => leaseEnd <= now)) nodes.delete(name);
+          if (runs.every(({ leaseEnd }) => leaseEnd <= now)) {
+            nodes.delete(name);
+            credentials.delete(name);
+          }
           for (const job of runs.sort(by(({ leaseEnd }) => leaseEnd))) {
             if (job.leaseEnd > now) continue;
             const { executionId } = job;
@@ -440,6 +459,7 @@ export function createModel(): RandomSteps {
       },
       async leave() {
         nodes.delete(node);
+        credentials.delete(node);
         takeBackFrom(node);
       },
       counts: async () => ({

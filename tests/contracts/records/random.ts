@@ -1,5 +1,6 @@
 /** Random sequences of steps for the records and their model. A seed gives the same one always. */
 import type { ErrorCode } from '../../../src/errors.ts';
+import type { Gates } from '../../../src/records/gate-records.ts';
 import type { Claim, Claims, JobRecords, NewJob, TimedEvent, Upkeep } from '../../../src/records/ports.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
 import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
@@ -42,7 +43,8 @@ export interface StepResult {
 }
 
 /** What random steps use of the records. */
-export interface RandomSteps extends Pick<TestRecords, 'submissions' | 'advance' | 'tick' | 'log'> {
+export interface RandomSteps extends Pick<TestRecords, 'submissions' | 'advance' | 'tick' | 'now' | 'log'> {
+  readonly gates: Pick<Gates, 'reserve'>;
   readonly records: Pick<JobRecords, 'create' | 'read' | 'cancel' | 'remove' | 'events'>;
   claimsOf(node: string): Omit<Claims, 'peek' | 'owned' | 'adopt'>;
   upkeepOf(node: string): Omit<Upkeep, 'join' | 'migrate'>;
@@ -168,10 +170,16 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       'renew',
       async () => {
         const node = pick(NODES);
-        return rpc
-          .claimsOf(node)
-          .renew(world.claims.filter((one) => one.node === node).map(({ claim }) => claim));
+        return rpc.claimsOf(node).renew(
+          world.claims.filter((one) => one.node === node).map(({ claim }) => claim),
+          pick([undefined, { claude: 'c' }]),
+        );
       },
+    ],
+    [
+      1,
+      'reserve',
+      async () => rpc.gates.reserve('c', null, (await rpc.now()) + HALF_STEP_MS + STEP_MS * pick([0, 1])),
     ],
     [3, 'expire', async () => [...(await rpc.upkeepOf('n1').expire(CANCELLED, MANY))].sort()],
     [
