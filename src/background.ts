@@ -171,6 +171,7 @@ function createSystemctl(env: Environment) {
           shown.split('\n').map((line) => line.split('=', 2)),
         );
         if (ActiveState !== 'failed' && ActiveState !== 'inactive') return null;
+        rmSync(unit.file, { force: true });
         return Number(ExecMainStatus) || 1;
       };
     },

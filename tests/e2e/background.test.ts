@@ -1,5 +1,13 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
@@ -222,5 +230,7 @@ describe('where systemctl --user works', () => {
     const up = await user.type(['up'], { REDIS_URL: 'redis://127.0.0.1:1', BULLPEN_CWD: '/' });
     expect(up.code).toBe(78);
     expect(up.err).toMatch(/the server did not start: .*data folder/s);
+    // The unit holds the environment, keys included.
+    expect(readdirSync(user.folder('run/systemd/user'))).toEqual([]);
   });
 });
