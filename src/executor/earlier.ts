@@ -39,12 +39,6 @@ export const NO_EXECUTIONS: EarlierExecutions = {
 
 export type ReadEvents = (jobId: string, after: number, limit: number) => Promise<readonly StoredEvent[]>;
 
-/** Where the events cannot be read, there are none. */
-export const readableBy =
-  (readEvents: ReadEvents): ReadEvents =>
-  (...args) =>
-    readEvents(...args).catch(() => []);
-
 /** Events per read. */
 const PAGE = 500;
 

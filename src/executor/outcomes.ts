@@ -10,7 +10,7 @@ import type { Translator, Verdict } from '../providers/provider.ts';
 import type { Finish } from '../records/ports.ts';
 import { backoffMs } from '../timing.ts';
 import { boundedError, cutText } from './bounded.ts';
-import { createUseFold, eventsOf, type ReadEvents, readableBy } from './earlier.ts';
+import { createUseFold, eventsOf, type ReadEvents } from './earlier.ts';
 import type { ExecutionLimits } from './execute.ts';
 import type { PreparedExecution } from './prepare.ts';
 import type { Stop, StopReason } from './stop-race.ts';
@@ -172,7 +172,8 @@ export async function lostFinish(
 ): Promise<Finish> {
   const progress = createEventFold();
   let earlierUsage: Usage | null = null;
-  for await (const event of eventsOf(jobId, readableBy(readEvents))) {
+  const readable: ReadEvents = (...args) => readEvents(...args).catch(() => []);
+  for await (const event of eventsOf(jobId, readable)) {
     progress.saw(event, executionId);
     if (event.kind === 'execution.finished' && event.executionId !== executionId)
       earlierUsage = sumOfUsage(earlierUsage, event.outcome.usage);

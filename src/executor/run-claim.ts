@@ -7,13 +7,13 @@ import type { Outage } from '../outage.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
 import { isShortage } from '../processes/spawn.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
-import type { Outcome } from '../protocol/outcome.ts';
+import type { Outcome, Usage } from '../protocol/outcome.ts';
 import { QUOTA_TIMEOUT_MS } from '../protocol/prompt.ts';
 import type { Claim, Claims, Finish, LeaseState } from '../records/ports.ts';
 import { rawAnswer } from '../rpc/raw-requests.ts';
 import { pause } from '../timing.ts';
 import type { Delivery } from './delivery.ts';
-import { earlierExecutions, readableBy } from './earlier.ts';
+import { earlierExecutions } from './earlier.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
 import { type ExecutionLimits, type ExecutionResult, execute } from './execute.ts';
 import type { KnownSessions } from './known-sessions.ts';
@@ -73,6 +73,7 @@ export function createClaimRunner(options: {
   async function run(one: Active): Promise<void> {
     const { claim } = one;
     let flow: Flow | null = null;
+    const usedBefore = usageBefore(one).catch(() => null); // now: no outcome waits for Redis
     const sink = createEventSink({
       append: (from, events) => claims.append(claim.jobId, claim.executionId, from, events),
       highWaterBytes: SINK_HIGH_WATER_BYTES,
@@ -96,7 +97,13 @@ export function createClaimRunner(options: {
     if (result === null) return;
     one.running = false;
     options.onSlotFree(); // the next execution need not wait for the settling of this one
-    await settle(one, result, sink);
+    await settle(one, result, sink, await usedBefore);
+  }
+
+  /** What the earlier executions used. */
+  async function usageBefore(one: Active): Promise<Usage | null> {
+    if (one.claim.attempt < 2) return null;
+    return (await withRedis(one, () => earlierExecutions(one.claim, prepare.readEvents))).usage;
   }
 
   /** Null when the ledger knew the execution: it is settled then. */
@@ -235,15 +242,12 @@ export function createClaimRunner(options: {
     { claim }: Active,
     { outcome, finalLine, sessionTokens }: ExecutionResult,
     sink: EventSink,
+    earlierUsage: Usage | null,
   ): Promise<void> {
-    const { jobId, executionId, attempt } = claim;
+    const { jobId, executionId } = claim;
     await failpoint('executor.ended');
-    const { from, tail } = await sink.close();
-    // An outcome does not wait for Redis.
-    const readEvents = readableBy(prepare.readEvents);
-    const earlierUsage = attempt < 2 ? null : (await earlierExecutions(claim, readEvents)).usage;
     const finish: Finish = {
-      ...{ jobId, executionId, outcome, earlierUsage, from, tail },
+      ...{ jobId, executionId, outcome, earlierUsage, ...(await sink.close()) },
       ...nextExecution(claim, outcome, options.retryBackoffMs),
       rawAnswer: claim.kind === 'raw' ? rawAnswer(claim, outcome, finalLine) : null,
     };
@@ -259,10 +263,8 @@ export function createClaimRunner(options: {
     const { jobId, executionId, attempt } = claim;
     const entry = await ledger.find(claim);
     const backoffMs = backoffAfter(attempt, options.retryBackoffMs);
-    const { readEvents } = prepare;
-    const { maxResultBytes } = limits;
-    const finish =
-      entry?.finish ?? (await lostFinish({ jobId, executionId, backoffMs }, { readEvents, maxResultBytes }));
+    const from = { readEvents: prepare.readEvents, maxResultBytes: limits.maxResultBytes };
+    const finish = entry?.finish ?? (await lostFinish({ jobId, executionId, backoffMs }, from));
     if (entry?.finish === null && entry.executionId === executionId) await ledger.ended(finish);
     await delivery.deliver({ ...finish, executionId });
   }

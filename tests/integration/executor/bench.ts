@@ -73,8 +73,9 @@ export async function executorBench(
   function open(
     {
       warm = { maxProcesses: 0, idleMs: LONG_MS, sessionIdleMs: 0 },
+      areEventsAway = () => false,
       ...rest
-    }: Partial<ExecutorOptions & Pick<PrepareOptions, 'warm'>> = {},
+    }: Partial<ExecutorOptions & Pick<PrepareOptions, 'warm'>> & { areEventsAway?(): boolean } = {},
     limits: Partial<PrepareOptions['limits']> = {},
     permitted: Partial<PrepareOptions['settings']> = {},
   ) {
@@ -126,7 +127,10 @@ export async function executorBench(
           },
           async () => null,
         ),
-        readEvents: rpc.records.events,
+        async readEvents(...args) {
+          if (areEventsAway()) throw new Error('Redis is away');
+          return rpc.records.events(...args);
+        },
       },
       scanner,
       launch,

@@ -2,7 +2,7 @@ import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { Launch } from '../../../src/processes/launch.ts';
-import type { Outcome } from '../../../src/protocol/outcome.ts';
+import { type Outcome, sumOfUsage } from '../../../src/protocol/outcome.ts';
 import type { Finish } from '../../../src/records/ports.ts';
 import { encode, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-requests.ts';
 import { LOST, newJob, succeeded, UNAVAILABLE } from '../../contracts/records/samples.ts';
@@ -313,7 +313,8 @@ describe('an execution', () => {
 
   it('continues in its session, with what the first execution has left of the limits', async () => {
     const bench = await executorBench();
-    const executor = bench.open();
+    // Once the second CLI runs, its use is added to that of the first one all the same.
+    const executor = bench.open({ areEventsAway: () => bench.started().length > 1 });
     const result = {
       ...{ is_error: true, subtype: 'error_during_execution', api_error_status: 529, result: 'overloaded' },
       num_turns: 3,
@@ -334,6 +335,11 @@ describe('an execution', () => {
     const args = bench.started().map(({ argv }) => argv);
     expect(args[0]).toContain('--max-turns=10');
     expect(args[1]).toEqual(expect.arrayContaining(['--max-turns=7', `--resume=${nativeSessionId}`]));
+    const used = (await bench.rpc.records.events(id, 0, 100)).flatMap((event) =>
+      event.kind === 'execution.finished' ? [event.outcome.usage] : [],
+    );
+    expect(used).toHaveLength(2);
+    expect(record.outcome?.usage).toEqual(used.reduce(sumOfUsage));
   });
 
   it('begins again in a new session when it restarts, or nothing shows that the prompt was saved', async () => {
