@@ -6,7 +6,7 @@
  * open → (a refusal) → closed → (time) → one job tries → open, or closed again for longer
  */
 import type { Logger } from 'pino';
-import { AppError } from '../errors.ts';
+import { AppError, isRedisTrouble } from '../errors.ts';
 import type { RateLimitEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { CredentialReport } from '../protocol/server-info.ts';
@@ -62,7 +62,7 @@ export interface Credentials {
   ): Promise<Pass>;
   /** When a job of this provider succeeded last, since the server started (ms); null: none did. */
   succeededAt(provider: string): number | null;
-  /** Those of all nodes, by provider. */
+  /** Those of all nodes, by provider. While Redis is away: as they were at the last call. */
   reports(): Promise<ReadonlyMap<string, readonly CredentialReport[]>>;
   /**
    * Opens the gates of a credential, or of all of a provider, by hand. Returns how many there were.
@@ -105,6 +105,7 @@ export function createCredentials({
     }),
   );
   const succeeded = new Map<string, number>();
+  let lastReports: ReadonlyMap<string, readonly CredentialReport[]> = new Map();
   const lastModels = new Map<string, string>();
 
   function createPass(
@@ -133,7 +134,8 @@ export function createCredentials({
       const backoff = reason === 'quota' ? QUOTA_BACKOFF : { firstMs: refusedMs, maxMs: MAX_REFUSED_MS };
       const { executionId } = execution;
       const { enteredAt } = entered;
-      const { error, model } = outcome;
+      const { error } = outcome;
+      const model = entered.namesModel ? null : outcome.model; // a job's choice is not the default
       const reset = Date.parse(error?.resetsAt ?? '');
       const resetsAt = Number.isNaN(reset) ? null : reset;
       const until = await gates.refuse({
@@ -189,17 +191,20 @@ export function createCredentials({
     },
     succeededAt: (provider) => succeeded.get(provider) ?? null,
     async reports() {
-      const [closed, paused, known] = await Promise.all([
-        gates.closed(),
-        gates.paused(),
-        gates.credentials(),
-      ]);
-      return new Map(
-        [...known].map(([provider, found]) => [
-          provider,
-          reportsOf([...found].sort(), closed, paused(provider)),
-        ]),
-      );
+      try {
+        const [closed, paused, known] = await Promise.all([
+          gates.closed(),
+          gates.paused(),
+          gates.credentials(),
+        ]);
+        const entries = [...known].map(
+          ([provider, found]) => [provider, reportsOf([...found].sort(), closed, paused(provider))] as const,
+        );
+        lastReports = new Map(entries);
+      } catch (error) {
+        if (!isRedisTrouble(error)) throw error;
+      }
+      return lastReports;
     },
     async open(name) {
       const known = await gates.credentials();

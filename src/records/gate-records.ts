@@ -32,7 +32,7 @@ export interface Refusal {
   readonly enteredAt: number;
   /** Milliseconds since the epoch; null: not known. */
   readonly resetsAt: number | null;
-  /** As the CLI names it; null: not known. */
+  /** What a job that names no model has run; null: it named one, or that is not known. */
   readonly model: string | null;
   /** The wait when no reset is known: it doubles with each refusal in a row. */
   readonly backoff: { readonly firstMs: number; readonly maxMs: number };
@@ -77,7 +77,7 @@ export interface Gates {
     readonly account: string;
     readonly credentials: Readonly<Record<string, string>>;
   }): Promise<void>;
-  /** The model that a credential ran last, for jobs that name none. */
+  /** The model that a credential ran last for a job that names none. */
   ran(credential: string, model: string): Promise<void>;
 }
 

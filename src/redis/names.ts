@@ -27,7 +27,7 @@ export interface Names {
   readonly running: string;
   /** Hash of gates: what must not start now. `src/records/scripts/gates.lua` has its form. */
   readonly gates: string;
-  /** Hash of credential → the model that it ran last. */
+  /** Hash of credential → the model that it ran last for a job that names none. */
   readonly lastModels: string;
   /** Hash of node → its credentials by provider. */
   readonly credentials: string;

@@ -7,7 +7,8 @@
 -- A gate `reserve:NAME` or `reserve:NAME|WORD` holds for jobs with a negative priority only.
 
 local GATES = P .. ':gates'
--- When each gate was opened last (ms), and the model that a credential ran last.
+-- When each gate was opened last (ms), and the model that a credential ran last for a job that
+-- names none.
 local OPENED, MODELS = P .. ':gates:opened', P .. ':gates:models'
 -- The credential of each provider (JSON), by node.
 local CREDENTIALS = P .. ':credentials'
@@ -63,7 +64,7 @@ end
 -- A gate lets no job through before its time, and after it one, until that has an answer.
 local function holds(gate) return gate.opensAt > now or gate.probe ~= nil end
 
--- The model of a job; one that names none counts as the model that the credential ran last.
+-- The model of a job; one that names none counts as the model that the last such job ran.
 local function modelFor(credential, model)
   return string.lower(model == '' and read(MODELS, credential)[credential] or model)
 end

@@ -69,6 +69,17 @@ export async function executorBench(
   const ownClaims = rpc.claimsOf(nodeId);
   const scanner = createProcScanner();
 
+  const credentials = createCredentials({
+    gates: rpc.gates,
+    providers,
+    environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
+    nodeId,
+    key: 'key',
+    accounts: new Map(),
+    refusedMs: LONG_MS,
+    logger: createLogger('debug', { write: (line) => void logged.push(JSON.parse(line)) }),
+  });
+
   /** A new executor of the node, which is stopped when the test is over. */
   function open(
     {
@@ -135,16 +146,7 @@ export async function executorBench(
       scanner,
       launch,
       concurrency: 2,
-      credentials: createCredentials({
-        gates: rpc.gates,
-        providers,
-        environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
-        nodeId,
-        key: 'key',
-        accounts: new Map(),
-        refusedMs: LONG_MS,
-        logger: createLogger('debug', { write: (line) => void logged.push(JSON.parse(line)) }),
-      }),
+      credentials,
       leaseMs: 600,
       sweepMs: 20,
       retryBackoffMs: 2,
@@ -191,6 +193,7 @@ export async function executorBench(
     logged,
     sessionTroubles,
     claims: ownClaims,
+    credentials,
     open,
     redeliver,
     read,

@@ -1,6 +1,6 @@
 /** Usage limits and refused logins, with an executor and the fake CLI. */
 import { describe, expect, it } from 'vitest';
-import { executorBench } from '../executor/bench.ts';
+import { executorBench, KNOWN_SESSION } from '../executor/bench.ts';
 
 const HOUR_MS = 3_600_000;
 const isOver = (status: string) => ['succeeded', 'failed', 'cancelled'].includes(status);
@@ -96,6 +96,29 @@ describe('jobs behind a usage limit', () => {
     );
   });
 
+  it('without a model are of the model that the last of them ran', async () => {
+    const bench = await executorBench();
+    const init = (model: string) => ({
+      line: JSON.stringify({ type: 'system', subtype: 'init', session_id: KNOWN_SESSION, model }),
+    });
+    const executor = bench.open({ concurrency: 1 });
+    await executor.start();
+    const until = (id: string) => bench.until(async () => (await bench.read(id)).status === 'scheduled');
+    await bench.finished(await bench.submit({ steps: [init('claude-sonnet-5-5')] }));
+    const opus = { model: 'claude-opus-5-5' };
+    await until(await bench.submit({ ...opus, steps: [init(opus.model), ...limited('seven_day_opus')] }));
+    executor.kick();
+    const again = await bench.submit({ steps: [init('claude-sonnet-5-5')] });
+    expect(await bench.finished(again)).toMatchObject({ status: 'succeeded' });
+
+    await until(await bench.submit({ steps: [init('claude-sonnet-5-5'), ...limited('seven_day_sonnet')] }));
+    const waiting = await bench.submit();
+    const haiku = await bench.submit({ model: 'claude-haiku-4-5' });
+    executor.kick();
+    expect(await bench.finished(haiku)).toMatchObject({ status: 'succeeded' });
+    expect(await bench.read(waiting)).toMatchObject({ status: 'queued', attempt: 0 });
+  });
+
   it('leave the rest of a limit to the others, when their priority is negative', async () => {
     const bench = await executorBench({ claude: { quotaReserve: 0.2 } });
     const use = (utilization: number, type = 'five_hour', status = 'allowed') => {
@@ -124,7 +147,6 @@ describe('jobs behind a usage limit', () => {
 
   it('have no reserve where the CLI does not report its use, and the start says so', async () => {
     const bench = await executorBench({ gemini: { quotaReserve: 0.2 }, codex: { quotaReserve: 0.2 } });
-    bench.open();
     expect(bench.logged).toMatchObject([
       { provider: 'gemini', msg: expect.stringContaining('quotaReserve has no effect') },
     ]);
@@ -147,6 +169,34 @@ describe('jobs behind a usage limit', () => {
     const { scheduledFor } = await bench.read(id);
     expect((scheduledFor ?? 0) - Date.now()).toBeLessThanOrEqual(5 * 60_000 + 3000);
     expect((scheduledFor ?? 0) - Date.now()).toBeGreaterThan(4 * 60_000);
+  });
+});
+
+describe('the report of credentials', () => {
+  it('has those of all nodes, each with its status; paused by hand counts before the others', async () => {
+    const bench = await executorBench();
+    const executor = bench.open({ concurrency: 1 });
+    await executor.start();
+    const [name = ''] = [bench.credentials.names()['claude']];
+    await bench.rpc.claimsOf('n2').renew([], { claude: 'claude:home' });
+    const reported = async () => {
+      const found = (await bench.credentials.reports()).get('claude') ?? [];
+      return Object.fromEntries(
+        found.map(({ name, status, limitedUntil }) => [name, [status, limitedUntil]]),
+      );
+    };
+    const open = ['ok', null];
+    expect(await reported()).toEqual({ [name]: open, 'claude:home': open });
+    const id = await bench.submit({ steps: limited() });
+    executor.kick();
+    await bench.until(async () => (await bench.read(id)).status === 'scheduled');
+    const until = expect.stringMatching(/^20/);
+    expect(await reported()).toEqual({ [name]: ['limited', until], 'claude:home': open });
+    await bench.rpc.closeGate('provider:claude', null);
+    const paused = { [name]: ['paused', until], 'claude:home': ['paused', null] };
+    expect(await reported()).toEqual(paused);
+    await bench.rpc.closeGate('queue', null);
+    expect((await bench.credentials.reports()).get('codex')).toMatchObject([{ status: 'paused' }]);
   });
 });
 

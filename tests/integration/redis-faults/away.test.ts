@@ -1,6 +1,7 @@
 /** A Redis that goes away in several ways, under one server that has to bear with all of them. */
 import { describe, expect, it } from 'vitest';
 import type { Job } from '../../../src/protocol/job.ts';
+import type { ProviderReport } from '../../../src/protocol/server-info.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import type { TestServer } from '../../helpers/server.ts';
@@ -157,12 +158,21 @@ describe('a Redis that is stopped, its connections open', () => {
     expectHealthyLog(server);
   });
 
-  it('is answered in time also when many ask for lists at once', async () => {
+  it('is answered in time also when many ask for lists at once, and providers are known', async () => {
     const { redis, server } = await setUp();
     await server.run({ provider: 'echo', prompt: 'one' });
+    const providers = async () => {
+      const { data } = (await (await server.api('GET', '/v1/providers')).json()) as {
+        data: ProviderReport[];
+      }; // the documented answer
+      return data.map(({ name, credentials }) => [name, credentials.map(({ status }) => status)]);
+    };
+    const known = await providers();
+    expect(known).toContainEqual(['echo', ['ok']]);
 
     await redis.pause();
     try {
+      expect(await providers()).toEqual(known); // from memory
       const asked = Array.from({ length: 6 }, async () => {
         const began = performance.now();
         const { status } = await server.api('GET', '/v1/jobs');
