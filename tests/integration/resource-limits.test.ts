@@ -1,5 +1,5 @@
 /** What an execution uses, over HTTP. A job that takes too much: C21 of e2e/cli-faults. */
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { CliProcess } from '../../src/protocol/server-info.ts';
@@ -29,10 +29,12 @@ it('what runs is listed with what it uses, and no job can ask for more than the 
     },
     { timeoutMs: 40_000 },
   );
-  writeFileSync(join(server.workspace, 'go'), '');
+  const go = join(server.workspace, 'go');
+  writeFileSync(go, '');
   expect(await server.finished(id)).toMatchObject({ status: 'succeeded' });
   expect(await list()).toEqual([]);
 
+  rmSync(go);
   const stopped = await server.run({ prompt: 'x', provider: 'waits' }, 0);
   const { id: process } = await eventually(async () => (await list())[0] ?? null);
   const asked = await server.api('POST', `/v1/processes/${process}/terminate`, {});
