@@ -142,8 +142,8 @@ function showNext(screen: Screen): void {
   screen.command(`alias bullpen='${RUN_BULLPEN}'`);
   screen.command('bullpen run "What is in this folder?"');
   screen.detail('or with a server that stays, for many jobs at once:');
-  screen.command('bullpen serve');
-  screen.detail('and in another terminal, by command or over HTTP:');
+  screen.command('bullpen up');
+  screen.detail('which takes prompts by command or over HTTP:');
   screen.command('bullpen run --detach "Say hello" && bullpen jobs');
   screen.command(
     `curl -sS 'http://127.0.0.1:3000/v1/jobs?wait=60' -H "Authorization: Bearer $(cat "\${XDG_STATE_HOME:-$HOME/.local/state}/bullpen/token")" -H 'Content-Type: text/plain' -H 'Accept: text/plain' -d 'Say hello'`,
