@@ -15,7 +15,7 @@ export interface ExecutionSources {
   readonly nodeId: string;
 }
 
-/** The executions of a job by attempt. What an event says wins. */
+/** The executions of a job by attempt. The events win over the ledger. */
 export async function executionsOf(
   jobId: string,
   { readEvents, rows, nodeId }: ExecutionSources,
@@ -23,11 +23,11 @@ export async function executionsOf(
   const found = new Map(rows.map((row) => [row.attempt, ofLedger(row, nodeId)]));
   for await (const event of eventsOf(jobId, readEvents)) {
     const { attempt } = event;
-    const known = found.get(attempt) ?? null;
+    const known = found.get(attempt);
     if (event.kind === 'job.running') {
       const { executionId: id, node } = event;
-      found.set(attempt, { ...(known ?? NOTHING_YET), id, attempt, node });
-    } else if (known !== null) found.set(attempt, { ...known, ...shownBy(event) });
+      found.set(attempt, { ...NOTHING_YET, id, attempt, node });
+    } else if (known !== undefined) found.set(attempt, { ...known, ...shownBy(event) });
   }
   return [...found.values()].toSorted((a, b) => a.attempt - b.attempt);
 }

@@ -170,8 +170,17 @@ describe('two servers with one Redis', () => {
 
   it('go on with a session only where it is', async () => {
     const { clis, a, b } = await setUp();
-    const opened = await a.run({ provider: 'claude', prompt: 'first' });
-    const { sessionId, nativeSessionId } = opened.outcome ?? {};
+    const { id, sessionId } = await a.run({ provider: 'claude', prompt: 'first' }, 0);
+    const early = await b.run({ provider: 'claude', prompt: 'before the first one has ended', sessionId });
+    const opened = await b.job(id);
+    const { nativeSessionId } = opened.outcome ?? {};
+    expect(early).toMatchObject({ status: 'succeeded', node: opened.node, nativeSessionId });
+    for (const server of [a, b]) {
+      const { data } = (await (await server.api('GET', `/v1/jobs/${id}/executions`)).json()) as {
+        data: object[];
+      }; // the documented answer
+      expect(data).toMatchObject([{ status: 'succeeded', node: opened.node, nativeSessionId }]);
+    }
 
     for (let turn = 0; turn < 4; turn += 1) {
       const job = await (turn % 2 === 0 ? b : a).run({
@@ -182,7 +191,7 @@ describe('two servers with one Redis', () => {
       expect(job).toMatchObject({ status: 'succeeded', node: opened.node });
       expect(job.outcome).toMatchObject({ sessionId, nativeSessionId });
     }
-    expect(clis.spawns().map((marker) => marker.split('/')[0])).toEqual(Array(5).fill(opened.node));
+    expect(clis.spawns().map((marker) => marker.split('/')[0])).toEqual(Array(6).fill(opened.node));
   });
 
   it('cannot use one data folder: the second one says so and leaves', async () => {

@@ -70,7 +70,7 @@ describe('the executions of a job', () => {
     ]);
   });
 
-  it('are those of the ledger when the events are gone, and what an event says wins', async () => {
+  it('are those of the ledger when the events are gone; else the events win', async () => {
     expect(await shown([], [row])).toEqual([
       {
         ...{ id: 'L1', attempt: 1, status: 'succeeded', node: 'this', provider: 'claude' },
@@ -80,7 +80,7 @@ describe('the executions of a job', () => {
     ]);
     const open: ExecutionRow = { ...intent, state: 'running', attempt: 2, executionId: 'L2' };
     expect(await shown([[running('E1'), finished(lost)]], [row, open])).toMatchObject([
-      { id: 'E1', status: 'failed', node: 'other', credential: null, outcome: lost },
+      { id: 'E1', status: 'failed', node: 'other', credential: null, usage: null, outcome: lost },
       { id: 'L2', status: 'running', node: 'this', outcome: null },
     ]);
   });
