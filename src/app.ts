@@ -24,15 +24,13 @@ import { workersFor } from './executor/warm/look-ahead.ts';
 import { createFailpoint } from './failpoint.ts';
 import { createHttpServer, DEFAULT_HTTP_SETTINGS, listen } from './http/server.ts';
 import { createIdFactory } from './ids.ts';
-import { createBatchReader } from './jobs/batch-reader.ts';
-import { createBatchService } from './jobs/batch-service.ts';
-import { createJobService } from './jobs/job-service.ts';
-import { createManyJobs } from './jobs/many-jobs.ts';
+import { openJobs } from './jobs/open-jobs.ts';
 import { createProcessService } from './jobs/processes.ts';
 import { createPromptResolver } from './jobs/resolve-prompt.ts';
 import { createSessionPlacement } from './jobs/session-placement.ts';
 import { type Lifecycle, withLifecycle } from './lifecycle.ts';
 import { createCredentials } from './limits/credentials.ts';
+import { createHolds } from './limits/holds.ts';
 import { createLauncher } from './processes/launcher.ts';
 import { createProcScanner } from './processes/proc-scanner.ts';
 import { createProviderEnvironments } from './providers/environment.ts';
@@ -268,29 +266,17 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   await life.start('workers', workers, STOP_WORKERS_MS);
 
   // ① ⑦ HTTP and streams
-  const accepting = {
+  const closedGates = () => gates.inTheWay().catch(() => null); // Redis is away
+  const { jobs, reader, batches, manyJobs } = openJobs({
+    ...{ records, batchRecords, queue, waits, store, copier, providers, nodeId, newId, failpoint },
     resolverFor: (principal: Principal) =>
       createPromptResolver(principal, { settings: allowed, providers, pricing }),
     placeSession: createSessionPlacement(store, copier, records),
     admit: upkeepLoop.admit,
-    newId,
-  };
-  const jobs = createJobService({
-    records,
-    queue,
-    waits,
-    store,
-    copier,
     hasRoom: executor.hasRoom,
     readAhead: (request) => readAhead(request, prepare),
-    providers,
-    nodeId,
-    failpoint,
-    ...accepting,
+    closedGates,
   });
-  const reader = createBatchReader({ records, batchRecords, store, copier });
-  const batches = createBatchService({ records, batchRecords, queue, reader, ...accepting });
-  const manyJobs = createManyJobs({ records, batchRecords, batches, queue, providers, store, copier });
   const events = createEventHub({
     records,
     store,
@@ -307,7 +293,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     logger: component('streaming'),
   });
   const metrics = createMetrics({
-    jobsByStatus: () => store.run('jobs.countByStatus', {}),
+    jobsByStatus: async () => store.run('jobs.countByStatus', { gates: await closedGates() }),
     queue: () => upkeep.counts(),
     damage,
     executor,
@@ -337,6 +323,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     changes,
     health,
     processes: createProcessService({ executor, jobs, providers }),
+    holds: createHolds({ gates, providers }),
     usage: async ({ id, admin }, query) => {
       await copier.catchUp();
       return store.run('usage.report', { ...query, principal: admin ? null : id });

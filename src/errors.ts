@@ -40,10 +40,13 @@ export const ERROR_CODES = {
 
   'job.not_found': meaning(404, 'There is no such job'),
   'job.already_finished': meaning(409, 'The job has already ended'),
+  'job.already_started': meaning(409, 'The job is running'),
   'job.not_finished': meaning(409, 'The job has not ended yet'),
   'job.already_retried': meaning(409, 'The job was retried before'),
   'batch.not_found': meaning(404, 'There is no such batch'),
   'process.not_found': meaning(404, 'There is no such process on this server'),
+  'node.not_found': meaning(404, 'There is no such node'),
+  'project.not_found': meaning(404, 'There is no such project'),
   'provider.not_found': meaning(404, 'The server has no provider of this name'),
   'events.expired': meaning(410, 'The events after this cursor are no longer kept'),
   'session.not_found': meaning(404, 'There is no such session'),

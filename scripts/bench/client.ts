@@ -80,7 +80,16 @@ export function createBenchClient(target: { readonly url: string; readonly token
     cancelBatch: (id: string) => send<Batch>('POST', `/v1/batches/${id}/cancel`),
     /** The jobs of some batches by status, and in total. */
     async count(ids: readonly string[]) {
-      const sum = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0, total: 0 };
+      const sum = {
+        queued: 0,
+        scheduled: 0,
+        waiting: 0,
+        running: 0,
+        succeeded: 0,
+        failed: 0,
+        cancelled: 0,
+        total: 0,
+      };
       for (const id of ids) {
         const { counts, total } = await batch(id);
         for (const status of Object.keys(counts) as (keyof Batch['counts'])[]) sum[status] += counts[status]; // its own keys

@@ -160,6 +160,23 @@ export function parseMoment(option: string, text: string, now: Date): string {
   throw usageError(`${option} takes ${kinds}, not ${JSON.stringify(text)}`);
 }
 
+/**
+ * When a job may start, as RFC 3339: `now`, `22:00` (the next time that a clock here shows it), a
+ * date or a time. @throws CommandError
+ */
+export function parseStart(option: string, text: string, now: Date): string {
+  if (text === 'now') return now.toISOString();
+  const [, hours, minutes] = /^([01]?\d|2[0-3]):([0-5]\d)$/.exec(text) ?? [];
+  if (hours === undefined || minutes === undefined) {
+    if (parseDuration(text) === null) return parseMoment(option, text, now);
+    throw usageError(`${option} takes a time (22:00, 2026-11-01T22:00:00Z), not ${JSON.stringify(text)}`);
+  }
+  const start = new Date(now);
+  start.setHours(Number(hours), Number(minutes), 0, 0);
+  if (start <= now) start.setDate(start.getDate() + 1);
+  return start.toISOString();
+}
+
 const isRealDay = (day: string): boolean => new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
 
 /** The known word that a mistyped word is nearest to; null when none is near. */

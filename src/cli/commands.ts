@@ -8,6 +8,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { eventsCommand } from './commands/events.ts';
 import { cancelCommand, retryCommand, showCommand, watchCommand } from './commands/job.ts';
 import { jobsCommand } from './commands/jobs.ts';
+import { nodesCommand, queueCommand } from './commands/queue.ts';
 import { runCommand } from './commands/run.ts';
 import { providersCommand, psCommand, serveCommand } from './commands/server.ts';
 import { usageCommand } from './commands/usage.ts';
@@ -27,8 +28,10 @@ export const COMMANDS: readonly Command[] = [
   cancelCommand,
   changeCommand,
   retryCommand,
+  queueCommand,
   providersCommand,
   psCommand,
+  nodesCommand,
   usageCommand,
   doctorCommand,
 ];

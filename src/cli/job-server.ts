@@ -179,7 +179,7 @@ function ownServer(context: CommandContext, server: TemporaryServer, since: stri
   };
 }
 
-const UNFINISHED: JobStatus[] = ['queued', 'scheduled', 'running'];
+const UNFINISHED: JobStatus[] = ['queued', 'scheduled', 'waiting', 'running'];
 
 /**
  * Waits for the jobs that other commands have made since the server started: running, queued, or to

@@ -2,7 +2,7 @@
 import type { Client } from '../client/client.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job, JobListItem } from '../protocol/job.ts';
-import { formatClock, formatDuration } from './format.ts';
+import { formatClock, formatDuration, formatTime } from './format.ts';
 import type { Output } from './output.ts';
 
 /** How often the queue is read. */
@@ -53,17 +53,24 @@ export class JobState {
   }
 
   /**
-   * Counts the queued jobs that run before this one.
+   * Says why a queued job waits: for its reason, or for the jobs that run before it.
+   * @param job as it is now
    * @param queued newest first
    * @param more there are older ones, too
    */
-  queue(job: Pick<Job, 'id' | 'priority'>, queued: readonly JobListItem[], more: boolean): void {
-    const reason = queued.find(({ id }) => id === job.id)?.waitReason ?? null;
+  queue(
+    job: Pick<Job, 'id' | 'priority' | 'waitReason' | 'scheduledFor'>,
+    queued: readonly JobListItem[],
+    more: boolean,
+  ): void {
+    const { waitReason: reason, scheduledFor } = job;
     const before = queued.filter(
       ({ id, priority, waitReason }) =>
         waitReason === null && (priority > job.priority || (priority === job.priority && id < job.id)),
     );
-    if (reason !== null) this.#ahead = ` (${reason})`;
+    if (reason === 'quota' && scheduledFor !== null)
+      this.#ahead = ` (limit until ${formatTime(new Date(scheduledFor), new Date())})`;
+    else if (reason !== null) this.#ahead = ` (${reason})`;
     else this.#ahead = before.length === 0 ? '' : ` behind ${before.length}${more ? ' or more' : ''}`;
   }
 
@@ -91,9 +98,9 @@ const left = (ms: number): string => {
 /** Shows the state on a terminal once a second, until it is disposed of. */
 export function showProgress(
   output: Output,
-  job: Pick<Job, 'id' | 'priority'>,
+  { id }: Pick<Job, 'id'>,
   state: JobState,
-  client: () => Pick<Client, 'list'>,
+  client: () => Pick<Client, 'list' | 'get'>,
 ): Disposable {
   if (!output.live) return { [Symbol.dispose]() {} };
   let readAt = 0;
@@ -103,9 +110,9 @@ export function showProgress(
     output.status(state.line(now));
     if (!state.isQueued || now - readAt < QUEUE_EVERY_MS) return;
     readAt = now;
-    client()
-      .list({ status: ['queued'], limit: 100 })
-      .then(({ data, nextCursor }) => {
+    const { list, get } = client();
+    Promise.all([get(id), list({ status: ['queued'], limit: 100 })])
+      .then(([job, { data, nextCursor }]) => {
         if (!stopped) state.queue(job, data, nextCursor !== null);
       })
       .catch(() => {}); // tried again

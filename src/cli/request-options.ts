@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { PromptOverrides } from '../protocol/prompt.ts';
-import type { Arguments, OptionSpecs } from './arguments.ts';
+import { type Arguments, type OptionSpecs, parseStart } from './arguments.ts';
 import { usageError } from './failures.ts';
 
 const text = (value: string, help: string) => ({ type: 'string', value, help }) as const;
@@ -29,6 +29,7 @@ export const REQUEST_OPTIONS = {
   ttl: text('TIME', 'maximum time in the queue'),
   priority: text('N', '-10 to 10; higher runs sooner'),
   delay: text('TIME', 'wait this long before it may run'),
+  'run-at': text('WHEN', 'when it may start: 22:00, or a date and time'),
   'retry-attempts': text('N', 'maximum attempts, when a failure may be temporary'),
   'on-quota': text('ACTION', 'at a usage limit: wait for its end, or fail'),
   'quota-timeout': text('TIME', 'maximum time of waiting for usage limits: 12h, 7d'),
@@ -45,10 +46,11 @@ export const REQUEST_OPTIONS = {
 /**
  * The given options as fields of a request. The server checks their values.
  * @param cwd folder of relative paths
+ * @param now for a `--run-at` that names no date
  * @throws CommandError for values that cannot be sent
  */
-export function requestFields(args: Arguments, cwd: string): PromptOverrides {
-  const dir = args.text('cwd');
+export function requestFields(args: Arguments, cwd: string, now: Date): PromptOverrides {
+  const [dir, runAt] = [args.text('cwd'), args.text('run-at')];
   const schemaFile = args.text('output-schema');
   const metadata = args.texts('metadata');
   const fields = {
@@ -69,6 +71,7 @@ export function requestFields(args: Arguments, cwd: string): PromptOverrides {
     ttlMs: args.durationMs('ttl'),
     priority: args.integer('priority'),
     delayMs: args.durationMs('delay'),
+    runAt: runAt === undefined ? undefined : parseStart('--run-at', runAt, now),
     onQuota: args.text('on-quota'),
     quotaTimeoutMs: args.durationMs('quota-timeout'),
     retry: retryOf(args),

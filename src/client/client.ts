@@ -13,7 +13,7 @@ import type {
 } from '../protocol/job.ts';
 import type { Execution } from '../protocol/outcome.ts';
 import type { PromptRequest, RetryFrom, RetryRequest } from '../protocol/prompt.ts';
-import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
+import type { CliProcess, Node, Pause, PauseScope, ProviderReport } from '../protocol/server-info.ts';
 import type {
   BatchPage,
   JobListQuery,
@@ -52,6 +52,10 @@ export interface CreateOptions extends CallerOptions {
 export interface CancelOptions extends CallerOptions {
   /** Kill at once, without a grace period. */
   readonly force?: boolean;
+}
+
+interface Paused {
+  readonly paused: readonly Pause[];
 }
 
 export interface ProcessQuery {
@@ -133,6 +137,16 @@ export interface Client {
    * process as it was. Admin keys only.
    */
   terminateProcess(id: string, options?: CancelOptions): Promise<CliProcess>;
+  /** What is paused, oldest first. */
+  paused(options?: CallerOptions): Promise<readonly Pause[]>;
+  /** Starts no more of these jobs. Returns what is paused then. Admin keys only. */
+  pauseQueue(scope?: PauseScope, options?: CallerOptions): Promise<readonly Pause[]>;
+  resumeQueue(scope?: PauseScope, options?: CallerOptions): Promise<readonly Pause[]>;
+  /** The servers on this Redis. */
+  nodes(options?: CallerOptions): Promise<readonly Node[]>;
+  /** Starts no more jobs on a server. */
+  drainNode(id: string, options?: CallerOptions): Promise<Node>;
+  resumeNode(id: string, options?: CallerOptions): Promise<Node>;
   usage(query?: UsageQuery, options?: CallerOptions): Promise<UsageReport>;
   /** Whether the server takes jobs; "not ready" is an answer, not an error. */
   ready(options?: CallerOptions): Promise<Readiness>;
@@ -239,6 +253,15 @@ export function createClient(given: ClientOptions): Client {
     process: (id, options = {}) => get<CliProcess>(processPath(id), {}, options),
     terminateProcess: (id, { force = false, ...options } = {}) =>
       post<CliProcess>(processPath(id, '/terminate'), { force }, options),
+    paused: async (options = {}) => (await get<Paused>('/v1/queue', {}, options)).paused,
+    pauseQueue: async (scope = {}, options = {}) =>
+      (await post<Paused>('/v1/queue/pause', scope, options)).paused,
+    resumeQueue: async (scope = {}, options = {}) =>
+      (await post<Paused>('/v1/queue/resume', scope, options)).paused,
+    nodes: async (options = {}) =>
+      (await get<{ readonly data: readonly Node[] }>('/v1/nodes', {}, options)).data,
+    drainNode: (id, options = {}) => post<Node>(nodePath(id, '/drain'), {}, options),
+    resumeNode: (id, options = {}) => post<Node>(nodePath(id, '/resume'), {}, options),
     usage: (query = {}, options = {}) => get<UsageReport>('/v1/usage', query, options),
     async ready(options = {}) {
       const call = { ...signalOf(options), path: '/ready', acceptedStatuses: [503], repeatable: false };
@@ -252,6 +275,7 @@ export function createClient(given: ClientOptions): Client {
 
 const jobPath = (id: string, rest = ''): string => `/v1/jobs/${encodeURIComponent(id)}${rest}`;
 const processPath = (id: string, rest = ''): string => `/v1/processes/${encodeURIComponent(id)}${rest}`;
+const nodePath = (id: string, rest: string): string => `/v1/nodes/${encodeURIComponent(id)}${rest}`;
 const batchPath = (id: string, rest = ''): string => `/v1/batches/${encodeURIComponent(id)}${rest}`;
 
 const signalOf = ({ signal }: CallerOptions): CallerOptions => (signal === undefined ? {} : { signal });

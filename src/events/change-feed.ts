@@ -137,7 +137,8 @@ export function createChangeFeed({
 
 /** The change of an entry, if the reader may see it and asked for it. */
 function changeFor(principal: Principal, { status, batch }: ChangeQuery, entry: LogEntry): readonly Change[] {
-  const { change } = entry;
+  const { change, gate } = entry;
+  if (gate !== null) return status.length === 0 && batch === null ? [gate] : [];
   if (change === null || !maySee(principal, entry.principal ?? '')) return [];
   const isAsked = status.length === 0 || status.includes(change.status);
   return isAsked && (batch === null || batch === change.batchId) ? [change] : [];

@@ -18,7 +18,7 @@ import type {
 } from '../protocol/job.ts';
 import type { Execution } from '../protocol/outcome.ts';
 import type { PromptRequest, ResolvedPrompt, RetryFrom, RetryRequest } from '../protocol/prompt.ts';
-import type { CliProcess, ProviderReport } from '../protocol/server-info.ts';
+import type { CliProcess, Node, Pause, PauseScope, ProviderReport } from '../protocol/server-info.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 import type { LogEntry } from '../records/change-log.ts';
 
@@ -212,6 +212,23 @@ export interface Health {
    * @throws AppError provider.not_found
    */
   resumeProvider(name: string): Promise<number>;
+}
+
+/** What a person holds. Running jobs go on. */
+export interface Holds {
+  /** What is paused, oldest first. */
+  paused(): Promise<readonly Pause[]>;
+  /**
+   * Pauses jobs, or lets them start again. Returns what is paused then.
+   * @throws AppError provider.not_found, project.not_found
+   */
+  pause(scope: PauseScope, closes: boolean): Promise<readonly Pause[]>;
+  nodes(): Promise<readonly Node[]>;
+  /**
+   * Drains a node, or lets it start jobs again.
+   * @throws AppError node.not_found
+   */
+  drain(id: string, closes: boolean): Promise<Node>;
 }
 
 /** The processes of CLIs on this node. Every method throws AppError process.not_found. */

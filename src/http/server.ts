@@ -16,6 +16,7 @@ import type {
   ChangeFeed,
   EventHub,
   Health,
+  Holds,
   Jobs,
   ManyJobs,
   Processes,
@@ -26,6 +27,7 @@ import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
 import { eventRoutes } from './routes/events.ts';
 import { executionRoutes } from './routes/executions.ts';
+import { holdRoutes } from './routes/holds.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { landingRoutes } from './routes/landing.ts';
 import { loginRoutes } from './routes/login.ts';
@@ -46,6 +48,7 @@ export interface HttpServerOptions {
   readonly changes: ChangeFeed;
   readonly health: Health;
   readonly processes: Processes;
+  readonly holds: Holds;
   readonly usage: ReadUsage;
   readonly auth: Authenticator;
   /** The queues that Bull Board shows. The caller closes them. */
@@ -69,6 +72,7 @@ export async function createHttpServer({
   changes,
   health,
   processes,
+  holds,
   usage,
   auth: authenticator,
   board,
@@ -100,6 +104,7 @@ export async function createHttpServer({
   usageRoute(app, usage);
   serverRoutes(app, health);
   processRoutes(app, processes);
+  holdRoutes(app, holds);
   boardRoutes(app, { queues: board, jobs, events });
   await app.ready();
   return app;

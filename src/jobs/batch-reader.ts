@@ -17,6 +17,7 @@ import type { BatchEntry, BatchRecords } from '../records/batch-ports.ts';
 import type { JobRecords } from '../records/ports.ts';
 import type { Copier } from '../store/copier.ts';
 import type { Store } from '../store/store.ts';
+import type { ReadClosedGates } from './job-document.ts';
 
 /** Outcomes read at once. Each may have a megabyte. */
 const RESULTS_AT_ONCE = 10;
@@ -40,9 +41,12 @@ export interface BatchReaderOptions {
   readonly batchRecords: Pick<BatchRecords, 'read' | 'opened'>;
   readonly store: Store;
   readonly copier: Pick<Copier, 'catchUp' | 'catchUpSoon'>;
+  readonly closedGates: ReadClosedGates;
 }
 
-export function createBatchReader({ records, batchRecords, store, copier }: BatchReaderOptions): BatchReader {
+export function createBatchReader(options: BatchReaderOptions): BatchReader {
+  const { records, batchRecords, store, copier, closedGates } = options;
+
   /** Reads the batch from its record. What Redis has forgotten comes from this node's copies. */
   async function find(principal: Principal, id: string): Promise<FoundBatch> {
     const record = await batchRecords.read(id);
@@ -67,8 +71,12 @@ export function createBatchReader({ records, batchRecords, store, copier }: Batc
   /** Counts the jobs by their records; cost and times come from the copies. */
   async function show(found: FoundBatch): Promise<Batch> {
     await copier.catchUpSoon();
-    const copy = await store.run('batches.get', { id: found.id });
-    const count = (wanted: JobStatus): number => found.jobs.filter(({ status }) => status === wanted).length;
+    const gates = await closedGates();
+    const copy = await store.run('batches.get', { id: found.id, gates });
+    const copied = gates === null ? [] : await store.run('jobs.ofBatch', { batch: found.id, gates });
+    const gated = new Map(copied.map(({ id, status }) => [id, status]));
+    const jobs = found.jobs.map(({ id, status }) => (status === 'queued' && gated.get(id)) || status);
+    const count = (wanted: JobStatus): number => jobs.filter((status) => status === wanted).length;
     // as: one entry for each status
     const counts = Object.fromEntries(
       JOB_STATUSES.map((status) => [status, count(status)]),
@@ -108,6 +116,7 @@ export function createBatchReader({ records, batchRecords, store, copier }: Batc
       await copier.catchUpSoon();
       const { rows, nextCursor } = await store.run('batches.list', {
         ...{ principal: principal.admin ? null : principal.id, limit, cursor },
+        gates: await closedGates(),
       });
       return { data: rows.map(toBatch), nextCursor };
     },

@@ -1,16 +1,21 @@
+import { type ClosedGates, shownState } from '../protocol/gates.ts';
 import { isFinished, type Job, jobLinks } from '../protocol/job.ts';
 import type { NewJob } from '../records/ports.ts';
 import type { JobCopy } from '../store/jobs.ts';
 
+/** The gates that are closed now; null: none, or Redis is away. */
+export type ReadClosedGates = () => Promise<ClosedGates | null>;
+
 /** The job document of the API. */
-export function toJob(job: Omit<JobCopy, 'updatedAt' | 'rev'>): Job {
+export function toJob(job: Omit<JobCopy, 'updatedAt' | 'rev'>, gates: ClosedGates | null): Job {
   const { request } = job;
+  const { provider, model, priority } = request;
+  const failsAtLimit = request.onQuota === 'fail';
+  const state = shownState(gates, { ...job, provider, model, priority, failsAtLimit });
   return {
     id: job.id,
-    status: job.status,
-    finished: isFinished(job.status),
-    waitReason: job.waitReason,
-    scheduledFor: job.scheduledFor,
+    ...state,
+    finished: isFinished(state.status),
     provider: request.provider,
     prompt: request.prompt,
     model: request.model,
@@ -39,7 +44,8 @@ export function toJob(job: Omit<JobCopy, 'updatedAt' | 'rev'>): Job {
 
 /** The state of a job right after its creation. */
 export function freshJob(job: NewJob): Omit<JobCopy, 'updatedAt' | 'rev'> {
-  const { delayMs } = job.request;
+  const { delayMs, runAt } = job.request;
+  const due = runAt === undefined ? job.createdAt + delayMs : Date.parse(runAt);
   return {
     id: job.id,
     kind: job.kind,
@@ -49,13 +55,14 @@ export function freshJob(job: NewJob): Omit<JobCopy, 'updatedAt' | 'rev'> {
     nativeSessionId: null,
     status: delayMs > 0 ? 'scheduled' : 'queued',
     waitReason: delayMs > 0 ? 'delayed' : null,
-    scheduledFor: delayMs > 0 ? new Date(job.createdAt + delayMs).toISOString() : null,
+    scheduledFor: delayMs > 0 ? new Date(due).toISOString() : null,
     batchId: job.batch ?? null,
     request: job.request,
     archived: false,
     attempts: 0,
     failures: 0,
     retryOf: job.retryOf,
+    pin: job.pin,
     node: null,
     cancelRequested: false,
     createdAt: new Date(job.createdAt).toISOString(),

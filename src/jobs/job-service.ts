@@ -9,21 +9,21 @@ import type { ReadEvents } from '../executor/earlier.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Created, Idempotency, Jobs } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
-import { isFinished, type JobStatus, jobLinks } from '../protocol/job.ts';
+import { isFinished, type Job, type JobStatus, jobLinks } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers } from '../providers/registry.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import { DEFAULT_PROJECT, type JobRecords, type NewJob } from '../records/ports.ts';
-import { sessionOf } from '../records/record-codec.ts';
+import { scoreOf, sessionOf } from '../records/record-codec.ts';
 import type { JobWaits } from '../rpc/job-waits.ts';
 import type { Copier } from '../store/copier.ts';
 import { toJobCopy } from '../store/copy-source.ts';
 import type { JobCopy } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
 import { executionsOf } from './executions.ts';
-import { freshJob, toJob } from './job-document.ts';
-import type { PromptResolver } from './resolve-prompt.ts';
+import { freshJob, type ReadClosedGates, toJob } from './job-document.ts';
+import { type PromptResolver, startTime } from './resolve-prompt.ts';
 import { type Requested, retryRequest } from './retry-request.ts';
 import type { SessionPlacement } from './session-placement.ts';
 
@@ -47,6 +47,7 @@ export interface JobServiceOptions {
   readAhead(request: ResolvedPrompt): void;
   readonly providers: Pick<Providers, 'get'>;
   readonly nodeId: string;
+  readonly closedGates: ReadClosedGates;
   readonly failpoint?: Failpoint;
 }
 
@@ -64,6 +65,7 @@ export function createJobService({
   readAhead,
   providers,
   nodeId,
+  closedGates,
   failpoint = noFailpoint,
 }: JobServiceOptions): Jobs {
   /** The job of any owner. */
@@ -88,6 +90,10 @@ export function createJobService({
     return job;
   }
 
+  /** Only a queued job may stand behind a gate. */
+  const documentOf = async (job: Parameters<typeof toJob>[0]): Promise<Job> =>
+    toJob(job, job.status === 'queued' ? await closedGates() : null);
+
   /** Null: the record cannot be read. An admin may delete such a job. */
   async function statusOf(principal: Principal, id: string): Promise<JobStatus | null> {
     try {
@@ -107,7 +113,7 @@ export function createJobService({
     const key = scopedKey(principal, idempotency);
     // A known key has its answer before anything is checked: the checks may fail by now.
     const known = key === null ? null : await recall(key);
-    if (known?.job) return replay(known.job);
+    if (known?.job) return { job: await documentOf(known.job), replayed: true };
     admit(1);
     const { request, ...more } = await requested();
     const resolved = { ...(await resolverFor(principal)(request)), ...more };
@@ -133,15 +139,16 @@ export function createJobService({
     if (key === null) {
       // Redis gets both together and writes them to disk once. If the second one is lost, the entry
       // is added when a node is given the job.
-      await Promise.all([records.create(job), queue.add(entry)]);
-      return { job: toJob(freshJob(job)), replayed: false };
+      const made = Promise.all([records.create(job), queue.add(entry)]);
+      const [document] = await Promise.all([documentOf(freshJob(job)), made]);
+      return { job: document, replayed: false };
     }
     const result = await records.create(job);
     // Another call with this key was faster: return its job.
     if (result.kind !== 'created') return add(principal, idempotency, retryOf, requested);
     await failpoint('job.created');
     await queue.add(entry);
-    return { job: toJob(freshJob(job)), replayed: false };
+    return { job: await documentOf(freshJob(job)), replayed: false };
   }
 
   /**
@@ -155,13 +162,11 @@ export function createJobService({
     return { jobId: known.jobId, job: await find(known.jobId) };
   }
 
-  const replay = (job: JobCopy): Created => ({ job: toJob(job), replayed: true });
-
   return {
     create: (principal, request, idempotency) => add(principal, idempotency, null, async () => ({ request })),
 
     async get(principal, id) {
-      return toJob(await read(principal, id));
+      return documentOf(await read(principal, id));
     },
 
     async wait(principal, id, waitMs, signal) {
@@ -170,7 +175,7 @@ export function createJobService({
       const untilDue = () => Math.max(0, Math.min(POLL_MS, deadline - performance.now()));
       for (;;) {
         const job = await read(principal, id);
-        if (isFinished(job.status) || performance.now() >= deadline || signal.aborted) return toJob(job);
+        if (isFinished(job.status) || performance.now() >= deadline || signal.aborted) return documentOf(job);
         await wait.next(untilDue(), signal);
       }
     },
@@ -180,6 +185,7 @@ export function createJobService({
       const { rows, nextCursor } = await store.run('jobs.list', {
         principal: principal.admin ? null : principal.id,
         query,
+        gates: await closedGates(),
       });
       const data = rows.map(({ principal: _principal, kind: _kind, ...row }) => ({
         ...row,
@@ -208,7 +214,10 @@ export function createJobService({
         throw new AppError('job.already_finished', `the job has already ended: ${finishedAs}`);
       }
       if (result.kind === 'cancelled') await queue.remove(id);
-      return { job: toJob(await read(principal, id)), alreadyCancelled: finishedAs === 'cancelled' };
+      return {
+        job: await documentOf(await read(principal, id)),
+        alreadyCancelled: finishedAs === 'cancelled',
+      };
     },
 
     async retry(principal, id, overrides, idempotency) {
@@ -220,14 +229,29 @@ export function createJobService({
       });
     },
 
-    async change(principal, id, patch) {
+    async change(principal, id, { priority, runAt, ...patch }) {
       const job = await read(principal, id);
-      const { tags, metadata } = job.request;
-      const now = { tags, metadata, archived: job.archived };
-      if (isDeepStrictEqual(now, { ...now, ...patch })) return toJob(job);
+      const { request } = job;
+      const now = { tags: request.tags, metadata: request.metadata, archived: job.archived };
+      const isNew = {
+        priority: priority !== undefined && priority !== request.priority,
+        runAt: runAt !== undefined,
+      };
+      if (!isNew.priority && !isNew.runAt && isDeepStrictEqual(now, { ...now, ...patch }))
+        return documentOf(job);
+      const at = runAt === undefined ? null : startTime(runAt);
+      const deadline =
+        at !== null && request.ttlMs !== null ? Math.max(at, Date.now()) + request.ttlMs : null;
+      const result = await records.change(id, {
+        ...patch,
+        ...(priority !== undefined && isNew.priority && { priority: placeOf(job, priority) }),
+        ...(at !== null && { runAt: { at, deadline } }),
+      });
+      if (result === 'finished') throw new AppError('job.already_finished', 'the job has already ended');
+      if (result === 'running') throw new AppError('job.already_started', 'the job is running');
       // The copy of a job that Redis no longer has is changed through the log, on every node.
-      if (!(await records.change(id, patch))) await copier.catchUp();
-      return toJob(await read(principal, id));
+      if (result === 'gone') await copier.catchUp();
+      return documentOf(await read(principal, id));
     },
 
     async delete(principal, id) {
@@ -241,6 +265,12 @@ export function createJobService({
     },
   };
 }
+
+/** The place of a job with another priority among ready jobs. */
+const placeOf = ({ request, createdAt }: JobCopy, priority: number) => ({
+  value: priority,
+  score: scoreOf({ request: { ...request, priority }, createdAt: Date.parse(createdAt) }),
+});
 
 const notFound = (id: string): AppError => new AppError('job.not_found', `there is no job ${id}`);
 

@@ -22,6 +22,7 @@ import type { JobCopy } from '../store/jobs.ts';
 import { encodeCursor, type JobSummary } from '../store/list-jobs.ts';
 import type { Store } from '../store/store.ts';
 import { slices } from './batch-reader.ts';
+import type { ReadClosedGates } from './job-document.ts';
 import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
 import { retryRequest } from './retry-request.ts';
 
@@ -40,10 +41,11 @@ export interface ManyJobsOptions {
   readonly providers: Pick<Providers, 'get'>;
   readonly store: Store;
   readonly copier: Pick<Copier, 'catchUp'>;
+  readonly closedGates: ReadClosedGates;
 }
 
 export function createManyJobs(options: ManyJobsOptions): ManyJobs {
-  const { records, batchRecords, batches, queue, providers, store, copier } = options;
+  const { records, batchRecords, batches, queue, providers, store, copier, closedGates } = options;
   /** Retries run one after the other: the second one sees what the first one has retried. */
   let turn: Promise<unknown> = Promise.resolve();
 
@@ -52,6 +54,7 @@ export function createManyJobs(options: ManyJobsOptions): ManyJobs {
     return store.run('jobs.list', {
       principal: principal.admin ? null : principal.id,
       query: { ...filter, limit: PAGE, cursor },
+      gates: await closedGates(),
     });
   }
 

@@ -3,7 +3,14 @@ import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { checkRequest, checkText, notValid, type PermitOptions, permit } from '../executor/permit.ts';
-import { BatchPrompt, type Limits, type PromptRequest, type ResolvedPrompt } from '../protocol/prompt.ts';
+import {
+  BatchPrompt,
+  type Limits,
+  MAX_DELAY_MS,
+  type PromptRequest,
+  type ResolvedPrompt,
+} from '../protocol/prompt.ts';
+import { instant } from '../protocol/schema.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Providers } from '../providers/registry.ts';
 import { resolveWorkspace, type Workspace } from '../workspace.ts';
@@ -82,7 +89,8 @@ async function resolvePrompt(
     idleTimeoutMs: request.idleTimeoutMs ?? defaults.idleTimeoutMs ?? settings.idleTimeoutMs,
     ttlMs: request.ttlMs ?? null,
     priority: request.priority ?? 0,
-    delayMs: request.delayMs ?? 0,
+    delayMs: delayOf(request),
+    ...(request.runAt === undefined ? {} : { runAt: request.runAt }),
     maxAttempts: request.retry?.maxAttempts ?? 1,
     ...(request.onQuota === undefined ? {} : { onQuota: request.onQuota }),
     ...(request.quotaTimeoutMs === undefined ? {} : { quotaTimeoutMs: request.quotaTimeoutMs }),
@@ -96,6 +104,23 @@ async function resolvePrompt(
   };
   checkRequest(resolved);
   return (await permit(resolved, principal, provider, { settings, pricing, workspaceOf })).request;
+}
+
+/** Milliseconds until the job may start. @throws AppError request.invalid */
+function delayOf({ delayMs, runAt }: PromptRequest): number {
+  if (runAt === undefined) return delayMs ?? 0;
+  if (delayMs !== undefined) throw invalid('/runAt', 'must not be given together with delayMs');
+  return Math.max(0, startTime(runAt) - Date.now());
+}
+
+/**
+ * A `runAt` in milliseconds since the epoch.
+ * @throws AppError request.invalid when it is further away than a delay may be
+ */
+export function startTime(runAt: string): number {
+  const time = instant('runAt', runAt);
+  if (time <= Date.now() + MAX_DELAY_MS) return time;
+  throw invalid('/runAt', `must be at most ${MAX_DELAY_MS / 86_400_000} days from now`);
 }
 
 /** A provider that cannot continue a session begins from the start. Left out: it continues. */

@@ -66,7 +66,14 @@ const showsAsked = (outcome: Outcome, { provesAsked }: Provider): boolean =>
 
 /** Turns a resolved prompt back into a request. The delay is not repeated. */
 function toRequest(resolved: ResolvedPrompt): PromptOverrides {
-  const { maxAttempts, retryMode: mode, delayMs: _delay, continues: _continues, ...rest } = resolved;
+  const {
+    maxAttempts,
+    retryMode: mode,
+    delayMs: _delay,
+    runAt: _runAt,
+    continues: _continues,
+    ...rest
+  } = resolved;
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
   return { ...given, retry: { maxAttempts, ...(mode === undefined ? {} : { mode }) } };
 }

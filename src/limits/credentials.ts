@@ -192,13 +192,12 @@ export function createCredentials({
     succeededAt: (provider) => succeeded.get(provider) ?? null,
     async reports() {
       try {
-        const [closed, paused, known] = await Promise.all([
-          gates.closed(),
-          gates.paused(),
-          gates.credentials(),
-        ]);
+        const [closed, held, known] = await Promise.all([gates.closed(), gates.held(), gates.credentials()]);
+        const isPaused = (provider: string): boolean =>
+          held.some(({ gate }) => gate === 'queue' || gate === `provider:${provider}`);
         const entries = [...known].map(
-          ([provider, found]) => [provider, reportsOf([...found].sort(), closed, paused(provider))] as const,
+          ([provider, found]) =>
+            [provider, reportsOf([...found].sort(), closed, isPaused(provider))] as const,
         );
         lastReports = new Map(entries);
       } catch (error) {

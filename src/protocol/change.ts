@@ -26,6 +26,20 @@ export const JobChange = Type.Object({
 });
 export type JobChange = Static<typeof JobChange>;
 
+/** A gate that was closed, so that jobs wait for it, or opened. */
+export const GateChange = Type.Object({
+  cursor,
+  kind: Type.Enum(['gate.closed', 'gate.opened']),
+  at,
+  gate: Type.String({
+    description:
+      'queue | project:NAME | provider:NAME | node:ID | credential:NAME | reserve:NAME, the last two also with | and a word of models',
+  }),
+  reason: nullable(Type.String({ description: 'paused | quota | refused | reserve; null: it was opened' })),
+  until: nullable(Type.String({ description: 'RFC 3339 in UTC; null: until it is opened' })),
+});
+export type GateChange = Static<typeof GateChange>;
+
 /** A position without a change of its own. */
 export const CursorMoved = Type.Object({ cursor, kind: Type.Literal('cursor'), at });
 
@@ -35,7 +49,7 @@ const change: JobChange = {
   ...{ status: 'running', waitReason: null, scheduledFor: null, attempts: 1, cancelRequested: false },
 };
 
-export const Change = Type.Union([JobChange, CursorMoved], { examples: [change] });
+export const Change = Type.Union([JobChange, GateChange, CursorMoved], { examples: [change] });
 export type Change = Static<typeof Change>;
 
 /** The counts of a batch after the changes before it. `batch.finished` is the last event. */
@@ -51,7 +65,10 @@ export type BatchChange = Static<typeof BatchChange>;
 
 const batchChange: BatchChange = {
   ...{ cursor: change.cursor, kind: 'batch.changed', at: change.at, batchId: '01K9ZV4Q4PPJ6S5V6H9Y1C3D2E' },
-  ...{ total: 2, counts: { queued: 1, scheduled: 0, running: 1, succeeded: 0, failed: 0, cancelled: 0 } },
+  ...{
+    total: 2,
+    counts: { queued: 1, scheduled: 0, waiting: 0, running: 1, succeeded: 0, failed: 0, cancelled: 0 },
+  },
 };
 
 export const BatchEvent = Type.Union([JobChange, BatchChange], { examples: [batchChange] });

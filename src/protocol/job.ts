@@ -4,7 +4,10 @@ import { Outcome } from './outcome.ts';
 import { promptOptions } from './prompt.ts';
 import { closed, MODEL_PATTERN, nullable } from './schema.ts';
 
-export const JOB_STATUSES = ['queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled'] as const;
+export const JOB_STATUSES = [
+  ...(['queued', 'scheduled', 'waiting', 'running'] as const),
+  ...(['succeeded', 'failed', 'cancelled'] as const),
+] as const;
 export const JobStatus = Type.Enum(JOB_STATUSES);
 export type JobStatus = Static<typeof JobStatus>;
 
@@ -22,7 +25,11 @@ const common = {
   id: Type.String({ description: 'ULID' }),
   status: JobStatus,
   finished: Type.Boolean(),
-  waitReason: nullable(Type.String({ description: 'delayed | backoff | concurrency_key | session | …' })),
+  waitReason: nullable(
+    Type.String({
+      description: `why it does not run: ${WAIT_REASONS.join(' | ')}; null: it waits for a free slot, or does not wait`,
+    }),
+  ),
   scheduledFor: nullable(Type.String()),
   provider: Type.String(),
   priority: Type.Integer(),
@@ -74,14 +81,16 @@ export const JobListItem = Type.Object({
 });
 export type JobListItem = Static<typeof JobListItem>;
 
-/** Body of `PATCH /v1/jobs/:id`: what may change at any time. Each value replaces the old one. */
+/** Body of `PATCH /v1/jobs/:id`: what may change of a job. Each value replaces the old one. */
 export const JobPatch = Type.Object(
   {
     tags: promptOptions.tags,
     metadata: promptOptions.metadata,
     archived: Type.Optional(Type.Boolean({ description: 'for the filter `archived` of the list' })),
+    priority: promptOptions.priority,
+    runAt: promptOptions.runAt,
   },
-  { ...closed, minProperties: 1, examples: [{ tags: ['reviewed'], archived: true }] },
+  { ...closed, minProperties: 1, examples: [{ tags: ['reviewed'], archived: true }, { priority: 5 }] },
 );
 export type JobPatch = Static<typeof JobPatch>;
 

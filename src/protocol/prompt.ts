@@ -20,6 +20,8 @@ const Background = Type.Enum(['stop', 'wait'], {
 const DAY_MS = 86_400_000;
 /** How long a job that names nothing else waits for usage limits. */
 export const QUOTA_TIMEOUT_MS = 7 * DAY_MS;
+/** How far in the future a job may begin to wait for its turn. */
+export const MAX_DELAY_MS = 30 * DAY_MS;
 const RetryMode = Type.Enum(['continue', 'restart'], {
   description: 'where a later attempt begins: in the session as it is, or from the start; default: continue',
 });
@@ -72,7 +74,15 @@ export const promptOptions = {
   idleTimeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
   ttlMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_592_000_000 })),
   priority: Type.Optional(Type.Integer({ minimum: -10, maximum: 10 })),
-  delayMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_592_000_000 })),
+  delayMs: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: MAX_DELAY_MS, description: 'time until it may start' }),
+  ),
+  runAt: Type.Optional(
+    Type.String({
+      format: 'date-time',
+      description: 'instead of delayMs: RFC 3339, when it may start; the past means now',
+    }),
+  ),
   retry: Type.Optional(
     Type.Object(
       {
@@ -189,7 +199,9 @@ export const ResolvedPrompt = Type.Object(
     idleTimeoutMs: asked.idleTimeoutMs,
     ttlMs: nullable(asked.ttlMs),
     priority: asked.priority,
+    /** With `runAt`: until then, when the job was made. */
     delayMs: asked.delayMs,
+    runAt: Type.Optional(asked.runAt),
     maxAttempts: Type.Required(asked.retry).properties.maxAttempts,
     /** Left out in records of older servers. */
     onQuota: Type.Optional(asked.onQuota),

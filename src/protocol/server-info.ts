@@ -1,7 +1,8 @@
 /** What a server reports about its CLIs and their processes. */
 
 import { type Static, Type } from 'typebox';
-import { nullable } from './schema.ts';
+import { ProviderName } from './prompt.ts';
+import { closed, nullable } from './schema.ts';
 
 const nullableText = nullable(Type.String());
 
@@ -68,3 +69,32 @@ export const CliProcess = Type.Object({
   processes: measured('number of its processes'),
 });
 export type CliProcess = Static<typeof CliProcess>;
+
+/** Body of `POST /v1/queue/pause` and `/resume`: which jobs. Without a name: all. */
+export const PauseScope = Type.Object(
+  {
+    provider: Type.Optional(ProviderName),
+    project: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'name of a project' })),
+  },
+  { ...closed, examples: [{}, { provider: 'claude' }] },
+);
+export type PauseScope = Static<typeof PauseScope>;
+
+/** Jobs that are not started because a person has paused them. */
+export const Pause = Type.Object({
+  provider: nullable(Type.String(), { description: 'jobs of this provider' }),
+  project: nullable(Type.String(), { description: 'jobs of this project; both null: all jobs' }),
+  since: Type.String({ description: 'RFC 3339' }),
+});
+export type Pause = Static<typeof Pause>;
+
+/** A server on this Redis. */
+export const Node = Type.Object({
+  id: Type.String({ description: 'ULID' }),
+  status: Type.Enum(['ok', 'drained'], { description: 'drained: it starts no more jobs' }),
+  lastSeenAt: nullable(Type.String(), { description: 'RFC 3339; null: it has stopped' }),
+  running: Type.Integer({ description: 'executions that run there' }),
+  given: Type.Integer({ description: 'jobs that are on their way to it' }),
+  free: nullable(Type.Integer(), { description: 'free slots; null: it takes no jobs now' }),
+});
+export type Node = Static<typeof Node>;

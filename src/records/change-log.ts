@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { AppError } from '../errors.ts';
-import type { JobChange } from '../protocol/change.ts';
+import type { GateChange, JobChange } from '../protocol/change.ts';
 import { isFinished } from '../protocol/job.ts';
 import { ULID } from '../protocol/schema.ts';
 import type { Names } from '../redis/names.ts';
@@ -16,6 +16,8 @@ export interface LogEntry {
   readonly principal: string | null;
   /** null: there is nothing to show. */
   readonly change: JobChange | null;
+  /** null: the entry is about no gate. */
+  readonly gate: GateChange | null;
 }
 
 /** The changes of all jobs, in order. Every node reads the same log. */
@@ -63,6 +65,7 @@ export function createChangeLog(redis: Pick<Redis, 'xrange' | 'xrevrange' | 'get
 }
 
 const MAX_REASON_CHARS = 100;
+const MAX_GATE_CHARS = 300;
 
 /**
  * Converts an entry of the log. `change` is null for an entry that no reader can be shown: one of
@@ -72,7 +75,8 @@ export function decodeLogEntry([cursor, fields]: StreamEntry): LogEntry {
   const field = new Map<string, string>();
   for (let at = 2; at + 1 < fields.length; at += 2) field.set(fields[at] ?? '', fields[at + 1] ?? '');
   const text = (name: string): string | null => field.get(name) || null;
-  return { cursor, principal: text('o'), change: changeOf(cursor, fields, text) };
+  const gate = gateOf(cursor, fields, text);
+  return { cursor, principal: text('o'), change: changeOf(cursor, fields, text), gate };
 }
 
 function changeOf(
@@ -100,6 +104,20 @@ function changeOf(
     scheduledFor: timeOf(text('f')),
     attempts,
     cancelRequested: text('c') !== null,
+  };
+}
+
+function gateOf(
+  cursor: string,
+  [type, gate = '']: readonly string[],
+  text: (name: string) => string | null,
+): GateChange | null {
+  const at = timeOf(cursor.split('-')[0] ?? null);
+  if (type !== 'g' || at === null) return null;
+  const reason = text('r')?.slice(0, MAX_REASON_CHARS) ?? null;
+  return {
+    ...{ cursor, kind: reason === null ? 'gate.opened' : 'gate.closed', at },
+    ...{ gate: gate.slice(0, MAX_GATE_CHARS), reason, until: timeOf(text('u')) },
   };
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { ClosedGates, CredentialLimits } from '../protocol/gates.ts';
 import type { Names } from '../redis/names.ts';
 import type { Claim } from './ports.ts';
 import type { ScriptRunner } from './script-runner.ts';
@@ -38,8 +39,30 @@ export interface Refusal {
   readonly backoff: { readonly firstMs: number; readonly maxMs: number };
 }
 
-/** The gates of credentials, the same for all nodes and over restarts. */
+/** A gate that a person closes: of everything, of a project, a provider or a node. */
+export type HeldGate = 'queue' | `${'project' | 'provider' | 'node'}:${string}`;
+
+/** A node with a heartbeat. */
+export interface NodeState {
+  readonly id: string;
+  /** Its last heartbeat, in milliseconds since the epoch. */
+  readonly seenAt: number;
+  readonly running: number;
+  /** Jobs that it was given and has not started. */
+  readonly given: number;
+  /** Free slots; null: it takes no jobs. */
+  readonly free: number | null;
+}
+
+/** Gates, the same for all nodes and over restarts. */
 export interface Gates {
+  /** Closes or opens a gate by hand. Returns false when it was so before. */
+  hold(gate: HeldGate, closes: boolean): Promise<boolean>;
+  /** The gates that are closed by hand. */
+  held(): Promise<readonly { readonly gate: HeldGate; readonly since: number }[]>;
+  nodes(): Promise<readonly NodeState[]>;
+  /** What jobs have to wait for now; null: for no gate. */
+  inTheWay(): Promise<ClosedGates | null>;
   /** Asks before a spawn. @param model null: the job names none */
   enter(credential: string, model: string | null, executionId: string): Promise<EnterResult>;
   /** Closes a gate. Returns when the next job may try, as in {@link ClosedGate}. */
@@ -59,8 +82,6 @@ export interface Gates {
   open(credential: string): Promise<number>;
   /** Names a credential's gates: its name, or its name, `|` and a word of models. */
   closed(): Promise<ReadonlyMap<string, ClosedGate>>;
-  /** Whether the jobs of a provider are paused by hand. */
-  paused(): Promise<(provider: string) => boolean>;
   /** The credentials of all nodes, by provider. */
   credentials(): Promise<ReadonlyMap<string, ReadonlySet<string>>>;
   /** Key of the HMAC in names of credentials, made at the first use. */
@@ -84,6 +105,7 @@ export interface Gates {
 /** A reset further away counts as this far: the longest window of a plan is a week. */
 const MAX_RESET_MS = 8 * 86_400_000;
 const CREDENTIAL = 'credential:';
+const RESERVE = 'reserve:';
 
 const storedGate = Compile(
   Type.Object({
@@ -92,6 +114,9 @@ const storedGate = Compile(
     until: Type.Optional(Type.Number()),
   }),
 );
+const storedLimit = Compile(Type.Object({ reason: Type.String(), until: Type.Number() }));
+const storedHold = Compile(Type.Object({ since: Type.Number() }));
+const HELD = /^(queue$|(project|provider|node):)/;
 const storedCredentials = Compile(Type.Record(Type.String(), Type.String()));
 
 /** {@link Gates} over Redis. */
@@ -99,6 +124,29 @@ export function createGates(redis: Redis, names: Names, scripts: ScriptRunner): 
   const timeOf = (reply: unknown): number | null => (Number(reply) < 0 ? null : Number(reply));
 
   return {
+    async hold(gate, closes) {
+      return (await scripts.run('hold', { gate, closes })) === 1;
+    },
+    async held() {
+      return heldIn(await redis.hgetall(names.gates));
+    },
+    async nodes() {
+      const rows = (await scripts.run('nodes', {})) as (string | number)[][]; // the script's replies
+      return rows.map(([id, seenAt, running, given, free]) => ({
+        ...{ id: String(id), seenAt: Number(seenAt), running: Number(running), given: Number(given) },
+        free: free === '' ? null : Number(free),
+      }));
+    },
+    async inTheWay() {
+      const gates = await redis.hgetall(names.gates);
+      if (Object.keys(gates).length === 0) return null;
+      const [nodes, credentials, lastModels] = await Promise.all([
+        redis.zrange(names.nodes, '0', '-1'),
+        redis.hgetall(names.credentials),
+        redis.hgetall(names.lastModels),
+      ]);
+      return closedGates({ gates, nodes, credentials, lastModels }, Date.now());
+    },
     async enter(credential, model, executionId) {
       const reply = await scripts.run('enter', { credential, model: model ?? '', executionId });
       const [kind, ...rest] = reply as [EnterResult['kind'], ...unknown[]]; // the script's replies
@@ -129,10 +177,6 @@ export function createGates(redis: Redis, names: Names, scripts: ScriptRunner): 
           return [[name.slice(CREDENTIAL.length), { reason, since, until }]];
         }),
       );
-    },
-    async paused() {
-      const found = await redis.hkeys(names.gates);
-      return (provider) => found.includes('queue') || found.includes(`provider:${provider}`);
     },
     async credentials() {
       const found = new Map<string, Set<string>>();
@@ -168,4 +212,67 @@ function parsed(text: string): unknown {
   } catch {
     return null;
   }
+}
+
+function heldIn(
+  gates: Readonly<Record<string, string>>,
+): { readonly gate: HeldGate; readonly since: number }[] {
+  return Object.entries(gates).flatMap(([name, text]) => {
+    const gate = HELD.test(name) ? parsed(text) : null;
+    return storedHold.Check(gate) ? [{ gate: name as HeldGate, since: gate.since }] : []; // HELD
+  });
+}
+
+/** What the gates in Redis mean for jobs at a time (ms). */
+function closedGates(
+  {
+    gates,
+    nodes,
+    credentials,
+    lastModels,
+  }: {
+    readonly gates: Readonly<Record<string, string>>;
+    readonly nodes: readonly string[];
+    readonly credentials: Readonly<Record<string, string>>;
+    readonly lastModels: Readonly<Record<string, string>>;
+  },
+  now: number,
+): ClosedGates {
+  const held = heldIn(gates).map(({ gate }) => gate);
+  const of = (kind: string): string[] =>
+    held.flatMap((gate) => (gate.startsWith(`${kind}:`) ? [gate.slice(kind.length + 1)] : []));
+  const drained = new Set(of('node'));
+
+  /** When each gate of a credential opens, by word; '' for all models. */
+  function untilOf(credential: string, kind: string, reason: string): Record<string, number> {
+    const found = Object.entries(gates).flatMap(([name, text]): [string, number][] => {
+      const [base, word = ''] = name.split('|');
+      const gate = base === kind + credential ? parsed(text) : null;
+      const until = storedLimit.Check(gate) && gate.reason === reason ? gate.until : 0;
+      return until > now ? [[word, until]] : [];
+    });
+    return Object.fromEntries(found);
+  }
+
+  function limitsOf(credential: string): CredentialLimits | null {
+    const until = untilOf(credential, CREDENTIAL, 'quota');
+    const reserved = untilOf(credential, RESERVE, 'reserve');
+    if (Object.keys({ ...until, ...reserved }).length === 0) return null;
+    return { lastModel: lastModels[credential] ?? null, until, reserved };
+  }
+
+  return {
+    queue: held.includes('queue'),
+    projects: of('project'),
+    providers: of('provider'),
+    nodes: nodes.map((id) => {
+      const stored = parsed(credentials[id] ?? 'null');
+      const logins = storedCredentials.Check(stored) ? Object.entries(stored) : [];
+      const limits = logins.flatMap(([provider, credential]) => {
+        const found = limitsOf(credential);
+        return found === null ? [] : [[provider, found] as const];
+      });
+      return { id, drained: drained.has(id), limits: Object.fromEntries(limits) };
+    }),
+  };
 }

@@ -5,7 +5,7 @@ import type { StoredEvent } from '../protocol/event.ts';
 import { isFinished, type JobStatus } from '../protocol/job.ts';
 import type { Names } from '../redis/names.ts';
 import { isWrongType } from '../redis/redis-error.ts';
-import type { CancelResult, CreateResult, JobRecord, JobRecords } from './ports.ts';
+import type { CancelResult, ChangeResult, CreateResult, JobRecord, JobRecords } from './ports.ts';
 import { damaged, decodeEvent, decodeRecord, jobArguments } from './record-codec.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
@@ -83,16 +83,19 @@ export function createJobRecords(
       return kind === 'finished' ? ({ kind, status } as CancelResult) : ({ kind } as CancelResult);
     },
 
-    async change(id, patch) {
-      const { tags, metadata, archived } = patch;
+    async change(id, { tags, metadata, archived, priority, runAt }) {
       const reply = await scripts.run('change', {
         id,
         tags: tags === undefined ? null : JSON.stringify(tags),
         metadata: metadata === undefined ? null : JSON.stringify(metadata),
         archived: archived === undefined ? null : archived ? '1' : '0',
-        patch: JSON.stringify(patch),
+        priority: priority?.value ?? null,
+        score: priority?.score ?? null,
+        runAt: runAt?.at ?? null,
+        deadline: runAt?.deadline ?? null,
+        patch: JSON.stringify({ tags, metadata, archived }),
       });
-      return reply === 1;
+      return reply as ChangeResult; // the script's replies
     },
 
     async remove(id) {

@@ -93,6 +93,25 @@ export interface ManyRecords {
   readonly damaged: readonly { readonly id: string; readonly over: boolean }[];
 }
 
+/** What changes of a job. */
+export interface RecordChange extends Pick<JobPatch, 'tags' | 'metadata' | 'archived'> {
+  /** With `score`: its new place among ready jobs. */
+  readonly priority?: { readonly value: number; readonly score: number };
+  /**
+   * No execution begins before; milliseconds since the epoch, the past means now. `deadline`: when
+   * its `ttlMs` ends then; null: it has none.
+   */
+  readonly runAt?: { readonly at: number; readonly deadline: number | null };
+}
+
+export type ChangeResult =
+  | 'changed'
+  /** Redis no longer has the job. Every node changes its copy when it reads the log. */
+  | 'gone'
+  /** It is too late for the priority or `runAt`: it runs, or has ended. Nothing has changed. */
+  | 'running'
+  | 'finished';
+
 /** For the HTTP side. */
 export interface JobRecords {
   create(job: NewJob): Promise<CreateResult>;
@@ -103,8 +122,7 @@ export interface JobRecords {
   /** The records that exist, in one round trip; unreadable records are listed apart. */
   readMany(ids: readonly string[]): Promise<ManyRecords>;
   cancel(id: string, force: boolean, outcome: Outcome): Promise<CancelResult>;
-  /** False: Redis no longer has the job. Every node changes its copy when it reads the log. */
-  change(id: string, patch: JobPatch): Promise<boolean>;
+  change(id: string, change: RecordChange): Promise<ChangeResult>;
   /** Removes a finished job, or an unreadable key in its place, with its events. False: none. */
   remove(id: string): Promise<boolean>;
   /**

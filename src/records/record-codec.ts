@@ -132,16 +132,23 @@ export function decodeRecord(id: string, hash: Readonly<Record<string, string>>)
   };
 }
 
-/** The tags and metadata that were changed after the job was made. */
+/** What was changed of the request after the job was made. */
 function changedFields(hash: Readonly<Record<string, string>>): Partial<ResolvedPrompt> {
   const [tags, metadata] = [orNull(hash['tags']), orNull(hash['metadata'])];
+  const priority = orNull(hash['priority']);
   return {
+    ...(priority !== null && { priority: priorityOf(priority) }),
     // as: checked by the schemas
     ...(tags !== null && { tags: parsed('tags', tags, storedTags) as string[] }),
     ...(metadata !== null && {
       metadata: parsed('metadata', metadata, storedMetadata) as Record<string, string>,
     }),
   };
+}
+
+function priorityOf(text: string): number {
+  if (!/^-?\d{1,2}$/.test(text)) throw damaged('its priority is no number');
+  return Number(text);
 }
 
 /** The session of a job: the one its request resumes, else one of its own with the job's id. */
@@ -181,6 +188,7 @@ export function jobArguments(job: NewJob): ScriptArguments {
     request: JSON.stringify(request),
     score: scoreOf(job),
     delayMs: request.delayMs,
+    runAt: request.delayMs > 0 && request.runAt !== undefined ? Date.parse(request.runAt) : null,
     ttlMs: request.ttlMs,
     retryOf: job.retryOf,
     pin: job.pin,

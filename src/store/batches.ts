@@ -3,6 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
 import type { BatchEntry } from '../records/batch-ports.ts';
 import { decodeCursor, encodeCursor } from './list-jobs.ts';
+import { type Gated, shown } from './shown-jobs.ts';
 import { all, change, first, readable } from './sql.ts';
 
 /** A batch as it was made. */
@@ -58,12 +59,12 @@ interface Group {
 }
 
 /** Adds up the jobs of a batch. */
-function summaryOf(db: DatabaseSync, batch: Columns): BatchSummary {
+function summaryOf(db: DatabaseSync, batch: Columns, args: Gated): BatchSummary {
   const groups = all<Group>(
     db,
-    `SELECT status, count(*) AS jobs, sum(cost_usd) AS costUsd, min(started_at) AS startedAt,
+    `SELECT ${shown(args).status} AS status, count(*) AS jobs, sum(cost_usd) AS costUsd, min(started_at) AS startedAt,
        max(finished_at) AS finishedAt FROM batch_jobs JOIN jobs ON jobs.id = job_id
-     WHERE batch_id = ? GROUP BY status`,
+     WHERE batch_id = ? GROUP BY 1`,
     batch.id,
   );
   const known = <T>(values: readonly (T | null)[]): T[] => values.flatMap((value) => value ?? []);
@@ -84,9 +85,9 @@ function summaryOf(db: DatabaseSync, batch: Columns): BatchSummary {
 }
 
 export const batchReads = {
-  'batches.get'(db: DatabaseSync, args: { readonly id: string }): BatchSummary | null {
+  'batches.get'(db: DatabaseSync, args: { readonly id: string } & Gated): BatchSummary | null {
     const batch = first<Columns>(db, `SELECT ${COLUMNS} FROM batches WHERE id = ?`, args.id);
-    return batch === null ? null : summaryOf(db, batch);
+    return batch === null ? null : summaryOf(db, batch, args);
   },
 
   'batches.entries'(db: DatabaseSync, args: { readonly id: string }): BatchEntry[] {
@@ -105,7 +106,7 @@ export const batchReports = {
       readonly principal: string | null;
       readonly limit: number;
       readonly cursor: string | null;
-    },
+    } & Gated,
   ): { readonly rows: readonly BatchSummary[]; readonly nextCursor: string | null } {
     const before = args.cursor === null ? null : decodeCursor(args.cursor);
     const found = all<Columns>(
@@ -119,6 +120,6 @@ export const batchReports = {
     const page = found.slice(0, args.limit);
     const last = page.at(-1);
     const nextCursor = found.length > page.length && last !== undefined ? encodeCursor(last.id) : null;
-    return { rows: page.map((batch) => summaryOf(db, batch)), nextCursor };
+    return { rows: page.map((batch) => summaryOf(db, batch, args)), nextCursor };
   },
 };

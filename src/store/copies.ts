@@ -90,7 +90,17 @@ function saveCursor(db: DatabaseSync, cursor: Cursor): void {
 
 const COLUMNS = [
   ...(['id', 'rev', 'kind', 'project', 'principal', 'session_id', 'status', 'wait_reason'] as const),
-  ...(['scheduled_for', 'provider', 'model', 'cwd', 'attempts', 'failures', 'retry_of', 'node'] as const),
+  ...([
+    'scheduled_for',
+    'provider',
+    'model',
+    'cwd',
+    'attempts',
+    'failures',
+    'retry_of',
+    'pin',
+    'node',
+  ] as const),
   ...([
     'created_at',
     'started_at',
@@ -129,6 +139,7 @@ function applyJob(db: DatabaseSync, job: JobCopy): 'skipped' | 'changed' | 'ende
     attempts: job.attempts,
     failures: job.failures,
     retry_of: job.retryOf,
+    pin: job.pin,
     node: job.node,
     created_at: job.createdAt,
     started_at: job.startedAt,
@@ -178,8 +189,9 @@ const hasEnded = (db: DatabaseSync, id: string): boolean =>
 function patchJob(db: DatabaseSync, { id, patch }: CopyPatch): void {
   const [copy = null] = readable(`job ${id}`, () => jobReads['jobs.get'](db, { id }));
   if (copy === null) return;
-  const { archived = copy.archived, ...fields } = patch;
-  applyJob(db, { ...copy, rev: copy.rev + 1, archived, request: { ...copy.request, ...fields } });
+  const { archived = copy.archived, tags = copy.request.tags, metadata = copy.request.metadata } = patch;
+  const request = { ...copy.request, tags, metadata };
+  applyJob(db, { ...copy, rev: copy.rev + 1, archived, request });
 }
 
 /**

@@ -59,7 +59,7 @@ export async function readLogPage(
       if (patch !== null) patches.push({ id, patch });
     } else if (kind === 'd' && ULID.test(id)) removed.add(id);
     else if (kind === 'b' && ULID.test(id)) batches.push(id);
-    else report({ kind: 'log', id: entry, why: 'it names no job' });
+    else if (kind !== 'g') report({ kind: 'log', id: entry, why: 'it names no job' });
   }
   return {
     changed: [...changed].filter((id) => !removed.has(id)),
@@ -113,6 +113,7 @@ export function toJobCopy(record: JobRecord, now: number): JobCopy {
     attempts: record.attempt,
     failures: record.failures,
     retryOf: record.retryOf,
+    pin: record.pin,
     node: record.node,
     cancelRequested: record.cancel !== 'none',
     createdAt: new Date(record.createdAt).toISOString(),

@@ -4,6 +4,7 @@ import { AppError } from '../errors.ts';
 import type { JobStatus } from '../protocol/job.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import { type Gated, shown } from './shown-jobs.ts';
 import { all, first, readable } from './sql.ts';
 
 /** A copy of a job's record. */
@@ -27,6 +28,8 @@ export interface JobCopy {
   readonly attempts: number;
   readonly failures: number;
   readonly retryOf: string | null;
+  /** The only node that may run it. */
+  readonly pin: string | null;
   readonly node: string | null;
   readonly cancelRequested: boolean;
   readonly createdAt: string;
@@ -50,7 +53,7 @@ export const ARCHIVED = 'jobs.id IN (SELECT job_id FROM archived_jobs) AS archiv
 export const BATCH_ID = '(SELECT batch_id FROM batch_jobs WHERE batch_jobs.job_id = jobs.id) AS batchId';
 
 const columns = `id, rev, kind, project, principal, session_id AS sessionId, status, wait_reason AS waitReason, scheduled_for AS scheduledFor,
-  attempts, failures, retry_of AS retryOf, node, cancel_requested AS cancelRequested, created_at AS createdAt,
+  attempts, failures, retry_of AS retryOf, pin, node, cancel_requested AS cancelRequested, created_at AS createdAt,
   started_at AS startedAt, finished_at AS finishedAt, updated_at AS updatedAt, request, outcome, prompt,
   (SELECT native_session_id FROM sessions WHERE sessions.session_id = jobs.session_id AND job_id = jobs.id)
     AS nativeSessionId, ${BATCH_ID}, ${ARCHIVED}`;
@@ -104,8 +107,9 @@ export const jobReads = {
   },
 
   /** All jobs of a batch, in order. One call created them, so there are not very many. */
-  'jobs.ofBatch'(db: DatabaseSync, args: { readonly batch: string }): BatchJob[] {
-    const sql = `SELECT id, status FROM batch_jobs JOIN jobs ON jobs.id = job_id
+  'jobs.ofBatch'(db: DatabaseSync, args: { readonly batch: string } & Gated): BatchJob[] {
+    const { status } = shown(args);
+    const sql = `SELECT id, ${status} AS status FROM batch_jobs JOIN jobs ON jobs.id = job_id
                  WHERE batch_id = ? ORDER BY id`;
     return all<BatchJob>(db, sql, args.batch);
   },

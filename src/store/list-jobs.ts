@@ -5,8 +5,9 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { AppError } from '../errors.ts';
 import type { JobListItem, JobQuery } from '../protocol/job.ts';
-import { ULID } from '../protocol/schema.ts';
+import { instant, ULID } from '../protocol/schema.ts';
 import { ARCHIVED, BATCH_ID } from './jobs.ts';
+import { type Gated, shown } from './shown-jobs.ts';
 import { all, readable } from './sql.ts';
 
 /** A job in a list, without its prompt and its outcome's text. */
@@ -22,8 +23,7 @@ export interface JobSummaryPage {
 }
 
 /** None of these columns is large. */
-const columns = `jobs.id, jobs.kind, jobs.principal, jobs.status, jobs.wait_reason AS waitReason,
-  jobs.scheduled_for AS scheduledFor, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
+const columns = `jobs.id, jobs.kind, jobs.principal, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
   jobs.session_id AS sessionId, jobs.retry_of AS retryOf, jobs.node, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd,
   CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.priority' END AS priority,
@@ -54,10 +54,11 @@ function toSummary({ archived, tags, metadata, error, priority, ...rest }: Colum
 
 export const listReads = {
   /** The number of jobs by status. A status without jobs is left out. */
-  'jobs.countByStatus'(db: DatabaseSync, _args: Readonly<Record<string, never>>): Record<string, number> {
+  'jobs.countByStatus'(db: DatabaseSync, args: Gated): Record<string, number> {
+    const { status } = shown(args);
     const rows = all<{ status: string; count: number }>(
       db,
-      'SELECT status, count(*) AS count FROM jobs GROUP BY status',
+      `SELECT ${status} AS status, count(*) AS count FROM jobs GROUP BY 1`,
     );
     return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
   },
@@ -74,9 +75,10 @@ export const listReads = {
       readonly query: JobQuery;
       /** Ids among which all matches of `q` are. null or left out: any job may match. */
       readonly among?: readonly string[] | null;
-    },
+    } & Gated,
   ): JobSummaryPage {
-    const conditions = [...conditionsOf(args.principal, args.query)];
+    const state = shown(args);
+    const conditions = [...conditionsOf(args.principal, args.query, state)];
     if (args.among) {
       const sql = 'jobs.id IN (SELECT value FROM json_each(?))';
       conditions.push({ sql, parameters: [JSON.stringify(args.among)] });
@@ -84,7 +86,8 @@ export const listReads = {
     const where = conditions.length === 0 ? '' : `WHERE ${conditions.map(({ sql }) => sql).join(' AND ')}`;
     const found = all<Columns>(
       db,
-      `SELECT ${columns} FROM jobs ${where} ORDER BY jobs.id DESC LIMIT ?`,
+      `SELECT ${columns}, ${state.status} AS status, ${state.waitReason} AS waitReason,
+         ${state.scheduledFor} AS scheduledFor FROM jobs ${where} ORDER BY jobs.id DESC LIMIT ?`,
       ...conditions.flatMap(({ parameters }) => parameters),
       args.query.limit + 1,
     );
@@ -105,11 +108,18 @@ interface Condition {
   readonly parameters: readonly SQLInputValue[];
 }
 
-function* conditionsOf(principal: string | null, query: JobQuery): Generator<Condition> {
+function* conditionsOf(
+  principal: string | null,
+  query: JobQuery,
+  state: ReturnType<typeof shown>,
+): Generator<Condition> {
   if (principal !== null) yield { sql: 'jobs.principal = ?', parameters: [principal] };
   if (query.cursor !== null) yield { sql: 'jobs.id < ?', parameters: [decodeCursor(query.cursor)] };
-  yield* anyOf('jobs.status', query.status);
-  yield* anyOf('jobs.wait_reason', query.waitReason);
+  // A job behind a gate is stored as queued: an index finds those that may match.
+  if (state.status !== 'jobs.status' && query.status !== undefined)
+    yield* anyOf('jobs.status', [...query.status, 'queued']);
+  yield* anyOf(state.status, query.status);
+  yield* anyOf(state.waitReason, query.waitReason);
   yield* anyOf('jobs.provider', query.provider);
   yield* anyOf('jobs.model', query.model);
   yield* anyOf('jobs.session_id', query.session);
@@ -132,10 +142,10 @@ function* conditionsOf(principal: string | null, query: JobQuery): Generator<Con
     };
   }
   if (query.createdAfter !== undefined) {
-    yield { sql: 'jobs.created_at > ?', parameters: [instant('createdAfter', query.createdAfter)] };
+    yield { sql: 'jobs.created_at > ?', parameters: [timeText('createdAfter', query.createdAfter)] };
   }
   if (query.createdBefore !== undefined) {
-    yield { sql: 'jobs.created_at < ?', parameters: [instant('createdBefore', query.createdBefore)] };
+    yield { sql: 'jobs.created_at < ?', parameters: [timeText('createdBefore', query.createdBefore)] };
   }
   if (query.q !== undefined) yield* textContains(query.q);
 }
@@ -150,12 +160,7 @@ function* anyOf(column: string, given: string | readonly string[] = []): Generat
 }
 
 /** Converts any RFC 3339 time to the form of the columns, which sorts as text. */
-function instant(name: string, value: string): string {
-  const time = Date.parse(value);
-  if (!Number.isNaN(time)) return new Date(time).toISOString();
-  const message = 'must be an RFC 3339 date and time';
-  throw new AppError('request.invalid', `${name} ${message}`, { problems: [{ path: `/${name}`, message }] });
-}
+const timeText = (name: string, value: string): string => new Date(instant(name, value)).toISOString();
 
 /** The answer of a job; '' while there is none. */
 export const ANSWER = `CASE WHEN json_valid(jobs.outcome) THEN coalesce(jobs.outcome ->> '$.text', '') ELSE '' END`;

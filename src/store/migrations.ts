@@ -9,6 +9,7 @@ import { denials } from './migrations/0005-denials.ts';
 import { projects } from './migrations/0006-projects.ts';
 import { filters } from './migrations/0007-filters.ts';
 import { batchCopies } from './migrations/0008-batch-copies.ts';
+import { pins } from './migrations/0009-pins.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
@@ -27,6 +28,7 @@ export const MIGRATIONS: readonly Migration[] = [
   projects,
   filters,
   batchCopies,
+  pins,
 ];
 
 /**

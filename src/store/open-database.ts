@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { AppError, messageOf } from '../errors.ts';
 import { addTextSearch } from './list-jobs.ts';
 import { MIGRATIONS, migrate } from './migrations.ts';
+import { addShownState } from './shown-jobs.ts';
 import { isDamagedFile, isTemporary } from './sql.ts';
 
 const OWNER_ONLY = 0o600;
@@ -28,6 +29,7 @@ export function openDatabase(file: string): DatabaseSync {
     migrate(db, file, MIGRATIONS);
     db.exec('PRAGMA temp_store = MEMORY'); // else each commit of a copy makes a temporary file
     addTextSearch(db);
+    addShownState(db);
     return db;
   } catch (error) {
     db?.close();

@@ -10,6 +10,7 @@ import { runOperation } from './group-commit.ts';
 import { addTextSearch } from './list-jobs.ts';
 import type { Operations } from './operations.ts';
 import { openSearchIndex, type SearchIndex } from './search-index.ts';
+import { addShownState } from './shown-jobs.ts';
 import { storeError, takeDamage } from './sql.ts';
 import type { FromThread, OperationRequest, ToThread } from './thread.ts';
 
@@ -25,6 +26,7 @@ function serve(port: MessagePort, file: string): void {
     db = new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
     db.exec('PRAGMA cache_size = -16384');
     addTextSearch(db);
+    addShownState(db);
   } catch (error) {
     post({ kind: 'refused', error: storeError(error) });
     port.close();

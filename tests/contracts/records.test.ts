@@ -97,7 +97,20 @@ const REACHED = [
     'requested',
     'cancelled',
   ],
-  ...['superseded', 'scheduled', 'held', 'cancel', 'lost', 'backoff', 'session', 'concurrency_key'],
+  ...[
+    'superseded',
+    'scheduled',
+    'held',
+    'changed',
+    'finished',
+    'running',
+    'delayed',
+    'cancel',
+    'lost',
+    'backoff',
+    'session',
+    'concurrency_key',
+  ],
   ...['execution.node_unavailable', 'queue.expired', 'job.finished'],
 ];
 

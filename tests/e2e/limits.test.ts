@@ -61,7 +61,8 @@ it('one call is refused, and all eight jobs go on at the reset, over a restart o
   const states = () => Promise.all(ids.map((id) => server.job(id)));
 
   const refused = await eventually(
-    async () => (await states()).find(({ waitReason }) => waitReason === 'quota') ?? null,
+    async () =>
+      (await states()).find(({ waitReason, attempts }) => waitReason === 'quota' && attempts === 1) ?? null,
     PATIENT,
   );
   const [credential] = await credentialsOf(server);
@@ -70,6 +71,11 @@ it('one call is refused, and all eight jobs go on at the reset, over a restart o
   const reset = Date.parse(credential?.limitedUntil ?? '');
   expect(Date.parse(refused.scheduledFor ?? '')).toBeGreaterThanOrEqual(reset);
   expect(refused).toMatchObject({ status: 'scheduled', attempts: 1, outcome: null });
+  for (const { status, waitReason } of await states())
+    expect([status, waitReason]).toEqual(['scheduled', 'quota']);
+  const listed = await server.api('GET', '/v1/jobs?waitReason=quota&status=scheduled');
+  const waiting = (await listed.json()) as { data: Job[] }; // the documented answer
+  expect(waiting.data).toHaveLength(8);
 
   await server.stop();
   server = await startServer(options);
@@ -102,7 +108,8 @@ it('the rest of a limit is kept from jobs with a negative priority, until it is 
   await server.run({ prompt: '[[used: 85% resets-in=3600]] [[reply: Most is used.]]' });
   const low = await server.run({ prompt: 'Low [[reply: low]]', priority: -1 }, 0);
   const next = await server.run({ prompt: 'Next [[reply: next]]' });
-  expect([next.status, (await server.job(low.id)).attempts]).toEqual(['succeeded', 0]);
+  expect(next.status).toBe('succeeded');
+  expect(await server.job(low.id)).toMatchObject({ status: 'scheduled', waitReason: 'quota', attempts: 0 });
   expect(await (await server.api('POST', '/v1/providers/claude/resume')).json()).toEqual({ opened: 1 });
   expect((await server.finished(low.id)).status).toBe('succeeded');
 });

@@ -9,7 +9,7 @@ interface Held {
   batch: Batch;
 }
 
-const COUNTS = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 };
+const COUNTS = { queued: 0, scheduled: 0, waiting: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 };
 
 /** The Batches port in memory. Nothing runs by itself. */
 export class FakeBatches implements Batches {

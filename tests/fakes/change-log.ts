@@ -26,6 +26,7 @@ export class FakeChangeLog implements ChangeLog {
       cursor,
       principal,
       change: { cursor, kind, at, ...job, ...state, cancelRequested: false, ...change },
+      gate: null,
     });
     this.doorbells.send(LOG_CHANNEL, job.jobId);
     return cursor;
@@ -34,7 +35,7 @@ export class FakeChangeLog implements ChangeLog {
   /** An entry of another program. */
   addForeign(): void {
     this.#added += 1;
-    this.#entries.push({ cursor: `${START + this.#added}-0`, principal: null, change: null });
+    this.#entries.push({ cursor: `${START + this.#added}-0`, principal: null, change: null, gate: null });
   }
 
   /** Removes all entries, as the age of the log does. */

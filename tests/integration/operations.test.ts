@@ -2,7 +2,9 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import type { Batch, Job } from '../../src/protocol/job.ts';
+import type { Pause } from '../../src/protocol/server-info.ts';
 import { REDIS_USER } from '../../src/redis/private/users.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { fakePrompt } from '../helpers/fake-cli.ts';
@@ -187,4 +189,59 @@ it('a token file that is deleted is as good as before until the restart', async 
   const { server } = await system();
   rmSync(join(server.home, 'token'));
   expect((await server.api('GET', '/v1/jobs')).status).toBe(200);
+});
+
+describe('what a person holds', () => {
+  interface Answer extends Pick<Batch, 'counts'> {
+    readonly paused: readonly Pause[];
+    readonly data: readonly Job[];
+    readonly id: string;
+    readonly items: readonly { readonly id: string }[];
+  }
+  const json = async (response: Promise<Response>) => (await (await response).json()) as Answer; // as documented
+
+  it('does not start, shows it everywhere, and goes on after the resume', async () => {
+    const { server } = await system();
+    const post = (path: string, body: object) => json(server.api('POST', path, body));
+    const listed = async (query: string) =>
+      (await json(server.api('GET', `/v1/jobs?batch=${batch.id}&${query}`))).data;
+    const scope = { provider: 'claude' };
+    const { paused } = await post('/v1/queue/pause', scope);
+    expect(paused).toMatchObject([{ provider: 'claude', project: null }]);
+
+    const delayed = { prompt: fakePrompt([]), runAt: new Date(Date.now() + HOUR_MS).toISOString() };
+    const batch = await post('/v1/batches', { prompts: [{ prompt: fakePrompt([]) }, delayed] });
+    const held = { status: 'waiting', waitReason: 'paused', scheduledFor: null };
+    const single = await server.run({ prompt: fakePrompt([]) }, 0);
+    expect(single).toMatchObject(held);
+    const [id = '', later = ''] = batch.items.map((item) => item.id);
+    expect(await server.job(id)).toMatchObject(held);
+    expect(await server.job(later)).toMatchObject({ status: 'scheduled', scheduledFor: delayed.runAt });
+    const { counts } = await json(server.api('GET', `/v1/batches/${batch.id}`));
+    expect(counts).toMatchObject({ waiting: 1, scheduled: 1, queued: 0 });
+    for (const [query, ids] of [
+      ['status=waiting', [id]],
+      ['waitReason=paused', [id]],
+      ['status=queued', []],
+      ['status=scheduled', [later]],
+      ['status=queued,waiting&waitReason=paused,delayed', [id]],
+    ] as const)
+      expect(
+        (await listed(query)).map((job) => job.id),
+        query,
+      ).toEqual(ids);
+    expect((await listed('status=waiting'))[0]).toMatchObject(held);
+    const batches = (await json(server.api('GET', '/v1/batches'))).data;
+    expect(batches[0]).toMatchObject({ id: batch.id, counts });
+    expect(await (await server.api('GET', '/metrics')).text()).toContain('bullpen_jobs{status="waiting"} 2');
+
+    const now = new Date().toISOString();
+    const patched = await json(server.api('PATCH', `/v1/jobs/${later}`, { runAt: now, priority: 5 }));
+    expect(patched).toMatchObject({ ...held, priority: 5 });
+    expect(await post('/v1/queue/resume', scope)).toEqual({ paused: [] });
+    for (const one of [single.id, id, later])
+      expect(await server.finished(one), one).toMatchObject({ status: 'succeeded' });
+    const tooLate = await server.api('PATCH', `/v1/jobs/${later}`, { priority: 1 });
+    expect([tooLate.status, await tooLate.json()]).toMatchObject([409, { code: 'job.already_finished' }]);
+  });
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Job } from '../../src/protocol/job.ts';
+import type { Node } from '../../src/protocol/server-info.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { fakePrompt, journalOf } from '../helpers/fake-cli.ts';
 import { descendants, isAlive } from '../helpers/proc.ts';
@@ -130,6 +131,25 @@ describe('two servers with one Redis', () => {
     await watched.ended;
     expect(watched.seen).toEqual(await eventsOf(a, onFirst?.id ?? ''));
     for (const server of [a, b]) expectHealthyLog(server);
+  });
+
+  it('leave the jobs to each other while one is drained', async () => {
+    const { clis, first, a, b } = await setUp();
+    const drain = (action: string) => a.api('POST', `/v1/nodes/${first.nodeId()}/${action}`);
+    expect(await (await drain('drain')).json()).toMatchObject({ id: first.nodeId(), status: 'drained' });
+    const nodes = (await (await b.api('GET', '/v1/nodes')).json()) as { data: Node[] }; // as documented
+    expect(nodes.data.map(({ id, status }) => [id === first.nodeId(), status]).sort()).toEqual([
+      [false, 'ok'],
+      [true, 'drained'],
+    ]);
+    const ids: string[] = [];
+    for (let at = 0; at < 6; at += 1) ids.push(await accepted(a, { provider: 'echo', prompt: `job ${at}` }));
+    for (const id of ids) expect((await b.finished(id)).node).not.toBe(first.nodeId());
+    expect(await (await drain('resume')).json()).toMatchObject({ status: 'ok' });
+    const held = await fillSlots(b, clis, 4, 'drained');
+    clis.open('drained');
+    const ran = await Promise.all(held.map(async (id) => (await b.finished(id)).node));
+    expect(ran.filter((node) => node === first.nodeId())).toHaveLength(2);
   });
 
   it('answer each raw request once, twice in a row too', async () => {

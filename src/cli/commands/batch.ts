@@ -52,7 +52,7 @@ the newest batches. For a file with such a name, write ./list.`,
       return action(context, id, args);
     }
     const { output } = context;
-    const common = { cwd: context.cwd, ...requestFields(args, context.cwd) };
+    const common = { cwd: context.cwd, ...requestFields(args, context.cwd, context.now()) };
     const prompts = readPromptList(await readList(context, args), common);
     if (prompts.length === 0) throw usageError('there is no prompt in the list');
     await using server = await serverToWaitFor(context, common.cwd);

@@ -1,5 +1,5 @@
 import type { JobPatch } from '../../protocol/job.ts';
-import type { Arguments } from '../arguments.ts';
+import { type Arguments, parseStart } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
 import { pairOf } from '../request-options.ts';
@@ -8,10 +8,13 @@ import { resolveJobId } from './job.ts';
 export const changeCommand: Command = {
   name: 'change',
   usage: 'ID… [OPTIONS]',
-  summary: 'change the tags, the metadata or the archived mark of jobs',
-  details: `At any time, also after the job has ended. The tags that are given replace all tags,
-and the metadata all metadata.`,
+  summary: 'change the priority, the time, the tags or the metadata of jobs',
+  details: `Tags, metadata and the archived mark can change at any time, also after the job has
+ended; those that are given replace all tags, or all metadata. The priority can change
+until the job has ended, the time until it runs.`,
   options: {
+    priority: { type: 'string', value: 'N', help: 'its priority, from -10 to 10' },
+    'run-at': { type: 'string', value: 'WHEN', help: 'when it may start: a time, or now' },
     archive: { type: 'boolean', help: 'mark it as archived; `bullpen jobs --not-archived` hides it' },
     unarchive: { type: 'boolean', help: 'remove that mark' },
     tag: { type: 'string', multiple: true, value: 'TAG', help: 'its tags from now on' },
@@ -22,7 +25,7 @@ and the metadata all metadata.`,
   },
   examples: ['bullpen change 3B7C --archive', 'bullpen change 3B7C 9XY1 --tag reviewed --tag docs'],
   async run(context, args) {
-    const patch = patchOf(args);
+    const patch = patchOf(args, context.now());
     if (args.positionals.length === 0) throw usageError('which jobs? Give their ids');
     const client = await context.connect();
     const ids: string[] = [];
@@ -37,7 +40,7 @@ and the metadata all metadata.`,
 };
 
 /** @throws CommandError when nothing changes, or two options exclude each other */
-function patchOf(args: Arguments): JobPatch {
+function patchOf(args: Arguments, now: Date): JobPatch {
   for (const [one, other] of [
     ['archive', 'unarchive'],
     ['tag', 'no-tags'],
@@ -47,7 +50,10 @@ function patchOf(args: Arguments): JobPatch {
       throw usageError(`--${one} and --${other} exclude each other`);
   }
   const [tags, pairs] = [args.texts('tag'), args.texts('metadata')];
+  const [priority, runAt] = [args.integer('priority'), args.text('run-at')];
   const patch: JobPatch = {
+    ...(priority !== undefined && { priority }),
+    ...(runAt !== undefined && { runAt: parseStart('--run-at', runAt, now) }),
     ...(args.flag('archive') || args.flag('unarchive') ? { archived: args.flag('archive') } : {}),
     ...(tags.length > 0 || args.flag('no-tags') ? { tags: [...tags] } : {}),
     ...(pairs.length > 0 || args.flag('no-metadata')

@@ -1,5 +1,5 @@
 import type { Client } from '../../client/client.ts';
-import type { Change } from '../../protocol/change.ts';
+import type { Change, GateChange } from '../../protocol/change.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
 import { noServer, runningServer } from '../find-server.ts';
@@ -63,6 +63,7 @@ async function nextServer(context: CommandContext, error: unknown): Promise<Clie
 
 /** `12:03:04 01K9… scheduled (backoff until 12:03:09), attempt 1`; times in UTC. */
 function changeLine(change: Exclude<Change, { kind: 'cursor' }>): string {
+  if ('gate' in change) return gateLine(change);
   const { kind, at, jobId, status, waitReason, scheduledFor, attempts, cancelRequested } = change;
   const until = scheduledFor === null ? '' : ` until ${timeIn(scheduledFor)}`;
   const state = [
@@ -72,6 +73,12 @@ function changeLine(change: Exclude<Change, { kind: 'cursor' }>): string {
     ...(attempts > 1 ? [`attempt ${attempts}`] : []),
   ];
   return `${timeIn(at)} ${jobId} ${kind === 'job.deleted' ? 'deleted' : state.join(', ')}`;
+}
+
+/** `12:03:04 credential:claude:work closed (quota until 12:30:00)` */
+function gateLine({ kind, at, gate, reason, until }: GateChange): string {
+  if (kind === 'gate.opened') return `${timeIn(at)} ${gate} opened`;
+  return `${timeIn(at)} ${gate} closed (${reason}${until === null ? '' : ` until ${timeIn(until)}`})`;
 }
 
 const timeIn = (moment: string): string => moment.slice(11, 19);

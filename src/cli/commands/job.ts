@@ -205,7 +205,7 @@ command does no harm.`,
     }
     const prompt = args.text('prompt');
     const changes = {
-      ...requestFields(args, context.cwd),
+      ...requestFields(args, context.cwd, context.now()),
       ...(prompt === undefined ? {} : { prompt }),
       ...from,
     };

@@ -10,6 +10,7 @@ import { deniedCount } from '../outcome.ts';
 const STATUSES: Readonly<Record<JobStatus, JobStatus>> = {
   queued: 'queued',
   scheduled: 'scheduled',
+  waiting: 'waiting',
   running: 'running',
   succeeded: 'succeeded',
   failed: 'failed',
@@ -22,7 +23,7 @@ export const FILTER_OPTIONS: OptionSpecs = {
     type: 'string',
     multiple: true,
     value: 'STATUS',
-    help: 'queued, scheduled, running, succeeded, failed or cancelled',
+    help: 'queued, scheduled, waiting, running, succeeded, failed or cancelled',
   },
   'wait-reason': { type: 'string', multiple: true, value: 'REASON', help: 'jobs that wait for this' },
   provider: { type: 'string', multiple: true, value: 'NAME', help: 'jobs of this provider' },

@@ -42,7 +42,7 @@ job; a second Ctrl-C kills it and exits.`,
       cwd: context.cwd,
       // Without a terminal, a script waits.
       ...(detach || context.output.live ? {} : { onQuota: 'fail' }),
-      ...requestFields(args, context.cwd),
+      ...requestFields(args, context.cwd, context.now()),
       prompt: await promptOf(context, args),
     };
     const cwd = request.cwd ?? context.cwd;

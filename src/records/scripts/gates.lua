@@ -1,9 +1,12 @@
--- The gates of credentials. script-runner.ts puts this file between prelude.lua and each script.
+-- Gates. script-runner.ts puts this file between prelude.lua and each script.
 --
--- A gate is a field of one hash, `credential:NAME` or `credential:NAME|WORD`; the second one holds
--- only for models with this word in their names. Without a field the gate is open. Its value is
--- JSON: reason ('quota' | 'refused'), until and since (ms; no `until`: until it is opened by hand),
--- refusals (in a row), and while one job tries the credential: probe (its execution), probeUntil.
+-- A gate is a field of one hash; without a field it is open. A person closes `queue`,
+-- `project:NAME`, `provider:NAME` and `node:ID`; their reason is 'paused'.
+--
+-- A refusal closes `credential:NAME` or `credential:NAME|WORD`; the second one holds only for
+-- models with this word in their names. The value is JSON: reason ('quota' | 'refused'), until and
+-- since (ms; no `until`: until it is opened by hand), refusals (in a row), and while one job tries
+-- the credential: probe (its execution), probeUntil.
 -- A gate `reserve:NAME` or `reserve:NAME|WORD` holds for jobs with a negative priority only.
 
 local GATES = P .. ':gates'
@@ -23,6 +26,13 @@ local LOW_SCORE = 11e13
 
 local function gateName(credential, word, kind)
   return (kind or CREDENTIAL) .. credential .. (word == '' and '' or '|' .. word)
+end
+
+-- Adds to the log that a gate was closed, for a reason and until a time (ms or math.huge), or
+-- opened: without a reason.
+local function noteGate(name, reason, opensAt)
+  appendLog('g', name, 'r', reason or '', 'u',
+    opensAt and opensAt < math.huge and string.format('%.0f', opensAt) or '')
 end
 
 local function decodeGate(name, text)

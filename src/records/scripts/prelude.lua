@@ -93,23 +93,10 @@ local function readyName(id)
   return cjson.encode({ project, principalOf(job), job.provider, job.pin, onQuota })
 end
 
--- Adds a change of a job to the log ('j' changed, 'd' deleted, 'c' changed after its end), with the
--- state that it has now. patch: of a job without a record, what changes in its copies.
--- 'b': a batch was made; it has no state there.
--- Every entry has the same fields in the same order, so Redis stores their names once.
-local function note(kind, id, patch)
-  local job = readJob(id, 'project', 'sessionId', 'principal', 'owner', 'batch', 'rev', 'status',
-    'waitReason', 'scheduledFor', 'attempt', 'cancel')
+-- Adds an entry to the log: its kind, what it is about, and pairs of name and value.
+local function appendLog(kind, id, ...)
   local log = P .. ':log'
-  local entry =
-    { log, 'MINID', '~', now - KEEP_MS, '*', kind, id,
-      'p', job.project == '' and DEFAULT_PROJECT or job.project, 's', job.sessionId,
-      'o', principalOf(job), 'b', job.batch, 'v', job.rev, 't', job.status, 'w', job.waitReason,
-      'f', job.scheduledFor, 'a', job.attempt, 'c', job.cancel }
-  if patch then
-    entry[#entry + 1] = 'x'
-    entry[#entry + 1] = patch
-  end
+  local entry = { log, 'MINID', '~', now - KEEP_MS, '*', kind, id, ... }
   local reply = redis.pcall('XADD', unpack(entry))
   if type(reply) == 'table' and reply.err then
     -- A foreign entry took the last possible id. A new log begins; every copier notices that.
@@ -117,6 +104,22 @@ local function note(kind, id, patch)
     redis.call('XADD', unpack(entry))
   end
   redis.call('PUBLISH', P .. ':live:log', id)
+end
+-- Adds a change of a job to the log ('j' changed, 'd' deleted, 'c' changed after its end), with the
+-- state that it has now. patch: of a job without a record, what changes in its copies.
+-- 'b': a batch was made; it has no state there.
+-- Every entry has the same fields in the same order, so Redis stores their names once.
+local function note(kind, id, patch)
+  local job = readJob(id, 'project', 'sessionId', 'principal', 'owner', 'batch', 'rev', 'status',
+    'waitReason', 'scheduledFor', 'attempt', 'cancel')
+  local state = { 'p', job.project == '' and DEFAULT_PROJECT or job.project, 's', job.sessionId,
+    'o', principalOf(job), 'b', job.batch, 'v', job.rev, 't', job.status, 'w', job.waitReason,
+    'f', job.scheduledFor, 'a', job.attempt, 'c', job.cancel }
+  if patch then
+    state[#state + 1] = 'x'
+    state[#state + 1] = patch
+  end
+  appendLog(kind, id, unpack(state))
 end
 
 -- Counts one more revision of a record. An unreadable revision is followed by one newer than any.
@@ -500,14 +503,15 @@ local function becomeDue(id, attempt)
 end
 
 -- Makes a job, unless it has a record. With an executionId it is submitted to `node` already.
--- job: id, kind, project, principal, sessionId, request (JSON), score, delayMs, ttlMs, retryOf,
+-- job: id, kind, project, principal, sessionId, request (JSON), score, delayMs, runAt (ms: it is
+--   not to begin before, instead of after delayMs), ttlMs, retryOf,
 --   pin, lanes (JSON), createdAt, maxAttempts, retryMode, autoContinue ('off'), cwd, provider,
 --   model, onQuota, batch
 local function createJob(job, executionId, node)
   local id, key = job.id, jobKey(job.id)
   if redis.call('EXISTS', key) == 1 then return end
   local delayed = tonumber(job.delayMs) > 0
-  local due = now + job.delayMs
+  local due = tonumber(job.runAt) or now + job.delayMs
   local deadline = job.ttlMs and due + job.ttlMs or ''
   redis.call('HSET', key, 'kind', job.kind, 'project', job.project, 'principal', job.principal,
     'sessionId', job.sessionId, 'request', job.request, 'score', job.score,

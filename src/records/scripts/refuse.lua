@@ -26,6 +26,7 @@ if reset and reset > now then
 elseif tried or not gate then
   opensAt = now + math.min(args.firstMs * 2 ^ math.min(refusals - 1, 20), args.maxMs)
 end
+if not gate or gate.opensAt ~= opensAt then noteGate(name, args.reason, opensAt) end
 saveGate({
   name = name, reason = args.reason, since = gate and gate.since or now, opensAt = opensAt,
   refusals = refusals, probe = not tried and gate and gate.probe or nil,

@@ -10,6 +10,7 @@ for _, gate in pairs(gatesOf(args.credential)) do
     if args.opens then
       redis.call('HDEL', GATES, gate.name)
       redis.call('HSET', OPENED, gate.name, now)
+      noteGate(gate.name)
       opened = opened + 1
     else
       gate.probe = nil
@@ -21,6 +22,15 @@ if not args.executionId then
   for _, gate in pairs(gatesOf(args.credential, RESERVE)) do
     redis.call('HDEL', GATES, gate.name)
     changed, opened = true, opened + 1
+    noteGate(gate.name)
+  end
+end
+-- By hand: the jobs that wait for a limit no longer wait for its time.
+for _, id in ipairs(opened > 0 and not args.executionId and redis.call('ZRANGE', P .. ':due', 0, -1) or {}) do
+  local job = readJob(id, 'status', 'waitReason', 'attempt')
+  if job.status == 'scheduled' and job.waitReason == 'quota' then
+    becomeDue(id, number(job.attempt, 0))
+    touch(id)
   end
 end
 if changed then ring('run', args.jobId) end

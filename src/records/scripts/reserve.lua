@@ -8,6 +8,7 @@ local name = gateName(args.credential, args.word, RESERVE)
 local gate = reserveOf(args.credential)[args.word]
 local opensAt = math.min(tonumber(args.resetsAt), now + args.maxResetMs)
 if opensAt > (gate and gate.opensAt or now) then
+  noteGate(name, 'reserve', opensAt)
   saveGate({ name = name, reason = 'reserve', since = gate and gate.since or now, opensAt = opensAt })
 end
 return 1

@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
+import { LOG_START } from '../../../src/records/change-log.ts';
 import type { Refusal } from '../../../src/records/gate-records.ts';
 import type { Claim } from '../../../src/records/ports.ts';
 import type { Bench } from './bench.ts';
-import { claimed, failed, finishOf, newJob, running, submitted } from './samples.ts';
+import { claimed, create, failed, finishOf, newJob, openNode, running, submitted, WAITS } from './samples.ts';
 
 const CREDENTIAL = 'claude:work';
 const MINUTE_MS = 60_000;
@@ -246,5 +247,73 @@ export function gates(bench: () => Bench): void {
     await bench().records.cancel(claim.jobId, false, outcome);
     const quota = { outcome, backoffMs: HOUR_MS, quotaMs: 3 * HOUR_MS };
     expect(await bench().claimsOf('n1').finish(finishOf(claim, quota))).toBe('finished');
+  });
+
+  it.each(['queue', 'project:default', 'provider:claude', 'node:n1'] as const)(
+    'a job behind %s that a person has closed is given to no node until it opens',
+    async (gate) => {
+      await openNode(bench());
+      const id = await submitted(bench());
+      expect(await bench().gates.hold(gate, true)).toBe(true);
+      expect(await bench().gates.hold(gate, true)).toBe(false);
+      expect((await bench().gates.held()).map((one) => one.gate)).toEqual([gate]);
+      expect(await claim()).toEqual([]);
+      expect(await bench().submissions.submit(id, 'e1')).toEqual(WAITS);
+      const entries = await bench().changeLog.after(LOG_START, 100);
+      expect(entries.at(-2)?.gate ?? entries.at(-1)?.gate).toMatchObject({ kind: 'gate.closed', gate });
+      expect(await bench().gates.hold(gate, false)).toBe(true);
+      expect(await bench().gates.hold(gate, false)).toBe(false);
+      expect((await claim()).map(({ jobId }) => jobId)).toEqual([id]);
+    },
+  );
+
+  it('a drained node leaves its jobs to another one, and is still listed', async () => {
+    await openNode(bench());
+    const run = await running(bench());
+    const id = await submitted(bench());
+    await bench().gates.hold('node:n1', true);
+    expect(await claim()).toEqual([]);
+    await bench().claimsOf('n2').renew([]);
+    expect((await bench().claimsOf('n2').claim(2)).map(({ jobId }) => jobId)).toEqual([id]);
+    expect(await bench().gates.nodes()).toMatchObject([
+      { id: 'n1', running: 1, given: 0 },
+      { id: 'n2', running: 1, given: 0, free: 1 },
+    ]);
+    expect(await bench().claimsOf('n1').renew([run])).toEqual(['held']);
+  });
+
+  it('what stands in the way names pauses, drained nodes, and the limits of each node', async () => {
+    expect(await bench().gates.inTheWay()).toBeNull();
+    await named();
+    await bench().claimsOf('n2').renew([]);
+    const resetsAt = (await bench().now()) + HOUR_MS;
+    await refused('e1', { resetsAt, word: 'opus' });
+    await bench().gates.hold('node:n2', true);
+    await bench().gates.hold('provider:codex', true);
+    await bench().gates.ran(CREDENTIAL, 'claude-opus-4');
+    const limits = { claude: { lastModel: 'claude-opus-4', until: { opus: resetsAt }, reserved: {} } };
+    expect(await bench().gates.inTheWay()).toEqual({
+      ...{ queue: false, projects: [], providers: ['codex'] },
+      nodes: [
+        { id: 'n1', drained: false, limits },
+        { id: 'n2', drained: true, limits: {} },
+      ],
+    });
+  });
+
+  it('a gate that a person opens lets the jobs that wait for its limit go on at once', async () => {
+    await named();
+    const [run] = [await running(bench())];
+    await refused(run.executionId, { resetsAt: (await bench().now()) + HOUR_MS });
+    const outcome = failed(run.executionId, 'execution.quota');
+    const finish = finishOf(run, { outcome, backoffMs: HOUR_MS, quotaMs: 9 * HOUR_MS });
+    expect(await bench().claimsOf('n1').finish(finish)).toBe('scheduled');
+    const delayed = await create(bench(), { delayMs: HOUR_MS });
+    expect(await bench().gates.open(CREDENTIAL)).toBe(1);
+    expect(await bench().record(run.jobId)).toMatchObject({ status: 'queued', scheduledFor: null });
+    expect(await bench().record(delayed)).toMatchObject({ status: 'scheduled' });
+    expect((await claim()).map(({ jobId }) => jobId)).toEqual([run.jobId]);
+    const entries = await bench().changeLog.after(LOG_START, 100);
+    expect(entries.flatMap(({ gate }) => gate?.kind ?? [])).toEqual(['gate.closed', 'gate.opened']);
   });
 }

@@ -18,8 +18,10 @@ const SLOTS_MS = 10_000;
 /** A record, and what decides its next step. */
 interface Job extends Omit<{ -readonly [Key in keyof JobRecord]: JobRecord[Key] }, 'lastSeq'> {
   readonly events: StoredEvent[];
-  readonly score: number;
-  readonly deadline: number | null;
+  score: number;
+  /** The priority that was changed; null: that of the request. */
+  priority: number | null;
+  deadline: number | null;
   /** Its place in each lane it has entered. */
   readonly lanes: Map<string, number>;
   /** The node that has the transcript of its session. */
@@ -55,13 +57,22 @@ export function createModel(): RandomSteps {
   let now = 1_790_000_000_000;
   const jobs = new Map<string, Job>();
   const nodes = new Map<string, number>();
-  const states = new Map<string, { at: number; free: number; room: Record<string, number> }>();
+  const states = new Map<
+    string,
+    { at: number; free: number; room: Record<string, number>; held: ReadonlySet<string> }
+  >();
+  /** The gates that a person has closed. */
+  const held = new Set<string>();
+  const isHeld = (gates: ReadonlySet<string>, node: string, { project, request }: Job): boolean =>
+    ['queue', `node:${node}`, `project:${project}`, `provider:${request.provider}`].some((gate) =>
+      gates.has(gate),
+    );
   /** The credential that a node has for claude, and until when the rest of its limit is kept. */
   const credentials = new Map<string, string>();
   const reserves = new Map<string, number>();
   const hasReserve = (node: string): boolean => (reserves.get(credentials.get(node) ?? '') ?? 0) > now;
   const isKept = (job: Job, node: string): boolean =>
-    job.request.provider === 'claude' && job.request.priority < 0 && hasReserve(node);
+    job.request.provider === 'claude' && (job.priority ?? job.request.priority) < 0 && hasReserve(node);
   const isSilent = (node: string): boolean => (states.get(node)?.at ?? 0) <= now - SLOTS_MS;
   /** The virtual times of projects and principals. */
   const turns = new Map<string, number>();
@@ -144,7 +155,17 @@ export function createModel(): RandomSteps {
     emit(job, { kind: 'job.queued' });
     enterLanes(job);
     admit(job);
-    touch(job);
+  }
+  function leaveLanes(job: Job, except: string | null = null): void {
+    const left = new Set([...lanesOf(job), ...job.lanes.keys()]);
+    if (except !== null) left.delete(except);
+    for (const lane of left) job.lanes.delete(lane);
+    for (const lane of left) {
+      const head = headOf(lane);
+      if (head === undefined || !isParked(head)) continue;
+      admit(head);
+      touch(head);
+    }
   }
   function settle(job: Job, status: JobStatus, outcome: Outcome): void {
     if (job.status === 'running') released.delete(job.id);
@@ -159,14 +180,22 @@ export function createModel(): RandomSteps {
     });
     emit(job, { kind: 'job.finished' } as EventBody); // the job in it is added by readers
     touch(job);
-    const left = new Set([...lanesOf(job), ...job.lanes.keys()]);
-    job.lanes.clear();
-    for (const lane of left) {
-      const head = headOf(lane);
-      if (head === undefined || !isParked(head)) continue;
-      admit(head);
-      touch(head);
+    leaveLanes(job);
+  }
+  /** Whether the job changes with its new time. */
+  function runAt(job: Job, at: number, deadline: number | null): boolean {
+    const postponed = at > now && !(job.waitReason === 'delayed' && job.scheduledFor === at);
+    if (!postponed && !(at <= now && job.status === 'scheduled')) return false;
+    const { status } = job;
+    if (job.startedAt === null && deadline !== null) job.deadline = deadline;
+    if (!postponed) becomeDue(job);
+    else {
+      released.delete(job.id);
+      Object.assign(job, { given: null, executionId: null, pinnedSince: null, parkedUntil: null });
+      schedule(job, 'delayed', at);
+      if (status === 'queued') leaveLanes(job, `s:${job.id}`);
     }
+    return true;
   }
   function end(job: Job, outcome: Outcome, retryable: boolean, backoffMs: number): FinishResult {
     const { executionId } = job;
@@ -205,7 +234,8 @@ export function createModel(): RandomSteps {
         scheduledFor: null,
       },
       ...{ attempt: 0, failures: 0, executionId: null, node: null, cancel: 'none', outcome: null },
-      ...{ startedAt: null, finishedAt: null, events: [], score: scoreOf(given), lanes: new Map() },
+      ...{ startedAt: null, finishedAt: null, events: [], score: scoreOf(given), priority: null },
+      lanes: new Map(),
       deadline: ttlMs === null ? null : due + ttlMs,
       ...{ nativeSessionId: null, sessionNode: null, continued: 0 },
       ...{ appended: 0, given: null, pinnedSince: null, parkedUntil: null, leaseEnd: 0, ended: null },
@@ -224,7 +254,8 @@ export function createModel(): RandomSteps {
     return [...states.keys()].sort().find((name) => {
       const { free = 0, room = {} } = states.get(name) ?? {};
       const slots = Math.min(free, room[job.request.provider] ?? Number.POSITIVE_INFINITY);
-      return !isSilent(name) && slots > givenTo(name).length && (job.pin === null || job.pin === name);
+      if (isSilent(name) || isHeld(states.get(name)?.held ?? held, name, job)) return false;
+      return slots > givenTo(name).length && (job.pin === null || job.pin === name);
     });
   }
   function expire(outcome: Outcome): string[] {
@@ -234,7 +265,9 @@ export function createModel(): RandomSteps {
   }
   /** The first ready job of each queue in fair order. */
   function nextFor(node: string, isFull: (provider: string) => boolean): Job | undefined {
-    const mine = all((job) => isReady(job) && (job.pin === null || job.pin === node));
+    const mine = all(
+      (job) => isReady(job) && (job.pin === null || job.pin === node) && !isHeld(held, node, job),
+    );
     const open = mine.filter((job) => !isFull(job.request.provider) && !isKept(job, node));
     const inTurn = (nameOf: (job: Job) => string) => (a: Job, b: Job) =>
       turnOf(nameOf(a)) - turnOf(nameOf(b)) || by(({ score }) => score)(a, b);
@@ -280,11 +313,6 @@ export function createModel(): RandomSteps {
     },
     now: async () => now,
     log: async () => log,
-    gates: {
-      async reserve(credential, _word, resetsAt) {
-        reserves.set(credential, Math.max(resetsAt, reserves.get(credential) ?? 0));
-      },
-    },
     records: {
       async create(given) {
         const { idempotency: used } = given;
@@ -299,8 +327,9 @@ export function createModel(): RandomSteps {
         const job = jobs.get(id);
         if (job === undefined) return null;
         const { events, score, deadline, lanes, appended, given, pinnedSince, ...rest } = job;
-        const { parkedUntil, leaseEnd, ended, sessionNode, continued, ...record } = rest;
-        return structuredClone({ ...record, lastSeq: events.length });
+        const { parkedUntil, leaseEnd, ended, sessionNode, continued, priority, ...record } = rest;
+        const request = priority === null ? record.request : { ...record.request, priority };
+        return structuredClone({ ...record, request, lastSeq: events.length });
       },
       async cancel(id, force, outcome) {
         const job = jobs.get(id);
@@ -312,6 +341,16 @@ export function createModel(): RandomSteps {
         else if (before !== job.cancel) touch(job);
         return { kind: job.status === 'running' ? 'requested' : 'cancelled' };
       },
+      async change(id, { priority, runAt: time }) {
+        const job = jobs.get(id);
+        if (job === undefined || isFinished(job.status)) return 'finished';
+        if (job.status === 'running' && time !== undefined) return 'running';
+        let changed = priority !== undefined && priority.value !== job.priority;
+        if (priority !== undefined) Object.assign(job, { priority: priority.value, score: priority.score });
+        if (time !== undefined && runAt(job, time.at, time.deadline)) changed = true;
+        if (changed) touch(job);
+        return 'changed';
+      },
       async remove(id) {
         const job = jobs.get(id);
         if (job === undefined || !isFinished(job.status)) return false;
@@ -319,6 +358,21 @@ export function createModel(): RandomSteps {
         return jobs.delete(id);
       },
       events: async (id, after, limit) => jobs.get(id)?.events.slice(after, after + limit) ?? [],
+    },
+    gates: {
+      async hold(gate, closes) {
+        if (closes === held.has(gate)) return false;
+        if (closes) held.add(gate);
+        else held.delete(gate);
+        log.push(`g ${gate}`);
+        return true;
+      },
+      async reserve(credential, _word, resetsAt) {
+        const before = reserves.get(credential) ?? 0;
+        if (resetsAt <= Math.max(before, now)) return;
+        reserves.set(credential, resetsAt);
+        log.push(`g reserve:${credential}`);
+      },
     },
     submissions: {
       async submit(id, executionId) {
@@ -333,6 +387,7 @@ export function createModel(): RandomSteps {
           const afterMs = (job.scheduledFor ?? now) - now;
           if (afterMs > 0) return { kind: 'later', afterMs };
           becomeDue(job);
+          touch(job);
         }
         if (isParked(job)) return { kind: 'later', afterMs: null };
         if (job.given === null) {
@@ -358,7 +413,7 @@ export function createModel(): RandomSteps {
         const underWay: Job[] = [];
         for (const job of givenTo(node)) {
           const { provider } = job.request;
-          if (isKept(job, node)) takeBack(job);
+          if (isHeld(held, node, job) || isKept(job, node)) takeBack(job);
           else if (job.executionId === null || claims.length >= max || isFull(provider)) underWay.push(job);
           else {
             take(provider);
@@ -366,7 +421,7 @@ export function createModel(): RandomSteps {
           }
         }
         const known = { ...left, ...(hasReserve(node) ? { claude: 0 } : {}) };
-        states.set(node, { at: now, free: max - claims.length, room: known });
+        states.set(node, { at: now, free: max - claims.length, room: known, held: new Set(held) });
         for (const { request } of underWay) take(request.provider);
         const given: string[] = [];
         for (let more = max - claims.length - underWay.length; more > 0; more -= 1) {
@@ -416,7 +471,10 @@ export function createModel(): RandomSteps {
       expire: async (outcome) => expire(outcome),
       async sweep() {
         const due = all((job) => job.status === 'scheduled' && (job.scheduledFor ?? now) <= now);
-        for (const job of due.sort(by((one) => one.scheduledFor ?? 0))) becomeDue(job);
+        for (const job of due.sort(by((one) => one.scheduledFor ?? 0))) {
+          becomeDue(job);
+          touch(job);
+        }
         const parked = all((job) => isParked(job) && (job.parkedUntil ?? now) <= now);
         for (const job of parked.sort(by((one) => one.parkedUntil ?? 0))) if (admit(job)) touch(job);
         for (const name of [...states.keys()].sort().filter(isSilent)) takeBackFrom(name);

@@ -1,12 +1,17 @@
 /** Random sequences of steps for the records and their model. A seed gives the same one always. */
 import type { ErrorCode } from '../../../src/errors.ts';
-import type { Gates } from '../../../src/records/gate-records.ts';
+import type { Gates, HeldGate } from '../../../src/records/gate-records.ts';
 import type { Claim, Claims, JobRecords, NewJob, TimedEvent, Upkeep } from '../../../src/records/ports.ts';
+import { scoreOf } from '../../../src/records/record-codec.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
 import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 import { begun, CANCELLED, CREATED_AT, failed, LOST, succeeded, text, UNAVAILABLE } from './samples.ts';
 
 const NODES = ['n1', 'n2'];
+const GATES: readonly HeldGate[] = [
+  ...(['queue', 'node:n1', 'node:n2'] as const),
+  ...(['project:other', 'provider:claude', 'provider:narrow'] as const),
+];
 const KEYS = [null, 'k', 'k', 'l'];
 const PROVIDERS = ['claude', 'claude', 'narrow', 'wide'];
 const ROOMS = [undefined, undefined, {}, { narrow: 0 }, { narrow: 1, wide: 0 }, { claude: 1, narrow: 2 }];
@@ -44,8 +49,8 @@ export interface StepResult {
 
 /** What random steps use of the records. */
 export interface RandomSteps extends Pick<TestRecords, 'submissions' | 'advance' | 'tick' | 'now' | 'log'> {
-  readonly gates: Pick<Gates, 'reserve'>;
-  readonly records: Pick<JobRecords, 'create' | 'read' | 'cancel' | 'remove' | 'events'>;
+  readonly records: Pick<JobRecords, 'create' | 'read' | 'cancel' | 'change' | 'remove' | 'events'>;
+  readonly gates: Pick<Gates, 'hold' | 'reserve'>;
   claimsOf(node: string): Omit<Claims, 'peek' | 'owned' | 'adopt'>;
   upkeepOf(node: string): Omit<Upkeep, 'join' | 'migrate'>;
 }
@@ -141,7 +146,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       },
     ],
     [
-      16,
+      24,
       'finish',
       async () => {
         const one = anyClaim();
@@ -164,6 +169,25 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
     ],
     [5, 'cancel', async () => rpc.records.cancel(anyJob(), random() < 0.3, CANCELLED)],
     [4, 'remove', async () => rpc.records.remove(anyJob())],
+    [
+      5,
+      'priority',
+      async () => {
+        const value = pick([0, 5, -3]);
+        const score = scoreOf({ request: resolvedPrompt({ priority: value }), createdAt: CREATED_AT });
+        return rpc.records.change(anyJob(), { priority: { value, score } });
+      },
+    ],
+    [
+      5,
+      'runAt',
+      async () => {
+        const at = (await rpc.now()) + pick([-STEP_MS, HALF_STEP_MS, HALF_STEP_MS + STEP_MS]);
+        const deadline = pick([null, null, Math.max(at, 0) + HALF_STEP_MS / 2 + STEP_MS]);
+        return rpc.records.change(anyJob(), { runAt: { at, deadline } });
+      },
+    ],
+    [4, 'hold', async () => rpc.gates.hold(pick(GATES), random() < 0.3)],
     [10, 'advance', async () => rpc.advance(STEP_MS * pick([1, 1, 2]))],
     [
       8,

@@ -83,6 +83,7 @@ export async function batchBench(): Promise<BatchBench> {
     reader: createBatchReader({
       ...{ records: rpc.records, batchRecords: rpc.batches, store },
       copier: { catchUp: project, catchUpSoon: project },
+      closedGates: async () => null,
     }),
     resolverFor: () => resolve,
     newId: createIdFactory(),
@@ -96,6 +97,7 @@ export async function batchBench(): Promise<BatchBench> {
       ...{ records: rpc.records, batchRecords: rpc.batches, batches: service, queue, store },
       providers: createProviders(providerSettings(), PROVIDER_HOST),
       copier: { catchUp: project },
+      closedGates: async () => null,
     }),
     rpc,
     queue,

@@ -163,7 +163,7 @@ describe('reading a batch', () => {
       finished: false,
       refused: 0,
       total: 4,
-      counts: { queued: 1, scheduled: 0, running: 2, succeeded: 0, failed: 0, cancelled: 1 },
+      counts: { queued: 1, scheduled: 0, waiting: 0, running: 2, succeeded: 0, failed: 0, cancelled: 1 },
       costUsd: null,
       links: batchLinks(id),
     });

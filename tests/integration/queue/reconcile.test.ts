@@ -28,7 +28,7 @@ async function reconcile(how: 'restoreLost' | 'settleKnown', damaged: readonly s
         created.push(job);
         return { kind: 'created' };
       },
-      change: async () => true,
+      change: async () => 'changed',
     },
     upkeep: { migrate: async () => false },
     store,

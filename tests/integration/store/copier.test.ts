@@ -279,13 +279,13 @@ it('brings changes of an ended job to every node, also when Redis no longer has 
   expect(await seen()).toEqual(twice(first));
 
   await bench.forget(id);
-  expect(await bench.records.change(id, { tags: ['u'], metadata: { k: 'v' } })).toBe(false);
+  expect(await bench.records.change(id, { tags: ['u'], metadata: { k: 'v' } })).toBe('gone');
   const second = { ...first, tags: ['u'], metadata: { k: 'v' }, byTag: [] };
   expect(await seen()).toEqual(twice(second));
   for (const archived of [false, true, false]) await bench.records.change(id, { archived });
   expect(await seen()).toEqual(twice({ ...second, archived: false, active: [id] }));
 
-  expect(await bench.records.change(newJob().id, { tags: ['of no job'] })).toBe(false);
+  expect(await bench.records.change(newJob().id, { tags: ['of no job'] })).toBe('gone');
   await catchUp();
   expect(bench.ended).toEqual([id, id]); // once on each node
   for (const store of stores) {

@@ -81,6 +81,7 @@ export function aJob({ request, ...overrides }: JobOverrides = {}): JobCopy {
     attempts: 0,
     failures: 0,
     retryOf: null,
+    pin: null,
     batchId: null,
     archived: false,
     node: null,

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Compile } from 'typebox/compile';
 import { describe, expect, it } from 'vitest';
-import { nearest, parseArguments } from '../../../src/cli/arguments.ts';
+import { nearest, parseArguments, parseStart } from '../../../src/cli/arguments.ts';
 import { CommandError } from '../../../src/cli/failures.ts';
 import { REQUEST_OPTIONS, requestFields } from '../../../src/cli/request-options.ts';
 import { PromptRequest, promptOptions } from '../../../src/protocol/prompt.ts';
@@ -94,9 +94,28 @@ describe('the word that was meant', () => {
   });
 });
 
+describe('the time at which a job may start', () => {
+  const now = new Date(2026, 10, 21, 12, 30, 15);
+  it.each([
+    ['now', now],
+    ['12:31', new Date(2026, 10, 21, 12, 31)],
+    ['23:05', new Date(2026, 10, 21, 23, 5)],
+    ['12:30', new Date(2026, 10, 22, 12, 30)],
+    ['6:00', new Date(2026, 10, 22, 6, 0)],
+    ['2026-12-24T20:00:00+01:00', new Date('2026-12-24T19:00:00Z')],
+    ['2026-12-24', new Date('2026-12-24T00:00:00Z')],
+  ])('is %s', (text, start) => {
+    expect(parseStart('--run-at', text, now)).toBe(start.toISOString());
+  });
+
+  it.each(['', '24:00', '12:60', '7d', 'soon', '2026-02-30', '2026-12-24T20:00:00'])('is not %j', (text) => {
+    expect(() => parseStart('--run-at', text, now)).toThrow('--run-at takes');
+  });
+});
+
 describe('the options of a request', () => {
   const fields = (...args: readonly string[]) =>
-    requestFields(parseArguments(args, REQUEST_OPTIONS), '/work');
+    requestFields(parseArguments(args, REQUEST_OPTIONS), '/work', new Date('2026-11-21T12:00:00Z'));
 
   it('become the fields the API knows, with their units', () => {
     const dir = tempDir();
@@ -180,7 +199,7 @@ describe('the options of a request', () => {
     expect(Compile(PromptRequest).Check({ prompt: 'x', ...request })).toBe(true);
     // Every field has an option, except for those that belong into a settings file.
     const unsaid = Object.keys(promptOptions).filter((name) => !(name in request));
-    expect(unsaid).toEqual(['providerOptions', 'limits']);
+    expect(unsaid).toEqual(['providerOptions', 'limits', 'runAt']); // `runAt` excludes `delayMs`
   });
 
   it('are none when none is given, so that the defaults of the server hold', () => {

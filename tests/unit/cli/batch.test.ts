@@ -11,7 +11,7 @@ import { manualInterrupts, type as typed } from './harness.ts';
 
 const ID = '01K9ZV4Q4S9V0M0X2T6D8Y3B7C';
 const created = (items: readonly object[]) => json(202, { id: ID, items, links: batchLinks(ID) });
-const ZERO = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 };
+const ZERO = { queued: 0, scheduled: 0, waiting: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 };
 const standing = (finished: boolean, counts: object) => {
   const times = { createdAt: '', startedAt: null, finishedAt: null };
   const rest = { total: 2, refused: 0, costUsd: null, links: batchLinks(ID) };

@@ -115,6 +115,67 @@ describe('the other commands', () => {
       expect((await typed(wrong.split(' '))).code, wrong).toBe(64);
   });
 
+  it('pause and resume jobs, and show what is paused', async () => {
+    const since = '2026-11-21T12:00:00.000Z';
+    const paused = [
+      { provider: null, project: null, since },
+      { provider: 'codex', project: null, since },
+      { provider: null, project: 'web', since },
+    ];
+    const answers = [paused, paused, [], []].map((some) => json(200, { paused: some }));
+    const server = await startScriptedServer(...answers);
+    expect((await typed(['queue'], at(server.url))).err).toBe(
+      `all jobs are paused since ${since}\njobs of provider codex are paused since ${since}\njobs of project web are paused since ${since}\n`,
+    );
+    const printed = await typed(['queue', 'pause', '--provider', 'codex', '--json'], at(server.url));
+    expect(JSON.parse(printed.out)).toEqual({ paused });
+    const resumed = await typed(['queue', 'resume', '--project', 'web'], at(server.url));
+    expect(resumed).toMatchObject({ code: 0, err: 'nothing is paused\n' });
+    await typed(['queue', 'resume'], at(server.url));
+    expect(server.requests.map(({ method, url, body }) => [method, url.pathname, body])).toEqual([
+      ['GET', '/v1/queue', ''],
+      ['POST', '/v1/queue/pause', '{"provider":"codex"}'],
+      ['POST', '/v1/queue/resume', '{"project":"web"}'],
+      ['POST', '/v1/queue/resume', '{}'],
+    ]);
+    for (const wrong of [
+      'queue x',
+      'queue pause y',
+      'queue --provider x',
+      'queue pause --provider a --project b',
+    ])
+      expect((await typed(wrong.split(' '))).code, wrong).toBe(64);
+  });
+
+  it('list the servers of a Redis, and drain one', async () => {
+    const node = {
+      ...{ id: JOB_ID, status: 'ok', lastSeenAt: '2026-11-21T12:00:00.000Z', running: 2, given: 0, free: 6 },
+    };
+    const drained = { ...node, status: 'drained' };
+    const stopped = { ...drained, lastSeenAt: null, free: null };
+    const server = await startScriptedServer(
+      json(200, { data: [node, stopped], nextCursor: null }),
+      json(200, drained),
+      json(200, node),
+    );
+    const { out } = await typed(['nodes'], at(server.url));
+    expect(out).toMatch(new RegExp(`${JOB_ID} +ok +2 +6 +2026-`));
+    expect(out).toMatch(new RegExp(`${JOB_ID} +stopped +2`));
+    expect((await typed(['nodes', 'drain', JOB_ID], at(server.url))).err).toBe(
+      `node ${JOB_ID} starts no more jobs; 2 still run there\n`,
+    );
+    expect((await typed(['nodes', 'resume', JOB_ID], at(server.url))).err).toBe(
+      `node ${JOB_ID} starts jobs again\n`,
+    );
+    expect(server.requests.map(({ url }) => url.pathname)).toEqual([
+      '/v1/nodes',
+      `/v1/nodes/${JOB_ID}/drain`,
+      `/v1/nodes/${JOB_ID}/resume`,
+    ]);
+    for (const wrong of ['nodes drain', 'nodes x y', 'nodes drain a b'])
+      expect((await typed(wrong.split(' '))).code, wrong).toBe(64);
+  });
+
   it('show a job, its answer alone, and that there is none yet', async () => {
     const server = await startScriptedServer(json(200, FINISHED), json(200, FINISHED), json(200, aJob()));
     const shown = await typed(['show', JOB_ID], at(server.url));

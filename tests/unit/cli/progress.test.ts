@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatClock } from '../../../src/cli/format.ts';
+import { formatClock, formatTime } from '../../../src/cli/format.ts';
 import { createOutput } from '../../../src/cli/output.ts';
 import { JobState } from '../../../src/cli/progress.ts';
 import type { EventBody } from '../../../src/protocol/event.ts';
@@ -33,8 +33,12 @@ describe('the state of a job', () => {
     expect(state.line(moment(65))).toBe('queued behind 2, 1:05');
     state.queue(aJob(), queued, true);
     expect(state.line(moment(65))).toBe('queued behind 2 or more, 1:05');
-    state.queue(aJob(), [item({ id: OLDER }), item({ waitReason: 'session' })], false);
+    state.queue(aJob({ waitReason: 'session' }), [item({ id: OLDER })], false);
     expect(state.line(moment(65))).toBe('queued (session), 1:05');
+    const inAnHour = new Date(Date.now() + 3_600_000);
+    const limited = { waitReason: 'quota', scheduledFor: inAnHour.toISOString() } as const;
+    state.queue(aJob({ status: 'scheduled', ...limited }), [], false);
+    expect(state.line(moment(65))).toBe(`queued (limit until ${formatTime(inAnHour, new Date())}), 1:05`);
   });
 
   it('runs, waits for its time, and is tried again', () => {

@@ -4,7 +4,7 @@ import { type Answer, clientOf, json, problem, startScriptedServer } from './scr
 
 const ID = '01K9ZV4Q4S9V0M0X2T6D8Y3B7C';
 const CREATED = { id: ID, items: [{ index: 0, id: ID }], links: batchLinks(ID) };
-const COUNTS = { queued: 0, scheduled: 0, running: 0, succeeded: 1, failed: 0, cancelled: 0 };
+const COUNTS = { queued: 0, scheduled: 0, waiting: 0, running: 0, succeeded: 1, failed: 0, cancelled: 0 };
 const BATCH = { id: ID, createdAt: '', finished: true, total: 1, counts: COUNTS, links: batchLinks(ID) };
 
 it('a batch is made with a key of its own and repeated with it, so that nothing is made twice', async () => {

@@ -167,7 +167,7 @@ test('a batch has its job counts by status, for its owner and for an admin', asy
     ...{ startedAt: null, finishedAt: null, refused: 1, costUsd: null },
     finished: false,
     total: 2,
-    counts: { queued: 2, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 },
+    counts: { queued: 2, scheduled: 0, waiting: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 },
     links: expect.any(Object),
   });
   expect((await get(http, id, asAdmin)).statusCode).toBe(200);

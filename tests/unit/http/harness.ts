@@ -10,11 +10,13 @@ import {
   type HttpSettings,
 } from '../../../src/http/server.ts';
 import { createProcessService } from '../../../src/jobs/processes.ts';
+import { createHolds } from '../../../src/limits/holds.ts';
 import type { BatchEvent } from '../../../src/protocol/change.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { FakeBatches } from '../../fakes/batches.ts';
 import { FakeChangeLog, LOG_CHANNEL } from '../../fakes/change-log.ts';
 import { FakeEventHub } from '../../fakes/event-hub.ts';
+import { FakeGates } from '../../fakes/gates.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
 import { FakeManyJobs } from '../../fakes/many-jobs.ts';
@@ -57,6 +59,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   const changeLog = new FakeChangeLog();
   const health = new FakeHealth();
   const processes = new FakeProcesses();
+  const gates = new FakeGates();
   const providers = createProviders(providerSettings(), PROVIDER_HOST);
   const usage = new FakeUsage();
   const log: string[] = [];
@@ -77,6 +80,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     }),
     health,
     processes: createProcessService({ executor: processes, jobs, providers }),
+    holds: createHolds({ gates, providers }),
     usage: usage.read,
     auth: withCaller(),
     board,
@@ -93,6 +97,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     changeLog,
     health,
     processes,
+    gates,
     usage,
     log,
     /** Listens on a free port of loopback. */

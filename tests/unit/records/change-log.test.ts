@@ -27,6 +27,7 @@ test('an entry has the state that the job had then', () => {
       attempts: 1,
       cancelRequested: false,
     },
+    gate: null,
   });
 });
 
@@ -49,6 +50,19 @@ test.each([
   ['with nothing in it', () => decodeLogEntry(['1-1', []])],
 ])('an entry %s has nothing to show', (_why, read) => {
   expect(read().change).toBeNull();
+});
+
+test('an entry about a gate says why it was closed and until when, or that it was opened', () => {
+  const gate = 'credential:claude:work';
+  const known = { cursor: '1780000000000-2', at: '2026-05-28T20:26:40.000Z', gate };
+  const closed = entry('g', gate, { r: 'quota', u: '1780000060000' });
+  expect(closed.gate).toEqual({
+    ...{ ...known, kind: 'gate.closed', reason: 'quota', until: '2026-05-28T20:27:40.000Z' },
+  });
+  expect(closed.change).toBeNull();
+  expect(entry('g', gate, { r: '', u: '' }).gate).toEqual({
+    ...{ ...known, kind: 'gate.opened', reason: null, until: null },
+  });
 });
 
 test('a value that is too long or no time is cut or left out', () => {
