@@ -1,4 +1,5 @@
 /** Runs the CLI of a claim: the one of its provider, or the fallback's when that CLI is missing. */
+import { constants } from 'node:fs';
 import { glob, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, messageOf, wireError } from '../errors.ts';
@@ -6,6 +7,7 @@ import type { Credentials } from '../limits/credentials.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import { isUuid } from '../providers/built-in.ts';
 import { parseJson } from '../providers/json.ts';
 import type { LimitReport } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
@@ -139,7 +141,7 @@ async function reportedLimits(
   watchesUse: boolean,
 ): Promise<LimitReport> {
   const folder = state === undefined ? null : stateFolderOf(state, env);
-  if (transcript?.limits === undefined || folder === null || nativeSessionId === null) return NO_REPORT;
+  if (transcript?.limits === undefined || folder === null || !isUuid(nativeSessionId)) return NO_REPORT;
   if (!MAY_BE_LIMIT.includes(error?.code) && !(watchesUse && error === null)) return NO_REPORT;
   try {
     for await (const name of glob(transcript.files(nativeSessionId), { cwd: folder })) {
@@ -152,9 +154,12 @@ async function reportedLimits(
   return NO_REPORT;
 }
 
+/** The last lines of a file; none of what is no file, such as a pipe that a job has put there. */
 async function tailOf(path: string, maxBytes: number): Promise<readonly string[]> {
-  await using file = await open(path);
-  const { size } = await file.stat();
+  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const found = await file.stat();
+  if (!found.isFile()) return [];
+  const { size } = found;
   const buffer = Buffer.alloc(Math.min(size, maxBytes));
   const { bytesRead } = await file.read(buffer, 0, buffer.length, size - buffer.length);
   return buffer.toString('utf8', 0, bytesRead).split('\n');

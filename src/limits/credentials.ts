@@ -222,6 +222,13 @@ export function createCredentials({
 
 const timeOf = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
+/** A refused login is shown even while it is paused: a person has to log in. */
+function statusOf(gate: ClosedGate | undefined, isPaused: boolean): CredentialReport['status'] {
+  if (gate?.reason === 'refused') return 'refused';
+  if (isPaused) return 'paused';
+  return gate === undefined ? 'ok' : 'limited';
+}
+
 function reportsOf(
   credentials: readonly string[],
   closed: ReadonlyMap<string, ClosedGate>,
@@ -231,9 +238,8 @@ function reportsOf(
     const ofModels = [...closed.keys()].filter((gate) => gate.startsWith(`${credential}|`)).sort();
     return [credential, ...ofModels].map((name): CredentialReport => {
       const gate = closed.get(name);
-      const limited = gate?.reason === 'quota' ? 'limited' : 'refused';
-      const status = gate === undefined ? 'ok' : limited;
-      return { name, status: isPaused ? 'paused' : status, limitedUntil: timeOf(gate?.until ?? null) };
+      const status = statusOf(gate, isPaused);
+      return { name, status, limitedUntil: timeOf(gate?.until ?? null) };
     });
   });
 }

@@ -108,13 +108,14 @@ export const isRefusal = (event: EventBody): boolean =>
 export const asPlainText = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt);
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+export const isUuid = (id: string | null): id is string => id !== null && UUID.test(id);
 
 /**
  * The id of the session to resume, fit to be an argument.
  * @throws AppError execution.invalid_request when the id is no UUID
  */
 export function checkedSessionId(provider: string, id: string | null): string | null {
-  if (id === null || UUID.test(id)) return id;
+  if (id === null || isUuid(id)) return id;
   const message = `the session to resume has no valid ${provider} session id`;
   throw new AppError('execution.invalid_request', message);
 }

@@ -173,7 +173,7 @@ describe('jobs behind a usage limit', () => {
 });
 
 describe('the report of credentials', () => {
-  it('has those of all nodes, each with its status; paused by hand counts before the others', async () => {
+  it('has those of all nodes, each with its status; paused by hand hides a limit, but no refusal', async () => {
     const bench = await executorBench();
     const executor = bench.open({ concurrency: 1 });
     await executor.start();
@@ -197,6 +197,10 @@ describe('the report of credentials', () => {
     expect(await reported()).toEqual(paused);
     await bench.rpc.closeGate('queue', null);
     expect((await bench.credentials.reports()).get('codex')).toMatchObject([{ status: 'paused' }]);
+    const refusal = { credential: 'claude:home', word: null, reason: 'refused', executionId: 'e' } as const;
+    const rest = { enteredAt: Date.now() + HOUR_MS, resetsAt: null, model: null };
+    await bench.rpc.gates.refuse({ ...refusal, ...rest, backoff: { firstMs: HOUR_MS, maxMs: HOUR_MS } });
+    expect((await reported())['claude:home']).toEqual(['refused', until]);
   });
 });
 
