@@ -26,6 +26,7 @@ import {
   submitted,
   UNAVAILABLE,
 } from './records/samples.ts';
+import { starvation } from './records/starvation.ts';
 import { submitting } from './records/submitting.ts';
 import { upkeep } from './records/upkeep.ts';
 
@@ -82,6 +83,8 @@ describe('the records and their model', () => {
     for (const kind of REACHED) expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(2);
   }, 300_000);
 });
+
+describe('the fair order', () => starvation(() => server.make()));
 
 /** What the random sequences must have come to, each one often. */
 const REACHED = [

@@ -83,6 +83,20 @@ local function firstOf(queue)
   end
 end
 
+-- Fair order: each project, and each principal inside its project, has a virtual time in `turns`
+-- that grows by one with each job let through. The smallest goes first. One that was idle, or had
+-- only jobs that could not run, does not catch up: it counts as the one that had the last turn did
+-- then (field '*', and one for each project).
+local function turnsOf(queue)
+  local project = cjson.encode({ queue[1] })
+  return { name = project, last = '*' },
+    { name = cjson.encode({ queue[1], queue[2] }), last = '*' .. project }
+end
+local function turnOf(one)
+  local turns = read(P .. ':turns', one.name, one.last)
+  return math.max(number(turns[one.name], 0), number(turns[one.last], 0))
+end
+
 local wanted = max - #claimed - #underWay
 local queues = {}
 for _, name in ipairs(wanted > 0 and redis.call('SMEMBERS', P .. ':ready') or {}) do
@@ -114,9 +128,9 @@ local function best()
   for _, queue in ipairs(queues) do
     if not isFull(queue.provider) then
       queue.first = queue.first or firstOf(queue)
-      local other = ofProject[queue.project]
+      local other = ofProject[queue.project.name]
       if queue.first and (not other or isBefore('principal', queue, other)) then
-        ofProject[queue.project] = queue
+        ofProject[queue.project.name] = queue
       end
     end
   end
@@ -131,8 +145,9 @@ local function giveBest()
   local queue = best()
   if not queue then return false end
   give(queue.first.id, node)
-  for _, field in ipairs({ queue.project, queue.principal }) do
-    redis.call('HINCRBY', P .. ':turns', field, 1)
+  for _, one in ipairs({ queue.project, queue.principal }) do
+    local turn = turnOf(one)
+    redis.call('HSET', P .. ':turns', one.last, turn, one.name, turn + 1)
   end
   take(queue.provider)
   given[#given + 1] = queue.first.id

@@ -251,40 +251,6 @@ local function enterFirst(sessionId)
   redis.call('ZADD', laneKey(lane), 0, sessionId)
 end
 
--- Fair order: each project, and each principal inside its project, has a virtual time in `turns`
--- that grows by one with each job let through. The smallest goes first.
-local function turnsOf(queue)
-  return cjson.encode({ queue[1] }), cjson.encode({ queue[1], queue[2] })
-end
-local function turnOf(field) return number(read(P .. ':turns', field)[field], 0) end
-
--- One that had no ready job begins with the smallest virtual time of the others: it does not
--- catch up what it did not use.
-local function enterTurns(name)
-  local project, principal = turnsOf(cjson.decode(name))
-  local smallest = {}
-  local function see(field, others)
-    if smallest[others] ~= false then
-      smallest[others] = math.min(smallest[others] or math.huge, turnOf(field))
-    end
-  end
-  for _, other in ipairs(redis.call('SMEMBERS', P .. ':ready')) do
-    local ok, queue = pcall(cjson.decode, other) -- a foreign name is removed by CLAIM
-    local itsProject, itsPrincipal = turnsOf(ok and type(queue) == 'table' and queue or {})
-    if itsProject ~= project then
-      see(itsProject, project)
-    else
-      smallest[project] = false
-      if itsPrincipal == principal then return end
-      see(itsPrincipal, principal)
-    end
-  end
-  for _, field in ipairs({ project, principal }) do
-    local least = smallest[field]
-    if least and least > turnOf(field) then redis.call('HSET', P .. ':turns', field, least) end
-  end
-end
-
 -- Makes a queued job ready, unless another job is ahead of it in a lane: then it is parked.
 -- Returns true when it is ready.
 local function admit(id)
@@ -309,7 +275,6 @@ local function admit(id)
   end
   redis.call('ZREM', P .. ':parked', id)
   local name = readyName(id)
-  if redis.call('SISMEMBER', P .. ':ready', name) == 0 then enterTurns(name) end
   redis.call('SADD', P .. ':ready', name)
   redis.call('ZADD', readyKey(name), number(job.score, now), id)
   if job.pin ~= '' then redis.call('ZADD', P .. ':pinned', 'NX', now, id) end

@@ -117,7 +117,6 @@ const WORKER_COMMANDS = [
   'zrange',
   'zrem',
   'sadd',
-  'sismember',
   'smembers',
   'srem',
   'xadd',

@@ -75,13 +75,12 @@ export function claiming(bench: () => Bench): void {
     expect(await bench().claimOnce('n1', 1)).toEqual({ claims: [], given: [] });
   });
 
-  it('a project with many jobs delays the next job of another one by at most one', async () => {
+  it('a project with many jobs delays the next job of another one by no job', async () => {
     for (let i = 0; i < 50; i += 1) await create(bench(), { priority: 10 });
     await ids(5);
     const other = await create(bench(), { priority: -10 }, { project: 'other' });
     const mine = await create(bench(), { priority: -10 }, { principal: 'bob' });
-    const [, second, third] = [await ids(1), await ids(1), await ids(1)];
-    expect([second, third]).toEqual([[other], [mine]]);
+    expect([await ids(1), await ids(1)]).toEqual([[other], [mine]]);
   });
 
   it('projects take turns, then principals, then their own jobs by priority', async () => {

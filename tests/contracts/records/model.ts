@@ -76,7 +76,10 @@ export function createModel(): RandomSteps {
   const isSilent = (node: string): boolean => (states.get(node)?.at ?? 0) <= now - SLOTS_MS;
   /** The virtual times of projects and principals. */
   const turns = new Map<string, number>();
-  const turnOf = (name: string): number => turns.get(name) ?? 0;
+  const levelOf = (name: string, job: Job): string =>
+    name === projectOf(job) ? '*' : `* of ${projectOf(job)}`;
+  const turnOf = (name: string, job: Job): number =>
+    Math.max(turns.get(name) ?? 0, turns.get(levelOf(name, job)) ?? 0);
   /** Jobs whose entry in BullMQ is to be promoted or removed. */
   const released = new Set<string>();
   let places = 0;
@@ -107,16 +110,6 @@ export function createModel(): RandomSteps {
     if (first === undefined || first === job || isFinished(first.status)) return;
     if (!first.lanes.has(`s:${first.id}`)) first.lanes.set(`s:${first.id}`, 0);
   }
-  function enterTurns(job: Job): void {
-    const others = all((other) => other !== job && isReady(other));
-    if (others.some((other) => principalOf(other) === principalOf(job))) return;
-    const inProject = others.filter((other) => projectOf(other) === projectOf(job));
-    const raise = (name: string, all: readonly string[]): void => {
-      if (all.length > 0) turns.set(name, Math.max(turnOf(name), Math.min(...all.map(turnOf))));
-    };
-    if (inProject.length === 0) raise(projectOf(job), others.map(projectOf));
-    raise(principalOf(job), inProject.map(principalOf));
-  }
   function admit(job: Job): boolean {
     for (const lane of job.lanes.keys()) {
       if (headOf(lane) === job) continue;
@@ -127,7 +120,6 @@ export function createModel(): RandomSteps {
     for (const lane of job.lanes.keys()) job.lanes.set(lane, 0);
     Object.assign(job, { waitReason: null, given: null });
     job.pin ??= job.sessionId === job.id ? null : (jobs.get(job.sessionId)?.sessionNode ?? null);
-    enterTurns(job);
     if (job.pin !== null) job.pinnedSince ??= now;
     return true;
   }
@@ -270,7 +262,7 @@ export function createModel(): RandomSteps {
     );
     const open = mine.filter((job) => !isFull(job.request.provider) && !isKept(job, node));
     const inTurn = (nameOf: (job: Job) => string) => (a: Job, b: Job) =>
-      turnOf(nameOf(a)) - turnOf(nameOf(b)) || by(({ score }) => score)(a, b);
+      turnOf(nameOf(a), a) - turnOf(nameOf(b), b) || by(({ score }) => score)(a, b);
     const ofProjects = [...Map.groupBy(open, projectOf).values()].flatMap(
       (jobs) => jobs.sort(inTurn(principalOf))[0] ?? [],
     );
@@ -428,7 +420,10 @@ export function createModel(): RandomSteps {
           const job = nextFor(node, isFull);
           if (job === undefined) break;
           give(job, node);
-          for (const name of [projectOf(job), principalOf(job)]) turns.set(name, turnOf(name) + 1);
+          for (const name of [projectOf(job), principalOf(job)]) {
+            const turn = turnOf(name, job);
+            turns.set(levelOf(name, job), turn).set(name, turn + 1);
+          }
           take(job.request.provider);
           given.push(job.id);
         }
