@@ -21,6 +21,10 @@ const LIMITS = read('docs/limits.md');
 const blocksOf = (page: string): string[] =>
   [...page.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block ?? '');
 
+/** A time zone in which it is afternoon, so that the night is some hours away. */
+const offset = new Date().getUTCHours() - 14;
+const TZ = `Etc/GMT${offset < 0 ? offset : `+${offset}`}`;
+
 let model: OfflineModel;
 beforeAll(async () => {
   model = await startOfflineModel();
@@ -65,7 +69,7 @@ describe('with a server', () => {
     return stdout.split(/=== \d+\n/).slice(1);
   }
   /** As a user of this server's data folder. */
-  const own = () => ({ BULLPEN_HOME: shared().home });
+  const own = () => ({ BULLPEN_HOME: shared().home, TZ });
 
   it('the walk-through of the README does what it says', async () => {
     const part = README.split('<!-- walk-through: begin -->')[1]?.split('<!-- walk-through: end -->')[0];
@@ -94,6 +98,22 @@ describe('with a server', () => {
     expect(results).toContain('{"customId":"row-2","status":"failed","error":"execution.timed_out"}');
     expect(retried).toBe('some failed again\n');
     expect(JSON.parse(both)).toEqual({ 'row-1': 'succeeded', 'row-2': 'failed' });
+  });
+
+  it('docs/night.md does what it says, over a limit in the night', async () => {
+    model.setBehaviour(
+      '[[error: 429 limit=five_hour resets-in=1 times=1 key=night]] [[reply: Good morning.]]',
+    );
+    const blocks = blocksOf(read('docs/night.md'));
+    const printed = await typed([...blocks, 'cat morning.md'], own());
+    const [queued = '', scheduled = '', changed, usage, answers, ...more] = printed;
+    expect(more).toEqual([]);
+    const ids = queued.trim().split('\n').slice(1);
+    expect(ids).toHaveLength(3);
+    for (const id of ids) expect(scheduled).toMatch(new RegExp(`^${id} +scheduled`, 'm'));
+    expect(changed).toBe('');
+    expect(usage).toMatch(/^night +4 +3 /m); // the refused one too
+    expect(answers).toBe(['docs', 'tests', 'todo'].map((name) => `## ${name}\nGood morning.\n\n`).join(''));
   });
 
   it('docs/limits.md does what it says', async () => {
