@@ -3,7 +3,7 @@ import type { Arguments, OptionSpecs } from '../arguments.ts';
 import { parseMoment } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
-import { type Column, formatAge, formatUsd, renderTable } from '../format.ts';
+import { type Column, formatAge, formatTime, formatUsd, renderTable } from '../format.ts';
 import { deniedCount } from '../outcome.ts';
 
 /** Repeated here because the schema loads a library. The type keeps the list complete. */
@@ -125,12 +125,20 @@ export function statusOf(word: string): JobStatus {
   throw usageError(`--status takes ${known.join(', ')}, not ${JSON.stringify(word)}`);
 }
 
+/** `scheduled (quota until 03:00)`, `queued (session)`, `running`. */
+function waitingStatus({ status, waitReason, scheduledFor }: JobListItem, now: Date): string {
+  const until = scheduledFor === null ? [] : [`until ${formatTime(new Date(scheduledFor), now)}`];
+  const parts = [...(waitReason === null || waitReason === 'delayed' ? [] : [waitReason]), ...until];
+  return parts.length === 0 ? status : `${status} (${parts.join(' ')})`;
+}
+
 const columns = (now: Date): readonly Column<JobListItem>[] => [
   { title: 'ID', cell: ({ id }) => id },
   {
     title: 'STATUS',
-    cell({ status, error, deniedTools }) {
-      const result = status === 'failed' && error !== null ? error.code : status;
+    cell(job) {
+      const { status, error, deniedTools } = job;
+      const result = status === 'failed' && error !== null ? error.code : waitingStatus(job, now);
       return [result, deniedCount(deniedTools ?? 0)].filter((part) => part !== null).join(', ');
     },
   },

@@ -13,9 +13,14 @@ import { manualInterrupts, type as typed } from './harness.ts';
 describe('the other commands', () => {
   it('list jobs as a table with what failed, and say how to go on', async () => {
     const error = { code: 'execution.crashed', message: '', retryable: false };
+    const due = new Date(2026, 11, 24, 3, 30);
     const data = [
       item({ costUsd: 0.5, status: 'succeeded', promptPreview: 'two\nlines\u001b[2J' }),
       item({ status: 'failed', error, createdAt: '2026-11-20T12:00:00Z' }),
+      item({ status: 'waiting', waitReason: 'paused' }),
+      item({ status: 'queued', waitReason: 'session' }),
+      item({ status: 'scheduled', waitReason: 'quota', scheduledFor: due.toISOString() }),
+      item({ status: 'scheduled', waitReason: 'delayed', scheduledFor: due.toISOString() }),
     ];
     const server = await startScriptedServer(json(200, { data, nextCursor: 'next' }));
     const args = [
@@ -34,9 +39,13 @@ describe('the other commands', () => {
     const { code, out, err } = await typed(args, at(server.url));
     expect(code).toBe(0);
     const lines = out.trimEnd().split('\n');
-    expect(lines).toHaveLength(3);
+    expect(lines).toHaveLength(7);
     expect(lines[1]).toMatch(/succeeded +claude +5h +\$0\.5000 +two lines\\u001b\[2J$/);
     expect(lines[2]).toMatch(/execution\.crashed +claude +1d/);
+    expect(lines[3]).toMatch(/ waiting \(paused\) +claude /);
+    expect(lines[4]).toMatch(/ queued \(session\) +claude /);
+    expect(lines[5]).toMatch(/ scheduled \(quota until .*24.*03:30\) +claude /);
+    expect(lines[6]).toMatch(/ scheduled \(until .*24.*03:30\) +claude /);
     expect(err).toBe('more: --cursor next\n');
     const query = server.requests[0]?.url.searchParams;
     expect(query?.getAll('status')).toEqual(['failed', 'succeeded']);
