@@ -10,8 +10,8 @@ interface ProjectOptions {
   setupFiles?: string;
 }
 
-/** Files at once on two cores, of all projects: they wait for more than half of their time. */
-const FILES_AT_ONCE = 4;
+/** Files at once on two cores, of all projects: a file waits for about half of its time. */
+const FILES_AT_ONCE = 3;
 
 /** One project per kind of test; `npm run check` runs `unit` alone. */
 const project = (name: string, options: ProjectOptions) => ({
