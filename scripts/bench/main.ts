@@ -3,7 +3,7 @@
  * and writes JSON.
  *
  *   --quick          few repetitions: shows that it works; not to quote
- *   --only a,b       some of latency, throughput, resources, scale, recovery
+ *   --only a,b       some of latency, throughput, resources, scale, waiting, recovery
  *   --json PATH      the JSON there instead of bench-results/<date>.json
  *   --built          the server from dist/ (npm run build first)
  *   --server DIR     the server of another checkout, for example of an earlier commit
@@ -35,10 +35,11 @@ import { measureScale } from './scale.ts';
 import { startBenchServer, stopAllServers } from './server.ts';
 import type { Setting } from './setting.ts';
 import { measureThroughput } from './throughput.ts';
+import { measureWaiting } from './waiting.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const RESULTS = join(ROOT, 'bench-results');
-const PARTS = ['latency', 'throughput', 'resources', 'scale', 'recovery'] as const;
+const PARTS = ['latency', 'throughput', 'resources', 'scale', 'waiting', 'recovery'] as const;
 type Part = (typeof PARTS)[number];
 
 const isPart = (name: string): name is Part => PARTS.some((part) => part === name);
@@ -149,6 +150,7 @@ async function main(): Promise<void> {
       throughput: () => measureThroughput(setting),
       resources: () => measureResources(setting),
       scale: () => measureScale(setting),
+      waiting: () => measureWaiting(setting),
       recovery: () => measureRecovery(setting),
     };
     const sections: Record<string, Section> = {};
