@@ -56,18 +56,21 @@ export function shownState(gates: ClosedGates | null, job: GatedJob): ShownState
   const open = nodes.filter(({ drained }) => !drained);
   if (open.length === 0 && nodes.length > 0)
     return { status: 'waiting', waitReason: 'node', scheduledFor: null };
-  if (job.failsAtLimit || open.length === 0) return own;
+  if (open.length === 0) return own;
   const opensAt = Math.min(...open.map((node) => limitedUntil(node, job)));
   if (opensAt === 0) return own;
   return { status: 'scheduled', waitReason: 'quota', scheduledFor: new Date(opensAt).toISOString() };
 }
 
 /** When a limit lets this job start on a node (ms); 0: now. */
-function limitedUntil({ limits }: NodeGates, { provider, model, priority }: GatedJob): number {
+function limitedUntil({ limits }: NodeGates, job: GatedJob): number {
+  const { provider, model, priority, failsAtLimit } = job;
   const limit = limits[provider];
   if (limit === undefined) return 0;
   const used = (model ?? limit.lastModel ?? '').toLowerCase();
-  const gates = [limit.until, ...(priority < 0 ? [limit.reserved] : [])].flatMap(Object.entries<number>);
+  const gates = [failsAtLimit ? {} : limit.until, priority < 0 ? limit.reserved : {}].flatMap(
+    Object.entries<number>,
+  );
   const times = gates.map(([word, until]) => (used.includes(word) ? until : 0));
   return Math.max(0, ...times);
 }

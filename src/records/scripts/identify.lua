@@ -11,8 +11,12 @@ for _, kind in ipairs({ CREDENTIAL, RESERVE }) do
   local known = gatesOf(args.account, kind)
   for word, gate in pairs(gatesOf(args.name, kind)) do
     redis.call('HDEL', GATES, gate.name)
-    gate.name = gateName(args.account, word, kind)
-    if not known[word] or known[word].opensAt < gate.opensAt then saveGate(gate) end
+    noteGate(gate.name)
+    if not known[word] or known[word].opensAt < gate.opensAt then
+      gate.name = gateName(args.account, word, kind)
+      noteGate(gate.name, gate.reason, gate.opensAt)
+      saveGate(gate)
+    end
   end
 end
 return 1

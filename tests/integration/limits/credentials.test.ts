@@ -192,10 +192,10 @@ describe('the report of credentials', () => {
     await bench.until(async () => (await bench.read(id)).status === 'scheduled');
     const until = expect.stringMatching(/^20/);
     expect(await reported()).toEqual({ [name]: ['limited', until], 'claude:home': open });
-    await bench.rpc.closeGate('provider:claude', null);
+    await bench.rpc.gates.hold('provider:claude', true);
     const paused = { [name]: ['paused', until], 'claude:home': ['paused', null] };
     expect(await reported()).toEqual(paused);
-    await bench.rpc.closeGate('queue', null);
+    await bench.rpc.gates.hold('queue', true);
     expect((await bench.credentials.reports()).get('codex')).toMatchObject([{ status: 'paused' }]);
     const refusal = { credential: 'claude:home', word: null, reason: 'refused', executionId: 'e' } as const;
     const rest = { enteredAt: Date.now() + HOUR_MS, resetsAt: null, model: null };

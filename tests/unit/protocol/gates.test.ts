@@ -66,6 +66,8 @@ describe('a queued job', () => {
     const nodes = [limited('n1', {}, { reserved: { '': 60 } })];
     expect(shows(gates({ nodes }))).toEqual(QUEUED);
     expect(shows(gates({ nodes }), { priority: -1 })).toEqual(quota(60));
+    const full = [limited('n1', { '': 90 }, { reserved: { '': 60 } })];
+    expect(shows(gates({ nodes: full }), { priority: -1, failsAtLimit: true })).toEqual(quota(60));
   });
 
   it('waits for the limit of its model; without a model it is the one that ran last', () => {
