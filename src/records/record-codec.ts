@@ -175,7 +175,7 @@ export function lanesOf(job: Pick<NewJob, 'principal' | 'request'>): readonly st
   return lanes;
 }
 
-/** A new job as `createJob` of prelude.lua takes it. */
+/** A new job as `createJob` of jobs.lua takes it. */
 export function jobArguments(job: NewJob): ScriptArguments {
   const { request } = job;
   const lanes = lanesOf(job);

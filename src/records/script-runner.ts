@@ -12,6 +12,8 @@ const SCRIPTS = [
   ...['enter', 'refuse', 'release', 'reserve', 'identify', 'hold', 'nodes'],
   ...['join', 'migrate', 'sweep', 'removed', 'counts', 'expire', 'settle-lost', 'leave'],
 ] as const;
+/** What every script begins with, in this order. */
+const COMMON = ['prelude', 'waiting', 'jobs', 'gates'] as const;
 export type ScriptName = (typeof SCRIPTS)[number];
 
 const read = (name: string): string =>
@@ -57,10 +59,9 @@ export function createScriptRunner(
   // Every key begins with this, so a Redis user whose rights are `~PREFIX:*` may name it.
   const key = `${prefix}:`;
   const scripts = new Map<ScriptName, { text: string; sha: string }>();
-  const prelude = read('prelude');
-  const gates = read('gates');
+  const common = COMMON.map(read);
   for (const name of names) {
-    const text = [constants, prelude, gates, read(name)].join('\n');
+    const text = [constants, ...common, read(name)].join('\n');
     scripts.set(name, { text, sha: createHash('sha1').update(text).digest('hex') });
   }
 

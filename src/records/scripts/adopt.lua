@@ -1,7 +1,7 @@
 -- ADOPT: makes a job of a raw request, which this node may claim at once. One node does this for
 -- all.
 -- args    node, leaderMs (how long a silent node keeps this task), executionId, and the fields of
---         createJob in prelude.lua
+--         createJob in jobs.lua
 -- answer  1 | 0: another node answers raw requests
 
 local leader = redis.call('GET', P .. ':raw')

@@ -1,7 +1,7 @@
 -- BATCH_ADD: makes jobs of a batch. The list of its jobs has the ids in order, so its length says
 -- how many were made: a repeated call makes only the rest, and no job again after it is gone.
 -- args    batch, from (the number of the first job in the list, from 0)
--- list    of each job the named fields of createJob in prelude.lua
+-- list    of each job the named fields of createJob in jobs.lua
 -- answer  1 | 0: there is no such batch, or jobs before `from` are missing
 
 local members = membersKey(args.batch)

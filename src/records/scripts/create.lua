@@ -1,5 +1,5 @@
 -- CREATE: makes a job, unless its idempotency key already has one.
--- args    the fields of createJob in prelude.lua; ring (whether the nodes look for ready jobs now,
+-- args    the fields of createJob in jobs.lua; ring (whether the nodes look for ready jobs now,
 --         because BullMQ does not deliver this one at once); with a key: key, fingerprint,
 --         keyForMs, deleted (the id of the key's job, when that was deleted: the new job takes its
 --         place)

@@ -2,7 +2,7 @@
 -- for its next execution. Repeating it gives the same answer.
 -- args    id, executionId, status, outcome (JSON), retryable (whether it may be tried again),
 --         backoffMs, rawAnswer (what to publish for a raw request), from, nativeSessionId (as of
---         APPEND); quotaMs, jobOutcome, usage and interrupted as of endExecution in prelude.lua
+--         APPEND); quotaMs, jobOutcome, usage and interrupted as of endExecution in jobs.lua
 -- list    events from number `from` on, as of APPEND
 -- answer  'finished' | 'scheduled' | 'superseded': it is not the current execution
 

@@ -1,4 +1,4 @@
--- Gates. script-runner.ts puts this file between prelude.lua and each script.
+-- Gates: what keeps jobs that could run from starting.
 --
 -- A gate is a field of one hash; without a field it is open. A person closes `queue`,
 -- `project:NAME`, `provider:NAME` and `node:ID`; their reason is 'paused'.
@@ -149,4 +149,21 @@ end
 local function isLimited(limits, provider)
   local limit = limits[provider]
   return limit ~= nil and limit.gates[''] ~= nil and holds(limit.gates[''])
+end
+
+-- The gates that are closed now, except those of credentials: a gate is a record with a reason and
+-- a time, and keeps jobs from being let through.
+local function closedGates()
+  local closed, all = {}, redis.pcall('HGETALL', P .. ':gates')
+  for i = 1, all.err and 0 or #all, 2 do
+    local ok, gate = pcall(cjson.decode, all[i + 1])
+    local endsAt = ok and type(gate) == 'table' and (gate['until'] or math.huge)
+    if endsAt and (type(endsAt) ~= 'number' or endsAt > now) then closed[all[i]] = true end
+  end
+  return closed
+end
+-- Whether a gate that concerns this job is closed.
+local function isHeld(closed, node, project, provider)
+  return closed.queue or closed['node:' .. node] or closed['project:' .. project]
+    or closed['provider:' .. provider]
 end

@@ -3,6 +3,8 @@
 -- args    node, max, roots (as of CLAIM), maxBytes (longer requests are left out)
 -- answer  requests (JSON)
 
+-- Sorts {id, score} by score, then id.
+local function bestFirst(a, b) if a[2] == b[2] then return a[1] < b[1] end return a[2] < b[2] end
 local node, max, roots = args.node, tonumber(args.max), rootsOf(args.roots)
 local ids = redis.call('ZRANGE', givenKey(node), 0, max - 1)
 local best = {}
@@ -19,7 +21,7 @@ for i = 1, #ids do
   local id = ids[i]
   local job = readJob(id, 'status', 'pin', 'cwd', 'provider', 'model', 'onQuota', 'executionId', 'score')
   if job.status == 'queued' and not isLimited(limits, job.provider) and not waitsForLimit(limits, job)
-    and (job.pin == '' or job.pin == node) and mayRun(node, roots, job.cwd, job.pin)
+    and mayRun(node, roots, job.cwd, job.pin)
     and redis.call('HSTRLEN', jobKey(id), 'request') <= tonumber(args.maxBytes) then
     requests[#requests + 1] = redis.call('HGET', jobKey(id), 'request') or ''
   end

@@ -31,7 +31,7 @@ local function nodeWithRoom()
   for _, node in ipairs(nodesWithSlots()) do
     local slots = slotsOf(node)
     if slots and math.min(slots.free, slots.room[job.provider] or math.huge)
-      > redis.call('ZCARD', givenKey(node)) and (job.pin == '' or job.pin == node)
+      > redis.call('ZCARD', givenKey(node))
       and not isHeld(slots.closed, node, job.project, job.provider)
       and mayRun(node, rootsOf(slots.roots), job.cwd, job.pin) then
       return node

@@ -12,7 +12,7 @@ import { lanesOf, scoreOf } from '../../../src/records/record-codec.ts';
 import { LEASE_MS, LOST_BACKOFF_MS } from '../../helpers/redis-records.ts';
 import type { RandomSteps } from './random.ts';
 
-const PARKED_MS = 15_000; // as in prelude.lua
+const PARKED_MS = 15_000; // as in waiting.lua
 const SLOTS_MS = 10_000;
 
 /** A record, and what decides its next step. */
