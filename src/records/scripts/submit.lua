@@ -22,17 +22,30 @@ if job.status == 'scheduled' then
 end
 if job.waitReason ~= '' then return { 'later' } end
 
--- A node with a free slot for this job; nil when there is none, or when others wait too.
+-- A node with a free slot for this job; nil when there is none, or when others may want it.
 local function nodeWithRoom()
+  local others = {}
   for _, name in ipairs(redis.call('SMEMBERS', P .. ':ready')) do
-    local others = redis.call('ZCARD', readyKey(name)) - (name == readyName(id) and 1 or 0)
-    if others > 0 then return nil end
+    if redis.call('ZCARD', readyKey(name)) > (name == readyName(id) and 1 or 0) then
+      local ok, queue = pcall(cjson.decode, name)
+      others[#others + 1] = ok and type(queue) == 'table' and queue or { '', '', '' }
+    end
+  end
+  local function othersWant(node, slots)
+    for _, queue in ipairs(others) do
+      if (slots.room[queue[3]] or math.huge) > 0
+        and not isHeld(slots.closed, node, queue[1], queue[3]) then
+        return true
+      end
+    end
+    return false
   end
   for _, node in ipairs(nodesWithSlots()) do
     local slots = slotsOf(node)
     if slots and math.min(slots.free, slots.room[job.provider] or math.huge)
       > redis.call('ZCARD', givenKey(node))
       and not isHeld(slots.closed, node, job.project, job.provider)
+      and not othersWant(node, slots)
       and mayRun(node, rootsOf(slots.roots), job.cwd, job.pin) then
       return node
     end

@@ -245,8 +245,12 @@ export function createModel(): RandomSteps {
   function nodeWithRoom(job: Job): string | undefined {
     return [...states.keys()].sort().find((name) => {
       const { free = 0, room = {} } = states.get(name) ?? {};
-      const slots = Math.min(free, room[job.request.provider] ?? Number.POSITIVE_INFINITY);
-      if (isSilent(name) || isHeld(states.get(name)?.held ?? held, name, job)) return false;
+      const roomFor = (one: Job) => room[one.request.provider] ?? Number.POSITIVE_INFINITY;
+      const isBarred = (one: Job) => isHeld(states.get(name)?.held ?? held, name, one);
+      const slots = Math.min(free, roomFor(job));
+      if (isSilent(name) || isBarred(job)) return false;
+      const others = all((one) => one !== job && isReady(one));
+      if (others.some((one) => roomFor(one) > 0 && !isBarred(one))) return false;
       return slots > givenTo(name).length && (job.pin === null || job.pin === name);
     });
   }
@@ -383,7 +387,7 @@ export function createModel(): RandomSteps {
         }
         if (isParked(job)) return { kind: 'later', afterMs: null };
         if (job.given === null) {
-          const node = all(isReady).length > 1 ? undefined : nodeWithRoom(job);
+          const node = nodeWithRoom(job);
           if (node === undefined) return { kind: 'later', afterMs: null };
           give(job, node);
         }

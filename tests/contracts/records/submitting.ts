@@ -17,6 +17,17 @@ export function submitting(bench: () => Bench): void {
   const runBells = async (): Promise<readonly string[]> =>
     (await bench().published(bench().requestChannel)).map((message) => JSON.parse(message));
 
+  it('jobs that a node cannot run now do not hold up a delivered one', async () => {
+    await bench().claimsOf('n1').renew([]);
+    await bench().claimOnce('n1', 5, { narrow: 0 });
+    await create(bench(), { provider: 'narrow' });
+    const first = await create(bench(), { provider: 'wide' });
+    expect(await bench().submissions.submit(first, 'e1')).toEqual({ kind: 'underway' });
+    const second = await create(bench(), { provider: 'wide' });
+    await create(bench(), { provider: 'wide' });
+    expect(await bench().submissions.submit(second, 'e2')).toEqual(WAITS);
+  });
+
   it('a job is submitted to a node that has room, and the executors get a message', async () => {
     await openNode(bench());
     const id = await create(bench(), {}, { delivered: true });
