@@ -138,7 +138,7 @@ describe('the keys of the records', () => {
     const bench = await createBench(server.make());
     const prefix = `{${bench.requestChannel.replace(':requests', '')}}`;
     for (const pin of ['', 'n1']) {
-      const name = JSON.stringify(['default', 'alice', 'claude', pin, '']);
+      const name = JSON.stringify(['default', 'alice', 'claude', pin, '', '']);
       await server.redis.sadd(`${prefix}:ready`, name, `gone ${pin}`);
       await server.redis.zadd(`${prefix}:ready:${name}`, 1, `ghost ${pin}`);
     }
@@ -181,6 +181,22 @@ describe('the keys of the records', () => {
     }
     for (const set of ['ready*', 'given*', 'parked', 'due', 'pinned', 'expiries'])
       expect(await server.redis.keys(`${tag}:${set}`), set).toEqual([]);
+    await bench.verify();
+  });
+
+  it('a ready job in a queue with a name of an earlier version is moved to its own, and runs', async () => {
+    const bench = await createBench(server.make());
+    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const id = await create(bench);
+    const [name = ''] = await server.redis.smembers(`${tag}:ready`);
+    const old = JSON.stringify(JSON.parse(name).slice(0, 5));
+    await server.redis.rename(`${tag}:ready:${name}`, `${tag}:ready:${old}`);
+    await server.redis.srem(`${tag}:ready`, name);
+    await server.redis.sadd(`${tag}:ready`, old);
+    const claims = bench.claimsOf('n1');
+    const found = [...(await claims.claim(1)), ...(await claims.claim(1))];
+    expect(found).toMatchObject([{ jobId: id }]);
+    expect(await bench.upkeepOf('n1').counts()).toMatchObject({ pending: 0 });
     await bench.verify();
   });
 

@@ -72,9 +72,11 @@ local function firstOf(queue)
       local id = found[i]
       local job = readJob(id, 'status', 'given', 'waitReason', 'cwd', 'pin', 'provider', 'model',
         'onQuota', 'executionId', 'score')
-      if job.status ~= 'queued' or job.given ~= '' or job.waitReason ~= ''
-        or readyName(id) ~= queue.name then
+      if job.status ~= 'queued' or job.given ~= '' or job.waitReason ~= '' then
         redis.call('ZREM', key, id)
+      elseif readyName(id) ~= queue.name then
+        redis.call('ZREM', key, id)
+        admit(id) -- an earlier version named its queues otherwise
       elseif mayRun(node, roots, job.cwd, job.pin) and not waitsForLimit(limits, job) then
         return { id = id, score = tonumber(found[i + 1]) }
       end
@@ -105,7 +107,7 @@ for _, name in ipairs(wanted > 0 and redis.call('SMEMBERS', P .. ':ready') or {}
     redis.call('SREM', P .. ':ready', name)
   elseif (queue[4] == '' or queue[4] == node) and not isHeld(closed, node, queue[1], queue[3]) then
     local project, principal = turnsOf(queue)
-    if queue[5] == 'fail' or not isLimited(limits, queue[3]) then
+    if queue[5] == 'fail' or not isLimited(limits, queue[3], queue[6] or '') then
       queues[#queues + 1] =
         { name = name, provider = queue[3], project = project, principal = principal }
     end

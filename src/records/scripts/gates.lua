@@ -146,9 +146,10 @@ local function tryLimit(limits, job)
     tryGates(limit.gates, modelFor(limit.credential, job.model), job.executionId)
   end
 end
-local function isLimited(limits, provider)
+-- Whether the ready jobs of a provider and model have to wait for a limit.
+local function isLimited(limits, provider, model)
   local limit = limits[provider]
-  return limit ~= nil and limit.gates[''] ~= nil and holds(limit.gates[''])
+  return limit ~= nil and gateBefore(limit.gates, modelFor(limit.credential, model), '') ~= nil
 end
 
 -- The gates that are closed now, except those of credentials: a gate is a record with a reason and

@@ -20,7 +20,7 @@ for i = 1, #ids do
   if #requests >= max then break end
   local id = ids[i]
   local job = readJob(id, 'status', 'pin', 'cwd', 'provider', 'model', 'onQuota', 'executionId', 'score')
-  if job.status == 'queued' and not isLimited(limits, job.provider) and not waitsForLimit(limits, job)
+  if job.status == 'queued' and not waitsForLimit(limits, job)
     and mayRun(node, roots, job.cwd, job.pin)
     and redis.call('HSTRLEN', jobKey(id), 'request') <= tonumber(args.maxBytes) then
     requests[#requests + 1] = redis.call('HGET', jobKey(id), 'request') or ''

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { LOG_START } from '../../../src/records/change-log.ts';
+import { WINDOW } from '../../../src/records/claims.ts';
 import type { Refusal } from '../../../src/records/gate-records.ts';
 import type { Claim } from '../../../src/records/ports.ts';
 import type { Bench } from './bench.ts';
@@ -198,10 +199,11 @@ export function gates(bench: () => Bench): void {
     expect((await claim()).map(({ jobId }) => jobId)).toEqual([opus]);
   });
 
-  it('only the jobs of limited models are not claimed', async () => {
+  it('only the jobs of limited models are not claimed, however many wait', async () => {
     await named();
     await refused('e1', { word: 'opus' });
-    await submitted(bench(), { model: 'claude-opus-5-5' });
+    const opus = Array.from({ length: WINDOW + 10 }, () => newJob({ model: 'claude-opus-5-5' }));
+    await Promise.all(opus.map((job) => bench().records.create(job)));
     const sonnet = await submitted(bench(), { model: 'claude-sonnet-5-5' });
     expect((await claim()).map(({ jobId }) => jobId)).toEqual([sonnet]);
   });
