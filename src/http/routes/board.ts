@@ -143,9 +143,15 @@ async function createBoard(
 /** The job's fields as the board shows them; null: the job was deleted. */
 export function shownOf(job: Job | null) {
   // The number of deliveries and the error of one are not facts about the job.
-  const none = { attemptsStarted: 0, stalledCounter: 0, stacktrace: [], opts: {}, failedReason: '' };
-  if (job === null) return { ...none, name: 'a job that is gone', data: {}, progress: 0, returnvalue: null };
+  const none = { attemptsStarted: 0, stalledCounter: 0, stacktrace: [], failedReason: '' };
+  if (job === null) {
+    const gone = { name: 'a job that is gone', data: {}, progress: 0, returnvalue: null };
+    return { ...none, ...gone, opts: {} };
+  }
   const { outcome } = job;
+  const timestamp = Date.parse(job.createdAt);
+  // BullMQ's own delay says only when it looks at the job again: for many in 2038.
+  const delay = job.scheduledFor === null ? 0 : Math.max(0, Date.parse(job.scheduledFor) - timestamp);
   const error = outcome?.error ?? null;
   return {
     ...none,
@@ -161,6 +167,7 @@ export function shownOf(job: Job | null) {
     progress: set({
       status: job.status,
       waitReason: job.waitReason,
+      scheduledFor: job.scheduledFor,
       attempts: job.attempts,
       startedAt: job.startedAt,
       finishedAt: job.finishedAt,
@@ -174,6 +181,9 @@ export function shownOf(job: Job | null) {
         costUsd: outcome.usage?.costUsd ?? null,
       }),
     failedReason: error === null ? '' : cut(`${error.code}: ${error.message}`, MAX_MESSAGE_CHARS),
+    timestamp,
+    delay,
+    opts: { delay },
     attemptsMade: job.attempts,
     priority: job.priority,
     ...(job.startedAt === null ? {} : { processedOn: Date.parse(job.startedAt) }),

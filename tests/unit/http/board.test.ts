@@ -97,5 +97,12 @@ test('a job is shown with its first words, its state and its error, and without 
     returnvalue: null,
     progress: { status: job.status },
   });
+  const createdAt = '2026-11-21T12:00:00.000Z';
+  const limit = { waitReason: 'quota', scheduledFor: '2026-11-21T12:01:00.000Z' } as const;
+  expect(shownOf({ ...job, ...limit, createdAt, status: 'scheduled' })).toMatchObject({
+    ...{ timestamp: Date.parse(createdAt), delay: 60_000, opts: { delay: 60_000 } },
+    progress: { status: 'scheduled', ...limit },
+  });
+  expect(shownOf({ ...job, status: 'queued', waitReason: 'session' })).toMatchObject({ delay: 0 });
   expect(shownOf(null)).toMatchObject({ name: 'a job that is gone', data: {}, failedReason: '' });
 });
