@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
-import { type Principal, RAW_PRINCIPAL } from './auth/principal.ts';
+import { ADMIN_PRINCIPAL, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
 import { createDamageReports } from './damage.ts';
 import { createBatchFeed } from './events/batch-feed.ts';
@@ -282,7 +282,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     store,
     doorbells,
     liveChannel: names.live,
-    readJob: (id) => jobs.get({ id: 'stream', admin: true }, id),
+    readJob: (id) => jobs.get(ADMIN_PRINCIPAL, id),
     logger: component('streaming'),
   });
   const changes = createChangeFeed({
@@ -324,9 +324,9 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     health,
     processes: createProcessService({ executor, jobs, providers }),
     holds: createHolds({ gates, providers }),
-    usage: async ({ id, admin }, query) => {
+    usage: async (principal, query) => {
       await copier.catchUp();
-      return store.run('usage.report', { ...query, principal: admin ? null : id });
+      return store.run('usage.report', { ...query, project: projectOf(principal) });
     },
     auth: createAuthenticator({ adminToken: await loadOrCreateAdminToken(settings.home) }),
     board: [queue.queue],

@@ -1,19 +1,26 @@
-/** A caller. Jobs belong to its `id`; an admin sees the jobs of every principal. */
+import { DEFAULT_PROJECT } from '../protocol/project.ts';
+
+/** A caller. What it makes belongs to its project; `id` says who acted. */
 export interface Principal {
   readonly id: string;
+  readonly project: string;
+  /** It may do everything, in every project. */
   readonly admin: boolean;
 }
 
 /** The principal of the admin token. */
-export const ADMIN_PRINCIPAL: Principal = { id: 'admin', admin: true };
+export const ADMIN_PRINCIPAL: Principal = { id: 'admin', project: DEFAULT_PROJECT, admin: true };
 
-/** The principal of an owner's id. Only the admin has rights beyond its own jobs. */
-export const ownerNamed = (id: string): Principal =>
-  id === ADMIN_PRINCIPAL.id ? ADMIN_PRINCIPAL : { id, admin: false };
+/** Who makes the jobs of raw requests from the requests channel. It has no rights over HTTP. */
+export const RAW_PRINCIPAL: Principal = { id: 'raw', project: DEFAULT_PROJECT, admin: false };
 
-/** Owner of raw requests from the requests channel. It has no rights over HTTP. */
-export const RAW_PRINCIPAL: Principal = { id: 'raw', admin: false };
+/** Whether a principal may see and change what belongs to a project; null: not known. */
+export const maySee = (principal: Principal, project: string | null): boolean =>
+  principal.admin || principal.project === project;
 
-/** Whether a principal may see and change the jobs and batches of `owner`. */
-export const maySee = (principal: Principal, owner: string): boolean =>
-  principal.admin || principal.id === owner;
+/** The only project whose jobs a principal sees; null: it sees every project. */
+export const projectOf = ({ admin, project }: Principal): string | null => (admin ? null : project);
+
+/** Whether a principal may know of a gate: those of other projects are hidden. */
+export const maySeeGate = (principal: Principal, gate: string): boolean =>
+  !gate.startsWith('project:') || maySee(principal, gate.slice('project:'.length));

@@ -4,7 +4,7 @@
  * reader that is too slow is cut and resumes by its cursor.
  */
 import type { Logger } from 'pino';
-import { maySee, type Principal } from '../auth/principal.ts';
+import { maySee, maySeeGate, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import type { ChangeFeed, ChangeQuery, LogGroup } from '../http/ports.ts';
 import type { Change } from '../protocol/change.ts';
@@ -138,8 +138,11 @@ export function createChangeFeed({
 /** The change of an entry, if the reader may see it and asked for it. */
 function changeFor(principal: Principal, { status, batch }: ChangeQuery, entry: LogEntry): readonly Change[] {
   const { change, gate } = entry;
-  if (gate !== null) return status.length === 0 && batch === null ? [gate] : [];
-  if (change === null || !maySee(principal, entry.principal ?? '')) return [];
+  if (gate !== null) {
+    const isAsked = status.length === 0 && batch === null;
+    return isAsked && maySeeGate(principal, gate.gate) ? [gate] : [];
+  }
+  if (change === null || !maySee(principal, entry.project)) return [];
   const isAsked = status.length === 0 || status.includes(change.status);
   return isAsked && (batch === null || batch === change.batchId) ? [change] : [];
 }

@@ -3,7 +3,7 @@
  * and again when it starts, because the settings and the record may have changed.
  */
 import { Compile } from 'typebox/compile';
-import type { Principal } from '../auth/principal.ts';
+import { ADMIN_PRINCIPAL, RAW_PRINCIPAL } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { MAX_PROMPT_BYTES, ResolvedPrompt } from '../protocol/prompt.ts';
@@ -78,24 +78,24 @@ export function notValid(
 /**
  * Applies the settings to a checked request. Times are cut to the settings. Any other option that
  * cannot be honoured is refused.
- * @param principal the job's owner
+ * @param principal id of who made the job
  * @throws AppError permission_mode.denied, tools.denied, cwd.not_allowed,
  *   provider.unsupported_option
  */
 export async function permit(
   asked: ResolvedPrompt,
-  principal: Principal,
+  principal: string,
   provider: Provider,
   { settings, pricing, workspaceOf }: PermitOptions,
 ): Promise<Permitted> {
   if (asked.permissionMode === 'fullAccess' && !settings.allowFullAccess) {
     throw new AppError('permission_mode.denied', 'fullAccess needs BULLPEN_ALLOW_FULL_ACCESS on the server');
   }
-  if (!principal.admin && asked.allowedTools.length > 0) {
-    throw new AppError('tools.denied', 'this caller may not allow tools');
+  if (principal === RAW_PRINCIPAL.id && asked.allowedTools.length > 0) {
+    throw new AppError('tools.denied', 'a raw request may not allow tools');
   }
   const workspace = await (workspaceOf?.(asked.cwd) ??
-    resolveWorkspace(asked.cwd, settings, principal.admin));
+    resolveWorkspace(asked.cwd, settings, principal === ADMIN_PRINCIPAL.id));
   const request: ResolvedPrompt = {
     ...asked,
     cwd: workspace.cwd,

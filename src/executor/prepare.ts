@@ -1,7 +1,7 @@
 /** Everything that is decided before a spawn: permission, CLI, session, command and environment. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { ADMIN_PRINCIPAL, ownerNamed } from '../auth/principal.ts';
+import { ADMIN_PRINCIPAL } from '../auth/principal.ts';
 import { AppError, type ErrorCode, messageOf } from '../errors.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
@@ -157,7 +157,7 @@ export async function prepareFor(
     claim.attempt < 2 ? NO_EXECUTIONS : earlierExecutions(claim, options.readEvents, provider),
   ]);
   looks.catch(() => undefined); // awaited below, unless the check refuses the request
-  const { request: whole, workspace } = await permit(asked, ownerNamed(claim.principal), provider, options);
+  const { request: whole, workspace } = await permit(asked, claim.principal, provider, options);
   const [cli, session, earlier] = await looks;
   const left = { ...whole, ...whatIsLeft(whole, earlier) };
   const turn = await turnOf(left, { claim, provider, session, earlier }, options);

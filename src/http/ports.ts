@@ -40,7 +40,7 @@ export interface JobPage {
 }
 
 /**
- * Every method throws AppError: job.not_found, including for the job of another principal, and
+ * Every method throws AppError: job.not_found, including for the job of another project, and
  * redis.unavailable within 2 s.
  */
 export interface Jobs {
@@ -112,7 +112,7 @@ export interface Batches {
     items: readonly BatchItem[],
     idempotency: Idempotency | null,
   ): Promise<{ readonly batch: BatchCreated; readonly replayed: boolean }>;
-  /** @throws AppError batch.not_found, including for the batch of another principal */
+  /** @throws AppError batch.not_found, including for the batch of another project */
   get(principal: Principal, id: string): Promise<Batch>;
   /** Newest first. `cursor`: `nextCursor` of the page before; null: the first page. */
   list(
@@ -184,7 +184,7 @@ export interface UsageQuery {
   readonly to: string | null;
 }
 
-/** Reads usage. Admins get the usage of every principal, others their own. */
+/** Reads usage. Admins get the usage of every project, others that of their own. */
 export type ReadUsage = (principal: Principal, query: UsageQuery) => Promise<readonly UsageRow[]>;
 
 export interface Health {
@@ -216,13 +216,13 @@ export interface Health {
 
 /** What a person holds. Running jobs go on. */
 export interface Holds {
-  /** What is paused, oldest first. */
-  paused(): Promise<readonly Pause[]>;
+  /** What is paused and concerns the principal, oldest first. */
+  paused(principal: Principal): Promise<readonly Pause[]>;
   /**
    * Pauses jobs, or lets them start again. Returns what is paused then.
    * @throws AppError provider.not_found, project.not_found
    */
-  pause(scope: PauseScope, closes: boolean): Promise<readonly Pause[]>;
+  pause(principal: Principal, scope: PauseScope, closes: boolean): Promise<readonly Pause[]>;
   nodes(): Promise<readonly Node[]>;
   /**
    * Drains a node, or lets it start jobs again.

@@ -2,7 +2,7 @@
  * Reads batches. Counts come from the records of the jobs; what Redis has forgotten, cost and times
  * come from this node's copies.
  */
-import { maySee, type Principal } from '../auth/principal.ts';
+import { maySee, type Principal, projectOf } from '../auth/principal.ts';
 import { AppError, toWire } from '../errors.ts';
 import type { Batches } from '../http/ports.ts';
 import {
@@ -31,7 +31,7 @@ export interface FoundBatch extends Pick<Batch, 'id' | 'createdAt' | 'refused'> 
 }
 
 export interface BatchReader extends Pick<Batches, 'list' | 'results'> {
-  /** @throws AppError batch.not_found, including for the batch of another principal */
+  /** @throws AppError batch.not_found, including for the batch of another project */
   find(principal: Principal, id: string): Promise<FoundBatch>;
   show(found: FoundBatch): Promise<Batch>;
 }
@@ -54,7 +54,7 @@ export function createBatchReader(options: BatchReaderOptions): BatchReader {
     if (!whole) await copier.catchUp();
     const copy = whole ? null : await store.run('batches.get', { id });
     const found = record ?? copy;
-    if (found === null || !maySee(principal, found.principal)) {
+    if (found === null || !maySee(principal, found.project)) {
       throw new AppError('batch.not_found', `there is no batch ${id}`);
     }
     const createdAt = new Date(found.createdAt).toISOString();
@@ -115,7 +115,7 @@ export function createBatchReader(options: BatchReaderOptions): BatchReader {
     async list(principal, { limit, cursor }) {
       await copier.catchUpSoon();
       const { rows, nextCursor } = await store.run('batches.list', {
-        ...{ principal: principal.admin ? null : principal.id, limit, cursor },
+        ...{ project: projectOf(principal), limit, cursor },
         gates: await closedGates(),
       });
       return { data: rows.map(toBatch), nextCursor };

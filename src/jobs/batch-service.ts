@@ -17,7 +17,7 @@ import type {
   OpenBatchResult,
   RefusedPrompt,
 } from '../records/batch-ports.ts';
-import { DEFAULT_PROJECT, type JobRecords, type NewJob } from '../records/ports.ts';
+import type { JobRecords, NewJob } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
 import { type BatchReader, slices } from './batch-reader.ts';
 import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
@@ -103,7 +103,7 @@ export function createBatchService({
     // It was accepted before and is refused now: the caller gets the reason.
     for (const one of checked) if (one instanceof AppError) throw one;
     const { createdAt } = newId();
-    await addAll(id, added, members({ id, principal: principal.id, createdAt }, missing, checked));
+    await addAll(id, added, members({ id, ...ownerOf(principal), createdAt }, missing, checked));
     return { batch: toCreated(id, entries), replayed: true };
   }
 
@@ -123,15 +123,14 @@ export function createBatchService({
       });
       const opened = await batchRecords.open({
         id,
-        project: DEFAULT_PROJECT,
-        principal: principal.id,
+        ...ownerOf(principal),
         createdAt,
         entries,
         idempotency: key,
       });
       // Another call with this key was faster: return its batch.
       if (opened.kind !== 'created') return complete(principal, items, opened);
-      await addAll(id, 0, members({ id, principal: principal.id, createdAt }, accepted(entries), checked));
+      await addAll(id, 0, members({ id, ...ownerOf(principal), createdAt }, accepted(entries), checked));
       return { batch: toCreated(id, entries), replayed: false };
     },
 
@@ -156,6 +155,11 @@ export function createBatchService({
   };
 }
 
+const ownerOf = ({ project, id }: Principal): Pick<NewBatch, 'project' | 'principal'> => ({
+  project,
+  principal: id,
+});
+
 interface Accepted {
   readonly id: string;
   readonly index: number;
@@ -167,11 +171,11 @@ const accepted = (entries: readonly BatchEntry[]): Accepted[] =>
 
 /** The prompts that passed all checks as jobs of a batch, in order. */
 function members(
-  batch: Pick<NewBatch, 'id' | 'principal' | 'createdAt'>,
+  batch: Pick<NewBatch, 'id' | 'project' | 'principal' | 'createdAt'>,
   jobs: readonly Accepted[],
   checked: readonly Checked[],
 ): NewJob[] {
-  const { id, principal, createdAt } = batch;
+  const { id, project, principal, createdAt } = batch;
   const passed = checked.filter((one): one is Passed => !(one instanceof AppError));
   return passed.flatMap((one, index): NewJob[] => {
     const job = jobs[index];
@@ -180,7 +184,7 @@ function members(
       {
         id: job.id,
         kind: 'api',
-        project: DEFAULT_PROJECT,
+        project,
         principal,
         sessionId: sessionOf(job.id, one.request),
         batch: id,

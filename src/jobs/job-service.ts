@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { maySee, type Principal } from '../auth/principal.ts';
+import { maySee, type Principal, projectOf } from '../auth/principal.ts';
 import { AppError, isDamage, wireError } from '../errors.ts';
 import type { ReadEvents } from '../executor/earlier.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
@@ -14,7 +14,7 @@ import { jobOutcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers } from '../providers/registry.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
-import { DEFAULT_PROJECT, type JobRecords, type NewJob } from '../records/ports.ts';
+import type { JobRecords, NewJob } from '../records/ports.ts';
 import { scoreOf, sessionOf } from '../records/record-codec.ts';
 import type { JobWaits } from '../rpc/job-waits.ts';
 import type { Copier } from '../store/copier.ts';
@@ -86,7 +86,7 @@ export function createJobService({
   /** The job, if this principal may see it. */
   async function read(principal: Principal, id: string): Promise<JobCopy> {
     const job = await find(id);
-    if (job === null || !maySee(principal, job.principal)) throw notFound(id);
+    if (job === null || !maySee(principal, job.project)) throw notFound(id);
     return job;
   }
 
@@ -126,7 +126,7 @@ export function createJobService({
       id,
       delivered,
       kind: 'api',
-      project: DEFAULT_PROJECT,
+      project: principal.project,
       principal: principal.id,
       sessionId: sessionOf(id, resolved),
       request: resolved,
@@ -183,7 +183,7 @@ export function createJobService({
     async list(principal, query) {
       await copier.catchUpSoon();
       const { rows, nextCursor } = await store.run('jobs.list', {
-        principal: principal.admin ? null : principal.id,
+        project: projectOf(principal),
         query,
         gates: await closedGates(),
       });

@@ -2,7 +2,7 @@
  * Cancels or retries every job that a filter names, a page at a time. A repeated call does no harm:
  * ended jobs are not cancelled, and a job is retried here only once.
  */
-import type { Principal } from '../auth/principal.ts';
+import { type Principal, projectOf } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import type { Batches, BatchItem, ManyJobs } from '../http/ports.ts';
 import {
@@ -52,7 +52,7 @@ export function createManyJobs(options: ManyJobsOptions): ManyJobs {
   async function page(principal: Principal, filter: JobFilter, cursor: string | null) {
     await copier.catchUp();
     return store.run('jobs.list', {
-      principal: principal.admin ? null : principal.id,
+      project: projectOf(principal),
       query: { ...filter, limit: PAGE, cursor },
       gates: await closedGates(),
     });

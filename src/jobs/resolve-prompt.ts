@@ -103,7 +103,7 @@ async function resolvePrompt(
     ...(request.customId === undefined ? {} : { customId: request.customId }),
   };
   checkRequest(resolved);
-  return (await permit(resolved, principal, provider, { settings, pricing, workspaceOf })).request;
+  return (await permit(resolved, principal.id, provider, { settings, pricing, workspaceOf })).request;
 }
 
 /** Milliseconds until the job may start. @throws AppError request.invalid */

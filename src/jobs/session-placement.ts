@@ -10,7 +10,7 @@ import type { Store } from '../store/store.ts';
 /**
  * Finds the node that a request must run on: the node of its session. Null: any node; or the
  * session's first job has not ended, and the records find its node later.
- * @throws AppError session.not_found (including sessions of other owners), request.invalid
+ * @throws AppError session.not_found (including sessions of other projects), request.invalid
  */
 export type SessionPlacement = (principal: Principal, request: ResolvedPrompt) => Promise<string | null>;
 
@@ -21,7 +21,7 @@ const REMEMBER_MS = 60_000;
 const MAX_REMEMBERED = 1000;
 
 interface Place {
-  readonly principalId: string;
+  readonly project: string;
   readonly provider: string;
   readonly node: string | null;
   readonly at: number;
@@ -40,26 +40,28 @@ export function createSessionPlacement(
   async function lookUp(principal: Principal, sessionId: string): Promise<Place> {
     await copier.catchUp();
     const session = (await store.run('sessions.find', { sessionId })) ?? (await openSession(sessionId));
-    if (session === null || !maySee(principal, session.principal)) {
+    if (session === null || !maySee(principal, session.project)) {
       throw new AppError('session.not_found', `there is no session ${sessionId}`);
     }
     const { provider, node } = session;
-    return { principalId: principal.id, provider, node, at: now() };
+    return { project: session.project, provider, node, at: now() };
   }
 
   /** The session of a first job that has not ended, or ended after the copies were read. */
   async function openSession(
     sessionId: string,
-  ): Promise<Pick<SessionOrigin, 'principal' | 'provider' | 'node'> | null> {
+  ): Promise<Pick<SessionOrigin, 'project' | 'provider' | 'node'> | null> {
     const first = await records.read(sessionId);
     if (first === null || first.sessionId !== sessionId) return null;
     if (isFinished(first.status) && first.nativeSessionId === null) return null;
-    return { principal: first.principal, provider: first.request.provider, node: null };
+    return { project: first.project, provider: first.request.provider, node: null };
   }
 
-  function remembered({ id }: Principal, sessionId: string): Place | null {
+  function remembered(principal: Principal, sessionId: string): Place | null {
     const place = places.get(sessionId);
-    return place !== undefined && place.principalId === id && now() - place.at < REMEMBER_MS ? place : null;
+    return place !== undefined && maySee(principal, place.project) && now() - place.at < REMEMBER_MS
+      ? place
+      : null;
   }
 
   return async (principal, { sessionId, provider }) => {

@@ -1,10 +1,11 @@
 /** What a person holds: everything, the jobs of a provider or a project, or those of a node. */
+import { maySeeGate, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import type { Holds } from '../http/ports.ts';
+import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import type { Node, Pause, PauseScope } from '../protocol/server-info.ts';
 import type { Providers } from '../providers/registry.ts';
 import type { Gates, HeldGate, NodeState } from '../records/gate-records.ts';
-import { DEFAULT_PROJECT } from '../records/ports.ts';
 
 export function createHolds({
   gates,
@@ -31,8 +32,9 @@ export function createHolds({
     return [...live.map((node) => toNode(node, drained.includes(node.id))), ...gone.map(withoutHeartbeat)];
   }
 
-  async function paused(): Promise<readonly Pause[]> {
+  async function paused(principal: Principal): Promise<readonly Pause[]> {
     return (await gates.held())
+      .filter(({ gate }) => maySeeGate(principal, gate))
       .toSorted((a, b) => a.since - b.since)
       .flatMap(({ gate, since }) => {
         const [kind, name = null] = gate.split(':');
@@ -47,9 +49,9 @@ export function createHolds({
 
   return {
     paused,
-    async pause(scope, closes) {
+    async pause(principal, scope, closes) {
       await gates.hold(gateOf(scope), closes);
-      return paused();
+      return paused(principal);
     },
     nodes,
     async drain(id, closes) {

@@ -12,8 +12,8 @@ export const LOG_START = '0-0';
 /** An entry of the log of changes. */
 export interface LogEntry {
   readonly cursor: string;
-  /** Who made the job; null when that is not known. */
-  readonly principal: string | null;
+  /** The job's project; null: not known. */
+  readonly project: string | null;
   /** null: there is nothing to show. */
   readonly change: JobChange | null;
   /** null: the entry is about no gate. */
@@ -76,7 +76,7 @@ export function decodeLogEntry([cursor, fields]: StreamEntry): LogEntry {
   for (let at = 2; at + 1 < fields.length; at += 2) field.set(fields[at] ?? '', fields[at + 1] ?? '');
   const text = (name: string): string | null => field.get(name) || null;
   const gate = gateOf(cursor, fields, text);
-  return { cursor, principal: text('o'), change: changeOf(cursor, fields, text), gate };
+  return { cursor, project: text('p'), change: changeOf(cursor, fields, text), gate };
 }
 
 function changeOf(

@@ -9,9 +9,6 @@ import type { JobPatch, JobStatus } from '../protocol/job.ts';
 import type { Outcome, Usage } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 
-/** The project of everything that is made without one. */
-export const DEFAULT_PROJECT = 'default';
-
 /** A job's record. Times are milliseconds since the epoch. */
 export interface JobRecord {
   readonly id: string;

@@ -9,9 +9,10 @@ import { AppError } from '../errors.ts';
 import { type EventBody, type StoredEvent, withPresentKind } from '../protocol/event.ts';
 import { JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
 import type { Outcome } from '../protocol/outcome.ts';
+import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import { nullable } from '../protocol/schema.ts';
-import { type Claim, DEFAULT_PROJECT, type JobRecord, type NewJob, type TimedEvent } from './ports.ts';
+import type { Claim, JobRecord, NewJob, TimedEvent } from './ports.ts';
 import type { ScriptArguments } from './script-runner.ts';
 
 const text = Type.String();

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.ts';
-import { DEFAULT_PROJECT } from './ports.ts';
+import { DEFAULT_PROJECT } from '../protocol/project.ts';
 
 /** The files in `scripts/`: one per step of the protocol. */
 const SCRIPTS = [

@@ -13,7 +13,7 @@ import type { NewId } from '../ids.ts';
 import { MAX_MESSAGE_BYTES, type RawAnswer, type RawRequest } from '../protocol/messages.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
-import { type Claim, type Claims, DEFAULT_PROJECT } from '../records/ports.ts';
+import type { Claim, Claims } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 
@@ -81,7 +81,7 @@ export function createRawRequests({
         id,
         createdAt,
         kind: 'raw',
-        project: DEFAULT_PROJECT,
+        project: RAW_PRINCIPAL.project,
         principal: RAW_PRINCIPAL.id,
         sessionId: sessionOf(id, request),
         request,

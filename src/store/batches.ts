@@ -102,8 +102,8 @@ export const batchReports = {
   'batches.list'(
     db: DatabaseSync,
     args: {
-      /** null: of every principal. */
-      readonly principal: string | null;
+      /** null: of every project. */
+      readonly project: string | null;
       readonly limit: number;
       readonly cursor: string | null;
     } & Gated,
@@ -111,9 +111,9 @@ export const batchReports = {
     const before = args.cursor === null ? null : decodeCursor(args.cursor);
     const found = all<Columns>(
       db,
-      `SELECT ${COLUMNS} FROM batches WHERE (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR id < ?2)
+      `SELECT ${COLUMNS} FROM batches WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR id < ?2)
        ORDER BY id DESC LIMIT ?3`,
-      args.principal,
+      args.project,
       before,
       args.limit + 1,
     );

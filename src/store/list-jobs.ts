@@ -70,15 +70,15 @@ export const listReads = {
   'jobs.list'(
     db: DatabaseSync,
     args: {
-      /** null: of every principal. */
-      readonly principal: string | null;
+      /** null: of every project. */
+      readonly project: string | null;
       readonly query: JobQuery;
       /** Ids among which all matches of `q` are. null or left out: any job may match. */
       readonly among?: readonly string[] | null;
     } & Gated,
   ): JobSummaryPage {
     const state = shown(args);
-    const conditions = [...conditionsOf(args.principal, args.query, state)];
+    const conditions = [...conditionsOf(args.project, args.query, state)];
     if (args.among) {
       const sql = 'jobs.id IN (SELECT value FROM json_each(?))';
       conditions.push({ sql, parameters: [JSON.stringify(args.among)] });
@@ -109,11 +109,11 @@ interface Condition {
 }
 
 function* conditionsOf(
-  principal: string | null,
+  project: string | null,
   query: JobQuery,
   state: ReturnType<typeof shown>,
 ): Generator<Condition> {
-  if (principal !== null) yield { sql: 'jobs.principal = ?', parameters: [principal] };
+  if (project !== null) yield { sql: 'jobs.project = ?', parameters: [project] };
   if (query.cursor !== null) yield { sql: 'jobs.id < ?', parameters: [decodeCursor(query.cursor)] };
   // A job behind a gate is stored as queued: an index finds those that may match.
   if (state.status !== 'jobs.status' && query.status !== undefined)

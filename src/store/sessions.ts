@@ -12,7 +12,7 @@ export interface NativeSession {
 
 /** Where a session continues: from its newest finished job that has a native session. */
 export interface SessionOrigin {
-  readonly principal: string;
+  readonly project: string;
   readonly provider: string;
   readonly cwd: string;
   readonly node: string | null;
@@ -76,7 +76,7 @@ export const sessionReads = {
   'sessions.find'(db: DatabaseSync, args: { readonly sessionId: string }): SessionOrigin | null {
     return first<SessionOrigin>(
       db,
-      `SELECT principal, provider, cwd, sessions.node, native_session_id AS nativeSessionId
+      `SELECT project, provider, cwd, sessions.node, native_session_id AS nativeSessionId
        FROM sessions JOIN jobs ON jobs.id = job_id WHERE sessions.session_id = ?
        ORDER BY finished_at DESC, jobs.id DESC LIMIT 1`,
       args.sessionId,

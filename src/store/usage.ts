@@ -55,8 +55,8 @@ export const usageReads = {
   'usage.report'(
     db: DatabaseSync,
     args: {
-      /** null: of every principal. */
-      readonly principal: string | null;
+      /** null: of every project. */
+      readonly project: string | null;
       readonly by: UsageDimension;
       /** RFC 3339 in UTC as `Date.toISOString` writes it; null: no bound. */
       readonly from: string | null;
@@ -64,7 +64,7 @@ export const usageReads = {
     },
   ): UsageRow[] {
     const conditions = [
-      ...(args.principal === null ? [] : [{ sql: 'principal = ?', value: args.principal }]),
+      ...(args.project === null ? [] : [{ sql: 'project = ?', value: args.project }]),
       ...(args.from === null ? [] : [{ sql: 'ended_at >= ?', value: args.from }]),
       ...(args.to === null ? [] : [{ sql: 'ended_at < ?', value: args.to }]),
     ];

@@ -214,7 +214,7 @@ describe('jobs', () => {
     expect(await store.run('jobs.delete', { id: job.id })).toEqual({ deleted: false });
     expect(await store.run('executions.outbox', { limit: 5 })).toMatchObject([{ outcome: anOutcome() }]);
     const query = aQuery({ tag: ['x'] });
-    expect(await store.run('jobs.list', { principal: null, query })).toEqual({ rows: [], nextCursor: null });
+    expect(await store.run('jobs.list', { project: null, query })).toEqual({ rows: [], nextCursor: null });
   });
 
   it('a session goes on from its newest finished job that reached the CLI', async () => {
@@ -235,7 +235,7 @@ describe('jobs', () => {
       aJob({ status: 'running', request: { sessionId } }),
     );
     expect(await store.run('sessions.find', { sessionId })).toEqual({
-      principal: 'alice',
+      project: 'default',
       provider: 'claude',
       cwd: '/workspace',
       node: 'n1',

@@ -40,7 +40,7 @@ export class FakeBatches implements Batches {
     const batch = { id, items: answers, links: batchLinks(id) };
     const total = answers.filter((answer) => 'id' in answer).length;
     this.#held.set(id, {
-      owner: principal.id,
+      owner: principal.project,
       batch: {
         ...{ id, createdAt: new Date().toISOString(), finished: total === 0, total, costUsd: null },
         ...{ startedAt: null, finishedAt: null, refused: answers.length - total },

@@ -14,8 +14,8 @@ export class FakeChangeLog implements ChangeLog {
   #id = 'log-1';
   #added = 0;
 
-  /** Adds a change of a job of `principal`. Returns its cursor. */
-  add(principal: string, change: Partial<JobChange> = {}): string {
+  /** Adds a change of a job of `project`. Returns its cursor. */
+  add(project: string, change: Partial<JobChange> = {}): string {
     this.#added += 1;
     const cursor = `${START + this.#added}-0`;
     const at = new Date(START + this.#added).toISOString();
@@ -24,7 +24,7 @@ export class FakeChangeLog implements ChangeLog {
     const kind = 'job.changed';
     this.#entries.push({
       cursor,
-      principal,
+      project,
       change: { cursor, kind, at, ...job, ...state, cancelRequested: false, ...change },
       gate: null,
     });
@@ -35,7 +35,7 @@ export class FakeChangeLog implements ChangeLog {
   /** An entry of another program. */
   addForeign(): void {
     this.#added += 1;
-    this.#entries.push({ cursor: `${START + this.#added}-0`, principal: null, change: null, gate: null });
+    this.#entries.push({ cursor: `${START + this.#added}-0`, project: null, change: null, gate: null });
   }
 
   /** Removes all entries, as the age of the log does. */

@@ -29,7 +29,7 @@ export class FakeJobs implements Jobs {
 
   async create(principal: Principal, request: PromptRequest, key: Idempotency | null): Promise<Created> {
     this.#fail();
-    return this.#once(principal, key, () => this.#make(principal.id, request, null));
+    return this.#once(principal, key, () => this.#make(principal.project, request, null));
   }
 
   async get(principal: Principal, id: string): Promise<Job> {
@@ -82,7 +82,7 @@ export class FakeJobs implements Jobs {
     const first = this.#find(principal, id);
     if (!first.job.finished) throw new AppError('job.not_finished', 'the job has not ended yet');
     return this.#once(principal, key, () =>
-      this.#make(principal.id, { ...first.request, ...overrides }, first.job.id),
+      this.#make(principal.project, { ...first.request, ...overrides }, first.job.id),
     );
   }
 

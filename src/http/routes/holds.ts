@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import { AppError } from '../../errors.ts';
 import { Node, Pause, PauseScope } from '../../protocol/server-info.ts';
-import type { HttpApp } from '../http-app.ts';
+import { type HttpApp, principalOf } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';
 import { NoQuery, optionalBody } from '../parameters.ts';
 import type { Holds } from '../ports.ts';
@@ -40,7 +40,7 @@ export function holdRoutes(app: HttpApp, holds: Holds): void {
         response: { 200: answer('What is paused', queue), ...errorAnswers(...READ_ERRORS) },
       },
     },
-    async () => ({ paused: [...(await holds.paused())] }),
+    async (request) => ({ paused: [...(await holds.paused(principalOf(request)))] }),
   );
 
   for (const [action, operationId, summary] of [
@@ -65,14 +65,15 @@ export function holdRoutes(app: HttpApp, holds: Holds): void {
           },
         },
       },
-      async ({ body }) => {
+      async (request) => {
+        const { body } = request;
         if (body.provider !== undefined && body.project !== undefined) {
           const message = 'must not be given together with provider';
           throw new AppError('request.invalid', `project ${message}`, {
             problems: [{ path: '/project', message }],
           });
         }
-        return { paused: [...(await holds.pause(body, action === 'pause'))] };
+        return { paused: [...(await holds.pause(principalOf(request), body, action === 'pause'))] };
       },
     );
   }

@@ -3,7 +3,7 @@
  * BullMQ.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Principal } from '../../../src/auth/principal.ts';
+import { ADMIN_PRINCIPAL, type Principal } from '../../../src/auth/principal.ts';
 import { AppError } from '../../../src/errors.ts';
 import type { Batches, ManyJobs } from '../../../src/http/ports.ts';
 import { createIdFactory } from '../../../src/ids.ts';
@@ -15,14 +15,15 @@ import { createProviders } from '../../../src/providers/registry.ts';
 import type { PromptQueue, QueueEntry } from '../../../src/queue/prompt-queue.ts';
 import { readBatches, toJobCopy } from '../../../src/store/copy-source.ts';
 import type { Store } from '../../../src/store/store.ts';
+import { callerOf } from '../../fakes/principals.ts';
 import { type TestRecords, useTestRecords } from '../../helpers/redis-records.ts';
 import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 import { PROVIDER_HOST, providerSettings } from '../../unit/providers/settings.ts';
 import { testStore } from '../store/test-store.ts';
 
-export const ALICE: Principal = { id: 'alice', admin: false };
-export const BOB: Principal = { id: 'bob', admin: false };
-export const ADMIN: Principal = { id: 'admin', admin: true };
+export const ALICE: Principal = callerOf('alice');
+export const BOB: Principal = callerOf('bob');
+export const ADMIN: Principal = ADMIN_PRINCIPAL;
 
 const server = useTestRecords();
 

@@ -147,7 +147,7 @@ it('keeps every event of finished jobs as it was, of small ones and of those wit
     expect(expected.map(({ kind }) => kind)).toContain('job.scheduled');
     expect(await copied(store, id)).toEqual(expected);
   }
-  const usage = await store.run('usage.report', { principal: null, by: 'caller', from: null, to: null });
+  const usage = await store.run('usage.report', { project: null, by: 'caller', from: null, to: null });
   expect(usage).toMatchObject([{ executions: 2 * ids.length }]);
 });
 
@@ -191,7 +191,7 @@ it('keeps what is left of the events and outcomes of CLIs that say anything', as
     expect(kept?.outcome).toEqual(record?.outcome);
     expect(await copied(store, id)).toEqual(await bench.records.events(id, 0, 10_000));
   }
-  const usage = await store.run('usage.report', { principal: null, by: 'model', from: null, to: null });
+  const usage = await store.run('usage.report', { project: null, by: 'model', from: null, to: null });
   expect(usage.reduce((sum, { executions }) => sum + executions, 0)).toBe(ids.length);
 });
 
@@ -261,7 +261,7 @@ it('brings changes of an ended job to every node, also when Redis no longer has 
   const seen = async () => {
     await catchUp();
     const list = async (store: Store, query: Partial<JobQuery>) =>
-      (await store.run('jobs.list', { principal: null, query: aQuery(query) })).rows.map((row) => row.id);
+      (await store.run('jobs.list', { project: null, query: aQuery(query) })).rows.map((row) => row.id);
     return Promise.all(
       stores.map(async (store) => {
         const copy = await store.run('jobs.get', { id });
@@ -289,7 +289,7 @@ it('brings changes of an ended job to every node, also when Redis no longer has 
   await catchUp();
   expect(bench.ended).toEqual([id, id]); // once on each node
   for (const store of stores) {
-    const usage = await store.run('usage.report', { principal: null, by: 'tag', from: null, to: null });
+    const usage = await store.run('usage.report', { project: null, by: 'tag', from: null, to: null });
     expect(usage).toMatchObject([{ key: null, executions: 2 }]); // the tags at its end
     expect(await copied(store, id)).not.toEqual([]);
   }

@@ -19,8 +19,8 @@ afterAll(async () => {
   removeDir(dir);
 });
 
-const idsOf = async (store: Store, query: Partial<JobQuery>, principal: string | null = null) =>
-  (await store.run('jobs.list', { principal, query: aQuery(query) })).rows.map(({ id }) => id);
+const idsOf = async (store: Store, query: Partial<JobQuery>, seenBy: string | null = null) =>
+  (await store.run('jobs.list', { project: seenBy, query: aQuery(query) })).rows.map(({ id }) => id);
 
 /** The prompts of the jobs that `q` finds, among those given. */
 async function found(prompts: readonly string[], q: string): Promise<string[]> {
@@ -36,7 +36,7 @@ describe('the list of jobs', () => {
     const jobs = Array.from({ length: 25 }, () => aJob());
     await project(store, ...jobs);
     const list = (cursor: string | null) =>
-      store.run('jobs.list', { principal: null, query: aQuery({ limit: 5, cursor }) });
+      store.run('jobs.list', { project: null, query: aQuery({ limit: 5, cursor }) });
     const pages = [await list(null)];
     for (let next = pages.at(-1)?.nextCursor; next; next = pages.at(-1)?.nextCursor)
       pages.push(await list(next));
@@ -59,7 +59,7 @@ describe('the list of jobs', () => {
       .map(({ id }) => id)
       .sort()
       .reverse();
-    const first = await store.run('jobs.list', { principal: null, query: aQuery({ batch: 'B1', limit: 3 }) });
+    const first = await store.run('jobs.list', { project: null, query: aQuery({ batch: 'B1', limit: 3 }) });
     expect(first.rows.map(({ id, batchId }) => [id, batchId])).toEqual(
       wanted.slice(0, 3).map((id) => [id, 'B1']),
     );
@@ -90,7 +90,7 @@ describe('the list of jobs', () => {
     );
     if (!oldest || !middle || !newest) throw new Error('three jobs');
     await project(store, oldest, middle, newest);
-    const page = await store.run('jobs.list', { principal: null, query: aQuery({ limit: 2 }) });
+    const page = await store.run('jobs.list', { project: null, query: aQuery({ limit: 2 }) });
     await store.run('jobs.delete', { id: middle.id });
     expect(await idsOf(store, { cursor: page.nextCursor })).toEqual([oldest.id]);
   });
@@ -98,7 +98,7 @@ describe('the list of jobs', () => {
   it.each(['', 'x', 'JA', Buffer.from('01J').toString('base64url'), 'é', "' OR 1=1 --"])(
     'refuses the cursor %j',
     async (cursor) => {
-      const list = shared.run('jobs.list', { principal: null, query: aQuery({ cursor }) });
+      const list = shared.run('jobs.list', { project: null, query: aQuery({ cursor }) });
       await expect(list).rejects.toMatchObject({ code: 'request.invalid', problems: [{ path: '/cursor' }] });
     },
   );
@@ -113,7 +113,7 @@ describe('the list of jobs', () => {
       request: { prompt, priority: -3, tags: ['t'], metadata: { k: 'v' } },
     });
     await project(store, job);
-    const { rows } = await store.run('jobs.list', { principal: null, query: aQuery() });
+    const { rows } = await store.run('jobs.list', { project: null, query: aQuery() });
     expect(rows).toEqual([
       {
         id: job.id,
@@ -149,18 +149,18 @@ describe('filters of the list', () => {
   const filtered = async (
     jobs: Record<string, JobCopy>,
     query: Partial<JobQuery>,
-    principal: string | null = null,
+    seenBy: string | null = null,
   ) => {
     await project(shared, ...Object.values(jobs));
-    const ids = await idsOf(shared, { ...query, limit: 100 }, principal);
+    const ids = await idsOf(shared, { ...query, limit: 100 }, seenBy);
     return Object.keys(jobs).filter((name) => ids.includes(jobs[name]?.id ?? ''));
   };
 
-  it('a principal sees only its own jobs, null sees all', async () => {
-    const jobs = { mine: aJob(), theirs: aJob({ principal: 'bob' }) };
-    expect(await filtered(jobs, {}, 'alice')).toEqual(['mine']);
+  it('a project sees only its own jobs, null sees all', async () => {
+    const jobs = { mine: aJob(), theirs: aJob({ project: 'web' }) };
+    expect(await filtered(jobs, {}, 'default')).toEqual(['mine']);
     expect(await filtered(jobs, {})).toEqual(['mine', 'theirs']);
-    expect(await filtered(jobs, {}, 'carol')).toEqual([]);
+    expect(await filtered(jobs, {}, 'ops')).toEqual([]);
   });
 
   it('several statuses or providers mean any of them', async () => {
@@ -211,7 +211,7 @@ describe('filters of the list', () => {
       'timeout',
     ]);
     expect(await filtered(jobs, { model: ['opus'], session: 's1' })).toEqual([]);
-    expect(await filtered(jobs, { principal: 'bob' }, 'alice')).toEqual([]);
+    expect(await filtered(jobs, { project: 'web' }, 'default')).toEqual([]);
   });
 
   it('created ranges exclude their bounds and take any offset', async () => {

@@ -36,7 +36,7 @@ function parts(file: string, jobId: string): unknown[] {
 const idsFor = async (store: Store, q?: string): Promise<string[]> =>
   (
     await store.run('jobs.list', {
-      principal: null,
+      project: null,
       query: aQuery({ ...(q !== undefined && { q }), limit: 100 }),
     })
   ).rows.map(({ id }) => id);

@@ -17,6 +17,7 @@ async function project(
   store: Store,
   changes: {
     readonly principal?: string;
+    readonly project?: string;
     readonly tags?: string[];
     readonly model?: string | null;
     readonly at?: string;
@@ -26,7 +27,8 @@ async function project(
   const at = changes.at ?? DAY(1);
   const finished = aFinishedJob(at);
   const request = aRequest({ tags: changes.tags ?? [], model: changes.model ?? null });
-  const job = { ...finished, principal: changes.principal ?? 'ann', request };
+  const { principal = 'ann', project = 'default' } = changes;
+  const job = { ...finished, principal, project, request };
   const events = outcomes.map((outcome, index): StoredEvent => {
     const executionId = `${job.id}-${index + 1}`;
     return {
@@ -40,7 +42,7 @@ async function project(
 }
 
 const report = (store: Store, by: 'day' | 'provider' | 'model' | 'caller' | 'tag', bounds = {}) =>
-  store.run('usage.report', { principal: null, by, from: null, to: null, ...bounds });
+  store.run('usage.report', { project: null, by, from: null, to: null, ...bounds });
 
 describe('usage', () => {
   it('adds up what is reported, estimated and unknown, each by itself', async () => {
@@ -107,16 +109,16 @@ describe('usage', () => {
     ]);
   });
 
-  it("shows a caller's own alone, and everybody's by caller", async () => {
+  it("shows a project's own alone, and everybody's by caller", async () => {
     const store = await testStore();
     await project(store, { principal: 'ann' }, { usage: usage(1, 'reported') });
-    await project(store, { principal: 'bob' }, { usage: usage(2, 'reported') });
+    await project(store, { principal: 'bob', project: 'web' }, { usage: usage(2, 'reported') });
     const rows = await report(store, 'caller');
     expect(rows.map(({ key, costUsd }) => [key, costUsd])).toEqual([
       ['ann', 1],
       ['bob', 2],
     ]);
-    expect(await report(store, 'caller', { principal: 'bob' })).toMatchObject([{ key: 'bob', costUsd: 2 }]);
+    expect(await report(store, 'caller', { project: 'web' })).toMatchObject([{ key: 'bob', costUsd: 2 }]);
   });
 
   it('takes executions that ended at its beginning, and not at its end', async () => {

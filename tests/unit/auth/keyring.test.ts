@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest';
 import { createAuthenticator } from '../../../src/auth/keyring.ts';
+import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { AppError } from '../../../src/errors.ts';
 
 const TOKEN = `bp_${'a'.repeat(43)}`;
 const { authenticate } = createAuthenticator({ adminToken: TOKEN });
 
 test('the right token is the admin, with the scheme in any case', () => {
-  expect(authenticate(`Bearer ${TOKEN}`)).toEqual({ id: 'admin', admin: true });
-  expect(authenticate(`bearer   ${TOKEN} `)).toEqual({ id: 'admin', admin: true });
+  expect(authenticate(`Bearer ${TOKEN}`)).toEqual(ADMIN_PRINCIPAL);
+  expect(authenticate(`bearer   ${TOKEN} `)).toEqual(ADMIN_PRINCIPAL);
 });
 
 test.each([

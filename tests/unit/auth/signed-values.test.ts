@@ -4,8 +4,9 @@ import {
   createSignedValues,
   createStreamTickets,
 } from '../../../src/auth/signed-values.ts';
+import { callerOf } from '../../fakes/principals.ts';
 
-const principal = { id: 'caller', admin: false };
+const principal = callerOf('caller');
 
 test('a value is valid until it expires', () => {
   let now = 1_000;

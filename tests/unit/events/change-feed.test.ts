@@ -5,9 +5,10 @@ import { createChangeFeed } from '../../../src/events/change-feed.ts';
 import type { ChangeQuery } from '../../../src/http/ports.ts';
 import type { Change } from '../../../src/protocol/change.ts';
 import { FakeChangeLog, LOG_CHANNEL } from '../../fakes/change-log.ts';
+import { callerOf } from '../../fakes/principals.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
-const ALICE: Principal = { id: 'alice', admin: false };
+const ALICE: Principal = callerOf('alice');
 const ALL: ChangeQuery = { after: null, status: [], batch: null };
 
 function feedBench({ keepMs = 1e15, cursorEveryMs = 1e9 } = {}) {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { callerOf } from '../../fakes/principals.ts';
 import { ADMIN_TOKEN, asAdmin, asCaller, startHttp } from './harness.ts';
 import { rawRequest } from './raw-socket.ts';
 
@@ -77,7 +78,7 @@ test('metrics and the board are for admins', async () => {
 
 test('the job of another principal is 404', async () => {
   await using http = await startHttp();
-  const { job } = await http.jobs.create({ id: 'other', admin: false }, { prompt: 'x' }, null);
+  const { job } = await http.jobs.create(callerOf('other'), { prompt: 'x' }, null);
   const requests = [
     { method: 'GET', url: `/v1/jobs/${job.id}` },
     { method: 'GET', url: `/v1/jobs/${job.id}/events` },

@@ -20,6 +20,7 @@ import { FakeGates } from '../../fakes/gates.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
 import { FakeManyJobs } from '../../fakes/many-jobs.ts';
+import { callerOf } from '../../fakes/principals.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';
 import { FakeUsage } from '../../fakes/usage.ts';
 import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
@@ -32,7 +33,7 @@ export const asCaller = { authorization: `Bearer ${CALLER_TOKEN}` };
 /** The real authenticator, which also knows one caller who is no admin. */
 function withCaller(): Authenticator {
   const admin = createAuthenticator({ adminToken: ADMIN_TOKEN });
-  const caller: Principal = { id: 'caller', admin: false };
+  const caller: Principal = callerOf('caller');
   return {
     authenticate: (header) => (header === asCaller.authorization ? caller : admin.authenticate(header)),
     authenticateToken: (token) => (token === CALLER_TOKEN ? caller : admin.authenticateToken(token)),
@@ -104,7 +105,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     /** Makes a job as the caller. */
     make: async (prompt = 'Hello') => {
-      const { job } = await jobs.create({ id: 'caller', admin: false }, { prompt }, null);
+      const { job } = await jobs.create(callerOf('caller'), { prompt }, null);
       return job;
     },
     [Symbol.asyncDispose]: () => app.close(),

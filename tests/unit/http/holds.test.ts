@@ -11,7 +11,8 @@ const NODE = {
 
 test('a pause holds all jobs, a provider or a project, each until its own resume', async () => {
   await using http = await startHttp();
-  const paused = async () => (await http.app.inject({ url: '/v1/queue', headers: asCaller })).json().paused;
+  const paused = async (headers = asAdmin) =>
+    (await http.app.inject({ url: '/v1/queue', headers })).json().paused;
   expect(await paused()).toEqual([]);
   const all = { provider: null, project: null, since: '2026-11-21T12:00:00.000Z' };
   expect((await post(http, '/v1/queue/pause')).json()).toEqual({ paused: [all] });
@@ -21,6 +22,7 @@ test('a pause holds all jobs, a provider or a project, each until its own resume
   const [, provider, project] = await paused();
   expect(provider).toMatchObject({ provider: 'claude', project: null });
   expect(project).toMatchObject({ provider: null, project: 'default' });
+  expect(await paused(asCaller)).toEqual([all, provider]); // it is of another project
   expect((await post(http, '/v1/queue/resume', {})).json()).toEqual({ paused: [provider, project] });
   await post(http, '/v1/queue/resume', { provider: 'claude' });
   await post(http, '/v1/queue/resume', { project: 'default' });

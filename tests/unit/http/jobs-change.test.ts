@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { callerOf } from '../../fakes/principals.ts';
 import { asCaller, startHttp } from './harness.ts';
 
 test('cancel is 202 while the job may still end otherwise, 200 afterwards, 409 if it did', async () => {
@@ -111,12 +112,12 @@ test.each([
   const url = `/v1/jobs/${job.id}`;
   const answer = await http.app.inject({ method: 'PATCH', url, headers: asCaller, payload });
   expect([answer.statusCode, answer.json().code]).toEqual([400, 'request.invalid']);
-  expect(await http.jobs.get({ id: 'caller', admin: false }, job.id)).toEqual(job);
+  expect(await http.jobs.get(callerOf('caller'), job.id)).toEqual(job);
 });
 
 test('PATCH of a job that is not there, or of another principal, is 404', async () => {
   await using http = await startHttp();
-  const { job } = await http.jobs.create({ id: 'other', admin: false }, { prompt: 'x' }, null);
+  const { job } = await http.jobs.create(callerOf('other'), { prompt: 'x' }, null);
   for (const id of [job.id, '01J00000000000000000000000', 'x']) {
     const url = `/v1/jobs/${id}`;
     const payload = { archived: true };

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import { jobOutcome } from '../../../src/protocol/outcome.ts';
 import { succeededWith } from '../../fakes/job-samples.ts';
+import { callerOf } from '../../fakes/principals.ts';
 import { asCaller, startHttp } from './harness.ts';
 
 const json = { ...asCaller, 'content-type': 'application/json' };
@@ -19,7 +20,7 @@ test('with ?wait the finished job is 200, including a failed one', async () => {
       .inject({ method: 'POST', url: '/v1/jobs?wait=60', headers: json, payload: { prompt: 'x' } })
       .then((a) => a);
     await http.jobs.nextWait();
-    const [job] = (await http.jobs.list({ id: 'caller', admin: false }, anything)).data;
+    const [job] = (await http.jobs.list(callerOf('caller'), anything)).data;
     http.jobs.finish(job?.id ?? '', outcome);
     const answer = await asked;
     expect(answer.statusCode).toBe(200);
@@ -70,7 +71,7 @@ test('a caller that leaves ends the wait and cancels nothing', async () => {
   leave.abort();
   await expect(asked).rejects.toThrow();
   await gone;
-  const { data } = await http.jobs.list({ id: 'caller', admin: false }, anything);
+  const { data } = await http.jobs.list(callerOf('caller'), anything);
   expect(data.map(({ status }) => status)).toEqual(['queued']);
 });
 
@@ -90,7 +91,7 @@ test('with ?wait and Accept: text/plain the answer is the text', async () => {
       .inject({ method: 'POST', url: '/v1/jobs?wait=60', headers, payload: 'x' })
       .then((a) => a);
     await http.jobs.nextWait();
-    const [job] = (await http.jobs.list({ id: 'caller', admin: false }, anything)).data;
+    const [job] = (await http.jobs.list(callerOf('caller'), anything)).data;
     http.jobs.finish(job?.id ?? '', outcome);
     const answer = await asked;
     expect([answer.statusCode, answer.headers['content-type'], answer.body]).toEqual([

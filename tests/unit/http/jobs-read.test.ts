@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { wireError } from '../../../src/errors.ts';
 import { jobOutcome } from '../../../src/protocol/outcome.ts';
+import { callerOf } from '../../fakes/principals.ts';
 import { asCaller, startHttp } from './harness.ts';
 
 /** For questions that change nothing. */
@@ -61,7 +62,7 @@ test('the executions of a job are read with every field; of another job, and wit
   const read = (path: string) => http.app.inject({ url: `/v1/jobs/${path}`, headers: asCaller });
   expect((await read(`${id}/executions`)).json()).toEqual({ data: http.jobs.ran, nextCursor: null });
   expect((await read(`${id}/executions?limit=1`)).statusCode).toBe(400);
-  const { job } = await http.jobs.create({ id: 'other', admin: false }, { prompt: 'x' }, null);
+  const { job } = await http.jobs.create(callerOf('other'), { prompt: 'x' }, null);
   expect((await read(`${job.id}/executions`)).json().code).toBe('job.not_found');
 });
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { callerOf } from '../../fakes/principals.ts';
 import { asAdmin, asCaller, startHttp } from './harness.ts';
 
 type Http = Awaited<ReturnType<typeof startHttp>>;
@@ -23,7 +24,7 @@ test('a process is terminated: its job is cancelled, or it is ended while it is 
   const idle = http.processes.add('claude', null);
   const cancelled = await post(http, `/v1/processes/${running.id}/terminate`, { force: true });
   expect([cancelled.statusCode, cancelled.json()]).toEqual([202, running]);
-  expect(await http.jobs.get({ id: 'caller', admin: false }, id)).toMatchObject({
+  expect(await http.jobs.get(callerOf('caller'), id)).toMatchObject({
     cancelRequested: true,
     metadata: { force: 'true' },
   });

@@ -1,15 +1,16 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { ADMIN_PRINCIPAL, RAW_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { createPromptResolver, type ResolvePromptOptions } from '../../../src/jobs/resolve-prompt.ts';
 import { MAX_PROMPT_BYTES, type PromptRequest } from '../../../src/protocol/prompt.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { createPricing } from '../../../src/usage/pricing.ts';
+import { callerOf } from '../../fakes/principals.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
 
-const ADMIN = { id: 'admin', admin: true };
-const USER = { id: 'user', admin: false };
+const USER = callerOf('user');
 
 function setUp(
   changed: Partial<ResolvePromptOptions['settings']> = {},
@@ -37,13 +38,13 @@ function setUp(
     ...changed,
   };
   const providers = createProviders(providerSettings(providersFile), PROVIDER_HOST);
-  const resolve = (request: unknown, principal = ADMIN) =>
+  const resolve = (request: unknown, principal = ADMIN_PRINCIPAL) =>
     // as: requests come from outside.
     createPromptResolver(principal, { settings, providers, pricing: createPricing({}) })(
       request as PromptRequest,
     );
   /** The error code of a refused request. */
-  const refusal = async (request: unknown, principal = ADMIN) => {
+  const refusal = async (request: unknown, principal = ADMIN_PRINCIPAL) => {
     const error = await resolve(request, principal).then(
       () => ({ code: 'accepted' }),
       (thrown: unknown) => thrown,
@@ -261,14 +262,19 @@ describe('a request', () => {
     }
   });
 
-  it('of a caller who is no admin may allow no tools, but may forbid some', async () => {
+  it('of the requests channel may allow no tools, but may forbid some', async () => {
     const { resolve, refusal } = setUp();
-    expect(await refusal({ prompt: 'x', allowedTools: ['Read'] }, USER)).toMatchObject({
+    expect(await refusal({ prompt: 'x', allowedTools: ['Read'] }, RAW_PRINCIPAL)).toMatchObject({
       code: 'tools.denied',
       status: 403,
     });
-    expect(await resolve({ prompt: 'x', allowedTools: [], disallowedTools: ['Bash'] }, USER)).toMatchObject({
+    expect(
+      await resolve({ prompt: 'x', allowedTools: [], disallowedTools: ['Bash'] }, RAW_PRINCIPAL),
+    ).toMatchObject({
       disallowedTools: ['Bash'],
+    });
+    expect(await resolve({ prompt: 'x', allowedTools: ['Read'] }, USER)).toMatchObject({
+      allowedTools: ['Read'],
     });
   });
 

@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest';
+import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { createSessionPlacement } from '../../../src/jobs/session-placement.ts';
 import type { JobRecord } from '../../../src/records/ports.ts';
 import type { Store } from '../../../src/store/store.ts';
+import { callerOf } from '../../fakes/principals.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
-const ANN = { id: 'ann', admin: false };
-const BOB = { id: 'bob', admin: false };
-const ADMIN = { id: 'root', admin: true };
+const ANN = callerOf('ann');
+const BOB = callerOf('bob');
 const SESSION = '01J00000000000000000000001';
 
-type Found = Pick<JobRecord, 'id' | 'sessionId' | 'status' | 'nativeSessionId' | 'principal'>;
+type Found = Pick<JobRecord, 'id' | 'sessionId' | 'status' | 'nativeSessionId' | 'project'>;
 
 /**
  * A store with one session of Ann's, which counts the lookups.
@@ -18,7 +19,7 @@ type Found = Pick<JobRecord, 'id' | 'sessionId' | 'status' | 'nativeSessionId' |
 function place(record?: Found) {
   let now = 0;
   let asked = 0;
-  const origin = { principal: 'ann', provider: 'claude', node: 'n1', nativeSessionId: 'x' };
+  const origin = { project: 'ann', provider: 'claude', node: 'n1', nativeSessionId: 'x' };
   // as: only this operation is used.
   const run = (async (_name: string, { sessionId }: { sessionId: string }) => {
     asked += 1;
@@ -43,7 +44,7 @@ describe('where a request runs', () => {
     const { of } = place();
     expect(await of(ANN, null)).toBeNull();
     expect(await of(ANN)).toBe('n1');
-    expect(await of(ADMIN)).toBe('n1');
+    expect(await of(ADMIN_PRINCIPAL)).toBe('n1');
   });
 
   it('is remembered for a minute for the caller who used the session', async () => {
@@ -66,10 +67,10 @@ describe('where a request runs', () => {
 
   it('is decided later for a session whose first job has not ended, or whose copy is not there', async () => {
     const id = '01J00000000000000000000002';
-    const first = { id, sessionId: id, status: 'running', nativeSessionId: null, principal: 'ann' } as const;
+    const first = { id, sessionId: id, status: 'running', nativeSessionId: null, project: 'ann' } as const;
     for (const record of [first, { ...first, status: 'failed', nativeSessionId: 'n' } as const]) {
       const { of, asked } = place(record);
-      expect([await of(ANN, id), await of(ADMIN, id)]).toEqual([null, null]);
+      expect([await of(ANN, id), await of(ADMIN_PRINCIPAL, id)]).toEqual([null, null]);
       expect(asked()).toBe(2);
       await expect(of(BOB, id)).rejects.toMatchObject({ code: 'session.not_found' });
       await expect(of(ANN, id, 'codex')).rejects.toMatchObject({ code: 'request.invalid' });

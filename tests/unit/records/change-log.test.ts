@@ -3,7 +3,7 @@ import { decodeLogEntry } from '../../../src/records/change-log.ts';
 
 const ID = '01K9ZV4Q4S9V0M0X2T6D8Y3B7C';
 const STATE = {
-  ...{ p: 'default', s: 'S', o: 'alice', b: '', v: '3', t: 'scheduled', w: 'backoff' },
+  ...{ p: 'web', s: 'S', o: 'alice', b: '', v: '3', t: 'scheduled', w: 'backoff' },
   ...{ f: '1780000060000', a: '1', c: '' },
 };
 const entry = (kind: string, id: string, state: Readonly<Record<string, string>> = STATE) =>
@@ -12,7 +12,7 @@ const entry = (kind: string, id: string, state: Readonly<Record<string, string>>
 test('an entry has the state that the job had then', () => {
   expect(entry('j', ID)).toEqual({
     cursor: '1780000000000-2',
-    principal: 'alice',
+    project: 'web',
     change: {
       cursor: '1780000000000-2',
       kind: 'job.changed',
