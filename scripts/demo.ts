@@ -12,9 +12,11 @@ import { parseArgs } from 'node:util';
 import { type App, startApp } from '../src/app.ts';
 import { createClient } from '../src/client/client.ts';
 import { loadSettings } from '../src/config/load.ts';
+import { secretsOf } from '../src/config/secrets.ts';
 import { messageOf } from '../src/errors.ts';
 import { createLogger } from '../src/logger.ts';
 import type { Job } from '../src/protocol/job.ts';
+import { createRedactor } from '../src/redactor.ts';
 import { findRedisServer } from '../src/redis/private/find-server.ts';
 import { createEventPrinter } from './demo/events.ts';
 import { findClaudeLogin, offlineEnvironment, realEnvironment } from './demo/login.ts';
@@ -59,9 +61,14 @@ async function run({ screen, signal, ends, dir, prompt, model }: Demo): Promise<
 
   screen.step('The server: HTTP API, queue, sandboxed workers, executor');
   const logFile = join(dir, 'server.log');
-  const logger = createLogger(settings.logLevel, { write: (line) => appendFileSync(logFile, line) });
+  const redactor = createRedactor(secretsOf(settings, env));
+  const logger = createLogger(
+    settings.logLevel,
+    { write: (line) => appendFileSync(logFile, line) },
+    redactor,
+  );
   const startedAt = performance.now();
-  const app = await startApp({ settings, env, version: 'demo', logger });
+  const app = await startApp({ settings, env, version: 'demo', redactor, logger });
   ends.defer(() => stopApp(app, screen, signal));
   screen.detail(
     `${app.url} is ready after ${seconds(performance.now() - startedAt)}; its Redis has port ${app.redisPort}`,

@@ -10,6 +10,7 @@ import type { Logger } from 'pino';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { ADMIN_PRINCIPAL, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
+import { urlSecrets } from './config/secrets.ts';
 import { createDamageReports } from './damage.ts';
 import { createBatchFeed } from './events/batch-feed.ts';
 import { createChangeFeed } from './events/change-feed.ts';
@@ -40,6 +41,7 @@ import { createReconciler } from './queue/reconcile.ts';
 import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
 import { openRecords } from './records/open-records.ts';
+import type { Redactor } from './redactor.ts';
 import { openRedis } from './redis/connection.ts';
 import { createNames } from './redis/names.ts';
 import { startRedis } from './redis/private/start-redis.ts';
@@ -64,6 +66,8 @@ export interface AppOptions {
   /** The server's own environment, from which each CLI gets its allow-listed part. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly version: string;
+  /** Gets the secrets that the server makes, too. */
+  readonly redactor: Redactor;
   readonly logger: Logger;
   /** Real paths of more directories in which jobs may run; read at each use. null: none. */
   readonly moreRoots?: (() => readonly string[]) | null;
@@ -92,7 +96,7 @@ export function startApp(options: AppOptions): Promise<App> {
 }
 
 async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
-  const { settings, env, version, logger, moreRoots = null } = options;
+  const { settings, env, version, redactor, logger, moreRoots = null } = options;
   const component = (name: string): Logger => logger.child({ component: name });
   const newId = createIdFactory();
   const bootId = newId().id;
@@ -110,6 +114,8 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const searchPath = env['PATH'] ?? '';
   const server = await startRedis({ settings, searchPath, logger: component('redis') });
   life.onStop('redis', () => server.stop(), STOP_REDIS_MS);
+  const adminToken = await loadOrCreateAdminToken(settings.home);
+  redactor.add([adminToken, ...urlSecrets(server.url), ...urlSecrets(server.workerUrl)]);
   const redis = await openRedis(server.url, component('redis'));
   life.onStop('redis connections', () => redis.close());
   const names = createNames(settings);
@@ -226,6 +232,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     onSent: waits.wake,
     onGiven: queue.deliverSoon,
     onSuperseded: reconciler.settleKnown,
+    redactor,
     logger: component('executor'),
     failpoint,
   });
@@ -311,6 +318,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     damage,
     providers: createProviderReports({ providers, probe, stateFolders, credentials, environment, executor }),
     resumeProvider: credentials.open,
+    redactor,
   });
   await life.start('job waits', waits);
   const http = await createHttpServer({
@@ -328,8 +336,9 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
       await copier.catchUp();
       return store.run('usage.report', { ...query, project: projectOf(principal) });
     },
-    auth: createAuthenticator({ adminToken: await loadOrCreateAdminToken(settings.home) }),
+    auth: createAuthenticator({ adminToken }),
     board: [queue.queue],
+    redactor,
     logger: component('http'),
     version,
   });

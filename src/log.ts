@@ -1,5 +1,7 @@
 /** What every process logs with. It loads no package: pino would take 4 MB of each worker. */
 
+import type { Redactor } from './redactor.ts';
+
 /** The part of pino's logger that is used below the server. */
 export interface Log {
   debug(fields: object, message: string): void;
@@ -12,10 +14,15 @@ export interface Log {
 const LEVELS = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, fatal: 60 } as const;
 export type LogLevel = keyof typeof LEVELS;
 
-/** Writes the lines that pino would write, without redaction. */
-export function createLineLog(lowest: LogLevel, write: (line: string) => void = toStdout): Log {
+/** Writes the lines that pino would write; only the redactor replaces something. */
+export function createLineLog(
+  lowest: LogLevel,
+  redactor: Pick<Redactor, 'text'>,
+  write: (line: string) => void = toStdout,
+): Log {
   const log = (level: number, fields: object, msg: string): void => {
-    if (level >= LEVELS[lowest]) write(`${JSON.stringify({ level, time: Date.now(), ...fields, msg })}\n`);
+    if (level < LEVELS[lowest]) return;
+    write(redactor.text(`${JSON.stringify({ level, time: Date.now(), ...fields, msg })}\n`));
   };
   return {
     debug: (fields, message) => log(LEVELS.debug, fields, message),

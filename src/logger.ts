@@ -1,7 +1,8 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
+import { REDACTED, type Redactor } from './redactor.ts';
 
 /** Fields that may hold a secret or a caller's text; never written whole. */
-const REDACTED = [
+const SECRET_FIELDS = [
   'token',
   '*.token',
   'password',
@@ -23,7 +24,16 @@ function toStdout(): DestinationStream {
   return { write: (line) => process.stdout.write(line) };
 }
 
-/** Creates the process's logger: JSON lines on stdout (or on `destination`), without host name. */
-export function createLogger(level: string, destination: DestinationStream = toStdout()): Logger {
-  return pino({ level, base: null, redact: { paths: REDACTED, censor: '[redacted]' } }, destination);
+/**
+ * Creates the process's logger: JSON lines on stdout (or on `destination`), without host name and,
+ * with a redactor, without secrets.
+ */
+export function createLogger(
+  level: string,
+  destination: DestinationStream = toStdout(),
+  redactor: Redactor | null = null,
+): Logger {
+  const lines: DestinationStream =
+    redactor === null ? destination : { write: (line) => destination.write(redactor.text(line)) };
+  return pino({ level, base: null, redact: { paths: SECRET_FIELDS, censor: REDACTED } }, lines);
 }

@@ -10,6 +10,7 @@ import { plainDataFolder } from './config/places.ts';
 import type { Settings } from './config/schema.ts';
 import { AppError, messageOf } from './errors.ts';
 import { makeProcessPrivate } from './processes/own-process.ts';
+import type { Redactor } from './redactor.ts';
 import { rememberFolder, runFolders } from './store/run-folders.ts';
 import {
   isAlive,
@@ -43,11 +44,10 @@ export async function serve(options: ServeOptions & { readonly background: boole
   const withdrawNote = noteStart(home, startedBy);
   try {
     const settings = await loadSettings(env);
-    const { createLogger } = await import('./logger.ts');
-    const logger = createLogger(settings.logLevel, logStream);
+    const { redactor, logger } = await openLog(settings, env, logStream);
     const signals = listenForSignals();
     const moreRoots = background ? await rootsOfCommands(env, home, process.cwd()) : null;
-    const app = await startServer({ settings, env, version, logger, moreRoots });
+    const app = await startServer({ settings, env, version, redactor, logger, moreRoots });
     signals.started();
     noteAddress(home, app.url, startedBy, logger);
     const { url, redisPort, tokenFile, recovery } = app;
@@ -131,9 +131,8 @@ export async function startTemporaryServer(options: TemporaryServerOptions): Pro
       const roots = [...settings.roots, ...(moreRoots?.() ?? [])];
       await resolveWorkspace(jobIn, { roots, trustedRoots: [] });
     }
-    const { createLogger } = await import('./logger.ts');
-    const logger = createLogger(settings.logLevel, logStream);
-    const app = await startServer({ settings, env, version, logger, moreRoots });
+    const { redactor, logger } = await openLog(settings, env, logStream);
+    const app = await startServer({ settings, env, version, redactor, logger, moreRoots });
     noteAddress(home, app.url, 'run', logger);
     return {
       url: app.url,
@@ -172,15 +171,31 @@ export async function loadSettings(env: Environment): Promise<Settings> {
   return config.loadSettings(env, process.cwd());
 }
 
+/** The logger, and the redactor that its lines go through. It knows the secrets of the settings. */
+async function openLog(
+  settings: Settings,
+  env: Environment,
+  logStream: DestinationStream,
+): Promise<{ readonly redactor: Redactor; readonly logger: Logger }> {
+  const [{ createRedactor }, { secretsOf }, { createLogger }] = await Promise.all([
+    import('./redactor.ts'),
+    import('./config/secrets.ts'),
+    import('./logger.ts'),
+  ]);
+  const redactor = createRedactor(secretsOf(settings, env));
+  return { redactor, logger: createLogger(settings.logLevel, logStream, redactor) };
+}
+
 interface StartOptions {
   readonly settings: Settings;
   readonly env: Environment;
   readonly version: string;
+  readonly redactor: Redactor;
   readonly logger: Logger;
   readonly moreRoots: (() => readonly string[]) | null;
 }
 
-async function startServer({ settings, env, version, logger, moreRoots }: StartOptions): Promise<App> {
+async function startServer({ logger, ...options }: StartOptions): Promise<App> {
   makeProcessPrivate();
   // BullMQ does not catch the error of a message to a worker process that has just died. The job is
   // redelivered.
@@ -192,7 +207,7 @@ async function startServer({ settings, env, version, logger, moreRoots }: StartO
   process.on('unhandledRejection', onUnhandled);
   try {
     const { startApp } = await import('./app.ts');
-    return await startApp({ settings, env, version, logger, moreRoots });
+    return await startApp({ ...options, logger });
   } catch (error) {
     process.off('unhandledRejection', onUnhandled); // the command may start a server again
     throw error;

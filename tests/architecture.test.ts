@@ -10,7 +10,7 @@ const MAX_LINES = 300;
  * The composition root is one list of all parts, read from top to bottom; splitting it would hide
  * the order.
  */
-const MAX_ROOT_LINES = 360;
+const MAX_ROOT_LINES = 400;
 
 interface Import {
   /** Path from the root for our own files, else the package's or node module's name. */
@@ -232,9 +232,11 @@ describe('the folders', () => {
     'src/redis/doorbells.ts',
     'src/redis/names.ts',
     'src/redis/redis-error.ts',
+    'src/config/secrets.ts',
     'src/config/worker.ts',
     'src/errors.ts',
     'src/log.ts',
+    'src/redactor.ts',
     'src/failpoint.ts',
     'src/timing.ts',
   ];

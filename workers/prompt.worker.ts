@@ -5,11 +5,13 @@
  */
 import type { SandboxedJob } from 'bullmq';
 import { monotonicFactory } from 'ulid';
+import { urlSecrets } from '../src/config/secrets.ts';
 import { readWorkerSettings } from '../src/config/worker.ts';
 import { createFailpoint } from '../src/failpoint.ts';
 import { createLineLog } from '../src/log.ts';
 import { createScriptRunner } from '../src/records/script-runner.ts';
 import { createSubmissions } from '../src/records/submissions.ts';
+import { createRedactor } from '../src/redactor.ts';
 import { openConnection } from '../src/redis/connection.ts';
 import { createRedisDoorbells } from '../src/redis/doorbells.ts';
 import { createNames } from '../src/redis/names.ts';
@@ -20,7 +22,7 @@ const POLL_MS = 2000;
 const CLEAN_AFTER_MS = 5000;
 
 const settings = readWorkerSettings(process.env);
-const logger = createLineLog(settings.logLevel);
+const logger = createLineLog(settings.logLevel, createRedactor(urlSecrets(settings.redisUrl)));
 const names = createNames(settings);
 const commands = openConnection(settings.redisUrl, 'patient', 'worker', logger);
 const subscriber = openConnection(settings.redisUrl, 'patient', 'worker-sub', logger);

@@ -9,6 +9,7 @@ import type { ProcessEnd } from '../processes/spawned-process.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Translator } from '../providers/provider.ts';
+import type { Redactor } from '../redactor.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import { tokensOf, verdictOf, warningOf } from './bounded.ts';
 import { CLEAN_EXIT, createListener, type Listener } from './listener.ts';
@@ -61,6 +62,7 @@ export async function execute(options: {
   emit(event: ExecutionEvent, raw: string | null): void;
   /** Gets the controls that slow the CLI down. */
   onFlow(flow: { pause(): void; resume(): void }): void;
+  readonly redactor: Redactor;
   readonly logger: Logger;
 }): Promise<ExecutionResult> {
   const { prepared, signals, limits, resources, pricing, emit } = options;
@@ -131,6 +133,7 @@ export async function execute(options: {
     listener,
     pricing,
     limits,
+    redactor: options.redactor,
     warn,
   });
   if (end === null)
@@ -151,6 +154,7 @@ function finish(options: {
   readonly listener: Listener;
   readonly pricing: Pricing;
   readonly limits: ExecutionLimits;
+  readonly redactor: Redactor;
   warn(code: string, message: string): void;
 }): { readonly outcome: Outcome; readonly tokens: TokenCounts | null; readonly limitedModel: string | null } {
   const { end, started, translator } = options;
@@ -159,7 +163,9 @@ function finish(options: {
   const exit = { code: end?.code ?? null, signal: end?.signal ?? null };
   // Neither a CLI that we stopped after its terminal event nor one that stays open has failed.
   const counted = stopped?.reason === 'lingered' || end === null ? CLEAN_EXIT : exit;
-  const { verdict, refused } = verdictOf(() => translator.end(counted, started.child.stderrTail()));
+  // Before it is cut: an error keeps only its end.
+  const stderr = options.redactor.text(started.child.stderrTail());
+  const { verdict, refused } = verdictOf(() => translator.end(counted, stderr));
   if (refused !== null) options.warn('value_refused', refused);
   const { byModel, sessionTokens } = tokensOf(translator.progress);
   const outcome = outcomeOf({

@@ -8,6 +8,7 @@ import type { Launch } from '../processes/launch.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
 import type { CliProcess } from '../protocol/server-info.ts';
 import type { Claim, Claims } from '../records/ports.ts';
+import type { Redactor } from '../redactor.ts';
 import { createPeriodic, onceMore, within } from '../timing.ts';
 import { createDelivery } from './delivery.ts';
 import type { Ledger } from './ports.ts';
@@ -73,6 +74,7 @@ export interface ExecutorOptions {
   onSuperseded(): void;
   onSent(jobId: string): void; // its outcome is in its record
   onGiven(jobIds: readonly string[]): void; // to this node: BullMQ has to deliver them now
+  readonly redactor: Redactor;
   readonly logger: Logger;
   readonly failpoint?: Failpoint;
 }
@@ -122,6 +124,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     retryBackoffMs,
     slots,
     onSlotFree,
+    redactor: options.redactor,
     failpoint,
     logger,
   });
@@ -265,19 +268,16 @@ export function createExecutor(options: ExecutorOptions): Executor {
     },
 
     kick,
-
     lookAtCancel(jobId) {
       for (const one of active.values()) if (one.claim.jobId === jobId) return lookAtFlags.ask();
     },
 
     hasRoom: (provider) => accepting && slots.free() > 0 && (slots.freeOf()[provider] ?? 1) > 0,
     runningOf: slots.running,
-
     processes: () => [...runningProcesses(active.values(), resources), ...starter.idle()],
     endIdle: starter.endIdle,
 
     status: () => ({ running: slots.running(), limit: options.concurrency, accepting }),
-
     starts: starter.counts,
     problem: () => ledgerOutage.problem() ?? starter.problem(),
   };

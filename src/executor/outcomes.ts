@@ -6,8 +6,9 @@ import { type ErrorCode, toWire, type WireError, wireError } from '../errors.ts'
 import type { Exit } from '../protocol/cli.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import { jobOutcome, type Outcome, sumOfUsage, type Usage } from '../protocol/outcome.ts';
+import { QUOTA_TIMEOUT_MS } from '../protocol/prompt.ts';
 import type { Translator, Verdict } from '../providers/provider.ts';
-import type { Finish } from '../records/ports.ts';
+import type { Claim, Finish } from '../records/ports.ts';
 import { backoffMs } from '../timing.ts';
 import { boundedError, cutText } from './bounded.ts';
 import { createUseFold, eventsOf, type ReadEvents } from './earlier.ts';
@@ -158,6 +159,22 @@ const UNKNOWN_LIMIT_MS = 300_000;
 export function limitDelay(resetsAt: string | null, nowMs: number): number {
   const resetMs = resetsAt === null ? UNKNOWN_LIMIT_MS : Date.parse(resetsAt) - nowMs;
   return Math.ceil(Math.max(0, resetMs) + Math.random() * LIMIT_JITTER_MS);
+}
+
+/** Whether and when the job goes on after this outcome. */
+export function nextExecution(
+  { attempt, kind, request }: Claim,
+  { error }: Outcome,
+  retryBackoffMs: number,
+): Pick<Finish, 'backoffMs' | 'quotaMs'> {
+  const waits = error?.code === 'execution.quota' && request.onQuota !== 'fail' && kind !== 'raw';
+  if (waits) {
+    return {
+      backoffMs: limitDelay(error.resetsAt, Date.now()),
+      quotaMs: request.quotaTimeoutMs ?? QUOTA_TIMEOUT_MS,
+    };
+  }
+  return { backoffMs: retryDelay(error, attempt, retryBackoffMs, Date.now()), quotaMs: null };
 }
 
 export interface LostOptions {

@@ -8,8 +8,8 @@ import type { ProcScanner } from '../processes/proc-scanner.ts';
 import { isShortage } from '../processes/spawn.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome, Usage } from '../protocol/outcome.ts';
-import { QUOTA_TIMEOUT_MS } from '../protocol/prompt.ts';
 import type { Claim, Claims, Finish, LeaseState } from '../records/ports.ts';
+import type { Redactor } from '../redactor.ts';
 import { rawAnswer } from '../rpc/raw-requests.ts';
 import { pause } from '../timing.ts';
 import type { Delivery } from './delivery.ts';
@@ -17,16 +17,10 @@ import { earlierExecutions } from './earlier.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
 import { type ExecutionLimits, type ExecutionResult, execute } from './execute.ts';
 import type { KnownSessions } from './known-sessions.ts';
-import {
-  backoffAfter,
-  cancelledOutcome,
-  limitDelay,
-  lostFinish,
-  refusedOutcome,
-  retryDelay,
-} from './outcomes.ts';
+import { backoffAfter, cancelledOutcome, lostFinish, nextExecution, refusedOutcome } from './outcomes.ts';
 import type { Ledger } from './ports.ts';
 import type { PrepareOptions } from './prepare.ts';
+import { createRedactedEvents, type RedactedEvents } from './redacted-events.ts';
 import type { ResourceWatch } from './resources.ts';
 import { type Prepared, prepareClaim, runCli } from './run-cli.ts';
 import type { Active, Slots } from './slots.ts';
@@ -65,10 +59,11 @@ export function createClaimRunner(options: {
   readonly slots: Pick<Slots, 'moveTo'>;
   /** The CLI of an execution has ended. */
   onSlotFree(): void;
+  readonly redactor: Redactor;
   readonly failpoint: Failpoint;
   readonly logger: Logger;
 }): (one: Active) => Promise<void> {
-  const { claims, ledger, ledgerOutage, delivery, prepare, limits, failpoint, logger } = options;
+  const { claims, ledger, ledgerOutage, delivery, prepare, limits, redactor, failpoint, logger } = options;
 
   async function run(one: Active): Promise<void> {
     const { claim } = one;
@@ -83,9 +78,10 @@ export function createClaimRunner(options: {
       onResume: () => flow?.resume(),
       now: Date.now,
     });
+    const events = createRedactedEvents(redactor, sink.push);
     let result: ExecutionResult | null;
     try {
-      result = await admitAndRun(one, sink, (controls) => {
+      result = await admitAndRun(one, events, (controls) => {
         flow = controls;
       });
     } catch (error) {
@@ -97,6 +93,7 @@ export function createClaimRunner(options: {
     if (result === null) return;
     one.running = false;
     options.onSlotFree(); // the next execution need not wait for the settling of this one
+    events.flush();
     await settle(one, result, sink, await usedBefore);
   }
 
@@ -109,7 +106,7 @@ export function createClaimRunner(options: {
   /** Null when the ledger knew the execution: it is settled then. */
   async function admitAndRun(
     one: Active,
-    sink: EventSink,
+    events: RedactedEvents,
     onFlow: (flow: Flow) => void,
   ): Promise<ExecutionResult | null> {
     const { claim, stop } = one;
@@ -142,9 +139,10 @@ export function createClaimRunner(options: {
           pricing: prepare.pricing,
           emit,
           onFlow,
+          redactor,
           logger,
         }),
-      emit: (event, raw) => record(one, sink, event, raw),
+      emit: (event, raw) => record(one, events, event, raw),
     });
   }
 
@@ -226,7 +224,7 @@ export function createClaimRunner(options: {
     );
   }
 
-  function record(one: Active, sink: EventSink, event: ExecutionEvent, raw: string | null): void {
+  function record(one: Active, events: RedactedEvents, event: ExecutionEvent, raw: string | null): void {
     const now = Date.now();
     if (event.kind === 'execution.started') {
       one.started = { pid: event.pid, at: now, lastEventAt: now };
@@ -235,17 +233,19 @@ export function createClaimRunner(options: {
       });
     }
     if (one.started !== null) one.started.lastEventAt = now;
-    sink.push(event, raw);
+    events.push(event, raw);
   }
 
   async function settle(
     { claim }: Active,
-    { outcome, finalLine, sessionTokens }: ExecutionResult,
+    { sessionTokens, ...result }: ExecutionResult,
     sink: EventSink,
     earlierUsage: Usage | null,
   ): Promise<void> {
     const { jobId, executionId } = claim;
     await failpoint('executor.ended');
+    const outcome = redactor.value(result.outcome);
+    const finalLine = result.finalLine && redactor.text(result.finalLine);
     const finish: Finish = {
       ...{ jobId, executionId, outcome, earlierUsage, ...(await sink.close()) },
       ...nextExecution(claim, outcome, options.retryBackoffMs),
@@ -276,22 +276,6 @@ const withoutCli = (outcome: Outcome): ExecutionResult => ({
   outcome,
   ...{ finalLine: null, sessionTokens: null, limitedModel: null, account: null },
 });
-
-/** Whether and when the job goes on after this outcome. */
-function nextExecution(
-  { attempt, kind, request }: Claim,
-  { error }: Outcome,
-  retryBackoffMs: number,
-): Pick<Finish, 'backoffMs' | 'quotaMs'> {
-  const waits = error?.code === 'execution.quota' && request.onQuota !== 'fail' && kind !== 'raw';
-  if (waits) {
-    return {
-      backoffMs: limitDelay(error.resetsAt, Date.now()),
-      quotaMs: request.quotaTimeoutMs ?? QUOTA_TIMEOUT_MS,
-    };
-  }
-  return { backoffMs: retryDelay(error, attempt, retryBackoffMs, Date.now()), quotaMs: null };
-}
 
 const isOutage = (error: unknown): boolean =>
   isRedisTrouble(error) ||

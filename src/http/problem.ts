@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { ulid } from 'ulid';
 import { AppError, ERROR_CODES, type ErrorCode } from '../errors.ts';
+import type { Redactor } from '../redactor.ts';
 import { SECURITY_HEADERS } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
 import type { Connections } from './shutdown.ts';
@@ -23,12 +24,15 @@ export type ProblemDetails = Static<typeof ProblemDetails>;
 export const PROBLEM_TYPE = 'application/problem+json';
 const DEFAULT_RETRY_AFTER_SECONDS = 2;
 
-/** Answers every error as a problem. Errors of the server are logged with their cause. */
-export function errorHandler(app: HttpApp): void {
+/**
+ * Answers every error as a problem without secrets. Errors of the server are logged with their
+ * cause.
+ */
+export function errorHandler(app: HttpApp, redactor: Redactor): void {
   app.setErrorHandler((error, request, reply) => {
     const problem = toAppError(error);
     logProblem(problem, error, request);
-    return sendProblem(request, reply, problem);
+    return sendProblem(reply, problem, redactor.value(problemOf(problem, request.id)));
   });
 }
 
@@ -67,7 +71,8 @@ function patternOf(url: string): RegExp {
 /** Answers what the router refuses before any hook: a malformed path, a too long parameter. */
 export function answerFrameworkError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
-  sendProblem(request, reply, toAppError(error));
+  const problem = toAppError(error);
+  sendProblem(reply, problem, problemOf(problem, request.id));
 }
 
 /**
@@ -112,12 +117,12 @@ function rawProblem(error: AppError): string {
   return `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${lines}\r\n${body}`;
 }
 
-function sendProblem(request: FastifyRequest, reply: FastifyReply, error: AppError): FastifyReply {
+function sendProblem(reply: FastifyReply, error: AppError, problem: ProblemDetails): FastifyReply {
   return reply
     .code(error.status)
     .headers(problemHeaders(error))
     .serializer((body: unknown) => JSON.stringify(body))
-    .send(problemOf(error, request.id));
+    .send(problem);
 }
 
 function problemOf(error: AppError, requestId: string): ProblemDetails {

@@ -5,6 +5,7 @@ import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import type { Authenticator } from '../auth/keyring.ts';
 import { createLoginSessions, createStreamTickets } from '../auth/signed-values.ts';
 import { AppError, messageOf } from '../errors.ts';
+import type { Redactor } from '../redactor.ts';
 import { auth } from './auth.ts';
 import { bodyParsing } from './body.ts';
 import { acceptable, commonHeaders, requestIdOf } from './headers.ts';
@@ -53,6 +54,7 @@ export interface HttpServerOptions {
   readonly auth: Authenticator;
   /** The queues that Bull Board shows. The caller closes them. */
   readonly board: readonly Queue[];
+  readonly redactor: Redactor;
   readonly logger: FastifyBaseLogger;
   readonly version: string;
 }
@@ -76,6 +78,7 @@ export async function createHttpServer({
   usage,
   auth: authenticator,
   board,
+  redactor,
   logger,
   version,
 }: HttpServerOptions): Promise<HttpApp> {
@@ -84,7 +87,7 @@ export async function createHttpServer({
   const tickets = createStreamTickets();
 
   // Hooks run in this order.
-  errorHandler(app);
+  errorHandler(app, redactor);
   notFound(app);
   commonHeaders(app);
   stopping(app);
@@ -105,7 +108,7 @@ export async function createHttpServer({
   serverRoutes(app, health);
   processRoutes(app, processes);
   holdRoutes(app, holds);
-  boardRoutes(app, { queues: board, jobs, events });
+  boardRoutes(app, { queues: board, jobs, events, redactor });
   await app.ready();
   return app;
 }

@@ -6,6 +6,7 @@ import type { Health } from '../http/ports.ts';
 import type { Launcher } from '../processes/launcher.ts';
 import type { WorkerPool } from '../queue/worker-pool.ts';
 import type { Upkeep } from '../records/ports.ts';
+import type { Redactor } from '../redactor.ts';
 import { whyDown } from '../redis/connection.ts';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from './metrics.ts';
@@ -23,6 +24,7 @@ export interface HealthOptions {
   readonly damage: Pick<DamageReports, 'counts' | 'latest'>;
   readonly providers: Health['providers'];
   readonly resumeProvider: Health['resumeProvider'];
+  readonly redactor: Redactor;
 }
 
 interface Check {
@@ -34,7 +36,7 @@ const without = (problem: string | null): Check => ({ ok: problem === null, deta
 
 /** Answers /ready, /claude-cli/health, /metrics and /v1/providers. */
 export function createHealth(options: HealthOptions): Health {
-  const { redis, upkeep, store, executor } = options;
+  const { redis, upkeep, store, executor, redactor } = options;
 
   async function checkRedis(): Promise<Check> {
     // Redis answers INFO before a connection can take other commands, and while it loads its data.
@@ -84,7 +86,8 @@ export function createHealth(options: HealthOptions): Health {
       };
       const ready = Object.values(needed).every(({ ok }) => ok);
       const stored = without(unreadable());
-      return { ready, degraded: ready && !stored.ok, checks: { ...needed, stored } };
+      const checks = redactor.value({ ...needed, stored });
+      return { ready, degraded: ready && !stored.ok, checks };
     },
     async executor() {
       const { running, limit, accepting } = executor.status();
@@ -95,7 +98,7 @@ export function createHealth(options: HealthOptions): Health {
       return { healthy: accepting && pending !== null, pendingRequests: pending ?? 0, running, limit };
     },
     metrics: () => options.metrics.render(),
-    providers: options.providers,
+    providers: async () => redactor.value(await options.providers()),
     resumeProvider: options.resumeProvider,
   };
 }

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { createLineLog, createLogLimit } from '../../src/log.ts';
 import { createLogger } from '../../src/logger.ts';
+import { createRedactor } from '../../src/redactor.ts';
 
 it.each(['debug', 'info', 'warn', 'error', 'fatal'] as const)(
   'a worker that logs from %s on writes the lines of the server',
@@ -8,7 +9,7 @@ it.each(['debug', 'info', 'warn', 'error', 'fatal'] as const)(
     const [server, worker]: [string[], string[]] = [[], []];
     const logs = [
       createLogger(lowest, { write: (line) => void server.push(line) }),
-      createLineLog(lowest, (line) => void worker.push(line)),
+      createLineLog(lowest, createRedactor(), (line) => void worker.push(line)),
     ];
     for (const log of logs) {
       log.debug({ reason: 'a "quoted" reason\n' }, 'one');

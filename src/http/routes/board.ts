@@ -6,6 +6,7 @@ import { ADMIN_PRINCIPAL } from '../../auth/principal.ts';
 import { AppError } from '../../errors.ts';
 import type { StoredEvent } from '../../protocol/event.ts';
 import type { Job } from '../../protocol/job.ts';
+import type { Redactor } from '../../redactor.ts';
 import { type HttpApp, takeOver } from '../http-app.ts';
 import type { EventHub, Jobs } from '../ports.ts';
 
@@ -30,6 +31,7 @@ export interface BoardSources {
   readonly queues: readonly Queue[];
   readonly jobs: Pick<Jobs, 'get'>;
   readonly events: Pick<EventHub, 'read'>;
+  readonly redactor: Redactor;
 }
 
 /**
@@ -77,7 +79,7 @@ interface Board {
  * the board.
  */
 async function createBoard(
-  { queues, jobs, events }: BoardSources,
+  { queues, jobs, events, redactor }: BoardSources,
   basePath: string,
   logger: FastifyBaseLogger,
 ): Promise<Board> {
@@ -106,7 +108,8 @@ async function createBoard(
   const withJob = async (delivery: Delivery): Promise<Delivery> => {
     // A job that was deleted or cannot be read must not hide the others.
     const job = await jobs.get(ADMIN_PRINCIPAL, delivery.id ?? '').catch(() => null);
-    return Object.assign(delivery, shownOf(job));
+    // A prompt and tags are stored as they were sent, but an admin is not their owner.
+    return Object.assign(delivery, shownOf(redactor.value(job)));
   };
   const serverAdapter = new FastifyAdapter();
   serverAdapter.setBasePath(basePath);

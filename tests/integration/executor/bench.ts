@@ -16,6 +16,7 @@ import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import { buildEnvironment } from '../../../src/providers/environment.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import type { Claims, JobRecord, NewJob } from '../../../src/records/ports.ts';
+import { createRedactor } from '../../../src/redactor.ts';
 import { createPricing } from '../../../src/usage/pricing.ts';
 import { newJob } from '../../contracts/records/samples.ts';
 import type { JournalEntry } from '../../fakes/fake-cli-journal.ts';
@@ -91,6 +92,7 @@ export async function executorBench(
     permitted: Partial<PrepareOptions['settings']> = {},
   ) {
     const executor = createExecutor({
+      redactor: createRedactor(),
       claims: ownClaims,
       // As workers and the doorbell of their submits do.
       onGiven: (ids) => void rpc.deliver(ids).then(() => executor.kick()),

@@ -13,6 +13,7 @@ import { createProcessService } from '../../../src/jobs/processes.ts';
 import { createHolds } from '../../../src/limits/holds.ts';
 import type { BatchEvent } from '../../../src/protocol/change.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
+import { createRedactor } from '../../../src/redactor.ts';
 import { FakeBatches } from '../../fakes/batches.ts';
 import { FakeChangeLog, LOG_CHANNEL } from '../../fakes/change-log.ts';
 import { FakeEventHub } from '../../fakes/event-hub.ts';
@@ -85,6 +86,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
     usage: usage.read,
     auth: withCaller(),
     board,
+    redactor: createRedactor(),
     logger,
     version: '1.2.3',
   });
