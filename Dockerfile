@@ -1,7 +1,10 @@
 # syntax=docker/dockerfile:1
 # The server, its sandboxed workers and the claude CLI, as an unprivileged user.
 #   docker build -t bullpen .
-#   docker run --init -p 127.0.0.1:3000:3000 -v bullpen-data:/data -v "$PWD":/workspace bullpen
+#   docker run --init -p 127.0.0.1:3000:3000 -e BULLPEN_ALLOW_PLAIN_HTTP=on \
+#     -v bullpen-data:/data -v "$PWD":/workspace bullpen
+# Without that variable the server does not start: it cannot see that the port is published on loopback only.
+# For another address, put a proxy with HTTPS in front and set BULLPEN_PUBLIC_URL instead.
 
 ARG NODE_IMAGE=node:24-bookworm-slim
 # The version the tests run with; keep it equal to the devDependency in package.json.

@@ -323,6 +323,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   await life.start('job waits', waits);
   const http = await createHttpServer({
     settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
+    place: settings,
     jobs,
     manyJobs,
     batches,

@@ -32,6 +32,7 @@ export const ERROR_CODES = {
   'request.timeout': meaning(408, 'The request took too long to arrive'),
   'request.too_large': meaning(413, 'The request body is too large'),
   'request.unsupported_media_type': meaning(415, 'The content type is not supported'),
+  'request.misdirected': meaning(421, 'The Host header names another server'),
   'request.headers_too_large': meaning(431, 'The request headers are too large'),
 
   'auth.unauthenticated': meaning(401, 'A valid token is needed'),

@@ -46,7 +46,7 @@ export function stopAllServers(): void {
 /** @throws when it does not start; no process is left then */
 export async function startBenchServer(options: BenchServerOptions): Promise<BenchServer> {
   const { home, workspace, bin } = options;
-  mkdirSync(home, { recursive: true });
+  mkdirSync(home, { recursive: true, mode: 0o700 });
   const config = join(home, 'bench.config.yaml');
   writeFileSync(config, stringify(options.config ?? {}));
 

@@ -9,6 +9,7 @@ import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { AppError, messageOf, type Problem } from '../errors.ts';
 import { configFile, userFolder } from './places.ts';
+import { unsafeSettings } from './safe-start.ts';
 import { FILE_SETTINGS, SETTINGS, Settings } from './schema.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -162,7 +163,10 @@ export function loadSettings(env: Environment, cwd: string): Settings {
   setDefaultFolders(values, env, cwd);
   const complete = Value.Default(Settings, values) as Record<string, unknown>; // the default of an object is an object
   problems.push(...problemsIn(complete));
-  if (problems.length === 0) problems.push(...contradictionsIn(complete as Settings)); // every part was checked
+  if (problems.length === 0) {
+    const checked = complete as Settings; // every part was checked
+    problems.push(...contradictionsIn(checked), ...unsafeSettings(checked, env));
+  }
   if (problems.length > 0 || !checker.Check(complete)) throw invalid(problems);
   return complete;
 }

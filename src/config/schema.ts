@@ -42,6 +42,8 @@ const list = (env: string, defaultText: string, description: string) =>
 
 const CHANNEL = { pattern: '^[A-Za-z0-9:._-]{1,128}$' };
 const REDIS_URL = { pattern: '^rediss?://' };
+/** Without a path, because the pages link to absolute ones. */
+const ORIGIN = { pattern: '^https?://[^/?#@\\\\\\s]+/?$' };
 
 export const SETTINGS = {
   home: text('BULLPEN_HOME', 'The data folder, with the ledger, the token and the private Redis.', {
@@ -63,6 +65,21 @@ export const SETTINGS = {
     maximum: 65_535,
     description: 'The port to listen on. With 0, the system chooses a free one.',
   }),
+  publicUrl: optional(
+    'BULLPEN_PUBLIC_URL',
+    'none',
+    'The address that callers of other machines use, for example https://bullpen.example.org. It has no path.',
+    ORIGIN,
+  ),
+  allowPlainHttp: flag(
+    'BULLPEN_ALLOW_PLAIN_HTTP',
+    'Whether callers of other machines may send their tokens without TLS.',
+  ),
+  trustProxy: list(
+    'BULLPEN_TRUST_PROXY',
+    'none',
+    'The addresses and networks of reverse proxies whose X-Forwarded-For is believed, for example 10.0.0.0/8.',
+  ),
   redisUrl: optional(
     'REDIS_URL',
     'none',

@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../auth/keyring.ts';
 import type { Principal } from '../auth/principal.ts';
@@ -6,11 +5,13 @@ import { type LoginSessions, SESSION_COOKIE, type StreamTickets } from '../auth/
 import { AppError } from '../errors.ts';
 import { acceptsByName } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
+import type { OwnNames } from './own-names.ts';
 
 interface Identities {
   readonly authenticator: Authenticator;
   readonly sessions: LoginSessions;
   readonly tickets: StreamTickets;
+  readonly names: OwnNames;
 }
 
 /**
@@ -35,7 +36,8 @@ export function auth(app: HttpApp, identities: Identities): void {
   });
 }
 
-function identify(request: FastifyRequest, { authenticator, sessions, tickets }: Identities): Principal {
+function identify(request: FastifyRequest, identities: Identities): Principal {
+  const { authenticator, sessions, tickets, names } = identities;
   const headers = authorizationHeaders(request);
   if (headers.length > 0) return authenticator.authenticate(headers.length === 1 ? headers[0] : undefined);
   const ticketed = fromTicket(request, tickets);
@@ -43,7 +45,7 @@ function identify(request: FastifyRequest, { authenticator, sessions, tickets }:
   const cookie = request.cookies[SESSION_COOKIE];
   const principal = cookie === undefined ? null : sessions.find(cookie);
   if (principal === null) return authenticator.authenticate(undefined);
-  if (!isSameOrigin(request.headers, request.method === 'GET' || request.method === 'HEAD')) {
+  if (!names.isOwnPage(request.headers, request.method === 'GET' || request.method === 'HEAD')) {
     throw new AppError('auth.forbidden', 'the login cookie is taken only from pages of this server');
   }
   return principal;
@@ -71,25 +73,3 @@ const wantsLoginPage = (request: FastifyRequest, error: unknown): boolean =>
 
 const toLogin = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
   reply.redirect(`/login?next=${encodeURIComponent(request.url)}`, 303);
-
-/**
- * Whether a browser sent this request from a page of this server, so that its cookie may be used.
- * SameSite is not enough: a page on another port of localhost is the same site.
- *
- * Browsers send Origin with every request that changes something, and Sec-Fetch-Site in secure
- * contexts. Without both, only a request that changes nothing passes: an address typed into an
- * older browser, or curl.
- */
-export function isSameOrigin(headers: IncomingHttpHeaders, changesNothing: boolean): boolean {
-  const { origin } = headers;
-  if (origin !== undefined) return hostOf(origin) === (headers.host ?? '').toLowerCase();
-  const site = headers['sec-fetch-site'];
-  if (site === undefined) return changesNothing;
-  return site === 'same-origin' || (site === 'none' && changesNothing);
-}
-
-/** Host and port of an origin. null for `null` and malformed ones, which match no Host. */
-function hostOf(origin: string): string | null {
-  const url = URL.parse(origin);
-  return url === null || url.host === '' ? null : url.host;
-}

@@ -4,30 +4,51 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import Negotiator from 'negotiator';
 import { AppError } from '../errors.ts';
 import type { HttpApp } from './http-app.ts';
+import type { OwnNames } from './own-names.ts';
 import { invalid } from './validation.ts';
 
 const PLAIN_ID = /^[A-Za-z0-9._~:-]{1,128}$/;
 const STATIC_FILES = /^\/(docs|admin\/queues)\/static\//;
 const DEFAULT_PRODUCES = ['application/json'];
 
-/** Headers of every answer. A page with a stricter policy replaces `content-security-policy`. */
+/**
+ * Headers of every answer. A page replaces `content-security-policy`; other answers show and load
+ * nothing when they are opened in a browser.
+ */
 export const SECURITY_HEADERS = {
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
   // Not no-referrer: browsers would send `Origin: null` from our own login form.
   'referrer-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
-  'content-security-policy': "frame-ancestors 'none'",
+  'content-security-policy':
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 } as const;
 
-/** Sets the headers that every answer has, logs each request, and refuses one without a Host. */
-export function commonHeaders(app: HttpApp): void {
+/** Browsers know the second one in HTTPS only, and report it as an error elsewhere. */
+const HTTPS_HEADERS = {
+  'strict-transport-security': 'max-age=31536000',
+  'cross-origin-opener-policy': 'same-origin',
+} as const;
+
+/**
+ * Sets the headers that every answer has, logs each request, and refuses one whose Host is missing
+ * or names another server. X-Forwarded-Host does not count: a page may set it.
+ */
+export function commonHeaders(app: HttpApp, names: OwnNames): void {
+  const headers = { ...SECURITY_HEADERS, ...(names.httpsOnly ? HTTPS_HEADERS : {}) };
   app.addHook('onRequest', async (request, reply) => {
-    reply.header('x-request-id', request.id).headers(SECURITY_HEADERS);
+    reply.header('x-request-id', request.id).headers(headers);
     if (!STATIC_FILES.test(request.url)) reply.header('cache-control', 'no-store');
     logAnswer(request, reply);
+    const { host } = request.headers;
+    if (host !== undefined) {
+      if (names.knows(host)) return;
+      const detail = `"${host}" is no name of this server; if it should be one, set BULLPEN_PUBLIC_URL`;
+      throw new AppError('request.misdirected', detail);
+    }
     // RFC 9112 §3.2. Node would refuse it too, but without a problem document.
-    if (request.raw.httpVersion !== '1.1' || request.headers.host !== undefined) return;
+    if (request.raw.httpVersion !== '1.1') return;
     reply.header('connection', 'close');
     throw invalid([{ path: '/headers/host', message: 'is required' }]);
   });
@@ -49,6 +70,7 @@ function logAnswer(request: FastifyRequest, reply: FastifyReply): void {
     request.log.debug(
       {
         method: request.method,
+        from: request.ip,
         route: request.routeOptions.url ?? null,
         status: reply.raw.statusCode,
         ms: Math.round(performance.now() - startedAt),

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FastifyReply } from 'fastify';
 
 const ENTITIES: Readonly<Record<string, string>> = {
@@ -11,10 +12,6 @@ const ENTITIES: Readonly<Record<string, string>> = {
 /** Text escaped for HTML content and quoted attributes. */
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, (char) => ENTITIES[char] ?? char);
-
-/** No scripts; inline style only. */
-const PAGE_POLICY =
-  "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 const ICON =
   "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='8' fill='%23b45309'/%3E%3Cpath d='M9 8v16M16 8v16M23 8v16' stroke='white' stroke-width='3' stroke-linecap='round'/%3E%3C/svg%3E";
@@ -40,6 +37,9 @@ th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--
 tr:target { background: color-mix(in srgb, var(--accent) 18%, transparent) }
 code { font-family: ui-monospace, monospace; font-size: .92em }
 `;
+
+/** No scripts, no files, and no style but this one. */
+const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`;
 
 /** Answers with a page without scripts or other files. `body` is HTML, `title` is text. */
 export function sendPage(reply: FastifyReply, title: string, body: string, wide = false): FastifyReply {

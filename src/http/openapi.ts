@@ -27,8 +27,9 @@ const SECURITY: Readonly<Record<Access, readonly Record<string, string[]>[]>> = 
   admin: [{ bearer: [] }, { login: [] }],
 };
 
+/** Swagger UI writes styles into its page. */
 const PAGE_POLICY =
-  "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'";
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** Serves the OpenAPI 3.1 document of the routes at /openapi.json, and its page at /docs. */
 export async function openapi(app: HttpApp, version: string): Promise<void> {
@@ -114,6 +115,7 @@ export const emptyAnswer = (description: string) => ({ description, type: 'null'
 /** Codes that every route with a handler may answer. */
 const COMMON: readonly ErrorCode[] = [
   'request.invalid',
+  'request.misdirected',
   'redis.unavailable',
   'server.stopping',
   'internal.error',

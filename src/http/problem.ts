@@ -108,10 +108,10 @@ function parserError(code: string): AppError {
 function rawProblem(error: AppError): string {
   const body = JSON.stringify(problemOf(error, ulid()));
   const headers = Object.entries({
+    ...SECURITY_HEADERS,
     ...problemHeaders(error),
     'content-length': String(Buffer.byteLength(body)),
     connection: 'close',
-    'x-content-type-options': 'nosniff',
   });
   const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
   return `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${lines}\r\n${body}`;

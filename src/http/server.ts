@@ -11,6 +11,7 @@ import { bodyParsing } from './body.ts';
 import { acceptable, commonHeaders, requestIdOf } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
 import { openapi } from './openapi.ts';
+import { createOwnNames } from './own-names.ts';
 import type {
   Batches,
   BatchFeed,
@@ -39,8 +40,19 @@ import { usageRoute } from './routes/usage.ts';
 import { type Connections, stopping, trackConnections } from './shutdown.ts';
 import { validatorCompiler } from './validation.ts';
 
+/** Where the server is in its network. */
+export interface HttpPlace {
+  /** Address or name to listen on. */
+  readonly host: string;
+  /** The origin that callers of other machines use; null: there is none. */
+  readonly publicUrl: string | null;
+  /** Addresses and networks of proxies whose X-Forwarded-For is believed. */
+  readonly trustProxy: readonly string[];
+}
+
 export interface HttpServerOptions {
   readonly settings: HttpSettings;
+  readonly place: HttpPlace;
   readonly jobs: Jobs;
   readonly manyJobs: ManyJobs;
   readonly batches: Batches;
@@ -66,6 +78,7 @@ export interface HttpServerOptions {
  */
 export async function createHttpServer({
   settings,
+  place,
   jobs,
   manyJobs,
   batches,
@@ -82,23 +95,24 @@ export async function createHttpServer({
   logger,
   version,
 }: HttpServerOptions): Promise<HttpApp> {
-  const app = createApp(settings, logger);
+  const app = createApp(settings, place.trustProxy, logger);
+  const names = createOwnNames(place.host, place.publicUrl);
   const sessions = createLoginSessions();
   const tickets = createStreamTickets();
 
   // Hooks run in this order.
   errorHandler(app, redactor);
   notFound(app);
-  commonHeaders(app);
+  commonHeaders(app, names);
   stopping(app);
   await app.register(cookie);
-  auth(app, { authenticator, sessions, tickets });
+  auth(app, { authenticator, sessions, tickets, names });
   acceptable(app);
   bodyParsing(app);
   await openapi(app, version);
 
   landingRoutes(app, version);
-  loginRoutes(app, authenticator, sessions);
+  loginRoutes(app, { authenticator, sessions, names });
   jobRoutes(app, jobs);
   executionRoutes(app, jobs);
   manyJobRoutes(app, manyJobs);
@@ -138,7 +152,7 @@ export async function listen(
 const noAddress = (message: string, cause: unknown): AppError =>
   new AppError('config.invalid', message, { cause });
 
-function createApp(settings: HttpSettings, logger: FastifyBaseLogger): HttpApp {
+function createApp(settings: HttpSettings, proxies: readonly string[], logger: FastifyBaseLogger): HttpApp {
   const app = Fastify({
     loggerInstance: logger,
     // headers.ts logs requests instead.
@@ -157,7 +171,7 @@ function createApp(settings: HttpSettings, logger: FastifyBaseLogger): HttpApp {
     // shutdown.ts answers instead, with a problem.
     return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    trustProxy: false,
+    trustProxy: proxies.length > 0 && [...proxies],
     onProtoPoisoning: 'error',
     onConstructorPoisoning: 'error',
     frameworkErrors: answerFrameworkError,

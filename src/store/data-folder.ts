@@ -12,8 +12,9 @@ import { readServerNote, removeServerNote, writeServerNote } from './server-note
 
 /**
  * Creates the data folder and locks it for this process.
- * @throws AppError config.invalid when a folder of the settings is missing, when a CLI could read
- * the data folder, or when the data folder cannot be used; config.locked when another server has it
+ * @throws AppError config.invalid when a folder of the settings is missing, when a CLI or another
+ * user could read the data folder, or when the data folder cannot be used; config.locked when
+ * another server has it
  */
 export async function openDataFolder(
   settings: Pick<Settings, 'home' | 'cwd' | 'roots' | 'trustedRoots'>,
@@ -32,6 +33,7 @@ export async function openDataFolder(
       `the data folder ${home} lies inside an allowed root (${roots.join(', ')}), where a CLI could read the token; start in a project's folder, or set BULLPEN_CWD or BULLPEN_HOME`,
     );
   }
+  await refuseReaders(home);
   const lock = lockFolder(home);
   try {
     await restrict(home);
@@ -40,6 +42,23 @@ export async function openDataFolder(
     lock.release();
     throw error;
   }
+}
+
+/**
+ * Refuses a folder in which another user could read the token. It is not narrowed here, because
+ * what was in it may have been read.
+ */
+async function refuseReaders(home: string): Promise<void> {
+  const { mode, uid } = await stat(home);
+  const self = process.getuid?.();
+  if (self === undefined) return; // this system has no file owners
+  const refuse = (why: string) =>
+    new AppError('config.invalid', `the data folder ${home} ${why}, or set BULLPEN_HOME to another folder`);
+  if (uid !== self) throw refuse(`belongs to another user (uid ${uid}); run \`chown -R ${self}\` on it`);
+  if ((mode & 0o077) === 0) return;
+  throw refuse(
+    `can be read by other users (mode ${(mode & 0o777).toString(8)}); run \`chmod 700\` on it, and delete its file "token" if they may have read it`,
+  );
 }
 
 /** Locks the folder and writes the note that names this process. */
@@ -103,8 +122,7 @@ async function restrictOne(path: string): Promise<void> {
     if ((mode & 0o077) !== 0) await chmod(path, mode & 0o700);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : null;
-    // Removed in between, or owned by another user. The folder around it keeps others out, and
-    // `bullpen doctor` checks that.
+    // Removed in between, or owned by another user. The folder around it keeps others out.
     if (code !== 'ENOENT' && code !== 'EPERM') throw error;
   }
 }

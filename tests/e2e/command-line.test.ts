@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
@@ -434,7 +434,7 @@ describe('bullpen serve', () => {
     ],
     [
       'a host that is not here',
-      { BULLPEN_HOST: '192.0.2.1', BULLPEN_PORT: '0' },
+      { BULLPEN_HOST: '192.0.2.1', BULLPEN_PORT: '0', BULLPEN_ALLOW_PLAIN_HTTP: 'on' },
       /^bullpen: the server cannot listen on 192.0.2.1/,
     ],
   ])('stops with one line at %s', async (_what, env, line) => {
@@ -443,6 +443,16 @@ describe('bullpen serve', () => {
     expect([code, err.trimEnd().split('\n').length]).toEqual([78, 1]);
     expect(err).toMatch(line);
     expect(existsSync(join(place.data, 'server.json'))).toBe(false);
+  });
+
+  it.each([
+    [{ BULLPEN_HOST: '0.0.0.0' }, /host \(BULLPEN_HOST\): lets other machines in .* set BULLPEN_PUBLIC_URL/],
+    [{ JWT_SECRET: 'change-me' }, /JWT_SECRET: is a password of examples .* `openssl rand -hex 32`/],
+  ])('stops at %j and prints what to do', async (env, line) => {
+    const place = newPlace();
+    const { code, err } = await type(place, ['serve'], { env });
+    expect([code, err]).toEqual([78, expect.stringMatching(line)]);
+    expect(readdirSync(place.data)).toEqual([]);
   });
 });
 

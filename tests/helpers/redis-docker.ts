@@ -5,7 +5,7 @@ import { eventually } from './eventually.ts';
 import type { TestRedis, TestRedisOptions } from './redis.ts';
 
 const IMAGE = 'redis:8-alpine';
-const PASSWORD = 'test';
+const PASSWORD = 'of-these-tests';
 const READY_TIMEOUT_MS = 20_000;
 
 /** A Redis in a container, on a port of 127.0.0.1 that stays over a restart. */

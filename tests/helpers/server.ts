@@ -14,7 +14,7 @@ import { makeTempDir, removeDir } from './temp.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const NODE_BIN = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url));
 const START_WITHIN_MS = 60_000;
-const MOUNT = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"';
+const MOUNT = 'mount -t tmpfs -o size="$1",mode=700 tmpfs "$2" && shift 2 && exec "$@"';
 
 /** Whether this machine lets us mount a small disk in a namespace of our own. */
 export function mayMount(): boolean {

@@ -32,7 +32,7 @@ it(
     execFileSync('sh', ['-c', COPY_LEDGER], { cwd: first.home });
     await first.kill('SIGKILL');
     const dir = tempDir();
-    mkdirSync(join(dir, 'data'));
+    mkdirSync(join(dir, 'data'), { mode: 0o700 });
     cpSync(join(first.home, 'copy.db'), join(dir, 'data', 'ledger.db'));
     for (const name of ['token', 'node-id']) cpSync(join(first.home, name), join(dir, 'data', name));
 

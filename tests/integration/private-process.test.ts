@@ -36,7 +36,7 @@ it('every file of the data folder is private, also one that was not; those of a 
   mkdirSync(cliHome);
   writeFileSync(join(cliHome, 'tool'), '#!/bin/sh\n');
   chmodSync(join(cliHome, 'tool'), 0o755);
-  for (const path of ['.', 'token', 'ledger.db', 'redis', 'redis/lock', 'redis/data', 'redis/users.acl']) {
+  for (const path of ['token', 'ledger.db', 'redis', 'redis/lock', 'redis/data', 'redis/users.acl']) {
     chmodSync(join(first.home, path), lstatSync(join(first.home, path)).isDirectory() ? 0o755 : 0o644);
   }
 

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { loadSettings } from '../../src/config/load.ts';
+import { tempDir } from '../helpers/temp.ts';
 
 /**
  * What the image and the compose file promise, as far as their text can show it without an engine.
@@ -119,6 +121,7 @@ describe('docker-compose.yml', () => {
       BULLPEN_CWD: '/workspace',
       BULLPEN_HOST: '0.0.0.0',
     });
+    expect(() => loadSettings(bullpen.environment, tempDir())).not.toThrow();
   });
 
   test('mounts declared volumes where the image expects them', () => {

@@ -21,6 +21,7 @@ const LOG_WITHIN_MS = 1_000;
 const POLL_EVERY_MS = 5_000;
 const RETRY_AFTER_SECONDS = 2;
 
+/** Bull Board writes styles into its page, and needs its `<base>`. */
 const PAGE_POLICY =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'";
 /** The page's link to a font of a third party, removed so that it asks this server only. */

@@ -4,18 +4,24 @@ import type { Authenticator } from '../../auth/keyring.ts';
 import { type LoginSessions, SESSION_COOKIE } from '../../auth/signed-values.ts';
 import { AppError } from '../../errors.ts';
 import { closed } from '../../protocol/schema.ts';
-import { isSameOrigin } from '../auth.ts';
 import { utf8Text } from '../body.ts';
 import { escapeHtml, sendPage } from '../html.ts';
 import type { HttpApp } from '../http-app.ts';
 import { emptyAnswer, errorAnswers } from '../openapi.ts';
+import type { OwnNames } from '../own-names.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
 const Credentials = Type.Object({ token: Type.String(), next: Type.Optional(Type.String()) }, closed);
 const COOKIE = { httpOnly: true, sameSite: 'strict', path: '/' } as const;
 
+interface LoginOptions {
+  readonly authenticator: Authenticator;
+  readonly sessions: LoginSessions;
+  readonly names: OwnNames;
+}
+
 /** `GET /login`, `POST /login` (form or JSON) and `POST /logout`: exchange a token for a cookie. */
-export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions: LoginSessions): void {
+export function loginRoutes(app: HttpApp, { authenticator, sessions, names }: LoginOptions): void {
   app.register(async (scope: HttpApp) => {
     scope.addContentTypeParser(FORM, { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) =>
       Object.fromEntries(new URLSearchParams(utf8Text(body))),
@@ -53,7 +59,11 @@ export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions
         const form = request.headers['content-type']?.startsWith(FORM) === true;
         const login = logIn(token, form);
         if (login === null) return sendLogin(reply, next, true);
-        reply.setCookie(SESSION_COOKIE, login.cookie, { ...COOKIE, maxAge: login.maxAgeSeconds });
+        reply.setCookie(SESSION_COOKIE, login.cookie, {
+          ...COOKIE,
+          secure: request.headers.origin?.startsWith('https:') === true,
+          maxAge: login.maxAgeSeconds,
+        });
         return form ? reply.redirect(localPath(next), 303) : reply.code(204).send();
       },
     );
@@ -78,6 +88,13 @@ export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions
     );
   });
 
+  /** Keeps other sites from logging a browser in or out. Forms always send Origin. */
+  function refuseOtherOrigins({ headers }: FastifyRequest): void {
+    if (headers.origin === undefined && headers['sec-fetch-site'] === undefined) return;
+    if (names.isOwnPage(headers, false)) return;
+    throw new AppError('auth.forbidden', 'log in and out from pages of this server only');
+  }
+
   /** A new login; null: the token is wrong and the caller is a form, which gets its page again. */
   function logIn(token: string, form: boolean) {
     try {
@@ -87,13 +104,6 @@ export function loginRoutes(app: HttpApp, authenticator: Authenticator, sessions
       throw error;
     }
   }
-}
-
-/** Keeps other sites from logging a browser in or out. Forms always send Origin. */
-function refuseOtherOrigins({ headers }: FastifyRequest): void {
-  if (headers.origin === undefined && headers['sec-fetch-site'] === undefined) return;
-  if (isSameOrigin(headers, false)) return;
-  throw new AppError('auth.forbidden', 'log in and out from pages of this server only');
 }
 
 function sendLogin(reply: FastifyReply, next: string | undefined, refused: boolean): FastifyReply {

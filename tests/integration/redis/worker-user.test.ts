@@ -8,9 +8,12 @@ import { commandLine, descendants } from '../../helpers/proc.ts';
 import { startServer, type TestServer } from '../../helpers/server.ts';
 import { accepted, breakableRedis, fakeClis, sandboxesOf } from '../fault-bench.ts';
 
+const WORD = 'word-of-these-tests';
 const OPERATIONS = readFileSync(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
 const documented = (user: string): readonly string[] =>
-  (new RegExp(`^ACL SETUSER ${user} (on .*)$`, 'm').exec(OPERATIONS)?.[1] ?? '').split(' ');
+  (new RegExp(`^ACL SETUSER ${user} (on .*)$`, 'm').exec(OPERATIONS)?.[1] ?? '')
+    .replace('PASSWORD', WORD)
+    .split(' ');
 
 /** What a worker process was given. */
 function workerUrl({ pid }: TestServer): URL {
@@ -98,7 +101,7 @@ it('of another Redis does so with the documented rules', async () => {
     await redis.admin.call('ACL', 'SETUSER', user, ...documented(user));
   }
   const clis = await fakeClis();
-  const at = `PASSWORD@127.0.0.1:${redis.port}`;
+  const at = `${WORD}@127.0.0.1:${redis.port}`;
   const server = await startServer({
     config: clis.config,
     env: {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -119,6 +120,32 @@ it('refuses a data folder inside a folder where jobs may run, also behind a link
     });
     expect(existsSync(join(home, 'lock.db'))).toBe(false);
   }
+});
+
+it.each([0o755, 0o710, 0o702])(
+  'refuses a data folder with mode %o, and changes nothing in it',
+  async (mode) => {
+    const home = tempDir();
+    writeFileSync(join(home, 'token'), '');
+    chmodSync(home, mode);
+    await expect(open(home)).rejects.toMatchObject({
+      code: 'config.invalid',
+      message: expect.stringMatching(`${home} .*\\(mode ${mode.toString(8)}\\); run \`chmod 700\` on it`),
+    });
+    expect([readdirSync(home), statSync(home).mode & 0o777]).toEqual([['token'], mode]);
+    chmodSync(home, 0o700);
+    await lock(home);
+  },
+);
+
+it.runIf(process.getuid?.() === 0)('refuses a data folder of another user', async () => {
+  const home = tempDir();
+  chownSync(home, 12_345, 12_345);
+  const message = expect.stringMatching(
+    `${home} belongs to another user \\(uid 12345\\); run \`chown -R 0\``,
+  );
+  await expect(open(home)).rejects.toMatchObject({ code: 'config.invalid', message });
+  expect(readdirSync(home)).toEqual([]);
 });
 
 it('creates the node id once, in a file of the owner', async () => {

@@ -98,7 +98,10 @@ test('answers cannot be cached, framed or sniffed', async () => {
       'x-content-type-options': 'nosniff',
       'x-frame-options': 'DENY',
       'referrer-policy': 'same-origin',
-      'content-security-policy': expect.stringContaining("frame-ancestors 'none'"),
+      'cross-origin-resource-policy': 'same-origin',
+      'content-security-policy': expect.stringMatching(
+        /^default-src '(none|self)'; (.*; )?base-uri 'none'; form-action '(none|self)'; frame-ancestors 'none'$/,
+      ),
     });
   }
 });

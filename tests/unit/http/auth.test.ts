@@ -56,7 +56,7 @@ test('two Authorization headers are 401, even when one or both are right', async
   for (const other of [right, 'authorization: Bearer bp_wrong']) {
     const answer = await rawRequest(url, [
       'GET /v1/jobs HTTP/1.1',
-      'Host: x',
+      'Host: localhost',
       right,
       other,
       'Connection: close',

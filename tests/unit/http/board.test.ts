@@ -55,7 +55,7 @@ test.each([
 ])('the raw path %s leads to nothing', async (path) => {
   await using http = await startHttp();
   const url = await http.listen();
-  const lines = [`GET ${path} HTTP/1.1`, 'Host: x', 'Connection: close'];
+  const lines = [`GET ${path} HTTP/1.1`, 'Host: localhost', 'Connection: close'];
   expect(await rawRequest(url, lines)).toMatch(/^HTTP\/1\.1 40[14] /);
   const admin = await rawRequest(url, [...lines, `Authorization: Bearer ${ADMIN_TOKEN}`]);
   expect(admin).toMatch(/^HTTP\/1\.1 40[34] /);

@@ -6,6 +6,7 @@ import type { BatchFeed } from '../../../src/http/ports.ts';
 import {
   createHttpServer,
   DEFAULT_HTTP_SETTINGS,
+  type HttpPlace,
   type HttpServerOptions,
   type HttpSettings,
 } from '../../../src/http/server.ts';
@@ -43,11 +44,12 @@ function withCaller(): Authenticator {
 
 export interface Changes {
   readonly settings?: Partial<HttpSettings>;
+  readonly place?: Partial<HttpPlace>;
   readonly board?: HttpServerOptions['board'];
 }
 
 /** The server over fakes, with its log lines; closed by `await using`. */
-export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
+export async function startHttp({ settings = {}, place = {}, board = [] }: Changes = {}) {
   const jobs = new FakeJobs();
   const batches = new FakeBatches();
   const batchFeed: BatchFeed = {
@@ -68,6 +70,7 @@ export async function startHttp({ settings = {}, board = [] }: Changes = {}) {
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
   const app = await createHttpServer({
     settings: { ...DEFAULT_HTTP_SETTINGS, ...settings },
+    place: { host: '127.0.0.1', publicUrl: null, trustProxy: [], ...place },
     jobs,
     manyJobs,
     batches,

@@ -21,7 +21,7 @@ async function idsOf(server: string, path: string) {
   });
   const { authorization } = asCaller;
   socket.write(
-    `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: ${authorization}\r\n\r\n`,
+    `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: ${authorization}\r\n\r\n`,
   );
   return { ids, socket, closed: once(socket, 'close') };
 }

@@ -38,7 +38,13 @@ test('every limit of Node and Fastify is set', async () => {
 test('a body one byte over the limit is 413, with Content-Length or chunked', async () => {
   await using http = await startHttp({ settings: { bodyLimitBytes: 1000 } });
   const url = await http.listen();
-  const head = ['POST /v1/jobs HTTP/1.1', 'Host: x', AUTH, 'Content-Type: text/plain', 'Connection: close'];
+  const head = [
+    'POST /v1/jobs HTTP/1.1',
+    'Host: localhost',
+    AUTH,
+    'Content-Type: text/plain',
+    'Connection: close',
+  ];
   const fits = await rawRequest(url, [...head, 'Content-Length: 1000'], 'x'.repeat(1000));
   expect(fits).toContain('HTTP/1.1 202');
   const announced = await rawRequest(url, [...head, 'Content-Length: 1001'], 'x'.repeat(1001));
@@ -51,7 +57,7 @@ test('a body one byte over the limit is 413, with Content-Length or chunked', as
 test('slow headers and a silent connection are 408 and closed', async () => {
   await using http = await startHttp({ settings: SHORT });
   const url = await http.listen();
-  for (const bytes of ['', 'GET /health HTTP/1.1\r\nHost: x\r\nX-Slow:']) {
+  for (const bytes of ['', 'GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow:']) {
     const socket = await dial(url);
     const said = untilClosed(socket);
     socket.write(bytes);
@@ -67,7 +73,7 @@ test('a slow body is cut off', async () => {
   const socket = await dial(await http.listen());
   const said = untilClosed(socket);
   socket.write(
-    `POST /v1/jobs HTTP/1.1\r\nHost: x\r\n${AUTH}\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nslow`,
+    `POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n${AUTH}\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nslow`,
   );
   expect(parseAnswer(await said)).toMatchObject({ status: 408, problem: { code: 'request.timeout' } });
   expect(http.jobs.requests).toEqual([]);
@@ -75,7 +81,7 @@ test('a slow body is cut off', async () => {
 
 test('a connection between two requests is closed after the keep-alive time', async () => {
   await using http = await startHttp({ settings: { keepAliveTimeoutMs: 20 } });
-  const answer = await rawRequest(await http.listen(), ['GET /health HTTP/1.1', 'Host: x']);
+  const answer = await rawRequest(await http.listen(), ['GET /health HTTP/1.1', 'Host: localhost']);
   expect(answer).toContain('HTTP/1.1 200');
 });
 
@@ -105,8 +111,8 @@ test('20 kB of headers or of address are 431', async () => {
   const url = await http.listen();
   const long = 'x'.repeat(20_000);
   for (const lines of [
-    ['GET /health HTTP/1.1', 'Host: x', `X-Long: ${long}`],
-    [`GET /${long} HTTP/1.1`, 'Host: x'],
+    ['GET /health HTTP/1.1', 'Host: localhost', `X-Long: ${long}`],
+    [`GET /${long} HTTP/1.1`, 'Host: localhost'],
   ]) {
     const { status, head, problem } = parseAnswer(await rawRequest(url, lines));
     expect([status, problem['code'], problem['status']]).toEqual([431, 'request.headers_too_large', 431]);

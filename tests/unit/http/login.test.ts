@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { ADMIN_TOKEN, startHttp } from './harness.ts';
 
@@ -7,7 +8,11 @@ test('the login page loads nothing else and leads back', async () => {
   await using http = await startHttp();
   const page = await http.app.inject({ url: '/login?next=%2Fdocs%3Fa%3D1' });
   expect(page.headers['content-type']).toBe('text/html; charset=utf-8');
-  expect(page.headers['content-security-policy']).toContain("frame-ancestors 'none'");
+  const [, style = ''] = /<style>(.*)<\/style>/s.exec(page.body) ?? [];
+  const hash = createHash('sha256').update(style).digest('base64');
+  expect(page.headers['content-security-policy']).toBe(
+    `default-src 'none'; style-src 'sha256-${hash}'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`,
+  );
   expect(page.body).toContain('<label for="token">');
   expect(page.body).toContain('value="/docs?a=1"');
   expect(page.body).not.toContain('<script');

@@ -21,14 +21,14 @@ test('while it stops, new requests are 503 with Connection: close, only /health 
     ['GET', '/docs'],
   ]) {
     const { status, head, problem } = parseAnswer(
-      await rawRequest(url, [`${method} ${path} HTTP/1.1`, 'Host: x']),
+      await rawRequest(url, [`${method} ${path} HTTP/1.1`, 'Host: localhost']),
     );
     expect([status, problem['code']], path).toEqual([503, 'server.stopping']);
     expect(head).toContain('connection: close');
     expect(head).toContain('retry-after: 5');
     expect(head).toContain('content-type: application/problem+json');
   }
-  expect(await rawRequest(url, ['GET /health HTTP/1.1', 'Host: x'])).toContain('HTTP/1.1 200');
+  expect(await rawRequest(url, ['GET /health HTTP/1.1', 'Host: localhost'])).toContain('HTTP/1.1 200');
 });
 
 test("event streams end cleanly and long polls answer with the job's state", async () => {
@@ -50,12 +50,12 @@ test('close ends idle connections, silent ones, and those just answered', async 
   const url = await http.listen();
   const silent = await dial(url);
   const idle = await dial(url);
-  idle.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n');
+  idle.write('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await once(idle, 'data');
   const { id } = await http.make();
   const busy = await dial(url);
   busy.write(
-    `GET /v1/jobs/${id}?wait=300 HTTP/1.1\r\nHost: x\r\nAuthorization: ${asCaller.authorization}\r\n\r\n`,
+    `GET /v1/jobs/${id}?wait=300 HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${asCaller.authorization}\r\n\r\n`,
   );
   await http.jobs.nextWait();
   const ends = Promise.all([untilClosed(silent), untilClosed(idle), untilClosed(busy)]);
@@ -70,7 +70,7 @@ test('a pipelined request is refused while the server closes', async () => {
   const socket = await dial(await http.listen());
   const { id } = await http.make();
   const said = untilClosed(socket);
-  const auth = `Host: x\r\nAuthorization: ${asCaller.authorization}`;
+  const auth = `Host: localhost\r\nAuthorization: ${asCaller.authorization}`;
   socket.write(
     `GET /v1/jobs/${id}?wait=300 HTTP/1.1\r\n${auth}\r\n\r\nPOST /v1/jobs HTTP/1.1\r\n${auth}\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\nx`,
   );
@@ -102,7 +102,7 @@ test('close does not wait without limit for a caller that does not read its answ
   const closed = once(socket, 'close');
   socket.pause();
   const asked = once(app.server, 'request');
-  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await asked;
   await app.close();
   socket.resume();

@@ -19,7 +19,7 @@ async function stalled() {
     server.close();
     server.closeAllConnections();
   });
-  reader.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  reader.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
   const [, response]: [unknown, ServerResponse] = await once(server, 'request').then(([a, b]) => [a, b]);
   response.writeHead(200);
   return { reader, response };

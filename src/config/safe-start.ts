@@ -1,0 +1,76 @@
+/** What keeps a server from starting because it would not be safe. Each problem says what to do. */
+import { isIP } from 'node:net';
+import type { Problem } from '../errors.ts';
+import { hostnameOf, isLoopback } from './hostnames.ts';
+import type { Settings } from './schema.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Values of examples and documents, in lower case and without signs. */
+const KNOWN_SECRETS =
+  /^(changeme.*|changeit|changethis.*|replaceme.*|your.*|(my|super|jwt|redis|test)?(secret|password)(key)?|admin|bullpen|default|example|foobared|redis|test)$/;
+
+/** Secrets of the environment that are not in the table of settings. */
+const SECRET_VARIABLES = ['JWT_SECRET', 'REDIS_PASSWORD'];
+
+/** Problems of settings that are valid and not safe. They quote no secret. */
+export function unsafeSettings(settings: Settings, env: Environment): Problem[] {
+  return [...unsafeAddress(settings), ...wrongProxies(settings), ...knownSecrets(settings, env)];
+}
+
+/** A token that crosses a network in plain HTTP can be read there. */
+function unsafeAddress({ host, publicUrl, allowPlainHttp }: Settings): Problem[] {
+  const path = 'publicUrl (BULLPEN_PUBLIC_URL)';
+  const url = publicUrl === null ? null : URL.parse(publicUrl);
+  if (publicUrl !== null && url === null) return [{ path, message: 'is no address' }];
+  if (allowPlainHttp || url?.protocol === 'https:') return [];
+  const otherwise =
+    'or BULLPEN_ALLOW_PLAIN_HTTP=on if no one else can listen on the way, as in a container whose port is published on loopback';
+  if (url !== null && !isLoopback(url.hostname)) {
+    return [
+      { path, message: `is plain HTTP, in which tokens can be read; set an https:// address, ${otherwise}` },
+    ];
+  }
+  if (isLoopback(hostnameOf(host))) return [];
+  const message = `lets other machines in by plain HTTP, in which tokens can be read; set BULLPEN_PUBLIC_URL to the https:// address of a proxy in front of it, BULLPEN_HOST to 127.0.0.1, ${otherwise}`;
+  return [{ path: 'host (BULLPEN_HOST)', message }];
+}
+
+function wrongProxies({ trustProxy }: Settings): Problem[] {
+  if (trustProxy.every(isNetwork)) return [];
+  const message = 'must list addresses or networks of proxies, for example 127.0.0.1,10.0.0.0/8';
+  return [{ path: 'trustProxy (BULLPEN_TRUST_PROXY)', message }];
+}
+
+/** An address, or a network like `10.0.0.0/8`. `/0` would believe every caller. */
+function isNetwork(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  if (bits === undefined) return true;
+  return /^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128);
+}
+
+function knownSecrets({ redisUrl, workerRedisUrl }: Settings, env: Environment): Problem[] {
+  const secrets: [string, string | undefined][] = [
+    ['redisUrl (REDIS_URL)', passwordOf(redisUrl)],
+    ['workerRedisUrl (BULLPEN_WORKER_REDIS_URL)', passwordOf(workerRedisUrl)],
+    ...SECRET_VARIABLES.map((name): [string, string | undefined] => [name, env[name]]),
+  ];
+  return secrets
+    .filter(([, secret = '']) => KNOWN_SECRETS.test(secret.toLowerCase().replaceAll(/[^a-z0-9]/g, '')))
+    .map(([path]) => ({
+      path,
+      message:
+        'is a password of examples and documents, which attackers try first; make one with `openssl rand -hex 32`',
+    }));
+}
+
+function passwordOf(redisUrl: string | null): string | undefined {
+  const password = redisUrl === null ? undefined : URL.parse(redisUrl)?.password;
+  try {
+    return password === undefined ? undefined : decodeURIComponent(password);
+  } catch {
+    return password;
+  }
+}

@@ -1,0 +1,118 @@
+import { describe, expect, it } from 'vitest';
+import { type Environment, loadSettings } from '../../../src/config/load.ts';
+import { AppError, type Problem } from '../../../src/errors.ts';
+import { tempDir } from '../../helpers/temp.ts';
+
+/** The problems of a start with these variables; none: it may start. */
+function problemsOf(env: Environment): readonly Problem[] {
+  try {
+    loadSettings({ HOME: '/home/u', ...env }, tempDir());
+    return [];
+  } catch (error) {
+    if (error instanceof AppError) return error.problems;
+    throw error;
+  }
+}
+
+const paths = (env: Environment): readonly string[] => problemsOf(env).map(({ path }) => path);
+const HTTPS = 'https://bullpen.example.org';
+const PLAIN = 'http://bullpen.example.org:3000';
+
+describe('the address of a start', () => {
+  it.each(['127.0.0.1', '127.8.9.1', '127.1', '::1', '::ffff:127.0.0.1', 'localhost', 'LOCALHOST'])(
+    '%s is safe: no other machine reaches it',
+    (host) => {
+      expect(paths({ BULLPEN_HOST: host })).toEqual([]);
+      expect(paths({ BULLPEN_HOST: host, BULLPEN_PUBLIC_URL: 'http://localhost:8080' })).toEqual([]);
+    },
+  );
+
+  it.each(['0.0.0.0', '0', '::', '::0', '10.0.0.1', 'fe80::1%eth0', 'a-machine', 'localhost.example.org'])(
+    '%s needs HTTPS in front of it, or the word of the operator',
+    (host) => {
+      const env = { BULLPEN_HOST: host };
+      const [problem, ...others] = problemsOf(env);
+      expect([problem?.path, others]).toEqual(['host (BULLPEN_HOST)', []]);
+      for (const what of ['BULLPEN_PUBLIC_URL', 'BULLPEN_HOST to 127.0.0.1', 'BULLPEN_ALLOW_PLAIN_HTTP=on']) {
+        expect(problem?.message).toContain(what);
+      }
+      expect(paths({ HOST: host })).toEqual(['host (BULLPEN_HOST)']);
+      expect(paths({ ...env, BULLPEN_PUBLIC_URL: 'http://localhost:8080' })).toEqual(['host (BULLPEN_HOST)']);
+      expect(paths({ ...env, BULLPEN_PUBLIC_URL: HTTPS })).toEqual([]);
+      expect(paths({ ...env, BULLPEN_ALLOW_PLAIN_HTTP: 'on' })).toEqual([]);
+      expect(paths({ ...env, BULLPEN_ALLOW_PLAIN_HTTP: 'on', BULLPEN_PUBLIC_URL: PLAIN })).toEqual([]);
+    },
+  );
+
+  it('is not published in plain HTTP without the word of the operator, also behind a proxy', () => {
+    const [problem] = problemsOf({ BULLPEN_PUBLIC_URL: PLAIN });
+    expect(problem?.path).toBe('publicUrl (BULLPEN_PUBLIC_URL)');
+    expect(problem?.message).toMatch(/set an https:\/\/ address, or BULLPEN_ALLOW_PLAIN_HTTP=on/);
+    expect(paths({ BULLPEN_PUBLIC_URL: PLAIN, BULLPEN_ALLOW_PLAIN_HTTP: 'true' })).toEqual([]);
+  });
+
+  it.each([
+    ...['bullpen.example.org', 'ftp://x', 'https://', 'https://me:secret@x', 'https://x\\y', 'https://x y'],
+    ...[`${HTTPS}/path`, `${HTTPS}?a`, `${HTTPS}#a`, 'https://[::1', 'https://x:99999'],
+  ])('%s is no public address', (url) => {
+    const path = 'publicUrl (BULLPEN_PUBLIC_URL)';
+    expect(paths({ BULLPEN_PUBLIC_URL: url })).toEqual([path]);
+    expect(paths({ BULLPEN_PUBLIC_URL: url, BULLPEN_ALLOW_PLAIN_HTTP: 'on' })).toEqual([path]);
+  });
+});
+
+describe('the proxies of a start', () => {
+  it.each(['127.0.0.1', '::1', '10.0.0.0/8', 'fd00::/8,10.1.2.3', '10.0.0.1/32', '::1/128'])(
+    '%s are addresses and networks',
+    (proxies) => {
+      expect(paths({ BULLPEN_TRUST_PROXY: proxies })).toEqual([]);
+    },
+  );
+
+  it.each([
+    'true',
+    'proxy',
+    '1',
+    '10.0.0.0/0',
+    '::/0',
+    '10.0.0.0/33',
+    '10.0.0.0/8/8',
+    '10.0.0.0/x',
+    '10.0.0/8',
+  ])('%s would trust something else', (proxies) => {
+    expect(problemsOf({ BULLPEN_TRUST_PROXY: `127.0.0.1,${proxies}` })).toEqual([
+      {
+        path: 'trustProxy (BULLPEN_TRUST_PROXY)',
+        message: 'must list addresses or networks of proxies, for example 127.0.0.1,10.0.0.0/8',
+      },
+    ]);
+  });
+});
+
+describe('a secret of a start', () => {
+  it.each([
+    ...['change-me', 'changeme', 'CHANGE_ME!', 'change-me-in-production', 'your-secret-here', 'secret'],
+    ...['password', 'PASSWORD', 'redis', 'foobared', 'super-secret', 'admin', 'jwt-secret-key'],
+  ])('%s stops it', (secret) => {
+    const urls = {
+      REDIS_URL: `redis://u:${encodeURIComponent(secret)}@h`,
+      BULLPEN_WORKER_REDIS_URL: `redis://:${encodeURIComponent(secret)}@h`,
+    };
+    const problems = problemsOf({ ...urls, JWT_SECRET: secret, REDIS_PASSWORD: secret });
+    expect(problems.map(({ path }) => path)).toEqual([
+      'redisUrl (REDIS_URL)',
+      'workerRedisUrl (BULLPEN_WORKER_REDIS_URL)',
+      'JWT_SECRET',
+      'REDIS_PASSWORD',
+    ]);
+    for (const { message } of problems) expect(message).toContain('make one with `openssl rand -hex 32`');
+  });
+
+  it('of its own does not, nor a Redis without a password', () => {
+    const own = 'f3a9-secret-of-ours';
+    const env = { REDIS_URL: `redis://u:${own}@h`, JWT_SECRET: own, REDIS_PASSWORD: '' };
+    expect(paths({ ...env, BULLPEN_WORKER_REDIS_URL: 'redis://h:6379' })).toEqual([]);
+    expect(paths({ REDIS_URL: 'redis://u:100%25@h' })).toEqual([]);
+    expect(paths({ REDIS_URL: 'redis://u:100%@h' })).toEqual([]);
+  });
+});
