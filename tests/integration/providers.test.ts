@@ -141,7 +141,13 @@ it('a job waits for the end of a usage limit, or fails at once', async () => {
     status: 'failed',
     outcome: { error: { code: 'execution.quota', resetsAt: new Date(resetsAt * 1000).toISOString() } },
   });
-  expect(await server.job(next)).toMatchObject({ status: 'queued', attempts: 0 });
+  const shown = {
+    status: 'scheduled',
+    waitReason: 'quota',
+    scheduledFor: new Date(resetsAt * 1000).toISOString(),
+  };
+  expect(await server.job(next)).toMatchObject({ ...shown, attempts: 0 });
+  await server.api('POST', `/v1/jobs/${id}/cancel`); // it would meet the limit again
   const resumed = await server.api('POST', '/v1/providers/claude/resume');
   expect(await resumed.json()).toEqual({ opened: 1 });
   expect(await server.finished(next)).toMatchObject({
