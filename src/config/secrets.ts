@@ -9,12 +9,16 @@ const NO_SECRETS =
 /** Names of files by custom. */
 const FILES = ['GOOGLE_APPLICATION_CREDENTIALS', 'GIT_ASKPASS', 'SSH_ASKPASS', 'SUDO_ASKPASS'];
 
+/** Variables with HTTP headers, which most often log in: `ANTHROPIC_CUSTOM_HEADERS`. */
+const HEADERS = /(?:^|_)HEADERS$/i;
+
 const isSecretName = (name: string): boolean =>
   SECRET_WORDS.test(name) && !NO_SECRETS.test(name) && !FILES.includes(name);
 
 /**
  * The secrets that the server was given: the values of its variables with a secret's name, the
- * passwords in the URLs of its variables and settings, and the secret arguments of its providers.
+ * headers and the passwords of URLs in its variables and settings, and the secret arguments of its
+ * providers.
  */
 export function secretsOf(
   settings: Pick<Settings, 'redisUrl' | 'workerRedisUrl' | 'providers'>,
@@ -24,6 +28,7 @@ export function secretsOf(
   for (const [name, value] of Object.entries(env)) {
     if (value === undefined) continue;
     if (isSecretName(name)) secrets.push(value);
+    if (HEADERS.test(name)) secrets.push(...headerSecrets(value));
     secrets.push(...urlSecrets(value));
   }
   for (const url of [settings.redisUrl, settings.workerRedisUrl]) secrets.push(...urlSecrets(url ?? ''));
@@ -44,6 +49,13 @@ export function urlSecrets(url: string): readonly string[] {
     return [written];
   }
 }
+
+/** Values of `Name: VALUE`, one a line, and of `name=VALUE,…`, without `Bearer` or `Basic`. */
+const headerSecrets = (headers: string): readonly string[] =>
+  headers.split(/[\n,]/).flatMap((header) => {
+    const value = /^[^:=]*[:=]\s*(?:(?:Bearer|Basic)\s+)?(.+)$/i.exec(header)?.[1];
+    return value === undefined ? [] : [value];
+  });
 
 /** Values of `--api-key=VALUE` and `--api-key VALUE`. */
 function argumentSecrets(args: readonly string[]): readonly string[] {

@@ -35,6 +35,13 @@ it.each([
   expect(secretsOf(NO_SETTINGS, { [name]: 'the value', UNSET_TOKEN: undefined })).toEqual([]);
 });
 
+it('a secret is the value of a header in a variable', () => {
+  const secrets = (name: string, value: string) => secretsOf(NO_SETTINGS, { [name]: value });
+  const lines = 'X-Auth: first\nAuthorization: Bearer second\n';
+  expect(secrets('ANTHROPIC_CUSTOM_HEADERS', lines)).toEqual(['first', 'second']);
+  expect(secrets('OTEL_EXPORTER_OTLP_HEADERS', 'key=first,other=second')).toEqual(['first', 'second']);
+});
+
 it('a secret is the password of a URL in a variable or a setting, as it is written and decoded', () => {
   const env = {
     HTTPS_PROXY: 'http://me:pass%2Fword@proxy:3128',
