@@ -10,7 +10,8 @@ import { REDIS_USER } from '../../src/redis/private/users.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { installFakeCli } from '../helpers/fake-cli.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
-import { tempDir } from '../helpers/temp.ts';
+import { sharedFromStart, whenOver } from '../helpers/shared.ts';
+import { makeTempDir, removeDir } from '../helpers/temp.ts';
 
 /** A part of each secret that no encoding but base64 changes. */
 const CORE = 'c4n4ryInTheMine';
@@ -20,6 +21,8 @@ const SECRETS = {
   argument: `${CORE}-of+an=argument`,
   key: `sk-ant-api03-${CORE}-${'aB3_'.repeat(6)}`,
 };
+/** Without that part: the other test looks for it while this one stores it in a prompt. */
+const PROMPTED = 'm1ners-lamp/"token';
 /** Base64 of the core at each alignment, without the characters that its neighbours change. */
 const ENCODED = [0, 1, 2].map((before) =>
   Buffer.from(`${'.'.repeat(before)}${CORE}`)
@@ -120,13 +123,19 @@ async function everyKey(server: TestServer): Promise<string> {
   return JSON.stringify(found);
 }
 
-async function startLeakyServer(): Promise<TestServer> {
-  const dir = tempDir();
+const shared = sharedFromStart(async () => {
+  const dir = makeTempDir();
+  whenOver(() => removeDir(dir));
   const leaky = join(dir, 'leaky.mjs');
   writeFileSync(leaky, LEAKY);
   const claude = await installFakeCli(join(dir, 'bin'), { FAKE_STEPS: JSON.stringify(STEPS) });
   return startServer({
-    env: { CANARY_TOKEN: SECRETS.variable, CANARY_PASSWORD: SECRETS.lines, ANTHROPIC_API_KEY: SECRETS.key },
+    env: {
+      PROMPTED_TOKEN: PROMPTED,
+      CANARY_TOKEN: SECRETS.variable,
+      CANARY_PASSWORD: SECRETS.lines,
+      ANTHROPIC_API_KEY: SECRETS.key,
+    },
     config: {
       provider: 'leaky',
       providers: {
@@ -145,7 +154,7 @@ async function startLeakyServer(): Promise<TestServer> {
       },
     },
   });
-}
+});
 
 /** What is left of the secrets in a text, with what is around it. */
 const found = (text: string): readonly string[] =>
@@ -155,7 +164,7 @@ const found = (text: string): readonly string[] =>
   });
 
 it('no secret of the server leaves it: not in answers, streams, the board, the log, Redis or a file', async () => {
-  const server = await startLeakyServer();
+  const server = shared();
   const jobs = [
     await server.run({ prompt: 'say it', tags: ['a-tag'] }),
     await server.run({ prompt: 'say it and fail' }),
@@ -203,13 +212,13 @@ it('no secret of the server leaves it: not in answers, streams, the board, the l
 });
 
 it('a prompt that holds a secret stays as its sender wrote it; what a CLI makes of it does not', async () => {
-  const server = await startLeakyServer();
-  const prompt = `echo ${SECRETS.variable}`;
+  const server = shared();
+  const prompt = `echo ${PROMPTED}`;
   const job = await server.run({ prompt });
   expect(job).toMatchObject({ prompt, outcome: { text: expect.stringContaining('echo [redacted]') } });
   expect((await server.job(job.id)).prompt).toBe(prompt);
   const board = await server.api('GET', `/admin/queues/api/queues/prompts/${job.id}`);
   const shown = await board.text();
   expect(shown).toContain('echo [redacted]');
-  expect(found(shown)).toEqual([]);
+  expect(shown).not.toContain('m1ners');
 });
