@@ -43,7 +43,7 @@ export function commonHeaders(app: HttpApp, names: OwnNames): void {
     logAnswer(request, reply);
     const { host } = request.headers;
     if (host !== undefined) {
-      if (names.knows(host)) return;
+      if (names.knows(host, request.socket.localAddress)) return;
       const detail = `"${host}" is no name of this server; if it should be one, set BULLPEN_PUBLIC_URL`;
       throw new AppError('request.misdirected', detail);
     }

@@ -7,8 +7,11 @@ import { isIP } from 'node:net';
 import { hostnameOf, isEveryAddress, isLoopback } from '../config/hostnames.ts';
 
 export interface OwnNames {
-  /** Whether a Host header names this server. Its port may be the one of a proxy or container. */
-  knows(host: string): boolean;
+  /**
+   * Whether a Host header names this server. Its port may be the one of a proxy or container.
+   * @param localAddress the address of this machine that the caller is connected to, if known
+   */
+  knows(host: string, localAddress: string | undefined): boolean;
   /**
    * Whether a browser sent this request from a page of this server, so that its cookie may be used.
    * SameSite is not enough: a page on another port of localhost is the same site.
@@ -39,12 +42,14 @@ export function createOwnNames(host: string, publicUrl: string | null): OwnNames
     return url.host === hostHeader.toLowerCase();
   };
   return {
-    knows(hostHeader) {
+    knows(hostHeader, localAddress) {
       // Another character would make a part of it something else, for example a user name.
       const url = /^[\w.:[\]-]+$/.test(hostHeader) ? URL.parse(`http://${hostHeader}`) : null;
       if (url === null) return false;
       const { hostname } = url;
       if (isLoopback(hostname) || hostname === listening || hostname === published?.hostname) return true;
+      // The address behind the name to listen on, by which the commands of this machine call.
+      if (localAddress !== undefined && hostname === hostnameOf(localAddress)) return true;
       return isEveryAddress(listening) && isIP(hostname.replaceAll(/[[\]]/g, '')) !== 0;
     },
     isOwnPage(headers, changesNothing) {

@@ -15,13 +15,13 @@ describe('a Host header', () => {
     ...['127.1', '[::ffff:127.0.0.1]'],
   ])('%j names each server', (host) => {
     for (const place of ['127.0.0.1', '10.0.0.1', '::', 'a-machine']) {
-      expect(createOwnNames(place, null).knows(host), place).toBe(true);
+      expect(createOwnNames(place, null).knows(host, undefined), place).toBe(true);
     }
   });
 
   it.each(FOREIGN)('%j names none', (host) => {
     for (const place of ['127.0.0.1', '0.0.0.0', '::', 'a-machine']) {
-      expect(createOwnNames(place, PUBLIC).knows(host), place).toBe(false);
+      expect(createOwnNames(place, PUBLIC).knows(host, undefined), place).toBe(false);
     }
   });
 
@@ -37,16 +37,24 @@ describe('a Host header', () => {
     ['a-machine', 'A-Machine:3000', true],
     ['0.0.0.0', 'a-machine', false],
   ])('of a server that listens on %s: %s is its own: %s', (place, host, own) => {
-    expect(createOwnNames(place, null).knows(host)).toBe(own);
+    expect(createOwnNames(place, null).knows(host, undefined)).toBe(own);
   });
 
   it.each(['bullpen.example.org', 'bullpen.example.org:443', 'Bullpen.Example.org:8080'])(
     '%s names the server of that public address',
     (host) => {
-      expect(createOwnNames('127.0.0.1', PUBLIC).knows(host)).toBe(true);
-      expect(createOwnNames('127.0.0.1', null).knows(host)).toBe(false);
+      expect(createOwnNames('127.0.0.1', PUBLIC).knows(host, undefined)).toBe(true);
+      expect(createOwnNames('127.0.0.1', null).knows(host, undefined)).toBe(false);
     },
   );
+});
+
+test('a server that listens on a name also has the address behind it', () => {
+  const names = createOwnNames('a-machine', null);
+  expect(names.knows('10.0.0.5:3000', '10.0.0.5')).toBe(true);
+  expect(names.knows('[fd00::1]:3000', 'fd00::1')).toBe(true);
+  expect(names.knows('10.0.0.6:3000', '10.0.0.5')).toBe(false);
+  expect(names.knows('evil.example', '10.0.0.5')).toBe(false);
 });
 
 test('a request for another name is 421 at every path, with a token and whatever a proxy header says', async () => {
