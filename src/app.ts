@@ -250,6 +250,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
       resolve: (request) => createPromptResolver(RAW_PRINCIPAL, { settings, providers, pricing })(request),
       newId,
       newExecutionId: () => newId().id,
+      redactor,
     }),
     logger: component('rpc'),
   });

@@ -15,6 +15,7 @@ import type { Outcome } from '../protocol/outcome.ts';
 import type { PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Claim, Claims } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
+import type { Redactor } from '../redactor.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 
 /** Fields of a job's metadata that hold a raw request's own id and its output format. */
@@ -33,6 +34,7 @@ export interface RawRequestsOptions {
   resolve(request: PromptRequest): Promise<ResolvedPrompt>;
   newId(): NewId;
   newExecutionId(): string;
+  readonly redactor: Redactor;
 }
 
 export interface RawRequests {
@@ -52,10 +54,11 @@ export function createRawRequests({
   resolve,
   newId,
   newExecutionId,
+  redactor,
 }: RawRequestsOptions): RawRequests | null {
   if (mode === 'off' || (mode === 'auto' && !privateRedis)) return null;
   const refused = (id: string | number | null, error: string): Promise<void> =>
-    doorbells.publish(responses, encode({ id, success: false, error }));
+    doorbells.publish(responses, encode({ id, success: false, error: redactor.text(error) }));
 
   return {
     refused,

@@ -96,7 +96,7 @@ async function everyAnswer(server: TestServer, ids: readonly string[]): Promise<
   return answers.join('\n');
 }
 
-/** Every file of the data folder, but the two that hold a secret on purpose. */
+/** Every file of the data folder. */
 function everyFile(home: string): string {
   return readdirSync(home, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -104,11 +104,32 @@ function everyFile(home: string): string {
     .join('\n');
 }
 
-/** Every key of Redis with its value. */
-async function everyKey(server: TestServer): Promise<string> {
+/** A connection to the server's Redis with all rights, closed after the test. */
+function redisOf(server: TestServer): Redis {
   const password = readFileSync(join(server.home, 'redis', 'password'), 'utf8').trim();
   const redis = new Redis({ port: server.redisPort ?? 0, username: REDIS_USER, password });
   onTestFinished(() => redis.disconnect());
+  return redis;
+}
+
+/** Answers to raw requests: one that is refused, and one whose CLI says its secrets. */
+async function rawAnswers(server: TestServer): Promise<string> {
+  const [redis, subscriber] = [redisOf(server), redisOf(server)];
+  const answers: string[] = [];
+  subscriber.on('message', (_channel, message) => answers.push(message));
+  await subscriber.subscribe('claude:cli:responses');
+  const publish = (request: object) => redis.publish('claude:cli:requests', JSON.stringify(request));
+  await publish({ id: 'refused', prompt: 'x', args: [SECRETS.key] });
+  await publish({ id: 'done', prompt: 'say it' });
+  await eventually(() => {
+    for (const id of ['refused', 'done']) expect(answers.join()).toContain(`"id":"${id}","success"`);
+  });
+  return answers.join('\n');
+}
+
+/** Every key of Redis with its value. */
+async function everyKey(server: TestServer): Promise<string> {
+  const redis = redisOf(server);
   const found: unknown[] = [];
   for (const key of await redis.keys('*')) {
     const type = await redis.type(key);
@@ -195,6 +216,7 @@ it('no secret of the server leaves it: not in answers, streams, the board, the l
 
   await eventually(async () => expect(everyFile(server.home)).toContain(MARK));
   const places = {
+    raw: await rawAnswers(server),
     answers: await everyAnswer(
       server,
       jobs.map(({ id }) => id),
@@ -205,9 +227,10 @@ it('no secret of the server leaves it: not in answers, streams, the board, the l
   };
   for (const [place, text] of Object.entries(places)) {
     expect([place, found(text)]).toEqual([place, []]);
+    // The data folder has the token in a file of its own.
     if (place !== 'files') expect([place, text.includes(server.token)]).toEqual([place, false]);
   }
-  for (const text of [places.answers, places.keys, places.files]) expect(text).toContain(MARK);
+  for (const text of [places.raw, places.answers, places.keys, places.files]) expect(text).toContain(MARK);
   expect(places.log).toContain('job ended');
 });
 

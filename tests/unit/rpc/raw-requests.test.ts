@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { PromptRequest } from '../../../src/protocol/prompt.ts';
 import type { NewJob } from '../../../src/records/ports.ts';
+import { createRedactor } from '../../../src/redactor.ts';
 import {
   createRawRequests,
   RAW_FORMAT,
@@ -13,8 +14,9 @@ import { createFakeDoorbells } from '../../fakes/doorbells.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 /** Raw requests that are on. */
-function createRaw(options: Omit<RawRequestsOptions, 'mode' | 'privateRedis'>): RawRequests {
-  const raw = createRawRequests({ mode: 'on', privateRedis: false, ...options });
+function createRaw(options: Omit<RawRequestsOptions, 'mode' | 'privateRedis' | 'redactor'>): RawRequests {
+  const redactor = createRedactor();
+  const raw = createRawRequests({ mode: 'on', privateRedis: false, redactor, ...options });
   if (raw === null) throw new Error('raw requests are off');
   return raw;
 }
@@ -136,6 +138,7 @@ it('raw requests can be on, off, or on with the private Redis only', () => {
       resolve: async () => resolvedPrompt(),
       newId: () => ({ id: 'j1', createdAt: 1 }),
       newExecutionId: () => 'e1',
+      redactor: createRedactor(),
     }) !== null;
   expect([isOn('on', false), isOn('auto', true)]).toEqual([true, true]);
   expect([isOn('off', true), isOn('auto', false)]).toEqual([false, false]);
