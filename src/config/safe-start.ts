@@ -3,12 +3,13 @@ import { isIP } from 'node:net';
 import type { Problem } from '../errors.ts';
 import { hostnameOf, isLoopback } from './hostnames.ts';
 import type { Settings } from './schema.ts';
+import { urlSecrets } from './secrets.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Values of examples and documents, in lower case and without signs. */
 const KNOWN_SECRETS =
-  /^(changeme.*|changeit|changethis.*|replaceme.*|your.*|(my|super|jwt|redis|test)?(secret|password)(key)?|admin|bullpen|default|example|foobared|redis|test)$/;
+  /^(changeme.*|changeit|changethis.*|replaceme.*|your[a-z]*(secret|password|key)[a-z]*|(my|super|jwt|redis|test)?(secret|password)(key)?|admin|bullpen|default|example|foobared|redis|test)$/;
 
 /** Secrets of the environment that are not in the table of settings. */
 const SECRET_VARIABLES = ['JWT_SECRET', 'REDIS_PASSWORD'];
@@ -52,25 +53,16 @@ function isNetwork(text: string): boolean {
 }
 
 function knownSecrets({ redisUrl, workerRedisUrl }: Settings, env: Environment): Problem[] {
-  const secrets: [string, string | undefined][] = [
-    ['redisUrl (REDIS_URL)', passwordOf(redisUrl)],
-    ['workerRedisUrl (BULLPEN_WORKER_REDIS_URL)', passwordOf(workerRedisUrl)],
-    ...SECRET_VARIABLES.map((name): [string, string | undefined] => [name, env[name]]),
+  const secrets: [string, readonly string[]][] = [
+    ['redisUrl (REDIS_URL)', urlSecrets(redisUrl ?? '')],
+    ['workerRedisUrl (BULLPEN_WORKER_REDIS_URL)', urlSecrets(workerRedisUrl ?? '')],
+    ...SECRET_VARIABLES.map((name): [string, readonly string[]] => [name, [env[name] ?? '']]),
   ];
-  return secrets
-    .filter(([, secret = '']) => KNOWN_SECRETS.test(secret.toLowerCase().replaceAll(/[^a-z0-9]/g, '')))
-    .map(([path]) => ({
-      path,
-      message:
-        'is a password of examples and documents, which attackers try first; make one with `openssl rand -hex 32`',
-    }));
+  return secrets.filter(([, values]) => values.some(isKnown)).map(([path]) => ({ path, message: KNOWN }));
 }
 
-function passwordOf(redisUrl: string | null): string | undefined {
-  const password = redisUrl === null ? undefined : URL.parse(redisUrl)?.password;
-  try {
-    return password === undefined ? undefined : decodeURIComponent(password);
-  } catch {
-    return password;
-  }
-}
+const KNOWN =
+  'is a password of examples and documents, which attackers try first; make one with `openssl rand -hex 32`';
+
+const isKnown = (secret: string): boolean =>
+  KNOWN_SECRETS.test(secret.toLowerCase().replaceAll(/[^a-z0-9]/g, ''));

@@ -26,8 +26,9 @@ export interface OwnNames {
 }
 
 /**
- * The names are those of loopback, the host to listen on, and the one of the public address. A
- * server that listens on every address also has each numeric one, because rebinding needs a name.
+ * The names are those of loopback, the host to listen on with its address, and the one of the
+ * public address. A server that listens on every address also has each numeric one, because
+ * rebinding needs a name.
  *
  * @param host address or name to listen on
  * @param publicUrl an origin; null: there is none
