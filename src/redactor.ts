@@ -17,8 +17,8 @@ const MIN_WORD_LENGTH = 16;
 const WORD = /^(?:[A-Z]?[a-z]+|[A-Z]+|\d+)$/;
 /** A shorter part of a secret may leave before its rest is known. */
 const MIN_HELD = 4;
-/** No key is longer: a longer text is not waited for. */
-const MAX_KEY_LENGTH = 2048;
+/** No key or JWT is longer: a longer text is not waited for. */
+const MAX_KEY_LENGTH = 8192;
 
 /** What looks like a key: of Anthropic, OpenAI, GitHub, Google, AWS and Bullpen; and a JWT. */
 const KEYS = [

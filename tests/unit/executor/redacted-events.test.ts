@@ -80,6 +80,14 @@ describe('text deltas', () => {
     ]);
   });
 
+  it('hide a JWT of some thousand characters', () => {
+    const { say, push, texts } = passedOn();
+    const token = ['eyJhbGciOiJSUzI1NiJ9', 'eyJ'.repeat(1500), 'aB3_-'.repeat(300)].join('.');
+    say('token: ', ...(token.match(/.{1,50}/g) ?? []), ', and more');
+    push(END, null);
+    expect(texts().join('')).toBe('token: [redacted], and more');
+  });
+
   it('hide a secret wherever it is divided; at most its first three characters are left', () => {
     const next = random(13);
     const key = `sk-ant-api03-${'aB3_-'.repeat(8)}`;
