@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
+import { createKeys } from './auth/keys.ts';
 import { ADMIN_PRINCIPAL, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
 import type { Settings } from './config/schema.ts';
 import { urlSecrets } from './config/secrets.ts';
@@ -54,6 +55,7 @@ import { createMetrics } from './status/metrics.ts';
 import { createProviderReports } from './status/provider-reports.ts';
 import { createCopier } from './store/copier.ts';
 import { loadNodeId, openDataFolder } from './store/data-folder.ts';
+import { createKeyCopies } from './store/keys.ts';
 import { createLedger } from './store/ledger.ts';
 import { logEnded } from './store/log-ended.ts';
 import { openStore } from './store/store.ts';
@@ -119,15 +121,16 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const redis = await openRedis(server.url, component('redis'));
   life.onStop('redis connections', () => redis.close());
   const names = createNames(settings);
-  const { records, batchRecords, changeLog, claims, upkeep, gates, doorbells } = await openRecords({
-    redis,
-    names,
-    nodeId,
-    settings,
-    moreRoots,
-    report,
-    logger: component('rpc'),
-  });
+  const { records, batchRecords, changeLog, claims, upkeep, gates, keyRecords, doorbells } =
+    await openRecords({
+      redis,
+      names,
+      nodeId,
+      settings,
+      moreRoots,
+      report,
+      logger: component('rpc'),
+    });
   await upkeep.join({ version, host: hostname() }, settings.nodeLostAfterMs);
   life.onStop('node', () => upkeep.leave().catch(() => undefined)); // Redis may be gone already
 
@@ -138,10 +141,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const queue = createPromptQueue(redis.commands, names, failpoint);
   life.onStop('queue', () => queue.close());
   const reconciler = createReconciler({
-    records,
-    upkeep,
-    store,
-    bootId,
+    ...{ records, upkeep, store, bootId },
     restoreYoungerThanMs: server.port === null ? 0 : settings.keepInRedisMs,
     logger: component('reconcile'),
   });
@@ -149,11 +149,8 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     blocking: redis.blocking,
     redis: redis.commands,
     log: names.log,
-    records,
-    batchRecords,
     eventsKey: names.events,
-    store,
-    report,
+    ...{ records, batchRecords, store, report },
     onLogReplaced: reconciler.restoreLost,
     onEnded: logEnded(component('jobs'), nodeId),
     logger: component('copies'),
@@ -285,6 +282,11 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     readAhead: (request) => readAhead(request, prepare),
     closedGates,
   });
+  const keys = createKeys({
+    ...{ records: keyRecords, copies: createKeyCopies(store), doorbells, channel: names.keysDoorbell },
+    ...{ newId, logger: component('keys') },
+  });
+  await life.start('keys', keys);
   const events = createEventHub({
     records,
     store,
@@ -333,12 +335,13 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     changes,
     health,
     processes: createProcessService({ executor, jobs, providers }),
-    holds: createHolds({ gates, providers }),
+    holds: createHolds({ gates, providers, keys }),
     usage: async (principal, query) => {
       await copier.catchUp();
       return store.run('usage.report', { ...query, project: projectOf(principal) });
     },
-    auth: createAuthenticator({ adminToken }),
+    auth: createAuthenticator({ adminToken, keys }),
+    keys,
     board: [queue.queue],
     redactor,
     logger: component('http'),

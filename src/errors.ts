@@ -47,6 +47,8 @@ export const ERROR_CODES = {
   'batch.not_found': meaning(404, 'There is no such batch'),
   'process.not_found': meaning(404, 'There is no such process on this server'),
   'node.not_found': meaning(404, 'There is no such node'),
+  'key.not_found': meaning(404, 'There is no such key'),
+  'key.not_active': meaning(409, 'The key was revoked or has expired'),
   'project.not_found': meaning(404, 'There is no such project'),
   'provider.not_found': meaning(404, 'The server has no provider of this name'),
   'events.expired': meaning(410, 'The events after this cursor are no longer kept'),

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../errors.ts';
+import type { Keys } from './keys.ts';
 import { ADMIN_PRINCIPAL, type Principal } from './principal.ts';
 
 const TOKEN_FILE = 'token';
@@ -14,29 +15,44 @@ const BEARER = /^Bearer +([^\s,]+) *$/i;
 export interface Authenticator {
   /**
    * The principal of an Authorization header; undefined: none, or more than one.
-   * @throws AppError auth.unauthenticated, always with the same message
+   * @throws AppError auth.unauthenticated, always with the same message; redis.unavailable when
+   *   whether a key is still valid is not known
    */
   authenticate(authorization: string | undefined): Principal;
   /**
    * The principal of a token without a scheme, as the login page sends it.
-   * @throws AppError auth.unauthenticated
+   * @throws AppError as `authenticate`
    */
   authenticateToken(token: string): Principal;
+  /**
+   * A principal that was authenticated before, as it is now; null: its key is no longer valid. For
+   * logins, tickets and open streams.
+   */
+  current(principal: Principal): Principal | null;
 }
 
 const digest = (token: string): Buffer => createHash('sha256').update(token).digest();
 
 /** Compares digests of tokens. A missing token takes the same time as a wrong one. */
-export function createAuthenticator(options: { readonly adminToken: string }): Authenticator {
-  const adminDigest = digest(options.adminToken);
+export function createAuthenticator({
+  adminToken,
+  keys,
+}: {
+  readonly adminToken: string;
+  readonly keys: Pick<Keys, 'find' | 'current'>;
+}): Authenticator {
+  const adminDigest = digest(adminToken);
   const authenticateToken = (token: string): Principal => {
     // timingSafeEqual throws for unequal lengths; digests always have the same.
-    if (timingSafeEqual(digest(token), adminDigest)) return ADMIN_PRINCIPAL;
+    const isAdmin = timingSafeEqual(digest(token), adminDigest);
+    const principal = isAdmin ? ADMIN_PRINCIPAL : keys.find(token);
+    if (principal !== null) return principal;
     throw new AppError('auth.unauthenticated', 'send a valid token as "Authorization: Bearer <token>"');
   };
   return {
     authenticateToken,
     authenticate: (authorization) => authenticateToken(BEARER.exec(authorization ?? '')?.[1] ?? ''),
+    current: (principal) => (principal.key === null ? principal : keys.current(principal.key)),
   };
 }
 

@@ -1,18 +1,40 @@
+import { createHash } from 'node:crypto';
+import type { Idempotency } from '../http/ports.ts';
+import { includesScope, type Scope } from '../protocol/key.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 
 /** A caller. What it makes belongs to its project; `id` says who acted. */
 export interface Principal {
+  /** `admin`, `raw`, or `key:` and the id of a key. */
   readonly id: string;
   readonly project: string;
+  readonly scopes: readonly Scope[];
   /** It may do everything, in every project. */
   readonly admin: boolean;
+  /** The key it came with; null: none. A rotation makes another generation. */
+  readonly key: { readonly id: string; readonly generation: number } | null;
 }
 
 /** The principal of the admin token. */
-export const ADMIN_PRINCIPAL: Principal = { id: 'admin', project: DEFAULT_PROJECT, admin: true };
+export const ADMIN_PRINCIPAL: Principal = {
+  id: 'admin',
+  project: DEFAULT_PROJECT,
+  scopes: ['admin'],
+  admin: true,
+  key: null,
+};
 
 /** Who makes the jobs of raw requests from the requests channel. It has no rights over HTTP. */
-export const RAW_PRINCIPAL: Principal = { id: 'raw', project: DEFAULT_PROJECT, admin: false };
+export const RAW_PRINCIPAL: Principal = {
+  id: 'raw',
+  project: DEFAULT_PROJECT,
+  scopes: [],
+  admin: false,
+  key: null,
+};
+
+/** Whether a principal may use what needs a scope. */
+export const mayUse = ({ scopes }: Principal, scope: Scope): boolean => includesScope(scopes, scope);
 
 /** Whether a principal may see and change what belongs to a project; null: not known. */
 export const maySee = (principal: Principal, project: string | null): boolean =>
@@ -24,3 +46,14 @@ export const projectOf = ({ admin, project }: Principal): string | null => (admi
 /** Whether a principal may know of a gate: those of other projects are hidden. */
 export const maySeeGate = (principal: Principal, gate: string): boolean =>
   !gate.startsWith('project:') || maySee(principal, gate.slice('project:'.length));
+
+/**
+ * An Idempotency-Key as the records know it: a digest, in which each principal has its own keys.
+ */
+export function scopedKey(principal: Principal, given: Idempotency | null): Idempotency | null {
+  if (given === null) return null;
+  const key = createHash('sha256')
+    .update(JSON.stringify([principal.id, given.key]))
+    .digest('base64url');
+  return { key, fingerprint: given.fingerprint };
+}

@@ -11,6 +11,7 @@ import type {
   ManyCancelled,
   ManyRetried,
 } from '../protocol/job.ts';
+import type { Key, KeyCreated, KeyRequest } from '../protocol/key.ts';
 import type { Execution } from '../protocol/outcome.ts';
 import type { PromptRequest, RetryFrom, RetryRequest } from '../protocol/prompt.ts';
 import type { CliProcess, Node, Pause, PauseScope, ProviderReport } from '../protocol/server-info.ts';
@@ -147,6 +148,13 @@ export interface Client {
   /** Starts no more jobs on a server. */
   drainNode(id: string, options?: CallerOptions): Promise<Node>;
   resumeNode(id: string, options?: CallerOptions): Promise<Node>;
+  /** All keys, newest first. Admin keys only, as the next three. */
+  keys(options?: CallerOptions): Promise<readonly Key[]>;
+  /** Makes a key. Its token is in this answer only. */
+  createKey(request: KeyRequest, options?: CreateOptions): Promise<KeyCreated>;
+  revokeKey(id: string, options?: CallerOptions): Promise<Key>;
+  /** Gives a key another token. Not repeated: each call makes a new one. */
+  rotateKey(id: string, options?: CallerOptions): Promise<KeyCreated>;
   usage(query?: UsageQuery, options?: CallerOptions): Promise<UsageReport>;
   /** Whether the server takes jobs; "not ready" is an answer, not an error. */
   ready(options?: CallerOptions): Promise<Readiness>;
@@ -262,6 +270,15 @@ export function createClient(given: ClientOptions): Client {
       (await get<{ readonly data: readonly Node[] }>('/v1/nodes', {}, options)).data,
     drainNode: (id, options = {}) => post<Node>(nodePath(id, '/drain'), {}, options),
     resumeNode: (id, options = {}) => post<Node>(nodePath(id, '/resume'), {}, options),
+    keys: async (options = {}) =>
+      (await get<{ readonly data: readonly Key[] }>('/v1/keys', {}, options)).data,
+    createKey: (request, options = {}) => create<KeyCreated>('/v1/keys', request, options),
+    revokeKey: (id, options = {}) => post<Key>(keyPath(id, '/revoke'), {}, options),
+    rotateKey: (id, options = {}) =>
+      requestJson<KeyCreated>(server, {
+        ...{ method: 'POST', path: keyPath(id, '/rotate'), body: {} },
+        ...{ ...signalOf(options), repeatable: false },
+      }),
     usage: (query = {}, options = {}) => get<UsageReport>('/v1/usage', query, options),
     async ready(options = {}) {
       const call = { ...signalOf(options), path: '/ready', acceptedStatuses: [503], repeatable: false };
@@ -276,6 +293,7 @@ export function createClient(given: ClientOptions): Client {
 const jobPath = (id: string, rest = ''): string => `/v1/jobs/${encodeURIComponent(id)}${rest}`;
 const processPath = (id: string, rest = ''): string => `/v1/processes/${encodeURIComponent(id)}${rest}`;
 const nodePath = (id: string, rest: string): string => `/v1/nodes/${encodeURIComponent(id)}${rest}`;
+const keyPath = (id: string, rest: string): string => `/v1/keys/${encodeURIComponent(id)}${rest}`;
 const batchPath = (id: string, rest = ''): string => `/v1/batches/${encodeURIComponent(id)}${rest}`;
 
 const signalOf = ({ signal }: CallerOptions): CallerOptions => (signal === undefined ? {} : { signal });

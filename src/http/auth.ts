@@ -1,11 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../auth/keyring.ts';
-import type { Principal } from '../auth/principal.ts';
+import { mayUse, type Principal } from '../auth/principal.ts';
 import { type LoginSessions, SESSION_COOKIE, type StreamTickets } from '../auth/signed-values.ts';
 import { AppError } from '../errors.ts';
 import { acceptsByName } from './headers.ts';
-import type { HttpApp } from './http-app.ts';
+import type { Access, HttpApp } from './http-app.ts';
 import type { OwnNames } from './own-names.ts';
+import { ACCESS } from './scopes.ts';
 
 interface Identities {
   readonly authenticator: Authenticator;
@@ -15,35 +16,47 @@ interface Identities {
 }
 
 /**
- * Sets the principal of a request before anything else reads it. A route needs a token unless its
- * `config.access` says otherwise. The Authorization header wins over a ticket, a ticket over the
- * cookie.
+ * Sets the principal of a request before anything else reads it, and checks that it may use the
+ * route: `config.access`. The Authorization header wins over a ticket, a ticket over the cookie.
  */
 export function auth(app: HttpApp, identities: Identities): void {
+  const { authenticator } = identities;
   app.decorateRequest('principal', null);
+  app.decorateRequest('isStillAllowed', () => true);
+  app.addHook('onRoute', (route) => {
+    const access = route.config?.access ?? ACCESS[route.schema?.operationId ?? ''] ?? 'admin';
+    route.config = { ...route.config, access };
+  });
   app.addHook('onRequest', async (request, reply) => {
-    const { access = 'caller', page = false } = request.routeOptions.config;
+    const { access = 'admin', page = false } = request.routeOptions.config;
     if (request.is404 || access === 'public') return;
+    let principal: Principal;
     try {
-      request.principal = identify(request, identities);
+      principal = identify(request, identities);
     } catch (error) {
       if (page && wantsLoginPage(request, error)) return toLogin(request, reply);
       throw error;
     }
-    if (access === 'admin' && !request.principal.admin) {
-      throw new AppError('auth.forbidden', 'this needs the admin token');
+    if (!isAllowed(principal, access)) {
+      throw new AppError('auth.forbidden', `this needs a token with the scope ${access}`);
     }
+    request.principal = principal;
+    request.isStillAllowed = () => isAllowed(authenticator.current(principal), access);
   });
 }
+
+const isAllowed = (principal: Principal | null, access: Exclude<Access, 'public'>): boolean =>
+  principal !== null && (access === 'caller' || mayUse(principal, access));
 
 function identify(request: FastifyRequest, identities: Identities): Principal {
   const { authenticator, sessions, tickets, names } = identities;
   const headers = authorizationHeaders(request);
   if (headers.length > 0) return authenticator.authenticate(headers.length === 1 ? headers[0] : undefined);
-  const ticketed = fromTicket(request, tickets);
+  const now = (known: Principal | null) => (known === null ? null : authenticator.current(known));
+  const ticketed = now(fromTicket(request, tickets));
   if (ticketed !== null) return ticketed;
   const cookie = request.cookies[SESSION_COOKIE];
-  const principal = cookie === undefined ? null : sessions.find(cookie);
+  const principal = cookie === undefined ? null : now(sessions.find(cookie));
   if (principal === null) return authenticator.authenticate(undefined);
   if (!names.isOwnPage(request.headers, request.method === 'GET' || request.method === 'HEAD')) {
     throw new AppError('auth.forbidden', 'the login cookie is taken only from pages of this server');
@@ -57,7 +70,7 @@ function authorizationHeaders({ raw: { rawHeaders } }: FastifyRequest): string[]
 }
 
 function fromTicket(request: FastifyRequest, tickets: StreamTickets): Principal | null {
-  if (request.routeOptions.config.access !== 'ticket') return null;
+  if (request.routeOptions.config.ticket !== true) return null;
   // as: this runs before validation, so both may hold anything.
   const { ticket } = request.query as { readonly ticket?: unknown };
   const { id } = request.params as { readonly id?: unknown };

@@ -12,6 +12,7 @@ import type {
 } from 'fastify';
 import type { Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
+import type { Scope } from '../protocol/key.ts';
 
 /** The Fastify instance that routes are added to. Schemas give the types of requests. */
 export type HttpApp = FastifyInstance<
@@ -22,16 +23,15 @@ export type HttpApp = FastifyInstance<
   TypeBoxTypeProvider
 >;
 
-/**
- * Who may call a route: everyone, callers with a token, or only admins. `ticket` is `caller` plus
- * the holder of a stream ticket for the job in the path.
- */
-export type Access = 'public' | 'caller' | 'ticket' | 'admin';
+/** Who may call a route: everyone, every caller with a token, or those with a scope. */
+export type Access = 'public' | 'caller' | Scope;
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Default: `caller`. */
+    /** Default: as `ACCESS` says; else `admin`. */
     access?: Access;
+    /** Whether a stream ticket for the job in the path is as good as a token. */
+    ticket?: boolean;
     /** A page for people: a browser without a login is sent to the login page. */
     page?: boolean;
     /** The content types of the answer, best first; default JSON. `*`: any. */
@@ -44,6 +44,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The authenticated caller; null on public routes. */
     principal: Principal | null;
+    /** Whether the caller may still do what the request asks for; false after a revocation. */
+    isStillAllowed(): boolean;
   }
   interface FastifyInstance {
     /** Refuses new requests; those under way go on, including streams. Idempotent. */
@@ -61,12 +63,20 @@ export function principalOf(request: FastifyRequest): Principal {
   return request.principal;
 }
 
+/** Bounds how long a revoked key goes on reading a stream. */
+const CHECK_CALLER_MS = 2000;
+
 /**
- * A signal that aborts when the caller has left or the server stops. Also removes the limit on
- * silence from the connection, because a long poll or a quiet stream is silent on purpose.
+ * A signal that aborts when the caller has left or may no longer read, or the server stops. Also
+ * removes the limit on silence from the connection, because a long poll or a quiet stream is silent
+ * on purpose.
  */
 export function untilGone(request: FastifyRequest, reply: FastifyReply, stopping: AbortSignal): AbortSignal {
   const gone = new AbortController();
+  const timer = setInterval(() => {
+    if (!request.isStillAllowed()) gone.abort();
+  }, CHECK_CALLER_MS).unref();
+  gone.signal.addEventListener('abort', () => clearInterval(timer), { once: true });
   reply.raw.once('close', () => gone.abort());
   // Node sets the limit again for the next request of the connection.
   if (request.raw.socket instanceof Socket) request.raw.socket.setTimeout(0);

@@ -20,12 +20,12 @@ const SHARED: Readonly<Record<SharedSchema, TSchema>> = {
   Problem: ProblemDetails,
 };
 
-const SECURITY: Readonly<Record<Access, readonly Record<string, string[]>[]>> = {
-  public: [],
-  caller: [{ bearer: [] }, { login: [] }],
-  ticket: [{ bearer: [] }, { login: [] }, { ticket: [] }],
-  admin: [{ bearer: [] }, { login: [] }],
-};
+/** The ways to authenticate, each with the scope that the caller needs. */
+function securityOf(access: Access, ticket: boolean): Record<string, string[]>[] {
+  if (access === 'public') return [];
+  const scopes = access === 'caller' ? [] : [access];
+  return [{ bearer: scopes }, { login: scopes }, ...(ticket ? [{ ticket: [] }] : [])];
+}
 
 /** Swagger UI writes styles into its page. */
 const PAGE_POLICY =
@@ -36,7 +36,11 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
   for (const [name, schema] of Object.entries(SHARED)) app.addSchema({ ...schema, $id: name });
   app.addHook('onRoute', (route) => {
     if (route.schema === undefined || route.schema.hide === true) return;
-    route.schema.security = [...SECURITY[route.config?.access ?? 'caller']];
+    const { access = 'admin', ticket = false } = route.config ?? {};
+    route.schema.security = securityOf(access, ticket);
+    // as: `response` may be any object, and errorAnswers has one for each status
+    const answers = route.schema.response as Readonly<Record<string, unknown>> | undefined;
+    if (access !== 'public') route.schema.response = { ...errorAnswers('auth.forbidden'), ...answers };
   });
   await app.register(swagger, {
     openapi: {
@@ -49,7 +53,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
       },
       components: {
         securitySchemes: {
-          bearer: { type: 'http', scheme: 'bearer', description: 'the admin token' },
+          bearer: { type: 'http', scheme: 'bearer', description: 'the admin token, or a key' },
           login: { type: 'apiKey', in: 'cookie', name: SESSION_COOKIE, description: 'from /login' },
           ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'from POST /v1/stream-tokens' },
         },
@@ -59,6 +63,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
         { name: 'batches', description: 'Many prompts in one call' },
         { name: 'events', description: 'What happens to a job, as it happens' },
         { name: 'usage', description: 'What the executions have used and cost' },
+        { name: 'keys', description: 'What callers may do' },
         { name: 'server', description: 'What the server can do and how it is' },
         { name: 'login', description: 'For browsers' },
       ],
@@ -80,7 +85,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
   );
   await app.register(async (scope) => {
     scope.addHook('onRoute', (route) => {
-      route.config = { ...route.config, page: true, produces: ['*'] };
+      route.config = { ...route.config, access: 'caller', page: true, produces: ['*'] };
     });
     await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: PAGE_POLICY });
   });

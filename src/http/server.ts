@@ -3,6 +3,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { Queue } from 'bullmq';
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import type { Authenticator } from '../auth/keyring.ts';
+import type { Keys } from '../auth/keys.ts';
 import { createLoginSessions, createStreamTickets } from '../auth/signed-values.ts';
 import { AppError, messageOf } from '../errors.ts';
 import type { Redactor } from '../redactor.ts';
@@ -31,6 +32,7 @@ import { eventRoutes } from './routes/events.ts';
 import { executionRoutes } from './routes/executions.ts';
 import { holdRoutes } from './routes/holds.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { keyRoutes } from './routes/keys.ts';
 import { landingRoutes } from './routes/landing.ts';
 import { loginRoutes } from './routes/login.ts';
 import { manyJobRoutes } from './routes/many-jobs.ts';
@@ -64,6 +66,7 @@ export interface HttpServerOptions {
   readonly holds: Holds;
   readonly usage: ReadUsage;
   readonly auth: Authenticator;
+  readonly keys: Keys;
   /** The queues that Bull Board shows. The caller closes them. */
   readonly board: readonly Queue[];
   readonly redactor: Redactor;
@@ -90,6 +93,7 @@ export async function createHttpServer({
   holds,
   usage,
   auth: authenticator,
+  keys,
   board,
   redactor,
   logger,
@@ -122,6 +126,7 @@ export async function createHttpServer({
   serverRoutes(app, health);
   processRoutes(app, processes);
   holdRoutes(app, holds);
+  keyRoutes(app, keys);
   boardRoutes(app, { queues: board, jobs, events, redactor });
   await app.ready();
   return app;

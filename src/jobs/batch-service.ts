@@ -4,7 +4,7 @@
  * its jobs.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Principal } from '../auth/principal.ts';
+import { type Principal, scopedKey } from '../auth/principal.ts';
 import { AppError, toWire } from '../errors.ts';
 import type { Batches, BatchItem } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
@@ -20,7 +20,7 @@ import type {
 import type { JobRecords, NewJob } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
 import { type BatchReader, slices } from './batch-reader.ts';
-import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
+import { CANCELLED, keyReused } from './job-service.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
 import type { SessionPlacement } from './session-placement.ts';
 

@@ -1,9 +1,8 @@
 /**
  * What HTTP clients can do with jobs. A job's truth is its record; after Redis forgot it, its copy.
  */
-import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { maySee, type Principal, projectOf } from '../auth/principal.ts';
+import { maySee, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
 import { AppError, isDamage, wireError } from '../errors.ts';
 import type { ReadEvents } from '../executor/earlier.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
@@ -279,17 +278,6 @@ export const CANCELLED = jobOutcome(
   'cancelled',
   wireError('execution.cancelled', 'the job was cancelled before it ran'),
 );
-
-/**
- * An Idempotency-Key as the records know it: a digest, in which each principal has its own keys.
- */
-export function scopedKey(principal: Principal, given: Idempotency | null): Idempotency | null {
-  if (given === null) return null;
-  const key = createHash('sha256')
-    .update(JSON.stringify([principal.id, given.key]))
-    .digest('base64url');
-  return { key, fingerprint: given.fingerprint };
-}
 
 export const keyReused = (): AppError =>
   new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');

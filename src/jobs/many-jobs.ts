@@ -2,7 +2,7 @@
  * Cancels or retries every job that a filter names, a page at a time. A repeated call does no harm:
  * ended jobs are not cancelled, and a job is retried here only once.
  */
-import { type Principal, projectOf } from '../auth/principal.ts';
+import { type Principal, projectOf, scopedKey } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import type { Batches, BatchItem, ManyJobs } from '../http/ports.ts';
 import {
@@ -23,7 +23,7 @@ import { encodeCursor, type JobSummary } from '../store/list-jobs.ts';
 import type { Store } from '../store/store.ts';
 import { slices } from './batch-reader.ts';
 import type { ReadClosedGates } from './job-document.ts';
-import { CANCELLED, keyReused, scopedKey } from './job-service.ts';
+import { CANCELLED, keyReused } from './job-service.ts';
 import { retryRequest } from './retry-request.ts';
 
 /** Jobs of one call. */

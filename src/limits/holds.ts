@@ -1,4 +1,5 @@
 /** What a person holds: everything, the jobs of a provider or a project, or those of a node. */
+import type { Keys } from '../auth/keys.ts';
 import { maySeeGate, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import type { Holds } from '../http/ports.ts';
@@ -10,9 +11,11 @@ import type { Gates, HeldGate, NodeState } from '../records/gate-records.ts';
 export function createHolds({
   gates,
   providers,
+  keys,
 }: {
   readonly gates: Pick<Gates, 'hold' | 'held' | 'nodes'>;
   readonly providers: Pick<Providers, 'list'>;
+  readonly keys: Pick<Keys, 'hasProject'>;
 }): Holds {
   function gateOf({ provider, project }: PauseScope): HeldGate {
     if (provider !== undefined) {
@@ -20,7 +23,7 @@ export function createHolds({
       throw new AppError('provider.not_found', `there is no provider ${JSON.stringify(provider)}`);
     }
     if (project === undefined) return 'queue';
-    if (project === DEFAULT_PROJECT) return `project:${project}`;
+    if (project === DEFAULT_PROJECT || keys.hasProject(project)) return `project:${project}`;
     throw new AppError('project.not_found', `there is no project ${JSON.stringify(project)}`);
   }
 

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { KeyRecords } from '../auth/ports.ts';
 import type { Settings } from '../config/schema.ts';
 import type { ReportDamage } from '../damage.ts';
 import type { RedisConnections } from '../redis/connection.ts';
@@ -12,6 +13,7 @@ import { type ChangeLog, createChangeLog } from './change-log.ts';
 import { createClaims } from './claims.ts';
 import { createGates, type Gates } from './gate-records.ts';
 import { createJobRecords } from './job-records.ts';
+import { createKeyRecords } from './key-records.ts';
 import type { Claims, JobRecords, Upkeep } from './ports.ts';
 import { createScriptRunner } from './script-runner.ts';
 import { createUpkeep } from './upkeep.ts';
@@ -24,6 +26,7 @@ export interface Records {
   readonly claims: Claims;
   readonly upkeep: Upkeep;
   readonly gates: Gates;
+  readonly keyRecords: KeyRecords;
   readonly doorbells: Doorbells;
 }
 
@@ -62,6 +65,7 @@ export async function openRecords(options: {
     ),
     upkeep: createUpkeep(scripts, nodeId, settings.retryBackoffMs),
     gates: createGates(redis.commands, names, scripts),
+    keyRecords: createKeyRecords(redis.commands, names, scripts, report),
     doorbells: createRedisDoorbells(redis.commands, redis.subscriber, logger),
   };
 }

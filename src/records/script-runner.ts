@@ -9,7 +9,7 @@ const SCRIPTS = [
   ...['create', 'recall', 'cancel', 'change', 'remove'],
   ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
   ...['submit', 'claim', 'give-back', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
-  ...['enter', 'refuse', 'release', 'reserve', 'identify', 'hold', 'nodes'],
+  ...['enter', 'refuse', 'release', 'reserve', 'identify', 'hold', 'nodes', 'key-put'],
   ...['join', 'migrate', 'sweep', 'removed', 'counts', 'expire', 'settle-lost', 'leave'],
 ] as const;
 /** What every script begins with, in this order. */

@@ -35,6 +35,14 @@ export interface Names {
   readonly accounts: string;
   /** Key of the HMAC that names credentials. */
   readonly credentialKey: string;
+  /** Hash of a caller's key id → its record. */
+  readonly keys: string;
+  /** Names the state of the keys; another one after each change. */
+  readonly keysVersion: string;
+  /** Hash of key id → when it was last used, in milliseconds. */
+  readonly keysUsed: string;
+  /** Channel of doorbells about keys. */
+  readonly keysDoorbell: string;
 }
 
 export function createNames(settings: ChannelSettings): Names {
@@ -56,5 +64,9 @@ export function createNames(settings: ChannelSettings): Names {
     credentials: `${prefix}:credentials`,
     accounts: `${prefix}:accounts`,
     credentialKey: `${prefix}:credential-key`,
+    keys: `${prefix}:keys`,
+    keysVersion: `${prefix}:keys:version`,
+    keysUsed: `${prefix}:keys:used`,
+    keysDoorbell: `${prefix}:live:keys`,
   };
 }

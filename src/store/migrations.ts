@@ -10,6 +10,7 @@ import { projects } from './migrations/0006-projects.ts';
 import { filters } from './migrations/0007-filters.ts';
 import { batchCopies } from './migrations/0008-batch-copies.ts';
 import { pins } from './migrations/0009-pins.ts';
+import { keys } from './migrations/0010-keys.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
@@ -29,6 +30,7 @@ export const MIGRATIONS: readonly Migration[] = [
   filters,
   batchCopies,
   pins,
+  keys,
 ];
 
 /**

@@ -3,6 +3,7 @@ import { copyWrites, cursorReads } from './copies.ts';
 import { eventReads, eventWrites } from './events.ts';
 import { executionReads, executionWrites } from './executions.ts';
 import { jobReads } from './jobs.ts';
+import { keyReads, keyWrites } from './keys.ts';
 import { listReads } from './list-jobs.ts';
 import { retentionWrites } from './retention.ts';
 import { sessionReads } from './sessions.ts';
@@ -15,10 +16,11 @@ const reads = {
   ...eventReads,
   ...cursorReads,
   ...sessionReads,
+  ...keyReads,
 };
 /** Reads that may visit very many rows. */
 const reports = { ...listReads, ...batchReports, ...usageReads };
-const writes = { ...executionWrites, ...copyWrites, ...eventWrites, ...retentionWrites };
+const writes = { ...executionWrites, ...copyWrites, ...eventWrites, ...keyWrites, ...retentionWrites };
 
 /** Every operation of the store by its name: `(db, args) => result`, run in one of its threads. */
 export const operations = { ...reads, ...reports, ...writes };

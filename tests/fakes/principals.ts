@@ -1,4 +1,9 @@
 import type { Principal } from '../../src/auth/principal.ts';
+import type { Scope } from '../../src/protocol/key.ts';
 
-/** A principal that is no admin. */
-export const callerOf = (id: string, project = id): Principal => ({ id, project, admin: false });
+/** A principal that is no admin. Without scopes it has all the others. */
+export const callerOf = (
+  id: string,
+  project = id,
+  scopes: readonly Scope[] = ['jobs:read', 'jobs:write', 'usage:read'],
+): Principal => ({ id, project, scopes, admin: false, key: null });

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { ulid } from 'ulid';
 import { afterAll, beforeAll } from 'vitest';
+import type { KeyRecords } from '../../src/auth/ports.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { BatchRecords } from '../../src/records/batch-ports.ts';
 import { createBatchRecords } from '../../src/records/batch-records.ts';
@@ -10,6 +11,7 @@ import { type ChangeLog, createChangeLog } from '../../src/records/change-log.ts
 import { createClaims } from '../../src/records/claims.ts';
 import { createGates, type Gates } from '../../src/records/gate-records.ts';
 import { createJobRecords } from '../../src/records/job-records.ts';
+import { createKeyRecords } from '../../src/records/key-records.ts';
 import type { Claim, Claims, JobRecords, Submissions, Upkeep } from '../../src/records/ports.ts';
 import { createScriptRunner } from '../../src/records/script-runner.ts';
 import { createSubmissions } from '../../src/records/submissions.ts';
@@ -33,6 +35,8 @@ export interface TestRecords {
   readonly logDoorbell: string;
   readonly submissions: Submissions;
   readonly gates: Gates;
+  readonly keyRecords: KeyRecords;
+  readonly keysDoorbell: string;
   readonly doorbells: Doorbells;
   readonly requestChannel: string;
   readonly responseChannel: string;
@@ -58,6 +62,10 @@ export interface TestRecords {
   closeGate(gate: string, until: number | null): Promise<void>;
   /** Removes a job's record, and nothing else. */
   loseRecord(id: string): Promise<void>;
+  /** Removes all keys of callers, as a Redis does that has lost its data. */
+  loseKeys(): Promise<void>;
+  /** Replaces the record of a key by any text. */
+  damageKey(id: string, text: string): Promise<void>;
   /** The log of record changes: `j <id>` changed, `d <id>` deleted. */
   log(): Promise<readonly string[]>;
   /** Breaks the subscriber's connection; resolves when messages arrive again. */
@@ -128,6 +136,8 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       batches: createBatchRecords(scripts, () => undefined),
       submissions,
       gates: createGates(redis, names, scripts),
+      keyRecords: createKeyRecords(redis, names, scripts, () => undefined),
+      keysDoorbell: names.keysDoorbell,
       doorbells,
       claimsOf,
       deliver,
@@ -159,6 +169,12 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       },
       async loseRecord(id) {
         await redis.del(names.job(id));
+      },
+      async loseKeys() {
+        await redis.del(names.keys, names.keysVersion, names.keysUsed);
+      },
+      async damageKey(id, text) {
+        await redis.multi().hset(names.keys, id, text).set(names.keysVersion, randomUUID()).exec();
       },
       async log() {
         const entries = await redis.xrange(names.log, '-', '+');

@@ -95,6 +95,28 @@ async function killAllBut(spared: readonly number[], server: TestServer): Promis
   for (const pid of own) process.kill(pid, 'SIGKILL');
 }
 
+/** The fields of answers that these tests look at. */
+interface Answered {
+  readonly id: string;
+  readonly code: string;
+  readonly sessionId: string;
+  readonly prompt: string;
+  readonly data: readonly unknown[];
+  readonly items: readonly { readonly id: string }[];
+}
+
+/** Requests with a key of its own, made through `a`. */
+async function keyOf(a: TestServer, project: string, scopes = ['jobs:write', 'usage:read']) {
+  const made = await a.api('POST', '/v1/keys', { name: 'test', project, scopes });
+  const { id, token } = (await made.json()) as { id: string; token: string }; // the documented answer
+  const headers = { authorization: `Bearer ${token}` };
+  const asks = async (server: TestServer, method: string, path: string, body?: object, more = {}) => {
+    const response = await server.api(method, path, body, { ...headers, ...more });
+    return { status: response.status, body: (await response.json()) as Answered }; // the documented answers
+  };
+  return { id, headers, asks };
+}
+
 describe('two servers with one Redis', () => {
   it('share the jobs, run each once, and both tell of all', async () => {
     const { clis, first, second, a, b } = await setUp();
@@ -131,6 +153,51 @@ describe('two servers with one Redis', () => {
     await watched.ended;
     expect(watched.seen).toEqual(await eventsOf(a, onFirst?.id ?? ''));
     for (const server of [a, b]) expectHealthyLog(server);
+  });
+
+  it('keep projects apart, and refuse a key once either has revoked it', async () => {
+    const { a, b } = await setUp();
+    const [web, same, ops] = [await keyOf(a, 'web'), await keyOf(a, 'web'), await keyOf(a, 'ops')];
+    await eventually(async () => expect((await ops.asks(b, 'GET', '/v1/jobs')).status).toBe(200), PATIENCE);
+    const once = { 'idempotency-key': 'the-same-for-both' };
+    const prompt = { provider: 'claude', prompt: fakePrompt([], 'zebra of web') };
+    const { body: job } = await web.asks(a, 'POST', '/v1/jobs?wait=30', prompt, once);
+    const { body: batch } = await web.asks(a, 'POST', '/v1/batches', { prompts: [prompt] });
+    const batchJob = batch.items[0]?.id ?? '';
+    await a.finished(batchJob);
+
+    const lists = ['/v1/jobs', '/v1/jobs?q=zebra', `/v1/jobs?batch=${batch.id}`, '/v1/jobs?project=web'];
+    for (const path of [...lists, '/v1/batches', '/v1/usage'])
+      expect((await ops.asks(b, 'GET', path)).body.data, path).toEqual([]);
+    for (const path of [...lists, '/v1/batches', '/v1/usage'])
+      expect((await same.asks(b, 'GET', path)).body.data.length, path).toBeGreaterThan(0);
+    for (const path of ['', '/executions', '/events'])
+      expect((await ops.asks(b, 'GET', `/v1/jobs/${job.id}${path}`)).body.code).toBe('job.not_found');
+    for (const path of ['', '/results', '/events'])
+      expect((await ops.asks(b, 'GET', `/v1/batches/${batch.id}${path}`)).body.code).toBe('batch.not_found');
+    for (const path of ['cancel', 'retry'])
+      expect((await ops.asks(b, 'POST', `/v1/jobs/${job.id}/${path}`)).body.code).toBe('job.not_found');
+    const all = { filter: {}, all: true };
+    expect((await ops.asks(b, 'POST', '/v1/jobs/cancel', all)).body).toMatchObject({ matched: 0 });
+    const resumed = { ...prompt, sessionId: job.sessionId };
+    expect((await ops.asks(b, 'POST', '/v1/jobs', resumed)).body.code).toBe('session.not_found');
+    const turn = await same.asks(b, 'POST', '/v1/jobs', resumed);
+    expect(turn.status).toBe(202);
+    const own = await ops.asks(b, 'POST', '/v1/jobs', prompt, once);
+    expect([own.status, own.body.id === job.id]).toEqual([202, false]);
+    expect((await web.asks(b, 'POST', '/v1/jobs', prompt, once)).body.id).toBe(job.id);
+    expect((await same.asks(b, 'GET', `/v1/jobs/${job.id}`)).body.prompt).toContain('zebra of web');
+
+    for (const { body } of [turn, own]) await a.finished(body.id);
+
+    const changes = await fetch(`${b.url}/v1/events?after=0`, {
+      headers: { ...ops.headers, accept: 'application/x-ndjson' },
+    });
+    expect((await a.api('POST', `/v1/keys/${ops.id}/revoke`)).status).toBe(200);
+    const seen = await changes.text(); // it ends
+    expect(seen).toContain(own.body.id);
+    for (const hidden of [job.id, batchJob]) expect(seen).not.toContain(hidden);
+    expect((await ops.asks(b, 'GET', '/v1/jobs')).status).toBe(401);
   });
 
   it('leave the jobs to each other while one is drained', async () => {

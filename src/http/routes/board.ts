@@ -52,7 +52,7 @@ export function boardRoutes(app: HttpApp, sources: BoardSources): void {
   for (const url of [BOARD_PATH, `${BOARD_PATH}/*`]) {
     app.all(
       url,
-      { config: { access: 'admin', page: true, produces: ['*'] }, schema: { hide: true } },
+      { config: { page: true, produces: ['*'] }, schema: { hide: true } },
       async (request, reply) => {
         if (request.method !== 'GET' && request.method !== 'HEAD') {
           reply.header('allow', 'GET, HEAD');

@@ -134,7 +134,7 @@ export function eventRoutes(
     '/v1/jobs/:id/events',
     {
       schema: eventsSchema,
-      config: { access: 'ticket', produces: [SSE, NDJSON] },
+      config: { ticket: true, produces: [SSE, NDJSON] },
       exposeHeadRoute: false,
     },
     async (request, reply) => {

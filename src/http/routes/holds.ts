@@ -50,7 +50,6 @@ export function holdRoutes(app: HttpApp, holds: Holds): void {
     app.post(
       `/v1/queue/${action}`,
       {
-        config: { access: 'admin' },
         preValidation: optionalBody,
         schema: {
           tags: ['server'],
@@ -81,7 +80,6 @@ export function holdRoutes(app: HttpApp, holds: Holds): void {
   app.get(
     '/v1/nodes',
     {
-      config: { access: 'admin' },
       schema: {
         tags: ['server'],
         operationId: 'listNodes',
@@ -108,7 +106,6 @@ export function holdRoutes(app: HttpApp, holds: Holds): void {
     app.post(
       `/v1/nodes/:id/${action}`,
       {
-        config: { access: 'admin' },
         preValidation: optionalBody,
         schema: {
           tags: ['server'],

@@ -21,7 +21,7 @@ export function landingRoutes(app: HttpApp, version: string): void {
   app.get(
     '/',
     {
-      config: { access: 'public', produces: PAGE },
+      config: { produces: PAGE },
       schema: {
         tags: ['server'],
         operationId: 'getIndex',
@@ -48,7 +48,7 @@ export function landingRoutes(app: HttpApp, version: string): void {
 
   app.get(
     '/docs/errors',
-    { config: { page: true, produces: ['text/html'] }, schema: { hide: true } },
+    { config: { access: 'caller', page: true, produces: ['text/html'] }, schema: { hide: true } },
     async (_, reply) => sendPage(reply, 'Error codes', errorTable(), true),
   );
 }

@@ -39,7 +39,7 @@ export function loginRoutes(app: HttpApp, { authenticator, sessions, names }: Lo
     scope.post(
       '/login',
       {
-        config: { access: 'public', produces: ['*'] },
+        config: { produces: ['*'] },
         schema: {
           tags: ['login'],
           operationId: 'logIn',
@@ -71,7 +71,7 @@ export function loginRoutes(app: HttpApp, { authenticator, sessions, names }: Lo
     scope.post(
       '/logout',
       {
-        config: { access: 'public', produces: ['*'] },
+        config: { produces: ['*'] },
         schema: {
           tags: ['login'],
           operationId: 'logOut',
@@ -113,7 +113,7 @@ function sendLogin(reply: FastifyReply, next: string | undefined, refused: boole
     reply.code(refused ? 401 : 200),
     'Log in',
     `<h1>Log in to Bullpen</h1>
-<p>The admin token is in the file <code>token</code> of the server's data folder; the server prints its path when it starts.</p>
+<p>With a key, or with the admin token: it is in the file <code>token</code> of the server's data folder, whose path the server prints when it starts.</p>
 ${problem}<form method="post" action="/login">
 <input type="hidden" name="next" value="${escapeHtml(localPath(next))}">
 <label for="token">Token</label>

@@ -33,7 +33,6 @@ export function processRoutes(app: HttpApp, processes: Processes): void {
   app.get(
     '/v1/processes',
     {
-      config: { access: 'admin' },
       schema: {
         tags: ['server'],
         operationId: 'listProcesses',
@@ -59,7 +58,6 @@ export function processRoutes(app: HttpApp, processes: Processes): void {
   app.get(
     '/v1/processes/:id',
     {
-      config: { access: 'admin' },
       schema: {
         tags: ['server'],
         operationId: 'getProcess',
@@ -78,7 +76,6 @@ export function processRoutes(app: HttpApp, processes: Processes): void {
   app.post(
     '/v1/processes/:id/terminate',
     {
-      config: { access: 'admin' },
       preValidation: optionalBody,
       schema: {
         tags: ['server'],
@@ -104,7 +101,6 @@ export function processRoutes(app: HttpApp, processes: Processes): void {
   app.post(
     '/v1/providers/:name/cleanup',
     {
-      config: { access: 'admin' },
       schema: {
         tags: ['server'],
         operationId: 'cleanUpProvider',

@@ -30,7 +30,7 @@ export function serverRoutes(app: HttpApp, health: Health): void {
   app.get(
     '/health',
     {
-      config: { access: 'public', whileStopping: true },
+      config: { whileStopping: true },
       schema: {
         tags: ['server'],
         operationId: 'getHealth',
@@ -44,7 +44,6 @@ export function serverRoutes(app: HttpApp, health: Health): void {
   app.get(
     '/ready',
     {
-      config: { access: 'public' },
       schema: {
         tags: ['server'],
         operationId: 'getReadiness',
@@ -65,7 +64,6 @@ export function serverRoutes(app: HttpApp, health: Health): void {
   app.get(
     '/claude-cli/health',
     {
-      config: { access: 'public' },
       schema: {
         tags: ['server'],
         operationId: 'getExecutorHealth',
@@ -105,7 +103,6 @@ export function serverRoutes(app: HttpApp, health: Health): void {
   app.post(
     '/v1/providers/:name/resume',
     {
-      config: { access: 'admin' },
       schema: {
         tags: ['server'],
         operationId: 'resumeProvider',
@@ -135,7 +132,7 @@ export function serverRoutes(app: HttpApp, health: Health): void {
   app.get(
     '/metrics',
     {
-      config: { access: 'admin', produces: ['text/plain', 'application/openmetrics-text'] },
+      config: { produces: ['text/plain', 'application/openmetrics-text'] },
       schema: {
         tags: ['server'],
         operationId: 'getMetrics',

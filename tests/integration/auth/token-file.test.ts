@@ -2,6 +2,7 @@ import { chmod, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createAuthenticator, loadOrCreateAdminToken } from '../../../src/auth/keyring.ts';
+import { NO_KEYS } from '../../fakes/keys.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 test('the admin token is created once, with 32 random bytes and mode 0600', async () => {
@@ -26,7 +27,7 @@ test('a deleted file is replaced at the next start, and the old token opens noth
   const old = await loadOrCreateAdminToken(dir);
   await rm(join(dir, 'token'));
   const token = await loadOrCreateAdminToken(dir);
-  const { authenticateToken } = createAuthenticator({ adminToken: token });
+  const { authenticateToken } = createAuthenticator({ adminToken: token, keys: NO_KEYS });
   expect(authenticateToken(token)).toMatchObject({ admin: true });
   expect(() => authenticateToken(old)).toThrow('send a valid token');
 });

@@ -2,9 +2,10 @@ import { expect, test } from 'vitest';
 import { createAuthenticator } from '../../../src/auth/keyring.ts';
 import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { AppError } from '../../../src/errors.ts';
+import { NO_KEYS } from '../../fakes/keys.ts';
 
 const TOKEN = `bp_${'a'.repeat(43)}`;
-const { authenticate } = createAuthenticator({ adminToken: TOKEN });
+const { authenticate } = createAuthenticator({ adminToken: TOKEN, keys: NO_KEYS });
 
 test('the right token is the admin, with the scheme in any case', () => {
   expect(authenticate(`Bearer ${TOKEN}`)).toEqual(ADMIN_PRINCIPAL);

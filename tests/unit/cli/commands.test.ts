@@ -124,6 +124,46 @@ describe('the other commands', () => {
       expect((await typed(wrong.split(' '))).code, wrong).toBe(64);
   });
 
+  it('make, list, rotate and revoke keys, and print a token alone on stdout', async () => {
+    const key = {
+      ...{ id: JOB_ID, name: 'ci', project: 'web', scopes: ['jobs:write'], status: 'active' },
+      ...{ createdAt: '2026-11-01T00:00:00Z', createdBy: 'admin', expiresAt: null, revokedAt: null },
+      lastUsedAt: '2026-11-21T11:00:00Z',
+    };
+    const server = await startScriptedServer(
+      json(201, { ...key, token: 'bp_1' }),
+      json(200, { ...key, token: 'bp_2' }),
+      json(200, key),
+      json(200, { data: [key], nextCursor: null }),
+      json(201, { ...key, token: null }),
+    );
+    const create = 'keys create --name ci --scopes jobs:read,jobs:write'.split(' ');
+    const made = await typed([...create, '--project', 'web', '--expires', '90d'], at(server.url));
+    expect([made.code, made.out]).toEqual([0, 'bp_1\n']);
+    expect((await typed(['keys', 'rotate', JOB_ID], at(server.url))).out).toBe('bp_2\n');
+    expect((await typed(['keys', 'revoke', JOB_ID], at(server.url))).err).toBe(`key ${JOB_ID} is revoked\n`);
+    expect((await typed(['keys'], at(server.url))).out).toMatch(/ci +web +jobs:write +active +1h +never/);
+    const replayed = await typed(create, at(server.url));
+    expect([replayed.out, replayed.err]).toEqual(['', expect.stringContaining('was shown before')]);
+    expect(JSON.parse(server.requests[0]?.body ?? '')).toEqual({
+      ...{ name: 'ci', project: 'web', scopes: ['jobs:read', 'jobs:write'] },
+      expiresAt: '2027-02-19T12:00:00.000Z',
+    });
+    expect(server.requests.map(({ url }) => url.pathname)).toEqual([
+      ...['/v1/keys', `/v1/keys/${JOB_ID}/rotate`, `/v1/keys/${JOB_ID}/revoke`, '/v1/keys', '/v1/keys'],
+    ]);
+    for (const wrong of [
+      ...['keys create', 'keys create --name x', 'keys create --scopes admin', 'keys revoke', 'keys x'],
+      ...[
+        'keys revoke a b',
+        'keys list a',
+        'keys --name x',
+        'keys create --name x --scopes admin --max-running 2',
+      ],
+    ])
+      expect((await typed(wrong.split(' '))).code, wrong).toBe(64);
+  });
+
   it('pause and resume jobs, and show what is paused', async () => {
     const since = '2026-11-21T12:00:00.000Z';
     const paused = [

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { type Authenticator, createAuthenticator } from '../../../src/auth/keyring.ts';
+import { createKeys, type Keys, type KeysOptions } from '../../../src/auth/keys.ts';
 import type { Principal } from '../../../src/auth/principal.ts';
 import { createChangeFeed } from '../../../src/events/change-feed.ts';
 import type { BatchFeed } from '../../../src/http/ports.ts';
@@ -10,6 +11,7 @@ import {
   type HttpServerOptions,
   type HttpSettings,
 } from '../../../src/http/server.ts';
+import { createIdFactory } from '../../../src/ids.ts';
 import { createProcessService } from '../../../src/jobs/processes.ts';
 import { createHolds } from '../../../src/limits/holds.ts';
 import type { BatchEvent } from '../../../src/protocol/change.ts';
@@ -17,10 +19,12 @@ import { createProviders } from '../../../src/providers/registry.ts';
 import { createRedactor } from '../../../src/redactor.ts';
 import { FakeBatches } from '../../fakes/batches.ts';
 import { FakeChangeLog, LOG_CHANNEL } from '../../fakes/change-log.ts';
+import { createFakeDoorbells } from '../../fakes/doorbells.ts';
 import { FakeEventHub } from '../../fakes/event-hub.ts';
 import { FakeGates } from '../../fakes/gates.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
+import { FakeKeyCopies, FakeKeyRecords } from '../../fakes/keys.ts';
 import { FakeManyJobs } from '../../fakes/many-jobs.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';
@@ -33,10 +37,11 @@ export const asAdmin = { authorization: `Bearer ${ADMIN_TOKEN}` };
 export const asCaller = { authorization: `Bearer ${CALLER_TOKEN}` };
 
 /** The real authenticator, which also knows one caller who is no admin. */
-function withCaller(): Authenticator {
-  const admin = createAuthenticator({ adminToken: ADMIN_TOKEN });
+function withCaller(keys: Keys): Authenticator {
+  const admin = createAuthenticator({ adminToken: ADMIN_TOKEN, keys });
   const caller: Principal = callerOf('caller');
   return {
+    current: admin.current,
     authenticate: (header) => (header === asCaller.authorization ? caller : admin.authenticate(header)),
     authenticateToken: (token) => (token === CALLER_TOKEN ? caller : admin.authenticateToken(token)),
   };
@@ -46,10 +51,11 @@ export interface Changes {
   readonly settings?: Partial<HttpSettings>;
   readonly place?: Partial<HttpPlace>;
   readonly board?: HttpServerOptions['board'];
+  readonly clocks?: Pick<KeysOptions, 'now' | 'elapsed'>;
 }
 
 /** The server over fakes, with its log lines; closed by `await using`. */
-export async function startHttp({ settings = {}, place = {}, board = [] }: Changes = {}) {
+export async function startHttp({ settings = {}, place = {}, board = [], clocks = {} }: Changes = {}) {
   const jobs = new FakeJobs();
   const batches = new FakeBatches();
   const batchFeed: BatchFeed = {
@@ -68,6 +74,12 @@ export async function startHttp({ settings = {}, place = {}, board = [] }: Chang
   const usage = new FakeUsage();
   const log: string[] = [];
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
+  const keyRecords = new FakeKeyRecords();
+  const keys = createKeys({
+    ...{ records: keyRecords, copies: new FakeKeyCopies(), doorbells: createFakeDoorbells() },
+    ...{ channel: 'keys', newId: createIdFactory(), logger, ...clocks },
+  });
+  await keys.start();
   const app = await createHttpServer({
     settings: { ...DEFAULT_HTTP_SETTINGS, ...settings },
     place: { host: '127.0.0.1', publicUrl: null, trustProxy: [], ...place },
@@ -85,9 +97,10 @@ export async function startHttp({ settings = {}, place = {}, board = [] }: Chang
     }),
     health,
     processes: createProcessService({ executor: processes, jobs, providers }),
-    holds: createHolds({ gates, providers }),
+    holds: createHolds({ gates, providers, keys }),
     usage: usage.read,
-    auth: withCaller(),
+    auth: withCaller(keys),
+    keys,
     board,
     redactor: createRedactor(),
     logger,
@@ -106,6 +119,8 @@ export async function startHttp({ settings = {}, place = {}, board = [] }: Chang
     gates,
     usage,
     log,
+    keys,
+    keyRecords,
     /** Listens on a free port of loopback. */
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     /** Makes a job as the caller. */
@@ -113,6 +128,9 @@ export async function startHttp({ settings = {}, place = {}, board = [] }: Chang
       const { job } = await jobs.create(callerOf('caller'), { prompt }, null);
       return job;
     },
-    [Symbol.asyncDispose]: () => app.close(),
+    async [Symbol.asyncDispose]() {
+      await app.close();
+      await keys.stop();
+    },
   };
 }

@@ -7,7 +7,7 @@ const metrics = () =>
   createMetrics({
     jobsByStatus: async () => ({ queued: 3, failed: 1 }),
     queue: async () => ({ pending: 2, nodes: 1 }),
-    damage: { counts: () => ({ job: 0, batch: 0, event: 4, log: 0, row: 0 }) },
+    damage: { counts: () => ({ job: 0, batch: 0, event: 4, log: 0, row: 0, key: 0 }) },
     executor: {
       status: () => ({ running: 4, limit: 5, accepting: true }),
       starts: () => ({ started: { cold: 7, warm: 8, session: 9 }, waiting: 1, sessions: 6 }),
@@ -65,6 +65,7 @@ it('has every figure under its name and label, the same at each scrape', async (
     'bullpen_damaged_total{kind="event"} 4',
     'bullpen_damaged_total{kind="log"} 0',
     'bullpen_damaged_total{kind="row"} 0',
+    'bullpen_damaged_total{kind="key"} 0',
     'bullpen_nodes 1',
   ]);
 });

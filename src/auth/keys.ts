@@ -1,0 +1,273 @@
+/**
+ * The callers' keys. Every node holds all of them in memory, so a request costs no round trip. A
+ * change rings a doorbell; a lost one costs two seconds. What Redis has lost, each node puts back
+ * from its copies: a newer revision always wins, so a revocation is never undone.
+ */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Logger } from 'pino';
+import { AppError, messageOf } from '../errors.ts';
+import type { Idempotency } from '../http/ports.ts';
+import type { Key, KeyCreated, KeyRequest } from '../protocol/key.ts';
+import { DEFAULT_PROJECT } from '../protocol/project.ts';
+import { instant } from '../protocol/schema.ts';
+import type { Doorbells } from '../redis/doorbells.ts';
+import { createPeriodic, type Periodic } from '../timing.ts';
+import type { KeyCopies, KeyRecord, KeyRecords } from './ports.ts';
+import { type Principal, scopedKey } from './principal.ts';
+
+const POLL_MS = 2000;
+/** Without news from Redis for this long, keys are refused: one may have been revoked. */
+const STALE_MS = 30_000;
+const NOTE_USE_MS = 60_000;
+/** Of a change, each after another one that came before it. */
+const MAX_TRIES = 10;
+
+const TOKEN = /^bp_([0-7][0-9A-HJKMNP-TV-Z]{25})_[A-Za-z0-9_-]{43}$/;
+
+export interface Keys {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /**
+   * The principal of a token; null: it is not the token of a key that is valid.
+   * @throws AppError redis.unavailable when it may have been revoked without this node's knowledge
+   */
+  find(token: string): Principal | null;
+  /** The principal of a key as it is now; null: it was revoked or rotated, or has expired. */
+  current(key: NonNullable<Principal['key']>): Principal | null;
+  /** Whether a key belongs to the project. */
+  hasProject(project: string): boolean;
+  /** All keys, newest first. */
+  list(): Promise<readonly Key[]>;
+  /** @throws AppError request.invalid, idempotency.key_reused */
+  create(principal: Principal, request: KeyRequest, idempotency: Idempotency | null): Promise<KeyCreated>;
+  /** The key then. Idempotent. @throws AppError key.not_found */
+  revoke(id: string): Promise<Key>;
+  /** Gives a key another token; the one before stops working. @throws AppError key.not_found */
+  rotate(id: string): Promise<KeyCreated>;
+}
+
+export interface KeysOptions {
+  readonly records: KeyRecords;
+  readonly copies: KeyCopies;
+  readonly doorbells: Pick<Doorbells, 'listen' | 'onResumed'>;
+  readonly channel: string;
+  newId(): { readonly id: string; readonly createdAt: number };
+  /** Default: the clock. */
+  readonly now?: () => number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly elapsed?: () => number;
+  readonly logger: Logger;
+}
+
+export function createKeys(options: KeysOptions): Keys {
+  const { records, copies, doorbells, channel, newId, now = Date.now, logger } = options;
+  const { elapsed = () => performance.now() } = options;
+  const known = new Map<string, KeyRecord>();
+  /** Not on this node's disk yet. */
+  const uncopied = new Map<string, KeyRecord>();
+  const used = new Map<string, number>();
+  let version: string | null = null;
+  let freshAt = Number.NEGATIVE_INFINITY;
+  let turn: Promise<unknown> = Promise.resolve();
+  let periodic: Periodic | null = null;
+  let leave: (() => void)[] = [];
+
+  /** Reads the keys again if they have changed. One read after the other. */
+  function refresh(): Promise<void> {
+    const next = turn.then(read, read);
+    turn = next.catch(() => undefined);
+    return next;
+  }
+
+  async function read(): Promise<void> {
+    const startedAt = elapsed();
+    const current = await records.version();
+    if (current === null ? known.size > 0 : current !== version) await readAll();
+    version = current;
+    freshAt = startedAt;
+    await copy();
+  }
+
+  async function readAll(): Promise<void> {
+    const stored = new Map((await records.all()).map((record) => [record.id, record]));
+    let restored = 0;
+    for (const record of known.values()) {
+      if (record.rev <= (stored.get(record.id)?.rev ?? 0)) continue;
+      const { kind } = await records.put(record, null);
+      if (kind === 'stored') restored += 1;
+    }
+    if (restored > 0) logger.warn({ keys: restored }, 'Redis had lost keys, which are back');
+    for (const record of stored.values()) learn(record);
+  }
+
+  /** Takes over a record that is newer. A revocation holds at once, even while the disk is full. */
+  function learn(record: KeyRecord): void {
+    if (record.rev <= (known.get(record.id)?.rev ?? 0)) return;
+    known.set(record.id, record);
+    uncopied.set(record.id, record);
+  }
+
+  async function copy(): Promise<void> {
+    const records = [...uncopied.values()];
+    if (records.length === 0) return;
+    await copies.put(records);
+    for (const record of records) if (uncopied.get(record.id) === record) uncopied.delete(record.id);
+  }
+
+  const refreshLater = (): void => {
+    refresh().catch((error: unknown) => logger.debug({ reason: messageOf(error) }, 'the keys are not read'));
+  };
+
+  async function noteUse(): Promise<void> {
+    const uses = new Map(used);
+    await records.noteUse(uses);
+    for (const [id, at] of uses) if (used.get(id) === at) used.delete(id);
+  }
+
+  function valid(record: KeyRecord | undefined): Principal | null {
+    if (record === undefined || statusOf(record, now()) !== 'active') return null;
+    const { id, project, scopes, generation } = record;
+    const admin = scopes.includes('admin');
+    return { id: `key:${id}`, project, scopes, admin, key: { id, generation } };
+  }
+
+  const isStale = (): boolean => elapsed() - freshAt > STALE_MS;
+
+  /** Changes a key. Another change at the same time comes before or after this one. */
+  async function change(id: string, of: (record: KeyRecord) => Partial<KeyRecord>): Promise<KeyRecord> {
+    for (let tries = 0; tries < MAX_TRIES; tries += 1) {
+      await refresh();
+      const before = known.get(id);
+      if (before === undefined) throw new AppError('key.not_found', `there is no key ${id}`);
+      const changes = of(before);
+      if (Object.keys(changes).length === 0) return before;
+      const record = { ...before, ...changes, rev: before.rev + 1 };
+      const { kind } = await records.put(record, null);
+      if (kind !== 'stored') continue;
+      learn(record);
+      await copy();
+      return record;
+    }
+    throw new AppError('record.damaged', 'the record of the key cannot be read or changed');
+  }
+
+  async function shown(record: KeyRecord): Promise<Key> {
+    const [key] = await shownAll([record]);
+    if (key === undefined) throw new AppError('internal.error', 'one record has one document');
+    return key;
+  }
+
+  async function shownAll(list: readonly KeyRecord[]): Promise<readonly Key[]> {
+    const lastUsed = await records.lastUsed();
+    return list.map((record) => ({
+      ...{ id: record.id, name: record.name, project: record.project, scopes: [...record.scopes] },
+      status: statusOf(record, now()),
+      ...{ createdAt: timeOf(record.createdAt), createdBy: record.createdBy },
+      ...{ expiresAt: timeOrNull(record.expiresAt), revokedAt: timeOrNull(record.revokedAt) },
+      lastUsedAt: timeOrNull(used.get(record.id) ?? lastUsed.get(record.id) ?? null),
+    }));
+  }
+
+  return {
+    async start() {
+      for (const record of await copies.all()) known.set(record.id, record);
+      leave.push(doorbells.onResumed(refreshLater));
+      const unlisten = await doorbells.listen(channel, refreshLater);
+      leave.push(() => void unlisten().catch(() => undefined)); // Redis may be gone already
+      await refresh();
+      periodic = createPeriodic(logger);
+      periodic.every(POLL_MS, 'reading the keys', refresh);
+      periodic.every(NOTE_USE_MS, 'noting the use of keys', noteUse);
+    },
+
+    async stop() {
+      periodic?.stop();
+      for (const one of leave) one();
+      leave = [];
+      await turn;
+      await noteUse().catch(() => undefined); // Redis may be gone already
+    },
+
+    find(token) {
+      const id = TOKEN.exec(token)?.[1] ?? '';
+      const record = known.get(id);
+      const wanted = Buffer.from(record?.digest ?? digestOf(''), 'hex');
+      if (!timingSafeEqual(Buffer.from(digestOf(token), 'hex'), wanted)) return null;
+      if (isStale()) throw new AppError('redis.unavailable', 'whether the key is still valid is not known');
+      const principal = valid(record);
+      if (principal !== null) used.set(id, now());
+      return principal;
+    },
+
+    current({ id, generation }) {
+      const record = known.get(id);
+      return record?.generation === generation && !isStale() ? valid(record) : null;
+    },
+
+    hasProject: (project) => [...known.values()].some((record) => record.project === project),
+
+    async list() {
+      await refresh();
+      return shownAll([...known.values()].sort((a, b) => (a.id < b.id ? 1 : -1)));
+    },
+
+    async create(principal, { name, project = DEFAULT_PROJECT, scopes, expiresAt = null }, idempotency) {
+      const { id, createdAt } = newId();
+      const token = newToken(id);
+      const expires = expiresAt === null ? null : future(expiresAt, now());
+      const record: KeyRecord = {
+        ...{ id, rev: 1, generation: 1, name, project, scopes: [...new Set(scopes)] },
+        ...{ digest: digestOf(token), createdAt, createdBy: principal.id },
+        ...{ expiresAt: expires, revokedAt: null },
+      };
+      const result = await records.put(record, scopedKey(principal, idempotency));
+      if (result.kind === 'mismatch') {
+        const message = 'the Idempotency-Key was used with another request';
+        throw new AppError('idempotency.key_reused', message);
+      }
+      if (result.kind === 'replayed') {
+        await refresh();
+        const earlier = known.get(result.id);
+        if (earlier === undefined)
+          throw new AppError('key.not_found', 'the key of this Idempotency-Key is gone');
+        return { ...(await shown(earlier)), token: null };
+      }
+      learn(record);
+      await copy();
+      return { ...(await shown(record)), token };
+    },
+
+    revoke: async (id) =>
+      shown(await change(id, ({ revokedAt }) => (revokedAt === null ? { revokedAt: now() } : {}))),
+
+    async rotate(id) {
+      const token = newToken(id);
+      const record = await change(id, (before) => {
+        const status = statusOf(before, now());
+        if (status !== 'active')
+          throw new AppError('key.not_active', `the key is ${status}; create another one`);
+        return { digest: digestOf(token), generation: before.generation + 1 };
+      });
+      return { ...(await shown(record)), token };
+    },
+  };
+}
+
+const digestOf = (token: string): string => createHash('sha256').update(token).digest('hex');
+const newToken = (id: string): string => `bp_${id}_${randomBytes(32).toString('base64url')}`;
+
+function statusOf({ revokedAt, expiresAt }: KeyRecord, now: number): Key['status'] {
+  if (revokedAt !== null) return 'revoked';
+  return expiresAt !== null && expiresAt <= now ? 'expired' : 'active';
+}
+
+/** @throws AppError request.invalid */
+function future(expiresAt: string, now: number): number {
+  const at = instant('expiresAt', expiresAt);
+  if (at > now) return at;
+  const problems = [{ path: '/expiresAt', message: 'must be in the future' }];
+  throw new AppError('request.invalid', 'expiresAt must be in the future', { problems });
+}
+
+const timeOf = (ms: number): string => new Date(ms).toISOString();
+const timeOrNull = (ms: number | null): string | null => (ms === null ? null : timeOf(ms));

@@ -1,0 +1,73 @@
+/** Keys: what a caller may do, and in which project. */
+import { type Static, Type } from 'typebox';
+import { DEFAULT_PROJECT } from './project.ts';
+import { closed, nullable } from './schema.ts';
+
+/** What a key may do. `admin` includes every other one, in every project. */
+export const SCOPES = ['jobs:read', 'jobs:write', 'usage:read', 'metrics:read', 'admin'] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** Scopes that another one includes: who may cancel a job gets its document as the answer. */
+const INCLUDED: Readonly<Partial<Record<Scope, readonly Scope[]>>> = { 'jobs:write': ['jobs:read'] };
+
+/** Whether a caller with these scopes may do what needs `wanted`. */
+export const includesScope = (scopes: readonly Scope[], wanted: Scope): boolean =>
+  scopes.some((scope) => scope === 'admin' || scope === wanted || INCLUDED[scope]?.includes(wanted));
+
+const ProjectName = Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$', description: 'name of a project' });
+const Scopes = Type.Array(Type.Enum([...SCOPES]), {
+  minItems: 1,
+  maxItems: SCOPES.length,
+  description:
+    'what the key may do; `jobs:write` includes `jobs:read`, and `admin` everything in every project',
+});
+const Name = Type.String({ minLength: 1, maxLength: 64, description: 'for people; need not be unique' });
+
+/** Body of `POST /v1/keys`. */
+export const KeyRequest = Type.Object(
+  {
+    name: Name,
+    project: Type.Optional({ ...ProjectName, default: DEFAULT_PROJECT }),
+    scopes: Scopes,
+    expiresAt: Type.Optional(
+      nullable(Type.String({ format: 'date-time' }), { description: 'RFC 3339; null: never', default: null }),
+    ),
+  },
+  { ...closed, examples: [{ name: 'ci', project: 'web', scopes: ['jobs:write'] }] },
+);
+export type KeyRequest = Static<typeof KeyRequest>;
+
+const time = (description: string) => nullable(Type.String(), { description });
+const fields = {
+  id: Type.String({ description: 'ULID' }),
+  name: Name,
+  project: ProjectName,
+  scopes: Scopes,
+  status: Type.Enum(['active', 'expired', 'revoked']),
+  createdAt: Type.String({ description: 'RFC 3339' }),
+  createdBy: Type.String({ description: 'the principal that made it' }),
+  expiresAt: time('RFC 3339; null: never'),
+  revokedAt: time('RFC 3339; null: it is not revoked'),
+  lastUsedAt: time('RFC 3339, correct to a minute; null: never'),
+};
+const example = {
+  ...{ id: '01K9ZV4Q4S9V0M0X2T6D8Y3B7C', name: 'ci', project: 'web', scopes: ['jobs:write'] },
+  ...{ status: 'active', createdAt: '2026-11-21T12:00:00.000Z', createdBy: 'admin' },
+  ...{ expiresAt: null, revokedAt: null, lastUsedAt: null },
+};
+
+/** A key, without its secret. */
+export const Key = Type.Object(fields, { examples: [example] });
+export type Key = Static<typeof Key>;
+
+/** Answer of `POST /v1/keys` and of a rotation. */
+export const KeyCreated = Type.Object(
+  {
+    ...fields,
+    token: time(
+      '`bp_<id>_<secret>`, shown only here; null: an earlier request with this Idempotency-Key got it',
+    ),
+  },
+  { examples: [{ ...example, token: 'bp_01K9ZV4Q4S9V0M0X2T6D8Y3B7C_…' }] },
+);
+export type KeyCreated = Static<typeof KeyCreated>;

@@ -1,0 +1,108 @@
+/** Keys over a real Redis and real copies, as several servers see them. */
+import { pino } from 'pino';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createKeys, type Keys } from '../../../src/auth/keys.ts';
+import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
+import { createIdFactory } from '../../../src/ids.ts';
+import type { KeyCreated } from '../../../src/protocol/key.ts';
+import { createKeyCopies } from '../../../src/store/keys.ts';
+import type { Store } from '../../../src/store/store.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { type TestRecords, useTestRecords } from '../../helpers/redis-records.ts';
+import { testStore } from '../store/test-store.ts';
+
+const server = useTestRecords();
+
+/** The keys of one server. */
+async function serverWith(rpc: TestRecords, store: Store): Promise<Keys> {
+  const keys = createKeys({
+    ...{ records: rpc.keyRecords, copies: createKeyCopies(store), doorbells: rpc.doorbells },
+    ...{ channel: rpc.keysDoorbell, newId: createIdFactory(), logger: pino({ enabled: false }) },
+  });
+  await keys.start();
+  onTestFinished(() => keys.stop());
+  return keys;
+}
+
+const create = (keys: Keys, project = 'web'): Promise<KeyCreated> =>
+  keys.create(ADMIN_PRINCIPAL, { name: 'ci', project, scopes: ['jobs:write'] }, null);
+
+describe('a key', () => {
+  it('works on every server, and its revocation does', async () => {
+    const rpc = server.make();
+    const [a, b] = [await serverWith(rpc, await testStore()), await serverWith(rpc, await testStore())];
+    const { id, token } = await create(a);
+    const principal = await eventually(() => b.find(token ?? ''));
+    expect(principal).toMatchObject({ id: `key:${id}`, project: 'web', admin: false });
+    expect([b.hasProject('web'), b.hasProject('ops')]).toEqual([true, false]);
+    await b.revoke(id);
+    expect([b.find(token ?? ''), b.current({ id, generation: 1 })]).toEqual([null, null]);
+    await eventually(() => a.find(token ?? '') === null);
+  });
+
+  it('is known after a lost doorbell, too', async () => {
+    const rpc = server.make();
+    const deaf = { ...rpc, doorbells: { ...rpc.doorbells, listen: async () => async () => undefined } };
+    const [a, b] = [await serverWith(rpc, await testStore()), await serverWith(deaf, await testStore())];
+    const { token } = await create(a);
+    await eventually(() => b.find(token ?? '') !== null);
+  });
+
+  it('changes once for each of two changes at the same time', async () => {
+    const rpc = server.make();
+    const [a, b] = [await serverWith(rpc, await testStore()), await serverWith(rpc, await testStore())];
+    const { id } = await create(a);
+    const [one, other] = await Promise.all([a.rotate(id), b.rotate(id)]);
+    await Promise.all([a.list(), b.list()]);
+    const working = [one, other].filter(({ token }) => a.find(token ?? '') !== null);
+    expect(working).toHaveLength(1);
+    expect((await rpc.keyRecords.all()).map(({ rev, generation }) => [rev, generation])).toEqual([[3, 3]]);
+  });
+});
+
+describe('a Redis that has lost its data', () => {
+  it('gets the keys back from any server, and a revocation stays', async () => {
+    const rpc = server.make();
+    const [disk, other] = [await testStore(), await testStore()];
+    const a = await serverWith(rpc, disk);
+    const late = await serverWith(rpc, other);
+    const [live, revoked] = [await create(a), await create(a)];
+    await late.list(); // it has a copy from before the revocation
+    await late.stop();
+    await a.revoke(revoked.id);
+    await rpc.loseKeys();
+    // A server with the older copies comes first.
+    const b = await serverWith(rpc, other);
+    await eventually(async () => (await rpc.keyRecords.all()).some(({ revokedAt }) => revokedAt !== null));
+    await b.list();
+    for (const keys of [a, b]) {
+      expect(keys.find(live.token ?? '')).toMatchObject({ project: 'web' });
+      expect(keys.find(revoked.token ?? '')).toBeNull();
+    }
+  });
+
+  it('gets them back after a restart of its only server', async () => {
+    const rpc = server.make();
+    const disk = await testStore();
+    const before = await serverWith(rpc, disk);
+    const { token } = await create(before);
+    await before.stop();
+    await rpc.loseKeys();
+    const after = await serverWith(rpc, disk);
+    expect(after.find(token ?? '')).toMatchObject({ project: 'web' });
+    expect(await rpc.keyRecords.all()).toHaveLength(1);
+  });
+});
+
+it('a record that cannot be read is replaced by the copy, and gives nobody a right', async () => {
+  const rpc = server.make();
+  const keys = await serverWith(rpc, await testStore());
+  const { id, token } = await create(keys);
+  const forged = ['', '{', '[]', JSON.stringify({ id, rev: 'x', scopes: ['admin'] })];
+  for (const text of forged) {
+    await rpc.damageKey(id, text);
+    await keys.list();
+    expect((await rpc.keyRecords.all()).map((record) => record.id)).toEqual([id]);
+    expect(keys.find(token ?? '')).toMatchObject({ admin: false });
+  }
+});

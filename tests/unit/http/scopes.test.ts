@@ -1,0 +1,173 @@
+/** Every route of the OpenAPI document with every kind of token, compared with a table. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
+import type { KeyRequest, Scope } from '../../../src/protocol/key.ts';
+import { SCOPES } from '../../../src/protocol/key.ts';
+import { callerOf } from '../../fakes/principals.ts';
+import { ADMIN_TOKEN, startHttp } from './harness.ts';
+
+/** The operations that each scope opens, besides those of `caller`; `admin` opens all. */
+const TABLE: Readonly<Record<'public' | 'caller' | Scope, readonly string[]>> = {
+  public: ['getIndex', 'getHealth', 'getReadiness', 'getExecutorHealth', 'logIn', 'logOut'],
+  caller: ['getOpenApi', 'listProviders'],
+  'jobs:read': [
+    ...['listJobs', 'getJob', 'listExecutions', 'streamJob', 'streamChanges', 'createStreamToken'],
+    ...['listBatches', 'getBatch', 'getBatchResults', 'streamBatch', 'getQueue'],
+  ],
+  'jobs:write': [
+    ...['createJob', 'changeJob', 'cancelJob', 'retryJob', 'deleteJob', 'cancelJobs', 'retryJobs'],
+    ...['createBatch', 'cancelBatch'],
+  ],
+  'usage:read': ['getUsage'],
+  'metrics:read': ['getMetrics'],
+  admin: [
+    ...['listKeys', 'createKey', 'revokeKey', 'rotateKey', 'listProcesses', 'getProcess', 'terminateProcess'],
+    ...['cleanUpProvider', 'resumeProvider', 'pauseQueue', 'resumeQueue', 'listNodes', 'drainNode'],
+    'resumeNode',
+  ],
+};
+
+const opens = (scope: Scope): readonly string[] => [
+  ...TABLE.caller,
+  ...TABLE[scope],
+  ...(scope === 'jobs:write' ? TABLE['jobs:read'] : []),
+  ...(scope === 'admin' ? Object.values(TABLE).flat() : []),
+];
+
+const BODIES: Readonly<Record<string, object>> = {
+  createJob: { prompt: 'x' },
+  changeJob: { tags: ['x'] },
+  cancelJobs: { filter: {}, all: true },
+  retryJobs: { filter: {}, all: true },
+  createBatch: { prompts: [{ prompt: 'x' }] },
+  createKey: { name: 'x', scopes: ['jobs:read'] },
+  logIn: { token: 'x' },
+};
+
+interface Route {
+  readonly name: string;
+  readonly method: string;
+  readonly path: string;
+}
+
+let now = Date.parse('2026-11-21T12:00:00Z');
+let http: Awaited<ReturnType<typeof startHttp>>;
+let url = '';
+let routes: readonly Route[] = [];
+const owned = { job: '', batch: '' };
+
+beforeAll(async () => {
+  http = await startHttp({ clocks: { now: () => now } });
+  url = await http.listen();
+  const owner = callerOf('key:owner', 'web');
+  owned.job = (await http.jobs.create(owner, { prompt: 'secret of web' }, null)).job.id;
+  const items = [{ customId: null, prompt: { prompt: 'secret of web' } }];
+  owned.batch = (await http.batches.create(owner, items, null)).batch.id;
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
+  const { paths } = (await http.app.inject({ url: '/openapi.json', headers })).json();
+  routes = Object.entries<Record<string, { operationId: string }>>(paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, { operationId }]) => ({ name: operationId, method, path })),
+  );
+});
+afterAll(() => http[Symbol.asyncDispose]());
+
+/** A key's token. */
+async function tokenOf(request: Partial<KeyRequest>): Promise<{ id: string; token: string }> {
+  const given = { name: 'test', scopes: ['jobs:read' as const], ...request };
+  const { id, token } = await http.keys.create(ADMIN_PRINCIPAL, given, null);
+  return { id, token: token ?? expect.unreachable() };
+}
+
+/** The answer to a request for what project web owns. Its body is read unless it is a stream. */
+async function ask({ name, method, path }: Route, token: string | null) {
+  const id = path.startsWith('/v1/batches') ? owned.batch : owned.job;
+  const body = name === 'createStreamToken' ? { jobId: owned.job } : BODIES[name];
+  const leaving = new AbortController();
+  const response = await fetch(url + path.replace('{id}', id).replace('{name}', 'claude'), {
+    method: method.toUpperCase(),
+    signal: leaving.signal,
+    headers: {
+      ...(token !== null && { authorization: `Bearer ${token}` }),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
+  const text = isStream ? '' : await response.text();
+  leaving.abort();
+  return { status: response.status, text };
+}
+
+/** What became of each operation for one token. */
+async function walk(token: string | null): Promise<Record<string, string>> {
+  const outcomes: Record<string, string> = {};
+  for (const route of routes) {
+    const { status, text } = await ask(route, token);
+    const code = status >= 400 && text.startsWith('{') ? JSON.parse(text).code : undefined;
+    const refused = code === 'auth.unauthenticated' || code === 'auth.forbidden';
+    outcomes[route.name] = refused ? code : 'open';
+    expect(status, `${route.name} ${text}`).not.toBe(500);
+  }
+  return outcomes;
+}
+
+/** The outcomes when only these operations are open. */
+const only = (open: readonly string[], otherwise: string): Record<string, string> => ({
+  ...Object.fromEntries(
+    routes.map(({ name }) => [name, [...TABLE.public, ...open].includes(name) ? 'open' : otherwise]),
+  ),
+  logIn: 'auth.unauthenticated', // it looks at the token of its body
+});
+
+test('the table has every route, once', () => {
+  expect(Object.values(TABLE).flat().sort()).toEqual(routes.map(({ name }) => name).sort());
+});
+
+describe('every route', () => {
+  test.each(SCOPES.map((scope) => [scope]))('with a key for %s', async (scope) => {
+    const { token } = await tokenOf({ project: 'web', scopes: [scope] });
+    expect(await walk(token)).toEqual(only(opens(scope), 'auth.forbidden'));
+  });
+
+  test('without a token, or with one that is malformed, wrong, expired, revoked or rotated', async () => {
+    const expired = await tokenOf({ scopes: ['admin'], expiresAt: new Date(now + 1000).toISOString() });
+    const revoked = await tokenOf({ scopes: ['admin'] });
+    await http.keys.revoke(revoked.id);
+    const rotated = await tokenOf({ scopes: ['admin'] });
+    await http.keys.rotate(rotated.id);
+    const live = await tokenOf({ scopes: ['admin'] });
+    now += 1000;
+    const other = live.token.endsWith('A') ? 'B' : 'A';
+    const wrong = [
+      ...[null, 'x', 'bp_', `bp_${live.id}`, `bp_${live.id}_`, live.token.slice(0, -1)],
+      ...[`${live.token}x`, live.token.toLowerCase(), live.token.slice(0, -2) + other.repeat(2)],
+      ...[expired.token, revoked.token, rotated.token],
+    ];
+    for (const token of wrong)
+      expect(await walk(token), `${token}`).toEqual(only([], 'auth.unauthenticated'));
+  });
+
+  test("with a stranger's key says nothing of what another project owns", async () => {
+    const scopes: Scope[] = ['jobs:write', 'usage:read'];
+    const { token } = await tokenOf({ project: 'ops', scopes });
+    const named = [...TABLE['jobs:read'], ...TABLE['jobs:write']];
+    // First those that only read: the others make jobs of its own.
+    const asked = routes
+      .filter(({ name }) => named.includes(name) && name !== 'streamBatch') // no feed over the fakes
+      .sort((a, b) => Number(b.method === 'get') - Number(a.method === 'get'));
+    for (const route of asked) {
+      const { status, text } = await ask(route, token);
+      if (route.path.includes('{id}') || route.name === 'createStreamToken') {
+        const noun = route.path.startsWith('/v1/batches') ? 'batch' : 'job';
+        expect([status, JSON.parse(text).code], route.name).toEqual([404, `${noun}.not_found`]);
+      } else {
+        expect(status, route.name).toBeLessThan(300);
+        for (const secret of ['secret of web', owned.job, owned.batch])
+          expect(text, route.name).not.toContain(secret);
+      }
+    }
+    const same = await tokenOf({ project: 'web', scopes: ['jobs:read'] });
+    const own = await ask({ name: 'getJob', method: 'get', path: '/v1/jobs/{id}' }, same.token);
+    expect([own.status, own.text.includes('secret of web')]).toEqual([200, true]);
+  });
+});
