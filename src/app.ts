@@ -51,6 +51,7 @@ import { createRawRequests } from './rpc/raw-requests.ts';
 import { createRpcServer } from './rpc/server.ts';
 import { siblingModule } from './sibling-module.ts';
 import { createHealth } from './status/health.ts';
+import { createMeasures } from './status/measures.ts';
 import { createMetrics } from './status/metrics.ts';
 import { createProviderReports } from './status/provider-reports.ts';
 import { createCopier } from './store/copier.ts';
@@ -106,6 +107,15 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const failpoint = createFailpoint(failpoints);
   const damage = createDamageReports(component('storage'));
   const { report } = damage;
+  const providers = createProviders(settings.providers, {
+    runningAsRoot: process.getuid?.() === 0,
+    sandboxMarker: env['IS_SANDBOX'] === '1',
+    sdkRunner: {
+      node: process.execPath,
+      script: fileURLToPath(siblingModule(import.meta.url, './anthropic-runner/main')),
+    },
+  });
+  const measures = createMeasures(providers.list().map(({ provider }) => provider.name));
 
   // Data folder
   const lock = await openDataFolder(settings);
@@ -113,8 +123,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const nodeId = await loadNodeId(settings.home);
 
   // Redis, records and queue
-  const searchPath = env['PATH'] ?? '';
-  const server = await startRedis({ settings, searchPath, logger: component('redis') });
+  const server = await startRedis({ settings, searchPath: env['PATH'] ?? '', logger: component('redis') });
   life.onStop('redis', () => server.stop(), STOP_REDIS_MS);
   const adminToken = await loadOrCreateAdminToken(settings.home);
   redactor.add([adminToken, ...urlSecrets(server.url), ...urlSecrets(server.workerUrl)]);
@@ -152,21 +161,13 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     eventsKey: names.events,
     ...{ records, batchRecords, store, report },
     onLogReplaced: reconciler.restoreLost,
-    onEnded: logEnded(component('jobs'), nodeId),
+    onEnded: logEnded(component('jobs'), nodeId, measures.jobEnded),
     logger: component('copies'),
   });
   await life.start('copies', copier);
   await reconciler.migrate(copier.catchUp);
 
-  // ⑤ ⑥ executor and providers
-  const providers = createProviders(settings.providers, {
-    runningAsRoot: process.getuid?.() === 0,
-    sandboxMarker: env['IS_SANDBOX'] === '1',
-    sdkRunner: {
-      node: process.execPath,
-      script: fileURLToPath(siblingModule(import.meta.url, './anthropic-runner/main')),
-    },
-  });
+  // ⑤ executor
   const environment = createProviderEnvironments(env, providers, settings.passEnv);
   const probe = createServerProbe(env, settings.roots);
   const stateFolders = createStateFolders();
@@ -214,7 +215,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     readEvents: records.events,
   };
   const executor = createExecutor({
-    claims,
+    claims: measures.claims(claims),
     ledger: createLedger(store, bootId),
     prepare,
     credentials,
@@ -230,6 +231,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     onGiven: queue.deliverSoon,
     onSuperseded: reconciler.settleKnown,
     redactor,
+    measures,
     logger: component('executor'),
     failpoint,
   });
@@ -303,8 +305,10 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     logger: component('streaming'),
   });
   const metrics = createMetrics({
-    jobsByStatus: async () => store.run('jobs.countByStatus', { gates: await closedGates() }),
+    jobs: async () => store.run('jobs.counts', { gates: await closedGates() }),
     queue: () => upkeep.counts(),
+    credentials: credentials.reports,
+    measures: measures.all,
     damage,
     executor,
   });
@@ -340,6 +344,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
       await copier.catchUp();
       return store.run('usage.report', { ...query, project: projectOf(principal) });
     },
+    measures,
     auth: createAuthenticator({ adminToken, keys }),
     keys,
     board: [queue.queue],

@@ -11,7 +11,7 @@ import type { Claim, Claims } from '../records/ports.ts';
 import type { Redactor } from '../redactor.ts';
 import { createPeriodic, onceMore, within } from '../timing.ts';
 import { createDelivery } from './delivery.ts';
-import type { Ledger } from './ports.ts';
+import type { ExecutorMeasures, Ledger } from './ports.ts';
 import type { PrepareOptions } from './prepare.ts';
 import { createReaper } from './reaper.ts';
 import { recover } from './recovery.ts';
@@ -75,18 +75,19 @@ export interface ExecutorOptions {
   onSent(jobId: string): void; // its outcome is in its record
   onGiven(jobIds: readonly string[]): void; // to this node: BullMQ has to deliver them now
   readonly redactor: Redactor;
+  readonly measures: ExecutorMeasures;
   readonly logger: Logger;
   readonly failpoint?: Failpoint;
 }
 
 export function createExecutor(options: ExecutorOptions): Executor {
   const { claims, ledger, prepare, launch, scanner, credentials, retryBackoffMs, logger } = options;
-  const { failpoint = noFailpoint } = options;
+  const { measures, failpoint = noFailpoint } = options;
   const { nodeId, providers, scratchDir, readEvents, limits, warm, sessions } = prepare;
   const active = new Map<string, Active>();
   const slots = createSlots(active, options.concurrency, providers);
   const work = new Set<Promise<void>>();
-  const reaper = createReaper(scanner, logger);
+  const reaper = createReaper(scanner, logger, measures.swept);
   const resources = createResourceWatch(scanner, logger);
   const ledgerOutage = createOutage('ledger', logger);
   const delivery = createDelivery({
@@ -136,6 +137,10 @@ export function createExecutor(options: ExecutorOptions): Executor {
   );
   /** The last claim found less than it asked for, and no doorbell came since. */
   let drained = false;
+  /** A doorbell rang, or a slot became free, since the last look. */
+  let rang = false;
+  /** Executions that the last sweep has found. A doorbell that rings now was only late. */
+  let found = 0;
   let lastContact = performance.now();
   const lookAtFlags = onceMore(renew, (error) =>
     logger.debug({ reason: messageOf(error) }, 'reading a cancel flag failed'),
@@ -144,11 +149,14 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   function kick(): void {
     if (!accepting) return;
+    rang = true;
     drained = false;
     claiming.ask();
   }
 
   async function claimWhatFits(): Promise<void> {
+    const hasCause = rang;
+    rang = false;
     for (;;) {
       if (!accepting || ledgerOutage.problem() !== null) return; // waiting executions try the ledger
       for (const claim of owed.splice(0, slots.free())) begin(claim);
@@ -157,6 +165,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       await failpoint('executor.claiming');
       const { claims: claimed, given } = await claims.claim(free, slots.freeOf());
       options.onGiven(given);
+      if (!hasCause && !rang) found += claimed.length;
       for (const claim of claimed) begin(claim);
       if (claimed.length < free) {
         // The jobs of a full provider wait for one of its slots.
@@ -234,10 +243,14 @@ export function createExecutor(options: ExecutorOptions): Executor {
         maxResultBytes: limits.maxResultBytes,
         logger,
       });
+      measures.swept(report.killedProcesses);
       await renew();
       accepting = true;
       periodic.every(options.sweepMs, 'sweep', async () => {
-        kick();
+        measures.recovered(found);
+        found = 0;
+        drained = false;
+        claiming.ask();
         await delivery.drain();
       });
       periodic.every(options.leaseMs / 3, 'renew', async () => {
@@ -248,12 +261,12 @@ export function createExecutor(options: ExecutorOptions): Executor {
       kick();
       return report;
     },
-
     async stop(drainMs) {
       accepting = false;
       await claiming.running;
       await claims.giveBack().catch(() => undefined); // `leave` does it too
-      const drained = await within(drainMs, logWhatRuns(drainMs));
+      const over = allWork().finally(slots.logWhatRuns(drainMs, logger));
+      const drained = await within(drainMs, over);
       if (!drained) for (const one of active.values()) stopActive(one, 'shutdown', false);
       await allWork();
       periodic.stop();
@@ -262,37 +275,24 @@ export function createExecutor(options: ExecutorOptions): Executor {
       await reaper.settle();
       await delivery.drain().catch(() => undefined); // what Redis does not take stays in the ledger
     },
-
     abort() {
       for (const one of active.values()) stopActive(one, 'shutdown', true);
     },
-
-    kick,
+    kick() {
+      found = 0;
+      kick();
+    },
     lookAtCancel(jobId) {
       for (const one of active.values()) if (one.claim.jobId === jobId) return lookAtFlags.ask();
     },
-
     hasRoom: (provider) => accepting && slots.free() > 0 && (slots.freeOf()[provider] ?? 1) > 0,
     runningOf: slots.running,
     processes: () => [...runningProcesses(active.values(), resources), ...starter.idle()],
     endIdle: starter.endIdle,
-
     status: () => ({ running: slots.running(), limit: options.concurrency, accepting }),
     starts: starter.counts,
     problem: () => ledgerOutage.problem() ?? starter.problem(),
   };
-
-  /** Waits for all executions, and logs what the stop of the server waits for. */
-  async function logWhatRuns(drainMs: number): Promise<void> {
-    const until = new Date(Date.now() + drainMs).toISOString();
-    const log = (): void => {
-      const jobs = [...active.values()].slice(0, 5).map(({ claim }) => claim.jobId);
-      if (jobs.length > 0) logger.info({ running: active.size, jobs, until }, 'waiting for what runs');
-    };
-    log();
-    const again = setInterval(log, 10_000);
-    await allWork().finally(() => clearInterval(again));
-  }
 
   async function allWork(): Promise<void> {
     while (work.size > 0) await Promise.all(work);

@@ -1,4 +1,4 @@
-/** The executor's side of the ledger: intent before the spawn, outcome before it is published. */
+/** What the executor needs: the ledger, and counters. */
 import type { TokenCounts } from '../protocol/outcome.ts';
 import type { Claim, Finish } from '../records/ports.ts';
 
@@ -9,6 +9,15 @@ export interface LedgerEntry {
   readonly finish: Finish | null;
 }
 
+/** What the executor counts for the metrics. */
+export interface ExecutorMeasures {
+  /** Processes that were left running have been killed. */
+  swept(processes: number): void;
+  /** Executions were found without their doorbell. */
+  recovered(executions: number): void;
+}
+
+/** The executor's side of the ledger: intent before the spawn, outcome before it is published. */
 export interface Ledger {
   /**
    * Commits that this execution will be spawned. False: it must not be spawned, because the ledger

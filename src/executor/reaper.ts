@@ -17,7 +17,12 @@ export interface Reaper {
   settle(): Promise<void>;
 }
 
-export function createReaper(scanner: ProcScanner, logger: Logger): Reaper {
+/** @param onKilled gets the number of processes that were killed */
+export function createReaper(
+  scanner: ProcScanner,
+  logger: Logger,
+  onKilled: (count: number) => void,
+): Reaper {
   let gathered = new Map<string, () => Promise<void>>();
   let pass: Promise<void> | null = null;
   let endWait: (() => void) | null = null;
@@ -50,6 +55,7 @@ export function createReaper(scanner: ProcScanner, logger: Logger): Reaper {
 
   async function kill(marker: string): Promise<void> {
     const { killed, survivors } = await sweep(marker, { scanner });
+    onKilled(killed.length);
     if (killed.length > 0) logger.info({ marker, pids: killed }, 'killed processes a CLI had left running');
     if (survivors.length > 0) logger.error({ marker, pids: survivors }, 'processes survived their execution');
   }

@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import type { CliProcess } from '../protocol/server-info.ts';
 import type { Providers } from '../providers/registry.ts';
 import type { Claim } from '../records/ports.ts';
@@ -53,6 +54,8 @@ export interface Slots {
   moveTo(one: Active, provider: string): Promise<void>;
   /** An execution has ended. */
   freed(): void;
+  /** Logs every ten seconds what a stop waits for, at most `ms`. Returns what ends that. */
+  logWhatRuns(ms: number, logger: Logger): () => void;
 }
 
 /** @param active all executions of the node; the map changes */
@@ -107,6 +110,16 @@ export function createSlots(
         const limit = providers.get(provider).defaults.concurrency;
         if (limit === null || left(provider, limit) > 0) go();
       }
+    },
+    logWhatRuns(ms, logger) {
+      const until = new Date(Date.now() + ms).toISOString();
+      const log = (): void => {
+        const jobs = [...active.values()].slice(0, 5).map(({ claim }) => claim.jobId);
+        if (jobs.length > 0) logger.info({ running: active.size, jobs, until }, 'waiting for what runs');
+      };
+      log();
+      const again = setInterval(log, 10_000);
+      return () => clearInterval(again);
     },
   };
   return slots;

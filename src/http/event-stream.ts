@@ -28,6 +28,8 @@ export interface EventStreamOptions<Event> {
   /** What the reader gets of an event; null: nothing. */
   readonly sent: (event: Event) => SentEvent | null;
   readonly heartbeatMs: number;
+  /** The reader was cut because it was too slow. */
+  onCut(): void;
 }
 
 /**
@@ -38,7 +40,7 @@ export interface EventStreamOptions<Event> {
 export async function sendEvents<Event>(
   reply: FastifyReply,
   batches: AsyncIterable<readonly Event[]>,
-  { contentType, sent, heartbeatMs }: EventStreamOptions<Event>,
+  { contentType, sent, heartbeatMs, onCut }: EventStreamOptions<Event>,
 ): Promise<void> {
   const format = contentType === NDJSON ? ndjson : sse;
   const response = takeOver(reply);
@@ -59,7 +61,10 @@ export async function sendEvents<Event>(
       for (const text of textsOf(batch, format, sent)) await writer.write(text);
       if (response.destroyed) break;
     }
-    if (writer.cut) reply.log.warn('slow event reader cut');
+    if (writer.cut) {
+      onCut();
+      reply.log.warn('slow event reader cut');
+    }
     response.end();
   } catch (error) {
     reply.log.warn({ err: error }, 'event stream broken off');

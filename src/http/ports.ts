@@ -214,6 +214,14 @@ export interface Health {
   resumeProvider(name: string): Promise<number>;
 }
 
+/** What the HTTP server counts for the metrics. */
+export interface HttpMeasures {
+  /** A request was answered with 401. */
+  refusedLogin(): void;
+  /** A reader of a stream was cut because it was too slow. */
+  cutReader(): void;
+}
+
 /** What a person holds. Running jobs go on. */
 export interface Holds {
   /** What is paused and concerns the principal, oldest first. */

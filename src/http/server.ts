@@ -20,6 +20,7 @@ import type {
   EventHub,
   Health,
   Holds,
+  HttpMeasures,
   Jobs,
   ManyJobs,
   Processes,
@@ -65,6 +66,7 @@ export interface HttpServerOptions {
   readonly processes: Processes;
   readonly holds: Holds;
   readonly usage: ReadUsage;
+  readonly measures: HttpMeasures;
   readonly auth: Authenticator;
   readonly keys: Keys;
   /** The queues that Bull Board shows. The caller closes them. */
@@ -92,6 +94,7 @@ export async function createHttpServer({
   processes,
   holds,
   usage,
+  measures,
   auth: authenticator,
   keys,
   board,
@@ -109,6 +112,9 @@ export async function createHttpServer({
   notFound(app);
   commonHeaders(app, names);
   stopping(app);
+  app.addHook('onResponse', async (_, { statusCode }) => {
+    if (statusCode === 401) measures.refusedLogin();
+  });
   await app.register(cookie);
   auth(app, { authenticator, sessions, tickets, names });
   acceptable(app);
@@ -120,8 +126,10 @@ export async function createHttpServer({
   jobRoutes(app, jobs);
   executionRoutes(app, jobs);
   manyJobRoutes(app, manyJobs);
-  batchRoutes(app, { batches, batchFeed, heartbeatMs: settings.heartbeatMs });
-  eventRoutes(app, { jobs, events, changes, tickets, heartbeatMs: settings.heartbeatMs });
+  const { heartbeatMs } = settings;
+  const onCut = measures.cutReader;
+  batchRoutes(app, { batches, batchFeed, heartbeatMs, onCut });
+  eventRoutes(app, { jobs, events, changes, tickets, heartbeatMs, onCut });
   usageRoute(app, usage);
   serverRoutes(app, health);
   processRoutes(app, processes);

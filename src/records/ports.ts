@@ -156,6 +156,8 @@ export interface Claim {
   readonly principal: string;
   readonly sessionId: string;
   readonly request: ResolvedPrompt;
+  /** Since it could begin. Left out: not known. */
+  readonly waitedMs?: number;
 }
 
 export interface Claimed {

@@ -249,7 +249,7 @@ export function encodeEvents(events: readonly TimedEvent[]): (string | number)[]
 export function decodeClaim(
   row: readonly unknown[],
 ): Omit<Claim, 'request'> & { request: ResolvedPrompt | null } {
-  const [jobId, executionId, attempt, kind, principal, sessionId, requestText] = row;
+  const [jobId, executionId, attempt, kind, principal, sessionId, requestText, waitedMs] = row;
   const request = readRequest(String(requestText));
   return {
     jobId: String(jobId),
@@ -259,6 +259,7 @@ export function decodeClaim(
     principal: String(principal),
     sessionId: String(sessionId) || sessionOf(String(jobId), request ?? { sessionId: null }),
     request,
+    ...(typeof waitedMs === 'number' && { waitedMs }),
   };
 }
 

@@ -1,14 +1,19 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
-import type { Registry } from 'prom-client';
+import type { Metric, Registry } from 'prom-client';
 import type { DamageReports } from '../damage.ts';
 import type { Executor } from '../executor/executor.ts';
+import type { Credentials } from '../limits/credentials.ts';
+import type { JobCounts } from '../store/list-jobs.ts';
+import type { Labels, Measure } from './measures.ts';
 
 export interface MetricsSource {
-  jobsByStatus(): Promise<Readonly<Record<string, number>>>;
+  jobs(): Promise<JobCounts>;
   queue(): Promise<{ readonly pending: number; readonly nodes: number }>;
   readonly damage: Pick<DamageReports, 'counts'>;
   readonly executor: Pick<Executor, 'status' | 'starts'>;
+  readonly credentials: Credentials['reports'];
+  readonly measures: readonly Measure[];
 }
 
 export interface Metrics {
@@ -49,24 +54,28 @@ async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<
   const { Counter, Gauge, Registry } = await import('prom-client');
   const registry = new Registry();
 
-  type Figures = number | Readonly<Record<string, number>>;
-  /** Adds a metric: one number, or one for each value of its label. */
+  type Figures = number | Readonly<Record<string, number>> | readonly (readonly [Labels, number])[];
+  /** Adds a metric: one number, one for each value of its label, or one for each set of labels. */
   function add(
     kind: 'gauge' | 'counter',
-    [name, label]: readonly [name: string, label?: string],
+    [name, ...labelNames]: readonly [name: string, ...labels: string[]],
     help: string,
     read: () => Figures | Promise<Figures>,
   ): void {
     const settings = {
       name,
       help,
-      labelNames: label === undefined ? [] : [label],
+      labelNames,
       registers: [registry],
       async collect(this: { reset(): void; inc(labels: Record<string, string>, value: number): void }) {
         const figures = await read();
         this.reset();
         if (typeof figures === 'number') return this.inc({}, figures);
-        for (const [value, figure] of Object.entries(figures)) this.inc({ [label ?? '']: value }, figure);
+        const [label = ''] = labelNames;
+        const found = Array.isArray(figures)
+          ? figures
+          : Object.entries(figures).map(([value, figure]) => [{ [label]: value }, figure] as const);
+        for (const [labels, figure] of found) this.inc(labels, figure);
       },
     };
     if (kind === 'gauge') new Gauge(settings);
@@ -93,7 +102,36 @@ async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<
   );
 
   const { executor, damage } = source;
-  add('gauge', ['bullpen_jobs', 'status'], 'Jobs known to this server, by status.', source.jobsByStatus);
+  /** Three metrics of one scrape share one read. */
+  let reading: Promise<JobCounts> | null = null;
+  const readJobs = (): Promise<JobCounts> => {
+    reading ??= source.jobs().finally(() => {
+      reading = null;
+    });
+    return reading;
+  };
+  add(
+    'gauge',
+    ['bullpen_jobs', 'status'],
+    'Jobs known to this server, by status.',
+    async () => (await readJobs()).byStatus,
+  );
+  add(
+    'gauge',
+    ['bullpen_open_jobs', 'status', 'provider'],
+    'Jobs that have not ended, by status and provider.',
+    async () => (await readJobs()).open.map(({ status, provider, count }) => [{ status, provider }, count]),
+  );
+  add('gauge', ['bullpen_oldest_queued_seconds'], 'How long the oldest queued job has waited.', async () =>
+    ageOfOldest((await readJobs()).open.filter(({ status }) => status === 'queued')),
+  );
+  add('gauge', ['bullpen_credentials', 'provider', 'status'], 'Credentials by their status.', async () =>
+    [...(await source.credentials())].flatMap(([provider, found]) =>
+      Object.entries(Object.groupBy(found, ({ status }) => status)).map(
+        ([status, ofStatus]) => [{ provider, status }, ofStatus.length] as const,
+      ),
+    ),
+  );
   add(
     'gauge',
     ['bullpen_executions_running'],
@@ -134,7 +172,21 @@ async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<
     'Servers registered on this Redis.',
     async () => (await source.queue()).nodes,
   );
+  for (const { name, help, kind, samples } of source.measures) {
+    const get = async () => ({
+      ...{ name, help, type: kind, aggregator: 'sum' },
+      values: samples().map(({ suffix, labels, value }) => ({ metricName: name + suffix, labels, value })),
+    });
+    // as: a registry reads `name` and calls `get`. prom-client's own histograms take no totals.
+    registry.registerMetric({ name, help, get } as unknown as Metric);
+  }
   return registry;
+}
+
+/** Seconds since the earliest of these; 0: there are none. */
+function ageOfOldest(open: JobCounts['open']): number {
+  const oldest = Math.min(...open.map(({ since }) => Date.parse(since)));
+  return Number.isFinite(oldest) ? Math.max(0, Date.now() - oldest) / 1000 : 0;
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { AppError } from '../errors.ts';
-import type { JobListItem, JobQuery } from '../protocol/job.ts';
+import { isFinished, JOB_STATUSES, type JobListItem, type JobQuery } from '../protocol/job.ts';
 import { instant, ULID } from '../protocol/schema.ts';
 import { ARCHIVED, BATCH_ID } from './jobs.ts';
 import { type Gated, shown } from './shown-jobs.ts';
@@ -21,6 +21,20 @@ export interface JobSummaryPage {
   /** null on the last page. */
   readonly nextCursor: string | null;
 }
+
+/** How many jobs there are. */
+export interface JobCounts {
+  readonly byStatus: Readonly<Record<string, number>>;
+  /** Those that have not ended. `since`: when the first of them was made, or last changed. */
+  readonly open: readonly {
+    readonly status: string;
+    readonly provider: string;
+    readonly count: number;
+    readonly since: string;
+  }[];
+}
+
+const OPEN = JSON.stringify(JOB_STATUSES.filter((status) => !isFinished(status)));
 
 /** None of these columns is large. */
 const columns = `jobs.id, jobs.kind, jobs.principal, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
@@ -53,14 +67,22 @@ function toSummary({ archived, tags, metadata, error, priority, ...rest }: Colum
 }
 
 export const listReads = {
-  /** The number of jobs by status. A status without jobs is left out. */
-  'jobs.countByStatus'(db: DatabaseSync, args: Gated): Record<string, number> {
+  /** Counts of all jobs. A status without jobs is left out. */
+  'jobs.counts'(db: DatabaseSync, args: Gated): JobCounts {
     const { status } = shown(args);
     const rows = all<{ status: string; count: number }>(
       db,
       `SELECT ${status} AS status, count(*) AS count FROM jobs GROUP BY 1`,
     );
-    return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
+    const open = all<JobCounts['open'][number]>(
+      db,
+      `SELECT ${status} AS status, provider, count(*) AS count, min(CASE
+         WHEN attempts = 0 AND iif(json_valid(request), request ->> '$.delayMs', 1) = 0 THEN created_at
+         ELSE updated_at END) AS since
+       FROM jobs WHERE jobs.status IN (SELECT value FROM json_each(?)) GROUP BY 1, 2`,
+      OPEN,
+    );
+    return { byStatus: Object.fromEntries(rows.map(({ status, count }) => [status, count])), open };
   },
 
   /**

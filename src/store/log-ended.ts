@@ -1,11 +1,16 @@
 import type { Logger } from 'pino';
 import type { JobRecord } from '../records/ports.ts';
 
-/** Logs an ended job. Each node logs the jobs it ran; every node logs a job that ran on none. */
+/**
+ * Logs and counts an ended job. Each node does so for the jobs it ran, and every node for a job
+ * that ran on none.
+ */
 export const logEnded =
-  (logger: Logger, nodeId: string) =>
-  ({ id, node, status, request, outcome }: JobRecord): void => {
+  (logger: Logger, nodeId: string, count: (job: JobRecord) => void) =>
+  (job: JobRecord): void => {
+    const { id, node, status, request, outcome } = job;
     if (node !== null && node !== nodeId) return;
+    count(job);
     const fields = {
       jobId: id,
       status,

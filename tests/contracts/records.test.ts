@@ -294,7 +294,7 @@ describe('the keys of the records', () => {
     expect(await bench.record(id)).toMatchObject({ ...made, attempt: 0, failures: 0 });
     const claim = await claimed(bench, id);
     expect(claim).toMatchObject({ principal: 'alice', sessionId: id });
-    expect(await claims.owned()).toEqual([claim]);
+    expect(await claims.owned()).toEqual([{ ...claim, waitedMs: undefined }]);
     expect(await bench.record(id)).toMatchObject({ ...made, attempt: 1, failures: 0 });
     const failure = failed(claim.executionId, 'execution.overloaded');
     expect(await claims.finish(finishOf(claim, { outcome: failure }))).toBe('scheduled');

@@ -85,10 +85,10 @@ it('/ready names a Redis without AOF and one that may evict jobs', async () => {
 it('/metrics counts what happened', async () => {
   const { server, clis: all } = await system();
   const clis = all.fresh();
-  /** The metrics of Bullpen by their name and label. */
+  /** The metrics of Bullpen by their name and labels. Times and late doorbells differ by run. */
   async function scrape(): Promise<Readonly<Record<string, number>>> {
     const text = await (await server.api('GET', '/metrics')).text();
-    const lines = text.matchAll(/^bullpen_(\S+) (\S+)$/gm);
+    const lines = text.matchAll(/^bullpen_(?!doorbells|\w+_seconds(?:_sum|_bucket)?[ {])(\S+) (\S+)$/gm);
     return Object.fromEntries(Array.from(lines, ([, name = '', value]) => [name, Number(value)]));
   }
   const before = await scrape();
@@ -105,19 +105,52 @@ it('/metrics counts what happened', async () => {
   const held = await accepted(server, { prompt: clis.held('gate', 'held') });
   await eventually(() => clis.prompted() === 2, PATIENCE);
   const next = await accepted(server, { provider: 'echo', prompt: 'next' });
-  const ended = { 'jobs{status="failed"}': 1, 'jobs{status="scheduled"}': 1 };
+  const run = (outcome: string, provider: string) =>
+    `execution_duration_seconds_count{provider="${provider}",outcome="${outcome}"}`;
+  const jobEnded = (outcome: string, provider: string, code = '') =>
+    `jobs_ended_total{provider="${provider}",outcome="${outcome}",code="${code}"}`;
+  const ended = {
+    'jobs{status="failed"}': 1,
+    'jobs{status="scheduled"}': 1,
+    'open_jobs{status="scheduled",provider="claude"}': 1,
+    [run('failed', 'claude')]: 1,
+    [jobEnded('failed', 'claude', 'execution.crashed')]: 1,
+  };
   await changes({
     ...ended,
     'jobs{status="succeeded"}': 2,
     'jobs{status="running"}': 1,
     'jobs{status="queued"}': 1,
     'execution_starts_total{start="cold"}': 4,
+    'open_jobs{status="running",provider="claude"}': 1,
+    'open_jobs{status="queued",provider="echo"}': 1,
+    [run('succeeded', 'echo')]: 2,
+    [jobEnded('succeeded', 'echo')]: 2,
+    'queue_wait_seconds_count{provider="echo"}': 2,
+    'queue_wait_seconds_count{provider="claude"}': 2,
+    'time_to_first_token_seconds_count{provider="echo"}': 2,
+    'time_to_first_token_seconds_count{provider="claude"}': 1,
     executions_running: 1,
     requests_pending: 1,
   });
   clis.open('gate');
   for (const id of [held, next]) await server.finished(id);
-  await changes({ ...ended, 'jobs{status="succeeded"}': 4, 'execution_starts_total{start="cold"}': 5 });
+  await changes({
+    ...ended,
+    'jobs{status="succeeded"}': 4,
+    'execution_starts_total{start="cold"}': 5,
+    [run('succeeded', 'echo')]: 3,
+    [run('succeeded', 'claude')]: 1,
+    [jobEnded('succeeded', 'echo')]: 3,
+    [jobEnded('succeeded', 'claude')]: 1,
+    'queue_wait_seconds_count{provider="echo"}': 3,
+    'queue_wait_seconds_count{provider="claude"}': 2,
+    'time_to_first_token_seconds_count{provider="echo"}': 3,
+    'time_to_first_token_seconds_count{provider="claude"}': 1,
+    'tokens_total{provider="claude",kind="input"}': 10,
+    'tokens_total{provider="claude",kind="output"}': 5,
+    'cost_usd_total{provider="claude",basis="reported"}': 0.01,
+  });
 });
 
 it('a Redis that loses its data while the server runs gets its jobs again, and none runs twice', async () => {

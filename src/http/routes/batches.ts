@@ -46,10 +46,15 @@ export interface BatchRoutesOptions {
   readonly batches: Batches;
   readonly batchFeed: BatchFeed;
   readonly heartbeatMs: number;
+  /** A reader was cut because it was too slow. */
+  onCut(): void;
 }
 
 /** `/v1/batches`, and what one batch has come to. */
-export function batchRoutes(app: HttpApp, { batches, batchFeed, heartbeatMs }: BatchRoutesOptions): void {
+export function batchRoutes(
+  app: HttpApp,
+  { batches, batchFeed, heartbeatMs, onCut }: BatchRoutesOptions,
+): void {
   app.post(
     '/v1/batches',
     {
@@ -134,7 +139,7 @@ export function batchRoutes(app: HttpApp, { batches, batchFeed, heartbeatMs }: B
     async (request, reply) => {
       const results = await batches.results(principalOf(request), batchIdOf(request.params));
       const sent = (line: BatchResult) => ({ kind: 'result', id: line.index, data: line });
-      return sendEvents(reply, results, { contentType: NDJSON, sent, heartbeatMs });
+      return sendEvents(reply, results, { contentType: NDJSON, sent, heartbeatMs, onCut });
     },
   );
 
@@ -179,7 +184,7 @@ export function batchRoutes(app: HttpApp, { batches, batchFeed, heartbeatMs }: B
       if (events === null) return reply.code(204).send();
       const contentType = negotiate(request, [SSE, NDJSON]) ?? SSE;
       const sent = (event: BatchEvent) => ({ kind: event.kind, id: event.cursor, data: event });
-      return sendEvents(reply, events, { contentType, sent, heartbeatMs });
+      return sendEvents(reply, events, { contentType, sent, heartbeatMs, onCut });
     },
   );
 

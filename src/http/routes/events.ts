@@ -104,6 +104,8 @@ export interface EventRoutesOptions {
   readonly changes: ChangeFeed;
   readonly tickets: StreamTickets;
   readonly heartbeatMs: number;
+  /** A reader was cut because it was too slow. */
+  onCut(): void;
 }
 
 /**
@@ -112,7 +114,7 @@ export interface EventRoutesOptions {
  */
 export function eventRoutes(
   app: HttpApp,
-  { jobs, events, changes, tickets, heartbeatMs }: EventRoutesOptions,
+  { jobs, events, changes, tickets, heartbeatMs, onCut }: EventRoutesOptions,
 ): void {
   app.get(
     '/v1/events',
@@ -126,7 +128,7 @@ export function eventRoutes(
       if (batches === null) throw new AppError('server.stopping', 'the server is stopping');
       const contentType = negotiate(request, [SSE, NDJSON]) ?? SSE;
       const sent = (change: Change) => ({ kind: change.kind, id: change.cursor, data: change });
-      return sendEvents(reply, batches, { contentType, sent, heartbeatMs });
+      return sendEvents(reply, batches, { contentType, sent, heartbeatMs, onCut });
     },
   );
 
@@ -146,7 +148,7 @@ export function eventRoutes(
       const contentType = negotiate(request, [SSE, NDJSON]) ?? SSE;
       const filter = filterOf(request.query);
       const sent = (event: StoredEvent) => sentJobEvent(event, filter);
-      return sendEvents(reply, batches, { contentType, sent, heartbeatMs });
+      return sendEvents(reply, batches, { contentType, sent, heartbeatMs, onCut });
     },
   );
 

@@ -93,7 +93,7 @@ end
 
 -- A scheduled job whose time has come waits for its turn.
 local function becomeDue(id, attempt)
-  redis.call('HSET', jobKey(id), 'status', 'queued', 'scheduledFor', '', 'waitReason', '')
+  redis.call('HSET', jobKey(id), 'status', 'queued', 'scheduledFor', '', 'waitReason', '', 'dueAt', now)
   redis.call('ZREM', P .. ':due', id)
   emit(id, attempt, { now, QUEUED, '' })
   enterLanes(id, readJob(id, 'lanes').lanes)
@@ -114,7 +114,7 @@ local function createJob(job, executionId, node)
   redis.call('HSET', key, 'kind', job.kind, 'project', job.project, 'principal', job.principal,
     'sessionId', job.sessionId, 'request', job.request, 'score', job.score,
     'retryOf', job.retryOf or '', 'pin', job.pin or '', 'lanes', job.lanes or '',
-    'createdAt', job.createdAt,
+    'createdAt', job.createdAt, 'dueAt', delayed and '' or now,
     'maxAttempts', job.maxAttempts, 'retryMode', job.retryMode or '',
     'autoContinue', job.autoContinue or '', 'cwd', job.cwd, 'provider', job.provider,
     'model', job.model or '', 'onQuota', job.onQuota or '',

@@ -22,6 +22,7 @@ export function claiming(bench: () => Bench): void {
         principal: 'bob',
         sessionId: job.id,
         request: job.request,
+        waitedMs: expect.any(Number),
       },
     ]);
     const record = await bench().record(job.id);
@@ -255,8 +256,8 @@ export function claiming(bench: () => Bench): void {
     const mine = await running(bench(), {}, 'n1');
     const other = await running(bench(), {}, 'n2');
     await submitted(bench());
-    expect(await bench().claimsOf('n1').owned()).toEqual([mine]);
-    expect(await bench().claimsOf('n2').owned()).toEqual([other]);
+    expect(await bench().claimsOf('n1').owned()).toEqual([{ ...mine, waitedMs: undefined }]);
+    expect(await bench().claimsOf('n2').owned()).toEqual([{ ...other, waitedMs: undefined }]);
     await bench().claimsOf('n1').finish(finishOf(mine));
     expect(await bench().claimsOf('n1').owned()).toEqual([]);
   });
@@ -265,7 +266,7 @@ export function claiming(bench: () => Bench): void {
     const claim = await running(bench(), {}, 'n1');
     await bench().advance(LEASE_MS * 2);
     expect(await ids(5, 'n2')).toEqual([]);
-    expect(await bench().claimsOf('n1').owned()).toEqual([claim]);
+    expect(await bench().claimsOf('n1').owned()).toEqual([{ ...claim, waitedMs: undefined }]);
     expect(await bench().claimsOf('n1').renew([claim])).toEqual(['held']);
   });
 

@@ -17,6 +17,7 @@ import { buildEnvironment } from '../../../src/providers/environment.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import type { Claims, JobRecord, NewJob } from '../../../src/records/ports.ts';
 import { createRedactor } from '../../../src/redactor.ts';
+import { createMeasures } from '../../../src/status/measures.ts';
 import { createPricing } from '../../../src/usage/pricing.ts';
 import { newJob } from '../../contracts/records/samples.ts';
 import type { JournalEntry } from '../../fakes/fake-cli-journal.ts';
@@ -156,6 +157,7 @@ export async function executorBench(
       othersRegistered: () => false,
       onSuperseded: () => undefined,
       onSent: () => undefined,
+      measures: createMeasures([]),
       logger: createLogger('debug', { write: (line) => void logged.push(JSON.parse(line)) }),
       ...rest,
     });

@@ -774,12 +774,26 @@ describe('the slots', () => {
     for (const id of [first, second]) expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
   });
 
-  it('what no doorbell announced is found by the sweep', async () => {
+  it('what no doorbell announced is found by the sweep, and counted', async () => {
     const bench = await executorBench();
-    const executor = bench.open();
+    const recovered: number[] = [];
+    const measures = { swept: () => undefined, recovered: (count: number) => void recovered.push(count) };
+    const executor = bench.open({ measures, onGiven: (ids) => void bench.rpc.deliver(ids) });
     await executor.start();
     const id = await bench.submit();
     await bench.finished(id);
+    await bench.until(() => recovered.includes(1));
+  });
+
+  it('a process that left its group is killed after the end, and counted', async () => {
+    const bench = await executorBench();
+    const swept: number[] = [];
+    const measures = { recovered: () => undefined, swept: (count: number) => void swept.push(count) };
+    const executor = bench.open({ measures });
+    await executor.start();
+    await bench.finished(await bench.submit({ steps: [{ spawn: { setsid: true } }] }));
+    await bench.until(() => swept.includes(1));
+    expect(bench.survivors()).toEqual([]);
   });
 
   it('the status counts what runs', async () => {

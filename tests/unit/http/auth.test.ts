@@ -47,6 +47,8 @@ test('every wrong way to send a token is the same 401', async () => {
       detail: 'send a valid token as "Authorization: Bearer <token>"',
     });
   }
+  await ask({ authorization: `Bearer ${ADMIN_TOKEN}` });
+  expect(http.counted('bullpen_authentication_failures_total')).toBe(answers.length);
 });
 
 test('two Authorization headers are 401, even when one or both are right', async () => {

@@ -17,6 +17,7 @@ import { createHolds } from '../../../src/limits/holds.ts';
 import type { BatchEvent } from '../../../src/protocol/change.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { createRedactor } from '../../../src/redactor.ts';
+import { createMeasures } from '../../../src/status/measures.ts';
 import { FakeBatches } from '../../fakes/batches.ts';
 import { FakeChangeLog, LOG_CHANNEL } from '../../fakes/change-log.ts';
 import { createFakeDoorbells } from '../../fakes/doorbells.ts';
@@ -72,6 +73,7 @@ export async function startHttp({ settings = {}, place = {}, board = [], clocks 
   const gates = new FakeGates();
   const providers = createProviders(providerSettings(), PROVIDER_HOST);
   const usage = new FakeUsage();
+  const measures = createMeasures([]);
   const log: string[] = [];
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
   const keyRecords = new FakeKeyRecords();
@@ -99,6 +101,7 @@ export async function startHttp({ settings = {}, place = {}, board = [], clocks 
     processes: createProcessService({ executor: processes, jobs, providers }),
     holds: createHolds({ gates, providers, keys }),
     usage: usage.read,
+    measures,
     auth: withCaller(keys),
     keys,
     board,
@@ -118,6 +121,8 @@ export async function startHttp({ settings = {}, place = {}, board = [], clocks 
     processes,
     gates,
     usage,
+    /** What was counted for a metric without labels. */
+    counted: (name: string) => measures.all.find((one) => one.name === name)?.samples()[0]?.value,
     log,
     keys,
     keyRecords,

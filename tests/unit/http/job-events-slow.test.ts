@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
 import { asCaller, startHttp } from './harness.ts';
 import { finish, idIn, withEvents } from './job-with-events.ts';
@@ -47,4 +47,22 @@ test('a slow reader among quick ones gets every event, and does not delay the ot
   await Promise.all([slow, ...quick].map(({ closed }) => closed));
   const all = [1, 2, ...Array.from({ length: EVENTS + 2 }, (_, index) => index + 4)];
   for (const { ids } of [slow, ...quick]) expect(ids).toEqual(all);
+});
+
+test('a reader that takes nothing is cut, and counted', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  await using http = await startHttp();
+  const path = await withEvents(http, false);
+  const { socket, closed } = await idsOf(await http.listen(), path);
+  await eventually(() => http.events.readers === 1);
+  socket.pause();
+  for (let sent = 1; sent <= 5; sent += 1)
+    http.events.publish(idIn(path), { kind: 'text', text: TEXT.repeat(60) });
+  await eventually(() => {
+    vi.advanceTimersByTime(5000);
+    return http.counted('bullpen_slow_readers_total') === 1;
+  });
+  socket.resume();
+  await closed;
 });

@@ -1,12 +1,141 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { parse } from 'yaml';
+import { AppError, wireError } from '../../../src/errors.ts';
+import { jobOutcome, type Outcome } from '../../../src/protocol/outcome.ts';
+import type { Claim, Claims, FinishResult, TimedEvent } from '../../../src/records/ports.ts';
+import { createMeasures } from '../../../src/status/measures.ts';
 import { createMetrics } from '../../../src/status/metrics.ts';
+import { succeededWith } from '../../fakes/job-samples.ts';
+import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
-const metrics = () =>
+const DOCS = fileURLToPath(new URL('../../../docs', import.meta.url));
+
+const FAILED = jobOutcome('failed', wireError('auth.required', 'logged out'));
+const claim: Claim = {
+  ...{ jobId: 'j', executionId: 'e', attempt: 1, kind: 'api', principal: 'p', sessionId: 'j' },
+  request: resolvedPrompt({ provider: 'claude' }),
+  waitedMs: 1500,
+};
+const outcome: Outcome = {
+  ...succeededWith('done'),
+  executionId: 'e',
+  durationMs: 12_000,
+  usage: {
+    ...{ inputTokens: 10, outputTokens: 20, cacheReadTokens: 30, cacheWriteTokens: 40 },
+    ...{ costUsd: 0.5, costBasis: 'reported' },
+  },
+};
+const event = (kind: 'text' | 'reasoning' | 'execution.started', at: number): TimedEvent => ({
+  at,
+  raw: null,
+  event:
+    kind === 'execution.started'
+      ? { kind, executionId: 'e', pid: 1, provider: 'claude', version: null, start: 'cold' }
+      : { kind, text: 'word' },
+});
+
+/** Claims of a node that gets one job. */
+function claimsOf(finishes: readonly (FinishResult | Error)[]): Claims {
+  const left = [...finishes];
+  const none = async () => [];
+  return {
+    claim: async () => ({ claims: [claim], given: [] }),
+    append: async () => 'read',
+    async finish() {
+      const next = left.shift() ?? 'finished';
+      if (next instanceof Error) throw next;
+      return next;
+    },
+    ...{ renew: none, owned: none, peek: none, giveBack: async () => undefined, adopt: async () => false },
+  };
+}
+
+/** Runs the job of `claimsOf` with events that come in two appends and the last one. */
+async function run(claims: Claims): Promise<void> {
+  await claims.claim(1);
+  await claims.append('j', 'e', 0, [event('execution.started', 1000)]);
+  await claims.append('j', 'e', 1, [event('reasoning', 3000)]);
+  const tail = [event('text', 9000)];
+  const finish = { jobId: 'j', executionId: 'e', outcome, from: 2, tail, backoffMs: null, rawAnswer: null };
+  await claims.finish(finish).catch(() => claims.finish(finish));
+}
+
+/** Measures in which everything has happened. */
+async function measured() {
+  const measures = createMeasures(['claude', 'codex']);
+  await run(measures.claims(claimsOf([])));
+  measures.jobEnded({ status: 'failed', request: claim.request, outcome: FAILED });
+  measures.swept(2);
+  measures.recovered(1);
+  measures.refusedLogin();
+  measures.cutReader();
+  return measures;
+}
+
+interface Dashboard {
+  readonly templating: { readonly list: readonly { readonly name: string; readonly query: string }[] };
+  readonly panels: readonly {
+    readonly id: number;
+    readonly title: string;
+    readonly targets: readonly { readonly expr: string }[];
+  }[];
+}
+
+interface Alerts {
+  readonly groups: readonly {
+    readonly rules: readonly {
+      readonly alert: string;
+      readonly expr: string;
+      readonly labels: Readonly<Record<string, string>>;
+      readonly annotations: Readonly<Record<string, string>>;
+    }[];
+  }[];
+}
+
+/** The lines of some measures that are not 0. */
+const counted = (measures: ReturnType<typeof createMeasures>, names: RegExp) =>
+  Object.fromEntries(
+    measures.all
+      .filter(({ name }) => names.test(name))
+      .flatMap(({ name, samples }) =>
+        samples().map(({ suffix, labels, value }) => [
+          [name + suffix, ...Object.values(labels)].join(' '),
+          value,
+        ]),
+      )
+      .filter(([, value]) => value !== 0),
+  );
+
+const metrics = (measures = createMeasures([])) =>
   createMetrics({
-    jobsByStatus: async () => ({ queued: 3, failed: 1 }),
+    jobs: async () => ({
+      byStatus: { queued: 3, failed: 1 },
+      open: [
+        {
+          status: 'queued',
+          provider: 'claude',
+          count: 2,
+          since: new Date(Date.now() - 60_000).toISOString(),
+        },
+        { status: 'scheduled', provider: 'codex', count: 1, since: new Date(0).toISOString() },
+      ],
+    }),
     queue: async () => ({ pending: 2, nodes: 1 }),
+    credentials: async () =>
+      new Map([
+        [
+          'claude',
+          [
+            { name: 'claude:a', status: 'limited', limitedUntil: null },
+            { name: 'claude:b', status: 'ok', limitedUntil: null },
+          ],
+        ],
+      ]),
+    measures: measures.all,
     damage: { counts: () => ({ job: 0, batch: 0, event: 4, log: 0, row: 0, key: 0 }) },
     executor: {
       status: () => ({ running: 4, limit: 5, accepting: true }),
@@ -44,14 +173,21 @@ it('answers without a free file descriptor, with the memory of the last scrape',
 });
 
 it('has every figure under its name and label, the same at each scrape', async () => {
-  const { render, stop } = metrics();
+  const { render, stop } = metrics(await measured());
   await render();
   const text = await render();
   stop();
-  const lines = text.split('\n').filter((line) => line.startsWith('bullpen_'));
-  expect(lines).toEqual([
+  const lines = text.split('\n').filter((line) => /^bullpen_(?!\w+_bucket)/.test(line));
+  const age = Number(lines.find((line) => line.startsWith('bullpen_oldest_queued_seconds'))?.split(' ')[1]);
+  expect(age).toBeGreaterThanOrEqual(60);
+  expect(age).toBeLessThan(120);
+  expect(lines.filter((line) => !line.startsWith('bullpen_oldest'))).toEqual([
     'bullpen_jobs{status="queued"} 3',
     'bullpen_jobs{status="failed"} 1',
+    'bullpen_open_jobs{status="queued",provider="claude"} 2',
+    'bullpen_open_jobs{status="scheduled",provider="codex"} 1',
+    'bullpen_credentials{provider="claude",status="limited"} 1',
+    'bullpen_credentials{provider="claude",status="ok"} 1',
     'bullpen_executions_running 4',
     'bullpen_executions_limit 5',
     'bullpen_execution_starts_total{start="cold"} 7',
@@ -67,24 +203,131 @@ it('has every figure under its name and label, the same at each scrape', async (
     'bullpen_damaged_total{kind="row"} 0',
     'bullpen_damaged_total{kind="key"} 0',
     'bullpen_nodes 1',
+    'bullpen_queue_wait_seconds_sum{provider="claude"} 1.5',
+    'bullpen_queue_wait_seconds_count{provider="claude"} 1',
+    'bullpen_time_to_first_token_seconds_sum{provider="claude"} 2',
+    'bullpen_time_to_first_token_seconds_count{provider="claude"} 1',
+    'bullpen_execution_duration_seconds_sum{provider="claude",outcome="succeeded"} 12',
+    'bullpen_execution_duration_seconds_count{provider="claude",outcome="succeeded"} 1',
+    'bullpen_jobs_ended_total{provider="claude",outcome="failed",code="auth.required"} 1',
+    'bullpen_tokens_total{provider="claude",kind="input"} 10',
+    'bullpen_tokens_total{provider="claude",kind="output"} 20',
+    'bullpen_tokens_total{provider="claude",kind="cache_read"} 30',
+    'bullpen_tokens_total{provider="claude",kind="cache_write"} 40',
+    'bullpen_cost_usd_total{provider="claude",basis="reported"} 0.5',
+    'bullpen_swept_processes_total 2',
+    'bullpen_doorbells_recovered_total 1',
+    'bullpen_authentication_failures_total 1',
+    'bullpen_slow_readers_total 1',
   ]);
+  const buckets = text.matchAll(/^bullpen_queue_wait_seconds_bucket\{provider="claude",le="(.+)"\} (\d)$/gm);
+  expect(Array.from(buckets, ([, bound, count]) => `${bound} ${count}`).slice(3, 7)).toEqual([
+    '0.5 0',
+    '1 0',
+    '2.5 1',
+    '5 1',
+  ]);
+  expect(text).toContain('bullpen_queue_wait_seconds_bucket{provider="claude",le="+Inf"} 1');
 });
 
-it('has the metrics of docs/operations.md, each with its type and label', async () => {
-  const { render, stop } = metrics();
+it('an outcome counts when its record takes it: once after an outage, and never when it is refused', async () => {
+  const lateOnce = createMeasures(['claude']);
+  await run(lateOnce.claims(claimsOf([new AppError('redis.unavailable', 'away'), 'finished'])));
+  expect(counted(lateOnce, /cost|_duration/)).toMatchObject({
+    'bullpen_cost_usd_total claude reported': 0.5,
+    'bullpen_execution_duration_seconds_count claude succeeded': 1,
+  });
+  const refused = createMeasures(['claude']);
+  await run(refused.claims(claimsOf(['superseded'])));
+  expect(counted(refused, /cost|_duration|tokens_total/)).toEqual({});
+});
+
+it('a label has only known values, whatever a record holds', () => {
+  const measures = createMeasures(['claude']);
+  const request = resolvedPrompt({ provider: 'x'.repeat(999) });
+  const error = { ...wireError('internal.error', ''), code: 'y'.repeat(999) };
+  measures.jobEnded({ status: 'failed', request, outcome: { ...FAILED, error } });
+  expect(counted(measures, /jobs_ended/)).toEqual({ 'bullpen_jobs_ended_total unknown failed unknown': 1 });
+});
+
+it('has the metrics of docs/operations.md, each with its type and labels', async () => {
+  const { render, stop } = metrics(await measured());
   const text = await render();
   stop();
-  const labelOf = (name: string) => new RegExp(`^${name}\\{(\\w+)=`, 'm').exec(text)?.[1] ?? '';
-  const written = Array.from(text.matchAll(/^# TYPE (\S+) (\S+)$/gm), ([, name = '', type]) => [
+  const labelsOf = (name: string) =>
+    Array.from(
+      (new RegExp(`^${name}\\{(.+)\\}`, 'm').exec(text)?.[1] ?? '').matchAll(/(\w+)="/g),
+      ([, label]) => label,
+    );
+  const written = Array.from(text.matchAll(/^# TYPE (\S+) (\S+)$/gm), ([, name = '', type = '']) => [
     name,
-    type,
-    labelOf(name),
+    [type, ...labelsOf(type === 'histogram' ? `${name}_count` : name)].join(', '),
   ]);
-  const operations = readFileSync(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
-  const rows = operations.matchAll(/^\| (`\w+`(?:, `\w+`)*) \| (gauge|counter)(?:, `(\w+)`)? \|/gm);
-  const documented = Array.from(rows).flatMap(([, names = '', type, label = '']) =>
-    names.split(', ').map((name) => [name.slice(1, -1), type, label]),
+  const operations = readFileSync(join(DOCS, 'operations.md'), 'utf8');
+  const rows = operations.matchAll(
+    /^\| (`\w+`(?:, `\w+`)*) \| ((?:gauge|counter|histogram)(?:, `\w+`)*) \|/gm,
+  );
+  const documented = Array.from(rows).flatMap(([, names = '', type = '']) =>
+    names.split(', ').map((name) => [name.slice(1, -1), type.replaceAll('`', '')]),
   );
   expect(written.toSorted()).toEqual(documented.toSorted());
-  for (const [name] of written) expect(text).toMatch(new RegExp(`^${name}(\\{.*\\})? [0-9.e+-]+$`, 'm'));
+  for (const [name] of written)
+    expect(text).toMatch(new RegExp(`^${name}(_count)?(\\{.*\\})? [0-9.e+-]+$`, 'm'));
+});
+
+describe('docs/monitoring', () => {
+  const read = (name: string) => readFileSync(join(DOCS, 'monitoring', name), 'utf8');
+  // as: what these two files hold; the tests fail where they do not
+  const dashboard = JSON.parse(read('dashboard.json')) as Dashboard;
+  const alerts = parse(read('alerts.yaml')) as Alerts;
+  const panels = dashboard.panels.flatMap(({ title, targets }) =>
+    targets.map(({ expr }) => [title, expr] as const),
+  );
+  const rules = alerts.groups.flatMap((group) => group.rules.map((one) => [one.alert, one.expr] as const));
+  const variables = dashboard.templating.list.map(({ name, query }) => [name, query] as const);
+
+  it('uses only metrics that the server has, with the labels that they have', async () => {
+    const { render, stop } = metrics(await measured());
+    const text = await render();
+    stop();
+    const series = new Map<string, Set<string>>();
+    for (const [, name = '', labels = ''] of text.matchAll(/^(\w+)(?:\{(.*)\})? /gm)) {
+      const known = series.get(name) ?? new Set(['instance', 'job']); // Prometheus adds these
+      for (const [, label = ''] of labels.matchAll(/(\w+)="/g)) known.add(label);
+      series.set(name, known);
+    }
+    series.set('up', new Set(['instance', 'job'])); // of Prometheus itself
+    const used = new Set<string>();
+    for (const [where, expr] of [...panels, ...rules, ...variables]) {
+      const found = expr.matchAll(/\b((?:bullpen|process|nodejs)_\w+|up)\b(?:\{(.*?)\})?/g);
+      const labels = new Set<string>();
+      for (const [, name = '', selectors = ''] of found) {
+        used.add(name);
+        expect([...series.keys()], where).toContain(name);
+        for (const label of series.get(name) ?? []) labels.add(label);
+        for (const [, label = ''] of selectors.matchAll(/(\w+)\s*!?=/g))
+          expect([...(series.get(name) ?? [])], `${where}: ${name}`).toContain(label);
+      }
+      for (const [, grouped = ''] of expr.matchAll(/\b(?:by|on) \((.*?)\)/g))
+        for (const label of grouped.split(', ')) expect([...labels], where).toContain(label);
+    }
+    const families = Array.from(text.matchAll(/^# TYPE (\S+)/gm), ([, name = '']) => name);
+    const shown = (name: string) => used.has(name) || used.has(`${name}_bucket`);
+    expect(families.filter((name) => !shown(name))).toEqual(['process_uptime_seconds', 'bullpen_jobs']);
+  });
+
+  it('has an expression and a title for each panel and rule, each once', () => {
+    expect(panels.length).toBeGreaterThan(10);
+    for (const [where, expr] of [...panels, ...rules]) {
+      expect(expr, where).toMatch(/\w/);
+      expect(expr.split('(').length, where).toBe(expr.split(')').length);
+    }
+    for (const names of [dashboard.panels.map(({ title }) => title), rules.map(([alert]) => alert)])
+      expect(new Set(names).size).toBe(names.length);
+    expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
+    for (const { annotations, labels } of alerts.groups.flatMap((group) => group.rules))
+      expect([annotations['summary'], annotations['description'], labels['severity']]).not.toContain(
+        undefined,
+      );
+  });
 });
