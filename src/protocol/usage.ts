@@ -3,19 +3,27 @@ import { type Static, Type } from 'typebox';
 import { closed, nullable } from './schema.ts';
 
 /** The keys by which executions can be added up. `day` is in UTC. */
-export const UsageDimension = Type.Enum(['day', 'provider', 'model', 'caller', 'tag']);
+export const UsageDimension = Type.Enum(['day', 'provider', 'model', 'project', 'caller', 'tag']);
 export type UsageDimension = Static<typeof UsageDimension>;
 
 const count = (description: string) => Type.Integer({ description });
+const milliseconds = (description: string) =>
+  nullable(Type.Number({ description: `${description}; null: no CLI ran` }));
 const usd = (description: string) => Type.Number({ description });
 
 /** Executions with the same key, added up. */
 export const UsageRow = Type.Object({
   key: nullable(Type.String(), {
-    description: 'the day, provider, model, caller or tag; null: none is known',
+    description: 'the day, provider, model, project, caller or tag; null: none is known',
   }),
   executions: count('a retried job has several'),
   succeeded: count('of them'),
+  cancelled: count('of them'),
+  successRate: nullable(
+    Type.Number({ description: 'succeeded / (executions - cancelled), 0 to 1; null: all were cancelled' }),
+  ),
+  durationP50Ms: milliseconds('half of the executions ran at most so long'),
+  durationP95Ms: milliseconds('19 of 20 executions ran at most so long'),
   inputTokens: count('without cached tokens'),
   outputTokens: count('thinking included'),
   cacheReadTokens: count('read from the cache'),

@@ -11,6 +11,7 @@ import { filters } from './migrations/0007-filters.ts';
 import { batchCopies } from './migrations/0008-batch-copies.ts';
 import { pins } from './migrations/0009-pins.ts';
 import { keys } from './migrations/0010-keys.ts';
+import { durations } from './migrations/0011-durations.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
@@ -31,6 +32,7 @@ export const MIGRATIONS: readonly Migration[] = [
   batchCopies,
   pins,
   keys,
+  durations,
 ];
 
 /**

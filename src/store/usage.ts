@@ -18,13 +18,13 @@ export function recordUsage(
   change(
     db,
     `INSERT INTO usage (execution_id, job_id, ended_at, project, principal, provider, model, tags, status,
-       input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, cost_basis)
+       input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, duration_ms, cost_usd, cost_basis)
      SELECT body ->> '$.executionId', job_id, at, ?, ?, coalesce(body ->> '$.outcome.provider', ?),
        coalesce(body ->> '$.outcome.model', ?), ?, body ->> '$.outcome.status',
        coalesce(body ->> '$.outcome.usage.inputTokens', 0), coalesce(body ->> '$.outcome.usage.outputTokens', 0),
        coalesce(body ->> '$.outcome.usage.cacheReadTokens', 0),
        coalesce(body ->> '$.outcome.usage.cacheWriteTokens', 0),
-       body ->> '$.outcome.usage.costUsd',
+       body ->> '$.outcome.durationMs', body ->> '$.outcome.usage.costUsd',
        coalesce(body ->> '$.outcome.usage.costBasis', CASE
          WHEN body ->> '$.outcome.exit' IS NULL AND body ->> '$.outcome.error.code' IS NOT 'execution.lost'
          THEN 'none' ELSE 'unknown' END)
@@ -43,6 +43,7 @@ const KEYS: Readonly<Record<UsageDimension, string>> = {
   day: 'substr(ended_at, 1, 10)',
   provider: 'provider',
   model: 'model',
+  project: 'project',
   caller: 'principal',
   tag: 'tag.value',
 };
@@ -50,7 +51,7 @@ const KEYS: Readonly<Record<UsageDimension, string>> = {
 export const usageReads = {
   /**
    * Adds up executions that ended in [from, to). By tag, an execution with two tags counts under
-   * both, and one without tags under null.
+   * both, and one without tags under null. Percentiles are those of the nearest rank.
    */
   'usage.report'(
     db: DatabaseSync,
@@ -73,14 +74,23 @@ export const usageReads = {
       args.by === 'tag' ? `LEFT JOIN json_each(iif(json_valid(usage.tags), usage.tags, '[]')) AS tag` : '';
     return all<UsageRow>(
       db,
-      `SELECT * FROM (SELECT ${KEYS[args.by]} AS key, count(*) AS executions, sum(status = 'succeeded') AS succeeded,
+      `WITH counted AS (SELECT ${KEYS[args.by]} AS key, usage.* FROM usage ${tags} ${where}),
+       timed AS (SELECT key, duration_ms, row_number() OVER runs AS rank, count(*) OVER (PARTITION BY key) AS timed
+         FROM counted WHERE duration_ms IS NOT NULL WINDOW runs AS (PARTITION BY key ORDER BY duration_ms)),
+       times AS (SELECT key, min(duration_ms) FILTER (WHERE rank >= timed * 0.5) AS durationP50Ms,
+         min(duration_ms) FILTER (WHERE rank >= timed * 0.95) AS durationP95Ms FROM timed GROUP BY key),
+       sums AS (SELECT key, count(*) AS executions, sum(status = 'succeeded') AS succeeded,
+         sum(status = 'cancelled') AS cancelled,
+         avg(status = 'succeeded') FILTER (WHERE status <> 'cancelled') AS successRate,
          sum(input_tokens) AS inputTokens, sum(output_tokens) AS outputTokens,
          sum(cache_read_tokens) AS cacheReadTokens, sum(cache_write_tokens) AS cacheWriteTokens,
          round(total(cost_usd), 10) AS costUsd,
          round(total(cost_usd) FILTER (WHERE cost_basis = 'reported'), 10) AS reportedUsd,
          round(total(cost_usd) FILTER (WHERE cost_basis = 'estimated'), 10) AS estimatedUsd,
          sum(cost_basis = 'unknown') AS unknownCosts
-       FROM usage ${tags} ${where} GROUP BY 1) ORDER BY key IS NULL, key`,
+       FROM counted GROUP BY key)
+       SELECT sums.*, durationP50Ms, durationP95Ms FROM sums LEFT JOIN times ON times.key IS sums.key
+       ORDER BY sums.key IS NULL, sums.key`,
       ...conditions.map(({ value }) => value),
     );
   },

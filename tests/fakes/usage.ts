@@ -13,6 +13,7 @@ export class FakeUsage {
         key: '2026-03-01',
         executions: 2,
         succeeded: 1,
+        ...{ cancelled: 0, successRate: 0.5, durationP50Ms: 800, durationP95Ms: 4000 },
         inputTokens: 12,
         outputTokens: 7,
         cacheReadTokens: 0,

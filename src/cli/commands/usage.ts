@@ -4,13 +4,14 @@ import type { Arguments } from '../arguments.ts';
 import { parseMoment } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
-import { type Column, formatUsd, renderTable } from '../format.ts';
+import { type Column, formatDuration, formatUsd, renderTable } from '../format.ts';
 
 /** Repeated here because the schema loads a library. The type keeps the list complete. */
 const KEYS: Readonly<Record<UsageDimension, UsageDimension>> = {
   day: 'day',
   provider: 'provider',
   model: 'model',
+  project: 'project',
   caller: 'caller',
   tag: 'tag',
 };
@@ -19,7 +20,7 @@ const KNOWN = Object.values(KEYS);
 export const usageCommand: Command = {
   name: 'usage',
   usage: '[--by KEY] [--from WHEN] [--to WHEN] [--json]',
-  summary: 'sum up tokens and costs by day, provider, model or tag',
+  summary: 'sum up runs, tokens and costs by day, provider, model or project',
   options: {
     by: { type: 'string', value: 'KEY', help: `${KNOWN.join(', ')} (default: day)` },
     from: {
@@ -57,6 +58,8 @@ function keyOf(word: string): UsageDimension {
   throw usageError(`--by takes ${KNOWN.join(', ')}, not ${JSON.stringify(word)}`);
 }
 
+type Total = Exclude<keyof UsageRow, 'key' | 'successRate' | 'durationP50Ms' | 'durationP95Ms'>;
+
 /** The rows and their sum. By tag there is no sum: one execution counts in several rows. */
 export function usageTable({ by, data }: UsageReport, width: number | null): readonly string[] {
   const rows = by === 'tag' || data.length < 2 ? data : [...data, totalOf(data)];
@@ -64,12 +67,18 @@ export function usageTable({ by, data }: UsageReport, width: number | null): rea
 }
 
 function totalOf(rows: readonly UsageRow[]): UsageRow {
-  const sum = (name: Exclude<keyof UsageRow, 'key'>): number =>
-    rows.reduce((total, row) => total + row[name], 0);
+  const sum = (name: Total): number => rows.reduce((total, row) => total + row[name], 0);
+  const executions = sum('executions');
+  const succeeded = sum('succeeded');
+  const cancelled = sum('cancelled');
   return {
     key: 'total',
-    executions: sum('executions'),
-    succeeded: sum('succeeded'),
+    executions,
+    succeeded,
+    cancelled,
+    successRate: executions > cancelled ? succeeded / (executions - cancelled) : null,
+    durationP50Ms: null, // percentiles have no sum
+    durationP95Ms: null,
     inputTokens: sum('inputTokens'),
     outputTokens: sum('outputTokens'),
     cacheReadTokens: sum('cacheReadTokens'),
@@ -81,16 +90,28 @@ function totalOf(rows: readonly UsageRow[]): UsageRow {
   };
 }
 
-const count = (title: string, name: keyof UsageRow): Column<UsageRow> => ({
+const count = (title: string, name: Total): Column<UsageRow> => ({
   title,
   cell: (row) => String(row[name]),
+  right: true,
+});
+
+const duration = (title: string, name: 'durationP50Ms' | 'durationP95Ms'): Column<UsageRow> => ({
+  title,
+  cell: ({ [name]: ms }) => (ms === null ? '' : formatDuration(ms)),
   right: true,
 });
 
 const columns = (by: UsageDimension): readonly Column<UsageRow>[] => [
   { title: by.toUpperCase(), cell: ({ key }) => key ?? '(none)' },
   count('RUNS', 'executions'),
-  count('OK', 'succeeded'),
+  {
+    title: 'OK',
+    cell: ({ successRate }) => (successRate === null ? '' : `${Math.floor(successRate * 100)}%`),
+    right: true,
+  },
+  duration('P50', 'durationP50Ms'),
+  duration('P95', 'durationP95Ms'),
   count('IN', 'inputTokens'),
   count('OUT', 'outputTokens'),
   count('CACHE READ', 'cacheReadTokens'),

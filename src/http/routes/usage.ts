@@ -33,7 +33,7 @@ export function usageRoute(app: HttpApp, readUsage: ReadUsage): void {
           closed,
         ),
         response: {
-          200: answer('One row per day, provider, model, caller or tag; the row for an unknown one is last', {
+          200: answer('One row per day, provider, model, project, caller or tag; the row for an unknown one is last', {
             'application/json': Type.Object({
               by: UsageDimension,
               from: nullableText,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
+import type { UsageDimension } from '../../../src/protocol/usage.ts';
 import type { JobCopy } from '../../../src/store/jobs.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { aFinishedJob, anIntent, anOutcome, aRequest, testStore } from './test-store.ts';
@@ -41,7 +42,7 @@ async function project(
   return job;
 }
 
-const report = (store: Store, by: 'day' | 'provider' | 'model' | 'caller' | 'tag', bounds = {}) =>
+const report = (store: Store, by: UsageDimension, bounds = {}) =>
   store.run('usage.report', { project: null, by, from: null, to: null, ...bounds });
 
 describe('usage', () => {
@@ -52,10 +53,36 @@ describe('usage', () => {
     await project(store, {}, { usage: usage(null, 'unknown'), status: 'failed' });
     expect(await report(store, 'day')).toEqual([
       {
-        ...{ key: '2026-03-01', executions: 3, succeeded: 2 },
+        ...{ key: '2026-03-01', executions: 3, succeeded: 2, cancelled: 0, successRate: 2 / 3 },
+        ...{ durationP50Ms: 812, durationP95Ms: 812 },
         ...{ inputTokens: 30, outputTokens: 15, cacheReadTokens: 6, cacheWriteTokens: 3 },
         ...{ costUsd: 0.3, reportedUsd: 0.1, estimatedUsd: 0.2, unknownCosts: 1 },
       },
+    ]);
+  });
+
+  it('has success rates and the percentiles of run times by provider, model and project', async () => {
+    const store = await testStore();
+    const runs = Array.from({ length: 20 }, (_, index) => ({ durationMs: (index + 1) * 100 }));
+    await project(store, { model: 'opus', project: 'web' }, ...runs.toReversed());
+    const none = { usage: null, exit: null, durationMs: null };
+    await project(store, { model: 'opus', project: 'web' }, { ...none, status: 'failed' });
+    await project(store, { project: 'ops' }, { ...none, status: 'cancelled', provider: 'codex' });
+    const web = {
+      ...{ executions: 21, succeeded: 20, cancelled: 0, successRate: 20 / 21 },
+      ...{ durationP50Ms: 1000, durationP95Ms: 1900 },
+    };
+    const ops = {
+      ...{ executions: 1, succeeded: 0, cancelled: 1, successRate: null },
+      ...{ durationP50Ms: null, durationP95Ms: null },
+    };
+    expect(await report(store, 'project')).toMatchObject([
+      { key: 'ops', ...ops },
+      { key: 'web', ...web },
+    ]);
+    expect(await report(store, 'provider')).toMatchObject([
+      { key: 'claude', ...web },
+      { key: 'codex', ...ops },
     ]);
   });
 

@@ -368,6 +368,7 @@ describe('a table of usage', () => {
   const row = {
     executions: 2,
     succeeded: 1,
+    ...{ cancelled: 0, successRate: 0.5, durationP50Ms: 1200, durationP95Ms: 61_000 },
     inputTokens: 10,
     outputTokens: 5,
     cacheReadTokens: 0,
@@ -386,8 +387,8 @@ describe('a table of usage', () => {
     const lines = usageTable({ by: 'model', from: null, to: null, data }, null);
     expect(lines).toHaveLength(4);
     expect(lines[0]).toMatch(/^MODEL +RUNS/);
-    expect(lines[2]).toMatch(/^\(none\)/);
-    expect(lines[3]).toMatch(/^total +4 +2 +20 +10 +0 +0 +\$1\.00 +\$0\.5000 +2$/);
+    expect(lines[2]).toMatch(/^\(none\) +2 +50% +1\.2 s +1 min 1 s +10/);
+    expect(lines[3]).toMatch(/^total +4 +50% +20 +10 +0 +0 +\$1\.00 +\$0\.5000 +2$/);
   });
 
   it('has no sum by tag, where one execution counts in several rows', () => {
