@@ -336,7 +336,7 @@ describe('bullpen with a server that runs', () => {
       data: [{ key: 'later', executions: 1, succeeded: 1 }, { key: null }],
     });
     const table = await type(place, ['usage', '--by', 'provider', '--from', '1d']);
-    expect(table.out).toMatch(/^PROVIDER +RUNS.*\nclaude +3 +3 /);
+    expect(table.out).toMatch(/^PROVIDER +RUNS.*\nclaude +3 +100% /);
     const retried = await type(place, ['retry', id, '--prompt', 'Else. [[reply: other]]']);
     expect(retried).toMatchObject({ code: 0, out: 'other\n' });
   });

@@ -112,7 +112,7 @@ describe('with a server', () => {
     expect(ids).toHaveLength(3);
     for (const id of ids) expect(scheduled).toMatch(new RegExp(`^${id} +scheduled`, 'm'));
     expect(changed).toBe('');
-    expect(usage).toMatch(/^night +4 +3 /m); // the refused one too
+    expect(usage).toMatch(/^night +4 +75% /m); // the refused one too
     expect(answers).toBe(['docs', 'tests', 'todo'].map((name) => `## ${name}\nGood morning.\n\n`).join(''));
   });
 

@@ -45,6 +45,7 @@ const ALLOWED = [
   /^LICENSE$/,
   /^\.env\.example$/,
   /^docs\/[\w./-]+\.(md|svg)$/,
+  /^docs\/monitoring\/(dashboard\.json|alerts\.yaml)$/,
   /^src\/bin\.js$/,
   /^dist\/(src|workers)\/[\w./-]+\.(js|js\.map|d\.ts)$/,
   /^dist\/src\/records\/scripts\/[\w-]+\.lua$/,
