@@ -66,7 +66,7 @@ export async function run({ seed, durationMs, servers: count, dir, log }: RunOpt
 
     await Promise.all(servers.map((server) => server.untilUp()));
     log('warm-up');
-    await work(clients, `n${seed}-before`);
+    await work(system, api, clients, `n${seed}-before`);
     note('everything comes to rest', await atRest(system, api, clients, ended));
     const before = measureUse(system);
 
@@ -86,7 +86,7 @@ export async function run({ seed, durationMs, servers: count, dir, log }: RunOpt
     log('restart');
     await Promise.all(servers.map((server) => server.end('SIGTERM', 0)));
     await Promise.all(servers.map((server) => server.untilUp()));
-    await work(clients, `n${seed}-after`);
+    await work(system, api, clients, `n${seed}-after`);
     note('everything comes to rest', await atRest(system, api, clients, ended));
     const after = measureUse(system);
 
@@ -121,8 +121,11 @@ export async function run({ seed, durationMs, servers: count, dir, log }: RunOpt
   }
 }
 
-/** The same jobs each time, all at once. */
-async function work(clients: Clients, name: string): Promise<void> {
+/**
+ * The same jobs each time, all at once, and a search: the thread for it starts at its first use, and
+ * its ten open files must count before the faults and after them.
+ */
+async function work({ servers }: System, api: Api, clients: Clients, name: string): Promise<void> {
   const jobs = Array.from({ length: WARM_UP_JOBS }, (_, at): PlannedAction => {
     const key = `${name}-${at}`;
     const request = { prompt: fakePrompt([{ deltas: { count: 20, text: 'word ' } }], key), tags: [key] };
@@ -130,6 +133,7 @@ async function work(clients: Clients, name: string): Promise<void> {
     return { at: 0, key, pick: at / WARM_UP_JOBS, kind: 'job', request, ...once };
   });
   await Promise.all(jobs.map((job) => clients.act(job)));
+  await Promise.all(servers.map((server) => api.ask(server, 'GET /v1/jobs', '/v1/jobs?q=word')));
 }
 
 /** Does the plan. Resolves when its last fault is over; the actions may still wait for answers. */
