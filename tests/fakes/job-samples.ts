@@ -1,4 +1,5 @@
 import { ulid } from 'ulid';
+import type { EventBody } from '../../src/protocol/event.ts';
 import { type Job, type JobListItem, jobLinks } from '../../src/protocol/job.ts';
 import type { Outcome } from '../../src/protocol/outcome.ts';
 import type { PromptRequest } from '../../src/protocol/prompt.ts';
@@ -22,6 +23,16 @@ export const succeededWith = (text: string): Outcome => ({
   usage: null,
   error: null,
 });
+
+/** The start of the execution `E`. */
+export const executionStarted = {
+  kind: 'execution.started',
+  executionId: 'E',
+  pid: 1,
+  provider: 'claude',
+  version: null,
+  start: 'cold',
+} as const satisfies EventBody;
 
 /** A new job of a request. */
 export function jobFrom(request: PromptRequest, retryOf: string | null): Job {

@@ -94,7 +94,7 @@ describe('a Redis that has lost its data', () => {
   });
 });
 
-it('a record that cannot be read is replaced by the copy, and gives nobody a right', async () => {
+it('a record that cannot be read lets no caller in, and the copy replaces it', async () => {
   const rpc = server.make();
   const keys = await serverWith(rpc, await testStore());
   const { id, token } = await create(keys);

@@ -8,6 +8,7 @@ import type { Outcome } from '../../../src/protocol/outcome.ts';
 import { createClaudeProvider } from '../../../src/providers/claude/provider.ts';
 import { createCodexProvider } from '../../../src/providers/codex/provider.ts';
 import { createGeminiProvider } from '../../../src/providers/gemini/provider.ts';
+import { executionStarted as started } from '../../fakes/job-samples.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { builtInOptions } from '../providers/settings.ts';
 
@@ -17,16 +18,6 @@ const gemini = createGeminiProvider(builtInOptions());
 const SESSION = '00000000-0000-4000-8000-000000000001';
 const T0 = Date.parse('2026-11-29T05:00:00.000Z');
 
-const started: EventBody = {
-  ...{
-    kind: 'execution.started',
-    executionId: 'E',
-    pid: 1,
-    provider: 'claude',
-    version: null,
-    start: 'cold',
-  },
-};
 const session = (nativeSessionId: string, sessionId: string | null = 'S'): EventBody => ({
   ...{ kind: 'session', sessionId, nativeSessionId, model: null },
 });

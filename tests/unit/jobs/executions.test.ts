@@ -4,6 +4,7 @@ import { executionsOf } from '../../../src/jobs/executions.ts';
 import type { EventBody, StoredEvent } from '../../../src/protocol/event.ts';
 import { jobOutcome, type Outcome } from '../../../src/protocol/outcome.ts';
 import type { ExecutionRow } from '../../../src/store/executions.ts';
+import { executionStarted as started } from '../../fakes/job-samples.ts';
 
 const usage = {
   ...{ inputTokens: 1, outputTokens: 2, cacheReadTokens: 0, cacheWriteTokens: 0 },
@@ -15,16 +16,6 @@ const succeeded: Outcome = { ...lost, status: 'succeeded', error: null, provider
 /** One event a second. */
 const at = (second: number): string => new Date(second * 1000).toISOString();
 const running = (executionId: string): EventBody => ({ kind: 'job.running', executionId, node: 'other' });
-const started: EventBody = {
-  ...{
-    kind: 'execution.started',
-    executionId: 'E',
-    pid: 1,
-    provider: 'claude',
-    version: null,
-    start: 'cold',
-  },
-};
 const finished = (outcome: Outcome): EventBody => ({ kind: 'execution.finished', executionId: 'E', outcome });
 
 function shown(attempts: readonly (readonly EventBody[])[], rows: readonly ExecutionRow[] = []) {
