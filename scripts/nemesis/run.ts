@@ -122,8 +122,8 @@ export async function run({ seed, durationMs, servers: count, dir, log }: RunOpt
 }
 
 /**
- * The same jobs each time, all at once, and a search: the thread for it starts at its first use, and
- * its ten open files must count before the faults and after them.
+ * The same jobs each time, all at once, and a search: its thread starts at the first use, and has
+ * ten open files, which must count before the faults and after them.
  */
 async function work({ servers }: System, api: Api, clients: Clients, name: string): Promise<void> {
   const jobs = Array.from({ length: WARM_UP_JOBS }, (_, at): PlannedAction => {
