@@ -12,6 +12,7 @@ import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import { instant } from '../protocol/schema.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 import { createPeriodic, type Periodic } from '../timing.ts';
+import { keyDocument, principalOf, requestedRights, statusOf } from './key-document.ts';
 import type { KeyCopies, KeyRecord, KeyRecords } from './ports.ts';
 import { type Principal, scopedKey } from './principal.ts';
 
@@ -124,12 +125,8 @@ export function createKeys(options: KeysOptions): Keys {
     for (const [id, at] of uses) if (used.get(id) === at) used.delete(id);
   }
 
-  function valid(record: KeyRecord | undefined): Principal | null {
-    if (record === undefined || statusOf(record, now()) !== 'active') return null;
-    const { id, project, scopes, generation } = record;
-    const admin = scopes.includes('admin');
-    return { id: `key:${id}`, project, scopes, admin, key: { id, generation } };
-  }
+  const valid = (record: KeyRecord | undefined): Principal | null =>
+    record !== undefined && statusOf(record, now()) === 'active' ? principalOf(record) : null;
 
   const isStale = (): boolean => elapsed() - freshAt > STALE_MS;
 
@@ -159,13 +156,8 @@ export function createKeys(options: KeysOptions): Keys {
 
   async function shownAll(list: readonly KeyRecord[]): Promise<readonly Key[]> {
     const lastUsed = await records.lastUsed();
-    return list.map((record) => ({
-      ...{ id: record.id, name: record.name, project: record.project, scopes: [...record.scopes] },
-      status: statusOf(record, now()),
-      ...{ createdAt: timeOf(record.createdAt), createdBy: record.createdBy },
-      ...{ expiresAt: timeOrNull(record.expiresAt), revokedAt: timeOrNull(record.revokedAt) },
-      lastUsedAt: timeOrNull(used.get(record.id) ?? lastUsed.get(record.id) ?? null),
-    }));
+    const lastOf = (id: string) => used.get(id) ?? lastUsed.get(id) ?? null;
+    return list.map((record) => keyDocument(record, lastOf(record.id), now()));
   }
 
   return {
@@ -211,14 +203,15 @@ export function createKeys(options: KeysOptions): Keys {
       return shownAll([...known.values()].sort((a, b) => (a.id < b.id ? 1 : -1)));
     },
 
-    async create(principal, { name, project = DEFAULT_PROJECT, scopes, expiresAt = null }, idempotency) {
+    async create(principal, request, idempotency) {
+      const { name, project = DEFAULT_PROJECT, scopes, expiresAt = null } = request;
       const { id, createdAt } = newId();
       const token = newToken(id);
       const expires = expiresAt === null ? null : future(expiresAt, now());
       const record: KeyRecord = {
         ...{ id, rev: 1, generation: 1, name, project, scopes: [...new Set(scopes)] },
         ...{ digest: digestOf(token), createdAt, createdBy: principal.id },
-        ...{ expiresAt: expires, revokedAt: null },
+        ...{ expiresAt: expires, revokedAt: null, ...requestedRights(request) },
       };
       const result = await records.put(record, scopedKey(principal, idempotency));
       if (result.kind === 'mismatch') {
@@ -256,11 +249,6 @@ export function createKeys(options: KeysOptions): Keys {
 const digestOf = (token: string): string => createHash('sha256').update(token).digest('hex');
 const newToken = (id: string): string => `bp_${id}_${randomBytes(32).toString('base64url')}`;
 
-function statusOf({ revokedAt, expiresAt }: KeyRecord, now: number): Key['status'] {
-  if (revokedAt !== null) return 'revoked';
-  return expiresAt !== null && expiresAt <= now ? 'expired' : 'active';
-}
-
 /** @throws AppError request.invalid */
 function future(expiresAt: string, now: number): number {
   const at = instant('expiresAt', expiresAt);
@@ -268,6 +256,3 @@ function future(expiresAt: string, now: number): number {
   const problems = [{ path: '/expiresAt', message: 'must be in the future' }];
   throw new AppError('request.invalid', 'expiresAt must be in the future', { problems });
 }
-
-const timeOf = (ms: number): string => new Date(ms).toISOString();
-const timeOrNull = (ms: number | null): string | null => (ms === null ? null : timeOf(ms));

@@ -1,5 +1,6 @@
 /** Where keys are stored. Redis has the truth for all nodes; each node has a copy. */
 import type { Idempotency } from '../http/ports.ts';
+import type { CallerLimits, Grant } from '../protocol/grant.ts';
 import type { Scope } from '../protocol/key.ts';
 
 /** A key without its secret. Times are milliseconds since the epoch. */
@@ -18,7 +19,14 @@ export interface KeyRecord {
   readonly createdBy: string;
   readonly expiresAt: number | null;
   readonly revokedAt: number | null;
+  /** What its jobs may use; missing in older records. */
+  readonly grant?: KeyGrant;
+  /** Missing in older records. */
+  readonly limits?: CallerLimits;
 }
+
+/** Each caller with a key comes from outside. */
+export type KeyGrant = Omit<Grant, 'depth'>;
 
 export type PutKey =
   | { readonly kind: 'stored' | 'outdated' | 'mismatch' }

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { Idempotency } from '../http/ports.ts';
+import { type CallerLimits, type Grant, NO_LIMITS, OPEN_GRANT } from '../protocol/grant.ts';
 import { includesScope, type Scope } from '../protocol/key.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 
 /** A caller. What it makes belongs to its project; `id` says who acted. */
 export interface Principal {
-  /** `admin`, `raw`, or `key:` and the id of a key. */
+  /** `admin`, `raw`, `key:<id>`, `jwt:<subject>` or `job:<id>`. */
   readonly id: string;
   readonly project: string;
   readonly scopes: readonly Scope[];
@@ -13,7 +14,15 @@ export interface Principal {
   readonly admin: boolean;
   /** The key it came with; null: none. A rotation makes another generation. */
   readonly key: { readonly id: string; readonly generation: number } | null;
+  /** What its jobs may use. */
+  readonly grant: Grant;
+  readonly limits: CallerLimits;
+  /** When its token ends, in milliseconds since the epoch; null: never. */
+  readonly expiresAt: number | null;
 }
+
+/** What only the settings limit. */
+const OPEN = { grant: OPEN_GRANT, limits: NO_LIMITS, expiresAt: null };
 
 /** The principal of the admin token. */
 export const ADMIN_PRINCIPAL: Principal = {
@@ -22,6 +31,7 @@ export const ADMIN_PRINCIPAL: Principal = {
   scopes: ['admin'],
   admin: true,
   key: null,
+  ...OPEN,
 };
 
 /** Who makes the jobs of raw requests from the requests channel. It has no rights over HTTP. */
@@ -31,6 +41,7 @@ export const RAW_PRINCIPAL: Principal = {
   scopes: [],
   admin: false,
   key: null,
+  ...OPEN,
 };
 
 /** Whether a principal may use what needs a scope. */

@@ -1,5 +1,6 @@
 /** Login cookies and stream tickets: values that the server signs instead of storing. */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { NO_LIMITS, OPEN_GRANT } from '../protocol/grant.ts';
 import type { Principal } from './principal.ts';
 
 /** Name of the login cookie. */
@@ -28,7 +29,7 @@ export function createLoginSessions(now: () => number = Date.now): LoginSessions
 
   return {
     begin(principal) {
-      const login: Login = { id: randomBytes(12).toString('base64url'), principal };
+      const login: Login = { id: randomBytes(12).toString('base64url'), principal: short(principal) };
       const cookie = signed.seal(login, now() + SESSION_LIFETIME_MS);
       return { cookie, maxAgeSeconds: SESSION_LIFETIME_MS / 1000 };
     },
@@ -43,6 +44,13 @@ export function createLoginSessions(now: () => number = Date.now): LoginSessions
     },
   };
 }
+
+/**
+ * A principal that fits into a cookie. A key's rights may be long; they are read again at each use
+ * (`Authenticator.current`).
+ */
+const short = (principal: Principal): Principal =>
+  principal.key === null ? principal : { ...principal, grant: OPEN_GRANT, limits: NO_LIMITS };
 
 /** How long a ticket is valid. */
 export const TICKET_LIFETIME_MS = 60_000;
@@ -66,7 +74,9 @@ export function createStreamTickets(now: () => number = Date.now): StreamTickets
   return {
     issue(ticket) {
       const expiresAtMs = now() + TICKET_LIFETIME_MS;
-      return { ticket: signed.seal(ticket, expiresAtMs), expiresAt: new Date(expiresAtMs).toISOString() };
+      const { jobId, principal } = ticket;
+      const sealed = signed.seal({ jobId, principal: short(principal) }, expiresAtMs);
+      return { ticket: sealed, expiresAt: new Date(expiresAtMs).toISOString() };
     },
     find: (ticket) => signed.open(ticket),
   };

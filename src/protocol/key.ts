@@ -1,14 +1,23 @@
 /** Keys: what a caller may do, and in which project. */
 import { type Static, Type } from 'typebox';
+import { grantFields, limitFields } from './grant.ts';
 import { DEFAULT_PROJECT } from './project.ts';
 import { closed, nullable } from './schema.ts';
 
-/** What a key may do. `admin` includes every other one, in every project. */
-export const SCOPES = ['jobs:read', 'jobs:write', 'usage:read', 'metrics:read', 'admin'] as const;
+/** What a caller may do. `admin` includes every other one, in every project. */
+export const SCOPES = [
+  ...(['jobs:read', 'jobs:write', 'sessions:read', 'sessions:write', 'terminals'] as const),
+  ...(['approvals:read', 'approvals:decide', 'schedules:write', 'webhooks:write'] as const),
+  ...(['usage:read', 'metrics:read', 'audit:read', 'admin'] as const),
+] as const;
 export type Scope = (typeof SCOPES)[number];
 
 /** Scopes that another one includes: who may cancel a job gets its document as the answer. */
-const INCLUDED: Readonly<Partial<Record<Scope, readonly Scope[]>>> = { 'jobs:write': ['jobs:read'] };
+const INCLUDED: Readonly<Partial<Record<Scope, readonly Scope[]>>> = {
+  'jobs:write': ['jobs:read'],
+  'sessions:write': ['sessions:read'],
+  'approvals:decide': ['approvals:read'],
+};
 
 /** Whether a caller with these scopes may do what needs `wanted`. */
 export const includesScope = (scopes: readonly Scope[], wanted: Scope): boolean =>
@@ -18,14 +27,16 @@ const ProjectName = Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$', descrip
 const Scopes = Type.Array(Type.Enum([...SCOPES]), {
   minItems: 1,
   maxItems: SCOPES.length,
-  description:
-    'what the key may do; `jobs:write` includes `jobs:read`, and `admin` everything in every project',
+  description: 'what the key may do; `…:write` includes `…:read`, and `admin` everything in every project',
 });
 const Name = Type.String({ minLength: 1, maxLength: 64, description: 'for people; need not be unique' });
+
+const given = { ...grantFields, ...limitFields };
 
 /** Body of `POST /v1/keys`. */
 export const KeyRequest = Type.Object(
   {
+    ...Type.Partial(Type.Object(given)).properties,
     name: Name,
     project: Type.Optional({ ...ProjectName, default: DEFAULT_PROJECT }),
     scopes: Scopes,
@@ -33,7 +44,10 @@ export const KeyRequest = Type.Object(
       nullable(Type.String({ format: 'date-time' }), { description: 'RFC 3339; null: never', default: null }),
     ),
   },
-  { ...closed, examples: [{ name: 'ci', project: 'web', scopes: ['jobs:write'] }] },
+  {
+    ...closed,
+    examples: [{ name: 'ci', project: 'web', scopes: ['jobs:write'], roots: ['/srv/web'], maxRunning: 2 }],
+  },
 );
 export type KeyRequest = Static<typeof KeyRequest>;
 
@@ -49,11 +63,14 @@ const fields = {
   expiresAt: time('RFC 3339; null: never'),
   revokedAt: time('RFC 3339; null: it is not revoked'),
   lastUsedAt: time('RFC 3339, correct to a minute; null: never'),
+  ...given,
 };
 const example = {
   ...{ id: '01K9ZV4Q4S9V0M0X2T6D8Y3B7C', name: 'ci', project: 'web', scopes: ['jobs:write'] },
   ...{ status: 'active', createdAt: '2026-11-21T12:00:00.000Z', createdBy: 'admin' },
   ...{ expiresAt: null, revokedAt: null, lastUsedAt: null },
+  ...{ providers: null, roots: ['/srv/web'], tools: null, permissionModes: null },
+  ...{ requestsPerMinute: null, jobsPerHour: null, maxQueued: null, maxRunning: 2, usdPerDay: null },
 };
 
 /** A key, without its secret. */

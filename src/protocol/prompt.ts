@@ -25,7 +25,8 @@ export const MAX_DELAY_MS = 30 * DAY_MS;
 const RetryMode = Type.Enum(['continue', 'restart'], {
   description: 'where a later attempt begins: in the session as it is, or from the start; default: continue',
 });
-const ToolList = Type.Array(Type.String({ pattern: TOOL_PATTERN }), { maxItems: 64 });
+export const ToolPattern = Type.String({ pattern: TOOL_PATTERN });
+const ToolList = Type.Array(ToolPattern, { maxItems: 64 });
 
 /**
  * What one execution and its tools may use. Left out: as much as the settings allow. Measured once

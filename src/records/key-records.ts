@@ -4,6 +4,7 @@ import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { KeyRecord, KeyRecords, PutKey } from '../auth/ports.ts';
 import type { ReportDamage } from '../damage.ts';
+import { grantFields, limitFields } from '../protocol/grant.ts';
 import { SCOPES } from '../protocol/key.ts';
 import { nullable } from '../protocol/schema.ts';
 import type { Names } from '../redis/names.ts';
@@ -18,6 +19,8 @@ const storedKey = Compile(
     scopes: Type.Array(Type.Enum([...SCOPES])),
     digest: Type.String({ pattern: '^[0-9a-f]{64}$' }),
     ...{ createdAt: whole, createdBy: text, expiresAt: nullable(whole), revokedAt: nullable(whole) },
+    // Missing in older records.
+    ...{ grant: Type.Optional(Type.Object(grantFields)), limits: Type.Optional(Type.Object(limitFields)) },
   }),
 );
 

@@ -1,12 +1,30 @@
 /** The command for the tokens of callers: keys. */
+import { resolve } from 'node:path';
 import type { Key, KeyCreated, KeyRequest } from '../../protocol/key.ts';
-import type { Arguments } from '../arguments.ts';
-import type { Command } from '../command.ts';
+import type { Arguments, OptionSpecs } from '../arguments.ts';
+import type { Command, CommandContext } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
 import { type Column, formatAge, oneLine, renderTable } from '../format.ts';
 import type { Output } from '../output.ts';
 
-const OF_CREATE = ['name', 'project', 'scopes', 'expires'] as const;
+const list = (value: string, help: string) => ({ type: 'string', value, multiple: true, help }) as const;
+const figure = (help: string) => ({ type: 'string', value: 'N', help }) as const;
+
+const OF_CREATE = {
+  name: { type: 'string', value: 'NAME', help: 'of the new key, for people' },
+  project: { type: 'string', value: 'NAME', help: 'its project; default: default' },
+  scopes: list('LIST', 'jobs:read, jobs:write, usage:read, metrics:read, audit:read, admin, …'),
+  expires: { type: 'string', value: 'TIME', help: 'when it ends: 90d; default: never' },
+  providers: list('LIST', 'providers that its jobs may use'),
+  roots: list('LIST', 'folders in which its jobs may run'),
+  tools: list('LIST', 'tools that its jobs may allow: Read,Bash(git *); "" for none'),
+  'permission-modes': list('LIST', 'permission modes that its jobs may have'),
+  'requests-per-minute': figure('requests a minute'),
+  'jobs-per-hour': figure('jobs that it may make an hour'),
+  'max-queued': figure('its jobs that have not started'),
+  'max-running': figure('its jobs that run at the same time'),
+  'usd-per-day': { type: 'string', value: 'USD', help: 'dollars that its jobs may cost a day' },
+} satisfies OptionSpecs;
 
 export const keysCommand: Command = {
   name: 'keys',
@@ -16,15 +34,7 @@ export const keysCommand: Command = {
 project only. \`create\` and \`rotate\` print the token, once. \`rotate\` gives a key
 another token and ends the one before; \`revoke\` ends the key.`,
   options: {
-    name: { type: 'string', value: 'NAME', help: 'of the new key, for people' },
-    project: { type: 'string', value: 'NAME', help: 'its project; default: default' },
-    scopes: {
-      type: 'string',
-      value: 'LIST',
-      multiple: true,
-      help: 'of jobs:read, jobs:write, usage:read, metrics:read, admin',
-    },
-    expires: { type: 'string', value: 'TIME', help: 'when it ends: 90d; default: never' },
+    ...OF_CREATE,
     json: { type: 'boolean', help: 'print the answer as JSON' },
   },
   examples: [
@@ -38,9 +48,9 @@ another token and ends the one before; \`revoke\` ends the key.`,
     const known = takesId || action === 'create' || action === 'list';
     if (!known || (id !== undefined) !== takesId || more.length > 0)
       throw usageError('keys takes no arguments, `create`, `revoke ID` or `rotate ID`');
-    for (const option of action === 'create' ? [] : OF_CREATE)
+    for (const option of action === 'create' ? [] : Object.keys(OF_CREATE))
       if (args.texts(option).length > 0) throw usageError(`--${option} belongs to \`create\``);
-    const request = action === 'create' ? requestOf(args, context.now()) : null;
+    const request = action === 'create' ? requestOf(args, context) : null;
     const client = await context.connect();
     if (request !== null) print(output, args, await client.createKey(request));
     else if (id !== undefined && action === 'rotate') print(output, args, await client.rotateKey(id));
@@ -57,7 +67,7 @@ another token and ends the one before; \`revoke\` ends the key.`,
   },
 };
 
-function requestOf(args: Arguments, now: Date): KeyRequest {
+function requestOf(args: Arguments, { cwd, now }: Pick<CommandContext, 'cwd' | 'now'>): KeyRequest {
   const [name, project, expiresMs] = [args.text('name'), args.text('project'), args.durationMs('expires')];
   const scopes = args.list('scopes');
   if (name === undefined || scopes.length === 0) throw usageError('`create` needs --name and --scopes');
@@ -65,8 +75,29 @@ function requestOf(args: Arguments, now: Date): KeyRequest {
     name,
     scopes: scopes as KeyRequest['scopes'], // as: the server refuses unknown ones
     ...(project !== undefined && { project }),
-    ...(expiresMs !== undefined && { expiresAt: new Date(now.getTime() + expiresMs).toISOString() }),
+    ...(expiresMs !== undefined && { expiresAt: new Date(now().getTime() + expiresMs).toISOString() }),
+    ...narrowed(args, cwd),
   };
+}
+
+/** The rights and amounts that are given. The server checks the values. */
+function narrowed(args: Arguments, cwd: string): Partial<KeyRequest> {
+  const listed = (name: string) => (args.texts(name).length === 0 ? undefined : args.list(name));
+  const fields = {
+    providers: listed('providers'),
+    roots: listed('roots')?.map((folder) => resolve(cwd, folder)),
+    tools: listed('tools'),
+    permissionModes: listed('permission-modes'),
+    requestsPerMinute: args.integer('requests-per-minute'),
+    jobsPerHour: args.integer('jobs-per-hour'),
+    maxQueued: args.integer('max-queued'),
+    maxRunning: args.integer('max-running'),
+    usdPerDay: args.number('usd-per-day'),
+  };
+  // as: the server refuses unknown providers and modes
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  ) as Partial<KeyRequest>;
 }
 
 /** The token alone goes to stdout, for a script that stores it. */
@@ -76,6 +107,8 @@ function print(output: Output, args: Arguments, key: KeyCreated): void {
     return;
   }
   output.note(`key ${key.id} (${key.name}, project ${key.project}): ${key.scopes.join(', ')}`);
+  const limits = limitsOf(key);
+  if (limits !== '') output.note(`only ${oneLine(limits)}`);
   output.note(
     key.token === null
       ? 'its token was shown before; `rotate` makes another one'
@@ -95,5 +128,20 @@ function columns(now: Date): readonly Column<Key>[] {
     { title: 'STATUS', cell: ({ status }) => status },
     { title: 'USED', cell: ({ lastUsedAt }) => age(lastUsedAt) },
     { title: 'EXPIRES', cell: ({ expiresAt }) => expiresAt ?? 'never' },
+    { title: 'ONLY', cell: (key) => limitsOf(key) || '-' },
   ];
 }
+
+/** What a key is limited to: `roots=/srv/web max-running=2`. */
+const limitsOf = (key: Key): string =>
+  OF_LIMITS.flatMap((name) => {
+    const value = key[name];
+    if (value === null || value === undefined) return []; // undefined: an older server
+    return `${dashed(name)}=${Array.isArray(value) ? value.join(',') || 'none' : value}`;
+  }).join(' ');
+
+const OF_LIMITS = [
+  ...(['providers', 'roots', 'tools', 'permissionModes', 'requestsPerMinute', 'jobsPerHour'] as const),
+  ...(['maxQueued', 'maxRunning', 'usdPerDay'] as const),
+];
+const dashed = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

@@ -33,14 +33,17 @@ export function usageRoute(app: HttpApp, readUsage: ReadUsage): void {
           closed,
         ),
         response: {
-          200: answer('One row per day, provider, model, project, caller or tag; the row for an unknown one is last', {
-            'application/json': Type.Object({
-              by: UsageDimension,
-              from: nullableText,
-              to: nullableText,
-              data: Type.Array(UsageRow),
-            }),
-          }),
+          200: answer(
+            'One row per day, provider, model, project, caller or tag; the row for an unknown one is last',
+            {
+              'application/json': Type.Object({
+                by: UsageDimension,
+                from: nullableText,
+                to: nullableText,
+                data: Type.Array(UsageRow),
+              }),
+            },
+          ),
           ...errorAnswers('auth.unauthenticated', 'request.not_acceptable'),
         },
       },

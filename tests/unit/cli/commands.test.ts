@@ -128,7 +128,7 @@ describe('the other commands', () => {
     const key = {
       ...{ id: JOB_ID, name: 'ci', project: 'web', scopes: ['jobs:write'], status: 'active' },
       ...{ createdAt: '2026-11-01T00:00:00Z', createdBy: 'admin', expiresAt: null, revokedAt: null },
-      lastUsedAt: '2026-11-21T11:00:00Z',
+      ...{ lastUsedAt: '2026-11-21T11:00:00Z', roots: ['/srv'], maxRunning: 2, tools: null },
     };
     const server = await startScriptedServer(
       json(201, { ...key, token: 'bp_1' }),
@@ -138,16 +138,21 @@ describe('the other commands', () => {
       json(201, { ...key, token: null }),
     );
     const create = 'keys create --name ci --scopes jobs:read,jobs:write'.split(' ');
-    const made = await typed([...create, '--project', 'web', '--expires', '90d'], at(server.url));
+    const narrow =
+      '--roots /srv,/opt --tools= --permission-modes plan --max-running 2 --usd-per-day 0.5'.split(' ');
+    const made = await typed([...create, '--project', 'web', '--expires', '90d', ...narrow], at(server.url));
     expect([made.code, made.out]).toEqual([0, 'bp_1\n']);
     expect((await typed(['keys', 'rotate', JOB_ID], at(server.url))).out).toBe('bp_2\n');
     expect((await typed(['keys', 'revoke', JOB_ID], at(server.url))).err).toBe(`key ${JOB_ID} is revoked\n`);
-    expect((await typed(['keys'], at(server.url))).out).toMatch(/ci +web +jobs:write +active +1h +never/);
+    expect((await typed(['keys'], at(server.url))).out).toMatch(
+      /ci +web +jobs:write +active +1h +never +roots=\/srv max-running=2/,
+    );
     const replayed = await typed(create, at(server.url));
     expect([replayed.out, replayed.err]).toEqual(['', expect.stringContaining('was shown before')]);
     expect(JSON.parse(server.requests[0]?.body ?? '')).toEqual({
       ...{ name: 'ci', project: 'web', scopes: ['jobs:read', 'jobs:write'] },
       expiresAt: '2027-02-19T12:00:00.000Z',
+      ...{ roots: ['/srv', '/opt'], tools: [], permissionModes: ['plan'], maxRunning: 2, usdPerDay: 0.5 },
     });
     expect(server.requests.map(({ url }) => url.pathname)).toEqual([
       ...['/v1/keys', `/v1/keys/${JOB_ID}/rotate`, `/v1/keys/${JOB_ID}/revoke`, '/v1/keys', '/v1/keys'],
@@ -158,7 +163,8 @@ describe('the other commands', () => {
         'keys revoke a b',
         'keys list a',
         'keys --name x',
-        'keys create --name x --scopes admin --max-running 2',
+        'keys create --name x --scopes admin --max-running two',
+        'keys revoke a --roots /x',
       ],
     ])
       expect((await typed(wrong.split(' '))).code, wrong).toBe(64);

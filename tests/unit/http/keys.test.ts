@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { NO_LIMITS } from '../../../src/protocol/grant.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { ADMIN_TOKEN, asAdmin, startHttp } from './harness.ts';
 
@@ -18,6 +19,7 @@ test('a key is shown once with its token, and listed without it', async () => {
   expect(key).toEqual({
     ...{ ...REQUEST, id: expect.stringMatching(/^[0-9A-Z]{26}$/), status: 'active', createdBy: 'admin' },
     ...{ createdAt: expect.any(String), expiresAt: null, revokedAt: null, lastUsedAt: null },
+    ...{ providers: null, roots: null, tools: null, permissionModes: null, ...NO_LIMITS },
   });
   expect(token).toMatch(new RegExp(`^bp_${key.id}_[\\w-]{43}$`));
   expect((await get(http, '/v1/jobs', token)).statusCode).toBe(200);
@@ -25,6 +27,24 @@ test('a key is shown once with its token, and listed without it', async () => {
   expect(list.json()).toEqual({ data: [{ ...key, lastUsedAt: expect.any(String) }], nextCursor: null });
   const stored = JSON.stringify([...http.keyRecords.stored.values()]);
   for (const text of [stored, list.body, http.log.join('')]) expect(text).not.toContain(token.slice(30));
+});
+
+test('a key shows what it is limited to, which its token has, also through a login', async () => {
+  await using http = await startHttp();
+  const roots = Array.from({ length: 32 }, (_, at) => `/${at}${'x'.repeat(1000)}`);
+  const grant = { providers: ['claude'], roots, tools: [], permissionModes: ['plan' as const] };
+  const limits = { ...NO_LIMITS, requestsPerMinute: 60, usdPerDay: 0.5 };
+  const { token, ...key } = (await post(http, '/v1/keys', { ...REQUEST, ...grant, ...limits })).json();
+  expect(key).toMatchObject({ ...grant, ...limits });
+  expect(http.keys.find(token)).toMatchObject({ grant: { ...grant, depth: 0 }, limits, expiresAt: null });
+  const rotated = (await post(http, `/v1/keys/${key.id}/rotate`)).json();
+  expect(rotated).toMatchObject({ ...grant, ...limits });
+  const login = await http.app.inject({ method: 'POST', url: '/login', payload: { token: rotated.token } });
+  const cookie = login.cookies[0]?.value ?? '';
+  expect(cookie.length).toBeLessThan(2048);
+  expect((await http.app.inject({ url: '/v1/jobs', cookies: { bullpen_session: cookie } })).statusCode).toBe(
+    200,
+  );
 });
 
 test('a rotated key has another token, a revoked one has none', async () => {
@@ -57,13 +77,20 @@ test('a repeated request with an Idempotency-Key makes one key and shows its tok
 test.each([
   [{ ...REQUEST, scopes: [] }],
   [{ ...REQUEST, scopes: ['jobs'] }],
-  [{ ...REQUEST, scopes: ['terminals'] }],
   [{ ...REQUEST, name: '' }],
   [{ ...REQUEST, project: 'Web' }],
   [{ ...REQUEST, project: 'a:b' }],
   [{ ...REQUEST, expiresAt: '2020-01-01T00:00:00Z' }],
   [{ ...REQUEST, expiresAt: 'tomorrow' }],
-  [{ ...REQUEST, maxRunning: 2 }],
+  [{ ...REQUEST, maxRunning: 0 }],
+  [{ ...REQUEST, maxRunning: '2' }],
+  [{ ...REQUEST, jobsPerHour: 1.5 }],
+  [{ ...REQUEST, usdPerDay: 0 }],
+  [{ ...REQUEST, providers: [] }],
+  [{ ...REQUEST, roots: ['work'] }],
+  [{ ...REQUEST, tools: ['Bash(a,b)'] }],
+  [{ ...REQUEST, permissionModes: ['yolo'] }],
+  [{ ...REQUEST, depth: 1 }],
   [{ scopes: ['admin'] }],
 ])('%j is no request for a key', async (request) => {
   await using http = await startHttp();
