@@ -26,6 +26,7 @@ import {
   submitted,
   UNAVAILABLE,
 } from './records/samples.ts';
+import { shownStates } from './records/shown-states.ts';
 import { starvation } from './records/starvation.ts';
 import { submitting } from './records/submitting.ts';
 import { upkeep } from './records/upkeep.ts';
@@ -85,6 +86,8 @@ describe('the records and their model', () => {
 });
 
 describe('the fair order', () => starvation(() => server.make()));
+
+describe('the shown states', () => shownStates(() => server.make()));
 
 /** What the random sequences must have come to, each one often. */
 const REACHED = [
