@@ -29,6 +29,13 @@ import { validatorCompiler } from '../validation.ts';
 const PRODUCES = ['application/json', 'text/plain'];
 const job = { 'application/json': shared('Job') };
 
+/** Why a request makes no job. */
+const REFUSALS = [
+  ...(['auth.unauthenticated', 'permission_mode.denied', 'tools.denied'] as const),
+  ...(['session.not_found', 'cwd.not_allowed', 'provider.unknown'] as const),
+  ...(['provider.unsupported_option', 'idempotency.key_reused', 'queue.full'] as const),
+] as const;
+
 const ListQuery = Type.Object(
   {
     ...JobFilter.properties,
@@ -131,12 +138,7 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
         body: RetryRequest,
         response: {
           202: answer('The new job, with `retryOf`', job),
-          ...errorAnswers(
-            'auth.unauthenticated',
-            'job.not_found',
-            'job.not_finished',
-            'idempotency.key_reused',
-          ),
+          ...errorAnswers(...REFUSALS, 'job.not_found', 'job.not_finished'),
         },
       },
     },
@@ -163,7 +165,10 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
         body: JobPatch,
         response: {
           200: answer('The job', job),
-          ...errorAnswers('auth.unauthenticated', 'job.not_found'),
+          ...errorAnswers(
+            ...(['auth.unauthenticated', 'job.not_found', 'job.already_finished'] as const),
+            'job.already_started',
+          ),
         },
       },
     },
@@ -210,16 +215,7 @@ const createSchema = {
     200: answer('The finished job', { ...job, 'text/plain': Type.String() }),
     202: answer('The job, accepted', job),
     ...errorAnswers(
-      'auth.unauthenticated',
-      'auth.forbidden',
-      'permission_mode.denied',
-      'tools.denied',
-      'session.not_found',
-      'cwd.not_allowed',
-      'provider.unknown',
-      'provider.unsupported_option',
-      'idempotency.key_reused',
-      'queue.full',
+      ...REFUSALS,
       'request.not_acceptable',
       'request.too_large',
       'request.unsupported_media_type',
