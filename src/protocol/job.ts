@@ -1,5 +1,6 @@
 /** Jobs and batches of jobs, as callers see them. */
 import { type Static, Type } from 'typebox';
+import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { Outcome } from './outcome.ts';
 import { promptOptions } from './prompt.ts';
 import { closed, MODEL_PATTERN, nullable } from './schema.ts';
@@ -94,6 +95,7 @@ export const JobPatch = Type.Object(
 );
 export type JobPatch = Static<typeof JobPatch>;
 
+const CODES = Object.keys(ERROR_CODES) as ErrorCode[]; // as: the keys of the table
 /** Most values of one condition of a filter. */
 const MAX_VALUES = 20;
 const several = <T extends Parameters<typeof Type.Array>[0]>(item: T, description: string) =>
@@ -117,7 +119,7 @@ export const JobFilter = Type.Object(
     session: one('id of their session', 128),
     project: one('of this project'),
     principal: one('made by this principal', 128),
-    errorCode: several(Type.String({ minLength: 1, maxLength: 64 }), 'that ended with one of these codes'),
+    errorCode: several(Type.Enum(CODES), 'that ended with one of these codes'),
     archived: Type.Optional(Type.Boolean({ description: 'whether they are archived; unset: all' })),
     createdAfter: time('RFC 3339, exclusive'),
     createdBefore: time('RFC 3339, exclusive'),

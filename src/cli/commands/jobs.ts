@@ -90,7 +90,7 @@ export function filterOf(args: Arguments, now: Date): JobFilter {
     throw usageError('--archived and --not-archived exclude each other');
   return given({
     status: nonEmpty(args.list('status').map(statusOf)),
-    // as: the server refuses a reason that it does not know
+    // as, here and below: the server refuses a word that it does not know
     waitReason: nonEmpty(args.list('wait-reason')) as JobFilter['waitReason'],
     provider: nonEmpty(args.list('provider')),
     model: nonEmpty(args.list('model')),
@@ -99,7 +99,7 @@ export function filterOf(args: Arguments, now: Date): JobFilter {
     session: args.text('session'),
     project: args.text('project'),
     principal: args.text('principal'),
-    errorCode: nonEmpty(args.list('error-code')),
+    errorCode: nonEmpty(args.list('error-code')) as JobFilter['errorCode'],
     archived: args.flag('archived') ? true : args.flag('not-archived') ? false : undefined,
     createdAfter: moment('since'),
     createdBefore: moment('until'),

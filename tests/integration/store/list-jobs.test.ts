@@ -198,7 +198,7 @@ describe('filters of the list', () => {
       sonnet: aJob({ request: { model: 'sonnet' } }),
       quota: aJob({ status: 'scheduled', waitReason: 'quota' }),
       lost: failed('execution.lost'),
-      timeout: failed('execution.timeout'),
+      timeout: failed('execution.timed_out'),
     };
     expect(await filtered(jobs, { session: 's1' })).toEqual(['session']);
     expect(await filtered(jobs, { project: 'web' })).toEqual(['project']);
@@ -206,7 +206,7 @@ describe('filters of the list', () => {
     expect(await filtered(jobs, { model: ['opus', 'sonnet'] })).toEqual(['opus', 'sonnet']);
     expect(await filtered(jobs, { waitReason: ['quota'] })).toEqual(['quota']);
     expect(await filtered(jobs, { errorCode: ['execution.lost'] })).toEqual(['lost']);
-    expect(await filtered(jobs, { errorCode: ['execution.lost', 'execution.timeout'] })).toEqual([
+    expect(await filtered(jobs, { errorCode: ['execution.lost', 'execution.timed_out'] })).toEqual([
       'lost',
       'timeout',
     ]);

@@ -116,7 +116,7 @@ test.each([
 test('the list accepts filters repeated or separated by commas', async () => {
   await using http = await startHttp();
   const query =
-    'status=queued&status=running&provider=claude,codex&model=opus,sonnet&waitReason=quota,backoff&errorCode=a.b&session=s1&project=web&principal=bob&archived=false&tag=a&createdAfter=2026-01-01T00:00:00Z&q=hello%20there&limit=100&cursor=abc';
+    'status=queued&status=running&provider=claude,codex&model=opus,sonnet&waitReason=quota,backoff&errorCode=queue.expired,execution.lost&session=s1&project=web&principal=bob&archived=false&tag=a&createdAfter=2026-01-01T00:00:00Z&q=hello%20there&limit=100&cursor=abc';
   const answer = await http.app.inject({ url: `/v1/jobs?${query}`, headers: asCaller });
   expect(answer.json()).toEqual({ data: [], nextCursor: null });
   expect(http.jobs.queries).toEqual([
@@ -125,7 +125,7 @@ test('the list accepts filters repeated or separated by commas', async () => {
       provider: ['claude', 'codex'],
       model: ['opus', 'sonnet'],
       waitReason: ['quota', 'backoff'],
-      errorCode: ['a.b'],
+      errorCode: ['queue.expired', 'execution.lost'],
       session: 's1',
       project: 'web',
       principal: 'bob',
@@ -149,6 +149,8 @@ test('the list has previews and no texts', async () => {
 });
 
 test.each([
+  'errorCode=nope',
+  'errorCode=execution.lost,nope',
   'limit=0',
   'limit=101',
   'limit=1e9',
