@@ -6,6 +6,8 @@ import { SESSION_COOKIE } from '../auth/signed-values.ts';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { Job, JobListItem } from '../protocol/job.ts';
 import { BatchPrompt, PromptRequest } from '../protocol/prompt.ts';
+import { nullable } from '../protocol/schema.ts';
+import { exampleJob, exampleListItem } from './examples.ts';
 import type { Access, HttpApp } from './http-app.ts';
 import { PROBLEM_TYPE, ProblemDetails } from './problem.ts';
 
@@ -13,8 +15,8 @@ import { PROBLEM_TYPE, ProblemDetails } from './problem.ts';
 export type SharedSchema = 'Job' | 'JobListItem' | 'PromptRequest' | 'BatchPrompt' | 'Problem';
 
 const SHARED: Readonly<Record<SharedSchema, TSchema>> = {
-  Job,
-  JobListItem,
+  Job: { ...Job, examples: [exampleJob] },
+  JobListItem: { ...JobListItem, examples: [exampleListItem] },
   PromptRequest,
   BatchPrompt,
   Problem: ProblemDetails,
@@ -78,7 +80,11 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
         tags: ['server'],
         operationId: 'getOpenApi',
         summary: 'This document',
-        response: { 200: answer('OpenAPI 3.1', { 'application/json': Type.Unknown() }) },
+        response: {
+          200: answer('OpenAPI 3.1', {
+            'application/json': Type.Unknown({ examples: [{ openapi: '3.1.0' }] }),
+          }),
+        },
       },
     },
     async () => app.swagger(),
@@ -112,6 +118,14 @@ export const shared = (name: SharedSchema): TSchema => Type.Unsafe({ $ref: `${na
 export const answer = (description: string, content: Readonly<Record<string, TSchema>>) => ({
   description,
   content: Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }])),
+});
+
+/** The answer of a list that has pages. */
+export const pageOf = (item: TSchema, example: unknown) => ({
+  'application/json': Type.Object(
+    { data: Type.Array(item), nextCursor: nullable(Type.String()) },
+    { examples: [{ data: [example], nextCursor: null }] },
+  ),
 });
 
 /** An answer without a body. */

@@ -45,7 +45,7 @@ export const waitMsOf = (query: { readonly wait?: number }): number => Math.roun
 
 export const CancelBody = Type.Object(
   { force: Type.Optional(Type.Boolean({ description: 'without the grace', default: false })) },
-  closed,
+  { ...closed, examples: [{ force: true }] },
 );
 
 /** A `preValidation` hook for bodies that hold only options: no body is an empty one. */

@@ -234,17 +234,30 @@ const manyCounts = {
 };
 
 /** Answer of `POST /v1/jobs/cancel`. */
-export const ManyCancelled = Type.Object({
-  ...manyCounts,
-  cancelled: Type.Integer({ description: 'jobs that did not run and have ended now' }),
-  requested: Type.Integer({ description: 'running jobs that will be stopped' }),
-});
+export const ManyCancelled = Type.Object(
+  {
+    ...manyCounts,
+    cancelled: Type.Integer({ description: 'jobs that did not run and have ended now' }),
+    requested: Type.Integer({ description: 'running jobs that will be stopped' }),
+  },
+  { examples: [{ matched: 3, skipped: {}, nextCursor: null, cancelled: 2, requested: 1 }] },
+);
 export type ManyCancelled = Static<typeof ManyCancelled>;
 
 /** Answer of `POST /v1/jobs/retry`. */
-export const ManyRetried = Type.Object({
-  ...manyCounts,
-  retried: Type.Integer({ description: 'new jobs' }),
-  batchId: nullable(Type.String({ description: 'the batch of the new jobs; null: there are none' })),
-});
+export const ManyRetried = Type.Object(
+  {
+    ...manyCounts,
+    retried: Type.Integer({ description: 'new jobs' }),
+    batchId: nullable(Type.String({ description: 'the batch of the new jobs; null: there are none' })),
+  },
+  {
+    examples: [
+      {
+        ...{ matched: 3, skipped: { 'job.already_retried': 1 }, nextCursor: null },
+        ...{ retried: 2, batchId: '01K9ZV4Q4M2B4D6F8H0K2M4P6R' },
+      },
+    ],
+  },
+);
 export type ManyRetried = Static<typeof ManyRetried>;

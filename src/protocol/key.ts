@@ -65,7 +65,7 @@ const fields = {
   lastUsedAt: time('RFC 3339, correct to a minute; null: never'),
   ...given,
 };
-const example = {
+const exampleKey = {
   ...{ id: '01K9ZV4Q4S9V0M0X2T6D8Y3B7C', name: 'ci', project: 'web', scopes: ['jobs:write'] },
   ...{ status: 'active', createdAt: '2026-11-21T12:00:00.000Z', createdBy: 'admin' },
   ...{ expiresAt: null, revokedAt: null, lastUsedAt: null },
@@ -74,8 +74,14 @@ const example = {
 };
 
 /** A key, without its secret. */
-export const Key = Type.Object(fields, { examples: [example] });
+export const Key = Type.Object(fields, { examples: [exampleKey] });
 export type Key = Static<typeof Key>;
+
+/** Answer of `GET /v1/keys`. */
+export const KeyList = Type.Object(
+  { data: Type.Array(Key), nextCursor: Type.Null() },
+  { examples: [{ data: [exampleKey], nextCursor: null }] },
+);
 
 /** Answer of `POST /v1/keys` and of a rotation. */
 export const KeyCreated = Type.Object(
@@ -85,6 +91,6 @@ export const KeyCreated = Type.Object(
       '`bp_<id>_<secret>`, shown only here; null: an earlier request with this Idempotency-Key got it',
     ),
   },
-  { examples: [{ ...example, token: 'bp_01K9ZV4Q4S9V0M0X2T6D8Y3B7C_…' }] },
+  { examples: [{ ...exampleKey, token: 'bp_01K9ZV4Q4S9V0M0X2T6D8Y3B7C_…' }] },
 );
 export type KeyCreated = Static<typeof KeyCreated>;

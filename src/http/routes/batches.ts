@@ -4,11 +4,12 @@ import { AppError } from '../../errors.ts';
 import { BatchEvent, CURSOR } from '../../protocol/change.ts';
 import { Batch, BatchCreated, BatchResult, MAX_BATCH_PROMPTS } from '../../protocol/job.ts';
 import { CustomId } from '../../protocol/prompt.ts';
-import { closed, nullable } from '../../protocol/schema.ts';
+import { closed } from '../../protocol/schema.ts';
 import { NDJSON, peek, SSE, sendEvents } from '../event-stream.ts';
+import { exampleBatch, exampleBatchCreated, exampleBatchResult } from '../examples.ts';
 import { negotiate } from '../headers.ts';
 import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
-import { answer, emptyAnswer, errorAnswers, shared } from '../openapi.ts';
+import { answer, emptyAnswer, errorAnswers, pageOf, shared } from '../openapi.ts';
 import {
   BatchParams,
   batchIdOf,
@@ -35,6 +36,8 @@ const BatchRequest = Type.Object(
 );
 /** The body without the prompts, each of which is checked on its own. */
 const BatchOuter = Type.Object({ prompts: Type.Array(Type.Unknown(), list) }, closed);
+
+const batch = { 'application/json': Type.Unsafe<Batch>({ ...Batch, examples: [exampleBatch] }) };
 
 /** A prompt with every option has some thirty values. */
 const MAX_ITEMS = 50 * MAX_BATCH_PROMPTS;
@@ -70,7 +73,12 @@ export function batchRoutes(
         querystring: NoQuery,
         body: BatchRequest,
         response: {
-          202: answer('The batch, accepted', { 'application/json': BatchCreated }),
+          202: answer('The batch, accepted', {
+            'application/json': Type.Unsafe<BatchCreated>({
+              ...BatchCreated,
+              examples: [exampleBatchCreated],
+            }),
+          }),
           ...errorAnswers(
             'auth.unauthenticated',
             'idempotency.key_reused',
@@ -101,12 +109,7 @@ export function batchRoutes(
         summary: 'Batches, newest first',
         querystring: Type.Object(Page, closed),
         response: {
-          200: answer('A page of batches', {
-            'application/json': Type.Object({
-              data: Type.Array(Batch),
-              nextCursor: nullable(Type.String()),
-            }),
-          }),
+          200: answer('A page of batches', pageOf(Batch, exampleBatch)),
           ...errorAnswers('auth.unauthenticated'),
         },
       },
@@ -131,7 +134,9 @@ export function batchRoutes(
         params: BatchParams,
         querystring: NoQuery,
         response: {
-          200: answer('A line for each prompt', { [NDJSON]: BatchResult }),
+          200: answer('A line for each prompt', {
+            [NDJSON]: Type.Unsafe<BatchResult>({ ...BatchResult, examples: [exampleBatchResult] }),
+          }),
           ...errorAnswers('auth.unauthenticated', 'batch.not_found', 'request.not_acceptable'),
         },
       },
@@ -198,7 +203,7 @@ export function batchRoutes(
         params: BatchParams,
         querystring: NoQuery,
         response: {
-          200: answer('The batch', { 'application/json': Batch }),
+          200: answer('The batch', batch),
           ...errorAnswers('auth.unauthenticated', 'batch.not_found'),
         },
       },
@@ -218,8 +223,8 @@ export function batchRoutes(
         querystring: NoQuery,
         body: CancelBody,
         response: {
-          200: answer('Every job had ended before', { 'application/json': Batch }),
-          202: answer('Requested; running jobs may still end otherwise', { 'application/json': Batch }),
+          200: answer('Every job had ended before', batch),
+          202: answer('Requested; running jobs may still end otherwise', batch),
           ...errorAnswers('auth.unauthenticated', 'batch.not_found'),
         },
       },

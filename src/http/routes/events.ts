@@ -4,7 +4,7 @@ import { type StreamTickets, TICKET_LIFETIME_MS } from '../../auth/signed-values
 import { AppError } from '../../errors.ts';
 import { Change, CURSOR } from '../../protocol/change.ts';
 import type { StoredEvent } from '../../protocol/event.ts';
-import { JobStatus } from '../../protocol/job.ts';
+import { JobStatus, jobLinks } from '../../protocol/job.ts';
 import { closed } from '../../protocol/schema.ts';
 import {
   EVENT_KINDS,
@@ -15,6 +15,7 @@ import {
   sendEvents,
   sentJobEvent,
 } from '../event-stream.ts';
+import { JOB_ID } from '../examples.ts';
 import { negotiate } from '../headers.ts';
 import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
 import { answer, emptyAnswer, errorAnswers } from '../openapi.ts';
@@ -40,6 +41,12 @@ const EventsQuery = Type.Object(
   closed,
 );
 
+const EVENT_EXAMPLE = JSON.stringify({
+  ...{ jobId: JOB_ID, executionId: '01K9ZV4Q4S9V0M0X2T6D8Y3B7C', attempt: 1, seq: 7 },
+  ...{ at: '2026-11-21T12:00:01.300Z', kind: 'text.delta', text: 'Hello' },
+});
+const SSE_EXAMPLE = `event: text.delta\nid: 7\ndata: ${EVENT_EXAMPLE}\n\n`;
+
 const eventsSchema = {
   tags: ['events'],
   operationId: 'streamJob',
@@ -52,17 +59,30 @@ const eventsSchema = {
     'last-event-id': Type.Optional(Type.String({ description: 'last `seq` the reader has' })),
   }),
   response: {
-    200: answer('Events', { [SSE]: Type.String(), [NDJSON]: Type.String() }),
+    200: answer('Events', {
+      [SSE]: Type.String({ examples: [SSE_EXAMPLE] }),
+      [NDJSON]: Type.String({ examples: [EVENT_EXAMPLE] }),
+    }),
     204: emptyAnswer('The job is finished and the reader has everything'),
     ...errorAnswers('auth.unauthenticated', 'job.not_found', 'request.not_acceptable'),
   },
 };
 
-const Ticket = Type.Object({
-  ticket: Type.String(),
-  expiresAt: Type.String(),
-  url: Type.String({ description: 'the events of the job, with the ticket' }),
-});
+const Ticket = Type.Object(
+  {
+    ticket: Type.String(),
+    expiresAt: Type.String(),
+    url: Type.String({ description: 'the events of the job, with the ticket' }),
+  },
+  {
+    examples: [
+      {
+        ...{ ticket: 'eyJqb2Jz…', expiresAt: '2026-11-21T12:01:00.000Z' },
+        url: `${jobLinks(JOB_ID).events}?ticket=eyJqb2Jz…`,
+      },
+    ],
+  },
+);
 
 const ChangesQuery = Type.Object(
   {
@@ -161,7 +181,10 @@ export function eventRoutes(
         summary: "A ticket to one job's events, for a browser",
         description: `Valid for ${TICKET_LIFETIME_MS / 1000} s, including reconnects in that time.`,
         querystring: NoQuery,
-        body: Type.Object({ jobId: Type.String({ description: 'ULID of a job' }) }, closed),
+        body: Type.Object(
+          { jobId: Type.String({ description: 'ULID of a job' }) },
+          { ...closed, examples: [{ jobId: JOB_ID }] },
+        ),
         response: {
           201: answer('The ticket', { 'application/json': Ticket }),
           ...errorAnswers('auth.unauthenticated', 'job.not_found'),

@@ -4,11 +4,12 @@ import type { Principal } from '../../auth/principal.ts';
 import { AppError } from '../../errors.ts';
 import { type Job, JobFilter, JobPatch } from '../../protocol/job.ts';
 import { RetryRequest } from '../../protocol/prompt.ts';
-import { closed, nullable } from '../../protocol/schema.ts';
+import { closed } from '../../protocol/schema.ts';
 import { utf8Text } from '../body.ts';
+import { exampleJob, exampleListItem } from '../examples.ts';
 import { negotiate } from '../headers.ts';
 import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
-import { answer, emptyAnswer, errorAnswers, shared } from '../openapi.ts';
+import { answer, emptyAnswer, errorAnswers, pageOf, shared } from '../openapi.ts';
 import {
   CancelBody,
   DEFAULT_LIMIT,
@@ -57,12 +58,7 @@ export function jobRoutes(app: HttpApp, jobs: Jobs): void {
         summary: 'Jobs, newest first',
         querystring: ListQuery,
         response: {
-          200: answer('A page of jobs', {
-            'application/json': Type.Object({
-              data: Type.Array(shared('JobListItem')),
-              nextCursor: nullable(Type.String()),
-            }),
-          }),
+          200: answer('A page of jobs', pageOf(shared('JobListItem'), exampleListItem)),
           ...errorAnswers('auth.unauthenticated', 'request.not_acceptable'),
         },
       },
@@ -212,7 +208,10 @@ const createSchema = {
     },
   },
   response: {
-    200: answer('The finished job', { ...job, 'text/plain': Type.String() }),
+    200: answer('The finished job', {
+      ...job,
+      'text/plain': Type.String({ examples: [exampleJob.outcome?.text] }),
+    }),
     202: answer('The job, accepted', job),
     ...errorAnswers(
       ...REFUSALS,

@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import type { Keys } from '../../auth/keys.ts';
-import { Key, KeyCreated, KeyRequest } from '../../protocol/key.ts';
+import { Key, KeyCreated, KeyList, KeyRequest } from '../../protocol/key.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';
 import { IdempotencyHeaders, idempotencyOf, NoQuery, optionalBody } from '../parameters.ts';
@@ -22,7 +22,7 @@ export function keyRoutes(app: HttpApp, keys: Pick<Keys, 'list' | 'create' | 're
         querystring: NoQuery,
         response: {
           200: answer('All of them; `nextCursor` is always null', {
-            'application/json': Type.Object({ data: Type.Array(Key), nextCursor: Type.Null() }),
+            'application/json': KeyList,
           }),
           ...errorAnswers(...ERRORS),
         },

@@ -28,12 +28,15 @@ export function landingRoutes(app: HttpApp, version: string): void {
         summary: 'Name, version and links',
         response: {
           200: answer('Name, version, links', {
-            'application/json': Type.Object({
-              name: Type.Literal('bullpen'),
-              version: Type.String(),
-              links: Type.Record(Type.String(), Type.String()),
-            }),
-            'text/html': Type.String(),
+            'application/json': Type.Object(
+              {
+                name: Type.Literal('bullpen'),
+                version: Type.String(),
+                links: Type.Record(Type.String(), Type.String()),
+              },
+              { examples: [{ name: 'bullpen', version, links: LINKS }] },
+            ),
+            'text/html': Type.String({ examples: ['<!doctype html>…'] }),
           }),
         },
       },

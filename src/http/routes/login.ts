@@ -11,7 +11,10 @@ import { emptyAnswer, errorAnswers } from '../openapi.ts';
 import type { OwnNames } from '../own-names.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
-const Credentials = Type.Object({ token: Type.String(), next: Type.Optional(Type.String()) }, closed);
+const Credentials = Type.Object(
+  { token: Type.String(), next: Type.Optional(Type.String()) },
+  { ...closed, examples: [{ token: 'bp_…', next: '/docs' }] },
+);
 const COOKIE = { httpOnly: true, sameSite: 'strict', path: '/' } as const;
 
 interface LoginOptions {

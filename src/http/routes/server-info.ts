@@ -1,23 +1,31 @@
 import { type TSchema, Type } from 'typebox';
 import { nullable } from '../../protocol/schema.ts';
 import { ProviderReport } from '../../protocol/server-info.ts';
+import { exampleProvider } from '../examples.ts';
 import type { HttpApp } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';
 import { NoQuery } from '../parameters.ts';
 import type { Health } from '../ports.ts';
 
-const Readiness = Type.Object({
-  ready: Type.Boolean(),
-  degraded: Type.Boolean({ description: 'ready, but a stored record cannot be read' }),
-  checks: Type.Record(Type.String(), Type.Object({ ok: Type.Boolean(), detail: nullable(Type.String()) })),
-});
-const ExecutorHealth = Type.Object({
-  status: Type.Enum(['healthy', 'unhealthy']),
-  mode: Type.Literal('main-process'),
-  pendingRequests: Type.Integer(),
-  running: Type.Integer(),
-  limit: Type.Integer(),
-});
+const Readiness = Type.Object(
+  {
+    ready: Type.Boolean(),
+    degraded: Type.Boolean({ description: 'ready, but a stored record cannot be read' }),
+    checks: Type.Record(Type.String(), Type.Object({ ok: Type.Boolean(), detail: nullable(Type.String()) })),
+  },
+  { examples: [{ ready: true, degraded: false, checks: { redis: { ok: true, detail: null } } }] },
+);
+const ExecutorHealth = Type.Object(
+  {
+    status: Type.Enum(['healthy', 'unhealthy']),
+    mode: Type.Literal('main-process'),
+    pendingRequests: Type.Integer(),
+    running: Type.Integer(),
+    limit: Type.Integer(),
+  },
+  { examples: [{ status: 'healthy', mode: 'main-process', pendingRequests: 0, running: 2, limit: 5 }] },
+);
+const Alive = Type.Object({ status: Type.Literal('ok') }, { examples: [{ status: 'ok' }] });
 const json = (schema: TSchema) => ({ 'application/json': schema });
 
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -35,7 +43,7 @@ export function serverRoutes(app: HttpApp, health: Health): void {
         tags: ['server'],
         operationId: 'getHealth',
         summary: 'Whether the process is alive',
-        response: { 200: answer('It is', json(Type.Object({ status: Type.Literal('ok') }))) },
+        response: { 200: answer('It is', json(Alive)) },
       },
     },
     async () => ({ status: 'ok' }),
@@ -92,7 +100,12 @@ export function serverRoutes(app: HttpApp, health: Health): void {
         operationId: 'listProviders',
         summary: 'The CLIs: installed or not, logged in or not, and their capabilities',
         response: {
-          200: answer('Every known provider', json(Type.Object({ data: Type.Array(ProviderReport) }))),
+          200: answer(
+            'Every known provider',
+            json(
+              Type.Object({ data: Type.Array(ProviderReport) }, { examples: [{ data: [exampleProvider] }] }),
+            ),
+          ),
           ...errorAnswers('auth.unauthenticated', 'request.not_acceptable'),
         },
       },
@@ -138,7 +151,9 @@ export function serverRoutes(app: HttpApp, health: Health): void {
         operationId: 'getMetrics',
         summary: 'Prometheus metrics',
         response: {
-          200: answer('Prometheus text', { 'text/plain': Type.String() }),
+          200: answer('Prometheus text', {
+            'text/plain': Type.String({ examples: ['bullpen_jobs{status="running"} 2\n'] }),
+          }),
           ...errorAnswers('auth.unauthenticated', 'auth.forbidden', 'request.not_acceptable'),
         },
       },

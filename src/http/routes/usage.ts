@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
 import { closed, nullable } from '../../protocol/schema.ts';
 import { UsageDimension, UsageRow } from '../../protocol/usage.ts';
+import { exampleUsage } from '../examples.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';
 import type { ReadUsage } from '../ports.ts';
@@ -36,12 +37,10 @@ export function usageRoute(app: HttpApp, readUsage: ReadUsage): void {
           200: answer(
             'One row per day, provider, model, project, caller or tag; the row for an unknown one is last',
             {
-              'application/json': Type.Object({
-                by: UsageDimension,
-                from: nullableText,
-                to: nullableText,
-                data: Type.Array(UsageRow),
-              }),
+              'application/json': Type.Object(
+                { by: UsageDimension, from: nullableText, to: nullableText, data: Type.Array(UsageRow) },
+                { examples: [{ by: 'day', from: null, to: null, data: [exampleUsage] }] },
+              ),
             },
           ),
           ...errorAnswers('auth.unauthenticated', 'request.not_acceptable'),

@@ -1,3 +1,5 @@
+import type { TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
 import { expect, test } from 'vitest';
 import { asAdmin, startHttp } from './harness.ts';
 
@@ -108,6 +110,30 @@ test('the example request of the document is accepted', async () => {
   }
 });
 
+test('every operation has an example of its body and of each answer, as its schema asks', async () => {
+  const { paths, components } = await document();
+  const schemas: Record<string, TSchema> = components.schemas;
+  const named = Object.fromEntries(
+    Object.entries(schemas).map(([name, schema]) => [`#/components/schemas/${name}`, schema]),
+  );
+  const missing: string[] = [];
+  for (const item of Object.values<Record<string, Operation>>(paths)) {
+    for (const { operationId, requestBody, responses } of Object.values(item)) {
+      const good = Object.entries(responses).filter(([status]) => Number(status) < 300);
+      const bodies = [['body', requestBody] as const, ...good];
+      for (const [what, body] of bodies) {
+        for (const [type, { schema, example, examples = {} }] of Object.entries(body?.content ?? {})) {
+          const target: Media['schema'] = named[schema.$ref ?? ''] ?? schema;
+          const [first = Object.values(examples)[0]?.value] = target.examples ?? [example];
+          if (first === undefined) missing.push(`${operationId} ${what} ${type}`);
+          else expect(Compile(named, schema).Errors(first), `${operationId} ${what}`).toEqual([]);
+        }
+      }
+    }
+  }
+  expect(missing).toEqual([]);
+});
+
 test('every reference has a target', async () => {
   const whole = await document();
   const references = JSON.stringify(whole).match(/"\$ref":"[^"]+"/g) ?? [];
@@ -159,6 +185,15 @@ interface Operation {
   readonly tags?: readonly string[];
   readonly security: readonly object[];
   readonly parameters?: readonly { readonly schema: { readonly type?: string } }[];
-  readonly responses: Record<string, { readonly description: string; readonly content?: object }>;
+  readonly requestBody?: Body;
+  readonly responses: Record<string, Body & { readonly description: string }>;
+}
+interface Body {
+  readonly content?: Readonly<Record<string, Media>>;
+}
+interface Media {
+  readonly schema: TSchema & { readonly $ref?: string; readonly examples?: readonly unknown[] };
+  readonly example?: unknown;
+  readonly examples?: Readonly<Record<string, { readonly value: unknown }>>;
 }
 const PROBLEM = { $ref: '#/components/schemas/Problem' };

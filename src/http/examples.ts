@@ -1,0 +1,153 @@
+/** Examples of answers in the OpenAPI document: the same job, as several routes show it. */
+import {
+  type Batch,
+  type BatchCreated,
+  type BatchResult,
+  batchLinks,
+  type Job,
+  type JobListItem,
+  jobLinks,
+} from '../protocol/job.ts';
+import type { Outcome } from '../protocol/outcome.ts';
+import type { ProviderReport } from '../protocol/server-info.ts';
+import type { UsageRow } from '../protocol/usage.ts';
+
+export const JOB_ID = '01K9ZV4Q4PPJ6S5V6H9Y1C3D2E';
+export const BATCH_ID = '01K9ZV4Q4M2B4D6F8H0K2M4P6R';
+
+const outcome: Outcome = {
+  status: 'succeeded',
+  executionId: '01K9ZV4Q4S9V0M0X2T6D8Y3B7C',
+  provider: 'claude',
+  credential: 'claude',
+  model: 'claude-sonnet-5',
+  text: 'Hello!',
+  textTruncated: false,
+  structured: null,
+  sessionId: JOB_ID,
+  nativeSessionId: '6d3f9a52-7c1e-4b8e-9f43-0d2c5b7a1e60',
+  turns: 1,
+  durationMs: 2140,
+  exit: { code: 0, signal: null },
+  permissionDenials: [],
+  usage: {
+    ...{ inputTokens: 12, outputTokens: 7, cacheReadTokens: 0, cacheWriteTokens: 0 },
+    ...{ costUsd: 0.0002, costBasis: 'reported' },
+  },
+  error: null,
+};
+
+const common = {
+  id: JOB_ID,
+  status: 'succeeded',
+  finished: true,
+  waitReason: null,
+  scheduledFor: null,
+  provider: 'claude',
+  priority: 0,
+  tags: ['nightly'],
+  metadata: {},
+  archived: false,
+  attempts: 1,
+  sessionId: JOB_ID,
+  retryOf: null,
+  batchId: BATCH_ID,
+  customId: 'hi',
+  node: '01K9ZV4PZZ3W5R7T9V1X3Z5B7D',
+  createdAt: '2026-11-21T12:00:00.000Z',
+  startedAt: '2026-11-21T12:00:00.040Z',
+  finishedAt: '2026-11-21T12:00:02.200Z',
+  links: jobLinks(JOB_ID),
+} as const;
+
+export const exampleJob: Job = {
+  ...common,
+  tags: [...common.tags],
+  prompt: 'Say hello',
+  model: null,
+  cwd: '/home/me/my-project',
+  permissionMode: 'default',
+  allowedTools: [],
+  nativeSessionId: outcome.nativeSessionId,
+  cancelRequested: false,
+  outcome,
+};
+
+export const exampleListItem: JobListItem = {
+  ...common,
+  tags: [...common.tags],
+  promptPreview: 'Say hello',
+  error: null,
+  costUsd: 0.0002,
+  deniedTools: 0,
+};
+
+export const exampleBatch: Batch = {
+  id: BATCH_ID,
+  createdAt: common.createdAt,
+  startedAt: common.startedAt,
+  finishedAt: null,
+  finished: false,
+  refused: 1,
+  total: 2,
+  counts: { queued: 1, scheduled: 0, waiting: 0, running: 0, succeeded: 1, failed: 0, cancelled: 0 },
+  costUsd: 0.0002,
+  links: batchLinks(BATCH_ID),
+};
+
+const refusal = { code: 'request.invalid', message: 'prompt must not be empty', retryable: false } as const;
+
+export const exampleBatchCreated: BatchCreated = {
+  id: BATCH_ID,
+  items: [
+    { index: 0, customId: 'hi', id: JOB_ID },
+    {
+      index: 1,
+      customId: null,
+      error: { ...refusal, errors: [{ path: '/prompt', message: 'must not be empty' }] },
+    },
+  ],
+  links: batchLinks(BATCH_ID),
+};
+
+export const exampleBatchResult: BatchResult = {
+  index: 0,
+  customId: 'hi',
+  jobId: JOB_ID,
+  status: 'succeeded',
+  outcome,
+  error: null,
+};
+
+export const exampleUsage: UsageRow = {
+  key: '2026-11-21',
+  executions: 12,
+  succeeded: 10,
+  cancelled: 1,
+  successRate: 0.9091,
+  durationP50Ms: 8123,
+  durationP95Ms: 61_240,
+  inputTokens: 5210,
+  outputTokens: 1893,
+  cacheReadTokens: 88_412,
+  cacheWriteTokens: 9120,
+  costUsd: 0.42,
+  reportedUsd: 0.4,
+  estimatedUsd: 0.02,
+  unknownCosts: 0,
+};
+
+export const exampleProvider: ProviderReport = {
+  name: 'claude',
+  available: true,
+  version: '2.1.329',
+  binary: '/usr/local/bin/claude',
+  authenticated: 'yes',
+  why: null,
+  todo: null,
+  credentials: [{ name: 'claude', status: 'limited', limitedUntil: '2026-11-22T03:00:00.000Z' }],
+  running: 2,
+  concurrency: null,
+  fallback: null,
+  capabilities: { resume: true, permissionModes: ['default', 'plan', 'acceptEdits'] },
+};
