@@ -10,6 +10,7 @@ import type { Logger } from 'pino';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { createKeys } from './auth/keys.ts';
 import { ADMIN_PRINCIPAL, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
+import { configPlaces } from './config/places.ts';
 import type { Settings } from './config/schema.ts';
 import { urlSecrets } from './config/secrets.ts';
 import { createDamageReports } from './damage.ts';
@@ -20,6 +21,7 @@ import { createServerProbe, createStateFolders } from './executor/cli-probe.ts';
 import { createExecutor, type RecoveryReport } from './executor/executor.ts';
 import { createKnownSessions, storedSessions, storedTotals } from './executor/known-sessions.ts';
 import { type PrepareOptions, readAhead } from './executor/prepare.ts';
+import { createPrivatePaths } from './executor/private-paths.ts';
 import { createUntrustedEnvironment } from './executor/untrusted-environment.ts';
 import { warmSettings } from './executor/warm/cli-starter.ts';
 import { workersFor } from './executor/warm/look-ahead.ts';
@@ -198,6 +200,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   });
   const launcher = createLauncher({ dir: settings.home, logger: component('launcher') });
   await life.start('launcher', launcher);
+  const scratchDir = join(settings.home, 'tmp');
   const waits = createJobWaits(doorbells, names.responses);
   const prepare: PrepareOptions = {
     nodeId,
@@ -208,7 +211,11 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     settings: allowed,
     environment,
     untrusted: createUntrustedEnvironment({ launch: launcher.launch }),
-    scratchDir: join(settings.home, 'tmp'),
+    privatePaths: createPrivatePaths({
+      ...{ dataFolder: settings.home, scratchDir, providers, environment },
+      others: [settings.cacheDir, ...configPlaces(env, process.cwd())],
+    }),
+    scratchDir,
     limits: settings,
     warm: warmSettings(settings),
     sessions: createKnownSessions(storedSessions(store, copier), storedTotals(store)),

@@ -36,6 +36,12 @@ export function configFile(
   };
 }
 
+/** The user's configuration folder of Bullpen, and the settings file, which may lie elsewhere. */
+export const configPlaces = (env: Environment, cwd: string): readonly string[] => [
+  join(userFolder(env, 'XDG_CONFIG_HOME', '.config'), 'bullpen'),
+  configFile(env, cwd).path,
+];
+
 /**
  * Returns the data folder when the environment names it or no settings file could. null: the
  * settings must be loaded, which takes a quarter of a second. A test compares it with the loader.

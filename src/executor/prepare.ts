@@ -21,6 +21,7 @@ import {
 import type { ExecutionLimits } from './execute.ts';
 import type { FoundSession, KnownSessions } from './known-sessions.ts';
 import { checkRequest, type PermitOptions, permit } from './permit.ts';
+import type { PrivatePaths } from './private-paths.ts';
 import type { UntrustedEnvironment } from './untrusted-environment.ts';
 import type { WarmSettings } from './warm/cli-starter.ts';
 import { type ProcessShape, shapeOf } from './warm/process-shape.ts';
@@ -78,6 +79,7 @@ export interface PrepareOptions {
   environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
   /** Changes the environment for an untrusted folder. */
   readonly untrusted: UntrustedEnvironment;
+  readonly privatePaths: PrivatePaths;
   readonly limits: ExecutionLimits;
   readonly warm: WarmSettings;
   readonly sessions: KnownSessions;
@@ -160,7 +162,10 @@ export async function prepareFor(
   const { request: whole, workspace } = await permit(asked, claim.principal, provider, options);
   const [cli, session, earlier] = await looks;
   const left = { ...whole, ...whatIsLeft(whole, earlier) };
-  const turn = await turnOf(left, { claim, provider, session, earlier }, options);
+  const [turn, privatePaths] = await Promise.all([
+    turnOf(left, { claim, provider, session, earlier }, options),
+    options.privatePaths(provider, workspace.cwd),
+  ]);
   const { request, promptId } = turn;
   const scratch = join(options.scratchDir, executionId);
   const command = provider.command(request, {
@@ -168,6 +173,7 @@ export async function prepareFor(
     trustedWorkspace: workspace.trusted,
     scratchDir: scratch,
     promptId,
+    privatePaths,
   });
   const plain = withFolder(options.environment(provider.name, command.env), cli.extraFolder);
   const [env, unsaved] = await Promise.all([
@@ -270,13 +276,7 @@ async function turnOf(
 /** Turns an id of Bullpen into a UUID. */
 function uuidOf(id: string): string {
   const hex = createHash('sha256').update(id).digest('hex');
-  return [
-    hex.slice(0, 8),
-    hex.slice(8, 12),
-    `4${hex.slice(13, 16)}`,
-    `8${hex.slice(17, 20)}`,
-    hex.slice(20, 32),
-  ].join('-');
+  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-4$3-8$4-$5');
 }
 
 /**

@@ -58,6 +58,19 @@ export interface CommandContext {
   readonly scratchDir: string;
   /** A UUID that names the prompt. A prompt that is sent again in a later attempt keeps it. */
   readonly promptId?: string;
+  /**
+   * What the tools of the CLI must not read or change, as far as its own rules can say so. Left
+   * out: nothing.
+   */
+  readonly privatePaths?: readonly PrivatePath[];
+}
+
+/** A file or folder of the server, or of a CLI, with secrets in it. It exists. */
+export interface PrivatePath {
+  /** Absolute, without symbolic links. */
+  readonly real: string;
+  /** Other ways to write it: through a link, from the home (`~/…`), from the working directory. */
+  readonly written: readonly string[];
 }
 
 /** What a translator knows of its run besides the request. */
@@ -194,6 +207,10 @@ export interface Login {
     readonly home: string;
     readonly name: string;
   }[];
+  /** Further files that may hold a key, as `files`. Left out: none. */
+  readonly secrets?: Login['files'];
+  /** The folders with all that the CLI keeps: logins, sessions. As `files`. Left out: not known. */
+  readonly folders?: Login['files'];
   /** Arguments of the CLI's own status command (exit code 0: logged in); null: it has none. */
   readonly statusArgs: readonly string[] | null;
   /** What a person has to do. */

@@ -6,7 +6,7 @@ import type { BuiltInSettings } from '../../protocol/provider-settings.ts';
 import { closed, MODEL_PATTERN } from '../../protocol/schema.ts';
 import { asPlainText, checkedSessionId, type Unsupported } from '../built-in.ts';
 import { withoutDialect } from '../output-schema.ts';
-import type { Command, CommandContext } from '../provider.ts';
+import type { Command, CommandContext, PrivatePath } from '../provider.ts';
 
 /**
  * Arguments of every run. The prompt comes as a JSON message, so that a process can start before
@@ -69,6 +69,7 @@ export function claudeCommand(
     ...flag('--effort', request.effort),
     ...request.allowedTools.map((tool) => `--allowedTools=${tool}`),
     ...request.disallowedTools.map((tool) => `--disallowedTools=${tool}`),
+    ...(context.privatePaths ?? []).flatMap(denial),
     ...snapshotArgs(request.appendSystemPrompt, context.nativeSessionId),
     ...flag('--max-turns', request.maxTurns),
     ...flag('--max-budget-usd', request.maxCostUsd === null ? null : plainDecimal(request.maxCostUsd)),
@@ -82,6 +83,17 @@ export function claudeCommand(
     env: commandEnv(request, options),
   };
 }
+
+/**
+ * Rules that hold in every mode, for the CLI's own tools and for the commands of `Bash` whose files
+ * it knows (`cat`, `cp`, `>`; observed with 2.1.329). `//` begins an absolute path, and the rest is
+ * a pattern as in .gitignore: a folder's content counts, too.
+ */
+const denial = ({ real, written }: PrivatePath): readonly string[] =>
+  [real, ...written]
+    .filter((path) => path.startsWith('/'))
+    .map((path) => path.replace(/[\\*?[\]!#(), ]/g, '\\$&'))
+    .flatMap((path) => ['Read', 'Edit'].map((tool) => `--disallowedTools=${tool}(/${path})`));
 
 const flag = (name: string, value: string | number | null): readonly string[] =>
   value === null ? [] : [`${name}=${value}`];

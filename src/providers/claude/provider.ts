@@ -38,6 +38,8 @@ const LOGIN: Login = {
     'CLAUDE_CODE_USE_VERTEX',
   ],
   files: [{ variable: 'CLAUDE_CONFIG_DIR', home: '.claude', name: '.credentials.json' }],
+  secrets: [{ variable: 'CLAUDE_CONFIG_DIR', home: '', name: '.claude.json' }],
+  folders: [{ variable: 'CLAUDE_CONFIG_DIR', home: '.claude', name: '' }],
   statusArgs: null,
   hint: LOGIN_HINT,
 };

@@ -1,16 +1,18 @@
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
 import { type BuiltInOptions, checkedSessionId } from '../built-in.ts';
 import { withoutDialect } from '../output-schema.ts';
-import type { Command, CommandContext } from '../provider.ts';
+import type { Command, CommandContext, PrivatePath } from '../provider.ts';
 
 const SCHEMA_FILE = 'output-schema.json';
+/** The name of the permission profile. */
+const PROFILE = 'bullpen';
 
 /** `codex exec` asks no questions: what its sandbox does not allow fails. */
-const PERMISSION_ARGS: Readonly<Record<PermissionMode, readonly string[]>> = {
-  default: ['--sandbox=read-only'],
-  plan: ['--sandbox=read-only'],
-  acceptEdits: ['--sandbox=workspace-write'],
-  fullAccess: ['--dangerously-bypass-approvals-and-sandbox'],
+const SANDBOXES: Readonly<Record<PermissionMode, 'read-only' | 'workspace' | null>> = {
+  default: 'read-only',
+  plan: 'read-only',
+  acceptEdits: 'workspace',
+  fullAccess: null,
 };
 
 /**
@@ -36,7 +38,7 @@ export function codexCommand(
     '--skip-git-repo-check',
     ...(context.trustedWorkspace ? [] : [distrust(request.cwd)]),
     ...options.args,
-    ...(options.modes[request.permissionMode] ?? PERMISSION_ARGS[request.permissionMode]),
+    ...(options.modes[request.permissionMode] ?? modeArgs(request.permissionMode, context.privatePaths)),
     ...(request.model === null ? [] : [`--model=${request.model}`]),
     ...(request.effort === null ? [] : [config('model_reasoning_effort', request.effort)]),
     ...(schema === null ? [] : [`--output-schema=${context.scratchDir}/${SCHEMA_FILE}`]),
@@ -49,6 +51,23 @@ export function codexCommand(
     env: {},
     ...(schema === null ? {} : { files: { [SCHEMA_FILE]: schema } }),
   };
+}
+
+/**
+ * A permission profile, because `--sandbox` cannot hide a file from reading. The two do not go
+ * together, and the one that comes from the command line counts (observed with 0.169.0). A link
+ * would stop every command, so only real paths are named.
+ * https://developers.openai.com/codex/permissions
+ */
+function modeArgs(mode: PermissionMode, privatePaths: readonly PrivatePath[] = []): readonly string[] {
+  const sandbox = SANDBOXES[mode];
+  if (sandbox === null) return ['--dangerously-bypass-approvals-and-sandbox'];
+  const denied = privatePaths.map(({ real }) => `${JSON.stringify(real)}="deny"`);
+  return [
+    config('default_permissions', PROFILE),
+    config(`permissions.${PROFILE}.extends`, `:${sandbox}`),
+    ...(denied.length === 0 ? [] : [`--config=permissions.${PROFILE}.filesystem={${denied.join(',')}}`]),
+  ];
 }
 
 /** `-c name=value`, the value as TOML, which writes a string as JSON does. */

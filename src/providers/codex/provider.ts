@@ -34,6 +34,8 @@ const CAPABILITIES: Capabilities = {
 const LOGIN: Login = {
   variables: ['CODEX_API_KEY', 'CODEX_ACCESS_TOKEN'],
   files: [{ variable: 'CODEX_HOME', home: '.codex', name: 'auth.json' }],
+  secrets: [{ variable: 'CODEX_HOME', home: '.codex', name: '.credentials.json' }],
+  folders: [{ variable: 'CODEX_HOME', home: '.codex', name: '' }],
   statusArgs: ['login', 'status'],
   hint: LOGIN_HINT,
 };

@@ -68,6 +68,10 @@ const MODES: readonly PermissionMode[] = ['default', 'plan', 'acceptEdits', 'ful
 const LOGIN: Login = {
   variables: ['CURSOR_API_KEY'],
   files: [],
+  folders: [
+    { variable: 'CURSOR_CONFIG_DIR', home: '.cursor', name: '' },
+    { variable: 'XDG_CONFIG_HOME', home: '.config', name: 'cursor' },
+  ],
   statusArgs: ['status'],
   hint: LOGIN_HINT,
 };

@@ -3,7 +3,7 @@
  */
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
 import { asPlainText, type BuiltInOptions, checkedSessionId } from '../built-in.ts';
-import type { Command, CommandContext } from '../provider.ts';
+import type { Command, CommandContext, PrivatePath } from '../provider.ts';
 
 const POLICY_FILE = 'tools.toml';
 
@@ -29,7 +29,7 @@ export function geminiCommand(
   const { permissionMode: mode, allowedTools: allowed, disallowedTools: denied } = request;
   const { trustedWorkspace: trusted } = context;
   const own = options.modes[mode];
-  const listed = { allowed, denied };
+  const listed = { allowed, denied, privatePaths: context.privatePaths ?? [] };
   const policy = toolPolicy(trusted || own !== undefined ? listed : modeRules(mode, listed));
   const sessionId = checkedSessionId('gemini', context.nativeSessionId);
   const args = [
@@ -81,7 +81,7 @@ function modeRules(mode: PermissionMode, listed: ToolRules): ToolRules {
     case 'default':
       return listed;
     case 'plan':
-      return { allowed: [], denied: [...CHANGING_TOOLS, ...listed.denied] };
+      return { ...listed, allowed: [], denied: [...CHANGING_TOOLS, ...listed.denied] };
     case 'acceptEdits':
       return { ...listed, allowed: ['write_file', 'replace', 'web_fetch', ...listed.allowed] };
     case 'fullAccess':
@@ -124,13 +124,14 @@ export const isToolRule = (tool: string): boolean => PLAIN.test(tool) || WITH_CO
 interface ToolRules {
   readonly allowed: readonly string[];
   readonly denied: readonly string[];
+  readonly privatePaths: readonly PrivatePath[];
 }
 
 /**
  * The rules as a TOML file of the CLI's policy engine; null when there are none. Each tool but `*`
  * must satisfy {@link isToolRule}. https://geminicli.com/docs/core/policy-engine
  */
-function toolPolicy({ allowed, denied }: ToolRules): string | null {
+function toolPolicy({ allowed, denied, privatePaths }: ToolRules): string | null {
   const rules = [
     ...allowed.map((tool) => [
       ...match(tool),
@@ -139,8 +140,28 @@ function toolPolicy({ allowed, denied }: ToolRules): string | null {
       ALLOWED_IN,
     ]),
     ...denied.map((tool) => [...match(tool), 'decision = "deny"', `priority = ${DENY_PRIORITY}`]),
+    ...privatePaths.map((path) => [
+      'toolName = "*"',
+      `argsPattern = ${JSON.stringify(mention(path))}`,
+      'decision = "deny"',
+      `priority = ${DENY_PRIORITY}`,
+    ]),
   ];
   return rules.length === 0 ? null : rules.map((lines) => `[[rule]]\n${lines.join('\n')}\n`).join('\n');
+}
+
+/**
+ * A regular expression for a tool's arguments as JSON that name a private path. The CLI's own tools
+ * do not leave the workspace; this is for its shell, and for what lies in the workspace. A command
+ * can name a file in more ways than these.
+ */
+function mention({ real, written }: PrivatePath): string {
+  const ways = [real, ...written].map((path) => {
+    const text = JSON.stringify(path).slice(1, -1);
+    const escaped = text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+    return /^[/~$]/.test(path) ? escaped : `(?<![\\w/.-])${escaped}`;
+  });
+  return `(?:${ways.join('|')})(?![\\w-])`;
 }
 
 /** A JSON string of printable ASCII is a TOML string, too. */

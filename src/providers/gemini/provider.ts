@@ -39,6 +39,13 @@ const LOGIN: Login = {
     'GOOGLE_APPLICATION_CREDENTIALS',
   ],
   files: [{ variable: null, home: '.gemini', name: 'oauth_creds.json' }],
+  secrets: ['.env', 'gemini-credentials.json', 'google_accounts.json', 'mcp-oauth-tokens.json'].map(
+    (name) => ({
+      ...{ variable: 'GEMINI_CLI_HOME', home: '' },
+      name: `.gemini/${name}`,
+    }),
+  ),
+  folders: [{ variable: 'GEMINI_CLI_HOME', home: '', name: '.gemini' }],
   statusArgs: null,
   hint: LOGIN_HINT,
 };

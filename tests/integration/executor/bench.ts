@@ -112,6 +112,7 @@ export async function executorBench(
           ...permitted,
         },
         scratchDir: join(dir, 'scratch'),
+        privatePaths: async () => [],
         untrusted: Object.assign(async (_cwd: string, env: Readonly<Record<string, string>>) => env, {
           readAhead: () => undefined,
         }),

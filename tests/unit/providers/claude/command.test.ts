@@ -47,6 +47,18 @@ describe('the claude command line', () => {
     });
   });
 
+  it('denies its tools the private paths, whatever signs are in them', () => {
+    const privatePaths = [
+      { real: '/data/token', written: [] },
+      { real: '/a [b]*/c(d), !e', written: ['/link/e', '~/e', 'e'] },
+    ];
+    const { args } = command({ permissionMode: 'fullAccess' }, { privatePaths });
+    const odd = String.raw`//a\ \[b\]\*/c\(d\)\,\ \!e`;
+    const rules = ['//data/token', odd, '//link/e'].flatMap((path) => [`Read(${path})`, `Edit(${path})`]);
+    const denied = rules.map((rule) => `--disallowedTools=${rule}`);
+    expect(args).toEqual([...START, '--dangerously-skip-permissions', ...denied]);
+  });
+
   const perOption: [Partial<ResolvedPrompt>, string[]][] = [
     [{ model: 'opus' }, [...PLAIN, '--model=opus']],
     [{ effort: 'high' }, [...PLAIN, '--effort=high']],

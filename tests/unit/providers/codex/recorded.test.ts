@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { PermissionMode } from '../../../../src/protocol/prompt.ts';
 import { createCodexProvider } from '../../../../src/providers/codex/provider.ts';
 import { replay } from '../recorded.ts';
 import { resolvedPrompt } from '../resolved-prompt.ts';
@@ -99,31 +100,48 @@ describe('a recorded run of codex', () => {
   });
 });
 
+const profile = (sandbox: string): readonly string[] => [
+  '--config=default_permissions="bullpen"',
+  `--config=permissions.bullpen.extends=":${sandbox}"`,
+];
+
 describe('the codex command', () => {
   const context = { nativeSessionId: null, trustedWorkspace: true, scratchDir: '/scratch' };
   const request = resolvedPrompt({ provider: 'codex', prompt: 'Hello' });
 
   it('has the prompt on stdin and never in an argument', () => {
     expect(codex.command(request, context)).toEqual({
-      args: ['exec', '--json', '--skip-git-repo-check', '--sandbox=read-only', '-'],
+      args: ['exec', '--json', '--skip-git-repo-check', ...profile('read-only'), '-'],
       stdin: 'Hello',
       env: {},
     });
   });
 
   it.each([
-    ['plan', '--sandbox=read-only'],
-    ['acceptEdits', '--sandbox=workspace-write'],
-    ['fullAccess', '--dangerously-bypass-approvals-and-sandbox'],
-  ] as const)('%s is %s', (permissionMode, arg) => {
-    expect(codex.command({ ...request, permissionMode }, context).args).toContain(arg);
+    ['plan', profile('read-only')],
+    ['acceptEdits', profile('workspace')],
+    ['fullAccess', ['--dangerously-bypass-approvals-and-sandbox']],
+  ] as const)('%s is %s', (permissionMode, mode) => {
+    const { args } = codex.command({ ...request, permissionMode }, context);
+    expect(args.slice(3)).toEqual([...mode, '-']);
+  });
+
+  it('hides private paths in each mode that has a sandbox, by their real path', () => {
+    const privatePaths = [{ real: '/home/a "b"/token', written: ['/link/token', '~/token'] }];
+    const denied = String.raw`--config=permissions.bullpen.filesystem={"/home/a \"b\"/token"="deny"}`;
+    const argsIn = (permissionMode: PermissionMode) =>
+      codex.command({ ...request, permissionMode }, { ...context, privatePaths }).args.slice(3, -1);
+    expect(argsIn('default')).toEqual([...profile('read-only'), denied]);
+    expect(argsIn('plan')).toEqual([...profile('read-only'), denied]);
+    expect(argsIn('acceptEdits')).toEqual([...profile('workspace'), denied]);
+    expect(argsIn('fullAccess')).toEqual(['--dangerously-bypass-approvals-and-sandbox']);
   });
 
   it("takes the settings' arguments for a mode instead of its own", () => {
     const own = createCodexProvider(builtInOptions({ modes: { acceptEdits: ['--approve-for-me'] } }));
     const { args } = own.command({ ...request, permissionMode: 'acceptEdits' }, context);
     expect(args).toContain('--approve-for-me');
-    expect(args).not.toContain('--sandbox=workspace-write');
+    expect(args).not.toContain('--config=default_permissions="bullpen"');
   });
 
   it('puts every option before the thread it resumes', () => {
@@ -138,7 +156,7 @@ describe('the codex command', () => {
       },
       { ...context, nativeSessionId },
     );
-    expect(args.slice(4)).toEqual([
+    expect(args.slice(5)).toEqual([
       '--model=gpt-5',
       '--config=model_reasoning_effort="high"',
       '--output-schema=/scratch/output-schema.json',

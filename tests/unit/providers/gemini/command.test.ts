@@ -68,6 +68,33 @@ describe('the gemini command', () => {
     expect(files?.['tools.toml']).not.toContain('allow');
   });
 
+  it('denies every call that names a private path', () => {
+    const privatePaths = [
+      { real: '/home/a/.x (1)/token', written: ['~/.x (1)/token', '$HOME/.x (1)/token'] },
+      { real: '/work/.claude', written: ['.claude', './.claude'] },
+    ];
+    const { args, files } = gemini.command(request, { ...context, privatePaths });
+    expect(args).toContain('--policy=/scratch/tools.toml');
+    const rules = (files?.['tools.toml'] ?? '').split('\n\n').map((rule) => {
+      expect(rule).toContain('toolName = "*"');
+      expect(rule).toContain('decision = "deny"\npriority = 999');
+      const pattern = /^argsPattern = (.*)$/m.exec(rule)?.[1] ?? expect.unreachable();
+      return new RegExp(JSON.parse(pattern) as string); // a TOML string is one of JSON here
+    });
+    const denied = (command: string): boolean =>
+      rules.some((rule) => rule.test(JSON.stringify({ command, description: 'x' })));
+    expect(rules).toHaveLength(2);
+    for (const command of [
+      ...["cat '/home/a/.x (1)/token'", 'cat "~/.x (1)/token"', 'cat "$HOME/.x (1)/token"'],
+      ...['cat .claude/login', 'cat ./.claude/login', 'cat "/work/.claude/login"', 'echo a >.claude/login'],
+    ]) {
+      expect([command, denied(command)]).toEqual([command, true]);
+    }
+    for (const command of ['cat "/home/a/.x (1)/token2"', 'cat packages/.claude/x', 'cat my.claude']) {
+      expect([command, denied(command)]).toEqual([command, false]);
+    }
+  });
+
   it("writes lists of tools as rules beside the user's own", () => {
     const { args, files } = gemini.command(
       {
