@@ -5,40 +5,23 @@
 
 import { type Static, Type } from 'typebox';
 import { ProviderSettings } from '../protocol/provider-settings.ts';
-import { MODEL_PATTERN, nullable } from '../protocol/schema.ts';
+import { MODEL_PATTERN } from '../protocol/schema.ts';
 import { Prices } from '../protocol/usage.ts';
-
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
-
-/**
- * `defaultText` describes a default that is computed, or none. The documents show it. `formerEnv`
- * is a variable that counts where `env` is not set.
- */
-const text = (env: string, description: string, rest = {}) => Type.String({ env, description, ...rest });
-const optional = (env: string, defaultText: string, description: string, rest = {}) =>
-  nullable(Type.String({ minLength: 1, ...rest }), { env, description, defaultText, default: null });
-const count = (env: string, initial: number, description: string, minimum = 1, maximum = 1e9) =>
-  Type.Integer({ env, default: initial, minimum, maximum, description });
-const optionalCount = (
-  env: string,
-  defaultText: string,
-  description: string,
-  range: { minimum: number; maximum?: number } = { minimum: 1 },
-) => nullable(Type.Integer(range), { env, description, defaultText, default: null });
-/** Milliseconds. The maximum is far below what Node's timers can count (24.8 days). */
-const span = (env: string, initial: number, description: string, minimum = 1, maximum = DAY) =>
-  Type.Integer({ env, default: initial, minimum, maximum, description });
-const age = (env: string, initial: number, description: string, minimum = 1) =>
-  span(env, initial, description, minimum, 3660 * DAY);
-/** A limit that `null`, in the file, switches off. */
-const limit = (env: string, initial: number, description: string) =>
-  nullable(Type.Integer({ minimum: 1 }), { env, default: initial, description });
-const flag = (env: string, description: string) => Type.Boolean({ env, default: false, description });
-const list = (env: string, defaultText: string, description: string) =>
-  Type.Array(Type.String({ minLength: 1 }), { env, default: [], defaultText, description });
+import {
+  age,
+  count,
+  DAY,
+  flag,
+  HOUR,
+  limit,
+  list,
+  MINUTE,
+  optional,
+  optionalCount,
+  SECOND,
+  span,
+  text,
+} from './setting-kinds.ts';
 
 const CHANNEL = { pattern: '^[A-Za-z0-9:._-]{1,128}$' };
 const REDIS_URL = { pattern: '^rediss?://' };
