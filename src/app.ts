@@ -7,6 +7,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
+import { createJobRights } from './auth/job-rights.ts';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { createKeys } from './auth/keys.ts';
 import { ADMIN_PRINCIPAL, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
@@ -169,6 +170,12 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   await life.start('copies', copier);
   await reconciler.migrate(copier.catchUp);
 
+  const keys = createKeys({
+    ...{ records: keyRecords, copies: createKeyCopies(store), doorbells, channel: names.keysDoorbell },
+    ...{ newId, logger: component('keys') },
+  });
+  await life.start('keys', keys);
+
   // ⑤ executor
   const environment = createProviderEnvironments(env, providers, settings.passEnv);
   const probe = createServerProbe(env, settings.roots);
@@ -209,6 +216,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     stateFolders,
     pricing,
     settings: allowed,
+    rights: createJobRights(keys),
     environment,
     untrusted: createUntrustedEnvironment({ launch: launcher.launch }),
     privatePaths: createPrivatePaths({
@@ -291,11 +299,6 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     readAhead: (request) => readAhead(request, prepare),
     closedGates,
   });
-  const keys = createKeys({
-    ...{ records: keyRecords, copies: createKeyCopies(store), doorbells, channel: names.keysDoorbell },
-    ...{ newId, logger: component('keys') },
-  });
-  await life.start('keys', keys);
   const events = createEventHub({
     records,
     store,

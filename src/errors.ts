@@ -37,6 +37,7 @@ export const ERROR_CODES = {
 
   'auth.unauthenticated': meaning(401, 'A valid token is needed'),
   'auth.forbidden': meaning(403, 'The token does not allow this'),
+  'auth.revoked': meaning(403, 'The key that made the job no longer counts'),
   'auth.required': meaning(401, 'The CLI is not logged in or its key was refused'),
 
   'job.not_found': meaning(404, 'There is no such job'),
@@ -56,6 +57,7 @@ export const ERROR_CODES = {
   'cwd.not_allowed': meaning(400, 'The working directory is not inside an allowed root'),
   'permission_mode.denied': meaning(403, 'The permission mode is not allowed here'),
   'tools.denied': meaning(403, 'A tool is not allowed for this caller'),
+  'provider.denied': meaning(403, 'The provider is not allowed for this caller'),
   'provider.unknown': meaning(400, 'There is no such provider'),
   'provider.unsupported_option': meaning(422, 'The provider cannot honour an option'),
   'idempotency.key_reused': meaning(422, 'The Idempotency-Key was used with another request'),

@@ -35,6 +35,11 @@ export interface Keys {
   find(token: string): Principal | null;
   /** The principal of a key as it is now; null: it was revoked or rotated, or has expired. */
   current(key: NonNullable<Principal['key']>): Principal | null;
+  /**
+   * The principal of a key by its id; null: it is not active, or there is none.
+   * @throws AppError redis.unavailable as `find`
+   */
+  byId(id: string): Principal | null;
   /** Whether a key belongs to the project. */
   hasProject(project: string): boolean;
   /** All keys, newest first. */
@@ -129,6 +134,9 @@ export function createKeys(options: KeysOptions): Keys {
     record !== undefined && statusOf(record, now()) === 'active' ? principalOf(record) : null;
 
   const isStale = (): boolean => elapsed() - freshAt > STALE_MS;
+  const refuseIfStale = (): void => {
+    if (isStale()) throw new AppError('redis.unavailable', 'whether the key is still valid is not known');
+  };
 
   /** Changes a key. Another change at the same time comes before or after this one. */
   async function change(id: string, of: (record: KeyRecord) => Partial<KeyRecord>): Promise<KeyRecord> {
@@ -185,7 +193,7 @@ export function createKeys(options: KeysOptions): Keys {
       const record = known.get(id);
       const wanted = Buffer.from(record?.digest ?? digestOf(''), 'hex');
       if (!timingSafeEqual(Buffer.from(digestOf(token), 'hex'), wanted)) return null;
-      if (isStale()) throw new AppError('redis.unavailable', 'whether the key is still valid is not known');
+      refuseIfStale();
       const principal = valid(record);
       if (principal !== null) used.set(id, now());
       return principal;
@@ -194,6 +202,11 @@ export function createKeys(options: KeysOptions): Keys {
     current({ id, generation }) {
       const record = known.get(id);
       return record?.generation === generation && !isStale() ? valid(record) : null;
+    },
+
+    byId(id) {
+      refuseIfStale();
+      return valid(known.get(id));
     },
 
     hasProject: (project) => [...known.values()].some((record) => record.project === project),

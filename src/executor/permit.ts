@@ -4,19 +4,29 @@
  */
 import { Compile } from 'typebox/compile';
 import { ADMIN_PRINCIPAL, RAW_PRINCIPAL } from '../auth/principal.ts';
+import { covers } from '../auth/tool-patterns.ts';
 import type { Settings } from '../config/schema.ts';
-import { AppError } from '../errors.ts';
+import { AppError, type ErrorCode } from '../errors.ts';
+import type { Grant } from '../protocol/grant.ts';
 import { MAX_PROMPT_BYTES, ResolvedPrompt } from '../protocol/prompt.ts';
 import { refused, type Unsupported } from '../providers/built-in.ts';
 import type { Provider } from '../providers/provider.ts';
 import { type Pricing, unkeptCostCap } from '../usage/pricing.ts';
-import { resolveWorkspace, type Workspace } from '../workspace.ts';
+import { isInside, resolveWorkspace, type Workspace } from '../workspace.ts';
 
 export interface PermitOptions {
   readonly settings: Pick<Settings, 'roots' | 'trustedRoots' | 'allowFullAccess' | 'maxTimeoutMs'>;
   readonly pricing: Pick<Pricing, 'knows'>;
   /** Resolves the working directory. Default: from disk, each time. */
   readonly workspaceOf?: ((cwd: string) => Promise<Workspace>) | undefined;
+}
+
+/** Who made a request. */
+export interface Maker {
+  /** Id of the principal. */
+  readonly principal: string;
+  /** All of them hold. */
+  readonly grants: readonly Grant[];
 }
 
 /** A request as this server runs it. */
@@ -76,15 +86,14 @@ export function notValid(
 }
 
 /**
- * Applies the settings to a checked request. Times are cut to the settings. Any other option that
- * cannot be honoured is refused.
- * @param principal id of who made the job
- * @throws AppError permission_mode.denied, tools.denied, cwd.not_allowed,
+ * Applies the settings and the grants of its maker to a checked request. Times are cut to the
+ * settings. Any other option that cannot be honoured is refused.
+ * @throws AppError permission_mode.denied, tools.denied, provider.denied, cwd.not_allowed,
  *   provider.unsupported_option
  */
 export async function permit(
   asked: ResolvedPrompt,
-  principal: string,
+  { principal, grants }: Maker,
   provider: Provider,
   { settings, pricing, workspaceOf }: PermitOptions,
 ): Promise<Permitted> {
@@ -94,8 +103,10 @@ export async function permit(
   if (principal === RAW_PRINCIPAL.id && asked.allowedTools.length > 0) {
     throw new AppError('tools.denied', 'a raw request may not allow tools');
   }
+  for (const grant of grants) checkGrant(grant, asked, provider.name);
   const workspace = await (workspaceOf?.(asked.cwd) ??
     resolveWorkspace(asked.cwd, settings, principal === ADMIN_PRINCIPAL.id));
+  for (const { roots } of grants) await checkRoots(roots, workspace.cwd);
   const request: ResolvedPrompt = {
     ...asked,
     cwd: workspace.cwd,
@@ -116,3 +127,40 @@ export async function permit(
   }
   return { request, workspace };
 }
+
+/** @throws AppError provider.denied, permission_mode.denied, tools.denied */
+function checkGrant(
+  { providers, permissionModes, tools }: Grant,
+  { permissionMode, allowedTools }: ResolvedPrompt,
+  provider: string,
+): void {
+  if (providers?.includes(provider) === false) {
+    throw denied(
+      'provider.denied',
+      '/provider',
+      `${provider} is not allowed here; allowed: ${providers.join(', ')}`,
+    );
+  }
+  if (permissionModes?.includes(permissionMode) === false) {
+    const message = `${permissionMode} is not allowed here; allowed: ${permissionModes.join(', ')}`;
+    throw denied('permission_mode.denied', '/permissionMode', message);
+  }
+  if (tools === null) return;
+  if (permissionMode === 'fullAccess') {
+    const message = 'fullAccess is not allowed here, because it allows every tool';
+    throw denied('permission_mode.denied', '/permissionMode', message);
+  }
+  const over = allowedTools.findIndex((tool) => !covers(tools, tool));
+  if (over < 0) return;
+  const message = `${allowedTools[over]} is not allowed here; allowed: ${tools.join(', ') || 'no tool'}`;
+  throw denied('tools.denied', `/allowedTools/${over}`, message);
+}
+
+/** @throws AppError cwd.not_allowed */
+async function checkRoots(roots: Grant['roots'], cwd: string): Promise<void> {
+  if (roots === null || (await isInside(cwd, roots))) return;
+  throw denied('cwd.not_allowed', '/cwd', `${cwd} is not allowed here; allowed: ${roots.join(', ')}`);
+}
+
+const denied = (code: ErrorCode, path: string, message: string): AppError =>
+  new AppError(code, message, { problems: [{ path, message }] });

@@ -1,13 +1,13 @@
 /** Everything that is decided before a spawn: permission, CLI, session, command and environment. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { ADMIN_PRINCIPAL } from '../auth/principal.ts';
+import type { JobRights } from '../auth/job-rights.ts';
 import { AppError, type ErrorCode, messageOf } from '../errors.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Command, Provider } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
-import type { Claim } from '../records/ports.ts';
+import type { Claim, WaitingJob } from '../records/ports.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import type { StateFolders } from './cli-probe.ts';
 import { type CliProbe, withFolder } from './cli-probe.ts';
@@ -68,7 +68,8 @@ export interface PrepareOptions {
   readonly probe: CliProbe;
   readonly stateFolders: StateFolders;
   readonly pricing: Pricing;
-  /** Every request is checked against these again. */
+  /** Every request is checked against these again, and against the settings. */
+  readonly rights: JobRights;
   readonly settings: PermitOptions['settings'];
   /** Has one scratch folder per execution, its TMPDIR. */
   readonly scratchDir: string;
@@ -87,27 +88,17 @@ export interface PrepareOptions {
   readonly readEvents: ReadEvents;
 }
 
-type Attempt = Pick<Claim, 'jobId' | 'executionId' | 'attempt' | 'principal' | 'sessionId'>;
-/** The principal is checked when the job is claimed: an idle process does nothing. */
-const NO_CLAIM: Attempt = {
-  jobId: '',
-  executionId: '',
-  attempt: 1,
-  principal: ADMIN_PRINCIPAL.id,
-  sessionId: '',
-};
+type Attempt = Pick<Claim, 'jobId' | 'executionId' | 'attempt' | 'principal' | 'grant' | 'sessionId'>;
 
 /**
- * Prepares a request that is not claimed yet, so that its process can be started ahead. Not for a
+ * Prepares a job that is not claimed yet, so that its process can be started ahead. Not for a
  * request that continues a session.
  * @throws AppError for each reason to refuse it
  */
-export async function prepareRequest(
-  found: ResolvedPrompt,
-  options: PrepareOptions,
-): Promise<PreparedExecution> {
-  const request = checkedRequest(found);
-  return prepareFor(options.providers.get(request.provider), request, NO_CLAIM, options);
+export async function prepareWaiting(job: WaitingJob, options: PrepareOptions): Promise<PreparedExecution> {
+  const request = checkedRequest(job.request);
+  const attempt = { ...job, executionId: '', attempt: 1, sessionId: '' };
+  return prepareFor(options.providers.get(request.provider), request, attempt, options);
 }
 
 /**
@@ -141,7 +132,7 @@ export function checkedRequest(request: ResolvedPrompt): ResolvedPrompt {
  * Prepares a request for one provider: its own, or a fallback.
  * @param asked checked already
  * @throws AppError for each reason to refuse it; execution.cli_missing when the CLI is not
- *   installed
+ *   installed; redis.unavailable while it is not known what the job may do
  */
 export async function prepareFor(
   { provider, binary: configured }: RegisteredProvider,
@@ -151,6 +142,7 @@ export async function prepareFor(
 ): Promise<PreparedExecution> {
   const { executionId } = claim;
   const { limits, warm } = options;
+  const maker = { principal: claim.principal, grants: options.rights.of(claim) };
   // These need only the claim, so they run beside the check of the request. An error of the check
   // comes first.
   const looks = Promise.all([
@@ -159,7 +151,7 @@ export async function prepareFor(
     claim.attempt < 2 ? NO_EXECUTIONS : earlierExecutions(claim, options.readEvents, provider),
   ]);
   looks.catch(() => undefined); // awaited below, unless the check refuses the request
-  const { request: whole, workspace } = await permit(asked, claim.principal, provider, options);
+  const { request: whole, workspace } = await permit(asked, maker, provider, options);
   const [cli, session, earlier] = await looks;
   const left = { ...whole, ...whatIsLeft(whole, earlier) };
   const [turn, privatePaths] = await Promise.all([

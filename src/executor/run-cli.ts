@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { glob, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AppError, messageOf, wireError } from '../errors.ts';
+import { AppError, type ErrorCode, messageOf, wireError } from '../errors.ts';
 import type { Credentials } from '../limits/credentials.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
@@ -58,7 +58,7 @@ async function prepareFallback(claim: Claim, missing: AppError, options: Prepare
     const prepared = await prepareFor(registered, request, claim, options);
     return { ...prepared, sessionId: null, fallbackReason: messageOf(missing) };
   } catch (error) {
-    if (!isCliMissing(error)) throw error;
+    if (!(error instanceof AppError) || !OF_FALLBACK.includes(error.code)) throw error;
     throw withoutFallback(missing, registered.provider.name, error.message);
   }
 }
@@ -174,6 +174,9 @@ const refusedBy = (resetsAt: string | null, outcome: Outcome): Outcome => ({
 /** Only a vendor that accepted the login makes a CLI think, act or stream text. */
 const provesLogin = ({ kind }: ExecutionEvent): boolean =>
   kind === 'text.delta' || kind === 'reasoning' || kind === 'tool.started';
+
+/** Why a fallback cannot run a job that its own provider could. */
+const OF_FALLBACK: readonly ErrorCode[] = ['execution.cli_missing', 'provider.denied'];
 
 /** The CLI is not installed, or cannot be started. */
 const isCliMissing = (error: unknown): error is AppError =>

@@ -4,6 +4,7 @@
  * its jobs.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { jobGrantOf } from '../auth/job-grant.ts';
 import { type Principal, scopedKey } from '../auth/principal.ts';
 import { AppError, toWire } from '../errors.ts';
 import type { Batches, BatchItem } from '../http/ports.ts';
@@ -103,7 +104,7 @@ export function createBatchService({
     // It was accepted before and is refused now: the caller gets the reason.
     for (const one of checked) if (one instanceof AppError) throw one;
     const { createdAt } = newId();
-    await addAll(id, added, members({ id, ...ownerOf(principal), createdAt }, missing, checked));
+    await addAll(id, added, members({ id, createdAt, principal }, missing, checked));
     return { batch: toCreated(id, entries), replayed: true };
   }
 
@@ -130,7 +131,7 @@ export function createBatchService({
       });
       // Another call with this key was faster: return its batch.
       if (opened.kind !== 'created') return complete(principal, items, opened);
-      await addAll(id, 0, members({ id, ...ownerOf(principal), createdAt }, accepted(entries), checked));
+      await addAll(id, 0, members({ id, createdAt, principal }, accepted(entries), checked));
       return { batch: toCreated(id, entries), replayed: false };
     },
 
@@ -171,11 +172,12 @@ const accepted = (entries: readonly BatchEntry[]): Accepted[] =>
 
 /** The prompts that passed all checks as jobs of a batch, in order. */
 function members(
-  batch: Pick<NewBatch, 'id' | 'project' | 'principal' | 'createdAt'>,
+  batch: Pick<NewBatch, 'id' | 'createdAt'> & { readonly principal: Principal },
   jobs: readonly Accepted[],
   checked: readonly Checked[],
 ): NewJob[] {
-  const { id, project, principal, createdAt } = batch;
+  const { id, principal, createdAt } = batch;
+  const owner = { ...ownerOf(principal), grant: jobGrantOf(principal) };
   const passed = checked.filter((one): one is Passed => !(one instanceof AppError));
   return passed.flatMap((one, index): NewJob[] => {
     const job = jobs[index];
@@ -184,8 +186,7 @@ function members(
       {
         id: job.id,
         kind: 'api',
-        project,
-        principal,
+        ...owner,
         sessionId: sessionOf(job.id, one.request),
         batch: id,
         createdAt,

@@ -51,6 +51,7 @@ export function freshJob(job: NewJob): Omit<JobCopy, 'updatedAt' | 'rev'> {
     kind: job.kind,
     project: job.project,
     principal: job.principal,
+    grant: job.grant,
     sessionId: job.sessionId,
     nativeSessionId: null,
     status: delayMs > 0 ? 'scheduled' : 'queued',

@@ -2,6 +2,7 @@
  * What HTTP clients can do with jobs. A job's truth is its record; after Redis forgot it, its copy.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { jobGrantOf } from '../auth/job-grant.ts';
 import { maySee, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
 import { AppError, isDamage, wireError } from '../errors.ts';
 import type { ReadEvents } from '../executor/earlier.ts';
@@ -127,6 +128,7 @@ export function createJobService({
       kind: 'api',
       project: principal.project,
       principal: principal.id,
+      grant: jobGrantOf(principal),
       sessionId: sessionOf(id, resolved),
       request: resolved,
       retryOf,

@@ -103,7 +103,8 @@ async function resolvePrompt(
     ...(request.customId === undefined ? {} : { customId: request.customId }),
   };
   checkRequest(resolved);
-  return (await permit(resolved, principal.id, provider, { settings, pricing, workspaceOf })).request;
+  const maker = { principal: principal.id, grants: [principal.grant] };
+  return (await permit(resolved, maker, provider, { settings, pricing, workspaceOf })).request;
 }
 
 /** Milliseconds until the job may start. @throws AppError request.invalid */

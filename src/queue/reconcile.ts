@@ -97,6 +97,7 @@ export function createReconciler({
       kind: job.kind,
       project: job.project,
       principal: job.principal,
+      grant: job.grant,
       sessionId: job.sessionId,
       request: { ...job.request, delayMs },
       retryOf: job.retryOf,

@@ -2,7 +2,7 @@ import type { ReportDamage } from '../damage.ts';
 import { type ErrorCode, wireError } from '../errors.ts';
 import { jobOutcome, sumOfUsage } from '../protocol/outcome.ts';
 import type { Claim, Claims, FinishResult, LeaseState } from './ports.ts';
-import { decodeClaim, encodeEvents, jobArguments, readRequest, sessionBegunBy } from './record-codec.ts';
+import { decodeClaim, decodeWaiting, encodeEvents, jobArguments, sessionBegunBy } from './record-codec.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
 /** The outcome of a job that waited longer than its `ttlMs`. */
@@ -18,7 +18,10 @@ export const NO_QUOTA = jobOutcome(
 );
 
 /** The outcome of a job whose request cannot be read. */
-const DAMAGED = jobOutcome('failed', wireError('record.damaged', 'the request of the job cannot be read'));
+const DAMAGED = jobOutcome(
+  'failed',
+  wireError('record.damaged', 'the request of the job, or what it may do, cannot be read'),
+);
 
 /** Ends that neither the prompt nor the CLI is to blame for. SETTLE_LOST knows its own. */
 const INTERRUPTED: readonly ErrorCode[] = ['execution.lost', 'execution.overloaded'];
@@ -81,7 +84,7 @@ export function createClaims(
 
     async peek(max) {
       const found = await scripts.run('peek', { node, max, roots: rootsJson(), maxBytes: PEEK_MAX_BYTES });
-      return (found as string[]).map(readRequest).filter((request) => request !== null); // the script's replies
+      return (found as unknown[][]).map(decodeWaiting).filter((job) => job !== null); // the script's replies
     },
 
     async owned() {

@@ -4,6 +4,7 @@
  * A fact is in a record before its message is published; a message only says "look now". Each
  * change is one atomic step that also appends to the job's events and to the log.
  */
+import type { JobGrant } from '../auth/job-grant.ts';
 import type { SourcedEvent, StoredEvent } from '../protocol/event.ts';
 import type { JobPatch, JobStatus } from '../protocol/job.ts';
 import type { Outcome, Usage } from '../protocol/outcome.ts';
@@ -19,6 +20,8 @@ export interface JobRecord {
   readonly project: string;
   /** Who made it. */
   readonly principal: string;
+  /** What it may do; null: a record of an older version, which is as free as its project. */
+  readonly grant: JobGrant | null;
   /** The session that it resumes, or the one that it begins; that one has the job's id. */
   readonly sessionId: string;
   /** The CLI's own id of that session; null: no execution of this job has begun or resumed it. */
@@ -48,7 +51,7 @@ export interface JobRecord {
   readonly outcome: Outcome | null;
 }
 
-type Given = 'id' | 'kind' | 'project' | 'principal' | 'sessionId' | 'request' | 'retryOf' | 'pin';
+type Given = 'id' | 'kind' | 'project' | 'principal' | 'grant' | 'sessionId' | 'request' | 'retryOf' | 'pin';
 
 export interface NewJob extends Pick<JobRecord, Given> {
   /** The batch that it belongs to. Default: none. */
@@ -153,12 +156,17 @@ export interface Claim {
   readonly executionId: string;
   readonly attempt: number;
   readonly kind: 'api' | 'raw';
+  readonly project: string;
   readonly principal: string;
+  readonly grant: JobGrant | null;
   readonly sessionId: string;
   readonly request: ResolvedPrompt;
   /** Since it could begin. Left out: not known. */
   readonly waitedMs?: number;
 }
+
+/** A job that waits, as far as its process can be started ahead. */
+export type WaitingJob = Pick<Claim, 'jobId' | 'project' | 'principal' | 'grant' | 'request'>;
 
 export interface Claimed {
   readonly claims: readonly Claim[];
@@ -213,8 +221,8 @@ export interface Claims {
   claim(max: number, room?: Readonly<Record<string, number>>): Promise<Claimed>;
   /** This node takes no more jobs: others may have those that it was given. */
   giveBack(): Promise<void>;
-  /** The requests that `claim` would find next, best first, at most `max`. Changes nothing. */
-  peek(max: number): Promise<readonly ResolvedPrompt[]>;
+  /** The jobs that `claim` would find next, best first, at most `max`. Changes nothing. */
+  peek(max: number): Promise<readonly WaitingJob[]>;
   /** The executions of this node according to the records. */
   owned(): Promise<readonly Claim[]>;
   /**

@@ -5,6 +5,7 @@
 
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { readJobGrant } from '../auth/job-grant.ts';
 import { AppError } from '../errors.ts';
 import { type EventBody, type StoredEvent, withPresentKind } from '../protocol/event.ts';
 import { JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
@@ -12,7 +13,7 @@ import type { Outcome } from '../protocol/outcome.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import { nullable } from '../protocol/schema.ts';
-import type { Claim, JobRecord, NewJob, TimedEvent } from './ports.ts';
+import type { Claim, JobRecord, NewJob, TimedEvent, WaitingJob } from './ports.ts';
 import type { ScriptArguments } from './script-runner.ts';
 
 const text = Type.String();
@@ -110,6 +111,7 @@ export function decodeRecord(id: string, hash: Readonly<Record<string, string>>)
     kind: hash['kind'] === 'raw' ? 'raw' : 'api',
     project: orNull(hash['project']) ?? DEFAULT_PROJECT,
     principal,
+    grant: readJobGrant(hash['grant'] ?? ''),
     sessionId: orNull(hash['sessionId']) ?? outcome?.sessionId ?? sessionOf(id, asked),
     nativeSessionId: orNull(hash['nativeSessionId']),
     batch: orNull(hash['batch']),
@@ -185,6 +187,7 @@ export function jobArguments(job: NewJob): ScriptArguments {
     kind: job.kind,
     project: job.project,
     principal: job.principal,
+    grant: job.grant === null ? null : JSON.stringify(job.grant),
     sessionId: job.sessionId,
     request: JSON.stringify(request),
     score: scoreOf(job),
@@ -245,29 +248,48 @@ export function encodeEvents(events: readonly TimedEvent[]): (string | number)[]
   return out;
 }
 
-/** A row of a reply of CLAIM or OWNED. `request` is null when it cannot be read. */
+/** A row of a reply of CLAIM or OWNED. `request` is null when it or the grant cannot be read. */
 export function decodeClaim(
   row: readonly unknown[],
 ): Omit<Claim, 'request'> & { request: ResolvedPrompt | null } {
-  const [jobId, executionId, attempt, kind, principal, sessionId, requestText, waitedMs] = row;
-  const request = readRequest(String(requestText));
+  const [jobId, executionId, attempt, kind, principal, sessionId, text, project, grantText, waitedMs] = row;
+  const { request, grant } = readGranted(String(text), String(grantText));
   return {
     jobId: String(jobId),
     executionId: String(executionId),
     attempt: Number(attempt),
     kind: kind === 'raw' ? 'raw' : 'api',
+    project: String(project) || DEFAULT_PROJECT,
     principal: String(principal),
+    grant,
     sessionId: String(sessionId) || sessionOf(String(jobId), request ?? { sessionId: null }),
     request,
     ...(typeof waitedMs === 'number' && { waitedMs }),
   };
 }
 
-/** A request for the executor, which checks it again; null when it cannot be read. */
-export function readRequest(json: string): ResolvedPrompt | null {
+/** A row of a reply of PEEK; null when it cannot be read. */
+export function decodeWaiting(row: readonly unknown[]): WaitingJob | null {
+  const [jobId, principal, text, project, grantText] = row.map(String);
+  const { request, grant } = readGranted(text ?? '', grantText ?? '');
+  if (request === null) return null;
+  return {
+    jobId: jobId ?? '',
+    project: project || DEFAULT_PROJECT,
+    principal: principal ?? '',
+    grant,
+    request,
+  };
+}
+
+/** A request for the executor, which checks it again; null when it or its grant cannot be read. */
+function readGranted(
+  request: string,
+  grant: string,
+): Pick<JobRecord, 'grant'> & { request: ResolvedPrompt | null } {
   try {
-    return requestOf(json);
+    return { request: requestOf(request), grant: readJobGrant(grant) };
   } catch {
-    return null;
+    return { request: null, grant: null };
   }
 }

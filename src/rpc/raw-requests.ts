@@ -7,6 +7,7 @@
  * so the same command works again and again. Delivery is at most once: a message that no server
  * received is lost, and PUBLISH returns 0.
  */
+import { jobGrantOf } from '../auth/job-grant.ts';
 import { RAW_PRINCIPAL } from '../auth/principal.ts';
 import { AppError, messageOf } from '../errors.ts';
 import type { NewId } from '../ids.ts';
@@ -86,6 +87,7 @@ export function createRawRequests({
         kind: 'raw',
         project: RAW_PRINCIPAL.project,
         principal: RAW_PRINCIPAL.id,
+        grant: jobGrantOf(RAW_PRINCIPAL),
         sessionId: sessionOf(id, request),
         request,
         retryOf: null,

@@ -89,7 +89,17 @@ function saveCursor(db: DatabaseSync, cursor: Cursor): void {
 }
 
 const COLUMNS = [
-  ...(['id', 'rev', 'kind', 'project', 'principal', 'session_id', 'status', 'wait_reason'] as const),
+  ...([
+    'id',
+    'rev',
+    'kind',
+    'project',
+    'principal',
+    'granted',
+    'session_id',
+    'status',
+    'wait_reason',
+  ] as const),
   ...([
     'scheduled_for',
     'provider',
@@ -129,6 +139,7 @@ function applyJob(db: DatabaseSync, job: JobCopy): 'skipped' | 'changed' | 'ende
     kind: job.kind,
     project: job.project,
     principal: job.principal,
+    granted: job.grant === null ? null : JSON.stringify(job.grant),
     session_id: job.sessionId,
     status: job.status,
     wait_reason: job.waitReason,

@@ -102,6 +102,7 @@ export function toJobCopy(record: JobRecord, now: number): JobCopy {
     kind: record.kind,
     project: record.project,
     principal: record.principal,
+    grant: record.grant,
     sessionId: record.sessionId,
     nativeSessionId: record.nativeSessionId,
     status: record.status,

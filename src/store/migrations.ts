@@ -12,6 +12,7 @@ import { batchCopies } from './migrations/0008-batch-copies.ts';
 import { pins } from './migrations/0009-pins.ts';
 import { keys } from './migrations/0010-keys.ts';
 import { durations } from './migrations/0011-durations.ts';
+import { grants } from './migrations/0012-grants.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
@@ -33,6 +34,7 @@ export const MIGRATIONS: readonly Migration[] = [
   pins,
   keys,
   durations,
+  grants,
 ];
 
 /**

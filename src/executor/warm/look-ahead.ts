@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
 import type { Claims } from '../../records/ports.ts';
-import { type PrepareOptions, prepareRequest } from '../prepare.ts';
+import { type PrepareOptions, prepareWaiting } from '../prepare.ts';
 import type { CliStarter } from './cli-starter.ts';
 
 /** One look for all doorbells of this time. */
@@ -46,11 +46,11 @@ export function createLookAhead({
   let stopped = false;
 
   async function lookNow(): Promise<void> {
-    const requests = await claims.peek(maxProcesses);
-    const fresh = requests.filter(({ sessionId }) => sessionId === null);
-    const prepared = await Promise.all(fresh.map((one) => prepareRequest(one, prepare).catch(() => null)));
+    const waiting = await claims.peek(maxProcesses);
+    const fresh = waiting.filter(({ request }) => request.sessionId === null);
+    const prepared = await Promise.all(fresh.map((one) => prepareWaiting(one, prepare).catch(() => null)));
     if (stopped) return;
-    hasQueued = requests.length > 0;
+    hasQueued = waiting.length > 0;
     starter.setQueued(prepared.filter((one) => one !== null));
   }
 

@@ -5,8 +5,8 @@
 --         how many are ended), roots (JSON list of folders; none: every folder), room (JSON: free
 --         slots by provider, for providers with a limit)
 -- answer  {claims, ids}: of each claim {id, executionId, attempt, kind, principal, sessionId,
---         request, ms since it could begin}; the ids of the jobs that it was given, which BullMQ
---         has to deliver now
+--         request, project, grant, ms since it could begin}; the ids of the jobs that it was
+--         given, which BullMQ has to deliver now
 
 local node, max = args.node, tonumber(args.max)
 local roots = rootsOf(args.roots)
@@ -36,7 +36,7 @@ local function claim(id, job)
   take(job.provider)
   claimed[#claimed + 1] =
     { id, job.executionId, attempt, job.kind, principalOf(job), job.sessionId, job.request,
-      now - number(job.dueAt, now) }
+      job.project, job.grant, now - number(job.dueAt, now) }
 end
 
 -- The jobs that it was given before. Those that it cannot claim yet keep their slots.
@@ -44,7 +44,7 @@ local underWay = {}
 for _, id in ipairs(redis.call('ZRANGE', givenKey(node), 0, -1)) do
   local job = readJob(id, 'status', 'executionId', 'startedAt', 'kind', 'principal', 'owner',
     'project', 'sessionId', 'pin', 'given', 'provider', 'model', 'onQuota', 'attempt', 'request',
-    'score', 'dueAt')
+    'grant', 'score', 'dueAt')
   local waits = isHeld(closed, node, job.project, job.provider) or waitsForLimit(limits, job)
   if job.status ~= 'queued' or job.given ~= node then
     redis.call('ZREM', givenKey(node), id)

@@ -1,7 +1,7 @@
--- PEEK: requests that CLAIM would find next: those that the node was given, then some of the ready
+-- PEEK: jobs that CLAIM would find next: those that the node was given, then some of the ready
 -- ones, without their fair order. Changes no job.
 -- args    node, max, roots (as of CLAIM), maxBytes (longer requests are left out)
--- answer  requests (JSON)
+-- answer  of each: {id, principal, request (JSON), project, grant (JSON)}
 
 -- Sorts {id, score} by score, then id.
 local function bestFirst(a, b) if a[2] == b[2] then return a[1] < b[1] end return a[2] < b[2] end
@@ -15,15 +15,16 @@ end
 table.sort(best, bestFirst)
 for _, entry in ipairs(best) do ids[#ids + 1] = entry[1] end
 local limits = limitsOf(node)
-local requests = {}
+local found = {}
 for i = 1, #ids do
-  if #requests >= max then break end
+  if #found >= max then break end
   local id = ids[i]
   local job = readJob(id, 'status', 'pin', 'cwd', 'provider', 'model', 'onQuota', 'executionId', 'score')
   if job.status == 'queued' and not waitsForLimit(limits, job)
     and mayRun(node, roots, job.cwd, job.pin)
     and redis.call('HSTRLEN', jobKey(id), 'request') <= tonumber(args.maxBytes) then
-    requests[#requests + 1] = redis.call('HGET', jobKey(id), 'request') or ''
+    local granted = readJob(id, 'principal', 'owner', 'request', 'project', 'grant')
+    found[#found + 1] = { id, principalOf(granted), granted.request, granted.project, granted.grant }
   end
 end
-return requests
+return found

@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
+import type { JobGrant } from '../../../src/auth/job-grant.ts';
 import { PEEK_MAX_BYTES, WINDOW } from '../../../src/records/claims.ts';
 import { KEEP_MS, LEASE_MS } from '../../helpers/redis-records.ts';
 import type { Bench } from './bench.ts';
-import { CANCELLED, create, failed, finishOf, newJob, running, submitted } from './samples.ts';
+import { CANCELLED, claimed, create, failed, finishOf, newJob, running, submitted } from './samples.ts';
 
 export function claiming(bench: () => Bench): void {
   const ids = async (max: number, node = 'n1'): Promise<readonly string[]> =>
@@ -19,7 +20,9 @@ export function claiming(bench: () => Bench): void {
         executionId: 'e1',
         attempt: 1,
         kind: 'api',
+        project: 'default',
         principal: 'bob',
+        grant: null,
         sessionId: job.id,
         request: job.request,
         waitedMs: expect.any(Number),
@@ -120,7 +123,7 @@ export function claiming(bench: () => Bench): void {
     const first = await submitted(bench(), { prompt: 'first' });
     const urgent = await submitted(bench(), { prompt: 'urgent', priority: 10 });
     const prompts = async (max: number, claims = bench().claimsOf('n1')) =>
-      (await claims.peek(max)).map(({ prompt }) => prompt);
+      (await claims.peek(max)).map(({ request }) => request.prompt);
     expect(await prompts(2)).toEqual(['urgent', 'first']);
     expect(await prompts(10)).toEqual(['urgent', 'first', 'late']);
     expect(await prompts(10, bench().claimsOf('n1', ['/elsewhere']))).toEqual([]);
@@ -128,10 +131,23 @@ export function claiming(bench: () => Bench): void {
     expect(await prompts(10)).toEqual([]);
   });
 
+  it('what a job may do, and whose it is, comes with its claim, its record and a look ahead', async () => {
+    const grant: JobGrant = {
+      ...{ scopes: ['jobs:write'], providers: ['claude'], roots: ['/w'], tools: [], permissionModes: null },
+      ...{ depth: 1, key: 'K' },
+    };
+    const rights = { project: 'web', principal: 'key:K', grant };
+    const id = await submitted(bench(), {}, rights);
+    expect(await bench().records.read(id)).toMatchObject(rights);
+    expect(await bench().claimsOf('n1').peek(1)).toMatchObject([{ jobId: id, ...rights }]);
+    expect(await claimed(bench(), id)).toMatchObject(rights);
+    expect(await bench().claimsOf('n1').owned()).toMatchObject([{ jobId: id, ...rights }]);
+  });
+
   it('a look ahead does not carry long prompts about', async () => {
     await submitted(bench(), { prompt: 'x'.repeat(PEEK_MAX_BYTES) });
     await submitted(bench(), { prompt: 'short' });
-    expect((await bench().claimsOf('n1').peek(5)).map(({ prompt }) => prompt)).toEqual(['short']);
+    expect((await bench().claimsOf('n1').peek(5)).map(({ request }) => request.prompt)).toEqual(['short']);
   });
 
   it('no more than max are claimed, best first', async () => {

@@ -20,6 +20,7 @@ export function creating(bench: () => Bench): void {
       kind: 'api',
       project: 'default',
       principal: 'bob',
+      grant: null,
       sessionId: job.id,
       nativeSessionId: null,
       batch: 'b1',

@@ -286,9 +286,11 @@ export function createModel(): RandomSteps {
       Object.assign(job, { nativeSessionId: event.nativeSessionId, sessionNode: job.node });
     }
   }
-  const toClaim = ({ id, executionId, attempt, kind, principal, sessionId, request }: Job): Claim => ({
-    ...{ jobId: id, executionId: executionId ?? '', attempt, kind, principal, sessionId, request },
-  });
+  const toClaim = ({ id, executionId, attempt, ...job }: Job): Claim => {
+    const { kind, project, principal, grant, sessionId, request } = job;
+    const rights = { project, principal, grant };
+    return { jobId: id, executionId: executionId ?? '', attempt, kind, ...rights, sessionId, request };
+  };
   function start(job: Job, node: string): Claim {
     job.attempt += 1;
     job.startedAt ??= now;

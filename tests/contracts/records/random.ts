@@ -87,6 +87,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       project: pick(['default', 'default', 'other']),
       sessionId: sessionId ?? id,
       principal: pick(['alice', 'alice', 'alice', 'bob']),
+      grant: null,
       request: resolvedPrompt({
         priority: pick([0, 0, 5, -3]),
         delayMs: pick([0, 0, 0, HALF_STEP_MS, HALF_STEP_MS + STEP_MS]),

@@ -20,6 +20,7 @@ export function newJob(request: Partial<ResolvedPrompt> = {}, rest: Partial<NewJ
     kind: 'api',
     project: 'default',
     principal: 'alice',
+    grant: null,
     sessionId: request.sessionId ?? id,
     request: resolvedPrompt(request),
     retryOf: null,

@@ -1,8 +1,11 @@
 /** An executor over the records, a ledger in memory, and the fake CLI. */
+
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
+import { createJobRights } from '../../../src/auth/job-rights.ts';
+import type { Principal } from '../../../src/auth/principal.ts';
 import type { AppError } from '../../../src/errors.ts';
 import { createCliProbe, createStateFolders } from '../../../src/executor/cli-probe.ts';
 import type { Executor, ExecutorOptions } from '../../../src/executor/executor.ts';
@@ -70,6 +73,8 @@ export async function executorBench(
   const source = { PATH: process.env['PATH'], HOME: join(dir, 'home') };
   const ownClaims = rpc.claimsOf(nodeId);
   const scanner = createProcScanner();
+  /** The active keys. */
+  const keys = new Map<string, Principal>();
 
   const credentials = createCredentials({
     gates: rpc.gates,
@@ -91,6 +96,7 @@ export async function executorBench(
     }: Partial<ExecutorOptions & Pick<PrepareOptions, 'warm'>> & { areEventsAway?(): boolean } = {},
     limits: Partial<PrepareOptions['limits']> = {},
     permitted: Partial<PrepareOptions['settings']> = {},
+    rights: PrepareOptions['rights'] = createJobRights({ byId: (id) => keys.get(id) ?? null }),
   ) {
     const executor = createExecutor({
       redactor: createRedactor(),
@@ -111,6 +117,7 @@ export async function executorBench(
           maxTimeoutMs: LONG_MS,
           ...permitted,
         },
+        rights,
         scratchDir: join(dir, 'scratch'),
         privatePaths: async () => [],
         untrusted: Object.assign(async (_cwd: string, env: Readonly<Record<string, string>>) => env, {
@@ -198,6 +205,7 @@ export async function executorBench(
     logged,
     sessionTroubles,
     claims: ownClaims,
+    keys,
     credentials,
     open,
     redeliver,

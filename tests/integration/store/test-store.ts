@@ -73,6 +73,7 @@ export function aJob({ request, ...overrides }: JobOverrides = {}): JobCopy {
     kind: 'api',
     project: 'default',
     principal: 'alice',
+    grant: null,
     sessionId: id,
     nativeSessionId: null,
     status: 'queued',

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ADMIN_PRINCIPAL, RAW_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { createPromptResolver, type ResolvePromptOptions } from '../../../src/jobs/resolve-prompt.ts';
+import { OPEN_GRANT } from '../../../src/protocol/grant.ts';
 import { MAX_PROMPT_BYTES, type PromptRequest } from '../../../src/protocol/prompt.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { createPricing } from '../../../src/usage/pricing.ts';
@@ -276,6 +277,41 @@ describe('a request', () => {
     expect(await resolve({ prompt: 'x', allowedTools: ['Read'] }, USER)).toMatchObject({
       allowedTools: ['Read'],
     });
+  });
+
+  it('may be only what the grant of its caller allows', async () => {
+    const { root, dir, resolve, refusal } = setUp({ allowFullAccess: true });
+    symlinkSync(join(dir, 'work-evil'), join(root, 'sub', 'out'));
+    const grant = {
+      ...{ ...OPEN_GRANT, providers: ['claude'], roots: [join(root, 'sub')], tools: ['Bash(git *)'] },
+      permissionModes: ['default' as const, 'plan' as const, 'fullAccess' as const],
+    };
+    const caller = { ...USER, grant };
+    const fits = { prompt: 'x', cwd: join(root, 'sub'), allowedTools: ['Bash(git log *)'] };
+    expect(await resolve(fits, caller)).toMatchObject(fits);
+    const refused = async (change: object) => refusal({ ...fits, ...change }, caller);
+    expect(await refused({ allowedTools: ['Bash(git log *)', 'Read'] })).toMatchObject({
+      ...{ code: 'tools.denied', status: 403, message: 'Read is not allowed here; allowed: Bash(git *)' },
+      problems: [{ path: '/allowedTools/1' }],
+    });
+    expect(await refused({ permissionMode: 'acceptEdits' })).toMatchObject({
+      ...{ code: 'permission_mode.denied', status: 403, problems: [{ path: '/permissionMode' }] },
+      message: 'acceptEdits is not allowed here; allowed: default, plan, fullAccess',
+    });
+    // It allows more tools than these.
+    expect(await refused({ permissionMode: 'fullAccess' })).toMatchObject({ code: 'permission_mode.denied' });
+    expect(await refused({ provider: 'codex', allowedTools: [] })).toMatchObject({
+      ...{ code: 'provider.denied', status: 403, problems: [{ path: '/provider' }] },
+      message: 'codex is not allowed here; allowed: claude',
+    });
+    for (const cwd of [root, join(root, 'sub', 'out')])
+      expect(await refused({ cwd })).toMatchObject({ code: 'cwd.not_allowed', status: 400 });
+    expect(await refusal({ ...fits, cwd: undefined }, caller)).toMatchObject({ code: 'cwd.not_allowed' });
+    const none = { ...USER, grant: { ...OPEN_GRANT, tools: [] } };
+    expect(await refusal({ prompt: 'x', allowedTools: ['Read'] }, none)).toMatchObject({
+      message: 'Read is not allowed here; allowed: no tool',
+    });
+    expect(await resolve({ prompt: 'x' }, none)).toMatchObject({ allowedTools: [] });
   });
 
   it('gets the real path of its folder', async () => {

@@ -12,7 +12,9 @@ const claimOf = (id: unknown, format: string): Claim => ({
   executionId: 'e1',
   attempt: 1,
   kind: 'raw',
+  project: 'default',
   principal: 'raw',
+  grant: null,
   sessionId: 'j1',
   request: resolvedPrompt({ metadata: { [RAW_ID]: JSON.stringify(id), [RAW_FORMAT]: format } }),
 });
