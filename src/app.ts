@@ -7,7 +7,9 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
+import { createGuesses } from './auth/guesses.ts';
 import { createJobRights } from './auth/job-rights.ts';
+import { createJwtVerifier } from './auth/jwt.ts';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { createKeys } from './auth/keys.ts';
 import { ADMIN_PRINCIPAL, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
@@ -299,6 +301,8 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     readAhead: (request) => readAhead(request, prepare),
     closedGates,
   });
+  const jwts = await createJwtVerifier({ settings, logger: component('keys') });
+  await life.start('keys of JWTs', jwts);
   const events = createEventHub({
     records,
     store,
@@ -355,7 +359,10 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
       return store.run('usage.report', { ...query, project: projectOf(principal) });
     },
     measures,
-    auth: createAuthenticator({ adminToken, keys }),
+    auth: createAuthenticator({
+      ...{ adminToken, keys, jwts },
+      guesses: createGuesses({ onRefused: measures.refusedGuess }),
+    }),
     keys,
     board: [queue.queue],
     redactor,

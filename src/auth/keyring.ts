@@ -2,7 +2,10 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { constants } from 'node:fs';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isLoopback } from '../config/hostnames.ts';
 import { AppError } from '../errors.ts';
+import type { Guesses } from './guesses.ts';
+import { type JwtVerdict, type JwtVerifier, looksLikeJwt } from './jwt.ts';
 import type { Keys } from './keys.ts';
 import { ADMIN_PRINCIPAL, type Principal } from './principal.ts';
 
@@ -11,48 +14,76 @@ const TOKEN_PREFIX = 'bp_';
 const TOKEN_PATTERN = /^bp_[A-Za-z0-9_-]{43}$/;
 const BEARER = /^Bearer +([^\s,]+) *$/i;
 
-/** Authenticates callers. */
+/** Authenticates callers: the one verifier of all routes, streams, pages and the board. */
 export interface Authenticator {
   /**
    * The principal of an Authorization header; undefined: none, or more than one.
-   * @throws AppError auth.unauthenticated, always with the same message; redis.unavailable when
-   *   whether a key is still valid is not known
+   * @param from the caller's address
+   * @throws AppError auth.unauthenticated, always with the same message; auth.too_many_attempts;
+   *   redis.unavailable or auth.unavailable when whether a token is still valid is not known
    */
-  authenticate(authorization: string | undefined): Principal;
+  authenticate(authorization: string | undefined, from: string): Promise<Principal>;
   /**
    * The principal of a token without a scheme, as the login page sends it.
    * @throws AppError as `authenticate`
    */
-  authenticateToken(token: string): Principal;
+  authenticateToken(token: string, from: string): Promise<Principal>;
   /**
-   * A principal that was authenticated before, as it is now; null: its key is no longer valid. For
-   * logins, tickets and open streams.
+   * A principal that was authenticated before, as it is now; null: its key or its JWT is no longer
+   * valid. For logins, tickets and open streams.
    */
   current(principal: Principal): Principal | null;
+}
+
+export interface AuthenticatorOptions {
+  readonly adminToken: string;
+  readonly keys: Pick<Keys, 'find' | 'named' | 'current'>;
+  readonly jwts: Pick<JwtVerifier, 'verify'>;
+  readonly guesses: Guesses;
+  /** Default: the clock. */
+  readonly now?: () => number;
 }
 
 const digest = (token: string): Buffer => createHash('sha256').update(token).digest();
 
 /** Compares digests of tokens. A missing token takes the same time as a wrong one. */
-export function createAuthenticator({
-  adminToken,
-  keys,
-}: {
-  readonly adminToken: string;
-  readonly keys: Pick<Keys, 'find' | 'current'>;
-}): Authenticator {
-  const adminDigest = digest(adminToken);
-  const authenticateToken = (token: string): Principal => {
-    // timingSafeEqual throws for unequal lengths; digests always have the same.
-    const isAdmin = timingSafeEqual(digest(token), adminDigest);
-    const principal = isAdmin ? ADMIN_PRINCIPAL : keys.find(token);
-    if (principal !== null) return principal;
+export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
+  const { keys, jwts, guesses, now = Date.now } = options;
+  const adminDigest = digest(options.adminToken);
+  // timingSafeEqual throws for unequal lengths; digests always have the same.
+  const isAdmin = (token: string): boolean => timingSafeEqual(digest(token), adminDigest);
+
+  async function authenticateToken(token: string, from: string): Promise<Principal> {
+    // Other programs of this machine must not keep its user out.
+    if (isLoopback(from) && isAdmin(token)) return ADMIN_PRINCIPAL;
+    const named = keys.named(token);
+    const attempt = { token, from, keyId: named?.id ?? null };
+    guesses.check(attempt);
+    const verdict = looksLikeJwt(token)
+      ? await jwts.verify(token)
+      : verdictOf(token, named?.genuine === true);
+    if (verdict.kind === 'valid') {
+      guesses.right(attempt);
+      return verdict.principal;
+    }
+    if (verdict.kind === 'wrong' && token !== '') guesses.wrong(attempt);
     throw new AppError('auth.unauthenticated', 'send a valid token as "Authorization: Bearer <token>"');
-  };
+  }
+
+  function verdictOf(token: string, genuine: boolean): JwtVerdict {
+    const principal = isAdmin(token) ? ADMIN_PRINCIPAL : keys.find(token);
+    if (principal !== null) return { kind: 'valid', principal };
+    return { kind: genuine ? 'ended' : 'wrong' };
+  }
+
   return {
     authenticateToken,
-    authenticate: (authorization) => authenticateToken(BEARER.exec(authorization ?? '')?.[1] ?? ''),
-    current: (principal) => (principal.key === null ? principal : keys.current(principal.key)),
+    authenticate: (authorization, from) =>
+      authenticateToken(BEARER.exec(authorization ?? '')?.[1] ?? '', from),
+    current(principal) {
+      if (principal.key !== null) return keys.current(principal.key);
+      return principal.expiresAt === null || principal.expiresAt > now() ? principal : null;
+    },
   };
 }
 

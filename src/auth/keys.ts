@@ -33,6 +33,11 @@ export interface Keys {
    * @throws AppError redis.unavailable when it may have been revoked without this node's knowledge
    */
   find(token: string): Principal | null;
+  /**
+   * The key that a token names, and whether the token is its latest one, also after its end. null:
+   * there is no such key.
+   */
+  named(token: string): { readonly id: string; readonly genuine: boolean } | null;
   /** The principal of a key as it is now; null: it was revoked or rotated, or has expired. */
   current(key: NonNullable<Principal['key']>): Principal | null;
   /**
@@ -189,14 +194,17 @@ export function createKeys(options: KeysOptions): Keys {
     },
 
     find(token) {
-      const id = TOKEN.exec(token)?.[1] ?? '';
-      const record = known.get(id);
-      const wanted = Buffer.from(record?.digest ?? digestOf(''), 'hex');
-      if (!timingSafeEqual(Buffer.from(digestOf(token), 'hex'), wanted)) return null;
+      const record = known.get(idIn(token));
+      if (!isTokenOf(record, token)) return null;
       refuseIfStale();
       const principal = valid(record);
-      if (principal !== null) used.set(id, now());
+      if (record !== undefined && principal !== null) used.set(record.id, now());
       return principal;
+    },
+
+    named(token) {
+      const record = known.get(idIn(token));
+      return record === undefined ? null : { id: record.id, genuine: isTokenOf(record, token) };
     },
 
     current({ id, generation }) {
@@ -260,6 +268,14 @@ export function createKeys(options: KeysOptions): Keys {
 }
 
 const digestOf = (token: string): string => createHash('sha256').update(token).digest('hex');
+const idIn = (token: string): string => TOKEN.exec(token)?.[1] ?? '';
+
+/** Takes the same time for each wrong token, also of a key that does not exist. */
+function isTokenOf(record: KeyRecord | undefined, token: string): boolean {
+  const wanted = Buffer.from(record?.digest ?? digestOf(''), 'hex');
+  return timingSafeEqual(Buffer.from(digestOf(token), 'hex'), wanted);
+}
+
 const newToken = (id: string): string => `bp_${id}_${randomBytes(32).toString('base64url')}`;
 
 /** @throws AppError request.invalid */

@@ -58,13 +58,17 @@ export const projectOf = ({ admin, project }: Principal): string | null => (admi
 export const maySeeGate = (principal: Principal, gate: string): boolean =>
   !gate.startsWith('project:') || maySee(principal, gate.slice('project:'.length));
 
+/** The subject of a JWT may act in several projects, a key in one. */
+const projectsOfOne = ({ id, project }: Principal): readonly string[] =>
+  id.startsWith('jwt:') ? [project] : [];
+
 /**
  * An Idempotency-Key as the records know it: a digest, in which each principal has its own keys.
  */
 export function scopedKey(principal: Principal, given: Idempotency | null): Idempotency | null {
   if (given === null) return null;
   const key = createHash('sha256')
-    .update(JSON.stringify([principal.id, given.key]))
+    .update(JSON.stringify([principal.id, given.key, ...projectsOfOne(principal)]))
     .digest('base64url');
   return { key, fingerprint: given.fingerprint };
 }

@@ -30,8 +30,9 @@ export function createLoginSessions(now: () => number = Date.now): LoginSessions
   return {
     begin(principal) {
       const login: Login = { id: randomBytes(12).toString('base64url'), principal: short(principal) };
-      const cookie = signed.seal(login, now() + SESSION_LIFETIME_MS);
-      return { cookie, maxAgeSeconds: SESSION_LIFETIME_MS / 1000 };
+      const { expiresAt } = principal;
+      const untilMs = Math.min(now() + SESSION_LIFETIME_MS, expiresAt ?? Number.POSITIVE_INFINITY);
+      return { cookie: signed.seal(login, untilMs), maxAgeSeconds: Math.floor((untilMs - now()) / 1000) };
     },
     find(cookie) {
       const login = signed.open(cookie);

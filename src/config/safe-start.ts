@@ -12,11 +12,16 @@ const KNOWN_SECRETS =
   /^(changeme.*|changeit|changethis.*|replaceme.*|your[a-z]*(secret|password|key)[a-z]*|(my|super|jwt|redis|test)?(secret|password)(key)?|admin|bullpen|default|example|foobared|redis|test)$/;
 
 /** Secrets of the environment that are not in the table of settings. */
-const SECRET_VARIABLES = ['JWT_SECRET', 'REDIS_PASSWORD'];
+const SECRET_VARIABLES = ['REDIS_PASSWORD'];
 
 /** Problems of settings that are valid and not safe. They quote no secret. */
 export function unsafeSettings(settings: Settings, env: Environment): Problem[] {
-  return [...unsafeAddress(settings), ...wrongProxies(settings), ...knownSecrets(settings, env)];
+  return [
+    ...unsafeAddress(settings),
+    ...wrongProxies(settings),
+    ...secretProblems(settings, env),
+    ...jwtProblems(settings),
+  ];
 }
 
 /** A token that crosses a network in plain HTTP can be read there. */
@@ -52,13 +57,47 @@ function isNetwork(text: string): boolean {
   return /^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128);
 }
 
-function knownSecrets({ redisUrl, workerRedisUrl }: Settings, env: Environment): Problem[] {
+function secretProblems({ redisUrl, workerRedisUrl, jwtSecret }: Settings, env: Environment): Problem[] {
   const secrets: [string, readonly string[]][] = [
     ['redisUrl (REDIS_URL)', urlSecrets(redisUrl ?? '')],
     ['workerRedisUrl (BULLPEN_WORKER_REDIS_URL)', urlSecrets(workerRedisUrl ?? '')],
+    ['jwtSecret (JWT_SECRET)', [jwtSecret ?? '']],
     ...SECRET_VARIABLES.map((name): [string, readonly string[]] => [name, [env[name] ?? '']]),
   ];
   return secrets.filter(([, values]) => values.some(isKnown)).map(([path]) => ({ path, message: KNOWN }));
+}
+
+const MIN_SECRET_BYTES = 32;
+const MIN_SECRET_CHARACTERS = 8;
+
+/** A caller with one JWT can try secrets offline, and with the right one be every caller. */
+function jwtProblems({ jwtSecret, jwtKeys, jwtAudience }: Settings): Problem[] {
+  const problems: Problem[] = [];
+  const path = 'jwtSecret (JWT_SECRET)';
+  const make = 'make one with `openssl rand -hex 32`';
+  if (jwtSecret !== null && !isKnown(jwtSecret)) {
+    if (Buffer.byteLength(jwtSecret) < MIN_SECRET_BYTES) {
+      problems.push({ path, message: `has fewer than ${MIN_SECRET_BYTES} bytes; ${make}` });
+    } else if (new Set(jwtSecret).size < MIN_SECRET_CHARACTERS) {
+      problems.push({
+        path,
+        message: `has fewer than ${MIN_SECRET_CHARACTERS} different characters; ${make}`,
+      });
+    }
+  }
+  if (jwtKeys === null) return problems;
+  const keysPath = 'jwtKeys (BULLPEN_JWT_KEYS)';
+  const url = jwtKeys.startsWith('/') ? null : URL.parse(jwtKeys);
+  if (jwtSecret !== null) problems.push({ path: keysPath, message: 'and JWT_SECRET exclude each other' });
+  if (!jwtKeys.startsWith('/') && url === null) problems.push({ path: keysPath, message: 'is no address' });
+  if (url?.protocol === 'http:' && !isLoopback(url.hostname)) {
+    problems.push({ path: keysPath, message: 'is plain HTTP, in which keys can be replaced; use https://' });
+  }
+  if (jwtAudience === null) {
+    const message = `is needed with BULLPEN_JWT_KEYS: otherwise JWTs for other services are valid here`;
+    problems.push({ path: 'jwtAudience (BULLPEN_JWT_AUDIENCE)', message });
+  }
+  return problems;
 }
 
 const KNOWN =

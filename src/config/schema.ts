@@ -25,6 +25,8 @@ import {
 
 const CHANNEL = { pattern: '^[A-Za-z0-9:._-]{1,128}$' };
 const REDIS_URL = { pattern: '^rediss?://' };
+/** An absolute path or an address. */
+const KEYS_PLACE = { pattern: '^(/|https?://)' };
 /** Without a path, because the pages link to absolute ones. */
 const ORIGIN = { pattern: '^https?://[^/?#@\\\\\\s]+/?$' };
 
@@ -62,6 +64,34 @@ export const SETTINGS = {
     'BULLPEN_TRUST_PROXY',
     'none',
     'The addresses and networks of reverse proxies whose X-Forwarded-For is believed, for example 10.0.0.0/8.',
+  ),
+  jwtSecret: optional(
+    'JWT_SECRET',
+    'no JWTs with a secret',
+    'The secret of JWTs that are signed with HS256: 32 or more bytes.',
+  ),
+  jwtKeys: optional(
+    'BULLPEN_JWT_KEYS',
+    'no JWTs with a public key',
+    'The public key of JWTs that are signed with RS256, ES256 or EdDSA: the path of a PEM or JWKS file, or the https:// address of a JWKS.',
+    KEYS_PLACE,
+  ),
+  jwtIssuer: optional('BULLPEN_JWT_ISSUER', 'any', 'The `iss` that a JWT must have.'),
+  jwtAudience: optional(
+    'BULLPEN_JWT_AUDIENCE',
+    'any',
+    'The `aud` that a JWT must have. BULLPEN_JWT_KEYS needs it.',
+  ),
+  jwtProjectClaim: text('BULLPEN_JWT_PROJECT_CLAIM', "The claim of a JWT that names the caller's project.", {
+    default: 'project',
+    minLength: 1,
+  }),
+  jwtMaxLifeMs: span(
+    'BULLPEN_JWT_MAX_LIFE_MS',
+    DAY,
+    'The longest time between `iat` and `exp` of a JWT.',
+    SECOND,
+    366 * DAY,
   ),
   redisUrl: optional(
     'REDIS_URL',

@@ -32,7 +32,7 @@ export function auth(app: HttpApp, identities: Identities): void {
     if (request.is404 || access === 'public') return;
     let principal: Principal;
     try {
-      principal = identify(request, identities);
+      principal = await identify(request, identities);
     } catch (error) {
       if (page && wantsLoginPage(request, error)) return toLogin(request, reply);
       throw error;
@@ -48,16 +48,17 @@ export function auth(app: HttpApp, identities: Identities): void {
 const isAllowed = (principal: Principal | null, access: Exclude<Access, 'public'>): boolean =>
   principal !== null && (access === 'caller' || mayUse(principal, access));
 
-function identify(request: FastifyRequest, identities: Identities): Principal {
+async function identify(request: FastifyRequest, identities: Identities): Promise<Principal> {
   const { authenticator, sessions, tickets, names } = identities;
   const headers = authorizationHeaders(request);
-  if (headers.length > 0) return authenticator.authenticate(headers.length === 1 ? headers[0] : undefined);
+  if (headers.length > 0)
+    return authenticator.authenticate(headers.length === 1 ? headers[0] : undefined, request.ip);
   const now = (known: Principal | null) => (known === null ? null : authenticator.current(known));
   const ticketed = now(fromTicket(request, tickets));
   if (ticketed !== null) return ticketed;
   const cookie = request.cookies[SESSION_COOKIE];
   const principal = cookie === undefined ? null : now(sessions.find(cookie));
-  if (principal === null) return authenticator.authenticate(undefined);
+  if (principal === null) return authenticator.authenticate(undefined, request.ip);
   if (!names.isOwnPage(request.headers, request.method === 'GET' || request.method === 'HEAD')) {
     throw new AppError('auth.forbidden', 'the login cookie is taken only from pages of this server');
   }

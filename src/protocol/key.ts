@@ -23,7 +23,8 @@ const INCLUDED: Readonly<Partial<Record<Scope, readonly Scope[]>>> = {
 export const includesScope = (scopes: readonly Scope[], wanted: Scope): boolean =>
   scopes.some((scope) => scope === 'admin' || scope === wanted || INCLUDED[scope]?.includes(wanted));
 
-const ProjectName = Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$', description: 'name of a project' });
+export const PROJECT_PATTERN = '^[a-z0-9][a-z0-9_-]{0,63}$';
+const ProjectName = Type.String({ pattern: PROJECT_PATTERN, description: 'name of a project' });
 const Scopes = Type.Array(Type.Enum([...SCOPES]), {
   minItems: 1,
   maxItems: SCOPES.length,

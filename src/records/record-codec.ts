@@ -169,14 +169,18 @@ export const scoreOf = (job: Pick<NewJob, 'request' | 'createdAt'>): number =>
   (10 - job.request.priority) * 1e13 + job.createdAt;
 
 /** The lanes of a job: one job at a time runs per session and per concurrency key. */
-export function lanesOf(job: Pick<NewJob, 'principal' | 'request'>): readonly string[] {
+export function lanesOf(job: Pick<NewJob, 'project' | 'principal' | 'request'>): readonly string[] {
   const lanes: string[] = [];
   if (job.request.sessionId !== null) lanes.push(`s:${job.request.sessionId}`);
   // JSON in Lua refuses half a surrogate pair.
   if (job.request.concurrencyKey !== null)
-    lanes.push(`k:${job.principal}:${job.request.concurrencyKey.toWellFormed()}`);
+    lanes.push(`k:${laneOwner(job)}:${job.request.concurrencyKey.toWellFormed()}`);
   return lanes;
 }
+
+/** The subject of a JWT may contain colons, and act in several projects. */
+const laneOwner = ({ project, principal }: Pick<NewJob, 'project' | 'principal'>): string =>
+  principal.startsWith('jwt:') ? encodeURIComponent(`${project}/${principal}`) : principal;
 
 /** A new job as `createJob` of jobs.lua takes it. */
 export function jobArguments(job: NewJob): ScriptArguments {

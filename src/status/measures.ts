@@ -34,6 +34,8 @@ export interface Measures {
   recovered(executions: number): void;
   /** A request was answered with 401. */
   refusedLogin(): void;
+  /** A token was not looked at, after too many wrong ones. */
+  refusedGuess(): void;
   /** A reader of a stream was cut because it was too slow. */
   cutReader(): void;
 }
@@ -79,6 +81,11 @@ export function createMeasures(providers: readonly string[]): Measures {
     {},
   );
   const refused = createCounter('bullpen_authentication_failures_total', 'Requests answered with 401.', {});
+  const guesses = createCounter(
+    'bullpen_guesses_refused_total',
+    'Tokens that were not looked at, because of too many wrong ones.',
+    {},
+  );
   const cut = createCounter('bullpen_slow_readers_total', 'Readers of streams cut for being too slow.', {});
 
   function executionEnded(outcome: Outcome, asked: string | null): void {
@@ -139,7 +146,7 @@ export function createMeasures(providers: readonly string[]): Measures {
   }
 
   return {
-    all: [waits, answers, runs, jobs, tokens, cost, swept, recovered, refused, cut],
+    all: [waits, answers, runs, jobs, tokens, cost, swept, recovered, refused, guesses, cut],
     claims: measured,
     jobEnded({ status, request, outcome }) {
       const provider = named(outcome?.provider ?? request.provider);
@@ -153,6 +160,7 @@ export function createMeasures(providers: readonly string[]): Measures {
     swept: (processes) => swept.add({}, processes),
     recovered: (executions) => recovered.add({}, executions),
     refusedLogin: () => refused.add({}),
+    refusedGuess: () => guesses.add({}),
     cutReader: () => cut.add({}),
   };
 }

@@ -1,3 +1,4 @@
+import type { AuthenticatorOptions } from '../../src/auth/keyring.ts';
 import type { KeyCopies, KeyRecord, KeyRecords, PutKey } from '../../src/auth/ports.ts';
 import type { Idempotency } from '../../src/http/ports.ts';
 
@@ -62,5 +63,9 @@ export class FakeKeyCopies implements KeyCopies {
   }
 }
 
-/** For a server without keys. */
-export const NO_KEYS = { find: () => null, current: () => null };
+/** For a server without keys and JWTs, which never slows anyone down. */
+export const NO_CALLERS: Omit<AuthenticatorOptions, 'adminToken'> = {
+  keys: { find: () => null, named: () => null, current: () => null },
+  jwts: { verify: async () => ({ kind: 'wrong' }) },
+  guesses: { check: () => undefined, wrong: () => undefined, right: () => undefined },
+};

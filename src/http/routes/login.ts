@@ -36,7 +36,7 @@ export function loginRoutes(app: HttpApp, { authenticator, sessions, names }: Lo
         config: { access: 'public', produces: ['text/html'] },
         schema: { hide: true, querystring: Type.Object({ next: Type.Optional(Type.String()) }) },
       },
-      async (request, reply) => sendLogin(reply, request.query.next, false),
+      async (request, reply) => sendLogin(reply, request.query.next, null),
     );
 
     scope.post(
@@ -51,7 +51,8 @@ export function loginRoutes(app: HttpApp, { authenticator, sessions, names }: Lo
           response: {
             204: emptyAnswer('The cookie is set'),
             303: emptyAnswer('The cookie is set; for forms'),
-            ...errorAnswers('auth.unauthenticated', 'auth.forbidden', 'request.unsupported_media_type'),
+            ...errorAnswers('auth.unauthenticated', 'auth.forbidden', 'auth.too_many_attempts'),
+            ...errorAnswers('request.unsupported_media_type'),
           },
         },
       },
@@ -60,8 +61,8 @@ export function loginRoutes(app: HttpApp, { authenticator, sessions, names }: Lo
         // as: Credentials has validated both content types
         const { token, next } = (request.body ?? { token: '' }) as { token: string; next?: string };
         const form = request.headers['content-type']?.startsWith(FORM) === true;
-        const login = logIn(token, form);
-        if (login === null) return sendLogin(reply, next, true);
+        const login = await logIn(token, request.ip, form);
+        if (login instanceof AppError) return sendLogin(reply, next, login);
         reply.setCookie(SESSION_COOKIE, login.cookie, {
           ...COOKIE,
           secure: request.headers.origin?.startsWith('https:') === true,
@@ -98,25 +99,29 @@ export function loginRoutes(app: HttpApp, { authenticator, sessions, names }: Lo
     throw new AppError('auth.forbidden', 'log in and out from pages of this server only');
   }
 
-  /** A new login; null: the token is wrong and the caller is a form, which gets its page again. */
-  function logIn(token: string, form: boolean) {
+  /** A new login; an error for a form, which gets its page again. */
+  async function logIn(token: string, from: string, form: boolean) {
     try {
-      return sessions.begin(authenticator.authenticateToken(token));
+      return sessions.begin(await authenticator.authenticateToken(token, from));
     } catch (error) {
-      if (form && error instanceof AppError) return null;
+      if (form && error instanceof AppError) return error;
       throw error;
     }
   }
 }
 
-function sendLogin(reply: FastifyReply, next: string | undefined, refused: boolean): FastifyReply {
-  const problem = refused ? '<p class="bad" role="alert" id="problem">That token is not valid.</p>' : '';
-  const invalid = refused ? ' aria-invalid="true" aria-describedby="problem"' : '';
+function sendLogin(reply: FastifyReply, next: string | undefined, refusal: AppError | null): FastifyReply {
+  const isWrong = refusal?.code === 'auth.unauthenticated';
+  const why = isWrong ? 'That token is not valid' : refusal?.message;
+  const problem =
+    why === undefined ? '' : `<p class="bad" role="alert" id="problem">${escapeHtml(sentence(why))}</p>`;
+  const invalid = refusal === null ? '' : ' aria-invalid="true" aria-describedby="problem"';
+  if (refusal?.retryAfterSeconds !== undefined) reply.header('retry-after', refusal.retryAfterSeconds);
   return sendPage(
-    reply.code(refused ? 401 : 200),
+    reply.code(refusal?.status ?? 200),
     'Log in',
     `<h1>Log in to Bullpen</h1>
-<p>With a key, or with the admin token: it is in the file <code>token</code> of the server's data folder, whose path the server prints when it starts.</p>
+<p>With a key, with a JWT if the server takes them, or with the admin token: it is in the file <code>token</code> of the server's data folder, whose path the server prints when it starts.</p>
 ${problem}<form method="post" action="/login">
 <input type="hidden" name="next" value="${escapeHtml(localPath(next))}">
 <label for="token">Token</label>
@@ -125,6 +130,8 @@ ${problem}<form method="post" action="/login">
 </form>`,
   );
 }
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 /**
  * The page to open after the login: a path of this server, else `/`. With a backslash or a second

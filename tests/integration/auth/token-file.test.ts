@@ -2,7 +2,7 @@ import { chmod, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createAuthenticator, loadOrCreateAdminToken } from '../../../src/auth/keyring.ts';
-import { NO_KEYS } from '../../fakes/keys.ts';
+import { NO_CALLERS } from '../../fakes/keys.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 test('the admin token is created once, with 32 random bytes and mode 0600', async () => {
@@ -27,9 +27,9 @@ test('a deleted file is replaced at the next start, and the old token opens noth
   const old = await loadOrCreateAdminToken(dir);
   await rm(join(dir, 'token'));
   const token = await loadOrCreateAdminToken(dir);
-  const { authenticateToken } = createAuthenticator({ adminToken: token, keys: NO_KEYS });
-  expect(authenticateToken(token)).toMatchObject({ admin: true });
-  expect(() => authenticateToken(old)).toThrow('send a valid token');
+  const { authenticateToken } = createAuthenticator({ adminToken: token, ...NO_CALLERS });
+  expect(await authenticateToken(token, '::1')).toMatchObject({ admin: true });
+  await expect(authenticateToken(old, '::1')).rejects.toThrow('send a valid token');
 });
 
 test('a wider mode is narrowed to 0600', async () => {

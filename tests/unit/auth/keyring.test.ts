@@ -2,14 +2,14 @@ import { expect, test } from 'vitest';
 import { createAuthenticator } from '../../../src/auth/keyring.ts';
 import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { AppError } from '../../../src/errors.ts';
-import { NO_KEYS } from '../../fakes/keys.ts';
+import { NO_CALLERS } from '../../fakes/keys.ts';
 
 const TOKEN = `bp_${'a'.repeat(43)}`;
-const { authenticate } = createAuthenticator({ adminToken: TOKEN, keys: NO_KEYS });
+const { authenticate } = createAuthenticator({ adminToken: TOKEN, ...NO_CALLERS });
 
-test('the right token is the admin, with the scheme in any case', () => {
-  expect(authenticate(`Bearer ${TOKEN}`)).toEqual(ADMIN_PRINCIPAL);
-  expect(authenticate(`bearer   ${TOKEN} `)).toEqual(ADMIN_PRINCIPAL);
+test('the right token is the admin, with the scheme in any case', async () => {
+  expect(await authenticate(`Bearer ${TOKEN}`, '::1')).toEqual(ADMIN_PRINCIPAL);
+  expect(await authenticate(`bearer   ${TOKEN} `, '10.0.0.1')).toEqual(ADMIN_PRINCIPAL);
 });
 
 test.each([
@@ -25,8 +25,8 @@ test.each([
   ['another case', `Bearer ${TOKEN.toUpperCase()}`],
   ['one megabyte', `Bearer ${'a'.repeat(1024 * 1024)}`],
   ['unicode', 'Bearer bp_ключ'],
-])('%s is refused with the same error', (_name, header) => {
-  const refuse = () => authenticate(header);
-  expect(refuse).toThrow(AppError);
-  expect(refuse).toThrow('send a valid token as "Authorization: Bearer <token>"');
+])('%s is refused with the same error', async (_name, header) => {
+  const refused = authenticate(header, '::1');
+  await expect(refused).rejects.toThrow(AppError);
+  await expect(refused).rejects.toThrow('send a valid token as "Authorization: Bearer <token>"');
 });

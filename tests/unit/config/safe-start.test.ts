@@ -102,17 +102,60 @@ describe('a secret of a start', () => {
     expect(problems.map(({ path }) => path)).toEqual([
       'redisUrl (REDIS_URL)',
       'workerRedisUrl (BULLPEN_WORKER_REDIS_URL)',
-      'JWT_SECRET',
+      'jwtSecret (JWT_SECRET)',
       'REDIS_PASSWORD',
     ]);
     for (const { message } of problems) expect(message).toContain('make one with `openssl rand -hex 32`');
   });
 
   it('of its own does not, nor a Redis without a password', () => {
-    const own = 'f3a9-secret-of-ours';
+    const own = 'f3a9-secret-of-ours-0123456789-abcdef';
     const env = { REDIS_URL: `redis://u:${own}@h`, JWT_SECRET: own, REDIS_PASSWORD: '' };
     expect(paths({ ...env, BULLPEN_WORKER_REDIS_URL: 'redis://h:6379' })).toEqual([]);
     expect(paths({ REDIS_URL: 'redis://u:100%25@h' })).toEqual([]);
     expect(paths({ REDIS_URL: 'redis://u:100%@h' })).toEqual([]);
+  });
+});
+
+describe('JWTs', () => {
+  const SECRET = 'jwtSecret (JWT_SECRET)';
+  const KEYS = 'jwtKeys (BULLPEN_JWT_KEYS)';
+  const AUDIENCE = 'jwtAudience (BULLPEN_JWT_AUDIENCE)';
+
+  it.each([
+    ['f3a9-secret-of-ours', /has fewer than 32 bytes; make one with `openssl rand -hex 32`/],
+    [' ', /fewer than 32 bytes/],
+    ['a'.repeat(64), /fewer than 8 different characters/],
+    ['0123456'.repeat(9), /fewer than 8 different characters/],
+  ])('the secret %j stops the start', (secret, message) => {
+    expect(problemsOf({ JWT_SECRET: secret })).toEqual([
+      { path: SECRET, message: expect.stringMatching(message) },
+    ]);
+    expect(JSON.stringify(problemsOf({ JWT_SECRET: secret }))).not.toContain(`"${secret}"`);
+  });
+
+  it('a secret of 32 bytes does not, and an empty one is none', () => {
+    expect(paths({ JWT_SECRET: '0123456789abcdef0123456789abcdef' })).toEqual([]);
+    expect(paths({ JWT_SECRET: 'schlüssel-schlüssel-schlüssel.' })).toEqual([]);
+    expect(paths({ JWT_SECRET: '' })).toEqual([]);
+  });
+
+  it.each([
+    ['keys.pem', [KEYS]],
+    ['ftp://x/jwks', [KEYS]],
+    ['https://', [KEYS]],
+    ['http://idp.example.org/jwks', [KEYS]],
+    ['https://idp.example.org/jwks', []],
+    ['http://127.0.0.1:8080/jwks', []],
+    ['/etc/bullpen/jwt.pem', []],
+  ])('keys at %s', (place, problems) => {
+    expect(paths({ BULLPEN_JWT_KEYS: place, BULLPEN_JWT_AUDIENCE: 'bullpen' })).toEqual(problems);
+  });
+
+  it('keys need an audience, and exclude a secret', () => {
+    const env = { BULLPEN_JWT_KEYS: '/etc/bullpen/jwt.pem' };
+    expect(paths(env)).toEqual([AUDIENCE]);
+    const JWT_SECRET = '0123456789abcdef0123456789abcdef';
+    expect(paths({ ...env, BULLPEN_JWT_AUDIENCE: 'bullpen', JWT_SECRET })).toEqual([KEYS]);
   });
 });

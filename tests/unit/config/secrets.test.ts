@@ -2,7 +2,10 @@ import { expect, it } from 'vitest';
 import { secretsOf, urlSecrets } from '../../../src/config/secrets.ts';
 import { providerSettings } from '../providers/settings.ts';
 
-const NO_SETTINGS = { redisUrl: null, workerRedisUrl: null, providers: providerSettings() };
+const NO_SETTINGS = {
+  ...{ redisUrl: null, workerRedisUrl: null, jwtSecret: null },
+  providers: providerSettings(),
+};
 
 it.each([
   'ANTHROPIC_API_KEY',
@@ -56,6 +59,10 @@ it('a secret is the password of a URL in a variable or a setting, as it is writt
   expect(secretsOf({ ...NO_SETTINGS, ...urls }, {})).toEqual(['first', 'first', 'second', 'second']);
   expect(urlSecrets('redis://me:%zz@host')).toEqual(['%zz']);
   expect(urlSecrets('https://host/path?a=b:c@d')).toEqual([]);
+});
+
+it('a secret is the one of JWTs, also in the settings file', () => {
+  expect(secretsOf({ ...NO_SETTINGS, jwtSecret: 'of JWTs' }, {})).toEqual(['of JWTs']);
 });
 
 it('a secret is an argument of a provider with a name of one', () => {

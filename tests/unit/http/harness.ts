@@ -1,6 +1,12 @@
 import { pino } from 'pino';
-import { type Authenticator, createAuthenticator } from '../../../src/auth/keyring.ts';
-import { createKeys, type Keys, type KeysOptions } from '../../../src/auth/keys.ts';
+import { createGuesses } from '../../../src/auth/guesses.ts';
+import { createJwtVerifier, type JwtSettings } from '../../../src/auth/jwt.ts';
+import {
+  type Authenticator,
+  type AuthenticatorOptions,
+  createAuthenticator,
+} from '../../../src/auth/keyring.ts';
+import { createKeys, type KeysOptions } from '../../../src/auth/keys.ts';
 import type { Principal } from '../../../src/auth/principal.ts';
 import { createChangeFeed } from '../../../src/events/change-feed.ts';
 import type { BatchFeed } from '../../../src/http/ports.ts';
@@ -25,6 +31,7 @@ import { FakeEventHub } from '../../fakes/event-hub.ts';
 import { FakeGates } from '../../fakes/gates.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
+import { NO_JWTS } from '../../fakes/jwts.ts';
 import { FakeKeyCopies, FakeKeyRecords } from '../../fakes/keys.ts';
 import { FakeManyJobs } from '../../fakes/many-jobs.ts';
 import { callerOf } from '../../fakes/principals.ts';
@@ -38,13 +45,15 @@ export const asAdmin = { authorization: `Bearer ${ADMIN_TOKEN}` };
 export const asCaller = { authorization: `Bearer ${CALLER_TOKEN}` };
 
 /** The real authenticator, which also knows one caller who is no admin. */
-function withCaller(keys: Keys): Authenticator {
-  const admin = createAuthenticator({ adminToken: ADMIN_TOKEN, keys });
+function withCaller(options: AuthenticatorOptions): Authenticator {
+  const real = createAuthenticator(options);
   const caller: Principal = callerOf('caller');
   return {
-    current: admin.current,
-    authenticate: (header) => (header === asCaller.authorization ? caller : admin.authenticate(header)),
-    authenticateToken: (token) => (token === CALLER_TOKEN ? caller : admin.authenticateToken(token)),
+    current: real.current,
+    authenticate: async (header, from) =>
+      header === asCaller.authorization ? caller : real.authenticate(header, from),
+    authenticateToken: async (token, from) =>
+      token === CALLER_TOKEN ? caller : real.authenticateToken(token, from),
   };
 }
 
@@ -53,10 +62,14 @@ export interface Changes {
   readonly place?: Partial<HttpPlace>;
   readonly board?: HttpServerOptions['board'];
   readonly clocks?: Pick<KeysOptions, 'now' | 'elapsed'>;
+  readonly jwt?: Partial<JwtSettings>;
+  /** How many wrong tokens are answered at once; default: more than a test sends. */
+  readonly guesses?: number;
 }
 
 /** The server over fakes, with its log lines; closed by `await using`. */
-export async function startHttp({ settings = {}, place = {}, board = [], clocks = {} }: Changes = {}) {
+export async function startHttp(changes: Changes = {}) {
+  const { settings = {}, place = {}, board = [], clocks = {}, jwt = {}, guesses = 10_000 } = changes;
   const jobs = new FakeJobs();
   const batches = new FakeBatches();
   const batchFeed: BatchFeed = {
@@ -82,6 +95,7 @@ export async function startHttp({ settings = {}, place = {}, board = [], clocks 
     ...{ channel: 'keys', newId: createIdFactory(), logger, ...clocks },
   });
   await keys.start();
+  const jwts = await createJwtVerifier({ settings: { ...NO_JWTS, ...jwt }, ...clocks, logger });
   const app = await createHttpServer({
     settings: { ...DEFAULT_HTTP_SETTINGS, ...settings },
     place: { host: '127.0.0.1', publicUrl: null, trustProxy: [], ...place },
@@ -102,7 +116,10 @@ export async function startHttp({ settings = {}, place = {}, board = [], clocks 
     holds: createHolds({ gates, providers, keys }),
     usage: usage.read,
     measures,
-    auth: withCaller(keys),
+    auth: withCaller({
+      ...{ adminToken: ADMIN_TOKEN, keys, jwts, ...clocks },
+      guesses: createGuesses({ burst: guesses, ...clocks, onRefused: measures.refusedGuess }),
+    }),
     keys,
     board,
     redactor: createRedactor(),

@@ -1,9 +1,13 @@
 /** Every route of the OpenAPI document with every kind of token, compared with a table. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
 import type { KeyRequest, Scope } from '../../../src/protocol/key.ts';
 import { SCOPES } from '../../../src/protocol/key.ts';
+import { hs256, jwtOf, pemOf, rs256, rsaPair } from '../../fakes/jwts.ts';
 import { callerOf } from '../../fakes/principals.ts';
+import { makeTempDir, removeDir } from '../../helpers/temp.ts';
 import { ADMIN_TOKEN, startHttp } from './harness.ts';
 
 /** The operations that each scope opens, besides those of `caller`; `admin` opens all. */
@@ -59,13 +63,17 @@ interface Route {
 }
 
 let now = Date.parse('2026-11-21T12:00:00Z');
+const dir = makeTempDir();
 let http: Awaited<ReturnType<typeof startHttp>>;
 let url = '';
 let routes: readonly Route[] = [];
 const owned = { job: '', batch: '' };
 
 beforeAll(async () => {
-  http = await startHttp({ clocks: { now: () => now } });
+  const file = join(dir, 'jwks.json');
+  writeFileSync(file, JSON.stringify({ keys: [{ kid: 'a', ...publicKey.export({ format: 'jwk' }) }] }));
+  const jwt = { jwtKeys: file, jwtIssuer: 'https://idp', jwtAudience: 'bullpen' };
+  http = await startHttp({ clocks: { now: () => now }, jwt });
   url = await http.listen();
   const owner = callerOf('key:owner', 'web');
   owned.job = (await http.jobs.create(owner, { prompt: 'secret of web' }, null)).job.id;
@@ -77,13 +85,25 @@ beforeAll(async () => {
     Object.entries(item).map(([method, { operationId }]) => ({ name: operationId, method, path })),
   );
 });
-afterAll(() => http[Symbol.asyncDispose]());
+afterAll(async () => {
+  await http[Symbol.asyncDispose]();
+  removeDir(dir);
+});
 
 /** A key's token. */
 async function tokenOf(request: Partial<KeyRequest>): Promise<{ id: string; token: string }> {
   const given = { name: 'test', scopes: ['jobs:read' as const], ...request };
   const { id, token } = await http.keys.create(ADMIN_PRINCIPAL, given, null);
   return { id, token: token ?? expect.unreachable() };
+}
+
+const { publicKey, privateKey } = rsaPair();
+
+/** A JWT of the issuer that the server knows; `header` and `claims` replace what is right. */
+function jwt(claims: object = {}, header: object = {}, signed = rs256(privateKey)): string {
+  const [issued, names] = [now / 1000, { iss: 'https://idp', aud: 'bullpen', sub: 'ada', project: 'web' }];
+  const all = { ...names, scope: 'admin', iat: issued, exp: issued + 60, ...claims };
+  return jwtOf({ alg: 'RS256', kid: 'a', ...header }, all, signed);
 }
 
 /** The answer to a request for what project web owns. Its body is read unless it is a stream. */
@@ -155,9 +175,52 @@ describe('every route', () => {
       expect(await walk(token), `${token}`).toEqual(only([], 'auth.unauthenticated'));
   });
 
-  test("with a stranger's key says nothing of what another project owns", async () => {
-    const scopes: Scope[] = ['jobs:write', 'usage:read'];
-    const { token } = await tokenOf({ project: 'ops', scopes });
+  test.each(SCOPES.map((scope) => [scope]))('with a JWT for %s', async (scope) => {
+    const outcomes = await walk(jwt({ scope: `openid ${scope}` }));
+    expect(outcomes).toEqual(only(opens(scope), 'auth.forbidden'));
+  });
+
+  test('with a JWT without a scope of this server', async () => {
+    expect(await walk(jwt({ scope: 'openid profile' }))).toEqual(only(TABLE.caller, 'auth.forbidden'));
+  });
+
+  test('with a JWT that is expired, misaddressed, malformed, forged or signed in another way', async () => {
+    const pem = pemOf(publicKey);
+    const good = jwt();
+    const [header, claims, signature] = good.split('.');
+    const wrong = {
+      expired: jwt({ exp: now / 1000 - 20 }),
+      'without an expiry': jwt({ exp: undefined }),
+      'with a life of a week': jwt({ exp: now / 1000 + 7 * 86_400 }),
+      'not valid yet': jwt({ nbf: now / 1000 + 60 }),
+      'of another issuer': jwt({ iss: 'https://other' }),
+      'without an issuer': jwt({ iss: undefined }),
+      'for another audience': jwt({ aud: 'other' }),
+      'without a sub': jwt({ sub: undefined }),
+      'with a malformed project': jwt({ project: '../web' }),
+      'alg none': jwt({}, { alg: 'none' }, () => Buffer.alloc(0)),
+      'alg None with a signature': jwt({}, { alg: 'None' }),
+      'HS256 with the public key': jwt({}, { alg: 'HS256' }, hs256(pem)),
+      'HS256 with an empty secret': jwt({}, { alg: 'HS256' }, hs256('')),
+      'RS512 in its header': jwt({}, { alg: 'RS512' }),
+      'of another key': jwt({}, {}, rs256(rsaPair().privateKey)),
+      'with an unknown kid': jwt({}, { kid: 'b' }),
+      'with its own key': jwt({}, { kid: 'b', jwk: publicKey.export({ format: 'jwk' }) }),
+      'with an unknown crit': jwt({}, { crit: ['x'], x: 1 }),
+      'without a signature': `${header}.${claims}.`,
+      'with a part more': `${good}.x`,
+      'with the signature of another one': `${header}.${jwt({ sub: 'b' }).split('.')[1]}.${signature}`,
+    };
+    for (const [name, token] of Object.entries(wrong))
+      expect(await walk(token), name).toEqual(only([], 'auth.unauthenticated'));
+    expect((await walk(good))['listKeys']).toBe('open');
+  });
+
+  test.each([
+    ['key', async (scopes: Scope[]) => (await tokenOf({ project: 'ops', scopes })).token],
+    ['JWT', async (scopes: Scope[]) => jwt({ sub: 'eve', project: 'ops', scope: scopes.join(' ') })],
+  ])("with a stranger's %s says nothing of what another project owns", async (_kind, tokenFor) => {
+    const token = await tokenFor(['jobs:write', 'usage:read']);
     const named = [...TABLE['jobs:read'], ...TABLE['jobs:write']];
     // First those that only read: the others make jobs of its own.
     const asked = routes

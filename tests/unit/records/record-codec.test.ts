@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { decodeEvent } from '../../../src/records/record-codec.ts';
+import { decodeEvent, lanesOf } from '../../../src/records/record-codec.ts';
+import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 it('an event that was stored as retry is read as api_retry', () => {
   const body = '{"kind":"retry","retry":1,"reason":"busy"}';
@@ -13,4 +14,18 @@ it('an event that was stored as retry is read as api_retry', () => {
     retry: 1,
     reason: 'busy',
   });
+});
+
+it('a concurrency key is one of its caller, whatever the subject of a JWT contains', () => {
+  const laneOf = (project: string, principal: string, concurrencyKey: string) =>
+    lanesOf({ project, principal, request: resolvedPrompt({ concurrencyKey }) })[0];
+  expect(laneOf('web', 'key:A', 'k')).toBe('k:key:A:k');
+  const lanes = [
+    laneOf('web', 'key:A', 'k'),
+    laneOf('web', 'jwt:a', 'b:k'),
+    laneOf('web', 'jwt:a:b', 'k'),
+    laneOf('ops', 'jwt:a:b', 'k'),
+    laneOf('web', 'jwt:a/b', 'k'),
+  ];
+  expect(new Set(lanes).size).toBe(lanes.length);
 });

@@ -219,6 +219,7 @@ it('has every figure under its name and label, the same at each scrape', async (
     'bullpen_swept_processes_total 2',
     'bullpen_doorbells_recovered_total 1',
     'bullpen_authentication_failures_total 1',
+    'bullpen_guesses_refused_total 0',
     'bullpen_slow_readers_total 1',
   ]);
   const buckets = text.matchAll(/^bullpen_queue_wait_seconds_bucket\{provider="claude",le="(.+)"\} (\d)$/gm);
