@@ -122,6 +122,8 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   });
   const measures = createMeasures(providers.list().map(({ provider }) => provider.name));
 
+  const jwts = await createJwtVerifier({ settings, logger: component('keys') });
+
   // Data folder
   const lock = await openDataFolder(settings);
   life.onStop('folder lock', () => lock.release());
@@ -301,7 +303,6 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     readAhead: (request) => readAhead(request, prepare),
     closedGates,
   });
-  const jwts = await createJwtVerifier({ settings, logger: component('keys') });
   await life.start('keys of JWTs', jwts);
   const events = createEventHub({
     records,

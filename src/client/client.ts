@@ -11,7 +11,7 @@ import type {
   ManyCancelled,
   ManyRetried,
 } from '../protocol/job.ts';
-import type { Key, KeyCreated, KeyRequest } from '../protocol/key.ts';
+import type { Key, KeyCreated, KeyRequest, Me } from '../protocol/key.ts';
 import type { Execution } from '../protocol/outcome.ts';
 import type { PromptRequest, RetryFrom, RetryRequest } from '../protocol/prompt.ts';
 import type { CliProcess, Node, Pause, PauseScope, ProviderReport } from '../protocol/server-info.ts';
@@ -155,6 +155,8 @@ export interface Client {
   revokeKey(id: string, options?: CallerOptions): Promise<Key>;
   /** Gives a key another token. Not repeated: each call makes a new one. */
   rotateKey(id: string, options?: CallerOptions): Promise<KeyCreated>;
+  /** Who the caller is, and what its token allows. */
+  me(options?: CallerOptions): Promise<Me>;
   usage(query?: UsageQuery, options?: CallerOptions): Promise<UsageReport>;
   /** Whether the server takes jobs; "not ready" is an answer, not an error. */
   ready(options?: CallerOptions): Promise<Readiness>;
@@ -279,6 +281,7 @@ export function createClient(given: ClientOptions): Client {
         ...{ method: 'POST', path: keyPath(id, '/rotate'), body: {} },
         ...{ ...signalOf(options), repeatable: false },
       }),
+    me: (options = {}) => get<Me>('/v1/me', {}, options),
     usage: (query = {}, options = {}) => get<UsageReport>('/v1/usage', query, options),
     async ready(options = {}) {
       const call = { ...signalOf(options), path: '/ready', acceptedStatuses: [503], repeatable: false };

@@ -10,6 +10,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   logOut: 'public',
 
   getOpenApi: 'caller',
+  getMe: 'caller',
   listProviders: 'caller',
 
   listJobs: 'jobs:read',

@@ -37,6 +37,7 @@ import { keyRoutes } from './routes/keys.ts';
 import { landingRoutes } from './routes/landing.ts';
 import { loginRoutes } from './routes/login.ts';
 import { manyJobRoutes } from './routes/many-jobs.ts';
+import { meRoute } from './routes/me.ts';
 import { processRoutes } from './routes/processes.ts';
 import { serverRoutes } from './routes/server-info.ts';
 import { usageRoute } from './routes/usage.ts';
@@ -135,6 +136,7 @@ export async function createHttpServer({
   processRoutes(app, processes);
   holdRoutes(app, holds);
   keyRoutes(app, keys);
+  meRoute(app);
   boardRoutes(app, { queues: board, jobs, events, redactor });
   await app.ready();
   return app;

@@ -78,6 +78,28 @@ const exampleKey = {
 export const Key = Type.Object(fields, { examples: [exampleKey] });
 export type Key = Static<typeof Key>;
 
+/** Answer of `GET /v1/me`: what the server makes of a token. */
+export const Me = Type.Object(
+  {
+    principal: Type.String({ description: '`key:<id>`, `jwt:<sub>` or `admin`' }),
+    project: ProjectName,
+    scopes: Type.Array(Type.Enum([...SCOPES]), { description: 'what the token allows' }),
+    expiresAt: time('RFC 3339: when the token ends; null: never'),
+    ...given,
+  },
+  {
+    examples: [
+      {
+        ...{ principal: 'jwt:ada', project: 'web', scopes: ['jobs:write', 'usage:read'] },
+        expiresAt: '2026-11-21T13:00:00.000Z',
+        ...{ providers: null, roots: null, tools: null, permissionModes: null },
+        ...{ requestsPerMinute: null, jobsPerHour: 10, maxQueued: null, maxRunning: null, usdPerDay: null },
+      },
+    ],
+  },
+);
+export type Me = Static<typeof Me>;
+
 /** Answer of `GET /v1/keys`. */
 export const KeyList = Type.Object(
   { data: Type.Array(Key), nextCursor: Type.Null() },

@@ -39,6 +39,25 @@ test('the end of a JWT ends its login, its tickets and its open streams', async 
   expect((await http.app.inject({ url: '/v1/jobs', headers: bearer })).statusCode).toBe(401);
 });
 
+test('a caller learns what the server makes of its token', async () => {
+  const now = 1_795_950_000_000;
+  await using http = await startHttp({ jwt, clocks: { now: () => now } });
+  const ask = async (token: string) =>
+    (await http.app.inject({ url: '/v1/me', headers: { authorization: `Bearer ${token}` } })).json();
+  expect(await ask(tokenOf(now, { project: 'web', scope: 'openid jobs:write' }))).toMatchObject({
+    ...{ principal: 'jwt:ada', project: 'web', scopes: ['jobs:write'], providers: null },
+    expiresAt: '2026-11-29T11:10:15.000Z',
+  });
+  const payload = { name: 'ci', scopes: ['jobs:read'], roots: ['/srv/web'], maxRunning: 2 };
+  const created = await http.app.inject({ method: 'POST', url: '/v1/keys', headers: asAdmin, payload });
+  const { id, token } = created.json();
+  expect(await ask(token)).toEqual({
+    ...{ principal: `key:${id}`, project: 'default', scopes: ['jobs:read'], expiresAt: null },
+    ...{ providers: null, roots: ['/srv/web'], tools: null, permissionModes: null },
+    ...{ requestsPerMinute: null, jobsPerHour: null, maxQueued: null, maxRunning: 2, usdPerDay: null },
+  });
+});
+
 test('a login by a JWT opens the board and the pages, with the scope admin; a long one fits the cookie', async () => {
   const now = Date.now();
   await using http = await startHttp({ jwt });

@@ -13,7 +13,7 @@ import { ADMIN_TOKEN, startHttp } from './harness.ts';
 /** The operations that each scope opens, besides those of `caller`; `admin` opens all. */
 const TABLE: Readonly<Record<'public' | 'caller' | Scope, readonly string[]>> = {
   public: ['getIndex', 'getHealth', 'getReadiness', 'getExecutorHealth', 'logIn', 'logOut'],
-  caller: ['getOpenApi', 'listProviders'],
+  caller: ['getMe', 'getOpenApi', 'listProviders'],
   'jobs:read': [
     ...['listJobs', 'getJob', 'listExecutions', 'streamJob', 'streamChanges', 'createStreamToken'],
     ...['listBatches', 'getBatch', 'getBatchResults', 'streamBatch', 'getQueue'],
