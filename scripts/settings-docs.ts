@@ -148,6 +148,10 @@ const others = [
   },
   { env: 'BULLPEN_URL', meaning: 'For clients: the address of the server.' },
   { env: 'BULLPEN_TOKEN', meaning: 'For clients: the token to send.' },
+  {
+    env: 'BULLPEN_JOB_TOKEN',
+    meaning: 'Inside a job: its token, which clients send when there is no BULLPEN_TOKEN.',
+  },
 ];
 
 /** The whole text of docs/settings.md. */

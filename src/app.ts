@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { createGuesses } from './auth/guesses.ts';
 import { createJobRights } from './auth/job-rights.ts';
+import { createJobTokens } from './auth/job-tokens.ts';
 import { createJwtVerifier } from './auth/jwt.ts';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { createKeys } from './auth/keys.ts';
@@ -21,10 +22,11 @@ import { createBatchFeed } from './events/batch-feed.ts';
 import { createChangeFeed } from './events/change-feed.ts';
 import { createEventHub } from './events/hub.ts';
 import { createServerProbe, createStateFolders } from './executor/cli-probe.ts';
-import { createExecutor, type RecoveryReport } from './executor/executor.ts';
+import { createExecutor } from './executor/executor.ts';
 import { createKnownSessions, storedSessions, storedTotals } from './executor/known-sessions.ts';
 import { type PrepareOptions, readAhead } from './executor/prepare.ts';
 import { createPrivatePaths } from './executor/private-paths.ts';
+import type { RecoveryReport } from './executor/recovery.ts';
 import { createUntrustedEnvironment } from './executor/untrusted-environment.ts';
 import { warmSettings } from './executor/warm/cli-starter.ts';
 import { workersFor } from './executor/warm/look-ahead.ts';
@@ -213,7 +215,13 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   await life.start('launcher', launcher);
   const scratchDir = join(settings.home, 'tmp');
   const waits = createJobWaits(doorbells, names.responses);
+  const address = Promise.withResolvers<string>();
+  const jobTokens = createJobTokens({
+    ...{ enabled: settings.jobTokens, address: address.promise, keys },
+    running: () => executor.running(),
+  });
   const prepare: PrepareOptions = {
+    jobTokens,
     nodeId,
     providers,
     probe,
@@ -361,7 +369,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     },
     measures,
     auth: createAuthenticator({
-      ...{ adminToken, keys, jwts },
+      ...{ adminToken, keys, jwts, jobTokens },
       guesses: createGuesses({ onRefused: measures.refusedGuess }),
     }),
     keys,
@@ -371,6 +379,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     version,
   });
   const url = await life.start('http', { start: () => listen(http, settings), stop: () => http.close() });
+  address.resolve(url);
 
   return {
     url,

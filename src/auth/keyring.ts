@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { isLoopback } from '../config/hostnames.ts';
 import { AppError } from '../errors.ts';
 import type { Guesses } from './guesses.ts';
+import { isJobPrincipal, type JobTokens } from './job-tokens.ts';
 import { type JwtVerdict, type JwtVerifier, looksLikeJwt } from './jwt.ts';
 import type { Keys } from './keys.ts';
 import { ADMIN_PRINCIPAL, type Principal } from './principal.ts';
@@ -29,8 +30,8 @@ export interface Authenticator {
    */
   authenticateToken(token: string, from: string): Promise<Principal>;
   /**
-   * A principal that was authenticated before, as it is now; null: its key or its JWT is no longer
-   * valid. For logins, tickets and open streams.
+   * A principal that was authenticated before, as it is now; null: its key, its JWT or the
+   * execution of its job is over. For logins, tickets and open streams.
    */
   current(principal: Principal): Principal | null;
 }
@@ -39,16 +40,20 @@ export interface AuthenticatorOptions {
   readonly adminToken: string;
   readonly keys: Pick<Keys, 'find' | 'named' | 'current'>;
   readonly jwts: Pick<JwtVerifier, 'verify'>;
+  readonly jobTokens: Pick<JobTokens, 'find' | 'current'>;
   readonly guesses: Guesses;
   /** Default: the clock. */
   readonly now?: () => number;
 }
 
+const refused = (): AppError =>
+  new AppError('auth.unauthenticated', 'send a valid token as "Authorization: Bearer <token>"');
+
 const digest = (token: string): Buffer => createHash('sha256').update(token).digest();
 
 /** Compares digests of tokens. A missing token takes the same time as a wrong one. */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const { keys, jwts, guesses, now = Date.now } = options;
+  const { keys, jwts, jobTokens, guesses, now = Date.now } = options;
   const adminDigest = digest(options.adminToken);
   // timingSafeEqual throws for unequal lengths; digests always have the same.
   const isAdmin = (token: string): boolean => timingSafeEqual(digest(token), adminDigest);
@@ -56,6 +61,9 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   async function authenticateToken(token: string, from: string): Promise<Principal> {
     // Other programs of this machine must not keep its user out.
     if (isLoopback(from) && isAdmin(token)) return ADMIN_PRINCIPAL;
+    const ofJob = jobTokens.find(token); // null also for one that is made up, which is counted below
+    if (ofJob === 'ended') throw refused();
+    if (ofJob !== null) return ofJob.principal;
     const named = keys.named(token);
     const attempt = { token, from, keyId: named?.id ?? null };
     guesses.check(attempt);
@@ -67,7 +75,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       return verdict.principal;
     }
     if (verdict.kind === 'wrong' && token !== '') guesses.wrong(attempt);
-    throw new AppError('auth.unauthenticated', 'send a valid token as "Authorization: Bearer <token>"');
+    throw refused();
   }
 
   function verdictOf(token: string, genuine: boolean): JwtVerdict {
@@ -81,6 +89,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     authenticate: (authorization, from) =>
       authenticateToken(BEARER.exec(authorization ?? '')?.[1] ?? '', from),
     current(principal) {
+      if (isJobPrincipal(principal)) return jobTokens.current(principal);
       if (principal.key !== null) return keys.current(principal.key);
       return principal.expiresAt === null || principal.expiresAt > now() ? principal : null;
     },

@@ -57,20 +57,26 @@ export interface Note {
 
 export function createServerFinder({ env, readHome, readNote, isAlive }: FinderOptions): ServerFinder {
   const variable = (name: string): string | null => env[name]?.trim() || null;
-  /** Checked here, because the error of a later check would quote the token. */
-  function givenToken(): string | null {
-    const token = variable('BULLPEN_TOKEN');
-    if (token === null || TOKEN.test(token)) return token;
-    throw configError('BULLPEN_TOKEN has characters that no token has');
+  /**
+   * A token of the environment: of the user, or of the job that this command runs in. Checked here,
+   * because the error of a later check would quote the token.
+   */
+  function givenToken(): { readonly token: string; readonly tokenFrom: string } | null {
+    for (const tokenFrom of ['BULLPEN_TOKEN', 'BULLPEN_JOB_TOKEN']) {
+      const token = variable(tokenFrom);
+      if (token !== null && TOKEN.test(token)) return { token, tokenFrom };
+      if (token !== null) throw configError(`${tokenFrom} has characters that no token has`);
+    }
+    return null;
   }
 
   function fromEnvironment(url: string): Found {
-    const token = givenToken();
+    const given = givenToken();
     // The token of this machine's own server is never sent to an address from a variable.
-    if (token === null) throw configError('BULLPEN_URL is set, BULLPEN_TOKEN is not: a server needs both');
+    if (given === null) throw configError('BULLPEN_URL is set, BULLPEN_TOKEN is not: a server needs both');
     if (!isAddress(url))
       throw configError('BULLPEN_URL is no http address, for example http://127.0.0.1:3000');
-    return { kind: 'found', place: { url, token, tokenFrom: 'BULLPEN_TOKEN', of: 'environment' } };
+    return { kind: 'found', place: { url, ...given, of: 'environment' } };
   }
 
   function fromFolder(home: string): Found {
@@ -84,12 +90,9 @@ export function createServerFinder({ env, readHome, readNote, isAlive }: FinderO
     if (note.address === null) {
       return none(`the server with the data folder ${home} (pid ${note.pid}) is starting or stopping`, true);
     }
-    const given = givenToken();
     const file = join(home, 'token');
-    const token = given ?? readToken(file);
-    const tokenFrom = given === null ? file : 'BULLPEN_TOKEN';
-    const place = { url: reachable(note.address), token, tokenFrom, of: note.startedBy };
-    return { kind: 'found', place };
+    const given = givenToken() ?? { token: readToken(file), tokenFrom: file };
+    return { kind: 'found', place: { url: reachable(note.address), ...given, of: note.startedBy } };
   }
 
   return {

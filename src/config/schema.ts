@@ -180,6 +180,10 @@ export const SETTINGS = {
     'The names of further variables that every CLI gets, beside those of its provider.',
   ),
   allowFullAccess: flag('BULLPEN_ALLOW_FULL_ACCESS', 'Whether jobs may use the permissionMode fullAccess.'),
+  jobTokens: flag(
+    'BULLPEN_JOB_TOKENS',
+    'Whether the CLI of a job gets a token to call this server. Then each job starts its CLI itself.',
+  ),
   timeoutMs: span('BULLPEN_TIMEOUT_MS', HOUR, 'The run time of a job that sets none.'),
   idleTimeoutMs: span(
     'BULLPEN_IDLE_TIMEOUT_MS',

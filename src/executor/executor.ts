@@ -14,21 +14,12 @@ import { createDelivery } from './delivery.ts';
 import type { ExecutorMeasures, Ledger } from './ports.ts';
 import type { PrepareOptions } from './prepare.ts';
 import { createReaper } from './reaper.ts';
-import { recover } from './recovery.ts';
+import { type RecoveryReport, recover } from './recovery.ts';
 import { createResourceWatch } from './resources.ts';
 import { createClaimRunner } from './run-claim.ts';
 import { type Active, createActive, createSlots, runningProcesses, stopActive } from './slots.ts';
 import { type CliStarter, createCliStarter, type StartCounts } from './warm/cli-starter.ts';
 import { createLookAhead } from './warm/look-ahead.ts';
-
-/** What the start settled of an earlier run of this node. */
-export interface RecoveryReport {
-  readonly killedProcesses: number;
-  /** Executions without an outcome: they are lost. */
-  readonly lost: number;
-  /** Outcomes that their job records did not have. */
-  readonly redelivered: number;
-}
 
 export interface Executor {
   /** Settles the executions of an earlier run, then takes work. */
@@ -48,6 +39,8 @@ export interface Executor {
   hasRoom(provider: string): boolean;
   /** Why no CLI can be started now, or null. */
   problem(): string | null;
+  /** The claims whose CLI runs, or is about to. */
+  running(): readonly Claim[];
   /** Executions that this provider runs now, including as a fallback. */
   runningOf(provider: string): number;
   /** The processes of CLIs: those that run a job first, then the idle ones. */
@@ -205,8 +198,10 @@ export function createExecutor(options: ExecutorOptions): Executor {
   /** Renews leases and the heartbeat, and stops executions whose record says so. */
   async function renew(): Promise<void> {
     const held = [...active.values()];
-    const running = held.map(({ claim }) => claim);
-    const states = await claims.renew(running, credentials.names());
+    const states = await claims.renew(
+      held.map(({ claim }) => claim),
+      credentials.names(),
+    );
     lastContact = performance.now();
     for (const [index, one] of held.entries()) {
       const state = states[index];
@@ -286,6 +281,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       for (const one of active.values()) if (one.claim.jobId === jobId) return lookAtFlags.ask();
     },
     hasRoom: (provider) => accepting && slots.free() > 0 && (slots.freeOf()[provider] ?? 1) > 0,
+    running: () => [...active.values()].flatMap(({ running, claim }) => (running ? [claim] : [])),
     runningOf: slots.running,
     processes: () => [...runningProcesses(active.values(), resources), ...starter.idle()],
     endIdle: starter.endIdle,

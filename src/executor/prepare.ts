@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { JobRights } from '../auth/job-rights.ts';
+import type { JobTokens } from '../auth/job-tokens.ts';
 import { AppError, type ErrorCode, messageOf } from '../errors.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
@@ -81,6 +82,7 @@ export interface PrepareOptions {
   /** Changes the environment for an untrusted folder. */
   readonly untrusted: UntrustedEnvironment;
   readonly privatePaths: PrivatePaths;
+  readonly jobTokens: Pick<JobTokens, 'variables'>;
   readonly limits: ExecutionLimits;
   readonly warm: WarmSettings;
   readonly sessions: KnownSessions;
@@ -88,7 +90,7 @@ export interface PrepareOptions {
   readonly readEvents: ReadEvents;
 }
 
-type Attempt = Pick<Claim, 'jobId' | 'executionId' | 'attempt' | 'principal' | 'grant' | 'sessionId'>;
+type Attempt = Omit<Claim, 'kind' | 'request' | 'waitedMs'>;
 
 /**
  * Prepares a job that is not claimed yet, so that its process can be started ahead. Not for a
@@ -168,14 +170,16 @@ export async function prepareFor(
     privatePaths,
   });
   const plain = withFolder(options.environment(provider.name, command.env), cli.extraFolder);
-  const [env, unsaved] = await Promise.all([
+  const [env, unsaved, ofJob] = await Promise.all([
     workspace.trusted ? plain : options.untrusted(workspace.cwd, plain),
     options.stateFolders.trouble(provider, plain),
+    options.jobTokens.variables(claim),
   ]);
   const maxLineBytes = Math.min(request.limits.lineBytes ?? limits.maxLineBytes, limits.maxLineBytes);
   const { binary } = cli;
   const { resume: resumable } = provider.capabilities;
-  const shape = shapeOf({ provider, cli, command, env, cwd: workspace.cwd }, maxLineBytes);
+  const boot = { provider, cli, command, env, cwd: workspace.cwd };
+  const shape = ofJob === null ? shapeOf(boot, maxLineBytes) : null; // no other process has the token
   const keepsSessions = warm.sessionIdleMs > 0 && warm.maxProcesses > 0;
   const stays = keepsSessions && shape !== null && staysOpen(provider, request);
   return {
@@ -187,7 +191,7 @@ export async function prepareFor(
     promptId,
     binary,
     version: options.probe.knownVersion(cli),
-    env,
+    env: { ...env, ...ofJob },
     cwd: workspace.cwd,
     scratch,
     maxLineBytes,

@@ -2,10 +2,18 @@ import type { Logger } from 'pino';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
 import { sweep } from '../processes/sweep.ts';
 import type { Delivery } from './delivery.ts';
-import type { RecoveryReport } from './executor.ts';
 import { backoffAfter, type LostOptions, lostFinish } from './outcomes.ts';
 import type { Ledger } from './ports.ts';
 import { removeScratch } from './start-cli.ts';
+
+/** What the start settled of an earlier run of this node. */
+export interface RecoveryReport {
+  readonly killedProcesses: number;
+  /** Executions without an outcome: they are lost. */
+  readonly lost: number;
+  /** Outcomes that their job records did not have. */
+  readonly redelivered: number;
+}
 
 /**
  * Settles the executions of an earlier run of this node, before anything new is claimed. It kills

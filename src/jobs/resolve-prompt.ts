@@ -1,4 +1,5 @@
 import { Compile } from 'typebox/compile';
+import { MAX_DEPTH } from '../auth/job-tokens.ts';
 import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
@@ -60,6 +61,9 @@ async function resolvePrompt(
   { settings, providers, pricing }: ResolvePromptOptions,
   workspaceOf: (cwd: string) => Promise<Workspace>,
 ): Promise<ResolvedPrompt> {
+  if (principal.grant.depth > MAX_DEPTH) {
+    throw new AppError('auth.forbidden', `jobs inside jobs go ${MAX_DEPTH} deep, and no deeper`);
+  }
   checkText(request.prompt);
   // HTTP has checked its bodies. Raw requests, and retries merged from two halves, are checked
   // here.

@@ -67,5 +67,6 @@ export class FakeKeyCopies implements KeyCopies {
 export const NO_CALLERS: Omit<AuthenticatorOptions, 'adminToken'> = {
   keys: { find: () => null, named: () => null, current: () => null },
   jwts: { verify: async () => ({ kind: 'wrong' }) },
+  jobTokens: { find: () => null, current: () => null },
   guesses: { check: () => undefined, wrong: () => undefined, right: () => undefined },
 };

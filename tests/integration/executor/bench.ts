@@ -120,6 +120,7 @@ export async function executorBench(
         rights,
         scratchDir: join(dir, 'scratch'),
         privatePaths: async () => [],
+        jobTokens: { variables: async () => null },
         untrusted: Object.assign(async (_cwd: string, env: Readonly<Record<string, string>>) => env, {
           readAhead: () => undefined,
         }),

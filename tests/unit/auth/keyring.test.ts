@@ -30,3 +30,25 @@ test.each([
   await expect(refused).rejects.toThrow(AppError);
   await expect(refused).rejects.toThrow('send a valid token as "Authorization: Bearer <token>"');
 });
+
+test('the token of a job passes without a guess, and one of an ended job counts as none', async () => {
+  const job = { ...ADMIN_PRINCIPAL, id: 'job:1', admin: false };
+  const counted: string[] = [];
+  const { authenticateToken } = createAuthenticator({
+    ...{ adminToken: TOKEN, ...NO_CALLERS },
+    jobTokens: {
+      find: (token) => (token === 'running' ? { principal: job } : token === 'over' ? 'ended' : null),
+      current: () => null,
+    },
+    guesses: {
+      check: ({ token }) => void counted.push(token),
+      wrong: ({ token }) => void counted.push(token),
+      right: () => undefined,
+    },
+  });
+  expect(await authenticateToken('running', '::1')).toBe(job);
+  await expect(authenticateToken('over', '::1')).rejects.toThrow('send a valid token');
+  expect(counted).toEqual([]);
+  await expect(authenticateToken('made up', '::1')).rejects.toThrow('send a valid token');
+  expect(counted).toEqual(['made up', 'made up']);
+});

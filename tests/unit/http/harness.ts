@@ -32,7 +32,7 @@ import { FakeGates } from '../../fakes/gates.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
 import { NO_JWTS } from '../../fakes/jwts.ts';
-import { FakeKeyCopies, FakeKeyRecords } from '../../fakes/keys.ts';
+import { FakeKeyCopies, FakeKeyRecords, NO_CALLERS } from '../../fakes/keys.ts';
 import { FakeManyJobs } from '../../fakes/many-jobs.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';
@@ -117,7 +117,7 @@ export async function startHttp(changes: Changes = {}) {
     usage: usage.read,
     measures,
     auth: withCaller({
-      ...{ adminToken: ADMIN_TOKEN, keys, jwts, ...clocks },
+      ...{ adminToken: ADMIN_TOKEN, keys, jwts, jobTokens: NO_CALLERS.jobTokens, ...clocks },
       guesses: createGuesses({ burst: guesses, ...clocks, onRefused: measures.refusedGuess }),
     }),
     keys,
