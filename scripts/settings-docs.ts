@@ -3,7 +3,12 @@
  * the files.
  */
 import { SETTINGS } from '../src/config/schema.ts';
-import { CustomPointers, CustomSettings, ProviderSettings } from '../src/protocol/provider-settings.ts';
+import {
+  CustomPointers,
+  CustomSettings,
+  PROCESS_LIMITS,
+  ProviderSettings,
+} from '../src/protocol/provider-settings.ts';
 import { Price } from '../src/protocol/usage.ts';
 import { CLAUDE_ENV_NAMES } from '../src/providers/claude/provider.ts';
 import { PRICES_AS_OF } from '../src/usage/price-table.ts';
@@ -213,6 +218,26 @@ Only in the file, under \`prices\`: the price of a model. It replaces the one in
 | key | default | values | meaning |
 |---|---|---|---|
 ${providerRows('MODEL', Price.properties)}
+
+## Limits of processes in one block
+
+Only in the file: \`processLimits\` sets the limits of each process together. With the block, even an empty one, a value
+that is left out is the one in this table; without it, the settings keep their own defaults. A setting that is set on
+its own wins over the block. \`max_processes\` and \`idle_timeout\` (in seconds) are accepted, too.
+
+| key | default | values | meaning |
+|---|---|---|---|
+${providerRows('processLimits', PROCESS_LIMITS)}
+
+| what happens | code |
+|---|---|
+| as many processes run as may, and a job is made | none: the job waits; \`queue.full\` when too many wait (\`BULLPEN_MAX_QUEUED\`) |
+| the run time is over | \`execution.timed_out\` |
+| a process is silent | \`execution.idle\` |
+| too much memory, CPU, too many open files or processes | \`execution.resource_limit\` |
+| the machine cannot start another process | \`execution.resource_limit\` |
+| the CLI cannot be started | \`execution.cli_missing\` |
+| an idle process dies | none: a new one is started for the job |
 
 ## The environment of claude
 

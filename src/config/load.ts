@@ -5,9 +5,12 @@
 import { closeSync, fstatSync, openSync, readFileSync, type Stats } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
+import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { AppError, messageOf, type Problem } from '../errors.ts';
+import { PROCESS_LIMITS, ProcessLimits } from '../protocol/provider-settings.ts';
+import { readProcessLimits, readProviders, settingsOfLimits, withPassword } from './former-names.ts';
 import { configFile, userFolder } from './places.ts';
 import { unsafeSettings } from './safe-start.ts';
 import { FILE_SETTINGS, SETTINGS, Settings } from './schema.ts';
@@ -132,6 +135,17 @@ function setDefaultFolders(values: Record<string, unknown>, env: Environment, cw
   if (roots === undefined || (Array.isArray(roots) && roots.length === 0)) values['roots'] = [values['cwd']];
 }
 
+/** Completes the block of limits. Its values go to the settings that are not set on their own. */
+function setProcessLimits(values: Record<string, unknown>): void {
+  const block = values['processLimits'] ?? null;
+  if (block === null) return;
+  const complete = Value.Default(Type.Object(PROCESS_LIMITS), block);
+  values['processLimits'] = complete;
+  if (!Value.Check(ProcessLimits, complete) || complete === null) return; // the check reports it
+  for (const [name, value] of Object.entries(settingsOfLimits(complete)))
+    if (values[name] === undefined) values[name] = value;
+}
+
 function givenValues(env: Environment, cwd: string, problems: Problem[]): Record<string, unknown> {
   const given: Record<string, unknown> = {};
   for (const [name, setting] of describedSettings) {
@@ -139,7 +153,14 @@ function givenValues(env: Environment, cwd: string, problems: Problem[]): Record
     const value = env[setting.env] || env[formerEnv];
     if (value !== undefined && value !== '') given[name] = fromText(setting, value);
   }
-  return { ...readFile(env, cwd, problems), ...resolveFolders(given, cwd) };
+  const file = readFile(env, cwd, problems);
+  for (const [name, read] of [
+    ['providers', (value: unknown) => readProviders(value, problems)],
+    ['processLimits', readProcessLimits],
+  ] as const)
+    if (file[name] !== undefined) file[name] = read(file[name]);
+  const values = { ...file, ...resolveFolders(given, cwd) };
+  return { ...values, redisUrl: withPassword(values['redisUrl'], env['REDIS_PASSWORD']) };
 }
 
 /** Whether the settings say where jobs may run. Otherwise they run where the server was started. */
@@ -161,6 +182,7 @@ export function loadSettings(env: Environment, cwd: string): Settings {
   const values = givenValues(env, cwd, problems);
   refuseUnknown(env, problems);
   setDefaultFolders(values, env, cwd);
+  setProcessLimits(values);
   const complete = Value.Default(Settings, values) as Record<string, unknown>; // the default of an object is an object
   problems.push(...problemsIn(complete));
   if (problems.length === 0) {

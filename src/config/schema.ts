@@ -4,7 +4,7 @@
  */
 
 import { type Static, Type } from 'typebox';
-import { ProviderSettings } from '../protocol/provider-settings.ts';
+import { ProcessLimits, ProviderSettings } from '../protocol/provider-settings.ts';
 import { MODEL_PATTERN } from '../protocol/schema.ts';
 import { Prices } from '../protocol/usage.ts';
 import {
@@ -214,6 +214,17 @@ export const SETTINGS = {
     'no limit',
     'The maximum CPU time of one execution, including its tools.',
   ),
+  maxCpuPercent: optionalCount(
+    'BULLPEN_MAX_CPU_PERCENT',
+    'no limit',
+    'The maximum CPU use of one execution, including its tools, as a mean over BULLPEN_CPU_WINDOW_MS. One busy core is 100.',
+  ),
+  cpuWindowMs: span(
+    'BULLPEN_CPU_WINDOW_MS',
+    MINUTE,
+    'The time over which the CPU use of an execution is measured. A shorter run has no such limit.',
+    SECOND,
+  ),
   maxOpenFiles: limit(
     'BULLPEN_MAX_OPEN_FILES',
     50_000,
@@ -289,7 +300,11 @@ export const SETTINGS = {
 } as const;
 
 /** Settings that only the file can hold, because they are too rich for a variable. */
-export const FILE_SETTINGS = { providers: ProviderSettings, prices: Prices } as const;
+export const FILE_SETTINGS = {
+  providers: ProviderSettings,
+  prices: Prices,
+  processLimits: ProcessLimits,
+} as const;
 
 export const Settings = Type.Object({ ...SETTINGS, ...FILE_SETTINGS });
 export type Settings = Static<typeof Settings>;

@@ -15,13 +15,13 @@ import { tokensOf, verdictOf, warningOf } from './bounded.ts';
 import { CLEAN_EXIT, createListener, type Listener } from './listener.ts';
 import { outcomeOf } from './outcomes.ts';
 import type { PreparedExecution } from './prepare.ts';
-import type { ResourceSettings, ResourceWatch } from './resources.ts';
+import type { CpuSettings, ResourceSettings, ResourceWatch } from './resources.ts';
 import { inTime, type StartCli, type StartedCli } from './start-cli.ts';
 import { createStopRace, type StopRace, type StopReason } from './stop-race.ts';
 import { startWatches } from './watches.ts';
 
 /** Limits of one execution by the server's settings. */
-export interface ExecutionLimits extends ResourceSettings {
+export interface ExecutionLimits extends ResourceSettings, CpuSettings {
   readonly maxOutputBytes: number;
   readonly maxLineBytes: number;
   readonly maxEvents: number;

@@ -104,6 +104,12 @@ export interface ResourceSettings {
   readonly maxProcesses: number | null;
 }
 
+/** The limit of the CPU use by the settings. Null: no limit. */
+export interface CpuSettings {
+  readonly maxCpuPercent: number | null;
+  readonly cpuWindowMs: number;
+}
+
 type Measured = keyof ResourceUse;
 
 const SETTING: Readonly<Record<Measured, keyof ResourceSettings>> = {
@@ -127,4 +133,28 @@ export function exceededLimit(use: ResourceUse, asked: Limits, settings: Resourc
     if (use[name] > limit) return `the execution used ${use[name]} ${name}; ${limit} are allowed`;
   }
   return null;
+}
+
+/**
+ * Follows the CPU use of one execution: a function that takes the CPU time so far and names the use
+ * when its mean over the last `cpuWindowMs` is above the limit. 100 % is one busy core. The first
+ * `cpuWindowMs` have no limit.
+ */
+export function createCpuWatch(
+  { maxCpuPercent, cpuWindowMs }: CpuSettings,
+  now: () => number = () => performance.now(),
+): (cpuSeconds: number) => string | null {
+  if (maxCpuPercent === null) return () => null;
+  const samples = [{ at: now(), cpuSeconds: 0 }];
+  return (cpuSeconds) => {
+    const at = now();
+    samples.push({ at, cpuSeconds });
+    // The oldest sample that is kept is the last one from before the window.
+    while (at - (samples[1]?.at ?? at) >= cpuWindowMs) samples.shift();
+    const [first] = samples;
+    if (first === undefined || at - first.at < cpuWindowMs) return null;
+    const percent = Math.round(((cpuSeconds - first.cpuSeconds) * 100_000) / (at - first.at));
+    if (percent <= maxCpuPercent) return null;
+    return `the execution used ${percent} % of a CPU for ${cpuWindowMs} ms; ${maxCpuPercent} are allowed`;
+  };
 }

@@ -7,7 +7,7 @@ import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Translator } from '../providers/provider.ts';
 import type { ExecutionLimits, StopSignals } from './execute.ts';
 import type { PreparedExecution } from './prepare.ts';
-import { exceededLimit, type ResourceWatch } from './resources.ts';
+import { createCpuWatch, exceededLimit, type ResourceWatch } from './resources.ts';
 import type { StartedCli } from './start-cli.ts';
 import type { StopReason } from './stop-race.ts';
 
@@ -44,8 +44,9 @@ export function startWatches(options: {
     stderrTail: child.stderrTail,
     onAsked: () => stop('asks_login'),
   });
+  const cpuExcess = createCpuWatch(limits);
   const unfollow = options.resources.follow(child, started.cpuSecondsBefore, (use) => {
-    const exceeded = exceededLimit(use, request.limits, limits);
+    const exceeded = exceededLimit(use, request.limits, limits) ?? cpuExcess(use.cpuSeconds);
     if (exceeded !== null) stop('resource_limit', exceeded);
   });
   const flow = createOutputFlow({

@@ -4,6 +4,14 @@ import { closed, MODEL_PATTERN, nullable } from './schema.ts';
 
 const DAY_MS = 86_400_000;
 
+/** Names by which providers were known before, in a request and in the settings. */
+export const FORMER_PROVIDERS: ReadonlyMap<string, string> = new Map([
+  ['claude-cli', 'claude'],
+  ['codex-cli', 'codex'],
+  ['gemini-cli', 'gemini'],
+  ['cursor-cli', 'cursor-agent'],
+]);
+
 /** A setting that may be left alone. */
 const setting = <T extends TSchema>(schema: T, description: string) =>
   nullable(schema, { default: null, description });
@@ -219,3 +227,49 @@ export const ProviderSettings = Type.Object(
   { ...closed, default: {} },
 );
 export type ProviderSettings = Static<typeof ProviderSettings>;
+
+/** Limits of each CLI process, as one block. A value that is left out has the default here. */
+export const PROCESS_LIMITS = {
+  maxProcesses: Type.Integer({
+    default: 20,
+    minimum: 1,
+    maximum: 1000,
+    description: 'How many executions run at the same time (BULLPEN_CONCURRENCY). Further jobs wait.',
+  }),
+  idleTimeoutMs: Type.Integer({
+    default: 300_000,
+    minimum: 1,
+    maximum: DAY_MS,
+    description:
+      'How long a process may be silent in a job, or wait for a prompt (BULLPEN_IDLE_TIMEOUT_MS, BULLPEN_WARM_IDLE_MS, BULLPEN_SESSION_IDLE_MS).',
+  }),
+  maxMemoryBytes: Type.Integer({
+    default: 2 * 1024 ** 3,
+    minimum: 1,
+    description: 'The resident memory of one execution (BULLPEN_MAX_MEMORY_BYTES).',
+  }),
+  maxCpuPercent: Type.Integer({
+    default: 80,
+    minimum: 1,
+    maximum: 100_000,
+    description: 'The CPU use of one execution (BULLPEN_MAX_CPU_PERCENT).',
+  }),
+  cpuWindowMs: Type.Integer({
+    default: 60_000,
+    minimum: 1000,
+    maximum: DAY_MS,
+    description: 'The time over which it is measured (BULLPEN_CPU_WINDOW_MS).',
+  }),
+  maxOpenFiles: Type.Integer({
+    default: 1024,
+    minimum: 1,
+    description: 'The open files of one execution (BULLPEN_MAX_OPEN_FILES).',
+  }),
+  timeoutMs: Type.Integer({
+    default: 300_000,
+    minimum: 1,
+    maximum: DAY_MS,
+    description: 'The run time of a job that sets none (BULLPEN_TIMEOUT_MS).',
+  }),
+} as const;
+export const ProcessLimits = nullable(Type.Object(PROCESS_LIMITS, closed), { default: null });

@@ -1,6 +1,11 @@
 import { AppError } from '../errors.ts';
 import type { PermissionMode } from '../protocol/prompt.ts';
-import type { BuiltInSettings, JobDefaults, ProviderSettings } from '../protocol/provider-settings.ts';
+import {
+  type BuiltInSettings,
+  FORMER_PROVIDERS,
+  type JobDefaults,
+  type ProviderSettings,
+} from '../protocol/provider-settings.ts';
 import { createAnthropicProvider } from './anthropic-sdk/provider.ts';
 import type { BuiltInOptions, ProviderHost } from './built-in.ts';
 import { createClaudeProvider } from './claude/provider.ts';
@@ -25,7 +30,10 @@ export interface RegisteredProvider {
 
 /** Every provider this server has, by name. */
 export interface Providers {
-  /** @throws AppError provider.unknown, naming the known ones */
+  /**
+   * Also by a former name, like claude-cli.
+   * @throws AppError provider.unknown, naming the known ones
+   */
   get(name: string): RegisteredProvider;
   /** In the order of registration. */
   list(): readonly RegisteredProvider[];
@@ -75,7 +83,7 @@ export function createProviders(settings: ProviderSettings, host: ProviderHost):
   }
   return {
     get(name) {
-      const found = registered.get(name);
+      const found = registered.get(name) ?? registered.get(FORMER_PROVIDERS.get(name) ?? '');
       if (found !== undefined) return found;
       const known = [...registered.keys()].join(', ');
       throw new AppError('provider.unknown', `there is no provider ${JSON.stringify(name)}; known: ${known}`);

@@ -105,6 +105,11 @@ type RawFields = Omit<Partial<PromptRequest>, 'prompt'>;
 /** Flags of the CLI that have no effect, because Bullpen always works that way. */
 const IGNORED = new Set(['-p', '--print', '--verbose', '--include-partial-messages']);
 
+/** Flags without a value, and what they ask for. */
+const SWITCHES = new Map<string, RawFields>([
+  ['--dangerously-skip-permissions', { permissionMode: 'fullAccess' }],
+]);
+
 /**
  * The allow-list: a flag and the field of a job request it sets. The request is checked afterwards.
  */
@@ -125,6 +130,11 @@ export function parseRawArgs(args: readonly string[]): { fields: RawFields; form
   for (let i = 0; i < args.length; i += 1) {
     const arg = args[i] ?? '';
     if (IGNORED.has(arg)) continue;
+    const asked = SWITCHES.get(arg);
+    if (asked !== undefined) {
+      fields = { ...fields, ...asked };
+      continue;
+    }
     const [flag = '', inline] = arg.split(/=(.*)/s, 2);
     const value = inline ?? args[i + 1];
     if (flag === '--output-format') {

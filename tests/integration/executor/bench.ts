@@ -130,6 +130,8 @@ export async function executorBench(
           maxCpuSeconds: null,
           maxOpenFiles: null,
           maxProcesses: null,
+          maxCpuPercent: null,
+          cpuWindowMs: LONG_MS,
           maxOutputBytes: 10_000_000,
           maxLineBytes: 1_000_000,
           maxEvents: 10_000,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { exceededLimit } from '../../../src/executor/resources.ts';
+import { createCpuWatch, exceededLimit } from '../../../src/executor/resources.ts';
 
 const NONE = { maxMemoryBytes: null, maxCpuSeconds: null, maxOpenFiles: null, maxProcesses: null };
 const USE = { memoryBytes: 1000, cpuSeconds: 10, openFiles: 20, processes: 3 };
@@ -24,5 +24,34 @@ describe('what an execution may use', () => {
   it("is the smaller of the job's and the server's", () => {
     expect(exceededLimit(USE, { processes: 100 }, { ...NONE, maxProcesses: 2 })).toContain('; 2 are allowed');
     expect(exceededLimit(USE, { processes: 1 }, { ...NONE, maxProcesses: 2 })).toContain('; 1 are allowed');
+  });
+});
+
+describe('the CPU use of an execution', () => {
+  /** What the watch says after each second, for the CPU time used so far. */
+  function watch(maxCpuPercent: number | null, used: readonly number[]): readonly (string | null)[] {
+    let at = 0;
+    const look = createCpuWatch({ maxCpuPercent, cpuWindowMs: 3000 }, () => at);
+    return used.map((cpuSeconds) => {
+      at += 1000;
+      return look(cpuSeconds);
+    });
+  }
+  const used = (percent: number): string =>
+    `the execution used ${percent} % of a CPU for 3000 ms; 80 are allowed`;
+
+  it('is a mean: a short burst is allowed, and a run that is shorter than the time it is measured over', () => {
+    expect(watch(80, [1, 2])).toEqual([null, null]);
+    expect(watch(80, [1, 2, 2.3, 2.3, 2.4, 2.9, 3.9])).toEqual(Array(7).fill(null));
+  });
+
+  it('is above the limit after the whole time, and not at it', () => {
+    expect(watch(80, [1, 2, 3])).toEqual([null, null, used(100)]);
+    expect(watch(80, [0.8, 1.6, 2.4, 3.2])).toEqual(Array(4).fill(null));
+    expect(watch(80, [0, 0, 0, 2, 4, 6])).toEqual([null, null, null, null, used(133), used(200)]);
+  });
+
+  it('is not looked at without a limit', () => {
+    expect(watch(null, [9, 99, 999, 9999])).toEqual(Array(4).fill(null));
   });
 });

@@ -28,6 +28,16 @@ describe('the providers', () => {
     expect(providers.get('echo').binary).toBe('/bin/cat');
   });
 
+  it('are found by their former names, unless a command has one of these', () => {
+    const providers = createProviders(
+      settings({ custom: { 'codex-cli': { binary: 'cat' } } }),
+      PROVIDER_HOST,
+    );
+    expect(providers.get('claude-cli').provider.name).toBe('claude');
+    expect(providers.get('cursor-cli').provider.name).toBe('cursor-agent');
+    expect(providers.get('codex-cli').provider.name).toBe('codex-cli');
+  });
+
   it.each(['copilot', '', '__proto__', 'constructor'])('do not know %j and name the known ones', (name) => {
     const providers = createProviders(settings({ custom: { echo: { binary: 'cat' } } }), PROVIDER_HOST);
     expect(() => providers.get(name)).toThrow(

@@ -28,6 +28,11 @@ describe('the arguments of a raw request', () => {
     expect(parseRawArgs(joined)).toEqual({ fields, format: 'text' });
   });
 
+  it('to skip the permissions is full access, which the settings must allow', () => {
+    const args = ['--print', '--dangerously-skip-permissions', '--model', 'opus'];
+    expect(parseRawArgs(args).fields).toEqual({ permissionMode: 'fullAccess', model: 'opus' });
+  });
+
   it('the last of two equal flags counts', () => {
     expect(parseRawArgs(['--model', 'a', '--model=b']).fields).toEqual({ model: 'b' });
   });
@@ -54,7 +59,8 @@ describe('the arguments of a raw request', () => {
   });
 
   it.each([
-    '--dangerously-skip-permissions',
+    '--dangerously-skip-permissions=true',
+    '--allow-dangerously-skip-permissions',
     '--mcp-config',
     '--settings=/tmp/x',
     '--plugin-dir',
