@@ -32,7 +32,7 @@ export function createLoginSessions(now: () => number = Date.now): LoginSessions
       const login: Login = { id: randomBytes(12).toString('base64url'), principal: short(principal) };
       const { expiresAt } = principal;
       const untilMs = Math.min(now() + SESSION_LIFETIME_MS, expiresAt ?? Number.POSITIVE_INFINITY);
-      return { cookie: signed.seal(login, untilMs), maxAgeSeconds: Math.floor((untilMs - now()) / 1000) };
+      return { cookie: signed.seal(login, untilMs), maxAgeSeconds: Math.round((untilMs - now()) / 1000) };
     },
     find(cookie) {
       const login = signed.open(cookie);
