@@ -39,6 +39,8 @@ const outcome: Outcome = {
 
 const common = {
   id: JOB_ID,
+  project: 'default',
+  principal: 'key:01K9ZV4Q4S9V0M0X2T6D8Y3B7C',
   status: 'succeeded',
   finished: true,
   waitReason: null,

@@ -14,6 +14,8 @@ export function toJob(job: Omit<JobCopy, 'updatedAt' | 'rev'>, gates: ClosedGate
   const state = shownState(gates, { ...job, provider, model, priority, failsAtLimit });
   return {
     id: job.id,
+    project: job.project,
+    principal: job.principal,
     ...state,
     finished: isFinished(state.status),
     provider: request.provider,

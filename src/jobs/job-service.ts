@@ -188,7 +188,7 @@ export function createJobService({
         query,
         gates: await closedGates(),
       });
-      const data = rows.map(({ principal: _principal, kind: _kind, ...row }) => ({
+      const data = rows.map(({ kind: _kind, ...row }) => ({
         ...row,
         finished: isFinished(row.status),
         links: jobLinks(row.id),

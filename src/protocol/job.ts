@@ -24,6 +24,10 @@ export const WAIT_REASONS = [
 
 const common = {
   id: Type.String({ description: 'ULID' }),
+  project: Type.String({ description: 'the project that owns it' }),
+  principal: Type.String({
+    description: 'who made it: `admin`, `key:<id>`, `jwt:<subject>`, `job:<id>`, or `raw`',
+  }),
   status: JobStatus,
   finished: Type.Boolean(),
   waitReason: nullable(

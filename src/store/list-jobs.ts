@@ -12,7 +12,6 @@ import { all, readable } from './sql.ts';
 
 /** A job in a list, without its prompt and its outcome's text. */
 export type JobSummary = Omit<JobListItem, 'finished' | 'links'> & {
-  readonly principal: string;
   readonly kind: 'api' | 'raw';
 };
 
@@ -37,7 +36,7 @@ export interface JobCounts {
 const OPEN = JSON.stringify(JOB_STATUSES.filter((status) => !isFinished(status)));
 
 /** None of these columns is large. */
-const columns = `jobs.id, jobs.kind, jobs.principal, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
+const columns = `jobs.id, jobs.kind, jobs.project, jobs.principal, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
   jobs.session_id AS sessionId, jobs.retry_of AS retryOf, jobs.node, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd,
   CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.priority' END AS priority,

@@ -39,6 +39,8 @@ export function jobFrom(request: PromptRequest, retryOf: string | null): Job {
   const id = ulid();
   return {
     id,
+    project: 'default',
+    principal: 'admin',
     status: 'queued',
     finished: false,
     waitReason: null,

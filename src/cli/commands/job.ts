@@ -70,6 +70,7 @@ function describe(job: Job): readonly string[] {
     ['error', job.outcome?.error ? `${job.outcome.error.code}: ${job.outcome.error.message}` : null],
     ...deniedTools(job).map((denied): [string, string] => ['denied', denied]),
     ['to allow', allowingCommand(job)],
+    ['made by', madeBy(job)],
     ['session', job.sessionId],
     ['provider', job.model === null ? job.provider : `${job.provider}, ${job.model}`],
     ['folder', job.cwd],
@@ -93,6 +94,10 @@ function describe(job: Job): readonly string[] {
   const text = job.outcome === null ? '' : answerOf(job.outcome);
   return text === '' ? facts : [...facts, '', text.replace(/\n$/, '')];
 }
+
+/** Not shown for the admin's own. */
+const madeBy = ({ project, principal }: Job): string | null =>
+  project === 'default' && principal === 'admin' ? null : `${principal} (project ${project})`;
 
 function unfinishedStatus({ status, waitReason, scheduledFor, cancelRequested }: Job): string {
   const why =

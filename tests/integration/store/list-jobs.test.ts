@@ -118,6 +118,7 @@ describe('the list of jobs', () => {
       {
         id: job.id,
         kind: 'api',
+        project: 'default',
         principal: 'alice',
         status: 'failed',
         waitReason: null,

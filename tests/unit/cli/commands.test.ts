@@ -234,6 +234,7 @@ describe('the other commands', () => {
   it('show a job, its answer alone, and that there is none yet', async () => {
     const server = await startScriptedServer(json(200, FINISHED), json(200, FINISHED), json(200, aJob()));
     const shown = await typed(['show', JOB_ID], at(server.url));
+    expect(shown.out).not.toContain('made by');
     expect(shown.out).toMatch(/^job +01K9ZV4Q4S9V0M0X2T6D8Y3B7C\nstatus +succeeded · /);
     expect(shown.out).toMatch(/\n\ndone\n$/);
     expect((await typed(['show', JOB_ID, '--text'], at(server.url))).out).toBe('done');
@@ -286,12 +287,14 @@ describe('the other commands', () => {
 
   it('say of a job that succeeded without a tool it wanted that it did', async () => {
     const denied = [{ tool: 'Bash', input: { command: 'touch x' } }];
-    const job = { ...FINISHED, outcome: anOutcome({ permissionDenials: denied }) };
+    const owner = { project: 'web', principal: 'key:K' };
+    const job = { ...FINISHED, ...owner, outcome: anOutcome({ permissionDenials: denied }) };
     const page = json(200, { data: [item({ status: 'succeeded', deniedTools: 2 })], nextCursor: null });
     const server = await startScriptedServer(page, json(200, job));
     expect((await typed(['jobs'], at(server.url))).out).toContain('succeeded, 2 tools denied');
     const { out } = await typed(['show', JOB_ID], at(server.url));
     expect(out).toMatch(/^status +succeeded, 1 tool denied · .*\n(error.*\n)?denied +Bash touch x\n/m);
+    expect(out).toContain('made by   key:K (project web)\n');
     expect(out).toContain(`to allow  bullpen retry ${JOB_ID} --allowed-tools 'Bash(touch *)'`);
   });
 

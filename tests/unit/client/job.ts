@@ -6,6 +6,8 @@ export const JOB_ID = '01K9ZV4Q4S9V0M0X2T6D8Y3B7C';
 /** A job as the API shows it. */
 export const aJob = (changes: Partial<Job> = {}): Job => ({
   id: JOB_ID,
+  project: 'default',
+  principal: 'admin',
   status: 'queued',
   finished: false,
   waitReason: null,
