@@ -46,6 +46,7 @@ import { createProviderEnvironments } from './providers/environment.ts';
 import { createProviders } from './providers/registry.ts';
 import { createPromptQueue } from './queue/prompt-queue.ts';
 import { createReconciler } from './queue/reconcile.ts';
+import { createRevokedJobs } from './queue/revoked-jobs.ts';
 import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
 import { openRecords } from './records/open-records.ts';
@@ -286,6 +287,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   });
   await life.start('rpc', rpc);
   await life.start('upkeep', upkeepLoop);
+  await life.start('revoked jobs', createRevokedJobs({ keys, store, upkeep, logger: component('upkeep') }));
 
   // ③ sandboxed workers
   const workers = createWorkerPool({

@@ -45,6 +45,8 @@ export interface Keys {
    * @throws AppError redis.unavailable as `find`
    */
   byId(id: string): Principal | null;
+  /** Ids of the keys that were revoked or have expired since then (ms), by their own times. */
+  endedSince(since: number): readonly string[];
   /** Whether a key belongs to the project. */
   hasProject(project: string): boolean;
   /** All keys, newest first. */
@@ -216,6 +218,12 @@ export function createKeys(options: KeysOptions): Keys {
       refuseIfStale();
       return valid(known.get(id));
     },
+
+    endedSince: (since) =>
+      [...known.values()].flatMap((record) => {
+        if (statusOf(record, now()) === 'active') return [];
+        return (record.revokedAt ?? record.expiresAt ?? 0) >= since ? [record.id] : [];
+      }),
 
     hasProject: (project) => [...known.values()].some((record) => record.project === project),
 

@@ -165,7 +165,7 @@ export interface Claim {
   readonly waitedMs?: number;
 }
 
-/** A job that waits, as far as its process can be started ahead. */
+/** A job whose process can be started ahead. */
 export type WaitingJob = Pick<Claim, 'jobId' | 'project' | 'principal' | 'grant' | 'request'>;
 
 export interface Claimed {
@@ -233,10 +233,7 @@ export interface Claims {
     executions: readonly { jobId: string; executionId: string }[],
     credentials?: Readonly<Record<string, string>>,
   ): Promise<readonly LeaseState[]>;
-  /**
-   * Appends events. The first is the execution's event number `from`. Repeating a call adds nothing
-   * twice.
-   */
+  /** Appends events, the first as the execution's number `from`. A repeated call adds nothing. */
   append(jobId: string, executionId: string, from: number, events: readonly TimedEvent[]): Promise<Appended>;
   finish(finish: Finish): Promise<FinishResult>;
   /** Makes a pending job of a raw request. Returns false when another node answers raw requests. */
@@ -287,6 +284,8 @@ export interface Upkeep {
    * (as `execution.quota`). Returns their ids.
    */
   expire(outcome: Outcome, limit: number): Promise<readonly string[]>;
+  /** Ends those of these jobs that do not run. Returns their ids. */
+  revoke(ids: readonly string[], outcome: Outcome): Promise<readonly string[]>;
   /**
    * Ends the executions of nodes that were silent for `absentMs` as lost, and the waiting jobs that
    * only those nodes may run as unavailable. Returns the ids of the jobs.

@@ -10,7 +10,7 @@ const SCRIPTS = [
   ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
   ...['submit', 'claim', 'give-back', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
   ...['enter', 'refuse', 'release', 'reserve', 'identify', 'hold', 'nodes', 'key-put'],
-  ...['join', 'migrate', 'sweep', 'removed', 'counts', 'expire', 'settle-lost', 'leave'],
+  ...['join', 'migrate', 'sweep', 'removed', 'counts', 'expire', 'revoke', 'settle-lost', 'leave'],
 ] as const;
 /** What every script begins with, in this order. */
 const COMMON = ['prelude', 'waiting', 'jobs', 'gates'] as const;

@@ -30,6 +30,9 @@ export function createUpkeep(scripts: ScriptRunner, node: string, backoffMs: num
       const args = { outcome: JSON.stringify(outcome), quota: JSON.stringify(NO_QUOTA), limit };
       return (await scripts.run('expire', args)) as string[]; // the script's replies
     },
+    async revoke(ids, outcome) {
+      return (await scripts.run('revoke', { outcome: JSON.stringify(outcome) }, ids)) as string[]; // the script's replies
+    },
     async settleLost(absentMs, lostOutcome, unavailableOutcome) {
       const lost = JSON.stringify(lostOutcome);
       const unavailable = JSON.stringify(unavailableOutcome);

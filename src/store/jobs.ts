@@ -81,6 +81,23 @@ function toCopy({ prompt, request, outcome, archived, cancelRequested, grant, ..
   };
 }
 
+export const jobReports = {
+  /** Ids of the jobs that these keys have made, also from inside jobs, and that do not run. */
+  'jobs.waitingOfKeys'(
+    db: DatabaseSync,
+    args: { readonly keys: readonly string[]; readonly after: string; readonly limit: number },
+  ): string[] {
+    const sql = `WITH ended AS (SELECT value AS key FROM json_each(?))
+      SELECT id FROM jobs WHERE status IN ('queued', 'scheduled') AND id > ?
+        AND (principal IN (SELECT 'key:' || key FROM ended)
+          OR CASE WHEN json_valid(granted) THEN granted ->> '$.key' END IN (SELECT key FROM ended))
+      ORDER BY id LIMIT ?`;
+    return all<{ id: string }>(db, sql, JSON.stringify(args.keys), args.after, args.limit).map(
+      ({ id }) => id,
+    );
+  },
+};
+
 export const jobReads = {
   'jobs.get'(db: DatabaseSync, args: { readonly id: string }): JobCopy | null {
     const row = first<Columns>(db, `SELECT ${columns} FROM jobs WHERE id = ?`, args.id);

@@ -2,7 +2,7 @@ import { batchReads, batchReports } from './batches.ts';
 import { copyWrites, cursorReads } from './copies.ts';
 import { eventReads, eventWrites } from './events.ts';
 import { executionReads, executionWrites } from './executions.ts';
-import { jobReads } from './jobs.ts';
+import { jobReads, jobReports } from './jobs.ts';
 import { keyReads, keyWrites } from './keys.ts';
 import { listReads } from './list-jobs.ts';
 import { retentionWrites } from './retention.ts';
@@ -19,7 +19,7 @@ const reads = {
   ...keyReads,
 };
 /** Reads that may visit very many rows. */
-const reports = { ...listReads, ...batchReports, ...usageReads };
+const reports = { ...jobReports, ...listReads, ...batchReports, ...usageReads };
 const writes = { ...executionWrites, ...copyWrites, ...eventWrites, ...keyWrites, ...retentionWrites };
 
 /** Every operation of the store by its name: `(db, args) => result`, run in one of its threads. */

@@ -66,7 +66,7 @@ export function keyRoutes(app: HttpApp, keys: Pick<Keys, 'list' | 'create' | 're
         operationId: 'revokeKey',
         summary: 'Refuse a key from now on',
         description:
-          'Every server refuses it within two seconds and ends its streams within five. Its jobs go on.',
+          'Every server refuses it within two seconds and ends its streams within five. Its waiting jobs end as `auth.revoked`; what runs goes on.',
         params: KeyParams,
         querystring: NoQuery,
         body: EmptyBody,

@@ -1,7 +1,7 @@
 import { ulid } from 'ulid';
 import { expect, it } from 'vitest';
 import type { Bench } from './bench.ts';
-import { CANCELLED, create, failed, finishOf, running, submitted } from './samples.ts';
+import { CANCELLED, create, failed, finishOf, REVOKED, running, submitted } from './samples.ts';
 
 export function cancelling(bench: () => Bench): void {
   const cancel = (id: string, force = false) => bench().records.cancel(id, force, CANCELLED);
@@ -56,6 +56,23 @@ export function cancelling(bench: () => Bench): void {
       expect(await bench().upkeepOf('n9').counts()).toMatchObject({ parked: 0, scheduled: 0 });
     });
   }
+
+  for (const [state, make] of Object.entries(unclaimed)) {
+    it(`a job that is ${state} ends when its key is revoked`, async () => {
+      const id = await make();
+      expect(await bench().upkeepOf('n1').revoke(['none', id], REVOKED)).toEqual([id]);
+      const ended = { status: 'failed', outcome: REVOKED, cancel: 'none', waitReason: null };
+      expect(await bench().record(id)).toMatchObject(ended);
+      expect((await bench().kinds(id)).at(-1)).toBe('job.finished');
+      expect(await bench().upkeepOf('n1').revoke([id], REVOKED)).toEqual([]);
+    });
+  }
+
+  it('a job that runs goes on when its key is revoked', async () => {
+    const { jobId } = await running(bench());
+    expect(await bench().upkeepOf('n1').revoke([jobId], REVOKED)).toEqual([]);
+    expect(await bench().record(jobId)).toMatchObject({ status: 'running', cancel: 'none' });
+  });
 
   it('a running job is asked to end: the flag is set and its node gets a message', async () => {
     const claim = await running(bench());

@@ -470,6 +470,11 @@ export function createModel(): RandomSteps {
     }),
     upkeepOf: (node) => ({
       expire: async (outcome) => expire(outcome),
+      async revoke(ids, outcome) {
+        const waiting = ids.flatMap((id) => jobs.get(id) ?? []).filter(waits);
+        for (const job of waiting) settle(job, 'failed', outcome);
+        return waiting.map(({ id }) => id);
+      },
       async sweep() {
         const due = all((job) => job.status === 'scheduled' && (job.scheduledFor ?? now) <= now);
         for (const job of due.sort(by((one) => one.scheduledFor ?? 0))) {

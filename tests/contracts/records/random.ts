@@ -5,7 +5,17 @@ import type { Claim, Claims, JobRecords, NewJob, TimedEvent, Upkeep } from '../.
 import { scoreOf } from '../../../src/records/record-codec.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
 import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
-import { begun, CANCELLED, CREATED_AT, failed, LOST, succeeded, text, UNAVAILABLE } from './samples.ts';
+import {
+  begun,
+  CANCELLED,
+  CREATED_AT,
+  failed,
+  LOST,
+  REVOKED,
+  succeeded,
+  text,
+  UNAVAILABLE,
+} from './samples.ts';
 
 const NODES = ['n1', 'n2'];
 const GATES: readonly HeldGate[] = [
@@ -206,6 +216,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       'reserve',
       async () => rpc.gates.reserve('c', null, (await rpc.now()) + HALF_STEP_MS + STEP_MS * pick([0, 1])),
     ],
+    [1, 'revoke', async () => rpc.upkeepOf('n1').revoke([anyJob()], REVOKED)],
     [3, 'expire', async () => [...(await rpc.upkeepOf('n1').expire(CANCELLED, MANY))].sort()],
     [
       4,

@@ -45,6 +45,7 @@ export const failed = (executionId: string | null, code: ErrorCode): Outcome => 
 });
 
 export const CANCELLED = jobOutcome('cancelled', wireError('execution.cancelled', 'cancelled before it ran'));
+export const REVOKED = failed(null, 'auth.revoked');
 export const LOST = failed(null, 'execution.lost');
 export const UNAVAILABLE = failed(null, 'execution.node_unavailable');
 
