@@ -5,6 +5,7 @@ import { runCommandLine } from './cli/command-line.ts';
 import { createServerFinder } from './cli/find-server.ts';
 import { createInterrupts, watchReaders } from './cli/interrupts.ts';
 import { logTo } from './cli/log-lines.ts';
+import { createLogins } from './cli/logins.ts';
 import { plainDataFolder } from './config/places.ts';
 import { isAlive, readServerNote } from './store/server-note.ts';
 
@@ -34,6 +35,7 @@ export async function main(args: readonly string[]): Promise<number> {
         },
         readNote: readServerNote,
         isAlive,
+        readLogin: (url) => createLogins(env).tokenFor(url),
       }),
     async serve(env, background) {
       readers.ignoreLoss();

@@ -17,7 +17,7 @@ import {
 } from './find-server.ts';
 import type { Interrupts } from './interrupts.ts';
 import { createOutput, type Output, type Sink } from './output.ts';
-import { readStdin, type Stdin } from './read-stdin.ts';
+import { readHidden, readStdin, type Stdin } from './read-stdin.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -114,6 +114,10 @@ function contextOf(
       readStdin(stdin, what, stdinPatienceMs, (waits) =>
         output.note(waits ? STDIN_WAITS : STDIN_LEFT, 'yellow'),
       ),
+    readHidden(question) {
+      if (stdin.isTTY === true) output.note(question);
+      return readHidden(stdin);
+    },
     async allowFolder(folder) {
       const home = await finder.home();
       if (home !== null) await options.allowFolder(home, folder);

@@ -34,6 +34,11 @@ export interface CommandContext {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** All of stdin; null when there is none. See {@link readStdin}. */
   readStdin(options: ReadStdinOptions): Promise<string | null>;
+  /**
+   * One line that is typed on the terminal of stdin, without showing it; null: it is no terminal.
+   * @param question printed first
+   */
+  readHidden(question: string): Promise<string | null>;
   /** A client of the running server. @throws CommandError when no server runs */
   connect(): Promise<Client>;
   client(place: Omit<ServerPlace, 'tokenFrom'>): Client;

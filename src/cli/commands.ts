@@ -9,6 +9,7 @@ import { eventsCommand } from './commands/events.ts';
 import { cancelCommand, retryCommand, showCommand, watchCommand } from './commands/job.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
+import { loginCommand, logoutCommand } from './commands/login.ts';
 import { nodesCommand, queueCommand } from './commands/queue.ts';
 import { runCommand } from './commands/run.ts';
 import { providersCommand, psCommand, serveCommand } from './commands/server.ts';
@@ -34,6 +35,8 @@ export const COMMANDS: readonly Command[] = [
   psCommand,
   nodesCommand,
   keysCommand,
+  loginCommand,
+  logoutCommand,
   usageCommand,
   doctorCommand,
 ];
@@ -51,8 +54,9 @@ ${twoColumns(COMMANDS.map(({ name, summary }) => [name, summary]))}
 
 bullpen COMMAND --help explains a command; bullpen --version prints the version.
 
-BULLPEN_URL and BULLPEN_TOKEN name the server; without them the server of the
-data folder (BULLPEN_HOME) is used. Settings come from BULLPEN_* variables, then
+BULLPEN_URL and BULLPEN_TOKEN name the server and the token, instead of which
+\`bullpen login\` can store one. Without BULLPEN_URL, the server of the data
+folder (BULLPEN_HOME) is used. Settings come from BULLPEN_* variables, then
 from the file that --config or BULLPEN_CONFIG names, or else from
 ~/.config/bullpen/config.yaml. No settings are read from the current folder.
 

@@ -12,7 +12,7 @@ import { CommandError, EXIT } from './failures.ts';
 export interface ServerPlace {
   readonly url: string;
   readonly token: string;
-  /** The variable or file that the token comes from. */
+  /** The variable, file or command that the token comes from. */
   readonly tokenFrom: string;
   /**
    * What named or started the server. The server of a `run` stops with that command; `up` started
@@ -45,6 +45,8 @@ export interface FinderOptions {
   /** The note that the last server of a data folder wrote; null for none. */
   readNote(home: string): Note | null;
   isAlive(note: Note): boolean;
+  /** The token that `bullpen login` has stored for a server; null for none. */
+  readLogin(url: string): string | null;
 }
 
 export type StartedBy = 'serve' | 'run' | 'up';
@@ -55,7 +57,8 @@ export interface Note {
   readonly startedBy: StartedBy;
 }
 
-export function createServerFinder({ env, readHome, readNote, isAlive }: FinderOptions): ServerFinder {
+export function createServerFinder(options: FinderOptions): ServerFinder {
+  const { env, readHome, readNote, isAlive, readLogin } = options;
   const variable = (name: string): string | null => env[name]?.trim() || null;
   /**
    * A token of the environment: of the user, or of the job that this command runs in. Checked here,
@@ -72,11 +75,16 @@ export function createServerFinder({ env, readHome, readNote, isAlive }: FinderO
 
   function fromEnvironment(url: string): Found {
     const given = givenToken();
-    // The token of this machine's own server is never sent to an address from a variable.
-    if (given === null) throw configError('BULLPEN_URL is set, BULLPEN_TOKEN is not: a server needs both');
     if (!isAddress(url))
       throw configError('BULLPEN_URL is no http address, for example http://127.0.0.1:3000');
-    return { kind: 'found', place: { url, ...given, of: 'environment' } };
+    if (given !== null) return { kind: 'found', place: { url, ...given, of: 'environment' } };
+    // The token of this machine's own server is never sent to an address from a variable.
+    const token = readLogin(url);
+    if (token === null) {
+      const advice = `log in with \`bullpen login ${url}\`, or set BULLPEN_TOKEN`;
+      throw configError(`there is no token for the server that BULLPEN_URL names; ${advice}`);
+    }
+    return { kind: 'found', place: { url, token, tokenFrom: '`bullpen login`', of: 'environment' } };
   }
 
   function fromFolder(home: string): Found {
@@ -105,10 +113,10 @@ export function createServerFinder({ env, readHome, readNote, isAlive }: FinderO
 }
 
 /** Visible ASCII, as a header allows. */
-const TOKEN = /^[\x21-\x7e]+$/;
+export const TOKEN = /^[\x21-\x7e]+$/;
 
 /** An address with a user name or password is refused: messages quote the address. */
-function isAddress(url: string): boolean {
+export function isAddress(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { protocol, username, password } = new URL(url);
   return /^https?:$/.test(protocol) && username === '' && password === '';

@@ -6,6 +6,7 @@ import { CommandError, EXIT, usageError } from './failures.ts';
 export interface Stdin extends AsyncIterable<Buffer> {
   readonly isTTY?: boolean;
   readonly fd?: number;
+  setRawMode?(on: boolean): unknown;
   destroy?(): unknown;
 }
 
@@ -50,6 +51,30 @@ export async function readStdin(
     clearTimeout(timer);
   }
 }
+
+/** One line that is typed on a terminal, which does not show it; null: stdin is no terminal. */
+export async function readHidden(stdin: Stdin): Promise<string | null> {
+  if (stdin.isTTY !== true) return null;
+  let typed = '';
+  stdin.setRawMode?.(true);
+  try {
+    for await (const chunk of stdin) {
+      for (const key of chunk.toString()) {
+        if (key === INTERRUPT) throw new CommandError(EXIT.cancelled, 'interrupted');
+        if (key === '\r' || key === '\n' || key === END) return typed;
+        typed = BACKSPACE.includes(key) ? typed.slice(0, -1) : typed + key;
+      }
+    }
+    return typed;
+  } finally {
+    stdin.setRawMode?.(false);
+  }
+}
+
+/** Ctrl-C, Ctrl-D and the erase keys, as a terminal in raw mode sends them. */
+const INTERRUPT = '\u0003';
+const END = '\u0004';
+const BACKSPACE = ['\u007f', '\b'];
 
 function willEnd(fd: number | undefined): boolean {
   if (fd === undefined) return true;

@@ -16,6 +16,7 @@ function finder(home: string, given: Partial<FinderOptions> & { address?: string
     readHome: async () => home,
     readNote: () => ({ pid: 42, address, startedBy: 'serve' }),
     isAlive: ({ pid }) => pid === 42,
+    readLogin: () => null,
     ...rest,
   });
 }
@@ -41,7 +42,7 @@ describe('the server', () => {
   });
 
   it.each([
-    [{ BULLPEN_URL: ADDRESS }, 'BULLPEN_TOKEN is not'],
+    [{ BULLPEN_URL: ADDRESS }, 'log in with `bullpen login http://127.0.0.1:3000`, or set BULLPEN_TOKEN'],
     [{ BULLPEN_URL: 'localhost:3000', BULLPEN_TOKEN: 't' }, 'no http address'],
     [{ BULLPEN_URL: 'nonsense', BULLPEN_TOKEN: 't' }, 'no http address'],
     [{ BULLPEN_URL: 'http://me:secret@127.0.0.1:3000', BULLPEN_TOKEN: 't' }, 'no http address'],
@@ -53,6 +54,16 @@ describe('the server', () => {
       exitCode: 78,
       message: expect.not.stringContaining('cret'),
     });
+  });
+
+  it('named by the environment gets the token of the login for its address, unless there is a variable', async () => {
+    const readLogin = (url: string) => (url === ADDRESS ? 'stored' : null);
+    const find = (env: Record<string, string>) => finder('', { env, readLogin }).find();
+    const place = { url: ADDRESS, token: 'stored', tokenFrom: '`bullpen login`', of: 'environment' };
+    expect(await find({ BULLPEN_URL: ADDRESS })).toEqual({ kind: 'found', place });
+    const both = { BULLPEN_URL: ADDRESS, BULLPEN_TOKEN: 'mine' };
+    expect(await find(both)).toMatchObject({ place: { token: 'mine', tokenFrom: 'BULLPEN_TOKEN' } });
+    await expect(find({ BULLPEN_URL: 'http://other' })).rejects.toThrow('there is no token');
   });
 
   it('is the one whose note lies in the data folder, with the token beside it', async () => {

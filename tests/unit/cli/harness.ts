@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import type { CommandLineOptions } from '../../../src/cli/command-line.ts';
 import { runCommandLine } from '../../../src/cli/command-line.ts';
 import { createServerFinder } from '../../../src/cli/find-server.ts';
+import { createLogins } from '../../../src/cli/logins.ts';
 import type { Sink } from '../../../src/cli/output.ts';
 
 export interface Screen extends Sink {
@@ -76,6 +77,7 @@ export async function type(args: readonly string[], given: Surroundings = {}): P
         readHome: async () => '/data',
         readNote: () => null,
         isAlive: () => false,
+        readLogin: (url) => createLogins(seen).tokenFor(url),
       }),
     now: () => new Date('2026-11-21T12:00:00Z'),
     async sleep(_ms, signal) {
