@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Batch, BatchCreated, BatchResult, Job, ManyCancelled, ManyRetried } from '../protocol/job.ts';
 import type { Key, KeyCreated, Me } from '../protocol/key.ts';
 import type { Execution } from '../protocol/outcome.ts';
-import type { CliProcess, Node, Pause, ProviderReport } from '../protocol/server-info.ts';
+import type { CliProcess, Node, Pause, ProcessList, ProviderReport } from '../protocol/server-info.ts';
 import type { BatchPage, JobPage, Readiness, UsageReport } from './answers.ts';
 import { DEFAULT_SLEEP, requestJson, requestLines } from './calls.ts';
 import { followBatch, followChanges, followEvents, type StreamOptions } from './events.ts';
@@ -117,8 +117,7 @@ export function createClient(given: ClientOptions): Client {
       const path = `/v1/providers/${encodeURIComponent(name)}/resume`;
       return (await post<{ readonly opened: number }>(path, {}, options)).opened;
     },
-    processes: async (query = {}, options = {}) =>
-      (await get<{ readonly data: readonly CliProcess[] }>('/v1/processes', query, options)).data,
+    processes: (query = {}, options = {}) => get<ProcessList>('/v1/processes', query, options),
     process: (id, options = {}) => get<CliProcess>(processPath(id), {}, options),
     terminateProcess: (id, { force = false, ...options } = {}) =>
       post<CliProcess>(processPath(id, '/terminate'), { force }, options),

@@ -13,7 +13,14 @@ import type {
 import type { Key, KeyCreated, KeyRequest, Me } from '../protocol/key.ts';
 import type { Execution } from '../protocol/outcome.ts';
 import type { PromptRequest, RetryFrom, RetryRequest } from '../protocol/prompt.ts';
-import type { CliProcess, Node, Pause, PauseScope, ProviderReport } from '../protocol/server-info.ts';
+import type {
+  CliProcess,
+  Node,
+  Pause,
+  PauseScope,
+  ProcessList,
+  ProviderReport,
+} from '../protocol/server-info.ts';
 import type {
   BatchPage,
   JobListQuery,
@@ -118,7 +125,7 @@ export interface Client {
    */
   resumeProvider(name: string, options?: CallerOptions): Promise<number>;
   /** The processes of CLIs on the server: running ones, then idle ones. Admin keys only. */
-  processes(query?: ProcessQuery, options?: CallerOptions): Promise<readonly CliProcess[]>;
+  processes(query?: ProcessQuery, options?: CallerOptions): Promise<ProcessList>;
   process(id: string, options?: CallerOptions): Promise<CliProcess>;
   /**
    * Requests the cancellation of the job that a process runs, or ends an idle process. Returns the

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { isAlive } from '../processes/proc-entry.ts';
 import type { CliProcess } from '../protocol/server-info.ts';
 import type { Providers } from '../providers/registry.ts';
 import type { Claim } from '../records/ports.ts';
@@ -140,6 +141,7 @@ export function runningProcesses(
       state: 'running',
       provider,
       pid: started.pid,
+      alive: isAlive(started.pid),
       jobId: claim.jobId,
       attempt: claim.attempt,
       sessionId: claim.sessionId,

@@ -123,6 +123,19 @@ export function workingDirectoryOf(pid: number): string | null {
 /** Whether the process has ended. A zombie only waits for its parent. */
 export const isDead = (stat: ProcessStat): boolean => stat.state === 'Z' || stat.state === 'X';
 
+/** Whether a process lives. Where there is no Linux /proc, a zombie counts, too. */
+export function isAlive(pid: number): boolean {
+  if (process.platform === 'linux') {
+    const stat = readStat(pid);
+    return stat !== null && !isDead(stat);
+  }
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 /** The process when it lives and has a marker; {@link NO_ENVIRONMENT}; else null. */
 export function inspect(pid: number): ProcessInfo | typeof NO_ENVIRONMENT | null {
   const marker = readMarker(pid);

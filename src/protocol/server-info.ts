@@ -54,6 +54,9 @@ export const CliProcess = Type.Object({
   state: Type.Enum(['running', 'idle'], { description: 'it runs a job, or waits for a prompt' }),
   provider: Type.String(),
   pid: Type.Integer(),
+  alive: Type.Boolean({
+    description: 'whether it lives; false: it has ended, and what follows from that is not done yet',
+  }),
   jobId: nullable(Type.String(), { description: 'the job it runs' }),
   attempt: nullable(Type.Integer(), { description: 'of the job' }),
   sessionId: nullable(Type.String(), {
@@ -64,11 +67,24 @@ export const CliProcess = Type.Object({
   ageMs: Type.Number({ description: 'from then on' }),
   idleMs: Type.Number({ description: 'since its last event' }),
   memoryBytes: measured('resident memory of all its processes; null before the first measurement'),
-  cpuSeconds: measured('CPU time of all its processes; null for an idle one, like the next two'),
+  cpuSeconds: measured('CPU time of all its processes; of an idle one this and the next two are its own'),
   openFiles: measured('open files of all its processes'),
   processes: measured('number of its processes'),
 });
 export type CliProcess = Static<typeof CliProcess>;
+
+/** How many processes of a list live. */
+export const ProcessSummary = Type.Object({
+  total: Type.Integer({ description: 'alive + dead' }),
+  alive: Type.Integer(),
+  dead: Type.Integer({ description: 'they have ended, and what follows from that is not done yet' }),
+});
+
+/** Answer of `GET /v1/processes`. */
+export interface ProcessList {
+  readonly data: readonly CliProcess[];
+  readonly summary: Static<typeof ProcessSummary>;
+}
 
 /** Body of `POST /v1/queue/pause` and `/resume`: which jobs. Without a name: all. */
 export const PauseScope = Type.Object(

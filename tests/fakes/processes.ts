@@ -26,6 +26,7 @@ export class FakeProcesses implements Pick<Executor, 'processes' | 'endIdle'> {
       state: jobId === null ? 'idle' : 'running',
       provider,
       pid: 4711 + this.listed.length,
+      alive: true,
       jobId,
       attempt: jobId === null ? null : 1,
       sessionId: jobId,

@@ -2,7 +2,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { CliProcess } from '../../src/protocol/server-info.ts';
+import type { ProcessList } from '../../src/protocol/server-info.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { isAlive } from '../helpers/proc.ts';
 import { startServer } from '../helpers/server.ts';
@@ -13,15 +13,18 @@ const custom = { waits: { binary: 'node', args: ['-e', WAITS] } };
 
 it('what runs is listed with what it uses, and no job can ask for more than the server allows', async () => {
   const server = await startServer({ config: { providers: { custom } } });
-  const list = async (): Promise<readonly CliProcess[]> => {
+  const answer = async (): Promise<ProcessList> => {
     const response = await server.api('GET', '/v1/processes');
-    return ((await response.json()) as { data: readonly CliProcess[] }).data; // the documented answer
+    return (await response.json()) as ProcessList; // the documented answer
   };
+  const list = async () => (await answer()).data;
   const { id } = await server.run({ prompt: 'x', provider: 'waits' }, 0);
   await eventually(
     async () => {
-      const [one = expect.unreachable()] = await list();
-      expect(one).toMatchObject({ jobId: id, provider: 'waits', attempt: 1, processes: 1 });
+      const { data, summary } = await answer();
+      const [one = expect.unreachable()] = data;
+      expect(summary).toEqual({ total: 1, alive: 1, dead: 0 });
+      expect(one).toMatchObject({ jobId: id, provider: 'waits', attempt: 1, processes: 1, alive: true });
       expect(one.memoryBytes).toBeGreaterThan(10_000_000);
       expect(one.openFiles).toBeGreaterThan(3);
       expect(one.ageMs).toBeGreaterThanOrEqual(one.idleMs);

@@ -119,17 +119,20 @@ that a process runs, or ends an idle process.`,
       return EXIT.succeeded;
     }
     const provider = args.text('provider');
-    const data = await client.processes(provider === undefined ? {} : { provider });
-    if (args.flag('json')) output.json({ data }, 2);
+    const { data, summary } = await client.processes(provider === undefined ? {} : { provider });
+    if (args.flag('json')) output.json({ data, summary }, 2);
     else if (data.length === 0) output.note('no processes', 'dim');
-    else output.text(`${renderTable(PROCESS_COLUMNS, data, output.width).join('\n')}\n`);
+    else {
+      output.text(`${renderTable(PROCESS_COLUMNS, data, output.width).join('\n')}\n`);
+      output.note(`${summary.alive} alive, ${summary.dead} dead`, 'dim');
+    }
     return EXIT.succeeded;
   },
 };
 
 const PROCESS_COLUMNS: readonly Column<CliProcess>[] = [
   { title: 'ID', cell: ({ id }) => id },
-  { title: 'STATE', cell: ({ state }) => state },
+  { title: 'STATE', cell: ({ state, alive }) => (alive ? state : 'dead') },
   { title: 'PROVIDER', cell: ({ provider }) => provider },
   {
     title: 'FOR',

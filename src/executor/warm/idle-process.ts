@@ -1,4 +1,4 @@
-import { readStat, resourceUse } from '../../processes/proc-entry.ts';
+import { isAlive, readStat, resourceUse } from '../../processes/proc-entry.ts';
 import type { SpawnedProcess } from '../../processes/spawned-process.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
 import type { CliProcess } from '../../protocol/server-info.ts';
@@ -148,11 +148,13 @@ export function reportIdleProcess(
   since: number,
 ): CliProcess {
   const ageMs = Math.round(performance.now() - since);
+  const use = supportsSweep() ? resourceUse([pid]) : null;
   return {
     id: idleIdOf(marker),
     state: 'idle',
     provider: provider.name,
     pid,
+    alive: isAlive(pid),
     jobId: null,
     attempt: null,
     sessionId,
@@ -160,10 +162,10 @@ export function reportIdleProcess(
     since: new Date(Date.now() - ageMs).toISOString(),
     ageMs,
     idleMs: ageMs,
-    memoryBytes: supportsSweep() ? resourceUse([pid]).memoryBytes : null,
-    cpuSeconds: null,
-    openFiles: null,
-    processes: null,
+    memoryBytes: use?.memoryBytes ?? null,
+    cpuSeconds: use?.cpuSeconds ?? null,
+    openFiles: use?.openFiles ?? null,
+    processes: use?.processes ?? null,
   };
 }
 

@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import { AppError } from '../../errors.ts';
 import { closed, ULID } from '../../protocol/schema.ts';
-import { CliProcess } from '../../protocol/server-info.ts';
+import { CliProcess, ProcessSummary } from '../../protocol/server-info.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';
 import { CancelBody, NoQuery, optionalBody } from '../parameters.ts';
@@ -14,6 +14,7 @@ const example: CliProcess = {
   state: 'running',
   provider: 'claude',
   pid: 4711,
+  alive: true,
   jobId: '01K9ZV4Q4PPJ6S5V6H9Y1C3D2E',
   attempt: 1,
   sessionId: '01K9ZV4Q4PPJ6S5V6H9Y1C3D2E',
@@ -44,15 +45,21 @@ export function processRoutes(app: HttpApp, processes: Processes): void {
         response: {
           200: answer('All of them, running ones first; `nextCursor` is always null', {
             'application/json': Type.Object(
-              { data: Type.Array(CliProcess), nextCursor: Type.Null() },
-              { examples: [{ data: [example], nextCursor: null }] },
+              { data: Type.Array(CliProcess), summary: ProcessSummary, nextCursor: Type.Null() },
+              {
+                examples: [{ data: [example], summary: { total: 1, alive: 1, dead: 0 }, nextCursor: null }],
+              },
             ),
           }),
           ...errorAnswers(...ADMIN_ERRORS),
         },
       },
     },
-    async (request) => ({ data: [...processes.list(request.query.provider ?? null)], nextCursor: null }),
+    async (request) => {
+      const data = [...processes.list(request.query.provider ?? null)];
+      const alive = data.filter((one) => one.alive).length;
+      return { data, summary: { total: data.length, alive, dead: data.length - alive }, nextCursor: null };
+    },
   );
 
   app.get(

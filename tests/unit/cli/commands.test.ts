@@ -98,13 +98,16 @@ describe('the other commands', () => {
   it('list processes, terminate one, and end the idle ones of a provider', async () => {
     const idle = new FakeProcesses().add('claude', null);
     const running = new FakeProcesses().add('codex', JOB_ID);
+    const dead = { ...new FakeProcesses().add('codex', null), alive: false };
     const server = await startScriptedServer(
-      json(200, { data: [running, idle], nextCursor: null }),
-      json(200, { data: [], nextCursor: null }),
+      json(200, { data: [running, idle, dead], summary: { total: 3, alive: 2, dead: 1 }, nextCursor: null }),
+      json(200, { data: [], summary: { total: 0, alive: 0, dead: 0 }, nextCursor: null }),
       json(202, idle),
       json(200, { ended: 2 }),
     );
-    const { out } = await typed(['ps'], at(server.url));
+    const { out, err } = await typed(['ps'], at(server.url));
+    expect(err).toBe('2 alive, 1 dead\n');
+    expect(out).toMatch(new RegExp(`${dead.id} +dead +codex `));
     expect(out).toMatch(new RegExp(`${running.id} +running +codex +job ${JOB_ID} +4711 `));
     expect(out).toMatch(new RegExp(`${idle.id} +idle +claude +any job +4711 `));
     expect(await typed(['ps', '--provider', 'x'], at(server.url))).toMatchObject({ err: 'no processes\n' });

@@ -11,9 +11,19 @@ test('processes are listed, by provider, and read one by one', async () => {
   await using http = await startHttp();
   const running = http.processes.add('claude', (await http.make()).id);
   const idle = http.processes.add('codex', null);
-  expect(await get(http, '/v1/processes')).toEqual({ data: [running, idle], nextCursor: null });
-  expect(await get(http, '/v1/processes?provider=codex')).toEqual({ data: [idle], nextCursor: null });
-  expect(await get(http, '/v1/processes?provider=none')).toEqual({ data: [], nextCursor: null });
+  const dead = { ...http.processes.add('codex', null), alive: false };
+  http.processes.listed[2] = dead;
+  const list = (query = '') => get(http, `/v1/processes${query}`);
+  expect(await list()).toEqual({
+    data: [running, idle, dead],
+    summary: { total: 3, alive: 2, dead: 1 },
+    nextCursor: null,
+  });
+  expect(await list('?provider=codex')).toMatchObject({
+    data: [idle, dead],
+    summary: { total: 2, alive: 1, dead: 1 },
+  });
+  expect(await list('?provider=none')).toMatchObject({ data: [], summary: { total: 0, alive: 0, dead: 0 } });
   expect(await get(http, `/v1/processes/${idle.id}`)).toEqual(idle);
 });
 
