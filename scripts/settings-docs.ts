@@ -3,6 +3,7 @@
  * the files.
  */
 import { SETTINGS } from '../src/config/schema.ts';
+import { JwtLimits, limitFields } from '../src/protocol/grant.ts';
 import {
   CustomPointers,
   CustomSettings,
@@ -238,6 +239,16 @@ ${providerRows('processLimits', PROCESS_LIMITS)}
 | the machine cannot start another process | \`execution.resource_limit\` |
 | the CLI cannot be started | \`execution.cli_missing\` |
 | an idle process dies | none: a new one is started for the job |
+
+## Limits of callers
+
+Only in the file: limits of a project under \`projectLimits\`, and of each principal with a JWT under \`jwtLimits\`
+([api.md](api.md#limits-of-callers)). Servers that share a Redis should have the same ones.
+
+| key | default | values | meaning |
+|---|---|---|---|
+${providerRows('projectLimits.PROJECT', limitFields)}
+${providerRows('jwtLimits', JwtLimits.properties)}
 
 ## The environment of claude
 

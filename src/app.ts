@@ -38,6 +38,7 @@ import { createProcessService } from './jobs/processes.ts';
 import { createPromptResolver } from './jobs/resolve-prompt.ts';
 import { createSessionPlacement } from './jobs/session-placement.ts';
 import { type Lifecycle, withLifecycle } from './lifecycle.ts';
+import { createCallerLimiter } from './limits/callers.ts';
 import { createCredentials } from './limits/credentials.ts';
 import { createHolds } from './limits/holds.ts';
 import { createLauncher } from './processes/launcher.ts';
@@ -49,6 +50,7 @@ import { createReconciler } from './queue/reconcile.ts';
 import { createRevokedJobs } from './queue/revoked-jobs.ts';
 import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
+import { settledLimits } from './records/limit-records.ts';
 import { openRecords } from './records/open-records.ts';
 import type { Redactor } from './redactor.ts';
 import { openRedis } from './redis/connection.ts';
@@ -140,16 +142,8 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const redis = await openRedis(server.url, component('redis'));
   life.onStop('redis connections', () => redis.close());
   const names = createNames(settings);
-  const { records, batchRecords, changeLog, claims, upkeep, gates, keyRecords, doorbells } =
-    await openRecords({
-      redis,
-      names,
-      nodeId,
-      settings,
-      moreRoots,
-      report,
-      logger: component('rpc'),
-    });
+  const { records, batchRecords, changeLog, claims, upkeep, gates, keyRecords, doorbells, requestCounts } =
+    await openRecords({ ...{ redis, names, nodeId, settings, moreRoots, report }, logger: component('rpc') });
   await upkeep.join({ version, host: hostname() }, settings.nodeLostAfterMs);
   life.onStop('node', () => upkeep.leave().catch(() => undefined)); // Redis may be gone already
 
@@ -302,6 +296,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   await life.start('workers', workers, STOP_WORKERS_MS);
 
   // ① ⑦ HTTP and streams
+  const callers = createCallerLimiter(requestCounts, settledLimits(settings), measures.limited);
   const closedGates = () => gates.inTheWay().catch(() => null); // Redis is away
   const { jobs, reader, batches, manyJobs } = openJobs({
     ...{ records, batchRecords, queue, waits, store, copier, providers, nodeId, newId, failpoint },
@@ -309,6 +304,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
       createPromptResolver(principal, { settings: allowed, providers, pricing }),
     placeSession: createSessionPlacement(store, copier, records),
     admit: upkeepLoop.admit,
+    callers,
     hasRoom: executor.hasRoom,
     readAhead: (request) => readAhead(request, prepare),
     closedGates,
@@ -369,6 +365,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
       await copier.catchUp();
       return store.run('usage.report', { ...query, project: projectOf(principal) });
     },
+    callers,
     measures,
     auth: createAuthenticator({
       ...{ adminToken, keys, jwts, jobTokens },

@@ -64,6 +64,11 @@ export const ERROR_CODES = {
   'provider.unsupported_option': meaning(422, 'The provider cannot honour an option'),
   'idempotency.key_reused': meaning(422, 'The Idempotency-Key was used with another request'),
 
+  'limit.requests_per_minute': meaning(429, 'The caller or its project made too many requests', true),
+  'limit.jobs_per_hour': meaning(429, 'The caller or its project made too many jobs in the last hour', true),
+  'limit.max_queued': meaning(429, 'Too many jobs of the caller or its project wait for their start', true),
+  'limit.usd_per_day': meaning(429, 'The caller or its project has spent the amount of the day', true),
+
   'queue.expired': meaning(504, 'The job waited longer than its ttlMs', true),
   'queue.full': meaning(503, 'The queue takes no more jobs now', true),
   'redis.unavailable': meaning(503, 'Redis cannot be reached', true),
@@ -107,6 +112,14 @@ export interface Problem {
   readonly message: string;
 }
 
+/** How much is left of a limit. */
+export interface Rate {
+  readonly limit: number;
+  readonly remaining: number;
+  /** Until all of it is free again. */
+  readonly resetMs: number;
+}
+
 export interface AppErrorOptions {
   readonly cause?: unknown;
   /** Every mistake in the input. */
@@ -115,6 +128,8 @@ export interface AppErrorOptions {
   readonly retryAfterSeconds?: number;
   /** RFC 3339: when a retry makes sense; null: not known. */
   readonly resetsAt?: string | null;
+  /** The limit of the caller that is reached. */
+  readonly rate?: Rate;
 }
 
 /** The only error thrown on purpose. `message` is a sentence that a user can act on. */
@@ -123,6 +138,7 @@ export class AppError extends Error {
   readonly problems: readonly Problem[];
   readonly retryAfterSeconds: number | undefined;
   readonly resetsAt: string | null;
+  readonly rate: Rate | undefined;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
@@ -131,6 +147,7 @@ export class AppError extends Error {
     this.problems = options.problems ?? [];
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.resetsAt = options.resetsAt ?? null;
+    this.rate = options.rate;
   }
 
   get retryable(): boolean {

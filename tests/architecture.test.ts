@@ -115,7 +115,7 @@ describe('the reader of imports', () => {
     expect(sources.length).toBeGreaterThan(100);
     const client = byPath.get('src/rpc/client.ts');
     expect(client?.imports).toContainEqual({ to: 'src/errors.ts', typeOnly: false, lazy: false });
-    expect(client?.imports).toContainEqual({ to: 'src/records/ports.ts', typeOnly: true, lazy: false });
+    expect(client?.imports).toContainEqual({ to: 'src/records/submissions.ts', typeOnly: true, lazy: false });
     expect(byPath.get('src/bin.js')?.imports).toContainEqual({
       to: 'src/main.ts',
       typeOnly: false,

@@ -10,8 +10,9 @@ import type { Logger } from 'pino';
 import type { Settings } from '../config/schema.ts';
 import { AppError, messageOf } from '../errors.ts';
 import { NO_LIMITS, OPEN_GRANT } from '../protocol/grant.ts';
-import { PROJECT_PATTERN, SCOPES } from '../protocol/key.ts';
+import { SCOPES } from '../protocol/key.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
+import { PROJECT_PATTERN } from '../protocol/schema.ts';
 import { createPeriodic } from '../timing.ts';
 import type { Principal } from './principal.ts';
 

@@ -55,8 +55,10 @@ export const maySee = (principal: Principal, project: string | null): boolean =>
 export const projectOf = ({ admin, project }: Principal): string | null => (admin ? null : project);
 
 /** Whether a principal may know of a gate: those of other projects are hidden. */
-export const maySeeGate = (principal: Principal, gate: string): boolean =>
-  !gate.startsWith('project:') || maySee(principal, gate.slice('project:'.length));
+export function maySeeGate(principal: Principal, gate: string): boolean {
+  const project = /^(?:project|budget):([^|]*)/.exec(gate)?.[1];
+  return project === undefined || maySee(principal, project);
+}
 
 /** The subject of a JWT may act in several projects, a key in one. */
 const projectsOfOne = ({ id, project }: Principal): readonly string[] =>

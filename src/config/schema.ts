@@ -4,6 +4,7 @@
  */
 
 import { type Static, Type } from 'typebox';
+import { callerSettings } from '../protocol/grant.ts';
 import { ProcessLimits, ProviderSettings } from '../protocol/provider-settings.ts';
 import { MODEL_PATTERN } from '../protocol/schema.ts';
 import { Prices } from '../protocol/usage.ts';
@@ -14,6 +15,7 @@ import {
   DAY,
   flag,
   HOUR,
+  limit,
   list,
   MINUTE,
   optional,
@@ -56,10 +58,7 @@ export const SETTINGS = {
     'The address that callers of other machines use, for example https://bullpen.example.org. It has no path.',
     ORIGIN,
   ),
-  allowPlainHttp: flag(
-    'BULLPEN_ALLOW_PLAIN_HTTP',
-    'Whether callers of other machines may send their tokens without TLS.',
-  ),
+  allowPlainHttp: flag('BULLPEN_ALLOW_PLAIN_HTTP', 'Whether other machines may send tokens without TLS.'),
   trustProxy: list(
     'BULLPEN_TRUST_PROXY',
     'none',
@@ -161,6 +160,12 @@ export const SETTINGS = {
     'The maximum number of waiting jobs. Further jobs are refused with 503.',
   ),
 
+  jwtJobsPerHour: limit(
+    'BULLPEN_JWT_JOBS_PER_HOUR',
+    10,
+    'How many jobs a principal with a JWT may make an hour. null, in the file, is any number.',
+  ),
+
   provider: text('BULLPEN_PROVIDER', 'The provider of a job that names none.', { default: 'claude' }),
   model: optional('BULLPEN_MODEL', 'the CLI decides', 'The model of a job that names none.', {
     pattern: `^${MODEL_PATTERN}$`,
@@ -254,6 +259,7 @@ export const FILE_SETTINGS = {
   providers: ProviderSettings,
   prices: Prices,
   processLimits: ProcessLimits,
+  ...callerSettings,
 } as const;
 
 export const Settings = Type.Object({ ...SETTINGS, ...FILE_SETTINGS });

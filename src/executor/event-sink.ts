@@ -32,6 +32,8 @@ export interface EventSinkOptions {
   readonly unreadMs?: { readonly first: number; readonly later: number };
   onPause(): void;
   onResume(): void;
+  /** The amount of the day is spent: the source has to stop. */
+  onSpent?(): void;
   now(): number;
 }
 
@@ -113,6 +115,7 @@ export function createEventSink(options: EventSinkOptions): EventSink {
           fenced = true;
           release();
         } else {
+          if (appended === 'spent') options.onSpent?.();
           gatherMs = appended === 'read' ? null : (unreadMs?.later ?? null);
           confirm(batch);
         }

@@ -76,6 +76,7 @@ function stopError({ stopped, prepared, hopeless, limits }: Ended): WireError | 
     resource_limit: ['execution.resource_limit', detail ?? 'the execution used too much'],
     max_turns: ['execution.max_turns', `the execution used its ${request.maxTurns} turns`],
     budget: ['execution.budget', `the execution cost more than its $${request.maxCostUsd}`],
+    day_spent: ['execution.budget', 'the caller, or its project, has spent the USD of the day'],
     hopeless: [hopeless?.code ?? 'execution.crashed', hopeless?.message ?? 'the execution could not succeed'],
     asks_login: ['auth.required', `${provider.name} asks for a login and waits (${provider.login.hint})`],
   };

@@ -23,7 +23,7 @@ import type { PrepareOptions } from './prepare.ts';
 import { createRedactedEvents, type RedactedEvents } from './redacted-events.ts';
 import type { ResourceWatch } from './resources.ts';
 import { type Prepared, prepareClaim, runCli } from './run-cli.ts';
-import type { Active, Slots } from './slots.ts';
+import { type Active, type Slots, stopActive } from './slots.ts';
 import { inTime, refusal, refuseIfStopped, type StartCli } from './start-cli.ts';
 
 /** Least time between two appends of events. An event after a silence is appended at once. */
@@ -76,6 +76,7 @@ export function createClaimRunner(options: {
       unreadMs: UNREAD_MS,
       onPause: () => flow?.pause(),
       onResume: () => flow?.resume(),
+      onSpent: () => stopActive(one, 'day_spent', false),
       now: Date.now,
     });
     const events = createRedactedEvents(redactor, sink.push);

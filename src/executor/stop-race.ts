@@ -16,6 +16,7 @@ export type StopReason =
   | 'resource_limit'
   | 'max_turns'
   | 'budget'
+  | 'day_spent'
   | 'hopeless'
   | 'asks_login'
   | 'lingered';

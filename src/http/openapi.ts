@@ -42,7 +42,8 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
     route.schema.security = securityOf(access, ticket);
     // as: `response` may be any object, and errorAnswers has one for each status
     const answers = route.schema.response as Readonly<Record<string, unknown>> | undefined;
-    if (access !== 'public') route.schema.response = { ...errorAnswers('auth.forbidden'), ...answers };
+    const common = errorAnswers('auth.forbidden', 'limit.requests_per_minute');
+    if (access !== 'public') route.schema.response = { ...common, ...answers };
   });
   await app.register(swagger, {
     openapi: {
@@ -141,6 +142,14 @@ const COMMON: readonly ErrorCode[] = [
 ];
 
 /** The error answers of a route by status: its own codes and the common ones. */
+/** What POST answers when a limit of the caller, or of its project, is reached. */
+export const LIMITS = [
+  'limit.requests_per_minute',
+  'limit.jobs_per_hour',
+  'limit.max_queued',
+  'limit.usd_per_day',
+] as const satisfies readonly ErrorCode[];
+
 export function errorAnswers(...codes: readonly ErrorCode[]) {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of [...codes, ...COMMON]) {

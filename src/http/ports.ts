@@ -1,6 +1,6 @@
 /** The services that HTTP uses. `app.ts` passes in the real ones. */
 import type { Principal } from '../auth/principal.ts';
-import type { AppError } from '../errors.ts';
+import type { AppError, Rate } from '../errors.ts';
 import type { BatchEvent, Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type {
@@ -32,6 +32,8 @@ export interface Created {
   readonly job: Job;
   /** Whether an earlier request with the same Idempotency-Key made the job. */
   readonly replayed: boolean;
+  /** What is left of the jobs an hour; null or left out: there is no such limit. */
+  readonly rate?: Rate | null;
 }
 
 export interface JobPage {
@@ -44,6 +46,7 @@ export interface JobPage {
  * redis.unavailable within 2 s.
  */
 export interface Jobs {
+  /** @throws AppError limit.*, as `retry` does: the caller or its project has reached a limit */
   create(principal: Principal, request: PromptRequest, idempotency: Idempotency | null): Promise<Created>;
   get(principal: Principal, id: string): Promise<Job>;
   /** The finished job, or its state after `waitMs`. Never rejects because of `signal`. */
@@ -104,14 +107,14 @@ export interface Batches {
   /**
    * Makes a job of each prompt. An error in `items`, or a refused prompt, does not affect the
    * others.
-   * @throws AppError queue.full, idempotency.key_reused, or redis.unavailable, when some prompts
-   * may have been accepted
+   * @throws AppError queue.full, limit.*, idempotency.key_reused, or redis.unavailable, when some
+   * prompts may have been accepted
    */
   create(
     principal: Principal,
     items: readonly BatchItem[],
     idempotency: Idempotency | null,
-  ): Promise<{ readonly batch: BatchCreated; readonly replayed: boolean }>;
+  ): Promise<Omit<Created, 'job'> & { readonly batch: BatchCreated }>;
   /** @throws AppError batch.not_found, including for the batch of another project */
   get(principal: Principal, id: string): Promise<Batch>;
   /** Newest first. `cursor`: `nextCursor` of the page before; null: the first page. */
@@ -212,6 +215,15 @@ export interface Health {
    * @throws AppError provider.not_found
    */
   resumeProvider(name: string): Promise<number>;
+}
+
+/** Counts the requests of callers. */
+export interface RequestLimits {
+  /**
+   * Returns what is left; null: the caller has no limit.
+   * @throws AppError limit.requests_per_minute, redis.unavailable
+   */
+  takeRequest(principal: Principal): Promise<Rate | null>;
 }
 
 /** What the HTTP server counts for the metrics. */

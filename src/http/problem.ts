@@ -7,6 +7,7 @@ import { AppError, ERROR_CODES, type ErrorCode } from '../errors.ts';
 import type { Redactor } from '../redactor.ts';
 import { SECURITY_HEADERS } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
+import { rateHeaders } from './rate-limits.ts';
 import type { Connections } from './shutdown.ts';
 
 /** The body of every error answer (RFC 9457). */
@@ -145,7 +146,7 @@ function problemHeaders(error: AppError): Record<string, string> {
   if (error.status === 429 || error.status === 503) {
     headers['retry-after'] = String(Math.ceil(error.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS));
   }
-  return headers;
+  return error.rate === undefined ? headers : { ...headers, ...rateHeaders(error.rate) };
 }
 
 /** Errors of Fastify and its parsers: our code and message for each of their codes. */

@@ -25,8 +25,10 @@ import type {
   ManyJobs,
   Processes,
   ReadUsage,
+  RequestLimits,
 } from './ports.ts';
 import { answerClientError, answerFrameworkError, errorHandler, notFound } from './problem.ts';
+import { requestLimits } from './rate-limits.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
 import { eventRoutes } from './routes/events.ts';
@@ -67,6 +69,7 @@ export interface HttpServerOptions {
   readonly processes: Processes;
   readonly holds: Holds;
   readonly usage: ReadUsage;
+  readonly callers: RequestLimits;
   readonly measures: HttpMeasures;
   readonly auth: Authenticator;
   readonly keys: Keys;
@@ -95,6 +98,7 @@ export async function createHttpServer({
   processes,
   holds,
   usage,
+  callers,
   measures,
   auth: authenticator,
   keys,
@@ -118,6 +122,7 @@ export async function createHttpServer({
   });
   await app.register(cookie);
   auth(app, { authenticator, sessions, tickets, names });
+  requestLimits(app, callers);
   acceptable(app);
   bodyParsing(app);
   await openapi(app, version);

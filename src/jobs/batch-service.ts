@@ -9,6 +9,7 @@ import { type Principal, scopedKey } from '../auth/principal.ts';
 import { AppError, toWire } from '../errors.ts';
 import type { Batches, BatchItem } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
+import type { CallerLimiter } from '../limits/callers.ts';
 import { type BatchCreated, batchLinks, isFinished } from '../protocol/job.ts';
 import type { PromptQueue } from '../queue/prompt-queue.ts';
 import type {
@@ -37,6 +38,7 @@ export interface BatchServiceOptions {
   readonly placeSession: SessionPlacement;
   /** @throws AppError queue.full when the queue has no room for `count` more jobs */
   admit(count: number): void;
+  readonly callers: Pick<CallerLimiter, 'refusal'>;
   newId(): NewId;
 }
 
@@ -51,6 +53,7 @@ export function createBatchService({
   resolverFor,
   placeSession,
   admit,
+  callers,
   newId,
 }: BatchServiceOptions): Batches {
   /** Checks each prompt, in order. An invalid prompt does not affect the others. */
@@ -92,7 +95,7 @@ export function createBatchService({
   async function complete(
     principal: Principal,
     items: readonly BatchItem[],
-    opened: Exclude<OpenBatchResult, { kind: 'created' }>,
+    opened: Exclude<OpenBatchResult, { kind: 'created' | 'limited' }>,
   ): ReturnType<Batches['create']> {
     if (opened.kind === 'mismatch') throw keyReused();
     const { id, entries, added } = opened;
@@ -122,6 +125,7 @@ export function createBatchService({
         const result = one instanceof AppError ? refused(one) : { id: newId().id };
         return customId === null ? result : { ...result, customId };
       });
+      const ids = accepted(entries);
       const opened = await batchRecords.open({
         id,
         ...ownerOf(principal),
@@ -129,10 +133,12 @@ export function createBatchService({
         entries,
         idempotency: key,
       });
+      if (opened.kind === 'limited') throw callers.refusal(opened, principal, ids.length);
       // Another call with this key was faster: return its batch.
       if (opened.kind !== 'created') return complete(principal, items, opened);
-      await addAll(id, 0, members({ id, createdAt, principal }, accepted(entries), checked));
-      return { batch: toCreated(id, entries), replayed: false };
+      await addAll(id, 0, members({ id, createdAt, principal }, ids, checked));
+      const { rate = null } = opened;
+      return { batch: toCreated(id, entries), replayed: false, rate };
     },
 
     async get(principal, id) {

@@ -9,6 +9,7 @@ import type { ReadEvents } from '../executor/earlier.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Created, Idempotency, Jobs } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
+import type { CallerLimiter } from '../limits/callers.ts';
 import { isFinished, type Job, type JobStatus, jobLinks } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
@@ -40,6 +41,7 @@ export interface JobServiceOptions {
   readonly placeSession: SessionPlacement;
   /** @throws AppError queue.full when the queue has no room for `count` more jobs */
   admit(count: number): void;
+  readonly callers: Pick<CallerLimiter, 'limitsJobs' | 'refusal'>;
   newId(): NewId;
   /** Whether a job of this provider could start now. */
   hasRoom(provider: string): boolean;
@@ -60,6 +62,7 @@ export function createJobService({
   resolverFor,
   placeSession,
   admit,
+  callers,
   newId,
   hasRoom,
   readAhead,
@@ -125,6 +128,7 @@ export function createJobService({
     const job: NewJob = {
       id,
       delivered,
+      limited: true,
       kind: 'api',
       project: principal.project,
       principal: principal.id,
@@ -137,19 +141,25 @@ export function createJobService({
       idempotency: key === null || known === null ? key : { ...key, deleted: known.jobId },
     };
     const entry = { id, delayMs: delivered || resolved.delayMs > 0 ? resolved.delayMs : null };
-    if (key === null) {
+    if (key === null && !callers.limitsJobs(principal)) {
       // Redis gets both together and writes them to disk once. If the second one is lost, the entry
       // is added when a node is given the job.
       const made = Promise.all([records.create(job), queue.add(entry)]);
-      const [document] = await Promise.all([documentOf(freshJob(job)), made]);
+      const [document, [result]] = await Promise.all([documentOf(freshJob(job)), made]);
+      // A limit that this node does not know yet.
+      if (result.kind === 'limited') {
+        await queue.remove(id);
+        throw callers.refusal(result, principal, 1);
+      }
       return { job: document, replayed: false };
     }
     const result = await records.create(job);
+    if (result.kind === 'limited') throw callers.refusal(result, principal, 1);
     // Another call with this key was faster: return its job.
     if (result.kind !== 'created') return add(principal, idempotency, retryOf, requested);
     await failpoint('job.created');
     await queue.add(entry);
-    return { job: await documentOf(freshJob(job)), replayed: false };
+    return { job: await documentOf(freshJob(job)), replayed: false, rate: result.rate ?? null };
   }
 
   /**

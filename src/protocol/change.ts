@@ -33,9 +33,11 @@ export const GateChange = Type.Object({
   at,
   gate: Type.String({
     description:
-      'queue | project:NAME | provider:NAME | node:ID | credential:NAME | reserve:NAME, the last two also with | and a word of models',
+      'queue | project:NAME | provider:NAME | node:ID | credential:NAME | reserve:NAME, the last two also with | and a word of models | budget:PROJECT, also with | and a principal',
   }),
-  reason: nullable(Type.String({ description: 'paused | quota | refused | reserve; null: it was opened' })),
+  reason: nullable(
+    Type.String({ description: 'paused | quota | refused | reserve | budget; null: it was opened' }),
+  ),
   until: nullable(Type.String({ description: 'RFC 3339 in UTC; null: until it is opened' })),
 });
 export type GateChange = Static<typeof GateChange>;

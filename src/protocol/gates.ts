@@ -1,5 +1,5 @@
 /**
- * Gates keep jobs that could run from starting: a person has closed them, or a usage limit has. The
+ * Gates keep jobs that could run from starting: a person has closed them, or a limit has. The
  * record of a job behind a gate stays `queued`. Every place that shows jobs uses `shownState`.
  */
 import type { Job } from './job.ts';
@@ -10,6 +10,11 @@ export interface ClosedGates {
   readonly queue: boolean;
   readonly projects: readonly string[];
   readonly providers: readonly string[];
+  /**
+   * Projects, and `PROJECT|PRINCIPAL`, that have spent the amount of the day, and when the next day
+   * begins (ms).
+   */
+  readonly budgets: Readonly<Record<string, number>>;
   /** The nodes that may run jobs, drained ones too. */
   readonly nodes: readonly NodeGates[];
 }
@@ -34,6 +39,7 @@ export interface CredentialLimits {
 /** What the gates need to know of a job. */
 export interface GatedJob extends Pick<Job, 'status' | 'waitReason' | 'scheduledFor'> {
   readonly project: string;
+  readonly principal: string;
   readonly provider: string;
   readonly model: string | null;
   readonly priority: number;
@@ -52,6 +58,9 @@ export function shownState(gates: ClosedGates | null, job: GatedJob): ShownState
   if (gates === null || status !== 'queued' || waitReason !== null) return own;
   if (gates.queue || gates.projects.includes(job.project) || gates.providers.includes(job.provider))
     return { status: 'waiting', waitReason: 'paused', scheduledFor: null };
+  const budgets = [job.project, `${job.project}|${job.principal}`].map((name) => gates.budgets[name] ?? 0);
+  const nextDay = Math.max(...budgets);
+  if (nextDay > 0) return scheduled('budget', nextDay);
   const nodes = gates.nodes.filter(({ id }) => job.pin === null || job.pin === id);
   const open = nodes.filter(({ drained }) => !drained);
   if (open.length === 0 && nodes.length > 0)
@@ -59,8 +68,14 @@ export function shownState(gates: ClosedGates | null, job: GatedJob): ShownState
   if (open.length === 0) return own;
   const opensAt = Math.min(...open.map((node) => limitedUntil(node, job)));
   if (opensAt === 0) return own;
-  return { status: 'scheduled', waitReason: 'quota', scheduledFor: new Date(opensAt).toISOString() };
+  return scheduled('quota', opensAt);
 }
+
+const scheduled = (waitReason: 'quota' | 'budget', at: number): ShownState => ({
+  status: 'scheduled',
+  waitReason,
+  scheduledFor: new Date(at).toISOString(),
+});
 
 /** When a limit lets this job start on a node (ms); 0: now. */
 function limitedUntil({ limits }: NodeGates, job: GatedJob): number {

@@ -1,7 +1,7 @@
 /** What a caller, and each job that it makes, may use. It narrows what the settings allow. */
 import { type Static, type TSchema, Type } from 'typebox';
 import { PermissionMode, ProviderName, ToolPattern } from './prompt.ts';
-import { nullable } from './schema.ts';
+import { closed, nullable, ProjectName } from './schema.ts';
 
 const orAny = <T extends TSchema>(schema: T, description: string) => nullable(schema, { description });
 const noMember = { minItems: 1, uniqueItems: true } as const;
@@ -60,6 +60,20 @@ export const limitFields = {
 };
 const CallerLimits = Type.Object(limitFields);
 export type CallerLimits = Readonly<Static<typeof CallerLimits>>;
+
+const someLimits = Type.Partial(Type.Object(limitFields)).properties;
+const { jobsPerHour: _, ...ofJwts } = someLimits;
+
+/** The settings file's limits of projects, by name. What each caller has holds as well. */
+const ProjectLimits = Type.Record(Type.String(), Type.Object(someLimits, closed), {
+  default: {},
+  propertyNames: ProjectName,
+});
+/** Those of each principal with a JWT. Jobs an hour are a setting of their own. */
+export const JwtLimits = Type.Object(ofJwts, { ...closed, default: {} });
+
+/** Settings that only the file can hold. */
+export const callerSettings = { projectLimits: ProjectLimits, jwtLimits: JwtLimits } as const;
 
 export const NO_LIMITS: CallerLimits = {
   requestsPerMinute: null,

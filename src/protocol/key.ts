@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { grantFields, limitFields } from './grant.ts';
 import { DEFAULT_PROJECT } from './project.ts';
-import { closed, nullable } from './schema.ts';
+import { closed, nullable, ProjectName } from './schema.ts';
 
 /** What a caller may do. `admin` includes every other one, in every project. */
 export const SCOPES = [
@@ -23,8 +23,6 @@ const INCLUDED: Readonly<Partial<Record<Scope, readonly Scope[]>>> = {
 export const includesScope = (scopes: readonly Scope[], wanted: Scope): boolean =>
   scopes.some((scope) => scope === 'admin' || scope === wanted || INCLUDED[scope]?.includes(wanted));
 
-export const PROJECT_PATTERN = '^[a-z0-9][a-z0-9_-]{0,63}$';
-const ProjectName = Type.String({ pattern: PROJECT_PATTERN, description: 'name of a project' });
 const Scopes = Type.Array(Type.Enum([...SCOPES]), {
   minItems: 1,
   maxItems: SCOPES.length,

@@ -25,3 +25,6 @@ export function instant(name: string, value: string): number {
   const message = 'must be an RFC 3339 date and time';
   throw new AppError('request.invalid', `${name} ${message}`, { problems: [{ path: `/${name}`, message }] });
 }
+
+export const PROJECT_PATTERN = '^[a-z0-9][a-z0-9_-]{0,63}$';
+export const ProjectName = Type.String({ pattern: PROJECT_PATTERN, description: 'name of a project' });

@@ -1,6 +1,7 @@
 /** The durable records of batches. */
 import type { WireError } from '../errors.ts';
 import type { JobStatus } from '../protocol/job.ts';
+import type { Limited, Made } from './limit-records.ts';
 import type { IdempotencyKey, NewJob } from './ports.ts';
 
 /** One prompt of a batch: the id of its job, or why it was refused. */
@@ -25,7 +26,8 @@ export interface NewBatch {
 }
 
 export type OpenBatchResult =
-  | { readonly kind: 'created' }
+  | Made
+  | Limited
   /** `added`: the number of jobs that were made; its creation may have been cut short. */
   | {
       readonly kind: 'replayed';
@@ -51,7 +53,7 @@ export interface BatchRecords {
   /** Registers a batch without its jobs. */
   open(batch: NewBatch): Promise<OpenBatchResult>;
   /** What `open` would find under the key; null: nothing. */
-  recall(used: IdempotencyKey): Promise<Exclude<OpenBatchResult, { kind: 'created' }> | null>;
+  recall(used: IdempotencyKey): Promise<Exclude<OpenBatchResult, { kind: 'created' | 'limited' }> | null>;
   /**
    * Makes jobs of a batch. The first is its job number `from` (from 0). A job that was made before
    * is never made again, also when it was deleted.

@@ -4,11 +4,15 @@ import type { JobStatus } from '../protocol/job.ts';
 import { isWrongType } from '../redis/redis-error.ts';
 import type { BatchEntry, BatchRecords, OpenBatchResult } from './batch-ports.ts';
 import { IDEMPOTENCY_MS } from './job-records.ts';
+import { createdOf, type LimitReply, limitedOf } from './limit-records.ts';
 import { damaged, jobArguments, numberOf } from './record-codec.ts';
 import { namedArguments, type ScriptRunner } from './script-runner.ts';
 
 /** A reply of BATCH_OPEN or RECALL; only a replay has more than `kind`. */
 type Reply = [kind: string, id: string, entries: string, added: number];
+
+const idsOf = (entries: readonly BatchEntry[]): string[] =>
+  entries.flatMap((entry) => ('id' in entry ? [entry.id] : []));
 
 /** {@link BatchRecords} over Redis. */
 export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage): BatchRecords {
@@ -25,20 +29,24 @@ export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage):
 
   return {
     async open(batch): Promise<OpenBatchResult> {
-      const reply = (await scripts.run('batch-open', {
+      const ids = idsOf(batch.entries);
+      const args = {
         id: batch.id,
         project: batch.project,
         principal: batch.principal,
         createdAt: batch.createdAt,
         entries: JSON.stringify(batch.entries),
-        refused: batch.entries.filter((entry) => 'error' in entry).length,
+        refused: batch.entries.length - ids.length,
         keepMs: IDEMPOTENCY_MS,
         key: batch.idempotency?.key ?? null,
         fingerprint: batch.idempotency?.fingerprint ?? null,
         keyForMs: IDEMPOTENCY_MS,
-      })) as Reply;
+      };
+      const reply = (await scripts.run('batch-open', args, ids)) as Reply | LimitReply; // the script's replies
       const [kind] = reply;
-      return kind === 'mismatch' || kind === 'created' ? { kind } : replayed(reply);
+      if (kind === 'mismatch') return { kind };
+      if (kind === 'replayed') return replayed(reply as Reply);
+      return limitedOf(reply) ?? createdOf(reply);
     },
 
     async recall({ key, fingerprint }) {

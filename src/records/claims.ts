@@ -1,7 +1,7 @@
 import type { ReportDamage } from '../damage.ts';
 import { type ErrorCode, wireError } from '../errors.ts';
 import { jobOutcome, sumOfUsage } from '../protocol/outcome.ts';
-import type { Claim, Claims, FinishResult, LeaseState } from './ports.ts';
+import type { Claim, Claims, FinishResult, LeaseState, TimedEvent } from './ports.ts';
 import { decodeClaim, decodeWaiting, encodeEvents, jobArguments, sessionBegunBy } from './record-codec.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
@@ -25,6 +25,15 @@ const DAMAGED = jobOutcome(
 
 /** Ends that neither the prompt nor the CLI is to blame for. SETTLE_LOST knows its own. */
 const INTERRUPTED: readonly ErrorCode[] = ['execution.lost', 'execution.overloaded'];
+
+/** What APPEND answers when the execution has to stop. */
+const SPENT = -2;
+
+/** What an execution has cost so far, in USD, as these events show; null: none of them does. */
+function costShownBy(events: readonly TimedEvent[]): number | null {
+  const found = events.findLast(({ event }) => event.kind === 'usage' && event.usage.costUsd !== null);
+  return found?.event.kind === 'usage' ? found.event.usage.costUsd : null;
+}
 
 /** How many jobs that a node may not run a claim looks past. */
 export const WINDOW = 1000;
@@ -102,10 +111,15 @@ export function createClaims(
       const readers = Number(
         await scripts.run(
           'append',
-          { id: jobId, executionId, from, nativeSessionId: sessionBegunBy(events) },
+          {
+            ...{ id: jobId, executionId, from },
+            nativeSessionId: sessionBegunBy(events),
+            costUsd: costShownBy(events),
+          },
           encodeEvents(events),
         ),
       );
+      if (readers === SPENT) return 'spent';
       if (readers < 0) return 'fenced';
       return readers > 0 ? 'read' : 'unread';
     },
@@ -123,6 +137,7 @@ export function createClaims(
         usage: usage === null ? null : JSON.stringify(usage),
         interrupted: INTERRUPTED.some((code) => code === outcome.error?.code) ? 1 : null,
         nativeSessionId: sessionBegunBy(tail),
+        costUsd: outcome.usage?.costUsd ?? null,
         retryable: backoffMs !== null && outcome.error?.retryable === true,
         backoffMs: backoffMs ?? 0,
         quotaMs,

@@ -106,6 +106,7 @@ export interface Gates {
 const MAX_RESET_MS = 8 * 86_400_000;
 const CREDENTIAL = 'credential:';
 const RESERVE = 'reserve:';
+const BUDGET = 'budget:';
 
 const storedGate = Compile(
   Type.Object({
@@ -261,7 +262,13 @@ function closedGates(
     return { lastModel: lastModels[credential] ?? null, until, reserved };
   }
 
+  const budgets = Object.entries(gates).flatMap(([name, text]): [string, number][] => {
+    const gate = name.startsWith(BUDGET) ? parsed(text) : null;
+    return storedLimit.Check(gate) && gate.until > now ? [[name.slice(BUDGET.length), gate.until]] : [];
+  });
+
   return {
+    budgets: Object.fromEntries(budgets),
     queue: held.includes('queue'),
     projects: of('project'),
     providers: of('provider'),

@@ -5,6 +5,7 @@ import type { StoredEvent } from '../protocol/event.ts';
 import { isFinished, type JobStatus } from '../protocol/job.ts';
 import type { Names } from '../redis/names.ts';
 import { isWrongType } from '../redis/redis-error.ts';
+import { createdOf, type LimitReply, limitedOf } from './limit-records.ts';
 import type { CancelResult, ChangeResult, CreateResult, JobRecord, JobRecords } from './ports.ts';
 import { damaged, decodeEvent, decodeRecord, jobArguments } from './record-codec.ts';
 import type { ScriptRunner } from './script-runner.ts';
@@ -35,11 +36,13 @@ export function createJobRecords(
       const { key = null, fingerprint = null, deleted = null } = job.idempotency ?? {};
       const used = { key, fingerprint, keyForMs: IDEMPOTENCY_MS, deleted };
       const ring = job.delivered !== true && job.request.delayMs === 0;
-      const reply = await scripts.run('create', { ...jobArguments(job), ...used, ring });
-      const [kind, id] = reply as string[]; // the script's replies
+      const limited = job.limited === true;
+      const args = { ...jobArguments(job), ...used, ring, limited };
+      const reply = (await scripts.run('create', args)) as LimitReply; // the script's replies
+      const [kind, id] = reply;
       if (kind === 'mismatch') return { kind };
-      if (kind === 'replayed' && id !== undefined && id !== job.id) return { kind, jobId: id };
-      return { kind: 'created' };
+      if (kind === 'replayed' && typeof id === 'string' && id !== job.id) return { kind, jobId: id };
+      return limitedOf(reply) ?? createdOf(reply);
     },
 
     async recall({ key, fingerprint }) {

@@ -44,7 +44,10 @@ export function createKeyRecords(
     },
 
     async put(record, idempotency) {
+      const limits = Object.entries(record.limits ?? {}).filter(([, limit]) => limit !== null);
       const reply = await scripts.run('key-put', {
+        project: record.project,
+        limits: limits.length === 0 ? null : JSON.stringify(Object.fromEntries(limits)),
         ...{ id: record.id, rev: record.rev, record: JSON.stringify(record), version: randomUUID() },
         ...{ key: idempotency?.key ?? null, fingerprint: idempotency?.fingerprint ?? null },
         keyForMs: IDEMPOTENCY_MS,

@@ -14,6 +14,7 @@ import { createClaims } from './claims.ts';
 import { createGates, type Gates } from './gate-records.ts';
 import { createJobRecords } from './job-records.ts';
 import { createKeyRecords } from './key-records.ts';
+import { createRequestCounts, type RequestCounts, settledLimits } from './limit-records.ts';
 import type { Claims, JobRecords, Upkeep } from './ports.ts';
 import { createScriptRunner } from './script-runner.ts';
 import { createUpkeep } from './upkeep.ts';
@@ -27,6 +28,7 @@ export interface Records {
   readonly upkeep: Upkeep;
   readonly gates: Gates;
   readonly keyRecords: KeyRecords;
+  readonly requestCounts: RequestCounts;
   readonly doorbells: Doorbells;
 }
 
@@ -44,6 +46,7 @@ export async function openRecords(options: {
   const scripts = createScriptRunner(redis.commands, names.prefix, {
     ...settings,
     keepFinishedMs: settings.keepInRedisMs,
+    callerLimits: settledLimits(settings),
   });
   const real = await realRoots(settings.roots);
   const { moreRoots } = options;
@@ -65,6 +68,7 @@ export async function openRecords(options: {
     ),
     upkeep: createUpkeep(scripts, nodeId, settings.retryBackoffMs),
     gates: createGates(redis.commands, names, scripts),
+    requestCounts: createRequestCounts(scripts),
     keyRecords: createKeyRecords(redis.commands, names, scripts, report),
     doorbells: createRedisDoorbells(redis.commands, redis.subscriber, logger),
   };

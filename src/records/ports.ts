@@ -9,6 +9,7 @@ import type { SourcedEvent, StoredEvent } from '../protocol/event.ts';
 import type { JobPatch, JobStatus } from '../protocol/job.ts';
 import type { Outcome, Usage } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Limited, Made } from './limit-records.ts';
 
 /** A job's record. Times are milliseconds since the epoch. */
 export interface JobRecord {
@@ -60,6 +61,8 @@ export interface NewJob extends Pick<JobRecord, Given> {
   readonly idempotency: UsedKey | null;
   /** BullMQ delivers it at once, so that the nodes need not look for it. Default: false. */
   readonly delivered?: boolean;
+  /** The limits of its caller and its project count. Default: false, for one that is restored. */
+  readonly limited?: boolean;
 }
 
 export interface IdempotencyKey {
@@ -73,7 +76,8 @@ export interface UsedKey extends IdempotencyKey {
 }
 
 export type CreateResult =
-  | { readonly kind: 'created' }
+  | Made
+  | Limited
   | { readonly kind: 'replayed'; readonly jobId: string }
   /** The idempotency key was used for another request. */
   | { readonly kind: 'mismatch' };
@@ -116,7 +120,7 @@ export type ChangeResult =
 export interface JobRecords {
   create(job: NewJob): Promise<CreateResult>;
   /** What `create` would find under the key; null: nothing. The record of the job may be gone. */
-  recall(used: IdempotencyKey): Promise<Exclude<CreateResult, { kind: 'created' }> | null>;
+  recall(used: IdempotencyKey): Promise<Exclude<CreateResult, { kind: 'created' | 'limited' }> | null>;
   /** @throws AppError record.damaged */
   read(id: string): Promise<JobRecord | null>;
   /** The records that exist, in one round trip; unreadable records are listed apart. */
@@ -130,24 +134,6 @@ export interface JobRecords {
    * events are left out.
    */
   events(id: string, after: number, limit: number): Promise<readonly StoredEvent[]>;
-}
-
-export type SubmitResult =
-  /** No such job: nothing to do. */
-  | { readonly kind: 'gone' }
-  | { readonly kind: 'finished'; readonly status: JobStatus }
-  /**
-   * It must not run now: BullMQ is to deliver it after so long; null: when it is promoted, because
-   * its turn has come.
-   */
-  | { readonly kind: 'later'; readonly afterMs: number | null }
-  /** A node has it, by this call or an earlier one. */
-  | { readonly kind: 'underway' };
-
-/** For the sandboxed worker. */
-export interface Submissions {
-  /** Idempotent: a second call changes nothing and starts nothing. */
-  submit(jobId: string, executionId: string): Promise<SubmitResult>;
 }
 
 /** An execution that this node has claimed. */
@@ -203,9 +189,10 @@ export interface TimedEvent extends SourcedEvent {
 
 /**
  * `read`, `unread`: the events are appended, and the job has readers now or has none (a hint).
+ * `spent`: they are appended, and it has to stop: the amount of the day is spent.
  * `fenced`: nothing was appended, because this is no longer the job's current execution.
  */
-export type Appended = 'read' | 'unread' | 'fenced';
+export type Appended = 'read' | 'unread' | 'spent' | 'fenced';
 
 export type FinishResult = 'finished' | 'scheduled' | 'superseded';
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.ts';
+import type { CallerLimits } from '../protocol/grant.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 
 /** The files in `scripts/`: one per step of the protocol. */
@@ -9,11 +10,11 @@ const SCRIPTS = [
   ...['create', 'recall', 'cancel', 'change', 'remove'],
   ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
   ...['submit', 'claim', 'give-back', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
-  ...['enter', 'refuse', 'release', 'reserve', 'identify', 'hold', 'nodes', 'key-put'],
+  ...['enter', 'refuse', 'release', 'reserve', 'identify', 'hold', 'nodes', 'key-put', 'request'],
   ...['join', 'migrate', 'sweep', 'removed', 'counts', 'expire', 'revoke', 'settle-lost', 'leave'],
 ] as const;
 /** What every script begins with, in this order. */
-const COMMON = ['prelude', 'waiting', 'jobs', 'gates'] as const;
+const COMMON = ['prelude', 'limits', 'waiting', 'jobs', 'gates'] as const;
 export type ScriptName = (typeof SCRIPTS)[number];
 
 const read = (name: string): string =>
@@ -24,7 +25,17 @@ export interface ScriptSettings {
   readonly responseChannel: string;
   /** How long Redis keeps a finished job, and the log. */
   readonly keepFinishedMs: number;
+  /** Limits of projects and of JWTs. Default: none. */
+  readonly callerLimits?: SettledLimits;
 }
+
+/** The limits that the settings have. */
+export interface SettledLimits {
+  readonly projects: Readonly<Record<string, Partial<CallerLimits>>>;
+  /** Of each principal with a JWT. */
+  readonly jwt: Partial<CallerLimits>;
+}
+export const NO_SETTLED_LIMITS: SettledLimits = { projects: {}, jwt: {} };
 
 /** Arguments by name. null and false are not passed: the script reads nil. */
 export type ScriptArguments = Readonly<Record<string, string | number | boolean | null>>;
@@ -50,11 +61,14 @@ export function createScriptRunner(
   settings: ScriptSettings,
   names: readonly ScriptName[] = SCRIPTS,
 ): ScriptRunner {
+  const { callerLimits = NO_SETTLED_LIMITS } = settings;
   const constants = [
     `local REQUESTS = ${JSON.stringify(settings.requestChannel)}`,
     `local RESPONSES = ${JSON.stringify(settings.responseChannel)}`,
     `local KEEP_MS = ${settings.keepFinishedMs}`,
     `local DEFAULT_PROJECT = ${JSON.stringify(DEFAULT_PROJECT)}`,
+    `local PROJECT_LIMITS = ${luaTable(callerLimits.projects, luaTable)}`,
+    `local JWT_LIMITS = ${luaTable(callerLimits.jwt)}`,
   ].join('\n');
   // Every key begins with this, so a Redis user whose rights are `~PREFIX:*` may name it.
   const key = `${prefix}:`;
@@ -78,6 +92,12 @@ export function createScriptRunner(
       return redis.eval(script.text, 1, key, ...values);
     },
   };
+}
+
+/** A table of Lua. What is null is left out. */
+function luaTable<T>(fields: Readonly<Record<string, T>>, textOf: (value: T) => string = String): string {
+  const set = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined);
+  return `{${set.map(([name, value]) => `[${JSON.stringify(name)}]=${textOf(value)}`).join(',')}}`;
 }
 
 /** Arguments as `namedAt` of prelude.lua reads them: their count, then name and value of each. */

@@ -1,6 +1,23 @@
 import type { JobStatus } from '../protocol/job.ts';
-import type { Submissions, SubmitResult } from './ports.ts';
 import type { ScriptRunner } from './script-runner.ts';
+
+export type SubmitResult =
+  /** No such job: nothing to do. */
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'finished'; readonly status: JobStatus }
+  /**
+   * It must not run now: BullMQ is to deliver it after so long; null: when it is promoted, because
+   * its turn has come.
+   */
+  | { readonly kind: 'later'; readonly afterMs: number | null }
+  /** A node has it, by this call or an earlier one. */
+  | { readonly kind: 'underway' };
+
+/** For the sandboxed worker. */
+export interface Submissions {
+  /** Idempotent: a second call changes nothing and starts nothing. */
+  submit(jobId: string, executionId: string): Promise<SubmitResult>;
+}
 
 /** {@link Submissions} over Redis. */
 export function createSubmissions(scripts: ScriptRunner): Submissions {

@@ -6,7 +6,7 @@
 import { isRedisTrouble } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { JobStatus } from '../protocol/job.ts';
-import type { Submissions, SubmitResult } from '../records/ports.ts';
+import type { Submissions, SubmitResult } from '../records/submissions.ts';
 import type { JobWaits } from './job-waits.ts';
 
 /** BullMQ's entry of a job that waits for its turn is delayed until then, and promoted before. */

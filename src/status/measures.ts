@@ -4,6 +4,7 @@
  */
 import { ERROR_CODES } from '../errors.ts';
 import type { Outcome } from '../protocol/outcome.ts';
+import type { LimitName } from '../records/limit-records.ts';
 import type { Claims, JobRecord, TimedEvent } from '../records/ports.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -38,6 +39,8 @@ export interface Measures {
   refusedGuess(): void;
   /** A reader of a stream was cut because it was too slow. */
   cutReader(): void;
+  /** A limit of a caller, or of its project, has refused a request. */
+  limited(limit: LimitName): void;
 }
 
 /** Upper bounds of buckets, in seconds. */
@@ -87,6 +90,7 @@ export function createMeasures(providers: readonly string[]): Measures {
     {},
   );
   const cut = createCounter('bullpen_slow_readers_total', 'Readers of streams cut for being too slow.', {});
+  const limited = createCounter('bullpen_limited_requests_total', 'Requests refused by a limit of callers.');
 
   function executionEnded(outcome: Outcome, asked: string | null): void {
     const provider = named(outcome.provider ?? asked);
@@ -146,7 +150,7 @@ export function createMeasures(providers: readonly string[]): Measures {
   }
 
   return {
-    all: [waits, answers, runs, jobs, tokens, cost, swept, recovered, refused, guesses, cut],
+    all: [waits, answers, runs, jobs, tokens, cost, swept, recovered, refused, guesses, cut, limited],
     claims: measured,
     jobEnded({ status, request, outcome }) {
       const provider = named(outcome?.provider ?? request.provider);
@@ -162,6 +166,7 @@ export function createMeasures(providers: readonly string[]): Measures {
     refusedLogin: () => refused.add({}),
     refusedGuess: () => guesses.add({}),
     cutReader: () => cut.add({}),
+    limited: (limit) => limited.add({ limit }),
   };
 }
 

@@ -11,7 +11,7 @@ export interface Gated {
 /** The gates of the read that runs now. A read is never interrupted. */
 let closed: ClosedGates | null = null;
 
-const JOB = `jobs.project, jobs.provider, jobs.model, jobs.pin,
+const JOB = `jobs.project, jobs.principal, jobs.provider, jobs.model, jobs.pin,
   CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.priority' END,
   CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.onQuota' END`;
 const QUEUED = `jobs.status = 'queued' AND jobs.wait_reason IS NULL`;
@@ -35,10 +35,11 @@ export function shown({ gates = null }: Gated): typeof AS_STORED {
 /** Adds the functions that the expressions need to a database. */
 export function addShownState(db: DatabaseSync): void {
   const add = (name: string, field: 'status' | 'waitReason' | 'scheduledFor'): void => {
-    db.function(name, { directOnly: true }, (project, provider, model, pin, priority, onQuota) => {
+    db.function(name, { directOnly: true }, (project, principal, provider, model, pin, priority, onQuota) => {
       const job: GatedJob = {
         ...{ status: 'queued', waitReason: null, scheduledFor: null },
         project: String(project),
+        principal: String(principal),
         provider: String(provider),
         model: model === null ? null : String(model),
         priority: Number(priority),

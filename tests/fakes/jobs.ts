@@ -1,5 +1,5 @@
 import { maySee, type Principal } from '../../src/auth/principal.ts';
-import { AppError } from '../../src/errors.ts';
+import { AppError, type Rate } from '../../src/errors.ts';
 import type { Created, Idempotency, JobPage, Jobs } from '../../src/http/ports.ts';
 import type { JobPatch, JobQuery } from '../../src/protocol/job.ts';
 import { isFinished, type Job, type JobStatus } from '../../src/protocol/job.ts';
@@ -21,6 +21,8 @@ export class FakeJobs implements Jobs {
   readonly ran: Execution[] = [];
   /** Thrown by the next call, once. */
   failNext: AppError | null = null;
+  /** What is left of the jobs an hour after each new job. */
+  rate: Rate | null = null;
   /** Signals of the waits under way. */
   readonly waits = new Set<AbortSignal>();
   readonly #held = new Map<string, Held>();
@@ -125,7 +127,7 @@ export class FakeJobs implements Jobs {
   }
 
   #once(principal: Principal, key: Idempotency | null, make: () => Job): Created {
-    if (key === null) return { job: make(), replayed: false };
+    if (key === null) return { job: make(), replayed: false, rate: this.rate };
     const name = `${principal.id} ${key.key}`;
     const before = this.#keys.get(name);
     if (before !== undefined && before.fingerprint !== key.fingerprint) {

@@ -12,9 +12,10 @@ import { createClaims } from '../../src/records/claims.ts';
 import { createGates, type Gates } from '../../src/records/gate-records.ts';
 import { createJobRecords } from '../../src/records/job-records.ts';
 import { createKeyRecords } from '../../src/records/key-records.ts';
-import type { Claim, Claims, JobRecords, Submissions, Upkeep } from '../../src/records/ports.ts';
+import { createRequestCounts, type RequestCounts } from '../../src/records/limit-records.ts';
+import type { Claim, Claims, JobRecords, Upkeep } from '../../src/records/ports.ts';
 import { createScriptRunner } from '../../src/records/script-runner.ts';
-import { createSubmissions } from '../../src/records/submissions.ts';
+import { createSubmissions, type Submissions } from '../../src/records/submissions.ts';
 import { createUpkeep } from '../../src/records/upkeep.ts';
 import { closeConnection, openConnection, untilReady } from '../../src/redis/connection.ts';
 import { createRedisDoorbells, type Doorbells } from '../../src/redis/doorbells.ts';
@@ -26,6 +27,14 @@ export const LEASE_MS = 60_000;
 export const LEADER_MS = 140_000;
 export const LOST_BACKOFF_MS = 260_000;
 export const KEEP_MS = 3_600_000;
+/** Limits of the settings, by projects that only tests of limits use. */
+export const CALLER_LIMITS = {
+  projects: {
+    ...{ busy: { requestsPerMinute: 3 }, hourly: { jobsPerHour: 3 }, short: { maxQueued: 2 } },
+    ...{ single: { maxRunning: 1 }, poor: { usdPerDay: 1 }, capped: { maxRunning: 1, maxQueued: 3 } },
+  },
+  jwt: { jobsPerHour: 2 },
+};
 
 /** The records of one test: a prefix and channels of their own. */
 export interface TestRecords {
@@ -37,6 +46,7 @@ export interface TestRecords {
   readonly gates: Gates;
   readonly keyRecords: KeyRecords;
   readonly keysDoorbell: string;
+  readonly requestCounts: RequestCounts;
   readonly doorbells: Doorbells;
   readonly requestChannel: string;
   readonly responseChannel: string;
@@ -66,6 +76,8 @@ export interface TestRecords {
   loseKeys(): Promise<void>;
   /** Replaces the record of a key by any text. */
   damageKey(id: string, text: string): Promise<void>;
+  /** Replaces keys of the limits of callers by texts. */
+  damageLimits(keys: readonly string[]): Promise<void>;
   /** The log of record changes: `j <id>` changed, `d <id>` deleted. */
   log(): Promise<readonly string[]>;
   /** Breaks the subscriber's connection; resolves when messages arrive again. */
@@ -108,7 +120,9 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
     const prefix = `t-${randomUUID()}`;
     const channels = { requestChannel: `${prefix}:requests`, responseChannel: `${prefix}:responses` };
     const names = createNames({ prefix, ...channels });
-    const scripts = createScriptRunner(redis, names.prefix, { ...channels, keepFinishedMs: KEEP_MS });
+    const scripts = createScriptRunner(redis, names.prefix, {
+      ...{ ...channels, keepFinishedMs: KEEP_MS, callerLimits: CALLER_LIMITS },
+    });
     const executionIds = new Map<string, string>();
     const real = createSubmissions(scripts);
     const submissions: Submissions = {
@@ -138,6 +152,7 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       gates: createGates(redis, names, scripts),
       keyRecords: createKeyRecords(redis, names, scripts, () => undefined),
       keysDoorbell: names.keysDoorbell,
+      requestCounts: createRequestCounts(scripts),
       doorbells,
       claimsOf,
       deliver,
@@ -175,6 +190,9 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       },
       async damageKey(id, text) {
         await redis.multi().hset(names.keys, id, text).set(names.keysVersion, randomUUID()).exec();
+      },
+      async damageLimits(keys) {
+        for (const key of keys) await redis.set(`${names.prefix}:${key}`, 'no hash');
       },
       async log() {
         const entries = await redis.xrange(names.log, '-', '+');
@@ -230,6 +248,14 @@ end
 for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':*')) do
   local left = redis.call('PTTL', key)
   if left > 0 then redis.call('PEXPIRE', key, left - ARGV[1]) end
+  if string.find(key, ':rate:', 1, true) then
+    local parts = redis.call('HGETALL', key)
+    for i = 1, #parts, 2 do redis.call('HDEL', key, parts[i]) end
+    for i = 1, #parts, 2 do redis.call('HSET', key, parts[i] - ARGV[1], parts[i + 1]) end
+    if left > ARGV[1] + 0 then redis.call('PEXPIRE', key, left - ARGV[1]) end
+  end
+  local day = string.match(key, ':spent:(%d+)$')
+  if day then redis.call('RENAME', key, KEYS[1] .. ':spent:' .. (day - math.floor(ARGV[1] / 86400000))) end
   if string.find(key, ':job:', 1, true) and redis.call('EXISTS', key) == 1 then
     for _, field in ipairs({ 'scheduledFor', 'deadline', 'quotaUntil' }) do
       local at = redis.call('HGET', key, field)

@@ -9,7 +9,7 @@ import { NDJSON, peek, SSE, sendEvents } from '../event-stream.ts';
 import { exampleBatch, exampleBatchCreated, exampleBatchResult } from '../examples.ts';
 import { negotiate } from '../headers.ts';
 import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
-import { answer, emptyAnswer, errorAnswers, pageOf, shared } from '../openapi.ts';
+import { answer, emptyAnswer, errorAnswers, LIMITS, pageOf, shared } from '../openapi.ts';
 import {
   BatchParams,
   batchIdOf,
@@ -23,6 +23,7 @@ import {
 } from '../parameters.ts';
 import type { Batches, BatchFeed, BatchItem } from '../ports.ts';
 import { promptRequestOf } from '../prompt-request.ts';
+import { sendRate } from '../rate-limits.ts';
 import { invalid, problemsOf, validatorCompiler } from '../validation.ts';
 import { lastEventId } from './events.ts';
 
@@ -83,6 +84,7 @@ export function batchRoutes(
             'auth.unauthenticated',
             'idempotency.key_reused',
             'queue.full',
+            ...LIMITS,
             'request.too_large',
             'request.unsupported_media_type',
           ),
@@ -93,7 +95,9 @@ export function batchRoutes(
       // as: BatchOuter has checked the list, but not the prompts in it
       const { prompts } = request.body as { readonly prompts: readonly unknown[] };
       const idempotency = idempotencyOf(request, prompts);
-      const { batch, replayed } = await batches.create(principalOf(request), readItems(prompts), idempotency);
+      const items = readItems(prompts);
+      const { batch, replayed, rate } = await batches.create(principalOf(request), items, idempotency);
+      sendRate(reply, rate);
       reply.header('location', batch.links.self);
       if (replayed) reply.header('idempotent-replayed', 'true');
       return reply.code(202).send(batch);

@@ -9,7 +9,7 @@ import { utf8Text } from '../body.ts';
 import { exampleJob, exampleListItem } from '../examples.ts';
 import { negotiate } from '../headers.ts';
 import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
-import { answer, emptyAnswer, errorAnswers, pageOf, shared } from '../openapi.ts';
+import { answer, emptyAnswer, errorAnswers, LIMITS, pageOf, shared } from '../openapi.ts';
 import {
   CancelBody,
   DEFAULT_LIMIT,
@@ -25,6 +25,7 @@ import {
 } from '../parameters.ts';
 import type { Created, Jobs } from '../ports.ts';
 import { CreateQuery, checkPromptText, promptRequestOf } from '../prompt-request.ts';
+import { sendRate } from '../rate-limits.ts';
 import { validatorCompiler } from '../validation.ts';
 
 const PRODUCES = ['application/json', 'text/plain'];
@@ -35,6 +36,7 @@ const REFUSALS = [
   ...(['auth.unauthenticated', 'permission_mode.denied', 'tools.denied'] as const),
   ...(['session.not_found', 'cwd.not_allowed', 'provider.unknown'] as const),
   ...(['provider.unsupported_option', 'idempotency.key_reused', 'queue.full'] as const),
+  ...LIMITS,
 ] as const;
 
 const ListQuery = Type.Object(
@@ -250,8 +252,9 @@ function addCreate(app: HttpApp, jobs: Jobs): void {
   });
 }
 
-function createdHeaders(reply: FastifyReply, { job, replayed }: Created): FastifyReply {
+function createdHeaders(reply: FastifyReply, { job, replayed, rate }: Created): FastifyReply {
   reply.header('location', job.links.self);
+  sendRate(reply, rate);
   return replayed ? reply.header('idempotent-replayed', 'true') : reply;
 }
 

@@ -3,7 +3,7 @@ import { JobFilter, ManyCancelled, ManyRetried } from '../../protocol/job.ts';
 import { RetryFrom } from '../../protocol/prompt.ts';
 import { closed } from '../../protocol/schema.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
-import { answer, errorAnswers } from '../openapi.ts';
+import { answer, errorAnswers, LIMITS } from '../openapi.ts';
 import { CancelBody, IdempotencyHeaders, idempotencyOf, NoQuery, Page } from '../parameters.ts';
 import type { JobSelection, ManyJobs } from '../ports.ts';
 import { invalid } from '../validation.ts';
@@ -63,7 +63,7 @@ export function manyJobRoutes(app: HttpApp, manyJobs: ManyJobs): void {
         response: {
           200: answer('No job was to be retried', { 'application/json': ManyRetried }),
           202: answer('The batch of the new jobs, accepted', { 'application/json': ManyRetried }),
-          ...errorAnswers('auth.unauthenticated', 'idempotency.key_reused', 'queue.full'),
+          ...errorAnswers('auth.unauthenticated', 'idempotency.key_reused', 'queue.full', ...LIMITS),
         },
       },
     },

@@ -3,7 +3,9 @@
 -- args    id, project, principal, createdAt, entries (JSON), refused (how many of them),
 --         keepMs; with a key: key,
 --         fingerprint, keyForMs
--- answer  {'created'} | {'mismatch'}: the key was used for another request
+-- list    the ids of its jobs
+-- answer  {'created'}, and as of CREATE what is left of a limit | {'limited', ...}: as of CREATE
+--         | {'mismatch'}: the key was used for another request
 --         | {'replayed', id, entries, added}: as of RECALL
 
 if args.key then
@@ -15,10 +17,21 @@ if args.key then
       return { 'replayed', prior.job, entries, redis.call('LLEN', membersKey(prior.job)) }
     end
   end
+end
+local count, holders = #ARGV - listAt + 1, holdersOf(args.project, payerOf(args.principal))
+local refusal, window = takeJobs(holders, count)
+if refusal then return limitedAnswer(refusal) end
+for _, holder in ipairs(holders) do
+  -- BATCH_ADD makes the jobs. No other batch takes their room before that.
+  for i = listAt, limitOf(holder, 'maxQueued') and #ARGV or 0 do
+    redis.call('SADD', queuedKey(holder), ARGV[i])
+  end
+end
+if args.key then
   remember(args.key, args.id, args.fingerprint, args.keyForMs)
 end
 redis.call('HSET', batchKey(args.id), 'project', args.project, 'principal', args.principal,
   'createdAt', args.createdAt, 'entries', args.entries, 'refused', args.refused)
 redis.call('PEXPIRE', batchKey(args.id), math.max(KEEP_MS, tonumber(args.keepMs)))
 note('b', args.id)
-return { 'created' }
+return createdAnswer(window)

@@ -17,12 +17,36 @@ local function take(provider)
   if room[provider] then room[provider] = room[provider] - 1 end
 end
 
+-- Jobs by holder (limits.lua): those that run, and with `given` those that a node was given, too.
+-- They are counted when a limit asks for it.
+local runs = {}
+local function running()
+  if not runs.running then
+    runs.running = {}
+    countHolders(P .. ':running', runs.running)
+  end
+  return runs.running
+end
+local function runningOrGiven()
+  if not runs.given then
+    runs.given = {}
+    countHolders(P .. ':running', runs.given)
+    for _, name in ipairs(nodesWithSlots()) do countHolders(givenKey(name), runs.given) end
+  end
+  return runs.given
+end
+local function count(counts, holders)
+  for _, holder in ipairs(counts and holders or {}) do counts[holder] = (counts[holder] or 0) + 1 end
+end
+
 expire(args.expired, args.quota, args.window)
 
 local claimed = {}
-local function claim(id, job)
+local function claim(id, job, holders)
   local attempt = number(job.attempt, 0) + 1
   forget(id)
+  markRunning(id, job, holders)
+  count(runs.running, holders)
   redis.call('ZADD', P .. ':running', now + args.leaseMs, id)
   redis.call('HSET', jobKey(id), 'status', 'running', 'node', node, 'appended', 0, 'given', '',
     'attempt', attempt)
@@ -44,15 +68,17 @@ local underWay = {}
 for _, id in ipairs(redis.call('ZRANGE', givenKey(node), 0, -1)) do
   local job = readJob(id, 'status', 'executionId', 'startedAt', 'kind', 'principal', 'owner',
     'project', 'sessionId', 'pin', 'given', 'provider', 'model', 'onQuota', 'attempt', 'request',
-    'grant', 'score', 'dueAt')
-  local waits = isHeld(closed, node, job.project, job.provider) or waitsForLimit(limits, job)
+    'grant', 'score', 'dueAt', 'payer', 'limits')
+  local holders = holdersOfJob(job)
+  local waits = isHeld(closed, node, job.provider, holders) or waitsForLimit(limits, job)
+    or isAtMaxRunning(holders, running)
   if job.status ~= 'queued' or job.given ~= node then
     redis.call('ZREM', givenKey(node), id)
   elseif waits and job.kind ~= 'raw' then
     takeBack(id)
   elseif not waits and job.executionId ~= '' and #claimed < max and not isFull(job.provider) then
     tryLimit(limits, job)
-    claim(id, job)
+    claim(id, job, holders)
   else
     underWay[#underWay + 1] = job.provider
   end
@@ -107,11 +133,13 @@ for _, name in ipairs(wanted > 0 and redis.call('SMEMBERS', P .. ':ready') or {}
   local ok, queue = pcall(cjson.decode, name)
   if not ok or type(queue) ~= 'table' or redis.call('EXISTS', readyKey(name)) == 0 then
     redis.call('SREM', P .. ':ready', name)
-  elseif (queue[4] == '' or queue[4] == node) and not isHeld(closed, node, queue[1], queue[3]) then
+  elseif queue[4] == '' or queue[4] == node then
     local project, principal = turnsOf(queue)
-    if queue[5] == 'fail' or not isLimited(limits, queue[3], queue[6] or '') then
+    local holders = holdersOf(queue[1], payerOf(queue[2]))
+    local isOpen = not isHeld(closed, node, queue[3], holders)
+    if isOpen and (queue[5] == 'fail' or not isLimited(limits, queue[3], queue[6] or '')) then
       queues[#queues + 1] =
-        { name = name, provider = queue[3], project = project, principal = principal }
+        { name = name, provider = queue[3], project = project, principal = principal, holders = holders }
     end
   end
 end
@@ -130,7 +158,7 @@ end
 local function best()
   local ofProject, found = {}, nil
   for _, queue in ipairs(queues) do
-    if not isFull(queue.provider) then
+    if not isFull(queue.provider) and not isAtMaxRunning(queue.holders, runningOrGiven) then
       queue.first = queue.first or firstOf(queue)
       local other = ofProject[queue.project.name]
       if queue.first and (not other or isBefore('principal', queue, other)) then
@@ -154,6 +182,7 @@ local function giveBest()
     redis.call('HSET', P .. ':turns', one.last, turn, one.name, turn + 1)
   end
   take(queue.provider)
+  count(runs.given, queue.holders)
   given[#given + 1] = queue.first.id
   queue.first = nil
   return true

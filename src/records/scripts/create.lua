@@ -2,8 +2,11 @@
 -- args    the fields of createJob in jobs.lua; ring (whether the nodes look for ready jobs now,
 --         because BullMQ does not deliver this one at once); with a key: key, fingerprint,
 --         keyForMs, deleted (the id of the key's job, when that was deleted: the new job takes its
---         place)
--- answer  {'created'} | {'replayed', job} | {'mismatch'}: the key was used for another request
+--         place); limited (whether the caller's limits count)
+-- answer  {'created'}, and with a limit of jobs an hour what is left of it: limit, remaining,
+--         resetMs
+--         | {'replayed', job} | {'mismatch'}: the key was used for another request
+--         | {'limited', ...}: as of takeJobs in limits.lua
 
 if args.key then
   local prior = remembered(args.key)
@@ -11,8 +14,14 @@ if args.key then
     if prior.print ~= args.fingerprint then return { 'mismatch' } end
     if prior.job ~= args.deleted then return { 'replayed', prior.job } end
   end
-  remember(args.key, args.id, args.fingerprint, args.keyForMs)
 end
+local window
+if args.limited then
+  local refusal
+  refusal, window = takeJobs(holdersOf(args.project, payerOf(args.principal)), 1)
+  if refusal then return limitedAnswer(refusal) end
+end
+if args.key then remember(args.key, args.id, args.fingerprint, args.keyForMs) end
 createJob(args)
 if args.ring then ring('run', args.id) end
-return { 'created' }
+return createdAnswer(window)

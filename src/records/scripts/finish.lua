@@ -2,7 +2,8 @@
 -- for its next execution. Repeating it gives the same answer.
 -- args    id, executionId, status, outcome (JSON), retryable (whether it may be tried again),
 --         backoffMs, rawAnswer (what to publish for a raw request), from, nativeSessionId (as of
---         APPEND); quotaMs, jobOutcome, usage and interrupted as of endExecution in jobs.lua
+--         APPEND); costUsd (of this execution); quotaMs, jobOutcome, usage and interrupted as of
+--         endExecution in jobs.lua
 -- list    events from number `from` on, as of APPEND
 -- answer  'finished' | 'scheduled' | 'superseded': it is not the current execution
 
@@ -12,6 +13,7 @@ if job.ended == executionId then return job.endedAs end
 if job.status ~= 'running' or job.executionId ~= executionId then return 'superseded' end
 freeSlot(job.node, job.provider)
 appendList(id, number(job.attempt, 1), tonumber(args.from))
+if args.costUsd then spend(id, tonumber(args.costUsd)) end
 local answer = endExecution(id, executionId, args)
 if args.rawAnswer then redis.call('PUBLISH', RESPONSES, args.rawAnswer) end
 return answer

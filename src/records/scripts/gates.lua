@@ -8,6 +8,8 @@
 -- since (ms; no `until`: until it is opened by hand), refusals (in a row), and while one job tries
 -- the credential: probe (its execution), probeUntil.
 -- A gate `reserve:NAME` or `reserve:NAME|WORD` holds for jobs with a negative priority only.
+--
+-- A gate `budget:HOLDER` (limits.lua) is closed until midnight UTC: the amount of the day is spent.
 
 local GATES = P .. ':gates'
 -- When each gate was opened last (ms), and the model that a credential ran last for a job that
@@ -153,18 +155,23 @@ local function isLimited(limits, provider, model)
 end
 
 -- The gates that are closed now, except those of credentials: a gate is a record with a reason and
--- a time, and keeps jobs from being let through.
+-- a time, and keeps jobs from being let through. One of a day that is over is opened.
 local function closedGates()
   local closed, all = {}, redis.pcall('HGETALL', P .. ':gates')
   for i = 1, all.err and 0 or #all, 2 do
     local ok, gate = pcall(cjson.decode, all[i + 1])
     local endsAt = ok and type(gate) == 'table' and (gate['until'] or math.huge)
-    if endsAt and (type(endsAt) ~= 'number' or endsAt > now) then closed[all[i]] = true end
+    if endsAt and (type(endsAt) ~= 'number' or endsAt > now) then
+      closed[all[i]] = true
+    elseif startsWith(all[i], 'budget:') then
+      weighBudget(string.sub(all[i], 8))
+    end
   end
   return closed
 end
--- Whether a gate that concerns this job is closed.
-local function isHeld(closed, node, project, provider)
-  return closed.queue or closed['node:' .. node] or closed['project:' .. project]
+-- Whether a gate that concerns these jobs is closed.
+local function isHeld(closed, node, provider, holders)
+  return closed.queue or closed['node:' .. node] or closed['project:' .. holders[1]]
     or closed['provider:' .. provider]
+    or closed[budgetGate(holders[1])] or closed[budgetGate(holders[2])]
 end

@@ -2,8 +2,11 @@
 
 -- Ends a job. A finished job never changes again.
 local function settle(id, status, outcome)
-  local key, job = jobKey(id), readJob(id, 'lanes', 'attempt', 'status', 'kind')
+  local key = jobKey(id)
+  local job = readJob(id, 'lanes', 'attempt', 'status', 'kind', 'limits', 'project', 'principal',
+    'owner', 'payer')
   forget(id)
+  leaveQueued(id, job)
   redis.call('HSET', key, 'status', status, 'outcome', outcome, 'finishedAt', now, 'waitReason', '',
     'scheduledFor', '', 'given', '')
   -- No worker holds it, so its entry in BullMQ has to be removed.
@@ -51,7 +54,9 @@ local MAX_CONTINUED = 3
 --   all so far); quotaMs (the job waits for a usage limit, at most this long since the first time)
 local function endExecution(id, executionId, ending)
   local key, job = jobKey(id), readJob(id, 'attempt', 'maxAttempts', 'cancel', 'failures',
-    'quotaUntil', 'sessionNode', 'retryMode', 'autoContinue', 'continued', 'pin')
+    'quotaUntil', 'sessionNode', 'retryMode', 'autoContinue', 'continued', 'pin', 'limits')
+  -- Another job of its caller may have waited for its end.
+  if hasMark(job, 'r') then ring('run', id) end
   local attempt = number(job.attempt, 1)
   local quotaMs = ending.quotaMs
   local quotaUntil = quotaMs and number(job.quotaUntil, now + quotaMs)
@@ -127,6 +132,10 @@ local function createJob(job, executionId, node)
   if deadline ~= '' then redis.call('ZADD', P .. ':expiries', deadline, id) end
   if job.sessionId ~= id then enterFirst(job.sessionId) end
   if delayed then redis.call('ZADD', P .. ':due', due, id) end
+  local payer = payerOf(job.principal)
+  if payer ~= job.principal then redis.call('HSET', key, 'payer', payer) end
+  local marks = enterQueued(id, holdersOf(job.project, payer))
+  if marks ~= '' then redis.call('HSET', key, 'limits', marks) end
   local event = delayed and scheduledEvent('delayed', due) or QUEUED
   redis.call('XADD', eventsKey(id), 1, 'a', 0, 't', now, 'e', event)
   redis.call('PUBLISH', P .. ':live:' .. id, 1)

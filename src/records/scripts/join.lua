@@ -14,4 +14,9 @@ end
 redis.call('ZADD', P .. ':nodes', now, args.node)
 local about = { records = RECORDS, version = args.version, host = args.host }
 redis.call('HSET', VERSIONS, args.node, cjson.encode(about))
+-- The limits of the settings may be others than before.
+for _, gate in ipairs(redis.call('HKEYS', GATES)) do
+  if startsWith(gate, 'budget:') then weighBudget(string.sub(gate, 8)) end
+end
+for project in pairs(PROJECT_LIMITS) do weighBudget(project) end
 return {}

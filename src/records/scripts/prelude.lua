@@ -1,6 +1,7 @@
--- What every script begins with. src/records/script-runner.ts puts this file, waiting.lua,
--- jobs.lua and gates.lua before each script, and constants before them: REQUESTS and RESPONSES
--- (channels), KEEP_MS (how long Redis keeps a finished job, and the log), DEFAULT_PROJECT.
+-- What every script begins with. src/records/script-runner.ts puts this file, limits.lua,
+-- waiting.lua, jobs.lua and gates.lua before each script, and constants before them: REQUESTS and
+-- RESPONSES (channels), KEEP_MS (how long Redis keeps a finished job, and the log),
+-- DEFAULT_PROJECT, PROJECT_LIMITS and JWT_LIMITS (limits.lua).
 --
 -- Each script is one atomic step: record, event, log entry and doorbell change together.
 -- KEYS[1] is the prefix with its colon. All keys begin with it and carry its hash tag, so they

@@ -6,7 +6,7 @@
 
 local id = args.id
 local job = readJob(id, 'status', 'executionId', 'scheduledFor', 'waitReason', 'attempt', 'given',
-  'cwd', 'pin', 'provider', 'project')
+  'cwd', 'pin', 'provider', 'project', 'principal', 'owner', 'payer', 'limits')
 if job.status == '' then
   redis.call('ZREM', P .. ':released', id)
   return { 'gone' }
@@ -18,13 +18,16 @@ if job.status == 'scheduled' then
   if waitMs > 0 then return { 'later', waitMs } end
   becomeDue(id, number(job.attempt, 0))
   touch(id)
-  job = readJob(id, 'waitReason', 'given', 'cwd', 'pin', 'provider', 'project')
+  job = readJob(id, 'waitReason', 'given', 'cwd', 'pin', 'provider', 'project', 'principal', 'owner',
+    'payer', 'limits')
 end
 if job.waitReason ~= '' then return { 'later' } end
 
--- A node with a free slot for this job; nil when there is none, or when others may want it.
+-- A node with a free slot for this job; nil when there is none, or when others may want it, or when
+-- CLAIM has to count how many its caller runs.
 local function nodeWithRoom()
-  local others = {}
+  if hasMark(job, 'r') then return nil end
+  local others, holders = {}, holdersOfJob(job)
   for _, name in ipairs(redis.call('SMEMBERS', P .. ':ready')) do
     if redis.call('ZCARD', readyKey(name)) > (name == readyName(id) and 1 or 0) then
       local ok, queue = pcall(cjson.decode, name)
@@ -34,7 +37,7 @@ local function nodeWithRoom()
   local function othersWant(node, slots)
     for _, queue in ipairs(others) do
       if (slots.room[queue[3]] or math.huge) > 0
-        and not isHeld(slots.closed, node, queue[1], queue[3]) then
+        and not isHeld(slots.closed, node, queue[3], holdersOf(queue[1], queue[2])) then
         return true
       end
     end
@@ -44,7 +47,7 @@ local function nodeWithRoom()
     local slots = slotsOf(node)
     if slots and math.min(slots.free, slots.room[job.provider] or math.huge)
       > redis.call('ZCARD', givenKey(node))
-      and not isHeld(slots.closed, node, job.project, job.provider)
+      and not isHeld(slots.closed, node, job.provider, holders)
       and not othersWant(node, slots)
       and mayRun(node, rootsOf(slots.roots), job.cwd, job.pin) then
       return node

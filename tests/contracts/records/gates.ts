@@ -295,7 +295,7 @@ export function gates(bench: () => Bench): void {
     await bench().gates.ran(CREDENTIAL, 'claude-opus-4');
     const limits = { claude: { lastModel: 'claude-opus-4', until: { opus: resetsAt }, reserved: {} } };
     expect(await bench().gates.inTheWay()).toEqual({
-      ...{ queue: false, projects: [], providers: ['codex'] },
+      ...{ queue: false, projects: [], providers: ['codex'], budgets: {} },
       nodes: [
         { id: 'n1', drained: false, limits },
         { id: 'n2', drained: true, limits: {} },

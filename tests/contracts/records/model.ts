@@ -9,11 +9,12 @@ import type { Outcome } from '../../../src/protocol/outcome.ts';
 import { EXPIRED } from '../../../src/records/claims.ts';
 import type { Claim, FinishResult, JobRecord, NewJob, TimedEvent } from '../../../src/records/ports.ts';
 import { lanesOf, scoreOf } from '../../../src/records/record-codec.ts';
-import { LEASE_MS, LOST_BACKOFF_MS } from '../../helpers/redis-records.ts';
+import { CALLER_LIMITS, LEASE_MS, LOST_BACKOFF_MS } from '../../helpers/redis-records.ts';
 import type { RandomSteps } from './random.ts';
 
 const PARKED_MS = 15_000; // as in waiting.lua
 const SLOTS_MS = 10_000;
+const CAPPED = CALLER_LIMITS.projects.capped;
 
 /** A record, and what decides its next step. */
 interface Job extends Omit<{ -readonly [Key in keyof JobRecord]: JobRecord[Key] }, 'lastSeq'> {
@@ -73,6 +74,12 @@ export function createModel(): RandomSteps {
   const hasReserve = (node: string): boolean => (reserves.get(credentials.get(node) ?? '') ?? 0) > now;
   const isKept = (job: Job, node: string): boolean =>
     job.request.provider === 'claude' && (job.priority ?? job.request.priority) < 0 && hasReserve(node);
+  /** Limits of a project; those of principals are the same code. */
+  const capOf = ({ project }: Pick<Job, 'project'>) => (project === 'capped' ? CAPPED : null);
+  const hasRoomFor = (job: Job, holds: (one: Job) => boolean): boolean => {
+    const cap = capOf(job);
+    return cap === null || all((one) => one.project === job.project && holds(one)).length < cap.maxRunning;
+  };
   const isSilent = (node: string): boolean => (states.get(node)?.at ?? 0) <= now - SLOTS_MS;
   /** The virtual times of projects and principals. */
   const turns = new Map<string, number>();
@@ -212,7 +219,7 @@ export function createModel(): RandomSteps {
     return 'scheduled';
   }
   function make(given: NewJob): void {
-    const { idempotency: _, ...made } = given;
+    const { idempotency: _, limited: __, ...made } = given;
     const { delayMs, ttlMs } = given.request;
     const due = now + delayMs;
     const job: Job = {
@@ -248,7 +255,7 @@ export function createModel(): RandomSteps {
       const roomFor = (one: Job) => room[one.request.provider] ?? Number.POSITIVE_INFINITY;
       const isBarred = (one: Job) => isHeld(states.get(name)?.held ?? held, name, one);
       const slots = Math.min(free, roomFor(job));
-      if (isSilent(name) || isBarred(job)) return false;
+      if (isSilent(name) || isBarred(job) || capOf(job) !== null) return false;
       const others = all((one) => one !== job && isReady(one));
       if (others.some((one) => roomFor(one) > 0 && !isBarred(one))) return false;
       return slots > givenTo(name).length && (job.pin === null || job.pin === name);
@@ -264,7 +271,11 @@ export function createModel(): RandomSteps {
     const mine = all(
       (job) => isReady(job) && (job.pin === null || job.pin === node) && !isHeld(held, node, job),
     );
-    const open = mine.filter((job) => !isFull(job.request.provider) && !isKept(job, node));
+    const isTaken = (one: Job): boolean =>
+      one.status === 'running' || (one.status === 'queued' && one.given !== null);
+    const open = mine.filter(
+      (job) => !isFull(job.request.provider) && !isKept(job, node) && hasRoomFor(job, isTaken),
+    );
     const inTurn = (nameOf: (job: Job) => string) => (a: Job, b: Job) =>
       turnOf(nameOf(a), a) - turnOf(nameOf(b), b) || by(({ score }) => score)(a, b);
     const ofProjects = [...Map.groupBy(open, projectOf).values()].flatMap(
@@ -317,6 +328,12 @@ export function createModel(): RandomSteps {
         const prior = used === null ? undefined : keys.get(used.key);
         if (prior !== undefined && prior.fingerprint !== used?.fingerprint) return { kind: 'mismatch' };
         if (prior !== undefined) return { kind: 'replayed', jobId: prior.id };
+        const cap = capOf(given);
+        const queued = all((one) => one.project === given.project && waits(one) && one.attempt === 0).length;
+        if (cap !== null && given.limited === true && queued >= cap.maxQueued) {
+          const rate = { limit: cap.maxQueued, remaining: 0, resetMs: 0 };
+          return { kind: 'limited', limit: 'maxQueued', of: 'project', rate, retryMs: null };
+        }
         if (used !== null) keys.set(used.key, { id: given.id, fingerprint: used.fingerprint });
         make(given);
         return { kind: 'created' };
@@ -411,7 +428,8 @@ export function createModel(): RandomSteps {
         const underWay: Job[] = [];
         for (const job of givenTo(node)) {
           const { provider } = job.request;
-          if (isHeld(held, node, job) || isKept(job, node)) takeBack(job);
+          const runs = (one: Job): boolean => one.status === 'running';
+          if (isHeld(held, node, job) || isKept(job, node) || !hasRoomFor(job, runs)) takeBack(job);
           else if (job.executionId === null || claims.length >= max || isFull(provider)) underWay.push(job);
           else {
             take(provider);

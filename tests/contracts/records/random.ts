@@ -94,7 +94,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
     return {
       id,
       kind: 'api',
-      project: pick(['default', 'default', 'other']),
+      project: pick(['default', 'default', 'other', 'capped']),
       sessionId: sessionId ?? id,
       principal: pick(['alice', 'alice', 'alice', 'bob']),
       grant: null,
@@ -113,6 +113,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       pin: pick([null, null, 'n2']),
       // Now and then a host whose clock is behind.
       createdAt: CREATED_AT + (random() < 0.15 ? -1000 : 0) + world.made,
+      limited: random() < 0.7,
       idempotency: keyed ? { key: pick(['i', 'j']), fingerprint: pick(['x', 'x', 'y']) } : null,
     };
   };

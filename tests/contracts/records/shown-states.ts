@@ -32,6 +32,7 @@ async function makeWorld(rpc: TestRecords, random: () => number) {
       await rpc.gates.refuse({ ...refusal, enteredAt: now, backoff });
     }
   }
+  if (random() < 0.2) await rpc.closeGate(pick(['budget:web', 'budget:web|alice']), now + HOUR_MS);
   return Array.from({ length: JOBS }, () => {
     const onQuota = pick([undefined, 'wait', 'fail'] as const);
     const model = pick([null, 'opus-5', 'haiku-4']);
@@ -66,7 +67,7 @@ export function shownStates(make: () => TestRecords): void {
         );
       }
     }
-    for (const state of ['queued', 'paused', 'node', 'quota'])
+    for (const state of ['queued', 'paused', 'node', 'quota', 'budget'])
       expect(seen.get(state) ?? 0, state).toBeGreaterThan(20);
   });
 }

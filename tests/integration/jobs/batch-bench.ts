@@ -10,9 +10,11 @@ import { createIdFactory } from '../../../src/ids.ts';
 import { createBatchReader } from '../../../src/jobs/batch-reader.ts';
 import { type BatchServiceOptions, createBatchService } from '../../../src/jobs/batch-service.ts';
 import { createManyJobs } from '../../../src/jobs/many-jobs.ts';
+import { createCallerLimiter } from '../../../src/limits/callers.ts';
 import type { BatchPrompt } from '../../../src/protocol/prompt.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import type { PromptQueue, QueueEntry } from '../../../src/queue/prompt-queue.ts';
+import { NO_SETTLED_LIMITS } from '../../../src/records/script-runner.ts';
 import { readBatches, toJobCopy } from '../../../src/store/copy-source.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { callerOf } from '../../fakes/principals.ts';
@@ -90,6 +92,7 @@ export async function batchBench(): Promise<BatchBench> {
     newId: createIdFactory(),
     placeSession: async () => null,
     admit: (count) => void admitted.push(count),
+    callers: createCallerLimiter({ take: async () => null }, NO_SETTLED_LIMITS, () => undefined),
   };
   const service = createBatchService(options);
   return {

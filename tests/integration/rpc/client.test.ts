@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
-import type { SubmitResult } from '../../../src/records/ports.ts';
+import type { SubmitResult } from '../../../src/records/submissions.ts';
 import type { Doorbells, Listener } from '../../../src/redis/doorbells.ts';
 import { createRpcClient, type RpcClientOptions } from '../../../src/rpc/client.ts';
 import { createJobWaits } from '../../../src/rpc/job-waits.ts';

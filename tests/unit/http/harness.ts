@@ -8,6 +8,7 @@ import {
 } from '../../../src/auth/keyring.ts';
 import { createKeys, type KeysOptions } from '../../../src/auth/keys.ts';
 import type { Principal } from '../../../src/auth/principal.ts';
+import type { Rate } from '../../../src/errors.ts';
 import { createChangeFeed } from '../../../src/events/change-feed.ts';
 import type { BatchFeed } from '../../../src/http/ports.ts';
 import {
@@ -58,6 +59,7 @@ function withCaller(options: AuthenticatorOptions): Authenticator {
 }
 
 export interface Changes {
+  readonly requests?: (principal: Principal) => Rate | null;
   readonly settings?: Partial<HttpSettings>;
   readonly place?: Partial<HttpPlace>;
   readonly board?: HttpServerOptions['board'];
@@ -70,6 +72,7 @@ export interface Changes {
 /** The server over fakes, with its log lines; closed by `await using`. */
 export async function startHttp(changes: Changes = {}) {
   const { settings = {}, place = {}, board = [], clocks = {}, jwt = {}, guesses = 10_000 } = changes;
+  const { requests = () => null } = changes;
   const jobs = new FakeJobs();
   const batches = new FakeBatches();
   const batchFeed: BatchFeed = {
@@ -115,6 +118,7 @@ export async function startHttp(changes: Changes = {}) {
     processes: createProcessService({ executor: processes, jobs, providers }),
     holds: createHolds({ gates, providers, keys }),
     usage: usage.read,
+    callers: { takeRequest: async (principal) => requests(principal) },
     measures,
     auth: withCaller({
       ...{ adminToken: ADMIN_TOKEN, keys, jwts, jobTokens: NO_CALLERS.jobTokens, ...clocks },

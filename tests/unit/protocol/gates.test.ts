@@ -4,6 +4,7 @@ import { type ClosedGates, type GatedJob, type NodeGates, shownState } from '../
 const AT = Date.parse('2026-11-21T12:00:00Z');
 const queued: GatedJob = {
   ...{ status: 'queued', waitReason: null, scheduledFor: null, project: 'default', provider: 'claude' },
+  principal: 'key:1',
   ...{ model: null, priority: 0, pin: null, failsAtLimit: false },
 };
 const node = (id: string, parts: Partial<NodeGates> = {}): NodeGates => ({
@@ -18,7 +19,7 @@ const limited = (
   { lastModel = null, reserved = {} }: { lastModel?: string | null; reserved?: Record<string, number> } = {},
 ) => node(id, { limits: { claude: { lastModel, until: times(until), reserved: times(reserved) } } });
 const gates = (parts: Partial<ClosedGates> = {}): ClosedGates => ({
-  ...{ queue: false, projects: [], providers: [], nodes: [node('n1')], ...parts },
+  ...{ queue: false, projects: [], providers: [], budgets: {}, nodes: [node('n1')], ...parts },
 });
 const shows = (closed: ClosedGates | null, job: Partial<GatedJob> = {}) => {
   const { status, waitReason, scheduledFor } = shownState(closed, { ...queued, ...job });
@@ -27,6 +28,7 @@ const shows = (closed: ClosedGates | null, job: Partial<GatedJob> = {}) => {
 const QUEUED = ['queued', null, null];
 const PAUSED = ['waiting', 'paused', null];
 const NO_NODE = ['waiting', 'node', null];
+const noBudget = (seconds: number) => ['scheduled', 'budget', new Date(AT + seconds * 1000).toISOString()];
 const quota = (seconds: number) => ['scheduled', 'quota', new Date(AT + seconds * 1000).toISOString()];
 
 describe('a queued job', () => {
@@ -34,6 +36,14 @@ describe('a queued job', () => {
     expect(shows(null)).toEqual(QUEUED);
     expect(shows(gates({ projects: ['other'], providers: ['codex'] }))).toEqual(QUEUED);
     expect(shows(gates({ nodes: [] }))).toEqual(QUEUED);
+  });
+
+  it.each([
+    [{ default: AT + 60_000 }, noBudget(60)],
+    [{ 'default|key:1': AT + 60_000 }, noBudget(60)],
+    [{ 'default|key:2': AT + 60_000, other: AT + 60_000, 'other|key:1': AT + 60_000 }, QUEUED],
+  ])('waits for the next day when its project or principal has spent the amount: %j', (budgets, shown) => {
+    expect(shows(gates({ budgets }))).toEqual(shown);
   });
 
   it.each([[{ queue: true }], [{ projects: ['default'] }], [{ providers: ['codex', 'claude'] }]])(

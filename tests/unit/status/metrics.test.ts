@@ -74,6 +74,7 @@ async function measured() {
   measures.recovered(1);
   measures.refusedLogin();
   measures.cutReader();
+  measures.limited('jobsPerHour');
   return measures;
 }
 
@@ -221,6 +222,7 @@ it('has every figure under its name and label, the same at each scrape', async (
     'bullpen_authentication_failures_total 1',
     'bullpen_guesses_refused_total 0',
     'bullpen_slow_readers_total 1',
+    'bullpen_limited_requests_total{limit="jobsPerHour"} 1',
   ]);
   const buckets = text.matchAll(/^bullpen_queue_wait_seconds_bucket\{provider="claude",le="(.+)"\} (\d)$/gm);
   expect(Array.from(buckets, ([, bound, count]) => `${bound} ${count}`).slice(3, 7)).toEqual([
