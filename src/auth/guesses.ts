@@ -5,7 +5,7 @@
  * It must not keep the right caller out. So a token that was right at an address in the last hour
  * passes there, and so does an address from which nothing wrong has come.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import { hostnameOf } from '../config/hostnames.ts';
@@ -55,10 +55,7 @@ export function createGuesses({
     `from ${networkOf(from)}`,
     ...(keyId === null ? [] : [`key ${keyId}`]),
   ];
-  const knownAs = ({ token, from }: Attempt): string =>
-    createHash('sha256')
-      .update(`${networkOf(from)} ${token}`)
-      .digest('base64');
+  const knownAs = ({ token, from }: Attempt): string => hash('sha256', `${networkOf(from)} ${token}`);
 
   return {
     check(attempt) {

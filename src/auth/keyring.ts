@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { constants } from 'node:fs';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -49,7 +49,7 @@ export interface AuthenticatorOptions {
 const refused = (): AppError =>
   new AppError('auth.unauthenticated', 'send a valid token as "Authorization: Bearer <token>"');
 
-const digest = (token: string): Buffer => createHash('sha256').update(token).digest();
+const digest = (token: string): Buffer => hash('sha256', token, 'buffer');
 
 /** Compares digests of tokens. A missing token takes the same time as a wrong one. */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {

@@ -3,7 +3,7 @@
  * change rings a doorbell; a lost one costs two seconds. What Redis has lost, each node puts back
  * from its copies: a newer revision always wins, so a revocation is never undone.
  */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
 import type { Idempotency } from '../http/ports.ts';
@@ -275,7 +275,7 @@ export function createKeys(options: KeysOptions): Keys {
   };
 }
 
-const digestOf = (token: string): string => createHash('sha256').update(token).digest('hex');
+const digestOf = (token: string): string => hash('sha256', token);
 const idIn = (token: string): string => TOKEN.exec(token)?.[1] ?? '';
 
 /** Takes the same time for each wrong token, also of a key that does not exist. */

@@ -447,7 +447,7 @@ describe('bullpen serve', () => {
 
   it.each([
     [{ BULLPEN_HOST: '0.0.0.0' }, /host \(BULLPEN_HOST\): lets other machines in .* set BULLPEN_PUBLIC_URL/],
-    [{ JWT_SECRET: 'change-me' }, /JWT_SECRET: is a password of examples .* `openssl rand -hex 32`/],
+    [{ JWT_SECRET: 'change-me' }, /JWT_SECRET\): is a password of examples .* `openssl rand -hex 32`/],
   ])('stops at %j and prints what to do', async (env, line) => {
     const place = newPlace();
     const { code, err } = await type(place, ['serve'], { env });
