@@ -9,7 +9,7 @@ import { liesBelow } from '../workspace.ts';
 export type PrivatePaths = (provider: Pick<Provider, 'name'>, cwd: string) => Promise<readonly PrivatePath[]>;
 
 /**
- * Finds them for each start, because logins come and go:
+ * Finds them for each start, because files and links come and go:
  * - the entries of the data folder, except for the one with the scratch folders;
  * - `others`: more files and folders of the server;
  * - the files with the CLI's own login, which the CLI itself reads without a tool;
@@ -44,9 +44,10 @@ export function createPrivatePaths({
     const inUse = [cwd, home, ...(await Promise.all([home, scratchDir].map(realOrSame)))];
     const found = await Promise.all(
       paths.map(async (path) => {
-        const real = await realpath(path).catch(() => null); // it does not exist
-        if (real === null || inUse.some((used) => liesBelow(used, real))) return [];
-        return [{ real, written: waysToWrite(path, real, home, cwd) }];
+        const found = await realpath(path).catch(() => null);
+        const real = found ?? path;
+        if (inUse.some((used) => liesBelow(used, real))) return [];
+        return [{ real, written: waysToWrite(path, real, home, cwd), exists: found !== null }];
       }),
     );
     const all = new Map(found.flat().map((one) => [one.real, one]));

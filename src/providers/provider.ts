@@ -65,12 +65,14 @@ export interface CommandContext {
   readonly privatePaths?: readonly PrivatePath[];
 }
 
-/** A file or folder of the server, or of a CLI, with secrets in it. It exists. */
+/** A file or folder of the server, or of a CLI, with secrets in it. */
 export interface PrivatePath {
   /** Absolute, without symbolic links. */
   readonly real: string;
   /** Other ways to write it: through a link, from the home (`~/…`), from the working directory. */
   readonly written: readonly string[];
+  /** Whether it is there. A rule that needs a file that is there changes with it. */
+  readonly exists: boolean;
 }
 
 /** What a translator knows of its run besides the request. */

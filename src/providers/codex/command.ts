@@ -56,13 +56,15 @@ export function codexCommand(
 /**
  * A permission profile, because `--sandbox` cannot hide a file from reading. The two do not go
  * together, and the one that comes from the command line counts (observed with 0.169.0). A link
- * would stop every command, so only real paths are named.
+ * would stop every command, so only real paths are named. For a file that is missing the sandbox
+ * would show an empty one.
  * https://developers.openai.com/codex/permissions
  */
 function modeArgs(mode: PermissionMode, privatePaths: readonly PrivatePath[] = []): readonly string[] {
   const sandbox = SANDBOXES[mode];
   if (sandbox === null) return ['--dangerously-bypass-approvals-and-sandbox'];
-  const denied = privatePaths.map(({ real }) => `${JSON.stringify(real)}="deny"`);
+  const there = privatePaths.filter(({ exists }) => exists);
+  const denied = there.map(({ real }) => `${JSON.stringify(real)}="deny"`);
   return [
     config('default_permissions', PROFILE),
     config(`permissions.${PROFILE}.extends`, `:${sandbox}`),

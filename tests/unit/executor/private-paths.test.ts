@@ -40,7 +40,7 @@ function machine(home = 'home', env: Readonly<Record<string, string>> = {}): Mac
     },
     async find(name, cwd) {
       const found = await details(name, cwd);
-      return found.map(({ real }) => real.slice(dir.length + 1)).sort();
+      return found.flatMap(({ real, exists }) => (exists ? [real.slice(dir.length + 1)] : [])).sort();
     },
   };
 }
@@ -70,11 +70,10 @@ describe('private paths', () => {
   it('lie where the variables of the CLIs say', async () => {
     const { dir, make, details } = machine('home', { CODEX_HOME: '/nowhere' });
     make('home/.codex/auth.json', 'elsewhere/auth.json');
-    expect(await details('claude')).toEqual([]);
+    expect((await details('claude')).filter(({ exists }) => exists)).toEqual([]);
     const moved = machine('home', { CODEX_HOME: join(dir, 'elsewhere') });
-    expect((await moved.details('codex')).map(({ real }) => real)).toEqual([
-      join(dir, 'elsewhere/auth.json'),
-    ]);
+    const found = (await moved.details('codex')).filter(({ exists }) => exists);
+    expect(found.map(({ real }) => real)).toEqual([join(dir, 'elsewhere/auth.json')]);
   });
 
   it('leave out a folder in which the job works, or in which the home is, but no login in it', async () => {
@@ -91,8 +90,10 @@ describe('private paths', () => {
     const { dir, make, details } = machine();
     make('disk/codex/auth.json', 'home/work/file');
     symlinkSync(join(dir, 'disk/codex'), join(dir, 'home/.codex'));
-    expect(await details('claude', 'home')).toEqual([
+    const found = (await details('claude', 'home')).filter(({ exists }) => exists);
+    expect(found).toEqual([
       {
+        exists: true,
         real: join(dir, 'disk/codex'),
         written: [
           ...[join(dir, 'home/.codex'), '~/.codex', '$HOME/.codex', `$${'{HOME}'}/.codex`],
@@ -100,6 +101,18 @@ describe('private paths', () => {
         ],
       },
     ]);
+  });
+
+  it('are the same before a login and after it, except that it exists', async () => {
+    const { make, details } = machine();
+    make('data/token');
+    const before = await details('claude');
+    make('home/.claude.json', 'home/.codex/auth.json');
+    const after = await details('claude');
+    expect(after.map(({ real, written }) => [real, written])).toEqual(
+      before.map(({ real, written }) => [real, written]),
+    );
+    expect(after.filter(({ exists }) => exists)).toHaveLength(3);
   });
 
   it('are in the same order each time', async () => {

@@ -49,8 +49,8 @@ describe('the claude command line', () => {
 
   it('denies its tools the private paths, whatever signs are in them', () => {
     const privatePaths = [
-      { real: '/data/token', written: [] },
-      { real: '/a [b]*/c(d), !e', written: ['/link/e', '~/e', 'e'] },
+      { real: '/data/token', written: [], exists: true },
+      { real: '/a [b]*/c(d), !e', written: ['/link/e', '~/e', 'e'], exists: true },
     ];
     const { args } = command({ permissionMode: 'fullAccess' }, { privatePaths });
     const odd = String.raw`//a\ \[b\]\*/c\(d\)\,\ \!e`;

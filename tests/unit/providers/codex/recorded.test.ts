@@ -127,7 +127,10 @@ describe('the codex command', () => {
   });
 
   it('hides private paths in each mode that has a sandbox, by their real path', () => {
-    const privatePaths = [{ real: '/home/a "b"/token', written: ['/link/token', '~/token'] }];
+    const privatePaths = [
+      { real: '/absent', written: [], exists: false },
+      { real: '/home/a "b"/token', written: ['/link/token', '~/token'], exists: true },
+    ];
     const denied = String.raw`--config=permissions.bullpen.filesystem={"/home/a \"b\"/token"="deny"}`;
     const argsIn = (permissionMode: PermissionMode) =>
       codex.command({ ...request, permissionMode }, { ...context, privatePaths }).args.slice(3, -1);

@@ -70,8 +70,8 @@ describe('the gemini command', () => {
 
   it('denies every call that names a private path', () => {
     const privatePaths = [
-      { real: '/home/a/.x (1)/token', written: ['~/.x (1)/token', '$HOME/.x (1)/token'] },
-      { real: '/work/.claude', written: ['.claude', './.claude'] },
+      { real: '/home/a/.x (1)/token', written: ['~/.x (1)/token', '$HOME/.x (1)/token'], exists: true },
+      { real: '/work/.claude', written: ['.claude', './.claude'], exists: true },
     ];
     const { args, files } = gemini.command(request, { ...context, privatePaths });
     expect(args).toContain('--policy=/scratch/tools.toml');
