@@ -216,12 +216,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     running: () => executor.running(),
   });
   const prepare: PrepareOptions = {
-    jobTokens,
-    nodeId,
-    providers,
-    probe,
-    stateFolders,
-    pricing,
+    ...{ nodeId, providers, probe, stateFolders, pricing, jobTokens },
     settings: allowed,
     rights: createJobRights(keys),
     environment,

@@ -73,6 +73,14 @@ export function createServerFinder(options: FinderOptions): ServerFinder {
     return null;
   }
 
+  /** A job has the rights of its maker. The token of this machine's user is another one. */
+  function refuseOthersToken(): void {
+    const isInside = variable('BULLPEN_EXECUTION_ID') !== null && variable('BULLPEN_HOME') === null;
+    if (!isInside || givenToken() !== null) return;
+    const advice = 'start the server with BULLPEN_JOB_TOKENS=on, or set BULLPEN_TOKEN';
+    throw configError(`this is inside a job, which has no token of its own; ${advice}`);
+  }
+
   function fromEnvironment(url: string): Found {
     const given = givenToken();
     if (!isAddress(url))
@@ -106,6 +114,7 @@ export function createServerFinder(options: FinderOptions): ServerFinder {
   return {
     home: async () => (variable('BULLPEN_URL') === null ? readHome() : null),
     async find() {
+      refuseOthersToken();
       const url = variable('BULLPEN_URL');
       return url === null ? fromFolder(await readHome()) : fromEnvironment(url);
     },

@@ -100,6 +100,34 @@ describe('the server', () => {
   });
 });
 
+describe('inside a job', () => {
+  const inside = { BULLPEN_EXECUTION_ID: '01NODE/01EXECUTION' };
+
+  it('the server is the one of the job, with the token of the job', async () => {
+    const env = { ...inside, BULLPEN_URL: ADDRESS, BULLPEN_JOB_TOKEN: 'bp_job_1' };
+    const place = { url: ADDRESS, token: 'bp_job_1', tokenFrom: 'BULLPEN_JOB_TOKEN', of: 'environment' };
+    expect(await finder('', { env }).find()).toEqual({ kind: 'found', place });
+    const own = { ...env, BULLPEN_TOKEN: 'mine' };
+    expect(await finder('', { env: own }).find()).toMatchObject({ place: { token: 'mine' } });
+  });
+
+  it.each([[{}], [{ BULLPEN_URL: ADDRESS }]])(
+    'the token of the machine is not taken, with %j',
+    async (more) => {
+      const env = { ...inside, ...more };
+      const found = finder(withToken('local'), { env }).find();
+      await expect(found).rejects.toMatchObject({ exitCode: 78 });
+      await expect(found).rejects.toThrow('BULLPEN_JOB_TOKENS=on');
+    },
+  );
+
+  it('a data folder that the job names is another server', async () => {
+    const home = withToken('local');
+    const env = { ...inside, BULLPEN_HOME: home };
+    expect(await finder(home, { env }).find()).toMatchObject({ place: { token: 'local' } });
+  });
+});
+
 describe('the data folder, without loading the settings', () => {
   it.each([
     [{ HOME: '/home/u' }],
