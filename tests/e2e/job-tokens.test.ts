@@ -103,6 +103,16 @@ describe('a job with a token', () => {
     expect(text).toContain('\n202 ');
   });
 
+  it('counts against the limits of its key, as the jobs that it makes do', async () => {
+    const server = shared();
+    const key = await newKey(server, { jobsPerHour: 3 });
+    const make = call('POST', '/v1/jobs', { provider: 'script', prompt: 'echo hi' });
+    const inside = `${BULLPEN} run --provider script 'echo hi' 2>&1`; // one more, made by another job
+    const job = await run(server, [inside, make, make].join('\n'), key.token);
+    expect(textOf(job)).toMatch(/hi.*\n202 .*\n429 .*"limit.jobs_per_hour"/s);
+    expect(await run(server, 'echo hi', key.token)).toMatchObject({ code: 'limit.jobs_per_hour' });
+  });
+
   it('makes jobs three deep', async () => {
     const server = shared();
     const script = join(server.workspace, 'nest.sh');

@@ -69,8 +69,6 @@ const answer = ({ outcome }: Job) => ({
 describe('an idle process', () => {
   it('of claude gives the same answer, cost and exit as a new process', async () => {
     const prompt = '[[reply: The parser is in src/parse.ts.]]';
-    // The first run in a new home makes ~/.claude.json, which is denied to the tools of later ones.
-    await run({ prompt });
     const first = await run({ prompt });
     await idle('claude');
     const second = await run({ prompt });
