@@ -355,7 +355,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     changes,
     health,
     processes: createProcessService({ executor, jobs, providers }),
-    holds: createHolds({ gates, providers, keys }),
+    holds: createHolds({ gates, providers, keys, jobs }),
     usage: async (principal, query) => {
       await copier.catchUp();
       return store.run('usage.report', { ...query, project: projectOf(principal) });

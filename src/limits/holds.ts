@@ -1,8 +1,8 @@
 /** What a person holds: everything, the jobs of a provider or a project, or those of a node. */
 import type { Keys } from '../auth/keys.ts';
-import { maySeeGate, type Principal } from '../auth/principal.ts';
+import { ADMIN_PRINCIPAL, maySeeGate, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
-import type { Holds } from '../http/ports.ts';
+import type { Holds, Jobs } from '../http/ports.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import type { Node, Pause, PauseScope } from '../protocol/server-info.ts';
 import type { Providers } from '../providers/registry.ts';
@@ -12,19 +12,28 @@ export function createHolds({
   gates,
   providers,
   keys,
+  jobs,
 }: {
   readonly gates: Pick<Gates, 'hold' | 'held' | 'nodes'>;
   readonly providers: Pick<Providers, 'list'>;
   readonly keys: Pick<Keys, 'hasProject'>;
+  readonly jobs: Pick<Jobs, 'list'>;
 }): Holds {
-  function gateOf({ provider, project }: PauseScope): HeldGate {
+  async function gateOf({ provider, project }: PauseScope): Promise<HeldGate> {
     if (provider !== undefined) {
       if (providers.list().some((one) => one.provider.name === provider)) return `provider:${provider}`;
       throw new AppError('provider.not_found', `there is no provider ${JSON.stringify(provider)}`);
     }
     if (project === undefined) return 'queue';
-    if (project === DEFAULT_PROJECT || keys.hasProject(project)) return `project:${project}`;
+    if (await isKnown(project)) return `project:${project}`;
     throw new AppError('project.not_found', `there is no project ${JSON.stringify(project)}`);
+  }
+
+  /** A project whose callers have JWTs has no key; then it has jobs, or is paused. */
+  async function isKnown(project: string): Promise<boolean> {
+    if (project === DEFAULT_PROJECT || keys.hasProject(project)) return true;
+    const { data } = await jobs.list(ADMIN_PRINCIPAL, { project, limit: 1, cursor: null });
+    return data.length > 0 || (await gates.held()).some(({ gate }) => gate === `project:${project}`);
   }
 
   /** With the drained nodes that have no heartbeat. */
@@ -53,7 +62,7 @@ export function createHolds({
   return {
     paused,
     async pause(principal, scope, closes) {
-      await gates.hold(gateOf(scope), closes);
+      await gates.hold(await gateOf(scope), closes);
       return paused(principal);
     },
     nodes,

@@ -58,7 +58,10 @@ export class FakeJobs implements Jobs {
   async list(principal: Principal, query: JobQuery): Promise<JobPage> {
     this.#fail();
     this.queries.push(query);
-    const mine = [...this.#held.values()].filter(({ owner }) => maySee(principal, owner)).reverse();
+    const { project } = query;
+    const mine = [...this.#held.values()]
+      .filter(({ owner }) => maySee(principal, owner) && (project === undefined || project === owner))
+      .reverse();
     const data = mine.map(({ job }) => listItem(job));
     const wanted = data.filter(({ status }) => query.status?.includes(status) ?? true);
     return { data: wanted.slice(0, query.limit), nextCursor: null };

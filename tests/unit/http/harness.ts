@@ -116,7 +116,7 @@ export async function startHttp(changes: Changes = {}) {
     }),
     health,
     processes: createProcessService({ executor: processes, jobs, providers }),
-    holds: createHolds({ gates, providers, keys }),
+    holds: createHolds({ gates, providers, keys, jobs }),
     usage: usage.read,
     callers: { takeRequest: async (principal) => requests(principal) },
     measures,

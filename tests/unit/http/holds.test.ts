@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { callerOf } from '../../fakes/principals.ts';
 import { asAdmin, asCaller, startHttp } from './harness.ts';
 
 type Http = Awaited<ReturnType<typeof startHttp>>;
@@ -27,6 +28,18 @@ test('a pause holds all jobs, a provider or a project, each until its own resume
   await post(http, '/v1/queue/resume', { provider: 'claude' });
   await post(http, '/v1/queue/resume', { project: 'default' });
   expect(await paused()).toEqual([]);
+});
+
+test('a project without a key can be paused when it has jobs, and resumed without them', async () => {
+  await using http = await startHttp();
+  const { job } = await http.jobs.create(callerOf('jwt:ada', 'web'), { prompt: 'x' }, null);
+  expect((await post(http, '/v1/queue/pause', { project: 'web' })).json().paused).toMatchObject([
+    { project: 'web' },
+  ]);
+  http.jobs.finish(job.id);
+  await http.jobs.delete(callerOf('jwt:ada', 'web'), job.id);
+  expect((await post(http, '/v1/queue/resume', { project: 'web' })).json()).toEqual({ paused: [] });
+  expect((await post(http, '/v1/queue/pause', { project: 'web' })).json().code).toBe('project.not_found');
 });
 
 test('a node is drained and starts jobs again; a drained one that has stopped is shown, too', async () => {
