@@ -42,8 +42,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
     route.schema.security = securityOf(access, ticket);
     // as: `response` may be any object, and errorAnswers has one for each status
     const answers = route.schema.response as Readonly<Record<string, unknown>> | undefined;
-    const common = errorAnswers('auth.forbidden', 'limit.requests_per_minute');
-    if (access !== 'public') route.schema.response = { ...common, ...answers };
+    if (access !== 'public') route.schema.response = withCodes(answers, OF_CALLERS);
   });
   await app.register(swagger, {
     openapi: {
@@ -56,7 +55,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
       },
       components: {
         securitySchemes: {
-          bearer: { type: 'http', scheme: 'bearer', description: 'the admin token, or a key' },
+          bearer: { type: 'http', scheme: 'bearer', description: 'a key, a JWT, or the admin token' },
           login: { type: 'apiKey', in: 'cookie', name: SESSION_COOKIE, description: 'from /login' },
           ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'from POST /v1/stream-tokens' },
         },
@@ -140,6 +139,29 @@ const COMMON: readonly ErrorCode[] = [
   'server.stopping',
   'internal.error',
 ];
+
+/** Codes that every route with a token may answer. */
+const OF_CALLERS: readonly ErrorCode[] = [
+  'auth.forbidden',
+  'auth.too_many_attempts',
+  'auth.unavailable',
+  'limit.requests_per_minute',
+];
+
+/** The answers of a route, in which these codes are named, too. */
+function withCodes(answers: Readonly<Record<string, unknown>> | undefined, codes: readonly ErrorCode[]) {
+  const all: Record<string, unknown> = { ...answers };
+  for (const code of codes) {
+    const { status, title } = ERROR_CODES[code];
+    // as: answer and emptyAnswer make them
+    const own = all[status] as { readonly description: string } | undefined;
+    const named = `\`${code}\`: ${title}`;
+    if (own === undefined) all[status] = answer(named, { [PROBLEM_TYPE]: shared('Problem') });
+    else if (!own.description.includes(`\`${code}\``))
+      all[status] = { ...own, description: `${own.description}; ${named}` };
+  }
+  return all;
+}
 
 /** The error answers of a route by status: its own codes and the common ones. */
 /** What POST answers when a limit of the caller, or of its project, is reached. */

@@ -122,7 +122,7 @@ export const JobFilter = Type.Object(
     batch: one('id of the batch they were made in'),
     session: one('id of their session', 128),
     project: one('of this project'),
-    principal: one('made by this principal', 128),
+    principal: one('made by this principal', 300),
     errorCode: several(Type.Enum(CODES), 'that ended with one of these codes'),
     archived: Type.Optional(Type.Boolean({ description: 'whether they are archived; unset: all' })),
     createdAfter: time('RFC 3339, exclusive'),
