@@ -1,0 +1,76 @@
+/** The limits of callers as they meet them: docs/api.md. */
+import { expect, it } from 'vitest';
+import type { Job } from '../../src/protocol/job.ts';
+import { eventually } from '../helpers/eventually.ts';
+import { sharedServer } from '../helpers/server.ts';
+
+const server = sharedServer(() => ({
+  config: {
+    providers: {
+      custom: { shout: { binary: 'tr', args: ['a-z', 'A-Z'] }, wait: { binary: 'sleep', args: ['1'] } },
+    },
+    projectLimits: { busy: { requestsPerMinute: 5 }, single: { maxRunning: 1 } },
+  },
+  env: { JWT_SECRET: 'a secret of the tests with 32 bytes or more' },
+}));
+
+/** Calls of a new key. */
+async function caller(key: Record<string, unknown>) {
+  const made = await server().api('POST', '/v1/keys', { name: 'ci', scopes: ['jobs:write'], ...key });
+  const { token } = (await made.json()) as { token: string }; // the documented answer
+  const authorization = `Bearer ${token}`;
+  return (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
+    server().api(method, path, body, { authorization, ...headers });
+}
+const shout = { prompt: 'hello', provider: 'shout' };
+
+it('jobs an hour: a retry and each job of a batch count, a replay and a refused request do not', async () => {
+  const call = await caller({ project: 'web', jobsPerHour: 4 });
+  const key = { 'idempotency-key': 'once' };
+  const first = await call('POST', '/v1/jobs?wait=20', shout, key);
+  expect(first.headers.get('ratelimit-remaining')).toBe('3');
+  expect((await call('POST', '/v1/jobs', shout, key)).headers.get('idempotent-replayed')).toBe('true');
+  expect((await call('POST', '/v1/jobs', { ...shout, provider: 'none' })).status).toBe(400);
+  const { id } = (await first.json()) as Job; // the documented answer
+  const retried = await call('POST', `/v1/jobs/${id}/retry`, {});
+  expect([retried.status, retried.headers.get('ratelimit-remaining')]).toEqual([202, '2']);
+  const tooMany = await call('POST', '/v1/batches', { prompts: [shout, shout, shout] });
+  expect(await tooMany.json()).toMatchObject({
+    ...{ status: 429, code: 'limit.jobs_per_hour' },
+    detail: 'this caller may make 4 jobs an hour; 2 of 3 fit now',
+  });
+  expect(Number(tooMany.headers.get('retry-after'))).toBeGreaterThan(3000);
+  expect((await call('POST', '/v1/batches', { prompts: [shout, shout] })).status).toBe(202);
+  expect((await call('POST', '/v1/jobs', shout)).status).toBe(429);
+  expect(await (await server().api('GET', '/metrics')).text()).toContain(
+    'bullpen_limited_requests_total{limit="jobsPerHour"} 2',
+  );
+});
+
+it('requests a minute are those of all keys of a project', async () => {
+  const calls = [
+    await caller({ project: 'busy' }),
+    await caller({ project: 'busy', requestsPerMinute: 100 }),
+  ];
+  const answers: number[] = [];
+  for (let i = 0; i < 6; i += 1) answers.push((await calls[i % 2]?.('GET', '/v1/jobs'))?.status ?? 0);
+  expect(answers).toEqual([200, 200, 200, 200, 200, 429]);
+});
+
+it('jobs of a project that may run one at once follow each other, and nothing is left behind', async () => {
+  const call = await caller({ project: 'single' });
+  const prompts = [1, 2, 3].map((n) => ({ prompt: `${n}`, provider: 'wait' }));
+  expect((await call('POST', '/v1/batches', { prompts })).status).toBe(202);
+  const jobs = await eventually(
+    async () => {
+      const { data } = (await (await call('GET', '/v1/jobs')).json()) as { data: Job[] }; // the documented answer
+      return data.length === 3 && data.every(({ finished }) => finished) ? data : null;
+    },
+    { timeoutMs: 60_000 },
+  );
+  const times = jobs.map(({ startedAt, finishedAt }) =>
+    [startedAt, finishedAt].map((at) => Date.parse(at ?? '')),
+  );
+  for (const [index, [startedAt = 0]] of times.slice(0, 2).entries())
+    expect(startedAt).toBeGreaterThanOrEqual(times[index + 1]?.[1] ?? Number.POSITIVE_INFINITY);
+});
