@@ -13,7 +13,7 @@ import { createJobTokens } from './auth/job-tokens.ts';
 import { createJwtVerifier } from './auth/jwt.ts';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { createKeys } from './auth/keys.ts';
-import { ADMIN_PRINCIPAL, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
+import { ADMIN_PRINCIPAL, actorOf, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
 import { configPlaces } from './config/places.ts';
 import type { Settings } from './config/schema.ts';
 import { urlSecrets } from './config/secrets.ts';
@@ -60,6 +60,7 @@ import { createJobWaits } from './rpc/job-waits.ts';
 import { createRawRequests } from './rpc/raw-requests.ts';
 import { createRpcServer } from './rpc/server.ts';
 import { siblingModule } from './sibling-module.ts';
+import { createAudit, createAuditHeads, trimAudit } from './status/audit.ts';
 import { createHealth } from './status/health.ts';
 import { createMeasures } from './status/measures.ts';
 import { createMetrics } from './status/metrics.ts';
@@ -142,8 +143,9 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const redis = await openRedis(server.url, component('redis'));
   life.onStop('redis connections', () => redis.close());
   const names = createNames(settings);
-  const { records, batchRecords, changeLog, claims, upkeep, gates, keyRecords, doorbells, requestCounts } =
-    await openRecords({ ...{ redis, names, nodeId, settings, moreRoots, report }, logger: component('rpc') });
+  const opened = { redis, names, nodeId, settings, moreRoots, report, logger: component('rpc') };
+  const { records, batchRecords, changeLog, claims, upkeep, gates, ...more } = await openRecords(opened);
+  const { keyRecords, auditLog, doorbells, requestCounts } = more;
   await upkeep.join({ version, host: hostname() }, settings.nodeLostAfterMs);
   life.onStop('node', () => upkeep.leave().catch(() => undefined)); // Redis may be gone already
 
@@ -158,6 +160,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     restoreYoungerThanMs: server.port === null ? 0 : settings.keepInRedisMs,
     logger: component('reconcile'),
   });
+  const auditHeads = createAuditHeads({ log: auditLog, store, logger: component('audit') });
   const copier = createCopier({
     blocking: redis.blocking,
     redis: redis.commands,
@@ -166,6 +169,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     ...{ records, batchRecords, store, report },
     onLogReplaced: reconciler.restoreLost,
     onEnded: logEnded(component('jobs'), nodeId, measures.jobEnded),
+    onAudited: auditHeads.note,
     logger: component('copies'),
   });
   await life.start('copies', copier);
@@ -203,6 +207,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     keepJobsMs: settings.keepJobsMs,
     keepEventsMs: settings.keepEventsMs,
     keepUsageMs: settings.keepUsageMs,
+    trimAudit: (signal) => trimAudit({ store, heads: auditHeads, signal }, settings.keepAuditMs),
     inTouchForMs: redis.inTouchForMs,
     logger: component('upkeep'),
   });
@@ -306,10 +311,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   });
   await life.start('keys of JWTs', jwts);
   const events = createEventHub({
-    records,
-    store,
-    doorbells,
-    liveChannel: names.live,
+    ...{ records, store, doorbells, liveChannel: names.live },
     readJob: (id) => jobs.get(ADMIN_PRINCIPAL, id),
     logger: component('streaming'),
   });
@@ -320,6 +322,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     keepMs: settings.keepInRedisMs,
     logger: component('streaming'),
   });
+  const audit = createAudit({ log: auditLog, store, copier, logger: component('audit') });
   const metrics = createMetrics({
     jobs: async () => store.run('jobs.counts', { gates: await closedGates() }),
     queue: () => upkeep.counts(),
@@ -330,18 +333,10 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   });
   life.onStop('metrics', () => metrics.stop());
   const health = createHealth({
-    redis: redis.commands,
-    redisProblem: server.problem,
-    upkeep,
-    store,
-    executor,
-    launcher,
-    workers,
-    metrics,
-    damage,
+    ...{ redis: redis.commands, redisProblem: server.problem, upkeep, store, executor },
+    ...{ launcher, workers, metrics, damage, redactor },
     providers: createProviderReports({ providers, probe, stateFolders, credentials, environment, executor }),
-    resumeProvider: credentials.open,
-    redactor,
+    resumeProvider: (principal, name) => credentials.open(name, actorOf(principal)),
   });
   await life.start('job waits', waits);
   const http = await createHttpServer({
@@ -354,13 +349,14 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     events,
     changes,
     health,
-    processes: createProcessService({ executor, jobs, providers }),
+    processes: createProcessService({ executor, jobs, providers, note: audit.note }),
     holds: createHolds({ gates, providers, keys, jobs }),
     usage: async (principal, query) => {
       await copier.catchUp();
       return store.run('usage.report', { ...query, project: projectOf(principal) });
     },
     callers,
+    audit,
     measures,
     auth: createAuthenticator({
       ...{ adminToken, keys, jwts, jobTokens },

@@ -1,6 +1,8 @@
 /** What the record of a key says: its document, its status, the principal of its token. */
+import { AppError } from '../errors.ts';
 import { NO_LIMITS, OPEN_GRANT } from '../protocol/grant.ts';
 import type { Key, KeyRequest } from '../protocol/key.ts';
+import { instant } from '../protocol/schema.ts';
 import type { KeyRecord } from './ports.ts';
 import type { Principal } from './principal.ts';
 
@@ -43,6 +45,14 @@ export function requestedRights(request: KeyRequest): Required<Pick<KeyRecord, '
     grant: { providers, roots, tools, permissionModes },
     limits: { requestsPerMinute, jobsPerHour, maxQueued, maxRunning, usdPerDay },
   };
+}
+
+/** The end of a key in milliseconds. @throws AppError request.invalid when it has passed */
+export function futureTime(expiresAt: string, now: number): number {
+  const at = instant('expiresAt', expiresAt);
+  if (at > now) return at;
+  const problems = [{ path: '/expiresAt', message: 'must be in the future' }];
+  throw new AppError('request.invalid', 'expiresAt must be in the future', { problems });
 }
 
 const own = <T>(list: readonly T[] | null): T[] | null => (list === null ? null : [...list]);

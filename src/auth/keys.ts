@@ -9,12 +9,11 @@ import { AppError, messageOf } from '../errors.ts';
 import type { Idempotency } from '../http/ports.ts';
 import type { Key, KeyCreated, KeyRequest } from '../protocol/key.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
-import { instant } from '../protocol/schema.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 import { createPeriodic, type Periodic } from '../timing.ts';
-import { keyDocument, principalOf, requestedRights, statusOf } from './key-document.ts';
-import type { KeyCopies, KeyRecord, KeyRecords } from './ports.ts';
-import { type Principal, scopedKey } from './principal.ts';
+import { futureTime, keyDocument, principalOf, requestedRights, statusOf } from './key-document.ts';
+import type { KeyAct, KeyCopies, KeyRecord, KeyRecords } from './ports.ts';
+import { actorOf, type Principal, scopedKey } from './principal.ts';
 
 const POLL_MS = 2000;
 /** Without news from Redis for this long, keys are refused: one may have been revoked. */
@@ -54,9 +53,9 @@ export interface Keys {
   /** @throws AppError request.invalid, idempotency.key_reused */
   create(principal: Principal, request: KeyRequest, idempotency: Idempotency | null): Promise<KeyCreated>;
   /** The key then. Idempotent. @throws AppError key.not_found */
-  revoke(id: string): Promise<Key>;
+  revoke(principal: Principal, id: string): Promise<Key>;
   /** Gives a key another token; the one before stops working. @throws AppError key.not_found */
-  rotate(id: string): Promise<KeyCreated>;
+  rotate(principal: Principal, id: string): Promise<KeyCreated>;
 }
 
 export interface KeysOptions {
@@ -146,7 +145,12 @@ export function createKeys(options: KeysOptions): Keys {
   };
 
   /** Changes a key. Another change at the same time comes before or after this one. */
-  async function change(id: string, of: (record: KeyRecord) => Partial<KeyRecord>): Promise<KeyRecord> {
+  async function change(
+    principal: Principal,
+    id: string,
+    action: KeyAct['action'],
+    of: (record: KeyRecord) => Partial<KeyRecord>,
+  ): Promise<KeyRecord> {
     for (let tries = 0; tries < MAX_TRIES; tries += 1) {
       await refresh();
       const before = known.get(id);
@@ -154,7 +158,7 @@ export function createKeys(options: KeysOptions): Keys {
       const changes = of(before);
       if (Object.keys(changes).length === 0) return before;
       const record = { ...before, ...changes, rev: before.rev + 1 };
-      const { kind } = await records.put(record, null);
+      const { kind } = await records.put(record, null, { actor: actorOf(principal), action, details: {} });
       if (kind !== 'stored') continue;
       learn(record);
       await copy();
@@ -236,13 +240,15 @@ export function createKeys(options: KeysOptions): Keys {
       const { name, project = DEFAULT_PROJECT, scopes, expiresAt = null } = request;
       const { id, createdAt } = newId();
       const token = newToken(id);
-      const expires = expiresAt === null ? null : future(expiresAt, now());
+      const expires = expiresAt === null ? null : futureTime(expiresAt, now());
       const record: KeyRecord = {
         ...{ id, rev: 1, generation: 1, name, project, scopes: [...new Set(scopes)] },
         ...{ digest: digestOf(token), createdAt, createdBy: principal.id },
         ...{ expiresAt: expires, revokedAt: null, ...requestedRights(request) },
       };
-      const result = await records.put(record, scopedKey(principal, idempotency));
+      const details = { scopes: record.scopes };
+      const act = { actor: actorOf(principal), action: 'key.created', details } as const;
+      const result = await records.put(record, scopedKey(principal, idempotency), act);
       if (result.kind === 'mismatch') {
         const message = 'the Idempotency-Key was used with another request';
         throw new AppError('idempotency.key_reused', message);
@@ -259,12 +265,16 @@ export function createKeys(options: KeysOptions): Keys {
       return { ...(await shown(record)), token };
     },
 
-    revoke: async (id) =>
-      shown(await change(id, ({ revokedAt }) => (revokedAt === null ? { revokedAt: now() } : {}))),
+    revoke: async (principal, id) =>
+      shown(
+        await change(principal, id, 'key.revoked', ({ revokedAt }) =>
+          revokedAt === null ? { revokedAt: now() } : {},
+        ),
+      ),
 
-    async rotate(id) {
+    async rotate(principal, id) {
       const token = newToken(id);
-      const record = await change(id, (before) => {
+      const record = await change(principal, id, 'key.rotated', (before) => {
         const status = statusOf(before, now());
         if (status !== 'active')
           throw new AppError('key.not_active', `the key is ${status}; create another one`);
@@ -285,11 +295,3 @@ function isTokenOf(record: KeyRecord | undefined, token: string): boolean {
 }
 
 const newToken = (id: string): string => `bp_${id}_${randomBytes(32).toString('base64url')}`;
-
-/** @throws AppError request.invalid */
-function future(expiresAt: string, now: number): number {
-  const at = instant('expiresAt', expiresAt);
-  if (at > now) return at;
-  const problems = [{ path: '/expiresAt', message: 'must be in the future' }];
-  throw new AppError('request.invalid', 'expiresAt must be in the future', { problems });
-}

@@ -1,5 +1,6 @@
 /** Where keys are stored. Redis has the truth for all nodes; each node has a copy. */
 import type { Idempotency } from '../http/ports.ts';
+import type { Actor } from '../protocol/audit.ts';
 import type { CallerLimits, Grant } from '../protocol/grant.ts';
 import type { Scope } from '../protocol/key.ts';
 
@@ -28,6 +29,13 @@ export interface KeyRecord {
 /** Each caller with a key comes from outside. */
 export type KeyGrant = Omit<Grant, 'depth'>;
 
+/** What a caller does to a key, for the audit. */
+export interface KeyAct {
+  readonly actor: Actor;
+  readonly action: 'key.created' | 'key.revoked' | 'key.rotated';
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
 export type PutKey =
   | { readonly kind: 'stored' | 'outdated' | 'mismatch' }
   /** An earlier call with the same Idempotency-Key made this key. */
@@ -42,8 +50,9 @@ export interface KeyRecords {
   /**
    * Stores a record unless the one that is there is as new, and rings the doorbell.
    * @param idempotency as {@link scopedKey} makes it
+   * @param act null, the default: no caller asked for it
    */
-  put(record: KeyRecord, idempotency: Idempotency | null): Promise<PutKey>;
+  put(record: KeyRecord, idempotency: Idempotency | null, act?: KeyAct | null): Promise<PutKey>;
   /** When each key was last used, in milliseconds since the epoch. */
   lastUsed(): Promise<ReadonlyMap<string, number>>;
   noteUse(uses: ReadonlyMap<string, number>): Promise<void>;

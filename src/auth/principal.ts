@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Idempotency } from '../http/ports.ts';
+import type { Actor } from '../protocol/audit.ts';
 import { type CallerLimits, type Grant, NO_LIMITS, OPEN_GRANT } from '../protocol/grant.ts';
 import { includesScope, type Scope } from '../protocol/key.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
@@ -19,7 +20,13 @@ export interface Principal {
   readonly limits: CallerLimits;
   /** When its token ends, in milliseconds since the epoch; null: never. */
   readonly expiresAt: number | null;
+  /** Its request; left out: none over HTTP. */
+  readonly origin?: Omit<Actor, 'id'>;
 }
+
+/** Who acts, as the audit names it. */
+export const actorOf = ({ id, origin = NO_ORIGIN }: Principal): Actor => ({ id, ...origin });
+const NO_ORIGIN = { address: null, requestId: null } as const;
 
 /** What only the settings limit. */
 const OPEN = { grant: OPEN_GRANT, limits: NO_LIMITS, expiresAt: null };

@@ -1,6 +1,7 @@
 /** Every command, and the help that is made from them. */
 import type { OptionSpecs } from './arguments.ts';
 import type { Command } from './command.ts';
+import { auditCommand } from './commands/audit.ts';
 import { downCommand, upCommand } from './commands/background.ts';
 import { batchCommand } from './commands/batch.ts';
 import { changeCommand } from './commands/change.ts';
@@ -37,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   keysCommand,
   loginCommand,
   logoutCommand,
+  auditCommand,
   usageCommand,
   doctorCommand,
 ];

@@ -1,6 +1,7 @@
 /**
  * Queries and answers of the API that have no schema in src/protocol; docs/api.md describes them.
  */
+import type { AuditEntry } from '../protocol/audit.ts';
 import type { Batch, JobFilter, JobListItem } from '../protocol/job.ts';
 import type { UsageDimension, UsageRow } from '../protocol/usage.ts';
 
@@ -20,6 +21,11 @@ export interface JobSelection {
   /** Must be true for a filter without a condition. */
   readonly all?: boolean;
   readonly cursor?: string;
+}
+
+export interface AuditPage {
+  readonly data: readonly AuditEntry[];
+  readonly nextCursor: string | null;
 }
 
 export interface BatchPage {

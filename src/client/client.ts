@@ -1,10 +1,11 @@
 /** The typed client of the HTTP API, for the command line and for other programs. */
 import { randomUUID } from 'node:crypto';
+import type { AuditVerification } from '../protocol/audit.ts';
 import type { Batch, BatchCreated, BatchResult, Job, ManyCancelled, ManyRetried } from '../protocol/job.ts';
 import type { Key, KeyCreated, Me } from '../protocol/key.ts';
 import type { Execution } from '../protocol/outcome.ts';
 import type { CliProcess, Node, Pause, ProcessList, ProviderReport } from '../protocol/server-info.ts';
-import type { BatchPage, JobPage, Readiness, UsageReport } from './answers.ts';
+import type { AuditPage, BatchPage, JobPage, Readiness, UsageReport } from './answers.ts';
 import { DEFAULT_SLEEP, requestJson, requestLines } from './calls.ts';
 import { followBatch, followChanges, followEvents, type StreamOptions } from './events.ts';
 import type { CallerOptions, Client, CreateOptions } from './methods.ts';
@@ -139,6 +140,11 @@ export function createClient(given: ClientOptions): Client {
         ...{ method: 'POST', path: keyPath(id, '/rotate'), body: {} },
         ...{ ...signalOf(options), repeatable: false },
       }),
+    audit: (query = {}, options = {}) => get<AuditPage>('/v1/audit', query, options),
+    verifyAudit(head = null, options = {}) {
+      const query = head === null ? {} : { head: `${head.seq}:${head.hash}` };
+      return get<AuditVerification>('/v1/audit/verification', query, options);
+    },
     me: (options = {}) => get<Me>('/v1/me', {}, options),
     usage: (query = {}, options = {}) => get<UsageReport>('/v1/usage', query, options),
     async ready(options = {}) {

@@ -1,4 +1,5 @@
 /** What a client of the HTTP API can do. */
+import type { AuditFilter, AuditHead, AuditVerification } from '../protocol/audit.ts';
 import type { BatchEvent, Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type {
@@ -22,6 +23,7 @@ import type {
   ProviderReport,
 } from '../protocol/server-info.ts';
 import type {
+  AuditPage,
   BatchPage,
   JobListQuery,
   JobPage,
@@ -149,6 +151,13 @@ export interface Client {
   revokeKey(id: string, options?: CallerOptions): Promise<Key>;
   /** Gives a key another token. Not repeated: each call makes a new one. */
   rotateKey(id: string, options?: CallerOptions): Promise<KeyCreated>;
+  /** Who did what, newest first. */
+  audit(query?: AuditFilter & PageQuery, options?: CallerOptions): Promise<AuditPage>;
+  /**
+   * Checks the audit of the server. Admin keys only.
+   * @param head an earlier `head`, which must still be part of it
+   */
+  verifyAudit(head?: AuditHead | null, options?: CallerOptions): Promise<AuditVerification>;
   /** Who the caller is, and what its token allows. */
   me(options?: CallerOptions): Promise<Me>;
   usage(query?: UsageQuery, options?: CallerOptions): Promise<UsageReport>;

@@ -245,6 +245,7 @@ export const SETTINGS = {
     400 * DAY,
     'How long the tokens and costs of executions are kept.',
   ),
+  keepAuditMs: age('BULLPEN_KEEP_AUDIT_MS', 400 * DAY, 'How long entries of the audit are kept.'),
   keepInRedisMs: age('BULLPEN_KEEP_IN_REDIS_MS', DAY, 'How long finished jobs stay in Redis.', SECOND),
   bodyLimitBytes: count(
     'BULLPEN_BODY_LIMIT_BYTES',

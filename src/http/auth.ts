@@ -40,7 +40,7 @@ export function auth(app: HttpApp, identities: Identities): void {
     if (!isAllowed(principal, access)) {
       throw new AppError('auth.forbidden', `this needs a token with the scope ${access}`);
     }
-    request.principal = principal;
+    request.principal = { ...principal, origin: { address: request.ip, requestId: request.id } };
     request.isStillAllowed = () => isAllowed(authenticator.current(principal), access);
   });
 }

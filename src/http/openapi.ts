@@ -66,6 +66,7 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
         { name: 'events', description: 'What happens to a job, as it happens' },
         { name: 'usage', description: 'What the executions have used and cost' },
         { name: 'keys', description: 'What callers may do' },
+        { name: 'audit', description: 'What callers did' },
         { name: 'server', description: 'What the server can do and how it is' },
         { name: 'login', description: 'For browsers' },
       ],

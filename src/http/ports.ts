@@ -1,6 +1,14 @@
 /** The services that HTTP uses. `app.ts` passes in the real ones. */
 import type { Principal } from '../auth/principal.ts';
 import type { AppError, Rate } from '../errors.ts';
+import type {
+  Actor,
+  AuditAction,
+  AuditEntry,
+  AuditHead,
+  AuditQuery,
+  AuditVerification,
+} from '../protocol/audit.ts';
 import type { BatchEvent, Change } from '../protocol/change.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type {
@@ -214,7 +222,7 @@ export interface Health {
    * Opens the closed gates of a provider, or of one credential. Returns how many there were.
    * @throws AppError provider.not_found
    */
-  resumeProvider(name: string): Promise<number>;
+  resumeProvider(principal: Principal, name: string): Promise<number>;
 }
 
 /** Counts the requests of callers. */
@@ -234,6 +242,29 @@ export interface HttpMeasures {
   cutReader(): void;
 }
 
+/** Who did what. */
+export interface Audit {
+  /**
+   * Notes an act that changes no record: after it, at most once. While Redis is away it is only in
+   * the server's log.
+   */
+  note(by: Actor, act: AuditAct): void;
+  /** Newest first; those of the principal's project, for an admin those of all. */
+  list(
+    principal: Principal,
+    query: AuditQuery,
+  ): Promise<{ readonly data: readonly AuditEntry[]; readonly nextCursor: string | null }>;
+  /** Checks the chain of this server. @param noted a link that must be in it; null: none */
+  verify(noted: AuditHead | null): Promise<AuditVerification>;
+}
+
+export interface AuditAct {
+  readonly action: AuditAction;
+  readonly project?: string;
+  readonly target?: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
 /** What a person holds. Running jobs go on. */
 export interface Holds {
   /** What is paused and concerns the principal, oldest first. */
@@ -248,7 +279,7 @@ export interface Holds {
    * Drains a node, or lets it start jobs again.
    * @throws AppError node.not_found
    */
-  drain(id: string, closes: boolean): Promise<Node>;
+  drain(principal: Principal, id: string, closes: boolean): Promise<Node>;
 }
 
 /** The processes of CLIs on this node. Every method throws AppError process.not_found. */
@@ -265,5 +296,5 @@ export interface Processes {
    * Ends the idle processes of a provider and returns their number.
    * @throws AppError provider.not_found
    */
-  cleanUp(provider: string): Promise<number>;
+  cleanUp(principal: Principal, provider: string): Promise<number>;
 }

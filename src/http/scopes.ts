@@ -37,11 +37,13 @@ export const ACCESS: Readonly<Record<string, Access>> = {
 
   getUsage: 'usage:read',
   getMetrics: 'metrics:read',
+  listAudit: 'audit:read',
 
   listKeys: 'admin',
   createKey: 'admin',
   revokeKey: 'admin',
   rotateKey: 'admin',
+  verifyAudit: 'admin',
   listProcesses: 'admin',
   getProcess: 'admin',
   terminateProcess: 'admin',

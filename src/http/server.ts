@@ -1,11 +1,12 @@
 import cookie from '@fastify/cookie';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { Queue } from 'bullmq';
-import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyRequest, LogController } from 'fastify';
 import type { Authenticator } from '../auth/keyring.ts';
 import type { Keys } from '../auth/keys.ts';
 import { createLoginSessions, createStreamTickets } from '../auth/signed-values.ts';
 import { AppError, messageOf } from '../errors.ts';
+import { createLogLimit } from '../log.ts';
 import type { Redactor } from '../redactor.ts';
 import { auth } from './auth.ts';
 import { bodyParsing } from './body.ts';
@@ -14,6 +15,7 @@ import type { HttpApp } from './http-app.ts';
 import { openapi } from './openapi.ts';
 import { createOwnNames } from './own-names.ts';
 import type {
+  Audit,
   Batches,
   BatchFeed,
   ChangeFeed,
@@ -29,6 +31,7 @@ import type {
 } from './ports.ts';
 import { answerClientError, answerFrameworkError, errorHandler, notFound } from './problem.ts';
 import { requestLimits } from './rate-limits.ts';
+import { auditRoutes } from './routes/audit.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
 import { eventRoutes } from './routes/events.ts';
@@ -70,6 +73,7 @@ export interface HttpServerOptions {
   readonly holds: Holds;
   readonly usage: ReadUsage;
   readonly callers: RequestLimits;
+  readonly audit: Audit;
   readonly measures: HttpMeasures;
   readonly auth: Authenticator;
   readonly keys: Keys;
@@ -99,6 +103,7 @@ export async function createHttpServer({
   holds,
   usage,
   callers,
+  audit,
   measures,
   auth: authenticator,
   keys,
@@ -117,8 +122,15 @@ export async function createHttpServer({
   notFound(app);
   commonHeaders(app, names);
   stopping(app);
-  app.addHook('onResponse', async (_, { statusCode }) => {
-    if (statusCode === 401) measures.refusedLogin();
+  const refused = createLogLimit();
+  app.addHook('onResponse', async (request, { statusCode }) => {
+    if (statusCode !== 401) return;
+    measures.refusedLogin();
+    if (!hasToken(request)) return;
+    const { id: requestId, ip: address } = request;
+    const count = refused(address);
+    if (count !== null)
+      audit.note({ id: null, address, requestId }, { action: 'login.refused', details: { count } });
   });
   await app.register(cookie);
   auth(app, { authenticator, sessions, tickets, names });
@@ -128,7 +140,7 @@ export async function createHttpServer({
   await openapi(app, version);
 
   landingRoutes(app, version);
-  loginRoutes(app, { authenticator, sessions, names });
+  loginRoutes(app, { authenticator, sessions, names, audit });
   jobRoutes(app, jobs);
   executionRoutes(app, jobs);
   manyJobRoutes(app, manyJobs);
@@ -142,10 +154,15 @@ export async function createHttpServer({
   holdRoutes(app, holds);
   keyRoutes(app, keys);
   meRoute(app);
+  auditRoutes(app, audit);
   boardRoutes(app, { queues: board, jobs, events, redactor });
   await app.ready();
   return app;
 }
+
+/** Whether a token came with the request, so that a refusal is more than a missing login. */
+const hasToken = ({ headers, method }: FastifyRequest): boolean =>
+  headers.authorization !== undefined || headers.cookie !== undefined || method === 'POST';
 
 /**
  * Starts to listen and returns the server's URL.

@@ -5,7 +5,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { jobGrantOf } from '../auth/job-grant.ts';
-import { type Principal, scopedKey } from '../auth/principal.ts';
+import { actorOf, type Principal, scopedKey } from '../auth/principal.ts';
 import { AppError, toWire } from '../errors.ts';
 import type { Batches, BatchItem } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
@@ -132,6 +132,7 @@ export function createBatchService({
         createdAt,
         entries,
         idempotency: key,
+        by: actorOf(principal),
       });
       if (opened.kind === 'limited') throw callers.refusal(opened, principal, ids.length);
       // Another call with this key was faster: return its batch.
@@ -151,7 +152,9 @@ export function createBatchService({
     async cancel(principal, id, force) {
       const unfinished = (await reader.find(principal, id)).jobs.filter(({ status }) => !isFinished(status));
       for (const slice of slices(unfinished, SLICE)) {
-        const results = await Promise.all(slice.map((job) => records.cancel(job.id, force, CANCELLED)));
+        const results = await Promise.all(
+          slice.map((job) => records.cancel(job.id, force, CANCELLED, actorOf(principal))),
+        );
         await Promise.all(
           slice.filter((_, index) => results[index]?.kind === 'cancelled').map((job) => queue.remove(job.id)),
         );

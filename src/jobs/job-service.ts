@@ -3,14 +3,14 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { jobGrantOf } from '../auth/job-grant.ts';
-import { maySee, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
+import { actorOf, maySee, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
 import { AppError, isDamage, wireError } from '../errors.ts';
 import type { ReadEvents } from '../executor/earlier.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Created, Idempotency, Jobs } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
 import type { CallerLimiter } from '../limits/callers.ts';
-import { isFinished, type Job, type JobStatus, jobLinks } from '../protocol/job.ts';
+import { isFinished, type Job, jobLinks } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Providers } from '../providers/registry.ts';
@@ -97,12 +97,12 @@ export function createJobService({
   const documentOf = async (job: Parameters<typeof toJob>[0]): Promise<Job> =>
     toJob(job, job.status === 'queued' ? await closedGates() : null);
 
-  /** Null: the record cannot be read. An admin may delete such a job. */
-  async function statusOf(principal: Principal, id: string): Promise<JobStatus | null> {
+  /** Nulls: the record cannot be read. An admin may delete such a job. */
+  async function stateOf(principal: Principal, id: string) {
     try {
-      return (await read(principal, id)).status;
+      return await read(principal, id);
     } catch (error) {
-      if (principal.admin && isDamage(error)) return null;
+      if (principal.admin && isDamage(error)) return { status: null, project: null };
       throw error;
     }
   }
@@ -139,6 +139,7 @@ export function createJobService({
       pin,
       createdAt,
       idempotency: key === null || known === null ? key : { ...key, deleted: known.jobId },
+      by: actorOf(principal),
     };
     const entry = { id, delayMs: delivered || resolved.delayMs > 0 ? resolved.delayMs : null };
     if (key === null && !callers.limitsJobs(principal)) {
@@ -218,7 +219,7 @@ export function createJobService({
 
     async cancel(principal, id, force) {
       const job = await read(principal, id);
-      const result = await records.cancel(id, force, CANCELLED);
+      const result = await records.cancel(id, force, CANCELLED, actorOf(principal));
       const finishedAs =
         result.kind === 'gone' ? job.status : result.kind === 'finished' ? result.status : null;
       if (finishedAs !== null && finishedAs !== 'cancelled') {
@@ -253,11 +254,13 @@ export function createJobService({
       const at = runAt === undefined ? null : startTime(runAt);
       const deadline =
         at !== null && request.ttlMs !== null ? Math.max(at, Date.now()) + request.ttlMs : null;
-      const result = await records.change(id, {
+      const changes = {
         ...patch,
         ...(priority !== undefined && isNew.priority && { priority: placeOf(job, priority) }),
         ...(at !== null && { runAt: { at, deadline } }),
-      });
+      };
+      const by = { actor: actorOf(principal), project: job.project };
+      const result = await records.change(id, changes, by);
       if (result === 'finished') throw new AppError('job.already_finished', 'the job has already ended');
       if (result === 'running') throw new AppError('job.already_started', 'the job is running');
       // The copy of a job that Redis no longer has is changed through the log, on every node.
@@ -266,8 +269,9 @@ export function createJobService({
     },
 
     async delete(principal, id) {
-      const status = await statusOf(principal, id);
-      const removed = (status === null || isFinished(status)) && (await records.remove(id));
+      const { status, project } = await stateOf(principal, id);
+      const by = { actor: actorOf(principal), project };
+      const removed = (status === null || isFinished(status)) && (await records.remove(id, by));
       if (!removed && (status === null || !isFinished(status)))
         throw new AppError('job.not_finished', 'only a finished job can be deleted');
       await queue.remove(id);

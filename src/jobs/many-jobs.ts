@@ -2,7 +2,7 @@
  * Cancels or retries every job that a filter names, a page at a time. A repeated call does no harm:
  * ended jobs are not cancelled, and a job is retried here only once.
  */
-import { type Principal, projectOf, scopedKey } from '../auth/principal.ts';
+import { actorOf, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import type { Batches, BatchItem, ManyJobs } from '../http/ports.ts';
 import {
@@ -58,9 +58,13 @@ export function createManyJobs(options: ManyJobsOptions): ManyJobs {
     });
   }
 
-  async function cancelOne(id: string, force: boolean): Promise<'cancelled' | 'requested' | AppError> {
+  async function cancelOne(
+    principal: Principal,
+    id: string,
+    force: boolean,
+  ): Promise<'cancelled' | 'requested' | AppError> {
     try {
-      const { kind } = await records.cancel(id, force, CANCELLED);
+      const { kind } = await records.cancel(id, force, CANCELLED, actorOf(principal));
       if (kind === 'cancelled') await queue.remove(id);
       if (kind === 'cancelled' || kind === 'requested') return kind;
       return new AppError('job.already_finished', 'the job has ended');
@@ -145,7 +149,7 @@ export function createManyJobs(options: ManyJobsOptions): ManyJobs {
       const skipped = new Skipped();
       const counts = { cancelled: 0, requested: 0 };
       for (const slice of slices(rows, SLICE)) {
-        for (const result of await Promise.all(slice.map(({ id }) => cancelOne(id, force)))) {
+        for (const result of await Promise.all(slice.map(({ id }) => cancelOne(principal, id, force)))) {
           if (result instanceof AppError) skipped.add(result.code);
           else counts[result] += 1;
         }

@@ -7,6 +7,7 @@
  */
 import type { Logger } from 'pino';
 import { AppError, isRedisTrouble } from '../errors.ts';
+import type { Actor } from '../protocol/audit.ts';
 import type { RateLimitEvent } from '../protocol/event.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { CredentialReport } from '../protocol/server-info.ts';
@@ -66,9 +67,10 @@ export interface Credentials {
   reports(): Promise<ReadonlyMap<string, readonly CredentialReport[]>>;
   /**
    * Opens the gates of a credential, or of all of a provider, by hand. Returns how many there were.
+   * @param by who, for the audit; null, the default: the server itself
    * @throws AppError provider.not_found
    */
-  open(name: string): Promise<number>;
+  open(name: string, by?: Actor | null): Promise<number>;
 }
 
 export function createCredentials({
@@ -205,7 +207,7 @@ export function createCredentials({
       }
       return lastReports;
     },
-    async open(name) {
+    async open(name, by = null) {
       const known = await gates.credentials();
       const one = [...known.values()].some((found) => found.has(name)) ? [name] : null;
       const found = one ?? known.get(name);
@@ -214,7 +216,7 @@ export function createCredentials({
           'provider.not_found',
           `there is no provider or credential ${JSON.stringify(name)}`,
         );
-      const opened = await Promise.all([...found].map((credential) => gates.open(credential)));
+      const opened = await Promise.all([...found].map((credential) => gates.open(credential, by)));
       return opened.reduce((sum, count) => sum + count, 0);
     },
   };

@@ -1,6 +1,6 @@
 /** What a person holds: everything, the jobs of a provider or a project, or those of a node. */
 import type { Keys } from '../auth/keys.ts';
-import { ADMIN_PRINCIPAL, maySeeGate, type Principal } from '../auth/principal.ts';
+import { ADMIN_PRINCIPAL, actorOf, maySeeGate, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import type { Holds, Jobs } from '../http/ports.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
@@ -62,14 +62,14 @@ export function createHolds({
   return {
     paused,
     async pause(principal, scope, closes) {
-      await gates.hold(await gateOf(scope), closes);
+      await gates.hold(await gateOf(scope), closes, actorOf(principal));
       return paused(principal);
     },
     nodes,
-    async drain(id, closes) {
+    async drain(principal, id, closes) {
       const known = (await nodes()).some((node) => node.id === id);
       if (!known) throw new AppError('node.not_found', 'there is no node with this id');
-      await gates.hold(`node:${id}`, closes);
+      await gates.hold(`node:${id}`, closes, actorOf(principal));
       return (await nodes()).find((node) => node.id === id) ?? withoutHeartbeat(id);
     },
   };

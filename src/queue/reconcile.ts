@@ -6,7 +6,8 @@
 import type { Logger } from 'pino';
 import { isDamage, messageOf } from '../errors.ts';
 import { lostOutcome } from '../executor/outcomes.ts';
-import type { JobRecords, Upkeep } from '../records/ports.ts';
+import type { JobRecords } from '../records/ports.ts';
+import type { Upkeep } from '../records/upkeep-ports.ts';
 import type { ExecutionRow } from '../store/executions.ts';
 import type { JobCopy } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';

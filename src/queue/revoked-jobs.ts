@@ -7,7 +7,7 @@ import { REVOKED } from '../auth/job-rights.ts';
 import type { Keys } from '../auth/keys.ts';
 import { wireError } from '../errors.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
-import type { Upkeep } from '../records/ports.ts';
+import type { Upkeep } from '../records/upkeep-ports.ts';
 import type { Store } from '../store/store.ts';
 import { createPeriodic, type Periodic } from '../timing.ts';
 

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
 import { lostOutcome, UNAVAILABLE } from '../executor/outcomes.ts';
 import { EXPIRED } from '../records/claims.ts';
-import type { Upkeep } from '../records/ports.ts';
+import type { Upkeep } from '../records/upkeep-ports.ts';
 import type { Swept } from '../store/retention.ts';
 import type { Store } from '../store/store.ts';
 import { pause } from '../timing.ts';
@@ -37,6 +37,8 @@ export interface UpkeepLoopOptions {
   readonly keepJobsMs: number;
   readonly keepEventsMs: number;
   readonly keepUsageMs: number;
+  /** Removes old entries of the audit. */
+  trimAudit(signal: AbortSignal): Promise<void>;
   /** Time since this node's last gap in contact with Redis. */
   inTouchForMs(): number;
   readonly logger: Logger;
@@ -61,6 +63,7 @@ export function createUpkeepLoop({
   keepJobsMs,
   keepEventsMs,
   keepUsageMs,
+  trimAudit,
   inTouchForMs,
   logger,
 }: UpkeepLoopOptions): UpkeepLoop {
@@ -134,6 +137,7 @@ export function createUpkeepLoop({
       if (swept.more) await pause(performance.now() - startedAt, stopping.signal);
     }
     if (Object.values(removed).some((count) => count > 0)) logger.info(removed, 'old data was removed');
+    await trimAudit(stopping.signal);
     await queue.forgetOlder(keepJobsMs);
   }
 

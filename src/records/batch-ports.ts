@@ -1,5 +1,6 @@
 /** The durable records of batches. */
 import type { WireError } from '../errors.ts';
+import type { Actor } from '../protocol/audit.ts';
 import type { JobStatus } from '../protocol/job.ts';
 import type { Limited, Made } from './limit-records.ts';
 import type { IdempotencyKey, NewJob } from './ports.ts';
@@ -23,6 +24,8 @@ export interface NewBatch {
   /** One for each prompt, in order. */
   readonly entries: readonly BatchEntry[];
   readonly idempotency: IdempotencyKey | null;
+  /** Who asked for it. Left out: the server itself, without an entry in the audit. */
+  readonly by?: Actor;
 }
 
 export type OpenBatchResult =
@@ -63,5 +66,5 @@ export interface BatchRecords {
   /** The batch; null after a day, or after Redis forgot its finished jobs if that is later. */
   read(id: string): Promise<BatchRecord | null>;
   /** The batch as it was made; null when `read` returns null. */
-  opened(id: string): Promise<Omit<NewBatch, 'idempotency'> | null>;
+  opened(id: string): Promise<Omit<NewBatch, 'idempotency' | 'by'> | null>;
 }

@@ -6,7 +6,7 @@ import type { BatchEntry, BatchRecords, OpenBatchResult } from './batch-ports.ts
 import { IDEMPOTENCY_MS } from './job-records.ts';
 import { createdOf, type LimitReply, limitedOf } from './limit-records.ts';
 import { damaged, jobArguments, numberOf } from './record-codec.ts';
-import { namedArguments, type ScriptRunner } from './script-runner.ts';
+import { actorArguments, namedArguments, type ScriptRunner } from './script-runner.ts';
 
 /** A reply of BATCH_OPEN or RECALL; only a replay has more than `kind`. */
 type Reply = [kind: string, id: string, entries: string, added: number];
@@ -30,13 +30,16 @@ export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage):
   return {
     async open(batch): Promise<OpenBatchResult> {
       const ids = idsOf(batch.entries);
+      const refused = batch.entries.length - ids.length;
       const args = {
         id: batch.id,
         project: batch.project,
         principal: batch.principal,
         createdAt: batch.createdAt,
         entries: JSON.stringify(batch.entries),
-        refused: batch.entries.length - ids.length,
+        refused,
+        details: JSON.stringify({ jobs: ids.length, refused }),
+        ...actorArguments(batch.by ?? null),
         keepMs: IDEMPOTENCY_MS,
         key: batch.idempotency?.key ?? null,
         fingerprint: batch.idempotency?.fingerprint ?? null,

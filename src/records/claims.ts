@@ -3,7 +3,7 @@ import { type ErrorCode, wireError } from '../errors.ts';
 import { jobOutcome, sumOfUsage } from '../protocol/outcome.ts';
 import type { Claim, Claims, FinishResult, LeaseState, TimedEvent } from './ports.ts';
 import { decodeClaim, decodeWaiting, encodeEvents, jobArguments, sessionBegunBy } from './record-codec.ts';
-import type { ScriptRunner } from './script-runner.ts';
+import { actorArguments, type ScriptRunner } from './script-runner.ts';
 
 /** The outcome of a job that waited longer than its `ttlMs`. */
 export const EXPIRED = jobOutcome(
@@ -150,7 +150,8 @@ export function createClaims(
     async adopt(job, executionId) {
       // A raw request has no delay, no time limit for waiting, no lane and no retry.
       const once = { ...jobArguments(job), delayMs: 0, ttlMs: null, lanes: null, maxAttempts: 1 };
-      const args = { node, leaderMs: timing.leaderMs, executionId, ...once };
+      const by = actorArguments(job.by ?? null);
+      const args = { node, leaderMs: timing.leaderMs, executionId, ...once, ...by };
       return (await scripts.run('adopt', args)) === 1;
     },
   };

@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { Actor } from '../protocol/audit.ts';
 import type { ClosedGates, CredentialLimits } from '../protocol/gates.ts';
 import type { Names } from '../redis/names.ts';
 import type { Claim } from './ports.ts';
-import type { ScriptRunner } from './script-runner.ts';
+import { actorArguments, type ScriptRunner } from './script-runner.ts';
 
 /** Why a credential must not be used: a usage limit, or a refused login. */
 export type GateReason = 'quota' | 'refused';
@@ -56,8 +57,11 @@ export interface NodeState {
 
 /** Gates, the same for all nodes and over restarts. */
 export interface Gates {
-  /** Closes or opens a gate by hand. Returns false when it was so before. */
-  hold(gate: HeldGate, closes: boolean): Promise<boolean>;
+  /**
+   * Closes or opens a gate by hand. Returns false when it was so before.
+   * @param by who, for the audit; null, the default: the server itself
+   */
+  hold(gate: HeldGate, closes: boolean, by?: Actor | null): Promise<boolean>;
   /** The gates that are closed by hand. */
   held(): Promise<readonly { readonly gate: HeldGate; readonly since: number }[]>;
   nodes(): Promise<readonly NodeState[]>;
@@ -79,7 +83,7 @@ export interface Gates {
     opens: boolean,
   ): Promise<void>;
   /** Opens the gates of a credential by hand. Returns how many there were. */
-  open(credential: string): Promise<number>;
+  open(credential: string, by?: Actor | null): Promise<number>;
   /** Names a credential's gates: its name, or its name, `|` and a word of models. */
   closed(): Promise<ReadonlyMap<string, ClosedGate>>;
   /** The credentials of all nodes, by provider. */
@@ -125,8 +129,8 @@ export function createGates(redis: Redis, names: Names, scripts: ScriptRunner): 
   const timeOf = (reply: unknown): number | null => (Number(reply) < 0 ? null : Number(reply));
 
   return {
-    async hold(gate, closes) {
-      return (await scripts.run('hold', { gate, closes })) === 1;
+    async hold(gate, closes, by = null) {
+      return (await scripts.run('hold', { gate, closes, ...actorArguments(by) })) === 1;
     },
     async held() {
       return heldIn(await redis.hgetall(names.gates));
@@ -165,8 +169,9 @@ export function createGates(redis: Redis, names: Names, scripts: ScriptRunner): 
     async answered(credential, { jobId, executionId }, opens) {
       await scripts.run('release', { credential, jobId, executionId, opens });
     },
-    async open(credential) {
-      return Number(await scripts.run('release', { credential, jobId: '-', opens: true }));
+    async open(credential, by = null) {
+      const args = { credential, jobId: '-', opens: true, ...actorArguments(by) };
+      return Number(await scripts.run('release', args));
     },
     async closed() {
       const found = Object.entries(await redis.hgetall(names.gates));

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { ReportDamage } from '../damage.ts';
 import { isDamage } from '../errors.ts';
+import type { OwnedAct } from '../protocol/audit.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import { isFinished, type JobStatus } from '../protocol/job.ts';
 import type { Names } from '../redis/names.ts';
@@ -8,7 +9,7 @@ import { isWrongType } from '../redis/redis-error.ts';
 import { createdOf, type LimitReply, limitedOf } from './limit-records.ts';
 import type { CancelResult, ChangeResult, CreateResult, JobRecord, JobRecords } from './ports.ts';
 import { damaged, decodeEvent, decodeRecord, jobArguments } from './record-codec.ts';
-import type { ScriptRunner } from './script-runner.ts';
+import { actorArguments, type ScriptArguments, type ScriptRunner } from './script-runner.ts';
 
 /** How long an Idempotency-Key is remembered (docs/api.md). */
 export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
@@ -37,7 +38,8 @@ export function createJobRecords(
       const used = { key, fingerprint, keyForMs: IDEMPOTENCY_MS, deleted };
       const ring = job.delivered !== true && job.request.delayMs === 0;
       const limited = job.limited === true;
-      const args = { ...jobArguments(job), ...used, ring, limited };
+      const by = actorArguments(job.by ?? null);
+      const args = { ...jobArguments(job), ...used, ...by, ring, limited };
       const reply = (await scripts.run('create', args)) as LimitReply; // the script's replies
       const [kind, id] = reply;
       if (kind === 'mismatch') return { kind };
@@ -80,13 +82,14 @@ export function createJobRecords(
       return { found, damaged: lost };
     },
 
-    async cancel(id, force, outcome): Promise<CancelResult> {
-      const reply = await scripts.run('cancel', { id, force, outcome: JSON.stringify(outcome) });
+    async cancel(id, force, outcome, by = null): Promise<CancelResult> {
+      const args = { id, force, outcome: JSON.stringify(outcome), ...actorArguments(by) };
+      const reply = await scripts.run('cancel', args);
       const [kind, status] = reply as string[]; // the script's replies
       return kind === 'finished' ? ({ kind, status } as CancelResult) : ({ kind } as CancelResult);
     },
 
-    async change(id, { tags, metadata, archived, priority, runAt }) {
+    async change(id, { tags, metadata, archived, priority, runAt }, by = null) {
       const reply = await scripts.run('change', {
         id,
         tags: tags === undefined ? null : JSON.stringify(tags),
@@ -97,12 +100,13 @@ export function createJobRecords(
         runAt: runAt?.at ?? null,
         deadline: runAt?.deadline ?? null,
         patch: JSON.stringify({ tags, metadata, archived }),
+        ...actArguments(by),
       });
       return reply as ChangeResult; // the script's replies
     },
 
-    async remove(id) {
-      return (await scripts.run('remove', { id })) === 1;
+    async remove(id, by = null) {
+      return (await scripts.run('remove', { id, ...actArguments(by) })) === 1;
     },
 
     async events(id, after, limit) {
@@ -132,3 +136,6 @@ export function createJobRecords(
     throw error;
   }
 }
+
+const actArguments = (by: OwnedAct | null): ScriptArguments =>
+  by === null ? {} : { ...actorArguments(by.actor), project: by.project };

@@ -9,7 +9,7 @@ import { SCOPES } from '../protocol/key.ts';
 import { nullable } from '../protocol/schema.ts';
 import type { Names } from '../redis/names.ts';
 import { IDEMPOTENCY_MS } from './job-records.ts';
-import type { ScriptRunner } from './script-runner.ts';
+import { actorArguments, type ScriptRunner } from './script-runner.ts';
 
 const whole = Type.Integer({ minimum: 0, maximum: 8.64e15 });
 const text = Type.String({ minLength: 1, maxLength: 256 });
@@ -43,7 +43,7 @@ export function createKeyRecords(
       });
     },
 
-    async put(record, idempotency) {
+    async put(record, idempotency, act = null) {
       const limits = Object.entries(record.limits ?? {}).filter(([, limit]) => limit !== null);
       const reply = await scripts.run('key-put', {
         project: record.project,
@@ -51,6 +51,8 @@ export function createKeyRecords(
         ...{ id: record.id, rev: record.rev, record: JSON.stringify(record), version: randomUUID() },
         ...{ key: idempotency?.key ?? null, fingerprint: idempotency?.fingerprint ?? null },
         keyForMs: IDEMPOTENCY_MS,
+        ...(act !== null && { action: act.action, details: JSON.stringify(act.details) }),
+        ...actorArguments(act?.actor ?? null),
       });
       const [kind, id] = reply as ['replayed', string]; // the script's replies; only this one has an id
       return { kind, id } satisfies PutKey;

@@ -7,6 +7,7 @@ import type { Doorbells } from '../redis/doorbells.ts';
 import { createRedisDoorbells } from '../redis/doorbells.ts';
 import type { Names } from '../redis/names.ts';
 import { realRoots } from '../workspace.ts';
+import { type AuditLog, createAuditLog } from './audit-log.ts';
 import type { BatchRecords } from './batch-ports.ts';
 import { createBatchRecords } from './batch-records.ts';
 import { type ChangeLog, createChangeLog } from './change-log.ts';
@@ -15,9 +16,10 @@ import { createGates, type Gates } from './gate-records.ts';
 import { createJobRecords } from './job-records.ts';
 import { createKeyRecords } from './key-records.ts';
 import { createRequestCounts, type RequestCounts, settledLimits } from './limit-records.ts';
-import type { Claims, JobRecords, Upkeep } from './ports.ts';
+import type { Claims, JobRecords } from './ports.ts';
 import { createScriptRunner } from './script-runner.ts';
 import { createUpkeep } from './upkeep.ts';
+import type { Upkeep } from './upkeep-ports.ts';
 
 /** The records as the main process uses them, for one node. */
 export interface Records {
@@ -29,6 +31,7 @@ export interface Records {
   readonly gates: Gates;
   readonly keyRecords: KeyRecords;
   readonly requestCounts: RequestCounts;
+  readonly auditLog: AuditLog;
   readonly doorbells: Doorbells;
 }
 
@@ -70,6 +73,7 @@ export async function openRecords(options: {
     gates: createGates(redis.commands, names, scripts),
     requestCounts: createRequestCounts(scripts),
     keyRecords: createKeyRecords(redis.commands, names, scripts, report),
+    auditLog: createAuditLog(redis.commands, names, nodeId, scripts),
     doorbells: createRedisDoorbells(redis.commands, redis.subscriber, logger),
   };
 }

@@ -1,10 +1,12 @@
 /**
- * The durable records of jobs, as each side uses them; batch-ports.ts has those of batches.
+ * The durable records of jobs, as each side uses them; batch-ports.ts has those of batches,
+ * upkeep-ports.ts what the sweeps use.
  *
  * A fact is in a record before its message is published; a message only says "look now". Each
  * change is one atomic step that also appends to the job's events and to the log.
  */
 import type { JobGrant } from '../auth/job-grant.ts';
+import type { Actor, OwnedAct } from '../protocol/audit.ts';
 import type { SourcedEvent, StoredEvent } from '../protocol/event.ts';
 import type { JobPatch, JobStatus } from '../protocol/job.ts';
 import type { Outcome, Usage } from '../protocol/outcome.ts';
@@ -59,6 +61,8 @@ export interface NewJob extends Pick<JobRecord, Given> {
   readonly batch?: string | null;
   readonly createdAt: number;
   readonly idempotency: UsedKey | null;
+  /** Who asked for it. Left out: the server itself, without an entry in the audit. */
+  readonly by?: Actor;
   /** BullMQ delivers it at once, so that the nodes need not look for it. Default: false. */
   readonly delivered?: boolean;
   /** The limits of its caller and its project count. Default: false, for one that is restored. */
@@ -125,10 +129,15 @@ export interface JobRecords {
   read(id: string): Promise<JobRecord | null>;
   /** The records that exist, in one round trip; unreadable records are listed apart. */
   readMany(ids: readonly string[]): Promise<ManyRecords>;
-  cancel(id: string, force: boolean, outcome: Outcome): Promise<CancelResult>;
-  change(id: string, change: RecordChange): Promise<ChangeResult>;
-  /** Removes a finished job, or an unreadable key in its place, with its events. False: none. */
-  remove(id: string): Promise<boolean>;
+  /** @param by who asks for it, for the audit; null, the default: the server itself */
+  cancel(id: string, force: boolean, outcome: Outcome, by?: Actor | null): Promise<CancelResult>;
+  /** @param by as of `cancel`, with the job's project */
+  change(id: string, change: RecordChange, by?: OwnedAct | null): Promise<ChangeResult>;
+  /**
+   * Removes a finished job, or an unreadable key in its place, with its events. False: none.
+   * @param by as of `change`; it counts also when there is no record
+   */
+  remove(id: string, by?: OwnedAct | null): Promise<boolean>;
   /**
    * Events with seq > after, in order. Returns fewer than `limit` only at the end. Unreadable
    * events are left out.
@@ -225,61 +234,4 @@ export interface Claims {
   finish(finish: Finish): Promise<FinishResult>;
   /** Makes a pending job of a raw request. Returns false when another node answers raw requests. */
   adopt(job: NewJob, executionId: string): Promise<boolean>;
-}
-
-export interface Counts {
-  /** Ready, or given to a node that has not claimed them. */
-  readonly pending: number;
-  /** Behind another job of their session or concurrency key. */
-  readonly parked: number;
-  readonly scheduled: number;
-  readonly running: number;
-  readonly nodes: number;
-}
-
-export interface SweptJobs {
-  /** A node was given them. */
-  readonly deliver: readonly string[];
-  /** They have ended. */
-  readonly remove: readonly string[];
-}
-
-/** For the sweeps: they find what a lost message or a dead node left behind. */
-export interface Upkeep {
-  /**
-   * Registers this node, when it starts.
-   * @param about for people: the version of the program, and its host
-   * @throws AppError config.invalid when a node runs whose records have another form; one that was
-   * silent for `absentMs` is gone
-   */
-  join(about: { readonly version: string; readonly host: string }, absentMs: number): Promise<void>;
-  /**
-   * Puts unfinished jobs of the version before this one where they belong. Returns false when there
-   * are none of that version.
-   * @param over all of them were named by this call or earlier ones
-   */
-  migrate(ids: readonly string[], over: boolean): Promise<boolean>;
-  /**
-   * Makes due jobs ready, and names at most `limit` jobs whose entries in BullMQ are not yet as
-   * they should be. Each is named again after `againInMs`.
-   */
-  sweep(againInMs: number, limit: number): Promise<SweptJobs>;
-  /** BullMQ no longer has entries for these ended jobs. */
-  removed(ids: readonly string[]): Promise<void>;
-  /**
-   * Ends jobs that waited longer than their ttlMs, or for a limit longer than their quotaTimeoutMs
-   * (as `execution.quota`). Returns their ids.
-   */
-  expire(outcome: Outcome, limit: number): Promise<readonly string[]>;
-  /** Ends those of these jobs that do not run. Returns their ids. */
-  revoke(ids: readonly string[], outcome: Outcome): Promise<readonly string[]>;
-  /**
-   * Ends the executions of nodes that were silent for `absentMs` as lost, and the waiting jobs that
-   * only those nodes may run as unavailable. Returns the ids of the jobs.
-   */
-  settleLost(absentMs: number, lost: Outcome, unavailable: Outcome): Promise<readonly string[]>;
-  /** This node stops: the others need not wait for its heartbeat. */
-  leave(): Promise<void>;
-  /** Counts for health and metrics. */
-  counts(): Promise<Counts>;
 }

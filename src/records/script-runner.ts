@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.ts';
+import type { Actor } from '../protocol/audit.ts';
 import type { CallerLimits } from '../protocol/grant.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 
@@ -10,7 +11,7 @@ const SCRIPTS = [
   ...['create', 'recall', 'cancel', 'change', 'remove'],
   ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
   ...['submit', 'claim', 'give-back', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
-  ...['enter', 'refuse', 'release', 'reserve', 'identify', 'hold', 'nodes', 'key-put', 'request'],
+  ...['enter', 'refuse', 'release', 'reserve', 'identify', 'hold', 'nodes', 'key-put', 'request', 'audit'],
   ...['join', 'migrate', 'sweep', 'removed', 'counts', 'expire', 'revoke', 'settle-lost', 'leave'],
 ] as const;
 /** What every script begins with, in this order. */
@@ -99,6 +100,10 @@ function luaTable<T>(fields: Readonly<Record<string, T>>, textOf: (value: T) => 
   const set = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined);
   return `{${set.map(([name, value]) => `[${JSON.stringify(name)}]=${textOf(value)}`).join(',')}}`;
 }
+
+/** The arguments of `audit` in prelude.lua; null: no caller asked for the script. */
+export const actorArguments = (by: Actor | null): ScriptArguments =>
+  by === null ? {} : { by: by.id ?? '', byAddress: by.address, byRequest: by.requestId };
 
 /** Arguments as `namedAt` of prelude.lua reads them: their count, then name and value of each. */
 export function namedArguments(args: ScriptArguments): (string | number)[] {

@@ -1,7 +1,7 @@
 import { AppError } from '../errors.ts';
 import { NO_QUOTA } from './claims.ts';
-import type { Upkeep } from './ports.ts';
 import type { ScriptRunner } from './script-runner.ts';
+import type { Upkeep } from './upkeep-ports.ts';
 
 /** {@link Upkeep} over Redis, for one node. */
 export function createUpkeep(scripts: ScriptRunner, node: string, backoffMs: number): Upkeep {

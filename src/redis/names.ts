@@ -41,6 +41,8 @@ export interface Names {
   readonly keysVersion: string;
   /** Hash of key id → when it was last used, in milliseconds. */
   readonly keysUsed: string;
+  /** Hash of node → the last link of its audit's chain: `seq hash`. */
+  readonly auditHeads: string;
   /** Channel of doorbells about keys. */
   readonly keysDoorbell: string;
 }
@@ -67,6 +69,7 @@ export function createNames(settings: ChannelSettings): Names {
     keys: `${prefix}:keys`,
     keysVersion: `${prefix}:keys:version`,
     keysUsed: `${prefix}:keys:used`,
+    auditHeads: `${prefix}:audit:heads`,
     keysDoorbell: `${prefix}:live:keys`,
   };
 }

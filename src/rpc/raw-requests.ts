@@ -8,7 +8,7 @@
  * received is lost, and PUBLISH returns 0.
  */
 import { jobGrantOf } from '../auth/job-grant.ts';
-import { RAW_PRINCIPAL } from '../auth/principal.ts';
+import { actorOf, RAW_PRINCIPAL } from '../auth/principal.ts';
 import { AppError, messageOf } from '../errors.ts';
 import type { NewId } from '../ids.ts';
 import { MAX_MESSAGE_BYTES, type RawAnswer, type RawRequest } from '../protocol/messages.ts';
@@ -93,6 +93,7 @@ export function createRawRequests({
         retryOf: null,
         pin: null,
         idempotency: null,
+        by: actorOf(RAW_PRINCIPAL),
       } as const;
       // Several servers receive the message; one of them adopts it.
       await claims.adopt(job, newExecutionId());

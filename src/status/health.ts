@@ -5,7 +5,7 @@ import type { Executor } from '../executor/executor.ts';
 import type { Health } from '../http/ports.ts';
 import type { Launcher } from '../processes/launcher.ts';
 import type { WorkerPool } from '../queue/worker-pool.ts';
-import type { Upkeep } from '../records/ports.ts';
+import type { Upkeep } from '../records/upkeep-ports.ts';
 import type { Redactor } from '../redactor.ts';
 import { whyDown } from '../redis/connection.ts';
 import type { Store } from '../store/store.ts';

@@ -9,11 +9,12 @@ import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { ReportDamage } from '../damage.ts';
 import { AppError, isDamage, messageOf, wireError } from '../errors.ts';
+import type { AuditHead } from '../protocol/audit.ts';
 import { isFinished } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
 import type { BatchRecords } from '../records/batch-ports.ts';
 import type { JobRecord, JobRecords } from '../records/ports.ts';
-import type { CopyChanges } from './copies.ts';
+import type { CopiesApplied, CopyChanges } from './copies.ts';
 import {
   createEventSource,
   type LogPage,
@@ -26,6 +27,7 @@ import {
 import type { JobCopy } from './jobs.ts';
 import type { Store } from './store.ts';
 
+const NOTHING = { jobs: [], removed: [], cursor: null, batches: [], patches: [], audit: [] };
 const CURSOR = 'log';
 const LOG_ID = 'log-id';
 /** Jobs copied in one step. Requests and the executor's writes wait for one step at most. */
@@ -71,6 +73,7 @@ export function createCopier({
   eventsKey,
   onLogReplaced,
   onEnded,
+  onAudited,
   store,
   report,
   logger,
@@ -88,6 +91,8 @@ export function createCopier({
   readonly onLogReplaced: () => Promise<void>;
   /** Called once for each job that has ended, on every node. */
   readonly onEnded: (job: JobRecord) => void;
+  /** Called after entries of the audit were copied, with the last link of their chain. */
+  readonly onAudited: (head: AuditHead) => Promise<void>;
   readonly store: Store;
   readonly report: ReportDamage;
   readonly logger: Logger;
@@ -117,29 +122,31 @@ export function createCopier({
   async function copyStep(): Promise<Step> {
     page ??= await readLogPage(redis, log, cursor, report);
     if (page === null) return 'end';
-    const { changed, removed, patches, batches, last } = page;
+    const { changed, removed, patches, batches, audit, last } = page;
     const step = changed.slice(0, STEP_JOBS);
     const endOfPage = step.length === changed.length;
     const { found, damaged } = await records.readMany(step);
     // One commit stores the events, then their jobs and, at the end of the page, the position.
     const finished = found.filter((job) => isFinished(job.status));
     const lastEvents = await events.read(finished, (earlier) =>
-      writer.write({ jobs: [], removed: [], cursor: null, events: earlier, batches: [], patches: [] }),
+      writer.write({ ...NOTHING, events: earlier }),
     );
     const now = Date.now();
     const over = damaged.filter((one) => one.over).map(({ id }) => writer.failedCopy(id, now));
-    const newlyEnded = await writer.write({
+    const { ended, auditHead } = await writer.write({
       jobs: [...found.map((job) => toJobCopy(job, now)), ...(await Promise.all(over)).flat()],
       removed: endOfPage ? removed : [],
       cursor: endOfPage ? { name: CURSOR, value: last } : null,
       events: lastEvents,
       batches: endOfPage ? await readBatches(batchRecords, batches) : [],
       patches: endOfPage ? patches : [],
+      audit: endOfPage ? audit : [],
     });
-    for (const job of finished) if (newlyEnded.includes(job.id)) onEnded(job);
+    for (const job of finished) if (ended.includes(job.id)) onEnded(job);
     const isLast = endOfPage && !page.full;
     if (endOfPage) cursor = last;
     page = endOfPage ? null : { ...page, changed: changed.slice(STEP_JOBS) };
+    if (auditHead !== null) await onAudited(auditHead);
     return isLast ? 'last' : 'more';
   }
 
@@ -243,11 +250,10 @@ const isFault = (error: unknown): error is AppError =>
 
 /** Writes copies so that a job that cannot be stored or read does not hold up the others. */
 function createCopyWriter(store: Store, report: ReportDamage) {
-  const apply = async (changes: CopyChanges): Promise<readonly string[]> =>
-    (await store.run('copies.apply', changes)).ended;
+  const apply = (changes: CopyChanges): Promise<CopiesApplied> => store.run('copies.apply', changes);
 
   return {
-    /** Writes all changes at once, else job by job. Returns the ids of jobs whose end is new. */
+    /** Writes all changes at once, else job by job. */
     async write({
       jobs,
       removed,
@@ -255,9 +261,10 @@ function createCopyWriter(store: Store, report: ReportDamage) {
       events,
       batches,
       patches,
-    }: Required<CopyChanges>): Promise<readonly string[]> {
+      audit,
+    }: Required<CopyChanges>): Promise<Pick<CopiesApplied, 'ended' | 'auditHead'>> {
       try {
-        return await apply({ jobs, removed, cursor, events, batches, patches });
+        return await apply({ jobs, removed, cursor, events, batches, patches, audit });
       } catch (error) {
         if (!isFault(error)) throw error;
       }
@@ -268,13 +275,14 @@ function createCopyWriter(store: Store, report: ReportDamage) {
           events: events.filter((one) => one.jobId === id),
         };
         try {
-          ended.push(...(await apply({ ...own, removed: [], cursor: null })));
+          ended.push(...(await apply({ ...own, removed: [], cursor: null })).ended);
         } catch (error) {
           if (!isFault(error)) throw error;
           report({ kind: 'job', id, why: `it cannot be copied: ${messageOf(error.cause)}` });
         }
       }
-      return [...ended, ...(await apply({ jobs: [], removed, cursor, batches, patches }))];
+      const rest = await apply({ jobs: [], removed, cursor, batches, patches, audit });
+      return { ended: [...ended, ...rest.ended], auditHead: rest.auditHead };
     },
 
     /** For an ended job without a readable record: its copy as failed, unless that has ended. */

@@ -3,7 +3,10 @@
  * came from.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import type { AuditHead } from '../protocol/audit.ts';
 import type { JobPatch } from '../protocol/job.ts';
+import type { AuditRecord } from '../records/audit-log.ts';
+import { insertAudit } from './audit.ts';
 import { type BatchCopy, EMPTY_BATCH, insertBatch } from './batches.ts';
 import { type EventCopy, insertEvent } from './events.ts';
 import { type JobCopy, jobReads } from './jobs.ts';
@@ -33,6 +36,7 @@ export interface CopyChanges {
   readonly events?: readonly EventCopy[];
   readonly batches?: readonly BatchCopy[];
   readonly patches?: readonly CopyPatch[];
+  readonly audit?: readonly AuditRecord[];
 }
 
 export interface CopiesApplied {
@@ -41,6 +45,8 @@ export interface CopiesApplied {
   readonly removed: number;
   /** Ids of the jobs whose end is new. */
   readonly ended: readonly string[];
+  /** The last link of the audit after these entries; null: there were none. */
+  readonly auditHead: AuditHead | null;
 }
 
 export const copyWrites = {
@@ -61,8 +67,9 @@ export const copyWrites = {
     }
     for (const one of args.patches ?? []) patchJob(db, one);
     for (const id of args.removed) if (deleteJob(db, id)) removed += 1;
+    const auditHead = insertAudit(db, args.audit ?? []);
     if (args.cursor !== null) saveCursor(db, args.cursor);
-    return { applied, removed, ended };
+    return { applied, removed, ended, auditHead };
   },
 
   /** Called before a job is created again under its id: its revisions start over. */

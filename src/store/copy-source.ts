@@ -9,6 +9,7 @@ import { isDamage } from '../errors.ts';
 import type { EventBody } from '../protocol/event.ts';
 import { JobPatch } from '../protocol/job.ts';
 import { ULID } from '../protocol/schema.ts';
+import { type AuditRecord, decodeAudit } from '../records/audit-log.ts';
 import type { BatchRecords } from '../records/batch-ports.ts';
 import type { JobRecord } from '../records/ports.ts';
 import { isWrongType } from '../redis/redis-error.ts';
@@ -31,6 +32,7 @@ export interface LogPage {
   readonly patches: readonly CopyPatch[];
   /** Ids of the batches that were made. */
   readonly batches: readonly string[];
+  readonly audit: readonly AuditRecord[];
   /** Id of the last entry: the position in the log once the whole page is copied. */
   readonly last: string;
   /** Whether more entries may follow. */
@@ -51,6 +53,12 @@ export async function readLogPage(
   const removed = new Set<string>();
   const batches: string[] = [];
   const patches: CopyPatch[] = [];
+  const audit: AuditRecord[] = [];
+  const auditOf = (entry: StreamEntry): AuditRecord[] => {
+    const record = decodeAudit(entry);
+    if (record === null) report({ kind: 'log', id: entry[0], why: 'it is no entry of the audit' });
+    return record === null ? [] : [record];
+  };
   for (const [entry, fields] of entries) {
     const [kind, id = ''] = fields;
     if ((kind === 'j' || kind === 'c') && ULID.test(id)) {
@@ -59,6 +67,7 @@ export async function readLogPage(
       if (patch !== null) patches.push({ id, patch });
     } else if (kind === 'd' && ULID.test(id)) removed.add(id);
     else if (kind === 'b' && ULID.test(id)) batches.push(id);
+    else if (kind === 'u') audit.push(...auditOf([entry, fields]));
     else if (kind !== 'g') report({ kind: 'log', id: entry, why: 'it names no job' });
   }
   return {
@@ -66,6 +75,7 @@ export async function readLogPage(
     removed: [...removed],
     patches,
     batches,
+    audit,
     last: last[0],
     full: entries.length === LOG_PAGE,
   };

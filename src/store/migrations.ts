@@ -13,6 +13,7 @@ import { pins } from './migrations/0009-pins.ts';
 import { keys } from './migrations/0010-keys.ts';
 import { durations } from './migrations/0011-durations.ts';
 import { grants } from './migrations/0012-grants.ts';
+import { audit } from './migrations/0013-audit.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
@@ -35,6 +36,7 @@ export const MIGRATIONS: readonly Migration[] = [
   keys,
   durations,
   grants,
+  audit,
 ];
 
 /**

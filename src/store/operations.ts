@@ -1,3 +1,4 @@
+import { auditReports, auditWrites } from './audit.ts';
 import { batchReads, batchReports } from './batches.ts';
 import { copyWrites, cursorReads } from './copies.ts';
 import { eventReads, eventWrites } from './events.ts';
@@ -19,8 +20,15 @@ const reads = {
   ...keyReads,
 };
 /** Reads that may visit very many rows. */
-const reports = { ...jobReports, ...listReads, ...batchReports, ...usageReads };
-const writes = { ...executionWrites, ...copyWrites, ...eventWrites, ...keyWrites, ...retentionWrites };
+const reports = { ...jobReports, ...listReads, ...batchReports, ...usageReads, ...auditReports };
+const writes = {
+  ...executionWrites,
+  ...copyWrites,
+  ...eventWrites,
+  ...keyWrites,
+  ...retentionWrites,
+  ...auditWrites,
+};
 
 /** Every operation of the store by its name: `(db, args) => result`, run in one of its threads. */
 export const operations = { ...reads, ...reports, ...writes };

@@ -1,3 +1,4 @@
+import type { Principal } from '../../src/auth/principal.ts';
 import type { Health } from '../../src/http/ports.ts';
 import type { ProviderReport } from '../../src/protocol/server-info.ts';
 
@@ -21,7 +22,7 @@ export class FakeHealth implements Health {
 
   readonly resumed: string[] = [];
 
-  async resumeProvider(name: string): Promise<number> {
+  async resumeProvider(_principal: Principal, name: string): Promise<number> {
     this.resumed.push(name);
     return 1;
   }

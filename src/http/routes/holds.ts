@@ -122,7 +122,7 @@ export function holdRoutes(app: HttpApp, holds: Holds): void {
           },
         },
       },
-      async ({ params }) => holds.drain(params.id, action === 'drain'),
+      async (request) => holds.drain(principalOf(request), request.params.id, action === 'drain'),
     );
   }
 }

@@ -73,7 +73,7 @@ export function keyRoutes(app: HttpApp, keys: Pick<Keys, 'list' | 'create' | 're
         response: { 200: answer('The key', json(Key)), ...errorAnswers(...ERRORS, 'key.not_found') },
       },
     },
-    async ({ params }) => keys.revoke(params.id),
+    async (request) => keys.revoke(principalOf(request), request.params.id),
   );
 
   app.post(
@@ -94,6 +94,9 @@ export function keyRoutes(app: HttpApp, keys: Pick<Keys, 'list' | 'create' | 're
         },
       },
     },
-    async ({ params }, reply) => reply.header('cache-control', 'no-store').send(await keys.rotate(params.id)),
+    async (request, reply) => {
+      const rotated = await keys.rotate(principalOf(request), request.params.id);
+      return reply.header('cache-control', 'no-store').send(rotated);
+    },
   );
 }

@@ -9,6 +9,7 @@ import { escapeHtml, sendPage } from '../html.ts';
 import type { HttpApp } from '../http-app.ts';
 import { emptyAnswer, errorAnswers } from '../openapi.ts';
 import type { OwnNames } from '../own-names.ts';
+import type { Audit } from '../ports.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
 const Credentials = Type.Object(
@@ -21,10 +22,11 @@ interface LoginOptions {
   readonly authenticator: Authenticator;
   readonly sessions: LoginSessions;
   readonly names: OwnNames;
+  readonly audit: Pick<Audit, 'note'>;
 }
 
 /** `GET /login`, `POST /login` (form or JSON) and `POST /logout`: exchange a token for a cookie. */
-export function loginRoutes(app: HttpApp, { authenticator, sessions, names }: LoginOptions): void {
+export function loginRoutes(app: HttpApp, { authenticator, sessions, names, audit }: LoginOptions): void {
   app.register(async (scope: HttpApp) => {
     scope.addContentTypeParser(FORM, { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) =>
       Object.fromEntries(new URLSearchParams(utf8Text(body))),
@@ -63,6 +65,11 @@ export function loginRoutes(app: HttpApp, { authenticator, sessions, names }: Lo
         const form = request.headers['content-type']?.startsWith(FORM) === true;
         const login = await logIn(token, request.ip, form);
         if (login instanceof AppError) return sendLogin(reply, next, login);
+        const { id, project, admin } = login.principal;
+        audit.note(
+          { id, address: request.ip, requestId: request.id },
+          { action: 'login.created', ...(!admin && { project }) },
+        );
         reply.setCookie(SESSION_COOKIE, login.cookie, {
           ...COOKIE,
           secure: request.headers.origin?.startsWith('https:') === true,
@@ -102,7 +109,8 @@ export function loginRoutes(app: HttpApp, { authenticator, sessions, names }: Lo
   /** A new login; an error for a form, which gets its page again. */
   async function logIn(token: string, from: string, form: boolean) {
     try {
-      return sessions.begin(await authenticator.authenticateToken(token, from));
+      const principal = await authenticator.authenticateToken(token, from);
+      return { ...sessions.begin(principal), principal };
     } catch (error) {
       if (form && error instanceof AppError) return error;
       throw error;

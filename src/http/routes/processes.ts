@@ -125,7 +125,7 @@ export function processRoutes(app: HttpApp, processes: Processes): void {
         },
       },
     },
-    async (request) => ({ ended: await processes.cleanUp(request.params.name) }),
+    async (request) => ({ ended: await processes.cleanUp(principalOf(request), request.params.name) }),
   );
 }
 

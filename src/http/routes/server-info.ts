@@ -2,7 +2,7 @@ import { type TSchema, Type } from 'typebox';
 import { nullable } from '../../protocol/schema.ts';
 import { ProviderReport } from '../../protocol/server-info.ts';
 import { exampleProvider } from '../examples.ts';
-import type { HttpApp } from '../http-app.ts';
+import { type HttpApp, principalOf } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';
 import { NoQuery } from '../parameters.ts';
 import type { Health } from '../ports.ts';
@@ -139,7 +139,9 @@ export function serverRoutes(app: HttpApp, health: Health): void {
         },
       },
     },
-    async (request) => ({ opened: await health.resumeProvider(request.params.name) }),
+    async (request) => ({
+      opened: await health.resumeProvider(principalOf(request), request.params.name),
+    }),
   );
 
   app.get(

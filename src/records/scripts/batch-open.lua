@@ -1,7 +1,7 @@
 -- BATCH_OPEN: registers a batch without its jobs, unless its idempotency key already has one.
 -- Adds it to the log ('b').
 -- args    id, project, principal, createdAt, entries (JSON), refused (how many of them),
---         keepMs; with a key: key,
+--         keepMs; details (JSON), by, byAddress, byRequest: for the audit; with a key: key,
 --         fingerprint, keyForMs
 -- list    the ids of its jobs
 -- answer  {'created'}, and as of CREATE what is left of a limit | {'limited', ...}: as of CREATE
@@ -34,4 +34,5 @@ redis.call('HSET', batchKey(args.id), 'project', args.project, 'principal', args
   'createdAt', args.createdAt, 'entries', args.entries, 'refused', args.refused)
 redis.call('PEXPIRE', batchKey(args.id), math.max(KEEP_MS, tonumber(args.keepMs)))
 note('b', args.id)
+audit('batch.created', args.id, args.project, args.details)
 return createdAnswer(window)

@@ -3,6 +3,7 @@
 --         its score, runAt (ms: no execution begins before; the past means now) with deadline (ms,
 --         of a job with a ttlMs)
 --         patch (JSON): the change, for the copies of a job that Redis no longer has
+--         project, by, byAddress, byRequest: for the audit
 -- answer  'changed' | 'gone': Redis no longer has the job, and the log has the patch
 --         | 'finished' | 'running': too late for the priority or runAt; nothing has changed
 
@@ -12,16 +13,17 @@ local job = readJob(id, 'status', 'waitReason', 'scheduledFor', 'attempt', 'lane
 local finished = isFinished(job.status)
 if job.status == '' and not (args.priority or args.runAt) then
   note('c', args.id, args.patch)
+  audit('job.changed', args.id, args.project)
   return 'gone'
 end
 if job.status == '' or (finished and (args.priority or args.runAt)) then return 'finished' end
 if job.status == 'running' and args.runAt then return 'running' end
 
-local changed = false
+local changed = {}
 for _, name in ipairs({ 'tags', 'metadata', 'archived', 'priority' }) do
   if args[name] and args[name] ~= job[name] then
     redis.call('HSET', key, name, args[name])
-    changed = true
+    changed[#changed + 1] = name
   end
 end
 if args.score then
@@ -50,7 +52,10 @@ if postponed or (at and at <= now and job.status == 'scheduled') then
   local expiry = job.startedAt == '' and args.deadline or redis.call('ZSCORE', P .. ':expiries', id)
   if postponed then schedule(at) else becomeDue(id, number(job.attempt, 0)) end
   if expiry then redis.call('ZADD', P .. ':expiries', expiry, id) end
-  changed = true
+  changed[#changed + 1] = 'runAt'
 end
-if changed then touch(id, finished and 'c' or 'j') end
+if #changed > 0 then
+  touch(id, finished and 'c' or 'j')
+  audit('job.changed', id, args.project, cjson.encode({ changed = changed }))
+end
 return 'changed'

@@ -1,5 +1,6 @@
 -- CREATE: makes a job, unless its idempotency key already has one.
--- args    the fields of createJob in jobs.lua; ring (whether the nodes look for ready jobs now,
+-- args    the fields of createJob in jobs.lua; by, byAddress, byRequest: as of `audit` in
+--         prelude.lua; ring (whether the nodes look for ready jobs now,
 --         because BullMQ does not deliver this one at once); with a key: key, fingerprint,
 --         keyForMs, deleted (the id of the key's job, when that was deleted: the new job takes its
 --         place); limited (whether the caller's limits count)
@@ -23,5 +24,10 @@ if args.limited then
 end
 if args.key then remember(args.key, args.id, args.fingerprint, args.keyForMs) end
 createJob(args)
+if args.retryOf then
+  audit('job.retried', args.id, args.project, cjson.encode({ retryOf = args.retryOf }))
+else
+  audit('job.created', args.id, args.project)
+end
 if args.ring then ring('run', args.id) end
 return createdAnswer(window)

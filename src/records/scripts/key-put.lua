@@ -1,7 +1,8 @@
 -- KEY_PUT: stores a caller's key, unless the record that is there is as new. The version names the
 -- state of all keys.
 -- args    id, rev, record (JSON with `rev`), version (a new name), project; limits (JSON: those
---         that it has, as of limits.lua); with an Idempotency-Key: key, fingerprint, keyForMs
+--         that it has, as of limits.lua); of an act: action, details (JSON), by, byAddress,
+--         byRequest; with an Idempotency-Key: key, fingerprint, keyForMs
 -- answer  {'stored'} | {'outdated'} | {'mismatch'}: the key was used for another request
 --         | {'replayed', id}
 
@@ -28,4 +29,5 @@ if limits ~= (args.limits or '') then
 end
 redis.call('SET', keys .. ':version', args.version)
 redis.call('PUBLISH', P .. ':live:keys', args.id)
+audit(args.action, args.id, args.project, args.details)
 return { 'stored' }

@@ -76,8 +76,9 @@ end
 -- Fields of a job's record. `status` is '' when there is no record.
 local function readJob(id, ...) return read(jobKey(id), ...) end
 
--- Adds an entry to the log: its kind, what it is about, and pairs of name and value.
-local function appendLog(kind, id, ...)
+-- Adds an entry to the log without a doorbell: its kind, what it is about, and pairs of name and
+-- value.
+local function addToLog(kind, id, ...)
   local log = P .. ':log'
   local entry = { log, 'MINID', '~', now - KEEP_MS, '*', kind, id, ... }
   local reply = redis.pcall('XADD', unpack(entry))
@@ -86,7 +87,20 @@ local function appendLog(kind, id, ...)
     if isError(reply, 'exhausted') then redis.call('DEL', log, log .. ':id') end
     redis.call('XADD', unpack(entry))
   end
+end
+-- The same, and rings for the readers of changes.
+local function appendLog(kind, id, ...)
+  addToLog(kind, id, ...)
   redis.call('PUBLISH', P .. ':live:log', id)
+end
+-- Adds to the log ('u') what the script's caller did, for the audit of each node: in the same step
+-- as the change itself. A script without args.by was not asked for by a caller, and adds nothing.
+-- args.by: the principal, '' for one that is not known; args.byAddress, args.byRequest: where the
+-- request came from. details: JSON
+local function audit(action, target, project, details)
+  if not args.by then return end
+  addToLog('u', target, 'k', action, 'o', args.by, 'p', project or '', 'i', args.byAddress or '',
+    'q', args.byRequest or '', 'n', details or '')
 end
 -- Adds a change of a job to the log ('j' changed, 'd' deleted, 'c' changed after its end), with the
 -- state that it has now. patch: of a job without a record, what changes in its copies.

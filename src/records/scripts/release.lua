@@ -1,6 +1,6 @@
 -- RELEASE: ends a try of a credential, or opens its gates by hand.
 -- args    credential, opens (whether its gates open; if not, the next job tries), jobId (for the
---         doorbell); executionId (the one that tried; none: by hand)
+--         doorbell); executionId (the one that tried; none: by hand); by, byAddress, byRequest
 -- answer  how many gates were opened
 
 local opened, changed = 0, false
@@ -25,6 +25,7 @@ if not args.executionId then
     noteGate(gate.name)
   end
 end
+if opened > 0 then audit('provider.resumed', args.credential) end
 -- By hand: the jobs that wait for a limit no longer wait for its time.
 for _, id in ipairs(opened > 0 and not args.executionId and redis.call('ZRANGE', P .. ':due', 0, -1) or {}) do
   local job = readJob(id, 'status', 'waitReason', 'attempt')

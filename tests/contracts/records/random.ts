@@ -1,8 +1,9 @@
 /** Random sequences of steps for the records and their model. A seed gives the same one always. */
 import type { ErrorCode } from '../../../src/errors.ts';
 import type { Gates, HeldGate } from '../../../src/records/gate-records.ts';
-import type { Claim, Claims, JobRecords, NewJob, TimedEvent, Upkeep } from '../../../src/records/ports.ts';
+import type { Claim, Claims, JobRecords, NewJob, TimedEvent } from '../../../src/records/ports.ts';
 import { scoreOf } from '../../../src/records/record-codec.ts';
+import type { Upkeep } from '../../../src/records/upkeep-ports.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
 import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 import {

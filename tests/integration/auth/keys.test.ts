@@ -35,7 +35,7 @@ describe('a key', () => {
     const principal = await eventually(() => b.find(token ?? ''));
     expect(principal).toMatchObject({ id: `key:${id}`, project: 'web', admin: false });
     expect([b.hasProject('web'), b.hasProject('ops')]).toEqual([true, false]);
-    await b.revoke(id);
+    await b.revoke(ADMIN_PRINCIPAL, id);
     expect([b.find(token ?? ''), b.current({ id, generation: 1 })]).toEqual([null, null]);
     await eventually(() => a.find(token ?? '') === null);
   });
@@ -52,7 +52,7 @@ describe('a key', () => {
     const rpc = server.make();
     const [a, b] = [await serverWith(rpc, await testStore()), await serverWith(rpc, await testStore())];
     const { id } = await create(a);
-    const [one, other] = await Promise.all([a.rotate(id), b.rotate(id)]);
+    const [one, other] = await Promise.all([a.rotate(ADMIN_PRINCIPAL, id), b.rotate(ADMIN_PRINCIPAL, id)]);
     await Promise.all([a.list(), b.list()]);
     const working = [one, other].filter(({ token }) => a.find(token ?? '') !== null);
     expect(working).toHaveLength(1);
@@ -69,7 +69,7 @@ describe('a Redis that has lost its data', () => {
     const [live, revoked] = [await create(a), await create(a)];
     await late.list(); // it has a copy from before the revocation
     await late.stop();
-    await a.revoke(revoked.id);
+    await a.revoke(ADMIN_PRINCIPAL, revoked.id);
     await rpc.loseKeys();
     // A server with the older copies comes first.
     const b = await serverWith(rpc, other);

@@ -105,7 +105,11 @@ describe('making a batch', () => {
     const first = await bench.service.create(ALICE, items, KEY);
     const again = await bench.service.create(ALICE, items, KEY);
     expect(again).toEqual({ batch: first.batch, replayed: true });
-    expect(await bench.rpc.log()).toEqual([`b ${first.batch.id}`, `j ${idsOf(first.batch.items)[0]}`]);
+    expect(await bench.rpc.log()).toEqual([
+      `b ${first.batch.id}`,
+      `u ${first.batch.id}`,
+      `j ${idsOf(first.batch.items)[0]}`,
+    ]);
     const other = bench.service.create(ALICE, asItems(prompts(1)), { ...KEY, fingerprint: 'g' });
     await expect(other).rejects.toMatchObject({ code: 'idempotency.key_reused' });
     expect((await bench.service.create(BOB, items, KEY)).replayed).toBe(false);

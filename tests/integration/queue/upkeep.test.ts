@@ -53,6 +53,7 @@ async function setUp(inTouchForMs = () => 0) {
     keepJobsMs: 1,
     keepEventsMs: 1,
     keepUsageMs: 1,
+    trimAudit: async () => undefined,
     inTouchForMs,
     logger: createLogger('silent'),
   });

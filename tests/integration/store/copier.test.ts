@@ -82,6 +82,7 @@ async function setUp() {
         eventsKey: names.events,
         onLogReplaced: async () => undefined,
         onEnded: ({ id }) => void ended.push(id),
+        onAudited: async () => undefined,
         store,
         report: ignore,
         logger,

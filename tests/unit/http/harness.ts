@@ -25,6 +25,7 @@ import type { BatchEvent } from '../../../src/protocol/change.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { createRedactor } from '../../../src/redactor.ts';
 import { createMeasures } from '../../../src/status/measures.ts';
+import { FakeAudit } from '../../fakes/audit.ts';
 import { FakeBatches } from '../../fakes/batches.ts';
 import { FakeChangeLog, LOG_CHANNEL } from '../../fakes/change-log.ts';
 import { createFakeDoorbells } from '../../fakes/doorbells.ts';
@@ -89,6 +90,7 @@ export async function startHttp(changes: Changes = {}) {
   const gates = new FakeGates();
   const providers = createProviders(providerSettings(), PROVIDER_HOST);
   const usage = new FakeUsage();
+  const audit = new FakeAudit();
   const measures = createMeasures([]);
   const log: string[] = [];
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
@@ -115,10 +117,11 @@ export async function startHttp(changes: Changes = {}) {
       logger,
     }),
     health,
-    processes: createProcessService({ executor: processes, jobs, providers }),
+    processes: createProcessService({ executor: processes, jobs, providers, note: audit.note }),
     holds: createHolds({ gates, providers, keys, jobs }),
     usage: usage.read,
     callers: { takeRequest: async (principal) => requests(principal) },
+    audit,
     measures,
     auth: withCaller({
       ...{ adminToken: ADMIN_TOKEN, keys, jwts, jobTokens: NO_CALLERS.jobTokens, ...clocks },
@@ -142,6 +145,7 @@ export async function startHttp(changes: Changes = {}) {
     processes,
     gates,
     usage,
+    audit,
     /** What was counted for a metric without labels. */
     counted: (name: string) => measures.all.find((one) => one.name === name)?.samples()[0]?.value,
     log,

@@ -21,6 +21,8 @@ const ROUTES = {
   '/v1/jobs/{id}/retry': ['post'],
   '/v1/events': ['get'],
   '/v1/jobs/{id}/events': ['get'],
+  '/v1/audit': ['get'],
+  '/v1/audit/verification': ['get'],
   '/v1/batches': ['get', 'post'],
   '/v1/batches/{id}': ['get'],
   '/v1/batches/{id}/cancel': ['post'],

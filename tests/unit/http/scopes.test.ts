@@ -29,13 +29,13 @@ const TABLE: Readonly<Record<'public' | 'caller' | Scope, readonly string[]>> = 
   'approvals:decide': [],
   'schedules:write': [],
   'webhooks:write': [],
-  'audit:read': [],
+  'audit:read': ['listAudit'],
   'usage:read': ['getUsage'],
   'metrics:read': ['getMetrics'],
   admin: [
     ...['listKeys', 'createKey', 'revokeKey', 'rotateKey', 'listProcesses', 'getProcess', 'terminateProcess'],
     ...['cleanUpProvider', 'resumeProvider', 'pauseQueue', 'resumeQueue', 'listNodes', 'drainNode'],
-    'resumeNode',
+    ...['resumeNode', 'verifyAudit'],
   ],
 };
 
@@ -160,9 +160,9 @@ describe('every route', () => {
   test('without a token, or with one that is malformed, wrong, expired, revoked or rotated', async () => {
     const expired = await tokenOf({ scopes: ['admin'], expiresAt: new Date(now + 1000).toISOString() });
     const revoked = await tokenOf({ scopes: ['admin'] });
-    await http.keys.revoke(revoked.id);
+    await http.keys.revoke(ADMIN_PRINCIPAL, revoked.id);
     const rotated = await tokenOf({ scopes: ['admin'] });
-    await http.keys.rotate(rotated.id);
+    await http.keys.rotate(ADMIN_PRINCIPAL, rotated.id);
     const live = await tokenOf({ scopes: ['admin'] });
     now += 1000;
     const other = live.token.endsWith('A') ? 'B' : 'A';
