@@ -1,6 +1,6 @@
 /** What no tool of a CLI should read: the server's own files, and the logins of all CLIs. */
 import { readdir, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Login, PrivatePath, Provider } from '../providers/provider.ts';
 import type { Providers } from '../providers/registry.ts';
 import { liesBelow } from '../workspace.ts';
@@ -25,6 +25,7 @@ export function createPrivatePaths({
   environment,
 }: {
   readonly dataFolder: string;
+  /** In the data folder. */
   readonly scratchDir: string;
   readonly others: readonly string[];
   readonly providers: Pick<Providers, 'list'>;
@@ -39,18 +40,24 @@ export function createPrivatePaths({
 
   return async ({ name }, cwd) => {
     const home = environment(name, {})['HOME'] ?? '';
-    const entries = await readdir(dataFolder).catch(() => []); // then the job cannot start anyway
-    const paths = [...entries.map((entry) => join(dataFolder, entry)), ...others, ...ofClis(name)];
-    const inUse = [cwd, home, ...(await Promise.all([home, scratchDir].map(realOrSame)))];
+    const [entries, realData, realHome] = await Promise.all([
+      readdir(dataFolder).catch(() => []), // then the job cannot start anyway
+      realOrSame(dataFolder),
+      realOrSame(home),
+    ]);
+    const inUse = [cwd, home, realHome, join(realData, basename(scratchDir))];
+    const clear = (real: string): boolean => !inUse.some((used) => liesBelow(used, real));
+    const of = (path: string, real: string, exists: boolean): readonly PrivatePath[] =>
+      clear(real) ? [{ real, written: waysToWrite(path, real, home, cwd), exists }] : [];
     const found = await Promise.all(
-      paths.map(async (path) => {
-        const found = await realpath(path).catch(() => null);
-        const real = found ?? path;
-        if (inUse.some((used) => liesBelow(used, real))) return [];
-        return [{ real, written: waysToWrite(path, real, home, cwd), exists: found !== null }];
+      [...others, ...ofClis(name)].map(async (path) => {
+        const real = await realpath(path).catch(() => null);
+        return of(path, real ?? path, real !== null);
       }),
     );
-    const all = new Map(found.flat().map((one) => [one.real, one]));
+    // No link is in the data folder: one readdir is enough.
+    const own = entries.flatMap((entry) => of(join(dataFolder, entry), join(realData, entry), true));
+    const all = new Map([...own, ...found.flat()].map((one) => [one.real, one]));
     const isCovered = (real: string) => [...all.keys()].some((one) => one !== real && liesBelow(real, one));
     return [...all.values()].filter(({ real }) => !isCovered(real));
   };

@@ -26,8 +26,10 @@ export function createCallerLimiter(
   onLimited: (limit: LimitName) => void,
 ): CallerLimiter {
   const jwtLimits = { ...NO_LIMITS, ...settled.jwt };
+  /** All that may count: only the scripts know whose job a job was made in. */
   const limitsOf = ({ id, limits, project }: Caller): readonly CallerLimits[] => [
-    id.startsWith('jwt:') ? jwtLimits : limits,
+    ...(/^(?:jwt|job):/.test(id) ? [jwtLimits] : []),
+    limits,
     { ...NO_LIMITS, ...settled.projects[project] },
   ];
   function refusal(limited: Limited, caller: Pick<Caller, 'project'>, count: number): AppError {

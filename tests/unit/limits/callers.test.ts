@@ -47,6 +47,7 @@ describe('the limits of callers', () => {
     [caller('key:1', 'poor'), true],
     [{ ...ADMIN_PRINCIPAL, project: 'poor' }, true],
     [caller('jwt:ann', 'web'), true],
+    [caller('job:01J', 'web'), true], // perhaps made with a JWT
     [caller('key:1', 'web', { limits: { ...NO_LIMITS, maxQueued: 1 } }), true],
   ])('know whether a job may be refused: %#', (principal, expected) => {
     expect(limiter().limitsJobs(principal)).toBe(expected);
