@@ -146,6 +146,46 @@ describe('a signature', () => {
     expect(await askWithKey(set, jwtOf({ alg: 'HS256', kid: 'a' }, FOR_US, hs256(pem)))).toBe('wrong');
   });
 
+  test('counts by the key of the server, whatever the header names: nothing is fetched or read', async () => {
+    const [own, other] = [rsaPair(), rsaPair()];
+    const asked: (string | undefined)[] = [];
+    const trap = createServer((request, response) => {
+      asked.push(request.url);
+      response.end(jwks(['evil', other.publicKey]));
+    });
+    await new Promise<void>((done) => trap.listen(0, '127.0.0.1', done));
+    onTestFinished(() => void trap.close());
+    const address = trap.address();
+    const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/keys`;
+    const jwk = other.publicKey.export({ format: 'jwk' });
+    for (const header of [
+      ...[{ jku: url }, { x5u: url }, { jwk }, { jwk: { kty: 'oct', k: 'AA' } }, { crit: ['exp'] }],
+      ...['a', '../../dev/null', '/dev/null', url, "a' OR '1'='1", '', '__proto__'].map((kid) => ({ kid })),
+      ...[{ kid: ['a'] }, { kid: { a: 1 } }, { kid: 'a', jku: url, jwk }, { typ: 'at+jwt', jwk }],
+    ]) {
+      const forged = jwtOf({ alg: 'RS256', ...header }, FOR_US, rs256(other.privateKey));
+      for (const keys of [jwks(['a', own.publicKey]), pemOf(own.publicKey)])
+        expect(await askWithKey(keys, forged), JSON.stringify(header)).toBe('wrong');
+      const secret = jwtOf({ alg: 'HS256', ...header }, CLAIMS, hs256(Buffer.alloc(1)));
+      const { verify } = await verifierOf({ jwtSecret: JWT_SECRET });
+      expect(await verify(secret), JSON.stringify(header)).toEqual({ kind: 'wrong' });
+    }
+    expect(asked).toEqual([]);
+  });
+
+  test('over claims that are no object, or numbers that are none, is of no use', async () => {
+    for (const claims of [[CLAIMS], { ...CLAIMS, exp: -1 }, { ...CLAIMS, exp: 1e300, iat: undefined }])
+      expect((await ask(claims)).kind, JSON.stringify(claims)).not.toBe('valid');
+    const { verify } = await verifierOf({ jwtSecret: JWT_SECRET });
+    for (const claims of ['null', '1', '"x"', '{"sub":"a","exp":1e400}', '{', '[]']) {
+      const text = ['{"alg":"HS256"}', claims]
+        .map((part) => Buffer.from(part).toString('base64url'))
+        .join('.');
+      const token = `${text}.${hs256(JWT_SECRET)(text).toString('base64url')}`;
+      expect((await verify(token)).kind, claims).not.toBe('valid');
+    }
+  });
+
   test('with RS256, ES256 or EdDSA fits the kind of key in a PEM file, and no other', async () => {
     const [ec, ed] = [ecPair(), edPair()];
     const rsaToken = jwtOf({ alg: 'RS256' }, FOR_US, rs256(privateKey));
