@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { createGuesses } from '../../../src/auth/guesses.ts';
+import { createJobTokens, type TokenJob } from '../../../src/auth/job-tokens.ts';
 import { createJwtVerifier, type JwtSettings } from '../../../src/auth/jwt.ts';
 import {
   type Authenticator,
@@ -34,7 +35,7 @@ import { FakeGates } from '../../fakes/gates.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
 import { NO_JWTS } from '../../fakes/jwts.ts';
-import { FakeKeyCopies, FakeKeyRecords, NO_CALLERS } from '../../fakes/keys.ts';
+import { FakeKeyCopies, FakeKeyRecords } from '../../fakes/keys.ts';
 import { FakeManyJobs } from '../../fakes/many-jobs.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';
@@ -100,6 +101,9 @@ export async function startHttp(changes: Changes = {}) {
     ...{ channel: 'keys', newId: createIdFactory(), logger, ...clocks },
   });
   await keys.start();
+  const running: TokenJob[] = [];
+  const address = Promise.resolve('http://127.0.0.1:3000');
+  const jobTokens = createJobTokens({ enabled: true, address, running: () => running, keys });
   const jwts = await createJwtVerifier({ settings: { ...NO_JWTS, ...jwt }, ...clocks, logger });
   const app = await createHttpServer({
     settings: { ...DEFAULT_HTTP_SETTINGS, ...settings },
@@ -124,7 +128,7 @@ export async function startHttp(changes: Changes = {}) {
     audit,
     measures,
     auth: withCaller({
-      ...{ adminToken: ADMIN_TOKEN, keys, jwts, jobTokens: NO_CALLERS.jobTokens, ...clocks },
+      ...{ adminToken: ADMIN_TOKEN, keys, jwts, jobTokens, ...clocks },
       guesses: createGuesses({ burst: guesses, ...clocks, onRefused: measures.refusedGuess }),
     }),
     keys,
@@ -151,6 +155,9 @@ export async function startHttp(changes: Changes = {}) {
     log,
     keys,
     keyRecords,
+    jobTokens,
+    /** Jobs whose CLI runs, as far as their tokens go. */
+    running,
     /** Listens on a free port of loopback. */
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     /** Makes a job as the caller. */

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
+import { OPEN_GRANT } from '../../../src/protocol/grant.ts';
 import type { KeyRequest, Scope } from '../../../src/protocol/key.ts';
 import { SCOPES } from '../../../src/protocol/key.ts';
 import { hs256, jwtOf, pemOf, rs256, rsaPair } from '../../fakes/jwts.ts';
@@ -178,6 +179,18 @@ describe('every route', () => {
   test.each(SCOPES.map((scope) => [scope]))('with a JWT for %s', async (scope) => {
     const outcomes = await walk(jwt({ scope: `openid ${scope}` }));
     expect(outcomes).toEqual(only(opens(scope), 'auth.forbidden'));
+  });
+
+  test('with the token of a job of an admin: it decides and administers nothing, and ends with it', async () => {
+    const grant = { ...OPEN_GRANT, scopes: ['admin'], key: null };
+    const execution = { executionId: '01K9ZV4Q4S9V0M0X2T6D8Y3B7C', project: 'web' };
+    const job = { jobId: '01K9ZV4Q4S9V0M0X2T6D8Y3B7B', ...execution, grant };
+    http.running.push(job);
+    const token = (await http.jobTokens.variables(job))?.['BULLPEN_JOB_TOKEN'] ?? expect.unreachable();
+    const scopes = ['jobs:write', 'sessions:write', 'approvals:read', 'usage:read'] as const;
+    expect(await walk(token)).toEqual(only(scopes.flatMap(opens), 'auth.forbidden'));
+    http.running.pop();
+    expect(await walk(token)).toEqual(only([], 'auth.unauthenticated'));
   });
 
   test('with a JWT without a scope of this server', async () => {
