@@ -70,6 +70,7 @@ import { loadNodeId, openDataFolder } from './store/data-folder.ts';
 import { createKeyCopies } from './store/keys.ts';
 import { createLedger } from './store/ledger.ts';
 import { logEnded } from './store/log-ended.ts';
+import { ledgerFiles } from './store/open-database.ts';
 import { openStore } from './store/store.ts';
 import { within } from './timing.ts';
 import { createPricing } from './usage/pricing.ts';
@@ -131,6 +132,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const jwts = await createJwtVerifier({ settings, logger: component('keys') });
 
   // Data folder
+  const file = settings.databasePath ?? join(settings.home, 'ledger.db');
   const lock = await openDataFolder(settings);
   life.onStop('folder lock', () => lock.release());
   const nodeId = await loadNodeId(settings.home);
@@ -150,7 +152,6 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   life.onStop('node', () => upkeep.leave().catch(() => undefined)); // Redis may be gone already
 
   // ⑧ store: a server that another one keeps out changes nothing in it
-  const file = join(settings.home, 'ledger.db');
   const store = await openStore({ file, report, logger: component('store') });
   life.onStop('store', () => store.close());
   const queue = createPromptQueue(redis.commands, names, failpoint);
@@ -228,7 +229,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     untrusted: createUntrustedEnvironment({ launch: launcher.launch }),
     privatePaths: createPrivatePaths({
       ...{ dataFolder: settings.home, scratchDir, providers, environment },
-      others: [settings.cacheDir, ...configPlaces(env, process.cwd())],
+      others: [settings.cacheDir, ...ledgerFiles(file), ...configPlaces(env, process.cwd())],
     }),
     scratchDir,
     limits: settings,

@@ -113,10 +113,10 @@ function readFile(env: Environment, cwd: string, problems: Problem[]): Record<st
 }
 
 /**
- * Settings that name folders. They may be relative to the file's folder, or to the server's folder
- * in a variable.
+ * Settings that name folders or files. They may be relative to the folder of the settings file, or
+ * in a variable to the server's folder.
  */
-const FOLDERS = ['home', 'cacheDir', 'cwd', 'roots', 'trustedRoots'];
+const FOLDERS = ['home', 'databasePath', 'cacheDir', 'cwd', 'roots', 'trustedRoots'];
 
 function resolveFolders(values: Record<string, unknown>, base: string): Record<string, unknown> {
   const absolute = (value: unknown): unknown => {

@@ -36,6 +36,14 @@ export const SETTINGS = {
   home: text('BULLPEN_HOME', 'The data folder, with the ledger, the token and the private Redis.', {
     defaultText: '~/.local/state/bullpen',
   }),
+  databasePath: {
+    ...optional(
+      'BULLPEN_DATABASE_PATH',
+      'ledger.db in BULLPEN_HOME',
+      'The file of the ledger, outside the roots where jobs run.',
+    ),
+    formerEnv: 'DATABASE_PATH',
+  },
   cacheDir: text('BULLPEN_CACHE', 'The folder where a fetched redis-server is kept.', {
     defaultText: '~/.cache/bullpen',
   }),

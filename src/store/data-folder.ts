@@ -1,7 +1,7 @@
 /** The data folder: who may read it, which process has it, and the node it belongs to. */
 import { randomUUID } from 'node:crypto';
 import { chmod, link, lstat, mkdir, open, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ulid } from 'ulid';
 import type { Settings } from '../config/schema.ts';
 import { AppError, messageOf } from '../errors.ts';
@@ -17,9 +17,9 @@ import { readServerNote, removeServerNote, writeServerNote } from './server-note
  * another server has it
  */
 export async function openDataFolder(
-  settings: Pick<Settings, 'home' | 'cwd' | 'roots' | 'trustedRoots'>,
+  settings: Pick<Settings, 'home' | 'cwd' | 'roots' | 'trustedRoots' | 'databasePath'>,
 ): Promise<FileLock> {
-  const { home, cwd, roots, trustedRoots } = settings;
+  const { home, cwd, roots, trustedRoots, databasePath } = settings;
   // Without this check, every job in a missing root would be refused, one by one.
   await requireFolders('BULLPEN_CWD', [cwd]);
   await requireFolders('BULLPEN_ROOTS', roots);
@@ -37,11 +37,37 @@ export async function openDataFolder(
   const lock = lockFolder(home);
   try {
     await restrict(home);
-    return lock;
+    const ledger = databasePath === null ? null : await lockLedger(databasePath, roots);
+    return {
+      release() {
+        ledger?.release();
+        lock.release();
+      },
+    };
   } catch (error) {
     lock.release();
     throw error;
   }
+}
+
+/** Locks a ledger outside the data folder, which another server could name, too. */
+async function lockLedger(file: string, roots: readonly string[]): Promise<FileLock> {
+  const refuse = (why: string, cause: unknown = undefined) =>
+    new AppError('config.invalid', `the ledger ${file} (BULLPEN_DATABASE_PATH, DATABASE_PATH) ${why}`, {
+      cause,
+    });
+  let lock: FileLock | null;
+  try {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    const isPrivate = !(await isInside(await realpath(dirname(file)), roots));
+    if (!isPrivate)
+      throw refuse(`lies inside an allowed root (${roots.join(', ')}), where a CLI could change it`);
+    lock = tryLock(`${file}.lock`);
+  } catch (error) {
+    throw error instanceof AppError ? error : refuse(`cannot be used: ${messageOf(error)}`, error);
+  }
+  if (lock !== null) return lock;
+  throw new AppError('config.locked', `another Bullpen server uses the ledger ${file}; each needs its own`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, openSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { AppError, messageOf } from '../errors.ts';
 import { addTextSearch } from './list-jobs.ts';
@@ -11,6 +11,9 @@ const BUSY_TIMEOUT_MS = 5_000;
 /** Size to which SQLite truncates the write-ahead log after a burst. */
 const MAX_IDLE_WAL_BYTES = 64 * 1024 * 1024;
 
+/** The database and the files that SQLite keeps beside it. */
+export const ledgerFiles = (file: string): readonly string[] => [file, `${file}-wal`, `${file}-shm`];
+
 /**
  * Opens the database in the writer's thread. Creates a missing one and migrates an older one.
  *
@@ -20,6 +23,7 @@ const MAX_IDLE_WAL_BYTES = 64 * 1024 * 1024;
 export function openDatabase(file: string): DatabaseSync {
   let db: DatabaseSync | null = null;
   try {
+    refuseForeign(file);
     closeSync(openSync(file, 'a', OWNER_ONLY));
     chmodSync(file, OWNER_ONLY);
     db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true });
@@ -37,6 +41,21 @@ export function openDatabase(file: string): DatabaseSync {
     if (error instanceof AppError || isTemporary(error)) throw error;
     const message = isDamagedFile(error) ? damaged(file, messageOf(error)) : unusable(file, error);
     throw new AppError('config.invalid', message, { cause: error });
+  }
+}
+
+/** Another program's database is left as it is: its mode and its journal, too. */
+function refuseForeign(file: string): void {
+  if (!existsSync(file) || statSync(file).size === 0) return;
+  const db = new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
+  try {
+    const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+    const names = tables.map(({ name }) => String(name));
+    if (names.length === 0 || names.includes('executions')) return;
+    const message = `${file} is a database of another program (it has ${names[0]}); is BULLPEN_DATABASE_PATH or DATABASE_PATH meant for that program?`;
+    throw new AppError('config.invalid', message);
+  } finally {
+    db.close();
   }
 }
 

@@ -1,11 +1,12 @@
 /** Settings of docs/settings.md that no other test has at work, on one server. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import type { Job } from '../../src/protocol/job.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { shared } from '../helpers/shared.ts';
+import { makeTempDir, removeDir } from '../helpers/temp.ts';
 import { eventsOf } from './fault-bench.ts';
 
 const shell = (script: string) => ({ binary: 'sh', args: ['-c', script] });
@@ -108,3 +109,16 @@ function redisOf({ home, redisPort }: TestServer): Redis {
   const password = readFileSync(join(home, 'redis', 'password'), 'utf8').trim();
   return new Redis({ port: redisPort ?? 0, username: 'bullpen', password });
 }
+
+it('DATABASE_PATH is where the ledger is kept', async () => {
+  const dir = makeTempDir();
+  onTestFinished(() => removeDir(dir));
+  const file = join(dir, 'jobs.db');
+  const { run, home } = await startServer({
+    config: { providers: { custom: { echo: { binary: 'cat' } } } },
+    env: { DATABASE_PATH: file },
+  });
+  expect(await run({ provider: 'echo', prompt: 'kept' })).toMatchObject({ status: 'succeeded' });
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  expect(existsSync(join(home, 'ledger.db'))).toBe(false);
+});

@@ -11,7 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import type { FileLock } from '../../../src/file-lock.ts';
@@ -34,7 +34,7 @@ async function holder(dir: string): Promise<ChildProcess> {
 }
 
 const open = (home: string): Promise<FileLock> =>
-  openDataFolder({ home, cwd: tempDir(), roots: [], trustedRoots: [] });
+  openDataFolder({ home, cwd: tempDir(), roots: [], trustedRoots: [], databasePath: null });
 
 async function lock(dir: string) {
   const held = await open(dir);
@@ -51,6 +51,23 @@ it('creates the folder for its owner alone, with a note that names the process',
   held.release();
   held.release();
   expect(existsSync(join(dir, 'server.json'))).toBe(false);
+});
+
+it('locks a ledger that lies elsewhere, and refuses one that a job could change', async () => {
+  const databasePath = join(tempDir(), 'new', 'jobs.db');
+  const at = (home: string, roots: string[] = []) =>
+    openDataFolder({ home, cwd: tempDir(), roots, trustedRoots: [], databasePath });
+  const first = await at(tempDir());
+  onTestFinished(() => first.release());
+  expect(statSync(dirname(databasePath)).mode & 0o777).toBe(0o700);
+  const locked = { code: 'config.locked', message: expect.stringContaining(databasePath) };
+  const other = tempDir();
+  await expect(at(other)).rejects.toMatchObject(locked);
+  first.release();
+  (await at(other)).release();
+  const exposed = { code: 'config.invalid', message: expect.stringContaining('inside an allowed root') };
+  await expect(at(other, [dirname(dirname(databasePath))])).rejects.toMatchObject(exposed);
+  (await open(other)).release();
 });
 
 it('refuses a folder that another process holds, and names the process and the folder', async () => {
@@ -113,7 +130,7 @@ it('refuses a data folder inside a folder where jobs may run, also behind a link
   const link = join(tempDir(), 'link');
   symlinkSync(root, link);
   for (const home of [join(root, 'data'), join(root, 'new'), join(link, 'data'), root]) {
-    const opened = openDataFolder({ home, cwd: root, roots: [root], trustedRoots: [] });
+    const opened = openDataFolder({ home, cwd: root, roots: [root], trustedRoots: [], databasePath: null });
     await expect(opened, home).rejects.toMatchObject({
       code: 'config.invalid',
       message: expect.stringContaining(`${home} lies inside an allowed root (${root})`),

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -127,6 +127,17 @@ describe('migrations', () => {
       message: expect.stringContaining('newer Bullpen (its version is 99'),
     };
     await expect(open(file)).rejects.toMatchObject(refused);
+  });
+
+  it('leave the database of another program as it is, whatever version it names', async () => {
+    const file = ledgerFile();
+    database(file).exec('CREATE TABLE bookmarks (url TEXT); PRAGMA user_version = 5');
+    chmodSync(file, 0o644);
+    const before = readFileSync(file);
+    const refused = { code: 'config.invalid', message: expect.stringContaining('DATABASE_PATH') };
+    await expect(open(file)).rejects.toMatchObject(refused);
+    expect(statSync(file).mode & 0o777).toBe(0o644);
+    expect(readFileSync(file)).toEqual(before);
   });
 
   it('refuse the database of another program', async () => {

@@ -117,6 +117,15 @@ describe('the limits of processes in one block', () => {
   });
 });
 
+describe('DATABASE_PATH', () => {
+  it('is the file of the ledger, below where the server was started, unless BULLPEN_DATABASE_PATH is set', () => {
+    const { databasePath, cwd } = load({}, { DATABASE_PATH: 'data/jobs.db' });
+    expect(databasePath).toBe(join(cwd, 'data/jobs.db'));
+    expect(load({}, { DATABASE_PATH: '/a', BULLPEN_DATABASE_PATH: '/b' }).databasePath).toBe('/b');
+    expect(load({}).databasePath).toBeNull();
+  });
+});
+
 describe('REDIS_PASSWORD', () => {
   const urlOf = (REDIS_URL: string, REDIS_PASSWORD: string) =>
     load({}, { REDIS_URL, REDIS_PASSWORD }).redisUrl;
