@@ -14,6 +14,7 @@ import { keys } from './migrations/0010-keys.ts';
 import { durations } from './migrations/0011-durations.ts';
 import { grants } from './migrations/0012-grants.ts';
 import { audit } from './migrations/0013-audit.ts';
+import { views } from './migrations/0014-views.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
@@ -37,6 +38,7 @@ export const MIGRATIONS: readonly Migration[] = [
   durations,
   grants,
   audit,
+  views,
 ];
 
 /**
