@@ -11,6 +11,7 @@ import { cancelCommand, retryCommand, showCommand, watchCommand } from './comman
 import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { loginCommand, logoutCommand } from './commands/login.ts';
+import { logsCommand } from './commands/logs.ts';
 import { nodesCommand, queueCommand } from './commands/queue.ts';
 import { runCommand } from './commands/run.ts';
 import { providersCommand, psCommand, serveCommand } from './commands/server.ts';
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   upCommand,
   downCommand,
   serveCommand,
+  logsCommand,
   runCommand,
   batchCommand,
   jobsCommand,
