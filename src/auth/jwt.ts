@@ -18,7 +18,14 @@ import type { Principal } from './principal.ts';
 
 export type JwtSettings = Pick<
   Settings,
-  'jwtSecret' | 'jwtKeys' | 'jwtIssuer' | 'jwtAudience' | 'jwtProjectClaim' | 'jwtMaxLifeMs'
+  | 'jwtSecret'
+  | 'jwtKeys'
+  | 'jwtIssuer'
+  | 'jwtAudience'
+  | 'jwtProjectClaim'
+  | 'jwtMaxLifeMs'
+  | 'jwtLimits'
+  | 'jwtJobsPerHour'
 >;
 
 /** What a JWT is. */
@@ -123,7 +130,7 @@ const NO_JWTS: JwtVerifier = {
 /** The principal of a JWT whose signature is right and that is in time; a text: why it has none. */
 function verdictOf(
   payload: JWTPayload,
-  { jwtProjectClaim, jwtMaxLifeMs }: JwtSettings,
+  { jwtProjectClaim, jwtMaxLifeMs, jwtLimits, jwtJobsPerHour }: JwtSettings,
   now: number,
 ): JwtVerdict | string {
   const { sub, exp = 0, iat } = payload;
@@ -143,7 +150,8 @@ function verdictOf(
     kind: 'valid',
     principal: {
       ...{ id: `jwt:${sub}`, project, scopes, admin, key: null },
-      ...{ grant: OPEN_GRANT, limits: NO_LIMITS, expiresAt },
+      ...{ grant: OPEN_GRANT, expiresAt },
+      limits: { ...NO_LIMITS, ...jwtLimits, jobsPerHour: jwtJobsPerHour },
     },
   };
 }

@@ -28,7 +28,7 @@ export function createCallerLimiter(
   const jwtLimits = { ...NO_LIMITS, ...settled.jwt };
   /** All that may count: only the scripts know whose job a job was made in. */
   const limitsOf = ({ id, limits, project }: Caller): readonly CallerLimits[] => [
-    ...(/^(?:jwt|job):/.test(id) ? [jwtLimits] : []),
+    ...(id.startsWith('job:') ? [jwtLimits] : []),
     limits,
     { ...NO_LIMITS, ...settled.projects[project] },
   ];

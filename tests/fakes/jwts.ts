@@ -13,6 +13,7 @@ import type { JwtSettings } from '../../src/auth/jwt.ts';
 export const NO_JWTS: JwtSettings = {
   ...{ jwtSecret: null, jwtKeys: null, jwtIssuer: null, jwtAudience: null },
   ...{ jwtProjectClaim: 'project', jwtMaxLifeMs: 86_400_000 },
+  ...{ jwtLimits: { maxRunning: 2 }, jwtJobsPerHour: 10 },
 };
 
 export const JWT_SECRET = 'a test secret of more than thirty-two bytes';

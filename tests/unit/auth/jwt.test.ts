@@ -58,7 +58,7 @@ describe('the claims', () => {
         admin: false,
         key: null,
         grant: OPEN_GRANT,
-        limits: NO_LIMITS,
+        limits: { ...NO_LIMITS, maxRunning: 2, jobsPerHour: 10 },
         expiresAt: NOW + 60_000 + 15_000,
       },
     });

@@ -46,6 +46,7 @@ test('a caller learns what the server makes of its token', async () => {
     (await http.app.inject({ url: '/v1/me', headers: { authorization: `Bearer ${token}` } })).json();
   expect(await ask(tokenOf(now, { project: 'web', scope: 'openid jobs:write' }))).toMatchObject({
     ...{ principal: 'jwt:ada', project: 'web', scopes: ['jobs:write'], providers: null },
+    ...{ jobsPerHour: 10, maxRunning: 2, usdPerDay: null },
     expiresAt: '2026-11-29T11:10:15.000Z',
   });
   const payload = { name: 'ci', scopes: ['jobs:read'], roots: ['/srv/web'], maxRunning: 2 };

@@ -46,7 +46,7 @@ describe('the limits of callers', () => {
     [caller('key:1', 'single'), false],
     [caller('key:1', 'poor'), true],
     [{ ...ADMIN_PRINCIPAL, project: 'poor' }, true],
-    [caller('jwt:ann', 'web'), true],
+    [caller('jwt:ann', 'web', { limits: { ...NO_LIMITS, jobsPerHour: 10 } }), true],
     [caller('job:01J', 'web'), true], // perhaps made with a JWT
     [caller('key:1', 'web', { limits: { ...NO_LIMITS, maxQueued: 1 } }), true],
   ])('know whether a job may be refused: %#', (principal, expected) => {
