@@ -64,11 +64,15 @@ export function problemsOf(errors: readonly TLocalizedValidationError[], prefix:
   });
 }
 
+/** A longer list of values would hide the rest of an answer. */
+const MAX_NAMED = 30;
+
 function messageFor(error: TLocalizedValidationError): string {
   switch (error.keyword) {
     case 'type':
       return `must be ${withArticle(String(error.params.type))}`;
     case 'enum':
+      if (error.params.allowedValues.length > MAX_NAMED) return 'is none of the values in /openapi.json';
       return `must be one of ${error.params.allowedValues.map(String).join(', ')}`;
     case 'minLength':
       return error.params.limit === 1

@@ -139,6 +139,11 @@ test('the list accepts filters repeated or separated by commas', async () => {
   ]);
 });
 
+test('a code of errors that there is not is refused in a short sentence', async () => {
+  const answer = await shared.app.inject({ url: '/v1/jobs?errorCode=nope', headers: asCaller });
+  expect(answer.json().detail).toBe('query.errorCode.0 is none of the values in /openapi.json');
+});
+
 test('the list has previews and no texts', async () => {
   await using http = await startHttp();
   await http.make('x'.repeat(500));
