@@ -2,6 +2,7 @@
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { Batch, BatchCreated, Job } from '../../src/protocol/job.ts';
+import type { KeyCreated } from '../../src/protocol/key.ts';
 
 export type JobRequest = Readonly<Record<string, unknown>>;
 
@@ -76,6 +77,11 @@ export function createBenchClient(target: { readonly url: string; readonly token
       return null;
     },
     createBatch: (prompts: readonly unknown[]) => send<BatchCreated>('POST', '/v1/batches', { prompts }),
+    /** The token of a new key that may make jobs. */
+    createKey: async (key: JobRequest) =>
+      (await send<KeyCreated>('POST', '/v1/keys', { scopes: ['jobs:write'], ...key })).token ?? '',
+    pauseQueue: () => send<unknown>('POST', '/v1/queue/pause', {}),
+    resumeQueue: () => send<unknown>('POST', '/v1/queue/resume', {}),
     batch,
     cancelBatch: (id: string) => send<Batch>('POST', `/v1/batches/${id}/cancel`),
     /** The jobs of some batches by status, and in total. */

@@ -3,7 +3,7 @@
  * and writes JSON.
  *
  *   --quick          few repetitions: shows that it works; not to quote
- *   --only a,b       some of latency, throughput, resources, scale, waiting, recovery
+ *   --only a,b       some of latency, throughput, resources, scale, waiting, load, recovery
  *   --json PATH      the JSON there instead of bench-results/<date>.json
  *   --built          the server from dist/ (npm run build first)
  *   --server DIR     the server of another checkout, for example of an earlier commit
@@ -26,6 +26,7 @@ import { messageOf } from '../../src/errors.ts';
 import { findRedisServer } from '../../src/redis/private/find-server.ts';
 import { startOfflineModel } from '../offline-model/server.ts';
 import { measureLatency } from './latency.ts';
+import { measureLoad } from './load.ts';
 import { machineFacts } from './machine.ts';
 import { measureRecovery } from './recovery.ts';
 import { renderMachine, renderSection } from './report.ts';
@@ -39,7 +40,7 @@ import { measureWaiting } from './waiting.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const RESULTS = join(ROOT, 'bench-results');
-const PARTS = ['latency', 'throughput', 'resources', 'scale', 'waiting', 'recovery'] as const;
+const PARTS = ['latency', 'throughput', 'resources', 'scale', 'waiting', 'load', 'recovery'] as const;
 type Part = (typeof PARTS)[number];
 
 const isPart = (name: string): name is Part => PARTS.some((part) => part === name);
@@ -151,6 +152,7 @@ async function main(): Promise<void> {
       resources: () => measureResources(setting),
       scale: () => measureScale(setting),
       waiting: () => measureWaiting(setting),
+      load: () => measureLoad(setting),
       recovery: () => measureRecovery(setting),
     };
     const sections: Record<string, Section> = {};
