@@ -41,7 +41,7 @@ export interface JobServiceOptions {
   readonly placeSession: SessionPlacement;
   /** @throws AppError queue.full when the queue has no room for `count` more jobs */
   admit(count: number): void;
-  readonly callers: Pick<CallerLimiter, 'limitsJobs' | 'refusal'>;
+  readonly callers: Pick<CallerLimiter, 'wasRefused' | 'accepted' | 'refusal'>;
   newId(): NewId;
   /** Whether a job of this provider could start now. */
   hasRoom(provider: string): boolean;
@@ -142,22 +142,20 @@ export function createJobService({
       by: actorOf(principal),
     };
     const entry = { id, delayMs: delivered || resolved.delayMs > 0 ? resolved.delayMs : null };
-    if (key === null && !callers.limitsJobs(principal)) {
+    if (key === null && !callers.wasRefused(principal)) {
       // Redis gets both together and writes them to disk once. If the second one is lost, the entry
       // is added when a node is given the job.
       const made = Promise.all([records.create(job), queue.add(entry)]);
       const [document, [result]] = await Promise.all([documentOf(freshJob(job)), made]);
-      // A limit that this node does not know yet.
-      if (result.kind === 'limited') {
-        await queue.remove(id);
-        throw callers.refusal(result, principal, 1);
-      }
-      return { job: document, replayed: false };
+      if (result.kind === 'created') return { job: document, replayed: false, rate: result.rate ?? null };
+      await queue.remove(id);
+      if (result.kind === 'limited') throw callers.refusal(result, principal, 1);
     }
     const result = await records.create(job);
     if (result.kind === 'limited') throw callers.refusal(result, principal, 1);
     // Another call with this key was faster: return its job.
     if (result.kind !== 'created') return add(principal, idempotency, retryOf, requested);
+    callers.accepted(principal);
     await failpoint('job.created');
     await queue.add(entry);
     return { job: await documentOf(freshJob(job)), replayed: false, rate: result.rate ?? null };

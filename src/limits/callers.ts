@@ -8,16 +8,22 @@ import type { SettledLimits } from '../records/script-runner.ts';
 type Caller = Pick<Principal, 'id' | 'project' | 'admin' | 'limits'>;
 
 export interface CallerLimiter {
-  /** Whether a limit may refuse the jobs of a caller. */
-  limitsJobs(caller: Caller): boolean;
+  /** Whether the last job of a caller was refused, as far as this node knows. */
+  wasRefused(caller: Pick<Caller, 'id' | 'project'>): boolean;
+  /** A job of the caller was made. */
+  accepted(caller: Pick<Caller, 'id' | 'project'>): void;
   /**
    * Counts a request. Returns what is left; null: there is no limit. Admins have none.
    * @throws AppError limit.requests_per_minute
    */
   takeRequest(caller: Caller): Promise<Rate | null>;
   /** The error for a caller that is refused. `count`: how many jobs it asked for at once. */
-  refusal(limited: Limited, caller: Pick<Caller, 'project'>, count: number): AppError;
+  refusal(limited: Limited, caller: Pick<Caller, 'id' | 'project'>, count: number): AppError;
 }
+
+const nameOf = ({ id, project }: Pick<Caller, 'id' | 'project'>): string => `${project}|${id}`;
+/** Of callers that are remembered as refused. */
+const MAX_REFUSED = 10_000;
 
 /** A caller without a limit costs no round trip. */
 export function createCallerLimiter(
@@ -32,17 +38,18 @@ export function createCallerLimiter(
     limits,
     { ...NO_LIMITS, ...settled.projects[project] },
   ];
-  function refusal(limited: Limited, caller: Pick<Caller, 'project'>, count: number): AppError {
+  const refused = new Set<string>();
+  function refusal(limited: Limited, caller: Pick<Caller, 'id' | 'project'>, count: number): AppError {
     onLimited(limited.limit);
+    if (refused.size >= MAX_REFUSED) refused.clear();
+    if (limited.limit !== 'requestsPerMinute') refused.add(nameOf(caller));
     return limitError(limited, caller, count);
   }
 
   return {
     refusal,
-    limitsJobs: (caller) =>
-      limitsOf(caller).some(({ jobsPerHour, maxQueued, usdPerDay }) =>
-        [jobsPerHour, maxQueued, usdPerDay].some((limit) => limit !== null),
-      ),
+    wasRefused: (caller) => refused.has(nameOf(caller)),
+    accepted: (caller) => void refused.delete(nameOf(caller)),
     async takeRequest(caller) {
       if (caller.admin || limitsOf(caller).every((limits) => limits.requestsPerMinute === null)) return null;
       const taken = await counts.take(caller);

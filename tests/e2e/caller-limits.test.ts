@@ -47,6 +47,15 @@ it('jobs an hour: a retry and each job of a batch count, a replay and a refused 
   );
 });
 
+it('a job over the limit is refused and leaves nothing behind, the first time and after that', async () => {
+  const call = await caller({ project: 'left', jobsPerHour: 1 });
+  const statuses: number[] = [];
+  for (let i = 0; i < 3; i += 1) statuses.push((await call('POST', '/v1/jobs?wait=20', shout)).status);
+  expect(statuses).toEqual([200, 429, 429]);
+  const { data } = (await (await call('GET', '/v1/jobs')).json()) as { data: Job[] }; // the documented answer
+  expect(data).toHaveLength(1);
+});
+
 it('requests a minute are those of all keys of a project', async () => {
   const calls = [
     await caller({ project: 'busy' }),

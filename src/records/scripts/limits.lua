@@ -27,7 +27,7 @@ local function holdersOfJob(job)
   return holdersOf(project, job.payer ~= '' and job.payer or principalOf(job))
 end
 
-local function limitsOfHolder(holder)
+local function readLimits(holder)
   local principal = string.match(holder, '|(.*)$')
   if not principal then return PROJECT_LIMITS[holder] or NONE end
   if startsWith(principal, 'jwt:') then return JWT_LIMITS end
@@ -36,6 +36,11 @@ local function limitsOfHolder(holder)
   if text == '' then return NONE end
   local ok, limits = pcall(cjson.decode, text)
   return ok and type(limits) == 'table' and limits or NONE
+end
+local limitsRead = {}
+local function limitsOfHolder(holder)
+  limitsRead[holder] = limitsRead[holder] or readLimits(holder)
+  return limitsRead[holder]
 end
 local function limitOf(holder, name) return tonumber(limitsOfHolder(holder)[name]) end
 

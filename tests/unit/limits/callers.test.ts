@@ -41,16 +41,15 @@ describe('the limits of callers', () => {
     expect(taken).toEqual(['key:1', 'key:2']);
   });
 
-  it.each<[Principal, boolean]>([
-    [caller('key:1', 'web'), false],
-    [caller('key:1', 'single'), false],
-    [caller('key:1', 'poor'), true],
-    [{ ...ADMIN_PRINCIPAL, project: 'poor' }, true],
-    [caller('jwt:ann', 'web', { limits: { ...NO_LIMITS, jobsPerHour: 10 } }), true],
-    [caller('job:01J', 'web'), true], // perhaps made with a JWT
-    [caller('key:1', 'web', { limits: { ...NO_LIMITS, maxQueued: 1 } }), true],
-  ])('know whether a job may be refused: %#', (principal, expected) => {
-    expect(limiter().limitsJobs(principal)).toBe(expected);
+  it('remember whose last job was refused, until one is made', () => {
+    const { refusal, accepted, wasRefused } = limiter();
+    const [ann, bob] = [caller('key:1', 'web'), caller('key:2', 'web')];
+    refusal({ ...LIMITED, limit: 'requestsPerMinute' }, ann, 1);
+    expect(wasRefused(ann)).toBe(false);
+    refusal(LIMITED, ann, 1);
+    expect([wasRefused(ann), wasRefused(bob)]).toEqual([true, false]);
+    accepted(ann);
+    expect(wasRefused(ann)).toBe(false);
   });
 
   it('a refusal names the limit, whose it is, and when to come back', async () => {
@@ -62,7 +61,7 @@ describe('the limits of callers', () => {
       'this caller may make 10 jobs an hour; 2 of 20 fit now',
     );
     const ofProject = { ...LIMITED, of: 'project', limit: 'maxQueued', retryMs: null } as const;
-    expect(refusal(ofProject, { project: 'web' }, 1)).toMatchObject({
+    expect(refusal(ofProject, { id: 'ann', project: 'web' }, 1)).toMatchObject({
       ...{ code: 'limit.max_queued', message: 'the project web may have 10 jobs that have not started' },
       retryAfterSeconds: 10,
     });
