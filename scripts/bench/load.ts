@@ -190,7 +190,8 @@ const TIMES = 20_000;
 async function authenticateMs(): Promise<number> {
   const jwtSecret = randomBytes(32).toString('hex');
   const logger = pino({ level: 'silent' });
-  const settings = { jwtKeys: null, jwtIssuer: null, jwtAudience: null, jwtProjectClaim: 'project' };
+  const none = { jwtKeys: null, jwtIssuer: null, jwtAudience: null, jwtLimits: {}, jwtJobsPerHour: null };
+  const settings = { ...none, jwtProjectClaim: 'project' };
   const jwts = await createJwtVerifier({ settings: { ...settings, jwtSecret, jwtMaxLifeMs: 1e8 }, logger });
   const authenticator = createAuthenticator({
     ...{ adminToken: jwtSecret, jwts, guesses: createGuesses({ onRefused: () => undefined }) },
