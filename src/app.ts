@@ -14,6 +14,7 @@ import { createJwtVerifier } from './auth/jwt.ts';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { createKeys } from './auth/keys.ts';
 import { ADMIN_PRINCIPAL, actorOf, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
+import { createSigner } from './auth/signer.ts';
 import { configPlaces } from './config/places.ts';
 import type { Settings } from './config/schema.ts';
 import { urlSecrets } from './config/secrets.ts';
@@ -145,7 +146,8 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const redis = await openRedis(server.url, component('redis'));
   life.onStop('redis connections', () => redis.close());
   const names = createNames(settings);
-  const opened = { redis, names, nodeId, settings, moreRoots, report, logger: component('rpc') };
+  const signer = createSigner(settings.signingSecret);
+  const opened = { redis, names, nodeId, settings, moreRoots, report, signer, logger: component('rpc') };
   const { records, batchRecords, changeLog, claims, upkeep, gates, ...more } = await openRecords(opened);
   const { keyRecords, auditLog, doorbells, requestCounts } = more;
   await upkeep.join({ version, host: hostname() }, settings.nodeLostAfterMs);
@@ -178,7 +180,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
 
   const keys = createKeys({
     ...{ records: keyRecords, copies: createKeyCopies(store), doorbells, channel: names.keysDoorbell },
-    ...{ newId, logger: component('keys') },
+    ...{ newId, signer, logger: component('keys') },
   });
   await life.start('keys', keys);
 
@@ -264,15 +266,13 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     onRun: executor.kick,
     onCancel: executor.lookAtCancel,
     raw: createRawRequests({
-      mode: settings.rawRequests,
-      privateRedis: server.port !== null,
-      claims,
-      doorbells,
-      responses: names.responses,
+      ...{ mode: settings.rawRequests, privateRedis: server.port !== null, signs: signer !== null },
+      ...{ claims, doorbells, responses: names.responses },
       resolve: (request) => createPromptResolver(RAW_PRINCIPAL, { settings, providers, pricing })(request),
       newId,
       newExecutionId: () => newId().id,
       redactor,
+      logger: component('rpc'),
     }),
     logger: component('rpc'),
   });

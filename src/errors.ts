@@ -40,6 +40,7 @@ export const ERROR_CODES = {
   'auth.revoked': meaning(403, 'The key that made the job no longer counts'),
   'auth.too_many_attempts': meaning(429, 'Too many wrong tokens were sent', true),
   'auth.unavailable': meaning(503, 'Whether the token is valid cannot be checked now', true),
+  'auth.unsigned': meaning(403, 'The record of the job is not signed by this server'),
   'auth.required': meaning(401, 'The CLI is not logged in or its key was refused'),
 
   'job.not_found': meaning(404, 'There is no such job'),

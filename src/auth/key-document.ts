@@ -7,7 +7,10 @@ import type { KeyRecord } from './ports.ts';
 import type { Principal } from './principal.ts';
 
 /** `now`: milliseconds since the epoch. */
-export function statusOf({ revokedAt, expiresAt }: KeyRecord, now: number): Key['status'] {
+export function statusOf(
+  { revokedAt, expiresAt }: KeyRecord,
+  now: number,
+): Exclude<Key['status'], 'unsigned'> {
   if (revokedAt !== null) return 'revoked';
   return expiresAt !== null && expiresAt <= now ? 'expired' : 'active';
 }
@@ -23,11 +26,11 @@ export function principalOf(record: KeyRecord): Principal {
 }
 
 /** @param lastUsedAt milliseconds since the epoch; null: never */
-export function keyDocument(record: KeyRecord, lastUsedAt: number | null, now: number): Key {
+export function keyDocument(record: KeyRecord, lastUsedAt: number | null, status: Key['status']): Key {
   const { providers, roots, tools, permissionModes } = { ...OPEN_GRANT, ...record.grant };
   return {
     ...{ id: record.id, name: record.name, project: record.project, scopes: [...record.scopes] },
-    status: statusOf(record, now),
+    status,
     ...{ createdAt: timeOf(record.createdAt), createdBy: record.createdBy },
     ...{ expiresAt: timeOrNull(record.expiresAt), revokedAt: timeOrNull(record.revokedAt) },
     lastUsedAt: timeOrNull(lastUsedAt),

@@ -3,7 +3,6 @@
  * change rings a doorbell; a lost one costs two seconds. What Redis has lost, each node puts back
  * from its copies: a newer revision always wins, so a revocation is never undone.
  */
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Logger } from 'pino';
 import { AppError, messageOf } from '../errors.ts';
 import type { Idempotency } from '../http/ports.ts';
@@ -12,8 +11,11 @@ import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 import { createPeriodic, type Periodic } from '../timing.ts';
 import { futureTime, keyDocument, principalOf, requestedRights, statusOf } from './key-document.ts';
+import { createKeySigning } from './key-signing.ts';
+import { digestOf, idIn, isTokenOf, newToken } from './key-token.ts';
 import type { KeyAct, KeyCopies, KeyRecord, KeyRecords } from './ports.ts';
 import { actorOf, type Principal, scopedKey } from './principal.ts';
+import type { Signer } from './signer.ts';
 
 const POLL_MS = 2000;
 /** Without news from Redis for this long, keys are refused: one may have been revoked. */
@@ -21,8 +23,6 @@ const STALE_MS = 30_000;
 const NOTE_USE_MS = 60_000;
 /** Of a change, each after another one that came before it. */
 const MAX_TRIES = 10;
-
-const TOKEN = /^bp_([0-7][0-9A-HJKMNP-TV-Z]{25})_[A-Za-z0-9_-]{43}$/;
 
 export interface Keys {
   start(): Promise<void>;
@@ -54,7 +54,7 @@ export interface Keys {
   create(principal: Principal, request: KeyRequest, idempotency: Idempotency | null): Promise<KeyCreated>;
   /** The key then. Idempotent. @throws AppError key.not_found */
   revoke(principal: Principal, id: string): Promise<Key>;
-  /** Gives a key another token; the one before stops working. @throws AppError key.not_found */
+  /** Gives a key another token and ends the one before. @throws AppError key.not_found */
   rotate(principal: Principal, id: string): Promise<KeyCreated>;
 }
 
@@ -64,6 +64,8 @@ export interface KeysOptions {
   readonly doorbells: Pick<Doorbells, 'listen' | 'onResumed'>;
   readonly channel: string;
   newId(): { readonly id: string; readonly createdAt: number };
+  /** Null: records are not signed. */
+  readonly signer: Signer | null;
   /** Default: the clock. */
   readonly now?: () => number;
   /** Milliseconds of a clock that never goes back. */
@@ -72,17 +74,23 @@ export interface KeysOptions {
 }
 
 export function createKeys(options: KeysOptions): Keys {
-  const { records, copies, doorbells, channel, newId, now = Date.now, logger } = options;
+  const { records, copies, doorbells, channel, newId, signer, now = Date.now, logger } = options;
   const { elapsed = () => performance.now() } = options;
   const known = new Map<string, KeyRecord>();
   /** Not on this node's disk yet. */
   const uncopied = new Map<string, KeyRecord>();
   const used = new Map<string, number>();
+  const { signed, isSigned } = createKeySigning(signer);
   let version: string | null = null;
   let freshAt = Number.NEGATIVE_INFINITY;
   let turn: Promise<unknown> = Promise.resolve();
   let periodic: Periodic | null = null;
   let leave: (() => void)[] = [];
+
+  const statusNow = (record: KeyRecord): Key['status'] => {
+    const status = statusOf(record, now());
+    return status === 'active' && !isSigned(record) ? 'unsigned' : status;
+  };
 
   /** Reads the keys again if they have changed. One read after the other. */
   function refresh(): Promise<void> {
@@ -104,8 +112,12 @@ export function createKeys(options: KeysOptions): Keys {
     const stored = new Map((await records.all()).map((record) => [record.id, record]));
     let restored = 0;
     for (const record of known.values()) {
-      if (record.rev <= (stored.get(record.id)?.rev ?? 0)) continue;
-      const { kind } = await records.put(record, null);
+      const there = stored.get(record.id);
+      const isForged = there !== undefined && !isSigned(there) && isSigned(record);
+      if (record.rev <= (there?.rev ?? 0) && !isForged) continue;
+      const right = isForged && there.rev >= record.rev ? signed({ ...record, rev: there.rev + 1 }) : record;
+      const { kind } = await records.put(right, null);
+      if (right !== record) learn(right);
       if (kind === 'stored') restored += 1;
     }
     if (restored > 0) logger.warn({ keys: restored }, 'Redis had lost keys, which are back');
@@ -114,7 +126,8 @@ export function createKeys(options: KeysOptions): Keys {
 
   /** Takes over a record that is newer. A revocation holds at once, even while the disk is full. */
   function learn(record: KeyRecord): void {
-    if (record.rev <= (known.get(record.id)?.rev ?? 0)) return;
+    const before = known.get(record.id);
+    if (before !== undefined && (record.rev <= before.rev || (isSigned(before) && !isSigned(record)))) return;
     known.set(record.id, record);
     uncopied.set(record.id, record);
   }
@@ -137,7 +150,7 @@ export function createKeys(options: KeysOptions): Keys {
   }
 
   const valid = (record: KeyRecord | undefined): Principal | null =>
-    record !== undefined && statusOf(record, now()) === 'active' ? principalOf(record) : null;
+    record !== undefined && statusNow(record) === 'active' ? principalOf(record) : null;
 
   const isStale = (): boolean => elapsed() - freshAt > STALE_MS;
   const refuseIfStale = (): void => {
@@ -157,7 +170,7 @@ export function createKeys(options: KeysOptions): Keys {
       if (before === undefined) throw new AppError('key.not_found', `there is no key ${id}`);
       const changes = of(before);
       if (Object.keys(changes).length === 0) return before;
-      const record = { ...before, ...changes, rev: before.rev + 1 };
+      const record = signed({ ...before, ...changes, rev: before.rev + 1 });
       const { kind } = await records.put(record, null, { actor: actorOf(principal), action, details: {} });
       if (kind !== 'stored') continue;
       learn(record);
@@ -176,7 +189,7 @@ export function createKeys(options: KeysOptions): Keys {
   async function shownAll(list: readonly KeyRecord[]): Promise<readonly Key[]> {
     const lastUsed = await records.lastUsed();
     const lastOf = (id: string) => used.get(id) ?? lastUsed.get(id) ?? null;
-    return list.map((record) => keyDocument(record, lastOf(record.id), now()));
+    return list.map((record) => keyDocument(record, lastOf(record.id), statusNow(record)));
   }
 
   return {
@@ -241,11 +254,11 @@ export function createKeys(options: KeysOptions): Keys {
       const { id, createdAt } = newId();
       const token = newToken(id);
       const expires = expiresAt === null ? null : futureTime(expiresAt, now());
-      const record: KeyRecord = {
+      const record = signed({
         ...{ id, rev: 1, generation: 1, name, project, scopes: [...new Set(scopes)] },
         ...{ digest: digestOf(token), createdAt, createdBy: principal.id },
         ...{ expiresAt: expires, revokedAt: null, ...requestedRights(request) },
-      };
+      });
       const details = { scopes: record.scopes };
       const act = { actor: actorOf(principal), action: 'key.created', details } as const;
       const result = await records.put(record, scopedKey(principal, idempotency), act);
@@ -284,14 +297,3 @@ export function createKeys(options: KeysOptions): Keys {
     },
   };
 }
-
-const digestOf = (token: string): string => hash('sha256', token);
-const idIn = (token: string): string => TOKEN.exec(token)?.[1] ?? '';
-
-/** Takes the same time for each wrong token, also of a key that does not exist. */
-function isTokenOf(record: KeyRecord | undefined, token: string): boolean {
-  const wanted = Buffer.from(record?.digest ?? digestOf(''), 'hex');
-  return timingSafeEqual(Buffer.from(digestOf(token), 'hex'), wanted);
-}
-
-const newToken = (id: string): string => `bp_${id}_${randomBytes(32).toString('base64url')}`;

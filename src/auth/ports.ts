@@ -24,6 +24,8 @@ export interface KeyRecord {
   readonly grant?: KeyGrant;
   /** Missing in older records. */
   readonly limits?: CallerLimits;
+  /** Of all the other fields. Missing: none. */
+  readonly signature?: string;
 }
 
 /** Each caller with a key comes from outside. */

@@ -20,6 +20,8 @@ export function unsafeSettings(settings: Settings, env: Environment): Problem[] 
     ...unsafeAddress(settings),
     ...wrongProxies(settings),
     ...secretProblems(settings, env),
+    ...weakSecret('jwtSecret (JWT_SECRET)', settings.jwtSecret),
+    ...weakSecret('signingSecret (BULLPEN_SIGNING_SECRET)', settings.signingSecret),
     ...jwtProblems(settings),
   ];
 }
@@ -57,11 +59,13 @@ function isNetwork(text: string): boolean {
   return /^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128);
 }
 
-function secretProblems({ redisUrl, workerRedisUrl, jwtSecret }: Settings, env: Environment): Problem[] {
+function secretProblems(settings: Settings, env: Environment): Problem[] {
+  const { redisUrl, workerRedisUrl, jwtSecret, signingSecret } = settings;
   const secrets: [string, readonly string[]][] = [
     ['redisUrl (REDIS_URL)', urlSecrets(redisUrl ?? '')],
     ['workerRedisUrl (BULLPEN_WORKER_REDIS_URL)', urlSecrets(workerRedisUrl ?? '')],
     ['jwtSecret (JWT_SECRET)', [jwtSecret ?? '']],
+    ['signingSecret (BULLPEN_SIGNING_SECRET)', [signingSecret ?? '']],
     ...SECRET_VARIABLES.map((name): [string, readonly string[]] => [name, [env[name] ?? '']]),
   ];
   return secrets.filter(([, values]) => values.some(isKnown)).map(([path]) => ({ path, message: KNOWN }));
@@ -70,21 +74,18 @@ function secretProblems({ redisUrl, workerRedisUrl, jwtSecret }: Settings, env: 
 const MIN_SECRET_BYTES = 32;
 const MIN_SECRET_CHARACTERS = 8;
 
-/** A caller with one JWT can try secrets offline, and with the right one be every caller. */
+/** Who has one signature, as a JWT, can try secrets offline, and with the right one sign all. */
+function weakSecret(path: string, secret: string | null): Problem[] {
+  const make = 'make one with `openssl rand -hex 32`';
+  if (secret === null || isKnown(secret)) return [];
+  if (Buffer.byteLength(secret) < MIN_SECRET_BYTES)
+    return [{ path, message: `has fewer than ${MIN_SECRET_BYTES} bytes; ${make}` }];
+  if (new Set(secret).size >= MIN_SECRET_CHARACTERS) return [];
+  return [{ path, message: `has fewer than ${MIN_SECRET_CHARACTERS} different characters; ${make}` }];
+}
+
 function jwtProblems({ jwtSecret, jwtKeys, jwtAudience }: Settings): Problem[] {
   const problems: Problem[] = [];
-  const path = 'jwtSecret (JWT_SECRET)';
-  const make = 'make one with `openssl rand -hex 32`';
-  if (jwtSecret !== null && !isKnown(jwtSecret)) {
-    if (Buffer.byteLength(jwtSecret) < MIN_SECRET_BYTES) {
-      problems.push({ path, message: `has fewer than ${MIN_SECRET_BYTES} bytes; ${make}` });
-    } else if (new Set(jwtSecret).size < MIN_SECRET_CHARACTERS) {
-      problems.push({
-        path,
-        message: `has fewer than ${MIN_SECRET_CHARACTERS} different characters; ${make}`,
-      });
-    }
-  }
   if (jwtKeys === null) return problems;
   const keysPath = 'jwtKeys (BULLPEN_JWT_KEYS)';
   const url = jwtKeys.startsWith('/') ? null : URL.parse(jwtKeys);

@@ -6,7 +6,7 @@
 import { type Static, Type } from 'typebox';
 import { callerSettings } from '../protocol/grant.ts';
 import { ProcessLimits, ProviderSettings } from '../protocol/provider-settings.ts';
-import { MODEL_PATTERN } from '../protocol/schema.ts';
+import { MODEL_PATTERN, nullable } from '../protocol/schema.ts';
 import { Prices } from '../protocol/usage.ts';
 import { EXECUTION_LIMITS } from './execution-limits.ts';
 import {
@@ -100,6 +100,14 @@ export const SETTINGS = {
     SECOND,
     366 * DAY,
   ),
+  signingSecret: nullable(Type.String({ minLength: 1 }), {
+    env: 'BULLPEN_SIGNING_SECRET',
+    formerEnv: 'HMAC_SECRET',
+    defaultText: 'records are not signed',
+    default: null,
+    description:
+      'The secret with which jobs and keys in Redis are signed, the same on all servers of the Redis: 32 or more bytes.',
+  }),
   redisUrl: optional(
     'REDIS_URL',
     'none',

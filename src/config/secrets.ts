@@ -17,11 +17,11 @@ const isSecretName = (name: string): boolean =>
 
 /**
  * The secrets that the server was given: the values of its variables with a secret's name, the
- * secret of JWTs, the headers and the passwords of URLs in its variables and settings, and the
- * secret arguments of its providers.
+ * secrets of JWTs and records, the headers and the passwords of URLs in its variables and settings,
+ * and the secret arguments of its providers.
  */
 export function secretsOf(
-  settings: Pick<Settings, 'redisUrl' | 'workerRedisUrl' | 'jwtSecret' | 'providers'>,
+  settings: Pick<Settings, 'redisUrl' | 'workerRedisUrl' | 'jwtSecret' | 'signingSecret' | 'providers'>,
   env: Readonly<Record<string, string | undefined>>,
 ): readonly string[] {
   const secrets: string[] = [];
@@ -31,7 +31,8 @@ export function secretsOf(
     if (HEADERS.test(name)) secrets.push(...headerSecrets(value));
     secrets.push(...urlSecrets(value));
   }
-  if (settings.jwtSecret !== null) secrets.push(settings.jwtSecret);
+  for (const secret of [settings.jwtSecret, settings.signingSecret])
+    if (secret !== null) secrets.push(secret);
   for (const url of [settings.redisUrl, settings.workerRedisUrl]) secrets.push(...urlSecrets(url ?? ''));
   const { custom, ...builtIn } = settings.providers;
   for (const { args } of [...Object.values(builtIn), ...Object.values(custom)]) {

@@ -54,6 +54,7 @@ export function freshJob(job: NewJob): Omit<JobCopy, 'updatedAt' | 'rev'> {
     project: job.project,
     principal: job.principal,
     grant: job.grant,
+    forged: false,
     sessionId: job.sessionId,
     nativeSessionId: null,
     status: delayMs > 0 ? 'scheduled' : 'queued',

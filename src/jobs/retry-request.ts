@@ -1,4 +1,5 @@
 /** The request of a job that retries a finished one: in its session, or from the start. */
+import { UNSIGNED } from '../auth/job-rights.ts';
 import { AppError } from '../errors.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { BatchPrompt, PromptOverrides, ResolvedPrompt, RetryRequest } from '../protocol/prompt.ts';
@@ -12,14 +13,16 @@ export interface Requested extends Pick<ResolvedPrompt, 'continues'> {
 }
 
 /**
- * @throws AppError provider.unsupported_option, session.not_found: the session was asked for and
- *   cannot be continued
+ * @throws AppError auth.unsigned; provider.unsupported_option, session.not_found: the session was
+ *   asked for and cannot be continued
  */
 export function retryRequest(
   job: JobCopy,
   { from, ...overrides }: RetryRequest,
   providers: Pick<Providers, 'get'>,
 ): Requested {
+  // It would be signed then.
+  if (job.forged) throw new AppError('auth.unsigned', UNSIGNED);
   // as: merged from two checked halves; the resolver checks the whole
   const request = { ...toRequest(job.request), ...overrides } as BatchPrompt;
   const { provider } = providers.get(job.request.provider);

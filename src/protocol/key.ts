@@ -56,7 +56,10 @@ const fields = {
   name: Name,
   project: ProjectName,
   scopes: Scopes,
-  status: Type.Enum(['active', 'expired', 'revoked']),
+  status: Type.Enum(['active', 'expired', 'revoked', 'unsigned'], {
+    description:
+      '`unsigned`: its record is not signed with the BULLPEN_SIGNING_SECRET; it is refused until it is rotated',
+  }),
   createdAt: Type.String({ description: 'RFC 3339' }),
   createdBy: Type.String({ description: 'the principal that made it' }),
   expiresAt: time('RFC 3339; null: never'),

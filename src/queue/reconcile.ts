@@ -87,8 +87,8 @@ export function createReconciler({
     }
   }
 
-  const mayRestore = ({ attempts, kind, createdAt }: JobCopy): boolean =>
-    attempts === 0 && kind === 'api' && Date.now() - Date.parse(createdAt) < restoreYoungerThanMs;
+  const mayRestore = ({ attempts, kind, forged, createdAt }: JobCopy): boolean =>
+    attempts === 0 && kind === 'api' && !forged && Date.now() - Date.parse(createdAt) < restoreYoungerThanMs;
 
   async function restore(job: JobCopy): Promise<void> {
     await store.run('copies.rewind', { id: job.id });

@@ -1,3 +1,4 @@
+import type { Signer } from '../auth/signer.ts';
 import type { ReportDamage } from '../damage.ts';
 import { AppError, isDamage } from '../errors.ts';
 import type { JobStatus } from '../protocol/job.ts';
@@ -15,7 +16,11 @@ const idsOf = (entries: readonly BatchEntry[]): string[] =>
   entries.flatMap((entry) => ('id' in entry ? [entry.id] : []));
 
 /** {@link BatchRecords} over Redis. */
-export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage): BatchRecords {
+export function createBatchRecords(
+  scripts: ScriptRunner,
+  report: ReportDamage,
+  signer: Signer | null,
+): BatchRecords {
   /** Runs a read, and reports damage. @throws AppError record.damaged */
   async function reading<T>(id: string, read: () => Promise<T>): Promise<T> {
     try {
@@ -61,7 +66,7 @@ export function createBatchRecords(scripts: ScriptRunner, report: ReportDamage):
     },
 
     async add(batchId, from, jobs) {
-      const list = jobs.flatMap((job) => namedArguments(jobArguments(job)));
+      const list = jobs.flatMap((job) => namedArguments(jobArguments(job, signer)));
       const added = await scripts.run('batch-add', { batch: batchId, from }, list);
       if (added === 1) return;
       const why = 'the batch, or jobs of it before these, are missing; try again';

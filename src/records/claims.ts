@@ -1,8 +1,13 @@
+import { readJobGrant } from '../auth/job-grant.ts';
+import type { Signer } from '../auth/signer.ts';
 import type { ReportDamage } from '../damage.ts';
 import { type ErrorCode, wireError } from '../errors.ts';
 import { jobOutcome, sumOfUsage } from '../protocol/outcome.ts';
-import type { Claim, Claims, FinishResult, LeaseState, TimedEvent } from './ports.ts';
-import { decodeClaim, decodeWaiting, encodeEvents, jobArguments, sessionBegunBy } from './record-codec.ts';
+import { DEFAULT_PROJECT } from '../protocol/project.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import { isForged } from './job-signature.ts';
+import type { Claim, Claims, FinishResult, JobRecord, LeaseState, TimedEvent, WaitingJob } from './ports.ts';
+import { encodeEvents, jobArguments, requestOf, sessionBegunBy, sessionOf } from './record-codec.ts';
 import { actorArguments, type ScriptRunner } from './script-runner.ts';
 
 /** The outcome of a job that waited longer than its `ttlMs`. */
@@ -53,6 +58,7 @@ export function createClaims(
   timing: { readonly leaseMs: number; readonly leaderMs: number },
   roots: (() => readonly string[]) | null,
   report: ReportDamage,
+  signer: Signer | null,
 ): Claims {
   const expired = JSON.stringify(EXPIRED);
   const quota = JSON.stringify(NO_QUOTA);
@@ -60,7 +66,7 @@ export function createClaims(
 
   /** Claims with a readable request. The others end here, because no node can run them. */
   function readable(reply: unknown): Claim[] {
-    const rows = (reply as unknown[][]).map(decodeClaim); // the script's replies
+    const rows = (reply as unknown[][]).map((row) => decodeClaim(row, signer)); // the script's replies
     for (const { jobId, executionId, request } of rows) {
       if (request !== null) continue;
       report({ kind: 'job', id: jobId, why: 'its request cannot be read' });
@@ -93,7 +99,9 @@ export function createClaims(
 
     async peek(max) {
       const found = await scripts.run('peek', { node, max, roots: rootsJson(), maxBytes: PEEK_MAX_BYTES });
-      return (found as unknown[][]).map(decodeWaiting).filter((job) => job !== null); // the script's replies
+      return (found as unknown[][])
+        .map((row) => decodeWaiting(row, signer)) // the script's replies
+        .filter((job) => job !== null);
     },
 
     async owned() {
@@ -149,11 +157,59 @@ export function createClaims(
 
     async adopt(job, executionId) {
       // A raw request has no delay, no time limit for waiting, no lane and no retry.
-      const once = { ...jobArguments(job), delayMs: 0, ttlMs: null, lanes: null, maxAttempts: 1 };
+      const once = { ...jobArguments(job, signer), delayMs: 0, ttlMs: null, lanes: null, maxAttempts: 1 };
       const by = actorArguments(job.by ?? null);
       const args = { node, leaderMs: timing.leaderMs, executionId, ...once, ...by };
       return (await scripts.run('adopt', args)) === 1;
     },
   };
   return claims;
+}
+
+/** A row of a reply of CLAIM or OWNED. `request` is null when it or the grant cannot be read. */
+function decodeClaim(
+  row: readonly unknown[],
+  signer: Signer | null,
+): Omit<Claim, 'request'> & { request: ResolvedPrompt | null } {
+  const [jobId, executionId, attempt, kind, principal, sessionId, text, project, granted] = row;
+  const [signature, waitedMs] = row.slice(9);
+  const { request, grant } = readGranted(String(text), String(granted));
+  const texts = { id: String(jobId), project: String(project), principal: String(principal) };
+  return {
+    jobId: String(jobId),
+    executionId: String(executionId),
+    attempt: Number(attempt),
+    kind: kind === 'raw' ? 'raw' : 'api',
+    project: String(project) || DEFAULT_PROJECT,
+    principal: String(principal),
+    grant,
+    forged: isForged(signer, {
+      ...{ ...texts, request: String(text), grant: String(granted) },
+      signature: String(signature),
+    }),
+    sessionId: String(sessionId) || sessionOf(String(jobId), request ?? { sessionId: null }),
+    request,
+    ...(typeof waitedMs === 'number' && { waitedMs }),
+  };
+}
+
+/** A row of a reply of PEEK; null when it cannot be read. */
+function decodeWaiting(row: readonly unknown[], signer: Signer | null): WaitingJob | null {
+  const [id = '', principal = '', text = '', project = '', granted = '', signature = ''] = row.map(String);
+  const { request, grant } = readGranted(text, granted);
+  if (request === null) return null;
+  const forged = isForged(signer, { id, project, principal, request: text, grant: granted, signature });
+  return { jobId: id, project: project || DEFAULT_PROJECT, principal, grant, forged, request };
+}
+
+/** A request for the executor, which checks it again; null when it or its grant cannot be read. */
+function readGranted(
+  request: string,
+  grant: string,
+): Pick<JobRecord, 'grant'> & { request: ResolvedPrompt | null } {
+  try {
+    return { request: requestOf(request), grant: readJobGrant(grant) };
+  } catch {
+    return { request: null, grant: null };
+  }
 }

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { Signer } from '../auth/signer.ts';
 import type { ReportDamage } from '../damage.ts';
 import { isDamage } from '../errors.ts';
 import type { OwnedAct } from '../protocol/audit.ts';
@@ -20,11 +21,12 @@ export function createJobRecords(
   names: Names,
   scripts: ScriptRunner,
   report: ReportDamage,
+  signer: Signer | null,
 ): JobRecords {
   /** The record in a reply of HGETALL. @throws AppError record.damaged */
   function decode(id: string, failure: unknown, hash: unknown): JobRecord | null {
     try {
-      if (failure === null) return decodeRecord(id, hash as Record<string, string>); // of HGETALL
+      if (failure === null) return decodeRecord(id, hash as Record<string, string>, signer); // of HGETALL
       throw isWrongType(failure) ? damaged('its key is no record') : failure;
     } catch (error) {
       if (isDamage(error)) report({ kind: 'job', id, why: error.message });
@@ -39,7 +41,7 @@ export function createJobRecords(
       const ring = job.delivered !== true && job.request.delayMs === 0;
       const limited = job.limited === true;
       const by = actorArguments(job.by ?? null);
-      const args = { ...jobArguments(job), ...used, ...by, ring, limited };
+      const args = { ...jobArguments(job, signer), ...used, ...by, ring, limited };
       const reply = (await scripts.run('create', args)) as LimitReply; // the script's replies
       const [kind, id] = reply;
       if (kind === 'mismatch') return { kind };

@@ -19,6 +19,7 @@ const storedKey = Compile(
     scopes: Type.Array(Type.Enum([...SCOPES])),
     digest: Type.String({ pattern: '^[0-9a-f]{64}$' }),
     ...{ createdAt: whole, createdBy: text, expiresAt: nullable(whole), revokedAt: nullable(whole) },
+    signature: Type.Optional(Type.String({ maxLength: 128 })),
     // Missing in older records.
     ...{ grant: Type.Optional(Type.Object(grantFields)), limits: Type.Optional(Type.Object(limitFields)) },
   }),

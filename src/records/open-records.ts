@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { KeyRecords } from '../auth/ports.ts';
+import type { Signer } from '../auth/signer.ts';
 import type { Settings } from '../config/schema.ts';
 import type { ReportDamage } from '../damage.ts';
 import type { RedisConnections } from '../redis/connection.ts';
@@ -43,9 +44,11 @@ export async function openRecords(options: {
   /** Real paths of more roots, read at each claim; null: the settings name all roots. */
   readonly moreRoots: (() => readonly string[]) | null;
   readonly report: ReportDamage;
+  /** Null: records are not signed. */
+  readonly signer: Signer | null;
   readonly logger: Logger;
 }): Promise<Records> {
-  const { redis, names, nodeId, settings, report, logger } = options;
+  const { redis, names, nodeId, settings, report, signer, logger } = options;
   const scripts = createScriptRunner(redis.commands, names.prefix, {
     ...settings,
     keepFinishedMs: settings.keepInRedisMs,
@@ -59,8 +62,8 @@ export async function openRecords(options: {
   const alone = settings.redisUrl === null && moreRoots === null;
   const roots = alone ? null : (): readonly string[] => [...real, ...(moreRoots?.() ?? [])];
   return {
-    records: createJobRecords(redis.commands, names, scripts, report),
-    batchRecords: createBatchRecords(scripts, report),
+    records: createJobRecords(redis.commands, names, scripts, report, signer),
+    batchRecords: createBatchRecords(scripts, report, signer),
     changeLog: createChangeLog(redis.commands, names),
     claims: createClaims(
       scripts,
@@ -68,6 +71,7 @@ export async function openRecords(options: {
       { leaseMs: settings.leaseMs, leaderMs: settings.leaseMs },
       roots,
       report,
+      signer,
     ),
     upkeep: createUpkeep(scripts, nodeId, settings.retryBackoffMs),
     gates: createGates(redis.commands, names, scripts),

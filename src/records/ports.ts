@@ -25,6 +25,8 @@ export interface JobRecord {
   readonly principal: string;
   /** What it may do; null: a record of an older version, which is as free as its project. */
   readonly grant: JobGrant | null;
+  /** It should be signed and is not. */
+  readonly forged: boolean;
   /** The session that it resumes, or the one that it begins; that one has the job's id. */
   readonly sessionId: string;
   /** The CLI's own id of that session; null: no execution of this job has begun or resumed it. */
@@ -154,6 +156,7 @@ export interface Claim {
   readonly project: string;
   readonly principal: string;
   readonly grant: JobGrant | null;
+  readonly forged: boolean;
   readonly sessionId: string;
   readonly request: ResolvedPrompt;
   /** Since it could begin. Left out: not known. */
@@ -161,7 +164,7 @@ export interface Claim {
 }
 
 /** A job whose process can be started ahead. */
-export type WaitingJob = Pick<Claim, 'jobId' | 'project' | 'principal' | 'grant' | 'request'>;
+export type WaitingJob = Pick<Claim, 'jobId' | 'project' | 'principal' | 'grant' | 'forged' | 'request'>;
 
 export interface Claimed {
   readonly claims: readonly Claim[];
@@ -187,8 +190,7 @@ export interface Finish {
    * retry, and nothing counts as failed. Null, or left out: it does not wait for one.
    */
   readonly quotaMs?: number | null;
-  /** For a raw job: what to publish on the responses channel. */
-  readonly rawAnswer: string | null;
+  readonly rawAnswer: string | null; // for a raw job: what to publish on the responses channel
 }
 
 export interface TimedEvent extends SourcedEvent {
@@ -199,7 +201,7 @@ export interface TimedEvent extends SourcedEvent {
 /**
  * `read`, `unread`: the events are appended, and the job has readers now or has none (a hint).
  * `spent`: they are appended, and it has to stop: the amount of the day is spent.
- * `fenced`: nothing was appended, because this is no longer the job's current execution.
+ * `fenced`: nothing was appended: this is no longer the job's current execution.
  */
 export type Appended = 'read' | 'unread' | 'spent' | 'fenced';
 

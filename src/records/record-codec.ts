@@ -6,6 +6,7 @@
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { readJobGrant } from '../auth/job-grant.ts';
+import type { Signer } from '../auth/signer.ts';
 import { AppError } from '../errors.ts';
 import { type EventBody, type StoredEvent, withPresentKind } from '../protocol/event.ts';
 import { JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
@@ -13,7 +14,8 @@ import type { Outcome } from '../protocol/outcome.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import { nullable } from '../protocol/schema.ts';
-import type { Claim, JobRecord, NewJob, TimedEvent, WaitingJob } from './ports.ts';
+import { isForged, signatureOf } from './job-signature.ts';
+import type { JobRecord, NewJob, TimedEvent } from './ports.ts';
 import type { ScriptArguments } from './script-runner.ts';
 
 const text = Type.String();
@@ -70,7 +72,7 @@ function parsed<T extends { Check(value: unknown): boolean }>(
 }
 
 /** A stored request. Only the fields above are checked. */
-const requestOf = (json: string): ResolvedPrompt =>
+export const requestOf = (json: string): ResolvedPrompt =>
   // as: the executor checks the other fields before it uses them
   parsed('request', json, storedRequest) as ResolvedPrompt;
 
@@ -94,7 +96,11 @@ export const isStatus = (value: string): value is JobStatus =>
  * A hash of HGETALL as a record; null when there is none.
  * @throws AppError record.damaged
  */
-export function decodeRecord(id: string, hash: Readonly<Record<string, string>>): JobRecord | null {
+export function decodeRecord(
+  id: string,
+  hash: Readonly<Record<string, string>>,
+  signer: Signer | null,
+): JobRecord | null {
   const { status, request, principal = hash['owner'] } = hash; // `owner`: before there were projects
   if (Object.keys(hash).length === 0) return null;
   if (status === undefined || !isStatus(status)) throw damaged('its status is none');
@@ -112,6 +118,10 @@ export function decodeRecord(id: string, hash: Readonly<Record<string, string>>)
     project: orNull(hash['project']) ?? DEFAULT_PROJECT,
     principal,
     grant: readJobGrant(hash['grant'] ?? ''),
+    forged: isForged(signer, {
+      ...{ id, project: hash['project'] ?? '', principal, request, grant: hash['grant'] ?? '' },
+      signature: hash['signature'] ?? '',
+    }),
     sessionId: orNull(hash['sessionId']) ?? outcome?.sessionId ?? sessionOf(id, asked),
     nativeSessionId: orNull(hash['nativeSessionId']),
     batch: orNull(hash['batch']),
@@ -183,7 +193,15 @@ const laneOwner = ({ project, principal }: Pick<NewJob, 'project' | 'principal'>
   principal.startsWith('jwt:') ? encodeURIComponent(`${project}/${principal}`) : principal;
 
 /** A new job as `createJob` of jobs.lua takes it. */
-export function jobArguments(job: NewJob): ScriptArguments {
+export function jobArguments(job: NewJob, signer: Signer | null): ScriptArguments {
+  const { id, project, principal } = job;
+  const request = JSON.stringify(job.request);
+  const grant = job.grant === null ? '' : JSON.stringify(job.grant);
+  const signature = signatureOf(signer, { id, project, principal, request, grant });
+  return { ...unsignedArguments(job), request, grant: grant || null, signature };
+}
+
+function unsignedArguments(job: NewJob): ScriptArguments {
   const { request } = job;
   const lanes = lanesOf(job);
   return {
@@ -191,9 +209,7 @@ export function jobArguments(job: NewJob): ScriptArguments {
     kind: job.kind,
     project: job.project,
     principal: job.principal,
-    grant: job.grant === null ? null : JSON.stringify(job.grant),
     sessionId: job.sessionId,
-    request: JSON.stringify(request),
     score: scoreOf(job),
     delayMs: request.delayMs,
     runAt: request.delayMs > 0 && request.runAt !== undefined ? Date.parse(request.runAt) : null,
@@ -250,50 +266,4 @@ export function encodeEvents(events: readonly TimedEvent[]): (string | number)[]
   const out: (string | number)[] = [];
   for (const { event, raw, at } of events) out.push(at, JSON.stringify(event), raw ?? '');
   return out;
-}
-
-/** A row of a reply of CLAIM or OWNED. `request` is null when it or the grant cannot be read. */
-export function decodeClaim(
-  row: readonly unknown[],
-): Omit<Claim, 'request'> & { request: ResolvedPrompt | null } {
-  const [jobId, executionId, attempt, kind, principal, sessionId, text, project, grantText, waitedMs] = row;
-  const { request, grant } = readGranted(String(text), String(grantText));
-  return {
-    jobId: String(jobId),
-    executionId: String(executionId),
-    attempt: Number(attempt),
-    kind: kind === 'raw' ? 'raw' : 'api',
-    project: String(project) || DEFAULT_PROJECT,
-    principal: String(principal),
-    grant,
-    sessionId: String(sessionId) || sessionOf(String(jobId), request ?? { sessionId: null }),
-    request,
-    ...(typeof waitedMs === 'number' && { waitedMs }),
-  };
-}
-
-/** A row of a reply of PEEK; null when it cannot be read. */
-export function decodeWaiting(row: readonly unknown[]): WaitingJob | null {
-  const [jobId, principal, text, project, grantText] = row.map(String);
-  const { request, grant } = readGranted(text ?? '', grantText ?? '');
-  if (request === null) return null;
-  return {
-    jobId: jobId ?? '',
-    project: project || DEFAULT_PROJECT,
-    principal: principal ?? '',
-    grant,
-    request,
-  };
-}
-
-/** A request for the executor, which checks it again; null when it or its grant cannot be read. */
-function readGranted(
-  request: string,
-  grant: string,
-): Pick<JobRecord, 'grant'> & { request: ResolvedPrompt | null } {
-  try {
-    return { request: requestOf(request), grant: readJobGrant(grant) };
-  } catch {
-    return { request: null, grant: null };
-  }
 }

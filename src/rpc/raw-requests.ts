@@ -7,6 +7,7 @@
  * so the same command works again and again. Delivery is at most once: a message that no server
  * received is lost, and PUBLISH returns 0.
  */
+import type { Logger } from 'pino';
 import { jobGrantOf } from '../auth/job-grant.ts';
 import { actorOf, RAW_PRINCIPAL } from '../auth/principal.ts';
 import { AppError, messageOf } from '../errors.ts';
@@ -24,9 +25,11 @@ export const RAW_ID = 'rawId';
 export const RAW_FORMAT = 'rawFormat';
 
 export interface RawRequestsOptions {
-  /** `auto`: on with the private Redis, where only this user can publish. */
+  /** `auto`: on with the private Redis, where only this user can publish, if nothing is signed. */
   readonly mode: 'auto' | 'on' | 'off';
   readonly privateRedis: boolean;
+  /** Whether records are signed. */
+  readonly signs: boolean;
   readonly claims: Pick<Claims, 'adopt'>;
   readonly doorbells: Pick<Doorbells, 'publish'>;
   /** The channel of the answers. */
@@ -36,6 +39,7 @@ export interface RawRequestsOptions {
   newId(): NewId;
   newExecutionId(): string;
   readonly redactor: Redactor;
+  readonly logger: Logger;
 }
 
 export interface RawRequests {
@@ -49,6 +53,7 @@ export interface RawRequests {
 export function createRawRequests({
   mode,
   privateRedis,
+  signs,
   claims,
   doorbells,
   responses,
@@ -56,8 +61,11 @@ export function createRawRequests({
   newId,
   newExecutionId,
   redactor,
+  logger,
 }: RawRequestsOptions): RawRequests | null {
-  if (mode === 'off' || (mode === 'auto' && !privateRedis)) return null;
+  if (mode === 'off' || (mode === 'auto' && (!privateRedis || signs))) return null;
+  if (signs)
+    logger.warn('raw requests are on (BULLPEN_RAW_REQUESTS): who can publish in Redis can run prompts');
   const refused = (id: string | number | null, error: string): Promise<void> =>
     doorbells.publish(responses, encode({ id, success: false, error: redactor.text(error) }));
 

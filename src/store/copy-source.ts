@@ -113,6 +113,7 @@ export function toJobCopy(record: JobRecord, now: number): JobCopy {
     project: record.project,
     principal: record.principal,
     grant: record.grant,
+    forged: record.forged,
     sessionId: record.sessionId,
     nativeSessionId: record.nativeSessionId,
     status: record.status,

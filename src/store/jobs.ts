@@ -17,6 +17,7 @@ export interface JobCopy {
   readonly project: string;
   readonly principal: string;
   readonly grant: JobGrant | null;
+  readonly forged: boolean;
   readonly sessionId: string;
   /** The CLI's own id of that session; null: the CLI has not begun it. */
   readonly nativeSessionId: string | null;
@@ -56,26 +57,38 @@ export const BATCH_ID = '(SELECT batch_id FROM batch_jobs WHERE batch_jobs.job_i
 
 const columns = `id, rev, kind, project, principal, session_id AS sessionId, status, wait_reason AS waitReason, scheduled_for AS scheduledFor,
   attempts, failures, retry_of AS retryOf, pin, node, cancel_requested AS cancelRequested, created_at AS createdAt,
-  started_at AS startedAt, finished_at AS finishedAt, updated_at AS updatedAt, granted AS grant, request, outcome, prompt,
+  started_at AS startedAt, finished_at AS finishedAt, updated_at AS updatedAt, granted AS grant, forged, request, outcome, prompt,
   (SELECT native_session_id FROM sessions WHERE sessions.session_id = jobs.session_id AND job_id = jobs.id)
     AS nativeSessionId, ${BATCH_ID}, ${ARCHIVED}`;
 
-interface Columns extends Omit<JobCopy, 'archived' | 'cancelRequested' | 'grant' | 'request' | 'outcome'> {
+interface Columns
+  extends Omit<JobCopy, 'archived' | 'cancelRequested' | 'grant' | 'forged' | 'request' | 'outcome'> {
   readonly archived: number;
   readonly cancelRequested: number;
   readonly grant: string | null;
+  readonly forged: number;
   readonly request: string;
   readonly outcome: string | null;
   readonly prompt: string;
 }
 
 /** Converts a row of `jobs`. The prompt has a column of its own and is not in `request`. */
-function toCopy({ prompt, request, outcome, archived, cancelRequested, grant, ...rest }: Columns): JobCopy {
+function toCopy({
+  prompt,
+  request,
+  outcome,
+  archived,
+  cancelRequested,
+  grant,
+  forged,
+  ...rest
+}: Columns): JobCopy {
   return {
     ...rest,
     archived: archived === 1,
     cancelRequested: cancelRequested === 1,
     grant: readJobGrant(grant ?? ''),
+    forged: forged === 1,
     request: { ...JSON.parse(request), prompt },
     outcome: outcome === null ? null : JSON.parse(outcome),
   };

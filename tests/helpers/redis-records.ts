@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import { ulid } from 'ulid';
 import { afterAll, beforeAll } from 'vitest';
 import type { KeyRecords } from '../../src/auth/ports.ts';
+import type { Signer } from '../../src/auth/signer.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { BatchRecords } from '../../src/records/batch-ports.ts';
 import { createBatchRecords } from '../../src/records/batch-records.ts';
@@ -73,6 +74,10 @@ export interface TestRecords {
   closeGate(gate: string, until: number | null): Promise<void>;
   /** Removes a job's record, and nothing else. */
   loseRecord(id: string): Promise<void>;
+  /** The fields of a job's record. */
+  stored(id: string): Promise<Readonly<Record<string, string>>>;
+  /** Changes a field of a job's record, as another client of Redis can. */
+  forge(id: string, field: string, value: string): Promise<void>;
   /** Removes all keys of callers, as a Redis does that has lost its data. */
   loseKeys(): Promise<void>;
   /** Replaces the record of a key by any text. */
@@ -87,7 +92,8 @@ export interface TestRecords {
 
 export interface TestRecordsServer {
   readonly redis: Redis;
-  make(): TestRecords;
+  /** @param signer null: records are not signed */
+  make(signer?: Signer | null): TestRecords;
 }
 
 /** A Redis for the tests of a file (or of a `describe`), which stops it after them. */
@@ -105,7 +111,7 @@ export function useTestRecords(): TestRecordsServer {
     get redis() {
       return started().redis;
     },
-    make: () => started().make(),
+    make: (signer) => started().make(signer),
   };
 }
 
@@ -117,7 +123,7 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
   await Promise.all([untilReady(redis, 20_000), untilReady(subscriber, 20_000)]);
   const doorbells = createRedisDoorbells(redis, subscriber, logger);
 
-  function make(): TestRecords {
+  function make(signer: Signer | null = null): TestRecords {
     const prefix = `t-${randomUUID()}`;
     const channels = { requestChannel: `${prefix}:requests`, responseChannel: `${prefix}:responses` };
     const names = createNames({ prefix, ...channels });
@@ -139,6 +145,7 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
         { leaseMs: LEASE_MS, leaderMs: LEADER_MS },
         roots === undefined ? null : () => roots,
         () => undefined,
+        signer,
       );
     async function deliver(ids: readonly string[]): Promise<void> {
       for (const id of ids) await submissions.submit(id, executionIds.get(id) ?? ulid());
@@ -147,8 +154,8 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       ...channels,
       changeLog: createChangeLog(redis, names),
       logDoorbell: names.logDoorbell,
-      records: createJobRecords(redis, names, scripts, () => undefined),
-      batches: createBatchRecords(scripts, () => undefined),
+      records: createJobRecords(redis, names, scripts, () => undefined, signer),
+      batches: createBatchRecords(scripts, () => undefined, signer),
       submissions,
       gates: createGates(redis, names, scripts),
       keyRecords: createKeyRecords(redis, names, scripts, () => undefined),
@@ -185,6 +192,10 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       },
       async loseRecord(id) {
         await redis.del(names.job(id));
+      },
+      stored: (id) => redis.hgetall(names.job(id)),
+      async forge(id, field, value) {
+        await redis.hset(names.job(id), field, value);
       },
       async loseKeys() {
         await redis.del(names.keys, names.keysVersion, names.keysUsed);

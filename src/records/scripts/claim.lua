@@ -5,8 +5,8 @@
 --         how many are ended), roots (JSON list of folders; none: every folder), room (JSON: free
 --         slots by provider, for providers with a limit)
 -- answer  {claims, ids}: of each claim {id, executionId, attempt, kind, principal, sessionId,
---         request, project, grant, ms since it could begin}; the ids of the jobs that it was
---         given, which BullMQ has to deliver now
+--         request, project, grant, signature, ms since it could begin}; the ids of the jobs that
+--         it was given, which BullMQ has to deliver now
 
 local node, max = args.node, tonumber(args.max)
 local roots = rootsOf(args.roots)
@@ -60,7 +60,7 @@ local function claim(id, job, holders)
   take(job.provider)
   claimed[#claimed + 1] =
     { id, job.executionId, attempt, job.kind, principalOf(job), job.sessionId, job.request,
-      job.project, job.grant, now - number(job.dueAt, now) }
+      job.project, job.grant, job.signature, now - number(job.dueAt, now) }
 end
 
 -- The jobs that it was given before. Those that it cannot claim yet keep their slots.
@@ -68,7 +68,7 @@ local underWay = {}
 for _, id in ipairs(redis.call('ZRANGE', givenKey(node), 0, -1)) do
   local job = readJob(id, 'status', 'executionId', 'startedAt', 'kind', 'principal', 'owner',
     'project', 'sessionId', 'pin', 'given', 'provider', 'model', 'onQuota', 'attempt', 'request',
-    'grant', 'score', 'dueAt', 'payer', 'limits')
+    'grant', 'signature', 'score', 'dueAt', 'payer', 'limits')
   local holders = holdersOfJob(job)
   local waits = isHeld(closed, node, job.provider, holders) or waitsForLimit(limits, job)
     or isAtMaxRunning(holders, running)

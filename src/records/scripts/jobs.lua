@@ -106,8 +106,8 @@ local function becomeDue(id, attempt)
 end
 
 -- Makes a job, unless it has a record. With an executionId it is submitted to `node` already.
--- job: id, kind, project, principal, grant (JSON), sessionId, request (JSON), score, delayMs,
---   runAt (ms: it is not to begin before, instead of after delayMs), ttlMs, retryOf,
+-- job: id, kind, project, principal, grant (JSON), signature, sessionId, request (JSON), score,
+--   delayMs, runAt (ms: it is not to begin before, instead of after delayMs), ttlMs, retryOf,
 --   pin, lanes (JSON), createdAt, maxAttempts, retryMode, autoContinue ('off'), cwd, provider,
 --   model, onQuota, batch
 local function createJob(job, executionId, node)
@@ -117,7 +117,7 @@ local function createJob(job, executionId, node)
   local due = tonumber(job.runAt) or now + job.delayMs
   local deadline = job.ttlMs and due + job.ttlMs or ''
   redis.call('HSET', key, 'kind', job.kind, 'project', job.project, 'principal', job.principal,
-    'grant', job.grant or '',
+    'grant', job.grant or '', 'signature', job.signature or '',
     'sessionId', job.sessionId, 'request', job.request, 'score', job.score,
     'retryOf', job.retryOf or '', 'pin', job.pin or '', 'lanes', job.lanes or '',
     'createdAt', job.createdAt, 'dueAt', delayed and '' or now,

@@ -1,7 +1,8 @@
 -- PEEK: jobs that CLAIM would find next: those that the node was given, then some of the ready
 -- ones, without their fair order. Changes no job.
 -- args    node, max, roots (as of CLAIM), maxBytes (longer requests are left out)
--- answer  of each: {id, principal, request (JSON), project, grant (JSON)}
+-- answer  of each: {id, principal, request (JSON), project, grant (JSON),
+--         signature}
 
 -- Sorts {id, score} by score, then id.
 local function bestFirst(a, b) if a[2] == b[2] then return a[1] < b[1] end return a[2] < b[2] end
@@ -23,8 +24,10 @@ for i = 1, #ids do
   if job.status == 'queued' and not waitsForLimit(limits, job)
     and mayRun(node, roots, job.cwd, job.pin)
     and redis.call('HSTRLEN', jobKey(id), 'request') <= tonumber(args.maxBytes) then
-    local granted = readJob(id, 'principal', 'owner', 'request', 'project', 'grant')
-    found[#found + 1] = { id, principalOf(granted), granted.request, granted.project, granted.grant }
+    local granted = readJob(id, 'principal', 'owner', 'request', 'project', 'grant',
+      'signature')
+    found[#found + 1] = { id, principalOf(granted), granted.request, granted.project, granted.grant,
+      granted.signature }
   end
 end
 return found

@@ -23,6 +23,7 @@ export function claiming(bench: () => Bench): void {
         project: 'default',
         principal: 'bob',
         grant: null,
+        forged: false,
         sessionId: job.id,
         request: job.request,
         waitedMs: expect.any(Number),

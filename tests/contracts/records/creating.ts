@@ -21,6 +21,7 @@ export function creating(bench: () => Bench): void {
       project: 'default',
       principal: 'bob',
       grant: null,
+      forged: false,
       sessionId: job.id,
       nativeSessionId: null,
       batch: 'b1',

@@ -226,6 +226,7 @@ export function createModel(): RandomSteps {
       ...{
         ...made,
         batch: null,
+        forged: false,
         archived: false,
         rev: 0,
         status: 'queued',
@@ -299,7 +300,7 @@ export function createModel(): RandomSteps {
   }
   const toClaim = ({ id, executionId, attempt, ...job }: Job): Claim => {
     const { kind, project, principal, grant, sessionId, request } = job;
-    const rights = { project, principal, grant };
+    const rights = { project, principal, grant, forged: false };
     return { jobId: id, executionId: executionId ?? '', attempt, kind, ...rights, sessionId, request };
   };
   function start(job: Job, node: string): Claim {

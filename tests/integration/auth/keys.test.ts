@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createKeys, type Keys } from '../../../src/auth/keys.ts';
 import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
+import { createSigner } from '../../../src/auth/signer.ts';
 import { createIdFactory } from '../../../src/ids.ts';
 import type { KeyCreated } from '../../../src/protocol/key.ts';
 import { createKeyCopies } from '../../../src/store/keys.ts';
@@ -14,10 +15,11 @@ import { testStore } from '../store/test-store.ts';
 const server = useTestRecords();
 
 /** The keys of one server. */
-async function serverWith(rpc: TestRecords, store: Store): Promise<Keys> {
+async function serverWith(rpc: TestRecords, store: Store, secret: string | null = null): Promise<Keys> {
   const keys = createKeys({
     ...{ records: rpc.keyRecords, copies: createKeyCopies(store), doorbells: rpc.doorbells },
     ...{ channel: rpc.keysDoorbell, newId: createIdFactory(), logger: pino({ enabled: false }) },
+    signer: createSigner(secret),
   });
   await keys.start();
   onTestFinished(() => keys.stop());
@@ -105,4 +107,46 @@ it('a record that cannot be read lets no caller in, and the copy replaces it', a
     expect((await rpc.keyRecords.all()).map((record) => record.id)).toEqual([id]);
     expect(keys.find(token ?? '')).toMatchObject({ admin: false });
   }
+});
+
+describe('with a signing secret', () => {
+  const SECRET = 'a secret of thirty-two bytes or more';
+  const stored = async (rpc: TestRecords, id: string) =>
+    (await rpc.keyRecords.all()).find((record) => record.id === id) ?? expect.unreachable();
+
+  it('a record that another program has changed changes no right, and is put right', async () => {
+    const rpc = server.make();
+    const keys = await serverWith(rpc, await testStore(), SECRET);
+    const { id, token } = await create(keys);
+    const record = await stored(rpc, id);
+    for (const change of [{ scopes: ['admin'] }, { project: 'ops' }, { digest: 'f'.repeat(64) }]) {
+      await rpc.damageKey(id, JSON.stringify({ ...record, ...change, rev: record.rev + 5 }));
+      await keys.list();
+      expect(keys.find(token ?? '')).toMatchObject({ project: 'web', scopes: ['jobs:write'], admin: false });
+      expect(keys.byId(id)).toMatchObject({ scopes: ['jobs:write'] });
+      expect(await stored(rpc, id)).toMatchObject({ project: 'web', scopes: ['jobs:write'] });
+    }
+    // Another server agrees.
+    expect((await serverWith(rpc, await testStore(), SECRET)).find(token ?? '')).toMatchObject({
+      project: 'web',
+    });
+  });
+
+  it('a key from before, or of another secret, is refused until it is rotated', async () => {
+    const rpc = server.make();
+    for (const secret of [null, 'another secret of thirty-two bytes']) {
+      const before = await serverWith(rpc, await testStore(), secret);
+      const { id, token } = await create(before);
+      await before.stop();
+      const keys = await serverWith(rpc, await testStore(), SECRET);
+      expect([keys.find(token ?? ''), keys.byId(id)]).toEqual([null, null]);
+      expect((await keys.list()).find((key) => key.id === id)).toMatchObject({ status: 'unsigned' });
+      const rotated = await keys.rotate(ADMIN_PRINCIPAL, id);
+      expect([rotated.status, keys.find(rotated.token ?? '')?.project]).toEqual(['active', 'web']);
+      expect(keys.find(token ?? '')).toBeNull();
+      await keys.revoke(ADMIN_PRINCIPAL, id);
+      expect(keys.find(rotated.token ?? '')).toBeNull();
+      await keys.stop();
+    }
+  });
 });

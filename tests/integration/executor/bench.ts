@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import { createJobRights } from '../../../src/auth/job-rights.ts';
 import type { Principal } from '../../../src/auth/principal.ts';
+import type { Signer } from '../../../src/auth/signer.ts';
 import type { AppError } from '../../../src/errors.ts';
 import { createCliProbe, createStateFolders } from '../../../src/executor/cli-probe.ts';
 import type { Executor, ExecutorOptions } from '../../../src/executor/executor.ts';
@@ -54,6 +55,7 @@ const PATIENT = { timeoutMs: 40_000 };
 export async function executorBench(
   settings: Readonly<Record<string, Record<string, unknown>>> = {},
   cliEnv: Readonly<Record<string, string>> = {},
+  signer: Signer | null = null,
 ) {
   const dir = tempDir();
   const workspace = join(dir, 'workspace');
@@ -61,7 +63,7 @@ export async function executorBench(
   const journal = join(dir, 'journal');
   const nodeId = `${NODE}-${randomUUID()}`;
   const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal, ...cliEnv });
-  const rpc = server.make();
+  const rpc = server.make(signer);
   const ledger = createFakeLedger();
   const logged: Record<string, unknown>[] = [];
   /** Why the next looks for a session fail. */
@@ -209,6 +211,8 @@ export async function executorBench(
     sessionTroubles,
     claims: ownClaims,
     keys,
+    /** The fields of a record as Redis has them. */
+    stored: rpc.stored,
     credentials,
     open,
     redeliver,

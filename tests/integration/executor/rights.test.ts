@@ -1,10 +1,12 @@
 /** What a job may do is checked again at each start: its own grant, and that of its key by then. */
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { JobGrant } from '../../../src/auth/job-grant.ts';
+import { createSigner, type Signer } from '../../../src/auth/signer.ts';
 import { AppError } from '../../../src/errors.ts';
 import { OPEN_GRANT } from '../../../src/protocol/grant.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import type { NewJob } from '../../../src/records/ports.ts';
+import { newJob } from '../../contracts/records/samples.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { executorBench } from './bench.ts';
 
@@ -12,8 +14,11 @@ const WHOLE: JobGrant = { ...OPEN_GRANT, scopes: ['jobs:write'], key: null };
 const OF_KEY: Partial<NewJob> = { principal: 'key:K', grant: { ...WHOLE, key: 'K' } };
 const KEY = callerOf('key:K', 'default', ['jobs:write']);
 
-async function benchWithExecutor(settings: Parameters<typeof executorBench>[0] = {}) {
-  const bench = await executorBench(settings);
+async function benchWithExecutor(
+  settings: Parameters<typeof executorBench>[0] = {},
+  signer: Signer | null = null,
+) {
+  const bench = await executorBench(settings, {}, signer);
   const executor = bench.open({ retryBackoffMs: 1 });
   await executor.start();
   return {
@@ -122,4 +127,66 @@ it('a job waits while it is not known whether its key was revoked', async () => 
   executor.kick();
   expect(await bench.finished(id)).toMatchObject({ status: 'succeeded' });
   expect(asked).toBeGreaterThanOrEqual(3);
+});
+
+describe('with a signing secret', () => {
+  const SIGNER = createSigner('a secret of thirty-two bytes or more');
+  const MINE = { project: 'web', principal: 'admin', grant: { ...WHOLE, tools: ['Read'] } };
+
+  it('a job that another client of Redis has made or changed starts nothing', async () => {
+    const bench = await executorBench({}, {}, SIGNER);
+    const { request = '', signature = '', grant = '' } = await bench.stored(await bench.submit({}, MINE));
+    const changes: [string, string][] = [
+      ['request', request.replace('hello', 'rm -rf')],
+      ['request', `${request} `],
+      ['grant', ''],
+      ['grant', grant.replace('"tools":["Read"]', '"tools":null')],
+      ['project', 'ops'],
+      ['principal', 'key:K'],
+      ['signature', ''],
+      ['signature', signature], // of another job
+    ];
+    const forged: string[] = [];
+    for (const [field, value] of changes) {
+      const id = await bench.submit({}, MINE);
+      await bench.rpc.forge(id, field, value);
+      expect(await bench.rpc.records.read(id), field).toMatchObject({ forged: true });
+      forged.push(id);
+    }
+    const executor = bench.open();
+    bench.redeliver(executor);
+    await executor.start();
+    for (const id of forged) {
+      const { outcome } = await bench.finished(id);
+      expect(outcome?.error).toMatchObject({ code: 'auth.unsigned', retryable: false });
+    }
+    await bench.until(() => bench.started().length === 1); // the one that was not changed
+  });
+
+  it('a look ahead sees that a job is forged, too, so that it starts no process', async () => {
+    const bench = await executorBench({}, {}, SIGNER);
+    const id = await bench.submit({}, MINE);
+    expect(await bench.claims.peek(1)).toMatchObject([{ jobId: id, forged: false }]);
+    await bench.rpc.forge(id, 'principal', 'key:K');
+    expect(await bench.claims.peek(1)).toMatchObject([{ jobId: id, forged: true }]);
+  });
+
+  it('a job that this server has made runs, also after a change by the API, in a batch, and raw', async () => {
+    const bench = await benchWithExecutor({}, SIGNER);
+    const id = await bench.submit({}, MINE);
+    const priority = { value: 5, score: 1 };
+    await bench.rpc.records.change(id, { tags: ['x'], metadata: { a: 'b' }, archived: true, priority });
+    const [member, raw] = [
+      newJob({ cwd: bench.workspace }),
+      newJob({ cwd: bench.workspace }, { kind: 'raw' }),
+    ];
+    const batch = { project: 'default', principal: 'admin', createdAt: 1, idempotency: null };
+    await bench.rpc.batches.open({ ...batch, id: 'b', entries: [{ id: member.id }] });
+    await bench.rpc.batches.add('b', 0, [member]);
+    await bench.claims.adopt(raw, 'e-raw');
+    await bench.rpc.submissions.submit(member.id, 'e-member');
+    bench.redeliver(bench.executor);
+    for (const one of [id, member.id, raw.id])
+      expect(await bench.finished(one)).toMatchObject({ forged: false, status: 'succeeded' });
+  });
 });

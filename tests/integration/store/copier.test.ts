@@ -36,9 +36,9 @@ async function setUp() {
   const names = createNames({ prefix: 'p', requestChannel: 'requests', responseChannel: 'responses' });
   const settings = { requestChannel: 'requests', responseChannel: 'responses', keepFinishedMs: 600_000 };
   const scripts = createScriptRunner(redis, names.prefix, settings);
-  const records = createJobRecords(redis, names, scripts, ignore);
+  const records = createJobRecords(redis, names, scripts, ignore, null);
   const submissions = createSubmissions(scripts);
-  const claims = createClaims(scripts, 'n1', { leaseMs: LEASE_MS, leaderMs: LEASE_MS }, null, ignore);
+  const claims = createClaims(scripts, 'n1', { leaseMs: LEASE_MS, leaderMs: LEASE_MS }, null, ignore, null);
 
   /** Ids of the records that copiers have read. */
   const reads: string[] = [];
@@ -78,7 +78,7 @@ async function setUp() {
             return records.readMany(ids);
           },
         },
-        batchRecords: createBatchRecords(scripts, ignore),
+        batchRecords: createBatchRecords(scripts, ignore, null),
         eventsKey: names.events,
         onLogReplaced: async () => undefined,
         onEnded: ({ id }) => void ended.push(id),

@@ -74,6 +74,7 @@ export function aJob({ request, ...overrides }: JobOverrides = {}): JobCopy {
     project: 'default',
     principal: 'alice',
     grant: null,
+    forged: false,
     sessionId: id,
     nativeSessionId: null,
     status: 'queued',

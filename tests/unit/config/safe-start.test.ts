@@ -98,11 +98,13 @@ describe('a secret of a start', () => {
       REDIS_URL: `redis://u:${encodeURIComponent(secret)}@h`,
       BULLPEN_WORKER_REDIS_URL: `redis://:${encodeURIComponent(secret)}@h`,
     };
-    const problems = problemsOf({ ...urls, JWT_SECRET: secret, REDIS_PASSWORD: secret });
+    const secrets = { JWT_SECRET: secret, HMAC_SECRET: secret, REDIS_PASSWORD: secret };
+    const problems = problemsOf({ ...urls, ...secrets });
     expect(problems.map(({ path }) => path)).toEqual([
       'redisUrl (REDIS_URL)',
       'workerRedisUrl (BULLPEN_WORKER_REDIS_URL)',
       'jwtSecret (JWT_SECRET)',
+      'signingSecret (BULLPEN_SIGNING_SECRET)',
       'REDIS_PASSWORD',
     ]);
     for (const { message } of problems) expect(message).toContain('make one with `openssl rand -hex 32`');
@@ -130,6 +132,9 @@ describe('JWTs', () => {
   ])('the secret %j stops the start', (secret, message) => {
     expect(problemsOf({ JWT_SECRET: secret })).toEqual([
       { path: SECRET, message: expect.stringMatching(message) },
+    ]);
+    expect(problemsOf({ BULLPEN_SIGNING_SECRET: secret })).toMatchObject([
+      { path: 'signingSecret (BULLPEN_SIGNING_SECRET)', message: expect.stringMatching(message) },
     ]);
     expect(JSON.stringify(problemsOf({ JWT_SECRET: secret }))).not.toContain(`"${secret}"`);
   });

@@ -3,7 +3,7 @@ import { secretsOf, urlSecrets } from '../../../src/config/secrets.ts';
 import { providerSettings } from '../providers/settings.ts';
 
 const NO_SETTINGS = {
-  ...{ redisUrl: null, workerRedisUrl: null, jwtSecret: null },
+  ...{ redisUrl: null, workerRedisUrl: null, jwtSecret: null, signingSecret: null },
   providers: providerSettings(),
 };
 
@@ -15,6 +15,7 @@ it.each([
   'AWS_SECRET_ACCESS_KEY',
   'CLAUDE_CODE_OAUTH_TOKEN',
   'GITHUB_TOKEN',
+  'HMAC_SECRET',
   'JWT_SECRET',
   'MYSQL_PWD',
   'PGPASSWORD',
@@ -61,8 +62,9 @@ it('a secret is the password of a URL in a variable or a setting, as it is writt
   expect(urlSecrets('https://host/path?a=b:c@d')).toEqual([]);
 });
 
-it('a secret is the one of JWTs, also in the settings file', () => {
-  expect(secretsOf({ ...NO_SETTINGS, jwtSecret: 'of JWTs' }, {})).toEqual(['of JWTs']);
+it('a secret is the one of JWTs or of records, also in the settings file', () => {
+  const secrets = { jwtSecret: 'of JWTs', signingSecret: 'of records' };
+  expect(secretsOf({ ...NO_SETTINGS, ...secrets }, {})).toEqual(['of JWTs', 'of records']);
 });
 
 it('a secret is an argument of a provider with a name of one', () => {

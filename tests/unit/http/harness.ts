@@ -98,7 +98,7 @@ export async function startHttp(changes: Changes = {}) {
   const keyRecords = new FakeKeyRecords();
   const keys = createKeys({
     ...{ records: keyRecords, copies: new FakeKeyCopies(), doorbells: createFakeDoorbells() },
-    ...{ channel: 'keys', newId: createIdFactory(), logger, ...clocks },
+    ...{ channel: 'keys', newId: createIdFactory(), signer: null, logger, ...clocks },
   });
   await keys.start();
   const running: TokenJob[] = [];

@@ -15,6 +15,7 @@ const claimOf = (id: unknown, format: string): Claim => ({
   project: 'default',
   principal: 'raw',
   grant: null,
+  forged: false,
   sessionId: 'j1',
   request: resolvedPrompt({ metadata: { [RAW_ID]: JSON.stringify(id), [RAW_FORMAT]: format } }),
 });

@@ -1,3 +1,4 @@
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { PromptRequest } from '../../../src/protocol/prompt.ts';
@@ -14,9 +15,10 @@ import { createFakeDoorbells } from '../../fakes/doorbells.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 /** Raw requests that are on. */
-function createRaw(options: Omit<RawRequestsOptions, 'mode' | 'privateRedis' | 'redactor'>): RawRequests {
-  const redactor = createRedactor();
-  const raw = createRawRequests({ mode: 'on', privateRedis: false, redactor, ...options });
+type Set = 'mode' | 'privateRedis' | 'signs' | 'redactor' | 'logger';
+function createRaw(options: Omit<RawRequestsOptions, Set>): RawRequests {
+  const given = { redactor: createRedactor(), logger: pino({ enabled: false }), signs: false } as const;
+  const raw = createRawRequests({ mode: 'on', privateRedis: false, ...given, ...options });
   if (raw === null) throw new Error('raw requests are off');
   return raw;
 }
@@ -128,10 +130,14 @@ describe('a raw request', () => {
 });
 
 it('raw requests can be on, off, or on with the private Redis only', () => {
-  const isOn = (mode: RawRequestsOptions['mode'], privateRedis: boolean): boolean =>
+  const logged: string[] = [];
+  const logger = pino({}, { write: (line: string) => void logged.push(line) });
+  const isOn = (mode: RawRequestsOptions['mode'], privateRedis: boolean, signs = false): boolean =>
     createRawRequests({
       mode,
       privateRedis,
+      signs,
+      logger,
       claims: { adopt: async () => true },
       doorbells: createFakeDoorbells(),
       responses: 'responses',
@@ -142,4 +148,10 @@ it('raw requests can be on, off, or on with the private Redis only', () => {
     }) !== null;
   expect([isOn('on', false), isOn('auto', true)]).toEqual([true, true]);
   expect([isOn('off', true), isOn('auto', false)]).toEqual([false, false]);
+  // They are not signed, so where records are, they are on only by the word of the operator.
+  expect([isOn('auto', true, true), isOn('off', true, true), logged]).toEqual([false, false, []]);
+  expect([isOn('on', false, true), logged.join('')]).toEqual([
+    true,
+    expect.stringContaining('raw requests are on'),
+  ]);
 });

@@ -17,7 +17,7 @@ const DOCS = fileURLToPath(new URL('../../../docs', import.meta.url));
 const FAILED = jobOutcome('failed', wireError('auth.required', 'logged out'));
 const claim: Claim = {
   ...{ jobId: 'j', executionId: 'e', attempt: 1, kind: 'api', principal: 'p', sessionId: 'j' },
-  ...{ project: 'default', grant: null },
+  ...{ project: 'default', grant: null, forged: false },
   request: resolvedPrompt({ provider: 'claude' }),
   waitedMs: 1500,
 };
