@@ -151,6 +151,10 @@ const TESTED: Readonly<Record<string, readonly Where[]>> = {
   ],
   'details in an error': [[`${HTTP}/answers.test.ts`, 'an unknown error shows its details in the log only']],
   'a ticket or token in the log': [[`${HTTP}/stream-tokens.test.ts`, 'no ticket and no token is in the log']],
+  'a changed, missing or rewritten entry of the audit': [
+    ['integration/audit.test.ts', 'a copy that was changed is found'],
+    ['integration/store/audit.test.ts', 'that was written again does not fit the link in Redis'],
+  ],
   'commands of Redis beyond the rights of a user': [
     ['integration/redis/default-user.test.ts', 'may not %s'],
     ['integration/redis/worker-user.test.ts', 'reaches what a worker needs'],
