@@ -155,6 +155,10 @@ const TESTED: Readonly<Record<string, readonly Where[]>> = {
     ['integration/audit.test.ts', 'a copy that was changed is found'],
     ['integration/store/audit.test.ts', 'that was written again does not fit the link in Redis'],
   ],
+  'a job or a key that another client of Redis has made or changed': [
+    ['integration/executor/rights.test.ts', 'a job that another client of Redis has made or changed starts'],
+    ['integration/auth/keys.test.ts', 'a record that another program has changed changes no right'],
+  ],
   'commands of Redis beyond the rights of a user': [
     ['integration/redis/default-user.test.ts', 'may not %s'],
     ['integration/redis/worker-user.test.ts', 'reaches what a worker needs'],
