@@ -59,6 +59,12 @@ const PROJECT = new RegExp(PROJECT_PATTERN);
 /** Whether a token is written as a JWT. Keys have no dots. */
 export const looksLikeJwt = (token: string): boolean => /^[\w-]+\.[\w-]+\.[\w-]*$/.test(token);
 
+/** Whether the signature has its only spelling. Decoders ignore the unused bits at its end. */
+function isCanonical(token: string): boolean {
+  const signature = token.slice(token.lastIndexOf('.') + 1);
+  return Buffer.from(signature, 'base64url').toString('base64url') === signature;
+}
+
 /** The keys of one kind of settings. */
 interface KeySource {
   readonly algorithms: readonly string[];
@@ -102,6 +108,7 @@ export async function createJwtVerifier(options: JwtVerifierOptions): Promise<Jw
     stop: async () => periodic.stop(),
 
     async verify(token) {
+      if (!isCanonical(token)) return { kind: 'wrong' };
       let payload: JWTPayload;
       try {
         ({ payload } = await jwtVerify(token, key, { ...claims, currentDate: new Date(now()) }));

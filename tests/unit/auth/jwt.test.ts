@@ -79,6 +79,10 @@ describe('the claims', () => {
     ['expired', { exp: SECONDS - 15 }],
     ['without an expiry', { exp: undefined }],
     ['with an expiry that is no number', { exp: `${SECONDS + 60}` }],
+    ['with an expiry before all times', { exp: -1 }],
+    ['with an expiry after all times', { exp: 1e300 }],
+    ['with a start that is no number', { nbf: 'now' }],
+    ['with a birth that is no number', { iat: 'now' }],
     ['not valid yet', { nbf: SECONDS + 16 }],
     ['issued in the future', { iat: SECONDS + 16, exp: SECONDS + 60 }],
     ['that lives too long', { exp: SECONDS + 86_401 }],
@@ -120,7 +124,7 @@ describe('a signature', () => {
     const { verify } = await verifierOf({ jwtSecret: JWT_SECRET });
     const none = (text: string) => Buffer.from(text.slice(0, 0));
     const good = jwtOf({ alg: 'HS256' }, CLAIMS, hs256(JWT_SECRET));
-    const [header, , signature] = good.split('.');
+    const [header, payload, signature] = good.split('.');
     const admin = Buffer.from(JSON.stringify({ ...CLAIMS, scope: 'admin' })).toString('base64url');
     for (const token of [
       ...['none', 'None', 'nOnE', ''].map((alg) => jwtOf({ alg }, CLAIMS, none)),
@@ -133,6 +137,9 @@ describe('a signature', () => {
       `${header}.${admin}.${signature}`,
       good.slice(0, -2),
       'a.b.c',
+      `${header}.${payload}.${otherSpelling(signature ?? '')}`,
+      jwtOf({ alg: 'HS256' }, [CLAIMS], hs256(JWT_SECRET)),
+      jwtOf({ alg: 'HS256', kid: '../../dev/null' }, { ...CLAIMS, sub: 'b' }, hs256('')),
     ]) {
       expect(await verify(token), token).toEqual({ kind: 'wrong' });
     }
@@ -219,6 +226,17 @@ describe('a signature', () => {
   });
 });
 
+test('a header that names another key or another place of keys is not followed', async () => {
+  const { publicKey, privateKey } = rsaPair();
+  const address = await serveKeys();
+  address.body = jwks(['a', publicKey]);
+  const own = { jwk: publicKey.export({ format: 'jwk' }), jku: address.url, x5u: address.url, x5c: ['AA'] };
+  const token = jwtOf({ alg: 'RS256', kid: 'a', ...own }, FOR_US, rs256(privateKey));
+  expect(await askWithKey(jwks(['b', rsaPair().publicKey]), token)).toBe('wrong');
+  expect(await askWithKey(pemOf(rsaPair().publicKey), token)).toBe('wrong');
+  expect(address.fetches).toBe(0);
+});
+
 describe('a key file stops the start', () => {
   const { publicKey, privateKey } = rsaPair();
   const symmetric = JSON.stringify({ keys: [{ kty: 'oct', k: 'c2VjcmV0' }] });
@@ -276,6 +294,15 @@ describe('a JWKS at an address', () => {
     await expect(verified).rejects.toMatchObject({ code: 'auth.unavailable', status: 503 });
   });
 });
+
+/** The same bytes in base64url with other unused bits at the end. */
+function otherSpelling(signature: string): string {
+  const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  const last = digits.indexOf(signature.slice(-1));
+  const other = signature.slice(0, -1) + digits[last ^ 1];
+  expect(Buffer.from(other, 'base64url')).toEqual(Buffer.from(signature, 'base64url'));
+  return other;
+}
 
 /** Serves `body` on loopback. */
 async function serveKeys(): Promise<{ readonly url: string; body: string; fetches: number }> {
