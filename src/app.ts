@@ -42,6 +42,7 @@ import { type Lifecycle, withLifecycle } from './lifecycle.ts';
 import { createCallerLimiter } from './limits/callers.ts';
 import { createCredentials } from './limits/credentials.ts';
 import { createHolds } from './limits/holds.ts';
+import { createLoginNames } from './limits/login-names.ts';
 import { createLauncher } from './processes/launcher.ts';
 import { createProcScanner } from './processes/proc-scanner.ts';
 import { createProviderEnvironments } from './providers/environment.ts';
@@ -189,13 +190,12 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const probe = createServerProbe(env, settings.roots);
   const stateFolders = createStateFolders();
   const pricing = createPricing(settings.prices);
+  const logins = createLoginNames({
+    ...{ gates, providers, environment, nodeId },
+    ...{ key: await gates.key(), accounts: await gates.accounts() },
+  });
   const credentials = createCredentials({
-    gates,
-    providers,
-    environment,
-    nodeId,
-    key: await gates.key(),
-    accounts: await gates.accounts(),
+    ...{ gates, providers, logins },
     refusedMs: settings.authCircuitMs,
     logger: component('limits'),
   });

@@ -15,7 +15,7 @@ import type { Login, Provider } from '../providers/provider.ts';
 import type { Providers } from '../providers/registry.ts';
 import type { ClosedGate, GateReason, Gates } from '../records/gate-records.ts';
 import type { Claim } from '../records/ports.ts';
-import { createLoginNames } from './login-names.ts';
+import type { LoginNames } from './login-names.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -76,27 +76,17 @@ export interface Credentials {
 export function createCredentials({
   gates,
   providers,
-  environment,
-  nodeId,
-  key,
-  accounts,
+  logins,
   refusedMs,
   logger,
 }: {
   readonly gates: Gates;
   readonly providers: Pick<Providers, 'list'>;
-  /** The environment of a provider's CLI, as its jobs have it. */
-  environment(provider: string, set: Readonly<Record<string, string>>): Readonly<Record<string, string>>;
-  readonly nodeId: string;
-  /** Of the HMAC in names, the same for all nodes. */
-  readonly key: string;
-  /** As {@link Gates} knows them at the start. */
-  readonly accounts: ReadonlyMap<string, string>;
+  readonly logins: LoginNames;
   /** How long the first refused login closes the gate. */
   readonly refusedMs: number;
   readonly logger: Logger;
 }): Credentials {
-  const logins = createLoginNames({ gates, providers, environment, nodeId, key, accounts });
   /** What providers keep from jobs with a negative priority. */
   const reserves = new Map(
     providers.list().flatMap(({ provider: { name, reportsUse, limitedModel }, quotaReserve }) => {

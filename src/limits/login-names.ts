@@ -26,9 +26,12 @@ export function createLoginNames({
 }: {
   readonly gates: Pick<Gates, 'identify'>;
   readonly providers: Pick<Providers, 'list'>;
+  /** The environment of a provider's CLI, as its jobs have it. */
   environment(provider: string, set: Readonly<Record<string, string>>): Readonly<Record<string, string>>;
   readonly nodeId: string;
+  /** Of the HMAC in names, the same for all nodes. */
   readonly key: string;
+  /** As {@link Gates} knows them at the start. */
   readonly accounts: ReadonlyMap<string, string>;
 }): LoginNames {
   /** Names without an account, and names now. */

@@ -14,6 +14,7 @@ import { createExecutor } from '../../../src/executor/executor.ts';
 import { createKnownSessions } from '../../../src/executor/known-sessions.ts';
 import type { PrepareOptions } from '../../../src/executor/prepare.ts';
 import { createCredentials } from '../../../src/limits/credentials.ts';
+import { createLoginNames } from '../../../src/limits/login-names.ts';
 import { createLogger } from '../../../src/logger.ts';
 import { createProcScanner } from '../../../src/processes/proc-scanner.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
@@ -81,10 +82,10 @@ export async function executorBench(
   const credentials = createCredentials({
     gates: rpc.gates,
     providers,
-    environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
-    nodeId,
-    key: 'key',
-    accounts: new Map(),
+    logins: createLoginNames({
+      ...{ gates: rpc.gates, providers, nodeId, key: 'key', accounts: new Map() },
+      environment: (_provider, set) => buildEnvironment({ source, names: [], set }),
+    }),
     refusedMs: LONG_MS,
     logger: createLogger('debug', { write: (line) => void logged.push(JSON.parse(line)) }),
   });
