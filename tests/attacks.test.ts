@@ -21,6 +21,9 @@ const TESTED: Readonly<Record<string, readonly Where[]>> = {
     ['unit/config/safe-start.test.ts', 'the secret %j stops the start'],
     ['unit/auth/jwt.test.ts', 'a key file stops the start'],
   ],
+  'a Redis on another machine without a password or TLS': [
+    ['unit/config/safe-start.test.ts', '%s needs the word of the operator: %s'],
+  ],
   'times of a JWT': [['unit/auth/jwt.test.ts', 'without an expiry', 'not valid yet', '"exp":1e400']],
   'header of a JWT that names a key or an address': [
     ['unit/auth/jwt.test.ts', 'counts by the key of the server, whatever the header names'],

@@ -19,6 +19,7 @@ export function unsafeSettings(settings: Settings, env: Environment): Problem[] 
   return [
     ...unsafeAddress(settings),
     ...wrongProxies(settings),
+    ...openRedis(settings, env),
     ...secretProblems(settings, env),
     ...weakSecret('jwtSecret (JWT_SECRET)', settings.jwtSecret),
     ...weakSecret('signingSecret (BULLPEN_SIGNING_SECRET)', settings.signingSecret),
@@ -48,6 +49,26 @@ function wrongProxies({ trustProxy }: Settings): Problem[] {
   if (trustProxy.every(isNetwork)) return [];
   const message = 'must list addresses or networks of proxies, for example 127.0.0.1,10.0.0.0/8';
   return [{ path: 'trustProxy (BULLPEN_TRUST_PROXY)', message }];
+}
+
+/** Who can write to Redis can change jobs; who can listen on the way reads prompts and answers. */
+function openRedis({ redisUrl, workerRedisUrl, allowInsecureRedis }: Settings, env: Environment): Problem[] {
+  const problemsOf = (path: string, text: string | null): Problem[] => {
+    const url = URL.parse(text ?? '');
+    if (url === null || isLoopback(url.hostname)) return [];
+    const wrong = [
+      ...(url.password === '' && !env['REDIS_PASSWORD'] ? ['no password'] : []),
+      ...(url.protocol === 'rediss:' ? [] : ['no TLS']),
+    ];
+    if (wrong.length === 0) return [];
+    const message = `names a Redis on another machine with ${wrong.join(' and ')}; set rediss://USER:PASSWORD@HOST, or BULLPEN_ALLOW_INSECURE_REDIS=on if no one else can reach it or listen on the way, as in a network of containers`;
+    return [{ path, message }];
+  };
+  if (allowInsecureRedis) return [];
+  return [
+    ...problemsOf('redisUrl (REDIS_URL)', redisUrl),
+    ...problemsOf('workerRedisUrl (BULLPEN_WORKER_REDIS_URL)', workerRedisUrl),
+  ];
 }
 
 /** An address, or a network like `10.0.0.0/8`. `/0` would believe every caller. */

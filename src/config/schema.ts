@@ -120,6 +120,10 @@ export const SETTINGS = {
     'The same Redis for the sandboxed workers, with a user of their own.',
     REDIS_URL,
   ),
+  allowInsecureRedis: flag(
+    'BULLPEN_ALLOW_INSECURE_REDIS',
+    'Whether a Redis on another machine may have no password or no TLS.',
+  ),
   logLevel: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
     env: 'BULLPEN_LOG_LEVEL',
     default: 'info',

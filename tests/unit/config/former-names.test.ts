@@ -128,7 +128,7 @@ describe('DATABASE_PATH', () => {
 
 describe('REDIS_PASSWORD', () => {
   const urlOf = (REDIS_URL: string, REDIS_PASSWORD: string) =>
-    load({}, { REDIS_URL, REDIS_PASSWORD }).redisUrl;
+    load({}, { REDIS_URL, REDIS_PASSWORD, BULLPEN_ALLOW_INSECURE_REDIS: 'on' }).redisUrl;
 
   it('is the password of a REDIS_URL that has none', () => {
     expect(urlOf('redis://h:6380/2', 'p@ss/w:rd')).toBe('redis://:p%40ss%2Fw%3Ard@h:6380/2');

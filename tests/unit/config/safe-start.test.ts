@@ -61,6 +61,35 @@ describe('the address of a start', () => {
   });
 });
 
+describe('the Redis of a start', () => {
+  const allowed = { BULLPEN_ALLOW_INSECURE_REDIS: 'on' };
+
+  it.each(['redis://127.0.0.1:6379', 'redis://localhost', 'redis://[::1]:1', 'rediss://:own-word-9f@db'])(
+    '%s is safe: on this machine, or with TLS and a password',
+    (url) => {
+      expect(paths({ REDIS_URL: url, BULLPEN_WORKER_REDIS_URL: url })).toEqual([]);
+    },
+  );
+
+  it.each([
+    ['redis://db:6379', 'no password and no TLS'],
+    ['redis://:own-word-9f@10.0.0.1', 'no TLS'],
+    ['rediss://db', 'no password'],
+    ['redis://127.0.0.1.example.org', 'no password and no TLS'],
+  ])('%s needs the word of the operator: %s', (url, wrong) => {
+    const [problem, ...others] = problemsOf({ REDIS_URL: url });
+    expect([problem?.path, others]).toEqual(['redisUrl (REDIS_URL)', []]);
+    expect(problem?.message).toContain(`with ${wrong};`);
+    expect(problem?.message).not.toContain('own-word');
+    expect(paths({ BULLPEN_WORKER_REDIS_URL: url })).toEqual(['workerRedisUrl (BULLPEN_WORKER_REDIS_URL)']);
+    expect(paths({ REDIS_URL: url, ...allowed })).toEqual([]);
+  });
+
+  it('REDIS_PASSWORD is its password', () => {
+    expect(paths({ REDIS_URL: 'rediss://db', REDIS_PASSWORD: 'own-word-9f' })).toEqual([]);
+  });
+});
+
 describe('the proxies of a start', () => {
   it.each(['127.0.0.1', '::1', '10.0.0.0/8', 'fd00::/8,10.1.2.3', '10.0.0.1/32', '::1/128'])(
     '%s are addresses and networks',
@@ -95,8 +124,8 @@ describe('a secret of a start', () => {
     ...['password', 'PASSWORD', 'redis', 'foobared', 'super-secret', 'admin', 'jwt-secret-key'],
   ])('%s stops it', (secret) => {
     const urls = {
-      REDIS_URL: `redis://u:${encodeURIComponent(secret)}@h`,
-      BULLPEN_WORKER_REDIS_URL: `redis://:${encodeURIComponent(secret)}@h`,
+      REDIS_URL: `rediss://u:${encodeURIComponent(secret)}@h`,
+      BULLPEN_WORKER_REDIS_URL: `rediss://:${encodeURIComponent(secret)}@h`,
     };
     const secrets = { JWT_SECRET: secret, HMAC_SECRET: secret, REDIS_PASSWORD: secret };
     const problems = problemsOf({ ...urls, ...secrets });
@@ -110,12 +139,12 @@ describe('a secret of a start', () => {
     for (const { message } of problems) expect(message).toContain('make one with `openssl rand -hex 32`');
   });
 
-  it('of its own does not, nor a Redis without a password', () => {
+  it('of its own does not, nor an odd password', () => {
     const own = 'f3a9-secret-of-ours-0123456789-abcdef';
-    const env = { REDIS_URL: `redis://u:${own}@h`, JWT_SECRET: own, REDIS_PASSWORD: '' };
-    expect(paths({ ...env, BULLPEN_WORKER_REDIS_URL: 'redis://h:6379' })).toEqual([]);
-    expect(paths({ REDIS_URL: 'redis://u:100%25@h' })).toEqual([]);
-    expect(paths({ REDIS_URL: 'redis://u:100%@h' })).toEqual([]);
+    const env = { REDIS_URL: `rediss://u:${own}@h`, JWT_SECRET: own, REDIS_PASSWORD: '' };
+    expect(paths({ ...env, BULLPEN_WORKER_REDIS_URL: 'redis://127.0.0.1' })).toEqual([]);
+    expect(paths({ REDIS_URL: 'rediss://u:100%25@h' })).toEqual([]);
+    expect(paths({ REDIS_URL: 'rediss://u:100%@h' })).toEqual([]);
   });
 });
 
