@@ -150,7 +150,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const signer = createSigner(settings.signingSecret);
   const opened = { redis, names, nodeId, settings, moreRoots, report, signer, logger: component('rpc') };
   const { records, batchRecords, changeLog, claims, upkeep, gates, ...more } = await openRecords(opened);
-  const { keyRecords, auditLog, doorbells, requestCounts } = more;
+  const { keyRecords, auditLog, preferences, doorbells, requestCounts } = more;
   await upkeep.join({ version, host: hostname() }, settings.nodeLostAfterMs);
   life.onStop('node', () => upkeep.leave().catch(() => undefined)); // Redis may be gone already
 
@@ -357,7 +357,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
       return store.run('usage.report', { ...query, project: projectOf(principal) });
     },
     callers,
-    audit,
+    ...{ audit, preferences },
     measures,
     auth: createAuthenticator({
       ...{ adminToken, keys, jwts, jobTokens },

@@ -28,6 +28,9 @@ export interface AuditPage {
   readonly nextCursor: string | null;
 }
 
+/** Any JSON object. */
+export type Preferences = Readonly<Record<string, unknown>>;
+
 export interface BatchPage {
   readonly data: readonly Batch[];
   readonly nextCursor: string | null;

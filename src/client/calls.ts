@@ -14,7 +14,7 @@ export interface CallOptions {
 }
 
 export interface Call {
-  readonly method?: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** With a leading slash. */
   readonly path: string;
   /** A list repeats the name; undefined values are left out. */

@@ -5,7 +5,7 @@ import type { Batch, BatchCreated, BatchResult, Job, ManyCancelled, ManyRetried 
 import type { Key, KeyCreated, Me } from '../protocol/key.ts';
 import type { Execution } from '../protocol/outcome.ts';
 import type { CliProcess, Node, Pause, ProcessList, ProviderReport } from '../protocol/server-info.ts';
-import type { AuditPage, BatchPage, JobPage, Readiness, UsageReport } from './answers.ts';
+import type { AuditPage, BatchPage, JobPage, Preferences, Readiness, UsageReport } from './answers.ts';
 import { DEFAULT_SLEEP, requestJson, requestLines } from './calls.ts';
 import { followBatch, followChanges, followEvents, type StreamOptions } from './events.ts';
 import type { CallerOptions, Client, CreateOptions } from './methods.ts';
@@ -146,6 +146,12 @@ export function createClient(given: ClientOptions): Client {
       return get<AuditVerification>('/v1/audit/verification', query, options);
     },
     me: (options = {}) => get<Me>('/v1/me', {}, options),
+    preferences: (options = {}) => get<Preferences>('/v1/me/preferences', {}, options),
+    setPreferences: (body, options = {}) =>
+      requestJson<Preferences>(server, {
+        ...{ method: 'PUT', path: '/v1/me/preferences', body },
+        ...{ ...signalOf(options), repeatable: true },
+      }),
     usage: (query = {}, options = {}) => get<UsageReport>('/v1/usage', query, options),
     async ready(options = {}) {
       const call = { ...signalOf(options), path: '/ready', acceptedStatuses: [503], repeatable: false };

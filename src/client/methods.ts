@@ -29,6 +29,7 @@ import type {
   JobPage,
   JobSelection,
   PageQuery,
+  Preferences,
   Readiness,
   UsageQuery,
   UsageReport,
@@ -160,6 +161,10 @@ export interface Client {
   verifyAudit(head?: AuditHead | null, options?: CallerOptions): Promise<AuditVerification>;
   /** Who the caller is, and what its token allows. */
   me(options?: CallerOptions): Promise<Me>;
+  /** What pages remember of the caller. */
+  preferences(options?: CallerOptions): Promise<Preferences>;
+  /** Replaces it: a JSON object of at most 16 KiB. */
+  setPreferences(preferences: Preferences, options?: CallerOptions): Promise<Preferences>;
   usage(query?: UsageQuery, options?: CallerOptions): Promise<UsageReport>;
   /** Whether the server takes jobs; "not ready" is an answer, not an error. */
   ready(options?: CallerOptions): Promise<Readiness>;

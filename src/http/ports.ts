@@ -3,7 +3,7 @@ import type { Principal } from '../auth/principal.ts';
 import type { AppError, Rate } from '../errors.ts';
 import type {
   Actor,
-  AuditAction,
+  AuditAct,
   AuditEntry,
   AuditHead,
   AuditQuery,
@@ -242,6 +242,13 @@ export interface HttpMeasures {
   cutReader(): void;
 }
 
+/** What pages remember of each principal. */
+export interface Preferences {
+  /** As it was written; at first an empty object. */
+  read(principal: Principal): Promise<Record<string, unknown>>;
+  write(principal: Principal, preferences: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
 /** Who did what. */
 export interface Audit {
   /**
@@ -256,13 +263,6 @@ export interface Audit {
   ): Promise<{ readonly data: readonly AuditEntry[]; readonly nextCursor: string | null }>;
   /** Checks the chain of this server. @param noted a link that must be in it; null: none */
   verify(noted: AuditHead | null): Promise<AuditVerification>;
-}
-
-export interface AuditAct {
-  readonly action: AuditAction;
-  readonly project?: string;
-  readonly target?: string;
-  readonly details?: Readonly<Record<string, unknown>>;
 }
 
 /** What a person holds. Running jobs go on. */

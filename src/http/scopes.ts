@@ -10,6 +10,8 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   logOut: 'public',
 
   getOpenApi: 'caller',
+  getPreferences: 'caller',
+  setPreferences: 'caller',
   getMe: 'caller',
   listProviders: 'caller',
 

@@ -25,6 +25,7 @@ import type {
   HttpMeasures,
   Jobs,
   ManyJobs,
+  Preferences,
   Processes,
   ReadUsage,
   RequestLimits,
@@ -43,6 +44,7 @@ import { landingRoutes } from './routes/landing.ts';
 import { loginRoutes } from './routes/login.ts';
 import { manyJobRoutes } from './routes/many-jobs.ts';
 import { meRoute } from './routes/me.ts';
+import { preferenceRoutes } from './routes/preferences.ts';
 import { processRoutes } from './routes/processes.ts';
 import { serverRoutes } from './routes/server-info.ts';
 import { usageRoute } from './routes/usage.ts';
@@ -74,6 +76,7 @@ export interface HttpServerOptions {
   readonly usage: ReadUsage;
   readonly callers: RequestLimits;
   readonly audit: Audit;
+  readonly preferences: Preferences;
   readonly measures: HttpMeasures;
   readonly auth: Authenticator;
   readonly keys: Keys;
@@ -104,6 +107,7 @@ export async function createHttpServer({
   usage,
   callers,
   audit,
+  preferences,
   measures,
   auth: authenticator,
   keys,
@@ -154,6 +158,7 @@ export async function createHttpServer({
   holdRoutes(app, holds);
   keyRoutes(app, keys);
   meRoute(app);
+  preferenceRoutes(app, preferences);
   auditRoutes(app, audit);
   boardRoutes(app, { queues: board, jobs, events, redactor });
   await app.ready();

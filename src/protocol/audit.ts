@@ -26,6 +26,14 @@ export const AUDIT_ACTIONS = [
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
+/** An act without a change of a record. */
+export interface AuditAct {
+  readonly action: AuditAction;
+  readonly project?: string;
+  readonly target?: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
 const text = (description: string) => nullable(Type.String(), { description });
 const details = Type.Record(Type.String(), Type.Unknown(), {
   description: 'what the action adds, for example `{"changed":["tags"]}`',

@@ -3,8 +3,7 @@
  * ledger. A script writes one in the same step as the change, so a change has exactly one entry.
  */
 import type { Redis } from 'ioredis';
-import type { AuditAct } from '../http/ports.ts';
-import type { Actor, AuditHead } from '../protocol/audit.ts';
+import type { Actor, AuditAct, AuditHead } from '../protocol/audit.ts';
 import type { Names } from '../redis/names.ts';
 import { actorArguments, type ScriptRunner } from './script-runner.ts';
 

@@ -3,6 +3,7 @@ import type { KeyRecords } from '../auth/ports.ts';
 import type { Signer } from '../auth/signer.ts';
 import type { Settings } from '../config/schema.ts';
 import type { ReportDamage } from '../damage.ts';
+import type { Preferences } from '../http/ports.ts';
 import type { RedisConnections } from '../redis/connection.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 import { createRedisDoorbells } from '../redis/doorbells.ts';
@@ -18,6 +19,7 @@ import { createJobRecords } from './job-records.ts';
 import { createKeyRecords } from './key-records.ts';
 import { createRequestCounts, type RequestCounts, settledLimits } from './limit-records.ts';
 import type { Claims, JobRecords } from './ports.ts';
+import { createPreferences } from './preferences.ts';
 import { createScriptRunner } from './script-runner.ts';
 import { createUpkeep } from './upkeep.ts';
 import type { Upkeep } from './upkeep-ports.ts';
@@ -33,6 +35,7 @@ export interface Records {
   readonly keyRecords: KeyRecords;
   readonly requestCounts: RequestCounts;
   readonly auditLog: AuditLog;
+  readonly preferences: Preferences;
   readonly doorbells: Doorbells;
 }
 
@@ -77,6 +80,7 @@ export async function openRecords(options: {
     gates: createGates(redis.commands, names, scripts),
     requestCounts: createRequestCounts(scripts),
     keyRecords: createKeyRecords(redis.commands, names, scripts, report),
+    preferences: createPreferences(redis.commands, names),
     auditLog: createAuditLog(redis.commands, names, nodeId, scripts),
     doorbells: createRedisDoorbells(redis.commands, redis.subscriber, logger),
   };

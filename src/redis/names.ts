@@ -43,6 +43,8 @@ export interface Names {
   readonly keysUsed: string;
   /** Hash of node → the last link of its audit's chain: `seq hash`. */
   readonly auditHeads: string;
+  /** What pages remember of a principal: JSON. */
+  preferences(principal: string): string;
   /** Channel of doorbells about keys. */
   readonly keysDoorbell: string;
 }
@@ -69,6 +71,7 @@ export function createNames(settings: ChannelSettings): Names {
     keys: `${prefix}:keys`,
     keysVersion: `${prefix}:keys:version`,
     keysUsed: `${prefix}:keys:used`,
+    preferences: (principal) => `${prefix}:preferences:${principal}`,
     auditHeads: `${prefix}:audit:heads`,
     keysDoorbell: `${prefix}:live:keys`,
   };

@@ -1,7 +1,8 @@
 import { type Principal, projectOf } from '../../src/auth/principal.ts';
-import type { Audit, AuditAct } from '../../src/http/ports.ts';
+import type { Audit } from '../../src/http/ports.ts';
 import type {
   Actor,
+  AuditAct,
   AuditEntry,
   AuditHead,
   AuditQuery,

@@ -12,8 +12,8 @@ const AUDITED = [
   ...['createBatch', 'cancelBatch', 'createKey', 'revokeKey', 'rotateKey', 'terminateProcess'],
   ...['cleanUpProvider', 'resumeProvider', 'pauseQueue', 'resumeQueue', 'drainNode', 'resumeNode', 'logIn'],
 ];
-/** A stream token is valid for a minute and reads one job; a logout takes a right away. */
-const WITHOUT_ENTRY = ['createStreamToken', 'logOut'];
+/** A stream token lasts a minute; a logout takes a right away; no job reads preferences. */
+const WITHOUT_ENTRY = ['createStreamToken', 'logOut', 'setPreferences'];
 const SLOW = { timeout: 120_000 };
 
 interface AuditPage {

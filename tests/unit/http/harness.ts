@@ -92,6 +92,7 @@ export async function startHttp(changes: Changes = {}) {
   const providers = createProviders(providerSettings(), PROVIDER_HOST);
   const usage = new FakeUsage();
   const audit = new FakeAudit();
+  const remembered = new Map<string, Record<string, unknown>>();
   const measures = createMeasures([]);
   const log: string[] = [];
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
@@ -126,6 +127,10 @@ export async function startHttp(changes: Changes = {}) {
     usage: usage.read,
     callers: { takeRequest: async (principal) => requests(principal) },
     audit,
+    preferences: {
+      read: async ({ id }) => remembered.get(id) ?? {},
+      write: async ({ id }, given) => void remembered.set(id, { ...given }),
+    },
     measures,
     auth: withCaller({
       ...{ adminToken: ADMIN_TOKEN, keys, jwts, jobTokens, ...clocks },

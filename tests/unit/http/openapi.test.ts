@@ -43,6 +43,7 @@ const ROUTES = {
   '/v1/keys/{id}/revoke': ['post'],
   '/v1/keys/{id}/rotate': ['post'],
   '/v1/me': ['get'],
+  '/v1/me/preferences': ['get', 'put'],
   '/v1/usage': ['get'],
   '/v1/providers': ['get'],
   '/v1/stream-tokens': ['post'],

@@ -14,7 +14,7 @@ import { ADMIN_TOKEN, startHttp } from './harness.ts';
 /** The operations that each scope opens, besides those of `caller`; `admin` opens all. */
 const TABLE: Readonly<Record<'public' | 'caller' | Scope, readonly string[]>> = {
   public: ['getIndex', 'getHealth', 'getReadiness', 'getExecutorHealth', 'logIn', 'logOut'],
-  caller: ['getMe', 'getOpenApi', 'listProviders'],
+  caller: ['getMe', 'getPreferences', 'setPreferences', 'getOpenApi', 'listProviders'],
   'jobs:read': [
     ...['listJobs', 'getJob', 'listExecutions', 'streamJob', 'streamChanges', 'createStreamToken'],
     ...['listBatches', 'getBatch', 'getBatchResults', 'streamBatch', 'getQueue'],
@@ -55,6 +55,7 @@ const BODIES: Readonly<Record<string, object>> = {
   createBatch: { prompts: [{ prompt: 'x' }] },
   createKey: { name: 'x', scopes: ['jobs:read'] },
   logIn: { token: 'x' },
+  setPreferences: {},
 };
 
 interface Route {
@@ -188,7 +189,10 @@ describe('every route', () => {
     http.running.push(job);
     const token = (await http.jobTokens.variables(job))?.['BULLPEN_JOB_TOKEN'] ?? expect.unreachable();
     const scopes = ['jobs:write', 'sessions:write', 'approvals:read', 'usage:read'] as const;
-    expect(await walk(token)).toEqual(only(scopes.flatMap(opens), 'auth.forbidden'));
+    expect(await walk(token)).toEqual({
+      ...only(scopes.flatMap(opens), 'auth.forbidden'),
+      ...{ getPreferences: 'auth.forbidden', setPreferences: 'auth.forbidden' }, // they are for pages
+    });
     http.running.pop();
     expect(await walk(token)).toEqual(only([], 'auth.unauthenticated'));
   });
