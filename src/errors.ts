@@ -75,6 +75,7 @@ export const ERROR_CODES = {
   'redis.unavailable': meaning(503, 'Redis cannot be reached', true),
   'record.damaged': meaning(500, 'The stored record cannot be read'),
   'redis.refused': meaning(500, 'Redis refused a command: its rights or its data are wrong'),
+  'server.busy': meaning(503, 'The server has too much to do now', true),
   'server.stopping': meaning(503, 'The server is stopping', true),
   'store.unavailable': meaning(503, 'The ledger cannot be written', true),
 

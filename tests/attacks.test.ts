@@ -115,6 +115,9 @@ const TESTED: Readonly<Record<string, readonly Where[]>> = {
   ],
 
   // The network
+  'more requests than the server can do': [
+    [`${HTTP}/overload.test.ts`, 'with too many requests under way', 'without a right token'],
+  ],
   'slow headers, slow bodies, idle connections': [
     [`${HTTP}/limits.test.ts`, 'slow headers and a silent connection are 408', 'a slow body is cut off'],
   ],

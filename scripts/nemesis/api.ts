@@ -27,6 +27,7 @@ export type Route = keyof typeof DOCUMENTED;
 /** The codes of a 503. */
 const REFUSALS: readonly string[] = [
   'redis.unavailable',
+  'server.busy',
   'server.stopping',
   'store.unavailable',
   'queue.full',

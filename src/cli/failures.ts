@@ -70,6 +70,7 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   'execution.node_unavailable': EXIT.unavailable,
   'queue.full': EXIT.unavailable,
   'redis.unavailable': EXIT.unavailable,
+  'server.busy': EXIT.unavailable,
   'server.stopping': EXIT.unavailable,
   'store.unavailable': EXIT.unavailable,
 };

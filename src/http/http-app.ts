@@ -46,6 +46,8 @@ declare module 'fastify' {
     principal: Principal | null;
     /** Whether the caller may still do what the request asks for; false after a revocation. */
     isStillAllowed(): boolean;
+    /** From now on the request only waits for something, so it does not count as work. */
+    beginWaiting(): void;
   }
   interface FastifyInstance {
     /** Refuses new requests; those under way go on, including streams. Idempotent. */
@@ -72,6 +74,7 @@ const CHECK_CALLER_MS = 2000;
  * on purpose.
  */
 export function untilGone(request: FastifyRequest, reply: FastifyReply, stopping: AbortSignal): AbortSignal {
+  request.beginWaiting();
   const gone = new AbortController();
   const timer = setInterval(() => {
     if (!request.isStillAllowed()) gone.abort();

@@ -137,6 +137,7 @@ const COMMON: readonly ErrorCode[] = [
   'request.invalid',
   'request.misdirected',
   'redis.unavailable',
+  'server.busy',
   'server.stopping',
   'internal.error',
 ];

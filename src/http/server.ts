@@ -13,6 +13,7 @@ import { bodyParsing } from './body.ts';
 import { acceptable, commonHeaders, requestIdOf } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
 import { openapi } from './openapi.ts';
+import { refuseOverload } from './overload.ts';
 import { createOwnNames } from './own-names.ts';
 import type {
   Audit,
@@ -139,6 +140,7 @@ export async function createHttpServer({
   await app.register(cookie);
   auth(app, { authenticator, sessions, tickets, names });
   requestLimits(app, callers);
+  refuseOverload(app);
   acceptable(app);
   bodyParsing(app);
   await openapi(app, version);

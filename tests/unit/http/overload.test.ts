@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest';
+import { MAX_UNDER_WAY } from '../../../src/http/overload.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { asCaller, startHttp } from './harness.ts';
+import { dial } from './raw-socket.ts';
+
+test('with too many requests under way, further ones are refused; /health answers', async () => {
+  await using http = await startHttp();
+  const url = await http.listen();
+  const ask = (path: string) => fetch(url + path, { headers: asCaller });
+  const list = http.jobs.list.bind(http.jobs);
+  const hold = Promise.withResolvers<void>();
+  let held = 0;
+  http.jobs.list = async (...query) => {
+    held += 1;
+    await hold.promise;
+    return list(...query);
+  };
+  const slow = Array.from({ length: MAX_UNDER_WAY }, () => ask('/v1/jobs'));
+  await eventually(() => expect(held).toBe(MAX_UNDER_WAY));
+  const refused = await ask('/v1/jobs');
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
+  expect(await refused.json()).toMatchObject({ code: 'server.busy' });
+  expect((await ask('/health')).status).toBe(200);
+  hold.resolve();
+  for (const answer of await Promise.all(slow)) expect(answer.status).toBe(200);
+  expect((await ask('/v1/jobs')).status).toBe(200);
+});
+
+test('requests without a right token or with half a body do not count', async () => {
+  await using http = await startHttp();
+  const url = await http.listen();
+  const sockets = await Promise.all(Array.from({ length: MAX_UNDER_WAY + 10 }, () => dial(url)));
+  for (const [at, socket] of sockets.entries()) {
+    const token = at % 2 === 0 ? asCaller.authorization : 'Bearer x';
+    const head = ['POST /v1/jobs HTTP/1.1', 'Host: localhost', `Authorization: ${token}`];
+    socket.write([...head, 'Content-Type: application/json', 'Content-Length: 10', '\r\n'].join('\r\n'));
+  }
+  expect((await fetch(`${url}/v1/jobs`, { headers: asCaller })).status).toBe(200);
+  for (const socket of sockets) socket.destroy();
+});
+
+test('requests that only wait are not too many', async () => {
+  await using http = await startHttp();
+  const url = await http.listen();
+  const { id } = await http.make();
+  const left = new AbortController();
+  const polls = Array.from({ length: MAX_UNDER_WAY + 10 }, () =>
+    fetch(`${url}/v1/jobs/${id}?wait=300`, { headers: asCaller, signal: left.signal }),
+  );
+  const ended = Promise.allSettled(polls);
+  for (const _ of polls) await http.jobs.nextWait();
+  expect((await fetch(`${url}/v1/jobs`, { headers: asCaller })).status).toBe(200);
+  left.abort();
+  await ended;
+});
