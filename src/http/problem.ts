@@ -4,9 +4,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { ulid } from 'ulid';
 import { AppError, ERROR_CODES, type ErrorCode } from '../errors.ts';
+import { createLogLimit } from '../log.ts';
 import type { Redactor } from '../redactor.ts';
 import { SECURITY_HEADERS } from './headers.ts';
-import type { HttpApp } from './http-app.ts';
+import { type HttpApp, takeOver } from './http-app.ts';
 import { rateHeaders } from './rate-limits.ts';
 import type { Connections } from './shutdown.ts';
 
@@ -30,9 +31,10 @@ const DEFAULT_RETRY_AFTER_SECONDS = 2;
  * cause.
  */
 export function errorHandler(app: HttpApp, redactor: Redactor): void {
+  const refused = createLogLimit();
   app.setErrorHandler((error, request, reply) => {
     const problem = toAppError(error);
-    logProblem(problem, error, request);
+    logProblem(problem, error, request, refused);
     return sendProblem(reply, problem, redactor.value(problemOf(problem, request.id)));
   });
 }
@@ -118,6 +120,12 @@ function rawProblem(error: AppError): string {
   return `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${lines}\r\n${body}`;
 }
 
+/** Answers at once, past all other hooks: for a refusal that has to cost as little as it can. */
+export function refuseAtOnce(request: FastifyRequest, reply: FastifyReply, error: AppError): void {
+  const body = JSON.stringify(problemOf(error, request.id));
+  takeOver(reply).writeHead(error.status, problemHeaders(error)).end(body);
+}
+
 function sendProblem(reply: FastifyReply, error: AppError, problem: ProblemDetails): FastifyReply {
   return reply
     .code(error.status)
@@ -176,9 +184,18 @@ function toAppError(error: unknown): AppError {
   return new AppError('internal.error', 'an unexpected error; the server log has it', { cause: error });
 }
 
-function logProblem(problem: AppError, thrown: unknown, request: FastifyRequest): void {
+function logProblem(
+  problem: AppError,
+  thrown: unknown,
+  request: FastifyRequest,
+  refused: ReturnType<typeof createLogLimit>,
+): void {
   if (problem.status < 500) return;
   const fields = { err: thrown, code: problem.code, route: request.routeOptions.url ?? null };
-  if (problem.code === 'internal.error') request.log.error(fields, 'request failed');
-  else request.log.warn(fields, 'request refused');
+  if (problem.code === 'internal.error') {
+    request.log.error(fields, 'request failed');
+    return;
+  }
+  const requests = refused(problem.code); // a server that refuses, refuses many
+  if (requests !== null) request.log.warn({ ...fields, requests }, 'request refused');
 }

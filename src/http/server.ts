@@ -127,6 +127,7 @@ export async function createHttpServer({
   notFound(app);
   commonHeaders(app, names);
   stopping(app);
+  refuseOverload(app);
   const refused = createLogLimit();
   app.addHook('onResponse', async (request, { statusCode }) => {
     if (statusCode !== 401) return;
@@ -140,7 +141,6 @@ export async function createHttpServer({
   await app.register(cookie);
   auth(app, { authenticator, sessions, tickets, names });
   requestLimits(app, callers);
-  refuseOverload(app);
   acceptable(app);
   bodyParsing(app);
   await openapi(app, version);
