@@ -68,6 +68,12 @@ export function principalOf(request: FastifyRequest): Principal {
 /** Bounds how long a revoked key goes on reading a stream. */
 const CHECK_CALLER_MS = 2000;
 
+/** Acts when the answer is sent or the caller has left; at once, if that has happened already. */
+export function onClosed({ raw }: FastifyReply, act: () => void): void {
+  if (raw.destroyed) act();
+  else raw.once('close', act);
+}
+
 /**
  * A signal that aborts when the caller has left or may no longer read, or the server stops. Also
  * removes the limit on silence from the connection, because a long poll or a quiet stream is silent
@@ -80,7 +86,7 @@ export function untilGone(request: FastifyRequest, reply: FastifyReply, stopping
     if (!request.isStillAllowed()) gone.abort();
   }, CHECK_CALLER_MS).unref();
   gone.signal.addEventListener('abort', () => clearInterval(timer), { once: true });
-  reply.raw.once('close', () => gone.abort());
+  onClosed(reply, () => gone.abort());
   // Node sets the limit again for the next request of the connection.
   if (request.raw.socket instanceof Socket) request.raw.socket.setTimeout(0);
   return AbortSignal.any([gone.signal, stopping]);

@@ -1,5 +1,5 @@
 import { AppError } from '../errors.ts';
-import type { HttpApp } from './http-app.ts';
+import { type HttpApp, onClosed } from './http-app.ts';
 import { refuseAtOnce } from './problem.ts';
 
 /**
@@ -31,6 +31,6 @@ export function refuseOverload(app: HttpApp): void {
       counts = false;
     };
     request.beginWaiting = leave;
-    reply.raw.once('close', leave);
+    onClosed(reply, leave);
   });
 }

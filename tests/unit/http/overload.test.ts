@@ -1,5 +1,9 @@
+import { once } from 'node:events';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import Fastify from 'fastify';
 import { expect, test } from 'vitest';
-import { MAX_UNDER_WAY } from '../../../src/http/overload.ts';
+import { MAX_UNDER_WAY, refuseOverload } from '../../../src/http/overload.ts';
+import { callerOf } from '../../fakes/principals.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { asCaller, startHttp } from './harness.ts';
 import { dial } from './raw-socket.ts';
@@ -53,4 +57,27 @@ test('requests that only wait are not too many', async () => {
   expect((await fetch(`${url}/v1/jobs`, { headers: asCaller })).status).toBe(200);
   left.abort();
   await ended;
+});
+
+test('requests whose callers left before their turn do not count', async () => {
+  await using app = Fastify().withTypeProvider<TypeBoxTypeProvider>();
+  let left = 0;
+  app.decorateRequest('principal', null);
+  refuseOverload(app);
+  app.addHook('onRequest', async (request, reply) => {
+    request.principal = callerOf('caller');
+    if (request.url === '/slow') await once(reply.raw, 'close');
+  });
+  app.get('/slow', async () => {
+    left += 1;
+    return '';
+  });
+  app.get('/', async () => '');
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  for (let i = 0; i < MAX_UNDER_WAY; i += 1) {
+    const socket = await dial(url);
+    socket.write('GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n', () => socket.destroy());
+  }
+  await eventually(() => expect(left).toBe(MAX_UNDER_WAY));
+  expect((await fetch(url)).status).toBe(200);
 });
