@@ -32,7 +32,9 @@ const TESTED: Readonly<Record<string, readonly Where[]>> = {
     [`${HTTP}/keys.test.ts`, 'the revocation of a key ends its login, its tickets and its open streams'],
     ['integration/executor/rights.test.ts', 'a job of a key that counts no longer ends as auth.revoked'],
   ],
-  'claims of another token under its signature': [['unit/auth/jwt.test.ts', 'of nobody, or of another key']],
+  'claims of another token under its signature': [
+    ['unit/auth/jwt.test.ts', 'that is missing, or of another key'],
+  ],
   'a key that is cut, long, or in the address': [[`${HTTP}/auth.test.ts`, 'access_token=', '1024 * 1024']],
   'a token of another length': [['unit/auth/keyring.test.ts', 'test.each']],
   'a thousand wrong tokens': [

@@ -10,8 +10,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 type Paint = (style: 'dim' | 'yellow' | 'red', text: string) => string;
 type Fields = Readonly<Record<string, unknown>>;
 
-const WARN = 40;
-const ERROR = 50;
+/** pino's numbers. */
+export const LEVELS = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, fatal: 60 } as const;
 /** Shown in another form, or useless to a person who watches one server. */
 const HIDDEN = ['level', 'time', 'msg', 'component', 'err'];
 
@@ -32,16 +32,16 @@ export function forPeople(line: string, paint: Paint): string {
   const message = oneLine(String(msg ?? ''));
   const severity = Number(level);
   const head =
-    severity >= ERROR
+    severity >= LEVELS.error
       ? paint('red', `error: ${message}`)
-      : severity >= WARN
+      : severity >= LEVELS.warn
         ? paint('yellow', `warning: ${message}`)
         : message;
   const details = Object.entries(fields)
     .filter(([name, value]) => !HIDDEN.includes(name) && value !== null)
     .filter(([, value]) => !isAllZeros(value))
     .map(detail);
-  if (typeof component === 'string' && severity >= WARN) details.push(`component=${component}`);
+  if (typeof component === 'string' && severity >= LEVELS.warn) details.push(`component=${component}`);
   const parts = [paint('dim', clock(Number(time))), head, paint('dim', details.join(' '))];
   return `${parts.filter(Boolean).join('  ')}\n${stackOf(err)}`;
 }

@@ -2,13 +2,8 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command, CommandContext } from '../command.ts';
 import { CommandError, EXIT, usageError } from '../failures.ts';
-import { forPeople } from '../log-lines.ts';
+import { forPeople, LEVELS } from '../log-lines.ts';
 
-/** pino's numbers. */
-const LEVELS: ReadonlyMap<string, number> = new Map([
-  ...([['trace', 10] as const, ['debug', 20] as const, ['info', 30] as const] as const),
-  ...([['warn', 40] as const, ['error', 50] as const, ['fatal', 60] as const] as const),
-]);
 const DEFAULT_LINES = 100;
 const LOOK_EVERY_MS = 250;
 const CHUNK_BYTES = 64 * 1024;
@@ -68,9 +63,9 @@ function shown(line: string): string {
 }
 
 function levelOf(text: string | undefined): number {
-  const level = LEVELS.get(text ?? 'trace');
+  const level = new Map<string, number>(Object.entries(LEVELS)).get(text ?? 'trace');
   if (level !== undefined) return level;
-  throw usageError(`--level takes ${[...LEVELS.keys()].join(', ')}, not ${JSON.stringify(text)}`);
+  throw usageError(`--level takes ${Object.keys(LEVELS).join(', ')}, not ${JSON.stringify(text)}`);
 }
 
 /** What is no line of the log passes, unless a job or a level is asked for. */

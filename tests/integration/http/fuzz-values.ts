@@ -1,4 +1,4 @@
-/** Values for requests: what a schema asks for, and what nobody should send. */
+/** Values for requests: what a schema asks for, and what no caller should send. */
 import type { OutgoingHttpHeaders } from 'node:http';
 
 export interface Schema {

@@ -120,7 +120,7 @@ describe('a signature', () => {
   const { publicKey, privateKey } = rsaPair();
   const pem = pemOf(publicKey);
 
-  test('of nobody, or of another key, is a guess', async () => {
+  test('that is missing, or of another key, is a guess', async () => {
     const { verify } = await verifierOf({ jwtSecret: JWT_SECRET });
     const none = (text: string) => Buffer.from(text.slice(0, 0));
     const good = jwtOf({ alg: 'HS256' }, CLAIMS, hs256(JWT_SECRET));

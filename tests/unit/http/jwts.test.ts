@@ -110,7 +110,7 @@ test('after many wrong tokens an address gets 429 with a time, except for what w
     { code: 'auth.too_many_attempts', detail: expect.stringContaining('wait 3 s') },
   ]);
   expect(http.counted('bullpen_guesses_refused_total')).toBe(4);
-  // A key that was used from there, a key that nobody tries to guess, and other addresses go on.
+  // A key that was used from there, a key without guesses, and other addresses go on.
   expect([await statusOf(used.token), await statusOf(unused.token)]).toEqual([200, 200]);
   expect([await statusOf(person, '10.0.0.2'), await statusOf('wrong', '10.0.0.2')]).toEqual([200, 401]);
   elapsed += 3000;
