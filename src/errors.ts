@@ -57,6 +57,10 @@ export const ERROR_CODES = {
   'provider.not_found': meaning(404, 'The server has no provider of this name'),
   'events.expired': meaning(410, 'The events after this cursor are no longer kept'),
   'session.not_found': meaning(404, 'There is no such session'),
+  'session.closed': meaning(409, 'The session is closed'),
+  'session.not_finished': meaning(409, 'A turn of the session has not ended yet'),
+  'approval.not_found': meaning(404, 'There is no such approval'),
+  'approval.already_decided': meaning(409, 'The approval was decided otherwise, or is over'),
   'cwd.not_allowed': meaning(400, 'The working directory is not inside an allowed root'),
   'permission_mode.denied': meaning(403, 'The permission mode is not allowed here'),
   'tools.denied': meaning(403, 'A tool is not allowed for this caller'),
@@ -70,6 +74,8 @@ export const ERROR_CODES = {
   'limit.max_queued': meaning(429, 'Too many jobs of the caller or its project wait for their start', true),
   'limit.usd_per_day': meaning(429, 'The caller or its project has spent the amount of the day', true),
 
+  'limit.sessions': meaning(429, 'Too many sessions have a live process', true),
+
   'queue.expired': meaning(504, 'The job waited longer than its ttlMs', true),
   'queue.full': meaning(503, 'The queue takes no more jobs now', true),
   'redis.unavailable': meaning(503, 'Redis cannot be reached', true),
@@ -80,6 +86,9 @@ export const ERROR_CODES = {
   'store.unavailable': meaning(503, 'The ledger cannot be written', true),
 
   'execution.cancelled': meaning(409, 'The execution was cancelled'),
+  'execution.interrupted': meaning(409, 'The turn was interrupted'),
+  'execution.awaiting_approval': meaning(409, 'The execution ended because a person has to answer'),
+  'approval.expired': meaning(504, 'No answer came within approvalTimeoutMs'),
   'execution.quota': meaning(429, 'A usage limit of the account is reached'),
   'execution.overloaded': meaning(503, 'The vendor is overloaded or failing', true),
   'execution.budget': meaning(422, 'The execution spent its budget'),

@@ -207,6 +207,7 @@ export function createStreamWriter(response: ServerResponse, limits = SLOW_READE
 const KINDS: Readonly<Record<EventKind, true>> = {
   'job.queued': true,
   'job.scheduled': true,
+  'job.waiting': true,
   'job.running': true,
   'job.finished': true,
   'execution.started': true,
@@ -217,6 +218,9 @@ const KINDS: Readonly<Record<EventKind, true>> = {
   reasoning: true,
   'tool.started': true,
   'tool.ended': true,
+  'approval.requested': true,
+  'approval.decided': true,
+  'message.delivered': true,
   usage: true,
   api_retry: true,
   rate_limit: true,

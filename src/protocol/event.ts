@@ -1,6 +1,8 @@
 import { type Static, Type } from 'typebox';
+import type { Approval, ApprovalStatus } from './approval.ts';
 import { type Outcome, Usage } from './outcome.ts';
 import { nullable } from './schema.ts';
+import type { SessionStatus } from './session.ts';
 
 const Name = Type.String({ maxLength: 1024 });
 const COUNT = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
@@ -65,6 +67,11 @@ export const ExecutionEvent = Type.Union([
     limit: nullable(Name),
     use: nullable(Type.Number({ minimum: 0, description: 'used part of the limit: 1 is all of it' })),
   }),
+  Type.Object({
+    kind: Type.Literal('message.delivered'),
+    messageId: Type.String({ description: 'of a message that was sent into the running turn' }),
+    delivered: Type.Literal('steered'),
+  }),
   Type.Object({ kind: Type.Literal('warning'), code: Name, message: Type.String() }),
   Type.Object({ kind: Type.Literal('raw'), line: Type.String() }),
 ]);
@@ -85,6 +92,14 @@ export type JobEvent =
   | { readonly kind: 'job.queued' }
   | { readonly kind: 'job.scheduled'; readonly waitReason: string; readonly scheduledFor: string }
   | { readonly kind: 'job.running'; readonly executionId: string; readonly node: string }
+  | { readonly kind: 'job.waiting'; readonly waitReason: string }
+  | { readonly kind: 'approval.requested'; readonly approval: Approval }
+  | {
+      readonly kind: 'approval.decided';
+      readonly approvalId: string;
+      readonly status: ApprovalStatus;
+      readonly decidedBy: string | null;
+    }
   | { readonly kind: 'job.finished'; readonly job: unknown };
 
 export type EventBody = ExecutionEvent | ExecutionFinished | JobEvent;
@@ -111,3 +126,22 @@ export type StoredEvent = {
   readonly at: string;
   readonly raw: string | null;
 } & EventBody;
+
+/** A change of a session in its own stream. */
+export interface SessionEvent {
+  readonly kind: 'session.status';
+  readonly status: SessionStatus;
+  readonly reason: string | null;
+}
+
+/**
+ * An event of a session, as readers get it: a change of its own, or an event of one of its jobs.
+ * `seq` counts from 1 without gaps over all of them; `jobSeq` is the job's own count.
+ */
+export type SessionStoredEvent =
+  | ({ readonly seq: number; readonly sessionId: string; readonly at: string } & SessionEvent)
+  | (Omit<StoredEvent, 'seq'> & {
+      readonly seq: number;
+      readonly sessionId: string;
+      readonly jobSeq: number;
+    } & EventBody);

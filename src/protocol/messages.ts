@@ -14,10 +14,13 @@ export const MAX_MESSAGE_BYTES = 64 * 1024;
 
 const Id = Type.String({ minLength: 1, maxLength: 64 });
 
-/** On the requests channel: there is a request to claim, or a cancel flag to read. */
+/**
+ * On the requests channel: there is a request to claim, a cancel flag to read, or something for the
+ * CLI of a running job (a message, a decision).
+ */
 export const RequestBell = Type.Object({
   v: Type.Literal(1),
-  type: Type.Enum(['run', 'cancel']),
+  type: Type.Enum(['run', 'cancel', 'talk']),
   jobId: Id,
 });
 export type RequestBell = Static<typeof RequestBell>;

@@ -20,6 +20,8 @@ const Background = Type.Enum(['stop', 'wait'], {
 const DAY_MS = 86_400_000;
 /** How long a job that names nothing else waits for usage limits. */
 export const QUOTA_TIMEOUT_MS = 7 * DAY_MS;
+/** How long an approval of a job that names nothing else may be open. */
+export const APPROVAL_TIMEOUT_MS = 7 * DAY_MS;
 /** How far in the future a job may begin to wait for its turn. */
 export const MAX_DELAY_MS = 30 * DAY_MS;
 const RetryMode = Type.Enum(['continue', 'restart'], {
@@ -61,7 +63,19 @@ export const promptOptions = {
   permissionMode: Type.Optional(PermissionMode),
   allowedTools: Type.Optional(ToolList),
   disallowedTools: Type.Optional(ToolList),
-  onPermissionDenied: Type.Optional(Type.Enum(['report', 'fail'])),
+  onPermissionDenied: Type.Optional(
+    Type.Enum(['report', 'fail', 'ask'], {
+      description:
+        'what the rules do not allow: report it in the outcome, fail, or ask a person; default: report',
+    }),
+  ),
+  approvalTimeoutMs: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 30 * DAY_MS,
+      description: 'how long an approval may be open; then the job fails as approval.expired',
+    }),
+  ),
   background: Type.Optional(Background),
   appendSystemPrompt: Type.Optional(
     Type.String({ minLength: 1, maxLength: 65_536, pattern: '^[^\\u0000]*$' }),
@@ -207,6 +221,7 @@ export const ResolvedPrompt = Type.Object(
     /** Left out in records of older servers. */
     onQuota: Type.Optional(asked.onQuota),
     quotaTimeoutMs: Type.Optional(asked.quotaTimeoutMs),
+    approvalTimeoutMs: Type.Optional(asked.approvalTimeoutMs),
     /** The three fields are left out where the caller has not set them. */
     retryMode: Type.Optional(RetryMode),
     continuePrompt: Type.Optional(asked.continuePrompt),

@@ -8,6 +8,8 @@ import type { Cut, Exit } from '../protocol/cli.ts';
 import type { EventBody, ExecutionEvent, RateLimitEvent } from '../protocol/event.ts';
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
+import type { Control, ControlContext } from './control.ts';
+import type { WarmStart } from './warm-start.ts';
 
 /** What a provider can do. `GET /v1/providers` shows it. */
 export interface Capabilities {
@@ -22,6 +24,12 @@ export interface Capabilities {
   readonly model: boolean;
   /** Whether a job may wait for work that outlives its answer (`background: wait`). */
   readonly background: boolean;
+  /** Whether it can ask a person (`onPermissionDenied: ask`). */
+  readonly approvals: boolean;
+  /** Whether a message can be sent into a running turn. */
+  readonly steer: boolean;
+  /** Whether a session can go on as a copy. */
+  readonly fork: boolean;
   /** Set for a CLI that was never run against this provider. */
   readonly experimental?: true;
 }
@@ -63,6 +71,17 @@ export interface CommandContext {
    * out: nothing.
    */
   readonly privatePaths?: readonly PrivatePath[];
+  /** Whether the session begins as a copy of `nativeSessionId`. Left out: no. */
+  readonly fork?: boolean;
+  /**
+   * Whether the session has a call that waits for a decision: the CLI is resumed without a prompt.
+   * Left out: no.
+   */
+  readonly resumesCall?: boolean;
+  /** Rules that a person has given for the session (`allowedTools`). Left out: none. */
+  readonly sessionRules?: readonly string[];
+  /** Whether its `Control` must see every call, even when the job does not ask. Left out: no. */
+  readonly watchesCalls?: boolean;
 }
 
 /** A file or folder of the server, or of a CLI, with secrets in it. */
@@ -127,6 +146,11 @@ export interface Translator {
   line(line: string, cut?: Cut | null): readonly ExecutionEvent[];
   /** Whether the CLI has written the last line for the prompt. The process should exit soon. */
   readonly done: boolean;
+  /**
+   * Whether the turn ended for a call that waits in the CLI's session. Left out: no. Its verdict is
+   * `execution.awaiting_approval` then.
+   */
+  readonly deferred?: boolean;
   /** Whether the turn is over: no more lines about the prompt follow. Left out: as `done`. */
   readonly answered?: boolean;
   /**
@@ -160,42 +184,6 @@ export interface Translator {
    */
   end(exit: Exit, stderrTail: string): Verdict;
 }
-
-/**
- * How a CLI starts before there is a prompt: by the same command, whose stdin is written later.
- * Until then it does nothing and costs nothing, except for hooks that its user has set up.
- */
-export interface WarmStart {
-  /** Whether a line answers the command's opening. Lines up to this one belong to no run. */
-  isReady(line: string): boolean;
-  /**
-   * Files and folders it reads while it boots. When one has changed, a waiting process is stale.
-   * `workspace`: paths below the working directory, '.' for itself. `home`: as in {@link Login},
-   * in addition to the login's files.
-   */
-  readonly reads: { readonly workspace: readonly string[]; readonly home: Login['files'] };
-  /**
-   * Whether it writes a line before it acts on a prompt. A process that got its prompt and wrote
-   * nothing has then done nothing, and the prompt may go to another process.
-   */
-  readonly speaksFirst: boolean;
-  /**
-   * Whether the process takes another prompt of its session on an open stdin when it has answered
-   * one.
-   */
-  readonly takesTurns: boolean;
-}
-
-/**
- * For a command that reads stdin to its end before it does anything, and of which nothing else is
- * known.
- */
-export const PLAIN_WARM_START: WarmStart = {
-  isReady: () => false,
-  reads: { workspace: [], home: [] },
-  speaksFirst: false,
-  takesTurns: false,
-};
 
 /** How to find out, without a job, whether a CLI is logged in. */
 export interface Login {
@@ -283,4 +271,9 @@ export interface Provider {
    */
   provesAsked?(event: EventBody): boolean;
   translator(request: ResolvedPrompt, run?: RunFacts): Translator;
+  /**
+   * Speaks with the CLI while it runs. Left out: the CLI cannot be spoken with: no steering, no
+   * approvals, and an interrupt ends its process.
+   */
+  control?(request: ResolvedPrompt, context: ControlContext): Control;
 }

@@ -48,7 +48,7 @@ export interface JobRecord {
   /** The current execution; null until the job is submitted. */
   readonly executionId: string | null;
   readonly node: string | null;
-  readonly cancel: 'none' | 'requested' | 'forced';
+  readonly cancel: 'none' | 'requested' | 'forced' | 'interrupt';
   readonly lastSeq: number;
   readonly createdAt: number;
   readonly startedAt: number | null;
@@ -172,7 +172,7 @@ export interface Claimed {
   readonly given: readonly string[];
 }
 
-export type LeaseState = 'held' | 'cancel' | 'cancel-force' | 'lost';
+export type LeaseState = 'held' | 'cancel' | 'cancel-force' | 'interrupt' | 'lost';
 
 export interface Finish {
   readonly jobId: string;
@@ -190,6 +190,11 @@ export interface Finish {
    * retry, and nothing counts as failed. Null, or left out: it does not wait for one.
    */
   readonly quotaMs?: number | null;
+  /**
+   * Whether it ended because a person has to answer. Then the job waits for its open approvals, and
+   * nothing counts as failed. Left out: no.
+   */
+  readonly parked?: boolean;
   readonly rawAnswer: string | null; // for a raw job: what to publish on the responses channel
 }
 
@@ -205,7 +210,7 @@ export interface TimedEvent extends SourcedEvent {
  */
 export type Appended = 'read' | 'unread' | 'spent' | 'fenced';
 
-export type FinishResult = 'finished' | 'scheduled' | 'superseded';
+export type FinishResult = 'finished' | 'scheduled' | 'waiting' | 'superseded';
 
 /** For the executor. */
 export interface Claims {

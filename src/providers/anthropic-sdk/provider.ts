@@ -6,7 +6,8 @@ import {
   unsupportedMode,
   unsupportedSchema,
 } from '../built-in.ts';
-import { type Capabilities, type Login, PLAIN_WARM_START, type Provider } from '../provider.ts';
+import type { Capabilities, Login, Provider } from '../provider.ts';
+import { PLAIN_WARM_START } from '../warm-start.ts';
 import { anthropicCommand, readAnthropicOptions } from './command.ts';
 import { createAnthropicTranslator } from './translator.ts';
 import { LOGIN_HINT } from './verdict.ts';
@@ -22,6 +23,9 @@ const CAPABILITIES: Capabilities = {
   effort: false,
   model: true,
   background: false,
+  approvals: false,
+  steer: false,
+  fork: false,
 };
 
 const LOGIN: Login = {

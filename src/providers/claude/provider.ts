@@ -11,7 +11,8 @@ import {
   unsupportedSchema,
 } from '../built-in.ts';
 import { NODE_CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
-import type { Capabilities, Login, Provider, Transcript, WarmStart } from '../provider.ts';
+import type { Capabilities, Login, Provider, Transcript } from '../provider.ts';
+import type { WarmStart } from '../warm-start.ts';
 import { claudeCommand, LATER_TOOLS, readClaudeOptions } from './command.ts';
 import { createClaudeTranslator } from './translator.ts';
 import { LOGIN_HINT, limitedModel } from './verdict.ts';
@@ -27,6 +28,9 @@ const CAPABILITIES: Capabilities = {
   effort: true,
   model: true,
   background: true,
+  approvals: false,
+  steer: false,
+  fork: false,
 };
 
 const LOGIN: Login = {

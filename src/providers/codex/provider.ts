@@ -12,7 +12,8 @@ import {
   unsupportedSchema,
 } from '../built-in.ts';
 import { CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
-import type { Capabilities, Login, Provider, WarmStart } from '../provider.ts';
+import type { Capabilities, Login, Provider } from '../provider.ts';
+import type { WarmStart } from '../warm-start.ts';
 import { codexCommand } from './command.ts';
 import { TRANSCRIPT } from './transcript.ts';
 import { createCodexTranslator } from './translator.ts';
@@ -29,6 +30,9 @@ const CAPABILITIES: Capabilities = {
   effort: true,
   model: true,
   background: false,
+  approvals: false,
+  steer: false,
+  fork: false,
 };
 
 const LOGIN: Login = {

@@ -2,7 +2,8 @@ import { AppError, messageOf } from '../../errors.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { CustomSettings, JobDefaults } from '../../protocol/provider-settings.ts';
 import { refused, type Unsupported } from '../built-in.ts';
-import { PLAIN_WARM_START, type Provider } from '../provider.ts';
+import type { Provider } from '../provider.ts';
+import { PLAIN_WARM_START } from '../warm-start.ts';
 import { customCommand, isSafeValue, placeholdersOf } from './command.ts';
 import { createCustomTranslator } from './translator.ts';
 
@@ -26,6 +27,9 @@ export function createCustomProvider(options: CustomProviderOptions): Provider {
     maxCostUsd: reportsUse,
     model: known.includes('model'),
     background: false,
+    approvals: false,
+    steer: false,
+    fork: false,
     effort: known.includes('effort'),
     resume: pointers?.session !== undefined && known.includes('sessionId'),
   };

@@ -28,6 +28,9 @@ const CAPABILITIES: Capabilities = {
   effort: false,
   model: true,
   background: false,
+  approvals: false,
+  steer: false,
+  fork: false,
 };
 
 const LOGIN: Login = {

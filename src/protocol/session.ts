@@ -1,0 +1,143 @@
+/** Sessions: conversations with a CLI, as callers see them. */
+import { type Static, Type } from 'typebox';
+import { Outcome, Usage } from './outcome.ts';
+import { MAX_PROMPT_BYTES, promptOptions } from './prompt.ts';
+import { closed, nullable } from './schema.ts';
+
+export const SESSION_STATUSES = [
+  ...(['starting', 'awaiting_auth', 'ready', 'busy'] as const),
+  ...(['awaiting_input', 'interrupted', 'closed', 'failed'] as const),
+] as const;
+export type SessionStatus = (typeof SESSION_STATUSES)[number];
+
+/**
+ * What moves a chat. `message`: it got a prompt; `started`: the CLI works on a turn; `asked`: an
+ * approval is open; `answered`: none is open any longer; `ended`, `interrupted`, `auth_required`,
+ * `failed`: how a turn ended, with no further turn waiting; `closed`: a person closed it.
+ */
+export const SESSION_TRIGGERS = [
+  ...(['message', 'started', 'asked', 'answered', 'ended'] as const),
+  ...(['interrupted', 'auth_required', 'failed', 'closed'] as const),
+] as const;
+export type SessionTrigger = (typeof SESSION_TRIGGERS)[number];
+
+type Row = Partial<Record<SessionTrigger, SessionStatus>>;
+
+/** What follows each turn, and a close: the same in every status but `closed`. */
+const ENDS: Row = {
+  ended: 'ready',
+  interrupted: 'interrupted',
+  auth_required: 'awaiting_auth',
+  failed: 'failed',
+  closed: 'closed',
+};
+
+/**
+ * The table of transitions of a chat. A trigger that a row does not have changes nothing. The
+ * scripts of the records get this table as a constant. A turn that fails otherwise than by its
+ * login or its node leaves the chat `ready`, with the error as `statusReason`.
+ */
+export const CHAT_TRANSITIONS: Readonly<Record<SessionStatus, Row>> = {
+  starting: { ...ENDS, message: 'starting', started: 'busy', asked: 'awaiting_input' },
+  ready: { ...ENDS, message: 'busy', started: 'busy', asked: 'awaiting_input' },
+  busy: { ...ENDS, message: 'busy', started: 'busy', asked: 'awaiting_input' },
+  awaiting_input: { ...ENDS, message: 'awaiting_input', asked: 'awaiting_input', answered: 'busy' },
+  awaiting_auth: { ...ENDS, message: 'busy', started: 'busy', asked: 'awaiting_input' },
+  interrupted: { ...ENDS, message: 'busy', started: 'busy', asked: 'awaiting_input' },
+  failed: { ...ENDS, message: 'busy', started: 'busy', asked: 'awaiting_input' },
+  closed: {},
+};
+
+const status = Type.Enum(SESSION_STATUSES);
+
+/** A session as callers see it. */
+export const Session = Type.Object({
+  id: Type.String({ description: 'ULID' }),
+  kind: Type.Enum(['chat', 'terminal']),
+  name: nullable(Type.String()),
+  status,
+  statusReason: nullable(Type.String({ description: 'code of the error that led to the status' })),
+  matchedLine: nullable(Type.String({ description: 'of a terminal: the line that shows what it waits for' })),
+  project: Type.String(),
+  principal: Type.String({ description: 'who made it' }),
+  provider: Type.String(),
+  model: nullable(Type.String()),
+  cwd: Type.String(),
+  nativeSessionId: nullable(Type.String({ description: "the CLI's own id; null: it has not begun" })),
+  node: nullable(Type.String({ description: 'the server that has the session' })),
+  process: nullable(Type.Object({ pid: Type.Integer(), since: Type.String() }), {
+    description: 'its live process on the server that answers; null: none there',
+  }),
+  turns: Type.Integer({ description: 'prompts so far' }),
+  usage: nullable(Usage, { description: 'of all its turns' }),
+  forkedFrom: nullable(Type.String({ description: 'id of the session that it went on from' })),
+  createdAt: Type.String(),
+  lastActivityAt: Type.String(),
+  closedAt: nullable(Type.String()),
+  tags: Type.Array(Type.String()),
+  metadata: Type.Record(Type.String(), Type.String()),
+  links: Type.Object({ self: Type.String(), events: Type.String(), turns: Type.String() }),
+});
+export type Session = Static<typeof Session>;
+
+const options = promptOptions;
+const name = Type.Optional(
+  Type.String({ pattern: '^[^\\u0000-\\u001f]{1,128}$', description: 'for people' }),
+);
+const text = Type.String({ minLength: 1, maxLength: MAX_PROMPT_BYTES, pattern: '^[^\\u0000]*$' });
+
+/** Body of `POST /v1/sessions`. Its options hold for every turn. */
+export const SessionRequest = Type.Object(
+  {
+    kind: Type.Optional(Type.Enum(['chat'], { description: 'default: chat' })),
+    provider: options.provider,
+    model: options.model,
+    effort: options.effort,
+    cwd: options.cwd,
+    permissionMode: options.permissionMode,
+    allowedTools: options.allowedTools,
+    disallowedTools: options.disallowedTools,
+    onPermissionDenied: options.onPermissionDenied,
+    appendSystemPrompt: options.appendSystemPrompt,
+    name,
+    tags: options.tags,
+    metadata: options.metadata,
+    prompt: Type.Optional(text),
+  },
+  { ...closed, examples: [{ provider: 'claude', cwd: '/srv/app', prompt: 'What does this do?' }] },
+);
+export type SessionRequest = Static<typeof SessionRequest>;
+
+export const Delivery = Type.Enum(['next', 'steer', 'interrupt'], {
+  description:
+    'next: the next turn; steer: into the running turn; interrupt: stop the running turn, then the next; default: next',
+});
+export type Delivery = Static<typeof Delivery>;
+
+/** Body of `POST /v1/sessions/:id/messages` and `POST /v1/jobs/:id/messages`. */
+export const MessageRequest = Type.Object(
+  { prompt: text, delivery: Type.Optional(Delivery) },
+  { ...closed, examples: [{ prompt: 'Now add a test' }, { prompt: 'Use tabs', delivery: 'steer' }] },
+);
+export type MessageRequest = Static<typeof MessageRequest>;
+
+/** Answer to a message with `delivery: steer`. `next`: it became the next turn, `jobId`. */
+export const Steered = Type.Object({
+  messageId: Type.String({ description: 'UUID' }),
+  delivered: Type.Enum(['steered', 'next']),
+  jobId: Type.String({ description: 'the job of the turn that has the message' }),
+});
+export type Steered = Static<typeof Steered>;
+
+/** One prompt of a session and its answer. */
+export const Turn = Type.Object({
+  turn: Type.Integer({ description: 'from 1' }),
+  jobId: Type.String(),
+  prompt: Type.String(),
+  status: Type.String({ description: 'of the job' }),
+  outcome: nullable(Outcome),
+  createdAt: Type.String(),
+  startedAt: nullable(Type.String()),
+  finishedAt: nullable(Type.String()),
+});
+export type Turn = Static<typeof Turn>;
