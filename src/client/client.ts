@@ -5,10 +5,12 @@ import type { Batch, BatchCreated, BatchResult, Job, ManyCancelled, ManyRetried 
 import type { Key, KeyCreated, Me } from '../protocol/key.ts';
 import type { Execution } from '../protocol/outcome.ts';
 import type { CliProcess, Node, Pause, ProcessList, ProviderReport } from '../protocol/server-info.ts';
+import type { Steered } from '../protocol/session.ts';
 import type { AuditPage, BatchPage, JobPage, Preferences, Readiness, UsageReport } from './answers.ts';
 import { DEFAULT_SLEEP, requestJson, requestLines } from './calls.ts';
 import { followBatch, followChanges, followEvents, type StreamOptions } from './events.ts';
 import type { CallerOptions, Client, CreateOptions } from './methods.ts';
+import { createApprovalMethods, createSessionMethods, MAX_WAIT_MS } from './sessions.ts';
 
 export type { Client, CreateOptions } from './methods.ts';
 
@@ -22,10 +24,6 @@ interface Paused {
   readonly paused: readonly Pause[];
 }
 
-/**
- * Longest `wait` of one request. The server allows 300 s; Node's fetch gives up after 300 s, too.
- */
-const MAX_WAIT_MS = 240_000;
 /** About a minute in all: enough for the restart of a server. */
 const RESUME_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000];
 
@@ -60,8 +58,17 @@ export function createClient(given: ClientOptions): Client {
   const create = <T>(path: string, body: unknown, options: CreateOptions): Promise<T> =>
     post<T>(path, body, { ...options, idempotencyKey: options.idempotencyKey ?? randomUUID() });
 
+  const remove = async (path: string, options: CallerOptions): Promise<void> => {
+    // Not repeated: the second answer would be 404.
+    const call = { ...signalOf(options), method: 'DELETE', path, repeatable: false } as const;
+    await requestJson<undefined>(server, call);
+  };
+  const requests = { get, post, create, remove };
+
   return {
     url: server.url,
+    sessions: createSessionMethods(server, requests),
+    approvals: createApprovalMethods(requests),
     create: (request, options = {}) => create<Job>('/v1/jobs', request, options),
     async get(id, { waitMs = 0, ...options } = {}) {
       const deadline = performance.now() + waitMs;
@@ -89,11 +96,10 @@ export function createClient(given: ClientOptions): Client {
         ...signalOf(options),
         repeatable: true,
       }),
-    async remove(id, options = {}) {
-      // Not repeated: the second answer would be 404.
-      const call = { ...signalOf(options), method: 'DELETE', path: jobPath(id), repeatable: false } as const;
-      await requestJson<undefined>(server, call);
-    },
+    remove: (id, options = {}) => remove(jobPath(id), options),
+    message: (id, message, options = {}) => create<Job>(jobPath(id, '/messages'), message, options),
+    steer: (id, prompt, options = {}) =>
+      create<Steered>(jobPath(id, '/messages'), { prompt, delivery: 'steer' }, options),
     events: (id, options) => followEvents(server, id, options),
     changes: (options) => followChanges(server, options),
     createBatch: (prompts, options = {}) => create<BatchCreated>('/v1/batches', { prompts }, options),

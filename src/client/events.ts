@@ -1,6 +1,6 @@
 /** Streams of events, read over as many connections as needed. */
 import type { BatchEvent, Change } from '../protocol/change.ts';
-import type { StoredEvent } from '../protocol/event.ts';
+import type { SessionStoredEvent, StoredEvent } from '../protocol/event.ts';
 import type { JobStatus } from '../protocol/job.ts';
 import { type Call, type CallOptions, delayBefore, send } from './calls.ts';
 import { ApiError, UnreachableError } from './errors.ts';
@@ -9,6 +9,15 @@ export interface EventsOptions {
   /** The `seq` of the last event that the reader has; default 0: read from the first. */
   readonly after?: number;
   /** Only these kinds, and always `job.finished`. */
+  readonly kinds?: readonly string[];
+  /** Ends the iteration with its reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface SessionEventsOptions {
+  /** The `seq` of the last event that the reader has; default 0: read from the first. */
+  readonly after?: number;
+  /** Only these kinds, and always `session.status` and `job.finished`. */
   readonly kinds?: readonly string[];
   /** Ends the iteration with its reason. */
   readonly signal?: AbortSignal;
@@ -91,7 +100,7 @@ export async function* followEvents(
   const source: Source<StoredEvent> = {
     path: `/v1/jobs/${encodeURIComponent(jobId)}/events`,
     query: { kinds: kinds === undefined || kinds.length === 0 ? undefined : kinds },
-    parse: parseEvent,
+    parse: parseEvent<StoredEvent>,
     placeOf: ({ seq }) => String(Math.max(seq, last)),
   };
   let last = after;
@@ -100,6 +109,29 @@ export async function* followEvents(
     last = event.seq;
     yield event;
     if (event.kind === 'job.finished') return;
+  }
+}
+
+/**
+ * Every event of a session after `after`, in order, once each, until the caller stops.
+ * @throws the errors of {@link followEvents}
+ */
+export async function* followSession(
+  options: StreamOptions,
+  sessionId: string,
+  { after = 0, kinds, signal }: SessionEventsOptions = {},
+): AsyncGenerator<SessionStoredEvent, void, undefined> {
+  const source: Source<SessionStoredEvent> = {
+    path: `/v1/sessions/${encodeURIComponent(sessionId)}/events`,
+    query: { kinds: kinds === undefined || kinds.length === 0 ? undefined : kinds },
+    parse: parseEvent<SessionStoredEvent>,
+    placeOf: ({ seq }) => String(Math.max(seq, last)),
+  };
+  let last = after;
+  for await (const event of follow(options, source, after > 0 ? String(after) : null, signal)) {
+    if (event.seq <= last) continue;
+    last = event.seq;
+    yield event;
   }
 }
 
@@ -205,7 +237,7 @@ async function* connect<Event>(
  * @throws Error for data that Bullpen does not send: the stream is read again from the last good
  * event
  */
-function parseEvent(data: string): StoredEvent {
+function parseEvent<E extends StoredEvent | SessionStoredEvent>(data: string): E {
   const event: unknown = JSON.parse(data);
   const isEvent =
     typeof event === 'object' &&
@@ -215,7 +247,7 @@ function parseEvent(data: string): StoredEvent {
     'kind' in event &&
     typeof event.kind === 'string';
   if (!isEvent) throw new Error('an event without a number or a kind');
-  return { raw: null, ...event } as StoredEvent; // a documented event; unknown kinds pass, too
+  return { raw: null, ...event } as unknown as E; // a documented event; unknown kinds pass, too
 }
 
 /** @throws Error for data that Bullpen does not send */

@@ -22,6 +22,7 @@ import type {
   ProcessList,
   ProviderReport,
 } from '../protocol/server-info.ts';
+import type { Steered } from '../protocol/session.ts';
 import type {
   AuditPage,
   BatchPage,
@@ -41,6 +42,8 @@ import {
   followChanges,
   followEvents,
 } from './events.ts';
+
+import type { ApprovalMethods, SessionMethods, TurnMessage } from './sessions.ts';
 
 export interface CallerOptions {
   readonly signal?: AbortSignal;
@@ -67,6 +70,8 @@ export interface ProcessQuery {
  */
 export interface Client {
   readonly url: string;
+  readonly sessions: SessionMethods;
+  readonly approvals: ApprovalMethods;
   /** Makes a job; resolves when the server has accepted it. */
   create(request: PromptRequest, options?: CreateOptions): Promise<Job>;
   /** @param options.waitMs resolves when the job is finished, at the latest after this time */
@@ -93,6 +98,10 @@ export interface Client {
   change(id: string, patch: JobPatch, options?: CallerOptions): Promise<Job>;
   /** Deletes a finished job, its events and its outcome. */
   remove(id: string, options?: CallerOptions): Promise<void>;
+  /** Sends a message to the session of a running job. Resolves with the job of its turn. */
+  message(id: string, message: TurnMessage, options?: CreateOptions): Promise<Job>;
+  /** Sends a message into a running job. When its turn has ended, it becomes the next turn. */
+  steer(id: string, prompt: string, options?: CreateOptions): Promise<Steered>;
   /** The events of a job, over as many connections as needed. See {@link followEvents}. */
   events(id: string, options?: EventsOptions): AsyncGenerator<StoredEvent, void, undefined>;
   /**
