@@ -64,5 +64,15 @@ export interface Control {
    * The answer to an ask that waits for a person from now on, without a process. The model may be
    * asked to repeat the call: then it comes again as an ask with this `approvalId`.
    */
-  park(callId: string, approvalId: string): string;
+  park(callId: string, approvalId: string): ParkedCall;
+}
+
+export interface ParkedCall {
+  /** To be written to stdin. */
+  readonly write: string;
+  /**
+   * `deferred`: the call waits in the CLI's session, once the turn has ended so
+   * (`Translator.deferred`). `granted`: the model has to make it again.
+   */
+  readonly waits: 'deferred' | 'granted';
 }
