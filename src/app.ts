@@ -8,28 +8,20 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { createGuesses } from './auth/guesses.ts';
-import { createJobRights } from './auth/job-rights.ts';
 import { createJobTokens } from './auth/job-tokens.ts';
 import { createJwtVerifier } from './auth/jwt.ts';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { createKeys } from './auth/keys.ts';
-import { ADMIN_PRINCIPAL, actorOf, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
+import { ADMIN_PRINCIPAL, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
 import { createSigner } from './auth/signer.ts';
-import { configPlaces } from './config/places.ts';
 import type { Settings } from './config/schema.ts';
 import { urlSecrets } from './config/secrets.ts';
 import { createDamageReports } from './damage.ts';
-import { createBatchFeed } from './events/batch-feed.ts';
-import { createChangeFeed } from './events/change-feed.ts';
-import { createEventHub } from './events/hub.ts';
-import { createServerProbe, createStateFolders } from './executor/cli-probe.ts';
+import { openFeeds } from './events/open-feeds.ts';
 import { createExecutor } from './executor/executor.ts';
-import { createKnownSessions, storedSessions, storedTotals } from './executor/known-sessions.ts';
-import { type PrepareOptions, readAhead } from './executor/prepare.ts';
-import { createPrivatePaths } from './executor/private-paths.ts';
+import { openPrepare } from './executor/open-prepare.ts';
+import { readAhead } from './executor/prepare.ts';
 import type { RecoveryReport } from './executor/recovery.ts';
-import { createUntrustedEnvironment } from './executor/untrusted-environment.ts';
-import { warmSettings } from './executor/warm/cli-starter.ts';
 import { workersFor } from './executor/warm/look-ahead.ts';
 import { createFailpoint } from './failpoint.ts';
 import { createHttpServer, DEFAULT_HTTP_SETTINGS, listen } from './http/server.ts';
@@ -40,15 +32,14 @@ import { createPromptResolver } from './jobs/resolve-prompt.ts';
 import { createSessionPlacement } from './jobs/session-placement.ts';
 import { type Lifecycle, withLifecycle } from './lifecycle.ts';
 import { createCallerLimiter } from './limits/callers.ts';
-import { createCredentials } from './limits/credentials.ts';
 import { createHolds } from './limits/holds.ts';
-import { createLoginNames } from './limits/login-names.ts';
+import { openCredentials } from './limits/open-credentials.ts';
 import { createLauncher } from './processes/launcher.ts';
 import { createProcScanner } from './processes/proc-scanner.ts';
 import { createProviderEnvironments } from './providers/environment.ts';
 import { createProviders } from './providers/registry.ts';
+import { openCopies } from './queue/open-copies.ts';
 import { createPromptQueue } from './queue/prompt-queue.ts';
-import { createReconciler } from './queue/reconcile.ts';
 import { createRevokedJobs } from './queue/revoked-jobs.ts';
 import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
@@ -63,19 +54,14 @@ import { createRawRequests } from './rpc/raw-requests.ts';
 import { createRpcServer } from './rpc/server.ts';
 import { siblingModule } from './sibling-module.ts';
 import { createAudit, createAuditHeads, trimAudit } from './status/audit.ts';
-import { createHealth } from './status/health.ts';
 import { createMeasures } from './status/measures.ts';
-import { createMetrics } from './status/metrics.ts';
-import { createProviderReports } from './status/provider-reports.ts';
-import { createCopier } from './store/copier.ts';
+import { openStatus } from './status/open-status.ts';
 import { loadNodeId, openDataFolder } from './store/data-folder.ts';
 import { createKeyCopies } from './store/keys.ts';
 import { createLedger } from './store/ledger.ts';
 import { logEnded } from './store/log-ended.ts';
-import { ledgerFiles } from './store/open-database.ts';
 import { openStore } from './store/store.ts';
 import { within } from './timing.ts';
-import { createPricing } from './usage/pricing.ts';
 import { withRoots } from './workspace.ts';
 
 export interface AppOptions {
@@ -159,22 +145,12 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   life.onStop('store', () => store.close());
   const queue = createPromptQueue(redis.commands, names, failpoint);
   life.onStop('queue', () => queue.close());
-  const reconciler = createReconciler({
-    ...{ records, upkeep, store, bootId },
-    restoreYoungerThanMs: server.port === null ? 0 : settings.keepInRedisMs,
-    logger: component('reconcile'),
-  });
   const auditHeads = createAuditHeads({ log: auditLog, store, logger: component('audit') });
-  const copier = createCopier({
-    blocking: redis.blocking,
-    redis: redis.commands,
-    log: names.log,
-    eventsKey: names.events,
-    ...{ records, batchRecords, store, report },
-    onLogReplaced: reconciler.restoreLost,
+  const { copier, reconciler } = openCopies({
+    ...{ redis, privateRedis: server.port !== null, names, records, batchRecords, upkeep, store },
+    ...{ settings, bootId, report, component },
     onEnded: logEnded(component('jobs'), nodeId, measures.jobEnded),
     onAudited: auditHeads.note,
-    logger: component('copies'),
   });
   await life.start('copies', copier);
   await reconciler.migrate(copier.catchUp);
@@ -187,16 +163,8 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
 
   // ⑤ executor
   const environment = createProviderEnvironments(env, providers, settings.passEnv);
-  const probe = createServerProbe(env, settings.roots);
-  const stateFolders = createStateFolders();
-  const pricing = createPricing(settings.prices);
-  const logins = createLoginNames({
-    ...{ gates, providers, environment, nodeId },
-    ...{ key: await gates.key(), accounts: await gates.accounts() },
-  });
-  const credentials = createCredentials({
-    ...{ gates, providers, logins },
-    refusedMs: settings.authCircuitMs,
+  const credentials = await openCredentials({
+    ...{ gates, providers, environment, nodeId, settings },
     logger: component('limits'),
   });
   const allowed = withRoots(settings, moreRoots);
@@ -216,29 +184,17 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   });
   const launcher = createLauncher({ dir: settings.home, logger: component('launcher') });
   await life.start('launcher', launcher);
-  const scratchDir = join(settings.home, 'tmp');
   const waits = createJobWaits(doorbells, names.responses);
   const address = Promise.withResolvers<string>();
   const jobTokens = createJobTokens({
     ...{ enabled: settings.jobTokens, address: address.promise, keys },
     running: () => executor.running(),
   });
-  const prepare: PrepareOptions = {
-    ...{ nodeId, providers, probe, stateFolders, pricing, jobTokens },
-    settings: allowed,
-    rights: createJobRights(keys),
-    environment,
-    untrusted: createUntrustedEnvironment({ launch: launcher.launch }),
-    privatePaths: createPrivatePaths({
-      ...{ dataFolder: settings.home, scratchDir, providers, environment },
-      others: [settings.cacheDir, ...ledgerFiles(file), ...configPlaces(env, process.cwd())],
-    }),
-    scratchDir,
-    limits: settings,
-    warm: warmSettings(settings),
-    sessions: createKnownSessions(storedSessions(store, copier), storedTotals(store)),
-    readEvents: records.events,
-  };
+  const prepare = openPrepare({
+    ...{ settings: allowed, env, nodeId, providers, environment, launcher, keys, jobTokens },
+    ...{ records, store, copier, databaseFile: file },
+  });
+  const { pricing } = prepare;
   const executor = createExecutor({
     claims: measures.claims(claims),
     ledger: createLedger(store, bootId),
@@ -311,45 +267,25 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     closedGates,
   });
   await life.start('keys of JWTs', jwts);
-  const events = createEventHub({
-    ...{ records, store, doorbells, liveChannel: names.live },
-    readJob: (id) => jobs.get(ADMIN_PRINCIPAL, id),
-    logger: component('streaming'),
-  });
-  const changes = createChangeFeed({
-    log: changeLog,
-    doorbells,
-    channel: names.logDoorbell,
+  const { events, changes, batchFeed } = openFeeds({
+    ...{ records, changeLog, store, doorbells, names },
     keepMs: settings.keepInRedisMs,
+    readJob: (id) => jobs.get(ADMIN_PRINCIPAL, id),
+    findBatch: reader.find,
     logger: component('streaming'),
   });
   const audit = createAudit({ log: auditLog, store, copier, logger: component('audit') });
-  const metrics = createMetrics({
-    jobs: async () => store.run('jobs.counts', { gates: await closedGates() }),
-    queue: () => upkeep.counts(),
-    credentials: credentials.reports,
-    measures: measures.all,
-    damage,
-    executor,
+  const { health, metrics } = openStatus({
+    ...{ redis: redis.commands, redisProblem: server.problem, upkeep, store, executor, launcher, workers },
+    ...{ damage, redactor, credentials, measures: measures.all, providers, environment, closedGates },
+    ...{ probe: prepare.probe, stateFolders: prepare.stateFolders },
   });
   life.onStop('metrics', () => metrics.stop());
-  const health = createHealth({
-    ...{ redis: redis.commands, redisProblem: server.problem, upkeep, store, executor },
-    ...{ launcher, workers, metrics, damage, redactor },
-    providers: createProviderReports({ providers, probe, stateFolders, credentials, environment, executor }),
-    resumeProvider: (principal, name) => credentials.open(name, actorOf(principal)),
-  });
   await life.start('job waits', waits);
   const http = await createHttpServer({
     settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
     place: settings,
-    jobs,
-    manyJobs,
-    batches,
-    batchFeed: createBatchFeed({ changes, log: changeLog, find: reader.find }),
-    events,
-    changes,
-    health,
+    ...{ jobs, manyJobs, batches, batchFeed, events, changes, health },
     processes: createProcessService({ executor, jobs, providers, note: audit.note }),
     holds: createHolds({ gates, providers, keys, jobs }),
     usage: async (principal, query) => {
