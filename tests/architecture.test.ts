@@ -201,13 +201,13 @@ describe('the folders', () => {
     expect(unplaced).toEqual([]);
   });
 
-  it('each imports only from folders below it; only the types of a ports.ts may lie above', () => {
+  it('each imports only from folders below it; only the types of a ports file may lie above', () => {
     const up = sources
       .filter(({ path }) => within(path, 'src/'))
       .flatMap((file) =>
         file.imports
           .filter((one) => isOurs(one) && level(one.to) < level(file.path))
-          .filter((one) => !(one.typeOnly && basename(one.to) === 'ports.ts'))
+          .filter((one) => !(one.typeOnly && /^([a-z]+-)?ports\.ts$/.test(basename(one.to))))
           .map((one) => arrow(file, one)),
       );
     expect(up).toEqual([]);
@@ -278,7 +278,8 @@ describe('the folders', () => {
   });
 
   it('HTTP is built by app.ts alone; others may name the types of its ports', () => {
-    const runsOrIsNoPort = (one: Import): boolean => !one.typeOnly || one.to !== 'src/http/ports.ts';
+    const runsOrIsNoPort = (one: Import): boolean =>
+      !one.typeOnly || !within(one.to, 'src/http/ports.ts', 'src/http/session-ports.ts');
     expect(outsiders(['src/http/'], ['src/http/', 'src/app.ts', 'scripts/'], runsOrIsNoPort)).toEqual([]);
   });
 

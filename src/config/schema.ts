@@ -9,6 +9,7 @@ import { ProcessLimits, ProviderSettings } from '../protocol/provider-settings.t
 import { MODEL_PATTERN, nullable } from '../protocol/schema.ts';
 import { Prices } from '../protocol/usage.ts';
 import { EXECUTION_LIMITS } from './execution-limits.ts';
+import { SESSION_SETTINGS } from './session-settings.ts';
 import {
   age,
   count,
@@ -168,17 +169,7 @@ export const SETTINGS = {
     { minimum: 0, maximum: 1000 },
   ),
   warmIdleMs: span('BULLPEN_WARM_IDLE_MS', 5 * MINUTE, 'How long a started CLI process waits for a prompt.'),
-  sessionIdleMs: span(
-    'BULLPEN_SESSION_IDLE_MS',
-    2 * MINUTE,
-    'How long the CLI process of a resumed session waits for the next prompt of that session. With 0, it does not wait.',
-    0,
-  ),
-  maxSessions: count(
-    'BULLPEN_MAX_SESSIONS',
-    20,
-    'The maximum number of sessions made by POST /v1/sessions that have a live process or an open turn. A further one is refused with 429.',
-  ),
+  ...SESSION_SETTINGS,
   maxQueued: count(
     'BULLPEN_MAX_QUEUED',
     1_000_000,
@@ -229,18 +220,6 @@ export const SETTINGS = {
     'The time between asking a CLI to exit and killing it.',
   ),
   lingerMs: span('BULLPEN_LINGER_MS', 10 * SECOND, 'How long a CLI may keep running after its final answer.'),
-  approvalHoldMs: span(
-    'BULLPEN_APPROVAL_HOLD_MS',
-    2 * MINUTE,
-    'How long a CLI process waits for the answer to an approval while the job or its session has a reader. Then the job waits without a process.',
-    0,
-  ),
-  approvalUnattendedMs: span(
-    'BULLPEN_APPROVAL_UNATTENDED_MS',
-    10 * SECOND,
-    'How long a CLI process waits for the answer to an approval while they have no reader.',
-    0,
-  ),
   drainMs: span(
     'BULLPEN_DRAIN_MS',
     30 * SECOND,

@@ -73,7 +73,12 @@ export interface Sessions {
   ): Promise<Page<Turn>>;
   /** Stops the running turn. */
   interrupt(principal: Principal, id: string): Promise<Session>;
-  fork(principal: Principal, id: string, idempotency: Idempotency | null): Promise<Session>;
+  /** @throws AppError session.not_found, also when its CLI has not begun it; limit.sessions */
+  fork(
+    principal: Principal,
+    id: string,
+    idempotency: Idempotency | null,
+  ): Promise<{ readonly session: Session; readonly replayed: boolean }>;
   close(principal: Principal, id: string): Promise<Session>;
   /** @throws AppError session.not_finished */
   delete(principal: Principal, id: string): Promise<void>;

@@ -133,6 +133,10 @@ export interface JobRecords {
   readMany(ids: readonly string[]): Promise<ManyRecords>;
   /** @param by who asks for it, for the audit; null, the default: the server itself */
   cancel(id: string, force: boolean, outcome: Outcome, by?: Actor | null): Promise<CancelResult>;
+  /**
+   * As `cancel`, but a running turn is interrupted, and its process may go on with its session.
+   */
+  interrupt?(id: string, outcome: Outcome, by?: Actor | null): Promise<CancelResult>;
   /** @param by as of `cancel`, with the job's project */
   change(id: string, change: RecordChange, by?: OwnedAct | null): Promise<ChangeResult>;
   /**

@@ -51,14 +51,19 @@ export interface NewSession
 }
 
 export interface SessionRecords {
-  /** Makes one; an id that is known already is left as it is. */
-  create(session: NewSession): Promise<void>;
+  /** Makes one; an id that is known already is left as it is. False: it was known. */
+  create(session: NewSession): Promise<boolean>;
   /** @throws AppError record.damaged */
   read(id: string): Promise<SessionRecord | null>;
   /**
    * Closes it. `open`: the jobs that have not ended, which the caller cancels.
    */
   close(id: string, by: OwnedAct): Promise<{ readonly found: boolean; readonly open: readonly string[] }>;
+  /**
+   * Its jobs that have not ended, in order, also without a record: the first one runs, waits for an
+   * approval, or is next.
+   */
+  open(id: string): Promise<readonly string[]>;
   /** Removes the record and its stream. */
   remove(id: string, by: OwnedAct): Promise<void>;
   /** Events with seq > after, in order. Returns fewer than `limit` only at the end. */
