@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 
 export interface Damage {
   /** `row`: of the ledger. The others: records, events, log entries and keys in Redis. */
-  readonly kind: 'job' | 'batch' | 'event' | 'log' | 'row' | 'key';
+  readonly kind: 'job' | 'session' | 'approval' | 'batch' | 'event' | 'log' | 'row' | 'key';
   readonly id: string;
   readonly why: string;
 }
@@ -26,7 +26,7 @@ const MAX_KNOWN = 10_000;
 
 export function createDamageReports(logger: Logger): DamageReports {
   const known = new Set<string>();
-  const counts = { job: 0, batch: 0, event: 0, log: 0, row: 0, key: 0 };
+  const counts = { job: 0, session: 0, approval: 0, batch: 0, event: 0, log: 0, row: 0, key: 0 };
   let latest: string | null = null;
   return {
     report(damage) {

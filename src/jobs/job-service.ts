@@ -26,7 +26,7 @@ import { executionsOf } from './executions.ts';
 import { freshJob, type ReadClosedGates, toJob } from './job-document.ts';
 import { type PromptResolver, startTime } from './resolve-prompt.ts';
 import { type Requested, retryRequest } from './retry-request.ts';
-import type { SessionPlacement } from './session-placement.ts';
+import { type SessionPlacement, sessionClosed } from './session-placement.ts';
 
 /** Longest time between two reads of a job that a client waits for. */
 const POLL_MS = 1000;
@@ -150,9 +150,11 @@ export function createJobService({
       if (result.kind === 'created') return { job: document, replayed: false, rate: result.rate ?? null };
       await queue.remove(id);
       if (result.kind === 'limited') throw callers.refusal(result, principal, 1);
+      if (result.kind === 'closed') throw sessionClosed(resolved.sessionId);
     }
     const result = await records.create(job);
     if (result.kind === 'limited') throw callers.refusal(result, principal, 1);
+    if (result.kind === 'closed') throw sessionClosed(resolved.sessionId);
     // Another call with this key was faster: return its job.
     if (result.kind !== 'created') return add(principal, idempotency, retryOf, requested);
     callers.accepted(principal);

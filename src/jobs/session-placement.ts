@@ -14,6 +14,9 @@ import type { Store } from '../store/store.ts';
  */
 export type SessionPlacement = (principal: Principal, request: ResolvedPrompt) => Promise<string | null>;
 
+export const sessionClosed = (id: string | null): AppError =>
+  new AppError('session.closed', `the session ${id} is closed`);
+
 /**
  * A lookup waits until the store has every change, so a session in use is remembered for a while.
  */

@@ -3,50 +3,15 @@ import { type Static, Type } from 'typebox';
 import { Outcome, Usage } from './outcome.ts';
 import { MAX_PROMPT_BYTES, promptOptions } from './prompt.ts';
 import { closed, nullable } from './schema.ts';
+import { SESSION_STATUSES } from './session-states.ts';
 
-export const SESSION_STATUSES = [
-  ...(['starting', 'awaiting_auth', 'ready', 'busy'] as const),
-  ...(['awaiting_input', 'interrupted', 'closed', 'failed'] as const),
-] as const;
-export type SessionStatus = (typeof SESSION_STATUSES)[number];
-
-/**
- * What moves a chat. `message`: it got a prompt; `started`: the CLI works on a turn; `asked`: an
- * approval is open; `answered`: none is open any longer; `ended`, `interrupted`, `auth_required`,
- * `failed`: how a turn ended, with no further turn waiting; `closed`: a person closed it.
- */
-export const SESSION_TRIGGERS = [
-  ...(['message', 'started', 'asked', 'answered', 'ended'] as const),
-  ...(['interrupted', 'auth_required', 'failed', 'closed'] as const),
-] as const;
-export type SessionTrigger = (typeof SESSION_TRIGGERS)[number];
-
-type Row = Partial<Record<SessionTrigger, SessionStatus>>;
-
-/** What follows each turn, and a close: the same in every status but `closed`. */
-const ENDS: Row = {
-  ended: 'ready',
-  interrupted: 'interrupted',
-  auth_required: 'awaiting_auth',
-  failed: 'failed',
-  closed: 'closed',
-};
-
-/**
- * The table of transitions of a chat. A trigger that a row does not have changes nothing. The
- * scripts of the records get this table as a constant. A turn that fails otherwise than by its
- * login or its node leaves the chat `ready`, with the error as `statusReason`.
- */
-export const CHAT_TRANSITIONS: Readonly<Record<SessionStatus, Row>> = {
-  starting: { ...ENDS, message: 'starting', started: 'busy', asked: 'awaiting_input' },
-  ready: { ...ENDS, message: 'busy', started: 'busy', asked: 'awaiting_input' },
-  busy: { ...ENDS, message: 'busy', started: 'busy', asked: 'awaiting_input' },
-  awaiting_input: { ...ENDS, message: 'awaiting_input', asked: 'awaiting_input', answered: 'busy' },
-  awaiting_auth: { ...ENDS, message: 'busy', started: 'busy', asked: 'awaiting_input' },
-  interrupted: { ...ENDS, message: 'busy', started: 'busy', asked: 'awaiting_input' },
-  failed: { ...ENDS, message: 'busy', started: 'busy', asked: 'awaiting_input' },
-  closed: {},
-};
+export {
+  CHAT_TRANSITIONS,
+  SESSION_STATUSES,
+  SESSION_TRIGGERS,
+  type SessionStatus,
+  type SessionTrigger,
+} from './session-states.ts';
 
 const status = Type.Enum(SESSION_STATUSES);
 

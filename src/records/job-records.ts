@@ -44,7 +44,7 @@ export function createJobRecords(
       const args = { ...jobArguments(job, signer), ...used, ...by, ring, limited };
       const reply = (await scripts.run('create', args)) as LimitReply; // the script's replies
       const [kind, id] = reply;
-      if (kind === 'mismatch') return { kind };
+      if (kind === 'mismatch' || kind === 'closed') return { kind };
       if (kind === 'replayed' && typeof id === 'string' && id !== job.id) return { kind, jobId: id };
       return limitedOf(reply) ?? createdOf(reply);
     },

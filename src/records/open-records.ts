@@ -21,6 +21,8 @@ import { createRequestCounts, type RequestCounts, settledLimits } from './limit-
 import type { Claims, JobRecords } from './ports.ts';
 import { createPreferences } from './preferences.ts';
 import { createScriptRunner } from './script-runner.ts';
+import type { SessionRecords } from './session-ports.ts';
+import { createSessionRecords } from './session-records.ts';
 import { createUpkeep } from './upkeep.ts';
 import type { Upkeep } from './upkeep-ports.ts';
 
@@ -28,6 +30,7 @@ import type { Upkeep } from './upkeep-ports.ts';
 export interface Records {
   readonly records: JobRecords;
   readonly batchRecords: BatchRecords;
+  readonly sessionRecords: SessionRecords;
   readonly changeLog: ChangeLog;
   readonly claims: Claims;
   readonly upkeep: Upkeep;
@@ -64,8 +67,10 @@ export async function openRecords(options: {
   // them to later servers.
   const alone = settings.redisUrl === null && moreRoots === null;
   const roots = alone ? null : (): readonly string[] => [...real, ...(moreRoots?.() ?? [])];
+  const records = createJobRecords(redis.commands, names, scripts, report, signer);
   return {
-    records: createJobRecords(redis.commands, names, scripts, report, signer),
+    records,
+    sessionRecords: createSessionRecords(redis.commands, names, scripts, records, report, signer),
     batchRecords: createBatchRecords(scripts, report, signer),
     changeLog: createChangeLog(redis.commands, names),
     claims: createClaims(

@@ -86,7 +86,9 @@ export type CreateResult =
   | Limited
   | { readonly kind: 'replayed'; readonly jobId: string }
   /** The idempotency key was used for another request. */
-  | { readonly kind: 'mismatch' };
+  | { readonly kind: 'mismatch' }
+  /** Its session is closed. */
+  | { readonly kind: 'closed' };
 
 export type CancelResult =
   | { readonly kind: 'gone' }
@@ -126,7 +128,9 @@ export type ChangeResult =
 export interface JobRecords {
   create(job: NewJob): Promise<CreateResult>;
   /** What `create` would find under the key; null: nothing. The record of the job may be gone. */
-  recall(used: IdempotencyKey): Promise<Exclude<CreateResult, { kind: 'created' | 'limited' }> | null>;
+  recall(
+    used: IdempotencyKey,
+  ): Promise<Exclude<CreateResult, { kind: 'created' | 'limited' | 'closed' }> | null>;
   /** @throws AppError record.damaged */
   read(id: string): Promise<JobRecord | null>;
   /** The records that exist, in one round trip; unreadable records are listed apart. */

@@ -34,8 +34,8 @@ const storedRequest = Compile(
     metadata: Type.Record(text, text),
   }),
 );
-const storedTags = Compile(Type.Array(text));
-const storedMetadata = Compile(Type.Record(text, text));
+export const storedTags = Compile(Type.Array(text));
+export const storedMetadata = Compile(Type.Record(text, text));
 const storedOutcome = Compile(
   Type.Object({
     status: Type.Enum(['succeeded', 'failed', 'cancelled']),
@@ -56,7 +56,8 @@ export function damaged(why: string): AppError {
   return new AppError('record.damaged', `what is stored cannot be read: ${why}`);
 }
 
-function parsed<T extends { Check(value: unknown): boolean }>(
+/** @throws AppError record.damaged */
+export function parsed<T extends { Check(value: unknown): boolean }>(
   name: string,
   json: string,
   schema: T,
@@ -76,7 +77,7 @@ export const requestOf = (json: string): ResolvedPrompt =>
   // as: the executor checks the other fields before it uses them
   parsed('request', json, storedRequest) as ResolvedPrompt;
 
-const orNull = (value: string | undefined): string | null =>
+export const orNull = (value: string | undefined): string | null =>
   value === undefined || value === '' ? null : value;
 
 /** @throws AppError record.damaged */
@@ -86,7 +87,8 @@ export function numberOf(name: string, value: string | undefined): number {
   return Number(value);
 }
 
-const numberOrNull = (name: string, value: string | undefined): number | null =>
+/** @throws AppError record.damaged */
+export const numberOrNull = (name: string, value: string | undefined): number | null =>
   value === undefined || value === '' ? null : numberOf(name, value);
 
 export const isStatus = (value: string): value is JobStatus =>

@@ -5,27 +5,34 @@ import { messageOf } from '../errors.ts';
 import type { Actor } from '../protocol/audit.ts';
 import type { CallerLimits } from '../protocol/grant.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
+import { CHAT_TRANSITIONS, TURN_ENDS } from '../protocol/session-states.ts';
 
 /** The files in `scripts/`: one per step of the protocol. */
 const SCRIPTS = [
   ...['create', 'recall', 'cancel', 'change', 'remove'],
+  ...['session-create', 'session-open', 'session-close', 'session-remove'],
   ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
   ...['submit', 'claim', 'give-back', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
   ...['enter', 'refuse', 'release', 'reserve', 'identify', 'hold', 'nodes', 'key-put', 'request', 'audit'],
   ...['join', 'migrate', 'sweep', 'removed', 'counts', 'expire', 'revoke', 'settle-lost', 'leave'],
 ] as const;
 /** What every script begins with, in this order. */
-const COMMON = ['prelude', 'limits', 'waiting', 'jobs', 'gates'] as const;
+const COMMON = ['prelude', 'events', 'limits', 'waiting', 'sessions', 'jobs', 'gates'] as const;
 export type ScriptName = (typeof SCRIPTS)[number];
 
 const read = (name: string): string =>
   readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+
+/** As long as the copies of its jobs are kept by default. */
+const KEEP_SESSIONS_MS = 30 * 24 * 60 * 60 * 1000;
 
 export interface ScriptSettings {
   readonly requestChannel: string;
   readonly responseChannel: string;
   /** How long Redis keeps a finished job, and the log. */
   readonly keepFinishedMs: number;
+  /** How long it keeps a session without an open turn, at least. Default: 30 days. */
+  readonly keepJobsMs?: number;
   /** Limits of projects and of JWTs. Default: none. */
   readonly callerLimits?: SettledLimits;
 }
@@ -67,6 +74,9 @@ export function createScriptRunner(
     `local REQUESTS = ${JSON.stringify(settings.requestChannel)}`,
     `local RESPONSES = ${JSON.stringify(settings.responseChannel)}`,
     `local KEEP_MS = ${settings.keepFinishedMs}`,
+    `local KEEP_SESSIONS_MS = ${Math.max(settings.keepJobsMs ?? KEEP_SESSIONS_MS, settings.keepFinishedMs)}`,
+    `local CHAT_TRANSITIONS = ${luaTable(CHAT_TRANSITIONS, (row) => luaTable(row, luaText))}`,
+    `local TURN_ENDS = ${luaTable(TURN_ENDS, luaText)}`,
     `local DEFAULT_PROJECT = ${JSON.stringify(DEFAULT_PROJECT)}`,
     `local PROJECT_LIMITS = ${luaTable(callerLimits.projects, luaTable)}`,
     `local JWT_LIMITS = ${luaTable(callerLimits.jwt)}`,
@@ -94,6 +104,8 @@ export function createScriptRunner(
     },
   };
 }
+
+const luaText = (text: string): string => JSON.stringify(text);
 
 /** A table of Lua. What is null is left out. */
 function luaTable<T>(fields: Readonly<Record<string, T>>, textOf: (value: T) => string = String): string {

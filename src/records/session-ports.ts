@@ -46,17 +46,40 @@ export interface NewSession
     SessionRecord,
     'id' | 'kind' | 'name' | 'project' | 'principal' | 'options' | 'fork' | 'node' | 'tags' | 'metadata'
   > {
+  /** `starting`: its first turn follows at once; else `ready`. */
+  readonly status: 'starting' | 'ready';
   readonly createdAt: number;
   readonly by: Actor;
 }
 
+/** An entry of a session's stream: a change of its status, or events of a job. */
+export type SessionEntry =
+  | {
+      readonly seq: number;
+      /** RFC 3339 in UTC. */
+      readonly at: string;
+      readonly status: SessionStatus;
+      readonly reason: string | null;
+    }
+  | {
+      /** Of the last of them in the session. */
+      readonly seq: number;
+      readonly jobId: string;
+      /** The job's own numbers of its events, from the first to the last. */
+      readonly from: number;
+      readonly to: number;
+    };
+
 export interface SessionRecords {
   /** Makes one; an id that is known already is left as it is. False: it was known. */
   create(session: NewSession): Promise<boolean>;
+  /** Makes one that Redis has lost again, with its stream, unless there is one. */
+  restore(session: SessionRecord, entries: readonly SessionEntry[]): Promise<void>;
   /** @throws AppError record.damaged */
   read(id: string): Promise<SessionRecord | null>;
   /**
-   * Closes it. `open`: the jobs that have not ended, which the caller cancels.
+   * Closes it, also one without a record whose first job Redis still has. `open`: the jobs that
+   * have not ended, which the caller cancels.
    */
   close(id: string, by: OwnedAct): Promise<{ readonly found: boolean; readonly open: readonly string[] }>;
   /**
@@ -64,8 +87,16 @@ export interface SessionRecords {
    * approval, or is next.
    */
   open(id: string): Promise<readonly string[]>;
-  /** Removes the record and its stream. */
-  remove(id: string, by: OwnedAct): Promise<void>;
-  /** Events with seq > after, in order. Returns fewer than `limit` only at the end. */
+  /** Removes the record and its stream. False: a turn has not ended. */
+  remove(id: string, by: OwnedAct): Promise<boolean>;
+  /**
+   * Entries with events with a seq above `after`, in order. Returns fewer than `limit` only at the
+   * end. Null: it has no record.
+   */
+  entries(id: string, after: number, limit: number): Promise<readonly SessionEntry[] | null>;
+  /**
+   * Events with seq > after that Redis has, in order. Returns fewer than `limit` only at the end.
+   * Without a record: those of the first job.
+   */
   events(id: string, after: number, limit: number): Promise<readonly SessionStoredEvent[]>;
 }

@@ -17,6 +17,11 @@ export interface Names {
   events(id: string): string;
   /** Channel of doorbells with the last event number of a job. */
   live(id: string): string;
+  session(id: string): string;
+  /** Stream of a session: its changes, and pointers to the events of its jobs. */
+  sessionEvents(id: string): string;
+  /** Channel of doorbells with the last event number of a session that has a record. */
+  liveSession(id: string): string;
   /** Stream of record changes that every node projects. */
   readonly log: string;
   /** Channel of doorbells about the log, with the id of the changed job. */
@@ -59,6 +64,9 @@ export function createNames(settings: ChannelSettings): Names {
     job: (id) => `${prefix}:job:${id}`,
     events: (id) => `${prefix}:events:${id}`,
     live: (id) => `${prefix}:live:${id}`,
+    session: (id) => `${prefix}:session:${id}`,
+    sessionEvents: (id) => `${prefix}:sevents:${id}`,
+    liveSession: (id) => `${prefix}:live:s:${id}`,
     log: `${prefix}:log`,
     logDoorbell: `${prefix}:live:log`,
     nodes: `${prefix}:nodes`,

@@ -27,6 +27,7 @@ import {
   submitted,
   UNAVAILABLE,
 } from './records/samples.ts';
+import { sessions } from './records/sessions.ts';
 import { shownStates } from './records/shown-states.ts';
 import { starvation } from './records/starvation.ts';
 import { submitting } from './records/submitting.ts';
@@ -44,6 +45,7 @@ const SUITES = {
   limiting,
   cancelling,
   changing,
+  sessions,
   upkeep,
   doorbells,
 };

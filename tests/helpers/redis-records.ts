@@ -16,6 +16,8 @@ import { createKeyRecords } from '../../src/records/key-records.ts';
 import { createRequestCounts, type RequestCounts } from '../../src/records/limit-records.ts';
 import type { Claim, Claims, JobRecords } from '../../src/records/ports.ts';
 import { createScriptRunner } from '../../src/records/script-runner.ts';
+import type { SessionRecords } from '../../src/records/session-ports.ts';
+import { createSessionRecords } from '../../src/records/session-records.ts';
 import { createSubmissions, type Submissions } from '../../src/records/submissions.ts';
 import { createUpkeep } from '../../src/records/upkeep.ts';
 import type { Upkeep } from '../../src/records/upkeep-ports.ts';
@@ -42,6 +44,7 @@ export const CALLER_LIMITS = {
 export interface TestRecords {
   readonly records: JobRecords;
   readonly batches: BatchRecords;
+  readonly sessions: SessionRecords;
   readonly changeLog: ChangeLog;
   readonly logDoorbell: string;
   readonly submissions: Submissions;
@@ -64,6 +67,7 @@ export interface TestRecords {
   ): Promise<readonly Claim[]>;
   upkeepOf(node: string): Upkeep;
   liveChannel(jobId: string): string;
+  liveSession(sessionId: string): string;
   /** Lets time pass, as far as the records are concerned. */
   advance(ms: number): Promise<void>;
   /** Makes sure that what comes next is later than what was before, if only by a millisecond. */
@@ -78,6 +82,12 @@ export interface TestRecords {
   stored(id: string): Promise<Readonly<Record<string, string>>>;
   /** Changes a field of a job's record, as another client of Redis can. */
   forge(id: string, field: string, value: string): Promise<void>;
+  /** Removes all of a session. */
+  loseSession(id: string): Promise<void>;
+  /** Changes a field of a session's record, as another client of Redis can. */
+  forgeSession(id: string, field: string, value: string): Promise<void>;
+  /** Puts a text in the place of a session's record. */
+  replaceSession(id: string, text: string): Promise<void>;
   /** Removes all keys of callers, as a Redis does that has lost its data. */
   loseKeys(): Promise<void>;
   /** Replaces the record of a key by any text. */
@@ -150,11 +160,13 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
     async function deliver(ids: readonly string[]): Promise<void> {
       for (const id of ids) await submissions.submit(id, executionIds.get(id) ?? ulid());
     }
+    const records = createJobRecords(redis, names, scripts, () => undefined, signer);
     return {
       ...channels,
       changeLog: createChangeLog(redis, names),
       logDoorbell: names.logDoorbell,
-      records: createJobRecords(redis, names, scripts, () => undefined, signer),
+      records,
+      sessions: createSessionRecords(redis, names, scripts, records, () => undefined, signer),
       batches: createBatchRecords(scripts, () => undefined, signer),
       submissions,
       gates: createGates(redis, names, scripts),
@@ -177,6 +189,7 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       },
       upkeepOf: (node) => createUpkeep(scripts, node, LOST_BACKOFF_MS),
       liveChannel: names.live,
+      liveSession: names.liveSession,
       async advance(ms) {
         await redis.eval(SHIFT, 1, names.prefix, ms);
       },
@@ -196,6 +209,15 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       stored: (id) => redis.hgetall(names.job(id)),
       async forge(id, field, value) {
         await redis.hset(names.job(id), field, value);
+      },
+      async loseSession(id) {
+        await redis.del(names.session(id), names.sessionEvents(id), `${names.session(id)}:open`);
+      },
+      async forgeSession(id, field, value) {
+        await redis.hset(names.session(id), field, value);
+      },
+      async replaceSession(id, text) {
+        await redis.set(names.session(id), text);
       },
       async loseKeys() {
         await redis.del(names.keys, names.keysVersion, names.keysUsed);

@@ -57,6 +57,7 @@ local function claim(id, job, holders)
     '',
   })
   touch(id)
+  startTurn(id)
   take(job.provider)
   claimed[#claimed + 1] =
     { id, job.executionId, attempt, job.kind, principalOf(job), job.sessionId, job.request,

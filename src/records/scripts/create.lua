@@ -7,7 +7,7 @@
 -- answer  {'created'}, and with a limit of jobs an hour what is left of it: limit, remaining,
 --         resetMs
 --         | {'replayed', job} | {'mismatch'}: the key was used for another request
---         | {'limited', ...}: as of takeJobs in limits.lua
+--         | {'closed'}: its session is closed | {'limited', ...}: as of takeJobs in limits.lua
 
 if args.key then
   local prior = remembered(args.key)
@@ -16,6 +16,7 @@ if args.key then
     if prior.job ~= args.deleted then return { 'replayed', prior.job } end
   end
 end
+if isClosed(args.sessionId) then return { 'closed' } end
 local window
 if args.limited then
   local refusal

@@ -13,6 +13,7 @@ local function settle(id, status, outcome)
   if job.status ~= 'running' and job.kind ~= 'raw' then redis.call('ZADD', P .. ':released', now, id) end
   emit(id, number(job.attempt, 0), { now, '{"kind":"job.finished"}', '' })
   touch(id)
+  endTurn(id, status, outcome)
   redis.call('PEXPIRE', key, KEEP_MS)
   redis.call('PEXPIRE', eventsKey(id), KEEP_MS)
   leaveLanes(id, job.lanes)
@@ -139,6 +140,7 @@ local function createJob(job, executionId, node)
   local event = delayed and scheduledEvent('delayed', due) or QUEUED
   redis.call('XADD', eventsKey(id), 1, 'a', 0, 't', now, 'e', event)
   redis.call('PUBLISH', P .. ':live:' .. id, 1)
+  if job.kind ~= 'raw' then addTurn(id, job.sessionId, job.createdAt) end
   if not executionId and not delayed then
     enterLanes(id, job.lanes or '')
     admit(id)

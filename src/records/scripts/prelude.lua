@@ -1,7 +1,8 @@
--- What every script begins with. src/records/script-runner.ts puts this file, limits.lua,
--- waiting.lua, jobs.lua and gates.lua before each script, and constants before them: REQUESTS and
--- RESPONSES (channels), KEEP_MS (how long Redis keeps a finished job, and the log),
--- DEFAULT_PROJECT, PROJECT_LIMITS and JWT_LIMITS (limits.lua).
+-- What every script begins with. src/records/script-runner.ts puts this file, events.lua,
+-- limits.lua, waiting.lua, sessions.lua, jobs.lua and gates.lua before each script, and constants
+-- before them: REQUESTS and RESPONSES (channels), KEEP_MS (how long Redis keeps a finished job, and
+-- the log), KEEP_SESSIONS_MS, CHAT_TRANSITIONS and TURN_ENDS (sessions.lua), DEFAULT_PROJECT,
+-- PROJECT_LIMITS and JWT_LIMITS (limits.lua).
 --
 -- Each script is one atomic step: record, event, log entry and doorbell change together.
 -- KEYS[1] is the prefix with its colon. All keys begin with it and carry its hash tag, so they
@@ -37,6 +38,7 @@ local function laneKey(lane) return P .. ':lane:' .. lane end
 local function idempotencyKey(key) return P .. ':idem:' .. key end
 local function batchKey(id) return P .. ':batch:' .. id end
 local function membersKey(id) return P .. ':batch:' .. id .. ':jobs' end
+local function sessionKey(id) return P .. ':session:' .. id end
 -- Who made a job or batch: `owner` in records from before there were projects.
 local function principalOf(record)
   return record.principal ~= '' and record.principal or record.owner
@@ -123,66 +125,4 @@ end
 local function touch(id, kind)
   redis.call('HSET', jobKey(id), 'rev', number(readJob(id, 'rev').rev, now) + 1)
   note(kind or 'j', id)
-end
-
--- Adds an event to a stream under its seq. Foreign entries from there on are removed.
-local function addEvent(key, seq, ...)
-  local reply = redis.pcall('XADD', key, seq, ...)
-  if type(reply) ~= 'table' or not reply.err then return end
-  if isError(reply, 'WRONGTYPE') then
-    redis.call('DEL', key)
-  elseif isError(reply, 'equal or smaller') then
-    repeat
-      local foreign = redis.call('XRANGE', key, seq, '+', 'COUNT', 1000)
-      for _, entry in ipairs(foreign) do redis.call('XDEL', key, entry[1]) end
-    until #foreign < 1000
-    redis.call('XSETID', key, string.format('%.0f-18446744073709551615', seq - 1))
-  end
-  redis.call('XADD', key, seq, ...)
-end
-
-local function lastSeq(id)
-  local seq = number(readJob(id, 'seq').seq)
-  if seq then return seq end
-  local last = redis.pcall('XREVRANGE', eventsKey(id), '+', '-', 'COUNT', 1)[1]
-  return last and number(string.match(last[1], '^%d+')) or 0
-end
-
--- Appends events and publishes the last seq to the job's readers. Returns how many readers it has.
--- events: time, body (JSON), line of the CLI ('' for none) of each event, one after the other.
-local function emit(id, attempt, events)
-  local key, seq = eventsKey(id), lastSeq(id)
-  for i = 1, #events, 3 do
-    seq = seq + 1
-    if events[i + 2] == '' then
-      addEvent(key, seq, 'a', attempt, 't', events[i], 'e', events[i + 1])
-    else
-      addEvent(key, seq, 'a', attempt, 't', events[i], 'e', events[i + 1], 'r', events[i + 2])
-    end
-  end
-  redis.call('HSET', jobKey(id), 'seq', seq)
-  return redis.call('PUBLISH', P .. ':live:' .. id, seq)
-end
-local QUEUED = '{"kind":"job.queued"}'
-local function scheduledEvent(reason, due)
-  return '{"kind":"job.scheduled","waitReason":"' .. reason .. '","scheduledFor":'
-    .. string.format('%.0f', due) .. '}'
-end
-
--- Appends the events in the script's list of arguments as number `from`… of the current
--- execution, and skips those that were appended before. Returns how many readers the job has.
--- args.nativeSessionId: the session that the CLI has begun, according to these events.
-local function appendList(id, attempt, from)
-  if listAt > #ARGV then return 0 end
-  local appended = number(readJob(id, 'appended').appended, from)
-  local events = {}
-  for i = listAt + math.max(0, appended - from) * 3, #ARGV do events[#events + 1] = ARGV[i] end
-  if #events == 0 then return 0 end
-  local readers = emit(id, attempt, events)
-  redis.call('HSET', jobKey(id), 'appended', from + (#ARGV - listAt + 1) / 3)
-  if args.nativeSessionId then
-    redis.call('HSET', jobKey(id), 'nativeSessionId', args.nativeSessionId,
-      'sessionNode', readJob(id, 'node').node)
-  end
-  return readers
 end

@@ -82,7 +82,8 @@ local function admit(id)
   if job.waitReason ~= '' then redis.call('HSET', jobKey(id), 'waitReason', '') end
   -- Its session may have begun since it was made: only that node has the session.
   if job.pin == '' and job.sessionId ~= '' and job.sessionId ~= id then
-    job.pin = readJob(job.sessionId, 'sessionNode').sessionNode
+    job.pin = read(sessionKey(job.sessionId), 'node').node
+    if job.pin == '' then job.pin = readJob(job.sessionId, 'sessionNode').sessionNode end
     redis.call('HSET', jobKey(id), 'pin', job.pin)
   end
   redis.call('ZREM', P .. ':parked', id)

@@ -138,7 +138,9 @@ const metrics = (measures = createMeasures([])) =>
         ],
       ]),
     measures: measures.all,
-    damage: { counts: () => ({ job: 0, batch: 0, event: 4, log: 0, row: 0, key: 0 }) },
+    damage: {
+      counts: () => ({ session: 0, approval: 0, job: 0, batch: 0, event: 4, log: 0, row: 0, key: 0 }),
+    },
     executor: {
       status: () => ({ running: 4, limit: 5, accepting: true }),
       starts: () => ({ started: { cold: 7, warm: 8, session: 9 }, waiting: 1, sessions: 6 }),
@@ -198,6 +200,8 @@ it('has every figure under its name and label, the same at each scrape', async (
     'bullpen_waiting_processes{kind="warm"} 1',
     'bullpen_waiting_processes{kind="session"} 6',
     'bullpen_requests_pending 2',
+    'bullpen_damaged_total{kind="session"} 0',
+    'bullpen_damaged_total{kind="approval"} 0',
     'bullpen_damaged_total{kind="job"} 0',
     'bullpen_damaged_total{kind="batch"} 0',
     'bullpen_damaged_total{kind="event"} 4',

@@ -1,0 +1,30 @@
+-- SESSION_CREATE: makes a session, unless it has a record.
+-- args    id, kind, status, project, principal, createdAt, options (JSON); name, node, fork, tags,
+--         metadata (JSON); by, byAddress, byRequest: for the audit; of one that Redis had lost:
+--         rev, explicit, statusReason, nativeSessionId, rules, turns, seq, lastActivityAt, closedAt
+-- list    of one that Redis had lost, each entry of its stream: its last seq, a count, and so many
+--         names and values
+-- answer  1 | 0: it has one
+
+local id, key = args.id, sessionKey(args.id)
+if hasSession(id) then return 0 end
+redis.call('DEL', key, sessionEventsKey(id), turnsKey(id))
+redis.call('HSET', key, 'rev', args.rev or 0, 'kind', args.kind, 'explicit', args.explicit or '',
+  'name', args.name or '', 'status', args.status, 'statusReason', args.statusReason or '',
+  'project', args.project, 'principal', args.principal, 'options', args.options,
+  'nativeSessionId', args.nativeSessionId or '', 'node', args.node or '', 'fork', args.fork or '',
+  'rules', args.rules or '', 'turns', args.turns or 0, 'seq', args.seq or 0, 'tailJob', '',
+  'createdAt', args.createdAt, 'closedAt', args.closedAt or '',
+  'tags', args.tags or '', 'metadata', args.metadata or '')
+local at = listAt
+while at <= #ARGV do
+  local fields = {}
+  for i = at + 2, at + 1 + ARGV[at + 1] do fields[#fields + 1] = ARGV[i] end
+  addEvent(sessionEventsKey(id), tonumber(ARGV[at]), unpack(fields))
+  at = at + 2 + ARGV[at + 1]
+end
+if not args.seq then emitStatus(id, args.status, '') end
+touchSession(id)
+if args.lastActivityAt then redis.call('HSET', key, 'lastActivityAt', args.lastActivityAt) end
+audit('session.created', id, args.project)
+return 1

@@ -1,0 +1,196 @@
+-- The records of sessions. A session has a record from POST on, or from its second job on; until
+-- then the record of its first job, which has its id, counts as the session's.
+
+-- Its jobs that have not ended, by the time they were made.
+local function turnsKey(id) return P .. ':session:' .. id .. ':open' end
+-- Its pending approvals, also when it has no record.
+local function asksKey(id) return P .. ':session:' .. id .. ':asks' end
+
+-- Counts one more revision of a session, and adds it to the log ('s'). A record is kept while a
+-- turn is open, and then for KEEP_SESSIONS_MS.
+local function touchSession(id)
+  local key = sessionKey(id)
+  local session = read(key, 'rev', 'project', 'status')
+  local rev = number(session.rev, now) + 1
+  redis.call('HSET', key, 'rev', rev, 'lastActivityAt', now)
+  local isOpen = redis.call('EXISTS', turnsKey(id)) == 1
+  for _, one in ipairs({ key, sessionEventsKey(id) }) do
+    if isOpen then
+      redis.call('PERSIST', one)
+    else
+      redis.call('PEXPIRE', one, KEEP_SESSIONS_MS)
+    end
+  end
+  addToLog('s', id, 'p', session.project, 'v', rev, 't', session.status)
+end
+
+-- Moves a session by the table of transitions. A trigger that its status does not have changes
+-- nothing. reason: code of the error that led to it, or nothing
+local function moveSession(id, trigger, reason)
+  local session = read(sessionKey(id), 'status', 'statusReason')
+  local status = (CHAT_TRANSITIONS[session.status] or {})[trigger]
+  reason = reason or ''
+  if not status or (status == session.status and reason == session.statusReason) then return end
+  redis.call('HSET', sessionKey(id), 'status', status, 'statusReason', reason)
+  emitStatus(id, status, reason)
+end
+
+-- The trigger of a job's end, and the code of its error.
+local function endOfTurn(status, outcome)
+  if status == 'succeeded' then return 'ended', '' end
+  local ok, known = pcall(cjson.decode, outcome)
+  local err = ok and type(known) == 'table' and known.error
+  local code = type(err) == 'table' and type(err.code) == 'string' and err.code or ''
+  return TURN_ENDS[code] or 'ended', code
+end
+
+-- The options of a job's request that hold for its session, as JSON.
+local SESSION_OPTIONS = { 'provider', 'model', 'effort', 'cwd', 'permissionMode', 'allowedTools',
+  'disallowedTools', 'onPermissionDenied', 'appendSystemPrompt' }
+local function optionsOf(request)
+  local options = {}
+  for _, name in ipairs(SESSION_OPTIONS) do
+    if request[name] ~= cjson.null then options[name] = request[name] end
+  end
+  -- The encoder writes an empty list as {}.
+  return (string.gsub(cjson.encode(options), '("[a-z]+Tools":){}', '%1[]'))
+end
+
+-- Makes the record of a session from one of its jobs.
+local function sessionFrom(id, jobId)
+  local job = readJob(jobId, 'project', 'principal', 'owner', 'request', 'createdAt', 'cwd', 'provider')
+  local ok, request = pcall(cjson.decode, job.request)
+  if not ok or type(request) ~= 'table' then request = { provider = job.provider, cwd = job.cwd } end
+  redis.call('DEL', sessionKey(id), sessionEventsKey(id), turnsKey(id))
+  redis.call('HSET', sessionKey(id), 'rev', 0, 'kind', 'chat', 'explicit', '', 'name', '',
+    'status', 'ready', 'statusReason', '',
+    'project', job.project == '' and DEFAULT_PROJECT or job.project, 'principal', principalOf(job),
+    'options', optionsOf(request), 'nativeSessionId', '', 'node', '', 'fork', '', 'rules', '', 'turns', 0,
+    'seq', 0, 'tailJob', '', 'createdAt', job.createdAt, 'lastActivityAt', now, 'closedAt', '',
+    'tags', '', 'metadata', '')
+end
+
+-- Makes the record of a session whose first job has none yet. Its events keep their numbers.
+local function adoptSession(id)
+  local job = readJob(id, 'status', 'outcome', 'nativeSessionId', 'sessionNode', 'createdAt')
+  local status, reason = 'ready', ''
+  if isFinished(job.status) then
+    local trigger
+    trigger, reason = endOfTurn(job.status, job.outcome)
+    status = CHAT_TRANSITIONS.ready[trigger]
+  elseif redis.call('EXISTS', asksKey(id)) == 1 then
+    status = 'awaiting_input'
+  else
+    status = (job.status == 'running' or job.status == 'waiting') and 'busy' or 'starting'
+  end
+  sessionFrom(id, id)
+  redis.call('HSET', sessionKey(id), 'status', status, 'statusReason', reason, 'turns', 1,
+    'nativeSessionId', job.nativeSessionId, 'node', job.sessionNode)
+  if not isFinished(job.status) then
+    redis.call('ZADD', turnsKey(id), number(job.createdAt, now), id)
+  end
+  pointTo(id, id, 1, lastSeq(id))
+end
+
+-- Makes the record of a session that has only a first job. Returns whether the session has one now.
+local function ensureSession(id)
+  if hasSession(id) then return true end
+  local first = readJob(id, 'status', 'kind', 'sessionId')
+  if first.status == '' or first.kind == 'raw' or (first.sessionId ~= '' and first.sessionId ~= id) then
+    return false
+  end
+  adoptSession(id)
+  return true
+end
+
+-- Its jobs that have not ended, in order: the one that runs, the one that waits for a person, then
+-- the others as they wait for their turns. Also of a session without a record.
+local function openTurns(id)
+  local ids, known = {}, {}
+  local function add(list)
+    for _, jobId in ipairs(list) do
+      local status = readJob(jobId, 'status').status
+      if not known[jobId] and status ~= '' and not isFinished(status) then
+        local rank = status == 'running' and 1 or (status == 'waiting' and 2 or 3)
+        known[jobId] = { rank = rank, at = #ids }
+        ids[#ids + 1] = jobId
+      end
+    end
+  end
+  add(redis.call('ZRANGE', laneKey('s:' .. id), 0, -1))
+  add(redis.call('ZRANGE', turnsKey(id), 0, -1))
+  if not hasSession(id) and readJob(id, 'sessionId').sessionId == id then add({ id }) end
+  table.sort(ids, function(a, b)
+    local x, y = known[a], known[b]
+    if x.rank ~= y.rank then return x.rank < y.rank end
+    return x.at < y.at
+  end)
+  return ids
+end
+
+-- Whether a session takes no further job.
+local function isClosed(id) return read(sessionKey(id), 'status').status == 'closed' end
+
+-- A new job is the next turn of its session. A session of one job needs no record.
+local function addTurn(jobId, id, createdAt)
+  if id == jobId and not hasSession(id) then return end
+  if not ensureSession(id) then sessionFrom(id, jobId) end
+  redis.call('HINCRBY', sessionKey(id), 'turns', 1)
+  redis.call('ZADD', turnsKey(id), number(createdAt, now), jobId)
+  pointTo(id, jobId, 1, 1)
+  moveSession(id, 'message')
+  touchSession(id)
+end
+
+-- The CLI works on the turn of a job.
+local function startTurn(jobId)
+  local id = readJob(jobId, 'sessionId').sessionId
+  if not hasSession(id) then return end
+  moveSession(id, 'started')
+  touchSession(id)
+end
+
+-- A job has ended. With further turns its session goes on with those.
+local function endTurn(jobId, status, outcome)
+  local id = readJob(jobId, 'sessionId').sessionId
+  if not hasSession(id) then return end
+  redis.call('ZREM', turnsKey(id), jobId)
+  if redis.call('EXISTS', turnsKey(id)) == 0 then
+    moveSession(id, endOfTurn(status, outcome))
+  elseif redis.call('EXISTS', asksKey(id)) == 0 then
+    moveSession(id, 'answered')
+  end
+  touchSession(id)
+end
+
+-- An approval of a job is open.
+local function askSession(jobId, approvalId)
+  local id = readJob(jobId, 'sessionId').sessionId
+  redis.call('SADD', asksKey(id), approvalId)
+  if not hasSession(id) then return end
+  moveSession(id, 'asked')
+  touchSession(id)
+end
+
+-- An approval of a job is no longer open.
+local function answerSession(jobId, approvalId)
+  local id = readJob(jobId, 'sessionId').sessionId
+  redis.call('SREM', asksKey(id), approvalId)
+  if not hasSession(id) or redis.call('EXISTS', asksKey(id)) == 1 then return end
+  moveSession(id, 'answered')
+  touchSession(id)
+end
+
+-- Adds a rule that a person has given: calls that it covers need no further approval in the
+-- session. signature: of the rule; '' for none
+local function addSessionRule(id, rule, signature)
+  if not ensureSession(id) then return end
+  local ok, rules = pcall(cjson.decode, read(sessionKey(id), 'rules').rules)
+  if not ok or type(rules) ~= 'table' then rules = {} end
+  for at = #rules, 1, -1 do
+    if type(rules[at]) == 'table' and rules[at][1] == rule then table.remove(rules, at) end
+  end
+  rules[#rules + 1] = { rule, signature }
+  redis.call('HSET', sessionKey(id), 'rules', cjson.encode(rules))
+  touchSession(id)
+end
