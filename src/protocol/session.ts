@@ -5,6 +5,7 @@ import { MAX_PROMPT_BYTES, promptOptions } from './prompt.ts';
 import { closed, nullable } from './schema.ts';
 import { SESSION_STATUSES } from './session-states.ts';
 
+// biome-ignore lint/performance/noBarrelFile: workers load the states without the schemas
 export {
   CHAT_TRANSITIONS,
   SESSION_STATUSES,
