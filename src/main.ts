@@ -1,6 +1,7 @@
 /** The process: connects it to the command line. Only the commands that run a server load one. */
-import { readFileSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
+import { ReadStream } from 'node:tty';
 import { runCommandLine } from './cli/command-line.ts';
 import { createServerFinder } from './cli/find-server.ts';
 import { createInterrupts, watchReaders } from './cli/interrupts.ts';
@@ -24,6 +25,7 @@ export async function main(args: readonly string[]): Promise<number> {
     cwd,
     version,
     stdin: process.stdin,
+    openTerminal,
     stdout: process.stdout,
     stderr: process.stderr,
     interrupts,
@@ -64,4 +66,15 @@ export async function main(args: readonly string[]): Promise<number> {
       rememberFolder(home, folder);
     },
   });
+}
+
+/** The terminal of this process: stdin, or the one behind a stdin that is a pipe or a file. */
+function openTerminal(): ReadStream | null {
+  if (process.stdin.isTTY) return process.stdin;
+  try {
+    // Does not keep the process alive: it is read only while a command waits for a line.
+    return new ReadStream(openSync('/dev/tty', 'r')).unref();
+  } catch {
+    return null; // there is no terminal
+  }
 }

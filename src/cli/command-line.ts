@@ -16,8 +16,9 @@ import {
   type ServerPlace,
 } from './find-server.ts';
 import type { Interrupts } from './interrupts.ts';
+import { createLineEditor, type Terminal } from './line-editor.ts';
 import { createOutput, type Output, type Sink } from './output.ts';
-import { readHidden, readStdin, type Stdin } from './read-stdin.ts';
+import { linesOf, readHidden, readStdin, type Stdin } from './read-stdin.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -28,6 +29,8 @@ export interface CommandLineOptions {
   readonly stdin: Stdin;
   /** Default: 3000. */
   readonly stdinPatienceMs?: number;
+  /** The terminal of the person who typed the command, also when stdin is another stream. */
+  openTerminal(): Terminal | null;
   readonly stdout: Sink;
   readonly stderr: Sink;
   /**
@@ -117,6 +120,13 @@ function contextOf(
     readHidden(question) {
       if (stdin.isTTY === true) output.note(question);
       return readHidden(stdin);
+    },
+    stdinLines: () => linesOf(stdin),
+    interactive: stdin.isTTY === true,
+    openEditor(prompt, onCtrlC = () => void interrupts.raise()) {
+      const input = output.live ? options.openTerminal() : null;
+      if (input === null) return null;
+      return createLineEditor({ input, screen: options.stderr, output, prompt, onCtrlC });
     },
     async allowFolder(folder) {
       const home = await finder.home();

@@ -3,6 +3,7 @@ import type { Client } from '../client/client.ts';
 import type { Arguments, OptionSpecs } from './arguments.ts';
 import type { ServerFinder, ServerPlace, StartedBy } from './find-server.ts';
 import type { Interrupts } from './interrupts.ts';
+import type { LineEditor } from './line-editor.ts';
 import type { Output } from './output.ts';
 import type { ReadStdinOptions } from './read-stdin.ts';
 
@@ -39,6 +40,16 @@ export interface CommandContext {
    * @param question printed first
    */
   readHidden(question: string): Promise<string | null>;
+  /** Lines of stdin as they come, without a terminal. */
+  stdinLines(): AsyncIterable<string>;
+  /** Whether stdin is a terminal. */
+  readonly interactive: boolean;
+  /**
+   * Reads lines from the person at the terminal; null: there is none, or its output is not shown.
+   * @param prompt safe to show
+   * @param onCtrlC default: an interrupt
+   */
+  openEditor(prompt: string, onCtrlC?: () => void): LineEditor | null;
   /** A client of the running server. @throws CommandError when no server runs */
   connect(): Promise<Client>;
   client(place: Omit<ServerPlace, 'tokenFrom'>): Client;

@@ -1,10 +1,12 @@
 /** Every command, and the help that is made from them. */
 import type { OptionSpecs } from './arguments.ts';
 import type { Command } from './command.ts';
+import { answerCommand, approvalsCommand, approveCommand, denyCommand } from './commands/approvals.ts';
 import { auditCommand } from './commands/audit.ts';
 import { downCommand, upCommand } from './commands/background.ts';
 import { batchCommand } from './commands/batch.ts';
 import { changeCommand } from './commands/change.ts';
+import { chatCommand } from './commands/chat.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { eventsCommand } from './commands/events.ts';
 import { cancelCommand, retryCommand, showCommand, watchCommand } from './commands/job.ts';
@@ -15,6 +17,7 @@ import { logsCommand } from './commands/logs.ts';
 import { nodesCommand, queueCommand } from './commands/queue.ts';
 import { runCommand } from './commands/run.ts';
 import { providersCommand, psCommand, serveCommand } from './commands/server.ts';
+import { sessionsCommand } from './commands/sessions.ts';
 import { usageCommand } from './commands/usage.ts';
 import { EXIT, EXIT_MEANINGS } from './failures.ts';
 
@@ -25,6 +28,7 @@ export const COMMANDS: readonly Command[] = [
   serveCommand,
   logsCommand,
   runCommand,
+  chatCommand,
   batchCommand,
   jobsCommand,
   showCommand,
@@ -33,6 +37,11 @@ export const COMMANDS: readonly Command[] = [
   cancelCommand,
   changeCommand,
   retryCommand,
+  sessionsCommand,
+  approvalsCommand,
+  approveCommand,
+  denyCommand,
+  answerCommand,
   queueCommand,
   providersCommand,
   psCommand,

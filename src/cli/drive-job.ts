@@ -4,6 +4,7 @@ import type { Client, CreateOptions } from '../client/client.ts';
 import { messageOf } from '../errors.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
+import type { Asker } from './ask-person.ts';
 import { createEventPrinter } from './event-printer.ts';
 import { EXIT, exitCodeOfJob } from './failures.ts';
 import type { Interrupts } from './interrupts.ts';
@@ -23,6 +24,8 @@ export interface DriveOptions {
   readonly detach: boolean;
   /** The folder the job runs in. */
   readonly cwd: string;
+  /** Asks the person what the job asks; null: the commands for it are shown. */
+  readonly asker: Asker | null;
   /** Makes the job. Repeated calls with the same key make it once. */
   create(client: Client, options: CreateOptions): Promise<Job>;
 }
@@ -74,7 +77,14 @@ export async function driveJob(options: DriveOptions): Promise<number> {
   if (!json) output.note(`job ${id}`, 'dim');
   cancelIfInterrupted();
   try {
-    return await followJob(job, { server, output, json, after: 0, signal: leave.signal });
+    return await followJob(job, {
+      server,
+      output,
+      json,
+      after: 0,
+      asker: options.asker,
+      signal: leave.signal,
+    });
   } catch (error) {
     if (!leave.signal.aborted) throw error;
     output.note(`exiting; the server kills job ${id}`, 'yellow');
@@ -104,6 +114,9 @@ export interface FollowOptions {
   readonly json: boolean;
   /** Shows the events after this `seq`. */
   readonly after: number;
+  readonly asker: Asker | null;
+  /** Whether it is a turn of a chat. Default: no. */
+  readonly isTurn?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -114,9 +127,9 @@ export interface FollowOptions {
  */
 export async function followJob(
   job: Job,
-  { server, output, json, after, signal }: FollowOptions,
+  { server, output, json, after, asker, isTurn = false, signal }: FollowOptions,
 ): Promise<number> {
-  const printer = createEventPrinter(output);
+  const printer = createEventPrinter(output, { asks: asker !== null, isTurn });
   const state = new JobState(job);
   using progress = showProgress(output, job, state, () => server.client);
   let last = after;
@@ -127,6 +140,7 @@ export async function followJob(
       state.event(event);
       if (json) output.json(asSent(event));
       else printer.event(event);
+      asker?.event(event);
       if (event.kind === 'job.finished') return event.job as Job; // the documented event
     }
     return server.client.get(job.id, { signal }); // the job has no event after `last`

@@ -2,10 +2,12 @@
  * Prints the events of a job for people: its text to stdout, one line for each other event to
  * stderr.
  */
+import type { Approval } from '../protocol/approval.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
+import { approvalTitle } from './approval-view.ts';
 import { formatDuration, formatTime } from './format.ts';
-import { allowingCommand, answerOf, deniedTools, outcomeLine } from './outcome.ts';
+import { allowingCommand, answerOf, deniedTools, outcomeLine, turnLine } from './outcome.ts';
 import type { Output } from './output.ts';
 
 const MAX_SHOWN = 120;
@@ -16,11 +18,23 @@ export interface EventPrinter {
   end(job: Job): void;
 }
 
-export function createEventPrinter(output: Output): EventPrinter {
+export interface PrinterOptions {
+  /** Whether the person is asked what the job asks. Default: the commands for it are shown. */
+  readonly asks?: boolean;
+  /** Whether it is a turn of a chat, with a shorter last line. */
+  readonly isTurn?: boolean;
+}
+
+export function createEventPrinter(
+  output: Output,
+  { asks = false, isTurn = false }: PrinterOptions = {},
+): EventPrinter {
   /** Deltas of the current block were printed, so the whole block that follows them is not. */
   let streamed = false;
   let blockEnded = false;
   let hasPrintedText = false;
+  /** The job waited for a person, without a process. */
+  let waited = false;
   const dim = (line: string): void => output.note(line, 'dim');
 
   function printText(text: string): void {
@@ -64,11 +78,26 @@ export function createEventPrinter(output: Output): EventPrinter {
               'yellow',
             );
           return dim(`waits (${event.waitReason}) until ${event.scheduledFor}`);
+        case 'approval.requested':
+          blockEnded = true;
+          if (asks) return;
+          return output.note(`waits for an answer: ${commandsFor(event.approval)}`, 'yellow');
+        case 'approval.decided':
+          return dim(`${event.status}${event.decidedBy === null ? '' : ` by ${event.decidedBy}`}`);
+        case 'job.waiting':
+          waited = event.waitReason === 'approval';
+          return dim(
+            waited ? 'the job waits for an answer, without a process' : `waits (${event.waitReason})`,
+          );
+        case 'message.delivered':
+          return dim('the running turn has your message');
         case 'job.running':
           if (event.attempt <= 1) return;
           // The text of an earlier attempt is not part of the answer.
           [streamed, blockEnded, hasPrintedText] = [false, true, false];
-          return dim(`attempt ${event.attempt}`);
+          dim(waited ? 'the job goes on' : `attempt ${event.attempt}`);
+          waited = false;
+          return;
         default: // other kinds, including those of a newer server
       }
     },
@@ -77,13 +106,24 @@ export function createEventPrinter(output: Output): EventPrinter {
       if (!hasPrintedText && outcome !== null && status === 'succeeded') printText(answerOf(outcome));
       output.freshLine();
       const error = outcome?.error ?? null;
-      if (error !== null) output.note(`${error.code}: ${error.message}${until(error.resetsAt)}`, 'red');
+      const wanted = isTurn && error?.code === 'execution.interrupted';
+      if (error !== null && !wanted)
+        output.note(`${error.code}: ${error.message}${until(error.resetsAt)}`, 'red');
+      if (isTurn) return output.note(turnLine(job), status === 'failed' ? 'red' : 'dim');
       for (const denied of deniedTools(job)) output.note(`denied without asking: ${denied}`, 'yellow');
       const allowing = allowingCommand(job);
       if (allowing !== null) output.note(`to allow it: ${allowing}`, 'yellow');
       output.note(outcomeLine(job), status === 'succeeded' ? 'green' : 'red');
     },
   };
+}
+
+/** `Bash git push (bullpen approve ID, or bullpen deny ID)` */
+function commandsFor(approval: Approval): string {
+  const { id, kind } = approval;
+  const commands =
+    kind === 'question' ? `bullpen answer ${id} TEXT` : `bullpen approve ${id}, or bullpen deny ${id}`;
+  return `${approvalTitle(approval)} (${commands})`;
 }
 
 const delay = (ms: number | null): string => (ms === null ? '' : ` in ${formatDuration(ms)}`);

@@ -44,6 +44,20 @@ export async function serverToWaitFor(context: CommandContext, cwd = context.cwd
   return joinServer(context, { kind: 'running', client: context.client(found.place), of }, cwd);
 }
 
+/**
+ * The running server, for a command that waits for a job in `cwd`; else one that this command
+ * starts. @throws CommandError when the environment names a server that does not run
+ */
+export async function serverOrOwn(context: CommandContext, cwd: string): Promise<JobServer> {
+  const running = await runningServer(context);
+  if (running.kind === 'running') return joinServer(context, running, cwd);
+  const { why } = running;
+  // A server that the environment names is not replaced by another one.
+  if ((await context.finder.home()) === null) throw new CommandError(EXIT.unavailable, why);
+  context.output.note(`${why}; starting one for this command`, 'dim');
+  return startOwnServer(context, cwd);
+}
+
 /** Not a `bullpen serve`: that one runs jobs only in the folders that its settings name. */
 const worksInFoldersOfCommands = ({ of }: RunningServer): boolean => of === 'run' || of === 'up';
 
@@ -51,11 +65,7 @@ const worksInFoldersOfCommands = ({ of }: RunningServer): boolean => of === 'run
  * Uses a running server. That of another command, or of `bullpen up`, may run jobs in `cwd`, too,
  * from now on.
  */
-export async function joinServer(
-  context: CommandContext,
-  running: RunningServer,
-  cwd: string,
-): Promise<JobServer> {
+async function joinServer(context: CommandContext, running: RunningServer, cwd: string): Promise<JobServer> {
   if (worksInFoldersOfCommands(running)) await context.allowFolder(cwd);
   return jobServer(context, running, cwd);
 }
@@ -183,8 +193,8 @@ const UNFINISHED: JobStatus[] = ['queued', 'scheduled', 'waiting', 'running'];
 
 /**
  * Waits for the jobs that other commands have made since the server started: running, queued, or to
- * be tried again. Older jobs and jobs that are due later continue with the next server; they are
- * named.
+ * be tried again. Older jobs, jobs that are due later and those that wait for a person continue with
+ * the next server; they are named.
  */
 async function waitForOthers(
   { output, sleep, now }: CommandContext,
@@ -200,11 +210,14 @@ async function waitForOthers(
   if (left.data.length > 0) output.note(unfinishedLine(left, now()), 'yellow');
 }
 
+/** A job with such a reason may wait for days. */
+const WAITS_LONG: ReadonlySet<string | null> = new Set(['delayed', 'approval']);
+
 async function isUsed(client: Client, since: string, signal: AbortSignal): Promise<boolean> {
   const query = { status: UNFINISHED, createdAfter: since, limit: 100 };
   let page = await client.list(query, { signal });
   for (;;) {
-    if (page.data.some(({ waitReason }) => waitReason !== 'delayed')) return true;
+    if (page.data.some(({ waitReason }) => !WAITS_LONG.has(waitReason))) return true;
     if (page.nextCursor === null) return false;
     page = await client.list({ ...query, cursor: page.nextCursor }, { signal });
   }

@@ -15,6 +15,15 @@ export function outcomeLine(job: Pick<Job, 'id' | 'status' | 'outcome'>): string
   return parts.join(' · ');
 }
 
+/** The end of a turn of a chat: `3.2 s · $0.0042 (reported)`; with the status if it failed. */
+export function turnLine({ status, outcome }: Pick<Job, 'status' | 'outcome'>): string {
+  const denied = deniedCount(outcome?.permissionDenials.length ?? 0);
+  const parts = [...(status === 'succeeded' ? [] : [status]), ...(denied === null ? [] : [denied])];
+  if (outcome !== null && outcome.durationMs !== null) parts.push(formatDuration(outcome.durationMs));
+  if (outcome !== null && outcome.usage !== null) parts.push(formatCost(outcome.usage));
+  return parts.join(' · ');
+}
+
 /** `$0.0042 (reported)`. An unknown cost is named so and never shown as zero. */
 export function formatCost(usage: Usage | null): string {
   if (usage === null || usage.costUsd === null) return 'cost unknown';

@@ -33,6 +33,11 @@ export interface Output {
    * text.
    */
   status(line: string | null): void;
+  /**
+   * Keeps everything that is written from now on, in order, until it is called with false: a person
+   * is typing on the terminal.
+   */
+  hold(on: boolean): void;
 }
 
 export interface OutputOptions {
@@ -73,29 +78,48 @@ export function createOutput({ stdout, stderr, env }: OutputOptions): Output {
     clearStatus();
     if (stdout.isTTY === true && stderr.isTTY === true) freshLine();
   };
+  let held: (() => void)[] | null = null;
+  const inOrder = (act: () => void): void => {
+    if (held === null) act();
+    else held.push(act);
+  };
 
   return {
-    text: (text) => write(safe(text)),
-    freshLine,
-    json: (value, indent) => write(`${safe(JSON.stringify(value, null, indent))}\n`),
-    note(line, style) {
-      beginNote();
-      stderr.write(`${paintFor(stderr, style, oneLine(line))}\n`);
-    },
-    noteLines(lines, style) {
-      beginNote();
-      stderr.write(`${paintFor(stderr, style, visible(lines))}\n`);
-    },
+    text: (text) => inOrder(() => write(safe(text))),
+    freshLine: () => inOrder(freshLine),
+    json: (value, indent) => inOrder(() => write(`${safe(JSON.stringify(value, null, indent))}\n`)),
+    note: (line, style) =>
+      inOrder(() => {
+        beginNote();
+        stderr.write(`${paintFor(stderr, style, oneLine(line))}\n`);
+      }),
+    noteLines: (lines, style) =>
+      inOrder(() => {
+        beginNote();
+        stderr.write(`${paintFor(stderr, style, visible(lines))}\n`);
+      }),
     paint: (style, text) => paintFor(stdout, style, text),
     get width() {
       return stdout.isTTY === true ? columnsOf(stdout) : null;
     },
     live,
     status(line) {
+      if (held !== null) return;
       clearStatus();
       if (!live || line === null || !atLineStart) return;
       hasStatus = true;
       stderr.write(paintFor(stderr, 'dim', oneLine(line, columnsOf(stderr) - 1)));
+    },
+    hold(on) {
+      if (on === (held !== null)) return;
+      if (on) {
+        beginNote();
+        held = [];
+        return;
+      }
+      const acts = held ?? [];
+      held = null;
+      for (const act of acts) act();
     },
   };
 }

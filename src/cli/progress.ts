@@ -10,7 +10,7 @@ const QUEUE_EVERY_MS = 3000;
 const TICK_MS = 1000;
 
 type State =
-  | { readonly kind: 'queued' | 'running'; readonly since: number }
+  | { readonly kind: 'queued' | 'running' | 'asks'; readonly since: number }
   /** `until` in milliseconds. */
   | { readonly kind: 'waits' | 'retries'; readonly until: number };
 
@@ -19,9 +19,10 @@ export class JobState {
   #state: State;
   #ahead = '';
 
-  constructor(job: Pick<Job, 'status' | 'createdAt' | 'startedAt'>) {
-    const [kind, since] =
-      job.status === 'running' ? (['running', job.startedAt] as const) : ['queued' as const];
+  constructor(job: Pick<Job, 'status' | 'waitReason' | 'createdAt' | 'startedAt'>) {
+    const since = job.status === 'running' ? job.startedAt : null;
+    const waits = job.waitReason === 'approval' ? 'asks' : 'queued';
+    const kind = job.status === 'running' ? 'running' : waits;
     this.#state = { kind, since: Date.parse(since ?? job.createdAt) };
   }
 
@@ -39,6 +40,13 @@ export class JobState {
       case 'api_retry':
         if (event.delayMs !== null) this.#state = { kind: 'retries', until: at + event.delayMs };
         return;
+      case 'approval.requested':
+        this.#state = { kind: 'asks', since: at };
+        return;
+      case 'job.waiting':
+        this.#state = { kind: event.waitReason === 'approval' ? 'asks' : 'queued', since: at };
+        return;
+      case 'approval.decided':
       case 'job.running':
         this.#state = { kind: 'running', since: at };
         return;
@@ -82,6 +90,8 @@ export class JobState {
         return `queued${this.#ahead}, ${formatClock(now - state.since)}`;
       case 'running':
         return `running ${formatClock(now - state.since)}`;
+      case 'asks':
+        return `waits for an answer ${formatClock(now - state.since)}`;
       case 'waits':
         return `due in ${left(state.until - now)}`;
       case 'retries':

@@ -52,6 +52,18 @@ export async function readStdin(
   }
 }
 
+/** The lines of a stream as they come, without their ends. */
+export async function* linesOf(stdin: Stdin): AsyncGenerator<string, void, undefined> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of stdin) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split(/\r?\n/);
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
+  if (rest !== '') yield rest;
+}
+
 /** One line that is typed on a terminal, which does not show it; null: stdin is no terminal. */
 export async function readHidden(stdin: Stdin): Promise<string | null> {
   if (stdin.isTTY !== true) return null;

@@ -6,9 +6,9 @@ import { progressLine, waitForBatches } from '../batch-progress.ts';
 import type { CommandContext } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
 import { type Column, formatAge, formatUsd, renderTable } from '../format.ts';
+import { resolveId } from '../ids.ts';
 import { serverToWaitFor } from '../job-server.ts';
 import { REQUEST_OPTIONS } from '../request-options.ts';
-import { resolveId } from './job.ts';
 import { retryMany } from './many-jobs.ts';
 
 /** Failed jobs that `show` names. */

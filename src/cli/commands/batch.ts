@@ -6,6 +6,7 @@ import type { Arguments } from '../arguments.ts';
 import { waitForBatches } from '../batch-progress.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
+import { sessionOption } from '../ids.ts';
 import { serverToWaitFor } from '../job-server.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
 import { BATCH_ACTIONS, listBatches, refuseRequestOptions } from './batch-actions.ts';
@@ -53,9 +54,11 @@ the newest batches. For a file with such a name, write ./list.`,
     }
     const { output } = context;
     const common = { cwd: context.cwd, ...requestFields(args, context.cwd, context.now()) };
-    const prompts = readPromptList(await readList(context, args), common);
-    if (prompts.length === 0) throw usageError('there is no prompt in the list');
+    const list = await readList(context, args);
+    if (readPromptList(list, common).length === 0) throw usageError('there is no prompt in the list');
     await using server = await serverToWaitFor(context, common.cwd);
+    const session = await sessionOption(server.client, args, context.cwd);
+    const prompts = readPromptList(list, { ...common, ...session });
     const ids: string[] = [];
     /** Lines by the message of their error. */
     const refused = new Map<string, number[]>();

@@ -2,8 +2,8 @@ import type { JobPatch } from '../../protocol/job.ts';
 import { type Arguments, parseStart } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
+import { resolveJobId } from '../ids.ts';
 import { pairOf } from '../request-options.ts';
-import { resolveJobId } from './job.ts';
 
 export const changeCommand: Command = {
   name: 'change',

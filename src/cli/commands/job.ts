@@ -1,14 +1,13 @@
 /** The commands for one job: show, watch, cancel, retry. */
-import type { PageQuery } from '../../client/answers.ts';
-import type { Client } from '../../client/client.ts';
 import type { Job } from '../../protocol/job.ts';
 import type { Execution } from '../../protocol/outcome.ts';
 import type { RetryFrom } from '../../protocol/prompt.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { driveJob, followJob } from '../drive-job.ts';
-import { CommandError, EXIT, usageError } from '../failures.ts';
+import { EXIT, usageError } from '../failures.ts';
 import { type Column, formatDuration, oneLine, renderTable } from '../format.ts';
+import { resolveJobId, sessionOption } from '../ids.ts';
 import { serverToWaitFor } from '../job-server.ts';
 import { allowingCommand, answerOf, deniedTools, formatCost, outcomeLine } from '../outcome.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
@@ -132,7 +131,8 @@ code is the one of the job.`,
     const stop = new AbortController();
     using _listening = context.interrupts.listen(() => stop.abort());
     try {
-      return await followJob(job, { server, output: context.output, json, after, signal: stop.signal });
+      const { output } = context;
+      return await followJob(job, { server, output, json, after, asker: null, signal: stop.signal });
     } catch (error) {
       if (!stop.signal.aborted) throw error;
       context.output.note(`stopped watching; the job continues: bullpen watch ${id}`, 'dim');
@@ -217,6 +217,7 @@ command does no harm.`,
     const given = idArgument(args);
     await using server = await serverToWaitFor(context);
     const id = await resolveJobId(server.client, given);
+    const sessionId = await sessionOption(server.client, args, context.cwd);
     // Awaited here, because the server is disposed of when this function returns.
     return await driveJob({
       server,
@@ -225,7 +226,8 @@ command does no harm.`,
       json: args.flag('json'),
       detach: args.flag('detach'),
       cwd: changes.cwd ?? context.cwd,
-      create: (client, options) => client.retry(id, changes, options),
+      asker: null,
+      create: (client, options) => client.retry(id, { ...changes, ...sessionId }, options),
     });
   },
 };
@@ -244,36 +246,4 @@ function idArgument(args: Arguments): string {
     throw usageError('which job? Give its id; `bullpen jobs` lists them');
   if (more.length > 0) throw usageError(`one job at a time, not ${more.join(' ')}, too`);
   return id;
-}
-
-const WHOLE_ID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
-/** A shorter part would often match several jobs. */
-const PART_OF_ID = /^[0-9A-HJKMNP-TV-Z]{4,25}$/;
-const SEARCHED = 100;
-
-/**
- * The id of a job. In place of it, the first or last characters (four or more) will do when they
- * match one of the newest 100 jobs.
- * @throws CommandError when they match no job, or several
- */
-export const resolveJobId = (client: Pick<Client, 'list'>, given: string): Promise<string> =>
-  resolveId('job', given, (query) => client.list(query));
-
-/** The same for a thing that `list` lists, newest first. */
-export async function resolveId(
-  what: 'job' | 'batch',
-  given: string,
-  list: (query: PageQuery) => Promise<{ readonly data: readonly { readonly id: string }[] }>,
-): Promise<string> {
-  const [many, listing] = what === 'job' ? ['jobs', 'bullpen jobs'] : ['batches', 'bullpen batch list'];
-  const id = given.trim().toUpperCase();
-  if (WHOLE_ID.test(id)) return id;
-  if (!PART_OF_ID.test(id))
-    throw usageError(`${JSON.stringify(given)} is no ${what} id; \`${listing}\` lists them`);
-  const { data } = await list({ limit: SEARCHED });
-  const [found, other] = data.filter((one) => one.id.endsWith(id) || one.id.startsWith(id));
-  if (found === undefined)
-    throw new CommandError(EXIT.usage, `none of the newest ${SEARCHED} ${many} has an id like ${given}`);
-  if (other !== undefined) throw usageError(`${given} may be ${found.id} or ${other.id}: give more of it`);
-  return found.id;
 }

@@ -1,11 +1,12 @@
 import { ApiError } from '../../client/errors.ts';
 import type { PromptRequest } from '../../protocol/prompt.ts';
 import type { Arguments } from '../arguments.ts';
+import { askerFor } from '../ask-person.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { driveJob } from '../drive-job.ts';
 import { CommandError, EXIT, usageError } from '../failures.ts';
-import { runningServer } from '../find-server.ts';
-import { type JobServer, joinServer, serverToWaitFor, startOwnServer } from '../job-server.ts';
+import { sessionOption } from '../ids.ts';
+import { serverOrOwn, serverToWaitFor } from '../job-server.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
 
 /**
@@ -13,6 +14,9 @@ import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
  * two.
  */
 export const MAX_PROMPT_BYTES = 1024 * 1024;
+
+const NO_TERMINAL =
+  'there is no terminal to ask on: `bullpen approvals` shows what the job waits for, on any terminal';
 
 export const runCommand: Command = {
   name: 'run',
@@ -27,26 +31,39 @@ server, a server is started for this job and stopped after it. Ctrl-C cancels th
 job; a second Ctrl-C kills it and exits.`,
   options: {
     ...REQUEST_OPTIONS,
+    continue: { type: 'boolean', short: 'c', help: 'go on in the last session of this folder' },
+    ask: { type: 'boolean', short: 'a', help: 'ask here what the rules do not allow, and what the CLI asks' },
     detach: { type: 'boolean', short: 'd', help: 'print the job id and do not wait for the job' },
     json: { type: 'boolean', help: 'print NDJSON: the events, then the job (with --detach: the job)' },
   },
   examples: [
     'bullpen run "What does this project do?"',
+    'bullpen run --continue "And now the tests"',
     'git diff | bullpen run "Review this" > review.md',
     "bullpen run 'Fix the test' --allowed-tools 'Read,Edit,Bash(npm test)'",
     'id=$(bullpen run "Tidy the docs" --permission-mode acceptEdits --detach)',
   ],
   async run(context, args) {
-    const detach = args.flag('detach');
+    const [detach, asks] = [args.flag('detach'), args.flag('ask')];
+    if (asks && args.text('on-permission-denied') !== undefined)
+      throw usageError('--ask is --on-permission-denied ask');
+    if (args.flag('continue') && args.text('session') !== undefined)
+      throw usageError('--continue or --session, not both');
     const request: PromptRequest = {
       cwd: context.cwd,
       // Without a terminal, a script waits.
       ...(detach || context.output.live ? {} : { onQuota: 'fail' }),
       ...requestFields(args, context.cwd, context.now()),
+      ...(asks ? { onPermissionDenied: 'ask' } : {}),
       prompt: await promptOf(context, args),
     };
     const cwd = request.cwd ?? context.cwd;
-    await using server = await serverFor(context, cwd, detach);
+    await using server = detach ? await serverToWaitFor(context, cwd) : await serverOrOwn(context, cwd);
+    const session = await sessionOption(server.client, args, cwd);
+    const editor = asks && !detach ? context.openEditor('') : null;
+    if (asks && !detach && editor === null) context.output.note(NO_TERMINAL, 'yellow');
+    using _typing = editor;
+    await using asker = editor === null ? null : await askerFor(context, server, editor);
     // Awaited here, because the server is disposed of when this function returns.
     return await driveJob({
       server,
@@ -55,8 +72,11 @@ job; a second Ctrl-C kills it and exits.`,
       json: args.flag('json'),
       detach,
       cwd,
+      asker,
       create: (client, options) =>
-        client.create(request, options).catch((error: unknown) => explainFolder(error, args, context.cwd)),
+        client
+          .create({ ...request, ...session }, options)
+          .catch((error: unknown) => explainFolder(error, args, context.cwd)),
     });
   },
 };
@@ -73,17 +93,6 @@ async function promptOf(context: CommandContext, { positionals }: Arguments): Pr
   if (prompt === null) throw usageError('which prompt? Give it in quotes, or on stdin');
   if (prompt.trim() === '') throw usageError('the prompt is empty');
   return prompt;
-}
-
-async function serverFor(context: CommandContext, cwd: string, detach: boolean): Promise<JobServer> {
-  if (detach) return serverToWaitFor(context, cwd);
-  const running = await runningServer(context);
-  if (running.kind === 'running') return joinServer(context, running, cwd);
-  const { why } = running;
-  // A server that the environment names is not replaced by another one.
-  if ((await context.finder.home()) === null) throw new CommandError(EXIT.unavailable, why);
-  context.output.note(`${why}; starting one for this job`, 'dim');
-  return startOwnServer(context, cwd);
 }
 
 /** Names the current folder in the error, because the caller did not name a folder. */

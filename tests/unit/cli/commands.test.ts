@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ofProvider } from '../../../src/cli/commands/doctor.ts';
-import { resolveJobId } from '../../../src/cli/commands/job.ts';
 import { usageTable } from '../../../src/cli/commands/usage.ts';
+import { resolveJobId } from '../../../src/cli/ids.ts';
 import { wireError } from '../../../src/errors.ts';
 import type { ProviderReport } from '../../../src/protocol/server-info.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';

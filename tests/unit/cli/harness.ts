@@ -68,6 +68,7 @@ export async function type(args: readonly string[], given: Surroundings = {}): P
     cwd: '/work',
     version: '1.2.3',
     stdin: input,
+    openTerminal: () => null,
     stdout,
     stderr,
     interrupts: manualInterrupts(),

@@ -1,0 +1,178 @@
+/** Asks the person at the terminal what a job asks, and sends the decisions. */
+import { ApiError } from '../client/errors.ts';
+import type { Approval, DecideRequest, Question } from '../protocol/approval.ts';
+import type { StoredEvent } from '../protocol/event.ts';
+import { answerFrom, approvalView, fileReader, ruleLike, type ViewLine } from './approval-view.ts';
+import type { CommandContext } from './command.ts';
+import { failureMessage } from './failures.ts';
+import { oneLine } from './format.ts';
+import type { JobServer } from './job-server.ts';
+import type { LineEditor } from './line-editor.ts';
+import type { Output } from './output.ts';
+
+/** Longer changes are shown by `bullpen approvals show`. */
+const MAX_LINES = 60;
+
+export interface Asker extends AsyncDisposable {
+  /** Asks what an event requests, and stops asking what was decided elsewhere. */
+  event(event: StoredEvent): void;
+}
+
+export interface AskerOptions {
+  readonly output: Output;
+  readonly editor: LineEditor;
+  /** The approval as it is now. */
+  get(id: string): Promise<Approval>;
+  decide(id: string, request: DecideRequest): Promise<unknown>;
+  readFile(path: string): string | null;
+}
+
+/** An asker over the server of a command, also when that is replaced. */
+export async function askerFor(
+  context: CommandContext,
+  server: Pick<JobServer, 'client'>,
+  editor: LineEditor,
+): Promise<Asker> {
+  return createAsker({
+    output: context.output,
+    editor,
+    get: (id) => server.client.approvals.get(id),
+    decide: (id, request) => server.client.approvals.decide(id, request),
+    readFile: await fileReader(context),
+  });
+}
+
+export function createAsker({ output, editor, get, decide, readFile }: AskerOptions): Asker {
+  const open = new Map<string, AbortController>();
+  let asking: Promise<void> = Promise.resolve();
+
+  async function ask(id: string, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    try {
+      const approval = await get(id);
+      if (approval.status !== 'pending') return;
+      show(output, approvalView(approval, { readFile, maxLines: MAX_LINES }));
+      const request = await requestFor(approval, { output, editor, signal });
+      if (request !== null) await decide(id, request);
+      else output.note(`left open: bullpen approvals show ${id}`, 'dim');
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof ApiError && error.code === 'approval.already_decided')
+        output.note('it was decided elsewhere, or is over', 'dim');
+      else output.noteLines(failureMessage(error, null).text, 'red');
+    } finally {
+      open.delete(id);
+    }
+  }
+
+  return {
+    event(event) {
+      if (event.kind === 'approval.requested') {
+        const { id } = event.approval;
+        const stop = new AbortController();
+        open.set(id, stop);
+        asking = asking.then(() => ask(id, stop.signal));
+      } else if (event.kind === 'approval.decided') open.get(event.approvalId)?.abort();
+    },
+    async [Symbol.asyncDispose]() {
+      for (const stop of open.values()) stop.abort();
+      await asking;
+    },
+  };
+}
+
+/** Prints lines on stderr. */
+function show(output: Output, lines: readonly ViewLine[]): void {
+  for (const { text, style } of lines) output.noteLines(text, style);
+}
+
+interface Asking {
+  readonly output: Output;
+  readonly editor: LineEditor;
+  readonly signal: AbortSignal;
+}
+
+/** What the person has decided; null: nothing. @throws the reason of the signal */
+async function requestFor(approval: Approval, asking: Asking): Promise<DecideRequest | null> {
+  switch (approval.kind) {
+    case 'question':
+      return answersTo(approval.questions ?? [], asking);
+    case 'plan':
+      return planDecision(asking);
+    case 'tool':
+      return toolDecision(approval, asking);
+  }
+}
+
+async function toolDecision(
+  approval: Approval,
+  { output, editor, signal }: Asking,
+): Promise<DecideRequest | null> {
+  const rule = ruleLike(approval);
+  const always = rule === null ? '' : `a: always ${oneLine(rule)} in this session, `;
+  output.note(`y: yes, ${always}e: edit it, n: no; other words are a no with a reason`, 'dim');
+  for (;;) {
+    const line = (await editor.ask('allow it? ', { signal }))?.trim();
+    if (line === undefined) return null;
+    if (/^(y|yes)$/i.test(line)) return { decision: 'allow' };
+    if (/^(n|no)$/i.test(line)) return { decision: 'deny' };
+    if (/^a(lways)?$/i.test(line) && rule !== null) return { decision: 'allow', scope: 'session', rule };
+    if (/^e(dit)?$/i.test(line)) {
+      const input = await edited(approval.input, { output, editor, signal });
+      if (input !== null) return { decision: 'allow', input };
+    } else if (line.length > 1) return { decision: 'deny', message: line };
+  }
+}
+
+/** The input after a change; null: it was not changed. */
+async function edited(
+  input: unknown,
+  { output, editor, signal }: Asking,
+): Promise<Record<string, unknown> | null> {
+  const fields: Record<string, unknown> = typeof input === 'object' && input !== null ? { ...input } : {};
+  const { command } = fields;
+  const isCommand = typeof command === 'string' && !command.includes('\n');
+  const begin = isCommand ? command : JSON.stringify(input);
+  const line = await editor.ask(isCommand ? 'run: ' : 'input: ', { begin, signal });
+  if (line === null || line.trim() === '' || line === begin) return null;
+  if (isCommand) return { ...fields, command: line };
+  try {
+    const parsed: unknown = JSON.parse(line);
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return { ...parsed };
+  } catch {
+    // The note below covers it.
+  }
+  output.note('that is no JSON object', 'yellow');
+  return null;
+}
+
+async function planDecision({ output, editor, signal }: Asking): Promise<DecideRequest | null> {
+  output.note('y: go on with it, n: no; other words are what to change', 'dim');
+  for (;;) {
+    const line = (await editor.ask('go on? ', { signal }))?.trim();
+    if (line === undefined) return null;
+    if (/^(y|yes)$/i.test(line)) return { decision: 'allow' };
+    if (/^(n|no)$/i.test(line)) return { decision: 'deny' };
+    if (line.length > 1) return { decision: 'deny', message: line };
+  }
+}
+
+async function answersTo(
+  questions: readonly Question[],
+  { output, editor, signal }: Asking,
+): Promise<DecideRequest | null> {
+  const answers: Record<string, string | string[]> = {};
+  for (const question of questions) {
+    if (questions.length > 1) output.note(question.question, 'bold');
+    const many = question.multiSelect ? 'numbers with commas' : 'a number';
+    output.note(question.options.length === 0 ? 'your answer' : `${many}, or your own words`, 'dim');
+    let line = '';
+    while (line === '') {
+      const given = await editor.ask('answer: ', { signal });
+      if (given === null) return null;
+      line = given.trim();
+    }
+    answers[question.question] = answerFrom(question, line);
+  }
+  return { decision: 'allow', answers };
+}
