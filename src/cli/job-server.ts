@@ -193,8 +193,8 @@ const UNFINISHED: JobStatus[] = ['queued', 'scheduled', 'waiting', 'running'];
 
 /**
  * Waits for the jobs that other commands have made since the server started: running, queued, or to
- * be tried again. Older jobs, jobs that are due later and those that wait for a person continue with
- * the next server; they are named.
+ * be tried again. Older jobs, jobs that are due later and those that wait for a person continue
+ * with the next server; they are named.
  */
 async function waitForOthers(
   { output, sleep, now }: CommandContext,

@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '../../client/client.ts';
 import type { SessionListQuery } from '../../client/sessions.ts';
-import type { Session, SessionStatus, Turn } from '../../protocol/session.ts';
+import type { Session, Turn } from '../../protocol/session.ts';
+import { SESSION_STATUSES } from '../../protocol/session-states.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
@@ -10,17 +11,6 @@ import { type Column, formatAge, oneLine, renderTable } from '../format.ts';
 import { resolveSession } from '../ids.ts';
 import { formatCost } from '../outcome.ts';
 
-/** Repeated here because the schema loads a library. The type keeps the list complete. */
-const STATUSES: Readonly<Record<SessionStatus, SessionStatus>> = {
-  starting: 'starting',
-  awaiting_auth: 'awaiting_auth',
-  ready: 'ready',
-  busy: 'busy',
-  awaiting_input: 'awaiting_input',
-  interrupted: 'interrupted',
-  closed: 'closed',
-  failed: 'failed',
-};
 const DELIVERIES = ['next', 'steer', 'interrupt'] as const;
 
 type Action = (context: CommandContext, client: Client, session: Session, args: Arguments) => Promise<void>;
@@ -40,7 +30,7 @@ a session and its jobs; their usage is kept.
 ID is the id of a session or of one of its jobs, its first or last characters (four or more),
 or \`last\`: the last session of this folder. A session of a single job is listed with --all.`,
   options: {
-    status: { type: 'string', multiple: true, value: 'STATUS', help: Object.keys(STATUSES).join(', ') },
+    status: { type: 'string', multiple: true, value: 'STATUS', help: SESSION_STATUSES.join(', ') },
     kind: { type: 'string', value: 'KIND', help: 'chat or terminal' },
     provider: { type: 'string', value: 'NAME', help: 'sessions of this provider' },
     tag: { type: 'string', multiple: true, value: 'TAG', help: 'sessions with all of these tags' },
@@ -86,9 +76,9 @@ async function list(context: CommandContext, args: Arguments): Promise<number> {
 
 function queryOf(args: Arguments): SessionListQuery {
   const status = args.list('status').map((word) => {
-    const known = Object.values(STATUSES).find((one) => one === word);
+    const known = SESSION_STATUSES.find((one) => one === word);
     if (known !== undefined) return known;
-    throw usageError(`--status takes ${Object.keys(STATUSES).join(', ')}, not ${JSON.stringify(word)}`);
+    throw usageError(`--status takes ${SESSION_STATUSES.join(', ')}, not ${JSON.stringify(word)}`);
   });
   const kind = args.text('kind');
   if (kind !== undefined && kind !== 'chat' && kind !== 'terminal')
