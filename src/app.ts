@@ -43,6 +43,7 @@ import { createPromptQueue } from './queue/prompt-queue.ts';
 import { createRevokedJobs } from './queue/revoked-jobs.ts';
 import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
+import { NO_RUNNING_APPROVALS, NO_SESSION_RECORDS, NO_STEER_MESSAGES } from './records/approvals-off.ts';
 import { settledLimits } from './records/limit-records.ts';
 import { openRecords } from './records/open-records.ts';
 import type { Redactor } from './redactor.ts';
@@ -190,9 +191,10 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     ...{ enabled: settings.jobTokens, address: address.promise, keys },
     running: () => executor.running(),
   });
+  const [approvals, messages, sessionRecords] = [NO_RUNNING_APPROVALS, NO_STEER_MESSAGES, NO_SESSION_RECORDS];
   const prepare = openPrepare({
     ...{ settings: allowed, env, nodeId, providers, environment, launcher, keys, jobTokens },
-    ...{ records, store, copier, databaseFile: file },
+    ...{ records, sessionRecords, approvals, store, copier, databaseFile: file },
   });
   const { pricing } = prepare;
   const executor = createExecutor({
@@ -211,6 +213,10 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     onSent: waits.wake,
     onGiven: queue.deliverSoon,
     onSuperseded: reconciler.settleKnown,
+    talk: {
+      ...{ approvals, messages, hold: settings },
+      newApprovalId: () => newId().id,
+    },
     redactor,
     measures,
     logger: component('executor'),

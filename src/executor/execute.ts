@@ -12,12 +12,14 @@ import type { Translator } from '../providers/provider.ts';
 import type { Redactor } from '../redactor.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import { tokensOf, verdictOf, warningOf } from './bounded.ts';
+import { type Conversation, createConversation, type TalkOptions } from './conversation.ts';
 import { CLEAN_EXIT, createListener, type Listener } from './listener.ts';
 import { outcomeOf } from './outcomes.ts';
 import type { PreparedExecution } from './prepare.ts';
 import type { CpuSettings, ResourceSettings, ResourceWatch } from './resources.ts';
+import type { Talker } from './slots.ts';
 import { inTime, type StartCli, type StartedCli } from './start-cli.ts';
-import { createStopRace, type StopRace, type StopReason } from './stop-race.ts';
+import { createStopRace, type Stop, type StopRace, type StopReason } from './stop-race.ts';
 import { startWatches } from './watches.ts';
 
 /** Limits of one execution by the server's settings. */
@@ -47,10 +49,13 @@ export interface ExecutionResult extends Ended {
    * it.
    */
   readonly sessionTokens: TokenCounts | null;
+  /** Whether approvals of the job have no answer yet. */
+  readonly waits: boolean;
 }
 
 /** @throws AppError when the process cannot be started; nothing was emitted then */
 export async function execute(options: {
+  readonly jobId: string;
   readonly prepared: PreparedExecution;
   readonly signals: StopSignals;
   readonly start: StartCli;
@@ -58,10 +63,13 @@ export async function execute(options: {
   readonly scanner: ProcScanner;
   readonly resources: ResourceWatch;
   readonly pricing: Pricing;
+  readonly talk: TalkOptions;
   /** Receives every event in order. `raw` is the CLI's line it came from. */
   emit(event: ExecutionEvent, raw: string | null): void;
   /** Gets the controls that slow the CLI down. */
   onFlow(flow: { pause(): void; resume(): void }): void;
+  /** The CLI has begun. Gets what brings it the acts of people. */
+  onTalker(talker: Talker): void;
   readonly redactor: Redactor;
   readonly logger: Logger;
 }): Promise<ExecutionResult> {
@@ -102,6 +110,29 @@ export async function execute(options: {
 
   const watches = startWatches({ started, prepared, signals, limits, resources, translator, stop });
   options.onFlow(watches.sinkControl);
+  const control = prepared.holdsStdin && provider.control?.(request, { promptId, known: prepared.known });
+  const conversation = control
+    ? createConversation({
+        control,
+        execution: { jobId: options.jobId, executionId },
+        approvalTimeoutMs: request.approvalTimeoutMs,
+        known: prepared.approvals,
+        talk: options.talk,
+        write: (text) => child.feed(text, true),
+        onHold: watches.deadlines.hold,
+        onDelivered: (messageId) =>
+          emit({ kind: 'message.delivered', messageId, delivered: 'steered' }, null),
+        stop,
+        logger: options.logger,
+      })
+    : null;
+  /** Set when the CLI was asked to stop the turn. */
+  let interrupted: NodeJS.Timeout | null = null;
+  function interrupt(): void {
+    if (translator.done || interrupted !== null) return;
+    if (conversation?.interrupt() !== true) stop('interrupted');
+    else interrupted = setTimeout(() => stop('interrupted'), limits.killGraceMs);
+  }
   const listener = createListener({
     child,
     prepared,
@@ -109,11 +140,14 @@ export async function execute(options: {
     pricing,
     watches,
     race,
+    conversation,
+    isInterrupted: () => interrupted !== null,
     lingerMs: limits.lingerMs,
     emit,
     stop,
   });
   listener.listen(started.earlyLines);
+  options.onTalker({ look: () => conversation?.look(), interrupt });
   // It has exited in time. Its open output has a limit of its own.
   void child.exited.then(() => {
     watches.deadlines.clear();
@@ -123,7 +157,9 @@ export async function execute(options: {
   /** Null when the process waits for the next turn. */
   const end = await Promise.race([race.ended, listener.turnEnded]);
   watches.clear();
+  if (interrupted !== null) clearTimeout(interrupted);
   await race.finish();
+  const waits = (await conversation?.end(translator.deferred === true)) ?? false;
   const { outcome, tokens, limitedModel } = finish({
     end,
     started,
@@ -131,6 +167,8 @@ export async function execute(options: {
     translator,
     race,
     listener,
+    conversation,
+    wasInterrupted: interrupted !== null,
     pricing,
     limits,
     redactor: options.redactor,
@@ -140,7 +178,7 @@ export async function execute(options: {
     setImmediate(started.keep); // half a millisecond: the outcome goes first
   else started.cleanUp();
   const { account = null } = translator;
-  return { outcome, finalLine: listener.finalLine, sessionTokens: tokens, limitedModel, account };
+  return { outcome, finalLine: listener.finalLine, sessionTokens: tokens, limitedModel, account, waits };
 }
 
 /** The outcome of a run that is over. */
@@ -152,14 +190,18 @@ function finish(options: {
   readonly translator: Translator;
   readonly race: StopRace;
   readonly listener: Listener;
+  readonly conversation: Conversation | null;
+  readonly wasInterrupted: boolean;
   readonly pricing: Pricing;
   readonly limits: ExecutionLimits;
   readonly redactor: Redactor;
   warn(code: string, message: string): void;
 }): { readonly outcome: Outcome; readonly tokens: TokenCounts | null; readonly limitedModel: string | null } {
-  const { end, started, translator } = options;
+  const { end, started, translator, conversation } = options;
   const { stopped } = options.race;
-  const durationMs = Math.round((performance.now() - started.since) * 1000) / 1000;
+  // Waiting for people is no time of the run.
+  const ranMs = performance.now() - started.since - (conversation?.heldMs ?? 0);
+  const durationMs = Math.round(ranMs * 1000) / 1000;
   const exit = { code: end?.code ?? null, signal: end?.signal ?? null };
   // Neither a CLI that we stopped after its terminal event nor one that stays open has failed.
   const counted = stopped?.reason === 'lingered' || end === null ? CLEAN_EXIT : exit;
@@ -171,8 +213,8 @@ function finish(options: {
   const outcome = outcomeOf({
     prepared: options.prepared,
     verdict,
-    hopeless: translator.hopeless,
-    stopped,
+    hopeless: translator.hopeless ?? conversation?.problem ?? null,
+    stopped: options.wasInterrupted && verdict.error !== null ? interruption(stopped) : stopped,
     model: options.listener.model,
     usage: options.pricing.priced({ usage: verdict.usage, byModel }),
     exit,
@@ -181,6 +223,10 @@ function finish(options: {
   });
   return { outcome, tokens: sessionTokens, limitedModel: verdict.limitedModel ?? null };
 }
+
+/** A turn that ended because it was interrupted, unless its process was stopped for a reason. */
+const interruption = (stopped: Stop | null): Stop =>
+  stopped === null || stopped.reason === 'lingered' ? { reason: 'interrupted', detail: null } : stopped;
 
 /** Names the work behind an answer that a stop ends too. */
 function warnOfBackground(translator: Translator, warn: (code: string, message: string) => void): void {

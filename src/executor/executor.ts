@@ -1,23 +1,27 @@
 /** Claims work while there are free slots, and runs it. */
-import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Credentials } from '../limits/credentials.ts';
 import { createOutage } from '../outage.ts';
 import type { Launch } from '../processes/launch.ts';
-import type { ProcScanner } from '../processes/proc-scanner.ts';
 import type { CliProcess } from '../protocol/server-info.ts';
 import type { Claim, Claims } from '../records/ports.ts';
-import type { Redactor } from '../redactor.ts';
 import { createPeriodic, onceMore, within } from '../timing.ts';
 import { createDelivery } from './delivery.ts';
-import type { ExecutorMeasures, Ledger } from './ports.ts';
-import type { PrepareOptions } from './prepare.ts';
+import type { ExecutorMeasures } from './ports.ts';
 import { createReaper } from './reaper.ts';
 import { type RecoveryReport, recover } from './recovery.ts';
 import { createResourceWatch } from './resources.ts';
-import { createClaimRunner } from './run-claim.ts';
-import { type Active, createActive, createSlots, runningProcesses, stopActive } from './slots.ts';
+import { type ClaimRunnerOptions, createClaimRunner } from './run-claim.ts';
+import {
+  type Active,
+  createActive,
+  createSlots,
+  lookForNews,
+  obeyLease,
+  runningProcesses,
+  stopActive,
+} from './slots.ts';
 import { type CliStarter, createCliStarter, type StartCounts } from './warm/cli-starter.ts';
 import { createLookAhead } from './warm/look-ahead.ts';
 
@@ -32,6 +36,8 @@ export interface Executor {
   kick(): void;
   /** The cancel flag of a job may be set. */
   lookAtCancel(jobId: string): void;
+  /** There may be a decision, or a message, for the CLI of a job. */
+  talk(jobId: string): void;
   status(): { readonly running: number; readonly limit: number; readonly accepting: boolean };
   /** Counts of how executions got their processes, and of idle processes. */
   starts(): StartCounts;
@@ -49,11 +55,9 @@ export interface Executor {
   endIdle: CliStarter['endIdle'];
 }
 
-export interface ExecutorOptions {
+export interface ExecutorOptions
+  extends Pick<ClaimRunnerOptions, 'ledger' | 'prepare' | 'scanner' | 'talk' | 'redactor' | 'logger'> {
   readonly claims: Claims;
-  readonly ledger: Ledger;
-  readonly prepare: PrepareOptions;
-  readonly scanner: ProcScanner;
   readonly launch: Launch;
   readonly concurrency: number;
   readonly credentials: Pick<Credentials, 'enter' | 'names'>;
@@ -67,9 +71,7 @@ export interface ExecutorOptions {
   onSuperseded(): void;
   onSent(jobId: string): void; // its outcome is in its record
   onGiven(jobIds: readonly string[]): void; // to this node: BullMQ has to deliver them now
-  readonly redactor: Redactor;
   readonly measures: ExecutorMeasures;
-  readonly logger: Logger;
   readonly failpoint?: Failpoint;
 }
 
@@ -115,6 +117,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     resources,
     start: starter.start,
     sessions,
+    talk: options.talk,
     retryBackoffMs,
     slots,
     onSlotFree,
@@ -203,12 +206,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       credentials.names(),
     );
     lastContact = performance.now();
-    for (const [index, one] of held.entries()) {
-      const state = states[index];
-      if (state === 'cancel' || state === 'cancel-force')
-        stopActive(one, 'cancelled', state === 'cancel-force');
-      if (state === 'lost' && one.running) stopActive(one, 'fenced', false);
-    }
+    for (const [index, one] of held.entries()) obeyLease(one, states[index] ?? 'held');
   }
 
   function checkCutOff(): void {
@@ -251,6 +249,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       periodic.every(options.leaseMs / 3, 'renew', async () => {
         checkCutOff();
         await renew();
+        for (const one of active.values()) one.talker?.look(); // a doorbell may be lost
         await adoptOwned();
       });
       kick();
@@ -279,6 +278,9 @@ export function createExecutor(options: ExecutorOptions): Executor {
     },
     lookAtCancel(jobId) {
       for (const one of active.values()) if (one.claim.jobId === jobId) return lookAtFlags.ask();
+    },
+    talk(jobId) {
+      for (const one of active.values()) if (one.claim.jobId === jobId) lookForNews(one);
     },
     hasRoom: (provider) => accepting && slots.free() > 0 && (slots.freeOf()[provider] ?? 1) > 0,
     running: () => [...active.values()].flatMap(({ running, claim }) => (running ? [claim] : [])),

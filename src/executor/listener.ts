@@ -5,6 +5,7 @@ import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Translator } from '../providers/provider.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import { cutText, cutWarning, eventsOf, tokensOf, useOf, verdictOf } from './bounded.ts';
+import type { Conversation } from './conversation.ts';
 import type { PreparedExecution } from './prepare.ts';
 import type { EarlyLine } from './start-cli.ts';
 import type { StopRace, StopReason } from './stop-race.ts';
@@ -30,22 +31,27 @@ export function createListener(options: {
   readonly pricing: Pricing;
   readonly watches: Pick<Watches, 'sawOutput' | 'sawEvent' | 'deadlines'>;
   readonly race: Pick<StopRace, 'stopped'>;
+  /** Null: the CLI cannot be spoken with. */
+  readonly conversation: Pick<Conversation, 'line' | 'turnOver' | 'isOpen'> | null;
+  /** Whether the turn was interrupted: it fails, and the process can go on. */
+  isInterrupted(): boolean;
   /** Time to exit after the terminal event. */
   readonly lingerMs: number;
   emit(event: ExecutionEvent, raw: string | null): void;
   stop(reason: StopReason): void;
 }): Listener {
-  const { child, prepared, translator, pricing, watches, race, emit, stop } = options;
+  const { child, prepared, translator, pricing, watches, race, conversation, emit, stop } = options;
   const { maxLineBytes } = prepared;
   const maxTextBytes = Math.max(maxLineBytes, prepared.maxTextBytes);
   const turn = Promise.withResolvers<null>();
   let model: string | null = null;
   let finalLine: string | null = null;
-  let holdsStdin = prepared.staysOpen;
+  let { holdsStdin } = prepared;
 
   function onLine(line: string, cut: Cut | null): void {
     if (race.stopped?.reason === 'output_limit') return; // the rest of a flood is not worth keeping
     const wasDone = translator.done;
+    conversation?.line(line, cut);
     emitEvents(line, cut);
     checkCaps();
     if (translator.done && !wasDone) finalLine = line;
@@ -85,9 +91,14 @@ export function createListener(options: {
     if ((pricing.priced(useOf(progress))?.costUsd ?? 0) > maxCostUsd) stop('budget');
   }
 
-  /** Ends the turn once it has its answer, while stdin is open. */
+  /**
+   * Ends the turn once it has its answer, while stdin is open. A process that stays must have
+   * written its last line about the turn.
+   */
   function answerOnStdin(): void {
-    if (holdsStdin && (translator.answered ?? translator.done)) endTurn();
+    if (!holdsStdin) return;
+    const { done, answered = done } = translator;
+    if (answered || (done && !prepared.staysOpen)) endTurn();
   }
 
   /**
@@ -96,10 +107,12 @@ export function createListener(options: {
    */
   function endTurn(): void {
     holdsStdin = false; // a turn ends once
-    const mayStay = race.stopped === null && translator.done;
-    const isIdle = (translator.background ?? []).length === 0;
+    conversation?.turnOver();
+    const mayStay = prepared.staysOpen && race.stopped === null && translator.done;
+    const isIdle = (translator.background ?? []).length === 0 && conversation?.isOpen !== true;
     const { verdict } = verdictOf(() => translator.end(CLEAN_EXIT, child.stderrTail()));
-    if (mayStay && isIdle && verdict.error === null) turn.resolve(null);
+    const isWell = verdict.error === null || options.isInterrupted();
+    if (mayStay && isIdle && isWell) turn.resolve(null);
     else child.feed('', false);
   }
 

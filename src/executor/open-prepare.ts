@@ -7,7 +7,9 @@ import { configPlaces } from '../config/places.ts';
 import type { Settings } from '../config/schema.ts';
 import type { Launcher } from '../processes/launcher.ts';
 import type { Providers } from '../providers/registry.ts';
+import type { RunningApprovals } from '../records/approval-ports.ts';
 import type { JobRecords } from '../records/ports.ts';
+import type { SessionRecords } from '../records/session-ports.ts';
 import type { Copier } from '../store/copier.ts';
 import { ledgerFiles } from '../store/open-database.ts';
 import type { Store } from '../store/store.ts';
@@ -31,6 +33,8 @@ export interface OpenPrepareOptions {
   readonly keys: Keys;
   readonly jobTokens: JobTokens;
   readonly records: Pick<JobRecords, 'events'>;
+  readonly sessionRecords: Pick<SessionRecords, 'read'>;
+  readonly approvals: Pick<RunningApprovals, 'ofJob' | 'unanswered'>;
   readonly store: Store;
   readonly copier: Copier;
   /** Of the ledger. */
@@ -47,6 +51,8 @@ export function openPrepare({
   keys,
   jobTokens,
   records,
+  sessionRecords,
+  approvals,
   store,
   copier,
   databaseFile,
@@ -67,5 +73,6 @@ export function openPrepare({
     warm: warmSettings(settings),
     sessions: createKnownSessions(storedSessions(store, copier), storedTotals(store)),
     readEvents: records.events,
+    ...{ sessionRecords, approvals },
   };
 }

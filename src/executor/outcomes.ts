@@ -36,7 +36,7 @@ export function outcomeOf(ended: Ended): Outcome {
   const { prepared, verdict, exit, limits } = ended;
   const stopped = stopError(ended);
   const error = stopped === null ? verdict.error : boundedError(stopped);
-  const status = error === null ? 'succeeded' : error.code === 'execution.cancelled' ? 'cancelled' : 'failed';
+  const status = error === null ? 'succeeded' : statusOf(error);
   const text = cutText(verdict.text, limits.maxResultBytes);
   return {
     status,
@@ -58,12 +58,17 @@ export function outcomeOf(ended: Ended): Outcome {
   };
 }
 
+const statusOf = ({ code }: WireError): 'cancelled' | 'failed' =>
+  code === 'execution.cancelled' || code === 'execution.interrupted' ? 'cancelled' : 'failed';
+
 function stopError({ stopped, prepared, hopeless, limits }: Ended): WireError | null {
   if (stopped === null || stopped.reason === 'lingered') return null;
   const { reason, detail } = stopped;
   const { request, provider } = prepared;
   const codes: Record<Exclude<StopReason, 'lingered'>, [ErrorCode, string]> = {
     cancelled: ['execution.cancelled', 'the job was cancelled while it ran'],
+    interrupted: ['execution.interrupted', 'the turn was interrupted'],
+    approval_expired: ['approval.expired', 'no answer came within approvalTimeoutMs'],
     shutdown: ['execution.lost', 'the server was stopped while the job ran'],
     launcher_died: ['execution.lost', 'the launcher died while the execution ran; its processes were killed'],
     fenced: ['execution.lost', 'another server had already ended this execution'],
@@ -89,12 +94,32 @@ function stopError({ stopped, prepared, hopeless, limits }: Ended): WireError | 
 /** Of an execution that was refused before its spawn. */
 export function refusedOutcome(executionId: string, error: unknown): Outcome {
   const wire = toWire(error);
-  return { ...jobOutcome(wire.code === 'execution.cancelled' ? 'cancelled' : 'failed', wire), executionId };
+  return { ...jobOutcome(statusOf(wire), wire), executionId };
 }
 
-/** Of an execution that was cancelled between its claim and its spawn. */
-export function cancelledOutcome(executionId: string): Outcome {
-  const error = wireError('execution.cancelled', 'the job was cancelled before its CLI was started');
+/** Endings after which a job waits for its approvals all the same. */
+const WAITS_AFTER: readonly string[] = ['execution.awaiting_approval', 'execution.overloaded'];
+
+/**
+ * The outcome of an execution whose job has approvals without an answer; null: the job does not
+ * wait for them.
+ */
+export function parkedOutcome({ request }: Claim, outcome: Outcome): Outcome | null {
+  const code = outcome.error?.code;
+  const isLimit = code === 'execution.quota' && request.onQuota !== 'fail';
+  if (code !== undefined && !isLimit && !WAITS_AFTER.includes(code)) return null;
+  const error = wireError(
+    'execution.awaiting_approval',
+    'the execution ended because a person has to answer',
+  );
+  return { ...outcome, status: 'failed', error };
+}
+
+/** Of an execution that was cancelled, or interrupted, between its claim and its spawn. */
+export function cancelledOutcome(executionId: string, interrupted: boolean): Outcome {
+  const error = interrupted
+    ? wireError('execution.interrupted', 'the turn was interrupted before its CLI was started')
+    : wireError('execution.cancelled', 'the job was cancelled before its CLI was started');
   return { ...jobOutcome('cancelled', error), executionId };
 }
 

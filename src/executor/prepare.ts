@@ -1,28 +1,23 @@
 /** Everything that is decided before a spawn: permission, CLI, session, command and environment. */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { JobRights } from '../auth/job-rights.ts';
 import type { JobTokens } from '../auth/job-tokens.ts';
-import { AppError, type ErrorCode, messageOf } from '../errors.ts';
+import { AppError, messageOf } from '../errors.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { KnownCall } from '../providers/control.ts';
 import type { Command, Provider } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
-import type { Claim, WaitingJob } from '../records/ports.ts';
+import type { WaitingJob } from '../records/ports.ts';
 import type { Pricing } from '../usage/pricing.ts';
+import type { KnownApprovals } from './asks.ts';
 import type { StateFolders } from './cli-probe.ts';
 import { type CliProbe, withFolder } from './cli-probe.ts';
-import {
-  type EarlierExecutions,
-  earlierExecutions,
-  hasPrompt,
-  NO_EXECUTIONS,
-  type ReadEvents,
-} from './earlier.ts';
 import type { ExecutionLimits } from './execute.ts';
-import type { FoundSession, KnownSessions } from './known-sessions.ts';
+import type { KnownSessions } from './known-sessions.ts';
 import { checkRequest, type PermitOptions, permit } from './permit.ts';
 import type { PrivatePaths } from './private-paths.ts';
+import { type Attempt, backgroundOf, type TurnOptions, turnOf, whatIsLeft } from './turn.ts';
 import type { UntrustedEnvironment } from './untrusted-environment.ts';
 import type { WarmSettings } from './warm/cli-starter.ts';
 import { type ProcessShape, shapeOf } from './warm/process-shape.ts';
@@ -51,6 +46,11 @@ export interface PreparedExecution {
   readonly shape: ProcessShape | null;
   /** Whether its process may stay open for the next turn of its session. */
   readonly staysOpen: boolean;
+  /** Whether stdin is open until the turn is over, so that the CLI can be spoken with. */
+  readonly holdsStdin: boolean;
+  /** The approvals that its CLI may ask about. */
+  readonly known: readonly KnownCall[];
+  readonly approvals: KnownApprovals;
   /**
    * Bullpen's id of the conversation, should the CLI have one. Null where it cannot continue: for a
    * fallback, because a session belongs to the provider that the job names, and for a new session
@@ -63,7 +63,7 @@ export interface PreparedExecution {
   readonly sessionTokens: TokenCounts | null;
 }
 
-export interface PrepareOptions {
+export interface PrepareOptions extends TurnOptions {
   readonly nodeId: string;
   readonly providers: Providers;
   readonly probe: CliProbe;
@@ -74,11 +74,6 @@ export interface PrepareOptions {
   readonly settings: PermitOptions['settings'];
   /** Has one scratch folder per execution, its TMPDIR. */
   readonly scratchDir: string;
-  /**
-   * The environment of a provider's CLI: allow-listed variables of the server, and those the
-   * command sets.
-   */
-  environment(provider: string, set: Command['env']): Readonly<Record<string, string>>;
   /** Changes the environment for an untrusted folder. */
   readonly untrusted: UntrustedEnvironment;
   readonly privatePaths: PrivatePaths;
@@ -86,11 +81,7 @@ export interface PrepareOptions {
   readonly limits: ExecutionLimits;
   readonly warm: WarmSettings;
   readonly sessions: KnownSessions;
-  /** Events of a job with seq > after, in order, at most `limit`. */
-  readonly readEvents: ReadEvents;
 }
-
-type Attempt = Omit<Claim, 'kind' | 'request' | 'waitedMs'>;
 
 /**
  * Prepares a job that is not claimed yet, so that its process can be started ahead. Not for a
@@ -149,15 +140,14 @@ export async function prepareFor(
   // comes first.
   const looks = Promise.all([
     options.probe.find(provider, configured),
-    asked.sessionId === null ? null : foundSession(asked.sessionId, options),
-    claim.attempt < 2 ? NO_EXECUTIONS : earlierExecutions(claim, options.readEvents, provider),
+    backgroundOf(claim, asked, provider, options),
   ]);
   looks.catch(() => undefined); // awaited below, unless the check refuses the request
   const { request: whole, workspace } = await permit(asked, maker, provider, options);
-  const [cli, session, earlier] = await looks;
-  const left = { ...whole, ...whatIsLeft(whole, earlier) };
+  const [cli, background] = await looks;
+  const left = { ...whole, ...whatIsLeft(whole, background.earlier) };
   const [turn, privatePaths] = await Promise.all([
-    turnOf(left, { claim, provider, session, earlier }, options),
+    turnOf(left, { claim, provider, background, grants: maker.grants }, options),
     options.privatePaths(provider, workspace.cwd),
   ]);
   const { request, promptId } = turn;
@@ -168,6 +158,10 @@ export async function prepareFor(
     scratchDir: scratch,
     promptId,
     privatePaths,
+    fork: turn.fork,
+    resumesCall: turn.resumesCall,
+    sessionRules: turn.sessionRules,
+    watchesCalls: turn.watchesCalls,
   });
   const plain = withFolder(options.environment(provider.name, command.env), cli.extraFolder);
   const [env, unsaved, ofJob] = await Promise.all([
@@ -198,81 +192,13 @@ export async function prepareFor(
     maxTextBytes: limits.maxResultBytes,
     shape,
     staysOpen: stays,
+    holdsStdin: stays || (provider.control !== undefined && request.background !== 'wait'),
+    known: turn.known,
+    approvals: turn.approvals,
     sessionId: request.sessionId ?? (resumable && unsaved === null ? claim.sessionId : null),
     unsaved,
     sessionTokens: turn.session?.tokens ?? null,
   };
-}
-
-/** What a job's limits leave to its next execution. @throws AppError when nothing is left */
-function whatIsLeft(
-  { timeoutMs, maxTurns, maxCostUsd }: ResolvedPrompt,
-  { ranMs, turns, usage }: EarlierExecutions,
-): Pick<ResolvedPrompt, 'timeoutMs' | 'maxTurns' | 'maxCostUsd'> {
-  const costUsd = usage?.costUsd ?? 0;
-  const over = (code: ErrorCode, limit: string): AppError =>
-    new AppError(code, `the earlier executions of the job used all of its ${limit}`);
-  if (ranMs >= timeoutMs) throw over('execution.timed_out', `${timeoutMs} ms`);
-  if (maxTurns !== null && turns >= maxTurns) throw over('execution.max_turns', `${maxTurns} turns`);
-  if (maxCostUsd !== null && costUsd >= maxCostUsd) throw over('execution.budget', `$${maxCostUsd}`);
-  return {
-    timeoutMs: Math.ceil(timeoutMs - ranMs),
-    maxTurns: maxTurns === null ? null : maxTurns - turns,
-    maxCostUsd: maxCostUsd === null ? null : maxCostUsd - costUsd,
-  };
-}
-
-/** What an execution asks, and in which session of the CLI. */
-interface Turn {
-  readonly request: ResolvedPrompt;
-  readonly promptId: string;
-  /** Null: a new one. */
-  readonly session: FoundSession | null;
-}
-
-const CONTINUE = 'Continue where you left off. If your answer was complete, give it again.';
-
-/**
- * The job's prompt; or, in the session of an earlier execution, what continues it. The prompt is
- * not sent again where the CLI has saved it: by the events, else by the CLI's own transcript.
- */
-async function turnOf(
-  request: ResolvedPrompt,
-  found: {
-    readonly claim: Attempt;
-    readonly provider: Provider;
-    readonly session: FoundSession | null;
-    readonly earlier: EarlierExecutions;
-  },
-  options: PrepareOptions,
-): Promise<Turn> {
-  const { claim, provider, session, earlier } = found;
-  const { continues, continuePrompt = CONTINUE } = request;
-  const asAsked = { request, promptId: uuidOf(claim.jobId), session };
-  const nativeSessionId = earlier.nativeSessionId ?? session?.nativeSessionId ?? null;
-  const mayHaveIt = continues !== undefined || (claim.attempt > 1 && request.retryMode !== 'restart');
-  if (nativeSessionId === null || !mayHaveIt) return asAsked;
-  const since = continues === undefined ? earlier.since : Date.parse(continues.since);
-  const looked = { nativeSessionId, prompt: request.prompt, since };
-  const isSaved =
-    earlier.asked ||
-    continues?.asked === true ||
-    (await hasPrompt(provider, options.environment(provider.name, {}), looked));
-  // The CLI was killed before it saved anything: there is no conversation to resume.
-  if (isSaved === null && continues !== undefined) return { ...asAsked, session: null };
-  if (!isSaved) return asAsked;
-  const own = { nativeSessionId, tokens: await options.sessions.total(provider.name, nativeSessionId) };
-  return {
-    request: { ...request, prompt: continuePrompt, sessionId: request.sessionId ?? claim.sessionId },
-    promptId: uuidOf(`${claim.jobId}/${claim.attempt}`),
-    session: session ?? own,
-  };
-}
-
-/** Turns an id of Bullpen into a UUID. */
-function uuidOf(id: string): string {
-  const hex = createHash('sha256').update(id).digest('hex');
-  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-4$3-8$4-$5');
 }
 
 /**
@@ -288,9 +214,3 @@ const staysOpen = ({ warmStart }: Provider, request: ResolvedPrompt): boolean =>
   request.maxTurns === null &&
   request.maxCostUsd === null &&
   request.outputSchema === null;
-
-async function foundSession(sessionId: string, options: PrepareOptions): Promise<FoundSession> {
-  const found = await options.sessions.find(sessionId);
-  if (found === null) throw new AppError('session.not_found', `there is no session ${sessionId} to resume`);
-  return found;
-}

@@ -12,18 +12,26 @@ import type { Claim, Claims, Finish, LeaseState } from '../records/ports.ts';
 import type { Redactor } from '../redactor.ts';
 import { rawAnswer } from '../rpc/raw-requests.ts';
 import { pause } from '../timing.ts';
+import type { TalkOptions } from './conversation.ts';
 import type { Delivery } from './delivery.ts';
 import { earlierExecutions } from './earlier.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
 import { type ExecutionLimits, type ExecutionResult, execute } from './execute.ts';
 import type { KnownSessions } from './known-sessions.ts';
-import { backoffAfter, cancelledOutcome, lostFinish, nextExecution, refusedOutcome } from './outcomes.ts';
+import {
+  backoffAfter,
+  cancelledOutcome,
+  lostFinish,
+  nextExecution,
+  parkedOutcome,
+  refusedOutcome,
+} from './outcomes.ts';
 import type { Ledger } from './ports.ts';
 import type { PrepareOptions } from './prepare.ts';
 import { createRedactedEvents, type RedactedEvents } from './redacted-events.ts';
 import type { ResourceWatch } from './resources.ts';
 import { type Prepared, prepareClaim, runCli } from './run-cli.ts';
-import { type Active, type Slots, stopActive } from './slots.ts';
+import { type Active, beginTalk, type Slots, stopActive } from './slots.ts';
 import { inTime, refusal, refuseIfStopped, type StartCli } from './start-cli.ts';
 
 /** Least time between two appends of events. An event after a silence is appended at once. */
@@ -39,11 +47,7 @@ const SINK_HIGH_WATER_BYTES = 4 * 1024 * 1024;
 
 type Flow = { pause(): void; resume(): void };
 
-/**
- * The returned function gives each execution an outcome, and rejects only when that cannot be
- * settled.
- */
-export function createClaimRunner(options: {
+export interface ClaimRunnerOptions {
   readonly claims: Pick<Claims, 'append' | 'renew'>;
   readonly ledger: Ledger;
   readonly ledgerOutage: Outage;
@@ -55,6 +59,7 @@ export function createClaimRunner(options: {
   readonly resources: ResourceWatch;
   readonly start: StartCli;
   readonly sessions: Pick<KnownSessions, 'ran'>;
+  readonly talk: TalkOptions;
   readonly retryBackoffMs: number;
   readonly slots: Pick<Slots, 'moveTo'>;
   /** The CLI of an execution has ended. */
@@ -62,7 +67,13 @@ export function createClaimRunner(options: {
   readonly redactor: Redactor;
   readonly failpoint: Failpoint;
   readonly logger: Logger;
-}): (one: Active) => Promise<void> {
+}
+
+/**
+ * The returned function gives each execution an outcome, and rejects only when that cannot be
+ * settled.
+ */
+export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) => Promise<void> {
   const { claims, ledger, ledgerOutage, delivery, prepare, limits, redactor, failpoint, logger } = options;
 
   async function run(one: Active): Promise<void> {
@@ -93,6 +104,7 @@ export function createClaimRunner(options: {
     }
     if (result === null) return;
     one.running = false;
+    one.talker = null;
     options.onSlotFree(); // the next execution need not wait for the settling of this one
     events.flush();
     await settle(one, result, sink, await usedBefore);
@@ -115,7 +127,7 @@ export function createClaimRunner(options: {
     const preparing = prepareInTime(one); // it only reads, so it does not wait for the ledger
     const [admitted] = await Promise.all([admit(one), preparing.catch(() => null)]);
     if (admitted === 'known') return null;
-    if (admitted === 'cancelled') return withoutCli(cancelledOutcome(claim.executionId));
+    if (admitted !== 'spawn') return withoutCli(admitted);
     const prepared = await preparing;
     await failpoint('executor.intended');
     refuseIfStopped(stop.signal);
@@ -125,12 +137,10 @@ export function createClaimRunner(options: {
       credentials: options.credentials,
       withRedis: (task) => withRedis(one, task),
       prepareAgain: () => prepareInTime(one),
-      async waitForSlot(provider) {
-        await options.slots.moveTo(one, provider);
-        refuseIfStopped(stop.signal);
-      },
+      waitForSlot: (provider) => options.slots.moveTo(one, provider).then(() => refuseIfStopped(stop.signal)),
       execute: (chosen, emit) =>
         execute({
+          jobId: claim.jobId,
           prepared: chosen,
           signals: { stop: stop.signal, force: one.force.signal },
           start: options.start,
@@ -138,8 +148,10 @@ export function createClaimRunner(options: {
           scanner: options.scanner,
           resources: options.resources,
           pricing: prepare.pricing,
+          talk: options.talk,
           emit,
           onFlow,
+          onTalker: (talker) => beginTalk(one, talker),
           redactor,
           logger,
         }),
@@ -151,7 +163,7 @@ export function createClaimRunner(options: {
    * The last steps before a spawn: the intent is on disk, the claim is still ours, the job is not
    * cancelled.
    */
-  async function admit(one: Active): Promise<'spawn' | 'cancelled' | 'known'> {
+  async function admit(one: Active): Promise<'spawn' | Outcome | 'known'> {
     const { claim } = one;
     // Nothing may be spawned while Redis is away.
     const lease = withRedis(one, async (): Promise<LeaseState> => (await claims.renew([claim]))[0] ?? 'lost');
@@ -160,10 +172,10 @@ export function createClaimRunner(options: {
       await settleKnown(claim);
       return 'known';
     }
-    if (state === 'cancel' || state === 'cancel-force') return 'cancelled';
+    if (state === 'held') return 'spawn';
     if (state === 'lost')
       throw new AppError('execution.lost', 'another server had already ended this execution');
-    return 'spawn';
+    return cancelledOutcome(claim.executionId, state === 'interrupt');
   }
 
   /**
@@ -239,17 +251,19 @@ export function createClaimRunner(options: {
 
   async function settle(
     { claim }: Active,
-    { sessionTokens, ...result }: ExecutionResult,
+    { sessionTokens, waits, ...result }: ExecutionResult,
     sink: EventSink,
     earlierUsage: Usage | null,
   ): Promise<void> {
     const { jobId, executionId } = claim;
     await failpoint('executor.ended');
-    const outcome = redactor.value(result.outcome);
+    const parked = waits ? parkedOutcome(claim, result.outcome) : null;
+    const outcome = redactor.value(parked ?? result.outcome);
     const finalLine = result.finalLine && redactor.text(result.finalLine);
     const finish: Finish = {
       ...{ jobId, executionId, outcome, earlierUsage, ...(await sink.close()) },
       ...nextExecution(claim, outcome, options.retryBackoffMs),
+      parked: parked !== null,
       rawAnswer: claim.kind === 'raw' ? rawAnswer(claim, outcome, finalLine) : null,
     };
     options.sessions.ran(outcome, sessionTokens);
@@ -275,7 +289,7 @@ export function createClaimRunner(options: {
 
 const withoutCli = (outcome: Outcome): ExecutionResult => ({
   outcome,
-  ...{ finalLine: null, sessionTokens: null, limitedModel: null, account: null },
+  ...{ finalLine: null, sessionTokens: null, limitedModel: null, account: null, waits: false },
 });
 
 const isOutage = (error: unknown): boolean =>

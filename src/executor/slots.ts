@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { isAlive } from '../processes/proc-entry.ts';
 import type { CliProcess } from '../protocol/server-info.ts';
 import type { Providers } from '../providers/registry.ts';
-import type { Claim } from '../records/ports.ts';
+import type { Claim, LeaseState } from '../records/ports.ts';
 import type { ResourceWatch } from './resources.ts';
 import type { StopReason } from './stop-race.ts';
 
@@ -15,8 +15,20 @@ export interface Active {
   readonly force: AbortController;
   /** False once its CLI has ended and only the outcome is to be settled. */
   running: boolean;
+  /** Speaks with its CLI; null while it has none. */
+  talker: Talker | null;
+  /** Whether there may be something to say, since before there was a CLI. */
+  rang: boolean;
   /** Null until its CLI was started. Times are milliseconds since the epoch. */
   started: { readonly pid: number; readonly at: number; lastEventAt: number } | null;
+}
+
+/** Brings what people do to the CLI of an execution. */
+export interface Talker {
+  /** The records may have a decision or a message. */
+  look(): void;
+  /** Stops the turn. */
+  interrupt(): void;
 }
 
 export const createActive = (claim: Claim): Active => ({
@@ -25,6 +37,8 @@ export const createActive = (claim: Claim): Active => ({
   stop: new AbortController(),
   force: new AbortController(),
   running: true,
+  talker: null,
+  rang: false,
   started: null,
 });
 
@@ -35,6 +49,28 @@ export const createActive = (claim: Claim): Active => ({
 export function stopActive(one: Active, reason: StopReason, force: boolean): void {
   if (force) one.force.abort();
   one.stop.abort(reason);
+}
+
+/** Does with an execution what its record says. */
+export function obeyLease(one: Active, state: LeaseState): void {
+  if (state === 'cancel' || state === 'cancel-force') stopActive(one, 'cancelled', state === 'cancel-force');
+  if (state === 'lost' && one.running) stopActive(one, 'fenced', false);
+  if (state !== 'interrupt') return;
+  // One whose CLI has not begun is not started.
+  if (one.talker === null) stopActive(one, 'interrupted', false);
+  else one.talker.interrupt();
+}
+
+/** The CLI of an execution has begun. */
+export function beginTalk(one: Active, talker: Talker): void {
+  one.talker = talker;
+  if (one.rang) talker.look();
+}
+
+/** Looks for decisions and messages, or lets the CLI do so when it begins. */
+export function lookForNews(one: Active): void {
+  one.rang = true;
+  one.talker?.look();
 }
 
 /** Counts the executions that run, and how many more may. */

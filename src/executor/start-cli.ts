@@ -44,12 +44,15 @@ export type StartCli = (prepared: PreparedExecution, stop: AbortSignal) => Promi
 
 /**
  * Call it just before a spawn: the execution may have been stopped since the claim.
- * @throws AppError execution.cancelled, execution.timed_out, execution.lost
+ * @throws AppError execution.cancelled, execution.interrupted, execution.timed_out,
+ *   execution.lost
  */
 export function refuseIfStopped({ aborted, reason }: AbortSignal): void {
   if (!aborted) return;
   if (reason === 'cancelled')
     throw new AppError('execution.cancelled', 'the job was cancelled before its CLI was started');
+  if (reason === 'interrupted')
+    throw new AppError('execution.interrupted', 'the turn was interrupted before its CLI was started');
   if (reason === 'timed_out')
     throw new AppError('execution.timed_out', 'the CLI could not be started within timeoutMs');
   throw new AppError('execution.lost', 'the server stopped before the CLI was started');
@@ -148,7 +151,7 @@ function spawnWithPrompt(
     env: { ...env, TMPDIR: scratch },
     cwd,
     stdin: (command.opening ?? '') + command.stdin,
-    holdStdin: prepared.staysOpen,
+    holdStdin: prepared.holdsStdin,
     marker,
     maxLineBytes,
     maxTextBytes,

@@ -7,6 +7,8 @@ import { type Termination, terminate } from '../processes/terminate.ts';
 
 export type StopReason =
   | 'cancelled'
+  | 'interrupted'
+  | 'approval_expired'
   | 'shutdown'
   | 'launcher_died'
   | 'fenced'

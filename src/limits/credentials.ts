@@ -158,7 +158,7 @@ export function createCredentials({
         if (code === 'execution.quota') return refused(outcome, 'quota', limitedModel);
         if (code === 'auth.required') return refused(outcome, 'refused', null);
         if (code === undefined) succeeded.set(provider, Date.now());
-        await answered(code === undefined);
+        await answered(code === undefined || code === 'execution.awaiting_approval');
         const { model } = outcome;
         if (!entered.namesModel && code === undefined && model && lastModels.get(credential) !== model) {
           lastModels.set(credential, model);

@@ -4,6 +4,7 @@
  */
 import type { WireError } from '../errors.ts';
 import type { ApprovalKind, Decision, Question } from '../protocol/approval.ts';
+import type { Cut } from '../protocol/cli.ts';
 
 /** A call of a tool, a question or a plan that a person has to decide. */
 export interface Ask {
@@ -53,7 +54,11 @@ export interface ControlStep {
  * gets an answer, also one that is not known.
  */
 export interface Control {
-  line(line: string): ControlStep;
+  /**
+   * @param cut which parts of a line that was too long are missing: such a call cannot be allowed,
+   *   because its input is not whole
+   */
+  line(line: string, cut?: Cut | null): ControlStep;
   /** What stops the turn and keeps the process; null: the CLI cannot do that now. */
   interrupt(): string | null;
   /** What brings a message into the running turn; null: it cannot now. `id`: a UUID. */

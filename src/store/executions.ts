@@ -33,7 +33,7 @@ interface Ending {
 /** What FINISH needs beside the outcome. */
 export type OutcomeDelivery = Pick<
   Finish,
-  'earlierUsage' | 'from' | 'tail' | 'backoffMs' | 'quotaMs' | 'rawAnswer'
+  'earlierUsage' | 'from' | 'tail' | 'backoffMs' | 'quotaMs' | 'parked' | 'rawAnswer'
 >;
 
 /** An outcome in the outbox: stored, but not yet in the job's record. */

@@ -21,8 +21,8 @@ export function createLedger(store: Store, bootId: string): Ledger {
     },
     async ended(finish, sessionTokens = null) {
       const { executionId, outcome, earlierUsage = null, ...rest } = finish;
-      const { from, tail, backoffMs, quotaMs = null, rawAnswer } = rest;
-      const delivery = { earlierUsage, from, tail, backoffMs, quotaMs, rawAnswer };
+      const { from, tail, backoffMs, quotaMs = null, parked = false, rawAnswer } = rest;
+      const delivery = { earlierUsage, from, tail, backoffMs, quotaMs, parked, rawAnswer };
       await store.run('executions.ended', { executionId, outcome, delivery, sessionTokens, at: now() });
     },
     async delivered(executionId, superseded) {

@@ -223,12 +223,12 @@ export function createCliStarter({
 
 const sendPrompt = (
   idle: IdleProcess,
-  { command, staysOpen, provider, request }: PreparedExecution,
+  { command, holdsStdin, provider, request }: PreparedExecution,
   stop: AbortSignal,
 ): Promise<boolean> =>
   idle.sendPrompt({
     stdin: command.stdin,
-    hold: staysOpen,
+    hold: holdsStdin,
     speaksFirst: provider.warmStart?.speaksFirst === true,
     limitMs: Math.min(request.timeoutMs, request.idleTimeoutMs),
     stop,

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ulid } from 'ulid';
 import { expect, onTestFinished } from 'vitest';
 import { createJobRights } from '../../../src/auth/job-rights.ts';
 import type { Principal } from '../../../src/auth/principal.ts';
@@ -21,10 +22,12 @@ import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import { buildEnvironment } from '../../../src/providers/environment.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import type { Claims, JobRecord, NewJob } from '../../../src/records/ports.ts';
+import type { SessionRecord } from '../../../src/records/session-ports.ts';
 import { createRedactor } from '../../../src/redactor.ts';
 import { createMeasures } from '../../../src/status/measures.ts';
 import { createPricing } from '../../../src/usage/pricing.ts';
 import { newJob } from '../../contracts/records/samples.ts';
+import { createFakeApprovals } from '../../fakes/approvals.ts';
 import type { JournalEntry } from '../../fakes/fake-cli-journal.ts';
 import type { Step } from '../../fakes/fake-cli-steps.ts';
 import { createFakeLedger } from '../../fakes/ledger.ts';
@@ -66,6 +69,7 @@ export async function executorBench(
   const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal, ...cliEnv });
   const rpc = server.make(signer);
   const ledger = createFakeLedger();
+  const people = createFakeApprovals();
   const logged: Record<string, unknown>[] = [];
   /** Why the next looks for a session fail. */
   const sessionTroubles: AppError[] = [];
@@ -76,6 +80,8 @@ export async function executorBench(
   const source = { PATH: process.env['PATH'], HOME: join(dir, 'home') };
   const ownClaims = rpc.claimsOf(nodeId);
   const scanner = createProcScanner();
+  /** The records of sessions. */
+  const sessions = new Map<string, SessionRecord>();
   /** The active keys. */
   const keys = new Map<string, Principal>();
 
@@ -124,6 +130,8 @@ export async function executorBench(
         scratchDir: join(dir, 'scratch'),
         privatePaths: async () => [],
         jobTokens: { variables: async () => null },
+        approvals: people.approvals,
+        sessionRecords: { read: async (id) => sessions.get(id) ?? null },
         untrusted: Object.assign(async (_cwd: string, env: Readonly<Record<string, string>>) => env, {
           readAhead: () => undefined,
         }),
@@ -159,6 +167,12 @@ export async function executorBench(
           if (areEventsAway()) throw new Error('Redis is away');
           return rpc.records.events(...args);
         },
+      },
+      talk: {
+        approvals: people.approvals,
+        messages: people.messages,
+        hold: { approvalHoldMs: LONG_MS, approvalUnattendedMs: LONG_MS },
+        newApprovalId: () => ulid(),
       },
       scanner,
       launch,
@@ -210,6 +224,8 @@ export async function executorBench(
     ledger,
     logged,
     sessionTroubles,
+    sessions,
+    people,
     claims: ownClaims,
     keys,
     /** The fields of a record as Redis has them. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createDeadlines } from '../../../src/executor/watches.ts';
+import { createDeadlines } from '../../../src/executor/deadlines.ts';
 
 const started = (toolId: string) => ({ kind: 'tool.started', toolId, name: 'Bash', input: {} }) as const;
 const ended = (toolId: string) =>
