@@ -227,6 +227,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     channel: names.requests,
     onRun: executor.kick,
     onCancel: executor.lookAtCancel,
+    onTalk: () => undefined,
     raw: createRawRequests({
       ...{ mode: settings.rawRequests, privateRedis: server.port !== null, signs: signer !== null },
       ...{ claims, doorbells, responses: names.responses },

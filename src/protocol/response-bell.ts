@@ -3,14 +3,17 @@
  * TypeBox: each sandboxed worker loads this module, and TypeBox takes 13 MB.
  */
 
-/** A job's record has this status now. */
+/** A job's record has this status now; `talk`: a message to its CLI has this state. */
 export interface ResponseBell {
   readonly v: 1;
-  readonly type: 'finished' | 'scheduled';
+  readonly type: 'finished' | 'scheduled' | 'talk';
   /** 1 to 64 characters. */
   readonly jobId: string;
   readonly status: string;
 }
+
+const isType = (type: unknown): type is ResponseBell['type'] =>
+  type === 'finished' || type === 'scheduled' || type === 'talk';
 
 /** The beginning of every doorbell from our own scripts, and its greatest length. */
 const BELL = '{"v":1,';
@@ -26,7 +29,7 @@ export function parseResponseMessage(text: string): ResponseBell | null {
   try {
     const message: Readonly<Record<string, unknown>> = JSON.parse(text); // an object, by its beginning
     const { v, type, jobId, status } = message;
-    if (v !== 1 || (type !== 'finished' && type !== 'scheduled') || typeof status !== 'string') return null;
+    if (v !== 1 || !isType(type) || typeof status !== 'string') return null;
     return typeof jobId === 'string' && jobId !== '' && jobId.length <= MAX_ID
       ? { v, type, jobId, status }
       : null;

@@ -27,13 +27,20 @@ export interface Approvals {
   read(id: string): Promise<Approval | null>;
   /**
    * Decides a pending approval. The job goes on when none of its approvals is pending any longer.
-   * @param signature of the approval and the decision; null: nothing is signed
+   * With scope session the rules of the decision hold for its session from now on.
+   * @throws AppError record.damaged, also when it should be signed and is not
    */
   decide(
     id: string,
     decided: { readonly decision: Decision; readonly scope: 'call' | 'session' },
     by: OwnedAct,
   ): Promise<DecideResult>;
+}
+
+/** For the copies of a node. */
+export interface ApprovalCopies {
+  /** Those of these that exist and can be read, oldest first. */
+  readMany(ids: readonly string[]): Promise<readonly Approval[]>;
 }
 
 /** For the executor. */
@@ -58,10 +65,14 @@ export interface RunningApprovals {
   /** From now on it waits without a process. */
   park(approvalId: string, waits: 'deferred' | 'granted'): Promise<void>;
   /**
-   * Takes the decision for the CLI: at most one call gets it. Null: it is pending, or was used.
+   * Takes the decision for the CLI: at most one call gets it. Null: it is pending, or was used. A
+   * decision that is not signed as it should be is a denial, and so is each of `unanswered`.
    */
   take(approvalId: string, executionId: string): Promise<Decision | null>;
-  /** The CLI does not wait for it any longer. */
+  /**
+   * The CLI does not wait for it any longer: a pending one becomes cancelled, a decision counts as
+   * used.
+   */
   withdraw(approvalId: string): Promise<void>;
 }
 

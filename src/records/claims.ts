@@ -5,10 +5,10 @@ import { type ErrorCode, wireError } from '../errors.ts';
 import { jobOutcome, sumOfUsage } from '../protocol/outcome.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
-import { isForged } from './job-signature.ts';
 import type { Claim, Claims, FinishResult, JobRecord, LeaseState, TimedEvent, WaitingJob } from './ports.ts';
 import { encodeEvents, jobArguments, requestOf, sessionBegunBy, sessionOf } from './record-codec.ts';
 import { actorArguments, type ScriptRunner } from './script-runner.ts';
+import { isForged } from './signatures.ts';
 
 /** The outcome of a job that waited longer than its `ttlMs`. */
 export const EXPIRED = jobOutcome(
@@ -20,6 +20,12 @@ export const EXPIRED = jobOutcome(
 export const NO_QUOTA = jobOutcome(
   'failed',
   wireError('execution.quota', 'the usage limit lasted longer than quotaTimeoutMs'),
+);
+
+/** The outcome of a job that waited for a person longer than its `approvalTimeoutMs`. */
+export const UNANSWERED = jobOutcome(
+  'failed',
+  wireError('approval.expired', 'no answer came within approvalTimeoutMs'),
 );
 
 /** The outcome of a job whose request cannot be read. */
@@ -62,6 +68,7 @@ export function createClaims(
 ): Claims {
   const expired = JSON.stringify(EXPIRED);
   const quota = JSON.stringify(NO_QUOTA);
+  const unanswered = JSON.stringify(UNANSWERED);
   const rootsJson = (): string | null => (roots === null ? null : JSON.stringify(roots()));
 
   /** Claims with a readable request. The others end here, because no node can run them. */
@@ -85,6 +92,7 @@ export function createClaims(
         leaseMs: timing.leaseMs,
         expired,
         quota,
+        unanswered,
         window: WINDOW,
         roots: rootsJson(),
         room: Object.keys(room).length === 0 ? null : JSON.stringify(room),
@@ -134,8 +142,10 @@ export function createClaims(
 
     async finish(finish): Promise<FinishResult> {
       const { jobId, executionId, outcome, earlierUsage = null } = finish;
-      const { backoffMs, quotaMs = null, rawAnswer, from, tail } = finish;
+      const { backoffMs, quotaMs = null, parked = false, rawAnswer, from, tail } = finish;
       const usage = sumOfUsage(earlierUsage, outcome.usage);
+      const stopped = (code: ErrorCode, message: string): string =>
+        JSON.stringify({ ...outcome, usage, status: 'cancelled', error: wireError(code, message) });
       const args = {
         id: jobId,
         executionId,
@@ -144,6 +154,10 @@ export function createClaims(
         jobOutcome: earlierUsage === null ? null : JSON.stringify({ ...outcome, usage }),
         usage: usage === null ? null : JSON.stringify(usage),
         interrupted: INTERRUPTED.some((code) => code === outcome.error?.code) ? 1 : null,
+        lost: outcome.error?.code === 'execution.lost',
+        parked,
+        ifCancelled: parked ? stopped('execution.cancelled', 'the job was cancelled') : null,
+        ifInterrupted: parked ? stopped('execution.interrupted', 'the turn was interrupted') : null,
         nativeSessionId: sessionBegunBy(tail),
         costUsd: outcome.usage?.costUsd ?? null,
         retryable: backoffMs !== null && outcome.error?.retryable === true,

@@ -2,9 +2,10 @@ import type { Redis } from 'ioredis';
 import type { Signer } from '../auth/signer.ts';
 import type { ReportDamage } from '../damage.ts';
 import { isDamage } from '../errors.ts';
-import type { OwnedAct } from '../protocol/audit.ts';
+import type { Actor, OwnedAct } from '../protocol/audit.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import { isFinished, type JobStatus } from '../protocol/job.ts';
+import type { Outcome } from '../protocol/outcome.ts';
 import type { Names } from '../redis/names.ts';
 import { isWrongType } from '../redis/redis-error.ts';
 import { createdOf, type LimitReply, limitedOf } from './limit-records.ts';
@@ -84,12 +85,8 @@ export function createJobRecords(
       return { found, damaged: lost };
     },
 
-    async cancel(id, force, outcome, by = null): Promise<CancelResult> {
-      const args = { id, force, outcome: JSON.stringify(outcome), ...actorArguments(by) };
-      const reply = await scripts.run('cancel', args);
-      const [kind, status] = reply as string[]; // the script's replies
-      return kind === 'finished' ? ({ kind, status } as CancelResult) : ({ kind } as CancelResult);
-    },
+    cancel: (id, force, outcome, by = null) => stop({ id, force, ...outcomeBy(outcome, by) }),
+    interrupt: (id, outcome, by = null) => stop({ id, interrupt: true, ...outcomeBy(outcome, by) }),
 
     async change(id, { tags, metadata, archived, priority, runAt }, by = null) {
       const reply = await scripts.run('change', {
@@ -132,6 +129,11 @@ export function createJobRecords(
     },
   };
 
+  async function stop(args: ScriptArguments): Promise<CancelResult> {
+    const [kind, status] = (await scripts.run('cancel', args)) as string[]; // the script's replies
+    return kind === 'finished' ? ({ kind, status } as CancelResult) : ({ kind } as CancelResult);
+  }
+
   /** A key that is no stream has no events. */
   function noStream(error: unknown): [string, string[]][] {
     if (isWrongType(error)) return [];
@@ -141,3 +143,8 @@ export function createJobRecords(
 
 const actArguments = (by: OwnedAct | null): ScriptArguments =>
   by === null ? {} : { ...actorArguments(by.actor), project: by.project };
+
+const outcomeBy = (outcome: Outcome, by: Actor | null): ScriptArguments => ({
+  outcome: JSON.stringify(outcome),
+  ...actorArguments(by),
+});

@@ -9,6 +9,8 @@ import type { Doorbells } from '../redis/doorbells.ts';
 import { createRedisDoorbells } from '../redis/doorbells.ts';
 import type { Names } from '../redis/names.ts';
 import { realRoots } from '../workspace.ts';
+import type { ApprovalCopies, Approvals, RunningApprovals, SteerMessages } from './approval-ports.ts';
+import { createApprovalRecords, createSteerMessages } from './approval-records.ts';
 import { type AuditLog, createAuditLog } from './audit-log.ts';
 import type { BatchRecords } from './batch-ports.ts';
 import { createBatchRecords } from './batch-records.ts';
@@ -31,6 +33,8 @@ export interface Records {
   readonly records: JobRecords;
   readonly batchRecords: BatchRecords;
   readonly sessionRecords: SessionRecords;
+  readonly approvals: Approvals & RunningApprovals & ApprovalCopies;
+  readonly messages: SteerMessages;
   readonly changeLog: ChangeLog;
   readonly claims: Claims;
   readonly upkeep: Upkeep;
@@ -72,6 +76,8 @@ export async function openRecords(options: {
     records,
     sessionRecords: createSessionRecords(redis.commands, names, scripts, records, report, signer),
     batchRecords: createBatchRecords(scripts, report, signer),
+    approvals: createApprovalRecords(redis.commands, names, scripts, report, signer),
+    messages: createSteerMessages(redis.commands, names, scripts),
     changeLog: createChangeLog(redis.commands, names),
     claims: createClaims(
       scripts,

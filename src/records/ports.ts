@@ -120,7 +120,10 @@ export type ChangeResult =
   | 'changed'
   /** Redis no longer has the job. Every node changes its copy when it reads the log. */
   | 'gone'
-  /** It is too late for the priority or `runAt`: it runs, or has ended. Nothing has changed. */
+  /**
+   * It is too late for the priority or `runAt`: it runs, waits for a person, or has ended. Nothing
+   * has changed.
+   */
   | 'running'
   | 'finished';
 
@@ -138,9 +141,10 @@ export interface JobRecords {
   /** @param by who asks for it, for the audit; null, the default: the server itself */
   cancel(id: string, force: boolean, outcome: Outcome, by?: Actor | null): Promise<CancelResult>;
   /**
-   * As `cancel`, but a running turn is interrupted, and its process may go on with its session.
+   * Stops a running turn without its process, where the CLI can; a job that does not run ends now.
+   * @param by as of `cancel`
    */
-  interrupt?(id: string, outcome: Outcome, by?: Actor | null): Promise<CancelResult>;
+  interrupt(id: string, outcome: Outcome, by?: Actor | null): Promise<CancelResult>;
   /** @param by as of `cancel`, with the job's project */
   change(id: string, change: RecordChange, by?: OwnedAct | null): Promise<ChangeResult>;
   /**
@@ -218,6 +222,7 @@ export interface TimedEvent extends SourcedEvent {
  */
 export type Appended = 'read' | 'unread' | 'spent' | 'fenced';
 
+/** `waiting`: for a person; or it goes on at once, because one has answered. */
 export type FinishResult = 'finished' | 'scheduled' | 'waiting' | 'superseded';
 
 /** For the executor. */

@@ -14,9 +14,9 @@ import type { Outcome } from '../protocol/outcome.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import { nullable } from '../protocol/schema.ts';
-import { isForged, signatureOf } from './job-signature.ts';
 import type { JobRecord, NewJob, TimedEvent } from './ports.ts';
 import type { ScriptArguments } from './script-runner.ts';
+import { isForged, signatureOf } from './signatures.ts';
 
 const text = Type.String();
 const orNothing = nullable(text);
@@ -56,7 +56,10 @@ export function damaged(why: string): AppError {
   return new AppError('record.damaged', `what is stored cannot be read: ${why}`);
 }
 
-/** @throws AppError record.damaged */
+/**
+ * A stored JSON text.
+ * @throws AppError record.damaged
+ */
 export function parsed<T extends { Check(value: unknown): boolean }>(
   name: string,
   json: string,
@@ -138,7 +141,7 @@ export function decodeRecord(
     failures: numberOrNull('failures', hash['failures']) ?? failuresBefore(status, attempt),
     executionId: orNull(hash['executionId']),
     node: orNull(hash['node']),
-    cancel: cancel === 'forced' || cancel === 'requested' ? cancel : 'none',
+    cancel: cancel === 'forced' || cancel === 'requested' || cancel === 'interrupt' ? cancel : 'none',
     lastSeq: numberOf('seq', hash['seq']),
     createdAt: numberOf('createdAt', hash['createdAt']),
     startedAt: numberOrNull('startedAt', hash['startedAt']),

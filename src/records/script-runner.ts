@@ -14,10 +14,14 @@ const SCRIPTS = [
   ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
   ...['submit', 'claim', 'give-back', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
   ...['enter', 'refuse', 'release', 'reserve', 'identify', 'hold', 'nodes', 'key-put', 'request', 'audit'],
+  ...['approval-open', 'approval-decide', 'approval-park', 'approval-take', 'approval-withdraw'],
+  ...['message-send', 'message-take', 'message-settle'],
   ...['join', 'migrate', 'sweep', 'removed', 'counts', 'expire', 'revoke', 'settle-lost', 'leave'],
 ] as const;
 /** What every script begins with, in this order. */
-const COMMON = ['prelude', 'events', 'limits', 'waiting', 'sessions', 'jobs', 'gates'] as const;
+const COMMON = [
+  ...(['prelude', 'events', 'limits', 'waiting', 'sessions', 'approvals', 'jobs', 'gates'] as const),
+] as const;
 export type ScriptName = (typeof SCRIPTS)[number];
 
 const read = (name: string): string =>

@@ -9,6 +9,8 @@ export interface Counts {
   readonly scheduled: number;
   readonly running: number;
   readonly nodes: number;
+  /** Those that are pending. */
+  readonly approvals: number;
 }
 
 export interface SweptJobs {
@@ -41,8 +43,9 @@ export interface Upkeep {
   /** BullMQ no longer has entries for these ended jobs. */
   removed(ids: readonly string[]): Promise<void>;
   /**
-   * Ends jobs that waited longer than their ttlMs, or for a limit longer than their quotaTimeoutMs
-   * (as `execution.quota`). Returns their ids.
+   * Ends jobs that waited longer than their ttlMs, for a limit longer than their quotaTimeoutMs
+   * (as `execution.quota`), or for a person longer than their approvalTimeoutMs (as
+   * `approval.expired`). Returns their ids.
    */
   expire(outcome: Outcome, limit: number): Promise<readonly string[]>;
   /** Ends those of these jobs that do not run. Returns their ids. */

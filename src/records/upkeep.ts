@@ -1,5 +1,5 @@
 import { AppError } from '../errors.ts';
-import { NO_QUOTA } from './claims.ts';
+import { NO_QUOTA, UNANSWERED } from './claims.ts';
 import type { ScriptRunner } from './script-runner.ts';
 import type { Upkeep } from './upkeep-ports.ts';
 
@@ -27,7 +27,8 @@ export function createUpkeep(scripts: ScriptRunner, node: string, backoffMs: num
       if (ids.length > 0) await scripts.run('removed', {}, ids);
     },
     async expire(outcome, limit) {
-      const args = { outcome: JSON.stringify(outcome), quota: JSON.stringify(NO_QUOTA), limit };
+      const [quota, unanswered] = [JSON.stringify(NO_QUOTA), JSON.stringify(UNANSWERED)];
+      const args = { expired: JSON.stringify(outcome), quota, unanswered, limit };
       return (await scripts.run('expire', args)) as string[]; // the script's replies
     },
     async revoke(ids, outcome) {
@@ -44,8 +45,8 @@ export function createUpkeep(scripts: ScriptRunner, node: string, backoffMs: num
     },
     async counts() {
       const counts = (await scripts.run('counts', {})) as number[]; // the script's replies
-      const [pending = 0, parked = 0, scheduled = 0, running = 0, nodes = 0] = counts;
-      return { pending, parked, scheduled, running, nodes };
+      const [pending = 0, parked = 0, scheduled = 0, running = 0, nodes = 0, approvals = 0] = counts;
+      return { pending, parked, scheduled, running, nodes, approvals };
     },
   };
 }

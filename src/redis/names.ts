@@ -15,6 +15,14 @@ export interface Names {
   readonly responses: string;
   job(id: string): string;
   events(id: string): string;
+  /** Hash of an approval. */
+  approval(id: string): string;
+  /** Hash of a job's approvals: the CLI's id of a call → the approval's id. */
+  approvals(jobId: string): string;
+  /** Set of approvals that were over before the CLI of a session had an answer. */
+  unanswered(sessionId: string): string;
+  /** Hash of the messages into the running turn of a job. */
+  messages(jobId: string): string;
   /** Channel of doorbells with the last event number of a job. */
   live(id: string): string;
   session(id: string): string;
@@ -63,6 +71,10 @@ export function createNames(settings: ChannelSettings): Names {
     responses: settings.responseChannel,
     job: (id) => `${prefix}:job:${id}`,
     events: (id) => `${prefix}:events:${id}`,
+    approval: (id) => `${prefix}:approval:${id}`,
+    approvals: (jobId) => `${prefix}:approvals:${jobId}`,
+    unanswered: (sessionId) => `${prefix}:unanswered:${sessionId}`,
+    messages: (jobId) => `${prefix}:messages:${jobId}`,
     live: (id) => `${prefix}:live:${id}`,
     session: (id) => `${prefix}:session:${id}`,
     sessionEvents: (id) => `${prefix}:sevents:${id}`,

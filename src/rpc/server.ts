@@ -9,7 +9,7 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import { createLogLimit } from '../log.ts';
-import { parseRequestMessage } from '../protocol/messages.ts';
+import { parseRequestMessage, type RequestBell } from '../protocol/messages.ts';
 import { looksLikeBell } from '../protocol/response-bell.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
 import type { RawRequests } from './raw-requests.ts';
@@ -28,6 +28,8 @@ export interface RpcServerOptions {
   onRun(): void;
   /** A job may have its cancel flag set. */
   onCancel(jobId: string): void;
+  /** There may be a decision or a message for the CLI of a job. */
+  onTalk(jobId: string): void;
   /** Null when raw requests are off. */
   readonly raw: RawRequests | null;
   readonly logger: Logger;
@@ -43,6 +45,7 @@ export function createRpcServer({
   channel,
   onRun,
   onCancel,
+  onTalk,
   raw,
   logger,
 }: RpcServerOptions): RpcServer {
@@ -89,8 +92,7 @@ export function createRpcServer({
     const message = parseRequestMessage(text);
     switch (message.kind) {
       case 'bell':
-        if (message.bell.type === 'run') onRun();
-        else onCancel(message.bell.jobId);
+        ring(message.bell);
         return;
       case 'raw':
         raw?.request(message.request).catch(logFailure);
@@ -99,6 +101,19 @@ export function createRpcServer({
         if (!mayAnswer()) return;
         logger.debug({ why: message.why }, 'a message was refused');
         raw?.refused(message.id, message.why).catch(logFailure);
+    }
+  }
+
+  function ring({ type, jobId }: RequestBell): void {
+    switch (type) {
+      case 'run':
+        onRun();
+        return;
+      case 'cancel':
+        onCancel(jobId);
+        return;
+      case 'talk':
+        onTalk(jobId);
     }
   }
 

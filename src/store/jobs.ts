@@ -101,7 +101,7 @@ export const jobReports = {
     args: { readonly keys: readonly string[]; readonly after: string; readonly limit: number },
   ): string[] {
     const sql = `WITH ended AS (SELECT value AS key FROM json_each(?))
-      SELECT id FROM jobs WHERE status IN ('queued', 'scheduled') AND id > ?
+      SELECT id FROM jobs WHERE status IN ('queued', 'scheduled', 'waiting') AND id > ?
         AND (principal IN (SELECT 'key:' || key FROM ended)
           OR CASE WHEN json_valid(granted) THEN granted ->> '$.key' END IN (SELECT key FROM ended))
       ORDER BY id LIMIT ?`;
@@ -122,7 +122,7 @@ export const jobReads = {
 
   /** Jobs that have not ended as far as this node knows, by id. */
   'jobs.unfinished'(db: DatabaseSync, args: { readonly after: string; readonly limit: number }): JobCopy[] {
-    const sql = `SELECT ${columns} FROM jobs WHERE status IN ('queued', 'scheduled', 'running') AND id > ?
+    const sql = `SELECT ${columns} FROM jobs WHERE status IN ('queued', 'scheduled', 'waiting', 'running') AND id > ?
                  ORDER BY id LIMIT ?`;
     for (let { after } = args; ; ) {
       const rows = all<Columns>(db, sql, after, args.limit);

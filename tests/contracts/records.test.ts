@@ -1,6 +1,7 @@
 /** The records (src/records/ports.ts) over a real Redis. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { useTestRecords } from '../helpers/redis-records.ts';
+import { approving } from './records/approving.ts';
 import { batches } from './records/batches.ts';
 import { type Bench, createBench } from './records/bench.ts';
 import { cancelling } from './records/cancelling.ts';
@@ -44,6 +45,7 @@ const SUITES = {
   lanes,
   limiting,
   cancelling,
+  approving,
   changing,
   sessions,
   upkeep,
@@ -257,7 +259,7 @@ describe('the keys of the records', () => {
       message: expect.stringMatching(/^the server old uses .* an earlier/),
     };
     await expect(join('n3')).rejects.toMatchObject(error);
-    const newer = JSON.stringify({ records: 3, version: '3.0.0', host: 'there' });
+    const newer = JSON.stringify({ records: 4, version: '3.0.0', host: 'there' });
     await redis.hset(`${tag}:versions`, 'old', newer);
     const message = expect.stringMatching(
       /^the server old on there uses this Redis with version 3\.0\.0 of Bul/,

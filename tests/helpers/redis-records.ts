@@ -6,6 +6,13 @@ import { afterAll, beforeAll } from 'vitest';
 import type { KeyRecords } from '../../src/auth/ports.ts';
 import type { Signer } from '../../src/auth/signer.ts';
 import { createLogger } from '../../src/logger.ts';
+import type {
+  ApprovalCopies,
+  Approvals,
+  RunningApprovals,
+  SteerMessages,
+} from '../../src/records/approval-ports.ts';
+import { createApprovalRecords, createSteerMessages } from '../../src/records/approval-records.ts';
 import type { BatchRecords } from '../../src/records/batch-ports.ts';
 import { createBatchRecords } from '../../src/records/batch-records.ts';
 import { type ChangeLog, createChangeLog } from '../../src/records/change-log.ts';
@@ -43,6 +50,8 @@ export const CALLER_LIMITS = {
 /** The records of one test: a prefix and channels of their own. */
 export interface TestRecords {
   readonly records: JobRecords;
+  readonly approvals: Approvals & RunningApprovals & ApprovalCopies;
+  readonly messages: SteerMessages;
   readonly batches: BatchRecords;
   readonly sessions: SessionRecords;
   readonly changeLog: ChangeLog;
@@ -78,6 +87,8 @@ export interface TestRecords {
   closeGate(gate: string, until: number | null): Promise<void>;
   /** Removes a job's record, and nothing else. */
   loseRecord(id: string): Promise<void>;
+  /** Changes a field of an approval, as another client of Redis can. */
+  forgeApproval(id: string, field: string, value: string): Promise<void>;
   /** The fields of a job's record. */
   stored(id: string): Promise<Readonly<Record<string, string>>>;
   /** Changes a field of a job's record, as another client of Redis can. */
@@ -167,6 +178,8 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       logDoorbell: names.logDoorbell,
       records,
       sessions: createSessionRecords(redis, names, scripts, records, () => undefined, signer),
+      approvals: createApprovalRecords(redis, names, scripts, () => undefined, signer),
+      messages: createSteerMessages(redis, names, scripts),
       batches: createBatchRecords(scripts, () => undefined, signer),
       submissions,
       gates: createGates(redis, names, scripts),
@@ -219,6 +232,9 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
       async replaceSession(id, text) {
         await redis.set(names.session(id), text);
       },
+      async forgeApproval(id, field, value) {
+        await redis.hset(names.approval(id), field, value);
+      },
       async loseKeys() {
         await redis.del(names.keys, names.keysVersion, names.keysUsed);
       },
@@ -258,7 +274,7 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
  * clock.
  */
 const SHIFT_SETS = `
-for _, set in ipairs({ 'due', 'parked', 'released', 'expiries', 'running', 'nodes', 'pinned' }) do
+for _, set in ipairs({ 'due', 'parked', 'released', 'expiries', 'running', 'nodes', 'pinned', 'approvals' }) do
   local key = KEYS[1] .. ':' .. set
   for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ARGV[1], member) end
 end
@@ -290,6 +306,9 @@ for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':*')) do
   end
   local day = string.match(key, ':spent:(%d+)$')
   if day then redis.call('RENAME', key, KEYS[1] .. ':spent:' .. (day - math.floor(ARGV[1] / 86400000))) end
+  if string.find(key, ':approval:', 1, true) and redis.call('EXISTS', key) == 1 then
+    redis.call('HINCRBY', key, 'expiresAt', -ARGV[1])
+  end
   if string.find(key, ':job:', 1, true) and redis.call('EXISTS', key) == 1 then
     for _, field in ipairs({ 'scheduledFor', 'deadline', 'quotaUntil' }) do
       local at = redis.call('HGET', key, field)

@@ -17,7 +17,7 @@ if job.status == '' and not (args.priority or args.runAt) then
   return 'gone'
 end
 if job.status == '' or (finished and (args.priority or args.runAt)) then return 'finished' end
-if job.status == 'running' and args.runAt then return 'running' end
+if (job.status == 'running' or job.status == 'waiting') and args.runAt then return 'running' end
 
 local changed = {}
 for _, name in ipairs({ 'tags', 'metadata', 'archived', 'priority' }) do

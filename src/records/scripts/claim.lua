@@ -1,9 +1,9 @@
 -- CLAIM: a node claims up to `max` jobs that were given to it and delivered. Then ready jobs are
 -- given to it, in fair order: as many as it has free slots left.
--- args    node, max (its free slots), leaseMs, expired, quota (outcomes of jobs that waited too
---         long, as of EXPIRE), window (how many jobs that the node may not run are looked past, and
---         how many are ended), roots (JSON list of folders; none: every folder), room (JSON: free
---         slots by provider, for providers with a limit)
+-- args    node, max (its free slots), leaseMs, expired, quota, unanswered (outcomes of jobs that
+--         waited too long, as of EXPIRE), window (how many jobs that the node may not run are
+--         looked past, and how many are ended), roots (JSON list of folders; none: every folder),
+--         room (JSON: free slots by provider, for providers with a limit)
 -- answer  {claims, ids}: of each claim {id, executionId, attempt, kind, principal, sessionId,
 --         request, project, grant, signature, ms since it could begin}; the ids of the jobs that
 --         it was given, which BullMQ has to deliver now
@@ -39,7 +39,7 @@ local function count(counts, holders)
   for _, holder in ipairs(counts and holders or {}) do counts[holder] = (counts[holder] or 0) + 1 end
 end
 
-expire(args.expired, args.quota, args.window)
+expire(args, args.window)
 
 local claimed = {}
 local function claim(id, job, holders)

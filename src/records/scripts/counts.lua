@@ -1,5 +1,5 @@
 -- COUNTS: how many jobs wait, and where. Changes nothing.
--- answer  {ready or given, parked, scheduled, running, nodes}
+-- answer  {ready or given, parked, scheduled, running, nodes, pending approvals}
 
 local pending = 0
 for _, name in ipairs(redis.call('SMEMBERS', P .. ':ready')) do
@@ -10,4 +10,5 @@ for _, node in ipairs(redis.call('ZRANGE', P .. ':nodes', 0, -1)) do
 end
 redis.call('XLEN', P .. ':log') -- only its error counts: /ready reports a log that is no stream
 local function count(set) return redis.call('ZCARD', P .. set) end
-return { pending, count(':parked'), count(':due'), count(':running'), count(':nodes') }
+return { pending, count(':parked'), count(':due'), count(':running'), count(':nodes'),
+  count(':approvals') }

@@ -1,11 +1,11 @@
 -- FINISH: ends the current execution with its last events and its outcome. The job ends, or waits
--- for its next execution. Repeating it gives the same answer.
+-- for its next execution, or for a person. Repeating it gives the same answer.
 -- args    id, executionId, status, outcome (JSON), retryable (whether it may be tried again),
 --         backoffMs, rawAnswer (what to publish for a raw request), from, nativeSessionId (as of
---         APPEND); costUsd (of this execution); quotaMs, jobOutcome, usage and interrupted as of
---         endExecution in jobs.lua
+--         APPEND); costUsd (of this execution); quotaMs, jobOutcome, usage, interrupted, lost,
+--         parked, ifCancelled and ifInterrupted as of endExecution in jobs.lua
 -- list    events from number `from` on, as of APPEND
--- answer  'finished' | 'scheduled' | 'superseded': it is not the current execution
+-- answer  'finished' | 'scheduled' | 'waiting' | 'superseded': it is not the current execution
 
 local id, executionId = args.id, args.executionId
 local job = readJob(id, 'status', 'executionId', 'attempt', 'ended', 'endedAs', 'node', 'provider')

@@ -7,6 +7,7 @@ local function settle(id, status, outcome)
     'owner', 'payer')
   forget(id)
   leaveQueued(id, job)
+  approvals.leave(id)
   redis.call('HSET', key, 'status', status, 'outcome', outcome, 'finishedAt', now, 'waitReason', '',
     'scheduledFor', '', 'given', '')
   -- No worker holds it, so its entry in BullMQ has to be removed.
@@ -28,15 +29,19 @@ local function withUsage(id, outcome)
   return (string.gsub(outcome, '"usage":null', function() return '"usage":' .. usage end, 1))
 end
 
--- Ends jobs that waited longer than their ttlMs, or for a limit longer than their quotaTimeoutMs:
--- at most `limit`. Returns their ids.
-local function expire(expired, quota, limit)
+-- Ends jobs that waited longer than their ttlMs, for a limit longer than their quotaTimeoutMs, or
+-- for a person longer than their approvalTimeoutMs: at most `limit`. Returns their ids.
+-- outcomes: expired, quota, unanswered (JSON)
+local function expire(outcomes, limit)
   local ids = {}
   local due = redis.call('ZRANGEBYSCORE', P .. ':expiries', '-inf', now, 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
     local job = readJob(id, 'status', 'quotaUntil')
     if job.status == 'queued' or job.status == 'scheduled' then
-      settle(id, 'failed', withUsage(id, job.quotaUntil == '' and expired or quota))
+      settle(id, 'failed', withUsage(id, job.quotaUntil == '' and outcomes.expired or outcomes.quota))
+      ids[#ids + 1] = id
+    elseif job.status == 'waiting' then
+      settle(id, 'failed', withUsage(id, outcomes.unanswered))
       ids[#ids + 1] = id
     else
       redis.call('ZREM', P .. ':expiries', id)
@@ -48,11 +53,37 @@ end
 -- How many executions may continue a session for nothing, after an end that no job is to blame for.
 local MAX_CONTINUED = 3
 
+-- A scheduled job whose time has come, or one that has waited for a person, waits for its turn.
+local function becomeDue(id, attempt)
+  redis.call('HSET', jobKey(id), 'status', 'queued', 'scheduledFor', '', 'waitReason', '', 'dueAt', now)
+  redis.call('ZREM', P .. ':due', id)
+  emit(id, attempt, { now, QUEUED, '' })
+  enterLanes(id, readJob(id, 'lanes').lanes)
+  if admit(id) then ring('run', id) end
+end
+
+-- A job without a process waits for a person until the first of its approvals expires, or goes on
+-- when none is pending.
+local function waitForAnswers(id, pending, expiresAt, attempt)
+  if pending == 0 then
+    redis.call('ZREM', P .. ':expiries', id)
+    becomeDue(id, attempt)
+    return
+  end
+  redis.call('ZADD', P .. ':expiries', expiresAt, id)
+  if readJob(id, 'status').status == 'waiting' then return end
+  redis.call('HSET', jobKey(id), 'status', 'waiting', 'waitReason', 'approval', 'scheduledFor', '')
+  emit(id, attempt, { now, '{"kind":"job.waiting","waitReason":"approval"}', '' })
+end
+
 -- Ends the current execution. The job ends with it ('finished'), or waits for the next
--- ('scheduled'). Only executions that failed or were lost count against the job's maxAttempts.
+-- ('scheduled'), or for a person ('waiting'). Only executions that failed or were lost count
+-- against the job's maxAttempts.
 -- ending: status, outcome (JSON), retryable, backoffMs, interrupted (it was lost or the vendor was
---   overloaded); with earlier executions: jobOutcome (JSON, with the usage of all); usage (JSON, of
---   all so far); quotaMs (the job waits for a usage limit, at most this long since the first time)
+--   overloaded), lost; with earlier executions: jobOutcome (JSON, with the usage of all); usage
+--   (JSON, of all so far); quotaMs (the job waits for a usage limit, at most this long since the
+--   first time); parked (a person has to answer), with the outcomes (JSON) of a job that was to be
+--   stopped meanwhile: ifCancelled, ifInterrupted
 local function endExecution(id, executionId, ending)
   local key, job = jobKey(id), readJob(id, 'attempt', 'maxAttempts', 'cancel', 'failures',
     'quotaUntil', 'sessionNode', 'retryMode', 'autoContinue', 'continued', 'pin', 'limits')
@@ -69,41 +100,68 @@ local function endExecution(id, executionId, ending)
   local free = failed and continues and ending.interrupted and job.autoContinue ~= 'off'
     and continued < MAX_CONTINUED
   -- A record from before failures were counted: each execution before this one failed.
-  local failures = number(job.failures, attempt - 1) + ((failed and not free) and 1 or 0)
-  local left = free or failures < number(job.maxAttempts, 1)
-  local again = limited or (ending.retryable and failed and left and job.cancel == '')
+  local failures = number(job.failures, attempt - 1)
+  messages.refuseAll(id)
   emit(id, attempt, {
     now,
     '{"kind":"execution.finished","executionId":"' .. executionId .. '","outcome":' .. ending.outcome .. '}',
     '',
   })
   if ending.usage then redis.call('HSET', key, 'usage', ending.usage) end
-  if not again then
+  -- The execution is over, and the job is not.
+  local function leave(as, fields)
+    for name, value in pairs(fields) do redis.call('HSET', key, name, value) end
+    redis.call('HSET', key, 'ended', executionId, 'endedAs', as, 'executionId', '', 'node', '')
+    redis.call('ZREM', P .. ':running', id)
+  end
+  local pin = job.sessionNode ~= '' and job.sessionNode or job.pin
+
+  -- A person has to answer, or has answered while the process ended.
+  if job.cancel == '' and (ending.parked or (ending.lost and continues)) then
+    local left = approvals.leftOf(id)
+    if ending.parked then approvals.dropOffered(left, attempt) end
+    -- A decision that was lost with its execution again and again is no reason to go on.
+    local goesOn = #left.unused > 0 and (ending.parked or continued < MAX_CONTINUED)
+    if left.pending > 0 or goesOn then
+      local counts = left.pending == 0 and not ending.parked
+      leave('waiting', { failures = failures, quotaUntil = '', pin = pin,
+        continued = continued + (counts and 1 or 0) })
+      waitForAnswers(id, left.pending, left.expiresAt, attempt)
+      touch(id)
+      announce('scheduled', id, readJob(id, 'status').status)
+      return 'waiting'
+    end
+  end
+
+  if failed and not free then failures = failures + 1 end
+  local left = free or failures < number(job.maxAttempts, 1)
+  if not (limited or (ending.retryable and failed and left and job.cancel == '')) then
     redis.call('HSET', key, 'failures', failures, 'ended', executionId, 'endedAs', 'finished')
-    settle(id, ending.status, ending.jobOutcome or ending.outcome)
+    local stopped = ending.parked and job.cancel ~= ''
+      and (job.cancel == 'interrupt' and ending.ifInterrupted or ending.ifCancelled)
+    settle(id, stopped and 'cancelled' or ending.status, stopped or ending.jobOutcome or ending.outcome)
     return 'finished'
   end
   local due, reason = now + ending.backoffMs, limited and 'quota' or 'backoff'
-  redis.call('HSET', key, 'failures', failures, 'ended', executionId, 'endedAs', 'scheduled',
-    'status', 'scheduled', 'waitReason', reason, 'scheduledFor', due, 'executionId', '',
-    'node', '', 'quotaUntil', limited and quotaUntil or '',
-    'continued', continued + (free and 1 or 0), 'pin', continues and job.sessionNode or job.pin)
-  redis.call('ZREM', P .. ':running', id)
+  leave('scheduled', { failures = failures, status = 'scheduled', waitReason = reason,
+    scheduledFor = due, quotaUntil = limited and quotaUntil or '',
+    continued = continued + (free and 1 or 0), pin = continues and pin or job.pin })
   redis.call('ZADD', P .. ':due', due, id)
   if limited then redis.call('ZADD', P .. ':expiries', quotaUntil, id) end
+  approvals.closeAll(id)
   emit(id, attempt, { now, scheduledEvent(reason, due), '' })
   touch(id)
   announce('scheduled', id, 'scheduled')
   return 'scheduled'
 end
 
--- A scheduled job whose time has come waits for its turn.
-local function becomeDue(id, attempt)
-  redis.call('HSET', jobKey(id), 'status', 'queued', 'scheduledFor', '', 'waitReason', '', 'dueAt', now)
-  redis.call('ZREM', P .. ':due', id)
-  emit(id, attempt, { now, QUEUED, '' })
-  enterLanes(id, readJob(id, 'lanes').lanes)
-  if admit(id) then ring('run', id) end
+-- An approval of a job that waits for a person is over.
+local function answered(id)
+  local job = readJob(id, 'status', 'attempt')
+  if job.status ~= 'waiting' then return end
+  local left = approvals.leftOf(id)
+  waitForAnswers(id, left.pending, left.expiresAt, number(job.attempt, 0))
+  if left.pending == 0 then touch(id) end
 end
 
 -- Makes a job, unless it has a record. With an executionId it is submitted to `node` already.

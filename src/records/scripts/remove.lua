@@ -9,5 +9,6 @@ if status ~= '' and not isFinished(status) then return 0 end
 audit('job.deleted', id, args.project)
 if redis.call('EXISTS', jobKey(id)) == 0 then return 0 end
 note('d', id) -- first: when Redis refuses this, nothing is deleted
-redis.call('DEL', jobKey(id), eventsKey(id))
+approvals.remove(id)
+redis.call('DEL', jobKey(id), eventsKey(id), messages.key(id))
 return 1

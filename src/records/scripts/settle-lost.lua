@@ -26,6 +26,7 @@ local function endExecutionsOf(node)
           jobOutcome = withUsage(id, lost),
           retryable = true,
           interrupted = true,
+          lost = true,
           backoffMs = args.backoffMs,
         })
         -- The node may still report this execution: too late.

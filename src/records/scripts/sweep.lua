@@ -23,6 +23,19 @@ for _, id in ipairs(due(':parked')) do
     ring('run', id)
   end
 end
+-- The node of a running job ends it, when an approval of it has expired. EXPIRE ends those that
+-- wait.
+for _, id in ipairs(due(':approvals')) do
+  local approval = approvals.read(id, 'status', 'job')
+  local job = readJob(approval.job, 'status')
+  if approval.status ~= 'pending' then
+    redis.call('ZREM', PENDING, id)
+  elseif job.status == 'running' then
+    ring('talk', approval.job)
+  elseif job.status ~= 'waiting' then
+    approvals.close(id, 'expired')
+  end
+end
 -- A silent node may be gone. Another one takes what it was given and has not claimed.
 for _, node in ipairs(nodesWithSlots()) do
   if not slotsOf(node) then takeBackFrom(node) end

@@ -551,6 +551,7 @@ export function createModel(): RandomSteps {
         scheduled: all((job) => job.status === 'scheduled').length,
         running: all((job) => job.status === 'running').length,
         nodes: nodes.size,
+        approvals: 0,
       }),
     }),
   };

@@ -225,7 +225,14 @@ export function upkeep(bench: () => Bench): void {
 
   it('counts tell what is pending, parked, scheduled and running, and how many nodes there are', async () => {
     const counts = () => bench().upkeepOf('n1').counts();
-    expect(await counts()).toEqual({ pending: 0, parked: 0, scheduled: 0, running: 0, nodes: 0 });
+    expect(await counts()).toEqual({
+      pending: 0,
+      parked: 0,
+      scheduled: 0,
+      running: 0,
+      nodes: 0,
+      approvals: 0,
+    });
     await running(bench());
     await openNode(bench(), 'n1', 1);
     await create(bench(), { delayMs: 60_000 });
@@ -233,7 +240,14 @@ export function upkeep(bench: () => Bench): void {
     await create(bench(), { concurrencyKey: 'k' });
     await create(bench(), {}, { pin: 'n1' });
     await create(bench(), {}, { pin: 'n2' });
-    expect(await counts()).toEqual({ pending: 3, parked: 1, scheduled: 1, running: 1, nodes: 1 });
+    expect(await counts()).toEqual({
+      pending: 3,
+      parked: 1,
+      scheduled: 1,
+      running: 1,
+      nodes: 1,
+      approvals: 0,
+    });
   });
 
   it('a raw request becomes a job that is pending at once', async () => {

@@ -15,6 +15,7 @@ function setUp(rest: Partial<RpcServerOptions> = {}) {
     channel: CHANNEL,
     onRun: () => void received.push('run'),
     onCancel: (jobId) => void received.push(`cancel ${jobId}`),
+    onTalk: (jobId) => void received.push(`talk ${jobId}`),
     raw: {
       request: async ({ id, prompt }) => void received.push(`raw ${id} ${prompt}`),
       refused: async (id, why) => void received.push(`refused ${id} ${why}`),
@@ -46,13 +47,16 @@ describe('the server side of the RPC', () => {
     for (const message of [
       '{"v":1,"type":"run","jobId":"a"}',
       '{"v":1,"type":"cancel","jobId":"b"}',
+      '{"v":1,"type":"talk","jobId":"b"}',
       '{"id":"c","prompt":"Hello"}',
       'not JSON',
     ]) {
       await doorbells.publish(CHANNEL, message);
     }
     await eventually(() =>
-      expect(received).toEqual(['run', 'cancel b', 'raw c Hello', 'refused null the message is not JSON']),
+      expect(received).toEqual([
+        ...['run', 'cancel b', 'talk b', 'raw c Hello', 'refused null the message is not JSON'],
+      ]),
     );
   });
 

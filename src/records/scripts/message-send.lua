@@ -1,0 +1,12 @@
+-- MESSAGE_SEND: a message into the running turn of a job.
+-- args    jobId, id, text
+-- answer  1: it is on its way | 0: no turn runs
+
+local job = readJob(args.jobId, 'status', 'cancel')
+if job.status ~= 'running' or job.cancel ~= '' then return 0 end
+local key = messages.key(args.jobId)
+if isError(redis.pcall('HLEN', key), 'WRONGTYPE') then redis.call('DEL', key) end
+redis.call('HSETNX', key, args.id, redis.call('HLEN', key) .. ' ' .. args.text)
+redis.call('PEXPIRE', key, KEEP_MS)
+ring('talk', args.jobId)
+return 1
