@@ -198,6 +198,7 @@ Only in the file, under \`providers\`:
 | key | default | values | meaning |
 |---|---|---|---|
 ${providerRows('claude', ProviderSettings.properties.claude.properties)}
+${providerRows('codex', { transport: ProviderSettings.properties.codex.properties.transport })}
 ${providerRows('custom.NAME', CustomSettings.properties)}
 ${providerRows('custom.NAME.output.ndjson', CustomPointers.properties)}
 

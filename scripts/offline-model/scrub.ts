@@ -16,7 +16,8 @@ const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g
 const ISO_TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
 /** Ids made of the time, and names of files made of it. */
 const EPOCH_MS = /_\d{13}(?=_\d)/g;
-const TIME_IN_NAME = /\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z/g;
+const TIME_IN_NAME = /\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(-\d{3}Z)?/g;
+const DAY_IN_PATH = /\/\d{4}\/\d\d\/\d\d\//g;
 /** Ids of background tasks, which are new in each run. */
 const TASK_ID = /"(?:task_id|run_id|runId)":"([^"]+)"/g;
 /**
@@ -25,6 +26,8 @@ const TASK_ID = /"(?:task_id|run_id|runId)":"([^"]+)"/g;
  */
 const OWN_TRACES = /^(?: {4}at |\[STARTUP\] ).*\n?/gm;
 const FIXED_MS = 100;
+/** Names of times and of durations. */
+const TIME_NAME = /(_ms|Ms)$|^(end_time|(started|completed|created|updated|recency)At)$/;
 /** The end of a usage limit, as a number of seconds and in a sentence. */
 const FIXED_RESET = 1_800_000_000;
 const RESET_TIME = /\d{1,2}:\d\d ?[ap]m/gi;
@@ -67,12 +70,14 @@ export function createScrubber(place: { home: string; workspace: string; baseUrl
       .replaceAll(RESET_TIME, '8:00am')
       .replaceAll(ISO_TIME, '2026-01-01T00:00:00.000Z')
       .replaceAll(EPOCH_MS, '_1767225600000')
-      .replaceAll(TIME_IN_NAME, '2026-01-01T00-00-00-000Z')
+      .replaceAll(TIME_IN_NAME, (_, end) => `2026-01-01T00-00-00${end === undefined ? '' : '-000Z'}`)
+      .replaceAll(DAY_IN_PATH, '/2026/01/01/')
       .replaceAll(OWN_TRACES, '');
 
   const value = (current: unknown, name: string): unknown => {
+    if (name === 'processId' && typeof current === 'string') return String(FIXED_MS);
     if (typeof current === 'string') return text(current);
-    if (typeof current === 'number' && (name.endsWith('_ms') || name === 'end_time')) return FIXED_MS;
+    if (typeof current === 'number' && TIME_NAME.test(name)) return FIXED_MS;
     if (name === 'resetsAt') return FIXED_RESET;
     if (Array.isArray(current)) return trimmed(current, name).map((entry) => value(entry, ''));
     if (typeof current !== 'object' || current === null) return current;

@@ -214,11 +214,23 @@ const builtIn = {
 export const BuiltInSettings = Type.Object(builtIn, { ...closed, default: {} });
 export type BuiltInSettings = Static<typeof BuiltInSettings>;
 
+const CodexSettings = Type.Object(
+  {
+    ...builtIn,
+    transport: Type.Enum(['exec', 'app-server'], {
+      default: 'exec',
+      description:
+        'How Bullpen speaks with codex. exec: one process for each prompt. app-server: its control protocol, for approvals, steering, interrupts and forks; the process of a session stays for its next turn.',
+    }),
+  },
+  { ...closed, default: {} },
+);
+
 /** The providers' part of the settings. `custom` is keyed by provider name. */
 export const ProviderSettings = Type.Object(
   {
     claude: BuiltInSettings,
-    codex: BuiltInSettings,
+    codex: CodexSettings,
     gemini: BuiltInSettings,
     'cursor-agent': BuiltInSettings,
     'anthropic-sdk': BuiltInSettings,

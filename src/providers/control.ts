@@ -33,6 +33,8 @@ export interface KnownCall {
 export interface ControlContext {
   readonly promptId: string;
   readonly known: readonly KnownCall[];
+  /** As in `CommandContext`: for a CLI that takes no such rules. Left out: none. */
+  readonly sessionRules?: readonly string[];
 }
 
 /** What follows from one line. */

@@ -40,10 +40,11 @@ export interface Providers {
 }
 
 type BuiltIn = Exclude<keyof ProviderSettings, 'custom'>;
+type Create = (options: BuiltInOptions, settings: ProviderSettings) => Provider;
 
-const BUILT_IN: Record<BuiltIn, (options: BuiltInOptions) => Provider> = {
+const BUILT_IN: Record<BuiltIn, Create> = {
   claude: createClaudeProvider,
-  codex: createCodexProvider,
+  codex: (options, { codex: { transport } }) => createCodexProvider({ ...options, transport }),
   gemini: createGeminiProvider,
   'cursor-agent': createCursorProvider,
   'anthropic-sdk': createAnthropicProvider,
@@ -61,7 +62,7 @@ export function createProviders(settings: ProviderSettings, host: ProviderHost):
     const { args, modes, maxRetries } = own;
     const { runningAsRoot, sandboxMarker, sdkRunner } = host;
     const options = { args, modes, maxRetries, runningAsRoot, sandboxMarker, sdkRunner };
-    registered.set(name, builtIn(create(options), own));
+    registered.set(name, builtIn(create(options, settings), own));
   }
   for (const [name, custom] of Object.entries(settings.custom)) {
     if (registered.has(name)) {

@@ -29,6 +29,7 @@ const own = {
 const PROVIDERS: Record<string, () => Provider> = {
   claude: () => createClaudeProvider(builtInOptions()),
   codex: () => createCodexProvider(builtInOptions()),
+  'codex app-server': () => createCodexProvider({ ...builtInOptions(), transport: 'app-server' }),
   gemini: () => createGeminiProvider(builtInOptions()),
   'cursor-agent': () => createCursorProvider(builtInOptions()),
   'anthropic-sdk': () => createAnthropicProvider(builtInOptions()),
@@ -168,6 +169,29 @@ describe.each(Object.entries(PROVIDERS))('%s', (_, create) => {
     expect(() => feed([...odd, ...bytes, ...bent])).not.toThrow();
   });
 
+  it('bears every line in a conversation, and writes nothing but JSON lines', () => {
+    const random = createRandom(20_261_129);
+    const control = provider.control?.(resolvedPrompt({ onPermissionDenied: 'ask' }), {
+      promptId: 'id',
+      known: [{ approvalId: 'a', callId: 'b', tool: 'Bash', input: null }],
+    });
+    if (control === undefined) return;
+    const bent = RECORDED.flatMap((line) => [line, damaged(line, random), retyped(line, random)]);
+    let written = '';
+    for (const line of ['', '{', 'null', '{"id":{}}', ...bent]) {
+      const step = control.line(line);
+      const answers = step.asks.map(({ callId, input }) => {
+        if (random(3) === 0) return control.park(callId, `approval-${callId}`).write;
+        if (random(2) === 0) return control.decide(callId, { decision: 'deny', message: 'no' });
+        return control.decide(callId, { decision: 'allow', input, rules: [] });
+      });
+      const message = control.steer({ id: 'm', text: 'More' }) ?? '';
+      written += step.write + answers.join('') + message + (control.interrupt() ?? '');
+    }
+    for (const line of written.split('\n').filter(Boolean)) expect(() => JSON.parse(line)).not.toThrow();
+    expect(written === '' || written.endsWith('\n')).toBe(true);
+  });
+
   it('ends with an error from the table, or with none exactly when it succeeded', () => {
     for (const lines of [[], RECORDED.slice(0, 5), RECORDED]) {
       const translator = provider.translator(request);
@@ -188,7 +212,10 @@ describe.each(Object.entries(PROVIDERS))('%s', (_, create) => {
       scratchDir: '/scratch',
     });
     expect(JSON.stringify([args, env])).not.toContain('the-prompt-itself');
-    expect(stdin).toContain('the-prompt-itself');
+    // codex app-server gets its prompt once it has opened the thread.
+    const control = provider.control?.(request, { promptId: 'id', known: [] });
+    const later = RECORDED.map((line) => control?.line(line).write ?? '').join('');
+    expect(stdin + later).toContain('the-prompt-itself');
   });
 
   it('supports a plain prompt, names a binary, and asks for no denied variable', () => {

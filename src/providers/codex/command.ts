@@ -5,15 +5,10 @@ import type { Command, CommandContext, PrivatePath } from '../provider.ts';
 
 const SCHEMA_FILE = 'output-schema.json';
 /** The name of the permission profile. */
-const PROFILE = 'bullpen';
+export const PROFILE = 'bullpen';
 
-/** `codex exec` asks no questions: what its sandbox does not allow fails. */
-const SANDBOXES: Readonly<Record<PermissionMode, 'read-only' | 'workspace' | null>> = {
-  default: 'read-only',
-  plan: 'read-only',
-  acceptEdits: 'workspace',
-  fullAccess: null,
-};
+/** What the sandbox does not allow fails, unless codex may ask. */
+const SANDBOXES = { default: 'read-only', plan: 'read-only', acceptEdits: 'workspace' } as const;
 
 /**
  * The command line for a request. Pure. Options come before `resume`: the CLI refuses most of them
@@ -53,6 +48,9 @@ export function codexCommand(
   };
 }
 
+const modeArgs = (mode: PermissionMode, privatePaths?: readonly PrivatePath[]): readonly string[] =>
+  mode === 'fullAccess' ? ['--dangerously-bypass-approvals-and-sandbox'] : profileArgs(mode, privatePaths);
+
 /**
  * A permission profile, because `--sandbox` cannot hide a file from reading. The two do not go
  * together, and the one that comes from the command line counts (observed with 0.169.0). A link
@@ -60,9 +58,11 @@ export function codexCommand(
  * would show an empty one.
  * https://developers.openai.com/codex/permissions
  */
-function modeArgs(mode: PermissionMode, privatePaths: readonly PrivatePath[] = []): readonly string[] {
+export function profileArgs(
+  mode: Exclude<PermissionMode, 'fullAccess'>,
+  privatePaths: readonly PrivatePath[] = [],
+): readonly string[] {
   const sandbox = SANDBOXES[mode];
-  if (sandbox === null) return ['--dangerously-bypass-approvals-and-sandbox'];
   const there = privatePaths.filter(({ exists }) => exists);
   const denied = there.map(({ real }) => `${JSON.stringify(real)}="deny"`);
   return [
@@ -79,11 +79,11 @@ const config = (name: string, value: string): string => `--config=${name}=${JSON
  * Written before the prompt, as the CLI itself passes an AGENTS.md to the model. Its
  * `developer_instructions` could only be set in an argument or in the user's own configuration.
  */
-const instructionsOf = (text: string | null): string =>
+export const instructionsOf = (text: string | null): string =>
   text === null ? '' : `<INSTRUCTIONS>\n${text}\n</INSTRUCTIONS>\n\n`;
 
 /** Withdraws trust from the folder and from each one above: any of them may be the repository. */
-function distrust(cwd: string): string {
+export function distrust(cwd: string): string {
   const parts = cwd.split('/').filter((part) => part !== '');
   const folders = parts.map((_, index) => `/${parts.slice(0, index + 1).join('/')}`);
   const projects = folders.map((folder) => `${JSON.stringify(folder)}={trust_level="untrusted"}`);

@@ -98,7 +98,7 @@ export function createCodexTranslator(
         turns,
         usage,
         completed,
-        failure,
+        failure: failure === null ? null : { message: failure },
         hopeless,
         exit,
         stderrTail,

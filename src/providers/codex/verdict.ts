@@ -9,6 +9,14 @@ import { howItEnded, vendorError } from '../endings.ts';
 import { parseJson } from '../json.ts';
 import type { Verdict } from '../provider.ts';
 
+interface Failure {
+  readonly message: string;
+  /** Its kind, where codex names one. */
+  readonly codexErrorInfo?: unknown;
+  /** When the limits that refused the turn are over. Left out, or null: not known. */
+  readonly resetsAt?: string | null;
+}
+
 /** Everything known about a finished run. */
 export interface CodexEnd {
   readonly request: ResolvedPrompt;
@@ -17,8 +25,10 @@ export interface CodexEnd {
   readonly turns: number;
   readonly usage: Usage | null;
   readonly completed: boolean;
-  /** The message of `turn.failed`. */
-  readonly failure: string | null;
+  /** How its turn failed; null: it did not. */
+  readonly failure: Failure | null;
+  /** Whether the turn was stopped from outside. Left out: no. */
+  readonly interrupted?: boolean;
   readonly hopeless: WireError | null;
   readonly exit: Exit;
   readonly stderrTail: string;
@@ -40,8 +50,15 @@ export function codexVerdict(end: CodexEnd): Verdict {
 
 function errorOf(end: CodexEnd, structured: unknown): WireError | null {
   if (end.failure !== null) {
-    return knownFailure(end.failure) ?? end.hopeless ?? wireError('execution.crashed', end.failure);
+    const { message } = end.failure;
+    return (
+      namedFailure(end.failure) ??
+      knownFailure(message) ??
+      end.hopeless ??
+      wireError('execution.crashed', message)
+    );
   }
+  if (end.interrupted === true) return wireError('execution.interrupted', 'the turn was interrupted');
   if (end.hopeless !== null) return end.hopeless;
   if (end.exit.code !== 0) return failedExit(end);
   if (!end.completed) return wireError('execution.bad_output', 'codex ended without completing its turn');
@@ -78,6 +95,26 @@ const UNREACHABLE = /stream disconnected|connection (error|refused|reset)|error 
 export function statusIn(message: string): number | null {
   const status = STATUS.exec(message)?.[1];
   return status === undefined ? null : Number(status);
+}
+
+/** The error that codex names, as `codexErrorInfo` of app-server; null: none that we know. */
+function namedFailure({ message, codexErrorInfo, resetsAt = null }: Failure): WireError | null {
+  switch (codexErrorInfo) {
+    case 'usageLimitExceeded':
+    case 'rateLimitExceeded':
+      return wireError('execution.quota', message, resetsAt);
+    case 'serverOverloaded':
+    case 'internalServerError':
+      return wireError('execution.overloaded', message);
+    case 'unauthorized':
+      return wireError('auth.required', `${message} (${LOGIN_HINT})`);
+    case 'contextWindowExceeded':
+    case 'badRequest':
+    case 'modelNotFound':
+      return wireError('execution.invalid_request', message);
+    default:
+      return null;
+  }
 }
 
 /** The error behind a message, which names it only in words; null for an unknown message. */

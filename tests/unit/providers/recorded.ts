@@ -13,15 +13,25 @@ export interface Replay {
   readonly verdict: Verdict;
 }
 
-/** The events and the end of tests/fixtures/providers/<provider>/<name>. */
+/** The lines of tests/fixtures/providers/<folder>/<name>. */
+export const recordedLines = (folder: string, name: string): readonly string[] =>
+  readFileSync(new URL(`../../fixtures/providers/${folder}/${name}/stdout.jsonl`, import.meta.url), 'utf8')
+    .split('\n')
+    .filter(Boolean);
+
+/**
+ * The events and the end of tests/fixtures/providers/<of>/<name>. @param of left out: the
+ * provider's name
+ */
 export function replay(
   provider: Provider,
   name: string,
   request: Partial<ResolvedPrompt> = {},
   sessionTokens: TokenCounts | null = null,
+  of = provider.name,
 ): Replay {
-  const folder = new URL(`../../fixtures/providers/${provider.name}/${name}/`, import.meta.url);
-  const lines = readFileSync(new URL('stdout.jsonl', folder), 'utf8').split('\n').filter(Boolean);
+  const folder = new URL(`../../fixtures/providers/${of}/${name}/`, import.meta.url);
+  const lines = recordedLines(of, name);
   const exit = JSON.parse(readFileSync(new URL('exit.json', folder), 'utf8'));
   const translator = provider.translator(resolvedPrompt({ provider: provider.name, ...request }), {
     sessionTokens,
