@@ -1,6 +1,5 @@
-/** Empty records, until there are those of approvals and sessions. */
+/** Empty records, until there are those of approvals. */
 import type { RunningApprovals, SteerMessages } from './approval-ports.ts';
-import type { SessionRecords } from './session-ports.ts';
 
 export const NO_RUNNING_APPROVALS: RunningApprovals = {
   open: async () => null,
@@ -15,5 +14,3 @@ export const NO_STEER_MESSAGES: Pick<SteerMessages, 'take' | 'settle'> = {
   take: async () => [],
   settle: async () => undefined,
 };
-
-export const NO_SESSION_RECORDS: Pick<SessionRecords, 'read'> = { read: async () => null };

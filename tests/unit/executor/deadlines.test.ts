@@ -123,6 +123,36 @@ describe('the deadlines of an execution', () => {
     deadlines.clear();
   });
 
+  it('stand still while a person is asked', () => {
+    const { deadlines, stops } = setUp(10_000, 1000);
+    vi.advanceTimersByTime(900);
+    deadlines.hold(true);
+    vi.advanceTimersByTime(500_000);
+    expect(stops).toEqual([]);
+    deadlines.hold(false);
+    vi.advanceTimersByTime(999);
+    expect(stops).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(stops).toEqual(['idle']);
+    deadlines.clear();
+  });
+
+  it('the run time goes on where it stood when a person was asked', () => {
+    const { deadlines, stops } = setUp(10_000, 1_000_000);
+    vi.advanceTimersByTime(4000);
+    deadlines.hold(true);
+    vi.advanceTimersByTime(500_000);
+    deadlines.hold(false);
+    vi.advanceTimersByTime(5999);
+    expect(stops).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(stops).toEqual(['timed_out']);
+    deadlines.clear();
+    deadlines.hold(true);
+    deadlines.hold(false);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it('nothing happens after they were cleared', () => {
     const { deadlines, stops } = setUp();
     deadlines.linger(500);
