@@ -77,8 +77,8 @@ export const asks = ({ onPermissionDenied }: ResolvedPrompt): boolean => onPermi
 const approvalPolicy = (request: ResolvedPrompt): string => (asks(request) ? 'on-request' : 'never');
 
 /**
- * The permissions are named each time: a thread that is resumed would keep those of its last turn, not
- * take those that the process was started with (observed with 0.169.0).
+ * The permissions are named each time: a thread that is resumed would keep those of its last turn
+ * and not take those that the process was started with (observed with 0.169.0).
  */
 function openThread(request: ResolvedPrompt, { nativeSessionId, fork = false }: CommandContext): string {
   const threadId = checkedSessionId('codex', nativeSessionId);

@@ -268,10 +268,7 @@ describe('the control of app-server', () => {
       '/bin/bash -lc "echo $(id)"',
       `/bin/bash -lc 'a' b`,
       `python -c 'x'`,
-    ].map(
-      (command, id) =>
-        (control.line(commandRequest(id, command)).asks[0]?.input as { command: string }).command,
-    );
+    ].map((command, id) => Object(control.line(commandRequest(id, command)).asks[0]?.input).command);
     expect(shown).toEqual([
       "a 'b' c",
       'say "hi"',
