@@ -1,15 +1,20 @@
 import { readJsonAt } from './json-at.ts';
 
 /**
- * One step of what the model does. `say` and `think` join the step after them; the others are a
- * turn of their own.
+ * One step of what the model does. `say`, `think` and `call` join the step after them; the others
+ * are a turn of their own.
  */
 export type Step =
   | { readonly kind: 'reply'; readonly text: string }
   | { readonly kind: 'say'; readonly text: string }
   | { readonly kind: 'think'; readonly text: string }
   | ({ readonly kind: 'used' } & PlanUse)
-  | { readonly kind: 'tool'; readonly name: string; readonly input: Readonly<Record<string, unknown>> }
+  | {
+      /** `call`: the message has more calls. */
+      readonly kind: 'tool' | 'call';
+      readonly name: string;
+      readonly input: Readonly<Record<string, unknown>>;
+    }
   | ErrorStep
   | { readonly kind: 'hang'; readonly before: boolean }
   | { readonly kind: 'slow'; readonly tokens: number; readonly intervalMs: number }
@@ -42,14 +47,15 @@ export class DirectiveError extends Error {
   override readonly name = 'DirectiveError';
 }
 
-const OPENING = /\[\[(reply|say|think|used|tool|error|hang|slow|long)\s*(?::\s*|(?=\]\]))/g;
+const OPENING = /\[\[(reply|say|think|used|tool|call|error|hang|slow|long)\s*(?::\s*|(?=\]\]))/g;
 
 /**
  * Reads the directives in a text, in their order. Text without directives is an empty script.
  *
- * `[[reply: text]]` `[[say: text]]` `[[think: text]]` `[[tool: Name {"json":1}]]` `[[error: 429
- * retry-after=1 times=2 key=a]]` `[[error: 429 limit=five_hour resets-in=5]]` `[[used: 91%
- * resets-in=5]]` `[[hang]]` `[[hang: before]]` `[[slow: 20 tokens 50ms]]` `[[long: 100000]]`
+ * `[[reply: text]]` `[[say: text]]` `[[think: text]]` `[[tool: Name {"json":1}]]` `[[call: Name
+ * {"json":1}]]` `[[error: 429 retry-after=1 times=2 key=a]]` `[[error: 429 limit=five_hour
+ * resets-in=5]]` `[[used: 91% resets-in=5]]` `[[hang]]` `[[hang: before]]` `[[slow: 20 tokens
+ * 50ms]]` `[[long: 100000]]`
  *
  * @throws DirectiveError when a directive has a known name and cannot be read.
  */
@@ -66,7 +72,9 @@ export function readScript(text: string): { steps: readonly Step[]; rest: string
   for (let match = OPENING.exec(text); match !== null; match = OPENING.exec(text)) {
     const name = match[1] ?? '';
     const { step, end } =
-      name === 'tool' ? readTool(text, OPENING.lastIndex) : readPlain(name, text, OPENING.lastIndex);
+      name === 'tool' || name === 'call'
+        ? readTool(name, text, OPENING.lastIndex)
+        : readPlain(name, text, OPENING.lastIndex);
     steps.push(step);
     rest += text.slice(from, match.index);
     from = end;
@@ -75,15 +83,15 @@ export function readScript(text: string): { steps: readonly Step[]; rest: string
   return { steps, rest: (rest + text.slice(from)).trim() };
 }
 
-function readTool(text: string, start: number): { step: Step; end: number } {
+function readTool(kind: 'tool' | 'call', text: string, start: number): { step: Step; end: number } {
   const name = /^[A-Za-z0-9_.-]+/.exec(text.slice(start, start + 200))?.[0];
-  if (name === undefined) throw new DirectiveError('tool: a name must follow');
+  if (name === undefined) throw new DirectiveError(`${kind}: a name must follow`);
   const json = readJsonAt(text, start + name.length);
   const close = json === null ? null : /^\s*\]\]/.exec(text.slice(json.end));
   if (json === null || close === null) {
-    throw new DirectiveError(`tool ${name}: one JSON object and "]]" must follow`);
+    throw new DirectiveError(`${kind} ${name}: one JSON object and "]]" must follow`);
   }
-  return { step: { kind: 'tool', name, input: json.value }, end: json.end + close[0].length };
+  return { step: { kind, name, input: json.value }, end: json.end + close[0].length };
 }
 
 function readPlain(name: string, text: string, start: number): { step: Step; end: number } {

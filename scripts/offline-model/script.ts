@@ -54,6 +54,8 @@ function nextStep(
     const due = passed >= turns;
     if (step.kind === 'say' || step.kind === 'think') {
       if (due) prelude.push({ kind: step.kind === 'say' ? 'text' : 'thinking', pieces: pieces(step.text) });
+    } else if (step.kind === 'call') {
+      if (due) prelude.push({ kind: 'tool', name: step.name, input: step.input });
     } else if (step.kind === 'error') {
       if (due && refuses(step, `${ask.conversation} ${prompt} ${turns} ${index}`, refusals))
         return failureOf(step);
@@ -98,13 +100,14 @@ function failureOf(step: ErrorStep): Resolution {
 }
 
 function turnOf(
-  step: Extract<Step, { kind: 'reply' | 'tool' | 'slow' | 'long' }>,
+  step: Extract<Step, { kind: 'reply' | 'tool' | 'call' | 'slow' | 'long' }>,
   prelude: readonly Block[],
 ): Turn {
   switch (step.kind) {
     case 'reply':
       return { blocks: [...prelude, { kind: 'text', pieces: pieces(step.text) }], intervalMs: 0 };
     case 'tool':
+    case 'call':
       return { blocks: [...prelude, { kind: 'tool', name: step.name, input: step.input }], intervalMs: 0 };
     case 'slow': {
       const words = Array.from({ length: step.tokens }, (_, index) => `word${index + 1} `);

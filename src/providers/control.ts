@@ -28,6 +28,11 @@ export interface KnownCall {
   readonly callId: string;
   readonly tool: string;
   readonly input: unknown;
+  /**
+   * Whether it was over before the CLI had an answer (cancelled, expired): then only this very call
+   * is known, and no other one of the same input. Left out: no.
+   */
+  readonly over?: boolean;
 }
 
 export interface ControlContext {
@@ -35,6 +40,8 @@ export interface ControlContext {
   readonly known: readonly KnownCall[];
   /** As in `CommandContext`: for a CLI that takes no such rules. Left out: none. */
   readonly sessionRules?: readonly string[];
+  /** As in `CommandContext`. Left out: no. */
+  readonly resumesCall?: boolean;
 }
 
 /** What follows from one line. */

@@ -20,3 +20,16 @@ export function jsonText(value: unknown): string | null {
     return null; // RangeError: JSON.parse accepts deeper values than JSON.stringify
   }
 }
+
+/** Whether two values are the same JSON, in any order of their members. Too deep: no. */
+export function isSameJson(one: unknown, other: unknown, depth = 500): boolean {
+  if (one === other) return true;
+  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return false;
+  if (Array.isArray(one) !== Array.isArray(other) || depth === 0) return false;
+  const members = new Map(Object.entries(other));
+  const entries = Object.entries(one);
+  return (
+    entries.length === members.size &&
+    entries.every(([name, value]) => members.has(name) && isSameJson(value, members.get(name), depth - 1))
+  );
+}

@@ -144,6 +144,11 @@ export interface Translator {
    * @param cut which parts of a line that was too long are missing
    */
   line(line: string, cut?: Cut | null): readonly ExecutionEvent[];
+  /**
+   * A message was written into the run (`Control.steer`): the run is not over before the CLI has
+   * answered it. Left out: the CLI takes none.
+   */
+  joined?(messageId: string): void;
   /** Whether the CLI has written the last line for the prompt. The process should exit soon. */
   readonly done: boolean;
   /**

@@ -34,6 +34,11 @@ export const LATER_TOOLS: readonly string[] = ['ScheduleWakeup', 'CronCreate', '
  */
 const UNTRUSTED_ARGS = ['--setting-sources=user', '--strict-mcp-config'];
 
+/** The id of the first message. */
+export const HELLO_ID = 'hello';
+/** The hook that sees every call before the CLI's rules. It may wait for a week (in seconds). */
+const HOOKS = { PreToolUse: [{ matcher: '*', hookCallbackIds: ['call'], timeout: 7 * 86_400 }] };
+
 /** Always passed: without a flag the user's own `permissions.defaultMode` would decide. */
 const PERMISSION_ARGS: Readonly<Record<PermissionMode, string>> = {
   default: '--permission-mode=default',
@@ -58,8 +63,11 @@ export function claudeCommand(
   context: CommandContext,
   options: ClaudeCommandOptions,
 ): Command {
+  // Also where nothing is asked: without it, a resumed question makes the CLI refuse each turn.
+  const watches = request.onPermissionDenied === 'ask' || context.watchesCalls === true;
   const args = [
     ...BASE_ARGS,
+    ...(watches ? ['--permission-prompt-tool=stdio'] : []),
     '--disable-slash-commands',
     ...(request.background === 'wait' ? [] : LATER_TOOLS.map((tool) => `--disallowed-tools=${tool}`)),
     ...(context.trustedWorkspace ? [] : UNTRUSTED_ARGS),
@@ -67,7 +75,7 @@ export function claudeCommand(
     ...(options.modes[request.permissionMode] ?? [PERMISSION_ARGS[request.permissionMode]]),
     ...flag('--model', request.model),
     ...flag('--effort', request.effort),
-    ...request.allowedTools.map((tool) => `--allowedTools=${tool}`),
+    ...[...request.allowedTools, ...(context.sessionRules ?? [])].map((tool) => `--allowedTools=${tool}`),
     ...request.disallowedTools.map((tool) => `--disallowedTools=${tool}`),
     ...(context.privatePaths ?? []).flatMap(denial),
     ...snapshotArgs(request.appendSystemPrompt, context.nativeSessionId),
@@ -75,11 +83,13 @@ export function claudeCommand(
     ...flag('--max-budget-usd', request.maxCostUsd === null ? null : plainDecimal(request.maxCostUsd)),
     ...flag('--fallback-model', fallbackModelOf(request)),
     ...flag('--resume', checkedSessionId('claude', context.nativeSessionId)),
+    ...(context.fork === true && context.nativeSessionId !== null ? ['--fork-session'] : []),
   ];
   return {
     args,
-    opening: hello(request),
-    stdin: userMessage(asPlainText(request.prompt), context.promptId),
+    opening: hello(request, watches),
+    // A message would be a turn of its own, after the one that the waiting call goes on with.
+    stdin: context.resumesCall === true ? '' : userMessage(asPlainText(request.prompt), context.promptId),
     env: commandEnv(request, options),
   };
 }
@@ -110,13 +120,14 @@ const snapshotArgs = (text: string | null, resumed: string | null): readonly str
  * settings then, before the prompt. It carries the caller's texts: as `--append-system-prompt` and
  * `--json-schema` they would be visible to every user of the machine.
  */
-const hello = ({ appendSystemPrompt, outputSchema }: ResolvedPrompt): string => {
+const hello = ({ appendSystemPrompt, outputSchema }: ResolvedPrompt, watches: boolean): string => {
   const request = {
     subtype: 'initialize',
+    ...(watches ? { hooks: HOOKS } : {}),
     ...(appendSystemPrompt === null ? {} : { appendSystemPrompt }),
     ...(outputSchema === null ? {} : { jsonSchema: withoutDialect(outputSchema) }),
   };
-  return `${JSON.stringify({ type: 'control_request', request_id: 'hello', request })}\n`;
+  return `${JSON.stringify({ type: 'control_request', request_id: HELLO_ID, request })}\n`;
 };
 
 /** Never with an exponent. */

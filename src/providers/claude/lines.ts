@@ -168,8 +168,12 @@ const LifecycleLine = Type.Object({
   wakeup_source: Type.Optional(Type.Unknown()),
 });
 
-/** The answer to the opening. */
+/** An answer of the CLI, the one to the opening among them. */
 const ControlResponseLine = Type.Object({ type: Type.Literal('control_response') });
+/** What the CLI asks of its host: `Control` answers. */
+const ControlRequestLine = Type.Object({
+  type: Type.Enum(['control_request', 'control_cancel_request']),
+});
 
 /** Only a login of a plan has an account, not a key or a token (observed with 2.1.329). */
 const account = Compile(
@@ -275,6 +279,7 @@ const ClaudeLine = Type.Union([
   LifecycleLine,
   RateLimitLine,
   ControlResponseLine,
+  ControlRequestLine,
   ResultLine,
 ]);
 export type ClaudeLine = Static<typeof ClaudeLine>;

@@ -13,7 +13,8 @@ import {
 import { NODE_CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
 import type { Capabilities, Login, Provider, Transcript } from '../provider.ts';
 import type { WarmStart } from '../warm-start.ts';
-import { claudeCommand, LATER_TOOLS, readClaudeOptions } from './command.ts';
+import { claudeCommand, HELLO_ID, LATER_TOOLS, readClaudeOptions } from './command.ts';
+import { createClaudeControl } from './control.ts';
 import { createClaudeTranslator } from './translator.ts';
 import { LOGIN_HINT, limitedModel } from './verdict.ts';
 
@@ -28,9 +29,9 @@ const CAPABILITIES: Capabilities = {
   effort: true,
   model: true,
   background: true,
-  approvals: false,
-  steer: false,
-  fork: false,
+  approvals: true,
+  steer: true,
+  fork: true,
 };
 
 const LOGIN: Login = {
@@ -110,7 +111,7 @@ export const CLAUDE_ENV_NAMES: readonly string[] = [
  * folder, and passes the state of the repository to the model as that of one moment.
  */
 const WARM_START: WarmStart = {
-  isReady: (line) => line.includes('"control_response"') && line.includes('"hello"'),
+  isReady: (line) => line.includes('"control_response"') && line.includes(`"${HELLO_ID}"`),
   reads: {
     workspace: [
       '.',
@@ -190,6 +191,7 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
       claudeCommand(request, context, { args, modes: modeArgs, maxRetries, allowRootFullAccess }),
     provesAsked: (event) => isAnswer(event) || isRefusal(event),
     translator: (request, run) => createClaudeTranslator(request, run),
+    control: createClaudeControl,
   };
 }
 

@@ -7,11 +7,13 @@ import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { atEpochSeconds } from '../endings.ts';
 import type { RunFacts, Translator } from '../provider.ts';
 import { createContent, createOpenTools } from './content.ts';
+import { PARKED } from './control.ts';
 import { accountIn, type ClaudeLine, parseClaudeLine, type ResultLine, windowsIn } from './lines.ts';
 import { createBackground, createTurns } from './turns.ts';
 import { createUsageMeter } from './usage.ts';
 import { type ApiError, type ClaudeEnd, claudeVerdict, LOGIN_HINT, whyBlocked } from './verdict.ts';
 
+type ControlLine = Line<'control_response' | 'control_request' | 'control_cancel_request'>;
 type Line<T extends ClaudeLine['type']> = Extract<ClaudeLine, { type: T }>;
 
 /** Reads the stream-json of one claude process. */
@@ -35,6 +37,8 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   let account: string | null = null;
   const missingServers = createServerWarnings();
   let limit: ClaudeEnd['limit'] = null;
+  /** Calls that wait for a person: their denials are none. */
+  const parked = new Set<string>();
   /** Answers that lost a part because their line was too long. */
   const cutAnswers = new Set<string | null>();
   let currentMessage = '';
@@ -118,6 +122,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     for (const event of events) {
       if (event.kind !== 'tool.ended') continue;
       tools.ended(event.toolId);
+      if (event.isError && event.output.includes(PARKED)) parked.add(event.toolId);
       background.toolEnded(event.name, line.tool_use_result);
     }
     return events;
@@ -157,10 +162,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     return usage === null ? [] : [{ kind: 'usage', usage }];
   }
 
-  function translate(
-    line: Exclude<ClaudeLine, Line<'control_response'>>,
-    raw: string,
-  ): readonly ExecutionEvent[] {
+  function translate(line: Exclude<ClaudeLine, ControlLine>, raw: string): readonly ExecutionEvent[] {
     switch (line.type) {
       case 'system':
         return onSystem(line, raw);
@@ -184,15 +186,19 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   return {
     line(raw, cut = null) {
       const line = parseClaudeLine(raw, cut);
-      if (line?.type === 'control_response') {
-        account ??= accountIn(line);
-        return [];
-      }
+      if (line?.type === 'control_response') account ??= accountIn(line);
+      if (line !== null && isControl(line)) return [];
       if (line?.type === 'result' && isCut(cut, 'result')) cutAnswers.add(line.result ?? null);
       return line === null ? [{ kind: 'raw', line: raw }] : translate(line, raw);
     },
+    joined: (messageId) => turns.joined(messageId),
+    get deferred() {
+      return turns.deferred;
+    },
     get done() {
-      return turns.resulted && !(waits && (turns.open || background.names().length > 0));
+      return (
+        turns.resulted && !turns.expectsAnswer && !(waits && (turns.open || background.names().length > 0))
+      );
     },
     get answered() {
       return turns.over;
@@ -217,6 +223,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
       const verdict = claudeVerdict({
         request,
         turns: turns.fold(),
+        parked,
         partialText: saidForPrompt ?? content.text.all(),
         // A session that was not saved cannot be resumed. One that was resumed exists in any case.
         nativeSessionId: transcriptLost && request.sessionId === null ? null : (session?.id ?? null),
@@ -232,6 +239,9 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     },
   };
 }
+
+const isControl = (line: ClaudeLine): line is ControlLine =>
+  ['control_response', 'control_request', 'control_cancel_request'].includes(line.type);
 
 /** The limit that the vendor named, then the other windows of the plan. */
 function rateLimitEvents({

@@ -35,6 +35,8 @@ export interface FoldedTurns {
 }
 
 export interface Turns {
+  /** A message was sent into the prompt's turn. A turn of its own is the prompt's, too. */
+  joined(uuid: string): void;
   /** `command_lifecycle` of a message. */
   lifecycle(uuid: string, state: string): void;
   /** The main agent begins or continues. */
@@ -46,6 +48,10 @@ export interface Turns {
   readonly over: boolean;
   /** Whether a turn without a result has begun or waits to begin. */
   readonly open: boolean;
+  /** Whether a message that has joined waits for its answer. */
+  readonly expectsAnswer: boolean;
+  /** Whether the last turn ended for a call that waits in the session. */
+  readonly deferred: boolean;
   fold(): FoldedTurns;
 }
 
@@ -64,6 +70,21 @@ const isSilent = (result: ResultLine): boolean =>
   isBlank(result.result) &&
   (result.structured_output ?? null) === null;
 
+/**
+ * Whether the turn ended for a call that waits in the session. Put off once more, it has no
+ * `terminal_reason` and a wrong `num_turns` (observed with 2.1.329).
+ */
+export const isDeferred = (result: ResultLine): boolean =>
+  !isFailure(result) &&
+  (result.deferred_tool_use ?? null) !== null &&
+  (result.terminal_reason ?? 'tool_deferred') === 'tool_deferred';
+
+/** Of a call that was put off before, a result counts what is no turn of the model. */
+const modelTurnsOf = (result: ResultLine): number =>
+  (result.deferred_tool_use ?? null) !== null && result.terminal_reason !== 'tool_deferred'
+    ? 0
+    : Math.trunc(result.num_turns ?? 0);
+
 const textOf = ({ result, lastText }: Turn): string => {
   const said = result.result;
   return typeof said === 'string' && !isBlank(said) ? said : lastText;
@@ -78,13 +99,17 @@ export function createTurns(promptId: string | null, waits: boolean): Turns {
   /** State of the prompt's message; null: the CLI reports none, as older versions do. */
   let state: 'queued' | 'started' | 'ended' | null = null;
   let open = true;
+  /** Messages that have joined; true: it waits for its answer. */
+  const messages = new Map<string, boolean>();
 
+  const expectsAnswer = (): boolean => state !== null && [...messages.values()].includes(true);
   const has = (owner: Owner): boolean => turns.some((turn) => turn.owner === owner);
 
   function ownerOf(result: ResultLine): Owner {
     if (result.parent_tool_use_id) return 'other';
     const answered = [result.user_message_uuid, ...(result.user_message_uuids ?? [])].filter(Boolean);
     if (promptId !== null && answered.includes(promptId)) return 'prompt';
+    if (answered.some((id) => typeof id === 'string' && messages.has(id))) return 'prompt';
     if ((result.origin?.kind ?? 'human') !== 'human') return 'other';
     if (promptId !== null && answered.length > 0) return 'unclear';
     if (state === 'started') return 'prompt';
@@ -110,7 +135,11 @@ export function createTurns(promptId: string | null, waits: boolean): Turns {
   }
 
   return {
+    joined(uuid) {
+      messages.set(uuid, true);
+    },
     lifecycle(uuid, now) {
+      if (messages.has(uuid) && (now === 'completed' || now === 'cancelled')) messages.set(uuid, false);
       if (uuid !== promptId) return;
       if (now === 'queued') state ??= 'queued';
       else if (now === 'started') state = 'started';
@@ -129,10 +158,18 @@ export function createTurns(promptId: string | null, waits: boolean): Turns {
       return has('prompt');
     },
     get over() {
-      return state === null ? has('prompt') || has('unclear') : state === 'ended';
+      if (state === null) return has('prompt') || has('unclear');
+      return state === 'ended' && !expectsAnswer();
     },
     get open() {
       return open;
+    },
+    get expectsAnswer() {
+      return expectsAnswer();
+    },
+    get deferred() {
+      const last = turns.findLast(({ result }) => !result.parent_tool_use_id);
+      return last !== undefined && isDeferred(last.result);
     },
     fold() {
       const own = ownTurns();
@@ -151,9 +188,7 @@ export function createTurns(promptId: string | null, waits: boolean): Turns {
         text: good.map(textOf).findLast((text) => !isBlank(text)) ?? '',
         structured: structured.at(-1) ?? null,
         modelTurns:
-          turns.length === 0
-            ? null
-            : turns.reduce((sum, { result }) => sum + Math.trunc(result.num_turns ?? 0), 0),
+          turns.length === 0 ? null : turns.reduce((sum, { result }) => sum + modelTurnsOf(result), 0),
       };
     },
   };

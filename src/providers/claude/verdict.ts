@@ -10,12 +10,14 @@ import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { howItEnded } from '../endings.ts';
 import type { Verdict } from '../provider.ts';
 import type { ResultLine } from './lines.ts';
-import { type FoldedTurns, isFailure, type Turn } from './turns.ts';
+import { type FoldedTurns, isDeferred, isFailure, type Turn } from './turns.ts';
 
 /** Everything known about a finished run. */
 export interface ClaudeEnd {
   readonly request: ResolvedPrompt;
   readonly turns: FoldedTurns;
+  /** Calls that were denied only until a person answers, by id. */
+  readonly parked: ReadonlySet<string>;
   /** The main agent's words, perhaps incomplete. */
   readonly partialText: string;
   readonly nativeSessionId: string | null;
@@ -47,7 +49,7 @@ export interface ApiError {
 /** Total: gives a verdict for every ending, including that of a killed run. */
 export function claudeVerdict(end: ClaudeEnd): Verdict {
   const { deciding, own, text, structured, modelTurns } = end.turns;
-  const permissionDenials = denials(own.map(({ result }) => result));
+  const permissionDenials = denials(own, end.parked);
   const error = deciding === null ? withoutResult(end) : finished(end, deciding, permissionDenials);
   return {
     // If the CLI did not ask the model, its text is in the error.
@@ -88,6 +90,10 @@ function finished(
       message,
     };
     return knownFailure(signs) ?? end.hopeless ?? wireError('execution.crashed', message);
+  }
+  if (request.onPermissionDenied === 'ask' && isDeferred(result)) {
+    const tool = result.deferred_tool_use?.name ?? 'a call';
+    return wireError('execution.awaiting_approval', `${tool} waits for the approval of a person`);
   }
   const isAsked = (result.num_turns ?? 1) > 0;
   const why = isAsked
@@ -130,10 +136,10 @@ function failureText(last: ResultLine, fallback: string | null): string {
   return text || `claude ended with ${last.subtype}`;
 }
 
-function denials(results: readonly ResultLine[]): Verdict['permissionDenials'] {
-  const seen = new Set<string>();
-  return results
-    .flatMap((result) => result.permission_denials ?? [])
+function denials(own: readonly Turn[], parked: ReadonlySet<string>): Verdict['permissionDenials'] {
+  const seen = new Set(parked);
+  return own
+    .flatMap(({ result }) => result.permission_denials ?? [])
     .filter(({ tool_use_id: id }) => {
       if (typeof id !== 'string') return true;
       return !seen.has(id) && seen.add(id);
@@ -179,7 +185,7 @@ const UNFINISHED: Readonly<Record<string, readonly [ErrorCode, string]>> = {
  * there is an answer.
  */
 function unfinished(result: ResultLine, hasAnswer: boolean): WireError | null {
-  const reason = result.terminal_reason ?? 'completed';
+  const reason = result.terminal_reason ?? (isDeferred(result) ? 'tool_deferred' : 'completed');
   if (reason === 'completed' || reason === 'stop_hook_prevented') return null;
   const known = Object.hasOwn(UNFINISHED, reason) ? UNFINISHED[reason] : undefined;
   if (known === undefined) {
@@ -251,6 +257,8 @@ function knownFailure(signs: FailureSigns): WireError | null {
   const is = (kind: string, reason: string): boolean => subtype === kind || terminalReason === reason;
   const among = (classes: readonly string[]): boolean => errorClass !== null && classes.includes(errorClass);
 
+  if (terminalReason === 'tool_deferred_unavailable')
+    return wireError('execution.permission_denied', message);
   if (is('error_max_turns', 'max_turns')) return wireError('execution.max_turns', message);
   if (is('error_max_budget_usd', 'budget_exhausted')) return wireError('execution.budget', message);
   if (is('error_max_structured_output_retries', 'structured_output_retry_exhausted')) {
