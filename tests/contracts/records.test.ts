@@ -1,7 +1,7 @@
 /** The records (src/records/ports.ts) over a real Redis. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { useTestRecords } from '../helpers/redis-records.ts';
-import { approving } from './records/approving.ts';
+import { approving, messaging } from './records/approving.ts';
 import { batches } from './records/batches.ts';
 import { type Bench, createBench } from './records/bench.ts';
 import { cancelling } from './records/cancelling.ts';
@@ -46,6 +46,7 @@ const SUITES = {
   limiting,
   cancelling,
   approving,
+  messaging,
   changing,
   sessions,
   upkeep,

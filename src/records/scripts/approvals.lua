@@ -45,13 +45,13 @@ function approvals.emitEnd(id, jobId, status, by)
   })
 end
 
--- What is left of a job's approvals: how many are pending, and when the first of them expires
--- (ms); the ids of those whose decision the CLI was not given.
+-- What is left of a job's approvals: how many are pending or have expired, and when the first of
+-- them expires (ms); the ids of those whose decision the CLI was not given.
 function approvals.leftOf(jobId)
   local left = { pending = 0, expiresAt = math.huge, unused = {} }
   for _, id in ipairs(approvals.idsOf(jobId)) do
     local approval = approvals.read(id, 'status', 'used', 'expiresAt')
-    if approval.status == 'pending' then
+    if approval.status == 'pending' or approval.status == 'expired' then
       left.pending = left.pending + 1
       left.expiresAt = math.min(left.expiresAt, number(approval.expiresAt, now))
     elseif (approval.status == 'allowed' or approval.status == 'denied') and approval.used == '' then
@@ -61,12 +61,13 @@ function approvals.leftOf(jobId)
   return left
 end
 
--- The decisions that a job's execution was offered from its beginning, and did not take: the model
--- did not repeat the call. They are not offered again.
+-- The executor reports a decision to the model at once, or after the call that waits in the
+-- session. A CLI that has ended so often without taking it will not.
+local MAX_OFFERS = 3
 function approvals.dropOffered(left, attempt)
   local kept = {}
   for _, id in ipairs(left.unused) do
-    if number(approvals.read(id, 'attempt').attempt, 0) < attempt then
+    if number(approvals.read(id, 'attempt').attempt, 0) + MAX_OFFERS <= attempt then
       redis.call('HSET', approvals.key(id), 'used', 'offered')
     else
       kept[#kept + 1] = id
@@ -105,7 +106,8 @@ function approvals.closeAll(jobId, ends)
   for _, id in ipairs(approvals.idsOf(jobId)) do
     local approval = approvals.read(id, 'status', 'expiresAt')
     if approval.status == 'pending' then
-      approvals.close(id, number(approval.expiresAt, now) <= now and 'expired' or 'cancelled')
+      local expired = ends and number(approval.expiresAt, now) <= now
+      approvals.close(id, expired and 'expired' or 'cancelled')
       approvals.leaveUnanswered(id)
       if not ends then answerSession(jobId, id) end
     end

@@ -23,17 +23,19 @@ for _, id in ipairs(due(':parked')) do
     ring('run', id)
   end
 end
--- The node of a running job ends it, when an approval of it has expired. EXPIRE ends those that
--- wait.
+-- The node of a running job ends it, when an approval of it has expired. EXPIRE ends a job that
+-- waits.
 for _, id in ipairs(due(':approvals')) do
   local approval = approvals.read(id, 'status', 'job')
   local job = readJob(approval.job, 'status')
   if approval.status ~= 'pending' then
     redis.call('ZREM', PENDING, id)
-  elseif job.status == 'running' then
-    ring('talk', approval.job)
   elseif job.status ~= 'waiting' then
     approvals.close(id, 'expired')
+    if job.status == 'running' then
+      answerSession(approval.job, id)
+      ring('talk', approval.job)
+    end
   end
 end
 -- A silent node may be gone. Another one takes what it was given and has not claimed.

@@ -204,10 +204,11 @@ export function approving(bench: () => Bench): void {
     expect(await park(bench(), claim)).toBe('waiting');
     expect(await bench().record(claim.jobId)).toMatchObject({ status: 'queued', failures: 0 });
     expect((await bench().kinds(claim.jobId)).slice(-2)).toEqual(['execution.finished', 'job.queued']);
-    const next = await resumed(bench(), claim.jobId);
-    // The model did not repeat the call: it is not asked for ever.
-    expect(await park(bench(), next)).toBe('finished');
-    expect(await bench().record(claim.jobId)).toMatchObject({ status: 'failed', attempt: 2 });
+    // A CLI that never takes it is not started without end.
+    for (let times = 0; times < 2; times += 1)
+      expect(await park(bench(), await resumed(bench(), claim.jobId))).toBe('waiting');
+    expect(await park(bench(), await resumed(bench(), claim.jobId))).toBe('finished');
+    expect(await bench().record(claim.jobId)).toMatchObject({ status: 'failed', attempt: 4 });
   });
 
   it('a job with a second approval in its next execution waits again', async () => {
@@ -427,13 +428,28 @@ export function approving(bench: () => Bench): void {
     await bench().advance(61_000);
     await bench().upkeepOf('n2').sweep(0, 10);
     expect((await bells()).at(-1)).toEqual({ v: 1, type: 'talk', jobId: claim.jobId });
-    expect(await statusOf(id)).toBe('pending');
+    expect(await statusOf(id)).toBe('expired');
     const outcome = failed(claim.executionId, 'approval.expired');
     await bench()
       .claimsOf('n1')
       .finish(finishOf(claim, { outcome, backoffMs: null }));
     expect(await statusOf(id)).toBe('expired');
     expect(await bench().upkeepOf('n2').counts()).toMatchObject({ approvals: 0 });
+  });
+
+  it('a job whose approval expires while its process ends to wait is ended, too', async () => {
+    const claim = await talking(bench());
+    const id = await ask(bench(), claim, 'c1', 60_000);
+    const other = await ask(bench(), claim, 'c2');
+    await bench().advance(61_000);
+    await bench().upkeepOf('n2').sweep(0, 10);
+    expect(await park(bench(), claim)).toBe('waiting');
+    expect(await decide(other)).toMatchObject({ kind: 'decided' });
+    expect(await bench().upkeepOf('n2').expire(CANCELLED, 10)).toEqual([claim.jobId]);
+    expect(await bench().record(claim.jobId)).toMatchObject({
+      outcome: { error: { code: 'approval.expired' } },
+    });
+    expect(await statusOf(id)).toBe('expired');
   });
 
   it('an approval that the CLI withdraws is cancelled, and its decision is used no more', async () => {
@@ -496,5 +512,82 @@ export function approving(bench: () => Bench): void {
     await bench().records.cancel(claim.jobId, false, CANCELLED);
     await bench().claimsOf('n1').finish(finishOf(claim));
     expect(await bench().upkeepOf('n1').counts()).toMatchObject({ approvals: 0 });
+  });
+}
+
+export function messaging(bench: () => Bench): void {
+  const messages = () => bench().messages;
+  const send = (jobId: string, id: string, text = `text of ${id}`) => messages().send(jobId, { id, text });
+
+  it('a message for a running turn rings its node, which takes it once', async () => {
+    const claim = await running(bench());
+    const text = 'two\nlines, 7 words \u{1f600}';
+    expect(await send(claim.jobId, 'm1', text)).toBe('sent');
+    expect(await send(claim.jobId, 'm1', 'another one')).toBe('sent');
+    expect(await send(claim.jobId, 'm2')).toBe('sent');
+    const bell = (await bench().published(bench().requestChannel)).at(-1);
+    expect(JSON.parse(bell ?? '')).toEqual({ v: 1, type: 'talk', jobId: claim.jobId });
+    expect(await messages().state(claim.jobId, 'm1')).toBe('sent');
+    expect(await messages().take(claim.jobId, 'another execution')).toEqual([]);
+    expect(await messages().take(claim.jobId, claim.executionId)).toEqual([
+      { id: 'm1', text },
+      { id: 'm2', text: 'text of m2' },
+    ]);
+    expect(await messages().take(claim.jobId, claim.executionId)).toEqual([]);
+    expect(await messages().state(claim.jobId, 'm1')).toBe('sent');
+    expect(await messages().withdraw(claim.jobId, 'm1')).toBe(false);
+    await messages().settle(claim.jobId, 'm1', 'steered');
+    await messages().settle(claim.jobId, 'm2', 'refused');
+    await messages().settle(claim.jobId, 'm1', 'refused');
+    expect(await messages().state(claim.jobId, 'm1')).toBe('steered');
+    expect(await messages().state(claim.jobId, 'm2')).toBe('refused');
+    const bells = (await bench().published(bench().responseChannel)).map((sent) => JSON.parse(sent));
+    expect(bells).toEqual([
+      { v: 1, type: 'talk', jobId: claim.jobId, status: 'steered' },
+      { v: 1, type: 'talk', jobId: claim.jobId, status: 'refused' },
+    ]);
+  });
+
+  it('many messages are taken in the order in which they were sent', async () => {
+    const claim = await running(bench());
+    const ids = Array.from({ length: 40 }, () => ulid()).sort(() => Math.random() - 0.5);
+    for (const id of ids) await send(claim.jobId, id);
+    const taken = await messages().take(claim.jobId, claim.executionId);
+    expect(taken.map(({ id }) => id)).toEqual(ids);
+  });
+
+  it('what no node has taken can be taken back, and is then gone', async () => {
+    const claim = await running(bench());
+    await send(claim.jobId, 'm1');
+    expect(await messages().withdraw(claim.jobId, 'm1')).toBe(true);
+    expect(await messages().withdraw(claim.jobId, 'm1')).toBe(false);
+    expect(await messages().state(claim.jobId, 'm1')).toBe('gone');
+    expect(await messages().take(claim.jobId, claim.executionId)).toEqual([]);
+  });
+
+  it('a job that does not run, or is being stopped, takes none', async () => {
+    const id = await create(bench());
+    expect(await send(id, 'm1')).toBe('not_running');
+    const claim = await claimed(bench(), id);
+    await bench().records.interrupt(id, CANCELLED);
+    expect(await send(id, 'm1')).toBe('not_running');
+    await bench().claimsOf('n1').finish(finishOf(claim));
+    expect(await send(id, 'm1')).toBe('not_running');
+    expect(await send('none', 'm1')).toBe('not_running');
+    expect(await messages().state(id, 'm1')).toBe('gone');
+  });
+
+  it('what the execution has not taken is refused when it ends, and taken by no later one', async () => {
+    const claim = await running(bench(), { maxAttempts: 2 });
+    await send(claim.jobId, 'm1');
+    await messages().take(claim.jobId, claim.executionId);
+    await send(claim.jobId, 'm2');
+    const outcome = failed(claim.executionId, 'execution.overloaded');
+    await bench().claimsOf('n1').finish(finishOf(claim, { outcome }));
+    expect(await messages().state(claim.jobId, 'm1')).toBe('sent');
+    expect(await messages().state(claim.jobId, 'm2')).toBe('refused');
+    const next = await resumed(bench(), claim.jobId);
+    expect(await messages().take(claim.jobId, next.executionId)).toEqual([]);
+    expect(await messages().withdraw(claim.jobId, 'm2')).toBe(true);
   });
 }

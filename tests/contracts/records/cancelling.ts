@@ -122,4 +122,38 @@ export function cancelling(bench: () => Bench): void {
     await cancel(other);
     expect(await cancel(other)).toEqual({ kind: 'finished', status: 'cancelled' });
   });
+
+  it('an interrupt of a running job is a flag of its own; a cancel and force ask for more', async () => {
+    const claim = await running(bench());
+    const renew = async () => (await bench().claimsOf('n1').renew([claim]))[0];
+    const flag = async () => (await bench().record(claim.jobId)).cancel;
+    for (let times = 0; times < 2; times += 1) {
+      expect(await bench().records.interrupt(claim.jobId, CANCELLED)).toEqual({ kind: 'requested' });
+      expect([await flag(), await renew()]).toEqual(['interrupt', 'interrupt']);
+    }
+    const bell = (await bench().published(bench().requestChannel)).at(-1);
+    expect(JSON.parse(bell ?? '')).toEqual({ v: 1, type: 'cancel', jobId: claim.jobId });
+    await cancel(claim.jobId);
+    expect([await flag(), await renew()]).toEqual(['requested', 'cancel']);
+    await bench().records.interrupt(claim.jobId, CANCELLED);
+    expect([await flag(), await renew()]).toEqual(['requested', 'cancel']);
+    await cancel(claim.jobId, true);
+    await bench().records.interrupt(claim.jobId, CANCELLED);
+    expect([await flag(), await renew()]).toEqual(['forced', 'cancel-force']);
+  });
+
+  it('an interrupted job has no next execution', async () => {
+    const claim = await running(bench(), { maxAttempts: 3 });
+    await bench().records.interrupt(claim.jobId, CANCELLED);
+    const outcome = failed(claim.executionId, 'execution.overloaded');
+    expect(await bench().claimsOf('n1').finish(finishOf(claim, { outcome }))).toBe('finished');
+  });
+
+  it('a job that waits for its turn ends at once when it is interrupted', async () => {
+    const id = await create(bench());
+    expect(await bench().records.interrupt(id, CANCELLED)).toEqual({ kind: 'cancelled' });
+    expect(await bench().record(id)).toMatchObject({ status: 'cancelled', outcome: CANCELLED });
+    expect(await bench().records.interrupt(id, CANCELLED)).toEqual({ kind: 'finished', status: 'cancelled' });
+    expect(await bench().records.interrupt('none', CANCELLED)).toEqual({ kind: 'gone' });
+  });
 }
