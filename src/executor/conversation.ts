@@ -54,6 +54,8 @@ export function createConversation(options: {
   write(text: string): void;
   /** The clocks of the run stand still from `true` to `false`. */
   onHold(held: boolean): void;
+  /** A message is written next: the run is not over before it has an answer. */
+  onSteered(messageId: string): void;
   /** The turn has a message that was sent into it. */
   onDelivered(messageId: string): void;
   stop(reason: 'approval_expired' | 'hopeless'): void;
@@ -115,6 +117,7 @@ export function createConversation(options: {
       if (text === null) track(patiently(() => messages.settle(jobId, message.id, 'refused')));
       else {
         written.add(message.id);
+        options.onSteered(message.id);
         write(text);
       }
     }

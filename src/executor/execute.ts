@@ -110,7 +110,9 @@ export async function execute(options: {
 
   const watches = startWatches({ started, prepared, signals, limits, resources, translator, stop });
   options.onFlow(watches.sinkControl);
-  const control = prepared.holdsStdin && provider.control?.(request, { promptId, known: prepared.known });
+  const control =
+    prepared.holdsStdin &&
+    provider.control?.(request, { promptId, known: prepared.known, resumesCall: prepared.resumesCall });
   const conversation = control
     ? createConversation({
         control,
@@ -119,6 +121,7 @@ export async function execute(options: {
         known: prepared.approvals,
         talk: options.talk,
         write: (text) => child.feed(text, true),
+        onSteered: (messageId) => translator.joined?.(messageId),
         onHold: watches.deadlines.hold,
         onDelivered: (messageId) =>
           emit({ kind: 'message.delivered', messageId, delivered: 'steered' }, null),

@@ -50,6 +50,8 @@ export interface PreparedExecution {
   readonly holdsStdin: boolean;
   /** The approvals that its CLI may ask about. */
   readonly known: readonly KnownCall[];
+  /** Whether the CLI goes on with a call that waits in its session, without a prompt. */
+  readonly resumesCall: boolean;
   readonly approvals: KnownApprovals;
   /**
    * Bullpen's id of the conversation, should the CLI have one. Null where it cannot continue: for a
@@ -194,6 +196,7 @@ export async function prepareFor(
     staysOpen: stays,
     holdsStdin: stays || (provider.control !== undefined && request.background !== 'wait'),
     known: turn.known,
+    resumesCall: turn.resumesCall,
     approvals: turn.approvals,
     sessionId: request.sessionId ?? (resumable && unsaved === null ? claim.sessionId : null),
     unsaved,

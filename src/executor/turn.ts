@@ -150,7 +150,7 @@ export async function turnOf(
   const common = {
     sessionRules: background.rules.filter(allowed),
     watchesCalls: over.length > 0,
-    known: [...approvals, ...over].map(knownCall),
+    known: [...approvals.map(knownCall), ...over.map((one) => ({ ...knownCall(one), over: true }))],
     approvals: knownApprovals(approvals, decided, over),
   };
   const asAsked: Turn = {

@@ -61,6 +61,7 @@ function setUp({
     },
     write: (text) => void written.push(JSON.parse(text)),
     onHold: (held) => void holds.push(held),
+    onSteered: () => {},
     onDelivered: (id) => void delivered.push(id),
     stop: (reason) => void stops.push(reason),
     logger,
