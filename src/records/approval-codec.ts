@@ -31,10 +31,10 @@ const storedDecision = Compile(
 );
 const anything = Compile(Type.Unknown());
 
-/** What the CLI gets in place of a decision that no server has signed. */
+/** What the CLI gets in place of a decision that cannot be read, or that no server has signed. */
 export const FORGED: Decision = {
   decision: 'deny',
-  message: 'The decision is not signed by the server, so it does not count.',
+  message: 'The decision cannot be read, or no server has signed it. It does not count.',
 };
 
 /** What the CLI gets for a call whose approval is over. */
@@ -91,7 +91,7 @@ export function decodeApproval(id: string, hash: Hash, signer: Signer | null): A
 }
 
 /** The decision in a hash; null: there is none, or it is not signed as it should be. */
-export function decisionOf(id: string, hash: Hash, signer: Signer | null): Decision | null {
+function decisionOf(id: string, hash: Hash, signer: Signer | null): Decision | null {
   const { decision: text = '', status, signature = '', session: sessionId = '' } = hash;
   if (text === '' || (status !== 'allowed' && status !== 'denied')) return null;
   // as: checked by the schema

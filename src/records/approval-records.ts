@@ -6,7 +6,7 @@ import type { ReportDamage } from '../damage.ts';
 import { isDamage } from '../errors.ts';
 import type { Names } from '../redis/names.ts';
 import { isWrongType } from '../redis/redis-error.ts';
-import { askedOf, decisionOf, decodeApproval, FORGED, OVER, toApproval } from './approval-codec.ts';
+import { askedOf, decodeApproval, FORGED, OVER, toApproval } from './approval-codec.ts';
 import type {
   ApprovalCopies,
   ApprovalRecord,
@@ -155,8 +155,12 @@ export function createApprovalRecords(
       if (kind === undefined) return null;
       if (kind === 'over') return OVER;
       const hash = hashFrom(fields);
-      const isWhole = decode(id, null, hash) !== null;
-      return (isWhole ? decisionOf(id, hash, signer) : null) ?? FORGED;
+      try {
+        return decode(id, null, hash)?.decision ?? FORGED;
+      } catch (error) {
+        if (isDamage(error)) return FORGED; // reported
+        throw error;
+      }
     },
 
     async withdraw(id) {

@@ -1,7 +1,9 @@
 /** The records (src/records/ports.ts) over a real Redis. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createSigner } from '../../src/auth/signer.ts';
 import { useTestRecords } from '../helpers/redis-records.ts';
-import { approving, messaging } from './records/approving.ts';
+import { approvalRules } from './records/approval-rules.ts';
+import { approving } from './records/approving.ts';
 import { batches } from './records/batches.ts';
 import { type Bench, createBench } from './records/bench.ts';
 import { cancelling } from './records/cancelling.ts';
@@ -14,6 +16,7 @@ import { finishing } from './records/finishing.ts';
 import { gates } from './records/gates.ts';
 import { lanes } from './records/lanes.ts';
 import { limiting } from './records/limiting.ts';
+import { messaging } from './records/messaging.ts';
 import { createModel } from './records/model.ts';
 import { runSeed, type StepResult } from './records/random.ts';
 import {
@@ -65,6 +68,20 @@ describe('the records', () => {
   });
 
   for (const [name, suite] of Object.entries(SUITES)) describe(name, () => suite(() => bench));
+});
+
+describe('the records of approvals', () => {
+  let bench: Bench;
+  beforeEach(async () => {
+    bench = await createBench(server.make());
+  });
+  afterEach(async () => {
+    await bench.verify();
+  });
+  approvalRules(
+    () => bench,
+    () => createBench(server.make(createSigner('a secret of thirty-two bytes or more'))),
+  );
 });
 
 describe('the records and their model', () => {
