@@ -43,7 +43,6 @@ import { createPromptQueue } from './queue/prompt-queue.ts';
 import { createRevokedJobs } from './queue/revoked-jobs.ts';
 import { createUpkeepLoop } from './queue/upkeep.ts';
 import { createWorkerPool } from './queue/worker-pool.ts';
-import { NO_RUNNING_APPROVALS, NO_STEER_MESSAGES } from './records/approvals-off.ts';
 import { settledLimits } from './records/limit-records.ts';
 import { openRecords } from './records/open-records.ts';
 import type { Redactor } from './redactor.ts';
@@ -137,7 +136,8 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const signer = createSigner(settings.signingSecret);
   const opened = { redis, names, nodeId, settings, moreRoots, report, signer, logger: component('rpc') };
   const { records, batchRecords, changeLog, claims, upkeep, gates, ...more } = await openRecords(opened);
-  const { keyRecords, auditLog, preferences, doorbells, requestCounts, sessionRecords } = more;
+  const { keyRecords, auditLog, preferences, doorbells, requestCounts, sessionRecords, approvals, messages } =
+    more;
   await upkeep.join({ version, host: hostname() }, settings.nodeLostAfterMs);
   life.onStop('node', () => upkeep.leave().catch(() => undefined)); // Redis may be gone already
 
@@ -191,7 +191,6 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     ...{ enabled: settings.jobTokens, address: address.promise, keys },
     running: () => executor.running(),
   });
-  const [approvals, messages] = [NO_RUNNING_APPROVALS, NO_STEER_MESSAGES];
   const prepare = openPrepare({
     ...{ settings: allowed, env, nodeId, providers, environment, launcher, keys, jobTokens },
     ...{ records, sessionRecords, approvals, store, copier, databaseFile: file },
@@ -227,7 +226,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     channel: names.requests,
     onRun: executor.kick,
     onCancel: executor.lookAtCancel,
-    onTalk: () => undefined,
+    onTalk: executor.talk,
     raw: createRawRequests({
       ...{ mode: settings.rawRequests, privateRedis: server.port !== null, signs: signer !== null },
       ...{ claims, doorbells, responses: names.responses },

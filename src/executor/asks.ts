@@ -23,11 +23,9 @@ export interface KnownApprovals {
   readonly open: readonly string[];
   /** Those of them whose decision the prompt reports. They are over when the run is. */
   readonly reported: readonly string[];
-  /** Of its session. They were over before the CLI had an answer: what the model reads, by id. */
-  readonly over: ReadonlyMap<string, string>;
 }
 
-export const NO_APPROVALS: KnownApprovals = { open: [], reported: [], over: new Map() };
+export const NO_APPROVALS: KnownApprovals = { open: [], reported: [] };
 
 export interface Asks {
   /** Has one call decided, or parks it. Rejects only when the run is over. */
@@ -163,11 +161,6 @@ export function createAsks(options: {
    * @param again whether the approval was known before the call
    */
   async function answerOf(approvalId: string, again: boolean): Promise<Decision | 'pending'> {
-    const over = known.over.get(approvalId);
-    if (over !== undefined) {
-      withdraw(approvalId);
-      return { decision: 'deny', message: over };
-    }
     const decision = await patiently(() => approvals.take(approvalId, executionId));
     if (decision !== null) return decision;
     const records = await patiently(() => approvals.ofJob(jobId));

@@ -9,7 +9,7 @@ import type { Command, CommandContext, Provider } from '../providers/provider.ts
 import type { ApprovalRecord, RunningApprovals } from '../records/approval-ports.ts';
 import type { Claim } from '../records/ports.ts';
 import type { SessionRecords } from '../records/session-ports.ts';
-import { type KnownApprovals, NO_APPROVALS } from './asks.ts';
+import type { KnownApprovals } from './asks.ts';
 import { cutText } from './bounded.ts';
 import {
   type EarlierExecutions,
@@ -86,14 +86,8 @@ export async function backgroundOf(
   return { ...known, session: { nativeSessionId, tokens }, fork };
 }
 
-/** @throws AppError auth.unsigned */
-function isOpen({ id, status, used, decision }: ApprovalRecord): boolean {
-  if (used) return false;
-  if (status === 'pending') return true;
-  if (status !== 'allowed' && status !== 'denied') return false;
-  if (decision === null) throw new AppError('auth.unsigned', `the decision about ${id} is not signed`);
-  return true;
-}
+const isOpen = ({ status, used }: ApprovalRecord): boolean =>
+  !used && (status === 'pending' || status === 'allowed' || status === 'denied');
 
 /** What a job's limits leave to its next execution. @throws AppError when nothing is left */
 export function whatIsLeft(
@@ -151,7 +145,7 @@ export async function turnOf(
     sessionRules: background.rules.filter(allowed),
     watchesCalls: over.length > 0,
     known: [...approvals.map(knownCall), ...over.map((one) => ({ ...knownCall(one), over: true }))],
-    approvals: knownApprovals(approvals, decided, over),
+    approvals: { open: approvals.map(idOf), reported: decided.map(idOf) },
   };
   const asAsked: Turn = {
     ...common,
@@ -180,7 +174,7 @@ export async function turnOf(
     session: isOwn ? { nativeSessionId, tokens } : session,
     fork: background.fork && !isOwn,
     resumesCall,
-    approvals: knownApprovals(approvals, resumesCall ? [] : decided, over),
+    approvals: { open: approvals.map(idOf), reported: resumesCall ? [] : decided.map(idOf) },
   };
 }
 
@@ -188,21 +182,7 @@ const knownCall = ({ id, callId, tool, input }: ApprovalRecord): KnownCall => ({
   ...{ approvalId: id, callId, tool, input },
 });
 
-const OVER =
-  'This call belongs to an earlier task, which is over. Do not make it again unless you are asked.';
-
-function knownApprovals(
-  open: readonly ApprovalRecord[],
-  reported: readonly ApprovalRecord[],
-  over: readonly ApprovalRecord[],
-): KnownApprovals {
-  if (open.length === 0 && over.length === 0) return NO_APPROVALS;
-  return {
-    open: open.map(({ id }) => id),
-    reported: reported.map(({ id }) => id),
-    over: new Map(over.map(({ id }) => [id, OVER])),
-  };
-}
+const idOf = ({ id }: ApprovalRecord): string => id;
 
 const MAX_SHOWN_BYTES = 8192;
 

@@ -96,9 +96,9 @@ export function createFakeApprovals(): FakeApprovals {
       async take(id) {
         await enter('take');
         const record = all.get(id);
-        if (record === undefined || record.used || record.decision === null) return null;
+        if (record === undefined || record.used || record.status === 'pending') return null;
         change(id, { used: true });
-        return record.decision;
+        return record.decision ?? { decision: 'deny', message: 'it is over' };
       },
       async withdraw(id) {
         await enter('withdraw');

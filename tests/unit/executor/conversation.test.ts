@@ -270,7 +270,7 @@ describe('a call that a person has to decide', () => {
 
 describe('approvals of earlier executions', () => {
   it('that the prompt reports are over with the run; others keep the job waiting', async () => {
-    const known = { open: ['a0', 'b0'], reported: ['a0'], over: new Map() };
+    const known = { open: ['a0', 'b0'], reported: ['a0'] };
     const { people, conversation } = setUp({ known });
     people.put({ id: 'a0', jobId: 'j', status: 'allowed', decision: ALLOW });
     people.put({ id: 'b0', jobId: 'j' });
@@ -280,15 +280,14 @@ describe('approvals of earlier executions', () => {
   });
 
   it('that the prompt reports do not keep the process from its next turn', async () => {
-    const { people, conversation } = setUp({ known: { open: ['a0'], reported: ['a0'], over: new Map() } });
+    const { people, conversation } = setUp({ known: { open: ['a0'], reported: ['a0'] } });
     people.put({ id: 'a0', jobId: 'j', status: 'denied', decision: DENY });
     expect(conversation.isOpen).toBe(false);
     expect(await conversation.end(false)).toBe(false);
   });
 
-  it('that are over are denied, once', async () => {
-    const known = { open: [], reported: [], over: new Map([['a0', 'it is over']]) };
-    const { people, written, ask, conversation } = setUp({ known });
+  it('of the session that are over are denied, once', async () => {
+    const { people, written, ask, conversation } = setUp();
     people.put({ id: 'a0', jobId: 'other', status: 'cancelled' });
     await ask('c1', { approvalId: 'a0' });
     expect(written).toEqual([{ decide: 'c1', decision: 'deny', message: 'it is over' }]);
