@@ -148,7 +148,8 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   life.onStop('queue', () => queue.close());
   const auditHeads = createAuditHeads({ log: auditLog, store, logger: component('audit') });
   const { copier, reconciler } = openCopies({
-    ...{ redis, privateRedis: server.port !== null, names, records, batchRecords, upkeep, store },
+    ...{ redis, privateRedis: server.port !== null, names, upkeep, store },
+    ...{ records, batchRecords, sessionRecords, approvals },
     ...{ settings, bootId, report, component },
     onEnded: logEnded(component('jobs'), nodeId, measures.jobEnded),
     onAudited: auditHeads.note,

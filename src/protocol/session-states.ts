@@ -46,8 +46,8 @@ export const CHAT_TRANSITIONS: Readonly<Record<SessionStatus, Row>> = {
 };
 
 /** The triggers of a turn's end, by the code of its error. Every other end is `ended`. */
-export const TURN_ENDS: Readonly<Partial<Record<ErrorCode, SessionTrigger>>> = {
+export const TURN_ENDS: Readonly<Record<string, SessionTrigger>> = {
   'execution.interrupted': 'interrupted',
   'auth.required': 'auth_required',
   'execution.node_unavailable': 'failed',
-};
+} satisfies Partial<Record<ErrorCode, SessionTrigger>>;

@@ -11,7 +11,8 @@ import { type Copier, createCopier } from '../store/copier.ts';
 import type { Store } from '../store/store.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
 
-export interface OpenCopiesOptions extends Pick<Records, 'records' | 'batchRecords' | 'upkeep'> {
+export interface OpenCopiesOptions
+  extends Pick<Records, 'records' | 'batchRecords' | 'sessionRecords' | 'approvals' | 'upkeep'> {
   readonly redis: RedisConnections;
   /** Whether this server is the only one on its Redis. */
   readonly privateRedis: boolean;
@@ -33,9 +34,9 @@ export interface Copies {
 
 export function openCopies(options: OpenCopiesOptions): Copies {
   const { redis, privateRedis, names, records, batchRecords, upkeep, store, settings, bootId } = options;
-  const { report, onEnded, onAudited, component } = options;
+  const { sessionRecords, approvals, report, onEnded, onAudited, component } = options;
   const reconciler = createReconciler({
-    ...{ records, upkeep, store, bootId },
+    ...{ records, sessions: sessionRecords, upkeep, store, bootId },
     restoreYoungerThanMs: privateRedis ? settings.keepInRedisMs : 0,
     logger: component('reconcile'),
   });
@@ -44,7 +45,7 @@ export function openCopies(options: OpenCopiesOptions): Copies {
     redis: redis.commands,
     log: names.log,
     eventsKey: names.events,
-    ...{ records, batchRecords, store, report, onEnded, onAudited },
+    ...{ records, batchRecords, sessionRecords, approvals, store, report, onEnded, onAudited },
     onLogReplaced: reconciler.restoreLost,
     logger: component('copies'),
   });

@@ -7,15 +7,19 @@ import type { Logger } from 'pino';
 import { isDamage, messageOf } from '../errors.ts';
 import { lostOutcome } from '../executor/outcomes.ts';
 import type { JobRecords } from '../records/ports.ts';
+import type { SessionRecords } from '../records/session-ports.ts';
 import type { Upkeep } from '../records/upkeep-ports.ts';
 import type { ExecutionRow } from '../store/executions.ts';
 import type { JobCopy } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
 
 const PAGE = 500;
+/** Of sessions with an open turn. */
+const OPEN_STATUSES = ['starting', 'busy', 'awaiting_input'] as const;
 
 export interface ReconcilerOptions {
   readonly records: Pick<JobRecords, 'read' | 'create' | 'change'>;
+  readonly sessions: Pick<SessionRecords, 'restore'>;
   readonly upkeep: Pick<Upkeep, 'migrate'>;
   readonly store: Store;
   /** This start of the server: executions of this boot that have no outcome are still running. */
@@ -45,6 +49,7 @@ export interface Reconciler {
 
 export function createReconciler({
   records,
+  sessions,
   upkeep,
   store,
   bootId,
@@ -75,6 +80,26 @@ export function createReconciler({
       }
     }
     if (restored + settled > 0) logger.warn({ restored, settled }, 'Redis had lost jobs');
+  }
+
+  /**
+   * Makes the records of sessions again. What their jobs were doing is lost, or begins again as a
+   * new turn of theirs.
+   */
+  async function restoreSessions(): Promise<void> {
+    for (let after = ''; ; ) {
+      const ids = await store.run('sessions.ids', { after, limit: PAGE });
+      for (const id of ids) {
+        const copy = await store.run('sessions.copy', { id });
+        if (copy === null) continue;
+        const { record, entries } = copy;
+        const isOpen = OPEN_STATUSES.some((status) => status === record.status);
+        await sessions.restore({ ...record, status: isOpen ? 'ready' : record.status }, entries);
+      }
+      const last = ids.at(-1);
+      if (last === undefined) return;
+      after = last;
+    }
   }
 
   /** A damaged record counts as missing where the ledger may know how its job ended. */
@@ -149,7 +174,10 @@ export function createReconciler({
       if (migrated > 0) logger.info({ jobs: migrated }, 'jobs of an earlier version were taken over');
     },
 
-    restoreLost: () => reconcile(false),
+    async restoreLost() {
+      await restoreSessions(); // first: the jobs that are made again are their turns
+      await reconcile(false);
+    },
     settleKnown() {
       reconcile(true).catch((error: unknown) =>
         logger.warn({ reason: messageOf(error) }, 'reconciling failed'),

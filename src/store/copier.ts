@@ -8,13 +8,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { ReportDamage } from '../damage.ts';
-import { AppError, isDamage, messageOf, wireError } from '../errors.ts';
+import { AppError, messageOf } from '../errors.ts';
 import type { AuditHead } from '../protocol/audit.ts';
 import { isFinished } from '../protocol/job.ts';
-import { jobOutcome } from '../protocol/outcome.ts';
+import type { ApprovalCopies } from '../records/approval-ports.ts';
 import type { BatchRecords } from '../records/batch-ports.ts';
 import type { JobRecord, JobRecords } from '../records/ports.ts';
-import type { CopiesApplied, CopyChanges } from './copies.ts';
+import type { SessionRecords } from '../records/session-ports.ts';
 import {
   createEventSource,
   type LogPage,
@@ -24,10 +24,14 @@ import {
   streamIdBefore,
   toJobCopy,
 } from './copy-source.ts';
-import type { JobCopy } from './jobs.ts';
+import { createCopyWriter } from './copy-writer.ts';
+import { readSessions } from './session-source.ts';
 import type { Store } from './store.ts';
 
-const NOTHING = { jobs: [], removed: [], cursor: null, batches: [], patches: [], audit: [] };
+const NOTHING = {
+  ...{ jobs: [], removed: [], cursor: null, batches: [], patches: [], audit: [] },
+  ...{ sessions: [], removedSessions: [], approvals: [] },
+};
 const CURSOR = 'log';
 const LOG_ID = 'log-id';
 /** Jobs copied in one step. Requests and the executor's writes wait for one step at most. */
@@ -70,6 +74,8 @@ export function createCopier({
   log,
   records,
   batchRecords,
+  sessionRecords,
+  approvals,
   eventsKey,
   onLogReplaced,
   onEnded,
@@ -85,6 +91,8 @@ export function createCopier({
   readonly log: string;
   readonly records: Pick<JobRecords, 'readMany'>;
   readonly batchRecords: Pick<BatchRecords, 'opened'>;
+  readonly sessionRecords: Pick<SessionRecords, 'read' | 'entries'>;
+  readonly approvals: ApprovalCopies;
   /** Returns the key of a job's event stream. */
   readonly eventsKey: (jobId: string) => string;
   /** Redis lost data and began another log. Called before anything of it is copied. */
@@ -122,7 +130,7 @@ export function createCopier({
   async function copyStep(): Promise<Step> {
     page ??= await readLogPage(redis, log, cursor, report);
     if (page === null) return 'end';
-    const { changed, removed, patches, batches, audit, last } = page;
+    const { changed, removed, patches, batches, audit, last, ...more } = page;
     const step = changed.slice(0, STEP_JOBS);
     const endOfPage = step.length === changed.length;
     const { found, damaged } = await records.readMany(step);
@@ -141,6 +149,9 @@ export function createCopier({
       batches: endOfPage ? await readBatches(batchRecords, batches) : [],
       patches: endOfPage ? patches : [],
       audit: endOfPage ? audit : [],
+      sessions: endOfPage ? await readSessions(sessionRecords, more.sessions, store) : [],
+      removedSessions: endOfPage ? more.removedSessions : [],
+      approvals: endOfPage ? await approvals.readMany(more.approvals) : [],
     });
     for (const job of finished) if (ended.includes(job.id)) onEnded(job);
     const isLast = endOfPage && !page.full;
@@ -239,62 +250,5 @@ export function createCopier({
       if (newest !== undefined && ahead.length < MAX_WAIT_CHANGES) await copyUpTo(newest);
     },
     settled: () => inTurn(async () => {}),
-  };
-}
-
-const DAMAGED = jobOutcome('failed', wireError('record.damaged', 'the record of the job cannot be read'));
-
-/** Whether the database works but the statement failed. */
-const isFault = (error: unknown): error is AppError =>
-  error instanceof AppError && error.code === 'internal.error';
-
-/** Writes copies so that a job that cannot be stored or read does not hold up the others. */
-function createCopyWriter(store: Store, report: ReportDamage) {
-  const apply = (changes: CopyChanges): Promise<CopiesApplied> => store.run('copies.apply', changes);
-
-  return {
-    /** Writes all changes at once, else job by job. */
-    async write({
-      jobs,
-      removed,
-      cursor,
-      events,
-      batches,
-      patches,
-      audit,
-    }: Required<CopyChanges>): Promise<Pick<CopiesApplied, 'ended' | 'auditHead'>> {
-      try {
-        return await apply({ jobs, removed, cursor, events, batches, patches, audit });
-      } catch (error) {
-        if (!isFault(error)) throw error;
-      }
-      const ended: string[] = [];
-      for (const id of new Set([...jobs.map((job) => job.id), ...events.map(({ jobId }) => jobId)])) {
-        const own = {
-          jobs: jobs.filter((job) => job.id === id),
-          events: events.filter((one) => one.jobId === id),
-        };
-        try {
-          ended.push(...(await apply({ ...own, removed: [], cursor: null })).ended);
-        } catch (error) {
-          if (!isFault(error)) throw error;
-          report({ kind: 'job', id, why: `it cannot be copied: ${messageOf(error.cause)}` });
-        }
-      }
-      const rest = await apply({ jobs: [], removed, cursor, batches, patches, audit });
-      return { ended: [...ended, ...rest.ended], auditHead: rest.auditHead };
-    },
-
-    /** For an ended job without a readable record: its copy as failed, unless that has ended. */
-    async failedCopy(id: string, now: number): Promise<JobCopy[]> {
-      const copy = await store.run('jobs.get', { id }).catch((error: unknown) => {
-        if (isDamage(error)) return null;
-        throw error;
-      });
-      if (copy === null || isFinished(copy.status)) return [];
-      const at = new Date(now).toISOString();
-      const ended = { status: 'failed', outcome: DAMAGED, finishedAt: at, updatedAt: at } as const;
-      return [{ ...copy, ...ended, rev: copy.rev + 1, waitReason: null, scheduledFor: null }];
-    },
   };
 }

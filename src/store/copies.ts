@@ -3,13 +3,16 @@
  * came from.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import type { Approval } from '../protocol/approval.ts';
 import type { AuditHead } from '../protocol/audit.ts';
 import type { JobPatch } from '../protocol/job.ts';
 import type { AuditRecord } from '../records/audit-log.ts';
+import { applyApproval } from './approvals.ts';
 import { insertAudit } from './audit.ts';
 import { type BatchCopy, EMPTY_BATCH, insertBatch } from './batches.ts';
 import { type EventCopy, insertEvent } from './events.ts';
 import { type JobCopy, jobReads } from './jobs.ts';
+import { applySession, deleteSession, type SessionCopy } from './session-copies.ts';
 import { recordSessions } from './sessions.ts';
 import { change, first, readable } from './sql.ts';
 import { recordUsage } from './usage.ts';
@@ -37,6 +40,10 @@ export interface CopyChanges {
   readonly batches?: readonly BatchCopy[];
   readonly patches?: readonly CopyPatch[];
   readonly audit?: readonly AuditRecord[];
+  readonly sessions?: readonly SessionCopy[];
+  /** Ids of deleted sessions. */
+  readonly removedSessions?: readonly string[];
+  readonly approvals?: readonly Approval[];
 }
 
 export interface CopiesApplied {
@@ -65,6 +72,9 @@ export const copyWrites = {
       if (result !== 'skipped') applied += 1;
       if (result === 'ended') ended.push(job.id);
     }
+    for (const session of args.sessions ?? []) applySession(db, session);
+    for (const id of args.removedSessions ?? []) deleteSession(db, id);
+    for (const approval of args.approvals ?? []) applyApproval(db, approval);
     for (const one of args.patches ?? []) patchJob(db, one);
     for (const id of args.removed) if (deleteJob(db, id)) removed += 1;
     const auditHead = insertAudit(db, args.audit ?? []);
@@ -228,7 +238,8 @@ function deleteJob(db: DatabaseSync, id: string): boolean {
   if (batch !== null) change(db, `DELETE FROM batches WHERE id = ? AND ${EMPTY_BATCH}`, batch.id);
   change(db, 'DELETE FROM transitions WHERE job_id = ?', id);
   change(db, 'DELETE FROM events WHERE job_id = ?', id);
-  change(db, 'DELETE FROM sessions WHERE job_id = ?', id);
+  change(db, 'DELETE FROM job_sessions WHERE job_id = ?', id);
+  change(db, 'DELETE FROM approvals WHERE job_id = ?', id);
   change(
     db,
     `UPDATE executions SET outcome = NULL WHERE job_id = ? AND state IN ('delivered', 'superseded')`,

@@ -33,6 +33,11 @@ export interface LogPage {
   /** Ids of the batches that were made. */
   readonly batches: readonly string[];
   readonly audit: readonly AuditRecord[];
+  /** Ids of the changed sessions, each once, without the removed ones. */
+  readonly sessions: readonly string[];
+  readonly removedSessions: readonly string[];
+  /** Ids of the approvals that are new or have changed. */
+  readonly approvals: readonly string[];
   /** Id of the last entry: the position in the log once the whole page is copied. */
   readonly last: string;
   /** Whether more entries may follow. */
@@ -51,6 +56,9 @@ export async function readLogPage(
   if (last === undefined) return null;
   const changed = new Set<string>();
   const removed = new Set<string>();
+  const sessions = new Set<string>();
+  const removedSessions = new Set<string>();
+  const approvals = new Set<string>();
   const batches: string[] = [];
   const patches: CopyPatch[] = [];
   const audit: AuditRecord[] = [];
@@ -67,6 +75,9 @@ export async function readLogPage(
       if (patch !== null) patches.push({ id, patch });
     } else if (kind === 'd' && ULID.test(id)) removed.add(id);
     else if (kind === 'b' && ULID.test(id)) batches.push(id);
+    else if (kind === 's' && ULID.test(id))
+      (fields.at(-1) === 'deleted' ? removedSessions : sessions).add(id);
+    else if (kind === 'q' && ULID.test(id)) approvals.add(id);
     else if (kind === 'u') audit.push(...auditOf([entry, fields]));
     else if (kind !== 'g') report({ kind: 'log', id: entry, why: 'it names no job' });
   }
@@ -76,6 +87,9 @@ export async function readLogPage(
     patches,
     batches,
     audit,
+    sessions: [...sessions].filter((id) => !removedSessions.has(id)),
+    removedSessions: [...removedSessions],
+    approvals: [...approvals],
     last: last[0],
     full: entries.length === LOG_PAGE,
   };

@@ -58,7 +58,7 @@ export const BATCH_ID = '(SELECT batch_id FROM batch_jobs WHERE batch_jobs.job_i
 const columns = `id, rev, kind, project, principal, session_id AS sessionId, status, wait_reason AS waitReason, scheduled_for AS scheduledFor,
   attempts, failures, retry_of AS retryOf, pin, node, cancel_requested AS cancelRequested, created_at AS createdAt,
   started_at AS startedAt, finished_at AS finishedAt, updated_at AS updatedAt, granted AS grant, forged, request, outcome, prompt,
-  (SELECT native_session_id FROM sessions WHERE sessions.session_id = jobs.session_id AND job_id = jobs.id)
+  (SELECT native_session_id FROM job_sessions WHERE job_sessions.session_id = jobs.session_id AND job_id = jobs.id)
     AS nativeSessionId, ${BATCH_ID}, ${ARCHIVED}`;
 
 interface Columns

@@ -15,6 +15,7 @@ import { durations } from './migrations/0011-durations.ts';
 import { grants } from './migrations/0012-grants.ts';
 import { audit } from './migrations/0013-audit.ts';
 import { views } from './migrations/0014-views.ts';
+import { sessionRecords } from './migrations/0015-session-records.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
@@ -39,6 +40,7 @@ export const MIGRATIONS: readonly Migration[] = [
   grants,
   audit,
   views,
+  sessionRecords,
 ];
 
 /**

@@ -1,3 +1,4 @@
+import { approvalReads, approvalReports } from './approvals.ts';
 import { auditReports, auditWrites } from './audit.ts';
 import { batchReads, batchReports } from './batches.ts';
 import { copyWrites, cursorReads } from './copies.ts';
@@ -6,7 +7,9 @@ import { executionReads, executionWrites } from './executions.ts';
 import { jobReads, jobReports } from './jobs.ts';
 import { keyReads, keyWrites } from './keys.ts';
 import { listReads } from './list-jobs.ts';
+import { sessionListReads, sessionReports } from './list-sessions.ts';
 import { retentionWrites } from './retention.ts';
+import { sessionCopyReads } from './session-copies.ts';
 import { sessionReads } from './sessions.ts';
 import { usageReads } from './usage.ts';
 
@@ -17,10 +20,21 @@ const reads = {
   ...eventReads,
   ...cursorReads,
   ...sessionReads,
+  ...sessionListReads,
+  ...sessionCopyReads,
+  ...approvalReads,
   ...keyReads,
 };
 /** Reads that may visit very many rows. */
-const reports = { ...jobReports, ...listReads, ...batchReports, ...usageReads, ...auditReports };
+const reports = {
+  ...jobReports,
+  ...listReads,
+  ...batchReports,
+  ...usageReads,
+  ...auditReports,
+  ...sessionReports,
+  ...approvalReports,
+};
 const writes = {
   ...executionWrites,
   ...copyWrites,

@@ -51,6 +51,13 @@ export const retentionWrites = {
     const more = !done || jobs > 0 || executions === limit || usage === limit;
     // Without its jobs a session cannot be continued, so its total is not needed.
     if (!more) change(db, 'DELETE FROM session_totals WHERE updated_at < ?', finishedJobsBefore);
+    if (!more)
+      change(
+        db,
+        `DELETE FROM sessions WHERE last_activity_at < ?
+           AND NOT EXISTS (SELECT 1 FROM jobs WHERE session_id = sessions.id)`,
+        finishedJobsBefore,
+      );
     if (!more) change(db, `DELETE FROM batches WHERE created_at < ? AND ${EMPTY_BATCH}`, finishedJobsBefore);
     return { jobs, events, executions, usage, after, more };
   },
@@ -127,7 +134,7 @@ function sweepJobs(db: DatabaseSync, { finishedJobsBefore, limit }: Retention): 
     return index === 0 || bytes <= SLICE_BYTES;
   });
   const ids = JSON.stringify(slice.map(({ id }) => id));
-  for (const table of ['transitions', 'sessions', 'events']) {
+  for (const table of ['transitions', 'job_sessions', 'events', 'approvals']) {
     change(db, `DELETE FROM ${table} WHERE job_id IN (SELECT value FROM json_each(?))`, ids);
   }
   return change(db, 'DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))', ids);

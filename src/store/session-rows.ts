@@ -5,7 +5,10 @@ import type { Usage } from '../protocol/outcome.ts';
 import type { Session, Turn } from '../protocol/session.ts';
 
 /** A session without what only a running server knows. */
-export type SessionRow = Omit<Session, 'matchedLine' | 'process' | 'links'>;
+export interface SessionRow extends Omit<Session, 'matchedLine' | 'process' | 'links'> {
+  /** Whether `POST /v1/sessions` made it. */
+  readonly explicit: boolean;
+}
 
 /** The operations of the store that read them. Null for a project: of every project. */
 export interface SessionOperations {
@@ -15,6 +18,8 @@ export interface SessionOperations {
   'sessions.list': (args: {
     readonly project: string | null;
     readonly query: SessionQuery;
+    /** Sessions with a live process here: they are listed also when a single job made them. */
+    readonly live: readonly string[];
   }) => Page<SessionRow>;
   /** In the order of their jobs. */
   'sessions.turns': (args: {

@@ -50,7 +50,7 @@ export function saveSessionTotal(
 export function recordSessions(db: DatabaseSync, { id, node, outcome }: JobCopy): void {
   change(
     db,
-    `INSERT INTO sessions (session_id, job_id, node, native_session_id)
+    `INSERT INTO job_sessions (session_id, job_id, node, native_session_id)
      SELECT announced.body ->> '$.sessionId', announced.job_id, running.body ->> '$.node', announced.body ->> '$.nativeSessionId'
      FROM events AS announced LEFT JOIN events AS running
        ON running.job_id = announced.job_id AND running.attempt = announced.attempt AND running.kind = 'job.running'
@@ -62,7 +62,7 @@ export function recordSessions(db: DatabaseSync, { id, node, outcome }: JobCopy)
   if (sessionId === null || nativeSessionId === null) return;
   change(
     db,
-    `INSERT INTO sessions (session_id, job_id, node, native_session_id) VALUES (?, ?, ?, ?)
+    `INSERT INTO job_sessions (session_id, job_id, node, native_session_id) VALUES (?, ?, ?, ?)
      ON CONFLICT DO UPDATE SET native_session_id = excluded.native_session_id`,
     sessionId,
     id,
@@ -76,8 +76,8 @@ export const sessionReads = {
   'sessions.find'(db: DatabaseSync, args: { readonly sessionId: string }): SessionOrigin | null {
     return first<SessionOrigin>(
       db,
-      `SELECT project, provider, cwd, sessions.node, native_session_id AS nativeSessionId
-       FROM sessions JOIN jobs ON jobs.id = job_id WHERE sessions.session_id = ?
+      `SELECT project, provider, cwd, job_sessions.node, native_session_id AS nativeSessionId
+       FROM job_sessions JOIN jobs ON jobs.id = job_id WHERE job_sessions.session_id = ?
        ORDER BY finished_at DESC, jobs.id DESC LIMIT 1`,
       args.sessionId,
     );

@@ -82,6 +82,7 @@ export const finishOf = (claim: Claim, rest: Partial<Finish> = {}): Finish => ({
   backoffMs: 0,
   quotaMs: null,
   earlierUsage: null,
+  parked: false,
   rawAnswer: null,
   ...rest,
 });

@@ -30,6 +30,7 @@ async function reconcile(how: 'restoreLost' | 'settleKnown', damaged: readonly s
       },
       change: async () => 'changed',
     },
+    sessions: { restore: async () => undefined },
     upkeep: { migrate: async () => false },
     store,
     bootId: BOOT,

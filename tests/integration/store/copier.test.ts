@@ -4,11 +4,13 @@ import { expect, it, onTestFinished } from 'vitest';
 import { eventsOf, tokensOf, verdictOf } from '../../../src/executor/bounded.ts';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
 import type { JobQuery } from '../../../src/protocol/job.ts';
+import { createApprovalRecords } from '../../../src/records/approval-records.ts';
 import { createBatchRecords } from '../../../src/records/batch-records.ts';
 import { createClaims } from '../../../src/records/claims.ts';
 import { createJobRecords } from '../../../src/records/job-records.ts';
 import type { TimedEvent } from '../../../src/records/ports.ts';
 import { createScriptRunner } from '../../../src/records/script-runner.ts';
+import { createSessionRecords } from '../../../src/records/session-records.ts';
 import { createSubmissions } from '../../../src/records/submissions.ts';
 import { closeConnection, openConnection, untilReady } from '../../../src/redis/connection.ts';
 import { createNames } from '../../../src/redis/names.ts';
@@ -37,6 +39,7 @@ async function setUp() {
   const settings = { requestChannel: 'requests', responseChannel: 'responses', keepFinishedMs: 600_000 };
   const scripts = createScriptRunner(redis, names.prefix, settings);
   const records = createJobRecords(redis, names, scripts, ignore, null);
+  const sessions = createSessionRecords(redis, names, scripts, records, ignore, null);
   const submissions = createSubmissions(scripts);
   const claims = createClaims(scripts, 'n1', { leaseMs: LEASE_MS, leaderMs: LEASE_MS }, null, ignore, null);
 
@@ -56,6 +59,7 @@ async function setUp() {
   }
   return {
     records,
+    sessions,
     submissions,
     claims,
     reads,
@@ -79,6 +83,8 @@ async function setUp() {
           },
         },
         batchRecords: createBatchRecords(scripts, ignore, null),
+        sessionRecords: sessions,
+        approvals: createApprovalRecords(redis, names, scripts, ignore, null),
         eventsKey: names.events,
         onLogReplaced: async () => undefined,
         onEnded: ({ id }) => void ended.push(id),

@@ -58,7 +58,7 @@ describe('migrations', () => {
       db.prepare(event).run(id, body);
     }
     migrate(db, file, MIGRATIONS);
-    expect(db.prepare('SELECT session_id, job_id FROM sessions').all()).toMatchObject([
+    expect(db.prepare('SELECT session_id, job_id FROM job_sessions').all()).toMatchObject([
       { session_id: 's', job_id: 'good' },
     ]);
   });
