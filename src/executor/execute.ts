@@ -110,9 +110,9 @@ export async function execute(options: {
 
   const watches = startWatches({ started, prepared, signals, limits, resources, translator, stop });
   options.onFlow(watches.sinkControl);
+  const { known, sessionRules, resumesCall } = prepared;
   const control =
-    prepared.holdsStdin &&
-    provider.control?.(request, { promptId, known: prepared.known, resumesCall: prepared.resumesCall });
+    prepared.holdsStdin && provider.control?.(request, { promptId, known, sessionRules, resumesCall });
   const conversation = control
     ? createConversation({
         control,

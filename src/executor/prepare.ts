@@ -52,6 +52,8 @@ export interface PreparedExecution {
   readonly known: readonly KnownCall[];
   /** Whether the CLI goes on with a call that waits in its session, without a prompt. */
   readonly resumesCall: boolean;
+  /** Rules that people have given for the session. */
+  readonly sessionRules: readonly string[];
   readonly approvals: KnownApprovals;
   /**
    * Bullpen's id of the conversation, should the CLI have one. Null where it cannot continue: for a
@@ -197,6 +199,7 @@ export async function prepareFor(
     holdsStdin: stays || (provider.control !== undefined && request.background !== 'wait'),
     known: turn.known,
     resumesCall: turn.resumesCall,
+    sessionRules: turn.sessionRules,
     approvals: turn.approvals,
     sessionId: request.sessionId ?? (resumable && unsaved === null ? claim.sessionId : null),
     unsaved,

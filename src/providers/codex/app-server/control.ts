@@ -7,7 +7,7 @@ import { jsonText } from '../../json.ts';
 import { PROFILE } from '../command.ts';
 import { asks, startTurn, textInput } from './command.ts';
 import { itemNotice, openedThread, turnNotice } from './lines.ts';
-import { ELICITATION, NO_ANSWERS, NO_FORM, USER_INPUT, type Wish, wishOf } from './requests.ts';
+import { REFUSALS, type Wish, wishOf } from './requests.ts';
 import {
   INTERRUPT,
   parseRpc,
@@ -31,11 +31,12 @@ const SECOND_COMMAND = /[;&|<>$`\n]/;
 /** Speaks with `codex app-server` in one turn, which it starts when the thread is open. */
 export function createAppServerControl(request: ResolvedPrompt, context: ControlContext): Control {
   const rules = [...(context.sessionRules ?? [])];
-  /** Approvals without an answer that the CLI got. Each is for one call. */
-  const known: KnownCall[] = [...context.known];
+  /** Approvals without an answer that the CLI got, each for one call. No call is asked again. */
+  const known: KnownCall[] = context.known.filter(({ over = false }) => !over);
   /** Calls that a person has allowed with another input, which the model has to make. */
   const granted: { readonly tool: string; readonly input: unknown }[] = [];
   const open = new Map<string, { readonly id: Request['id']; readonly wish: Wish }>();
+  /** Changes of files by item, as far as the lines with them were whole. */
   const changes = new Map<string, readonly unknown[]>();
   const seen = new Set<string>();
   let messages = 0;
@@ -60,7 +61,7 @@ export function createAppServerControl(request: ResolvedPrompt, context: Control
     return wireError('execution.bad_output', 'codex did not take the permissions of this job');
   }
 
-  function onNotice({ method, params }: Notice): ControlStep {
+  function onNotice({ method, params }: Notice, isWhole: boolean): ControlStep {
     switch (method) {
       case 'turn/started':
         if (turnNotice.Check(params) && params.threadId === threadId) turnId = params.turn.id;
@@ -71,7 +72,7 @@ export function createAppServerControl(request: ResolvedPrompt, context: Control
         return withdraw([...open.keys()]);
       }
       case 'item/started': {
-        if (itemNotice.Check(params) && params.item.type === 'fileChange')
+        if (isWhole && itemNotice.Check(params) && params.item.type === 'fileChange')
           changes.set(params.item.id, params.item.changes);
         return NOTHING;
       }
@@ -89,10 +90,10 @@ export function createAppServerControl(request: ResolvedPrompt, context: Control
     return parked ? NOTHING : { ...NOTHING, withdrawn: callIds };
   }
 
-  function onRequest({ id, method, params }: Request): ControlStep {
-    const found = wishOf(method, params, (itemId) => changes.get(itemId) ?? []);
+  function onRequest({ id, method, params }: Request, isWhole: boolean): ControlStep {
+    const found = wishOf(method, params, (itemId) => changes.get(itemId) ?? null);
     if (found === null) return { ...NOTHING, write: refusal(id, method) };
-    if (!asks(request)) return { ...NOTHING, write: rpcAnswer(id, found.denied) };
+    if (!asks(request) || !isWhole) return { ...NOTHING, write: rpcAnswer(id, found.denied) };
     const isGranted = takeFirst(granted, (one) => isCall(one, found)) !== null;
     if (isGranted || rules.some((rule) => ruleAllows(rule, found))) {
       return { ...NOTHING, write: rpcAnswer(id, found.allowed(found.input)) };
@@ -121,15 +122,16 @@ export function createAppServerControl(request: ResolvedPrompt, context: Control
   }
 
   return {
-    line(line) {
+    line(line, cut = null) {
       const message = parseRpc(line);
+      const isWhole = cut === null;
       switch (message?.kind) {
         case 'answer':
           return onAnswer(message);
         case 'request':
-          return onRequest(message);
+          return onRequest(message, isWhole);
         case 'notice':
-          return onNotice(message);
+          return onNotice(message, isWhole);
         case undefined:
           return NOTHING;
       }
@@ -178,9 +180,10 @@ export function createAppServerControl(request: ResolvedPrompt, context: Control
 
 /** The answer to a request that no person can decide. */
 function refusal(id: Request['id'], method: string): string {
-  if (method === USER_INPUT) return rpcAnswer(id, NO_ANSWERS);
-  if (method === ELICITATION) return rpcAnswer(id, NO_FORM);
-  return rpcError(id, 'this client does not support the request');
+  const result = REFUSALS.get(method);
+  return result === undefined
+    ? rpcError(id, 'this client does not support the request')
+    : rpcAnswer(id, result);
 }
 
 const resolvedId = (params: unknown): unknown =>

@@ -83,20 +83,36 @@ const answers = Compile(
   }),
 );
 
-export const USER_INPUT = 'item/tool/requestUserInput';
-export const ELICITATION = 'mcpServer/elicitation/request';
+const COMMAND = 'item/commandExecution/requestApproval';
+const FILE_CHANGE = 'item/fileChange/requestApproval';
+const PERMISSIONS = 'item/permissions/requestApproval';
+const USER_INPUT = 'item/tool/requestUserInput';
+const ELICITATION = 'mcpServer/elicitation/request';
+
+const NO_FORM = { action: 'decline', content: null, _meta: null };
+const NO_PERMISSIONS = { permissions: {}, scope: 'turn' };
+const NO_ANSWERS = { answers: {} };
+
+/** How a request is refused that no person can decide, by its method. */
+export const REFUSALS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
+  [COMMAND, DECISIONS.denied],
+  [FILE_CHANGE, DECISIONS.denied],
+  [PERMISSIONS, NO_PERMISSIONS],
+  [USER_INPUT, NO_ANSWERS],
+  [ELICITATION, NO_FORM],
+]);
 
 /**
  * Reads a request; null: it is none that a person can decide.
- * @param changesOf the changes of a file that an item was started with
+ * @param changesOf the changes of files that an item was started with; null: not known
  */
 export function wishOf(
   method: string,
   params: unknown,
-  changesOf: (itemId: string) => readonly unknown[],
+  changesOf: (itemId: string) => readonly unknown[] | null,
 ): Wish | null {
   switch (method) {
-    case 'item/commandExecution/requestApproval': {
+    case COMMAND: {
       if (!commandParams.Check(params)) return null;
       const { itemId, approvalId, cwd = null, reason = null, networkApprovalContext = null } = params;
       const command = plainCommand(params.command ?? '');
@@ -113,22 +129,23 @@ export function wishOf(
         ...DECISIONS,
       };
     }
-    case 'item/fileChange/requestApproval': {
+    case FILE_CHANGE: {
       if (!fileParams.Check(params)) return null;
       const { itemId, reason = null, grantRoot = null } = params;
       const changes = changesOf(itemId);
+      if (changes === null) return null;
       const same = { changes, grantRoot };
       const input = { changes, grantRoot, reason };
       return { ...toolWish(itemId, 'file_change', input, same), allowed: accept, ...DECISIONS };
     }
-    case 'item/permissions/requestApproval': {
+    case PERMISSIONS: {
       if (!permissionParams.Check(params)) return null;
       const { itemId, permissions, reason = null } = params;
       const input = { permissions, reason };
       return {
         ...toolWish(itemId, 'request_permissions', input, { permissions }),
         allowed: () => ({ permissions, scope: 'turn' }),
-        denied: { permissions: {}, scope: 'turn' },
+        denied: NO_PERMISSIONS,
         cancelled: null,
       };
     }
@@ -149,11 +166,6 @@ export function wishOf(
       return null;
   }
 }
-
-/** The answer to a form that stays empty. */
-export const NO_FORM = { action: 'decline', content: null, _meta: null };
-/** The answer to questions without an answer. */
-export const NO_ANSWERS = { answers: {} };
 
 const toolWish = (callId: string, tool: string, input: Wish['input'], same: unknown) =>
   ({ callId, kind: 'tool', tool, input, questions: null, same, command: null }) as const;

@@ -10,6 +10,7 @@ import { builtInOptions } from '../settings.ts';
 const FOLDER = 'codex-app-server';
 const codex = createCodexProvider({ ...builtInOptions(), transport: 'app-server' });
 const replayed = (name: string) => replay(codex, name, {}, null, FOLDER);
+const CUT = new Set(['command']);
 const context = { nativeSessionId: null, trustedWorkspace: true, scratchDir: '/scratch' };
 
 interface Message {
@@ -400,6 +401,18 @@ describe('the control of app-server', () => {
     });
     expect(answerTo('item/tool/requestUserInput', null)?.result).toEqual({ answers: {} });
     expect(answerTo('from/tomorrow', {})?.error).toMatchObject({ code: -32601 });
+  });
+
+  it('refuses a call whose line was cut, and a change of files that it did not see whole', () => {
+    const decline = { result: { decision: 'decline' } };
+    const command = controlOf().line(commandRequest(1, 'ls'), CUT);
+    expect([command.asks, ...messagesIn(command.write)]).toMatchObject([[], decline]);
+    const control = controlOf();
+    const steps = recordedLines(FOLDER, 'file-change').map((line) =>
+      control.line(line, line.includes('"item/started"') ? CUT : null),
+    );
+    expect(steps.flatMap(({ asks }) => asks)).toEqual([]);
+    expect(messagesIn(steps.map(({ write }) => write).join('')).at(-1)).toMatchObject(decline);
   });
 
   it('asks about forms without fields and about permissions, and answers in their own words', () => {
