@@ -40,6 +40,8 @@ export interface TurnOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly thread?: string | null;
   readonly fork?: boolean;
+  /** Left out: yes. */
+  readonly trustedWorkspace?: boolean;
   readonly known?: readonly KnownCall[];
   readonly person: Person;
 }
@@ -50,7 +52,7 @@ export async function runAppServerTurn(options: TurnOptions): Promise<RanTurn> {
   const command = provider.command(options.request, {
     nativeSessionId: options.thread ?? null,
     fork: options.fork === true,
-    trustedWorkspace: true,
+    trustedWorkspace: options.trustedWorkspace ?? true,
     scratchDir: '/scratch',
     promptId: PROMPT_ID,
   });
