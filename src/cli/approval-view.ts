@@ -111,7 +111,8 @@ function diffView({ sign, text }: DiffLine): ViewLine {
   return { ...line, style: sign === '-' ? 'red' : 'green' };
 }
 
-function questionView(question: Question): readonly ViewLine[] {
+/** A question and its options, with their numbers. */
+export function questionView(question: Question): readonly ViewLine[] {
   const { question: text, header, options, multiSelect } = question;
   const title = `${header === null ? '' : `${oneLine(header)}: `}${oneLine(text)}`;
   const several = multiSelect ? ' (several may be chosen)' : '';
@@ -164,7 +165,7 @@ export function ruleLike({ kind, tool, input }: Pick<Approval, 'kind' | 'tool' |
   if (kind !== 'tool') return null;
   const { command } = fieldsOf(input);
   if (tool !== 'Bash' || typeof command !== 'string') return tool;
-  const [, program, action] = SIMPLE.exec(command) ?? [];
+  const [, program, action] = SIMPLE.exec(command.trim()) ?? [];
   if (program === undefined) return null;
   return action === undefined ? `Bash(${program} *)` : `Bash(${program} ${action} *)`;
 }

@@ -2,10 +2,17 @@
 import { ApiError } from '../client/errors.ts';
 import type { Approval, DecideRequest, Question } from '../protocol/approval.ts';
 import type { StoredEvent } from '../protocol/event.ts';
-import { answerFrom, approvalView, fileReader, ruleLike, type ViewLine } from './approval-view.ts';
+import {
+  answerFrom,
+  approvalView,
+  fileReader,
+  questionView,
+  ruleLike,
+  type ViewLine,
+} from './approval-view.ts';
 import type { CommandContext } from './command.ts';
 import { failureMessage } from './failures.ts';
-import { oneLine } from './format.ts';
+import { oneLine, visible } from './format.ts';
 import type { JobServer } from './job-server.ts';
 import type { LineEditor } from './line-editor.ts';
 import type { Output } from './output.ts';
@@ -43,6 +50,7 @@ export async function askerFor(
 }
 
 export function createAsker({ output, editor, get, decide, readFile }: AskerOptions): Asker {
+  /** What is to be asked or being asked, by id. */
   const open = new Map<string, AbortController>();
   let asking: Promise<void> = Promise.resolve();
 
@@ -51,8 +59,10 @@ export function createAsker({ output, editor, get, decide, readFile }: AskerOpti
     try {
       const approval = await get(id);
       if (approval.status !== 'pending') return;
-      show(output, approvalView(approval, { readFile, maxLines: MAX_LINES }));
+      if (approval.kind !== 'question')
+        show(output, approvalView(approval, { readFile, maxLines: MAX_LINES }));
       const request = await requestFor(approval, { output, editor, signal });
+      open.delete(id);
       if (request !== null) await decide(id, request);
       else output.note(`left open: bullpen approvals show ${id}`, 'dim');
     } catch (error) {
@@ -72,7 +82,12 @@ export function createAsker({ output, editor, get, decide, readFile }: AskerOpti
         const stop = new AbortController();
         open.set(id, stop);
         asking = asking.then(() => ask(id, stop.signal));
-      } else if (event.kind === 'approval.decided') open.get(event.approvalId)?.abort();
+      } else if (event.kind === 'approval.decided') {
+        const stop = open.get(event.approvalId);
+        if (stop === undefined) return; // decided here
+        stop.abort();
+        output.note(`${event.status}${event.decidedBy === null ? '' : ` by ${event.decidedBy}`}`, 'yellow');
+      } else if (event.kind === 'job.finished') for (const stop of open.values()) stop.abort();
     },
     async [Symbol.asyncDispose]() {
       for (const stop of open.values()) stop.abort();
@@ -109,8 +124,8 @@ async function toolDecision(
   { output, editor, signal }: Asking,
 ): Promise<DecideRequest | null> {
   const rule = ruleLike(approval);
-  const always = rule === null ? '' : `a: always ${oneLine(rule)} in this session, `;
-  output.note(`y: yes, ${always}e: edit it, n: no; other words are a no with a reason`, 'dim');
+  const always = rule === null ? '' : ` · a always ${oneLine(rule)} in this session`;
+  output.note(`y yes · n no · e edit${always} · or say what to do instead`, 'dim');
   for (;;) {
     const line = (await editor.ask('allow it? ', { signal }))?.trim();
     if (line === undefined) return null;
@@ -133,6 +148,11 @@ async function edited(
   const { command } = fields;
   const isCommand = typeof command === 'string' && !command.includes('\n');
   const begin = isCommand ? command : JSON.stringify(input);
+  if (visible(begin) !== begin) {
+    // In the line they would be keys, and Enter is one of them.
+    output.note('it has control characters; `bullpen approve` takes another --input', 'yellow');
+    return null;
+  }
   const line = await editor.ask(isCommand ? 'run: ' : 'input: ', { begin, signal });
   if (line === null || line.trim() === '' || line === begin) return null;
   if (isCommand) return { ...fields, command: line };
@@ -147,7 +167,7 @@ async function edited(
 }
 
 async function planDecision({ output, editor, signal }: Asking): Promise<DecideRequest | null> {
-  output.note('y: go on with it, n: no; other words are what to change', 'dim');
+  output.note('y yes · n no · or say what to change', 'dim');
   for (;;) {
     const line = (await editor.ask('go on? ', { signal }))?.trim();
     if (line === undefined) return null;
@@ -163,7 +183,7 @@ async function answersTo(
 ): Promise<DecideRequest | null> {
   const answers: Record<string, string | string[]> = {};
   for (const question of questions) {
-    if (questions.length > 1) output.note(question.question, 'bold');
+    show(output, questionView(question));
     const many = question.multiSelect ? 'numbers with commas' : 'a number';
     output.note(question.options.length === 0 ? 'your answer' : `${many}, or your own words`, 'dim');
     let line = '';

@@ -11,6 +11,9 @@ import { EXIT, failureMessage } from './failures.ts';
 import type { JobServer } from './job-server.ts';
 import type { Output } from './output.ts';
 
+/** An interrupt waits this long for the server's answer. */
+const INTERRUPT_WITHIN_MS = 5000;
+
 export interface ChatOptions {
   readonly server: Pick<JobServer, 'client' | 'replace'>;
   readonly output: Output;
@@ -42,8 +45,8 @@ export interface Chat {
   interrupt(): boolean;
   /** Resolves with the exit code of the last turn when no turn is open. */
   idle(): Promise<number>;
-  /** Shows no more of the turns, which go on. */
-  leave(): void;
+  /** Shows no more of the turns, which go on. Resolves when nothing of it runs here. */
+  leave(): Promise<void>;
 }
 
 export function createChat(options: ChatOptions): Chat {
@@ -54,6 +57,7 @@ export function createChat(options: ChatOptions): Chat {
   let current: Job | null = null;
   let following: Promise<void> | null = null;
   let interrupted = false;
+  let interrupting: Promise<void> = Promise.resolve();
   let exitCode: number = EXIT.succeeded;
 
   function follow(job: Job): void {
@@ -122,9 +126,11 @@ export function createChat(options: ChatOptions): Chat {
     if (session === null || current === null || interrupted) return false;
     interrupted = true;
     output.note('stopping the turn; Ctrl-C again leaves the chat', 'yellow');
-    server.client.sessions.interrupt(session.id).catch((error: unknown) => {
-      output.noteLines(failureMessage(error, null).text, 'red');
-    });
+    const signal = AbortSignal.timeout(INTERRUPT_WITHIN_MS);
+    interrupting = server.client.sessions.interrupt(session.id, { signal }).then(
+      () => {},
+      (error: unknown) => output.noteLines(failureMessage(error, null).text, 'red'),
+    );
     return true;
   }
 
@@ -216,7 +222,10 @@ export function createChat(options: ChatOptions): Chat {
       while (following !== null) await following;
       return exitCode;
     },
-    leave: () => stop.abort(),
+    async leave() {
+      stop.abort();
+      await Promise.all([following, interrupting]);
+    },
   };
 }
 

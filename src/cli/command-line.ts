@@ -121,7 +121,7 @@ function contextOf(
       if (stdin.isTTY === true) output.note(question);
       return readHidden(stdin);
     },
-    stdinLines: () => linesOf(stdin),
+    stdinLines: (signal) => linesOf(stdin, signal),
     interactive: stdin.isTTY === true,
     openEditor(prompt, onCtrlC = () => void interrupts.raise()) {
       const input = output.live ? options.openTerminal() : null;

@@ -40,8 +40,8 @@ export interface CommandContext {
    * @param question printed first
    */
   readHidden(question: string): Promise<string | null>;
-  /** Lines of stdin as they come, without a terminal. */
-  stdinLines(): AsyncIterable<string>;
+  /** Lines of stdin as they come, without a terminal. `signal` ends them and closes stdin. */
+  stdinLines(signal: AbortSignal): AsyncIterable<string>;
   /** Whether stdin is a terminal. */
   readonly interactive: boolean;
   /**

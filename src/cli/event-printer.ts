@@ -83,6 +83,7 @@ export function createEventPrinter(
           if (asks) return;
           return output.note(`waits for an answer: ${commandsFor(event.approval)}`, 'yellow');
         case 'approval.decided':
+          if (asks) return;
           return dim(`${event.status}${event.decidedBy === null ? '' : ` by ${event.decidedBy}`}`);
         case 'job.waiting':
           waited = event.waitReason === 'approval';
@@ -109,7 +110,10 @@ export function createEventPrinter(
       const wanted = isTurn && error?.code === 'execution.interrupted';
       if (error !== null && !wanted)
         output.note(`${error.code}: ${error.message}${until(error.resetsAt)}`, 'red');
-      if (isTurn) return output.note(turnLine(job), status === 'failed' ? 'red' : 'dim');
+      if (isTurn) {
+        output.noteLines(`${turnLine(job)}\n`, status === 'failed' ? 'red' : 'dim');
+        return;
+      }
       for (const denied of deniedTools(job)) output.note(`denied without asking: ${denied}`, 'yellow');
       const allowing = allowingCommand(job);
       if (allowing !== null) output.note(`to allow it: ${allowing}`, 'yellow');

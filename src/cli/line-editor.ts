@@ -89,8 +89,7 @@ export function createLineEditor(options: LineEditorOptions): LineEditor {
       const clears = shown === 'prompt' && typed() !== '';
       pasted = [];
       if (!clears) return onCtrlC();
-      opened.write(null, { ctrl: true, name: 'e' });
-      opened.write(null, { ctrl: true, name: 'u' });
+      clear();
       settle();
     });
     opened.on('close', () => {
@@ -107,6 +106,11 @@ export function createLineEditor(options: LineEditorOptions): LineEditor {
     });
     screen.write(MARK_PASTES.on);
     return opened;
+  }
+
+  function clear(): void {
+    editor.write(null, { ctrl: true, name: 'e' });
+    editor.write(null, { ctrl: true, name: 'u' });
   }
 
   const typed = (): string => pasted.join('') + editor.line;
@@ -129,7 +133,7 @@ export function createLineEditor(options: LineEditorOptions): LineEditor {
     const before = shown;
     shown = 'nothing';
     if (before === 'question') questions.shift()?.resolve(text);
-    else if (before === 'prompt') deliver(text);
+    else if (before === 'prompt' || text !== '') deliver(text);
     settle();
   }
 
@@ -161,6 +165,7 @@ export function createLineEditor(options: LineEditorOptions): LineEditor {
       if (shown === 'question') return;
       erase();
       output.hold(false); // what was printed before the question
+      clear(); // keys that came before the question are no answer to it
       draw('question', question.text, question.begin);
     } else if (receive !== null && wanted) {
       if (shown === 'prompt') return;
@@ -193,8 +198,7 @@ export function createLineEditor(options: LineEditorOptions): LineEditor {
         const isShown = shown === 'question' && questions[0] === question;
         questions.splice(questions.indexOf(question), 1);
         if (isShown) {
-          editor.write(null, { ctrl: true, name: 'e' });
-          editor.write(null, { ctrl: true, name: 'u' });
+          clear();
           erase();
         }
         settle();

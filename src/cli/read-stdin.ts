@@ -52,16 +52,24 @@ export async function readStdin(
   }
 }
 
-/** The lines of a stream as they come, without their ends. */
-export async function* linesOf(stdin: Stdin): AsyncGenerator<string, void, undefined> {
+/**
+ * The lines of a stream as they come, without their ends.
+ * @param signal ends them; then the stream is closed, because an open one keeps the process alive
+ */
+export async function* linesOf(stdin: Stdin, signal: AbortSignal): AsyncGenerator<string, void, undefined> {
+  signal.addEventListener('abort', () => void stdin.destroy?.(), { once: true });
   const decoder = new TextDecoder();
   let rest = '';
-  for await (const chunk of stdin) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split(/\r?\n/);
-    rest = lines.pop() ?? '';
-    yield* lines;
+  try {
+    for await (const chunk of stdin) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split(/\r?\n/);
+      rest = lines.pop() ?? '';
+      yield* lines;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw usageError(`stdin cannot be read: ${messageOf(error)}`);
   }
-  if (rest !== '') yield rest;
+  if (rest !== '' && !signal.aborted) yield rest;
 }
 
 /** One line that is typed on a terminal, which does not show it; null: stdin is no terminal. */

@@ -67,20 +67,17 @@ Without a terminal each line of stdin is a message, sent when the one before has
     if (session?.status === 'closed') throw usageError(`the session ${session.id} is closed`);
 
     const { output } = context;
-    let chat: Chat | null = null;
-    const left = Promise.withResolvers<null>();
-    const leave = (): void => {
-      chat?.leave();
-      left.resolve(null);
-    };
+    let stopTurn = (): boolean => false; // there is no chat yet
+    const left = new AbortController();
+    const leave = (): void => left.abort();
     const onCtrlC = (): void => {
-      if (chat?.interrupt() !== true) leave();
+      if (!stopTurn()) leave();
     };
     using editor = context.interactive ? context.openEditor('> ', onCtrlC) : null;
     // Ctrl-C comes as a signal only without the editor.
     using _listening = context.interrupts.listen(editor === null ? onCtrlC : leave);
     await using asker = editor === null ? null : await askerFor(context, server, editor);
-    chat = createChat({
+    const chat = createChat({
       server,
       output,
       session,
@@ -88,16 +85,16 @@ Without a terminal each line of stdin is a message, sent when the one before has
       asker,
       onBusy: (busy) => editor?.show(!busy),
     });
+    stopTurn = () => chat.interrupt();
     if (editor !== null) output.note(session === null ? greeting(request) : describe(session), 'dim');
     const open =
       session === null ? null : await lastTurn(server.client, session, editor === null ? null : output);
-    if (open !== null) chat.follow(open);
-    const code = await talk(chat, {
-      editor,
-      lines: context.stdinLines(),
-      first: first ?? null,
-      left: left.promise,
-    });
+    if (open === null) editor?.show(true);
+    else chat.follow(open);
+    const lines = context.stdinLines(left.signal);
+    const code = await talk(chat, { editor, lines, first: first ?? null, left: left.signal }).finally(() =>
+      chat.leave(),
+    );
     if (chat.sessionId !== null) output.note(`to go on: bullpen chat --session ${chat.sessionId}`, 'dim');
     return code;
   },
@@ -109,12 +106,15 @@ interface Talking {
   readonly lines: AsyncIterable<string>;
   /** A message to begin with. */
   readonly first: string | null;
-  /** Resolves when the person leaves. */
-  readonly left: Promise<null>;
+  /** Aborts when the person leaves. */
+  readonly left: AbortSignal;
 }
 
 /** Sends messages until the person leaves, or stdin ends. Resolves with the exit code. */
-async function talk(chat: Chat, { editor, lines, first, left }: Talking): Promise<number> {
+async function talk(chat: Chat, { editor, lines, first, left: signal }: Talking): Promise<number> {
+  const left = new Promise<null>((resolve) => {
+    signal.addEventListener('abort', () => resolve(null), { once: true });
+  });
   if (first !== null) await chat.line(first);
   const messages = editor === null ? lines[Symbol.asyncIterator]() : null;
   for (let begun = ''; ; ) {

@@ -1,5 +1,5 @@
 /** The command line as a user has it, with streams of its own and no process. */
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import type { CommandLineOptions } from '../../../src/cli/command-line.ts';
 import { runCommandLine } from '../../../src/cli/command-line.ts';
 import { createServerFinder } from '../../../src/cli/find-server.ts';
@@ -36,6 +36,14 @@ export interface Surroundings extends Partial<Omit<CommandLineOptions, 'stdin' |
   /** Text on stdin; null: stdin is a terminal. */
   readonly stdin?: string | Buffer | null;
   readonly terminal?: boolean;
+  /** Sees what is written to stdout and stderr. */
+  readonly screens?: { readonly stdout: Screen; readonly stderr: Screen };
+}
+
+/** A terminal on which a test types. */
+export function keyboard() {
+  const keys = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => keys });
+  return { keys, type: (text: string) => void keys.write(text) };
 }
 
 /** Interrupts that a test raises. */
@@ -57,9 +65,8 @@ export function manualInterrupts() {
 
 /** Runs `bullpen ARGS…` with no server of its own to start unless the test gives one. */
 export async function type(args: readonly string[], given: Surroundings = {}): Promise<Typed> {
-  const { stdin = null, terminal = false, env = {}, ...rest } = given;
-  const stdout = screen(terminal);
-  const stderr = screen(terminal);
+  const { stdin = null, terminal = false, env = {}, screens, ...rest } = given;
+  const { stdout, stderr } = screens ?? { stdout: screen(terminal), stderr: screen(terminal) };
   const input = Object.assign(Readable.from(stdin === null ? [] : [Buffer.from(stdin)]), {
     isTTY: stdin === null,
   });
