@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { withErrorCodes } from './error-docs.ts';
+import { withTransitions } from './session-docs.ts';
 import { renderEnvExample, renderSettingsPage } from './settings-docs.ts';
 
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
@@ -12,3 +13,4 @@ const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.
 writeFileSync(at('.env.example'), renderEnvExample());
 writeFileSync(at('docs/settings.md'), renderSettingsPage());
 writeFileSync(at('docs/api.md'), withErrorCodes(readFileSync(at('docs/api.md'), 'utf8')));
+writeFileSync(at('docs/sessions.md'), withTransitions(readFileSync(at('docs/sessions.md'), 'utf8')));

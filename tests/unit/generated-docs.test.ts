@@ -3,9 +3,11 @@ import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { withErrorCodes } from '../../scripts/error-docs.ts';
+import { withTransitions } from '../../scripts/session-docs.ts';
 import { renderEnvExample, renderSettingsPage } from '../../scripts/settings-docs.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { SETTINGS } from '../../src/config/schema.ts';
+import { SESSION_STATUSES, SESSION_TRIGGERS } from '../../src/protocol/session-states.ts';
 
 const read = (path: string): string =>
   readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8');
@@ -33,6 +35,16 @@ describe('what is generated from the tables in the code', () => {
 
   it('docs/api.md has the table of error codes as the code has it', () => {
     expect(withErrorCodes(read('docs/api.md')), HOW).toBe(read('docs/api.md'));
+  });
+
+  it('docs/sessions.md has the transitions of sessions as the code has them', () => {
+    expect(withTransitions(read('docs/sessions.md')), HOW).toBe(read('docs/sessions.md'));
+  });
+
+  it('docs/sessions.md says what each status and each trigger means', () => {
+    const page = read('docs/sessions.md');
+    for (const word of [...SESSION_STATUSES, ...SESSION_TRIGGERS])
+      expect(page).toMatch(new RegExp(`^\\| .*\`${word}\`.* \\| [A-Za-z]`, 'm'));
   });
 
   it('.env.example names every setting, and taking every # off changes nothing', () => {
