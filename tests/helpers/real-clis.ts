@@ -57,6 +57,15 @@ export const CODEX: RealCli = {
   tool: (cmd) => `[[tool: exec_command ${JSON.stringify({ cmd })}]]`,
 };
 
+/** codex by its control protocol. */
+export const CODEX_APP_SERVER: RealCli = {
+  ...CODEX,
+  config: (model) => {
+    const codex = CODEX.config(model).providers?.['codex'];
+    return { providers: { codex: { ...codex, transport: 'app-server' } } };
+  },
+};
+
 export const GEMINI: RealCli = {
   name: 'gemini',
   env: (model) => ({
