@@ -13,7 +13,7 @@ export interface Tail<Event, Place> {
 
 export interface TailOptions<Event, Place> {
   readonly channel: string;
-  readonly doorbells: Doorbells;
+  readonly doorbells: Pick<Doorbells, 'listen'>;
   /** Pause between reads without a doorbell, in case one was lost. */
   readonly pollMs: number;
   /** The place of the last stored event; the tail begins after it. */
