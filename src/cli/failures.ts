@@ -30,7 +30,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   noPermission: 'the token is wrong, unreadable or not allowed to do this; or the CLI is not logged in',
   config:
     'a setting is wrong (including a port in use), another server uses the data folder, or a server of another version uses the same jobs',
-  timedOut: 'the job ran, was silent or was queued for too long',
+  timedOut: 'the job ran, was silent, was queued or waited for an answer for too long',
   cancelled: 'the job was cancelled, or the command was interrupted',
   readerGone: 'the reader of stdout left before the end, as head(1) does',
 };
@@ -66,6 +66,8 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   'execution.timed_out': EXIT.timedOut,
   'execution.idle': EXIT.timedOut,
   'execution.cancelled': EXIT.cancelled,
+  'execution.interrupted': EXIT.cancelled,
+  'approval.expired': EXIT.timedOut,
   'execution.cli_missing': EXIT.unavailable,
   'execution.node_unavailable': EXIT.unavailable,
   'queue.full': EXIT.unavailable,

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
+import type { Session } from '../../src/protocol/session.ts';
 import { sharedServer } from '../helpers/server.ts';
 
 const ROOT = join(fileURLToPath(import.meta.url), '../../..');
@@ -20,6 +21,12 @@ const LIMITS = read('docs/limits.md');
 /** The shell blocks of a page, as they are written. */
 const blocksOf = (page: string): string[] =>
   [...page.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block ?? '');
+
+/** The part of a page below a heading. */
+const sectionOf = (page: string, heading: string): string =>
+  page.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? expect.unreachable();
+
+const call = (name: string, input: object): string => `[[tool: ${name} ${JSON.stringify(input)}]]`;
 
 /** A time zone in which it is afternoon, so that the night is some hours away. */
 const offset = new Date().getUTCHours() - 14;
@@ -114,6 +121,58 @@ describe('with a server', () => {
     expect(changed).toBe('');
     expect(usage).toMatch(/^night +4 +75% /m); // the refused one too
     expect(answers).toBe(['docs', 'tests', 'todo'].map((name) => `## ${name}\nGood morning.\n\n`).join(''));
+  });
+
+  it('docs/sessions.md does what it says', async () => {
+    model.setBehaviour('[[reply: It depends.]]');
+    const blocks = [...blocksOf(read('docs/sessions.md')), 'bullpen sessions --json'];
+    const [printed = '', listed = '', ...more] = await typed(blocks, own());
+    expect(more).toEqual([]);
+    expect(printed.match(/It depends\./g)?.length).toBeGreaterThanOrEqual(4);
+    expect(printed).toMatch(/^ +2 +\S+ +succeeded +And with Redis\? +It depends\.$/m);
+    const sessions: Session[] = JSON.parse(listed).data;
+    const first = sessions.find(({ forkedFrom }) => forkedFrom === null);
+    expect(first).toMatchObject({ name: 'cache', turns: 2, status: 'closed' });
+    const fork = sessions.find(({ forkedFrom }) => forkedFrom === first?.id);
+    expect(fork).toMatchObject({ turns: 1, status: 'ready' });
+  });
+
+  it('docs/approvals.md: ask before it pushes', async () => {
+    const push = call('Bash', { command: 'git push origin main', description: 'Push the commit' });
+    model.setBehaviour(`${push} [[reply: The commit is pushed.]]`);
+    const blocks = blocksOf(sectionOf(read('docs/approvals.md'), 'Ask before it pushes'));
+    const asks = 'bullpen approvals | grep -q "Bash git push"';
+    const [made, listed = '', ended = '', ...more] = await typed(blocks, own(), { 1: asks });
+    expect([made, more]).toEqual(['', []]);
+    expect(listed).toContain('Bash wants to run\n    git push origin main\n  Push the commit\n');
+    expect(ended).toContain('The commit is pushed.');
+  });
+
+  it('docs/approvals.md: answer from another machine', async () => {
+    const publish = call('Bash', { command: 'npm publish', description: 'Publish' });
+    model.setBehaviour(`${publish} [[reply: It is not published.]]`);
+    const blocks = blocksOf(sectionOf(read('docs/approvals.md'), 'Answer from another machine'));
+    const { url, token } = shared();
+    const env = { BULLPEN_URL: url, BULLPEN_TOKEN: token };
+    const asks = 'bullpen approvals | grep -q "npm publish"';
+    const [, listed = '', ...more] = await typed([...blocks, 'echo $job'], env, { 1: asks });
+    expect(listed).toContain('Bash npm publish');
+    expect(await shared().finished(more[0]?.trim() ?? '')).toMatchObject({
+      status: 'succeeded',
+      outcome: { text: 'It is not published.' },
+    });
+  });
+
+  it('docs/approvals.md: let it ask you', async () => {
+    const options = ['SQLite', 'Redis'].map((label) => ({ label, description: `in ${label}` }));
+    const question = { question: 'Where is it kept?', header: 'Store', options, multiSelect: false };
+    model.setBehaviour(`${call('AskUserQuestion', { questions: [question] })} [[reply: A cache in SQLite.]]`);
+    const blocks = blocksOf(sectionOf(read('docs/approvals.md'), 'Let it ask you'));
+    const asks = 'bullpen approvals | grep -q "Where is it kept"';
+    const [, printed = '', ...more] = await typed(blocks, own(), { 1: asks });
+    expect(more).toEqual([]);
+    expect(printed).toContain('Store: Where is it kept?\n  1  SQLite - in SQLite\n  2  Redis - in Redis\n');
+    expect(printed).toContain('A cache in SQLite.');
   });
 
   it('docs/limits.md does what it says', async () => {

@@ -28,6 +28,7 @@ describe('the exit code of a job', () => {
     ['execution.timed_out', 124],
     ['execution.idle', 124],
     ['queue.expired', 124],
+    ['approval.expired', 124],
     ['execution.of_the_future', 1],
   ])('that failed with %s is %i', (code, exitCode) => {
     expect(exitCodeOfJob(failedWith(code))).toBe(exitCode);
