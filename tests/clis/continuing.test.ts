@@ -1,4 +1,4 @@
 import { continues } from '../helpers/continuing.ts';
-import { CODEX, GEMINI } from '../helpers/real-clis.ts';
+import { CODEX, CODEX_APP_SERVER, GEMINI } from '../helpers/real-clis.ts';
 
-for (const cli of [CODEX, GEMINI]) continues(cli);
+for (const cli of [CODEX, CODEX_APP_SERVER, GEMINI]) continues(cli);

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { Job } from '../../src/protocol/job.ts';
-import { CLAUDE, CODEX, GEMINI, type RealCli } from '../helpers/real-clis.ts';
+import { CLAUDE, CODEX, CODEX_APP_SERVER, GEMINI, type RealCli } from '../helpers/real-clis.ts';
 import { sharedServer, type TestServer } from '../helpers/server.ts';
 
 let model: OfflineModel;
@@ -97,11 +97,14 @@ describe('claude', () => {
   });
 });
 
-describe('codex', () => {
-  const shared = sharedServerOf(CODEX);
+describe.each([
+  ['exec', CODEX],
+  ['app-server', CODEX_APP_SERVER],
+])('codex %s', (_, cli) => {
+  const shared = sharedServerOf(cli);
 
   it(NOTHING, async () => {
-    expect(await stolenBy(CODEX, 'acceptEdits', shared())).toEqual([]);
+    expect(await stolenBy(cli, 'acceptEdits', shared())).toEqual([]);
   });
 
   it('shows none of it in its read-only mode', async () => {
