@@ -23,9 +23,11 @@ export interface KnownApprovals {
   readonly open: readonly string[];
   /** Those of them whose decision the prompt reports. They are over when the run is. */
   readonly reported: readonly string[];
+  /** Those of them that wait in the session of the CLI. */
+  readonly deferred: readonly string[];
 }
 
-export const NO_APPROVALS: KnownApprovals = { open: [], reported: [] };
+export const NO_APPROVALS: KnownApprovals = { open: [], reported: [], deferred: [] };
 
 export interface Asks {
   /** Has one call decided, or parks it. Rejects only when the run is over. */
@@ -43,8 +45,9 @@ export interface Asks {
   /**
    * Records what the end of the run shows.
    * @param deferred whether a call waits in the session of the CLI
+   * @param forgotten whether the CLI has lost the calls that waited there
    */
-  end(deferred: boolean): readonly Promise<unknown>[];
+  end(deferred: boolean, forgotten: boolean): readonly Promise<unknown>[];
 }
 
 const USED = 'The approval was used for another call. Make the same call again.';
@@ -209,9 +212,10 @@ export function createAsks(options: {
       isOver = true;
       for (const { news } of held.values()) news.resolve();
     },
-    end: (isDeferred) => [
+    end: (isDeferred, forgotten) => [
       ...known.reported.filter((id) => unanswered.delete(id)).map((id) => approvals.take(id, executionId)),
       ...(isDeferred && deferred !== null ? [approvals.park(deferred, 'deferred')] : []),
+      ...(forgotten ? known.deferred : []).map((id) => approvals.park(id, 'granted')),
     ],
   };
 }

@@ -166,7 +166,7 @@ export function createConversation(options: {
       asks.release();
       await within(END_MS, Promise.all([looking.running, ...tasks]));
       for (const id of written) track(messages.settle(jobId, id, 'refused'));
-      for (const task of asks.end(deferred)) track(task);
+      for (const task of asks.end(deferred, problem !== null)) track(task);
       await within(END_MS, Promise.all(tasks));
       return asks.anyOpen;
     },

@@ -110,9 +110,7 @@ export async function execute(options: {
 
   const watches = startWatches({ started, prepared, signals, limits, resources, translator, stop });
   options.onFlow(watches.sinkControl);
-  const { known, sessionRules, resumesCall } = prepared;
-  const control =
-    prepared.holdsStdin && provider.control?.(request, { promptId, known, sessionRules, resumesCall });
+  const control = prepared.holdsStdin && provider.control?.(request, prepared.controlContext);
   const conversation = control
     ? createConversation({
         control,

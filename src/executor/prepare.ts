@@ -5,7 +5,7 @@ import type { JobTokens } from '../auth/job-tokens.ts';
 import { AppError, messageOf } from '../errors.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
-import type { KnownCall } from '../providers/control.ts';
+import type { ControlContext } from '../providers/control.ts';
 import type { Command, Provider } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
 import type { WaitingJob } from '../records/ports.ts';
@@ -48,12 +48,7 @@ export interface PreparedExecution {
   readonly staysOpen: boolean;
   /** Whether stdin is open until the turn is over, so that the CLI can be spoken with. */
   readonly holdsStdin: boolean;
-  /** The approvals that its CLI may ask about. */
-  readonly known: readonly KnownCall[];
-  /** Whether the CLI goes on with a call that waits in its session, without a prompt. */
-  readonly resumesCall: boolean;
-  /** Rules that people have given for the session. */
-  readonly sessionRules: readonly string[];
+  readonly controlContext: ControlContext;
   readonly approvals: KnownApprovals;
   /**
    * Bullpen's id of the conversation, should the CLI have one. Null where it cannot continue: for a
@@ -197,9 +192,9 @@ export async function prepareFor(
     shape,
     staysOpen: stays,
     holdsStdin: stays || (provider.control !== undefined && request.background !== 'wait'),
-    known: turn.known,
-    resumesCall: turn.resumesCall,
-    sessionRules: turn.sessionRules,
+    controlContext: {
+      ...{ promptId, known: turn.known, resumesCall: turn.resumesCall, sessionRules: turn.sessionRules },
+    },
     approvals: turn.approvals,
     sessionId: request.sessionId ?? (resumable && unsaved === null ? claim.sessionId : null),
     unsaved,

@@ -145,7 +145,7 @@ export async function turnOf(
     sessionRules: background.rules.filter(allowed),
     watchesCalls: over.length > 0,
     known: [...approvals.map(knownCall), ...over.map((one) => ({ ...knownCall(one), over: true }))],
-    approvals: { open: approvals.map(idOf), reported: decided.map(idOf) },
+    approvals: { open: approvals.map(idOf), reported: decided.map(idOf), deferred: [] },
   };
   const asAsked: Turn = {
     ...common,
@@ -165,7 +165,8 @@ export async function turnOf(
   if (!isSaved) return asAsked;
   const isOwn = session === null || (background.fork && earlier.nativeSessionId !== null);
   const tokens = isOwn ? await options.sessions.total(provider.name, nativeSessionId) : session.tokens;
-  const resumesCall = approvals.some(({ waits }) => waits === 'deferred');
+  const deferred = approvals.filter(({ waits }) => waits === 'deferred').map(idOf);
+  const resumesCall = deferred.length > 0;
   const prompt = decided.length > 0 ? decisionsPrompt(decided) : continuePrompt;
   return {
     ...common,
@@ -174,7 +175,7 @@ export async function turnOf(
     session: isOwn ? { nativeSessionId, tokens } : session,
     fork: background.fork && !isOwn,
     resumesCall,
-    approvals: { open: approvals.map(idOf), reported: resumesCall ? [] : decided.map(idOf) },
+    approvals: { open: approvals.map(idOf), reported: resumesCall ? [] : decided.map(idOf), deferred },
   };
 }
 

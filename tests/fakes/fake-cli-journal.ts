@@ -26,6 +26,16 @@ export type JournalEntry =
       readonly firstLine: string;
       readonly at: number;
     }
+  /** A message has joined the running turn. */
+  | { readonly event: 'steered'; readonly pid: number; readonly text: string; readonly at: number }
+  /** A tool that needed permission has run. */
+  | {
+      readonly event: 'tool';
+      readonly pid: number;
+      readonly name: string;
+      readonly input: unknown;
+      readonly at: number;
+    }
   | { readonly event: 'signal'; readonly pid: number; readonly signal: string; readonly at: number }
   /** A grandchild was started: `child` is its id. */
   | { readonly event: 'spawned'; readonly pid: number; readonly child: number; readonly at: number }

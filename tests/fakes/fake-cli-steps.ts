@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isatty } from 'node:tty';
+import type { DeferredCall, Talk } from './fake-cli-control.ts';
 import { record } from './fake-cli-journal.ts';
 import { type Taking, take } from './fake-cli-take.ts';
 import type { Voice, Write } from './fake-cli-voice.ts';
@@ -38,8 +39,16 @@ export type Step =
         readonly output?: string;
         readonly isError?: boolean;
         readonly during?: readonly Step[];
+        /** Needs the permission of the hook, the rules or a person. */
+        readonly asks?: true;
+        /** Whether the model makes a call again when it is told to. Default: yes. */
+        readonly repeats?: false;
       };
     }
+  /** A call of an earlier process, which asks again. */
+  | { readonly resumed: Pick<DeferredCall, 'id' | 'name' | 'input'> }
+  /** These calls at the same time, each as a tool that asks. */
+  | { readonly calls: readonly { readonly name: string; readonly input: unknown }[] }
   /**
    * The result line with these fields laid over it. The exit code is 1 when it has `is_error:
    * true`.
@@ -75,8 +84,18 @@ export type Step =
   /** Stops itself (SIGSTOP). */
   | { readonly stop: true };
 
+/** The turn has ended for a call that waits in the session. */
+export class Deferred extends Error {
+  readonly call: Omit<DeferredCall, 'rest'>;
+  constructor(call: Omit<DeferredCall, 'rest'>) {
+    super('deferred');
+    this.call = call;
+  }
+}
+
 export interface Stage {
   readonly voice: Voice;
+  readonly talk: Talk;
   readonly stdout: Write;
   readonly stderr: Write;
   readonly ignored: Set<string>;
@@ -87,6 +106,10 @@ export interface Stage {
 const POLL_MS = 2;
 const FLOOD_CHUNK_BYTES = 64 * 1024;
 let toolIds = 0;
+const nextToolId = (): string => {
+  toolIds += 1;
+  return `toolu_fake_${process.pid}_${toolIds}`;
+};
 
 export async function runStep(step: Step, stage: Stage): Promise<void> {
   const { voice, stdout, stderr } = stage;
@@ -97,12 +120,15 @@ export async function runStep(step: Step, stage: Stage): Promise<void> {
   else if ('stderr' in step) return stderr(step.stderr);
   else if ('tool' in step) {
     const { name, input, output = 'done', isError = false, during = [] } = step.tool;
-    toolIds += 1;
-    const id = `toolu_fake_${toolIds}`;
+    if (step.tool.asks === true) return askedTool(step.tool, stage);
+    const id = nextToolId();
     await voice.toolUse(id, name, input);
     for (const inner of during) await runStep(inner, stage);
     await voice.toolResult(id, output, isError);
-  } else if ('result' in step) stage.resultCode = (await voice.result(step.result)) ? 1 : 0;
+    await stage.talk.fold();
+  } else if ('calls' in step) await askedCalls(step.calls, stage);
+  else if ('resumed' in step) await runAsked(step.resumed, stage);
+  else if ('result' in step) await giveResult(step.result, stage);
   else if ('waitFor' in step) while (!existsSync(step.waitFor)) await delay(POLL_MS);
   else if ('saysLater' in step) void sayLater(step.saysLater, stdout);
   else if ('touch' in step) writeFileSync(step.touch, '');
@@ -133,6 +159,56 @@ export async function runStep(step: Step, stage: Stage): Promise<void> {
     await forever();
   } else if ('stop' in step) process.kill(process.pid, 'SIGSTOP');
   else await forever();
+}
+
+const MAKE_AGAIN = /make (exactly )?the same call again/i;
+
+/** A call that needs permission. @throws Deferred */
+async function askedTool(tool: AskedTool, stage: Stage): Promise<void> {
+  const id = nextToolId();
+  await stage.voice.toolUse(id, tool.name, tool.input);
+  const isDenied = await runAsked({ ...tool, id }, stage);
+  if (isDenied !== null && MAKE_AGAIN.test(isDenied) && tool.repeats !== false) await askedTool(tool, stage);
+}
+
+type AskedTool = Extract<Step, { tool: unknown }>['tool'];
+
+/** Calls in one message: they are asked about at the same time. @throws Deferred */
+async function askedCalls(calls: readonly AskedTool[], stage: Stage): Promise<void> {
+  const made = calls.map((call) => ({ ...call, id: nextToolId() }));
+  for (const { id, name, input } of made) await stage.voice.toolUse(id, name, input);
+  const results = await Promise.allSettled(made.map((call) => runAsked(call, stage)));
+  const deferred = results.find((result) => result.status === 'rejected');
+  if (deferred !== undefined) throw deferred.reason;
+  const again = calls.filter((_, at) => {
+    const result = results[at];
+    return result?.status === 'fulfilled' && result.value !== null && MAKE_AGAIN.test(result.value);
+  });
+  if (again.length > 0) await askedCalls(again, stage);
+}
+
+/** Null when it has run, else why it was denied. @throws Deferred */
+async function runAsked(
+  { id, name, input, output = 'done', during = [] }: AskedTool & { readonly id: string },
+  stage: Stage,
+): Promise<string | null> {
+  const permission = await stage.talk.permit(id, name, input);
+  if (permission.kind === 'deferred') throw new Deferred({ id, name, input });
+  if (permission.kind === 'denied') {
+    await stage.voice.toolResult(id, permission.message, true);
+    return permission.message;
+  }
+  record({ event: 'tool', pid: process.pid, name, input: permission.input, at: Date.now() });
+  for (const inner of during) await runStep(inner, stage);
+  await stage.voice.toolResult(id, output, false);
+  await stage.talk.fold();
+  return null;
+}
+
+/** The last line of a turn. */
+export async function giveResult(result: Readonly<Record<string, unknown>>, stage: Stage): Promise<void> {
+  stage.resultCode = (await stage.voice.result(result)) ? 1 : 0;
+  if (result['origin'] === undefined) await stage.talk.completed(); // else it is about no message
 }
 
 async function sayLater({ line, when }: { line: string; when: string }, stdout: Write): Promise<void> {

@@ -11,9 +11,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { createTalk, type DeferredCall } from './fake-cli-control.ts';
 import { record } from './fake-cli-journal.ts';
-import { runStep, type Stage, type Step } from './fake-cli-steps.ts';
+import { Deferred, giveResult, runStep, type Stage, type Step } from './fake-cli-steps.ts';
 import { createVoice, type Write } from './fake-cli-voice.ts';
 
 // Set by the wrapper to start faster; not meant for what we start.
@@ -55,24 +55,11 @@ const writer =
   (bytes) =>
     new Promise((resolve) => stream.write(bytes, () => resolve()));
 
-const nothing = async (): Promise<void> => {};
-
-/** Prompts as they come; `hello` is what a greeting is answered with. */
-async function* readPrompts(hello: (line: string) => Promise<void>): AsyncGenerator<string> {
-  if (option('--input-format') !== 'stream-json') {
-    const chunks: Buffer[] = [];
-    for await (const chunk of process.stdin) chunks.push(chunk);
-    yield Buffer.concat(chunks).toString('utf8');
-    return;
-  }
-  for await (const line of createInterface({ input: process.stdin })) {
-    const message = JSON.parse(line);
-    if (message.type === 'user') yield message.message.content;
-    else {
-      const response = { subtype: 'success', request_id: message.request_id };
-      await hello(`${JSON.stringify({ type: 'control_response', response })}\n`);
-    }
-  }
+/** All of stdin. */
+async function readText(): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 function parsePrompt(prompt: string): { text: string; steps: readonly Step[] } {
@@ -82,9 +69,20 @@ function parsePrompt(prompt: string): { text: string; steps: readonly Step[] } {
   return { text: prompt.slice(0, at).trim(), steps: directive.fake };
 }
 
+/** A resumed session: the call that waited, then the rest of its turn. */
+const goOn = (call: DeferredCall): { text: string; steps: readonly Step[] } => ({
+  text: 'resumed',
+  // as: written by this CLI
+  steps: [{ resumed: call }, ...(call.rest as readonly Step[])],
+});
+
+const ABORTED = { subtype: 'error_during_execution', is_error: true, terminal_reason: 'aborted_streaming' };
+const DEFERRED = { stop_reason: 'tool_deferred', terminal_reason: 'tool_deferred', result: '' };
+
 async function main(): Promise<void> {
   const resume = option('--resume');
-  const sessionId = resume ?? option('--session-id') ?? randomUUID();
+  const forks = argv.includes('--fork-session');
+  const sessionId = (forks ? null : resume) ?? option('--session-id') ?? randomUUID();
   const ignored = new Set<string>();
   process.on('exit', (code) => record({ event: 'end', pid, code, at: Date.now() }));
   for (const [signal, code] of Object.entries(SIGNAL_CODES)) {
@@ -107,8 +105,18 @@ async function main(): Promise<void> {
   });
 
   const stdout = writer(process.stdout);
+  const voice = createVoice(stdout, sessionId);
+  const talk = createTalk({
+    stdout,
+    sessionId,
+    resumes: resume !== null,
+    allowedTools: argv.flatMap((arg) => /^--allowedTools=(\w+)/.exec(arg)?.[1] ?? []),
+    asksHost: argv.includes('--permission-prompt-tool=stdio'),
+    answers: !has('silent'),
+  });
   const stage: Stage = {
-    voice: createVoice(stdout, sessionId),
+    voice,
+    talk,
     stdout,
     stderr: writer(process.stderr),
     ignored,
@@ -120,20 +128,45 @@ async function main(): Promise<void> {
   const closes = Boolean(env['FAKE_CLOSE_STDIN']) || has('closesStdin');
   if (closes) closeSync(0);
   if (has('ignoresStdin')) await runStep({ hang: true }, stage);
-  const answer = async (prompt: string): Promise<void> => {
-    const firstLine = prompt.split('\n', 1).join('').slice(0, 200);
-    record({ event: 'prompt', pid, bytes: Buffer.byteLength(prompt), firstLine, at: Date.now() });
+  /** Does steps, up to an interrupt or a call that waits in the session. */
+  const perform = async (steps: readonly Step[], interrupted: Promise<'interrupted'>): Promise<void> => {
+    for (const [at, step] of steps.entries()) {
+      try {
+        const done = runStep(step, stage);
+        done.catch(() => undefined);
+        const how = await Promise.race([done, interrupted]);
+        if (how === 'interrupted') {
+          await giveResult(ABORTED, stage);
+          return;
+        }
+      } catch (error) {
+        if (!(error instanceof Deferred)) throw error;
+        talk.defer({ ...error.call, rest: steps.slice(at + 1) });
+        await giveResult({ ...DEFERRED, deferred_tool_use: error.call }, stage);
+        return;
+      }
+    }
+  };
+  const answer = async (prompt: string | DeferredCall): Promise<void> => {
+    const interrupted = talk.interrupted().then(() => 'interrupted' as const);
     stage.resultCode = null;
-    const { text, steps } = parsePrompt(prompt);
-    if (!has('silent')) await stage.voice.init();
-    for (const step of steps) await runStep(step, stage);
+    const { text, steps } = typeof prompt === 'string' ? parsePrompt(prompt) : goOn(prompt);
+    if (typeof prompt === 'string') {
+      const firstLine = prompt.split('\n', 1).join('').slice(0, 200);
+      record({ event: 'prompt', pid, bytes: Buffer.byteLength(prompt), firstLine, at: Date.now() });
+    }
+    if (!has('silent')) await voice.init();
+    await perform(steps, interrupted);
     if (stage.resultCode !== null) return;
     if (has('silent')) process.exit(0);
-    if (!steps.some((step) => 'delta' in step || 'deltas' in step)) await stage.voice.delta(`fake: ${text}`);
-    stage.resultCode = (await stage.voice.result({})) ? 1 : 0;
+    if (!steps.some((step) => 'delta' in step || 'deltas' in step)) await voice.delta(`fake: ${text}`);
+    await giveResult({}, stage);
   };
   if (closes || env['FAKE_IGNORE_STDIN']) await answer('');
-  else for await (const prompt of readPrompts(has('silent') ? nothing : stdout)) await answer(prompt);
+  else if (option('--input-format') !== 'stream-json') await answer(await readText());
+  else {
+    for await (const turn of talk.turns()) await answer('uuid' in turn ? turn.text : turn);
+  }
   process.exit(stage.resultCode ?? 0);
 }
 

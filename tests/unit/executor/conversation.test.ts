@@ -270,7 +270,7 @@ describe('a call that a person has to decide', () => {
 
 describe('approvals of earlier executions', () => {
   it('that the prompt reports are over with the run; others keep the job waiting', async () => {
-    const known = { open: ['a0', 'b0'], reported: ['a0'] };
+    const known = { ...NO_APPROVALS, open: ['a0', 'b0'], reported: ['a0'] };
     const { people, conversation } = setUp({ known });
     people.put({ id: 'a0', jobId: 'j', status: 'allowed', decision: ALLOW });
     people.put({ id: 'b0', jobId: 'j' });
@@ -280,10 +280,20 @@ describe('approvals of earlier executions', () => {
   });
 
   it('that the prompt reports do not keep the process from its next turn', async () => {
-    const { people, conversation } = setUp({ known: { open: ['a0'], reported: ['a0'] } });
+    const { people, conversation } = setUp({ known: { ...NO_APPROVALS, open: ['a0'], reported: ['a0'] } });
     people.put({ id: 'a0', jobId: 'j', status: 'denied', decision: DENY });
     expect(conversation.isOpen).toBe(false);
     expect(await conversation.end(false)).toBe(false);
+  });
+
+  it('that the CLI has lost from its session are granted from now on', async () => {
+    const { people, says, conversation } = setUp({
+      known: { ...NO_APPROVALS, open: ['a0'], deferred: ['a0'] },
+    });
+    people.put({ id: 'a0', jobId: 'j', status: 'allowed', decision: ALLOW, waits: 'deferred' });
+    await says({ problem: wireError('execution.lost', 'the call is gone') });
+    expect(await conversation.end(false)).toBe(true);
+    expect(people.all.get('a0')).toMatchObject({ waits: 'granted', used: false });
   });
 
   it('of the session that are over are denied, once', async () => {
