@@ -40,6 +40,7 @@ export function createAppServerTranslator(request: ResolvedPrompt): Translator {
   let turns = 0;
   let before: TokenCounts | null = null;
   let usage: Usage | null = null;
+  let inThread: TokenCounts | null = null;
   let ended: 'completed' | 'interrupted' | 'failed' | null = null;
   let failure: TurnError | null = null;
   let hopeless: WireError | null = null;
@@ -149,6 +150,7 @@ export function createAppServerTranslator(request: ResolvedPrompt): Translator {
   /** What the thread had used before is in the first report: its total without its last request. */
   function onUsage({ total, last }: { total: AppTokens; last: AppTokens }): readonly ExecutionEvent[] {
     const all = countsOf(total);
+    inThread = all;
     before ??= difference(all, countsOf(last));
     usage = { ...difference(all, before), costUsd: null, costBasis: 'unknown' };
     return [{ kind: 'usage', usage }];
@@ -211,7 +213,8 @@ export function createAppServerTranslator(request: ResolvedPrompt): Translator {
       return hopeless;
     },
     get progress() {
-      return { turns, usage, byModel: usage === null || model === null ? {} : { [model]: usage } };
+      const byModel = usage === null || model === null ? {} : { [model]: usage };
+      return { turns, usage, byModel, sessionTokens: inThread };
     },
     end(exit, stderrTail) {
       const all = [...texts, ...partial.values()].filter((text) => text.trim() !== '');
