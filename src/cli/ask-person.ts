@@ -69,7 +69,11 @@ export function createAsker({ output, editor, get, decide, readFile }: AskerOpti
       if (signal.aborted) return;
       if (error instanceof ApiError && error.code === 'approval.already_decided')
         output.note('it was decided elsewhere, or is over', 'dim');
-      else output.noteLines(failureMessage(error, null).text, 'red');
+      else
+        output.noteLines(
+          `${failureMessage(error, null).text}\nleft open: bullpen approvals show ${id}`,
+          'red',
+        );
     } finally {
       open.delete(id);
     }

@@ -57,23 +57,24 @@ export function createChat(options: ChatOptions): Chat {
   let current: Job | null = null;
   let following: Promise<void> | null = null;
   let interrupted = false;
+  /** Calls of the server that have no answer yet. */
+  let sending = 0;
   let interrupting: Promise<void> = Promise.resolve();
   let exitCode: number = EXIT.succeeded;
 
   function follow(job: Job): void {
     turns.push(job);
     onBusy(true);
-    following ??= followTurns().finally(() => {
-      following = null;
-      onBusy(false);
-    });
+    following ??= followTurns();
   }
 
   async function followTurns(): Promise<void> {
     const { signal } = stop;
     for (let job = turns.shift(); job !== undefined && !signal.aborted; job = turns.shift()) {
       if (current !== null) output.note(`> ${job.prompt}`, 'cyan');
-      [current, interrupted] = [job, false];
+      const isWanted = current !== null || !interrupted; // else Ctrl-C came before its job
+      [current, interrupted] = [job, !isWanted];
+      if (!isWanted) interruptTurn(job.sessionId);
       try {
         exitCode = await followJob(job, {
           server,
@@ -91,13 +92,32 @@ export function createChat(options: ChatOptions): Chat {
         exitCode = code;
       }
     }
-    current = null;
+    // At once, with no turn between: a turn that comes now begins a new round.
+    [current, interrupted, following] = [null, false, null];
+    onBusy(false);
+  }
+
+  /** A call of the server, or of the one that takes its place. */
+  async function toServer<T>(send: (client: Client) => Promise<T>): Promise<T> {
+    sending += 1;
+    try {
+      for (;;) {
+        try {
+          return await send(server.client);
+        } catch (error) {
+          await server.replace(error, session?.cwd ?? request.cwd, stop.signal);
+        }
+      }
+    } finally {
+      sending -= 1;
+    }
   }
 
   /** The session; made for the first message. */
   async function open(): Promise<Pick<Session, 'id' | 'cwd'>> {
     if (session !== null) return session;
-    session = await createSession(server.client, request);
+    const idempotencyKey = randomUUID();
+    session = await toServer((client) => createSession(client, request, idempotencyKey));
     output.note(`session ${session.id}`, 'dim');
     return session;
   }
@@ -107,31 +127,35 @@ export function createChat(options: ChatOptions): Chat {
     if (delivery === 'next' && current !== null)
       output.note('this is the next turn; /steer TEXT reaches the running one', 'dim');
     const message: MessageRequest & { delivery: typeof delivery } = { prompt, delivery };
-    follow(await server.client.sessions.message(id, message, { idempotencyKey: randomUUID() }));
+    const options = { idempotencyKey: randomUUID() };
+    follow(await toServer(({ sessions }) => sessions.message(id, message, options)));
     return 'goes on';
   }
 
   async function steer(prompt: string): Promise<Handled> {
     const { id } = await open();
-    const { delivered, jobId } = await server.client.sessions.steer(id, prompt, {
-      idempotencyKey: randomUUID(),
-    });
+    const options = { idempotencyKey: randomUUID() };
+    const { delivered, jobId } = await toServer(({ sessions }) => sessions.steer(id, prompt, options));
     if (delivered === 'steered') return 'goes on';
     output.note('no turn takes it now; it is the next turn', 'dim');
-    follow(await server.client.get(jobId));
+    follow(await toServer((client) => client.get(jobId)));
     return 'goes on';
   }
 
   function interrupt(): boolean {
-    if (session === null || current === null || interrupted) return false;
+    if (interrupted || (current === null && sending === 0)) return false;
     interrupted = true;
     output.note('stopping the turn; Ctrl-C again leaves the chat', 'yellow');
+    if (session !== null && current !== null) interruptTurn(session.id);
+    return true;
+  }
+
+  function interruptTurn(id: string): void {
     const signal = AbortSignal.timeout(INTERRUPT_WITHIN_MS);
-    interrupting = server.client.sessions.interrupt(session.id, { signal }).then(
+    interrupting = server.client.sessions.interrupt(id, { signal }).then(
       () => {},
       (error: unknown) => output.noteLines(failureMessage(error, null).text, 'red'),
     );
-    return true;
   }
 
   const COMMANDS: Readonly<Record<string, ChatCommand>> = {
@@ -212,6 +236,7 @@ export function createChat(options: ChatOptions): Chat {
         return await handle(text);
       } catch (error) {
         if (!(error instanceof ApiError) || session === null) throw error;
+        if (current === null) interrupted = false;
         output.noteLines(failureMessage(error, null).text, 'red');
         return 'goes on';
       }
@@ -233,13 +258,18 @@ export function createChat(options: ChatOptions): Chat {
  * A session for `request`. A person is there, so a CLI that can ask does, unless the request says
  * what to do.
  */
-async function createSession(client: Pick<Client, 'sessions'>, request: SessionRequest): Promise<Session> {
-  if (request.onPermissionDenied !== undefined) return client.sessions.create(request);
+async function createSession(
+  client: Pick<Client, 'sessions'>,
+  request: SessionRequest,
+  idempotencyKey: string,
+): Promise<Session> {
+  const options = { idempotencyKey };
+  if (request.onPermissionDenied !== undefined) return client.sessions.create(request, options);
   try {
-    return await client.sessions.create({ ...request, onPermissionDenied: 'ask' });
+    return await client.sessions.create({ ...request, onPermissionDenied: 'ask' }, options);
   } catch (error) {
     const cannotAsk = error instanceof ApiError && error.code === 'provider.unsupported_option';
     if (!cannotAsk) throw error;
-    return client.sessions.create(request);
+    return client.sessions.create(request, { idempotencyKey: `${idempotencyKey}-report` });
   }
 }
