@@ -27,7 +27,7 @@ const RECORDS = `SELECT id, kind, explicit, name, status, status_reason AS statu
   last_activity_at AS lastActivityAt, closed_at AS closedAt, tags, metadata,
   CASE WHEN json_valid(fork) THEN fork ->> '$.sessionId' END AS forkedFrom FROM sessions`;
 
-const OF_JOBS = `SELECT session_id AS id, 'chat' AS kind, 0 AS explicit, NULL AS name, ${STATUS} AS status,
+const OF_JOBS = `SELECT made.session_id AS id, 'chat' AS kind, 0 AS explicit, NULL AS name, ${STATUS} AS status,
   iif(last.finished_at IS NULL, NULL, ${ERROR}) AS statusReason, one.project, one.principal, one.provider,
   one.model, one.cwd, (SELECT native_session_id FROM job_sessions WHERE job_sessions.session_id = made.session_id
     ORDER BY job_id DESC LIMIT 1) AS nativeSessionId, last.node, made.turns, one.created_at AS createdAt,
