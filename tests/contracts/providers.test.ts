@@ -218,6 +218,15 @@ describe.each(Object.entries(PROVIDERS))('%s', (_, create) => {
     expect(stdin + later).toContain('the-prompt-itself');
   });
 
+  it('refuses to ask a person exactly if it cannot', () => {
+    const refused = provider
+      .unsupported({ ...request, onPermissionDenied: 'ask' })
+      .map(({ option }) => option);
+    expect(refused).toEqual(provider.capabilities.approvals ? [] : ['onPermissionDenied']);
+    if (provider.capabilities.approvals || provider.capabilities.steer)
+      expect(provider.control).toBeDefined();
+  });
+
   it('supports a plain prompt, names a binary, and asks for no denied variable', () => {
     expect(provider.unsupported(request)).toEqual([]);
     expect(provider.binaries.length).toBeGreaterThan(0);

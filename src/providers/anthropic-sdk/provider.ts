@@ -70,6 +70,7 @@ function unsupportedOptions(request: ResolvedPrompt): readonly Unsupported[] {
       ['effort', request.effort !== null, ONE_CALL],
       ['allowedTools', request.allowedTools.length > 0, ONE_CALL],
       ['disallowedTools', request.disallowedTools.length > 0, ONE_CALL],
+      ['onPermissionDenied', request.onPermissionDenied === 'ask', ONE_CALL],
       ['background', request.background === 'wait', ONE_CALL],
     ]),
   ];

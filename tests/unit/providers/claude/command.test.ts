@@ -117,6 +117,31 @@ describe('the claude command line', () => {
     },
   );
 
+  it('asks by the control protocol, and sees each call, in a job that asks', () => {
+    const asks = command({ onPermissionDenied: 'ask' });
+    expect(asks.args).toEqual([...BASE, '--permission-prompt-tool=stdio', ...PLAIN.slice(BASE.length)]);
+    expect(JSON.parse(asks.opening ?? '').request.hooks).toEqual({
+      PreToolUse: [{ matcher: '*', hookCallbackIds: ['call'], timeout: 604_800 }],
+    });
+    expect(command({}, { watchesCalls: true })).toEqual(asks);
+  });
+
+  it('goes on with a call that waits without any message', () => {
+    const { args, stdin } = command({}, { nativeSessionId: SESSION, resumesCall: true });
+    expect([args, stdin]).toEqual([[...PLAIN, `--resume=${SESSION}`], '']);
+  });
+
+  it('goes on with a copy of a session', () => {
+    const { args } = command({}, { nativeSessionId: SESSION, fork: true });
+    expect(args).toEqual([...PLAIN, `--resume=${SESSION}`, '--fork-session']);
+    expect(command({}, { fork: true }).args).toEqual(PLAIN);
+  });
+
+  it("allows what the session's rules allow", () => {
+    const { args } = command({ allowedTools: ['Read'] }, { sessionRules: ['Bash(git *)'] });
+    expect(args).toEqual([...PLAIN, '--allowedTools=Read', '--allowedTools=Bash(git *)']);
+  });
+
   it('leaves the settings of a trusted workspace alone', () => {
     expect(command({}, { trustedWorkspace: true }).args).toEqual([
       ...BASE,
