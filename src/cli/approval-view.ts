@@ -66,11 +66,18 @@ function toolView(
   maxLines: number,
 ): readonly ViewLine[] {
   const title = (what: string): ViewLine => ({ text: `${tool} wants to ${what}`, style: 'bold' });
-  const { command, description, file_path: path, ...rest } = input;
+  const { command, description, reason, file_path: path, ...rest } = input;
+  const why = [description, reason]
+    .filter((text) => typeof text === 'string')
+    .map((text) => dim(`  ${oneLine(text, 400)}`));
   if (typeof command === 'string') {
-    const why = typeof description === 'string' ? [dim(`  ${oneLine(description, 400)}`)] : [];
-    const { command: _, description: __, ...others } = input;
+    const others = { ...(path === undefined ? {} : { file_path: path }), ...rest };
     return [title('run'), ...command.split('\n').map(plain), ...why, ...restView(others)];
+  }
+  if (Array.isArray(rest['changes']) && rest['changes'].every(isPatch)) {
+    const { changes, ...others } = rest;
+    const lines = rest['changes'].flatMap(patchView);
+    return [title('change files'), ...cutLines(lines, maxLines), ...why, ...restView(others)];
   }
   if (typeof path === 'string') {
     const changed = changesOf(path, rest, readFile);
@@ -79,7 +86,8 @@ function toolView(
       return [
         title(`change ${oneLine(path)}`),
         ...cutLines(lines.map(diffView), maxLines),
-        ...restView({ ...(description === undefined ? {} : { description }), ...others }),
+        ...why,
+        ...restView(others),
       ];
     }
   }
@@ -100,6 +108,34 @@ function changesOf(
     return { lines: lineDiff(readFile(path) ?? '', content), others: { ...others, ...given(unread) } };
   }
   return null;
+}
+
+interface Patch {
+  readonly path: string;
+  readonly diff: string;
+  readonly kind: unknown;
+}
+
+const isPatch = (value: unknown): value is Patch =>
+  typeof value === 'object' &&
+  value !== null &&
+  'path' in value &&
+  typeof value.path === 'string' &&
+  'diff' in value &&
+  typeof value.diff === 'string' &&
+  'kind' in value;
+
+/** The changes of one file, as codex asks for them. */
+function patchView({ path, diff, kind }: Patch): readonly ViewLine[] {
+  const lines = diff.replace(/\n$/, '').split('\n');
+  return [
+    { text: `  ${oneLine(path)} ${oneLine(JSON.stringify(kind) ?? '')}` },
+    ...lines.map((line): ViewLine => {
+      const text = `    ${line}`;
+      if (line.startsWith('+')) return { text, style: 'green' };
+      return line.startsWith('-') ? { text, style: 'red' } : { text, style: 'dim' };
+    }),
+  ];
 }
 
 const given = (fields: Fields): Fields =>
@@ -124,9 +160,10 @@ export function questionView(question: Question): readonly ViewLine[] {
   ];
 }
 
-/** Each field as `name: value`, longer texts in lines of their own. */
+/** Each field that has a value as `name: value`, longer texts in lines of their own. */
 function restView(fields: Fields): readonly ViewLine[] {
   return Object.entries(fields).flatMap(([name, value]): ViewLine[] => {
+    if (value === null || value === undefined) return [];
     const text = typeof value === 'string' ? value : JSON.stringify(value, null, 2);
     const [first = '', ...more] = text.split('\n');
     if (more.length === 0) return [plain(`${name}: ${first}`)];
@@ -139,7 +176,7 @@ const dim = (text: string): ViewLine => ({ text, style: 'dim' });
 
 function cutLines(lines: readonly ViewLine[], max: number): readonly ViewLine[] {
   if (lines.length <= max) return lines;
-  return [...lines.slice(0, max), dim(`    … ${lines.length - max} more lines`)];
+  return [...lines.slice(0, max), dim(`    … ${lines.length - max} more lines: bullpen approvals show`)];
 }
 
 const fieldsOf = (input: unknown): Fields =>
@@ -154,6 +191,8 @@ function subjectOf(input: unknown): string {
   return JSON.stringify(input) ?? '';
 }
 
+/** The tools of claude and codex that run a command. */
+const SHELLS = ['Bash', 'shell'];
 /** A command of one program, whose second word may be what it does. */
 const SIMPLE = /^([\w.+-]+)(?: ([a-z][a-z-]*)(?= |$))?(?: [^;&|<>$`()\n\\]*)?$/;
 
@@ -164,10 +203,10 @@ const SIMPLE = /^([\w.+-]+)(?: ([a-z][a-z-]*)(?= |$))?(?: [^;&|<>$`()\n\\]*)?$/;
 export function ruleLike({ kind, tool, input }: Pick<Approval, 'kind' | 'tool' | 'input'>): string | null {
   if (kind !== 'tool') return null;
   const { command } = fieldsOf(input);
-  if (tool !== 'Bash' || typeof command !== 'string') return tool;
+  if (typeof command !== 'string' || !SHELLS.includes(tool)) return tool;
   const [, program, action] = SIMPLE.exec(command.trim()) ?? [];
   if (program === undefined) return null;
-  return action === undefined ? `Bash(${program} *)` : `Bash(${program} ${action} *)`;
+  return action === undefined ? `${tool}(${program} *)` : `${tool}(${program} ${action} *)`;
 }
 
 /** The labels of the options with these numbers or labels, or the words as they are. */

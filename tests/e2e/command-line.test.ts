@@ -12,6 +12,7 @@ import { stringify } from 'yaml';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
+import type { Turn } from '../../src/protocol/session.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { descendants, isAlive, processesWithMarker } from '../helpers/proc.ts';
 import { CACHE_DIR } from '../helpers/redis-private.ts';
@@ -491,5 +492,47 @@ describe('bullpen doctor', () => {
     const { code, out } = await type(newPlace(), ['doctor'], { env: { BULLPEN_CONCURRENCY: 'many' } });
     expect(code).toBe(1);
     expect(out).toMatch(/^BAD server .*concurrency \(BULLPEN_CONCURRENCY\)/m);
+  });
+});
+
+describe('bullpen chat', () => {
+  it('talks in one session over lines of stdin, and a later command goes on with it', async () => {
+    const place = newPlace();
+    const lines = '[[reply: one]]\n[[reply: two]]\n';
+    const chat = await type(place, ['chat', '--name', 'mine'], { stdin: lines });
+    expect([chat.code, chat.out], chat.err).toEqual([0, 'one\ntwo\n']);
+    expect(chat.err).toContain('to go on: bullpen chat --session ');
+    expect(marked(place)).toEqual([]);
+
+    const more = await type(place, ['run', '[[reply: three]]', '--continue']);
+    expect([more.code, more.out], more.err).toEqual([0, 'three\n']);
+    const serve = start(place, ['serve'], { env: { BULLPEN_PORT: '0' } });
+    const last = await type(place, ['chat', '--session', 'last'], { stdin: '[[reply: four]]' });
+    expect([last.code, last.out], last.err).toEqual([0, 'four\n']);
+    const { out } = await type(place, ['sessions', '--json']);
+    const [session, ...others] = JSON.parse(out).data;
+    expect(others).toEqual([]);
+    expect(session).toMatchObject({ name: 'mine', turns: 4, status: 'ready' });
+    const { out: shown } = await type(place, ['sessions', 'show', session.id, '--json']);
+    const turns: Turn[] = JSON.parse(shown).turns;
+    expect(turns.map(({ outcome }) => outcome?.text)).toEqual(['one', 'two', 'three', 'four']);
+    expect(new Set(turns.map(({ outcome }) => outcome?.nativeSessionId)).size).toBe(1);
+    serve.child.kill('SIGTERM');
+    expect((await serve.ended).code).toBe(0);
+  });
+
+  it('stops the turn at the first Ctrl-C and goes on; the CLI and its tool end', async () => {
+    const place = newPlace();
+    const prompt = `${tool('tail -f /dev/null')} never`;
+    const chat = start(place, ['chat', prompt, '--allowed-tools', 'Bash'], {
+      stdin: '[[reply: still here]]',
+    });
+    await eventually(() => chat.err().includes('tool Bash'), PATIENCE);
+    chat.child.kill('SIGINT');
+    const { code, out, err } = await chat.ended;
+    expect([code, out], err).toEqual([0, 'still here\n']);
+    expect(err).toContain('stopping the turn');
+    expect(err).toMatch(/^cancelled · /m);
+    await eventually(() => marked(place).length === 0, PATIENCE);
   });
 });

@@ -66,11 +66,29 @@ describe('what a person reads before a decision', () => {
     expect(viewOf('odd', 'text')).toEqual(['odd wants to run', '    input: text']);
   });
 
+  it('has the command and the changes of codex', () => {
+    const command = { command: 'git push', cwd: '/work', reason: 'To publish it' };
+    expect(viewOf('shell', command)).toEqual([
+      'shell wants to run',
+      '    git push',
+      '  To publish it',
+      '    cwd: /work',
+    ]);
+    const changes = [{ path: '/work/a', kind: { type: 'update' }, diff: '@@ -1 +1 @@\n-one\n+two\n' }];
+    expect(viewOf('file_change', { changes, grantRoot: null, reason: null })).toEqual([
+      'file_change wants to change files',
+      '  /work/a {"type":"update"}',
+      '    @@ -1 +1 @@',
+      '    -one',
+      '    +two',
+    ]);
+  });
+
   it('is cut for a terminal only in the middle of an edit, and says so', () => {
     const content = Array.from({ length: 100 }, (_, line) => String(line)).join('\n');
     const lines = viewOf('Write', { file_path: '/a', content, mode: 1 });
     expect(lines).toHaveLength(43);
-    expect(lines.slice(-2)).toEqual(['    … 60 more lines', '    mode: 1']);
+    expect(lines.slice(-2)).toEqual(['    … 60 more lines: bullpen approvals show', '    mode: 1']);
   });
 });
 
@@ -101,6 +119,7 @@ describe('the rule for calls like one', () => {
   it.each([
     ['Bash', { command: 'git push origin main' }, 'Bash(git push *)'],
     ['Bash', { command: 'ls -l' }, 'Bash(ls *)'],
+    ['shell', { command: 'npm test' }, 'shell(npm test *)'],
     ['Bash', { command: 'npm test' }, 'Bash(npm test *)'],
     ['Bash', { command: 'git push; rm -rf /' }, null],
     ['Bash', { command: 'echo $(id)' }, null],
