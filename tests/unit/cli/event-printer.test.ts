@@ -58,6 +58,37 @@ describe('a job that is shown', () => {
     ]);
   });
 
+  it('names the commands for what it asks, and says how it was decided', () => {
+    const approval = {
+      ...{ id: 'A', jobId: 'j', sessionId: 's', project: 'default', kind: 'tool', tool: 'Bash' },
+      ...{ input: { command: 'git push' }, questions: null, status: 'pending', createdAt: '', expiresAt: '' },
+      ...{ decidedBy: null, decidedAt: null },
+    } as const;
+    const question = {
+      ...approval,
+      kind: 'question',
+      questions: [{ question: 'Why?', header: null, options: [], multiSelect: false }],
+    } as const;
+    const { err } = print([
+      { kind: 'approval.requested', approval },
+      { kind: 'approval.requested', approval: question },
+      { kind: 'job.waiting', waitReason: 'approval' },
+      { kind: 'approval.decided', approvalId: 'A', status: 'allowed', decidedBy: 'key:k' },
+      { kind: 'approval.decided', approvalId: 'A', status: 'expired', decidedBy: null },
+      { kind: 'job.running', executionId: 'e', node: 'n', attempt: 2 },
+      { kind: 'message.delivered', messageId: 'm', delivered: 'steered' },
+    ]);
+    expect(err.slice(0, -1)).toEqual([
+      'waits for an answer: Bash git push (bullpen approve A, or bullpen deny A)',
+      'waits for an answer: question: Why? (bullpen answer A TEXT)',
+      'the job waits for an answer, without a process',
+      'allowed by key:k',
+      'expired',
+      'the job goes on',
+      'the running turn has your message',
+    ]);
+  });
+
   it('ignores kinds it does not know', () => {
     const future = { kind: 'hologram', text: 'x' } as unknown as EventBody; // of a newer server
     expect(print([future]).out).toBe('done\n');

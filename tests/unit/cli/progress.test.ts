@@ -41,6 +41,25 @@ describe('the state of a job', () => {
     expect(state.line(moment(65))).toBe(`queued (limit until ${formatTime(inAnHour, new Date())}), 1:05`);
   });
 
+  it('waits for an answer, with and without a process', () => {
+    const approval = { kind: 'approval.requested', approval: {} } as unknown as EventBody; // not read
+    const waiting = { kind: 'job.waiting', waitReason: 'approval' } as const;
+    const decided = {
+      kind: 'approval.decided',
+      approvalId: 'a',
+      status: 'allowed',
+      decidedBy: null,
+    } as const;
+    expect(stateAt([3, running], [5, approval]).line(moment(10))).toBe('waits for an answer 0:05');
+    expect(stateAt([5, approval], [10, waiting]).line(moment(11))).toBe('waits for an answer 0:01');
+    expect(stateAt([5, approval], [10, decided]).line(moment(11))).toBe('running 0:01');
+    expect(stateAt([10, waiting], [20, decided], [20, { kind: 'job.queued' }]).line(moment(21))).toBe(
+      'queued, 0:01',
+    );
+    const state = new JobState(aJob({ status: 'waiting', waitReason: 'approval' }));
+    expect(state.line(moment(2))).toBe('waits for an answer 0:02');
+  });
+
   it('runs, waits for its time, and is tried again', () => {
     expect(stateAt([3, running]).line(moment(45))).toBe('running 0:42');
     const delayed = { kind: 'job.scheduled', waitReason: 'delayed', scheduledFor: due(100) } as const;
