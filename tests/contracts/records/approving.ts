@@ -1,4 +1,4 @@
-import { ulid } from 'ulid';
+import { monotonicFactory, ulid } from 'ulid';
 import { describe, expect, it } from 'vitest';
 import type { Decision } from '../../../src/protocol/approval.ts';
 import type { OwnedAct } from '../../../src/protocol/audit.ts';
@@ -36,10 +36,12 @@ export async function talking(bench: Bench, request: Partial<ResolvedPrompt> = {
   return claim;
 }
 
+const newId = monotonicFactory();
+
 /** Opens an approval, and returns its id. */
 export async function ask(bench: Bench, claim: Claim, callId: string, inMs = WEEK_MS): Promise<string> {
   const expiresAt = (await bench.now()) + inMs;
-  const opened = await bench.approvals.open(claim, { id: ulid(), ask: askOf(callId), expiresAt });
+  const opened = await bench.approvals.open(claim, { id: newId(), ask: askOf(callId), expiresAt });
   if (opened === null) throw new Error('the execution is not current');
   return opened.approvalId;
 }

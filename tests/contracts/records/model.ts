@@ -3,13 +3,16 @@
  * same on both. It keeps no sets: the jobs say which is pending, first in a lane, or lost.
  * It forgets nothing, so a sequence must be shorter than the time that Redis keeps a finished job.
  */
+
+import { wireError } from '../../../src/errors.ts';
 import type { EventBody, StoredEvent } from '../../../src/protocol/event.ts';
 import { isFinished, type JobStatus } from '../../../src/protocol/job.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
-import { EXPIRED } from '../../../src/records/claims.ts';
+import { EXPIRED, UNANSWERED } from '../../../src/records/claims.ts';
 import type { Claim, FinishResult, JobRecord, NewJob, TimedEvent } from '../../../src/records/ports.ts';
 import { lanesOf, scoreOf } from '../../../src/records/record-codec.ts';
 import { CALLER_LIMITS, LEASE_MS, LOST_BACKOFF_MS } from '../../helpers/redis-records.ts';
+import { createModelApprovals, type Left } from './model-approvals.ts';
 import type { RandomSteps } from './random.ts';
 
 const PARKED_MS = 15_000; // as in waiting.lua
@@ -23,6 +26,8 @@ interface Job extends Omit<{ -readonly [Key in keyof JobRecord]: JobRecord[Key] 
   /** The priority that was changed; null: that of the request. */
   priority: number | null;
   deadline: number | null;
+  /** When the first of the approvals expires that it waits for. */
+  waitUntil: number;
   /** Its place in each lane it has entered. */
   readonly lanes: Map<string, number>;
   /** The node that has the transcript of its session. */
@@ -57,6 +62,13 @@ const by =
 export function createModel(): RandomSteps {
   let now = 1_790_000_000_000;
   const jobs = new Map<string, Job>();
+  /** The node of each session that has a record. */
+  const sessions = new Map<string, string | null>();
+  function ensureSession(id: string): boolean {
+    const first = jobs.get(id);
+    if (!sessions.has(id) && first?.sessionId === id) sessions.set(id, first.sessionNode);
+    return sessions.has(id);
+  }
   const nodes = new Map<string, number>();
   const states = new Map<
     string,
@@ -93,6 +105,24 @@ export function createModel(): RandomSteps {
   const keys = new Map<string, { readonly id: string; readonly fingerprint: string }>();
   const log: string[] = [];
   const all = (which: (job: Job) => boolean): Job[] => [...jobs.values()].filter(which);
+  const { approvals, messages, ...asked } = createModelApprovals({
+    now: () => now,
+    job: (id) => jobs.get(id),
+    isStopped: (id) => jobs.get(id)?.cancel !== 'none',
+    emit(id, body) {
+      const job = jobs.get(id);
+      if (job !== undefined) emit(job, body);
+    },
+    note: (entry) => void log.push(entry),
+    onRule: ensureSession,
+    onOver(id) {
+      const job = jobs.get(id);
+      if (job?.status !== 'waiting') return;
+      const left = asked.leftOf(job);
+      waitForAnswers(job, left);
+      if (left.pending === 0) touch(job);
+    },
+  });
 
   function touch(job: Job): void {
     job.rev += 1;
@@ -126,7 +156,8 @@ export function createModel(): RandomSteps {
     }
     for (const lane of job.lanes.keys()) job.lanes.set(lane, 0);
     Object.assign(job, { waitReason: null, given: null });
-    job.pin ??= job.sessionId === job.id ? null : (jobs.get(job.sessionId)?.sessionNode ?? null);
+    const { sessionId } = job;
+    if (sessionId !== job.id) job.pin ??= sessions.get(sessionId) ?? jobs.get(sessionId)?.sessionNode ?? null;
     if (job.pin !== null) job.pinnedSince ??= now;
     return true;
   }
@@ -166,7 +197,18 @@ export function createModel(): RandomSteps {
       touch(head);
     }
   }
+  function waitForAnswers(job: Job, { pending, expiresAt }: Left): void {
+    if (pending === 0) {
+      becomeDue(job);
+      return;
+    }
+    job.waitUntil = expiresAt;
+    if (job.status === 'waiting') return;
+    Object.assign(job, { status: 'waiting', waitReason: 'approval', scheduledFor: null });
+    emit(job, { kind: 'job.waiting', waitReason: 'approval' });
+  }
   function settle(job: Job, status: JobStatus, outcome: Outcome): void {
+    asked.leave(job);
     if (job.status === 'running') released.delete(job.id);
     else released.add(job.id);
     Object.assign(job, {
@@ -196,24 +238,46 @@ export function createModel(): RandomSteps {
     }
     return true;
   }
-  function end(job: Job, outcome: Outcome, retryable: boolean, backoffMs: number): FinishResult {
+  function end(
+    job: Job,
+    outcome: Outcome,
+    retryable: boolean,
+    backoffMs: number,
+    parked = false,
+  ): FinishResult {
     const { executionId } = job;
+    asked.refuseMessages(job);
     emit(job, { kind: 'execution.finished', executionId, outcome } as EventBody); // it has one
     const { sessionNode, request } = job;
     const continues = sessionNode !== null && request.retryMode !== 'restart';
     const interrupted = ['execution.lost', 'execution.overloaded'].includes(outcome.error?.code ?? '');
+    const isLost = outcome.error?.code === 'execution.lost';
+    if (job.cancel === 'none' && (parked || (isLost && continues))) {
+      const open = asked.leftOf(job);
+      if (parked) asked.dropOffered(open, job.attempt);
+      if (open.pending > 0 || (open.unused.length > 0 && (parked || job.continued < 3))) {
+        if (open.pending === 0 && !parked) job.continued += 1;
+        job.ended = { executionId, as: 'waiting' };
+        Object.assign(job, { executionId: null, node: null, pin: sessionNode ?? job.pin });
+        waitForAnswers(job, open);
+        touch(job);
+        return 'waiting';
+      }
+    }
     const free = continues && interrupted && request.autoContinue !== false && job.continued < 3;
     if (outcome.status === 'failed' && !free) job.failures += 1;
     const left = free || job.failures < request.maxAttempts;
     job.ended = { executionId, as: 'finished' };
     if (!retryable || !left || job.cancel !== 'none') {
-      settle(job, outcome.status, outcome);
+      if (parked && job.cancel !== 'none') settle(job, 'cancelled', stopped(outcome, job.cancel));
+      else settle(job, outcome.status, outcome);
       return 'finished';
     }
     const due = now + backoffMs;
     job.ended.as = 'scheduled';
     if (free) job.continued += 1;
     Object.assign(job, { executionId: null, node: null, pin: continues ? sessionNode : job.pin });
+    asked.closeAll(job, false);
     schedule(job, 'backoff', due);
     touch(job);
     return 'scheduled';
@@ -237,6 +301,7 @@ export function createModel(): RandomSteps {
       ...{ startedAt: null, finishedAt: null, events: [], score: scoreOf(given), priority: null },
       lanes: new Map(),
       deadline: ttlMs === null ? null : due + ttlMs,
+      waitUntil: 0,
       ...{ nativeSessionId: null, sessionNode: null, continued: 0 },
       ...{ appended: 0, given: null, pinnedSince: null, parkedUntil: null, leaseEnd: 0, ended: null },
     };
@@ -245,6 +310,8 @@ export function createModel(): RandomSteps {
     if (delayMs > 0) schedule(job, 'delayed', due);
     else emit(job, { kind: 'job.queued' });
     touch(job);
+    const { sessionId } = job;
+    if (sessionId !== job.id && !ensureSession(sessionId)) sessions.set(sessionId, null);
     if (delayMs > 0) return;
     enterLanes(job);
     admit(job);
@@ -263,8 +330,13 @@ export function createModel(): RandomSteps {
     });
   }
   function expire(outcome: Outcome): string[] {
-    const due = all((job) => waits(job) && job.startedAt === null && (job.deadline ?? now + 1) <= now);
-    for (const job of due.sort(by((one) => one.deadline ?? 0))) settle(job, 'failed', outcome);
+    const until = (job: Job): number =>
+      job.status === 'waiting'
+        ? job.waitUntil
+        : ((waits(job) && job.startedAt === null ? job.deadline : null) ?? now + 1);
+    const due = all((job) => until(job) <= now);
+    for (const job of due.sort(by(until)))
+      settle(job, 'failed', job.status === 'waiting' ? UNANSWERED : outcome);
     return due.map(({ id }) => id);
   }
   /** The first ready job of each queue in fair order. */
@@ -296,6 +368,7 @@ export function createModel(): RandomSteps {
     for (const { event } of events) {
       if (event.kind !== 'session' || event.sessionId === null) continue;
       Object.assign(job, { nativeSessionId: event.nativeSessionId, sessionNode: job.node });
+      if (sessions.has(job.sessionId)) sessions.set(job.sessionId, job.node);
     }
   }
   const toClaim = ({ id, executionId, attempt, ...job }: Job): Claim => {
@@ -323,6 +396,8 @@ export function createModel(): RandomSteps {
     },
     now: async () => now,
     log: async () => log,
+    approvals,
+    messages,
     records: {
       async create(given) {
         const { idempotency: used } = given;
@@ -342,7 +417,7 @@ export function createModel(): RandomSteps {
       async read(id) {
         const job = jobs.get(id);
         if (job === undefined) return null;
-        const { events, score, deadline, lanes, appended, given, pinnedSince, ...rest } = job;
+        const { events, score, deadline, waitUntil, lanes, appended, given, pinnedSince, ...rest } = job;
         const { parkedUntil, leaseEnd, ended, sessionNode, continued, priority, ...record } = rest;
         const request = priority === null ? record.request : { ...record.request, priority };
         return structuredClone({ ...record, request, lastSeq: events.length });
@@ -357,10 +432,20 @@ export function createModel(): RandomSteps {
         else if (before !== job.cancel) touch(job);
         return { kind: job.status === 'running' ? 'requested' : 'cancelled' };
       },
+      async interrupt(id, outcome) {
+        const job = jobs.get(id);
+        if (job === undefined) return { kind: 'gone' };
+        if (isFinished(job.status)) return { kind: 'finished', status: job.status };
+        const before = job.cancel;
+        if (before === 'none') job.cancel = 'interrupt';
+        if (job.status !== 'running') settle(job, 'cancelled', outcome);
+        else if (before === 'none') touch(job);
+        return { kind: job.status === 'running' ? 'requested' : 'cancelled' };
+      },
       async change(id, { priority, runAt: time }) {
         const job = jobs.get(id);
         if (job === undefined || isFinished(job.status)) return 'finished';
-        if (job.status === 'running' && time !== undefined) return 'running';
+        if ((job.status === 'running' || job.status === 'waiting') && time !== undefined) return 'running';
         let changed = priority !== undefined && priority.value !== job.priority;
         if (priority !== undefined) Object.assign(job, { priority: priority.value, score: priority.score });
         if (time !== undefined && runAt(job, time.at, time.deadline)) changed = true;
@@ -371,6 +456,7 @@ export function createModel(): RandomSteps {
         const job = jobs.get(id);
         if (job === undefined || !isFinished(job.status)) return false;
         log.push(`d ${id}`);
+        asked.remove(job);
         return jobs.delete(id);
       },
       events: async (id, after, limit) => jobs.get(id)?.events.slice(after, after + limit) ?? [],
@@ -405,7 +491,7 @@ export function createModel(): RandomSteps {
           becomeDue(job);
           touch(job);
         }
-        if (isParked(job)) return { kind: 'later', afterMs: null };
+        if (isParked(job) || job.status === 'waiting') return { kind: 'later', afterMs: null };
         if (job.given === null) {
           const node = nodeWithRoom(job);
           if (node === undefined) return { kind: 'later', afterMs: null };
@@ -463,6 +549,7 @@ export function createModel(): RandomSteps {
           if (job?.node !== node) return 'lost';
           job.leaseEnd = now + LEASE_MS;
           if (job.cancel === 'none') return 'held';
+          if (job.cancel === 'interrupt') return 'interrupt';
           return job.cancel === 'forced' ? 'cancel-force' : 'cancel';
         });
       },
@@ -472,7 +559,7 @@ export function createModel(): RandomSteps {
         append(job, from, events);
         return 'unread';
       },
-      async finish({ jobId, executionId, outcome, backoffMs, from, tail }) {
+      async finish({ jobId, executionId, outcome, backoffMs, from, tail, parked }) {
         const ended = jobs.get(jobId)?.ended;
         if (ended?.executionId === executionId) return ended.as;
         const job = current(jobId, executionId);
@@ -484,13 +571,16 @@ export function createModel(): RandomSteps {
           if (state.room[provider] !== undefined) state.room[provider] += 1;
         }
         append(job, from, tail);
-        return end(job, outcome, backoffMs !== null && outcome.error?.retryable === true, backoffMs ?? 0);
+        const retryable = backoffMs !== null && outcome.error?.retryable === true;
+        return end(job, outcome, retryable, backoffMs ?? 0, parked);
       },
     }),
     upkeepOf: (node) => ({
       expire: async (outcome) => expire(outcome),
       async revoke(ids, outcome) {
-        const waiting = ids.flatMap((id) => jobs.get(id) ?? []).filter(waits);
+        const waiting = ids
+          .flatMap((id) => jobs.get(id) ?? [])
+          .filter((job) => waits(job) || job.status === 'waiting');
         for (const job of waiting) settle(job, 'failed', outcome);
         return waiting.map(({ id }) => id);
       },
@@ -502,6 +592,7 @@ export function createModel(): RandomSteps {
         }
         const parked = all((job) => isParked(job) && (job.parkedUntil ?? now) <= now);
         for (const job of parked.sort(by((one) => one.parkedUntil ?? 0))) if (admit(job)) touch(job);
+        asked.sweep();
         for (const name of [...states.keys()].sort().filter(isSilent)) takeBackFrom(name);
         const isQueued = (id: string): boolean => jobs.get(id)?.status === 'queued';
         return {
@@ -551,8 +642,17 @@ export function createModel(): RandomSteps {
         scheduled: all((job) => job.status === 'scheduled').length,
         running: all((job) => job.status === 'running').length,
         nodes: nodes.size,
-        approvals: 0,
+        approvals: asked.pending(),
       }),
     }),
   };
+}
+
+/** The outcome of a job that was to be stopped while its execution ended for a person. */
+function stopped(outcome: Outcome, cancel: JobRecord['cancel']): Outcome {
+  const error =
+    cancel === 'interrupt'
+      ? wireError('execution.interrupted', 'the turn was interrupted')
+      : wireError('execution.cancelled', 'the job was cancelled');
+  return { ...outcome, status: 'cancelled', error };
 }

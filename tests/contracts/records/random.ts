@@ -1,5 +1,7 @@
 /** Random sequences of steps for the records and their model. A seed gives the same one always. */
 import type { ErrorCode } from '../../../src/errors.ts';
+import type { Decision } from '../../../src/protocol/approval.ts';
+import type { Approvals, RunningApprovals, SteerMessages } from '../../../src/records/approval-ports.ts';
 import type { Gates, HeldGate } from '../../../src/records/gate-records.ts';
 import type { Claim, Claims, JobRecords, NewJob, TimedEvent } from '../../../src/records/ports.ts';
 import { scoreOf } from '../../../src/records/record-codec.ts';
@@ -40,6 +42,11 @@ const ENDINGS: readonly (ErrorCode | null)[] = [
 const STEP_MS = 40_000;
 const HALF_STEP_MS = STEP_MS / 2;
 const MANY = 1000;
+const DECISIONS: readonly Decision[] = [
+  { decision: 'allow', input: { command: 'touch x' }, rules: ['Edit'] },
+  { decision: 'deny', message: 'no' },
+];
+const BY = { actor: { id: 'key:k', address: null, requestId: null }, project: null };
 
 /** Numbers in [0, 1) that depend on the seed alone (mulberry32). */
 export function randomOf(seed: number): () => number {
@@ -60,23 +67,40 @@ export interface StepResult {
 
 /** What random steps use of the records. */
 export interface RandomSteps extends Pick<TestRecords, 'submissions' | 'advance' | 'tick' | 'now' | 'log'> {
-  readonly records: Pick<JobRecords, 'create' | 'read' | 'cancel' | 'change' | 'remove' | 'events'>;
+  readonly records: Pick<
+    JobRecords,
+    'create' | 'read' | 'cancel' | 'interrupt' | 'change' | 'remove' | 'events'
+  >;
+  readonly approvals: Approvals & RunningApprovals;
+  readonly messages: SteerMessages;
   readonly gates: Pick<Gates, 'hold' | 'reserve'>;
   claimsOf(node: string): Omit<Claims, 'peek' | 'owned' | 'adopt'>;
   upkeepOf(node: string): Omit<Upkeep, 'join' | 'migrate'>;
 }
 
+/** What a sequence is mostly about: jobs from their beginning on, or what running jobs ask. */
+export type Topic = 'jobs' | 'talk';
+
+/** Actions that are as frequent in a sequence of either kind. */
+const always = (weight: number): Readonly<Record<Topic, number>> => ({ jobs: weight, talk: weight });
+const weights = (jobs: number, talk: number): Readonly<Record<Topic, number>> => ({ jobs, talk });
+
 /**
  * Runs the steps of a seed and gives all that can be seen: every answer, then every record and
  * event.
  */
-export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Promise<readonly StepResult[]> {
+export async function runSeed(
+  rpc: RandomSteps,
+  { seed, steps, topic }: { readonly seed: number; readonly steps: number; readonly topic: Topic },
+): Promise<readonly StepResult[]> {
   const random = randomOf(seed);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T; // the index is inside
   const world = {
     jobs: [] as string[],
     claims: [] as { claim: Claim; node: string }[],
     given: [] as string[],
+    approvals: [] as string[],
+    messages: [] as { jobId: string; id: string }[],
     made: 0,
   };
   const newId = (kind: string): string => {
@@ -120,14 +144,22 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
   };
   const anyClaim = (): { claim: Claim; node: string } | null =>
     world.claims.length === 0 ? null : pick(world.claims);
+  const anyApproval = (): string =>
+    world.approvals.length === 0
+      ? 'none'
+      : pick(random() < 0.7 ? world.approvals.slice(-3) : world.approvals);
   const events = (): TimedEvent[] =>
     Array.from({ length: Math.floor(random() * 3) }, (_, i) =>
       random() < 0.3 ? begun(pick(['S1', null])) : text(`t${i}`),
     );
 
-  const actions: readonly (readonly [weight: number, name: string, act: () => Promise<unknown>])[] = [
+  const actions: readonly (readonly [
+    weight: Readonly<Record<Topic, number>>,
+    name: string,
+    act: () => Promise<unknown>,
+  ])[] = [
     [
-      30,
+      weights(30, 6),
       'create',
       async () => {
         const job = newJob();
@@ -135,10 +167,14 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
         return rpc.records.create(job);
       },
     ],
-    [16, 'submit', async () => rpc.submissions.submit(anyJob(), newId('E'))],
-    [30, 'deliver', async () => rpc.submissions.submit(world.given.shift() ?? anyJob(), newId('E'))],
+    [weights(16, 2), 'submit', async () => rpc.submissions.submit(anyJob(), newId('E'))],
     [
-      18,
+      weights(30, 24),
+      'deliver',
+      async () => rpc.submissions.submit(world.given.shift() ?? anyJob(), newId('E')),
+    ],
+    [
+      weights(18, 16),
       'claim',
       async () => {
         const node = pick(NODES);
@@ -149,7 +185,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       },
     ],
     [
-      10,
+      always(10),
       'append',
       async () => {
         const one = anyClaim();
@@ -159,13 +195,14 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       },
     ],
     [
-      24,
+      weights(24, 14),
       'finish',
       async () => {
         const one = anyClaim();
         if (one === null) return null;
         const { jobId, executionId } = one.claim;
-        const code = pick(ENDINGS);
+        const parked = random() < 0.3;
+        const code = parked ? 'execution.awaiting_approval' : pick(ENDINGS);
         const outcome = code === null ? succeeded(executionId) : failed(executionId, code);
         const backoffMs = pick([HALF_STEP_MS, HALF_STEP_MS + STEP_MS, null]);
         const finish = {
@@ -175,15 +212,83 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
           from: pick([0, 1]),
           tail: events(),
           backoffMs,
+          parked,
           rawAnswer: null,
         };
         return rpc.claimsOf(one.node).finish(finish);
       },
     ],
-    [5, 'cancel', async () => rpc.records.cancel(anyJob(), random() < 0.3, CANCELLED)],
-    [4, 'remove', async () => rpc.records.remove(anyJob())],
+    [weights(5, 2), 'cancel', async () => rpc.records.cancel(anyJob(), random() < 0.3, CANCELLED)],
+    [weights(1, 3), 'interrupt', async () => rpc.records.interrupt(anyJob(), CANCELLED)],
     [
-      5,
+      weights(0, 24),
+      'open',
+      async () => {
+        const one = anyClaim();
+        if (one === null) return null;
+        const id = newId('Q');
+        const expiresAt = (await rpc.now()) + HALF_STEP_MS + STEP_MS * pick([0, 1, 9]);
+        const ask = { callId: pick(['c1', 'c2', 'c3']), kind: 'tool', tool: 'Bash', input: {} } as const;
+        const asked = { id, ask: { ...ask, questions: null, approvalId: null }, expiresAt };
+        const opened = await rpc.approvals.open(one.claim, asked);
+        if (opened?.approvalId === id) world.approvals.push(id);
+        return opened;
+      },
+    ],
+    [
+      weights(0, 20),
+      'decide',
+      async () =>
+        rpc.approvals.decide(
+          anyApproval(),
+          { decision: pick(DECISIONS), scope: pick(['call', 'session']) },
+          BY,
+        ),
+    ],
+    [weights(0, 10), 'park', async () => rpc.approvals.park(anyApproval(), pick(['deferred', 'granted']))],
+    [
+      weights(0, 12),
+      'take',
+      async () => rpc.approvals.take(anyApproval(), anyClaim()?.claim.executionId ?? 'none'),
+    ],
+    [weights(0, 2), 'withdraw', async () => rpc.approvals.withdraw(anyApproval())],
+    [
+      weights(0, 3),
+      'unanswered',
+      async () => rpc.approvals.unanswered(pick([anyJob(), ...SESSIONS.slice(2)]) ?? ''),
+    ],
+    [
+      weights(0, 6),
+      'send',
+      async () => {
+        const message = { jobId: anyClaim()?.claim.jobId ?? 'none', id: newId('M') };
+        world.messages.push(message);
+        return rpc.messages.send(message.jobId, { id: message.id, text: `text of ${message.id}` });
+      },
+    ],
+    [
+      weights(0, 5),
+      'messages',
+      async () => {
+        const one = anyClaim();
+        return one === null ? null : rpc.messages.take(one.claim.jobId, one.claim.executionId);
+      },
+    ],
+    [
+      weights(0, 5),
+      'settle',
+      async () => {
+        const one = world.messages.length === 0 ? null : pick(world.messages);
+        if (one === null) return null;
+        const as = pick(['steered', 'refused', null] as const);
+        if (as === null) return rpc.messages.withdraw(one.jobId, one.id);
+        await rpc.messages.settle(one.jobId, one.id, as);
+        return rpc.messages.state(one.jobId, one.id);
+      },
+    ],
+    [weights(4, 1), 'remove', async () => rpc.records.remove(anyJob())],
+    [
+      weights(5, 1),
       'priority',
       async () => {
         const value = pick([0, 5, -3]);
@@ -192,7 +297,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       },
     ],
     [
-      5,
+      weights(5, 2),
       'runAt',
       async () => {
         const at = (await rpc.now()) + pick([-STEP_MS, HALF_STEP_MS, HALF_STEP_MS + STEP_MS]);
@@ -200,10 +305,10 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
         return rpc.records.change(anyJob(), { runAt: { at, deadline } });
       },
     ],
-    [4, 'hold', async () => rpc.gates.hold(pick(GATES), random() < 0.3)],
-    [10, 'advance', async () => rpc.advance(STEP_MS * pick([1, 1, 2]))],
+    [weights(4, 0), 'hold', async () => rpc.gates.hold(pick(GATES), random() < 0.3)],
+    [weights(10, 7), 'advance', async () => rpc.advance(STEP_MS * pick([1, 1, 2]))],
     [
-      8,
+      always(8),
       'renew',
       async () => {
         const node = pick(NODES);
@@ -214,14 +319,14 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       },
     ],
     [
-      1,
+      weights(1, 0),
       'reserve',
       async () => rpc.gates.reserve('c', null, (await rpc.now()) + HALF_STEP_MS + STEP_MS * pick([0, 1])),
     ],
-    [1, 'revoke', async () => rpc.upkeepOf('n1').revoke([anyJob()], REVOKED)],
-    [3, 'expire', async () => [...(await rpc.upkeepOf('n1').expire(CANCELLED, MANY))].sort()],
+    [always(1), 'revoke', async () => rpc.upkeepOf('n1').revoke([anyJob()], REVOKED)],
+    [weights(3, 4), 'expire', async () => [...(await rpc.upkeepOf('n1').expire(CANCELLED, MANY))].sort()],
     [
-      4,
+      weights(4, 2),
       'settleLost',
       async () => {
         const by = rpc.upkeepOf(pick(NODES));
@@ -229,7 +334,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
       },
     ],
     [
-      4,
+      weights(4, 8),
       'sweep',
       async () => {
         const swept = await rpc.upkeepOf('n1').sweep(0, MANY);
@@ -237,17 +342,38 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
         return { deliver: [...swept.deliver].sort(), remove: [...swept.remove].sort() };
       },
     ],
-    [1, 'giveBack', async () => rpc.claimsOf(pick(NODES)).giveBack()],
-    [1, 'leave', async () => rpc.upkeepOf(pick(NODES)).leave()],
-    [3, 'counts', async () => rpc.upkeepOf(pick(NODES)).counts()],
+    [weights(1, 0), 'giveBack', async () => rpc.claimsOf(pick(NODES)).giveBack()],
+    [weights(1, 0), 'leave', async () => rpc.upkeepOf(pick(NODES)).leave()],
+    [always(3), 'counts', async () => rpc.upkeepOf(pick(NODES)).counts()],
   ];
-  const total = actions.reduce((sum, [weight]) => sum + weight, 0);
+  const total = actions.reduce((sum, [weight]) => sum + weight[topic], 0);
+
+  /** Some jobs run from the beginning, and their CLIs have begun their sessions. */
+  async function startSome(): Promise<unknown> {
+    const claims = rpc.claimsOf('n1');
+    for (let i = 0; i < 4; i += 1) {
+      const { limited: _, ...job } = newJob();
+      const [delayMs, ttlMs, concurrencyKey] = [0, null, null];
+      const request = { ...job.request, delayMs, ttlMs, concurrencyKey, sessionId: null };
+      const [sessionId, project, idempotency] = [job.id, 'default', null];
+      world.jobs.push(job.id);
+      await rpc.records.create({ ...job, request, sessionId, project, pin: null, idempotency });
+    }
+    for (const id of (await claims.claim(4)).given) await rpc.submissions.submit(id, newId('E'));
+    const started = await claims.claim(4);
+    for (const claim of started.claims) {
+      world.claims.push({ claim, node: 'n1' });
+      await claims.append(claim.jobId, claim.executionId, 0, [begun('S1')]);
+    }
+    return started;
+  }
 
   const results: StepResult[] = [];
+  if (topic === 'talk') results.push({ step: 'start', result: withoutTimes(await startSome()) });
   for (let i = 0; i < steps; i += 1) {
     let at = random() * total;
     const found = actions.find(([weight]) => {
-      at -= weight;
+      at -= weight[topic];
       return at < 0;
     });
     if (found === undefined) throw new Error('no step was picked');
@@ -258,6 +384,7 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
   }
   for (const id of world.jobs) {
     results.push({ step: `record ${id}`, result: withoutTimes(await rpc.records.read(id)) });
+    results.push({ step: `approvals ${id}`, result: withoutTimes(await rpc.approvals.ofJob(id)) });
     results.push({ step: `events ${id}`, result: withoutTimes(await rpc.records.events(id, 0, MANY)) });
   }
   // The model has no records of sessions.
@@ -266,7 +393,10 @@ export async function runSeed(rpc: RandomSteps, seed: number, steps: number): Pr
   return results;
 }
 
-const TIMES = new Set(['at', 'startedAt', 'finishedAt', 'scheduledFor', 'afterMs']);
+const TIMES = new Set([
+  ...['at', 'startedAt', 'finishedAt', 'scheduledFor', 'afterMs'],
+  ...['createdAt', 'expiresAt', 'decidedAt'],
+]);
 /** The model does not know when a job could begin. */
 const UNKNOWN = 'waitedMs';
 
