@@ -3,7 +3,7 @@
  * and writes JSON.
  *
  *   --quick          few repetitions: shows that it works; not to quote
- *   --only a,b       some of latency, throughput, resources, scale, waiting, load, recovery
+ *   --only a,b       some of latency, throughput, resources, scale, waiting, talk, load, recovery
  *   --json PATH      the JSON there instead of bench-results/<date>.json
  *   --built          the server from dist/ (npm run build first)
  *   --server DIR     the server of another checkout, for example of an earlier commit
@@ -35,12 +35,13 @@ import type { Results, Section } from './results.ts';
 import { measureScale } from './scale.ts';
 import { startBenchServer, stopAllServers } from './server.ts';
 import type { Setting } from './setting.ts';
+import { measureTalk } from './talk.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureWaiting } from './waiting.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const RESULTS = join(ROOT, 'bench-results');
-const PARTS = ['latency', 'throughput', 'resources', 'scale', 'waiting', 'load', 'recovery'] as const;
+const PARTS = ['latency', 'throughput', 'resources', 'scale', 'waiting', 'talk', 'load', 'recovery'] as const;
 type Part = (typeof PARTS)[number];
 
 const isPart = (name: string): name is Part => PARTS.some((part) => part === name);
@@ -152,6 +153,7 @@ async function main(): Promise<void> {
       resources: () => measureResources(setting),
       scale: () => measureScale(setting),
       waiting: () => measureWaiting(setting),
+      talk: () => measureTalk(setting),
       load: () => measureLoad(setting),
       recovery: () => measureRecovery(setting),
     };

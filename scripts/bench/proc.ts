@@ -32,6 +32,16 @@ export function residentMb(pid: number): number {
   return (Number(kib) * 1024) / 1e6;
 }
 
+/** How often the threads of a process have begun to run after they had waited. */
+export function wakeUps(pid: number): number {
+  const counts = readdirSync(`/proc/${pid}/task`).map((task) =>
+    Number(
+      /^voluntary_ctxt_switches:\s*(\d+)/m.exec(readOrEmpty(`/proc/${pid}/task/${task}/status`))?.[1] ?? 0,
+    ),
+  );
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
 /** Direct children with their command lines. */
 export function childrenOf(pid: number): { readonly pid: number; readonly command: string }[] {
   return readdirSync(`/proc/${pid}/task`).flatMap((task) =>

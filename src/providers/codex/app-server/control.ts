@@ -1,9 +1,8 @@
-import { Value } from 'typebox/value';
 import { type WireError, wireError } from '../../../errors.ts';
 import type { Decision } from '../../../protocol/approval.ts';
 import type { ResolvedPrompt } from '../../../protocol/prompt.ts';
 import type { Ask, Control, ControlContext, ControlStep, KnownCall, ParkedCall } from '../../control.ts';
-import { jsonText } from '../../json.ts';
+import { isSameJson, jsonText } from '../../json.ts';
 import { PROFILE } from '../command.ts';
 import { asks, startTurn, textInput } from './command.ts';
 import { itemNotice, openedThread, turnNotice } from './lines.ts';
@@ -155,7 +154,7 @@ export function createAppServerControl(request: ResolvedPrompt, context: Control
       rules.push(...decision.rules);
       if (wish.kind === 'question') return rpcAnswer(id, wish.allowed(decision.input));
       const edited = typeof decision.input === 'object' ? { ...wish.input, ...decision.input } : wish.input;
-      if (isSame(edited, wish.input)) return rpcAnswer(id, wish.allowed(edited));
+      if (isSameJson(edited, wish.input)) return rpcAnswer(id, wish.allowed(edited));
       // codex cannot run another input than the model's.
       granted.push({ tool: wish.tool, input: edited });
       const input = jsonText(edited) ?? '';
@@ -199,15 +198,7 @@ function takeFirst<T>(list: T[], fits: (one: T) => boolean): T | null {
 function isCall(call: { readonly tool: string; readonly input: unknown }, wish: Wish): boolean {
   if (call.tool !== wish.tool || typeof call.input !== 'object' || call.input === null) return false;
   const { reason: _, ...same } = { reason: null, ...call.input };
-  return isSame(same, wish.same);
-}
-
-function isSame(a: unknown, b: unknown): boolean {
-  try {
-    return Value.Equal(a, b);
-  } catch {
-    return false; // nested too deeply
-  }
+  return isSameJson(same, wish.same);
 }
 
 /** Whether a rule like `shell(git *)` allows a call. When in doubt it does not. */
