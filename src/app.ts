@@ -27,6 +27,7 @@ import { createFailpoint } from './failpoint.ts';
 import { createHttpServer, DEFAULT_HTTP_SETTINGS, listen } from './http/server.ts';
 import { createIdFactory } from './ids.ts';
 import { openJobs } from './jobs/open-jobs.ts';
+import { openSessions } from './jobs/open-sessions.ts';
 import { createProcessService } from './jobs/processes.ts';
 import { createPromptResolver } from './jobs/resolve-prompt.ts';
 import { createSessionPlacement } from './jobs/session-placement.ts';
@@ -262,11 +263,12 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   // ① ⑦ HTTP and streams
   const callers = createCallerLimiter(requestCounts, settledLimits(settings), measures.limited);
   const closedGates = () => gates.inTheWay().catch(() => null); // Redis is away
+  const resolverFor = (principal: Principal) =>
+    createPromptResolver(principal, { settings: allowed, providers, pricing });
   const { jobs, reader, batches, manyJobs } = openJobs({
     ...{ records, batchRecords, queue, waits, store, copier, providers, nodeId, newId, failpoint },
-    resolverFor: (principal: Principal) =>
-      createPromptResolver(principal, { settings: allowed, providers, pricing }),
-    placeSession: createSessionPlacement(store, copier, records),
+    resolverFor,
+    placeSession: createSessionPlacement({ store, copier, records, sessionRecords }),
     admit: upkeepLoop.admit,
     callers,
     hasRoom: executor.hasRoom,
@@ -274,14 +276,21 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     closedGates,
   });
   await life.start('keys of JWTs', jwts);
-  const { events, changes, batchFeed } = openFeeds({
-    ...{ records, changeLog, store, doorbells, names },
+  const { events, sessionFeed, changes, batchFeed } = openFeeds({
+    ...{ records, sessionRecords, changeLog, store, doorbells, names },
     keepMs: settings.keepInRedisMs,
     readJob: (id) => jobs.get(ADMIN_PRINCIPAL, id),
     findBatch: reader.find,
     logger: component('streaming'),
   });
   const audit = createAudit({ log: auditLog, store, copier, logger: component('audit') });
+  const { sessions, approvals: decisions } = openSessions({
+    ...{ jobs, records, sessionRecords, approvals, queue, waits, store, copier, providers, resolverFor },
+    ...{ steering: messages, feed: sessionFeed, newId, nodeId, note: audit.note },
+    processes: executor.processes,
+    endIdle: (id) => executor.endIdle(({ sessionId }) => sessionId === id, false),
+    maxSessions: settings.maxSessions,
+  });
   const { health, metrics } = openStatus({
     ...{ redis: redis.commands, redisProblem: server.problem, upkeep, store, executor, launcher, workers },
     ...{ damage, redactor, credentials, measures: measures.all, providers, environment, closedGates },
@@ -293,6 +302,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
     place: settings,
     ...{ jobs, manyJobs, batches, batchFeed, events, changes, health },
+    ...{ sessions, sessionFeed, approvals: decisions },
     processes: createProcessService({ executor, jobs, providers, note: audit.note }),
     holds: createHolds({ gates, providers, keys, jobs }),
     usage: async (principal, query) => {

@@ -56,9 +56,12 @@ const short = (principal: Principal): Principal =>
 /** How long a ticket is valid. */
 export const TICKET_LIFETIME_MS = 60_000;
 
-/** The right to read the events of one job as one principal. */
+export type TicketFor = 'job' | 'session';
+
+/** The right to read the events of one job, or one session, as one principal. */
 interface StreamTicket {
-  readonly jobId: string;
+  readonly noun: TicketFor;
+  readonly id: string;
   readonly principal: Principal;
 }
 
@@ -75,8 +78,8 @@ export function createStreamTickets(now: () => number = Date.now): StreamTickets
   return {
     issue(ticket) {
       const expiresAtMs = now() + TICKET_LIFETIME_MS;
-      const { jobId, principal } = ticket;
-      const sealed = signed.seal({ jobId, principal: short(principal) }, expiresAtMs);
+      const { noun, id, principal } = ticket;
+      const sealed = signed.seal({ noun, id, principal: short(principal) }, expiresAtMs);
       return { ticket: sealed, expiresAt: new Date(expiresAtMs).toISOString() };
     },
     find: (ticket) => signed.open(ticket),

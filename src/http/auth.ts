@@ -10,7 +10,7 @@ import { ACCESS } from './scopes.ts';
 
 interface Identities {
   readonly authenticator: Authenticator;
-  readonly sessions: LoginSessions;
+  readonly logins: LoginSessions;
   readonly tickets: StreamTickets;
   readonly names: OwnNames;
 }
@@ -49,7 +49,7 @@ const isAllowed = (principal: Principal | null, access: Exclude<Access, 'public'
   principal !== null && (access === 'caller' || mayUse(principal, access));
 
 async function identify(request: FastifyRequest, identities: Identities): Promise<Principal> {
-  const { authenticator, sessions, tickets, names } = identities;
+  const { authenticator, logins, tickets, names } = identities;
   const headers = authorizationHeaders(request);
   if (headers.length > 0)
     return authenticator.authenticate(headers.length === 1 ? headers[0] : undefined, request.ip);
@@ -57,7 +57,7 @@ async function identify(request: FastifyRequest, identities: Identities): Promis
   const ticketed = now(fromTicket(request, tickets));
   if (ticketed !== null) return ticketed;
   const cookie = request.cookies[SESSION_COOKIE];
-  const principal = cookie === undefined ? null : now(sessions.find(cookie));
+  const principal = cookie === undefined ? null : now(logins.find(cookie));
   if (principal === null) return authenticator.authenticate(undefined, request.ip);
   if (!names.isOwnPage(request.headers, request.method === 'GET' || request.method === 'HEAD')) {
     throw new AppError('auth.forbidden', 'the login cookie is taken only from pages of this server');
@@ -71,12 +71,13 @@ function authorizationHeaders({ raw: { rawHeaders } }: FastifyRequest): string[]
 }
 
 function fromTicket(request: FastifyRequest, tickets: StreamTickets): Principal | null {
-  if (request.routeOptions.config.ticket !== true) return null;
+  const { ticket: noun } = request.routeOptions.config;
+  if (noun === undefined) return null;
   // as: this runs before validation, so both may hold anything.
   const { ticket } = request.query as { readonly ticket?: unknown };
   const { id } = request.params as { readonly id?: unknown };
   const opened = typeof ticket === 'string' ? tickets.find(ticket) : null;
-  return opened !== null && opened.jobId === id ? opened.principal : null;
+  return opened !== null && opened.noun === noun && opened.id === id ? opened.principal : null;
 }
 
 const wantsLoginPage = (request: FastifyRequest, error: unknown): boolean =>

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
-import type { EventKind, StoredEvent } from '../protocol/event.ts';
+import type { EventKind, SessionStoredEvent, StoredEvent } from '../protocol/event.ts';
 import { takeOver } from './http-app.ts';
 
 export const SSE = 'text/event-stream';
@@ -152,6 +152,12 @@ export function sentJobEvent(event: StoredEvent, filter: EventFilter): SentEvent
   return { kind: event.kind, id: event.seq, data: filter.raw ? { ...rest, raw } : rest };
 }
 
+/** The same of a session's event. Its own changes pass every filter. */
+export function sentSessionEvent(event: SessionStoredEvent, filter: EventFilter): SentEvent | null {
+  if (event.kind === 'session.status') return { kind: event.kind, id: event.seq, data: event };
+  return sentJobEvent(event, filter);
+}
+
 /** `job.finished` passes every filter, because it ends the stream for good. */
 function passes(event: StoredEvent, { kinds, raw }: EventFilter): boolean {
   if (event.kind === 'job.finished') return true;
@@ -228,3 +234,4 @@ const KINDS: Readonly<Record<EventKind, true>> = {
   raw: true,
 };
 export const EVENT_KINDS: readonly string[] = Object.keys(KINDS);
+export const SESSION_EVENT_KINDS: readonly string[] = ['session.status', ...EVENT_KINDS];

@@ -1,4 +1,5 @@
 /** Examples of answers in the OpenAPI document: the same job, as several routes show it. */
+import type { Approval } from '../protocol/approval.ts';
 import {
   type Batch,
   type BatchCreated,
@@ -10,6 +11,7 @@ import {
 } from '../protocol/job.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ProviderReport } from '../protocol/server-info.ts';
+import { type Session, type Steered, sessionLinks, type Turn } from '../protocol/session.ts';
 import type { UsageRow } from '../protocol/usage.ts';
 
 export const JOB_ID = '01K9ZV4Q4PPJ6S5V6H9Y1C3D2E';
@@ -119,6 +121,38 @@ export const exampleBatchResult: BatchResult = {
   status: 'succeeded',
   outcome,
   error: null,
+};
+
+export const SESSION_ID = '01K9ZV4Q5A3C5E7G9J1M3P5R7T';
+
+export const exampleSession: Session = {
+  ...{ id: SESSION_ID, kind: 'chat', name: 'Release notes' },
+  ...{ status: 'ready', statusReason: null, matchedLine: null },
+  ...{ project: common.project, principal: common.principal, provider: 'claude', model: null },
+  ...{ cwd: exampleJob.cwd, nativeSessionId: outcome.nativeSessionId, node: common.node },
+  process: { pid: 4711, since: '2026-11-21T12:00:02.200Z' },
+  ...{ turns: 1, usage: outcome.usage, forkedFrom: null },
+  ...{ createdAt: common.createdAt, lastActivityAt: '2026-11-21T12:00:02.200Z', closedAt: null },
+  ...{ tags: [...common.tags], metadata: {} },
+  links: sessionLinks(SESSION_ID),
+};
+
+export const exampleTurn: Turn = {
+  ...{ turn: 1, jobId: JOB_ID, prompt: exampleJob.prompt, status: 'succeeded', outcome },
+  ...{ createdAt: common.createdAt, startedAt: common.startedAt, finishedAt: common.finishedAt },
+};
+
+export const exampleSteered: Steered = {
+  messageId: '2f1c7a52-0d3b-4c8e-8f43-5a7b1e600d2c',
+  delivered: 'steered',
+  jobId: JOB_ID,
+};
+
+export const exampleApproval: Approval = {
+  ...{ id: '01K9ZV4Q6B8D0F2H4K6M8P0R2T', jobId: JOB_ID, sessionId: SESSION_ID, project: common.project },
+  ...{ kind: 'tool', tool: 'Bash', input: { command: 'git push' }, questions: null, status: 'pending' },
+  ...{ createdAt: '2026-11-21T12:00:01.000Z', expiresAt: '2026-11-28T12:00:01.000Z' },
+  ...{ decidedBy: null, decidedAt: null },
 };
 
 export const exampleUsage: UsageRow = {

@@ -11,6 +11,7 @@ import type {
   RawServerDefault,
 } from 'fastify';
 import type { Principal } from '../auth/principal.ts';
+import type { TicketFor } from '../auth/signed-values.ts';
 import { AppError } from '../errors.ts';
 import type { Scope } from '../protocol/key.ts';
 
@@ -30,8 +31,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Default: as `ACCESS` says; else `admin`. */
     access?: Access;
-    /** Whether a stream ticket for the job in the path is as good as a token. */
-    ticket?: boolean;
+    /** Whose stream ticket is as good as a token: of the job, or the session, in the path. */
+    ticket?: TicketFor;
     /** A page for people: a browser without a login is sent to the login page. */
     page?: boolean;
     /** The content types of the answer, best first; default JSON. `*`: any. */

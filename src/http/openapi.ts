@@ -38,8 +38,8 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
   for (const [name, schema] of Object.entries(SHARED)) app.addSchema({ ...schema, $id: name });
   app.addHook('onRoute', (route) => {
     if (route.schema === undefined || route.schema.hide === true) return;
-    const { access = 'admin', ticket = false } = route.config ?? {};
-    route.schema.security = securityOf(access, ticket);
+    const { access = 'admin', ticket } = route.config ?? {};
+    route.schema.security = securityOf(access, ticket !== undefined);
     // as: `response` may be any object, and errorAnswers has one for each status
     const answers = route.schema.response as Readonly<Record<string, unknown>> | undefined;
     if (access !== 'public') route.schema.response = withCodes(answers, OF_CALLERS);
@@ -63,7 +63,9 @@ export async function openapi(app: HttpApp, version: string): Promise<void> {
       tags: [
         { name: 'jobs', description: 'Prompts that run in the background' },
         { name: 'batches', description: 'Many prompts in one call' },
-        { name: 'events', description: 'What happens to a job, as it happens' },
+        { name: 'sessions', description: 'Conversations with a CLI' },
+        { name: 'approvals', description: 'What running jobs ask of a person' },
+        { name: 'events', description: 'What happens to a job or in a session, as it happens' },
         { name: 'usage', description: 'What the executions have used and cost' },
         { name: 'keys', description: 'What callers may do' },
         { name: 'audit', description: 'What callers did' },
@@ -165,7 +167,6 @@ function withCodes(answers: Readonly<Record<string, unknown>> | undefined, codes
   return all;
 }
 
-/** The error answers of a route by status: its own codes and the common ones. */
 /** What POST answers when a limit of the caller, or of its project, is reached. */
 export const LIMITS = [
   'limit.requests_per_minute',
@@ -174,6 +175,7 @@ export const LIMITS = [
   'limit.usd_per_day',
 ] as const satisfies readonly ErrorCode[];
 
+/** The error answers of a route by status: its own codes and the common ones. */
 export function errorAnswers(...codes: readonly ErrorCode[]) {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of [...codes, ...COMMON]) {

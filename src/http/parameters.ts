@@ -28,6 +28,21 @@ export function batchIdOf({ id }: { readonly id: string }): string {
   throw new AppError('batch.not_found', 'there is no batch with this id');
 }
 
+export const SessionParams = Type.Object({ id: Type.String({ description: 'ULID of a session' }) });
+export const ApprovalParams = Type.Object({ id: Type.String({ description: 'ULID of an approval' }) });
+
+/** The id of a session. @throws AppError session.not_found */
+export function sessionIdOf({ id }: { readonly id: string }): string {
+  if (ULID.test(id)) return id;
+  throw new AppError('session.not_found', 'there is no session with this id');
+}
+
+/** The id of an approval. @throws AppError approval.not_found */
+export function approvalIdOf({ id }: { readonly id: string }): string {
+  if (ULID.test(id)) return id;
+  throw new AppError('approval.not_found', 'there is no approval with this id');
+}
+
 /** `?limit=` and `?cursor=` of a list. */
 export const Page = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: DEFAULT_LIMIT })),
@@ -47,6 +62,9 @@ export const CancelBody = Type.Object(
   { force: Type.Optional(Type.Boolean({ description: 'without the grace', default: false })) },
   { ...closed, examples: [{ force: true }] },
 );
+
+/** A body without options. */
+export const EmptyBody = Type.Object({}, { ...closed, examples: [{}] });
 
 /** A `preValidation` hook for bodies that hold only options: no body is an empty one. */
 export async function optionalBody(request: { body: unknown }): Promise<void> {

@@ -14,13 +14,14 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   setPreferences: 'caller',
   getMe: 'caller',
   listProviders: 'caller',
+  // The scope that it needs depends on its body.
+  createStreamToken: 'caller',
 
   listJobs: 'jobs:read',
   getJob: 'jobs:read',
   listExecutions: 'jobs:read',
   streamJob: 'jobs:read',
   streamChanges: 'jobs:read',
-  createStreamToken: 'jobs:read',
   listBatches: 'jobs:read',
   getBatch: 'jobs:read',
   getBatchResults: 'jobs:read',
@@ -36,6 +37,24 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   retryJobs: 'jobs:write',
   createBatch: 'jobs:write',
   cancelBatch: 'jobs:write',
+
+  messageJob: 'jobs:write',
+
+  listSessions: 'sessions:read',
+  getSession: 'sessions:read',
+  listTurns: 'sessions:read',
+  streamSession: 'sessions:read',
+
+  createSession: 'sessions:write',
+  messageSession: 'sessions:write',
+  interruptSession: 'sessions:write',
+  forkSession: 'sessions:write',
+  closeSession: 'sessions:write',
+  deleteSession: 'sessions:write',
+
+  listApprovals: 'approvals:read',
+  getApproval: 'approvals:read',
+  decideApproval: 'approvals:decide',
 
   getUsage: 'usage:read',
   getMetrics: 'metrics:read',

@@ -33,6 +33,7 @@ import type {
 } from './ports.ts';
 import { answerClientError, answerFrameworkError, errorHandler, notFound } from './problem.ts';
 import { requestLimits } from './rate-limits.ts';
+import { approvalRoutes } from './routes/approvals.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { batchRoutes } from './routes/batches.ts';
 import { boardRoutes } from './routes/board.ts';
@@ -45,10 +46,13 @@ import { landingRoutes } from './routes/landing.ts';
 import { loginRoutes } from './routes/login.ts';
 import { manyJobRoutes } from './routes/many-jobs.ts';
 import { meRoute } from './routes/me.ts';
+import { messageRoutes } from './routes/messages.ts';
 import { preferenceRoutes } from './routes/preferences.ts';
 import { processRoutes } from './routes/processes.ts';
 import { serverRoutes } from './routes/server-info.ts';
+import { sessionRoutes } from './routes/sessions.ts';
 import { usageRoute } from './routes/usage.ts';
+import type { ApprovalService, SessionFeed, Sessions } from './session-ports.ts';
 import { type Connections, stopping, trackConnections } from './shutdown.ts';
 import { validatorCompiler } from './validation.ts';
 
@@ -70,6 +74,9 @@ export interface HttpServerOptions {
   readonly batches: Batches;
   readonly batchFeed: BatchFeed;
   readonly events: EventHub;
+  readonly sessions: Sessions;
+  readonly sessionFeed: SessionFeed;
+  readonly approvals: ApprovalService;
   readonly changes: ChangeFeed;
   readonly health: Health;
   readonly processes: Processes;
@@ -101,6 +108,9 @@ export async function createHttpServer({
   batches,
   batchFeed,
   events,
+  sessions,
+  sessionFeed,
+  approvals,
   changes,
   health,
   processes,
@@ -119,7 +129,7 @@ export async function createHttpServer({
 }: HttpServerOptions): Promise<HttpApp> {
   const app = createApp(settings, place.trustProxy, logger);
   const names = createOwnNames(place.host, place.publicUrl);
-  const sessions = createLoginSessions();
+  const logins = createLoginSessions();
   const tickets = createStreamTickets();
 
   // Hooks run in this order.
@@ -139,21 +149,23 @@ export async function createHttpServer({
       audit.note({ id: null, address, requestId }, { action: 'login.refused', details: { count } });
   });
   await app.register(cookie);
-  auth(app, { authenticator, sessions, tickets, names });
+  auth(app, { authenticator, logins, tickets, names });
   requestLimits(app, callers);
   acceptable(app);
   bodyParsing(app);
   await openapi(app, version);
 
   landingRoutes(app, version);
-  loginRoutes(app, { authenticator, sessions, names, audit });
+  loginRoutes(app, { authenticator, logins, names, audit });
   jobRoutes(app, jobs);
   executionRoutes(app, jobs);
   manyJobRoutes(app, manyJobs);
-  const { heartbeatMs } = settings;
-  const onCut = measures.cutReader;
-  batchRoutes(app, { batches, batchFeed, heartbeatMs, onCut });
-  eventRoutes(app, { jobs, events, changes, tickets, heartbeatMs, onCut });
+  const streams = { heartbeatMs: settings.heartbeatMs, onCut: measures.cutReader };
+  batchRoutes(app, { batches, batchFeed, ...streams });
+  sessionRoutes(app, sessions);
+  messageRoutes(app, sessions);
+  approvalRoutes(app, approvals);
+  eventRoutes(app, { jobs, events, sessions, sessionFeed, changes, tickets, ...streams });
   usageRoute(app, usage);
   serverRoutes(app, health);
   processRoutes(app, processes);

@@ -68,7 +68,7 @@ const showsAsked = (outcome: Outcome, { provesAsked }: Provider): boolean =>
   provesAsked?.({ kind: 'execution.finished', executionId: outcome.executionId ?? '', outcome }) === true;
 
 /** Turns a resolved prompt back into a request. The delay is not repeated. */
-function toRequest(resolved: ResolvedPrompt): PromptOverrides {
+export function toRequest(resolved: ResolvedPrompt): PromptOverrides {
   const {
     maxAttempts,
     retryMode: mode,

@@ -1,16 +1,16 @@
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
-import { isFinished } from '../protocol/job.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { JobRecords } from '../records/ports.ts';
+import type { SessionRecords } from '../records/session-ports.ts';
 import type { Copier } from '../store/copier.ts';
-import type { SessionOrigin } from '../store/sessions.ts';
 import type { Store } from '../store/store.ts';
 
 /**
- * Finds the node that a request must run on: the node of its session. Null: any node; or the
- * session's first job has not ended, and the records find its node later.
- * @throws AppError session.not_found (including sessions of other projects), request.invalid
+ * Finds the node that a request must run on: the node of its session. Null: any node, because no
+ * CLI has begun the session; or it may be about to, and the records find its node later.
+ * @throws AppError session.not_found (including sessions of other projects), session.closed,
+ *   request.invalid
  */
 export type SessionPlacement = (principal: Principal, request: ResolvedPrompt) => Promise<string | null>;
 
@@ -23,41 +23,69 @@ export const sessionClosed = (id: string | null): AppError =>
 const REMEMBER_MS = 60_000;
 const MAX_REMEMBERED = 1000;
 
-interface Place {
+interface Found {
   readonly project: string;
   readonly provider: string;
   readonly node: string | null;
+  readonly closed: boolean;
+}
+interface Place extends Found {
   readonly at: number;
 }
 
-/** @param now milliseconds of a clock that never goes back */
-export function createSessionPlacement(
-  store: Pick<Store, 'run'>,
-  copier: Pick<Copier, 'catchUp'>,
-  records: Pick<JobRecords, 'read'>,
-  now: () => number = () => performance.now(),
-): SessionPlacement {
+export interface SessionPlacementOptions {
+  readonly store: Pick<Store, 'run'>;
+  readonly copier: Pick<Copier, 'catchUp'>;
+  readonly records: Pick<JobRecords, 'read'>;
+  readonly sessionRecords: Pick<SessionRecords, 'read'>;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now?: () => number;
+}
+
+export function createSessionPlacement({
+  store,
+  copier,
+  records,
+  sessionRecords,
+  now = () => performance.now(),
+}: SessionPlacementOptions): SessionPlacement {
   /** By session id; the one used longest ago comes first. */
   const places = new Map<string, Place>();
 
   async function lookUp(principal: Principal, sessionId: string): Promise<Place> {
-    await copier.catchUp();
-    const session = (await store.run('sessions.find', { sessionId })) ?? (await openSession(sessionId));
-    if (session === null || !maySee(principal, session.project)) {
+    const found = (await recorded(sessionId)) ?? (await copied(sessionId)) ?? (await openSession(sessionId));
+    if (found === null || !maySee(principal, found.project)) {
       throw new AppError('session.not_found', `there is no session ${sessionId}`);
     }
-    const { provider, node } = session;
-    return { project: session.project, provider, node, at: now() };
+    if (found.closed) throw sessionClosed(sessionId);
+    return { ...found, at: now() };
   }
 
-  /** The session of a first job that has not ended, or ended after the copies were read. */
-  async function openSession(
-    sessionId: string,
-  ): Promise<Pick<SessionOrigin, 'project' | 'provider' | 'node'> | null> {
+  async function recorded(sessionId: string): Promise<Found | null> {
+    const record = await sessionRecords.read(sessionId);
+    if (record === null) return null;
+    const { project, options, node, status } = record;
+    return { project, provider: options.provider, node, closed: status === 'closed' };
+  }
+
+  async function copied(sessionId: string): Promise<Found | null> {
+    await copier.catchUp();
+    const origin = await store.run('sessions.find', { sessionId });
+    if (origin !== null) {
+      const { project, provider, node } = origin;
+      return { project, provider, node, closed: false };
+    }
+    const row = await store.run('sessions.get', { id: sessionId });
+    return (
+      row && { project: row.project, provider: row.provider, node: null, closed: row.status === 'closed' }
+    );
+  }
+
+  /** The session of a first job that the copies do not have yet. */
+  async function openSession(sessionId: string): Promise<Found | null> {
     const first = await records.read(sessionId);
     if (first === null || first.sessionId !== sessionId) return null;
-    if (isFinished(first.status) && first.nativeSessionId === null) return null;
-    return { project: first.project, provider: first.request.provider, node: null };
+    return { project: first.project, provider: first.request.provider, node: null, closed: false };
   }
 
   function remembered(principal: Principal, sessionId: string): Place | null {

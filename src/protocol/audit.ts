@@ -21,7 +21,7 @@ export interface OwnedAct {
 export const AUDIT_ACTIONS = [
   ...(['job.created', 'job.retried', 'job.changed', 'job.cancelled', 'job.deleted'] as const),
   ...(['session.created', 'session.closed', 'session.deleted'] as const),
-  ...(['job.interrupted', 'approval.decided'] as const),
+  ...(['job.interrupted', 'approval.decided', 'message.steered'] as const),
   ...(['batch.created', 'queue.paused', 'queue.resumed', 'node.drained', 'node.resumed'] as const),
   ...(['provider.resumed', 'provider.cleaned', 'process.terminated'] as const),
   ...(['key.created', 'key.revoked', 'key.rotated', 'login.created', 'login.refused'] as const),

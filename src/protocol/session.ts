@@ -46,6 +46,12 @@ export const Session = Type.Object({
 });
 export type Session = Static<typeof Session>;
 
+export const sessionLinks = (id: string) => ({
+  self: `/v1/sessions/${id}`,
+  events: `/v1/sessions/${id}/events`,
+  turns: `/v1/sessions/${id}/turns`,
+});
+
 const options = promptOptions;
 const name = Type.Optional(
   Type.String({ pattern: '^[^\\u0000-\\u001f]{1,128}$', description: 'for people' }),

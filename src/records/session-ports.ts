@@ -2,6 +2,7 @@
 import type { Actor, OwnedAct } from '../protocol/audit.ts';
 import type { SessionStoredEvent } from '../protocol/event.ts';
 import type { SessionRequest, SessionStatus } from '../protocol/session.ts';
+import type { UsedKey } from './ports.ts';
 
 /** What holds for every turn of a session, with the settings' defaults. */
 export type SessionOptions = Omit<SessionRequest, 'kind' | 'name' | 'tags' | 'metadata' | 'prompt'> & {
@@ -49,8 +50,19 @@ export interface NewSession
   /** `starting`: its first turn follows at once; else `ready`. */
   readonly status: 'starting' | 'ready';
   readonly createdAt: number;
+  /** Null, or left out: the same request again makes another one. */
+  readonly idempotency?: UsedKey | null;
   readonly by: Actor;
 }
+
+export type SessionCreated =
+  | { readonly kind: 'created' }
+  /** It is known already, and left as it is. */
+  | { readonly kind: 'known' }
+  /** The idempotency key has another session, or a job. */
+  | { readonly kind: 'replayed'; readonly id: string }
+  /** The idempotency key was used for another request. */
+  | { readonly kind: 'mismatch' };
 
 /** An entry of a session's stream: a change of its status, or events of a job. */
 export type SessionEntry =
@@ -71,8 +83,7 @@ export type SessionEntry =
     };
 
 export interface SessionRecords {
-  /** Makes one; an id that is known already is left as it is. False: it was known. */
-  create(session: NewSession): Promise<boolean>;
+  create(session: NewSession): Promise<SessionCreated>;
   /** Makes one that Redis has lost again, with its stream, unless there is one. */
   restore(session: SessionRecord, entries: readonly SessionEntry[]): Promise<void>;
   /** @throws AppError record.damaged */

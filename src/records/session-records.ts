@@ -9,6 +9,7 @@ import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import { SESSION_STATUSES, type SessionStatus } from '../protocol/session.ts';
 import type { Names } from '../redis/names.ts';
 import { isWrongType } from '../redis/redis-error.ts';
+import { IDEMPOTENCY_MS } from './job-records.ts';
 import type { JobRecords } from './ports.ts';
 import {
   damaged,
@@ -20,7 +21,13 @@ import {
   storedTags,
 } from './record-codec.ts';
 import { actorArguments, type ScriptArguments, type ScriptRunner } from './script-runner.ts';
-import type { SessionEntry, SessionOptions, SessionRecord, SessionRecords } from './session-ports.ts';
+import type {
+  SessionCreated,
+  SessionEntry,
+  SessionOptions,
+  SessionRecord,
+  SessionRecords,
+} from './session-ports.ts';
 
 /** Entries of a stream that are read at once. */
 const PAGE = 200;
@@ -92,13 +99,16 @@ export function createSessionRecords(
   return {
     async create(session) {
       const { id, kind, name, project, principal, node, createdAt, status } = session;
-      const made = await scripts.run('session-create', {
+      const { idempotency = null } = session;
+      const reply = await scripts.run('session-create', {
         ...{ id, kind, name, project, principal, node, createdAt, status },
         ...texts(session),
         explicit: 1,
+        ...(idempotency && { ...idempotency, keyForMs: IDEMPOTENCY_MS }),
         ...actorArguments(session.by),
       });
-      return made === 1;
+      const [result, other = ''] = reply as [SessionCreated['kind'], string?]; // the script's replies
+      return result === 'replayed' ? { kind: result, id: other } : { kind: result };
     },
 
     async restore(session, entries) {

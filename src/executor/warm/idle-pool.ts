@@ -230,7 +230,7 @@ export function createIdlePool(options: IdlePoolOptions): IdlePool {
 
   async function endIdle(which: WhichIdle): Promise<number> {
     const ended = [...members].filter(({ marker, spec }) =>
-      which({ id: idleIdOf(marker), provider: spec.provider.name }),
+      which({ id: idleIdOf(marker), provider: spec.provider.name, sessionId: null }),
     );
     for (const member of ended) {
       if (lastStarted?.shape.key === keyOf(member.spec)) lastStarted = null; // start no other one

@@ -135,7 +135,7 @@ export function createIdleProcess({
 const cpuTicks = (pid: number): number => readStat(pid)?.cpuTicks ?? Number.POSITIVE_INFINITY;
 
 /** Which idle processes are meant. */
-export type WhichIdle = (one: Pick<CliProcess, 'id' | 'provider'>) => boolean;
+export type WhichIdle = (one: Pick<CliProcess, 'id' | 'provider' | 'sessionId'>) => boolean;
 
 /** The id of an idle process: the last part of its marker, since no execution has it yet. */
 export const idleIdOf = (marker: string): string => marker.slice(marker.lastIndexOf('/') + 1);

@@ -154,8 +154,8 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
       ),
 
     async endIdle(which, force) {
-      const ended = [...kept].filter(([, { process, lastTurn }]) =>
-        which({ id: idleIdOf(process.child.marker), provider: lastTurn.provider.name }),
+      const ended = [...kept].filter(([sessionId, { process, lastTurn }]) =>
+        which({ id: idleIdOf(process.child.marker), provider: lastTurn.provider.name, sessionId }),
       );
       const ends = ended.map(([sessionId, one]) => {
         remove(sessionId, one);

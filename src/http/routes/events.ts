@@ -1,9 +1,10 @@
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
+import { mayUse } from '../../auth/principal.ts';
 import { type StreamTickets, TICKET_LIFETIME_MS } from '../../auth/signed-values.ts';
 import { AppError } from '../../errors.ts';
 import { Change, CURSOR } from '../../protocol/change.ts';
-import type { StoredEvent } from '../../protocol/event.ts';
+import type { SessionStoredEvent, StoredEvent } from '../../protocol/event.ts';
 import { JobStatus, jobLinks } from '../../protocol/job.ts';
 import { closed } from '../../protocol/schema.ts';
 import {
@@ -11,16 +12,19 @@ import {
   type EventFilter,
   NDJSON,
   peek,
+  SESSION_EVENT_KINDS,
   SSE,
   sendEvents,
   sentJobEvent,
+  sentSessionEvent,
 } from '../event-stream.ts';
-import { JOB_ID } from '../examples.ts';
+import { JOB_ID, SESSION_ID } from '../examples.ts';
 import { negotiate } from '../headers.ts';
 import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
 import { answer, emptyAnswer, errorAnswers } from '../openapi.ts';
-import { JobParams, jobIdOf, NoQuery } from '../parameters.ts';
+import { JobParams, jobIdOf, NoQuery, SessionParams, sessionIdOf } from '../parameters.ts';
 import type { ChangeFeed, EventHub, Jobs } from '../ports.ts';
+import type { SessionFeed, Sessions } from '../session-ports.ts';
 import { invalid } from '../validation.ts';
 
 const EventsQuery = Type.Object(
@@ -68,11 +72,46 @@ const eventsSchema = {
   },
 };
 
+const SESSION_EVENT_EXAMPLE = JSON.stringify({
+  ...{ seq: 12, sessionId: SESSION_ID, at: '2026-11-21T12:00:02.200Z' },
+  ...{ kind: 'session.status', status: 'ready', reason: null },
+});
+
+const sessionEventsSchema = {
+  tags: ['events'],
+  operationId: 'streamSession',
+  summary: 'The events of a session: its changes, and the events of its jobs',
+  description:
+    'Those so far, then new ones as they come. `id` is the `seq` of an event in the session; `Last-Event-ID` (or `?after`) resumes after it without a gap or a duplicate. `jobSeq` is the `seq` of the same event in its job. The stream does not end by itself.',
+  params: SessionParams,
+  querystring: Type.Object(
+    {
+      ...EventsQuery.properties,
+      kinds: Type.Optional(
+        Type.Array(Type.Enum([...SESSION_EVENT_KINDS]), {
+          description: 'only these; `session.status` and `job.finished` always',
+        }),
+      ),
+    },
+    closed,
+  ),
+  headers: eventsSchema.headers,
+  response: {
+    200: answer('Events', {
+      [SSE]: Type.String({
+        examples: [`event: session.status\nid: 12\ndata: ${SESSION_EVENT_EXAMPLE}\n\n`],
+      }),
+      [NDJSON]: Type.String({ examples: [SESSION_EVENT_EXAMPLE] }),
+    }),
+    ...errorAnswers('auth.unauthenticated', 'session.not_found', 'request.not_acceptable'),
+  },
+};
+
 const Ticket = Type.Object(
   {
     ticket: Type.String(),
     expiresAt: Type.String(),
-    url: Type.String({ description: 'the events of the job, with the ticket' }),
+    url: Type.String({ description: 'the events of the job or the session, with the ticket' }),
   },
   {
     examples: [
@@ -121,6 +160,8 @@ const changesSchema = {
 export interface EventRoutesOptions {
   readonly jobs: Jobs;
   readonly events: EventHub;
+  readonly sessions: Pick<Sessions, 'get'>;
+  readonly sessionFeed: SessionFeed;
   readonly changes: ChangeFeed;
   readonly tickets: StreamTickets;
   readonly heartbeatMs: number;
@@ -129,12 +170,12 @@ export interface EventRoutesOptions {
 }
 
 /**
- * `GET /v1/events`; `GET /v1/jobs/:id/events`, and `POST /v1/stream-tokens` for browsers that read
- * them.
+ * `GET /v1/events`; `GET /v1/jobs/:id/events`, `GET /v1/sessions/:id/events`, and
+ * `POST /v1/stream-tokens` for browsers that read the latter two.
  */
 export function eventRoutes(
   app: HttpApp,
-  { jobs, events, changes, tickets, heartbeatMs, onCut }: EventRoutesOptions,
+  { jobs, events, sessions, sessionFeed, changes, tickets, heartbeatMs, onCut }: EventRoutesOptions,
 ): void {
   app.get(
     '/v1/events',
@@ -156,7 +197,7 @@ export function eventRoutes(
     '/v1/jobs/:id/events',
     {
       schema: eventsSchema,
-      config: { ticket: true, produces: [SSE, NDJSON] },
+      config: { ticket: 'job', produces: [SSE, NDJSON] },
       exposeHeadRoute: false,
     },
     async (request, reply) => {
@@ -172,37 +213,70 @@ export function eventRoutes(
     },
   );
 
+  app.get(
+    '/v1/sessions/:id/events',
+    {
+      schema: sessionEventsSchema,
+      config: { ticket: 'session', produces: [SSE, NDJSON] },
+      exposeHeadRoute: false,
+    },
+    async (request, reply) => {
+      const after = resumePoint(request, request.query);
+      const { id } = await sessions.get(principalOf(request), sessionIdOf(request.params));
+      const batches = sessionFeed.read(id, after, untilGone(request, reply, app.stopping));
+      const contentType = negotiate(request, [SSE, NDJSON]) ?? SSE;
+      const filter = filterOf(request.query);
+      const sent = (event: SessionStoredEvent) => sentSessionEvent(event, filter);
+      return sendEvents(reply, batches, { contentType, sent, heartbeatMs, onCut });
+    },
+  );
+
   app.post(
     '/v1/stream-tokens',
     {
       schema: {
         tags: ['events'],
         operationId: 'createStreamToken',
-        summary: "A ticket to one job's events, for a browser",
-        description: `Valid for ${TICKET_LIFETIME_MS / 1000} s, including reconnects in that time.`,
+        summary: 'A ticket to the events of one job or session, for a browser',
+        description: `Valid for ${TICKET_LIFETIME_MS / 1000} s, including reconnects in that time. A ticket to a job needs the scope jobs:read, one to a session sessions:read.`,
         querystring: NoQuery,
         body: Type.Object(
-          { jobId: Type.String({ description: 'ULID of a job' }) },
-          { ...closed, examples: [{ jobId: JOB_ID }] },
+          {
+            jobId: Type.Optional(Type.String({ description: 'ULID of a job' })),
+            sessionId: Type.Optional(Type.String({ description: 'ULID of a session; not with jobId' })),
+          },
+          { ...closed, examples: [{ jobId: JOB_ID }, { sessionId: SESSION_ID }] },
         ),
         response: {
           201: answer('The ticket', { 'application/json': Ticket }),
-          ...errorAnswers('auth.unauthenticated', 'job.not_found'),
+          ...errorAnswers('auth.unauthenticated', 'job.not_found', 'session.not_found'),
         },
       },
     },
     async (request, reply) => {
       const principal = principalOf(request);
-      const job = await jobs.get(principal, jobIdOf({ id: request.body.jobId }));
-      const { ticket, expiresAt } = tickets.issue({ jobId: job.id, principal });
-      const url = `${job.links.events}?ticket=${encodeURIComponent(ticket)}`;
+      const { jobId, sessionId } = request.body;
+      if (jobId === undefined && sessionId === undefined)
+        throw invalid([{ path: '/jobId', message: 'is required, or sessionId' }]);
+      if (jobId !== undefined && sessionId !== undefined)
+        throw invalid([{ path: '/sessionId', message: 'must not be given together with jobId' }]);
+      const scope = sessionId === undefined ? 'jobs:read' : 'sessions:read';
+      if (!mayUse(principal, scope))
+        throw new AppError('auth.forbidden', `this needs a token with the scope ${scope}`);
+      const { id, links } =
+        sessionId === undefined
+          ? await jobs.get(principal, jobIdOf({ id: jobId ?? '' }))
+          : await sessions.get(principal, sessionIdOf({ id: sessionId }));
+      const noun = sessionId === undefined ? 'job' : 'session';
+      const { ticket, expiresAt } = tickets.issue({ noun, id, principal });
+      const url = `${links.events}?ticket=${encodeURIComponent(ticket)}`;
       return reply.code(201).send({ ticket, expiresAt, url });
     },
   );
 }
 
 /** The last seq the reader has. */
-const resumePoint = (request: FastifyRequest, query: Static<typeof EventsQuery>): number =>
+const resumePoint = (request: FastifyRequest, query: Pick<Static<typeof EventsQuery>, 'after'>): number =>
   Number(lastEventId(request, /^\d{1,15}$/) ?? query.after ?? 0);
 
 /** The header, which wins over `?after`: a browser that reconnects repeats an old query. */
@@ -213,7 +287,7 @@ export function lastEventId(request: FastifyRequest, pattern: RegExp): string | 
   throw invalid([{ path: '/headers/last-event-id', message: 'must be the id of an event' }]);
 }
 
-const filterOf = (query: Static<typeof EventsQuery>): EventFilter => ({
+const filterOf = (query: { readonly kinds?: readonly string[]; readonly raw?: boolean }): EventFilter => ({
   kinds: query.kinds === undefined ? null : new Set(query.kinds),
   raw: query.raw ?? false,
 });

@@ -32,7 +32,7 @@ const PRODUCES = ['application/json', 'text/plain'];
 const job = { 'application/json': shared('Job') };
 
 /** Why a request makes no job. */
-const REFUSALS = [
+export const REFUSALS = [
   ...(['auth.unauthenticated', 'permission_mode.denied', 'tools.denied'] as const),
   ...(['session.not_found', 'cwd.not_allowed', 'provider.unknown'] as const),
   ...(['provider.unsupported_option', 'idempotency.key_reused', 'queue.full'] as const),
@@ -252,7 +252,8 @@ function addCreate(app: HttpApp, jobs: Jobs): void {
   });
 }
 
-function createdHeaders(reply: FastifyReply, { job, replayed, rate }: Created): FastifyReply {
+/** The headers of an answer with a new job. */
+export function createdHeaders(reply: FastifyReply, { job, replayed, rate }: Created): FastifyReply {
   reply.header('location', job.links.self);
   sendRate(reply, rate);
   return replayed ? reply.header('idempotent-replayed', 'true') : reply;

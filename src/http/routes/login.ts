@@ -20,13 +20,13 @@ const COOKIE = { httpOnly: true, sameSite: 'strict', path: '/' } as const;
 
 interface LoginOptions {
   readonly authenticator: Authenticator;
-  readonly sessions: LoginSessions;
+  readonly logins: LoginSessions;
   readonly names: OwnNames;
   readonly audit: Pick<Audit, 'note'>;
 }
 
 /** `GET /login`, `POST /login` (form or JSON) and `POST /logout`: exchange a token for a cookie. */
-export function loginRoutes(app: HttpApp, { authenticator, sessions, names, audit }: LoginOptions): void {
+export function loginRoutes(app: HttpApp, { authenticator, logins, names, audit }: LoginOptions): void {
   app.register(async (scope: HttpApp) => {
     scope.addContentTypeParser(FORM, { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) =>
       Object.fromEntries(new URLSearchParams(utf8Text(body))),
@@ -93,7 +93,7 @@ export function loginRoutes(app: HttpApp, { authenticator, sessions, names, audi
       async (request, reply) => {
         refuseOtherOrigins(request);
         const cookie = request.cookies[SESSION_COOKIE];
-        if (cookie !== undefined) sessions.end(cookie);
+        if (cookie !== undefined) logins.end(cookie);
         return reply.clearCookie(SESSION_COOKIE, COOKIE).code(204).send();
       },
     );
@@ -110,7 +110,7 @@ export function loginRoutes(app: HttpApp, { authenticator, sessions, names, audi
   async function logIn(token: string, from: string, form: boolean) {
     try {
       const principal = await authenticator.authenticateToken(token, from);
-      return { ...sessions.begin(principal), principal };
+      return { ...logins.begin(principal), principal };
     } catch (error) {
       if (form && error instanceof AppError) return error;
       throw error;

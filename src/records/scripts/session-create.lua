@@ -2,12 +2,22 @@
 -- args    id, kind, status, project, principal, createdAt, options (JSON); name, node, fork, tags,
 --         metadata (JSON); by, byAddress, byRequest: for the audit; of one that Redis had lost:
 --         rev, explicit, statusReason, nativeSessionId, rules, turns, seq, lastActivityAt, closedAt
+--         with a key: key, fingerprint, keyForMs, deleted, as of CREATE
 -- list    of one that Redis had lost, each entry of its stream: its last seq, a count, and so many
 --         names and values
--- answer  1 | 0: it has one
+-- answer  {'created'} | {'known'}: it has one | {'replayed', id}: the key has another one
+--         | {'mismatch'}: the key was used for another request
 
 local id, key = args.id, sessionKey(args.id)
-if hasSession(id) then return 0 end
+if hasSession(id) then return { 'known' } end
+if args.key then
+  local prior = remembered(args.key)
+  if prior.job ~= '' then
+    if prior.print ~= args.fingerprint then return { 'mismatch' } end
+    if prior.job ~= args.deleted then return { 'replayed', prior.job } end
+  end
+  remember(args.key, id, args.fingerprint, args.keyForMs)
+end
 redis.call('DEL', key, sessionEventsKey(id), turnsKey(id))
 redis.call('HSET', key, 'rev', args.rev or 0, 'kind', args.kind, 'explicit', args.explicit or '',
   'name', args.name or '', 'status', args.status, 'statusReason', args.statusReason or '',
@@ -27,4 +37,4 @@ if not args.seq then emitStatus(id, args.status, '') end
 touchSession(id)
 if args.lastActivityAt then redis.call('HSET', key, 'lastActivityAt', args.lastActivityAt) end
 audit('session.created', id, args.project)
-return 1
+return { 'created' }

@@ -52,10 +52,10 @@ test('a login lasts twelve hours, or until the logout', () => {
 test('a ticket is valid for a minute', () => {
   let now = 0;
   const tickets = createStreamTickets(() => now);
-  const { ticket, expiresAt } = tickets.issue({ jobId: 'J', principal });
+  const { ticket, expiresAt } = tickets.issue({ noun: 'job', id: 'J', principal });
   expect(expiresAt).toBe('1970-01-01T00:01:00.000Z');
   now = 59_999;
-  expect(tickets.find(ticket)).toEqual({ jobId: 'J', principal });
+  expect(tickets.find(ticket)).toEqual({ noun: 'job', id: 'J', principal });
   now = 60_000;
   expect(tickets.find(ticket)).toBeNull();
 });

@@ -26,6 +26,7 @@ import type { BatchEvent } from '../../../src/protocol/change.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { createRedactor } from '../../../src/redactor.ts';
 import { createMeasures } from '../../../src/status/measures.ts';
+import { FakeApprovalService } from '../../fakes/approval-service.ts';
 import { FakeAudit } from '../../fakes/audit.ts';
 import { FakeBatches } from '../../fakes/batches.ts';
 import { FakeChangeLog, LOG_CHANNEL } from '../../fakes/change-log.ts';
@@ -39,6 +40,7 @@ import { FakeKeyCopies, FakeKeyRecords } from '../../fakes/keys.ts';
 import { FakeManyJobs } from '../../fakes/many-jobs.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';
+import { FakeSessionFeed, FakeSessions } from '../../fakes/sessions.ts';
 import { FakeUsage } from '../../fakes/usage.ts';
 import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
 
@@ -85,6 +87,9 @@ export async function startHttp(changes: Changes = {}) {
   const batchEvents: BatchEvent[] = [];
   const manyJobs = new FakeManyJobs();
   const events = new FakeEventHub();
+  const sessions = new FakeSessions(jobs);
+  const sessionFeed = new FakeSessionFeed();
+  const approvals = new FakeApprovalService();
   const changeLog = new FakeChangeLog();
   const health = new FakeHealth();
   const processes = new FakeProcesses();
@@ -114,6 +119,7 @@ export async function startHttp(changes: Changes = {}) {
     batches,
     batchFeed,
     events,
+    ...{ sessions, sessionFeed, approvals },
     changes: createChangeFeed({
       log: changeLog,
       doorbells: changeLog.doorbells,
@@ -149,6 +155,7 @@ export async function startHttp(changes: Changes = {}) {
     manyJobs,
     batches,
     events,
+    ...{ sessions, sessionFeed, approvals },
     changeLog,
     health,
     processes,

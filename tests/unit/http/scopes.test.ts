@@ -21,13 +21,16 @@ const TABLE: Readonly<Record<'public' | 'caller' | Scope, readonly string[]>> = 
   ],
   'jobs:write': [
     ...['createJob', 'changeJob', 'cancelJob', 'retryJob', 'deleteJob', 'cancelJobs', 'retryJobs'],
-    ...['createBatch', 'cancelBatch'],
+    ...['createBatch', 'cancelBatch', 'messageJob'],
   ],
-  'sessions:read': [],
-  'sessions:write': [],
+  'sessions:read': ['listSessions', 'getSession', 'listTurns', 'streamSession'],
+  'sessions:write': [
+    ...['createSession', 'messageSession', 'interruptSession', 'forkSession', 'closeSession'],
+    'deleteSession',
+  ],
   terminals: [],
-  'approvals:read': [],
-  'approvals:decide': [],
+  'approvals:read': ['listApprovals', 'getApproval'],
+  'approvals:decide': ['decideApproval'],
   'schedules:write': [],
   'webhooks:write': [],
   'audit:read': ['listAudit'],
@@ -44,6 +47,8 @@ const opens = (scope: Scope): readonly string[] => [
   ...TABLE.caller,
   ...TABLE[scope],
   ...(scope === 'jobs:write' ? TABLE['jobs:read'] : []),
+  ...(scope === 'sessions:write' ? TABLE['sessions:read'] : []),
+  ...(scope === 'approvals:decide' ? TABLE['approvals:read'] : []),
   ...(scope === 'admin' ? Object.values(TABLE).flat() : []),
 ];
 
@@ -53,6 +58,10 @@ const BODIES: Readonly<Record<string, object>> = {
   cancelJobs: { filter: {}, all: true },
   retryJobs: { filter: {}, all: true },
   createBatch: { prompts: [{ prompt: 'x' }] },
+  createSession: {},
+  messageSession: { prompt: 'x' },
+  messageJob: { prompt: 'x' },
+  decideApproval: { decision: 'allow' },
   createKey: { name: 'x', scopes: ['jobs:read'] },
   logIn: { token: 'x' },
   setPreferences: {},
@@ -69,7 +78,7 @@ const dir = makeTempDir();
 let http: Awaited<ReturnType<typeof startHttp>>;
 let url = '';
 let routes: readonly Route[] = [];
-const owned = { job: '', batch: '' };
+const owned = { job: '', batch: '', session: '', approval: '' };
 
 beforeAll(async () => {
   const file = join(dir, 'jwks.json');
@@ -81,6 +90,8 @@ beforeAll(async () => {
   owned.job = (await http.jobs.create(owner, { prompt: 'secret of web' }, null)).job.id;
   const items = [{ customId: null, prompt: { prompt: 'secret of web' } }];
   owned.batch = (await http.batches.create(owner, items, null)).batch.id;
+  owned.session = (await http.sessions.create(owner, { name: 'secret of web' }, null)).session.id;
+  owned.approval = http.approvals.add({ project: 'web', input: { command: 'secret of web' } }).id;
   const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
   const { paths } = (await http.app.inject({ url: '/openapi.json', headers })).json();
   routes = Object.entries<Record<string, { operationId: string }>>(paths).flatMap(([path, item]) =>
@@ -108,9 +119,14 @@ function jwt(claims: object = {}, header: object = {}, signed = rs256(privateKey
   return jwtOf({ alg: 'RS256', kid: 'a', ...header }, all, signed);
 }
 
+/** The kind of thing that a path is about. */
+const nounOf = (path: string): keyof typeof owned =>
+  (['batch', 'session', 'approval'] as const).find((noun) => path.startsWith(`/v1/${noun}`)) ?? 'job';
+
 /** The answer to a request for what project web owns. Its body is read unless it is a stream. */
 async function ask({ name, method, path }: Route, token: string | null) {
-  const id = path.startsWith('/v1/batches') ? owned.batch : owned.job;
+  const noun = nounOf(path);
+  const id = owned[noun];
   const body = name === 'createStreamToken' ? { jobId: owned.job } : BODIES[name];
   const leaving = new AbortController();
   const response = await fetch(url + path.replace('{id}', id).replace('{name}', 'claude'), {
@@ -237,8 +253,9 @@ describe('every route', () => {
     ['key', async (scopes: Scope[]) => (await tokenOf({ project: 'ops', scopes })).token],
     ['JWT', async (scopes: Scope[]) => jwt({ sub: 'eve', project: 'ops', scope: scopes.join(' ') })],
   ])("with a stranger's %s says nothing of what another project owns", async (_kind, tokenFor) => {
-    const token = await tokenFor(['jobs:write', 'usage:read']);
-    const named = [...TABLE['jobs:read'], ...TABLE['jobs:write']];
+    const scopes = ['jobs:write', 'sessions:write', 'approvals:decide'] as const;
+    const token = await tokenFor([...scopes, 'usage:read']);
+    const named = scopes.flatMap(opens).filter((name) => !TABLE.caller.includes(name));
     // First those that only read: the others make jobs of its own.
     const asked = routes
       .filter(({ name }) => named.includes(name) && name !== 'streamBatch') // no feed over the fakes
@@ -246,11 +263,11 @@ describe('every route', () => {
     for (const route of asked) {
       const { status, text } = await ask(route, token);
       if (route.path.includes('{id}') || route.name === 'createStreamToken') {
-        const noun = route.path.startsWith('/v1/batches') ? 'batch' : 'job';
+        const noun = nounOf(route.path);
         expect([status, JSON.parse(text).code], route.name).toEqual([404, `${noun}.not_found`]);
       } else {
         expect(status, route.name).toBeLessThan(300);
-        for (const secret of ['secret of web', owned.job, owned.batch])
+        for (const secret of ['secret of web', ...Object.values(owned)])
           expect(text, route.name).not.toContain(secret);
       }
     }

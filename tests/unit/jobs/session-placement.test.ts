@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { createSessionPlacement } from '../../../src/jobs/session-placement.ts';
 import type { JobRecord } from '../../../src/records/ports.ts';
+import type { SessionRecord } from '../../../src/records/session-ports.ts';
+import type { SessionRow } from '../../../src/store/session-rows.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { resolvedPrompt } from '../providers/resolved-prompt.ts';
@@ -12,23 +14,34 @@ const SESSION = '01J00000000000000000000001';
 
 type Found = Pick<JobRecord, 'id' | 'sessionId' | 'status' | 'nativeSessionId' | 'project'>;
 
+interface Known {
+  /** The record of the session. */
+  readonly session?: Pick<SessionRecord, 'project' | 'options' | 'node' | 'status'>;
+  /** What the copies say of a session that no CLI has begun. */
+  readonly copy?: Pick<SessionRow, 'project' | 'provider' | 'status'>;
+}
+
 /**
  * A store with one session of Ann's, which counts the lookups.
  * @param record of a job that the store does not have yet
  */
-function place(record?: Found) {
+function place(record?: Found, { session, copy }: Known = {}) {
   let now = 0;
   let asked = 0;
   const origin = { project: 'ann', provider: 'claude', node: 'n1', nativeSessionId: 'x' };
   // as: only this operation is used.
-  const run = (async (_name: string, { sessionId }: { sessionId: string }) => {
+  const run = (async (name: string, args: { readonly sessionId?: string }) => {
+    if (name === 'sessions.get') return copy ?? null;
     asked += 1;
-    return sessionId === SESSION ? origin : null;
+    return args.sessionId === SESSION ? origin : null;
   }) as Store['run'];
   const request = resolvedPrompt({ provider: 'claude' });
   // as: only these fields are used.
   const read = async (id: string) => (id === record?.id ? ({ ...record, request } as JobRecord) : null);
-  const placement = createSessionPlacement({ run }, { catchUp: async () => {} }, { read }, () => now);
+  const placement = createSessionPlacement({
+    ...{ store: { run }, copier: { catchUp: async () => {} }, records: { read }, now: () => now },
+    sessionRecords: { read: async () => (session ?? null) as SessionRecord | null },
+  });
   return {
     of: (principal: typeof ANN, sessionId: string | null = SESSION, provider = 'claude') =>
       placement(principal, resolvedPrompt({ sessionId, provider })),
@@ -75,10 +88,38 @@ describe('where a request runs', () => {
       await expect(of(BOB, id)).rejects.toMatchObject({ code: 'session.not_found' });
       await expect(of(ANN, id, 'codex')).rejects.toMatchObject({ code: 'request.invalid' });
     }
-    for (const none of [{ status: 'failed' }, { sessionId: SESSION }] as const)
-      await expect(place({ ...first, ...none }).of(ANN, id)).rejects.toMatchObject({
+    await expect(place({ ...first, sessionId: SESSION }).of(ANN, id)).rejects.toMatchObject({
+      code: 'session.not_found',
+    });
+  });
+
+  it('is anywhere for a session that no CLI has begun, also long after its first job has ended', async () => {
+    const id = '01J00000000000000000000002';
+    const first = { id, sessionId: id, status: 'failed', nativeSessionId: null, project: 'ann' } as const;
+    expect(await place(first).of(ANN, id)).toBeNull();
+    const copy = { project: 'ann', provider: 'claude', status: 'ready' } as const;
+    expect(await place(undefined, { copy }).of(ANN, id)).toBeNull();
+    await expect(place(undefined, { copy }).of(BOB, id)).rejects.toMatchObject({ code: 'session.not_found' });
+  });
+
+  it('is the node of its record, and nowhere when it is closed', async () => {
+    const options = { provider: 'claude', cwd: '/' };
+    const session = { project: 'ann', options, node: 'n2', status: 'ready' } as const;
+    const { of } = place(undefined, { session });
+    expect(await of(ANN)).toBe('n2');
+    await expect(of(BOB)).rejects.toMatchObject({ code: 'session.not_found' });
+    const closed = [
+      place(undefined, { session: { ...session, status: 'closed' } }),
+      place(undefined, { copy: { project: 'ann', provider: 'claude', status: 'closed' } }),
+    ];
+    for (const one of closed) {
+      await expect(one.of(ANN, '01J00000000000000000000003')).rejects.toMatchObject({
+        code: 'session.closed',
+      });
+      await expect(one.of(BOB, '01J00000000000000000000003')).rejects.toMatchObject({
         code: 'session.not_found',
       });
+    }
   });
 
   it('is refused for another provider, also while it is remembered', async () => {

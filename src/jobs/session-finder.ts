@@ -1,0 +1,72 @@
+/** Finds sessions: the truth is the record; until its second job a session is that of its job. */
+import { maySee, type Principal } from '../auth/principal.ts';
+import { AppError } from '../errors.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
+import type { JobRecords } from '../records/ports.ts';
+import type { SessionOptions, SessionRecord, SessionRecords } from '../records/session-ports.ts';
+import type { Copier } from '../store/copier.ts';
+import type { SessionRow } from '../store/session-rows.ts';
+import type { Store } from '../store/store.ts';
+import { rowOf } from './session-document.ts';
+
+export interface SessionFinderOptions {
+  readonly sessionRecords: Pick<SessionRecords, 'read'>;
+  readonly records: Pick<JobRecords, 'read'>;
+  readonly store: Store;
+  readonly copier: Pick<Copier, 'catchUp'>;
+}
+
+export interface FoundSession {
+  readonly row: SessionRow;
+  /** Null: a single job made it, or Redis no longer has it. */
+  readonly record: SessionRecord | null;
+}
+
+export interface SessionFinder {
+  /** @throws AppError session.not_found, including for another project's */
+  find(principal: Principal, id: string): Promise<FoundSession>;
+  /** What holds for its next turn. */
+  options(found: FoundSession): Promise<SessionOptions>;
+}
+
+export function createSessionFinder({
+  sessionRecords,
+  records,
+  store,
+  copier,
+}: SessionFinderOptions): SessionFinder {
+  return {
+    async find(principal, id) {
+      const record = await sessionRecords.read(id);
+      if (record !== null && !maySee(principal, record.project)) throw sessionNotFound(id);
+      await copier.catchUp();
+      const row =
+        record === null
+          ? await store.run('sessions.get', { id })
+          : rowOf(record, await store.run('sessions.usage', { id }));
+      if (row === null || !maySee(principal, row.project)) throw sessionNotFound(id);
+      return { row, record };
+    },
+
+    async options({ row, record }) {
+      if (record !== null) return record.options;
+      const first = (await records.read(row.id)) ?? (await store.run('jobs.get', { id: row.id }));
+      return first === null ? { provider: row.provider, cwd: row.cwd } : optionsOf(first.request);
+    },
+  };
+}
+
+export const sessionNotFound = (id: string): AppError =>
+  new AppError('session.not_found', `there is no session ${id}`);
+
+/** What of a job's request holds for the other turns of its session. */
+export function optionsOf(request: ResolvedPrompt): SessionOptions {
+  const { provider, cwd, permissionMode, allowedTools, disallowedTools, onPermissionDenied } = request;
+  const { model, effort, appendSystemPrompt } = request;
+  return {
+    ...{ provider, cwd, permissionMode, allowedTools, disallowedTools, onPermissionDenied },
+    ...(model !== null && { model }),
+    ...(effort !== null && { effort }),
+    ...(appendSystemPrompt !== null && { appendSystemPrompt }),
+  };
+}

@@ -1,0 +1,204 @@
+/** Messages to sessions: the next turn, or into the running one. */
+import { createHash, randomUUID } from 'node:crypto';
+import { actorOf, type Principal, scopedKey } from '../auth/principal.ts';
+import { AppError, wireError } from '../errors.ts';
+import type { Audit, Created, Idempotency, Jobs } from '../http/ports.ts';
+import type { Sessions } from '../http/session-ports.ts';
+import { isFinished } from '../protocol/job.ts';
+import { jobOutcome } from '../protocol/outcome.ts';
+import type { MessageRequest, Steered } from '../protocol/session.ts';
+import type { Providers } from '../providers/registry.ts';
+import type { PromptQueue } from '../queue/prompt-queue.ts';
+import type { SteerMessages } from '../records/approval-ports.ts';
+import type { JobRecords } from '../records/ports.ts';
+import type { SessionRecords } from '../records/session-ports.ts';
+import type { JobWaits } from '../rpc/job-waits.ts';
+import type { Store } from '../store/store.ts';
+import type { PromptResolver } from './resolve-prompt.ts';
+import { toRequest } from './retry-request.ts';
+import type { FoundSession, SessionFinder } from './session-finder.ts';
+import { sessionClosed } from './session-placement.ts';
+
+/** How long a message may take on its way into the running turn. */
+const STEER_MS = 5000;
+/** Longest time between two looks at its state: a sign may be lost. */
+const LOOK_MS = 250;
+/** Turns in which a repeated request looks for its message. */
+const LATEST_TURNS = 3;
+
+export interface SessionMessagesOptions {
+  readonly finder: SessionFinder;
+  readonly jobs: Pick<Jobs, 'create' | 'get'>;
+  readonly records: Pick<JobRecords, 'read' | 'recall' | 'interrupt'>;
+  readonly sessionRecords: Pick<SessionRecords, 'open'>;
+  readonly steering: Pick<SteerMessages, 'send' | 'state' | 'withdraw'>;
+  readonly waits: Pick<JobWaits, 'listen'>;
+  readonly queue: Pick<PromptQueue, 'remove'>;
+  readonly store: Store;
+  readonly providers: Pick<Providers, 'get'>;
+  resolverFor(principal: Principal): PromptResolver;
+  readonly note: Audit['note'];
+  /** Default: 5 seconds. */
+  readonly steerMs?: number;
+}
+
+export interface SessionMessages extends Pick<Sessions, 'message' | 'messageJob'> {
+  /** Stops the turn that runs or is next; nothing, when there is none. */
+  interrupt(principal: Principal, sessionId: string, except?: string): Promise<void>;
+}
+
+export function createSessionMessages({
+  finder,
+  jobs,
+  records,
+  sessionRecords,
+  steering,
+  waits,
+  queue,
+  store,
+  providers,
+  resolverFor,
+  note,
+  steerMs = STEER_MS,
+}: SessionMessagesOptions): SessionMessages {
+  async function nextTurn(
+    principal: Principal,
+    found: FoundSession,
+    prompt: string,
+    idempotency: Idempotency | null,
+  ): Promise<Created> {
+    const request = { ...(await finder.options(found)), prompt, sessionId: found.row.id };
+    return jobs.create(principal, request, idempotency);
+  }
+
+  /** The job that an earlier request with the key made; null: there is none. */
+  async function made(principal: Principal, idempotency: Idempotency | null): Promise<string | null> {
+    const key = scopedKey(principal, idempotency);
+    const known = key === null ? null : await records.recall(key);
+    return known?.kind === 'replayed' ? known.jobId : null;
+  }
+
+  /**
+   * A message is sent with the rights of the running turn, so its sender must be allowed as much.
+   * @throws AppError as for a job with that request; provider.unsupported_option
+   */
+  async function checkSteer(principal: Principal, provider: string, jobId: string | null): Promise<void> {
+    if (!providers.get(provider).provider.capabilities.steer) {
+      const message = `${provider} takes no message into a running turn`;
+      throw new AppError('provider.unsupported_option', message, {
+        problems: [{ path: '/delivery', message }],
+      });
+    }
+    const job = jobId === null ? null : await records.read(jobId);
+    if (job !== null) await resolverFor(principal)({ ...toRequest(job.request), prompt: 'x' });
+  }
+
+  /** What has become of a message that may be in one of these turns. */
+  async function known(messageId: string, jobIds: readonly string[]): Promise<Steered | null> {
+    for (const jobId of jobIds)
+      if ((await steering.state(jobId, messageId)) === 'steered')
+        return { messageId, delivered: 'steered', jobId };
+    return null;
+  }
+
+  /** Whether the running turn has taken the message. */
+  async function deliver(jobId: string, id: string, text: string): Promise<boolean> {
+    using wait = waits.listen(jobId);
+    const deadline = performance.now() + steerMs;
+    const never = new AbortController().signal;
+    if ((await steering.send(jobId, { id, text })) === 'not_running') return false;
+    for (;;) {
+      const state = await steering.state(jobId, id);
+      if (state !== 'sent') return state === 'steered';
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0) break;
+      await wait.next(Math.min(LOOK_MS, leftMs), never);
+    }
+    if (await steering.withdraw(jobId, id)) return false;
+    // The CLI has it, and has not said yet whether this turn reads it: the job does not end before.
+    const state = await steering.state(jobId, id);
+    return state === 'sent' || state === 'steered';
+  }
+
+  async function steer(
+    principal: Principal,
+    found: FoundSession,
+    prompt: string,
+    idempotency: Idempotency | null,
+  ): Promise<Steered> {
+    const { id, provider } = found.row;
+    const [head = null] = await sessionRecords.open(id);
+    const messageId = messageIdOf(principal, idempotency);
+    const madeBefore = await made(principal, idempotency);
+    if (madeBefore !== null) return { messageId, delivered: 'next', jobId: madeBefore };
+    if (idempotency !== null) {
+      const query = { session: id, limit: LATEST_TURNS, cursor: null };
+      const { rows } = await store.run('jobs.list', { project: found.row.project, query, gates: null });
+      const before = await known(
+        messageId,
+        rows.map((job) => job.id),
+      );
+      if (before !== null) return before;
+    }
+    await checkSteer(principal, provider, head);
+    if (head !== null && (await deliver(head, messageId, prompt))) {
+      const { project } = found.row;
+      note(actorOf(principal), { action: 'message.steered', project, target: head });
+      return { messageId, delivered: 'steered', jobId: head };
+    }
+    const { job } = await nextTurn(principal, found, prompt, idempotency);
+    return { messageId, delivered: 'next', jobId: job.id };
+  }
+
+  async function interrupt(principal: Principal, sessionId: string, except?: string): Promise<void> {
+    const [head] = await sessionRecords.open(sessionId);
+    if (head === undefined || head === except) return;
+    const result = await records.interrupt(head, INTERRUPTED, actorOf(principal));
+    if (result.kind === 'cancelled') await queue.remove(head);
+  }
+
+  async function message(
+    principal: Principal,
+    id: string,
+    { prompt, delivery = 'next' }: MessageRequest,
+    idempotency: Idempotency | null,
+  ): ReturnType<Sessions['message']> {
+    const found = await finder.find(principal, id);
+    if (delivery === 'steer') {
+      if (found.row.status === 'closed') throw sessionClosed(id);
+      return { steered: await steer(principal, found, prompt, idempotency) };
+    }
+    const created = await nextTurn(principal, found, prompt, idempotency);
+    // A repeated request stops no second turn.
+    if (delivery === 'interrupt' && !created.replayed) await interrupt(principal, id, created.job.id);
+    return { created };
+  }
+
+  return {
+    interrupt,
+    message,
+
+    async messageJob(principal, jobId, request, idempotency) {
+      const job = await jobs.get(principal, jobId);
+      const replayed = (await made(principal, idempotency)) !== null;
+      if (isFinished(job.status) && !replayed)
+        throw new AppError('job.already_finished', `the job has already ended: ${job.status}`);
+      return message(principal, job.sessionId, request, idempotency);
+    },
+  };
+}
+
+/** A UUID: the same for each request with the same Idempotency-Key. */
+function messageIdOf(principal: Principal, idempotency: Idempotency | null): string {
+  const key = scopedKey(principal, idempotency);
+  if (key === null) return randomUUID();
+  const hex = createHash('sha256').update(`${key.key}\n${key.fingerprint}`).digest('hex');
+  // Version 8: made from a name by a hash of one's own choice (RFC 9562).
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+/** The outcome of a turn that is interrupted before a CLI ran for it. */
+const INTERRUPTED = jobOutcome(
+  'cancelled',
+  wireError('execution.interrupted', 'the turn was interrupted before it ran'),
+);

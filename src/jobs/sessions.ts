@@ -1,0 +1,292 @@
+/**
+ * What HTTP clients can do with sessions. A turn of a session is a job, so what happens to it
+ * happens to its jobs.
+ */
+import { actorOf, maySee, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
+import { AppError } from '../errors.ts';
+import type { Idempotency, Jobs } from '../http/ports.ts';
+import type { SessionFeed, Sessions } from '../http/session-ports.ts';
+import type { NewId } from '../ids.ts';
+import type { CliProcess } from '../protocol/server-info.ts';
+import type { Session, SessionRequest, SessionStatus } from '../protocol/session.ts';
+import type { Provider } from '../providers/provider.ts';
+import type { Providers } from '../providers/registry.ts';
+import type { JobRecords } from '../records/ports.ts';
+import type { NewSession, SessionRecords } from '../records/session-ports.ts';
+import type { Copier } from '../store/copier.ts';
+import type { Store } from '../store/store.ts';
+import { keyReused } from './job-service.ts';
+import type { PromptResolver } from './resolve-prompt.ts';
+import { toSession } from './session-document.ts';
+import { type FoundSession, type SessionFinder, sessionNotFound } from './session-finder.ts';
+import type { SessionMessages } from './session-messages.ts';
+
+/** Turns that are read at once. */
+const PAGE = 100;
+/** States in which a turn is open. */
+const OPEN: readonly SessionStatus[] = ['starting', 'busy', 'awaiting_input'];
+/** Sessions that a refusal names. */
+const MAX_NAMED = 5;
+
+export interface SessionServiceOptions {
+  readonly finder: SessionFinder;
+  readonly messages: SessionMessages;
+  readonly jobs: Pick<Jobs, 'create' | 'cancel' | 'delete'>;
+  readonly records: Pick<JobRecords, 'recall' | 'read'>;
+  readonly sessionRecords: Pick<SessionRecords, 'create' | 'close' | 'remove' | 'open'>;
+  readonly feed: SessionFeed;
+  readonly store: Store;
+  readonly copier: Pick<Copier, 'catchUp' | 'catchUpSoon'>;
+  readonly providers: Pick<Providers, 'get'>;
+  resolverFor(principal: Principal): PromptResolver;
+  /** The processes of CLIs on this server. */
+  processes(): readonly CliProcess[];
+  /** Ends the idle process of a session, if there is one. */
+  endIdle(sessionId: string): Promise<unknown>;
+  /** BULLPEN_MAX_SESSIONS. */
+  readonly maxSessions: number;
+  newId(): NewId;
+  readonly nodeId: string;
+}
+
+export function createSessionService({
+  finder,
+  messages,
+  jobs,
+  records,
+  sessionRecords,
+  feed,
+  store,
+  copier,
+  providers,
+  resolverFor,
+  processes,
+  endIdle,
+  maxSessions,
+  newId,
+  nodeId,
+}: SessionServiceOptions): Sessions {
+  const get = async (principal: Principal, id: string): Promise<Session> =>
+    toSession((await finder.find(principal, id)).row, processes());
+
+  /** Sessions made by POST that have a process here, or an open turn that may run here. */
+  async function live(): Promise<readonly Session[]> {
+    await copier.catchUp();
+    const all = processes();
+    const withProcess = new Set(all.flatMap(({ sessionId, alive }) => (alive && sessionId) || []));
+    const rows = await Promise.all([...withProcess].map((id) => store.run('sessions.get', { id })));
+    const query = { ...ANY, status: OPEN, limit: maxSessions + withProcess.size };
+    const { data } = await store.run('sessions.list', { project: null, query, live: [] });
+    const open = data.filter(({ id, node }) => !withProcess.has(id) && (node ?? nodeId) === nodeId);
+    return [...rows, ...open].flatMap((row) => (row?.explicit ? [toSession(row, all)] : []));
+  }
+
+  /** @throws AppError limit.sessions */
+  async function checkLimit(principal: Principal): Promise<void> {
+    const all = await live();
+    if (all.length < maxSessions) return;
+    const isOpen = ({ status }: Session): number => Number(OPEN.includes(status));
+    const named = all
+      .filter(({ project }) => maySee(principal, project))
+      .sort((a, b) => isOpen(a) - isOpen(b) || (a.lastActivityAt < b.lastActivityAt ? -1 : 1))
+      .slice(0, MAX_NAMED)
+      .map(({ id, name, status }) => `${id} (${name === null ? status : `${name}, ${status}`})`);
+    const which = named.length === 0 ? 'they belong to other projects' : `close one of: ${named.join(', ')}`;
+    const message = `${all.length} sessions have a live process or an open turn; BULLPEN_MAX_SESSIONS allows ${maxSessions}; ${which}`;
+    throw new AppError('limit.sessions', message);
+  }
+
+  /** Makes a session, once for each Idempotency-Key. */
+  async function make(principal: Principal, idempotency: Idempotency | null, given: () => Promise<Given>) {
+    const key = scopedKey(principal, idempotency);
+    const known = key === null ? null : await records.recall(key);
+    if (known?.kind === 'mismatch') throw keyReused();
+    const earlier = known?.jobId ?? null;
+    if (earlier !== null && (await exists(principal, earlier))) return { id: earlier, replayed: true };
+    const session = await given();
+    await checkLimit(principal);
+    const { id, createdAt } = newId();
+    const result = await sessionRecords.create({
+      ...session,
+      ...{ id, createdAt, kind: 'chat', project: principal.project, principal: principal.id },
+      idempotency: key === null || earlier === null ? key : { ...key, deleted: earlier },
+      by: actorOf(principal),
+    });
+    if (result.kind === 'mismatch') throw keyReused();
+    // Another call with this key was faster.
+    return result.kind === 'replayed' ? { id: result.id, replayed: true } : { id, replayed: false };
+  }
+
+  async function exists(principal: Principal, id: string): Promise<boolean> {
+    try {
+      await finder.find(principal, id);
+      return true;
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'session.not_found') return false;
+      throw error;
+    }
+  }
+
+  /** The first turn of a session. A repeated request finds the job of the earlier one. */
+  async function firstTurn(
+    principal: Principal,
+    id: string,
+    prompt: string,
+    idempotency: Idempotency | null,
+  ): Promise<void> {
+    const request = { ...(await finder.options(await finder.find(principal, id))), prompt, sessionId: id };
+    const key = idempotency && { ...idempotency, key: `${idempotency.key} first turn` };
+    await jobs.create(principal, request, key);
+  }
+
+  const byOf = (principal: Principal, { row }: FoundSession) => ({
+    actor: actorOf(principal),
+    project: row.project,
+  });
+
+  return {
+    get,
+    message: messages.message,
+    messageJob: messages.messageJob,
+
+    async create(principal, request, idempotency) {
+      const { prompt } = request;
+      const { id, replayed } = await make(principal, idempotency, async () => {
+        const options = optionsOf(request);
+        const resolved = await resolverFor(principal)({ ...options, prompt: prompt ?? 'x' });
+        const { provider, cwd } = resolved;
+        refuseUnless('resume', providers.get(provider).provider, 'keeps no session');
+        return {
+          ...{ name: request.name ?? null, options: { ...options, provider, cwd }, fork: null, node: null },
+          status: prompt === undefined ? 'ready' : 'starting',
+          ...{ tags: request.tags ?? [], metadata: request.metadata ?? {} },
+        };
+      });
+      if (prompt !== undefined) {
+        try {
+          await firstTurn(principal, id, prompt, idempotency);
+        } catch (error) {
+          // A refused request leaves no session behind.
+          const isRefused = error instanceof AppError && error.status < 500;
+          const by = { actor: actorOf(principal), project: principal.project };
+          if (!replayed && isRefused) await sessionRecords.remove(id, by);
+          throw error;
+        }
+      }
+      return { session: await get(principal, id), replayed };
+    },
+
+    async wait(principal, id, { until, waitMs }, signal) {
+      const { record, row } = await finder.find(principal, id);
+      // The number is read before the state: no change is missed.
+      const after = record?.lastSeq ?? (await records.read(id))?.lastSeq ?? 0;
+      const session = record === null ? await get(principal, id) : toSession(row, processes());
+      const ended = AbortSignal.any([signal, AbortSignal.timeout(waitMs)]);
+      if (session.status === until || ended.aborted) return session;
+      for await (const events of feed.read(id, after, ended)) {
+        if (!events.some(({ kind }) => MOVES.test(kind))) continue;
+        const now = await get(principal, id);
+        if (now.status === until) return now;
+      }
+      return get(principal, id);
+    },
+
+    async list(principal, query) {
+      await copier.catchUpSoon();
+      const all = processes();
+      const live = all.flatMap(({ sessionId, alive }) => (alive && sessionId) || []);
+      const project = projectOf(principal);
+      const { data, nextCursor } = await store.run('sessions.list', { project, query, live });
+      return { data: data.map((row) => toSession(row, all)), nextCursor };
+    },
+
+    async turns(principal, id, page) {
+      await finder.find(principal, id);
+      return store.run('sessions.turns', { id, ...page });
+    },
+
+    async interrupt(principal, id) {
+      await finder.find(principal, id);
+      await messages.interrupt(principal, id);
+      return get(principal, id);
+    },
+
+    async fork(principal, id, idempotency) {
+      return make(principal, idempotency, async () => {
+        const found = await finder.find(principal, id);
+        const { nativeSessionId, node, tags, metadata, provider } = found.row;
+        refuseUnless('fork', providers.get(provider).provider, 'cannot go on from another session');
+        const options = await finder.options(found);
+        await resolverFor(principal)({ ...options, prompt: 'x' });
+        if (nativeSessionId === null)
+          throw new AppError('session.not_found', 'its CLI has not begun the session yet');
+        const fork = { sessionId: id, nativeSessionId };
+        return { name: null, options, fork, node, status: 'ready', tags, metadata };
+      }).then(async (made) => ({ session: await get(principal, made.id), replayed: made.replayed }));
+    },
+
+    async close(principal, id) {
+      const found = await finder.find(principal, id);
+      const { open, found: exists } = await sessionRecords.close(id, byOf(principal, found));
+      if (!exists) throw sessionNotFound(id);
+      for (const jobId of open) await cancelIfOpen(principal, jobId);
+      await endIdle(id);
+      return get(principal, id);
+    },
+
+    async delete(principal, id) {
+      const found = await finder.find(principal, id);
+      const open = await sessionRecords.open(id);
+      if (open.length > 0) throw notFinished();
+      // From here on no turn is added.
+      const by = byOf(principal, found);
+      const closed = await sessionRecords.close(id, by);
+      if (closed.open.length > 0) throw notFinished();
+      await endIdle(id);
+      await copier.catchUp();
+      for (;;) {
+        const { data } = await store.run('sessions.turns', { id, limit: PAGE, cursor: null });
+        for (const { jobId } of data) await jobs.delete(principal, jobId);
+        if (data.length < PAGE) break;
+      }
+      await sessionRecords.remove(id, by);
+      await copier.catchUp();
+    },
+  };
+
+  /** A job that has ended in between is as good as a cancelled one. */
+  async function cancelIfOpen(principal: Principal, jobId: string): Promise<void> {
+    try {
+      await jobs.cancel(principal, jobId, false);
+    } catch (error) {
+      const isOver =
+        error instanceof AppError && ['job.already_finished', 'job.not_found'].includes(error.code);
+      if (!isOver) throw error;
+    }
+  }
+}
+
+type Given = Pick<NewSession, 'name' | 'options' | 'fork' | 'node' | 'status' | 'tags' | 'metadata'>;
+
+/** Events after which a session may have another state. */
+const MOVES = /^(session\.status|job\.|approval\.)/;
+
+const ANY = { kind: null, provider: null, tag: [], q: null, all: false, cursor: null } as const;
+
+/** What of a request holds for every turn. */
+function optionsOf(
+  request: SessionRequest,
+): Omit<SessionRequest, 'kind' | 'name' | 'tags' | 'metadata' | 'prompt'> {
+  const { kind: _kind, name: _name, tags: _tags, metadata: _metadata, prompt: _prompt, ...options } = request;
+  return options;
+}
+
+/** @throws AppError provider.unsupported_option */
+function refuseUnless(can: 'resume' | 'fork', { name, capabilities }: Provider, otherwise: string): void {
+  if (capabilities[can]) return;
+  const message = `${name} ${otherwise}`;
+  throw new AppError('provider.unsupported_option', message, { problems: [{ path: '/provider', message }] });
+}
+
+const notFinished = (): AppError =>
+  new AppError('session.not_finished', 'a turn of the session has not ended; close it first');
