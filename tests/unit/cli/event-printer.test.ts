@@ -3,6 +3,7 @@ import { createEventPrinter } from '../../../src/cli/event-printer.ts';
 import { formatUsd } from '../../../src/cli/format.ts';
 import { formatCost, outcomeLine } from '../../../src/cli/outcome.ts';
 import { createOutput } from '../../../src/cli/output.ts';
+import type { Approval } from '../../../src/protocol/approval.ts';
 import type { EventBody, StoredEvent } from '../../../src/protocol/event.ts';
 import type { Job } from '../../../src/protocol/job.ts';
 import { aJob, anOutcome } from '../client/job.ts';
@@ -59,16 +60,23 @@ describe('a job that is shown', () => {
   });
 
   it('names the commands for what it asks, and says how it was decided', () => {
-    const approval = {
-      ...{ id: 'A', jobId: 'j', sessionId: 's', project: 'default', kind: 'tool', tool: 'Bash' },
-      ...{ input: { command: 'git push' }, questions: null, status: 'pending', createdAt: '', expiresAt: '' },
-      ...{ decidedBy: null, decidedAt: null },
-    } as const;
-    const question = {
-      ...approval,
-      kind: 'question',
-      questions: [{ question: 'Why?', header: null, options: [], multiSelect: false }],
-    } as const;
+    const approval: Approval = {
+      id: 'A',
+      jobId: 'j',
+      sessionId: 's',
+      project: 'default',
+      kind: 'tool',
+      tool: 'Bash',
+      input: { command: 'git push' },
+      questions: null,
+      status: 'pending',
+      createdAt: '',
+      expiresAt: '',
+      decidedBy: null,
+      decidedAt: null,
+    };
+    const questions = [{ question: 'Why?', header: null, options: [], multiSelect: false }];
+    const question: Approval = { ...approval, kind: 'question', questions };
     const { err } = print([
       { kind: 'approval.requested', approval },
       { kind: 'approval.requested', approval: question },
