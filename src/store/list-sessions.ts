@@ -17,9 +17,8 @@ const ENDS = Object.entries(TURN_ENDS)
 /** The status of a session without a record, from its last job. */
 const STATUS = `CASE
   WHEN EXISTS (SELECT 1 FROM approvals WHERE job_id = last.id AND status = 'pending') THEN 'awaiting_input'
-  WHEN last.status = 'running' THEN 'busy'
   WHEN last.status = 'waiting' AND last.wait_reason = 'approval' THEN 'awaiting_input'
-  WHEN last.finished_at IS NULL THEN 'starting'
+  WHEN last.finished_at IS NULL THEN iif(last.attempts > 0 OR made.turns > 1, 'busy', 'starting')
   ELSE CASE ${ERROR} ${ENDS} ELSE 'ready' END END`;
 
 const RECORDS = `SELECT id, kind, explicit, name, status, status_reason AS statusReason, project, principal,

@@ -31,6 +31,7 @@ import {
   submitted,
   UNAVAILABLE,
 } from './records/samples.ts';
+import { sessionWalks } from './records/session-walks.ts';
 import { sessions } from './records/sessions.ts';
 import { shownStates } from './records/shown-states.ts';
 import { starvation } from './records/starvation.ts';
@@ -113,6 +114,8 @@ describe('the records and their model', () => {
 });
 
 describe('the fair order', () => starvation(() => server.make()));
+
+describe('a session', () => sessionWalks(() => server.make()));
 
 describe('the shown states', () => shownStates(() => server.make()));
 

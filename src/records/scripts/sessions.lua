@@ -72,7 +72,7 @@ end
 
 -- Makes the record of a session whose first job has none yet. Its events keep their numbers.
 local function adoptSession(id)
-  local job = readJob(id, 'status', 'outcome', 'nativeSessionId', 'sessionNode', 'createdAt')
+  local job = readJob(id, 'status', 'outcome', 'nativeSessionId', 'sessionNode', 'createdAt', 'attempt')
   local status, reason = 'ready', ''
   if isFinished(job.status) then
     local trigger
@@ -81,7 +81,7 @@ local function adoptSession(id)
   elseif redis.call('EXISTS', asksKey(id)) == 1 then
     status = 'awaiting_input'
   else
-    status = (job.status == 'running' or job.status == 'waiting') and 'busy' or 'starting'
+    status = number(job.attempt, 0) > 0 and 'busy' or 'starting'
   end
   sessionFrom(id, id)
   redis.call('HSET', sessionKey(id), 'status', status, 'statusReason', reason, 'turns', 1,
@@ -166,7 +166,10 @@ end
 -- An approval of a job is open.
 local function askSession(jobId, approvalId)
   local id = readJob(jobId, 'sessionId').sessionId
-  redis.call('SADD', asksKey(id), approvalId)
+  if isError(redis.pcall('SADD', asksKey(id), approvalId), 'WRONGTYPE') then
+    redis.call('DEL', asksKey(id))
+    redis.call('SADD', asksKey(id), approvalId)
+  end
   if not hasSession(id) then return end
   moveSession(id, 'asked')
   touchSession(id)
@@ -175,7 +178,7 @@ end
 -- An approval of a job is no longer open.
 local function answerSession(jobId, approvalId)
   local id = readJob(jobId, 'sessionId').sessionId
-  redis.call('SREM', asksKey(id), approvalId)
+  redis.pcall('SREM', asksKey(id), approvalId)
   if not hasSession(id) or redis.call('EXISTS', asksKey(id)) == 1 then return end
   moveSession(id, 'answered')
   touchSession(id)

@@ -139,7 +139,7 @@ describe('a session without a record', () => {
     const states = [
       [{ status: 'queued', ...open }, 'starting', null],
       [{ status: 'scheduled', ...open }, 'starting', null],
-      [{ status: 'running', ...open }, 'busy', null],
+      [{ status: 'running', attempts: 1, ...open }, 'busy', null],
       [{ status: 'waiting', waitReason: 'approval', ...open }, 'awaiting_input', null],
       [{ status: 'succeeded' }, 'ready', null],
       [{ status: 'failed', ...ends('execution.crashed') }, 'ready', 'execution.crashed'],
@@ -160,7 +160,7 @@ describe('a session without a record', () => {
 
   it('waits for a person while an approval of its running job is open', async () => {
     const store = await testStore();
-    const job = single(0, { status: 'running', finishedAt: null, outcome: null });
+    const job = single(0, { status: 'running', attempts: 1, finishedAt: null, outcome: null });
     const approval = anApproval({ jobId: job.id, sessionId: job.id });
     await project(store, job);
     await store.run('copies.apply', { ...NOTHING, approvals: [approval] });
