@@ -9,7 +9,9 @@ import type { Labels, Measure } from './measures.ts';
 
 export interface MetricsSource {
   jobs(): Promise<JobCounts>;
-  queue(): Promise<{ readonly pending: number; readonly nodes: number }>;
+  queue(): Promise<{ readonly pending: number; readonly approvals: number; readonly nodes: number }>;
+  /** Sessions with a record that are not closed, by status. */
+  sessions(): Promise<Readonly<Record<string, number>>>;
   readonly damage: Pick<DamageReports, 'counts'>;
   readonly executor: Pick<Executor, 'status' | 'starts'>;
   readonly credentials: Credentials['reports'];
@@ -159,6 +161,13 @@ async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<
     ['bullpen_requests_pending'],
     'Submitted requests that no executor has claimed.',
     async () => (await source.queue()).pending,
+  );
+  add('gauge', ['bullpen_sessions', 'status'], 'Sessions that are not closed, by status.', source.sessions);
+  add(
+    'gauge',
+    ['bullpen_approvals_pending'],
+    'Approvals that wait for a person.',
+    async () => (await source.queue()).approvals,
   );
   add(
     'counter',

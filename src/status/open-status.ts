@@ -50,6 +50,7 @@ export function openStatus(options: OpenStatusOptions): Status {
   const metrics = createMetrics({
     jobs: async () => store.run('jobs.counts', { gates: await closedGates() }),
     queue: () => upkeep.counts(),
+    sessions: () => store.run('sessions.counts', {}),
     credentials: credentials.reports,
     ...{ measures, damage, executor },
   });

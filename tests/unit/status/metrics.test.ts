@@ -126,7 +126,8 @@ const metrics = (measures = createMeasures([])) =>
         { status: 'scheduled', provider: 'codex', count: 1, since: new Date(0).toISOString() },
       ],
     }),
-    queue: async () => ({ pending: 2, nodes: 1 }),
+    queue: async () => ({ pending: 2, approvals: 7, nodes: 1 }),
+    sessions: async () => ({ ready: 6, busy: 1 }),
     credentials: async () =>
       new Map([
         [
@@ -200,6 +201,9 @@ it('has every figure under its name and label, the same at each scrape', async (
     'bullpen_waiting_processes{kind="warm"} 1',
     'bullpen_waiting_processes{kind="session"} 6',
     'bullpen_requests_pending 2',
+    'bullpen_sessions{status="ready"} 6',
+    'bullpen_sessions{status="busy"} 1',
+    'bullpen_approvals_pending 7',
     'bullpen_damaged_total{kind="session"} 0',
     'bullpen_damaged_total{kind="approval"} 0',
     'bullpen_damaged_total{kind="job"} 0',
