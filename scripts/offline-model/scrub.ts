@@ -27,7 +27,7 @@ const TASK_ID = /"(?:task_id|run_id|runId)":"([^"]+)"/g;
 const OWN_TRACES = /^(?: {4}at |\[STARTUP\] ).*\n?/gm;
 const FIXED_MS = 100;
 /** Names of times and of durations. */
-const TIME_NAME = /(_ms|Ms)$|^(end_time|(started|completed|created|updated|recency)At)$/;
+const TIME_NAME = /(_ms|Ms)$|^(end_time|pid|(started|completed|created|updated|recency)At)$/;
 /** The end of a usage limit, as a number of seconds and in a sentence. */
 const FIXED_RESET = 1_800_000_000;
 const RESET_TIME = /\d{1,2}:\d\d ?[ap]m/gi;
@@ -36,6 +36,8 @@ const RESET_TIME = /\d{1,2}:\d\d ?[ap]m/gi;
  * Long lists of the init line that say nothing about the contract; of each, so many entries stay.
  */
 const KEPT_ENTRIES: Readonly<Record<string, number>> = {
+  commands: 1,
+  models: 1,
   slash_commands: 2,
   terminal_slash_commands: 0,
   agents: 1,

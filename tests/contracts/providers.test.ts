@@ -198,7 +198,9 @@ describe.each(Object.entries(PROVIDERS))('%s', (_, create) => {
       for (const line of lines) translator.line(line);
       for (const exit of EXITS) {
         const verdict = translator.end(exit, '');
-        if (exit.code !== 0) expect(verdict.error).not.toBeNull();
+        // claude exits with 1 because of its last turn, which may not be the prompt's.
+        const ofLastTurn = lines === RECORDED && exit.code === 1;
+        if (exit.code !== 0 && !ofLastTurn) expect(verdict.error).not.toBeNull();
         if (verdict.error !== null) expect(verdict.error.code in ERROR_CODES).toBe(true);
         expect(typeof verdict.text).toBe('string');
       }

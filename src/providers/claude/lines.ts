@@ -198,6 +198,8 @@ const QuietLine = Type.Object({
   type: Type.Literal('system'),
   subtype: Type.Enum(['status', 'thinking_tokens']),
 });
+/** The same, and what the CLI saves about a call that it resumes. */
+const AsideLine = Type.Object({ type: Type.Enum(['tool_progress', 'attachment']) });
 
 const Message = Type.Object({
   id: maybe(Type.String()),
@@ -268,6 +270,7 @@ const ClaudeLine = Type.Union([
   AssistantLine,
   UserLine,
   QuietLine,
+  AsideLine,
   InitLine,
   ApiRetryLine,
   PermissionDeniedLine,

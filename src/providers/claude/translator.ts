@@ -13,7 +13,15 @@ import { createBackground, createTurns } from './turns.ts';
 import { createUsageMeter } from './usage.ts';
 import { type ApiError, type ClaudeEnd, claudeVerdict, LOGIN_HINT, whyBlocked } from './verdict.ts';
 
-type ControlLine = Line<'control_response' | 'control_request' | 'control_cancel_request'>;
+/** A line without an event. */
+type SilentLine = Line<(typeof SILENT)[number]>;
+const SILENT = [
+  'control_response',
+  'control_request',
+  'control_cancel_request',
+  'tool_progress',
+  'attachment',
+] as const;
 type Line<T extends ClaudeLine['type']> = Extract<ClaudeLine, { type: T }>;
 
 /** Reads the stream-json of one claude process. */
@@ -162,7 +170,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     return usage === null ? [] : [{ kind: 'usage', usage }];
   }
 
-  function translate(line: Exclude<ClaudeLine, ControlLine>, raw: string): readonly ExecutionEvent[] {
+  function translate(line: Exclude<ClaudeLine, SilentLine>, raw: string): readonly ExecutionEvent[] {
     switch (line.type) {
       case 'system':
         return onSystem(line, raw);
@@ -187,7 +195,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
     line(raw, cut = null) {
       const line = parseClaudeLine(raw, cut);
       if (line?.type === 'control_response') account ??= accountIn(line);
-      if (line !== null && isControl(line)) return [];
+      if (line !== null && isSilent(line)) return [];
       if (line?.type === 'result' && isCut(cut, 'result')) cutAnswers.add(line.result ?? null);
       return line === null ? [{ kind: 'raw', line: raw }] : translate(line, raw);
     },
@@ -240,8 +248,7 @@ export function createClaudeTranslator(request: ResolvedPrompt, { promptId }: Ru
   };
 }
 
-const isControl = (line: ClaudeLine): line is ControlLine =>
-  ['control_response', 'control_request', 'control_cancel_request'].includes(line.type);
+const isSilent = (line: ClaudeLine): line is SilentLine => SILENT.some((type) => type === line.type);
 
 /** The limit that the vendor named, then the other windows of the plan. */
 function rateLimitEvents({

@@ -2,7 +2,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Exit } from '../../../../src/protocol/cli.ts';
 import type { ExecutionEvent } from '../../../../src/protocol/event.ts';
+import { createClaudeControl } from '../../../../src/providers/claude/control.ts';
 import { createClaudeTranslator } from '../../../../src/providers/claude/translator.ts';
+import type { Ask } from '../../../../src/providers/control.ts';
 import type { Verdict } from '../../../../src/providers/provider.ts';
 import { resolvedPrompt } from '../resolved-prompt.ts';
 
@@ -10,9 +12,17 @@ const FOLDER = new URL('../../../fixtures/providers/claude/', import.meta.url);
 const CASES = readdirSync(FOLDER).filter((name) => existsSync(new URL(`${name}/stdout.jsonl`, FOLDER)));
 
 /** What passes as it is, for who reads the CLI's own lines. */
-const FOR_READERS = /"subtype":"(task_\w+|informational)"/;
+const FOR_READERS = /"subtype":"(task_\w+|informational)"|\[Request interrupted by user/;
+
+/** Fixtures whose job asks a person. */
+const ASKS = /^(ask|message)-/;
+const MESSAGE_ID = /"command_uuid":"([^"]+)","state":"queued"/g;
 
 interface Replay {
+  /** What the control asked for, and what it reported. */
+  readonly asks: readonly Ask[];
+  readonly taken: number;
+  readonly withdrawn: readonly string[];
   readonly events: readonly ExecutionEvent[];
   readonly kinds: string;
   readonly done: boolean;
@@ -23,17 +33,32 @@ interface Replay {
 /** What the provider makes of a recorded run of the real CLI. */
 function replay(name: string): Replay {
   const read = (file: string): string => readFileSync(new URL(`${name}/${file}`, FOLDER), 'utf8');
-  const promptId = /"command_uuid":"([^"]+)","state":"queued"/.exec(read('stdout.jsonl'))?.[1];
-  const translator = createClaudeTranslator(
-    resolvedPrompt({ sessionId: name.startsWith('resume') ? '01J' : null }),
-    promptId === undefined ? {} : { promptId },
-  );
+  const [promptId, ...messages] = [...read('stdout.jsonl').matchAll(MESSAGE_ID)].map(([, id = '']) => id);
+  const isResumed = /^(resume|ask-decided|ask-put-off-again)/.test(name);
+  const request = resolvedPrompt({
+    sessionId: isResumed ? '01J' : null,
+    onPermissionDenied: ASKS.test(name) ? 'ask' : 'report',
+  });
+  const translator = createClaudeTranslator(request, promptId === undefined ? {} : { promptId });
+  const control = createClaudeControl(request, {
+    promptId: promptId ?? 'none',
+    known: [{ approvalId: 'A1', callId: 'toolu_offline000002x0', tool: 'Bash', input: null }],
+    resumesCall: isResumed,
+  });
+  for (const id of messages) {
+    control.steer({ id, text: 'More' });
+    translator.joined?.(id);
+  }
   const lines = read('stdout.jsonl').split('\n').filter(Boolean);
+  const steps = lines.map((line) => control.line(line));
   const events = lines.flatMap((line) => translator.line(line));
   // `as`: the recorder writes exactly this shape.
   const { stderrTail, ...exit } = JSON.parse(read('exit.json')) as Exit & { stderrTail: string };
   const kinds = events.map(({ kind }) => kind).filter((kind, index, all) => kind !== all[index - 1]);
   return {
+    asks: steps.flatMap(({ asks }) => asks),
+    taken: steps.flatMap(({ taken }) => taken).length,
+    withdrawn: steps.flatMap(({ withdrawn }) => withdrawn),
     events,
     kinds: kinds.join(' '),
     done: translator.done,
@@ -175,6 +200,69 @@ describe('a recorded run of claude', () => {
 
   it('with a schema has the structured output', () => {
     expect(replay('structured-output').verdict.structured).toEqual({ answer: 'yes', count: 2 });
+  });
+
+  it('that waits for a person asks twice for the call, and then waits in its session', () => {
+    const { asks, verdict } = replay('ask-put-off');
+    expect(asks).toMatchObject([
+      { tool: 'Bash', input: { command: 'touch made.txt' }, approvalId: null },
+      { tool: 'Bash', approvalId: 'A1' },
+    ]);
+    expect(verdict).toMatchObject({
+      turns: 2,
+      error: { code: 'execution.awaiting_approval' },
+      permissionDenials: [],
+    });
+  });
+
+  it('that goes on with the call asks for it first, and costs only its own part', () => {
+    const { asks, kinds, verdict } = replay('ask-decided');
+    expect(asks).toMatchObject([{ callId: 'toolu_offline000002x0', approvalId: 'A1' }]);
+    expect(kinds).toBe('tool.ended session text.delta text usage');
+    expect(verdict).toMatchObject({ turns: 1, error: null, usage: { costBasis: 'reported' } });
+  });
+
+  it('that puts the call off once more has asked the model nothing', () => {
+    expect(replay('ask-put-off-again').verdict).toMatchObject({
+      turns: 0,
+      error: { code: 'execution.awaiting_approval' },
+    });
+  });
+
+  it('that asks a question has it with its options', () => {
+    const { asks, verdict } = replay('ask-question');
+    expect(asks).toMatchObject([
+      {
+        kind: 'question',
+        questions: [
+          {
+            question: 'Which database?',
+            header: 'Database',
+            options: [
+              { label: 'SQLite', description: 'One file' },
+              { label: 'Postgres', description: 'A server' },
+            ],
+            multiSelect: false,
+          },
+        ],
+      },
+    ]);
+    expect(verdict).toMatchObject({ text: 'SQLite it is.', error: null });
+  });
+
+  it('that is interrupted withdraws what it asked', () => {
+    const { asks, withdrawn, done, verdict } = replay('ask-interrupted');
+    expect(withdrawn).toEqual(asks.map(({ callId }) => callId));
+    expect([withdrawn.length, done, verdict.error?.code]).toEqual([1, true, 'execution.crashed']);
+  });
+
+  it.each([
+    ['message-joined', 'Both done.'],
+    ['message-late', 'The second answer.'],
+  ])('with a message into its turn (%s) ends when that is answered', (name, text) => {
+    const { taken, done, verdict } = replay(name);
+    expect([taken, done]).toEqual([1, true]);
+    expect(verdict).toMatchObject({ text, turns: 2, error: null });
   });
 
   it('that was terminated keeps the tokens and knows no cost', () => {
