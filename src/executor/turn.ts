@@ -66,13 +66,13 @@ export async function backgroundOf(
     sessionId === null ? null : options.sessionRecords.read(sessionId),
     attempt > 1 ? earlierExecutions(claim, options.readEvents, provider) : NO_EXECUTIONS,
     asks && attempt > 1 ? options.approvals.ofJob(jobId) : [],
-    asks && request.sessionId !== null ? options.approvals.unanswered(request.sessionId) : [],
+    asks && sessionId !== null ? options.approvals.unanswered(sessionId) : [],
   ]);
+  const approvals = ofJob.filter(isOpen);
+  const open = new Set(approvals.map(idOf));
   const known = {
-    rules: record?.rules ?? [],
-    earlier,
-    approvals: ofJob.filter(isOpen),
-    over: over.filter((one) => one.jobId !== jobId),
+    ...{ rules: record?.rules ?? [], earlier, approvals },
+    over: over.filter(({ id }) => !open.has(id)),
   };
   if (request.sessionId === null || found !== null) return { ...known, session: found, fork: false };
   if (record === null)

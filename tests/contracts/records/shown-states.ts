@@ -2,6 +2,8 @@
 import { expect, it } from 'vitest';
 import { shownState } from '../../../src/protocol/gates.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
+import { ask, BY, DENY, park, talking } from './approving.ts';
+import { createBench } from './bench.ts';
 import { randomOf } from './random.ts';
 import { newJob } from './samples.ts';
 
@@ -69,5 +71,31 @@ export function shownStates(make: () => TestRecords): void {
     }
     for (const state of ['queued', 'paused', 'node', 'quota', 'budget'])
       expect(seen.get(state) ?? 0, state).toBeGreaterThan(20);
+  });
+
+  it('a job that waits for a person is shown so behind each gate, and runs only when it is answered', async () => {
+    const bench = await createBench(make());
+    const claim = await talking(bench);
+    const id = await ask(bench, claim, 'c1');
+    await park(bench, claim);
+    const job = newJob({}, { id: claim.jobId });
+    const seen = { ...job, provider: 'claude', model: null, priority: 0, failsAtLimit: false };
+    const waits = { status: 'waiting', waitReason: 'approval', scheduledFor: null } as const;
+    for (const gate of HELD) await bench.gates.hold(gate, true);
+    for (const gate of HELD) {
+      expect(shownState(await bench.gates.inTheWay(), { ...seen, ...waits })).toEqual(waits);
+      await bench.gates.hold(gate, false);
+      expect(await bench.claimsOf('n1').claim(5)).toEqual([]);
+    }
+    for (const gate of HELD) await bench.gates.hold(gate, true);
+    await bench.approvals.decide(id, { decision: DENY, scope: 'call' }, BY);
+    const queued = { status: 'queued', waitReason: null, scheduledFor: null } as const;
+    expect(shownState(await bench.gates.inTheWay(), { ...seen, ...queued })).toMatchObject({
+      waitReason: 'paused',
+    });
+    expect(await bench.claimsOf('n1').claim(5)).toEqual([]);
+    for (const gate of HELD) await bench.gates.hold(gate, false);
+    expect(await bench.claimsOf('n1').claim(5)).toMatchObject([{ jobId: claim.jobId, attempt: 2 }]);
+    await bench.verify();
   });
 }
