@@ -92,9 +92,12 @@ export function createReconciler({
       for (const id of ids) {
         const copy = await store.run('sessions.copy', { id });
         if (copy === null) continue;
-        const { record, entries } = copy;
+        const { record, entries, waiting } = copy;
         const isOpen = OPEN_STATUSES.some((status) => status === record.status);
-        await sessions.restore({ ...record, status: isOpen ? 'ready' : record.status }, entries);
+        const status = isOpen ? 'ready' : record.status;
+        // Each job that is made again counts as a turn then.
+        const turns = Math.max(0, record.turns - (restoreYoungerThanMs > 0 ? waiting : 0));
+        await sessions.restore({ ...record, status, turns }, entries);
       }
       const last = ids.at(-1);
       if (last === undefined) return;

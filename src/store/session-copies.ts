@@ -210,18 +210,34 @@ function entriesOf(db: DatabaseSync, id: string): SessionEntry[] {
   });
 }
 
+function copyOf(db: DatabaseSync, id: string): SessionCopy | null {
+  const row = first<Columns>(db, `SELECT ${RECORD} FROM sessions WHERE id = ?`, id);
+  if (row === null) {
+    const record = recordOf(db, id);
+    return record && { record, entries: entriesOf(db, id) };
+  }
+  const [record] = readable(`session ${id}`, () => toRecord(row));
+  return record === undefined
+    ? null
+    : { record, entries: sessionCopyReads['sessions.entries'](db, { id, after: 0, limit: -1 }) };
+}
+
 export const sessionCopyReads = {
-  /** The record of a session with all entries of its stream, also of one that had none. */
-  'sessions.copy'(db: DatabaseSync, { id }: { readonly id: string }): SessionCopy | null {
-    const row = first<Columns>(db, `SELECT ${RECORD} FROM sessions WHERE id = ?`, id);
-    if (row === null) {
-      const record = recordOf(db, id);
-      return record && { record, entries: entriesOf(db, id) };
-    }
-    const [record] = readable(`session ${id}`, () => toRecord(row));
-    return record === undefined
-      ? null
-      : { record, entries: sessionCopyReads['sessions.entries'](db, { id, after: 0, limit: -1 }) };
+  /**
+   * The record of a session with all entries of its stream, also of one that had none. `waiting`:
+   * turns that never began.
+   */
+  'sessions.copy'(
+    db: DatabaseSync,
+    { id }: { readonly id: string },
+  ): (SessionCopy & { readonly waiting: number }) | null {
+    const waiting = first<{ n: number }>(
+      db,
+      'SELECT count(*) AS n FROM jobs WHERE session_id = ? AND finished_at IS NULL AND attempts = 0',
+      id,
+    );
+    const copy = copyOf(db, id);
+    return copy && { ...copy, waiting: waiting?.n ?? 0 };
   },
 
   /** Ids of the sessions with a record, in order. */

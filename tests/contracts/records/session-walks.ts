@@ -1,4 +1,4 @@
-/** Random lives of one session each: after every step its record and stream are what they must be. */
+/** Random lives of sessions: after every step record and stream are what they must be. */
 import { ulid } from 'ulid';
 import { expect, it } from 'vitest';
 import type { ErrorCode } from '../../../src/errors.ts';

@@ -1,8 +1,11 @@
+import { ulid } from 'ulid';
 import { beforeEach, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import { createLogger } from '../../../src/logger.ts';
 import { createReconciler } from '../../../src/queue/reconcile.ts';
 import type { JobRecord, NewJob } from '../../../src/records/ports.ts';
+import type { SessionRecord } from '../../../src/records/session-ports.ts';
+import type { SessionCopy } from '../../../src/store/session-copies.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { aJob, anIntent, anOutcome, NO_DELIVERY, project, testStore } from '../store/test-store.ts';
 
@@ -17,6 +20,7 @@ beforeEach(async () => {
 /** Reconciles with a Redis that has no record of any job but those with a damaged one. */
 async function reconcile(how: 'restoreLost' | 'settleKnown', damaged: readonly string[] = []) {
   const created: NewJob[] = [];
+  const sessions: SessionCopy[] = [];
   const done = Promise.withResolvers<void>();
   const reconciler = createReconciler({
     records: {
@@ -30,7 +34,11 @@ async function reconcile(how: 'restoreLost' | 'settleKnown', damaged: readonly s
       },
       change: async () => 'changed',
     },
-    sessions: { restore: async () => undefined },
+    sessions: {
+      async restore(record, entries) {
+        sessions.push({ record, entries });
+      },
+    },
     upkeep: { migrate: async () => false },
     store,
     bootId: BOOT,
@@ -39,7 +47,7 @@ async function reconcile(how: 'restoreLost' | 'settleKnown', damaged: readonly s
   });
   await reconciler[how]();
   if (how === 'settleKnown') await done.promise;
-  return { created };
+  return { created, sessions };
 }
 
 /** The status of a job's copy; for a failed job the code of its error. */
@@ -109,4 +117,29 @@ it('after a refused outcome only what the ledger knows is settled, also with a d
     'running',
     'queued',
   ]);
+});
+
+it('sessions come back with their streams; one whose turns are lost is ready for the next', async () => {
+  const record = (rest: Partial<SessionRecord>): SessionRecord => ({
+    ...{ id: ulid(), rev: 4, kind: 'chat', explicit: true, name: null, status: 'busy', statusReason: null },
+    ...{ project: 'default', principal: 'alice', options: { provider: 'claude', cwd: '/srv' } },
+    ...{ nativeSessionId: 'n', fork: null, node: 'n1', rules: ['Bash(ls)'], turns: 2, lastSeq: 7 },
+    ...{ createdAt: 1, lastActivityAt: 2, closedAt: null, tags: [], metadata: {}, ...rest },
+  });
+  const [open, over] = [record({}), record({ status: 'closed', closedAt: 3 })];
+  const entries = [{ seq: 7, jobId: 'j', from: 1, to: 7 }];
+  await store.run('copies.apply', {
+    ...{ jobs: [aJob({ createdAt: now(), sessionId: open.id })], removed: [], cursor: null },
+    sessions: [
+      { record: open, entries },
+      { record: over, entries: [] },
+    ],
+  });
+  const { created, sessions } = await reconcile('restoreLost');
+  const restored = sessions.filter(({ record: { id } }) => id === open.id || id === over.id);
+  expect(restored).toHaveLength(2);
+  // The turn that never began is made again, and counts then.
+  expect(restored).toContainEqual({ record: { ...open, status: 'ready', turns: 1 }, entries });
+  expect(restored).toContainEqual({ record: over, entries: [] });
+  expect(created.map(({ sessionId }) => sessionId)).toEqual([open.id]);
 });

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { ulid } from 'ulid';
 import { expect, it, onTestFinished } from 'vitest';
 import { eventsOf, tokensOf, verdictOf } from '../../../src/executor/bounded.ts';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
@@ -17,6 +18,7 @@ import { createNames } from '../../../src/redis/names.ts';
 import { createCopier } from '../../../src/store/copier.ts';
 import { createLedger } from '../../../src/store/ledger.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
+import { askOf } from '../../contracts/records/approving.ts';
 import { failed, finishOf, newJob, succeeded, text } from '../../contracts/records/samples.ts';
 import { hostileRuns } from '../../fakes/hostile-runs.ts';
 import { eventually } from '../../helpers/eventually.ts';
@@ -40,6 +42,7 @@ async function setUp() {
   const scripts = createScriptRunner(redis, names.prefix, settings);
   const records = createJobRecords(redis, names, scripts, ignore, null);
   const sessions = createSessionRecords(redis, names, scripts, records, ignore, null);
+  const approvals = createApprovalRecords(redis, names, scripts, ignore, null);
   const submissions = createSubmissions(scripts);
   const claims = createClaims(scripts, 'n1', { leaseMs: LEASE_MS, leaderMs: LEASE_MS }, null, ignore, null);
 
@@ -60,6 +63,8 @@ async function setUp() {
   return {
     records,
     sessions,
+    approvals,
+    forgeSession: (id: string, field: string, value: string) => redis.hset(names.session(id), field, value),
     submissions,
     claims,
     reads,
@@ -84,7 +89,7 @@ async function setUp() {
         },
         batchRecords: createBatchRecords(scripts, ignore, null),
         sessionRecords: sessions,
-        approvals: createApprovalRecords(redis, names, scripts, ignore, null),
+        approvals,
         eventsKey: names.events,
         onLogReplaced: async () => undefined,
         onEnded: ({ id }) => void ended.push(id),
@@ -341,5 +346,71 @@ it('is settled when the copy under way has been made, and not before', async () 
   await settled;
   expect(await store.run('jobs.get', { id: job.id })).not.toBeNull();
   await copying;
+  await copier.stop();
+});
+
+it('keeps sessions with their streams, and approvals, as they change; deleted sessions go', async () => {
+  const bench = await setUp();
+  const store = await bench.newStore();
+  const copier = bench.copierOf(store);
+  await copier.start();
+  const id = ulid();
+  const by = { id: 'alice', address: null, requestId: null };
+  await bench.sessions.create({
+    ...{ id, kind: 'chat', name: 'a chat', status: 'ready', project: 'default', principal: 'alice' },
+    ...{ options: { provider: 'claude', cwd: '/' }, fork: null, node: null, tags: ['t'], metadata: {} },
+    ...{ createdAt: 1_790_000_000_000, by },
+  });
+  await copier.catchUp();
+  expect(await store.run('sessions.get', { id })).toMatchObject({
+    name: 'a chat',
+    status: 'ready',
+    turns: 0,
+  });
+
+  const job = newJob({ sessionId: id });
+  await bench.records.create(job);
+  const claim = await bench.claimJob(job.id, 'e1');
+  if (claim === undefined) throw new Error('nothing could be claimed');
+  await bench.claims.append(job.id, 'e1', 0, [text('a')]);
+  const opened = { id: ulid(), ask: askOf('c'), expiresAt: Date.now() + 60_000 };
+  await bench.approvals.open(claim, opened);
+  await copier.catchUp();
+  expect(await store.run('sessions.get', { id })).toMatchObject({ status: 'awaiting_input', turns: 1 });
+  expect(await store.run('approvals.get', { id: opened.id })).toMatchObject({
+    status: 'pending',
+    jobId: job.id,
+  });
+
+  await bench.claims.finish(finishOf(claim, { from: 1 }));
+  await copier.catchUp();
+  expect(await store.run('sessions.get', { id })).toMatchObject({ status: 'ready', turns: 1 });
+  expect(await store.run('approvals.get', { id: opened.id })).toMatchObject({ status: 'cancelled' });
+  const copy = await store.run('sessions.copy', { id });
+  expect(copy?.record).toEqual(await bench.sessions.read(id));
+  expect(copy?.entries).toEqual(await bench.sessions.entries(id, 0, 100));
+
+  await bench.sessions.remove(id, { actor: by, project: 'default' });
+  await copier.catchUp();
+  expect(await store.run('sessions.entries', { id, after: 0, limit: 9 })).toMatchObject([
+    { jobId: job.id, from: 1 },
+  ]);
+  expect(await store.run('sessions.ids', { after: '', limit: 9 })).toEqual([]);
+  await copier.stop();
+});
+
+it('a session whose record cannot be read holds up no other copy', async () => {
+  const bench = await setUp();
+  const store = await bench.newStore();
+  const copier = bench.copierOf(store);
+  await copier.start();
+  const [job, next] = [newJob(), newJob()];
+  await bench.records.create(job);
+  await bench.records.create(newJob({ sessionId: job.id }));
+  await bench.forgeSession(job.id, 'options', '{');
+  await bench.records.create(next);
+  await copier.catchUp();
+  expect(await store.run('jobs.get', { id: next.id })).not.toBeNull();
+  expect(await store.run('sessions.get', { id: job.id })).toMatchObject({ turns: 2, explicit: false });
   await copier.stop();
 });
