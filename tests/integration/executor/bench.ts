@@ -22,12 +22,10 @@ import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import { buildEnvironment } from '../../../src/providers/environment.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import type { Claims, JobRecord, NewJob } from '../../../src/records/ports.ts';
-import type { SessionRecord } from '../../../src/records/session-ports.ts';
 import { createRedactor } from '../../../src/redactor.ts';
 import { createMeasures } from '../../../src/status/measures.ts';
 import { createPricing } from '../../../src/usage/pricing.ts';
 import { newJob } from '../../contracts/records/samples.ts';
-import { createFakeApprovals } from '../../fakes/approvals.ts';
 import type { JournalEntry } from '../../fakes/fake-cli-journal.ts';
 import type { Step } from '../../fakes/fake-cli-steps.ts';
 import { createFakeLedger } from '../../fakes/ledger.ts';
@@ -69,7 +67,6 @@ export async function executorBench(
   const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal, ...cliEnv });
   const rpc = server.make(signer);
   const ledger = createFakeLedger();
-  const people = createFakeApprovals();
   const logged: Record<string, unknown>[] = [];
   /** Why the next looks for a session fail. */
   const sessionTroubles: AppError[] = [];
@@ -80,8 +77,6 @@ export async function executorBench(
   const source = { PATH: process.env['PATH'], HOME: join(dir, 'home') };
   const ownClaims = rpc.claimsOf(nodeId);
   const scanner = createProcScanner();
-  /** The records of sessions. */
-  const sessions = new Map<string, SessionRecord>();
   /** The active keys. */
   const keys = new Map<string, Principal>();
 
@@ -101,8 +96,13 @@ export async function executorBench(
     {
       warm = { maxProcesses: 0, idleMs: LONG_MS, sessionIdleMs: 0 },
       areEventsAway = () => false,
+      holdMs = LONG_MS,
       ...rest
-    }: Partial<ExecutorOptions & Pick<PrepareOptions, 'warm'>> & { areEventsAway?(): boolean } = {},
+    }: Partial<ExecutorOptions & Pick<PrepareOptions, 'warm'>> & {
+      areEventsAway?(): boolean;
+      /** How long a process waits for a person. */
+      readonly holdMs?: number;
+    } = {},
     limits: Partial<PrepareOptions['limits']> = {},
     permitted: Partial<PrepareOptions['settings']> = {},
     rights: PrepareOptions['rights'] = createJobRights({ byId: (id) => keys.get(id) ?? null }),
@@ -130,8 +130,8 @@ export async function executorBench(
         scratchDir: join(dir, 'scratch'),
         privatePaths: async () => [],
         jobTokens: { variables: async () => null },
-        approvals: people.approvals,
-        sessionRecords: { read: async (id) => sessions.get(id) ?? null },
+        approvals: rpc.approvals,
+        sessionRecords: rpc.sessions,
         untrusted: Object.assign(async (_cwd: string, env: Readonly<Record<string, string>>) => env, {
           readAhead: () => undefined,
         }),
@@ -169,9 +169,9 @@ export async function executorBench(
         },
       },
       talk: {
-        approvals: people.approvals,
-        messages: people.messages,
-        hold: { approvalHoldMs: LONG_MS, approvalUnattendedMs: LONG_MS },
+        approvals: rpc.approvals,
+        messages: rpc.messages,
+        hold: { approvalHoldMs: LONG_MS, approvalUnattendedMs: holdMs },
         newApprovalId: () => ulid(),
       },
       scanner,
@@ -224,8 +224,6 @@ export async function executorBench(
     ledger,
     logged,
     sessionTroubles,
-    sessions,
-    people,
     claims: ownClaims,
     keys,
     /** The fields of a record as Redis has them. */
