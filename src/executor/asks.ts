@@ -87,7 +87,7 @@ export function createAsks(options: {
   /** Approvals of the job without an answer. */
   const unanswered = new Set(known.open);
   const held = new Map<string, Held>();
-  let deferred: string | null = null;
+  let deferred: { readonly approvalId: string; readonly callId: string } | null = null;
   let isOver = false;
   let heldMs = 0;
   let heldSince = 0;
@@ -176,7 +176,7 @@ export function createAsks(options: {
   function park(callId: string, approvalId: string): void {
     const parked = control.park(callId, approvalId);
     write(parked.write);
-    if (parked.waits === 'deferred') deferred = approvalId;
+    if (parked.waits === 'deferred') deferred = { approvalId, callId };
     else track(patiently(() => approvals.park(approvalId, 'granted')));
   }
 
@@ -214,7 +214,9 @@ export function createAsks(options: {
     },
     end: (isDeferred, forgotten) => [
       ...known.reported.filter((id) => unanswered.delete(id)).map((id) => approvals.take(id, executionId)),
-      ...(isDeferred && deferred !== null ? [approvals.park(deferred, 'deferred')] : []),
+      ...(isDeferred && deferred !== null
+        ? [approvals.park(deferred.approvalId, 'deferred', deferred.callId)]
+        : []),
       ...(forgotten ? known.deferred : []).map((id) => approvals.park(id, 'granted')),
     ],
   };

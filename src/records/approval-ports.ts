@@ -62,8 +62,12 @@ export interface RunningApprovals {
   ofJob(jobId: string): Promise<readonly ApprovalRecord[]>;
   /** Approvals of a session that were over before its CLI had an answer. */
   unanswered(sessionId: string): Promise<readonly ApprovalRecord[]>;
-  /** From now on it waits without a process. */
-  park(approvalId: string, waits: 'deferred' | 'granted'): Promise<void>;
+  /**
+   * From now on it waits without a process.
+   * @param callId of the call that waits in the session of the CLI: the model may have made it
+   *   again. Left out: as it was.
+   */
+  park(approvalId: string, waits: 'deferred' | 'granted', callId?: string): Promise<void>;
   /**
    * Takes the decision for the CLI: at most one call gets it. Null: it is pending, or was used. A
    * decision that is not signed as it should be is a denial, and so is each of `unanswered`.

@@ -144,8 +144,8 @@ export function createApprovalRecords(
       return readAll(await redis.smembers(names.unanswered(sessionId)).catch(none));
     },
 
-    async park(id, waits) {
-      await scripts.run('approval-park', { id, waits });
+    async park(id, waits, callId) {
+      await scripts.run('approval-park', { id, waits, callId: callId ?? null });
     },
 
     async take(id, executionId) {

@@ -89,9 +89,9 @@ export function createFakeApprovals(): FakeApprovals {
           (one) => one.sessionId === sessionId && one.waits === 'deferred' && !one.used,
         );
       },
-      async park(id, waits) {
+      async park(id, waits, callId) {
         await enter(`park ${waits}`);
-        change(id, { waits });
+        change(id, { waits, ...(callId !== undefined && { callId }) });
       },
       async take(id) {
         await enter('take');

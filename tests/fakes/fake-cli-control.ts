@@ -32,6 +32,8 @@ export interface Talk {
   turns(): AsyncGenerator<Message | DeferredCall>;
   /** Asks the hook, if there is one, and then the host if the rules do not allow the call. */
   permit(id: string, name: string, input: unknown): Promise<Permission>;
+  /** Whether a message came during the turn. */
+  hasMessage(): boolean;
   /** Messages that came during the turn: they are in it from now on. */
   fold(): Promise<void>;
   /** The turn has its result. */
@@ -185,6 +187,7 @@ export function createTalk(options: {
       if (!options.asksHost) return { kind: 'denied', message: 'not allowed' };
       return askHost(id, name, input);
     },
+    hasMessage: () => queue.length > 0,
     async fold() {
       for (const message of queue.splice(0)) {
         if (!('uuid' in message)) continue;

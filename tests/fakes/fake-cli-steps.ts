@@ -54,6 +54,8 @@ export type Step =
    * true`.
    */
   | { readonly result: Readonly<Record<string, unknown>> }
+  /** Waits for a message into the running turn. */
+  | { readonly awaitMessage: true }
   /** Waits until the file exists. */
   | { readonly waitFor: string }
   /** Says the line once the file exists, also when the answer was given long ago. */
@@ -130,6 +132,7 @@ export async function runStep(step: Step, stage: Stage): Promise<void> {
   else if ('resumed' in step) await runAsked(step.resumed, stage);
   else if ('result' in step) await giveResult(step.result, stage);
   else if ('waitFor' in step) while (!existsSync(step.waitFor)) await delay(POLL_MS);
+  else if ('awaitMessage' in step) while (!stage.talk.hasMessage()) await delay(POLL_MS);
   else if ('saysLater' in step) void sayLater(step.saysLater, stdout);
   else if ('touch' in step) writeFileSync(step.touch, '');
   else if ('sleepMs' in step) await delay(step.sleepMs);

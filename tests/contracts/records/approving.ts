@@ -468,13 +468,14 @@ export function approving(bench: () => Bench): void {
     const claim = await talking(bench());
     const [held, deferred] = [await ask(bench(), claim, 'c1'), await ask(bench(), claim, 'c2')];
     const allowed = await ask(bench(), claim, 'c3');
-    for (const id of [deferred, allowed]) await approvals().park(id, 'deferred');
+    await approvals().park(deferred, 'deferred', 'c2 again');
+    await approvals().park(allowed, 'deferred');
     await decide(allowed);
     await park(bench(), claim);
     expect(await approvals().unanswered(claim.sessionId)).toEqual([]);
     await bench().records.cancel(claim.jobId, false, CANCELLED);
     expect(await approvals().unanswered(claim.sessionId)).toMatchObject([
-      { id: deferred, status: 'cancelled', callId: 'c2' },
+      { id: deferred, status: 'cancelled', callId: 'c2 again' },
       { id: allowed, status: 'allowed', callId: 'c3' },
     ]);
     expect(await bench().records.remove(claim.jobId)).toBe(true);

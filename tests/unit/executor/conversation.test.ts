@@ -162,7 +162,7 @@ describe('a call that a person has to decide', () => {
     expect(written).toEqual([{ park: 'c1' }, { park: 'c2' }]);
     expect(people.all.get('a1')?.waits).toBe('held'); // until the CLI has said that it waits
     expect(await conversation.end(true)).toBe(true);
-    expect(people.all.get('a1')?.waits).toBe('deferred');
+    expect(people.all.get('a1')).toMatchObject({ waits: 'deferred', callId: 'c2' });
   });
 
   it('is not parked for a turn that ended otherwise', async () => {
