@@ -83,6 +83,8 @@ const WORKER_KEYS = [
   '',
   'job:*',
   'events:*',
+  'session:*',
+  'sevents:*',
   'lane:*',
   'log',
   'log:id',

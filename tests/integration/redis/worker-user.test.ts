@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
+import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { commandLine, descendants } from '../../helpers/proc.ts';
 import { startServer, type TestServer } from '../../helpers/server.ts';
 import { accepted, breakableRedis, fakeClis, sandboxesOf } from '../fault-bench.ts';
@@ -38,6 +39,9 @@ async function workThrough(server: TestServer): Promise<void> {
   const lanes = { concurrencyKey: 'k', prompt: 'in turn' };
   const ids = [await accepted(server, lanes), await accepted(server, lanes)];
   ids.push(await accepted(server, { prompt: 'later', delayMs: 300 }));
+  const turn = { provider: 'claude', prompt: fakePrompt([], 'answer') };
+  const { sessionId } = await server.run(turn);
+  for (const delayMs of [300, 600]) ids.push(await accepted(server, { ...turn, sessionId, delayMs }));
   for (const id of ids) expect(await server.finished(id)).toMatchObject({ status: 'succeeded' });
   const id = await accepted(server, { prompt: 'x', delayMs: 3_600_000 });
   expect((await server.api('POST', `/v1/jobs/${id}/cancel`, {})).status).toBe(202);
