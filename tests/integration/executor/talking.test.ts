@@ -258,7 +258,7 @@ describe('a message into the running turn', () => {
     const { bench, rpc, executor, ask, events } = await open();
     const steps: Step[] = [
       {
-        tool: { name: 'Bash', input, during: [{ touch: bench.file('runs') }, { waitFor: bench.file('go') }] },
+        tool: { name: 'Bash', input, during: [{ touch: bench.file('runs') }, { awaitMessage: true }] },
       },
       { delta: 'the end' },
     ];
