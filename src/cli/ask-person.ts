@@ -52,6 +52,7 @@ export async function askerFor(
 export function createAsker({ output, editor, get, decide, readFile }: AskerOptions): Asker {
   /** What is to be asked or being asked, by id. */
   const open = new Map<string, AbortController>();
+  const decidedHere = new Set<string>();
   let asking: Promise<void> = Promise.resolve();
 
   async function ask(id: string, signal: AbortSignal): Promise<void> {
@@ -62,11 +63,16 @@ export function createAsker({ output, editor, get, decide, readFile }: AskerOpti
       if (approval.kind !== 'question')
         show(output, approvalView(approval, { readFile, maxLines: MAX_LINES }));
       const request = await requestFor(approval, { output, editor, signal });
+      if (request === null) {
+        output.note(`left open: bullpen approvals show ${id}`, 'dim');
+        return;
+      }
+      decidedHere.add(id);
       open.delete(id);
-      if (request !== null) await decide(id, request);
-      else output.note(`left open: bullpen approvals show ${id}`, 'dim');
+      await decide(id, request);
     } catch (error) {
       if (signal.aborted) return;
+      decidedHere.delete(id);
       if (error instanceof ApiError && error.code === 'approval.already_decided')
         output.note('it was decided elsewhere, or is over', 'dim');
       else
@@ -87,9 +93,8 @@ export function createAsker({ output, editor, get, decide, readFile }: AskerOpti
         open.set(id, stop);
         asking = asking.then(() => ask(id, stop.signal));
       } else if (event.kind === 'approval.decided') {
-        const stop = open.get(event.approvalId);
-        if (stop === undefined) return; // decided here
-        stop.abort();
+        open.get(event.approvalId)?.abort();
+        if (decidedHere.has(event.approvalId) || event.status === 'cancelled') return;
         output.note(`${event.status}${event.decidedBy === null ? '' : ` by ${event.decidedBy}`}`, 'yellow');
       } else if (event.kind === 'job.finished') for (const stop of open.values()) stop.abort();
     },
