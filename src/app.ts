@@ -30,7 +30,7 @@ import { openJobs } from './jobs/open-jobs.ts';
 import { openSessions } from './jobs/open-sessions.ts';
 import { createProcessService } from './jobs/processes.ts';
 import { createPromptResolver } from './jobs/resolve-prompt.ts';
-import { createSessionPlacement } from './jobs/session-placement.ts';
+import { createReviveSession, createSessionPlacement } from './jobs/session-placement.ts';
 import { type Lifecycle, withLifecycle } from './lifecycle.ts';
 import { createCallerLimiter } from './limits/callers.ts';
 import { createHolds } from './limits/holds.ts';
@@ -265,10 +265,11 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const closedGates = () => gates.inTheWay().catch(() => null); // Redis is away
   const resolverFor = (principal: Principal) =>
     createPromptResolver(principal, { settings: allowed, providers, pricing });
+  const revive = createReviveSession(store, records, sessionRecords);
   const { jobs, reader, batches, manyJobs } = openJobs({
     ...{ records, batchRecords, queue, waits, store, copier, providers, nodeId, newId, failpoint },
     resolverFor,
-    placeSession: createSessionPlacement({ store, copier, records, sessionRecords }),
+    placeSession: createSessionPlacement({ store, copier, records, sessionRecords, revive }),
     admit: upkeepLoop.admit,
     callers,
     hasRoom: executor.hasRoom,
@@ -286,7 +287,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const audit = createAudit({ log: auditLog, store, copier, logger: component('audit') });
   const { sessions, approvals: decisions } = openSessions({
     ...{ jobs, records, sessionRecords, approvals, queue, waits, store, copier, providers, resolverFor },
-    ...{ steering: messages, feed: sessionFeed, newId, nodeId, note: audit.note },
+    ...{ steering: messages, feed: sessionFeed, revive, newId, nodeId, note: audit.note },
     processes: executor.processes,
     endIdle: (id) => executor.endIdle(({ sessionId }) => sessionId === id, false),
     maxSessions: settings.maxSessions,

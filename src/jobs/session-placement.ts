@@ -33,11 +33,30 @@ interface Place extends Found {
   readonly at: number;
 }
 
+/**
+ * Makes the record of a session that Redis no longer has, or that never had one, from this node's
+ * copies: its turns and events count on. One whose only job Redis still has needs nothing.
+ */
+export type ReviveSession = (id: string) => Promise<void>;
+
+export const createReviveSession =
+  (
+    store: Pick<Store, 'run'>,
+    records: Pick<JobRecords, 'read'>,
+    sessionRecords: Pick<SessionRecords, 'restore'>,
+  ): ReviveSession =>
+  async (id) => {
+    const copy = await store.run('sessions.copy', { id });
+    if (copy === null || (copy.record.turns < 2 && (await records.read(id)) !== null)) return;
+    await sessionRecords.restore(copy.record, copy.entries);
+  };
+
 export interface SessionPlacementOptions {
   readonly store: Pick<Store, 'run'>;
   readonly copier: Pick<Copier, 'catchUp'>;
   readonly records: Pick<JobRecords, 'read'>;
   readonly sessionRecords: Pick<SessionRecords, 'read'>;
+  readonly revive: ReviveSession;
   /** Milliseconds of a clock that never goes back. */
   readonly now?: () => number;
 }
@@ -47,17 +66,20 @@ export function createSessionPlacement({
   copier,
   records,
   sessionRecords,
+  revive,
   now = () => performance.now(),
 }: SessionPlacementOptions): SessionPlacement {
   /** By session id; the one used longest ago comes first. */
   const places = new Map<string, Place>();
 
   async function lookUp(principal: Principal, sessionId: string): Promise<Place> {
-    const found = (await recorded(sessionId)) ?? (await copied(sessionId)) ?? (await openSession(sessionId));
+    const known = await recorded(sessionId);
+    const found = known ?? (await copied(sessionId)) ?? (await openSession(sessionId));
     if (found === null || !maySee(principal, found.project)) {
       throw new AppError('session.not_found', `there is no session ${sessionId}`);
     }
     if (found.closed) throw sessionClosed(sessionId);
+    if (known === null) await revive(sessionId);
     return { ...found, at: now() };
   }
 

@@ -20,6 +20,7 @@ import type { PromptResolver } from './resolve-prompt.ts';
 import { toSession } from './session-document.ts';
 import { type FoundSession, type SessionFinder, sessionNotFound } from './session-finder.ts';
 import type { SessionMessages } from './session-messages.ts';
+import type { ReviveSession } from './session-placement.ts';
 
 /** Turns that are read at once. */
 const PAGE = 100;
@@ -35,6 +36,7 @@ export interface SessionServiceOptions {
   readonly records: Pick<JobRecords, 'recall' | 'read'>;
   readonly sessionRecords: Pick<SessionRecords, 'create' | 'close' | 'remove' | 'open'>;
   readonly feed: SessionFeed;
+  readonly revive: ReviveSession;
   readonly store: Store;
   readonly copier: Pick<Copier, 'catchUp' | 'catchUpSoon'>;
   readonly providers: Pick<Providers, 'get'>;
@@ -56,6 +58,7 @@ export function createSessionService({
   records,
   sessionRecords,
   feed,
+  revive,
   store,
   copier,
   providers,
@@ -227,6 +230,7 @@ export function createSessionService({
 
     async close(principal, id) {
       const found = await finder.find(principal, id);
+      if (found.record === null) await revive(id);
       const { open, found: exists } = await sessionRecords.close(id, byOf(principal, found));
       if (!exists) throw sessionNotFound(id);
       for (const jobId of open) await cancelIfOpen(principal, jobId);

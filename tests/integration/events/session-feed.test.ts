@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { ulid } from 'ulid';
 import { expect, it, onTestFinished } from 'vitest';
 import { createSessionFeed } from '../../../src/events/session-feed.ts';
+import { createReviveSession } from '../../../src/jobs/session-placement.ts';
 import type { SessionStoredEvent } from '../../../src/protocol/event.ts';
 import { createEventSource, toJobCopy } from '../../../src/store/copy-source.ts';
 import { readSessions } from '../../../src/store/session-source.ts';
@@ -152,4 +153,30 @@ it('events of a job that was deleted are left out', async () => {
   await eventually(() => reader.events.at(-1)?.seq === lastSeq);
   expect(reader.said()).toEqual(['b']);
   expect(reader.seqs()).toEqual([...reader.seqs()].sort((a, b) => a - b));
+});
+
+it('a session whose first job Redis has forgotten goes on with its turns and numbers', async () => {
+  const { rpc, store, turn, follow, copy, forget } = await setUp();
+  const revive = createReviveSession(store, rpc.records, rpc.sessions);
+  const job = newJob();
+  await turn(job.id, 'a', job);
+  await copy(job.id, [job.id]);
+  await revive(job.id);
+  expect(await rpc.sessions.read(job.id)).toBeNull(); // Redis has the job: no record is needed
+  const before = follow(job.id);
+  await eventually(() => before.events.at(-1)?.kind === 'job.finished');
+  const alone = [...before.events];
+
+  await forget([job.id]);
+  await revive(job.id);
+  expect(await rpc.sessions.read(job.id)).toMatchObject({
+    ...{ turns: 1, explicit: false, lastSeq: alone.length, nativeSessionId: 'native-1', node: 'n1' },
+  });
+  await turn(job.id, 'b');
+  expect(await rpc.sessions.read(job.id)).toMatchObject({ turns: 2, status: 'ready' });
+  const after = follow(job.id);
+  await eventually(() => after.said().length === 2 && after.events.at(-1)?.kind === 'session.status');
+  expect(after.events.slice(0, alone.length)).toEqual(alone);
+  expect(after.seqs()).toEqual(upTo(after.events.length));
+  await revive(ulid());
 });

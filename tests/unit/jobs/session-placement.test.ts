@@ -28,6 +28,7 @@ interface Known {
 function place(record?: Found, { session, copy }: Known = {}) {
   let now = 0;
   let asked = 0;
+  const revived: string[] = [];
   const origin = { project: 'ann', provider: 'claude', node: 'n1', nativeSessionId: 'x' };
   // as: only this operation is used.
   const run = (async (name: string, args: { readonly sessionId?: string }) => {
@@ -41,11 +42,13 @@ function place(record?: Found, { session, copy }: Known = {}) {
   const placement = createSessionPlacement({
     ...{ store: { run }, copier: { catchUp: async () => {} }, records: { read }, now: () => now },
     sessionRecords: { read: async () => (session ?? null) as SessionRecord | null },
+    revive: async (id) => void revived.push(id),
   });
   return {
     of: (principal: typeof ANN, sessionId: string | null = SESSION, provider = 'claude') =>
       placement(principal, resolvedPrompt({ sessionId, provider })),
     asked: () => asked,
+    revived,
     later: (ms: number) => {
       now += ms;
     },
@@ -53,6 +56,18 @@ function place(record?: Found, { session, copy }: Known = {}) {
 }
 
 describe('where a request runs', () => {
+  it('a session that Redis does not know is made again before its next turn, for those who may see it', async () => {
+    const { of, revived } = place();
+    await expect(of(BOB)).rejects.toMatchObject({ code: 'session.not_found' });
+    expect(revived).toEqual([]);
+    await of(ANN);
+    expect(revived).toEqual([SESSION]);
+    const options = { provider: 'claude', cwd: '/' };
+    const known = place(undefined, { session: { project: 'ann', options, node: 'n1', status: 'ready' } });
+    await known.of(ANN);
+    expect(known.revived).toEqual([]);
+  });
+
   it('is anywhere without a session, and on the session’s node with one', async () => {
     const { of } = place();
     expect(await of(ANN, null)).toBeNull();
