@@ -4,8 +4,9 @@
  * that the ledger knows, and never runs a second time.
  */
 import type { Logger } from 'pino';
-import { isDamage, messageOf } from '../errors.ts';
+import { isDamage, messageOf, wireError } from '../errors.ts';
 import { lostOutcome } from '../executor/outcomes.ts';
+import type { Outcome } from '../protocol/outcome.ts';
 import type { JobRecords } from '../records/ports.ts';
 import type { SessionRecords } from '../records/session-ports.ts';
 import type { Upkeep } from '../records/upkeep-ports.ts';
@@ -141,7 +142,7 @@ export function createReconciler({
   /** Ends this node's copy of the job, and appends job.finished to its events. */
   async function settle(job: JobCopy, execution: ExecutionRow | null): Promise<void> {
     const known = execution !== null && 'outcome' in execution ? execution.outcome : null;
-    const outcome = known ?? lostOutcome(execution?.executionId ?? null);
+    const outcome = endOf(known) ?? lostOutcome(execution?.executionId ?? null);
     const at = new Date().toISOString();
     const ended = {
       ...job,
@@ -153,7 +154,10 @@ export function createReconciler({
       finishedAt: at,
       updatedAt: at,
     };
-    await store.run('copies.apply', { jobs: [ended], removed: [], cursor: null });
+    const query = { status: 'pending', jobId: job.id, sessionId: null, limit: PAGE, cursor: null } as const;
+    const { data: open } = await store.run('approvals.list', { project: null, query });
+    const approvals = open.map((one) => ({ ...one, status: 'cancelled' as const }));
+    await store.run('copies.apply', { jobs: [ended], removed: [], cursor: null, approvals });
     const lastSeq = await store.run('events.lastSeq', { jobId: job.id });
     const last = { seq: lastSeq + 1, jobId: job.id, attempt: job.attempts, at, raw: null };
     await store.run('events.append', {
@@ -187,4 +191,11 @@ export function createReconciler({
       );
     },
   };
+}
+
+/** The end of a job by its last execution. What a job waited for is lost with its record. */
+function endOf(known: Outcome | null): Outcome | null {
+  if (known?.error?.code !== 'execution.awaiting_approval') return known;
+  const message = 'Redis has lost the approvals that the job waited for';
+  return { ...known, error: wireError('execution.lost', message) };
 }

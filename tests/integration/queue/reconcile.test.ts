@@ -1,7 +1,8 @@
 import { ulid } from 'ulid';
 import { beforeEach, expect, it } from 'vitest';
-import { AppError } from '../../../src/errors.ts';
+import { AppError, wireError } from '../../../src/errors.ts';
 import { createLogger } from '../../../src/logger.ts';
+import type { Approval } from '../../../src/protocol/approval.ts';
 import { createReconciler } from '../../../src/queue/reconcile.ts';
 import type { JobRecord, NewJob } from '../../../src/records/ports.ts';
 import type { SessionRecord } from '../../../src/records/session-ports.ts';
@@ -96,6 +97,32 @@ it('a job that ran gets the outcome of the ledger, else the outcome lost, and ne
   expect([await statusOf(ended.id), await statusOf(unknown.id)]).toEqual(['succeeded', 'execution.lost']);
   const events = await store.run('events.read', { jobId: ended.id, after: 0, limit: 10 });
   expect(events.map(({ kind }) => kind)).toEqual(['job.finished']);
+});
+
+it('a job that waited for a person ends as lost, with what it said, and its approvals are cancelled', async () => {
+  const job = aJob({ createdAt: now(), status: 'waiting', waitReason: 'approval', attempts: 1 });
+  const approval = (id: string, status: 'pending' | 'denied'): Approval => ({
+    ...{ id, jobId: job.id, sessionId: job.sessionId, project: 'default', kind: 'tool', tool: 'Bash' },
+    ...{ input: {}, questions: null, status, createdAt: now(), expiresAt: now() },
+    ...{ decidedBy: null, decidedAt: null },
+  });
+  const [open, denied] = [approval(ulid(), 'pending'), approval(ulid(), 'denied')];
+  const copies = { jobs: [job], removed: [], cursor: null, approvals: [open, denied] };
+  await store.run('copies.apply', copies);
+  const executionId = `execution of ${job.id}`;
+  const ran = { ...anIntent(executionId, now()), jobId: job.id, bootId: 'an earlier boot' };
+  await store.run('executions.intent', ran);
+  const error = wireError('execution.awaiting_approval', 'a person has to answer');
+  const outcome = anOutcome({ executionId, status: 'failed', text: 'so far', error });
+  const delivery = { ...NO_DELIVERY, parked: true };
+  await store.run('executions.ended', { executionId, outcome, delivery, sessionTokens: null, at: now() });
+  expect((await reconcile('restoreLost')).created).toEqual([]);
+  expect(await store.run('jobs.get', { id: job.id })).toMatchObject({
+    ...{ status: 'failed', waitReason: null },
+    outcome: { text: 'so far', error: { code: 'execution.lost' } },
+  });
+  const statuses = [open, denied].map(async ({ id }) => (await store.run('approvals.get', { id }))?.status);
+  expect(await Promise.all(statuses)).toEqual(['cancelled', 'denied']);
 });
 
 it('an execution of this boot without an outcome is left alone: its end settles the job', async () => {
