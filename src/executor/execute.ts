@@ -8,13 +8,13 @@ import type { ProcScanner } from '../processes/proc-scanner.ts';
 import type { ProcessEnd } from '../processes/spawned-process.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
-import type { Translator } from '../providers/provider.ts';
+import type { Translator, Verdict } from '../providers/provider.ts';
 import type { Redactor } from '../redactor.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import { tokensOf, verdictOf, warningOf } from './bounded.ts';
 import { type Conversation, createConversation, type TalkOptions } from './conversation.ts';
 import { CLEAN_EXIT, createListener, type Listener } from './listener.ts';
-import { outcomeOf } from './outcomes.ts';
+import { AWAITING_APPROVAL, outcomeOf } from './outcomes.ts';
 import type { PreparedExecution } from './prepare.ts';
 import type { CpuSettings, ResourceSettings, ResourceWatch } from './resources.ts';
 import type { Talker } from './slots.ts';
@@ -170,6 +170,7 @@ export async function execute(options: {
     listener,
     conversation,
     wasInterrupted: interrupted !== null,
+    waits,
     pricing,
     limits,
     redactor: options.redactor,
@@ -193,6 +194,8 @@ function finish(options: {
   readonly listener: Listener;
   readonly conversation: Conversation | null;
   readonly wasInterrupted: boolean;
+  /** Whether approvals of the job have no answer yet. */
+  readonly waits: boolean;
   readonly pricing: Pricing;
   readonly limits: ExecutionLimits;
   readonly redactor: Redactor;
@@ -208,8 +211,9 @@ function finish(options: {
   const counted = stopped?.reason === 'lingered' || end === null ? CLEAN_EXIT : exit;
   // Before it is cut: an error keeps only its end.
   const stderr = options.redactor.text(started.child.stderrTail());
-  const { verdict, refused } = verdictOf(() => translator.end(counted, stderr));
+  const { verdict: reported, refused } = verdictOf(() => translator.end(counted, stderr));
   if (refused !== null) options.warn('value_refused', refused);
+  const verdict = options.waits && !options.wasInterrupted ? waiting(reported) : reported;
   const { byModel, sessionTokens } = tokensOf(translator.progress);
   const outcome = outcomeOf({
     prepared: options.prepared,
@@ -228,6 +232,10 @@ function finish(options: {
 /** A turn that ended because it was interrupted, unless its process was stopped for a reason. */
 const interruption = (stopped: Stop | null): Stop =>
   stopped === null || stopped.reason === 'lingered' ? { reason: 'interrupted', detail: null } : stopped;
+
+/** A control may interrupt the turn, too: for a call that waits for a person. */
+const waiting = (verdict: Verdict): Verdict =>
+  verdict.error?.code === 'execution.interrupted' ? { ...verdict, error: AWAITING_APPROVAL } : verdict;
 
 /** Names the work behind an answer that a stop ends too. */
 function warnOfBackground(translator: Translator, warn: (code: string, message: string) => void): void {

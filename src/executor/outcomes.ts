@@ -97,6 +97,11 @@ export function refusedOutcome(executionId: string, error: unknown): Outcome {
   return { ...jobOutcome(statusOf(wire), wire), executionId };
 }
 
+export const AWAITING_APPROVAL = wireError(
+  'execution.awaiting_approval',
+  'the execution ended because a person has to answer',
+);
+
 /** Endings after which a job waits for its approvals all the same. */
 const WAITS_AFTER: readonly string[] = ['execution.awaiting_approval', 'execution.overloaded'];
 
@@ -108,11 +113,7 @@ export function parkedOutcome({ request }: Claim, outcome: Outcome): Outcome | n
   const code = outcome.error?.code;
   const isLimit = code === 'execution.quota' && request.onQuota !== 'fail';
   if (code !== undefined && !isLimit && !WAITS_AFTER.includes(code)) return null;
-  const error = wireError(
-    'execution.awaiting_approval',
-    'the execution ended because a person has to answer',
-  );
-  return { ...outcome, status: 'failed', error };
+  return { ...outcome, status: 'failed', error: AWAITING_APPROVAL };
 }
 
 /** Of an execution that was cancelled, or interrupted, between its claim and its spawn. */

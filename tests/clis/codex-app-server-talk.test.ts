@@ -9,7 +9,7 @@ import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { CODEX_APP_SERVER } from '../helpers/real-clis.ts';
 import { launchServer, sharedServer, startServer, type TestServer } from '../helpers/server.ts';
-import { makeTempDir, removeDir } from '../helpers/temp.ts';
+import { tempDir } from '../helpers/temp.ts';
 
 const WITHIN = { timeoutMs: 60_000 };
 
@@ -170,22 +170,17 @@ describe('without a process', () => {
 });
 
 it('an approval that was open when the server was killed waits after its next start', async () => {
-  const dir = makeTempDir();
+  const dir = tempDir();
   const first = await launchServer({ ...optionsFor(60_000), dir });
   const job = await clientOf(first).create(asking(`${escalated('touch survived.txt')} [[reply: over]]`));
   const { id } = await approvalOf(clientOf(first), job);
   await first.kill('SIGKILL');
   const server = await startServer({ ...optionsFor(60_000), dir });
-  try {
-    const client = clientOf(server);
-    await statusIs(client, job, 'waiting');
-    expect(await approvalOf(client, job)).toMatchObject({ id });
-    await client.approvals.decide(id, { decision: 'allow' });
-    expect((await client.get(job.id, { waitMs: 60_000 })).status).toBe('succeeded');
-  } finally {
-    await server.stop();
-    removeDir(dir);
-  }
+  const client = clientOf(server);
+  await statusIs(client, job, 'waiting');
+  expect(await approvalOf(client, job)).toMatchObject({ id });
+  await client.approvals.decide(id, { decision: 'allow' });
+  expect((await client.get(job.id, { waitMs: 60_000 })).status).toBe('succeeded');
 });
 
 /** Resolves when the job has written text. */

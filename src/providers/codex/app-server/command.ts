@@ -37,6 +37,12 @@ const UNREAD: readonly string[] = [
   'turn/plan/updated',
 ];
 
+/** Without them codex may ask questions only in a mode that changes nothing. */
+const QUESTIONS: readonly string[] = [
+  '--config=features.default_mode_request_user_input=true',
+  '--config=suppress_unstable_features_warning=true',
+];
+
 /** What brings up a process. Its answer shows that it has booted. */
 const OPENING =
   rpcRequest(HELLO, 'initialize', {
@@ -62,8 +68,7 @@ export function appServerCommand(
       ...(context.trustedWorkspace ? [] : [distrust(request.cwd)]),
       ...args,
       ...(permissionMode === 'fullAccess' ? [] : profileArgs(permissionMode, context.privatePaths)),
-      // Without it codex may ask questions only in a mode that changes nothing.
-      ...(asks(request) ? ['--config=features.default_mode_request_user_input=true'] : []),
+      ...(asks(request) ? QUESTIONS : []),
     ],
     opening: OPENING,
     stdin: openThread(request, context),
