@@ -71,6 +71,11 @@ const providers = createProviders(
   PROVIDER_HOST,
 );
 
+const APP_SERVER = 'codex app-server';
+const appServer = createProviders(providerSettings({ codex: { transport: 'app-server' } }), PROVIDER_HOST);
+const providerOf = (name: string): Provider =>
+  name === APP_SERVER ? appServer.get('codex').provider : providers.get(name).provider;
+
 const recorded = (name: string): readonly (readonly string[])[] =>
   readdirSync(new URL(`${name}/`, FIXTURES)).map((run) =>
     readFileSync(new URL(`${name}/${run}/stdout.jsonl`, FIXTURES), 'utf8')
@@ -139,6 +144,7 @@ const RUNS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   ),
   document: written({ answer: { a: ['x'] } }),
   text: [['x', 'y']],
+  [APP_SERVER]: recorded('codex-app-server'),
 };
 
 export interface HostileRun {
@@ -180,8 +186,9 @@ export function* hostileRuns(seed: number, count: number): Generator<HostileRun>
       });
       const outputSchema = next() < 0.3 ? { type: 'object' } : null;
       const sessionId = next() < 0.3 ? 's' : null;
-      const request = resolvedPrompt({ provider: name, model: 'm', outputSchema, sessionId });
-      yield { provider: providers.get(name).provider, request, lines };
+      const provider = providerOf(name);
+      const request = resolvedPrompt({ provider: provider.name, model: 'm', outputSchema, sessionId });
+      yield { provider, request, lines };
     }
   }
 }
