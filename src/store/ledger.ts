@@ -57,7 +57,9 @@ function toFinish(row: {
   readonly delivery?: OutcomeDelivery;
 }): Finish {
   const { jobId, executionId, outcome, delivery } = row;
-  return { jobId, executionId, outcome, ...(delivery ?? NO_DELIVERY) };
+  if (delivery !== undefined && delivery !== null) return { jobId, executionId, outcome, ...delivery };
+  const parked = outcome.error?.code === 'execution.awaiting_approval';
+  return { jobId, executionId, outcome, ...NO_DELIVERY, parked };
 }
 
 /** Of a delivered outcome. Its events are in the job's stream. */

@@ -135,8 +135,16 @@ function approvals.remove(jobId)
   redis.call('DEL', approvals.ofKey(jobId))
 end
 
+-- A session is deleted: nothing will resume it.
+function approvals.removeUnanswered(sessionId)
+  local key = approvals.unansweredKey(sessionId)
+  local ids = redis.pcall('SMEMBERS', key)
+  for _, id in ipairs(ids.err and {} or ids) do redis.call('DEL', approvals.key(id)) end
+  redis.call('DEL', key)
+end
+
 -- Messages into the running turn of a job: `messages:<jobId>` is a hash of ids → '<n> <text>'
--- until a node takes it, then 'taken', 'steered' or 'refused'.
+-- until a node takes it, then 'taken', 'steered' or 'refused'; and '' → the last n.
 local messages = {}
 function messages.key(jobId) return P .. ':messages:' .. jobId end
 -- What became of a message: 'gone', 'sent', or as above.

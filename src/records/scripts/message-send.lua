@@ -5,8 +5,12 @@
 local job = readJob(args.jobId, 'status', 'cancel')
 if job.status ~= 'running' or job.cancel ~= '' then return 0 end
 local key = messages.key(args.jobId)
-if isError(redis.pcall('HLEN', key), 'WRONGTYPE') then redis.call('DEL', key) end
-redis.call('HSETNX', key, args.id, redis.call('HLEN', key) .. ' ' .. args.text)
+local place = redis.pcall('HINCRBY', key, '', 1)
+if type(place) ~= 'number' then
+  redis.call('DEL', key)
+  place = redis.call('HINCRBY', key, '', 1)
+end
+redis.call('HSETNX', key, args.id, place .. ' ' .. args.text)
 redis.call('PEXPIRE', key, KEEP_MS)
 ring('talk', args.jobId)
 return 1

@@ -8,4 +8,5 @@ if #openTurns(id) > 0 then return 0 end
 addToLog('s', id, 'p', args.project or '', 'v', '', 't', 'deleted')
 audit('session.deleted', id, args.project)
 redis.call('DEL', sessionKey(id), sessionEventsKey(id), turnsKey(id), asksKey(id))
+approvals.removeUnanswered(id)
 return 1

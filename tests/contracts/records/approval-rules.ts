@@ -52,6 +52,19 @@ export function approvalRules(bench: () => Bench, signed: () => Promise<Bench>):
     expect(await bench().sessions.read(first.sessionId)).toMatchObject({ status: 'awaiting_input' });
   });
 
+  it('a session that is deleted keeps no call that waits in its CLI', async () => {
+    const claim = await talking(bench());
+    const id = await ask(bench(), claim, 'c1');
+    await bench().approvals.park(id, 'deferred');
+    await park(bench(), claim);
+    await bench().records.cancel(claim.jobId, false, CANCELLED);
+    expect(await bench().approvals.unanswered(claim.sessionId)).toMatchObject([{ id }]);
+    await bench().sessions.remove(claim.sessionId, BY);
+    await bench().records.remove(claim.jobId);
+    expect(await bench().approvals.unanswered(claim.sessionId)).toEqual([]);
+    expect(await bench().approvals.read(id)).toBeNull();
+  });
+
   describe('with a signing secret', () => {
     const forge = async (on: Bench, id: string, fields: Readonly<Record<string, string>>) => {
       for (const [name, value] of Object.entries(fields)) await on.forgeApproval(id, name, value);

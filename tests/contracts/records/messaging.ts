@@ -40,7 +40,13 @@ export function messaging(bench: () => Bench): void {
   it('many messages are taken in the order in which they were sent', async () => {
     const claim = await running(bench());
     const ids = Array.from({ length: 40 }, () => ulid()).sort(() => Math.random() - 0.5);
-    for (const id of ids) await send(claim.jobId, id);
+    await send(claim.jobId, 'taken back');
+    await send(claim.jobId, 'also taken back');
+    for (const [index, id] of ids.entries()) {
+      await send(claim.jobId, id);
+      if (index === 3) await messages().withdraw(claim.jobId, 'taken back');
+      if (index === 5) await messages().withdraw(claim.jobId, 'also taken back');
+    }
     const taken = await messages().take(claim.jobId, claim.executionId);
     expect(taken.map(({ id }) => id)).toEqual(ids);
   });
