@@ -40,6 +40,8 @@ export interface Asks {
   readonly anyOpen: boolean;
   /** Time in which the process waited for people. */
   readonly heldMs: number;
+  /** From now on no call is held: each waits without the process. */
+  parkAll(): void;
   /** The run is over: lets go of all calls. */
   release(): void;
   /**
@@ -89,6 +91,7 @@ export function createAsks(options: {
   const held = new Map<string, Held>();
   let deferred: { readonly approvalId: string; readonly callId: string } | null = null;
   let isOver = false;
+  let holds = true;
   let heldMs = 0;
   let heldSince = 0;
 
@@ -140,13 +143,14 @@ export function createAsks(options: {
     if (call.gone) withdraw(approvalId);
     let { watched } = opened;
     for (;;) {
-      const until = since + (watched ? hold.approvalHoldMs : hold.approvalUnattendedMs);
+      const holdMs = watched ? hold.approvalHoldMs : hold.approvalUnattendedMs;
+      const until = holds ? since + holdMs : 0;
       await newsUntil(call, until);
       if (call.gone || isOver) return 'gone';
       const answer = await answerOf(approvalId, false);
       if (answer !== 'pending') return answer;
-      if (until > performance.now()) continue;
-      if (watched || (await open())?.watched !== true) return 'pending';
+      if (holds && until > performance.now()) continue;
+      if (!holds || watched || (await open())?.watched !== true) return 'pending';
       watched = true;
     }
   }
@@ -207,6 +211,10 @@ export function createAsks(options: {
     },
     get heldMs() {
       return heldMs;
+    },
+    parkAll() {
+      holds = false;
+      for (const { news } of held.values()) news.resolve();
     },
     release() {
       isOver = true;

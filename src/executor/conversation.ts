@@ -23,6 +23,8 @@ export interface Conversation {
   line(line: string, cut: Cut | null): void;
   /** The records may have a decision or a message. */
   look(): void;
+  /** The server stops: calls do not wait in the process any longer. */
+  parkAll(): void;
   /** Stops the turn and keeps the process. False: the CLI cannot do that now. */
   interrupt(): boolean;
   /** The turn is over: no further message can be brought into it. */
@@ -142,6 +144,7 @@ export function createConversation(options: {
       stop('hopeless');
     },
     look: looking.ask,
+    parkAll: asks.parkAll,
     interrupt() {
       const text = control.interrupt();
       if (text === null) return false;

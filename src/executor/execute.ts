@@ -148,7 +148,11 @@ export async function execute(options: {
     stop,
   });
   listener.listen(started.earlyLines);
-  options.onTalker({ look: () => conversation?.look(), interrupt });
+  options.onTalker({
+    look: () => conversation?.look(),
+    parkAll: () => conversation?.parkAll(),
+    interrupt,
+  });
   // It has exited in time. Its open output has a limit of its own.
   void child.exited.then(() => {
     watches.deadlines.clear();

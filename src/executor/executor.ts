@@ -257,6 +257,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     },
     async stop(drainMs) {
       accepting = false;
+      for (const { talker } of active.values()) talker?.parkAll();
       await claiming.running;
       await claims.giveBack().catch(() => undefined); // `leave` does it too
       const over = allWork().finally(slots.logWhatRuns(drainMs, logger));

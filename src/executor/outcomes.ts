@@ -109,7 +109,7 @@ const WAITS_AFTER: readonly string[] = ['execution.awaiting_approval', 'executio
  * The outcome of an execution whose job has approvals without an answer; null: the job does not
  * wait for them.
  */
-export function parkedOutcome({ request }: Claim, outcome: Outcome): Outcome | null {
+export function parkedOutcome({ request }: Pick<Claim, 'request'>, outcome: Outcome): Outcome | null {
   const code = outcome.error?.code;
   const isLimit = code === 'execution.quota' && request.onQuota !== 'fail';
   if (code !== undefined && !isLimit && !WAITS_AFTER.includes(code)) return null;

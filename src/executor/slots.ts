@@ -27,6 +27,8 @@ export interface Active {
 export interface Talker {
   /** The records may have a decision or a message. */
   look(): void;
+  /** The server stops: calls that wait for a person wait without the process. */
+  parkAll(): void;
   /** Stops the turn. */
   interrupt(): void;
 }

@@ -47,6 +47,8 @@ export interface Background {
   readonly earlier: EarlierExecutions;
   /** Of the job; without those that the CLI has an answer to. */
   readonly approvals: readonly ApprovalRecord[];
+  /** Whether a person has allowed the plan of the job: the CLI left plan mode then. */
+  readonly hasPlan: boolean;
   /** Of the session; they were over before the CLI had an answer. */
   readonly over: readonly ApprovalRecord[];
 }
@@ -73,6 +75,7 @@ export async function backgroundOf(
   const known = {
     ...{ rules: record?.rules ?? [], earlier, approvals },
     over: over.filter(({ id }) => !open.has(id)),
+    hasPlan: ofJob.some(({ kind, status, used }) => kind === 'plan' && status === 'allowed' && used),
   };
   if (request.sessionId === null || found !== null) return { ...known, session: found, fork: false };
   if (record === null)
@@ -167,10 +170,12 @@ export async function turnOf(
   const tokens = isOwn ? await options.sessions.total(provider.name, nativeSessionId) : session.tokens;
   const deferred = approvals.filter(({ waits }) => waits === 'deferred').map(idOf);
   const resumesCall = deferred.length > 0;
+  const permissionMode =
+    request.permissionMode === 'plan' && background.hasPlan ? 'default' : request.permissionMode;
   const prompt = decided.length > 0 ? decisionsPrompt(decided) : continuePrompt;
   return {
     ...common,
-    request: { ...request, prompt, sessionId: request.sessionId ?? claim.sessionId },
+    request: { ...request, prompt, permissionMode, sessionId: request.sessionId ?? claim.sessionId },
     promptId: uuidOf(`${claim.jobId}/${claim.attempt}`),
     session: isOwn ? { nativeSessionId, tokens } : session,
     fork: background.fork && !isOwn,

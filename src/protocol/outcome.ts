@@ -50,7 +50,11 @@ export const Outcome = Type.Object({
   sessionId: nullable(Type.String()),
   nativeSessionId: nullable(Type.String()),
   turns: nullable(Type.Integer()),
-  durationMs: nullable(Type.Number({ description: 'from the spawn to the end of the CLI' })),
+  durationMs: nullable(
+    Type.Number({
+      description: 'from the spawn to the end of the CLI, without the time in which it waited for a person',
+    }),
+  ),
   exit: nullable(Type.Object({ code: nullable(Type.Integer()), signal: nullable(Type.String()) })),
   permissionDenials: Type.Array(Type.Object({ tool: Type.String(), input: Type.Unknown() })),
   usage: nullable(Usage),

@@ -3,14 +3,16 @@ import { randomUUID } from 'node:crypto';
 import { ulid } from 'ulid';
 import { describe, expect, it } from 'vitest';
 import { wireError } from '../../../src/errors.ts';
-import type { Executor } from '../../../src/executor/executor.ts';
+import type { Executor, ExecutorOptions } from '../../../src/executor/executor.ts';
 import type { Approval, Decision } from '../../../src/protocol/approval.ts';
+import { OPEN_GRANT } from '../../../src/protocol/grant.ts';
 import { jobOutcome } from '../../../src/protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
+import type { NewJob } from '../../../src/records/ports.ts';
 import type { NewSession } from '../../../src/records/session-ports.ts';
 import type { Step } from '../../fakes/fake-cli-steps.ts';
 import { eventually } from '../../helpers/eventually.ts';
-import { executorBench, KNOWN_SESSION, NATIVE_SESSION } from './bench.ts';
+import { createLatch, executorBench, KNOWN_SESSION, NATIVE_SESSION } from './bench.ts';
 
 const HOUR = 3_600_000;
 const INTERRUPTED = jobOutcome('cancelled', wireError('execution.interrupted', 'by the test'));
@@ -26,16 +28,26 @@ const allow = (rest: Partial<Extract<Decision, { decision: 'allow' }>> = {}): De
 });
 const DENY: Decision = { decision: 'deny', message: 'not today' };
 
-async function open(options: { readonly holdMs?: number; readonly sessionIdleMs?: number } = {}) {
-  const { sessionIdleMs = 0 } = options;
+async function open(
+  options: Pick<Partial<ExecutorOptions>, 'failpoint'> & {
+    readonly holdMs?: number;
+    readonly sessionIdleMs?: number;
+    readonly killGraceMs?: number;
+  } = {},
+) {
+  const { sessionIdleMs = 0, killGraceMs = HOUR } = options;
   const bench = await executorBench();
   const { rpc } = bench;
   const openExecutor = () =>
-    bench.open({
-      ...(options.holdMs === undefined ? {} : { holdMs: options.holdMs }),
-      warm: { maxProcesses: sessionIdleMs === 0 ? 0 : 2, idleMs: HOUR, sessionIdleMs },
-      onGiven: (ids) => void deliver(ids),
-    });
+    bench.open(
+      {
+        ...(options.failpoint === undefined ? {} : { failpoint: options.failpoint }),
+        ...(options.holdMs === undefined ? {} : { holdMs: options.holdMs }),
+        warm: { maxProcesses: sessionIdleMs === 0 ? 0 : 2, idleMs: HOUR, sessionIdleMs },
+        onGiven: (ids) => void deliver(ids),
+      },
+      { killGraceMs },
+    );
   /** As workers do: each delivery is a new execution. */
   async function deliver(ids: readonly string[]): Promise<void> {
     for (const id of ids) await rpc.submissions.submit(id, `e-${ulid()}`);
@@ -55,8 +67,8 @@ async function open(options: { readonly holdMs?: number; readonly sessionIdleMs?
     }, PATIENT);
   return {
     ...{ bench, rpc, executor, events, asked },
-    async ask(steps: readonly Step[], rest: Partial<ResolvedPrompt> = {}) {
-      const id = await bench.submit({ steps, onPermissionDenied: 'ask', ...rest });
+    async ask(steps: readonly Step[], rest: Partial<ResolvedPrompt> = {}, job: Partial<NewJob> = {}) {
+      const id = await bench.submit({ steps, onPermissionDenied: 'ask', ...rest }, job);
       executor.kick();
       return id;
     },
@@ -74,6 +86,17 @@ async function open(options: { readonly holdMs?: number; readonly sessionIdleMs?
       await later.start();
     },
     ran: () => bench.journal().flatMap((entry) => (entry.event === 'tool' ? [entry.input] : [])),
+  };
+}
+
+/** Holds an execution before its CLI is started. */
+function heldStart() {
+  const latch = createLatch();
+  return {
+    latch,
+    failpoint: async (name: string): Promise<void> => {
+      if (name === 'executor.intended') await latch.wait();
+    },
   };
 }
 
@@ -178,6 +201,44 @@ describe('a call that needs a person', () => {
     expect(outcome?.text).toContain('Allowed: Bash');
   });
 
+  it('is answered without a doorbell, at the next look', async () => {
+    const { bench, ask, asked, decide, ran } = await open();
+    const id = await ask([call(), { delta: 'the end' }]);
+    const [approval] = await asked(id);
+    await decide(approval?.id ?? '', allow());
+    expect((await bench.finished(id)).outcome).toMatchObject({ status: 'succeeded' });
+    expect(ran()).toEqual([input]);
+  });
+
+  it('is put off in the session when the server stops and waits for its jobs', async () => {
+    const { bench, executor, restart, ask, asked, decide, waiting, ran } = await open();
+    const id = await ask([call(), { delta: 'the end' }]);
+    const [approval] = await asked(id);
+    await executor.stop(HOUR);
+    await waiting(id);
+    expect(await bench.rpc.approvals.ofJob(id)).toMatchObject([{ status: 'pending', waits: 'deferred' }]);
+    await restart();
+    await decide(approval?.id ?? '', allow());
+    const { outcome } = await bench.finished(id);
+    expect([outcome?.status, ran(), bench.prompts().length]).toEqual(['succeeded', [input], 1]);
+  });
+
+  it('is a plan: once it is allowed, a later execution is in plan mode no longer', async () => {
+    const { bench, ask, asked, decide, waiting } = await open({ holdMs: 0 });
+    const plan: Step = { tool: { name: 'ExitPlanMode', input: { plan: 'do it' }, asks: true } };
+    const id = await ask([plan, call(), { delta: 'the end' }], { permissionMode: 'plan' });
+    await waiting(id);
+    const [first] = await asked(id);
+    expect(first?.kind).toBe('plan');
+    await decide(first?.id ?? '', allow({ input: { plan: 'do it' } }));
+    const [, second] = await asked(id, 2);
+    await waiting(id);
+    await decide(second?.id ?? '', allow());
+    expect((await bench.finished(id)).outcome).toMatchObject({ status: 'succeeded', text: 'the end' });
+    const modes = bench.started().map(({ argv }) => argv.find((arg) => arg.startsWith('--permission-mode')));
+    expect(modes).toEqual(['plan', 'plan', 'default'].map((mode) => `--permission-mode=${mode}`));
+  });
+
   it('ends its job when no answer comes in time', async () => {
     const { bench, rpc, executor, ask, asked } = await open();
     const id = await ask([call()], { approvalTimeoutMs: 60_000 });
@@ -201,6 +262,23 @@ describe('a call that needs a person', () => {
     expect((await bench.finished(later)).outcome).toMatchObject({ status: 'succeeded', text: 'two' });
     expect(ran()).toHaveLength(3);
     expect(bench.started().at(-1)?.argv).toContain('--allowedTools=Bash');
+  });
+
+  it('needs one all the same where the grant of the job does not cover the rule', async () => {
+    const { bench, rpc, executor, ask, asked, decide } = await open();
+    const id = await ask([call(), { delta: 'one' }], { sessionId: KNOWN_SESSION });
+    const [approval] = await asked(id);
+    await decide(approval?.id ?? '', allow({ rules: ['Bash'] }), 'session');
+    executor.talk(id);
+    await bench.finished(id);
+    const grant = { ...OPEN_GRANT, scopes: ['jobs:write' as const], key: null, tools: ['Read'] };
+    const later = await ask([call(), { delta: 'two' }], { sessionId: KNOWN_SESSION }, { grant });
+    const [again] = await asked(later);
+    await decide(again?.id ?? '', DENY);
+    executor.talk(later);
+    await bench.finished(later);
+    expect(bench.started().at(-1)?.argv).not.toContain('--allowedTools=Bash');
+    expect((await rpc.sessions.read(KNOWN_SESSION))?.rules).toEqual(['Bash']);
   });
 
   it('that waited in the session of a cancelled job is denied when the session goes on', async () => {
@@ -244,6 +322,33 @@ describe('an interrupt', () => {
     expect((await asked(id))[0]?.status).toBe('cancelled');
   });
 
+  it.each([
+    ['that cannot be spoken with', { background: 'wait' as const }, { hang: true as const }],
+    ['that does not react within the grace', {}, { stop: true as const }],
+  ])('stops the process of a CLI %s', async (_what, request, step) => {
+    const { bench, rpc, executor, ask } = await open({ killGraceMs: 100 });
+    const id = await ask([{ delta: 'so far' }, { touch: bench.file('runs') }, step], request);
+    await bench.until(() => bench.exists('runs'));
+    await rpc.records.interrupt(id, INTERRUPTED);
+    executor.lookAtCancel(id);
+    const { outcome } = await bench.finished(id);
+    expect(outcome).toMatchObject({ status: 'cancelled', error: { code: 'execution.interrupted' } });
+    await bench.until(() => bench.survivors().length === 0);
+  });
+
+  it('before the CLI is started keeps it from starting', async () => {
+    const { latch, failpoint } = heldStart();
+    const { bench, rpc, executor, ask } = await open({ failpoint });
+    const id = await ask([]);
+    await latch.reached;
+    await rpc.records.interrupt(id, INTERRUPTED);
+    executor.lookAtCancel(id);
+    await bench.until(async () => (await bench.read(id)).cancel === 'interrupt');
+    latch.release();
+    const { outcome } = await bench.finished(id);
+    expect(outcome).toMatchObject({ status: 'cancelled', error: { code: 'execution.interrupted' } });
+  });
+
   it('of a job that waits ends it at once', async () => {
     const { bench, rpc, ask, waiting } = await open({ holdMs: 0 });
     const id = await ask([call()]);
@@ -272,6 +377,18 @@ describe('a message into the running turn', () => {
     expect(delivered).toMatchObject([{ messageId: message.id, delivered: 'steered' }]);
     expect(await rpc.messages.state(id, message.id)).toBe('steered');
     expect(bench.journal()).toContainEqual(expect.objectContaining({ text: 'use tabs' }));
+  });
+
+  it('that comes before the CLI was started is in its turn', async () => {
+    const { latch, failpoint } = heldStart();
+    const { bench, rpc, executor, ask, events } = await open({ failpoint });
+    const id = await ask([{ awaitMessage: true }, { tool: { name: 'Bash', input } }]);
+    await latch.reached;
+    expect(await rpc.messages.send(id, { id: randomUUID(), text: 'use tabs' })).toBe('sent');
+    executor.talk(id);
+    latch.release();
+    expect((await bench.finished(id)).outcome).toMatchObject({ status: 'succeeded' });
+    expect((await events(id)).map(({ kind }) => kind)).toContain('message.delivered');
   });
 
   it('finds no turn once the job has ended', async () => {

@@ -1,5 +1,13 @@
 import { expect, it } from 'vitest';
-import { backoffAfter, MAX_RESET_WAIT_MS, retryDelay } from '../../../src/executor/outcomes.ts';
+import { type ErrorCode, wireError } from '../../../src/errors.ts';
+import {
+  backoffAfter,
+  MAX_RESET_WAIT_MS,
+  parkedOutcome,
+  retryDelay,
+} from '../../../src/executor/outcomes.ts';
+import { jobOutcome } from '../../../src/protocol/outcome.ts';
+import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 const BASE_MS = 1000;
@@ -38,4 +46,26 @@ it('a retry never comes before the vendor lifts its limit, and not all of them a
 it('a limit that lasts longer than six hours gets no retry', () => {
   expect(retryDelay(at(MAX_RESET_WAIT_MS), 1, BASE_MS, NOW)).toBeGreaterThan(MAX_RESET_WAIT_MS);
   expect(retryDelay(at(MAX_RESET_WAIT_MS + 1), 1, BASE_MS, NOW)).toBeNull();
+});
+
+it('a job with open approvals waits for them after a turn, an overload or a limit, and after no failure', () => {
+  const outcome = (code: ErrorCode | null) => ({
+    ...jobOutcome('failed', wireError(code ?? 'internal.error', 'it failed')),
+    ...(code === null && { status: 'succeeded' as const, error: null }),
+    text: 'so far',
+  });
+  const waits = (code: ErrorCode | null, onQuota: 'wait' | 'fail' = 'wait') =>
+    parkedOutcome({ request: resolvedPrompt({ onQuota }) }, outcome(code));
+  for (const code of [
+    null,
+    'execution.awaiting_approval',
+    'execution.overloaded',
+    'execution.quota',
+  ] as const)
+    expect(waits(code)).toMatchObject({
+      ...{ status: 'failed', text: 'so far', error: { code: 'execution.awaiting_approval' } },
+    });
+  expect(waits('execution.quota', 'fail')).toBeNull();
+  for (const code of ['execution.crashed', 'execution.cancelled', 'execution.lost', 'auth.required'] as const)
+    expect(waits(code)).toBeNull();
 });
