@@ -94,6 +94,18 @@ const TESTED: Readonly<Record<string, readonly Where[]>> = {
     ['unit/jobs/resolve-prompt.test.ts', 'may be only what the grant of its caller allows'],
     ['integration/executor/rights.test.ts', 'a fallback that the grant does not allow does not run'],
   ],
+  'a decision by what asks for it, by a reader, or for another project': [
+    ['unit/jobs/approvals.test.ts', 'is never taken from a job', 'is hidden from another project'],
+    [`${HTTP}/approvals.test.ts`, 'to read is not to decide'],
+  ],
+  'a rule for the session that allows more than its job may': [
+    ['unit/jobs/approvals.test.ts', 'is no more than the job, and who decides, may allow'],
+    ['integration/approvals.test.ts', 'which the grant of the key must cover'],
+  ],
+  'a message into a turn that may do more than its sender': [
+    ['unit/jobs/session-messages.test.ts', 'needs a CLI that takes it, rights for what the turn may do'],
+    ['integration/approvals.test.ts', 'for a caller with fewer rights than the turn'],
+  ],
   'a working directory outside the roots': [
     ['unit/workspace.test.ts', 'is outside a root whose name is only the beginning', 'a link leads out'],
   ],

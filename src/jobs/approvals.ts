@@ -33,8 +33,13 @@ export function createApprovalService({
       approval = await store.run('approvals.get', { id });
     }
     if (approval === null || !maySee(principal, approval.project)) throw notFound(id);
+    // Redis keeps one that a session has to deny later for longer than its job.
+    if (approval.status !== 'pending' && !(await hasJob(approval.jobId))) throw notFound(id);
     return approval;
   }
+
+  const hasJob = async (id: string): Promise<boolean> =>
+    (await records.read(id)) !== null || (await store.run('jobs.get', { id })) !== null;
 
   /** @throws AppError tools.denied when the job, or this caller, may not allow as much */
   async function checkRule({ jobId }: Approval, rule: string, principal: Principal): Promise<void> {

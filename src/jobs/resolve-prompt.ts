@@ -98,6 +98,7 @@ async function resolvePrompt(
     maxAttempts: request.retry?.maxAttempts ?? 1,
     ...(request.onQuota === undefined ? {} : { onQuota: request.onQuota }),
     ...(request.quotaTimeoutMs === undefined ? {} : { quotaTimeoutMs: request.quotaTimeoutMs }),
+    ...(request.approvalTimeoutMs === undefined ? {} : { approvalTimeoutMs: request.approvalTimeoutMs }),
     ...retryModeOf(request, provider),
     ...(request.continuePrompt === undefined ? {} : { continuePrompt: request.continuePrompt }),
     ...(request.autoContinue === undefined ? {} : { autoContinue: request.autoContinue }),

@@ -2,14 +2,18 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, it } from 'vitest';
+import { createClient } from '../../src/client/client.ts';
 import type { AuditEntry, AuditVerification } from '../../src/protocol/audit.ts';
 import { eventually } from '../helpers/eventually.ts';
+import { fakePrompt } from '../helpers/fake-cli.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { breakableRedis, fakeClis } from './fault-bench.ts';
 
 const AUDITED = [
   ...['createJob', 'changeJob', 'cancelJob', 'retryJob', 'deleteJob', 'cancelJobs', 'retryJobs'],
   ...['createBatch', 'cancelBatch', 'createKey', 'revokeKey', 'rotateKey', 'terminateProcess'],
+  ...['createSession', 'messageSession', 'messageJob', 'interruptSession', 'forkSession', 'closeSession'],
+  ...['deleteSession', 'decideApproval'],
   ...['cleanUpProvider', 'resumeProvider', 'pauseQueue', 'resumeQueue', 'drainNode', 'resumeNode', 'logIn'],
 ];
 /** A stream token lasts a minute; a logout takes a right away; no job reads preferences. */
@@ -179,4 +183,51 @@ it('every act has one entry, the same on each server; a copy that was changed is
   const again = await startServer({ dir: server.dir, config: clis.config, env });
   expect(await verification(again)).toMatchObject({ ok: false, entries: 3, problem: { seq: 4 } });
   expect(await verification(other)).toMatchObject({ ok: true });
+});
+
+it('what is done to sessions, turns and approvals has its entries, too', SLOW, async () => {
+  const clis = await fakeClis();
+  const env = { BULLPEN_APPROVAL_UNATTENDED_MS: '600000', BULLPEN_KILL_GRACE_MS: '500' };
+  const server = await startServer({ config: clis.config, env });
+  const client = createClient({ url: server.url, token: server.token });
+  const secret = 'sk-ant-not-for-the-audit';
+  const tool = { name: 'Bash', input: { command: secret }, asks: true as const };
+  const { id } = await client.sessions.create({
+    ...{
+      name: secret,
+      onPermissionDenied: 'ask',
+      prompt: fakePrompt([{ tool }, { waitFor: clis.latch('go') }], 'x'),
+    },
+  });
+  const approval = await eventually(async () => (await client.approvals.list()).data[0] ?? null);
+  await client.approvals.decide(approval.id, { decision: 'deny', message: secret });
+  await client.approvals.decide(approval.id, { decision: 'deny', message: secret }); // changes nothing
+  await client.sessions.steer(id, secret);
+  const next = await client.sessions.message(id, { prompt: secret, delivery: 'interrupt' });
+  await client.get(next.id, { waitMs: 60_000 });
+  await client.sessions.interrupt(id); // nothing runs
+  const fork = await client.sessions.fork(id);
+  await client.sessions.close(id);
+  await client.sessions.close(id); // changes nothing
+  await client.sessions.remove(id);
+  const listed = (await entries(server))
+    .toReversed()
+    .map(({ action, target, principal }) => [action, target, principal]);
+  const turn = approval.jobId;
+  expect(listed).toEqual(
+    [
+      ['session.created', id],
+      ['job.created', turn],
+      ['approval.decided', approval.id],
+      ['message.steered', turn],
+      ['job.created', next.id],
+      ['job.interrupted', turn],
+      ['session.created', fork.id],
+      ['session.closed', id],
+      ['job.deleted', turn],
+      ['job.deleted', next.id],
+      ['session.deleted', id],
+    ].map((entry) => [...entry, 'admin']),
+  );
+  expect(JSON.stringify(await entries(server))).not.toContain(secret);
 });

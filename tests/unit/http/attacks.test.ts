@@ -1,6 +1,7 @@
 /** Attacks on requests that no other test makes; tests/attacks.test.ts has the list of all. */
 import type { TSchema } from 'typebox';
 import { expect, test } from 'vitest';
+import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { asAdmin, startHttp } from './harness.ts';
 
 const FOREIGN = [
@@ -16,6 +17,8 @@ const FOREIGN = [
 test('no field of a body says who made a job, or what is started for it', async () => {
   await using http = await startHttp();
   const { id } = await http.make();
+  const { session } = await http.sessions.create(ADMIN_PRINCIPAL, {}, null);
+  const approval = http.approvals.add();
   for (const name of FOREIGN)
     for (const [method, url, rest] of [
       ['POST', '/v1/jobs', { prompt: 'x' }],
@@ -23,6 +26,10 @@ test('no field of a body says who made a job, or what is started for it', async 
       ['PATCH', `/v1/jobs/${id}`, { tags: [] }],
       ['POST', '/v1/keys', { name: 'x', scopes: ['jobs:read'] }],
       ['POST', '/v1/stream-tokens', { jobId: id }],
+      ['POST', '/v1/sessions', {}],
+      ['POST', `/v1/sessions/${session.id}/messages`, { prompt: 'x' }],
+      ['POST', `/v1/sessions/${session.id}/fork`, {}],
+      ['POST', `/v1/approvals/${approval.id}/decide`, { decision: 'deny' }],
     ] as const) {
       if (name in rest || (url === '/v1/keys' && name === 'project')) continue;
       const payload = { ...rest, [name]: name === 'attempts' ? 9 : 'x' };

@@ -87,6 +87,12 @@ describe('a request', () => {
     });
   });
 
+  it('keeps how long an approval may be open', async () => {
+    expect(await setUp().resolve({ prompt: 'x', approvalTimeoutMs: 5000 })).toMatchObject({
+      approvalTimeoutMs: 5000,
+    });
+  });
+
   it('gets the defaults of its provider before those of the server, and keeps what it names itself', async () => {
     const claude = {
       model: 'its-own',
