@@ -1,4 +1,5 @@
 /** Asks the person at the terminal what a job asks, and sends the decisions. */
+import type { Client } from '../client/client.ts';
 import { ApiError } from '../client/errors.ts';
 import type { Approval, DecideRequest, Question } from '../protocol/approval.ts';
 import type { StoredEvent } from '../protocol/event.ts';
@@ -13,12 +14,14 @@ import {
 import type { CommandContext } from './command.ts';
 import { failureMessage } from './failures.ts';
 import { oneLine, visible } from './format.ts';
-import type { JobServer } from './job-server.ts';
+import { type JobServer, toServer } from './job-server.ts';
 import type { LineEditor } from './line-editor.ts';
 import type { Output } from './output.ts';
 
 /** Longer changes are shown by `bullpen approvals show`. */
 const MAX_LINES = 60;
+/** How long a decision waits for a server that takes the place of one that has left. */
+const SERVER_WITHIN_MS = 60_000;
 
 export interface Asker extends AsyncDisposable {
   /** Asks what an event requests, and stops asking what was decided elsewhere. */
@@ -37,14 +40,16 @@ export interface AskerOptions {
 /** An asker over the server of a command, also when that is replaced. */
 export async function askerFor(
   context: CommandContext,
-  server: Pick<JobServer, 'client'>,
+  server: Pick<JobServer, 'client' | 'replace'>,
   editor: LineEditor,
 ): Promise<Asker> {
+  const ask = <T>(send: (client: Client) => Promise<T>): Promise<T> =>
+    toServer(server, context.cwd, AbortSignal.timeout(SERVER_WITHIN_MS), send);
   return createAsker({
     output: context.output,
     editor,
-    get: (id) => server.client.approvals.get(id),
-    decide: (id, request) => server.client.approvals.decide(id, request),
+    get: (id) => ask(({ approvals }) => approvals.get(id)),
+    decide: (id, request) => ask(({ approvals }) => approvals.decide(id, request)),
     readFile: await fileReader(context),
   });
 }

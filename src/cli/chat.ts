@@ -8,7 +8,7 @@ import { nearest } from './arguments.ts';
 import type { Asker } from './ask-person.ts';
 import { followJob } from './drive-job.ts';
 import { EXIT, failureMessage } from './failures.ts';
-import type { JobServer } from './job-server.ts';
+import { type JobServer, toServer } from './job-server.ts';
 import type { Output } from './output.ts';
 
 /** An interrupt waits this long for the server's answer. */
@@ -97,17 +97,10 @@ export function createChat(options: ChatOptions): Chat {
     onBusy(false);
   }
 
-  /** A call of the server, or of the one that takes its place. */
-  async function toServer<T>(send: (client: Client) => Promise<T>): Promise<T> {
+  async function ask<T>(send: (client: Client) => Promise<T>): Promise<T> {
     sending += 1;
     try {
-      for (;;) {
-        try {
-          return await send(server.client);
-        } catch (error) {
-          await server.replace(error, session?.cwd ?? request.cwd, stop.signal);
-        }
-      }
+      return await toServer(server, session?.cwd ?? request.cwd, stop.signal, send);
     } finally {
       sending -= 1;
     }
@@ -117,7 +110,7 @@ export function createChat(options: ChatOptions): Chat {
   async function open(): Promise<Pick<Session, 'id' | 'cwd'>> {
     if (session !== null) return session;
     const idempotencyKey = randomUUID();
-    session = await toServer((client) => createSession(client, request, idempotencyKey));
+    session = await ask((client) => createSession(client, request, idempotencyKey));
     output.note(`session ${session.id}`, 'dim');
     return session;
   }
@@ -128,17 +121,17 @@ export function createChat(options: ChatOptions): Chat {
       output.note('this is the next turn; /steer TEXT reaches the running one', 'dim');
     const message: MessageRequest & { delivery: typeof delivery } = { prompt, delivery };
     const options = { idempotencyKey: randomUUID() };
-    follow(await toServer(({ sessions }) => sessions.message(id, message, options)));
+    follow(await ask(({ sessions }) => sessions.message(id, message, options)));
     return 'goes on';
   }
 
   async function steer(prompt: string): Promise<Handled> {
     const { id } = await open();
     const options = { idempotencyKey: randomUUID() };
-    const { delivered, jobId } = await toServer(({ sessions }) => sessions.steer(id, prompt, options));
+    const { delivered, jobId } = await ask(({ sessions }) => sessions.steer(id, prompt, options));
     if (delivered === 'steered') return 'goes on';
     output.note('no turn takes it now; it is the next turn', 'dim');
-    follow(await toServer((client) => client.get(jobId)));
+    follow(await ask((client) => client.get(jobId)));
     return 'goes on';
   }
 

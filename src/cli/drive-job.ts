@@ -8,7 +8,7 @@ import type { Asker } from './ask-person.ts';
 import { createEventPrinter } from './event-printer.ts';
 import { EXIT, exitCodeOfJob } from './failures.ts';
 import type { Interrupts } from './interrupts.ts';
-import type { JobServer } from './job-server.ts';
+import { type JobServer, toServer } from './job-server.ts';
 import type { Output } from './output.ts';
 import { JobState, showProgress } from './progress.ts';
 
@@ -97,14 +97,8 @@ export async function driveJob(options: DriveOptions): Promise<number> {
 /** Makes the job, on another server when the first one leaves before its answer. */
 async function createOnce({ server, detach, cwd, create }: DriveOptions): Promise<Job> {
   const options = { idempotencyKey: randomUUID() };
-  for (;;) {
-    try {
-      return await create(server.client, options);
-    } catch (error) {
-      if (detach) throw error; // a server of this command would stop with the command
-      await server.replace(error, cwd, new AbortController().signal);
-    }
-  }
+  if (detach) return create(server.client, options); // a server of this command would stop with it
+  return toServer(server, cwd, new AbortController().signal, (client) => create(client, options));
 }
 
 export interface FollowOptions {

@@ -58,6 +58,25 @@ export async function serverOrOwn(context: CommandContext, cwd: string): Promise
   return startOwnServer(context, cwd);
 }
 
+/**
+ * Sends a request that may be repeated, also to the servers that take the place of the first one.
+ * @param jobIn as of {@link JobServer.replace}
+ */
+export async function toServer<T>(
+  server: Pick<JobServer, 'client' | 'replace'>,
+  jobIn: string,
+  signal: AbortSignal,
+  send: (client: Client) => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await send(server.client);
+    } catch (error) {
+      await server.replace(error, jobIn, signal);
+    }
+  }
+}
+
 /** Not a `bullpen serve`: that one runs jobs only in the folders that its settings name. */
 const worksInFoldersOfCommands = ({ of }: RunningServer): boolean => of === 'run' || of === 'up';
 
