@@ -25,7 +25,10 @@ export interface FoundSession {
 export interface SessionFinder {
   /** @throws AppError session.not_found, including for another project's */
   find(principal: Principal, id: string): Promise<FoundSession>;
-  /** What holds for its next turn. */
+  /**
+   * What holds for its next turn.
+   * @throws AppError auth.unsigned
+   */
   options(found: FoundSession): Promise<SessionOptions>;
 }
 
@@ -49,12 +52,16 @@ export function createSessionFinder({
     },
 
     async options({ row, record }) {
-      if (record !== null) return record.options;
+      if (record?.signed) return record.options;
       const first = (await records.read(row.id)) ?? (await store.run('jobs.get', { id: row.id }));
+      if (first?.forged || (first === null && record !== null)) throw unsigned();
       return first === null ? { provider: row.provider, cwd: row.cwd } : optionsOf(first.request);
     },
   };
 }
+
+const unsigned = (): AppError =>
+  new AppError('auth.unsigned', 'the options of the session are not signed by this server');
 
 export const sessionNotFound = (id: string): AppError =>
   new AppError('session.not_found', `there is no session ${id}`);

@@ -27,6 +27,11 @@ export interface SessionRecord {
   readonly project: string;
   readonly principal: string;
   readonly options: SessionOptions;
+  /**
+   * Whether the options are signed, or need not be. Else those of its first job count: the scripts
+   * cannot sign.
+   */
+  readonly signed: boolean;
   readonly nativeSessionId: string | null;
   /** The session that it goes on from, as its CLI knows that one. */
   readonly fork: { readonly sessionId: string; readonly nativeSessionId: string } | null;

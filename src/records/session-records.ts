@@ -28,6 +28,7 @@ import type {
   SessionRecord,
   SessionRecords,
 } from './session-ports.ts';
+import { sessionTexts } from './signatures.ts';
 
 /** Entries of a stream that are read at once. */
 const PAGE = 200;
@@ -102,7 +103,7 @@ export function createSessionRecords(
       const { idempotency = null } = session;
       const reply = await scripts.run('session-create', {
         ...{ id, kind, name, project, principal, node, createdAt, status },
-        ...texts(session),
+        ...texts(session, signer),
         explicit: 1,
         ...(idempotency && { ...idempotency, keyForMs: IDEMPOTENCY_MS }),
         ...actorArguments(session.by),
@@ -118,7 +119,7 @@ export function createSessionRecords(
       const args = {
         ...{ id, kind, name, project, principal, node, status, statusReason, nativeSessionId },
         ...{ createdAt, lastActivityAt, closedAt, turns, rev, explicit },
-        ...texts(session),
+        ...texts(session, signer),
         seq: Math.max(lastSeq, entries.at(-1)?.seq ?? 0),
         rules: rules.length === 0 ? null : JSON.stringify(signed),
       };
@@ -192,15 +193,21 @@ export const inSession = (sessionId: string, event: StoredEvent, seq: number): S
 });
 
 /** Texts of a session that are JSON in its record. */
-function texts({ options, fork, tags, metadata }: SessionTexts): ScriptArguments {
+function texts(session: SessionTexts, signer: Signer | null): ScriptArguments {
+  const { tags, metadata } = session;
+  const options = JSON.stringify(session.options);
+  const fork = session.fork === null ? '' : JSON.stringify(session.fork);
   return {
-    options: JSON.stringify(options),
-    fork: fork === null ? null : JSON.stringify(fork),
+    ...{ options, fork },
+    signature: signer?.sign(sessionTexts(session, options, fork)) ?? null,
     tags: JSON.stringify(tags),
     metadata: JSON.stringify(metadata),
   };
 }
-type SessionTexts = Pick<SessionRecord, 'options' | 'fork' | 'tags' | 'metadata'>;
+type SessionTexts = Pick<
+  SessionRecord,
+  'id' | 'project' | 'principal' | 'options' | 'fork' | 'tags' | 'metadata'
+>;
 
 const isStatus = (value: string | undefined): value is SessionStatus =>
   SESSION_STATUSES.some((status) => status === value);
@@ -220,8 +227,14 @@ function decodeSession(
   if (principal === undefined) throw damaged('its principal is missing');
   const [fork, rules, tags] = [orNull(hash['fork']), orNull(hash['rules']), orNull(hash['tags'])];
   const metadata = orNull(hash['metadata']);
+  const texts = sessionTexts(
+    { id, project: hash['project'] ?? '', principal },
+    hash['options'] ?? '',
+    hash['fork'] ?? '',
+  );
   // as: checked by the schemas; the request of each turn is checked again
   const options = parsed('options', hash['options'] ?? '', storedOptions) as SessionOptions;
+  const isSigned = signer === null || signer.isSigned(texts, hash['signature'] ?? '');
   const signed = rules === null ? [] : (parsed('rules', rules, storedRules) as [string, string][]);
   return {
     id,
@@ -234,8 +247,9 @@ function decodeSession(
     project: orNull(hash['project']) ?? DEFAULT_PROJECT,
     principal,
     options,
+    signed: isSigned,
     nativeSessionId: orNull(hash['nativeSessionId']),
-    fork: fork === null ? null : (parsed('fork', fork, storedFork) as SessionRecord['fork']),
+    fork: fork === null || !isSigned ? null : (parsed('fork', fork, storedFork) as SessionRecord['fork']),
     node: orNull(hash['node']),
     rules: signed.flatMap(([rule, signature]) =>
       signer === null || signer.isSigned(['session-rule', id, rule], signature) ? [rule] : [],

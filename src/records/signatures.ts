@@ -28,6 +28,13 @@ export const isForged = (
   { signature, ...fields }: SignedFields & { readonly signature: string },
 ): boolean => signer !== null && !signer.isSigned(textsOf(fields), signature);
 
+/** The texts of what holds for each turn of a session. options, fork: JSON; '': none */
+export const sessionTexts = (
+  { id, project, principal }: { readonly id: string; readonly project: string; readonly principal: string },
+  options: string,
+  fork: string,
+): readonly string[] => ['session', id, project, principal, options, fork];
+
 /** What an approval is about, as Redis has it. */
 interface AskedFields {
   readonly id: string;

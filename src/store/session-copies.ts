@@ -114,6 +114,7 @@ function toRecord(row: Columns): SessionRecord {
   return {
     ...row,
     explicit: row.explicit === 1,
+    signed: true,
     createdAt: Date.parse(row.createdAt),
     lastActivityAt: Date.parse(row.lastActivityAt),
     closedAt: row.closedAt === null ? null : Date.parse(row.closedAt),
@@ -172,6 +173,7 @@ function recordOf(db: DatabaseSync, id: string): SessionRecord | null {
     project: one.project,
     principal: one.principal,
     options: optionsOf(one),
+    signed: true,
     nativeSessionId: jobs.findLast((job) => job.nativeSessionId !== null)?.nativeSessionId ?? null,
     fork: null,
     node: jobs.findLast((job) => job.nativeSessionId !== null)?.node ?? null,
@@ -216,7 +218,10 @@ function copyOf(db: DatabaseSync, id: string): SessionCopy | null {
     const record = recordOf(db, id);
     return record && { record, entries: entriesOf(db, id) };
   }
-  const [record] = readable(`session ${id}`, () => toRecord(row));
+  const [stored] = readable(`session ${id}`, () => toRecord(row));
+  // The options of a session that POST did not make are those of its first job, which is signed.
+  const job = stored?.explicit === false ? jobsOf(db, id)[0] : undefined;
+  const record = stored && (job === undefined ? stored : { ...stored, options: optionsOf(job) });
   return record === undefined
     ? null
     : { record, entries: sessionCopyReads['sessions.entries'](db, { id, after: 0, limit: -1 }) };

@@ -18,7 +18,8 @@ export async function readSessions(
       if (isDamage(error)) return null; // reported where it was read
       throw error;
     });
-    if (record === null) continue;
+    // Another client of Redis has changed its options: the copy keeps those that were signed.
+    if (record === null || (record.explicit && !record.signed)) continue;
     const entries: SessionEntry[] = [];
     for (let after = await store.run('sessions.copied', { id }); ; ) {
       const page = (await records.entries(id, after, PAGE)) ?? [];

@@ -52,7 +52,6 @@ const SUITES = {
   approving,
   messaging,
   changing,
-  sessions,
   upkeep,
   doorbells,
 };
@@ -71,7 +70,7 @@ describe('the records', () => {
   for (const [name, suite] of Object.entries(SUITES)) describe(name, () => suite(() => bench));
 });
 
-describe('the records of approvals', () => {
+describe('the records of approvals and sessions', () => {
   let bench: Bench;
   beforeEach(async () => {
     bench = await createBench(server.make());
@@ -79,10 +78,9 @@ describe('the records of approvals', () => {
   afterEach(async () => {
     await bench.verify();
   });
-  approvalRules(
-    () => bench,
-    () => createBench(server.make(createSigner('a secret of thirty-two bytes or more'))),
-  );
+  const signed = () => createBench(server.make(createSigner('a secret of thirty-two bytes or more')));
+  describe('approvals', () => approvalRules(() => bench, signed));
+  describe('sessions', () => sessions(() => bench, signed));
 });
 
 describe('the records and their model', () => {

@@ -1,8 +1,8 @@
 -- SESSION_CREATE: makes a session, unless it has a record.
 -- args    id, kind, status, project, principal, createdAt, options (JSON); name, node, fork, tags,
---         metadata (JSON); by, byAddress, byRequest: for the audit; of one that Redis had lost:
---         rev, explicit, statusReason, nativeSessionId, rules, turns, seq, lastActivityAt, closedAt
---         with a key: key, fingerprint, keyForMs, deleted, as of CREATE
+--         metadata (JSON), signature; by, byAddress, byRequest: for the audit; of one that Redis
+--         had lost: rev, explicit, statusReason, nativeSessionId, rules, turns, seq,
+--         lastActivityAt, closedAt; with a key: key, fingerprint, keyForMs, deleted, as of CREATE
 -- list    of one that Redis had lost, each entry of its stream: its last seq, a count, and so many
 --         names and values
 -- answer  {'created'} | {'known'}: it has one | {'replayed', id}: the key has another one
@@ -22,6 +22,7 @@ redis.call('DEL', key, sessionEventsKey(id), turnsKey(id))
 redis.call('HSET', key, 'rev', args.rev or 0, 'kind', args.kind, 'explicit', args.explicit or '',
   'name', args.name or '', 'status', args.status, 'statusReason', args.statusReason or '',
   'project', args.project, 'principal', args.principal, 'options', args.options,
+  'signature', args.signature or '',
   'nativeSessionId', args.nativeSessionId or '', 'node', args.node or '', 'fork', args.fork or '',
   'rules', args.rules or '', 'turns', args.turns or 0, 'seq', args.seq or 0, 'tailJob', '',
   'createdAt', args.createdAt, 'closedAt', args.closedAt or '',

@@ -65,7 +65,7 @@ local function sessionFrom(id, jobId)
   redis.call('HSET', sessionKey(id), 'rev', 0, 'kind', 'chat', 'explicit', '', 'name', '',
     'status', 'ready', 'statusReason', '',
     'project', job.project == '' and DEFAULT_PROJECT or job.project, 'principal', principalOf(job),
-    'options', optionsOf(request), 'nativeSessionId', '', 'node', '', 'fork', '', 'rules', '', 'turns', 0,
+    'options', optionsOf(request), 'signature', '', 'nativeSessionId', '', 'node', '', 'fork', '', 'rules', '', 'turns', 0,
     'seq', 0, 'tailJob', '', 'createdAt', job.createdAt, 'lastActivityAt', now, 'closedAt', '',
     'tags', '', 'metadata', '')
 end

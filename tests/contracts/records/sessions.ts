@@ -38,7 +38,8 @@ const newSession = (rest: Partial<NewSession> = {}): NewSession => ({
   ...rest,
 });
 
-export function sessions(bench: () => Bench): void {
+/** @param signedBench makes records that are signed */
+export function sessions(bench: () => Bench, signedBench: () => Promise<Bench>): void {
   async function made(rest: Partial<NewSession> = {}): Promise<string> {
     const session = newSession(rest);
     await bench().sessions.create(session);
@@ -317,5 +318,26 @@ export function sessions(bench: () => Bench): void {
     await expect(bench().sessions.read(third)).rejects.toMatchObject({ code: 'record.damaged' });
     await claimed(bench(), await turn(third));
     expect(await session(third)).toMatchObject({ status: 'busy', turns: 1 });
+  });
+
+  it('with a signing secret, what another client of Redis has changed of it does not count', async () => {
+    const on = await signedBench();
+    const fork = { sessionId: ulid(), nativeSessionId: 'n' };
+    const made = newSession({ fork });
+    await on.sessions.create(made);
+    expect(await on.sessions.read(made.id)).toMatchObject({ signed: true, options: made.options, fork });
+    const options = JSON.stringify({ ...made.options, permissionMode: 'fullAccess' });
+    await on.forgeSession(made.id, 'options', options);
+    expect(await on.sessions.read(made.id)).toMatchObject({ signed: false, fork: null });
+    await on.forgeSession(made.id, 'rules', '[["Bash","x"]]');
+    expect(await on.sessions.read(made.id)).toMatchObject({ rules: [] });
+
+    const first = await create(on);
+    await create(on, { sessionId: first });
+    expect(await on.sessions.read(first)).toMatchObject({ signed: false, turns: 2 }); // a script made it
+    const other = newSession({ id: ulid() });
+    const record = await on.sessions.read(first);
+    if (record !== null) await on.sessions.restore({ ...record, id: other.id }, []);
+    expect(await on.sessions.read(other.id)).toMatchObject({ signed: true, turns: 2 });
   });
 }

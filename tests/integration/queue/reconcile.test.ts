@@ -149,7 +149,7 @@ it('after a refused outcome only what the ledger knows is settled, also with a d
 it('sessions come back with their streams; one whose turns are lost is ready for the next', async () => {
   const record = (rest: Partial<SessionRecord>): SessionRecord => ({
     ...{ id: ulid(), rev: 4, kind: 'chat', explicit: true, name: null, status: 'busy', statusReason: null },
-    ...{ project: 'default', principal: 'alice', options: { provider: 'claude', cwd: '/srv' } },
+    ...{ project: 'default', principal: 'alice', options: { provider: 'claude', cwd: '/srv' }, signed: true },
     ...{ nativeSessionId: 'n', fork: null, node: 'n1', rules: ['Bash(ls)'], turns: 2, lastSeq: 7 },
     ...{ createdAt: 1, lastActivityAt: 2, closedAt: null, tags: [], metadata: {}, ...rest },
   });

@@ -15,7 +15,7 @@ const idAt = (minutes: number): string => ulid(Date.parse(at(minutes)));
 
 const aSession = (rest: Partial<SessionRecord> = {}): SessionRecord => ({
   ...{ id: ulid(), rev: 1, kind: 'chat', explicit: true, name: null, status: 'ready', statusReason: null },
-  ...{ project: 'default', principal: 'alice', options: { provider: 'claude', cwd: '/srv' } },
+  ...{ project: 'default', principal: 'alice', options: { provider: 'claude', cwd: '/srv' }, signed: true },
   ...{ nativeSessionId: null, fork: null, node: null, rules: [], turns: 0, lastSeq: 1 },
   ...{ createdAt: Date.parse(AT), lastActivityAt: Date.parse(AT), closedAt: null, tags: [], metadata: {} },
   ...rest,
@@ -65,7 +65,7 @@ describe('a copy of a session', () => {
     await keep(store, record);
     await keep(store, { ...record, rev: 1, name: 'older' });
     await keep(store, { ...record, rev: 2, name: 'as new' });
-    expect(await store.run('sessions.copy', { id: record.id })).toEqual({ record, entries: [] });
+    expect(await store.run('sessions.copy', { id: record.id })).toEqual({ record, entries: [], waiting: 0 });
     expect(await store.run('sessions.get', { id: record.id })).toEqual({
       ...{ id: record.id, kind: 'chat', explicit: true, name: 'my chat', status: 'awaiting_auth' },
       ...{ statusReason: 'auth.required', project: 'default', principal: 'alice', provider: 'codex' },

@@ -1,0 +1,42 @@
+import { expect, it } from 'vitest';
+import { createSessionFinder, type FoundSession } from '../../../src/jobs/session-finder.ts';
+import type { JobRecord } from '../../../src/records/ports.ts';
+import type { SessionRecord } from '../../../src/records/session-ports.ts';
+import type { Store } from '../../../src/store/store.ts';
+import { resolvedPrompt } from '../providers/resolved-prompt.ts';
+
+const ID = '01J00000000000000000000001';
+
+/** The options of a session with this record, whose first job has this record. */
+function optionsOf(signed: boolean | null, forged: boolean | null) {
+  const request = resolvedPrompt({ provider: 'claude', cwd: '/of/the/job', allowedTools: ['Read'] });
+  // as: only these fields are used.
+  const job = forged === null ? null : ({ id: ID, request, forged } as JobRecord);
+  const options = { provider: 'claude', cwd: '/of/the/record' };
+  const found = {
+    row: { id: ID, provider: 'claude', cwd: '/of/the/copy' },
+    record: signed === null ? null : ({ signed, options } as SessionRecord),
+  } as FoundSession;
+  const finder = createSessionFinder({
+    ...{ sessionRecords: { read: async () => null }, records: { read: async () => job } },
+    store: { run: async () => null } as unknown as Store,
+    copier: { catchUp: async () => undefined },
+  });
+  return finder.options(found);
+}
+
+it('the options of a session are those of its record, if they are signed', async () => {
+  expect(await optionsOf(true, null)).toEqual({ provider: 'claude', cwd: '/of/the/record' });
+});
+
+it('else they are those of its first job, if that is signed', async () => {
+  const ofJob = { cwd: '/of/the/job', allowedTools: ['Read'] };
+  expect(await optionsOf(false, false)).toMatchObject(ofJob);
+  expect(await optionsOf(null, false)).toMatchObject(ofJob);
+});
+
+it('a session without signed options takes no turn', async () => {
+  await expect(optionsOf(false, true)).rejects.toMatchObject({ code: 'auth.unsigned' });
+  await expect(optionsOf(false, null)).rejects.toMatchObject({ code: 'auth.unsigned' });
+  await expect(optionsOf(null, true)).rejects.toMatchObject({ code: 'auth.unsigned' });
+});
