@@ -53,6 +53,8 @@ export interface Asks {
 }
 
 const USED = 'The approval was used for another call. Make the same call again.';
+const SECRET =
+  'The call contains a secret, which is not shown to a person. Make it without the secret, or go on without it.';
 const FAILED = 'The approval could not be asked for. Go on without this call.';
 
 /** A call that the CLI waits for. */
@@ -73,6 +75,8 @@ export function createAsks(options: {
   readonly approvals: Pick<RunningApprovals, 'open' | 'ofJob' | 'park' | 'take' | 'withdraw'>;
   readonly hold: HoldSettings;
   newApprovalId(): string;
+  /** Whether a person may see the input: it contains no secret that the server knows. */
+  isShowable(input: unknown): boolean;
   /** Repeats a task while Redis is away. Throws when the run is over before. */
   patiently<T>(task: () => Promise<T>): Promise<T>;
   /** The run does not end before the task, within a bound. */
@@ -131,6 +135,8 @@ export function createAsks(options: {
 
   /** Asks a person, and waits as long as a process may. `gone`: nothing waits for the answer. */
   async function askPerson(asked: Ask, call: Held): Promise<Decision | 'pending' | 'gone'> {
+    // Without its secret the call would be another one.
+    if (!options.isShowable(asked.input)) return { decision: 'deny', message: SECRET };
     const id = options.newApprovalId();
     const expiresAt = Date.now() + approvalTimeoutMs;
     const open = () => patiently(() => approvals.open(execution, { id, ask: asked, expiresAt }));

@@ -7,6 +7,7 @@ import { isRedisTrouble, messageOf, type WireError } from '../errors.ts';
 import type { Cut } from '../protocol/cli.ts';
 import type { Control } from '../providers/control.ts';
 import type { RunningApprovals, SteerMessages } from '../records/approval-ports.ts';
+import type { Redactor } from '../redactor.ts';
 import { onceMore, pause, within } from '../timing.ts';
 import { createAsks, type HoldSettings, type KnownApprovals } from './asks.ts';
 
@@ -52,6 +53,7 @@ export function createConversation(options: {
   readonly approvalTimeoutMs: number | undefined;
   readonly known: KnownApprovals;
   readonly talk: TalkOptions;
+  readonly redactor: Pick<Redactor, 'value'>;
   /** Writes to the stdin of the CLI. */
   write(text: string): void;
   /** The clocks of the run stand still from `true` to `false`. */
@@ -81,6 +83,7 @@ export function createConversation(options: {
     approvals: talk.approvals,
     hold: talk.hold,
     newApprovalId: talk.newApprovalId,
+    isShowable: (input) => options.redactor.value(input) === input,
     patiently,
     track,
     write,

@@ -118,6 +118,7 @@ export async function execute(options: {
         approvalTimeoutMs: request.approvalTimeoutMs,
         known: prepared.approvals,
         talk: options.talk,
+        redactor: options.redactor,
         write: (text) => child.feed(text, true),
         onSteered: (messageId) => translator.joined?.(messageId),
         onHold: watches.deadlines.hold,

@@ -6,6 +6,7 @@ import { createConversation } from '../../../src/executor/conversation.ts';
 import { createLogger } from '../../../src/logger.ts';
 import type { Decision } from '../../../src/protocol/approval.ts';
 import type { Ask, Control, ControlStep } from '../../../src/providers/control.ts';
+import { createRedactor } from '../../../src/redactor.ts';
 import { createFakeApprovals } from '../../fakes/approvals.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
@@ -59,6 +60,7 @@ function setUp({
         return `a${ids}`;
       },
     },
+    redactor: createRedactor(['my-secret-of-some-length']),
     write: (text) => void written.push(JSON.parse(text)),
     onHold: (held) => void holds.push(held),
     onSteered: () => {},
@@ -207,6 +209,13 @@ describe('a call that a person has to decide', () => {
     await ask('c1');
     expect(written).toMatchObject([{ decide: 'c1', decision: 'deny' }]);
     expect(await conversation.end(false)).toBe(false);
+  });
+
+  it('with a secret of the server is denied: no person sees it', async () => {
+    const { people, written, ask, conversation } = setUp();
+    await ask('c1', { input: { command: 'curl -H my-secret-of-some-length' } });
+    expect(written).toEqual([{ decide: 'c1', decision: 'deny', message: expect.stringContaining('secret') }]);
+    expect([people.all.size, await conversation.end(false)]).toEqual([0, false]);
   });
 
   it('that the CLI withdraws is over', async () => {
