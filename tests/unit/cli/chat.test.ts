@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
 import { at } from './answers.ts';
-import { keyboard, manualInterrupts, screen, type as typed } from './harness.ts';
+import { keyboard, manualInterrupts, type Surroundings, screen, type as typed } from './harness.ts';
 import { startTalkingServer } from './talking-server.ts';
 
 async function serve(options: Parameters<typeof startTalkingServer>[0] = {}) {
@@ -11,10 +11,10 @@ async function serve(options: Parameters<typeof startTalkingServer>[0] = {}) {
 }
 
 /** `bullpen ARGS…` on a terminal. */
-function onTerminal(url: string, args: readonly string[]) {
+function onTerminal(url: string, args: readonly string[], surroundings: Surroundings = at(url)) {
   const { keys, type } = keyboard();
   const screens = { stdout: screen(true), stderr: screen(true) };
-  const ended = typed(args, { ...at(url), terminal: true, screens, openTerminal: () => keys });
+  const ended = typed(args, { ...surroundings, terminal: true, screens, openTerminal: () => keys });
   const sees = (text: string) => eventually(() => screens.stderr.written.includes(text));
   const reads = (text: string) => eventually(() => screens.stdout.written.includes(text));
   return { type, screens, ended, sees, reads };
@@ -156,6 +156,27 @@ describe('a chat on a terminal', () => {
     chat.type('\u0004');
     expect((await chat.ended).code).toBe(0);
     expect(server.changes.filter(({ path }) => path.includes('decide'))).toEqual([]);
+  });
+
+  it('goes on with the server that takes the place of one that has left', async () => {
+    const server = await serve();
+    const finder = () => ({
+      home: async () => '/data',
+      find: async () => {
+        const place = { url: server.url, token: 't', tokenFrom: 'f', of: 'serve' } as const;
+        return { kind: 'found', place } as const;
+      },
+    });
+    const chat = onTerminal(server.url, ['chat', 'ask git push'], { finder });
+    await chat.sees('allow it? ');
+    await server.move();
+    chat.type('y\r');
+    await chat.reads('It was allowed: {"command":"git push"}.');
+    await server.move();
+    chat.type('still there\r');
+    await chat.reads('You said: still there');
+    chat.type('\u0004');
+    expect((await chat.ended).code).toBe(0);
   });
 
   it('does not put a command with control characters into the line: they would be keys', async () => {

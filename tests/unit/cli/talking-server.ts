@@ -3,7 +3,13 @@
  * `ask COMMAND` asks for a call of Bash, `edit` for an edit, `choose` asks a question, `plan` has a
  * plan; `work` works until it is interrupted or gets a message; any other prompt is echoed.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Approval, DecideRequest } from '../../../src/protocol/approval.ts';
 import type { EventBody, StoredEvent } from '../../../src/protocol/event.ts';
@@ -25,6 +31,8 @@ export interface TalkingServer {
   readonly changes: readonly { readonly method: string; readonly path: string; readonly body: unknown }[];
   /** Decides an approval as another person. */
   decide(id: string, request: DecideRequest): void;
+  /** Ends all connections, and goes on at another address. */
+  move(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -256,26 +264,41 @@ export async function startTalkingServer(
     return true;
   }
 
-  const server = createServer(async (request, response) => {
+  const listener = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     if (!handle(request, Buffer.concat(chunks).toString(), response))
       refuse(response, 404, 'route.not_found');
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo; // it listens on TCP
+  };
+  let server = await listen(listener);
   if (options.session !== undefined) addSession({}, options.session);
   return {
-    url: `http://127.0.0.1:${port}`,
+    get url() {
+      const { port } = server.address() as AddressInfo; // it listens on TCP
+      return `http://127.0.0.1:${port}`;
+    },
     sessions,
     approvals,
     changes,
     decide: (id, request) => void decide(id, request, 'key:other'),
-    async stop() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+    async move() {
+      const next = await listen(listener);
+      await close(server);
+      server = next;
     },
+    stop: () => close(server),
   };
+}
+
+async function listen(listener: RequestListener): Promise<Server> {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return server;
+}
+
+async function close(server: Server): Promise<void> {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
 }
 
 const frameOf = (event: StoredEvent): string => `id: ${event.seq}\ndata: ${JSON.stringify(event)}\n\n`;
