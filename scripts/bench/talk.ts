@@ -34,15 +34,17 @@ const row = (name: string, value: number, unit: string): Row => ({ name, value, 
 export async function measureTalk(setting: Setting): Promise<Section> {
   const rounds = setting.quick ? 2 : 20;
   const firstMs = await messages(setting, rounds);
-  const live = await approvals(setting, LONG_HOLD, rounds);
-  const waiting = await approvals(setting, { ...NO_HOLD, BULLPEN_SESSION_IDLE_MS: '600000' }, rounds);
+  const live = await approvals(setting, 'running', rounds);
+  const own = await scriptedApprovals(setting, rounds);
+  const waiting = await approvals(setting, 'waiting', rounds);
   return {
     title: 'Conversations',
     lines: [line('message → first text in a live chat', 'ms', firstMs)],
     rows: [
       row('approval answered → its command runs, live, p50', median(live), 'ms'),
       row('p95', quantile(live, 0.95), 'ms'),
-      row('from a waiting job, p50', median(waiting), 'ms'),
+      row('until a scripted CLI has the answer, p50', median(own), 'ms'),
+      row('approval answered → its command runs, from a waiting job, p50', median(waiting), 'ms'),
       ...(await manyWaiting(setting, setting.quick ? 50 : 1000)),
       ...(await manyChats(setting)),
     ],
@@ -118,33 +120,54 @@ function listen(client: Client, id: string): Chat {
   };
 }
 
-/** Milliseconds from each answer to the start of the command that it allows. */
+/**
+ * Milliseconds from each answer to the start of the command that it allows.
+ * @param status of the job until then
+ */
 async function approvals(
   setting: Setting,
-  env: Readonly<Record<string, string>>,
+  status: 'running' | 'waiting',
   rounds: number,
 ): Promise<readonly number[]> {
-  await using server = await setting.server({ env });
+  await using server = await setting.server({ env: status === 'running' ? LONG_HOLD : NO_HOLD });
   const client = createClient(server);
   const took: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
     const file = join(setting.workspace, `answered-${server.pid}-${round}`);
     const call = { command: `date +%s%N > ${file}`, description: 'Write the time' };
-    const prompt = `[[tool: Bash ${JSON.stringify(call)}]] [[reply: done]]`;
+    const tool = `[[tool: Bash ${JSON.stringify(call)}]]`;
+    // A call that is to wait without a process has to be made again.
+    const prompt = `${status === 'running' ? tool : `${tool} ${tool}`} [[reply: done]]`;
     const job = await client.create({ prompt, cwd: setting.workspace, onPermissionDenied: 'ask' });
-    const waits = env === LONG_HOLD ? null : 'waiting';
-    const approval = await pendingOf(client, job, waits);
+    const approval = await pendingOf(client, job, status);
     const startedAt = Date.now();
     await client.approvals.decide(approval.id, { decision: 'allow' });
-    const { status } = await client.get(job.id, { waitMs: WITHIN_MS });
-    if (status !== 'succeeded' || !existsSync(file)) throw new Error(`a job ended as ${status}`);
+    const { outcome } = await client.get(job.id, { waitMs: WITHIN_MS });
+    if (!existsSync(file)) throw new Error(`a command did not run: ${JSON.stringify(outcome)}`);
     took.push(Number(readFileSync(file, 'utf8')) / 1e6 - startedAt);
   }
   return took;
 }
 
-/** The approval that a job waits for. @param status what the job must have, too; null: any */
-async function pendingOf(client: Client, { id }: Job, status: Job['status'] | null): Promise<Approval> {
+/** The same until the CLI has the answer: what Bullpen takes of it. */
+async function scriptedApprovals(setting: Setting, rounds: number): Promise<readonly number[]> {
+  await using server = await scripted(setting, setting.newFolder(), LONG_HOLD);
+  const client = createClient(server);
+  const took: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const job = await client.create({ prompt: 'ask', onPermissionDenied: 'ask' });
+    const approval = await pendingOf(client, job, 'running');
+    const startedAt = Date.now();
+    await client.approvals.decide(approval.id, { decision: 'allow' });
+    const { outcome } = await client.get(job.id, { waitMs: WITHIN_MS });
+    if (outcome?.status !== 'succeeded') throw new Error(`a job failed: ${JSON.stringify(outcome)}`);
+    took.push(Number(outcome.text) / 1e6 - startedAt);
+  }
+  return took;
+}
+
+/** The approval that a job with this status waits for. */
+async function pendingOf(client: Client, { id }: Job, status: Job['status']): Promise<Approval> {
   for (const until = performance.now() + WITHIN_MS; performance.now() < until; await delay(LOOK_MS)) {
     const { data } = await client.approvals.list({ status: 'pending', jobId: id });
     if (data[0] !== undefined && (status === null || (await client.get(id)).status === status))
@@ -166,7 +189,8 @@ const scripted = (
 /** What jobs cost that wait for people. */
 async function manyWaiting(setting: Setting, count: number): Promise<readonly Row[]> {
   const home = setting.newFolder();
-  const env = { ...NO_HOLD, BULLPEN_CONCURRENCY: '8', BULLPEN_MAX_QUEUED: String(2 * count) };
+  const limits = { BULLPEN_CONCURRENCY: '8', BULLPEN_MAX_QUEUED: String(2 * count) };
+  const env = { ...NO_HOLD, ...limits, BULLPEN_WARM_PROCESSES: '0' };
   await using server = await scripted(setting, home, env);
   const client = createClient(server);
   const redis = connect(home);
@@ -184,12 +208,11 @@ async function manyWaiting(setting: Setting, count: number): Promise<readonly Ro
     const growth = residentMb(server.pid) - memory;
     const perJob = ((await usedBytes(redis)) - records) / count;
     const waitingRest = await restOf(server);
-    const own = server.clis().length;
     const name = `${count.toLocaleString('en')} waiting approvals`;
     return [
       row(`${name}: memory of the main process`, growth, 'MB'),
       row('Redis per job that waits', perJob / 1024, 'KB'),
-      row('processes of CLIs', own, ''),
+      row('processes of CLIs', server.clis().length, ''),
       row('wake-ups of the main process in 10 s, without them', restMs.wakeUps, ''),
       row('and with them', waitingRest.wakeUps, ''),
       row('CPU of the main process in 10 s, without them', restMs.cpuMs, 'ms'),
