@@ -48,6 +48,8 @@ export interface FakeSystem {
   spawns(): string[];
   /** Those of them that belong to a job, by its events: an execution id per start. */
   spawnsOf(events: readonly StoredEvent[]): string[];
+  /** The inputs of all calls that the fake CLIs were allowed to make. */
+  calls(): unknown[];
   /** Pids of all processes that the fake CLIs have started. */
   children(): number[];
   /** Signals that the fake CLIs have got, in order. */
@@ -107,6 +109,7 @@ async function startFakeSystem(options: FakeSystemOptions): Promise<FakeSystem> 
       const executions = events.flatMap((event) => (event.kind === 'job.running' ? [event.executionId] : []));
       return executions.filter((id) => system.spawns().includes(`${nodeId}/${id}`));
     },
+    calls: () => journalOf(journal, 'tool').map(({ input }) => input),
     children: () => journalOf(journal, 'spawned').map(({ child }) => child),
     signals: () => journalOf(journal, 'signal').map(({ signal }) => signal),
     workers: () =>
