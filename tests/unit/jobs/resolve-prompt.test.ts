@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { ADMIN_PRINCIPAL, RAW_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { createPromptResolver, type ResolvePromptOptions } from '../../../src/jobs/resolve-prompt.ts';
 import { OPEN_GRANT } from '../../../src/protocol/grant.ts';
-import { MAX_PROMPT_BYTES, type PromptRequest } from '../../../src/protocol/prompt.ts';
+import { MAX_PROMPT_BYTES, type PromptRequest, promptOptions } from '../../../src/protocol/prompt.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { createPricing } from '../../../src/usage/pricing.ts';
 import { callerOf } from '../../fakes/principals.ts';
@@ -125,9 +125,20 @@ describe('a request', () => {
       permissionMode: 'plan',
       allowedTools: ['Read', 'Bash(git log)'],
       disallowedTools: ['Write'],
-      onPermissionDenied: 'fail',
+      onPermissionDenied: 'ask',
+      approvalTimeoutMs: 7000,
+      background: 'stop',
       appendSystemPrompt: 'Be short.',
+      outputSchema: { type: 'object' },
       maxTurns: 3,
+      maxCostUsd: 2,
+      providerOptions: { fallbackModel: 'haiku' },
+      sessionId: '01K0000000000000000000000A',
+      limits: {},
+      onQuota: 'wait',
+      quotaTimeoutMs: 8000,
+      continuePrompt: 'Go on.',
+      autoContinue: false,
       timeoutMs: 5000,
       idleTimeoutMs: 4000,
       ttlMs: 6000,
@@ -139,6 +150,8 @@ describe('a request', () => {
     };
     const { retry, ...rest } = { ...said, retry: { maxAttempts: 4 } };
     expect(await resolve({ ...rest, retry })).toMatchObject({ ...said, maxAttempts: 4 });
+    const all = Object.keys(promptOptions).filter((name) => name !== 'runAt'); // instead of delayMs
+    expect(Object.keys(said).sort()).toEqual([...all.filter((name) => name !== 'retry'), 'prompt'].sort());
     expect(await resolve({ prompt: 'x' })).toMatchObject({ model: 'sonnet' });
   });
 
