@@ -1,13 +1,19 @@
 import type { Signer } from '../auth/signer.ts';
 import type { ReportDamage } from '../damage.ts';
-import { AppError, isDamage } from '../errors.ts';
+import { AppError, isDamage, wireError } from '../errors.ts';
 import type { JobStatus } from '../protocol/job.ts';
+import { jobOutcome } from '../protocol/outcome.ts';
 import { isWrongType } from '../redis/redis-error.ts';
 import type { BatchEntry, BatchRecords, OpenBatchResult } from './batch-ports.ts';
 import { IDEMPOTENCY_MS } from './job-records.ts';
 import { createdOf, type LimitReply, limitedOf } from './limit-records.ts';
 import { damaged, jobArguments, numberOf } from './record-codec.ts';
 import { actorArguments, namedArguments, type ScriptRunner } from './script-runner.ts';
+
+/** The outcome of a job whose session was closed before the job was made. */
+const CLOSED = JSON.stringify(
+  jobOutcome('failed', wireError('session.closed', 'the session was closed before the job was made')),
+);
 
 /** A reply of BATCH_OPEN or RECALL; only a replay has more than `kind`. */
 type Reply = [kind: string, id: string, entries: string, added: number];
@@ -67,7 +73,8 @@ export function createBatchRecords(
 
     async add(batchId, from, jobs) {
       const list = jobs.flatMap((job) => namedArguments(jobArguments(job, signer)));
-      const added = await scripts.run('batch-add', { batch: batchId, from }, list);
+      const args = { batch: batchId, from, closed: CLOSED };
+      const added = await scripts.run('batch-add', args, list);
       if (added === 1) return;
       const why = 'the batch, or jobs of it before these, are missing; try again';
       throw new AppError('redis.unavailable', why, { retryAfterSeconds: 1 });

@@ -190,6 +190,20 @@ export function sessions(bench: () => Bench, signedBench: () => Promise<Bench>):
     expect(await bench().sessions.close(id, ACT)).toEqual({ found: true, open: [] });
   });
 
+  it('a job of a batch whose session was closed in between ends at once', async () => {
+    const id = await made();
+    const job = newJob({ sessionId: id }, { batch: 'b1' });
+    const opened = { id: 'b1', project: 'default', principal: 'alice', createdAt: CREATED_AT };
+    await bench().batches.open({ ...opened, entries: [{ id: job.id }], idempotency: null });
+    await bench().sessions.close(id, ACT);
+    await bench().batches.add('b1', 0, [job]);
+    expect(await bench().record(job.id)).toMatchObject({
+      ...{ status: 'failed', outcome: { error: { code: 'session.closed' } } },
+    });
+    expect(await session(id)).toMatchObject({ status: 'closed' });
+    expect(await bench().claimsOf('n1').claim(5)).toEqual([]);
+  });
+
   it('its open jobs come in the order in which they run, also without a record', async () => {
     const id = await made();
     const [first, second] = [await turn(id), await turn(id)];
