@@ -97,17 +97,19 @@ export function createAsks(options: {
   let isOver = false;
   let holds = true;
   let heldMs = 0;
-  let heldSince = 0;
+  /** `performance.now()` when the clocks were stopped; null: they run. */
+  let heldSince: number | null = null;
 
   function holdClocks(): void {
-    if (held.size !== 1) return;
+    if (heldSince !== null) return;
     heldSince = performance.now();
     options.onHold(true);
   }
 
   function releaseClocks(): void {
-    if (held.size !== 0) return;
+    if (held.size > 0 || heldSince === null) return;
     heldMs += performance.now() - heldSince;
+    heldSince = null;
     options.onHold(false);
   }
 
@@ -128,7 +130,7 @@ export function createAsks(options: {
       options.logger.error({ jobId, reason: messageOf(error) }, 'an approval could not be asked for');
       write(control.decide(callId, { decision: 'deny', message: FAILED }));
     } finally {
-      held.delete(callId);
+      if (held.get(callId) === call) held.delete(callId);
       releaseClocks();
     }
   }

@@ -211,6 +211,18 @@ describe('a call that a person has to decide', () => {
     expect(await conversation.end(false)).toBe(false);
   });
 
+  it('that the CLI asks about twice at the same time has one approval, and stops the clocks once', async () => {
+    const { people, holds, ask, ring, conversation } = setUp();
+    await ask('c1');
+    await ask('c1');
+    expect([people.all.size, holds]).toEqual([1, [true]]);
+    people.decide('a1', ALLOW);
+    await ring();
+    await passed(HOLD.approvalUnattendedMs);
+    expect(holds).toEqual([true, false]);
+    await conversation.end(false);
+  });
+
   it('with a secret of the server is denied: no person sees it', async () => {
     const { people, written, ask, conversation } = setUp();
     await ask('c1', { input: { command: 'curl -H my-secret-of-some-length' } });
