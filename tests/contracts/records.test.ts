@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createSigner } from '../../src/auth/signer.ts';
 import { useTestRecords } from '../helpers/redis-records.ts';
 import { approvalRules } from './records/approval-rules.ts';
-import { approving } from './records/approving.ts';
+import { ALLOW, approving, ask, BY, park, talking } from './records/approving.ts';
 import { batches } from './records/batches.ts';
 import { type Bench, createBench } from './records/bench.ts';
 import { cancelling } from './records/cancelling.ts';
@@ -282,6 +282,42 @@ describe('the keys of the records', () => {
     await bench.upkeepOf('n1').leave();
     await bench.upkeepOf('n2').settleLost(500, LOST, UNAVAILABLE);
     expect(await redis.hkeys(`${tag}:versions`)).toEqual(['n3']);
+    await bench.verify();
+  });
+
+  it('approvals and messages whose keys hold something else fail no script', async () => {
+    const bench = await createBench(server.make());
+    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const claim = await talking(bench);
+    const { jobId, sessionId } = claim;
+    const [lost, other] = [await ask(bench, claim, 'c1'), await ask(bench, claim, 'c2', 60_000)];
+    await bench.messages.send(jobId, { id: 'm1', text: 'lost' });
+    const keys = [`approval:${lost}`, `approvals:${jobId}`, `unanswered:${sessionId}`, `messages:${jobId}`];
+    for (const key of keys) await server.redis.set(`${tag}:${key}`, 'no record');
+
+    const allow = { decision: ALLOW, scope: 'call' } as const;
+    await expect(bench.approvals.decide(lost, allow, BY)).rejects.toMatchObject({ code: 'record.damaged' });
+    for (const id of [lost, other]) await bench.approvals.park(id, 'deferred');
+    expect(await bench.approvals.take(lost, claim.executionId)).toBeNull();
+    await bench.approvals.withdraw(lost);
+    expect(await bench.approvals.ofJob(jobId)).toEqual([]);
+    expect(await bench.approvals.unanswered(sessionId)).toEqual([]);
+    expect(await bench.messages.take(jobId, claim.executionId)).toEqual([]);
+    expect(await bench.messages.state(jobId, 'm1')).toBe('gone');
+    expect(await bench.messages.withdraw(jobId, 'm1')).toBe(false);
+    expect(await bench.messages.send(jobId, { id: 'm2', text: 'new' })).toBe('sent');
+    const third = await ask(bench, claim, 'c3');
+    expect(await bench.approvals.ofJob(jobId)).toMatchObject([{ id: third }]);
+    await bench.approvals.park(third, 'deferred');
+    await server.redis.set(`${tag}:unanswered:${sessionId}`, 'no record');
+    await bench.advance(61_000);
+    await bench.upkeepOf('n1').sweep(0, 10);
+    expect(await park(bench, claim)).toBe('waiting');
+    await bench.upkeepOf('n1').expire(CANCELLED, 10);
+    await bench.records.cancel(jobId, false, CANCELLED);
+    expect(await bench.approvals.unanswered(sessionId)).toMatchObject([{ id: third }]);
+    expect(await bench.records.remove(jobId)).toBe(true);
+    expect(await bench.upkeepOf('n1').counts()).toMatchObject({ approvals: 0 });
     await bench.verify();
   });
 

@@ -306,7 +306,7 @@ for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':*')) do
   end
   local day = string.match(key, ':spent:(%d+)$')
   if day then redis.call('RENAME', key, KEYS[1] .. ':spent:' .. (day - math.floor(ARGV[1] / 86400000))) end
-  if string.find(key, ':approval:', 1, true) and redis.call('EXISTS', key) == 1 then
+  if string.find(key, ':approval:', 1, true) and redis.call('TYPE', key).ok == 'hash' then
     redis.call('HINCRBY', key, 'expiresAt', -ARGV[1])
   end
   if string.find(key, ':job:', 1, true) and redis.call('EXISTS', key) == 1 then
