@@ -6,6 +6,7 @@ import {
   isAnswer,
   isRefusal,
   permissionModesOf,
+  refused,
   type Unsupported,
   unsupportedMode,
   unsupportedSchema,
@@ -203,5 +204,12 @@ function unsupportedOptions(request: ResolvedPrompt): readonly Unsupported[] {
     ...('problems' in read ? read.problems : []),
     ...(later.length > 0 && request.background !== 'wait' ? [{ option: 'allowedTools', reason }] : []),
     ...unsupportedSchema(request, SCHEMA_KEYWORDS),
+    ...refused([
+      [
+        'onPermissionDenied',
+        request.onPermissionDenied === 'ask' && request.background === 'wait',
+        'claude cannot ask while it waits for work after its answer (background: wait)',
+      ],
+    ]),
   ];
 }

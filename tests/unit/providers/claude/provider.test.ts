@@ -51,6 +51,11 @@ describe('the claude provider', () => {
     expect(refused({ allowedTools, background: 'wait' })).toEqual([]);
   });
 
+  it('refuses to ask in a job whose stdin is closed while it waits', () => {
+    expect(refused({ onPermissionDenied: 'ask', background: 'wait' })).toEqual(['onPermissionDenied']);
+    expect(refused({ onPermissionDenied: 'ask' })).toEqual([]);
+  });
+
   it('refuses full access as root', () => {
     expect(root.unsupported(fullAccess).map(({ option }) => option)).toEqual(['permissionMode']);
     expect(root.capabilities.permissionModes).toEqual(['default', 'plan', 'acceptEdits']);
