@@ -7,8 +7,8 @@ import { join } from 'node:path';
 
 /**
  * A prompt with the word `ask` makes it call a tool that a person has to allow. Its answer is the
- * time (ns) when it was allowed; a call that is to wait is made again. Each other prompt is answered
- * with `ok`.
+ * time (ns) when it was allowed; a call that is to wait is made again. Each other prompt is
+ * answered with `ok`.
  */
 const SCRIPT = String.raw`#!/bin/sh
 case $1 in --version) echo '2.1.329 (Claude Code)'; exit ;; esac
@@ -48,7 +48,9 @@ while IFS= read -r line; do
           hook 1
           ask can_use_tool '"tool_name":"Bash","input":{"command":"true"}' 1
           case $line in
-            *'"behavior":"allow"'*) result "$(date +%s%N)" '"terminal_reason":"completed",'; continue ;;
+            *'"behavior":"allow"'*)
+              result "$(date +%s%N)" '"terminal_reason":"completed",'
+              continue ;;
           esac
           hook 2
           result '' '"stop_reason":"tool_deferred","terminal_reason":"tool_deferred","deferred_tool_use":{"id":"toolu_2","name":"Bash","input":{"command":"true"}},' ;;
