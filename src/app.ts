@@ -287,7 +287,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const audit = createAudit({ log: auditLog, store, copier, logger: component('audit') });
   const { sessions, approvals: decisions } = openSessions({
     ...{ jobs, records, sessionRecords, approvals, queue, waits, store, copier, providers, resolverFor },
-    ...{ steering: messages, feed: sessionFeed, revive, newId, nodeId, note: audit.note },
+    ...{ steering: messages, feed: sessionFeed, revive, newId, nodeId, callers, note: audit.note },
     processes: executor.processes,
     endIdle: (id) => executor.endIdle(({ sessionId }) => sessionId === id, false),
     maxSessions: settings.maxSessions,

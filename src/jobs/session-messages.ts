@@ -4,6 +4,7 @@ import { actorOf, type Principal, scopedKey } from '../auth/principal.ts';
 import { AppError, wireError } from '../errors.ts';
 import type { Audit, Created, Idempotency, Jobs } from '../http/ports.ts';
 import type { Sessions } from '../http/session-ports.ts';
+import type { CallerLimiter } from '../limits/callers.ts';
 import { isFinished } from '../protocol/job.ts';
 import { jobOutcome } from '../protocol/outcome.ts';
 import type { MessageRequest, Steered } from '../protocol/session.ts';
@@ -37,6 +38,7 @@ export interface SessionMessagesOptions {
   readonly store: Store;
   readonly providers: Pick<Providers, 'get'>;
   resolverFor(principal: Principal): PromptResolver;
+  readonly callers: Pick<CallerLimiter, 'refusal'>;
   readonly note: Audit['note'];
   /** Default: 5 seconds. */
   readonly steerMs?: number;
@@ -58,6 +60,7 @@ export function createSessionMessages({
   store,
   providers,
   resolverFor,
+  callers,
   note,
   steerMs = STEER_MS,
 }: SessionMessagesOptions): SessionMessages {
@@ -101,12 +104,17 @@ export function createSessionMessages({
     return null;
   }
 
-  /** Whether the running turn has taken the message. */
-  async function deliver(jobId: string, id: string, text: string): Promise<boolean> {
+  /**
+   * Whether the running turn has taken the message.
+   * @throws AppError limit.*
+   */
+  async function deliver(principal: Principal, jobId: string, id: string, text: string): Promise<boolean> {
     using wait = waits.listen(jobId);
     const deadline = performance.now() + steerMs;
     const never = new AbortController().signal;
-    if ((await steering.send(jobId, { id, text })) === 'not_running') return false;
+    const result = await steering.send(jobId, { id, text }, principal);
+    if (result === 'not_running') return false;
+    if (result !== 'sent') throw callers.refusal(result, principal, 1);
     for (;;) {
       const state = await steering.state(jobId, id);
       if (state !== 'sent') return state === 'steered';
@@ -141,7 +149,7 @@ export function createSessionMessages({
       if (before !== null) return before;
     }
     await checkSteer(principal, provider, head);
-    if (head !== null && (await deliver(head, messageId, prompt))) {
+    if (head !== null && (await deliver(principal, head, messageId, prompt))) {
       const { project } = found.row;
       note(actorOf(principal), { action: 'message.steered', project, target: head });
       return { messageId, delivered: 'steered', jobId: head };

@@ -3,6 +3,7 @@
 import type { Approval, ApprovalStatus, Decision } from '../protocol/approval.ts';
 import type { OwnedAct } from '../protocol/audit.ts';
 import type { Ask } from '../providers/control.ts';
+import type { Limited } from './limit-records.ts';
 
 /** An approval as the executor needs it. */
 export interface ApprovalRecord extends Approval {
@@ -84,12 +85,21 @@ export type SteerResult =
   /** It is on its way to the running turn. */
   | 'sent'
   /** No turn runs. */
-  | 'not_running';
+  | 'not_running'
+  /** A limit of its sender is reached. */
+  | Limited;
 
 /** Messages into running turns: at most once each. */
 export interface SteerMessages {
-  /** For HTTP. Rings the job's node. */
-  send(jobId: string, message: { readonly id: string; readonly text: string }): Promise<SteerResult>;
+  /**
+   * For HTTP. Rings the job's node.
+   * @param sender for whose limits it counts as a job; left out: it counts for none
+   */
+  send(
+    jobId: string,
+    message: { readonly id: string; readonly text: string },
+    sender?: { readonly project: string; readonly id: string },
+  ): Promise<SteerResult>;
   /** What became of a message. */
   state(jobId: string, messageId: string): Promise<'sent' | 'steered' | 'refused' | 'gone'>;
   /** Takes back a message that no node has taken. False: it was taken. */

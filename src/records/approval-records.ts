@@ -14,6 +14,7 @@ import type {
   RunningApprovals,
   SteerMessages,
 } from './approval-ports.ts';
+import { type LimitReply, limitedOf } from './limit-records.ts';
 import { damaged } from './record-codec.ts';
 import { actorArguments, type ScriptRunner } from './script-runner.ts';
 import { ruleSignature } from './session-records.ts';
@@ -172,8 +173,12 @@ export function createApprovalRecords(
 /** {@link SteerMessages} over Redis. */
 export function createSteerMessages(redis: Redis, names: Names, scripts: ScriptRunner): SteerMessages {
   return {
-    async send(jobId, { id, text }) {
-      return (await scripts.run('message-send', { jobId, id, text })) === 1 ? 'sent' : 'not_running';
+    async send(jobId, { id, text }, sender) {
+      const { project = null, id: principal = null } = sender ?? {};
+      const reply = await scripts.run('message-send', { jobId, id, text, project, principal });
+      // as: the script's replies
+      if (Array.isArray(reply)) return limitedOf(reply as LimitReply) ?? 'not_running';
+      return reply === 1 ? 'sent' : 'not_running';
     },
     async state(jobId, messageId) {
       const state = await redis.hget(names.messages(jobId), messageId).catch(nothing);

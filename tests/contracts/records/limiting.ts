@@ -106,6 +106,18 @@ export function limiting(bench: () => Bench): void {
     expect(await make('web', { principal })).toEqual({ kind: 'created' });
   });
 
+  it('a message into a running turn counts as a job of its sender, once', async () => {
+    const principal = await key({ jobsPerHour: 2 });
+    const { jobId } = await start('web', { principal });
+    const sender = { id: principal, project: 'web' };
+    const send = (id: string, by = sender) => bench().messages.send(jobId, { id, text: 'x' }, by);
+    expect([await send('a'), await send('a')]).toEqual(['sent', 'sent']);
+    expect(await send('b')).toMatchObject({ kind: 'limited', limit: 'jobsPerHour', of: 'principal' });
+    expect(await bench().messages.state(jobId, 'b')).toBe('gone');
+    expect(await make('web', { principal })).toMatchObject({ kind: 'limited' });
+    expect(await send('c', { id: 'admin', project: 'web' })).toBe('sent');
+  });
+
   it('a batch counts its jobs, and is refused as a whole', async () => {
     const open = (count: number, given: { key: string; fingerprint: string } | null = null) =>
       bench().batches.open({

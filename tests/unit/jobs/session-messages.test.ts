@@ -5,6 +5,7 @@ import type { FoundSession } from '../../../src/jobs/session-finder.ts';
 import { createSessionMessages } from '../../../src/jobs/session-messages.ts';
 import type { Providers } from '../../../src/providers/registry.ts';
 import type { SteerMessages } from '../../../src/records/approval-ports.ts';
+import type { Limited } from '../../../src/records/limit-records.ts';
 import type { JobRecord } from '../../../src/records/ports.ts';
 import { createJobWaits } from '../../../src/rpc/job-waits.ts';
 import type { Store } from '../../../src/store/store.ts';
@@ -17,6 +18,12 @@ const ANN = callerOf('key:ann', 'web');
 const SESSION = '01K9ZV4Q5A3C5E7G9J1M3P5R7T';
 const RUNNING = '01K9ZV4Q4PPJ6S5V6H9Y1C3D2E';
 const KEY = { key: 'k', fingerprint: 'f' };
+
+const LIMITED: Limited = {
+  ...{ limit: 'jobsPerHour', of: 'principal', retryMs: null },
+  kind: 'limited',
+  rate: { limit: 1, remaining: 0, resetMs: 0 },
+};
 
 type State = Awaited<ReturnType<SteerMessages['state']>>;
 
@@ -32,7 +39,13 @@ function setUp(
   const withdrawn: string[] = [];
   const noted: string[] = [];
   /** The state of every message; a test changes it. */
-  const now = { state: 'sent' as State, takesBack: true, running, made: null as string | null };
+  const now = {
+    state: 'sent' as State,
+    takesBack: true,
+    running,
+    made: null as string | null,
+    limited: false,
+  };
   const refused = { resolve: null as AppError | null };
   // as: only these fields are used
   const found = {
@@ -57,6 +70,7 @@ function setUp(
     steering: {
       async send(jobId, message) {
         if (!now.running) return 'not_running';
+        if (now.limited) return LIMITED;
         sent.push({ jobId, ...message });
         waits.wake(jobId);
         return 'sent';
@@ -77,6 +91,7 @@ function setUp(
       if (refused.resolve !== null) throw refused.resolve;
       return resolvedPrompt({ prompt: request.prompt });
     },
+    callers: { refusal: ({ limit }) => new AppError('limit.jobs_per_hour', limit) },
     note: (by, act) => void noted.push(`${by.id} ${act.action} ${act.target}`),
     steerMs: 30,
   });
@@ -185,6 +200,13 @@ describe('a message into the running turn', () => {
     expect(new Set([one, three, four, five]).size).toBe(4);
     for (const id of [one, four])
       expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-[48][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  });
+
+  it('counts for the limits of its sender', async () => {
+    const set = setUp();
+    set.now.limited = true;
+    await expect(steered(set)).rejects.toMatchObject({ code: 'limit.jobs_per_hour' });
+    expect(set.jobs.requests).toEqual([]);
   });
 
   it('needs a CLI that takes it, rights for what the turn may do, and an open session', async () => {
