@@ -36,6 +36,7 @@ const LONG = [
   'integration/shutdown.test.ts',
   'clis/zero-leaks.test.ts',
   'integration/two-servers.test.ts',
+  'e2e/claude-talk.test.ts',
   'e2e/cli-faults.test.ts',
   'e2e/promotion-kills.test.ts',
   'integration/queue/batches.test.ts',

@@ -107,6 +107,19 @@ describe('a turn', () => {
     expect(events.at(-2)).toMatchObject({ delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 4 } });
   });
 
+  it('makes several calls in one message', async () => {
+    const script = '[[call: Read {"n":1}]] [[tool: Read {"n":2}]] [[reply: done]]';
+    const { content } = (await (await post(script)).json()) as {
+      content: { type: string; input: unknown }[];
+    };
+    expect(content).toMatchObject([
+      { type: 'tool_use', input: { n: 1 } },
+      { type: 'tool_use', input: { n: 2 } },
+    ]);
+    const results = user([toolResult('one'), toolResult('two')]);
+    expect(await textOf(await post([user(script), assistant(content), results]))).toBe('done');
+  });
+
   it('goes on to the next step once the tool has answered', async () => {
     const prompt = user('[[tool: Bash {"command":"ls"}]] [[reply: done]]');
     const call = assistant([{ type: 'tool_use', id: 't1', name: 'Bash', input: {} }]);
