@@ -1,5 +1,6 @@
 /** Approvals, messages and interrupts, under a whole executor with the fake CLI. */
 import { randomUUID } from 'node:crypto';
+import { readdirSync, rmSync } from 'node:fs';
 import { ulid } from 'ulid';
 import { describe, expect, it } from 'vitest';
 import { wireError } from '../../../src/errors.ts';
@@ -221,6 +222,20 @@ describe('a call that needs a person', () => {
     await decide(approval?.id ?? '', allow());
     const { outcome } = await bench.finished(id);
     expect([outcome?.status, ran(), bench.prompts().length]).toEqual(['succeeded', [input], 1]);
+  });
+
+  it('that the CLI has lost from its session is granted by a prompt', async () => {
+    const { bench, ask, asked, decide, waiting } = await open({ holdMs: 0 });
+    const id = await ask([call(), { delta: 'the end' }]);
+    await waiting(id);
+    const saved = readdirSync(bench.dir).filter((name) => name.startsWith('journal.deferred-'));
+    expect(saved).toHaveLength(1);
+    for (const name of saved) rmSync(bench.file(name));
+    const [approval] = await asked(id);
+    await decide(approval?.id ?? '', allow());
+    const { outcome, attempt, failures } = await bench.finished(id);
+    expect([attempt, failures, outcome?.status]).toEqual([3, 0, 'succeeded']);
+    expect(outcome?.text).toContain('Allowed: Bash {"command":"touch x"}');
   });
 
   it('is a plan: once it is allowed, a later execution is in plan mode no longer', async () => {
