@@ -4,7 +4,7 @@
  */
 
 /** Tools whose rule is a command line. */
-const SHELLS = new Set(['Bash', 'PowerShell', 'Shell', 'ShellTool', 'run_shell_command']);
+const SHELLS = new Set(['Bash', 'PowerShell', 'Shell', 'ShellTool', 'run_shell_command', 'shell']);
 /** A wildcard of a command line does not match a second command. */
 const SECOND_COMMAND = /[;&|<>$`]/;
 

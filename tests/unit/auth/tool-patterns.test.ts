@@ -25,6 +25,7 @@ test.each([
   ['Bash(git *)', 'Bash(git)'],
   ['Bash(git *)', 'Bash(github x)'],
   ['Bash(git *)', 'Bash(git log; rm -rf *)'],
+  ['shell(git *)', 'shell(git log; rm -rf *)'],
   ['Bash(git *)', 'Bash(git log && rm *)'],
   ['Bash(git *)', 'Bash(git log | sh)'],
   ['Bash(git *)', 'Bash(git log $HOME)'],
