@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createClient } from '../../src/client/client.ts';
 import type { SessionStoredEvent } from '../../src/protocol/event.ts';
 import { eventually } from '../helpers/eventually.ts';
+import { isAlive } from '../helpers/proc.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { type FakeClis, fakeClis } from './fault-bench.ts';
 
@@ -32,7 +33,7 @@ async function until(
 
 describe('a session', () => {
   it('goes on over its turns, with one stream, and shows what they came to', SLOW, async () => {
-    const set = await setUp();
+    const set = await setUp({ BULLPEN_WARM_PROCESSES: '2' });
     const { sessions } = set.client;
     const made = await sessions.create({ name: 'notes', prompt: 'one', tags: ['a'] });
     expect(made).toMatchObject({ name: 'notes', kind: 'chat', tags: ['a'], closedAt: null });
@@ -71,6 +72,12 @@ describe('a session', () => {
     expect(rest[0]?.seq).toBe((middle?.seq ?? 0) + 1);
     expect((await sessions.list({ q: 'notes', tag: ['a'] })).data.map(({ id }) => id)).toEqual([made.id]);
     expect((await sessions.list({ status: ['busy'] })).data).toEqual([]);
+
+    // Its process waits for the next turn, until the session is closed.
+    const { pid } = await eventually(async () => (await sessions.get(made.id)).process);
+    expect(isAlive(pid)).toBe(true);
+    expect((await sessions.close(made.id)).process).toBeNull();
+    await eventually(() => !isAlive(pid));
   });
 
   it('of a single job is found by its id, listed on request, and goes on', SLOW, async () => {
