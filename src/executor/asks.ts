@@ -25,9 +25,21 @@ export interface KnownApprovals {
   readonly reported: readonly string[];
   /** Those of them that wait in the session of the CLI. */
   readonly deferred: readonly string[];
+  /** Of its session, and over although the CLI had no answer. A turn that ends has denied them. */
+  readonly over: readonly string[];
 }
 
-export const NO_APPROVALS: KnownApprovals = { open: [], reported: [], deferred: [] };
+export const NO_APPROVALS: KnownApprovals = { open: [], reported: [], deferred: [], over: [] };
+
+/** What the end of a run shows. */
+export interface RunEnd {
+  /** Whether a call waits in the session of the CLI. */
+  readonly deferred: boolean;
+  /** Whether the CLI has lost the calls that waited there. */
+  readonly forgotten: boolean;
+  /** Whether a turn has ended. */
+  readonly answered: boolean;
+}
 
 export interface Asks {
   /** Has one call decided, or parks it. Rejects only when the run is over. */
@@ -44,12 +56,7 @@ export interface Asks {
   parkAll(): void;
   /** The run is over: lets go of all calls. */
   release(): void;
-  /**
-   * Records what the end of the run shows.
-   * @param deferred whether a call waits in the session of the CLI
-   * @param forgotten whether the CLI has lost the calls that waited there
-   */
-  end(deferred: boolean, forgotten: boolean): readonly Promise<unknown>[];
+  end(run: RunEnd): readonly Promise<unknown>[];
 }
 
 const USED = 'The approval was used for another call. Make the same call again.';
@@ -228,12 +235,13 @@ export function createAsks(options: {
       isOver = true;
       for (const { news } of held.values()) news.resolve();
     },
-    end: (isDeferred, forgotten) => [
+    end: (run) => [
       ...known.reported.filter((id) => unanswered.delete(id)).map((id) => approvals.take(id, executionId)),
-      ...(isDeferred && deferred !== null
+      ...(run.deferred && deferred !== null
         ? [approvals.park(deferred.approvalId, 'deferred', deferred.callId)]
         : []),
-      ...(forgotten ? known.deferred : []).map((id) => approvals.park(id, 'granted')),
+      ...(run.forgotten ? known.deferred : []).map((id) => approvals.park(id, 'granted')),
+      ...(run.answered ? known.over : []).map((id) => approvals.withdraw(id)),
     ],
   };
 }

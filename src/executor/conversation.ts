@@ -73,6 +73,7 @@ export function createConversation(options: {
   /** Messages that were written, and that the CLI has not taken. */
   const written = new Set<string>();
   let isTurnOver = false;
+  let answered = false;
   let problem: WireError | null = null;
 
   const asks = createAsks({
@@ -156,6 +157,7 @@ export function createConversation(options: {
       return true;
     },
     turnOver() {
+      answered = true;
       isTurnOver = true;
     },
     get isOpen() {
@@ -172,7 +174,7 @@ export function createConversation(options: {
       asks.release();
       await within(END_MS, Promise.all([looking.running, ...tasks]));
       for (const id of written) track(messages.settle(jobId, id, 'refused'));
-      for (const task of asks.end(deferred, problem !== null)) track(task);
+      for (const task of asks.end({ deferred, forgotten: problem !== null, answered })) track(task);
       await within(END_MS, Promise.all(tasks));
       return asks.anyOpen;
     },

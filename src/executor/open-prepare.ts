@@ -34,7 +34,7 @@ export interface OpenPrepareOptions {
   readonly jobTokens: JobTokens;
   readonly records: Pick<JobRecords, 'events'>;
   readonly sessionRecords: Pick<SessionRecords, 'read'>;
-  readonly approvals: Pick<RunningApprovals, 'ofJob' | 'unanswered'>;
+  readonly approvals: Pick<RunningApprovals, 'ofJob' | 'unanswered' | 'openIn'>;
   readonly store: Store;
   readonly copier: Copier;
   /** Of the ledger. */

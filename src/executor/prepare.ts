@@ -160,7 +160,7 @@ export async function prepareFor(
     fork: turn.fork,
     resumesCall: turn.resumesCall,
     sessionRules: turn.sessionRules,
-    watchesCalls: turn.watchesCalls,
+    deadCalls: turn.deadCalls,
   });
   const plain = withFolder(options.environment(provider.name, command.env), cli.extraFolder);
   const [env, unsaved, ofJob] = await Promise.all([
@@ -191,7 +191,10 @@ export async function prepareFor(
     maxTextBytes: limits.maxResultBytes,
     shape,
     staysOpen: stays,
-    holdsStdin: stays || (provider.control !== undefined && request.background !== 'wait'),
+    // Its control has to answer for a call that is over.
+    holdsStdin:
+      stays ||
+      (provider.control !== undefined && (request.background !== 'wait' || turn.deadCalls.length > 0)),
     controlContext: {
       ...{ promptId, known: turn.known, resumesCall: turn.resumesCall, sessionRules: turn.sessionRules },
     },

@@ -23,7 +23,7 @@ import type { FoundSession, KnownSessions } from './known-sessions.ts';
 export interface TurnOptions {
   readonly sessions: Pick<KnownSessions, 'find' | 'total'>;
   readonly sessionRecords: Pick<SessionRecords, 'read'>;
-  readonly approvals: Pick<RunningApprovals, 'ofJob' | 'unanswered'>;
+  readonly approvals: Pick<RunningApprovals, 'ofJob' | 'unanswered' | 'openIn'>;
   /** Events of a job with seq > after, in order, at most `limit`. */
   readonly readEvents: ReadEvents;
   /**
@@ -51,6 +51,8 @@ export interface Background {
   readonly hasPlan: boolean;
   /** Of the session; they were over before the CLI had an answer. */
   readonly over: readonly ApprovalRecord[];
+  /** Of the session that this one is a copy of: their calls are for that one. */
+  readonly ofParent: readonly ApprovalRecord[];
 }
 
 /** @throws AppError session.not_found, provider.unsupported_option, redis.unavailable */
@@ -70,11 +72,14 @@ export async function backgroundOf(
     asks && attempt > 1 ? options.approvals.ofJob(jobId) : [],
     asks && sessionId !== null ? options.approvals.unanswered(sessionId) : [],
   ]);
+  const parent = record?.nativeSessionId === null ? record.fork?.sessionId : undefined;
+  const ofParent = asks && parent !== undefined ? await waitingCallsOf(parent, options.approvals) : [];
   const approvals = ofJob.filter(isOpen);
   const open = new Set(approvals.map(idOf));
   const known = {
     ...{ rules: record?.rules ?? [], earlier, approvals },
     over: over.filter(({ id }) => !open.has(id)),
+    ofParent,
     hasPlan: ofJob.some(({ kind, status, used }) => kind === 'plan' && status === 'allowed' && used),
   };
   if (request.sessionId === null || found !== null) return { ...known, session: found, fork: false };
@@ -87,6 +92,15 @@ export async function backgroundOf(
   if (nativeSessionId === null) return { ...known, session: null, fork };
   const tokens = await options.sessions.total(provider.name, nativeSessionId);
   return { ...known, session: { nativeSessionId, tokens }, fork };
+}
+
+/** Calls that wait in a session, for a person or as over. */
+async function waitingCallsOf(
+  sessionId: string,
+  approvals: TurnOptions['approvals'],
+): Promise<readonly ApprovalRecord[]> {
+  const [over, open] = await Promise.all([approvals.unanswered(sessionId), approvals.openIn(sessionId)]);
+  return [...over, ...open].filter(({ waits }) => waits === 'deferred');
 }
 
 const isOpen = ({ status, used }: ApprovalRecord): boolean =>
@@ -112,7 +126,7 @@ export function whatIsLeft(
 
 /** What an execution asks, and in which session of the CLI. */
 export interface Turn
-  extends Required<Pick<CommandContext, 'fork' | 'resumesCall' | 'sessionRules' | 'watchesCalls'>> {
+  extends Required<Pick<CommandContext, 'fork' | 'resumesCall' | 'sessionRules' | 'deadCalls'>> {
   readonly request: ResolvedPrompt;
   readonly promptId: string;
   /** Null: a new one. */
@@ -139,16 +153,16 @@ export async function turnOf(
   options: TurnOptions,
 ): Promise<Turn> {
   const { claim, provider, background } = found;
-  const { session, earlier, approvals, over } = background;
+  const { session, earlier, approvals, over, ofParent } = background;
   const { continues, continuePrompt = CONTINUE } = request;
   const decided = approvals.filter(({ status }) => status !== 'pending');
   const allowed = (rule: string): boolean =>
     found.grants.every(({ tools }) => tools === null || covers(tools, rule));
   const common = {
     sessionRules: background.rules.filter(allowed),
-    watchesCalls: over.length > 0,
+    deadCalls: [...over, ...ofParent].map(({ callId, tool }) => ({ callId, tool })),
     known: [...approvals.map(knownCall), ...over.map((one) => ({ ...knownCall(one), over: true }))],
-    approvals: { open: approvals.map(idOf), reported: decided.map(idOf), deferred: [] },
+    approvals: { open: approvals.map(idOf), reported: decided.map(idOf), deferred: [], over: over.map(idOf) },
   };
   const asAsked: Turn = {
     ...common,
@@ -180,7 +194,12 @@ export async function turnOf(
     session: isOwn ? { nativeSessionId, tokens } : session,
     fork: background.fork && !isOwn,
     resumesCall,
-    approvals: { open: approvals.map(idOf), reported: resumesCall ? [] : decided.map(idOf), deferred },
+    approvals: {
+      open: approvals.map(idOf),
+      reported: resumesCall ? [] : decided.map(idOf),
+      deferred,
+      over: over.map(idOf),
+    },
   };
 }
 

@@ -80,8 +80,17 @@ export interface CommandContext {
   readonly resumesCall?: boolean;
   /** Rules that a person has given for the session (`allowedTools`). Left out: none. */
   readonly sessionRules?: readonly string[];
-  /** Whether its `Control` must see every call, even when the job does not ask. Left out: no. */
-  readonly watchesCalls?: boolean;
+  /**
+   * Calls that wait in the session although nothing may run them any longer. They must not run,
+   * also where this request would allow them. Left out: none.
+   */
+  readonly deadCalls?: readonly DeadCall[];
+}
+
+export interface DeadCall {
+  /** The CLI's own id of the call. */
+  readonly callId: string;
+  readonly tool: string;
 }
 
 /** A file or folder of the server, or of a CLI, with secrets in it. */

@@ -63,6 +63,8 @@ export interface RunningApprovals {
   ofJob(jobId: string): Promise<readonly ApprovalRecord[]>;
   /** Approvals of a session that were over before its CLI had an answer. */
   unanswered(sessionId: string): Promise<readonly ApprovalRecord[]>;
+  /** The pending approvals of a session. */
+  openIn(sessionId: string): Promise<readonly ApprovalRecord[]>;
   /**
    * From now on it waits without a process.
    * @param callId of the call that waits in the session of the CLI: the model may have made it

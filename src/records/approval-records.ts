@@ -145,6 +145,10 @@ export function createApprovalRecords(
       return readAll(await redis.smembers(names.unanswered(sessionId)).catch(none));
     },
 
+    async openIn(sessionId) {
+      return readAll(await redis.smembers(names.sessionAsks(sessionId)).catch(none));
+    },
+
     async park(id, waits, callId) {
       await scripts.run('approval-park', { id, waits, callId: callId ?? null });
     },

@@ -21,6 +21,8 @@ export interface Names {
   approvals(jobId: string): string;
   /** Set of approvals that were over before the CLI of a session had an answer. */
   unanswered(sessionId: string): string;
+  /** Set of a session's pending approvals. */
+  sessionAsks(sessionId: string): string;
   /** Hash of the messages into the running turn of a job. */
   messages(jobId: string): string;
   /** Channel of doorbells with the last event number of a job. */
@@ -74,6 +76,7 @@ export function createNames(settings: ChannelSettings): Names {
     approval: (id) => `${prefix}:approval:${id}`,
     approvals: (jobId) => `${prefix}:approvals:${jobId}`,
     unanswered: (sessionId) => `${prefix}:unanswered:${sessionId}`,
+    sessionAsks: (sessionId) => `${prefix}:session:${sessionId}:asks`,
     messages: (jobId) => `${prefix}:messages:${jobId}`,
     live: (id) => `${prefix}:live:${id}`,
     session: (id) => `${prefix}:session:${id}`,

@@ -407,23 +407,24 @@ describe.concurrent('what claude asks by itself', () => {
   });
 
   it.each([
-    ['a question', call('AskUserQuestion', QUESTION)],
-    ['a call', `${touch('x')} ${touch('x')}`],
-  ])('and was cancelled (%s) is denied before the next task of the session', async (_, prompt) => {
+    ['a question', call('AskUserQuestion', QUESTION), 'default', true],
+    ['a call', `${touch('x')} ${touch('x')}`, 'default', false],
+    ['a call that the next task could make', `${touch('x')} ${touch('x')}`, 'acceptEdits', false],
+    ['a call that nothing else stops', `${touch('x')} ${touch('x')}`, 'fullAccess', false],
+    ['the same in a trusted folder', `${touch('x')} ${touch('x')}`, 'fullAccess', true],
+  ] as const)('and was cancelled (%s) is denied before the next task', async (_, prompt, mode, trusted) => {
     await using place = await setup();
-    const { nativeSessionId, ask } = await putOff(place, prompt);
-    const next = place.start(`${touch('x')} [[reply: The next task.]]`, {
-      request: { onPermissionDenied: 'report' },
-      context: { nativeSessionId, known: [knownAs(ask, 'A1', true)], watchesCalls: true },
+    const trust = { trustedWorkspace: trusted };
+    const { nativeSessionId, ask } = await putOff(place, prompt, { context: trust });
+    const deadCalls = [{ callId: ask.callId, tool: ask.tool }];
+    const next = place.start('[[reply: The next task.]]', {
+      request: { onPermissionDenied: 'report', permissionMode: mode },
+      context: { nativeSessionId, known: [knownAs(ask, 'A1', true)], deadCalls, ...trust },
+      denial: 'It is over.',
     });
-    const over = await next.ask();
-    expect(over).toMatchObject({ callId: ask.callId, approvalId: 'A1' });
-    next.deny(over, 'It is over.');
     const { verdict } = await next.end();
-    expect(outputs(next).join()).toContain('It is over.');
-    // The job itself asks no person: the CLI's rules decide its own call.
+    expect(outputs(next).join()).toMatch(/The approval of this call is over\.|It is over\./);
     expect(verdict).toMatchObject({ text: 'The next task.', error: null });
-    expect(verdict.permissionDenials).toContainEqual(expect.objectContaining({ tool: 'Bash' }));
     expect(place.made('x')).toBe(false);
   });
 });

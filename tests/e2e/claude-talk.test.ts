@@ -218,18 +218,29 @@ describe('an approval of claude', () => {
     expect(made('x6')).toBe(true);
   });
 
-  it('is over with its job, and the next turn of the session begins without the call', async () => {
-    use(parked);
-    const job = await client.create({ ...ASK, prompt: `${touch('x7')} ${touch('x7')}` });
-    const approval = await pending(job.id);
-    await becomes(job.id, 'waiting');
-    await client.cancel(job.id);
-    expect(await finished(job)).toMatchObject({ status: 'cancelled' });
-    expect(await client.approvals.get(approval.id)).toMatchObject({ status: 'cancelled' });
-    const next = await client.create({ sessionId: job.sessionId, prompt: 'Next. [[reply: The next one.]]' });
-    expect(await finished(next)).toMatchObject({ status: 'succeeded', outcome: { text: 'The next one.' } });
-    expect(made('x7')).toBe(false);
-  });
+  it.each([
+    ['', {}],
+    [', with a turn that waits for its background work, too', { background: 'wait' }],
+  ] as const)(
+    'is over with its job, and the next turn of the session begins without the call%s',
+    async (_, options) => {
+      use(parked);
+      const job = await client.create({ ...ASK, prompt: `${touch('x7')} ${touch('x7')}` });
+      const approval = await pending(job.id);
+      await becomes(job.id, 'waiting');
+      await client.cancel(job.id);
+      expect(await finished(job)).toMatchObject({ status: 'cancelled' });
+      expect(await client.approvals.get(approval.id)).toMatchObject({ status: 'cancelled' });
+      const next = await client.create({
+        ...options,
+        permissionMode: 'acceptEdits',
+        sessionId: job.sessionId,
+        prompt: 'Next. [[reply: The next one.]]',
+      });
+      expect(await finished(next)).toMatchObject({ status: 'succeeded', outcome: { text: 'The next one.' } });
+      expect(made('x7')).toBe(false);
+    },
+  );
 
   it('that gets no answer ends the job', async () => {
     use(parked);
@@ -330,6 +341,22 @@ describe('a chat with claude', () => {
     const next = await client.sessions.message(session.id, { prompt: 'And now? [[reply: I am here.]]' });
     expect(await finished(next)).toMatchObject({ status: 'succeeded', outcome: { text: 'I am here.' } });
     expect(model.requests.at(-1)?.userTexts.join()).toContain('[[slow: 600 tokens 100ms]]');
+  });
+
+  it('leaves a call that waits to the session it is copied from', async () => {
+    use(parked);
+    const session = await client.sessions.create({ ...ASK, prompt: `${touch('x9')} ${touch('x9')}` });
+    const job = await firstTurn(session.id);
+    const approval = await pending(job.id);
+    await becomes(job.id, 'waiting');
+    const fork = await client.sessions.fork(session.id);
+    const free = { sessionId: fork.id, permissionMode: 'acceptEdits' } as const;
+    const copied = await client.create({ ...free, prompt: 'Go on. [[reply: Without it.]]' });
+    expect(await finished(copied)).toMatchObject({ status: 'succeeded', outcome: { text: 'Without it.' } });
+    expect([made('x9'), await status(job.id)]).toEqual([false, 'waiting']);
+    await client.approvals.decide(approval.id, { decision: 'allow' });
+    expect(await finished(job)).toMatchObject({ status: 'succeeded' });
+    expect(made('x9')).toBe(true);
   });
 
   it('goes on as a copy, and stays as it was', async () => {

@@ -89,6 +89,10 @@ export function createFakeApprovals(): FakeApprovals {
           (one) => one.sessionId === sessionId && one.waits === 'deferred' && !one.used,
         );
       },
+      async openIn(sessionId) {
+        await enter('openIn');
+        return [...all.values()].filter((one) => one.sessionId === sessionId && one.status === 'pending');
+      },
       async park(id, waits, callId) {
         await enter(`park ${waits}`);
         change(id, { waits, ...(callId !== undefined && { callId }) });

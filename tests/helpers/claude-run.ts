@@ -16,6 +16,8 @@ export interface ClaudeRunOptions {
   readonly home: ClaudeHome;
   readonly request?: Partial<ResolvedPrompt>;
   readonly context?: Partial<CommandContext> & Partial<ControlContext>;
+  /** Each ask gets this denial at once. Left out: `ask` returns them. */
+  readonly denial?: string;
   /** Further arguments, as in the settings. */
   readonly args?: readonly string[];
 }
@@ -50,6 +52,7 @@ export function runByProvider({
   request: changed = {},
   context = {},
   args = [],
+  denial,
 }: ClaudeRunOptions): RunByProvider {
   const provider = createClaudeProvider(
     builtInOptions({ args: [...args], runningAsRoot: true, sandboxMarker: true }),
@@ -81,7 +84,10 @@ export function runByProvider({
     onLine(line) {
       const step = control.line(line);
       if (step.write !== '') talk.write(step.write);
-      asks.push(...step.asks);
+      if (denial === undefined) asks.push(...step.asks);
+      else
+        for (const { callId } of step.asks)
+          talk.write(control.decide(callId, { decision: 'deny', message: denial }));
       taken.push(...step.taken);
       withdrawn.push(...step.withdrawn);
       if (step.problem !== null) problem = `${step.problem.code}: ${step.problem.message}`;

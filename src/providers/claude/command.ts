@@ -6,7 +6,7 @@ import type { BuiltInSettings } from '../../protocol/provider-settings.ts';
 import { closed, MODEL_PATTERN } from '../../protocol/schema.ts';
 import { asPlainText, checkedSessionId, type Unsupported } from '../built-in.ts';
 import { withoutDialect } from '../output-schema.ts';
-import type { Command, CommandContext, PrivatePath } from '../provider.ts';
+import type { Command, CommandContext, DeadCall, PrivatePath } from '../provider.ts';
 
 /**
  * Arguments of every run. The prompt comes as a JSON message, so that a process can start before
@@ -64,7 +64,8 @@ export function claudeCommand(
   options: ClaudeCommandOptions,
 ): Command {
   // Also where nothing is asked: without it, a resumed question makes the CLI refuse each turn.
-  const watches = request.onPermissionDenied === 'ask' || context.watchesCalls === true;
+  const { deadCalls = [] } = context;
+  const watches = request.onPermissionDenied === 'ask' || deadCalls.length > 0;
   const args = [
     ...BASE_ARGS,
     ...(watches ? ['--permission-prompt-tool=stdio'] : []),
@@ -75,9 +76,10 @@ export function claudeCommand(
     ...(options.modes[request.permissionMode] ?? [PERMISSION_ARGS[request.permissionMode]]),
     ...flag('--model', request.model),
     ...flag('--effort', request.effort),
-    ...[...request.allowedTools, ...(context.sessionRules ?? [])].map((tool) => `--allowedTools=${tool}`),
+    ...[...request.allowedTools, ...rulesAtStart(context)].map((tool) => `--allowedTools=${tool}`),
     ...request.disallowedTools.map((tool) => `--disallowedTools=${tool}`),
     ...(context.privatePaths ?? []).flatMap(denial),
+    ...deadCallArgs(deadCalls, options.args),
     ...snapshotArgs(request.appendSystemPrompt, context.nativeSessionId),
     ...flag('--max-turns', request.maxTurns),
     ...flag('--max-budget-usd', request.maxCostUsd === null ? null : plainDecimal(request.maxCostUsd)),
@@ -104,6 +106,36 @@ const denial = ({ real, written }: PrivatePath): readonly string[] =>
     .filter((path) => path.startsWith('/'))
     .map((path) => path.replace(/[\\*?[\]!#(), ]/g, '\\$&'))
     .flatMap((path) => ['Read', 'Edit'].map((tool) => `--disallowedTools=${tool}(/${path})`));
+
+/** A rule must not decide about the call that waits: a person has. The control gives them later. */
+const rulesAtStart = ({ resumesCall, sessionRules = [] }: CommandContext): readonly string[] =>
+  resumesCall === true ? [] : sessionRules;
+
+const CALL_ID = /^[\w-]{1,128}$/;
+const OVER = 'The approval of this call is over. Do not make it again.';
+
+/**
+ * A resumed process runs a call that waits in its session before it has read which hooks we have
+ * (seen with `--setting-sources=user`), so a mode or a rule of this request could allow it. A hook
+ * of the settings is there from the start. Where those are the operator's, the tool is denied.
+ */
+function deadCallArgs(calls: readonly DeadCall[], args: readonly string[]): readonly string[] {
+  if (calls.length === 0) return [];
+  const hasSettings = args.some((arg) => arg === '--settings' || arg.startsWith('--settings='));
+  if (hasSettings || !calls.every(({ callId }) => CALL_ID.test(callId)))
+    return calls.map(({ tool }) => `--disallowedTools=${tool}`);
+  const answer = JSON.stringify({
+    hookSpecificOutput: {
+      hookEventName: 'PreToolUse',
+      permissionDecision: 'deny',
+      permissionDecisionReason: OVER,
+    },
+  });
+  const ids = calls.map(({ callId }) => `*${callId}*`).join('|');
+  const command = `case "$(cat)" in ${ids}) printf %s '${answer}';; esac`;
+  const hooks = { PreToolUse: [{ matcher: '*', hooks: [{ type: 'command', command, timeout: 60 }] }] };
+  return [`--settings=${JSON.stringify({ hooks })}`];
+}
 
 const flag = (name: string, value: string | number | null): readonly string[] =>
   value === null ? [] : [`${name}=${value}`];

@@ -43,6 +43,8 @@ export function createClaudeControl(request: ResolvedPrompt, context: ControlCon
   const answered = new Map<string, Decision>();
   /** Messages that the CLI has not taken yet. */
   const queued = new Set<string>();
+  /** Rules of the session that the process was not started with. */
+  let laterRules = context.resumesCall === true ? (context.sessionRules ?? []) : [];
   let turn: 'runs' | 'deferred' | 'interrupted' | 'over' = 'runs';
   /** Whether the CLI has begun to work, before it was greeted: on the call that it resumes. */
   let hasBegun = false;
@@ -133,7 +135,9 @@ export function createClaudeControl(request: ResolvedPrompt, context: ControlCon
     return found;
   }
 
-  function decideOne(requestId: string, { call, approvalId }: Waiting, decision: Decision): string {
+  function decideOne(requestId: string, { call, approvalId }: Waiting, decided: Decision): string {
+    const decision = withRules(decided, laterRules);
+    if (decision.decision === 'allow') laterRules = [];
     known = known.filter((one) => one.approvalId !== approvalId);
     if (call.by === 'permission') return answer(requestId, permissionAnswer(call, decision));
     if (decision.decision === 'deny') return answer(requestId, hookAnswer('deny', decision.message));
@@ -223,6 +227,11 @@ function hookAnswer(
     hookSpecificOutput: { hookEventName: 'PreToolUse', permissionDecision, ...reason, updatedInput },
   };
 }
+
+const withRules = (decision: Decision, rules: readonly string[]): Decision =>
+  decision.decision === 'deny' || rules.length === 0
+    ? decision
+    : { ...decision, rules: [...new Set([...rules, ...decision.rules])] };
 
 const deny = (requestId: string, { by }: ToolCall, message: string): string =>
   answer(requestId, by === 'hook' ? hookAnswer('deny', message) : denial(message));

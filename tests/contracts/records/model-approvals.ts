@@ -174,6 +174,11 @@ export function createModelApprovals(host: {
           .filter((one) => one.unanswered && one.approval.sessionId === sessionId)
           .sort(byId)
           .map(recordOf),
+      openIn: async (sessionId) =>
+        [...all.values()]
+          .filter((one) => one.approval.status === 'pending' && one.approval.sessionId === sessionId)
+          .sort(byId)
+          .map(recordOf),
       async park(id, waits) {
         const one = all.get(id);
         if (one !== undefined) one.waits = waits;

@@ -338,7 +338,11 @@ describe('an interrupt', () => {
   });
 
   it.each([
-    ['that cannot be spoken with', { background: 'wait' as const }, { hang: true as const }],
+    [
+      'that cannot be spoken with',
+      { background: 'wait', onPermissionDenied: 'report' } as const,
+      { hang: true as const },
+    ],
     ['that does not react within the grace', {}, { stop: true as const }],
   ])('stops the process of a CLI %s', async (_what, request, step) => {
     const { bench, rpc, executor, ask } = await open({ killGraceMs: 100 });

@@ -123,7 +123,30 @@ describe('the claude command line', () => {
     expect(JSON.parse(asks.opening ?? '').request.hooks).toEqual({
       PreToolUse: [{ matcher: '*', hookCallbackIds: ['call'], timeout: 604_800 }],
     });
-    expect(command({}, { watchesCalls: true })).toEqual(asks);
+  });
+
+  it('lets no call run that waits in the session although its approval is over', () => {
+    const deadCalls = [
+      { callId: 'toolu_1', tool: 'Bash' },
+      { callId: 'toolu_2', tool: 'Write' },
+    ];
+    const { args, opening } = command({}, { deadCalls });
+    expect(JSON.parse(opening ?? '').request.hooks).toBeDefined();
+    const settings = args.find((arg) => arg.startsWith('--settings=')) ?? '';
+    const [{ hooks }] = JSON.parse(settings.slice('--settings='.length)).hooks.PreToolUse;
+    expect(hooks[0].command).toContain('*toolu_1*|*toolu_2*) printf %s');
+    expect(hooks[0].command).toContain('"permissionDecision":"deny"');
+  });
+
+  it("denies the whole tool of such a call where the settings are the operator's, or its id is odd", () => {
+    const withSettings = createClaudeProvider(builtInOptions({ args: ['--settings=/etc/x.json'] }));
+    const denied = (callId: string, by = provider) =>
+      by.command(resolvedPrompt(), {
+        ...{ nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' },
+        deadCalls: [{ callId, tool: 'Bash' }],
+      }).args;
+    expect(denied('toolu_1', withSettings)).toContain('--disallowedTools=Bash');
+    expect(denied("'; reboot")).toContain('--disallowedTools=Bash');
   });
 
   it('goes on with a call that waits without any message', () => {

@@ -49,6 +49,19 @@ describe('the control of claude', () => {
     expect([answers(step.write), step.asks]).toEqual([[success('r', {})], []]);
   });
 
+  it('gives the rules of the session after the call that waited: they do not decide about it', () => {
+    const one = control({}, { known: [known], resumesCall: true, sessionRules: ['Bash(ls *)'] });
+    one.line(permission('r', 'old', known.input));
+    const written = one.decide('old', { decision: 'allow', input: known.input, rules: [] });
+    expect(answers(written)[0].response).toMatchObject({
+      behavior: 'allow',
+      updatedPermissions: [{ type: 'addRules', rules: [{ toolName: 'Bash', ruleContent: 'ls *' }] }],
+    });
+    one.line(permission('s', 'new'));
+    const next = one.decide('new', { decision: 'allow', input: {}, rules: [] });
+    expect(answers(next)[0].response).not.toHaveProperty('updatedPermissions');
+  });
+
   it('answers requests that it does not know', () => {
     const one = control();
     for (const request of [{ subtype: 'elicitation' }, { subtype: 7 }, {}]) {
