@@ -309,14 +309,20 @@ describe.concurrent('an approval of claude', () => {
     await run.kill();
     const nativeSessionId = /"session_id":"([^"]+)"/.exec(run.lines.join())?.[1] ?? '';
     const known = [knownAs(ask, 'A1')];
-    const later = place.start('', { context: { nativeSessionId, known, resumesCall: true } });
-    expect(await later.over()).toMatch(/^execution\.lost: /);
     const next = place.start(`Allowed. ${touch('x')} [[reply: Done.]]`, {
       context: { nativeSessionId, known },
     });
     next.allow(await next.ask());
     expect((await next.end()).verdict.text).toBe('Done.');
     expect(place.made('x')).toBe(true);
+  });
+
+  it('is reported as lost when the session has no call that waits', async () => {
+    await using place = await setup();
+    const { nativeSessionId } = await place.start('[[reply: Done.]]').end();
+    const known = [{ approvalId: 'A1', callId: 'toolu_1', tool: 'Bash', input: { command: 'ls' } }];
+    const later = place.start('', { context: { nativeSessionId, known, resumesCall: true } });
+    expect(await later.over()).toMatch(/^execution\.lost: /);
   });
 
   it('survives a process that is killed once the call is put off', async () => {
