@@ -78,7 +78,11 @@ describe('SIGTERM', () => {
         .split('\n')
         .slice(0, -1)
         .map((line) => JSON.parse(line));
-    expect(logged()).toContainEqual(expect.objectContaining({ running: 1, jobs: [id] }));
+    // It gives back what it was given first.
+    await eventually(
+      () => logged().some(({ running, jobs }) => running === 1 && jobs.join() === id),
+      PATIENCE,
+    );
     clis.open('gate');
     expect(await stopped).toEqual(CLEAN);
     expect(logged().filter(({ msg }) => msg === 'job ended')).toEqual([
