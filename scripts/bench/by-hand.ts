@@ -1,10 +1,10 @@
 /** The command line's side of each comparison: the same claude, started without Bullpen. */
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { claudeCommand } from '../../src/providers/claude/command.ts';
 import { CLAUDE_ENV_NAMES } from '../../src/providers/claude/provider.ts';
 import { buildEnvironment } from '../../src/providers/environment.ts';
+import { resolvedPrompt } from '../offline-model/resolved-prompt.ts';
 import { startProgram } from './program.ts';
 import type { Setting } from './setting.ts';
 
@@ -54,7 +54,11 @@ export function startByHand(setting: Setting): ByHand {
   function commandFor(prompt: string) {
     const context = { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' };
     const options = { args: [], modes: {}, maxRetries: null, allowRootFullAccess: false };
-    const { env: set, ...command } = claudeCommand(plainRequest(prompt, cwd), context, options);
+    const { env: set, ...command } = claudeCommand(
+      resolvedPrompt({ prompt: prompt, cwd: cwd }),
+      context,
+      options,
+    );
     const env = buildEnvironment({ source: setting.env, names: CLAUDE_ENV_NAMES, set });
     return { ...command, binary, cwd, env };
   }
@@ -115,32 +119,3 @@ function checkAnswer(output: string, expected: string): void {
   const result = typeof last === 'object' && last !== null && 'result' in last ? last.result : null;
   if (result !== expected) throw new Error(`claude did not answer as expected: ${JSON.stringify(last)}`);
 }
-
-/** A job with nothing but its prompt. */
-const plainRequest = (prompt: string, cwd: string): ResolvedPrompt => ({
-  prompt,
-  provider: 'claude',
-  model: null,
-  effort: null,
-  cwd,
-  sessionId: null,
-  permissionMode: 'default',
-  allowedTools: [],
-  disallowedTools: [],
-  onPermissionDenied: 'report',
-  appendSystemPrompt: null,
-  outputSchema: null,
-  maxTurns: null,
-  maxCostUsd: null,
-  providerOptions: {},
-  limits: {},
-  timeoutMs: 60_000,
-  idleTimeoutMs: 60_000,
-  ttlMs: null,
-  priority: 0,
-  delayMs: 0,
-  maxAttempts: 1,
-  concurrencyKey: null,
-  tags: [],
-  metadata: {},
-});

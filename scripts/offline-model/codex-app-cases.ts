@@ -10,6 +10,7 @@ import { createCodexProvider } from '../../src/providers/codex/provider.ts';
 import type { KnownCall } from '../../src/providers/control.ts';
 import { DEADLINE_MS, type Person, type RanTurn, runAppServerTurn } from './codex-app-turn.ts';
 import { codexOfflineArgs } from './codex-cases.ts';
+import { resolvedPrompt } from './resolved-prompt.ts';
 import { type CliHome, makeCliHome } from './run-cli.ts';
 import { type OfflineModel, startOfflineModel } from './server.ts';
 
@@ -116,35 +117,15 @@ export interface RanCodexAppCase extends RanTurn {
   readonly baseUrl: string;
 }
 
-/** A prompt with no options, as the settings resolve it. */
-const request = (changed: Partial<ResolvedPrompt>): ResolvedPrompt => ({
-  prompt: 'Hello',
-  provider: 'codex',
-  model: 'offline-model',
-  effort: null,
-  cwd: '/workspace',
-  sessionId: null,
-  permissionMode: 'default',
-  allowedTools: [],
-  disallowedTools: [],
-  onPermissionDenied: 'report',
-  appendSystemPrompt: null,
-  outputSchema: null,
-  maxTurns: null,
-  maxCostUsd: null,
-  providerOptions: {},
-  limits: {},
-  timeoutMs: DEADLINE_MS,
-  idleTimeoutMs: DEADLINE_MS,
-  ttlMs: null,
-  priority: 0,
-  delayMs: 0,
-  maxAttempts: 1,
-  concurrencyKey: null,
-  tags: [],
-  metadata: {},
-  ...changed,
-});
+const request = (changed: Partial<ResolvedPrompt>): ResolvedPrompt =>
+  resolvedPrompt({
+    prompt: 'Hello',
+    provider: 'codex',
+    model: 'offline-model',
+    timeoutMs: DEADLINE_MS,
+    idleTimeoutMs: DEADLINE_MS,
+    ...changed,
+  });
 
 /** A model, a home, and turns in it. */
 export interface AppServerLab extends AsyncDisposable {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,16 +47,16 @@ export async function makeClaudeHome(): Promise<ClaudeHome> {
   return { home, workspace, [Symbol.asyncDispose]: remove };
 }
 
-/**
- * Runs `claude -p` with streamed JSON to its end. A run that outlives 25 s is killed with its
- * process group and rejects.
- */
-export async function runClaude(options: ClaudeOptions): Promise<ClaudeRun> {
-  const { home, workspace } = options.home;
-  const { prompt, promptId } = options;
-  const args = ['-p', '--output-format', 'stream-json', '--verbose', '--include-partial-messages'];
-  if (promptId !== undefined) args.push('--input-format', 'stream-json');
-  const child = spawn(CLAUDE, [...args, ...(options.args ?? [])], {
+/** Starts the real claude in a process group of its own, with the offline model. */
+export function spawnClaude({
+  home: { home, workspace },
+  baseUrl,
+  args,
+  env,
+}: Pick<ClaudeOptions, 'home' | 'baseUrl' | 'env'> & {
+  readonly args: readonly string[];
+}): ChildProcessWithoutNullStreams {
+  return spawn(CLAUDE, [...args], {
     cwd: workspace,
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -64,14 +64,25 @@ export async function runClaude(options: ClaudeOptions): Promise<ClaudeRun> {
       PATH: process.env['PATH'],
       HOME: home,
       CLAUDE_CONFIG_DIR: join(home, '.claude'),
-      ANTHROPIC_BASE_URL: options.baseUrl,
+      ANTHROPIC_BASE_URL: baseUrl,
       ANTHROPIC_API_KEY: 'offline',
       CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
       DISABLE_TELEMETRY: '1',
       DISABLE_AUTOUPDATER: '1',
-      ...options.env,
+      ...env,
     },
   });
+}
+
+/**
+ * Runs `claude -p` with streamed JSON to its end. A run that outlives 25 s is killed with its
+ * process group and rejects.
+ */
+export async function runClaude(options: ClaudeOptions): Promise<ClaudeRun> {
+  const { prompt, promptId } = options;
+  const args = ['-p', '--output-format', 'stream-json', '--verbose', '--include-partial-messages'];
+  if (promptId !== undefined) args.push('--input-format', 'stream-json');
+  const child = spawnClaude({ ...options, args: [...args, ...(options.args ?? [])] });
   const exited = Promise.withResolvers<Pick<ClaudeRun, 'code' | 'signal'>>();
   child.once('error', exited.reject);
   child.once('close', (code, signal) => exited.resolve({ code, signal }));

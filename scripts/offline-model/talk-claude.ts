@@ -1,11 +1,7 @@
 /** A conversation with a running claude CLI, for contract tests and recordings. */
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import type { ClaudeHome, ClaudeRun } from './run-claude.ts';
+import { type ClaudeHome, type ClaudeRun, spawnClaude } from './run-claude.ts';
 
-const CLAUDE = fileURLToPath(new URL('../../node_modules/.bin/claude', import.meta.url));
 const DEADLINE_MS = 45_000;
 
 /** A process whose stdin is open. Disposing of it kills its group. */
@@ -30,23 +26,7 @@ export function talkToClaude(options: {
   readonly env?: Readonly<Record<string, string>>;
   onLine?(line: string): void;
 }): ClaudeTalk {
-  const { home, workspace } = options.home;
-  const child = spawn(CLAUDE, [...options.args], {
-    cwd: workspace,
-    detached: true,
-    stdio: ['pipe', 'pipe', 'pipe'],
-    env: {
-      PATH: process.env['PATH'],
-      HOME: home,
-      CLAUDE_CONFIG_DIR: join(home, '.claude'),
-      ANTHROPIC_BASE_URL: options.baseUrl,
-      ANTHROPIC_API_KEY: 'offline',
-      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
-      DISABLE_TELEMETRY: '1',
-      DISABLE_AUTOUPDATER: '1',
-      ...options.env,
-    },
-  });
+  const child = spawnClaude(options);
   const exited = Promise.withResolvers<ClaudeRun>();
   const lines: string[] = [];
   let stderr = '';

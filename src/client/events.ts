@@ -86,6 +86,26 @@ async function* follow<Event>(
   }
 }
 
+/** The numbered events at a path after `after`, in order, once each. */
+async function* followNumbered<Event extends StoredEvent | SessionStoredEvent>(
+  options: StreamOptions,
+  path: string,
+  { after = 0, kinds, signal }: EventsOptions,
+): AsyncGenerator<Event, void, undefined> {
+  const source: Source<Event> = {
+    path,
+    query: { kinds: kinds === undefined || kinds.length === 0 ? undefined : kinds },
+    parse: parseEvent<Event>,
+    placeOf: ({ seq }) => String(Math.max(seq, last)),
+  };
+  let last = after;
+  for await (const event of follow(options, source, after > 0 ? String(after) : null, signal)) {
+    if (event.seq <= last) continue;
+    last = event.seq;
+    yield event;
+  }
+}
+
 /**
  * Every event of a job after `after`, in order, once each. Ends after job.finished; at once when
  * that came before `after`.
@@ -95,18 +115,10 @@ async function* follow<Event>(
 export async function* followEvents(
   options: StreamOptions,
   jobId: string,
-  { after = 0, kinds, signal }: EventsOptions = {},
+  wanted: EventsOptions = {},
 ): AsyncGenerator<StoredEvent, void, undefined> {
-  const source: Source<StoredEvent> = {
-    path: `/v1/jobs/${encodeURIComponent(jobId)}/events`,
-    query: { kinds: kinds === undefined || kinds.length === 0 ? undefined : kinds },
-    parse: parseEvent<StoredEvent>,
-    placeOf: ({ seq }) => String(Math.max(seq, last)),
-  };
-  let last = after;
-  for await (const event of follow(options, source, after > 0 ? String(after) : null, signal)) {
-    if (event.seq <= last) continue;
-    last = event.seq;
+  const path = `/v1/jobs/${encodeURIComponent(jobId)}/events`;
+  for await (const event of followNumbered<StoredEvent>(options, path, wanted)) {
     yield event;
     if (event.kind === 'job.finished') return;
   }
@@ -116,23 +128,12 @@ export async function* followEvents(
  * Every event of a session after `after`, in order, once each, until the caller stops.
  * @throws the errors of {@link followEvents}
  */
-export async function* followSession(
+export function followSession(
   options: StreamOptions,
   sessionId: string,
-  { after = 0, kinds, signal }: SessionEventsOptions = {},
+  wanted: SessionEventsOptions = {},
 ): AsyncGenerator<SessionStoredEvent, void, undefined> {
-  const source: Source<SessionStoredEvent> = {
-    path: `/v1/sessions/${encodeURIComponent(sessionId)}/events`,
-    query: { kinds: kinds === undefined || kinds.length === 0 ? undefined : kinds },
-    parse: parseEvent<SessionStoredEvent>,
-    placeOf: ({ seq }) => String(Math.max(seq, last)),
-  };
-  let last = after;
-  for await (const event of follow(options, source, after > 0 ? String(after) : null, signal)) {
-    if (event.seq <= last) continue;
-    last = event.seq;
-    yield event;
-  }
+  return followNumbered(options, `/v1/sessions/${encodeURIComponent(sessionId)}/events`, wanted);
 }
 
 /**

@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { runAppServerTurn } from '../../scripts/offline-model/codex-app-turn.ts';
 import { codexOfflineArgs } from '../../scripts/offline-model/codex-cases.ts';
+import { resolvedPrompt } from '../../scripts/offline-model/resolved-prompt.ts';
 import { makeCliHome, runCli } from '../../scripts/offline-model/run-cli.ts';
 import { startOfflineModel } from '../../scripts/offline-model/server.ts';
 import { createCodexProvider } from '../../src/providers/codex/provider.ts';
-import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
 
 const CODEX = fileURLToPath(new URL('./node_modules/.bin/codex', import.meta.url));

@@ -5,6 +5,7 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../scripts/offline-model/resolved-prompt.ts';
 import type { CliHome } from '../../scripts/offline-model/run-cli.ts';
 import { makeGeminiHome, runGemini } from '../../scripts/offline-model/run-gemini.ts';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
@@ -12,7 +13,6 @@ import type { ExecutionEvent } from '../../src/protocol/event.ts';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { createGeminiProvider } from '../../src/providers/gemini/provider.ts';
 import type { Verdict } from '../../src/providers/provider.ts';
-import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
 
 const provider = createGeminiProvider(builtInOptions());

@@ -1,13 +1,13 @@
 import { fileURLToPath } from 'node:url';
 /** The real runner against the offline model, its lines read by the provider. */
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../scripts/offline-model/resolved-prompt.ts';
 import { type CliRun, makeCliHome, runCli } from '../../scripts/offline-model/run-cli.ts';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { ExecutionEvent } from '../../src/protocol/event.ts';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { createAnthropicProvider } from '../../src/providers/anthropic-sdk/provider.ts';
 import type { Progress, Verdict } from '../../src/providers/provider.ts';
-import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
 
 const SDK_RUNNER = {

@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../scripts/offline-model/resolved-prompt.ts';
 import {
   type ClaudeHome,
   type ClaudeRun,
@@ -18,7 +19,6 @@ import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { createClaudeProvider } from '../../src/providers/claude/provider.ts';
 import type { CommandContext, Verdict } from '../../src/providers/provider.ts';
 import { launch } from '../helpers/launcher.ts';
-import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
 
 const provider = createClaudeProvider(builtInOptions({ maxRetries: 0 }));

@@ -1,11 +1,11 @@
 /** The price table says what the real claude says of the models it knows. */
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../scripts/offline-model/resolved-prompt.ts';
 import { makeClaudeHome, runClaude } from '../../scripts/offline-model/run-claude.ts';
 import { startOfflineModel } from '../../scripts/offline-model/server.ts';
 import { createClaudeTranslator } from '../../src/providers/claude/translator.ts';
 import { PRICE_TABLE } from '../../src/usage/price-table.ts';
 import { createPricing } from '../../src/usage/pricing.ts';
-import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 
 const MODELS = Object.keys(PRICE_TABLE).filter((model) => model.startsWith('claude-'));
 const pricing = createPricing({});

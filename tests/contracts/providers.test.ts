@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../scripts/offline-model/resolved-prompt.ts';
 import { ERROR_CODES } from '../../src/errors.ts';
 import type { Exit } from '../../src/protocol/cli.ts';
 import type { ExecutionEvent } from '../../src/protocol/event.ts';
@@ -11,7 +12,6 @@ import { createCustomProvider } from '../../src/providers/custom/provider.ts';
 import { isDeniedName } from '../../src/providers/environment.ts';
 import { createGeminiProvider } from '../../src/providers/gemini/provider.ts';
 import type { Provider } from '../../src/providers/provider.ts';
-import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
 
 const FIXTURES = new URL('../fixtures/providers/', import.meta.url);

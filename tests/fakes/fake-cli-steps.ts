@@ -41,7 +41,7 @@ export type Step =
         readonly during?: readonly Step[];
         /** Needs the permission of the hook, the rules or a person. */
         readonly asks?: true;
-        /** Whether the model makes a call again when it is told to. Default: yes. */
+        /** Whether the model repeats a call when the CLI asks for that. Default: yes. */
         readonly repeats?: false;
       };
     }

@@ -3,11 +3,11 @@
  * values replaced.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { resolvedPrompt } from '../../scripts/offline-model/resolved-prompt.ts';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { createProviders } from '../../src/providers/registry.ts';
 import { random } from '../helpers/random.ts';
-import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { PROVIDER_HOST, providerSettings } from '../unit/providers/settings.ts';
 
 const FIXTURES = new URL('../fixtures/providers/', import.meta.url);

@@ -1,5 +1,6 @@
 /** One run of the real claude by our provider, with the offline model and without a server. */
 import { randomUUID } from 'node:crypto';
+import { resolvedPrompt } from '../../scripts/offline-model/resolved-prompt.ts';
 import type { ClaudeHome, ClaudeRun } from '../../scripts/offline-model/run-claude.ts';
 import { type ClaudeTalk, talkToClaude } from '../../scripts/offline-model/talk-claude.ts';
 import type { Decision } from '../../src/protocol/approval.ts';
@@ -8,7 +9,6 @@ import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { createClaudeProvider } from '../../src/providers/claude/provider.ts';
 import type { Ask, ControlContext } from '../../src/providers/control.ts';
 import type { CommandContext, Translator, Verdict } from '../../src/providers/provider.ts';
-import { resolvedPrompt } from '../unit/providers/resolved-prompt.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
 
 export interface ClaudeRunOptions {

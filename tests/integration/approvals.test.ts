@@ -74,7 +74,7 @@ describe('an approval', () => {
     ]);
   });
 
-  it('is decided once, whoever asks at the same moment', SLOW, async () => {
+  it('has one decision when several people decide at the same moment', SLOW, async () => {
     const { client } = await setUp(HOLDS);
     const job = await ask(client, [push('git push')]);
     const { id } = await one(client, job.id);

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { scoreOf } from '../../../src/records/record-codec.ts';
-import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 import type { Bench } from './bench.ts';
 import { CANCELLED, CREATED_AT, create, EARLY, finishOf, openNode, running, submitted } from './samples.ts';
 

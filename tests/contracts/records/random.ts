@@ -1,4 +1,6 @@
 /** Random sequences of steps for the records and their model. A seed gives the same one always. */
+
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import type { ErrorCode } from '../../../src/errors.ts';
 import type { Decision } from '../../../src/protocol/approval.ts';
 import type { Approvals, RunningApprovals, SteerMessages } from '../../../src/records/approval-ports.ts';
@@ -7,7 +9,6 @@ import type { Claim, Claims, JobRecords, NewJob, TimedEvent } from '../../../src
 import { scoreOf } from '../../../src/records/record-codec.ts';
 import type { Upkeep } from '../../../src/records/upkeep-ports.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
-import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 import {
   begun,
   CANCELLED,

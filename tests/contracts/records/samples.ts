@@ -1,10 +1,10 @@
 import { ulid } from 'ulid';
 import { expect } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { type ErrorCode, wireError } from '../../../src/errors.ts';
 import { jobOutcome, type Outcome } from '../../../src/protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import type { Claim, Finish, NewJob, TimedEvent } from '../../../src/records/ports.ts';
-import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 import type { Bench } from './bench.ts';
 
 /** Any moment; the records only compare it. */

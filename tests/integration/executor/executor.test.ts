@@ -1,5 +1,6 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { AppError } from '../../../src/errors.ts';
 import type { Launch } from '../../../src/processes/launch.ts';
 import { type Outcome, sumOfUsage } from '../../../src/protocol/outcome.ts';
@@ -7,7 +8,6 @@ import type { Finish } from '../../../src/records/ports.ts';
 import { encode, RAW_FORMAT, RAW_ID } from '../../../src/rpc/raw-requests.ts';
 import { LOST, newJob, succeeded, UNAVAILABLE } from '../../contracts/records/samples.ts';
 import { launch as launchByLauncher } from '../../helpers/launcher.ts';
-import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 import { createLatch, executorBench, KNOWN_SESSION } from './bench.ts';
 
 const away = (): Promise<never> => Promise.reject(new AppError('redis.unavailable', 'away'));

@@ -3,6 +3,7 @@
  * BullMQ.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { ADMIN_PRINCIPAL, type Principal } from '../../../src/auth/principal.ts';
 import { AppError } from '../../../src/errors.ts';
 import type { Batches, ManyJobs } from '../../../src/http/ports.ts';
@@ -19,7 +20,6 @@ import { readBatches, toJobCopy } from '../../../src/store/copy-source.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { type TestRecords, useTestRecords } from '../../helpers/redis-records.ts';
-import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 import { PROVIDER_HOST, providerSettings } from '../../unit/providers/settings.ts';
 import { testStore } from '../store/test-store.ts';
 

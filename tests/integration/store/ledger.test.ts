@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { wireError } from '../../../src/errors.ts';
 import type { Claim, Finish } from '../../../src/records/ports.ts';
 import { createLedger } from '../../../src/store/ledger.ts';
-import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 import { anOutcome, NO_DELIVERY, testStore } from './test-store.ts';
 
 it('the end of an execution that waits for a person is one in the outbox, and when it is delivered again', async () => {

@@ -2,13 +2,13 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { ulid } from 'ulid';
 import { onTestFinished } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import type { JobQuery } from '../../../src/protocol/job.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import type { JobCopy } from '../../../src/store/jobs.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import { resolvedPrompt } from '../../unit/providers/resolved-prompt.ts';
 
 /** A ledger file in a folder of the running test. */
 export const ledgerFile = (): string => join(tempDir(), 'ledger.db');

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { type ErrorCode, wireError } from '../../../src/errors.ts';
 import {
   backoffAfter,
@@ -7,7 +8,6 @@ import {
   retryDelay,
 } from '../../../src/executor/outcomes.ts';
 import { jobOutcome } from '../../../src/protocol/outcome.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 const BASE_MS = 1000;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { checkRequest } from '../../../src/executor/permit.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 describe('a request as a record holds it', () => {
   it('is valid as it was made', () => {

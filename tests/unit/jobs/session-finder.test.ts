@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { createSessionFinder, type FoundSession } from '../../../src/jobs/session-finder.ts';
 import type { JobRecord } from '../../../src/records/ports.ts';
 import type { SessionRecord } from '../../../src/records/session-ports.ts';
 import type { Store } from '../../../src/store/store.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 const ID = '01J00000000000000000000001';
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import type { Principal } from '../../../src/auth/principal.ts';
 import { AppError } from '../../../src/errors.ts';
 import type { FoundSession } from '../../../src/jobs/session-finder.ts';
@@ -12,7 +13,6 @@ import type { Store } from '../../../src/store/store.ts';
 import { createFakeDoorbells } from '../../fakes/doorbells.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
 import { callerOf } from '../../fakes/principals.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 const ANN = callerOf('key:ann', 'web');
 const SESSION = '01K9ZV4Q5A3C5E7G9J1M3P5R7T';

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { createSessionPlacement } from '../../../src/jobs/session-placement.ts';
 import type { JobRecord } from '../../../src/records/ports.ts';
@@ -6,7 +7,6 @@ import type { SessionRecord } from '../../../src/records/session-ports.ts';
 import type { SessionRow } from '../../../src/store/session-rows.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { callerOf } from '../../fakes/principals.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 const ANN = callerOf('ann');
 const BOB = callerOf('bob');

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { createCustomProvider } from '../../../src/providers/custom/provider.ts';
 import type { Command, Provider } from '../../../src/providers/provider.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
-import { resolvedPrompt } from './resolved-prompt.ts';
 import { PROVIDER_HOST, providerSettings } from './settings.ts';
 
 /** A custom provider as a settings file describes it. */

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import type { CustomOutput, CustomSettings } from '../../../src/protocol/provider-settings.ts';
 import { createCustomProvider } from '../../../src/providers/custom/provider.ts';
 import type { Provider, Verdict } from '../../../src/providers/provider.ts';
-import { resolvedPrompt } from './resolved-prompt.ts';
 
 const custom = (changed: Partial<CustomSettings> = {}): Provider =>
   createCustomProvider({

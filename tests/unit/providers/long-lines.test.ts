@@ -1,11 +1,11 @@
 /** Lines longer than the limit, on their way from the bytes to what the run amounts to. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { createLineSplitter } from '../../../src/processes/lines.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import type { Provider, Verdict } from '../../../src/providers/provider.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
-import { resolvedPrompt } from './resolved-prompt.ts';
 import { PROVIDER_HOST, providerSettings } from './settings.ts';
 
 const MAX_LINE = 1024;

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import type { Exit } from '../../../src/protocol/cli.ts';
 import type { Provider, Translator, Verdict } from '../../../src/providers/provider.ts';
 import { randomOf } from '../../contracts/records/random.ts';
 import { CUSTOM, type Dice, MADE_UP_CLIS, PROMPT_ID } from './made-up-runs.ts';
-import { resolvedPrompt } from './resolved-prompt.ts';
 
 const SEEDS = Array.from({ length: 200 }, (_, seed) => seed + 1);
 /** Lines that mean nothing to any provider. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
-import { resolvedPrompt } from './resolved-prompt.ts';
 import { PROVIDER_HOST, providerSettings } from './settings.ts';
 
 const providers = createProviders(providerSettings(), PROVIDER_HOST);

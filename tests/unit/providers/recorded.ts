@@ -1,10 +1,10 @@
 /** Recorded runs of the real CLIs, folded by their providers. */
 import { readFileSync } from 'node:fs';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import type { ExecutionEvent } from '../../../src/protocol/event.ts';
 import type { TokenCounts } from '../../../src/protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import type { Provider, Translator, Verdict } from '../../../src/providers/provider.ts';
-import { resolvedPrompt } from './resolved-prompt.ts';
 
 export interface Replay {
   readonly translator: Translator;

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { decodeEvent, lanesOf } from '../../../src/records/record-codec.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 it('an event that was stored as retry is read as api_retry', () => {
   const body = '{"kind":"retry","retry":1,"reason":"busy"}';

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { wireError } from '../../../src/errors.ts';
 import { MAX_MESSAGE_BYTES } from '../../../src/protocol/messages.ts';
 import { jobOutcome, type Outcome } from '../../../src/protocol/outcome.ts';
 import { parseResponseMessage } from '../../../src/protocol/response-bell.ts';
 import type { Claim } from '../../../src/records/ports.ts';
 import { encode, RAW_FORMAT, RAW_ID, rawAnswer } from '../../../src/rpc/raw-requests.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 const claimOf = (id: unknown, format: string): Claim => ({
   jobId: 'j1',

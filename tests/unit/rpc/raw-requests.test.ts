@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { AppError } from '../../../src/errors.ts';
 import type { PromptRequest } from '../../../src/protocol/prompt.ts';
 import type { NewJob } from '../../../src/records/ports.ts';
@@ -12,7 +13,6 @@ import {
   type RawRequestsOptions,
 } from '../../../src/rpc/raw-requests.ts';
 import { createFakeDoorbells } from '../../fakes/doorbells.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 /** Raw requests that are on. */
 type Set = 'mode' | 'privateRedis' | 'signs' | 'redactor' | 'logger';

@@ -4,13 +4,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { parse } from 'yaml';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { AppError, wireError } from '../../../src/errors.ts';
 import { jobOutcome, type Outcome } from '../../../src/protocol/outcome.ts';
 import type { Claim, Claims, FinishResult, TimedEvent } from '../../../src/records/ports.ts';
 import { createMeasures } from '../../../src/status/measures.ts';
 import { createMetrics } from '../../../src/status/metrics.ts';
 import { succeededWith } from '../../fakes/job-samples.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 const DOCS = fileURLToPath(new URL('../../../docs', import.meta.url));
 

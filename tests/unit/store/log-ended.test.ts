@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { createLogger } from '../../../src/logger.ts';
 import type { JobRecord } from '../../../src/records/ports.ts';
 import { logEnded } from '../../../src/store/log-ended.ts';
-import { resolvedPrompt } from '../providers/resolved-prompt.ts';
 
 it('of several servers, the one that ran a job logs and counts its end; all do when it ran on none', () => {
   const lines: string[] = [];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import type { ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
 import { createAnthropicProvider } from '../../../../src/providers/anthropic-sdk/provider.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 import { builtInOptions, PROVIDER_HOST } from '../settings.ts';
 
 const CONTEXT = { nativeSessionId: null, trustedWorkspace: false, scratchDir: '/scratch' };

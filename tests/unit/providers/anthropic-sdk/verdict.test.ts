@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import type { ErrorCode } from '../../../../src/errors.ts';
 import type { Exit } from '../../../../src/protocol/cli.ts';
 import type { ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
 import { createAnthropicProvider } from '../../../../src/providers/anthropic-sdk/provider.ts';
 import type { Verdict } from '../../../../src/providers/provider.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 import { builtInOptions } from '../settings.ts';
 
 const start = {

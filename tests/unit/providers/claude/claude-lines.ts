@@ -1,11 +1,11 @@
 /** Short lines in the shape of claude's, for what the recorded runs do not show. */
 
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import type { Exit } from '../../../../src/protocol/cli.ts';
 import type { ExecutionEvent } from '../../../../src/protocol/event.ts';
 import type { ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
 import { createClaudeTranslator } from '../../../../src/providers/claude/translator.ts';
 import type { Translator, Verdict } from '../../../../src/providers/provider.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import type { ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
 import { createClaudeProvider } from '../../../../src/providers/claude/provider.ts';
 import type { Command, CommandContext } from '../../../../src/providers/provider.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 import { builtInOptions } from '../settings.ts';
 
 const SESSION = '0b0c9f5e-8f4e-4f57-9d5b-6a5d2f6f9a10';

@@ -1,9 +1,9 @@
 /** What the recorded runs and the contract with the real claude do not show. */
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import type { ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
 import { createClaudeControl, PARKED } from '../../../../src/providers/claude/control.ts';
 import type { ControlContext } from '../../../../src/providers/control.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 import { assistant, fold, init, result, toolResult } from './claude-lines.ts';
 
 const text = (value: unknown): string => JSON.stringify(value);

@@ -1,12 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import type { Exit } from '../../../../src/protocol/cli.ts';
 import type { ExecutionEvent } from '../../../../src/protocol/event.ts';
 import { createClaudeControl } from '../../../../src/providers/claude/control.ts';
 import { createClaudeTranslator } from '../../../../src/providers/claude/translator.ts';
 import type { Ask } from '../../../../src/providers/control.ts';
 import type { Verdict } from '../../../../src/providers/provider.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 
 const FOLDER = new URL('../../../fixtures/providers/claude/', import.meta.url);
 const CASES = readdirSync(FOLDER).filter((name) => existsSync(new URL(`${name}/stdout.jsonl`, FOLDER)));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import type { ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
 import { createClaudeProvider } from '../../../../src/providers/claude/provider.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 import { builtInOptions } from '../settings.ts';
 
 const user = createClaudeProvider(builtInOptions());

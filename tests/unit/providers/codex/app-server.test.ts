@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import type { Decision } from '../../../../src/protocol/approval.ts';
 import type { ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
 import { createCodexProvider } from '../../../../src/providers/codex/provider.ts';
 import type { Ask, Control, ControlContext, ControlStep } from '../../../../src/providers/control.ts';
 import { recordedLines, replay } from '../recorded.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 import { builtInOptions } from '../settings.ts';
 
 const FOLDER = 'codex-app-server';

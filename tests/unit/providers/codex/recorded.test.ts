@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import type { PermissionMode } from '../../../../src/protocol/prompt.ts';
 import { createCodexProvider } from '../../../../src/providers/codex/provider.ts';
 import { replay } from '../recorded.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 import { builtInOptions } from '../settings.ts';
 
 const codex = createCodexProvider(builtInOptions());

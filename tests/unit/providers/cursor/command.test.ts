@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import { PermissionMode, type ResolvedPrompt } from '../../../../src/protocol/prompt.ts';
 import type { BuiltInOptions } from '../../../../src/providers/built-in.ts';
 import { createCursorProvider } from '../../../../src/providers/cursor/provider.ts';
 import type { CommandContext } from '../../../../src/providers/provider.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 import { builtInOptions } from '../settings.ts';
 
 interface Changed {

@@ -1,8 +1,9 @@
 /** Lines by the documentation and by users' recordings. */
+
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import type { ExecutionEvent } from '../../../../src/protocol/event.ts';
 import { createCursorProvider } from '../../../../src/providers/cursor/provider.ts';
 import type { Progress, Verdict } from '../../../../src/providers/provider.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 import { builtInOptions } from '../settings.ts';
 
 const SESSION = 'c6b62c6f-7ead-4fd6-9922-e952131177ff';

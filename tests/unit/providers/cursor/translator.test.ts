@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import { createCursorProvider } from '../../../../src/providers/cursor/provider.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 import { builtInOptions } from '../settings.ts';
 import { init, result, run, said, thought, toolCompleted, toolStarted, user } from './cursor-lines.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { resolvedPrompt } from '../../../../scripts/offline-model/resolved-prompt.ts';
 import { createGeminiProvider } from '../../../../src/providers/gemini/provider.ts';
-import { resolvedPrompt } from '../resolved-prompt.ts';
 import { builtInOptions } from '../settings.ts';
 
 const gemini = createGeminiProvider(builtInOptions());

@@ -1,4 +1,4 @@
-import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
+import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 
 /** A request that asks for nothing beside its prompt. */
 export const resolvedPrompt = (changed: Partial<ResolvedPrompt> = {}): ResolvedPrompt => ({
