@@ -103,7 +103,11 @@ export const AWAITING_APPROVAL = wireError(
 );
 
 /** Endings after which a job waits for its approvals all the same. */
-const WAITS_AFTER: readonly string[] = ['execution.awaiting_approval', 'execution.overloaded'];
+const WAITS_AFTER: readonly string[] = [
+  'execution.awaiting_approval',
+  'execution.overloaded',
+  'execution.crashed',
+];
 
 /**
  * The outcome of an execution whose job has approvals without an answer; null: the job does not

@@ -218,6 +218,20 @@ describe('an approval of claude', () => {
     expect(made('x6')).toBe(true);
   });
 
+  it('that is held when its CLI is killed is still pending, and its call is granted later', async () => {
+    use(held);
+    const job = await client.create({ ...ASK, prompt: `${touch('x10')} [[reply: never]]` });
+    const approval = await pending(job.id);
+    const cli = (await client.processes()).data.find(({ jobId }) => jobId === job.id);
+    process.kill(cli?.pid ?? expect.unreachable(), 'SIGKILL');
+    await becomes(job.id, 'waiting');
+    expect(await client.approvals.get(approval.id)).toMatchObject({ status: 'pending' });
+    model.setBehaviour(`${touch('x10')} [[reply: After all.]]`);
+    await client.approvals.decide(approval.id, { decision: 'allow' });
+    expect(await finished(job)).toMatchObject({ status: 'succeeded', outcome: { text: 'After all.' } });
+    expect(made('x10')).toBe(true);
+  });
+
   it.each([
     ['', {}],
     [', with a turn that waits for its background work, too', { background: 'wait' }],

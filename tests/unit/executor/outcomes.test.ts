@@ -60,12 +60,18 @@ it('a job with open approvals waits for them after a turn, an overload or a limi
     null,
     'execution.awaiting_approval',
     'execution.overloaded',
+    'execution.crashed',
     'execution.quota',
   ] as const)
     expect(waits(code)).toMatchObject({
       ...{ status: 'failed', text: 'so far', error: { code: 'execution.awaiting_approval' } },
     });
   expect(waits('execution.quota', 'fail')).toBeNull();
-  for (const code of ['execution.crashed', 'execution.cancelled', 'execution.lost', 'auth.required'] as const)
+  for (const code of [
+    'execution.cancelled',
+    'execution.lost',
+    'execution.timed_out',
+    'auth.required',
+  ] as const)
     expect(waits(code)).toBeNull();
 });
