@@ -35,12 +35,15 @@ const LONG = [
   'contracts/records.test.ts',
   'integration/shutdown.test.ts',
   'clis/zero-leaks.test.ts',
+  'clis/interactive-gemini.test.ts',
+  'clis/interactive-claude.test.ts',
   'integration/two-servers.test.ts',
   'e2e/claude-talk.test.ts',
   'e2e/cli-faults.test.ts',
   'e2e/promotion-kills.test.ts',
   'integration/queue/batches.test.ts',
   'e2e/background.test.ts',
+  'e2e/containers.test.ts',
 ];
 
 class LongFilesFirst extends BaseSequencer {
@@ -60,7 +63,7 @@ export default defineConfig({
     projects: [
       project('clis', { testTimeout: 120_000, globalSetup: REAL_CLIS }),
       project('contracts', { testTimeout: 60_000 }),
-      project('e2e', { testTimeout: 120_000 }),
+      project('e2e', { testTimeout: 120_000, globalSetup: 'tests/helpers/page-build.ts' }),
       project('integration', { testTimeout: 60_000 }),
       project('unit', {
         testTimeout: 30_000,

@@ -1,9 +1,10 @@
-/** `npm run build`: the publishable package's JavaScript, from nothing, into dist/. */
+/** `npm run build`: the publishable package's JavaScript and the page, from nothing, into dist/. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Plugin, rolldown } from 'rolldown';
+import { build as buildPage } from 'vite';
 
 /** Files that compiled modules read beside them and the compiler does not copy. */
 const COPIED = ['src/records/scripts'];
@@ -57,8 +58,11 @@ async function build(): Promise<string | null> {
   if (error !== undefined) return `the compiler cannot be started: ${error.message}`;
   if (status !== 0) return 'the compiler refused the source';
   await bundle();
+  await buildPage({ configFile: join(ROOT, 'src/page/vite.config.ts'), logLevel: 'warn' });
   for (const path of COPIED) cpSync(join(ROOT, path), join(DIST, path), { recursive: true });
-  const missing = [join(DIST, 'src/main.js'), ...runByPath()].filter((file) => !existsSync(file));
+  const missing = [join(DIST, 'src/main.js'), join(DIST, 'page/index.html'), ...runByPath()].filter(
+    (file) => !existsSync(file),
+  );
   if (missing.length > 0) return `the compiler left out ${missing.join(', ')}`;
   return null;
 }

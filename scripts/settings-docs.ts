@@ -10,6 +10,7 @@ import {
   PROCESS_LIMITS,
   ProviderSettings,
 } from '../src/protocol/provider-settings.ts';
+import { CommandSettings, TerminalSettings } from '../src/protocol/terminal-settings.ts';
 import { Price } from '../src/protocol/usage.ts';
 import { CLAUDE_ENV_NAMES } from '../src/providers/claude/provider.ts';
 import { PRICES_AS_OF } from '../src/usage/price-table.ts';
@@ -250,6 +251,15 @@ Only in the file: limits of a project under \`projectLimits\`, and of each princ
 |---|---|---|---|
 ${providerRows('projectLimits.PROJECT', limitFields)}
 ${providerRows('jwtLimits', JwtLimits.properties)}
+
+## Terminals
+
+Only in the file ([sessions.md](sessions.md#terminals) has an example):
+
+| key | default | values | meaning |
+|---|---|---|---|
+${providerRows('terminals', { enabled: TerminalSettings.properties.enabled })}
+${providerRows('terminals.commands.NAME', CommandSettings.properties)}
 
 ## The environment of claude
 

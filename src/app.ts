@@ -12,8 +12,11 @@ import { createJobTokens } from './auth/job-tokens.ts';
 import { createJwtVerifier } from './auth/jwt.ts';
 import { createAuthenticator, loadOrCreateAdminToken } from './auth/keyring.ts';
 import { createKeys } from './auth/keys.ts';
+import { createLoginSessions, loginSecret } from './auth/logins.ts';
 import { ADMIN_PRINCIPAL, type Principal, projectOf, RAW_PRINCIPAL } from './auth/principal.ts';
 import { createSigner } from './auth/signer.ts';
+import { jobsRunHere } from './config/executor-settings.ts';
+import { settingsInForce } from './config/in-force.ts';
 import type { Settings } from './config/schema.ts';
 import { urlSecrets } from './config/secrets.ts';
 import { createDamageReports } from './damage.ts';
@@ -24,7 +27,10 @@ import { readAhead } from './executor/prepare.ts';
 import type { RecoveryReport } from './executor/recovery.ts';
 import { workersFor } from './executor/warm/look-ahead.ts';
 import { createFailpoint } from './failpoint.ts';
-import { createHttpServer, DEFAULT_HTTP_SETTINGS, listen } from './http/server.ts';
+import { DEFAULT_HTTP_SETTINGS } from './http/fastify.ts';
+import { listen } from './http/listen.ts';
+import { builtPage } from './http/routes/page.ts';
+import { createHttpServer } from './http/server.ts';
 import { createIdFactory } from './ids.ts';
 import { openJobs } from './jobs/open-jobs.ts';
 import { openSessions } from './jobs/open-sessions.ts';
@@ -50,18 +56,24 @@ import type { Redactor } from './redactor.ts';
 import { openRedis } from './redis/connection.ts';
 import { createNames } from './redis/names.ts';
 import { startRedis } from './redis/private/start-redis.ts';
+import { openRemoteExecutor, withExecutor } from './remote/open-runner.ts';
 import { createJobWaits } from './rpc/job-waits.ts';
 import { createRawRequests } from './rpc/raw-requests.ts';
 import { createRpcServer } from './rpc/server.ts';
 import { siblingModule } from './sibling-module.ts';
 import { createAudit, createAuditHeads, trimAudit } from './status/audit.ts';
+import { createCliReports } from './status/cli-reports.ts';
 import { createMeasures } from './status/measures.ts';
 import { openStatus } from './status/open-status.ts';
 import { loadNodeId, openDataFolder } from './store/data-folder.ts';
+import { createEndedLogins } from './store/ended-logins.ts';
 import { createKeyCopies } from './store/keys.ts';
 import { createLedger } from './store/ledger.ts';
 import { logEnded } from './store/log-ended.ts';
 import { openStore } from './store/store.ts';
+import { createTerminalLedger } from './store/terminals.ts';
+import { createTerminalHost } from './terminals/host.ts';
+import { createTerminalPreparer } from './terminals/prepare.ts';
 import { within } from './timing.ts';
 import { withRoots } from './workspace.ts';
 
@@ -93,6 +105,7 @@ export interface App {
 const STOP_REDIS_MS = 30_000;
 const STOP_WORKERS_MS = 15_000;
 const LAST_CATCH_UP_MS = 1000;
+const STOP_TERMINALS_MS = 30_000;
 
 /** Builds and starts a whole server. If a part fails to start, all others are stopped. */
 export function startApp(options: AppOptions): Promise<App> {
@@ -100,7 +113,8 @@ export function startApp(options: AppOptions): Promise<App> {
 }
 
 async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
-  const { settings, env, version, redactor, logger, moreRoots = null } = options;
+  const { env, version, redactor, logger, moreRoots = null } = options;
+  const settings = withExecutor(options.settings);
   const component = (name: string): Logger => logger.child({ component: name });
   const newId = createIdFactory();
   const bootId = newId().id;
@@ -122,7 +136,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
 
   // Data folder
   const file = settings.databasePath ?? join(settings.home, 'ledger.db');
-  const lock = await openDataFolder(settings);
+  const lock = await openDataFolder(settings, jobsRunHere(settings));
   life.onStop('folder lock', () => lock.release());
   const nodeId = await loadNodeId(settings.home);
 
@@ -139,6 +153,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   const { records, batchRecords, changeLog, claims, upkeep, gates, ...more } = await openRecords(opened);
   const { keyRecords, auditLog, preferences, doorbells, requestCounts, sessionRecords, approvals, messages } =
     more;
+  const { terminalRecords, nodeAsks } = more;
   await upkeep.join({ version, host: hostname() }, settings.nodeLostAfterMs);
   life.onStop('node', () => upkeep.leave().catch(() => undefined)); // Redis may be gone already
 
@@ -198,7 +213,10 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     ...{ records, sessionRecords, approvals, store, copier, databaseFile: file },
   });
   const { pricing } = prepare;
+  const remote = openRemoteExecutor(allowed, prepare, component('executor'), failpoint); // null: CLIs run here
+  if (remote !== null) await life.start('remote executor', remote);
   const executor = createExecutor({
+    elsewhere: remote?.runner,
     claims: measures.claims(claims),
     ledger: createLedger(store, bootId),
     prepare,
@@ -244,6 +262,26 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     start: () => executor.start(),
     stop: () => executor.stop(0), // `App.stop` has drained it, unless another part did not start
   });
+  const terminalLauncher = createLauncher({
+    ...{ dir: settings.home, socket: 'terminals.sock', logger: component('terminals') },
+  });
+  life.onStop('launcher of terminals', () => terminalLauncher.stop());
+  const terminalHost = createTerminalHost({
+    ...{ nodeId, launch: terminalLauncher.launch, scanner: createProcScanner() },
+    ...{ records: terminalRecords, ledger: createTerminalLedger(store, bootId) },
+    lastSeq: async (id) =>
+      ((await sessionRecords.read(id)) ?? (await store.run('sessions.copy', { id }))?.record)?.lastSeq ?? 0,
+    dir: join(settings.home, 'terminals'),
+    recordingBytes: settings.recordingBytes,
+    terminalIdleMs: settings.terminalIdleMs,
+    killGraceMs: settings.killGraceMs,
+    keepMs: settings.keepEventsMs,
+    logger: component('terminals'),
+    failpoint,
+  });
+  await life.start('terminals', terminalHost, STOP_TERMINALS_MS);
+  const answerNodes = nodeAsks.serve(({ sessionId, ask }) => terminalHost.ask(sessionId, ask));
+  await life.start('questions of nodes', answerNodes);
   await life.start('rpc', rpc);
   await life.start('upkeep', upkeepLoop);
   await life.start('revoked jobs', createRevokedJobs({ keys, store, upkeep, logger: component('upkeep') }));
@@ -273,7 +311,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     admit: upkeepLoop.admit,
     callers,
     hasRoom: executor.hasRoom,
-    readAhead: (request) => readAhead(request, prepare),
+    readAhead: (request) => (remote === null ? readAhead(request, prepare) : undefined),
     closedGates,
   });
   await life.start('keys of JWTs', jwts);
@@ -281,21 +319,33 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     ...{ records, sessionRecords, changeLog, store, doorbells, names },
     keepMs: settings.keepInRedisMs,
     readJob: (id) => jobs.get(ADMIN_PRINCIPAL, id),
+    snapshot: (id) => terminals.ask(ADMIN_PRINCIPAL, id, { kind: 'snapshot' }),
     findBatch: reader.find,
     logger: component('streaming'),
   });
   const audit = createAudit({ log: auditLog, store, copier, logger: component('audit') });
-  const { sessions, approvals: decisions } = openSessions({
+  const processes = () => [...executor.processes(), ...terminalHost.processes()];
+  const {
+    sessions,
+    terminals,
+    approvals: decisions,
+  } = openSessions({
     ...{ jobs, records, sessionRecords, approvals, queue, waits, store, copier, providers, resolverFor },
     ...{ steering: messages, feed: sessionFeed, revive, newId, nodeId, callers, note: audit.note },
-    processes: executor.processes,
+    ...{ processes, terminalHost, terminalRecords, asks: nodeAsks, runsHere: remote === null },
+    prepareTerminal: createTerminalPreparer({
+      ...prepare,
+      ...{ settings: allowed, env, newExecutionId: () => newId().id },
+    }),
     endIdle: (id) => executor.endIdle(({ sessionId }) => sessionId === id, false),
     maxSessions: settings.maxSessions,
   });
   const { health, metrics } = openStatus({
     ...{ redis: redis.commands, redisProblem: server.problem, upkeep, store, executor, launcher, workers },
-    ...{ damage, redactor, credentials, measures: measures.all, providers, environment, closedGates },
-    ...{ probe: prepare.probe, stateFolders: prepare.stateFolders },
+    ...{ terminalLauncher, terminalHost, remote },
+    measures: [...measures.all, ...(remote?.measures ?? [])],
+    ...{ damage, redactor, credentials, providers, closedGates },
+    clis: remote?.clis ?? (async () => createCliReports(prepare)),
   });
   life.onStop('metrics', () => metrics.stop());
   await life.start('job waits', waits);
@@ -303,27 +353,32 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
     place: settings,
     ...{ jobs, manyJobs, batches, batchFeed, events, changes, health },
-    ...{ sessions, sessionFeed, approvals: decisions },
-    processes: createProcessService({ executor, jobs, providers, note: audit.note }),
+    ...{ sessions, sessionFeed, terminals, approvals: decisions },
+    ...{ live: settings, isNewMessage: sessionRecords.isNewMessage },
+    processes: createProcessService({
+      ...{ executor, jobs, sessions, processes, providers, note: audit.note },
+    }),
     holds: createHolds({ gates, providers, keys, jobs }),
     usage: async (principal, query) => {
       await copier.catchUp();
       return store.run('usage.report', { ...query, project: projectOf(principal) });
     },
     callers,
-    ...{ audit, preferences },
+    ...{ audit, preferences, settingsInForce: settingsInForce(settings, env, process.cwd()) },
     measures,
     auth: createAuthenticator({
       ...{ adminToken, keys, jwts, jobTokens },
       guesses: createGuesses({ onRefused: measures.refusedGuess }),
     }),
-    keys,
-    board: [queue.queue],
-    redactor,
+    logins: await createLoginSessions({
+      secret: loginSecret(adminToken, nodeId, settings),
+      ended: createEndedLogins(store),
+    }),
+    ...{ keys, redactor, version, page: builtPage(), board: [queue.queue] },
     logger: component('http'),
-    version,
   });
-  const url = await life.start('http', { start: () => listen(http, settings), stop: () => http.close() });
+  const place = { ...settings, hostVariable: 'BULLPEN_HOST', portVariable: 'BULLPEN_PORT' };
+  const url = await life.start('http', { start: () => listen(http, place), stop: () => http.close() });
   address.resolve(url);
 
   return {

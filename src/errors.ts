@@ -43,6 +43,11 @@ export const ERROR_CODES = {
   'auth.unsigned': meaning(403, 'The record of the job is not signed by this server'),
   'auth.required': meaning(401, 'The CLI is not logged in or its key was refused'),
 
+  'signature.missing': meaning(401, 'The request is not signed'),
+  'signature.invalid': meaning(401, 'The signature is not valid'),
+  'signature.expired': meaning(401, 'The signature is too old, or from the future'),
+  'signature.replayed': meaning(401, 'The signature was used before'),
+
   'job.not_found': meaning(404, 'There is no such job'),
   'job.already_finished': meaning(409, 'The job has already ended'),
   'job.already_started': meaning(409, 'The job is running'),
@@ -59,6 +64,10 @@ export const ERROR_CODES = {
   'session.not_found': meaning(404, 'There is no such session'),
   'session.closed': meaning(409, 'The session is closed'),
   'session.not_finished': meaning(409, 'A turn of the session has not ended yet'),
+  'terminal.disabled': meaning(403, 'Terminals are switched off on this server'),
+  'terminal.over': meaning(409, 'The program of the terminal has ended'),
+  'terminal.command_unknown': meaning(400, 'The settings have no such command'),
+  'session.wrong_kind': meaning(409, 'A session of this kind does not take this'),
   'approval.not_found': meaning(404, 'There is no such approval'),
   'approval.already_decided': meaning(409, 'The approval was decided otherwise, or is over'),
   'cwd.not_allowed': meaning(400, 'The working directory is not inside an allowed root'),
@@ -74,6 +83,8 @@ export const ERROR_CODES = {
   'limit.max_queued': meaning(429, 'Too many jobs of the caller or its project wait for their start', true),
   'limit.usd_per_day': meaning(429, 'The caller or its project has spent the amount of the day', true),
 
+  'limit.messages_per_second': meaning(429, 'The connection sent too many messages', true),
+  'limit.connections': meaning(429, 'Too many connections are open', true),
   'limit.sessions': meaning(429, 'Too many sessions have a live process', true),
 
   'queue.expired': meaning(504, 'The job waited longer than its ttlMs', true),
@@ -84,6 +95,11 @@ export const ERROR_CODES = {
   'server.busy': meaning(503, 'The server has too much to do now', true),
   'server.stopping': meaning(503, 'The server is stopping', true),
   'store.unavailable': meaning(503, 'The ledger cannot be written', true),
+
+  'executor.unsupported': meaning(422, 'CLIs run on another host, where this is not possible'),
+  'executor.unavailable': meaning(503, 'The executor on the other host cannot be reached', true),
+  'execution.not_found': meaning(404, 'The executor knows no such execution'),
+  'execution.id_reused': meaning(409, 'The id of the execution was used for another request'),
 
   'execution.cancelled': meaning(409, 'The execution was cancelled'),
   'execution.interrupted': meaning(409, 'The turn was interrupted'),

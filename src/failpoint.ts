@@ -28,12 +28,22 @@ export type FailpointName =
   | 'executor.claimed'
   /** The ledger has the intent; nothing is spawned. */
   | 'executor.intended'
+  /** The executor on another host has the execution; the server does not follow it. */
+  | 'executor.submitted'
   /** The CLI has exited; its outcome is only in memory. */
   | 'executor.ended'
   /** The ledger has the outcome; the record does not. */
   | 'delivery.recorded'
   /** The record has the outcome; it is still in the ledger's outbox. */
-  | 'delivery.finished';
+  | 'delivery.finished'
+  /** The session of a terminal has a record; the ledger has no entry. */
+  | 'terminal.recorded'
+  /** The ledger has the intent; nothing is spawned. */
+  | 'terminal.intended'
+  /** The program runs; its output is not read, and the ledger has no pid. */
+  | 'terminal.spawned'
+  /** Readers can have the output; the publisher does not know it. */
+  | 'terminal.published';
 
 /** Resolves when the process may go on. */
 export type Failpoint = (name: FailpointName) => Promise<void>;

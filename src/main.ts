@@ -2,11 +2,13 @@
 import { openSync, readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import { ReadStream } from 'node:tty';
+import { openBrowser } from './cli/browser.ts';
 import { runCommandLine } from './cli/command-line.ts';
 import { createServerFinder } from './cli/find-server.ts';
 import { createInterrupts, watchReaders } from './cli/interrupts.ts';
 import { logTo } from './cli/log-lines.ts';
 import { createLogins } from './cli/logins.ts';
+import { createPersonTerminal } from './cli/person-terminal.ts';
 import { plainDataFolder } from './config/places.ts';
 import { isAlive, readServerNote } from './store/server-note.ts';
 
@@ -26,6 +28,11 @@ export async function main(args: readonly string[]): Promise<number> {
     version,
     stdin: process.stdin,
     openTerminal,
+    openScreen: () =>
+      process.stdin.isTTY && process.stdout.isTTY
+        ? createPersonTerminal(process.stdin, process.stdout)
+        : null,
+    openBrowser,
     stdout: process.stdout,
     stderr: process.stderr,
     interrupts,
@@ -43,6 +50,11 @@ export async function main(args: readonly string[]): Promise<number> {
       readers.ignoreLoss();
       const { serve } = await import('./serve.ts');
       return serve({ env, version, logStream: logTo(process.stdout, env), background });
+    },
+    async serveExecutor(env) {
+      readers.ignoreLoss();
+      const { serveExecutor } = await import('./serve-executor.ts');
+      return serveExecutor({ env, logStream: logTo(process.stdout, env) });
     },
     background(env) {
       const background = async () => {

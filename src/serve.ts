@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import type { DestinationStream, Logger } from 'pino';
 import type { App } from './app.ts';
 import { plainDataFolder } from './config/places.ts';
+import type { Program } from './config/safe-start.ts';
 import type { Settings } from './config/schema.ts';
 import { AppError, messageOf } from './errors.ts';
 import { makeProcessPrivate } from './processes/own-process.ts';
@@ -71,7 +72,7 @@ export async function serve(options: ServeOptions & { readonly background: boole
  * A signal before `started()` exits at once: no job is accepted yet, and a killed start leaves
  * nothing to repair.
  */
-function listenForSignals(): { started(): void; readonly first: Promise<NodeJS.Signals> } {
+export function listenForSignals(): { started(): void; readonly first: Promise<NodeJS.Signals> } {
   const { promise: first, resolve } = Promise.withResolvers<NodeJS.Signals>();
   let hasStarted = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -166,13 +167,13 @@ async function rootsOfCommands(
   return runFolders(home);
 }
 
-export async function loadSettings(env: Environment): Promise<Settings> {
+export async function loadSettings(env: Environment, program: Program = 'server'): Promise<Settings> {
   const config = await import('./config/load.ts');
-  return config.loadSettings(env, process.cwd());
+  return config.loadSettings(env, process.cwd(), program);
 }
 
 /** The logger, and the redactor that its lines go through. It knows the secrets of the settings. */
-async function openLog(
+export async function openLog(
   settings: Settings,
   env: Environment,
   logStream: DestinationStream,

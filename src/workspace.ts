@@ -1,5 +1,5 @@
 import { realpath, stat } from 'node:fs/promises';
-import { isAbsolute, sep } from 'node:path';
+import { isAbsolute, normalize, sep } from 'node:path';
 import { AppError } from './errors.ts';
 
 export interface WorkspaceSettings {
@@ -43,6 +43,25 @@ export async function resolveWorkspace(
     );
   }
   return { cwd: real, trusted: await isInside(real, settings.trustedRoots) };
+}
+
+/**
+ * Checks the name of a directory on another host: as text, without its links. The executor there
+ * checks the directory itself.
+ * @param nameRoots whether the error may name the allowed roots
+ * @throws AppError cwd.not_allowed
+ */
+export function namedWorkspace(cwd: string, settings: WorkspaceSettings, nameRoots = false): Workspace {
+  if (!isAbsolute(cwd) || cwd.includes('\0')) throw refused('the working directory must be an absolute path');
+  const named = cwd.length > 1 && cwd.endsWith(sep) ? cwd.slice(0, -1) : cwd;
+  if (normalize(named) !== named)
+    throw refused('the working directory must be written without empty parts, `.` and `..`');
+  const { roots, trustedRoots } = settings;
+  if (!roots.some((root) => liesBelow(named, root))) {
+    const which = nameRoots ? `(${roots.join(', ')})` : '(BULLPEN_ROOTS)';
+    throw refused(`the working directory is not inside an allowed root ${which}`);
+  }
+  return { cwd: named, trusted: trustedRoots.some((root) => liesBelow(named, root)) };
 }
 
 /** Settings with more roots, which are read again at each use. */

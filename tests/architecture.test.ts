@@ -32,7 +32,7 @@ interface SourceFile {
 
 const sources: readonly SourceFile[] = ['src', 'workers', 'scripts'].flatMap((folder) =>
   readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && ['.ts', '.js'].includes(extname(entry.name)))
+    .filter((entry) => entry.isFile() && ['.ts', '.tsx', '.js'].includes(extname(entry.name)))
     .map((entry) => read(join(entry.parentPath, entry.name))),
 );
 const byPath = new Map(sources.map((file) => [file.path, file]));
@@ -132,6 +132,7 @@ describe('the reader of imports', () => {
     const missing = sources.flatMap((file) =>
       file.imports
         .filter((one) => within(one.to, 'src/', 'workers/', 'scripts/') && !byPath.has(one.to))
+        .filter((one) => !one.to.endsWith('.css'))
         .map((one) => arrow(file, one)),
     );
     expect(missing).toEqual([]);
@@ -167,14 +168,20 @@ describe('the folders', () => {
   const ORDER = [
     'src/bin.js',
     'src/main.ts',
+    'src/serve-executor.ts',
     'src/serve.ts',
     'src/background.ts',
     'src/app.ts',
+    'src/executor-app.ts',
     'src/cli/',
+    'src/page/',
     'src/client/',
+    'src/remote/',
     'src/http/',
+    'src/live/',
     'src/status/',
     'src/jobs/',
+    'src/terminals/',
     'src/queue/',
     'src/executor/',
     'src/limits/',
@@ -277,10 +284,11 @@ describe('the folders', () => {
     expect(reached).not.toContain('typebox');
   });
 
-  it('HTTP is built by app.ts alone; others may name the types of its ports', () => {
+  it('HTTP is built by app.ts and the door of the executor; others may name the types of its ports', () => {
     const runsOrIsNoPort = (one: Import): boolean =>
       !one.typeOnly || !within(one.to, 'src/http/ports.ts', 'src/http/session-ports.ts');
-    expect(outsiders(['src/http/'], ['src/http/', 'src/app.ts', 'scripts/'], runsOrIsNoPort)).toEqual([]);
+    const builders = ['src/http/', 'src/app.ts', 'src/executor-app.ts', 'src/remote/door/', 'scripts/'];
+    expect(outsiders(['src/http/'], builders, runsOrIsNoPort)).toEqual([]);
   });
 
   it('nothing imports the command line or main but each other, from bin.js down', () => {
@@ -295,9 +303,31 @@ describe('the folders', () => {
     expect(forbidden(['src/client/'], allowed)).toEqual([]);
   });
 
+  it('the client runs in browsers: it imports no module of Node', () => {
+    const places = [...needed('src/client/client.ts')].filter((path) => path.startsWith('node:'));
+    expect(places).toEqual([]);
+  });
+
   it('the command line imports only itself, the client, the settings, the protocol and the errors', () => {
     const places = ['src/cli/', 'src/client/', 'src/config/', 'src/protocol/', 'src/errors.ts'];
     expect(forbidden(['src/cli/'], (one) => !isOurs(one) || within(one.to, ...places))).toEqual([]);
+  });
+
+  it('the page is a client: it imports only itself, the client, the types of the protocol, and packages', () => {
+    const allowed = (one: Import): boolean =>
+      within(one.to, 'src/page/', 'src/client/') ||
+      (one.typeOnly && within(one.to, 'src/protocol/')) ||
+      (!isOurs(one) && !one.to.startsWith('node:'));
+    const files = sources.filter(({ path }) => within(path, 'src/page/') && !path.endsWith('vite.config.ts'));
+    expect(
+      forbidden(
+        files.map(({ path }) => path),
+        allowed,
+      ),
+    ).toEqual([]);
+    expect(outsiders(['src/page/'], ['src/page/'], () => true)).toEqual([]);
+    const server = [...needed('src/page/main.tsx')].filter((path) => within(path, 'src/'));
+    expect(server.filter((path) => !within(path, 'src/page/', 'src/client/', 'src/errors.ts'))).toEqual([]);
   });
 
   it('a command starts without the server, the settings and packages: they are loaded when needed', () => {
@@ -324,7 +354,23 @@ describe('the folders', () => {
 
   it('app.ts is imported by serve.ts alone, and by scripts that start a server', () => {
     expect(outsiders(['src/app.ts'], ['src/serve.ts', 'scripts/'], () => true)).toEqual([]);
-    expect(outsiders(['src/serve.ts'], ['src/main.ts'], () => true)).toEqual([]);
+    expect(outsiders(['src/serve.ts'], ['src/main.ts', 'src/serve-executor.ts'], () => true)).toEqual([]);
+    expect(outsiders(['src/executor-app.ts'], ['src/serve-executor.ts'], () => true)).toEqual([]);
+    expect(outsiders(['src/serve-executor.ts'], ['src/main.ts'], () => true)).toEqual([]);
+  });
+
+  it('an executor for servers on other hosts loads no Redis client, no queue and no pages', () => {
+    const packages = [...eager('src/executor-app.ts')].filter((path) => !byPath.has(path));
+    const own = [
+      '@fastify/rate-limit',
+      'fastify',
+      'lru-cache',
+      'negotiator',
+      'typebox',
+      'typebox/compile',
+      'ulid',
+    ];
+    expect(packages.filter((path) => !path.startsWith('node:')).sort()).toEqual(own);
   });
 
   it('the product imports neither its tests nor its scripts', () => {
@@ -341,7 +387,14 @@ describe('the folders', () => {
         .join('/');
     const allowed = (one: Import): boolean =>
       isOurs(one) || one.to.startsWith('node:') || nameOf(one.to) in dependencies;
-    expect(forbidden(['src/', 'workers/'], allowed)).toEqual([]);
+    // The page is bundled: what it needs is in the package already.
+    const places = sources.map(({ path }) => path).filter((path) => within(path, 'src/', 'workers/'));
+    expect(
+      forbidden(
+        places.filter((path) => !within(path, 'src/page/')),
+        allowed,
+      ),
+    ).toEqual([]);
   });
 
   it('no import goes round in a circle', () => {

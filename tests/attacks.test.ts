@@ -10,6 +10,7 @@ import { expect, test } from 'vitest';
 type Where = readonly [file: string, ...texts: string[]];
 
 const HTTP = 'unit/http';
+const DOOR = 'unit/remote';
 const TESTED: Readonly<Record<string, readonly Where[]>> = {
   // Tokens
   'no token, an empty one, or two headers': [
@@ -146,6 +147,18 @@ const TESTED: Readonly<Record<string, readonly Where[]>> = {
     [`${HTTP}/own-names.test.ts`, 'a request for another name is 421'],
     [`${HTTP}/login.test.ts`, 'another site cannot log a browser in or out'],
   ],
+  'a login cookie after the logout, of another server, or signed with an old token': [
+    ['unit/auth/logins.test.ts', 'so does a logout', '%s ends every login'],
+    ['integration/auth/logins.test.ts', 'holds over a restart', 'a new admin token ends every login'],
+  ],
+  'the code of a login link': [
+    [`${HTTP}/login-links.test.ts`, 'as the caller that made it, once', 'too old after a minute'],
+    [`${HTTP}/login-links.test.ts`, 'made-up codes count as wrong tokens', 'a login makes no link'],
+  ],
+  'scripts in the page': [
+    [`${HTTP}/page.test.ts`, 'documents run scripts and styles of this server only'],
+    [`${HTTP}/page.test.ts`, 'is no file of the page'],
+  ],
   'more jobs than a caller may make': [
     [`${HTTP}/rate-limits.test.ts`, '429'],
     ['contracts/records/limiting.ts', 'it('],
@@ -157,6 +170,31 @@ const TESTED: Readonly<Record<string, readonly Where[]>> = {
   'texts that make a pattern slow': [
     [`${HTTP}/attacks.test.ts`, 'no pattern of the API takes long'],
     ['unit/auth/tool-patterns.test.ts', 'no pattern takes long'],
+  ],
+
+  // An executor on another host
+  'a signature that is missing, wrong, cut, of another form, or sent twice': [
+    [`${DOOR}/signature-attacks.test.ts`, 'sM1: ', 'two headers of the same name on the wire'],
+  ],
+  'a signature that is old, from the future, or without a time': [
+    [`${DOOR}/signature-attacks.test.ts`, 'sM2: ', "['301 s ahead'", "['NaN'"],
+  ],
+  'a signature that was seen on the way': [
+    [`${DOOR}/signature-attacks.test.ts`, 'sM3: ', 'two copies that come together'],
+    ['integration/remote/door.test.ts', 'is accepted once, also after kill -9 and a restart'],
+  ],
+  'the signature of another request': [
+    [`${DOOR}/signature-attacks.test.ts`, 'sM4: ', 'another query, and none', 'reordered, or with a space'],
+  ],
+  'a secret that was replaced, or is weak': [
+    [`${DOOR}/signature-attacks.test.ts`, 'sM5: '],
+    ['unit/config/executor-safety.test.ts', 'the secret of a start (%s)'],
+  ],
+  'a signed body that is too large or too slow': [
+    [`${DOOR}/signature-attacks.test.ts`, 'sM6: ', 'a body that nothing signed is not parsed'],
+  ],
+  'an address that asks the executor again and again': [
+    [`${DOOR}/door-status.test.ts`, 'then 429 says when to ask again', 'x-forwarded-for'],
   ],
 
   // What is told and kept

@@ -3,6 +3,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { Batch, BatchCreated, Job } from '../../src/protocol/job.ts';
 import type { KeyCreated } from '../../src/protocol/key.ts';
+import type { Session } from '../../src/protocol/session.ts';
 
 export type JobRequest = Readonly<Record<string, unknown>>;
 
@@ -80,6 +81,9 @@ export function createBenchClient(target: { readonly url: string; readonly token
     /** The token of a new key that may make jobs. */
     createKey: async (key: JobRequest) =>
       (await send<KeyCreated>('POST', '/v1/keys', { scopes: ['jobs:write'], ...key })).token ?? '',
+    /** The id of a new terminal that runs a command of the settings. */
+    openTerminal: async (command: string) =>
+      (await send<Session>('POST', '/v1/sessions', { kind: 'terminal', command })).id,
     pauseQueue: () => send<unknown>('POST', '/v1/queue/pause', {}),
     resumeQueue: () => send<unknown>('POST', '/v1/queue/resume', {}),
     batch,

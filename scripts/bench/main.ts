@@ -3,7 +3,8 @@
  * and writes JSON.
  *
  *   --quick          few repetitions: shows that it works; not to quote
- *   --only a,b       some of latency, throughput, resources, scale, waiting, talk, load, recovery
+ *   --only a,b       some of latency, throughput, resources, scale, waiting, talk, live, terminals,
+ *                    executor, page, load, recovery
  *   --json PATH      the JSON there instead of bench-results/<date>.json
  *   --built          the server from dist/ (npm run build first)
  *   --server DIR     the server of another checkout, for example of an earlier commit
@@ -25,23 +26,30 @@ import { userFolder } from '../../src/config/places.ts';
 import { messageOf } from '../../src/errors.ts';
 import { findRedisServer } from '../../src/redis/private/find-server.ts';
 import { startOfflineModel } from '../offline-model/server.ts';
+import { measureExecutor } from './executor.ts';
 import { measureLatency } from './latency.ts';
+import { measureLive } from './live.ts';
 import { measureLoad } from './load.ts';
 import { machineFacts } from './machine.ts';
+import { measurePage } from './page.ts';
 import { measureRecovery } from './recovery.ts';
 import { renderMachine, renderSection } from './report.ts';
 import { measureResources } from './resources.ts';
 import type { Results, Section } from './results.ts';
 import { measureScale } from './scale.ts';
-import { startBenchServer, stopAllServers } from './server.ts';
+import { startBenchExecutor, startBenchServer, stopAllServers } from './server.ts';
 import type { Setting } from './setting.ts';
 import { measureTalk } from './talk.ts';
+import { measureTerminals } from './terminals.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureWaiting } from './waiting.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const RESULTS = join(ROOT, 'bench-results');
-const PARTS = ['latency', 'throughput', 'resources', 'scale', 'waiting', 'talk', 'load', 'recovery'] as const;
+const PARTS = [
+  ...(['latency', 'throughput', 'resources', 'scale', 'waiting', 'talk', 'live', 'terminals'] as const),
+  ...(['executor', 'page', 'load', 'recovery'] as const),
+] as const;
 type Part = (typeof PARTS)[number];
 
 const isPart = (name: string): name is Part => PARTS.some((part) => part === name);
@@ -139,6 +147,8 @@ async function main(): Promise<void> {
           ...own,
           env: { ...env, ...own.env },
         }),
+      executor: (own) =>
+        startBenchExecutor({ bin, home: newFolder(), workspace, ...own, env: { ...env, ...own.env } }),
     };
     const facts = await machineFacts({
       redisVersion: binary.version,
@@ -154,6 +164,10 @@ async function main(): Promise<void> {
       scale: () => measureScale(setting),
       waiting: () => measureWaiting(setting),
       talk: () => measureTalk(setting),
+      live: () => measureLive(setting),
+      terminals: () => measureTerminals(setting),
+      executor: () => measureExecutor(setting),
+      page: () => measurePage(setting),
       load: () => measureLoad(setting),
       recovery: () => measureRecovery(setting),
     };

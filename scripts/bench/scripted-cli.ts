@@ -7,10 +7,11 @@ import { join } from 'node:path';
 
 /**
  * A prompt with the word `ask` makes it call a tool that a person has to allow. Its answer is the
- * time (ns) when it was allowed; a call that is to wait is made again. Each other prompt is
- * answered with `ok`.
+ * time (ns) when it was allowed; a call that is to wait is made again. A prompt `say N` makes it
+ * say the time (s) N times, five times a second, or `every` so many seconds, in paragraphs.
+ * Each other prompt is answered with `ok`.
  */
-const SCRIPT = String.raw`#!/bin/sh
+const SCRIPT = String.raw`#!/bin/bash
 case $1 in --version) echo '2.1.329 (Claude Code)'; exit ;; esac
 id=
 for arg; do case $arg in --resume=*) id=${'$'}{arg#*=} ;; esac; done
@@ -18,6 +19,9 @@ for arg; do case $arg in --resume=*) id=${'$'}{arg#*=} ;; esac; done
 asks=0
 
 say() { printf '{%s,"session_id":"%s"}\n' "$1" "$id"; }
+delta() {
+  say "\"type\":\"stream_event\",\"parent_tool_use_id\":null,\"event\":{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"$1\"}}"
+}
 value() { rest=${'$'}{line#*\""$1"\":\"}; value=${'$'}{rest%%\"*}; }
 # Asks for the call, and reads the answer into line.
 ask() {
@@ -54,8 +58,20 @@ while IFS= read -r line; do
           esac
           hook 2
           result '' '"stop_reason":"tool_deferred","terminal_reason":"tool_deferred","deferred_tool_use":{"id":"toolu_2","name":"Bash","input":{"command":"true"}},' ;;
+        *'say '*)
+          times=${'$'}{prompt#*say }; times=${'$'}{times%%[!0-9]*}
+          wait=0.2
+          lines=0
+          case $prompt in *every*) wait=${'$'}{prompt#*every }; wait=${'$'}{wait%%[!0-9.]*}; lines=40 ;; esac
+          exec {pause}<> <(:)
+          while [ $((times--)) -gt 0 ]; do
+            delta "$EPOCHREALTIME "
+            [ $lines = 0 ] || [ $((times % lines)) != 0 ] || delta '\n\n'
+            read -rt $wait -u $pause
+          done
+          result ok '"terminal_reason":"completed",' ;;
         *)
-          say '"type":"stream_event","parent_tool_use_id":null,"event":{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"ok"}}'
+          delta ok
           say '"type":"assistant","parent_tool_use_id":null,"message":{"id":"msg_1","role":"assistant","model":"scripted","content":[{"type":"text","text":"ok"}],"usage":{"input_tokens":1,"output_tokens":1}}'
           result ok '"terminal_reason":"completed",' ;;
       esac ;;

@@ -1,4 +1,4 @@
-/** A Bullpen server in its own process, as `bullpen serve` starts it. */
+/** A server, or an executor for one, in its own process: `bullpen serve`, `bullpen executor`. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -22,9 +22,8 @@ export interface BenchServerOptions {
 
 export type Part = 'main' | 'launcher' | 'workers' | 'redis';
 
-export interface BenchServer {
+export interface BenchProgram {
   readonly url: string;
-  readonly token: string;
   readonly pid: number;
   /** Its processes, except the CLIs. */
   parts(): readonly { readonly part: Part; readonly pid: number }[];
@@ -36,6 +35,10 @@ export interface BenchServer {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+export interface BenchServer extends BenchProgram {
+  readonly token: string;
+}
+
 const running = new Set<ChildProcess>();
 
 /** Asks every server to stop, without waiting. For an interrupted benchmark. */
@@ -45,16 +48,25 @@ export function stopAllServers(): void {
 
 /** @throws when it does not start; no process is left then */
 export async function startBenchServer(options: BenchServerOptions): Promise<BenchServer> {
+  const program = await start('serve', options);
+  return { ...program, token: readFileSync(join(options.home, 'token'), 'utf8').trim() };
+}
+
+/** Its address is on loopback. @throws as `startBenchServer` */
+export const startBenchExecutor = (options: BenchServerOptions): Promise<BenchProgram> =>
+  start('executor', options);
+
+async function start(command: 'serve' | 'executor', options: BenchServerOptions): Promise<BenchProgram> {
   const { home, workspace, bin } = options;
   mkdirSync(home, { recursive: true, mode: 0o700 });
   const config = join(home, 'bench.config.yaml');
   writeFileSync(config, stringify(options.config ?? {}));
 
-  const child = fork(bin, ['serve'], {
+  const child = fork(bin, [command], {
     cwd: workspace,
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     execArgv: ['--no-warnings'],
-    env: { ...options.env, BULLPEN_HOME: home, BULLPEN_CONFIG: config, PORT: '0' },
+    env: { ...options.env, BULLPEN_HOME: home, BULLPEN_CONFIG: config, PORT: '0', CLAUDE_SERVICE_PORT: '0' },
   });
   let stderr = '';
   child.stderr?.on('data', (chunk: Buffer) => {
@@ -73,14 +85,13 @@ export async function startBenchServer(options: BenchServerOptions): Promise<Ben
   );
   if (first === null) {
     child.kill('SIGKILL');
-    throw new Error(`the server did not start:\n${stderr}`);
+    throw new Error(`bullpen ${command} did not start:\n${stderr}`);
   }
-  const { url } = first[0] as { url: string }; // sent by main.ts
+  const { url } = first[0] as { url: string }; // sent when it is ready
   child.disconnect();
   const pid = child.pid ?? 0;
   return {
     url,
-    token: readFileSync(join(home, 'token'), 'utf8').trim(),
     pid,
     parts: () => partsOf(pid),
     clis: () => {

@@ -1,5 +1,5 @@
 /** Where and how one run of the benchmark measures. */
-import type { BenchServer, BenchServerOptions } from './server.ts';
+import type { BenchProgram, BenchServer, BenchServerOptions } from './server.ts';
 
 export interface Setting {
   /** Fewer repetitions: shows that the benchmark works; its figures are not for quoting. */
@@ -16,6 +16,8 @@ export interface Setting {
   newFolder(): string;
   /** Starts a server, by default with a new data folder. */
   server(options?: Partial<Pick<BenchServerOptions, 'env' | 'config' | 'home'>>): Promise<BenchServer>;
+  /** Starts an executor for a server, with a new data folder. */
+  executor(options: Pick<BenchServerOptions, 'env' | 'config'>): Promise<BenchProgram>;
   log(line: string): void;
 }
 

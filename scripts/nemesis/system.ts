@@ -53,7 +53,15 @@ export interface System {
   stop(): Promise<void>;
 }
 
-export async function startSystem(dir: string, count: number): Promise<System> {
+/** @param more settings of every server, over those of a run */
+export async function startSystem(
+  dir: string,
+  count: number,
+  more: {
+    readonly config?: Readonly<Record<string, unknown>>;
+    readonly env?: Readonly<Record<string, string>>;
+  } = {},
+): Promise<System> {
   const path = process.env['PATH'] ?? '';
   const cache = join(userFolder(process.env, 'XDG_CACHE_HOME', '.cache'), 'bullpen');
   const binary = await findRedisServer({ cacheDir: join(cache, 'redis'), path });
@@ -87,7 +95,10 @@ export async function startSystem(dir: string, count: number): Promise<System> {
   const config = join(dir, 'bullpen.config.yaml');
   writeFileSync(
     config,
-    stringify({ providers: { claude: { binary: claude }, custom: { echo: { binary: echo } } } }),
+    stringify({
+      providers: { claude: { binary: claude }, custom: { echo: { binary: echo } } },
+      ...more.config,
+    }),
   );
 
   let watchedSince: number | null = null;
@@ -126,6 +137,7 @@ export async function startSystem(dir: string, count: number): Promise<System> {
         REDIS_URL: through(redis.url),
         BULLPEN_WORKER_REDIS_URL: through(redis.workerUrl),
         PORT: '0',
+        ...more.env,
       },
     });
   });

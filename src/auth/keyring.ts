@@ -4,10 +4,12 @@ import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isLoopback } from '../config/hostnames.ts';
 import { AppError } from '../errors.ts';
+import type { LoginLink } from '../protocol/key.ts';
 import type { Guesses } from './guesses.ts';
 import { isJobPrincipal, type JobTokens } from './job-tokens.ts';
 import { type JwtVerdict, type JwtVerifier, looksLikeJwt } from './jwt.ts';
 import type { Keys } from './keys.ts';
+import { createLoginLinks } from './login-links.ts';
 import { ADMIN_PRINCIPAL, type Principal } from './principal.ts';
 
 const TOKEN_FILE = 'token';
@@ -29,6 +31,13 @@ export interface Authenticator {
    * @throws AppError as `authenticate`
    */
   authenticateToken(token: string, from: string): Promise<Principal>;
+  /** A link with which a browser logs in as this caller. */
+  createLink(principal: Principal): LoginLink;
+  /**
+   * The principal of the code of a link, which is used up then.
+   * @throws AppError auth.unauthenticated, auth.too_many_attempts
+   */
+  authenticateLink(code: string, from: string): Principal;
   /**
    * A principal that was authenticated before, as it is now; null: its key, its JWT or the
    * execution of its job is over. For logins, tickets and open streams.
@@ -49,11 +58,18 @@ export interface AuthenticatorOptions {
 const refused = (): AppError =>
   new AppError('auth.unauthenticated', 'send a valid token as "Authorization: Bearer <token>"');
 
+const linkRefused = (): AppError =>
+  new AppError(
+    'auth.unauthenticated',
+    'the link was used before or is older than a minute; make another one',
+  );
+
 const digest = (token: string): Buffer => hash('sha256', token, 'buffer');
 
 /** Compares digests of tokens. A missing token takes the same time as a wrong one. */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const { keys, jwts, jobTokens, guesses, now = Date.now } = options;
+  const links = createLoginLinks(now);
   const adminDigest = digest(options.adminToken);
   // timingSafeEqual throws for unequal lengths; digests always have the same.
   const isAdmin = (token: string): boolean => timingSafeEqual(digest(token), adminDigest);
@@ -84,15 +100,27 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     return { kind: genuine ? 'ended' : 'wrong' };
   }
 
+  function current(principal: Principal): Principal | null {
+    if (isJobPrincipal(principal)) return jobTokens.current(principal);
+    if (principal.key !== null) return keys.current(principal.key);
+    return principal.expiresAt === null || principal.expiresAt > now() ? principal : null;
+  }
+
   return {
     authenticateToken,
+    createLink: links.create,
+    authenticateLink(code, from) {
+      const principal = links.take(code);
+      const found = principal === null ? null : current(principal);
+      if (found !== null) return found;
+      const attempt = { token: code, from, keyId: null };
+      guesses.check(attempt);
+      guesses.wrong(attempt);
+      throw linkRefused();
+    },
     authenticate: (authorization, from) =>
       authenticateToken(BEARER.exec(authorization ?? '')?.[1] ?? '', from),
-    current(principal) {
-      if (isJobPrincipal(principal)) return jobTokens.current(principal);
-      if (principal.key !== null) return keys.current(principal.key);
-      return principal.expiresAt === null || principal.expiresAt > now() ? principal : null;
-    },
+    current,
   };
 }
 

@@ -60,6 +60,19 @@ export interface KeyRecords {
   noteUse(uses: ReadonlyMap<string, number>): Promise<void>;
 }
 
+/** The logins that were ended before they expired, at this server. */
+export interface EndedLogins {
+  all(): Promise<readonly EndedLogin[]>;
+  /** Stores one, and forgets those whose time was before `nowMs`. */
+  add(login: EndedLogin, nowMs: number): Promise<void>;
+}
+
+/** No longer valid. From `untilMs` on its cookie would have expired. */
+export interface EndedLogin {
+  readonly id: string;
+  readonly untilMs: number;
+}
+
 /** This node's copies. */
 export interface KeyCopies {
   all(): Promise<readonly KeyRecord[]>;

@@ -18,6 +18,7 @@ import {
 import type { Interrupts } from './interrupts.ts';
 import { createLineEditor, type Terminal } from './line-editor.ts';
 import { createOutput, type Output, type Sink } from './output.ts';
+import type { PersonTerminal } from './person-terminal.ts';
 import { linesOf, readHidden, readStdin, type Stdin } from './read-stdin.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -31,6 +32,10 @@ export interface CommandLineOptions {
   readonly stdinPatienceMs?: number;
   /** The terminal of the person who typed the command, also when stdin is another stream. */
   openTerminal(): Terminal | null;
+  /** The terminal of stdin and stdout; null: one of them is no terminal. */
+  openScreen(): PersonTerminal | null;
+  /** Opens an address in the browser of the user; false: this machine has no way to do so. */
+  openBrowser(url: string): Promise<boolean>;
   readonly stdout: Sink;
   readonly stderr: Sink;
   /**
@@ -38,6 +43,7 @@ export interface CommandLineOptions {
    */
   finder(env: Environment): ServerFinder;
   serve(env: Environment, background: boolean): Promise<number>;
+  serveExecutor(env: Environment): Promise<number>;
   background(env: Environment): Background;
   startServer(options: ServerFolders & { readonly env: Environment }): Promise<TemporaryServer>;
   /** Notes in the data folder that this user works in a folder. */
@@ -111,6 +117,7 @@ function contextOf(
     now: options.now ?? (() => new Date()),
     sleep: options.sleep ?? DEFAULT_SLEEP,
     serve: (background) => options.serve(env, background),
+    serveExecutor: () => options.serveExecutor(env),
     background: options.background(env),
     startServer: ({ cwd: folder, jobIn }) => options.startServer({ cwd: folder, jobIn, env }),
     readStdin: (what) =>
@@ -128,6 +135,8 @@ function contextOf(
       if (input === null) return null;
       return createLineEditor({ input, screen: options.stderr, output, prompt, onCtrlC });
     },
+    openScreen: () => options.openScreen(),
+    openBrowser: (url) => options.openBrowser(url),
     async allowFolder(folder) {
       const home = await finder.home();
       if (home !== null) await options.allowFolder(home, folder);

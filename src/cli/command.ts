@@ -5,6 +5,7 @@ import type { ServerFinder, ServerPlace, StartedBy } from './find-server.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { LineEditor } from './line-editor.ts';
 import type { Output } from './output.ts';
+import type { PersonTerminal } from './person-terminal.ts';
 import type { ReadStdinOptions } from './read-stdin.ts';
 
 /** One command; its help is made from these texts. */
@@ -50,11 +51,17 @@ export interface CommandContext {
    * @param onCtrlC default: an interrupt
    */
   openEditor(prompt: string, onCtrlC?: () => void): LineEditor | null;
+  /** The terminal of stdin and stdout, byte for byte; null: one of them is no terminal. */
+  openScreen(): PersonTerminal | null;
   /** A client of the running server. @throws CommandError when no server runs */
   connect(): Promise<Client>;
+  /** Opens an address in the browser of the user; false: this machine has no way to do so. */
+  openBrowser(url: string): Promise<boolean>;
   client(place: Omit<ServerPlace, 'tokenFrom'>): Client;
   /** Runs a server until a signal; resolves with the exit code. See `serve --background`. */
   serve(background: boolean): Promise<number>;
+  /** Runs an executor for servers on other hosts until a signal; resolves with the exit code. */
+  serveExecutor(): Promise<number>;
   readonly background: Background;
   /**
    * Starts a server for this command on a free port of this host. Other commands find it, too.

@@ -9,15 +9,19 @@ import { changeCommand } from './commands/change.ts';
 import { chatCommand } from './commands/chat.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { eventsCommand } from './commands/events.ts';
+import { executorCommand } from './commands/executor.ts';
 import { cancelCommand, retryCommand, showCommand, watchCommand } from './commands/job.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { loginCommand, logoutCommand } from './commands/login.ts';
 import { logsCommand } from './commands/logs.ts';
+import { openCommand } from './commands/open.ts';
 import { nodesCommand, queueCommand } from './commands/queue.ts';
 import { runCommand } from './commands/run.ts';
 import { providersCommand, psCommand, serveCommand } from './commands/server.ts';
 import { sessionsCommand } from './commands/sessions.ts';
+import { settingsCommand } from './commands/settings.ts';
+import { attachCommand, replayCommand, terminalCommand } from './commands/terminal.ts';
 import { usageCommand } from './commands/usage.ts';
 import { EXIT, EXIT_MEANINGS } from './failures.ts';
 
@@ -26,9 +30,14 @@ export const COMMANDS: readonly Command[] = [
   upCommand,
   downCommand,
   serveCommand,
+  executorCommand,
   logsCommand,
+  openCommand,
   runCommand,
   chatCommand,
+  terminalCommand,
+  attachCommand,
+  replayCommand,
   batchCommand,
   jobsCommand,
   showCommand,
@@ -51,6 +60,7 @@ export const COMMANDS: readonly Command[] = [
   logoutCommand,
   auditCommand,
   usageCommand,
+  settingsCommand,
   doctorCommand,
 ];
 

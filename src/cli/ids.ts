@@ -47,10 +47,16 @@ type Sessions = Pick<Client, 'sessions' | 'list' | 'get'>;
 /**
  * A session. It may be given as the id of one of its jobs, as the first or last characters (four or
  * more) of either, or as `last`: the last session of the folder.
+ * @param kind of the `last` one; null: of either kind
  * @throws CommandError when it names no session, or several
  */
-export async function resolveSession(client: Sessions, given: string, cwd: string): Promise<Session> {
-  if (given.trim().toLowerCase() === 'last') return lastSession(client, cwd);
+export async function resolveSession(
+  client: Sessions,
+  given: string,
+  cwd: string,
+  kind: Session['kind'] | null = 'chat',
+): Promise<Session> {
+  if (given.trim().toLowerCase() === 'last') return lastSession(client, cwd, kind);
   const id = given.trim().toUpperCase();
   if (WHOLE_ID.test(id)) return sessionOrJob(client, id);
   if (!PART_OF_ID.test(id))
@@ -90,19 +96,20 @@ async function sessionOrJob(client: Sessions, id: string): Promise<Session> {
 /**
  * The session of a folder that was used last and is not closed. @throws CommandError for none
  */
-async function lastSession(client: Sessions, cwd: string): Promise<Session> {
+async function lastSession(client: Sessions, cwd: string, kind: Session['kind'] | null): Promise<Session> {
   const folders = [cwd, realPath(cwd)];
   let cursor: string | null = null;
   for (let pages = 0; pages < MAX_PAGES; pages += 1) {
     const place: PageQuery = { limit: SEARCHED, ...(cursor === null ? {} : { cursor }) };
-    const page = await client.sessions.list({ all: true, kind: 'chat', ...place });
+    const page = await client.sessions.list({ all: true, ...(kind === null ? {} : { kind }), ...place });
     const found = page.data.find((one) => folders.includes(one.cwd) && one.status !== 'closed');
     if (found !== undefined) return found;
     cursor = page.nextCursor;
     if (cursor === null) break;
   }
   const advice = '`bullpen sessions` lists those of other folders';
-  throw new CommandError(EXIT.usage, `there is no session in ${cwd} to go on with; ${advice}`);
+  const what = kind === 'terminal' ? 'terminal' : 'session';
+  throw new CommandError(EXIT.usage, `there is no ${what} in ${cwd} to go on with; ${advice}`);
 }
 
 /**

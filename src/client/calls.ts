@@ -1,11 +1,11 @@
 /** One request to the server: its headers, its errors, and when it is sent again. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError, apiErrorOf, UnreachableError } from './errors.ts';
 
 export interface CallOptions {
   /** `http://127.0.0.1:3000`; a path in it is kept. */
   readonly url: string;
-  readonly token: string;
+  /** Null: the browser sends the login cookie of the page. */
+  readonly token: string | null;
   readonly fetch: typeof fetch;
   /** Waits before the second, third, … try of a repeatable request. */
   readonly retryDelaysMs: readonly number[];
@@ -32,9 +32,23 @@ export interface Call {
 /** A longer Retry-After is cut to this. */
 export const MAX_RETRY_AFTER_MS = 15_000;
 
-export const DEFAULT_SLEEP: CallOptions['sleep'] = async (ms, signal) => {
-  await delay(ms, undefined, signal === undefined ? {} : { signal });
-};
+export const DEFAULT_SLEEP: CallOptions['sleep'] = (ms, signal) =>
+  new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    }, ms);
+    if (signal?.aborted === true) onAbort();
+    else signal?.addEventListener('abort', onAbort, { once: true });
+  });
+
+/** 128 random bits. `crypto.randomUUID` is missing in pages that came over plain HTTP. */
+export const randomId = (): string =>
+  [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
 /** Sends a request once. @throws ApiError, UnreachableError, or the reason of `signal` */
 export async function send(options: CallOptions, call: Call): Promise<Response> {
@@ -44,7 +58,7 @@ export async function send(options: CallOptions, call: Call): Promise<Response> 
     response = await options.fetch(addressOf(options.url, call), {
       method,
       headers: {
-        authorization: `Bearer ${options.token}`,
+        ...(options.token === null ? {} : { authorization: `Bearer ${options.token}` }),
         accept: 'application/json',
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...call.headers,
@@ -79,23 +93,34 @@ export async function requestJson<T>(options: CallOptions, call: Call): Promise<
 }
 
 /**
- * Sends a request once and returns each line of the answer, documented as `T`, as it is read.
+ * Sends a request once and returns each line of the answer as it is read.
  * @throws ApiError; UnreachableError, also when the answer breaks off
  */
-export async function* requestLines<T>(options: CallOptions, call: Call): AsyncGenerator<T, void, undefined> {
-  const headers = { ...call.headers, accept: 'application/x-ndjson' };
-  const { body } = await send(options, { ...call, headers });
+export async function* requestLines(
+  options: CallOptions,
+  call: Call,
+): AsyncGenerator<string, void, undefined> {
+  const { body } = await send(options, call);
   let rest = '';
   try {
     for await (const text of body?.pipeThrough(new TextDecoderStream()) ?? []) {
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) yield JSON.parse(line) as T; // the documented line
+      yield* lines;
     }
   } catch (error) {
     call.signal?.throwIfAborted();
     throw new UnreachableError(options.url, error);
   }
+}
+
+/** The same with lines of JSON, documented as `T`. */
+export async function* requestNdjson<T>(
+  options: CallOptions,
+  call: Call,
+): AsyncGenerator<T, void, undefined> {
+  const headers = { ...call.headers, accept: 'application/x-ndjson' };
+  for await (const line of requestLines(options, { ...call, headers })) yield JSON.parse(line) as T; // the documented line
 }
 
 /** Whether the same request may succeed in a moment. A refused connection is reported at once. */

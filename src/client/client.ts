@@ -1,28 +1,41 @@
 /** The typed client of the HTTP API, for the command line and for other programs. */
-import { randomUUID } from 'node:crypto';
 import type { AuditVerification } from '../protocol/audit.ts';
 import type { Batch, BatchCreated, BatchResult, Job, ManyCancelled, ManyRetried } from '../protocol/job.ts';
-import type { Key, KeyCreated, Me } from '../protocol/key.ts';
+import type { Key, KeyCreated, LoginLink, Me } from '../protocol/key.ts';
 import type { Execution } from '../protocol/outcome.ts';
-import type { CliProcess, Node, Pause, ProcessList, ProviderReport } from '../protocol/server-info.ts';
+import type {
+  CliProcess,
+  Node,
+  Pause,
+  ProcessList,
+  ProviderReport,
+  SettingInForce,
+} from '../protocol/server-info.ts';
 import type { Steered } from '../protocol/session.ts';
 import type { AuditPage, BatchPage, JobPage, Preferences, Readiness, UsageReport } from './answers.ts';
-import { DEFAULT_SLEEP, requestJson, requestLines } from './calls.ts';
+import { DEFAULT_SLEEP, randomId, requestJson, requestNdjson } from './calls.ts';
 import { followBatch, followChanges, followEvents, type StreamOptions } from './events.ts';
+import { createLive, type LiveAuth } from './live.ts';
 import type { CallerOptions, Client, CreateOptions } from './methods.ts';
 import { createApprovalMethods, createSessionMethods, MAX_WAIT_MS } from './sessions.ts';
 
+// biome-ignore lint/performance/noBarrelFile: the one module of the package that programs import
+export { ApiError, UnreachableError } from './errors.ts';
+export type { Live, SnapshotTaken } from './live.ts';
 export type { Client, CreateOptions } from './methods.ts';
 
 export interface ClientOptions extends Partial<Omit<StreamOptions, 'url' | 'token'>> {
   /** `http://127.0.0.1:3000` */
   readonly url: string;
-  readonly token: string;
+  /** Null: in a page of the server itself, which the browser's login cookie authenticates. */
+  readonly token: string | null;
 }
 
 interface Paused {
   readonly paused: readonly Pause[];
 }
+
+const PATIENCE_MS = 60_000;
 
 /** About a minute in all: enough for the restart of a server. */
 const RESUME_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000];
@@ -32,11 +45,13 @@ const RESUME_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_0
  * @throws TypeError for a token that no header can carry; the message does not quote the token
  */
 export function createClient(given: ClientOptions): Client {
-  if (!/^[\x21-\x7e]+$/.test(given.token)) throw new TypeError('the token is not visible ASCII');
+  if (given.token !== null && !/^[\x21-\x7e]+$/.test(given.token))
+    throw new TypeError('the token is not visible ASCII');
   const server: StreamOptions = {
     url: given.url,
     token: given.token,
-    fetch: given.fetch ?? fetch,
+    // Not `fetch` itself: browsers refuse it as a method of another object.
+    fetch: given.fetch ?? ((input, init) => fetch(input, init)),
     sleep: given.sleep ?? DEFAULT_SLEEP,
     retryDelaysMs: given.retryDelaysMs ?? [200, 1000, 3000],
     resumeDelaysMs: given.resumeDelaysMs ?? RESUME_DELAYS_MS,
@@ -56,7 +71,7 @@ export function createClient(given: ClientOptions): Client {
     });
   };
   const create = <T>(path: string, body: unknown, options: CreateOptions): Promise<T> =>
-    post<T>(path, body, { ...options, idempotencyKey: options.idempotencyKey ?? randomUUID() });
+    post<T>(path, body, { ...options, idempotencyKey: options.idempotencyKey ?? randomId() });
 
   const remove = async (path: string, options: CallerOptions): Promise<void> => {
     // Not repeated: the second answer would be 404.
@@ -64,11 +79,23 @@ export function createClient(given: ClientOptions): Client {
     await requestJson<undefined>(server, call);
   };
   const requests = { get, post, create, remove };
+  const me: Client['me'] = (options = {}) => get<Me>('/v1/me', {}, options);
+  const authOfLive = async (): Promise<LiveAuth> => {
+    if (server.token !== null) return { token: server.token };
+    await me(); // refused where the login is over: a WebSocket would not say why
+    return null;
+  };
 
   return {
     url: server.url,
     sessions: createSessionMethods(server, requests),
     approvals: createApprovalMethods(requests),
+    live: ({ auth = authOfLive, patienceMs = PATIENCE_MS, onStatus = () => {} } = {}) =>
+      createLive({
+        ...{ url: server.url, sleep: server.sleep, silenceMs: server.silenceMs },
+        ...{ resumeDelaysMs: server.resumeDelaysMs, auth, patienceMs, onStatus },
+        openSocket: (url) => new WebSocket(url),
+      }),
     create: (request, options = {}) => create<Job>('/v1/jobs', request, options),
     async get(id, { waitMs = 0, ...options } = {}) {
       const deadline = performance.now() + waitMs;
@@ -106,7 +133,7 @@ export function createClient(given: ClientOptions): Client {
     getBatch: (id, options = {}) => get<Batch>(batchPath(id), {}, options),
     listBatches: (query = {}, options = {}) => get<BatchPage>('/v1/batches', query, options),
     batchResults: (id, options = {}) =>
-      requestLines<BatchResult>(server, {
+      requestNdjson<BatchResult>(server, {
         path: batchPath(id, '/results'),
         ...signalOf(options),
         repeatable: false,
@@ -151,7 +178,12 @@ export function createClient(given: ClientOptions): Client {
       const query = head === null ? {} : { head: `${head.seq}:${head.hash}` };
       return get<AuditVerification>('/v1/audit/verification', query, options);
     },
-    me: (options = {}) => get<Me>('/v1/me', {}, options),
+    me,
+    createLoginLink: (options = {}) =>
+      requestJson<LoginLink>(server, {
+        ...{ method: 'POST', path: '/v1/login-links', body: {} },
+        ...{ ...signalOf(options), repeatable: false },
+      }),
     preferences: (options = {}) => get<Preferences>('/v1/me/preferences', {}, options),
     setPreferences: (body, options = {}) =>
       requestJson<Preferences>(server, {
@@ -159,6 +191,8 @@ export function createClient(given: ClientOptions): Client {
         ...{ ...signalOf(options), repeatable: true },
       }),
     usage: (query = {}, options = {}) => get<UsageReport>('/v1/usage', query, options),
+    settings: async (options = {}) =>
+      (await get<{ readonly data: readonly SettingInForce[] }>('/v1/settings', {}, options)).data,
     async ready(options = {}) {
       const call = { ...signalOf(options), path: '/ready', acceptedStatuses: [503], repeatable: false };
       const answer = await requestJson<Readiness | { readonly detail: string }>(server, call);

@@ -49,6 +49,12 @@ export class UnreachableError extends Error {
   }
 }
 
+/** Whether a stream, or a connection, that broke with this error can go on with the next try. */
+export function mayResume(error: unknown): boolean {
+  if (!(error instanceof ApiError)) return error instanceof UnreachableError;
+  return error.status >= 500 || error.status === 429 || error.status === 408;
+}
+
 const NO_CONNECTION = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
 
 /**
@@ -76,16 +82,36 @@ const MAX_QUOTED = 200;
 export async function apiErrorOf(response: Response): Promise<ApiError> {
   const text = await response.text().catch(() => ''); // the connection broke: the status is enough
   const { status } = response;
-  const body = objectIn(text);
   const shown = text.trim().replaceAll(/\s+/g, ' ').slice(0, MAX_QUOTED);
+  const detail = `the server answered ${status}${shown === '' ? '' : `: ${shown}`}`;
+  const retryAfter = retryAfterMs(response.headers.get('retry-after'));
+  return new ApiError({ detail, ...partsOf(objectIn(text)), status, retryAfterMs: retryAfter });
+}
+
+/** The error that a problem document describes. */
+export function apiErrorIn(problem: object): ApiError {
+  const numberIn = (name: string): number | null => {
+    const value: unknown = Object.entries(problem).find(([key]) => key === name)?.[1];
+    return typeof value === 'number' ? value : null;
+  };
+  const seconds = numberIn('retryAfterSeconds');
   return new ApiError({
-    status,
+    detail: 'the server refused it',
+    ...partsOf({ ...problem }),
+    status: numberIn('status') ?? 500,
+    retryAfterMs: seconds === null ? null : seconds * 1000,
+  });
+}
+
+/** What a problem document says beside its status. */
+function partsOf(body: Readonly<Record<string, unknown>>): Omit<ApiErrorOptions, 'status' | 'detail'> {
+  const detail = stringIn(body, 'detail');
+  return {
     code: stringIn(body, 'code') ?? 'unknown',
-    detail: stringIn(body, 'detail') ?? `the server answered ${status}${shown === '' ? '' : `: ${shown}`}`,
+    ...(detail === null ? {} : { detail }),
     errors: problemsIn(body['errors']),
     requestId: stringIn(body, 'requestId'),
-    retryAfterMs: retryAfterMs(response.headers.get('retry-after')),
-  });
+  };
 }
 
 /** Retry-After in whole seconds, as Bullpen sends it. A date, which RFC 9110 allows, is ignored. */

@@ -3,13 +3,15 @@ import type { BatchEvent, Change } from '../protocol/change.ts';
 import type { SessionStoredEvent, StoredEvent } from '../protocol/event.ts';
 import type { JobStatus } from '../protocol/job.ts';
 import { type Call, type CallOptions, delayBefore, send } from './calls.ts';
-import { ApiError, UnreachableError } from './errors.ts';
+import { ApiError, mayResume, UnreachableError } from './errors.ts';
 
 export interface EventsOptions {
   /** The `seq` of the last event that the reader has; default 0: read from the first. */
   readonly after?: number;
   /** Only these kinds, and always `job.finished`. */
   readonly kinds?: readonly string[];
+  /** With the CLI's own lines: `raw` of each event, and events of the kind `raw`. */
+  readonly raw?: boolean;
   /** Ends the iteration with its reason. */
   readonly signal?: AbortSignal;
 }
@@ -90,11 +92,14 @@ async function* follow<Event>(
 async function* followNumbered<Event extends StoredEvent | SessionStoredEvent>(
   options: StreamOptions,
   path: string,
-  { after = 0, kinds, signal }: EventsOptions,
+  { after = 0, kinds, raw = false, signal }: EventsOptions,
 ): AsyncGenerator<Event, void, undefined> {
   const source: Source<Event> = {
     path,
-    query: { kinds: kinds === undefined || kinds.length === 0 ? undefined : kinds },
+    query: {
+      kinds: kinds === undefined || kinds.length === 0 ? undefined : kinds,
+      raw: raw ? 'true' : undefined,
+    },
     parse: parseEvent<Event>,
     placeOf: ({ seq }) => String(Math.max(seq, last)),
   };
@@ -177,11 +182,6 @@ export async function* followBatch(
   }
 }
 
-function mayResume(error: unknown): boolean {
-  if (!(error instanceof ApiError)) return error instanceof UnreachableError;
-  return error.status >= 500 || error.status === 429 || error.status === 408;
-}
-
 const errorOf = (url: string, failure: unknown): Error =>
   failure instanceof ApiError || failure instanceof UnreachableError
     ? failure
@@ -198,7 +198,7 @@ async function* connect<Event>(
 ): AsyncGenerator<{ readonly event: Event } | 'comment' | 'nothing more', void, undefined> {
   const attempt = new AbortController();
   const onSilence = (): void => attempt.abort(new Error(`no data came for ${options.silenceMs} ms`));
-  const silence = setTimeout(onSilence, options.silenceMs);
+  let silence = setTimeout(onSilence, options.silenceMs);
   try {
     const response = await send(options, {
       path,
@@ -220,7 +220,8 @@ async function* connect<Event>(
       onComment: () => void items.push('comment'),
     });
     for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
-      silence.refresh();
+      clearTimeout(silence);
+      silence = setTimeout(onSilence, options.silenceMs);
       parser.feed(chunk);
       for (const item of items) yield item === 'comment' ? item : { event: parse(item.data) };
       items = [];

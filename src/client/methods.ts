@@ -11,7 +11,7 @@ import type {
   ManyCancelled,
   ManyRetried,
 } from '../protocol/job.ts';
-import type { Key, KeyCreated, KeyRequest, Me } from '../protocol/key.ts';
+import type { Key, KeyCreated, KeyRequest, LoginLink, Me } from '../protocol/key.ts';
 import type { Execution } from '../protocol/outcome.ts';
 import type { PromptRequest, RetryFrom, RetryRequest } from '../protocol/prompt.ts';
 import type {
@@ -21,6 +21,7 @@ import type {
   PauseScope,
   ProcessList,
   ProviderReport,
+  SettingInForce,
 } from '../protocol/server-info.ts';
 import type { Steered } from '../protocol/session.ts';
 import type {
@@ -42,7 +43,7 @@ import {
   followChanges,
   followEvents,
 } from './events.ts';
-
+import type { Live, LiveOptions } from './live.ts';
 import type { ApprovalMethods, SessionMethods, TurnMessage } from './sessions.ts';
 
 export interface CallerOptions {
@@ -72,6 +73,12 @@ export interface Client {
   readonly url: string;
   readonly sessions: SessionMethods;
   readonly approvals: ApprovalMethods;
+  /**
+   * Opens a live connection, for terminals and for many readers at once. The caller closes it.
+   * @param options.auth default: the token, or the login cookie, of this client
+   * @param options.patienceMs default: a minute
+   */
+  live(options?: Partial<Pick<LiveOptions, 'auth' | 'patienceMs' | 'onStatus'>>): Live;
   /** Makes a job; resolves when the server has accepted it. */
   create(request: PromptRequest, options?: CreateOptions): Promise<Job>;
   /** @param options.waitMs resolves when the job is finished, at the latest after this time */
@@ -170,11 +177,15 @@ export interface Client {
   verifyAudit(head?: AuditHead | null, options?: CallerOptions): Promise<AuditVerification>;
   /** Who the caller is, and what its token allows. */
   me(options?: CallerOptions): Promise<Me>;
+  /** A code with which a browser logs in as the caller, once, within a minute. */
+  createLoginLink(options?: CallerOptions): Promise<LoginLink>;
   /** What pages remember of the caller. */
   preferences(options?: CallerOptions): Promise<Preferences>;
   /** Replaces it: a JSON object of at most 16 KiB. */
   setPreferences(preferences: Preferences, options?: CallerOptions): Promise<Preferences>;
   usage(query?: UsageQuery, options?: CallerOptions): Promise<UsageReport>;
+  /** The settings in force, without secrets. Admin keys only. */
+  settings(options?: CallerOptions): Promise<readonly SettingInForce[]>;
   /** Whether the server takes jobs; "not ready" is an answer, not an error. */
   ready(options?: CallerOptions): Promise<Readiness>;
 }

@@ -10,7 +10,15 @@ import type {
   Steered,
   Turn,
 } from '../protocol/session.ts';
+import type {
+  TerminalCommand,
+  TerminalDone,
+  TerminalInput,
+  TerminalSignal,
+  TerminalSize,
+} from '../protocol/terminal.ts';
 import type { PageQuery } from './answers.ts';
+import { requestLines, send } from './calls.ts';
 import { followSession, type SessionEventsOptions, type StreamOptions } from './events.ts';
 import type { CallerOptions, CreateOptions } from './methods.ts';
 
@@ -32,6 +40,11 @@ export interface SessionPage {
 
 export interface TurnPage {
   readonly data: readonly Turn[];
+  readonly nextCursor: string | null;
+}
+
+export interface TerminalHistory {
+  readonly data: readonly TerminalCommand[];
   readonly nextCursor: string | null;
 }
 
@@ -80,6 +93,17 @@ export interface SessionMethods {
   remove(id: string, options?: CallerOptions): Promise<void>;
   /** Its changes and the events of its jobs, over as many connections as needed. */
   events(id: string, options?: SessionEventsOptions): AsyncGenerator<SessionStoredEvent, void, undefined>;
+  /** Types into a terminal. Resolves when it is written; a repeated request types once. */
+  input(id: string, input: TerminalInput, options?: CreateOptions): Promise<TerminalDone>;
+  resize(id: string, size: TerminalSize, options?: CreateOptions): Promise<TerminalDone>;
+  /** To what runs in the foreground of a terminal. */
+  signal(id: string, signal: TerminalSignal, options?: CreateOptions): Promise<TerminalDone>;
+  /** What a terminal shows: its lines, or with colours and the cursor (`ansi`). */
+  screen(id: string, options?: CallerOptions & { readonly format?: 'text' | 'ansi' }): Promise<string>;
+  /** The recording of a terminal so far, as lines of asciicast v2: the header, then each event. */
+  recording(id: string, options?: CallerOptions): AsyncGenerator<string, void, undefined>;
+  /** The commands that were typed into a terminal, in order. */
+  history(id: string, query?: PageQuery, options?: CallerOptions): Promise<TerminalHistory>;
 }
 
 export interface ApprovalMethods {
@@ -127,6 +151,27 @@ export function createSessionMethods(server: StreamOptions, requests: Requests):
     close: (id, options = {}) => post<Session>(sessionPath(id, '/close'), {}, options),
     remove: (id, options = {}) => remove(sessionPath(id), options),
     events: (id, options) => followSession(server, id, options),
+    input: (id, input, options = {}) => create<TerminalDone>(sessionPath(id, '/input'), input, options),
+    resize: (id, size, options = {}) => create<TerminalDone>(sessionPath(id, '/resize'), size, options),
+    signal: (id, signal, options = {}) =>
+      create<TerminalDone>(sessionPath(id, '/signal'), { signal }, options),
+    async screen(id, { format = 'text', signal } = {}) {
+      const response = await send(server, {
+        ...{ path: sessionPath(id, '/screen'), query: { format }, headers: { accept: 'text/plain' } },
+        ...(signal === undefined ? {} : { signal }),
+        repeatable: true,
+      });
+      return response.text();
+    },
+    recording: (id, { signal } = {}) =>
+      requestLines(server, {
+        path: sessionPath(id, '/recording'),
+        headers: { accept: 'application/x-asciicast' },
+        ...(signal === undefined ? {} : { signal }),
+        repeatable: false,
+      }),
+    history: (id, query = {}, options = {}) =>
+      get<TerminalHistory>(sessionPath(id, '/history'), query, options),
   };
 }
 

@@ -79,6 +79,17 @@ export function settingsOfLimits(block: Readonly<Record<keyof typeof PROCESS_LIM
   };
 }
 
+/** How the parts of the system were arranged, and where CLIs run then. */
+const FORMER_ARRANGEMENTS: Readonly<Record<string, string>> = { modular: 'http', monolithic: 'local' };
+
+/** The value of ARCH_MODE as one of BULLPEN_EXECUTOR. */
+export function readArrangement(given: string, problems: Problem[]): string | undefined {
+  if (Object.hasOwn(FORMER_ARRANGEMENTS, given)) return FORMER_ARRANGEMENTS[given];
+  const message = 'must be modular (BULLPEN_EXECUTOR=http) or monolithic (BULLPEN_EXECUTOR=local)';
+  problems.push({ path: 'executor (ARCH_MODE)', message });
+  return undefined;
+}
+
 /** A Redis URL with the password of REDIS_PASSWORD, when it has none. */
 export function withPassword(url: unknown, password: string | undefined): unknown {
   if (typeof url !== 'string' || password === undefined || password === '') return url;

@@ -2,7 +2,6 @@
  * Loads the settings from the environment and the file. Reports all problems at once and never
  * quotes a secret.
  */
-import { closeSync, fstatSync, openSync, readFileSync, type Stats } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { Type } from 'typebox';
@@ -10,9 +9,16 @@ import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { AppError, messageOf, type Problem } from '../errors.ts';
 import { PROCESS_LIMITS, ProcessLimits } from '../protocol/provider-settings.ts';
-import { readProcessLimits, readProviders, settingsOfLimits, withPassword } from './former-names.ts';
+import {
+  readArrangement,
+  readProcessLimits,
+  readProviders,
+  settingsOfLimits,
+  withPassword,
+} from './former-names.ts';
+import { readOwnFile, readSecretFile } from './own-file.ts';
 import { configFile, userFolder } from './places.ts';
-import { unsafeSettings } from './safe-start.ts';
+import { type Program, unsafeSettings } from './safe-start.ts';
 import { FILE_SETTINGS, SETTINGS, Settings } from './schema.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -49,29 +55,6 @@ function fromText(setting: Described, value: string): unknown {
   return value;
 }
 
-/**
- * Returns why a file must not be used. Its settings name programs to run, so no other user may
- * write it.
- */
-function unsafe({ mode, uid }: Stats): string | null {
-  const self = process.getuid?.();
-  if (self === undefined) return null; // this system has no file owners
-  if (uid !== self && uid !== 0) return 'belongs to another user, so it is not read';
-  return (mode & 0o002) === 0 ? null : 'can be written by every user, so it is not read (chmod o-w)';
-}
-
-/** @throws Error of the system, and for a file that another user could have written */
-function readOwn(file: string): string {
-  const opened = openSync(file, 'r');
-  try {
-    const why = unsafe(fstatSync(opened));
-    if (why !== null) throw new Error(why);
-    return readFileSync(opened, 'utf8');
-  } finally {
-    closeSync(opened);
-  }
-}
-
 /** Loaded for a file only, because most servers have none. */
 const yaml = (): typeof import('yaml') => createRequire(import.meta.url)('yaml');
 
@@ -79,7 +62,7 @@ function readFile(env: Environment, cwd: string, problems: Problem[]): Record<st
   const { path: file, named } = configFile(env, cwd);
   let text: string;
   try {
-    text = readOwn(file);
+    text = readOwnFile(file);
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     if (!missing || named) problems.push({ path: file, message: messageOf(error) });
@@ -116,7 +99,7 @@ function readFile(env: Environment, cwd: string, problems: Problem[]): Record<st
  * Settings that name folders or files. They may be relative to the folder of the settings file, or
  * in a variable to the server's folder.
  */
-const FOLDERS = ['home', 'databasePath', 'cacheDir', 'cwd', 'roots', 'trustedRoots'];
+const FOLDERS = ['home', 'databasePath', 'cacheDir', 'cwd', 'roots', 'trustedRoots', 'serviceSecretFile'];
 
 function resolveFolders(values: Record<string, unknown>, base: string): Record<string, unknown> {
   const absolute = (value: unknown): unknown => {
@@ -146,11 +129,14 @@ function setProcessLimits(values: Record<string, unknown>): void {
     if (values[name] === undefined) values[name] = value;
 }
 
+/** The value of a variable's former name. Empty: none. */
+const formerValue = (name: string, value = '', problems: Problem[]): string | undefined =>
+  name === 'executor' && value !== '' ? readArrangement(value, problems) : value;
+
 function givenValues(env: Environment, cwd: string, problems: Problem[]): Record<string, unknown> {
   const given: Record<string, unknown> = {};
   for (const [name, setting] of describedSettings) {
-    const { formerEnv = '' } = setting;
-    const value = env[setting.env] || env[formerEnv];
+    const value = env[setting.env] || formerValue(name, env[setting.formerEnv ?? ''], problems);
     if (value !== undefined && value !== '') given[name] = fromText(setting, value);
   }
   const file = readFile(env, cwd, problems);
@@ -161,6 +147,21 @@ function givenValues(env: Environment, cwd: string, problems: Problem[]): Record
     if (file[name] !== undefined) file[name] = read(file[name]);
   const values = { ...file, ...resolveFolders(given, cwd) };
   return { ...values, redisUrl: withPassword(values['redisUrl'], env['REDIS_PASSWORD']) };
+}
+
+/** The names of the settings that are given, by where. Nothing is checked. */
+export function givenIn(
+  env: Environment,
+  cwd: string,
+): { readonly variables: ReadonlySet<string>; readonly file: ReadonlySet<string> } {
+  const isGiven = ([, { env: name, formerEnv = '' }]: (typeof describedSettings)[number]): boolean =>
+    Boolean(env[name] || env[formerEnv]);
+  const file = readFile(env, cwd, []);
+  setProcessLimits(file); // its values are those of other settings
+  return {
+    variables: new Set(describedSettings.filter(isGiven).map(([name]) => name)),
+    file: new Set(Object.keys(file)),
+  };
 }
 
 /** Whether the settings say where jobs may run. Otherwise they run where the server was started. */
@@ -175,9 +176,10 @@ export function namesRoots(env: Environment, cwd: string): boolean {
  *
  * @param env usually `process.env`, with `--config` as `BULLPEN_CONFIG`
  * @param cwd where the server was started
+ * @param program whose rules of a safe start count
  * @throws AppError config.invalid with one problem per wrong setting
  */
-export function loadSettings(env: Environment, cwd: string): Settings {
+export function loadSettings(env: Environment, cwd: string, program: Program = 'server'): Settings {
   const problems: Problem[] = [];
   const values = givenValues(env, cwd, problems);
   refuseUnknown(env, problems);
@@ -187,10 +189,26 @@ export function loadSettings(env: Environment, cwd: string): Settings {
   problems.push(...problemsIn(complete));
   if (problems.length === 0) {
     const checked = complete as Settings; // every part was checked
-    problems.push(...contradictionsIn(checked), ...unsafeSettings(checked, env));
+    setServiceSecrets(checked, problems);
+    problems.push(...contradictionsIn(checked), ...unsafeSettings(checked, env, program));
   }
   if (problems.length > 0 || !checker.Check(complete)) throw invalid(problems);
   return complete;
+}
+
+/** The secrets of the executor, from their file. */
+function setServiceSecrets(settings: Settings, problems: Problem[]): void {
+  const { serviceSecretFile: file, serviceSecrets } = settings;
+  if (file === null) return;
+  const path = 'serviceSecretFile (CLAUDE_SERVICE_SECRET_FILE)';
+  if (serviceSecrets.length > 0)
+    problems.push({ path, message: 'and CLAUDE_SERVICE_SECRET exclude each other' });
+  else
+    try {
+      settings.serviceSecrets = readSecretFile(file);
+    } catch (error) {
+      problems.push({ path, message: messageOf(error) });
+    }
 }
 
 /** Problems of settings that are valid alone but not together. */

@@ -1,4 +1,6 @@
-/** What keeps a server from starting because it would not be safe. Each problem says what to do. */
+/**
+ * What keeps a program from starting because it would not be safe. Each problem says what to do.
+ */
 import { isIP } from 'node:net';
 import type { Problem } from '../errors.ts';
 import { hostnameOf, isLoopback } from './hostnames.ts';
@@ -14,8 +16,19 @@ const KNOWN_SECRETS =
 /** Secrets of the environment that are not in the table of settings. */
 const SECRET_VARIABLES = ['REDIS_PASSWORD'];
 
-/** Problems of settings that are valid and not safe. They quote no secret. */
-export function unsafeSettings(settings: Settings, env: Environment): Problem[] {
+/** `bullpen serve`, which other commands ask, or `bullpen executor`. */
+export type Program = 'server' | 'executor';
+
+/**
+ * Problems of settings that are valid and not safe, or not enough for the program. They quote no
+ * secret.
+ */
+export function unsafeSettings(settings: Settings, env: Environment, program: Program): Problem[] {
+  const own = program === 'server' ? serverProblems(settings, env) : executorProblems(settings);
+  return [...own, ...serviceSecretProblems(settings)];
+}
+
+function serverProblems(settings: Settings, env: Environment): Problem[] {
   return [
     ...unsafeAddress(settings),
     ...wrongProxies(settings),
@@ -24,7 +37,57 @@ export function unsafeSettings(settings: Settings, env: Environment): Problem[] 
     ...weakSecret('jwtSecret (JWT_SECRET)', settings.jwtSecret),
     ...weakSecret('signingSecret (BULLPEN_SIGNING_SECRET)', settings.signingSecret),
     ...jwtProblems(settings),
+    ...(settings.executor === 'http' ? remoteProblems(settings) : []),
   ];
+}
+
+/** Of a server whose CLIs run in an executor on another host. */
+function remoteProblems(settings: Settings): Problem[] {
+  const path = 'serviceUrl (CLAUDE_SERVICE_URL)';
+  const url = URL.parse(settings.serviceUrl);
+  const missing = [...missingSecret(settings, 'with BULLPEN_EXECUTOR=http'), ...jobTokenProblems(settings)];
+  if (url === null) return [...missing, { path, message: 'is no address' }];
+  if (url.protocol === 'https:' || settings.allowPlainHttp || isLoopback(url.hostname)) return missing;
+  const message =
+    'is plain HTTP, in which prompts can be read and answers, which are not signed, can be replaced; set an https:// address, or BULLPEN_ALLOW_PLAIN_HTTP=on if no one else can listen on the way, as in a network of containers';
+  return [...missing, { path, message }];
+}
+
+/** A job on another host has no way to this server. */
+function jobTokenProblems({ jobTokens }: Settings): Problem[] {
+  if (!jobTokens) return [];
+  const message =
+    'is not possible with BULLPEN_EXECUTOR=http: jobs on another host get no tokens; leave it off';
+  return [{ path: 'jobTokens (BULLPEN_JOB_TOKENS)', message }];
+}
+
+/** Of `bullpen executor`. It has no Redis and no callers with tokens. */
+function executorProblems(settings: Settings): Problem[] {
+  const missing = missingSecret(settings, 'by `bullpen executor`');
+  if (settings.allowPlainHttp || isLoopback(hostnameOf(settings.serviceHost))) return missing;
+  const message =
+    'lets other machines in by plain HTTP, in which prompts and answers can be read; set CLAUDE_SERVICE_HOST to 127.0.0.1 and put a proxy that ends TLS in front of it, or BULLPEN_ALLOW_PLAIN_HTTP=on if no one else can listen on the way, as in a network of containers or behind such a proxy on another host';
+  return [...missing, { path: 'serviceHost (CLAUDE_SERVICE_HOST)', message }];
+}
+
+const SERVICE_SECRET = 'serviceSecrets (CLAUDE_SERVICE_SECRET)';
+
+function missingSecret({ serviceSecrets }: Settings, by: string): Problem[] {
+  if (serviceSecrets.length > 0) return [];
+  const message = `is needed ${by}: the secret of both sides, or CLAUDE_SERVICE_SECRET_FILE; make one with \`openssl rand -hex 32\``;
+  return [{ path: SERVICE_SECRET, message }];
+}
+
+const MAX_SERVICE_SECRETS = 2;
+
+function serviceSecretProblems({ serviceSecrets: secrets, serviceSecretFile }: Settings): Problem[] {
+  const path = serviceSecretFile === null ? SERVICE_SECRET : 'serviceSecretFile (CLAUDE_SERVICE_SECRET_FILE)';
+  if (secrets.length > MAX_SERVICE_SECRETS) {
+    const message = `has ${secrets.length} secrets: it may have the new one and the one before it`;
+    return [{ path, message }];
+  }
+  if (secrets.some(isKnown)) return [{ path, message: KNOWN }];
+  return secrets.flatMap((secret) => weakSecret(path, secret)).slice(0, 1);
 }
 
 /** A token that crosses a network in plain HTTP can be read there. */

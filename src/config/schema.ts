@@ -7,8 +7,10 @@ import { type Static, Type } from 'typebox';
 import { callerSettings } from '../protocol/grant.ts';
 import { ProcessLimits, ProviderSettings } from '../protocol/provider-settings.ts';
 import { MODEL_PATTERN, nullable } from '../protocol/schema.ts';
+import { TerminalSettings } from '../protocol/terminal-settings.ts';
 import { Prices } from '../protocol/usage.ts';
 import { EXECUTION_LIMITS } from './execution-limits.ts';
+import { EXECUTOR_SETTINGS } from './executor-settings.ts';
 import { SESSION_SETTINGS } from './session-settings.ts';
 import {
   age,
@@ -67,7 +69,10 @@ export const SETTINGS = {
     'The address that callers of other machines use, for example https://bullpen.example.org. It has no path.',
     ORIGIN,
   ),
-  allowPlainHttp: flag('BULLPEN_ALLOW_PLAIN_HTTP', 'Whether other machines may send tokens without TLS.'),
+  allowPlainHttp: flag(
+    'BULLPEN_ALLOW_PLAIN_HTTP',
+    'Whether other machines may send tokens without TLS, and the server and its executor prompts and answers.',
+  ),
   trustProxy: list(
     'BULLPEN_TRUST_PROXY',
     'none',
@@ -182,6 +187,8 @@ export const SETTINGS = {
     'How many jobs a principal with a JWT may make an hour. null, in the file, is any number.',
   ),
 
+  ...EXECUTOR_SETTINGS,
+
   provider: text('BULLPEN_PROVIDER', 'The provider of a job that names none.', { default: 'claude' }),
   model: optional('BULLPEN_MODEL', 'the CLI decides', 'The model of a job that names none.', {
     pattern: `^${MODEL_PATTERN}$`,
@@ -276,6 +283,7 @@ export const FILE_SETTINGS = {
   providers: ProviderSettings,
   prices: Prices,
   processLimits: ProcessLimits,
+  terminals: TerminalSettings,
   ...callerSettings,
 } as const;
 

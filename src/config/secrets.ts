@@ -17,11 +17,14 @@ const isSecretName = (name: string): boolean =>
 
 /**
  * The secrets that the server was given: the values of its variables with a secret's name, the
- * secrets of JWTs and records, the headers and the passwords of URLs in its variables and settings,
- * and the secret arguments of its providers.
+ * secrets of JWTs, records and the executor, the headers and the passwords of URLs in its variables
+ * and settings, and the secret arguments of its providers.
  */
 export function secretsOf(
-  settings: Pick<Settings, 'redisUrl' | 'workerRedisUrl' | 'jwtSecret' | 'signingSecret' | 'providers'>,
+  settings: Pick<
+    Settings,
+    'redisUrl' | 'workerRedisUrl' | 'jwtSecret' | 'signingSecret' | 'serviceSecrets' | 'providers'
+  >,
   env: Readonly<Record<string, string | undefined>>,
 ): readonly string[] {
   const secrets: string[] = [];
@@ -31,7 +34,7 @@ export function secretsOf(
     if (HEADERS.test(name)) secrets.push(...headerSecrets(value));
     secrets.push(...urlSecrets(value));
   }
-  for (const secret of [settings.jwtSecret, settings.signingSecret])
+  for (const secret of [settings.jwtSecret, settings.signingSecret, ...settings.serviceSecrets])
     if (secret !== null) secrets.push(secret);
   for (const url of [settings.redisUrl, settings.workerRedisUrl]) secrets.push(...urlSecrets(url ?? ''));
   const { custom, ...builtIn } = settings.providers;

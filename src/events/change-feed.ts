@@ -4,7 +4,7 @@
  * reader that is too slow is cut and resumes by its cursor.
  */
 import type { Logger } from 'pino';
-import { maySee, maySeeGate, type Principal } from '../auth/principal.ts';
+import { maySee, maySeeGate, mayUse, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import type { ChangeFeed, ChangeQuery, LogGroup } from '../http/ports.ts';
 import type { Change } from '../protocol/change.ts';
@@ -137,10 +137,16 @@ export function createChangeFeed({
 
 /** The change of an entry, if the reader may see it and asked for it. */
 function changeFor(principal: Principal, { status, batch }: ChangeQuery, entry: LogEntry): readonly Change[] {
-  const { change, gate } = entry;
-  if (gate !== null) {
-    const isAsked = status.length === 0 && batch === null;
-    return isAsked && maySeeGate(principal, gate.gate) ? [gate] : [];
+  const { change, gate, approval, session } = entry;
+  const isUnfiltered = status.length === 0 && batch === null;
+  if (gate !== null) return isUnfiltered && maySeeGate(principal, gate.gate) ? [gate] : [];
+  if (approval !== null) {
+    const mayKnow = maySee(principal, entry.project) && mayUse(principal, 'approvals:read');
+    return isUnfiltered && mayKnow ? [approval] : [];
+  }
+  if (session !== null) {
+    const mayKnow = maySee(principal, entry.project) && mayUse(principal, 'sessions:read');
+    return isUnfiltered && mayKnow ? [session] : [];
   }
   if (change === null || !maySee(principal, entry.project)) return [];
   const isAsked = status.length === 0 || status.includes(change.status);

@@ -12,7 +12,7 @@ import type { Store } from '../store/store.ts';
 import { type BatchFeedOptions, createBatchFeed } from './batch-feed.ts';
 import { createChangeFeed } from './change-feed.ts';
 import { createEventHub } from './hub.ts';
-import { createSessionFeed } from './session-feed.ts';
+import { createSessionFeed, type SessionFeedOptions } from './session-feed.ts';
 
 export interface Feeds {
   readonly events: EventHub;
@@ -32,20 +32,21 @@ export interface OpenFeedsOptions {
   readonly keepMs: number;
   /** The finished job, for its last event. */
   readJob(jobId: string): Promise<Job>;
+  readonly snapshot: SessionFeedOptions['snapshot'];
   readonly findBatch: BatchFeedOptions['find'];
   readonly logger: Logger;
 }
 
 export function openFeeds(options: OpenFeedsOptions): Feeds {
   const { records, sessionRecords, changeLog, store, doorbells, names } = options;
-  const { keepMs, readJob, findBatch, logger } = options;
+  const { keepMs, readJob, snapshot, findBatch, logger } = options;
   const changes = createChangeFeed({
     ...{ log: changeLog, doorbells, channel: names.logDoorbell, keepMs, logger },
   });
   return {
     events: createEventHub({ records, store, doorbells, liveChannel: names.live, readJob, logger }),
     sessionFeed: createSessionFeed({
-      ...{ sessions: sessionRecords, records, store, doorbells, readJob, logger },
+      ...{ sessions: sessionRecords, records, store, doorbells, readJob, snapshot, logger },
       ...{ liveSession: names.liveSession, liveChannel: names.live },
     }),
     changes,

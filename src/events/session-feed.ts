@@ -1,14 +1,16 @@
 /**
  * ⑦ The events of a session for any number of readers: first the stored ones, then new ones. The
  * session's stream has its changes and points to the events of its jobs, which are read where each
- * job has them: in Redis, or in this node's copies. A reader that is too slow is cut and resumes by
- * seq.
+ * job has them: in Redis, or in this node's copies. Redis keeps only the last output of a terminal:
+ * a reader without a place in that begins with the screen. A reader that is too slow is cut and
+ * resumes by seq.
  */
 import type { Logger } from 'pino';
-import { AppError } from '../errors.ts';
+import { AppError, type ErrorCode } from '../errors.ts';
 import type { SessionFeed } from '../http/session-ports.ts';
 import type { SessionStoredEvent, StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
+import { DEFAULT_SIZE, type TerminalAnswers } from '../protocol/terminal.ts';
 import type { JobRecords } from '../records/ports.ts';
 import type { SessionEntry, SessionRecords } from '../records/session-ports.ts';
 import { eventsOf } from '../records/session-records.ts';
@@ -21,6 +23,8 @@ const PAGE = 1000;
 const ENTRIES = 200;
 /** A reader that is more events behind is cut. */
 const MAX_BEHIND = 20_000;
+/** The same, for the output of a terminal. */
+const MAX_BYTES_BEHIND = 4 * 1024 * 1024;
 const POLL_MS = 1000;
 
 export interface SessionFeedOptions {
@@ -33,10 +37,20 @@ export interface SessionFeedOptions {
   liveChannel(jobId: string): string;
   /** A finished job, for its last event. */
   readJob(jobId: string): Promise<Job>;
+  /**
+   * The screen of a terminal, after the event `seq`.
+   * @throws AppError session.not_found, execution.node_unavailable
+   */
+  snapshot(sessionId: string): Promise<TerminalAnswers['snapshot']>;
   readonly logger: Logger;
 }
 
 type SessionTail = Tail<SessionStoredEvent, number>;
+type Finished = Extract<SessionStoredEvent, { kind: 'job.finished' }>;
+type Screen = Extract<SessionStoredEvent, { kind: 'terminal.screen' }>;
+
+/** The node of the terminal is gone, or has removed its recording. */
+const NO_SCREEN: ReadonlySet<ErrorCode> = new Set(['execution.node_unavailable', 'session.not_found']);
 
 /** Events of a session, and the seq up to which there are no others. */
 interface Part {
@@ -47,6 +61,10 @@ interface Part {
 export function createSessionFeed(options: SessionFeedOptions): SessionFeed {
   const { sessions, records, store, doorbells, logger } = options;
   const tails = new Map<string, SessionTail>();
+  /** Screens that are being made. */
+  const screens = new Map<string, Promise<Screen>>();
+  /** Last events of jobs, with the job. */
+  const completed = new WeakMap<Finished, Promise<SessionStoredEvent>>();
 
   function tailOf(id: string): SessionTail {
     const known = tails.get(id);
@@ -127,13 +145,21 @@ export function createSessionFeed(options: SessionFeedOptions): SessionFeed {
     }
   }
 
-  /** The events, with the finished job in `job.finished`. */
-  const complete = (events: readonly SessionStoredEvent[]): Promise<readonly SessionStoredEvent[]> =>
-    Promise.all(
-      events.map(async (event) =>
-        event.kind === 'job.finished' ? { ...event, job: await finishedJob(event.jobId) } : event,
-      ),
-    );
+  /** The events, with the finished job in `job.finished`. Without one, the batch as it is. */
+  async function complete(events: readonly SessionStoredEvent[]): Promise<readonly SessionStoredEvent[]> {
+    if (!events.some(({ kind }) => kind === 'job.finished')) return events;
+    return Promise.all(events.map((event) => (event.kind === 'job.finished' ? withJob(event) : event)));
+  }
+
+  /** One object for all readers of the event. */
+  function withJob(event: Finished): Promise<SessionStoredEvent> {
+    let whole = completed.get(event);
+    if (whole === undefined) {
+      whole = finishedJob(event.jobId).then((job) => ({ ...event, job }));
+      completed.set(event, whole);
+    }
+    return whole;
+  }
 
   /** Null: it was deleted. */
   async function finishedJob(id: string): Promise<Job | null> {
@@ -143,28 +169,99 @@ export function createSessionFeed(options: SessionFeedOptions): SessionFeed {
     });
   }
 
+  async function isTerminal(id: string): Promise<boolean> {
+    const session = (await sessions.read(id)) ?? (await store.run('sessions.get', { id }));
+    return session?.kind === 'terminal';
+  }
+
+  /** Whether events of a terminal between `after` and the end of a part are no longer kept. */
+  async function isBroken(id: string, after: number, { events }: Part): Promise<boolean> {
+    const last = events.at(-1);
+    if (last !== undefined) return last.seq !== after + events.length;
+    if (((await newestEntry(id))?.seq ?? 0) <= after) return false;
+    const [next] = await entriesOf(id, after); // it may have come since
+    return next?.seq !== after + 1;
+  }
+
+  /** The screen of a terminal, as an event. Readers that need it at the same time share it. */
+  function screenOf(id: string): Promise<Screen> {
+    const underWay = screens.get(id);
+    if (underWay !== undefined) return underWay;
+    const reading = options
+      .snapshot(id)
+      .then((screen) => screenEvent(id, screen))
+      .catch((error: unknown) => {
+        if (error instanceof AppError && NO_SCREEN.has(error.code)) return emptyScreen(id);
+        throw error;
+      })
+      .finally(() => screens.delete(id));
+    screens.set(id, reading);
+    return reading;
+  }
+
+  /** In place of a screen that cannot be had: an empty one, and the output that is kept follows. */
+  async function emptyScreen(id: string): Promise<Screen> {
+    const entries = await entriesOf(id, 0);
+    const seq = entries[0] === undefined ? ((await newestEntry(id))?.seq ?? 0) : entries[0].seq - 1;
+    const shown = entries.flatMap((entry) => ('event' in entry ? [entry.event] : []));
+    const offset = shown.flatMap((event) => ('offset' in event ? [event.offset] : []))[0] ?? 0;
+    const { cols, rows } = (await sessions.read(id))?.terminal ?? DEFAULT_SIZE;
+    return screenEvent(id, { seq, kind: 'terminal.screen', offset, cols, rows, data: '' });
+  }
+
+  /**
+   * The stored events after a seq, in parts; the last one may be empty. A terminal begins with its
+   * screen when `after` is null, or when events after it are no longer kept.
+   */
+  async function* stored(id: string, after: number | null, ofTerminal: boolean): AsyncGenerator<Part> {
+    let seq = after ?? 0;
+    let screen = ofTerminal && after === null ? await screenOf(id) : null;
+    let newest = -1;
+    for (;;) {
+      if (screen !== null) {
+        newest = seq = screen.seq;
+        yield { events: [screen], seq };
+      }
+      const part = await collect(id, seq, PAGE);
+      screen = ofTerminal && (await isBroken(id, seq, part)) ? await screenOf(id) : null;
+      if (screen !== null && screen.seq > newest) continue;
+      screen = null; // what is missing will not come
+      seq = part.seq;
+      yield part;
+      if (part.events.length < PAGE) return;
+    }
+  }
+
   return {
     async *read(id, after, signal) {
-      const inbox = createInbox<SessionStoredEvent>(signal, MAX_BEHIND);
+      const ofTerminal = await isTerminal(id);
+      const bytes = ofTerminal ? { max: MAX_BYTES_BEHIND, of: sizeOf } : null;
+      const inbox = createInbox<SessionStoredEvent>(signal, MAX_BEHIND, bytes);
       const tail = tailOf(id);
-      let seq = after;
-      try {
-        await tail.join(inbox);
-        for (let isEnd = false; !isEnd && !signal.aborted; ) {
-          const part = await collect(id, seq, PAGE);
+      let seq = after ?? 0;
+      async function* following(place: number | null): AsyncGenerator<readonly SessionStoredEvent[]> {
+        for await (const part of stored(id, place, ofTerminal)) {
           seq = part.seq;
           if (part.events.length > 0) yield await complete(part.events);
-          isEnd = part.events.length < PAGE;
+          if (signal.aborted) return;
         }
+      }
+      try {
+        await tail.join(inbox);
+        yield* following(after);
         for (;;) {
           const taken = await inbox.next();
           if (taken === null) return;
-          const fresh = taken.filter((event) => event.seq > seq);
-          if (fresh.length === 0) continue;
-          const isNext = fresh[0]?.seq === seq + 1;
-          const events = isNext ? fresh : (await collect(id, seq, MAX_BEHIND)).events;
-          seq = events.at(-1)?.seq ?? seq;
-          if (events.length > 0) yield await complete(events);
+          const isNew = (taken[0]?.seq ?? 0) > seq;
+          const fresh = isNew ? taken : taken.filter((event) => event.seq > seq);
+          const [first, last] = [fresh[0], fresh.at(-1)];
+          if (first === undefined || last === undefined) continue;
+          // Only a terminal has an entry for each number.
+          const isNext = first.seq === seq + 1 && (!ofTerminal || last.seq === seq + fresh.length);
+          if (isNext) {
+            seq = last.seq;
+            yield await complete(fresh);
+          } else yield* following(seq);
         }
       } finally {
         await tail.leave(inbox);
@@ -172,3 +269,11 @@ export function createSessionFeed(options: SessionFeedOptions): SessionFeed {
     },
   };
 }
+
+const sizeOf = (event: SessionStoredEvent): number =>
+  event.kind === 'terminal.output' || event.kind === 'terminal.screen' ? event.data.length : 0;
+
+const screenEvent = (sessionId: string, { seq, ...screen }: TerminalAnswers['snapshot']): Screen => ({
+  ...{ seq, sessionId, at: new Date().toISOString() },
+  ...screen,
+});

@@ -103,13 +103,19 @@ export interface Inbox<Event> {
   /**
    * The next events; null: the reader has left. A reader that was waiting gets the batch object
    * that was added, so all readers who keep up hold the same one.
-   * @throws AppError request.timeout when more than `maxEvents` were added since the last call
+   * @throws AppError request.timeout when more were added since the last call than may wait
    */
   next(): Promise<readonly Event[] | null>;
 }
 
-export function createInbox<Event>(signal: AbortSignal, maxEvents: number): Inbox<Event> {
+/** @param bytes also bounds what may wait by its size; `of`: the size of an event */
+export function createInbox<Event>(
+  signal: AbortSignal,
+  maxEvents: number,
+  bytes: { readonly max: number; of(event: Event): number } | null = null,
+): Inbox<Event> {
   let events: readonly Event[] = [];
+  let size = 0;
   let failure: AppError | null = null;
   let wake = (): void => {};
   signal.addEventListener('abort', () => wake(), { once: true });
@@ -122,7 +128,9 @@ export function createInbox<Event>(signal: AbortSignal, maxEvents: number): Inbo
     fail,
     add(added) {
       if (failure !== null) return;
-      if (events.length > 0 && events.length + added.length > maxEvents) {
+      if (bytes !== null) for (const event of added) size += bytes.of(event);
+      const isFull = events.length + added.length > maxEvents || (bytes !== null && size > bytes.max);
+      if (events.length > 0 && isFull) {
         fail(new AppError('request.timeout', 'the reader was too slow; resume from the last event it has'));
         return;
       }
@@ -139,6 +147,7 @@ export function createInbox<Event>(signal: AbortSignal, maxEvents: number): Inbo
       if (failure !== null) throw failure;
       const taken = events;
       events = [];
+      size = 0;
       return taken;
     },
   };

@@ -39,7 +39,7 @@ export interface CliProbe {
    * Not cached.
    * @throws AppError execution.cli_missing with the folders that were searched
    */
-  find(provider: Provider, configured: string | null): Promise<ProbedCli>;
+  find(provider: Pick<Provider, 'binaries'>, configured: string | null): Promise<ProbedCli>;
   /** The cached version, or null. */
   knownVersion(cli: ProbedCli): string | null;
   /** Runs the binary with its version arguments. The result is cached until the file changes. */

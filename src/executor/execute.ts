@@ -6,7 +6,6 @@ import type { Logger } from 'pino';
 import type { Ended } from '../limits/credentials.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
 import type { ProcessEnd } from '../processes/spawned-process.ts';
-import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Translator, Verdict } from '../providers/provider.ts';
 import type { Redactor } from '../redactor.ts';
@@ -17,7 +16,7 @@ import { CLEAN_EXIT, createListener, type Listener } from './listener.ts';
 import { AWAITING_APPROVAL, outcomeOf } from './outcomes.ts';
 import type { PreparedExecution } from './prepare.ts';
 import type { CpuSettings, ResourceSettings, ResourceWatch } from './resources.ts';
-import type { Talker } from './slots.ts';
+import type { RunControls } from './runner.ts';
 import { inTime, type StartCli, type StartedCli } from './start-cli.ts';
 import { createStopRace, type Stop, type StopRace, type StopReason } from './stop-race.ts';
 import { startWatches } from './watches.ts';
@@ -53,26 +52,21 @@ export interface ExecutionResult extends Ended {
   readonly waits: boolean;
 }
 
-/** @throws AppError when the process cannot be started; nothing was emitted then */
-export async function execute(options: {
+export interface ExecuteOptions extends Omit<RunControls, 'watchesUse'> {
   readonly jobId: string;
   readonly prepared: PreparedExecution;
-  readonly signals: StopSignals;
   readonly start: StartCli;
   readonly limits: ExecutionLimits;
   readonly scanner: ProcScanner;
   readonly resources: ResourceWatch;
   readonly pricing: Pricing;
   readonly talk: TalkOptions;
-  /** Receives every event in order. `raw` is the CLI's line it came from. */
-  emit(event: ExecutionEvent, raw: string | null): void;
-  /** Gets the controls that slow the CLI down. */
-  onFlow(flow: { pause(): void; resume(): void }): void;
-  /** The CLI has begun. Gets what brings it the acts of people. */
-  onTalker(talker: Talker): void;
   readonly redactor: Redactor;
   readonly logger: Logger;
-}): Promise<ExecutionResult> {
+}
+
+/** @throws AppError when the process cannot be started; nothing was emitted then */
+export async function execute(options: ExecuteOptions): Promise<ExecutionResult> {
   const { prepared, signals, limits, resources, pricing, emit } = options;
   const { executionId, request, provider, sessionTokens, promptId } = prepared;
   const started = await inTime(request.timeoutMs, signals.stop, (stop) => options.start(prepared, stop));

@@ -4,15 +4,16 @@ import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Credentials } from '../limits/credentials.ts';
 import { createOutage } from '../outage.ts';
 import type { Launch } from '../processes/launch.ts';
-import type { CliProcess } from '../protocol/server-info.ts';
 import type { Claim, Claims } from '../records/ports.ts';
 import { createPeriodic, onceMore, within } from '../timing.ts';
 import { createDelivery } from './delivery.ts';
-import type { ExecutorMeasures } from './ports.ts';
+import { createLocalRunner, type LocalRunnerOptions } from './local-runner.ts';
+import type { Executor, ExecutorMeasures } from './ports.ts';
 import { createReaper } from './reaper.ts';
-import { type RecoveryReport, recover } from './recovery.ts';
+import { recover } from './recovery.ts';
 import { createResourceWatch } from './resources.ts';
 import { type ClaimRunnerOptions, createClaimRunner } from './run-claim.ts';
+import type { Runner } from './runner.ts';
 import {
   type Active,
   createActive,
@@ -22,41 +23,14 @@ import {
   runningProcesses,
   stopActive,
 } from './slots.ts';
-import { type CliStarter, createCliStarter, type StartCounts } from './warm/cli-starter.ts';
+import { createCliStarter } from './warm/cli-starter.ts';
 import { createLookAhead } from './warm/look-ahead.ts';
 
-export interface Executor {
-  /** Settles the executions of an earlier run, then takes work. */
-  start(): Promise<RecoveryReport>;
-  /** Takes no new work. Running executions get `drainMs` to end and are interrupted after that. */
-  stop(drainMs: number): Promise<void>;
-  /** Interrupts all executions without a grace, at a second signal. */
-  abort(): void;
-  /** There may be something to claim. */
-  kick(): void;
-  /** The cancel flag of a job may be set. */
-  lookAtCancel(jobId: string): void;
-  /** There may be a decision, or a message, for the CLI of a job. */
-  talk(jobId: string): void;
-  status(): { readonly running: number; readonly limit: number; readonly accepting: boolean };
-  /** Counts of how executions got their processes, and of idle processes. */
-  starts(): StartCounts;
-  /** Whether a job of this provider could start now. */
-  hasRoom(provider: string): boolean;
-  /** Why no CLI can be started now, or null. */
-  problem(): string | null;
-  /** The claims whose CLI runs, or is about to. */
-  running(): readonly Claim[];
-  /** Executions that this provider runs now, including as a fallback. */
-  runningOf(provider: string): number;
-  /** The processes of CLIs: those that run a job first, then the idle ones. */
-  processes(): readonly CliProcess[];
-  /** Ends some idle processes. Resolves with their number once they are gone. */
-  endIdle: CliStarter['endIdle'];
-}
-
 export interface ExecutorOptions
-  extends Pick<ClaimRunnerOptions, 'ledger' | 'prepare' | 'scanner' | 'talk' | 'redactor' | 'logger'> {
+  extends Pick<ClaimRunnerOptions, 'ledger' | 'prepare' | 'redactor' | 'logger'>,
+    Pick<LocalRunnerOptions, 'scanner' | 'talk'> {
+  /** Makes the runner of CLIs on another host. Default: they run here. */
+  readonly elsewhere?: ((here: Runner) => Runner) | undefined;
   readonly claims: Claims;
   readonly launch: Launch;
   readonly concurrency: number;
@@ -75,6 +49,12 @@ export interface ExecutorOptions
   readonly failpoint?: Failpoint;
 }
 
+/**
+ * After a stop has interrupted the running jobs: for the grace of their processes, and for what is
+ * recorded about them. What is not recorded by then is found lost at the next start.
+ */
+const SETTLE_WITHIN_MS = 60_000;
+
 export function createExecutor(options: ExecutorOptions): Executor {
   const { claims, ledger, prepare, launch, scanner, credentials, retryBackoffMs, logger } = options;
   const { measures, failpoint = noFailpoint } = options;
@@ -85,6 +65,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
   const reaper = createReaper(scanner, logger, measures.swept);
   const resources = createResourceWatch(scanner, logger);
   const ledgerOutage = createOutage('ledger', logger);
+  const shortage = createOutage('preparation of executions', logger);
   const delivery = createDelivery({
     claims,
     ledger,
@@ -105,19 +86,29 @@ export function createExecutor(options: ExecutorOptions): Executor {
     logger,
   });
   const ahead = createLookAhead({ claims, prepare, maxProcesses: warm.maxProcesses, starter, logger });
+  const here = createLocalRunner({
+    prepare,
+    limits,
+    scanner,
+    resources,
+    start: starter.start,
+    talk: options.talk,
+    redactor: options.redactor,
+    problem: starter.problem,
+    logger,
+  });
+  const runner = options.elsewhere?.(here) ?? here;
   const run = createClaimRunner({
+    runner,
     claims,
     ledger,
     ledgerOutage,
+    shortage,
     delivery,
     prepare,
     limits,
     credentials,
-    scanner,
-    resources,
-    start: starter.start,
     sessions,
-    talk: options.talk,
     retryBackoffMs,
     slots,
     onSlotFree,
@@ -154,8 +145,9 @@ export function createExecutor(options: ExecutorOptions): Executor {
     const hasCause = rang;
     rang = false;
     for (;;) {
-      if (!accepting || ledgerOutage.problem() !== null) return; // waiting executions try the ledger
+      if (!accepting || ledgerOutage.problem() !== null) return; // those that wait try again
       for (const claim of owed.splice(0, slots.free())) begin(claim);
+      if (!runner.accepts()) return;
       const free = slots.free();
       if (free === 0) return ahead.look();
       await failpoint('executor.claiming');
@@ -225,12 +217,14 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   return {
     async start() {
-      const report = await recover({
+      const { report, goOn } = await recover({
         nodeId,
         scratchDir,
         scanner,
+        claims,
         ledger,
         delivery,
+        lasting: runner.lasting,
         retryBackoffMs,
         readEvents,
         maxResultBytes: limits.maxResultBytes,
@@ -239,6 +233,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       measures.swept(report.killedProcesses);
       await renew();
       accepting = true;
+      for (const claim of goOn) begin(claim);
       periodic.every(options.sweepMs, 'sweep', async () => {
         measures.recovered(found);
         found = 0;
@@ -263,7 +258,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
       const over = allWork().finally(slots.logWhatRuns(drainMs, logger));
       const drained = await within(drainMs, over);
       if (!drained) for (const one of active.values()) stopActive(one, 'shutdown', false);
-      await allWork();
+      // Not without end: a Redis that is frozen may hold a job whose process has ended.
+      await within(SETTLE_WITHIN_MS, allWork());
       periodic.stop();
       ahead.stop();
       await starter.stop();
@@ -290,7 +286,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     endIdle: starter.endIdle,
     status: () => ({ running: slots.running(), limit: options.concurrency, accepting }),
     starts: starter.counts,
-    problem: () => ledgerOutage.problem() ?? starter.problem(),
+    problem: () => ledgerOutage.problem() ?? shortage.problem() ?? runner.problem(),
   };
 
   async function allWork(): Promise<void> {

@@ -18,10 +18,11 @@ import { createServerProbe, createStateFolders } from './cli-probe.ts';
 import { createKnownSessions, storedSessions, storedTotals } from './known-sessions.ts';
 import type { PrepareOptions } from './prepare.ts';
 import { createPrivatePaths } from './private-paths.ts';
+import { backgroundOf } from './turn.ts';
 import { createUntrustedEnvironment } from './untrusted-environment.ts';
 import { warmSettings } from './warm/cli-starter.ts';
 
-export interface OpenPrepareOptions {
+export interface HostOptions {
   /** With all roots in which jobs may run. */
   readonly settings: Settings;
   /** The server's own environment. */
@@ -30,6 +31,47 @@ export interface OpenPrepareOptions {
   readonly providers: Providers;
   readonly environment: PrepareOptions['environment'];
   readonly launcher: Pick<Launcher, 'launch'>;
+  /** Of the ledger. */
+  readonly databaseFile: string;
+}
+
+type HostPart = Exclude<
+  keyof PrepareOptions,
+  'rights' | 'jobTokens' | 'sessions' | 'readEvents' | 'background'
+>;
+
+/** What this host, its CLIs and the settings decide: the same wherever the prompts come from. */
+export function onThisHost({
+  settings,
+  env,
+  nodeId,
+  providers,
+  environment,
+  launcher,
+  databaseFile,
+}: HostOptions): Pick<PrepareOptions, HostPart> {
+  const scratchDir = join(settings.home, 'tmp');
+  return {
+    ...{ nodeId, providers, environment, settings, scratchDir },
+    probe: createServerProbe(env, settings.roots),
+    stateFolders: createStateFolders(),
+    pricing: createPricing(settings.prices),
+    untrusted: createUntrustedEnvironment({ launch: launcher.launch }),
+    privatePaths: createPrivatePaths({
+      ...{ dataFolder: settings.home, scratchDir, providers, environment },
+      others: [
+        settings.cacheDir,
+        ...ledgerFiles(databaseFile),
+        ...configPlaces(env, process.cwd()),
+        ...(settings.serviceSecretFile === null ? [] : [settings.serviceSecretFile]),
+      ],
+    }),
+    limits: settings,
+    warm: warmSettings(settings),
+  };
+}
+
+export interface OpenPrepareOptions extends HostOptions {
   readonly keys: Keys;
   readonly jobTokens: JobTokens;
   readonly records: Pick<JobRecords, 'events'>;
@@ -37,17 +79,10 @@ export interface OpenPrepareOptions {
   readonly approvals: Pick<RunningApprovals, 'ofJob' | 'unanswered' | 'openIn'>;
   readonly store: Store;
   readonly copier: Copier;
-  /** Of the ledger. */
-  readonly databaseFile: string;
 }
 
+/** For a server, whose records have everything else. */
 export function openPrepare({
-  settings,
-  env,
-  nodeId,
-  providers,
-  environment,
-  launcher,
   keys,
   jobTokens,
   records,
@@ -55,24 +90,15 @@ export function openPrepare({
   approvals,
   store,
   copier,
-  databaseFile,
+  ...host
 }: OpenPrepareOptions): PrepareOptions {
-  const scratchDir = join(settings.home, 'tmp');
+  const sessions = createKnownSessions(storedSessions(store, copier), storedTotals(store));
+  const background = { sessions, sessionRecords, approvals, readEvents: records.events };
   return {
-    ...{ nodeId, providers, environment, jobTokens, settings, scratchDir },
-    probe: createServerProbe(env, settings.roots),
-    stateFolders: createStateFolders(),
-    pricing: createPricing(settings.prices),
+    ...onThisHost(host),
+    ...{ jobTokens, sessions },
     rights: createJobRights(keys),
-    untrusted: createUntrustedEnvironment({ launch: launcher.launch }),
-    privatePaths: createPrivatePaths({
-      ...{ dataFolder: settings.home, scratchDir, providers, environment },
-      others: [settings.cacheDir, ...ledgerFiles(databaseFile), ...configPlaces(env, process.cwd())],
-    }),
-    limits: settings,
-    warm: warmSettings(settings),
-    sessions: createKnownSessions(storedSessions(store, copier), storedTotals(store)),
     readEvents: records.events,
-    ...{ sessionRecords, approvals },
+    background: (claim, request, provider) => backgroundOf(claim, request, provider, background),
   };
 }

@@ -4,7 +4,7 @@
  */
 import { type ErrorCode, toWire, type WireError, wireError } from '../errors.ts';
 import type { Exit } from '../protocol/cli.ts';
-import type { StoredEvent } from '../protocol/event.ts';
+import type { EventBody } from '../protocol/event.ts';
 import { jobOutcome, type Outcome, sumOfUsage, type Usage } from '../protocol/outcome.ts';
 import { QUOTA_TIMEOUT_MS } from '../protocol/prompt.ts';
 import type { Translator, Verdict } from '../providers/provider.ts';
@@ -55,23 +55,34 @@ export function outcomeOf(ended: Ended): Outcome {
     permissionDenials: [...verdict.permissionDenials],
     usage: ended.usage,
     error,
+    executor: 'local',
   };
 }
 
-const statusOf = ({ code }: WireError): 'cancelled' | 'failed' =>
+/** Of an execution on another host than its server. */
+export const ABANDONED = 'no server has asked the executor for this execution for too long';
+
+/** Why a server stops an execution: the error of its outcome. */
+export const SERVER_STOPS = {
+  cancelled: ['execution.cancelled', 'the job was cancelled while it ran'],
+  interrupted: ['execution.interrupted', 'the turn was interrupted'],
+  shutdown: ['execution.lost', 'the server was stopped while the job ran'],
+  fenced: ['execution.lost', 'another server had already ended this execution'],
+  day_spent: ['execution.budget', 'the caller, or its project, has spent the USD of the day'],
+} as const satisfies Partial<Record<StopReason, readonly [ErrorCode, string]>>;
+
+export const statusOf = ({ code }: Pick<WireError, 'code'>): 'cancelled' | 'failed' =>
   code === 'execution.cancelled' || code === 'execution.interrupted' ? 'cancelled' : 'failed';
 
 function stopError({ stopped, prepared, hopeless, limits }: Ended): WireError | null {
   if (stopped === null || stopped.reason === 'lingered') return null;
   const { reason, detail } = stopped;
   const { request, provider } = prepared;
-  const codes: Record<Exclude<StopReason, 'lingered'>, [ErrorCode, string]> = {
-    cancelled: ['execution.cancelled', 'the job was cancelled while it ran'],
-    interrupted: ['execution.interrupted', 'the turn was interrupted'],
+  const codes: Record<Exclude<StopReason, 'lingered'>, readonly [ErrorCode, string]> = {
+    ...SERVER_STOPS,
     approval_expired: ['approval.expired', 'no answer came within approvalTimeoutMs'],
-    shutdown: ['execution.lost', 'the server was stopped while the job ran'],
     launcher_died: ['execution.lost', 'the launcher died while the execution ran; its processes were killed'],
-    fenced: ['execution.lost', 'another server had already ended this execution'],
+    abandoned: ['execution.lost', ABANDONED],
     timed_out: ['execution.timed_out', `the execution ran longer than ${request.timeoutMs} ms`],
     idle: ['execution.idle', `the execution was silent for ${request.idleTimeoutMs} ms`],
     output_limit: [
@@ -81,7 +92,6 @@ function stopError({ stopped, prepared, hopeless, limits }: Ended): WireError | 
     resource_limit: ['execution.resource_limit', detail ?? 'the execution used too much'],
     max_turns: ['execution.max_turns', `the execution used its ${request.maxTurns} turns`],
     budget: ['execution.budget', `the execution cost more than its $${request.maxCostUsd}`],
-    day_spent: ['execution.budget', 'the caller, or its project, has spent the USD of the day'],
     hopeless: [hopeless?.code ?? 'execution.crashed', hopeless?.message ?? 'the execution could not succeed'],
     asks_login: ['auth.required', `${provider.name} asks for a login and waits (${provider.login.hint})`],
   };
@@ -218,7 +228,7 @@ export async function lostFinish(
   { jobId, executionId, backoffMs }: Pick<Finish, 'jobId' | 'executionId' | 'backoffMs'>,
   { readEvents, maxResultBytes }: LostOptions,
 ): Promise<Finish> {
-  const progress = createEventFold();
+  const progress = createEventFold(maxResultBytes);
   let earlierUsage: Usage | null = null;
   const readable: ReadEvents = (...args) => readEvents(...args).catch(() => []);
   for await (const event of eventsOf(jobId, readable)) {
@@ -226,21 +236,23 @@ export async function lostFinish(
     if (event.kind === 'execution.finished' && event.executionId !== executionId)
       earlierUsage = sumOfUsage(earlierUsage, event.outcome.usage);
   }
-  const outcome = { ...lostOutcome(executionId), ...progress.soFar(maxResultBytes) };
+  const outcome = { ...lostOutcome(executionId), ...progress.soFar() };
   return { jobId, executionId, outcome, earlierUsage, from: 0, tail: [], backoffMs, rawAnswer: null };
 }
 
 /** Collects the progress of one execution from the events of its job. */
-function createEventFold() {
+export function createEventFold(maxResultBytes: number) {
   let current: string | null = null;
   let run: Partial<Pick<Outcome, 'provider' | 'model' | 'sessionId' | 'nativeSessionId'>> = {};
   const use = createUseFold();
+  /** No more than an outcome may have, and one text. */
   const texts: string[] = [];
+  let length = 0;
   /** Deltas without their complete text. */
   let pending = '';
 
   return {
-    saw(event: StoredEvent, executionId: string): void {
+    saw(event: EventBody, executionId: string): void {
       if (event.kind === 'execution.started') {
         current = event.executionId;
         run = { provider: event.provider };
@@ -254,16 +266,17 @@ function createEventFold() {
           break;
         }
         case 'text.delta':
-          pending += event.text;
+          if (pending.length <= maxResultBytes) pending += event.text;
           break;
         case 'text':
-          texts.push(event.text);
+          if (length <= maxResultBytes) texts.push(event.text);
+          length += event.text.length;
           pending = '';
           break;
         default:
       }
     },
-    soFar(maxResultBytes: number) {
+    soFar() {
       const whole = [...texts, pending].filter((part) => part !== '').join('\n\n');
       const text = cutText(whole, maxResultBytes);
       return { ...run, ...use.soFar(), text, textTruncated: text.length < whole.length };

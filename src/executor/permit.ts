@@ -97,16 +97,7 @@ export async function permit(
   provider: Provider,
   { settings, pricing, workspaceOf }: PermitOptions,
 ): Promise<Permitted> {
-  if (asked.permissionMode === 'fullAccess' && !settings.allowFullAccess) {
-    throw new AppError('permission_mode.denied', 'fullAccess needs BULLPEN_ALLOW_FULL_ACCESS on the server');
-  }
-  if (principal === RAW_PRINCIPAL.id && asked.allowedTools.length > 0) {
-    throw new AppError('tools.denied', 'a raw request may not allow tools');
-  }
-  for (const grant of grants) checkGrant(grant, asked, provider.name);
-  const workspace = await (workspaceOf?.(asked.cwd) ??
-    resolveWorkspace(asked.cwd, settings, principal === ADMIN_PRINCIPAL.id));
-  for (const { roots } of grants) await checkRoots(roots, workspace.cwd);
+  const workspace = await permitIn(asked, { principal, grants }, provider.name, { settings, workspaceOf });
   const request: ResolvedPrompt = {
     ...asked,
     cwd: workspace.cwd,
@@ -118,20 +109,44 @@ export async function permit(
     ...unkeptCostCap(provider, request, pricing),
     ...unkeptContinuation(provider, request),
   ];
-  if (unkept.length > 0) {
-    const problems = unkept.map(({ option, reason }) => ({ path: `/${option}`, message: reason }));
-    const what = unkept.map(({ option, reason }) => `${option} (${reason})`).join(', ');
-    throw new AppError('provider.unsupported_option', `${provider.name} cannot honour: ${what}`, {
-      problems,
-    });
-  }
+  if (unkept.length > 0) throw unkeptError(provider.name, unkept);
   return { request, workspace };
+}
+
+/** The error for options that a provider cannot honour. */
+export function unkeptError(provider: string, unkept: readonly Unsupported[]): AppError {
+  const problems = unkept.map(({ option, reason }) => ({ path: `/${option}`, message: reason }));
+  const what = unkept.map(({ option, reason }) => `${option} (${reason})`).join(', ');
+  return new AppError('provider.unsupported_option', `${provider} cannot honour: ${what}`, { problems });
+}
+
+/**
+ * Checks what a run may do, and where.
+ * @throws AppError permission_mode.denied, tools.denied, provider.denied, cwd.not_allowed
+ */
+export async function permitIn(
+  asked: Pick<ResolvedPrompt, 'permissionMode' | 'allowedTools' | 'cwd'>,
+  { principal, grants }: Maker,
+  provider: string,
+  { settings, workspaceOf }: Omit<PermitOptions, 'pricing'>,
+): Promise<Workspace> {
+  if (asked.permissionMode === 'fullAccess' && !settings.allowFullAccess) {
+    throw new AppError('permission_mode.denied', 'fullAccess needs BULLPEN_ALLOW_FULL_ACCESS on the server');
+  }
+  if (principal === RAW_PRINCIPAL.id && asked.allowedTools.length > 0) {
+    throw new AppError('tools.denied', 'a raw request may not allow tools');
+  }
+  for (const grant of grants) checkGrant(grant, asked, provider);
+  const workspace = await (workspaceOf?.(asked.cwd) ??
+    resolveWorkspace(asked.cwd, settings, principal === ADMIN_PRINCIPAL.id));
+  for (const { roots } of grants) await checkRoots(roots, workspace.cwd);
+  return workspace;
 }
 
 /** @throws AppError provider.denied, permission_mode.denied, tools.denied */
 function checkGrant(
   { providers, permissionModes, tools }: Grant,
-  { permissionMode, allowedTools }: ResolvedPrompt,
+  { permissionMode, allowedTools }: Pick<ResolvedPrompt, 'permissionMode' | 'allowedTools'>,
   provider: string,
 ): void {
   if (providers?.includes(provider) === false) {
@@ -162,5 +177,5 @@ async function checkRoots(roots: Grant['roots'], cwd: string): Promise<void> {
   throw denied('cwd.not_allowed', '/cwd', `${cwd} is not allowed here; allowed: ${roots.join(', ')}`);
 }
 
-const denied = (code: ErrorCode, path: string, message: string): AppError =>
+export const denied = (code: ErrorCode, path: string, message: string): AppError =>
   new AppError(code, message, { problems: [{ path, message }] });

@@ -1,6 +1,6 @@
 /** Everything that is decided before a spawn: permission, CLI, session, command and environment. */
 import { join } from 'node:path';
-import type { JobRights } from '../auth/job-rights.ts';
+import type { GrantedJob, JobRights } from '../auth/job-rights.ts';
 import type { JobTokens } from '../auth/job-tokens.ts';
 import { AppError, messageOf } from '../errors.ts';
 import type { TokenCounts } from '../protocol/outcome.ts';
@@ -8,16 +8,17 @@ import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { ControlContext } from '../providers/control.ts';
 import type { Command, Provider } from '../providers/provider.ts';
 import type { Providers, RegisteredProvider } from '../providers/registry.ts';
-import type { WaitingJob } from '../records/ports.ts';
+import type { Claim, WaitingJob } from '../records/ports.ts';
 import type { Pricing } from '../usage/pricing.ts';
 import type { KnownApprovals } from './asks.ts';
 import type { StateFolders } from './cli-probe.ts';
 import { type CliProbe, withFolder } from './cli-probe.ts';
+import type { ReadEvents } from './earlier.ts';
 import type { ExecutionLimits } from './execute.ts';
 import type { KnownSessions } from './known-sessions.ts';
 import { checkRequest, type PermitOptions, permit } from './permit.ts';
 import type { PrivatePaths } from './private-paths.ts';
-import { type Attempt, backgroundOf, type TurnOptions, turnOf, whatIsLeft } from './turn.ts';
+import { type Attempt, type Background, type TurnOptions, turnOf, whatIsLeft } from './turn.ts';
 import type { UntrustedEnvironment } from './untrusted-environment.ts';
 import type { WarmSettings } from './warm/cli-starter.ts';
 import { type ProcessShape, shapeOf } from './warm/process-shape.ts';
@@ -69,7 +70,7 @@ export interface PrepareOptions extends TurnOptions {
   readonly stateFolders: StateFolders;
   readonly pricing: Pricing;
   /** Every request is checked against these again, and against the settings. */
-  readonly rights: JobRights;
+  readonly rights: { of(claim: GrantedJob & Pick<Claim, 'jobId'>): ReturnType<JobRights['of']> };
   readonly settings: PermitOptions['settings'];
   /** Has one scratch folder per execution, its TMPDIR. */
   readonly scratchDir: string;
@@ -80,6 +81,9 @@ export interface PrepareOptions extends TurnOptions {
   readonly limits: ExecutionLimits;
   readonly warm: WarmSettings;
   readonly sessions: KnownSessions;
+  readonly readEvents: ReadEvents;
+  /** As `backgroundOf`. */
+  background(claim: Attempt, request: ResolvedPrompt, provider: Provider): Promise<Background>;
 }
 
 /**
@@ -139,7 +143,7 @@ export async function prepareFor(
   // comes first.
   const looks = Promise.all([
     options.probe.find(provider, configured),
-    backgroundOf(claim, asked, provider, options),
+    options.background(claim, asked, provider),
   ]);
   looks.catch(() => undefined); // awaited below, unless the check refuses the request
   const { request: whole, workspace } = await permit(asked, maker, provider, options);

@@ -4,35 +4,27 @@ import { AppError, isLedgerTrouble, isRedisTrouble, messageOf } from '../errors.
 import type { Failpoint } from '../failpoint.ts';
 import type { Credentials } from '../limits/credentials.ts';
 import type { Outage } from '../outage.ts';
-import type { ProcScanner } from '../processes/proc-scanner.ts';
 import { isShortage } from '../processes/spawn.ts';
 import type { ExecutionEvent } from '../protocol/event.ts';
 import type { Outcome, Usage } from '../protocol/outcome.ts';
-import type { Claim, Claims, Finish, LeaseState } from '../records/ports.ts';
+import type { Claims, Finish } from '../records/ports.ts';
 import type { Redactor } from '../redactor.ts';
 import { rawAnswer } from '../rpc/raw-requests.ts';
 import { pause } from '../timing.ts';
-import type { TalkOptions } from './conversation.ts';
+import { createAdmission } from './admit.ts';
 import type { Delivery } from './delivery.ts';
 import { earlierExecutions } from './earlier.ts';
 import { createEventSink, type EventSink } from './event-sink.ts';
-import { type ExecutionLimits, type ExecutionResult, execute } from './execute.ts';
+import type { ExecutionLimits, ExecutionResult } from './execute.ts';
 import type { KnownSessions } from './known-sessions.ts';
-import {
-  backoffAfter,
-  cancelledOutcome,
-  lostFinish,
-  nextExecution,
-  parkedOutcome,
-  refusedOutcome,
-} from './outcomes.ts';
+import { nextExecution, parkedOutcome, refusedOutcome } from './outcomes.ts';
 import type { Ledger } from './ports.ts';
 import type { PrepareOptions } from './prepare.ts';
 import { createRedactedEvents, type RedactedEvents } from './redacted-events.ts';
-import type { ResourceWatch } from './resources.ts';
-import { type Prepared, prepareClaim, runCli } from './run-cli.ts';
+import { type CliRun, runCli } from './run-cli.ts';
+import type { Flow, Runnable, Runner } from './runner.ts';
 import { type Active, beginTalk, type Slots, stopActive } from './slots.ts';
-import { inTime, refusal, refuseIfStopped, type StartCli } from './start-cli.ts';
+import { inTime, refusal, refuseIfStopped } from './start-cli.ts';
 
 /** Least time between two appends of events. An event after a silence is appended at once. */
 const APPEND_GAP_MS = 8;
@@ -45,21 +37,18 @@ const ASK_AGAIN_MS = 200;
 /** The CLI is slowed down when more than this waits to be appended. */
 const SINK_HIGH_WATER_BYTES = 4 * 1024 * 1024;
 
-type Flow = { pause(): void; resume(): void };
-
 export interface ClaimRunnerOptions {
   readonly claims: Pick<Claims, 'append' | 'renew'>;
   readonly ledger: Ledger;
   readonly ledgerOutage: Outage;
+  /** What the machine lacks for the preparation of a claim. */
+  readonly shortage: Outage;
   readonly delivery: Delivery;
+  readonly runner: Runner;
   readonly prepare: PrepareOptions;
   readonly limits: ExecutionLimits;
   readonly credentials: Pick<Credentials, 'enter'>;
-  readonly scanner: ProcScanner;
-  readonly resources: ResourceWatch;
-  readonly start: StartCli;
   readonly sessions: Pick<KnownSessions, 'ran'>;
-  readonly talk: TalkOptions;
   readonly retryBackoffMs: number;
   readonly slots: Pick<Slots, 'moveTo'>;
   /** The CLI of an execution has ended. */
@@ -74,7 +63,8 @@ export interface ClaimRunnerOptions {
  * settled.
  */
 export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) => Promise<void> {
-  const { claims, ledger, ledgerOutage, delivery, prepare, limits, redactor, failpoint, logger } = options;
+  const { claims, ledger, shortage, delivery, runner, prepare, redactor, failpoint, logger } = options;
+  const { admit, settleKnown } = createAdmission({ ...options, withRedis });
 
   async function run(one: Active): Promise<void> {
     const { claim } = one;
@@ -122,80 +112,64 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     events: RedactedEvents,
     onFlow: (flow: Flow) => void,
   ): Promise<ExecutionResult | null> {
-    const { claim, stop } = one;
+    const { stop } = one;
     await failpoint('executor.claimed');
     const preparing = prepareInTime(one); // it only reads, so it does not wait for the ledger
     const [admitted] = await Promise.all([admit(one), preparing.catch(() => null)]);
     if (admitted === 'known') return null;
+    if (admitted === 'goes on') return goOn(one, events, onFlow);
     if (admitted !== 'spawn') return withoutCli(admitted);
     const prepared = await preparing;
     await failpoint('executor.intended');
     refuseIfStopped(stop.signal);
-    return runCli(prepared, {
+    return runCli(prepared, cliRun(one, events, onFlow));
+  }
+
+  /**
+   * Goes on with an execution that an earlier run of this node began on another host. Null when it
+   * was lost: it is settled then.
+   */
+  async function goOn(
+    one: Active,
+    events: RedactedEvents,
+    onFlow: (flow: Flow) => void,
+  ): Promise<ExecutionResult | null> {
+    const { lasting } = runner;
+    const { executionId } = one.claim;
+    if (lasting === null) throw new AppError('execution.lost', 'the execution cannot go on');
+    logger.info({ jobId: one.claim.jobId, executionId }, 'an execution goes on after a restart');
+    try {
+      const prepared = lasting.goOn(one.claim);
+      const run = cliRun(one, events, onFlow);
+      return await runCli(prepared, { ...run, isUnderWay: true, prepareAgain: async () => prepared });
+    } catch (error) {
+      await lasting.abandon(executionId);
+      if (!(error instanceof AppError) || error.code !== 'execution.lost') throw error;
+      await settleKnown(one.claim, error);
+      return null;
+    }
+  }
+
+  function cliRun(one: Active, events: RedactedEvents, onFlow: (flow: Flow) => void): CliRun {
+    const { claim, stop } = one;
+    return {
       claim,
-      prepare,
+      runner,
+      controls: {
+        signals: { stop: stop.signal, force: one.force.signal },
+        onFlow,
+        onTalker: (talker) => beginTalk(one, talker),
+        onElsewhere: () => {
+          one.elsewhere = true;
+        },
+      },
       credentials: options.credentials,
+      isUnderWay: false,
       withRedis: (task) => withRedis(one, task),
       prepareAgain: () => prepareInTime(one),
       waitForSlot: (provider) => options.slots.moveTo(one, provider).then(() => refuseIfStopped(stop.signal)),
-      execute: (chosen, emit) =>
-        execute({
-          jobId: claim.jobId,
-          prepared: chosen,
-          signals: { stop: stop.signal, force: one.force.signal },
-          start: options.start,
-          limits,
-          scanner: options.scanner,
-          resources: options.resources,
-          pricing: prepare.pricing,
-          talk: options.talk,
-          emit,
-          onFlow,
-          onTalker: (talker) => beginTalk(one, talker),
-          redactor,
-          logger,
-        }),
       emit: (event, raw) => record(one, events, event, raw),
-    });
-  }
-
-  /**
-   * The last steps before a spawn: the intent is on disk, the claim is still ours, the job is not
-   * cancelled.
-   */
-  async function admit(one: Active): Promise<'spawn' | Outcome | 'known'> {
-    const { claim } = one;
-    // Nothing may be spawned while Redis is away.
-    const lease = withRedis(one, async (): Promise<LeaseState> => (await claims.renew([claim]))[0] ?? 'lost');
-    const [isNew, state] = await Promise.all([intend(one), lease]);
-    if (!isNew) {
-      await settleKnown(claim);
-      return 'known';
-    }
-    if (state === 'held') return 'spawn';
-    if (state === 'lost')
-      throw new AppError('execution.lost', 'another server had already ended this execution');
-    return cancelledOutcome(claim.executionId, state === 'interrupt');
-  }
-
-  /**
-   * Whether the execution is new to the ledger. Waits while the ledger cannot be written (a full
-   * disk).
-   */
-  async function intend({ claim, stop }: Active): Promise<boolean> {
-    for (;;) {
-      try {
-        const isNew = await ledger.intend(claim);
-        ledgerOutage.worked();
-        return isNew;
-      } catch (error) {
-        if (!isLedgerTrouble(error)) throw error;
-        if (stop.signal.aborted) ledgerOutage.forget();
-        refuseIfStopped(stop.signal);
-        ledgerOutage.failed(error.message);
-      }
-      await ledgerOutage.pause(stop.signal);
-    }
+    };
   }
 
   /** Repeats a task while Redis is away. Throws when the execution is stopped meanwhile. */
@@ -217,13 +191,16 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
    * fault of the job: it is tried again.
    * @throws AppError for each reason to refuse the execution, and when it was stopped
    */
-  function prepareInTime({ claim, stop }: Active): Promise<Prepared> {
-    async function tryOn(stopped: AbortSignal): Promise<Prepared> {
+  function prepareInTime({ claim, stop }: Active): Promise<Runnable> {
+    async function tryOn(stopped: AbortSignal): Promise<Runnable> {
       for (;;) {
         try {
-          return await prepareClaim(claim, prepare);
+          const prepared = await runner.prepare(claim);
+          shortage.worked();
+          return prepared;
         } catch (error) {
           if (!isOutage(error)) throw error;
+          if (isShortage(error)) shortage.failed(messageOf(error));
           logger.debug({ jobId: claim.jobId, reason: messageOf(error) }, 'a claimed execution waits');
         }
         refuseIfStopped(stopped);
@@ -233,7 +210,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     const { maxTimeoutMs } = prepare.settings;
     const limitMs = Math.min(claim.request.timeoutMs, maxTimeoutMs); // the request is not checked yet
     return inTime(limitMs >= 1 ? limitMs : maxTimeoutMs, stop.signal, (stopped) =>
-      Promise.race([tryOn(stopped), refusal(stopped)]),
+      Promise.race([tryOn(stopped), refusal(stopped)]).finally(shortage.forget),
     );
   }
 
@@ -251,7 +228,7 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
 
   async function settle(
     { claim }: Active,
-    { sessionTokens, waits, ...result }: ExecutionResult,
+    { sessionTokens, waits, limitedModel, account, ...result }: ExecutionResult,
     sink: EventSink,
     earlierUsage: Usage | null,
   ): Promise<void> {
@@ -260,28 +237,16 @@ export function createClaimRunner(options: ClaimRunnerOptions): (one: Active) =>
     const parked = waits ? parkedOutcome(claim, result.outcome) : null;
     const outcome = redactor.value(parked ?? result.outcome);
     const finalLine = result.finalLine && redactor.text(result.finalLine);
+    const isRaw = claim.kind === 'raw';
     const finish: Finish = {
       ...{ jobId, executionId, outcome, earlierUsage, ...(await sink.close()) },
       ...nextExecution(claim, outcome, options.retryBackoffMs),
       parked: parked !== null,
-      rawAnswer: claim.kind === 'raw' ? rawAnswer(claim, outcome, finalLine) : null,
+      rawAnswer: isRaw ? rawAnswer(claim, outcome, finalLine) : null,
+      reported: { sessionTokens, limitedModel, account, finalLine: isRaw ? finalLine : null },
     };
     options.sessions.ran(outcome, sessionTokens);
     await delivery.settle(finish, sessionTokens);
-  }
-
-  /**
-   * Never spawns again what the ledger knows: delivers its stored outcome, or that it was lost. The
-   * record takes it under the id of the claim.
-   */
-  async function settleKnown(claim: Claim): Promise<void> {
-    const { jobId, executionId, attempt } = claim;
-    const entry = await ledger.find(claim);
-    const backoffMs = backoffAfter(attempt, options.retryBackoffMs);
-    const from = { readEvents: prepare.readEvents, maxResultBytes: limits.maxResultBytes };
-    const finish = entry?.finish ?? (await lostFinish({ jobId, executionId, backoffMs }, from));
-    if (entry?.finish === null && entry.executionId === executionId) await ledger.ended(finish);
-    await delivery.deliver({ ...finish, executionId });
   }
 
   return run;

@@ -19,6 +19,8 @@ export interface Active {
   talker: Talker | null;
   /** Whether there may be something to say, since before there was a CLI. */
   rang: boolean;
+  /** Whether its CLI runs on another host: `pid` is one of that host. */
+  elsewhere: boolean;
   /** Null until its CLI was started. Times are milliseconds since the epoch. */
   started: { readonly pid: number; readonly at: number; lastEventAt: number } | null;
 }
@@ -41,6 +43,7 @@ export const createActive = (claim: Claim): Active => ({
   running: true,
   talker: null,
   rang: false,
+  elsewhere: false,
   started: null,
 });
 
@@ -57,6 +60,8 @@ export function stopActive(one: Active, reason: StopReason, force: boolean): voi
 export function obeyLease(one: Active, state: LeaseState): void {
   if (state === 'cancel' || state === 'cancel-force') stopActive(one, 'cancelled', state === 'cancel-force');
   if (state === 'lost' && one.running) stopActive(one, 'fenced', false);
+  if (state === 'abandoned') stopActive(one, 'abandoned', false);
+  if (state === 'interrupt-force') stopActive(one, 'interrupted', true);
   if (state !== 'interrupt') return;
   // One whose CLI has not begun is not started.
   if (one.talker === null) stopActive(one, 'interrupted', false);
@@ -171,15 +176,15 @@ export function runningProcesses(
 ): readonly CliProcess[] {
   const now = Date.now();
   const listed: CliProcess[] = [];
-  for (const { claim, provider, running, started } of active) {
+  for (const { claim, provider, running, started, elsewhere } of active) {
     if (!running || started === null) continue;
-    const use = resources.last(started.pid);
+    const use = elsewhere ? null : resources.last(started.pid);
     listed.push({
       id: claim.executionId,
       state: 'running',
       provider,
       pid: started.pid,
-      alive: isAlive(started.pid),
+      alive: elsewhere || isAlive(started.pid), // its executor reports the end
       jobId: claim.jobId,
       attempt: claim.attempt,
       sessionId: claim.sessionId,

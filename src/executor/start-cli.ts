@@ -8,6 +8,7 @@ import type { Launch } from '../processes/launch.ts';
 import { isShortage, spawnProcess } from '../processes/spawn.ts';
 import type { SpawnedProcess } from '../processes/spawned-process.ts';
 import type { Cut } from '../protocol/cli.ts';
+import { ABANDONED } from './outcomes.ts';
 import type { PreparedExecution } from './prepare.ts';
 
 /**
@@ -55,6 +56,7 @@ export function refuseIfStopped({ aborted, reason }: AbortSignal): void {
     throw new AppError('execution.interrupted', 'the turn was interrupted before its CLI was started');
   if (reason === 'timed_out')
     throw new AppError('execution.timed_out', 'the CLI could not be started within timeoutMs');
+  if (reason === 'abandoned') throw new AppError('execution.lost', ABANDONED);
   throw new AppError('execution.lost', 'the server stopped before the CLI was started');
 }
 

@@ -12,6 +12,7 @@ export type StopReason =
   | 'shutdown'
   | 'launcher_died'
   | 'fenced'
+  | 'abandoned'
   | 'timed_out'
   | 'idle'
   | 'output_limit'

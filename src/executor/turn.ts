@@ -20,12 +20,17 @@ import {
 } from './earlier.ts';
 import type { FoundSession, KnownSessions } from './known-sessions.ts';
 
-export interface TurnOptions {
+/** The records that {@link backgroundOf} reads. */
+export interface BackgroundOptions {
   readonly sessions: Pick<KnownSessions, 'find' | 'total'>;
   readonly sessionRecords: Pick<SessionRecords, 'read'>;
   readonly approvals: Pick<RunningApprovals, 'ofJob' | 'unanswered' | 'openIn'>;
   /** Events of a job with seq > after, in order, at most `limit`. */
   readonly readEvents: ReadEvents;
+}
+
+export interface TurnOptions {
+  readonly sessions: Pick<KnownSessions, 'total'>;
   /**
    * The environment of a provider's CLI: allow-listed variables of the server, and those the
    * command sets.
@@ -60,7 +65,7 @@ export async function backgroundOf(
   claim: Attempt,
   request: ResolvedPrompt,
   provider: Provider,
-  options: TurnOptions,
+  options: BackgroundOptions,
 ): Promise<Background> {
   const { jobId, attempt } = claim;
   const asks = provider.control !== undefined && provider.capabilities.approvals;
@@ -97,7 +102,7 @@ export async function backgroundOf(
 /** Calls that wait in a session, for a person or as over. */
 async function waitingCallsOf(
   sessionId: string,
-  approvals: TurnOptions['approvals'],
+  approvals: BackgroundOptions['approvals'],
 ): Promise<readonly ApprovalRecord[]> {
   const [over, open] = await Promise.all([approvals.unanswered(sessionId), approvals.openIn(sessionId)]);
   return [...over, ...open].filter(({ waits }) => waits === 'deferred');

@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { AppError } from '../errors.ts';
+import { invalid } from '../protocol/problem.ts';
 import type { HttpApp } from './http-app.ts';
-import { checkJsonShape, invalid } from './validation.ts';
+import { checkJsonShape } from './validation.ts';
 
 /**
  * Takes JSON bodies on every route; a route that takes another type adds a parser with `utf8Text`
@@ -16,7 +17,11 @@ export function bodyParsing(app: HttpApp): void {
     checkJsonShape(body, request.routeOptions.config.maxJsonItems);
     return parse(request, utf8Text(body), done);
   });
+  refuseEncodings(app);
+}
 
+/** Answers 415 to compressed bodies and those of another charset. */
+export function refuseEncodings(app: HttpApp): void {
   app.addHook('onRequest', async ({ headers, is404 }) => {
     if (is404) return;
     const encoding = headers['content-encoding'];

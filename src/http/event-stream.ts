@@ -1,26 +1,12 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
-import type { EventKind, SessionStoredEvent, StoredEvent } from '../protocol/event.ts';
+import type { SentEvent } from '../events/sent-events.ts';
+import type { EventKind } from '../protocol/event.ts';
+import { TERMINAL_EVENT_KINDS } from '../protocol/terminal.ts';
 import { takeOver } from './http-app.ts';
 
 export const SSE = 'text/event-stream';
 export const NDJSON = 'application/x-ndjson';
-
-/** The events that a reader asked for. */
-export interface EventFilter {
-  /** null: all kinds. `job.finished` passes every filter. */
-  readonly kinds: ReadonlySet<string> | null;
-  /** Whether to include the lines of the CLI itself. */
-  readonly raw: boolean;
-}
-
-/** An event as it is sent. */
-export interface SentEvent {
-  readonly kind: string;
-  /** Where a reader resumes. */
-  readonly id: string | number;
-  readonly data: object;
-}
 
 export interface EventStreamOptions<Event> {
   /** {@link SSE} or {@link NDJSON}. */
@@ -74,34 +60,6 @@ export async function sendEvents<Event>(
   }
 }
 
-/**
- * Waits for the first event; null: the batches ended without one. Only for events of which the
- * first one is there already: that of a running job may take long.
- */
-export async function peek<Event>(
-  batches: AsyncIterable<readonly Event[]>,
-): Promise<AsyncIterable<readonly Event[]> | null> {
-  const iterator = batches[Symbol.asyncIterator]();
-  for (;;) {
-    const { done, value } = await iterator.next();
-    if (done === true) return null;
-    if (value.length > 0) return following(value, iterator);
-  }
-}
-
-async function* following<Event>(first: readonly Event[], rest: AsyncIterator<readonly Event[]>) {
-  try {
-    yield first;
-    for (;;) {
-      const { done, value } = await rest.next();
-      if (done === true) return;
-      yield value;
-    }
-  } finally {
-    await rest.return?.();
-  }
-}
-
 /** How events are written in one content type. */
 interface EventFormat {
   readonly opening: string;
@@ -143,26 +101,6 @@ export function* textsOf<Event>(
     text = '';
   }
   if (text !== '') yield text;
-}
-
-/** The event of a job as a reader gets it. The CLI's own line is included only on request. */
-export function sentJobEvent(event: StoredEvent, filter: EventFilter): SentEvent | null {
-  if (!passes(event, filter)) return null;
-  const { raw, ...rest } = event;
-  return { kind: event.kind, id: event.seq, data: filter.raw ? { ...rest, raw } : rest };
-}
-
-/** The same of a session's event. Its own changes pass every filter. */
-export function sentSessionEvent(event: SessionStoredEvent, filter: EventFilter): SentEvent | null {
-  if (event.kind === 'session.status') return { kind: event.kind, id: event.seq, data: event };
-  return sentJobEvent(event, filter);
-}
-
-/** `job.finished` passes every filter, because it ends the stream for good. */
-function passes(event: StoredEvent, { kinds, raw }: EventFilter): boolean {
-  if (event.kind === 'job.finished') return true;
-  if (event.kind === 'raw' && !raw) return false;
-  return kinds === null || kinds.has(event.kind);
 }
 
 /** A reader is cut when, after `stalledMs`, more than `maxBufferedBytes` are still unsent. */
@@ -234,4 +172,6 @@ const KINDS: Readonly<Record<EventKind, true>> = {
   raw: true,
 };
 export const EVENT_KINDS: readonly string[] = Object.keys(KINDS);
-export const SESSION_EVENT_KINDS: readonly string[] = ['session.status', ...EVENT_KINDS];
+export const SESSION_EVENT_KINDS: readonly string[] = [
+  ...['session.status', ...TERMINAL_EVENT_KINDS, ...EVENT_KINDS],
+];

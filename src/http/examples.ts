@@ -12,6 +12,7 @@ import {
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ProviderReport } from '../protocol/server-info.ts';
 import { type Session, type Steered, sessionLinks, type Turn } from '../protocol/session.ts';
+import type { TerminalCommand } from '../protocol/terminal.ts';
 import type { UsageRow } from '../protocol/usage.ts';
 
 export const JOB_ID = '01K9ZV4Q4PPJ6S5V6H9Y1C3D2E';
@@ -81,6 +82,8 @@ export const exampleListItem: JobListItem = {
   ...common,
   tags: [...common.tags],
   promptPreview: 'Say hello',
+  model: null,
+  nativeSessionId: outcome.nativeSessionId,
   error: null,
   costUsd: 0.0002,
   deniedTools: 0,
@@ -131,7 +134,7 @@ export const exampleSession: Session = {
   ...{ project: common.project, principal: common.principal, provider: 'claude', model: null },
   ...{ cwd: exampleJob.cwd, nativeSessionId: outcome.nativeSessionId, node: common.node },
   process: { pid: 4711, since: '2026-11-21T12:00:02.200Z' },
-  ...{ turns: 1, usage: outcome.usage, forkedFrom: null },
+  ...{ terminal: null, turns: 1, usage: outcome.usage, forkedFrom: null },
   ...{ createdAt: common.createdAt, lastActivityAt: '2026-11-21T12:00:02.200Z', closedAt: null },
   ...{ tags: [...common.tags], metadata: {} },
   links: sessionLinks(SESSION_ID),
@@ -140,6 +143,11 @@ export const exampleSession: Session = {
 export const exampleTurn: Turn = {
   ...{ turn: 1, jobId: JOB_ID, prompt: exampleJob.prompt, status: 'succeeded', outcome },
   ...{ createdAt: common.createdAt, startedAt: common.startedAt, finishedAt: common.finishedAt },
+};
+
+export const exampleCommand: TerminalCommand = {
+  ...{ at: '2026-11-21T12:00:02.200Z', text: 'npm test', exitCode: 1 },
+  finishedAt: '2026-11-21T12:00:09.000Z',
 };
 
 export const exampleSteered: Steered = {

@@ -3,12 +3,12 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Negotiator from 'negotiator';
 import { AppError } from '../errors.ts';
+import { invalid } from '../protocol/problem.ts';
 import type { HttpApp } from './http-app.ts';
 import type { OwnNames } from './own-names.ts';
-import { invalid } from './validation.ts';
 
 const PLAIN_ID = /^[A-Za-z0-9._~:-]{1,128}$/;
-const STATIC_FILES = /^\/(docs|admin\/queues)\/static\//;
+const STATIC_FILES = /^\/((docs|admin\/queues)\/static|assets)\//;
 const DEFAULT_PRODUCES = ['application/json'];
 
 /**

@@ -11,7 +11,7 @@ import type {
   RawServerDefault,
 } from 'fastify';
 import type { Principal } from '../auth/principal.ts';
-import type { TicketFor } from '../auth/signed-values.ts';
+import type { StreamTicket, TicketFor } from '../auth/signed-values.ts';
 import { AppError } from '../errors.ts';
 import type { Scope } from '../protocol/key.ts';
 
@@ -32,7 +32,9 @@ declare module 'fastify' {
     /** Default: as `ACCESS` says; else `admin`. */
     access?: Access;
     /** Whose stream ticket is as good as a token: of the job, or the session, in the path. */
-    ticket?: TicketFor;
+    ticket?: TicketFor | 'any';
+    /** A caller may come without a token, and send one later. */
+    lateAuth?: boolean;
     /** A page for people: a browser without a login is sent to the login page. */
     page?: boolean;
     /** The content types of the answer, best first; default JSON. `*`: any. */
@@ -45,6 +47,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The authenticated caller; null on public routes. */
     principal: Principal | null;
+    /** What the caller came with a ticket for; null: it came otherwise. */
+    byTicket: Pick<StreamTicket, 'noun' | 'id'> | null;
     /** Whether the caller may still do what the request asks for; false after a revocation. */
     isStillAllowed(): boolean;
     /** From now on the request only waits for something, so it does not count as work. */
@@ -76,21 +80,27 @@ export function onClosed({ raw }: FastifyReply, act: () => void): void {
 }
 
 /**
- * A signal that aborts when the caller has left or may no longer read, or the server stops. Also
+ * A signal that aborts when the caller has left, the answer is sent, or the server stops. Also
  * removes the limit on silence from the connection, because a long poll or a quiet stream is silent
  * on purpose.
  */
-export function untilGone(request: FastifyRequest, reply: FastifyReply, stopping: AbortSignal): AbortSignal {
-  request.beginWaiting();
-  const gone = new AbortController();
-  const timer = setInterval(() => {
-    if (!request.isStillAllowed()) gone.abort();
-  }, CHECK_CALLER_MS).unref();
-  gone.signal.addEventListener('abort', () => clearInterval(timer), { once: true });
-  onClosed(reply, () => gone.abort());
+export function untilLeft(request: FastifyRequest, reply: FastifyReply, stopping: AbortSignal): AbortSignal {
+  const left = new AbortController();
+  onClosed(reply, () => left.abort());
   // Node sets the limit again for the next request of the connection.
   if (request.raw.socket instanceof Socket) request.raw.socket.setTimeout(0);
-  return AbortSignal.any([gone.signal, stopping]);
+  return AbortSignal.any([left.signal, stopping]);
+}
+
+/** As {@link untilLeft}; also aborts when the caller may no longer read. */
+export function untilGone(request: FastifyRequest, reply: FastifyReply, stopping: AbortSignal): AbortSignal {
+  request.beginWaiting();
+  const refused = new AbortController();
+  const timer = setInterval(() => {
+    if (!request.isStillAllowed()) refused.abort();
+  }, CHECK_CALLER_MS).unref();
+  onClosed(reply, () => clearInterval(timer));
+  return AbortSignal.any([refused.signal, untilLeft(request, reply, stopping)]);
 }
 
 /** The raw response with the headers set so far, for a route that writes the answer itself. */

@@ -2,14 +2,15 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifySchema } from 'fastify';
 import { type TSchema, Type } from 'typebox';
-import { SESSION_COOKIE } from '../auth/signed-values.ts';
+import { SESSION_COOKIE } from '../auth/logins.ts';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { Job, JobListItem } from '../protocol/job.ts';
+import { ProblemDetails } from '../protocol/problem.ts';
 import { BatchPrompt, PromptRequest } from '../protocol/prompt.ts';
 import { nullable } from '../protocol/schema.ts';
 import { exampleJob, exampleListItem } from './examples.ts';
 import type { Access, HttpApp } from './http-app.ts';
-import { PROBLEM_TYPE, ProblemDetails } from './problem.ts';
+import { PROBLEM_TYPE } from './problem.ts';
 
 /** Schemas that the OpenAPI document defines once and refers to by name. */
 export type SharedSchema = 'Job' | 'JobListItem' | 'PromptRequest' | 'BatchPrompt' | 'Problem';

@@ -1,11 +1,11 @@
 /** Parameters that several routes take. */
-import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { AppError } from '../errors.ts';
+import { fingerprintOf } from '../fingerprint.ts';
+import { invalid } from '../protocol/problem.ts';
 import { closed, ULID } from '../protocol/schema.ts';
 import type { Idempotency } from './ports.ts';
-import { invalid } from './validation.ts';
 
 /** Items of one page, unless the caller asks for another number. */
 export const DEFAULT_LIMIT = 20;
@@ -91,15 +91,5 @@ export function idempotencyOf(request: FastifyRequest, content: unknown): Idempo
     throw invalid([{ path: '/headers/idempotency-key', message }]);
   }
   const [path] = request.url.split('?', 1);
-  const hashed = `${request.method} ${path}\n${canonical(content)}`;
-  return { key, fingerprint: createHash('sha256').update(hashed).digest('hex') };
-}
-
-/** JSON with sorted keys. Recursion is safe: bodies are limited in depth. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) =>
-    typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-      : part,
-  );
+  return { key, fingerprint: fingerprintOf(`${request.method} ${path}`, content) };
 }

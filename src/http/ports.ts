@@ -1,6 +1,7 @@
 /** The services that HTTP uses. `app.ts` passes in the real ones. */
 import type { Principal } from '../auth/principal.ts';
 import type { AppError, Rate } from '../errors.ts';
+import type { LiveMeasures } from '../live/ports.ts';
 import type {
   Actor,
   AuditAct,
@@ -201,7 +202,7 @@ export type ReadUsage = (principal: Principal, query: UsageQuery) => Promise<rea
 export interface Health {
   /**
    * One check per dependency; `detail` is a problem or a note. `degraded`: ready, but a stored
-   * record cannot be read.
+   * record cannot be read, or no terminal can be started.
    */
   readiness(): Promise<{
     readonly ready: boolean;
@@ -211,6 +212,8 @@ export interface Health {
   /** `GET /claude-cli/health`. */
   executor(): Promise<{
     readonly healthy: boolean;
+    /** Where CLIs run. */
+    readonly mode: 'main-process' | 'http';
     readonly pendingRequests: number;
     readonly running: number;
     readonly limit: number;
@@ -235,12 +238,7 @@ export interface RequestLimits {
 }
 
 /** What the HTTP server counts for the metrics. */
-export interface HttpMeasures {
-  /** A request was answered with 401. */
-  refusedLogin(): void;
-  /** A reader of a stream was cut because it was too slow. */
-  cutReader(): void;
-}
+export type HttpMeasures = LiveMeasures;
 
 /** What pages remember of each principal. */
 export interface Preferences {
@@ -282,13 +280,13 @@ export interface Holds {
   drain(principal: Principal, id: string, closes: boolean): Promise<Node>;
 }
 
-/** The processes of CLIs on this node. Every method throws AppError process.not_found. */
+/** The processes of this node. Every method throws AppError process.not_found. */
 export interface Processes {
   /** @param provider null: of every provider */
   list(provider: string | null): readonly CliProcess[];
   get(id: string): CliProcess;
   /**
-   * Cancels the job of a running process, or ends an idle one.
+   * Cancels the job of a running process, closes its terminal, or ends an idle one.
    * @throws AppError job.already_finished
    */
   terminate(principal: Principal, id: string, force: boolean): Promise<CliProcess>;

@@ -1,49 +1,49 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type Static, Type } from 'typebox';
 import { ulid } from 'ulid';
-import { AppError, ERROR_CODES, type ErrorCode } from '../errors.ts';
+import { AppError, type ErrorCode } from '../errors.ts';
 import { createLogLimit } from '../log.ts';
+import { problemOf } from '../protocol/problem.ts';
 import type { Redactor } from '../redactor.ts';
 import { SECURITY_HEADERS } from './headers.ts';
 import { type HttpApp, takeOver } from './http-app.ts';
 import { rateHeaders } from './rate-limits.ts';
 import type { Connections } from './shutdown.ts';
 
-/** The body of every error answer (RFC 9457). */
-export const ProblemDetails = Type.Object({
-  type: Type.String({ description: 'reference to the meaning of the code' }),
-  title: Type.String(),
-  status: Type.Integer(),
-  code: Type.String({ description: 'one of the table of error codes' }),
-  detail: Type.String(),
-  requestId: Type.String(),
-  errors: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() }))),
-});
-export type ProblemDetails = Static<typeof ProblemDetails>;
-
 export const PROBLEM_TYPE = 'application/problem+json';
 const DEFAULT_RETRY_AFTER_SECONDS = 2;
 
+/** How an error is answered: its content type and its body. */
+export interface ErrorAnswer {
+  readonly type: string;
+  body(error: AppError, requestId: string): object;
+}
+
+const PROBLEM: ErrorAnswer = { type: PROBLEM_TYPE, body: problemOf };
+
 /**
- * Answers every error as a problem without secrets. Errors of the server are logged with their
- * cause.
+ * Answers every error as a problem, or as `answer` says, without secrets. Errors of the server are
+ * logged with their cause.
  */
-export function errorHandler(app: HttpApp, redactor: Redactor): void {
+export function errorHandler(app: HttpApp, redactor: Redactor, answer: ErrorAnswer = PROBLEM): void {
   const refused = createLogLimit();
   app.setErrorHandler((error, request, reply) => {
     const problem = toAppError(error);
     logProblem(problem, error, request, refused);
-    return sendProblem(reply, problem, redactor.value(problemOf(problem, request.id)));
+    return sendProblem(reply, problem, redactor.value(answer.body(problem, request.id)), answer.type);
   });
 }
 
 /**
  * Answers 404 for an unknown path, and 405 with Allow for a known path with another method. Call it
  * before the first route is added.
+ * @param detail of the 404
  */
-export function notFound(app: HttpApp): void {
+export function notFound(
+  app: HttpApp,
+  detail = 'there is nothing at this path; GET / lists what there is',
+): void {
   const paths = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
   app.addHook('onRoute', ({ url, method }) => {
     const known = paths.get(url) ?? { pattern: patternOf(url), methods: new Set() };
@@ -55,7 +55,7 @@ export function notFound(app: HttpApp): void {
     const known = [...paths.values()].filter(({ pattern }) => pattern.test(path));
     const methods = [...new Set(known.flatMap((one) => [...one.methods]))];
     if (methods.length === 0 || methods.includes(request.method)) {
-      throw new AppError('request.not_found', 'there is nothing at this path; GET / lists what there is');
+      throw new AppError('request.not_found', detail);
     }
     reply.header('allow', methods.join(', '));
     throw new AppError('request.method_not_allowed', `this path takes ${methods.join(', ')}`);
@@ -126,31 +126,25 @@ export function refuseAtOnce(request: FastifyRequest, reply: FastifyReply, error
   takeOver(reply).writeHead(error.status, problemHeaders(error)).end(body);
 }
 
-function sendProblem(reply: FastifyReply, error: AppError, problem: ProblemDetails): FastifyReply {
+function sendProblem(
+  reply: FastifyReply,
+  error: AppError,
+  problem: object,
+  type: string = PROBLEM_TYPE,
+): FastifyReply {
   return reply
     .code(error.status)
-    .headers(problemHeaders(error))
+    .headers({ ...problemHeaders(error), 'content-type': type })
     .serializer((body: unknown) => JSON.stringify(body))
     .send(problem);
 }
 
-function problemOf(error: AppError, requestId: string): ProblemDetails {
-  return {
-    type: `/docs/errors#${error.code}`,
-    title: ERROR_CODES[error.code].title,
-    status: error.status,
-    code: error.code,
-    detail: error.message,
-    requestId,
-    ...(error.problems.length > 0
-      ? { errors: error.problems.map(({ path, message }) => ({ path, message })) }
-      : {}),
-  };
-}
-
 function problemHeaders(error: AppError): Record<string, string> {
   const headers: Record<string, string> = { 'content-type': PROBLEM_TYPE, 'cache-control': 'no-store' };
-  if (error.status === 401) headers['www-authenticate'] = 'Bearer realm="bullpen"';
+  if (error.status === 401) {
+    const scheme = error.code.startsWith('signature.') ? 'HMAC-SHA256' : 'Bearer';
+    headers['www-authenticate'] = `${scheme} realm="bullpen"`;
+  }
   if (error.status === 429 || error.status === 503) {
     headers['retry-after'] = String(Math.ceil(error.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS));
   }

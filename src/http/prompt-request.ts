@@ -1,10 +1,9 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { AppError } from '../errors.ts';
-import { MAX_PROMPT_BYTES, PromptRequest, promptOptions } from '../protocol/prompt.ts';
+import { invalid, problemsOf } from '../protocol/problem.ts';
+import { checkPromptText, PromptRequest, promptOptions } from '../protocol/prompt.ts';
 import { closed } from '../protocol/schema.ts';
 import { Wait } from './parameters.ts';
-import { invalid, problemsOf } from './validation.ts';
 
 /**
  * Query of `POST /v1/jobs`. The options are for text bodies only: lists are repeated or separated
@@ -53,21 +52,4 @@ function fromJson(body: unknown, options: QueryOptions): unknown {
   if (misplaced.length === 0) return body ?? null;
   const message = 'belongs in the JSON body; the query takes options for text bodies only';
   throw invalid(misplaced.map((name) => ({ path: `/query/${name}`, message })));
-}
-
-/**
- * Checks what a schema cannot express: a prompt's size in bytes, and that it is not only space.
- * @throws AppError request.too_large, request.invalid
- */
-export function checkPromptText(request: unknown): void {
-  if (typeof request !== 'object' || request === null || !('prompt' in request)) return;
-  const { prompt } = request;
-  if (typeof prompt !== 'string' || prompt === '') return;
-  if (Buffer.byteLength(prompt) > MAX_PROMPT_BYTES) {
-    const message = `must have at most ${MAX_PROMPT_BYTES} bytes`;
-    throw new AppError('request.too_large', `prompt ${message}`, {
-      problems: [{ path: '/prompt', message }],
-    });
-  }
-  if (prompt.trim() === '') throw invalid([{ path: '/prompt', message: 'must not be only white space' }]);
 }

@@ -13,6 +13,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   getPreferences: 'caller',
   setPreferences: 'caller',
   getMe: 'caller',
+  createLoginLink: 'caller',
   listProviders: 'caller',
   // The scope that it needs depends on its body.
   createStreamToken: 'caller',
@@ -52,6 +53,13 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   closeSession: 'sessions:write',
   deleteSession: 'sessions:write',
 
+  typeIntoTerminal: 'terminals',
+  resizeTerminal: 'terminals',
+  signalTerminal: 'terminals',
+  getScreen: 'sessions:read',
+  getRecording: 'sessions:read',
+  getHistory: 'sessions:read',
+
   listApprovals: 'approvals:read',
   getApproval: 'approvals:read',
   decideApproval: 'approvals:decide',
@@ -65,6 +73,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   revokeKey: 'admin',
   rotateKey: 'admin',
   verifyAudit: 'admin',
+  listSettings: 'admin',
   listProcesses: 'admin',
   getProcess: 'admin',
   terminateProcess: 'admin',

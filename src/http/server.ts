@@ -1,16 +1,19 @@
 import cookie from '@fastify/cookie';
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { Queue } from 'bullmq';
-import Fastify, { type FastifyBaseLogger, type FastifyRequest, LogController } from 'fastify';
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../auth/keyring.ts';
 import type { Keys } from '../auth/keys.ts';
-import { createLoginSessions, createStreamTickets } from '../auth/signed-values.ts';
-import { AppError, messageOf } from '../errors.ts';
+import type { LoginSessions } from '../auth/logins.ts';
+import { createStreamTickets } from '../auth/signed-values.ts';
+import { createLiveCore, type LiveSettings } from '../live/core.ts';
 import { createLogLimit } from '../log.ts';
+import type { SettingInForce } from '../protocol/server-info.ts';
+import type { SessionRecords } from '../records/session-ports.ts';
 import type { Redactor } from '../redactor.ts';
 import { auth } from './auth.ts';
 import { bodyParsing } from './body.ts';
-import { acceptable, commonHeaders, requestIdOf } from './headers.ts';
+import { createApp, type HttpSettings } from './fastify.ts';
+import { acceptable, commonHeaders } from './headers.ts';
 import type { HttpApp } from './http-app.ts';
 import { openapi } from './openapi.ts';
 import { refuseOverload } from './overload.ts';
@@ -31,7 +34,7 @@ import type {
   ReadUsage,
   RequestLimits,
 } from './ports.ts';
-import { answerClientError, answerFrameworkError, errorHandler, notFound } from './problem.ts';
+import { errorHandler, notFound } from './problem.ts';
 import { requestLimits } from './rate-limits.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { auditRoutes } from './routes/audit.ts';
@@ -43,18 +46,21 @@ import { holdRoutes } from './routes/holds.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { landingRoutes } from './routes/landing.ts';
+import { liveRoutes } from './routes/live.ts';
 import { loginRoutes } from './routes/login.ts';
 import { manyJobRoutes } from './routes/many-jobs.ts';
 import { meRoute } from './routes/me.ts';
 import { messageRoutes } from './routes/messages.ts';
+import { pageRoutes } from './routes/page.ts';
 import { preferenceRoutes } from './routes/preferences.ts';
 import { processRoutes } from './routes/processes.ts';
 import { serverRoutes } from './routes/server-info.ts';
 import { sessionRoutes } from './routes/sessions.ts';
+import { settingsRoute } from './routes/settings.ts';
+import { terminalRoutes } from './routes/terminals.ts';
 import { usageRoute } from './routes/usage.ts';
-import type { ApprovalService, SessionFeed, Sessions } from './session-ports.ts';
-import { type Connections, stopping, trackConnections } from './shutdown.ts';
-import { validatorCompiler } from './validation.ts';
+import type { ApprovalService, SessionFeed, Sessions, Terminals } from './session-ports.ts';
+import { stopping } from './shutdown.ts';
 
 /** Where the server is in its network. */
 export interface HttpPlace {
@@ -76,7 +82,10 @@ export interface HttpServerOptions {
   readonly events: EventHub;
   readonly sessions: Sessions;
   readonly sessionFeed: SessionFeed;
+  readonly terminals: Terminals;
   readonly approvals: ApprovalService;
+  readonly isNewMessage: SessionRecords['isNewMessage'];
+  readonly live: LiveSettings & { readonly liveOrigins: readonly string[] };
   readonly changes: ChangeFeed;
   readonly health: Health;
   readonly processes: Processes;
@@ -85,14 +94,18 @@ export interface HttpServerOptions {
   readonly callers: RequestLimits;
   readonly audit: Audit;
   readonly preferences: Preferences;
+  readonly settingsInForce: readonly SettingInForce[];
   readonly measures: HttpMeasures;
   readonly auth: Authenticator;
+  readonly logins: LoginSessions;
   readonly keys: Keys;
   /** The queues that Bull Board shows. The caller closes them. */
   readonly board: readonly Queue[];
   readonly redactor: Redactor;
   readonly logger: FastifyBaseLogger;
   readonly version: string;
+  /** The folder of the built page; null: it is not built. */
+  readonly page: string | null;
 }
 
 /**
@@ -110,7 +123,10 @@ export async function createHttpServer({
   events,
   sessions,
   sessionFeed,
+  terminals,
   approvals,
+  isNewMessage,
+  live: liveSettings,
   changes,
   health,
   processes,
@@ -119,17 +135,19 @@ export async function createHttpServer({
   callers,
   audit,
   preferences,
+  settingsInForce,
   measures,
   auth: authenticator,
+  logins,
   keys,
   board,
   redactor,
   logger,
   version,
+  page,
 }: HttpServerOptions): Promise<HttpApp> {
   const app = createApp(settings, place.trustProxy, logger);
   const names = createOwnNames(place.host, place.publicUrl);
-  const logins = createLoginSessions();
   const tickets = createStreamTickets();
 
   // Hooks run in this order.
@@ -155,7 +173,8 @@ export async function createHttpServer({
   bodyParsing(app);
   await openapi(app, version);
 
-  landingRoutes(app, version);
+  landingRoutes(app, version, page);
+  await pageRoutes(app, page);
   loginRoutes(app, { authenticator, logins, names, audit });
   jobRoutes(app, jobs);
   executionRoutes(app, jobs);
@@ -163,9 +182,18 @@ export async function createHttpServer({
   const streams = { heartbeatMs: settings.heartbeatMs, onCut: measures.cutReader };
   batchRoutes(app, { batches, batchFeed, ...streams });
   sessionRoutes(app, sessions);
+  terminalRoutes(app, terminals);
   messageRoutes(app, sessions);
   approvalRoutes(app, approvals);
   eventRoutes(app, { jobs, events, sessions, sessionFeed, changes, tickets, ...streams });
+  const live = createLiveCore({
+    settings: liveSettings,
+    services: { jobs, sessions, terminals, approvals, limits: callers, isNewMessage },
+    feeds: { jobs, sessions, events, sessionFeed, changes },
+    ...{ authenticator, tickets, redactor, measures },
+    logger: logger.child({ component: 'live' }),
+  });
+  liveRoutes(app, { live, sessions, names, origins: liveSettings.liveOrigins });
   usageRoute(app, usage);
   serverRoutes(app, health);
   processRoutes(app, processes);
@@ -173,6 +201,7 @@ export async function createHttpServer({
   keyRoutes(app, keys);
   meRoute(app);
   preferenceRoutes(app, preferences);
+  settingsRoute(app, settingsInForce);
   auditRoutes(app, audit);
   boardRoutes(app, { queues: board, jobs, events, redactor });
   await app.ready();
@@ -182,119 +211,3 @@ export async function createHttpServer({
 /** Whether a token came with the request, so that a refusal is more than a missing login. */
 const hasToken = ({ headers, method }: FastifyRequest): boolean =>
   headers.authorization !== undefined || headers.cookie !== undefined || method === 'POST';
-
-/**
- * Starts to listen and returns the server's URL.
- * @throws AppError config.invalid when the address cannot be used
- */
-export async function listen(
-  app: HttpApp,
-  { host, port }: { readonly host: string; readonly port: number },
-): Promise<string> {
-  try {
-    return await app.listen({ host, port });
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : null;
-    const other = 'BULLPEN_PORT names another one, 0 takes any that is free';
-    if (code === 'EADDRINUSE') throw noAddress(`port ${port} of ${host} is in use; ${other}`, error);
-    if (code === 'EACCES') throw noAddress(`this user may not listen on port ${port}; ${other}`, error);
-    throw noAddress(
-      `the server cannot listen on ${host} (BULLPEN_HOST), port ${port}: ${messageOf(error)}`,
-      error,
-    );
-  }
-}
-
-const noAddress = (message: string, cause: unknown): AppError =>
-  new AppError('config.invalid', message, { cause });
-
-function createApp(settings: HttpSettings, proxies: readonly string[], logger: FastifyBaseLogger): HttpApp {
-  const app = Fastify({
-    loggerInstance: logger,
-    // headers.ts logs requests instead.
-    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
-    genReqId: requestIdOf,
-    requestIdHeader: false,
-    http: nodeServerOptions(settings),
-    bodyLimit: settings.bodyLimitBytes,
-    requestTimeout: settings.requestTimeoutMs,
-    connectionTimeout: settings.connectionTimeoutMs,
-    keepAliveTimeout: settings.keepAliveTimeoutMs,
-    maxRequestsPerSocket: settings.maxRequestsPerSocket,
-    // Handlers have no time limit, because long polls and streams take long.
-    handlerTimeout: 0,
-    forceCloseConnections: 'idle',
-    // shutdown.ts answers instead, with a problem.
-    return503OnClosing: false,
-    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    trustProxy: proxies.length > 0 && [...proxies],
-    onProtoPoisoning: 'error',
-    onConstructorPoisoning: 'error',
-    frameworkErrors: answerFrameworkError,
-    // With both, Fastify does not load its own: 130 modules.
-    schemaController: {
-      compilersFactory: {
-        buildValidator: () => validatorCompiler as never, // as: the type is the one of ajv's compiler
-        // Schemas of answers are documentation; tests compare them with the answers.
-        buildSerializer: () => () => (body) => JSON.stringify(body),
-      },
-    },
-    clientErrorHandler: (error, socket) => answerClientError(error.code, socket, connections),
-  }).withTypeProvider<TypeBoxTypeProvider>();
-  const connections: Connections = trackConnections(app);
-  return app;
-}
-
-/** Limits of the HTTP server. Each is set here; none is left to a library's default. */
-export interface HttpSettings {
-  /** Largest request body. */
-  readonly bodyLimitBytes: number;
-  /** From the first byte of a request to the last of its body. */
-  readonly requestTimeoutMs: number;
-  /** From the start of a connection, or of a request on it, to the end of the headers. */
-  readonly headersTimeoutMs: number;
-  /** Silence of a connection during a request. Streams and long polls are exempt. */
-  readonly connectionTimeoutMs: number;
-  /** Life of a connection between two requests. */
-  readonly keepAliveTimeoutMs: number;
-  /** 0 = no limit. */
-  readonly maxRequestsPerSocket: number;
-  /** Pause between two heartbeats in an event stream. */
-  readonly heartbeatMs: number;
-}
-
-/** Keep-alive is longer than the usual 60 s of proxies, so the proxy closes first. */
-export const DEFAULT_HTTP_SETTINGS: HttpSettings = {
-  bodyLimitBytes: 2 * 1024 * 1024,
-  requestTimeoutMs: 30_000,
-  headersTimeoutMs: 15_000,
-  connectionTimeoutMs: 120_000,
-  keepAliveTimeoutMs: 72_000,
-  maxRequestsPerSocket: 0,
-  heartbeatMs: 15_000,
-};
-
-/** Request line and headers together; more is 431. */
-const MAX_HEADER_BYTES = 16 * 1024;
-/** Longest path parameter; more is 404. */
-const MAX_PARAM_LENGTH = 100;
-
-const CHECK_CONNECTIONS_EVERY_MS = 5_000;
-const TCP_KEEP_ALIVE_AFTER_MS = 30_000;
-
-/** The settings of Node's own server. */
-const nodeServerOptions = (settings: HttpSettings) => ({
-  maxHeaderSize: MAX_HEADER_BYTES,
-  headersTimeout: settings.headersTimeoutMs,
-  requestTimeout: settings.requestTimeoutMs,
-  keepAliveTimeout: settings.keepAliveTimeoutMs,
-  // Node checks the first two timeouts at this interval.
-  connectionsCheckingInterval: Math.min(CHECK_CONNECTIONS_EVERY_MS, settings.headersTimeoutMs),
-  // Finds peers that vanished, including those of quiet streams.
-  keepAlive: true,
-  keepAliveInitialDelay: TCP_KEEP_ALIVE_AFTER_MS,
-  noDelay: true,
-  insecureHTTPParser: false,
-  // headers.ts refuses instead.
-  requireHostHeader: false,
-});

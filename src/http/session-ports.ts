@@ -10,6 +10,7 @@ import type {
   Steered,
   Turn,
 } from '../protocol/session.ts';
+import type { TerminalAnswers, TerminalAsk } from '../protocol/terminal.ts';
 import type { Created, Idempotency } from './ports.ts';
 
 export interface SessionQuery {
@@ -84,10 +85,32 @@ export interface Sessions {
   delete(principal: Principal, id: string): Promise<void>;
 }
 
+/** What a caller can do with the PTY of a terminal, on the node that has it. */
+export interface Terminals {
+  /**
+   * Has it done, and resolves then. An input, a resize and a signal are done at most once.
+   * @throws AppError session.not_found, session.wrong_kind, terminal.over,
+   *   execution.node_unavailable when its node does not answer: whether it was done is not known
+   */
+  ask<Kind extends TerminalAsk['kind']>(
+    principal: Principal,
+    sessionId: string,
+    ask: Extract<TerminalAsk, { kind: Kind }>,
+  ): Promise<TerminalAnswers[Kind]>;
+}
+
 /** The events of a session, in order and without a gap: the stored ones, then new ones. */
 export interface SessionFeed {
-  /** Batches of events with a seq above `after`. Ends when `signal` aborts. */
-  read(sessionId: string, after: number, signal: AbortSignal): AsyncIterable<readonly SessionStoredEvent[]>;
+  /**
+   * Batches of events with a seq above `after`. Ends when `signal` aborts.
+   * @param after null: a terminal begins with its screen, a chat with its first event. A terminal
+   *   whose events after a seq are no longer kept begins with its screen, too
+   */
+  read(
+    sessionId: string,
+    after: number | null,
+    signal: AbortSignal,
+  ): AsyncIterable<readonly SessionStoredEvent[]>;
 }
 
 export interface ApprovalQuery {

@@ -54,6 +54,8 @@ export interface Connections {
 export function trackConnections(app: HttpApp, graceMs = CLOSE_GRACE_MS): Connections {
   const open = new Map<Socket, ServerResponse | null>();
   const closeAfter = new WeakSet<Socket>();
+  /** Sockets of live connections, which end by their own close. */
+  const upgraded = new WeakSet<Socket>();
   let closing = false;
   let grace: NodeJS.Timeout | undefined;
 
@@ -72,13 +74,15 @@ export function trackConnections(app: HttpApp, graceMs = CLOSE_GRACE_MS): Connec
       if (closing || closeAfter.has(socket)) socket.destroySoon();
     });
   });
+  app.server.on('upgrade', (_request: IncomingMessage, socket: Socket) => upgraded.add(socket));
   app.addHook('preClose', async () => {
     closing = true;
     if (open.size === 0) return;
     grace = setTimeout(() => {
       for (const socket of open.keys()) socket.destroy();
     }, graceMs);
-    for (const [socket, response] of open) if (response === null) socket.destroySoon();
+    for (const [socket, response] of open)
+      if (response === null && !upgraded.has(socket)) socket.destroySoon();
   });
   return {
     answering: (socket) => open.get(socket) ?? null,

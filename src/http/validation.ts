@@ -1,8 +1,8 @@
 import type { FastifySchemaCompiler } from 'fastify';
 import { type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import type { TLocalizedValidationError } from 'typebox/error';
-import { AppError, type Problem } from '../errors.ts';
+import { AppError } from '../errors.ts';
+import { invalid, problemsOf } from '../protocol/problem.ts';
 
 /** The JSON pointer before the problems of each part of a request. */
 const PATH_PREFIX: Readonly<Record<string, string>> = {
@@ -29,75 +29,6 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
     return { error: invalid(problemsOf(validator.Errors(value), prefix)) };
   };
 };
-
-/** One error for every problem of a request. */
-export function invalid(problems: readonly Problem[]): AppError {
-  const [first] = problems;
-  const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
-  const detail =
-    first === undefined ? 'the request is not valid' : `${place(first.path)} ${first.message}${more}`;
-  return new AppError('request.invalid', detail, { problems });
-}
-
-const place = (path: string): string => (path === '' ? 'the body' : path.slice(1).replaceAll('/', '.'));
-
-/** TypeBox's errors in words for people. */
-export function problemsOf(errors: readonly TLocalizedValidationError[], prefix: string): Problem[] {
-  return errors.flatMap((error): Problem[] => {
-    const path = prefix + error.instancePath;
-    switch (error.keyword) {
-      case 'required':
-        return error.params.requiredProperties.map((name) => ({
-          path: `${path}/${name}`,
-          message: 'is required',
-        }));
-      // Each unknown field has an error of its own: `boolean`, because its schema is `false`.
-      case 'additionalProperties':
-        return [];
-      case 'boolean':
-        return [{ path, message: 'is not a known field' }];
-      case 'anyOf':
-        return [];
-      default:
-        return [{ path, message: messageFor(error) }];
-    }
-  });
-}
-
-/** A longer list of values would hide the rest of an answer. */
-const MAX_NAMED = 30;
-
-function messageFor(error: TLocalizedValidationError): string {
-  switch (error.keyword) {
-    case 'type':
-      return `must be ${withArticle(String(error.params.type))}`;
-    case 'enum':
-      if (error.params.allowedValues.length > MAX_NAMED) return 'is none of the values in /openapi.json';
-      return `must be one of ${error.params.allowedValues.map(String).join(', ')}`;
-    case 'minLength':
-      return error.params.limit === 1
-        ? 'must not be empty'
-        : `must have at least ${error.params.limit} characters`;
-    case 'maxLength':
-      return `must have at most ${error.params.limit} characters`;
-    case 'maxItems':
-      return `must have at most ${error.params.limit} items`;
-    case 'uniqueItems':
-      return 'must not repeat an item';
-    case 'minimum':
-      return `must be at least ${error.params.limit}`;
-    case 'maximum':
-      return `must be at most ${error.params.limit}`;
-    case 'exclusiveMinimum':
-      return `must be more than ${error.params.limit}`;
-    case 'pattern':
-      return 'has a form or characters that are not allowed';
-    default:
-      return error.message;
-  }
-}
-
-const withArticle = (type: string): string => (/^[aeiou]/.test(type) ? `an ${type}` : `a ${type}`);
 
 const NUMBER = /^-?\d+(\.\d+)?([eE][-+]?\d+)?$/;
 
@@ -147,20 +78,24 @@ function refusePrototype(key: string, value: unknown): unknown {
 }
 
 /** Deeper than any output schema, and far below what overflows the stack of recursive code. */
-const MAX_JSON_DEPTH = 64;
+export const MAX_JSON_DEPTH = 64;
 /** Values and keys of a JSON body. The limit keeps parsing and validation within milliseconds. */
-const MAX_JSON_ITEMS = 10_000;
+export const MAX_JSON_ITEMS = 10_000;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 
 /**
- * Refuses JSON text that is nested deeper than MAX_JSON_DEPTH or has more than `maxItems` items.
+ * Refuses JSON text that is nested deeper than `maxDepth` or has more than `maxItems` items.
  * Reads the text once without parsing it; whether it is valid JSON is left to the parser.
  * @throws AppError request.invalid
  */
-export function checkJsonShape(text: Buffer, maxItems: number = MAX_JSON_ITEMS): void {
+export function checkJsonShape(
+  text: Buffer,
+  maxItems: number = MAX_JSON_ITEMS,
+  maxDepth: number = MAX_JSON_DEPTH,
+): void {
   let depth = 0;
   let items = 0;
   for (let at = 0; at < text.length; at++) {
@@ -169,7 +104,7 @@ export function checkJsonShape(text: Buffer, maxItems: number = MAX_JSON_ITEMS):
       at = endOfString(text, at);
     } else if (byte === 0x7b || byte === 0x5b) {
       depth++;
-      if (depth > MAX_JSON_DEPTH) throw tooMuch(`is nested deeper than ${MAX_JSON_DEPTH} levels`);
+      if (depth > maxDepth) throw tooMuch(`is nested deeper than ${maxDepth} levels`);
     } else if (byte === 0x7d || byte === 0x5d) {
       depth--;
     } else if (byte === COMMA) {

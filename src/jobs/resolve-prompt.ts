@@ -4,6 +4,7 @@ import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { checkRequest, checkText, notValid, type PermitOptions, permit } from '../executor/permit.ts';
+import { refuseUnsupported } from '../executor/unsupported.ts';
 import {
   BatchPrompt,
   type Limits,
@@ -14,7 +15,7 @@ import {
 import { instant } from '../protocol/schema.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Providers } from '../providers/registry.ts';
-import { resolveWorkspace, type Workspace } from '../workspace.ts';
+import { namedWorkspace, resolveWorkspace, type Workspace } from '../workspace.ts';
 
 const batchPrompt = Compile(BatchPrompt);
 
@@ -33,7 +34,8 @@ export interface ResolvePromptOptions extends PermitOptions {
       | 'maxProcesses'
       | 'maxOutputBytes'
       | 'maxLineBytes'
-    >;
+    > &
+    Partial<Pick<Settings, 'executor'>>;
   readonly providers: Providers;
 }
 
@@ -47,8 +49,13 @@ export type PromptResolver = (request: BatchPrompt) => Promise<ResolvedPrompt>;
  */
 export function createPromptResolver(principal: Principal, options: ResolvePromptOptions): PromptResolver {
   const known = new Map<string, Promise<Workspace>>();
+  const { settings } = options;
+  const look = async (cwd: string): Promise<Workspace> =>
+    settings.executor === 'http'
+      ? namedWorkspace(cwd, settings, principal.admin)
+      : resolveWorkspace(cwd, settings, principal.admin);
   const workspaceOf = (cwd: string): Promise<Workspace> => {
-    const workspace = known.get(cwd) ?? resolveWorkspace(cwd, options.settings, principal.admin);
+    const workspace = known.get(cwd) ?? look(cwd);
     known.set(cwd, workspace);
     return workspace;
   };
@@ -108,6 +115,7 @@ async function resolvePrompt(
     ...(request.customId === undefined ? {} : { customId: request.customId }),
   };
   checkRequest(resolved);
+  if (settings.executor === 'http') refuseUnsupported(resolved);
   const maker = { principal: principal.id, grants: [principal.grant] };
   return (await permit(resolved, maker, provider, { settings, pricing, workspaceOf })).request;
 }

@@ -10,7 +10,6 @@ export function toSession(row: SessionRow, processes: readonly CliProcess[]): Se
   const live = processes.find(({ sessionId, alive }) => sessionId === row.id && alive);
   return {
     ...shown,
-    matchedLine: null,
     process: live === undefined ? null : { pid: live.pid, since: live.since },
     links: sessionLinks(row.id),
   };
@@ -25,6 +24,8 @@ export function rowOf(record: SessionRecord, usage: SessionRow['usage']): Sessio
     model: options.model ?? null,
     cwd: options.cwd,
     nativeSessionId: record.nativeSessionId,
+    matchedLine: record.matchedLine,
+    terminal: record.terminal && { ...record.terminal, command: options.command ?? null },
     turns: record.turns,
     forkedFrom: record.fork?.sessionId ?? null,
     createdAt: timeOf(record.createdAt),

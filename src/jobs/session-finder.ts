@@ -32,6 +32,15 @@ export interface SessionFinder {
   options(found: FoundSession): Promise<SessionOptions>;
 }
 
+/**
+ * Refuses a terminal whose record another client of Redis may have changed: its project says who
+ * may type.
+ * @throws AppError auth.unsigned
+ */
+export function refuseUnsigned({ row, record }: FoundSession): void {
+  if (row.kind === 'terminal' && record?.signed === false) throw unsigned('record');
+}
+
 export function createSessionFinder({
   sessionRecords,
   records,
@@ -54,17 +63,22 @@ export function createSessionFinder({
     async options({ row, record }) {
       if (record?.signed) return record.options;
       const first = (await records.read(row.id)) ?? (await store.run('jobs.get', { id: row.id }));
-      if (first?.forged || (first === null && record !== null)) throw unsigned();
+      if (first?.forged || (first === null && record !== null)) throw unsigned('request');
       return first === null ? { provider: row.provider, cwd: row.cwd } : optionsOf(first.request);
     },
   };
 }
 
-const unsigned = (): AppError =>
-  new AppError('auth.unsigned', 'the options of the session are not signed by this server');
+const unsigned = (what: string): AppError =>
+  new AppError('auth.unsigned', `the ${what} of the session is not signed by this server`);
 
 export const sessionNotFound = (id: string): AppError =>
   new AppError('session.not_found', `there is no session ${id}`);
+
+/** @throws AppError session.wrong_kind */
+export function refuseTerminal({ row }: FoundSession, what: string): void {
+  if (row.kind === 'terminal') throw new AppError('session.wrong_kind', `a terminal ${what}`);
+}
 
 /** What of a job's request holds for the other turns of its session. */
 export function optionsOf(request: ResolvedPrompt): SessionOptions {

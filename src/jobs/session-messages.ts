@@ -17,7 +17,7 @@ import type { JobWaits } from '../rpc/job-waits.ts';
 import type { Store } from '../store/store.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
 import { toRequest } from './retry-request.ts';
-import type { FoundSession, SessionFinder } from './session-finder.ts';
+import { type FoundSession, refuseTerminal, type SessionFinder } from './session-finder.ts';
 import { sessionClosed } from './session-placement.ts';
 
 /** How long a message may take on its way into the running turn. */
@@ -172,6 +172,7 @@ export function createSessionMessages({
     idempotency: Idempotency | null,
   ): ReturnType<Sessions['message']> {
     const found = await finder.find(principal, id);
+    refuseTerminal(found, 'takes input instead of messages');
     if (delivery === 'steer') {
       if (found.row.status === 'closed') throw sessionClosed(id);
       return { steered: await steer(principal, found, prompt, idempotency) };

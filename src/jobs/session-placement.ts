@@ -10,7 +10,7 @@ import type { Store } from '../store/store.ts';
  * Finds the node that a request must run on: the node of its session. Null: any node, because no
  * CLI has begun the session; or it may be about to, and the records find its node later.
  * @throws AppError session.not_found (including sessions of other projects), session.closed,
- *   request.invalid
+ *   session.wrong_kind, request.invalid
  */
 export type SessionPlacement = (principal: Principal, request: ResolvedPrompt) => Promise<string | null>;
 
@@ -24,6 +24,7 @@ const REMEMBER_MS = 60_000;
 const MAX_REMEMBERED = 1000;
 
 interface Found {
+  readonly kind: 'chat' | 'terminal';
   readonly project: string;
   readonly provider: string;
   readonly node: string | null;
@@ -78,6 +79,8 @@ export function createSessionPlacement({
     if (found === null || !maySee(principal, found.project)) {
       throw new AppError('session.not_found', `there is no session ${sessionId}`);
     }
+    if (found.kind === 'terminal')
+      throw new AppError('session.wrong_kind', 'a terminal takes input instead of prompts');
     if (found.closed) throw sessionClosed(sessionId);
     if (known === null) await revive(sessionId);
     return { ...found, at: now() };
@@ -86,8 +89,8 @@ export function createSessionPlacement({
   async function recorded(sessionId: string): Promise<Found | null> {
     const record = await sessionRecords.read(sessionId);
     if (record === null) return null;
-    const { project, options, node, status } = record;
-    return { project, provider: options.provider, node, closed: status === 'closed' };
+    const { kind, project, options, node, status } = record;
+    return { kind, project, provider: options.provider, node, closed: status === 'closed' };
   }
 
   async function copied(sessionId: string): Promise<Found | null> {
@@ -95,11 +98,14 @@ export function createSessionPlacement({
     const origin = await store.run('sessions.find', { sessionId });
     if (origin !== null) {
       const { project, provider, node } = origin;
-      return { project, provider, node, closed: false };
+      return { kind: 'chat', project, provider, node, closed: false };
     }
     const row = await store.run('sessions.get', { id: sessionId });
     return (
-      row && { project: row.project, provider: row.provider, node: null, closed: row.status === 'closed' }
+      row && {
+        ...{ kind: row.kind, project: row.project, provider: row.provider, node: null },
+        closed: row.status === 'closed',
+      }
     );
   }
 
@@ -107,7 +113,8 @@ export function createSessionPlacement({
   async function openSession(sessionId: string): Promise<Found | null> {
     const first = await records.read(sessionId);
     if (first === null || first.sessionId !== sessionId) return null;
-    return { project: first.project, provider: first.request.provider, node: null, closed: false };
+    const { project, request } = first;
+    return { kind: 'chat', project, provider: request.provider, node: null, closed: false };
   }
 
   function remembered(principal: Principal, sessionId: string): Place | null {

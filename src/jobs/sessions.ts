@@ -2,32 +2,30 @@
  * What HTTP clients can do with sessions. A turn of a session is a job, so what happens to it
  * happens to its jobs.
  */
-import { actorOf, maySee, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
+import { actorOf, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import type { Idempotency, Jobs } from '../http/ports.ts';
 import type { SessionFeed, Sessions } from '../http/session-ports.ts';
 import type { NewId } from '../ids.ts';
 import type { CliProcess } from '../protocol/server-info.ts';
-import type { Session, SessionRequest, SessionStatus } from '../protocol/session.ts';
+import type { Session, SessionRequest } from '../protocol/session.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Providers } from '../providers/registry.ts';
 import type { JobRecords } from '../records/ports.ts';
-import type { NewSession, SessionRecords } from '../records/session-ports.ts';
+import type { SessionRecords } from '../records/session-ports.ts';
 import type { Copier } from '../store/copier.ts';
 import type { Store } from '../store/store.ts';
 import { keyReused } from './job-service.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
 import { toSession } from './session-document.ts';
-import { type FoundSession, type SessionFinder, sessionNotFound } from './session-finder.ts';
+import { type FoundSession, refuseTerminal, type SessionFinder, sessionNotFound } from './session-finder.ts';
+import type { SessionLimit } from './session-limit.ts';
 import type { SessionMessages } from './session-messages.ts';
 import type { ReviveSession } from './session-placement.ts';
+import { type GivenSession, isOver, type TerminalSessions } from './terminal-sessions.ts';
 
 /** Turns that are read at once. */
 const PAGE = 100;
-/** States in which a turn is open. */
-const OPEN: readonly SessionStatus[] = ['starting', 'busy', 'awaiting_input'];
-/** Sessions that a refusal names. */
-const MAX_NAMED = 5;
 
 export interface SessionServiceOptions {
   readonly finder: SessionFinder;
@@ -45,10 +43,9 @@ export interface SessionServiceOptions {
   processes(): readonly CliProcess[];
   /** Ends the idle process of a session, if there is one. */
   endIdle(sessionId: string): Promise<unknown>;
-  /** BULLPEN_MAX_SESSIONS. */
-  readonly maxSessions: number;
+  readonly withinLimit: SessionLimit;
+  readonly terminals: TerminalSessions;
   newId(): NewId;
-  readonly nodeId: string;
 }
 
 export function createSessionService({
@@ -65,59 +62,38 @@ export function createSessionService({
   resolverFor,
   processes,
   endIdle,
-  maxSessions,
+  withinLimit,
+  terminals,
   newId,
-  nodeId,
 }: SessionServiceOptions): Sessions {
   const get = async (principal: Principal, id: string): Promise<Session> =>
     toSession((await finder.find(principal, id)).row, processes());
 
-  /** Sessions made by POST that have a process here, or an open turn that may run here. */
-  async function live(): Promise<readonly Session[]> {
-    await copier.catchUp();
-    const all = processes();
-    const withProcess = new Set(all.flatMap(({ sessionId, alive }) => (alive && sessionId) || []));
-    const rows = await Promise.all([...withProcess].map((id) => store.run('sessions.get', { id })));
-    const query = { ...ANY, status: OPEN, limit: maxSessions + withProcess.size };
-    const { data } = await store.run('sessions.list', { project: null, query, live: [] });
-    const open = data.filter(({ id, node }) => !withProcess.has(id) && (node ?? nodeId) === nodeId);
-    return [...rows, ...open].flatMap((row) => (row?.explicit ? [toSession(row, all)] : []));
-  }
-
-  /** @throws AppError limit.sessions */
-  async function checkLimit(principal: Principal): Promise<void> {
-    const all = await live();
-    if (all.length < maxSessions) return;
-    const isOpen = ({ status }: Session): number => Number(OPEN.includes(status));
-    const named = all
-      .filter(({ project }) => maySee(principal, project))
-      .sort((a, b) => isOpen(a) - isOpen(b) || (a.lastActivityAt < b.lastActivityAt ? -1 : 1))
-      .slice(0, MAX_NAMED)
-      .map(({ id, name, status }) => `${id} (${name === null ? status : `${name}, ${status}`})`);
-    const which = named.length === 0 ? 'they belong to other projects' : `close one of: ${named.join(', ')}`;
-    const message = `${all.length} sessions have a live process or an open turn; BULLPEN_MAX_SESSIONS allows ${maxSessions}; ${which}`;
-    throw new AppError('limit.sessions', message);
-  }
-
   /** Makes a session, once for each Idempotency-Key. */
-  async function make(principal: Principal, idempotency: Idempotency | null, given: () => Promise<Given>) {
+  async function make(
+    principal: Principal,
+    idempotency: Idempotency | null,
+    given: () => Promise<GivenSession>,
+  ) {
     const key = scopedKey(principal, idempotency);
     const known = key === null ? null : await records.recall(key);
     if (known?.kind === 'mismatch') throw keyReused();
     const earlier = known?.jobId ?? null;
     if (earlier !== null && (await exists(principal, earlier))) return { id: earlier, replayed: true };
-    const session = await given();
-    await checkLimit(principal);
+    const { begin, ...session } = await given();
     const { id, createdAt } = newId();
-    const result = await sessionRecords.create({
+    const record = {
       ...session,
-      ...{ id, createdAt, kind: 'chat', project: principal.project, principal: principal.id },
+      ...{ id, createdAt, project: principal.project, principal: principal.id },
       idempotency: key === null || earlier === null ? key : { ...key, deleted: earlier },
       by: actorOf(principal),
-    });
+    };
+    const result = await withinLimit(principal, () => sessionRecords.create(record));
     if (result.kind === 'mismatch') throw keyReused();
     // Another call with this key was faster.
-    return result.kind === 'replayed' ? { id: result.id, replayed: true } : { id, replayed: false };
+    if (result.kind === 'replayed') return { id: result.id, replayed: true };
+    await begin?.(id);
+    return { id, replayed: false };
   }
 
   async function exists(principal: Principal, id: string): Promise<boolean> {
@@ -155,12 +131,14 @@ export function createSessionService({
     async create(principal, request, idempotency) {
       const { prompt } = request;
       const { id, replayed } = await make(principal, idempotency, async () => {
+        if (request.kind === 'terminal') return terminals.given(principal, request);
         const options = optionsOf(request);
         const resolved = await resolverFor(principal)({ ...options, prompt: prompt ?? 'x' });
         const { provider, cwd } = resolved;
         refuseUnless('resume', providers.get(provider).provider, 'keeps no session');
         return {
-          ...{ name: request.name ?? null, options: { ...options, provider, cwd }, fork: null, node: null },
+          ...{ kind: 'chat', name: request.name ?? null, options: { ...options, provider, cwd } },
+          ...{ fork: null, node: null },
           status: prompt === undefined ? 'ready' : 'starting',
           ...{ tags: request.tags ?? [], metadata: request.metadata ?? {} },
         };
@@ -209,14 +187,16 @@ export function createSessionService({
     },
 
     async interrupt(principal, id) {
-      await finder.find(principal, id);
-      await messages.interrupt(principal, id);
+      const { row } = await finder.find(principal, id);
+      if (row.kind === 'terminal') await terminals.interrupt(principal, id);
+      else await messages.interrupt(principal, id);
       return get(principal, id);
     },
 
     async fork(principal, id, idempotency) {
       return make(principal, idempotency, async () => {
         const found = await finder.find(principal, id);
+        refuseTerminal(found, 'is not forked');
         const { nativeSessionId, node, tags, metadata, provider } = found.row;
         refuseUnless('fork', providers.get(provider).provider, 'cannot go on from another session');
         const options = await finder.options(found);
@@ -224,12 +204,13 @@ export function createSessionService({
         if (nativeSessionId === null)
           throw new AppError('session.not_found', 'its CLI has not begun the session yet');
         const fork = { sessionId: id, nativeSessionId };
-        return { name: null, options, fork, node, status: 'ready', tags, metadata };
+        return { kind: 'chat', name: null, options, fork, node, status: 'ready', tags, metadata };
       }).then(async (made) => ({ session: await get(principal, made.id), replayed: made.replayed }));
     },
 
     async close(principal, id) {
       const found = await finder.find(principal, id);
+      if (isTerminal(found) && !isOver(found.row.status)) await terminals.close(principal, id);
       if (found.record === null) await revive(id);
       const { open, found: exists } = await sessionRecords.close(id, byOf(principal, found));
       if (!exists) throw sessionNotFound(id);
@@ -240,12 +221,13 @@ export function createSessionService({
 
     async delete(principal, id) {
       const found = await finder.find(principal, id);
+      if (isTerminal(found) && !isOver(found.row.status)) throw notFinished('its program runs');
       const open = await sessionRecords.open(id);
-      if (open.length > 0) throw notFinished();
+      if (open.length > 0) throw notFinished(OPEN_TURN);
       // From here on no turn is added.
       const by = byOf(principal, found);
       const closed = await sessionRecords.close(id, by);
-      if (closed.open.length > 0) throw notFinished();
+      if (closed.open.length > 0) throw notFinished(OPEN_TURN);
       await endIdle(id);
       await copier.catchUp();
       for (;;) {
@@ -253,6 +235,7 @@ export function createSessionService({
         for (const { jobId } of data) await jobs.delete(principal, jobId);
         if (data.length < PAGE) break;
       }
+      if (isTerminal(found)) await terminals.removeFiles(principal, id);
       await sessionRecords.remove(id, by);
       await copier.catchUp();
     },
@@ -270,14 +253,10 @@ export function createSessionService({
   }
 }
 
-type Given = Pick<NewSession, 'name' | 'options' | 'fork' | 'node' | 'status' | 'tags' | 'metadata'>;
-
 /** Events after which a session may have another state. */
 const MOVES = /^(session\.status|job\.|approval\.)/;
 
-const ANY = { kind: null, provider: null, tag: [], q: null, all: false, cursor: null } as const;
-
-/** What of a request holds for every turn. */
+/** What of the request for a chat holds for every turn. */
 function optionsOf(
   request: SessionRequest,
 ): Omit<SessionRequest, 'kind' | 'name' | 'tags' | 'metadata' | 'prompt'> {
@@ -292,5 +271,8 @@ function refuseUnless(can: 'resume' | 'fork', { name, capabilities }: Provider, 
   throw new AppError('provider.unsupported_option', message, { problems: [{ path: '/provider', message }] });
 }
 
-const notFinished = (): AppError =>
-  new AppError('session.not_finished', 'a turn of the session has not ended; close it first');
+const isTerminal = ({ row }: FoundSession): boolean => row.kind === 'terminal';
+
+const OPEN_TURN = 'a turn of the session has not ended';
+const notFinished = (why: string): AppError =>
+  new AppError('session.not_finished', `${why}; close the session first`);

@@ -54,12 +54,15 @@ export interface Credentials {
   names(): Readonly<Record<string, string>>;
   /**
    * Called right before a spawn.
+   * @param isUnderWay whether the execution was let in before, by a server that is gone. Default:
+   *   no
    * @throws AppError auth.required or execution.quota while the gate is closed
    */
   enter(
     execution: Pick<Claim, 'jobId' | 'executionId'>,
     provider: Pick<Provider, 'name' | 'login'>,
     model: string | null,
+    isUnderWay?: boolean,
   ): Promise<Pass>;
   /** When a job of this provider succeeded last, since the server started (ms); null: none did. */
   succeededAt(provider: string): number | null;
@@ -171,8 +174,13 @@ export function createCredentials({
 
   return {
     names: logins.all,
-    async enter(execution, { name, login }, model) {
+    async enter(execution, { name, login }, model, isUnderWay = false) {
       const credential = logins.of(name);
+      if (isUnderWay) {
+        // It may be the one that tries the credential: the records know that.
+        const entered = { enteredAt: Date.now(), tries: true, namesModel: model !== null };
+        return createPass(credential, name, execution, entered);
+      }
       const entered = await gates.enter(credential, model, execution.executionId);
       if (entered.kind === 'closed') throw refusal(name, credential, login, entered);
       return createPass(credential, name, execution, {

@@ -5,6 +5,7 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import type { Exit } from '../protocol/cli.ts';
+import type { TerminalSize } from '../protocol/terminal.ts';
 
 export interface LaunchRequest {
   /**
@@ -16,6 +17,12 @@ export interface LaunchRequest {
   readonly env: Readonly<Record<string, string>>;
   /** A real path. If it has become a symbolic link, nothing is started. */
   readonly cwd: string;
+  /**
+   * Starts it on a pseudo-terminal of this size. What it writes arrives as stdout, what is written
+   * to stdin is its input, and stderr stays empty. A variable whose name a shell does not know may
+   * be left out. Left out: three streams.
+   */
+  readonly pty?: TerminalSize;
 }
 
 /** A started process, the leader of its own group. The caller must read its streams. */
@@ -34,6 +41,10 @@ export interface LaunchedChild {
   onClose(listener: () => void): void;
   /** Signals the group. Returns false and does nothing after the exit: the id may be reused. */
   signalGroup(signal: NodeJS.Signals): boolean;
+  /** With a pseudo-terminal: signals the group in its foreground. As `signalGroup` otherwise. */
+  signalForeground(signal: NodeJS.Signals): boolean;
+  /** Changes the size of its pseudo-terminal. No effect without one, or after the exit. */
+  resize(size: TerminalSize): void;
 }
 
 /**
@@ -50,6 +61,8 @@ export type ToLauncher =
   /** The server has all three streams of this launch. */
   | { readonly type: 'connected'; readonly id: number }
   | { readonly type: 'signal'; readonly id: number; readonly signal: NodeJS.Signals }
+  | { readonly type: 'foreground'; readonly id: number; readonly signal: NodeJS.Signals }
+  | { readonly type: 'resize'; readonly id: number; readonly size: TerminalSize }
   /** The caller has given up: do not start the process, or kill it. */
   | { readonly type: 'withdraw'; readonly id: number }
   | { readonly type: 'ping' };

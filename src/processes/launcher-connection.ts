@@ -93,10 +93,12 @@ export interface StreamServer {
 
 /**
  * @param dir a private folder for the socket
+ * @param name of the socket's file
  * @param onStream called for each connection after its first line
  */
 export function createStreamServer(
   dir: string,
+  name: string,
   onStream: (id: number, fd: number, socket: Socket) => void,
 ): StreamServer {
   let server: Server | null = null;
@@ -138,7 +140,7 @@ export function createStreamServer(
     },
     async start() {
       if (server !== null) return;
-      const wanted = join(dir, 'launcher.sock');
+      const wanted = join(dir, name);
       const fits = wanted.length <= MAX_SOCKET_PATH;
       path = fits ? wanted : join(await mkdtemp(join(tmpdir(), 'bullpen-')), 's');
       await listen();

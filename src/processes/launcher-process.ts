@@ -24,13 +24,16 @@ import {
   systemCode,
   type ToLauncher,
 } from './launch.ts';
-import { MARKER_VARIABLE } from './proc-entry.ts';
+import { MARKER_VARIABLE, readStat } from './proc-entry.ts';
 import { createProcScanner } from './proc-scanner.ts';
+import { hiddenPtys, openPty, type Pty } from './pty.ts';
 import { sweep } from './sweep.ts';
 
 interface Running {
   readonly child: ChildProcess;
   readonly marker: string | undefined;
+  /** null: it has three streams. */
+  readonly pty: Pty | null;
 }
 
 const [, , socketPath = '', umask] = process.argv;
@@ -58,23 +61,35 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
   const marker = request.env[MARKER_VARIABLE];
   const connected = Promise.withResolvers<void>();
   starting.set(id, connected.resolve);
+  let pty: Pty | null = null;
   let limit: NodeJS.Timeout | undefined;
   try {
-    streams.push(...(await Promise.all([0, 1, 2].map((fd) => openStream(id, fd)))));
+    const opened = [openStream(id, 0), openStream(id, 1), openStream(id, 2)] as const;
+    const [stdin, stdout, stderr] = await Promise.all(opened);
+    streams.push(stdin, stdout, stderr);
     // A server without free descriptors closes new connections. This process cannot see that.
     const noStreams = Object.assign(new Error('the server closed a stream'), { code: NO_STREAMS });
     limit = setTimeout(() => connected.reject(noStreams), CONNECTED_WITHIN_MS);
     await connected.promise;
+    if (request.pty !== undefined) {
+      pty = openPty({ request, size: request.pty, input: stdin, output: stdout });
+      streams.splice(0, 2); // the PTY ends them
+    }
     if (ending || !starting.has(id)) return; // it would run without an owner
     writeSync(STDOUT, beginLine(id));
-    const start = (): ChildProcess => startIn(request, streams);
+    const start = (): ChildProcess =>
+      pty === null
+        ? startIn(request, request, [...streams, ...hiddenPtys()])
+        : startIn(request, pty.starter, pty.stdio());
     const child = marker === undefined ? start() : cgroups.inside(marker, start);
     child.once('error', (error) => refuse(id, error));
     const { pid } = child;
     if (pid === undefined) return;
-    running.set(id, { child, marker });
+    running.set(id, { child, marker, pty });
+    pty?.started();
     send({ type: 'started', id, pid });
-    child.once('exit', (code, signal) => {
+    child.once('exit', async (code, signal) => {
+      await pty?.drained();
       running.delete(id);
       if (marker !== undefined) cgroups.remove(marker); // stays when it still has processes
       send({ type: 'exited', id, exit: { code, signal } });
@@ -85,7 +100,10 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
     clearTimeout(limit);
     starting.delete(id);
     for (const stream of streams) stream.destroy(); // the CLI has its own copies
-    if (marker !== undefined && !running.has(id)) cgroups.remove(marker);
+    if (!running.has(id)) {
+      pty?.close();
+      if (marker !== undefined) cgroups.remove(marker);
+    }
   }
 }
 
@@ -105,14 +123,18 @@ function openStream(id: number, fd: number): Promise<Socket> {
  * refused. Without /proc, the folder is entered by its path.
  * @throws Error with `code` {@link CWD_GONE}
  */
-function startIn(request: LaunchRequest, [stdin, stdout, stderr]: readonly Socket[]): ChildProcess {
+function startIn(
+  request: LaunchRequest,
+  { binary, args }: Pick<LaunchRequest, 'binary' | 'args'>,
+  stdio: (Socket | number | 'ignore')[],
+): ChildProcess {
   const start = (cwd: string): ChildProcess =>
-    spawn(request.binary, [...request.args], {
+    spawn(binary, [...args], {
       cwd,
       env: { ...request.env },
       detached: true,
       shell: false,
-      stdio: [stdin, stdout, stderr],
+      stdio,
     });
   if (!OPENS_FOLDERS) return start(request.cwd);
   const folder = openFolder(request.cwd);
@@ -141,11 +163,22 @@ function refuse(id: number, error: unknown): void {
   send({ type: 'refused', id, code: systemCode(error), message });
 }
 
-function signal({ id, signal: name }: Extract<ToLauncher, { type: 'signal' }>): void {
-  const child = running.get(id)?.child;
-  // The id is the child's until this process has reaped it.
-  if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null)
-    signalGroup(child.pid, name);
+/** Its pid. null after its exit: the id is the child's until this process has reaped it. */
+const livingPid = ({ pid, exitCode, signalCode }: ChildProcess): number | null =>
+  exitCode === null && signalCode === null ? (pid ?? null) : null;
+
+function signal(id: number, name: NodeJS.Signals, groupOf: (pid: number) => number): void {
+  const one = running.get(id);
+  const pid = one === undefined ? null : livingPid(one.child);
+  if (pid !== null) signalGroup(groupOf(pid), name);
+}
+
+const ownGroup = (pid: number): number => pid;
+
+/** The group in the foreground of its terminal. Its own group without a terminal or /proc. */
+function foregroundGroup(pid: number): number {
+  const group = readStat(pid)?.foregroundGroupId ?? 0;
+  return group > 0 ? group : pid;
 }
 
 /** The server is gone: kills everything it was running. */
@@ -153,7 +186,7 @@ async function killAll(): Promise<void> {
   ending = true;
   const scanner = createProcScanner();
   const all = [...running.values()];
-  for (const { child } of all) if (child.pid !== undefined) signalGroup(child.pid, 'SIGKILL');
+  for (const id of running.keys()) signal(id, 'SIGKILL', ownGroup);
   await Promise.all(all.map(({ marker }) => (marker === undefined ? null : sweep(marker, { scanner }))));
   process.exit(0);
 }
@@ -164,7 +197,13 @@ process.on('message', (message: ToLauncher) => {
       void launch(message);
       return;
     case 'signal':
-      signal(message);
+      signal(message.id, message.signal, ownGroup);
+      return;
+    case 'foreground':
+      signal(message.id, message.signal, foregroundGroup);
+      return;
+    case 'resize':
+      running.get(message.id)?.pty?.resize(message.size);
       return;
     case 'connected':
       starting.get(message.id)?.();
@@ -172,7 +211,7 @@ process.on('message', (message: ToLauncher) => {
     case 'withdraw':
       starting.get(message.id)?.();
       starting.delete(message.id);
-      signal({ ...message, type: 'signal', signal: 'SIGKILL' });
+      signal(message.id, 'SIGKILL', ownGroup);
       return;
     case 'ping':
       send({ type: 'pong' });

@@ -27,12 +27,13 @@ const SLOW_AFTER = 2;
 const GONE_WITHIN_MS = 5000;
 
 export interface Launcher {
+  /** Left out: it starts with its first launch. */
   start(): Promise<void>;
   /** Stops the launcher, which kills everything it still runs. */
   stop(): Promise<void>;
   /** Waits for a launcher process. A launch that a dying one had not begun goes to the next one. */
   readonly launch: Launch;
-  /** Why nothing can be launched now, or null. */
+  /** Why nothing can be launched now, or null. Also null before its start. */
   problem(): string | null;
 }
 
@@ -46,18 +47,26 @@ const LOST = 'the launcher died while it started the CLI';
 /** The process was certainly not started. */
 const NOT_BEGUN = new Error('the launcher died before it started the CLI');
 
-/** @param options.dir a private folder for its socket */
-export function createLauncher(options: { readonly dir: string; readonly logger: Logger }): Launcher {
+/**
+ * @param options.dir a private folder for its socket
+ * @param options.socket the name of its socket there, for a second launcher
+ */
+export function createLauncher(options: {
+  readonly dir: string;
+  readonly socket?: string;
+  readonly logger: Logger;
+}): Launcher {
   const starting = new Map<number, Starting>();
   const alive = new Map<number, PendingLaunch>();
   const outage = createOutage('launcher', options.logger);
   const stopping = new AbortController();
-  const streams = createStreamServer(options.dir, (id, fd, socket) => {
+  const streams = createStreamServer(options.dir, options.socket ?? 'launcher.sock', (id, fd, socket) => {
     const one = starting.get(id);
     if (one === undefined) socket.destroy();
     else one.launch.stream(fd, socket);
   });
   let current: LauncherProcess | null = null;
+  let started: Promise<void> | null = null;
   let supervision: Promise<void> = Promise.resolve();
   /** Resolved while a launcher process runs, and after `stop`. */
   let available = Promise.withResolvers<void>();
@@ -147,6 +156,29 @@ export function createLauncher(options: { readonly dir: string; readonly logger:
     }
   }
 
+  async function start(): Promise<void> {
+    await streams.start();
+    const first = startProcess();
+    use(first); // the IPC channel keeps messages until it is ready
+    const pinging = setInterval(ping, PING_EVERY_MS).unref();
+    supervision = supervise<LauncherProcess>({
+      first,
+      ended: untilGone,
+      start: startNext,
+      onStarted: use,
+      outage,
+      signal: stopping.signal,
+    }).finally(() => clearInterval(pinging));
+  }
+
+  function startOnce(): Promise<void> {
+    started ??= start().catch((error: unknown) => {
+      started = null; // the next launch tries again
+      throw error;
+    });
+    return started;
+  }
+
   /** Launches by the current process. Rejects with {@link NOT_BEGUN} when that died too early. */
   function launchOnce(request: LaunchRequest, stop: AbortSignal | undefined): Promise<LaunchedChild> {
     const id = nextId;
@@ -157,6 +189,8 @@ export function createLauncher(options: { readonly dir: string; readonly logger:
     };
     const launch = createPendingLaunch({
       signal: (signal) => send({ type: 'signal', id, signal }),
+      signalForeground: (signal) => send({ type: 'foreground', id, signal }),
+      resize: (size) => send({ type: 'resize', id, size }),
       onConnected: () => send({ type: 'connected', id }),
       onComplete() {
         starting.delete(id);
@@ -177,28 +211,16 @@ export function createLauncher(options: { readonly dir: string; readonly logger:
 
   return {
     problem() {
+      if (started === null) return null;
       if (current === null) return outage.problem() ?? 'it is starting';
       return unansweredPings >= SLOW_AFTER ? 'it does not answer' : null;
     },
 
-    async start() {
-      if (current !== null) return;
-      await streams.start();
-      const first = startProcess();
-      use(first); // the IPC channel keeps messages until it is ready
-      const pinging = setInterval(ping, PING_EVERY_MS).unref();
-      supervision = supervise<LauncherProcess>({
-        first,
-        ended: untilGone,
-        start: startNext,
-        onStarted: use,
-        outage,
-        signal: stopping.signal,
-      }).finally(() => clearInterval(pinging));
-    },
+    start: startOnce,
 
     async stop() {
       stopping.abort();
+      await started?.catch(() => undefined);
       await supervision;
       available.resolve();
       if (current !== null) {
@@ -213,6 +235,7 @@ export function createLauncher(options: { readonly dir: string; readonly logger:
     },
 
     async launch(request, stop) {
+      if (!stopping.signal.aborted) await startOnce().catch(noStreams);
       for (;;) {
         await settled(available.promise, stop);
         stop?.throwIfAborted();
@@ -226,6 +249,11 @@ export function createLauncher(options: { readonly dir: string; readonly logger:
       }
     },
   };
+}
+
+/** The code of a socket's file must not look like the CLI's. */
+function noStreams(cause: unknown): never {
+  throw Object.assign(new Error('the launcher has no socket', { cause }), { code: NO_STREAMS });
 }
 
 /** Resolves with `promise`, or when `signal` aborts. */

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Exit } from '../protocol/cli.ts';
+import type { TerminalSize } from '../protocol/terminal.ts';
 import { type LaunchedChild, signalGroup } from './launch.ts';
 import { supportsSweep } from './sweep.ts';
 
@@ -20,6 +21,8 @@ const UNKNOWN_EXIT: Exit = { code: null, signal: null };
 
 export function createPendingLaunch(options: {
   signal(signal: NodeJS.Signals): boolean;
+  signalForeground(signal: NodeJS.Signals): boolean;
+  resize(size: TerminalSize): void;
   /** All streams have arrived. */
   onConnected(): void;
   /** The pid and all streams have arrived. */
@@ -71,6 +74,10 @@ export function createPendingLaunch(options: {
         queueMicrotask(closeIfOver);
       },
       signalGroup: (signal) => exit === null && options.signal(signal),
+      signalForeground: (signal) => exit === null && options.signalForeground(signal),
+      resize(size) {
+        if (exit === null) options.resize(size);
+      },
     });
   }
 

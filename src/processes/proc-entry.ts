@@ -31,6 +31,8 @@ export interface ProcessStat {
   readonly state: string;
   readonly groupId: number;
   readonly sessionId: number;
+  /** The group in the foreground of its controlling terminal. -1: it has none. */
+  readonly foregroundGroupId: number;
   readonly startTicks: number;
   /** CPU time of the process and of its children that have ended, in clock ticks. */
   readonly cpuTicks: number;
@@ -105,6 +107,7 @@ export function readStat(pid: number): ProcessStat | null {
     state: fields[0] ?? '',
     groupId: Number(fields[2]),
     sessionId: Number(fields[3]),
+    foregroundGroupId: Number(fields[5]),
     startTicks: Number(fields[19]),
     cpuTicks: Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14]),
     hasMemory: fields[20] !== '0',

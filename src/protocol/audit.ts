@@ -21,6 +21,7 @@ export interface OwnedAct {
 export const AUDIT_ACTIONS = [
   ...(['job.created', 'job.retried', 'job.changed', 'job.cancelled', 'job.deleted'] as const),
   ...(['session.created', 'session.closed', 'session.deleted'] as const),
+  ...(['terminal.typed', 'terminal.signalled'] as const),
   ...(['job.interrupted', 'approval.decided', 'message.steered'] as const),
   ...(['batch.created', 'queue.paused', 'queue.resumed', 'node.drained', 'node.resumed'] as const),
   ...(['provider.resumed', 'provider.cleaned', 'process.terminated'] as const),
@@ -47,7 +48,7 @@ export const AuditEntry = Type.Object({
   action: Type.String({ description: AUDIT_ACTIONS.join(', ') }),
   principal: text('who: `admin`, `key:ID`, or `raw` for raw requests; null: the token was refused'),
   project: text('the project of what was acted on; null: of none'),
-  target: text('id of the job, batch, key, node or process, or what was paused'),
+  target: text('id of the job, session, batch, key, node or process, or what was paused'),
   address: text('where the request came from; null: not over HTTP'),
   requestId: text('as in the X-Request-Id header and the log of that request'),
   details: nullable(details),

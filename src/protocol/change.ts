@@ -1,7 +1,9 @@
 /** The changes of jobs, as `GET /v1/events` sends them. */
 import { type Static, Type } from 'typebox';
+import { APPROVAL_STATUSES } from './approval.ts';
 import { JobCounts, JobStatus } from './job.ts';
 import { nullable } from './schema.ts';
+import { SESSION_STATUSES } from './session-states.ts';
 
 /** A cursor as the server gives it out; `0` is the first change that is kept. */
 export const CURSOR = /^(0|\d{1,19}-\d{1,19})$/;
@@ -42,6 +44,32 @@ export const GateChange = Type.Object({
 });
 export type GateChange = Static<typeof GateChange>;
 
+/** An approval that was asked for, decided, or is over. For callers with `approvals:read`. */
+export const ApprovalChange = Type.Object({
+  cursor,
+  kind: Type.Literal('approval.changed'),
+  at,
+  approvalId: Type.String({ description: 'ULID' }),
+  jobId: Type.String({ description: 'ULID' }),
+  sessionId: nullable(Type.String()),
+  status: Type.Enum(APPROVAL_STATUSES),
+});
+export type ApprovalChange = Static<typeof ApprovalChange>;
+
+/**
+ * A session that was made or deleted, or has another status or activity. For callers with
+ * `sessions:read`.
+ */
+export const SessionChange = Type.Object({
+  cursor,
+  kind: Type.Literal('session.changed'),
+  at,
+  sessionId: Type.String({ description: 'ULID' }),
+  sessionKind: nullable(Type.Enum(['chat', 'terminal']), { description: 'null: not known any longer' }),
+  status: Type.Enum([...SESSION_STATUSES, 'deleted']),
+});
+export type SessionChange = Static<typeof SessionChange>;
+
 /** A position without a change of its own. */
 export const CursorMoved = Type.Object({ cursor, kind: Type.Literal('cursor'), at });
 
@@ -51,7 +79,9 @@ const change: JobChange = {
   ...{ status: 'running', waitReason: null, scheduledFor: null, attempts: 1, cancelRequested: false },
 };
 
-export const Change = Type.Union([JobChange, GateChange, CursorMoved], { examples: [change] });
+export const Change = Type.Union([JobChange, GateChange, ApprovalChange, SessionChange, CursorMoved], {
+  examples: [change],
+});
 export type Change = Static<typeof Change>;
 
 /** The counts of a batch after the changes before it. `batch.finished` is the last event. */

@@ -3,6 +3,7 @@ import type { Approval, ApprovalStatus } from './approval.ts';
 import { type Outcome, Usage } from './outcome.ts';
 import { nullable } from './schema.ts';
 import type { SessionStatus } from './session.ts';
+import type { TerminalEvent } from './terminal.ts';
 
 const Name = Type.String({ maxLength: 1024 });
 const COUNT = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
@@ -127,12 +128,16 @@ export type StoredEvent = {
   readonly raw: string | null;
 } & EventBody;
 
-/** A change of a session in its own stream. */
-export interface SessionEvent {
-  readonly kind: 'session.status';
-  readonly status: SessionStatus;
-  readonly reason: string | null;
-}
+/** An event of a session's own: a change of its status, or what its terminal shows. */
+export type SessionEvent =
+  | {
+      readonly kind: 'session.status';
+      readonly status: SessionStatus;
+      readonly reason: string | null;
+      /** Of a terminal: the line that shows what it waits for. Left out: none. */
+      readonly matchedLine?: string;
+    }
+  | TerminalEvent;
 
 /**
  * An event of a session, as readers get it: a change of its own, or an event of one of its jobs.

@@ -77,6 +77,8 @@ export type Job = Static<typeof Job>;
 export const JobListItem = Type.Object({
   ...common,
   promptPreview: Type.String({ description: 'first 200 characters' }),
+  model: nullable(Type.String()),
+  nativeSessionId: nullable(Type.String({ description: 'as of a job' })),
   error: nullable(Type.Object({ code: Type.String(), message: Type.String(), retryable: Type.Boolean() })),
   costUsd: nullable(Type.Number()),
   deniedTools: Type.Integer({

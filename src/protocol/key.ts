@@ -101,6 +101,16 @@ export const Me = Type.Object(
 );
 export type Me = Static<typeof Me>;
 
+/** Answer of `POST /v1/login-links`. */
+export const LoginLink = Type.Object(
+  {
+    code: Type.String({ description: 'for `POST /login`, once' }),
+    expiresAt: Type.String({ description: 'RFC 3339' }),
+  },
+  { examples: [{ code: 'q4J…', expiresAt: '2026-11-21T12:01:00.000Z' }] },
+);
+export type LoginLink = Static<typeof LoginLink>;
+
 /** Answer of `GET /v1/keys`. */
 export const KeyList = Type.Object(
   { data: Type.Array(Key), nextCursor: Type.Null() },

@@ -59,6 +59,12 @@ export const Outcome = Type.Object({
   permissionDenials: Type.Array(Type.Object({ tool: Type.String(), input: Type.Unknown() })),
   usage: nullable(Usage),
   error: nullable(OutcomeError),
+  executor: Type.Optional(
+    Type.Enum(['local', 'http'], {
+      description:
+        'where its CLI ran: in the server, or in the executor on another host; left out: no CLI ran',
+    }),
+  ),
 });
 export type Outcome = Static<typeof Outcome>;
 

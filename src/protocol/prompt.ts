@@ -1,4 +1,6 @@
 import { type Static, Type } from 'typebox';
+import { AppError } from '../errors.ts';
+import { invalid } from './problem.ts';
 import { closed, MODEL_PATTERN, nullable, ULID } from './schema.ts';
 
 /** 1 MiB, in UTF-8 bytes. Larger prompts belong in files of the workspace. */
@@ -240,3 +242,20 @@ export const ResolvedPrompt = Type.Object(
   closed,
 );
 export type ResolvedPrompt = Static<typeof ResolvedPrompt>;
+
+/**
+ * Checks what a schema cannot express: a prompt's size in bytes, and that it is not only space.
+ * @throws AppError request.too_large, request.invalid
+ */
+export function checkPromptText(request: unknown): void {
+  if (typeof request !== 'object' || request === null || !('prompt' in request)) return;
+  const { prompt } = request;
+  if (typeof prompt !== 'string' || prompt === '') return;
+  if (Buffer.byteLength(prompt) > MAX_PROMPT_BYTES) {
+    const message = `must have at most ${MAX_PROMPT_BYTES} bytes`;
+    throw new AppError('request.too_large', `prompt ${message}`, {
+      problems: [{ path: '/prompt', message }],
+    });
+  }
+  if (prompt.trim() === '') throw invalid([{ path: '/prompt', message: 'must not be only white space' }]);
+}

@@ -22,7 +22,8 @@ export const CredentialReport = Type.Object({
 export type CredentialReport = Static<typeof CredentialReport>;
 
 /** A CLI: whether it is installed and logged in, and what it can do. */
-export const ProviderReport = Type.Object({
+/** What the host that runs a provider's CLI knows of it. */
+export const CliReport = Type.Object({
   name: Type.String(),
   available: Type.Boolean(),
   version: nullableText,
@@ -32,6 +33,11 @@ export const ProviderReport = Type.Object({
   todo: nullable(Type.String(), {
     description: 'what a person must do before its jobs can succeed',
   }),
+});
+export type CliReport = Static<typeof CliReport>;
+
+export const ProviderReport = Type.Object({
+  ...CliReport.properties,
   credentials: Type.Array(CredentialReport, {
     description: 'the logins that its jobs use, on all nodes',
   }),
@@ -51,16 +57,19 @@ const measured = (description: string) => nullable(Type.Number(), { description 
 /** A process of a CLI on a node, with its last measurement. */
 export const CliProcess = Type.Object({
   id: Type.String({ description: 'ULID; of a running one: of its execution' }),
-  state: Type.Enum(['running', 'idle'], { description: 'it runs a job, or waits for a prompt' }),
+  state: Type.Enum(['running', 'idle'], {
+    description: 'it runs a job or a terminal, or waits for a prompt',
+  }),
   provider: Type.String(),
   pid: Type.Integer(),
   alive: Type.Boolean({
     description: 'whether it lives; false: it has ended, and what follows from that is not done yet',
   }),
-  jobId: nullable(Type.String(), { description: 'the job it runs' }),
+  jobId: nullable(Type.String(), { description: 'the job it runs; null: none, or it is a terminal' }),
   attempt: nullable(Type.Integer(), { description: 'of the job' }),
   sessionId: nullable(Type.String(), {
-    description: 'of its job, or the one whose next turn it waits for; null: any job with the same options',
+    description:
+      'of its job, its terminal, or the one whose next turn it waits for; null: any job with the same options',
   }),
   cwd: Type.String({ description: 'its working directory' }),
   since: Type.String({ description: 'RFC 3339: when it was given its job, or began to wait' }),
@@ -114,3 +123,12 @@ export const Node = Type.Object({
   free: nullable(Type.Integer(), { description: 'free slots; null: it takes no jobs now' }),
 });
 export type Node = Static<typeof Node>;
+
+/** A setting as it is in force. */
+export const SettingInForce = Type.Object({
+  name: Type.String({ description: 'its name in the settings file' }),
+  variable: nullable(Type.String(), { description: 'its environment variable; null: it has none' }),
+  value: Type.Unknown({ description: 'secrets are `[redacted]`' }),
+  source: Type.Enum(['default', 'environment', 'file'], { description: 'where it was set' }),
+});
+export type SettingInForce = Static<typeof SettingInForce>;

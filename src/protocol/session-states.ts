@@ -45,6 +45,40 @@ export const CHAT_TRANSITIONS: Readonly<Record<SessionStatus, Row>> = {
   closed: {},
 };
 
+/**
+ * What moves a terminal. `started`: its program works on something; `idle`: it takes input;
+ * `asked`, `auth_required`: its screen shows a prompt, or asks for a login; `interrupted`: a signal
+ * or Ctrl-C stopped its work; `failed`: its program ended with an error, or was lost; `closed`: a
+ * person closed it, its program ended by itself without an error, or it was unused for too long.
+ */
+export const TERMINAL_TRIGGERS = [
+  ...(['started', 'idle', 'asked', 'auth_required', 'interrupted', 'failed', 'closed'] as const),
+] as const;
+export type TerminalTrigger = (typeof TERMINAL_TRIGGERS)[number];
+
+type TerminalRow = Partial<Record<TerminalTrigger, SessionStatus>>;
+
+const SHOWN: TerminalRow = {
+  started: 'busy',
+  idle: 'ready',
+  asked: 'awaiting_input',
+  auth_required: 'awaiting_auth',
+  failed: 'failed',
+  closed: 'closed',
+};
+
+/** The table of transitions of a terminal. `failed` is over: its program is gone. */
+export const TERMINAL_TRANSITIONS: Readonly<Record<SessionStatus, TerminalRow>> = {
+  starting: SHOWN,
+  ready: { ...SHOWN, interrupted: 'interrupted' },
+  busy: { ...SHOWN, interrupted: 'interrupted' },
+  awaiting_input: { ...SHOWN, interrupted: 'interrupted' },
+  awaiting_auth: { ...SHOWN, interrupted: 'interrupted' },
+  interrupted: SHOWN,
+  failed: { closed: 'closed' },
+  closed: {},
+};
+
 /** The triggers of a turn's end, by the code of its error. Every other end is `ended`. */
 export const TURN_ENDS: Readonly<Record<string, SessionTrigger>> = {
   'execution.interrupted': 'interrupted',

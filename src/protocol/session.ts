@@ -4,6 +4,7 @@ import { Outcome, Usage } from './outcome.ts';
 import { MAX_PROMPT_BYTES, promptOptions } from './prompt.ts';
 import { closed, nullable } from './schema.ts';
 import { SESSION_STATUSES } from './session-states.ts';
+import { TerminalSize, TerminalState } from './terminal.ts';
 
 // biome-ignore lint/performance/noBarrelFile: workers load the states without the schemas
 export {
@@ -12,6 +13,9 @@ export {
   SESSION_TRIGGERS,
   type SessionStatus,
   type SessionTrigger,
+  TERMINAL_TRANSITIONS,
+  TERMINAL_TRIGGERS,
+  type TerminalTrigger,
 } from './session-states.ts';
 
 const status = Type.Enum(SESSION_STATUSES);
@@ -26,7 +30,7 @@ export const Session = Type.Object({
   matchedLine: nullable(Type.String({ description: 'of a terminal: the line that shows what it waits for' })),
   project: Type.String(),
   principal: Type.String({ description: 'who made it' }),
-  provider: Type.String(),
+  provider: Type.String({ description: 'the CLI; of a terminal with a command: the name of that' }),
   model: nullable(Type.String()),
   cwd: Type.String(),
   nativeSessionId: nullable(Type.String({ description: "the CLI's own id; null: it has not begun" })),
@@ -34,6 +38,7 @@ export const Session = Type.Object({
   process: nullable(Type.Object({ pid: Type.Integer(), since: Type.String() }), {
     description: 'its live process on the server that answers; null: none there',
   }),
+  terminal: nullable(TerminalState, { description: 'null: it is a chat' }),
   turns: Type.Integer({ description: 'prompts so far' }),
   usage: nullable(Usage, { description: 'of all its turns' }),
   forkedFrom: nullable(Type.String({ description: 'id of the session that it went on from' })),
@@ -61,7 +66,20 @@ const text = Type.String({ minLength: 1, maxLength: MAX_PROMPT_BYTES, pattern: '
 /** Body of `POST /v1/sessions`. Its options hold for every turn. */
 export const SessionRequest = Type.Object(
   {
-    kind: Type.Optional(Type.Enum(['chat'], { description: 'default: chat' })),
+    kind: Type.Optional(
+      Type.Enum(['chat', 'terminal'], {
+        description: 'chat: prompts and answers; terminal: the CLI, or a command, on a PTY; default: chat',
+      }),
+    ),
+    command: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 64,
+        description: 'of a terminal: one of `terminals.commands` in the settings, instead of a provider',
+      }),
+    ),
+    cols: Type.Optional({ ...TerminalSize.properties.cols, description: 'of a terminal; default: 80' }),
+    rows: Type.Optional({ ...TerminalSize.properties.rows, description: 'of a terminal; default: 24' }),
     provider: options.provider,
     model: options.model,
     effort: options.effort,

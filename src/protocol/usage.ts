@@ -2,8 +2,12 @@
 import { type Static, Type } from 'typebox';
 import { closed, nullable } from './schema.ts';
 
-/** The keys by which executions can be added up. `day` is in UTC. */
-export const UsageDimension = Type.Enum(['day', 'provider', 'model', 'project', 'caller', 'tag']);
+/**
+ * The keys by which executions can be added up. `hour` and `day` are in UTC; `total` is one row.
+ */
+export const UsageDimension = Type.Enum([
+  ...(['hour', 'day', 'provider', 'model', 'project', 'caller', 'tag', 'total'] as const),
+]);
 export type UsageDimension = Static<typeof UsageDimension>;
 
 const count = (description: string) => Type.Integer({ description });
@@ -14,7 +18,8 @@ const usd = (description: string) => Type.Number({ description });
 /** Executions with the same key, added up. */
 export const UsageRow = Type.Object({
   key: nullable(Type.String(), {
-    description: 'the day, provider, model, project, caller or tag; null: none is known',
+    description:
+      'the hour (2026-11-30T12), day, provider, model, project, caller or tag, or `total`; null: none is known',
   }),
   executions: count('a retried job has several'),
   succeeded: count('of them'),

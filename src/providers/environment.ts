@@ -63,6 +63,7 @@ const DENIED_NAMES = [
   'REDISCLI_AUTH',
   'JWT_SECRET',
   'HMAC_SECRET',
+  'CLAUDE_SERVICE_*',
 ];
 
 const covers = (pattern: string, name: string): boolean =>

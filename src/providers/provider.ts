@@ -9,6 +9,7 @@ import type { EventBody, ExecutionEvent, RateLimitEvent } from '../protocol/even
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
 import type { PermissionMode, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { Control, ControlContext } from './control.ts';
+import type { Interactive } from './interactive.ts';
 import type { WarmStart } from './warm-start.ts';
 
 /** What a provider can do. `GET /v1/providers` shows it. */
@@ -30,6 +31,8 @@ export interface Capabilities {
   readonly steer: boolean;
   /** Whether a session can go on as a copy. */
   readonly fork: boolean;
+  /** Whether it has an interactive mode, for a terminal. */
+  readonly terminal: boolean;
   /** Set for a CLI that was never run against this provider. */
   readonly experimental?: true;
 }
@@ -290,4 +293,6 @@ export interface Provider {
    * approvals, and an interrupt ends its process.
    */
   control?(request: ResolvedPrompt, context: ControlContext): Control;
+  /** Its interactive mode. Left out: it has none, so it cannot be a terminal. */
+  readonly interactive?: Interactive;
 }

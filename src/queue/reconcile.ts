@@ -84,8 +84,8 @@ export function createReconciler({
   }
 
   /**
-   * Makes the records of sessions again. What their jobs were doing is lost, or begins again as a
-   * new turn of theirs.
+   * Makes the records of sessions again. What the jobs of a chat were doing is lost, or begins
+   * again as a new turn. The program of a terminal still runs, or its node says how it has ended.
    */
   async function restoreSessions(): Promise<void> {
     for (let after = ''; ; ) {
@@ -94,7 +94,7 @@ export function createReconciler({
         const copy = await store.run('sessions.copy', { id });
         if (copy === null) continue;
         const { record, entries, waiting } = copy;
-        const isOpen = OPEN_STATUSES.some((status) => status === record.status);
+        const isOpen = record.kind === 'chat' && OPEN_STATUSES.some((status) => status === record.status);
         const status = isOpen ? 'ready' : record.status;
         // Each job that is made again counts as a turn then.
         const turns = Math.max(0, record.turns - (restoreYoungerThanMs > 0 ? waiting : 0));

@@ -8,9 +8,8 @@ import { AppError, messageOf } from '../errors.ts';
 import { lostOutcome, UNAVAILABLE } from '../executor/outcomes.ts';
 import { EXPIRED } from '../records/claims.ts';
 import type { Upkeep } from '../records/upkeep-ports.ts';
-import type { Swept } from '../store/retention.ts';
+import { removeOld } from '../store/remove-old.ts';
 import type { Store } from '../store/store.ts';
-import { pause } from '../timing.ts';
 import type { PromptQueue } from './prompt-queue.ts';
 
 /** Ids in one step of a task. */
@@ -22,8 +21,6 @@ const SWEEP_AGAIN_MS = 1000;
 /** All tasks but the sweep run in one of so many passes. */
 const SLOWER = 5;
 const RETENTION_EVERY_MS = 10 * 60_000;
-/** Rows removed in one step. Intents and lists wait for a step. */
-const RETENTION_SLICE = 500;
 
 export interface UpkeepLoopOptions {
   readonly upkeep: Upkeep;
@@ -106,7 +103,7 @@ export function createUpkeepLoop({
   function retain(): void {
     if (retaining !== null || performance.now() - lastRetention < RETENTION_EVERY_MS) return;
     lastRetention = performance.now();
-    retaining = removeOld()
+    retaining = removeAll()
       .catch((error: unknown) => {
         lastRetention = Number.NEGATIVE_INFINITY; // try again in the next pass
         logFailure('retention', error);
@@ -116,27 +113,10 @@ export function createUpkeepLoop({
       });
   }
 
-  /** Removes all old rows. It pauses as long as each step took, to leave the store to others. */
-  async function removeOld(): Promise<void> {
-    const before = (ms: number): string => new Date(Date.now() - ms).toISOString();
-    const limits = {
-      finishedJobsBefore: before(keepJobsMs),
-      eventsBefore: before(keepEventsMs),
-      usageBefore: before(keepUsageMs),
-      limit: RETENTION_SLICE,
-    };
-    const removed = { jobs: 0, events: 0, executions: 0, usage: 0 };
-    for (let after: string | null = ''; after !== null && !stopping.signal.aborted; ) {
-      const startedAt = performance.now();
-      const swept: Swept = await store.run('retention.sweep', { ...limits, after });
-      removed.jobs += swept.jobs;
-      removed.events += swept.events;
-      removed.executions += swept.executions;
-      removed.usage += swept.usage;
-      after = swept.more ? swept.after : null;
-      if (swept.more) await pause(performance.now() - startedAt, stopping.signal);
-    }
-    if (Object.values(removed).some((count) => count > 0)) logger.info(removed, 'old data was removed');
+  async function removeAll(): Promise<void> {
+    const keep = { keepJobsMs, keepEventsMs, keepUsageMs };
+    const removed = await removeOld(store, keep, stopping.signal);
+    if (removed !== null) logger.info(removed, 'old data was removed');
     await trimAudit(stopping.signal);
     await queue.forgetOlder(keepJobsMs);
   }

@@ -1,8 +1,10 @@
 import type { Redis } from 'ioredis';
 import { AppError } from '../errors.ts';
-import type { GateChange, JobChange } from '../protocol/change.ts';
+import { APPROVAL_STATUSES } from '../protocol/approval.ts';
+import type { ApprovalChange, GateChange, JobChange, SessionChange } from '../protocol/change.ts';
 import { isFinished } from '../protocol/job.ts';
 import { ULID } from '../protocol/schema.ts';
+import { SESSION_STATUSES } from '../protocol/session-states.ts';
 import type { Names } from '../redis/names.ts';
 import { isStatus } from './record-codec.ts';
 
@@ -18,6 +20,10 @@ export interface LogEntry {
   readonly change: JobChange | null;
   /** null: the entry is about no gate. */
   readonly gate: GateChange | null;
+  /** null: the entry is about no approval. */
+  readonly approval: ApprovalChange | null;
+  /** null: the entry is about no session. */
+  readonly session: SessionChange | null;
 }
 
 /** The changes of all jobs, in order. Every node reads the same log. */
@@ -76,7 +82,9 @@ export function decodeLogEntry([cursor, fields]: StreamEntry): LogEntry {
   for (let at = 2; at + 1 < fields.length; at += 2) field.set(fields[at] ?? '', fields[at + 1] ?? '');
   const text = (name: string): string | null => field.get(name) || null;
   const gate = gateOf(cursor, fields, text);
-  return { cursor, project: text('p'), change: changeOf(cursor, fields, text), gate };
+  const approval = approvalOf(cursor, fields, text);
+  const session = sessionOf(cursor, fields, text);
+  return { cursor, project: text('p'), change: changeOf(cursor, fields, text), gate, approval, session };
 }
 
 function changeOf(
@@ -105,6 +113,33 @@ function changeOf(
     attempts,
     cancelRequested: text('c') !== null,
   };
+}
+
+function approvalOf(
+  cursor: string,
+  [type, approvalId = '']: readonly string[],
+  text: (name: string) => string | null,
+): ApprovalChange | null {
+  const at = timeOf(cursor.split('-')[0] ?? null);
+  const jobId = text('j');
+  const status = APPROVAL_STATUSES.find((one) => one === text('t'));
+  if (type !== 'q' || !ULID.test(approvalId) || at === null || jobId === null || status === undefined)
+    return null;
+  return { cursor, kind: 'approval.changed', at, approvalId, jobId, sessionId: text('s'), status };
+}
+
+const STATUSES = [...SESSION_STATUSES, 'deleted'] as const;
+
+function sessionOf(
+  cursor: string,
+  [type, sessionId = '']: readonly string[],
+  text: (name: string) => string | null,
+): SessionChange | null {
+  const at = timeOf(cursor.split('-')[0] ?? null);
+  const status = STATUSES.find((one) => one === text('t'));
+  if (type !== 's' || !ULID.test(sessionId) || at === null || status === undefined) return null;
+  const sessionKind = (['chat', 'terminal'] as const).find((one) => one === text('k')) ?? null;
+  return { cursor, kind: 'session.changed', at, sessionId, sessionKind, status };
 }
 
 function gateOf(

@@ -20,11 +20,13 @@ import { createGates, type Gates } from './gate-records.ts';
 import { createJobRecords } from './job-records.ts';
 import { createKeyRecords } from './key-records.ts';
 import { createRequestCounts, type RequestCounts, settledLimits } from './limit-records.ts';
+import { createNodeAsks } from './node-asks.ts';
 import type { Claims, JobRecords } from './ports.ts';
 import { createPreferences } from './preferences.ts';
 import { createScriptRunner } from './script-runner.ts';
-import type { SessionRecords } from './session-ports.ts';
+import type { NodeAsks, SessionRecords, TerminalRecords } from './session-ports.ts';
 import { createSessionRecords } from './session-records.ts';
+import { createTerminalRecords } from './terminal-records.ts';
 import { createUpkeep } from './upkeep.ts';
 import type { Upkeep } from './upkeep-ports.ts';
 
@@ -33,6 +35,8 @@ export interface Records {
   readonly records: JobRecords;
   readonly batchRecords: BatchRecords;
   readonly sessionRecords: SessionRecords;
+  readonly terminalRecords: TerminalRecords;
+  readonly nodeAsks: NodeAsks;
   readonly approvals: Approvals & RunningApprovals & ApprovalCopies;
   readonly messages: SteerMessages;
   readonly changeLog: ChangeLog;
@@ -72,9 +76,14 @@ export async function openRecords(options: {
   const alone = settings.redisUrl === null && moreRoots === null;
   const roots = alone ? null : (): readonly string[] => [...real, ...(moreRoots?.() ?? [])];
   const records = createJobRecords(redis.commands, names, scripts, report, signer);
+  const doorbells = createRedisDoorbells(redis.commands, redis.subscriber, logger);
   return {
     records,
     sessionRecords: createSessionRecords(redis.commands, names, scripts, records, report, signer),
+    terminalRecords: createTerminalRecords(redis.commands, names, scripts, nodeId),
+    nodeAsks: createNodeAsks({
+      ...{ redis: redis.commands, names, scripts, doorbells, node: nodeId, signer, logger },
+    }),
     batchRecords: createBatchRecords(scripts, report, signer),
     approvals: createApprovalRecords(redis.commands, names, scripts, report, signer),
     messages: createSteerMessages(redis.commands, names, scripts),
@@ -93,6 +102,6 @@ export async function openRecords(options: {
     keyRecords: createKeyRecords(redis.commands, names, scripts, report),
     preferences: createPreferences(redis.commands, names),
     auditLog: createAuditLog(redis.commands, names, nodeId, scripts),
-    doorbells: createRedisDoorbells(redis.commands, redis.subscriber, logger),
+    doorbells,
   };
 }

@@ -8,6 +8,7 @@
 import type { JobGrant } from '../auth/job-grant.ts';
 import type { Actor, OwnedAct } from '../protocol/audit.ts';
 import type { SourcedEvent, StoredEvent } from '../protocol/event.ts';
+import type { Reported } from '../protocol/executor-service.ts';
 import type { JobPatch, JobStatus } from '../protocol/job.ts';
 import type { Outcome, Usage } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
@@ -184,7 +185,15 @@ export interface Claimed {
   readonly given: readonly string[];
 }
 
-export type LeaseState = 'held' | 'cancel' | 'cancel-force' | 'interrupt' | 'lost';
+/** `abandoned`: the server that asked for it has not done so for too long. */
+export type LeaseState =
+  | 'held'
+  | 'cancel'
+  | 'cancel-force'
+  | 'interrupt'
+  | 'interrupt-force'
+  | 'lost'
+  | 'abandoned';
 
 export interface Finish {
   readonly jobId: string;
@@ -207,6 +216,8 @@ export interface Finish {
    * nothing counts as failed. Left out: no.
    */
   readonly parked?: boolean;
+  /** What the CLI reported beside the outcome. Left out: nothing. */
+  readonly reported?: Reported | null;
   readonly rawAnswer: string | null; // for a raw job: what to publish on the responses channel
 }
 

@@ -5,12 +5,13 @@ import { messageOf } from '../errors.ts';
 import type { Actor } from '../protocol/audit.ts';
 import type { CallerLimits } from '../protocol/grant.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
-import { CHAT_TRANSITIONS, TURN_ENDS } from '../protocol/session-states.ts';
+import { CHAT_TRANSITIONS, TERMINAL_TRANSITIONS, TURN_ENDS } from '../protocol/session-states.ts';
 
 /** The files in `scripts/`: one per step of the protocol. */
 const SCRIPTS = [
   ...['create', 'recall', 'cancel', 'change', 'remove'],
-  ...['session-create', 'session-open', 'session-close', 'session-remove'],
+  ...['session-create', 'session-open', 'session-close', 'session-remove', 'session-message'],
+  ...['terminal-append', 'terminal-move', 'node-ask', 'node-take', 'node-answer'],
   ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
   ...['submit', 'claim', 'give-back', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],
   ...['enter', 'refuse', 'release', 'reserve', 'identify', 'hold', 'nodes', 'key-put', 'request', 'audit'],
@@ -80,6 +81,7 @@ export function createScriptRunner(
     `local KEEP_MS = ${settings.keepFinishedMs}`,
     `local KEEP_SESSIONS_MS = ${Math.max(settings.keepJobsMs ?? KEEP_SESSIONS_MS, settings.keepFinishedMs)}`,
     `local CHAT_TRANSITIONS = ${luaTable(CHAT_TRANSITIONS, (row) => luaTable(row, luaText))}`,
+    `local TERMINAL_TRANSITIONS = ${luaTable(TERMINAL_TRANSITIONS, (row) => luaTable(row, luaText))}`,
     `local TURN_ENDS = ${luaTable(TURN_ENDS, luaText)}`,
     `local DEFAULT_PROJECT = ${JSON.stringify(DEFAULT_PROJECT)}`,
     `local PROJECT_LIMITS = ${luaTable(callerLimits.projects, luaTable)}`,

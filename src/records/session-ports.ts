@@ -1,7 +1,9 @@
 /** The durable records of sessions. */
+import type { Service } from '../lifecycle.ts';
 import type { Actor, OwnedAct } from '../protocol/audit.ts';
 import type { SessionStoredEvent } from '../protocol/event.ts';
-import type { SessionRequest, SessionStatus } from '../protocol/session.ts';
+import type { SessionRequest, SessionStatus, TerminalTrigger } from '../protocol/session.ts';
+import type { TerminalAsk, TerminalEvent, TerminalSize, TerminalState } from '../protocol/terminal.ts';
 import type { UsedKey } from './ports.ts';
 
 /** What holds for every turn of a session, with the settings' defaults. */
@@ -38,6 +40,10 @@ export interface SessionRecord {
   readonly node: string | null;
   /** Rules that a person has given for its tools. */
   readonly rules: readonly string[];
+  /** Of a terminal: the line that shows what it waits for. Else null. */
+  readonly matchedLine: string | null;
+  /** Null: it is a chat. */
+  readonly terminal: Omit<TerminalState, 'command'> | null;
   readonly turns: number;
   readonly lastSeq: number;
   readonly createdAt: number;
@@ -52,7 +58,9 @@ export interface NewSession
     SessionRecord,
     'id' | 'kind' | 'name' | 'project' | 'principal' | 'options' | 'fork' | 'node' | 'tags' | 'metadata'
   > {
-  /** `starting`: its first turn follows at once; else `ready`. */
+  /** Null, or left out: it is a chat. */
+  readonly terminal?: TerminalSize | null;
+  /** `starting`: its first turn, or its program, follows at once; else `ready`. */
   readonly status: 'starting' | 'ready';
   readonly createdAt: number;
   /** Null, or left out: the same request again makes another one. */
@@ -77,6 +85,13 @@ export type SessionEntry =
       readonly at: string;
       readonly status: SessionStatus;
       readonly reason: string | null;
+      /** Of a terminal: the line that shows what it waits for. Left out: none. */
+      readonly matchedLine?: string;
+    }
+  | {
+      readonly seq: number;
+      readonly at: string;
+      readonly event: TerminalEvent;
     }
   | {
       /** Of the last of them in the session. */
@@ -86,6 +101,58 @@ export type SessionEntry =
       readonly from: number;
       readonly to: number;
     };
+
+/** What a node writes about the terminals that it has. */
+export interface TerminalRecords {
+  /**
+   * Appends events to the session's stream. Returns the seq of the last one; 0: Redis has no record
+   * of the session, or it is `failed`, so nothing was appended.
+   * @param batch counts the appends of a terminal from 1. One that is repeated, because its answer
+   *   was lost, is appended once: the answer is the seq that it had
+   * @param keepFrom events with a smaller seq are no longer kept
+   */
+  append(id: string, batch: number, events: readonly NewTerminalEvent[], keepFrom: number): Promise<number>;
+  /**
+   * Moves the session by the table of transitions, and keeps the first exit code. False: Redis has
+   * no record of it.
+   */
+  move(id: string, move: TerminalMove): Promise<boolean>;
+  /** How many nodes have readers of the session. */
+  readers(id: string): Promise<number>;
+  /** The terminals of this node that are not over. */
+  open(): Promise<readonly string[]>;
+}
+
+export interface NewTerminalEvent {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly event: TerminalEvent;
+}
+
+export interface TerminalMove {
+  readonly trigger: TerminalTrigger;
+  /** Code of the error that led to it; null: none did. */
+  readonly reason: string | null;
+  readonly matchedLine: string | null;
+  /** Left out: not known, or it runs. */
+  readonly exitCode?: number | null;
+}
+
+/** Asks other nodes for what only they can do. Each question is done at most once. */
+export interface NodeAsks {
+  /**
+   * @throws AppError the error of the answer; execution.node_unavailable when none came in time:
+   *   whether it was done is not known
+   */
+  ask(node: string, question: NodeQuestion): Promise<unknown>;
+  /** Answers the questions of this node until `stop`. */
+  serve(answer: (question: NodeQuestion) => Promise<unknown>): Service<void>;
+}
+
+export interface NodeQuestion {
+  readonly sessionId: string;
+  readonly ask: TerminalAsk;
+}
 
 export interface SessionRecords {
   create(session: NewSession): Promise<SessionCreated>;
@@ -103,7 +170,12 @@ export interface SessionRecords {
    * approval, or is next.
    */
   open(id: string): Promise<readonly string[]>;
-  /** Removes the record and its stream. False: a turn has not ended. */
+  /**
+   * Whether no message with this id was seen in the session before, on any node. It remembers the
+   * last 1,000.
+   */
+  isNewMessage(id: string, messageId: string): Promise<boolean>;
+  /** Removes the record and its stream. False: a turn has not ended, or its program runs. */
   remove(id: string, by: OwnedAct): Promise<boolean>;
   /**
    * Entries with events with a seq above `after`, in order. Returns fewer than `limit` only at the

@@ -1,43 +1,26 @@
 import type { Redis } from 'ioredis';
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
 import type { Signer } from '../auth/signer.ts';
 import type { ReportDamage } from '../damage.ts';
 import { isDamage } from '../errors.ts';
 import type { SessionStoredEvent, StoredEvent } from '../protocol/event.ts';
-import { DEFAULT_PROJECT } from '../protocol/project.ts';
-import { SESSION_STATUSES, type SessionStatus } from '../protocol/session.ts';
 import type { Names } from '../redis/names.ts';
 import { isWrongType } from '../redis/redis-error.ts';
 import { IDEMPOTENCY_MS } from './job-records.ts';
 import type { JobRecords } from './ports.ts';
+import { damaged } from './record-codec.ts';
+import { actorArguments, type ScriptRunner } from './script-runner.ts';
 import {
-  damaged,
-  numberOf,
-  numberOrNull,
-  orNull,
-  parsed,
-  storedMetadata,
-  storedTags,
-} from './record-codec.ts';
-import { actorArguments, type ScriptArguments, type ScriptRunner } from './script-runner.ts';
-import type {
-  SessionCreated,
-  SessionEntry,
-  SessionOptions,
-  SessionRecord,
-  SessionRecords,
-} from './session-ports.ts';
-import { sessionTexts } from './signatures.ts';
+  decodeEntry,
+  decodeSession,
+  encodeEntry,
+  pointerOf,
+  type StreamEntry,
+  texts,
+} from './session-codec.ts';
+import type { SessionCreated, SessionEntry, SessionRecord, SessionRecords } from './session-ports.ts';
 
 /** Entries of a stream that are read at once. */
 const PAGE = 200;
-
-const storedOptions = Compile(Type.Object({ provider: Type.String(), cwd: Type.String() }));
-const storedFork = Compile(Type.Object({ sessionId: Type.String(), nativeSessionId: Type.String() }));
-const storedRules = Compile(Type.Array(Type.Tuple([Type.String(), Type.String()])));
-
-type StreamEntry = readonly [id: string, fields: readonly string[]];
 
 /**
  * The signature of a rule of a session; '': records are not signed. Else a change of the record in
@@ -100,10 +83,11 @@ export function createSessionRecords(
   return {
     async create(session) {
       const { id, kind, name, project, principal, node, createdAt, status } = session;
-      const { idempotency = null } = session;
+      const { idempotency = null, terminal = null } = session;
       const reply = await scripts.run('session-create', {
         ...{ id, kind, name, project, principal, node, createdAt, status },
         ...texts(session, signer),
+        ...terminal,
         explicit: 1,
         ...(idempotency && { ...idempotency, keyForMs: IDEMPOTENCY_MS }),
         ...actorArguments(session.by),
@@ -115,11 +99,13 @@ export function createSessionRecords(
     async restore(session, entries) {
       const { id, kind, name, project, principal, node, status, statusReason, nativeSessionId } = session;
       const { createdAt, lastActivityAt, closedAt, turns, rev, lastSeq, rules, explicit } = session;
+      const { matchedLine, terminal } = session;
       const signed = rules.map((rule) => [rule, ruleSignature(signer, id, rule)]);
       const args = {
         ...{ id, kind, name, project, principal, node, status, statusReason, nativeSessionId },
         ...{ createdAt, lastActivityAt, closedAt, turns, rev, explicit },
         ...texts(session, signer),
+        ...{ matchedLine, ...terminal },
         seq: Math.max(lastSeq, entries.at(-1)?.seq ?? 0),
         rules: rules.length === 0 ? null : JSON.stringify(signed),
       };
@@ -141,6 +127,10 @@ export function createSessionRecords(
 
     async remove(id, { actor, project }) {
       return (await scripts.run('session-remove', { id, project, ...actorArguments(actor) })) === 1;
+    },
+
+    async isNewMessage(id, messageId) {
+      return (await scripts.run('session-message', { id, messageId })) === 1;
     },
 
     async events(id, after, limit) {
@@ -174,9 +164,9 @@ export async function eventsOf(
   read: (jobId: string, after: number, limit: number) => Promise<readonly StoredEvent[]>,
 ): Promise<readonly SessionStoredEvent[]> {
   if ('status' in entry) {
-    const { seq, at, status, reason } = entry;
-    return [{ seq, sessionId, at, kind: 'session.status', status, reason }];
+    return [{ ...entry, sessionId, kind: 'session.status' }];
   }
+  if ('event' in entry) return [{ seq: entry.seq, sessionId, at: entry.at, ...entry.event }];
   const { jobId, from, to } = entry;
   const offset = entry.seq - to;
   const first = Math.max(from, after - offset + 1);
@@ -191,104 +181,3 @@ export const inSession = (sessionId: string, event: StoredEvent, seq: number): S
   sessionId,
   jobSeq: event.seq,
 });
-
-/** Texts of a session that are JSON in its record. */
-function texts(session: SessionTexts, signer: Signer | null): ScriptArguments {
-  const { tags, metadata } = session;
-  const options = JSON.stringify(session.options);
-  const fork = session.fork === null ? '' : JSON.stringify(session.fork);
-  return {
-    ...{ options, fork },
-    signature: signer?.sign(sessionTexts(session, options, fork)) ?? null,
-    tags: JSON.stringify(tags),
-    metadata: JSON.stringify(metadata),
-  };
-}
-type SessionTexts = Pick<
-  SessionRecord,
-  'id' | 'project' | 'principal' | 'options' | 'fork' | 'tags' | 'metadata'
->;
-
-const isStatus = (value: string | undefined): value is SessionStatus =>
-  SESSION_STATUSES.some((status) => status === value);
-
-/**
- * A hash of HGETALL as a session; null when there is none.
- * @throws AppError record.damaged
- */
-function decodeSession(
-  id: string,
-  hash: Readonly<Record<string, string>>,
-  signer: Signer | null,
-): SessionRecord | null {
-  if (Object.keys(hash).length === 0) return null;
-  const { status, principal } = hash;
-  if (!isStatus(status)) throw damaged('its status is none');
-  if (principal === undefined) throw damaged('its principal is missing');
-  const [fork, rules, tags] = [orNull(hash['fork']), orNull(hash['rules']), orNull(hash['tags'])];
-  const metadata = orNull(hash['metadata']);
-  const texts = sessionTexts(
-    { id, project: hash['project'] ?? '', principal },
-    hash['options'] ?? '',
-    hash['fork'] ?? '',
-  );
-  // as: checked by the schemas; the request of each turn is checked again
-  const options = parsed('options', hash['options'] ?? '', storedOptions) as SessionOptions;
-  const isSigned = signer === null || signer.isSigned(texts, hash['signature'] ?? '');
-  const signed = rules === null ? [] : (parsed('rules', rules, storedRules) as [string, string][]);
-  return {
-    id,
-    rev: numberOf('rev', hash['rev']),
-    kind: hash['kind'] === 'terminal' ? 'terminal' : 'chat',
-    explicit: hash['explicit'] === '1',
-    name: orNull(hash['name']),
-    status,
-    statusReason: orNull(hash['statusReason']),
-    project: orNull(hash['project']) ?? DEFAULT_PROJECT,
-    principal,
-    options,
-    signed: isSigned,
-    nativeSessionId: orNull(hash['nativeSessionId']),
-    fork: fork === null || !isSigned ? null : (parsed('fork', fork, storedFork) as SessionRecord['fork']),
-    node: orNull(hash['node']),
-    rules: signed.flatMap(([rule, signature]) =>
-      signer === null || signer.isSigned(['session-rule', id, rule], signature) ? [rule] : [],
-    ),
-    turns: numberOf('turns', hash['turns']),
-    lastSeq: numberOf('seq', hash['seq']),
-    createdAt: numberOf('createdAt', hash['createdAt']),
-    lastActivityAt: numberOf('lastActivityAt', hash['lastActivityAt']),
-    closedAt: numberOrNull('closedAt', hash['closedAt']),
-    tags: tags === null ? [] : (parsed('tags', tags, storedTags) as string[]),
-    metadata:
-      metadata === null ? {} : (parsed('metadata', metadata, storedMetadata) as Record<string, string>),
-  };
-}
-
-/** Null: it points to nothing. */
-function pointerOf(seq: number, jobId: string, from: number, to: number): SessionEntry | null {
-  const isValid =
-    [seq, from, to].every(Number.isSafeInteger) && from > 0 && from <= to && seq >= to - from + 1;
-  return isValid ? { seq, jobId, from, to } : null;
-}
-
-/** Null: Bullpen did not write it. */
-function decodeEntry([id, fields]: StreamEntry): SessionEntry | null {
-  const field = new Map<string, string>();
-  for (let i = 0; i + 1 < fields.length; i += 2) field.set(fields[i] ?? '', fields[i + 1] ?? '');
-  const seq = Number(/^(\d{1,15})-0$/.exec(id)?.[1] ?? Number.NaN);
-  const jobId = field.get('j');
-  if (jobId !== undefined) return pointerOf(seq, jobId, Number(field.get('f')), Number(field.get('l')));
-  const [status, at] = [field.get('s'), field.get('t') ?? ''];
-  if (!isStatus(status) || !/^\d{1,15}$/.test(at) || Number.isNaN(seq)) return null;
-  return { seq, at: new Date(Number(at)).toISOString(), status, reason: orNull(field.get('r')) };
-}
-
-/** As SESSION_CREATE takes it. */
-function encodeEntry(entry: SessionEntry): (string | number)[] {
-  const fields =
-    'status' in entry
-      ? ['t', Date.parse(entry.at), 's', entry.status, 'r', entry.reason ?? '']
-      : ['j', entry.jobId, 'f', entry.from, 'l', entry.to];
-  return [entry.seq, fields.length, ...fields];
-}

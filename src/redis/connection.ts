@@ -78,13 +78,15 @@ const RECONNECT = { firstMs: 40, maxMs: 1000 };
  * @param url `redis://`, `rediss://`, or `unix://USER:PASSWORD@localhost/PATH` for a socket
  */
 export function openConnection(url: string, mode: ConnectionMode, name: string, logger: Log): Redis {
+  let isClosed = false;
   const options = {
     ...OPTIONS[mode],
     connectionName: `bullpen-${name}`,
     // doorbells.ts does that. An answer that ioredis would miss here could not be caught.
     autoResubscribe: false,
     disableClientInfo: true, // CLIENT SETINFO needs Redis 7.2, so ACL rules cannot name it
-    retryStrategy: (failures: number) => backoffMs(failures, RECONNECT) + Math.random() * 20,
+    retryStrategy: (failures: number) =>
+      isClosed ? null : backoffMs(failures, RECONNECT) + Math.random() * 20,
     connectTimeout: 5000,
     keepAlive: 10_000,
   };
@@ -92,6 +94,9 @@ export function openConnection(url: string, mode: ConnectionMode, name: string, 
   const redis = url.startsWith('unix:')
     ? new Client({ ...options, ...socketOf(url) })
     : new Client(url, options);
+  endings.set(redis, () => {
+    isClosed = true;
+  });
   let down = false;
   redis.on('error', (error: unknown) => {
     const reason = messageOf(error);
@@ -110,8 +115,15 @@ export function openConnection(url: string, mode: ConnectionMode, name: string, 
   return redis;
 }
 
-/** Closes a connection without waiting for Redis. */
+/** Keeps a connection, and those that were duplicated from it, from connecting again. */
+const endings = new WeakMap<Redis, () => void>();
+
+/**
+ * Closes a connection without waiting for Redis. One that BullMQ has duplicated from it may be
+ * about to connect again, while Redis is frozen: it gives up.
+ */
 export function closeConnection(redis: Redis): void {
+  endings.get(redis)?.();
   // A second disconnect() starts a timer that keeps the process alive for two seconds.
   if (redis.status !== 'end') redis.disconnect();
 }

@@ -28,10 +28,20 @@ export interface Names {
   /** Channel of doorbells with the last event number of a job. */
   live(id: string): string;
   session(id: string): string;
-  /** Stream of a session: its changes, and pointers to the events of its jobs. */
+  /** Stream of a session: its changes, what its terminal shows, pointers to events of its jobs. */
   sessionEvents(id: string): string;
   /** Channel of doorbells with the last event number of a session that has a record. */
   liveSession(id: string): string;
+  /** Hash of the terminals that are not over: id → node. */
+  readonly terminals: string;
+  /** List of the questions that other nodes ask a node. */
+  asks(node: string): string;
+  /** Key of the answer to a question. */
+  answer(id: string): string;
+  /** Channel of doorbells about questions to a node. */
+  asksDoorbell(node: string): string;
+  /** Channel of doorbells about answers to a node, with the id of the question. */
+  answersDoorbell(node: string): string;
   /** Stream of record changes that every node projects. */
   readonly log: string;
   /** Channel of doorbells about the log, with the id of the changed job. */
@@ -82,6 +92,11 @@ export function createNames(settings: ChannelSettings): Names {
     session: (id) => `${prefix}:session:${id}`,
     sessionEvents: (id) => `${prefix}:sevents:${id}`,
     liveSession: (id) => `${prefix}:live:s:${id}`,
+    terminals: `${prefix}:terminals`,
+    asks: (node) => `${prefix}:asks:${node}`,
+    answer: (id) => `${prefix}:answer:${id}`,
+    asksDoorbell: (node) => `${prefix}:live:asks:${node}`,
+    answersDoorbell: (node) => `${prefix}:live:answers:${node}`,
     log: `${prefix}:log`,
     logDoorbell: `${prefix}:live:log`,
     nodes: `${prefix}:nodes`,

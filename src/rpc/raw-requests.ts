@@ -175,9 +175,15 @@ export function rawAnswer(claim: Claim, outcome: Outcome, resultLine: string | n
   const id = rawIdOf(metadata[RAW_ID]);
   if (outcome.error !== null)
     return encode({ id, success: false, error: `${outcome.error.code}: ${outcome.error.message}` });
-  const wantsJson = metadata[RAW_FORMAT] !== 'text';
-  return encode({ id, success: true, result: wantsJson && resultLine !== null ? resultLine : outcome.text });
+  return encode({ id, success: true, result: rawResult(metadata[RAW_FORMAT], outcome, resultLine) });
 }
+
+/** The text of an answer: the CLI's own result line when another format than text was asked for. */
+export const rawResult = (
+  format: string | undefined,
+  { text }: Pick<Outcome, 'text'>,
+  resultLine: string | null,
+): string => (format !== 'text' && resultLine !== null ? resultLine : text);
 
 /** The caller's id from the job's metadata; null when there is none. */
 function rawIdOf(text: string | undefined): string | number | null {

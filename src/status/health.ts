@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { DamageReports } from '../damage.ts';
 import { messageOf } from '../errors.ts';
-import type { Executor } from '../executor/executor.ts';
+import type { Executor } from '../executor/ports.ts';
 import type { Health } from '../http/ports.ts';
 import type { Launcher } from '../processes/launcher.ts';
 import type { WorkerPool } from '../queue/worker-pool.ts';
@@ -19,12 +19,22 @@ export interface HealthOptions {
   readonly store: Store;
   readonly executor: Pick<Executor, 'status' | 'problem'>;
   readonly launcher: Pick<Launcher, 'problem'>;
+  /** Of terminals: jobs do not need it. */
+  readonly terminalLauncher: Pick<Launcher, 'problem'>;
   readonly workers: Pick<WorkerPool, 'problem'>;
+  /** The executor on another host; null: CLIs run here. */
+  readonly remote: RemoteState | null;
   readonly metrics: Metrics;
   readonly damage: Pick<DamageReports, 'counts' | 'latest'>;
   readonly providers: Health['providers'];
   readonly resumeProvider: Health['resumeProvider'];
   readonly redactor: Redactor;
+}
+
+/** How an executor on another host is reached. */
+export interface RemoteState {
+  /** Why nothing is sent to it; null: it is used. */
+  problem(): string | null;
 }
 
 interface Check {
@@ -36,7 +46,7 @@ const without = (problem: string | null): Check => ({ ok: problem === null, deta
 
 /** Answers /ready, /claude-cli/health, /metrics and /v1/providers. */
 export function createHealth(options: HealthOptions): Health {
-  const { redis, upkeep, store, executor, redactor } = options;
+  const { redis, upkeep, store, executor, remote, redactor } = options;
 
   async function checkRedis(): Promise<Check> {
     // Redis answers INFO before a connection can take other commands, and while it loads its data.
@@ -73,21 +83,27 @@ export function createHealth(options: HealthOptions): Health {
     return `${count} stored records could not be read since the start; the last: ${options.damage.latest()}`;
   }
 
+  /** While the executor is away, a server with a fallback is ready, and says so. */
+  function checkExecutor(): Check {
+    const check = without(executor.status().accepting ? executor.problem() : 'takes no work now');
+    return { ok: check.ok, detail: check.detail ?? remote?.problem() ?? null };
+  }
+
   return {
     async readiness() {
       const [redisCheck, storeCheck] = await Promise.all([checkRedis(), checkStore()]);
-      const { accepting } = executor.status();
       const needed = {
         redis: redisCheck,
         store: storeCheck,
-        executor: without(accepting ? executor.problem() : 'takes no work now'),
+        executor: checkExecutor(),
         launcher: without(options.launcher.problem()),
         workers: without(options.workers.problem()),
       };
       const ready = Object.values(needed).every(({ ok }) => ok);
       const stored = without(unreadable());
-      const checks = redactor.value({ ...needed, stored });
-      return { ready, degraded: ready && !stored.ok, checks };
+      const terminals = without(options.terminalLauncher.problem()); // null before the first terminal
+      const checks = redactor.value({ ...needed, stored, terminals });
+      return { ready, degraded: ready && !(stored.ok && terminals.ok), checks };
     },
     async executor() {
       const { running, limit, accepting } = executor.status();
@@ -95,7 +111,13 @@ export function createHealth(options: HealthOptions): Health {
         (counts) => counts.pending,
         () => null, // Redis is away
       );
-      return { healthy: accepting && pending !== null, pendingRequests: pending ?? 0, running, limit };
+      const isReached = remote === null || executor.problem() === null;
+      return {
+        healthy: accepting && pending !== null && isReached,
+        mode: remote === null ? 'main-process' : 'http',
+        pendingRequests: pending ?? 0,
+        ...{ running, limit },
+      };
     },
     metrics: () => options.metrics.render(),
     providers: async () => redactor.value(await options.providers()),

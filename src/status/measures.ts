@@ -3,6 +3,7 @@
  * prom-client is loaded by the first scrape. No value of a label comes from a caller or a CLI.
  */
 import { ERROR_CODES } from '../errors.ts';
+import type { LiveCount, LiveMeasures, Transport } from '../live/ports.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { LimitName } from '../records/limit-records.ts';
 import type { Claims, JobRecord, TimedEvent } from '../records/ports.ts';
@@ -18,12 +19,12 @@ export interface Sample {
 
 export interface Measure {
   readonly name: string;
-  readonly kind: 'counter' | 'histogram';
+  readonly kind: 'gauge' | 'counter' | 'histogram';
   readonly help: string;
   samples(): readonly Sample[];
 }
 
-export interface Measures {
+export interface Measures extends LiveMeasures {
   readonly all: readonly Measure[];
   /** The same claims, with their waits, answers and outcomes counted. */
   claims(claims: Claims): Claims;
@@ -33,12 +34,8 @@ export interface Measures {
   swept(processes: number): void;
   /** Executions were found without their doorbell. */
   recovered(executions: number): void;
-  /** A request was answered with 401. */
-  refusedLogin(): void;
   /** A token was not looked at, after too many wrong ones. */
   refusedGuess(): void;
-  /** A reader of a stream was cut because it was too slow. */
-  cutReader(): void;
   /** A limit of a caller, or of its project, has refused a request. */
   limited(limit: LimitName): void;
 }
@@ -83,13 +80,36 @@ export function createMeasures(providers: readonly string[]): Measures {
     'Executions that were found without their doorbell.',
     {},
   );
-  const refused = createCounter('bullpen_authentication_failures_total', 'Requests answered with 401.', {});
+  const refused = createCounter(
+    'bullpen_authentication_failures_total',
+    'Requests answered with 401, and refused tokens of live connections.',
+    {},
+  );
   const guesses = createCounter(
     'bullpen_guesses_refused_total',
     'Tokens that were not looked at, because of too many wrong ones.',
     {},
   );
-  const cut = createCounter('bullpen_slow_readers_total', 'Readers of streams cut for being too slow.', {});
+  const cut = createCounter(
+    'bullpen_slow_readers_total',
+    'Readers of streams and live connections cut for being too slow.',
+    {},
+  );
+  const messages = createCounter('bullpen_live_messages_total', 'Messages of live connections.');
+  const messagesOf = (transport: Transport) => ({
+    in: messages.one({ transport, direction: 'in' }),
+    out: messages.one({ transport, direction: 'out' }),
+  });
+  const counted = { websocket: messagesOf('websocket'), 'socket.io': messagesOf('socket.io') };
+  const errors = createCounter('bullpen_live_errors_total', 'Errors sent to live connections.');
+  let countLive = (): readonly LiveCount[] => [];
+  const live: Measure = {
+    ...{ name: 'bullpen_live_connections', kind: 'gauge', help: 'Open live connections.' },
+    samples: () =>
+      countLive().map(({ transport, state, count }) => ({
+        ...{ suffix: '', labels: { transport, state }, value: count },
+      })),
+  };
   const limited = createCounter('bullpen_limited_requests_total', 'Requests refused by a limit of callers.');
 
   function executionEnded(outcome: Outcome, asked: string | null): void {
@@ -150,7 +170,10 @@ export function createMeasures(providers: readonly string[]): Measures {
   }
 
   return {
-    all: [waits, answers, runs, jobs, tokens, cost, swept, recovered, refused, guesses, cut, limited],
+    all: [
+      ...[waits, answers, runs, jobs, tokens, cost, swept, recovered],
+      ...[refused, guesses, cut, limited, live, messages, errors],
+    ],
     claims: measured,
     jobEnded({ status, request, outcome }) {
       const provider = named(outcome?.provider ?? request.provider);
@@ -167,6 +190,12 @@ export function createMeasures(providers: readonly string[]): Measures {
     refusedGuess: () => guesses.add({}),
     cutReader: () => cut.add({}),
     limited: (limit) => limited.add({ limit }),
+    liveConnections(count) {
+      countLive = count;
+    },
+    received: (transport) => counted[transport].in(),
+    sent: (transport) => counted[transport].out(),
+    refusedMessage: (code) => errors.add({ code }),
   };
 }
 
@@ -175,15 +204,19 @@ const keyOf = (labels: Labels): string => JSON.stringify(Object.values(labels));
 /** @param from has a sample from the start: the labels of a counter that is 0 */
 function createCounter(name: string, help: string, from: Labels | null = null) {
   const totals = new Map<string, { readonly labels: Labels; value: number }>();
-  function add(labels: Labels, by = 1): void {
+  /** Counts for one set of labels, which has a sample from now on. */
+  function one(labels: Labels): (by?: number) => void {
     const key = keyOf(labels);
     const total = totals.get(key) ?? { labels, value: 0 };
     totals.set(key, total);
-    if (by > 0) total.value += by; // a counter never falls
+    return (by = 1) => {
+      if (by > 0) total.value += by; // a counter never falls
+    };
   }
-  if (from !== null) add(from, 0);
+  if (from !== null) one(from);
   return {
-    ...{ name, kind: 'counter' as const, help, add },
+    ...{ name, kind: 'counter' as const, help, one },
+    add: (labels: Labels, by?: number): void => one(labels)(by),
     samples: (): Sample[] => Array.from(totals.values(), (total) => ({ suffix: '', ...total })),
   };
 }

@@ -1,11 +1,11 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { getHeapStatistics } from 'node:v8';
-import type { Metric, Registry } from 'prom-client';
 import type { DamageReports } from '../damage.ts';
-import type { Executor } from '../executor/executor.ts';
+import type { Executor } from '../executor/ports.ts';
 import type { Credentials } from '../limits/credentials.ts';
+import type { CliProcess } from '../protocol/server-info.ts';
 import type { JobCounts } from '../store/list-jobs.ts';
-import type { Labels, Measure } from './measures.ts';
+import { addProcessFigures, type FigureRegistry, openFigures } from './figures.ts';
+import type { Measure } from './measures.ts';
 
 export interface MetricsSource {
   jobs(): Promise<JobCounts>;
@@ -14,6 +14,8 @@ export interface MetricsSource {
   sessions(): Promise<Readonly<Record<string, number>>>;
   readonly damage: Pick<DamageReports, 'counts'>;
   readonly executor: Pick<Executor, 'status' | 'starts'>;
+  /** The terminals that run on this server. */
+  terminals(): readonly Pick<CliProcess, 'provider'>[];
   readonly credentials: Credentials['reports'];
   readonly measures: readonly Measure[];
 }
@@ -35,11 +37,12 @@ type LoopDelay = ReturnType<typeof monitorEventLoopDelay>;
 export function createMetrics(source: MetricsSource): Metrics {
   const delay = monitorEventLoopDelay({ resolution: SAMPLED_EVERY_MS });
   delay.enable();
-  let registry: Promise<Registry> | null = null;
+  let registry: Promise<FigureRegistry> | null = null;
   return {
     async render() {
+      // The first scrape loads prom-client.
       registry ??= createRegistry(source, delay);
-      return (await registry).metrics();
+      return (await registry).render();
     },
     stop() {
       delay.disable();
@@ -47,58 +50,10 @@ export function createMetrics(source: MetricsSource): Metrics {
   };
 }
 
-/**
- * The metrics, each read at every scrape. The first scrape loads prom-client, which takes 12 MB of
- * memory. Its default metrics are not used: they sample the event loop and watch every garbage
- * collection.
- */
-async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<Registry> {
-  const { Counter, Gauge, Registry } = await import('prom-client');
-  const registry = new Registry();
-
-  type Figures = number | Readonly<Record<string, number>> | readonly (readonly [Labels, number])[];
-  /** Adds a metric: one number, one for each value of its label, or one for each set of labels. */
-  function add(
-    kind: 'gauge' | 'counter',
-    [name, ...labelNames]: readonly [name: string, ...labels: string[]],
-    help: string,
-    read: () => Figures | Promise<Figures>,
-  ): void {
-    const settings = {
-      name,
-      help,
-      labelNames,
-      registers: [registry],
-      async collect(this: { reset(): void; inc(labels: Record<string, string>, value: number): void }) {
-        const figures = await read();
-        this.reset();
-        if (typeof figures === 'number') return this.inc({}, figures);
-        const [label = ''] = labelNames;
-        const found = Array.isArray(figures)
-          ? figures
-          : Object.entries(figures).map(([value, figure]) => [{ [label]: value }, figure] as const);
-        for (const [labels, figure] of found) this.inc(labels, figure);
-      },
-    };
-    if (kind === 'gauge') new Gauge(settings);
-    else new Counter(settings);
-  }
-
-  let residentBytes = 0;
-  add('gauge', ['process_resident_memory_bytes'], 'Resident memory of the main process.', () => {
-    try {
-      residentBytes = process.memoryUsage.rss();
-    } catch {
-      // It is read from a file, and there is no free descriptor: the last value is given.
-    }
-    return residentBytes;
-  });
-  add('gauge', ['nodejs_heap_used_bytes'], 'Heap in use.', () => getHeapStatistics().used_heap_size);
-  add('counter', ['process_cpu_seconds_total'], 'CPU time of the main process.', () => {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1e6;
-  });
-  add('gauge', ['process_uptime_seconds'], 'Time since the start.', () => process.uptime());
+async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<FigureRegistry> {
+  const registry = await openFigures();
+  const { add } = registry;
+  addProcessFigures(registry);
   add('gauge', ['nodejs_eventloop_lag_seconds', 'quantile'], 'Event-loop delay since the last scrape.', () =>
     lagSince(delay),
   );
@@ -156,6 +111,11 @@ async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<
     const { waiting, sessions } = executor.starts();
     return { warm: waiting, session: sessions };
   });
+  add('gauge', ['bullpen_terminals', 'provider'], 'Terminals that run on this server.', () =>
+    Object.entries(Object.groupBy(source.terminals(), ({ provider }) => provider)).map(
+      ([provider, its = []]) => [{ provider }, its.length] as const,
+    ),
+  );
   add(
     'gauge',
     ['bullpen_requests_pending'],
@@ -181,14 +141,7 @@ async function createRegistry(source: MetricsSource, delay: LoopDelay): Promise<
     'Servers registered on this Redis.',
     async () => (await source.queue()).nodes,
   );
-  for (const { name, help, kind, samples } of source.measures) {
-    const get = async () => ({
-      ...{ name, help, type: kind, aggregator: 'sum' },
-      values: samples().map(({ suffix, labels, value }) => ({ metricName: name + suffix, labels, value })),
-    });
-    // as: a registry reads `name` and calls `get`. prom-client's own histograms take no totals.
-    registry.registerMetric({ name, help, get } as unknown as Metric);
-  }
+  for (const measure of source.measures) registry.addMeasure(measure);
   return registry;
 }
 

@@ -2,8 +2,7 @@
 import type { Redis } from 'ioredis';
 import { actorOf } from '../auth/principal.ts';
 import type { DamageReports } from '../damage.ts';
-import type { CliProbe, StateFolders } from '../executor/cli-probe.ts';
-import type { Executor } from '../executor/executor.ts';
+import type { Executor } from '../executor/ports.ts';
 import type { Health } from '../http/ports.ts';
 import type { ReadClosedGates } from '../jobs/job-document.ts';
 import type { Credentials } from '../limits/credentials.ts';
@@ -13,7 +12,9 @@ import type { WorkerPool } from '../queue/worker-pool.ts';
 import type { Upkeep } from '../records/upkeep-ports.ts';
 import type { Redactor } from '../redactor.ts';
 import type { Store } from '../store/store.ts';
-import { createHealth } from './health.ts';
+import type { TerminalHost } from '../terminals/ports.ts';
+import type { ReportCli } from './cli-reports.ts';
+import { createHealth, type RemoteState } from './health.ts';
 import type { Measure } from './measures.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { createProviderReports } from './provider-reports.ts';
@@ -26,16 +27,19 @@ export interface OpenStatusOptions {
   readonly store: Store;
   readonly executor: Executor;
   readonly launcher: Launcher;
+  /** Of terminals. */
+  readonly terminalLauncher: Pick<Launcher, 'problem'>;
+  readonly terminalHost: Pick<TerminalHost, 'processes'>;
   readonly workers: WorkerPool;
+  /** The executor on another host; null: CLIs run here. */
+  readonly remote: RemoteState | null;
   readonly damage: DamageReports;
   readonly redactor: Redactor;
   readonly credentials: Credentials;
   readonly measures: readonly Measure[];
   readonly providers: Providers;
-  readonly probe: CliProbe;
-  readonly stateFolders: StateFolders;
-  /** The environment of a provider's CLI, as its jobs have it. */
-  environment(provider: string, set: Readonly<Record<string, string>>): Readonly<Record<string, string>>;
+  /** Asks the host that runs the CLIs. */
+  clis(): Promise<ReportCli>;
   readonly closedGates: ReadClosedGates;
 }
 
@@ -46,17 +50,20 @@ export interface Status {
 
 export function openStatus(options: OpenStatusOptions): Status {
   const { redis, redisProblem, upkeep, store, executor, launcher, workers, damage, redactor } = options;
-  const { credentials, measures, providers, probe, stateFolders, environment, closedGates } = options;
+  const { credentials, measures, providers, clis, closedGates } = options;
+  const { terminalLauncher, terminalHost, remote } = options;
   const metrics = createMetrics({
     jobs: async () => store.run('jobs.counts', { gates: await closedGates() }),
     queue: () => upkeep.counts(),
     sessions: () => store.run('sessions.counts', {}),
+    terminals: terminalHost.processes,
     credentials: credentials.reports,
     ...{ measures, damage, executor },
   });
   const health = createHealth({
-    ...{ redis, redisProblem, upkeep, store, executor, launcher, workers, metrics, damage, redactor },
-    providers: createProviderReports({ providers, probe, stateFolders, credentials, environment, executor }),
+    ...{ redis, redisProblem, upkeep, store, executor, launcher, terminalLauncher, workers },
+    ...{ metrics, damage, redactor, remote },
+    providers: createProviderReports({ providers, clis, credentials, executor }),
     resumeProvider: (principal, name) => credentials.open(name, actorOf(principal)),
   });
   return { health, metrics };

@@ -12,18 +12,23 @@ import { readServerNote, removeServerNote, writeServerNote } from './server-note
 
 /**
  * Creates the data folder and locks it for this process.
+ * @param jobsRunHere otherwise the settings name folders of another host
  * @throws AppError config.invalid when a folder of the settings is missing, when a CLI or another
  * user could read the data folder, or when the data folder cannot be used; config.locked when
  * another server has it
  */
 export async function openDataFolder(
   settings: Pick<Settings, 'home' | 'cwd' | 'roots' | 'trustedRoots' | 'databasePath'>,
+  jobsRunHere = true,
 ): Promise<FileLock> {
-  const { home, cwd, roots, trustedRoots, databasePath } = settings;
-  // Without this check, every job in a missing root would be refused, one by one.
-  await requireFolders('BULLPEN_CWD', [cwd]);
-  await requireFolders('BULLPEN_ROOTS', roots);
-  await requireFolders('BULLPEN_TRUSTED_ROOTS', trustedRoots);
+  const { home, databasePath } = settings;
+  const roots = jobsRunHere ? settings.roots : [];
+  if (jobsRunHere) {
+    // Without this check, every job in a missing root would be refused, one by one.
+    await requireFolders('BULLPEN_CWD', [settings.cwd]);
+    await requireFolders('BULLPEN_ROOTS', roots);
+    await requireFolders('BULLPEN_TRUSTED_ROOTS', settings.trustedRoots);
+  }
   await mkdir(home, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw unusable(home, error);
   });

@@ -71,4 +71,32 @@ export const eventReads = {
       after = last.seq;
     }
   },
+
+  /** As `events.read`, but no more than `maxBytes` of texts, except for a single longer event. */
+  'events.page'(
+    db: DatabaseSync,
+    args: {
+      readonly jobId: string;
+      readonly after: number;
+      readonly limit: number;
+      readonly maxBytes: number;
+    },
+  ): StoredEvent[] {
+    const { jobId, after, limit, maxBytes } = args;
+    const sizes = all<{ bytes: number }>(
+      db,
+      `SELECT octet_length(body) + coalesce(octet_length(raw), 0) AS bytes FROM events
+       WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
+      jobId,
+      after,
+      limit,
+    );
+    let bytes = 0;
+    const over = sizes.findIndex((size) => {
+      bytes += size.bytes;
+      return bytes > maxBytes;
+    });
+    const fits = over === -1 ? sizes.length : Math.max(1, over);
+    return eventReads['events.read'](db, { jobId, after, limit: fits });
+  },
 };

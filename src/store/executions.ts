@@ -14,6 +14,16 @@ export interface ExecutionIntent {
   readonly bootId: string;
   readonly provider: string;
   readonly createdAt: string;
+  /** Left out: no server on another host has submitted it. */
+  readonly submission?: SubmittedAs;
+}
+
+/** As what an execution was submitted by a server on another host. */
+export interface SubmittedAs {
+  /** The server's job. */
+  readonly jobId: string;
+  /** Of the whole request. The same id with another one is refused. */
+  readonly fingerprint: string;
 }
 
 /** An execution without an outcome: not spawned (`intent`), or not known to have ended. */
@@ -33,7 +43,7 @@ interface Ending {
 /** What FINISH needs beside the outcome. */
 export type OutcomeDelivery = Pick<
   Finish,
-  'earlierUsage' | 'from' | 'tail' | 'backoffMs' | 'quotaMs' | 'parked' | 'rawAnswer'
+  'earlierUsage' | 'from' | 'tail' | 'backoffMs' | 'quotaMs' | 'parked' | 'rawAnswer' | 'reported'
 >;
 
 /** An outcome in the outbox: stored, but not yet in the job's record. */
@@ -50,12 +60,15 @@ export type SettledExecution = ExecutionIntent &
     readonly state: 'delivered' | 'superseded';
     /** null once the job was deleted: the tokens and the cost stay. */
     readonly outcome: Outcome | null;
+    /** Left out unless it was kept: see `executions.delivered`. */
+    readonly delivery?: Pick<OutcomeDelivery, 'reported'>;
   };
 
 export type ExecutionRow = UnsettledExecution | EndedExecution | SettledExecution;
 
 const executionColumns = `execution_id AS executionId, job_id AS jobId, attempt, boot_id AS bootId,
-  provider, state, pid, created_at AS createdAt, started_at AS startedAt, ended_at AS endedAt, outcome, delivery`;
+  provider, state, pid, created_at AS createdAt, started_at AS startedAt, ended_at AS endedAt, submission,
+  outcome, delivery`;
 
 export const executionWrites = {
   /**
@@ -65,12 +78,16 @@ export const executionWrites = {
    */
   'executions.intent'(
     db: DatabaseSync,
-    args: Omit<ExecutionIntent, 'createdAt'> & { readonly at: string },
+    args: Omit<ExecutionIntent, 'createdAt' | 'submission'> & {
+      readonly at: string;
+      readonly submission?: SubmittedAs | null;
+    },
   ): { inserted: boolean } {
+    const { submission = null } = args;
     const inserted = change(
       db,
-      `INSERT INTO executions (execution_id, job_id, attempt, boot_id, provider, state, created_at)
-       SELECT ?1, ?2, ?3, ?4, ?5, 'intent', ?6
+      `INSERT INTO executions (execution_id, job_id, attempt, boot_id, provider, state, created_at, submission)
+       SELECT ?1, ?2, ?3, ?4, ?5, 'intent', ?6, ?7
        WHERE NOT EXISTS (SELECT 1 FROM executions WHERE job_id = ?2 AND attempt = ?3)
          AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?2 AND finished_at IS NOT NULL)
        ON CONFLICT (execution_id) DO NOTHING`,
@@ -80,6 +97,7 @@ export const executionWrites = {
       args.bootId,
       args.provider,
       args.at,
+      submission === null ? null : JSON.stringify(submission),
     );
     return { inserted: inserted === 1 };
   },
@@ -143,15 +161,28 @@ export const executionWrites = {
   /** Takes the outcome out of the outbox. `stored: false`: it was not there. */
   'executions.delivered'(
     db: DatabaseSync,
-    args: { readonly executionId: string; readonly superseded: boolean },
+    args: {
+      readonly executionId: string;
+      readonly superseded: boolean;
+      /** Keeps what the CLI reported beside the outcome. Default: no. */
+      readonly keepReported?: boolean;
+    },
   ): { stored: boolean } {
-    const sql = `UPDATE executions SET state = ?, delivery = NULL WHERE execution_id = ? AND state = 'ended'`;
+    const sql = `UPDATE executions SET state = ?1, delivery = CASE WHEN ?2 = 1
+                   THEN json_object('reported', json_extract(delivery, '$.reported')) END
+                 WHERE execution_id = ?3 AND state = 'ended'`;
     const state = args.superseded ? 'superseded' : 'delivered';
-    return { stored: change(db, sql, state, args.executionId) === 1 };
+    const keeps = args.keepReported === true ? 1 : 0;
+    return { stored: change(db, sql, state, keeps, args.executionId) === 1 };
   },
 };
 
 export const executionReads = {
+  /** Which ledger this is: another file has another id. */
+  'ledger.identity'(db: DatabaseSync, _args: Readonly<Record<string, never>>): string {
+    return first<{ id: string }>(db, 'SELECT id FROM identity')?.id ?? '';
+  },
+
   /** The execution of one attempt of a job. */
   'executions.find'(
     db: DatabaseSync,
@@ -176,6 +207,18 @@ export const executionReads = {
     return columns === null ? null : toExecution(columns);
   },
 
+  /** Those that ended last, the newest first, each with its count of events. */
+  'executions.recent'(
+    db: DatabaseSync,
+    args: { readonly limit: number },
+  ): { executionId: string; submission: SubmittedAs | null; events: number }[] {
+    const sql = `SELECT execution_id AS executionId, submission,
+                   coalesce((SELECT max(seq) FROM events WHERE job_id = executions.job_id), 0) AS events
+                 FROM executions WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT ?`;
+    type Row = { executionId: string; submission: string | null; events: number };
+    return all<Row>(db, sql, args.limit).map((row) => ({ ...row, submission: submittedAs(row) }));
+  },
+
   /** Executions without an outcome, of this and all earlier boots, oldest first. */
   'executions.unsettled'(db: DatabaseSync, _args: Readonly<Record<string, never>>): UnsettledExecution[] {
     const sql = `SELECT ${executionColumns} FROM executions WHERE state IN ('intent', 'running')
@@ -195,7 +238,8 @@ export const executionReads = {
   },
 };
 
-interface ExecutionColumns extends ExecutionIntent {
+interface ExecutionColumns extends Omit<ExecutionIntent, 'submission'> {
+  readonly submission: string | null;
   readonly state: ExecutionRow['state'];
   readonly pid: number | null;
   readonly startedAt: string | null;
@@ -210,14 +254,23 @@ const DAMAGED_OUTCOME = jobOutcome(
 );
 const NO_DELIVERY: OutcomeDelivery = { from: 0, tail: [], backoffMs: null, rawAnswer: null };
 
+function submittedAs(row: { readonly executionId: string; readonly submission: string | null }) {
+  const { executionId, submission } = row;
+  if (submission === null) return null;
+  const [read = null] = readable(`execution ${executionId}`, (): SubmittedAs => JSON.parse(submission));
+  return read;
+}
+
 /** Converts a row of `executions` to the type of its state. */
 function toExecution(columns: ExecutionColumns): ExecutionRow {
-  const { outcome, delivery, endedAt, ...rest } = columns;
+  const { outcome, delivery, endedAt, submission, ...rest } = columns;
   const id = `execution ${rest.executionId}`;
   // An outcome that cannot be read is delivered as record.damaged, so that its job ends.
   const read = <T>(text: string, otherwise: T): T => readable(id, (): T => JSON.parse(text))[0] ?? otherwise;
+  const submitted = submittedAs({ ...rest, submission });
   const row = {
     ...rest,
+    ...(submitted === null ? {} : { submission: submitted }),
     ...(endedAt === null
       ? {}
       : { endedAt, outcome: outcome === null ? null : read(outcome, DAMAGED_OUTCOME) }),

@@ -2,18 +2,29 @@
 import type { Ledger, LedgerEntry } from '../executor/ports.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { Finish } from '../records/ports.ts';
-import type { ExecutionRow, OutcomeDelivery } from './executions.ts';
+import type { ExecutionRow, OutcomeDelivery, SubmittedAs } from './executions.ts';
 import type { Store } from './store.ts';
 
 /** The outbox only grows while Redis is away. */
 const OUTBOX_LIMIT = 1000;
 
-export function createLedger(store: Store, bootId: string): Ledger {
+/**
+ * @param submittedAs of an executor on another host than its servers: as what an execution was
+ *   submitted. Then the ledger also keeps what the CLIs reported beside their outcomes.
+ */
+export function createLedger(
+  store: Pick<Store, 'run'>,
+  bootId: string,
+  submittedAs?: (executionId: string) => SubmittedAs | null,
+): Ledger {
   const now = (): string => new Date().toISOString();
   return {
     async intend(claim) {
       const { executionId, jobId, attempt, request } = claim;
-      const row = { executionId, jobId, attempt, bootId, provider: request.provider, at: now() };
+      const row = {
+        ...{ executionId, jobId, attempt, bootId, provider: request.provider, at: now() },
+        submission: submittedAs?.(executionId) ?? null,
+      };
       return (await store.run('executions.intent', row)).inserted;
     },
     async started(executionId, pid) {
@@ -21,12 +32,13 @@ export function createLedger(store: Store, bootId: string): Ledger {
     },
     async ended(finish, sessionTokens = null) {
       const { executionId, outcome, earlierUsage = null, ...rest } = finish;
-      const { from, tail, backoffMs, quotaMs = null, parked = false, rawAnswer } = rest;
-      const delivery = { earlierUsage, from, tail, backoffMs, quotaMs, parked, rawAnswer };
+      const { from, tail, backoffMs, quotaMs = null, parked = false, rawAnswer, reported = null } = rest;
+      const delivery = { earlierUsage, from, tail, backoffMs, quotaMs, parked, rawAnswer, reported };
       await store.run('executions.ended', { executionId, outcome, delivery, sessionTokens, at: now() });
     },
     async delivered(executionId, superseded) {
-      await store.run('executions.delivered', { executionId, superseded });
+      const keepReported = submittedAs !== undefined;
+      await store.run('executions.delivered', { executionId, superseded, keepReported });
     },
     async find({ jobId, attempt, executionId }) {
       const row = await store.run('executions.find', { jobId, attempt });
@@ -54,12 +66,12 @@ function toFinish(row: {
   readonly jobId: string;
   readonly executionId: string;
   readonly outcome: Outcome;
-  readonly delivery?: OutcomeDelivery;
+  /** Of a delivered outcome: a part of it at most. */
+  readonly delivery?: Partial<OutcomeDelivery>;
 }): Finish {
   const { jobId, executionId, outcome, delivery } = row;
-  if (delivery !== undefined && delivery !== null) return { jobId, executionId, outcome, ...delivery };
   const parked = outcome.error?.code === 'execution.awaiting_approval';
-  return { jobId, executionId, outcome, ...NO_DELIVERY, parked };
+  return { jobId, executionId, outcome, ...NO_DELIVERY, parked, ...delivery };
 }
 
 /** Of a delivered outcome. Its events are in the job's stream. */

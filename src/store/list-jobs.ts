@@ -38,7 +38,9 @@ const OPEN = JSON.stringify(JOB_STATUSES.filter((status) => !isFinished(status))
 /** None of these columns is large. */
 const columns = `jobs.id, jobs.kind, jobs.project, jobs.principal, jobs.provider, jobs.tags, jobs.metadata, jobs.attempts,
   jobs.session_id AS sessionId, jobs.retry_of AS retryOf, jobs.node, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
-  jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd,
+  jobs.finished_at AS finishedAt, jobs.prompt_preview AS promptPreview, jobs.error, jobs.cost_usd AS costUsd, jobs.model,
+  (SELECT native_session_id FROM job_sessions WHERE job_sessions.session_id = jobs.session_id AND job_id = jobs.id)
+    AS nativeSessionId,
   CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.priority' END AS priority,
   CASE WHEN json_valid(jobs.request) THEN jobs.request ->> '$.customId' END AS customId,
   coalesce((SELECT denied FROM job_denials WHERE job_id = jobs.id), 0) AS deniedTools, ${BATCH_ID}, ${ARCHIVED}`;

@@ -24,28 +24,35 @@ const STATUS = `CASE
 const RECORDS = `SELECT id, kind, explicit, name, status, status_reason AS statusReason, project, principal,
   provider, model, cwd, native_session_id AS nativeSessionId, node, turns, created_at AS createdAt,
   last_activity_at AS lastActivityAt, closed_at AS closedAt, tags, metadata,
-  CASE WHEN json_valid(fork) THEN fork ->> '$.sessionId' END AS forkedFrom FROM sessions`;
+  CASE WHEN json_valid(fork) THEN fork ->> '$.sessionId' END AS forkedFrom, matched_line AS matchedLine, cols,
+  rows, exit_code AS exitCode, CASE WHEN json_valid(options) THEN options ->> '$.command' END AS command
+  FROM sessions`;
 
 const OF_JOBS = `SELECT made.session_id AS id, 'chat' AS kind, 0 AS explicit, NULL AS name, ${STATUS} AS status,
   iif(last.finished_at IS NULL, NULL, ${ERROR}) AS statusReason, one.project, one.principal, one.provider,
   one.model, one.cwd, (SELECT native_session_id FROM job_sessions WHERE job_sessions.session_id = made.session_id
     ORDER BY job_id DESC LIMIT 1) AS nativeSessionId, last.node, made.turns, one.created_at AS createdAt,
   coalesce(last.finished_at, last.updated_at) AS lastActivityAt, NULL AS closedAt, '[]' AS tags, '{}' AS metadata,
-  NULL AS forkedFrom
+  NULL AS forkedFrom, NULL AS matchedLine, NULL AS cols, NULL AS rows, NULL AS exitCode, NULL AS command
   FROM made JOIN jobs AS one ON one.id = made.first JOIN jobs AS last ON last.id = made.last`;
 const MADE = `SELECT session_id, min(id) AS first, max(id) AS last, count(*) AS turns FROM jobs WHERE kind = 'api'
   AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.id = jobs.session_id)`;
 
-interface Columns extends Omit<SessionRow, 'explicit' | 'tags' | 'metadata' | 'usage'> {
+interface Columns extends Omit<SessionRow, 'explicit' | 'tags' | 'metadata' | 'usage' | 'terminal'> {
   readonly explicit: number;
   readonly tags: string;
   readonly metadata: string;
+  readonly cols: number | null;
+  readonly rows: number | null;
+  readonly exitCode: number | null;
+  readonly command: string | null;
 }
 
-function toRow(db: DatabaseSync, row: Columns): SessionRow {
+function toRow(db: DatabaseSync, { cols, rows, exitCode, command, ...row }: Columns): SessionRow {
   return {
     ...row,
     explicit: row.explicit === 1,
+    terminal: cols === null || rows === null ? null : { cols, rows, exitCode, command },
     tags: JSON.parse(row.tags),
     metadata: JSON.parse(row.metadata),
     usage: usageOf(db, row.id),

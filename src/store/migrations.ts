@@ -16,6 +16,9 @@ import { grants } from './migrations/0012-grants.ts';
 import { audit } from './migrations/0013-audit.ts';
 import { views } from './migrations/0014-views.ts';
 import { sessionRecords } from './migrations/0015-session-records.ts';
+import { terminals } from './migrations/0016-terminals.ts';
+import { executor } from './migrations/0017-executor.ts';
+import { logins } from './migrations/0018-logins.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. `PRAGMA user_version` holds the version that was applied last. */
@@ -41,6 +44,9 @@ export const MIGRATIONS: readonly Migration[] = [
   audit,
   views,
   sessionRecords,
+  terminals,
+  executor,
+  logins,
 ];
 
 /**

@@ -2,6 +2,7 @@ import { approvalReads, approvalReports } from './approvals.ts';
 import { auditReports, auditWrites } from './audit.ts';
 import { batchReads, batchReports } from './batches.ts';
 import { copyWrites, cursorReads } from './copies.ts';
+import { loginReads, loginWrites } from './ended-logins.ts';
 import { eventReads, eventWrites } from './events.ts';
 import { executionReads, executionWrites } from './executions.ts';
 import { jobReads, jobReports } from './jobs.ts';
@@ -11,7 +12,9 @@ import { sessionListReads, sessionReports } from './list-sessions.ts';
 import { retentionWrites } from './retention.ts';
 import { sessionCopyReads } from './session-copies.ts';
 import { sessionReads } from './sessions.ts';
+import { terminalReads, terminalWrites } from './terminals.ts';
 import { usageReads } from './usage.ts';
+import { signatureWrites } from './used-signatures.ts';
 
 const reads = {
   ...executionReads,
@@ -24,6 +27,8 @@ const reads = {
   ...sessionCopyReads,
   ...approvalReads,
   ...keyReads,
+  ...terminalReads,
+  ...loginReads,
 };
 /** Reads that may visit very many rows. */
 const reports = {
@@ -42,6 +47,9 @@ const writes = {
   ...keyWrites,
   ...retentionWrites,
   ...auditWrites,
+  ...terminalWrites,
+  ...signatureWrites,
+  ...loginWrites,
 };
 
 /** Every operation of the store by its name: `(db, args) => result`, run in one of its threads. */
@@ -60,7 +68,9 @@ export const isReport = (op: OperationName): boolean => op in reports;
  * A crash may lose these: recovery finds started processes by their markers and delivers outcomes
  * again.
  */
-const DEFERRABLE: ReadonlySet<OperationName> = new Set(['executions.started', 'executions.delivered']);
+const DEFERRABLE: ReadonlySet<OperationName> = new Set([
+  ...(['executions.started', 'executions.delivered', 'terminals.started'] as const),
+]);
 
 /**
  * Whether a write may wait a moment for the next one, so that both share a message and a commit.

@@ -46,15 +46,23 @@ export const retentionWrites = {
       finishedJobsBefore,
       limit,
     );
+    const terminals = 'SELECT execution_id FROM terminals WHERE ended_at < ? ORDER BY ended_at LIMIT ?';
+    const programs = change(
+      db,
+      `DELETE FROM terminals WHERE execution_id IN (${terminals})`,
+      finishedJobsBefore,
+      limit,
+    );
     const old = 'SELECT execution_id FROM usage WHERE ended_at < ? ORDER BY ended_at LIMIT ?';
     const usage = change(db, `DELETE FROM usage WHERE execution_id IN (${old})`, usageBefore, limit);
-    const more = !done || jobs > 0 || executions === limit || usage === limit;
+    const more = !done || jobs > 0 || executions === limit || usage === limit || programs === limit;
     // Without its jobs a session cannot be continued, so its total is not needed.
     if (!more) change(db, 'DELETE FROM session_totals WHERE updated_at < ?', finishedJobsBefore);
     if (!more)
       change(
         db,
         `DELETE FROM sessions WHERE last_activity_at < ?
+           AND (kind <> 'terminal' OR status IN ('closed', 'failed'))
            AND NOT EXISTS (SELECT 1 FROM jobs WHERE session_id = sessions.id)`,
         finishedJobsBefore,
       );

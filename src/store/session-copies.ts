@@ -25,6 +25,7 @@ const COLUMNS = [
     'fork',
     'rules',
   ] as const),
+  ...(['matched_line', 'cols', 'rows', 'exit_code'] as const),
 ];
 
 const UPSERT = `INSERT INTO sessions (${COLUMNS.join(', ')}) VALUES (${COLUMNS.map(() => '?').join(', ')})
@@ -61,6 +62,10 @@ export function applySession(db: DatabaseSync, { record, entries }: SessionCopy)
     options: JSON.stringify(options),
     fork: record.fork === null ? null : JSON.stringify(record.fork),
     rules: JSON.stringify(record.rules),
+    matched_line: record.matchedLine,
+    cols: record.terminal?.cols ?? null,
+    rows: record.terminal?.rows ?? null,
+    exit_code: record.terminal?.exitCode ?? null,
   };
   change(db, UPSERT, ...COLUMNS.map((column) => row[column]));
   for (const entry of entries) applyEntry(db, record.id, entry);
@@ -68,17 +73,18 @@ export function applySession(db: DatabaseSync, { record, entries }: SessionCopy)
 
 /** Stores an entry. A pointer that has grown replaces the shorter one. */
 function applyEntry(db: DatabaseSync, id: string, entry: SessionEntry): void {
+  if ('event' in entry) return; // what a terminal shows is in its recording
   const isStatus = 'status' in entry;
   const firstSeq = isStatus ? entry.seq : entry.seq - entry.to + entry.from;
   change(
     db,
-    `INSERT INTO session_events (session_id, seq, first_seq, job_id, job_seq, status, reason, at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    `INSERT INTO session_events (session_id, seq, first_seq, job_id, job_seq, status, reason, at, matched_line)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (session_id, first_seq) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > session_events.seq`,
     ...[id, entry.seq, firstSeq],
     ...(isStatus
-      ? [null, null, entry.status, entry.reason, entry.at]
-      : [entry.jobId, entry.from, null, null, null]),
+      ? [null, null, entry.status, entry.reason, entry.at, entry.matchedLine ?? null]
+      : [entry.jobId, entry.from, null, null, null, null]),
   );
 }
 
@@ -108,9 +114,13 @@ interface Columns {
   readonly options: string;
   readonly fork: string | null;
   readonly rules: string;
+  readonly matchedLine: string | null;
+  readonly cols: number | null;
+  readonly rows: number | null;
+  readonly exitCode: number | null;
 }
 
-function toRecord(row: Columns): SessionRecord {
+function toRecord({ cols, rows, exitCode, ...row }: Columns): SessionRecord {
   return {
     ...row,
     explicit: row.explicit === 1,
@@ -123,12 +133,14 @@ function toRecord(row: Columns): SessionRecord {
     options: JSON.parse(row.options),
     fork: row.fork === null ? null : JSON.parse(row.fork),
     rules: JSON.parse(row.rules),
+    terminal: cols === null || rows === null ? null : { cols, rows, exitCode },
   };
 }
 
 const RECORD = `id, rev, kind, explicit, name, status, status_reason AS statusReason, project, principal,
   native_session_id AS nativeSessionId, node, turns, last_seq AS lastSeq, created_at AS createdAt,
-  last_activity_at AS lastActivityAt, closed_at AS closedAt, tags, metadata, options, fork, rules`;
+  last_activity_at AS lastActivityAt, closed_at AS closedAt, tags, metadata, options, fork, rules,
+  matched_line AS matchedLine, cols, rows, exit_code AS exitCode`;
 
 interface Entry {
   readonly seq: number;
@@ -138,12 +150,13 @@ interface Entry {
   readonly status: SessionRecord['status'] | null;
   readonly reason: string | null;
   readonly at: string | null;
+  readonly matchedLine: string | null;
 }
 
-function toEntry({ seq, firstSeq, jobId, jobSeq, status, reason, at }: Entry): SessionEntry {
+function toEntry({ seq, firstSeq, jobId, jobSeq, status, reason, at, matchedLine }: Entry): SessionEntry {
   if (jobId !== null && jobSeq !== null) return { seq, jobId, from: jobSeq, to: jobSeq + seq - firstSeq };
   if (status === null || at === null) throw new Error('it is neither a change nor a pointer');
-  return { seq, at, status, reason };
+  return { seq, at, status, reason, ...(matchedLine !== null && { matchedLine }) };
 }
 
 /** The jobs of a session without a record, in order. */
@@ -178,6 +191,8 @@ function recordOf(db: DatabaseSync, id: string): SessionRecord | null {
     fork: null,
     node: jobs.findLast((job) => job.nativeSessionId !== null)?.node ?? null,
     rules: [],
+    matchedLine: null,
+    terminal: null,
     turns: jobs.length,
     lastSeq: entriesOf(db, id).at(-1)?.seq ?? 0,
     createdAt: Date.parse(one.createdAt),
@@ -260,7 +275,8 @@ export const sessionCopyReads = {
       return entriesOf(db, id).filter(({ seq }) => seq > after);
     const rows = all<Entry>(
       db,
-      `SELECT seq, first_seq AS firstSeq, job_id AS jobId, job_seq AS jobSeq, status, reason, at FROM session_events
+      `SELECT seq, first_seq AS firstSeq, job_id AS jobId, job_seq AS jobSeq, status, reason, at,
+         matched_line AS matchedLine FROM session_events
        WHERE session_id = ? AND seq > ? ORDER BY first_seq LIMIT ?`,
       ...[id, after, limit],
     );

@@ -5,7 +5,7 @@ import type { Usage } from '../protocol/outcome.ts';
 import type { Session, Turn } from '../protocol/session.ts';
 
 /** A session without what only a running server knows. */
-export interface SessionRow extends Omit<Session, 'matchedLine' | 'process' | 'links'> {
+export interface SessionRow extends Omit<Session, 'process' | 'links'> {
   /** Whether `POST /v1/sessions` made it. */
   readonly explicit: boolean;
 }

@@ -40,12 +40,14 @@ export function recordUsage(
 }
 
 const KEYS: Readonly<Record<UsageDimension, string>> = {
+  hour: 'substr(ended_at, 1, 13)',
   day: 'substr(ended_at, 1, 10)',
   provider: 'provider',
   model: 'model',
   project: 'project',
   caller: 'principal',
   tag: 'tag.value',
+  total: "'total'",
 };
 
 export const usageReads = {

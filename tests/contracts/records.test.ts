@@ -36,6 +36,8 @@ import { sessions } from './records/sessions.ts';
 import { shownStates } from './records/shown-states.ts';
 import { starvation } from './records/starvation.ts';
 import { submitting } from './records/submitting.ts';
+import { terminalWalks } from './records/terminal-walks.ts';
+import { terminals } from './records/terminals.ts';
 import { upkeep } from './records/upkeep.ts';
 
 const SUITES = {
@@ -81,6 +83,7 @@ describe('the records of approvals and sessions', () => {
   const signed = () => createBench(server.make(createSigner('a secret of thirty-two bytes or more')));
   describe('approvals', () => approvalRules(() => bench, signed));
   describe('sessions', () => sessions(() => bench, signed));
+  describe('terminals', () => terminals(() => bench));
 });
 
 describe('the records and their model', () => {
@@ -114,6 +117,8 @@ describe('the records and their model', () => {
 describe('the fair order', () => starvation(() => server.make()));
 
 describe('a session', () => sessionWalks(() => server.make()));
+
+describe('a terminal', () => terminalWalks(() => server.make()));
 
 describe('the shown states', () => shownStates(() => server.make()));
 

@@ -1,6 +1,8 @@
 import { ulid } from 'ulid';
 import { describe, expect, it } from 'vitest';
 import type { StoredEvent } from '../../src/protocol/event.ts';
+import { createEndedLogins } from '../../src/store/ended-logins.ts';
+import { createUsedSignatures, KEEP_SIGNATURES_MS } from '../../src/store/used-signatures.ts';
 import {
   AT,
   aFinishedJob,
@@ -8,6 +10,7 @@ import {
   anIntent,
   anOutcome,
   aQuery,
+  ledgerFile,
   NO_DELIVERY,
   project,
   testStore,
@@ -287,5 +290,53 @@ describe('events', () => {
     expect(await read(0, 2)).toEqual([events[1], events[0]]);
     expect(await read(2, 10)).toEqual([events[2], text('j', 4)]);
     expect(await store.run('events.read', { jobId: 'other', after: 0, limit: 10 })).toEqual([]);
+  });
+});
+
+describe('used signatures', () => {
+  it('are new once, also when two requests come together and after a restart', async () => {
+    const file = ledgerFile();
+    const store = await testStore(file);
+    const signatures = createUsedSignatures(store);
+    expect(await Promise.all([signatures.use('a'), signatures.use('a'), signatures.use('b')])).toEqual([
+      ...[true, false, true],
+    ]);
+    await store.close();
+    const again = createUsedSignatures(await testStore(file));
+    expect(await Promise.all([again.use('a'), again.use('b'), again.use('c')])).toEqual([false, false, true]);
+  });
+
+  it('are forgotten when nothing accepts them by now, some at each use', async () => {
+    let now = 1_000_000;
+    const signatures = createUsedSignatures(await testStore(), () => now);
+    const names = Array.from({ length: 150 }, (_, index) => `s${100 + index}`);
+    for (const name of names) expect(await signatures.use(name)).toBe(true);
+    now += KEEP_SIGNATURES_MS;
+    expect(await signatures.use('s249')).toBe(false);
+    now += 1;
+    // The first use removes 100 of them, the second one the rest.
+    expect(await signatures.use('s249')).toBe(false);
+    expect(await signatures.use('s249')).toBe(true);
+    expect(await signatures.use('s249')).toBe(false);
+  });
+});
+
+describe('ended logins', () => {
+  it('are known after a restart, until their cookies have expired', async () => {
+    const file = ledgerFile();
+    const store = await testStore(file);
+    const ended = createEndedLogins(store);
+    expect(await ended.all()).toEqual([]);
+    await ended.add({ id: 'a', untilMs: 1000 }, 0);
+    await ended.add({ id: 'b', untilMs: 2000 }, 999);
+    await ended.add({ id: 'b', untilMs: 3000 }, 999);
+    await store.close();
+    const again = createEndedLogins(await testStore(file));
+    expect(await again.all()).toEqual([
+      { id: 'a', untilMs: 1000 },
+      { id: 'b', untilMs: 2000 },
+    ]);
+    await again.add({ id: 'c', untilMs: 3000 }, 2000);
+    expect(await again.all()).toEqual([{ id: 'c', untilMs: 3000 }]);
   });
 });

@@ -1,15 +1,15 @@
 /**
  * A real server whose `claude` is the scripted fake, and the checks every fault must leave true.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished } from 'vitest';
-import type { FailpointName } from '../../src/failpoint.ts';
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import { REDIS_USER } from '../../src/redis/private/users.ts';
 import { eventually } from '../helpers/eventually.ts';
+import { createFailpoints, type Failpoints } from '../helpers/failpoints.ts';
 import { fakePrompt, installFakeCli, journalOf } from '../helpers/fake-cli.ts';
 import { commandLine, descendants, isAlive, processesWithMarker } from '../helpers/proc.ts';
 import { launchServer, type TestServer } from '../helpers/server.ts';
@@ -17,7 +17,7 @@ import { sharedFromStart, whenOver } from '../helpers/shared.ts';
 import { makeTempDir, removeDir } from '../helpers/temp.ts';
 
 /** Short periods, so that what is only found by looking again is found soon. */
-const QUICK = {
+export const QUICK = {
   BULLPEN_SWEEP_MS: '50',
   BULLPEN_LOCK_MS: '1000',
   BULLPEN_LEASE_MS: '1000',
@@ -29,6 +29,8 @@ export const PATIENCE = { timeoutMs: 30_000 };
 
 export interface FakeSystemOptions {
   readonly env?: Readonly<Record<string, string>>;
+  /** More settings of the file. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 export interface FakeSystem {
@@ -60,12 +62,7 @@ export interface FakeSystem {
   marked(): number[];
   /** A connection to the server's Redis with all rights, closed after the test. */
   redis(): Redis;
-  readonly failpoints: {
-    hold(name: FailpointName): void;
-    release(name: FailpointName): void;
-    /** The pid of the process that waits there; `other` than this one. */
-    reached(name: FailpointName, other?: number): Promise<number>;
-  };
+  readonly failpoints: Failpoints;
 }
 
 /** A system for every test of the block that calls this. */
@@ -75,14 +72,14 @@ export const sharedFakeSystem = (options: FakeSystemOptions = {}): (() => FakeSy
 async function startFakeSystem(options: FakeSystemOptions): Promise<FakeSystem> {
   const dir = makeTempDir();
   const journal = join(dir, 'journal.jsonl');
-  const failpoints = makeTempDir();
-  const file = (name: FailpointName, kind: 'hold' | 'reached'): string => join(failpoints, `${name}.${kind}`);
+  const failpointsDir = makeTempDir();
+  const failpoints = createFailpoints(failpointsDir);
   const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal });
   const launch = (env: Readonly<Record<string, string>>): Promise<TestServer> =>
     launchServer({
       dir,
-      config: { providers: { claude: { binary } } },
-      env: { ...QUICK, BULLPEN_TEST_FAILPOINTS: failpoints, ...options.env, ...env },
+      config: { providers: { claude: { binary } }, ...options.config },
+      env: { ...QUICK, BULLPEN_TEST_FAILPOINTS: failpointsDir, ...options.env, ...env },
     });
   let server = await launch({});
   // One worker process is up and free, so that the test's job does not have another one started.
@@ -99,7 +96,7 @@ async function startFakeSystem(options: FakeSystemOptions): Promise<FakeSystem> 
       return join(dir, `${files}-${name}`);
     },
     async restart(env = {}) {
-      for (const name of readdirSync(failpoints)) rmSync(join(failpoints, name));
+      failpoints.clear();
       server = await launch(env);
       return server;
     },
@@ -121,24 +118,11 @@ async function startFakeSystem(options: FakeSystemOptions): Promise<FakeSystem> 
       onTestFinished(() => redis.disconnect());
       return redis;
     },
-    failpoints: {
-      hold(name) {
-        rmSync(file(name, 'reached'), { force: true });
-        writeFileSync(file(name, 'hold'), '');
-      },
-      release: (name) => rmSync(file(name, 'hold'), { force: true }),
-      reached: (name, other) =>
-        eventually(() => {
-          const pid = existsSync(file(name, 'reached'))
-            ? Number(readFileSync(file(name, 'reached'), 'utf8'))
-            : 0;
-          return pid > 0 && pid !== other ? pid : null;
-        }, PATIENCE),
-    },
+    failpoints,
   };
   whenOver(async () => {
     // A test that failed half-way must not leave the server waiting.
-    removeDir(failpoints);
+    removeDir(failpointsDir);
     await server.stop();
     removeDir(dir);
   });

@@ -3,10 +3,13 @@ import { once } from 'node:events';
 import {
   accessSync,
   constants,
+  copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -23,6 +26,8 @@ const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const NPM_DEADLINE_MS = 240_000;
 const MINIMUM_NODE = 24;
+/** What a user installs who wants a client made from the OpenAPI document. */
+const OF_USERS = ['openapi-typescript@7.13.0', 'openapi-fetch@0.17.0', 'typescript@5.9.3'];
 
 /**
  * The environment of npm as a user starts it, without the variables of the npm that runs these
@@ -49,6 +54,7 @@ const ALLOWED = [
   /^src\/bin\.js$/,
   /^dist\/(src|workers)\/[\w./-]+\.(js|js\.map|d\.ts)$/,
   /^dist\/src\/records\/scripts\/[\w-]+\.lua$/,
+  /^dist\/page\/(index\.html|licences\.md|assets\/[\w.-]+\.(js|css|svg)(\.gz)?)$/,
 ];
 const NEEDED = [
   'package.json',
@@ -61,30 +67,81 @@ const NEEDED = [
   'dist/workers/bootstrap.js',
   'dist/workers/prompt.worker.js',
   'dist/src/records/scripts/prelude.lua',
+  'dist/page/index.html',
+  'dist/page/licences.md',
+  'dist/page/assets/icon.svg.gz',
 ];
 
 /** A specifier in compiled code: after `from`, of a bare import at a line's start, or of a call. */
 const IMPORT = /(?:^(?:import|export|\})[^;'"`]*\bfrom\s*|^import\s*|\bimport\()['"]([^'"]+)['"]/gm;
 
+/** What a clone has, beside tests. */
+const CLONE = ['src', 'workers', 'scripts', 'docs', '.env.example', 'LICENSE', 'README.md', 'package.json'];
+
 let dir: string;
+/** A clone of its own, because other tests use what is built in ours. */
+let clone: string;
 let packed: string[];
 let installed: string;
 
 beforeAll(async () => {
   dir = makeTempDir();
-  await run(process.execPath, [join(ROOT, 'scripts/build.ts')], { cwd: ROOT, timeout: NPM_DEADLINE_MS });
-  const { stdout } = await npm(ROOT, 'pack', '--json', '--ignore-scripts', '--pack-destination', dir);
+  clone = join(dir, 'clone');
+  for (const name of [...CLONE, 'tsconfig.json', 'tsconfig.build.json'])
+    cpSync(join(ROOT, name), join(clone, name), { recursive: true });
+  symlinkSync(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
+  await run(process.execPath, [join(clone, 'scripts/build.ts')], { cwd: clone, timeout: NPM_DEADLINE_MS });
+  const { stdout } = await npm(clone, 'pack', '--json', '--ignore-scripts', '--pack-destination', dir);
   const [pack]: { filename: string; files: { path: string }[] }[] = [JSON.parse(stdout)].flat();
   packed = pack?.files.map(({ path }) => path) ?? [];
 
   const target = join(dir, 'somewhere-else');
   mkdirSync(target);
-  writeFileSync(join(target, 'package.json'), '{"private":true}');
+  writeFileSync(join(target, 'package.json'), '{"private":true,"type":"module"}');
   const tarball = join(dir, pack?.filename ?? '');
-  await npm(target, 'install', '--no-audit', '--no-fund', '--omit=dev', tarball);
+  await npm(target, 'install', '--no-audit', '--no-fund', '--omit=dev', tarball, ...OF_USERS);
   installed = join(target, 'node_modules');
 }, 2 * NPM_DEADLINE_MS);
 afterAll(() => removeDir(dir));
+
+/** The server of the installed package, with the scripted CLI. It is killed after the test. */
+async function startInstalled() {
+  const bullpen = join(installed, '.bin/bullpen');
+  accessSync(bullpen, constants.X_OK);
+  const place = tempDir();
+  const workspace = join(place, 'workspace');
+  mkdirSync(workspace);
+  const config = join(place, 'bullpen.config.yaml');
+  const claude = await installFakeCli(join(place, 'bin'));
+  writeFileSync(config, stringify({ providers: { claude: { binary: claude } } }));
+
+  const server = spawn(bullpen, ['serve'], {
+    cwd: workspace,
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    env: {
+      // The shebang's Node is the one that runs the tests.
+      PATH: [dirname(process.execPath), process.env['PATH']].join(delimiter),
+      HOME: join(place, 'home'),
+      BULLPEN_HOME: join(place, 'data'),
+      BULLPEN_CACHE: CACHE_DIR,
+      BULLPEN_CONFIG: config,
+      BULLPEN_PORT: '0',
+    },
+  });
+  let log = '';
+  for (const stream of [server.stdout, server.stderr]) stream?.on('data', (chunk: Buffer) => (log += chunk));
+  onTestFinished(() => {
+    server.kill('SIGKILL');
+  });
+  const exited = once(server, 'exit');
+  const failed = exited.then(([code]) => Promise.reject(new Error(`the server ended with ${code}:\n${log}`)));
+  failed.catch(() => undefined); // only while we wait for it to be ready
+  const [ready] = await Promise.race([once(server, 'message'), failed]);
+  server.disconnect();
+  const { url } = ready as { url: string }; // sent by main.ts
+  const token = readFileSync(join(place, 'data/token'), 'utf8').trim();
+  return { url, token, server, log: () => log };
+}
 
 describe('the package', () => {
   it('holds the built program, its documents and LICENSE, and nothing else', () => {
@@ -118,63 +175,72 @@ describe('the package', () => {
   });
 
   it('serves a job once installed, and stops in order', async () => {
-    const bullpen = join(installed, '.bin/bullpen');
-    accessSync(bullpen, constants.X_OK);
-    const place = tempDir();
-    const workspace = join(place, 'workspace');
-    mkdirSync(workspace);
-    const config = join(place, 'bullpen.config.yaml');
-    const claude = await installFakeCli(join(place, 'bin'));
-    writeFileSync(config, stringify({ providers: { claude: { binary: claude } } }));
-
-    const server = spawn(bullpen, ['serve'], {
-      cwd: workspace,
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: {
-        // The shebang's Node is the one that runs the tests.
-        PATH: [dirname(process.execPath), process.env['PATH']].join(delimiter),
-        HOME: join(place, 'home'),
-        BULLPEN_HOME: join(place, 'data'),
-        BULLPEN_CACHE: CACHE_DIR,
-        BULLPEN_CONFIG: config,
-        BULLPEN_PORT: '0',
-      },
-    });
-    let log = '';
-    for (const stream of [server.stdout, server.stderr])
-      stream?.on('data', (chunk: Buffer) => (log += chunk));
-    onTestFinished(() => {
-      server.kill('SIGKILL');
-    });
-    const exited = once(server, 'exit');
-    const failed = exited.then(([code]) =>
-      Promise.reject(new Error(`the server ended with ${code}:\n${log}`)),
-    );
-    failed.catch(() => undefined); // only while we wait for it to be ready
-    const [ready] = await Promise.race([once(server, 'message'), failed]);
-    server.disconnect();
-    const { url } = ready as { url: string }; // sent by main.ts
-
+    const { url, token, server, log } = await startInstalled();
     const response = await fetch(`${url}/v1/jobs?wait=60`, {
       method: 'POST',
-      headers: {
-        authorization: `Bearer ${readFileSync(join(place, 'data/token'), 'utf8').trim()}`,
-        'content-type': 'application/json',
-      },
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
       body: JSON.stringify({ prompt: 'from a package' }),
     });
     const job = (await response.json()) as Job; // the documented answer
-    expect(job, log).toMatchObject({ status: 'succeeded', outcome: { text: 'fake: from a package' } });
+    expect(job, log()).toMatchObject({ status: 'succeeded', outcome: { text: 'fake: from a package' } });
 
+    const document = await (await fetch(url, { headers: { accept: 'text/html' } })).text();
+    const scripts = [...document.matchAll(/src="(\/assets\/[^"]+\.js)"/g)].map(([, path]) => path);
+    expect(scripts).not.toEqual([]);
+    for (const path of scripts) expect((await fetch(`${url}${path}`)).status, path).toBe(200);
+
+    const exited = once(server, 'exit');
     server.kill('SIGTERM');
     expect(await exited).toEqual([0, null]);
+  });
+
+  it('brings a typed client, and its OpenAPI document makes another one', async () => {
+    const { url, token } = await startInstalled();
+    const project = dirname(installed);
+    for (const name of ['package-client.ts', 'generated-client.ts'])
+      copyFileSync(join(ROOT, 'tests/fixtures/programs', name), join(project, name));
+    const headers = { authorization: `Bearer ${token}` };
+    const document = await (await fetch(`${url}/openapi.json`, { headers })).text();
+    writeFileSync(join(project, 'openapi.json'), document);
+    const tool = (modules: string, name: string, ...args: string[]) =>
+      run(join(modules, '.bin', name), args, { cwd: project, timeout: NPM_DEADLINE_MS });
+    await tool(installed, 'openapi-typescript', 'openapi.json', '--output', 'api.d.ts');
+    const strict = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess'];
+    const modules = ['--module', 'nodenext', '--allowImportingTsExtensions', '--lib', 'es2024,dom'];
+    const files = ['package-client.ts', 'generated-client.ts'];
+    await tool(join(ROOT, 'node_modules'), 'tsc', '--noEmit', ...strict, ...modules, ...files);
+
+    const program = async (name: string): Promise<unknown> => {
+      const args = ['--no-warnings', join(project, name), url, token];
+      return JSON.parse((await run(process.execPath, args, { timeout: 60_000 })).stdout);
+    };
+    expect(await program('package-client.ts')).toEqual({
+      ...{ text: 'fake: from the client', last: 'job.finished', code: 'job.not_found' },
+    });
+    expect(await program('generated-client.ts')).toEqual({
+      ...{ text: 'fake: from types', hasUsage: true, listed: [true], code: 'job.not_found' },
+    });
+  });
+
+  it('opens a PTY, whose binary is installed with it', async () => {
+    const dir = tempDir();
+    const script = `
+      const { createLauncher } = await import(process.argv[1]);
+      const launcher = createLauncher({ dir: process.argv[2], logger: undefined });
+      const request = { binary: '/bin/sh', args: ['-c', 'stty size'], env: process.env, cwd: '/' };
+      const child = await launcher.launch({ ...request, pty: { cols: 91, rows: 19 } });
+      child.stdout.pipe(process.stdout);
+      child.onClose(() => launcher.stop());`;
+    const launcher = join(installed, 'agent-bullpen/dist/src/processes/launcher.js');
+    const args = ['--input-type=module', '-e', script, pathToFileURL(launcher).href, dir];
+    expect((await run(process.execPath, args, { timeout: 60_000 })).stdout).toBe('19 91\r\n');
   });
 });
 
 describe('a clone', () => {
   it('is installed by npm install -g . and runs its sources', async () => {
     const prefix = tempDir();
-    await npm(ROOT, 'install', '--global', '--prefix', prefix, '--no-audit', '--no-fund', '.');
+    await npm(clone, 'install', '--global', '--prefix', prefix, '--no-audit', '--no-fund', '.');
     const { stdout } = await run(join(prefix, 'bin/bullpen'), ['--version'], {
       cwd: '/',
       env: { PATH: dirname(process.execPath), HOME: prefix },

@@ -27,15 +27,48 @@ export class FakeChangeLog implements ChangeLog {
       project,
       change: { cursor, kind, at, ...job, ...state, cancelRequested: false, ...change },
       gate: null,
+      approval: null,
+      session: null,
     });
     this.doorbells.send(LOG_CHANNEL, job.jobId);
+    return cursor;
+  }
+
+  /** Adds an approval of a job of `project`. Returns its cursor. */
+  ask(project: string): string {
+    this.#added += 1;
+    const cursor = `${START + this.#added}-0`;
+    const [id, jobId] = ['01K9ZV4Q4S9V0M0X2T6D8Y3B7D', '01K9ZV4Q4S9V0M0X2T6D8Y3B7C'];
+    const approval = { approvalId: id, jobId, sessionId: null, status: 'pending' } as const;
+    const at = new Date(START + this.#added).toISOString();
+    this.#entries.push({
+      ...{ cursor, project, change: null, gate: null, session: null },
+      approval: { cursor, kind: 'approval.changed', at, ...approval },
+    });
+    this.doorbells.send(LOG_CHANNEL, id);
+    return cursor;
+  }
+
+  /** Adds a change of a session of `project`. Returns its cursor. */
+  move(project: string): string {
+    this.#added += 1;
+    const cursor = `${START + this.#added}-0`;
+    const id = '01K9ZV4Q4S9V0M0X2T6D8Y3B7E';
+    const at = new Date(START + this.#added).toISOString();
+    const state = { sessionId: id, sessionKind: 'chat', status: 'busy' } as const;
+    this.#entries.push({
+      ...{ cursor, project, change: null, gate: null, approval: null },
+      session: { cursor, kind: 'session.changed', at, ...state },
+    });
+    this.doorbells.send(LOG_CHANNEL, id);
     return cursor;
   }
 
   /** An entry of another program. */
   addForeign(): void {
     this.#added += 1;
-    this.#entries.push({ cursor: `${START + this.#added}-0`, project: null, change: null, gate: null });
+    const cursor = `${START + this.#added}-0`;
+    this.#entries.push({ cursor, project: null, change: null, gate: null, approval: null, session: null });
   }
 
   /** Removes all entries, as the age of the log does. */

@@ -13,7 +13,7 @@ export class FakeHealth implements Health {
   }
 
   async executor() {
-    return { healthy: this.healthy, pendingRequests: 3, running: 2, limit: 4 };
+    return { healthy: this.healthy, mode: 'main-process' as const, pendingRequests: 3, running: 2, limit: 4 };
   }
 
   async metrics(): Promise<string> {

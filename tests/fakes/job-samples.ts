@@ -73,17 +73,7 @@ export function jobFrom(request: PromptRequest, retryOf: string | null): Job {
 
 /** What a list shows of a job. */
 export function listItem(job: Job): JobListItem {
-  const {
-    prompt,
-    model,
-    cwd,
-    permissionMode,
-    allowedTools,
-    nativeSessionId,
-    cancelRequested,
-    outcome,
-    ...common
-  } = job;
+  const { prompt, cwd, permissionMode, allowedTools, cancelRequested, outcome, ...common } = job;
   const promptPreview = prompt.slice(0, 200);
   return {
     ...common,

@@ -1,5 +1,12 @@
 import type { AuthenticatorOptions } from '../../src/auth/keyring.ts';
-import type { KeyCopies, KeyRecord, KeyRecords, PutKey } from '../../src/auth/ports.ts';
+import type {
+  EndedLogin,
+  EndedLogins,
+  KeyCopies,
+  KeyRecord,
+  KeyRecords,
+  PutKey,
+} from '../../src/auth/ports.ts';
 import type { Idempotency } from '../../src/http/ports.ts';
 
 /** Keys in memory, as Redis has them. */
@@ -70,3 +77,17 @@ export const NO_CALLERS: Omit<AuthenticatorOptions, 'adminToken'> = {
   jobTokens: { find: () => null, current: () => null },
   guesses: { check: () => undefined, wrong: () => undefined, right: () => undefined },
 };
+
+/** The logins that were ended, in memory. */
+export class FakeEndedLogins implements EndedLogins {
+  readonly stored = new Map<string, EndedLogin>();
+
+  async all(): Promise<readonly EndedLogin[]> {
+    return [...this.stored.values()];
+  }
+
+  async add(login: EndedLogin, nowMs: number): Promise<void> {
+    for (const { id, untilMs } of [...this.stored.values()]) if (untilMs <= nowMs) this.stored.delete(id);
+    this.stored.set(login.id, login);
+  }
+}

@@ -1,5 +1,5 @@
 import { ulid } from 'ulid';
-import type { Executor } from '../../src/executor/executor.ts';
+import type { Executor } from '../../src/executor/ports.ts';
 import type { CliProcess } from '../../src/protocol/server-info.ts';
 
 /** An executor whose processes a test makes. */

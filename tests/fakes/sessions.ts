@@ -23,7 +23,8 @@ export class FakeSessions implements Sessions {
   failNext: AppError | null = null;
   /** The answer to the next messages into a running turn. */
   delivered: 'steered' | 'next' = 'steered';
-  readonly #held = new Map<string, Session>();
+  /** All sessions, by id. */
+  readonly held = new Map<string, Session>();
   readonly #keys = new Map<string, { readonly fingerprint: string; readonly id: string }>();
   readonly #jobs: Pick<Jobs, 'create' | 'get'>;
 
@@ -48,7 +49,7 @@ export class FakeSessions implements Sessions {
 
   async list(principal: Principal, query: SessionQuery) {
     this.queries.push(query);
-    const data = [...this.#held.values()].filter(({ project }) => maySee(principal, project));
+    const data = [...this.held.values()].filter(({ project }) => maySee(principal, project));
     return { data, nextCursor: null };
   }
 
@@ -66,7 +67,7 @@ export class FakeSessions implements Sessions {
   async messageJob(principal: Principal, jobId: string, request: MessageRequest, key: Idempotency | null) {
     const job = await this.#jobs.get(principal, jobId);
     if (job.finished) throw new AppError('job.already_finished', 'the job has already ended');
-    if (!this.#held.has(job.sessionId)) this.#make(principal, {}, null, job.sessionId);
+    if (!this.held.has(job.sessionId)) this.#make(principal, {}, null, job.sessionId);
     return this.message(principal, job.sessionId, request, key);
   }
 
@@ -95,19 +96,19 @@ export class FakeSessions implements Sessions {
   async delete(principal: Principal, id: string) {
     const { status } = this.#find(principal, id);
     if (status === 'busy') throw new AppError('session.not_finished', 'a turn has not ended');
-    this.#held.delete(id);
+    this.held.delete(id);
   }
 
   move(id: string, status: SessionStatus): Session {
-    const before = this.#held.get(id);
+    const before = this.held.get(id);
     if (before === undefined) throw new Error(`no session ${id}`);
     const session = { ...before, status };
-    this.#held.set(id, session);
+    this.held.set(id, session);
     return session;
   }
 
   #find(principal: Principal, id: string): Session {
-    const session = this.#held.get(id);
+    const session = this.held.get(id);
     if (session !== undefined && maySee(principal, session.project)) return session;
     throw new AppError('session.not_found', 'there is no session with this id');
   }
@@ -127,18 +128,32 @@ export class FakeSessions implements Sessions {
   #make(owner: Principal, request: SessionRequest, forkedFrom: string | null, id = ulid()): Session {
     const at = new Date().toISOString();
     const session: Session = {
-      ...{ id, kind: 'chat', name: request.name ?? null, status: 'ready', statusReason: null },
+      ...{
+        id,
+        kind: request.kind ?? 'chat',
+        name: request.name ?? null,
+        status: 'ready',
+        statusReason: null,
+      },
       ...{ matchedLine: null, project: owner.project, principal: owner.id },
       ...{
-        provider: request.provider ?? 'claude',
+        provider: request.command ?? request.provider ?? 'claude',
         model: request.model ?? null,
         cwd: request.cwd ?? '/workspace',
       },
-      ...{ nativeSessionId: null, node: null, process: null, turns: 0, usage: null, forkedFrom },
+      ...{
+        nativeSessionId: null,
+        node: null,
+        process: null,
+        terminal: request.kind === 'terminal' ? terminalOf(request) : null,
+        turns: 0,
+        usage: null,
+        forkedFrom,
+      },
       ...{ createdAt: at, lastActivityAt: at, closedAt: null },
       ...{ tags: request.tags ?? [], metadata: request.metadata ?? {}, links: sessionLinks(id) },
     };
-    this.#held.set(id, session);
+    this.held.set(id, session);
     return session;
   }
 
@@ -148,6 +163,10 @@ export class FakeSessions implements Sessions {
     if (error !== null) throw error;
   }
 }
+
+const terminalOf = ({ cols = 80, rows = 24, command }: SessionRequest) => ({
+  ...{ cols, rows, command: command ?? null, exitCode: null },
+});
 
 /** The SessionFeed port: what a test has put in, then nothing until the reader leaves. */
 export class FakeSessionFeed implements SessionFeed {

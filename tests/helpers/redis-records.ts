@@ -21,11 +21,13 @@ import { createGates, type Gates } from '../../src/records/gate-records.ts';
 import { createJobRecords } from '../../src/records/job-records.ts';
 import { createKeyRecords } from '../../src/records/key-records.ts';
 import { createRequestCounts, type RequestCounts } from '../../src/records/limit-records.ts';
+import { createNodeAsks } from '../../src/records/node-asks.ts';
 import type { Claim, Claims, JobRecords } from '../../src/records/ports.ts';
 import { createScriptRunner } from '../../src/records/script-runner.ts';
-import type { SessionRecords } from '../../src/records/session-ports.ts';
+import type { NodeAsks, SessionRecords, TerminalRecords } from '../../src/records/session-ports.ts';
 import { createSessionRecords } from '../../src/records/session-records.ts';
 import { createSubmissions, type Submissions } from '../../src/records/submissions.ts';
+import { createTerminalRecords } from '../../src/records/terminal-records.ts';
 import { createUpkeep } from '../../src/records/upkeep.ts';
 import type { Upkeep } from '../../src/records/upkeep-ports.ts';
 import { closeConnection, openConnection, untilReady } from '../../src/redis/connection.ts';
@@ -75,6 +77,11 @@ export interface TestRecords {
     roots?: readonly string[],
   ): Promise<readonly Claim[]>;
   upkeepOf(node: string): Upkeep;
+  terminalsOf(node: string): TerminalRecords;
+  /** Its questions wait for a second; it looks without a doorbell ten times a second. */
+  asksOf(node: string, signer?: Signer | null, bells?: Doorbells, pollMs?: number): NodeAsks;
+  /** The key of the questions to a node. */
+  asksKey(node: string): string;
   liveChannel(jobId: string): string;
   liveSession(sessionId: string): string;
   /** Lets time pass, as far as the records are concerned. */
@@ -201,6 +208,13 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
         return [...first, ...(await claims.claim(max - first.length, left)).claims];
       },
       upkeepOf: (node) => createUpkeep(scripts, node, LOST_BACKOFF_MS),
+      terminalsOf: (node) => createTerminalRecords(redis, names, scripts, node),
+      asksOf: (node, own = signer, bells = doorbells, pollMs = 100) =>
+        createNodeAsks({
+          ...{ redis, names, scripts, doorbells: bells, node, signer: own, logger },
+          ...{ timeoutMs: 1000, pollMs },
+        }),
+      asksKey: names.asks,
       liveChannel: names.live,
       liveSession: names.liveSession,
       async advance(ms) {
@@ -308,6 +322,10 @@ for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':*')) do
   if day then redis.call('RENAME', key, KEYS[1] .. ':spent:' .. (day - math.floor(ARGV[1] / 86400000))) end
   if string.find(key, ':approval:', 1, true) and redis.call('TYPE', key).ok == 'hash' then
     redis.call('HINCRBY', key, 'expiresAt', -ARGV[1])
+  end
+  if string.find(key, ':session:%w+$') and redis.call('TYPE', key).ok == 'hash' then
+    local at = redis.call('HGET', key, 'lastActivityAt')
+    if at then redis.call('HSET', key, 'lastActivityAt', string.format('%.0f', at - ARGV[1])) end
   end
   if string.find(key, ':job:', 1, true) and redis.call('EXISTS', key) == 1 then
     for _, field in ipairs({ 'scheduledFor', 'deadline', 'quotaUntil' }) do

@@ -114,9 +114,11 @@ describe('an approval', () => {
     expect(metrics).toContain('bullpen_jobs{status="waiting"} 1\n');
     const seen: string[] = [];
     for await (const change of client.changes({ after: cursor, signal: AbortSignal.timeout(WAIT_MS) })) {
-      if ('status' in change) seen.push(`${change.status} ${change.waitReason}`);
+      if ('rev' in change) seen.push(`${change.status} ${change.waitReason}`);
+      else if ('approvalId' in change) seen.push(`approval ${change.status}`);
       if (seen.includes('waiting approval')) break;
     }
+    expect(seen).toContain('approval pending');
     const next = await client.message(job.id, { prompt: 'and then' });
     expect((await client.get(next.id)).waitReason).toBe('session');
     await client.approvals.decide(approval.id, { decision: 'allow' });

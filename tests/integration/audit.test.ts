@@ -13,11 +13,14 @@ const AUDITED = [
   ...['createJob', 'changeJob', 'cancelJob', 'retryJob', 'deleteJob', 'cancelJobs', 'retryJobs'],
   ...['createBatch', 'cancelBatch', 'createKey', 'revokeKey', 'rotateKey', 'terminateProcess'],
   ...['createSession', 'messageSession', 'messageJob', 'interruptSession', 'forkSession', 'closeSession'],
-  ...['deleteSession', 'decideApproval'],
+  ...['deleteSession', 'decideApproval', 'typeIntoTerminal', 'signalTerminal'],
   ...['cleanUpProvider', 'resumeProvider', 'pauseQueue', 'resumeQueue', 'drainNode', 'resumeNode', 'logIn'],
 ];
-/** A stream token lasts a minute; a logout takes a right away; no job reads preferences. */
-const WITHOUT_ENTRY = ['createStreamToken', 'logOut', 'setPreferences'];
+/**
+ * A stream token lasts a minute; a logout takes a right away; no job reads preferences; a size is
+ * no act; a link that logs in has its entry when it is used.
+ */
+const WITHOUT_ENTRY = ['createLoginLink', 'createStreamToken', 'logOut', 'setPreferences', 'resizeTerminal'];
 const SLOW = { timeout: 120_000 };
 
 interface AuditPage {
@@ -188,7 +191,8 @@ it('every act has one entry, the same on each server; a copy that was changed is
 it('what is done to sessions, turns and approvals has its entries, too', SLOW, async () => {
   const clis = await fakeClis();
   const env = { BULLPEN_APPROVAL_UNATTENDED_MS: '600000', BULLPEN_KILL_GRACE_MS: '500' };
-  const server = await startServer({ config: clis.config, env });
+  const terminals = { enabled: true, commands: { bash: { binary: 'bash', args: ['--norc'] } } };
+  const server = await startServer({ config: { ...clis.config, terminals }, env });
   const client = createClient({ url: server.url, token: server.token });
   const secret = 'sk-ant-not-for-the-audit';
   const tool = { name: 'Bash', input: { command: secret }, asks: true as const };
@@ -210,6 +214,13 @@ it('what is done to sessions, turns and approvals has its entries, too', SLOW, a
   await client.sessions.close(id);
   await client.sessions.close(id); // changes nothing
   await client.sessions.remove(id);
+  const terminal = await client.sessions.create({ kind: 'terminal', command: 'bash' });
+  await client.sessions.input(terminal.id, { data: secret });
+  await client.sessions.input(terminal.id, { data: secret }); // one entry for each caller
+  await client.sessions.resize(terminal.id, { cols: 90, rows: 20 });
+  await client.sessions.signal(terminal.id, 'INT');
+  await client.sessions.close(terminal.id);
+  await client.sessions.close(terminal.id); // changes nothing
   const listed = (await entries(server))
     .toReversed()
     .map(({ action, target, principal }) => [action, target, principal]);
@@ -227,6 +238,10 @@ it('what is done to sessions, turns and approvals has its entries, too', SLOW, a
       ['job.deleted', turn],
       ['job.deleted', next.id],
       ['session.deleted', id],
+      ['session.created', terminal.id],
+      ['terminal.typed', terminal.id],
+      ['terminal.signalled', terminal.id],
+      ['session.closed', terminal.id],
     ].map((entry) => [...entry, 'admin']),
   );
   expect(JSON.stringify(await entries(server))).not.toContain(secret);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
 import { commandLine, descendants, isAlive } from '../helpers/proc.ts';
-import type { TestServer } from '../helpers/server.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
 import { accepted, eventsOf, expectOneExecution, isReady, sharedBench, spawnsOf } from './fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 40_000 };
@@ -61,4 +61,26 @@ it('a launcher that hangs or dies costs a job that was not started nothing but t
   await expectOneExecution(server, clis, job);
   for (const id of [late, cancelled]) expect(spawnsOf(clis, await server.job(id))).toEqual([]);
   await eventually(() => isReady(server), PATIENCE);
+});
+
+it('a launcher of terminals that hangs makes the server degraded, and not unready', async () => {
+  const commands = { sh: { binary: 'sh', args: [] } };
+  const server = await startServer({ config: { terminals: { enabled: true, commands } } });
+  const readiness = async () => (await server.api('GET', '/ready')).json();
+  const well = { ready: true, degraded: false, checks: { terminals: { ok: true, detail: null } } };
+  const becomes = (state: object) =>
+    eventually(async () => expect(await readiness()).toMatchObject(state), PATIENCE);
+  await becomes(well); // its launcher has not been started
+  const other = await launcherOf(server);
+
+  expect((await server.api('POST', '/v1/sessions', { kind: 'terminal', command: 'sh' })).status).toBe(201);
+  await becomes(well);
+  const metrics = await (await server.api('GET', '/metrics')).text();
+  expect(metrics).toContain('bullpen_terminals{provider="sh"} 1');
+  const hung = descendants(server.pid).find((pid) => pid !== other && isLauncher(pid));
+  process.kill(hung ?? expect.unreachable(), 'SIGSTOP');
+
+  const degraded = { ...well, degraded: true, checks: { launcher: { ok: true }, terminals: { ok: false } } };
+  await becomes(degraded);
+  await becomes(well); // by a new one
 });

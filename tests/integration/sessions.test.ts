@@ -32,6 +32,26 @@ async function until(
 }
 
 describe('a session', () => {
+  it('is in the changes of the server from its making to its deletion', SLOW, async () => {
+    const { client } = await setUp();
+    const leaving = new AbortController();
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const change of client.changes({ after: '0', signal: leaving.signal }))
+        if (change.kind === 'session.changed')
+          seen.push(`${change.sessionKind} ${change.sessionId} ${change.status}`);
+    })().catch(() => undefined);
+    const { id } = await client.sessions.create({ prompt: 'one' });
+    await client.sessions.get(id, { waitMs: WAIT_MS });
+    await client.sessions.close(id);
+    await client.sessions.remove(id);
+    await eventually(() => seen.at(-1) === `chat ${id} deleted`, { timeoutMs: WAIT_MS });
+    const statuses = ['starting', 'busy', 'ready', 'closed', 'deleted'];
+    expect([...new Set(seen)]).toEqual(statuses.map((status) => `chat ${id} ${status}`));
+    leaving.abort();
+    await reading;
+  });
+
   it('goes on over its turns, with one stream, and shows what they came to', SLOW, async () => {
     const set = await setUp({ BULLPEN_WARM_PROCESSES: '2' });
     const { sessions } = set.client;

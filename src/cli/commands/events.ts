@@ -1,5 +1,5 @@
 import type { Client } from '../../client/client.ts';
-import type { Change, GateChange } from '../../protocol/change.ts';
+import type { ApprovalChange, Change, GateChange } from '../../protocol/change.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
 import { noServer, runningServer } from '../find-server.ts';
@@ -64,6 +64,9 @@ async function nextServer(context: CommandContext, error: unknown): Promise<Clie
 /** `12:03:04 01K9… scheduled (backoff until 12:03:09), attempt 1`; times in UTC. */
 function changeLine(change: Exclude<Change, { kind: 'cursor' }>): string {
   if ('gate' in change) return gateLine(change);
+  if (change.kind === 'approval.changed') return approvalLine(change);
+  if (change.kind === 'session.changed')
+    return `${timeIn(change.at)} ${change.sessionKind ?? 'session'} ${change.sessionId} ${change.status}`;
   const { kind, at, jobId, status, waitReason, scheduledFor, attempts, cancelRequested } = change;
   const until = scheduledFor === null ? '' : ` until ${timeIn(scheduledFor)}`;
   const state = [
@@ -79,6 +82,12 @@ function changeLine(change: Exclude<Change, { kind: 'cursor' }>): string {
 function gateLine({ kind, at, gate, reason, until }: GateChange): string {
   if (kind === 'gate.opened') return `${timeIn(at)} ${gate} opened`;
   return `${timeIn(at)} ${gate} closed (${reason}${until === null ? '' : ` until ${timeIn(until)}`})`;
+}
+
+/** `12:03:04 01K9… asks: approval 01K9…`, later `approval 01K9… allowed`. */
+function approvalLine({ at, jobId, approvalId, status }: ApprovalChange): string {
+  const what = status === 'pending' ? `asks: approval ${approvalId}` : `approval ${approvalId} ${status}`;
+  return `${timeIn(at)} ${jobId} ${what}`;
 }
 
 const timeIn = (moment: string): string => moment.slice(11, 19);

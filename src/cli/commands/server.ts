@@ -22,15 +22,19 @@ readable lines on a terminal, JSON elsewhere.`,
   async run({ serve }, args) {
     const { positionals } = args;
     if (positionals.length > 0) throw usageError(`serve takes no arguments, not ${positionals.join(' ')}`);
-    try {
-      return await serve(args.flag('background'));
-    } catch (error) {
-      // docs/operations.md: exit code 1 unless a setting is wrong.
-      if (!(error instanceof AppError) || error.code.startsWith('config.')) throw error;
-      throw new CommandError(EXIT.failed, error.message, { cause: error });
-    }
+    return untilStopped(serve(args.flag('background')));
   },
 };
+
+/** The exit code of a server: 1 unless a setting is wrong (docs/operations.md). */
+export async function untilStopped(running: Promise<number>): Promise<number> {
+  try {
+    return await running;
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code.startsWith('config.')) throw error;
+    throw new CommandError(EXIT.failed, error.message, { cause: error });
+  }
+}
 
 export const providersCommand: Command = {
   name: 'providers',

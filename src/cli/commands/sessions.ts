@@ -4,7 +4,9 @@ import type { Client } from '../../client/client.ts';
 import type { SessionListQuery } from '../../client/sessions.ts';
 import type { Session, Turn } from '../../protocol/session.ts';
 import { SESSION_STATUSES } from '../../protocol/session-states.ts';
+import type { TerminalCommand } from '../../protocol/terminal.ts';
 import type { Arguments } from '../arguments.ts';
+import { isOverAs } from '../attach.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
 import { type Column, formatAge, oneLine, renderTable } from '../format.ts';
@@ -16,16 +18,27 @@ const DELIVERIES = ['next', 'steer', 'interrupt'] as const;
 type Action = (context: CommandContext, client: Client, session: Session, args: Arguments) => Promise<void>;
 
 /** By the word before the ID. */
-const ACTIONS: Readonly<Record<string, Action>> = { show, send, interrupt, fork, close, delete: remove };
+const ACTIONS: Readonly<Record<string, Action>> = {
+  ...{ show, send, interrupt, fork, close, history },
+  delete: remove,
+};
+
+/** What `last` means for the actions that only one kind of session takes. */
+const LAST_OF: Readonly<Record<string, Session['kind']>> = {
+  send: 'chat',
+  fork: 'chat',
+  history: 'terminal',
+};
 
 export const sessionsCommand: Command = {
   name: 'sessions',
   usage: '[OPTIONS] | ACTION ID',
-  summary: 'list conversations, or do something with one',
-  details: `ACTION is show, send (with a text as further argument), interrupt, fork, close or
-delete. \`show\` prints the turns. \`interrupt\` stops the running turn. \`fork\` prints the id of a new
-session that goes on from here. A closed session takes no further message. \`delete\` removes
-a session and its jobs; their usage is kept.
+  summary: 'list conversations and terminals, or do something with one',
+  details: `ACTION is show, send (with a text as further argument), interrupt, fork, close, history
+or delete. \`show\` prints the turns. \`interrupt\` stops the running turn. \`fork\` prints the id of a
+new session that goes on from here. A closed session takes no further message. \`history\` prints
+the commands that were typed into a terminal, with their exit codes where the shell reports them.
+\`delete\` removes a session and its jobs; their usage is kept.
 
 ID is the id of a session or of one of its jobs, its first or last characters (four or more),
 or \`last\`: the last session of this folder. A session of a single job is listed with --all.`,
@@ -56,7 +69,8 @@ or \`last\`: the last session of this folder. A session of a single job is liste
     if (more.length !== (word === 'send' ? 1 : 0))
       throw usageError(word === 'send' ? 'bullpen sessions send ID TEXT' : 'one session at a time');
     const client = await context.connect();
-    await action(context, client, await resolveSession(client, given, context.cwd), args);
+    const session = await resolveSession(client, given, context.cwd, LAST_OF[word] ?? null);
+    await action(context, client, session, args);
     return EXIT.succeeded;
   },
 };
@@ -102,6 +116,7 @@ function queryOf(args: Arguments): SessionListQuery {
 
 const columns = (now: Date): readonly Column<Session>[] => [
   { title: 'ID', cell: ({ id }) => id },
+  { title: 'KIND', cell: ({ kind }) => kind },
   { title: 'STATUS', cell: statusText },
   { title: 'PROVIDER', cell: ({ provider }) => provider },
   { title: 'TURNS', cell: ({ turns }) => String(turns), right: true },
@@ -128,11 +143,15 @@ async function show(
   const turns = await allTurns(client, session.id);
   if (args.flag('json')) return output.json({ ...session, turns }, 2);
   const { id, name, kind, provider, model, cwd, process, forkedFrom, createdAt, closedAt, tags } = session;
+  const { matchedLine, terminal } = session;
   const facts: [string, string | null][] = [
     ['session', id],
     ['name', name],
     ['status', statusText(session)],
+    ['waits at', matchedLine],
     ['kind', kind],
+    ['size', terminal === null ? null : `${terminal.cols} × ${terminal.rows}`],
+    ['exit code', terminal?.exitCode == null ? null : String(terminal.exitCode)],
     ['provider', model === null ? provider : `${provider}, ${model}`],
     ['folder', cwd],
     ['process', process === null ? null : `${process.pid} since ${process.since}`],
@@ -145,7 +164,12 @@ async function show(
   for (const [label, value] of facts)
     if (value !== null) output.text(`${label.padEnd(10)}${oneLine(value)}\n`);
   if (turns.length > 0) output.text(`\n${renderTable(TURNS, turns, output.width).join('\n')}\n`);
-  output.note(`to go on: bullpen chat --session ${id}`, 'dim');
+  output.note(`to go on: ${commandFor(session)}`, 'dim');
+}
+
+function commandFor({ id, kind, status }: Session): string {
+  if (kind === 'chat') return `bullpen chat --session ${id}`;
+  return `bullpen ${isOverAs(status) ? 'replay' : 'attach'} ${id}`;
 }
 
 const TURNS: readonly Column<Turn>[] = [
@@ -165,6 +189,32 @@ async function allTurns(client: Client, id: string): Promise<readonly Turn[]> {
   }
   return turns;
 }
+
+async function history(
+  { output }: CommandContext,
+  client: Client,
+  { id }: Session,
+  args: Arguments,
+): Promise<void> {
+  const commands: TerminalCommand[] = [];
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const page = await client.sessions.history(id, {
+      limit: 100,
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    commands.push(...page.data);
+    cursor = page.nextCursor;
+  }
+  if (args.flag('json')) return output.json(commands, 2);
+  if (commands.length === 0) return output.note('nothing was typed', 'dim');
+  output.text(`${renderTable(TYPED, commands, output.width).join('\n')}\n`);
+}
+
+const TYPED: readonly Column<TerminalCommand>[] = [
+  { title: 'TYPED', cell: ({ at }) => at },
+  { title: 'EXIT', cell: ({ exitCode }) => (exitCode === null ? '' : String(exitCode)), right: true },
+  { title: 'COMMAND', cell: ({ text }) => text ?? '(not shown on the screen)' },
+];
 
 async function send(
   { output }: CommandContext,

@@ -14,6 +14,8 @@ const KEYS: Readonly<Record<UsageDimension, UsageDimension>> = {
   project: 'project',
   caller: 'caller',
   tag: 'tag',
+  hour: 'hour',
+  total: 'total',
 };
 const KNOWN = Object.values(KEYS);
 

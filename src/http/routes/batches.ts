@@ -1,11 +1,13 @@
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { AppError } from '../../errors.ts';
+import { peek } from '../../events/sent-events.ts';
 import { BatchEvent, CURSOR } from '../../protocol/change.ts';
 import { Batch, BatchCreated, BatchResult, MAX_BATCH_PROMPTS } from '../../protocol/job.ts';
+import { invalid, problemsOf } from '../../protocol/problem.ts';
 import { CustomId } from '../../protocol/prompt.ts';
 import { closed } from '../../protocol/schema.ts';
-import { NDJSON, peek, SSE, sendEvents } from '../event-stream.ts';
+import { NDJSON, SSE, sendEvents } from '../event-stream.ts';
 import { exampleBatch, exampleBatchCreated, exampleBatchResult } from '../examples.ts';
 import { negotiate } from '../headers.ts';
 import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
@@ -24,7 +26,7 @@ import {
 import type { Batches, BatchFeed, BatchItem } from '../ports.ts';
 import { promptRequestOf } from '../prompt-request.ts';
 import { sendRate } from '../rate-limits.ts';
-import { invalid, problemsOf, validatorCompiler } from '../validation.ts';
+import { validatorCompiler } from '../validation.ts';
 import { lastEventId } from './events.ts';
 
 const list = { minItems: 1, maxItems: MAX_BATCH_PROMPTS } as const;

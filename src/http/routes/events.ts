@@ -3,21 +3,13 @@ import { type Static, Type } from 'typebox';
 import { mayUse } from '../../auth/principal.ts';
 import { type StreamTickets, TICKET_LIFETIME_MS } from '../../auth/signed-values.ts';
 import { AppError } from '../../errors.ts';
+import { type EventFilter, peek, sentJobEvent, sentSessionEvent } from '../../events/sent-events.ts';
 import { Change, CURSOR } from '../../protocol/change.ts';
 import type { SessionStoredEvent, StoredEvent } from '../../protocol/event.ts';
 import { JobStatus, jobLinks } from '../../protocol/job.ts';
+import { invalid } from '../../protocol/problem.ts';
 import { closed } from '../../protocol/schema.ts';
-import {
-  EVENT_KINDS,
-  type EventFilter,
-  NDJSON,
-  peek,
-  SESSION_EVENT_KINDS,
-  SSE,
-  sendEvents,
-  sentJobEvent,
-  sentSessionEvent,
-} from '../event-stream.ts';
+import { EVENT_KINDS, NDJSON, SESSION_EVENT_KINDS, SSE, sendEvents } from '../event-stream.ts';
 import { JOB_ID, SESSION_ID } from '../examples.ts';
 import { negotiate } from '../headers.ts';
 import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
@@ -25,7 +17,6 @@ import { answer, emptyAnswer, errorAnswers } from '../openapi.ts';
 import { JobParams, jobIdOf, NoQuery, SessionParams, sessionIdOf } from '../parameters.ts';
 import type { ChangeFeed, EventHub, Jobs } from '../ports.ts';
 import type { SessionFeed, Sessions } from '../session-ports.ts';
-import { invalid } from '../validation.ts';
 
 const EventsQuery = Type.Object(
   {
@@ -82,7 +73,7 @@ const sessionEventsSchema = {
   operationId: 'streamSession',
   summary: 'The events of a session: its changes, and the events of its jobs',
   description:
-    'Those so far, then new ones as they come. `id` is the `seq` of an event in the session; `Last-Event-ID` (or `?after`) resumes after it without a gap or a duplicate. `jobSeq` is the `seq` of the same event in its job. The stream does not end by itself.',
+    'Those so far, then new ones as they come. `id` is the `seq` of an event in the session; `Last-Event-ID` (or `?after`) resumes after it without a gap or a duplicate. `jobSeq` is the `seq` of the same event in its job. Without either, a terminal begins with its screen (`terminal.screen`); so it does when events after the `seq` are no longer kept. The stream does not end by itself.',
   params: SessionParams,
   querystring: Type.Object(
     {
@@ -201,7 +192,7 @@ export function eventRoutes(
       exposeHeadRoute: false,
     },
     async (request, reply) => {
-      const after = resumePoint(request, request.query);
+      const after = resumePoint(request, request.query) ?? 0;
       const job = await jobs.get(principalOf(request), jobIdOf(request.params));
       const live = events.read(job.id, after, untilGone(request, reply, app.stopping));
       const batches = job.finished ? await peek(live) : live;
@@ -275,9 +266,14 @@ export function eventRoutes(
   );
 }
 
-/** The last seq the reader has. */
-const resumePoint = (request: FastifyRequest, query: Pick<Static<typeof EventsQuery>, 'after'>): number =>
-  Number(lastEventId(request, /^\d{1,15}$/) ?? query.after ?? 0);
+/** The last seq the reader has; null: it has none. */
+function resumePoint(
+  request: FastifyRequest,
+  query: Pick<Static<typeof EventsQuery>, 'after'>,
+): number | null {
+  const last = lastEventId(request, /^\d{1,15}$/);
+  return last === null ? (query.after ?? null) : Number(last);
+}
 
 /** The header, which wins over `?after`: a browser that reconnects repeats an old query. */
 export function lastEventId(request: FastifyRequest, pattern: RegExp): string | null {

@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import type { Principal } from '../../auth/principal.ts';
 import { AppError } from '../../errors.ts';
 import { type Job, JobFilter, JobPatch } from '../../protocol/job.ts';
-import { RetryRequest } from '../../protocol/prompt.ts';
+import { checkPromptText, RetryRequest } from '../../protocol/prompt.ts';
 import { closed } from '../../protocol/schema.ts';
 import { utf8Text } from '../body.ts';
 import { exampleJob, exampleListItem } from '../examples.ts';
@@ -24,7 +24,7 @@ import {
   waitMsOf,
 } from '../parameters.ts';
 import type { Created, Jobs } from '../ports.ts';
-import { CreateQuery, checkPromptText, promptRequestOf } from '../prompt-request.ts';
+import { CreateQuery, promptRequestOf } from '../prompt-request.ts';
 import { sendRate } from '../rate-limits.ts';
 import { validatorCompiler } from '../validation.ts';
 
@@ -34,8 +34,9 @@ const job = { 'application/json': shared('Job') };
 /** Why a request makes no job. */
 export const REFUSALS = [
   ...(['auth.unauthenticated', 'permission_mode.denied', 'tools.denied'] as const),
-  ...(['session.not_found', 'cwd.not_allowed', 'provider.unknown'] as const),
-  ...(['provider.unsupported_option', 'idempotency.key_reused', 'queue.full'] as const),
+  ...(['session.not_found', 'session.wrong_kind', 'cwd.not_allowed', 'provider.unknown'] as const),
+  ...(['provider.unsupported_option', 'executor.unsupported'] as const),
+  ...(['idempotency.key_reused', 'queue.full'] as const),
   ...LIMITS,
 ] as const;
 

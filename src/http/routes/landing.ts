@@ -4,6 +4,7 @@ import { negotiate } from '../headers.ts';
 import { escapeHtml, sendPage } from '../html.ts';
 import type { HttpApp } from '../http-app.ts';
 import { answer } from '../openapi.ts';
+import { sendDocument } from './page.ts';
 
 const LINKS = {
   docs: '/docs',
@@ -16,8 +17,11 @@ const LINKS = {
 } as const;
 const PAGE = ['application/json', 'text/html'];
 
-/** `GET /`, and `GET /docs/errors`, to which the `type` of every problem points. */
-export function landingRoutes(app: HttpApp, version: string): void {
+/**
+ * `GET /`: the page for a browser, else names and links. And `GET /docs/errors`, to which the
+ * `type` of every problem points.
+ */
+export function landingRoutes(app: HttpApp, version: string, page: string | null): void {
   app.get(
     '/',
     {
@@ -43,7 +47,7 @@ export function landingRoutes(app: HttpApp, version: string): void {
     },
     async (request, reply) => {
       if (negotiate(request, PAGE) === 'text/html') {
-        return sendPage(reply, 'Coding agents as background jobs', landing(version));
+        return sendDocument(reply, page);
       }
       return reply.send({ name: 'bullpen', version, links: LINKS });
     },
@@ -55,15 +59,6 @@ export function landingRoutes(app: HttpApp, version: string): void {
     async (_, reply) => sendPage(reply, 'Error codes', errorTable(), true),
   );
 }
-
-const landing = (version: string): string => `<h1>Bullpen</h1>
-<p>Coding-agent CLIs as background jobs. Version ${escapeHtml(version)}.</p>
-<ul>
-<li><a href="${LINKS.docs}">API documentation</a></li>
-<li><a href="${LINKS.queues}">Queues</a></li>
-<li><a href="${LINKS.ready}">Readiness</a></li>
-<li><a href="/login">Log in</a></li>
-</ul>`;
 
 const errorTable = (): string => {
   const rows = Object.entries(ERROR_CODES).map(

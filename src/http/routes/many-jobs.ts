@@ -1,12 +1,12 @@
 import { Type } from 'typebox';
 import { JobFilter, ManyCancelled, ManyRetried } from '../../protocol/job.ts';
+import { invalid } from '../../protocol/problem.ts';
 import { RetryFrom } from '../../protocol/prompt.ts';
 import { closed } from '../../protocol/schema.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
 import { answer, errorAnswers, LIMITS } from '../openapi.ts';
 import { CancelBody, IdempotencyHeaders, idempotencyOf, NoQuery, Page } from '../parameters.ts';
 import type { JobSelection, ManyJobs } from '../ports.ts';
-import { invalid } from '../validation.ts';
 
 const selection = {
   filter: JobFilter,

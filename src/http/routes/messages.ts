@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import { Type } from 'typebox';
+import { checkPromptText } from '../../protocol/prompt.ts';
 import { MessageRequest, Steered } from '../../protocol/session.ts';
 import { exampleJob, exampleSteered } from '../examples.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
@@ -13,7 +14,6 @@ import {
   SessionParams,
   sessionIdOf,
 } from '../parameters.ts';
-import { checkPromptText } from '../prompt-request.ts';
 import type { Sessions } from '../session-ports.ts';
 import { createdHeaders, REFUSALS } from './jobs.ts';
 

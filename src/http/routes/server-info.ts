@@ -10,7 +10,9 @@ import type { Health } from '../ports.ts';
 const Readiness = Type.Object(
   {
     ready: Type.Boolean(),
-    degraded: Type.Boolean({ description: 'ready, but a stored record cannot be read' }),
+    degraded: Type.Boolean({
+      description: 'ready, but a stored record cannot be read, or no terminal can be started',
+    }),
     checks: Type.Record(Type.String(), Type.Object({ ok: Type.Boolean(), detail: nullable(Type.String()) })),
   },
   { examples: [{ ready: true, degraded: false, checks: { redis: { ok: true, detail: null } } }] },
@@ -18,7 +20,9 @@ const Readiness = Type.Object(
 const ExecutorHealth = Type.Object(
   {
     status: Type.Enum(['healthy', 'unhealthy']),
-    mode: Type.Literal('main-process'),
+    mode: Type.Enum(['main-process', 'http'], {
+      description: 'where CLIs run: in the server, or in an executor on another host',
+    }),
     pendingRequests: Type.Integer(),
     running: Type.Integer(),
     limit: Type.Integer(),
@@ -84,11 +88,9 @@ export function serverRoutes(app: HttpApp, health: Health): void {
       },
     },
     async (_, reply) => {
-      const { healthy, pendingRequests, running, limit } = await health.executor();
+      const { healthy, mode, pendingRequests, running, limit } = await health.executor();
       const status = healthy ? 'healthy' : 'unhealthy';
-      return reply
-        .code(healthy ? 200 : 503)
-        .send({ status, mode: 'main-process', pendingRequests, running, limit });
+      return reply.code(healthy ? 200 : 503).send({ status, mode, pendingRequests, running, limit });
     },
   );
 

@@ -1,4 +1,6 @@
 import { Type } from 'typebox';
+import { invalid } from '../../protocol/problem.ts';
+import { checkPromptText } from '../../protocol/prompt.ts';
 import { closed } from '../../protocol/schema.ts';
 import { SESSION_STATUSES, Session, SessionRequest, Turn } from '../../protocol/session.ts';
 import { exampleSession, exampleTurn } from '../examples.ts';
@@ -16,7 +18,6 @@ import {
   sessionIdOf,
   waitMsOf,
 } from '../parameters.ts';
-import { checkPromptText } from '../prompt-request.ts';
 import type { Sessions } from '../session-ports.ts';
 import { REFUSALS } from './jobs.ts';
 
@@ -24,6 +25,8 @@ const session = {
   'application/json': Type.Unsafe<Session>({ ...Session, examples: [exampleSession] }),
 };
 const Status = Type.Enum(SESSION_STATUSES);
+/** Of a terminal on another server. */
+const NODE_AWAY = 'execution.node_unavailable';
 
 const ListQuery = Type.Object(
   {
@@ -55,6 +58,24 @@ const GetQuery = Type.Object(
   closed,
 );
 
+const ONLY_TERMINALS = ['command', 'cols', 'rows'] as const;
+const ONLY_CHATS = ['prompt', 'allowedTools', 'disallowedTools', 'onPermissionDenied'] as const;
+const ONLY_CLIS = ['provider', 'model', 'effort', 'permissionMode', 'appendSystemPrompt'] as const;
+
+/** Checks that the fields fit the kind. @throws AppError request.invalid */
+function checkKind(request: SessionRequest): void {
+  const wrong = (fields: readonly (keyof SessionRequest)[], message: string) =>
+    fields.flatMap((field) => (request[field] === undefined ? [] : [{ path: `/${field}`, message }]));
+  const problems =
+    request.kind === 'terminal'
+      ? [
+          ...wrong(ONLY_CHATS, 'is not for terminals'),
+          ...(request.command === undefined ? [] : wrong(ONLY_CLIS, 'is not for commands')),
+        ]
+      : wrong(ONLY_TERMINALS, 'is only for terminals');
+  if (problems.length > 0) throw invalid(problems);
+}
+
 /** `/v1/sessions` and what is done to one; messages have routes of their own. */
 export function sessionRoutes(app: HttpApp, sessions: Sessions): void {
   app.post(
@@ -64,20 +85,25 @@ export function sessionRoutes(app: HttpApp, sessions: Sessions): void {
       schema: {
         tags: ['sessions'],
         operationId: 'createSession',
-        summary: 'Begin a conversation',
+        summary: 'Begin a conversation, or open a terminal',
         description:
-          'Its options hold for every turn. With a `prompt` its first turn begins at once; without one it starts no process.',
+          'The options of a chat hold for every turn. With a `prompt` its first turn begins at once; without one it starts no process. A terminal starts its program at once. It needs the scope `terminals`, too, and has no `prompt` and no tools.',
         headers: IdempotencyHeaders,
         querystring: NoQuery,
         body: SessionRequest,
         response: {
           201: answer('The session', session),
-          ...errorAnswers(...REFUSALS, 'limit.sessions', 'request.too_large'),
+          ...errorAnswers(
+            ...REFUSALS,
+            ...(['limit.sessions', 'request.too_large', 'provider.denied', 'terminal.disabled'] as const),
+            ...(['terminal.command_unknown', 'execution.cli_missing'] as const),
+          ),
         },
       },
     },
     async (request, reply) => {
       checkPromptText(request.body);
+      checkKind(request.body);
       const idempotency = idempotencyOf(request, request.body);
       const made = await sessions.create(principalOf(request), request.body, idempotency);
       reply.header('location', made.session.links.self);
@@ -165,15 +191,15 @@ export function sessionRoutes(app: HttpApp, sessions: Sessions): void {
       schema: {
         tags: ['sessions'],
         operationId: 'interruptSession',
-        summary: 'Stop the running turn',
+        summary: 'Stop the running turn, or what runs in the foreground of a terminal',
         description:
-          'The turn ends as `cancelled` with `execution.interrupted` and keeps its text. The process goes on where the CLI can. Without a running turn nothing happens.',
+          'The turn ends as `cancelled` with `execution.interrupted` and keeps its text. The process goes on where the CLI can. Without a running turn nothing happens. A terminal gets the signal INT, which needs the scope `terminals`.',
         params: SessionParams,
         querystring: NoQuery,
         body: EmptyBody,
         response: {
           202: answer('Requested; the turn may still end otherwise', session),
-          ...errorAnswers('auth.unauthenticated', 'session.not_found'),
+          ...errorAnswers('auth.unauthenticated', 'session.not_found', 'terminal.over', NODE_AWAY),
         },
       },
     },
@@ -200,7 +226,7 @@ export function sessionRoutes(app: HttpApp, sessions: Sessions): void {
           201: answer('The new session, with `forkedFrom`', session),
           ...errorAnswers(
             ...(['auth.unauthenticated', 'session.not_found', 'provider.unsupported_option'] as const),
-            ...(['limit.sessions', 'idempotency.key_reused'] as const),
+            ...(['limit.sessions', 'idempotency.key_reused', 'session.wrong_kind'] as const),
           ),
         },
       },
@@ -224,13 +250,13 @@ export function sessionRoutes(app: HttpApp, sessions: Sessions): void {
         operationId: 'closeSession',
         summary: 'End a session and its process',
         description:
-          'Its turns that have not ended are cancelled. It takes no further message. A closed session stays closed.',
+          'Its turns that have not ended are cancelled. It takes no further message. A closed session stays closed. The answer for a terminal comes when its processes are gone.',
         params: SessionParams,
         querystring: NoQuery,
         body: EmptyBody,
         response: {
           200: answer('The session', session),
-          ...errorAnswers('auth.unauthenticated', 'session.not_found'),
+          ...errorAnswers('auth.unauthenticated', 'session.not_found', NODE_AWAY),
         },
       },
     },
@@ -244,7 +270,8 @@ export function sessionRoutes(app: HttpApp, sessions: Sessions): void {
         tags: ['sessions'],
         operationId: 'deleteSession',
         summary: 'Delete a session with its jobs, their events and outcomes',
-        description: 'Every turn must have ended. Its usage stays in `GET /v1/usage`.',
+        description:
+          'Every turn must have ended, and the program of a terminal. Its recording is deleted, too. Its usage stays in `GET /v1/usage`.',
         params: SessionParams,
         querystring: NoQuery,
         response: {

@@ -25,7 +25,8 @@ export function usageRoute(app: HttpApp, readUsage: ReadUsage): void {
             by: Type.Optional(
               Type.Enum(UsageDimension.enum, {
                 default: 'day',
-                description: 'one row for each of these; days are in UTC',
+                description:
+                  'one row for each of these, or one for all of them: `total`; hours and days are in UTC',
               }),
             ),
             from: time('RFC 3339: executions that ended at this time or later'),
@@ -35,7 +36,7 @@ export function usageRoute(app: HttpApp, readUsage: ReadUsage): void {
         ),
         response: {
           200: answer(
-            'One row per day, provider, model, project, caller or tag; the row for an unknown one is last',
+            'One row per hour, day, provider, model, project, caller or tag, or one for all; the row for an unknown one is last',
             {
               'application/json': Type.Object(
                 { by: UsageDimension, from: nullableText, to: nullableText, data: Type.Array(UsageRow) },

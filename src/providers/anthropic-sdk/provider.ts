@@ -26,6 +26,7 @@ const CAPABILITIES: Capabilities = {
   approvals: false,
   steer: false,
   fork: false,
+  terminal: false,
 };
 
 const LOGIN: Login = {

@@ -71,11 +71,7 @@ export function claudeCommand(
     ...(watches ? ['--permission-prompt-tool=stdio'] : []),
     '--disable-slash-commands',
     ...(request.background === 'wait' ? [] : LATER_TOOLS.map((tool) => `--disallowed-tools=${tool}`)),
-    ...(context.trustedWorkspace ? [] : UNTRUSTED_ARGS),
-    ...options.args,
-    ...(options.modes[request.permissionMode] ?? [PERMISSION_ARGS[request.permissionMode]]),
-    ...flag('--model', request.model),
-    ...flag('--effort', request.effort),
+    ...sharedArgs(request, context.trustedWorkspace, options),
     ...[...request.allowedTools, ...rulesAtStart(context)].map((tool) => `--allowedTools=${tool}`),
     ...request.disallowedTools.map((tool) => `--disallowedTools=${tool}`),
     ...(context.privatePaths ?? []).flatMap(denial),
@@ -96,12 +92,25 @@ export function claudeCommand(
   };
 }
 
+/** What a job and a terminal have in common. */
+export const sharedArgs = (
+  asked: Pick<ResolvedPrompt, 'model' | 'effort' | 'permissionMode'>,
+  trustedWorkspace: boolean,
+  { args, modes }: Pick<ClaudeCommandOptions, 'args' | 'modes'>,
+): readonly string[] => [
+  ...(trustedWorkspace ? [] : UNTRUSTED_ARGS),
+  ...args,
+  ...(modes[asked.permissionMode] ?? [PERMISSION_ARGS[asked.permissionMode]]),
+  ...flag('--model', asked.model),
+  ...flag('--effort', asked.effort),
+];
+
 /**
  * Rules that hold in every mode, for the CLI's own tools and for the commands of `Bash` whose files
  * it knows (`cat`, `cp`, `>`; observed with 2.1.329). `//` begins an absolute path, and the rest is
  * a pattern as in .gitignore: a folder's content counts, too.
  */
-const denial = ({ real, written }: PrivatePath): readonly string[] =>
+export const denial = ({ real, written }: PrivatePath): readonly string[] =>
   [real, ...written]
     .filter((path) => path.startsWith('/'))
     .map((path) => path.replace(/[\\*?[\]!#(), ]/g, '\\$&'))
@@ -173,12 +182,20 @@ function userMessage(content: string, uuid: string | undefined): string {
 
 function commandEnv(request: ResolvedPrompt, options: ClaudeCommandOptions): Record<string, string> {
   return {
-    ...(options.maxRetries === null ? {} : { CLAUDE_CODE_MAX_RETRIES: String(options.maxRetries) }),
+    ...sharedEnv(request.permissionMode, options),
     // `@/etc/passwd` in a prompt would read the file without asking for any permission.
     ...(request.prompt.includes('@') ? { CLAUDE_CODE_DISABLE_ATTACHMENTS: '1' } : {}),
-    ...(request.permissionMode === 'fullAccess' && options.allowRootFullAccess ? { IS_SANDBOX: '1' } : {}),
   };
 }
+
+/** What a job and a terminal have in common. */
+export const sharedEnv = (
+  mode: PermissionMode,
+  { maxRetries, allowRootFullAccess }: Pick<ClaudeCommandOptions, 'maxRetries' | 'allowRootFullAccess'>,
+): Record<string, string> => ({
+  ...(maxRetries === null ? {} : { CLAUDE_CODE_MAX_RETRIES: String(maxRetries) }),
+  ...(mode === 'fullAccess' && allowRootFullAccess ? { IS_SANDBOX: '1' } : {}),
+});
 
 /** `providerOptions` of a job for claude. */
 const ClaudeOptions = Type.Object(

@@ -16,6 +16,7 @@ import type { Capabilities, Login, Provider, Transcript } from '../provider.ts';
 import type { WarmStart } from '../warm-start.ts';
 import { claudeCommand, HELLO_ID, LATER_TOOLS, readClaudeOptions } from './command.ts';
 import { createClaudeControl } from './control.ts';
+import { createClaudeInteractive } from './interactive.ts';
 import { createClaudeTranslator } from './translator.ts';
 import { LOGIN_HINT, limitedModel } from './verdict.ts';
 
@@ -33,6 +34,7 @@ const CAPABILITIES: Capabilities = {
   approvals: true,
   steer: true,
   fork: true,
+  terminal: true,
 };
 
 const LOGIN: Login = {
@@ -193,6 +195,7 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
     provesAsked: (event) => isAnswer(event) || isRefusal(event),
     translator: (request, run) => createClaudeTranslator(request, run),
     control: createClaudeControl,
+    interactive: createClaudeInteractive({ ...options, allowRootFullAccess }, modes),
   };
 }
 

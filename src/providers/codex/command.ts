@@ -34,8 +34,7 @@ export function codexCommand(
     ...(context.trustedWorkspace ? [] : [distrust(request.cwd)]),
     ...options.args,
     ...(options.modes[request.permissionMode] ?? modeArgs(request.permissionMode, context.privatePaths)),
-    ...(request.model === null ? [] : [`--model=${request.model}`]),
-    ...(request.effort === null ? [] : [config('model_reasoning_effort', request.effort)]),
+    ...modelArgs(request),
     ...(schema === null ? [] : [`--output-schema=${context.scratchDir}/${SCHEMA_FILE}`]),
     ...(sessionId === null ? [] : ['resume', sessionId]),
     '-',
@@ -48,7 +47,12 @@ export function codexCommand(
   };
 }
 
-const modeArgs = (mode: PermissionMode, privatePaths?: readonly PrivatePath[]): readonly string[] =>
+export const modelArgs = ({ model, effort }: Pick<ResolvedPrompt, 'model' | 'effort'>): readonly string[] => [
+  ...(model === null ? [] : [`--model=${model}`]),
+  ...(effort === null ? [] : [config('model_reasoning_effort', effort)]),
+];
+
+export const modeArgs = (mode: PermissionMode, privatePaths?: readonly PrivatePath[]): readonly string[] =>
   mode === 'fullAccess' ? ['--dangerously-bypass-approvals-and-sandbox'] : profileArgs(mode, privatePaths);
 
 /**

@@ -21,6 +21,7 @@ import { createAppServerControl } from './app-server/control.ts';
 import { HELLO, parseRpc } from './app-server/rpc.ts';
 import { createAppServerTranslator } from './app-server/translator.ts';
 import { codexCommand } from './command.ts';
+import { createCodexInteractive } from './interactive.ts';
 import { TRANSCRIPT } from './transcript.ts';
 import { createCodexTranslator } from './translator.ts';
 import { LOGIN_HINT } from './verdict.ts';
@@ -39,6 +40,7 @@ const CAPABILITIES: Capabilities = {
   approvals: false,
   steer: false,
   fork: false,
+  terminal: true,
 };
 
 const APP_SERVER_CAPABILITIES = { maxCostUsd: true, approvals: true, steer: true, fork: true } as const;
@@ -121,6 +123,7 @@ export function createCodexProvider(options: CodexOptions): Provider {
     binaries: ['codex'],
     versionArgs: ['--version'],
     provesAsked: (event: EventBody) => isAnswer(event) || isRefusal(event),
+    interactive: createCodexInteractive(options, modes),
   } as const;
   const unsupported = (request: ResolvedPrompt): readonly Unsupported[] => [
     ...unsupportedMode('codex', request.permissionMode, modes, options),

@@ -22,6 +22,7 @@ import { NODE_CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
 import { parseJsonLine } from '../json.ts';
 import type { Login, Provider, Translator } from '../provider.ts';
 import { knownFailure, LOGIN_HINT } from './failure.ts';
+import { createCursorInteractive } from './interactive.ts';
 
 /** As `providers.custom` in the settings would have it. The prompt on stdin is not documented. */
 const RECIPE: CustomProviderOptions = {
@@ -87,7 +88,13 @@ export function createCursorProvider(options: BuiltInOptions): Provider {
   return {
     ...recipe,
     // Tokens are reported at the end only, too late for a cap.
-    capabilities: { ...recipe.capabilities, permissionModes, maxCostUsd: false, experimental: true },
+    capabilities: {
+      ...recipe.capabilities,
+      permissionModes,
+      maxCostUsd: false,
+      terminal: true,
+      experimental: true,
+    },
     streamCaps: [],
     login: LOGIN,
     binaries: ['cursor-agent', 'agent'],
@@ -115,6 +122,7 @@ export function createCursorProvider(options: BuiltInOptions): Provider {
       };
     },
     translator: (request) => createCursorTranslator(recipe.translator(request)),
+    interactive: createCursorInteractive(options),
   };
 }
 

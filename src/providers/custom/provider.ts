@@ -41,6 +41,7 @@ export function createCustomProvider(options: CustomProviderOptions): Provider {
       outputSchema: false,
       maxTurns: false,
       appendSystemPrompt: false,
+      terminal: false,
       ...takes,
     },
     login: { variables: [], files: [], statusArgs: null, hint: `see the documentation of ${name}` },

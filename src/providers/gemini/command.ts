@@ -26,34 +26,54 @@ export function geminiCommand(
   context: CommandContext,
   options: Pick<BuiltInOptions, 'args' | 'modes'>,
 ): Command {
-  const { permissionMode: mode, allowedTools: allowed, disallowedTools: denied } = request;
-  const { trustedWorkspace: trusted } = context;
-  const own = options.modes[mode];
-  const listed = { allowed, denied, privatePaths: context.privatePaths ?? [] };
-  const policy = toolPolicy(trusted || own !== undefined ? listed : modeRules(mode, listed));
+  const shared = sharedCommand(request, context, options);
   const sessionId = checkedSessionId('gemini', context.nativeSessionId);
-  const args = [
-    '--output-format=stream-json',
-    ...(trusted ? ['--skip-trust'] : []),
-    ...options.args,
-    ...(own ?? [PERMISSION_ARGS[trusted ? mode : 'default']]),
-    // A policy on the command line replaces the user's own policies, so they are named too.
-    ...(policy === null
-      ? []
-      : [`--policy=${context.scratchDir}/${POLICY_FILE}`, '--policy=~/.gemini/policies']),
-    ...(request.model === null ? [] : [`--model=${request.model}`]),
-    ...(sessionId === null ? [] : [`--resume=${sessionId}`]),
-  ];
   return {
-    args,
+    ...shared,
+    args: [
+      '--output-format=stream-json',
+      ...shared.args,
+      ...(sessionId === null ? [] : [`--resume=${sessionId}`]),
+    ],
     stdin: asPlainText(request.prompt),
     env: {
       // Without it the CLI runs itself as a child, and signals to the started process do not reach
       // the child.
       GEMINI_CLI_NO_RELAUNCH: 'true',
       NO_COLOR: '1',
-      GEMINI_CLI_TRUST_WORKSPACE: String(trusted),
+      ...shared.env,
     },
+  };
+}
+
+/** What a job and a terminal have in common. */
+export function sharedCommand(
+  {
+    model,
+    permissionMode: mode,
+    allowedTools: allowed,
+    disallowedTools: denied,
+  }: Pick<ResolvedPrompt, 'model' | 'permissionMode' | 'allowedTools' | 'disallowedTools'>,
+  {
+    trustedWorkspace: trusted,
+    privatePaths = [],
+    scratchDir,
+  }: Pick<CommandContext, 'trustedWorkspace' | 'privatePaths' | 'scratchDir'>,
+  options: Pick<BuiltInOptions, 'args' | 'modes'>,
+): Pick<Command, 'args' | 'env' | 'files'> {
+  const own = options.modes[mode];
+  const listed = { allowed, denied, privatePaths };
+  const policy = toolPolicy(trusted || own !== undefined ? listed : modeRules(mode, listed));
+  return {
+    args: [
+      ...(trusted ? ['--skip-trust'] : []),
+      ...options.args,
+      ...(own ?? [PERMISSION_ARGS[trusted ? mode : 'default']]),
+      // A policy on the command line replaces the user's own policies, so they are named too.
+      ...(policy === null ? [] : [`--policy=${scratchDir}/${POLICY_FILE}`, '--policy=~/.gemini/policies']),
+      ...(model === null ? [] : [`--model=${model}`]),
+    ],
+    env: { GEMINI_CLI_TRUST_WORKSPACE: String(trusted) },
     ...(policy === null ? {} : { files: { [POLICY_FILE]: policy } }),
   };
 }

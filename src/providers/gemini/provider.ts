@@ -14,6 +14,7 @@ import {
 import { NODE_CERTIFICATE_NAMES, PROXY_NAMES } from '../environment.ts';
 import type { Capabilities, Login, Provider, Transcript } from '../provider.ts';
 import { geminiCommand, isToolRule } from './command.ts';
+import { createGeminiInteractive } from './interactive.ts';
 import { createGeminiTranslator } from './translator.ts';
 import { LOGIN_HINT } from './verdict.ts';
 
@@ -31,6 +32,7 @@ const CAPABILITIES: Capabilities = {
   approvals: false,
   steer: false,
   fork: false,
+  terminal: true,
 };
 
 const LOGIN: Login = {
@@ -136,6 +138,7 @@ export function createGeminiProvider(options: BuiltInOptions): Provider {
     // A prompt that the vendor refused is not in the session (observed with gemini 0.61.0).
     provesAsked: isAnswer,
     translator: () => createGeminiTranslator(),
+    interactive: createGeminiInteractive(options, modes),
   };
 }
 

@@ -23,9 +23,10 @@ local function lastSeq(id)
   return last and number(string.match(last[1], '^%d+')) or 0
 end
 
--- The stream of a session: the changes of its status, and pointers to the events of its jobs. The
--- id of an entry is the seq of its last event in the session. The pointer that still grows is in
--- the session's record: `tailJob` with its events `tailFrom` to `tailTo`.
+-- The stream of a session: the changes of its status, the events of its terminal, and pointers to
+-- the events of its jobs. The id of an entry is the seq of its last event in the session. The
+-- pointer that still grows is in the session's record: `tailJob` with its events `tailFrom` to
+-- `tailTo`.
 local function sessionEventsKey(id) return P .. ':sevents:' .. id end
 local function hasSession(id) return read(sessionKey(id), 'status').status ~= '' end
 
@@ -54,11 +55,14 @@ local function endPointer(id, session)
     'l', session.tailTo)
 end
 
--- Adds a change of its status to the stream of a session with a record.
-local function emitStatus(id, status, reason)
+-- Adds a change of its status to the stream of a session with a record. line: of the screen of a
+-- terminal; '' for none
+local function emitStatus(id, status, reason, line)
   local session = endOf(id)
   endPointer(id, session)
-  addEvent(sessionEventsKey(id), session.seq + 1, 't', now, 's', status, 'r', reason)
+  local fields = { 't', now, 's', status, 'r', reason }
+  if line ~= '' then fields = { 't', now, 's', status, 'r', reason, 'm', line } end
+  addEvent(sessionEventsKey(id), session.seq + 1, unpack(fields))
   publishSession(id, session.seq + 1)
 end
 

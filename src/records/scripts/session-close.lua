@@ -5,7 +5,6 @@
 local id = args.id
 if not ensureSession(id) then return {} end
 if not isClosed(id) then
-  redis.call('HSET', sessionKey(id), 'closedAt', now)
   moveSession(id, 'closed')
   touchSession(id)
   audit('session.closed', id, read(sessionKey(id), 'project').project)

@@ -1,8 +1,9 @@
 -- SESSION_CREATE: makes a session, unless it has a record.
 -- args    id, kind, status, project, principal, createdAt, options (JSON); name, node, fork, tags,
---         metadata (JSON), signature; by, byAddress, byRequest: for the audit; of one that Redis
---         had lost: rev, explicit, statusReason, nativeSessionId, rules, turns, seq,
---         lastActivityAt, closedAt; with a key: key, fingerprint, keyForMs, deleted, as of CREATE
+--         metadata (JSON), signature; of a terminal: cols, rows; by, byAddress, byRequest: for the
+--         audit; of one that Redis had lost: rev, explicit, statusReason, nativeSessionId, rules,
+--         turns, seq, lastActivityAt, closedAt, matchedLine, exitCode;
+--         with a key: key, fingerprint, keyForMs, deleted, as of CREATE
 -- list    of one that Redis had lost, each entry of its stream: its last seq, a count, and so many
 --         names and values
 -- answer  {'created'} | {'known'}: it has one | {'replayed', id}: the key has another one
@@ -26,7 +27,15 @@ redis.call('HSET', key, 'rev', args.rev or 0, 'kind', args.kind, 'explicit', arg
   'nativeSessionId', args.nativeSessionId or '', 'node', args.node or '', 'fork', args.fork or '',
   'rules', args.rules or '', 'turns', args.turns or 0, 'seq', args.seq or 0, 'tailJob', '',
   'createdAt', args.createdAt, 'closedAt', args.closedAt or '',
+  'matchedLine', args.matchedLine or '',
   'tags', args.tags or '', 'metadata', args.metadata or '')
+if args.kind == 'terminal' then
+  redis.call('HSET', key, 'cols', args.cols, 'rows', args.rows, 'exitCode', args.exitCode or '',
+    'batch', 0)
+  if isOpenTerminal(args.kind, args.status) then
+    redis.call('HSET', TERMINALS, id, args.node or '')
+  end
+end
 local at = listAt
 while at <= #ARGV do
   local fields = {}
@@ -34,7 +43,7 @@ while at <= #ARGV do
   addEvent(sessionEventsKey(id), tonumber(ARGV[at]), unpack(fields))
   at = at + 2 + ARGV[at + 1]
 end
-if not args.seq then emitStatus(id, args.status, '') end
+if not args.seq then emitStatus(id, args.status, '', '') end
 touchSession(id)
 if args.lastActivityAt then redis.call('HSET', key, 'lastActivityAt', args.lastActivityAt) end
 audit('session.created', id, args.project)

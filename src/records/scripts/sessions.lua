@@ -6,14 +6,24 @@ local function turnsKey(id) return P .. ':session:' .. id .. ':open' end
 -- Its pending approvals, also when it has no record.
 local function asksKey(id) return P .. ':session:' .. id .. ':asks' end
 
--- Counts one more revision of a session, and adds it to the log ('s'). A record is kept while a
--- turn is open, and then for KEEP_SESSIONS_MS.
+-- Messages that were seen in a session, by time.
+local function seenKey(id) return P .. ':session:' .. id .. ':seen' end
+-- The terminals that are not over: id → node.
+local TERMINALS = P .. ':terminals'
+
+local function isOpenTerminal(kind, status)
+  return kind == 'terminal' and status ~= 'closed' and status ~= 'failed'
+end
+
+-- Counts one more revision of a session, and adds it to the log ('s'), with its status as the last
+-- value. A record is kept while a turn is open or its program runs, and then for KEEP_SESSIONS_MS.
 local function touchSession(id)
   local key = sessionKey(id)
-  local session = read(key, 'rev', 'project', 'status')
+  local session = read(key, 'rev', 'project', 'status', 'kind')
   local rev = number(session.rev, now) + 1
   redis.call('HSET', key, 'rev', rev, 'lastActivityAt', now)
-  local isOpen = redis.call('EXISTS', turnsKey(id)) == 1
+  local isOpen = isOpenTerminal(session.kind, session.status)
+    or redis.call('EXISTS', turnsKey(id)) == 1
   for _, one in ipairs({ key, sessionEventsKey(id) }) do
     if isOpen then
       redis.call('PERSIST', one)
@@ -21,18 +31,34 @@ local function touchSession(id)
       redis.call('PEXPIRE', one, KEEP_SESSIONS_MS)
     end
   end
-  addToLog('s', id, 'p', session.project, 'v', rev, 't', session.status)
+  appendLog('s', id, 'p', session.project, 'k', session.kind, 'v', rev, 't', session.status)
 end
 
--- Moves a session by the table of transitions. A trigger that its status does not have changes
--- nothing. reason: code of the error that led to it, or nothing
-local function moveSession(id, trigger, reason)
-  local session = read(sessionKey(id), 'status', 'statusReason')
-  local status = (CHAT_TRANSITIONS[session.status] or {})[trigger]
-  reason = reason or ''
-  if not status or (status == session.status and reason == session.statusReason) then return end
-  redis.call('HSET', sessionKey(id), 'status', status, 'statusReason', reason)
-  emitStatus(id, status, reason)
+-- Numbers of events that the node of a terminal knows of, and Redis has lost, are not used again.
+local function skipTo(id, seq)
+  if seq > endOf(id).seq then redis.call('HSET', sessionKey(id), 'seq', seq) end
+end
+
+-- Moves a session by the table of transitions of its kind. A trigger that its status does not have
+-- changes nothing. Returns whether it has moved.
+-- reason: code of the error that led to it, or nothing; line: of the screen of a terminal that
+-- shows what it waits for, or nothing
+local function moveSession(id, trigger, reason, line)
+  local key = sessionKey(id)
+  local session = read(key, 'kind', 'status', 'statusReason', 'matchedLine')
+  local transitions = session.kind == 'terminal' and TERMINAL_TRANSITIONS or CHAT_TRANSITIONS
+  local status = (transitions[session.status] or {})[trigger]
+  reason, line = reason or '', line or ''
+  local isSame = status == session.status and reason == session.statusReason
+    and line == session.matchedLine
+  if not status or isSame then return false end
+  redis.call('HSET', key, 'status', status, 'statusReason', reason, 'matchedLine', line)
+  if status == 'closed' then redis.call('HSET', key, 'closedAt', now) end
+  if session.kind == 'terminal' and not isOpenTerminal(session.kind, status) then
+    redis.call('HDEL', TERMINALS, id)
+  end
+  emitStatus(id, status, reason, line)
+  return true
 end
 
 -- The trigger of a job's end, and the code of its error.

@@ -48,6 +48,16 @@ for _, node in ipairs(redis.call('ZRANGEBYSCORE', P .. ':nodes', '-inf', now - a
   end
 end
 
+-- Terminals of a node that is silent, or that has left.
+local terminals = redis.call('HGETALL', TERMINALS)
+for i = 1, #terminals, 2 do
+  local id, node = terminals[i], terminals[i + 1]
+  if silent[node] or not redis.call('ZSCORE', P .. ':nodes', node) then
+    redis.call('HDEL', TERMINALS, id)
+    if moveSession(id, 'failed', 'execution.node_unavailable') then touchSession(id) end
+  end
+end
+
 -- Jobs pinned to a node that is silent, or that has left and not returned for as long.
 local pinned = redis.call('ZRANGE', P .. ':pinned', 0, -1, 'WITHSCORES')
 for i = 1, #pinned, 2 do

@@ -48,30 +48,35 @@ async function makeWorld(rpc: TestRecords, random: () => number) {
 }
 
 export function shownStates(make: () => TestRecords): void {
-  it(`a job is shown as queued if and only if a node would run it, in ${WORLDS} random worlds`, async () => {
-    const random = randomOf(SEED);
-    const seen = new Map<string, number>();
-    for (let world = 0; world < WORLDS; world += 1) {
-      const rpc = make();
-      const jobs = await makeWorld(rpc, random);
-      for (const job of jobs) await rpc.records.create(job);
-      const gates = await rpc.gates.inTheWay();
-      const claimed = [];
-      for (const node of NODES) claimed.push(...(await rpc.claim(node, JOBS)));
-      const runs = new Set(claimed.map(({ jobId }) => jobId));
-      for (const job of jobs) {
-        const queued = { status: 'queued', waitReason: null, scheduledFor: null } as const;
-        const { status, waitReason } = shownState(gates, { ...job, ...queued });
-        const key = waitReason ?? status;
-        seen.set(key, (seen.get(key) ?? 0) + 1);
-        expect(status === 'queued', `world ${world}: ${JSON.stringify({ job, gates })}`).toBe(
-          runs.has(job.id),
-        );
+  const slow = { timeout: 180_000 };
+  it(
+    `a job is shown as queued if and only if a node would run it, in ${WORLDS} random worlds`,
+    slow,
+    async () => {
+      const random = randomOf(SEED);
+      const seen = new Map<string, number>();
+      for (let world = 0; world < WORLDS; world += 1) {
+        const rpc = make();
+        const jobs = await makeWorld(rpc, random);
+        for (const job of jobs) await rpc.records.create(job);
+        const gates = await rpc.gates.inTheWay();
+        const claimed = [];
+        for (const node of NODES) claimed.push(...(await rpc.claim(node, JOBS)));
+        const runs = new Set(claimed.map(({ jobId }) => jobId));
+        for (const job of jobs) {
+          const queued = { status: 'queued', waitReason: null, scheduledFor: null } as const;
+          const { status, waitReason } = shownState(gates, { ...job, ...queued });
+          const key = waitReason ?? status;
+          seen.set(key, (seen.get(key) ?? 0) + 1);
+          expect(status === 'queued', `world ${world}: ${JSON.stringify({ job, gates })}`).toBe(
+            runs.has(job.id),
+          );
+        }
       }
-    }
-    for (const state of ['queued', 'paused', 'node', 'quota', 'budget'])
-      expect(seen.get(state) ?? 0, state).toBeGreaterThan(20);
-  });
+      for (const state of ['queued', 'paused', 'node', 'quota', 'budget'])
+        expect(seen.get(state) ?? 0, state).toBeGreaterThan(20);
+    },
+  );
 
   it('a job that waits for a person is shown so behind each gate, and runs only when it is answered', async () => {
     const bench = await createBench(make());

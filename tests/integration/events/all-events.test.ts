@@ -21,7 +21,7 @@ function follow({ url, token }: TestServer, after = '0') {
     for await (const change of client.changes({ after, signal })) taken.push(change);
   })();
   ended.catch(() => undefined); // looked at where it is expected
-  const changes = () => taken.filter((one): one is JobChange => one.kind !== 'cursor');
+  const changes = () => taken.filter((one): one is JobChange => 'rev' in one);
   return {
     taken,
     ended,

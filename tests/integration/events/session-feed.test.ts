@@ -22,6 +22,7 @@ async function setUp() {
     ...{ sessions: rpc.sessions, records: rpc.records, store, doorbells: rpc.doorbells },
     ...{ liveSession: rpc.liveSession, liveChannel: rpc.liveChannel },
     readJob: async (id) => aJob({ id }),
+    snapshot: () => Promise.reject(new Error('a chat has no screen')),
     logger: pino({ enabled: false }),
   });
   const prefix = `{${rpc.requestChannel.replace(':requests', '')}}`;

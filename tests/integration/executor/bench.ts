@@ -10,10 +10,12 @@ import type { Principal } from '../../../src/auth/principal.ts';
 import type { Signer } from '../../../src/auth/signer.ts';
 import type { AppError } from '../../../src/errors.ts';
 import { createCliProbe, createStateFolders } from '../../../src/executor/cli-probe.ts';
-import type { Executor, ExecutorOptions } from '../../../src/executor/executor.ts';
+import type { ExecutorOptions } from '../../../src/executor/executor.ts';
 import { createExecutor } from '../../../src/executor/executor.ts';
 import { createKnownSessions } from '../../../src/executor/known-sessions.ts';
+import type { Executor } from '../../../src/executor/ports.ts';
 import type { PrepareOptions } from '../../../src/executor/prepare.ts';
+import { backgroundOf } from '../../../src/executor/turn.ts';
 import { createCredentials } from '../../../src/limits/credentials.ts';
 import { createLoginNames } from '../../../src/limits/login-names.ts';
 import { createLogger } from '../../../src/logger.ts';
@@ -107,6 +109,20 @@ export async function executorBench(
     permitted: Partial<PrepareOptions['settings']> = {},
     rights: PrepareOptions['rights'] = createJobRights({ byId: (id) => keys.get(id) ?? null }),
   ) {
+    const sessions = createKnownSessions(
+      async (sessionId) => {
+        const trouble = sessionTroubles.shift();
+        if (trouble !== undefined) throw trouble;
+        return [KNOWN_SESSION, OTHER_SESSION].includes(sessionId)
+          ? { nativeSessionId: NATIVE_SESSION, tokens: null }
+          : null;
+      },
+      async () => null,
+    );
+    const readEvents: PrepareOptions['readEvents'] = async (...args) => {
+      if (areEventsAway()) throw new Error('Redis is away');
+      return rpc.records.events(...args);
+    };
     const executor = createExecutor({
       redactor: createRedactor(),
       claims: ownClaims,
@@ -130,8 +146,6 @@ export async function executorBench(
         scratchDir: join(dir, 'scratch'),
         privatePaths: async () => [],
         jobTokens: { variables: async () => null },
-        approvals: rpc.approvals,
-        sessionRecords: rpc.sessions,
         untrusted: Object.assign(async (_cwd: string, env: Readonly<Record<string, string>>) => env, {
           readAhead: () => undefined,
         }),
@@ -153,20 +167,12 @@ export async function executorBench(
           ...limits,
         },
         warm,
-        sessions: createKnownSessions(
-          async (sessionId) => {
-            const trouble = sessionTroubles.shift();
-            if (trouble !== undefined) throw trouble;
-            return [KNOWN_SESSION, OTHER_SESSION].includes(sessionId)
-              ? { nativeSessionId: NATIVE_SESSION, tokens: null }
-              : null;
-          },
-          async () => null,
-        ),
-        async readEvents(...args) {
-          if (areEventsAway()) throw new Error('Redis is away');
-          return rpc.records.events(...args);
-        },
+        sessions,
+        readEvents,
+        background: (claim, request, provider) =>
+          backgroundOf(claim, request, provider, {
+            ...{ sessions, readEvents, approvals: rpc.approvals, sessionRecords: rpc.sessions },
+          }),
       },
       talk: {
         approvals: rpc.approvals,

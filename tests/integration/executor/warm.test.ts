@@ -230,9 +230,10 @@ describe('an idle process of the pool', () => {
 
   it('is stopped after its idle time, and with the executor', async () => {
     const short = await open({ idleMs: 1 });
-    await short.run();
-    const forgotten = await short.ready();
-    await short.bench.until(() => !short.bench.alive(forgotten));
+    const { pid: used } = await short.run();
+    // It may have waited and ended already.
+    const idle = () => short.bench.started().find(({ pid }) => pid !== used);
+    await short.bench.until(() => idle() !== undefined && !short.bench.alive(idle()?.pid ?? 0));
     expect(short.executor.starts().waiting).toBe(0);
 
     const { bench, executor, run, ready } = await open();
@@ -256,7 +257,7 @@ describe('looking ahead', () => {
     const { bench, executor, ready } = await open({}, 1);
     const holding = await bench.submit({ steps: [{ waitFor: bench.file('go') }] });
     executor.kick();
-    await bench.spawned(1);
+    await bench.until(() => bench.prompts().length === 1);
     const next = await bench.submit();
     executor.kick();
     const pid = await ready();

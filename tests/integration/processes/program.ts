@@ -45,7 +45,8 @@ async function start(script: string) {
     cwd: '/',
     marker,
   };
-  const child = await spawnProcess(request, launcher.launch);
+  const pty = mode === 'terminal' ? { pty: { cols: 80, rows: 24 } } : {};
+  const child = await spawnProcess(request, (plain, stop) => launcher.launch({ ...plain, ...pty }, stop));
   child.onLine(() => {});
   return child;
 }

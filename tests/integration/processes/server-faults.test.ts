@@ -18,8 +18,8 @@ async function startServer(args: string, limits = '') {
 }
 
 describe.skipIf(!supportsSweep())('a server that is killed', () => {
-  it('takes all processes of its launcher with it, including those that left the group', async () => {
-    const { server, said, marker } = await startServer('parent MARKER');
+  it.each(['parent', 'terminal'])('takes all processes of its launcher with it (%s)', async (mode) => {
+    const { server, said, marker } = await startServer(`${mode} MARKER`);
     await eventually(() => processesWithMarker(`=${marker}`).length >= 2);
     expect(isAlive(Number(said))).toBe(true);
     server.signalGroup('SIGKILL');

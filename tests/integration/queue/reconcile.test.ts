@@ -150,23 +150,37 @@ it('sessions come back with their streams; one whose turns are lost is ready for
   const record = (rest: Partial<SessionRecord>): SessionRecord => ({
     ...{ id: ulid(), rev: 4, kind: 'chat', explicit: true, name: null, status: 'busy', statusReason: null },
     ...{ project: 'default', principal: 'alice', options: { provider: 'claude', cwd: '/srv' }, signed: true },
-    ...{ nativeSessionId: 'n', fork: null, node: 'n1', rules: ['Bash(ls)'], turns: 2, lastSeq: 7 },
+    ...{
+      nativeSessionId: 'n',
+      fork: null,
+      node: 'n1',
+      rules: ['Bash(ls)'],
+      matchedLine: null,
+      terminal: null,
+      turns: 2,
+      lastSeq: 7,
+    },
     ...{ createdAt: 1, lastActivityAt: 2, closedAt: null, tags: [], metadata: {}, ...rest },
   });
   const [open, over] = [record({}), record({ status: 'closed', closedAt: 3 })];
+  const terminal = record({ kind: 'terminal', terminal: { cols: 80, rows: 24, exitCode: null } });
   const entries = [{ seq: 7, jobId: 'j', from: 1, to: 7 }];
   await store.run('copies.apply', {
     ...{ jobs: [aJob({ createdAt: now(), sessionId: open.id })], removed: [], cursor: null },
     sessions: [
       { record: open, entries },
       { record: over, entries: [] },
+      { record: terminal, entries: [] },
     ],
   });
   const { created, sessions } = await reconcile('restoreLost');
-  const restored = sessions.filter(({ record: { id } }) => id === open.id || id === over.id);
-  expect(restored).toHaveLength(2);
+  const restored = sessions.filter(({ record: { id } }) =>
+    [open, over, terminal].some((one) => one.id === id),
+  );
+  expect(restored).toHaveLength(3);
   // The turn that never began is made again, and counts then.
   expect(restored).toContainEqual({ record: { ...open, status: 'ready', turns: 1 }, entries });
   expect(restored).toContainEqual({ record: over, entries: [] });
+  expect(restored).toContainEqual({ record: terminal, entries: [] }); // its program may still run
   expect(created.map(({ sessionId }) => sessionId)).toEqual([open.id]);
 });

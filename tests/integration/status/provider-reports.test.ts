@@ -5,6 +5,7 @@ import { createCliProbe, createStateFolders } from '../../../src/executor/cli-pr
 import type { CredentialReport, ProviderReport } from '../../../src/protocol/server-info.ts';
 import type { Login } from '../../../src/providers/provider.ts';
 import { createProviders, type Providers } from '../../../src/providers/registry.ts';
+import { createCliReports } from '../../../src/status/cli-reports.ts';
 import { createProviderReports } from '../../../src/status/provider-reports.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { isAlive } from '../../helpers/proc.ts';
@@ -44,9 +45,8 @@ function machine(changed: Partial<Login> = {}, env: Record<string, string> = {},
   const credential = { name: 'claude:work', status: 'ok', limitedUntil: null } as CredentialReport;
   const login = { credential, succeededAt: null as number | null };
   const jobEnv = { PATH: process.env['PATH'] ?? '', HOME: home, ...env };
-  const open = (platform: NodeJS.Platform = 'linux') =>
-    createProviderReports({
-      providers,
+  const open = (platform: NodeJS.Platform = 'linux') => {
+    const clis = createCliReports({
       probe: createCliProbe({
         searchPath: '',
         otherPlaces: async () => [],
@@ -54,15 +54,20 @@ function machine(changed: Partial<Login> = {}, env: Record<string, string> = {},
         loginTimeoutMs,
       }),
       stateFolders: createStateFolders(),
+      environment: () => jobEnv,
+      platform,
+    });
+    return createProviderReports({
+      providers,
+      clis: async () => clis,
       credentials: {
         names: () => ({ claude: 'claude:work' }),
         reports: async () => new Map([['claude', [login.credential]]]),
         succeededAt: () => login.succeededAt,
       },
-      environment: () => jobEnv,
       executor: { runningOf: (name) => (name === 'claude' ? 2 : 0) },
-      platform,
     });
+  };
   const reports = open();
   return {
     dir,

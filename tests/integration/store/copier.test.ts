@@ -184,7 +184,7 @@ it('keeps what is left of the events and outcomes of CLIs that say anything', as
       ...verdict,
       permissionDenials: [...verdict.permissionDenials],
     };
-    const finish = finishOf(claim, { outcome, from: 1, tail: events.slice(1) });
+    const finish = finishOf(claim, { outcome, from: 1, tail: events.slice(1), reported: null });
     await ledger.intend(claim);
     await bench.claims.append(claim.jobId, claim.executionId, 0, events.slice(0, 1));
     await ledger.ended(finish, sessionTokens);

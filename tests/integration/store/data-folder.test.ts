@@ -70,6 +70,14 @@ it('locks a ledger that lies elsewhere, and refuses one that a job could change'
   (await open(other)).release();
 });
 
+it('asks for no folder of jobs where jobs run on another host', async () => {
+  const home = tempDir();
+  const elsewhere = { cwd: '/nowhere/at/all', roots: ['/nowhere', dirname(home)], trustedRoots: ['/no'] };
+  const settings = { home, ...elsewhere, databasePath: null };
+  await expect(openDataFolder(settings)).rejects.toMatchObject({ code: 'config.invalid' });
+  (await openDataFolder(settings, false)).release();
+});
+
 it('refuses a folder that another process holds, and names the process and the folder', async () => {
   const dir = tempDir();
   const child = await holder(dir);

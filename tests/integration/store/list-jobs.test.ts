@@ -124,6 +124,8 @@ describe('the list of jobs', () => {
         waitReason: null,
         scheduledFor: null,
         provider: 'claude',
+        model: null,
+        nativeSessionId: null,
         tags: ['t'],
         metadata: { k: 'v' },
         archived: false,

@@ -7,6 +7,7 @@ import type { Approval } from '../../../src/protocol/approval.ts';
 import type { SessionEntry, SessionRecord } from '../../../src/records/session-ports.ts';
 import type { JobCopy } from '../../../src/store/jobs.ts';
 import type { Store } from '../../../src/store/store.ts';
+import { createTerminalLedger } from '../../../src/store/terminals.ts';
 import { AT, aFinishedJob, aJob, anOutcome, project, testStore } from './test-store.ts';
 
 const MINUTE = 60_000;
@@ -16,7 +17,16 @@ const idAt = (minutes: number): string => ulid(Date.parse(at(minutes)));
 const aSession = (rest: Partial<SessionRecord> = {}): SessionRecord => ({
   ...{ id: ulid(), rev: 1, kind: 'chat', explicit: true, name: null, status: 'ready', statusReason: null },
   ...{ project: 'default', principal: 'alice', options: { provider: 'claude', cwd: '/srv' }, signed: true },
-  ...{ nativeSessionId: null, fork: null, node: null, rules: [], turns: 0, lastSeq: 1 },
+  ...{
+    nativeSessionId: null,
+    fork: null,
+    node: null,
+    rules: [],
+    matchedLine: null,
+    terminal: null,
+    turns: 0,
+    lastSeq: 1,
+  },
   ...{ createdAt: Date.parse(AT), lastActivityAt: Date.parse(AT), closedAt: null, tags: [], metadata: {} },
   ...rest,
 });
@@ -71,7 +81,7 @@ describe('a copy of a session', () => {
       ...{ statusReason: 'auth.required', project: 'default', principal: 'alice', provider: 'codex' },
       ...{ model: 'gpt', cwd: '/srv', nativeSessionId: 'n', node: 'n1', turns: 3, usage: null },
       ...{ forkedFrom: record.fork?.sessionId, createdAt: AT, lastActivityAt: AT, closedAt: null },
-      ...{ tags: ['a'], metadata: { b: 'c' } },
+      ...{ tags: ['a'], metadata: { b: 'c' }, matchedLine: null, terminal: null },
     });
     await keep(store, { ...record, rev: 3, status: 'closed', closedAt: Date.parse(at(1)) });
     expect(await store.run('sessions.get', { id: record.id })).toMatchObject({
@@ -128,6 +138,86 @@ describe('a copy of a session', () => {
     const limits = { finishedJobsBefore: at(30), eventsBefore: at(30), usageBefore: at(30), limit: 100 };
     for (let more = true; more; ) ({ more } = await store.run('retention.sweep', limits));
     expect(await store.run('sessions.ids', { after: '', limit: 9 })).toEqual([young.id, used.id].sort());
+  });
+});
+
+describe('a copy of a terminal', () => {
+  const terminal = { cols: 120, rows: 40, exitCode: null };
+  const aTerminal = (rest: Partial<SessionRecord> = {}): SessionRecord =>
+    aSession({ kind: 'terminal', status: 'awaiting_input', terminal, matchedLine: 'Proceed? y/n', ...rest });
+
+  it('has its size, its exit code and the line that it waits with; a command has its name', async () => {
+    const store = await testStore();
+    const options = { provider: 'shell', cwd: '/srv', command: 'shell' };
+    const record = aTerminal({ options });
+    await keep(store, record);
+    expect(await store.run('sessions.copy', { id: record.id })).toEqual({ record, entries: [], waiting: 0 });
+    expect(await store.run('sessions.get', { id: record.id })).toMatchObject({
+      ...{ kind: 'terminal', matchedLine: 'Proceed? y/n', terminal: { ...terminal, command: 'shell' } },
+    });
+    const ended = { rev: 2, status: 'failed', matchedLine: null } as const;
+    await keep(store, { ...record, ...ended, terminal: { ...terminal, exitCode: 3 } });
+    expect(await store.run('sessions.get', { id: record.id })).toMatchObject({
+      ...{ status: 'failed', matchedLine: null, terminal: { ...terminal, exitCode: 3, command: 'shell' } },
+    });
+    const cli = aTerminal({ id: idAt(1) });
+    await keep(store, cli);
+    const { data } = await store.run('sessions.list', {
+      ...{ project: null, query: query({ kind: 'terminal' }), live: [] },
+    });
+    expect(data.map(({ id, terminal: shown }) => [id, shown?.command])).toEqual(
+      expect.arrayContaining([
+        [cli.id, null],
+        [record.id, 'shell'],
+      ]),
+    );
+  });
+
+  it('has its statuses, not its output', async () => {
+    const store = await testStore();
+    const record = aTerminal({ lastSeq: 3 });
+    const asked: SessionEntry = { ...{ seq: 1, at: AT, reason: null }, status: 'awaiting_input' };
+    const entries: readonly SessionEntry[] = [
+      { ...asked, matchedLine: 'Proceed? y/n' },
+      { seq: 2, at: AT, event: { kind: 'terminal.output', offset: 0, data: 'YQ==' } },
+      { seq: 3, at: AT, status: 'ready', reason: null },
+    ];
+    await keep(store, record, entries);
+    const kept = await store.run('sessions.entries', { id: record.id, after: 0, limit: 10 });
+    expect(kept).toEqual([entries[0], entries[2]]);
+  });
+
+  it('is kept while its program runs', async () => {
+    const store = await testStore();
+    const [open, over] = [aTerminal(), aTerminal({ status: 'closed' })];
+    for (const record of [open, over]) await keep(store, record);
+    const limits = { finishedJobsBefore: at(30), eventsBefore: at(30), usageBefore: at(30), limit: 100 };
+    for (let more = true; more; ) ({ more } = await store.run('retention.sweep', limits));
+    expect(await store.run('sessions.ids', { after: '', limit: 9 })).toEqual([open.id]);
+  });
+});
+
+describe('the ledger of terminals', () => {
+  it('knows those of an earlier start that have no end, and no execution of a job', async () => {
+    const store = await testStore();
+    const [before, now] = [createTerminalLedger(store, 'boot 1'), createTerminalLedger(store, 'boot 2')];
+    const ids = ['a', 'b', 'c'].map((executionId) => ({ executionId, sessionId: `s ${executionId}` }));
+    for (const one of ids) await before.intend({ ...one, provider: 'claude' });
+    await before.started('b', 7);
+    await before.ended('c', { errorCode: 'execution.crashed' });
+    await now.intend({ executionId: 'd', sessionId: 's d', provider: 'claude' });
+    expect(await before.open()).toEqual([{ executionId: 'd', sessionId: 's d' }]);
+    expect(await now.open()).toEqual(ids.slice(0, 2));
+    await now.ended('a', { errorCode: 'execution.lost' });
+    await now.ended('a', { errorCode: null });
+    expect(await now.open()).toEqual(ids.slice(1, 2));
+    expect(await store.run('executions.unsettled', {})).toEqual([]);
+    const later = new Date(Date.now() + 60_000).toISOString();
+    const limits = { finishedJobsBefore: later, eventsBefore: at(0), usageBefore: at(0), limit: 1 };
+    for (let more = true; more; ) ({ more } = await store.run('retention.sweep', limits));
+    expect(await now.open()).toEqual(ids.slice(1, 2));
+    await expect(now.intend({ executionId: 'b', sessionId: 's', provider: 'claude' })).rejects.toThrow();
+    await now.intend({ executionId: 'a', sessionId: 's', provider: 'claude' }); // its row is old and gone
   });
 });
 

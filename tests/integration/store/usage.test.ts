@@ -61,6 +61,33 @@ describe('usage', () => {
     ]);
   });
 
+  it('adds up by hour, and everything in one row', async () => {
+    const store = await testStore();
+    await project(
+      store,
+      { at: '2026-03-01T12:10:00.000Z' },
+      { usage: usage(0.1, 'reported'), durationMs: 100 },
+    );
+    await project(
+      store,
+      { at: '2026-03-01T12:50:00.000Z' },
+      { usage: usage(0.1, 'reported'), durationMs: 200 },
+    );
+    await project(
+      store,
+      { at: '2026-03-02T01:00:00.000Z' },
+      { usage: usage(0.1, 'reported'), durationMs: 300 },
+    );
+    const keys = (await report(store, 'hour')).map(({ key, executions }) => [key, executions]);
+    expect(keys).toEqual([
+      ['2026-03-01T12', 2],
+      ['2026-03-02T01', 1],
+    ]);
+    expect(await report(store, 'total')).toMatchObject([
+      { key: 'total', executions: 3, costUsd: 0.3, durationP50Ms: 200, durationP95Ms: 300 },
+    ]);
+  });
+
   it('has success rates and the percentiles of run times by provider, model and project', async () => {
     const store = await testStore();
     const runs = Array.from({ length: 20 }, (_, index) => ({ durationMs: (index + 1) * 100 }));

@@ -1,16 +1,12 @@
 import { expect, test } from 'vitest';
-import {
-  createLoginSessions,
-  createSignedValues,
-  createStreamTickets,
-} from '../../../src/auth/signed-values.ts';
+import { createSignedValues, createStreamTickets } from '../../../src/auth/signed-values.ts';
 import { callerOf } from '../../fakes/principals.ts';
 
 const principal = callerOf('caller');
 
 test('a value is valid until it expires', () => {
   let now = 1_000;
-  const signed = createSignedValues<string>('test', () => now);
+  const signed = createSignedValues<string>('test', { now: () => now });
   const sealed = signed.seal('hello', 2_000);
   expect(signed.open(sealed)).toBe('hello');
   now = 2_000;
@@ -35,18 +31,12 @@ test('a value that was changed, cut or signed by another process is not valid', 
   expect(createSignedValues<string>('test').open(sealed)).toBeNull();
 });
 
-test('a login lasts twelve hours, or until the logout', () => {
-  let now = 0;
-  const sessions = createLoginSessions(() => now);
-  const { cookie, maxAgeSeconds } = sessions.begin(principal);
-  expect(maxAgeSeconds).toBe(12 * 60 * 60);
-  expect(sessions.find(cookie)).toEqual(principal);
-  const other = sessions.begin(principal);
-  sessions.end(cookie);
-  expect(sessions.find(cookie)).toBeNull();
-  expect(sessions.find(other.cookie)).toEqual(principal);
-  now = maxAgeSeconds * 1000;
-  expect(sessions.find(other.cookie)).toBeNull();
+test('a value is valid for its purpose and its secret alone', () => {
+  const secret = Buffer.alloc(32, 'a');
+  const sealed = createSignedValues<string>('test', { secret }).seal('hello', Date.now() + 60_000);
+  expect(createSignedValues<string>('test', { secret }).open(sealed)).toBe('hello');
+  expect(createSignedValues<string>('other', { secret }).open(sealed)).toBeNull();
+  expect(createSignedValues<string>('test', { secret: Buffer.alloc(32, 'b') }).open(sealed)).toBeNull();
 });
 
 test('a ticket is valid for a minute', () => {

@@ -256,7 +256,9 @@ describe('the command for sessions', () => {
   it('lists, shows, sends, forks, closes and deletes', async () => {
     const { run, server } = await asking('hello');
     const [id = ''] = server.sessions.keys();
-    expect((await run('sessions')).out).toMatch(new RegExp(`^${id} +ready +claude +1 +1m .*/work$`, 'm'));
+    expect((await run('sessions')).out).toMatch(
+      new RegExp(`^${id} +chat +ready +claude +1 +1m .*/work$`, 'm'),
+    );
     expect((await run('sessions', 'show', 'last')).out).toMatch(
       /^ +1 +\S+ +succeeded +hello +You said: hello$/m,
     );

@@ -20,6 +20,10 @@ const CHANGES = [
   }),
   change('4-0', { status: 'running', cancelRequested: true, attempts: 1 }),
   change('5-0', { kind: 'job.deleted', status: 'failed' }),
+  {
+    ...{ cursor: '6-0', kind: 'approval.changed', at: AT, approvalId: 'A', jobId: JOB_ID },
+    ...{ sessionId: null, status: 'pending' },
+  },
 ];
 const stream: Answer = (response) => {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -40,13 +44,14 @@ test('changes are lines, until Ctrl-C, which says how to go on', async () => {
     `12:03:04 ${JOB_ID} scheduled (backoff until 12:03:09), attempt 2`,
     `12:03:04 ${JOB_ID} running, cancel requested`,
     `12:03:04 ${JOB_ID} deleted`,
+    `12:03:04 ${JOB_ID} asks: approval A`,
     '',
   ]);
   expect([code, err]).toEqual([
     130,
-    'every change from now on; Ctrl-C stops\nto go on: bullpen events --after 5-0\n',
+    'every change from now on; Ctrl-C stops\nto go on: bullpen events --after 6-0\n',
   ]);
-  expect(requests[1]?.headers['last-event-id']).toBe('5-0');
+  expect(requests[1]?.headers['last-event-id']).toBe('6-0');
 });
 
 test('with --json changes come as the server sends them', async () => {

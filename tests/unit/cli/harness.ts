@@ -76,6 +76,8 @@ export async function type(args: readonly string[], given: Surroundings = {}): P
     version: '1.2.3',
     stdin: input,
     openTerminal: () => null,
+    openScreen: () => null,
+    openBrowser: async () => false,
     stdout,
     stderr,
     interrupts: manualInterrupts(),
@@ -90,6 +92,9 @@ export async function type(args: readonly string[], given: Surroundings = {}): P
     now: () => new Date('2026-11-21T12:00:00Z'),
     async sleep(_ms, signal) {
       signal?.throwIfAborted();
+    },
+    serveExecutor: async () => {
+      throw new Error('a test must not run an executor');
     },
     serve: async () => {
       throw new Error('no server was expected to run');

@@ -135,7 +135,7 @@ export async function startTalkingServer(
         provider: request.provider ?? 'claude',
       },
       ...{ model: null, cwd: request.cwd ?? '/work', nativeSessionId: null, node: null, process: null },
-      ...{ turns: 0, usage: null, forkedFrom: null, createdAt: '2026-11-21T11:00:00Z' },
+      ...{ terminal: null, turns: 0, usage: null, forkedFrom: null, createdAt: '2026-11-21T11:00:00Z' },
       ...{ lastActivityAt: '2026-11-21T11:59:00Z', closedAt: null, tags: [], metadata: {} },
       links: { self: `/v1/sessions/${id}`, events: '', turns: '' },
       ...changed,

@@ -70,10 +70,11 @@ describe('the events of a job', () => {
 
   it('start after a place, filtered, when the reader says so', async () => {
     const server = await startScriptedServer(stream([frame(9)]));
-    await seqs(clientOf(server.url), { after: 4, kinds: ['text.delta', 'text'] });
+    await seqs(clientOf(server.url), { after: 4, kinds: ['text.delta', 'text'], raw: true });
     const [first] = server.requests;
     expect(first?.headers).toMatchObject({ accept: 'text/event-stream', 'last-event-id': '4' });
     expect(first?.url.searchParams.getAll('kinds')).toEqual(['text.delta', 'text']);
+    expect(first?.url.searchParams.get('raw')).toBe('true');
   });
 
   it('are none when there is nothing after that place', async () => {

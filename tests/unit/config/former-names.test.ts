@@ -126,6 +126,30 @@ describe('DATABASE_PATH', () => {
   });
 });
 
+describe('ARCH_MODE', () => {
+  const CLAUDE_SERVICE_SECRET = '0123456789abcdef0123456789abcdef';
+  const executorOf = (env: Environment) => load({}, { CLAUDE_SERVICE_SECRET, ...env }).executor;
+
+  it('says where CLIs run: in a service of its own, or in the server', () => {
+    expect(executorOf({ ARCH_MODE: 'modular' })).toBe('http');
+    expect(executorOf({ ARCH_MODE: 'monolithic' })).toBe('local');
+    expect(executorOf({ ARCH_MODE: '' })).toBe('local');
+  });
+
+  it('is asked only where BULLPEN_EXECUTOR is not set', () => {
+    expect(executorOf({ ARCH_MODE: 'modular', BULLPEN_EXECUTOR: 'local' })).toBe('local');
+    expect(executorOf({ ARCH_MODE: 'monolithic', BULLPEN_EXECUTOR: 'http' })).toBe('http');
+    expect(executorOf({ ARCH_MODE: 'modular', BULLPEN_EXECUTOR: '' })).toBe('http');
+    expect(executorOf({ ARCH_MODE: 'micro', BULLPEN_EXECUTOR: 'http' })).toBe('http');
+  });
+
+  it.each(['Modular', 'micro', 'http', 'local', 'constructor', '1'])('%s is none of its values', (value) => {
+    expect(() => executorOf({ ARCH_MODE: value })).toThrow(
+      'executor (ARCH_MODE): must be modular (BULLPEN_EXECUTOR=http) or monolithic (BULLPEN_EXECUTOR=local)',
+    );
+  });
+});
+
 describe('REDIS_PASSWORD', () => {
   const urlOf = (REDIS_URL: string, REDIS_PASSWORD: string) =>
     load({}, { REDIS_URL, REDIS_PASSWORD, BULLPEN_ALLOW_INSECURE_REDIS: 'on' }).redisUrl;

@@ -214,6 +214,16 @@ describe('the configuration file', () => {
     });
   });
 
+  it('names the commands of terminals, whose arguments and variables may be left out', () => {
+    const env = withFile({ terminals: { enabled: true, commands: { bash: { binary: 'bash' } } } });
+    expect(loadSettings(env, tempDir()).terminals).toEqual({
+      enabled: true,
+      commands: { bash: { binary: 'bash', args: [], env: [] } },
+    });
+    const wrong = withFile({ terminals: { commands: { 'a b': { binary: 'bash' } } } });
+    expect(() => loadSettings(wrong, tempDir())).toThrow(/terminals/);
+  });
+
   it('is the one that is named, also relative to where the server was started, else that of this user', () => {
     const env = withFile({ port: 4000 });
     const dir = tempDir();

@@ -3,7 +3,7 @@ import { secretsOf, urlSecrets } from '../../../src/config/secrets.ts';
 import { providerSettings } from '../providers/settings.ts';
 
 const NO_SETTINGS = {
-  ...{ redisUrl: null, workerRedisUrl: null, jwtSecret: null, signingSecret: null },
+  ...{ redisUrl: null, workerRedisUrl: null, jwtSecret: null, signingSecret: null, serviceSecrets: [] },
   providers: providerSettings(),
 };
 
@@ -15,6 +15,7 @@ it.each([
   'AWS_SECRET_ACCESS_KEY',
   'CLAUDE_CODE_OAUTH_TOKEN',
   'GITHUB_TOKEN',
+  'CLAUDE_SERVICE_SECRET',
   'HMAC_SECRET',
   'JWT_SECRET',
   'MYSQL_PWD',
@@ -27,6 +28,7 @@ it.each([
 
 it.each([
   'CLAUDE_CODE_MAX_OUTPUT_TOKENS',
+  'CLAUDE_SERVICE_SECRET_FILE',
   'GIT_ASKPASS',
   'GOOGLE_APPLICATION_CREDENTIALS',
   'HOME',
@@ -62,9 +64,9 @@ it('a secret is the password of a URL in a variable or a setting, as it is writt
   expect(urlSecrets('https://host/path?a=b:c@d')).toEqual([]);
 });
 
-it('a secret is the one of JWTs or of records, also in the settings file', () => {
-  const secrets = { jwtSecret: 'of JWTs', signingSecret: 'of records' };
-  expect(secretsOf({ ...NO_SETTINGS, ...secrets }, {})).toEqual(['of JWTs', 'of records']);
+it('a secret is the one of JWTs, of records or of the executor, also in a file', () => {
+  const secrets = { jwtSecret: 'of JWTs', signingSecret: 'of records', serviceSecrets: ['new', 'old'] };
+  expect(secretsOf({ ...NO_SETTINGS, ...secrets }, {})).toEqual(['of JWTs', 'of records', 'new', 'old']);
 });
 
 it('a secret is an argument of a provider with a name of one', () => {

@@ -47,6 +47,29 @@ describe('a reader of all changes', () => {
     expect(reader.taken[1]).toMatchObject([{ cursor: next, kind: 'job.created', status: 'queued' }]);
   });
 
+  it('gets the approvals of its project, if it may read them', async () => {
+    const { log, follow } = feedBench();
+    const mayRead = await follow(callerOf('alice', 'alice', ['jobs:read', 'approvals:read']));
+    const others = [await follow(ALICE), await follow(callerOf('bob', 'bob', ['approvals:read']))];
+    const asked = log.ask('alice');
+    await eventually(() => mayRead.taken.length === 2);
+    expect(mayRead.taken[1]).toMatchObject([{ cursor: asked, kind: 'approval.changed', status: 'pending' }]);
+    for (const { taken } of others) expect(taken).toHaveLength(1);
+  });
+
+  it('gets the sessions of its project, if it may read them', async () => {
+    const { log, follow } = feedBench();
+    const mayRead = await follow(callerOf('alice', 'alice', ['jobs:read', 'sessions:read']));
+    const others = [
+      await follow(callerOf('alice', 'alice', ['jobs:read'])),
+      await follow(callerOf('bob', 'bob', ['sessions:read'])),
+    ];
+    const moved = log.move('alice');
+    await eventually(() => mayRead.taken.length === 2);
+    expect(mayRead.taken[1]).toMatchObject([{ cursor: moved, kind: 'session.changed', status: 'busy' }]);
+    for (const { taken } of others) expect(taken).toHaveLength(1);
+  });
+
   it('resumes after each cursor without a gap or a duplicate, also while changes come', async () => {
     const { log, follow } = feedBench();
     const cursors = Array.from({ length: 2500 }, () => log.add('alice'));

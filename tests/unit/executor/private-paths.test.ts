@@ -1,6 +1,8 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { loadSettings } from '../../../src/config/load.ts';
+import { onThisHost } from '../../../src/executor/open-prepare.ts';
 import { createPrivatePaths } from '../../../src/executor/private-paths.ts';
 import type { PrivatePath } from '../../../src/providers/provider.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
@@ -46,6 +48,23 @@ function machine(home = 'home', env: Readonly<Record<string, string>> = {}): Mac
 }
 
 describe('private paths', () => {
+  it('are the files that the settings name: of the settings, of the ledger, with the secret of the executor', async () => {
+    const dir = tempDir();
+    const [config, secret, database] = ['config.yaml', 'secret', 'jobs.db'].map((name) => join(dir, name));
+    mkdirSync(join(dir, 'work'));
+    writeFileSync(config ?? '', '{}');
+    writeFileSync(secret ?? '', '0123456789abcdef0123456789abcdef', { mode: 0o600 });
+    const env = { HOME: join(dir, 'home'), BULLPEN_CONFIG: config, CLAUDE_SERVICE_SECRET_FILE: secret };
+    const settings = loadSettings({ ...env, BULLPEN_HOME: join(dir, 'data') }, join(dir, 'work'));
+    const { privatePaths } = onThisHost({
+      ...{ settings, env, nodeId: 'node', providers, databaseFile: database ?? '' },
+      environment: () => ({ HOME: env.HOME }),
+      launcher: { launch: () => expect.unreachable() },
+    });
+    const found = await privatePaths(providers.get('claude').provider, join(dir, 'work'));
+    expect(found.map(({ real }) => real)).toEqual(expect.arrayContaining([config, secret, database]));
+  });
+
   it('are the entries of the data folder without the scratch folders, and more of the server', async () => {
     const { make, find } = machine();
     make('data/token', 'data/redis/password', 'data/tmp/one/file', 'cache/redis-server', 'work/file');

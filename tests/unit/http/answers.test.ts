@@ -1,7 +1,7 @@
 import { Compile } from 'typebox/compile';
 import { expect, test } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
-import { ProblemDetails } from '../../../src/http/problem.ts';
+import { ProblemDetails } from '../../../src/protocol/problem.ts';
 import { asAdmin, asCaller, startHttp } from './harness.ts';
 
 test('every error is a problem with the id of its request', async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { type SentEvent, sentJobEvent, textsOf } from '../../../src/http/event-stream.ts';
+import { type SentEvent, sentJobEvent } from '../../../src/events/sent-events.ts';
+import { textsOf } from '../../../src/http/event-stream.ts';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
 
 test('a large batch comes in texts that a slow reader can take one by one', () => {

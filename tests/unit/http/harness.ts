@@ -8,17 +8,13 @@ import {
   createAuthenticator,
 } from '../../../src/auth/keyring.ts';
 import { createKeys, type KeysOptions } from '../../../src/auth/keys.ts';
+import { createLoginSessions } from '../../../src/auth/logins.ts';
 import type { Principal } from '../../../src/auth/principal.ts';
 import type { Rate } from '../../../src/errors.ts';
 import { createChangeFeed } from '../../../src/events/change-feed.ts';
+import { DEFAULT_HTTP_SETTINGS, type HttpSettings } from '../../../src/http/fastify.ts';
 import type { BatchFeed } from '../../../src/http/ports.ts';
-import {
-  createHttpServer,
-  DEFAULT_HTTP_SETTINGS,
-  type HttpPlace,
-  type HttpServerOptions,
-  type HttpSettings,
-} from '../../../src/http/server.ts';
+import { createHttpServer, type HttpPlace, type HttpServerOptions } from '../../../src/http/server.ts';
 import { createIdFactory } from '../../../src/ids.ts';
 import { createProcessService } from '../../../src/jobs/processes.ts';
 import { createHolds } from '../../../src/limits/holds.ts';
@@ -36,11 +32,12 @@ import { FakeGates } from '../../fakes/gates.ts';
 import { FakeHealth } from '../../fakes/health.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
 import { NO_JWTS } from '../../fakes/jwts.ts';
-import { FakeKeyCopies, FakeKeyRecords } from '../../fakes/keys.ts';
+import { FakeEndedLogins, FakeKeyCopies, FakeKeyRecords } from '../../fakes/keys.ts';
 import { FakeManyJobs } from '../../fakes/many-jobs.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';
 import { FakeSessionFeed, FakeSessions } from '../../fakes/sessions.ts';
+import { createIsNewMessage, FakeTerminals, LIVE_SETTINGS } from '../../fakes/terminals.ts';
 import { FakeUsage } from '../../fakes/usage.ts';
 import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
 
@@ -54,7 +51,7 @@ function withCaller(options: AuthenticatorOptions): Authenticator {
   const real = createAuthenticator(options);
   const caller: Principal = callerOf('caller');
   return {
-    current: real.current,
+    ...real,
     authenticate: async (header, from) =>
       header === asCaller.authorization ? caller : real.authenticate(header, from),
     authenticateToken: async (token, from) =>
@@ -69,6 +66,9 @@ export interface Changes {
   readonly board?: HttpServerOptions['board'];
   readonly clocks?: Pick<KeysOptions, 'now' | 'elapsed'>;
   readonly jwt?: Partial<JwtSettings>;
+  readonly live?: Partial<HttpServerOptions['live']>;
+  /** The folder of the built page; default: it is not built. */
+  readonly page?: string;
   /** How many wrong tokens are answered at once; default: more than a test sends. */
   readonly guesses?: number;
 }
@@ -76,7 +76,7 @@ export interface Changes {
 /** The server over fakes, with its log lines; closed by `await using`. */
 export async function startHttp(changes: Changes = {}) {
   const { settings = {}, place = {}, board = [], clocks = {}, jwt = {}, guesses = 10_000 } = changes;
-  const { requests = () => null } = changes;
+  const { requests = () => null, live = {}, page = null } = changes;
   const jobs = new FakeJobs();
   const batches = new FakeBatches();
   const batchFeed: BatchFeed = {
@@ -89,6 +89,7 @@ export async function startHttp(changes: Changes = {}) {
   const events = new FakeEventHub();
   const sessions = new FakeSessions(jobs);
   const sessionFeed = new FakeSessionFeed();
+  const terminals = new FakeTerminals(sessions.held);
   const approvals = new FakeApprovalService();
   const changeLog = new FakeChangeLog();
   const health = new FakeHealth();
@@ -119,7 +120,8 @@ export async function startHttp(changes: Changes = {}) {
     batches,
     batchFeed,
     events,
-    ...{ sessions, sessionFeed, approvals },
+    ...{ sessions, sessionFeed, approvals, terminals, live: { ...LIVE_SETTINGS, ...live } },
+    isNewMessage: createIsNewMessage(),
     changes: createChangeFeed({
       log: changeLog,
       doorbells: changeLog.doorbells,
@@ -128,7 +130,9 @@ export async function startHttp(changes: Changes = {}) {
       logger,
     }),
     health,
-    processes: createProcessService({ executor: processes, jobs, providers, note: audit.note }),
+    processes: createProcessService({
+      ...{ executor: processes, processes: processes.processes, jobs, sessions, providers, note: audit.note },
+    }),
     holds: createHolds({ gates, providers, keys, jobs }),
     usage: usage.read,
     callers: { takeRequest: async (principal) => requests(principal) },
@@ -137,16 +141,24 @@ export async function startHttp(changes: Changes = {}) {
       read: async ({ id }) => remembered.get(id) ?? {},
       write: async ({ id }, given) => void remembered.set(id, { ...given }),
     },
+    settingsInForce: [
+      { name: 'port', variable: 'BULLPEN_PORT', value: 3000, source: 'default' },
+      { name: 'jwtSecret', variable: 'JWT_SECRET', value: '[redacted]', source: 'file' },
+    ],
     measures,
     auth: withCaller({
       ...{ adminToken: ADMIN_TOKEN, keys, jwts, jobTokens, ...clocks },
       guesses: createGuesses({ burst: guesses, ...clocks, onRefused: measures.refusedGuess }),
+    }),
+    logins: await createLoginSessions({
+      ...{ secret: Buffer.alloc(32, ADMIN_TOKEN), ended: new FakeEndedLogins(), ...clocks },
     }),
     keys,
     board,
     redactor: createRedactor(),
     logger,
     version: '1.2.3',
+    page,
   });
   return {
     app,
@@ -155,7 +167,7 @@ export async function startHttp(changes: Changes = {}) {
     manyJobs,
     batches,
     events,
-    ...{ sessions, sessionFeed, approvals },
+    ...{ sessions, sessionFeed, approvals, terminals },
     changeLog,
     health,
     processes,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { DEFAULT_HTTP_SETTINGS } from '../../../src/http/server.ts';
+import { DEFAULT_HTTP_SETTINGS } from '../../../src/http/fastify.ts';
 import { asCaller, CALLER_TOKEN, startHttp } from './harness.ts';
 import { dial, parseAnswer, rawRequest, untilClosed } from './raw-socket.ts';
 

@@ -33,7 +33,13 @@ const ROUTES = {
   '/v1/sessions/{id}': ['delete', 'get'],
   '/v1/sessions/{id}/messages': ['post'],
   '/v1/sessions/{id}/turns': ['get'],
+  '/v1/sessions/{id}/history': ['get'],
+  '/v1/sessions/{id}/input': ['post'],
   '/v1/sessions/{id}/interrupt': ['post'],
+  '/v1/sessions/{id}/recording': ['get'],
+  '/v1/sessions/{id}/resize': ['post'],
+  '/v1/sessions/{id}/screen': ['get'],
+  '/v1/sessions/{id}/signal': ['post'],
   '/v1/sessions/{id}/fork': ['post'],
   '/v1/sessions/{id}/close': ['post'],
   '/v1/sessions/{id}/events': ['get'],
@@ -58,6 +64,8 @@ const ROUTES = {
   '/v1/me/preferences': ['get', 'put'],
   '/v1/usage': ['get'],
   '/v1/providers': ['get'],
+  '/v1/login-links': ['post'],
+  '/v1/settings': ['get'],
   '/v1/stream-tokens': ['post'],
 };
 const OPEN = ['/', '/health', '/ready', '/claude-cli/health', '/login', '/logout'];

@@ -14,7 +14,7 @@ import { ADMIN_TOKEN, startHttp } from './harness.ts';
 /** The operations that each scope opens, besides those of `caller`; `admin` opens all. */
 const TABLE: Readonly<Record<'public' | 'caller' | Scope, readonly string[]>> = {
   public: ['getIndex', 'getHealth', 'getReadiness', 'getExecutorHealth', 'logIn', 'logOut'],
-  caller: ['getMe', 'getPreferences', 'setPreferences', 'getOpenApi', 'listProviders'],
+  caller: ['createLoginLink', 'getMe', 'getPreferences', 'setPreferences', 'getOpenApi', 'listProviders'],
   'jobs:read': [
     ...['listJobs', 'getJob', 'listExecutions', 'streamJob', 'streamChanges', 'createStreamToken'],
     ...['listBatches', 'getBatch', 'getBatchResults', 'streamBatch', 'getQueue'],
@@ -23,12 +23,15 @@ const TABLE: Readonly<Record<'public' | 'caller' | Scope, readonly string[]>> = 
     ...['createJob', 'changeJob', 'cancelJob', 'retryJob', 'deleteJob', 'cancelJobs', 'retryJobs'],
     ...['createBatch', 'cancelBatch', 'messageJob'],
   ],
-  'sessions:read': ['listSessions', 'getSession', 'listTurns', 'streamSession'],
+  'sessions:read': [
+    ...['listSessions', 'getSession', 'listTurns', 'streamSession', 'getScreen', 'getRecording'],
+    'getHistory',
+  ],
   'sessions:write': [
     ...['createSession', 'messageSession', 'interruptSession', 'forkSession', 'closeSession'],
     'deleteSession',
   ],
-  terminals: [],
+  terminals: ['typeIntoTerminal', 'resizeTerminal', 'signalTerminal'],
   'approvals:read': ['listApprovals', 'getApproval'],
   'approvals:decide': ['decideApproval'],
   'schedules:write': [],
@@ -39,7 +42,7 @@ const TABLE: Readonly<Record<'public' | 'caller' | Scope, readonly string[]>> = 
   admin: [
     ...['listKeys', 'createKey', 'revokeKey', 'rotateKey', 'listProcesses', 'getProcess', 'terminateProcess'],
     ...['cleanUpProvider', 'resumeProvider', 'pauseQueue', 'resumeQueue', 'listNodes', 'drainNode'],
-    ...['resumeNode', 'verifyAudit'],
+    ...['resumeNode', 'verifyAudit', 'listSettings'],
   ],
 };
 
@@ -59,6 +62,9 @@ const BODIES: Readonly<Record<string, object>> = {
   retryJobs: { filter: {}, all: true },
   createBatch: { prompts: [{ prompt: 'x' }] },
   createSession: {},
+  typeIntoTerminal: { data: 'x' },
+  resizeTerminal: { cols: 1, rows: 1 },
+  signalTerminal: { signal: 'INT' },
   messageSession: { prompt: 'x' },
   messageJob: { prompt: 'x' },
   decideApproval: { decision: 'allow' },
@@ -207,7 +213,9 @@ describe('every route', () => {
     const scopes = ['jobs:write', 'sessions:write', 'approvals:read', 'usage:read'] as const;
     expect(await walk(token)).toEqual({
       ...only(scopes.flatMap(opens), 'auth.forbidden'),
-      ...{ getPreferences: 'auth.forbidden', setPreferences: 'auth.forbidden' }, // they are for pages
+      // They are for people.
+      ...{ getPreferences: 'auth.forbidden', setPreferences: 'auth.forbidden' },
+      createLoginLink: 'auth.forbidden',
     });
     http.running.pop();
     expect(await walk(token)).toEqual(only([], 'auth.unauthenticated'));

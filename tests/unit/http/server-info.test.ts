@@ -1,18 +1,6 @@
 import { expect, test } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
-import { asCaller, startHttp } from './harness.ts';
-
-test('the landing page is JSON for programs and HTML for browsers', async () => {
-  await using http = await startHttp();
-  const json = await http.app.inject({ url: '/' });
-  expect(json.json()).toMatchObject({ name: 'bullpen', version: '1.2.3', links: { docs: '/docs' } });
-  const html = await http.app.inject({
-    url: '/',
-    headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' },
-  });
-  expect(html.headers['content-type']).toBe('text/html; charset=utf-8');
-  expect(html.body).toContain('Version 1.2.3');
-});
+import { asAdmin, asCaller, startHttp } from './harness.ts';
 
 test('health, readiness and the executor', async () => {
   await using http = await startHttp();
@@ -42,6 +30,15 @@ test('providers are listed', async () => {
   await using http = await startHttp();
   const answer = await http.app.inject({ url: '/v1/providers', headers: asCaller });
   expect(answer.json()).toEqual({ data: await http.health.providers() });
+});
+
+test('an admin sees the settings in force, without secrets', async () => {
+  await using http = await startHttp();
+  const answer = await http.app.inject({ url: '/v1/settings', headers: asAdmin });
+  expect(answer.json().data).toContainEqual({
+    ...{ name: 'jwtSecret', variable: 'JWT_SECRET', value: '[redacted]', source: 'file' },
+  });
+  expect((await http.app.inject({ url: '/v1/settings', headers: asCaller })).statusCode).toBe(403);
 });
 
 test('one line per request at debug: the pattern of the route, never the query or a header', async () => {

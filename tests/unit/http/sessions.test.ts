@@ -114,7 +114,7 @@ test('a limit of sessions is 429 and says what to close', async () => {
 });
 
 test.each([
-  ['POST', '/v1/sessions', { kind: 'terminal' }],
+  ['POST', '/v1/sessions', { kind: 'shell' }],
   ['POST', '/v1/sessions', { maxTurns: 1 }],
   ['POST', '/v1/sessions', { prompt: ' \n' }],
   ['POST', '/v1/sessions', { name: 'a\nb' }],

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
-import { createSessionFinder, type FoundSession } from '../../../src/jobs/session-finder.ts';
+import { createSessionFinder, type FoundSession, refuseUnsigned } from '../../../src/jobs/session-finder.ts';
 import type { JobRecord } from '../../../src/records/ports.ts';
 import type { SessionRecord } from '../../../src/records/session-ports.ts';
 import type { Store } from '../../../src/store/store.ts';
@@ -39,4 +39,12 @@ it('a session without signed options takes no turn', async () => {
   await expect(optionsOf(false, true)).rejects.toMatchObject({ code: 'auth.unsigned' });
   await expect(optionsOf(false, null)).rejects.toMatchObject({ code: 'auth.unsigned' });
   await expect(optionsOf(null, true)).rejects.toMatchObject({ code: 'auth.unsigned' });
+});
+
+it('a terminal without a signed record is asked for nothing: its project may be a forged one', () => {
+  const found = (kind: 'chat' | 'terminal', signed: boolean | null) =>
+    ({ row: { kind }, record: signed === null ? null : { signed } }) as FoundSession; // as: only these
+  expect(() => refuseUnsigned(found('terminal', false))).toThrow('the record of the session is not signed');
+  for (const one of [found('terminal', true), found('terminal', null), found('chat', false)])
+    expect(() => refuseUnsigned(one)).not.toThrow();
 });

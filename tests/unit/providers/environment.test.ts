@@ -18,6 +18,8 @@ const DENIED = [
   'REDISCLI_AUTH',
   'JWT_SECRET',
   'HMAC_SECRET',
+  'CLAUDE_SERVICE_SECRET',
+  'CLAUDE_SERVICE_SECRET_FILE',
 ];
 const everythingDenied = Object.fromEntries(DENIED.map((name) => [name, 'secret']));
 

@@ -28,6 +28,8 @@ test('an entry has the state that the job had then', () => {
       cancelRequested: false,
     },
     gate: null,
+    session: null,
+    approval: null,
   });
 });
 
@@ -63,6 +65,29 @@ test('an entry about a gate says why it was closed and until when, or that it wa
   expect(entry('g', gate, { r: '', u: '' }).gate).toEqual({
     ...{ ...known, kind: 'gate.opened', reason: null, until: null },
   });
+});
+
+test('an entry about an approval names its job and its state', () => {
+  const asked = entry('q', ID, { p: 'web', s: 'S', j: 'J', t: 'pending' });
+  expect(asked.approval).toEqual({
+    ...{ cursor: '1780000000000-2', kind: 'approval.changed', at: '2026-05-28T20:26:40.000Z' },
+    ...{ approvalId: ID, jobId: 'J', sessionId: 'S', status: 'pending' },
+  });
+  expect([asked.change, asked.gate]).toEqual([null, null]);
+  expect(entry('q', ID, { p: 'web', s: 'S', j: 'J', t: 'asleep' }).approval).toBeNull();
+});
+
+test('an entry about a session names its kind and its status', () => {
+  const moved = entry('s', ID, { p: 'web', v: '3', t: 'busy', k: 'terminal' });
+  expect(moved.session).toEqual({
+    ...{ cursor: '1780000000000-2', kind: 'session.changed', at: '2026-05-28T20:26:40.000Z' },
+    ...{ sessionId: ID, sessionKind: 'terminal', status: 'busy' },
+  });
+  expect([moved.change, moved.gate, moved.approval]).toEqual([null, null, null]);
+  expect(entry('s', ID, { p: 'web', v: '', t: 'deleted', k: '' }).session).toMatchObject({
+    ...{ sessionKind: null, status: 'deleted' },
+  });
+  expect(entry('s', ID, { p: 'web', t: 'asleep' }).session).toBeNull();
 });
 
 test('a value that is too long or no time is cut or left out', () => {

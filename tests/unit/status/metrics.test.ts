@@ -2,12 +2,14 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { parse } from 'yaml';
 import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import { AppError, wireError } from '../../../src/errors.ts';
 import { jobOutcome, type Outcome } from '../../../src/protocol/outcome.ts';
 import type { Claim, Claims, FinishResult, TimedEvent } from '../../../src/records/ports.ts';
+import { createBreaker } from '../../../src/remote/breaker.ts';
 import { createMeasures } from '../../../src/status/measures.ts';
 import { createMetrics } from '../../../src/status/metrics.ts';
 import { succeededWith } from '../../fakes/job-samples.ts';
@@ -75,6 +77,14 @@ async function measured() {
   measures.refusedLogin();
   measures.cutReader();
   measures.limited('jobsPerHour');
+  measures.liveConnections(() => [
+    { transport: 'websocket', state: 'authenticated', count: 3 },
+    { transport: 'socket.io', state: 'unauthenticated', count: 2 },
+  ]);
+  measures.received('websocket');
+  measures.sent('socket.io');
+  measures.sent('socket.io');
+  measures.refusedMessage('terminal.over');
   return measures;
 }
 
@@ -112,7 +122,7 @@ const counted = (measures: ReturnType<typeof createMeasures>, names: RegExp) =>
       .filter(([, value]) => value !== 0),
   );
 
-const metrics = (measures = createMeasures([])) =>
+const metrics = (measures: Pick<ReturnType<typeof createMeasures>, 'all'> = createMeasures([])) =>
   createMetrics({
     jobs: async () => ({
       byStatus: { queued: 3, failed: 1 },
@@ -138,6 +148,7 @@ const metrics = (measures = createMeasures([])) =>
           ],
         ],
       ]),
+    terminals: () => [{ provider: 'claude' }, { provider: 'bash' }, { provider: 'claude' }],
     measures: measures.all,
     damage: {
       counts: () => ({ session: 0, approval: 0, job: 0, batch: 0, event: 4, log: 0, row: 0, key: 0 }),
@@ -200,6 +211,8 @@ it('has every figure under its name and label, the same at each scrape', async (
     'bullpen_execution_starts_total{start="session"} 9',
     'bullpen_waiting_processes{kind="warm"} 1',
     'bullpen_waiting_processes{kind="session"} 6',
+    'bullpen_terminals{provider="claude"} 2',
+    'bullpen_terminals{provider="bash"} 1',
     'bullpen_requests_pending 2',
     'bullpen_sessions{status="ready"} 6',
     'bullpen_sessions{status="busy"} 1',
@@ -231,6 +244,13 @@ it('has every figure under its name and label, the same at each scrape', async (
     'bullpen_guesses_refused_total 0',
     'bullpen_slow_readers_total 1',
     'bullpen_limited_requests_total{limit="jobsPerHour"} 1',
+    'bullpen_live_connections{transport="websocket",state="authenticated"} 3',
+    'bullpen_live_connections{transport="socket.io",state="unauthenticated"} 2',
+    'bullpen_live_messages_total{transport="websocket",direction="in"} 1',
+    'bullpen_live_messages_total{transport="websocket",direction="out"} 0',
+    'bullpen_live_messages_total{transport="socket.io",direction="in"} 0',
+    'bullpen_live_messages_total{transport="socket.io",direction="out"} 2',
+    'bullpen_live_errors_total{code="terminal.over"} 1',
   ]);
   const buckets = text.matchAll(/^bullpen_queue_wait_seconds_bucket\{provider="claude",le="(.+)"\} (\d)$/gm);
   expect(Array.from(buckets, ([, bound, count]) => `${bound} ${count}`).slice(3, 7)).toEqual([
@@ -263,9 +283,12 @@ it('a label has only known values, whatever a record holds', () => {
 });
 
 it('has the metrics of docs/operations.md, each with its type and labels', async () => {
-  const { render, stop } = metrics(await measured());
+  const breaker = createBreaker({ probe: async () => null, logger: pino({ level: 'silent' }) });
+  const { all } = await measured();
+  const { render, stop } = metrics({ all: [...all, ...breaker.measures] });
   const text = await render();
   stop();
+  breaker.stop();
   const labelsOf = (name: string) =>
     Array.from(
       (new RegExp(`^${name}\\{(.+)\\}`, 'm').exec(text)?.[1] ?? '').matchAll(/(\w+)="/g),

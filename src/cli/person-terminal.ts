@@ -1,0 +1,47 @@
+/** The terminal of the person who typed the command, byte for byte. */
+import type { ReadStream, WriteStream } from 'node:tty';
+import type { TerminalSize } from '../protocol/terminal.ts';
+
+export interface PersonTerminal {
+  readonly size: TerminalSize;
+  /** Resolves when the terminal has room for more. */
+  write(data: string | Uint8Array): Promise<void>;
+  /**
+   * From now on each key comes as it is typed, also Ctrl-C. Disposing of it ends that.
+   */
+  listen(onKeys: (bytes: Uint8Array) => void, onResize: (size: TerminalSize) => void): Disposable;
+}
+
+/** What the server takes. */
+const MAX_SIDE = 1000;
+
+export function createPersonTerminal(stdin: ReadStream, stdout: WriteStream): PersonTerminal {
+  const sizeNow = (): TerminalSize => ({
+    cols: Math.min(stdout.columns || 80, MAX_SIDE), // 0: the terminal does not know it
+    rows: Math.min(stdout.rows || 24, MAX_SIDE),
+  });
+  return {
+    get size() {
+      return sizeNow();
+    },
+    async write(data) {
+      if (stdout.write(data)) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      stdout.once('drain', resolve).once('close', resolve);
+      await promise.finally(() => stdout.off('drain', resolve).off('close', resolve));
+    },
+    listen(onKeys, onResize) {
+      const resized = (): void => onResize(sizeNow());
+      stdin.setRawMode(true);
+      stdin.on('data', onKeys).resume();
+      stdout.on('resize', resized);
+      return {
+        [Symbol.dispose]() {
+          stdout.off('resize', resized);
+          stdin.off('data', onKeys).pause();
+          stdin.setRawMode(false);
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,31 @@
+/** The approvals of one job or session, answered on its own screen. */
+import { useState } from 'preact/hooks';
+import type { Approval } from '../../../protocol/approval.ts';
+import { ApprovalCard } from './approval-card.tsx';
+
+interface ApprovalsHereProps {
+  readonly approvals: readonly Approval[];
+  /** One was decided, here or elsewhere. */
+  readonly onOver: () => void;
+}
+
+export function ApprovalsHere({ approvals, onOver }: ApprovalsHereProps) {
+  const [currentId, setCurrentId] = useState<string | null>(null);
+  if (approvals.length === 0) return null;
+  return (
+    <section class="stack pending" aria-labelledby="pending">
+      <h2 id="pending" class="visually-hidden">
+        It waits for your answer
+      </h2>
+      {approvals.map((approval) => (
+        <ApprovalCard
+          key={approval.id}
+          approval={approval}
+          current={approval.id === currentId}
+          onFocus={() => setCurrentId(approval.id)}
+          onOver={onOver}
+        />
+      ))}
+    </section>
+  );
+}

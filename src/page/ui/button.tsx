@@ -1,0 +1,43 @@
+/** A button that shows that it works, and cannot be pressed twice. */
+import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
+
+interface ButtonProps {
+  /** While a promise is pending, the button is busy. */
+  readonly onPress: () => unknown;
+  readonly look?: 'primary' | 'danger' | 'plain';
+  readonly small?: boolean;
+  readonly disabled?: boolean;
+  /** For a button without words. */
+  readonly label?: string;
+  /** The key that does the same, for the help of screen readers: `Alt+A`. */
+  readonly shortcut?: string;
+  readonly children: ComponentChildren;
+}
+
+export function Button({ onPress, look, small = false, disabled, label, shortcut, children }: ButtonProps) {
+  const [busy, setBusy] = useState(false);
+  const press = async (): Promise<void> => {
+    if (busy) return;
+    setBusy(true);
+    try {
+      await onPress();
+    } finally {
+      setBusy(false);
+    }
+  };
+  const classes = ['button', look ?? '', small ? 'small' : ''].filter((one) => one !== '').join(' ');
+  return (
+    <button
+      type="button"
+      class={classes}
+      disabled={disabled}
+      aria-busy={busy}
+      aria-label={label}
+      aria-keyshortcuts={shortcut}
+      onClick={() => void press()}
+    >
+      {children}
+    </button>
+  );
+}

@@ -1,0 +1,179 @@
+/** The server's client of an executor on another host: one method for each route. */
+import type { IncomingHttpHeaders } from 'node:http';
+import { type TSchema, Type } from 'typebox';
+import { Compile, type Validator } from 'typebox/compile';
+import { AppError, ERROR_CODES, type ErrorCode } from '../errors.ts';
+import {
+  type CancelRequest,
+  ClisAnswer,
+  ExecutionAnswer,
+  ExecutionLine,
+  ExecutionsAnswer,
+  NODE_HEADER,
+  SILENT_STREAM_MS,
+  type Submission,
+} from '../protocol/executor-service.ts';
+import { linesOf } from './lines.ts';
+import type { ExecutorHealth } from './ports.ts';
+import { bodyOf, createSignedRequests, type ExecutorAnswer, unavailable } from './signed-requests.ts';
+
+/** An event, its raw line and an outcome are limited by settings of the executor. */
+const MAX_LINE_BYTES = 64 * 1024 * 1024;
+
+/** Which executor answers: its id, or null before its first answer. */
+export interface ExecutorClient {
+  readonly node: string | null;
+  /**
+   * Each method throws AppError executor.unavailable when there is no answer, and the error of the
+   * executor when it refuses.
+   */
+  submit(submission: Submission): Promise<ExecutionAnswer>;
+  known(): Promise<ExecutionsAnswer>;
+  /**
+   * The lines with n > `after`, until the answer is over; the caller asks again. An answer that
+   * breaks throws executor.unavailable.
+   * @throws AppError execution.not_found
+   */
+  follow(id: string, after: number, signal: AbortSignal): AsyncGenerator<ExecutionLine>;
+  /** Renews an execution whose lines cannot be read now. */
+  renew(id: string, after: number): Promise<void>;
+  cancel(id: string, request: CancelRequest): Promise<ExecutionAnswer>;
+  health(): Promise<ExecutorHealth>;
+  /** The CLIs of its host. */
+  clis(): Promise<ClisAnswer>;
+  close(): void;
+}
+
+const executionAnswer = Compile(ExecutionAnswer);
+const executionsAnswer = Compile(ExecutionsAnswer);
+const clisAnswer = Compile(ClisAnswer);
+const executionLine = Compile(ExecutionLine);
+const health = Compile(
+  Type.Object({
+    status: Type.Enum(['healthy', 'unhealthy']),
+    claudeAvailable: Type.Boolean(),
+    version: Type.Union([Type.String(), Type.Null()]),
+    loggedIn: Type.Union([Type.Boolean(), Type.Null()]),
+    problem: Type.Union([Type.String(), Type.Null()]),
+    activeRequests: Type.Integer(),
+  }),
+);
+const problem = Compile(
+  Type.Object({
+    code: Type.String(),
+    detail: Type.String(),
+    errors: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() }))),
+  }),
+);
+
+export function createExecutorClient({
+  url,
+  secret,
+  timeoutMs,
+  silentMs = SILENT_STREAM_MS,
+  onLimited = () => undefined,
+}: {
+  /** `http://host:port` or `https://host:port` */
+  readonly url: string;
+  /** The first of the shared secrets: it signs. */
+  readonly secret: string;
+  /** For an answer, or for the head of a stream. */
+  readonly timeoutMs: number;
+  /** A stream without a line for this long is broken. Default: as the protocol says. */
+  readonly silentMs?: number;
+  /** The executor has refused a request because of the number of them. */
+  readonly onLimited?: () => void;
+}): ExecutorClient {
+  const requests = createSignedRequests({ url, secret, timeoutMs });
+  let node: string | null = null;
+
+  function noteNode(headers: IncomingHttpHeaders): void {
+    const { [NODE_HEADER]: named } = headers;
+    if (typeof named === 'string') node = named;
+  }
+
+  function refusedBy(answer: ExecutorAnswer): AppError {
+    const error = errorOf(answer);
+    if (error.code === 'limit.requests_per_minute') onLimited();
+    return error;
+  }
+
+  /** The body of an answer. @throws AppError that the answer is, or executor.unavailable */
+  async function ask<T extends TSchema>(
+    schema: Validator<Record<never, never>, T>,
+    request: Parameters<typeof requests.ask>[0],
+  ) {
+    const answer = await requests.ask(request);
+    noteNode(answer.headers);
+    if (answer.status !== 200 && answer.status !== 202) throw refusedBy(answer);
+    const body = jsonOf(answer.body);
+    if (!schema.Check(body)) throw unavailable(new Error('an answer that is not valid'), true);
+    return body;
+  }
+
+  /** A proxy may have removed the header. */
+  async function noted<T extends { readonly node: string }>(answer: Promise<T>): Promise<T> {
+    ({ node } = await answer);
+    return answer;
+  }
+
+  async function openEvents(id: string, after: number, signal?: AbortSignal) {
+    const path = `/v1/executions/${id}/events?after=${after}`;
+    const response = await requests.open({ method: 'GET', path, ...(signal && { signal }) });
+    noteNode(response.headers);
+    if (response.statusCode === 200) return response;
+    const { statusCode: status = 0, headers } = response;
+    throw refusedBy({ status, headers, body: await bodyOf(response) });
+  }
+
+  return {
+    get node() {
+      return node;
+    },
+    submit: (body) => noted(ask(executionAnswer, { method: 'POST', path: '/v1/executions', body })),
+    known: () => noted(ask(executionsAnswer, { method: 'GET', path: '/v1/executions' })),
+    async *follow(id, after, signal) {
+      const response = await openEvents(id, after, signal);
+      for await (const text of linesOf(response, { silentMs, maxLineBytes: MAX_LINE_BYTES })) {
+        const line = jsonOf(Buffer.from(text));
+        if (!executionLine.Check(line)) throw unavailable(new Error('a line that is not valid'), true);
+        yield line;
+      }
+    },
+    async renew(id, after) {
+      (await openEvents(id, after)).destroy();
+    },
+    cancel: (id, body) =>
+      noted(ask(executionAnswer, { method: 'POST', path: `/v1/executions/${id}/cancel`, body })),
+    clis: () => ask(clisAnswer, { method: 'GET', path: '/v1/providers' }),
+    async health() {
+      const answer = await requests.ask({ method: 'GET', path: '/health' });
+      const body = jsonOf(answer.body); // 503 has a report, too
+      if (health.Check(body)) return body;
+      throw errorOf(answer);
+    },
+    close: requests.close,
+  };
+}
+
+function jsonOf(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The error that an answer is. Without a problem of the executor, something else has answered. */
+function errorOf({ status, headers, body }: ExecutorAnswer): AppError {
+  const found = jsonOf(body);
+  if (!problem.Check(found) || !isCode(found.code))
+    return unavailable(new Error(`an answer with status ${status}`), true);
+  const after = Number(headers['retry-after']);
+  return new AppError(found.code, found.detail, {
+    problems: found.errors ?? [],
+    ...(Number.isFinite(after) && { retryAfterSeconds: after }),
+  });
+}
+
+export const isCode = (code: string): code is ErrorCode => Object.hasOwn(ERROR_CODES, code);

@@ -1,0 +1,92 @@
+/** Builds what a server needs to run CLIs in an executor on another host. */
+import type { Logger } from 'pino';
+import type { Settings } from '../config/schema.ts';
+import { messageOf } from '../errors.ts';
+import type { PrepareOptions } from '../executor/prepare.ts';
+import type { Runner } from '../executor/runner.ts';
+import type { Failpoint } from '../failpoint.ts';
+import { createLogLimit } from '../log.ts';
+import { missingCli, type ReportCli } from '../status/cli-reports.ts';
+import type { Measure } from '../status/measures.ts';
+import { createBreaker } from './breaker.ts';
+import { createExecutorClient, type ExecutorClient } from './client.ts';
+import { createHttpRunner } from './http-runner.ts';
+
+export interface RemoteExecutor {
+  /** Makes the runner. @param here runs CLIs in this server */
+  runner(here: Runner): Runner;
+  /** Why nothing is sent to the executor; null: it is used. */
+  problem(): string | null;
+  readonly measures: readonly Measure[];
+  /** Asks the executor for the CLIs of its host. */
+  clis(): Promise<ReportCli>;
+  /** Looks whether the executor can be used, and logs that. The server starts in any case. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** The settings of a server. With an executor on another host it keeps no processes ready. */
+export const withExecutor = (settings: Settings): Settings =>
+  settings.executor === 'http' ? { ...settings, warmProcesses: 0, sessionIdleMs: 0 } : settings;
+
+/** Null: CLIs run in the server. */
+export function openRemoteExecutor(
+  settings: Settings,
+  prepare: PrepareOptions,
+  logger: Logger,
+  failpoint?: Failpoint,
+): RemoteExecutor | null {
+  const { executor, executorFallback, serviceUrl, serviceSecrets, serviceTimeoutMs } = settings;
+  const [secret] = serviceSecrets;
+  if (executor === 'local' || secret === undefined) return null;
+  const limited = createLogLimit();
+  const client = createExecutorClient({
+    ...{ url: serviceUrl, secret, timeoutMs: serviceTimeoutMs },
+    onLimited() {
+      const requests = limited('limited');
+      if (requests !== null)
+        logger.warn({ requests }, 'the executor refuses requests: name this server in CLAUDE_SERVICE_EXEMPT');
+    },
+  });
+  const breaker = createBreaker({ probe: () => client.known(), logger });
+  return {
+    runner: (here) =>
+      createHttpRunner({
+        ...{ client, breaker, prepare, failpoint, logger },
+        maxResultBytes: settings.maxResultBytes,
+        instead: executorFallback === 'local' ? here : null,
+        timeoutMs: serviceTimeoutMs,
+      }),
+    problem: breaker.problem,
+    measures: breaker.measures,
+    clis: () => clisOf(client),
+    start: () => lookAt(client, serviceUrl, logger),
+    async stop() {
+      breaker.stop();
+      client.close();
+    },
+  };
+}
+
+async function lookAt(client: ExecutorClient, url: string, logger: Logger): Promise<void> {
+  try {
+    const { executions } = await client.known(); // it is signed, as what follows
+    const health = await client.health();
+    const found = { url, node: client.node, executions: executions.length, health };
+    if (health.status === 'healthy') logger.info(found, 'the executor on another host is healthy');
+    else logger.warn(found, 'the executor on another host is not healthy');
+  } catch (error) {
+    logger.warn({ url, reason: messageOf(error) }, 'the executor on another host cannot be used now');
+  }
+}
+
+async function clisOf(client: ExecutorClient): Promise<ReportCli> {
+  const found = await client.clis().catch(messageOf);
+  return async ({ provider: { name } }, known) => {
+    if (typeof found === 'string') return missingCli(name, found, 'start the executor on the other host');
+    const report = found.providers.find((one) => one.name === name);
+    const none = 'the executor on the other host has no provider of this name';
+    if (report === undefined) return missingCli(name, none, 'name it in the settings of the executor');
+    return report.available && known !== null ? { ...report, ...known } : report;
+  };
+}

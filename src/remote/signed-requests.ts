@@ -1,0 +1,160 @@
+/** Signed HTTP requests to an executor on another host, over connections that stay open. */
+import { randomUUID } from 'node:crypto';
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+} from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { signRequest } from '../auth/request-signature.ts';
+import { AppError, messageOf } from '../errors.ts';
+
+/** An answer is not larger. A stream has no such limit. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+/** Idle connections. */
+const MAX_FREE_SOCKETS = 8;
+
+/** The cause of an error: no connection was made, so the executor did not get the request. */
+class NotSent extends Error {}
+
+/**
+ * Whether a request has certainly not reached the executor. Without that, a request that got no
+ * answer may have been obeyed.
+ */
+export const wasNotSent = (error: unknown): boolean =>
+  error instanceof AppError && error.cause instanceof NotSent;
+
+export interface ExecutorRequest {
+  readonly method: 'GET' | 'POST';
+  /** With the query, from `/` on. */
+  readonly path: string;
+  /** Sent as JSON. Left out: no body. */
+  readonly body?: unknown;
+  /** Aborts the request, and the stream of its answer. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ExecutorAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+export interface SignedRequests {
+  /** @throws AppError executor.unavailable: there was no answer within the timeout */
+  ask(request: ExecutorRequest): Promise<ExecutorAnswer>;
+  /**
+   * Resolves with the head of the answer, whose body is still to be read. The caller destroys it.
+   * @throws AppError executor.unavailable: there was no answer within the timeout
+   */
+  open(request: ExecutorRequest): Promise<IncomingMessage>;
+  /** Closes idle connections. */
+  close(): void;
+}
+
+export function createSignedRequests({
+  url,
+  secret,
+  timeoutMs,
+}: {
+  /** `http://host:port` or `https://host:port` */
+  readonly url: string;
+  readonly secret: string;
+  /** For an answer, or for the head of a stream. */
+  readonly timeoutMs: number;
+}): SignedRequests {
+  const base = new URL(url);
+  const isHttps = base.protocol === 'https:';
+  const agentOptions = { keepAlive: true, maxFreeSockets: MAX_FREE_SOCKETS };
+  const agent = isHttps ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions);
+  const send = isHttps ? httpsRequest : httpRequest;
+
+  function headOf(
+    asked: ExecutorRequest,
+    timeout: AbortSignal,
+  ): Promise<{ readonly request: ClientRequest; readonly response: IncomingMessage }> {
+    const { method, path, signal } = asked;
+    const body = asked.body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(asked.body));
+    const { promise, resolve, reject } = Promise.withResolvers<{
+      request: ClientRequest;
+      response: IncomingMessage;
+    }>();
+    const request = send({
+      ...{ agent, method, path, host: base.hostname.replace(/^\[|\]$/g, ''), port: base.port },
+      headers: {
+        host: base.host,
+        ...(body.length > 0 && { 'content-type': 'application/json', 'content-length': body.length }),
+        ...signRequest({ secret, now: Date.now(), nonce: randomUUID(), method, pathAndQuery: path, body }),
+      },
+      ...(signal && { signal }),
+    });
+    let isConnected = false;
+    request.on('socket', (socket) => {
+      isConnected = request.reusedSocket;
+      if (!isConnected)
+        socket.once(isHttps ? 'secureConnect' : 'connect', () => {
+          isConnected = true;
+        });
+    });
+    const onTimeout = (): void => void request.destroy(new Error(`no answer within ${timeoutMs} ms`));
+    timeout.addEventListener('abort', onTimeout, { once: true });
+    request.on('error', (error) => reject(unavailable(error, isConnected)));
+    request.on('response', (response) => {
+      // A broken body is an error of its reader.
+      response.on('error', () => undefined);
+      resolve({ request, response });
+    });
+    request.end(body);
+    return promise;
+  }
+
+  return {
+    async ask(asked) {
+      const timeout = new AbortController();
+      const timer = setTimeout(() => timeout.abort(), timeoutMs);
+      try {
+        const { response } = await headOf(asked, timeout.signal);
+        const { statusCode: status = 0, headers } = response;
+        return { status, headers, body: await bodyOf(response) };
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    async open(asked) {
+      const timeout = new AbortController();
+      const timer = setTimeout(() => timeout.abort(), timeoutMs);
+      try {
+        return (await headOf(asked, timeout.signal)).response;
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+/** @throws AppError executor.unavailable */
+export async function bodyOf(response: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of response) {
+      const part = chunk as Buffer; // no encoding is set
+      bytes += part.length;
+      if (bytes > MAX_ANSWER_BYTES) throw new Error(`an answer of more than ${MAX_ANSWER_BYTES} bytes`);
+      chunks.push(part);
+    }
+  } catch (error) {
+    throw unavailable(error, true);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The error for a request without an answer that can be read. */
+export function unavailable(error: unknown, wasSent: boolean): AppError {
+  const why = messageOf(error) || 'the connection failed'; // an AggregateError has no message
+  const cause = wasSent ? error : new NotSent(why, { cause: error });
+  return new AppError('executor.unavailable', `the executor cannot be reached: ${why}`, { cause });
+}

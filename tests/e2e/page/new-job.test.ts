@@ -1,0 +1,114 @@
+/** A new job: a form that is made from the schema of the API. */
+import { describe, expect, it } from 'vitest';
+import { createClient } from '../../../src/client/client.ts';
+import { DESKTOP, expectSoon, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { sharedFakeSystem } from '../fake-system.ts';
+
+describe.runIf(hasChromium)('a new job', () => {
+  const system = sharedFakeSystem();
+  const browser = sharedBrowser();
+  const client = () => createClient({ url: system().server.url, token: system().server.token });
+  const open = async (path = '/jobs/new', options: Partial<Parameters<typeof openPage>[1]> = {}) => {
+    const opened = await openPage(browser(), {
+      ...{ url: system().server.url, token: system().server.token },
+      ...options,
+    });
+    await opened.page.goto(path);
+    await opened.page.getByLabel('Prompt', { exact: true }).waitFor();
+    return opened;
+  };
+  const jobAt = async (url: string) => system().server.job(new URL(url).pathname.split('/')[2] ?? '');
+
+  it('is sent with its options by Ctrl+Enter, and goes to the job', async () => {
+    const { page } = await open();
+    await page.getByLabel('Prompt', { exact: true }).fill('from the form');
+    await page.getByLabel('Provider', { exact: true }).selectOption('claude');
+    await page.getByLabel('Model').fill('sonnet');
+    await page.getByLabel('Tags').fill('one\ntwo');
+    await page.locator('summary', { hasText: 'Limits' }).click();
+    await page.getByLabel('Timeout', { exact: true }).fill('15m');
+    await page.locator('summary', { hasText: 'When it runs' }).click();
+    await page.getByLabel('Priority').fill('3');
+    await page.getByLabel('Prompt', { exact: true }).press('Control+Enter');
+    await expectSoon(() => new URL(page.url()).pathname).toMatch(/^\/jobs\/01/);
+    expect(await jobAt(page.url())).toMatchObject({
+      ...{ prompt: 'from the form', model: 'sonnet', tags: ['one', 'two'], priority: 3 },
+    });
+  });
+
+  it('has every option of the schema', async () => {
+    const { page } = await open();
+    const api = await (await system().server.api('GET', '/openapi.json')).json();
+    const names = Object.keys(api.components.schemas.PromptRequest.properties);
+    const shown = await page
+      .locator('[id^="field-"]')
+      .evaluateAll((fields) => fields.map(({ id }) => id.split('-')[1] ?? ''));
+    expect(names.filter((name) => name !== 'prompt' && !shown.includes(name))).toEqual([]);
+  });
+
+  it('shows what the server refuses at its field, and what cannot be read', async () => {
+    const { page } = await open('/jobs/new', { expected: /400/ });
+    await page.getByLabel('Prompt', { exact: true }).fill('refused');
+    await page.getByLabel('Model').fill('not a model!');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.getByText('has a form or characters that are not allowed', { exact: true }).waitFor();
+    expect(await page.getByLabel('Model').getAttribute('aria-invalid')).toBe('true');
+    await page.getByLabel('Model').fill('');
+    await page.locator('summary', { hasText: 'The answer' }).click();
+    await page.getByLabel('Schema of the answer').fill('{');
+    await page.locator('summary', { hasText: 'The answer' }).click();
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.getByText(/^is not JSON/).waitFor();
+    await expectSoon(() => page.evaluate('document.activeElement.id')).toBe('field-outputSchema');
+  });
+
+  it('several prompts are a batch', async () => {
+    const { page } = await open();
+    await page.getByLabel('Prompt', { exact: true }).fill('first\n---\nsecond');
+    await page.getByLabel('Tags').fill('pair');
+    await page.getByRole('button', { name: 'Send 2 jobs' }).click();
+    await expectSoon(() => new URL(page.url()).pathname).toMatch(/^\/batches\/01/);
+    const batch = new URL(page.url()).pathname.split('/')[2] ?? '';
+    await expectSoon(async () =>
+      (await client().list({ batch, tag: ['pair'] })).data.map((one) => one.promptPreview),
+    ).toEqual(['second', 'first']);
+  });
+
+  it('shows the same as commands', async () => {
+    const { page } = await open();
+    await page.getByLabel('Prompt', { exact: true }).fill("it's");
+    await page.getByLabel('Effort').selectOption('high');
+    await page.getByText('As a command').click();
+    await page.getByText(`bullpen run 'it'\\''s'`).waitFor();
+    await page.getByText('--effort high').waitFor();
+    await page.getByText(`${system().server.url}/v1/jobs`).waitFor();
+  });
+
+  it('makes a job again with changes, and keeps its other options', async () => {
+    const first = await system().server.run({ prompt: 'once more', tags: ['again'], model: 'opus' });
+    const { page } = await open(`/jobs/new?from=${first.id}`);
+    expect(await page.getByLabel('Prompt', { exact: true }).inputValue()).toBe('once more');
+    expect(await page.getByLabel('Model').inputValue()).toBe('opus');
+    await page.getByLabel('Tags').fill('');
+    await page.getByLabel('Prompt', { exact: true }).fill('once more, please');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await expectSoon(() => new URL(page.url()).pathname).not.toBe('/jobs/new');
+    expect(await jobAt(page.url())).toMatchObject({
+      ...{ prompt: 'once more, please', model: 'opus', tags: [], retryOf: first.id },
+    });
+  });
+
+  it.each([
+    ['light', DESKTOP],
+    ['dark', DESKTOP],
+    ['light', PHONE],
+    ['dark', PHONE],
+  ] as const)('is accessible and fits: %s, %o', async (theme, size) => {
+    const { page, accessibility } = await open('/jobs/new', { theme, size });
+    for (const group of await page.locator('summary').all()) await group.click();
+    await page.getByLabel('Prompt', { exact: true }).fill('a prompt');
+    await page.getByRole('button', { name: 'Send' }).click({ trial: true }); // it is enabled
+    expect(await accessibility()).toEqual([]);
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+  });
+});

@@ -1,0 +1,61 @@
+/** The frame of the page: login, places, keys, themes, sizes. */
+import { describe, expect, it } from 'vitest';
+import { DESKTOP, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { sharedFakeSystem } from '../fake-system.ts';
+
+describe.runIf(hasChromium)('the page', () => {
+  const system = sharedFakeSystem();
+  const browser = sharedBrowser();
+  const open = (options: Partial<Parameters<typeof openPage>[1]> = {}) =>
+    openPage(browser(), { url: system().server.url, token: system().server.token, ...options });
+
+  it('asks who you are, and then shows what you wanted to see', async () => {
+    const { page } = await open({ token: null, expected: /401/ });
+    await page.goto('/jobs?status=failed');
+    await page.getByLabel('Token').fill(system().server.token);
+    await page.getByRole('button', { name: 'Log in' }).click();
+    await page.getByRole('heading', { name: 'Jobs' }).waitFor();
+    expect(new URL(page.url()).search).toBe('?status=failed');
+  });
+
+  it.each([
+    ['light', DESKTOP],
+    ['dark', DESKTOP],
+    ['light', PHONE],
+    ['dark', PHONE],
+  ] as const)('every place is reachable and accessible: %s, %o', async (theme, size) => {
+    const { page, accessibility } = await open({ theme, size });
+    await page.goto('/');
+    for (const name of ['Jobs', 'Sessions', 'Usage', 'System', 'Inbox']) {
+      await page.getByRole('navigation', { name: 'Places' }).getByRole('link', { name }).click();
+      await page.getByRole('heading', { level: 1, name }).waitFor();
+      expect(await accessibility()).toEqual([]);
+      expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+    }
+  });
+
+  it('is left, and has its theme changed, on a phone too', async () => {
+    const { page } = await open({ size: PHONE, expected: /401/ });
+    await page.goto('/system');
+    await page.getByRole('button', { name: 'Theme: system' }).click();
+    await page.getByRole('button', { name: 'Theme: light' }).click();
+    expect(await page.evaluate('document.documentElement.dataset.theme')).toBe('dark');
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.getByLabel('Token').waitFor();
+    await page.goto('/jobs');
+    await page.getByLabel('Token').waitFor();
+  });
+
+  it('is used by keyboard alone, with a sheet that lists the keys', async () => {
+    const { page } = await open();
+    await page.goto('/');
+    await page.getByRole('heading', { name: 'Inbox' }).waitFor();
+    await page.keyboard.press('g');
+    await page.keyboard.press('u');
+    await page.getByRole('heading', { name: 'Usage' }).waitFor();
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keys' }).getByText('Jobs').waitFor();
+    await page.keyboard.press('Escape');
+    await expect.poll(() => page.getByRole('dialog').count()).toBe(0);
+  });
+});

@@ -1,0 +1,106 @@
+/** Debian's Chromium, and pages that fail their test for an error that their user may not see. */
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { expect } from 'vitest';
+import { sharedFromStart, whenOver } from './shared.ts';
+
+export const CHROMIUM = '/usr/bin/chromium';
+export const hasChromium = existsSync(CHROMIUM);
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** For what a noisy machine may delay. */
+const PATIENCE_MS = 45_000;
+
+/** Sizes that every screen is looked at in. */
+export const DESKTOP = { width: 1280, height: 800 };
+export const PHONE = { width: 360, height: 740 };
+
+/** One browser for every test of the block that calls this. */
+export const sharedBrowser = (): (() => Browser) =>
+  sharedFromStart(async () => {
+    const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+    whenOver(() => browser.close());
+    return browser;
+  });
+
+/** Waits for a value, as long as a busy machine may take. */
+export const expectSoon = <T>(read: () => T) => expect.poll(read, { timeout: 15_000 });
+
+interface PageOptions {
+  readonly url: string;
+  /** Logs in with this token before the first page; null: the page comes without a login. */
+  readonly token: string | null;
+  readonly size?: { readonly width: number; readonly height: number };
+  readonly theme?: 'light' | 'dark';
+  /** Messages of the console that the test expects, for example of a server that is away. */
+  readonly expected?: RegExp;
+}
+
+export interface OpenedPage {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  /** What went wrong so far: violated policies, requests to other hosts, errors in scripts. */
+  problems(): readonly string[];
+  /** Violations of accessibility rules on what is shown now. */
+  accessibility(): Promise<readonly string[]>;
+}
+
+/**
+ * Opens a browser window of its own. When the test is over, it fails if a policy was violated,
+ * another host was asked, or a script has failed.
+ */
+export async function openPage(browser: Browser, options: PageOptions): Promise<OpenedPage> {
+  const { url, token, size = DESKTOP, theme = 'light', expected } = options;
+  const context = await browser.newContext({
+    viewport: size,
+    colorScheme: theme,
+    baseURL: url,
+    locale: 'en-US',
+    reducedMotion: 'reduce',
+  });
+  const problems: string[] = [];
+  const note = (text: string): void => {
+    if (expected?.test(text) !== true) problems.push(text);
+  };
+  context.on('request', (request) => {
+    const { host, protocol } = new URL(request.url());
+    if (/^https?:|^ws/.test(protocol) && host !== new URL(url).host) note(`asked ${request.url()}`);
+  });
+  context.on('console', (message) => {
+    if (message.type() === 'error' || /content security policy|trusted ?types/i.test(message.text()))
+      note(`console: ${message.text()} (${message.location().url})`);
+  });
+  context.on('weberror', (error) => note(`script: ${error.error().message}`));
+  context.on('dialog', (dialog) => {
+    note(`dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  if (token !== null) {
+    const answer = await context.request.post('/login', { data: { token }, headers: { origin: url } });
+    expect(answer.status()).toBe(204);
+  }
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  whenOver(async () => {
+    await context.close();
+    expect(problems).toEqual([]);
+  });
+  return {
+    page,
+    context,
+    problems: () => problems,
+    async accessibility() {
+      // In the world of the test, so that the page's policy does not refuse it.
+      const found = await page.evaluate(
+        `(() => { ${AXE}; return axe.run(document, { resultTypes: ['violations'] }); })()`,
+      );
+      const { violations } = found as {
+        violations: { id: string; nodes: { target: unknown; failureSummary?: string }[] }[];
+      }; // axe's own shape
+      return violations.flatMap(({ id, nodes }) =>
+        nodes.map(({ target, failureSummary }) => `${id}: ${String(target)}: ${failureSummary ?? ''}`),
+      );
+    },
+  };
+}

@@ -1,0 +1,176 @@
+/** The door of a real executor, for clients that are not Bullpen's own. */
+import { execFile } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { signRequest } from '../../../src/auth/request-signature.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import {
+  EXECUTOR_SECRET,
+  type ExecutorProgram,
+  launchExecutor,
+  startExecutor,
+} from '../../helpers/executor-program.ts';
+import { fakePrompt } from '../../helpers/fake-cli.ts';
+import { isAlive } from '../../helpers/proc.ts';
+import { tempDir } from '../../helpers/temp.ts';
+
+const CLIENT = fileURLToPath(new URL('../../fixtures/original-client.mjs', import.meta.url));
+
+/** Runs the client of the original system in a process of its own. */
+async function originalClient(
+  { url }: Pick<ExecutorProgram, 'url'>,
+  args: readonly string[],
+  secret = EXECUTOR_SECRET,
+): Promise<{ readonly status: number; readonly body: Record<string, unknown> }> {
+  const env = { PATH: process.env['PATH'] ?? '', CLAUDE_SERVICE_URL: url, CLAUDE_SERVICE_SECRET: secret };
+  const { stdout } = await promisify(execFile)(process.execPath, [CLIENT, ...args], { env, timeout: 60_000 });
+  return JSON.parse(stdout);
+}
+
+/** A request to `POST /execute`, signed once. */
+function signedExecute(body: string) {
+  const timestamp = String(Date.now());
+  return {
+    method: 'POST',
+    body,
+    headers: {
+      'content-type': 'application/json',
+      'x-claude-timestamp': timestamp,
+      'x-claude-signature': createHmac('sha256', EXECUTOR_SECRET)
+        .update(`${timestamp}:${body}`)
+        .digest('hex'),
+    },
+  };
+}
+
+describe('a client of the original system', () => {
+  it('runs prompts, reads health and metrics, and gets errors in its own form', async () => {
+    const executor = await startExecutor();
+    const execute = (options: object, ...more: string[]) =>
+      originalClient(executor, ['execute', JSON.stringify(options), ...more]);
+    const prompt = 'Hällo 👋';
+
+    expect(await originalClient(executor, ['health'])).toMatchObject({
+      status: 200,
+      body: { status: 'healthy', claudeAvailable: true },
+    });
+    const cwd = executor.workspace;
+    const timeout = 60_000;
+    const answer = await execute({ prompt, args: ['--print'], cwd, timeout });
+    expect(answer).toEqual({
+      status: 200,
+      body: { success: true, result: `fake: ${prompt}`, executionTime: expect.any(Number) },
+    });
+    const json = await execute({ prompt, args: ['-p', '--output-format', 'json'] }, 'nonce');
+    expect(JSON.parse(String(json.body['result']))).toMatchObject({
+      type: 'result',
+      result: `fake: ${prompt}`,
+    });
+
+    const refused = await execute({ prompt, args: ['--mcp-config', 'x.json'] });
+    expect(refused).toMatchObject({ status: 400, body: { success: false, code: 'request.invalid' } });
+    const outside = await execute({ prompt, cwd: '/etc' });
+    expect(outside).toMatchObject({ status: 400, body: { success: false, code: 'cwd.not_allowed' } });
+    const slow = await execute({ prompt: fakePrompt([{ hang: true }]), timeout: 1000 });
+    expect(slow).toMatchObject({ status: 504, body: { success: false, code: 'execution.timed_out' } });
+    const stranger = await originalClient(executor, ['execute', JSON.stringify({ prompt })], 'x'.repeat(32));
+    expect(stranger).toEqual({
+      status: 401,
+      body: { success: false, code: 'signature.invalid', error: expect.any(String) },
+    });
+
+    expect(await originalClient(executor, ['metrics'])).toEqual({
+      status: 200,
+      body: {
+        ...{ totalRequests: 3, successfulRequests: 2, failedRequests: 1, activeRequests: 0 },
+        averageExecutionTime: expect.any(Number),
+      },
+    });
+    const text = await (await fetch(`${executor.url}/metrics`)).text();
+    expect(text).toContain('bullpen_executor_requests_total{result="succeeded"} 2');
+    expect(text).toContain('bullpen_executor_refused_signatures_total{code="signature.invalid"} 1');
+    expect(executor.log()).not.toContain(EXECUTOR_SECRET);
+  });
+
+  it('that hangs up ends its prompt', async () => {
+    const executor = await startExecutor();
+    const left = new AbortController();
+    const body = JSON.stringify({ prompt: fakePrompt([{ hang: true }]) });
+    const asked = fetch(`${executor.url}/execute`, { ...signedExecute(body), signal: left.signal });
+    const { pid } = await eventually(
+      () => executor.journal().find(({ event }) => event === 'prompt') ?? null,
+    );
+    left.abort();
+    await expect(asked).rejects.toThrow();
+    await eventually(() => expect(isAlive(pid)).toBe(false));
+    await eventually(async () => {
+      const { body: counts } = await originalClient(executor, ['metrics']);
+      expect(counts).toMatchObject({ failedRequests: 1, activeRequests: 0 });
+    });
+  });
+});
+
+describe('a signature', () => {
+  it('is accepted once, also after kill -9 and a restart', async () => {
+    const dir = tempDir();
+    const first = await launchExecutor({ dir });
+    const request = signedExecute(JSON.stringify({ prompt: 'Hello' }));
+    const ask = async ({ url }: ExecutorProgram) => {
+      const answer = await fetch(`${url}/execute`, request);
+      return [answer.status, ((await answer.json()) as { code?: string }).code]; // as: its documented form
+    };
+    try {
+      expect(await ask(first)).toEqual([200, undefined]);
+      expect(await ask(first)).toEqual([401, 'signature.replayed']);
+    } finally {
+      await first.kill('SIGKILL');
+    }
+    const second = await launchExecutor({ dir });
+    try {
+      expect(await ask(second)).toEqual([401, 'signature.replayed']);
+      expect(second.journal().filter(({ event }) => event === 'prompt')).toHaveLength(1);
+    } finally {
+      await second.stop();
+    }
+  });
+
+  it('counts with either secret while it is changed', async () => {
+    const next = 'the next secret of more than 32 bytes in this test';
+    const executor = await startExecutor({ env: { CLAUDE_SERVICE_SECRET: `${next},${EXECUTOR_SECRET}` } });
+    for (const secret of [next, EXECUTOR_SECRET])
+      expect(await originalClient(executor, ['execute', '{"prompt":"Hello"}'], secret)).toMatchObject({
+        status: 200,
+      });
+    expect(await originalClient(executor, ['execute', '{"prompt":"Hello"}'], 'no')).toMatchObject({
+      status: 401,
+    });
+  });
+});
+
+it('an address makes as many requests as the settings allow; health does not count', async () => {
+  const env = { CLAUDE_SERVICE_REQUESTS_PER_MINUTE: '3', CLAUDE_SERVICE_EXEMPT: '192.0.2.1' };
+  const executor = await startExecutor({ env });
+  const statusOf = async (path: string) => (await fetch(executor.url + path)).status;
+  for (let times = 0; times < 3; times++) expect(await statusOf('/metrics')).toBe(200);
+  for (const path of ['/metrics', '/v1/executions', '/x']) expect(await statusOf(path)).toBe(429);
+  expect(await statusOf('/health')).toBe(200);
+});
+
+it('health with a test runs a prompt, for those who can sign', async () => {
+  const executor = await startExecutor();
+  expect((await fetch(`${executor.url}/health?test=true`)).status).toBe(401);
+  expect(executor.journal().filter(({ event }) => event === 'prompt')).toEqual([]);
+
+  const path = '/health?test=true';
+  const headers = signRequest({
+    ...{ secret: EXECUTOR_SECRET, method: 'GET', pathAndQuery: path, body: Buffer.alloc(0) },
+    ...{ now: Date.now(), nonce: 'one' },
+  });
+  const answer = await fetch(executor.url + path, { headers });
+  expect([answer.status, await answer.json()]).toMatchObject([
+    200,
+    { testResponse: expect.stringContaining('OK') },
+  ]);
+});

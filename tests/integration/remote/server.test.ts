@@ -1,0 +1,284 @@
+/** Whole servers that use a real executor. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { StoredEvent } from '../../../src/protocol/event.ts';
+import type { Step } from '../../fakes/fake-cli-steps.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import {
+  EXECUTOR_SECRET,
+  type ExecutorProgram,
+  launchExecutor,
+  startExecutor,
+} from '../../helpers/executor-program.ts';
+import { fakePrompt, installFakeCli } from '../../helpers/fake-cli.ts';
+import { isAlive } from '../../helpers/proc.ts';
+import { launchServer, startServer, type TestServer } from '../../helpers/server.ts';
+import { sharedFromStart, whenOver } from '../../helpers/shared.ts';
+import { makeTempDir, removeDir } from '../../helpers/temp.ts';
+
+/** What a busy machine may take for the steps of a whole system. */
+const PATIENT = { timeoutMs: 60_000, intervalMs: 100 };
+
+/** A job that is lost is not continued. */
+const ONCE = { autoContinue: false };
+
+/** The environment of a server that uses the executor. */
+const using = ({ url, workspace }: Pick<ExecutorProgram, 'url' | 'workspace'>) => ({
+  BULLPEN_EXECUTOR: 'http',
+  CLAUDE_SERVICE_URL: url,
+  CLAUDE_SERVICE_SECRET: EXECUTOR_SECRET,
+  BULLPEN_ROOTS: workspace,
+  BULLPEN_CWD: workspace,
+});
+
+/** An executor that can be started again at the same address, with the same data. */
+async function lastingExecutor() {
+  const dir = makeTempDir();
+  let executor = await launchExecutor({ dir });
+  whenOver(async () => {
+    await executor.stop();
+    removeDir(dir);
+  });
+  const { url } = executor;
+  return {
+    dir,
+    get program() {
+      return executor;
+    },
+    async restart() {
+      executor = await launchExecutor({ dir, env: { CLAUDE_SERVICE_PORT: new URL(url).port } });
+    },
+  };
+}
+
+const begin = (server: TestServer, steps: readonly Step[], rest: Record<string, unknown> = {}) =>
+  server.run({ prompt: fakePrompt(steps, 'hello'), ...rest }, 0);
+
+/** The events of a job until `enough`, or until it has ended. */
+async function eventsOf(
+  server: TestServer,
+  id: string,
+  enough: (events: readonly StoredEvent[]) => boolean = () => false,
+): Promise<readonly StoredEvent[]> {
+  const events: StoredEvent[] = [];
+  const accept = { accept: 'application/x-ndjson' };
+  const { body } = await server.api('GET', `/v1/jobs/${id}/events`, undefined, accept);
+  if (body === null) throw new Error('an answer without a body');
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of body) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line !== '') events.push(JSON.parse(line)); // the documented lines
+    if (enough(events)) break;
+  }
+  return events;
+}
+
+const deltasOf = (events: readonly StoredEvent[]): readonly string[] =>
+  events.flatMap((event) => (event.kind === 'text.delta' ? [event.text] : []));
+
+const startsOf = ({ journal }: Pick<ExecutorProgram, 'journal'>) =>
+  journal().filter((entry) => entry.event === 'start');
+
+const codeOf = async (response: Promise<Response>): Promise<unknown> => {
+  const answer = await response;
+  return [answer.status, ((await answer.json()) as { code?: unknown }).code]; // a problem has one
+};
+
+const executorCheck = async (server: TestServer): Promise<{ ok: boolean; detail: string | null }> => {
+  const { checks } = (await (await server.api('GET', '/ready')).json()) as {
+    readonly checks: { readonly executor: { ok: boolean; detail: string | null } };
+  }; // the documented answer
+  return checks.executor;
+};
+
+describe('a server whose CLIs run in an executor on another host', () => {
+  const shared = sharedFromStart(async () => {
+    const executor = await startExecutor({ env: { ANTHROPIC_API_KEY: 'not a key' } }); // it is logged in
+    return { executor, server: await startServer({ env: using(executor) }) };
+  });
+
+  it('runs jobs there, and has their events, outcome and usage', async () => {
+    const { executor, server } = shared();
+    expect(server.log()).toContain('the executor on another host is healthy');
+    const before = startsOf(executor).length;
+    const job = await server.run({ prompt: fakePrompt([{ delta: 'one ' }, { delta: 'two' }]) });
+    expect(job).toMatchObject({ status: 'succeeded', cwd: executor.workspace });
+    expect(job.outcome).toMatchObject({ executor: 'http', provider: 'claude', error: null });
+    expect(job.outcome?.usage?.outputTokens).toBeGreaterThan(0);
+    expect((await executor.client.known()).executions).toContainEqual(
+      expect.objectContaining({ id: job.outcome?.executionId, jobId: job.id, state: 'ended' }),
+    );
+    const events = await eventsOf(server, job.id);
+    expect(deltasOf(events)).toEqual(['one ', 'two']);
+    expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+    expect(startsOf(executor)).toHaveLength(before + 1);
+    expect(await executorCheck(server)).toEqual({ ok: true, detail: null });
+    expect(await (await server.api('GET', '/metrics')).text()).toContain(
+      'bullpen_executor_breaker_state{state="closed"} 1',
+    );
+  });
+
+  it('lists the processes there without looking for their pids here, and cancels them', async () => {
+    const { executor, server } = shared();
+    const job = await begin(server, [{ delta: 'begun' }, { hang: true }]);
+    await eventsOf(server, job.id, (events) => deltasOf(events).length === 1);
+    const { data } = (await (await server.api('GET', '/v1/processes')).json()) as {
+      readonly data: readonly { readonly id: string }[];
+    }; // the documented answer
+    const pid = startsOf(executor).at(-1)?.pid ?? expect.unreachable();
+    expect(data).toMatchObject([{ pid, alive: true, jobId: job.id, memoryBytes: null }]);
+    await server.api('POST', `/v1/processes/${data[0]?.id}/terminate`, {});
+    const ended = await server.finished(job.id);
+    expect(ended).toMatchObject({ status: 'cancelled', outcome: { executor: 'http' } });
+    expect(isAlive(pid)).toBe(false);
+  });
+
+  it('refuses what needs a CLI on this host', async () => {
+    const { server } = shared();
+    const { id, sessionId } = await server.run({ prompt: 'hello' });
+    const asks = { prompt: 'x', onPermissionDenied: 'ask' };
+    for (const [path, body] of [
+      ['/v1/sessions', { kind: 'chat' }],
+      ['/v1/sessions', { kind: 'terminal' }],
+      [`/v1/jobs/${id}/messages`, { prompt: 'x' }],
+      [`/v1/sessions/${sessionId}/messages`, { prompt: 'x' }],
+      ['/v1/jobs', asks],
+      [`/v1/jobs/${id}/retry`, { onPermissionDenied: 'ask' }],
+    ] as const) {
+      expect(await codeOf(server.api('POST', path, body)), path).toEqual([422, 'executor.unsupported']);
+    }
+    const batch = await server.api('POST', '/v1/batches', { prompts: [asks] });
+    expect(await batch.text()).toContain('executor.unsupported');
+  });
+
+  it('continues a session in a later job', async () => {
+    const { executor, server } = shared();
+    const first = await server.run({ prompt: fakePrompt([], 'one') });
+    const second = await server.run({ prompt: fakePrompt([], 'two'), sessionId: first.sessionId });
+    expect(second).toMatchObject({ status: 'succeeded', sessionId: first.sessionId });
+    expect(startsOf(executor).at(-1)?.resume).toBe(first.outcome?.nativeSessionId);
+  });
+});
+
+describe('a server that is gone while a job runs elsewhere', () => {
+  const shared = sharedFromStart(() => startExecutor());
+
+  it('goes on with it after it was killed: the same process, and each event once', async () => {
+    const executor = shared();
+    const dir = makeTempDir();
+    whenOver(() => removeDir(dir));
+    const env = using(executor);
+    const go = join(executor.dir, 'go');
+    const before = startsOf(executor).length;
+    const first = await launchServer({ dir, env });
+    const job = await begin(first, [{ delta: 'before ' }, { waitFor: go }, { delta: 'after' }]);
+    await eventsOf(first, job.id, (events) => deltasOf(events).length === 1);
+    await first.kill('SIGKILL');
+
+    const second = await launchServer({ dir, env });
+    whenOver(() => second.stop());
+    expect((await second.job(job.id)).status).toBe('running');
+    writeFileSync(go, '');
+    const ended = await second.finished(job.id);
+    expect(ended).toMatchObject({ status: 'succeeded', attempts: 1, outcome: { executor: 'http' } });
+    expect(deltasOf(await eventsOf(second, job.id))).toEqual(['before ', 'after']);
+    expect(startsOf(executor)).toHaveLength(before + 1);
+    expect(second.log()).toContain('an execution goes on after a restart');
+  });
+
+  it('settles it as lost, with what it had said, when another executor is there after the restart', async () => {
+    const [executor, other] = [shared(), await startExecutor()];
+    const dir = makeTempDir();
+    whenOver(() => removeDir(dir));
+    const first = await launchServer({ dir, env: using(executor) });
+    const job = await begin(first, [{ delta: 'begun' }, { hang: true }], ONCE);
+    await eventsOf(first, job.id, (events) => deltasOf(events).length === 1);
+    await first.kill('SIGKILL');
+    const second = await launchServer({ dir, env: { ...using(executor), CLAUDE_SERVICE_URL: other.url } });
+    whenOver(() => second.stop());
+    expect(await second.finished(job.id)).toMatchObject({
+      status: 'failed',
+      outcome: {
+        ...{ text: 'begun', provider: 'claude' },
+        error: { code: 'execution.lost', message: 'the executor does not know the execution' },
+      },
+    });
+    expect(startsOf(other)).toEqual([]);
+    const { executions } = await other.client.known();
+    expect(executions.map(({ state }) => state)).toEqual(['ended', 'ended']);
+  });
+
+  it('ends it when it stops itself', async () => {
+    const executor = shared();
+    const dir = makeTempDir();
+    whenOver(() => removeDir(dir));
+    const env = { ...using(executor), BULLPEN_DRAIN_MS: '100' };
+    const first = await launchServer({ dir, env });
+    const job = await begin(first, [{ delta: 'begun' }, { hang: true }], ONCE);
+    await eventsOf(first, job.id, (events) => deltasOf(events).length === 1);
+    const pid = startsOf(executor).at(-1)?.pid ?? expect.unreachable();
+    await first.stop();
+    expect(isAlive(pid)).toBe(false);
+    const second = await launchServer({ dir, env });
+    whenOver(() => second.stop());
+    expect(await second.finished(job.id)).toMatchObject({
+      status: 'failed',
+      outcome: { text: 'begun', executor: 'http', error: { code: 'execution.lost' } },
+    });
+  });
+});
+
+describe('an executor that is gone', () => {
+  it('has killed what it ran when it returns, and its server has the events of that', async () => {
+    const executor = await lastingExecutor();
+    const server = await startServer({ env: using(executor.program) });
+    const job = await begin(server, [{ delta: 'begun' }, { hang: true }], ONCE);
+    await eventsOf(server, job.id, (events) => deltasOf(events).length === 1);
+    const pid = startsOf(executor.program).at(-1)?.pid ?? expect.unreachable();
+    await executor.program.kill('SIGKILL');
+    await executor.restart();
+    expect(await server.finished(job.id)).toMatchObject({
+      status: 'failed',
+      outcome: { text: 'begun', error: { code: 'execution.lost' } },
+    });
+    expect(isAlive(pid)).toBe(false);
+    expect(startsOf(executor.program)).toHaveLength(1);
+  });
+
+  it('is not asked for more until it works again; jobs wait for it', async () => {
+    const executor = await lastingExecutor();
+    const server = await startServer({ env: using(executor.program) });
+    await executor.program.stop();
+    const job = await begin(server, []);
+    const check = await eventually(async () => {
+      const found = await executorCheck(server);
+      return found.ok ? null : found;
+    }, PATIENT);
+    expect(check.detail).toMatch(/^the circuit breaker is (open|half-open): the executor cannot be reached/);
+    await executor.restart();
+    expect(await server.finished(job.id, 90_000)).toMatchObject({
+      status: 'succeeded',
+      outcome: { executor: 'http' },
+    });
+    expect(await executorCheck(server)).toEqual({ ok: true, detail: null });
+  }, 180_000);
+
+  it('is replaced by its server, where the settings say so', async () => {
+    const executor = await lastingExecutor();
+    const binary = await installFakeCli(join(executor.dir, 'bin-of-the-server'));
+    const server = await startServer({
+      env: { ...using(executor.program), BULLPEN_EXECUTOR_FALLBACK: 'local' },
+      config: { providers: { claude: { binary } } },
+    });
+    await executor.program.stop();
+    const { id } = await begin(server, []);
+    expect(await server.finished(id)).toMatchObject({ status: 'succeeded', outcome: { executor: 'local' } });
+    expect(await executorCheck(server)).toMatchObject({
+      ok: true,
+      detail: expect.stringContaining('the circuit breaker is '),
+    });
+  });
+});
