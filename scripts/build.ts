@@ -5,6 +5,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Plugin, rolldown } from 'rolldown';
 import { build as buildPage } from 'vite';
+import { bundleTypebox } from './typebox.js';
 
 /** Files that compiled modules read beside them and the compiler does not copy. */
 const COPIED = ['src/records/scripts'];
@@ -53,6 +54,7 @@ async function bundle(): Promise<void> {
 
 async function build(): Promise<string | null> {
   rmSync(DIST, { recursive: true, force: true });
+  await bundleTypebox();
   const tsc = join(ROOT, 'node_modules/.bin/tsc');
   const { status, error } = spawnSync(tsc, ['-p', 'tsconfig.build.json'], { cwd: ROOT, stdio: 'inherit' });
   if (error !== undefined) return `the compiler cannot be started: ${error.message}`;

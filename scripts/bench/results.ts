@@ -3,8 +3,8 @@
  * are made.
  */
 import { readFileSync } from 'node:fs';
-import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { type Static, Type } from '#typebox';
+import { Value } from '#typebox/value';
 import { median, quantile, rounded } from './statistics.ts';
 
 /** The ways to run a prompt that are compared, with the heading of each column. */

@@ -1,6 +1,6 @@
 /** What a job may do: the rights that its maker had then. They are kept in its record. */
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { AppError } from '../errors.ts';
 import { type Grant, grantFields } from '../protocol/grant.ts';
 import { nullable } from '../protocol/schema.ts';

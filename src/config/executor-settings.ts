@@ -1,5 +1,5 @@
 /** The settings of an executor on another host: of the server that uses it, and its own. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { limit, list, optional, SECOND, span, text } from './setting-kinds.ts';
 
 const HTTP_URL = { pattern: '^https?://[^/?#@\\\\\\s]+/?$' };

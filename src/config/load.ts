@@ -4,9 +4,9 @@
  */
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
-import { Value } from 'typebox/value';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
+import { Value } from '#typebox/value';
 import { AppError, messageOf, type Problem } from '../errors.ts';
 import { PROCESS_LIMITS, ProcessLimits } from '../protocol/provider-settings.ts';
 import {

@@ -3,7 +3,7 @@
  * loader, `.env.example` and docs/settings.md are all made from this table.
  */
 
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { callerSettings } from '../protocol/grant.ts';
 import { ProcessLimits, ProviderSettings } from '../protocol/provider-settings.ts';
 import { MODEL_PATTERN, nullable } from '../protocol/schema.ts';

@@ -1,5 +1,5 @@
 /** Makers of settings for the table in `schema.ts`, one for each kind of value. */
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { nullable } from '../protocol/schema.ts';
 
 export const SECOND = 1000;

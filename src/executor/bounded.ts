@@ -3,7 +3,7 @@
  * contain anything: JSON of any depth, numbers of any size, halves of characters. An event with a
  * value that cannot be stored is replaced, and a field of the outcome is left out.
  */
-import { Compile } from 'typebox/compile';
+import { Compile } from '#typebox/compile';
 import { messageOf, type WireError, wireError } from '../errors.ts';
 import { ANY_MEMBER, type Cut } from '../protocol/cli.ts';
 import { ExecutionEvent, NATIVE_SESSION_ID } from '../protocol/event.ts';

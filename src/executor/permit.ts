@@ -2,7 +2,7 @@
  * Checks what a job may do, against the settings in force. It is checked when the job is created
  * and again when it starts, because the settings and the record may have changed.
  */
-import { Compile } from 'typebox/compile';
+import { Compile } from '#typebox/compile';
 import { ADMIN_PRINCIPAL, RAW_PRINCIPAL } from '../auth/principal.ts';
 import { covers } from '../auth/tool-patterns.ts';
 import type { Settings } from '../config/schema.ts';

@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifySchema } from 'fastify';
-import { type TSchema, Type } from 'typebox';
+import { type TSchema, Type } from '#typebox';
 import { SESSION_COOKIE } from '../auth/logins.ts';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { Job, JobListItem } from '../protocol/job.ts';

@@ -1,6 +1,6 @@
 /** Parameters that several routes take. */
 import type { FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { AppError } from '../errors.ts';
 import { fingerprintOf } from '../fingerprint.ts';
 import { invalid } from '../protocol/problem.ts';

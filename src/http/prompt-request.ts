@@ -1,5 +1,5 @@
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type Static, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { invalid, problemsOf } from '../protocol/problem.ts';
 import { checkPromptText, PromptRequest, promptOptions } from '../protocol/prompt.ts';
 import { closed } from '../protocol/schema.ts';

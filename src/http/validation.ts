@@ -1,6 +1,6 @@
 import type { FastifySchemaCompiler } from 'fastify';
-import { type TSchema, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type TSchema, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { AppError } from '../errors.ts';
 import { invalid, problemsOf } from '../protocol/problem.ts';
 

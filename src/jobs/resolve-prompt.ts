@@ -1,4 +1,4 @@
-import { Compile } from 'typebox/compile';
+import { Compile } from '#typebox/compile';
 import { MAX_DEPTH } from '../auth/job-tokens.ts';
 import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';

@@ -1,6 +1,6 @@
 /** Messages of clients: from parsed JSON to a request that can be trusted. */
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { LiveCommand, LiveRequest } from '../protocol/live.ts';
 import { invalid, problemsOf } from '../protocol/problem.ts';
 

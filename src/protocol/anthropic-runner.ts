@@ -3,7 +3,7 @@
  * The runner also prints every event of the Messages API's stream unchanged.
  */
 
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { nullable } from './schema.ts';
 
 /** The one JSON document on the runner's stdin. */

@@ -1,5 +1,5 @@
 /** What a running job asks of a person: whether a tool may run, a question, or a plan. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { ToolPattern } from './prompt.ts';
 import { closed, nullable } from './schema.ts';
 

@@ -1,5 +1,5 @@
 /** The audit: who did what, when, and from where. It holds no prompt and no secret. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { closed, nullable } from './schema.ts';
 
 /** Who acts, and with which request. */

@@ -1,5 +1,5 @@
 /** The changes of jobs, as `GET /v1/events` sends them. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { APPROVAL_STATUSES } from './approval.ts';
 import { JobCounts, JobStatus } from './job.ts';
 import { nullable } from './schema.ts';

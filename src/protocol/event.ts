@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import type { Approval, ApprovalStatus } from './approval.ts';
 import { type Outcome, Usage } from './outcome.ts';
 import { nullable } from './schema.ts';

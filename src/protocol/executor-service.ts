@@ -2,7 +2,7 @@
  * What the server and an executor on another host say to each other over HTTP. Every request is
  * signed; src/auth/request-signature.ts has the rule, docs/executor.md the routes.
  */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { ExecutionEvent } from './event.ts';
 import { grantFields } from './grant.ts';
 import { Outcome, TokenCounts, Usage } from './outcome.ts';

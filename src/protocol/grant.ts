@@ -1,5 +1,5 @@
 /** What a caller, and each job that it makes, may use. It narrows what the settings allow. */
-import { type Static, type TSchema, Type } from 'typebox';
+import { type Static, type TSchema, Type } from '#typebox';
 import { PermissionMode, ProviderName, ToolPattern } from './prompt.ts';
 import { closed, nullable, ProjectName } from './schema.ts';
 

@@ -1,5 +1,5 @@
 /** Jobs and batches of jobs, as callers see them. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { Outcome } from './outcome.ts';
 import { promptOptions } from './prompt.ts';

@@ -1,5 +1,5 @@
 /** Keys: what a caller may do, and in which project. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { grantFields, limitFields } from './grant.ts';
 import { DEFAULT_PROJECT } from './project.ts';
 import { closed, nullable, ProjectName } from './schema.ts';

@@ -4,7 +4,7 @@
  * The client sends `command`, `cancel`, `auth`, `ping` and `pong`; the server sends `output`,
  * `status`, `error`, `ping` and `pong`. Each message of the client but `pong` is answered once.
  */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { type Approval, DecideRequest } from './approval.ts';
 import type { JobListItem } from './job.ts';
 import { closed } from './schema.ts';

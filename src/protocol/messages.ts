@@ -4,8 +4,8 @@
  * message costs a poll interval. Raw requests and their answers are the exception: they are for
  * debugging (`redis-cli publish`), and delivered at most once.
  */
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type Static, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { ProviderName } from './prompt.ts';
 import { closed } from './schema.ts';
 

@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { nullable } from './schema.ts';
 
 /** The source of a cost: the CLI's own figure, a price table, or none. */

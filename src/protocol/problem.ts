@@ -1,6 +1,7 @@
 /** Errors as callers get them, and what is wrong with an input. */
-import { type Static, Type } from 'typebox';
+
 import type { TLocalizedValidationError } from 'typebox/error';
+import { type Static, Type } from '#typebox';
 import { AppError, ERROR_CODES, type Problem } from '../errors.ts';
 
 /** The body of every error answer (RFC 9457). */

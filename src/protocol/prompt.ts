@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { AppError } from '../errors.ts';
 import { invalid } from './problem.ts';
 import { closed, MODEL_PATTERN, nullable, ULID } from './schema.ts';

@@ -1,4 +1,4 @@
-import { type Static, type TSchema, Type } from 'typebox';
+import { type Static, type TSchema, Type } from '#typebox';
 import { Limits, PermissionMode, ProviderName } from './prompt.ts';
 import { closed, MODEL_PATTERN, nullable } from './schema.ts';
 

@@ -1,5 +1,5 @@
 /** Pieces of schemas and patterns that several boundaries share. */
-import { type TSchema, type TSchemaOptions, Type } from 'typebox';
+import { type TSchema, type TSchemaOptions, Type } from '#typebox';
 import { AppError } from '../errors.ts';
 
 /** Options of an object that refuses unknown members. */

@@ -1,6 +1,6 @@
 /** What a server reports about its CLIs and their processes. */
 
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { ProviderName } from './prompt.ts';
 import { closed, nullable } from './schema.ts';
 

@@ -1,5 +1,5 @@
 /** Sessions: conversations with a CLI, as callers see them. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { Outcome, Usage } from './outcome.ts';
 import { MAX_PROMPT_BYTES, promptOptions } from './prompt.ts';
 import { closed, nullable } from './schema.ts';

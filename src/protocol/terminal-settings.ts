@@ -1,5 +1,5 @@
 /** The part of the settings about terminals. Only the file can hold it. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { closed } from './schema.ts';
 
 export const CommandSettings = Type.Object(

@@ -1,5 +1,5 @@
 /** Terminals: sessions of kind `terminal`, whose program runs on a pseudo-terminal (PTY). */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { closed, nullable } from './schema.ts';
 
 /** Most bytes of one input, as UTF-8. */

@@ -1,5 +1,5 @@
 /** Usage added up over executions, and the prices of models. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { closed, nullable } from './schema.ts';
 
 /**

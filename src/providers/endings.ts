@@ -1,8 +1,8 @@
 /**
  * What the verdicts of all providers share: how a process ended, and the vendor's error in a text.
  */
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import type { Exit } from '../protocol/cli.ts';
 import { parseJsonLine } from './json.ts';
 

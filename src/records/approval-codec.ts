@@ -1,8 +1,8 @@
 /**
  * Converts approvals between their Redis hash and their types. A hash may be damaged, or forged.
  */
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import type { Signer } from '../auth/signer.ts';
 import {
   APPROVAL_KINDS,

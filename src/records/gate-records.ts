@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import type { Actor } from '../protocol/audit.ts';
 import type { ClosedGates, CredentialLimits } from '../protocol/gates.ts';
 import type { Names } from '../redis/names.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import type { KeyRecord, KeyRecords, PutKey } from '../auth/ports.ts';
 import type { ReportDamage } from '../damage.ts';
 import { grantFields, limitFields } from '../protocol/grant.ts';

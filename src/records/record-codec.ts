@@ -3,8 +3,8 @@
  * another program.
  */
 
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { readJobGrant } from '../auth/job-grant.ts';
 import type { Signer } from '../auth/signer.ts';
 import { AppError } from '../errors.ts';

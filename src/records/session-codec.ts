@@ -1,6 +1,6 @@
 /** Converts sessions between their Redis hash and stream and their types. They may be damaged. */
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import type { Signer } from '../auth/signer.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import { SESSION_STATUSES, type SessionStatus } from '../protocol/session.ts';

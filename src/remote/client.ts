@@ -1,7 +1,7 @@
 /** The server's client of an executor on another host: one method for each route. */
 import type { IncomingHttpHeaders } from 'node:http';
-import { type TSchema, Type } from 'typebox';
-import { Compile, type Validator } from 'typebox/compile';
+import { type TSchema, Type } from '#typebox';
+import { Compile, type Validator } from '#typebox/compile';
 import { AppError, ERROR_CODES, type ErrorCode } from '../errors.ts';
 import {
   type CancelRequest,

@@ -3,7 +3,7 @@
  * finished jobs.
  */
 import type { Redis } from 'ioredis';
-import { Compile } from 'typebox/compile';
+import { Compile } from '#typebox/compile';
 import type { ReportDamage } from '../damage.ts';
 import { isDamage } from '../errors.ts';
 import type { EventBody } from '../protocol/event.ts';

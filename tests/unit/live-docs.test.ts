@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Value } from 'typebox/value';
 import { describe, expect, it } from 'vitest';
+import { Value } from '#typebox/value';
 import { CLOSE_CODES, LIVE_TYPES, LiveCommand, LiveRequest } from '../../src/protocol/live.ts';
 import { TERMINAL_EVENT_KINDS } from '../../src/protocol/terminal.ts';
 import { examplesOf } from '../helpers/live-examples.ts';

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { APPROVAL_STATUSES, Approval, DecideRequest } from '../../protocol/approval.ts';
 import { closed, ULID } from '../../protocol/schema.ts';
 import { exampleApproval } from '../examples.ts';

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { AppError } from '../../errors.ts';
 import { AuditEntry, AuditFilter, type AuditHead, AuditVerification } from '../../protocol/audit.ts';
 import { closed, nullable } from '../../protocol/schema.ts';

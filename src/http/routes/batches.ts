@@ -1,5 +1,5 @@
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { AppError } from '../../errors.ts';
 import { peek } from '../../events/sent-events.ts';
 import { BatchEvent, CURSOR } from '../../protocol/change.ts';

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { mayUse } from '../../auth/principal.ts';
 import { type StreamTickets, TICKET_LIFETIME_MS } from '../../auth/signed-values.ts';
 import { AppError } from '../../errors.ts';

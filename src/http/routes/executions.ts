@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { wireError } from '../../errors.ts';
 import { Execution, jobOutcome } from '../../protocol/outcome.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';

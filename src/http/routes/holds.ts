@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { AppError } from '../../errors.ts';
 import { Node, Pause, PauseScope } from '../../protocol/server-info.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import type { Keys } from '../../auth/keys.ts';
 import { Key, KeyCreated, KeyList, KeyRequest } from '../../protocol/key.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { ERROR_CODES } from '../../errors.ts';
 import { negotiate } from '../headers.ts';
 import { escapeHtml, sendPage } from '../html.ts';

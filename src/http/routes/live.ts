@@ -1,7 +1,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { AppError } from '../../errors.ts';
 import type { BoundSession, LiveCore, LiveIdentity } from '../../live/ports.ts';
 import { createSocketIo } from '../../live/socket-io.ts';

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '#typebox';
 import { isJobPrincipal } from '../../auth/job-tokens.ts';
 import type { Authenticator } from '../../auth/keyring.ts';
 import { type LoginSessions, SESSION_COOKIE } from '../../auth/logins.ts';

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { JobFilter, ManyCancelled, ManyRetried } from '../../protocol/job.ts';
 import { invalid } from '../../protocol/problem.ts';
 import { RetryFrom } from '../../protocol/prompt.ts';

@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { checkPromptText } from '../../protocol/prompt.ts';
 import { MessageRequest, Steered } from '../../protocol/session.ts';
 import { exampleJob, exampleSteered } from '../examples.ts';

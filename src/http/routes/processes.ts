@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { AppError } from '../../errors.ts';
 import { closed, ULID } from '../../protocol/schema.ts';
 import { CliProcess, ProcessSummary } from '../../protocol/server-info.ts';

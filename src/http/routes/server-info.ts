@@ -1,4 +1,4 @@
-import { type TSchema, Type } from 'typebox';
+import { type TSchema, Type } from '#typebox';
 import { nullable } from '../../protocol/schema.ts';
 import { ProviderReport } from '../../protocol/server-info.ts';
 import { exampleProvider } from '../examples.ts';

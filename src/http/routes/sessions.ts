@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { invalid } from '../../protocol/problem.ts';
 import { checkPromptText } from '../../protocol/prompt.ts';
 import { closed } from '../../protocol/schema.ts';

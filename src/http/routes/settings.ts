@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { SettingInForce } from '../../protocol/server-info.ts';
 import type { HttpApp } from '../http-app.ts';
 import { answer, errorAnswers } from '../openapi.ts';

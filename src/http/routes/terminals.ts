@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
-import { type TSchema, Type } from 'typebox';
+import { type TSchema, Type } from '#typebox';
 import { scopedKey } from '../../auth/principal.ts';
 import { AppError } from '../../errors.ts';
 import { closed } from '../../protocol/schema.ts';

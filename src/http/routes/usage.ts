@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { closed, nullable } from '../../protocol/schema.ts';
 import { UsageDimension, UsageRow } from '../../protocol/usage.ts';
 import { exampleUsage } from '../examples.ts';

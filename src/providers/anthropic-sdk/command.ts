@@ -1,5 +1,5 @@
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type Static, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { AppError } from '../../errors.ts';
 import type { AnthropicRequest } from '../../protocol/anthropic-runner.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';

@@ -3,8 +3,8 @@
  * fields we read.
  */
 
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type Static, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { RunnerError, RunnerResult, RunnerRetry } from '../../protocol/anthropic-runner.ts';
 import { nullable } from '../../protocol/schema.ts';
 import { parseJsonLine } from '../json.ts';

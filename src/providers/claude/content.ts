@@ -1,6 +1,6 @@
 /** The content of messages: what the agents say, and the tools they call. */
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import { jsonText } from '../json.ts';
 

@@ -1,6 +1,6 @@
 /** The lines of claude's control protocol that we use, as of 2.1.329; only the fields we read. */
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type Static, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import type { Question } from '../../protocol/approval.ts';
 import { type Cut, isCut } from '../../protocol/cli.ts';
 import { parseJsonLine } from '../json.ts';

@@ -2,8 +2,8 @@
  * The lines of `--output-format stream-json` that we use, as of claude 2.1.329; only the fields we
  * read.
  */
-import { type Static, type TSchema, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type Static, type TSchema, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { type Cut, isCut } from '../../protocol/cli.ts';
 import { nullable } from '../../protocol/schema.ts';
 import { parseJsonLine } from '../json.ts';

@@ -1,5 +1,5 @@
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { type WireError, wireError } from '../../errors.ts';
 import { isCut } from '../../protocol/cli.ts';
 import type { ExecutionEvent, RateLimitEvent } from '../../protocol/event.ts';

@@ -6,8 +6,8 @@
  * wake-up. `docs/providers.md` has as tables how they become one outcome: to whom a result
  * belongs, which one decides, which text is the answer, and what is added up.
  */
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { maybe, type ResultLine } from './lines.ts';
 import type { ApiError } from './verdict.ts';
 

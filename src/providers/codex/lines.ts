@@ -1,7 +1,7 @@
 /** The lines of `codex exec --json` that we use, as of codex 0.169.0; only the fields we read. */
 
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type Static, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { nullable } from '../../protocol/schema.ts';
 import { parseJsonLine } from '../json.ts';
 

@@ -2,8 +2,8 @@
  * The lines of a thread's file that we use, as of codex 0.169.0: what the user has said, and what
  * `codex exec --json` leaves out about usage limits.
  */
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import type { RateLimitEvent } from '../../protocol/event.ts';
 import { nullable } from '../../protocol/schema.ts';
 import { atEpochSeconds } from '../endings.ts';

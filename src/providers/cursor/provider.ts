@@ -5,8 +5,8 @@
  * https://cursor.com/docs/cli/reference/parameters,
  * https://cursor.com/docs/cli/reference/output-format
  */
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type Static, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { type WireError, wireError } from '../../errors.ts';
 import type { PermissionMode } from '../../protocol/prompt.ts';
 import {

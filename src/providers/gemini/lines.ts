@@ -2,8 +2,8 @@
  * The lines of `--output-format stream-json` that we use, as of gemini 0.61.0; only the fields we
  * read.
  */
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type Static, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { parseJsonLine } from '../json.ts';
 
 const Tokens = Type.Integer({ minimum: 0 });

@@ -1,5 +1,5 @@
 /** `POST /execute`, as clients of the original system send it. */
-import { type Static, type TSchema, Type } from 'typebox';
+import { type Static, type TSchema, Type } from '#typebox';
 import { type AppError, ERROR_CODES } from '../../errors.ts';
 import { type HttpApp, untilLeft } from '../../http/http-app.ts';
 import { errorHandler } from '../../http/problem.ts';

@@ -1,5 +1,5 @@
 /** The routes of a server that runs its executions here. All of them are signed. */
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { NDJSON } from '../../http/event-stream.ts';
 import { DEFAULT_HTTP_SETTINGS } from '../../http/fastify.ts';
 import { type HttpApp, untilLeft } from '../../http/http-app.ts';

@@ -1,5 +1,5 @@
 /** `GET /health` and `GET /metrics`: for everyone, and without a secret. */
-import { Type } from 'typebox';
+import { Type } from '#typebox';
 import { negotiate } from '../../http/headers.ts';
 import { type HttpApp, untilLeft } from '../../http/http-app.ts';
 import { closed } from '../../protocol/schema.ts';

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Compile } from 'typebox/compile';
 import { describe, expect, it } from 'vitest';
+import { Compile } from '#typebox/compile';
 import { nearest, parseArguments, parseStart } from '../../../src/cli/arguments.ts';
 import { CommandError } from '../../../src/cli/failures.ts';
 import { REQUEST_OPTIONS, requestFields } from '../../../src/cli/request-options.ts';

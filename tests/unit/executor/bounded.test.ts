@@ -1,5 +1,5 @@
-import { Value } from 'typebox/value';
 import { describe, expect, it } from 'vitest';
+import { Value } from '#typebox/value';
 import { wireError } from '../../../src/errors.ts';
 import { eventsOf, tokensOf, verdictOf } from '../../../src/executor/bounded.ts';
 import { ExecutionEvent } from '../../../src/protocol/event.ts';

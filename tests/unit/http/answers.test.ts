@@ -1,5 +1,5 @@
-import { Compile } from 'typebox/compile';
 import { expect, test } from 'vitest';
+import { Compile } from '#typebox/compile';
 import { AppError } from '../../../src/errors.ts';
 import { ProblemDetails } from '../../../src/protocol/problem.ts';
 import { asAdmin, asCaller, startHttp } from './harness.ts';

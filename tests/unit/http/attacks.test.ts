@@ -1,6 +1,7 @@
 /** Attacks on requests that no other test makes; tests/attacks.test.ts has the list of all. */
-import type { TSchema } from 'typebox';
+
 import { expect, test } from 'vitest';
+import type { TSchema } from '#typebox';
 import { ADMIN_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { asAdmin, startHttp } from './harness.ts';
 

@@ -1,5 +1,5 @@
-import { Compile } from 'typebox/compile';
 import { expect, test } from 'vitest';
+import { Compile } from '#typebox/compile';
 import { Job } from '../../../src/protocol/job.ts';
 import { asCaller, startHttp } from './harness.ts';
 

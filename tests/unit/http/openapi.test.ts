@@ -1,6 +1,6 @@
-import type { TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
 import { expect, test } from 'vitest';
+import type { TSchema } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { asAdmin, startHttp } from './harness.ts';
 
 const ROUTES = {

@@ -1,6 +1,6 @@
-import { Compile } from 'typebox/compile';
-import { Value } from 'typebox/value';
 import { describe, expect, it } from 'vitest';
+import { Compile } from '#typebox/compile';
+import { Value } from '#typebox/value';
 import { ProviderSettings } from '../../../src/protocol/provider-settings.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import { PROVIDER_HOST } from './settings.ts';

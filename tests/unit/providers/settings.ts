@@ -1,4 +1,4 @@
-import { Value } from 'typebox/value';
+import { Value } from '#typebox/value';
 import { ProviderSettings } from '../../../src/protocol/provider-settings.ts';
 import type { BuiltInOptions, ProviderHost } from '../../../src/providers/built-in.ts';
 

@@ -1,6 +1,6 @@
 /** The parts of the messages of `codex app-server` that we read, as of codex 0.169.0. */
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type Static, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { nullable } from '../../../protocol/schema.ts';
 
 const maybeText = Type.Optional(nullable(Type.String()));

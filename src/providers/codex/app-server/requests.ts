@@ -1,8 +1,8 @@
 /**
  * What `codex app-server` asks of its client, each with its answers. As of codex 0.169.0.
  */
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import type { ApprovalKind, Question } from '../../../protocol/approval.ts';
 import { nullable } from '../../../protocol/schema.ts';
 

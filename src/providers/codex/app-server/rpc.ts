@@ -2,8 +2,8 @@
  * The messages of `codex app-server`, as of codex 0.169.0: JSON-RPC without its version, one object
  * a line, both ways.
  */
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { type Static, Type } from '#typebox';
+import { Compile } from '#typebox/compile';
 import { jsonText, parseJsonLine } from '../../json.ts';
 
 const Id = Type.Union([Type.String(), Type.Number()]);
