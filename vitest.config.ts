@@ -1,12 +1,13 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
+const PROGRAM = 'tests/helpers/program.ts';
 const REAL_CLIS = 'tests/helpers/install-clis.ts';
 
 interface ProjectOptions {
   testTimeout: number;
   isolate?: boolean;
-  globalSetup?: string;
+  globalSetup?: string[];
   setupFiles?: string;
 }
 
@@ -61,10 +62,10 @@ export default defineConfig({
   test: {
     sequence: { sequencer: LongFilesFirst },
     projects: [
-      project('clis', { testTimeout: 120_000, globalSetup: REAL_CLIS }),
-      project('contracts', { testTimeout: 60_000 }),
-      project('e2e', { testTimeout: 120_000, globalSetup: 'tests/helpers/page-build.ts' }),
-      project('integration', { testTimeout: 60_000 }),
+      project('clis', { testTimeout: 120_000, globalSetup: [PROGRAM, REAL_CLIS] }),
+      project('contracts', { testTimeout: 60_000, globalSetup: [PROGRAM] }),
+      project('e2e', { testTimeout: 120_000, globalSetup: [PROGRAM] }),
+      project('integration', { testTimeout: 60_000, globalSetup: [PROGRAM] }),
       project('unit', {
         testTimeout: 30_000,
         isolate: false,

@@ -7,13 +7,11 @@ import { defineConfig, type Plugin } from 'vite';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-const OUTPUT = here('../../dist/page');
-
 /** Writes a compressed copy beside each file, which the server sends instead. */
 const compressed: Plugin = {
   name: 'compressed',
-  closeBundle() {
-    const folder = join(OUTPUT, 'assets');
+  writeBundle({ dir = '' }) {
+    const folder = join(dir, 'assets');
     for (const name of readdirSync(folder).filter((name) => /\.(js|css|svg)$/.test(name)))
       writeFileSync(join(folder, `${name}.gz`), gzipSync(readFileSync(join(folder, name)), { level: 9 }));
   },
@@ -57,7 +55,7 @@ export default defineConfig({
   plugins: [compressed, strictXterm],
   optimizeDeps: { exclude: ['@xterm/xterm'] },
   build: {
-    outDir: OUTPUT,
+    outDir: here('../../dist/page'),
     emptyOutDir: true,
     target: 'es2022',
     assetsInlineLimit: 0, // the policy of the page allows no `data:`

@@ -1,15 +1,14 @@
 /** The tools of the real CLIs get the token of their job, and can use it. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { codexOfflineArgs } from '../../scripts/offline-model/codex-cases.ts';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
+import { PROGRAM } from '../helpers/program.ts';
 import { CLAUDE, CODEX, GEMINI, type RealCli } from '../helpers/real-clis.ts';
 import { sharedServer, startServer, type TestServer } from '../helpers/server.ts';
 
-const BIN = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
-const BULLPEN = `'${process.execPath}' --no-warnings '${BIN}'`;
+const BULLPEN = `'${process.execPath}' --no-warnings '${PROGRAM}'`;
 
 let model: OfflineModel;
 beforeAll(async () => {

@@ -7,6 +7,7 @@ import { makeClaudeHome } from '../../scripts/offline-model/run-claude.ts';
 import { startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { Ask } from '../../src/providers/control.ts';
 import { type ClaudeRunOptions, type RunByProvider, runByProvider } from '../helpers/claude-run.ts';
+import { eventually } from '../helpers/eventually.ts';
 
 const call = (tool: string, input: unknown, kind = 'tool'): string =>
   `[[${kind}: ${tool} ${JSON.stringify(input)}]]`;
@@ -74,6 +75,14 @@ async function putOff(
   const ended = await run.end();
   expect(ended.verdict.error).toMatchObject(waits);
   return { ...ended, run, ask };
+}
+
+/** What claude has saved of a session so far. */
+function savedOf(place: Awaited<ReturnType<typeof setup>>, nativeSessionId: string): string {
+  const folder = join(place.home.home, '.claude', 'projects');
+  const paths = existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }) : [];
+  const path = paths.find((name) => name.endsWith(`${nativeSessionId}.jsonl`));
+  return path === undefined ? '' : readFileSync(join(folder, path), 'utf8');
 }
 
 describe.concurrent('an approval of claude', () => {
@@ -306,8 +315,9 @@ describe.concurrent('an approval of claude', () => {
     await using place = await setup();
     const run = place.start(`${touch('x')} [[reply: never]]`);
     const ask = await run.ask();
-    await run.kill();
     const nativeSessionId = /"session_id":"([^"]+)"/.exec(run.lines.join())?.[1] ?? '';
+    await eventually(() => savedOf(place, nativeSessionId).includes(ask.callId));
+    await run.kill();
     const known = [knownAs(ask, 'A1')];
     const next = place.start(`Allowed. ${touch('x')} [[reply: Done.]]`, {
       context: { nativeSessionId, known },
@@ -483,11 +493,7 @@ describe.concurrent('a message into a running turn of claude', () => {
     await run.until((line) => line.includes('text_delta'));
     run.steer(MESSAGE_ID, 'See @secret.txt, please.');
     const { nativeSessionId } = await run.end();
-    const folder = join(place.home.home, '.claude', 'projects');
-    const file = readdirSync(folder, { recursive: true, encoding: 'utf8' }).find((path) =>
-      path.endsWith(`${nativeSessionId}.jsonl`),
-    );
-    const transcript = readFileSync(join(folder, file ?? ''), 'utf8');
+    const transcript = savedOf(place, nativeSessionId);
     expect(transcript).toContain('See @secret.txt, please.');
     expect(transcript).not.toContain('the-content-of-the-file');
   });

@@ -16,10 +16,10 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import { eventually } from '../helpers/eventually.ts';
 import { descendants, isAlive } from '../helpers/proc.ts';
+import { PROGRAM } from '../helpers/program.ts';
 import { CACHE_DIR } from '../helpers/redis-private.ts';
 import { tempDir } from '../helpers/temp.ts';
 
-const BIN = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
 const SYSTEMCTL = fileURLToPath(new URL('../fakes/systemctl.ts', import.meta.url));
 const PATIENCE = { timeoutMs: 60_000 };
 const WITHIN_MS = 90_000;
@@ -77,7 +77,7 @@ function newUser() {
       const options = { cwd: folder(cwd), env: { ...user, ...env }, timeout: WITHIN_MS };
       const child = execFile(
         process.execPath,
-        ['--no-warnings', BIN, ...args],
+        ['--no-warnings', PROGRAM, ...args],
         options,
         (error, out, err) => {
           resolve({ code: error === null ? 0 : Number(error.code ?? -1), out, err });

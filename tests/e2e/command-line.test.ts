@@ -15,11 +15,11 @@ import type { Job } from '../../src/protocol/job.ts';
 import type { Turn } from '../../src/protocol/session.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { descendants, isAlive, processesWithMarker } from '../helpers/proc.ts';
+import { PROGRAM } from '../helpers/program.ts';
 import { CACHE_DIR } from '../helpers/redis-private.ts';
 import { sharedServer, startServer } from '../helpers/server.ts';
 import { tempDir } from '../helpers/temp.ts';
 
-const BIN = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
 const NODE_BIN = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url));
 const PATIENCE = { timeoutMs: 60_000 };
 const WITHIN_MS = 90_000;
@@ -62,7 +62,7 @@ interface CommandOptions {
  * half.
  */
 function start(place: Place, args: readonly string[], { env = {}, stdin }: CommandOptions = {}): Command {
-  const child = spawn(process.execPath, ['--no-warnings', BIN, ...args], {
+  const child = spawn(process.execPath, ['--no-warnings', PROGRAM, ...args], {
     cwd: place.workspace,
     timeout: WITHIN_MS,
     killSignal: 'SIGKILL',
@@ -481,7 +481,7 @@ describe('bullpen doctor', () => {
 
   it('says in one line that the current folder has been removed', async () => {
     const place = newPlace();
-    const script = `rmdir "$PWD" && exec "${process.execPath}" "${BIN}" jobs`;
+    const script = `rmdir "$PWD" && exec "${process.execPath}" "${PROGRAM}" jobs`;
     const child = spawn('sh', ['-c', script], { cwd: place.workspace, timeout: WITHIN_MS });
     const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
     expect(err).toBe('bullpen: the current folder no longer exists: cd to another one\n');

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { Session } from '../../src/protocol/session.ts';
+import { PROGRAM } from '../helpers/program.ts';
 import { sharedServer } from '../helpers/server.ts';
 
 const ROOT = join(fileURLToPath(import.meta.url), '../../..');
@@ -59,7 +60,7 @@ describe('with a server', () => {
     waits: Readonly<Record<number, string>> = {},
   ): Promise<readonly string[]> {
     const { workspace, dir } = shared();
-    const bullpen = `bullpen() { '${process.execPath}' --no-warnings '${ROOT}/src/bin.js' "$@"; }`;
+    const bullpen = `bullpen() { '${process.execPath}' --no-warnings '${PROGRAM}' "$@"; }`;
     const script = blocks.map((block, place) => {
       const wait = waits[place];
       return `${wait === undefined ? '' : `until ${wait}; do sleep 0.1; done\n`}echo "=== ${place}"\n${block}`;

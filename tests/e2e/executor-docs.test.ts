@@ -13,12 +13,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type OfflineModel, startOfflineModel } from '../../scripts/offline-model/server.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import { isAlive } from '../helpers/proc.ts';
+import { PROGRAM } from '../helpers/program.ts';
 import { CACHE_DIR } from '../helpers/redis-private.ts';
 import { makeTempDir, removeDir } from '../helpers/temp.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PAGE = readFileSync(join(ROOT, 'docs/executor.md'), 'utf8');
-const BIN = join(ROOT, 'src/bin.js');
 const START_WITHIN_MS = 60_000;
 /** A user that owns nothing. */
 const OTHER_USER = 65_534;
@@ -26,7 +26,7 @@ const OTHER_USER = 65_534;
 /** Whether this user may start our program as another one. */
 function mayBeOtherUser(): boolean {
   if (process.getuid?.() !== 0) return false;
-  const script = `require('node:fs').readFileSync(${JSON.stringify(BIN)})`;
+  const script = `require('node:fs').readFileSync(${JSON.stringify(PROGRAM)})`;
   const options = { uid: OTHER_USER, gid: OTHER_USER, cwd: '/', env: {}, timeout: 20_000 };
   return spawnSync(process.execPath, ['-e', script], options).status === 0;
 }
@@ -69,7 +69,7 @@ const shellOf = ({ folder, home, uid }: Host, env: Readonly<Record<string, strin
 });
 
 /** The command `bullpen` of a shell, which becomes the program. */
-const BULLPEN = `bullpen() { exec '${process.execPath}' --no-warnings '${BIN}' "$@"; }`;
+const BULLPEN = `bullpen() { exec '${process.execPath}' --no-warnings '${PROGRAM}' "$@"; }`;
 
 interface Program {
   readonly url: string;

@@ -1,14 +1,13 @@
 /** Job tokens through a whole server: a shell is the CLI, and its prompt is a script. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
+import { PROGRAM } from '../helpers/program.ts';
 import { sharedServer, type TestServer } from '../helpers/server.ts';
 
-const BIN = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
-const BULLPEN = `'${process.execPath}' --no-warnings '${BIN}'`;
+const BULLPEN = `'${process.execPath}' --no-warnings '${PROGRAM}'`;
 const PROVIDER = { binary: 'sh', args: ['-s'] };
 const custom = { script: PROVIDER, other: PROVIDER };
 

@@ -3,16 +3,15 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { createExecutorClient, type ExecutorClient } from '../../src/remote/client.ts';
 import { installFakeCli, readJournal } from './fake-cli.ts';
 import { isAlive } from './proc.ts';
+import { PROGRAM } from './program.ts';
 import { CACHE_DIR } from './redis-private.ts';
 import { whenOver } from './shared.ts';
 import { makeTempDir, removeDir } from './temp.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
 const START_WITHIN_MS = 60_000;
 export const EXECUTOR_SECRET = 'a test secret of more than thirty-two bytes';
 

@@ -7,11 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { Job } from '../../src/protocol/job.ts';
 import { isAlive } from './proc.ts';
+import { PROGRAM } from './program.ts';
 import { CACHE_DIR } from './redis-private.ts';
 import { sharedFromStart, whenOver } from './shared.ts';
 import { makeTempDir, removeDir } from './temp.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const NODE_BIN = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url));
 const START_WITHIN_MS = 60_000;
 const MOUNT = 'mount -t tmpfs -o size="$1",mode=700 tmpfs "$2" && shift 2 && exec "$@"';
@@ -31,8 +31,8 @@ export interface TestServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Content of bullpen.config.yaml. */
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Folder of the program, with `src` and `workers`; default: this one. */
-  readonly root?: string;
+  /** Its bin.js; default: {@link PROGRAM}. */
+  readonly program?: string;
   /** An open file that it inherits, as descriptor 50. */
   readonly inherited?: number;
   /** Its data folder is a disk of its own of this size (`24m`); needs `mayMount()`. */
@@ -103,7 +103,7 @@ export async function launchServer(
   const logFile = join(dir, 'server.log');
   const chunks: string[] = [];
 
-  const program = [process.execPath, '--no-warnings', join(options.root ?? ROOT, 'src/bin.js'), 'serve'];
+  const program = [process.execPath, '--no-warnings', options.program ?? PROGRAM, 'serve'];
   const onDisk = ['unshare', '-Urm', 'sh', '-c', MOUNT, 'sh', options.disk ?? '', data];
   const [command = '', ...args] = options.disk === undefined ? program : [...onDisk, ...program];
   const child = spawn(command, args, {

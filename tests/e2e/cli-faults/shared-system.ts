@@ -7,15 +7,14 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { Job } from '../../../src/protocol/job.ts';
 import { installFakeCli, journalOf } from '../../helpers/fake-cli.ts';
 import { isAlive, processesWithMarker } from '../../helpers/proc.ts';
+import { PROGRAM } from '../../helpers/program.ts';
 import { CACHE_DIR } from '../../helpers/redis-private.ts';
 import { makeTempDir, removeDir } from '../../helpers/temp.ts';
 
-const BIN = fileURLToPath(new URL('../../../src/bin.js', import.meta.url));
 const START_WITHIN_MS = 60_000;
 const FINISHED_WITHIN_MS = 60_000;
 
@@ -72,7 +71,7 @@ export async function startSharedSystem(): Promise<SharedSystem> {
   );
   const chunks: string[] = [];
   const log = (): string => chunks.join('');
-  const child = fork(BIN, ['serve'], {
+  const child = fork(PROGRAM, ['serve'], {
     cwd: workspace,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     execArgv: ['--no-warnings'],

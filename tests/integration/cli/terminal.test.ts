@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startTerminalServer, type TerminalServer } from '../../fakes/terminal-server.ts';
 import { type Person, sitDown } from '../../helpers/person.ts';
+import { PROGRAM } from '../../helpers/program.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
-const BIN = fileURLToPath(new URL('../../../src/bin.js', import.meta.url));
 const NODE_BIN = fileURLToPath(new URL('../../../node_modules/.bin', import.meta.url));
 
 let home: string;
@@ -20,7 +20,7 @@ async function serve(enabled = true): Promise<void> {
 
 /** `bullpen ARGS…` by its user, at a terminal. */
 function bullpen(args: readonly string[], size: { cols?: number; rows?: number } = {}): Person {
-  return run(process.execPath, ['--no-warnings', BIN, ...args], size);
+  return run(process.execPath, ['--no-warnings', PROGRAM, ...args], size);
 }
 const run = (command: string, args: readonly string[], size: { cols?: number; rows?: number } = {}) =>
   sitDown(command, args, { cwd: home, ...size, env: environment() });
@@ -129,7 +129,7 @@ describe('a terminal of the server', () => {
     expect(person.modes()).toEqual(fresh);
     expect(person.written()).toContain('\u001b[?25h');
     // The settings of the line are those of the shell below, when it runs the command.
-    shell.type(`node --no-warnings ${BIN} attach last\r`);
+    shell.type(`node --no-warnings ${PROGRAM} attach last\r`);
     await shell.sees(/in full/);
     shell.type(DETACH);
     await shell.sees(/detached; /);

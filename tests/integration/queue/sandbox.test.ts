@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, renameSync, symlinkSync } from 'node:fs';
+import { cpSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Job as BullJob } from 'bullmq';
@@ -9,12 +9,12 @@ import { createPromptQueue, type PromptQueue } from '../../../src/queue/prompt-q
 import { createNames } from '../../../src/redis/names.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { descendants, isAlive } from '../../helpers/proc.ts';
+import { PROGRAM } from '../../helpers/program.ts';
 import { startServer } from '../../helpers/server.ts';
 import { shared, whenOver } from '../../helpers/shared.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { accepted, breakableRedis, fakeClis, sandboxesOf, sharedBench } from '../fault-bench.ts';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const POOL_MAIN = fileURLToPath(new URL('./pool-main.ts', import.meta.url));
 const NAMES = createNames({ prefix: 'bullpen', requestChannel: 'requests', responseChannel: 'responses' });
 const PATIENCE = { timeoutMs: 40_000 };
@@ -173,26 +173,25 @@ describe('a sandboxed process of the real server', () => {
 
 it('an upgrade in place, which takes the files of the workers away, fails no job and is named by /ready', async () => {
   const root = tempDir();
-  for (const name of ['src', 'workers', 'package.json'])
-    cpSync(join(ROOT, name), join(root, name), { recursive: true });
-  symlinkSync(join(ROOT, 'node_modules'), join(root, 'node_modules'));
+  cpSync(join(PROGRAM, '../..'), root, { recursive: true, verbatimSymlinks: true });
+  const [program, workers] = [join(root, 'src/bin.js'), join(root, 'dist/workers')];
   const clis = await fakeClis();
-  const server = await startServer({ config: clis.config, root, env: { BULLPEN_WORKERS: '1' } });
+  const server = await startServer({ config: clis.config, program, env: { BULLPEN_WORKERS: '1' } });
   await server.run({ provider: 'echo', prompt: 'before' });
-  renameSync(join(root, 'workers'), join(root, 'away'));
+  renameSync(workers, join(root, 'away'));
   for (const pid of sandboxesOf(server.pid)) process.kill(pid, 'SIGKILL');
   const jobs = await Promise.all(
     ['one', 'two'].map((prompt) => accepted(server, { provider: 'echo', prompt })),
   );
   const readiness = async () => (await server.api('GET', '/ready')).json();
-  const workers = { ok: false, detail: expect.stringContaining('workers/bootstrap') };
+  const broken = { ok: false, detail: expect.stringContaining('workers/bootstrap') };
   await eventually(
-    async () => expect(await readiness()).toMatchObject({ ready: false, checks: { workers } }),
+    async () => expect(await readiness()).toMatchObject({ ready: false, checks: { workers: broken } }),
     PATIENCE,
   );
   expect(await server.job(jobs[0] ?? '')).toMatchObject({ status: 'queued', attempts: 0 });
 
-  renameSync(join(root, 'away'), join(root, 'workers'));
+  renameSync(join(root, 'away'), workers);
 
   for (const id of jobs)
     expect(await server.finished(id)).toMatchObject({ status: 'succeeded', attempts: 1 });

@@ -3,19 +3,18 @@ import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
 import { EXECUTOR_SECRET, type ExecutorProgram, startExecutor } from '../../helpers/executor-program.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { isAlive } from '../../helpers/proc.ts';
+import { PROGRAM } from '../../helpers/program.ts';
 import { CACHE_DIR } from '../../helpers/redis-private.ts';
 import { sharedFromStart } from '../../helpers/shared.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { endOf, startedPid, submission } from './submissions.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../../src/bin.js', import.meta.url));
 const run = promisify(execFile);
 
 /** As a client of the original system signs. */
