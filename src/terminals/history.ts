@@ -12,7 +12,7 @@ const MAX_TEXT = 4096;
 /** Of the file. Later commands are not recorded. */
 const MAX_COMMANDS = 10_000;
 /** A line that the screen does not show by then is not shown. */
-const SHOWN_WITHIN_MS = 500;
+const SHOWN_WITHIN_MS = 2000;
 
 export interface History {
   /** What is about to be written to the program. */

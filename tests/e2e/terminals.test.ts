@@ -20,6 +20,7 @@ const TERMINALS = {
   config: { terminals: { enabled: true, commands: { bash: { binary: 'bash', args: ['--norc'] } } } },
 };
 const BASH = { kind: 'terminal', command: 'bash' };
+const PROMPT = /[#$]\s*$/;
 /** Numbered lines, ten a second, until it is stopped. */
 const TICK = 'n=0; while :; do n=$((n+1)); echo "tick=$n."; sleep 0.1; done';
 /** A process that is out of reach of every group kill. */
@@ -120,7 +121,11 @@ describe('a terminal', () => {
   it('fails when the server is killed; its processes are gone, and what was shown is recorded', async () => {
     const system = shared();
     const terminal = await openTerminal(system);
+    // The history has a text that is typed at a prompt and echoed there.
+    await terminal.shows(PROMPT);
     await terminal.type(LEAVE);
+    await eventually(async () => expect(await terminal.history()).toHaveLength(1), PATIENCE);
+    await terminal.shows(PROMPT);
     await terminal.type(TICK);
     const shown = await terminal.shows(/tick=12\./);
     // What the shell starts in the background gets its marker with its exec, at any time.
