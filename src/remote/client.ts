@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { type TSchema, Type } from '#typebox';
 import { Compile, type Validator } from '#typebox/compile';
+import { SIGNATURE_WINDOW_MS } from '../auth/request-signature.ts';
 import { AppError, ERROR_CODES, type ErrorCode } from '../errors.ts';
 import {
   type CancelRequest,
@@ -15,7 +16,7 @@ import {
 } from '../protocol/executor-service.ts';
 import { linesOf } from './lines.ts';
 import type { ExecutorHealth } from './ports.ts';
-import { bodyOf, createSignedRequests, type ExecutorAnswer, unavailable } from './signed-requests.ts';
+import { createSignedRequests, type ExecutorAnswer, unavailable } from './signed-requests.ts';
 
 /** An event, its raw line and an outcome are limited by settings of the executor. */
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
@@ -119,11 +120,10 @@ export function createExecutorClient({
 
   async function openEvents(id: string, after: number, signal?: AbortSignal) {
     const path = `/v1/executions/${id}/events?after=${after}`;
-    const response = await requests.open({ method: 'GET', path, ...(signal && { signal }) });
-    noteNode(response.headers);
-    if (response.statusCode === 200) return response;
-    const { statusCode: status = 0, headers } = response;
-    throw refusedBy({ status, headers, body: await bodyOf(response) });
+    const answer = await requests.open({ method: 'GET', path, ...(signal && { signal }) });
+    noteNode(answer.headers);
+    if ('body' in answer) throw refusedBy(answer);
+    return answer;
   }
 
   return {
@@ -164,16 +164,47 @@ function jsonOf(body: Buffer): unknown {
   }
 }
 
-/** The error that an answer is. Without a problem of the executor, something else has answered. */
+/** The error that an answer is. */
 function errorOf({ status, headers, body }: ExecutorAnswer): AppError {
   const found = jsonOf(body);
-  if (!problem.Check(found) || !isCode(found.code))
-    return unavailable(new Error(`an answer with status ${status}`), true);
+  if (!problem.Check(found) || !isCode(found.code)) return errorOfOther(status);
+  const { code, detail, errors: problems = [] } = found;
+  // An executor names its node before it looks at the request, but for what it refuses unseen.
+  const isOfExecutor = headers[NODE_HEADER] !== undefined || status === 429 || status >= 500;
+  if (!isOfExecutor) return errorOfOther(status, ` (${code})`);
   const after = Number(headers['retry-after']);
-  return new AppError(found.code, found.detail, {
-    problems: found.errors ?? [],
+  return new AppError(code, whyRefused(code, headers) ?? detail, {
+    problems,
     ...(Number.isFinite(after) && { retryAfterSeconds: after }),
   });
+}
+
+/**
+ * Of an answer that is none of an executor: of a proxy, or of a server at a wrong address. With a
+ * status below 500 it has not passed the request on.
+ */
+function errorOfOther(status: number, code = ''): AppError {
+  if (status === 413) {
+    const detail = 'something before the executor refuses a request of this size: let it pass 4 MiB';
+    return new AppError('request.too_large', detail);
+  }
+  const what = `what answers at CLAUDE_SERVICE_URL is no executor: status ${status}${code}`;
+  return unavailable(new Error(what), status >= 500);
+}
+
+/** For the operator: a 401 says nothing about why. Null: it is none. */
+function whyRefused(code: ErrorCode, { date }: IncomingHttpHeaders): string | null {
+  const refuses = 'the executor refuses the signature';
+  if (code === 'signature.missing') return `${refuses}: something on the way has removed it`;
+  if (code === 'signature.invalid')
+    return `${refuses}: CLAUDE_SERVICE_SECRET is another one there, or something on the way changes requests`;
+  if (code === 'signature.replayed') return `${refuses}: something on the way has sent the request before`;
+  if (code !== 'signature.expired') return null;
+  const aheadMs = Date.parse(date ?? '') - Date.now();
+  // A date of a proxy says nothing about the clock behind it.
+  if (!(Math.abs(aheadMs) > SIGNATURE_WINDOW_MS / 2)) return `${refuses}: the clocks differ by more than 30 s`;
+  const seconds = Math.round(Math.abs(aheadMs) / 1000);
+  return `${refuses}: its clock is ${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the one of this server`;
 }
 
 export const isCode = (code: string): code is ErrorCode => Object.hasOwn(ERROR_CODES, code);

@@ -1,7 +1,6 @@
 /** Signed HTTP requests to an executor on another host, over connections that stay open. */
 import { randomUUID } from 'node:crypto';
 import {
-  type ClientRequest,
   Agent as HttpAgent,
   request as httpRequest,
   type IncomingHttpHeaders,
@@ -46,10 +45,11 @@ export interface SignedRequests {
   /** @throws AppError executor.unavailable: there was no answer within the timeout */
   ask(request: ExecutorRequest): Promise<ExecutorAnswer>;
   /**
-   * Resolves with the head of the answer, whose body is still to be read. The caller destroys it.
+   * Resolves with the stream of an answer with status 200, which the caller destroys, or with
+   * another answer.
    * @throws AppError executor.unavailable: there was no answer within the timeout
    */
-  open(request: ExecutorRequest): Promise<IncomingMessage>;
+  open(request: ExecutorRequest): Promise<IncomingMessage | ExecutorAnswer>;
   /** Closes idle connections. */
   close(): void;
 }
@@ -68,19 +68,16 @@ export function createSignedRequests({
   const base = new URL(url);
   const isHttps = base.protocol === 'https:';
   const agentOptions = { keepAlive: true, maxFreeSockets: MAX_FREE_SOCKETS };
-  const agent = isHttps ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions);
+  // Answers are not signed: NODE_TLS_REJECT_UNAUTHORIZED=0, set for another program, does not count.
+  const agent = isHttps
+    ? new HttpsAgent({ ...agentOptions, rejectUnauthorized: true })
+    : new HttpAgent(agentOptions);
   const send = isHttps ? httpsRequest : httpRequest;
 
-  function headOf(
-    asked: ExecutorRequest,
-    timeout: AbortSignal,
-  ): Promise<{ readonly request: ClientRequest; readonly response: IncomingMessage }> {
+  function headOf(asked: ExecutorRequest, timeout: AbortSignal): Promise<IncomingMessage> {
     const { method, path, signal } = asked;
     const body = asked.body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(asked.body));
-    const { promise, resolve, reject } = Promise.withResolvers<{
-      request: ClientRequest;
-      response: IncomingMessage;
-    }>();
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const request = send({
       ...{ agent, method, path, host: base.hostname.replace(/^\[|\]$/g, ''), port: base.port },
       headers: {
@@ -91,6 +88,7 @@ export function createSignedRequests({
       ...(signal && { signal }),
     });
     let isConnected = false;
+    let answer: IncomingMessage | null = null;
     request.on('socket', (socket) => {
       isConnected = request.reusedSocket;
       if (!isConnected)
@@ -98,45 +96,48 @@ export function createSignedRequests({
           isConnected = true;
         });
     });
-    const onTimeout = (): void => void request.destroy(new Error(`no answer within ${timeoutMs} ms`));
+    const onTimeout = (): void => {
+      const missing = isConnected ? 'answer' : `${isHttps ? 'TLS ' : ''}connection`;
+      (answer ?? request).destroy(new Error(`no ${missing} within ${timeoutMs} ms`));
+    };
     timeout.addEventListener('abort', onTimeout, { once: true });
     request.on('error', (error) => reject(unavailable(error, isConnected)));
     request.on('response', (response) => {
+      answer = response;
       // A broken body is an error of its reader.
       response.on('error', () => undefined);
-      resolve({ request, response });
+      resolve(response);
     });
     request.end(body);
     return promise;
   }
 
+  /** Asks, and reads what `read` takes of the answer, within the timeout. */
+  async function inTime<T>(asked: ExecutorRequest, read: (response: IncomingMessage) => T): Promise<Awaited<T>> {
+    const timeout = new AbortController();
+    const timer = setTimeout(() => timeout.abort(), timeoutMs);
+    try {
+      return await read(await headOf(asked, timeout.signal));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   return {
-    async ask(asked) {
-      const timeout = new AbortController();
-      const timer = setTimeout(() => timeout.abort(), timeoutMs);
-      try {
-        const { response } = await headOf(asked, timeout.signal);
-        const { statusCode: status = 0, headers } = response;
-        return { status, headers, body: await bodyOf(response) };
-      } finally {
-        clearTimeout(timer);
-      }
-    },
-    async open(asked) {
-      const timeout = new AbortController();
-      const timer = setTimeout(() => timeout.abort(), timeoutMs);
-      try {
-        return (await headOf(asked, timeout.signal)).response;
-      } finally {
-        clearTimeout(timer);
-      }
-    },
+    ask: (asked) => inTime(asked, answerOf),
+    open: (asked) =>
+      inTime(asked, (response) => (response.statusCode === 200 ? response : answerOf(response))),
     close: () => agent.destroy(),
   };
 }
 
+async function answerOf(response: IncomingMessage): Promise<ExecutorAnswer> {
+  const { statusCode: status = 0, headers } = response;
+  return { status, headers, body: await bodyOf(response) };
+}
+
 /** @throws AppError executor.unavailable */
-export async function bodyOf(response: IncomingMessage): Promise<Buffer> {
+async function bodyOf(response: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {

@@ -14,9 +14,19 @@ export type Route = 'submit' | 'known' | 'events' | 'cancel' | 'health';
 /** What one request gets. */
 export type Reply =
   | { readonly json: unknown; readonly status?: number }
-  | { readonly problem: ErrorCode; readonly detail?: string; readonly retryAfter?: number }
+  | {
+      readonly problem: ErrorCode;
+      readonly detail?: string;
+      readonly retryAfter?: number;
+      /** What its clock says. Default: the right time. */
+      readonly date?: Date;
+    }
   /** Lines or pieces of lines; then the answer ends, breaks off or stays open. */
-  | { readonly lines: readonly (ExecutionLine | string)[]; readonly ends?: 'well' | 'cut' | 'never' }
+  | {
+      readonly lines: readonly (ExecutionLine | string)[];
+      readonly ends?: 'well' | 'cut' | 'never';
+      readonly status?: number;
+    }
   /** The connection is closed without an answer. */
   | 'reset'
   /** The connection stays open without an answer. */
@@ -39,8 +49,8 @@ export interface ScriptedExecutor {
   open(): number;
   /** Writes to them. */
   say(...lines: readonly ExecutionLine[]): void;
-  /** Id of the node that answers from now on. */
-  become(node: string): void;
+  /** Id of the node that answers from now on; null: something that is no executor. */
+  become(node: string | null): void;
   close(): Promise<void>;
 }
 
@@ -58,7 +68,7 @@ export async function scriptedExecutor(port = 0): Promise<ScriptedExecutor> {
   const requests: SeenRequest[] = [];
   const scripts = new Map<Route, Reply[]>();
   const open = new Set<ServerResponse>();
-  let node = 'node-1';
+  let node: string | null = 'node-1';
   const known = (id: string) => ({ id, jobId: 'j', state: 'waiting', events: 0 });
 
   function usual(route: Route, path: string, body: unknown): Reply {
@@ -69,11 +79,12 @@ export async function scriptedExecutor(port = 0): Promise<ScriptedExecutor> {
   }
 
   function answer(reply: Reply, response: ServerResponse): void {
-    response.setHeader(NODE_HEADER, node);
+    if (node !== null) response.setHeader(NODE_HEADER, node);
     if (reply === 'reset') return void response.destroy();
     if (reply === 'silent') return;
     if ('problem' in reply) {
-      const { problem: code, detail = 'as scripted', retryAfter } = reply;
+      const { problem: code, detail = 'as scripted', retryAfter, date } = reply;
+      if (date !== undefined) response.setHeader('date', date.toUTCString());
       if (retryAfter !== undefined) response.setHeader('retry-after', retryAfter);
       response.statusCode = ERROR_CODES[code].status;
       return void response.end(JSON.stringify({ code, detail }));
@@ -82,6 +93,7 @@ export async function scriptedExecutor(port = 0): Promise<ScriptedExecutor> {
       response.statusCode = reply.status ?? 200;
       return void response.end(JSON.stringify(reply.json));
     }
+    response.statusCode = reply.status ?? 200;
     response.flushHeaders();
     for (const line of reply.lines)
       response.write(typeof line === 'string' ? line : `${JSON.stringify(line)}\n`);

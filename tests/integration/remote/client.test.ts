@@ -70,6 +70,54 @@ describe('the client of an executor', () => {
     }
   });
 
+  it.each([
+    ['a redirect', { json: {}, status: 308 }, 'no executor: status 308'],
+    ['a proxy without its executor', { json: '<html>', status: 404 }, 'no executor: status 404'],
+    ['a server of Bullpen', { problem: 'auth.unauthenticated' }, 'status 401 (auth.unauthenticated)'],
+  ] as const)('takes %s for no executor, to which nothing was sent', async (_, reply, why) => {
+    const executor = await scriptedExecutor();
+    executor.become(null);
+    executor.script('known', reply);
+    const error = await errorOf(clientOf(executor).known());
+    expect(error).toMatchObject({ code: 'executor.unavailable', message: expect.stringContaining(why) });
+    expect(wasNotSent(error)).toBe(true);
+  });
+
+  it('says that something on the way takes no request of this size', async () => {
+    const executor = await scriptedExecutor();
+    executor.become(null);
+    executor.script('cancel', { json: '<html>', status: 413 });
+    expect(await errorOf(clientOf(executor).cancel(ID, CANCEL))).toMatchObject({ code: 'request.too_large' });
+  });
+
+  it.each([
+    ['signature.missing', 0, /removed/],
+    ['signature.invalid', 0, /CLAUDE_SERVICE_SECRET/],
+    ['signature.replayed', 0, /sent the request before/],
+    ['signature.expired', 3_600_000, /its clock is 3[56]\d\d s ahead of/],
+    ['signature.expired', -3_600_000, /its clock is 3\d{3} s behind/],
+    ['signature.expired', 0, /the clocks differ by more than 30 s/], // the date is that of a proxy
+  ] as const)('says what %s comes from, with a clock that is %i ms ahead', async (code, aheadMs, why) => {
+    const executor = await scriptedExecutor();
+    executor.script('known', { problem: code, date: new Date(Date.now() + aheadMs) });
+    expect(await errorOf(clientOf(executor).known())).toMatchObject({
+      ...{ code, message: expect.stringMatching(why) },
+    });
+  });
+
+  it('waits no longer than its timeout for the rest of an answer', async () => {
+    const executor = await scriptedExecutor();
+    const begun = { lines: ['{'], ends: 'never', status: 502 } as const;
+    for (const route of ['known', 'events'] as const) executor.script(route, begun);
+    const client = clientOf(executor, 5000, 300);
+    // On a busy machine the head may be as late.
+    for (const task of [client.known, () => client.renew(ID, 0), () => linesFrom(client)]) {
+      const error = await errorOf(task());
+      expect(error).toMatchObject({ code: 'executor.unavailable' });
+      expect(String(error)).toMatch(/no (answer|connection) within 300 ms/);
+    }
+  });
+
   it('knows that a request was not sent when there is no connection, and only then', async () => {
     const executor = await scriptedExecutor();
     const client = clientOf(executor, 5000, 300);
