@@ -6,7 +6,7 @@ import type { Flow } from '../executor/runner.ts';
 import { type ExecutionLine, STREAM_MS } from '../protocol/executor-service.ts';
 import { pause } from '../timing.ts';
 import type { ExecutorClient } from './client.ts';
-import { isTemporary, isUnknown, noContact, otherNode, pauseAfter } from './submit.ts';
+import { isTemporary, isUnknown, noContact, notKnown, otherNode, pauseAfter } from './submit.ts';
 
 export type EventLine = Extract<ExecutionLine, { type: 'event' }>;
 export type EndedLine = Extract<ExecutionLine, { type: 'ended' }>;
@@ -84,14 +84,14 @@ export async function followToEnd(options: FollowOptions): Promise<EndedLine | n
       } catch (error) {
         if (isUnknown(error)) {
           if (last === 0 && client.node === options.takenBy && !signals.stop.aborted) return null;
-          throw await unknown(options, node);
+          throw node !== null && client.node !== node ? otherNode() : notKnown();
         }
         if (!isTemporary(error)) throw error;
         failures += 1;
         logger.debug({ jobId, reason: messageOf(error) }, 'the events of an execution broke off');
         const isForced = signals.force.aborted && signals.stop.reason === 'shutdown';
         const limitMs = isForced ? options.lostAfterForceMs : options.lostAfterMs;
-        if (performance.now() - lastContact > limitMs) throw noContact(limitMs);
+        if (performance.now() - lastContact > limitMs) throw noContact(limitMs, error);
         await pause(pauseAfter(error, failures), over.signal);
         continue;
       }
@@ -103,15 +103,6 @@ export async function followToEnd(options: FollowOptions): Promise<EndedLine | n
     over.abort();
     await stopped();
   }
-}
-
-/** A request that is still on its way must not start it. */
-async function unknown({ client, id, jobId, logger }: FollowOptions, node: string | null): Promise<AppError> {
-  if (node !== null && client.node !== node) return otherNode();
-  await client.cancel(id, { reason: 'cancelled', force: true }).catch((error: unknown) => {
-    logger.warn({ jobId, reason: messageOf(error) }, 'an execution that is lost could not be cancelled');
-  });
-  return new AppError('execution.lost', 'the executor does not know the execution');
 }
 
 /**

@@ -18,10 +18,14 @@ import type { ExecutorClient } from './client.ts';
 import { followToEnd } from './follow.ts';
 import { createRemoteResult } from './result.ts';
 import { remoteIdOf, submissionOf } from './submission.ts';
-import { submit } from './submit.ts';
+import { notKnown, submit } from './submit.ts';
 
-/** Milliseconds. By then the executor has ended an execution that it cannot be asked for. */
-export const LOST_AFTER_MS = RENEW_WITHIN_MS + STREAM_MS;
+/**
+ * Milliseconds. By then the executor has ended an execution that it cannot be asked for: a stream
+ * whose reader has vanished renews it until its end, then it looks every few seconds, and a CLI has
+ * its grace.
+ */
+export const LOST_AFTER_MS = RENEW_WITHIN_MS + STREAM_MS + 30_000;
 
 export interface HttpRunnerOptions {
   readonly client: ExecutorClient;
@@ -77,7 +81,7 @@ export function createHttpRunner(options: HttpRunnerOptions): Runner {
         ...{ client, breaker, submission, lostAfterMs, stop, logger },
         timeoutMs: submission.request.timeoutMs,
         mayRunHere: instead !== null,
-      });
+      }).catch(endLost(submission.id));
       if (submitted === 'never' && instead !== null) return runHere(instead, claim, missing, controls);
       const takenBy = client.node;
       await failpoint('executor.submitted');
@@ -104,16 +108,16 @@ export function createHttpRunner(options: HttpRunnerOptions): Runner {
       ...{ executionId, isFallback, controls },
       maxResultBytes: options.maxResultBytes,
     });
+    const id = remoteIdOf(executionId, isFallback);
     try {
       controls.onElsewhere();
       const ended = await followToEnd({
-        ...{ client, jobId, takenBy, lostAfterMs, logger },
-        id: remoteIdOf(executionId, isFallback),
+        ...{ client, id, jobId, takenBy, lostAfterMs, logger },
         signals: controls.signals,
         lostAfterForceMs: Math.min(2 * timeoutMs, lostAfterMs),
         onFlow: controls.onFlow,
         onEvent: result.saw,
-      });
+      }).catch(endLost(id));
       return ended === null ? null : result.of(ended);
     } catch (error) {
       return result.lost(error);
@@ -161,10 +165,19 @@ export function createHttpRunner(options: HttpRunnerOptions): Runner {
       async run(controls) {
         const result = await follow(claim, missing !== null, null, controls);
         if (result !== null) return result;
-        throw new AppError('execution.lost', 'the executor does not know the execution');
+        throw notKnown();
       },
     };
   }
+
+  /**
+   * Also the executor ends an execution that is lost here: requests may arrive, and renew it, where
+   * their answers do not; and one that is still on its way must not start it.
+   */
+  const endLost = (id: string) => async (error: unknown) => {
+    if (error instanceof AppError && error.code === 'execution.lost') await cancel(id);
+    throw error;
+  };
 
   async function cancel(id: string): Promise<void> {
     try {

@@ -15,11 +15,11 @@ const NOT_NOW: readonly ErrorCode[] = [
   'queue.full',
   'server.busy',
   'server.stopping',
+  'store.unavailable',
   'limit.requests_per_minute',
   'signature.missing',
   'signature.invalid',
   'signature.expired',
-  'signature.replayed',
 ];
 
 /** The longest pause that an answer of 429 or 503 may ask for. */
@@ -61,7 +61,7 @@ export type Submitted = 'sent' | 'never';
 export async function submit(options: SubmitOptions): Promise<Submitted> {
   const { client, breaker, submission, stop, logger } = options;
   const since = performance.now();
-  /** The last try that may have sent it; null: no executor can have it. */
+  /** The first try that may have sent it; null: no executor can have it. */
   let sent: { readonly to: string | null; readonly at: number } | null = null;
 
   const lastSent = () => sent; // TypeScript takes it for null where `send` has set it
@@ -85,7 +85,7 @@ export async function submit(options: SubmitOptions): Promise<Submitted> {
     try {
       await breaker.call(() => client.submit(submission));
     } catch (error) {
-      if (mayHaveArrived(error)) sent = { to, at: performance.now() };
+      if (mayHaveArrived(error)) sent ??= { to, at: performance.now() };
       throw error;
     }
   }
@@ -102,7 +102,7 @@ export async function submit(options: SubmitOptions): Promise<Submitted> {
       if (last === null && isHere) return 'never';
       const now = performance.now();
       if (last === null && now - since > options.timeoutMs) throw waitedInVain(error, options.timeoutMs);
-      if (last !== null && now - last.at > options.lostAfterMs) throw noContact(options.lostAfterMs);
+      if (last !== null && now - last.at > options.lostAfterMs) throw noContact(options.lostAfterMs, error);
       await pause(pauseAfter(error, failures), stop);
     }
     if (!stop.aborted) continue;
@@ -114,15 +114,19 @@ export async function submit(options: SubmitOptions): Promise<Submitted> {
 export const isUnknown = (error: unknown): boolean =>
   error instanceof AppError && error.code === 'execution.not_found';
 
+/** Something on the way has sent the request twice: the first one may have been obeyed. */
+const isRepeated = ({ code }: AppError): boolean => code === 'signature.replayed';
+
 /** Whether a request without an answer, or with an answer of a failure, may have been obeyed. */
 const mayHaveArrived = (error: unknown): boolean =>
-  error instanceof AppError && error.status >= 500 && !NOT_NOW.includes(error.code) && !wasNotSent(error);
+  error instanceof AppError &&
+  (isRepeated(error) || (error.status >= 500 && !NOT_NOW.includes(error.code) && !wasNotSent(error)));
 
 /** Whether the same request may succeed later. */
 export const isTemporary = (error: unknown): boolean =>
   error instanceof AppError &&
   error.code !== 'execution.lost' &&
-  (error.status >= 500 || NOT_NOW.includes(error.code));
+  (error.status >= 500 || isRepeated(error) || NOT_NOW.includes(error.code));
 
 export const otherNode = (): AppError =>
   new AppError(
@@ -130,8 +134,15 @@ export const otherNode = (): AppError =>
     'another executor answers now, with another data folder: it does not know the execution',
   );
 
-export const noContact = (ms: number): AppError =>
-  new AppError('execution.lost', `the executor that may run it did not answer for ${ms} ms`);
+export const notKnown = (): AppError =>
+  new AppError('execution.lost', 'the executor does not know the execution');
+
+export const noContact = (ms: number, error: unknown): AppError =>
+  new AppError(
+    'execution.lost',
+    `the executor that may run it could not be asked for it for ${ms} ms: ${messageOf(error)}`,
+    { cause: error },
+  );
 
 const waitedInVain = (error: unknown, ms: number): AppError =>
   new AppError('executor.unavailable', `the execution waited ${ms} ms: ${messageOf(error)}`, {

@@ -1,19 +1,21 @@
 import { ulid } from 'ulid';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { loadSettings } from '../../../src/config/load.ts';
 import { AppError, wireError } from '../../../src/errors.ts';
 import { NO_EXECUTIONS } from '../../../src/executor/earlier.ts';
 import type { ExecutionResult } from '../../../src/executor/execute.ts';
 import type { Flow, Runnable, Runner } from '../../../src/executor/runner.ts';
 import { createLogger } from '../../../src/logger.ts';
 import type { ExecutionEvent } from '../../../src/protocol/event.ts';
-import type { ExecutionLine } from '../../../src/protocol/executor-service.ts';
+import { type ExecutionLine, RENEW_WITHIN_MS } from '../../../src/protocol/executor-service.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
 import type { Claim } from '../../../src/records/ports.ts';
 import { BREAKER, createBreaker } from '../../../src/remote/breaker.ts';
 import { createExecutorClient } from '../../../src/remote/client.ts';
-import { createHttpRunner, type HttpRunnerOptions } from '../../../src/remote/http-runner.ts';
+import { LINE_STREAMS } from '../../../src/remote/door/execution-stream.ts';
+import { createHttpRunner, type HttpRunnerOptions, LOST_AFTER_MS } from '../../../src/remote/http-runner.ts';
 import { createPricing } from '../../../src/usage/pricing.ts';
 import { newJob, succeeded } from '../../contracts/records/samples.ts';
 import { NOTHING_BESIDE, type Reply, SECRET, scriptedExecutor } from '../../fakes/scripted-executor.ts';
@@ -174,10 +176,37 @@ describe('an execution on another host', () => {
   it('waits while the executor takes nothing', async () => {
     const { executor, runner } = await bench();
     const taken: Reply = { json: { node: 'node-1', execution: known }, status: 202 };
-    executor.script('submit', { problem: 'queue.full' }, { problem: 'signature.expired' }, taken);
+    const full = { problem: 'store.unavailable' } as const; // its disk is full
+    executor.script('submit', { problem: 'queue.full' }, { problem: 'signature.expired' }, full, taken);
     executor.script('events', stream(started(1), ended()));
     expect((await running(await runner.prepare(claimOf())).done).outcome.error).toBeNull();
-    expect(executor.of('submit')).toHaveLength(3);
+    expect(executor.of('submit')).toHaveLength(4);
+    expect(executor.of('events')).toHaveLength(1);
+  });
+
+  it('is asked for when something on the way has sent its submit twice', async () => {
+    const { executor, runner } = await bench();
+    executor.script('submit', { problem: 'signature.replayed' });
+    executor.script('events', stream(started(1), ended()));
+    expect((await running(await runner.prepare(claimOf())).done).outcome.error).toBeNull();
+    expect(executor.of('submit')).toHaveLength(1);
+  });
+
+  it('is not sent without end to an executor that fails with it and does not have it', async () => {
+    const { executor, runner } = await bench({ lostAfterMs: 400 });
+    executor.script('submit', { problem: 'internal.error' });
+    executor.script('events', { problem: 'execution.not_found' });
+    const error = await running(await runner.prepare(claimOf())).done.catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'execution.lost', message: expect.stringContaining('as scripted') });
+    expect(executor.of('cancel')).toHaveLength(1);
+  });
+
+  it('that is too large for a proxy fails, and others do not wait for it', async () => {
+    const { executor, runner, breaker } = await bench();
+    executor.script('submit', { json: '<html>', status: 413 });
+    for (let times = 0; times < 12; times += 1)
+      expect(await codeOf(running(await runner.prepare(claimOf())).done)).toBe('request.too_large');
+    expect(breaker.state).toBe('closed');
   });
 
   it('fails when it was not taken within its timeout', async () => {
@@ -223,6 +252,7 @@ describe('an execution on another host', () => {
     const { outcome } = await run.done;
     expect(outcome).toMatchObject({ text: 't2', status: 'failed', executor: 'http' });
     expect(outcome.error).toMatchObject({ code: 'execution.lost', message: expect.stringContaining('3') });
+    expect(executor.of('cancel')).toHaveLength(1);
   });
 
   it('is lost when the executor does not answer for too long', async () => {
@@ -230,6 +260,15 @@ describe('an execution on another host', () => {
     executor.script('events', cut(started(1), event(2)), 'reset');
     const { outcome } = await running(await runner.prepare(claimOf())).done;
     expect(outcome).toMatchObject({ text: 't2', error: { code: 'execution.lost' } });
+    // Requests may arrive where answers do not, and renew it.
+    expect(executor.of('cancel').map(({ body }) => body)).toEqual([{ reason: 'cancelled', force: true }]);
+  });
+
+  it('is given up after the executor has ended it, also by a stream without a reader', () => {
+    const { streamMs, lastLinesMs } = LINE_STREAMS;
+    const { leaseMs, killGraceMs } = loadSettings({ HOME: ROOT }, ROOT);
+    const executorMs = streamMs + lastLinesMs + RENEW_WITHIN_MS + leaseMs / 3 + killGraceMs;
+    expect(LOST_AFTER_MS).toBeGreaterThanOrEqual(executorMs);
   });
 
   it('is not read while its reader is slow', async () => {
