@@ -213,7 +213,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     ...{ records, sessionRecords, approvals, store, copier, databaseFile: file },
   });
   const { pricing } = prepare;
-  const remote = openRemoteExecutor(allowed, prepare, component('executor'), failpoint); // null: CLIs run here
+  const remote = openRemoteExecutor(allowed, prepare, version, component('executor'), failpoint); // null: CLIs run here
   if (remote !== null) await life.start('remote executor', remote);
   const executor = createExecutor({
     elsewhere: remote?.runner,

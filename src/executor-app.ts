@@ -41,6 +41,8 @@ export interface ExecutorAppOptions {
   readonly settings: Settings;
   /** The program's own environment, from which each CLI gets its allow-listed part. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Of this program. */
+  readonly version: string;
   readonly redactor: Redactor;
   readonly logger: Logger;
   /** Milliseconds of a clock that only goes forward, for leases. Default: the process's. */
@@ -68,7 +70,7 @@ export function startExecutorApp(options: ExecutorAppOptions): Promise<ExecutorA
 }
 
 async function startParts(options: ExecutorAppOptions, life: Lifecycle): Promise<ExecutorApp> {
-  const { settings, env, redactor, logger, now = () => performance.now() } = options;
+  const { settings, env, version, redactor, logger, now = () => performance.now() } = options;
   const component = (name: string): Logger => logger.child({ component: name });
   const newId = createIdFactory();
   const local: Settings = { ...settings, executor: 'local' }; // also where both have one environment
@@ -152,7 +154,7 @@ async function startParts(options: ExecutorAppOptions, life: Lifecycle): Promise
   const reports = createCliReports({ probe, stateFolders, environment });
   const reportCli = (one: RegisteredProvider) => reports(one, executions.loginOf(one.provider));
   const door = await createExecutorDoor({
-    ...{ settings, executions, redactor, logger: component('http') },
+    ...{ settings, executions, version, redactor, logger: component('http') },
     health: createExecutorHealth({
       ...{ reportCli, provider: providers.get(settings.provider) },
       problem: () =>

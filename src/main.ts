@@ -54,7 +54,7 @@ export async function main(args: readonly string[]): Promise<number> {
     async serveExecutor(env) {
       readers.ignoreLoss();
       const { serveExecutor } = await import('./serve-executor.ts');
-      return serveExecutor({ env, logStream: logTo(process.stdout, env) });
+      return serveExecutor({ env, version, logStream: logTo(process.stdout, env) });
     },
     background(env) {
       const background = async () => {

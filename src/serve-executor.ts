@@ -8,14 +8,15 @@ import { listenForSignals, loadSettings, openLog, type ServeOptions } from './se
  */
 export async function serveExecutor({
   env,
+  version,
   logStream,
-}: Pick<ServeOptions, 'env' | 'logStream'>): Promise<number> {
+}: Pick<ServeOptions, 'env' | 'version' | 'logStream'>): Promise<number> {
   const settings = await loadSettings(env, 'executor');
   const { redactor, logger } = await openLog(settings, env, logStream);
   const signals = listenForSignals();
   makeProcessPrivate();
   const { startExecutorApp } = await import('./executor-app.ts');
-  const app = await startExecutorApp({ settings, env, redactor, logger });
+  const app = await startExecutorApp({ settings, env, version, redactor, logger });
   signals.started();
   const { url, node, recovery } = app;
   logger.info({ url, node, recovery }, 'ready');

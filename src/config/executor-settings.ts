@@ -1,8 +1,6 @@
 /** The settings of an executor on another host: of the server that uses it, and its own. */
 import { type Static, Type } from '#typebox';
-import { limit, list, optional, SECOND, span, text } from './setting-kinds.ts';
-
-const HTTP_URL = { pattern: '^https?://[^/?#@\\\\\\s]+/?$' };
+import { limit, list, ORIGIN, optional, SECOND, span, text } from './setting-kinds.ts';
 
 export const EXECUTOR_SETTINGS = {
   executor: Type.Enum(['local', 'http'], {
@@ -20,7 +18,7 @@ export const EXECUTOR_SETTINGS = {
   }),
   serviceUrl: text('CLAUDE_SERVICE_URL', 'The address of the executor, for a server that uses one.', {
     default: 'http://127.0.0.1:3001',
-    ...HTTP_URL,
+    ...ORIGIN,
   }),
   serviceTimeoutMs: span(
     'CLAUDE_SERVICE_TIMEOUT',

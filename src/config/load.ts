@@ -20,6 +20,7 @@ import { readOwnFile, readSecretFile } from './own-file.ts';
 import { configFile, userFolder } from './places.ts';
 import { type Program, unsafeSettings } from './safe-start.ts';
 import { FILE_SETTINGS, SETTINGS, Settings } from './schema.ts';
+import { inWords } from './setting-kinds.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -229,7 +230,8 @@ function problemsIn(values: Readonly<Record<string, unknown>>): Problem[] {
   }
   for (const [name, setting] of describedSettings) {
     const [error] = Value.Errors(SETTINGS[name], values[name]);
-    if (error !== undefined) problems.push({ path: `${name} (${setting.env})`, message: error.message });
+    if (error !== undefined)
+      problems.push({ path: `${name} (${setting.env})`, message: inWords(error.message) });
   }
   for (const { name, checker: part } of fileCheckers) {
     const seen = new Set<string>();

@@ -21,6 +21,7 @@ import {
   limit,
   list,
   MINUTE,
+  ORIGIN,
   optional,
   optionalCount,
   SECOND,
@@ -32,8 +33,6 @@ const CHANNEL = { pattern: '^[A-Za-z0-9:._-]{1,128}$' };
 const REDIS_URL = { pattern: '^rediss?://' };
 /** An absolute path or an address. */
 const KEYS_PLACE = { pattern: '^(/|https?://)' };
-/** Without a path, because the pages link to absolute ones. */
-const ORIGIN = { pattern: '^https?://[^/?#@\\\\\\s]+/?$' };
 
 export const SETTINGS = {
   home: text('BULLPEN_HOME', 'The data folder, with the ledger, the token and the private Redis.', {

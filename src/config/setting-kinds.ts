@@ -7,6 +7,15 @@ export const MINUTE = 60 * SECOND;
 export const HOUR = 60 * MINUTE;
 export const DAY = 24 * HOUR;
 
+/** An address without a path, for {@link text} and {@link optional}. */
+export const ORIGIN = { pattern: '^https?://[^/?#@\\\\\\s]+/?$' };
+
+/** What a problem of a setting says to people, who read no patterns. */
+export const inWords = (message: string): string =>
+  message.includes(ORIGIN.pattern)
+    ? 'must be http://HOST or https://HOST, with a port or without, and nothing behind it'
+    : message;
+
 /**
  * `defaultText` describes a default that is computed, or none. The documents show it. `formerEnv`
  * is a variable that counts where `env` is not set.

@@ -78,6 +78,9 @@ export type KnownExecution = Static<typeof KnownExecution>;
 /** Header of every answer of the routes below `/v1`, errors included: the node, as below. */
 export const NODE_HEADER = 'x-bullpen-node';
 
+/** Header of every request of a server: its version. Another one may not understand all of it. */
+export const VERSION_HEADER = 'x-bullpen-version';
+
 /** Part of the answer of each route below `/v1`. */
 export const ExecutorIdentity = Type.Object({
   node: Type.String({ description: 'id of its ledger; an executor with another one knows nothing' }),

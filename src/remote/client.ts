@@ -70,6 +70,7 @@ const problem = Compile(
 export function createExecutorClient({
   url,
   secret,
+  version,
   timeoutMs,
   silentMs = SILENT_STREAM_MS,
   onLimited = () => undefined,
@@ -78,6 +79,8 @@ export function createExecutorClient({
   readonly url: string;
   /** The first of the shared secrets: it signs. */
   readonly secret: string;
+  /** Of this server. Left out: the executor takes its submissions with any. */
+  readonly version?: string;
   /** For an answer, or for the head of a stream. */
   readonly timeoutMs: number;
   /** A stream without a line for this long is broken. Default: as the protocol says. */
@@ -85,7 +88,7 @@ export function createExecutorClient({
   /** The executor has refused a request because of the number of them. */
   readonly onLimited?: () => void;
 }): ExecutorClient {
-  const requests = createSignedRequests({ url, secret, timeoutMs });
+  const requests = createSignedRequests({ url, secret, version, timeoutMs });
   let node: string | null = null;
 
   function noteNode(headers: IncomingHttpHeaders): void {
@@ -172,6 +175,7 @@ function errorOf({ status, headers, body }: ExecutorAnswer): AppError {
   // An executor names its node before it looks at the request, but for what it refuses unseen.
   const isOfExecutor = headers[NODE_HEADER] !== undefined || status === 429 || status >= 500;
   if (!isOfExecutor) return errorOfOther(status, ` (${code})`);
+  if (code === 'executor.unavailable') return unavailable(new Error(detail), false); // it takes none
   const after = Number(headers['retry-after']);
   return new AppError(code, whyRefused(code, headers) ?? detail, {
     problems,
@@ -202,7 +206,8 @@ function whyRefused(code: ErrorCode, { date }: IncomingHttpHeaders): string | nu
   if (code !== 'signature.expired') return null;
   const aheadMs = Date.parse(date ?? '') - Date.now();
   // A date of a proxy says nothing about the clock behind it.
-  if (!(Math.abs(aheadMs) > SIGNATURE_WINDOW_MS / 2)) return `${refuses}: the clocks differ by more than 30 s`;
+  if (!(Math.abs(aheadMs) > SIGNATURE_WINDOW_MS / 2))
+    return `${refuses}: the clocks differ by more than 30 s`;
   const seconds = Math.round(Math.abs(aheadMs) / 1000);
   return `${refuses}: its clock is ${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the one of this server`;
 }

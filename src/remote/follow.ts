@@ -32,6 +32,9 @@ export interface FollowOptions {
   readonly logger: Logger;
 }
 
+/** A connection breaks now and then. One that cannot be made again is worth a warning. */
+const SAID_AT = 5;
+
 /**
  * Resolves with the last line of an execution; null: it has not begun, and has to be sent again. A
  * stream that breaks goes on where it broke.
@@ -88,7 +91,10 @@ export async function followToEnd(options: FollowOptions): Promise<EndedLine | n
         }
         if (!isTemporary(error)) throw error;
         failures += 1;
-        logger.debug({ jobId, reason: messageOf(error) }, 'the events of an execution broke off');
+        logger[failures === SAID_AT ? 'warn' : 'debug'](
+          { jobId, reason: messageOf(error) },
+          'the events of an execution broke off',
+        );
         const isForced = signals.force.aborted && signals.stop.reason === 'shutdown';
         const limitMs = isForced ? options.lostAfterForceMs : options.lostAfterMs;
         if (performance.now() - lastContact > limitMs) throw noContact(limitMs, error);

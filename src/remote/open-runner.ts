@@ -20,8 +20,8 @@ export interface RemoteExecutor {
   readonly measures: readonly Measure[];
   /** Asks the executor for the CLIs of its host. */
   clis(): Promise<ReportCli>;
-  /** Looks whether the executor can be used, and logs that. The server starts in any case. */
-  start(): Promise<void>;
+  /** Looks whether the executor can be used, and logs that. The start does not wait for it. */
+  start(): void;
   stop(): Promise<void>;
 }
 
@@ -33,6 +33,7 @@ export const withExecutor = (settings: Settings): Settings =>
 export function openRemoteExecutor(
   settings: Settings,
   prepare: PrepareOptions,
+  version: string,
   logger: Logger,
   failpoint?: Failpoint,
 ): RemoteExecutor | null {
@@ -41,13 +42,14 @@ export function openRemoteExecutor(
   if (executor === 'local' || secret === undefined) return null;
   const limited = createLogLimit();
   const client = createExecutorClient({
-    ...{ url: serviceUrl, secret, timeoutMs: serviceTimeoutMs },
+    ...{ url: serviceUrl, secret, version, timeoutMs: serviceTimeoutMs },
     onLimited() {
       const requests = limited('limited');
       if (requests !== null)
         logger.warn({ requests }, 'the executor refuses requests: name this server in CLAUDE_SERVICE_EXEMPT');
     },
   });
+  let looking: Promise<void> | null = null;
   const breaker = createBreaker({ probe: () => client.known(), logger });
   return {
     runner: (here) =>
@@ -60,10 +62,13 @@ export function openRemoteExecutor(
     problem: breaker.problem,
     measures: breaker.measures,
     clis: () => clisOf(client),
-    start: () => lookAt(client, serviceUrl, logger),
+    start() {
+      looking = lookAt(client, serviceUrl, logger);
+    },
     async stop() {
       breaker.stop();
       client.close();
+      await looking;
     },
   };
 }

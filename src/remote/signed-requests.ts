@@ -9,6 +9,7 @@ import {
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { signRequest } from '../auth/request-signature.ts';
 import { AppError, messageOf } from '../errors.ts';
+import { VERSION_HEADER } from '../protocol/executor-service.ts';
 
 /** An answer is not larger. A stream has no such limit. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
@@ -57,18 +58,21 @@ export interface SignedRequests {
 export function createSignedRequests({
   url,
   secret,
+  version,
   timeoutMs,
 }: {
   /** `http://host:port` or `https://host:port` */
   readonly url: string;
   readonly secret: string;
+  /** Of this server. Left out: it is not sent. */
+  readonly version?: string | undefined;
   /** For an answer, or for the head of a stream. */
   readonly timeoutMs: number;
 }): SignedRequests {
   const base = new URL(url);
   const isHttps = base.protocol === 'https:';
   const agentOptions = { keepAlive: true, maxFreeSockets: MAX_FREE_SOCKETS };
-  // Answers are not signed: NODE_TLS_REJECT_UNAUTHORIZED=0, set for another program, does not count.
+  // Answers are not signed: NODE_TLS_REJECT_UNAUTHORIZED=0, as for another program, does not count.
   const agent = isHttps
     ? new HttpsAgent({ ...agentOptions, rejectUnauthorized: true })
     : new HttpAgent(agentOptions);
@@ -82,6 +86,7 @@ export function createSignedRequests({
       ...{ agent, method, path, host: base.hostname.replace(/^\[|\]$/g, ''), port: base.port },
       headers: {
         host: base.host,
+        ...(version !== undefined && { [VERSION_HEADER]: version }),
         ...(body.length > 0 && { 'content-type': 'application/json', 'content-length': body.length }),
         ...signRequest({ secret, now: Date.now(), nonce: randomUUID(), method, pathAndQuery: path, body }),
       },
@@ -113,7 +118,10 @@ export function createSignedRequests({
   }
 
   /** Asks, and reads what `read` takes of the answer, within the timeout. */
-  async function inTime<T>(asked: ExecutorRequest, read: (response: IncomingMessage) => T): Promise<Awaited<T>> {
+  async function inTime<T>(
+    asked: ExecutorRequest,
+    read: (response: IncomingMessage) => T,
+  ): Promise<Awaited<T>> {
     const timeout = new AbortController();
     const timer = setTimeout(() => timeout.abort(), timeoutMs);
     try {

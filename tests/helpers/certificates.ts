@@ -82,7 +82,8 @@ function certificate({
 function tlv(tag: number, ...parts: readonly Uint8Array[]): Buffer<ArrayBuffer> {
   const value = Buffer.concat(parts);
   const { length } = value;
-  const short = length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+  const short =
+    length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
   return Buffer.concat([Buffer.from([tag, ...short]), value]);
 }
 

@@ -22,6 +22,8 @@ import { createSignatureCheck, signedBodies } from './signed-requests.ts';
 export interface ExecutorDoorOptions {
   readonly settings: Pick<Settings, 'serviceSecrets' | 'serviceRequestsPerMinute' | 'serviceExempt'>;
   readonly executions: RemoteExecutions;
+  /** Of this program. */
+  readonly version: string;
   /** From a cached probe; spends no prompt. */
   health(): Promise<ExecutorHealth>;
   /** The CLIs of this host. */
@@ -49,6 +51,7 @@ export interface ExecutorDoorOptions {
 export async function createExecutorDoor({
   settings,
   executions,
+  version,
   health,
   clis,
   metrics,
@@ -82,7 +85,7 @@ export async function createExecutorDoor({
   signedBodies(app, { signatures, budget });
 
   await app.register(async (scope) => executeRoute(scope, { executions, redactor }));
-  await app.register(async (scope) => executionRoutes(scope, { executions, streams, clis }));
+  await app.register(async (scope) => executionRoutes(scope, { executions, version, streams, clis }));
   statusRoutes(app, { health, metrics, executions, signatures, redactor });
   await app.ready();
   return app;

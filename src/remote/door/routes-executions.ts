@@ -1,5 +1,7 @@
 /** The routes of a server that runs its executions here. All of them are signed. */
+import type { FastifyRequest } from 'fastify';
 import { Type } from '#typebox';
+import { AppError } from '../../errors.ts';
 import { NDJSON } from '../../http/event-stream.ts';
 import { DEFAULT_HTTP_SETTINGS } from '../../http/fastify.ts';
 import { type HttpApp, untilLeft } from '../../http/http-app.ts';
@@ -12,6 +14,7 @@ import {
   NODE_HEADER,
   RemoteId,
   Submission,
+  VERSION_HEADER,
 } from '../../protocol/executor-service.ts';
 import { closed } from '../../protocol/schema.ts';
 import type { CliReport } from '../../protocol/server-info.ts';
@@ -34,10 +37,13 @@ export function executionRoutes(
   app: HttpApp,
   {
     executions,
+    version,
     streams,
     clis,
   }: {
     readonly executions: RemoteExecutions;
+    /** Of this program. */
+    readonly version: string;
     readonly streams: LineStreams;
     /** The CLIs of this host. */
     clis(): Promise<readonly CliReport[]>;
@@ -47,9 +53,18 @@ export function executionRoutes(
   // Of errors, too: a server asks whether it is the executor that it knows.
   app.addHook('onRequest', async (_request, reply) => void reply.header(NODE_HEADER, node));
 
+  /** Before the schema, which may be another one there. What runs can be followed and cancelled. */
+  const preValidation = async ({ headers }: FastifyRequest): Promise<void> => {
+    const { [VERSION_HEADER]: other = version } = headers;
+    if (other === version) return;
+    const both = `it has version ${version}, and the server ${other}: give both the same one`;
+    throw new AppError('executor.unavailable', both);
+  };
+
   app.post(
     '/v1/executions',
     {
+      preValidation,
       bodyLimit: SUBMISSION_BYTES,
       config: { maxJsonItems: SUBMISSION_ITEMS, maxJsonDepth: SUBMISSION_DEPTH },
       schema: { body: Submission, querystring: None },
@@ -62,7 +77,7 @@ export function executionRoutes(
 
   app.get(
     '/v1/executions',
-    { config: { whileStopping: true }, schema: { querystring: None } },
+    { preValidation, config: { whileStopping: true }, schema: { querystring: None } },
     async (): Promise<ExecutionsAnswer> => ({ node, executions: [...(await executions.known())] }),
   );
 

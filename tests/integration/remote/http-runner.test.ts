@@ -177,10 +177,18 @@ describe('an execution on another host', () => {
     const { executor, runner } = await bench();
     const taken: Reply = { json: { node: 'node-1', execution: known }, status: 202 };
     const full = { problem: 'store.unavailable' } as const; // its disk is full
-    executor.script('submit', { problem: 'queue.full' }, { problem: 'signature.expired' }, full, taken);
+    const other = { problem: 'executor.unavailable' } as const; // it has another version
+    executor.script(
+      'submit',
+      { problem: 'queue.full' },
+      { problem: 'signature.expired' },
+      full,
+      other,
+      taken,
+    );
     executor.script('events', stream(started(1), ended()));
     expect((await running(await runner.prepare(claimOf())).done).outcome.error).toBeNull();
-    expect(executor.of('submit')).toHaveLength(4);
+    expect(executor.of('submit')).toHaveLength(5);
     expect(executor.of('events')).toHaveLength(1);
   });
 
@@ -262,6 +270,15 @@ describe('an execution on another host', () => {
     expect(outcome).toMatchObject({ text: 't2', error: { code: 'execution.lost' } });
     // Requests may arrive where answers do not, and renew it.
     expect(executor.of('cancel').map(({ body }) => body)).toEqual([{ reason: 'cancelled', force: true }]);
+  });
+
+  it('whose events cannot be read for a while is a warning in the log, once', async () => {
+    const { executor, runner, logged } = await bench();
+    const resets: Reply[] = Array.from({ length: 6 }, () => 'reset');
+    executor.script('events', ...resets, stream(started(1), ended()));
+    await running(await runner.prepare(claimOf())).done;
+    const warnings = logged.filter(({ level }) => Number(level) >= 40);
+    expect(warnings).toMatchObject([{ msg: 'the events of an execution broke off' }]);
   });
 
   it('is given up after the executor has ended it, also by a stream without a reader', () => {

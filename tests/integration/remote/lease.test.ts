@@ -37,7 +37,7 @@ async function startWithClock() {
   await installFakeCli(join(dir, 'bin'));
   let ahead = 0;
   const app = await startExecutorApp({
-    ...{ settings: loadSettings(env, workspace, 'executor'), env, redactor: createRedactor() },
+    ...{ settings: loadSettings(env, workspace, 'executor'), env, version: '1', redactor: createRedactor() },
     logger: createLogger('silent', { write: () => undefined }),
     now: () => performance.now() + ahead,
   });

@@ -102,7 +102,7 @@ describe('a server whose CLIs run in an executor on another host', () => {
 
   it('runs jobs there, and has their events, outcome and usage', async () => {
     const { executor, server } = shared();
-    expect(server.log()).toContain('the executor on another host is healthy');
+    await eventually(() => server.log().includes('the executor on another host is healthy'), PATIENT);
     const before = startsOf(executor).length;
     const job = await server.run({ prompt: fakePrompt([{ delta: 'one ' }, { delta: 'two' }]) });
     expect(job).toMatchObject({ status: 'succeeded', cwd: executor.workspace });

@@ -53,6 +53,18 @@ describe('a server whose CLIs run elsewhere', () => {
     },
   );
 
+  it.each([
+    ['a path', 'https://executor/bullpen'],
+    ['a query', 'https://executor/?a=b'],
+    ['a user and a password', 'https://user:a-password@executor'],
+    ['another scheme', 'ftp://executor'],
+    ['no scheme', 'executor:3001'],
+  ])('takes no address with %s, and says how one looks', (_, url) => {
+    const [problem, ...others] = problemsOf('server', { ...HTTP, CLAUDE_SERVICE_URL: url });
+    expect([problem?.path, others]).toEqual([URL_PATH, []]);
+    expect(problem?.message).toMatch(/^must be http:\/\/HOST or https:\/\/HOST/);
+  });
+
   it('gives jobs no tokens: they could not be used there', () => {
     const env = { ...HTTP, BULLPEN_JOB_TOKENS: 'on' };
     const [problem, ...others] = problemsOf('server', env);

@@ -32,6 +32,29 @@ describe('the executions of a server', () => {
     expect(door.executions.submissions).toEqual([aSubmission()]);
   });
 
+  it('of a server with another version are refused until both have the same one', async () => {
+    await using door = await startDoor();
+    const versioned = (version: string) => (headers: Record<string, string>) => ({
+      ...{ ...headers, 'x-bullpen-version': version },
+    });
+    const newer = { ...aSubmission(), aNewField: true };
+    for (const [method, body] of [
+      ['POST', newer],
+      ['GET', undefined],
+    ] as const) {
+      const refused = await door.send(method, '/v1/executions', body, versioned('1.3.0'));
+      expect(refused.statusCode).toBe(503);
+      const detail = 'it has version 1.2.3, and the server 1.3.0: give both the same one';
+      expect(refused.json()).toMatchObject({ code: 'executor.unavailable', detail });
+    }
+    const { statusCode } = await door.send('POST', '/v1/executions', aSubmission(), versioned('1.2.3'));
+    expect(statusCode).toBe(202);
+    // What runs is followed and cancelled nevertheless.
+    const cancel = { reason: 'cancelled', force: false };
+    const path = `/v1/executions/${ID}/cancel`;
+    expect((await door.send('POST', path, cancel, versioned('1.3.0'))).statusCode).toBe(200);
+  });
+
   it('are run by CLIs that only a signed request may ask for', async () => {
     await using door = await startDoor();
     const answer = await door.send('GET', '/v1/providers');

@@ -83,6 +83,7 @@ export async function startDoor({
       ...settings,
     },
     executions,
+    version: '1.2.3',
     health: async () => health.found,
     clis: async () => [missingCli('claude', 'it is not there', 'install it')],
     metrics: createExecutorMetrics(() => counts.now),
