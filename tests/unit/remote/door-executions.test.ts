@@ -162,7 +162,7 @@ describe('the events of an execution', () => {
     door.executions.say(aLine(1));
     const answer = linesOf((await door.send('GET', events)).body).map(({ type }) => type);
     expect(answer[0]).toBe('event');
-    expect(answer.slice(1).length).toBeGreaterThan(1);
+    expect(answer.slice(1).length).toBeGreaterThan(0);
     expect(new Set(answer.slice(1))).toEqual(new Set(['alive']));
     await eventually(() => door.executions.followed[0]?.ended === true);
   });
