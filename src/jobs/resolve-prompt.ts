@@ -154,22 +154,23 @@ const MAXIMUM = {
 } as const;
 
 /**
- * The job's limits, else the provider's defaults. @throws AppError when a limit is over the
- * server's maximum
+ * The job's limits, else the provider's defaults, which are cut to the server's maximum.
+ * @throws AppError when a limit of the request is over it
  */
 function limitsOf(
   request: PromptRequest,
   defaults: Limits,
   settings: ResolvePromptOptions['settings'],
 ): Limits {
+  const limits: Limits = { ...defaults, ...request.limits };
   // `as`: the keys of MAXIMUM are those of Limits.
   for (const name of Object.keys(MAXIMUM) as (keyof Limits)[]) {
-    const max = settings[MAXIMUM[name]];
-    if (max !== null && (request.limits?.[name] ?? 0) > max) {
-      throw invalid(`/limits/${name}`, `must be at most ${max}`);
-    }
+    const [max, limit] = [settings[MAXIMUM[name]], limits[name]];
+    if (max === null || limit === undefined || limit <= max) continue;
+    if (request.limits?.[name] !== undefined) throw invalid(`/limits/${name}`, `must be at most ${max}`);
+    limits[name] = max;
   }
-  return { ...defaults, ...request.limits };
+  return limits;
 }
 
 function checkTime(name: string, value: number | undefined, max: number): void {

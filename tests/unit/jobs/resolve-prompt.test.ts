@@ -1,59 +1,13 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ADMIN_PRINCIPAL, RAW_PRINCIPAL } from '../../../src/auth/principal.ts';
-import { createPromptResolver, type ResolvePromptOptions } from '../../../src/jobs/resolve-prompt.ts';
+import { RAW_PRINCIPAL } from '../../../src/auth/principal.ts';
 import { OPEN_GRANT } from '../../../src/protocol/grant.ts';
-import { MAX_PROMPT_BYTES, type PromptRequest, promptOptions } from '../../../src/protocol/prompt.ts';
-import { createProviders } from '../../../src/providers/registry.ts';
-import { createPricing } from '../../../src/usage/pricing.ts';
+import { MAX_PROMPT_BYTES, promptOptions } from '../../../src/protocol/prompt.ts';
 import { callerOf } from '../../fakes/principals.ts';
-import { tempDir } from '../../helpers/temp.ts';
-import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
+import { setUp } from './resolver.ts';
 
 const USER = callerOf('user');
-
-function setUp(
-  changed: Partial<ResolvePromptOptions['settings']> = {},
-  providersFile: Record<string, unknown> = {},
-) {
-  const dir = tempDir();
-  const root = join(dir, 'work');
-  for (const folder of ['work/sub', 'work-evil']) mkdirSync(join(dir, folder), { recursive: true });
-  const settings: ResolvePromptOptions['settings'] = {
-    provider: 'claude',
-    model: null,
-    cwd: root,
-    roots: [root],
-    trustedRoots: [],
-    allowFullAccess: false,
-    timeoutMs: 3_600_000,
-    idleTimeoutMs: 900_000,
-    maxTimeoutMs: 7_200_000,
-    maxMemoryBytes: null,
-    maxCpuSeconds: null,
-    maxOpenFiles: 50_000,
-    maxProcesses: 2000,
-    maxOutputBytes: 1_000_000,
-    maxLineBytes: 100_000,
-    ...changed,
-  };
-  const providers = createProviders(providerSettings(providersFile), PROVIDER_HOST);
-  const resolve = (request: unknown, principal = ADMIN_PRINCIPAL) =>
-    // as: requests come from outside.
-    createPromptResolver(principal, { settings, providers, pricing: createPricing({}) })(
-      request as PromptRequest,
-    );
-  /** The error code of a refused request. */
-  const refusal = async (request: unknown, principal = ADMIN_PRINCIPAL) => {
-    const error = await resolve(request, principal).then(
-      () => ({ code: 'accepted' }),
-      (thrown: unknown) => thrown,
-    );
-    return error as { code: string; status: number; problems: readonly { path: string }[] };
-  };
-  return { dir, root, resolve, refusal };
-}
 
 describe('a request', () => {
   it('with a prompt only gets the defaults', async () => {
@@ -111,6 +65,14 @@ describe('a request', () => {
     });
     expect(await setUp({ model: 'of-the-server' }).resolve({ prompt: 'x' })).toMatchObject({
       model: 'of-the-server',
+    });
+  });
+
+  it('gets no limit of its provider that the server does not allow', async () => {
+    const { resolve, refusal } = setUp({}, { claude: { limits: { processes: 5000, openFiles: 50 } } });
+    expect(await resolve({ prompt: 'x' })).toMatchObject({ limits: { processes: 2000, openFiles: 50 } });
+    expect(await refusal({ prompt: 'x', limits: { processes: 2001 } })).toMatchObject({
+      ...{ code: 'request.invalid', problems: [{ path: '/limits/processes' }] },
     });
   });
 
