@@ -118,7 +118,7 @@ function argumentsOf(values: Values, positionals: readonly string[]): Arguments 
         .map((value) => value.trim())
         .filter((value) => value !== ''),
     integer: (name) => numeric(name, /^-?\d{1,15}$/, 'a whole number'),
-    number: (name) => numeric(name, /^-?\d{1,15}(\.\d{1,15})?$/, 'a number'),
+    number: (name) => numeric(name, /^-?\d{1,15}(\.\d{1,30})?(e[+-]?\d{1,3})?$/, 'a number'),
     durationMs(name) {
       const value = text(name);
       if (value === undefined) return undefined;

@@ -50,6 +50,9 @@ describe('arguments', () => {
     expect([args.integer('priority'), args.number('cost'), args.durationMs('timeout')]).toEqual([
       -5, 0.25, 5_400_000,
     ]);
+    // As a program writes them.
+    for (const number of [0.1 + 0.2, 1e-7, 1.5e21, 5e-324])
+      expect(parse('--cost', String(number)).number('cost')).toBe(number);
   });
 
   it('may be negative numbers behind a space, which are no options', () => {
