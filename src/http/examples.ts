@@ -68,6 +68,10 @@ const common = {
 export const exampleJob: Job = {
   ...common,
   tags: [...common.tags],
+  request: {
+    ...{ prompt: 'Say hello', provider: 'claude', cwd: '/home/me/my-project', permissionMode: 'default' },
+    ...{ timeoutMs: 3_600_000, idleTimeoutMs: 900_000, tags: [...common.tags] },
+  },
   prompt: 'Say hello',
   model: null,
   cwd: '/home/me/my-project',

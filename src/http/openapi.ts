@@ -15,8 +15,18 @@ import { PROBLEM_TYPE } from './problem.ts';
 /** Schemas that the OpenAPI document defines once and refers to by name. */
 export type SharedSchema = 'Job' | 'JobListItem' | 'PromptRequest' | 'BatchPrompt' | 'Problem';
 
+/** A reference to a shared schema. */
+export const shared = (name: SharedSchema, description?: string): TSchema =>
+  Type.Unsafe({ $ref: `${name}#`, ...(description === undefined ? {} : { description }) });
+
+const REQUEST = 'the body with which `POST /v1/jobs` makes the same job; what asks for nothing is left out';
+
 const SHARED: Readonly<Record<SharedSchema, TSchema>> = {
-  Job: { ...Job, examples: [exampleJob] },
+  Job: {
+    ...Job,
+    properties: { ...Job.properties, request: shared('PromptRequest', REQUEST) },
+    examples: [exampleJob],
+  },
   JobListItem: { ...JobListItem, examples: [exampleListItem] },
   PromptRequest,
   BatchPrompt,
@@ -114,9 +124,6 @@ function withJsonAsText<S extends FastifySchema>(schema: S): S {
   ]);
   return { ...schema, querystring: { ...query, properties: Object.fromEntries(properties) } };
 }
-
-/** A reference to a shared schema. */
-export const shared = (name: SharedSchema): TSchema => Type.Unsafe({ $ref: `${name}#` });
 
 /** An answer in the OpenAPI document: its meaning, and the schema of each content type. */
 export const answer = (description: string, content: Readonly<Record<string, TSchema>>) => ({

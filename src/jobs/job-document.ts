@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type ClosedGates, shownState } from '../protocol/gates.ts';
 import { isFinished, type Job, jobLinks } from '../protocol/job.ts';
+import type { PromptRequest, ResolvedPrompt } from '../protocol/prompt.ts';
 import type { NewJob } from '../records/ports.ts';
 import type { JobCopy } from '../store/jobs.ts';
 
@@ -18,6 +20,7 @@ export function toJob(job: Omit<JobCopy, 'updatedAt' | 'rev'>, gates: ClosedGate
     principal: job.principal,
     ...state,
     finished: isFinished(state.status),
+    request: requestOf(job),
     provider: request.provider,
     prompt: request.prompt,
     model: request.model,
@@ -42,6 +45,51 @@ export function toJob(job: Omit<JobCopy, 'updatedAt' | 'rev'>, gates: ClosedGate
     outcome: job.outcome,
     links: jobLinks(job.id),
   };
+}
+
+/** The body that makes the same job. A job that still waits for its time names that time. */
+function requestOf({
+  request,
+  status,
+  waitReason,
+  scheduledFor,
+}: Pick<JobCopy, 'request' | 'status' | 'waitReason' | 'scheduledFor'>): PromptRequest {
+  const waits = status === 'scheduled' && waitReason === 'delayed' && scheduledFor !== null;
+  return { ...toRequest(request), ...(waits ? { runAt: scheduledFor } : {}) };
+}
+
+/** What a request means that leaves a field out, under all settings. */
+const NOTHING_ASKED: Partial<ResolvedPrompt> = {
+  ...{ allowedTools: [], disallowedTools: [], onPermissionDenied: 'report', providerOptions: {}, limits: {} },
+  ...{ priority: 0, tags: [], metadata: {} },
+};
+
+/**
+ * Turns a resolved prompt back into a request, with the settings' defaults that it got. A delay is
+ * not repeated. What asks for nothing is left out.
+ */
+export function toRequest({
+  maxAttempts,
+  retryMode: mode,
+  delayMs: _delay,
+  runAt: _runAt,
+  continues: _continues,
+  customId: _customId,
+  ...rest
+}: ResolvedPrompt): PromptRequest {
+  const nothing = new Map<string, unknown>(Object.entries(NOTHING_ASKED));
+  const asked = Object.entries(rest).filter(
+    ([name, value]) => value !== null && !(nothing.has(name) && isDeepStrictEqual(value, nothing.get(name))),
+  );
+  const retry = {
+    ...(maxAttempts === undefined || maxAttempts === 1 ? {} : { maxAttempts }),
+    ...(mode === undefined ? {} : { mode }),
+  };
+  // as: the fields of a stored request, which the resolver checks again
+  return {
+    ...Object.fromEntries(asked),
+    ...(Object.keys(retry).length === 0 ? {} : { retry }),
+  } as PromptRequest;
 }
 
 /** The state of a job right after its creation. */

@@ -6,6 +6,7 @@ import type { BatchPrompt, PromptOverrides, ResolvedPrompt, RetryRequest } from 
 import type { Provider } from '../providers/provider.ts';
 import type { Providers } from '../providers/registry.ts';
 import type { JobCopy } from '../store/jobs.ts';
+import { toRequest } from './job-document.ts';
 
 /** A request that is still to be resolved. */
 export interface Requested extends Pick<ResolvedPrompt, 'continues'> {
@@ -23,8 +24,12 @@ export function retryRequest(
 ): Requested {
   // It would be signed then.
   if (job.forged) throw new AppError('auth.unsigned', UNSIGNED);
-  // as: merged from two checked halves; the resolver checks the whole
-  const request = { ...toRequest(job.request), ...overrides } as BatchPrompt;
+  const { customId } = job.request;
+  const request: BatchPrompt = {
+    ...toRequest(job.request),
+    ...overrides,
+    ...(customId === undefined ? {} : { customId }),
+  };
   const { provider } = providers.get(job.request.provider);
   const isSame = request.provider === provider.name && request.cwd === job.request.cwd;
   const begun = job.nativeSessionId !== null && isSame && overrides.sessionId === undefined;
@@ -66,17 +71,3 @@ function promptIn(job: JobCopy, provider: Provider): NonNullable<ResolvedPrompt[
 const showsAsked = (outcome: Outcome, { provesAsked }: Provider): boolean =>
   outcome.text !== '' ||
   provesAsked?.({ kind: 'execution.finished', executionId: outcome.executionId ?? '', outcome }) === true;
-
-/** Turns a resolved prompt back into a request. The delay is not repeated. */
-export function toRequest(resolved: ResolvedPrompt): PromptOverrides {
-  const {
-    maxAttempts,
-    retryMode: mode,
-    delayMs: _delay,
-    runAt: _runAt,
-    continues: _continues,
-    ...rest
-  } = resolved;
-  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
-  return { ...given, retry: { maxAttempts, ...(mode === undefined ? {} : { mode }) } };
-}

@@ -15,8 +15,8 @@ import type { JobRecords } from '../records/ports.ts';
 import type { SessionRecords } from '../records/session-ports.ts';
 import type { JobWaits } from '../rpc/job-waits.ts';
 import type { Store } from '../store/store.ts';
+import { toRequest } from './job-document.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
-import { toRequest } from './retry-request.ts';
 import { type FoundSession, refuseTerminal, type SessionFinder } from './session-finder.ts';
 import { sessionClosed } from './session-placement.ts';
 

@@ -2,7 +2,7 @@
 import { type Static, Type } from '#typebox';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { Outcome } from './outcome.ts';
-import { promptOptions } from './prompt.ts';
+import { PromptRequest, promptOptions } from './prompt.ts';
 import { closed, MODEL_PATTERN, nullable } from './schema.ts';
 
 export const JOB_STATUSES = [
@@ -56,9 +56,13 @@ const common = {
 
 const links = Type.Object({ self: Type.String(), events: Type.String(), cancel: Type.String() });
 
-/** A job as callers see it. Unset fields are null, never absent. */
+/**
+ * A job as callers see it. Unset fields are null, never absent. `request`: the body with which
+ * `POST /v1/jobs` makes the same job, without fields that ask for nothing.
+ */
 export const Job = Type.Object({
   ...common,
+  request: PromptRequest,
   prompt: Type.String(),
   model: nullable(Type.String()),
   cwd: Type.String(),

@@ -45,6 +45,7 @@ export function jobFrom(request: PromptRequest, retryOf: string | null): Job {
     finished: false,
     waitReason: null,
     scheduledFor: null,
+    request,
     provider: request.provider ?? 'claude',
     prompt: request.prompt,
     model: request.model ?? null,
@@ -73,7 +74,7 @@ export function jobFrom(request: PromptRequest, retryOf: string | null): Job {
 
 /** What a list shows of a job. */
 export function listItem(job: Job): JobListItem {
-  const { prompt, cwd, permissionMode, allowedTools, cancelRequested, outcome, ...common } = job;
+  const { request, prompt, cwd, permissionMode, allowedTools, cancelRequested, outcome, ...common } = job;
   const promptPreview = prompt.slice(0, 200);
   return {
     ...common,

@@ -167,7 +167,7 @@ describe.runIf(hasChromium)('the page of a job', () => {
     const id = await ended({ prompt: "it's $HOME", tags: ['a b'] });
     const { page } = await open();
     await page.goto(`/jobs/${id}?tab=how`);
-    await page.getByText(`--tag=a b' -- 'it'\\''s $HOME'`, { exact: false }).waitFor();
+    await page.getByText(`bullpen run 'it'\\''s $HOME'`, { exact: false }).waitFor();
     await page.getByText(`curl ${system().server.url}/v1/jobs/${id}`, { exact: false }).first().waitFor();
   });
 

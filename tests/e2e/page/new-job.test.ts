@@ -98,6 +98,50 @@ describe.runIf(hasChromium)('a new job', () => {
     });
   });
 
+  it('begins with every option of a job, and sends what is not edited as it was', async () => {
+    const asked = {
+      ...{
+        prompt: 'one\n---\nprompt',
+        provider: 'claude',
+        effort: 'high',
+        maxTurns: 3,
+        timeoutMs: 5_400_000,
+      },
+      ...{ limits: { processes: 50 }, outputSchema: { type: 'object' }, tags: [' a '] },
+      ...{ metadata: { 'k=': 'v\nw' }, retry: { maxAttempts: 2, mode: 'restart' }, continuePrompt: 'Go on' },
+    };
+    const first = await system().server.run(asked);
+    expect(first.request).toMatchObject(asked);
+    const { page } = await open(`/jobs/new?from=${first.id}`);
+    for (const group of await page.locator('summary').all()) await group.click();
+    const shown = await page
+      .locator('[id^="field-"]')
+      .evaluateAll((fields) => fields.map((one) => ('value' in one ? [one.id.slice(6), one.value] : [])));
+    expect(Object.fromEntries(shown.filter(([, value]) => value !== ''))).toEqual({
+      ...{ provider: 'claude', cwd: first.cwd, permissionMode: 'default', effort: 'high', tags: ' a ' },
+      ...{ maxTurns: '3', timeoutMs: '90m', idleTimeoutMs: '15m', 'limits-processes': '50' },
+      ...{ 'retry-maxAttempts': '2', 'retry-mode': 'restart', continuePrompt: 'Go on' },
+      ...{ outputSchema: '{\n  "type": "object"\n}', metadata: 'k==v\nw' },
+    });
+    await page.getByLabel('Retry: mode').selectOption('continue');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await expectSoon(() => new URL(page.url()).pathname).not.toBe('/jobs/new');
+    const retried = await jobAt(page.url());
+    expect(retried).toMatchObject({ retryOf: first.id });
+    const retry = { maxAttempts: 2, mode: 'continue' };
+    expect(retried.request).toEqual({ ...first.request, retry });
+    // A retry keeps what it is not told, so one without a limit of turns is a job of its own.
+    await page.goto(`/jobs/new?from=${first.id}`);
+    await page.locator('summary', { hasText: 'Limits' }).click();
+    await page.getByLabel('Most turns').fill('');
+    await page.getByText('It begins with every option of the job, and is not linked to it.').waitFor();
+    await page.getByRole('button', { name: 'Send' }).click();
+    await expectSoon(() => new URL(page.url()).pathname).not.toBe('/jobs/new');
+    const { maxTurns: _, ...rest } = first.request;
+    expect(await jobAt(page.url())).toMatchObject({ retryOf: null, request: rest });
+    expect((await jobAt(page.url())).request).not.toHaveProperty('maxTurns');
+  });
+
   it.each([
     ['light', DESKTOP],
     ['dark', DESKTOP],

@@ -4,7 +4,7 @@ import { aJob, anOutcome, JOB_ID } from '../client/job.ts';
 import { type Answer, json } from '../client/scripted-server.ts';
 
 export const item = (changes: Partial<JobListItem> = {}): JobListItem => {
-  const { prompt, cwd, permissionMode, allowedTools, cancelRequested, outcome, ...common } = aJob();
+  const { request, prompt, cwd, permissionMode, allowedTools, cancelRequested, outcome, ...common } = aJob();
   return { ...common, promptPreview: prompt, error: null, costUsd: null, deniedTools: 0, ...changes };
 };
 

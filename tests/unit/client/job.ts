@@ -26,6 +26,7 @@ export const aJob = (changes: Partial<Job> = {}): Job => ({
   createdAt: '2026-11-21T07:00:00.000Z',
   startedAt: null,
   finishedAt: null,
+  request: { prompt: 'hi', provider: 'claude', cwd: '/work', permissionMode: 'default' },
   prompt: 'hi',
   model: null,
   cwd: '/work',

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { commandsOf, quoted } from '../../../src/page/screens/job/how.ts';
+import { commandsOf } from '../../../src/page/screens/job/how.ts';
 import { timelineOf } from '../../../src/page/screens/job/timeline.ts';
+import { quoted } from '../../../src/page/screens/jobs/commands.ts';
 import type { Job } from '../../../src/protocol/job.ts';
 import type { Execution } from '../../../src/protocol/outcome.ts';
+import type { PromptOverrides } from '../../../src/protocol/prompt.ts';
 
 const at = (second: number): string => new Date(Date.UTC(2026, 10, 30, 12, 0, second)).toISOString();
 const ms = (second: number): number => Date.parse(at(second));
@@ -21,6 +23,7 @@ const job: Job = {
   ...{ createdAt: at(0), startedAt: at(1), finishedAt: at(9), prompt: 'hello', model: null, cwd: '/srv' },
   ...{ permissionMode: 'default', allowedTools: [], nativeSessionId: null, cancelRequested: false },
   outcome: null,
+  request: { prompt: 'hello', provider: 'claude', cwd: '/srv', permissionMode: 'default' },
   links: { self: '', events: '', cancel: '' },
 };
 const execution = (attempt: number, from: number, to: number): Execution => ({
@@ -39,21 +42,24 @@ describe('the commands of a job', () => {
   const url = 'http://127.0.0.1:3000';
 
   it('make the same job', () => {
-    const [how] = commandsOf({ ...job, model: 'opus', tags: ['a b'], metadata: { k: 'v' } }, url);
-    expect(how?.bullpen).toBe(
-      "bullpen run --provider=claude --model=opus --cwd=/srv '--tag=a b' --metadata=k=v -- hello",
-    );
+    const more: PromptOverrides = { effort: 'high', limits: { processes: 5 }, tags: ['a b'] };
+    const [how] = commandsOf({ ...job, request: { ...job.request, ...more } }, url);
+    expect(how?.bullpen?.split(' \\\n  ')).toEqual([
+      ...['bullpen run hello', '--provider claude', '--cwd /srv', '--permission-mode default'],
+      ...['--effort high', "--tag 'a b'"],
+    ]);
+    expect(how?.left).toEqual(['limits']);
     const body =
-      '{"prompt":"hello","provider":"claude","model":"opus","cwd":"/srv","tags":["a b"],"metadata":{"k":"v"}}';
+      '{"prompt":"hello","provider":"claude","cwd":"/srv","permissionMode":"default","effort":"high","limits":{"processes":5},"tags":["a b"]}';
     expect(how?.curl).toContain(`  -d '${body}'`);
   });
 
   it('are those that make sense now', () => {
     const titles = (of: Partial<Job>) => commandsOf({ ...job, ...of }, url).map(({ title }) => title);
     expect(titles({ finished: false })).toContain('Cancel it');
-    expect(titles({})).toContain('Make the same one again, with every option');
-    expect(titles({})).not.toContain('Continue its session');
-    expect(titles({ nativeSessionId: 'x' })).toContain('Continue its session');
+    expect(titles({})).toContain('Retry it from the start: the same job again, with a link to this one');
+    expect(titles({})).not.toContain('Retry it in its session');
+    expect(titles({ nativeSessionId: 'x' })).toContain('Retry it in its session');
   });
 });
 

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
-import { bullpenOf, durationText } from '../../../src/page/screens/jobs/commands.ts';
+import { bullpenOf, curl, durationText } from '../../../src/page/screens/jobs/commands.ts';
 import {
+  beforeOf,
+  changesOf,
   durationIn,
   fieldsOf,
   labelOf,
@@ -9,6 +11,7 @@ import {
   requestOf,
   textOf,
 } from '../../../src/page/screens/jobs/form-fields.ts';
+import type { PromptOverrides } from '../../../src/protocol/prompt.ts';
 
 const FIELDS = fieldsOf({
   properties: {
@@ -25,6 +28,8 @@ const FIELDS = fieldsOf({
     cwd: { type: 'string', maxLength: 4096 },
   },
 });
+
+const field = (path: string) => ({ path, label: '', kind: 'line' as const, hint: '', schema: {} });
 
 test('a schema becomes fields, with its bounds and descriptions as hints', () => {
   expect(FIELDS.map(({ path, kind }) => `${path} ${kind}`)).toEqual([
@@ -93,7 +98,62 @@ test('the same can be typed, whatever the prompt has', () => {
   expect(bullpenOf({ prompt: '-x', priority: -5 }).command.split(' \\\n  ')).toEqual([
     ...['bullpen run', '--priority=-5', '-- -x'],
   ]);
+  const others: PromptOverrides = { onPermissionDenied: 'ask', tags: [], autoContinue: true };
+  expect(bullpenOf(others, 'ID')).toEqual({
+    command: 'bullpen retry ID --from start \\\n  --on-permission-denied ask',
+    left: ['tags', 'autoContinue'],
+  });
+  const unsaid = { '=': 'x', '': 'y' };
+  expect(bullpenOf({ prompt: 'x', metadata: unsaid, retry: { maxAttempts: 2, mode: 'restart' } })).toEqual({
+    command: 'bullpen run x \\\n  --retry-attempts 2 \\\n  --retry-mode restart',
+    left: ['metadata'],
+  });
   expect(bullpenOf({ prompt: '-x' }, 'ID').command.split(' \\\n  ')).toEqual([
     ...['bullpen retry ID --from start', '--prompt=-x'],
   ]);
+});
+
+test('what a damaged record says is not obeyed by a shell', () => {
+  const names = { 'x;id': 1, retry: { 'y;id': 'z', maxAttempts: ';id' }, maxTurns: ';id', limits: ';id' };
+  // as: the record of a job is not ours alone
+  const { command, left } = bullpenOf({ prompt: 'x', ...(names as object) });
+  expect(command).toBe("bullpen run x \\\n  --max-turns ';id'");
+  expect(left).toEqual(['x;id', 'retry', 'limits']);
+});
+
+test('a long prompt comes from the shell itself', () => {
+  const prompt = "it's".repeat(20_000);
+  expect(bullpenOf({ prompt, effort: 'high' }).command).toMatch(
+    /^printf %s 'it.*s' \| bullpen run - \\\n {2}--effort high$/,
+  );
+  expect(bullpenOf({ prompt: '-' }).command).toBe('printf %s - | bullpen run -');
+  expect(bullpenOf({ prompt: 'x', appendSystemPrompt: prompt }).left).toEqual(['appendSystemPrompt']);
+  expect(curl(['url'], { prompt })).toMatch(/^printf %s '.*' \| curl url \\\n.* \\\n.* \\\n {2}-d @-$/);
+});
+
+test('a form that begins with a request sends what was not edited as it was', () => {
+  const request = {
+    ...{ effort: 'high', timeoutMs: 90_000, tags: [' a '], metadata: { 'k=': 'v\nw' }, outputSchema: {} },
+    ...{ retry: { maxAttempts: 3, mode: 'restart' }, runAt: '2026-12-01T00:00:00.123Z' },
+  };
+  const fields = [...FIELDS, { ...field('/retry/mode'), kind: 'choice' as const }];
+  const before = beforeOf(fields, request);
+  expect(before.texts).toMatchObject({ '/effort': 'high', '/timeoutMs': '90s', '/retry/maxAttempts': '3' });
+  expect(requestOf(fields, before.texts, before)).toEqual({ request, problems: [] });
+  const changed = (texts: object) => {
+    const { request: now } = requestOf(fields, { ...before.texts, ...texts }, before);
+    return changesOf(fields, now, before);
+  };
+  expect(changed({})).toEqual({});
+  expect(changed({ '/retry/maxAttempts': '5' })).toEqual({ retry: { maxAttempts: 5, mode: 'restart' } });
+  expect(changed({ '/tags': '', '/metadata': '' })).toEqual({ tags: [], metadata: {} });
+  expect(changed({ '/cwd': '/srv', '/effort': 'low' })).toEqual({ cwd: '/srv', effort: 'low' });
+  // A retry keeps what it is not told.
+  expect(changed({ '/effort': '' })).toBeNull();
+});
+
+test('a time is one that a field for times shows', () => {
+  const text = textOf('time', '2026-12-01T00:00:00.123Z');
+  expect(text).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:00\.123$/);
+  expect(new Date(text).toISOString()).toBe('2026-12-01T00:00:00.123Z');
 });

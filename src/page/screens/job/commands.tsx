@@ -2,6 +2,7 @@
 import type { Job } from '../../../protocol/job.ts';
 import { client } from '../../server.ts';
 import { CopyCode } from '../../ui/copy.tsx';
+import { LeftOut } from '../jobs/sent-commands.tsx';
 import { commandsOf } from './how.ts';
 
 export function Commands({ job }: { readonly job: Job }) {
@@ -10,10 +11,11 @@ export function Commands({ job }: { readonly job: Job }) {
       <p class="soft">
         <code>BULLPEN_TOKEN</code> has your key, and <code>BULLPEN_URL={client.url}</code> names this server.
       </p>
-      {commandsOf(job, client.url).map(({ title, curl, bullpen }) => (
+      {commandsOf(job, client.url).map(({ title, curl, bullpen, left }) => (
         <section key={title} class="how">
           <h2>{title}</h2>
           {bullpen !== null && <CopyCode text={bullpen} what={`the command: ${title}`} />}
+          <LeftOut fields={left} />
           <CopyCode text={curl} what={`the curl command: ${title}`} />
         </section>
       ))}

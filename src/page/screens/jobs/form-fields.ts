@@ -109,21 +109,65 @@ export interface Problem {
   readonly message: string;
 }
 
-/** The request that the texts mean. What is left empty is left out. */
+type Values = Readonly<Record<string, unknown>>;
+
+/** What a form begins with. */
+export interface Before {
+  readonly request: Values;
+  readonly texts: Texts;
+}
+
+/** A form that begins with a request. */
+export function beforeOf(fields: readonly Field[], request: Values): Before {
+  const texts = fields
+    .map(({ path, kind }) => [path, textOf(kind, valueAt(request, path))] as const)
+    .filter(([, text]) => text !== '');
+  return { request, texts: Object.fromEntries(texts) };
+}
+
+const valueAt = (request: Values, path: string): unknown =>
+  path
+    .slice(1)
+    .split('/')
+    .reduce<unknown>((value, name) => (isValues(value) ? value[name] : undefined), request);
+
+const isValues = (value: unknown): value is Values => typeof value === 'object' && value !== null;
+
+/**
+ * The request that the texts mean. What is left empty is left out, and what was not edited stays as
+ * it was: a text may not say all of it.
+ */
 export function requestOf(
   fields: readonly Field[],
   texts: Texts,
-): { readonly request: Readonly<Record<string, unknown>>; readonly problems: readonly Problem[] } {
+  before: Before = { request: {}, texts: {} },
+): { readonly request: Values; readonly problems: readonly Problem[] } {
   const request: Record<string, unknown> = {};
   const problems: Problem[] = [];
   for (const { path, kind } of fields) {
     const text = texts[path] ?? '';
-    if (text.trim() === '') continue;
-    const value = parsed(kind, text);
+    const isEdited = text !== (before.texts[path] ?? '');
+    if (isEdited && text.trim() === '') continue;
+    const value = isEdited ? parsed(kind, text) : valueAt(before.request, path);
     if (value instanceof Error) problems.push({ path, message: value.message });
-    else put(request, path.slice(1).split('/'), value);
+    else if (value !== undefined) put(request, path.slice(1).split('/'), value);
   }
   return { request, problems };
+}
+
+/**
+ * What to change of the request before; null: something was emptied that a change cannot leave out.
+ */
+export function changesOf(fields: readonly Field[], request: Values, before: Before): Values | null {
+  const names = new Set(fields.map(({ path }) => path.split('/')[1] ?? ''));
+  const changes: Record<string, unknown> = {};
+  for (const name of names) {
+    const [now, old] = [request[name], before.request[name]];
+    if (JSON.stringify(now) === JSON.stringify(old)) continue;
+    if (now === undefined && !(Array.isArray(old) || name === 'metadata')) return null;
+    changes[name] = now ?? (Array.isArray(old) ? [] : {});
+  }
+  return changes;
 }
 
 function put(into: Record<string, unknown>, [name = '', ...rest]: readonly string[], value: unknown): void {
@@ -189,11 +233,19 @@ export function textOf(kind: Kind, value: unknown): string {
   if (value === null || value === undefined) return '';
   if (kind === 'lines' && Array.isArray(value)) return value.join('\n');
   if (kind === 'duration' && typeof value === 'number') return durationText(value);
+  if (kind === 'time' && typeof value === 'string') return localTime(value);
   if (kind === 'pairs' && typeof value === 'object')
     return Object.entries(value)
       .map(([key, one]) => `${key}=${String(one)}`)
       .join('\n');
   return typeof value === 'object' ? JSON.stringify(value, null, 2) : String(value);
+}
+
+/** A time as a field for times has it. */
+function localTime(text: string): string {
+  const at = new Date(text);
+  const local = at.getTime() - at.getTimezoneOffset() * 60_000;
+  return Number.isNaN(local) ? '' : new Date(local).toISOString().slice(0, -1);
 }
 
 /** The prompts in a text: lines of three dashes are between them. */

@@ -4,7 +4,7 @@ import type { Job, JobFilter, JobListItem } from '../../../protocol/job.ts';
 
 /** A job as the list has it. */
 export function itemOf(job: Job): JobListItem {
-  const { prompt, outcome, cwd, permissionMode, allowedTools, cancelRequested, ...common } = job;
+  const { request, prompt, outcome, cwd, permissionMode, allowedTools, cancelRequested, ...common } = job;
   return {
     ...common,
     promptPreview: prompt.slice(0, 200),

@@ -10,13 +10,14 @@ import { Button } from '../../ui/button.tsx';
 import { Failure, Loading, messageOf } from '../../ui/states.tsx';
 import { FieldInput } from './field-input.tsx';
 import {
+  beforeOf,
+  changesOf,
   type Field,
   type Problem,
   problemAt,
   promptsIn,
   requestOf,
   type Texts,
-  textOf,
 } from './form-fields.ts';
 import { readFields } from './read-fields.ts';
 import { SentCommands } from './sent-commands.tsx';
@@ -83,38 +84,22 @@ interface FormProps {
   readonly job: Job | null;
 }
 
-const valueAt = (job: Job | null, path: string): unknown =>
-  job === null ? undefined : Object.entries(job).find(([name]) => name === path.slice(1))?.[1];
-
-/** What the form begins with. A new job begins a session of its own. */
-const textsOf = (fields: readonly Field[], job: Job | null): Texts =>
-  Object.fromEntries(
-    fields
-      .filter(({ path }) => path !== '/sessionId')
-      .map(({ path, kind }) => [path, textOf(kind, valueAt(job, path))])
-      .filter(([, text]) => text !== '' && text !== '{}'),
-  );
-
 function Form({ fields, providers, models, job }: FormProps) {
-  const [before] = useState(() => textsOf(fields, job));
-  const [texts, setTexts] = useState<Texts>(before);
+  const [before] = useState(() => beforeOf(fields, job?.request ?? {}));
+  const [texts, setTexts] = useState<Texts>(before.texts);
   const [prompt, setPrompt] = useState(job?.prompt ?? '');
   const [problems, setProblems] = useState<readonly Problem[]>([]);
   const [failure, setFailure] = useState<string | null>(null);
   const box = useRef<HTMLTextAreaElement>(null);
   const form = useRef<HTMLFormElement>(null);
   useEffect(() => box.current?.focus(), []);
-  const prompts = promptsIn(prompt);
-  // A retry keeps what the job has and the form does not know; only changes are sent.
-  const retried = job?.finished === true && prompts.length < 2 ? job : null;
-  const changed = fields.filter(({ path }) => retried === null || texts[path] !== before[path]);
-  const { request, problems: own } = requestOf(changed, texts);
-  const emptied = Object.fromEntries(
-    changed
-      .filter(({ path, kind }) => retried !== null && (texts[path] ?? '') === '' && kind === 'lines')
-      .map(({ path }) => [path.slice(1), []]),
-  );
-  const body = { ...request, ...emptied };
+  // That of a job is one prompt, whatever lines it has.
+  const prompts = prompt === job?.prompt ? [prompt] : promptsIn(prompt);
+  const { request, problems: own } = requestOf(fields, texts, before);
+  const changes = changesOf(fields, request, before);
+  // A new job that names the one before. It is not retried when something of it is to be left out.
+  const retried = job?.finished === true && prompts.length < 2 && changes !== null ? job : null;
+  const body = retried === null ? request : (changes ?? {});
 
   const send = async (): Promise<void> => {
     setFailure(null);
@@ -159,9 +144,9 @@ function Form({ fields, providers, models, job }: FormProps) {
     >
       {job !== null && (
         <p class="soft">
-          {retried !== null
-            ? 'Options that are not changed here stay as they were in the job.'
-            : 'Options that a job does not show, such as its limits, are not copied.'}
+          {retried === null
+            ? 'It begins with every option of the job, and is not linked to it.'
+            : 'It begins with every option of the job, and is a retry of it.'}
         </p>
       )}
       <div class="field prompt">

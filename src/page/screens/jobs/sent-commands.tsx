@@ -1,9 +1,9 @@
 /** What the form of a new job sends, as commands. */
 import type { Job } from '../../../protocol/job.ts';
 import { client } from '../../server.ts';
+import { visibleText } from '../../transcript/hostile.ts';
 import { CopyCode } from '../../ui/copy.tsx';
-import { curl } from '../job/how.ts';
-import { bullpenOf } from './commands.ts';
+import { bullpenOf, curl } from './commands.ts';
 
 interface SentCommandsProps {
   readonly prompts: readonly string[];
@@ -29,10 +29,14 @@ export function SentCommands({ prompts, body, retried }: SentCommandsProps) {
       <div class="stack commands">
         <CopyCode text={curl(['-X', 'POST', `${client.url}${path}`], sent)} what="the curl command" />
         {!several && <CopyCode text={command} what="the bullpen command" />}
-        {!several && left.length > 0 && (
-          <p class="soft">The bullpen command has no option for {left.join(', ')}.</p>
-        )}
+        {!several && <LeftOut fields={left} />}
       </div>
     </details>
   );
 }
+
+/** Names the fields of a request that the command above leaves out. */
+export const LeftOut = ({ fields }: { readonly fields: readonly string[] }) =>
+  fields.length === 0 ? null : (
+    <p class="soft">The bullpen command leaves out {visibleText(fields.join(', '))}.</p>
+  );
