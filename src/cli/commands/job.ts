@@ -74,6 +74,7 @@ function describe(job: Job): readonly string[] {
     ['provider', job.model === null ? job.provider : `${job.provider}, ${job.model}`],
     ['folder', job.cwd],
     ['mode', job.permissionMode],
+    ['options', optionsOf(job)],
     ['created', job.createdAt],
     ['started', job.startedAt],
     ['finished', job.finishedAt],
@@ -102,6 +103,23 @@ function unfinishedStatus({ status, waitReason, scheduledFor, cancelRequested }:
   const why =
     waitReason === null ? '' : ` (${waitReason}${scheduledFor === null ? '' : ` until ${scheduledFor}`})`;
   return `${status}${why}${cancelRequested ? ', cancel requested' : ''}`;
+}
+
+/** Fields of the request that the job shows by themselves. */
+const SHOWN = new Set([
+  ...['prompt', 'provider', 'model', 'cwd', 'sessionId', 'permissionMode', 'tags', 'metadata', 'runAt'],
+]);
+const MAX_OPTION = 80;
+
+/** The other options of its request, by their names in the API. */
+function optionsOf({ request }: Job): string | null {
+  const options = Object.entries(request).flatMap(([name, value]) => {
+    if (SHOWN.has(name)) return [];
+    if (name.endsWith('Ms') && typeof value === 'number')
+      return [`${name.slice(0, -2)} ${formatDuration(value)}`];
+    return [`${name} ${oneLine(typeof value === 'string' ? value : JSON.stringify(value), MAX_OPTION)}`];
+  });
+  return options.length === 0 ? null : options.join(', ');
 }
 
 function metadataOf({ metadata }: Job): string | null {

@@ -3,6 +3,7 @@ import { ofProvider } from '../../../src/cli/commands/doctor.ts';
 import { usageTable } from '../../../src/cli/commands/usage.ts';
 import { resolveJobId } from '../../../src/cli/ids.ts';
 import { wireError } from '../../../src/errors.ts';
+import type { PromptOverrides } from '../../../src/protocol/prompt.ts';
 import type { ProviderReport } from '../../../src/protocol/server-info.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';
 import { aJob, anOutcome, JOB_ID } from '../client/job.ts';
@@ -243,6 +244,25 @@ describe('the other commands', () => {
     expect((await typed(['show', JOB_ID, '--text'], at(server.url))).out).toBe('done');
     const waiting = await typed(['show', JOB_ID, '--text'], at(server.url));
     expect(waiting).toMatchObject({ code: 0, out: '', err: expect.stringContaining('it is queued') });
+  });
+
+  it('show the options of a job', async () => {
+    const asked: PromptOverrides = {
+      ...{
+        effort: 'high' as const,
+        timeoutMs: 5_400_000,
+        disallowedTools: ['Write'],
+        retry: { maxAttempts: 3 },
+      },
+      ...{ appendSystemPrompt: `be\nshort\u001b[2J ${'and '.repeat(50)}`, priority: 3, tags: ['a'] },
+    };
+    const job = aJob({ request: { ...aJob().request, ...asked } });
+    const server = await startScriptedServer(json(200, job), json(200, aJob()));
+    const { out } = await typed(['show', JOB_ID], at(server.url));
+    expect(out).toMatch(
+      /^options +effort high, timeout 1 h 30 min, disallowedTools \["Write"\], retry \{"maxAttempts":3\}, appendSystemPrompt be short\\u001b\[2J .{40,80}…, priority 3$/m,
+    );
+    expect((await typed(['show', JOB_ID], at(server.url))).out).not.toContain('options');
   });
 
   it('show the executions of a job', async () => {
