@@ -4,6 +4,7 @@ import { ApiError } from '../client/errors.ts';
 import type { LiveStatus } from '../client/live.ts';
 import type { SessionStoredEvent } from '../protocol/event.ts';
 import type { SessionStatus } from '../protocol/session.ts';
+import type { TerminalSize } from '../protocol/terminal.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { PersonTerminal } from './person-terminal.ts';
 import { createTerminalModes, type TerminalModes } from './terminal-modes.ts';
@@ -34,8 +35,8 @@ const OLD_TITLE = '\u001b[23;0t';
 /** Scrolls what the terminal shows out of sight, and begins at the top. */
 const freshScreen = (rows: number): string => `\u001b[${rows};1H${'\n'.repeat(rows)}\u001b[H`;
 const CLEAR = '\u001b[H\u001b[2J';
-const inLastLine = (text: string, rows: number): string =>
-  `\u001b7\u001b[${rows};1H\u001b[2K\u001b[2m${text}\u001b[0m\u001b8`;
+const inLastLine = (text: string, { cols, rows }: TerminalSize): string =>
+  `\u001b7\u001b[${rows};1H\u001b[2K\u001b[2m${text.slice(0, cols - 1)}\u001b[0m\u001b8`;
 
 /**
  * Attaches until the program ends (`ended`) or the person leaves (`detached`; `interrupted`: by a
@@ -67,7 +68,7 @@ export async function attach(options: AttachOptions): Promise<'ended' | 'detache
       lostFor ??= setTimeout(() => {
         isNoticeShown = true;
         const keys = `${detachKey.name} leaves`;
-        void person.write(inLastLine(`the connection is lost; trying again … (${keys})`, person.size.rows));
+        void person.write(inLastLine(`the connection is lost; trying again … (${keys})`, person.size));
       }, QUIET_MS);
       return;
     }

@@ -27,19 +27,30 @@ export async function play(lines: AsyncIterable<string>, options: PlayOptions): 
   let due = now();
   try {
     for await (const line of lines) {
-      const event: unknown = JSON.parse(line);
-      if (!Array.isArray(event)) continue; // the header
+      const event = eventIn(line);
+      if (event === null) continue;
       const [seconds, kind, data] = event;
       due += Math.min(Math.max(0, (seconds - at) * 1000), idleLimitMs) / speed;
       at = seconds;
       signal.throwIfAborted();
       if (due - now() >= SHORTEST_MS) await sleep(due - now(), signal);
       if (kind !== 'o') continue;
-      const bytes = Buffer.from(String(data));
+      const bytes = Buffer.from(data);
       modes.see(bytes);
       await person.write(bytes);
     }
   } finally {
     await person.write(`${modes.reset()}\r\n\u001b[J`);
+  }
+}
+
+/** Null: it is the header, or a damaged line. */
+function eventIn(line: string): readonly [number, string, string] | null {
+  try {
+    const [seconds, kind, data] = JSON.parse(line);
+    const isEvent = Number.isFinite(seconds) && typeof kind === 'string' && typeof data === 'string';
+    return isEvent ? [seconds, kind, data] : null;
+  } catch {
+    return null;
   }
 }

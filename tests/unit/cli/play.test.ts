@@ -11,11 +11,11 @@ const RECORDING = [
 ];
 
 /** Plays on a clock of its own. */
-async function played(options: Partial<PlayOptions> = {}) {
+async function played(options: Partial<PlayOptions> = {}, recording: readonly string[] = RECORDING) {
   const seen: string[] = [];
   let clock = 0;
   async function* lines() {
-    yield* RECORDING;
+    yield* recording;
   }
   await play(lines(), {
     person: {
@@ -57,4 +57,11 @@ it('the terminal is reset when it is stopped', async () => {
   await expect(played({ person, signal: stop.signal })).rejects.toThrow('q');
   expect(seen).toHaveLength(3);
   expect(seen[2]).toContain('\u001b[?1049l');
+});
+
+it('what is no event of a recording is left out', async () => {
+  const damaged = ['', 'no JSON', '{}', '7', 'null', '[]', '["0","o","a"]', '[1,"o",5]', '[1e999,"o","a"]'];
+  const cut = RECORDING[1]?.slice(0, -3) ?? '';
+  const seen = await played({}, [...damaged, ...RECORDING.slice(0, 2), cut]);
+  expect(seen.slice(0, -1)).toEqual(['500 $ ']);
 });
