@@ -13,6 +13,11 @@ const MAX_TEXT = 4096;
 const MAX_COMMANDS = 10_000;
 /** A line that the screen does not show by then is not shown. */
 const SHOWN_WITHIN_MS = 2000;
+/** Lines that wait for that: a text of thousands of lines may come as one input. */
+const MAX_PENDING = 100;
+/** Around what is pasted (bracketed paste). */
+const PASTE_BEGIN = '\x1b[200~';
+const PASTE_END = '\x1b[201~';
 
 export interface History {
   /** What is about to be written to the program. */
@@ -50,6 +55,8 @@ type Entry =
 
 export function createHistory({ file, screen, now, onFailure }: HistoryOptions): History {
   let writing: Promise<void> = Promise.resolve();
+  /** Lines that the next write appends. */
+  let unwritten = '';
   let count = 0;
   let hasShellMarks = false;
   /** Where the prompt ends. */
@@ -57,6 +64,7 @@ export function createHistory({ file, screen, now, onFailure }: HistoryOptions):
   /** A command runs that the shell has marked. */
   let isRunning = false;
 
+  const keysOf = createKeys();
   let text: string | null = '';
   let mark: Mark | null = null;
   const pending: TypedLine[] = [];
@@ -64,9 +72,13 @@ export function createHistory({ file, screen, now, onFailure }: HistoryOptions):
   const rfc3339 = (at: number): string => new Date(at).toISOString();
 
   function write(entry: Entry): void {
-    writing = writing
-      .then(() => appendFile(file, `${JSON.stringify(entry)}\n`, { mode: 0o600 }))
-      .catch(onFailure);
+    if (unwritten === '') writing = writing.then(append).catch(onFailure);
+    unwritten += `${JSON.stringify(entry)}\n`;
+  }
+  async function append(): Promise<void> {
+    const lines = unwritten;
+    unwritten = '';
+    await appendFile(file, lines, { mode: 0o600 });
   }
   function record(at: number, command: string | null): void {
     count += 1;
@@ -80,6 +92,7 @@ export function createHistory({ file, screen, now, onFailure }: HistoryOptions):
     mark = null;
     if (!wasTyped || hasShellMarks) line.mark?.marker.dispose();
     else pending.push({ ...line, timer: setTimeout(settleFirst, SHOWN_WITHIN_MS) });
+    if (pending.length > MAX_PENDING) settleFirst();
   }
 
   /** The screen has had its time to show the first line. */
@@ -149,12 +162,17 @@ function textOf({ text, shown: atEnter }: TypedLine, shown: string): string | nu
 }
 
 /** Keys: characters, and escape sequences as one key each. What is pasted has no Enter. */
-function keysOf(data: string): readonly string[] {
-  return (
-    data
-      .replace(/\x1b\[200~([\s\S]*?)\x1b\[201~/g, (_, pasted: string) => pasted.replace(/[\r\n]/g, '\x16'))
-      .match(/\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|[\s\S]?)|[\s\S]/gu) ?? []
-  );
+function createKeys(): (data: string) => readonly string[] {
+  /** A long paste comes in several inputs. */
+  let isPasted = false;
+  return (data) => {
+    const keys = data.match(/\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|[\s\S]?)|[\s\S]/gu) ?? [];
+    return keys.flatMap((key) => {
+      const isEdge = key === PASTE_BEGIN || key === PASTE_END;
+      if (isEdge) isPasted = key === PASTE_BEGIN;
+      return isEdge ? [] : isPasted && /^[\r\n]$/.test(key) ? ['\x16'] : [key];
+    });
+  };
 }
 
 /** A page of commands, from the oldest. `cursor`: the number of the first one. */

@@ -28,8 +28,10 @@ export interface RecordingOptions {
   readonly file: string;
   readonly size: TerminalSize;
   readonly maxBytes: number;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds by any clock that is not set meanwhile. */
   now(): number;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
   /** The file cannot be written. Nothing is recorded from then on. */
   onFailure(error: Error): void;
   /** `isFull` has become false. */
@@ -41,10 +43,11 @@ export function createRecording({
   size,
   maxBytes,
   now,
+  startedAt,
   onFailure,
   onDrain,
 }: RecordingOptions): Recording {
-  const startedAt = now();
+  const begin = now();
   const stream = createWriteStream(file, { flags: 'a', mode: 0o600 });
   const decoder = new StringDecoder('utf8');
   let bytes = 0;
@@ -63,7 +66,7 @@ export function createRecording({
   };
   const event = (code: string, data: string): void => {
     if (!isOpen || data === '') return;
-    const seconds = Math.round(now() - startedAt) / 1000;
+    const seconds = Math.round(now() - begin) / 1000;
     // A character takes at most six bytes in the file.
     isOpen = bytes + data.length * 6 < maxBytes || bytes + Buffer.byteLength(JSON.stringify(data)) < maxBytes;
     write(isOpen ? [seconds, code, data] : [seconds, 'm', CUT_MARK]);

@@ -1,6 +1,7 @@
 /** One terminal: its program, and the way of its output to recording, screen and readers. */
 import { uptime } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turnOfLoop } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { AppError, type ErrorCode, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
@@ -9,10 +10,11 @@ import type { ProcScanner } from '../processes/proc-scanner.ts';
 import { terminate } from '../processes/terminate.ts';
 import type { Exit } from '../protocol/cli.ts';
 import type { CliProcess } from '../protocol/server-info.ts';
-import type { TerminalAnswers, TerminalAsk } from '../protocol/terminal.ts';
+import type { TerminalAnswers } from '../protocol/terminal.ts';
 import type { TerminalMove, TerminalRecords } from '../records/session-ports.ts';
 import { pause, within } from '../timing.ts';
 import { createHistory } from './history.ts';
+import { onceEach, type TerminalAct } from './once-each.ts';
 import type { NewTerminal } from './ports.ts';
 import { createPublisher } from './publisher.ts';
 import { createRecording } from './recording.ts';
@@ -24,13 +26,15 @@ const RETRY_MS = 250;
 const DRAIN_MS = 2000;
 /** Of input that the program has not read. */
 const MAX_UNREAD_INPUT = 1024 * 1024;
-const REMEMBERED_MESSAGES = 1000;
+/** Of work with output, until requests get their turn: 64 KiB of short lines may take 50 ms. */
+const TURN_MS = 5;
+const PART_BYTES = 1024;
 /** How long the end of a terminal may wait for Redis when the server stops. */
 const STOP_WITHIN_MS = 3000;
 
 export interface Terminal {
-  /** @throws AppError terminal.over, server.busy */
-  act(ask: Extract<TerminalAsk, { kind: 'input' | 'resize' | 'signal' }>): Promise<TerminalAnswers['input']>;
+  /** @throws AppError terminal.over, server.busy, idempotency.key_reused */
+  act(ask: TerminalAct): Promise<TerminalAnswers['input']>;
   screen(format: 'text' | 'ansi'): string;
   /** Null: it ended before its output was appended. */
   snapshot(): Promise<TerminalAnswers['snapshot'] | null>;
@@ -61,6 +65,9 @@ type End =
   | { readonly kind: 'exit'; readonly exit: Exit }
   | { readonly kind: 'lost' | 'closed' | 'idle' | 'stopped' | 'gone' };
 
+/** Milliseconds by a clock that cannot be set. */
+const steadyNow = (): number => performance.now();
+
 export const recordingOf = (dir: string, id: string): string => join(dir, `${id}.cast`);
 export const historyOf = (dir: string, id: string): string => join(dir, `${id}.history`);
 export const isOver = (): AppError => new AppError('terminal.over', 'the program of the terminal has ended');
@@ -72,7 +79,10 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
   const onFailure = (error: unknown): void =>
     logger.error({ sessionId, reason: messageOf(error) }, 'a file of a terminal cannot be written');
   const screen = await createScreen(size, {
-    onAnswer: (data) => child.stdin.write(data),
+    onAnswer(data) {
+      // A program that asks and does not read would fill the memory.
+      if (child.stdin.writableLength <= MAX_UNREAD_INPUT) child.stdin.write(data);
+    },
     onLineFeed: () => history.onLineFeed(),
     onShellMark(mark) {
       history.onShellMark(mark);
@@ -80,7 +90,8 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
     },
   });
   const child = await options.start();
-  const startedAt = Date.now();
+  const since = new Date().toISOString();
+  const startedAt = steadyNow();
   let activeAt = startedAt;
   let offset = 0;
   let end: End | null = null;
@@ -89,7 +100,7 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
 
   const recording = createRecording({
     ...{ file: recordingOf(dir, sessionId), size, maxBytes: options.recordingBytes },
-    ...{ now: Date.now, onFailure, onDrain: flow },
+    ...{ now: steadyNow, startedAt: Date.now(), onFailure, onDrain: flow },
   });
   const history = createHistory({ file: historyOf(dir, sessionId), screen, now: Date.now, onFailure });
   const publisher = createPublisher({
@@ -102,18 +113,35 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
     lines: screen.lines,
   });
 
+  /** Output that the screen does not have yet. */
+  let unshown: Buffer[] = [];
+  /** Goes on with the output after everything else that waits in this process. */
+  let nextTurn: NodeJS.Immediate | null = null;
+
   function flow(): void {
-    if (publisher.isFull || recording.isFull) child.stdout.pause();
+    if (nextTurn !== null || publisher.isFull || recording.isFull) child.stdout.pause();
     else child.stdout.resume();
   }
-  child.stdout.on('data', (bytes: Buffer) => {
-    activeAt = Date.now();
-    recording.output(bytes);
-    screen.write(bytes);
-    offset += bytes.length;
-    publisher.output(bytes);
-    if (publisher.isFull || recording.isFull) flow();
+  function show(): void {
+    nextTurn = null;
+    const until = steadyNow() + TURN_MS;
+    while (unshown.length > 0 && steadyNow() < until) {
+      const [bytes = Buffer.alloc(0), ...later] = unshown;
+      const part = bytes.subarray(0, PART_BYTES);
+      unshown = part.length === bytes.length ? later : [bytes.subarray(PART_BYTES), ...later];
+      screen.write(part);
+      offset += part.length;
+      publisher.output(part);
+    }
+    if (steadyNow() >= until) nextTurn = setImmediate(show);
+    flow();
     status.output();
+  }
+  child.stdout.on('data', (bytes: Buffer) => {
+    activeAt = steadyNow();
+    recording.output(bytes);
+    unshown.push(bytes);
+    if (nextTurn === null) show();
   });
   child.stderr.resume();
   for (const stream of [child.stdin, child.stdout, child.stderr]) stream.on('error', () => {});
@@ -128,10 +156,10 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
   const idle = setInterval(() => void checkIdle(), Math.min(options.idleMs / 2, 15_000)).unref();
 
   async function checkIdle(): Promise<void> {
-    if (Date.now() - activeAt < options.idleMs) return;
+    if (steadyNow() - activeAt < options.idleMs) return;
     const readers = await records.readers(sessionId).catch(() => 1); // not known: nothing is closed
-    if (readers > 0) activeAt = Date.now();
-    else if (Date.now() - activeAt >= options.idleMs) void finish({ kind: 'idle' });
+    if (readers > 0) activeAt = steadyNow();
+    else if (steadyNow() - activeAt >= options.idleMs) void finish({ kind: 'idle' });
   }
 
   const { promise: settled, resolve: onSettled } = Promise.withResolvers<void>();
@@ -164,6 +192,7 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
       logger.error({ sessionId, pids: survivors }, 'processes survived their terminal');
     await within(DRAIN_MS, drained);
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+    while (unshown.length > 0) await turnOfLoop();
     await Promise.all([recording.close(), history.close()]);
     await options.onGone(moveOf(reason).reason);
     if (reason.kind === 'gone') giveUp(); // there is no session to show its end in
@@ -177,16 +206,6 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
     publisher.stop();
   }
 
-  const messages = new Map<string, Promise<void>>();
-  function once(messageId: string | null, task: () => Promise<void>): Promise<{ repeated: boolean }> {
-    const known = messageId === null ? undefined : messages.get(messageId);
-    if (known !== undefined) return known.then(() => ({ repeated: true }));
-    const done = task();
-    if (messageId !== null) messages.set(messageId, done);
-    const [oldest] = messages.keys();
-    if (messages.size > REMEMBERED_MESSAGES && oldest !== undefined) messages.delete(oldest);
-    return done.then(() => ({ repeated: false }));
-  }
   function write(data: string): Promise<void> {
     if (child.stdin.writableLength > MAX_UNREAD_INPUT)
       throw new AppError('server.busy', 'the program of the terminal does not read its input');
@@ -196,9 +215,9 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
       child.stdin.write(data, (error) => (error ? reject(isOver()) : resolve()));
     });
   }
-  async function perform(ask: Parameters<Terminal['act']>[0]): Promise<void> {
+  async function perform(ask: TerminalAct): Promise<void> {
     if (end !== null) throw isOver();
-    activeAt = Date.now();
+    activeAt = steadyNow();
     if (ask.kind === 'input') await write(ask.data);
     else if (ask.kind === 'signal') {
       child.signalForeground(`SIG${ask.signal}`);
@@ -213,10 +232,11 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
     }
   }
 
+  const once = onceEach(perform);
   return {
     settled,
     async act(ask) {
-      const { repeated } = await once(ask.messageId, () => perform(ask));
+      const { repeated } = await once(ask);
       return { clientSeq: ask.kind === 'input' ? ask.clientSeq : null, repeated };
     },
     screen: (format) => (format === 'text' ? screen.text() : screen.ansi()),
@@ -237,9 +257,9 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
     process: () => ({
       ...{ id: executionId, state: 'running', provider, pid: child.pid, alive: child.exit === null },
       ...{ jobId: null, attempt: null, sessionId, cwd: terminal.launch.cwd },
-      since: new Date(startedAt).toISOString(),
-      ageMs: Date.now() - startedAt,
-      idleMs: Date.now() - activeAt,
+      since,
+      ageMs: Math.round(steadyNow() - startedAt),
+      idleMs: Math.round(steadyNow() - activeAt),
       ...{ memoryBytes: null, cpuSeconds: null, openFiles: null, processes: null },
     }),
   };

@@ -55,7 +55,7 @@ const action = <Body extends TSchema>(
         examples: [{ clientSeq: 7, repeated: false }],
       }),
     }),
-    ...errorAnswers(...OF_TERMINALS, 'terminal.over', 'request.too_large'),
+    ...errorAnswers(...OF_TERMINALS, 'terminal.over', 'request.too_large', 'idempotency.key_reused'),
   },
 });
 

@@ -1,9 +1,11 @@
-import { existsSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { ulid } from 'ulid';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import { eventually } from '../../helpers/eventually.ts';
+import { launch } from '../../helpers/launcher.ts';
 import { processesWithMarker } from '../../helpers/proc.ts';
 import { openHost } from './open-host.ts';
 
@@ -129,6 +131,42 @@ describe('a terminal', () => {
     await shell.shows('\n1\n');
     expect(await shell.ask({ ...input, messageId: 'm2' })).toEqual({ clientSeq: 7, repeated: false });
     await shell.shows('\n2\n');
+  });
+
+  it('refuses another message with an id that was used, and takes one again that was refused', async () => {
+    const { open, host, dir } = await openHost();
+    const wait = 'stty raw -echo; echo waits; until [ -e go ]; do sleep 0.05; done; echo on; cat >/dev/null';
+    const shell = await open({ args: ['-c', wait] });
+    await shell.shows('waits');
+    await shell.type('a', 'm1');
+    expect(await codeOf(shell.type('b', 'm1'))).toBe('idempotency.key_reused');
+    const signal = { kind: 'signal', signal: 'CONT', messageId: 'm1' } as const;
+    expect(await codeOf(host.ask(shell.id, signal))).toBe('idempotency.key_reused');
+    const big = 'x'.repeat(64 * 1024);
+    const inputs = Array.from({ length: 40 }, (_, n) => codeOf(shell.type(big, `big${n}`)));
+    expect(await inputs.at(-1)).toBe('server.busy');
+    writeFileSync(join(dir, '..', 'go'), '');
+    await shell.shows('on');
+    const again = { kind: 'input', data: big, clientSeq: 3, messageId: 'big39' } as const;
+    await eventually(async () => expect(await shell.ask(again)).toEqual({ clientSeq: 3, repeated: false }));
+    await Promise.all(inputs);
+  });
+
+  it('keeps few answers for a program that asks and does not read', async () => {
+    let stdin: Writable | null = null;
+    const { open } = await openHost({
+      async launch(request, signal) {
+        const child = await launch(request, signal);
+        stdin = child.stdin;
+        return child;
+      },
+    });
+    const ask = "stty raw -echo; yes $'\\e[c' | tr -d '\\n' | head -c 1500000; printf '\\nasked'; read x";
+    const shell = await open({ args: ['-c', ask] });
+    await shell.shows('asked');
+    const unread = (stdin as Writable | null)?.writableLength ?? expect.unreachable();
+    expect(unread).toBeGreaterThan(0);
+    expect(unread).toBeLessThan(1024 * 1024 + 100);
   });
 
   it('has the history of its shell, and of a password only that one was typed', async () => {

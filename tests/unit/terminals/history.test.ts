@@ -93,6 +93,25 @@ describe('the history of a shell that marks nothing', () => {
     expect(await texts()).toEqual(['git status', 'cat README.md']);
   });
 
+  it('takes no Enter in what is pasted for the end of a line, however many inputs that comes in', async () => {
+    const { history, shows, texts } = await setup();
+    shows('$ ');
+    history.typed('\x1b[200~echo one\recho ');
+    shows('echo one\r\necho ');
+    history.typed('two\r\x1b[201~');
+    shows('two\r\n');
+    history.typed('\r');
+    shows('one\r\ntwo\r\n$ ');
+    expect(await texts()).toHaveLength(1);
+  });
+
+  it('counts each of thousands of lines that came as one input', async () => {
+    const { history, commands } = await setup();
+    history.typed('\x1b[200~'.repeat(5000) + '\x1b[201~' + 'a\r'.repeat(5000));
+    await history.close();
+    expect(await commands()).toHaveLength(100);
+  });
+
   it('leaves out empty lines and lines that were given up', async () => {
     const { history, shows, echoed, texts } = await setup();
     shows('$ ');

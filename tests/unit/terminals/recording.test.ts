@@ -6,10 +6,11 @@ import { tempDir } from '../../helpers/temp.ts';
 
 function setup(maxBytes = 1_000_000) {
   const file = join(tempDir(), 'a.cast');
-  const clock = { at: 1_700_000_000_000 };
+  const clock = { at: 5 };
   const failures: Error[] = [];
   const recording = createRecording({
-    ...{ file, size: { cols: 80, rows: 24 }, maxBytes, now: () => clock.at, onDrain: () => {} },
+    ...{ file, size: { cols: 80, rows: 24 }, maxBytes, onDrain: () => {} },
+    ...{ now: () => clock.at, startedAt: 1_700_000_000_000 },
     onFailure: (error) => failures.push(error),
   });
   const lines = (): unknown[] =>
@@ -93,7 +94,7 @@ describe('a recording', () => {
     const failures: Error[] = [];
     const recording = createRecording({
       file: join(tempDir(), 'missing', 'a.cast'),
-      ...{ size: { cols: 80, rows: 24 }, maxBytes: 1000, now: Date.now, onDrain: () => {} },
+      ...{ size: { cols: 80, rows: 24 }, maxBytes: 1000, startedAt: 0, now: () => 0, onDrain: () => {} },
       onFailure: (error) => failures.push(error),
     });
     recording.output(Buffer.from('a'));
