@@ -19,7 +19,7 @@ export interface SubscribeOptions {
    * everything else with its first event.
    */
   readonly after?: number;
-  /** Only these kinds, and always `session.status`, `job.finished` and the events of terminals. */
+  /** Only these kinds, and always `session.status` and `job.finished`. */
   readonly kinds?: readonly string[];
   /** Ends the iteration with its reason. */
   readonly signal?: AbortSignal;

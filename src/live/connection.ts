@@ -196,8 +196,7 @@ export class Connection implements LiveConnection {
 
   /** Does a command after the earlier ones about the same target. */
   #take(request: ActingRequest): void {
-    if (this.#identity === null && this.#authenticating === null)
-      throw new AppError('auth.unauthenticated', 'send an auth message first');
+    if (this.#identity === null && this.#authenticating === null) throw unauthenticated();
     if (this.#unanswered >= MAX_UNANSWERED) throw tooMany('unanswered commands; wait for answers');
     if (request.session_id !== undefined && request.job_id !== undefined)
       throw invalid([{ path: '/job_id', message: 'must not be given together with session_id' }]);
@@ -257,7 +256,8 @@ export class Connection implements LiveConnection {
    */
   #principal(): Principal {
     const { address, requestId } = this.#options.socket;
-    const principal = this.#identity && this.#options.current(this.#identity.principal);
+    if (this.#identity === null) throw unauthenticated();
+    const principal = this.#options.current(this.#identity.principal);
     if (principal === null)
       throw new AppError('auth.unauthenticated', 'the token of this connection is over');
     return { ...principal, origin: { address, requestId } };
@@ -295,5 +295,6 @@ function targetOf(request: Target & Pick<ActingRequest, 'data'>): string {
   return data !== undefined && 'approvalId' in data ? `approval ${data.approvalId}` : 'all';
 }
 
+const unauthenticated = (): AppError => new AppError('auth.unauthenticated', 'send an auth message first');
 const tooMany = (what: string): AppError =>
   new AppError('limit.messages_per_second', `the connection has too many ${what}`, { retryAfterSeconds: 1 });

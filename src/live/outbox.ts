@@ -6,7 +6,7 @@ import { encode, problemData, type Target, toAppError } from './encoding.ts';
 import type { LiveMeasures, LiveSocket } from './ports.ts';
 
 /** With more unsent bytes for longer than {@link STALLED_MS}, a reader is too slow. */
-const MAX_UNSENT_BYTES = 1024 * 1024;
+export const MAX_UNSENT_BYTES = 1024 * 1024;
 const STALLED_MS = 5_000;
 
 export interface OutboxOptions {

@@ -9,6 +9,7 @@ import { type AcceptUpgrade, CLOSE_MS, type Handshake, STOP_MS, type Upgrade } f
 /** Of Socket.IO itself around a message. */
 const FRAME_BYTES = 64;
 const CONNECT_MS = 10_000;
+const MAX_PROTOCOL_PACKETS = 10;
 /** The `message_id` of the `auth` that a client gives to Socket.IO instead of sending it. */
 const HANDSHAKE_ID = 'handshake';
 
@@ -28,6 +29,7 @@ export async function createSocketIo(core: LiveCore): Promise<AcceptUpgrade> {
   });
   // It wants a server to listen to. This one gets no request; upgrades are given to the engine.
   io.attach(createServer());
+  io.engine.on('connection', limitProtocol);
   io.on('connection', (socket) => {
     const handshake = handshakes.get(socket.request);
     if (handshake === undefined) socket.disconnect(true);
@@ -59,17 +61,36 @@ function serve(core: LiveCore, socket: Socket, handshake: Taken): void {
   });
   // Without `next` Socket.IO does nothing with an event: one called `error` would throw.
   socket.use(([type, message]) => {
-    const isObject = typeof message === 'object' && message !== null;
+    // Of a binary event it may be bytes, each of which would become a field.
+    const isBytes = ArrayBuffer.isView(message) || Array.isArray(message);
+    const isObject = typeof message === 'object' && message !== null && !isBytes;
     if (isObject && (message.type ?? type) === type) connection.receive({ ...message, type });
     else connection.refuse('malformed');
   });
   // A packet that breaks the protocol: Socket.IO ends the connection by itself.
   socket.on('error', () => undefined);
-  socket.on('disconnect', () => connection.closed());
+  socket.on('disconnect', () => {
+    connection.closed();
+    socket.conn.close(); // a client may leave Socket.IO only, and would no longer be counted
+  });
   const { token, ticket } = socket.handshake.auth;
   if (identity !== null || (token === undefined && ticket === undefined)) return;
   const data = { ...(token !== undefined && { token }), ...(ticket !== undefined && { ticket }) };
   connection.receive({ type: 'auth', message_id: HANDSHAKE_ID, data });
+}
+
+/**
+ * Cuts a connection that sends more than a few packets which are no events: connects, disconnects
+ * and acknowledgements. No other limit counts them, and the answers to some would fill the memory
+ * of a client that does not read.
+ */
+function limitProtocol(conn: Socket['conn']): void {
+  let count = 0;
+  conn.on('packet', ({ data }: { readonly data?: unknown }) => {
+    if (typeof data !== 'string' || /^[25]/.test(data)) return; // events, with and without bytes
+    count += 1;
+    if (count > MAX_PROTOCOL_PACKETS) conn.close(true);
+  });
 }
 
 /** A packet of Socket.IO, made once for all readers of a message. */

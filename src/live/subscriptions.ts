@@ -23,6 +23,8 @@ interface Subscription {
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
   readonly #open = new Map<string, Subscription>();
+  /** Targets whose feeds are being opened. */
+  readonly #opening = new Set<string>();
   #ended = false;
 
   constructor(options: SubscriptionsOptions) {
@@ -40,10 +42,14 @@ export class Subscriptions {
     request: Subscribe,
     to: string | null,
   ): Promise<void> {
-    if (!this.#open.has(target) && this.#open.size >= MAX_SUBSCRIPTIONS)
+    const others = new Set([...this.#open.keys(), ...this.#opening]);
+    others.delete(target);
+    if (others.size >= MAX_SUBSCRIPTIONS)
       throw invalid([{ path: '', message: `would be subscription ${MAX_SUBSCRIPTIONS + 1}` }]);
     const abort = new AbortController();
-    const feed = await this.#options.open(principal, request, abort.signal);
+    this.#opening.add(target);
+    const opened = this.#options.open(principal, request, abort.signal);
+    const feed = await opened.finally(() => this.#opening.delete(target));
     this.unsubscribe(target);
     if (this.#ended) abort.abort();
     else this.#open.set(target, { abort, feed });

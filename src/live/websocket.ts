@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { RawData } from 'ws';
 import { MAX_LIVE_BYTES } from '../protocol/live.ts';
+import { MAX_UNSENT_BYTES } from './outbox.ts';
 import type { BoundSession, LiveCore, LiveIdentity, LiveSocket } from './ports.ts';
 
 /** A request for an upgrade, as Node gives it. */
@@ -40,6 +41,7 @@ export async function createWebSockets(core: LiveCore): Promise<AcceptUpgrade> {
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
+    autoPong: false,
     perMessageDeflate: false,
     maxPayload: MAX_LIVE_BYTES,
     WebSocket: LiveWebSocket,
@@ -61,6 +63,10 @@ export async function createWebSockets(core: LiveCore): Promise<AcceptUpgrade> {
         const message = isBinary ? undefined : parsed(data);
         if (message === undefined) connection.refuse('malformed');
         else connection.receive(message);
+      });
+      // The control frame. Who sends it and reads nothing would fill the memory.
+      client.on('ping', (data) => {
+        if (client.bufferedAmount < MAX_UNSENT_BYTES) client.pong(data);
       });
       // A frame that breaks the protocol: `ws` closes the connection by itself.
       client.on('error', () => undefined);

@@ -1,5 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { once } from 'node:events';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { callerOf } from '../../fakes/principals.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import { dialLive, type LiveClient, TRANSPORTS } from '../../helpers/live-client.ts';
 import { ADMIN_TOKEN, asAdmin, asCaller, startHttp } from './harness.ts';
 import { parseAnswer, rawRequest } from './raw-socket.ts';
@@ -133,6 +136,63 @@ describe('Socket.IO', () => {
     expect(await live.ask({ type: 'ping' })).toMatchObject({ type: 'pong' });
   });
 
+  /** A connection as the protocol of Socket.IO has it, packet by packet. */
+  async function dialRaw(url: string) {
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`, {
+      headers: asAdmin,
+    });
+    onTestFinished(() => socket.terminate());
+    const got: string[] = [];
+    socket.on('message', (packet) => void got.push(String(packet)));
+    const closed = once(socket, 'close');
+    await once(socket, 'open');
+    const send = (...packets: readonly (string | Buffer)[]): void => {
+      for (const packet of packets) socket.send(packet);
+    };
+    return {
+      ...{ got, closed, send },
+      async join() {
+        send('40');
+        await eventually(() => got.some((packet) => packet.startsWith('40{')));
+      },
+    };
+  }
+  const PING = '42["ping",{"message_id":"p"}]';
+
+  test('refuses bytes and lists as messages', async () => {
+    await using http = await startHttp();
+    const raw = await dialRaw(await http.listen());
+    await raw.join();
+    raw.send('451-["ping",{"_placeholder":true,"num":0}]', Buffer.alloc(50_000), '42["ping",[1]]', PING);
+    await eventually(() => raw.got.some((packet) => packet.startsWith('42["pong"')));
+    const errors = raw.got.filter((packet) => packet.startsWith('42["error"'));
+    expect(errors).toHaveLength(2);
+    for (const error of errors) expect(error).toContain('must be one JSON object as text');
+  });
+
+  test('ends the connection of a client that leaves, so that every connection counts', async () => {
+    await using http = await startHttp();
+    const raw = await dialRaw(await http.listen());
+    await raw.join();
+    raw.send('41');
+    await raw.closed;
+  });
+
+  test('answers a wrong namespace, and cuts a client that goes on with such', async () => {
+    await using http = await startHttp();
+    const url = await http.listen();
+    const clumsy = await dialRaw(url);
+    clumsy.send('40/admin,');
+    await clumsy.join();
+    clumsy.send(PING);
+    await eventually(() => clumsy.got.some((packet) => packet.startsWith('42["pong"')));
+    expect(clumsy.got).toContain('44/admin,{"message":"Invalid namespace"}');
+    const hostile = await dialRaw(url);
+    hostile.send(...Array.from({ length: 20 }, (_, n) => `40/n${n},`));
+    await hostile.closed;
+    expect(hostile.got.filter((packet) => packet.startsWith('44')).length).toBeLessThanOrEqual(10);
+  });
+
   test('has no polling', async () => {
     await using http = await startHttp();
     for (const method of ['GET', 'POST'] as const) {
@@ -143,6 +203,32 @@ describe('Socket.IO', () => {
     const url = await http.listen();
     const old = upgrade('/socket.io/?EIO=3&transport=websocket', [AUTHORIZED]);
     expect(await refusal(url, old)).toEqual([400, 'request.invalid']);
+  });
+});
+
+describe('WebSocket', () => {
+  test('keeps few answers to the control frames of a client that does not read', async () => {
+    await using http = await startHttp();
+    const url = await http.listen();
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/live`, { headers: asAdmin });
+    onTestFinished(() => socket.terminate());
+    await once(socket, 'open');
+    let pongs = 0;
+    socket.on('pong', () => {
+      pongs += 1;
+    });
+    const ping = Buffer.alloc(125);
+    socket.ping(ping);
+    await eventually(() => pongs === 1);
+    socket.pause();
+    const count = 120_000; // more than the network takes
+    for (let sent = 0; sent < count; sent += 1) socket.ping(ping);
+    await new Promise((resolve) => socket.ping(ping, true, resolve));
+    const messages: string[] = [];
+    socket.on('message', (text) => void messages.push(String(text)));
+    socket.send('{"type":"ping","message_id":"p"}', () => socket.resume());
+    await eventually(() => messages.some((text) => text.includes('"reply_to":"p"')));
+    expect(pongs).toBeLessThan(count);
   });
 });
 

@@ -36,6 +36,28 @@ test('a wrong token is refused and ends a connection that has no other', async (
   expect(renewed.closedWith()).toBeNull();
 });
 
+test('a command after an auth that says nothing is refused until one does', async () => {
+  const live = liveBench().connect(null);
+  expect(codeOf(await live.ask({ type: 'auth', data: {} }))).toBe('request.invalid');
+  expect((await live.ask({ type: 'command', data: SUBSCRIBE })).data).toMatchObject({
+    ...{ code: 'auth.unauthenticated', detail: 'send an auth message first' },
+  });
+  expect(await live.ask({ type: 'auth', data: { token: TOKEN } })).toMatchObject({ type: 'status' });
+});
+
+test('a connection has at most 100 subscriptions, however fast they are asked for', async () => {
+  const bench = liveBench();
+  const live = bench.connect();
+  const created = Array.from({ length: 130 }, () => bench.jobs.create(OWNER, { prompt: 'x' }, null));
+  const ids = (await Promise.all(created)).map(({ job }) => job.id);
+  const subscribe = (job_id: string) => live.ask({ type: 'command', job_id, data: SUBSCRIBE });
+  await Promise.all(ids.slice(0, 60).map(subscribe));
+  const answers = await Promise.all(ids.slice(60).map(subscribe));
+  expect(answers.filter(({ type }) => type === 'status')).toHaveLength(40);
+  await live.ask({ type: 'command', job_id: ids[0], data: { command: 'unsubscribe' } });
+  expect((await subscribe(ids.at(-1) ?? '')).type).toBe('status');
+});
+
 test('a connection of one session is closed with 4404 when the session is deleted', async () => {
   const bench = liveBench();
   const { session } = await bench.sessions.create(OWNER, {}, null);
