@@ -20,8 +20,8 @@ export interface StormClient {
   /** What no client may be given. */
   readonly faults: readonly string[];
   readonly connections: number;
-  /** Commands without an answer. */
-  readonly unanswered: number;
+  /** Ids of the commands without an answer, and over which transport the client waits for it. */
+  readonly unanswered: readonly string[];
   /** Sends it now and after each reconnect, until it is answered. */
   ask(sessionId: string, messageId: string, data: LiveCommand): void;
   /** Breaks no connection any more. */
@@ -131,7 +131,7 @@ export function startClient(options: {
       return connections;
     },
     get unanswered() {
-      return waiting.size;
+      return [...waiting.keys()].map((id) => `${name}: ${id} over ${connection?.transport}`);
     },
     ask(sessionId, messageId, data) {
       const request = { type: 'command' as const, message_id: messageId, session_id: sessionId, data };

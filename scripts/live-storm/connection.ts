@@ -18,6 +18,7 @@ export interface ConnectOptions {
 }
 
 export interface Connection {
+  readonly transport: Transport;
   send(message: LiveRequest): void;
   /** Ends it at once, as a lost network does. */
   drop(): void;
@@ -39,6 +40,7 @@ async function overWebSocket({ url, token, onMessage, onClose }: ConnectOptions)
   await promise;
   socket.on('close', onClose);
   return {
+    transport: 'websocket',
     send: (message) => socket.send(JSON.stringify(message), () => undefined), // it may be lost already
     drop: () => socket.terminate(),
   };
@@ -59,6 +61,7 @@ async function overSocketIo({ url, token, onMessage, onClose }: ConnectOptions):
   await promise;
   socket.on('disconnect', () => onClose(LOST));
   return {
+    transport: 'socket.io',
     send: (message) => void socket.emit(message.type, message),
     drop: () => socket.io.engine.close(),
   };

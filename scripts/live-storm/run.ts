@@ -127,7 +127,10 @@ export async function storm({
     log('quiet');
     for (const client of clients) client.calm();
     const patience = { timeoutMs: QUIET_MS, intervalMs: 100 };
-    await eventually(() => clients.every(({ unanswered }) => unanswered === 0), patience);
+    await eventually(() => {
+      const unanswered = clients.flatMap((client) => client.unanswered);
+      if (unanswered.length > 0) throw new Error(`without an answer: ${unanswered.join(', ')}`);
+    }, patience);
     for (const id of chats)
       await eventually(async () => {
         const session = await (await api('GET', `/${id}?wait=10&until=ready`)).json();
