@@ -4,9 +4,9 @@
  */
 import type { Approval, ApprovalStatus } from '../../protocol/approval.ts';
 import type { SessionStoredEvent, StoredEvent } from '../../protocol/event.ts';
-import type { Outcome } from '../../protocol/outcome.ts';
+import type { Outcome, Usage } from '../../protocol/outcome.ts';
 import { noticeOf, type Tone } from './notices.ts';
-import { type Phase, phaseOf } from './phases.ts';
+import { type Phase, phaseOf, usageIn } from './phases.ts';
 
 interface Common {
   /** Stays the same for as long as the item is there. */
@@ -82,6 +82,8 @@ export interface Transcript {
   readonly phases: readonly Phase[];
   /** How the processes of executions were started, by execution id. */
   readonly starts: ReadonlyMap<string, 'cold' | 'warm' | 'session'>;
+  /** What each execution has used so far. */
+  readonly usages: ReadonlyMap<string, Usage>;
   /** Grows with every change of the items. */
   readonly version: number;
   /** Takes the next event. Unknown kinds change nothing. */
@@ -102,6 +104,7 @@ export function createTranscript(): Transcript {
   const items: Item[] = [];
   const phases: Phase[] = [];
   const starts = new Map<string, 'cold' | 'warm' | 'session'>();
+  const usages = new Map<string, Usage>();
   const jobs = new Map<string, Open>();
   const approvals = new Map<string, number>();
   const prompts = new Map<string, number>();
@@ -220,6 +223,8 @@ export function createTranscript(): Transcript {
       version += 1;
     }
     if (event.kind === 'execution.started') starts.set(event.executionId, event.start);
+    const usage = usageIn(event);
+    if (usage !== null) usages.set(`${event.jobId} ${event.attempt}`, usage);
     // Jobs of a session wait for their turn: a prompt is shown where it begins.
     if (event.kind === 'job.queued') return;
     const job = jobOf(event);
@@ -261,6 +266,7 @@ export function createTranscript(): Transcript {
     items,
     phases,
     starts,
+    usages,
     get version() {
       return version;
     },

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { wireError } from '../../../src/errors.ts';
+import { sumOfUsages } from '../../../src/page/transcript/phases.ts';
 import { createTranscript } from '../../../src/page/transcript/transcript.ts';
 import type { EventBody, SessionStoredEvent, StoredEvent } from '../../../src/protocol/event.ts';
-import { jobOutcome, type Outcome } from '../../../src/protocol/outcome.ts';
+import { jobOutcome, type Outcome, sumOfUsage, type Usage } from '../../../src/protocol/outcome.ts';
 
 const AT = '2026-11-30T12:00:00.000Z';
 
@@ -28,6 +30,48 @@ const texts = (bodies: readonly EventBody[]) =>
 const started: EventBody = { kind: 'tool.started', toolId: 't1', name: 'Bash', input: { command: 'ls' } };
 const ended: EventBody = { kind: 'tool.ended', toolId: 't1', name: null, isError: false, output: 'a\nb' };
 const finished = (outcome: Outcome): EventBody => ({ kind: 'job.finished', job: { outcome } });
+
+const usage = (changes: Partial<Usage> = {}): Usage => ({
+  ...{ inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4 },
+  ...{ costUsd: 0.5, costBasis: 'reported' },
+  ...changes,
+});
+
+describe('what a job has used so far', () => {
+  const failed = {
+    ...jobOutcome('failed', wireError('execution.crashed', 'x')),
+    usage: usage({ costUsd: 1 }),
+  };
+  const spent = (bodies: readonly (EventBody & { readonly attempt?: number })[]) =>
+    sumOfUsages(transcriptOf(bodies).usages.values());
+
+  it('is the last figure of each execution', () => {
+    expect(spent([started])).toBeNull();
+    expect(
+      spent([
+        { kind: 'usage', usage: usage() },
+        { kind: 'execution.finished', executionId: 'E1', outcome: failed },
+        { kind: 'usage', usage: usage({ costUsd: 9 }), attempt: 2 },
+        { kind: 'usage', usage: usage({ costUsd: 2, costBasis: 'estimated' }), attempt: 2 },
+      ]),
+    ).toEqual({
+      ...{ inputTokens: 2, outputTokens: 4, cacheReadTokens: 6, cacheWriteTokens: 8 },
+      ...{ costUsd: 3, costBasis: 'estimated' },
+    });
+  });
+
+  it('has a cost that is not known as the outcome has it', () => {
+    const unknown = usage({ costUsd: null, costBasis: 'unknown' });
+    for (const [a, b] of [
+      [usage(), unknown],
+      [unknown, unknown],
+      [unknown, usage()],
+    ] as const) {
+      const { costUsd, costBasis } = sumOfUsage(a, b) ?? unknown;
+      expect(sumOfUsages([a, b])).toMatchObject({ costUsd, costBasis });
+    }
+  });
+});
 
 describe('a transcript', () => {
   it('joins the parts of a text, and takes the whole text in their place', () => {

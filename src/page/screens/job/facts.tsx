@@ -5,11 +5,18 @@ import { formatCost, formatCount, formatDuration, formatNumber } from '../../for
 import { useNow } from '../../load.ts';
 import { may } from '../../server.ts';
 import { visibleText } from '../../transcript/hostile.ts';
+import { sumOfUsages } from '../../transcript/phases.ts';
+import type { Transcript } from '../../transcript/transcript.ts';
 import { Ago } from '../../ui/time.tsx';
 
-export function Facts({ job }: { readonly job: Job }) {
+interface FactsProps {
+  readonly job: Job;
+  readonly transcript: Transcript;
+}
+
+export function Facts({ job, transcript }: FactsProps) {
   const { outcome, provider, sessionId } = job;
-  const usage = outcome?.usage ?? null;
+  const usage = outcome === null ? sumOfUsages(transcript.usages.values()) : outcome.usage;
   const ran = outcome?.provider ?? provider;
   return (
     <dl class="job-facts">
@@ -24,6 +31,7 @@ export function Facts({ job }: { readonly job: Job }) {
       <Fact name="Cost">
         <span class="number">{usage === null ? '–' : formatCost(usage.costUsd)}</span>
         {usage !== null && usage.costBasis !== 'reported' && <span class="soft"> {usage.costBasis}</span>}
+        {usage !== null && outcome === null && <span class="soft"> so far</span>}
       </Fact>
       <Fact name="Tokens">
         {usage === null ? (

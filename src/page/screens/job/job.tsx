@@ -79,7 +79,7 @@ function JobPage({ job, onChanged }: JobPageProps) {
   );
   return (
     <>
-      <Head job={job} onChanged={onChanged} />
+      <Head job={job} onChanged={onChanged} transcript={transcript} />
       <PendingApprovals job={job} />
       <nav class="tabs job-tabs" aria-label="Parts of the job">
         {TABS.map(({ name, title }) => (
@@ -157,7 +157,7 @@ const titleOf = (prompt: string): string => {
   return line.slice(0, MAX_TITLE);
 };
 
-function Head({ job, onChanged }: JobPageProps) {
+function Head({ job, onChanged, transcript }: JobPageProps & Pick<Events, 'transcript'>) {
   return (
     <header class="job-head">
       <div class="row job-line">
@@ -183,7 +183,7 @@ function Head({ job, onChanged }: JobPageProps) {
       </div>
       <h1>{titleOf(job.prompt)}</h1>
       <Tags job={job} onChanged={onChanged} />
-      <Facts job={job} />
+      <Facts job={job} transcript={transcript} />
     </header>
   );
 }
