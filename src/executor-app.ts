@@ -153,19 +153,20 @@ async function startParts(options: ExecutorAppOptions, life: Lifecycle): Promise
   const { probe, stateFolders } = host;
   const reports = createCliReports({ probe, stateFolders, environment });
   const reportCli = (one: RegisteredProvider) => reports(one, executions.loginOf(one.provider));
+  const signatures = createUsedSignatures(store);
   const door = await createExecutorDoor({
     ...{ settings, executions, version, redactor, logger: component('http') },
     health: createExecutorHealth({
       ...{ reportCli, provider: providers.get(settings.provider) },
       problem: () =>
         executor.status().accepting
-          ? (executor.problem() ?? launcher.problem())
+          ? (executor.problem() ?? launcher.problem() ?? signatures.problem())
           : 'the executor takes no new executions',
       activeRequests: () => executions.counts().activeRequests,
     }),
     clis: () => Promise.all(providers.list().map(reportCli)),
     metrics: createExecutorMetrics(executions.counts),
-    signatures: createUsedSignatures(store),
+    signatures,
   });
   const place = {
     ...{ host: settings.serviceHost, port: settings.servicePort },

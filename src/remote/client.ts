@@ -177,10 +177,14 @@ function errorOf({ status, headers, body }: ExecutorAnswer): AppError {
   if (!isOfExecutor) return errorOfOther(status, ` (${code})`);
   if (code === 'executor.unavailable') return unavailable(new Error(detail), false); // it takes none
   const after = Number(headers['retry-after']);
-  return new AppError(code, whyRefused(code, headers) ?? detail, {
-    problems,
-    ...(Number.isFinite(after) && { retryAfterSeconds: after }),
-  });
+  return new AppError(
+    code,
+    whyRefused(code, headers) ?? (code === 'store.unavailable' ? `of the executor: ${detail}` : detail),
+    {
+      problems,
+      ...(Number.isFinite(after) && { retryAfterSeconds: after }),
+    },
+  );
 }
 
 /**

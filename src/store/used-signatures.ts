@@ -1,6 +1,7 @@
 /** The signatures of requests that the executor has accepted, each of them once. */
 import type { DatabaseSync } from 'node:sqlite';
 import { SIGNATURE_WINDOW_MS } from '../auth/request-signature.ts';
+import { messageOf } from '../errors.ts';
 import { all, change } from './sql.ts';
 import type { Store } from './store.ts';
 
@@ -44,12 +45,27 @@ export interface UsedSignatures {
    * @throws AppError store.unavailable
    */
   use(signature: string): Promise<boolean>;
+  /** Why none can be remembered, and so none accepted; null: the last one was. */
+  problem(): string | null;
 }
 
 /** {@link UsedSignatures}, kept in the store. `now`: milliseconds since the epoch. */
 export const createUsedSignatures = (
   store: Pick<Store, 'run'>,
   now: () => number = Date.now,
-): UsedSignatures => ({
-  use: (signature) => store.run('signatures.use', { signature, now: now() }),
-});
+): UsedSignatures => {
+  let problem: string | null = null;
+  return {
+    async use(signature) {
+      try {
+        const isNew = await store.run('signatures.use', { signature, now: now() });
+        problem = null;
+        return isNew;
+      } catch (error) {
+        problem = messageOf(error);
+        throw error;
+      }
+    },
+    problem: () => problem,
+  };
+};

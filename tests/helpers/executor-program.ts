@@ -9,6 +9,7 @@ import { installFakeCli, readJournal } from './fake-cli.ts';
 import { isAlive } from './proc.ts';
 import { PROGRAM } from './program.ts';
 import { CACHE_DIR } from './redis-private.ts';
+import { onDisk } from './server.ts';
 import { whenOver } from './shared.ts';
 import { makeTempDir, removeDir } from './temp.ts';
 
@@ -20,6 +21,8 @@ export interface ExecutorProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Content of bullpen.config.yaml. claude is the fake CLI. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Its data folder is a disk of its own of this size (`24m`); needs `mayMount()`. */
+  readonly disk?: string;
   /** Folder to live in (home, workspace, data); the caller deletes it. Default: a new one. */
   readonly dir?: string;
 }
@@ -57,22 +60,26 @@ export async function startExecutor(options: ExecutorProgramOptions = {}): Promi
 export async function launchExecutor(
   options: ExecutorProgramOptions & { readonly dir: string },
 ): Promise<ExecutorProgram> {
-  const { dir, config = {}, env = {} } = options;
+  const { dir, config = {}, env = {}, disk } = options;
+  const data = join(dir, 'data');
   const workspace = join(dir, 'workspace');
   const journal = join(dir, 'journal');
-  for (const folder of [workspace, join(dir, 'home')]) mkdirSync(folder, { recursive: true });
+  for (const folder of [workspace, join(dir, 'home'), ...(disk === undefined ? [] : [data])])
+    mkdirSync(folder, { recursive: true });
   const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal });
   const configFile = join(dir, 'bullpen.config.yaml');
   writeFileSync(configFile, stringify({ providers: { claude: { binary } }, ...config }));
   const chunks: string[] = [];
-  const child = spawn(process.execPath, ['--no-warnings', PROGRAM, 'executor'], {
+  const program = [process.execPath, '--no-warnings', PROGRAM, 'executor'];
+  const [command = '', ...args] = disk === undefined ? program : onDisk(disk, data, program);
+  const child = spawn(command, args, {
     cwd: workspace,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: {
       PATH: process.env['PATH'] ?? '',
       HOME: join(dir, 'home'),
       ANTHROPIC_API_KEY: 'sk-ant-a-key-for-the-fake-cli', // without a login it is not healthy
-      BULLPEN_HOME: join(dir, 'data'),
+      BULLPEN_HOME: data,
       BULLPEN_CACHE: CACHE_DIR,
       BULLPEN_CONFIG: configFile,
       BULLPEN_LOG_LEVEL: 'debug',

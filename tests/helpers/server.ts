@@ -26,6 +26,12 @@ export function mayMount(): boolean {
   }
 }
 
+/** A command whose `folder` is a disk of its own, as `/proc/PID/root` shows it. */
+export const onDisk = (size: string, folder: string, command: readonly string[]): readonly string[] => [
+  ...['unshare', '-Urm', 'sh', '-c', MOUNT, 'sh', size, folder],
+  ...command,
+];
+
 export interface TestServerOptions {
   /** More variables, over the harness's own. */
   readonly env?: Readonly<Record<string, string>>;
@@ -104,8 +110,7 @@ export async function launchServer(
   const chunks: string[] = [];
 
   const program = [process.execPath, '--no-warnings', options.program ?? PROGRAM, 'serve'];
-  const onDisk = ['unshare', '-Urm', 'sh', '-c', MOUNT, 'sh', options.disk ?? '', data];
-  const [command = '', ...args] = options.disk === undefined ? program : [...onDisk, ...program];
+  const [command = '', ...args] = options.disk === undefined ? program : onDisk(options.disk, data, program);
   const child = spawn(command, args, {
     cwd: workspace,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...inherited(options.inherited)],

@@ -29,7 +29,7 @@ export interface ExecutorDoorOptions {
   /** The CLIs of this host. */
   clis(): Promise<readonly CliReport[]>;
   readonly metrics: ExecutorMetrics;
-  readonly signatures: UsedSignatures;
+  readonly signatures: Pick<UsedSignatures, 'use'>;
   readonly redactor: Redactor;
   readonly logger: FastifyBaseLogger;
   /** Limits of the HTTP server. */

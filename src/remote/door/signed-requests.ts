@@ -25,7 +25,7 @@ export interface SignatureCheck {
 export interface SignatureCheckOptions {
   /** All of them verify. */
   readonly secrets: readonly string[];
-  readonly used: UsedSignatures;
+  readonly used: Pick<UsedSignatures, 'use'>;
   /** Milliseconds since the epoch. */
   now(): number;
   /** A request was refused. */

@@ -5,9 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
+import { startExecutor } from '../../helpers/executor-program.ts';
 import { mayMount, startServer } from '../../helpers/server.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { accepted, expectOneExecution, fakeClis, isReady, post } from '../fault-bench.ts';
+import { submission } from '../remote/submissions.ts';
 
 const SCRIPT = fileURLToPath(new URL('./fill-disk.ts', import.meta.url));
 
@@ -60,6 +62,30 @@ it.skipIf(!canMount)(
     expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'ended while it was full' } });
     await expectOneExecution(server, clis, job);
     expect(await server.finished(later)).toMatchObject({ status: 'succeeded', attempts: 1 });
+  },
+);
+
+it.skipIf(!canMount)(
+  'an executor whose disk was full says so, takes nothing meanwhile, and loses nothing',
+  async () => {
+    const executor = await startExecutor({ disk: '6m' });
+    const health = async () => (await fetch(`${executor.url}/health`)).json();
+    const filler = `/proc/${executor.pid}/root${join(executor.dir, 'data', 'filler')}`;
+    await executor.client.known();
+    await eventually(async () => {
+      for (let size = 1024 * 1024; size >= 512; size /= 2) grow(filler, size);
+      await expect(executor.client.known()).rejects.toMatchObject({ code: 'store.unavailable' });
+    }, PATIENCE);
+    expect(await health()).toMatchObject({
+      status: 'unhealthy',
+      problem: expect.stringContaining('disk is full'),
+    });
+    rmSync(filler);
+
+    const asked = submission(executor);
+    await eventually(async () => (await executor.client.submit(asked)).execution.id === asked.id, PATIENCE);
+    expect(await health()).toMatchObject({ status: 'healthy', problem: null });
+    await eventually(() => executor.journal().some((entry) => entry.event === 'start'), PATIENCE);
   },
 );
 
