@@ -8,6 +8,9 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-d
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto', style: 'short' });
 
 export const formatNumber = (value: number): string => number.format(value);
+/** `1 job`, `1,000 jobs`. */
+export const formatMany = (count: number, noun: string): string =>
+  `${number.format(count)} ${noun}${count === 1 ? '' : 's'}`;
 /** 1.2K, 3.4M. */
 export const formatCount = (value: number): string => compact.format(value);
 
@@ -21,6 +24,10 @@ const dollars = (digits: number): Intl.NumberFormat =>
     maximumFractionDigits: digits,
   });
 const [cents, parts] = [dollars(2), dollars(4)];
+const compactDollars = new Intl.NumberFormat(undefined, {
+  ...{ style: 'currency', currency: 'USD', currencyDisplay: 'narrowSymbol' },
+  ...{ notation: 'compact', maximumFractionDigits: 1 },
+});
 
 /** Dollars: cents, and two digits more where a sum is less than a cent. Null is a dash. */
 export function formatCost(usd: number | null): string {
@@ -28,15 +35,26 @@ export function formatCost(usd: number | null): string {
   return (usd === 0 || Math.abs(usd) >= 0.01 ? cents : parts).format(usd);
 }
 
+/** For narrow places: $12.40, $1.2K. */
+export const formatShortCost = (usd: number): string =>
+  usd < 1000 ? formatCost(usd) : compactDollars.format(usd);
+
 /** 840 ms, 12.3 s, 4 min 10 s, 2 h 5 min. */
 export function formatDuration(ms: number): string {
   if (ms < 1000) return `${number.format(Math.round(ms))} ms`;
   if (ms < 60_000) return `${number.format(Math.round(ms / 100) / 10)} s`;
   const [minutes, seconds] = [Math.floor(ms / 60_000), Math.floor((ms % 60_000) / 1000)];
-  if (minutes < 60) return `${minutes} min ${seconds} s`;
+  if (minutes < 60) return `${number.format(minutes)} min ${number.format(seconds)} s`;
   const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
-  if (hours < 48) return `${hours} h ${rest} min`;
-  return `${number.format(Math.floor(hours / 24))} d ${hours % 24} h`;
+  if (hours < 48) return `${number.format(hours)} h ${number.format(rest)} min`;
+  return `${number.format(Math.floor(hours / 24))} d ${number.format(hours % 24)} h`;
+}
+
+/** Of a time that does not run: 2 min, not 2 min 0 s. */
+export function formatWholeDuration(ms: number): string {
+  const text = formatDuration(ms);
+  const parts = text.split(' ');
+  return parts[2] === number.format(0) ? parts.slice(0, 2).join(' ') : text;
 }
 
 /** 4.2 MB. */

@@ -1,8 +1,7 @@
 /** A long text of a program: colours, and only its beginning and end until one asks for more. */
-import Anser from 'anser';
 import { useState } from 'preact/hooks';
-import { formatBytes, formatNumber } from '../format.ts';
-import { colouredText } from './hostile.ts';
+import { formatBytes, formatMany } from '../format.ts';
+import { ansiParts, cutOf } from './ansi.ts';
 
 const FIRST = 6000;
 const LAST = 2000;
@@ -11,12 +10,13 @@ const MORE = 200_000;
 
 export function Clipped({ text, bad = false }: { readonly text: string; readonly bad?: boolean }) {
   const [first, setFirst] = useState(FIRST);
-  const hidden = text.length - first - LAST;
+  const [from, to] = [cutOf(text, first), cutOf(text, text.length - LAST)];
+  const hidden = to - from;
   const isWhole = hidden <= LAST;
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
     <pre class={bad ? 'code output bad' : 'code output'} tabIndex={0}>
-      <Coloured text={isWhole ? text : text.slice(0, first)} />
+      <Coloured text={isWhole ? text : text.slice(0, from)} />
       {!isWhole && (
         <>
           <button
@@ -25,10 +25,10 @@ export function Clipped({ text, bad = false }: { readonly text: string; readonly
             onClick={() => setFirst((n) => (hidden <= MORE ? text.length : n + MORE))}
           >
             {hidden <= MORE
-              ? `Show all: ${formatNumber(hidden)} more characters`
+              ? `Show all: ${formatMany(hidden, 'more character')}`
               : `Show ${formatBytes(MORE)} more of ${formatBytes(hidden)}`}
           </button>
-          <Coloured text={text.slice(-LAST)} />
+          <Coloured text={text.slice(to)} />
         </>
       )}
     </pre>
@@ -36,24 +36,16 @@ export function Clipped({ text, bad = false }: { readonly text: string; readonly
 }
 
 /** Text with ANSI colours as elements. */
-export function Coloured({ text }: { readonly text: string }) {
-  const clean = colouredText(text);
-  if (!clean.includes('\x1b')) return <>{clean}</>;
-  const parts = Anser.ansiToJson(clean, { json: true, use_classes: true, remove_empty: true });
-  return (
-    <>
-      {parts.map(({ content, fg, bg, decorations }, index) => {
-        const looks = [fg, ...(bg ? ['ansi-on'] : []), ...decorations.map((one) => `ansi-${one}`)];
-        const classes = looks.filter(Boolean).join(' ');
-        const shown = content.replaceAll('\x1b', '');
-        return classes === '' ? (
-          shown
-        ) : (
-          <span key={index} class={classes}>
-            {shown}
-          </span>
-        );
-      })}
-    </>
-  );
-}
+const Coloured = ({ text }: { readonly text: string }) => (
+  <>
+    {ansiParts(text).map(({ text: shown, classes, style }, index) =>
+      classes === '' && style === null ? (
+        shown
+      ) : (
+        <span key={index} class={classes} {...(style === null ? {} : { style })}>
+          {shown}
+        </span>
+      ),
+    )}
+  </>
+);

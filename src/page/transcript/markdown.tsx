@@ -52,15 +52,19 @@ function blockElement(given: Token, depth: number): ComponentChildren {
       return <hr />;
     case 'heading':
       // One level for all: what is above a text in the page is of the second.
-      return <h3 class={`depth-${token.depth}`}>{inline(token.tokens, depth)}</h3>;
+      return (
+        <h3 dir="auto" class={`depth-${token.depth}`}>
+          {inline(token.tokens, depth)}
+        </h3>
+      );
     case 'paragraph':
-      return <p>{inline(token.tokens, depth)}</p>;
+      return <p dir="auto">{inline(token.tokens, depth)}</p>;
     case 'text':
       return <>{inlineOr(token, depth)}</>;
     case 'code':
       return <Code text={token.text} language={token.lang ?? ''} />;
     case 'blockquote':
-      return <blockquote>{blockTokens(token.tokens, depth + 1)}</blockquote>;
+      return <blockquote dir="auto">{blockTokens(token.tokens, depth + 1)}</blockquote>;
     case 'list':
       return <List list={token} depth={depth} />;
     case 'table':
@@ -80,7 +84,13 @@ function List({ list, depth }: { readonly list: Tokens.List; readonly depth: num
       )}
     </li>
   ));
-  return list.ordered ? <ol start={list.start === '' ? 1 : list.start}>{rows}</ol> : <ul>{rows}</ul>;
+  return list.ordered ? (
+    <ol dir="auto" start={list.start === '' ? 1 : list.start}>
+      {rows}
+    </ol>
+  ) : (
+    <ul dir="auto">{rows}</ul>
+  );
 }
 
 function Table({ table, depth }: { readonly table: Tokens.Table; readonly depth: number }) {
@@ -92,7 +102,7 @@ function Table({ table, depth }: { readonly table: Tokens.Table; readonly depth:
         <thead>
           <tr>
             {table.header.map((cell, index) => (
-              <th key={index} scope="col" class={look(cell.align)}>
+              <th key={index} scope="col" dir="auto" class={look(cell.align)}>
                 {inline(cell.tokens, depth)}
               </th>
             ))}
@@ -102,7 +112,7 @@ function Table({ table, depth }: { readonly table: Tokens.Table; readonly depth:
           {table.rows.map((row, index) => (
             <tr key={index}>
               {row.map((cell, at) => (
-                <td key={at} class={look(cell.align)}>
+                <td key={at} dir="auto" class={look(cell.align)}>
                   {inline(cell.tokens, depth)}
                 </td>
               ))}
