@@ -16,6 +16,8 @@ export interface Loaded<T> {
   readonly error: Error | null;
   /** Loads it again now. */
   reload(): void;
+  /** Loads it again, unless it is being loaded. */
+  refresh(): void;
   /** Replaces the data, for example by the answer of an action. */
   set(data: T): void;
 }
@@ -43,6 +45,9 @@ export function useLoad<T>(
   const reload = useCallback(() => {
     if (underWay.current.busy) underWay.current.again = true;
     else setRound((n) => n + 1);
+  }, []);
+  const refresh = useCallback(() => {
+    if (!underWay.current.busy) setRound((n) => n + 1);
   }, []);
 
   useEffect(() => {
@@ -95,21 +100,25 @@ export function useLoad<T>(
     };
   }, [reload]);
 
-  return { ...state, reload, set: useCallback((data: T) => setState({ data, error: null }), []) };
+  return { ...state, reload, refresh, set: useCallback((data: T) => setState({ data, error: null }), []) };
 }
 
-/**
- * Loads again every `everyMs` while the page is seen, and when it is seen again: for data of which
- * the server reports no change.
- */
-export function usePoll(reload: () => void, everyMs = 1000): void {
-  const latest = useRef(reload);
-  latest.current = reload;
+/** Calls `act` every `everyMs` while the page is seen, and when it is seen again; null: never. */
+function useEvery(act: () => void, everyMs: number | null): void {
+  const latest = useRef(act);
+  latest.current = act;
   useEffect(() => {
+    if (everyMs === null) return;
+    let timer: ReturnType<typeof setInterval> | undefined;
+    const begin = (): void => {
+      clearInterval(timer);
+      if (document.visibilityState === 'visible') timer = setInterval(() => latest.current(), everyMs);
+    };
     const look = (): void => {
+      begin();
       if (document.visibilityState === 'visible') latest.current();
     };
-    const timer = setInterval(look, everyMs);
+    begin();
     document.addEventListener('visibilitychange', look);
     return () => {
       clearInterval(timer);
@@ -118,12 +127,16 @@ export function usePoll(reload: () => void, everyMs = 1000): void {
   }, [everyMs]);
 }
 
-/** Renders again every `everyMs`, for times that pass. Returns now, in ms. */
+/**
+ * Loads again every `everyMs` while the page is seen: for data of which the server reports no
+ * change.
+ */
+export const usePoll = ({ refresh }: Pick<Loaded<unknown>, 'refresh'>, everyMs: number | null = 1000): void =>
+  useEvery(refresh, everyMs);
+
+/** Renders again every `everyMs` while the page is seen, for times that pass. Returns now. */
 export function useNow(everyMs = 1000): number {
   const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), everyMs);
-    return () => clearInterval(timer);
-  }, [everyMs]);
+  useEvery(() => setNow(Date.now()), everyMs);
   return now;
 }

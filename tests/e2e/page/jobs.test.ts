@@ -8,6 +8,12 @@ import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { gated, sharedFakeSystem } from '../fake-system.ts';
 
+/** Something to wait for. */
+function gate(): { readonly opened: Promise<void>; open(): void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { opened: promise, open: resolve };
+}
+
 const HOSTILE = '"><script>alert(1)</script>';
 
 describe.runIf(hasChromium)('the list of jobs', () => {
@@ -171,6 +177,53 @@ describe.runIf(hasChromium)('the list of jobs', () => {
     await bar.getByRole('button', { name: 'Cancel' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Cancel jobs' }).click();
     await page.getByText(/^0 jobs cancelled/).waitFor();
+  });
+
+  it('what takes long shows how far it is, and can be stopped', async () => {
+    await client().createBatch(
+      Array.from({ length: 20 }, (_, n) => ({ prompt: `slow ${n}`, delayMs: 3_600_000, tags: ['slow'] })),
+    );
+    const { page } = await open('/jobs?tag=slow');
+    const held = gate();
+    let asked = 0;
+    await page.route('**/v1/jobs/*', async (route) => {
+      if (route.request().method() !== 'PATCH') return route.continue();
+      asked += 1;
+      if (asked > 5) await held.opened;
+      return route.continue();
+    });
+    await page.getByRole('checkbox', { name: 'Select all jobs that match' }).click();
+    const bar = page.getByRole('toolbar', { name: 'Selected jobs' });
+    await bar.getByRole('button', { name: 'Archive' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Archive jobs' }).click();
+    await page.getByText('5 jobs archived …').waitFor();
+    expect(await bar.getByRole('button', { name: 'Retry' }).isDisabled()).toBe(true);
+    await page.getByRole('button', { name: 'Stop' }).click();
+    held.open();
+    await page.getByText(/^\d+ jobs archived; then you stopped it$/).waitFor();
+    const { data } = await client().list({ tag: ['slow'], archived: true, limit: 100 });
+    expect(data.length).toBeLessThan(20);
+    await page.getByText(`${data.length} jobs archived; then you stopped it`).waitFor();
+  });
+
+  it('a failure on the way is reported with what was done', async () => {
+    for (const n of [1, 2, 3]) await fails(`partly ${n}`, { tags: ['partly'] });
+    const { page } = await open('/jobs?tag=partly', { expected: /500/ });
+    let asked = 0;
+    await page.route('**/v1/jobs/*', (route) => {
+      if (route.request().method() !== 'PATCH') return route.continue();
+      asked += 1;
+      const body = JSON.stringify({ code: 'server.error', title: 'No', detail: 'the disk is full' });
+      const answer = { status: 500, contentType: 'application/problem+json', body };
+      return asked === 1 ? route.continue() : route.fulfill(answer);
+    });
+    await page.getByRole('checkbox', { name: 'Select partly 3' }).click();
+    await page.getByRole('checkbox', { name: 'Select partly 1' }).click({ modifiers: ['Shift'] });
+    await page.getByRole('toolbar').getByRole('button', { name: 'Archive' }).click();
+    await page.getByText('1 job archived; then it stopped: the disk is full').waitFor();
+    expect((await client().list({ tag: ['partly'], archived: true })).data.length).toBe(1);
+    // The selection is still there, for another try.
+    await page.getByRole('toolbar').getByText('3 jobs').waitFor();
   });
 
   it('is used by keyboard alone', async () => {

@@ -3,7 +3,7 @@ import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { createClient } from '../../../src/client/client.ts';
 import type { Scope } from '../../../src/protocol/key.ts';
-import { DESKTOP, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { DESKTOP, expectSoon, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { PATIENCE, sharedFakeSystem } from '../fake-system.ts';
@@ -54,6 +54,29 @@ describe.runIf(hasChromium)('the system', { timeout: 180_000 }, () => {
     await client().resumeQueue({ project: 'web' });
   });
 
+  it('asks the server again only for the part that is shown, and only while the page is seen', async () => {
+    const { page } = await open();
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+    const countOf = (path: string): number => asked.filter((one) => one === path).length;
+    await page.clock.install();
+    await page.goto('/system/keys');
+    await expectSoon(() => countOf('/v1/keys')).toBeGreaterThan(2);
+    expect(asked.filter((path) => /^\/v1\/(nodes|processes|queue)/.test(path))).toEqual([]);
+    const see = (state: 'hidden' | 'visible') =>
+      page.evaluate(
+        `Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true });
+         document.dispatchEvent(new Event('visibilitychange'));`,
+      );
+    await see('hidden');
+    await page.waitForLoadState('networkidle');
+    const before = asked.length;
+    await page.clock.runFor(10_000);
+    expect(asked.slice(before)).toEqual([]);
+    await see('visible');
+    await expectSoon(() => countOf('/v1/keys')).toBeGreaterThan(4);
+  });
+
   it('shows each CLI with its version, its login and what to do', async () => {
     const { page } = await open();
     await page.goto('/system');
@@ -82,7 +105,7 @@ describe.runIf(hasChromium)('the system', { timeout: 180_000 }, () => {
     await shown.getByText('running').waitFor();
     await shown.getByRole('button', { name: /^End claude/ }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Force' }).click();
-    await expect.poll(() => shown.count(), { timeout: 30_000 }).toBe(0);
+    await expectSoon(() => shown.count()).toBe(0);
     expect(await system().server.finished(id)).toMatchObject({ status: 'cancelled' });
   });
 
@@ -153,10 +176,10 @@ describe.runIf(hasChromium)('the system', { timeout: 180_000 }, () => {
     await client().revokeKey(id);
     const { page } = await open();
     await page.goto(`/system/audit?target=${id}`);
-    await row(page, 'key.created').waitFor();
-    await row(page, 'key.revoked').waitFor();
+    await row(page, 'key created').waitFor();
+    await row(page, 'key revoked').waitFor();
     await page.getByLabel('Action').selectOption('key.revoked');
-    await expect.poll(() => row(page, 'key.created').count()).toBe(0);
+    await expectSoon(() => row(page, 'key created').count()).toBe(0);
     expect(new URL(page.url()).searchParams.get('action')).toBe('key.revoked');
     await page.getByRole('button', { name: 'Verify' }).click();
     await page.getByText('are as they were written').waitFor();
@@ -167,11 +190,11 @@ describe.runIf(hasChromium)('the system', { timeout: 180_000 }, () => {
     await page.goto('/system/settings');
     await row(page, 'BULLPEN_KEEP_JOBS_MS').waitFor();
     await page.getByLabel('Search the settings').fill('sweep');
-    await expect.poll(() => page.getByRole('row').count()).toBe(2);
+    await expectSoon(() => page.getByRole('row').count()).toBe(2);
     await row(page, 'BULLPEN_SWEEP_MS').getByText('environment').waitFor();
     await page.getByLabel('Search the settings').fill('');
     await page.getByLabel('Only those that are set').check();
-    await expect.poll(() => row(page, 'BULLPEN_KEEP_JOBS_MS').count()).toBe(0);
+    await expectSoon(() => row(page, 'BULLPEN_KEEP_JOBS_MS').count()).toBe(0);
   });
 
   it('offers a caller what it may see and do, and nothing else', async () => {

@@ -1,7 +1,7 @@
 /** What waits for a person: the first thing one sees. */
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { formatNumber, formatTime } from '../../format.ts';
-import type { Loaded } from '../../load.ts';
+import { type Loaded, usePoll } from '../../load.ts';
 import { go } from '../../router.ts';
 import { client, may } from '../../server.ts';
 import { Button } from '../../ui/button.tsx';
@@ -21,11 +21,7 @@ const POLL_MS = 5000;
 
 export function InboxScreen({ waiting }: { readonly waiting: Loaded<Waiting> }) {
   const { data, error, reload } = waiting;
-  useEffect(() => {
-    if (may('jobs:read')) return;
-    const timer = setInterval(reload, POLL_MS);
-    return () => clearInterval(timer);
-  }, [reload]);
+  usePoll(waiting, may('jobs:read') ? null : POLL_MS);
   return (
     <div class="inbox">
       <header class="head">
@@ -160,8 +156,8 @@ function Items({ data, reload }: ItemsProps) {
             <Button
               look="primary"
               onPress={async () => {
-                await archiveMany({ filter: { status: ['failed'], archived: false } });
                 setAsks(false);
+                await archiveMany({ filter: { status: ['failed'] } });
                 reload();
               }}
             >

@@ -1,7 +1,7 @@
 /** What can be done with the selected jobs. */
 import { useState } from 'preact/hooks';
 import type { JobFilter } from '../../../protocol/job.ts';
-import { formatNumber } from '../../format.ts';
+import { formatMany } from '../../format.ts';
 import { Button } from '../../ui/button.tsx';
 import { Dialog } from '../../ui/dialog.tsx';
 import { archiveMany, type Chosen, cancelMany, retryMany, tagMany } from './job-actions.ts';
@@ -47,10 +47,18 @@ const ACTS: Readonly<Record<Ask, (chosen: Chosen, tag: string) => Promise<boolea
 
 export function BulkBar({ filter, selection, onSelect, more }: BulkBarProps) {
   const [ask, setAsk] = useState<Ask | null>(null);
+  const [busy, setBusy] = useState(false);
   const count = selection.ids.size;
   if (!selection.all && count === 0) return null;
-  const words = selection.all ? 'All jobs that match' : count === 1 ? '1 job' : `${formatNumber(count)} jobs`;
+  const words = selection.all ? 'All jobs that match' : formatMany(count, 'job');
   const chosen: Chosen = selection.all ? { filter } : selection.ids;
+  /** Its progress is shown as a message, which one can stop. */
+  const run = async (what: Ask, tag = ''): Promise<void> => {
+    setAsk(null);
+    setBusy(true);
+    if (await ACTS[what](chosen, tag)) onSelect(NOTHING);
+    setBusy(false);
+  };
   return (
     <div class="bulk" role="toolbar" aria-label="Selected jobs">
       <span class="count">{words}</span>
@@ -60,22 +68,16 @@ export function BulkBar({ filter, selection, onSelect, more }: BulkBarProps) {
         </Button>
       )}
       <span class="spread" />
-      <Button small look="danger" onPress={() => setAsk('cancel')}>
+      <Button small look="danger" disabled={busy} onPress={() => setAsk('cancel')}>
         Cancel
       </Button>
-      <Button small onPress={() => setAsk('retry')}>
+      <Button small disabled={busy} onPress={() => setAsk('retry')}>
         Retry
       </Button>
-      <Button
-        small
-        onPress={async () => {
-          if (selection.all) setAsk('archive');
-          else if (await archiveMany(chosen)) onSelect(NOTHING);
-        }}
-      >
+      <Button small disabled={busy} onPress={() => (selection.all ? setAsk('archive') : run('archive'))}>
         Archive
       </Button>
-      <Button small onPress={() => setAsk('tag')}>
+      <Button small disabled={busy} onPress={() => setAsk('tag')}>
         Tag
       </Button>
       <Button small look="plain" label="Select nothing" onPress={() => onSelect(NOTHING)}>
@@ -86,9 +88,7 @@ export function BulkBar({ filter, selection, onSelect, more }: BulkBarProps) {
           ask={ask}
           what={selection.all ? `all jobs that match` : words}
           onClose={() => setAsk(null)}
-          onYes={async (tag) => {
-            if (await ACTS[ask](chosen, tag)) onSelect(NOTHING);
-          }}
+          onYes={(tag) => void run(ask, tag)}
         />
       )}
     </div>
@@ -99,7 +99,7 @@ interface QuestionProps {
   readonly ask: Ask;
   readonly what: string;
   readonly onClose: () => void;
-  readonly onYes: (tag: string) => Promise<void>;
+  readonly onYes: (tag: string) => void;
 }
 
 function Question({ ask, what, onClose, onYes }: QuestionProps) {
@@ -127,10 +127,7 @@ function Question({ ask, what, onClose, onYes }: QuestionProps) {
         <Button
           look={ask === 'cancel' ? 'danger' : 'primary'}
           disabled={ask === 'tag' && tag.trim() === ''}
-          onPress={async () => {
-            await onYes(tag.trim());
-            onClose();
-          }}
+          onPress={() => onYes(tag.trim())}
         >
           {button}
         </Button>

@@ -1,5 +1,5 @@
 /** One session of the list. */
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Session } from '../../../protocol/session.ts';
 import { formatCost, formatNumber } from '../../format.ts';
 import { may } from '../../server.ts';
@@ -15,14 +15,26 @@ interface SessionRowProps {
   readonly session: Session;
   /** Whether the keys have chosen it. */
   readonly at: boolean;
+  readonly onFocus: () => void;
   readonly onChange: () => void;
 }
 
-export function SessionRow({ session, at, onChange }: SessionRowProps) {
-  const { id, kind, status, provider, model, cwd, turns, usage, tags, matchedLine, lastActivityAt } = session;
+export function SessionRow({ session, at, onFocus, onChange }: SessionRowProps) {
+  const row = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const { current: own } = row;
+    if (at && own !== null && !own.contains(document.activeElement))
+      own.querySelector('a')?.focus({ preventScroll: true });
+  }, [at]);
+  const { kind, status, provider, model, cwd, turns, usage, tags, matchedLine, lastActivityAt } = session;
   const name = nameOf(session);
   return (
-    <div class={at ? 'session-row at' : 'session-row'} id={`session-${id}`} aria-current={at || undefined}>
+    <div
+      ref={row}
+      class={at ? 'session-row at' : 'session-row'}
+      aria-current={at || undefined}
+      onFocusIn={onFocus}
+    >
       <div class="what">
         <a class="clip" href={placeOf(session)} title={name}>
           {name}

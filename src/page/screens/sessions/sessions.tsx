@@ -25,7 +25,7 @@ export function SessionsScreen() {
   const text = JSON.stringify(query);
   const [pages, setPages] = useState(1);
   const list = useLoad((signal) => load(query, pages, signal), [text, pages], isOfSession);
-  usePoll(list.reload, 5000);
+  usePoll(list, 5000);
   const isMore = (list.data?.data.length ?? 0) >= pages * PAGE && list.data?.nextCursor !== null;
   const [makes, setMakes] = useState<'chat' | 'terminal' | null>(null);
   const mayWrite = may('sessions:write');
@@ -88,11 +88,10 @@ function List({ list, filtered, onMore }: ListProps) {
   const move = (by: number): void => {
     const now = sessions.findIndex(({ id }) => id === at);
     const next = sessions[Math.min(Math.max(0, now + by), sessions.length - 1)];
-    if (next === undefined) return;
-    setAt(next.id);
-    document.getElementById(`session-${next.id}`)?.scrollIntoView({ block: 'nearest' });
+    if (next !== undefined) setAt(next.id);
   };
-  const current = sessions.find(({ id }) => id === at);
+  const place = sessions.findIndex(({ id }) => id === at);
+  const current = sessions[place];
   useKeys([
     { keys: 'j', does: 'next session', act: () => move(1) },
     { keys: 'k', does: 'session before', act: () => move(-1) },
@@ -130,7 +129,15 @@ function List({ list, filtered, onMore }: ListProps) {
         keyOf={({ id }) => id}
         estimate={() => ROW_PX}
         label="Sessions"
-        render={(session) => <SessionRow session={session} at={session.id === at} onChange={list.reload} />}
+        current={place === -1 ? null : place}
+        render={(session) => (
+          <SessionRow
+            session={session}
+            at={session.id === at}
+            onFocus={() => setAt(session.id)}
+            onChange={list.reload}
+          />
+        )}
         {...(onMore === null ? {} : { onNearEnd: onMore })}
       />
     </div>

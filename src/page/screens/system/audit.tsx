@@ -26,11 +26,16 @@ const ACTIONS: Readonly<Record<AuditAction, true>> = {
   ...{ 'login.created': true, 'login.refused': true },
 };
 const TEXTS = ['principal', 'project', 'target'] as const;
+/** As the columns name them. */
+const FIELDS = { principal: 'Who', project: 'Project', target: 'On' } as const;
 const PAGE = 100;
+
+/** `job.created` is "job created". */
+const wordsOf = (action: string): string => action.replace(/[._]/g, ' ');
 
 const COLUMNS: readonly DataColumn<AuditEntry>[] = [
   { title: 'When', cell: ({ at }) => <Ago at={at} /> },
-  { title: 'Action', cell: ({ action }) => <span class="action-name">{action}</span> },
+  { title: 'Action', cell: ({ action }) => <span class="action-name">{wordsOf(action)}</span> },
   { title: 'Who', cell: ({ principal }) => <code>{visibleText(principal ?? 'not known')}</code> },
   { title: 'On', cell: ({ target }) => <Target target={target} /> },
   { title: 'Project', cell: ({ project }) => project ?? <Nothing /> },
@@ -118,15 +123,17 @@ function Filters({ route }: { readonly route: Route }) {
       >
         <option value="">Every action</option>
         {Object.keys(ACTIONS).map((action) => (
-          <option key={action}>{action}</option>
+          <option key={action} value={action}>
+            {wordsOf(action)}
+          </option>
         ))}
       </select>
       {TEXTS.map((name) => (
         <input
           key={name}
           class="input"
-          aria-label={name}
-          placeholder={name}
+          aria-label={FIELDS[name]}
+          placeholder={FIELDS[name]}
           value={route.query.get(name) ?? ''}
           onChange={(event) => show(name, event.currentTarget.value)}
         />
@@ -150,7 +157,7 @@ function Verification() {
         Verify
       </Button>
       {found === null ? (
-        <span class="soft">checks that no entry of this server was changed or removed</span>
+        <span class="soft">Checks that no entry of this server was changed or removed.</span>
       ) : found.ok ? (
         <span class="badge dot good" role="status">
           {formatNumber(found.entries)} entries are as they were written

@@ -72,7 +72,7 @@ type Asked = { readonly what: 'rotate' | 'revoke'; readonly key: Key };
 
 export function KeysPart() {
   const loaded = useLoad((signal) => client.keys({ signal }), []);
-  usePoll(loaded.reload);
+  usePoll(loaded);
   const [isNew, setNew] = useState(false);
   const [asked, setAsked] = useState<Asked | null>(null);
   const [made, setMade] = useState<KeyCreated | null>(null);

@@ -27,7 +27,7 @@ function NodeStatus({ node: { status, lastSeenAt } }: { readonly node: Node }) {
 
 export function NodesPart() {
   const loaded = useLoad((signal) => client.nodes({ signal }), []);
-  usePoll(loaded.reload);
+  usePoll(loaded);
   const change = (what: () => Promise<unknown>, text: string) => act(what, text).then(loaded.reload);
   return (
     <WhenLoaded loaded={loaded}>

@@ -54,7 +54,7 @@ function Runs({ process: { jobId, sessionId, state } }: { readonly process: CliP
 
 export function ProcessesPart() {
   const loaded = useLoad((signal) => client.processes({}, { signal }), []);
-  usePoll(loaded.reload);
+  usePoll(loaded);
   const [ending, setEnding] = useState<CliProcess | null>(null);
   return (
     <>

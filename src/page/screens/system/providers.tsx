@@ -1,5 +1,6 @@
 /** The CLIs: installed or not, logged in or not, and what to do. */
 import type { CredentialReport, ProviderReport } from '../../../protocol/server-info.ts';
+import { formatNumber, formatTime } from '../../format.ts';
 import { useLoad, usePoll } from '../../load.ts';
 import { client, may } from '../../server.ts';
 import { Button } from '../../ui/button.tsx';
@@ -16,7 +17,7 @@ const CREDENTIALS = { ok: 'good', limited: 'warn', refused: 'bad', paused: 'warn
 
 export function ProvidersPart() {
   const loaded = useLoad((signal) => client.providers({ signal }), []);
-  usePoll(loaded.reload);
+  usePoll(loaded);
   const resume = (name: string) =>
     act(() => client.resumeProvider(name), `${name} may be used again`).then(loaded.reload);
   return (
@@ -55,14 +56,14 @@ function ProviderCard({ provider, resume }: ProviderCardProps) {
         )}
       </header>
       <div class="inside stack">
-        {why !== null && available && <p class="soft">{why}</p>}
-        {todo !== null && <p class={available ? 'notice warn' : 'soft'}>{withCode(todo)}</p>}
+        {why !== null && available && <p class="soft">{sentence(why)}</p>}
+        {todo !== null && <p class={available ? 'notice warn' : 'soft'}>{withCode(sentence(todo))}</p>}
         {available && (
           <dl class="facts">
             <dt>Running</dt>
             <dd class="number">
-              {provider.running}
-              {provider.concurrency !== null && ` of ${provider.concurrency}`}
+              {formatNumber(provider.running)}
+              {provider.concurrency !== null && ` of ${formatNumber(provider.concurrency)}`}
             </dd>
             {fallback !== null && (
               <>
@@ -91,6 +92,12 @@ function ProviderCard({ provider, resume }: ProviderCardProps) {
     </li>
   );
 }
+
+/** With the reader's own times. */
+const sentence = (text: string): string =>
+  `${text[0]?.toUpperCase() ?? ''}${text.slice(1)}`.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (at) =>
+    formatTime(at),
+  );
 
 /** What is between backticks is typed. */
 const withCode = (text: string) =>

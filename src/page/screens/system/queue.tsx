@@ -24,7 +24,7 @@ const scopeOf = ({ provider, project }: Pick<Pause, 'provider' | 'project'>): Pa
 
 export function QueuePart() {
   const loaded = useLoad((signal) => client.paused({ signal }), []);
-  usePoll(loaded.reload);
+  usePoll(loaded);
   const change = (what: () => Promise<unknown>, text: string) => act(what, text).then(loaded.reload);
   return (
     <>

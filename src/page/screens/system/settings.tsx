@@ -1,6 +1,6 @@
 /** The settings in force on this server. */
 import type { SettingInForce } from '../../../protocol/server-info.ts';
-import { formatBytes, formatDuration, formatNumber } from '../../format.ts';
+import { formatBytes, formatMany, formatWholeDuration } from '../../format.ts';
 import { useLoad } from '../../load.ts';
 import { go, useRoute, withQuery } from '../../router.ts';
 import { client } from '../../server.ts';
@@ -42,7 +42,7 @@ function Value({ setting: { name, value } }: { readonly setting: SettingInForce 
   if (lines >= FOLDED_FROM_LINES)
     return (
       <details>
-        <summary>{formatNumber(lines)} lines</summary>
+        <summary>{formatMany(lines, 'line')}</summary>
         <code class="setting-value">{text}</code>
       </details>
     );
@@ -55,7 +55,7 @@ function Value({ setting: { name, value } }: { readonly setting: SettingInForce 
 }
 
 function unitOf(name: string, value: number): string {
-  if (name.endsWith('Ms')) return formatDuration(value);
+  if (name.endsWith('Ms')) return formatWholeDuration(value);
   return name.endsWith('Bytes') ? formatBytes(value) : '';
 }
 

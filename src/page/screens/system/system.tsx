@@ -81,8 +81,9 @@ function Tab({ path, isShown, children }: TabProps) {
 
 /** Whether the server takes jobs, and if not, why. */
 function ReadinessBadge() {
-  const { data, error, reload } = useLoad((signal) => client.ready({ signal }), []);
-  usePoll(reload);
+  const loaded = useLoad((signal) => client.ready({ signal }), []);
+  const { data, error } = loaded;
+  usePoll(loaded);
   if (error !== null) return <span class="badge dot bad">does not answer</span>;
   if (data === null) return <span class="badge">…</span>;
   const wrong = Object.entries(data.checks).filter(([, { ok }]) => !ok);

@@ -180,7 +180,7 @@ interface ChoicesProps {
 
 function Choices({ without, hrefOf }: ChoicesProps) {
   const open = useLoad(openTerminals, [], isOfSession);
-  usePoll(open.reload, 5000);
+  usePoll(open, 5000);
   if (open.data === null)
     return open.error === null ? <Loading /> : <Failure error={open.error} retry={open.reload} />;
   const others = open.data.data.filter(({ id }) => !without.includes(id));
