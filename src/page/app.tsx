@@ -1,7 +1,7 @@
 /** The frame: places on the left, or below on a phone, and the screen that the address names. */
 
 import { useSyncExternalStore } from 'preact/compat';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLoad } from './load.ts';
 import { go, type Route, useRoute } from './router.ts';
 import { InboxScreen } from './screens/inbox/inbox.tsx';
@@ -16,6 +16,7 @@ import { SystemScreen } from './screens/system/system.tsx';
 import { UsageScreen } from './screens/usage/usage.tsx';
 import { connectionState, may, me, onConnectionState } from './server.ts';
 import { chosenTheme, showTheme, type Theme } from './theme.ts';
+import { useTitle, useWaitingTitle } from './title.ts';
 import { Button } from './ui/button.tsx';
 import { Icon } from './ui/icons.tsx';
 import { Keys, useKeys } from './ui/keys.tsx';
@@ -47,10 +48,13 @@ export function Page() {
   useKeys(offered.map(({ href, name, key }) => ({ keys: `g ${key}`, does: name, act: () => go(href) })));
   useKeys(may('jobs:write') ? [{ keys: 'c', does: 'new job', act: () => go('/jobs/new') }] : []);
   const waiting = useLoad(waitingForYou, [], concernsWaiting);
+  useWaitingTitle(waiting.data?.count ?? '');
+  const screen = screenOf(route);
+  const main = useRef<HTMLElement>(null);
+  // Where the focus has gone with what had it, the keyboard goes on in the new screen.
   useEffect(() => {
-    const count = waiting.data?.count ?? '';
-    document.title = count === '' ? 'Bullpen' : `(${count}) Bullpen`;
-  }, [waiting.data]);
+    if (document.activeElement === document.body) main.current?.focus({ preventScroll: true });
+  }, [screen]);
   return (
     <>
       <div class="shell">
@@ -76,8 +80,8 @@ export function Page() {
           ))}
           <Account />
         </nav>
-        <main class="main" id="screen" tabIndex={-1}>
-          <Screen key={screenOf(route)} route={route} waiting={waiting} />
+        <main ref={main} class="main" id="screen" tabIndex={-1}>
+          <Screen key={screen} route={route} waiting={waiting} />
           {/* On a phone the places have no room for it. */}
           {route.path.startsWith('/system') && <Account />}
         </main>
@@ -99,9 +103,18 @@ function isAt({ path }: Route, href: string): boolean {
   return `/${place}` === href;
 }
 
+/** How a screen is named that has no name of its own. */
+function nameOf({ path }: Route): string {
+  if (path === '/') return '';
+  if (path === '/jobs/new') return 'New job';
+  const noun = path.split('/')[1] ?? '';
+  return `${noun[0]?.toUpperCase() ?? ''}${noun.slice(1)}`;
+}
+
 type Waiting = Parameters<typeof InboxScreen>[0]['waiting'];
 
 function Screen({ route, waiting }: { readonly route: Route; readonly waiting: Waiting }) {
+  useTitle(nameOf(route));
   const [, noun = '', id, ...rest] = route.path.split('/');
   if (noun === '') return <InboxScreen waiting={waiting} />;
   if (noun === 'jobs' && id === undefined) return <JobsScreen />;

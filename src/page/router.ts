@@ -85,11 +85,15 @@ export function followLinks(): void {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = event.target instanceof Element ? event.target.closest('a[href]') : null;
     if (!(link instanceof HTMLAnchorElement) || link.target !== '' || link.hasAttribute('download')) return;
-    if (link.origin !== location.origin || needsDocument(link.href)) return;
+    if (link.origin !== location.origin || needsDocument(link.href) || isOfThisDocument(link)) return;
     event.preventDefault();
     go(link.pathname + link.search + link.hash);
   });
 }
+
+/** The browser itself goes to a part of the document, with the focus. */
+const isOfThisDocument = ({ hash, pathname, search }: HTMLAnchorElement): boolean =>
+  hash !== '' && pathname === location.pathname && search === location.search;
 
 /** The present address with some parts of its query changed; null removes a part. */
 export function withQuery(

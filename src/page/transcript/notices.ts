@@ -1,6 +1,7 @@
 /** Short lines of a transcript: what happened around the texts and the tool calls. */
 import type { SessionStoredEvent, StoredEvent } from '../../protocol/event.ts';
 import { formatDuration, formatTime } from '../format.ts';
+import { errorWords } from '../ui/error-words.ts';
 
 export type Tone = 'quiet' | 'info' | 'warn' | 'bad';
 
@@ -49,9 +50,10 @@ export function noticeOf(event: StoredEvent | SessionStoredEvent): Notice | null
           text: `Denied: ${[...new Set(denied)].join(', ')}`,
           detail: error?.message ?? null,
         };
-      return error === null
+      // That it waits for an answer is said by the wait itself.
+      return error === null || error.code === 'execution.awaiting_approval'
         ? null
-        : { tone: 'bad', text: `The execution ended: ${error.code}`, detail: error.message };
+        : { tone: 'bad', text: `The execution ended: ${errorWords(error.code)}`, detail: error.message };
     }
     case 'api_retry': {
       const times = event.maxRetries === null ? '' : ` of ${event.maxRetries}`;

@@ -1,6 +1,6 @@
 /** One tool call: a line, and all of it when it is open. */
 import { useMemo, useState } from 'preact/hooks';
-import { formatDuration, formatNumber } from '../format.ts';
+import { formatDuration, formatMany, formatNumber } from '../format.ts';
 import { useNow } from '../load.ts';
 import { Clipped } from './clipped.tsx';
 import { visibleText } from './hostile.ts';
@@ -152,7 +152,7 @@ function Change({ change: { path, lines } }: { readonly change: FileChange }) {
           class="button small show-more"
           onClick={() => setMost((n) => n + FIRST_LINES * 10)}
         >
-          Show more: {formatNumber(lines.length - most)} lines
+          Show {formatMany(lines.length - most, 'more line')}
         </button>
       )}
     </figure>

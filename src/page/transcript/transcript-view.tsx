@@ -1,7 +1,7 @@
 /** A transcript: texts, folded reasoning and tool calls, and what else happened, as it comes. */
 import { memo } from 'preact/compat';
 import { useCallback, useRef, useState } from 'preact/hooks';
-import { formatCost, formatDuration, formatShortTime, formatTime } from '../format.ts';
+import { formatCost, formatDuration, formatMany, formatShortTime, formatTime } from '../format.ts';
 import { JobStatusBadge } from '../ui/status.tsx';
 import { VirtualList } from '../ui/virtual-list.tsx';
 import { Clipped } from './clipped.tsx';
@@ -103,7 +103,7 @@ const LongText = ({ text }: { readonly text: string }) =>
   text.length > MAX_PROMPT ? (
     <Clipped text={visibleText(text)} />
   ) : (
-    <p class="written">{visibleText(text)}</p>
+    <p class="written own-direction">{visibleText(text)}</p>
   );
 
 function Clock({ at }: { readonly at: string }) {
@@ -157,7 +157,7 @@ function Asked({ item: { approval, status, decidedBy } }: { readonly item: Appro
     <div class={`line ${status === 'pending' || status === 'denied' ? 'warn' : 'info'}`}>
       <p>
         <strong>{visibleText(what)}</strong> {DECISIONS[status]}
-        {visibleText(by)} {status === 'pending' && <a href="/">Answer it in the inbox</a>}
+        {visibleText(by)} {status === 'pending' && <a href="#pending">Answer it</a>}
       </p>
       <p class="detail mono">{visibleText(question ?? summaryOf(approval.tool, approval.input))}</p>
     </div>
@@ -178,7 +178,7 @@ function Notice({ item: { tone, text, detail, at } }: { readonly item: NoticeIte
 function End({ item: { outcome } }: { readonly item: EndItem }) {
   const facts = [
     outcome.durationMs === null ? null : formatDuration(outcome.durationMs),
-    outcome.turns === null ? null : `${outcome.turns} turns`,
+    outcome.turns === null ? null : formatMany(outcome.turns, 'turn'),
     outcome.usage === null ? null : formatCost(outcome.usage.costUsd),
   ].filter((fact) => fact !== null);
   return (

@@ -141,6 +141,28 @@ describe.runIf(hasChromium)('the inbox', () => {
     });
   });
 
+  it('an edit of many lines scrolls in its card, and makes the page no longer than it is', async () => {
+    const { page } = await open();
+    const lines = (word: string): string =>
+      Array.from({ length: 200 }, (_, line) => `${word} ${line}`).join('\n');
+    const input = { file_path: '/srv/long.ts', old_string: lines('old'), new_string: lines('new') };
+    const id = await asks('rewrite', 'Edit', input);
+    const card = page.getByRole('article', { name: 'Edit wants to change a file' });
+    for (const path of ['/', `/jobs/${id}`]) {
+      await page.goto(path);
+      await card.getByText('old 199').waitFor();
+      const excess = await page.evaluate(
+        'document.documentElement.scrollHeight - document.querySelector(".shell").offsetHeight',
+      );
+      expect(excess, path).toBe(0);
+      // The answer is in sight.
+      await expectSoon(async () => {
+        const box = await card.getByRole('button', { name: 'Allow', exact: true }).boundingBox();
+        return box !== null && box.y > 0 && box.y + box.height < DESKTOP.height;
+      }).toBe(true);
+    }
+  });
+
   it('what is decided elsewhere leaves by itself', async () => {
     const { page } = await open();
     const id = await asks('elsewhere', 'Bash', { command: 'true' });
@@ -154,7 +176,7 @@ describe.runIf(hasChromium)('the inbox', () => {
     const { page } = await open();
     const [one, two, three] = [await fails('first'), await fails('second'), await fails('third')];
     const row = (text: string) => page.getByRole('article', { name: `Failed: ${text}` });
-    await row('first').getByText('execution.crashed').waitFor();
+    await row('first').getByText('CLI crashed').waitFor();
     await row('first').getByRole('button', { name: 'Retry first' }).click();
     await row('second').getByRole('button', { name: 'Continue second' }).click();
     await row('third').getByRole('button', { name: 'Archive third' }).click();

@@ -151,7 +151,7 @@ describe.runIf(hasChromium)('on the page of a job', () => {
     await streams();
     await press(page, 'Interrupt');
     await eventually(async () => expect((await system().server.job(id)).finished).toBe(true), PATIENCE);
-    await page.getByText('execution.interrupted', { exact: false }).first().waitFor();
+    await page.getByText('The execution ended: Interrupted').first().waitFor();
   });
 
   it.each([

@@ -137,7 +137,7 @@ describe.runIf(hasChromium)('the page of a job', () => {
     expect(new URL(page.url()).search).toBe('?tab=executions');
     await page.getByText('Execution 1').waitFor();
     await page.getByRole('cell', { name: 'failed' }).waitFor();
-    await page.getByRole('cell', { name: /cold/ }).waitFor();
+    await page.getByRole('cell', { name: /new process/ }).waitFor();
     await page.keyboard.press('1');
     await transcript(page).locator('.said').getByText('so far').waitFor();
     expect(new URL(page.url()).search).toBe('');

@@ -46,6 +46,21 @@ describe.runIf(hasChromium)('the page', () => {
     await page.getByLabel('Token').waitFor();
   });
 
+  it('the title names the screen, and the keyboard goes on in a screen that was opened', async () => {
+    const { id } = await system().server.run({ prompt: 'a job with a name' });
+    const { page } = await open();
+    await page.goto('/jobs');
+    await page.getByRole('link', { name: 'a job with a name' }).press('Enter');
+    await page.getByRole('heading', { level: 1, name: 'a job with a name' }).waitFor();
+    await expect.poll(() => page.title()).toBe('a job with a name · Bullpen');
+    expect(new URL(page.url()).pathname).toBe(`/jobs/${id}`);
+    expect(await page.evaluate('document.activeElement.id')).toBe('screen');
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate('document.activeElement.closest("main") !== null')).toBe(true);
+    await page.goBack();
+    await expect.poll(() => page.title()).toBe('Jobs · Bullpen');
+  });
+
   it('is used by keyboard alone, with a sheet that lists the keys', async () => {
     const { page } = await open();
     await page.goto('/');

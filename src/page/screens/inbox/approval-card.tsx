@@ -82,7 +82,7 @@ export function ApprovalCard({ approval, current, onFocus, onOver }: ApprovalCar
       <header>
         <h3>{titleOf(approval)}</h3>
         <span class="spread soft" title={`No answer by ${formatTime(expiresAt)} ends the job`}>
-          <Ago at={createdAt} />, until <Ago at={expiresAt} />
+          asked <Ago at={createdAt} /> · expires <Ago at={expiresAt} />
         </span>
       </header>
       <div class="inside stack">

@@ -13,7 +13,7 @@ export function ApprovalsHere({ approvals, onOver }: ApprovalsHereProps) {
   const [currentId, setCurrentId] = useState<string | null>(null);
   if (approvals.length === 0) return null;
   return (
-    <section class="stack pending" aria-labelledby="pending">
+    <section class="stack approvals-here" aria-labelledby="pending">
       <h2 id="pending" class="visually-hidden">
         It waits for your answer
       </h2>

@@ -4,6 +4,7 @@ import { formatCost } from '../../format.ts';
 import { client, may } from '../../server.ts';
 import { visibleText } from '../../transcript/hostile.ts';
 import { Button } from '../../ui/button.tsx';
+import { errorWords } from '../../ui/error-words.ts';
 import { Ago } from '../../ui/time.tsx';
 import { act } from '../../ui/toast.tsx';
 import { useCurrent } from './approval-card.tsx';
@@ -48,7 +49,9 @@ export function FailureRow({ job, current, onFocus, onOver }: FailureRowProps) {
           {prompt === '' ? job.id : prompt}
         </a>
         <span class="why">
-          <code>{job.error?.code ?? 'failed'}</code>
+          <span class="error-name" title={job.error?.code}>
+            {job.error === null ? 'Failed' : errorWords(job.error.code)}
+          </span>
           <span class="soft clip" title={job.error?.message}>
             {visibleText(job.error?.message ?? '')}
           </span>

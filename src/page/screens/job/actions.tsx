@@ -25,7 +25,7 @@ export function Actions({ job, onChanged }: ActionsProps) {
     () => client.cancel(id, { force: cancelRequested }),
     cancelRequested ? 'The job is killed' : 'Cancel requested',
   );
-  const retry = again('start', 'Made again from the start');
+  const retry = again('start', 'Retried from the start');
   const continues = again('session', 'The session goes on in a new job');
   const archive = changes(
     () => client.change(id, { archived: !archived }),

@@ -6,6 +6,7 @@ import { useLoad, useNow } from '../../load.ts';
 import { client } from '../../server.ts';
 import { visibleText } from '../../transcript/hostile.ts';
 import type { Transcript } from '../../transcript/transcript.ts';
+import { errorWords } from '../../ui/error-words.ts';
 import { Empty, Failure, Loading } from '../../ui/states.tsx';
 import { JobStatusBadge } from '../../ui/status.tsx';
 import { type Span, timelineOf } from './timeline.ts';
@@ -107,7 +108,11 @@ function Table({ executions, starts, now }: TableProps) {
               <td class="number">{formatNumber(one.attempt)}</td>
               <td>
                 <JobStatusBadge status={one.status} />
-                {one.outcome?.error != null && <p class="soft mono">{visibleText(one.outcome.error.code)}</p>}
+                {one.outcome?.error != null && (
+                  <p class="soft" title={one.outcome.error.message}>
+                    {errorWords(one.outcome.error.code)}
+                  </p>
+                )}
               </td>
               <td>
                 {visibleText(one.provider ?? '–')}
@@ -116,9 +121,7 @@ function Table({ executions, starts, now }: TableProps) {
               <td>{startOf(one, starts)}</td>
               <td class="mono">{exitOf(one)}</td>
               <td class="number">{durationOf(one, now)}</td>
-              <td class="number">
-                {one.usage === null ? '–' : formatNumber(one.usage.inputTokens + one.usage.outputTokens)}
-              </td>
+              <td class="number">{one.usage === null ? '–' : formatNumber(tokensOf(one.usage))}</td>
               <td class="number">{one.usage === null ? '–' : formatCost(one.usage.costUsd)}</td>
               <td class="mono soft" title={one.node}>
                 …{one.node.slice(-6)}
@@ -131,12 +134,19 @@ function Table({ executions, starts, now }: TableProps) {
   );
 }
 
+const STARTS = { cold: 'new process', warm: 'ready process', session: 'its session’s process' } as const;
+
+/** With the cache, as in the facts of the job. */
+const tokensOf = (usage: NonNullable<Execution['usage']>): number =>
+  usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens + usage.outputTokens;
+
 function startOf({ id, startedAt }: Execution, starts: Transcript['starts']) {
   if (startedAt === null) return 'not started';
+  const start = starts.get(id);
   return (
     <>
       <span title={formatTime(startedAt)}>{formatShortTime(startedAt)}</span>
-      {starts.has(id) && <span class="soft"> {starts.get(id)}</span>}
+      {start !== undefined && <p class="soft">{STARTS[start]}</p>}
     </>
   );
 }

@@ -24,7 +24,7 @@ export function Facts({ job, transcript }: FactsProps) {
         {visibleText(ran)}
         {ran !== provider && <span class="soft"> for {provider}</span>}
       </Fact>
-      <Fact name="Model">{visibleText(outcome?.model ?? job.model ?? 'by the CLI')}</Fact>
+      <Fact name="Model">{visibleText(outcome?.model ?? job.model ?? 'default')}</Fact>
       <Fact name="Duration">
         <Duration job={job} />
       </Fact>
@@ -49,7 +49,7 @@ export function Facts({ job, transcript }: FactsProps) {
       <Fact name="Attempts">
         <span class="number">{formatNumber(job.attempts)}</span>
       </Fact>
-      <Fact name="Made">
+      <Fact name="Created">
         <Ago at={job.createdAt} />
       </Fact>
       <Fact name="By">

@@ -6,6 +6,7 @@ import { formatTime } from '../../format.ts';
 import { useLoad } from '../../load.ts';
 import { go, type Route, useRoute, withQuery } from '../../router.ts';
 import { client, may } from '../../server.ts';
+import { useTitle } from '../../title.ts';
 import { visibleText } from '../../transcript/hostile.ts';
 import { Transcript } from '../../transcript/transcript-view.tsx';
 import { type Events, useEvents } from '../../transcript/use-events.ts';
@@ -64,6 +65,7 @@ interface JobPageProps {
 }
 
 function JobPage({ job, onChanged }: JobPageProps) {
+  useTitle(titleOf(job.prompt));
   const events = useEvents({ job: job.id });
   const { transcript } = events;
   useEffect(() => transcript.name(job.id, job.prompt), [transcript, job.id, job.prompt]);
@@ -80,7 +82,7 @@ function JobPage({ job, onChanged }: JobPageProps) {
   return (
     <>
       <Head job={job} onChanged={onChanged} transcript={transcript} />
-      <PendingApprovals job={job} />
+      {tab.name !== 'transcript' && <PendingApprovals job={job} />}
       <nav class="tabs job-tabs" aria-label="Parts of the job">
         {TABS.map(({ name, title }) => (
           <a key={name} href={show(name)} aria-current={tab.name === name ? 'page' : undefined}>
@@ -89,6 +91,8 @@ function JobPage({ job, onChanged }: JobPageProps) {
         ))}
       </nav>
       <Tab name={tab.name} job={job} events={events} route={route} />
+      {/* At the end, where one reads on. */}
+      {tab.name === 'transcript' && <PendingApprovals job={job} />}
       {job.status === 'running' && tab.name === 'transcript' && may('jobs:write') && (
         <Composer job={job} transcript={transcript} />
       )}
@@ -181,7 +185,7 @@ function Head({ job, onChanged, transcript }: JobPageProps & Pick<Events, 'trans
         )}
         <Actions job={job} onChanged={onChanged} />
       </div>
-      <h1>{titleOf(job.prompt)}</h1>
+      <h1 class="own-direction">{titleOf(job.prompt)}</h1>
       <Tags job={job} onChanged={onChanged} />
       <Facts job={job} transcript={transcript} />
     </header>

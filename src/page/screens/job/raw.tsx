@@ -1,7 +1,7 @@
 /** The CLI's own lines of a job. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Job } from '../../../protocol/job.ts';
-import { formatBytes, formatNumber } from '../../format.ts';
+import { formatBytes, formatMany } from '../../format.ts';
 import { client } from '../../server.ts';
 import { visibleText } from '../../transcript/hostile.ts';
 import { Button } from '../../ui/button.tsx';
@@ -80,7 +80,7 @@ export function Raw({ job }: { readonly job: Job }) {
     <section class="raw" aria-label="Raw log">
       <header class="row">
         <span class="soft number">
-          {formatNumber(lines.length)} lines, {formatBytes(length)}
+          {formatMany(lines.length, 'line')}, {formatBytes(length)}
         </span>
         <span class="spread" />
         {length <= MAX_COPY && ended && <CopyButton text={whole()} what="the raw log" />}
@@ -113,7 +113,7 @@ function RawLine({ line: { text }, number }: { readonly line: Line; readonly num
         {visibleText(text.slice(0, most))}
         {text.length > most && (
           <button type="button" class="button small show-more" onClick={() => setMost((n) => n + 100_000)}>
-            {formatNumber(text.length - most)} more characters
+            {formatMany(text.length - most, 'more character')}
           </button>
         )}
       </code>

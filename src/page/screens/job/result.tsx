@@ -6,6 +6,7 @@ import { visibleText } from '../../transcript/hostile.ts';
 import { Markdown } from '../../transcript/markdown.tsx';
 import { jsonOf, summaryOf } from '../../transcript/tool-calls.ts';
 import { CopyButton } from '../../ui/copy.tsx';
+import { errorWords } from '../../ui/error-words.ts';
 import { Empty } from '../../ui/states.tsx';
 import { adviceOn } from './advice.ts';
 
@@ -22,10 +23,14 @@ export function Result({ job: { outcome } }: { readonly job: Job }) {
     <div class="stack">
       {error !== null && (
         <section class="notice bad" aria-label="Error">
-          <p>
-            <strong class="mono">{visibleText(error.code)}</strong>
+          <p class="row">
+            <strong>{errorWords(error.code)}</strong>
+            <code>{visibleText(error.code)}</code>
           </p>
-          <p class="message">{visibleText(error.message)}</p>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+          <p class="message" tabIndex={0}>
+            {visibleText(error.message)}
+          </p>
           {error.resetsAt !== null && <p>Open again at {formatTime(error.resetsAt)}.</p>}
           {advice !== null && <p class="advice">{advice}</p>}
         </section>

@@ -45,7 +45,7 @@ export function Tags({ job, onChanged }: TagsProps) {
       </form>
     );
   return (
-    <div class="row">
+    <div class="row tags-of">
       {job.tags.map((tag) => (
         <a key={tag} class="tag" href={`/jobs?tag=${encodeURIComponent(tag)}`}>
           {visibleText(tag)}

@@ -1,6 +1,6 @@
 /** Batches, the newest one first, with how far each is. */
 import { useState } from 'preact/hooks';
-import { formatCost, formatNumber, shortId } from '../../format.ts';
+import { formatCost, formatMany, formatNumber, shortId } from '../../format.ts';
 import { useLoad } from '../../load.ts';
 import { client } from '../../server.ts';
 import { Button } from '../../ui/button.tsx';
@@ -49,7 +49,7 @@ export function BatchList() {
                 {refused > 0 && `, ${formatNumber(refused)} refused`}
               </span>
             </span>
-            <span class="jobs-of number soft">{formatNumber(total)} jobs</span>
+            <span class="jobs-of number soft">{formatMany(total, 'job')}</span>
             <span class="cost number soft">{formatCost(costUsd)}</span>
             <span class="made number soft">
               <Ago at={createdAt} />

@@ -1,7 +1,7 @@
 /** A batch: how far it is, what it costs, and its jobs. */
 import { useEffect, useState } from 'preact/hooks';
 import type { Batch, BatchResult } from '../../../protocol/job.ts';
-import { formatCost, formatDuration, formatNumber, shortId } from '../../format.ts';
+import { formatCost, formatDuration, formatMany, formatNumber, shortId } from '../../format.ts';
 import { useLoad, useNow } from '../../load.ts';
 import { client, may } from '../../server.ts';
 import { visibleText } from '../../transcript/hostile.ts';
@@ -73,7 +73,8 @@ export function BatchScreen({ id }: { readonly id: string }) {
       {asks && data !== null && (
         <Dialog title="Cancel this batch?" onClose={() => setAsks(false)}>
           <p class="inside soft">
-            {formatNumber(openOf(data))} jobs have not ended. Those that run are stopped.
+            {formatMany(openOf(data), 'job')} {openOf(data) === 1 ? 'has' : 'have'} not ended. What runs is
+            stopped.
           </p>
           <footer>
             <Button onPress={() => setAsks(false)}>Not now</Button>
@@ -98,7 +99,7 @@ const openOf = ({ counts: { queued, scheduled, waiting, running } }: Batch): num
   queued + scheduled + waiting + running;
 
 function Summary({ batch }: { readonly batch: Batch }) {
-  const { counts, total, costUsd, createdAt, finished } = batch;
+  const { counts, total, costUsd, createdAt } = batch;
   const ended = total - openOf(batch);
   return (
     <section class="card batch-summary" aria-label="Progress">
@@ -115,13 +116,13 @@ function Summary({ batch }: { readonly batch: Batch }) {
           <dd class="number">{formatCost(costUsd)}</dd>
         </div>
         <div>
-          <dt>{finished ? 'Took' : 'Takes'}</dt>
+          <dt>Duration</dt>
           <dd class="number">
             <Span batch={batch} />
           </dd>
         </div>
         <div>
-          <dt>Made</dt>
+          <dt>Created</dt>
           <dd>
             <Ago at={createdAt} />
           </dd>

@@ -18,11 +18,11 @@ export const NAMES: Readonly<Record<Condition, string>> = {
   batch: 'Batch',
   session: 'Session',
   project: 'Project',
-  principal: 'Made by',
+  principal: 'Created by',
   errorCode: 'Error',
   archived: 'Archived',
-  createdAfter: 'Made after',
-  createdBefore: 'Made before',
+  createdAfter: 'Created after',
+  createdBefore: 'Created before',
   q: 'Text',
 };
 

@@ -8,6 +8,7 @@ import { go } from '../../router.ts';
 import { may } from '../../server.ts';
 import { Button } from '../../ui/button.tsx';
 import { Dialog } from '../../ui/dialog.tsx';
+import { errorWords } from '../../ui/error-words.ts';
 import { useKeys } from '../../ui/keys.tsx';
 import { Menu } from '../../ui/popover.tsx';
 import { JobStatusBadge, waitText } from '../../ui/status.tsx';
@@ -20,7 +21,7 @@ import './jobs.css';
 
 const ROW_PX = 41;
 const HEADS = ['Status', 'Prompt', 'Provider'];
-const NUMBER_HEADS = ['Cost', 'Duration', 'Made'];
+const NUMBER_HEADS = ['Cost', 'Duration', 'Created'];
 
 export interface Selection {
   readonly ids: ReadonlySet<string>;
@@ -185,8 +186,8 @@ const Row = memo(({ job, current, selected, acts }: RowProps) => {
           </span>
         )}
         {job.error !== null && (
-          <span class="note bad clip" title={job.error.message}>
-            {job.error.code}
+          <span class="note bad clip" title={`${job.error.code}: ${job.error.message}`}>
+            {errorWords(job.error.code)}
           </span>
         )}
         {job.deniedTools > 0 && <span class="note warn">{job.deniedTools} denied</span>}

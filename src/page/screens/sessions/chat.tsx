@@ -4,6 +4,7 @@ import type { Session, Turn } from '../../../protocol/session.ts';
 import { useLoad } from '../../load.ts';
 import { go } from '../../router.ts';
 import { type Changed, client, may } from '../../server.ts';
+import { useTitle } from '../../title.ts';
 import { visibleText } from '../../transcript/hostile.ts';
 import type { Transcript as TranscriptState } from '../../transcript/transcript.ts';
 import { Transcript } from '../../transcript/transcript-view.tsx';
@@ -151,6 +152,7 @@ function Head({ session, turns, reload }: HeadProps) {
   const [ends, setEnds] = useState<'close' | 'delete' | null>(null);
   const { id, name, status, statusReason, nativeSessionId } = session;
   const title = visibleText(name ?? firstLine(turns[0]?.prompt ?? nameOf(session)));
+  useTitle(title);
   return (
     <header class="head">
       <h1 class="clip" title={title}>

@@ -1,7 +1,14 @@
 /** The usage over time. */
 import { useMemo } from 'preact/hooks';
 import type { UsageRow } from '../../../protocol/usage.ts';
-import { formatCost, formatCount, formatDuration, formatNumber } from '../../format.ts';
+import {
+  formatCost,
+  formatCount,
+  formatDuration,
+  formatNumber,
+  formatShortCost,
+  formatWholeDuration,
+} from '../../format.ts';
 import { Chart, type Series } from './chart.tsx';
 import { type Range, stepsOf } from './range.ts';
 
@@ -21,10 +28,7 @@ export const formatPercent = (rate: number | null): string =>
 export const inputOf = (row: UsageRow): number =>
   row.inputTokens + row.cacheReadTokens + row.cacheWriteTokens;
 const orDash = (ms: number | null): string => (ms === null ? '–' : formatDuration(ms));
-
-/** 2 min, not 2 min 0 s. */
-const roundDuration = (ms: number): string =>
-  ms === 0 ? '0' : formatDuration(ms).replace(/ 0 (s|min|h)$/, '');
+const roundDuration = (ms: number): string => (ms === 0 ? formatNumber(0) : formatWholeDuration(ms));
 const ROUND_MS = [
   ...[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000],
   ...[1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080].map((minutes) => minutes * 60_000),
@@ -89,7 +93,7 @@ export function Charts({ rows, total, range }: ChartsProps) {
         title="Cost"
         whole={whole(({ costUsd }) => formatCost(costUsd))}
         series={series.cost}
-        format={formatCost}
+        format={formatShortCost}
         describe={describe(({ costUsd }) => formatCost(costUsd))}
       />
       <Chart
