@@ -28,7 +28,7 @@ const DRAIN_MS = 2000;
 const MAX_UNREAD_INPUT = 1024 * 1024;
 /** Of work with output, until requests get their turn: 64 KiB of short lines may take 50 ms. */
 const TURN_MS = 5;
-const PART_BYTES = 1024;
+const PART_BYTES = 4096;
 /** How long the end of a terminal may wait for Redis when the server stops. */
 const STOP_WITHIN_MS = 3000;
 
