@@ -60,8 +60,13 @@ it('of all addresses are bounded, too', async () => {
   const submitted = async () => (await door.send('POST', '/v1/executions', aSubmission())).statusCode;
   const held = await eventually(async () => {
     const socket = await begin(url, 4 * MB);
-    if ((await submitted()) === 503) return socket;
-    socket.destroy(); // the small one came first, so this one may be refused
+    let isRefused = false; // a small one was under way
+    socket.once('data', () => {
+      isRefused = true;
+    });
+    await eventually(async () => isRefused || (await submitted()) === 503);
+    if (!isRefused) return socket;
+    socket.destroy();
     return null;
   });
   held.destroy();
