@@ -36,5 +36,9 @@ v8.setFlagsFromString('--heap-growing-percent=50');
 // A clone runs its TypeScript; the published package has only what was built from it.
 const built = new URL('../dist/src/main.js', import.meta.url).href;
 const inClone = existsSync(new URL('./main.ts', import.meta.url));
+if (inClone && !existsSync(new URL('../dist/typebox/typebox.js', import.meta.url))) {
+  process.stderr.write('bullpen: this clone is not prepared: run npm ci, or npm run prepare\n');
+  process.exit(1);
+}
 const { main } = await (inClone ? import('./main.ts') : import(built));
 process.exitCode = await main(process.argv.slice(2));

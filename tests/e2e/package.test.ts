@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -254,6 +255,20 @@ describe('a clone', () => {
     expect(stdout).toBe(`${JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version}\n`);
     const { runs } = await start(join(prefix, 'bin/bullpen'));
     await runs('from a clone');
+  });
+});
+
+describe('a clone without what npm ci prepares', () => {
+  it('says so in one line, and runs once it is prepared', async () => {
+    const bin = join(clone, 'src/bin.js');
+    rmSync(join(clone, 'dist/typebox'), { recursive: true });
+    const refused = run(process.execPath, [bin, '--version']);
+    await expect(refused).rejects.toMatchObject({
+      ...{ code: 1, stdout: '' },
+      stderr: 'bullpen: this clone is not prepared: run npm ci, or npm run prepare\n',
+    });
+    await npm(clone, 'run', 'prepare');
+    expect((await run(process.execPath, [bin, '--version'])).stdout).toMatch(/^\d+\./);
   });
 });
 
