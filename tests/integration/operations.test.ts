@@ -167,8 +167,9 @@ it('a Redis that loses its data while the server runs gets its jobs again, and n
 
   const again = await server.finished(waiting);
   expect(again).toMatchObject({ status: 'succeeded', attempts: 1, outcome: { text: 'waited' } });
-  const [before, after] = [later, await server.job(later.id)].map(({ scheduledFor, ...job }) => ({
-    ...job,
+  const both = [later, await server.job(later.id)];
+  const [before, after] = both.map(({ scheduledFor, request: { runAt, ...request }, ...job }) => ({
+    ...{ ...job, request, isSameTime: runAt === scheduledFor },
     inMs: Date.parse(scheduledFor ?? '') - Date.parse(job.createdAt),
   }));
   expect({ ...after, inMs: null }).toEqual({ ...before, inMs: null });
