@@ -59,10 +59,12 @@ function requestOf({
 }
 
 /** What a request means that leaves a field out, under all settings. */
-const NOTHING_ASKED: Partial<ResolvedPrompt> = {
-  ...{ allowedTools: [], disallowedTools: [], onPermissionDenied: 'report', providerOptions: {}, limits: {} },
-  ...{ priority: 0, tags: [], metadata: {} },
-};
+const NOTHING_ASKED = new Map<string, unknown>(
+  Object.entries({
+    ...{ allowedTools: [], disallowedTools: [], onPermissionDenied: 'report' },
+    ...{ providerOptions: {}, limits: {}, priority: 0, tags: [], metadata: {} },
+  } satisfies Partial<ResolvedPrompt>),
+);
 
 /**
  * Turns a resolved prompt back into a request, with the settings' defaults that it got. A delay is
@@ -77,9 +79,9 @@ export function toRequest({
   customId: _customId,
   ...rest
 }: ResolvedPrompt): PromptRequest {
-  const nothing = new Map<string, unknown>(Object.entries(NOTHING_ASKED));
   const asked = Object.entries(rest).filter(
-    ([name, value]) => value !== null && !(nothing.has(name) && isDeepStrictEqual(value, nothing.get(name))),
+    ([name, value]) =>
+      value !== null && !(NOTHING_ASKED.has(name) && isDeepStrictEqual(value, NOTHING_ASKED.get(name))),
   );
   const retry = {
     ...(maxAttempts === undefined || maxAttempts === 1 ? {} : { maxAttempts }),

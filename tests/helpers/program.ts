@@ -1,6 +1,6 @@
 /**
  * The program that tests start: built once before them from the source as it is, as a package is
- * built and laid out. It takes half of the CPU time that the source takes to start.
+ * built and laid out. It takes less CPU time to start than the source.
  */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
