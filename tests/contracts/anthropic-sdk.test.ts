@@ -8,6 +8,7 @@ import type { ExecutionEvent } from '../../src/protocol/event.ts';
 import type { ResolvedPrompt } from '../../src/protocol/prompt.ts';
 import { createAnthropicProvider } from '../../src/providers/anthropic-sdk/provider.ts';
 import type { Progress, Verdict } from '../../src/providers/provider.ts';
+import { CLOSED_PORT } from '../helpers/closed-port.ts';
 import { builtInOptions } from '../unit/providers/settings.ts';
 
 const SDK_RUNNER = {
@@ -163,9 +164,7 @@ describe.concurrent('the runner of the Messages API', () => {
     }));
 
   it('is overloaded when no server listens', async () => {
-    const model = await startOfflineModel();
-    await model.stop();
-    const { run, verdict } = await ask(model.url, {});
+    const { run, verdict } = await ask(`http://127.0.0.1:${CLOSED_PORT}`, {});
     expect([run.code, run.stderr]).toEqual([1, '']);
     expect(verdict.error).toMatchObject({
       code: 'execution.overloaded',

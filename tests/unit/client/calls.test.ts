@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ApiError, UnreachableError } from '../../../src/client/errors.ts';
+import { CLOSED_PORT } from '../../helpers/closed-port.ts';
 import { aJob } from './job.ts';
 import { clientOf, json, problem, reset, startScriptedServer, TOKEN } from './scripted-server.ts';
 
@@ -105,8 +106,7 @@ describe('a failure', () => {
     const broken = await failureOf(clientOf(server.url).get('x'));
     expect(broken).toBeInstanceOf(UnreachableError);
     expect(broken).toMatchObject({ refused: false });
-    await server.stop();
-    const client = clientOf(server.url);
+    const client = clientOf(`http://127.0.0.1:${CLOSED_PORT}`);
     const error = await failureOf(client.get('x'));
     expect(error).toMatchObject({ refused: true });
     expect(String(error)).toContain('ECONNREFUSED');
