@@ -89,17 +89,24 @@ export function createScriptRunner(
   ].join('\n');
   // Every key begins with this, so a Redis user whose rights are `~PREFIX:*` may name it.
   const key = `${prefix}:`;
+  const common = [constants, ...COMMON.map(read)].join('\n');
+  const texts = new Map(names.map((name) => [name, read(name)]));
   const scripts = new Map<ScriptName, { text: string; sha: string }>();
-  const common = COMMON.map(read);
-  for (const name of names) {
-    const text = [constants, ...common, read(name)].join('\n');
-    scripts.set(name, { text, sha: createHash('sha1').update(text).digest('hex') });
-  }
+  /** The whole text of a script and its hash, which most processes need of few scripts. */
+  const scriptOf = (name: ScriptName) => {
+    const made = scripts.get(name);
+    if (made !== undefined) return made;
+    const own = texts.get(name);
+    if (own === undefined) throw new TypeError(`there is no script ${name}`);
+    const text = `${common}\n${own}`;
+    const script = { text, sha: createHash('sha1').update(text).digest('hex') };
+    scripts.set(name, script);
+    return script;
+  };
 
   return {
     async run(name, args, list = []) {
-      const script = scripts.get(name);
-      if (script === undefined) throw new TypeError(`there is no script ${name}`);
+      const script = scriptOf(name);
       const values = [...namedArguments(args), ...list];
       try {
         return await redis.evalsha(script.sha, 1, key, ...values);

@@ -156,7 +156,7 @@ function count(results: readonly StepResult[], kinds: readonly string[], seen: M
 describe('the keys of the records', () => {
   it('entries without a job behind them are removed at the claim and delay no job', async () => {
     const bench = await createBench(server.make());
-    const prefix = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const { prefix } = bench;
     for (const pin of ['', 'n1']) {
       const name = JSON.stringify(['default', 'alice', 'claude', pin, '', '']);
       await server.redis.sadd(`${prefix}:ready`, name, `gone ${pin}`);
@@ -176,7 +176,7 @@ describe('the keys of the records', () => {
 
   it('an entry of a job that has ended is dropped at the claim', async () => {
     const bench = await createBench(server.make());
-    const prefix = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const { prefix } = bench;
     const claim = await running(bench);
     await bench.claimsOf('n1').finish(finishOf(claim));
     await server.redis.zadd(`${prefix}:given:n1`, 1, claim.jobId);
@@ -187,7 +187,7 @@ describe('the keys of the records', () => {
 
   it('the sets are empty when no job waits, after each way of leaving them', async () => {
     const bench = await createBench(server.make());
-    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const tag = bench.prefix;
     const claims = bench.claimsOf('n1');
     for (const pin of [null, 'n1']) {
       const cancelled = await submitted(bench, { provider: 'narrow' }, { pin });
@@ -206,7 +206,7 @@ describe('the keys of the records', () => {
 
   it('a ready job in a queue with a name of an earlier version is moved to its own, and runs', async () => {
     const bench = await createBench(server.make());
-    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const tag = bench.prefix;
     const id = await create(bench);
     const [name = ''] = await server.redis.smembers(`${tag}:ready`);
     const old = JSON.stringify(JSON.parse(name).slice(0, 5));
@@ -222,7 +222,7 @@ describe('the keys of the records', () => {
 
   it('the jobs of the version before, which had other sets, are put where they belong', async () => {
     const bench = await createBench(server.make());
-    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const tag = bench.prefix;
     const ids = {
       pending: await create(bench, { priority: 5 }),
       undelivered: await create(bench),
@@ -258,7 +258,7 @@ describe('the keys of the records', () => {
 
   it('a node does not start beside one whose records have another form, and says which', async () => {
     const bench = await createBench(server.make());
-    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const tag = bench.prefix;
     const { redis } = server;
     const join = (node: string) =>
       bench.upkeepOf(node).join({ version: '2.0.0', host: `host of ${node}` }, 1000);
@@ -292,7 +292,7 @@ describe('the keys of the records', () => {
 
   it('approvals and messages whose keys hold something else fail no script', async () => {
     const bench = await createBench(server.make());
-    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const tag = bench.prefix;
     const claim = await talking(bench);
     const { jobId, sessionId } = claim;
     const [lost, other] = [await ask(bench, claim, 'c1'), await ask(bench, claim, 'c2', 60_000)];
@@ -336,7 +336,7 @@ describe('the keys of the records', () => {
 
   it('a record from before there were projects is read, run and retried', async () => {
     const bench = await createBench(server.make());
-    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const tag = bench.prefix;
     /** Makes the record what the version before wrote. */
     const age = async (id: string): Promise<void> => {
       const key = `${tag}:job:${id}`;
@@ -371,7 +371,7 @@ describe('the keys of the records', () => {
 
   it('a batch from before there were projects is read', async () => {
     const bench = await createBench(server.make());
-    const key = `{${bench.requestChannel.replace(':requests', '')}}:batch:b1`;
+    const key = `${bench.prefix}:batch:b1`;
     await server.redis.hset(key, { owner: 'alice', createdAt: 7, entries: '[]' });
     const read = await bench.batches.read('b1');
     expect(read).toEqual({
@@ -387,7 +387,7 @@ describe('the keys of the records', () => {
 
   it('every key carries the one hash tag', async () => {
     const bench = await createBench(server.make());
-    const tag = `{${bench.requestChannel.replace(':requests', '')}}`;
+    const tag = bench.prefix;
     await server.redis.flushall();
     await running(bench, { concurrencyKey: 'k', sessionId: '01J00000000000000000000000', ttlMs: 1000 });
     await create(bench, {}, { idempotency: { key: 'key', fingerprint: 'print' } });

@@ -40,6 +40,7 @@ export const LEASE_MS = 60_000;
 export const LEADER_MS = 140_000;
 export const LOST_BACKOFF_MS = 260_000;
 export const KEEP_MS = 3_600_000;
+const CHANNELS = { requestChannel: 'requests', responseChannel: 'responses' };
 /** Limits of the settings, by projects that only tests of limits use. */
 export const CALLER_LIMITS = {
   projects: {
@@ -49,7 +50,7 @@ export const CALLER_LIMITS = {
   jwt: { jobsPerHour: 2 },
 };
 
-/** The records of one test: a prefix and channels of their own. */
+/** The records of one test, under a prefix of their own. */
 export interface TestRecords {
   readonly records: JobRecords;
   readonly approvals: Approvals & RunningApprovals & ApprovalCopies;
@@ -64,6 +65,12 @@ export interface TestRecords {
   readonly keysDoorbell: string;
   readonly requestCounts: RequestCounts;
   readonly doorbells: Doorbells;
+  /** Every key begins with it; the hash tag. */
+  readonly prefix: string;
+  /**
+   * The channels are those of the whole file: their names are in the scripts, and Redis would
+   * compile each script again for each other name.
+   */
   readonly requestChannel: string;
   readonly responseChannel: string;
   claimsOf(node: string, roots?: readonly string[]): Claims;
@@ -152,11 +159,9 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
   const doorbells = createRedisDoorbells(redis, subscriber, logger);
 
   function make(signer: Signer | null = null): TestRecords {
-    const prefix = `t-${randomUUID()}`;
-    const channels = { requestChannel: `${prefix}:requests`, responseChannel: `${prefix}:responses` };
-    const names = createNames({ prefix, ...channels });
+    const names = createNames({ prefix: `t-${randomUUID()}`, ...CHANNELS });
     const scripts = createScriptRunner(redis, names.prefix, {
-      ...{ ...channels, keepFinishedMs: KEEP_MS, callerLimits: CALLER_LIMITS },
+      ...{ ...CHANNELS, keepFinishedMs: KEEP_MS, callerLimits: CALLER_LIMITS },
     });
     const executionIds = new Map<string, string>();
     const real = createSubmissions(scripts);
@@ -180,7 +185,8 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
     }
     const records = createJobRecords(redis, names, scripts, () => undefined, signer);
     return {
-      ...channels,
+      ...CHANNELS,
+      prefix: names.prefix,
       changeLog: createChangeLog(redis, names),
       logDoorbell: names.logDoorbell,
       records,

@@ -157,7 +157,8 @@ describe('readers of one job', () => {
     const signal = new AbortController().signal;
     const slow = bench.hub.read(bench.id, 0, signal)[Symbol.asyncIterator]();
     await slow.next();
-    const waiting = slow.next(); // it is at the live end now
+    const waiting = slow.next();
+    await eventually(() => bench.reads.read > 0 && bench.reads.underWay === 0); // it is at the live end
     const quick = follow(bench.hub.read(bench.id, 2, signal));
     await bench.say('first');
     expect((await waiting).value).toHaveLength(1);

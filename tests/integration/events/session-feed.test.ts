@@ -25,7 +25,7 @@ async function setUp() {
     snapshot: () => Promise.reject(new Error('a chat has no screen')),
     logger: pino({ enabled: false }),
   });
-  const prefix = `{${rpc.requestChannel.replace(':requests', '')}}`;
+  const { prefix } = rpc;
 
   /** Makes a job of the session that says a text, and ends. */
   async function turn(sessionId: string, said: string, job = newJob({ sessionId })): Promise<string> {
