@@ -1,7 +1,7 @@
 /** What a job may do: the rights that its maker had then. They are kept in its record. */
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import { AppError } from '../errors.ts';
+import { createChecker } from '../protocol/checker.ts';
 import { type Grant, grantFields } from '../protocol/grant.ts';
 import { nullable } from '../protocol/schema.ts';
 import type { Principal } from './principal.ts';
@@ -12,7 +12,7 @@ export interface JobGrant extends Grant {
   readonly key: string | null;
 }
 
-const storedGrant = Compile(
+const storedGrant = createChecker(
   Type.Object({
     scopes: Type.Array(Type.String()),
     ...grantFields,
@@ -37,6 +37,6 @@ export function readJobGrant(text: string): JobGrant | null {
   } catch {
     // The check below refuses it.
   }
-  if (storedGrant.Check(found)) return found;
+  if (storedGrant.check(found)) return found;
   throw new AppError('record.damaged', 'what is stored cannot be read: its grant is none');
 }

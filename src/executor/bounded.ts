@@ -3,8 +3,9 @@
  * contain anything: JSON of any depth, numbers of any size, halves of characters. An event with a
  * value that cannot be stored is replaced, and a field of the outcome is left out.
  */
-import { Compile } from '#typebox/compile';
+
 import { messageOf, type WireError, wireError } from '../errors.ts';
+import { createChecker } from '../protocol/checker.ts';
 import { ANY_MEMBER, type Cut } from '../protocol/cli.ts';
 import { ExecutionEvent, NATIVE_SESSION_ID } from '../protocol/event.ts';
 import type { TokenCounts, Usage } from '../protocol/outcome.ts';
@@ -21,7 +22,7 @@ const MAX_DENIALS = 1000;
 const MAX_DENIAL_CHARACTERS = 1024 * 1024;
 const TOKENS = ['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens'] as const;
 
-const eventChecker = Compile(ExecutionEvent);
+const eventChecker = createChecker(ExecutionEvent);
 
 /**
  * The events of a line.
@@ -38,7 +39,7 @@ export function eventsOf(
       if (event.kind === 'raw') return [{ kind: 'raw', line: raw }];
       const kept = event.kind === 'usage' ? { ...event, usage: boundedUsage(event.usage) } : event;
       const { value } = bounded(kept, maxTextBytes);
-      return eventChecker.Check(value) ? [value] : refused(`its event ${event.kind}`, raw);
+      return eventChecker.check(value) ? [value] : refused(`its event ${event.kind}`, raw);
     });
   } catch (error) {
     return refused(messageOf(error), raw);

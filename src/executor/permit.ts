@@ -2,11 +2,12 @@
  * Checks what a job may do, against the settings in force. It is checked when the job is created
  * and again when it starts, because the settings and the record may have changed.
  */
-import { Compile } from '#typebox/compile';
+
 import { ADMIN_PRINCIPAL, RAW_PRINCIPAL } from '../auth/principal.ts';
 import { covers } from '../auth/tool-patterns.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError, type ErrorCode } from '../errors.ts';
+import { createChecker } from '../protocol/checker.ts';
 import type { Grant } from '../protocol/grant.ts';
 import { MAX_PROMPT_BYTES, ResolvedPrompt } from '../protocol/prompt.ts';
 import { refused, type Unsupported } from '../providers/built-in.ts';
@@ -36,14 +37,14 @@ export interface Permitted {
   readonly workspace: Workspace;
 }
 
-const resolvedPrompt = Compile(ResolvedPrompt);
+const resolvedPrompt = createChecker(ResolvedPrompt);
 
 /**
  * Checks a request, which any Redis client may have written.
  * @throws AppError request.invalid, request.too_large
  */
 export function checkRequest(request: unknown): asserts request is ResolvedPrompt {
-  if (!resolvedPrompt.Check(request)) throw notValid(resolvedPrompt.Errors(request));
+  if (!resolvedPrompt.check(request)) throw notValid(resolvedPrompt.errors(request));
   checkText(request.prompt);
 }
 

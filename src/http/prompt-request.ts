@@ -1,5 +1,5 @@
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../protocol/checker.ts';
 import { invalid, problemsOf } from '../protocol/problem.ts';
 import { checkPromptText, PromptRequest, promptOptions } from '../protocol/prompt.ts';
 import { closed } from '../protocol/schema.ts';
@@ -19,7 +19,7 @@ export const CreateQuery = Type.Object(
 );
 export type CreateQuery = Static<typeof CreateQuery>;
 
-const validator = Compile(PromptRequest);
+const validator = createChecker(PromptRequest);
 
 /**
  * The request in a JSON body, or in a text body and its query.
@@ -35,8 +35,8 @@ export function promptRequestOf(
   const isText = mediaType === 'text/plain' && typeof body === 'string';
   const request = isText ? fromText(body, options) : fromJson(body, options);
   checkPromptText(request);
-  if (validator.Check(request)) return request;
-  throw invalid(problemsOf(validator.Errors(request), ''));
+  if (validator.check(request)) return request;
+  throw invalid(problemsOf(validator.errors(request), ''));
 }
 
 type QueryOptions = Omit<CreateQuery, 'wait'>;

@@ -1,7 +1,7 @@
 import type { FastifySchemaCompiler } from 'fastify';
 import { type TSchema, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import { AppError } from '../errors.ts';
+import { createChecker } from '../protocol/checker.ts';
 import { invalid, problemsOf } from '../protocol/problem.ts';
 
 /** The JSON pointer before the problems of each part of a request. */
@@ -18,15 +18,12 @@ const PATH_PREFIX: Readonly<Record<string, string>> = {
  * every problem.
  */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  /** Compiled by the first request of the route: all of them together would delay the start. */
-  let compiled: ReturnType<typeof Compile<TSchema>> | null = null;
+  const checker = createChecker(schema);
   const prefix = PATH_PREFIX[httpPart ?? 'body'] ?? '';
   return (input: unknown) => {
-    compiled ??= Compile(schema);
-    const validator = compiled;
     const value = httpPart === 'querystring' ? convertQuery(schema, input) : input;
-    if (validator.Check(value)) return { value };
-    return { error: invalid(problemsOf(validator.Errors(value), prefix)) };
+    if (checker.check(value)) return { value };
+    return { error: invalid(problemsOf(checker.errors(value), prefix)) };
   };
 };
 

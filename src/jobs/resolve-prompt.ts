@@ -1,10 +1,10 @@
-import { Compile } from '#typebox/compile';
 import { MAX_DEPTH } from '../auth/job-tokens.ts';
 import type { Principal } from '../auth/principal.ts';
 import type { Settings } from '../config/schema.ts';
 import { AppError } from '../errors.ts';
 import { checkRequest, checkText, notValid, type PermitOptions, permit } from '../executor/permit.ts';
 import { refuseUnsupported } from '../executor/unsupported.ts';
+import { createChecker } from '../protocol/checker.ts';
 import {
   BatchPrompt,
   type Limits,
@@ -17,7 +17,7 @@ import type { Provider } from '../providers/provider.ts';
 import type { Providers } from '../providers/registry.ts';
 import { namedWorkspace, resolveWorkspace, type Workspace } from '../workspace.ts';
 
-const batchPrompt = Compile(BatchPrompt);
+const batchPrompt = createChecker(BatchPrompt);
 
 export interface ResolvePromptOptions extends PermitOptions {
   readonly settings: PermitOptions['settings'] &
@@ -74,7 +74,7 @@ async function resolvePrompt(
   checkText(request.prompt);
   // HTTP has checked its bodies. Raw requests, and retries merged from two halves, are checked
   // here.
-  if (!batchPrompt.Check(request)) throw notValid(batchPrompt.Errors(request));
+  if (!batchPrompt.check(request)) throw notValid(batchPrompt.errors(request));
   checkTime('timeoutMs', request.timeoutMs, settings.maxTimeoutMs);
   checkTime('idleTimeoutMs', request.idleTimeoutMs, settings.maxTimeoutMs);
   const { provider, defaults } = providers.get(request.provider ?? settings.provider);

@@ -1,6 +1,6 @@
 /** Messages of clients: from parsed JSON to a request that can be trusted. */
-import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { type TSchema, Type } from '#typebox';
+import { type Checker, createChecker } from '../protocol/checker.ts';
 import { LiveCommand, LiveRequest } from '../protocol/live.ts';
 import { invalid, problemsOf } from '../protocol/problem.ts';
 
@@ -8,13 +8,20 @@ import { invalid, problemsOf } from '../protocol/problem.ts';
 const MAX_DEPTH = 64;
 
 const [COMMAND, CANCEL, AUTH, PING] = LiveRequest.anyOf;
-const SCHEMAS = { command: COMMAND, cancel: CANCEL, auth: AUTH, ping: PING, pong: PING } as const;
-const NAMES = LiveCommand.anyOf.map(({ properties }) => properties.command.const);
+const OTHERS = { cancel: CANCEL, auth: AUTH, ping: PING, pong: PING } as const;
+const CLOSED = { additionalProperties: false };
 
-type Kind = keyof typeof SCHEMAS;
-type Validator = ReturnType<typeof Compile>;
-/** By the type of the message, and by the name of the command. Each is compiled at first use. */
-const validators = new Map<string, Validator>();
+/** By the type of the message. */
+const checkers = new Map<unknown, Checker<TSchema>>(
+  Object.entries(OTHERS).map(([type, schema]) => [type, createChecker(schema)]),
+);
+/** Of messages of the type `command`, by the name of the command. */
+const commandCheckers = new Map<unknown, Checker<TSchema>>(
+  LiveCommand.anyOf.map((data) => [
+    data.properties.command.const,
+    createChecker(Type.Object({ ...COMMAND.properties, data }, CLOSED)),
+  ]),
+);
 
 /**
  * The request in a message.
@@ -23,10 +30,10 @@ const validators = new Map<string, Validator>();
 export function requestOf(message: unknown): LiveRequest {
   if (!isObject(message)) throw invalid([{ path: '', message: 'must be an object' }]);
   checkShape(message);
-  const validator = validatorFor(message);
-  // as: the validator has the schema of one member of the union
-  if (validator.Check(message)) return message as LiveRequest;
-  throw invalid(problemsOf(validator.Errors(message), ''));
+  const checker = checkerFor(message);
+  // as: the checker has the schema of one member of the union
+  if (checker.check(message)) return message as LiveRequest;
+  throw invalid(problemsOf(checker.errors(message), ''));
 }
 
 /** The id of a message that may be anything; null: it has none that an answer could name. */
@@ -36,31 +43,20 @@ export function messageIdOf(message: unknown): string | null {
 }
 
 /** Of the one schema that is meant: a union would report the problems of all its members. */
-function validatorFor(message: Record<string, unknown>): Validator {
-  const { type, data } = message;
-  if (!isKind(type)) throw notOneOf('/type', Object.keys(SCHEMAS));
-  if (type !== 'command') return compiled(type, () => Compile(SCHEMAS[type]));
-  const name = isObject(data) ? data['command'] : undefined;
-  const schema = LiveCommand.anyOf.find(({ properties }) => properties.command.const === name);
-  if (schema === undefined) throw notOneOf('/data/command', NAMES);
-  const whole = () => Compile(Type.Object({ ...COMMAND.properties, data: schema }, CLOSED));
-  return compiled(`command ${String(name)}`, whole);
+function checkerFor({ type, data }: Record<string, unknown>): Checker<TSchema> {
+  if (type === 'command') {
+    const checker = commandCheckers.get(isObject(data) ? data['command'] : undefined);
+    return checker ?? refuse('/data/command', commandCheckers.keys());
+  }
+  return checkers.get(type) ?? refuse('/type', ['command', ...checkers.keys()]);
 }
-const CLOSED = { additionalProperties: false };
-
-function compiled(name: string, compile: () => Validator): Validator {
-  const known = validators.get(name) ?? compile();
-  validators.set(name, known);
-  return known;
-}
-
-const isKind = (type: unknown): type is Kind => typeof type === 'string' && Object.hasOwn(SCHEMAS, type);
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-const notOneOf = (path: string, names: readonly string[]) =>
-  invalid([{ path, message: `must be one of ${names.join(', ')}` }]);
+function refuse(path: string, names: Iterable<unknown>): never {
+  throw invalid([{ path, message: `must be one of ${[...names].join(', ')}` }]);
+}
 
 /**
  * Refuses what is nested too deeply, and keys that code could take for the prototype of an object,

@@ -5,7 +5,7 @@
  * debugging (`redis-cli publish`), and delivered at most once.
  */
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from './checker.ts';
 import { ProviderName } from './prompt.ts';
 import { closed } from './schema.ts';
 
@@ -44,8 +44,8 @@ export type RawAnswer =
   | { readonly id: string | number | null; readonly success: true; readonly result: string }
   | { readonly id: string | number | null; readonly success: false; readonly error: string };
 
-const requestBell = Compile(RequestBell);
-const rawRequest = Compile(RawRequest);
+const requestBell = createChecker(RequestBell);
+const rawRequest = createChecker(RawRequest);
 
 export type RequestMessage =
   | { readonly kind: 'bell'; readonly bell: RequestBell }
@@ -64,14 +64,14 @@ export function parseRequestMessage(text: string): RequestMessage {
   } catch {
     return { kind: 'refused', id: null, why: 'the message is not JSON' };
   }
-  if (requestBell.Check(message)) return { kind: 'bell', bell: message };
-  if (rawRequest.Check(message)) return { kind: 'raw', request: message };
+  if (requestBell.check(message)) return { kind: 'bell', bell: message };
+  if (rawRequest.check(message)) return { kind: 'raw', request: message };
   return {
     kind: 'refused',
     id: echoableId(message),
     // Computed only for the message to the caller: it takes longer than all the rest.
     get why() {
-      const [first] = rawRequest.Errors(message);
+      const [first] = rawRequest.errors(message);
       if (first === undefined) return 'not a request';
       // The schema of an unknown field is `false`.
       const problem = first.keyword === 'boolean' ? 'is not a known field' : first.message;

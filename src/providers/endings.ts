@@ -2,7 +2,7 @@
  * What the verdicts of all providers share: how a process ended, and the vendor's error in a text.
  */
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../protocol/checker.ts';
 import type { Exit } from '../protocol/cli.ts';
 import { parseJsonLine } from './json.ts';
 
@@ -27,7 +27,7 @@ export function howItEnded(exit: Exit, stderr: string): string {
   return detail === '' ? how : `${how}: ${detail}`;
 }
 
-const answer = Compile(
+const answer = createChecker(
   Type.Object({
     error: Type.Object({
       message: Type.String(),
@@ -49,7 +49,7 @@ export interface VendorError {
  */
 export function vendorError(message: string): VendorError | null {
   const value = parseJsonLine(message);
-  if (!answer.Check(value)) return null;
+  if (!answer.check(value)) return null;
   const { message: text, type, code } = value.error;
   return {
     message: text,

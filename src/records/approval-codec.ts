@@ -2,7 +2,6 @@
  * Converts approvals between their Redis hash and their types. A hash may be damaged, or forged.
  */
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import type { Signer } from '../auth/signer.ts';
 import {
   APPROVAL_KINDS,
@@ -11,6 +10,7 @@ import {
   type Decision,
   Question,
 } from '../protocol/approval.ts';
+import { createChecker } from '../protocol/checker.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import type { ApprovalRecord } from './approval-ports.ts';
 import { damaged, numberOf, parsed } from './record-codec.ts';
@@ -18,8 +18,8 @@ import { askedTexts, decisionTexts } from './signatures.ts';
 
 type Hash = Readonly<Record<string, string>>;
 
-const storedQuestions = Compile(Type.Array(Question));
-const storedDecision = Compile(
+const storedQuestions = createChecker(Type.Array(Question));
+const storedDecision = createChecker(
   Type.Union([
     Type.Object({
       decision: Type.Literal('allow'),
@@ -29,7 +29,7 @@ const storedDecision = Compile(
     Type.Object({ decision: Type.Literal('deny'), message: Type.String() }),
   ]),
 );
-const anything = Compile(Type.Unknown());
+const anything = createChecker(Type.Unknown());
 
 /** What the CLI gets in place of a decision that cannot be read, or that no server has signed. */
 export const FORGED: Decision = {

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import type { Actor } from '../protocol/audit.ts';
+import { createChecker } from '../protocol/checker.ts';
 import type { ClosedGates, CredentialLimits } from '../protocol/gates.ts';
 import type { Names } from '../redis/names.ts';
 import type { Claim } from './ports.ts';
@@ -112,17 +112,17 @@ const CREDENTIAL = 'credential:';
 const RESERVE = 'reserve:';
 const BUDGET = 'budget:';
 
-const storedGate = Compile(
+const storedGate = createChecker(
   Type.Object({
     reason: Type.Enum(['quota', 'refused']),
     since: Type.Number(),
     until: Type.Optional(Type.Number()),
   }),
 );
-const storedLimit = Compile(Type.Object({ reason: Type.String(), until: Type.Number() }));
-const storedHold = Compile(Type.Object({ since: Type.Number() }));
+const storedLimit = createChecker(Type.Object({ reason: Type.String(), until: Type.Number() }));
+const storedHold = createChecker(Type.Object({ since: Type.Number() }));
 const HELD = /^(queue$|(project|provider|node):)/;
-const storedCredentials = Compile(Type.Record(Type.String(), Type.String()));
+const storedCredentials = createChecker(Type.Record(Type.String(), Type.String()));
 
 /** {@link Gates} over Redis. */
 export function createGates(redis: Redis, names: Names, scripts: ScriptRunner): Gates {
@@ -178,7 +178,7 @@ export function createGates(redis: Redis, names: Names, scripts: ScriptRunner): 
       return new Map(
         found.flatMap(([name, text]): [string, ClosedGate][] => {
           const gate = parsed(text);
-          if (!name.startsWith(CREDENTIAL) || !storedGate.Check(gate)) return [];
+          if (!name.startsWith(CREDENTIAL) || !storedGate.check(gate)) return [];
           const { reason, since, until = null } = gate;
           return [[name.slice(CREDENTIAL.length), { reason, since, until }]];
         }),
@@ -188,7 +188,7 @@ export function createGates(redis: Redis, names: Names, scripts: ScriptRunner): 
       const found = new Map<string, Set<string>>();
       for (const text of Object.values(await redis.hgetall(names.credentials))) {
         const credentials = parsed(text);
-        if (!storedCredentials.Check(credentials)) continue;
+        if (!storedCredentials.check(credentials)) continue;
         for (const [provider, credential] of Object.entries(credentials)) {
           found.set(provider, (found.get(provider) ?? new Set()).add(credential));
         }
@@ -225,7 +225,7 @@ function heldIn(
 ): { readonly gate: HeldGate; readonly since: number }[] {
   return Object.entries(gates).flatMap(([name, text]) => {
     const gate = HELD.test(name) ? parsed(text) : null;
-    return storedHold.Check(gate) ? [{ gate: name as HeldGate, since: gate.since }] : []; // HELD
+    return storedHold.check(gate) ? [{ gate: name as HeldGate, since: gate.since }] : []; // HELD
   });
 }
 
@@ -254,7 +254,7 @@ function closedGates(
     const found = Object.entries(gates).flatMap(([name, text]): [string, number][] => {
       const [base, word = ''] = name.split('|');
       const gate = base === kind + credential ? parsed(text) : null;
-      const until = storedLimit.Check(gate) && gate.reason === reason ? gate.until : 0;
+      const until = storedLimit.check(gate) && gate.reason === reason ? gate.until : 0;
       return until > now ? [[word, until]] : [];
     });
     return Object.fromEntries(found);
@@ -269,7 +269,7 @@ function closedGates(
 
   const budgets = Object.entries(gates).flatMap(([name, text]): [string, number][] => {
     const gate = name.startsWith(BUDGET) ? parsed(text) : null;
-    return storedLimit.Check(gate) && gate.until > now ? [[name.slice(BUDGET.length), gate.until]] : [];
+    return storedLimit.check(gate) && gate.until > now ? [[name.slice(BUDGET.length), gate.until]] : [];
   });
 
   return {
@@ -279,7 +279,7 @@ function closedGates(
     providers: of('provider'),
     nodes: nodes.map((id) => {
       const stored = parsed(credentials[id] ?? 'null');
-      const logins = storedCredentials.Check(stored) ? Object.entries(stored) : [];
+      const logins = storedCredentials.check(stored) ? Object.entries(stored) : [];
       const limits = logins.flatMap(([provider, credential]) => {
         const found = limitsOf(credential);
         return found === null ? [] : [[provider, found] as const];

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import type { KeyRecord, KeyRecords, PutKey } from '../auth/ports.ts';
 import type { ReportDamage } from '../damage.ts';
+import { createChecker } from '../protocol/checker.ts';
 import { grantFields, limitFields } from '../protocol/grant.ts';
 import { SCOPES } from '../protocol/key.ts';
 import { nullable } from '../protocol/schema.ts';
@@ -13,7 +13,7 @@ import { actorArguments, type ScriptRunner } from './script-runner.ts';
 
 const whole = Type.Integer({ minimum: 0, maximum: 8.64e15 });
 const text = Type.String({ minLength: 1, maxLength: 256 });
-const storedKey = Compile(
+const storedKey = createChecker(
   Type.Object({
     ...{ id: text, rev: whole, generation: whole, name: text, project: text },
     scopes: Type.Array(Type.Enum([...SCOPES])),
@@ -38,7 +38,7 @@ export function createKeyRecords(
     async all() {
       return Object.entries(await redis.hgetall(names.keys)).flatMap(([id, stored]): KeyRecord[] => {
         const record = parsed(stored);
-        if (storedKey.Check(record) && record.id === id) return [record];
+        if (storedKey.check(record) && record.id === id) return [record];
         report({ kind: 'key', id, why: 'it is no record of a key' });
         return [];
       });

@@ -6,7 +6,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import type { Signer } from '../auth/signer.ts';
 import {
   AppError,
@@ -19,6 +18,7 @@ import {
 } from '../errors.ts';
 import type { Service } from '../lifecycle.ts';
 import { createLogLimit, type Log } from '../log.ts';
+import { createChecker } from '../protocol/checker.ts';
 import { ULID } from '../protocol/schema.ts';
 import { TerminalAsk } from '../protocol/terminal.ts';
 import type { Doorbells } from '../redis/doorbells.ts';
@@ -36,7 +36,7 @@ const MAX_TAKEN = 100;
 const TIMEOUT_MS = 5000;
 const POLL_MS = 500;
 
-const storedQuestion = Compile(
+const storedQuestion = createChecker(
   Type.Object({
     id: Type.String({ pattern: '^[0-9a-f-]{36}$' }),
     from: Type.String(),
@@ -47,10 +47,10 @@ const storedQuestion = Compile(
     signature: Type.String(),
   }),
 );
-const storedContent = Compile(
+const storedContent = createChecker(
   Type.Object({ sessionId: Type.String({ pattern: ULID.source }), ask: TerminalAsk }),
 );
-const storedAnswer = Compile(
+const storedAnswer = createChecker(
   Type.Object({
     /** JSON: `{ value }`, or `{ error }`. */
     answer: Type.String(),
@@ -253,16 +253,16 @@ function readQuestion(
   signer: Signer | null,
 ): (Omit<Asked, 'question'> & { readonly question: NodeQuestion }) | null {
   const asked = jsonOf(text);
-  if (!storedQuestion.Check(asked)) return null;
+  if (!storedQuestion.check(asked)) return null;
   if (signer !== null && !signer.isSigned(questionTexts(node, asked), asked.signature)) return null;
   const question = jsonOf(asked.question);
-  return storedContent.Check(question) ? { ...asked, question } : null;
+  return storedContent.check(question) ? { ...asked, question } : null;
 }
 
 /** The JSON of an answer; null: no server has given it. */
 function readAnswer(id: string, text: string, signer: Signer | null): string | null {
   const answer = jsonOf(text);
-  if (!storedAnswer.Check(answer)) return null;
+  if (!storedAnswer.check(answer)) return null;
   const isSigned = signer === null || signer.isSigned(answerTexts(id, answer.answer), answer.signature);
   return isSigned ? answer.answer : null;
 }

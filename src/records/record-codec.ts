@@ -3,11 +3,11 @@
  * another program.
  */
 
-import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { type TSchema, Type } from '#typebox';
 import { readJobGrant } from '../auth/job-grant.ts';
 import type { Signer } from '../auth/signer.ts';
 import { AppError } from '../errors.ts';
+import { type Checker, createChecker } from '../protocol/checker.ts';
 import { type EventBody, type StoredEvent, withPresentKind } from '../protocol/event.ts';
 import { JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
 import type { Outcome } from '../protocol/outcome.ts';
@@ -21,7 +21,7 @@ import { isForged, signatureOf } from './signatures.ts';
 const text = Type.String();
 const orNothing = nullable(text);
 /** The fields that showing and copying a job needs. The executor checks all fields. */
-const storedRequest = Compile(
+const storedRequest = createChecker(
   Type.Object({
     prompt: text,
     provider: text,
@@ -34,9 +34,9 @@ const storedRequest = Compile(
     metadata: Type.Record(text, text),
   }),
 );
-export const storedTags = Compile(Type.Array(text));
-export const storedMetadata = Compile(Type.Record(text, text));
-const storedOutcome = Compile(
+export const storedTags = createChecker(Type.Array(text));
+export const storedMetadata = createChecker(Type.Record(text, text));
+const storedOutcome = createChecker(
   Type.Object({
     status: Type.Enum(['succeeded', 'failed', 'cancelled']),
     text,
@@ -45,7 +45,7 @@ const storedOutcome = Compile(
     error: nullable(Type.Object({ code: text, message: text })),
   }),
 );
-const storedEvent = Compile(Type.Object({ kind: text }));
+const storedEvent = createChecker(Type.Object({ kind: text }));
 
 /** The last millisecond a Date can hold. */
 const MAX_TIME = 8.64e15;
@@ -60,18 +60,14 @@ export function damaged(why: string): AppError {
  * A stored JSON text.
  * @throws AppError record.damaged
  */
-export function parsed<T extends { Check(value: unknown): boolean }>(
-  name: string,
-  json: string,
-  schema: T,
-): unknown {
+export function parsed(name: string, json: string, checker: Checker<TSchema>): unknown {
   let value: unknown;
   try {
     value = JSON.parse(json);
   } catch {
     throw damaged(`its ${name} is not JSON`);
   }
-  if (!schema.Check(value)) throw damaged(`its ${name} is none`);
+  if (!checker.check(value)) throw damaged(`its ${name} is none`);
   return value;
 }
 

@@ -1,7 +1,7 @@
 /** Converts sessions between their Redis hash and stream and their types. They may be damaged. */
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import type { Signer } from '../auth/signer.ts';
+import { createChecker } from '../protocol/checker.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import { SESSION_STATUSES, type SessionStatus } from '../protocol/session.ts';
 import {
@@ -17,10 +17,10 @@ import type { ScriptArguments } from './script-runner.ts';
 import type { SessionEntry, SessionOptions, SessionRecord } from './session-ports.ts';
 import { sessionTexts } from './signatures.ts';
 
-const storedOptions = Compile(Type.Object({ provider: Type.String(), cwd: Type.String() }));
-const storedFork = Compile(Type.Object({ sessionId: Type.String(), nativeSessionId: Type.String() }));
-const storedRules = Compile(Type.Array(Type.Tuple([Type.String(), Type.String()])));
-const storedEvent = Compile(
+const storedOptions = createChecker(Type.Object({ provider: Type.String(), cwd: Type.String() }));
+const storedFork = createChecker(Type.Object({ sessionId: Type.String(), nativeSessionId: Type.String() }));
+const storedRules = createChecker(Type.Array(Type.Tuple([Type.String(), Type.String()])));
+const storedEvent = createChecker(
   Type.Union([
     Type.Object({ kind: Type.Literal('terminal.output'), offset: Type.Number(), data: Type.String() }),
     Type.Object({ kind: Type.Literal('terminal.resized'), cols: Type.Number(), rows: Type.Number() }),
@@ -145,7 +145,7 @@ export function decodeEntry([id, fields]: StreamEntry): SessionEntry | null {
 function eventOf(seq: number, at: string, body: string): SessionEntry | null {
   try {
     const event: unknown = JSON.parse(body);
-    return storedEvent.Check(event) ? { seq, at, event } : null;
+    return storedEvent.check(event) ? { seq, at, event } : null;
   } catch {
     return null;
   }

@@ -1,9 +1,9 @@
 /** The server's client of an executor on another host: one method for each route. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { type TSchema, Type } from '#typebox';
-import { Compile, type Validator } from '#typebox/compile';
 import { SIGNATURE_WINDOW_MS } from '../auth/request-signature.ts';
 import { AppError, ERROR_CODES, type ErrorCode } from '../errors.ts';
+import { type Checker, createChecker } from '../protocol/checker.ts';
 import {
   type CancelRequest,
   ClisAnswer,
@@ -45,11 +45,11 @@ export interface ExecutorClient {
   close(): void;
 }
 
-const executionAnswer = Compile(ExecutionAnswer);
-const executionsAnswer = Compile(ExecutionsAnswer);
-const clisAnswer = Compile(ClisAnswer);
-const executionLine = Compile(ExecutionLine);
-const health = Compile(
+const executionAnswer = createChecker(ExecutionAnswer);
+const executionsAnswer = createChecker(ExecutionsAnswer);
+const clisAnswer = createChecker(ClisAnswer);
+const executionLine = createChecker(ExecutionLine);
+const health = createChecker(
   Type.Object({
     status: Type.Enum(['healthy', 'unhealthy']),
     claudeAvailable: Type.Boolean(),
@@ -59,7 +59,7 @@ const health = Compile(
     activeRequests: Type.Integer(),
   }),
 );
-const problem = Compile(
+const problem = createChecker(
   Type.Object({
     code: Type.String(),
     detail: Type.String(),
@@ -103,15 +103,12 @@ export function createExecutorClient({
   }
 
   /** The body of an answer. @throws AppError that the answer is, or executor.unavailable */
-  async function ask<T extends TSchema>(
-    schema: Validator<Record<never, never>, T>,
-    request: Parameters<typeof requests.ask>[0],
-  ) {
+  async function ask<T extends TSchema>(checker: Checker<T>, request: Parameters<typeof requests.ask>[0]) {
     const answer = await requests.ask(request);
     noteNode(answer.headers);
     if (answer.status !== 200 && answer.status !== 202) throw refusedBy(answer);
     const body = jsonOf(answer.body);
-    if (!schema.Check(body)) throw unavailable(new Error('an answer that is not valid'), true);
+    if (!checker.check(body)) throw unavailable(new Error('an answer that is not valid'), true);
     return body;
   }
 
@@ -139,7 +136,7 @@ export function createExecutorClient({
       const response = await openEvents(id, after, signal);
       for await (const text of linesOf(response, { silentMs, maxLineBytes: MAX_LINE_BYTES })) {
         const line = jsonOf(Buffer.from(text));
-        if (!executionLine.Check(line)) throw unavailable(new Error('a line that is not valid'), true);
+        if (!executionLine.check(line)) throw unavailable(new Error('a line that is not valid'), true);
         yield line;
       }
     },
@@ -152,7 +149,7 @@ export function createExecutorClient({
     async health() {
       const answer = await requests.ask({ method: 'GET', path: '/health' });
       const body = jsonOf(answer.body); // 503 has a report, too
-      if (health.Check(body)) return body;
+      if (health.check(body)) return body;
       throw errorOf(answer);
     },
     close: requests.close,
@@ -170,7 +167,7 @@ function jsonOf(body: Buffer): unknown {
 /** The error that an answer is. */
 function errorOf({ status, headers, body }: ExecutorAnswer): AppError {
   const found = jsonOf(body);
-  if (!problem.Check(found) || !isCode(found.code)) return errorOfOther(status);
+  if (!problem.check(found) || !isCode(found.code)) return errorOfOther(status);
   const { code, detail, errors: problems = [] } = found;
   // An executor names its node before it looks at the request, but for what it refuses unseen.
   const isOfExecutor = headers[NODE_HEADER] !== undefined || status === 429 || status >= 500;

@@ -3,9 +3,9 @@
  * finished jobs.
  */
 import type { Redis } from 'ioredis';
-import { Compile } from '#typebox/compile';
 import type { ReportDamage } from '../damage.ts';
 import { isDamage } from '../errors.ts';
+import { createChecker } from '../protocol/checker.ts';
 import type { EventBody } from '../protocol/event.ts';
 import { JobPatch } from '../protocol/job.ts';
 import { ULID } from '../protocol/schema.ts';
@@ -95,7 +95,7 @@ export async function readLogPage(
   };
 }
 
-const jobPatch = Compile(JobPatch);
+const jobPatch = createChecker(JobPatch);
 
 /** The patch in an entry of the log; null: it has none that can be read. */
 function patchOf(fields: readonly string[]): JobPatch | null {
@@ -103,7 +103,7 @@ function patchOf(fields: readonly string[]): JobPatch | null {
   if (name !== 'x') return null;
   try {
     const patch: unknown = JSON.parse(text);
-    return jobPatch.Check(patch) ? patch : null;
+    return jobPatch.check(patch) ? patch : null;
   } catch {
     return null;
   }

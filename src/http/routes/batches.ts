@@ -1,8 +1,8 @@
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import { AppError } from '../../errors.ts';
 import { peek } from '../../events/sent-events.ts';
 import { BatchEvent, CURSOR } from '../../protocol/change.ts';
+import { createChecker } from '../../protocol/checker.ts';
 import { Batch, BatchCreated, BatchResult, MAX_BATCH_PROMPTS } from '../../protocol/job.ts';
 import { invalid, problemsOf } from '../../protocol/problem.ts';
 import { CustomId } from '../../protocol/prompt.ts';
@@ -243,7 +243,7 @@ export function batchRoutes(
   );
 }
 
-const customIdSchema = Compile(CustomId);
+const customIdSchema = createChecker(CustomId);
 
 /**
  * The prompts of the list; one that is none has the error that refuses it.
@@ -267,10 +267,10 @@ function readItems(prompts: readonly unknown[]): BatchItem[] {
 function readItem(given: unknown): BatchItem {
   const isObject = typeof given === 'object' && given !== null && !Array.isArray(given);
   const { customId, ...prompt }: { readonly customId?: unknown } = isObject ? given : {};
-  const named = customIdSchema.Check(customId) ? customId : null;
+  const named = customIdSchema.check(customId) ? customId : null;
   try {
     if (customId !== undefined && named === null)
-      throw invalid(problemsOf(customIdSchema.Errors(customId), '/customId'));
+      throw invalid(problemsOf(customIdSchema.errors(customId), '/customId'));
     return { customId: named, prompt: promptRequestOf('application/json', isObject ? prompt : given, {}) };
   } catch (error) {
     if (error instanceof AppError) return { customId: named, prompt: error };

@@ -1,7 +1,7 @@
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import { AppError } from '../../errors.ts';
 import type { AnthropicRequest } from '../../protocol/anthropic-runner.ts';
+import { createChecker } from '../../protocol/checker.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import { closed } from '../../protocol/schema.ts';
 import type { BuiltInOptions, Unsupported } from '../built-in.ts';
@@ -56,14 +56,14 @@ const AnthropicOptions = Type.Object(
 );
 type AnthropicOptions = Static<typeof AnthropicOptions>;
 
-const checker = Compile(AnthropicOptions);
+const checker = createChecker(AnthropicOptions);
 
 /** The options, or the problems with them. */
 export function readAnthropicOptions(
   value: Readonly<Record<string, unknown>>,
 ): { readonly options: AnthropicOptions } | { readonly problems: readonly Unsupported[] } {
   const options: unknown = value;
-  if (checker.Check(options)) return { options };
+  if (checker.check(options)) return { options };
   const reason = 'anthropic-sdk has only maxTokens, a number from 1 to 1000000';
   return { problems: Object.keys(value).map((name) => ({ option: `providerOptions.${name}`, reason })) };
 }

@@ -4,8 +4,8 @@
  */
 
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import { RunnerError, RunnerResult, RunnerRetry } from '../../protocol/anthropic-runner.ts';
+import { createChecker } from '../../protocol/checker.ts';
 import { nullable } from '../../protocol/schema.ts';
 import { parseJsonLine } from '../json.ts';
 
@@ -44,10 +44,10 @@ const RunnerLine = Type.Union([
 ]);
 export type RunnerLine = Static<typeof RunnerLine>;
 
-const checker = Compile(RunnerLine);
+const checker = createChecker(RunnerLine);
 
 /** The line if it is a known one, else null. */
 export function parseRunnerLine(line: string): RunnerLine | null {
   const value = parseJsonLine(line);
-  return checker.Check(value) ? value : null;
+  return checker.check(value) ? value : null;
 }

@@ -1,6 +1,6 @@
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import { AppError } from '../../errors.ts';
+import { createChecker } from '../../protocol/checker.ts';
 import type { PermissionMode, ResolvedPrompt } from '../../protocol/prompt.ts';
 import type { BuiltInSettings } from '../../protocol/provider-settings.ts';
 import { closed, MODEL_PATTERN } from '../../protocol/schema.ts';
@@ -211,21 +211,21 @@ const ClaudeOptions = Type.Object(
 );
 type ClaudeOptions = Static<typeof ClaudeOptions>;
 
-const checker = Compile(ClaudeOptions);
+const checker = createChecker(ClaudeOptions);
 
 /** The options, or the problems with them. */
 export function readClaudeOptions(
   value: Readonly<Record<string, unknown>>,
 ): { readonly options: ClaudeOptions } | { readonly problems: readonly Unsupported[] } {
   const options: unknown = value;
-  if (checker.Check(options)) return { options };
+  if (checker.check(options)) return { options };
   const known = Object.keys(ClaudeOptions.properties);
   const problems = Object.keys(value)
     .filter((name) => !known.includes(name))
     .map((name) => ({ option: `providerOptions.${name}`, reason: `claude has only ${known.join(', ')}` }));
   if (problems.length > 0) return { problems };
   return {
-    problems: [...checker.Errors(options)].map((error) => ({
+    problems: [...checker.errors(options)].map((error) => ({
       option: `providerOptions${error.instancePath.replaceAll('/', '.')}`,
       reason: error.message,
     })),

@@ -1,6 +1,6 @@
 /** The content of messages: what the agents say, and the tools they call. */
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../../protocol/checker.ts';
 import type { ExecutionEvent } from '../../protocol/event.ts';
 import { jsonText } from '../json.ts';
 
@@ -110,9 +110,9 @@ function createMainText(): MainText {
   };
 }
 
-const textBlock = Compile(Type.Object({ type: Type.Literal('text'), text: Type.String() }));
-const thinkingBlock = Compile(Type.Object({ type: Type.Literal('thinking'), thinking: Type.String() }));
-const toolUseBlock = Compile(
+const textBlock = createChecker(Type.Object({ type: Type.Literal('text'), text: Type.String() }));
+const thinkingBlock = createChecker(Type.Object({ type: Type.Literal('thinking'), thinking: Type.String() }));
+const toolUseBlock = createChecker(
   Type.Object({
     type: Type.Literal('tool_use'),
     id: Type.String(),
@@ -120,7 +120,7 @@ const toolUseBlock = Compile(
     input: Type.Optional(Type.Unknown()),
   }),
 );
-const toolResultBlock = Compile(
+const toolResultBlock = createChecker(
   Type.Object({
     type: Type.Literal('tool_result'),
     tool_use_id: Type.String(),
@@ -131,12 +131,12 @@ const toolResultBlock = Compile(
 
 /** The event of a block; null for an unknown block. `toolName` finds the tool of an id. */
 function blockEvent(block: unknown, toolName: (toolId: string) => string | null): ExecutionEvent | null {
-  if (textBlock.Check(block)) return { kind: 'text', text: block.text };
-  if (thinkingBlock.Check(block)) return { kind: 'reasoning', text: block.thinking };
-  if (toolUseBlock.Check(block)) {
+  if (textBlock.check(block)) return { kind: 'text', text: block.text };
+  if (thinkingBlock.check(block)) return { kind: 'reasoning', text: block.thinking };
+  if (toolUseBlock.check(block)) {
     return { kind: 'tool.started', toolId: block.id, name: block.name, input: block.input ?? null };
   }
-  if (toolResultBlock.Check(block)) {
+  if (toolResultBlock.check(block)) {
     return {
       kind: 'tool.ended',
       toolId: block.tool_use_id,
@@ -152,7 +152,7 @@ function blockEvent(block: unknown, toolName: (toolId: string) => string | null)
 function outputText(content: unknown): string {
   if (typeof content === 'string') return content;
   if (!Array.isArray(content)) return content === null ? '' : (jsonText(content) ?? '');
-  return content.map((part: unknown) => (textBlock.Check(part) ? part.text : `[${typeOf(part)}]`)).join('\n');
+  return content.map((part: unknown) => (textBlock.check(part) ? part.text : `[${typeOf(part)}]`)).join('\n');
 }
 
 function typeOf(part: unknown): string {

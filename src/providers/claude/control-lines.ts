@@ -1,7 +1,7 @@
 /** The lines of claude's control protocol that we use, as of 2.1.329; only the fields we read. */
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import type { Question } from '../../protocol/approval.ts';
+import { createChecker } from '../../protocol/checker.ts';
 import { type Cut, isCut } from '../../protocol/cli.ts';
 import { parseJsonLine } from '../json.ts';
 import { maybe } from './lines.ts';
@@ -31,14 +31,14 @@ export type ControlLine =
   /** The end of a turn. */
   | { readonly kind: 'result'; readonly isDeferred: boolean };
 
-const requestLine = Compile(
+const requestLine = createChecker(
   Type.Object({
     type: Type.Literal('control_request'),
     request_id: Type.String(),
     request: Type.Optional(Type.Unknown()),
   }),
 );
-const subtype = Compile(Type.Object({ subtype: Type.String() }));
+const subtype = createChecker(Type.Object({ subtype: Type.String() }));
 
 const HookInput = Type.Object({
   hook_event_name: Type.Literal('PreToolUse'),
@@ -47,7 +47,7 @@ const HookInput = Type.Object({
   tool_use_id: Type.String(),
   agent_id: maybe(Type.String()),
 });
-const hookCall = Compile(Type.Object({ input: HookInput }));
+const hookCall = createChecker(Type.Object({ input: HookInput }));
 
 const Permission = Type.Object({
   tool_name: Type.String(),
@@ -55,13 +55,13 @@ const Permission = Type.Object({
   tool_use_id: Type.String(),
   agent_id: maybe(Type.String()),
 });
-const permission = Compile(Permission);
+const permission = createChecker(Permission);
 
-const cancelLine = Compile(
+const cancelLine = createChecker(
   Type.Object({ type: Type.Literal('control_cancel_request'), request_id: Type.String() }),
 );
 
-const responseLine = Compile(
+const responseLine = createChecker(
   Type.Object({
     type: Type.Literal('control_response'),
     response: Type.Object({
@@ -72,7 +72,7 @@ const responseLine = Compile(
   }),
 );
 
-const lifecycleLine = Compile(
+const lifecycleLine = createChecker(
   Type.Object({
     type: Type.Literal('command_lifecycle'),
     command_uuid: Type.String(),
@@ -80,7 +80,7 @@ const lifecycleLine = Compile(
   }),
 );
 
-const resultLine = Compile(
+const resultLine = createChecker(
   Type.Object({
     type: Type.Literal('result'),
     parent_tool_use_id: maybe(Type.String()),
@@ -95,28 +95,28 @@ const CANDIDATE = /"(control_request|control_cancel_request|control_response|com
 export function parseControlLine(text: string, cut: Cut | null): ControlLine | null {
   if (!CANDIDATE.test(text)) return null;
   const value = parseJsonLine(text);
-  if (requestLine.Check(value)) {
+  if (requestLine.check(value)) {
     const { request_id: requestId, request } = value;
     return readRequest(requestId, request, isCut(cut, 'request'));
   }
-  if (cancelLine.Check(value)) return { kind: 'withdrawn', requestId: value.request_id };
-  if (responseLine.Check(value)) {
+  if (cancelLine.check(value)) return { kind: 'withdrawn', requestId: value.request_id };
+  if (responseLine.check(value)) {
     const { subtype: how, request_id: requestId, error } = value.response;
     return { kind: 'response', requestId, error: how === 'error' ? (error ?? 'no reason given') : null };
   }
-  if (lifecycleLine.Check(value)) return { kind: 'message', id: value.command_uuid, state: value.state };
-  if (!resultLine.Check(value) || value.parent_tool_use_id) return null;
+  if (lifecycleLine.check(value)) return { kind: 'message', id: value.command_uuid, state: value.state };
+  if (!resultLine.check(value) || value.parent_tool_use_id) return null;
   return { kind: 'result', isDeferred: (value.deferred_tool_use ?? null) !== null };
 }
 
 function readRequest(requestId: string, request: unknown, isShort: boolean): ControlLine {
-  const kind = subtype.Check(request) ? request.subtype : 'none';
+  const kind = subtype.check(request) ? request.subtype : 'none';
   if (kind === 'hook_callback') {
-    const whole = !isShort && hookCall.Check(request);
+    const whole = !isShort && hookCall.check(request);
     return { kind: 'hook', requestId, call: whole ? callOf('hook', hookFields(request.input)) : null };
   }
   if (kind === 'can_use_tool') {
-    const whole = !isShort && permission.Check(request);
+    const whole = !isShort && permission.check(request);
     return { kind: 'permission', requestId, call: whole ? callOf('permission', request) : null };
   }
   return { kind: 'unknown', requestId, why: `this host does not answer the request ${kind}` };
@@ -135,7 +135,7 @@ const callOf = (by: ToolCall['by'], found: Static<typeof Permission>): ToolCall 
   inSubagent: Boolean(found.agent_id),
 });
 
-const questions = Compile(
+const questions = createChecker(
   Type.Object({
     questions: Type.Array(
       Type.Object({
@@ -151,7 +151,7 @@ const questions = Compile(
 
 /** The questions in an input of `AskUserQuestion`; null when it has another form. */
 export function questionsIn(input: unknown): readonly Question[] | null {
-  if (!questions.Check(input)) return null;
+  if (!questions.check(input)) return null;
   return input.questions.map(({ question, header = null, options, multiSelect }) => ({
     question,
     header,

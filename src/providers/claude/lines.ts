@@ -3,7 +3,7 @@
  * read.
  */
 import { type Static, type TSchema, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../../protocol/checker.ts';
 import { type Cut, isCut } from '../../protocol/cli.ts';
 import { nullable } from '../../protocol/schema.ts';
 import { parseJsonLine } from '../json.ts';
@@ -76,8 +76,8 @@ const details = {
 const ResultLine = Type.Object({ ...core, ...details });
 export type ResultLine = Static<typeof ResultLine>;
 
-const typeChecker = Compile(Type.Object({ type: core.type }));
-const detailCheckers = Object.entries(details).map(([name, schema]) => ({ name, checker: Compile(schema) }));
+const typeChecker = createChecker(Type.Object({ type: core.type }));
+const checkers = new Map(Object.entries(details).map(([name, schema]) => [name, createChecker(schema)]));
 
 /**
  * A `result` line without the fields whose form is unknown: a run must not fail because a newer
@@ -85,12 +85,12 @@ const detailCheckers = Object.entries(details).map(([name, schema]) => ({ name, 
  * case.
  */
 function readResultLine(value: unknown): ResultLine | null {
-  if (!typeChecker.Check(value)) return null;
+  if (!typeChecker.check(value)) return null;
   const found: Record<string, unknown> = { ...value };
   const subtype = typeof found['subtype'] === 'string' ? found['subtype'] : null;
   const isError = typeof found['is_error'] === 'boolean' ? found['is_error'] : null;
   if (subtype === null && isError === null) return null;
-  const known = detailCheckers.filter(({ name, checker }) => name in found && checker.Check(found[name]));
+  const known = Object.entries(found).filter(([name, detail]) => checkers.get(name)?.check(detail));
   // `as`: every field was checked by its own schema.
   return Object.assign(
     {
@@ -98,7 +98,7 @@ function readResultLine(value: unknown): ResultLine | null {
       subtype: subtype ?? (isError ? 'error' : 'success'),
       is_error: isError ?? subtype?.startsWith('error'),
     },
-    Object.fromEntries(known.map(({ name }) => [name, found[name]])),
+    Object.fromEntries(known),
   ) as ResultLine;
 }
 
@@ -176,7 +176,7 @@ const ControlRequestLine = Type.Object({
 });
 
 /** Only a login of a plan has an account, not a key or a token (observed with 2.1.329). */
-const account = Compile(
+const account = createChecker(
   Type.Object({
     response: Type.Object({
       response: Type.Object({
@@ -188,7 +188,7 @@ const account = Compile(
 
 /** The account in the answer to the opening: a person may use one address in two organizations. */
 export function accountIn(line: ClaudeLine): string | null {
-  if (!account.Check(line)) return null;
+  if (!account.check(line)) return null;
   const { email, organization = null } = line.response.response.account;
   return JSON.stringify([email, organization]);
 }
@@ -260,10 +260,10 @@ const Windows = Type.Record(
     resetsAt: maybe(Type.Number()),
   }),
 );
-const windows = Compile(Windows);
+const windows = createChecker(Windows);
 
 /** The windows in a `rate_limit_event`; none when they have another form. */
-export const windowsIn = (value: unknown): Static<typeof Windows> => (windows.Check(value) ? value : {});
+export const windowsIn = (value: unknown): Static<typeof Windows> => (windows.check(value) ? value : {});
 
 const ClaudeLine = Type.Union([
   StreamEventLine,
@@ -287,12 +287,12 @@ const ClaudeLine = Type.Union([
 ]);
 export type ClaudeLine = Static<typeof ClaudeLine>;
 
-const checker = Compile(ClaudeLine);
+const checker = createChecker(ClaudeLine);
 
 /** The line if it is a known one, else null. stdout may carry lines that are not JSON. */
 export function parseClaudeLine(line: string, cut: Cut | null = null): ClaudeLine | null {
   const value = parseJsonLine(line);
-  const known = checker.Check(value) ? value : readResultLine(value);
+  const known = checker.check(value) ? value : readResultLine(value);
   // Half of a structured answer is no answer.
   const isHalf = known?.type === 'result' && isCut(cut, 'structured_output');
   return isHalf ? { ...known, structured_output: null } : known;

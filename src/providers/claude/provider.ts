@@ -1,5 +1,5 @@
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../../protocol/checker.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import {
   type BuiltInOptions,
@@ -138,7 +138,7 @@ const WARM_START: WarmStart = {
   takesTurns: true,
 };
 
-const userMessage = Compile(
+const userMessage = createChecker(
   Type.Object({
     type: Type.Literal('user'),
     timestamp: Type.String(),
@@ -150,7 +150,7 @@ const userMessage = Compile(
 const TRANSCRIPT: Transcript = {
   files: (id) => `*/${id}.jsonl`,
   said: (line) =>
-    userMessage.Check(line)
+    userMessage.check(line)
       ? { messages: [{ text: line.message.content, timestamp: line.timestamp }] }
       : null,
 };

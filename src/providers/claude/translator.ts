@@ -1,6 +1,6 @@
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import { type WireError, wireError } from '../../errors.ts';
+import { createChecker } from '../../protocol/checker.ts';
 import { isCut } from '../../protocol/cli.ts';
 import type { ExecutionEvent, RateLimitEvent } from '../../protocol/event.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
@@ -275,7 +275,7 @@ function rateLimitEvents({
   ];
 }
 
-const server = Compile(Type.Object({ name: Type.String(), status: Type.String() }));
+const server = createChecker(Type.Object({ name: Type.String(), status: Type.String() }));
 
 /** By the status of a server that is missing. The run continues without its tools. */
 const WHY: Readonly<Record<string, string>> = {
@@ -291,7 +291,7 @@ export function createServerWarnings(): (servers: unknown) => readonly Execution
   const warned = new Set<string>();
   return (servers) =>
     (Array.isArray(servers) ? servers : []).flatMap((one: unknown) => {
-      if (!server.Check(one) || !Object.hasOwn(WHY, one.status)) return [];
+      if (!server.check(one) || !Object.hasOwn(WHY, one.status)) return [];
       const message = `the MCP server ${one.name} ${WHY[one.status]}: its tools are missing`;
       if (warned.has(message)) return [];
       warned.add(message);

@@ -7,7 +7,7 @@
  * belongs, which one decides, which text is the answer, and what is added up.
  */
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../../protocol/checker.ts';
 import { maybe, type ResultLine } from './lines.ts';
 import type { ApiError } from './verdict.ts';
 
@@ -196,9 +196,9 @@ export function createTurns(promptId: string | null, waits: boolean): Turns {
 
 const WAKE_UP = 'ScheduleWakeup';
 
-const task = Compile(Type.Object({ task_id: maybe(Type.String()), description: maybe(Type.String()) }));
-const wakeUp = Compile(Type.Object({ scheduledFor: Type.Number() }));
-const command = Compile(Type.Object({ command: Type.String() }));
+const task = createChecker(Type.Object({ task_id: maybe(Type.String()), description: maybe(Type.String()) }));
+const wakeUp = createChecker(Type.Object({ scheduledFor: Type.Number() }));
+const command = createChecker(Type.Object({ command: Type.String() }));
 
 const MAX_NAME = 200;
 const MAX_NAMES = 20;
@@ -225,7 +225,7 @@ export function createBackground(): Background {
   let wakesAt: number | null = null;
 
   function nameOf(found: unknown): string {
-    const { task_id: id, description } = task.Check(found) ? found : {};
+    const { task_id: id, description } = task.check(found) ? found : {};
     const ran = commands.get(id ?? '');
     const name = description || ran || 'a task';
     return (ran === undefined || ran === name ? name : `${name} (${ran})`).slice(0, MAX_NAME);
@@ -236,10 +236,10 @@ export function createBackground(): Background {
       tasks = now;
     },
     started(taskId, toolInput) {
-      if (command.Check(toolInput)) commands.set(taskId, toolInput.command);
+      if (command.check(toolInput)) commands.set(taskId, toolInput.command);
     },
     toolEnded(tool, result) {
-      if (tool === WAKE_UP) wakesAt = wakeUp.Check(result) ? result.scheduledFor : null;
+      if (tool === WAKE_UP) wakesAt = wakeUp.check(result) ? result.scheduledFor : null;
     },
     woke() {
       wakesAt = null;

@@ -1,7 +1,7 @@
 /** The lines of `codex exec --json` that we use, as of codex 0.169.0; only the fields we read. */
 
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../../protocol/checker.ts';
 import { nullable } from '../../protocol/schema.ts';
 import { parseJsonLine } from '../json.ts';
 
@@ -56,13 +56,13 @@ const CodexLine = Type.Union([
 ]);
 export type CodexLine = Static<typeof CodexLine>;
 
-const checker = Compile(CodexLine);
+const checker = createChecker(CodexLine);
 /** A run must not fail because its last line reports the usage in another form. */
-const coreChecker = Compile(Type.Object({ type: Type.Literal('turn.completed') }));
+const coreChecker = createChecker(Type.Object({ type: Type.Literal('turn.completed') }));
 
 /** The line if it is a known one, else null. */
 export function parseCodexLine(line: string): CodexLine | null {
   const value = parseJsonLine(line);
-  if (checker.Check(value)) return value;
-  return coreChecker.Check(value) ? { type: value.type } : null;
+  if (checker.check(value)) return value;
+  return coreChecker.check(value) ? { type: value.type } : null;
 }

@@ -3,13 +3,13 @@
  * `codex exec --json` leaves out about usage limits.
  */
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../../protocol/checker.ts';
 import type { RateLimitEvent } from '../../protocol/event.ts';
 import { nullable } from '../../protocol/schema.ts';
 import { atEpochSeconds } from '../endings.ts';
 import type { LimitReport, Transcript } from '../provider.ts';
 
-const userMessage = Compile(
+const userMessage = createChecker(
   Type.Object({
     timestamp: Type.String(),
     payload: Type.Object({
@@ -21,7 +21,7 @@ const userMessage = Compile(
 );
 
 const payload = <T extends string>(type: T) => Type.Object({ type: Type.Literal(type) });
-const turnStarted = Compile(Type.Object({ payload: payload('task_started') }));
+const turnStarted = createChecker(Type.Object({ payload: payload('task_started') }));
 
 /** `resets_at`: seconds since 1970. */
 const Window = Type.Object({
@@ -29,7 +29,7 @@ const Window = Type.Object({
   resets_at: Type.Optional(nullable(Type.Number())),
 });
 const LIMITS = ['primary', 'secondary'] as const;
-const used = Compile(
+const used = createChecker(
   Type.Object({
     payload: Type.Object({
       type: Type.Literal('token_count'),
@@ -42,7 +42,7 @@ const used = Compile(
 );
 
 /** A plan's limit, or a rate limit that has outlasted the CLI's own retries. */
-const limitReached = Compile(
+const limitReached = createChecker(
   Type.Object({
     payload: Type.Object({
       type: Type.Literal('task_complete'),
@@ -59,9 +59,9 @@ const limitReached = Compile(
 );
 
 function limitsIn(lines: readonly unknown[]): LimitReport {
-  const turn = lines.slice(lines.findLastIndex((line) => turnStarted.Check(line)) + 1);
-  const refused = turn.some((line) => limitReached.Check(line));
-  const last = turn.findLast((line) => used.Check(line));
+  const turn = lines.slice(lines.findLastIndex((line) => turnStarted.check(line)) + 1);
+  const refused = turn.some((line) => limitReached.check(line));
+  const last = turn.findLast((line) => used.check(line));
   const windows = LIMITS.flatMap((limit): RateLimitEvent[] => {
     const window = last?.payload.rate_limits[limit] ?? null;
     if (window === null) return [];
@@ -83,7 +83,7 @@ const textOf = (content: readonly { readonly text?: string }[]): string =>
 export const TRANSCRIPT: Transcript = {
   files: (id) => `*/*/*/rollout-*-${id}.jsonl`,
   said: (line) =>
-    userMessage.Check(line)
+    userMessage.check(line)
       ? { messages: [{ text: textOf(line.payload.content), timestamp: line.timestamp }] }
       : null,
   limits: limitsIn,

@@ -6,8 +6,8 @@
  * https://cursor.com/docs/cli/reference/output-format
  */
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import { type WireError, wireError } from '../../errors.ts';
+import { createChecker } from '../../protocol/checker.ts';
 import type { PermissionMode } from '../../protocol/prompt.ts';
 import {
   type BuiltInOptions,
@@ -129,14 +129,14 @@ export function createCursorProvider(options: BuiltInOptions): Provider {
 /** `/` would begin a command, and `&` would send the task to the vendor's cloud. */
 const asPlainText = (prompt: string): string => (/^[/&]/.test(prompt) ? `\n${prompt}` : prompt);
 
-const assistantLine = Compile(
+const assistantLine = createChecker(
   Type.Object({
     type: Type.Literal('assistant'),
     message: Type.Object({ content: Type.Array(Type.Unknown()) }),
   }),
 );
-const textBlock = Compile(Type.Object({ type: Type.Literal('text'), text: Type.String() }));
-const toolLine = Compile(
+const textBlock = createChecker(Type.Object({ type: Type.Literal('text'), text: Type.String() }));
+const toolLine = createChecker(
   Type.Object({
     type: Type.Literal('tool_call'),
     subtype: Type.Enum(['started', 'completed']),
@@ -150,7 +150,7 @@ const ResultLine = Type.Object({
   result: Type.Optional(Type.Unknown()),
 });
 type ResultLine = Static<typeof ResultLine>;
-const resultLine = Compile(ResultLine);
+const resultLine = createChecker(ResultLine);
 
 const MAX_PLAIN_CHARACTERS = 4096;
 
@@ -172,17 +172,17 @@ function createCursorTranslator(recipe: Translator): Translator {
     line(raw, cut = null) {
       const value = parseJsonLine(raw);
       if (value === undefined) plainOutput = `${plainOutput}${raw}\n`.slice(-MAX_PLAIN_CHARACTERS);
-      if (assistantLine.Check(value)) {
-        const text = value.message.content.map((one) => (textBlock.Check(one) ? one.text : '')).join('');
+      if (assistantLine.check(value)) {
+        const text = value.message.content.map((one) => (textBlock.check(one) ? one.text : '')).join('');
         if (text !== '') texts.push(text);
         return text === '' ? [] : [{ kind: 'text', text }];
       }
-      if (toolLine.Check(value)) {
+      if (toolLine.check(value)) {
         if (value.subtype === 'started') openTools.add(value.call_id);
         else openTools.delete(value.call_id);
       }
       const events = recipe.line(raw, cut);
-      if (!resultLine.Check(value)) return events;
+      if (!resultLine.check(value)) return events;
       result = value;
       return events.filter(({ kind }) => kind !== 'text.delta'); // it repeats the messages
     },

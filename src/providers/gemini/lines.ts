@@ -3,7 +3,7 @@
  * read.
  */
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../../protocol/checker.ts';
 import { parseJsonLine } from '../json.ts';
 
 const Tokens = Type.Integer({ minimum: 0 });
@@ -70,13 +70,13 @@ const GeminiLine = Type.Union([
 ]);
 export type GeminiLine = Static<typeof GeminiLine>;
 
-const checker = Compile(GeminiLine);
+const checker = createChecker(GeminiLine);
 /** A run must not fail because a newer CLI changed another field of its last line. */
-const coreChecker = Compile(Type.Pick(ResultLine, ['type', 'status']));
+const coreChecker = createChecker(Type.Pick(ResultLine, ['type', 'status']));
 
 /** The line if it is a known one, else null. */
 export function parseGeminiLine(line: string): GeminiLine | null {
   const value = parseJsonLine(line);
-  if (checker.Check(value)) return value;
-  return coreChecker.Check(value) ? { type: 'result', status: value.status } : null;
+  if (checker.check(value)) return value;
+  return coreChecker.check(value) ? { type: 'result', status: value.status } : null;
 }

@@ -1,5 +1,5 @@
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../../protocol/checker.ts';
 import type { ResolvedPrompt } from '../../protocol/prompt.ts';
 import {
   type BuiltInOptions,
@@ -85,8 +85,10 @@ const userMessage = Type.Object({
   timestamp: Type.String(),
   content: Type.Array(Type.Object({ text: Type.Optional(Type.String()) })),
 });
-const oneMessage = Compile(userMessage);
-const allMessages = Compile(Type.Object({ $set: Type.Object({ messages: Type.Array(Type.Unknown()) }) }));
+const oneMessage = createChecker(userMessage);
+const allMessages = createChecker(
+  Type.Object({ $set: Type.Object({ messages: Type.Array(Type.Unknown()) }) }),
+);
 
 const said = ({ content, timestamp }: Static<typeof userMessage>) => ({
   text: content.map(({ text = '' }) => text).join('\n'),
@@ -100,9 +102,9 @@ const said = ({ content, timestamp }: Static<typeof userMessage>) => ({
 const TRANSCRIPT: Transcript = {
   files: (id) => `*/chats/session-*-${id.slice(0, 8)}.jsonl`,
   said(line) {
-    if (oneMessage.Check(line)) return { messages: [said(line)] };
-    if (!allMessages.Check(line)) return null;
-    return { replaces: true, messages: line.$set.messages.filter((one) => oneMessage.Check(one)).map(said) };
+    if (oneMessage.check(line)) return { messages: [said(line)] };
+    if (!allMessages.check(line)) return null;
+    return { replaces: true, messages: line.$set.messages.filter((one) => oneMessage.check(one)).map(said) };
   },
 };
 

@@ -47,7 +47,7 @@ export function createAppServerControl(request: ResolvedPrompt, context: Control
   function onAnswer({ id, result, error }: Answer): ControlStep {
     if (typeof id !== 'string' || error !== null) return NOTHING;
     if (id.startsWith(STEER)) return { ...NOTHING, taken: [id.slice(STEER.length)] };
-    if (id !== THREAD || !openedThread.Check(result)) return NOTHING;
+    if (id !== THREAD || !openedThread.check(result)) return NOTHING;
     const problem = wrongPermissions(result.activePermissionProfile?.id ?? null);
     if (problem !== null) return { ...NOTHING, problem };
     threadId = result.thread.id;
@@ -63,15 +63,15 @@ export function createAppServerControl(request: ResolvedPrompt, context: Control
   function onNotice({ method, params }: Notice, isWhole: boolean): ControlStep {
     switch (method) {
       case 'turn/started':
-        if (turnNotice.Check(params) && params.threadId === threadId) turnId = params.turn.id;
+        if (turnNotice.check(params) && params.threadId === threadId) turnId = params.turn.id;
         return NOTHING;
       case 'turn/completed': {
-        if (!turnNotice.Check(params) || params.threadId !== threadId) return NOTHING;
+        if (!turnNotice.check(params) || params.threadId !== threadId) return NOTHING;
         turnId = null;
         return withdraw([...open.keys()]);
       }
       case 'item/started': {
-        if (isWhole && itemNotice.Check(params) && params.item.type === 'fileChange')
+        if (isWhole && itemNotice.check(params) && params.item.type === 'fileChange')
           changes.set(params.item.id, params.item.changes);
         return NOTHING;
       }

@@ -1,6 +1,6 @@
 /** The parts of the messages of `codex app-server` that we read, as of codex 0.169.0. */
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../../../protocol/checker.ts';
 import { nullable } from '../../../protocol/schema.ts';
 
 const maybeText = Type.Optional(nullable(Type.String()));
@@ -36,9 +36,9 @@ const Item = Type.Union([
 ]);
 export type AppItem = Static<typeof Item>;
 
-export const itemNotice = Compile(Type.Object({ threadId: Type.String(), item: Item }));
+export const itemNotice = createChecker(Type.Object({ threadId: Type.String(), item: Item }));
 
-export const deltaNotice = Compile(
+export const deltaNotice = createChecker(
   Type.Object({ threadId: Type.String(), itemId: Type.String(), delta: Type.String() }),
 );
 
@@ -49,7 +49,7 @@ const TurnError = Type.Object({
 });
 export type TurnError = Static<typeof TurnError>;
 
-export const turnNotice = Compile(
+export const turnNotice = createChecker(
   Type.Object({
     threadId: Type.String(),
     turn: Type.Object({
@@ -60,11 +60,11 @@ export const turnNotice = Compile(
   }),
 );
 
-export const errorNotice = Compile(
+export const errorNotice = createChecker(
   Type.Object({ threadId: Type.String(), willRetry: Type.Boolean(), error: TurnError }),
 );
 
-export const warningNotice = Compile(
+export const warningNotice = createChecker(
   Type.Object({ threadId: Type.Optional(nullable(Type.String())), message: Type.String() }),
 );
 
@@ -78,7 +78,7 @@ const Counts = Type.Object({
 export type AppTokens = Static<typeof Counts>;
 
 /** `total`: of the whole thread; `last`: of the last request to the model. */
-export const usageNotice = Compile(
+export const usageNotice = createChecker(
   Type.Object({
     threadId: Type.String(),
     turnId: Type.String(),
@@ -89,12 +89,12 @@ export const usageNotice = Compile(
 /** `resetsAt`: seconds since 1970. */
 const Window = Type.Object({ usedPercent: Tokens, resetsAt: Type.Optional(nullable(Type.Number())) });
 const maybeWindow = Type.Optional(nullable(Window));
-export const limitsNotice = Compile(
+export const limitsNotice = createChecker(
   Type.Object({ rateLimits: Type.Object({ primary: maybeWindow, secondary: maybeWindow }) }),
 );
 
 /** The answer to the request that opens a thread. */
-export const openedThread = Compile(
+export const openedThread = createChecker(
   Type.Object({
     thread: Type.Object({ id: Type.String() }),
     model: maybeText,
@@ -106,7 +106,7 @@ export const openedThread = Compile(
 export function statusOf({ codexErrorInfo }: TurnError): number | null {
   if (typeof codexErrorInfo !== 'object' || codexErrorInfo === null) return null;
   const [detail] = Object.values(codexErrorInfo);
-  return httpStatus.Check(detail) ? detail.httpStatusCode : null;
+  return httpStatus.check(detail) ? detail.httpStatusCode : null;
 }
 
-const httpStatus = Compile(Type.Object({ httpStatusCode: Type.Integer() }));
+const httpStatus = createChecker(Type.Object({ httpStatusCode: Type.Integer() }));

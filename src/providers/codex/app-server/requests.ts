@@ -2,8 +2,8 @@
  * What `codex app-server` asks of its client, each with its answers. As of codex 0.169.0.
  */
 import { Type } from '#typebox';
-import { Compile } from '#typebox/compile';
 import type { ApprovalKind, Question } from '../../../protocol/approval.ts';
+import { createChecker } from '../../../protocol/checker.ts';
 import { nullable } from '../../../protocol/schema.ts';
 
 /** A request that a person decides. */
@@ -29,7 +29,7 @@ const maybeText = Type.Optional(nullable(Type.String()));
 const DECISIONS = { denied: { decision: 'decline' }, cancelled: { decision: 'cancel' } };
 const accept = (): unknown => ({ decision: 'accept' });
 
-const commandParams = Compile(
+const commandParams = createChecker(
   Type.Object({
     itemId: Type.String(),
     approvalId: maybeText,
@@ -40,9 +40,11 @@ const commandParams = Compile(
   }),
 );
 
-const fileParams = Compile(Type.Object({ itemId: Type.String(), reason: maybeText, grantRoot: maybeText }));
+const fileParams = createChecker(
+  Type.Object({ itemId: Type.String(), reason: maybeText, grantRoot: maybeText }),
+);
 
-const permissionParams = Compile(
+const permissionParams = createChecker(
   Type.Object({
     itemId: Type.String(),
     reason: maybeText,
@@ -50,7 +52,7 @@ const permissionParams = Compile(
   }),
 );
 
-const questionParams = Compile(
+const questionParams = createChecker(
   Type.Object({
     itemId: Type.String(),
     questions: Type.Array(
@@ -68,7 +70,7 @@ const questionParams = Compile(
 );
 
 /** A form without fields: only yes or no. */
-const formParams = Compile(
+const formParams = createChecker(
   Type.Object({
     serverName: Type.String(),
     message: Type.String(),
@@ -77,7 +79,7 @@ const formParams = Compile(
 );
 
 /** The answers of a person, by the text of the question. */
-const answers = Compile(
+const answers = createChecker(
   Type.Object({
     answers: Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())])),
   }),
@@ -113,7 +115,7 @@ export function wishOf(
 ): Wish | null {
   switch (method) {
     case COMMAND: {
-      if (!commandParams.Check(params)) return null;
+      if (!commandParams.check(params)) return null;
       const { itemId, approvalId, cwd = null, reason = null, networkApprovalContext = null } = params;
       const command = plainCommand(params.command ?? '');
       const network = networkApprovalContext === null ? {} : { networkApprovalContext };
@@ -130,7 +132,7 @@ export function wishOf(
       };
     }
     case FILE_CHANGE: {
-      if (!fileParams.Check(params)) return null;
+      if (!fileParams.check(params)) return null;
       const { itemId, reason = null, grantRoot = null } = params;
       const changes = changesOf(itemId);
       if (changes === null) return null;
@@ -139,7 +141,7 @@ export function wishOf(
       return { ...toolWish(itemId, 'file_change', input, same), allowed: accept, ...DECISIONS };
     }
     case PERMISSIONS: {
-      if (!permissionParams.Check(params)) return null;
+      if (!permissionParams.check(params)) return null;
       const { itemId, permissions, reason = null } = params;
       const input = { permissions, reason };
       return {
@@ -150,7 +152,7 @@ export function wishOf(
       };
     }
     case ELICITATION: {
-      if (!formParams.Check(params)) return null;
+      if (!formParams.check(params)) return null;
       const { serverName, message } = params;
       const input = { message };
       return {
@@ -171,7 +173,7 @@ const toolWish = (callId: string, tool: string, input: Wish['input'], same: unkn
   ({ callId, kind: 'tool', tool, input, questions: null, same, command: null }) as const;
 
 function questionWish(params: unknown): Wish | null {
-  if (!questionParams.Check(params)) return null;
+  if (!questionParams.check(params)) return null;
   const questions = params.questions.map(({ question, header = null, options }) => ({
     question,
     header,
@@ -179,7 +181,7 @@ function questionWish(params: unknown): Wish | null {
     multiSelect: false,
   }));
   const allowed = (input: unknown): unknown => {
-    const given = answers.Check(input) ? input.answers : {};
+    const given = answers.check(input) ? input.answers : {};
     const entries = params.questions.map(({ id, question }) => {
       const one = given[question] ?? [];
       return [id, { answers: typeof one === 'string' ? [one] : one }] as const;

@@ -3,7 +3,7 @@
  * a line, both ways.
  */
 import { type Static, Type } from '#typebox';
-import { Compile } from '#typebox/compile';
+import { createChecker } from '../../../protocol/checker.ts';
 import { jsonText, parseJsonLine } from '../../json.ts';
 
 const Id = Type.Union([Type.String(), Type.Number()]);
@@ -16,14 +16,14 @@ export const TURN = 'turn';
 export const STEER = 'steer:';
 export const INTERRUPT = 'interrupt';
 
-const answer = Compile(
+const answer = createChecker(
   Type.Object({
     id: Id,
     result: Type.Optional(Type.Unknown()),
     error: Type.Optional(Type.Object({ message: Type.String() })),
   }),
 );
-const call = Compile(
+const call = createChecker(
   Type.Object({ id: Type.Optional(Id), method: Type.String(), params: Type.Optional(Type.Unknown()) }),
 );
 
@@ -35,11 +35,11 @@ export type RpcMessage =
 /** The message in a line; null when it is none. */
 export function parseRpc(line: string): RpcMessage | null {
   const value = parseJsonLine(line);
-  if (call.Check(value)) {
+  if (call.check(value)) {
     const { id, method, params } = value;
     return id === undefined ? { kind: 'notice', method, params } : { kind: 'request', id, method, params };
   }
-  if (!answer.Check(value)) return null;
+  if (!answer.check(value)) return null;
   const { id, result, error } = value;
   return { kind: 'answer', id, result, error: error?.message ?? null };
 }

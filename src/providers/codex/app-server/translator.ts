@@ -53,7 +53,7 @@ export function createAppServerTranslator(request: ResolvedPrompt): Translator {
       return SILENT;
     }
     if (id === TURN) return SILENT;
-    if (!openedThread.Check(result)) {
+    if (!openedThread.check(result)) {
       fail({ message: 'codex named no thread' });
       return SILENT;
     }
@@ -70,38 +70,38 @@ export function createAppServerTranslator(request: ResolvedPrompt): Translator {
   function onNotice({ method, params }: Notice): readonly ExecutionEvent[] | null {
     switch (method) {
       case 'turn/started':
-        if (!turnNotice.Check(params)) return null;
+        if (!turnNotice.check(params)) return null;
         if (params.threadId !== threadId) return SILENT;
         turnId = params.turn.id;
         turns += 1;
         return SILENT;
       case 'turn/completed':
-        if (!turnNotice.Check(params)) return null;
+        if (!turnNotice.check(params)) return null;
         if (params.threadId === threadId) onTurnEnd(params.turn);
         return SILENT;
       case 'item/agentMessage/delta':
-        if (!deltaNotice.Check(params)) return null;
+        if (!deltaNotice.check(params)) return null;
         if (params.threadId !== threadId) return SILENT;
         partial.set(params.itemId, (partial.get(params.itemId) ?? '') + params.delta);
         return [{ kind: 'text.delta', text: params.delta }];
       case 'item/started':
       case 'item/completed':
-        if (!itemNotice.Check(params)) return null;
+        if (!itemNotice.check(params)) return null;
         if (params.threadId !== threadId) return SILENT;
         return method === 'item/started' ? onItemStart(params.item) : onItemEnd(params.item);
       case 'thread/tokenUsage/updated':
-        if (!usageNotice.Check(params)) return null;
+        if (!usageNotice.check(params)) return null;
         // An opened thread reports what it had used before.
         if (params.threadId !== threadId || params.turnId !== turnId) return SILENT;
         return onUsage(params.tokenUsage);
       case 'account/rateLimits/updated':
-        if (!limitsNotice.Check(params)) return null;
+        if (!limitsNotice.check(params)) return null;
         return onLimits(params.rateLimits);
       case 'error':
-        if (!errorNotice.Check(params)) return null;
+        if (!errorNotice.check(params)) return null;
         return params.threadId === threadId ? onError(params.error, params.willRetry) : SILENT;
       case 'warning':
-        if (!warningNotice.Check(params)) return null;
+        if (!warningNotice.check(params)) return null;
         return [{ kind: 'warning', code: 'codex', message: params.message }];
       case 'serverRequest/resolved':
         return SILENT;
