@@ -7,15 +7,15 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
-import { chromium, type Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { type Client, createClient } from '../src/client/client.ts';
 import { userFolder } from '../src/config/places.ts';
 import { startBenchServer } from './bench/server.ts';
+import { launchChromium } from './chromium.ts';
 import { ASKING, BATCH, ENDED, RUNNING, type Scene, SHOWN, WAITING } from './screenshots/day.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const IMAGES = join(ROOT, 'docs/images');
-const CHROMIUM = '/usr/bin/chromium';
 const DESKTOP = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 780 };
 const SETTLE_MS = 700;
@@ -89,7 +89,7 @@ async function main(): Promise<void> {
   const config = { providers: { claude: { binary: writeCli(folder) } } };
   const bin = join(ROOT, 'src/bin.js');
   await using server = await startBenchServer({ home: join(folder, 'data'), workspace, env, config, bin });
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+  const browser = await launchChromium();
   try {
     const shown = await live(createClient(server));
     spread(join(folder, 'data'));

@@ -2,13 +2,14 @@
  * The page in Debian's Chromium: ready with 100,000 jobs, an event on ten screens, and what an open
  * page costs the server.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { createClient } from '../../src/client/client.ts';
+import { launchChromium } from '../chromium.ts';
 import { createBenchClient } from './client.ts';
 import { shareMb } from './proc.ts';
 import type { Row, Section } from './results.ts';
@@ -17,7 +18,6 @@ import type { BenchServer } from './server.ts';
 import { repeat, type Setting } from './setting.ts';
 import { median, quantile } from './statistics.ts';
 
-const CHROMIUM = '/usr/bin/chromium';
 const BUILT = fileURLToPath(new URL('../../dist/page/assets', import.meta.url));
 const PER_CALL = 1000;
 const OPENINGS = 9;
@@ -29,13 +29,12 @@ const SETTLE_MS = 5000;
 
 export async function measurePage(setting: Setting): Promise<Section> {
   const { quick, workspace } = setting;
-  if (!existsSync(CHROMIUM)) throw new Error(`the page is measured in ${CHROMIUM}, which is not here`);
   const binary = writeScriptedCli(workspace);
   await using server = await setting.server({
     config: { providers: { claude: { binary }, custom: { cat: { binary: 'cat' } } } },
     env: { BULLPEN_WARM_PROCESSES: '0', BULLPEN_CONCURRENCY: '4' },
   });
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+  const browser = await launchChromium();
   try {
     const rows = [
       row('scripts, gzipped, without xterm', scriptsKb(), 'kB'),

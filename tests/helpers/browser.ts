@@ -1,12 +1,11 @@
-/** Debian's Chromium, and pages that fail their test for an error that their user may not see. */
-import { existsSync, readFileSync } from 'node:fs';
+/** A browser, and pages that fail their test for an error that their user may not see. */
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { expect } from 'vitest';
+import { launchChromium } from '../../scripts/chromium.ts';
 import { sharedFromStart, whenOver } from './shared.ts';
 
-export const CHROMIUM = '/usr/bin/chromium';
-export const hasChromium = existsSync(CHROMIUM);
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** For what a noisy machine may delay. */
@@ -19,7 +18,7 @@ export const PHONE = { width: 360, height: 740 };
 /** One browser for every test of the block that calls this. */
 export const sharedBrowser = (): (() => Browser) =>
   sharedFromStart(async () => {
-    const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+    const browser = await launchChromium();
     whenOver(() => browser.close());
     return browser;
   });

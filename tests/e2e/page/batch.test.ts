@@ -1,8 +1,9 @@
 /** A batch: its progress, its jobs, and what can be done with all of them. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
-import { DESKTOP, expectSoon, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { DESKTOP, expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { gated, sharedFakeSystem } from '../fake-system.ts';

@@ -2,8 +2,9 @@
 import { writeFileSync } from 'node:fs';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
+import { hasChromium } from '../../../scripts/chromium.ts';
 import type { Session, Turn } from '../../../src/protocol/session.ts';
-import { DESKTOP, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { DESKTOP, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { gated, PATIENCE, sharedFakeSystem } from '../fake-system.ts';
 

@@ -1,9 +1,10 @@
 /** The inbox: what waits for a person, and what a person does about it. */
 import { afterEach, describe, expect, it } from 'vitest';
+import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
 import type { Scope } from '../../../src/protocol/key.ts';
 import type { Step } from '../../fakes/fake-cli-steps.ts';
-import { DESKTOP, expectSoon, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { DESKTOP, expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { sharedFakeSystem } from '../fake-system.ts';

@@ -1,7 +1,8 @@
 /** The page of a job: what can be done with it. */
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
-import { hasChromium, openPage, sharedBrowser } from '../../helpers/browser.ts';
+import { hasChromium } from '../../../scripts/chromium.ts';
+import { openPage, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { gated, PATIENCE, sharedFakeSystem } from '../fake-system.ts';

@@ -2,7 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
-import { DESKTOP, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { hasChromium } from '../../../scripts/chromium.ts';
+import { DESKTOP, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { gated, reached, sharedFakeSystem } from '../fake-system.ts';
 

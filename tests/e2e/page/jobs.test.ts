@@ -1,9 +1,10 @@
 /** The list of jobs: filters in the address bar, live rows, one or many jobs at once. */
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
+import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
 import type { Job } from '../../../src/protocol/job.ts';
-import { DESKTOP, expectSoon, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { DESKTOP, expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { gated, sharedFakeSystem } from '../fake-system.ts';

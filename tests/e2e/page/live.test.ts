@@ -2,7 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
-import { hasChromium, type OpenedPage, openPage, sharedBrowser } from '../../helpers/browser.ts';
+import { hasChromium } from '../../../scripts/chromium.ts';
+import { type OpenedPage, openPage, sharedBrowser } from '../../helpers/browser.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { gated, PATIENCE, sharedFakeSystem } from '../fake-system.ts';
 

@@ -1,7 +1,8 @@
 /** How a browser becomes a caller: a token, a link, and the end of both. */
 import { describe, expect, it } from 'vitest';
+import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
-import { hasChromium, openPage, sharedBrowser } from '../../helpers/browser.ts';
+import { openPage, sharedBrowser } from '../../helpers/browser.ts';
 import { sharedFakeSystem } from '../fake-system.ts';
 
 describe.runIf(hasChromium)('a login', () => {

@@ -1,7 +1,8 @@
 /** A new job: a form that is made from the schema of the API. */
 import { describe, expect, it } from 'vitest';
+import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
-import { DESKTOP, expectSoon, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { DESKTOP, expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { sharedFakeSystem } from '../fake-system.ts';
 
 describe.runIf(hasChromium)('a new job', () => {

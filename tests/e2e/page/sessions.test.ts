@@ -1,8 +1,9 @@
 /** The list of sessions, and the dialogs that begin them. */
 import { describe, expect, it } from 'vitest';
+import { hasChromium } from '../../../scripts/chromium.ts';
 import type { KeyCreated } from '../../../src/protocol/key.ts';
 import type { Session } from '../../../src/protocol/session.ts';
-import { DESKTOP, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { DESKTOP, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { PATIENCE, sharedFakeSystem } from '../fake-system.ts';
 
 const POLL = { timeout: PATIENCE.timeoutMs };

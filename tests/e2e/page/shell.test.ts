@@ -1,6 +1,7 @@
 /** The frame of the page: login, places, keys, themes, sizes. */
 import { describe, expect, it } from 'vitest';
-import { DESKTOP, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { hasChromium } from '../../../scripts/chromium.ts';
+import { DESKTOP, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { sharedFakeSystem } from '../fake-system.ts';
 
 describe.runIf(hasChromium)('the page', () => {

@@ -1,9 +1,10 @@
 /** The screen of the system: every part and action, against a real server. */
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
+import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
 import type { Scope } from '../../../src/protocol/key.ts';
-import { DESKTOP, expectSoon, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { DESKTOP, expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { PATIENCE, sharedFakeSystem } from '../fake-system.ts';

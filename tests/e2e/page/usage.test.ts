@@ -1,7 +1,8 @@
 /** The page of the usage. */
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { DESKTOP, hasChromium, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { hasChromium } from '../../../scripts/chromium.ts';
+import { DESKTOP, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { PATIENCE, sharedFakeSystem } from '../fake-system.ts';

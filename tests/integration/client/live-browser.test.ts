@@ -1,14 +1,13 @@
 /** `createLive` in a real browser, from the files as they are, only without their types. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
 import { expect, it, onTestFinished } from 'vitest';
+import { hasChromium, launchChromium } from '../../../scripts/chromium.ts';
 import { startTerminalServer } from '../../fakes/terminal-server.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const CHROMIUM = '/usr/bin/chromium';
 
 /** As text, because the page imports the module, and not this process. */
 const IN_PAGE = `(async () => {
@@ -35,10 +34,10 @@ const IN_PAGE = `(async () => {
   return seen;
 })()`;
 
-it.runIf(existsSync(CHROMIUM))('a page types into a terminal and sees what it shows', async () => {
+it.runIf(hasChromium)('a page types into a terminal and sees what it shows', async () => {
   const server = await startTerminalServer();
   onTestFinished(() => server.stop());
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+  const browser = await launchChromium();
   onTestFinished(() => browser.close());
   const page = await browser.newPage();
   await page.route('**/src/**', (route) => {
