@@ -11,6 +11,9 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 /** For what a noisy machine may delay. */
 const PATIENCE_MS = 45_000;
 
+/** Those of axe whose result differs from theme to theme. */
+const RULES_OF_COLOURS = ['color-contrast', 'link-in-text-block'];
+
 /** Sizes that every screen is looked at in. */
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 360, height: 740 };
@@ -31,7 +34,6 @@ interface PageOptions {
   /** Logs in with this token before the first page; null: the page comes without a login. */
   readonly token: string | null;
   readonly size?: { readonly width: number; readonly height: number };
-  readonly theme?: 'light' | 'dark';
   /** Messages of the console that the test expects, for example of a server that is away. */
   readonly expected?: RegExp;
 }
@@ -41,8 +43,11 @@ export interface OpenedPage {
   readonly context: BrowserContext;
   /** What went wrong so far: violated policies, requests to other hosts, errors in scripts. */
   problems(): readonly string[];
-  /** Violations of accessibility rules on what is shown now. */
-  accessibility(): Promise<readonly string[]>;
+  /**
+   * Fails if what is shown now, in either size or theme, violates a rule of accessibility or is wider
+   * than the window.
+   */
+  looksRight(): Promise<void>;
 }
 
 /**
@@ -50,10 +55,10 @@ export interface OpenedPage {
  * another host was asked, or a script has failed.
  */
 export async function openPage(browser: Browser, options: PageOptions): Promise<OpenedPage> {
-  const { url, token, size = DESKTOP, theme = 'light', expected } = options;
+  const { url, token, size = DESKTOP, expected } = options;
   const context = await browser.newContext({
     viewport: size,
-    colorScheme: theme,
+    colorScheme: 'light',
     baseURL: url,
     locale: 'en-US',
     reducedMotion: 'reduce',
@@ -89,17 +94,31 @@ export async function openPage(browser: Browser, options: PageOptions): Promise<
     page,
     context,
     problems: () => problems,
-    async accessibility() {
-      // In the world of the test, so that the page's policy does not refuse it.
-      const found = await page.evaluate(
-        `(() => { ${AXE}; return axe.run(document, { resultTypes: ['violations'] }); })()`,
-      );
-      const { violations } = found as {
-        violations: { id: string; nodes: { target: unknown; failureSummary?: string }[] }[];
-      }; // axe's own shape
-      return violations.flatMap(({ id, nodes }) =>
-        nodes.map(({ target, failureSummary }) => `${id}: ${String(target)}: ${failureSummary ?? ''}`),
-      );
+    async looksRight() {
+      for (const viewport of [DESKTOP, PHONE]) {
+        await page.setViewportSize(viewport);
+        const fits = 'document.documentElement.scrollWidth <= innerWidth';
+        expect(await page.evaluate(fits), `fits into ${viewport.width} pixels`).toBe(true);
+        expect(await violations(page, null), `light, ${viewport.width} pixels`).toEqual([]);
+        await page.emulateMedia({ colorScheme: 'dark' });
+        expect(await violations(page, RULES_OF_COLOURS), `dark, ${viewport.width} pixels`).toEqual([]);
+        await page.emulateMedia({ colorScheme: 'light' });
+      }
+      await page.setViewportSize(size);
     },
   };
+}
+
+/** @param rules null: all */
+async function violations(page: Page, rules: readonly string[] | null): Promise<readonly string[]> {
+  const options = { resultTypes: ['violations'], ...(rules !== null && { runOnly: rules }) };
+  // In the world of the test, so that the page's policy does not refuse it.
+  if (!(await page.evaluate("'axe' in globalThis"))) await page.evaluate(AXE);
+  const found = await page.evaluate(`axe.run(document, ${JSON.stringify(options)})`);
+  const { violations } = found as {
+    violations: { id: string; nodes: { target: unknown; failureSummary?: string }[] }[];
+  }; // axe's own shape
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id}: ${String(target)}: ${failureSummary ?? ''}`),
+  );
 }

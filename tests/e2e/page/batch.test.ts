@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
-import { DESKTOP, expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { gated, sharedFakeSystem } from '../fake-system.ts';
@@ -86,18 +86,12 @@ describe.runIf(hasChromium)('the screen of a batch', () => {
     expect(await page.getByRole('button', { name: /^(Retry|Cancel)/ }).count()).toBe(0);
   });
 
-  it.each([
-    ['light', DESKTOP],
-    ['dark', DESKTOP],
-    ['light', PHONE],
-    ['dark', PHONE],
-  ] as const)('is accessible and fits: %s, %o', async (theme, size) => {
+  it('is accessible and fits, in both sizes and themes', async () => {
     const { id } = await client().createBatch([{ prompt: FAILS }, { prompt: 'well' }, { prompt: '' }]);
     await eventually(async () => (await client().getBatch(id)).finished);
-    const { page, accessibility } = await open(id, { theme, size });
+    const { page, looksRight } = await open(id, { size: PHONE });
     await page.getByRole('link', { name: 'it fails' }).waitFor();
     await page.getByText('request.invalid').waitFor();
-    expect(await accessibility()).toEqual([]);
-    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+    await looksRight();
   });
 });

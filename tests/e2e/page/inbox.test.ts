@@ -248,22 +248,16 @@ describe.runIf(hasChromium)('the inbox', () => {
     expect(await blind.page.getByRole('article', { name: 'Bash wants to run' }).count()).toBe(0);
   });
 
-  it.each([
-    ['light', DESKTOP],
-    ['dark', DESKTOP],
-    ['light', PHONE],
-    ['dark', PHONE],
-  ] as const)('is accessible and fits: %s, %o', async (theme, size) => {
+  it('is accessible and fits, in both sizes and themes', async () => {
     await asks('accessible', 'Bash', { command: 'echo' });
     await fails('A failure with a long prompt that does not fit on one line of a small telephone');
-    const { page, accessibility } = await open({ theme, size });
+    const { page, looksRight } = await open({ size: PHONE });
     await page.getByRole('article', { name: 'Bash wants to run' }).waitFor();
     await page
       .getByRole('article', { name: /^Failed/ })
       .first()
       .waitFor();
     await page.getByRole('button', { name: /^Deny/ }).click();
-    expect(await accessibility()).toEqual([]);
-    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+    await looksRight();
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { hasChromium } from '../../../scripts/chromium.ts';
 import type { KeyCreated } from '../../../src/protocol/key.ts';
 import type { Session } from '../../../src/protocol/session.ts';
-import { DESKTOP, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { PATIENCE, sharedFakeSystem } from '../fake-system.ts';
 
 const POLL = { timeout: PATIENCE.timeoutMs };
@@ -114,20 +114,14 @@ describe.runIf(hasChromium)('the sessions in the page', { timeout: 120_000 }, ()
     expect(await page.locator('img[src="x"]').count()).toBe(0);
   });
 
-  it.each([
-    ['light', DESKTOP],
-    ['dark', DESKTOP],
-    ['light', PHONE],
-    ['dark', PHONE],
-  ] as const)('is accessible and fits: %s, %o', async (theme, size) => {
+  it('is accessible and fits, in both sizes and themes', async () => {
     await make({
       name: 'A name that is much longer than what fits into one line of a phone',
       tags: ['long-tag'],
     });
-    const { page, accessibility } = await open({ theme, size });
+    const { page, looksRight } = await open({ size: PHONE });
     const fits = async (): Promise<void> => {
-      expect(await accessibility()).toEqual([]);
-      expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+      await looksRight();
     };
     await page.goto('/sessions');
     await page
