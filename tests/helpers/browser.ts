@@ -44,8 +44,8 @@ export interface OpenedPage {
   /** What went wrong so far: violated policies, requests to other hosts, errors in scripts. */
   problems(): readonly string[];
   /**
-   * Fails if what is shown now, in either size or theme, violates a rule of accessibility or is wider
-   * than the window.
+   * Fails if what is shown now, in either size or theme, violates a rule of accessibility, or is
+   * wider than the window.
    */
   looksRight(): Promise<void>;
 }
