@@ -31,20 +31,20 @@ const project = (name: string, options: ProjectOptions) => ({
  * and size; those of `unit` are the last and short.
  */
 const LONG = [
-  'e2e/nemesis.test.ts',
+  'e2e/executor-faults.test.ts',
+  'integration/remote/server.test.ts',
   'e2e/command-line.test.ts',
-  'contracts/records.test.ts',
-  'integration/shutdown.test.ts',
-  'clis/zero-leaks.test.ts',
-  'clis/interactive-gemini.test.ts',
-  'clis/interactive-claude.test.ts',
-  'integration/two-servers.test.ts',
+  'e2e/package.test.ts',
+  'e2e/nemesis.test.ts',
+  'clis/continuing.test.ts',
+  'clis/gemini-workspace-canary.test.ts',
+  'e2e/page/terminals.test.ts',
   'e2e/claude-talk.test.ts',
+  'e2e/terminals.test.ts',
+  'e2e/live-storm.test.ts',
+  'e2e/docs.test.ts',
+  'contracts/records.test.ts',
   'e2e/cli-faults.test.ts',
-  'e2e/promotion-kills.test.ts',
-  'integration/queue/batches.test.ts',
-  'e2e/background.test.ts',
-  'e2e/containers.test.ts',
 ];
 
 class LongFilesFirst extends BaseSequencer {
