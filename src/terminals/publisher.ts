@@ -76,6 +76,8 @@ export function createPublisher(options: PublisherOptions): Publisher {
   /** What Redis keeps: the seq and the cost of each event. */
   const kept: { readonly seq: number; readonly cost: number }[] = [];
   let keptCost = 0;
+  /** Redis drops the events before this one, those that are not the publisher's included. */
+  let keepFrom = 0;
   let cuts: { readonly after: Waiting; resolve(seq: number | null): void }[] = [];
 
   const isFull = (): boolean => !isAway && heldBytes > HIGH_WATER_BYTES;
@@ -139,7 +141,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
     let missingSince: number | null = null;
     while (!stopped.signal.aborted) {
       try {
-        const seq = await records.append(sessionId, batch, events, kept[0]?.seq ?? 0);
+        const seq = await records.append(sessionId, batch, events, keepFrom);
         if (seq > 0) {
           isAway = false;
           if (missingSince !== null) dropLost();
@@ -168,7 +170,10 @@ export function createPublisher(options: PublisherOptions): Publisher {
     const data = 'event' in one ? ('data' in one.event ? one.event.data.length : 0) : (one.bytes * 4) / 3;
     kept.push({ seq, cost: data + EVENT_COST });
     keptCost += data + EVENT_COST;
-    while (kept.length > 1 && keptCost > KEPT_BYTES) keptCost -= kept.shift()?.cost ?? 0;
+    while (kept.length > 1 && keptCost > KEPT_BYTES) {
+      keptCost -= kept.shift()?.cost ?? 0;
+      keepFrom = kept[0]?.seq ?? keepFrom;
+    }
   }
 
   /** Resolves the cuts after these entries; `seq` is that of the last of them. */

@@ -177,6 +177,8 @@ describe('a slow reader', () => {
     if (slow === undefined || quick === undefined) return expect.unreachable();
     for (const live of [slow, quick]) await live.ask(subscribe(much, 0));
     await Promise.all(others.map((live) => live.ask(subscribe(little, 0))));
+    // Both are at the live end. One that is not gets the screen in place of what is no longer kept.
+    await Promise.all([slow, quick].map((live) => live.find(isKind('terminal.output'))));
     slow.pause();
     const type = (terminal: string, data: string) =>
       quick.ask({ type: 'command', session_id: terminal, data: { command: 'input', data } });

@@ -65,6 +65,15 @@ describe('the publisher of a terminal', () => {
     expect(records.of(ID).map((event) => 'offset' in event && event.offset)).toEqual([0, 1]);
   });
 
+  it('lets Redis keep all events until there are too many, also those of others before its own', async () => {
+    const { records, publisher } = setup();
+    for (const text of ['a', 'b', 'c']) {
+      publisher.output(Buffer.from(text));
+      await publisher.flush();
+    }
+    expect(records.keepFrom).toBe(0);
+  });
+
   it('makes events of at most 64 KiB', async () => {
     const { records, publisher } = setup();
     publisher.output(Buffer.alloc(150_000, 'x'));
