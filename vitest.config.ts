@@ -14,6 +14,9 @@ interface ProjectOptions {
 /** Files at once on two cores, of all projects: a file waits for about half of its time. */
 const FILES_AT_ONCE = 3;
 
+/** What a busy machine may take for what is waited for, not what is expected. */
+const POLL_MS = 15_000;
+
 /** One project per kind of test; `npm run check` runs `unit` alone. */
 const project = (name: string, options: ProjectOptions) => ({
   test: {
@@ -22,6 +25,7 @@ const project = (name: string, options: ProjectOptions) => ({
     pool: 'forks' as const,
     hookTimeout: 120_000,
     maxWorkers: FILES_AT_ONCE,
+    expect: { poll: { timeout: POLL_MS } },
     ...options,
   },
 });
