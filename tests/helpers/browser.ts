@@ -26,9 +26,6 @@ export const sharedBrowser = (): (() => Browser) =>
     return browser;
   });
 
-/** Waits for a value, as long as a busy machine may take. */
-export const expectSoon = <T>(read: () => T) => expect.poll(read, { timeout: 15_000 });
-
 interface PageOptions {
   readonly url: string;
   /** Logs in with this token before the first page; null: the page comes without a login. */

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
-import { expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { gated, sharedFakeSystem } from '../fake-system.ts';
@@ -41,7 +41,7 @@ describe.runIf(hasChromium)('the screen of a batch', () => {
     await progress.getByText('3 of 3 ended').waitFor();
     await progress.getByText('$0.02').waitFor();
     await page.getByRole('button', { name: 'failed', exact: true }).click();
-    await expectSoon(() => page.locator('.job-row .title').count()).toBe(1);
+    await expect.poll(() => page.locator('.job-row .title').count()).toBe(1);
   });
 
   it('retries what failed as a new batch, and gives the results as a file', async () => {
@@ -58,7 +58,7 @@ describe.runIf(hasChromium)('the screen of a batch', () => {
     expect(lines.map((line) => JSON.parse(line).status)).toEqual(['failed', 'succeeded']);
     await page.getByRole('button', { name: 'Retry 1 failed' }).click();
     await page.getByText('1 job retried').waitFor();
-    await expectSoon(() => new URL(page.url()).pathname).not.toBe(`/batches/${id}`);
+    await expect.poll(() => new URL(page.url()).pathname).not.toBe(`/batches/${id}`);
     await page.getByRole('heading', { name: /^Batch/ }).waitFor();
     await page.getByRole('region', { name: 'Progress' }).getByText('1 of 1 ended').waitFor();
   });
@@ -74,7 +74,7 @@ describe.runIf(hasChromium)('the screen of a batch', () => {
     await dialog.getByText('2 jobs have not ended').waitFor();
     await dialog.getByRole('button', { name: 'Cancel jobs' }).click();
     await page.getByRole('region', { name: 'Progress' }).getByText('2 cancelled').waitFor();
-    await expectSoon(() => page.getByRole('button', { name: 'Cancel …' }).count()).toBe(0);
+    await expect.poll(() => page.getByRole('button', { name: 'Cancel …' }).count()).toBe(0);
   });
 
   it('offers no change to a reader', async () => {

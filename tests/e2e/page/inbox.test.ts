@@ -4,7 +4,7 @@ import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
 import type { Scope } from '../../../src/protocol/key.ts';
 import type { Step } from '../../fakes/fake-cli-steps.ts';
-import { DESKTOP, expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { DESKTOP, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { sharedFakeSystem } from '../fake-system.ts';
@@ -57,7 +57,7 @@ describe.runIf(hasChromium)('the inbox', () => {
     await card.getByText('git push origin main', { exact: true }).waitFor();
     await card.getByText('publishes', { exact: true }).waitFor();
     await page.getByRole('link', { name: /Inbox 1 waiting for you/ }).waitFor();
-    await expectSoon(() => page.title()).toBe('(1) Bullpen');
+    await expect.poll(() => page.title()).toBe('(1) Bullpen');
     await card.getByRole('button', { name: 'Allow', exact: true }).click();
     await page.getByText('Nothing waits for you').waitFor();
     expect((await system().server.finished(id)).status).toBe('succeeded');
@@ -137,9 +137,11 @@ describe.runIf(hasChromium)('the inbox', () => {
     await card.getByLabel('Other words for: Which parts?').fill('Stock');
     await answer.click();
     await system().server.finished(id);
-    await expectSoon(() => system().calls().at(-1)).toMatchObject({
-      answers: { 'Which database?': 'SQLite', 'Which parts?': 'Prices, Stock' },
-    });
+    await expect
+      .poll(() => system().calls().at(-1))
+      .toMatchObject({
+        answers: { 'Which database?': 'SQLite', 'Which parts?': 'Prices, Stock' },
+      });
   });
 
   it('an edit of many lines scrolls in its card, and makes the page no longer than it is', async () => {
@@ -157,10 +159,12 @@ describe.runIf(hasChromium)('the inbox', () => {
       );
       expect(excess, path).toBe(0);
       // The answer is in sight.
-      await expectSoon(async () => {
-        const box = await card.getByRole('button', { name: 'Allow', exact: true }).boundingBox();
-        return box !== null && box.y > 0 && box.y + box.height < DESKTOP.height;
-      }).toBe(true);
+      await expect
+        .poll(async () => {
+          const box = await card.getByRole('button', { name: 'Allow', exact: true }).boundingBox();
+          return box !== null && box.y > 0 && box.y + box.height < DESKTOP.height;
+        })
+        .toBe(true);
     }
   });
 
@@ -186,7 +190,7 @@ describe.runIf(hasChromium)('the inbox', () => {
       expect(jobs.map(({ archived }) => archived)).toEqual([true, true, true]);
     });
     // The retries fail, too: they are new failures.
-    await expectSoon(() => page.getByRole('article').count()).toBe(2);
+    await expect.poll(() => page.getByRole('article').count()).toBe(2);
     await page.getByRole('button', { name: 'Archive all …' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Archive all' }).click();
     await page.getByText('Nothing waits for you').waitFor();

@@ -8,7 +8,6 @@ import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { gated, PATIENCE, sharedFakeSystem } from '../fake-system.ts';
 
 /** A busy machine takes its time. */
-const SOON = { timeout: 15_000 };
 
 describe.runIf(hasChromium)('on the page of a job', () => {
   const system = sharedFakeSystem();
@@ -141,7 +140,7 @@ describe.runIf(hasChromium)('on the page of a job', () => {
     await page.getByText('Message into the running turn').waitFor();
     await page.getByText('Use tabs', { exact: true }).waitFor();
     await page.getByText('succeeded', { exact: true }).first().waitFor();
-    await expect.poll(() => field.count(), SOON).toBe(0);
+    await expect.poll(() => field.count()).toBe(0);
   });
 
   it('the running turn is interrupted', async () => {
@@ -169,7 +168,7 @@ describe.runIf(hasChromium)('on the page of a job', () => {
     await asked.getByRole('button', { name: answer === 'Deny' ? 'Deny …' : answer, exact: true }).click();
     if (answer === 'Deny') await asked.getByRole('button', { name: 'Deny', exact: true }).click();
     await page.getByText(words).waitFor();
-    await expect.poll(() => asked.count(), SOON).toBe(0);
+    await expect.poll(() => asked.count()).toBe(0);
     await system().server.finished(id);
   });
 

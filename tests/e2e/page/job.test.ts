@@ -26,7 +26,6 @@ const STEPS = [
 ] as const;
 
 /** A busy machine takes its time. */
-const SOON = { timeout: 15_000 };
 
 describe.runIf(hasChromium)('the page of a job', () => {
   const system = sharedFakeSystem();
@@ -65,7 +64,7 @@ describe.runIf(hasChromium)('the page of a job', () => {
     const output = list.locator('.tool.open', { hasText: 'Read' }).locator('.output').last();
     expect((await output.textContent())?.length).toBeLessThan(10_000);
     await output.getByRole('button', { name: /^Show all/ }).click();
-    await expect.poll(async () => (await output.textContent())?.length, SOON).toBe(50_000);
+    await expect.poll(async () => (await output.textContent())?.length).toBe(50_000);
 
     await list.getByRole('button', { name: /^TodoWrite 1 of 1 done/ }).click();
     await list.locator('.todos').getByText('Write a test').waitFor();
@@ -101,7 +100,7 @@ describe.runIf(hasChromium)('the page of a job', () => {
     await page.goto(`/jobs/${id}`);
     await reached(begun ?? '');
     const atEnd = 'scrollY + innerHeight > document.documentElement.scrollHeight - 100 && scrollY > 1000';
-    await expect.poll(() => page.evaluate(atEnd), SOON).toBe(true);
+    await expect.poll(() => page.evaluate(atEnd)).toBe(true);
     await page.mouse.move(600, 300);
     await page.mouse.wheel(0, -1500);
     const toEnd = page.getByRole('button', { name: 'To the end' });
@@ -110,10 +109,10 @@ describe.runIf(hasChromium)('the page of a job', () => {
     writeFileSync(go ?? '', '');
     await reached(more ?? '');
     const height = 'document.documentElement.scrollHeight';
-    await expect.poll(() => page.evaluate(`${height} > scrollY + 3000`), SOON).toBe(true);
+    await expect.poll(() => page.evaluate(`${height} > scrollY + 3000`)).toBe(true);
     expect(await page.evaluate('scrollY')).toBe(before);
     await toEnd.click();
-    await expect.poll(() => page.evaluate(atEnd), SOON).toBe(true);
+    await expect.poll(() => page.evaluate(atEnd)).toBe(true);
     writeFileSync(end ?? '', '');
     await page.getByText('the last line', { exact: true }).waitFor();
   });
@@ -195,7 +194,7 @@ describe.runIf(hasChromium)('the page of a job', () => {
         .getByRole('navigation', { name: 'Parts of the job' })
         .getByRole('link', { name: part })
         .click();
-      await expect.poll(() => page.getByRole('status', { name: 'Loading' }).count(), SOON).toBe(0);
+      await expect.poll(() => page.getByRole('status', { name: 'Loading' }).count()).toBe(0);
       await looksRight();
     }
   });

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
 import type { Job } from '../../../src/protocol/job.ts';
-import { expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { gated, sharedFakeSystem } from '../fake-system.ts';
@@ -60,7 +60,7 @@ describe.runIf(hasChromium)('the list of jobs', () => {
     await row.getByText('succeeded', { exact: true }).waitFor();
     await row.getByText('$0.01').waitFor();
     await link(page, 'watched').click();
-    await expectSoon(() => new URL(page.url()).pathname).toBe(`/jobs/${id}`);
+    await expect.poll(() => new URL(page.url()).pathname).toBe(`/jobs/${id}`);
   });
 
   it.each([
@@ -93,17 +93,17 @@ describe.runIf(hasChromium)('the list of jobs', () => {
     await fails('searched for', { tags: ['menu'] });
     const { page } = await open('/jobs');
     await page.getByRole('button', { name: 'failed', exact: true }).click();
-    await expectSoon(() => new URL(page.url()).search).toBe('?status=failed');
+    await expect.poll(() => new URL(page.url()).search).toBe('?status=failed');
     await page.getByLabel('Search prompts and answers').fill('searched for');
-    await expectSoon(() => new URL(page.url()).searchParams.get('q')).toBe('searched for');
+    await expect.poll(() => new URL(page.url()).searchParams.get('q')).toBe('searched for');
     await page.getByRole('button', { name: 'Filter', exact: true }).click();
     const panel = page.getByRole('dialog', { name: 'Add a filter' });
     await panel.getByLabel('Filter by').selectOption('tag');
     await panel.getByLabel('Value').fill('menu');
     await panel.getByRole('button', { name: 'Add' }).click();
-    await expectSoon(() => page.locator('.job-row .title').count()).toBe(1);
+    await expect.poll(() => page.locator('.job-row .title').count()).toBe(1);
     await page.getByRole('button', { name: 'Remove the filter Tag: menu' }).click();
-    await expectSoon(() => new URL(page.url()).searchParams.get('tag')).toBeNull();
+    await expect.poll(() => new URL(page.url()).searchParams.get('tag')).toBeNull();
     await page.goBack();
     await page.goForward();
   });
@@ -117,14 +117,14 @@ describe.runIf(hasChromium)('the list of jobs', () => {
     await menuOf(page, 'stubborn', 'Cancel');
     await page.getByText('The job is being cancelled').waitFor();
     // What no longer matches leaves the list.
-    await expectSoon(() => link(page, 'stubborn').count()).toBe(0);
+    await expect.poll(() => link(page, 'stubborn').count()).toBe(0);
   });
 
   it('retries, continues, archives and deletes one job', async () => {
     const { id } = await fails('many lives');
     const { page } = await open('/jobs?q=many+lives');
     await menuOf(page, 'many lives', 'Retry from the start');
-    await expectSoon(() => link(page, 'many lives').count()).toBe(2);
+    await expect.poll(() => link(page, 'many lives').count()).toBe(2);
     await page
       .getByRole('button', { name: /^Actions for/ })
       .last()
@@ -141,7 +141,7 @@ describe.runIf(hasChromium)('the list of jobs', () => {
       .getByRole('dialog', { name: 'Delete this job?' })
       .getByRole('button', { name: 'Delete' })
       .click();
-    await expectSoon(() => link(page, 'many lives').count()).toBe(1);
+    await expect.poll(() => link(page, 'many lives').count()).toBe(1);
     expect((await system().server.api('GET', `/v1/jobs/${id}`)).status).toBe(404);
   });
 
@@ -237,19 +237,19 @@ describe.runIf(hasChromium)('the list of jobs', () => {
     await page.keyboard.press('x');
     await page.getByRole('toolbar').getByText('2 jobs').waitFor();
     await page.keyboard.press('Escape');
-    await expectSoon(() => page.getByRole('toolbar').count()).toBe(0);
+    await expect.poll(() => page.getByRole('toolbar').count()).toBe(0);
     await page.getByRole('checkbox', { name: 'Select all jobs that match' }).press('Space');
     await page.getByRole('toolbar').getByText('All jobs that match').waitFor();
     await page.keyboard.press('Escape');
     await page.keyboard.press('/');
     await page.keyboard.type('keys');
-    await expectSoon(() => new URL(page.url()).searchParams.get('q')).toBe('keys');
+    await expect.poll(() => new URL(page.url()).searchParams.get('q')).toBe('keys');
     await link(page, 'keys 1').focus();
     await page.keyboard.press('e');
     await rowOf(page, 'keys 1').getByText('archived').waitFor();
     await page.keyboard.press('k');
     await page.keyboard.press('Enter');
-    await expectSoon(() => new URL(page.url()).pathname).toMatch(/^\/jobs\/01/);
+    await expect.poll(() => new URL(page.url()).pathname).toMatch(/^\/jobs\/01/);
   });
 
   it('keeps its place while new jobs come, and returns to it', async () => {
@@ -259,22 +259,24 @@ describe.runIf(hasChromium)('the list of jobs', () => {
     await client().createBatch(prompts);
     const { page } = await open('/jobs?tag=many');
     await link(page, 'row 299 of many').waitFor();
-    await expectSoon(async () => {
-      await page.mouse.wheel(0, 500);
-      return link(page, 'row 120 of many').count();
-    }).toBe(1);
+    await expect
+      .poll(async () => {
+        await page.mouse.wheel(0, 500);
+        return link(page, 'row 120 of many').count();
+      })
+      .toBe(1);
     await link(page, 'row 120 of many').scrollIntoViewIfNeeded();
     const top = async () => (await link(page, 'row 120 of many').boundingBox())?.y ?? 0;
     const before = await top();
     await client().createBatch(
       [1, 2, 3].map((n) => ({ prompt: `newer ${n}`, delayMs: 3_600_000, tags: ['many'] })),
     );
-    await expectSoon(() => page.locator('[aria-setsize]').first().getAttribute('aria-setsize')).not.toBe(
-      '300',
-    );
-    await expectSoon(async () => Math.abs((await top()) - before)).toBeLessThan(2);
+    await expect
+      .poll(() => page.locator('[aria-setsize]').first().getAttribute('aria-setsize'))
+      .not.toBe('300');
+    await expect.poll(async () => Math.abs((await top()) - before)).toBeLessThan(2);
     await link(page, 'row 120 of many').click();
-    await expectSoon(() => new URL(page.url()).pathname).toMatch(/^\/jobs\/01/);
+    await expect.poll(() => new URL(page.url()).pathname).toMatch(/^\/jobs\/01/);
     await page.goBack();
     await link(page, 'row 120 of many').waitFor();
   });
@@ -287,13 +289,13 @@ describe.runIf(hasChromium)('the list of jobs', () => {
     await eventually(async () => (await client().getBatch(id)).finished);
     const { page } = await open('/jobs');
     await page.getByRole('button', { name: 'Batches' }).click();
-    await expectSoon(() => new URL(page.url()).search).toBe('?group=batch');
+    await expect.poll(() => new URL(page.url()).search).toBe('?group=batch');
     await page.getByRole('img', { name: '1 succeeded, 1 failed' }).first().waitFor();
     await page
       .getByRole('link', { name: /^Batch/ })
       .first()
       .click();
-    await expectSoon(() => new URL(page.url()).pathname).toBe(`/batches/${id}`);
+    await expect.poll(() => new URL(page.url()).pathname).toBe(`/batches/${id}`);
   });
 
   it('offers nothing that the caller may not do, and shows hostile texts as text', async () => {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
-import { expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { sharedFakeSystem } from '../fake-system.ts';
 
 describe.runIf(hasChromium)('a new job', () => {
@@ -31,7 +31,7 @@ describe.runIf(hasChromium)('a new job', () => {
     await page.locator('summary', { hasText: 'When it runs' }).click();
     await page.getByLabel('Priority').fill('3');
     await page.getByLabel('Prompt', { exact: true }).press('Control+Enter');
-    await expectSoon(() => new URL(page.url()).pathname).toMatch(/^\/jobs\/01/);
+    await expect.poll(() => new URL(page.url()).pathname).toMatch(/^\/jobs\/01/);
     expect(await jobAt(page.url())).toMatchObject({
       ...{ prompt: 'from the form', model: 'sonnet', tags: ['one', 'two'], priority: 3 },
     });
@@ -60,7 +60,7 @@ describe.runIf(hasChromium)('a new job', () => {
     await page.locator('summary', { hasText: 'The answer' }).click();
     await page.getByRole('button', { name: 'Send' }).click();
     await page.getByText(/^is not JSON/).waitFor();
-    await expectSoon(() => page.evaluate('document.activeElement.id')).toBe('field-outputSchema');
+    await expect.poll(() => page.evaluate('document.activeElement.id')).toBe('field-outputSchema');
   });
 
   it('several prompts are a batch', async () => {
@@ -68,11 +68,11 @@ describe.runIf(hasChromium)('a new job', () => {
     await page.getByLabel('Prompt', { exact: true }).fill('first\n---\nsecond');
     await page.getByLabel('Tags').fill('pair');
     await page.getByRole('button', { name: 'Send 2 jobs' }).click();
-    await expectSoon(() => new URL(page.url()).pathname).toMatch(/^\/batches\/01/);
+    await expect.poll(() => new URL(page.url()).pathname).toMatch(/^\/batches\/01/);
     const batch = new URL(page.url()).pathname.split('/')[2] ?? '';
-    await expectSoon(async () =>
-      (await client().list({ batch, tag: ['pair'] })).data.map((one) => one.promptPreview),
-    ).toEqual(['second', 'first']);
+    await expect
+      .poll(async () => (await client().list({ batch, tag: ['pair'] })).data.map((one) => one.promptPreview))
+      .toEqual(['second', 'first']);
   });
 
   it('shows the same as commands', async () => {
@@ -93,7 +93,7 @@ describe.runIf(hasChromium)('a new job', () => {
     await page.getByLabel('Tags').fill('');
     await page.getByLabel('Prompt', { exact: true }).fill('once more, please');
     await page.getByRole('button', { name: 'Send' }).click();
-    await expectSoon(() => new URL(page.url()).pathname).not.toBe('/jobs/new');
+    await expect.poll(() => new URL(page.url()).pathname).not.toBe('/jobs/new');
     expect(await jobAt(page.url())).toMatchObject({
       ...{ prompt: 'once more, please', model: 'opus', tags: [], retryOf: first.id },
     });
@@ -126,7 +126,7 @@ describe.runIf(hasChromium)('a new job', () => {
     });
     await page.getByLabel('Retry: mode').selectOption('continue');
     await page.getByRole('button', { name: 'Send' }).click();
-    await expectSoon(() => new URL(page.url()).pathname).not.toBe('/jobs/new');
+    await expect.poll(() => new URL(page.url()).pathname).not.toBe('/jobs/new');
     const retried = await jobAt(page.url());
     expect(retried).toMatchObject({ retryOf: first.id });
     const retry = { maxAttempts: 2, mode: 'continue' };
@@ -137,7 +137,7 @@ describe.runIf(hasChromium)('a new job', () => {
     await page.getByLabel('Most turns').fill('');
     await page.getByText('It begins with every option of the job, and is not linked to it.').waitFor();
     await page.getByRole('button', { name: 'Send' }).click();
-    await expectSoon(() => new URL(page.url()).pathname).not.toBe('/jobs/new');
+    await expect.poll(() => new URL(page.url()).pathname).not.toBe('/jobs/new');
     const { maxTurns: _, ...rest } = first.request;
     expect(await jobAt(page.url())).toMatchObject({ retryOf: null, request: rest });
     expect((await jobAt(page.url())).request).not.toHaveProperty('maxTurns');

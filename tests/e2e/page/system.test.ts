@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { hasChromium } from '../../../scripts/chromium.ts';
 import { createClient } from '../../../src/client/client.ts';
 import type { Scope } from '../../../src/protocol/key.ts';
-import { expectSoon, openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
+import { openPage, PHONE, sharedBrowser } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { PATIENCE, sharedFakeSystem } from '../fake-system.ts';
@@ -56,7 +56,7 @@ describe.runIf(hasChromium)('the system', { timeout: 180_000 }, () => {
     const countOf = (path: string): number => asked.filter((one) => one === path).length;
     await page.clock.install();
     await page.goto('/system/keys');
-    await expectSoon(() => countOf('/v1/keys')).toBeGreaterThan(2);
+    await expect.poll(() => countOf('/v1/keys')).toBeGreaterThan(2);
     expect(asked.filter((path) => /^\/v1\/(nodes|processes|queue)/.test(path))).toEqual([]);
     const see = (state: 'hidden' | 'visible') =>
       page.evaluate(
@@ -69,7 +69,7 @@ describe.runIf(hasChromium)('the system', { timeout: 180_000 }, () => {
     await page.clock.runFor(10_000);
     expect(asked.slice(before)).toEqual([]);
     await see('visible');
-    await expectSoon(() => countOf('/v1/keys')).toBeGreaterThan(4);
+    await expect.poll(() => countOf('/v1/keys')).toBeGreaterThan(4);
   });
 
   it('shows each CLI with its version, its login and what to do', async () => {
@@ -100,7 +100,7 @@ describe.runIf(hasChromium)('the system', { timeout: 180_000 }, () => {
     await shown.getByText('running').waitFor();
     await shown.getByRole('button', { name: /^End claude/ }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Force' }).click();
-    await expectSoon(() => shown.count()).toBe(0);
+    await expect.poll(() => shown.count()).toBe(0);
     expect(await system().server.finished(id)).toMatchObject({ status: 'cancelled' });
   });
 
@@ -174,7 +174,7 @@ describe.runIf(hasChromium)('the system', { timeout: 180_000 }, () => {
     await row(page, 'key created').waitFor();
     await row(page, 'key revoked').waitFor();
     await page.getByLabel('Action').selectOption('key.revoked');
-    await expectSoon(() => row(page, 'key created').count()).toBe(0);
+    await expect.poll(() => row(page, 'key created').count()).toBe(0);
     expect(new URL(page.url()).searchParams.get('action')).toBe('key.revoked');
     await page.getByRole('button', { name: 'Verify' }).click();
     await page.getByText('are as they were written').waitFor();
@@ -185,11 +185,11 @@ describe.runIf(hasChromium)('the system', { timeout: 180_000 }, () => {
     await page.goto('/system/settings');
     await row(page, 'BULLPEN_KEEP_JOBS_MS').waitFor();
     await page.getByLabel('Search the settings').fill('sweep');
-    await expectSoon(() => page.getByRole('row').count()).toBe(2);
+    await expect.poll(() => page.getByRole('row').count()).toBe(2);
     await row(page, 'BULLPEN_SWEEP_MS').getByText('environment').waitFor();
     await page.getByLabel('Search the settings').fill('');
     await page.getByLabel('Only those that are set').check();
-    await expectSoon(() => row(page, 'BULLPEN_KEEP_JOBS_MS').count()).toBe(0);
+    await expect.poll(() => row(page, 'BULLPEN_KEEP_JOBS_MS').count()).toBe(0);
   });
 
   it('offers a caller what it may see and do, and nothing else', async () => {
