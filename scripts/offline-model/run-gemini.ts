@@ -48,6 +48,7 @@ export async function runGemini({ baseUrl, home, prompt, args, env, endAt }: Gem
     args,
     env: {
       PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], // it starts with four fifths of the CPU time
       HOME: home.home,
       TMPDIR: home.home, // it leaves a report there of every call that fails
       GOOGLE_GEMINI_BASE_URL: baseUrl,

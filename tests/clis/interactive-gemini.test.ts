@@ -44,6 +44,7 @@ async function walkIn(
     ...{ binary: GEMINI, args: command.args, home, size, baseUrl: model.url },
     ...{ provider: 'gemini', screens: interactive.screens },
     env: {
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       ...(key === null
         ? {}
         : {
