@@ -1,3 +1,4 @@
+import { getCompileCacheDir } from 'node:module';
 import { extname } from 'node:path';
 
 /**
@@ -10,4 +11,13 @@ import { extname } from 'node:path';
  */
 export function siblingModule(importerUrl: string, name: string): URL {
   return new URL(name + extname(new URL(importerUrl).pathname), importerUrl);
+}
+
+/**
+ * The variable that names the folder of what Node has compiled; empty when there is none. Threads
+ * and child processes have that folder only with this variable in their environment.
+ */
+export function compileCacheVariable(): Readonly<Record<string, string>> {
+  const folder = getCompileCacheDir();
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
 }

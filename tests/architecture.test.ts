@@ -243,6 +243,7 @@ describe('the folders', () => {
     'src/config/worker.ts',
     'src/errors.ts',
     'src/log.ts',
+    'src/sibling-module.ts',
     'src/redactor.ts',
     'src/failpoint.ts',
     'src/timing.ts',
@@ -405,6 +406,11 @@ describe('the folders', () => {
         own,
       ),
     ).toEqual([]);
+  });
+
+  it('the server loads node:http without undici: see src/node-http.ts', () => {
+    const own = (one: Import): boolean => one.typeOnly || one.to !== 'node:http';
+    expect(forbidden(['src/', 'workers/'], own)).toEqual([]);
   });
 
   it('no import goes round in a circle', () => {

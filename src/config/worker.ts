@@ -1,7 +1,7 @@
 /** The settings of a sandboxed worker, which gets nothing else of the server's environment. */
-import { getCompileCacheDir } from 'node:module';
 import { AppError } from '../errors.ts';
 import type { LogLevel } from '../log.ts';
+import { compileCacheVariable } from '../sibling-module.ts';
 
 /** They come from the server's own settings, which were checked. */
 export interface WorkerSettings {
@@ -22,11 +22,7 @@ const NAME = 'BULLPEN_WORKER';
 export function workerEnvironment(settings: WorkerSettings): Record<string, string> {
   const { redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel, failpoints } = settings;
   const own = { redisUrl, prefix, requestChannel, responseChannel, keepInRedisMs, logLevel, failpoints };
-  const compileCache = getCompileCacheDir();
-  return {
-    [NAME]: JSON.stringify(own),
-    ...(compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache }),
-  };
+  return { [NAME]: JSON.stringify(own), ...compileCacheVariable() };
 }
 
 /** @throws AppError config.invalid when the process was not started by Bullpen */

@@ -5,12 +5,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
-import { getCompileCacheDir } from 'node:module';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../errors.ts';
-import { siblingModule } from '../sibling-module.ts';
+import { compileCacheVariable, siblingModule } from '../sibling-module.ts';
 import type { FromLauncher } from './launch.ts';
 import { umaskOfUser } from './own-process.ts';
 
@@ -34,14 +33,13 @@ export function startLauncherProcess(
   socketPath: string,
   on: { message(message: FromLauncher): void; begun(id: number): void },
 ): LauncherProcess {
-  const compileCache = getCompileCacheDir();
   const umask = umaskOfUser();
   const args = umask === null ? [socketPath] : [socketPath, String(umask)];
   const child = fork(siblingModule(import.meta.url, './launcher-process'), args, {
     execArgv: NODE_FLAGS,
     // A kill of the server's group must not reach it: it kills what the server was running.
     detached: true,
-    env: compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache },
+    env: compileCacheVariable(),
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
   const ready = Promise.withResolvers<void>();

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import type { Damage, ReportDamage } from '../damage.ts';
 import { AppError, type ErrorCode, messageOf, type Problem } from '../errors.ts';
+import { compileCacheVariable } from '../sibling-module.ts';
 import type { OperationName } from './operations.ts';
 
 interface Waiter {
@@ -43,7 +44,7 @@ export async function startThread({
   readonly report: ReportDamage;
   readonly logger: Logger;
 }): Promise<StoreThread> {
-  const thread = new Worker(module, { workerData: file, name });
+  const thread = new Worker(module, { workerData: file, name, env: compileCacheVariable() });
   const waiters = new Map<number, Waiter>();
   let commits = 0;
   let endReason: string | null = null;
