@@ -7,7 +7,6 @@ import { dirname, join, resolve } from 'node:path';
 import { Type } from '#typebox';
 import { Value } from '#typebox/value';
 import { AppError, messageOf, type Problem } from '../errors.ts';
-import { createChecker } from '../protocol/checker.ts';
 import { PROCESS_LIMITS, ProcessLimits } from '../protocol/provider-settings.ts';
 import {
   readArrangement,
@@ -31,11 +30,6 @@ interface Described {
   readonly anyOf?: readonly { readonly type?: string }[];
 }
 
-const checker = createChecker(Settings);
-const fileCheckers = Object.entries(FILE_SETTINGS).map(([name, schema]) => ({
-  name,
-  checker: createChecker(schema),
-}));
 // as: TypeBox keeps custom keywords on the schema but not in its type.
 const describedSettings = Object.entries(SETTINGS) as unknown as [keyof typeof SETTINGS, Described][];
 
@@ -193,7 +187,7 @@ export function loadSettings(env: Environment, cwd: string, program: Program = '
     setServiceSecrets(checked, problems);
     problems.push(...contradictionsIn(checked), ...unsafeSettings(checked, env, program));
   }
-  if (problems.length > 0 || !checker.check(complete)) throw invalid(problems);
+  if (problems.length > 0 || !Value.Check(Settings, complete)) throw invalid(problems);
   return complete;
 }
 
@@ -233,9 +227,9 @@ function problemsIn(values: Readonly<Record<string, unknown>>): Problem[] {
     if (error !== undefined)
       problems.push({ path: `${name} (${setting.env})`, message: inWords(error.message) });
   }
-  for (const { name, checker: part } of fileCheckers) {
+  for (const [name, schema] of Object.entries(FILE_SETTINGS)) {
     const seen = new Set<string>();
-    for (const { instancePath, message, keyword } of part.errors(values[name])) {
+    for (const { instancePath, message, keyword } of Value.Errors(schema, values[name])) {
       // An error in a part is followed by errors of the objects around it, which are left out.
       if ([...seen].some((path) => path.startsWith(instancePath))) continue;
       seen.add(instancePath);
