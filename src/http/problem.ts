@@ -1,9 +1,9 @@
-import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ulid } from 'ulid';
 import { AppError, type ErrorCode } from '../errors.ts';
 import { createLogLimit } from '../log.ts';
+import { STATUS_CODES } from '../node-http.ts';
 import { problemOf } from '../protocol/problem.ts';
 import type { Redactor } from '../redactor.ts';
 import { SECURITY_HEADERS } from './headers.ts';

@@ -1,6 +1,7 @@
 /** The Socket.IO transport: the name of an event is the type of the message, its only argument. */
-import { createServer, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'socket.io';
+import { createServer } from '../node-http.ts';
 import { MAX_LIVE_BYTES } from '../protocol/live.ts';
 import { encode } from './encoding.ts';
 import type { LiveCore, LiveSocket } from './ports.ts';

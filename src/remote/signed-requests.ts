@@ -1,14 +1,10 @@
 /** Signed HTTP requests to an executor on another host, over connections that stay open. */
 import { randomUUID } from 'node:crypto';
-import {
-  Agent as HttpAgent,
-  request as httpRequest,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-} from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { signRequest } from '../auth/request-signature.ts';
 import { AppError, messageOf } from '../errors.ts';
+import { Agent as HttpAgent, request as httpRequest } from '../node-http.ts';
 import { VERSION_HEADER } from '../protocol/executor-service.ts';
 
 /** An answer is not larger. A stream has no such limit. */

@@ -1,4 +1,4 @@
-import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from '#typebox';
@@ -6,6 +6,7 @@ import { AppError } from '../../errors.ts';
 import type { BoundSession, LiveCore, LiveIdentity } from '../../live/ports.ts';
 import { createSocketIo } from '../../live/socket-io.ts';
 import { type AcceptUpgrade, createWebSockets, type Upgrade } from '../../live/websocket.ts';
+import { ServerResponse } from '../../node-http.ts';
 import { invalid } from '../../protocol/problem.ts';
 import { closed } from '../../protocol/schema.ts';
 import type { HttpApp } from '../http-app.ts';
