@@ -6,6 +6,7 @@ import type { Actor } from '../protocol/audit.ts';
 import type { CallerLimits } from '../protocol/grant.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
 import { CHAT_TRANSITIONS, TERMINAL_TRANSITIONS, TURN_ENDS } from '../protocol/session-states.ts';
+import { sharedDefinitions } from './script-text.ts';
 
 /** The files in `scripts/`: one per step of the protocol. */
 const SCRIPTS = [
@@ -19,7 +20,7 @@ const SCRIPTS = [
   ...['message-send', 'message-take', 'message-settle'],
   ...['join', 'migrate', 'sweep', 'removed', 'counts', 'expire', 'revoke', 'settle-lost', 'leave'],
 ] as const;
-/** What every script begins with, in this order. */
+/** What scripts share, in this order. */
 const COMMON = [
   ...(['prelude', 'events', 'limits', 'waiting', 'sessions', 'approvals', 'jobs', 'gates'] as const),
 ] as const;
@@ -89,16 +90,16 @@ export function createScriptRunner(
   ].join('\n');
   // Every key begins with this, so a Redis user whose rights are `~PREFIX:*` may name it.
   const key = `${prefix}:`;
-  const common = [constants, ...COMMON.map(read)].join('\n');
+  const shared = sharedDefinitions([constants, ...COMMON.map(read)].join('\n'));
   const texts = new Map(names.map((name) => [name, read(name)]));
   const scripts = new Map<ScriptName, { text: string; sha: string }>();
-  /** The whole text of a script and its hash, which most processes need of few scripts. */
+  /** The text of a script and its hash, which most processes need of few scripts. */
   const scriptOf = (name: ScriptName) => {
     const made = scripts.get(name);
     if (made !== undefined) return made;
     const own = texts.get(name);
     if (own === undefined) throw new TypeError(`there is no script ${name}`);
-    const text = `${common}\n${own}`;
+    const text = shared.textOf(own);
     const script = { text, sha: createHash('sha1').update(text).digest('hex') };
     scripts.set(name, script);
     return script;

@@ -1,8 +1,9 @@
--- What every script begins with. src/records/script-runner.ts puts this file, events.lua,
--- limits.lua, waiting.lua, sessions.lua, approvals.lua, jobs.lua and gates.lua before each script,
--- and constants before them: REQUESTS and RESPONSES (channels), KEEP_MS (how long Redis keeps a
--- finished job, and the log), KEEP_SESSIONS_MS, CHAT_TRANSITIONS, TERMINAL_TRANSITIONS and
--- TURN_ENDS (sessions.lua), DEFAULT_PROJECT, PROJECT_LIMITS and JWT_LIMITS (limits.lua).
+-- What scripts share. src/records/script-text.ts puts the definitions that a script uses before it,
+-- from this file, events.lua, limits.lua, waiting.lua, sessions.lua, approvals.lua, jobs.lua and
+-- gates.lua, which hold nothing else. Constants come first: REQUESTS and RESPONSES (channels),
+-- KEEP_MS (how long Redis keeps a finished job, and the log), KEEP_SESSIONS_MS, CHAT_TRANSITIONS,
+-- TERMINAL_TRANSITIONS and TURN_ENDS (sessions.lua), DEFAULT_PROJECT, PROJECT_LIMITS and JWT_LIMITS
+-- (limits.lua).
 --
 -- Each script is one atomic step: record, event, log entry and doorbell change together.
 -- KEYS[1] is the prefix with its colon. All keys begin with it and carry its hash tag, so they
