@@ -40,13 +40,18 @@ export function readJournal(file: string): JournalEntry[] {
 }
 
 /** The entries of one kind. */
-export function journalOf<E extends JournalEntry['event']>(
+export const entriesOf = <E extends JournalEntry['event']>(
+  entries: readonly JournalEntry[],
+  event: E,
+): Extract<JournalEntry, { event: E }>[] =>
+  // `filter` cannot narrow by a type parameter.
+  entries.filter((entry) => entry.event === event) as Extract<JournalEntry, { event: E }>[];
+
+/** The entries of one kind in a journal. */
+export const journalOf = <E extends JournalEntry['event']>(
   file: string,
   event: E,
-): Extract<JournalEntry, { event: E }>[] {
-  // `filter` cannot narrow by a type parameter.
-  return readJournal(file).filter((entry) => entry.event === event) as Extract<JournalEntry, { event: E }>[];
-}
+): Extract<JournalEntry, { event: E }>[] => entriesOf(readJournal(file), event);
 
 /**
  * A prompt that makes the fake CLI do `steps`; `text` is what it answers to when the steps say

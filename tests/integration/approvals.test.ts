@@ -5,24 +5,30 @@ import type { Approval } from '../../src/protocol/approval.ts';
 import type { PromptRequest } from '../../src/protocol/prompt.ts';
 import type { Step } from '../fakes/fake-cli-steps.ts';
 import { eventually } from '../helpers/eventually.ts';
-import { fakePrompt, journalOf } from '../helpers/fake-cli.ts';
+import { fakePrompt } from '../helpers/fake-cli.ts';
 import { startServer } from '../helpers/server.ts';
-import { fakeClis } from './fault-bench.ts';
+import { fakeClis, sharedBench } from './fault-bench.ts';
 
 const SLOW = { timeout: 120_000 };
 const WAIT_MS = 60_000;
-/** A CLI that waits for its answer as long as a test takes. */
-const HOLDS = { BULLPEN_APPROVAL_HOLD_MS: '600000', BULLPEN_APPROVAL_UNATTENDED_MS: '600000' };
-/** A CLI that does not wait. */
-const PARKS = { BULLPEN_APPROVAL_HOLD_MS: '0', BULLPEN_APPROVAL_UNATTENDED_MS: '0' };
+const QUICK = { BULLPEN_KILL_GRACE_MS: '500', BULLPEN_SWEEP_MS: '100' };
+/** A CLI does not wait for its answer. */
+const PARKS = { ...QUICK, BULLPEN_APPROVAL_HOLD_MS: '0', BULLPEN_APPROVAL_UNATTENDED_MS: '0' };
 
-async function setUp(env: Record<string, string>) {
-  const clis = await fakeClis();
-  const options = { config: clis.config, env: { BULLPEN_KILL_GRACE_MS: '500', ...env } };
-  const server = await startServer(options);
-  const client = createClient({ url: server.url, token: server.token });
-  return { clis, server, client, options };
+/** A server that tests share, and a client of it. */
+function sharedSystem(env: Record<string, string>) {
+  const bench = sharedBench(env);
+  return async () => {
+    const { clis, server } = await bench();
+    return { clis, server, client: createClient({ url: server.url, token: server.token }) };
+  };
 }
+
+/** A CLI waits for its answer as long as a test takes. */
+const holding = sharedSystem({
+  ...{ ...QUICK, BULLPEN_APPROVAL_HOLD_MS: '600000', BULLPEN_APPROVAL_UNATTENDED_MS: '600000' },
+});
+const parking = sharedSystem(PARKS);
 
 const push = (command: string): Step => ({ tool: { name: 'Bash', input: { command }, asks: true } });
 
@@ -46,7 +52,7 @@ const ended = (client: Client, id: string) => client.get(id, { waitMs: WAIT_MS }
 
 describe('an approval', () => {
   it('is shown, allowed with another input, and the tool runs in the same process', SLOW, async () => {
-    const { clis, client } = await setUp(HOLDS);
+    const { clis, client } = await holding();
     const job = await ask(client, [push('git push')]);
     const approval = await one(client, job.id);
     expect(approval).toMatchObject({
@@ -64,7 +70,7 @@ describe('an approval', () => {
       status: 'succeeded',
       outcome: { permissionDenials: [] },
     });
-    expect(journalOf(clis.journal, 'tool')).toMatchObject([{ name: 'Bash', input }]);
+    expect(clis.did('tool')).toMatchObject([{ name: 'Bash', input }]);
     expect(clis.spawns()).toHaveLength(1);
     const kinds: string[] = [];
     for await (const { kind } of client.events(job.id)) kinds.push(kind);
@@ -75,7 +81,7 @@ describe('an approval', () => {
   });
 
   it('has one decision when several people decide at the same moment', SLOW, async () => {
-    const { client } = await setUp(HOLDS);
+    const { client } = await holding();
     const job = await ask(client, [push('git push')]);
     const { id } = await one(client, job.id);
     const answers = await Promise.allSettled([
@@ -96,7 +102,7 @@ describe('an approval', () => {
   });
 
   it('leaves the job waiting without a process, is a change for all readers, and goes on', SLOW, async () => {
-    const { clis, server, client } = await setUp(PARKS);
+    const { clis, server, client } = await parking();
     const cursor = await firstCursor(client);
     const job = await ask(client, [push('git push')]);
     const approval = await one(client, job.id);
@@ -123,12 +129,14 @@ describe('an approval', () => {
     expect((await client.get(next.id)).waitReason).toBe('session');
     await client.approvals.decide(approval.id, { decision: 'allow' });
     expect((await ended(client, job.id)).status).toBe('succeeded');
-    expect(journalOf(clis.journal, 'tool')).toMatchObject([{ input: { command: 'git push' } }]);
+    expect(clis.did('tool')).toMatchObject([{ input: { command: 'git push' } }]);
     expect((await ended(client, next.id)).status).toBe('succeeded');
   });
 
   it('outlives the server', SLOW, async () => {
-    const { server, client, options } = await setUp(PARKS);
+    const options = { config: (await fakeClis()).config, env: PARKS };
+    const server = await startServer(options);
+    const client = createClient({ url: server.url, token: server.token });
     const job = await ask(client, [push('git push')]);
     const { id } = await one(client, job.id);
     await eventually(async () => (await client.get(job.id)).status === 'waiting');
@@ -141,7 +149,7 @@ describe('an approval', () => {
   });
 
   it('is cancelled with its job, and cannot be decided then', SLOW, async () => {
-    const { client } = await setUp(PARKS);
+    const { client } = await parking();
     const job = await ask(client, [push('git push')]);
     const { id } = await one(client, job.id);
     await eventually(async () => (await client.get(job.id)).status === 'waiting');
@@ -161,7 +169,7 @@ describe('an approval', () => {
   });
 
   it('without an answer in time ends the job', SLOW, async () => {
-    const { client } = await setUp({ ...PARKS, BULLPEN_SWEEP_MS: '100' });
+    const { client } = await parking();
     const job = await ask(client, [push('git push')], { approvalTimeoutMs: 1500 });
     expect(await ended(client, job.id)).toMatchObject({
       status: 'failed',
@@ -172,7 +180,7 @@ describe('an approval', () => {
   });
 
   it('for the session is a rule, which the grant of the key must cover', SLOW, async () => {
-    const { clis, server, client } = await setUp(HOLDS);
+    const { clis, server, client } = await holding();
     const { token } = await client.createKey({
       ...{ name: 'limited', project: 'web', scopes: ['jobs:write', 'sessions:write', 'approvals:decide'] },
       tools: ['Bash(git *)'],
@@ -195,12 +203,12 @@ describe('an approval', () => {
     await ended(limited, job.id);
     const next = await limited.sessions.message(job.sessionId, { prompt: 'go on' });
     await ended(limited, next.id);
-    const argv = journalOf(clis.journal, 'start').at(-1)?.argv.join(' ');
+    const argv = clis.did('start').at(-1)?.argv.join(' ');
     expect(argv).toContain('Bash(git push *)');
   });
 
   it('is hidden from other projects, and a reader cannot decide', SLOW, async () => {
-    const { server, client } = await setUp(HOLDS);
+    const { server, client } = await holding();
     const job = await ask(client, [push('git push')]);
     const { id } = await one(client, job.id);
     const as = async (project: string, scope: 'approvals:read' | 'approvals:decide') => {
@@ -221,7 +229,7 @@ describe('an approval', () => {
 
 describe('a message into the running turn', () => {
   it('is taken by it, once, or becomes the next turn', SLOW, async () => {
-    const { clis, client } = await setUp({});
+    const { clis, client } = await holding();
     const during: Step = { waitFor: clis.latch('go') };
     const steps: Step[] = [
       { tool: { name: 'Read', input: {}, during: [during] } },
@@ -244,8 +252,8 @@ describe('a message into the running turn', () => {
       if (event.kind === 'message.delivered') delivered.push(event.messageId);
     expect(delivered).toEqual([(await sent).messageId]);
     // In the turn, or after it as one of its own: that is the CLI's choice.
-    const taken = journalOf(clis.journal, 'steered').map(({ text }) => text);
-    const asked = journalOf(clis.journal, 'prompt').map(({ firstLine }) => firstLine);
+    const taken = clis.did('steered').map(({ text }) => text);
+    const asked = clis.did('prompt').map(({ firstLine }) => firstLine);
     expect([...taken, ...asked].filter((text) => text === 'Use tabs')).toHaveLength(1);
     const late = await client.sessions.steer(id, 'Later');
     expect([late.delivered, late.jobId === jobId]).toEqual(['next', false]);
@@ -260,7 +268,7 @@ describe('a message into the running turn', () => {
     'is refused for a CLI that takes none, and for a caller with fewer rights than the turn',
     SLOW,
     async () => {
-      const { clis, server, client } = await setUp({});
+      const { clis, server, client } = await holding();
       const echo = await client.create({ provider: 'echo', prompt: 'x', delayMs: 60_000 });
       await expect(client.steer(echo.id, 'y')).rejects.toMatchObject({ code: 'provider.unsupported_option' });
       const job = await client.create({ prompt: clis.held('go', 'x'), allowedTools: ['Bash'] });

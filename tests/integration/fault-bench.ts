@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished } from 'vitest';
 import type { Job } from '../../src/protocol/job.ts';
+import type { JournalEntry } from '../fakes/fake-cli-journal.ts';
 import { eventually } from '../helpers/eventually.ts';
-import { fakePrompt, installFakeCli, journalOf } from '../helpers/fake-cli.ts';
+import { entriesOf, fakePrompt, installFakeCli, journalOf, readJournal } from '../helpers/fake-cli.ts';
 import { commandLine, descendants, isAlive, processesWithMarker } from '../helpers/proc.ts';
 import { startTestRedis, type TestRedis } from '../helpers/redis.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
@@ -49,6 +50,8 @@ export interface FakeClis {
   pids(): number[];
   /** How many prompts the scripted ones have read. */
   prompted(): number;
+  /** What the scripted ones wrote down of one kind. */
+  did<E extends JournalEntry['event']>(event: E): readonly Extract<JournalEntry, { event: E }>[];
   /** A prompt that says `text` and waits until `open(name)`, and what else it does before. */
   held(name: string, text: string): string;
   /** A file for the fake CLI's `waitFor` and `touch`. */
@@ -82,7 +85,10 @@ export async function fakeClis(): Promise<FakeClis> {
   function fresh(): FakeClis {
     views += 1;
     const view = views;
-    const before = { starts: starts().length, echoes: echoes().length, prompts: prompts().length };
+    const before = {
+      ...{ entries: readJournal(journal).length, echoes: echoes().length },
+      ...{ starts: starts().length, prompts: prompts().length },
+    };
     const latch = (name: string): string => join(dir, `latch-${view}-${name}`);
     return {
       config,
@@ -98,6 +104,7 @@ export async function fakeClis(): Promise<FakeClis> {
           .slice(before.starts)
           .map(({ pid }) => pid),
       prompted: () => prompts().length - before.prompts,
+      did: (event) => entriesOf(readJournal(journal).slice(before.entries), event),
       held: (name, text) => fakePrompt([{ delta: text }, { waitFor: latch(name) }], text),
       latch,
       open: (name) => writeFileSync(latch(name), ''),
