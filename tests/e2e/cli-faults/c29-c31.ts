@@ -6,7 +6,6 @@ import { expect, it, onTestFinished } from 'vitest';
 import { createProcScanner } from '../../../src/processes/proc-scanner.ts';
 import { terminate } from '../../../src/processes/terminate.ts';
 import { fakePrompt, journalOf } from '../../helpers/fake-cli.ts';
-import { isAlive } from '../../helpers/proc.ts';
 import {
   barrier,
   besideAnother,
@@ -21,11 +20,17 @@ import {
 } from './row.ts';
 import type { SharedSystem } from './shared-system.ts';
 
+interface Stranger {
+  readonly pid: number;
+  /** How it ended; null while it lives. */
+  ended(): string | null;
+}
+
 /**
  * A process in a group of its own; with this very number where the kernel lets us choose it, else
  * with any.
  */
-async function stranger(wanted: number): Promise<number> {
+async function stranger(wanted: number): Promise<Stranger> {
   for (let attempt = 0; attempt < 100; attempt += 1) {
     try {
       writeFileSync('/proc/sys/kernel/ns_last_pid', String(wanted - 1));
@@ -36,10 +41,14 @@ async function stranger(wanted: number): Promise<number> {
     await once(child, 'spawn');
     const { pid = expect.unreachable() } = child;
     if (pid === wanted || attempt === 99) {
+      let end: string | null = null;
+      child.once('exit', (code, signal) => {
+        end = `${code ?? signal} as attempt ${attempt}`;
+      });
       onTestFinished(() => {
         child.kill('SIGKILL');
       });
-      return pid;
+      return { pid, ended: () => end };
     }
     child.kill('SIGKILL');
     await once(child, 'exit');
@@ -116,7 +125,7 @@ export function rowsOfRaces(shared: () => SharedSystem): void {
     const go = barrier(system);
     // What holds the output open makes the server look for leftovers a second after the exit.
     const steps = [{ spawn: { holdPipe: true, setsid: true } }, { touch: go }, { delta: 'done' }] as const;
-    let reused = 0;
+    let reused: Stranger = { pid: 0, ended: () => 'not started' };
     const { job, events } = await run(system, { prompt: fakePrompt(steps) }, async () => {
       await reached(go);
       const { pid } = journalOf(system.journal, 'spawned').at(-1) ?? expect.unreachable();
@@ -125,12 +134,12 @@ export function rowsOfRaces(shared: () => SharedSystem): void {
     });
     expect(job).toMatchObject(succeeded('done'));
     expect(warnings(events)).toEqual(['leaked_pipe']);
-    expect(isAlive(reused)).toBe(true);
+    expect(reused.ended()).toBeNull();
 
     // The same where the kernel does not let us choose: our leader had this number, and its exit
     // was reported late.
     const reaped = {
-      pid: reused,
+      pid: reused.pid,
       marker: 'no-such/1',
       exited: Promise.resolve({ code: 0, signal: null }),
       exitedAtUptimeS: uptime(),
@@ -142,6 +151,6 @@ export function rowsOfRaces(shared: () => SharedSystem): void {
       killed: [],
       survivors: [],
     });
-    expect(isAlive(reused)).toBe(true);
+    expect(reused.ended()).toBeNull();
   });
 }
