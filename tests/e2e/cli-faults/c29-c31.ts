@@ -22,38 +22,31 @@ import type { SharedSystem } from './shared-system.ts';
 
 interface Stranger {
   readonly pid: number;
-  /** How it ended; null while it lives. */
-  ended(): string | null;
+  /** The code or the signal it ended with; null while it lives. */
+  ended(): number | string | null;
 }
 
 /**
- * A process in a group of its own; with this very number where the kernel lets us choose it, else
- * with any.
+ * A process in a group of its own; with this very number where the kernel lets us choose it and no
+ * other process is faster, else with any. The number is not tried again: whoever started the faster
+ * process may signal it after its exit, too.
  */
 async function stranger(wanted: number): Promise<Stranger> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
-    try {
-      writeFileSync('/proc/sys/kernel/ns_last_pid', String(wanted - 1));
-    } catch {
-      // Not ours to write: the number will be another one.
-    }
-    const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
-    await once(child, 'spawn');
-    const { pid = expect.unreachable() } = child;
-    if (pid === wanted || attempt === 99) {
-      let end: string | null = null;
-      child.once('exit', (code, signal) => {
-        end = `${code ?? signal} as attempt ${attempt}`;
-      });
-      onTestFinished(() => {
-        child.kill('SIGKILL');
-      });
-      return { pid, ended: () => end };
-    }
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+  try {
+    writeFileSync('/proc/sys/kernel/ns_last_pid', String(wanted - 1));
+  } catch {
+    // Not ours to write: the number will be another one.
   }
-  return expect.unreachable();
+  const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+  await once(child, 'spawn');
+  let end: number | string | null = null;
+  child.once('exit', (code, signal) => {
+    end = code ?? signal;
+  });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
+  return { pid: child.pid ?? expect.unreachable(), ended: () => end };
 }
 
 /** Ends that cross each other, cancels in any number, and a number that is given again. */
