@@ -1,6 +1,7 @@
 /**
- * The recording of a terminal: an asciicast v2 file. Each output is appended at once, so a server
- * that is killed loses no more than the last line, which then may be incomplete.
+ * The recording of a terminal: an asciicast v2 file. The append of each output begins at once, so a
+ * server that is killed loses what was under way: most often nothing, else the last lines, of which
+ * one may be incomplete.
  */
 import { createReadStream, createWriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { outputOf } from '../../scripts/live-storm/checks.ts';
 import type { SessionStoredEvent } from '../../src/protocol/event.ts';
@@ -130,6 +131,7 @@ describe('a terminal', () => {
     const shown = await terminal.shows(/tick=12\./);
     // What the shell starts in the background gets its marker with its exec, at any time.
     await eventually(() => expect(system.marked().length).toBeGreaterThanOrEqual(4), PATIENCE);
+    await delay(1000); // docs/reliability.md promises the recording to within a second
     await killMain(system);
     await system.restart();
     await terminal.becomes({ status: 'failed', statusReason: 'execution.lost', process: null });
