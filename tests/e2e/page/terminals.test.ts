@@ -154,11 +154,12 @@ describe.runIf(hasChromium)('a terminal in the page', { timeout: 120_000 }, () =
     await other.page.goto(`/terminals/${id}`);
     await pane(other.page, 'hostile').waitFor();
     await page.evaluate('navigator.clipboard.writeText("mine")');
-    // Queries are answered once, by the server, however many pages look.
+    // Queries are answered once, by the server, however many pages look. Its answer may be faster
+    // than bash turns off the echo for `read`.
     await type(
       page,
       'hostile',
-      String.raw`ask() { printf "$1"; IFS= read -rs -t 2 -d '' x; printf '<%q>\n' "$x"; }; clear`,
+      String.raw`ask() { stty -echo; printf "$1"; IFS= read -rs -t 2 -d '' x; stty echo; printf '<%q>\n' "$x"; }; clear`,
     );
     await type(
       page,
