@@ -1,7 +1,7 @@
 /**
  * The whole text of a script: its own lines, behind the shared definitions that it uses. Redis runs
  * the whole text at each call, and compiles it once in its life. With every shared definition a
- * call would take 80 µs more, and each script 4 ms and 240 KB.
+ * call would take 40 µs more, and each script 2 ms once and 240 KB.
  */
 
 interface Definition {
