@@ -15,20 +15,11 @@ const QUICK = { BULLPEN_KILL_GRACE_MS: '500', BULLPEN_SWEEP_MS: '100' };
 /** A CLI does not wait for its answer. */
 const PARKS = { ...QUICK, BULLPEN_APPROVAL_HOLD_MS: '0', BULLPEN_APPROVAL_UNATTENDED_MS: '0' };
 
-/** A server that tests share, and a client of it. */
-function sharedSystem(env: Record<string, string>) {
-  const bench = sharedBench(env);
-  return async () => {
-    const { clis, server } = await bench();
-    return { clis, server, client: createClient({ url: server.url, token: server.token }) };
-  };
-}
-
 /** A CLI waits for its answer as long as a test takes. */
-const holding = sharedSystem({
+const holding = sharedBench({
   ...{ ...QUICK, BULLPEN_APPROVAL_HOLD_MS: '600000', BULLPEN_APPROVAL_UNATTENDED_MS: '600000' },
 });
-const parking = sharedSystem(PARKS);
+const parking = sharedBench(PARKS);
 
 const push = (command: string): Step => ({ tool: { name: 'Bash', input: { command }, asks: true } });
 

@@ -6,6 +6,7 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished } from 'vitest';
+import { type Client, createClient } from '../../src/client/client.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import type { JournalEntry } from '../fakes/fake-cli-journal.ts';
 import { eventually } from '../helpers/eventually.ts';
@@ -128,6 +129,7 @@ export interface FaultBench {
   readonly redis: BreakableRedis;
   readonly clis: FakeClis;
   readonly server: TestServer;
+  readonly client: Client;
 }
 
 /**
@@ -143,7 +145,8 @@ export function sharedBench(env: Readonly<Record<string, string>> = {}): () => P
   });
   return async () => {
     const { redis, clis, server } = await bench();
-    return { redis, clis: clis.fresh(), server };
+    const client = createClient({ url: server.url, token: server.token });
+    return { redis, clis: clis.fresh(), server, client };
   };
 }
 

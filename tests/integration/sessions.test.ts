@@ -10,17 +10,10 @@ import { type FakeClis, sharedBench } from './fault-bench.ts';
 const SLOW = { timeout: 120_000 };
 const WAIT_MS = 30_000;
 
-/** A server that tests share, and a client of it. */
-function sharedSystem(env: Record<string, string> = {}) {
-  const bench = sharedBench({ BULLPEN_KILL_GRACE_MS: '500', ...env });
-  return async () => {
-    const { clis, server } = await bench();
-    return { clis, server, client: createClient({ url: server.url, token: server.token }) };
-  };
-}
-const system = sharedSystem();
-const warm = sharedSystem({ BULLPEN_WARM_PROCESSES: '2' });
-const limited = sharedSystem({ BULLPEN_MAX_SESSIONS: '2' });
+const QUICK = { BULLPEN_KILL_GRACE_MS: '500' };
+const system = sharedBench(QUICK);
+const warm = sharedBench({ ...QUICK, BULLPEN_WARM_PROCESSES: '2' });
+const limited = sharedBench({ ...QUICK, BULLPEN_MAX_SESSIONS: '2' });
 
 /** The events of a session up to a change of its status. */
 async function until(

@@ -27,9 +27,9 @@ interface Stranger {
 }
 
 /**
- * A process in a group of its own; with this very number where the kernel lets us choose it and no
- * other process is faster, else with any. The number is not tried again: whoever started the faster
- * process may signal it after its exit, too.
+ * A process in a group of its own. It has this very number where the kernel lets us choose it and
+ * no other process is faster; else it has any. The number is not tried again: the parent of the
+ * faster process may send a signal to it, even after the exit of that process.
  */
 async function stranger(wanted: number): Promise<Stranger> {
   try {
