@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { AppError, type ErrorCode, isRedisTrouble, messageOf } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
-import type { Launch } from '../processes/launch.ts';
+import { type Launch, systemCode } from '../processes/launch.ts';
 import { MARKER_VARIABLE } from '../processes/proc-entry.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
 import { spawnError } from '../processes/spawn.ts';
@@ -97,9 +97,9 @@ export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
     const names = await readdir(dir).catch(() => []);
     for (const name of names) {
       const file = join(dir, name);
-      const { mtimeMs } = await stat(file);
+      const found = await stat(file).catch(() => null); // it may have just been removed
       const isLive = running.has(name.split('.')[0] ?? '');
-      if (!isLive && mtimeMs < Date.now() - options.keepMs) await rm(file, { force: true });
+      if (found && !isLive && found.mtimeMs < Date.now() - options.keepMs) await rm(file, { force: true });
     }
   }
 
@@ -199,11 +199,16 @@ export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
     },
 
     async ask(sessionId, ask) {
+      const notFound = () => new AppError('session.not_found', `this server has no terminal ${sessionId}`);
       if (!ULID.test(sessionId) || !(running.has(sessionId) || (await exists(recordingOf(dir, sessionId)))))
-        throw new AppError('session.not_found', `this server has no terminal ${sessionId}`);
+        throw notFound();
       // `as`: the table has an answer of this type for each kind
       const answer = answers[ask.kind] as (id: string, ask: TerminalAsk) => Promise<never>;
-      return answer(sessionId, ask);
+      try {
+        return await answer(sessionId, ask);
+      } catch (error) {
+        throw systemCode(error) === 'ENOENT' ? notFound() : error; // its files have just been removed
+      }
     },
 
     processes: () => [...running.values()].map((terminal) => terminal.process()),

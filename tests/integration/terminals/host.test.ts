@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { ulid } from 'ulid';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
@@ -287,6 +288,27 @@ describe('the files of terminals', () => {
     utimesSync(join(dir, `${other.id}.cast`), 1, 1);
     await host.start();
     expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it.each([
+    ['screen', { kind: 'screen', format: 'ansi' }],
+    ['snapshot', { kind: 'snapshot' }],
+    ['recording', { kind: 'recording', from: 0 }],
+    ['history', { kind: 'history', limit: 100, cursor: null }],
+  ] as const)('that go while the %s is read are not found', async (_, ask) => {
+    const { open, host } = await openHost();
+    const shell = await open();
+    await host.ask(shell.id, { kind: 'close' });
+    const asks: Promise<string>[] = [];
+    let removed: Promise<unknown> | null = null;
+    for (let n = 0; n < 100; n += 1) {
+      asks.push(codeOf(host.ask(shell.id, ask)));
+      if (n === 50) removed = host.ask(shell.id, { kind: 'remove' });
+      await setImmediate();
+    }
+    await removed;
+    expect(await codeOf(host.ask(shell.id, ask))).toBe('session.not_found');
+    for (const code of await Promise.all(asks)) expect(['done', 'session.not_found']).toContain(code);
   });
 
   it('of another server or of an id that is none are not found', async () => {
