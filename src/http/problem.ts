@@ -29,7 +29,7 @@ const PROBLEM: ErrorAnswer = { type: PROBLEM_TYPE, body: problemOf };
 export function errorHandler(app: HttpApp, redactor: Redactor, answer: ErrorAnswer = PROBLEM): void {
   const refused = createLogLimit();
   app.setErrorHandler((error, request, reply) => {
-    const problem = toAppError(error);
+    const problem = ofRequest(toAppError(error), request);
     logProblem(problem, error, request, refused);
     return sendProblem(reply, problem, redactor.value(answer.body(problem, request.id)), answer.type);
   });
@@ -158,7 +158,10 @@ const FRAMEWORK_ERRORS: Readonly<Record<string, readonly [ErrorCode, string]>> =
     'request.invalid',
     'the body is not valid JSON, or has a "__proto__" or "constructor.prototype" key',
   ],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['request.unsupported_media_type', 'the route does not take this type'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    'request.unsupported_media_type',
+    'the route does not take a body of this type; send JSON with Content-Type: application/json',
+  ],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['request.invalid', 'the body is not as long as Content-Length says'],
   FST_ERR_BAD_URL: ['request.invalid', 'the path is not validly percent-encoded'],
   FST_ERR_MAX_PARAM_LENGTH: ['request.not_found', 'there is nothing at this path'],
@@ -176,6 +179,14 @@ function toAppError(error: unknown): AppError {
     return new AppError('request.invalid', 'the request could not be read', { cause: error });
   }
   return new AppError('internal.error', 'an unexpected error; the server log has it', { cause: error });
+}
+
+/** A POST that has met an outage of Redis may have been done. Its answer says so. */
+function ofRequest(error: AppError, { method }: FastifyRequest): AppError {
+  if (error.code !== 'redis.unavailable' || method !== 'POST') return error;
+  const { message, retryAfterSeconds = DEFAULT_RETRY_AFTER_SECONDS } = error;
+  const hint = 'this request may have been done, so repeat it with the same Idempotency-Key, or look first';
+  return new AppError(error.code, `${message}; ${hint}`, { cause: error, retryAfterSeconds });
 }
 
 function logProblem(

@@ -78,6 +78,32 @@ test.each([
   ]);
 });
 
+test('a POST during an outage of Redis may have been done, and its answer says so', async () => {
+  await using http = await startHttp();
+  const { id } = await http.make();
+  const outage = () => Promise.reject(new AppError('redis.unavailable', 'away', { retryAfterSeconds: 9 }));
+  http.jobs.get = http.jobs.create = outage;
+  const ask = (method: 'GET' | 'POST', url: string) =>
+    http.app.inject({
+      method,
+      url,
+      headers: asCaller,
+      ...(method === 'POST' && { payload: { prompt: 'x' } }),
+    });
+  expect((await ask('GET', `/v1/jobs/${id}`)).json().detail).toBe('away');
+  const posted = await ask('POST', '/v1/jobs');
+  expect([posted.statusCode, posted.headers['retry-after']]).toEqual([503, '9']);
+  expect(posted.json().detail).toMatch(/^away; this request may have been done.*Idempotency-Key/);
+});
+
+test('a body of a type that no route takes is answered with the type to send', async () => {
+  await using http = await startHttp();
+  const headers = { ...asCaller, 'content-type': 'application/x-www-form-urlencoded' };
+  const answer = await http.app.inject({ method: 'POST', url: '/v1/jobs', headers, payload: 'prompt=x' });
+  expect([answer.statusCode, answer.json().code]).toEqual([415, 'request.unsupported_media_type']);
+  expect(answer.json().detail).toContain('Content-Type: application/json');
+});
+
 test.each(['', 'a b', 'x'.repeat(129), 'a\u00e9', '<script>'])(
   'the request id %j is replaced',
   async (given) => {
