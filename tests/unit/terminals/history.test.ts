@@ -107,7 +107,7 @@ describe('the history of a shell that marks nothing', () => {
 
   it('counts each of thousands of lines that came as one input', async () => {
     const { history, commands } = await setup();
-    history.typed('\x1b[200~'.repeat(5000) + '\x1b[201~' + 'a\r'.repeat(5000));
+    history.typed(`${'\x1b[200~'.repeat(5000)}\x1b[201~${'a\r'.repeat(5000)}`);
     await history.close();
     expect(await commands()).toHaveLength(100);
   });
