@@ -89,7 +89,9 @@ describe('a terminal', () => {
     const { open } = await openHost();
     const shell = await open();
     await shell.shows('$');
-    await shell.type('stty -echo; printf \'\\e[6n\'; IFS= read -rsd R place; echo "at $(echo "$place" | cut -d[ -f2)"\r');
+    await shell.type(
+      'stty -echo; printf \'\\e[6n\'; IFS= read -rsd R place; echo "at $(echo "$place" | cut -d[ -f2)"\r',
+    );
     await eventually(async () => /^at \d+;1$/m.test(await shell.text()));
   });
 
