@@ -8,7 +8,7 @@ import type { TerminalSize } from '../protocol/terminal.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { PersonTerminal } from './person-terminal.ts';
 import { createTerminalModes, type TerminalModes } from './terminal-modes.ts';
-import { createTypedKeys, type DetachKey } from './typed-keys.ts';
+import { createTypedKeys, type DetachKey, eitherKey, parseDetachKey } from './typed-keys.ts';
 
 export interface AttachOptions {
   readonly client: Pick<Client, 'live' | 'sessions'>;
@@ -80,14 +80,11 @@ export async function attach(options: AttachOptions): Promise<'ended' | 'detache
   }
 
   const live = client.live({ onStatus });
-  const typed = createTypedKeys(detachKey);
+  const typed = createTypedKeys(types ? detachKey : eitherKey(detachKey, parseDetachKey('ctrl-c')));
   let releasing: ReturnType<typeof setTimeout> | null = null;
 
   function send(text: string): void {
-    if (!types) {
-      if (text.includes('\u0003')) leave('detached');
-      return;
-    }
+    if (!types) return;
     for (const piece of piecesOf(text)) {
       if (typedAhead >= MAX_TYPED_AHEAD) return;
       typedAhead += 1;

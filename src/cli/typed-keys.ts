@@ -25,6 +25,12 @@ export function parseDetachKey(text: string): DetachKey {
   return { name: `Ctrl-${letter}`, pattern };
 }
 
+/** A key with the name of the first, and another one that does the same. */
+export const eitherKey = ({ name, pattern }: DetachKey, other: DetachKey): DetachKey => ({
+  name,
+  pattern: new RegExp(`${pattern.source}|${other.pattern.source}`),
+});
+
 /**
  * What a terminal sends when a program asks it something: the position of the cursor, what it can
  * do, its colours. The server's screen answers for all readers, so these are not typed. Shift-F3
@@ -45,6 +51,11 @@ const ANSWER = new RegExp(
 /** The begin of an answer whose end has not come. */
 const BEGUN = /\u001b(?:\[(?:[?>=\d][\d;]*\$?)?|[\]P_][^\u0007\u001b]{0,4096}\u001b?)$/;
 
+/** Around what is pasted, where the program has asked to see that. */
+const PASTE_BEGIN = '\u001b[200~';
+const PASTE_END = '\u001b[201~';
+const PASTES = /\u001b\[200~[\s\S]*?(?:\u001b\[201~|$)/g;
+
 export interface TypedKeys {
   /** What the program gets of these bytes, and whether the detach key came after that. */
   take(bytes: Uint8Array): { readonly text: string; readonly detach: boolean };
@@ -57,14 +68,30 @@ export interface TypedKeys {
 export function createTypedKeys(detachKey: DetachKey | null): TypedKeys {
   const decoder = new TextDecoder();
   let held = '';
+  /** What the program has got, as far as it says whether a paste goes on. */
+  let before = '';
+
+  /** Where the detach key was typed; -1: it was not. In a paste it is text. */
+  function detachedAt(text: string): number {
+    const typed = (before + text).replaceAll(PASTES, (paste) => ' '.repeat(paste.length));
+    return detachKey?.pattern.exec(typed.slice(before.length))?.index ?? -1;
+  }
+  /** Notes what the program gets. */
+  function passed(text: string): string {
+    const all = before + text;
+    const isPasting = all.lastIndexOf(PASTE_BEGIN) > all.lastIndexOf(PASTE_END);
+    before = (isPasting ? PASTE_BEGIN : '') + all.slice(1 - PASTE_END.length);
+    return text;
+  }
+
   return {
     take(bytes) {
       const text = (held + decoder.decode(bytes, { stream: true })).replaceAll(ANSWER, '');
       held = '';
-      const at = detachKey?.pattern.exec(text)?.index ?? -1;
+      const at = detachedAt(text);
       if (at !== -1) return { text: text.slice(0, at), detach: true };
       held = BEGUN.exec(text)?.[0] ?? '';
-      return { text: text.slice(0, text.length - held.length), detach: false };
+      return { text: passed(text.slice(0, text.length - held.length)), detach: false };
     },
     get holds() {
       return held !== '';
@@ -72,7 +99,7 @@ export function createTypedKeys(detachKey: DetachKey | null): TypedKeys {
     release() {
       const text = held;
       held = '';
-      return text;
+      return passed(text);
     },
   };
 }

@@ -73,7 +73,7 @@ describe('a terminal of the server', () => {
     await writer.sees(/sh>$/);
     const reader = bullpen(['attach', idOf().slice(-6), '--read-only'], { cols: 60, rows: 10 });
     await reader.sees(/sh>$/);
-    reader.type('echo from the reader\r');
+    reader.type('echo from the reader\r\u001b[200~\u0003\u001d\u001b[201~'); // pasted keys do not leave
     writer.type('stty size\r');
     await writer.sees(/24 80/);
     await reader.sees(/24 80/);

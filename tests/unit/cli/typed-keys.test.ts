@@ -75,6 +75,14 @@ describe('keys that are typed into an attached terminal', () => {
     },
   );
 
+  it('Ctrl-] in a paste is text, however it is cut, and leaves again after it', () => {
+    const [paste, rest] = ['a\u001b[200~one\u001d\rtwo\u001b[93;5u\u001b[201~b', 'c\u001dd'];
+    expect(typed([paste + rest])).toBe(`${paste}c<left>`);
+    for (let cut = 1; cut < paste.length; cut += 1)
+      expect(typed([paste.slice(0, cut), paste.slice(cut), rest]), `cut at ${cut}`).toBe(`${paste}c<left>`);
+    expect(typed([...paste, rest])).toBe(`${paste}c<left>`);
+  });
+
   it('a key that is let go leaves nothing', () => {
     expect(typed(['\u001b[93;5:3u'])).toBe('\u001b[93;5:3u');
   });
