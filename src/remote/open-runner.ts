@@ -8,19 +8,23 @@ import type { Failpoint } from '../failpoint.ts';
 import { createLogLimit } from '../log.ts';
 import { missingCli, type ReportCli } from '../status/cli-reports.ts';
 import type { Measure } from '../status/measures.ts';
+import { pause } from '../timing.ts';
 import { createBreaker } from './breaker.ts';
 import { createExecutorClient, type ExecutorClient } from './client.ts';
 import { createHttpRunner } from './http-runner.ts';
 
+/** Between two looks at an executor that has not been reached since the start. */
+const LOOK_AGAIN_MS = 2000;
+
 export interface RemoteExecutor {
   /** Makes the runner. @param here runs CLIs in this server */
   runner(here: Runner): Runner;
-  /** Why nothing is sent to the executor; null: it is used. */
+  /** Why nothing is sent to the executor, or why it was never reached; null: it is used. */
   problem(): string | null;
   readonly measures: readonly Measure[];
   /** Asks the executor for the CLIs of its host. */
   clis(): Promise<ReportCli>;
-  /** Looks whether the executor can be used, and logs that. The start does not wait for it. */
+  /** Looks until the executor can be used, and logs that. The start does not wait for it. */
   start(): void;
   stop(): Promise<void>;
 }
@@ -49,23 +53,40 @@ export function openRemoteExecutor(
         logger.warn({ requests }, 'the executor refuses requests: name this server in CLAUDE_SERVICE_EXEMPT');
     },
   });
+  const stopping = new AbortController();
   let looking: Promise<void> | null = null;
+  let unreached: string | null = null;
   const breaker = createBreaker({ probe: () => client.known(), logger });
+  const problem = () => breaker.problem() ?? unreached;
+
+  async function look(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      const reason = await lookAt(client, serviceUrl, logger);
+      if (reason !== null && unreached === null)
+        logger.warn({ url: serviceUrl, reason }, 'the executor on another host cannot be used now');
+      unreached = reason && `not used since the start: ${reason}`;
+      if (reason === null) return;
+      await pause(LOOK_AGAIN_MS, stopping.signal);
+    }
+  }
+
   return {
-    runner: (here) =>
-      createHttpRunner({
-        ...{ client, breaker, prepare, failpoint, logger },
-        maxResultBytes: settings.maxResultBytes,
-        instead: executorFallback === 'local' ? here : null,
-        timeoutMs: serviceTimeoutMs,
-      }),
-    problem: breaker.problem,
+    runner(here) {
+      const instead = executorFallback === 'local' ? here : null;
+      const runner = createHttpRunner({
+        ...{ client, breaker, prepare, failpoint, instead, logger },
+        ...{ maxResultBytes: settings.maxResultBytes, timeoutMs: serviceTimeoutMs },
+      });
+      return instead === null ? { ...runner, problem } : runner;
+    },
+    problem,
     measures: breaker.measures,
     clis: () => clisOf(client),
     start() {
-      looking = lookAt(client, serviceUrl, logger);
+      looking = look();
     },
     async stop() {
+      stopping.abort();
       breaker.stop();
       client.close();
       await looking;
@@ -73,15 +94,17 @@ export function openRemoteExecutor(
   };
 }
 
-async function lookAt(client: ExecutorClient, url: string, logger: Logger): Promise<void> {
+/** Null: it answers. Else why it cannot be used. */
+async function lookAt(client: ExecutorClient, url: string, logger: Logger): Promise<string | null> {
   try {
     const { executions } = await client.known(); // it is signed, as what follows
     const health = await client.health();
     const found = { url, node: client.node, executions: executions.length, health };
     if (health.status === 'healthy') logger.info(found, 'the executor on another host is healthy');
     else logger.warn(found, 'the executor on another host is not healthy');
+    return null;
   } catch (error) {
-    logger.warn({ url, reason: messageOf(error) }, 'the executor on another host cannot be used now');
+    return messageOf(error);
   }
 }
 
