@@ -147,7 +147,7 @@ export async function attach(options: AttachOptions): Promise<'ended' | 'detache
     if (releasing !== null) clearTimeout(releasing);
     if (lostFor !== null) clearTimeout(lostFor);
     await person.write(`${modes.reset()}${OLD_TITLE}\r\n\u001b[J`);
-    keys[Symbol.dispose]();
+    await keys[Symbol.asyncDispose]();
   }
 }
 

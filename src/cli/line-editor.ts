@@ -2,6 +2,7 @@
 import { createInterface, emitKeypressEvents, type Interface, type Key } from 'node:readline';
 import { Writable } from 'node:stream';
 import type { Output, Sink } from './output.ts';
+import { PASTE_PAUSE_MS } from './typed-keys.ts';
 
 /** A terminal as input: `process.stdin`, or an opened `/dev/tty`. */
 export type Terminal = NodeJS.ReadableStream & { setRawMode?(on: boolean): unknown };
@@ -61,6 +62,7 @@ export function createLineEditor(options: LineEditorOptions): LineEditor {
   /** Pasted lines that belong to the line that is typed. */
   let pasted: string[] = [];
   let pasting = false;
+  let keyAt = 0;
   let disposed = false;
   let editor = open([]);
 
@@ -95,6 +97,7 @@ export function createLineEditor(options: LineEditorOptions): LineEditor {
     opened.on('close', () => {
       input.off('keypress', onKey);
       if (disposed) return;
+      pasted = [];
       // Ctrl-D closed it. The next line needs another one.
       if (shown !== 'nothing') screen.write('\n');
       const answered = shown === 'question' ? questions.shift() : undefined;
@@ -109,6 +112,7 @@ export function createLineEditor(options: LineEditorOptions): LineEditor {
   }
 
   function clear(): void {
+    pasted = [];
     editor.write(null, { ctrl: true, name: 'e' });
     editor.write(null, { ctrl: true, name: 'u' });
   }
@@ -116,8 +120,12 @@ export function createLineEditor(options: LineEditorOptions): LineEditor {
   const typed = (): string => pasted.join('') + editor.line;
 
   function onKey(text: string | undefined, key: Key): void {
+    const earlier = keyAt;
+    keyAt = performance.now();
     if (key.name === 'paste-start') pasting = true;
-    if (key.name === 'paste-end') pasting = false;
+    else if (key.name === 'paste-end' || keyAt - earlier > PASTE_PAUSE_MS) pasting = false;
+    // Pasted Ctrl-C or Ctrl-D would end this, and the rest of the paste would go to the shell.
+    if (pasting && key.ctrl === true) Object.assign(key, { name: 'pasted', sequence: '' });
     const isText = text !== undefined && text >= ' ' && text !== '\u007f' && key.ctrl !== true;
     const begins = isText || key.name === 'paste-start' || key.name === 'up';
     if (shown === 'nothing' && receive !== null && begins) draw('prompt', prompt, '');

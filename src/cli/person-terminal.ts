@@ -1,4 +1,5 @@
 /** The terminal of the person who typed the command, byte for byte. */
+import { once } from 'node:events';
 import type { ReadStream, WriteStream } from 'node:tty';
 import type { TerminalSize } from '../protocol/terminal.ts';
 
@@ -7,10 +8,16 @@ export interface PersonTerminal {
   /** Resolves when the terminal has room for more. */
   write(data: string | Uint8Array): Promise<void>;
   /**
-   * From now on each key comes as it is typed, also Ctrl-C. Disposing of it ends that.
+   * From now on each key comes as it is typed, also Ctrl-C. Disposing of it ends that, and drops
+   * the rest of a paste: the person's shell would run it.
    */
-  listen(onKeys: (bytes: Uint8Array) => void, onResize: (size: TerminalSize) => void): Disposable;
+  listen(onKeys: (bytes: Uint8Array) => void, onResize: (size: TerminalSize) => void): AsyncDisposable;
 }
+
+/** A paste is over when nothing came for this long. */
+const PASTE_OVER_MS = 50;
+/** How long the rest of a paste is dropped at most. */
+const DROP_WITHIN_MS = 1000;
 
 /** What the server takes. */
 const MAX_SIDE = 1000;
@@ -36,12 +43,23 @@ export function createPersonTerminal(stdin: ReadStream, stdout: WriteStream): Pe
       stdin.on('data', onKeys).resume();
       stdout.on('resize', resized);
       return {
-        [Symbol.dispose]() {
+        async [Symbol.asyncDispose]() {
           stdout.off('resize', resized);
-          stdin.off('data', onKeys).pause();
+          stdin.off('data', onKeys);
+          await dropRest(stdin);
+          stdin.pause();
           stdin.setRawMode(false);
         },
       };
     },
   };
+}
+
+async function dropRest(stdin: ReadStream): Promise<void> {
+  const over = AbortSignal.timeout(DROP_WITHIN_MS);
+  while (!over.aborted) {
+    const quiet = AbortSignal.any([over, AbortSignal.timeout(PASTE_OVER_MS)]);
+    const more = await once(stdin, 'data', { signal: quiet }).catch(() => null);
+    if (more === null) return;
+  }
 }

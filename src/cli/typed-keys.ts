@@ -54,6 +54,8 @@ const BEGUN = /\u001b(?:\[(?:[?>=\d][\d;]*\$?)?|[\]P_][^\u0007\u001b]{0,4096}\u0
 /** Around what is pasted, where the program has asked to see that. */
 const PASTE_BEGIN = '\u001b[200~';
 const PASTE_END = '\u001b[201~';
+/** A paste comes without a pause. One whose end was lost is over after this long. */
+export const PASTE_PAUSE_MS = 1000;
 const PASTES = /\u001b\[200~[\s\S]*?(?:\u001b\[201~|$)/g;
 
 export interface TypedKeys {
@@ -65,9 +67,11 @@ export interface TypedKeys {
   release(): string;
 }
 
-export function createTypedKeys(detachKey: DetachKey | null): TypedKeys {
+/** @param now milliseconds */
+export function createTypedKeys(detachKey: DetachKey | null, now = () => performance.now()): TypedKeys {
   const decoder = new TextDecoder();
   let held = '';
+  let readAt = now();
   /** What the program has got, as far as it says whether a paste goes on. */
   let before = '';
 
@@ -86,6 +90,8 @@ export function createTypedKeys(detachKey: DetachKey | null): TypedKeys {
 
   return {
     take(bytes) {
+      if (now() - readAt > PASTE_PAUSE_MS) before = '';
+      readAt = now();
       const text = (held + decoder.decode(bytes, { stream: true })).replaceAll(ANSWER, '');
       held = '';
       const at = detachedAt(text);

@@ -182,11 +182,11 @@ function toAppError(error: unknown): AppError {
 }
 
 /** A POST that has met an outage of Redis may have been done. Its answer says so. */
-function ofRequest(error: AppError, { method }: FastifyRequest): AppError {
-  if (error.code !== 'redis.unavailable' || method !== 'POST') return error;
+function ofRequest(error: AppError, { method, principal }: FastifyRequest): AppError {
+  if (error.code !== 'redis.unavailable' || method !== 'POST' || principal === null) return error;
   const { message, retryAfterSeconds = DEFAULT_RETRY_AFTER_SECONDS } = error;
-  const hint = 'this request may have been done, so repeat it with the same Idempotency-Key, or look first';
-  return new AppError(error.code, `${message}; ${hint}`, { cause: error, retryAfterSeconds });
+  const detail = `${message}; this request may have been done: look before you repeat it`;
+  return new AppError(error.code, detail, { cause: error, retryAfterSeconds });
 }
 
 function logProblem(

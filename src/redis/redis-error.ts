@@ -34,10 +34,7 @@ export function redisError(error: unknown): AppError {
   const why = isReply(error)
     ? (IN_WORDS[wordOf(error)] ?? `Redis takes no commands now (${wordOf(error)})`)
     : 'Redis cannot be reached';
-  return new AppError('redis.unavailable', `${why}; what was accepted is safe`, {
-    cause: error,
-    retryAfterSeconds: 2,
-  });
+  return new AppError('redis.unavailable', why, { cause: error, retryAfterSeconds: 2 });
 }
 
 /** A key holds another type than the command needs. */

@@ -38,13 +38,15 @@ export interface HttpRunnerOptions {
   readonly timeoutMs: number;
   /** Default: {@link LOST_AFTER_MS}. */
   readonly lostAfterMs?: number;
+  /** Why the executor is not used. Default: what the breaker says. */
+  readonly problem?: () => string | null;
   readonly failpoint?: Failpoint | undefined;
   readonly logger: Logger;
 }
 
 export function createHttpRunner(options: HttpRunnerOptions): Runner {
   const { client, breaker, prepare, instead, timeoutMs, logger } = options;
-  const { lostAfterMs = LOST_AFTER_MS, failpoint = noFailpoint } = options;
+  const { lostAfterMs = LOST_AFTER_MS, problem = breaker.problem, failpoint = noFailpoint } = options;
   const { providers, pricing, rights, settings } = prepare;
   /** Executions that a server before this one began. */
   const begunBefore = new Set<string>();
@@ -150,7 +152,7 @@ export function createHttpRunner(options: HttpRunnerOptions): Runner {
       },
     },
     accepts: () => instead !== null || breaker.state === 'closed',
-    problem: () => (instead === null ? breaker.problem() : null),
+    problem: () => (instead === null ? problem() : null),
   };
 
   function goOn(

@@ -19,7 +19,7 @@ const LOOK_AGAIN_MS = 2000;
 export interface RemoteExecutor {
   /** Makes the runner. @param here runs CLIs in this server */
   runner(here: Runner): Runner;
-  /** Why nothing is sent to the executor, or why it was never reached; null: it is used. */
+  /** Why the executor is not used, or was not reached since the start; null: it is used. */
   problem(): string | null;
   readonly measures: readonly Measure[];
   /** Asks the executor for the CLIs of its host. */
@@ -60,25 +60,26 @@ export function openRemoteExecutor(
   const problem = () => breaker.problem() ?? unreached;
 
   async function look(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      const reason = await lookAt(client, serviceUrl, logger);
-      if (reason !== null && unreached === null)
+    for (let said: string | null = null; !stopping.signal.aborted; ) {
+      const reason = await client.known().then(() => null, messageOf); // it is signed, as what follows
+      if (stopping.signal.aborted) return;
+      unreached = reason && `not reached since the start: ${reason}`;
+      if (reason === null) return logHealth(client, serviceUrl, logger);
+      if (reason !== said)
         logger.warn({ url: serviceUrl, reason }, 'the executor on another host cannot be used now');
-      unreached = reason && `not used since the start: ${reason}`;
-      if (reason === null) return;
+      said = reason;
       await pause(LOOK_AGAIN_MS, stopping.signal);
     }
   }
 
   return {
-    runner(here) {
-      const instead = executorFallback === 'local' ? here : null;
-      const runner = createHttpRunner({
-        ...{ client, breaker, prepare, failpoint, instead, logger },
-        ...{ maxResultBytes: settings.maxResultBytes, timeoutMs: serviceTimeoutMs },
-      });
-      return instead === null ? { ...runner, problem } : runner;
-    },
+    runner: (here) =>
+      createHttpRunner({
+        ...{ client, breaker, prepare, failpoint, logger, problem },
+        maxResultBytes: settings.maxResultBytes,
+        instead: executorFallback === 'local' ? here : null,
+        timeoutMs: serviceTimeoutMs,
+      }),
     problem,
     measures: breaker.measures,
     clis: () => clisOf(client),
@@ -94,17 +95,14 @@ export function openRemoteExecutor(
   };
 }
 
-/** Null: it answers. Else why it cannot be used. */
-async function lookAt(client: ExecutorClient, url: string, logger: Logger): Promise<string | null> {
+async function logHealth(client: ExecutorClient, url: string, logger: Logger): Promise<void> {
   try {
-    const { executions } = await client.known(); // it is signed, as what follows
     const health = await client.health();
-    const found = { url, node: client.node, executions: executions.length, health };
+    const found = { url, node: client.node, health };
     if (health.status === 'healthy') logger.info(found, 'the executor on another host is healthy');
     else logger.warn(found, 'the executor on another host is not healthy');
-    return null;
   } catch (error) {
-    return messageOf(error);
+    logger.warn({ url, reason: messageOf(error) }, 'the health of the executor on another host is not known');
   }
 }
 

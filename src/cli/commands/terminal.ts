@@ -11,7 +11,7 @@ import { serverToWaitFor } from '../job-server.ts';
 import type { PersonTerminal } from '../person-terminal.ts';
 import { type PlayOptions, play } from '../play.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
-import { parseDetachKey } from '../typed-keys.ts';
+import { createTypedKeys, eitherKey, parseDetachKey } from '../typed-keys.ts';
 
 const DETACH_KEY = { type: 'string', value: 'KEY', help: 'key that detaches (default: ctrl-])' } as const;
 const ID = `ID is the id of a session, its first or last characters (four or more), or \`last\`: the
@@ -118,8 +118,8 @@ export const replayCommand: Command = {
   },
 };
 
-const CTRL_C = 3;
-const Q = 'q'.charCodeAt(0);
+/** Also as a keyboard with extended keys sends it, which what is played may ask for. */
+const Q = { name: 'q', pattern: /q|\u001b\[113u/ };
 
 interface Playing extends Pick<PlayOptions, 'speed' | 'idleLimitMs' | 'sleep'> {
   readonly stop: AbortController;
@@ -132,9 +132,10 @@ async function playOn(
   { speed, idleLimitMs, stop, sleep }: Playing,
 ): Promise<void> {
   const { signal } = stop;
-  using _keys = person.listen(
-    ([key]) => {
-      if (key === CTRL_C || key === Q) stop.abort();
+  const typed = createTypedKeys(eitherKey(parseDetachKey('ctrl-c'), Q));
+  await using _keys = person.listen(
+    (bytes) => {
+      if (typed.take(bytes).detach) stop.abort();
     },
     () => {},
   );

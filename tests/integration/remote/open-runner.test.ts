@@ -31,11 +31,11 @@ function open(url: string, more: Readonly<Record<string, string>> = {}) {
 }
 
 it.each<[string, Reply, RegExp]>([
-  ['does not answer', 'reset', /^not used since the start: the executor cannot be reached/],
+  ['does not answer', 'reset', /^not reached since the start: the executor cannot be reached/],
   [
     'refuses the signature',
     { problem: 'signature.invalid' },
-    /^not used since the start: the executor refuses the signature/,
+    /^not reached since the start: the executor refuses the signature/,
   ],
 ])('an executor that %s at the start is a problem until it works', async (_, reply, reason) => {
   const executor = await scriptedExecutor();

@@ -56,6 +56,15 @@ describe('lines that a person types', () => {
     expect(await next).toBe('one\ntwo and three');
   });
 
+  it('keep the text of a paste whose control characters would be keys', async () => {
+    const { editor, type, interrupts } = open();
+    editor.show(true);
+    const next = editor.next();
+    type(`${PASTE.begin}one\n${CTRL_D}${CTRL_C}${CTRL_U}\u001a\u001e\u001ftwo${PASTE.end}\r`);
+    expect(await next).toBe('one\ntwo');
+    expect(interrupts()).toBe(0);
+  });
+
   it('are cleared by Ctrl-C; an empty one is an interrupt, and Ctrl-D the end', async () => {
     const { editor, type, interrupts } = open();
     editor.show(true);
@@ -97,6 +106,14 @@ describe('questions', () => {
     expect(await answer).toBe('n');
   });
 
+  it('are not answered by what was pasted before them', async () => {
+    const { editor, type } = open();
+    type(`${PASTE.begin}y\n${PASTE.end}`);
+    const answer = editor.ask('allow it? ');
+    type('\r');
+    expect(await answer).toBe('');
+  });
+
   it('wait for the line that is being typed', async () => {
     const { editor, type, stderr } = open();
     const next = editor.next();
@@ -115,7 +132,7 @@ describe('questions', () => {
     const { editor, output, type, stdout } = open();
     const stop = new AbortController();
     const answer = editor.ask('allow it? ', { signal: stop.signal });
-    type('ye');
+    type(`${PASTE.begin}y\n${PASTE.end}ye`);
     output.text('later');
     stop.abort(new Error('decided elsewhere'));
     await expect(answer).rejects.toThrow('decided elsewhere');
@@ -128,6 +145,7 @@ describe('questions', () => {
   it('are left open by Ctrl-D, and can begin with a text to change', async () => {
     const { editor, type } = open();
     const left = editor.ask('allow it? ');
+    type(`${PASTE.begin}y\n${PASTE.end}`);
     type(CTRL_D);
     expect(await left).toBeNull();
     const edited = editor.ask('run: ', { begin: 'git push' });

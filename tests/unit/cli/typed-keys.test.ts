@@ -83,6 +83,25 @@ describe('keys that are typed into an attached terminal', () => {
     expect(typed([...paste, rest])).toBe(`${paste}c<left>`);
   });
 
+  it('Ctrl-] leaves a second after a paste whose end was lost', () => {
+    let now = 0;
+    const keys = createTypedKeys(key, () => now);
+    keys.take(bytes('\u001b[200~text'));
+    now = 900;
+    expect(keys.take(bytes('\u001d'))).toEqual({ text: '\u001d', detach: false });
+    now = 2000;
+    expect(keys.take(bytes('\u001d'))).toEqual({ text: '', detach: true });
+  });
+
+  it('a paste whose marks come late in two parts is one, too', () => {
+    const keys = createTypedKeys(key);
+    keys.take(bytes('\u001b[200'));
+    expect(keys.release()).toBe('\u001b[200');
+    expect(keys.take(bytes('~\u001d\u001b[20')).detach).toBe(false);
+    keys.release();
+    expect(keys.take(bytes('1~\u001d'))).toEqual({ text: '1~', detach: true });
+  });
+
   it('a key that is let go leaves nothing', () => {
     expect(typed(['\u001b[93;5:3u'])).toBe('\u001b[93;5:3u');
   });

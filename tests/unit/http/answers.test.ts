@@ -93,7 +93,7 @@ test('a POST during an outage of Redis may have been done, and its answer says s
   expect((await ask('GET', `/v1/jobs/${id}`)).json().detail).toBe('away');
   const posted = await ask('POST', '/v1/jobs');
   expect([posted.statusCode, posted.headers['retry-after']]).toEqual([503, '9']);
-  expect(posted.json().detail).toMatch(/^away; this request may have been done.*Idempotency-Key/);
+  expect(posted.json().detail).toMatch(/^away; this request may have been done/);
 });
 
 test('a body of a type that no route takes is answered with the type to send', async () => {

@@ -22,7 +22,7 @@ describe('an error of the Redis client', () => {
       reply('ERR max number of clients reached'),
     ].map(redisError);
     expect(outages.map(({ code }) => code)).toEqual(outages.map(() => 'redis.unavailable'));
-    expect(outages[2]?.message).toBe('Redis is out of memory; what was accepted is safe');
+    expect(outages[2]?.message).toBe('Redis is out of memory');
     expect(outages.every(({ retryAfterSeconds }) => retryAfterSeconds === 2)).toBe(true);
   });
 
