@@ -332,7 +332,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   } = openSessions({
     ...{ jobs, records, sessionRecords, approvals, queue, waits, store, copier, providers, resolverFor },
     ...{ steering: messages, feed: sessionFeed, revive, newId, nodeId, callers, note: audit.note },
-    ...{ processes, terminalHost, terminalRecords, asks: nodeAsks, runsHere: remote === null },
+    ...{ processes, terminalHost, asks: nodeAsks, runsHere: remote === null },
     prepareTerminal: createTerminalPreparer({
       ...prepare,
       ...{ settings: allowed, env, newExecutionId: () => newId().id },

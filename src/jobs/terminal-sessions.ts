@@ -3,7 +3,7 @@ import type { Principal } from '../auth/principal.ts';
 import { AppError, messageOf } from '../errors.ts';
 import type { Terminals } from '../http/session-ports.ts';
 import type { SessionRequest, SessionStatus } from '../protocol/session.ts';
-import type { NewSession, TerminalRecords } from '../records/session-ports.ts';
+import type { NewSession } from '../records/session-ports.ts';
 import type { TerminalHost } from '../terminals/ports.ts';
 import type { PreparedTerminal, PrepareTerminal } from '../terminals/prepare.ts';
 
@@ -33,7 +33,6 @@ export interface TerminalSessionsOptions {
   readonly terminals: Terminals;
   readonly prepareTerminal: PrepareTerminal;
   readonly terminalHost: Pick<TerminalHost, 'open'>;
-  readonly terminalRecords: Pick<TerminalRecords, 'move'>;
   readonly nodeId: string;
 }
 
@@ -41,20 +40,16 @@ export function createTerminalSessions({
   terminals,
   prepareTerminal,
   terminalHost,
-  terminalRecords,
   nodeId,
 }: TerminalSessionsOptions): TerminalSessions {
-  async function begin(id: string, { start }: PreparedTerminal): Promise<void> {
-    const terminal = await start(id).catch(async (error: unknown) => {
-      const refused =
-        error instanceof AppError
-          ? error
-          : new AppError('execution.resource_limit', `a scratch folder cannot be made: ${messageOf(error)}`);
-      await terminalRecords.move(id, { trigger: 'failed', reason: refused.code, matchedLine: null });
-      throw refused;
-    });
-    await terminalHost.open(terminal);
-  }
+  const begin = (id: string, { start }: PreparedTerminal): Promise<void> =>
+    terminalHost.open(id, () =>
+      start(id).catch((error: unknown) => {
+        if (error instanceof AppError) throw error;
+        const why = `a scratch folder cannot be made: ${messageOf(error)}`;
+        throw new AppError('execution.resource_limit', why);
+      }),
+    );
 
   return {
     async given(principal, request) {

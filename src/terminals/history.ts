@@ -3,7 +3,8 @@
  * Else a line counts as typed from its first key to Enter, and its text is recorded only when the
  * screen shows it: a password is not echoed.
  */
-import { appendFile, open } from 'node:fs/promises';
+import { appendFile, type FileHandle, open } from 'node:fs/promises';
+import { AppError } from '../errors.ts';
 import { systemCode } from '../processes/launch.ts';
 import type { TerminalCommand } from '../protocol/terminal.ts';
 import type { Mark, Screen } from './screen.ts';
@@ -175,12 +176,16 @@ function createKeys(): (data: string) => readonly string[] {
   };
 }
 
-/** A page of commands, from the oldest. `cursor`: the number of the first one. */
+/**
+ * A page of commands, from the oldest. `cursor`: the number of the first one.
+ * @throws AppError request.invalid for a foreign cursor
+ */
 export async function readHistory(
   file: string,
-  cursor: number,
+  cursor: string | null,
   limit: number,
 ): Promise<{ readonly data: readonly TerminalCommand[]; readonly nextCursor: string | null }> {
+  const first = cursor === null ? 0 : numberOf(cursor);
   const commands: TerminalCommand[] = [];
   let number = -1;
   for await (const line of linesOf(file)) {
@@ -188,8 +193,8 @@ export async function readHistory(
     if (entry === null) continue;
     if ('at' in entry) {
       number += 1;
-      if (number >= cursor + limit) return { data: commands, nextCursor: String(number) };
-      if (number >= cursor) commands.push({ ...entry, exitCode: null, finishedAt: null });
+      if (number >= first + limit) return { data: commands, nextCursor: String(number) };
+      if (number >= first) commands.push({ ...entry, exitCode: null, finishedAt: null });
     } else {
       const last = commands.pop();
       if (last !== undefined) commands.push({ ...last, ...entry });
@@ -198,13 +203,25 @@ export async function readHistory(
   return { data: commands, nextCursor: null };
 }
 
+function numberOf(cursor: string): number {
+  if (/^\d{1,9}$/.test(cursor)) return Number(cursor);
+  const message = 'is not a nextCursor of an earlier answer';
+  throw new AppError('request.invalid', `cursor ${message}`, { problems: [{ path: '/cursor', message }] });
+}
+
 /** None of a file that does not exist: no command was typed yet. */
 async function* linesOf(file: string): AsyncIterable<string> {
+  let handle: FileHandle;
   try {
-    const handle = await open(file, 'r');
-    yield* handle.readLines();
+    handle = await open(file, 'r');
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
+    if (systemCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    yield* handle.readLines();
+  } finally {
+    await handle.close(); // a reader that has enough does not
   }
 }
 

@@ -45,6 +45,8 @@ export interface TerminalHostOptions {
 export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
   const { nodeId, dir, records, ledger, logger, failpoint = noFailpoint } = options;
   const running = new Map<string, Terminal>();
+  /** Starts under way. What is asked of such a terminal waits for its start. */
+  const starting = new Map<string, Promise<void>>();
   const stopping = new AbortController();
   const periodic = createPeriodic(logger);
 
@@ -91,6 +93,44 @@ export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
     } catch (error) {
       logger.error({ sessionId, reason: messageOf(error) }, 'the end of a terminal could not be written');
     }
+  }
+
+  async function start(sessionId: string, prepare: () => Promise<NewTerminal>): Promise<void> {
+    let terminal: NewTerminal | null = null;
+    try {
+      terminal = await prepare();
+      await run(terminal);
+    } catch (error) {
+      const code = error instanceof AppError ? error.code : 'internal.error';
+      if (terminal !== null) await forget(terminal, code);
+      await withRedis(() => failed(sessionId, code));
+      throw error;
+    }
+  }
+
+  async function run(terminal: NewTerminal): Promise<void> {
+    const { sessionId, executionId, provider } = terminal;
+    const marker = `${nodeId}/${executionId}`;
+    await failpoint('terminal.recorded');
+    await ledger.intend({ executionId, sessionId, provider });
+    await failpoint('terminal.intended');
+    const opened = await openTerminal({
+      ...{ terminal, marker, dir, records, logger, failpoint },
+      ...{ scanner: options.scanner, killGraceMs: options.killGraceMs },
+      ...{ recordingBytes: options.recordingBytes, idleMs: options.terminalIdleMs },
+      start: () => startProgram(terminal, terminal.size, marker),
+      onGone: (errorCode) => forget(terminal, errorCode),
+    });
+    running.set(sessionId, opened);
+    void opened.settled.then(() => running.delete(sessionId));
+    // The ledger has the intent, and that is enough to settle it.
+    await ledger.started(executionId, opened.process().pid).catch((error: unknown) => {
+      logger.error({ sessionId, reason: messageOf(error) }, 'the pid of a terminal could not be written');
+    });
+  }
+
+  async function stopAll(): Promise<void> {
+    await Promise.all([...running.values()].map((terminal) => terminal.close('stopped')));
   }
 
   async function removeOld(): Promise<void> {
@@ -144,7 +184,7 @@ export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
     },
     snapshot: async (id) => (await running.get(id)?.snapshot()) ?? snapshotOfEnded(id),
     recording: (id, { from }) => readRecording(recordingOf(dir, id), from),
-    history: (id, { cursor, limit }) => readHistory(historyOf(dir, id), Number(cursor ?? 0), limit),
+    history: (id, { cursor, limit }) => readHistory(historyOf(dir, id), cursor, limit),
     async close(id) {
       const live = running.get(id);
       if (live !== undefined) await within(WAIT_MS + options.killGraceMs, live.close('closed'));
@@ -168,38 +208,21 @@ export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
 
     async stop() {
       periodic.stop();
-      const all = [...running.values()];
-      await Promise.all(all.map((terminal) => terminal.close('stopped')));
+      await stopAll();
       stopping.abort();
+      await Promise.allSettled(starting.values());
+      await stopAll();
     },
 
-    async open(terminal) {
-      const { sessionId, executionId, provider } = terminal;
-      const marker = `${nodeId}/${executionId}`;
-      await failpoint('terminal.recorded');
-      await ledger.intend({ executionId, sessionId, provider });
-      await failpoint('terminal.intended');
-      try {
-        const opened = await openTerminal({
-          ...{ terminal, marker, dir, records, logger, failpoint },
-          ...{ scanner: options.scanner, killGraceMs: options.killGraceMs },
-          ...{ recordingBytes: options.recordingBytes, idleMs: options.terminalIdleMs },
-          start: () => startProgram(terminal, terminal.size, marker),
-          onGone: (errorCode) => forget(terminal, errorCode),
-        });
-        running.set(sessionId, opened);
-        void opened.settled.then(() => running.delete(sessionId));
-        await ledger.started(executionId, opened.process().pid);
-      } catch (error) {
-        const code = error instanceof AppError ? error.code : 'internal.error';
-        await forget(terminal, code);
-        await withRedis(() => failed(sessionId, code));
-        throw error;
-      }
+    open(sessionId, prepare) {
+      const done = start(sessionId, prepare).finally(() => starting.delete(sessionId));
+      starting.set(sessionId, done); // before anything else can ask for it
+      return done;
     },
 
     async ask(sessionId, ask) {
       const notFound = () => new AppError('session.not_found', `this server has no terminal ${sessionId}`);
+      await starting.get(sessionId)?.catch(() => undefined); // who has asked for the start is told
       if (!ULID.test(sessionId) || !(running.has(sessionId) || (await exists(recordingOf(dir, sessionId)))))
         throw notFound();
       // `as`: the table has an answer of this type for each kind

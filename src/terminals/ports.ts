@@ -26,10 +26,12 @@ export interface TerminalHost {
   /** Closes all. */
   stop(): Promise<void>;
   /**
-   * Starts the program of a session that has a record. Resolves when it runs.
-   * @throws AppError for each reason why it cannot be started; the session has failed then
+   * Starts the program of a session that has a record. Resolves when it runs. What is asked of the
+   * terminal meanwhile waits.
+   * @throws AppError for each reason why it cannot be started, and what `prepare` throws; the
+   *   session has failed then
    */
-  open(terminal: NewTerminal): Promise<void>;
+  open(sessionId: string, prepare: () => Promise<NewTerminal>): Promise<void>;
   /**
    * @throws AppError session.not_found when this node has not had it, terminal.over
    */

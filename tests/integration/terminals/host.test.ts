@@ -256,6 +256,49 @@ describe('the end of a terminal', () => {
     expect(host.processes()).toEqual([]);
   });
 
+  it.each(['close', 'remove'] as const)('that is asked for while it starts comes: %s', async (kind) => {
+    const [held, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const failpoint = async (name: string): Promise<void> => {
+      if (name !== 'terminal.intended') return;
+      held.resolve();
+      await go.promise;
+    };
+    const { open, host, ledger, options } = await openHost({ failpoint });
+    const id = ulid();
+    const opening = open({}, id);
+    await held.promise;
+    const ended = host.ask(id, { kind });
+    const shown = codeOf(host.ask(id, { kind: 'screen', format: 'text' }));
+    go.resolve();
+    await ended;
+    await opening;
+    expect(['done', 'session.not_found']).toContain(await shown);
+    expect(processesWithMarker(options.nodeId)).toEqual([]);
+    expect(host.processes()).toEqual([]);
+    expect([...ledger.rows.values()]).toMatchObject([{ end: { errorCode: null } }]);
+  });
+
+  it('is failed, and its place is free again, when the ledger cannot be written before it', async () => {
+    const { open, records, ledger, host } = await openHost();
+    const { intend } = ledger;
+    ledger.intend = () => Promise.reject(new AppError('store.unavailable', 'no space left'));
+    expect(await codeOf(open())).toBe('store.unavailable');
+    expect(records.moves).toMatchObject([{ trigger: 'failed', reason: 'store.unavailable' }]);
+    expect(host.processes()).toEqual([]);
+    ledger.intend = intend;
+    await (await open()).wrote('$');
+  });
+
+  it('does not come because the ledger cannot be written once it runs', async () => {
+    const { open, records, ledger } = await openHost();
+    ledger.started = () => Promise.reject(new AppError('store.unavailable', 'no space left'));
+    const shell = await open();
+    await shell.type('exit 3\r');
+    await shell.moved('failed');
+    expect(records.moves.at(-1)).toMatchObject({ reason: 'execution.crashed', exitCode: 3 });
+    expect([...ledger.rows.values()]).toMatchObject([{ end: { errorCode: 'execution.crashed' } }]);
+  });
+
   it('is failed when the server stops', async () => {
     const { open, records, host, options } = await openHost();
     const shell = await open();
@@ -264,6 +307,24 @@ describe('the end of a terminal', () => {
     expect(records.moves.at(-1)).toMatchObject({ trigger: 'failed', reason: 'execution.lost' });
     expect(processesWithMarker(options.nodeId)).toEqual([]);
     expect(await shell.text()).toBe('$');
+  });
+
+  it('comes when the server stops while it starts', async () => {
+    const [held, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const failpoint = async (name: string): Promise<void> => {
+      if (name !== 'terminal.spawned') return;
+      held.resolve();
+      await go.promise;
+    };
+    const { open, host, options } = await openHost({ failpoint });
+    const opening = codeOf(open());
+    await held.promise;
+    const stopped = host.stop();
+    go.resolve();
+    await stopped;
+    await opening;
+    expect(processesWithMarker(options.nodeId)).toEqual([]);
+    expect(host.processes()).toEqual([]);
   });
 
   it('of an earlier run is settled by the next start', async () => {

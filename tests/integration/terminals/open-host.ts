@@ -42,8 +42,8 @@ export async function openHost(changes: Partial<TerminalHostOptions> = {}) {
   /** Starts a program; bash without its files by default. */
   async function open(
     change: Partial<NewTerminal> & { readonly args?: readonly string[]; readonly binary?: string } = {},
+    sessionId = ulid(),
   ) {
-    const sessionId = ulid();
     const { binary = '/bin/bash', args = ['--norc', '--noprofile'], ...rest } = change;
     const size: TerminalSize = { cols: 80, rows: 24 };
     const base = {
@@ -54,7 +54,8 @@ export async function openHost(changes: Partial<TerminalHostOptions> = {}) {
       size,
       screens: [],
     };
-    await host.open({ ...base, launch: { binary, args, env: ENV, cwd: dir }, ...rest });
+    const terminal = { ...base, launch: { binary, args, env: ENV, cwd: dir }, ...rest };
+    await host.open(sessionId, async () => terminal);
     return terminalOf(host, records, sessionId);
   }
   return { host, records, ledger, open, options, dir: options.dir };

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createHistory, readHistory } from '../../../src/terminals/history.ts';
@@ -31,7 +31,7 @@ async function setup() {
   const commands = async () => {
     await history.close();
     expect(failures).toEqual([]);
-    return (await readHistory(file, 0, 100)).data;
+    return (await readHistory(file, null, 100)).data;
   };
   const texts = async () => (await commands()).map(({ text }) => text);
   return { file, clock, history, shows, echoed, commands, texts };
@@ -178,11 +178,34 @@ describe('a page of the history', () => {
       echoed(`${line}\r`);
     }
     await history.close();
-    const first = await readHistory(file, 0, 2);
+    const first = await readHistory(file, null, 2);
     expect(first.data.map(({ text }) => text)).toEqual(['one', 'two']);
-    const second = await readHistory(file, Number(first.nextCursor), 2);
+    const second = await readHistory(file, first.nextCursor, 2);
     expect(second.data.map(({ text }) => text)).toEqual(['three']);
     expect(second.nextCursor).toBeNull();
     expect(readFileSync(file, 'utf8').trim().split('\n')).toHaveLength(3);
   });
+
+  it('leaves no file open, however much follows', async () => {
+    const { file } = await setup();
+    const line = `${JSON.stringify({ at: '2026-11-30T12:00:00.000Z', text: 'x' })}\n`;
+    writeFileSync(file, line.repeat(5000));
+    const opened = (): number =>
+      readdirSync('/proc/self/fd').filter((fd) => linkOf(`/proc/self/fd/${fd}`) === file).length;
+    await readHistory(file, null, 1);
+    expect(opened()).toBe(0);
+  });
+
+  it.each(['abc', '-1', '1.5', ''])('refuses the cursor %j', async (cursor) => {
+    const { file } = await setup();
+    await expect(readHistory(file, cursor, 1)).rejects.toMatchObject({ code: 'request.invalid' });
+  });
 });
+
+const linkOf = (path: string): string | null => {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return null; // it has just been closed
+  }
+};
