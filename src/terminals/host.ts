@@ -222,7 +222,7 @@ export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
 
     async ask(sessionId, ask) {
       const notFound = () => new AppError('session.not_found', `this server has no terminal ${sessionId}`);
-      await starting.get(sessionId)?.catch(() => undefined); // who has asked for the start is told
+      await starting.get(sessionId)?.catch(() => undefined); // its error is for who has started it
       if (!ULID.test(sessionId) || !(running.has(sessionId) || (await exists(recordingOf(dir, sessionId)))))
         throw notFound();
       // `as`: the table has an answer of this type for each kind
