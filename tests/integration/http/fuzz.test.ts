@@ -11,7 +11,7 @@ import { createGenerator, type Generator, type Schema, shareOf } from './fuzz-va
 
 const SEED = 13;
 const ROUNDS = 30;
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 interface Operation {
   readonly operationId: string;
