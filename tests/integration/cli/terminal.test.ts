@@ -1,5 +1,6 @@
 /** `bullpen terminal`, `attach` and `replay`, typed on a real terminal. */
-import { delimiter } from 'node:path';
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startTerminalServer, type TerminalServer } from '../../fakes/terminal-server.ts';
@@ -136,6 +137,19 @@ describe('a terminal of the server', () => {
     shell.type(`clear; ${settings}\r`);
     await shell.sees(new RegExp(`^${before}$`, 'm'));
     await expect.poll(shell.modes).toEqual(modes); // the shell sets its own with the next prompt
+  });
+
+  it('gives nothing of a paste to the shell below when one leaves it', async () => {
+    await serve();
+    const shell = run('sh', ['-i']);
+    await shell.sees(/[#$]$/);
+    shell.type(`node --no-warnings ${PROGRAM} terminal shell\r`);
+    await shell.sees(/sh>$/);
+    shell.type(`${DETACH}${'x'.repeat(20_000)}\rtouch leaked\r`);
+    await shell.sees(/detached; /);
+    shell.type('echo whole\r');
+    await shell.sees(/whole\n[#$]$/);
+    expect(existsSync(join(home, 'leaked'))).toBe(false);
   });
 
   it('is shown again after a broken connection, with all that came meanwhile', async () => {
