@@ -105,7 +105,7 @@ export function createKeys(options: KeysOptions): Keys {
     if (current === null ? known.size > 0 : current !== version) await readAll();
     version = current;
     freshAt = startedAt;
-    await copy();
+    await copySoon();
   }
 
   async function readAll(): Promise<void> {
@@ -138,6 +138,12 @@ export function createKeys(options: KeysOptions): Keys {
     await copies.put(records);
     for (const record of records) if (uncopied.get(record.id) === record) uncopied.delete(record.id);
   }
+
+  /** Never rejects: each refresh tries again what is not on the disk yet. */
+  const copySoon = (): Promise<void> =>
+    copy().catch((error: unknown) =>
+      logger.debug({ reason: messageOf(error) }, 'the keys are not copied yet'),
+    );
 
   const refreshLater = (): void => {
     refresh().catch((error: unknown) => logger.debug({ reason: messageOf(error) }, 'the keys are not read'));
@@ -174,23 +180,13 @@ export function createKeys(options: KeysOptions): Keys {
       const { kind } = await records.put(record, null, { actor: actorOf(principal), action, details: {} });
       if (kind !== 'stored') continue;
       learn(record);
-      await copy();
       return record;
     }
     throw new AppError('record.damaged', 'the record of the key cannot be read or changed');
   }
 
-  async function shown(record: KeyRecord): Promise<Key> {
-    const [key] = await shownAll([record]);
-    if (key === undefined) throw new AppError('internal.error', 'one record has one document');
-    return key;
-  }
-
-  async function shownAll(list: readonly KeyRecord[]): Promise<readonly Key[]> {
-    const lastUsed = await records.lastUsed();
-    const lastOf = (id: string) => used.get(id) ?? lastUsed.get(id) ?? null;
-    return list.map((record) => keyDocument(record, lastOf(record.id), statusNow(record)));
-  }
+  const shown = (record: KeyRecord, lastUsed: ReadonlyMap<string, number>): Key =>
+    keyDocument(record, used.get(record.id) ?? lastUsed.get(record.id) ?? null, statusNow(record));
 
   return {
     async start() {
@@ -246,7 +242,9 @@ export function createKeys(options: KeysOptions): Keys {
 
     async list() {
       await refresh();
-      return shownAll([...known.values()].sort((a, b) => (a.id < b.id ? 1 : -1)));
+      const lastUsed = await records.lastUsed();
+      const newestFirst = [...known.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
+      return newestFirst.map((record) => shown(record, lastUsed));
     },
 
     async create(principal, request, idempotency) {
@@ -271,29 +269,32 @@ export function createKeys(options: KeysOptions): Keys {
         const earlier = known.get(result.id);
         if (earlier === undefined)
           throw new AppError('key.not_found', 'the key of this Idempotency-Key is gone');
-        return { ...(await shown(earlier)), token: null };
+        return { ...shown(earlier, await records.lastUsed()), token: null };
       }
       learn(record);
-      await copy();
-      return { ...(await shown(record)), token };
+      await copySoon(); // only this answer has the token: nothing may fail from here on
+      return { ...shown(record, new Map()), token };
     },
 
-    revoke: async (principal, id) =>
-      shown(
-        await change(principal, id, 'key.revoked', ({ revokedAt }) =>
-          revokedAt === null ? { revokedAt: now() } : {},
-        ),
-      ),
+    async revoke(principal, id) {
+      const record = await change(principal, id, 'key.revoked', ({ revokedAt }) =>
+        revokedAt === null ? { revokedAt: now() } : {},
+      );
+      await copy(); // a revocation that is confirmed also outlives the data of Redis
+      return shown(record, await records.lastUsed());
+    },
 
     async rotate(principal, id) {
       const token = newToken(id);
+      const lastUsed = await records.lastUsed();
       const record = await change(principal, id, 'key.rotated', (before) => {
         const status = statusOf(before, now());
         if (status !== 'active')
           throw new AppError('key.not_active', `the key is ${status}; create another one`);
         return { digest: digestOf(token), generation: before.generation + 1 };
       });
-      return { ...(await shown(record)), token };
+      await copySoon(); // as in `create`
+      return { ...shown(record, lastUsed), token };
     },
   };
 }

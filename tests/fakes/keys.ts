@@ -15,6 +15,8 @@ export class FakeKeyRecords implements KeyRecords {
   readonly used = new Map<string, number>();
   /** Thrown by each call while it is set. */
   failure: Error | null = null;
+  /** Called when a record was stored. */
+  onStored: () => void = () => undefined;
   readonly #made = new Map<string, { readonly fingerprint: string; readonly id: string }>();
   #version = 0;
 
@@ -39,6 +41,7 @@ export class FakeKeyRecords implements KeyRecords {
     }
     this.stored.set(record.id, record);
     this.#version += 1;
+    this.onStored();
     return { kind: 'stored' };
   }
 
@@ -60,12 +63,15 @@ export class FakeKeyRecords implements KeyRecords {
 /** Copies in memory. */
 export class FakeKeyCopies implements KeyCopies {
   readonly stored = new Map<string, KeyRecord>();
+  /** Thrown by each write while it is set, as a full disk does. */
+  failure: Error | null = null;
 
   async all(): Promise<readonly KeyRecord[]> {
     return [...this.stored.values()];
   }
 
   async put(records: readonly KeyRecord[]): Promise<void> {
+    if (this.failure !== null) throw this.failure;
     for (const record of records) this.stored.set(record.id, record);
   }
 }
