@@ -4,6 +4,7 @@ import { openSessionUnsupported } from '../executor/unsupported.ts';
 import type { Audit } from '../http/ports.ts';
 import type { ApprovalService, Sessions, Terminals } from '../http/session-ports.ts';
 import type { NodeAsks } from '../records/session-ports.ts';
+import type { Copier } from '../store/copier.ts';
 import type { TerminalHost } from '../terminals/ports.ts';
 import { createTerminalRouter } from '../terminals/router.ts';
 import { type ApprovalServiceOptions, createApprovalService } from './approvals.ts';
@@ -19,6 +20,7 @@ export type SessionsOptions = SessionFinderOptions &
   SessionLimitOptions &
   Omit<TerminalSessionsOptions, 'terminals'> &
   Pick<ApprovalServiceOptions, 'approvals'> & {
+    readonly copier: Pick<Copier, 'onSessionsEnded'>;
     readonly terminalHost: Pick<TerminalHost, 'ask' | 'open'>;
     readonly asks: Pick<NodeAsks, 'ask'>;
     readonly note: Audit['note'];
@@ -45,6 +47,11 @@ export function openSessions(options: SessionsOptions): SessionServices {
   const sessions = createSessionService({
     ...{ ...options, finder, messages, withinLimit: createSessionLimit(options) },
     terminals: createTerminalSessions({ ...options, terminals }),
+  });
+  // The process may be on another server than the one that ends the session, or begin to wait
+  // between the close and the cancellation of its turn.
+  options.copier.onSessionsEnded((ids) => {
+    for (const id of ids) void options.endIdle(id);
   });
   const refuse = (): Promise<never> => Promise.reject(openSessionUnsupported());
   return {

@@ -66,6 +66,11 @@ export interface Copier {
    * Never rejects.
    */
   settled(): Promise<void>;
+  /**
+   * Calls `listener` for sessions that any node has closed or deleted, also while nothing can be
+   * copied. A turn that ends after the close repeats its session.
+   */
+  onSessionsEnded(listener: (ids: readonly string[]) => void): void;
 }
 
 export function createCopier({
@@ -116,6 +121,7 @@ export function createCopier({
   let stopping = Promise.withResolvers<null>();
   let loop: Promise<void> | null = null;
   let queue: Promise<unknown> = Promise.resolve();
+  const sessionListeners: ((ids: readonly string[]) => void)[] = [];
 
   /** Runs tasks that move the cursor one after the other. */
   function inTurn<T>(task: () => Promise<T>): Promise<T> {
@@ -127,8 +133,15 @@ export function createCopier({
   /** Copies the next jobs of the log; `end` when there were none. */
   const copyNext = (): Promise<Step> => inTurn(copyStep);
 
+  async function nextPage(): Promise<LogPage | null> {
+    const next = await readLogPage(redis, log, cursor, report);
+    const ended = next?.endedSessions ?? [];
+    if (ended.length > 0) for (const listener of sessionListeners) listener(ended);
+    return next;
+  }
+
   async function copyStep(): Promise<Step> {
-    page ??= await readLogPage(redis, log, cursor, report);
+    page ??= await nextPage();
     if (page === null) return 'end';
     const { changed, removed, patches, batches, audit, last, ...more } = page;
     const step = changed.slice(0, STEP_JOBS);
@@ -250,5 +263,6 @@ export function createCopier({
       if (newest !== undefined && ahead.length < MAX_WAIT_CHANGES) await copyUpTo(newest);
     },
     settled: () => inTurn(async () => {}),
+    onSessionsEnded: (listener) => void sessionListeners.push(listener),
   };
 }

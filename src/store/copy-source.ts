@@ -36,6 +36,8 @@ export interface LogPage {
   /** Ids of the changed sessions, each once, without the removed ones. */
   readonly sessions: readonly string[];
   readonly removedSessions: readonly string[];
+  /** Ids of the sessions that are closed or deleted, each once. */
+  readonly endedSessions: readonly string[];
   /** Ids of the approvals that are new or have changed. */
   readonly approvals: readonly string[];
   /** Id of the last entry: the position in the log once the whole page is copied. */
@@ -58,6 +60,7 @@ export async function readLogPage(
   const removed = new Set<string>();
   const sessions = new Set<string>();
   const removedSessions = new Set<string>();
+  const endedSessions = new Set<string>();
   const approvals = new Set<string>();
   const batches: string[] = [];
   const patches: CopyPatch[] = [];
@@ -75,9 +78,11 @@ export async function readLogPage(
       if (patch !== null) patches.push({ id, patch });
     } else if (kind === 'd' && ULID.test(id)) removed.add(id);
     else if (kind === 'b' && ULID.test(id)) batches.push(id);
-    else if (kind === 's' && ULID.test(id))
-      (fields.at(-1) === 'deleted' ? removedSessions : sessions).add(id);
-    else if (kind === 'q' && ULID.test(id)) approvals.add(id);
+    else if (kind === 's' && ULID.test(id)) {
+      const status = fields.at(-1);
+      (status === 'deleted' ? removedSessions : sessions).add(id);
+      if (status === 'deleted' || status === 'closed') endedSessions.add(id);
+    } else if (kind === 'q' && ULID.test(id)) approvals.add(id);
     else if (kind === 'u') audit.push(...auditOf([entry, fields]));
     else if (kind !== 'g') report({ kind: 'log', id: entry, why: 'it names no job' });
   }
@@ -89,6 +94,7 @@ export async function readLogPage(
     audit,
     sessions: [...sessions].filter((id) => !removedSessions.has(id)),
     removedSessions: [...removedSessions],
+    endedSessions: [...endedSessions],
     approvals: [...approvals],
     last: last[0],
     full: entries.length === LOG_PAGE,

@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { type Client, createClient } from '../../src/client/client.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import type { Node } from '../../src/protocol/server-info.ts';
 import { eventually } from '../helpers/eventually.ts';
@@ -279,6 +280,26 @@ describe('two servers with one Redis', () => {
       expect(job.outcome).toMatchObject({ sessionId, nativeSessionId });
     }
     expect(clis.spawns().map((marker) => marker.split('/')[0])).toEqual(Array(6).fill(opened.node));
+  });
+
+  it('end the idle process of a session that is closed or deleted through the other one', async () => {
+    const host = hosts(await breakableRedis(), await fakeClis(), { BULLPEN_WARM_PROCESSES: '2' });
+    const first = host();
+    const clients = (await Promise.all([first.start(), host().start()])).map(createClient);
+    const [a, b] = clients as [Client, Client]; // of both servers
+    async function idleSession() {
+      const { id } = await a.sessions.create({ provider: 'claude', prompt: 'first' });
+      const { node } = await a.sessions.get(id, { waitMs: 30_000 });
+      const [own, other] = node === first.nodeId() ? [a, b] : [b, a];
+      const { pid } = await eventually(async () => (await own.sessions.get(id)).process, PATIENCE);
+      return { id, other, pid };
+    }
+    const [closed, deleted] = await Promise.all([idleSession(), idleSession()]);
+    const pids = [closed.pid, deleted.pid];
+    expect(pids.map(isAlive)).toEqual([true, true]);
+    await closed.other.sessions.close(closed.id);
+    await deleted.other.sessions.remove(deleted.id);
+    await eventually(() => !pids.some(isAlive), PATIENCE);
   });
 
   it('cannot use one data folder: the second one says so and leaves', async () => {

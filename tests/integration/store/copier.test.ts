@@ -19,7 +19,7 @@ import { createCopier } from '../../../src/store/copier.ts';
 import { createLedger } from '../../../src/store/ledger.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { askOf } from '../../contracts/records/approving.ts';
-import { failed, finishOf, newJob, succeeded, text } from '../../contracts/records/samples.ts';
+import { CANCELLED, failed, finishOf, newJob, succeeded, text } from '../../contracts/records/samples.ts';
 import { hostileRuns } from '../../fakes/hostile-runs.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { tempDir } from '../../helpers/temp.ts';
@@ -396,6 +396,51 @@ it('keeps sessions with their streams, and approvals, as they change; deleted se
     { jobId: job.id, from: 1 },
   ]);
   expect(await store.run('sessions.ids', { after: '', limit: 9 })).toEqual([]);
+  await copier.stop();
+});
+
+it('names the sessions that were closed or deleted, once more when a turn ends after the close', async () => {
+  const bench = await setUp();
+  const store = await bench.newStore();
+  const copier = bench.copierOf(store);
+  const named: string[] = [];
+  copier.onSessionsEnded((ids) => void named.push(...ids));
+  await copier.start();
+  const by = { actor: { id: 'alice', address: null, requestId: null }, project: 'default' };
+  const jobs = [newJob(), newJob()];
+  for (const job of jobs) await bench.records.create(job);
+  const [closed, deleted] = jobs.map(({ id }) => id) as [string, string]; // there are two
+  const claim = await bench.claimJob(closed, 'e1');
+  if (claim === undefined) throw new Error('nothing could be claimed');
+  await copier.catchUp();
+  expect(named).toEqual([]);
+
+  expect(await bench.sessions.close(closed, by)).toMatchObject({ open: [closed] });
+  await copier.catchUp();
+  expect(named).toEqual([closed]);
+  await bench.claims.finish(finishOf(claim, { from: 0 }));
+  await copier.catchUp();
+  expect(named).toEqual([closed, closed]);
+
+  await bench.records.cancel(deleted, false, CANCELLED);
+  await bench.sessions.remove(deleted, by);
+  await copier.catchUp();
+  expect(named).toEqual([closed, closed, deleted]);
+  await copier.stop();
+});
+
+it('names a closed session also while its copies cannot be stored', async () => {
+  const bench = await setUp();
+  const job = newJob();
+  await bench.records.create(job);
+  const by = { actor: { id: 'alice', address: null, requestId: null }, project: 'default' };
+  await bench.sessions.close(job.id, by);
+  const copier = bench.copierOf(storeThatStops(await bench.newStore(), 1));
+  const named: string[] = [];
+  copier.onSessionsEnded((ids) => void named.push(...ids));
+  await copier.start(); // its one step: it stores the id of the log
+  await expect(copier.catchUp()).rejects.toThrow('the store stops');
+  expect(named).toEqual([job.id]);
   await copier.stop();
 });
 
