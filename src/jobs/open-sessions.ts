@@ -51,7 +51,7 @@ export function openSessions(options: SessionsOptions): SessionServices {
   // The process may be on another server than the one that ends the session, or begin to wait
   // between the close and the cancellation of its turn.
   options.copier.onSessionsEnded((ids) => {
-    for (const id of ids) void options.endIdle(id);
+    for (const id of ids) options.endIdle(id).catch(() => undefined); // its idle time ends it
   });
   const refuse = (): Promise<never> => Promise.reject(openSessionUnsupported());
   return {
