@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fastifyStatic from '@fastify/static';
 import type { FastifyReply } from 'fastify';
+import { systemCode } from '../../processes/launch.ts';
 import { sendPage } from '../html.ts';
 import type { HttpApp } from '../http-app.ts';
 
@@ -40,14 +41,22 @@ const DOCUMENTS = ['/jobs', '/batches', '/sessions', '/terminals', '/usage', '/s
  * @param folder as `builtPage` finds it
  */
 export function sendDocument(reply: FastifyReply, folder: string | null): FastifyReply {
-  if (folder === null) {
+  const document = folder === null ? null : readDocument(folder);
+  if (document === null) {
     const what = 'The page is not built. In a clone, <code>npm run page</code> builds it.';
     return sendPage(reply.code(503), 'No page', `<h1>No page</h1><p>${what}</p>`);
   }
-  return reply
-    .type('text/html; charset=utf-8')
-    .header('content-security-policy', POLICY)
-    .send(readFileSync(join(folder, 'index.html')));
+  return reply.type('text/html; charset=utf-8').header('content-security-policy', POLICY).send(document);
+}
+
+/** Null: it is not there, for example because the page is being built again. */
+function readDocument(folder: string): Buffer | null {
+  try {
+    return readFileSync(join(folder, 'index.html'));
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return null;
+    throw error;
+  }
 }
 
 /** The documents hold no data: each asks the API, with the login of the browser. */

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
@@ -135,11 +135,22 @@ test.each([
 
 test('a clone without the page says how to build it', async () => {
   await using http = await startHttp();
+  await expectNotBuilt(http);
+});
+
+test('so does one whose page is removed while the server runs', async () => {
+  const page = builtPage();
+  await using http = await startHttp({ page });
+  rmSync(join(page, 'index.html'));
+  await expectNotBuilt(http);
+});
+
+async function expectNotBuilt({ app }: Awaited<ReturnType<typeof startHttp>>): Promise<void> {
   for (const url of ['/', '/jobs', '/terminals']) {
-    const answer = await http.app.inject({ url, headers: AS_BROWSER });
+    const answer = await app.inject({ url, headers: AS_BROWSER });
     expect(answer.statusCode).toBe(503);
     expect(answer.body).toContain('npm run page');
     expect(answer.headers['content-security-policy']).toContain("default-src 'none'");
   }
-  expect((await http.app.inject({ url: '/' })).statusCode).toBe(200);
-});
+  expect((await app.inject({ url: '/' })).statusCode).toBe(200);
+}
