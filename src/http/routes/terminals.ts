@@ -184,7 +184,10 @@ export function terminalRoutes(app: HttpApp, terminals: Terminals): void {
       async function* parts() {
         for (let part = first; ; part = await partFrom(part.next)) {
           yield part.text;
-          if (part.next === null || !request.isStillAllowed()) return;
+          if (part.next === null) return;
+          // An error breaks the answer off: ended as usual, it would look like the whole recording.
+          if (!request.isStillAllowed())
+            throw new AppError('auth.forbidden', 'the caller may no longer read the recording');
         }
       }
       return reply.header('content-type', ASCIICAST).send(Readable.from(parts()));

@@ -94,6 +94,30 @@ test('a recording that is refused is an answer, and one that breaks off is seen 
   await expect(broken.text()).rejects.toThrow();
 });
 
+test('a recording breaks off when its key is revoked, so no reader takes the part for the whole', async () => {
+  await using http = await startHttp();
+  const id = await open(http);
+  const key = await http.keys.create(
+    callerOf('admin'),
+    { name: 'x', project: 'default', scopes: ['sessions:read'] },
+    null,
+  );
+  const url = await http.listen();
+  const ask = http.terminals.ask.bind(http.terminals);
+  let asked = 0;
+  http.terminals.ask = async (...args) => {
+    asked += 1;
+    if (asked === 2) await http.keys.revoke(callerOf('admin'), key.id);
+    return ask(...args);
+  };
+  http.terminals.recording = ['one\n', 'two\n', 'three\n'];
+  const headers = { authorization: `Bearer ${key.token}` };
+  const answer = await fetch(`${url}/v1/sessions/${id}/recording`, { headers });
+  expect(answer.status).toBe(200);
+  await expect(answer.text()).rejects.toThrow();
+  expect(asked).toBe(2);
+});
+
 test.each([
   ['POST', '/v1/sessions', { kind: 'shell' }],
   ['POST', '/v1/sessions', { command: 'bash' }],
