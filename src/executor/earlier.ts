@@ -2,15 +2,14 @@
  * What the earlier executions of a job leave to the next one: the CLI's session, whether that has
  * the prompt, and what they used of the job's limits.
  */
-import { createReadStream } from 'node:fs';
-import { glob } from 'node:fs/promises';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+
+import { systemCode } from '../processes/launch.ts';
 import type { EventBody, StoredEvent } from '../protocol/event.ts';
 import { sumOfUsage, type Usage } from '../protocol/outcome.ts';
 import { parseJson } from '../providers/json.ts';
 import type { Provider } from '../providers/provider.ts';
 import { stateFolderOf } from './cli-probe.ts';
+import { openTranscripts } from './transcripts.ts';
 
 export interface EarlierExecutions {
   /** The CLI's own id of the session that they began or resumed; null: none. */
@@ -142,7 +141,7 @@ export async function earlierExecutions(
 
 /**
  * Whether the CLI has saved the prompt in a session, by the CLI's own transcript. Null: there is no
- * transcript, so the session cannot be continued.
+ * transcript that can be read, so the session cannot be continued.
  * @param since ms since 1970: an earlier message with the same text is another one
  */
 export async function hasPrompt(
@@ -154,16 +153,20 @@ export async function hasPrompt(
   if (transcript === undefined || folder === null) return false;
   const prompt = session.prompt.trim();
   let found: boolean | null = null;
-  for await (const name of glob(transcript.files(session.nativeSessionId), { cwd: folder })) {
-    found ??= false;
-    const lines = createInterface({ input: createReadStream(join(folder, name)), crlfDelay: Infinity });
-    for await (const line of lines) {
-      const said = transcript.said(parseJson(line)); // nothing by a line that a kill has cut
-      if (said === null) continue;
-      const has = said.messages.some(
-        ({ text, timestamp }) => Date.parse(timestamp) >= session.since && text.includes(prompt),
-      );
-      found = has || (found === true && said.replaces !== true);
+  for await (const file of openTranscripts(transcript.files(session.nativeSessionId), folder)) {
+    let hasIt: boolean = found === true;
+    try {
+      for await (const line of file.readLines()) {
+        const said = transcript.said(parseJson(line)); // nothing by a line that a kill has cut
+        if (said === null) continue;
+        const saysIt = said.messages.some(
+          ({ text, timestamp }) => Date.parse(timestamp) >= session.since && text.includes(prompt),
+        );
+        hasIt = saysIt || (hasIt && said.replaces !== true);
+      }
+      found = hasIt;
+    } catch (error) {
+      if (systemCode(error) === '') throw error; // a file that cannot be read is no transcript
     }
   }
   return found;

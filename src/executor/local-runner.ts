@@ -1,7 +1,5 @@
 /** Runs CLIs on this host: prepare → start → translate → finish. */
-import { constants } from 'node:fs';
-import { glob, open } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { FileHandle } from 'node:fs/promises';
 import { type AppError, messageOf, wireError } from '../errors.ts';
 import type { Outcome } from '../protocol/outcome.ts';
 import type { ResolvedPrompt } from '../protocol/prompt.ts';
@@ -15,6 +13,7 @@ import { type ExecuteOptions, execute } from './execute.ts';
 import { fallbackError, fallbackFor } from './fallback.ts';
 import { checkedRequest, type PreparedExecution, type PrepareOptions, prepareFor } from './prepare.ts';
 import { isCliMissing, type RunControls, type Runnable, type Runner } from './runner.ts';
+import { openTranscripts } from './transcripts.ts';
 
 export interface LocalRunnerOptions
   extends Pick<
@@ -98,8 +97,8 @@ async function reportedLimits(
   if (transcript?.limits === undefined || folder === null || !isUuid(nativeSessionId)) return NO_REPORT;
   if (!MAY_BE_LIMIT.includes(error?.code) && !(watchesUse && error === null)) return NO_REPORT;
   try {
-    for await (const name of glob(transcript.files(nativeSessionId), { cwd: folder })) {
-      const lines = await tailOf(join(folder, name), TAIL_BYTES);
+    for await (const file of openTranscripts(transcript.files(nativeSessionId), folder)) {
+      const lines = await tailOf(file, TAIL_BYTES);
       return transcript.limits(lines.map(parseJson));
     }
   } catch {
@@ -108,12 +107,9 @@ async function reportedLimits(
   return NO_REPORT;
 }
 
-/** The last lines of a file; none of what is no file, such as a pipe that a job has put there. */
-async function tailOf(path: string, maxBytes: number): Promise<readonly string[]> {
-  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  const found = await file.stat();
-  if (!found.isFile()) return [];
-  const { size } = found;
+/** The last lines of a file. */
+async function tailOf(file: FileHandle, maxBytes: number): Promise<readonly string[]> {
+  const { size } = await file.stat();
   const buffer = Buffer.alloc(Math.min(size, maxBytes));
   const { bytesRead } = await file.read(buffer, 0, buffer.length, size - buffer.length);
   return buffer.toString('utf8', 0, bytesRead).split('\n');

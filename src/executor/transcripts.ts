@@ -1,0 +1,27 @@
+/** The files in which a CLI keeps a session itself. */
+import { constants } from 'node:fs';
+import { type FileHandle, glob, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemCode } from '../processes/launch.ts';
+
+/**
+ * The files of a pattern below a folder, each open until the next one is asked for. It leaves out
+ * what cannot be opened, such as a file that was just removed, and what is no file, such as a pipe
+ * that a job has put there.
+ */
+export async function* openTranscripts(pattern: string, folder: string): AsyncGenerator<FileHandle> {
+  for await (const name of glob(pattern, { cwd: folder })) {
+    await using file = await openForReading(join(folder, name));
+    if (file !== null && (await file.stat()).isFile()) yield file;
+  }
+}
+
+/** Does not wait for the other end of a pipe. Null: it cannot be opened. */
+async function openForReading(path: string): Promise<FileHandle | null> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (systemCode(error) === '') throw error;
+    return null;
+  }
+}
