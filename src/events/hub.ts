@@ -5,6 +5,7 @@
  * same place share one read and get the same batch object.
  */
 import type { Logger } from 'pino';
+import { AppError } from '../errors.ts';
 import type { EventHub } from '../http/ports.ts';
 import type { StoredEvent } from '../protocol/event.ts';
 import type { Job } from '../protocol/job.ts';
@@ -23,8 +24,8 @@ export interface EventHubOptions {
   readonly store: Store;
   readonly doorbells: Doorbells;
   liveChannel(jobId: string): string;
-  /** The finished job, for its last event. */
-  readJob(jobId: string): Promise<Job>;
+  /** The finished job, for its last event; null: it was deleted. */
+  readJob(jobId: string): Promise<Job | null>;
   readonly logger: Logger;
 }
 
@@ -45,13 +46,29 @@ export function createEventHub(options: EventHubOptions): EventHub {
       pollMs: POLL_MS,
       newest: async () => (await records.read(jobId))?.lastSeq ?? 0,
       pageSize: PAGE,
-      read: (after) => records.events(jobId, after, PAGE),
+      read: readerOf(jobId),
       placeOf: ({ seq }) => seq,
       onEnd: () => tails.delete(jobId),
       logger,
     });
     tails.set(jobId, tail);
     return tail;
+  }
+
+  /** Reads for a tail. After job.finished there are no more. */
+  function readerOf(jobId: string): (after: number) => Promise<readonly StoredEvent[] | AppError> {
+    let isOver = false;
+    return async (after) => {
+      if (isOver) return [];
+      // With the event before, which is missing when Redis no longer has the job.
+      const found = await records.events(jobId, Math.max(after - 1, 0), PAGE + 1);
+      const events = found.filter(({ seq }) => seq > after);
+      if (found.length === 0 && (await records.read(jobId)) === null) {
+        return cutError(await options.readJob(jobId));
+      }
+      isOver = events.at(-1)?.kind === 'job.finished';
+      return events;
+    };
   }
 
   /** Stored events, from Redis or this node's copy. A read under way serves all who ask for it. */
@@ -100,7 +117,11 @@ export function createEventHub(options: EventHubOptions): EventHub {
         // A shared read may have begun before this reader joined the tail. Events between the two
         // would be neither in that read nor in the inbox, so this read is not shared.
         const record = await records.read(jobId);
-        if (record === null) return;
+        if (record === null) {
+          const job = await options.readJob(jobId);
+          if (job?.finished === true) return; // the reader has all that this node's copy has
+          throw cutError(job);
+        }
         const missed = record.lastSeq > seq ? await records.events(jobId, seq, MAX_BEHIND) : [];
         const newest = missed.at(-1);
         if (newest !== undefined) {
@@ -133,6 +154,14 @@ export function createEventHub(options: EventHubOptions): EventHub {
     const fresh = taken.filter((event) => event.seq > seq);
     if (fresh.length === 0 || fresh[0]?.seq === seq + 1) return fresh;
     // An event between the stored ones and the tail is missing: read it from Redis.
-    return stored(jobId, seq, MAX_BEHIND);
+    const events = await stored(jobId, seq, MAX_BEHIND);
+    if (events.length === 0) throw cutError(await options.readJob(jobId));
+    return events;
   }
 }
+
+/** For a reader without job.finished, of a job that Redis no longer has. */
+const cutError = (job: Job | null): AppError =>
+  job === null
+    ? new AppError('job.not_found', 'the job was deleted')
+    : new AppError('redis.unavailable', 'Redis no longer has the job; resume from the last event');

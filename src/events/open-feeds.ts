@@ -1,5 +1,6 @@
 /** Builds the streams that HTTP offers. */
 import type { Logger } from 'pino';
+import { AppError } from '../errors.ts';
 import type { BatchFeed, ChangeFeed, EventHub } from '../http/ports.ts';
 import type { SessionFeed } from '../http/session-ports.ts';
 import type { Job } from '../protocol/job.ts';
@@ -30,7 +31,7 @@ export interface OpenFeedsOptions {
   readonly names: Pick<Names, 'live' | 'liveSession' | 'logDoorbell'>;
   /** How long Redis keeps the log of changes. */
   readonly keepMs: number;
-  /** The finished job, for its last event. */
+  /** The finished job, for its last event. @throws AppError job.not_found */
   readJob(jobId: string): Promise<Job>;
   readonly snapshot: SessionFeedOptions['snapshot'];
   readonly findBatch: BatchFeedOptions['find'];
@@ -39,10 +40,15 @@ export interface OpenFeedsOptions {
 
 export function openFeeds(options: OpenFeedsOptions): Feeds {
   const { records, sessionRecords, changeLog, store, doorbells, names } = options;
-  const { keepMs, readJob, snapshot, findBatch, logger } = options;
+  const { keepMs, snapshot, findBatch, logger } = options;
   const changes = createChangeFeed({
     ...{ log: changeLog, doorbells, channel: names.logDoorbell, keepMs, logger },
   });
+  const readJob = (id: string): Promise<Job | null> =>
+    options.readJob(id).catch((error: unknown) => {
+      if (error instanceof AppError && error.code === 'job.not_found') return null;
+      throw error;
+    });
   return {
     events: createEventHub({ records, store, doorbells, liveChannel: names.live, readJob, logger }),
     sessionFeed: createSessionFeed({

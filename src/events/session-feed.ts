@@ -35,8 +35,8 @@ export interface SessionFeedOptions {
   /** Channels of a session with a record, and of a job. */
   liveSession(id: string): string;
   liveChannel(jobId: string): string;
-  /** A finished job, for its last event. */
-  readJob(jobId: string): Promise<Job>;
+  /** A finished job, for its last event; null: it was deleted. */
+  readJob(jobId: string): Promise<Job | null>;
   /**
    * The screen of a terminal, after the event `seq`.
    * @throws AppError session.not_found, execution.node_unavailable
@@ -155,18 +155,10 @@ export function createSessionFeed(options: SessionFeedOptions): SessionFeed {
   function withJob(event: Finished): Promise<SessionStoredEvent> {
     let whole = completed.get(event);
     if (whole === undefined) {
-      whole = finishedJob(event.jobId).then((job) => ({ ...event, job }));
+      whole = options.readJob(event.jobId).then((job) => ({ ...event, job }));
       completed.set(event, whole);
     }
     return whole;
-  }
-
-  /** Null: it was deleted. */
-  async function finishedJob(id: string): Promise<Job | null> {
-    return options.readJob(id).catch((error: unknown) => {
-      if (error instanceof AppError && error.code === 'job.not_found') return null;
-      throw error;
-    });
   }
 
   async function isTerminal(id: string): Promise<boolean> {

@@ -21,12 +21,13 @@ export interface TailOptions<Event, Place> {
   /** `read` returns fewer events than this only at the end. */
   readonly pageSize: number;
   /**
-   * The events after a place, a page at most.
+   * The events after a place, a page at most. An AppError: no more will come, and the readers get
+   * the error.
    * @throws AppError events.expired when they are lost; the readers get the error
    */
-  read(after: Place): Promise<readonly Event[]>;
+  read(after: Place): Promise<readonly Event[] | AppError>;
   placeOf(event: Event): Place;
-  /** Called when the last reader has left, or when the events are lost. */
+  /** Called when the last reader has left, or when no more events will come. */
   onEnd(): void;
   readonly logger: Logger;
 }
@@ -43,6 +44,7 @@ export function createTail<Event, Place>(options: TailOptions<Event, Place>): Ta
   async function read(): Promise<void> {
     while (place !== null) {
       const events = await options.read(place);
+      if (events instanceof AppError) return end(events);
       const last = events.at(-1);
       if (last === undefined) return;
       place = options.placeOf(last);
@@ -53,7 +55,10 @@ export function createTail<Event, Place>(options: TailOptions<Event, Place>): Ta
 
   function onFailure(error: unknown): void {
     logger.debug({ reason: messageOf(error) }, 'events cannot be read now');
-    if (!(error instanceof AppError) || error.code !== 'events.expired') return;
+    if (error instanceof AppError && error.code === 'events.expired') end(error);
+  }
+
+  function end(error: AppError): void {
     place = null;
     options.onEnd();
     for (const inbox of inboxes) inbox.fail(error);

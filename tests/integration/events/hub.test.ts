@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import { createEventHub } from '../../../src/events/hub.ts';
+import { AppError } from '../../../src/errors.ts';
+import { openFeeds } from '../../../src/events/open-feeds.ts';
 import type { StoredEvent } from '../../../src/protocol/event.ts';
 import type { Job } from '../../../src/protocol/job.ts';
 import type { JobRecords } from '../../../src/records/ports.ts';
@@ -25,7 +26,8 @@ async function hubBench() {
       reads.underWay -= 1;
     });
   };
-  const held: Partial<Record<'events' | 'read', ReturnType<typeof createLatch>>> = {};
+  const held: Partial<Record<'events' | 'read' | 'job', ReturnType<typeof createLatch>>> = {};
+  let copy: Job | null = null;
   const records: Pick<JobRecords, 'events' | 'read'> = {
     events: async (...args) => {
       reads.events += 1;
@@ -38,15 +40,20 @@ async function hubBench() {
       return counted(rpc.records.read(id));
     },
   };
-  const hub = createEventHub({
-    records,
-    store: await testStore(),
+  const { events: hub } = openFeeds({
+    ...{ records, sessionRecords: rpc.sessions, changeLog: rpc.changeLog, store: await testStore() },
     doorbells: rpc.doorbells,
-    liveChannel: rpc.liveChannel,
-    readJob: async (id): Promise<Job> => {
+    names: { live: rpc.liveChannel, liveSession: rpc.liveSession, logDoorbell: rpc.logDoorbell },
+    keepMs: Number.POSITIVE_INFINITY,
+    async readJob(id) {
       reads.job += 1;
-      return aJob({ id });
+      await held.job?.wait();
+      const found = (await rpc.records.read(id)) === null ? copy : aJob({ id });
+      if (found === null) throw new AppError('job.not_found', 'the job was deleted');
+      return found;
     },
+    snapshot: () => Promise.reject(new Error('a job has no screen')),
+    findBatch: () => Promise.reject(new Error('there is no batch')),
     logger: pino({ enabled: false }),
   });
   const job = newJob();
@@ -71,13 +78,21 @@ async function hubBench() {
       );
       said += texts.length;
     },
-    /** From now on a read of events or of a record waits for the latch. */
-    hold(read: 'events' | 'read'): ReturnType<typeof createLatch> {
+    /** From now on a read of events, of a record or of the finished job waits for the latch. */
+    hold(read: keyof typeof held): ReturnType<typeof createLatch> {
       const latch = createLatch();
       held[read] = latch;
       return latch;
     },
     finish: () => claims.finish(finishOf(claim, { from: said })),
+    async remove() {
+      expect(await rpc.records.remove(job.id)).toBe(true);
+    },
+    /** The same when Redis has lost the job, and this node's copy of it has not ended. */
+    async lose() {
+      copy = aJob({ id: job.id, finished: false });
+      await this.remove();
+    },
   };
 }
 
@@ -202,4 +217,55 @@ describe('readers of one job', () => {
     await bench.finish();
     await quick.ended;
   });
+});
+
+describe('readers of a job that is deleted', () => {
+  it('get job.finished without the job, when they were about to get it', async () => {
+    const bench = await hubBench();
+    const reader = follow(bench.hub.read(bench.id, 0, new AbortController().signal));
+    await eventually(() => reader.taken.length === 1);
+    const latch = bench.hold('job');
+    await bench.finish();
+    await latch.reached;
+    await bench.remove();
+    latch.release();
+    await reader.ended;
+    expect(reader.taken.flat().at(-1)).toMatchObject({ kind: 'job.finished', job: null });
+  });
+
+  it('are cut when they are still at older events', async () => {
+    const bench = await hubBench();
+    await bench.say(...Array.from({ length: 1000 }, (_, index) => `t${index}`));
+    const slow = bench.hub.read(bench.id, 0, new AbortController().signal)[Symbol.asyncIterator]();
+    expect((await slow.next()).value).toHaveLength(1000);
+    await bench.finish();
+    await bench.remove();
+    await expect(slow.next()).rejects.toMatchObject({ code: 'job.not_found' });
+    await expect(
+      follow(bench.hub.read(bench.id, 0, new AbortController().signal)).ended,
+    ).rejects.toMatchObject({
+      code: 'job.not_found',
+    });
+  });
+
+  it.each([
+    ['deleted', 'remove', 'job.not_found'],
+    ['lost by Redis', 'lose', 'redis.unavailable'],
+  ] as const)(
+    'are cut at the live end, when it is %s before this node has read the last event',
+    async (_, go, code) => {
+      const bench = await hubBench();
+      const reader = follow(bench.hub.read(bench.id, 0, new AbortController().signal));
+      await eventually(
+        () => reader.taken.length === 1 && bench.reads.read >= 2 && bench.reads.underWay === 0,
+      );
+      const latch = bench.hold('events');
+      await bench.finish();
+      await latch.reached;
+      await bench[go]();
+      latch.release();
+      await expect(reader.ended).rejects.toMatchObject({ code });
+      expect(reader.seqs()).toEqual([1, 2]);
+    },
+  );
 });
