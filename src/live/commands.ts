@@ -18,7 +18,7 @@ export interface LiveServices {
   readonly terminals: Terminals;
   readonly approvals: Pick<ApprovalService, 'decide'>;
   readonly limits: RequestLimits;
-  readonly isNewMessage: SessionRecords['isNewMessage'];
+  readonly seenMessages: Pick<SessionRecords, 'isNewMessage' | 'forgetMessage'>;
 }
 
 type Command = Extract<LiveRequest, { type: 'command' }>;
@@ -49,7 +49,9 @@ export function demand(principal: Principal, scope: Scope): void {
 
 /** Does everything but `subscribe` and `unsubscribe`. */
 export function createCommands(services: LiveServices) {
-  const { jobs, sessions, terminals, approvals, limits, isNewMessage } = services;
+  const { jobs, sessions, terminals, approvals, limits, seenMessages } = services;
+  /** Messages that were not done, and that Redis could not forget. */
+  const undone = new Set<string>();
 
   async function prompt(
     principal: Principal,
@@ -85,8 +87,16 @@ export function createCommands(services: LiveServices) {
     const messageId = request.message_id;
     if (kind === 'terminal')
       return (await terminals.ask(principal, id, { kind: 'signal', signal: 'INT', messageId })).repeated;
-    if (!(await isNewMessage(id, messageId))) return true;
-    await sessions.interrupt(principal, id);
+    const name = `${id} ${messageId}`;
+    if (!(await seenMessages.isNewMessage(id, messageId)) && !undone.has(name)) return true;
+    undone.delete(name);
+    try {
+      await sessions.interrupt(principal, id);
+    } catch (error) {
+      // Refused is not done, so it may come again. Redis may be away, which is why it was refused.
+      await seenMessages.forgetMessage(id, messageId).catch(() => undone.add(name));
+      throw error;
+    }
     return false;
   }
 
