@@ -135,9 +135,9 @@ export async function followJob(
       if (json) output.json(asSent(event));
       else printer.event(event);
       asker?.event(event);
-      if (event.kind === 'job.finished') return event.job as Job; // the documented event
+      if (event.kind === 'job.finished' && event.job !== null) return event.job as Job; // documented
     }
-    return server.client.get(job.id, { signal }); // the job has no event after `last`
+    return server.client.get(job.id, { signal }); // no event after `last`, or the job was deleted
   }
 
   for (;;) {

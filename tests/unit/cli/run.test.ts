@@ -66,6 +66,14 @@ describe('run', () => {
     expect([code, err]).toEqual([64, 'bullpen: stdin is not UTF-8 text\n']);
   });
 
+  it('says that the job is gone when it was deleted as it ended', async () => {
+    const last = sse({ kind: 'job.finished', job: null });
+    const server = await startScriptedServer(READY, json(202, aJob()), last, problem(404, 'job.not_found'));
+    const { code, err } = await typed(['run', 'x'], at(server.url));
+    expect(code).toBe(64);
+    expect(err).toContain('job.not_found');
+  });
+
   it('with --json gives every event, also of kinds it does not know, and ends with the job', async () => {
     const events = [{ kind: 'hologram', depth: 3 }, finished()];
     const server = await startScriptedServer(READY, json(202, aJob()), sse(...events));
