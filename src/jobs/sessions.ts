@@ -5,10 +5,10 @@
 import { actorOf, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import type { Idempotency, Jobs } from '../http/ports.ts';
-import type { SessionFeed, Sessions } from '../http/session-ports.ts';
+import type { Page, SessionFeed, Sessions } from '../http/session-ports.ts';
 import type { NewId } from '../ids.ts';
 import type { CliProcess } from '../protocol/server-info.ts';
-import type { Session, SessionRequest } from '../protocol/session.ts';
+import type { Session, SessionRequest, Turn } from '../protocol/session.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Providers } from '../providers/registry.ts';
 import type { JobRecords } from '../records/ports.ts';
@@ -214,7 +214,8 @@ export function createSessionService({
       if (found.record === null) await revive(id);
       const { open, found: exists } = await sessionRecords.close(id, byOf(principal, found));
       if (!exists) throw sessionNotFound(id);
-      for (const jobId of open) await cancelIfOpen(principal, jobId);
+      for (const jobId of open)
+        await jobs.cancel(principal, jobId, false).catch(allow(['job.already_finished', 'job.not_found']));
       await endIdle(id);
       return get(principal, id);
     },
@@ -224,33 +225,32 @@ export function createSessionService({
       if (isTerminal(found) && !isOver(found.row.status)) throw notFinished('its program runs');
       const open = await sessionRecords.open(id);
       if (open.length > 0) throw notFinished(OPEN_TURN);
+      if (found.record === null) await revive(id);
       // From here on no turn is added.
       const by = byOf(principal, found);
       const closed = await sessionRecords.close(id, by);
       if (closed.open.length > 0) throw notFinished(OPEN_TURN);
       await endIdle(id);
       await copier.catchUp();
-      for (;;) {
-        const { data } = await store.run('sessions.turns', { id, limit: PAGE, cursor: null });
-        for (const { jobId } of data) await jobs.delete(principal, jobId);
-        if (data.length < PAGE) break;
+      for (let cursor: string | null = null; ; ) {
+        const page: Page<Turn> = await store.run('sessions.turns', { id, limit: PAGE, cursor });
+        for (const { jobId } of page.data)
+          await jobs.delete(principal, jobId).catch(allow(['job.not_found']));
+        if (page.nextCursor === null) break;
+        cursor = page.nextCursor;
       }
       if (isTerminal(found)) await terminals.removeFiles(principal, id);
-      await sessionRecords.remove(id, by);
+      if (!(await sessionRecords.remove(id, by))) throw notFinished(OPEN_TURN);
       await copier.catchUp();
     },
   };
+}
 
-  /** A job that has ended in between is as good as a cancelled one. */
-  async function cancelIfOpen(principal: Principal, jobId: string): Promise<void> {
-    try {
-      await jobs.cancel(principal, jobId, false);
-    } catch (error) {
-      const isOver =
-        error instanceof AppError && ['job.already_finished', 'job.not_found'].includes(error.code);
-      if (!isOver) throw error;
-    }
-  }
+/** Throws errors with other codes again: another call may have ended or deleted the job before. */
+function allow(codes: readonly string[]): (error: unknown) => void {
+  return (error) => {
+    if (!(error instanceof AppError && codes.includes(error.code))) throw error;
+  };
 }
 
 /** Events after which a session may have another state. */
