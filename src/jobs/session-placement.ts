@@ -54,7 +54,7 @@ export const createReviveSession =
 
 export interface SessionPlacementOptions {
   readonly store: Pick<Store, 'run'>;
-  readonly copier: Pick<Copier, 'catchUp'>;
+  readonly copier: Pick<Copier, 'catchUp' | 'onSessionsEnded'>;
   readonly records: Pick<JobRecords, 'read'>;
   readonly sessionRecords: Pick<SessionRecords, 'read'>;
   readonly revive: ReviveSession;
@@ -72,6 +72,10 @@ export function createSessionPlacement({
 }: SessionPlacementOptions): SessionPlacement {
   /** By session id; the one used longest ago comes first. */
   const places = new Map<string, Place>();
+  // A job for a session that another server has deleted would make it again.
+  copier.onSessionsEnded((ids) => {
+    for (const id of ids) places.delete(id);
+  });
 
   async function lookUp(principal: Principal, sessionId: string): Promise<Place> {
     const known = await recorded(sessionId);

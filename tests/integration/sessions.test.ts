@@ -227,6 +227,23 @@ describe('a running turn', () => {
     await expect(client.get(jobId)).rejects.toMatchObject({ code: 'job.not_found' });
     expect((await client.usage({})).data[0]?.costUsd).toBe(costUsd);
   });
+
+  it('a session that is deleted right after its use does not come back', SLOW, async () => {
+    const { client } = await system();
+    const { id } = await client.sessions.create({});
+    for (const prompt of ['one', 'two']) {
+      const { id: jobId } = await client.sessions.message(id, { prompt });
+      await client.get(jobId, { waitMs: WAIT_MS });
+    }
+    await client.sessions.close(id);
+    await client.sessions.remove(id);
+    const idempotencyKey = 'deleted-session';
+    for (const options of [{}, { idempotencyKey }])
+      await expect(client.create({ prompt: 'x', sessionId: id }, options)).rejects.toMatchObject({
+        ...{ status: 404, code: 'session.not_found' },
+      });
+    await expect(client.sessions.get(id)).rejects.toMatchObject({ code: 'session.not_found' });
+  });
 });
 
 describe('the limit of sessions', () => {

@@ -39,8 +39,15 @@ function place(record?: Found, { session, copy }: Known = {}) {
   const request = resolvedPrompt({ provider: 'claude' });
   // as: only these fields are used.
   const read = async (id: string) => (id === record?.id ? ({ ...record, request } as JobRecord) : null);
+  let forget: (ids: readonly string[]) => void = () => undefined;
+  const copier = {
+    catchUp: async () => {},
+    onSessionsEnded(listener: typeof forget) {
+      forget = listener;
+    },
+  };
   const placement = createSessionPlacement({
-    ...{ store: { run }, copier: { catchUp: async () => {} }, records: { read }, now: () => now },
+    ...{ store: { run }, copier, records: { read }, now: () => now },
     sessionRecords: { read: async () => (session ?? null) as SessionRecord | null },
     revive: async (id) => void revived.push(id),
   });
@@ -49,6 +56,7 @@ function place(record?: Found, { session, copy }: Known = {}) {
       placement(principal, resolvedPrompt({ sessionId, provider })),
     asked: () => asked,
     revived,
+    ended: () => forget([SESSION]),
     later: (ms: number) => {
       now += ms;
     },
@@ -82,6 +90,16 @@ describe('where a request runs', () => {
     expect(await of(ANN)).toBe('n1');
     expect(asked()).toBe(1);
     later(1);
+    await of(ANN);
+    expect(asked()).toBe(2);
+  });
+
+  it('is looked up again once the session is closed or deleted, by any server', async () => {
+    const { of, asked, ended } = place();
+    await of(ANN);
+    await of(ANN);
+    expect(asked()).toBe(1);
+    ended();
     await of(ANN);
     expect(asked()).toBe(2);
   });
