@@ -174,6 +174,15 @@ export function creating(bench: () => Bench): void {
     expect(await bench().submissions.submit(id, 'e1')).toEqual({ kind: 'gone' });
   });
 
+  it('the deletion of a job that Redis no longer has is in the log: every node deletes its copy', async () => {
+    const id = await create(bench());
+    await bench().records.cancel(id, false, CANCELLED);
+    await bench().advance(KEEP_MS + 60_000);
+    const actor = { id: 'alice', address: null, requestId: null };
+    expect(await bench().records.remove(id, { actor, project: 'default' })).toBe(false);
+    expect((await bench().log()).slice(-2)).toEqual([`u ${id}`, `d ${id}`]);
+  });
+
   it('a running job cannot be removed', async () => {
     const { jobId } = await running(bench());
     expect(await bench().records.remove(jobId)).toBe(false);
