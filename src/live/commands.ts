@@ -1,5 +1,4 @@
 /** What each command does, and who may send it. */
-import { LRUCache } from 'lru-cache';
 import { mayUse, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
 import { fingerprintOf } from '../fingerprint.ts';
@@ -48,13 +47,11 @@ export function demand(principal: Principal, scope: Scope): void {
   throw new AppError('auth.forbidden', `this needs a token with the scope ${scope}`);
 }
 
-const MAX_UNDONE = 1000;
-
 /** Does everything but `subscribe` and `unsubscribe`. */
 export function createCommands(services: LiveServices) {
   const { jobs, sessions, terminals, approvals, limits, seenMessages } = services;
   /** Messages that were not done, and that Redis could not forget. */
-  const undone = new LRUCache<string, true>({ max: MAX_UNDONE });
+  const undone = new Set<string>();
 
   async function prompt(
     principal: Principal,
@@ -97,7 +94,7 @@ export function createCommands(services: LiveServices) {
       await sessions.interrupt(principal, id);
     } catch (error) {
       // Refused is not done, so it may come again. Redis may be away, which is why it was refused.
-      await seenMessages.forgetMessage(id, messageId).catch(() => undone.set(name, true));
+      await seenMessages.forgetMessage(id, messageId).catch(() => undone.add(name));
       throw error;
     }
     return false;
