@@ -354,7 +354,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     place: settings,
     ...{ jobs, manyJobs, batches, batchFeed, events, changes, health },
     ...{ sessions, sessionFeed, terminals, approvals: decisions },
-    ...{ live: settings, seenMessages: sessionRecords },
+    ...{ live: settings, isNewMessage: sessionRecords.isNewMessage },
     processes: createProcessService({
       ...{ executor, jobs, sessions, processes, providers, note: audit.note },
     }),

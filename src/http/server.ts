@@ -84,7 +84,7 @@ export interface HttpServerOptions {
   readonly sessionFeed: SessionFeed;
   readonly terminals: Terminals;
   readonly approvals: ApprovalService;
-  readonly seenMessages: Pick<SessionRecords, 'isNewMessage' | 'forgetMessage'>;
+  readonly isNewMessage: SessionRecords['isNewMessage'];
   readonly live: LiveSettings & { readonly liveOrigins: readonly string[] };
   readonly changes: ChangeFeed;
   readonly health: Health;
@@ -125,7 +125,7 @@ export async function createHttpServer({
   sessionFeed,
   terminals,
   approvals,
-  seenMessages,
+  isNewMessage,
   live: liveSettings,
   changes,
   health,
@@ -188,7 +188,7 @@ export async function createHttpServer({
   eventRoutes(app, { jobs, events, sessions, sessionFeed, changes, tickets, ...streams });
   const live = createLiveCore({
     settings: liveSettings,
-    services: { jobs, sessions, terminals, approvals, limits: callers, seenMessages },
+    services: { jobs, sessions, terminals, approvals, limits: callers, isNewMessage },
     feeds: { jobs, sessions, events, sessionFeed, changes },
     ...{ authenticator, tickets, redactor, measures },
     logger: logger.child({ component: 'live' }),

@@ -18,7 +18,7 @@ export interface LiveServices {
   readonly terminals: Terminals;
   readonly approvals: Pick<ApprovalService, 'decide'>;
   readonly limits: RequestLimits;
-  readonly seenMessages: Pick<SessionRecords, 'isNewMessage' | 'forgetMessage'>;
+  readonly isNewMessage: SessionRecords['isNewMessage'];
 }
 
 type Command = Extract<LiveRequest, { type: 'command' }>;
@@ -49,9 +49,7 @@ export function demand(principal: Principal, scope: Scope): void {
 
 /** Does everything but `subscribe` and `unsubscribe`. */
 export function createCommands(services: LiveServices) {
-  const { jobs, sessions, terminals, approvals, limits, seenMessages } = services;
-  /** Messages that were not done, and that Redis could not forget. */
-  const undone = new Set<string>();
+  const { jobs, sessions, terminals, approvals, limits, isNewMessage } = services;
 
   async function prompt(
     principal: Principal,
@@ -87,16 +85,8 @@ export function createCommands(services: LiveServices) {
     const messageId = request.message_id;
     if (kind === 'terminal')
       return (await terminals.ask(principal, id, { kind: 'signal', signal: 'INT', messageId })).repeated;
-    const name = `${id} ${messageId}`;
-    if (!(await seenMessages.isNewMessage(id, messageId)) && !undone.has(name)) return true;
-    undone.delete(name);
-    try {
-      await sessions.interrupt(principal, id);
-    } catch (error) {
-      // Refused is not done, so it may come again. Redis may be away, which is why it was refused.
-      await seenMessages.forgetMessage(id, messageId).catch(() => undone.add(name));
-      throw error;
-    }
+    if (!(await isNewMessage(id, messageId))) return true;
+    await sessions.interrupt(principal, id);
     return false;
   }
 

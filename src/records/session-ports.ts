@@ -175,8 +175,6 @@ export interface SessionRecords {
    * last 1,000.
    */
   isNewMessage(id: string, messageId: string): Promise<boolean>;
-  /** Makes a message that was not done new again. */
-  forgetMessage(id: string, messageId: string): Promise<void>;
   /** Removes the record and its stream. False: a turn has not ended, or its program runs. */
   remove(id: string, by: OwnedAct): Promise<boolean>;
   /**

@@ -133,10 +133,6 @@ export function createSessionRecords(
       return (await scripts.run('session-message', { id, messageId })) === 1;
     },
 
-    async forgetMessage(id, messageId) {
-      await scripts.run('session-message', { id, messageId, forget: true });
-    },
-
     async events(id, after, limit) {
       const events: SessionStoredEvent[] = [];
       for (let seq = after; events.length < limit; ) {

@@ -21,8 +21,6 @@ export class FakeSessions implements Sessions {
   readonly interrupted: string[] = [];
   /** Thrown by the next call, once. */
   failNext: AppError | null = null;
-  /** The same of the next interrupt. */
-  failInterrupt: AppError | null = null;
   /** The answer to the next messages into a running turn. */
   delivered: 'steered' | 'next' = 'steered';
   /** All sessions, by id. */
@@ -79,9 +77,6 @@ export class FakeSessions implements Sessions {
   }
 
   async interrupt(principal: Principal, id: string) {
-    const error = this.failInterrupt;
-    this.failInterrupt = null;
-    if (error !== null) throw error;
     const session = this.#find(principal, id);
     this.interrupted.push(id);
     return session;

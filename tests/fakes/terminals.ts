@@ -3,7 +3,6 @@ import { AppError } from '../../src/errors.ts';
 import type { Terminals } from '../../src/http/session-ports.ts';
 import type { Session } from '../../src/protocol/session.ts';
 import type { TerminalAnswers, TerminalAsk } from '../../src/protocol/terminal.ts';
-import type { SessionRecords } from '../../src/records/session-ports.ts';
 
 export const LIVE_SETTINGS = {
   liveConnections: 1000,
@@ -22,7 +21,7 @@ export class FakeTerminals implements Terminals {
   screen = '$ ls\nä.txt\n$';
   /** The parts of every recording. */
   recording: readonly string[] = ['{"version":2,"width":80,"height":24}\n', '[0.1,"o","$ "]\n'];
-  readonly #seen = new FakeSeenMessages();
+  readonly #isNew = createIsNewMessage();
   readonly #sessions: ReadonlyMap<string, Session> | null;
 
   /** @param sessions left out: every id is that of a terminal */
@@ -50,7 +49,7 @@ export class FakeTerminals implements Terminals {
 
   async #answers(sessionId: string, ask: TerminalAsk): Promise<TerminalAnswers> {
     const messageId = 'messageId' in ask ? ask.messageId : null;
-    const repeated = messageId !== null && !(await this.#seen.isNewMessage(sessionId, messageId));
+    const repeated = messageId !== null && !(await this.#isNew(sessionId, messageId));
     const done = { clientSeq: ask.kind === 'input' ? ask.clientSeq : null, repeated };
     const from = ask.kind === 'recording' ? ask.from : 0;
     const at = '2026-11-21T12:00:00.000Z';
@@ -67,23 +66,13 @@ export class FakeTerminals implements Terminals {
   }
 }
 
-/** The messages of sessions, by their ids. */
-export class FakeSeenMessages implements Pick<SessionRecords, 'isNewMessage' | 'forgetMessage'> {
-  /** Thrown by the next call of `forgetMessage`, once. */
-  failNext: AppError | null = null;
-  readonly #seen = new Set<string>();
-
-  async isNewMessage(sessionId: string, messageId: string): Promise<boolean> {
+/** Whether a message is the first with its id in its session. */
+export function createIsNewMessage(): (sessionId: string, messageId: string) => Promise<boolean> {
+  const seen = new Set<string>();
+  return async (sessionId, messageId) => {
     const name = `${sessionId} ${messageId}`;
-    if (this.#seen.has(name)) return false;
-    this.#seen.add(name);
+    if (seen.has(name)) return false;
+    seen.add(name);
     return true;
-  }
-
-  async forgetMessage(sessionId: string, messageId: string): Promise<void> {
-    const error = this.failNext;
-    this.failNext = null;
-    if (error !== null) throw error;
-    this.#seen.delete(`${sessionId} ${messageId}`);
-  }
+  };
 }

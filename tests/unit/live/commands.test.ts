@@ -71,22 +71,6 @@ test('an interrupt acts once for each message_id', async () => {
   expect(bench.sessions.interrupted).toEqual([session.id, session.id]);
 });
 
-test.each([
-  ['', null],
-  [', also when Redis cannot forget its id', new AppError('redis.unavailable', 'Redis cannot be reached')],
-])('an interrupt that was refused may come again%s', async (_, error) => {
-  const { bench, command, session } = await withSession();
-  const interrupt = () => command({ command: 'interrupt' }, { session_id: session.id, message_id: 'a' });
-  for (let times = 0; times < 2; times += 1) {
-    bench.sessions.failInterrupt = new AppError('redis.unavailable', 'Redis cannot be reached');
-    bench.seenMessages.failNext = error;
-    expect(codeOf(await interrupt())).toBe('redis.unavailable');
-  }
-  expect((await interrupt()).data).toEqual({ command: 'interrupt', repeated: false });
-  expect((await interrupt()).data).toEqual({ command: 'interrupt', repeated: true });
-  expect(bench.sessions.interrupted).toEqual([session.id]);
-});
-
 test('cancel cancels a job, or interrupts the session', async () => {
   const { bench, live, session, job } = await withSession();
   const cancelled = await live.ask({ type: 'cancel', job_id: job.id, data: { force: true } });

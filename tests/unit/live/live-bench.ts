@@ -15,7 +15,7 @@ import { FakeEventHub } from '../../fakes/event-hub.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { FakeSessionFeed, FakeSessions } from '../../fakes/sessions.ts';
-import { FakeSeenMessages, FakeTerminals, LIVE_SETTINGS } from '../../fakes/terminals.ts';
+import { createIsNewMessage, FakeTerminals, LIVE_SETTINGS } from '../../fakes/terminals.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
 export const OWNER = callerOf('owner', 'owner', [
@@ -27,7 +27,6 @@ export function liveBench(changes: Partial<Pick<LiveCoreOptions, 'settings'>> = 
   const jobs = new FakeJobs();
   const sessions = new FakeSessions(jobs);
   const terminals = new FakeTerminals();
-  const seenMessages = new FakeSeenMessages();
   const approvals = new FakeApprovalService();
   const events = new FakeEventHub();
   const sessionFeed = new FakeSessionFeed();
@@ -43,7 +42,7 @@ export function liveBench(changes: Partial<Pick<LiveCoreOptions, 'settings'>> = 
   const core = createLiveCore({
     settings: LIVE_SETTINGS,
     services: {
-      ...{ jobs, sessions, terminals, approvals, seenMessages },
+      ...{ jobs, sessions, terminals, approvals, isNewMessage: createIsNewMessage() },
       limits: {
         async takeRequest({ id }) {
           counted.push(id);
@@ -80,20 +79,7 @@ export function liveBench(changes: Partial<Pick<LiveCoreOptions, 'settings'>> = 
   });
 
   return {
-    ...{
-      core,
-      jobs,
-      sessions,
-      terminals,
-      seenMessages,
-      approvals,
-      events,
-      sessionFeed,
-      changeLog,
-      tickets,
-      counted,
-      now,
-    },
+    ...{ core, jobs, sessions, terminals, approvals, events, sessionFeed, changeLog, tickets, counted, now },
     /** The lines of a metric that are not 0. */
     measured: (metric: string) =>
       Object.fromEntries(
