@@ -1,5 +1,4 @@
 /** The terminal of the person who typed the command, byte for byte. */
-import { once } from 'node:events';
 import type { ReadStream, WriteStream } from 'node:tty';
 import type { TerminalSize } from '../protocol/terminal.ts';
 
@@ -56,10 +55,14 @@ export function createPersonTerminal(stdin: ReadStream, stdout: WriteStream): Pe
 }
 
 async function dropRest(stdin: ReadStream): Promise<void> {
-  const over = AbortSignal.timeout(DROP_WITHIN_MS);
-  while (!over.aborted) {
-    const quiet = AbortSignal.any([over, AbortSignal.timeout(PASTE_OVER_MS)]);
-    const more = await once(stdin, 'data', { signal: quiet }).catch(() => null);
-    if (more === null) return;
+  const until = performance.now() + DROP_WITHIN_MS;
+  for (let more = true; more && performance.now() < until; ) {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const onData = (): void => resolve(true);
+    stdin.once('data', onData);
+    const timer = setTimeout(() => resolve(false), PASTE_OVER_MS);
+    more = await promise;
+    clearTimeout(timer);
+    stdin.off('data', onData);
   }
 }

@@ -18,6 +18,8 @@ const PAGE = 1000;
 /** A reader that is more events behind is cut. */
 const MAX_BEHIND = 20_000;
 const POLL_MS = 1000;
+/** Reads without events until it is looked whether there still is a job. */
+const LOOK_AFTER = 10;
 
 export interface EventHubOptions {
   readonly records: Pick<JobRecords, 'events' | 'read'>;
@@ -48,7 +50,9 @@ export function createEventHub(options: EventHubOptions): EventHub {
       pageSize: PAGE,
       read: readerOf(jobId),
       placeOf: ({ seq }) => seq,
-      onEnd: () => tails.delete(jobId),
+      onEnd() {
+        if (tails.get(jobId) === tail) tails.delete(jobId);
+      },
       logger,
     });
     tails.set(jobId, tail);
@@ -58,14 +62,14 @@ export function createEventHub(options: EventHubOptions): EventHub {
   /** Reads for a tail. After job.finished there are no more. */
   function readerOf(jobId: string): (after: number) => Promise<readonly StoredEvent[] | AppError> {
     let isOver = false;
+    let empty = 0;
     return async (after) => {
       if (isOver) return [];
-      // With the event before, which is missing when Redis no longer has the job.
-      const found = await records.events(jobId, Math.max(after - 1, 0), PAGE + 1);
-      const events = found.filter(({ seq }) => seq > after);
-      if (found.length === 0 && (await records.read(jobId)) === null) {
+      const events = await records.events(jobId, after, PAGE);
+      empty = events.length === 0 ? empty + 1 : 0;
+      // A quiet job, or one that Redis no longer has.
+      if (empty % LOOK_AFTER === 1 && (await records.read(jobId)) === null)
         return cutError(await options.readJob(jobId));
-      }
       isOver = events.at(-1)?.kind === 'job.finished';
       return events;
     };
@@ -117,18 +121,19 @@ export function createEventHub(options: EventHubOptions): EventHub {
         // A shared read may have begun before this reader joined the tail. Events between the two
         // would be neither in that read nor in the inbox, so this read is not shared.
         const record = await records.read(jobId);
-        if (record === null) {
+        const isBehind = record !== null && record.lastSeq > seq;
+        const missed = isBehind ? await records.events(jobId, seq, MAX_BEHIND) : [];
+        if (record === null || (record.finishedAt !== null && missed.length === 0)) {
           const job = await options.readJob(jobId);
-          if (job?.finished === true) return; // the reader has all that this node's copy has
+          if (job?.finished === true) return; // the reader has all that this node has
           throw cutError(job);
         }
-        const missed = record.lastSeq > seq ? await records.events(jobId, seq, MAX_BEHIND) : [];
         const newest = missed.at(-1);
         if (newest !== undefined) {
           seq = newest.seq;
           yield await complete(missed);
         }
-        if (newest?.kind === 'job.finished' || (record.finishedAt !== null && record.lastSeq <= seq)) return;
+        if (newest?.kind === 'job.finished') return;
         for (;;) {
           const taken = await inbox.next();
           if (taken === null) return;

@@ -142,7 +142,8 @@ export interface EventHub {
   /**
    * Batches of events with a seq above `after` (0: all). Ends after `job.finished` or when `signal`
    * aborts. Throws for a reader that takes batches too slowly; it resumes by seq.
-   * @throws AppError job.not_found when the job is deleted before the reader has `job.finished`
+   * @throws AppError job.not_found when the job is deleted before the reader has `job.finished`,
+   *   redis.unavailable when Redis has lost it
    */
   read(jobId: string, after: number, signal: AbortSignal): AsyncIterable<readonly StoredEvent[]>;
 }

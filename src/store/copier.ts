@@ -67,8 +67,8 @@ export interface Copier {
    */
   settled(): Promise<void>;
   /**
-   * Calls `listener` for sessions that any node has closed or deleted, also while nothing can be
-   * copied. A turn that ends after the close repeats its session.
+   * Calls `listener` for sessions that any node has closed or deleted, before their page is copied.
+   * A turn that ends after the close repeats its session.
    */
   onSessionsEnded(listener: (ids: readonly string[]) => void): void;
 }

@@ -19,7 +19,7 @@ import { historyOf, isOver, openTerminal, recordingOf, type Terminal } from './t
 
 const SWEEP_EVERY_MS = 3_600_000;
 const RETRY_MS = 250;
-/** How long a close, and the start of the server, wait for Redis. */
+/** How long a close, a failed start, and the start of the server, wait for Redis. */
 const WAIT_MS = 5000;
 const ULID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 
@@ -103,7 +103,10 @@ export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
     } catch (error) {
       const code = error instanceof AppError ? error.code : 'internal.error';
       if (terminal !== null) await forget(terminal, code);
-      await withRedis(() => failed(sessionId, code));
+      await within(
+        WAIT_MS,
+        withRedis(() => failed(sessionId, code)),
+      ); // it goes on behind that
       throw error;
     }
   }
