@@ -101,6 +101,13 @@ function start(place: Place, args: readonly string[], { env = {}, stdin }: Comma
 const type = (place: Place, args: readonly string[], options?: CommandOptions) =>
   start(place, args, options).ended;
 
+/** `bullpen serve`, which is starting: a command that comes before that would start a server itself. */
+async function startServe(place: Place): Promise<Command> {
+  const serve = start(place, ['serve'], { env: { BULLPEN_PORT: '0' } });
+  await eventually(() => existsSync(join(place.data, 'server.json')), PATIENCE);
+  return serve;
+}
+
 /** Processes of any execution of this place's node. */
 function marked({ data }: Place): number[] {
   const file = join(data, 'node-id');
@@ -153,7 +160,7 @@ describe('bullpen run without a server', () => {
     expect(existsSync(join(place.data, 'server.json'))).toBe(false);
 
     // A server that comes later knows the job, and is waited for while it starts.
-    const serve = start(place, ['serve'], { env: { BULLPEN_PORT: '0' } });
+    const serve = await startServe(place);
     const detached = await type(place, ['run', '[[reply: x]]', '--detach']);
     expect(detached.code, detached.err).toBe(0);
     expect(await type(place, ['watch', detached.out.trim()])).toMatchObject({ code: 0, out: 'x\n' });
@@ -506,7 +513,7 @@ describe('bullpen chat', () => {
 
     const more = await type(place, ['run', '[[reply: three]]', '--continue']);
     expect([more.code, more.out], more.err).toEqual([0, 'three\n']);
-    const serve = start(place, ['serve'], { env: { BULLPEN_PORT: '0' } });
+    const serve = await startServe(place);
     const last = await type(place, ['chat', '--session', 'last'], { stdin: '[[reply: four]]' });
     expect([last.code, last.out], last.err).toEqual([0, 'four\n']);
     const { out } = await type(place, ['sessions', '--json']);
