@@ -101,7 +101,7 @@ function start(place: Place, args: readonly string[], { env = {}, stdin }: Comma
 const type = (place: Place, args: readonly string[], options?: CommandOptions) =>
   start(place, args, options).ended;
 
-/** `bullpen serve`, which is starting: a command that comes before that would start a server itself. */
+/** `bullpen serve`, once it starts. A command before that would start a server itself. */
 async function startServe(place: Place): Promise<Command> {
   const serve = start(place, ['serve'], { env: { BULLPEN_PORT: '0' } });
   await eventually(() => existsSync(join(place.data, 'server.json')), PATIENCE);
