@@ -216,3 +216,9 @@ export const isDamage = (error: unknown): error is AppError =>
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** A `cursor` that no answer of this list had. */
+export function foreignCursor(): AppError {
+  const message = 'is not a nextCursor of an earlier answer';
+  return new AppError('request.invalid', `cursor ${message}`, { problems: [{ path: '/cursor', message }] });
+}

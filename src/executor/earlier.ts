@@ -2,7 +2,6 @@
  * What the earlier executions of a job leave to the next one: the CLI's session, whether that has
  * the prompt, and what they used of the job's limits.
  */
-
 import { systemCode } from '../processes/launch.ts';
 import type { EventBody, StoredEvent } from '../protocol/event.ts';
 import { sumOfUsage, type Usage } from '../protocol/outcome.ts';

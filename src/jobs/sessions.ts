@@ -22,7 +22,7 @@ import { type FoundSession, refuseTerminal, type SessionFinder, sessionNotFound 
 import type { SessionLimit } from './session-limit.ts';
 import type { SessionMessages } from './session-messages.ts';
 import type { ReviveSession } from './session-placement.ts';
-import { type GivenSession, isOver, type TerminalSessions } from './terminal-sessions.ts';
+import { type GivenSession, isOver, type TerminalSessions, unless } from './terminal-sessions.ts';
 
 /** Turns that are read at once. */
 const PAGE = 100;
@@ -215,7 +215,7 @@ export function createSessionService({
       const { open, found: exists } = await sessionRecords.close(id, byOf(principal, found));
       if (!exists) throw sessionNotFound(id);
       for (const jobId of open)
-        await jobs.cancel(principal, jobId, false).catch(allow(['job.already_finished', 'job.not_found']));
+        await unless(['job.already_finished', 'job.not_found'], jobs.cancel(principal, jobId, false));
       await endIdle(id);
       return get(principal, id);
     },
@@ -234,8 +234,7 @@ export function createSessionService({
       await copier.catchUp();
       for (let cursor: string | null = null; ; ) {
         const page: Page<Turn> = await store.run('sessions.turns', { id, limit: PAGE, cursor });
-        for (const { jobId } of page.data)
-          await jobs.delete(principal, jobId).catch(allow(['job.not_found']));
+        for (const { jobId } of page.data) await unless(['job.not_found'], jobs.delete(principal, jobId));
         if (page.nextCursor === null) break;
         cursor = page.nextCursor;
       }
@@ -243,13 +242,6 @@ export function createSessionService({
       if (!(await sessionRecords.remove(id, by))) throw notFinished(OPEN_TURN);
       await copier.catchUp();
     },
-  };
-}
-
-/** Throws errors with other codes again: another call may have ended or deleted the job before. */
-function allow(codes: readonly string[]): (error: unknown) => void {
-  return (error) => {
-    if (!(error instanceof AppError && codes.includes(error.code))) throw error;
   };
 }
 

@@ -78,7 +78,7 @@ export function createTerminalSessions({
 }
 
 /** Waits for it. An error with one of these codes is as good as the end. */
-async function unless(codes: readonly string[], done: Promise<unknown>): Promise<void> {
+export async function unless(codes: readonly string[], done: Promise<unknown>): Promise<void> {
   try {
     await done;
   } catch (error) {

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
-import { AppError } from '../errors.ts';
+import { foreignCursor } from '../errors.ts';
 import type { AuditEntry, AuditHead, AuditQuery } from '../protocol/audit.ts';
 import { instant } from '../protocol/schema.ts';
 import type { AuditRecord } from '../records/audit-log.ts';
@@ -187,6 +187,5 @@ const cursorOf = ({ ms, n }: Row): string => Buffer.from(`${ms}-${n}`).toString(
 function placeOf(cursor: string): [ms: number, n: number] {
   const [, ms, n] = /^(\d{1,15})-(\d{1,15})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
   if (ms !== undefined && n !== undefined) return [Number(ms), Number(n)];
-  const message = 'is not a nextCursor of an earlier answer';
-  throw new AppError('request.invalid', `cursor ${message}`, { problems: [{ path: '/cursor', message }] });
+  throw foreignCursor();
 }

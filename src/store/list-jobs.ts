@@ -3,7 +3,7 @@
  * reader's thread.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
-import { AppError } from '../errors.ts';
+import { foreignCursor } from '../errors.ts';
 import { isFinished, JOB_STATUSES, type JobListItem, type JobQuery } from '../protocol/job.ts';
 import { instant, ULID } from '../protocol/schema.ts';
 import { ARCHIVED, BATCH_ID } from './jobs.ts';
@@ -223,6 +223,5 @@ export const encodeCursor = (lastId: string): string => Buffer.from(lastId).toSt
 export function decodeCursor(cursor: string): string {
   const id = Buffer.from(cursor, 'base64url').toString();
   if (ULID.test(id) && encodeCursor(id) === cursor) return id;
-  const message = 'is not a nextCursor of an earlier answer';
-  throw new AppError('request.invalid', `cursor ${message}`, { problems: [{ path: '/cursor', message }] });
+  throw foreignCursor();
 }

@@ -1,6 +1,6 @@
 /** Reads of sessions for callers: those with a record, and those that their jobs alone make. */
 import type { DatabaseSync } from 'node:sqlite';
-import { AppError } from '../errors.ts';
+import { foreignCursor } from '../errors.ts';
 import { type Outcome, sumOfUsage, type Usage } from '../protocol/outcome.ts';
 import { ULID } from '../protocol/schema.ts';
 import { CHAT_TRANSITIONS, TURN_ENDS } from '../protocol/session-states.ts';
@@ -169,6 +169,5 @@ function placeOf(cursor: string): [at: string, id: string] {
   const [at = '', id = ''] = Buffer.from(cursor, 'base64url').toString().split(' ');
   if (ULID.test(id) && !Number.isNaN(Date.parse(at)) && cursorOf({ lastActivityAt: at, id }) === cursor)
     return [at, id];
-  const message = 'is not a nextCursor of an earlier answer';
-  throw new AppError('request.invalid', `cursor ${message}`, { problems: [{ path: '/cursor', message }] });
+  throw foreignCursor();
 }

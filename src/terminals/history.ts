@@ -4,7 +4,7 @@
  * screen shows it: a password is not echoed.
  */
 import { appendFile, type FileHandle, open } from 'node:fs/promises';
-import { AppError } from '../errors.ts';
+import { foreignCursor } from '../errors.ts';
 import { systemCode } from '../processes/launch.ts';
 import type { TerminalCommand } from '../protocol/terminal.ts';
 import type { Mark, Screen } from './screen.ts';
@@ -205,8 +205,7 @@ export async function readHistory(
 
 function numberOf(cursor: string): number {
   if (/^\d{1,9}$/.test(cursor)) return Number(cursor);
-  const message = 'is not a nextCursor of an earlier answer';
-  throw new AppError('request.invalid', `cursor ${message}`, { problems: [{ path: '/cursor', message }] });
+  throw foreignCursor();
 }
 
 /** None of a file that does not exist: no command was typed yet. */

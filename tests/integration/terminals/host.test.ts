@@ -8,6 +8,7 @@ import { AppError } from '../../../src/errors.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { launch } from '../../helpers/launcher.ts';
 import { processesWithMarker } from '../../helpers/proc.ts';
+import { createLatch } from '../executor/bench.ts';
 import { openHost } from './open-host.ts';
 
 const codeOf = (task: Promise<unknown>): Promise<string> =>
@@ -257,19 +258,17 @@ describe('the end of a terminal', () => {
   });
 
   it.each(['close', 'remove'] as const)('that is asked for while it starts comes: %s', async (kind) => {
-    const [held, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const latch = createLatch();
     const failpoint = async (name: string): Promise<void> => {
-      if (name !== 'terminal.intended') return;
-      held.resolve();
-      await go.promise;
+      if (name === 'terminal.intended') await latch.wait();
     };
     const { open, host, ledger, options } = await openHost({ failpoint });
     const id = ulid();
     const opening = open({}, id);
-    await held.promise;
+    await latch.reached;
     const ended = host.ask(id, { kind });
     const shown = codeOf(host.ask(id, { kind: 'screen', format: 'text' }));
-    go.resolve();
+    latch.release();
     await ended;
     await opening;
     expect(['done', 'session.not_found']).toContain(await shown);
@@ -310,17 +309,15 @@ describe('the end of a terminal', () => {
   });
 
   it('comes when the server stops while it starts', async () => {
-    const [held, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const latch = createLatch();
     const failpoint = async (name: string): Promise<void> => {
-      if (name !== 'terminal.spawned') return;
-      held.resolve();
-      await go.promise;
+      if (name === 'terminal.spawned') await latch.wait();
     };
     const { open, host, options } = await openHost({ failpoint });
     const opening = codeOf(open());
-    await held.promise;
+    await latch.reached;
     const stopped = host.stop();
-    go.resolve();
+    latch.release();
     await stopped;
     await opening;
     expect(processesWithMarker(options.nodeId)).toEqual([]);
