@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { ulid } from 'ulid';
-import { afterAll, beforeAll } from 'vitest';
 import type { KeyRecords } from '../../src/auth/ports.ts';
 import type { Signer } from '../../src/auth/signer.ts';
 import { createLogger } from '../../src/logger.ts';
@@ -34,6 +33,7 @@ import { closeConnection, openConnection, untilReady } from '../../src/redis/con
 import { createRedisDoorbells, type Doorbells } from '../../src/redis/doorbells.ts';
 import { createNames } from '../../src/redis/names.ts';
 import { startTestRedis } from './redis.ts';
+import { sharedFromStart, whenOver } from './shared.ts';
 
 /** How long claims hold, raw leadership lasts, lost jobs wait and finished ones are kept. */
 export const LEASE_MS = 60_000;
@@ -133,15 +133,7 @@ export interface TestRecordsServer {
 
 /** A Redis for the tests of a file (or of a `describe`), which stops it after them. */
 export function useTestRecords(): TestRecordsServer {
-  let server: (TestRecordsServer & { stop(): Promise<void> }) | null = null;
-  const started = (): TestRecordsServer => {
-    if (server === null) throw new Error('the Redis of these tests has not started');
-    return server;
-  };
-  beforeAll(async () => {
-    server = await startTestRecords();
-  });
-  afterAll(() => server?.stop());
+  const started = sharedFromStart(openTestRecords);
   return {
     get redis() {
       return started().redis;
@@ -150,11 +142,17 @@ export function useTestRecords(): TestRecordsServer {
   };
 }
 
-async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise<void> }> {
+/** Starts a Redis, which is stopped when what it is opened for is over: see `whenOver`. */
+export async function openTestRecords(): Promise<TestRecordsServer> {
   const server = await startTestRedis({ fsync: 'everysec' });
+  whenOver(() => server.stop());
   const logger = createLogger('fatal');
   const redis = openConnection(server.url, 'patient', 'test', logger);
   const subscriber = openConnection(server.url, 'patient', 'test-sub', logger);
+  whenOver(() => {
+    closeConnection(redis);
+    closeConnection(subscriber);
+  });
   await Promise.all([untilReady(redis, 20_000), untilReady(subscriber, 20_000)]);
   const doorbells = createRedisDoorbells(redis, subscriber, logger);
 
@@ -278,15 +276,7 @@ async function startTestRecords(): Promise<TestRecordsServer & { stop(): Promise
     };
   }
 
-  return {
-    redis,
-    make,
-    async stop() {
-      closeConnection(redis);
-      closeConnection(subscriber);
-      await server.stop();
-    },
-  };
+  return { redis, make };
 }
 
 /**

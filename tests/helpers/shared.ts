@@ -20,21 +20,49 @@ export function whenOver(cleanUp: CleanUp): void {
 export function shared<T>(build: () => Promise<T>): () => Promise<T> {
   const cleanUps: CleanUp[] = [];
   let built: Promise<T> | null = null;
-  afterAll(async () => {
-    const failures: unknown[] = [];
-    for (const cleanUp of cleanUps.reverse()) {
-      try {
-        await cleanUp();
-      } catch (failure) {
-        failures.push(failure);
-      }
-    }
-    if (failures.length > 0) throw failures.length === 1 ? failures[0] : new AggregateError(failures);
-  });
+  afterAll(() => runAll(cleanUps));
   return () => {
     built ??= ofTheFile.run(cleanUps, build);
     return built;
   };
+}
+
+/** Ends what helpers have built for the file: see {@link sharedByHelper}. */
+const ends: CleanUp[] = [];
+
+/**
+ * The same for a module that test files import. It is built anew for each of them: files that run in
+ * one process have one instance of a helper.
+ */
+export function sharedByHelper<T>(build: () => Promise<T>): () => Promise<T> {
+  let built: Promise<T> | null = null;
+  return () => {
+    if (built === null) {
+      const cleanUps: CleanUp[] = [];
+      ends.push(async () => {
+        built = null;
+        await runAll(cleanUps);
+      });
+      built = ofTheFile.run(cleanUps, build);
+    }
+    return built;
+  };
+}
+
+/** Called after each file: see after-file.ts. */
+export const endFile = (): Promise<void> => runAll(ends.splice(0));
+
+/** All of them, the last first. */
+async function runAll(cleanUps: CleanUp[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const cleanUp of cleanUps.reverse()) {
+    try {
+      await cleanUp();
+    } catch (failure) {
+      failures.push(failure);
+    }
+  }
+  if (failures.length > 0) throw failures.length === 1 ? failures[0] : new AggregateError(failures);
 }
 
 /** The same, built before the first test of the block, so that tests need not wait for it. */

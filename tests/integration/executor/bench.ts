@@ -35,7 +35,8 @@ import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt, installFakeCli, readJournal } from '../../helpers/fake-cli.ts';
 import { launch } from '../../helpers/launcher.ts';
 import { isAlive, processesWithMarker } from '../../helpers/proc.ts';
-import { useTestRecords } from '../../helpers/redis-records.ts';
+import { openTestRecords } from '../../helpers/redis-records.ts';
+import { sharedByHelper } from '../../helpers/shared.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { PROVIDER_HOST, providerSettings } from '../../unit/providers/settings.ts';
 
@@ -47,7 +48,7 @@ export const NATIVE_SESSION = '0b0c9f5e-8f4e-4f57-9d5b-6a5d2f6f9a10';
 const SWEEP_AGAIN_MS = 100;
 const LONG_MS = 3_600_000;
 
-const server = useTestRecords();
+const recordsOfFile = sharedByHelper(openTestRecords);
 
 /** What a busy machine may need to start and end a few processes. */
 const PATIENT = { timeoutMs: 40_000 };
@@ -67,7 +68,7 @@ export async function executorBench(
   const journal = join(dir, 'journal');
   const nodeId = `${NODE}-${randomUUID()}`;
   const binary = await installFakeCli(join(dir, 'bin'), { FAKE_JOURNAL: journal, ...cliEnv });
-  const rpc = server.make(signer);
+  const rpc = (await recordsOfFile()).make(signer);
   const ledger = createFakeLedger();
   const logged: Record<string, unknown>[] = [];
   /** Why the next looks for a session fail. */

@@ -19,7 +19,8 @@ import { NO_SETTLED_LIMITS } from '../../../src/records/script-runner.ts';
 import { readBatches, toJobCopy } from '../../../src/store/copy-source.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { callerOf } from '../../fakes/principals.ts';
-import { type TestRecords, useTestRecords } from '../../helpers/redis-records.ts';
+import { openTestRecords, type TestRecords } from '../../helpers/redis-records.ts';
+import { sharedByHelper } from '../../helpers/shared.ts';
 import { PROVIDER_HOST, providerSettings } from '../../unit/providers/settings.ts';
 import { testStore } from '../store/test-store.ts';
 
@@ -27,7 +28,7 @@ export const ALICE: Principal = callerOf('alice');
 export const BOB: Principal = callerOf('bob');
 export const ADMIN: Principal = ADMIN_PRINCIPAL;
 
-const server = useTestRecords();
+const recordsOfFile = sharedByHelper(openTestRecords);
 
 /** What was enqueued. Nothing is delivered. */
 export class FakeQueue implements Pick<PromptQueue, 'addAll' | 'remove'> {
@@ -59,7 +60,7 @@ export interface BatchBench {
 }
 
 export async function batchBench(): Promise<BatchBench> {
-  const rpc = server.make();
+  const rpc = (await recordsOfFile()).make();
   const queue = new FakeQueue();
   const store = await testStore();
   const admitted: number[] = [];
