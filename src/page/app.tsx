@@ -123,7 +123,7 @@ function Screen({ route, waiting }: { readonly route: Route; readonly waiting: W
   if (noun === 'jobs' && id !== undefined && rest.length === 0) return <JobScreen id={id} />;
   if (noun === 'batches' && id !== undefined && rest.length === 0) return <BatchScreen id={id} />;
   if (noun === 'sessions' && id === undefined) return <SessionsScreen />;
-  if (noun === 'sessions' && id !== undefined && rest.length === 0) return <SessionScreen id={id} />;
+  if (noun === 'sessions' && id !== undefined && rest.length === 0) return <SessionScreen key={id} id={id} />;
   if (noun === 'terminals') return <Terminals />;
   if (noun === 'usage' && id === undefined) return <UsageScreen />;
   if (noun === 'system' && rest.length === 0) return <SystemScreen part={id ?? ''} />;
@@ -175,6 +175,7 @@ function Account() {
 
 async function logOut(): Promise<void> {
   await fetch('/logout', { method: 'POST' });
+  sessionStorage.clear();
   location.assign('/login');
 }
 

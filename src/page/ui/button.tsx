@@ -1,6 +1,6 @@
 /** A button that shows that it works, and cannot be pressed twice. */
 import type { ComponentChildren } from 'preact';
-import { useState } from 'preact/hooks';
+import { useOneAtATime } from './one-at-a-time.ts';
 
 interface ButtonProps {
   /** While a promise is pending, the button is busy. */
@@ -16,16 +16,7 @@ interface ButtonProps {
 }
 
 export function Button({ onPress, look, small = false, disabled, label, shortcut, children }: ButtonProps) {
-  const [busy, setBusy] = useState(false);
-  const press = async (): Promise<void> => {
-    if (busy) return;
-    setBusy(true);
-    try {
-      await onPress();
-    } finally {
-      setBusy(false);
-    }
-  };
+  const [press, busy] = useOneAtATime(onPress);
   const classes = ['button', look ?? '', small ? 'small' : ''].filter((one) => one !== '').join(' ');
   return (
     <button

@@ -11,6 +11,8 @@ interface DialogProps {
 
 export function Dialog({ title, onClose, children }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
+  /** The press began beside it. A selection of its text may end there. */
+  const pressed = useRef(false);
   useEffect(() => {
     const before = document.activeElement;
     element.current?.showModal();
@@ -25,8 +27,11 @@ export function Dialog({ title, onClose, children }: DialogProps) {
       class="dialog"
       aria-label={title}
       onClose={onClose}
+      onPointerDown={(event) => {
+        pressed.current = event.target === element.current;
+      }}
       onClick={(event) => {
-        if (event.target === element.current) onClose();
+        if (pressed.current && event.target === element.current) onClose();
       }}
     >
       <header>

@@ -9,7 +9,10 @@ export interface KeyHelp {
 }
 
 interface Binding extends KeyHelp {
-  readonly act: () => void;
+  /** While a promise is pending, the key does nothing. */
+  readonly act: () => unknown;
+  /** Whether a held key goes on: for moves. What is sent is sent once. */
+  readonly repeats?: boolean;
 }
 
 /** The latest one wins: a dialog or a list is over what was there before. */
@@ -25,6 +28,7 @@ export function useKeys(given: readonly Binding[]): void {
     const own = names.split(',').map((keys, i) => ({
       keys,
       does: latest.current[i]?.does ?? '',
+      repeats: latest.current[i]?.repeats ?? false,
       act: () => latest.current[i]?.act(),
     }));
     bindings.push(...own);
@@ -47,6 +51,18 @@ const pressesItself = ({ key, target }: KeyboardEvent): boolean =>
   target instanceof Element &&
   target.closest('a[href], button, summary') !== null;
 
+const underWay = new Set<Binding>();
+
+async function once(binding: Binding): Promise<void> {
+  if (underWay.has(binding)) return;
+  underWay.add(binding);
+  try {
+    await binding.act();
+  } finally {
+    underWay.delete(binding);
+  }
+}
+
 /** Listens for all keys. Mounted once. */
 export function Keys() {
   const [helps, setHelps] = useState(false);
@@ -66,7 +82,7 @@ export function Keys() {
       first = { key: event.key, at: Date.now() };
       if (found === undefined || inDialog) return;
       event.preventDefault();
-      found.act();
+      if (!event.repeat || found.repeats === true) void once(found);
     };
     addEventListener('keydown', press);
     return () => removeEventListener('keydown', press);

@@ -64,6 +64,28 @@ describe.runIf(hasChromium)('the inbox', () => {
     expect(system().calls()).toContainEqual({ command: 'git push origin main', description: 'publishes' });
   });
 
+  it('is answered once by a key that is held', async () => {
+    const { page } = await open();
+    await asks('one', 'Bash', { command: 'make one' });
+    await asks('two', 'Bash', { command: 'make two' });
+    const cards = page.getByRole('article', { name: 'Bash wants to run' });
+    await expect.poll(() => cards.count()).toBe(2);
+    let decisions = 0;
+    page.on('request', (request) => {
+      if (request.method() === 'POST') decisions += 1;
+    });
+    await page.keyboard.press('j');
+    await page.locator('.approval-card.current').waitFor();
+    await page.keyboard.down('a');
+    await expect.poll(() => cards.count()).toBe(1);
+    await page.locator('.approval-card.current').waitFor();
+    for (let i = 0; i < 3; i++) await page.keyboard.down('a'); // as a held key does
+    await page.keyboard.up('a');
+    expect(decisions).toBe(1);
+    await page.keyboard.press('a');
+    await page.getByText('Nothing waits for you').waitFor();
+  });
+
   it('denies with words that the agent reads', async () => {
     const { page } = await open();
     const id = await asks('remove', 'Bash', { command: 'rm -r build' });

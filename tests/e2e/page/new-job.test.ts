@@ -37,6 +37,43 @@ describe.runIf(hasChromium)('a new job', () => {
     });
   });
 
+  it('is made once, by keys that are held and after answers that were lost', async () => {
+    const { page } = await open('/jobs/new', { expected: /ERR_FAILED/ });
+    const keys: (string | undefined)[] = [];
+    let answers = false;
+    await page.route('**/v1/jobs', async (route) => {
+      if (route.request().method() !== 'POST') return route.fallback();
+      keys.push(route.request().headers()['idempotency-key']);
+      await (answers ? route.continue() : route.abort());
+    });
+    const prompt = page.getByLabel('Prompt', { exact: true });
+    await prompt.fill('only once');
+    for (let i = 0; i < 3; i++) await prompt.press('Control+Enter');
+    await page.getByText(/cannot be reached/).waitFor();
+    const [first] = keys;
+    expect(new Set(keys)).toEqual(new Set([first]));
+    answers = true;
+    await page.getByRole('button', { name: 'Send' }).click();
+    await expect.poll(() => new URL(page.url()).pathname).toMatch(/^\/jobs\/01/);
+    expect(new Set(keys)).toEqual(new Set([first]));
+    expect((await client().list({ q: 'only once' })).data).toHaveLength(1);
+  });
+
+  it('keeps the prompt until it is sent, also when the login ends meanwhile', async () => {
+    const { page, context } = await open('/jobs/new', { expected: /401/ });
+    const prompt = page.getByLabel('Prompt', { exact: true });
+    await prompt.fill('long and thoughtful');
+    await context.request.post('/logout', { headers: { origin: system().server.url } });
+    await page.goto('/jobs/new');
+    await page.getByLabel('Token').fill(system().server.token);
+    await page.getByRole('button', { name: 'Log in' }).click();
+    await expect.poll(() => prompt.inputValue()).toBe('long and thoughtful');
+    await prompt.press('Control+Enter');
+    await expect.poll(() => new URL(page.url()).pathname).toMatch(/^\/jobs\/01/);
+    await page.goto('/jobs/new');
+    await expect.poll(() => prompt.inputValue()).toBe('');
+  });
+
   it('has every option of the schema', async () => {
     const { page } = await open();
     const api = await (await system().server.api('GET', '/openapi.json')).json();

@@ -129,6 +129,11 @@ describe.runIf(hasChromium)('the system', { timeout: 180_000 }, () => {
     await page.getByRole('button', { name: 'New key' }).click();
     const form = page.getByRole('dialog', { name: 'New key' });
     await form.getByLabel('Name').fill('for-ci');
+    // A selection may end beside the dialog.
+    await form.getByLabel('Name').hover();
+    await page.mouse.down();
+    await page.mouse.move(5, 5);
+    await page.mouse.up();
     await form.getByRole('button', { name: 'Create key' }).click();
     await form.getByRole('alert').getByText('Check what the key may do').waitFor();
     await form.getByLabel('Project', { exact: true }).fill('web');
@@ -218,6 +223,9 @@ describe.runIf(hasChromium)('the system', { timeout: 180_000 }, () => {
     await page.getByRole('button', { name: 'New key' }).waitFor();
     await page.keyboard.press('n');
     await page.getByRole('dialog', { name: 'New key' }).waitFor();
+    await page.mouse.click(5, 5);
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await page.keyboard.press('n');
     await page.getByLabel('Name').fill('by-keyboard');
     await page.getByLabel('usage:read').focus();
     await page.keyboard.press('Space');

@@ -8,6 +8,7 @@ import { client, may } from '../../server.ts';
 import { visibleText } from '../../transcript/hostile.ts';
 import { Button } from '../../ui/button.tsx';
 import { useKeys } from '../../ui/keys.tsx';
+import { useOneAtATime } from '../../ui/one-at-a-time.ts';
 import { Ago } from '../../ui/time.tsx';
 import { done, failed } from '../../ui/toast.tsx';
 import { ApprovalView, titleOf } from './approval-view.tsx';
@@ -18,7 +19,8 @@ import { commandOf, ruleLike } from './rule.ts';
 type Form = 'deny' | 'session' | 'edit';
 
 /** What the keys do at the card where the keyboard is. */
-let atCurrent: { readonly id: string; readonly allow: () => void; readonly deny: () => void } | null = null;
+let atCurrent: { readonly id: string; readonly allow: () => unknown; readonly deny: () => unknown } | null =
+  null;
 
 interface ApprovalCardProps {
   readonly approval: Approval;
@@ -54,7 +56,7 @@ export function ApprovalCard({ approval, current, onFocus, onOver }: ApprovalCar
     if (given !== null) return decide({ decision: 'allow', answers: given }, 'Answered');
     return card.current?.querySelector<HTMLElement>('fieldset input')?.focus();
   };
-  if (current) atCurrent = { id, allow: () => void allow(), deny: () => setForm('deny') };
+  if (current) atCurrent = { id, allow, deny: () => setForm('deny') };
   else if (atCurrent?.id === id) atCurrent = null;
   useEffect(
     () => () => {
@@ -180,11 +182,11 @@ function DecideForm({ form, approval, decide, onClose }: DecideFormProps) {
   const field = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => field.current?.focus(), []);
   const { label, button } = LABELS[form];
-  const send = async (): Promise<void> => {
+  const [send] = useOneAtATime(async () => {
     const request = requestOf(form, text, approval);
     if (typeof request === 'string') setProblem(request);
     else await decide(request, form === 'deny' ? 'Denied' : 'Allowed');
-  };
+  });
   const id = `${approval.id}-${form}`;
   return (
     <form

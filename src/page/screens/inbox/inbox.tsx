@@ -82,18 +82,18 @@ function Items({ data, reload }: ItemsProps) {
     if (failure !== undefined && (await what(failure))) over(failure.id);
   };
   useKeys([
-    { keys: 'j', does: 'next', act: () => move(1) },
-    { keys: 'k', does: 'previous', act: () => move(-1) },
+    { keys: 'j', does: 'next', act: () => move(1), repeats: true },
+    { keys: 'k', does: 'previous', act: () => move(-1), repeats: true },
     { keys: 'Enter', does: 'open the job', act: open },
   ]);
   useKeys(
     canWrite
       ? [
-          { keys: 'e', does: 'archive the failure', act: () => void onFailure(archiveFailure)() },
+          { keys: 'e', does: 'archive the failure', act: onFailure(archiveFailure) },
           {
             keys: 'r',
             does: 'retry the failure',
-            act: () => void onFailure((job) => retryFailure(job, 'start'))(),
+            act: onFailure((job) => retryFailure(job, 'start')),
           },
         ]
       : [],

@@ -38,16 +38,16 @@ export function Actions({ job, onChanged }: ActionsProps) {
       ? []
       : [
           ...(finished
-            ? [{ keys: 'r', does: 'retry the job', act: () => void retry() }]
+            ? [{ keys: 'r', does: 'retry the job', act: retry }]
             : [
                 {
                   keys: 'x',
                   does: cancelRequested ? 'kill the job' : 'cancel the job',
-                  act: () => void cancel(),
+                  act: cancel,
                 },
               ]),
-          ...(canContinue ? [{ keys: 'o', does: 'continue the session', act: () => void continues() }] : []),
-          { keys: 'e', does: 'archive the job', act: () => void archive() },
+          ...(canContinue ? [{ keys: 'o', does: 'continue the session', act: continues }] : []),
+          { keys: 'e', does: 'archive the job', act: archive },
           { keys: 'a', does: 'make it again with changes', act: change },
         ],
   );

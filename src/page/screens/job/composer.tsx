@@ -1,11 +1,13 @@
 /** A message to a job that runs, and the interrupt of its turn. */
-import { useRef, useState } from 'preact/hooks';
+import { useRef } from 'preact/hooks';
 import type { Job } from '../../../protocol/job.ts';
 import { useLoad } from '../../load.ts';
 import { client, may } from '../../server.ts';
 import type { Transcript } from '../../transcript/transcript.ts';
 import { Button } from '../../ui/button.tsx';
+import { useDraft } from '../../ui/draft.ts';
 import { useKeys } from '../../ui/keys.tsx';
+import { useOneAtATime } from '../../ui/one-at-a-time.ts';
 import { act, done } from '../../ui/toast.tsx';
 
 interface ComposerProps {
@@ -14,7 +16,7 @@ interface ComposerProps {
 }
 
 export function Composer({ job, transcript }: ComposerProps) {
-  const [text, setText] = useState('');
+  const [text, setText] = useDraft(`job ${job.id}`);
   const field = useRef<HTMLTextAreaElement>(null);
   const provider = job.outcome?.provider ?? job.provider;
   const canSteer = useLoad(
@@ -25,7 +27,7 @@ export function Composer({ job, transcript }: ComposerProps) {
   );
   useKeys([{ keys: 'm', does: 'write a message', act: () => field.current?.focus() }]);
   const isEmpty = text.trim() === '';
-  const send = async (how: 'next' | 'steer'): Promise<void> => {
+  const [send] = useOneAtATime(async (how: 'next' | 'steer') => {
     if (isEmpty) return;
     const worked = await act(
       async () => {
@@ -39,7 +41,7 @@ export function Composer({ job, transcript }: ComposerProps) {
       how === 'next' ? 'It is the next turn' : 'Sent',
     );
     if (worked) setText('');
-  };
+  });
   const first = canSteer.data === true ? 'steer' : 'next';
   return (
     <form

@@ -4,6 +4,7 @@ import type { Job } from '../../../protocol/job.ts';
 import { client, may } from '../../server.ts';
 import { visibleText } from '../../transcript/hostile.ts';
 import { Button } from '../../ui/button.tsx';
+import { useOneAtATime } from '../../ui/one-at-a-time.ts';
 import { act } from '../../ui/toast.tsx';
 
 interface TagsProps {
@@ -13,11 +14,11 @@ interface TagsProps {
 
 export function Tags({ job, onChanged }: TagsProps) {
   const [text, setText] = useState<string | null>(null);
-  const save = async (): Promise<void> => {
+  const [save] = useOneAtATime(async () => {
     const tags = [...new Set((text ?? '').split(',').map((tag) => tag.trim()))].filter((tag) => tag !== '');
     const worked = await act(async () => onChanged(await client.change(job.id, { tags })), 'Tags saved');
     if (worked) setText(null);
-  };
+  });
   if (text !== null)
     return (
       <form

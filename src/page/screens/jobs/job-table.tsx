@@ -68,12 +68,10 @@ export function JobTable({ list, selection, onSelect }: JobTableProps) {
     focus: setCurrentId,
     remove: setDeleting,
   }));
-  const onJob = (what: (job: JobListItem) => unknown) => () => {
-    if (job !== undefined) void what(job);
-  };
+  const onJob = (what: (job: JobListItem) => unknown) => () => job !== undefined && what(job);
   useKeys([
-    { keys: 'j', does: 'next job', act: () => move(1) },
-    { keys: 'k', does: 'previous job', act: () => move(-1) },
+    { keys: 'j', does: 'next job', act: () => move(1), repeats: true },
+    { keys: 'k', does: 'previous job', act: () => move(-1), repeats: true },
     { keys: 'Enter', does: 'open the job', act: onJob(({ id }) => go(`/jobs/${id}`)) },
   ]);
   useKeys(

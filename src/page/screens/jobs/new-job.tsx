@@ -1,12 +1,15 @@
 /** A new job, or a batch of them. The options are those of the API's schema. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ApiError } from '../../../client/errors.ts';
+import { randomId } from '../../../client/calls.ts';
+import { ApiError, mayResume } from '../../../client/errors.ts';
 import type { Job } from '../../../protocol/job.ts';
 import type { PromptRequest } from '../../../protocol/prompt.ts';
 import { useLoad } from '../../load.ts';
 import { go, useRoute } from '../../router.ts';
 import { client } from '../../server.ts';
 import { Button } from '../../ui/button.tsx';
+import { useDraft } from '../../ui/draft.ts';
+import { useOneAtATime } from '../../ui/one-at-a-time.ts';
 import { Failure, Loading, messageOf } from '../../ui/states.tsx';
 import { FieldInput } from './field-input.tsx';
 import {
@@ -87,7 +90,7 @@ interface FormProps {
 function Form({ fields, providers, models, job }: FormProps) {
   const [before] = useState(() => beforeOf(fields, job?.request ?? {}));
   const [texts, setTexts] = useState<Texts>(before.texts);
-  const [prompt, setPrompt] = useState(job?.prompt ?? '');
+  const [prompt, setPrompt] = useDraft(job === null ? 'new job' : `again ${job.id}`, job?.prompt);
   const [problems, setProblems] = useState<readonly Problem[]>([]);
   const [failure, setFailure] = useState<string | null>(null);
   const box = useRef<HTMLTextAreaElement>(null);
@@ -100,19 +103,29 @@ function Form({ fields, providers, models, job }: FormProps) {
   // A new job that names the one before. It is not retried when something of it is to be left out.
   const retried = job?.finished === true && prompts.length < 2 && changes !== null ? job : null;
   const body = retried === null ? request : (changes ?? {});
+  /** What was sent without an answer. Sent again as it is, it has the same key and is made once. */
+  const unanswered = useRef({ content: '', key: '' });
 
-  const send = async (): Promise<void> => {
+  const [send] = useOneAtATime(async () => {
     setFailure(null);
     setProblems(own);
     if (own.length > 0) return showFirst();
+    const content = JSON.stringify([prompts, body, retried?.id]);
+    if (unanswered.current.content !== content) unanswered.current = { content, key: randomId() };
     try {
-      go(await submit(prompts.length === 0 ? [prompt] : prompts, body, retried));
+      const place = await submit(
+        { prompts: prompts.length === 0 ? [prompt] : prompts, body, retried },
+        unanswered.current.key,
+      );
+      setPrompt('');
+      go(place);
     } catch (error) {
+      if (!mayResume(error)) unanswered.current = { content: '', key: '' };
       setFailure(messageOf(error));
       setProblems(error instanceof ApiError ? error.errors : []);
       showFirst();
     }
-  };
+  });
   /** The first field with a problem is where one goes on. */
   const showFirst = (): void =>
     void setTimeout(() => {
@@ -224,15 +237,20 @@ function groupsOf(fields: readonly Field[]) {
 }
 
 /** Makes the jobs. Resolves with the place that shows them. */
-async function submit(prompts: readonly string[], body: object, retried: Job | null): Promise<string> {
+async function submit(
+  { prompts, body, retried }: { prompts: readonly string[]; body: object; retried: Job | null },
+  idempotencyKey: string,
+): Promise<string> {
+  const options = { idempotencyKey };
   const [prompt = '', ...others] = prompts;
   const requests: PromptRequest[] = prompts.map((one) => ({ ...body, prompt: one }));
   if (retried !== null) {
     const changed = prompt === retried.prompt ? {} : { prompt };
-    return `/jobs/${(await client.retry(retried.id, { from: 'start', ...body, ...changed })).id}`;
+    const again = { from: 'start', ...body, ...changed } as const;
+    return `/jobs/${(await client.retry(retried.id, again, options)).id}`;
   }
-  if (others.length === 0) return `/jobs/${(await client.create({ ...body, prompt })).id}`;
-  const { id, items } = await client.createBatch(requests);
+  if (others.length === 0) return `/jobs/${(await client.create({ ...body, prompt }, options)).id}`;
+  const { id, items } = await client.createBatch(requests, options);
   const refused = items.flatMap((item) => ('error' in item ? [item.error] : []));
   const [first] = refused;
   if (first !== undefined && refused.length === items.length)

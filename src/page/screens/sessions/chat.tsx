@@ -105,7 +105,7 @@ type WritingProps = Pick<Parameters<typeof Composer>[0], 'running' | 'onSend' | 
 function Writing({ session, ...rest }: WritingProps) {
   const providers = useProviders(({ name }) => name === session.provider);
   const steers = providers.data?.[0]?.capabilities['steer'] === true;
-  return <Composer {...rest} steers={steers} />;
+  return <Composer {...rest} sessionId={session.id} steers={steers} />;
 }
 
 async function turnsOf(id: string, signal: AbortSignal): Promise<readonly Turn[]> {

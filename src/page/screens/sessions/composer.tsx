@@ -1,9 +1,11 @@
 /** Where one writes to a chat. Enter sends; Shift+Enter is a new line; Escape twice stops the turn. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import type { Delivery } from '../../../protocol/session.ts';
 import { Button } from '../../ui/button.tsx';
+import { useDraft } from '../../ui/draft.ts';
 
 interface ComposerProps {
+  readonly sessionId: string;
   /** Whether a turn runs or waits. */
   readonly running: boolean;
   /** Whether the CLI takes messages into the running turn. */
@@ -15,8 +17,8 @@ interface ComposerProps {
 const TWICE_WITHIN_MS = 1000;
 const MOST_ROWS = 12;
 
-export function Composer({ running, steers, onSend, onStop }: ComposerProps) {
-  const [text, setText] = useState('');
+export function Composer({ sessionId, running, steers, onSend, onStop }: ComposerProps) {
+  const [text, setText] = useDraft(`session ${sessionId}`);
   const input = useRef<HTMLTextAreaElement>(null);
   const escaped = useRef(0);
   useEffect(() => {
@@ -35,7 +37,7 @@ export function Composer({ running, steers, onSend, onStop }: ComposerProps) {
     if (event.key === 'Enter' && !event.shiftKey) {
       event.preventDefault();
       send(first);
-    } else if (event.key === 'Escape' && running) {
+    } else if (event.key === 'Escape' && running && !event.repeat) {
       const now = Date.now();
       if (now - escaped.current < TWICE_WITHIN_MS) void onStop();
       escaped.current = now;

@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 import { ApiError } from '../../../client/errors.ts';
 import { Button } from '../../ui/button.tsx';
 import { Dialog } from '../../ui/dialog.tsx';
+import { useOneAtATime } from '../../ui/one-at-a-time.ts';
 import { messageOf } from '../../ui/states.tsx';
 
 interface NewDialogProps {
@@ -18,19 +19,14 @@ interface NewDialogProps {
 
 export function NewDialog({ title, verb, onClose, onSubmit, children }: NewDialogProps) {
   const [problem, setProblem] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
-  const submit = async (): Promise<void> => {
-    if (busy) return;
-    setBusy(true);
+  const [submit, busy] = useOneAtATime(async () => {
     setProblem(null);
     try {
       await onSubmit();
     } catch (error) {
       setProblem(error);
-    } finally {
-      setBusy(false);
     }
-  };
+  });
   return (
     <Dialog title={title} onClose={onClose}>
       <form

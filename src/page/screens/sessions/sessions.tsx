@@ -93,8 +93,8 @@ function List({ list, filtered, onMore }: ListProps) {
   const place = sessions.findIndex(({ id }) => id === at);
   const current = sessions[place];
   useKeys([
-    { keys: 'j', does: 'next session', act: () => move(1) },
-    { keys: 'k', does: 'session before', act: () => move(-1) },
+    { keys: 'j', does: 'next session', act: () => move(1), repeats: true },
+    { keys: 'k', does: 'session before', act: () => move(-1), repeats: true },
     { keys: 'Enter', does: 'open', act: () => current !== undefined && go(placeOf(current)) },
   ]);
   if (list.data === null)

@@ -5,6 +5,7 @@ import { useLoad } from '../../load.ts';
 import { client } from '../../server.ts';
 import { Button } from '../../ui/button.tsx';
 import { Dialog } from '../../ui/dialog.tsx';
+import { useOneAtATime } from '../../ui/one-at-a-time.ts';
 import { messageOf } from '../../ui/states.tsx';
 import { keyRequestOf } from './key-request.ts';
 
@@ -48,18 +49,14 @@ interface NewKeyDialogProps {
 export function NewKeyDialog({ onClose, onMade }: NewKeyDialogProps) {
   const providers = useLoad((signal) => client.providers({ signal }), []);
   const [problem, setProblem] = useState<string | null>(null);
-  const [busy, setBusy] = useState(false);
-  const make = async (form: HTMLFormElement): Promise<void> => {
-    if (busy) return;
-    setBusy(true);
+  const [make, busy] = useOneAtATime(async (form: HTMLFormElement) => {
     try {
       const request: KeyRequest = keyRequestOf(new FormData(form), Date.now());
       onMade(await client.createKey(request));
     } catch (error) {
       setProblem(messageOf(error));
-      setBusy(false);
     }
-  };
+  });
   return (
     <Dialog title="New key" onClose={onClose}>
       <form

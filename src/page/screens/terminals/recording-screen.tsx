@@ -114,8 +114,8 @@ function Playing({ recording, history }: PlayingProps) {
   };
   useKeys([
     { keys: 'k', does: 'play, pause', act: toggle },
-    { keys: 'ArrowLeft', does: 'back five seconds', act: () => seek(state.at - STEP_MS) },
-    { keys: 'ArrowRight', does: 'on five seconds', act: () => seek(state.at + STEP_MS) },
+    { keys: 'ArrowLeft', does: 'back five seconds', act: () => seek(state.at - STEP_MS), repeats: true },
+    { keys: 'ArrowRight', does: 'on five seconds', act: () => seek(state.at + STEP_MS), repeats: true },
   ]);
   const position = `${clock(state.at)} of ${clock(recording.duration)}`;
   return (
