@@ -31,8 +31,8 @@ export function shared<T>(build: () => Promise<T>): () => Promise<T> {
 const ends: CleanUp[] = [];
 
 /**
- * The same for a module that test files import. It is built anew for each of them: files that run in
- * one process have one instance of a helper.
+ * The same for a module that test files import. It is built anew for each of them: the files of a
+ * process share one instance of a module.
  */
 export function sharedByHelper<T>(build: () => Promise<T>): () => Promise<T> {
   let built: Promise<T> | null = null;
