@@ -78,10 +78,11 @@ export function createTopic<Event>(options: TopicOptions<Event>): Topic<Event> {
       if (!cut || inbox.length === 0) ask();
     },
     receive(message, length) {
-      if (end !== null) return;
+      // The server answers a subscription first, so this was sent to an earlier one.
+      if (end !== null || cut || subscribing !== null) return;
       if (message.type === 'error') return refuse(apiErrorIn(message.data));
       if (message.type === 'status' && 'ended' in message.data) return finish(null);
-      if (message.type === 'output' && !cut) add(message, length);
+      if (message.type === 'output') add(message, length);
     },
     answer(message, length) {
       if (message.reply_to !== subscribing) return false;

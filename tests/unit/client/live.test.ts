@@ -271,6 +271,7 @@ describe('a subscription', () => {
     first.lose();
     const second = await connected(1);
     expect(subscriptions(second)).toEqual([5]);
+    second.answer(1);
     for (const seq of [5, 6]) second.say(output(seq));
     await eventually(() => seen.length === 3);
     expect(seen.map(({ seq }) => seq)).toEqual([4, 5, 6]);
@@ -281,6 +282,7 @@ describe('a subscription', () => {
     const { live, connected } = scriptedLive();
     const { seen, over } = reading(live.job('01J'));
     const socket = await connected(0);
+    socket.answer(1);
     const event = { jobId: '01J', kind: 'text', text: 'x' };
     socket.say({ type: 'output', job_id: '01J', seq: 1, data: { seq: 1, ...event } });
     socket.say({ type: 'output', job_id: '01J', seq: 2, data: { seq: 2, ...event, kind: 'job.finished' } });
@@ -307,6 +309,29 @@ describe('a subscription', () => {
     await eventually(() => seen.length === 3);
     const taken = { kind: 'snapshot', ...snapshot };
     expect(seen).toEqual([taken, change, taken]);
+    live.close();
+  });
+
+  it('gets nothing that was sent to the reader before', async () => {
+    const { live, connected } = scriptedLive();
+    const socket = await connected(0);
+    const job = { job_id: '01J', data: { jobId: '01J', kind: 'text', text: 'x' } };
+    const say = (seq: number): void => socket.say({ ...job, type: 'output', seq });
+    const first = live.job('01J');
+    const one = first.next();
+    await eventually(() => socket.sent.length === 2);
+    socket.answer(1);
+    say(1);
+    await one;
+    await first.return();
+    const { seen } = reading(live.job('01J'));
+    await eventually(() => subscriptions(socket).length === 2);
+    say(2);
+    socket.say({ job_id: '01J', type: 'error', data: { status: 404, code: 'job.not_found', detail: '' } });
+    socket.say({ job_id: '01J', type: 'status', data: { command: 'subscribe', ended: true } });
+    socket.answer(-1);
+    for (const seq of [1, 2, 3]) say(seq);
+    await eventually(() => seen.length === 3);
     live.close();
   });
 
@@ -367,7 +392,7 @@ describe('a subscription', () => {
     for (let seq = 1; seq <= 9; seq += 1) socket.say(output(seq, { data }));
     expect(socket.asked.at(-1)).toMatchObject({ data: { command: 'unsubscribe' } });
     const seqs = [(await next).value?.seq];
-    let last = (await events.next()).value?.seq ?? 0;
+    let last = (await events.next()).value?.seq ?? Number.POSITIVE_INFINITY;
     seqs.push(last);
     while (subscriptions(socket).length === 1) {
       const pending = events.next();
@@ -375,14 +400,15 @@ describe('a subscription', () => {
         // What was dropped is asked for again, and what is still on its way is ignored.
         expect(subscriptions(socket)).toEqual([null, last]);
         socket.say(output(9));
+        socket.say({ type: 'status', session_id: SESSION, data: { command: 'subscribe', ended: true } });
         socket.answer(-1);
         for (let seq = last + 1; seq <= 9; seq += 1) socket.say(output(seq));
       }
-      last = (await pending).value?.seq ?? 0;
+      last = (await pending).value?.seq ?? Number.POSITIVE_INFINITY;
       seqs.push(last);
     }
     while (last < 9) {
-      last = (await events.next()).value?.seq ?? 0;
+      last = (await events.next()).value?.seq ?? Number.POSITIVE_INFINITY;
       seqs.push(last);
     }
     expect(seqs).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
