@@ -73,12 +73,14 @@ export function createClient(given: ClientOptions): Client {
   const create = <T>(path: string, body: unknown, options: CreateOptions): Promise<T> =>
     post<T>(path, body, { ...options, idempotencyKey: options.idempotencyKey ?? randomId() });
 
+  const once = <T>(path: string, body: unknown, options: CallerOptions): Promise<T> =>
+    requestJson<T>(server, { method: 'POST', path, body, ...signalOf(options), repeatable: false });
   const remove = async (path: string, options: CallerOptions): Promise<void> => {
     // Not repeated: the second answer would be 404.
     const call = { ...signalOf(options), method: 'DELETE', path, repeatable: false } as const;
     await requestJson<undefined>(server, call);
   };
-  const requests = { get, post, create, remove };
+  const requests = { get, post, once, create, remove };
   const me: Client['me'] = (options = {}) => get<Me>('/v1/me', {}, options);
   const authOfLive = async (): Promise<LiveAuth> => {
     if (server.token !== null) return { token: server.token };
@@ -154,7 +156,7 @@ export function createClient(given: ClientOptions): Client {
     processes: (query = {}, options = {}) => get<ProcessList>('/v1/processes', query, options),
     process: (id, options = {}) => get<CliProcess>(processPath(id), {}, options),
     terminateProcess: (id, { force = false, ...options } = {}) =>
-      post<CliProcess>(processPath(id, '/terminate'), { force }, options),
+      once<CliProcess>(processPath(id, '/terminate'), { force }, options),
     paused: async (options = {}) => (await get<Paused>('/v1/queue', {}, options)).paused,
     pauseQueue: async (scope = {}, options = {}) =>
       (await post<Paused>('/v1/queue/pause', scope, options)).paused,
@@ -168,22 +170,14 @@ export function createClient(given: ClientOptions): Client {
       (await get<{ readonly data: readonly Key[] }>('/v1/keys', {}, options)).data,
     createKey: (request, options = {}) => create<KeyCreated>('/v1/keys', request, options),
     revokeKey: (id, options = {}) => post<Key>(keyPath(id, '/revoke'), {}, options),
-    rotateKey: (id, options = {}) =>
-      requestJson<KeyCreated>(server, {
-        ...{ method: 'POST', path: keyPath(id, '/rotate'), body: {} },
-        ...{ ...signalOf(options), repeatable: false },
-      }),
+    rotateKey: (id, options = {}) => once<KeyCreated>(keyPath(id, '/rotate'), {}, options),
     audit: (query = {}, options = {}) => get<AuditPage>('/v1/audit', query, options),
     verifyAudit(head = null, options = {}) {
       const query = head === null ? {} : { head: `${head.seq}:${head.hash}` };
       return get<AuditVerification>('/v1/audit/verification', query, options);
     },
     me,
-    createLoginLink: (options = {}) =>
-      requestJson<LoginLink>(server, {
-        ...{ method: 'POST', path: '/v1/login-links', body: {} },
-        ...{ ...signalOf(options), repeatable: false },
-      }),
+    createLoginLink: (options = {}) => once<LoginLink>('/v1/login-links', {}, options),
     preferences: (options = {}) => get<Preferences>('/v1/me/preferences', {}, options),
     setPreferences: (body, options = {}) =>
       requestJson<Preferences>(server, {

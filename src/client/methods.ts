@@ -148,7 +148,7 @@ export interface Client {
   process(id: string, options?: CallerOptions): Promise<CliProcess>;
   /**
    * Requests the cancellation of the job that a process runs, or ends an idle process. Returns the
-   * process as it was. Admin keys only.
+   * process as it was. Admin keys only. Not repeated: the second answer would be 404.
    */
   terminateProcess(id: string, options?: CancelOptions): Promise<CliProcess>;
   /** What is paused, oldest first. */

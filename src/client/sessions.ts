@@ -83,7 +83,7 @@ export interface SessionMethods {
   steer(id: string, prompt: string, options?: CreateOptions): Promise<Steered>;
   /** The first turn first. */
   turns(id: string, query?: PageQuery, options?: CallerOptions): Promise<TurnPage>;
-  /** Stops the running turn. */
+  /** Stops the running turn. Not repeated: it could stop the next turn, too. */
   interrupt(id: string, options?: CallerOptions): Promise<Session>;
   /** Makes a new session that goes on from here. */
   fork(id: string, options?: CreateOptions): Promise<Session>;
@@ -117,7 +117,10 @@ export interface ApprovalMethods {
 /** How the methods ask the server. Each resolves with the documented answer, `T`. */
 export interface Requests {
   get<T>(path: string, query: object, options: CallerOptions): Promise<T>;
+  /** Repeated after a broken connection, 429 and 503. */
   post<T>(path: string, body: unknown, options: CallerOptions): Promise<T>;
+  /** As `post`, but not repeated. */
+  once<T>(path: string, body: unknown, options: CallerOptions): Promise<T>;
   /** As `post`, with an Idempotency-Key. */
   create<T>(path: string, body: unknown, options: CreateOptions): Promise<T>;
   remove(path: string, options: CallerOptions): Promise<void>;
@@ -129,7 +132,7 @@ export interface Requests {
 export const MAX_WAIT_MS = 240_000;
 
 export function createSessionMethods(server: StreamOptions, requests: Requests): SessionMethods {
-  const { get, post, create, remove } = requests;
+  const { get, post, once, create, remove } = requests;
   return {
     create: (request = {}, options = {}) => create<Session>('/v1/sessions', request, options),
     async get(id, { waitMs = 0, until = 'ready', ...options } = {}) {
@@ -146,7 +149,7 @@ export function createSessionMethods(server: StreamOptions, requests: Requests):
     steer: (id, prompt, options = {}) =>
       create<Steered>(sessionPath(id, '/messages'), { prompt, delivery: 'steer' }, options),
     turns: (id, query = {}, options = {}) => get<TurnPage>(sessionPath(id, '/turns'), query, options),
-    interrupt: (id, options = {}) => post<Session>(sessionPath(id, '/interrupt'), {}, options),
+    interrupt: (id, options = {}) => once<Session>(sessionPath(id, '/interrupt'), {}, options),
     fork: (id, options = {}) => create<Session>(sessionPath(id, '/fork'), {}, options),
     close: (id, options = {}) => post<Session>(sessionPath(id, '/close'), {}, options),
     remove: (id, options = {}) => remove(sessionPath(id), options),

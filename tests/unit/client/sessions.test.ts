@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { type Answer, clientOf, json, problem, startScriptedServer } from './scripted-server.ts';
+import type { Client } from '../../../src/client/client.ts';
+import { type Answer, clientOf, json, problem, reset, startScriptedServer } from './scripted-server.ts';
 
 const ID = '01K9ZV4Q5A3C5E7G9J1M3P5R7T';
 const session = (status: string) => ({ id: ID, status });
@@ -46,13 +47,22 @@ it('each method asks its route', async () => {
   ]);
 });
 
-it('a message is repeated under its key; a deletion is not repeated', async () => {
+it('a message is repeated under its key', async () => {
   const server = await startScriptedServer(problem(503, 'redis.unavailable'), json(202, steered));
   await clientOf(server.url).sessions.steer(ID, 'Tabs');
   expect(new Set(server.requests.map(({ headers }) => headers['idempotency-key'])).size).toBe(1);
-  const other = await startScriptedServer(problem(503, 'redis.unavailable'));
-  await expect(clientOf(other.url).sessions.remove(ID)).rejects.toMatchObject({ status: 503 });
-  expect(other.requests).toHaveLength(1);
+});
+
+it.each<[string, (client: Client) => Promise<unknown>]>([
+  ['a deletion', (client) => client.sessions.remove(ID)],
+  ['an interrupt, which could stop the next turn', (client) => client.sessions.interrupt(ID)],
+  ['the end of a process', (client) => client.terminateProcess('P')],
+  ['a new token of a key', (client) => client.rotateKey('K')],
+  ['a login link', (client) => client.createLoginLink()],
+])('%s is not repeated', async (_, act) => {
+  const server = await startScriptedServer(reset);
+  await expect(act(clientOf(server.url))).rejects.toMatchObject({ refused: false });
+  expect(server.requests).toHaveLength(1);
 });
 
 it('a wait asks again until the status is there', async () => {
