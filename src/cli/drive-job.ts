@@ -26,13 +26,13 @@ export interface DriveOptions {
   readonly cwd: string;
   /** Asks the person what the job asks; null: the commands for it are shown. */
   readonly asker: Asker | null;
-  /** Makes the job. Repeated calls with the same key make it once. */
+  /** Makes the job. Repeated calls with the same key make it once. `signal` breaks it off. */
   create(client: Client, options: CreateOptions): Promise<Job>;
 }
 
 /**
  * Makes a job, shows it to its end and resolves with its exit code. The first interrupt cancels the
- * job; the second kills it and ends the command.
+ * job; the second kills it and ends the command, also before the server has answered.
  */
 export async function driveJob(options: DriveOptions): Promise<number> {
   const { output, interrupts, json, detach } = options;
@@ -42,8 +42,9 @@ export async function driveJob(options: DriveOptions): Promise<number> {
   let cancelling: Promise<unknown> = Promise.resolve();
 
   const cancelIfInterrupted = (): void => {
-    if (id === null || interruptions === 0) return;
     const force = interruptions > 1;
+    if (id === null && force) leave.abort();
+    if (id === null || interruptions === 0) return;
     cancelling = options.server.client
       .cancel(id, force ? { force, signal: AbortSignal.timeout(LEAVE_WITHIN_MS) } : {})
       .catch((error: unknown) => output.note(`cannot cancel: ${messageOf(error)}`, 'red'))
@@ -66,8 +67,13 @@ export async function driveJob(options: DriveOptions): Promise<number> {
     },
   };
 
-  // An interrupt does not break this off: without its id the job could not be cancelled.
-  const job = await createOnce(options);
+  // Only the second interrupt breaks this off: without its id the job cannot be cancelled.
+  const job = await createOnce(options, leave.signal).catch((error: unknown) => {
+    if (!leave.signal.aborted) throw error;
+    output.note('exiting; the job may have been made, see `bullpen jobs`', 'yellow');
+    return null;
+  });
+  if (job === null) return EXIT.cancelled;
   if (detach && interruptions === 0) {
     if (json) output.json(job);
     else output.text(`${job.id}\n`);
@@ -95,10 +101,10 @@ export async function driveJob(options: DriveOptions): Promise<number> {
 }
 
 /** Makes the job, on another server when the first one leaves before its answer. */
-async function createOnce({ server, detach, cwd, create }: DriveOptions): Promise<Job> {
-  const options = { idempotencyKey: randomUUID() };
+async function createOnce({ server, detach, cwd, create }: DriveOptions, signal: AbortSignal): Promise<Job> {
+  const options = { idempotencyKey: randomUUID(), signal };
   if (detach) return create(server.client, options); // a server of this command would stop with it
-  return toServer(server, cwd, new AbortController().signal, (client) => create(client, options));
+  return toServer(server, cwd, signal, (client) => create(client, options));
 }
 
 export interface FollowOptions {

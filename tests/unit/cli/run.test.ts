@@ -181,6 +181,22 @@ describe('run', () => {
     expect(code).toBe(130);
     expect(server.requests.map(({ url }) => url.pathname)).toContain(`/v1/jobs/${JOB_ID}/cancel`);
   });
+
+  it.each([[['run', 'x']], [['run', 'x', '--detach']], [['retry', JOB_ID]]])(
+    '%j leaves at the second interrupt when the server does not answer',
+    async (args) => {
+      const interrupts = manualInterrupts();
+      const server = await startScriptedServer((response, request) => {
+        if (request.method !== 'POST') return json(200, { data: [], ...aJob() })(response, request);
+        interrupts.raise();
+        interrupts.raise();
+      });
+      const { code, out, err } = await typed(args, { ...at(server.url), interrupts });
+      expect([code, out]).toEqual([130, '']);
+      expect(err).toContain('exiting; the job may have been made');
+      expect(server.requests.filter(({ method }) => method === 'POST')).toHaveLength(1);
+    },
+  );
 });
 
 /** No other command uses the server. */
