@@ -45,13 +45,17 @@ export interface Chat {
   interrupt(): boolean;
   /** Resolves with the exit code of the last turn when no turn is open. */
   idle(): Promise<number>;
-  /** Shows no more of the turns, which go on. Resolves when nothing of it runs here. */
+  /**
+   * Breaks off what is being sent, and shows no more of the turns, which go on. Resolves when
+   * nothing of it runs here.
+   */
   leave(): Promise<void>;
 }
 
 export function createChat(options: ChatOptions): Chat {
   const { server, output, request, asker, onBusy } = options;
   const stop = new AbortController();
+  const { signal } = stop;
   const turns: Job[] = [];
   let session: Pick<Session, 'id' | 'cwd'> | null = options.session;
   let current: Job | null = null;
@@ -69,7 +73,6 @@ export function createChat(options: ChatOptions): Chat {
   }
 
   async function followTurns(): Promise<void> {
-    const { signal } = stop;
     for (let job = turns.shift(); job !== undefined && !signal.aborted; job = turns.shift()) {
       if (current !== null) output.note(`> ${job.prompt}`, 'cyan');
       const isWanted = current !== null || !interrupted; // else Ctrl-C came before its job
@@ -100,7 +103,7 @@ export function createChat(options: ChatOptions): Chat {
   async function ask<T>(send: (client: Client) => Promise<T>): Promise<T> {
     sending += 1;
     try {
-      return await toServer(server, session?.cwd ?? request.cwd, stop.signal, send);
+      return await toServer(server, session?.cwd ?? request.cwd, signal, send);
     } finally {
       sending -= 1;
     }
@@ -109,8 +112,8 @@ export function createChat(options: ChatOptions): Chat {
   /** The session; made for the first message. */
   async function open(): Promise<Pick<Session, 'id' | 'cwd'>> {
     if (session !== null) return session;
-    const idempotencyKey = randomUUID();
-    session = await ask((client) => createSession(client, request, idempotencyKey));
+    const options = { idempotencyKey: randomUUID(), signal };
+    session = await ask((client) => createSession(client, request, options));
     output.note(`session ${session.id}`, 'dim');
     return session;
   }
@@ -120,18 +123,18 @@ export function createChat(options: ChatOptions): Chat {
     if (delivery === 'next' && current !== null)
       output.note('this is the next turn; /steer TEXT reaches the running one', 'dim');
     const message: MessageRequest & { delivery: typeof delivery } = { prompt, delivery };
-    const options = { idempotencyKey: randomUUID() };
+    const options = { idempotencyKey: randomUUID(), signal };
     follow(await ask(({ sessions }) => sessions.message(id, message, options)));
     return 'goes on';
   }
 
   async function steer(prompt: string): Promise<Handled> {
     const { id } = await open();
-    const options = { idempotencyKey: randomUUID() };
+    const options = { idempotencyKey: randomUUID(), signal };
     const { delivered, jobId } = await ask(({ sessions }) => sessions.steer(id, prompt, options));
     if (delivered === 'steered') return 'goes on';
     output.note('no turn takes it now; it is the next turn', 'dim');
-    follow(await ask((client) => client.get(jobId)));
+    follow(await ask((client) => client.get(jobId, { signal })));
     return 'goes on';
   }
 
@@ -144,8 +147,8 @@ export function createChat(options: ChatOptions): Chat {
   }
 
   function interruptTurn(id: string): void {
-    const signal = AbortSignal.timeout(INTERRUPT_WITHIN_MS);
-    interrupting = server.client.sessions.interrupt(id, { signal }).then(
+    const within = AbortSignal.timeout(INTERRUPT_WITHIN_MS);
+    interrupting = server.client.sessions.interrupt(id, { signal: within }).then(
       () => {},
       (error: unknown) => output.noteLines(failureMessage(error, null).text, 'red'),
     );
@@ -171,7 +174,7 @@ export function createChat(options: ChatOptions): Chat {
       async run() {
         if (session === null) return unknown('there is no session yet');
         const { id } = session;
-        session = await server.client.sessions.fork(id);
+        session = await server.client.sessions.fork(id, { signal });
         output.note(`session ${session.id} goes on from here; ${id} stays as it is`, 'dim');
         return 'goes on';
       },
@@ -181,7 +184,7 @@ export function createChat(options: ChatOptions): Chat {
       help: 'close the session for good, and leave',
       async run() {
         if (session !== null) {
-          await server.client.sessions.close(session.id);
+          await server.client.sessions.close(session.id, { signal });
           output.note(`session ${session.id} is closed`, 'dim');
           session = null;
         }
@@ -241,6 +244,7 @@ export function createChat(options: ChatOptions): Chat {
       return exitCode;
     },
     async leave() {
+      if (sending > 0) output.note('exiting; the server may have the last message', 'yellow');
       stop.abort();
       await Promise.all([following, interrupting]);
     },
@@ -254,15 +258,15 @@ export function createChat(options: ChatOptions): Chat {
 async function createSession(
   client: Pick<Client, 'sessions'>,
   request: SessionRequest,
-  idempotencyKey: string,
+  options: { readonly idempotencyKey: string; readonly signal: AbortSignal },
 ): Promise<Session> {
-  const options = { idempotencyKey };
   if (request.onPermissionDenied !== undefined) return client.sessions.create(request, options);
   try {
     return await client.sessions.create({ ...request, onPermissionDenied: 'ask' }, options);
   } catch (error) {
     const cannotAsk = error instanceof ApiError && error.code === 'provider.unsupported_option';
     if (!cannotAsk) throw error;
-    return client.sessions.create(request, { idempotencyKey: `${idempotencyKey}-report` });
+    const idempotencyKey = `${options.idempotencyKey}-report`;
+    return client.sessions.create(request, { idempotencyKey, signal: options.signal });
   }
 }

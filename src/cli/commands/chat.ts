@@ -87,14 +87,18 @@ Without a terminal each line of stdin is a message, sent when the one before has
     });
     stopTurn = () => chat.interrupt();
     if (editor !== null) output.note(session === null ? greeting(request) : describe(session), 'dim');
-    const open =
-      session === null ? null : await lastTurn(server.client, session, editor === null ? null : output);
-    if (open === null) editor?.show(true);
-    else chat.follow(open);
-    const lines = context.stdinLines(left.signal);
-    const code = await talk(chat, { editor, lines, first: first ?? null, left: left.signal }).finally(() =>
-      chat.leave(),
-    );
+    const { signal } = left;
+    const cancelled = Promise.withResolvers<number>();
+    signal.addEventListener('abort', () => cancelled.resolve(EXIT.cancelled), { once: true });
+    const begin = async (): Promise<number> => {
+      const shows = editor === null ? null : output;
+      const open = session === null ? null : await lastTurn(server.client, session, shows, signal);
+      if (open === null) editor?.show(true);
+      else chat.follow(open);
+      return talk(chat, { editor, lines: context.stdinLines(signal), first: first ?? null, left: signal });
+    };
+    // The person can leave at any time, also while the server does not answer.
+    const code = await Promise.race([begin(), cancelled.promise]).finally(() => chat.leave());
     if (chat.sessionId !== null) output.note(`to go on: bullpen chat --session ${chat.sessionId}`, 'dim');
     return code;
   },
@@ -110,19 +114,16 @@ interface Talking {
   readonly left: AbortSignal;
 }
 
-/** Sends messages until the person leaves, or stdin ends. Resolves with the exit code. */
-async function talk(chat: Chat, { editor, lines, first, left: signal }: Talking): Promise<number> {
-  const left = new Promise<null>((resolve) => {
-    signal.addEventListener('abort', () => resolve(null), { once: true });
-  });
+/** Sends messages until stdin or the editor ends. Resolves with the exit code. */
+async function talk(chat: Chat, { editor, lines, first, left }: Talking): Promise<number> {
   if (first !== null) await chat.line(first);
   const messages = editor === null ? lines[Symbol.asyncIterator]() : null;
   for (let begun = ''; ; ) {
-    if (messages !== null && (await Promise.race([chat.idle(), left])) === null) return EXIT.cancelled;
+    if (messages !== null) await chat.idle();
+    if (left.aborted) return EXIT.cancelled;
     const next =
       editor?.next() ?? messages?.next().then(({ done, value }) => (done === true ? undefined : value));
-    const line = await Promise.race([next, left]);
-    if (line === null) return EXIT.cancelled;
+    const line = await next;
     if (line === undefined) return messages === null ? EXIT.succeeded : chat.idle();
     if (line.endsWith('\\')) {
       begun += `${line.slice(0, -1)}\n`;
@@ -153,11 +154,16 @@ function describe({ id, name, provider, cwd, turns }: Session): string {
  * The last turn of a session if it has not ended; otherwise null.
  * @param output prints a turn that has ended; null: does not
  */
-async function lastTurn(client: Client, { id }: Session, output: Output | null): Promise<Job | null> {
-  const { data } = await client.list({ session: id, limit: 1 });
+async function lastTurn(
+  client: Client,
+  { id }: Session,
+  output: Output | null,
+  signal: AbortSignal,
+): Promise<Job | null> {
+  const { data } = await client.list({ session: id, limit: 1 }, { signal });
   const [newest] = data;
   if (newest === undefined) return null;
-  const job = await client.get(newest.id);
+  const job = await client.get(newest.id, { signal });
   output?.note(`> ${job.prompt}`, 'cyan');
   if (!job.finished) return job;
   if (job.outcome !== null) output?.noteLines(answerOf(job.outcome), 'dim');

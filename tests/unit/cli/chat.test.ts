@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { eventually } from '../../helpers/eventually.ts';
+import { json, startScriptedServer } from '../client/scripted-server.ts';
 import { at } from './answers.ts';
 import { keyboard, manualInterrupts, type Surroundings, screen, type as typed } from './harness.ts';
 import { startTalkingServer } from './talking-server.ts';
@@ -75,6 +76,32 @@ describe('a chat over lines of stdin', () => {
     const ended = typed(['chat', 'work'], { ...at(server.url), stdin: '', interrupts });
     await eventually(() => server.sessions.size === 1 && interrupts.raise());
     expect((await ended).code).toBe(130);
+  });
+
+  it.each([
+    [['chat', 'hi'], ''],
+    [['chat'], 'hi\n'],
+  ])('%j leaves at the second interrupt when the server does not answer', async (args, stdin) => {
+    const interrupts = manualInterrupts();
+    const server = await startScriptedServer((response, request) => {
+      if (request.method !== 'POST') return json(200, {})(response, request);
+      interrupts.raise();
+      interrupts.raise();
+    });
+    const { code, err } = await typed(args, { ...at(server.url), stdin, interrupts });
+    expect([code, err]).toEqual([130, expect.stringContaining('the server may have the last message')]);
+    expect(server.requests.filter(({ method }) => method === 'POST')).toHaveLength(1);
+  });
+
+  it('leaves at an interrupt while the server does not say what a session has', async () => {
+    const interrupts = manualInterrupts();
+    const id = '01K9ZV4Q4SS0M0X2T6D8Y00001';
+    const server = await startScriptedServer((response, request) => {
+      if (request.url.pathname !== '/v1/jobs') return json(200, { id, status: 'ready' })(response, request);
+      interrupts.raise();
+    });
+    const args = ['chat', '--session', id];
+    expect((await typed(args, { ...at(server.url), stdin: '', interrupts })).code).toBe(130);
   });
 });
 
