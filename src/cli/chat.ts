@@ -142,7 +142,7 @@ export function createChat(options: ChatOptions): Chat {
     if (interrupted || (current === null && sending === 0)) return false;
     interrupted = true;
     output.note('stopping the turn; Ctrl-C again leaves the chat', 'yellow');
-    if (session !== null && current !== null) interruptTurn(session.id);
+    if (current !== null) interruptTurn(current.sessionId); // not always the session: see /fork
     return true;
   }
 

@@ -253,6 +253,18 @@ describe('a chat on a terminal', () => {
     expect(paths).toHaveLength(2);
   });
 
+  it('stops the turn that runs, not the fork that was made meanwhile', async () => {
+    const server = await serve();
+    const chat = onTerminal(server.url, ['chat', 'work']);
+    await chat.reads('I am working on it');
+    chat.type('/fork\r');
+    await chat.sees('goes on from here');
+    chat.type('\u0003');
+    await chat.sees('cancelled · 3.2 s');
+    chat.type('\u0004');
+    await chat.ended;
+  });
+
   it('forks, interrupts with a text, closes, and knows its commands', async () => {
     const server = await serve({ session: LAST_SESSION });
     const [first = ''] = server.sessions.keys();
