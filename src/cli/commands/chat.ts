@@ -124,7 +124,11 @@ async function talk(chat: Chat, { editor, lines, first, left }: Talking): Promis
     const next =
       editor?.next() ?? messages?.next().then(({ done, value }) => (done === true ? undefined : value));
     const line = await next;
-    if (line === undefined) return messages === null ? EXIT.succeeded : chat.idle();
+    if (line === undefined) {
+      if (messages === null) return EXIT.succeeded;
+      await chat.line(begun.trimEnd());
+      return chat.idle();
+    }
     if (line.endsWith('\\')) {
       begun += `${line.slice(0, -1)}\n`;
       continue;

@@ -78,6 +78,12 @@ describe('a chat over lines of stdin', () => {
     expect((await ended).code).toBe(130);
   });
 
+  it('sends a last line that was to go on', async () => {
+    const server = await serve();
+    const { out } = await typed(['chat'], { ...at(server.url), stdin: 'one\ntwo\\\nlines\\\n' });
+    expect(out).toBe('You said: one\nYou said: two\nlines\n');
+  });
+
   it.each([
     [['chat', 'hi'], ''],
     [['chat'], 'hi\n'],
