@@ -43,7 +43,7 @@ export async function readStdin(
   const bytes = collect(stdin, maxBytes, what, () => clearTimeout(timer));
   try {
     const read = await Promise.race([bytes, silence.promise]);
-    if (read !== 'silence') return decode(read);
+    if (read !== 'silence') return textIn(read, 'stdin');
     bytes.catch(() => {}); // the next line makes it fail
     stdin.destroy?.();
     return null;
@@ -123,10 +123,16 @@ async function collect(stdin: Stdin, maxBytes: number, what: string, onFirst: ()
   return Buffer.concat(chunks);
 }
 
-function decode(bytes: Buffer): string {
+/**
+ * The text of stdin or of a file that a person names, without the byte order mark that some editors
+ * put before it.
+ * @param what names it in the error
+ * @throws CommandError for bytes that are not UTF-8
+ */
+export function textIn(bytes: Uint8Array, what: string): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new CommandError(EXIT.usage, 'stdin is not UTF-8 text', { cause: error });
+    throw new CommandError(EXIT.usage, `${what} is not UTF-8 text`, { cause: error });
   }
 }

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import type { PromptOverrides } from '../protocol/prompt.ts';
 import { type Arguments, type OptionSpecs, parseStart } from './arguments.ts';
 import { usageError } from './failures.ts';
+import { textIn } from './read-stdin.ts';
 
 const text = (value: string, help: string) => ({ type: 'string', value, help }) as const;
 const repeatable = (value: string, help: string) => ({ ...text(value, help), multiple: true }) as const;
@@ -108,7 +109,7 @@ export function pairOf(text: string): readonly [string, string] {
 function readSchema(file: string): Record<string, unknown> {
   let content: string;
   try {
-    content = readFileSync(file, 'utf8');
+    content = textIn(readFileSync(file), file);
   } catch (error) {
     throw usageError(`--output-schema: ${error instanceof Error ? error.message : String(error)}`);
   }

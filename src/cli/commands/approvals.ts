@@ -10,6 +10,7 @@ import type { Command, CommandContext } from '../command.ts';
 import { CommandError, EXIT, usageError } from '../failures.ts';
 import { type Column, formatAge, renderTable, visible } from '../format.ts';
 import { PART_OF_ID, resolveJobId, resolveSession, WHOLE_ID } from '../ids.ts';
+import { textIn } from '../read-stdin.ts';
 
 const SEARCHED = 100;
 /** Repeated here because the schema loads a library. The type keeps the list complete. */
@@ -268,7 +269,7 @@ async function inputOf(
     text =
       file === '-'
         ? await context.readStdin({ maxBytes: 1024 * 1024, what: 'the input', optional: false })
-        : readFileSync(resolve(context.cwd, file), 'utf8');
+        : textIn(readFileSync(resolve(context.cwd, file)), 'the input');
   } catch (error) {
     throw error instanceof CommandError ? error : usageError(`--input: ${messageOf(error)}`);
   }

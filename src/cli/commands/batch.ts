@@ -8,6 +8,7 @@ import type { Command, CommandContext } from '../command.ts';
 import { EXIT, usageError } from '../failures.ts';
 import { sessionOption } from '../ids.ts';
 import { serverToWaitFor } from '../job-server.ts';
+import { textIn } from '../read-stdin.ts';
 import { REQUEST_OPTIONS, requestFields } from '../request-options.ts';
 import { BATCH_ACTIONS, listBatches, refuseRequestOptions } from './batch-actions.ts';
 
@@ -97,9 +98,10 @@ async function readList(context: CommandContext, { positionals }: Arguments): Pr
   const [file, ...more] = positionals;
   if (more.length > 0) throw usageError('one list at a time');
   if (file !== undefined && file !== '-') {
-    return readFile(resolve(context.cwd, file), 'utf8').catch((error: unknown) => {
+    const bytes = await readFile(resolve(context.cwd, file)).catch((error: unknown) => {
       throw usageError(`the list cannot be read: ${messageOf(error)}`);
     });
+    return textIn(bytes, 'the list');
   }
   const text = await context.readStdin({ maxBytes: MAX_LIST_BYTES, what: 'the list', optional: false });
   if (text === null) throw usageError('which list? Give a file, or the prompts on stdin');

@@ -224,7 +224,7 @@ describe('the commands for approvals', () => {
   it('allow other input, or such calls in the rest of the session', async () => {
     const { run, decided, ids } = await asking('ask one', 'ask two', 'ask three');
     const file = join(tempDir(), 'input.json');
-    writeFileSync(file, '{"command": "ls"}');
+    writeFileSync(file, '\ufeff{"command": "ls"}'); // as some editors save it
     await run('approve', ids[0] ?? '', '--input', file);
     await run('approve', ids[1] ?? '', '--rule', 'Bash(npm *)');
     await run('approve', ids[2] ?? '', '--for-session');

@@ -220,6 +220,14 @@ describe('the options of a request', () => {
     for (const name of ['text', 'list']) {
       expect(() => fields('--output-schema', join(dir, name))).toThrow('does not hold a JSON object');
     }
+    writeFileSync(join(dir, 'latin'), Buffer.from('{"title":"\xfc"}', 'latin1'));
+    expect(() => fields('--output-schema', join(dir, 'latin'))).toThrow('is not UTF-8 text');
     expect(() => fields('--metadata', '=x')).toThrow('--metadata takes KEY=VALUE');
+  });
+
+  it('take a schema that begins with a byte order mark', () => {
+    const file = join(tempDir(), 'schema.json');
+    writeFileSync(file, '\ufeff{"type":"object"}');
+    expect(fields('--output-schema', file)).toEqual({ outputSchema: { type: 'object' } });
   });
 });

@@ -62,7 +62,7 @@ describe('bullpen batch', () => {
 
   it('reads a file, waits for the end of every job, and says how they ended', async () => {
     const file = join(tempDir(), 'prompts.txt');
-    writeFileSync(file, 'one\ntwo\n');
+    writeFileSync(file, '\ufeff{"prompt":"one"}\ntwo\n'); // as some editors save it
     const made = created([0, 1].map((index) => ({ index, id: `J${index}` })));
     const page = (...data: readonly object[]) => json(200, { data, nextCursor: null });
     const done = [standing(false, { running: 2 }), standing(true, { succeeded: 2 })] as const;

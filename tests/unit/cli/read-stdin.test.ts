@@ -45,6 +45,12 @@ describe('stdin', () => {
     expect(MAX_PROMPT_BYTES).toBe(OF_THE_SERVER);
   });
 
+  it('is read without a byte order mark at its beginning', async () => {
+    const marked = new PassThrough();
+    marked.end('\ufeffa\ufeff');
+    expect(await readStdin(marked, WHAT, 60_000, () => {})).toBe('a\ufeff');
+  });
+
   it('that cannot be read is an error of the command line', async () => {
     const broken = new PassThrough();
     broken.destroy(new Error('EISDIR: illegal operation on a directory, read'));
