@@ -47,6 +47,7 @@ export function openCopies(options: OpenCopiesOptions): Copies {
     eventsKey: names.events,
     ...{ records, batchRecords, sessionRecords, approvals, store, report, onEnded, onAudited },
     onLogReplaced: reconciler.restoreLost,
+    onChangesMissed: reconciler.endForgotten,
     logger: component('copies'),
   });
   return { copier, reconciler };

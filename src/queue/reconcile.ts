@@ -39,8 +39,13 @@ export interface Reconciler {
    * @param caughtUp resolves when the copies have all jobs
    */
   migrate(caughtUp: () => Promise<void>): Promise<void>;
-  /** Restores every job that Redis lost. Call it when Redis has another log than before. */
+  /** Restores every job that Redis lost. Call it when Redis has another log, or an older one. */
   restoreLost(): Promise<void>;
+  /**
+   * Ends the jobs that have ended, and that Redis has forgotten since, while this node did not read
+   * the log. None is created again, and no session: another node may have deleted it.
+   */
+  endForgotten(): Promise<void>;
   /**
    * Ends the jobs whose outcome only this node's ledger knows. Call it when a record refused an
    * outcome.
@@ -57,7 +62,8 @@ export function createReconciler({
   restoreYoungerThanMs,
   logger,
 }: ReconcilerOptions): Reconciler {
-  async function reconcile(knownOnly: boolean): Promise<void> {
+  async function reconcile(which: 'lost' | 'forgotten' | 'known'): Promise<void> {
+    const knownOnly = which === 'known';
     let restored = 0;
     let settled = 0;
     for (let after = ''; ; ) {
@@ -71,7 +77,7 @@ export function createReconciler({
         const execution = await store.run('executions.lastOf', { jobId: job.id });
         const ended = execution !== null && 'outcome' in execution;
         if (!ended && execution?.bootId === bootId) continue; // it is running: its end will settle the job
-        if (!knownOnly && execution === null && mayRestore(job)) {
+        if (which === 'lost' && execution === null && mayRestore(job)) {
           await restore(job);
           restored += 1;
         } else if (!knownOnly || ended) {
@@ -80,7 +86,7 @@ export function createReconciler({
         }
       }
     }
-    if (restored + settled > 0) logger.warn({ restored, settled }, 'Redis had lost jobs');
+    if (restored + settled > 0) logger.warn({ restored, settled }, 'Redis no longer had jobs');
   }
 
   /**
@@ -183,10 +189,11 @@ export function createReconciler({
 
     async restoreLost() {
       await restoreSessions(); // first: the jobs that are made again are their turns
-      await reconcile(false);
+      await reconcile('lost');
     },
+    endForgotten: () => reconcile('forgotten'),
     settleKnown() {
-      reconcile(true).catch((error: unknown) =>
+      reconcile('known').catch((error: unknown) =>
         logger.warn({ reason: messageOf(error) }, 'reconciling failed'),
       );
     },

@@ -13,6 +13,7 @@ import type { AuditHead } from '../protocol/audit.ts';
 import { isFinished } from '../protocol/job.ts';
 import type { ApprovalCopies } from '../records/approval-ports.ts';
 import type { BatchRecords } from '../records/batch-ports.ts';
+import { LOG_START } from '../records/change-log.ts';
 import type { JobRecord, JobRecords } from '../records/ports.ts';
 import type { SessionRecords } from '../records/session-ports.ts';
 import {
@@ -83,6 +84,7 @@ export function createCopier({
   approvals,
   eventsKey,
   onLogReplaced,
+  onChangesMissed,
   onEnded,
   onAudited,
   store,
@@ -100,8 +102,10 @@ export function createCopier({
   readonly approvals: ApprovalCopies;
   /** Returns the key of a job's event stream. */
   readonly eventsKey: (jobId: string) => string;
-  /** Redis lost data and began another log. Called before anything of it is copied. */
+  /** Redis lost data. Called before anything of its log is copied. */
   readonly onLogReplaced: () => Promise<void>;
+  /** The log was trimmed before this node had read it. Called before anything more is copied. */
+  readonly onChangesMissed: () => Promise<void>;
   /** Called once for each job that has ended, on every node. */
   readonly onEnded: (job: JobRecord) => void;
   /** Called after entries of the audit were copied, with the last link of their chain. */
@@ -113,7 +117,7 @@ export function createCopier({
   const events = createEventSource(redis, eventsKey, report);
   const writer = createCopyWriter(store, report);
   const logId = `${log}:id`;
-  let cursor = '0-0';
+  let cursor = LOG_START;
   /** What is left of the page that was read last. */
   let page: LogPage | null = null;
   let lastComplaint: string | null = null;
@@ -135,6 +139,10 @@ export function createCopier({
 
   async function nextPage(): Promise<LogPage | null> {
     const next = await readLogPage(redis, log, cursor, report);
+    if (next === 'gone') {
+      await startOver();
+      return nextPage();
+    }
     const ended = next?.endedSessions ?? [];
     if (ended.length > 0) for (const listener of sessionListeners) listener(ended);
     return next;
@@ -214,26 +222,37 @@ export function createCopier({
 
   async function newestEntry(): Promise<string> {
     const [newest] = (await redis.xrevrange(log, '+', '-', 'COUNT', 1)) as StreamEntry[]; // ids and fields
-    return newest?.[0] ?? '0-0';
+    return newest?.[0] ?? LOG_START;
   }
 
   async function copyUpTo(entry: string): Promise<void> {
     while (streamIdBefore(cursor, entry) && (await copyNext()) !== 'end');
   }
 
-  /** Starts over when the log has another id or ends before the cursor. */
-  async function checkLog(): Promise<void> {
+  async function idsOfLog(): Promise<{ readonly known: string | null; readonly current: string | null }> {
     const known = await store.run('cursors.get', { name: LOG_ID });
     const fresh = randomUUID();
     const created = await redis.set(logId, fresh, 'NX');
-    const current = created === 'OK' ? fresh : await redis.get(logId);
-    if (current === known && !streamIdBefore(await newestEntry(), cursor)) return;
-    await inTurn(async () => {
-      cursor = '0-0';
-      page = null;
+    return { known, current: created === 'OK' ? fresh : await redis.get(logId) };
+  }
+
+  /** Starts over when the log has another id, or no longer has the entry of the cursor. */
+  const checkLog = (): Promise<void> =>
+    inTurn(async () => {
+      const { known, current } = await idsOfLog();
+      const own = cursor === LOG_START ? [cursor] : await redis.xrange(log, cursor, cursor);
+      if (current !== known || own.length === 0) await startOver();
     });
-    if (known !== null) await onLogReplaced();
-    const newId = { name: LOG_ID, value: current ?? fresh };
+
+  /** Begins with the first entry of the log, because the cursor does not lead up to it. */
+  async function startOver(): Promise<void> {
+    const { known, current } = await idsOfLog();
+    const [first] = (await redis.xrange(log, '-', '+', 'COUNT', 1)) as StreamEntry[]; // ids and fields
+    const trimmed = current === known && first !== undefined && streamIdBefore(cursor, first[0]);
+    if (trimmed) await onChangesMissed();
+    else if (known !== null) await onLogReplaced();
+    [cursor, page] = [LOG_START, null];
+    const newId = current === null ? null : { name: LOG_ID, value: current };
     await store.run('copies.apply', { jobs: [], removed: [], cursor: newId });
   }
 
@@ -242,7 +261,7 @@ export function createCopier({
       if (!stopped) return;
       stopped = false;
       stopping = Promise.withResolvers();
-      cursor = (await store.run('cursors.get', { name: CURSOR })) ?? '0-0';
+      cursor = (await store.run('cursors.get', { name: CURSOR })) ?? LOG_START;
       await checkLog();
       loop = follow();
     },

@@ -11,6 +11,7 @@ import { JobPatch } from '../protocol/job.ts';
 import { ULID } from '../protocol/schema.ts';
 import { type AuditRecord, decodeAudit } from '../records/audit-log.ts';
 import type { BatchRecords } from '../records/batch-ports.ts';
+import { LOG_START } from '../records/change-log.ts';
 import type { JobRecord } from '../records/ports.ts';
 import { isWrongType } from '../redis/redis-error.ts';
 import type { BatchCopy } from './batches.ts';
@@ -46,14 +47,19 @@ export interface LogPage {
   readonly full: boolean;
 }
 
-/** Returns the next page of the log after a position; null at its end. */
+/**
+ * Returns the next page of the log after a position; null at its end; `gone` when the log no longer
+ * has the entry of the position: then changes behind it may be missing, too.
+ */
 export async function readLogPage(
   redis: Pick<Redis, 'xrange'>,
   log: string,
   after: string,
   report: ReportDamage,
-): Promise<LogPage | null> {
-  const entries = (await redis.xrange(log, `(${after}`, '+', 'COUNT', LOG_PAGE)) as StreamEntry[]; // ids and fields
+): Promise<LogPage | 'gone' | null> {
+  const entries = (await redis.xrange(log, after, '+', 'COUNT', LOG_PAGE + 1)) as StreamEntry[]; // ids and fields
+  if (after === LOG_START) entries.length = Math.min(entries.length, LOG_PAGE);
+  else if (entries.shift()?.[0] !== after) return 'gone';
   const last = entries.at(-1);
   if (last === undefined) return null;
   const changed = new Set<string>();

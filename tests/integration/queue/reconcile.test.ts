@@ -19,7 +19,10 @@ beforeEach(async () => {
 });
 
 /** Reconciles with a Redis that has no record of any job but those with a damaged one. */
-async function reconcile(how: 'restoreLost' | 'settleKnown', damaged: readonly string[] = []) {
+async function reconcile(
+  how: 'restoreLost' | 'endForgotten' | 'settleKnown',
+  damaged: readonly string[] = [],
+) {
   const created: NewJob[] = [];
   const sessions: SessionCopy[] = [];
   const done = Promise.withResolvers<void>();
@@ -87,6 +90,16 @@ it('a job that is too old to be sure of it is ended as lost', async () => {
   const { created } = await reconcile('restoreLost');
   expect(created).toEqual([]);
   expect(await statusOf(old.id)).toBe('execution.lost');
+});
+
+it('a job that Redis has forgotten is ended, not created again, and no session comes back', async () => {
+  const young = aJob({ createdAt: now() });
+  await project(store, young);
+  const ended = await running('an earlier boot');
+  await ended.end();
+  const { created, sessions } = await reconcile('endForgotten');
+  expect([created, sessions]).toEqual([[], []]);
+  expect([await statusOf(young.id), await statusOf(ended.id)]).toEqual(['execution.lost', 'succeeded']);
 });
 
 it('a job that ran gets the outcome of the ledger, else the outcome lost, and never runs again', async () => {

@@ -50,6 +50,8 @@ async function setUp() {
   const reads: string[] = [];
   /** Ids of the jobs whose end was reported. */
   const ended: string[] = [];
+  /** How often copiers found that the log does not go on where they are. */
+  const breaks = { replaced: 0, missed: 0 };
 
   /** Has a job delivered and claimed. */
   async function claimJob(id: string, executionId: string) {
@@ -69,6 +71,9 @@ async function setUp() {
     claims,
     reads,
     ended,
+    breaks,
+    redis,
+    log: names.log,
     async newStore(): Promise<Store> {
       const store = await openStore({ file: join(tempDir(), 'ledger.db'), logger });
       onTestFinished(() => store.close());
@@ -91,7 +96,12 @@ async function setUp() {
         sessionRecords: sessions,
         approvals,
         eventsKey: names.events,
-        onLogReplaced: async () => undefined,
+        async onLogReplaced() {
+          breaks.replaced += 1;
+        },
+        async onChangesMissed() {
+          breaks.missed += 1;
+        },
         onEnded: ({ id }) => void ended.push(id),
         onAudited: async () => undefined,
         store,
@@ -306,6 +316,58 @@ it('brings changes of an ended job to every node, also when Redis no longer has 
     expect(await copied(store, id)).not.toEqual([]);
   }
   for (const copier of copiers) await copier.stop();
+});
+
+/** A copier that has copied some jobs, and a function that adds one and returns its id. */
+async function withCopies() {
+  const bench = await setUp();
+  const store = await bench.newStore();
+  const copier = bench.copierOf(store);
+  await copier.start();
+  const add = async (): Promise<string> => {
+    const job = newJob();
+    await bench.records.create(job);
+    return job.id;
+  };
+  const ids = [await add(), await add()];
+  await copier.catchUp();
+  expect(await store.run('jobs.get', { id: ids[1] ?? '' })).not.toBeNull();
+  return { ...bench, store, copier, add };
+}
+
+it('notices that the newest changes are lost, also behind later ones', async () => {
+  const { redis, log, breaks, store, copier, add } = await withCopies();
+  const [newest] = await redis.xrevrange(log, '+', '-', 'COUNT', 1);
+  await redis.xdel(log, newest?.[0] ?? '');
+  const id = await add();
+  await copier.catchUp();
+  expect(breaks).toEqual({ replaced: 1, missed: 0 });
+  expect(await store.run('jobs.get', { id })).not.toBeNull();
+  await copier.stop();
+});
+
+it('notices at its start that the log was trimmed behind its position, and goes on', async () => {
+  const { redis, log, breaks, store, copier, copierOf, add } = await withCopies();
+  await copier.stop();
+  const [, last = ''] = [await add(), await add()];
+  await redis.xtrim(log, 'MAXLEN', 1);
+  const later = copierOf(store);
+  await later.start();
+  expect(breaks).toEqual({ replaced: 0, missed: 1 });
+  await later.catchUp();
+  expect(breaks).toEqual({ replaced: 0, missed: 1 });
+  expect(await store.run('jobs.get', { id: last })).not.toBeNull();
+  await later.stop();
+});
+
+it('takes a log with another id for lost data, also when it has new entries', async () => {
+  const { redis, log, breaks, store, copier, add } = await withCopies();
+  await redis.del(log, `${log}:id`);
+  const id = await add();
+  await copier.catchUp();
+  expect(breaks).toEqual({ replaced: 1, missed: 0 });
+  expect(await store.run('jobs.get', { id })).not.toBeNull();
+  await copier.stop();
 });
 
 it('reads a job that changed several times close together once', async () => {
