@@ -3,7 +3,7 @@ import { type Static, Type } from '#typebox';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { Outcome } from './outcome.ts';
 import { PromptRequest, promptOptions } from './prompt.ts';
-import { closed, MODEL_PATTERN, nullable } from './schema.ts';
+import { closed, MODEL_PATTERN, nullable, searchText } from './schema.ts';
 
 export const JOB_STATUSES = [
   ...(['queued', 'scheduled', 'waiting', 'running'] as const),
@@ -133,7 +133,7 @@ export const JobFilter = Type.Object(
     archived: Type.Optional(Type.Boolean({ description: 'whether they are archived; unset: all' })),
     createdAfter: time('RFC 3339, exclusive'),
     createdBefore: time('RFC 3339, exclusive'),
-    q: one('text in the prompt or the answer, in any case', 256),
+    q: Type.Optional(searchText('text in the prompt or the answer, in any case')),
   },
   closed,
 );

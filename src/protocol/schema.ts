@@ -9,6 +9,10 @@ export const closed = { additionalProperties: false } as const;
 export const nullable = <T extends TSchema>(schema: T, options: TSchemaOptions = {}) =>
   Type.Union([schema, Type.Null()], options);
 
+/** A text that is searched for. SQLite's LIKE would end it at a NUL, and then match anything. */
+export const searchText = (description: string) =>
+  Type.String({ minLength: 1, maxLength: 256, pattern: '^[^\\u0000]*$', description });
+
 /** A ULID in Crockford's base 32: 48 bits of time, then 80 random bits. */
 export const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 

@@ -1,7 +1,7 @@
 import { Type } from '#typebox';
 import { invalid } from '../../protocol/problem.ts';
 import { checkPromptText } from '../../protocol/prompt.ts';
-import { closed } from '../../protocol/schema.ts';
+import { closed, searchText } from '../../protocol/schema.ts';
 import { SESSION_STATUSES, Session, SessionRequest, Turn } from '../../protocol/session.ts';
 import { exampleSession, exampleTurn } from '../examples.ts';
 import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
@@ -39,9 +39,7 @@ const ListQuery = Type.Object(
         description: 'with every one of these tags',
       }),
     ),
-    q: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 256, description: 'text in the name or a prompt, in any case' }),
-    ),
+    q: Type.Optional(searchText('text in the name or a prompt, in any case')),
     all: Type.Optional(Type.Boolean({ description: 'with those of single jobs', default: false })),
     ...Page,
   },

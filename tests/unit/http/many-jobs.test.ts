@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { asCaller, startHttp } from './harness.ts';
+import { asAdmin, asCaller, startHttp } from './harness.ts';
 
 type Http = Awaited<ReturnType<typeof startHttp>>;
 
@@ -31,6 +31,24 @@ test('retrying many answers with the batch of the new jobs, or says that there i
   expect(http.manyJobs.calls.map(({ from }) => from)).toEqual([null, null, 'start']);
   expect((await post(http, '/v1/jobs/retry', { ...body, from: 'middle' })).statusCode).toBe(400);
 });
+
+test.each(['\u0000', '%\u0000', 'a\u0000b'])(
+  'a search for %j, which SQLite would cut, is refused',
+  async (q) => {
+    await using http = await startHttp();
+    const message = 'has a form or characters that are not allowed';
+    for (const path of ['/v1/jobs/cancel', '/v1/jobs/retry']) {
+      const refused = await post(http, path, { filter: { q } });
+      expect([refused.statusCode, refused.json().errors]).toEqual([400, [{ path: '/filter/q', message }]]);
+    }
+    for (const path of ['/v1/jobs', '/v1/sessions']) {
+      const url = `${path}?${new URLSearchParams({ q })}`;
+      const refused = await http.app.inject({ url, headers: asAdmin });
+      expect([refused.statusCode, refused.json().errors]).toEqual([400, [{ path: '/query/q', message }]]);
+    }
+    expect(http.manyJobs.calls).toEqual([]);
+  },
+);
 
 test.each(['/v1/jobs/cancel', '/v1/jobs/retry'])(
   'an empty filter of %s is refused, unless the caller says that it means all',
