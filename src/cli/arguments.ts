@@ -137,11 +137,16 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
+/** 100 years: a date can hold the sum of now and this. */
+const MAX_DURATION_MS = 36_525 * 86_400_000;
+
 /** Milliseconds of `90s`, `15m`, `1.5h`, `7d`, `500ms`; null for other texts. */
 export function parseDuration(text: string): number | null {
   const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text.trim()) ?? [];
   const factor = UNIT_MS[unit];
-  return amount === undefined || factor === undefined ? null : Math.round(Number(amount) * factor);
+  if (amount === undefined || factor === undefined) return null;
+  const ms = Math.round(Number(amount) * factor);
+  return ms <= MAX_DURATION_MS ? ms : null;
 }
 
 /**

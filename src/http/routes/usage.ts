@@ -1,5 +1,5 @@
 import { Type } from '#typebox';
-import { closed, nullable } from '../../protocol/schema.ts';
+import { closed, instant, nullable } from '../../protocol/schema.ts';
 import { UsageDimension, UsageRow } from '../../protocol/usage.ts';
 import { exampleUsage } from '../examples.ts';
 import { type HttpApp, principalOf } from '../http-app.ts';
@@ -50,12 +50,12 @@ export function usageRoute(app: HttpApp, readUsage: ReadUsage): void {
     },
     async (request) => {
       const { by = 'day', from, to } = request.query;
-      const query = { by, from: instant(from), to: instant(to) };
+      const query = { by, from: inUtc('from', from), to: inUtc('to', to) };
       return { ...query, data: await readUsage(principalOf(request), query) };
     },
   );
 }
 
-/** The same instant in UTC, as the ledger writes times. */
-const instant = (time: string | undefined): string | null =>
-  time === undefined ? null : new Date(time).toISOString();
+/** The same instant in UTC, as the ledger writes times. @throws AppError request.invalid */
+const inUtc = (name: string, time: string | undefined): string | null =>
+  time === undefined ? null : new Date(instant(name, time)).toISOString();
