@@ -125,9 +125,16 @@ export function createReconciler({
   const mayRestore = ({ attempts, kind, forged, createdAt }: JobCopy): boolean =>
     attempts === 0 && kind === 'api' && !forged && Date.now() - Date.parse(createdAt) < restoreYoungerThanMs;
 
+  /** When a job that never ran became ready; null: this node has no copy of the event. */
+  async function queuedAt(jobId: string): Promise<string | null> {
+    const events = await store.run('events.read', { jobId, after: 0, limit: PAGE });
+    return events.findLast(({ kind }) => kind === 'job.queued')?.at ?? null;
+  }
+
   async function restore(job: JobCopy): Promise<void> {
-    await store.run('copies.rewind', { id: job.id });
+    const due = job.scheduledFor ?? (await queuedAt(job.id));
     const delayMs = job.scheduledFor === null ? 0 : Math.max(0, Date.parse(job.scheduledFor) - Date.now());
+    await store.run('copies.rewind', { id: job.id });
     await records.create({
       id: job.id,
       kind: job.kind,
@@ -140,6 +147,7 @@ export function createReconciler({
       pin: null,
       batch: job.batchId,
       createdAt: Date.parse(job.createdAt),
+      ...(due !== null && { dueAt: Date.parse(due) }),
       idempotency: null,
     });
     if (job.archived) await records.change(job.id, { archived: true });

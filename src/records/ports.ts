@@ -63,6 +63,8 @@ export interface NewJob extends Pick<JobRecord, Given> {
   /** The batch that it belongs to. Default: none. */
   readonly batch?: string | null;
   readonly createdAt: number;
+  /** Of a job that is made again: when it was to begin. Its ttlMs counts from then. */
+  readonly dueAt?: number;
   readonly idempotency: UsedKey | null;
   /** Who asked for it. Left out: the server itself, without an entry in the audit. */
   readonly by?: Actor;

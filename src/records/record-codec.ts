@@ -213,7 +213,8 @@ function unsignedArguments(job: NewJob): ScriptArguments {
     sessionId: job.sessionId,
     score: scoreOf(job),
     delayMs: request.delayMs,
-    runAt: request.delayMs > 0 && request.runAt !== undefined ? Date.parse(request.runAt) : null,
+    runAt:
+      job.dueAt ?? (request.delayMs > 0 && request.runAt !== undefined ? Date.parse(request.runAt) : null),
     ttlMs: request.ttlMs,
     retryOf: job.retryOf,
     pin: job.pin,

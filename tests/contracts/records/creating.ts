@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import type { NewJob } from '../../../src/records/ports.ts';
 import { KEEP_MS } from '../../helpers/redis-records.ts';
 import type { Bench } from './bench.ts';
-import { CANCELLED, create, finishOf, newJob, running, submitted } from './samples.ts';
+import { CANCELLED, create, failed, finishOf, newJob, running, submitted } from './samples.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const keyed = (key: string, fingerprint: string): NewJob => newJob({}, { idempotency: { key, fingerprint } });
@@ -66,6 +66,21 @@ export function creating(bench: () => Bench): void {
         scheduledFor: new Date(record.scheduledFor ?? 0).toISOString(),
       },
     ]);
+  });
+
+  it('a job that is made again begins when it was to begin, and its ttlMs counts from then', async () => {
+    const now = await bench().now();
+    const runAt = new Date(now + 60_000).toISOString();
+    const moved = newJob({ delayMs: 60_000, runAt }, { dueAt: now + 120_000 });
+    const late = newJob({ ttlMs: 60_000 }, { dueAt: now - 120_000 });
+    for (const job of [moved, late]) await bench().records.create(job);
+    expect(await bench().record(moved.id)).toMatchObject({
+      status: 'scheduled',
+      scheduledFor: now + 120_000,
+    });
+    const expired = failed(null, 'queue.expired');
+    expect(await bench().upkeepOf('n1').expire(expired, 10)).toEqual([late.id]);
+    expect(await bench().record(late.id)).toMatchObject({ status: 'failed', outcome: expired });
   });
 
   it('creating a job a second time changes nothing', async () => {

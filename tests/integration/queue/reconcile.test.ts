@@ -84,6 +84,22 @@ it('a job that never ran is created again under its id', async () => {
   expect(created.map(({ id, request }) => [id, request.prompt])).toEqual([[young.id, 'say hello']]);
 });
 
+it('a job that is made again keeps the time it was moved to, and does not begin its ttlMs anew', async () => {
+  const at = (ms: number): string => new Date(Date.now() + ms).toISOString();
+  const moved = aJob({
+    ...{ createdAt: now(), status: 'scheduled', waitReason: 'delayed', scheduledFor: at(120_000) },
+    request: { delayMs: 60_000, runAt: at(60_000) },
+  });
+  const due = aJob({ createdAt: at(-50_000), request: { ttlMs: 60_000 } });
+  await project(store, moved, due);
+  const event = { seq: 2, jobId: due.id, attempt: 0, at: at(-30_000), raw: null };
+  await store.run('events.append', { jobId: due.id, events: [{ ...event, kind: 'job.queued' }] });
+  const { created } = await reconcile('restoreLost');
+  const times = new Map(created.map(({ id, dueAt, request }) => [id, { dueAt, ttlMs: request.ttlMs }]));
+  expect(times.get(moved.id)).toEqual({ dueAt: Date.parse(moved.scheduledFor ?? ''), ttlMs: null });
+  expect(times.get(due.id)).toEqual({ dueAt: Date.parse(event.at), ttlMs: 60_000 });
+});
+
 it('a job that is too old to be sure of it is ended as lost', async () => {
   const old = aJob();
   await project(store, old);
