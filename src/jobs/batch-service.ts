@@ -42,7 +42,7 @@ export interface BatchServiceOptions {
   newId(): NewId;
 }
 
-type Passed = Pick<NewJob, 'request' | 'pin' | 'retryOf'>;
+type Passed = Pick<NewJob, 'project' | 'request' | 'pin' | 'retryOf'>;
 /** A prompt that passed all checks, or why it did not. */
 type Checked = Passed | AppError;
 export function createBatchService({
@@ -64,7 +64,8 @@ export function createBatchService({
       try {
         const resolved = await resolve(customId === null ? prompt : { ...prompt, customId });
         const request = continues === undefined ? resolved : { ...resolved, continues };
-        return { request, pin: await placeSession(principal, request), retryOf: retryOf ?? null };
+        const { project, node: pin } = await placeSession(principal, request);
+        return { project, request, pin, retryOf: retryOf ?? null };
       } catch (error) {
         if (error instanceof AppError && error.status < 500) return error;
         throw error;
@@ -186,7 +187,7 @@ function members(
   checked: readonly Checked[],
 ): NewJob[] {
   const { id, principal, createdAt } = batch;
-  const owner = { ...ownerOf(principal), grant: jobGrantOf(principal) };
+  const owner = { principal: principal.id, grant: jobGrantOf(principal) };
   const passed = checked.filter((one): one is Passed => !(one instanceof AppError));
   return passed.flatMap((one, index): NewJob[] => {
     const job = jobs[index];

@@ -121,7 +121,7 @@ export function createJobService({
     const { request, ...more } = await requested();
     const resolved = { ...(await resolverFor(principal)(request)), ...more };
     if (resolved.delayMs === 0) readAhead(resolved);
-    const pin = await placeSession(principal, resolved);
+    const { project, node: pin } = await placeSession(principal, resolved);
     const { id, createdAt } = newId();
     // BullMQ delivers it at once if it may start now. A wrong guess costs one delivery.
     const delivered = resolved.delayMs === 0 && hasRoom(resolved.provider);
@@ -130,7 +130,7 @@ export function createJobService({
       delivered,
       limited: true,
       kind: 'api',
-      project: principal.project,
+      project,
       principal: principal.id,
       grant: jobGrantOf(principal),
       sessionId: sessionOf(id, resolved),
@@ -149,11 +149,11 @@ export function createJobService({
       const [document, [result]] = await Promise.all([documentOf(freshJob(job)), made]);
       if (result.kind === 'created') return { job: document, replayed: false, rate: result.rate ?? null };
       await queue.remove(id);
-      if (result.kind === 'limited') throw callers.refusal(result, principal, 1);
+      if (result.kind === 'limited') throw callers.refusal(result, { id: principal.id, project }, 1);
       if (result.kind === 'closed') throw sessionClosed(resolved.sessionId);
     }
     const result = await records.create(job);
-    if (result.kind === 'limited') throw callers.refusal(result, principal, 1);
+    if (result.kind === 'limited') throw callers.refusal(result, { id: principal.id, project }, 1);
     if (result.kind === 'closed') throw sessionClosed(resolved.sessionId);
     // Another call with this key was faster: return its job.
     if (result.kind !== 'created') return add(principal, idempotency, retryOf, requested);

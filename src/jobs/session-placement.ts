@@ -7,12 +7,17 @@ import type { Copier } from '../store/copier.ts';
 import type { Store } from '../store/store.ts';
 
 /**
- * Finds the node that a request must run on: the node of its session. Null: any node, because no
- * CLI has begun the session; or it may be about to, and the records find its node later.
+ * Finds the project that the job of a request belongs to, and the node that it must run on: those
+ * of its session. Without a session the project is the caller's. An admin may use the session of
+ * another project. `node` null: any node, because no CLI has begun the session; or it may be about
+ * to, and the records find its node later.
  * @throws AppError session.not_found (including sessions of other projects), session.closed,
  *   session.wrong_kind, request.invalid
  */
-export type SessionPlacement = (principal: Principal, request: ResolvedPrompt) => Promise<string | null>;
+export type SessionPlacement = (
+  principal: Principal,
+  request: ResolvedPrompt,
+) => Promise<{ readonly project: string; readonly node: string | null }>;
 
 export const sessionClosed = (id: string | null): AppError =>
   new AppError('session.closed', `the session ${id} is closed`);
@@ -129,7 +134,7 @@ export function createSessionPlacement({
   }
 
   return async (principal, { sessionId, provider }) => {
-    if (sessionId === null) return null;
+    if (sessionId === null) return { project: principal.project, node: null };
     const place = remembered(principal, sessionId) ?? (await lookUp(principal, sessionId));
     if (place.provider !== provider) {
       throw new AppError('request.invalid', `the session belongs to ${place.provider}`, {
@@ -140,6 +145,6 @@ export function createSessionPlacement({
     if (place.node !== null) places.set(sessionId, place);
     const [oldest] = places.keys();
     if (places.size > MAX_REMEMBERED && oldest !== undefined) places.delete(oldest);
-    return place.node;
+    return { project: place.project, node: place.node };
   };
 }

@@ -167,6 +167,25 @@ describe('a session', () => {
   });
 });
 
+it(
+  'a turn that an admin adds to a session belongs to its project, which can end and delete it',
+  SLOW,
+  async () => {
+    const { clis, server, client } = await system();
+    const scopes = ['jobs:write', 'sessions:write'] as const;
+    const { token } = await client.createKey({ name: 'web', project: 'web', scopes: [...scopes] });
+    const web = createClient({ url: server.url, token: token ?? '' });
+    const { id } = await web.sessions.create({ prompt: 'one' });
+    await web.sessions.get(id, { waitMs: WAIT_MS });
+    const job = await client.sessions.message(id, { prompt: clis.held('admin', 'two') });
+    expect(job).toMatchObject({ project: 'web', principal: 'admin' });
+    await web.sessions.close(id);
+    expect(await web.get(job.id, { waitMs: WAIT_MS })).toMatchObject({ status: 'cancelled' });
+    await web.sessions.remove(id);
+    await expect(client.get(job.id)).rejects.toMatchObject({ code: 'job.not_found' });
+  },
+);
+
 describe('a running turn', () => {
   async function running(clis: FakeClis, server: TestServer, client: ReturnType<typeof createClient>) {
     const { id } = await client.sessions.create({ prompt: clis.held('go', 'working') });

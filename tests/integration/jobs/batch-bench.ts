@@ -91,7 +91,9 @@ export async function batchBench(): Promise<BatchBench> {
     }),
     resolverFor: () => resolve,
     newId: createIdFactory(),
-    placeSession: async () => null,
+    placeSession: async ({ project }, { sessionId }) => ({
+      ...{ project: sessionId?.startsWith('of ') ? sessionId.slice(3) : project, node: null },
+    }),
     admit: (count) => void admitted.push(count),
     callers: createCallerLimiter({ take: async () => null }, NO_SETTLED_LIMITS, () => undefined),
   };

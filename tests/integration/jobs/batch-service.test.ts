@@ -46,6 +46,20 @@ describe('making a batch', () => {
     expect(bench.admitted).toEqual([352]);
   });
 
+  it('a job in a session of another project, which an admin may use, belongs to that project', async () => {
+    const bench = await batchBench();
+    const items = [{ prompt: 'a', sessionId: 'of web' }, { prompt: 'b' }].map((prompt) => ({
+      ...{ customId: null, prompt },
+    }));
+    const { batch } = await bench.service.create(ADMIN, items, null);
+    const ids = batch.items.map((item) => ('id' in item ? item.id : ''));
+    const { found } = await bench.rpc.records.readMany(ids);
+    expect(found.map(({ project, principal }) => [project, principal])).toEqual([
+      ['web', 'admin'],
+      ['default', 'admin'],
+    ]);
+  });
+
   it('a refused prompt keeps its place in the answer, and the others become jobs', async () => {
     const bench = await batchBench();
     const bad = new AppError('request.invalid', 'prompt is required', {

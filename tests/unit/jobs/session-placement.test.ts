@@ -52,8 +52,12 @@ function place(record?: Found, { session, copy }: Known = {}) {
     revive: async (id) => void revived.push(id),
   });
   return {
-    of: (principal: typeof ANN, sessionId: string | null = SESSION, provider = 'claude') =>
-      placement(principal, resolvedPrompt({ sessionId, provider })),
+    async of(principal: typeof ANN, sessionId: string | null = SESSION, provider = 'claude') {
+      return (await placement(principal, resolvedPrompt({ sessionId, provider }))).node;
+    },
+    async projectOf(principal: typeof ANN, sessionId: string | null = SESSION) {
+      return (await placement(principal, resolvedPrompt({ sessionId, provider: 'claude' }))).project;
+    },
     asked: () => asked,
     revived,
     ended: () => forget([SESSION]),
@@ -62,6 +66,13 @@ function place(record?: Found, { session, copy }: Known = {}) {
     },
   };
 }
+
+it('a job belongs to the project of its session, and without one to that of its maker', async () => {
+  const { projectOf } = place();
+  const asked = [projectOf(ANN), projectOf(ADMIN_PRINCIPAL), projectOf(ADMIN_PRINCIPAL, null)];
+  expect(await Promise.all(asked)).toEqual(['ann', 'ann', 'default']);
+  expect(await projectOf(ADMIN_PRINCIPAL)).toBe('ann'); // while it is remembered
+});
 
 describe('where a request runs', () => {
   it('a session that Redis does not know is made again before its next turn, for those who may see it', async () => {
