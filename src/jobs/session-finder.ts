@@ -1,8 +1,8 @@
 /** Finds sessions: the truth is the record; until its second job a session is that of its job. */
 import { maySee, type Principal } from '../auth/principal.ts';
 import { AppError } from '../errors.ts';
-import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import type { JobRecords } from '../records/ports.ts';
+import { optionsOf } from '../records/session-codec.ts';
 import type { SessionOptions, SessionRecord, SessionRecords } from '../records/session-ports.ts';
 import type { Copier } from '../store/copier.ts';
 import type { SessionRow } from '../store/session-rows.ts';
@@ -78,16 +78,4 @@ export const sessionNotFound = (id: string): AppError =>
 /** @throws AppError session.wrong_kind */
 export function refuseTerminal({ row }: FoundSession, what: string): void {
   if (row.kind === 'terminal') throw new AppError('session.wrong_kind', `a terminal ${what}`);
-}
-
-/** What of a job's request holds for the other turns of its session. */
-export function optionsOf(request: ResolvedPrompt): SessionOptions {
-  const { provider, cwd, permissionMode, allowedTools, disallowedTools, onPermissionDenied } = request;
-  const { model, effort, appendSystemPrompt } = request;
-  return {
-    ...{ provider, cwd, permissionMode, allowedTools, disallowedTools, onPermissionDenied },
-    ...(model !== null && { model }),
-    ...(effort !== null && { effort }),
-    ...(appendSystemPrompt !== null && { appendSystemPrompt }),
-  };
 }

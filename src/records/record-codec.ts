@@ -183,9 +183,7 @@ export const scoreOf = (job: Pick<NewJob, 'request' | 'createdAt'>): number =>
 export function lanesOf(job: Pick<NewJob, 'project' | 'principal' | 'request'>): readonly string[] {
   const lanes: string[] = [];
   if (job.request.sessionId !== null) lanes.push(`s:${job.request.sessionId}`);
-  // JSON in Lua refuses half a surrogate pair.
-  if (job.request.concurrencyKey !== null)
-    lanes.push(`k:${laneOwner(job)}:${job.request.concurrencyKey.toWellFormed()}`);
+  if (job.request.concurrencyKey !== null) lanes.push(`k:${laneOwner(job)}:${job.request.concurrencyKey}`);
   return lanes;
 }
 
@@ -193,10 +191,18 @@ export function lanesOf(job: Pick<NewJob, 'project' | 'principal' | 'request'>):
 const laneOwner = ({ project, principal }: Pick<NewJob, 'project' | 'principal'>): string =>
   principal.startsWith('jwt:') ? encodeURIComponent(`${project}/${principal}`) : principal;
 
+/**
+ * JSON in which U+FFFD replaces each half of a surrogate pair, also in names: JSON in Lua refuses a
+ * half. JSON.stringify escapes only halves as \ud…; the pattern finds the other escapes too, so an
+ * escaped backslash before such a text is not taken for a part of it.
+ */
+const wellFormedJson = (value: unknown): string =>
+  JSON.stringify(value).replace(/\\(?:ud...|.)/g, (found) => (found.startsWith('\\ud') ? '\ufffd' : found));
+
 /** A new job as `createJob` of jobs.lua takes it. */
 export function jobArguments(job: NewJob, signer: Signer | null): ScriptArguments {
   const { id, project, principal } = job;
-  const request = JSON.stringify(job.request);
+  const request = wellFormedJson(job.request);
   const grant = job.grant === null ? '' : JSON.stringify(job.grant);
   const signature = signatureOf(signer, { id, project, principal, request, grant });
   return { ...unsignedArguments(job), request, grant: grant || null, signature };
@@ -218,7 +224,7 @@ function unsignedArguments(job: NewJob): ScriptArguments {
     ttlMs: request.ttlMs,
     retryOf: job.retryOf,
     pin: job.pin,
-    lanes: lanes.length === 0 ? null : JSON.stringify(lanes),
+    lanes: lanes.length === 0 ? null : wellFormedJson(lanes),
     createdAt: job.createdAt,
     maxAttempts: request.maxAttempts,
     retryMode: request.retryMode ?? null,

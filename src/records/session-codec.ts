@@ -3,6 +3,7 @@ import { Type } from '#typebox';
 import type { Signer } from '../auth/signer.ts';
 import { createChecker } from '../protocol/checker.ts';
 import { DEFAULT_PROJECT } from '../protocol/project.ts';
+import type { ResolvedPrompt } from '../protocol/prompt.ts';
 import { SESSION_STATUSES, type SessionStatus } from '../protocol/session.ts';
 import {
   damaged,
@@ -10,6 +11,7 @@ import {
   numberOrNull,
   orNull,
   parsed,
+  requestOf,
   storedMetadata,
   storedTags,
 } from './record-codec.ts';
@@ -56,6 +58,25 @@ type SessionTexts = Pick<
 const isStatus = (value: string | undefined): value is SessionStatus =>
   SESSION_STATUSES.some((status) => status === value);
 
+/** What of a job's request holds for the other turns of its session. */
+export function optionsOf(request: ResolvedPrompt): SessionOptions {
+  const { provider, cwd, permissionMode, allowedTools, disallowedTools, onPermissionDenied } = request;
+  const { model, effort, appendSystemPrompt } = request;
+  return {
+    ...{ provider, cwd, permissionMode, allowedTools, disallowedTools, onPermissionDenied },
+    ...(model !== null && { model }),
+    ...(effort !== null && { effort }),
+    ...(appendSystemPrompt !== null && { appendSystemPrompt }),
+  };
+}
+
+/** Where Lua cannot read the request of a job, whose JSON it limits, it keeps the whole of it. */
+function storedOptionsOf(json: string): SessionOptions {
+  // as: checked by the schemas; the request of each turn is checked again
+  const found = parsed('options', json, storedOptions) as SessionOptions;
+  return 'prompt' in found ? optionsOf(requestOf(json)) : found;
+}
+
 /**
  * A hash of HGETALL as a session; null when there is none.
  * @throws AppError record.damaged
@@ -76,8 +97,7 @@ export function decodeSession(
     hash['options'] ?? '',
     hash['fork'] ?? '',
   );
-  // as: checked by the schemas; the request of each turn is checked again
-  const options = parsed('options', hash['options'] ?? '', storedOptions) as SessionOptions;
+  const options = storedOptionsOf(hash['options'] ?? '');
   const isSigned = signer === null || signer.isSigned(texts, hash['signature'] ?? '');
   const signed = rules === null ? [] : (parsed('rules', rules, storedRules) as [string, string][]);
   return {

@@ -2,7 +2,8 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { isFinished } from '../protocol/job.ts';
 import { CHAT_TRANSITIONS, TURN_ENDS } from '../protocol/session-states.ts';
-import type { SessionEntry, SessionOptions, SessionRecord } from '../records/session-ports.ts';
+import { optionsOf } from '../records/session-codec.ts';
+import type { SessionEntry, SessionRecord } from '../records/session-ports.ts';
 import { type JobCopy, jobReads } from './jobs.ts';
 import { all, change, first, readable } from './sql.ts';
 
@@ -185,7 +186,7 @@ function recordOf(db: DatabaseSync, id: string): SessionRecord | null {
     statusReason: code,
     project: one.project,
     principal: one.principal,
-    options: optionsOf(one),
+    options: optionsOf(one.request),
     signed: true,
     nativeSessionId: jobs.findLast((job) => job.nativeSessionId !== null)?.nativeSessionId ?? null,
     fork: null,
@@ -198,17 +199,6 @@ function recordOf(db: DatabaseSync, id: string): SessionRecord | null {
     createdAt: Date.parse(one.createdAt),
     lastActivityAt: Date.parse(last.finishedAt ?? last.createdAt),
     ...{ closedAt: null, tags: [], metadata: {} },
-  };
-}
-
-function optionsOf({ request }: JobCopy): SessionOptions {
-  const { provider, cwd, permissionMode, allowedTools, disallowedTools, onPermissionDenied } = request;
-  const { model, effort, appendSystemPrompt } = request;
-  return {
-    ...{ provider, cwd, permissionMode, allowedTools, disallowedTools, onPermissionDenied },
-    ...(model !== null && { model }),
-    ...(effort !== null && { effort }),
-    ...(appendSystemPrompt !== null && { appendSystemPrompt }),
   };
 }
 
@@ -236,7 +226,7 @@ function copyOf(db: DatabaseSync, id: string): SessionCopy | null {
   const [stored] = readable(`session ${id}`, () => toRecord(row));
   // The options of a session that POST did not make are those of its first job, which is signed.
   const job = stored?.explicit === false ? jobsOf(db, id)[0] : undefined;
-  const record = stored && (job === undefined ? stored : { ...stored, options: optionsOf(job) });
+  const record = stored && (job === undefined ? stored : { ...stored, options: optionsOf(job.request) });
   return record === undefined
     ? null
     : { record, entries: sessionCopyReads['sessions.entries'](db, { id, after: 0, limit: -1 }) };

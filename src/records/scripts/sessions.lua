@@ -70,10 +70,13 @@ local function endOfTurn(status, outcome)
   return TURN_ENDS[code] or 'ended', code
 end
 
--- The options of a job's request that hold for its session, as JSON.
+-- The options of a job's request that hold for its session, as JSON. What cannot be read here is
+-- kept whole: its reader takes the options out.
 local SESSION_OPTIONS = { 'provider', 'model', 'effort', 'cwd', 'permissionMode', 'allowedTools',
   'disallowedTools', 'onPermissionDenied', 'appendSystemPrompt' }
-local function optionsOf(request)
+local function optionsOf(json)
+  local ok, request = pcall(cjson.decode, json)
+  if not ok or type(request) ~= 'table' then return json end
   local options = {}
   for _, name in ipairs(SESSION_OPTIONS) do
     if request[name] ~= cjson.null then options[name] = request[name] end
@@ -84,14 +87,12 @@ end
 
 -- Makes the record of a session from one of its jobs.
 local function sessionFrom(id, jobId)
-  local job = readJob(jobId, 'project', 'principal', 'owner', 'request', 'createdAt', 'cwd', 'provider')
-  local ok, request = pcall(cjson.decode, job.request)
-  if not ok or type(request) ~= 'table' then request = { provider = job.provider, cwd = job.cwd } end
+  local job = readJob(jobId, 'project', 'principal', 'owner', 'request', 'createdAt')
   redis.call('DEL', sessionKey(id), sessionEventsKey(id), turnsKey(id))
   redis.call('HSET', sessionKey(id), 'rev', 0, 'kind', 'chat', 'explicit', '', 'name', '',
     'status', 'ready', 'statusReason', '',
     'project', job.project == '' and DEFAULT_PROJECT or job.project, 'principal', principalOf(job),
-    'options', optionsOf(request), 'signature', '', 'nativeSessionId', '', 'node', '', 'fork', '', 'rules', '', 'turns', 0,
+    'options', optionsOf(job.request), 'signature', '', 'nativeSessionId', '', 'node', '', 'fork', '', 'rules', '', 'turns', 0,
     'seq', 0, 'tailJob', '', 'createdAt', job.createdAt, 'lastActivityAt', now, 'closedAt', '',
     'tags', '', 'metadata', '')
 end

@@ -314,6 +314,25 @@ export function sessions(bench: () => Bench, signedBench: () => Promise<Bench>):
     expect(await session(id)).toMatchObject({ turns: 2 });
   });
 
+  it('a second turn makes the record with the options of the first, whatever its texts are', async () => {
+    const nested = JSON.parse(`${'{"a":'.repeat(1500)}1${'}'.repeat(1500)}`);
+    const options = { permissionMode: 'plan' as const, disallowedTools: ['Bash'], model: 'opus' };
+    const texts = { prompt: 'half \ud83d', metadata: { '\ude00': '\\ud83d \ud83d' } };
+    for (const request of [texts, { outputSchema: nested }]) {
+      const first = await create(bench(), { ...options, ...request, appendSystemPrompt: 'x\udc00y' });
+      await turn(first);
+      const record = await session(first);
+      expect(record.options).toMatchObject({
+        ...options,
+        appendSystemPrompt: 'x\ufffdy',
+        provider: 'claude',
+      });
+      expect(Object.keys(record.options)).not.toContain('prompt');
+    }
+    const job = await bench().record(await create(bench(), texts));
+    expect(job.request).toMatchObject({ prompt: 'half \ufffd', metadata: { '\ufffd': '\\ud83d \ufffd' } });
+  });
+
   it('a damaged record is reported, hinders no job, and its stream is not lost', async () => {
     const id = await made();
     await bench().forgeSession(id, 'seq', 'many');
