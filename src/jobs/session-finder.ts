@@ -5,9 +5,13 @@ import type { JobRecords } from '../records/ports.ts';
 import { optionsOf } from '../records/session-codec.ts';
 import type { SessionOptions, SessionRecord, SessionRecords } from '../records/session-ports.ts';
 import type { Copier } from '../store/copier.ts';
+import type { JobCopy } from '../store/jobs.ts';
 import type { SessionRow } from '../store/session-rows.ts';
 import type { Store } from '../store/store.ts';
 import { rowOf } from './session-document.ts';
+
+/** Jobs among which a signed one is looked for. */
+const OLDEST = 20;
 
 export interface SessionFinderOptions {
   readonly sessionRecords: Pick<SessionRecords, 'read'>;
@@ -47,6 +51,19 @@ export function createSessionFinder({
   store,
   copier,
 }: SessionFinderOptions): SessionFinder {
+  /**
+   * Of the jobs of a session whose first job was deleted. Null: none of the oldest is signed, or
+   * it is of another project than the unsigned record says.
+   */
+  async function oldestSigned({ id, project }: SessionRow): Promise<JobCopy | null> {
+    const { data } = await store.run('sessions.turns', { id, limit: OLDEST, cursor: null });
+    for (const { jobId } of data) {
+      const job = await store.run('jobs.get', { id: jobId });
+      if (job?.forged === false) return job.project === project ? job : null;
+    }
+    return null;
+  }
+
   return {
     async find(principal, id) {
       const record = await sessionRecords.read(id);
@@ -62,8 +79,10 @@ export function createSessionFinder({
 
     async options({ row, record }) {
       if (record?.signed) return record.options;
-      const first = (await records.read(row.id)) ?? (await store.run('jobs.get', { id: row.id }));
-      if (first?.forged || (first === null && record !== null)) throw unsigned('request');
+      const own = (await records.read(row.id)) ?? (await store.run('jobs.get', { id: row.id }));
+      if (own?.forged) throw unsigned('request');
+      const first = own ?? (record?.explicit ? null : await oldestSigned(row));
+      if (first === null && record !== null) throw unsigned('request');
       return first === null ? { provider: row.provider, cwd: row.cwd } : optionsOf(first.request);
     },
   };

@@ -7,19 +7,33 @@ import type { Store } from '../../../src/store/store.ts';
 
 const ID = '01J00000000000000000000001';
 
-/** The options of a session with this record, whose first job has this record. */
-function optionsOf(signed: boolean | null, forged: boolean | null) {
+/**
+ * The options of a session with this record, whose first job has this record.
+ * @param later whether its other jobs, which are in folders by their number, are forged
+ */
+function optionsOf(
+  signed: boolean | null,
+  forged: boolean | null,
+  { later = [] as readonly boolean[], explicit = false, project = 'web' } = {},
+) {
   const request = resolvedPrompt({ provider: 'claude', cwd: '/of/the/job', allowedTools: ['Read'] });
   // as: only these fields are used.
   const job = forged === null ? null : ({ id: ID, request, forged } as JobRecord);
   const options = { provider: 'claude', cwd: '/of/the/record' };
   const found = {
-    row: { id: ID, provider: 'claude', cwd: '/of/the/copy' },
-    record: signed === null ? null : ({ signed, options } as SessionRecord),
+    row: { id: ID, provider: 'claude', cwd: '/of/the/copy', project },
+    record: signed === null ? null : ({ signed, options, explicit } as SessionRecord),
   } as FoundSession;
   const finder = createSessionFinder({
     ...{ sessionRecords: { read: async () => null }, records: { read: async () => job } },
-    store: { run: async () => null } as unknown as Store,
+    store: {
+      async run(name: string, { id }: { readonly id: string }) {
+        if (name === 'sessions.turns') return { data: later.map((_, at) => ({ jobId: String(at) })) };
+        const isForged = later[Number(id)];
+        const known = { project: 'web', request: { ...request, cwd: `/${id}` } };
+        return isForged === undefined ? null : { ...known, forged: isForged };
+      },
+    } as unknown as Store,
     copier: { catchUp: async () => undefined },
   });
   return finder.options(found);
@@ -33,6 +47,17 @@ it('else they are those of its first job, if that is signed', async () => {
   const ofJob = { cwd: '/of/the/job', allowedTools: ['Read'] };
   expect(await optionsOf(false, false)).toMatchObject(ofJob);
   expect(await optionsOf(null, false)).toMatchObject(ofJob);
+});
+
+it('without its first job they are those of the oldest one that is signed', async () => {
+  for (const signed of [false, null])
+    expect(await optionsOf(signed, null, { later: [true, false, false] })).toMatchObject({ cwd: '/1' });
+  const unsigned = { code: 'auth.unsigned' };
+  await expect(optionsOf(false, null, { later: [true, true] })).rejects.toMatchObject(unsigned);
+  // Another client of Redis has changed the first job, or the record, or its project.
+  await expect(optionsOf(false, true, { later: [false] })).rejects.toMatchObject(unsigned);
+  for (const changed of [{ explicit: true }, { project: 'ops' }])
+    await expect(optionsOf(false, null, { later: [false], ...changed })).rejects.toMatchObject(unsigned);
 });
 
 it('a session without signed options takes no turn', async () => {
