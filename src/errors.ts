@@ -222,3 +222,6 @@ export function foreignCursor(): AppError {
   const message = 'is not a nextCursor of an earlier answer';
   return new AppError('request.invalid', `cursor ${message}`, { problems: [{ path: '/cursor', message }] });
 }
+
+export const keyReused = (): AppError =>
+  new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');

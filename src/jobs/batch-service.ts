@@ -6,7 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { jobGrantOf } from '../auth/job-grant.ts';
 import { actorOf, type Principal, scopedKey } from '../auth/principal.ts';
-import { AppError, toWire } from '../errors.ts';
+import { AppError, keyReused, toWire } from '../errors.ts';
 import type { Batches, BatchItem } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
 import type { CallerLimiter } from '../limits/callers.ts';
@@ -22,7 +22,7 @@ import type {
 import type { JobRecords, NewJob } from '../records/ports.ts';
 import { sessionOf } from '../records/record-codec.ts';
 import { type BatchReader, slices } from './batch-reader.ts';
-import { CANCELLED, keyReused } from './job-service.ts';
+import { CANCELLED } from './job-service.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
 import type { SessionPlacement } from './session-placement.ts';
 

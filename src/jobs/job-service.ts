@@ -4,7 +4,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { jobGrantOf } from '../auth/job-grant.ts';
 import { actorOf, maySee, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
-import { AppError, isDamage, wireError } from '../errors.ts';
+import { AppError, isDamage, keyReused, wireError } from '../errors.ts';
 import type { ReadEvents } from '../executor/earlier.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
 import type { Created, Idempotency, Jobs } from '../http/ports.ts';
@@ -53,6 +53,9 @@ export interface JobServiceOptions {
   readonly failpoint?: Failpoint;
 }
 
+/** `createCounted`: as `create`, for a message that the limits have counted. */
+export type JobService = Jobs & { readonly createCounted: Jobs['create'] };
+
 export function createJobService({
   records,
   queue,
@@ -70,7 +73,7 @@ export function createJobService({
   nodeId,
   closedGates,
   failpoint = noFailpoint,
-}: JobServiceOptions): Jobs {
+}: JobServiceOptions): JobService {
   /** The job of any owner. */
   async function find(id: string): Promise<JobCopy | null> {
     let damage: AppError | null = null;
@@ -112,6 +115,7 @@ export function createJobService({
     idempotency: Idempotency | null,
     retryOf: string | null,
     requested: () => Promise<Requested>,
+    limited = true,
   ): Promise<Created> {
     const key = scopedKey(principal, idempotency);
     // A known key has its answer before anything is checked: the checks may fail by now.
@@ -128,7 +132,7 @@ export function createJobService({
     const job: NewJob = {
       id,
       delivered,
-      limited: true,
+      limited,
       kind: 'api',
       project,
       principal: principal.id,
@@ -156,7 +160,7 @@ export function createJobService({
     if (result.kind === 'limited') throw callers.refusal(result, { id: principal.id, project }, 1);
     if (result.kind === 'closed') throw sessionClosed(resolved.sessionId);
     // Another call with this key was faster: return its job.
-    if (result.kind !== 'created') return add(principal, idempotency, retryOf, requested);
+    if (result.kind !== 'created') return add(principal, idempotency, retryOf, requested, limited);
     callers.accepted(principal);
     await failpoint('job.created');
     await queue.add(entry);
@@ -175,11 +179,10 @@ export function createJobService({
   }
 
   return {
-    create: (principal, request, idempotency) => add(principal, idempotency, null, async () => ({ request })),
+    create: (principal, request, key) => add(principal, key, null, async () => ({ request })),
+    createCounted: (principal, request, key) => add(principal, key, null, async () => ({ request }), false),
 
-    async get(principal, id) {
-      return documentOf(await read(principal, id));
-    },
+    get: async (principal, id) => documentOf(await read(principal, id)),
 
     async wait(principal, id, waitMs, signal) {
       const deadline = performance.now() + waitMs;
@@ -294,6 +297,3 @@ export const CANCELLED = jobOutcome(
   'cancelled',
   wireError('execution.cancelled', 'the job was cancelled before it ran'),
 );
-
-export const keyReused = (): AppError =>
-  new AppError('idempotency.key_reused', 'the Idempotency-Key was used with another request');

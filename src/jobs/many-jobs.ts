@@ -3,7 +3,7 @@
  * ended jobs are not cancelled, and a job is retried here only once.
  */
 import { actorOf, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
-import { AppError } from '../errors.ts';
+import { AppError, keyReused } from '../errors.ts';
 import type { Batches, BatchItem, ManyJobs } from '../http/ports.ts';
 import {
   isFinished,
@@ -23,7 +23,7 @@ import { encodeCursor, type JobSummary } from '../store/list-jobs.ts';
 import type { Store } from '../store/store.ts';
 import { slices } from './batch-reader.ts';
 import type { ReadClosedGates } from './job-document.ts';
-import { CANCELLED, keyReused } from './job-service.ts';
+import { CANCELLED } from './job-service.ts';
 import { retryRequest } from './retry-request.ts';
 
 /** Jobs of one call. */

@@ -1,8 +1,8 @@
 /** Builds what HTTP clients can do with jobs and batches. */
-import type { Batches, Jobs, ManyJobs } from '../http/ports.ts';
+import type { Batches, ManyJobs } from '../http/ports.ts';
 import { type BatchReader, type BatchReaderOptions, createBatchReader } from './batch-reader.ts';
 import { type BatchServiceOptions, createBatchService } from './batch-service.ts';
-import { createJobService, type JobServiceOptions } from './job-service.ts';
+import { createJobService, type JobService, type JobServiceOptions } from './job-service.ts';
 import { createManyJobs, type ManyJobsOptions } from './many-jobs.ts';
 
 export type JobsOptions = JobServiceOptions &
@@ -11,7 +11,7 @@ export type JobsOptions = JobServiceOptions &
   Omit<ManyJobsOptions, 'batches'>;
 
 export interface JobServices {
-  readonly jobs: Jobs;
+  readonly jobs: JobService;
   readonly reader: BatchReader;
   readonly batches: Batches;
   readonly manyJobs: ManyJobs;

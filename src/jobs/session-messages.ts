@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { actorOf, type Principal, scopedKey } from '../auth/principal.ts';
 import { AppError, wireError } from '../errors.ts';
-import type { Audit, Created, Idempotency, Jobs } from '../http/ports.ts';
+import type { Audit, Created, Idempotency } from '../http/ports.ts';
 import type { Sessions } from '../http/session-ports.ts';
 import type { CallerLimiter } from '../limits/callers.ts';
 import { isFinished } from '../protocol/job.ts';
@@ -16,6 +16,7 @@ import type { SessionRecords } from '../records/session-ports.ts';
 import type { JobWaits } from '../rpc/job-waits.ts';
 import type { Store } from '../store/store.ts';
 import { toRequest } from './job-document.ts';
+import type { JobService } from './job-service.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
 import { type FoundSession, refuseTerminal, type SessionFinder } from './session-finder.ts';
 import { sessionClosed } from './session-placement.ts';
@@ -29,7 +30,7 @@ const LATEST_TURNS = 3;
 
 export interface SessionMessagesOptions {
   readonly finder: SessionFinder;
-  readonly jobs: Pick<Jobs, 'create' | 'get'>;
+  readonly jobs: Pick<JobService, 'create' | 'createCounted' | 'get'>;
   readonly records: Pick<JobRecords, 'read' | 'recall' | 'interrupt'>;
   readonly sessionRecords: Pick<SessionRecords, 'open'>;
   readonly steering: Pick<SteerMessages, 'send' | 'state' | 'withdraw'>;
@@ -69,9 +70,10 @@ export function createSessionMessages({
     found: FoundSession,
     prompt: string,
     idempotency: Idempotency | null,
+    counted = false,
   ): Promise<Created> {
     const request = { ...(await finder.options(found)), prompt, sessionId: found.row.id };
-    return jobs.create(principal, request, idempotency);
+    return (counted ? jobs.createCounted : jobs.create)(principal, request, idempotency);
   }
 
   /** The job that an earlier request with the key made; null: there is none. */
@@ -105,27 +107,33 @@ export function createSessionMessages({
   }
 
   /**
-   * Whether the running turn has taken the message.
+   * Sends a message to the running turn. `left`: it has not taken the message, which the limits
+   * have counted; `not_sent`: no turn runs, and they have not.
    * @throws AppError limit.*
    */
-  async function deliver(principal: Principal, jobId: string, id: string, text: string): Promise<boolean> {
+  async function deliver(
+    sender: Pick<Principal, 'id' | 'project'>,
+    jobId: string,
+    id: string,
+    text: string,
+  ): Promise<'taken' | 'left' | 'not_sent'> {
     using wait = waits.listen(jobId);
     const deadline = performance.now() + steerMs;
     const never = new AbortController().signal;
-    const result = await steering.send(jobId, { id, text }, principal);
-    if (result === 'not_running') return false;
-    if (result !== 'sent') throw callers.refusal(result, principal, 1);
+    const result = await steering.send(jobId, { id, text }, sender);
+    if (result === 'not_running') return 'not_sent';
+    if (result !== 'sent') throw callers.refusal(result, sender, 1);
     for (;;) {
       const state = await steering.state(jobId, id);
-      if (state !== 'sent') return state === 'steered';
+      if (state !== 'sent') return state === 'steered' ? 'taken' : 'left';
       const leftMs = deadline - performance.now();
       if (leftMs <= 0) break;
       await wait.next(Math.min(LOOK_MS, leftMs), never);
     }
-    if (await steering.withdraw(jobId, id)) return false;
+    if (await steering.withdraw(jobId, id)) return 'left';
     // The CLI has it, and has not said yet whether this turn reads it: the job does not end before.
     const state = await steering.state(jobId, id);
-    return state === 'sent' || state === 'steered';
+    return state === 'sent' || state === 'steered' ? 'taken' : 'left';
   }
 
   async function steer(
@@ -149,12 +157,14 @@ export function createSessionMessages({
       if (before !== null) return before;
     }
     await checkSteer(principal, provider, head);
-    if (head !== null && (await deliver(principal, head, messageId, prompt))) {
-      const { project } = found.row;
+    const { project } = found.row;
+    const sender = { id: principal.id, project };
+    const sent = head === null ? 'not_sent' : await deliver(sender, head, messageId, prompt);
+    if (head !== null && sent === 'taken') {
       note(actorOf(principal), { action: 'message.steered', project, target: head });
       return { messageId, delivered: 'steered', jobId: head };
     }
-    const { job } = await nextTurn(principal, found, prompt, idempotency);
+    const { job } = await nextTurn(principal, found, prompt, idempotency, sent === 'left');
     return { messageId, delivered: 'next', jobId: job.id };
   }
 

@@ -3,7 +3,7 @@
  * happens to its jobs.
  */
 import { actorOf, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
-import { AppError } from '../errors.ts';
+import { AppError, keyReused } from '../errors.ts';
 import type { Idempotency, Jobs } from '../http/ports.ts';
 import type { Page, SessionFeed, Sessions } from '../http/session-ports.ts';
 import type { NewId } from '../ids.ts';
@@ -15,7 +15,6 @@ import type { JobRecords } from '../records/ports.ts';
 import type { SessionRecords } from '../records/session-ports.ts';
 import type { Copier } from '../store/copier.ts';
 import type { Store } from '../store/store.ts';
-import { keyReused } from './job-service.ts';
 import type { PromptResolver } from './resolve-prompt.ts';
 import { toSession } from './session-document.ts';
 import { type FoundSession, refuseTerminal, type SessionFinder, sessionNotFound } from './session-finder.ts';

@@ -35,6 +35,9 @@ function setUp(
   const jobs = new FakeJobs();
   const waits = createJobWaits(createFakeDoorbells(), 'responses');
   const sent: { readonly jobId: string; readonly id: string; readonly text: string }[] = [];
+  const senders: string[] = [];
+  /** Whether the limits had counted each new job before. */
+  const counted: boolean[] = [];
   const interrupted: string[] = [];
   const withdrawn: string[] = [];
   const noted: string[] = [];
@@ -57,7 +60,17 @@ function setUp(
       find: async () => found as unknown as FoundSession,
       options: async () => ({ provider: 'claude', cwd: '/srv', model: 'opus' }),
     },
-    jobs,
+    jobs: {
+      get: jobs.get.bind(jobs),
+      create(...asked) {
+        counted.push(false);
+        return jobs.create(...asked);
+      },
+      createCounted(...asked) {
+        counted.push(true);
+        return jobs.create(...asked);
+      },
+    },
     records: {
       read: async () => ({ request: resolvedPrompt({ permissionMode: 'fullAccess' }) }) as JobRecord, // as above
       recall: async () => (now.made === null ? null : { kind: 'replayed', jobId: now.made }),
@@ -68,8 +81,9 @@ function setUp(
     },
     sessionRecords: { open: async () => (now.running ? [RUNNING] : []) },
     steering: {
-      async send(jobId, message) {
+      async send(jobId, message, sender) {
         if (!now.running) return 'not_running';
+        senders.push(`${sender?.project} ${sender?.id}`);
         if (now.limited) return LIMITED;
         sent.push({ jobId, ...message });
         waits.wake(jobId);
@@ -95,7 +109,7 @@ function setUp(
     note: (by, act) => void noted.push(`${by.id} ${act.action} ${act.target}`),
     steerMs: 30,
   });
-  return { messages, jobs, sent, interrupted, withdrawn, noted, now, refused };
+  return { messages, jobs, sent, senders, counted, interrupted, withdrawn, noted, now, refused };
 }
 
 const steer = { prompt: 'Use tabs', delivery: 'steer' } as const;
@@ -200,6 +214,18 @@ describe('a message into the running turn', () => {
     expect(new Set([one, three, four, five]).size).toBe(4);
     for (const id of [one, four])
       expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-[48][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  });
+
+  it('counts once for the limits of its sender in the session’s project, also as the next turn', async () => {
+    const counts = [];
+    for (const state of ['refused', 'gone', 'sent', null] as const) {
+      const set = setUp({ running: state !== null });
+      set.now.state = state ?? 'gone';
+      await set.messages.message({ ...ANN, admin: true, project: 'ops' }, SESSION, steer, null);
+      counts.push([...set.senders, set.counted]);
+    }
+    const sent = ['web key:ann', [true]];
+    expect(counts).toEqual([sent, sent, sent, [[false]]]);
   });
 
   it('counts for the limits of its sender', async () => {
