@@ -40,6 +40,7 @@ export function createTail<Event, Place>(options: TailOptions<Event, Place>): Ta
   let again = false;
   let timer: NodeJS.Timeout | null = null;
   let opening: Promise<() => Promise<void>> | null = null;
+  let beginning: Promise<void> | null = null;
 
   async function read(): Promise<void> {
     while (place !== null) {
@@ -56,6 +57,15 @@ export function createTail<Event, Place>(options: TailOptions<Event, Place>): Ta
   function onFailure(error: unknown): void {
     logger.debug({ reason: messageOf(error) }, 'events cannot be read now');
     if (error instanceof AppError && error.code === 'events.expired') end(error);
+  }
+
+  /** One read for all who join meanwhile: a later one would skip events that none has got. */
+  async function begin(): Promise<void> {
+    try {
+      place = await options.newest();
+    } finally {
+      beginning = null;
+    }
   }
 
   function end(error: AppError): void {
@@ -86,7 +96,9 @@ export function createTail<Event, Place>(options: TailOptions<Event, Place>): Ta
       opening ??= doorbells.listen(options.channel, onDoorbell);
       await opening;
       timer ??= setInterval(onDoorbell, options.pollMs);
-      place ??= await options.newest();
+      if (place !== null) return;
+      beginning ??= begin();
+      await beginning;
     },
     async leave(inbox) {
       inboxes.delete(inbox);
