@@ -221,6 +221,29 @@ export function gates(bench: () => Bench): void {
     expect(await claim()).toHaveLength(1);
   });
 
+  it('a refused login leaves a limit as it is, unless the job that tries the limit reports it', async () => {
+    await named();
+    const resetsAt = (await bench().now()) + HOUR_MS;
+    await refused('e1', { resetsAt });
+    expectAround(await refuse({ executionId: 'e2', reason: 'refused' }), HOUR_MS);
+    expect(await enter('e3')).toMatchObject({ kind: 'closed', reason: 'quota', until: resetsAt });
+    await submitted(bench());
+    expect(await claim()).toEqual([]);
+    await bench().advance(HOUR_MS);
+    const [trying] = await claim();
+    await refuse({ executionId: 'e4', reason: 'refused' });
+    expect(await enter('e5')).toMatchObject({ kind: 'closed', reason: 'quota' });
+    expectAround(await refused(trying?.executionId ?? '', { reason: 'refused' }), 10 * MINUTE_MS);
+    expect(await enter('e5')).toMatchObject({ kind: 'closed', reason: 'refused' });
+  });
+
+  it('a limit takes over the gate of a refused login: its jobs wait, and do not fail', async () => {
+    await refused('e1', { reason: 'refused' });
+    const resetsAt = (await bench().now()) + HOUR_MS;
+    expectAround(await refuse({ executionId: 'e2', resetsAt }), HOUR_MS);
+    expect(await enter('e3')).toMatchObject({ kind: 'closed', reason: 'quota', until: resetsAt });
+  });
+
   it('a job that waits for a limit has not failed, and keeps its tries', async () => {
     const first = await running(bench(), { maxAttempts: 1 });
     const outcome = failed(first.executionId, 'execution.quota');
