@@ -5,15 +5,20 @@
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
+import { createOutage } from '../outage.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
 import { supportsSweep, sweep } from '../processes/sweep.ts';
+import { pause } from '../timing.ts';
 
 const GATHER_MS = 250;
 
 export interface Reaper {
-  /** Kills all processes with this marker soon, then calls `done`. */
+  /** Kills all processes with this marker soon, then calls `done`. Tries again what fails. */
   add(marker: string, done: () => Promise<void>): void;
-  /** Resolves when nothing is left to do. */
+  /**
+   * The server stops: nothing waits any longer. Resolves when nothing is left to do, or when that
+   * fails: the next start finds it.
+   */
   settle(): Promise<void>;
 }
 
@@ -23,33 +28,38 @@ export function createReaper(
   logger: Logger,
   onKilled: (count: number) => void,
 ): Reaper {
-  let gathered = new Map<string, () => Promise<void>>();
+  const gathered = new Map<string, () => Promise<void>>();
+  const settling = new AbortController();
+  const outage = createOutage('cleanup after executions', logger);
   let pass: Promise<void> | null = null;
-  let endWait: (() => void) | null = null;
-
-  function gather(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, GATHER_MS);
-    endWait = resolve;
-    return promise.finally(() => {
-      clearTimeout(timer);
-      endWait = null;
-    });
-  }
 
   async function reap(): Promise<void> {
-    while (gathered.size > 0) {
-      await gather();
-      const over = gathered;
-      gathered = new Map();
-      const living = supportsSweep() ? await scanner.scan() : [];
-      for (const marker of new Set(living.map((info) => info.marker))) {
-        if (over.has(marker)) await kill(marker);
-      }
+    const { signal } = settling;
+    let failed = false;
+    while (gathered.size > 0 && !(failed && signal.aborted)) {
+      await (failed ? outage.pause(signal) : pause(GATHER_MS, signal));
+      failed = !(await cleanUp());
+    }
+    pass = null;
+  }
+
+  /** Whether all of it worked. The rest is still gathered. */
+  async function cleanUp(): Promise<boolean> {
+    const over = [...gathered];
+    try {
+      const found = supportsSweep() ? await scanner.scan() : [];
+      const living = new Set(found.map(({ marker }) => marker));
+      for (const [marker] of over) if (living.has(marker)) await kill(marker);
       for (const [marker, done] of over) {
         scanner.cgroups?.remove(marker); // its processes may have ended by themselves
         await done();
+        if (gathered.get(marker) === done) gathered.delete(marker); // it may have been added again
       }
+      outage.worked();
+      return true;
+    } catch (error) {
+      outage.failed(messageOf(error));
+      return false;
     }
   }
 
@@ -60,27 +70,14 @@ export function createReaper(
     if (survivors.length > 0) logger.error({ marker, pids: survivors }, 'processes survived their execution');
   }
 
-  function start(): void {
-    pass ??= reap()
-      .catch((error: unknown) =>
-        logger.error({ reason: messageOf(error) }, 'looking for processes that were left running failed'),
-      )
-      .finally(() => {
-        pass = null;
-        if (gathered.size > 0) start();
-      });
-  }
-
   return {
     add(marker, done) {
       gathered.set(marker, done);
-      start();
+      pass ??= reap();
     },
     async settle() {
-      while (pass !== null) {
-        endWait?.();
-        await pass;
-      }
+      settling.abort();
+      while (pass !== null) await pass;
     },
   };
 }
