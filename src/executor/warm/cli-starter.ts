@@ -119,10 +119,11 @@ export function createCliStarter({
 
   /**
    * Gives the prompt to an idle process. null when there is none, or it did not read the prompt.
+   * @throws AppError when the start was stopped before
    */
   async function startWarm(prepared: PreparedExecution, stop: AbortSignal): Promise<StartedCli | null> {
     const ofSession = await sessions.take(prepared);
-    const idle = ofSession ?? (await pool.take(prepared));
+    const idle = ofSession ?? (await pool.take(prepared, stop));
     if (idle === null) return null;
     // The folder of the process may have been moved since, with another one at its path.
     if (supportsSweep() && workingDirectoryOf(idle.child.pid) !== prepared.cwd) {

@@ -11,7 +11,7 @@ import type { CliProcess } from '../../protocol/server-info.ts';
 import { within } from '../../timing.ts';
 import type { PreparedExecution } from '../prepare.ts';
 import type { Reaper } from '../reaper.ts';
-import { removeScratch } from '../start-cli.ts';
+import { refusal, removeScratch } from '../start-cli.ts';
 import type { BootSlots } from './boot-slots.ts';
 import { type IdleProcess, idleIdOf, reportIdleProcess, type WhichIdle } from './idle-process.ts';
 import { type BootSpec, bootIdleProcess, createShapeFailures, fingerprintOf } from './process-shape.ts';
@@ -44,8 +44,8 @@ export interface IdlePoolOptions {
 }
 
 export interface IdlePool {
-  /** A process that can run this job, or null. It leaves the pool. */
-  take(prepared: PreparedExecution): Promise<IdleProcess | null>;
+  /** A process that can run this job, or null. It leaves the pool. Rejects when `stop` aborts. */
+  take(prepared: Pick<PreparedExecution, 'shape'>, stop: AbortSignal): Promise<IdleProcess | null>;
   /** A job has started. Another one like it may follow. */
   jobStarted(spec: BootSpec): void;
   jobEnded(): void;
@@ -242,24 +242,25 @@ export function createIdlePool(options: IdlePoolOptions): IdlePool {
   }
 
   return {
-    async take({ shape }) {
+    async take({ shape }, stop) {
       if (shape === null) return null;
       const candidates = [...members].filter(({ spec }) => keyOf(spec) === shape.key);
       const member = candidates.find(({ process }) => process?.ready) ?? candidates[0];
       if (member === undefined) return null;
       members.delete(member); // before the first await, so that no other job takes it
-      const [fingerprint] = await Promise.all([fingerprintOf(shape.files), member.started]);
+      const looks = Promise.all([fingerprintOf(shape.files), member.started]);
+      const stopped = refusal(stop).finally(() => remove(member));
+      const [fingerprint] = await Promise.race([looks, stopped]);
       member.removed = true;
       const { process } = member;
       if (process === null) return null;
-      const isFresh = member.fingerprint === fingerprint;
-      if (!isFresh || !process.isAlive()) {
-        kill(member);
-        if (!isFresh) failures.add(shape.key);
-        return null;
+      if (member.fingerprint !== fingerprint) failures.add(shape.key);
+      else if (process.isAlive()) {
+        failures.clear(shape.key);
+        return process;
       }
-      failures.clear(shape.key);
-      return process;
+      kill(member);
+      return null;
     },
 
     jobStarted(spec) {

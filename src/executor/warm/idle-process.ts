@@ -2,7 +2,7 @@ import { isAlive, readStat, resourceUse } from '../../processes/proc-entry.ts';
 import type { SpawnedProcess } from '../../processes/spawned-process.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
 import type { CliProcess } from '../../protocol/server-info.ts';
-import type { EarlyLine } from '../start-cli.ts';
+import { type EarlyLine, refuseIfStopped } from '../start-cli.ts';
 
 /** After so many unread lines, reading from the process pauses. */
 const MAX_LINES = 1000;
@@ -42,6 +42,7 @@ export interface IdleProcess {
   /**
    * Sends the prompt. Resolves to false if the process has certainly not read it: a CLI that speaks
    * first has ended without a line, or was silent for 10 s and used no CPU time. Else to true.
+   * @throws AppError when the start was stopped before
    */
   sendPrompt(prompt: PromptToSend): Promise<boolean>;
   /** Calls `listener` when the process has booted, or soon if it has already. */
@@ -96,13 +97,14 @@ export function createIdleProcess({
       const stat = readStat(child.pid);
       return stat !== null && !NOT_READING.includes(stat.state);
     },
-    sendPrompt({ stdin, hold, speaksFirst, limitMs, stop }) {
+    async sendPrompt({ stdin, hold, speaksFirst, limitMs, stop }) {
+      refuseIfStopped(stop);
       child.resumeOutput();
       child.clearStderr();
       hasPrompt = true;
       if (!speaksFirst) {
         child.feed(stdin, hold);
-        return Promise.resolve(true);
+        return true;
       }
       const { promise, resolve } = Promise.withResolvers<boolean>();
       const read = (): void => resolve(true);
@@ -111,8 +113,7 @@ export function createIdleProcess({
       const silence = setTimeout(() => resolve(!isIdle()), silenceMs);
       const limit = setTimeout(read, limitMs);
       onFirstLine = read;
-      if (stop.aborted) read();
-      else stop.addEventListener('abort', read, { once: true });
+      stop.addEventListener('abort', read, { once: true });
       void child.ended.then(() => resolve(child.lost)); // a lost process may have read it
       child.feed(stdin, hold);
       return promise.finally(() => {

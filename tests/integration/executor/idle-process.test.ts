@@ -98,6 +98,15 @@ describe('an idle process', () => {
     expect(await late.sendPrompt(prompt({ limitMs: 1 }))).toBe(true);
   });
 
+  it('gets no prompt when the job was stopped before', async () => {
+    const idle = await start('read prompt; echo "got $prompt"');
+    const stop = AbortSignal.abort('cancelled');
+    await expect(idle.sendPrompt(prompt({ stop }))).rejects.toMatchObject({ code: 'execution.cancelled' });
+    idle.child.feed('', false);
+    await idle.child.ended;
+    expect(idle.earlyLines.map(({ line }) => line)).toEqual(['got ']);
+  });
+
   it('drops earlier output of stderr, and continues a paused stdout', async () => {
     const idle = await start('echo early >&2; echo unasked; read prompt; echo late >&2; echo answer');
     await eventually(() => expect(idle.child.stderrTail()).toBe('early\n'));

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { createIdlePool } from '../../../../src/executor/warm/idle-pool.ts';
 import { type BootSpec, shapeOf } from '../../../../src/executor/warm/process-shape.ts';
 import { createClaudeProvider } from '../../../../src/providers/claude/provider.ts';
+import { tempDir } from '../../../helpers/temp.ts';
 import { builtInOptions } from '../../providers/settings.ts';
 
 const LINE = 1000;
@@ -51,4 +52,36 @@ it('starts no process ahead while an execution runs on each processor', async ()
   pool.setQueued([spec]);
   expect(asked).toBe(1);
   await pool.stop();
+});
+
+it('a job that is stopped while its process boots does not wait for it, and it is ended', async () => {
+  const launching = Promise.withResolvers<never>();
+  const asked = Promise.withResolvers<void>();
+  const reaped: string[] = [];
+  const pool = createIdlePool({
+    maxProcesses: 4,
+    idleMs: 1000,
+    memoryAllowsOneMore: () => true,
+    bootSlots: { tryAcquire: () => () => undefined },
+    launch: () => {
+      asked.resolve();
+      return launching.promise;
+    },
+    reaper: { add: (marker) => void reaped.push(marker) },
+    nodeId: 'node',
+    scratchDir: tempDir(),
+    running: () => 0,
+    processors: 2,
+    logger: pino({ level: 'silent' }),
+  });
+  pool.setQueued([spec]);
+  const stop = new AbortController();
+  const taken = pool.take({ shape }, stop.signal);
+  stop.abort('cancelled');
+  await expect(taken).rejects.toMatchObject({ code: 'execution.cancelled' });
+  expect(pool.size()).toBe(0);
+  await asked.promise;
+  launching.reject(new Error('the launcher has stopped'));
+  await pool.stop();
+  expect(reaped).toHaveLength(1);
 });
