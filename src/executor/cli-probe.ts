@@ -11,7 +11,8 @@ import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import { promisify } from 'node:util';
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../errors.ts';
-import { signalGroup } from '../processes/launch.ts';
+import { signalGroup, systemCode } from '../processes/launch.ts';
+import { isShortage } from '../processes/spawn.ts';
 import { buildEnvironment } from '../providers/environment.ts';
 import type { Provider } from '../providers/provider.ts';
 import { liesBelow, realRoots } from '../workspace.ts';
@@ -216,9 +217,7 @@ const OF_THE_MACHINE = ['/opt/homebrew/bin', '/home/linuxbrew/.linuxbrew/bin', '
  */
 export async function usualPlaces(home: string, roots: readonly string[]): Promise<readonly string[]> {
   const hasHome = isAbsolute(home);
-  const places = [
-    ...(hasHome ? [...IN_HOME.map((place) => join(home, place)), ...(await nodeVersions(home))] : []),
-  ];
+  const places = hasHome ? [...IN_HOME.map((place) => join(home, place)), ...(await nodeVersions(home))] : [];
   const dangerous = await rootsWithout(home, roots);
   const found = await Promise.all(
     [...places, ...OF_THE_MACHINE].map(async (place) => {
@@ -252,6 +251,7 @@ export interface StateFolders {
   /**
    * Why this CLI cannot save a session with this environment. Null when it can, or when its folder
    * is not known. The result is cached for five seconds.
+   * @throws the error of a shortage (see `isShortage`), which says nothing about the folder
    */
   trouble(provider: Pick<Provider, 'state'>, env: Environment): Promise<string | null>;
 }
@@ -266,6 +266,7 @@ export function createStateFolders(): StateFolders {
       if (cached !== undefined) return cached;
       const trouble = tryToWrite(folder);
       cache.set(folder, trouble);
+      trouble.catch(() => cache.delete(folder));
       return trouble;
     },
   };
@@ -288,7 +289,8 @@ async function tryToWrite(folder: string): Promise<string | null> {
     await writeFile(file, PROBE_CONTENT, { flag: 'wx', mode: 0o600 });
     return null;
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    if (isShortage(error)) throw error;
+    const code = systemCode(error) || 'unknown';
     const parent = dirname(folder);
     if (code === 'ENOENT' && parent !== folder) return tryToWrite(parent);
     return `${folder} cannot be written (${code})`;

@@ -3,6 +3,7 @@
  * the prompt, and what they used of the job's limits.
  */
 import { systemCode } from '../processes/launch.ts';
+import { isShortage } from '../processes/spawn.ts';
 import type { EventBody, StoredEvent } from '../protocol/event.ts';
 import { sumOfUsage, type Usage } from '../protocol/outcome.ts';
 import { parseJson } from '../providers/json.ts';
@@ -165,7 +166,8 @@ export async function hasPrompt(
       }
       found = hasIt;
     } catch (error) {
-      if (systemCode(error) === '') throw error; // a file that cannot be read is no transcript
+      // A file that cannot be read is no transcript.
+      if (systemCode(error) === '' || isShortage(error)) throw error;
     }
   }
   return found;

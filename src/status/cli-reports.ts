@@ -37,7 +37,7 @@ export function createCliReports(options: CliReportsOptions): ReportCli {
             askCli: () => probe.loggedIn(provider, binary, cliEnv),
             mayHideLogin: platform === 'darwin',
           }),
-        stateFolders.trouble(provider, env),
+        stateFolders.trouble(provider, env).catch(() => null), // not known during a shortage
       ]);
       const report = { name, available: true, version, binary, ...state };
       if (unsaved === null) return report;
