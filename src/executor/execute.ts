@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import type { Ended } from '../limits/credentials.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
-import type { ProcessEnd } from '../processes/spawned-process.ts';
+import { listenTo, type ProcessEnd } from '../processes/spawned-process.ts';
 import type { Outcome, TokenCounts } from '../protocol/outcome.ts';
 import type { Translator, Verdict } from '../providers/provider.ts';
 import type { Redactor } from '../redactor.ts';
@@ -149,13 +149,14 @@ export async function execute(options: ExecuteOptions): Promise<ExecutionResult>
     interrupt,
   });
   // It has exited in time. Its open output has a limit of its own.
-  void child.exited.then(() => {
+  const release = listenTo(child.exited, () => {
     watches.deadlines.clear();
     if (child.lost) stop('launcher_died');
   });
 
   /** Null when the process waits for the next turn. */
   const end = await Promise.race([race.ended, listener.turnEnded]);
+  release();
   watches.clear();
   if (interrupted !== null) clearTimeout(interrupted);
   await race.finish();

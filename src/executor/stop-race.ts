@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
-import type { ProcessEnd, SpawnedProcess } from '../processes/spawned-process.ts';
+import { listenTo, type ProcessEnd, type SpawnedProcess } from '../processes/spawned-process.ts';
 import { type Termination, terminate } from '../processes/terminate.ts';
 
 export type StopReason =
@@ -59,10 +59,10 @@ export function createStopRace(options: {
   readonly logger: Logger;
 }): StopRace {
   const { child, executionId, graceMs, force, scanner, logger } = options;
-  const stuck = Promise.withResolvers<ProcessEnd>();
+  const ended = Promise.withResolvers<ProcessEnd>();
   let stopped: Stop | null = null;
   let termination: Promise<Termination> | null = null;
-  let finished = false;
+  let leak: NodeJS.Timeout | undefined;
 
   async function end(how: { graceMs: number; force?: AbortSignal }): Promise<Termination> {
     try {
@@ -73,7 +73,7 @@ export function createStopRace(options: {
       });
       // The kernel could not kill it (a dead mount), or the launcher hangs and reports no exit. Its
       // slot is free.
-      if (child.exitedAtUptimeS === null) stuck.resolve({ code: null, signal: 'SIGKILL', leakedPipe: true });
+      if (child.exitedAtUptimeS === null) ended.resolve({ code: null, signal: 'SIGKILL', leakedPipe: true });
       return done;
     } catch (error) {
       logger.error({ executionId, reason: messageOf(error) }, 'terminating a process failed');
@@ -81,19 +81,15 @@ export function createStopRace(options: {
     }
   }
 
-  async function untilEnded(): Promise<ProcessEnd> {
-    await Promise.race([child.exited, stuck.promise]);
-    const timer = setTimeout(() => {
-      if (finished) return;
-      options.onLeak();
-      termination ??= end({ graceMs: 0 });
-    }, LEAK_AFTER_MS);
-    try {
-      return await Promise.race([child.ended, stuck.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
+  const releases = [
+    listenTo(child.exited, () => {
+      leak = setTimeout(() => {
+        options.onLeak();
+        termination ??= end({ graceMs: 0 });
+      }, LEAK_AFTER_MS);
+    }),
+    listenTo(child.ended, ended.resolve),
+  ];
 
   return {
     get stopped() {
@@ -105,9 +101,10 @@ export function createStopRace(options: {
       termination = end({ graceMs, force });
       return true;
     },
-    ended: untilEnded(),
+    ended: ended.promise,
     async finish() {
-      finished = true;
+      for (const release of releases) release();
+      clearTimeout(leak);
       const survivors = (await termination)?.survivors ?? [];
       if (survivors.length > 0) {
         logger.error({ executionId, pids: survivors }, 'processes survived their execution');

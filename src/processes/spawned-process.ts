@@ -56,6 +56,18 @@ export interface SuperviseOptions {
   readonly drainMs: number;
 }
 
+/**
+ * Calls `listener` when a promise of a process is fulfilled, until the returned function is called.
+ * The process of a session outlives its turns: from then on it holds nothing of `listener`.
+ */
+export function listenTo<T>(promise: Promise<T>, listener: (value: T) => void): () => void {
+  let current: ((value: T) => void) | null = listener;
+  void promise.then((value) => current?.(value));
+  return () => {
+    current = null;
+  };
+}
+
 /** Reads the streams of a child that was just started. Call it before the event loop turns. */
 export function supervise(child: LaunchedChild, options: SuperviseOptions): SpawnedProcess {
   const { pid } = child;

@@ -1,5 +1,5 @@
 import { isAlive, readStat, resourceUse } from '../../processes/proc-entry.ts';
-import type { SpawnedProcess } from '../../processes/spawned-process.ts';
+import { listenTo, type SpawnedProcess } from '../../processes/spawned-process.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
 import type { CliProcess } from '../../protocol/server-info.ts';
 import { type EarlyLine, refuseIfStopped } from '../start-cli.ts';
@@ -114,11 +114,12 @@ export function createIdleProcess({
       const limit = setTimeout(read, limitMs);
       onFirstLine = read;
       stop.addEventListener('abort', read, { once: true });
-      void child.ended.then(() => resolve(child.lost)); // a lost process may have read it
+      const release = listenTo(child.ended, () => resolve(child.lost)); // a lost process may have read it
       child.feed(stdin, hold);
       return promise.finally(() => {
         for (const timer of [silence, limit]) clearTimeout(timer);
         stop.removeEventListener('abort', read);
+        release();
         onFirstLine = null;
       });
     },

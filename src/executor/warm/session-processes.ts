@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
 import type { ProcScanner } from '../../processes/proc-scanner.ts';
-import type { SpawnedProcess } from '../../processes/spawned-process.ts';
+import { listenTo, type SpawnedProcess } from '../../processes/spawned-process.ts';
 import { supportsSweep } from '../../processes/sweep.ts';
 import { terminate } from '../../processes/terminate.ts';
 import type { CliProcess } from '../../protocol/server-info.ts';
@@ -60,6 +60,8 @@ interface KeptProcess {
   /** `performance.now()` */
   readonly since: number;
   readonly timer: NodeJS.Timeout;
+  /** Its exit is no longer listened to. */
+  readonly release: () => void;
 }
 
 export function createSessionProcesses(options: SessionProcessesOptions): SessionProcesses {
@@ -71,6 +73,7 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
 
   function remove(sessionId: string, one: KeptProcess): void {
     clearTimeout(one.timer);
+    one.release();
     kept.delete(sessionId);
   }
 
@@ -132,11 +135,11 @@ export function createSessionProcesses(options: SessionProcessesOptions): Sessio
         return;
       }
       const timer = setTimeout(() => endKept(sessionId, one), idleMs).unref();
-      const one: KeptProcess = { process, lastTurn, since: performance.now(), timer };
+      const release = listenTo(child.exited, () => endKept(sessionId, one));
+      const one: KeptProcess = { process, lastTurn, since: performance.now(), timer, release };
       kept.set(sessionId, one);
       // Its work now belongs to no job and may cost money: no grace.
       process.onUnexpectedLine(() => endKept(sessionId, one, 0));
-      void child.exited.then(() => endKept(sessionId, one));
       setTimeout(() => {
         endIfLeftovers(sessionId, one).catch((error: unknown) => {
           logger.warn({ reason: messageOf(error) }, 'looking for leftovers of a turn failed');

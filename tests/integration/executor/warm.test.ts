@@ -2,13 +2,17 @@
 import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { wireError } from '../../../src/errors.ts';
 import type { ExecutionLimits } from '../../../src/executor/execute.ts';
 import type { WarmSettings } from '../../../src/executor/warm/cli-starter.ts';
+import type { Launch } from '../../../src/processes/launch.ts';
 import { readStat } from '../../../src/processes/proc-entry.ts';
+import { createProcScanner } from '../../../src/processes/proc-scanner.ts';
+import type { Exit } from '../../../src/protocol/cli.ts';
 import { jobOutcome } from '../../../src/protocol/outcome.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
+import { launch } from '../../helpers/launcher.ts';
 import { executorBench, KNOWN_SESSION, NATIVE_SESSION, OTHER_SESSION } from './bench.ts';
 
 const CANCELLED = jobOutcome('cancelled', wireError('execution.cancelled', 'by the test'));
@@ -35,10 +39,11 @@ async function open(
   settings: Partial<WarmSettings> = {},
   concurrency = 2,
   limits: Partial<ExecutionLimits> = {},
+  rest: Parameters<Bench['open']>[0] = {},
 ) {
   const bench = await executorBench();
   const executor = bench.open(
-    { warm: { ...WARM, ...settings }, concurrency },
+    { warm: { ...WARM, ...settings }, concurrency, ...rest },
     { lingerMs: 5000, killGraceMs: 5000, ...limits },
   );
   await executor.start();
@@ -60,6 +65,25 @@ async function open(
     return last.pid;
   };
   return { bench, executor, run, waiting, sessions, ready };
+}
+
+/** A launch whose last process can be lost, as when its launcher dies. */
+function losable() {
+  let lose = (): void => expect.unreachable();
+  const losing: Launch = async (request, stop) => {
+    const child = await launch(request, stop);
+    const onExit: ((exit: Exit) => void)[] = [];
+    let lost = false;
+    lose = () => {
+      lost = true;
+      for (const listener of onExit) listener({ code: null, signal: null });
+    };
+    return Object.create(child, {
+      lost: { get: () => lost },
+      onExit: { value: (listener: (exit: Exit) => void) => onExit.push(listener) },
+    });
+  };
+  return { launch: losing, lose: () => lose() };
 }
 
 describe('an idle process of the pool', () => {
@@ -346,6 +370,30 @@ describe('the process of a session', () => {
       expect(outcome?.usage).toEqual(first.outcome?.usage);
     }
     expect(bench.started()).toHaveLength(1);
+  });
+
+  it('that is lost stops its current turn, and not again those before it', async () => {
+    const { launch, lose } = losable();
+    const scanner = createProcScanner();
+    const scan = vi.spyOn(scanner, 'scan');
+    /** How often the processes are looked for, when the process is lost after this many turns. */
+    async function looksAfter(turns: number): Promise<number> {
+      const { bench, executor, run, sessions } = await open({}, 2, {}, { launch, scanner });
+      for (let i = 0; i < turns; i += 1) {
+        await run(turn);
+        await sessions(1);
+      }
+      const id = await bench.submit({ ...turn, steps: [{ waitFor: bench.file('never') }] });
+      executor.kick();
+      await bench.until(() => bench.prompts().length === turns + 1);
+      scan.mockClear();
+      lose();
+      await bench.until(async () => (await bench.read(id)).status === 'scheduled'); // it is tried again
+      const looks = scan.mock.calls.length;
+      await executor.stop(0);
+      return looks;
+    }
+    expect(await looksAfter(6)).toBeLessThanOrEqual((await looksAfter(1)) + 4);
   });
 
   it('is stopped before a turn it cannot run begins', async () => {
