@@ -12,7 +12,7 @@ export interface Fallback {
 
 /**
  * Fits a job to the fallback of its provider. No option is dropped, except a model that the
- * fallback does not accept: its default model is used then.
+ * fallback does not accept or may not know: its default model is used then.
  * @throws AppError `missing`, with the reason why there is no fallback for this job
  */
 export function fallbackFor(
@@ -32,7 +32,9 @@ export function fallbackFor(
   const refused = provider.unsupported(moved);
   // A default model of the settings is meant for one CLI. The caller did not ask for it.
   const isDefault = request.model !== null && request.model === asked.defaults.model;
-  const keepsModel = !isDefault && !refused.some(({ option }) => option === 'model');
+  const { modelNames = asked.provider.modelNames } = provider; // a command takes any name
+  const isKnown = modelNames === asked.provider.modelNames;
+  const keepsModel = !isDefault && isKnown && !refused.some(({ option }) => option === 'model');
   const mapped = keepsModel ? moved : { ...moved, model: registered.defaults.model };
   const left = [...provider.unsupported(mapped), ...unkeptCostCap(provider, mapped, pricing)];
   if (left.length > 0) {

@@ -58,7 +58,9 @@ async function runOne(prepared: Runnable, run: CliRun): Promise<ExecutionResult>
   let result: ExecutionResult;
   try {
     if (fallbackReason !== null) {
-      const message = `${provider.name} runs this job: ${fallbackReason}`;
+      const asked = run.claim.request.model;
+      const model = asked === request.model ? '' : ` with its default model instead of ${asked}`;
+      const message = `${provider.name} runs this job${model}: ${fallbackReason}`;
       run.emit({ kind: 'warning', code: 'fallback', message }, null);
     }
     result = await prepared.run({ ...run.controls, watchesUse: pass.watchesUse, emit: see });

@@ -130,6 +130,7 @@ export function createGeminiProvider(options: BuiltInOptions): Provider {
     announcesBoot: true, // `init`
     streamCaps: ['maxTurns'],
     envNames: ENV_NAMES,
+    modelNames: 'google',
     binaries: ['gemini'],
     versionArgs: ['--version'],
     unsupported: (request) => [

@@ -126,9 +126,10 @@ describe('the model of a job that the fallback runs', () => {
 
   it('is dropped when the fallback takes none', async () => {
     const bench = await benchWith({ binary: MISSING, fallback: 'echo' });
-    expect((await bench.run({ model: 'sonnet' })).record.outcome).toMatchObject({
-      provider: 'echo',
-      text: 'echo: Hi',
+    const { record, events } = await bench.run({ model: 'sonnet' });
+    expect(record.outcome).toMatchObject({ provider: 'echo', text: 'echo: Hi' });
+    expect(events.find(({ kind }) => kind === 'warning')).toMatchObject({
+      message: expect.stringMatching(/^echo runs this job with its default model instead of sonnet: /),
     });
   });
 
