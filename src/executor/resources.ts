@@ -4,8 +4,8 @@
  */
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
-import { type ResourceUse, resourceUse } from '../processes/proc-entry.ts';
-import type { ProcScanner } from '../processes/proc-scanner.ts';
+import { NO_USE, type ResourceUse, resourceUse, sumOfUse } from '../processes/proc-entry.ts';
+import { type ProcScanner, visitInSlices } from '../processes/proc-scanner.ts';
 import { supportsSweep } from '../processes/sweep.ts';
 import type { Limits } from '../protocol/prompt.ts';
 
@@ -47,15 +47,15 @@ export function createResourceWatch(scanner: ProcScanner, logger: Logger): Resou
     const now = performance.now();
     const due = [...followed].filter(([, { since }]) => now - since >= EVERY_MS);
     if (due.length === 0) return;
-    const pidsOf = new Map<string, number[]>();
-    for (const { marker, pid } of await scanner.scan()) {
-      const pids = pidsOf.get(marker);
-      if (pids === undefined) pidsOf.set(marker, [pid]);
-      else pids.push(pid);
-    }
+    const markers = new Set(due.map(([, { marker }]) => marker));
+    const uses = new Map<string, ResourceUse>();
+    const found = (await scanner.scan()).filter(({ marker }) => markers.has(marker));
+    await visitInSlices(found, ({ marker, pid }) => {
+      uses.set(marker, sumOfUse(uses.get(marker) ?? NO_USE, resourceUse(pid)));
+    });
     for (const [pid, one] of due) {
       if (followed.get(pid) !== one) continue;
-      const use = resourceUse(pidsOf.get(one.marker) ?? []);
+      const use = uses.get(one.marker) ?? NO_USE;
       one.cpuSeconds = Math.max(one.cpuSeconds, use.cpuSeconds - one.cpuSecondsBefore);
       one.last = { ...use, cpuSeconds: one.cpuSeconds };
       one.look(one.last);

@@ -2,7 +2,7 @@
  * Reads single processes from /proc: markers, states, working directories and resources. Linux
  * only.
  */
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
 
 /**
  * The variable that every process of an execution carries. Tools inherit it, even under setsid. So
@@ -166,22 +166,22 @@ export interface ResourceUse {
 /** USER_HZ, the unit of times in /proc. It is 100 on every Linux that Node runs on. */
 export const TICKS_PER_SECOND = 100;
 
-/** What these processes use now. A process that is gone counts for nothing. */
-export function resourceUse(pids: Iterable<number>): ResourceUse {
-  let memoryBytes = 0;
-  let ticks = 0;
-  let openFiles = 0;
-  let processes = 0;
-  for (const pid of pids) {
-    const stat = readStat(pid);
-    if (stat === null) continue;
-    processes += 1;
-    ticks += stat.cpuTicks;
-    memoryBytes += residentBytes(pid);
-    openFiles += countFiles(pid);
-  }
-  return { memoryBytes, cpuSeconds: ticks / TICKS_PER_SECOND, openFiles, processes };
+export const NO_USE: ResourceUse = { memoryBytes: 0, cpuSeconds: 0, openFiles: 0, processes: 0 };
+
+/** What a process uses now. One that is gone uses nothing. */
+export function resourceUse(pid: number): ResourceUse {
+  const stat = readStat(pid);
+  if (stat === null) return NO_USE;
+  const cpuSeconds = stat.cpuTicks / TICKS_PER_SECOND;
+  return { memoryBytes: residentBytes(pid), cpuSeconds, openFiles: countFiles(pid), processes: 1 };
 }
+
+export const sumOfUse = (one: ResourceUse, other: ResourceUse): ResourceUse => ({
+  memoryBytes: one.memoryBytes + other.memoryBytes,
+  cpuSeconds: one.cpuSeconds + other.cpuSeconds,
+  openFiles: one.openFiles + other.openFiles,
+  processes: one.processes + other.processes,
+});
 
 function residentBytes(pid: number): number {
   try {
@@ -191,9 +191,11 @@ function residentBytes(pid: number): number {
   }
 }
 
+/** Since Linux 6.2 the size of the folder is their number; before that it is 0. */
 function countFiles(pid: number): number {
+  const folder = `/proc/${pid}/fd`;
   try {
-    return readdirSync(`/proc/${pid}/fd`).length;
+    return statSync(folder).size || readdirSync(folder).length;
   } catch {
     return 0; // gone, or of another user
   }

@@ -79,15 +79,15 @@ export async function processIds(): Promise<number[]> {
   return (await readdir('/proc')).map(Number).filter((pid) => Number.isInteger(pid) && pid !== own);
 }
 
-/** Calls `visit` for every pid, and lets the event loop run between slices. */
-export async function visitInSlices(pids: readonly number[], visit: (pid: number) => void): Promise<void> {
+/** Calls `visit` for every item, and lets the event loop run between slices. */
+export async function visitInSlices<T>(items: readonly T[], visit: (item: T) => void): Promise<void> {
   let sliceStart = performance.now();
-  for (const pid of pids) {
+  for (const item of items) {
     if (performance.now() - sliceStart > SLICE_MS) {
       await nextTurn();
       sliceStart = performance.now();
     }
-    visit(pid);
+    visit(item);
   }
 }
 

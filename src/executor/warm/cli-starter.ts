@@ -135,7 +135,7 @@ export function createCliStarter({
     let read = false;
     try {
       const reading = sendPrompt(idle, prepared, stop);
-      if (supportsSweep()) cpuSecondsBefore = resourceUse([idle.child.pid]).cpuSeconds;
+      if (supportsSweep()) cpuSecondsBefore = resourceUse(idle.child.pid).cpuSeconds;
       read = await reading;
     } catch (error) {
       await pool.discard(idle);

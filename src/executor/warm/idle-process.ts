@@ -150,7 +150,7 @@ export function reportIdleProcess(
   since: number,
 ): CliProcess {
   const ageMs = Math.round(performance.now() - since);
-  const use = supportsSweep() ? resourceUse([pid]) : null;
+  const use = supportsSweep() ? resourceUse(pid) : null;
   return {
     id: idleIdOf(marker),
     state: 'idle',
@@ -181,4 +181,4 @@ export function memoryAllowsOneMore(pids: readonly (number | null)[], availableB
 }
 
 const knownBytes = (pid: number | null): number =>
-  pid === null || !supportsSweep() ? 0 : resourceUse([pid]).memoryBytes;
+  pid === null || !supportsSweep() ? 0 : resourceUse(pid).memoryBytes;

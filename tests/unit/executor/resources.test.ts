@@ -1,5 +1,8 @@
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import { createCpuWatch, exceededLimit } from '../../../src/executor/resources.ts';
+import { createCpuWatch, createResourceWatch, exceededLimit } from '../../../src/executor/resources.ts';
+import type { ResourceUse } from '../../../src/processes/proc-entry.ts';
+import { supportsSweep } from '../../../src/processes/sweep.ts';
 
 const NONE = { maxMemoryBytes: null, maxCpuSeconds: null, maxOpenFiles: null, maxProcesses: null };
 const USE = { memoryBytes: 1000, cpuSeconds: 10, openFiles: 20, processes: 3 };
@@ -24,6 +27,30 @@ describe('what an execution may use', () => {
   it("is the smaller of the job's and the server's", () => {
     expect(exceededLimit(USE, { processes: 100 }, { ...NONE, maxProcesses: 2 })).toContain('; 2 are allowed');
     expect(exceededLimit(USE, { processes: 1 }, { ...NONE, maxProcesses: 2 })).toContain('; 1 are allowed');
+  });
+});
+
+describe('the measuring of an execution', () => {
+  it.runIf(supportsSweep())('of thousands of processes lets the event loop run', async () => {
+    const one = { pid: process.pid, marker: 'node/e', startTicks: 1 };
+    let turns = 0;
+    let measures = false;
+    const count = (): void => {
+      turns += 1;
+      if (measures) setImmediate(count);
+    };
+    const scan = async () => {
+      measures = true;
+      setImmediate(count);
+      return Array(3000).fill(one);
+    };
+    const watch = createResourceWatch({ scan }, pino({ level: 'silent' }));
+    const measured = Promise.withResolvers<ResourceUse>();
+    const unfollow = watch.follow(one, 0, measured.resolve);
+    expect((await measured.promise).processes).toBe(3000);
+    measures = false;
+    unfollow();
+    expect(turns).toBeGreaterThan(3);
   });
 });
 
