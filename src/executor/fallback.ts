@@ -32,8 +32,7 @@ export function fallbackFor(
   const refused = provider.unsupported(moved);
   // A default model of the settings is meant for one CLI. The caller did not ask for it.
   const isDefault = request.model !== null && request.model === asked.defaults.model;
-  const { modelNames = asked.provider.modelNames } = provider; // a command takes any name
-  const isKnown = modelNames === asked.provider.modelNames;
+  const isKnown = takesNamesOf(provider.name, asked.provider.name);
   const keepsModel = !isDefault && isKnown && !refused.some(({ option }) => option === 'model');
   const mapped = keepsModel ? moved : { ...moved, model: registered.defaults.model };
   const left = [...provider.unsupported(mapped), ...unkeptCostCap(provider, mapped, pricing)];
@@ -43,6 +42,19 @@ export function fallbackFor(
   }
   return { registered, request: mapped };
 }
+
+/** Whose names of models the built-in providers take. */
+const MODEL_NAMES: Readonly<Partial<Record<string, string>>> = {
+  claude: 'Anthropic',
+  'anthropic-sdk': 'Anthropic',
+  codex: 'OpenAI',
+  gemini: 'Google',
+  'cursor-agent': 'Cursor',
+};
+
+/** A command from the settings takes any name. */
+const takesNamesOf = (fallback: string, asked: string): boolean =>
+  MODEL_NAMES[fallback] === undefined || MODEL_NAMES[fallback] === MODEL_NAMES[asked];
 
 /** Why a fallback cannot run a job that its own provider could. */
 const OF_FALLBACK: readonly ErrorCode[] = ['execution.cli_missing', 'provider.denied'];

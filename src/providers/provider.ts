@@ -257,8 +257,6 @@ export type StreamCap = 'maxTurns' | 'maxCostUsd';
 export interface Provider {
   readonly name: string;
   readonly capabilities: Capabilities;
-  /** Whose names of models it takes. Left out: those of a command from the settings. */
-  readonly modelNames?: 'anthropic' | 'openai' | 'google' | 'cursor';
   readonly login: Login;
   /** The folder of the CLI's sessions, as in {@link Login}. Left out: not known, or none. */
   readonly state?: Login['files'][number] & { readonly variable: string };

@@ -48,7 +48,6 @@ export function createAnthropicProvider(options: BuiltInOptions): Provider {
     warmStart: PLAIN_WARM_START,
     streamCaps: ['maxCostUsd'],
     envNames: [...LOGIN.variables, 'ANTHROPIC_BASE_URL'],
-    modelNames: 'anthropic',
     binaries: [options.sdkRunner.node],
     versionArgs: [options.sdkRunner.script, '--version'],
     unsupported: (request) => [

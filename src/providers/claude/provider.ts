@@ -184,7 +184,6 @@ export function createClaudeProvider(options: BuiltInOptions): Provider {
     announcesBoot: true, // `system/init`
     streamCaps: [],
     envNames: CLAUDE_ENV_NAMES,
-    modelNames: 'anthropic',
     binaries: ['claude'],
     versionArgs: ['--version'],
     unsupported: (request) => [

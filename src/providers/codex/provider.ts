@@ -120,7 +120,6 @@ export function createCodexProvider(options: CodexOptions): Provider {
     reportsUse: true,
     announcesBoot: true, // `thread.started`, or the answer to the opening
     envNames: ENV_NAMES,
-    modelNames: 'openai',
     binaries: ['codex'],
     versionArgs: ['--version'],
     provesAsked: (event: EventBody) => isAnswer(event) || isRefusal(event),

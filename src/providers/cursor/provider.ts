@@ -97,7 +97,6 @@ export function createCursorProvider(options: BuiltInOptions): Provider {
     },
     streamCaps: [],
     login: LOGIN,
-    modelNames: 'cursor',
     binaries: ['cursor-agent', 'agent'],
     unsupported: (request) => [
       ...unsupportedMode('cursor-agent', request.permissionMode, MODES, options),

@@ -130,7 +130,6 @@ export function createGeminiProvider(options: BuiltInOptions): Provider {
     announcesBoot: true, // `init`
     streamCaps: ['maxTurns'],
     envNames: ENV_NAMES,
-    modelNames: 'google',
     binaries: ['gemini'],
     versionArgs: ['--version'],
     unsupported: (request) => [
