@@ -6,10 +6,10 @@ import { inspect, isDead, NO_ENVIRONMENT, type ProcessInfo, readStat } from './p
 
 /**
  * When to read a process without an environment again. The kernel needs some 0.1 ms to execute a
- * program, more on a busy machine. A process that executed program after program had none in 3 of
- * 100 reads.
+ * program. A process that executed program after program had none in 3 of 100 reads. On a busy
+ * machine it may lose the processor meanwhile, and then has none for tens of milliseconds.
  */
-const READ_AGAIN_MS = [0.5, 1, 2, 4, 8, 16];
+const READ_AGAIN_MS = [0.5, 1, 2, 4, 8, 16, 32, 64];
 /** A pid is not reused within this time. */
 const SAME_PIDS_MS = 1000;
 /**
