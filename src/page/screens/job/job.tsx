@@ -94,7 +94,7 @@ function JobPage({ job, onChanged }: JobPageProps) {
       {/* At the end, where one reads on. */}
       {tab.name === 'transcript' && <PendingApprovals job={job} />}
       {job.status === 'running' && tab.name === 'transcript' && may('jobs:write') && (
-        <Composer job={job} transcript={transcript} />
+        <Composer key={job.id} job={job} transcript={transcript} />
       )}
     </>
   );
