@@ -1,6 +1,7 @@
 /** Keys for everything, and the sheet that lists them. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Dialog } from './dialog.tsx';
+import { oneAtATime } from './one-at-a-time.ts';
 
 /** `g j` is two keys, one after the other. */
 export interface KeyHelp {
@@ -29,7 +30,7 @@ export function useKeys(given: readonly Binding[]): void {
       keys,
       does: latest.current[i]?.does ?? '',
       repeats: latest.current[i]?.repeats ?? false,
-      act: () => latest.current[i]?.act(),
+      act: oneAtATime(() => latest.current[i]?.act()),
     }));
     bindings.push(...own);
     return () => {
@@ -51,18 +52,6 @@ const pressesItself = ({ key, target }: KeyboardEvent): boolean =>
   target instanceof Element &&
   target.closest('a[href], button, summary') !== null;
 
-const underWay = new Set<Binding>();
-
-async function once(binding: Binding): Promise<void> {
-  if (underWay.has(binding)) return;
-  underWay.add(binding);
-  try {
-    await binding.act();
-  } finally {
-    underWay.delete(binding);
-  }
-}
-
 /** Listens for all keys. Mounted once. */
 export function Keys() {
   const [helps, setHelps] = useState(false);
@@ -82,7 +71,7 @@ export function Keys() {
       first = { key: event.key, at: Date.now() };
       if (found === undefined || inDialog) return;
       event.preventDefault();
-      if (!event.repeat || found.repeats === true) void once(found);
+      if (!event.repeat || found.repeats === true) found.act();
     };
     addEventListener('keydown', press);
     return () => removeEventListener('keydown', press);

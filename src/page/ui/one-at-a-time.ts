@@ -1,24 +1,38 @@
+/** A second press sends nothing twice, whether by a click, a key or a form. */
 import { useRef, useState } from 'preact/hooks';
 
-/**
- * The action, which does nothing while it is under way, and whether it is. For what a click, a key
- * and a form can start: a second press sends nothing twice.
- */
+/** The action, which does nothing while it is under way. */
+export function oneAtATime<Given extends readonly unknown[]>(
+  act: (...given: Given) => unknown,
+): (...given: Given) => Promise<void> {
+  let underWay = false;
+  return async (...given) => {
+    if (underWay) return;
+    underWay = true;
+    try {
+      await act(...given);
+    } finally {
+      underWay = false;
+    }
+  };
+}
+
+/** The same for a component, and whether it is under way. */
 export function useOneAtATime<Given extends readonly unknown[]>(
   act: (...given: Given) => unknown,
 ): readonly [act: (...given: Given) => Promise<void>, busy: boolean] {
   const [busy, setBusy] = useState(false);
-  const underWay = useRef(false);
-  const once = async (...given: Given): Promise<void> => {
-    if (underWay.current) return;
-    underWay.current = true;
-    setBusy(true);
-    try {
-      await act(...given);
-    } finally {
-      underWay.current = false;
-      setBusy(false);
-    }
-  };
+  const latest = useRef(act);
+  latest.current = act;
+  const [once] = useState(() =>
+    oneAtATime(async (...given: Given) => {
+      setBusy(true);
+      try {
+        await latest.current(...given);
+      } finally {
+        setBusy(false);
+      }
+    }),
+  );
   return [once, busy];
 }

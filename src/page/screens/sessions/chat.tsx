@@ -59,9 +59,7 @@ export function Chat({ session, reload, isOwn }: ChatProps) {
   const running = RUNNING.includes(status);
   const mayWrite = may('sessions:write') && status !== 'closed';
   const stop = (): Promise<boolean> => act(() => client.sessions.interrupt(id), 'Stopped');
-  useKeys(
-    mayWrite && running ? [{ keys: 'Escape Escape', does: 'stop the turn', act: () => void stop() }] : [],
-  );
+  useKeys(mayWrite && running ? [{ keys: 'Escape Escape', does: 'stop the turn', act: stop }] : []);
   const isEmpty = transcript.items.length === 0 && waiting.length === 0 && outbox.sent.length === 0;
   return (
     <div class="chat">
