@@ -22,11 +22,10 @@ function follow({ changeLog, doorbells, logDoorbell }: TestRecords, after: strin
     for await (const batch of batches) taken.push(...batch);
   })();
   ended.catch(() => undefined); // looked at by the tests that expect it
-  const began = eventually(() => taken.length > 0);
   return {
     taken,
     ended,
-    began,
+    began: () => eventually(() => taken.length > 0),
     changes: () => taken.filter((change): change is JobChange => change.kind !== 'cursor'),
   };
 }
@@ -48,7 +47,7 @@ describe('the log of changes', () => {
   it('has each state of a job, also after the job was deleted', async () => {
     const rpc = server.make();
     const reader = follow(rpc, '0');
-    await reader.began;
+    await reader.began();
     const id = await live(rpc, 'B');
     await eventually(() => reader.taken.at(-1)?.kind === 'job.deleted');
     expect(reader.changes().map(({ kind, status, attempts, rev }) => [kind, status, attempts, rev])).toEqual([
@@ -69,7 +68,7 @@ describe('the log of changes', () => {
   it('wakes its readers at once, and again after messages were lost', async () => {
     const rpc = server.make();
     const reader = follow(rpc);
-    await reader.began;
+    await reader.began();
     await live(rpc);
     await eventually(() => reader.changes().length === 5);
     await rpc.interrupt();
@@ -80,7 +79,7 @@ describe('the log of changes', () => {
   it('says that a cursor is expired whose entry is gone, and ends the readers of lost changes', async () => {
     const rpc = server.make();
     const reader = follow(rpc, '0');
-    await reader.began;
+    await reader.began();
     await live(rpc);
     await eventually(() => reader.changes().length === 5);
     const log = rpc.logDoorbell.replace('live:log', 'log');
