@@ -64,15 +64,15 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
   let pty: Pty | null = null;
   let limit: NodeJS.Timeout | undefined;
   try {
-    const opened = [openStream(id, 0), openStream(id, 1), openStream(id, 2)] as const;
-    const [stdin, stdout, stderr] = await Promise.all(opened);
-    streams.push(stdin, stdout, stderr);
+    const [stdin, stdout, stderr] = [openStream(id, 0), openStream(id, 1), openStream(id, 2)];
+    streams.push(stdin.socket, stdout.socket, stderr.socket); // closed also where one of them fails
+    await Promise.all([stdin.opened, stdout.opened, stderr.opened]);
     // A server without free descriptors closes new connections. This process cannot see that.
     const noStreams = Object.assign(new Error('the server closed a stream'), { code: NO_STREAMS });
     limit = setTimeout(() => connected.reject(noStreams), CONNECTED_WITHIN_MS);
     await connected.promise;
     if (request.pty !== undefined) {
-      pty = openPty({ request, size: request.pty, input: stdin, output: stdout });
+      pty = openPty({ request, size: request.pty, input: stdin.socket, output: stdout.socket });
       streams.splice(0, 2); // the PTY ends them
     }
     if (ending || !starting.has(id)) return; // it would run without an owner
@@ -107,14 +107,14 @@ async function launch({ id, request }: Extract<ToLauncher, { type: 'launch' }>):
   }
 }
 
-function openStream(id: number, fd: number): Promise<Socket> {
-  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+function openStream(id: number, fd: number): { socket: Socket; opened: Promise<void> } {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
   const socket = connect(socketPath);
   socket.pause(); // only the CLI may read from it
   // Our own code, because ENOENT of a socket must not look like a missing CLI.
   socket.once('error', (error) => reject(Object.assign(error, { code: NO_STREAMS })));
-  socket.once('connect', () => socket.write(streamHeader(id, fd), () => resolve(socket)));
-  return promise;
+  socket.once('connect', () => socket.write(streamHeader(id, fd), () => resolve()));
+  return { socket, opened: promise };
 }
 
 /**

@@ -1,4 +1,5 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { pino } from 'pino';
@@ -140,4 +141,20 @@ it('a socket whose file is gone is no missing CLI: the next start has a new one'
   await eventually(async () =>
     expect(await (await sh('exit 5', { launch })).process.ended).toMatchObject({ code: 5 }),
   );
+});
+
+it('a start that found too few free descriptors leaves none open', async () => {
+  const { sh, launch, pid } = await setUp();
+  await (await sh('exit 0', { launch })).process.ended; // it loads what a start needs
+  const launcher = await pid();
+  const open = () => readdirSync(`/proc/${launcher}/fd`).map(Number);
+  const limit = (files: number) =>
+    execFileSync('prlimit', ['--pid', String(launcher), `--nofile=${files}:`]);
+  const before = open();
+  const free = Array.from({ length: 1000 }, (_, fd) => fd).filter((fd) => !before.includes(fd));
+  limit((free[1] ?? 0) + 1);
+  await expect(sh('exit 0', { launch })).rejects.toMatchObject({ code: 'execution.resource_limit' });
+  limit(1000);
+  await eventually(() => expect(open()).toEqual(before));
+  expect(await (await sh('exit 6', { launch })).process.ended).toMatchObject({ code: 6 });
 });
