@@ -2,25 +2,21 @@
  * What the server finds out about a CLI: its binary, its version, its login, and whether it can
  * write the folder in which it keeps its sessions.
  */
-import { execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { access, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
-import { promisify } from 'node:util';
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../errors.ts';
-import { signalGroup, systemCode } from '../processes/launch.ts';
+import { systemCode } from '../processes/launch.ts';
 import { isShortage } from '../processes/spawn.ts';
 import { buildEnvironment } from '../providers/environment.ts';
 import type { Provider } from '../providers/provider.ts';
 import { liesBelow, realRoots } from '../workspace.ts';
+import { askCli, type CliAnswer } from './ask-cli.ts';
 
-const run = promisify(execFile);
-const VERSION_TIMEOUT_MS = 10_000;
-const LOGIN_TIMEOUT_MS = 10_000;
-const LOGIN_CACHE_MS = 60_000;
+const TIMEOUT_MS = 10_000;
+const CACHE_MS = 60_000;
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -43,7 +39,10 @@ export interface CliProbe {
   find(provider: Pick<Provider, 'binaries'>, configured: string | null): Promise<ProbedCli>;
   /** The cached version, or null. */
   knownVersion(cli: ProbedCli): string | null;
-  /** Runs the binary with its version arguments. The result is cached until the file changes. */
+  /**
+   * Runs the binary with its version arguments. The result is cached until the file changes; for a
+   * minute when it did not answer within 10 s or could not be started. Null also without a version.
+   */
   version(provider: Provider, cli: ProbedCli): Promise<string | null>;
   /**
    * Asks the CLI whether it is logged in, at most once a minute. Null when it does not answer
@@ -60,7 +59,8 @@ export interface CliProbeOptions {
   otherPlaces(): Promise<readonly string[]>;
   /** The whole environment of a version run. */
   readonly env: Environment;
-  readonly loginTimeoutMs?: number;
+  /** How long a CLI may take to answer. Default: 10 s. */
+  readonly timeoutMs?: number;
 }
 
 /** Searches the PATH of the server's environment, then the folders that installers use. */
@@ -74,11 +74,32 @@ export const createServerProbe = (
     env: buildEnvironment({ source, names: [], set: {} }),
   });
 
+interface VersionRun {
+  readonly identity: string;
+  /** Null until it has ended, and without an answer. */
+  version: string | null;
+  /** Null: when the file has changed. By the monotonic clock. */
+  askAgainAt: number | null;
+  readonly ended: Promise<string | null>;
+}
+
 export function createCliProbe(options: CliProbeOptions): CliProbe {
-  const { env, loginTimeoutMs = LOGIN_TIMEOUT_MS } = options;
+  const { env, timeoutMs = TIMEOUT_MS } = options;
   const path = [...new Set(options.searchPath.split(delimiter).filter(isAbsolute))];
-  const versions = new Map<string, { identity: string; version: string | null }>();
+  const versions = new Map<string, VersionRun>();
   const logins = new Map<string, { answer: Promise<boolean | null>; at: number }>();
+
+  function askVersion(provider: Provider, { binary, identity, extraFolder }: ProbedCli): VersionRun {
+    const answer = askCli(binary, provider.versionArgs, withFolder(env, extraFolder), timeoutMs);
+    const run: VersionRun = { identity, version: null, askAgainAt: null, ended: answer.then(ended) };
+    function ended(said: CliAnswer | null): string | null {
+      if (said === null) run.askAgainAt = performance.now() + CACHE_MS;
+      // A CLI without a version may still work.
+      else if (said.code === 0) run.version = /\d+\.\d+[\w.-]*/.exec(said.stdout)?.[0] ?? null;
+      return run.version;
+    }
+    return run;
+  }
 
   /** One look at each folder: most of them do not have the CLI. */
   async function inFolders(
@@ -120,20 +141,24 @@ export function createCliProbe(options: CliProbeOptions): CliProbe {
       return known?.identity === identity ? known.version : null;
     },
 
-    async version(provider, { binary, identity, extraFolder }) {
-      const known = versions.get(binary);
-      if (known?.identity === identity) return known.version;
-      const version = await askVersion(provider, binary, withFolder(env, extraFolder));
-      versions.set(binary, { identity, version });
-      return version;
+    async version(provider, cli) {
+      if (provider.versionArgs.length === 0) return null;
+      const known = versions.get(cli.binary);
+      const isFresh = known?.askAgainAt === null || performance.now() < (known?.askAgainAt ?? 0);
+      if (known?.identity === cli.identity && isFresh) return known.ended;
+      const run = askVersion(provider, cli);
+      versions.set(cli.binary, run);
+      return run.ended;
     },
 
     loggedIn({ name, login }, binary, environment) {
       if (login.statusArgs === null) return Promise.resolve(null);
       const key = `${name} ${binary}`;
       const known = logins.get(key);
-      if (known !== undefined && performance.now() - known.at < LOGIN_CACHE_MS) return known.answer;
-      const answer = askLogin(binary, login.statusArgs, environment, loginTimeoutMs);
+      if (known !== undefined && performance.now() - known.at < CACHE_MS) return known.answer;
+      const answer = askCli(binary, login.statusArgs, environment, timeoutMs).then((said) => {
+        return said === null ? null : said.code === 0;
+      });
       logins.set(key, { answer, at: performance.now() });
       return answer;
     },
@@ -159,42 +184,6 @@ async function identityOf(binary: string): Promise<string | null> {
 /** An environment whose PATH ends with this folder too. */
 export const withFolder = (env: Environment, folder: string | null): Environment =>
   folder === null ? env : { ...env, PATH: env['PATH'] ? `${env['PATH']}${delimiter}${folder}` : folder };
-
-/** Uses no pipes: its output is not needed, and a process that it starts could keep them open. */
-async function askLogin(
-  binary: string,
-  args: readonly string[],
-  env: Environment,
-  timeoutMs: number,
-): Promise<boolean | null> {
-  const child = spawn(binary, [...args], { stdio: 'ignore', env: { ...env }, cwd: '/', detached: true });
-  const timer = setTimeout(() => {
-    if (child.pid !== undefined) signalGroup(child.pid, 'SIGKILL');
-  }, timeoutMs);
-  try {
-    // Typed as `unknown[]`; these are the event's arguments.
-    const [code] = (await once(child, 'exit')) as [number | null];
-    return code === null ? null : code === 0;
-  } catch {
-    return null; // it could not be started
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-async function askVersion(provider: Provider, binary: string, env: Environment): Promise<string | null> {
-  if (provider.versionArgs.length === 0) return null;
-  try {
-    const { stdout } = await run(binary, [...provider.versionArgs], {
-      timeout: VERSION_TIMEOUT_MS,
-      env: { ...env },
-      cwd: '/', // a CLI obeys files of its folder, so not the folder of the server
-    });
-    return /\d+\.\d+[\w.-]*/.exec(stdout)?.[0] ?? null;
-  } catch {
-    return null; // a CLI without a version may still work
-  }
-}
 
 /** Below the home folder: claude's own installers, npm, Bun, Volta, pnpm, Yarn. */
 const IN_HOME = [

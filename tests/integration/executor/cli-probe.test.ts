@@ -1,15 +1,17 @@
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createCliProbe, usualPlaces } from '../../../src/executor/cli-probe.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
+import { eventually } from '../../helpers/eventually.ts';
+import { isAlive } from '../../helpers/proc.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { PROVIDER_HOST, providerSettings } from '../../unit/providers/settings.ts';
 
 const { provider } = createProviders(providerSettings(), PROVIDER_HOST).get('claude');
 
 /** A machine whose home has no CLI yet. */
-function machine(roots: readonly string[] = []) {
+function machine(roots: readonly string[] = [], timeoutMs = 10_000) {
   const home = tempDir();
   const bin = join(home, 'bin');
   mkdirSync(bin);
@@ -27,6 +29,7 @@ function machine(roots: readonly string[] = []) {
         roots.map((root) => join(home, root)),
       ),
     env: { PATH: '/bin:/usr/bin', HOME: home },
+    timeoutMs,
   });
   return { home, bin, install, find: () => probe.find(provider, null), probe };
 }
@@ -86,5 +89,31 @@ describe('looking for a CLI', () => {
     const local = open.install('.local', 'bin', 'claude');
     expect((await open.find()).binary).toBe(local);
     expect(await usualPlaces('relative', [])).not.toContainEqual(expect.stringContaining('.local/bin'));
+  });
+});
+
+describe('the version of a CLI', () => {
+  it('that hangs is null in time, for all who ask, and nothing of its run is left', async () => {
+    const { home, install, find, probe } = machine([], 500);
+    const runs = join(home, 'runs');
+    const file = install('bin', 'claude');
+    writeFileSync(file, `#!/bin/sh\ntrap '' TERM\nsleep 1000 & echo $! $$ >> '${runs}'\nwait\n`, {
+      mode: 0o755,
+    });
+    const cli = await find();
+    const asks = Array.from({ length: 3 }, () => probe.version(provider, cli));
+    expect(await Promise.all([...asks, probe.version(provider, cli)])).toEqual([null, null, null, null]);
+    const pids = readFileSync(runs, 'utf8').trim().split(/\s/).map(Number);
+    expect(pids).toHaveLength(2); // one run
+    await eventually(() => pids.every((pid) => !isAlive(pid)));
+  });
+
+  it('is known although a process of it keeps its output open', async () => {
+    const { home, install, find, probe } = machine();
+    const left = join(home, 'left');
+    const file = install('bin', 'claude');
+    writeFileSync(file, `#!/bin/sh\nsetsid sleep 1000 & echo $! > '${left}'\necho 3.4.5\n`, { mode: 0o755 });
+    expect(await probe.version(provider, await find())).toBe('3.4.5');
+    process.kill(Number(readFileSync(left, 'utf8')), 'SIGKILL');
   });
 });

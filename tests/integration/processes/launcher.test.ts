@@ -148,8 +148,7 @@ it('a start that found too few free descriptors leaves none open', async () => {
   await (await sh('exit 0', { launch })).process.ended; // it loads what a start needs
   const launcher = await pid();
   const open = () => readdirSync(`/proc/${launcher}/fd`).map(Number);
-  const limit = (files: number) =>
-    execFileSync('prlimit', ['--pid', String(launcher), `--nofile=${files}:`]);
+  const limit = (files: number) => execFileSync('prlimit', ['--pid', String(launcher), `--nofile=${files}:`]);
   const before = open();
   const free = Array.from({ length: 1000 }, (_, fd) => fd).filter((fd) => !before.includes(fd));
   limit((free[1] ?? 0) + 1);

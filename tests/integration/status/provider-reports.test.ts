@@ -19,7 +19,7 @@ const HANG_MS = 700;
 const LONG_MS = 60_000;
 
 /** A machine with a CLI that keeps count of its runs, and what is reported of it. */
-function machine(changed: Partial<Login> = {}, env: Record<string, string> = {}, loginTimeoutMs = LONG_MS) {
+function machine(changed: Partial<Login> = {}, env: Record<string, string> = {}, timeoutMs = LONG_MS) {
   const dir = tempDir();
   const home = join(dir, 'home');
   mkdirSync(home);
@@ -51,7 +51,7 @@ function machine(changed: Partial<Login> = {}, env: Record<string, string> = {},
         searchPath: '',
         otherPlaces: async () => [],
         env: { PATH: jobEnv.PATH },
-        loginTimeoutMs,
+        timeoutMs,
       }),
       stateFolders: createStateFolders(),
       environment: () => jobEnv,
