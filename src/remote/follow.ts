@@ -6,6 +6,7 @@ import type { Flow } from '../executor/runner.ts';
 import { type ExecutionLine, STREAM_MS } from '../protocol/executor-service.ts';
 import { pause } from '../timing.ts';
 import type { ExecutorClient } from './client.ts';
+import { unavailable } from './signed-requests.ts';
 import { isTemporary, isUnknown, noContact, notKnown, otherNode, pauseAfter } from './submit.ts';
 
 export type EventLine = Extract<ExecutionLine, { type: 'event' }>;
@@ -64,7 +65,9 @@ export async function followToEnd(options: FollowOptions): Promise<EndedLine | n
 
   /** The last line, if this stream has it. */
   async function followOnce(): Promise<EndedLine | null> {
+    let isEmpty = true;
     for await (const line of client.follow(id, last, over.signal)) {
+      isEmpty = false;
       contact();
       if (line.type === 'ended') return line;
       if (line.type === 'alive') continue;
@@ -74,6 +77,7 @@ export async function followToEnd(options: FollowOptions): Promise<EndedLine | n
       last = line.n;
       options.onEvent(line);
     }
+    if (isEmpty) throw unavailable(new Error('a stream without a line'), true);
     return null;
   }
 

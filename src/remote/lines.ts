@@ -7,8 +7,8 @@ const NEWLINE = 0x0a;
 /**
  * The lines of an answer, without their ends. The connection is closed when the reader stops. The
  * time in which the reader does not ask for a line does not count as silence.
- * @throws AppError executor.unavailable when the stream breaks, is silent for `silentMs`, or a line
- *   is longer than `maxLineBytes`
+ * @throws AppError executor.unavailable when the stream breaks or ends within a line, is silent for
+ *   `silentMs`, or a line is longer than `maxLineBytes`
  */
 export async function* linesOf(
   response: IncomingMessage,
@@ -48,6 +48,7 @@ export async function* linesOf(
       if (begunBytes > maxLineBytes)
         throw unavailable(new Error(`a line of more than ${maxLineBytes} bytes`), true);
     }
+    if (begunBytes > 0) throw unavailable(new Error('the stream ended within a line'), true);
   } finally {
     response.destroy();
   }

@@ -94,6 +94,7 @@ export async function scriptedExecutor(port = 0): Promise<ScriptedExecutor> {
       return void response.end(JSON.stringify(reply.json));
     }
     response.statusCode = reply.status ?? 200;
+    response.setHeader('content-type', 'application/x-ndjson');
     response.flushHeaders();
     for (const line of reply.lines)
       response.write(typeof line === 'string' ? line : `${JSON.stringify(line)}\n`);

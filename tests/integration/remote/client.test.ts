@@ -83,6 +83,14 @@ describe('the client of an executor', () => {
     expect(wasNotSent(error)).toBe(true);
   });
 
+  it('takes a 200 that is no stream of events for none of its executor', async () => {
+    const executor = await scriptedExecutor();
+    executor.script('events', { json: 'ok' });
+    const client = clientOf(executor);
+    for (const task of [client.renew(ID, 0), linesFrom(client)])
+      expect(await errorOf(task)).toMatchObject({ code: 'executor.unavailable' });
+  });
+
   it('says that something on the way takes no request of this size', async () => {
     const executor = await scriptedExecutor();
     executor.become(null);
@@ -149,6 +157,7 @@ describe('the client of an executor', () => {
   it.each([
     ['no JSON', 'nonsense\n'],
     ['another kind of line', '{"type":"other"}\n'],
+    ['a line without an end', '{"type":"alive"}'],
     ['an event without its number', '{"type":"event","event":{"kind":"text","text":""},"raw":null}\n'],
   ])('refuses %s', async (_, line) => {
     const executor = await scriptedExecutor();

@@ -263,6 +263,16 @@ describe('an execution on another host', () => {
     expect(executor.of('cancel')).toHaveLength(1);
   });
 
+  it.each([
+    ['the pages of a proxy', { json: 'ok' }],
+    ['streams without a line', { lines: [] }],
+  ] as const)('is lost when only %s answer for too long', async (_, reply) => {
+    const { executor, runner } = await bench({ lostAfterMs: 400 });
+    executor.script('events', stream(started(1)), reply);
+    const { outcome } = await running(await runner.prepare(claimOf())).done;
+    expect(outcome.error).toMatchObject({ code: 'execution.lost' });
+  });
+
   it('is lost when the executor does not answer for too long', async () => {
     const { executor, runner } = await bench({ lostAfterMs: 400 });
     executor.script('events', cut(started(1), event(2)), 'reset');
