@@ -1,7 +1,7 @@
 /** One terminal: its program, and the way of its output to recording, screen and readers. */
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate as turnOfLoop } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as turnOfLoop } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { AppError, type ErrorCode, messageOf } from '../errors.ts';
 import type { Failpoint } from '../failpoint.ts';
@@ -24,6 +24,9 @@ import { createTerminalStatus } from './status.ts';
 const RETRY_MS = 250;
 /** How long the program's output may stay open after its exit. */
 const DRAIN_MS = 2000;
+/** How often its processes are looked for when that fails, and when again. */
+const LOOKS = 60;
+const LOOK_AGAIN_MS = 1000;
 /** Of input that the program has not read. */
 const MAX_UNREAD_INPUT = 1024 * 1024;
 /** Of work with output, until requests get their turn: 64 KiB of short lines may take 50 ms. */
@@ -187,9 +190,7 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
       },
       signalGroup: (signal: NodeJS.Signals) => child.signalGroup(signal),
     };
-    const { survivors } = await terminate(target, { graceMs: options.killGraceMs, scanner });
-    if (survivors.length > 0)
-      logger.error({ sessionId, pids: survivors }, 'processes survived their terminal');
+    await terminateAll(target);
     await within(DRAIN_MS, drained);
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
     while (unshown.length > 0) await turnOfLoop();
@@ -200,25 +201,41 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
     if (reason.kind === 'stopped' && !(await within(STOP_WITHIN_MS, shown))) giveUp();
     await shown;
   }
+  /** Without a free descriptor or memory nothing is known of its processes: it looks again. */
+  async function terminateAll(target: Parameters<typeof terminate>[0]): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        const { survivors } = await terminate(target, { graceMs: options.killGraceMs, scanner });
+        if (survivors.length > 0)
+          logger.error({ sessionId, pids: survivors }, 'processes survived their terminal');
+        return;
+      } catch (error) {
+        const seen = { sessionId, reason: messageOf(error) };
+        logger[tries < LOOKS ? 'warn' : 'error'](seen, 'the processes of a terminal cannot be looked for');
+        if (tries === LOOKS) return;
+      }
+      await delay(LOOK_AGAIN_MS);
+    }
+  }
   function giveUp(): void {
     isGivenUp = true;
     status.giveUp();
     publisher.stop();
   }
 
-  function write(data: string): Promise<void> {
+  /** Done once it waits to be read: a program may read much later, or never. */
+  function write(data: string): void {
+    if (child.stdin.destroyed) throw isOver();
     if (child.stdin.writableLength > MAX_UNREAD_INPUT)
       throw new AppError('server.busy', 'the program of the terminal does not read its input');
     history.typed(data);
     if (data.includes('\x03')) status.interrupted();
-    return new Promise((resolve, reject) => {
-      child.stdin.write(data, (error) => (error ? reject(isOver()) : resolve()));
-    });
+    child.stdin.write(data);
   }
   async function perform(ask: TerminalAct): Promise<void> {
     if (end !== null) throw isOver();
     activeAt = steadyNow();
-    if (ask.kind === 'input') await write(ask.data);
+    if (ask.kind === 'input') write(ask.data);
     else if (ask.kind === 'signal') {
       child.signalForeground(`SIG${ask.signal}`);
       if (ask.signal === 'INT' || ask.signal === 'QUIT') status.interrupted();

@@ -5,9 +5,10 @@ import { setImmediate } from 'node:timers/promises';
 import { ulid } from 'ulid';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
+import { createProcScanner } from '../../../src/processes/proc-scanner.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { launch } from '../../helpers/launcher.ts';
-import { processesWithMarker } from '../../helpers/proc.ts';
+import { isAlive, processesWithMarker } from '../../helpers/proc.ts';
 import { createLatch } from '../executor/bench.ts';
 import { openHost } from './open-host.ts';
 
@@ -154,6 +155,39 @@ describe('a terminal', () => {
     const again = { kind: 'input', data: big, clientSeq: 3, messageId: 'big39' } as const;
     await eventually(async () => expect(await shell.ask(again)).toEqual({ clientSeq: 3, repeated: false }));
     await Promise.all(inputs);
+  });
+
+  it('has an input that its program does not read, and goes on to the next command', async () => {
+    const { open, host } = await openHost();
+    const shell = await open({
+      args: [
+        '-c',
+        'stty raw -echo isig; echo waits; trap "echo left; exit" INT; while :; do sleep 0.05; done',
+      ],
+    });
+    await shell.shows('waits');
+    const big = 'x'.repeat(64 * 1024);
+    for (let n = 0; n < 8; n += 1) await shell.type(big);
+    await host.ask(shell.id, { kind: 'signal', signal: 'INT', messageId: null });
+    await shell.wrote('left');
+  });
+
+  it('ends although its processes cannot be looked for at first', async () => {
+    const scanner = createProcScanner();
+    let fails = 1;
+    const { open, ledger } = await openHost({
+      scanner: {
+        ...scanner,
+        scan: async () => {
+          if (fails-- > 0) throw Object.assign(new Error('no descriptor'), { code: 'EMFILE' });
+          return scanner.scan();
+        },
+      },
+    });
+    const shell = await open({ args: ['-c', 'setsid sleep 1000 & echo "pid $!."'] });
+    await shell.moved('closed');
+    expect([...ledger.rows.values()]).toMatchObject([{ end: { errorCode: null } }]);
+    expect(isAlive(Number(/pid (\d+)\./.exec(shell.output())?.[1]))).toBe(false);
   });
 
   it('keeps few answers for a program that asks and does not read', async () => {
