@@ -42,7 +42,9 @@ export interface Pass {
   proven(): void;
   /**
    * The execution has ended, and its refusal closes the gate. Returns its outcome with the name of
-   * the credential, and after a usage limit with the time when the next job may try.
+   * the credential, and after a usage limit with the time when the next job may try. Only a refusal
+   * waits for Redis: until the ledger has an outcome, a crash would cost it.
+   * @throws AppError redis.unavailable after a refusal
    */
   settle(ended: Ended): Promise<Outcome>;
   /** The execution did not come to an outcome. */
@@ -155,18 +157,23 @@ export function createCredentials({
       abandon: () => answered(false).catch(() => undefined), // the try expires
       async settle({ outcome: ended, limitedModel, account }) {
         await reserving;
-        credential = await logins.rename(provider, credential, account);
+        const code = ended.error?.code;
+        const isRefusal = code === 'execution.quota' || code === 'auth.required';
+        credential = await logins.rename(provider, credential, account).catch((error: unknown) => {
+          if (isRefusal) throw error;
+          return credential;
+        });
         const outcome = { ...ended, credential };
-        const code = outcome.error?.code;
         if (code === 'execution.quota') return refused(outcome, 'quota', limitedModel);
         if (code === 'auth.required') return refused(outcome, 'refused', null);
         if (code === undefined) succeeded.set(provider, Date.now());
-        await answered(code === undefined || code === 'execution.awaiting_approval');
+        await answered(code === undefined || code === 'execution.awaiting_approval').catch(() => undefined);
         const { model } = outcome;
-        if (!entered.namesModel && code === undefined && model && lastModels.get(credential) !== model) {
-          lastModels.set(credential, model);
-          await gates.ran(credential, model);
-        }
+        if (!entered.namesModel && code === undefined && model && lastModels.get(credential) !== model)
+          await gates.ran(credential, model).then(
+            () => lastModels.set(credential, model),
+            () => undefined, // the next answer says it
+          );
         return outcome;
       },
     };
