@@ -3,6 +3,7 @@
  * only.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
+import { systemCode } from './launch.ts';
 
 /**
  * The variable that every process of an execution carries. Tools inherit it, even under setsid. So
@@ -51,15 +52,20 @@ const FIRST_BUFFER_BYTES = 64 * 1024;
 // Reads are synchronous, so they share one buffer. It grows to the largest file read.
 let buffer: Buffer = Buffer.alloc(0);
 
+/** Says nothing of a process, only that this one has no descriptor or memory to read it. */
+const SHORTAGES = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
+
 /**
  * Reads a whole file of /proc into `buffer`. Returns its length, or -1 when it cannot be read.
  * Synchronous: /proc is in memory, so the thread pool would only add to the cost.
+ * @throws the system's error when this process lacks a descriptor or memory
  */
 function readProcFile(path: string): number {
   let descriptor: number;
   try {
     descriptor = openSync(path, 'r');
-  } catch {
+  } catch (error) {
+    if (SHORTAGES.has(systemCode(error))) throw error;
     return -1;
   }
   if (buffer.length === 0) buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES);
@@ -78,7 +84,7 @@ function readProcFile(path: string): number {
   }
 }
 
-/** The marker in a process's environment. null when it has none or is gone. */
+/** The marker in a process's environment. null when it has none or is gone. @throws a shortage */
 function readMarker(pid: number): string | typeof NO_ENVIRONMENT | null {
   const length = readProcFile(`/proc/${pid}/environ`);
   if (length === 0) return NO_ENVIRONMENT;
@@ -96,9 +102,9 @@ function readMarker(pid: number): string | typeof NO_ENVIRONMENT | null {
   return null;
 }
 
-/** null when the process is gone. */
+/** null when the process is gone, or this one has no descriptor to read it. */
 export function readStat(pid: number): ProcessStat | null {
-  const length = readProcFile(`/proc/${pid}/stat`);
+  const length = lengthOf(`/proc/${pid}/stat`);
   if (length <= 0) return null;
   const text = buffer.toString('latin1', 0, length);
   // The second field is the name in parentheses. It may contain spaces and parentheses.
@@ -139,7 +145,18 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** The process when it lives and has a marker; {@link NO_ENVIRONMENT}; else null. */
+const lengthOf = (path: string): number => {
+  try {
+    return readProcFile(path);
+  } catch {
+    return -1;
+  }
+};
+
+/**
+ * The process when it lives and has a marker; {@link NO_ENVIRONMENT}; else null.
+ * @throws the system's error when this process lacks a descriptor or memory to look
+ */
 export function inspect(pid: number): ProcessInfo | typeof NO_ENVIRONMENT | null {
   const marker = readMarker(pid);
   if (marker === null || marker === NO_ENVIRONMENT) return marker;

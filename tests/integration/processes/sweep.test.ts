@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createCgroups } from '../../../src/processes/cgroups.ts';
-import { readMarked, readStat } from '../../../src/processes/proc-entry.ts';
+import { MARKER_VARIABLE, readMarked, readStat } from '../../../src/processes/proc-entry.ts';
 import { createProcScanner, type ProcScanner } from '../../../src/processes/proc-scanner.ts';
 import { findMarked, supportsSweep, sweep } from '../../../src/processes/sweep.ts';
 import { type TerminateTarget, terminate } from '../../../src/processes/terminate.ts';
@@ -192,5 +192,31 @@ describe.skipIf(!supportsSweep())('a pid that was reused (C31)', () => {
       survivors: [],
     });
     expect(isAlive(pid)).toBe(true);
+  });
+});
+
+describe.skipIf(!supportsSweep())('a server without a free descriptor', () => {
+  it('does not take a process that it cannot read for one without a marker', () => {
+    const program = `
+      import { openSync } from 'node:fs';
+      import { inspect } from '${new URL('../../../src/processes/proc-entry.ts', import.meta.url)}';
+      const inspected = () => inspect(process.pid).marker;
+      const seen = [inspected()];
+      try {
+        for (;;) openSync('/dev/null', 'r');
+      } catch {}
+      try {
+        seen.push(inspected());
+      } catch (error) {
+        seen.push(error.code);
+      }
+      console.log(seen.join());`;
+    const node = [process.execPath, '--no-warnings', '--input-type=module', '-e', program];
+    const env = { [MARKER_VARIABLE]: 'short/1' };
+    const seen = execFileSync('sh', ['-c', 'ulimit -n 64; exec "$@"', 'sh', ...node], {
+      env,
+      encoding: 'utf8',
+    });
+    expect(seen.trim()).toBe('short/1,EMFILE');
   });
 });
