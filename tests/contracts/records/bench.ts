@@ -4,7 +4,6 @@ import { expect } from 'vitest';
 import { MAX_MESSAGE_BYTES, parseRequestMessage } from '../../../src/protocol/messages.ts';
 import { parseResponseMessage } from '../../../src/protocol/response-bell.ts';
 import type { Claim, Claimed, Claims, JobRecord } from '../../../src/records/ports.ts';
-import { eventually } from '../../helpers/eventually.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
 
 /** The records of one test, and the messages on its channels since its beginning. */
@@ -33,12 +32,18 @@ let sync = 0;
 
 export async function createBench(rpc: TestRecords): Promise<Bench> {
   const messages = new Map<string, string[]>();
+  const arriving = new Map<string, () => void>();
   const stops: (() => Promise<void>)[] = [];
 
   async function follow(channel: string): Promise<void> {
     const list: string[] = [];
     messages.set(channel, list);
-    stops.push(await rpc.doorbells.listen(channel, (message) => void list.push(message)));
+    const stop = await rpc.doorbells.listen(channel, (message) => {
+      const arrived = arriving.get(message);
+      if (arrived === undefined) list.push(message);
+      else arrived();
+    });
+    stops.push(stop);
   }
 
   const bench: Bench = {
@@ -62,19 +67,24 @@ export async function createBench(rpc: TestRecords): Promise<Bench> {
       // with it.
       sync += 1;
       const marker = `sync ${sync}`;
+      const arrival = Promise.withResolvers<void>();
+      arriving.set(marker, arrival.resolve);
       await rpc.doorbells.publish(channel, marker);
-      const list = messages.get(channel) ?? [];
-      await eventually(() => list.includes(marker));
-      return list.filter((message) => !message.startsWith('sync '));
+      await arrival.promise;
+      return [...(messages.get(channel) ?? [])];
     },
     async verify() {
       const log = await rpc.log();
       for (const id of new Set(log.map((entry) => entry.slice(2)))) await verifyJob(rpc, id, log);
-      for (const message of await bench.published(rpc.requestChannel)) {
+      const [requests, responses] = await Promise.all([
+        bench.published(rpc.requestChannel),
+        bench.published(rpc.responseChannel),
+      ]);
+      for (const message of requests) {
         expect(parseRequestMessage(message).kind, message).toBe('bell');
         expect(Buffer.byteLength(message)).toBeLessThanOrEqual(MAX_MESSAGE_BYTES);
       }
-      for (const message of await bench.published(rpc.responseChannel)) {
+      for (const message of responses) {
         if (!isRawAnswer(message)) expect(parseResponseMessage(message), message).not.toBeNull();
         expect(Buffer.byteLength(message)).toBeLessThanOrEqual(MAX_MESSAGE_BYTES);
       }

@@ -60,6 +60,9 @@ export function randomOf(seed: number): () => number {
   };
 }
 
+/** `npm run contracts` tries this many times as many sequences as a usual run. */
+export const THOROUGHNESS = Number(process.env['TEST_THOROUGHNESS'] ?? 1);
+
 /** One step: what it is called, and what it answers. */
 export interface StepResult {
   readonly step: string;

@@ -12,7 +12,7 @@ import type { Claim } from '../../../src/records/ports.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
 import { ALLOW, askOf, BY } from './approving.ts';
 import { createBench } from './bench.ts';
-import { randomOf } from './random.ts';
+import { randomOf, THOROUGHNESS } from './random.ts';
 import {
   begun,
   CANCELLED,
@@ -25,7 +25,7 @@ import {
   text,
 } from './samples.ts';
 
-const WALKS = 40;
+const WALKS = 15 * THOROUGHNESS;
 const STEPS = 40;
 /** Fixed, so that a failure is the same everywhere. */
 const FIRST_SEED = 20_261_101;

@@ -3,7 +3,7 @@ import type { Claim } from '../../../src/records/ports.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
 import { finishOf, newJob } from './samples.ts';
 
-const JOBS = 10_000;
+const JOBS = 2000;
 const AT_ONCE = 1000;
 const SLOTS = 4;
 const CREDENTIAL = 'limited:work';

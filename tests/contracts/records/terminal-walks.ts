@@ -10,10 +10,10 @@ import {
 import type { NewTerminalEvent, SessionEntry, SessionRecord } from '../../../src/records/session-ports.ts';
 import type { TestRecords } from '../../helpers/redis-records.ts';
 import { BY } from './approving.ts';
-import { randomOf } from './random.ts';
+import { randomOf, THOROUGHNESS } from './random.ts';
 import { CREATED_AT, LOST, UNAVAILABLE } from './samples.ts';
 
-const WALKS = 40;
+const WALKS = 15 * THOROUGHNESS;
 const STEPS = 60;
 /** Fixed, so that a failure is the same everywhere. */
 const FIRST_SEED = 20_261_115;
