@@ -1,9 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { whyRealClis } from '../../../scripts/test.ts';
+import { dependenciesOf, WHAT_CLIS_TEST, whyToRun } from '../../../scripts/test.ts';
 import { tempDir } from '../../helpers/temp.ts';
+
+const whyRealClis = (root: string, base?: string) => whyToRun(root, WHAT_CLIS_TEST, base);
 
 /** A repository of its own, with more commits on main than one push has. */
 function repository(history = 51) {
@@ -64,4 +67,24 @@ it('they run when git cannot tell: a short history, an unknown commit, no reposi
   expect(whyRealClis(repository(5).root)).not.toBeNull();
   expect(whyRealClis(repository().root, 'a'.repeat(40))).not.toBeNull();
   expect(whyRealClis(tempDir())).not.toBeNull();
+});
+
+it('a test of a package depends on what its files import or start, and on nothing else', () => {
+  const root = fileURLToPath(new URL('../../..', import.meta.url));
+  const of = (name: string) => dependenciesOf(root, `tests/contracts/${name}.test.ts`);
+  expect(of('anthropic-sdk')).toEqual(
+    expect.arrayContaining([
+      'tests/contracts/anthropic-sdk.test.ts',
+      'src/anthropic-runner/main.ts', // started, not imported
+      'src/anthropic-runner/answer.ts',
+      'src/providers/anthropic-sdk/translator.ts',
+      'tests/unit/providers/settings.ts',
+      'src/protocol/prompt.ts', // imported by others
+    ]),
+  );
+  expect(of('claude-workspace-canary')).toContain('src/processes/launcher-process.ts');
+  expect(of('prices')).toContain('src/usage/price-table.ts');
+  expect(
+    of('claude-cli').filter((path) => !/^(scripts\/offline-model|tests\/contracts)\//.test(path)),
+  ).toEqual([]);
 });
